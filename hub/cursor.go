@@ -1,0 +1,96 @@
+package hub
+
+import (
+	"errors"
+	"math"
+	"strconv"
+)
+
+// Epoch names one life of the log. Cursors of different epochs cannot be compared.
+type Epoch uint32
+
+// String gives the epoch as PROTOCOL section 1 spells it: 8 lower-case hexadecimal digits.
+func (e Epoch) String() string {
+	return string(appendEpoch(nil, e))
+}
+
+// Cursor is a position in the log: everything up to and including Seq has been seen.
+// As the ID of an event it names that event. Seq 0 is the position before the first event.
+type Cursor struct {
+	Epoch Epoch
+	Seq   uint64
+}
+
+// MaxCursorLen is the longest text form of a cursor, in bytes: 8 digits, a hyphen and a uint64.
+const MaxCursorLen = epochLen + 1 + 20
+
+const epochLen = 8
+
+// ErrCursor is returned for a text that is not the text form of a cursor.
+var ErrCursor = errors.New("a cursor is 8 lower-case hexadecimal digits, a hyphen and a decimal number, as in 1f0c9a77-42")
+
+// String gives the text form, "<epoch>-<seq>".
+func (c Cursor) String() string {
+	return string(c.AppendText(make([]byte, 0, MaxCursorLen)))
+}
+
+// AppendText appends the text form to dst.
+func (c Cursor) AppendText(dst []byte) []byte {
+	dst = append(appendEpoch(dst, c.Epoch), '-')
+	return strconv.AppendUint(dst, c.Seq, 10)
+}
+
+func appendEpoch(dst []byte, e Epoch) []byte {
+	const digits = "0123456789abcdef"
+	for shift := 28; shift >= 0; shift -= 4 {
+		dst = append(dst, digits[e>>shift&0xf])
+	}
+	return dst
+}
+
+// ParseCursor reads the text form. It takes just what String gives, so that two spellings of
+// one position never exist; the error is ErrCursor.
+func ParseCursor(s string) (Cursor, error) {
+	if len(s) < epochLen+2 || len(s) > MaxCursorLen || s[epochLen] != '-' {
+		return Cursor{}, ErrCursor
+	}
+	var epoch Epoch
+	for i := range epochLen {
+		digit, ok := hexDigit(s[i])
+		if !ok {
+			return Cursor{}, ErrCursor
+		}
+		epoch = epoch<<4 | Epoch(digit)
+	}
+	seq, ok := parseDecimal(s[epochLen+1:])
+	if !ok {
+		return Cursor{}, ErrCursor
+	}
+	return Cursor{Epoch: epoch, Seq: seq}, nil
+}
+
+func hexDigit(c byte) (byte, bool) {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0', true
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10, true
+	}
+	return 0, false
+}
+
+// parseDecimal is stricter than strconv: no sign, no leading zero.
+func parseDecimal(s string) (uint64, bool) {
+	if s == "" || s[0] == '0' && len(s) > 1 {
+		return 0, false
+	}
+	var n uint64
+	for i := range len(s) {
+		digit := uint64(s[i]) - '0'
+		if digit > 9 || n > (math.MaxUint64-digit)/10 {
+			return 0, false
+		}
+		n = n*10 + digit
+	}
+	return n, true
+}

@@ -1,0 +1,49 @@
+package hub
+
+import "sort"
+
+// deque is a queue in a ring that grows and shrinks by halves; its length is a power of two.
+type deque[T any] struct {
+	ring  []T
+	first int
+	count int
+}
+
+func (d *deque[T]) len() int { return d.count }
+
+// at gives the i-th oldest.
+func (d *deque[T]) at(i int) T { return d.ring[(d.first+i)&(len(d.ring)-1)] }
+
+func (d *deque[T]) push(v T) {
+	if d.count == len(d.ring) {
+		d.resize(max(1, 2*len(d.ring)))
+	}
+	d.ring[(d.first+d.count)&(len(d.ring)-1)] = v
+	d.count++
+}
+
+func (d *deque[T]) pop() T {
+	v := d.ring[d.first]
+	var zero T
+	d.ring[d.first] = zero
+	d.first = (d.first + 1) & (len(d.ring) - 1)
+	d.count--
+	if d.count <= len(d.ring)/4 {
+		d.resize(len(d.ring) / 2)
+	}
+	return v
+}
+
+func (d *deque[T]) resize(n int) {
+	ring := make([]T, n)
+	for i := range d.count {
+		ring[i] = d.at(i)
+	}
+	d.ring, d.first = ring, 0
+}
+
+// search gives the index of the oldest for which after is true, len if there is none. after must be
+// false up to some index and true from there on.
+func (d *deque[T]) search(after func(T) bool) int {
+	return sort.Search(d.count, func(i int) bool { return after(d.at(i)) })
+}

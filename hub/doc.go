@@ -1,0 +1,19 @@
+// Package hub is the core of Trivium: events in one order, who wants which, and where each
+// subscriber stands. It knows no network and no format.
+//
+// An Engine decides the order and hands the events back; the hub keeps the newest of them in a
+// window, finds the feeds that each concerns, and has workers offer every feed's new events to
+// its subscribers in rounds. A subscriber is a set of filters and a cursor: what it has not read
+// is in the window, whether it comes back after a cut, has fallen behind, or asks by long-poll.
+// So there is no seam between history and the present, and no queue for each subscriber.
+//
+// What the window lets go of it remembers topic by topic, so that a subscriber is told of a gap
+// if and only if something of its filters was lost.
+//
+// A publisher never waits for a subscriber: it waits for the engine, and for Hub.mu, which is held
+// for bounded work. The lock order is: the engine's, Hub.mu, fanout.mu. A Sink is called with none
+// of them held.
+//
+// The goroutines are the Hub's: the fan-out workers and one that ends the age of events. New
+// starts them and Close waits for them. The package compiles and passes its tests as WebAssembly.
+package hub

@@ -1,0 +1,17 @@
+package hub
+
+import "errors"
+
+// What Publish and Subscribe answer when nothing is wrong with what was asked.
+var (
+	// ErrClosed: the hub has been closed.
+	ErrClosed = errors.New("the hub is closed")
+	// ErrUnavailable: the engine cannot take events or confirm a position now; try again later.
+	ErrUnavailable = errors.New("the engine is away")
+	// ErrKeyReused: the idempotency key stands for other events.
+	ErrKeyReused = errors.New("this idempotency key was used for other events")
+	// ErrKeyBusy: the first publish under this idempotency key has not ended.
+	ErrKeyBusy = errors.New("a publish with this idempotency key is under way")
+	// ErrKeysFull: as many idempotency keys as can be are remembered, and none is forgotten early.
+	ErrKeysFull = errors.New("too many idempotency keys are remembered")
+)

@@ -1,0 +1,24 @@
+package hub
+
+// Grant is what one request may do: the topics it may read and those it may write. Who made it
+// out of a token is not the hub's business; adapters judge by it what they are asked for.
+type Grant struct {
+	// Subject names whose grant it is, for counts and idempotency keys: never the token itself.
+	Subject   string
+	Subscribe FilterSet
+	Publish   FilterSet
+}
+
+// MayPublish reports whether the grant covers the topic.
+func (g *Grant) MayPublish(topic string) bool { return g.Publish.Match(topic) }
+
+// MaySubscribe gives the first filter of the set that no filter of the grant covers; ok means
+// there is none.
+func (g *Grant) MaySubscribe(set FilterSet) (refused Filter, ok bool) {
+	for _, f := range set.filters {
+		if !g.Subscribe.Cover(f) {
+			return f, false
+		}
+	}
+	return Filter{}, true
+}

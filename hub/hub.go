@@ -1,0 +1,208 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// Config is a hub's configuration. The zero Config is a hub in memory with the default limits.
+type Config struct {
+	Engine       Engine    // nil: NewMemory()
+	Retention    Retention // what can be read again
+	MaxEventSize int       // bytes of data in an event; 0: DefaultMaxEventSize
+	Workers      int       // goroutines that fan out; 0: GOMAXPROCS
+}
+
+// Hub takes events in and hands them to subscriptions. All methods may be called by any goroutine.
+type Hub struct {
+	engine       Engine // static
+	epoch        Epoch  // static
+	maxEventSize int    // static
+	fanout       *fanout
+	keys         idempotency
+	stats        counters
+
+	stop    chan struct{} // closed by Close
+	aged    chan struct{} // capacity 1: the window has got a first event, mind its age
+	running sync.WaitGroup
+
+	mu            sync.RWMutex
+	window        *window
+	index         index
+	feeds         map[string]*feed // by FilterSet.key
+	subscriptions int
+	closed        bool
+	matched       []*feed // scratch of deliver
+}
+
+// New starts a hub. Close ends it.
+func New(cfg Config) (*Hub, error) {
+	h := &Hub{
+		engine:       cfg.Engine,
+		maxEventSize: orDefault(cfg.MaxEventSize, DefaultMaxEventSize),
+		fanout:       newFanout(),
+		stop:         make(chan struct{}),
+		aged:         make(chan struct{}, 1),
+		index:        newIndex(),
+		feeds:        make(map[string]*feed),
+	}
+	if h.engine == nil {
+		h.engine = NewMemory()
+	}
+	// The engine may deliver before Start has returned.
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	from, err := h.engine.Start(h.deliver)
+	if err != nil {
+		return nil, fmt.Errorf("start the engine: %w", err)
+	}
+	h.epoch = from.Epoch
+	h.window = newWindow(cfg.Retention.withDefaults(), from.Seq)
+	for range orDefault(cfg.Workers, runtime.GOMAXPROCS(0)) {
+		h.running.Go(h.work)
+	}
+	h.running.Go(h.expire)
+	return h, nil
+}
+
+// Publish validates the events and puts them at the end of the log, in their order, all or none.
+// It gives the ID of the last, and never waits for a subscriber. Without events it gives the
+// position of the newest.
+//
+// The error is an *InvalidError, ErrClosed, or one that wraps ErrUnavailable.
+func (h *Hub) Publish(ctx context.Context, events ...*Event) (Cursor, error) {
+	if len(events) == 0 {
+		return h.Position(), nil
+	}
+	for i, e := range events {
+		if err := e.Validate(h.maxEventSize); err != nil {
+			return Cursor{}, atIndex(err, i, len(events))
+		}
+	}
+	return h.engine.Publish(ctx, events)
+}
+
+// atIndex names the event of a batch that an *InvalidError is about.
+func atIndex(err error, i, n int) error {
+	if bad, ok := err.(*InvalidError); ok && n > 1 {
+		return &InvalidError{Parameter: bad.Parameter, Detail: fmt.Sprintf("event %d of %d: %s", i+1, n, bad.Detail), TooLarge: bad.TooLarge}
+	}
+	return err
+}
+
+// deliver takes events from the engine, in order, into the window and to the feeds.
+func (h *Hub) deliver(events []*Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, e := range events {
+		h.window.add(e)
+		h.matched = h.index.match(h.matched[:0], e.Topic)
+		for _, f := range h.matched {
+			f.push(e)
+			if !f.queued {
+				f.queued = true
+				h.fanout.push(f)
+			}
+		}
+	}
+	clear(h.matched)
+	h.stats.published.Add(uint64(len(events)))
+	h.window.trim(events[len(events)-1].Time)
+	select {
+	case h.aged <- struct{}{}:
+	default:
+	}
+}
+
+// Position is the cursor of the newest event.
+func (h *Hub) Position() Cursor {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return Cursor{h.epoch, h.window.head}
+}
+
+// MaxEventSize is the limit on an event's data, in bytes.
+func (h *Hub) MaxEventSize() int { return h.maxEventSize }
+
+// Subscribe begins a subscription. From now on sink is told of what there is to read; what was
+// there before must be asked for once with Read. The error is ErrClosed.
+func (h *Hub) Subscribe(r Request, sink Sink) (*Subscription, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return nil, ErrClosed
+	}
+	s := &Subscription{hub: h, sink: sink, conflate: r.Conflate}
+	s.join(r.Filters)
+	s.start(r)
+	h.subscriptions++
+	return s, nil
+}
+
+// feedOf gives the feed of the set, a new one if nobody has asked for it yet.
+func (h *Hub) feedOf(set FilterSet) *feed {
+	f := h.feeds[set.key]
+	if f == nil {
+		f = &feed{set: set, from: h.window.head, last: h.window.head}
+		h.feeds[set.key] = f
+		h.index.add(f)
+	}
+	return f
+}
+
+// release forgets the feed if nobody is left in it.
+func (h *Hub) release(f *feed) {
+	if len(f.subs) == 0 {
+		delete(h.feeds, f.set.key)
+		h.index.remove(f)
+	}
+}
+
+// Close ends the hub: nothing is taken or delivered any more, and its goroutines have ended when
+// it returns. Subscriptions stay readable and are for their owners to close.
+func (h *Hub) Close() error {
+	h.mu.Lock()
+	again := h.closed
+	h.closed = true
+	h.mu.Unlock()
+	if again {
+		return nil
+	}
+	err := h.engine.Close()
+	close(h.stop)
+	h.fanout.close()
+	h.running.Wait()
+	return err
+}
+
+// minExpiry keeps a stream of events that each end at another moment from waking expire for each.
+const minExpiry = 20 * time.Millisecond
+
+// expire lets events go when their age ends, published or not.
+func (h *Hub) expire() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-h.stop:
+			return
+		case <-timer.C:
+		}
+		h.mu.Lock()
+		h.window.trim(time.Now())
+		left, any := h.window.nextExpiry()
+		h.mu.Unlock()
+		if !any {
+			select {
+			case <-h.stop:
+				return
+			case <-h.aged:
+				left = h.window.keep.Age
+			}
+		}
+		timer.Reset(max(left, minExpiry))
+	}
+}

@@ -1,0 +1,54 @@
+package hub
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// memory is the default engine: the window is all there is of the log, and a restart begins a
+// new epoch. It has no goroutine; Publish delivers before it answers.
+type memory struct {
+	mu      sync.Mutex
+	deliver func([]*Event) // nil before Start and after Close
+	last    Cursor
+	clock   time.Time
+}
+
+// NewMemory makes the engine that keeps events in memory alone.
+func NewMemory() Engine {
+	return &memory{last: Cursor{Epoch: Epoch(rand.Uint32())}}
+}
+
+func (m *memory) Start(deliver func([]*Event)) (Cursor, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.deliver = deliver
+	return m.last, nil
+}
+
+func (m *memory) Publish(_ context.Context, events []*Event) (Cursor, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.deliver == nil {
+		return Cursor{}, ErrClosed
+	}
+	// The clock of the machine may be set back; the log's never is.
+	if now := time.Now().UTC().Round(0); now.After(m.clock) {
+		m.clock = now
+	}
+	for _, e := range events {
+		m.last.Seq++
+		e.ID, e.Time = m.last, m.clock
+	}
+	m.deliver(events)
+	return m.last, nil
+}
+
+func (m *memory) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.deliver = nil
+	return nil
+}

@@ -1,0 +1,75 @@
+package hub
+
+// Round is what a feed offers its subscribers at once. It is the worker's: a Sink must not keep
+// it, nor bytes of Join, after Ready returns.
+type Round struct {
+	// All events of the feed in (From, To] are Events, in order.
+	From, To uint64
+	Events   []*Event
+
+	joins []join // of this round; the buffers are kept from round to round
+}
+
+// join is a range of the round's events in one form, made contiguous so that it is one write.
+type join struct {
+	form       Form
+	start, end int
+	bytes      []byte
+}
+
+// maxJoin bounds the bytes of one join of several events.
+const maxJoin = 64 << 10
+
+func (r *Round) reset(from, to uint64, events []*Event) {
+	clear(r.Events)
+	r.From, r.To, r.Events = from, to, append(r.Events[:0], events...)
+	r.joins = r.joins[:0]
+}
+
+// Join gives the bytes of the events from start on, in a form, as many as go into 64 KiB but one
+// at least, and the index after the last. Who asks for the same gets the same bytes: they are
+// joined once for all who stand at one place.
+func (r *Round) Join(form Form, encode func(*Event) []byte, start int) (b []byte, end int) {
+	first := r.Events[start].Form(form, encode)
+	if start == len(r.Events)-1 || len(first) >= maxJoin {
+		return first, start + 1
+	}
+	for i := range r.joins {
+		if j := &r.joins[i]; j.form == form && j.start == start {
+			return j.bytes, j.end
+		}
+	}
+	j := r.addJoin()
+	j.form, j.start = form, start
+	j.bytes = append(j.bytes[:0], first...)
+	for j.end = start + 1; j.end < len(r.Events); j.end++ {
+		piece := r.Events[j.end].Form(form, encode)
+		if len(j.bytes)+len(piece) > maxJoin {
+			break
+		}
+		j.bytes = append(j.bytes, piece...)
+	}
+	return j.bytes, j.end
+}
+
+// addJoin takes up the buffer of an earlier round where there is one.
+func (r *Round) addJoin() *join {
+	if n := len(r.joins); n < cap(r.joins) {
+		r.joins = r.joins[:n+1]
+	} else {
+		r.joins = append(r.joins, join{})
+	}
+	return &r.joins[len(r.joins)-1]
+}
+
+// maxKeptJoins bounds the buffers that a worker keeps between rounds.
+const maxKeptJoins = 32
+
+// release lets go of the events, so that an idle worker pins none.
+func (r *Round) release() {
+	clear(r.Events)
+	r.Events = r.Events[:0]
+	if cap(r.joins) > maxKeptJoins {
+		r.joins = nil
+	}
+}

@@ -1,0 +1,66 @@
+package hub
+
+import "sync/atomic"
+
+// counters are what the hub counts beside the sizes it can look up.
+type counters struct {
+	published atomic.Uint64
+	gaps      [3]atomic.Uint64 // by GapReason.index
+}
+
+func (r GapReason) index() int {
+	switch r {
+	case GapExpired:
+		return 0
+	case GapEpoch:
+		return 1
+	default:
+		return 2
+	}
+}
+
+// Stats is the hub at one moment. Counts begin with the hub.
+type Stats struct {
+	Position      Cursor // of the newest event
+	Published     uint64 // events
+	Subscriptions int
+	Feeds         int // distinct sets of filters subscribed to
+
+	RetainedEvents int
+	RetainedBytes  int64 // of the events and their encoded forms
+	RetainedTopics int
+	GapTopics      int    // topics remembered for exact gaps
+	RemovedByCount uint64 // events let go, by the limit that was reached
+	RemovedByBytes uint64
+	RemovedByAge   uint64
+
+	Gaps map[GapReason]uint64 // told to subscribers
+
+	IdempotencyKeys int // remembered
+}
+
+// Stats looks.
+func (h *Hub) Stats() Stats {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	w := h.window
+	s := Stats{
+		Position:        Cursor{h.epoch, w.head},
+		Published:       h.stats.published.Load(),
+		Subscriptions:   h.subscriptions,
+		Feeds:           len(h.feeds),
+		RetainedEvents:  w.events.len(),
+		RetainedBytes:   w.bytes + w.shelf.bytes.Load(),
+		RetainedTopics:  len(w.topics),
+		GapTopics:       len(w.lost.topics),
+		RemovedByCount:  w.removed[removedByCount],
+		RemovedByBytes:  w.removed[removedByBytes],
+		RemovedByAge:    w.removed[removedByAge],
+		Gaps:            make(map[GapReason]uint64, len(h.stats.gaps)),
+		IdempotencyKeys: h.keys.len(),
+	}
+	for _, reason := range []GapReason{GapExpired, GapEpoch, GapFuture} {
+		s.Gaps[reason] = h.stats.gaps[reason.index()].Load()
+	}
+	return s
+}

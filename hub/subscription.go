@@ -1,0 +1,268 @@
+package hub
+
+// Sink is told that there is something to read. It is the write side of a connection, or a Bell.
+type Sink interface {
+	// Ready is called by a fan-out worker when r has events for the subscription. It must not
+	// block, and may be called once more after Subscription.Close has returned.
+	Ready(r *Round)
+}
+
+// Bell is a Sink that wakes whoever receives from it.
+type Bell chan struct{}
+
+// NewBell makes a Bell.
+func NewBell() Bell { return make(Bell, 1) }
+
+// Ready implements Sink.
+func (b Bell) Ready(*Round) {
+	select {
+	case b <- struct{}{}:
+	default: // it has rung and nobody has come yet
+	}
+}
+
+// Request is what a subscriber asks for.
+type Request struct {
+	Filters  FilterSet // empty: nothing yet
+	Start    Start
+	Conflate bool // of the waiting events with one topic and key deliver only the newest
+}
+
+// Subscription is one subscriber: a set of filters and a position in the log. It has no queue;
+// what it has not read is in the window. It has no goroutine either.
+//
+// Its methods other than Close are for one goroutine at a time: the owner of the Sink.
+type Subscription struct {
+	hub  *Hub // static
+	sink Sink // static
+
+	conflate bool // static
+	begin    string
+
+	// owned by the reader
+	position uint64 // all up to here has been read
+	lost     *Gap   // to be told before anything else: the start was not of this log
+	begun    bool   // has been read once
+	origin   origin
+
+	// guarded by Hub.mu
+	feed   *feed // nil: no filters, or closed
+	slot   int   // in feed.subs
+	closed bool
+}
+
+// origin is how the position was given.
+type origin uint8
+
+const (
+	byCursor origin = iota // or the newest event
+	byLast
+	byTime
+)
+
+// Begin gives the position at which the subscription began, as text: the subscriber's own cursor
+// if it came with one. Who resumes from it loses nothing, a gap that is to be told included.
+func (s *Subscription) Begin() string { return s.begin }
+
+// Position is where the subscription stands: everything of its filters up to there was read.
+func (s *Subscription) Position() Cursor { return Cursor{s.hub.epoch, s.position} }
+
+// Place is Position as text, but while a gap of the start is still to be told it is Begin: who
+// resumes from it loses nothing.
+func (s *Subscription) Place() string {
+	if s.lost != nil {
+		return s.begin
+	}
+	return s.Position().String()
+}
+
+// start puts the subscription where the request says. Called with Hub.mu held.
+func (s *Subscription) start(r Request) {
+	w, epoch := s.hub.window, s.hub.epoch
+	s.position, s.lost, s.begun, s.origin = w.head, nil, false, byCursor
+	switch start := r.Start; {
+	case start.Cursor != nil && start.Cursor.Epoch != epoch:
+		s.lost = &Gap{Reason: GapEpoch, After: start.Cursor.String()}
+	case start.Cursor != nil && start.Cursor.Seq > w.head:
+		s.lost = &Gap{Reason: GapFuture, After: start.Cursor.String()}
+	case start.Cursor != nil:
+		s.position = start.Cursor.Seq
+	case start.Foreign != "":
+		s.lost = &Gap{Reason: GapEpoch, After: start.Foreign}
+	case start.Last > 0:
+		s.position, s.origin = w.beforeLast(r.Filters, start.Last), byLast
+	case !start.Since.IsZero():
+		s.position, s.origin = w.since(r.Filters, start.Since, s.conflate), byTime
+	}
+	if s.lost == nil {
+		s.begin = s.Position().String()
+		return
+	}
+	s.begin = s.lost.After
+	if !isCursorText(s.begin) {
+		s.lost.After = ""
+		s.begin = Cursor{Epoch: ^epoch}.String() // as foreign as what was given, and safe in a stream
+	}
+}
+
+// isCursorText reports that the text could be a cursor of some hub (PROTOCOL section 1).
+func isCursorText(s string) bool {
+	const maxLen = 64
+	for i := range len(s) {
+		switch c := s[i]; {
+		case '0' <= c && c <= '9', 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z':
+		case c == '.' || c == '_' || c == '~' || c == '-':
+		default:
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxLen
+}
+
+// Batch is what one Read found.
+type Batch struct {
+	// Gap, if any, comes before the events.
+	Gap *Gap
+	// Overtaken means that the gap is of a subscriber that was reading and was too slow.
+	Overtaken bool
+	Events    []*Event
+	// More means that the limit or the hub's own bound ended the read: read on.
+	More bool
+}
+
+// Read takes what follows the position, within the limit, and moves the position past it. dst
+// is the batch's memory and may be nil. With nothing to read the batch is empty and the position
+// is that of the newest event.
+func (s *Subscription) Read(dst []*Event, limit ReadLimit) Batch {
+	s.hub.mu.RLock()
+	defer s.hub.mu.RUnlock()
+	var b Batch
+	w := s.hub.window
+	if !s.behind() {
+		// What was let go meanwhile, whoever's it was, is no loss to this subscriber.
+		s.position, s.begun = w.head, true
+		return b
+	}
+	var set FilterSet
+	if s.feed != nil {
+		set = s.feed.set
+	}
+	b.Gap = s.gap(w, set)
+	b.Overtaken = b.Gap != nil && s.begun
+	s.begun = true
+	before := s.position
+	b.Events, s.position = w.read(dst[:0], set, before, limit, s.conflate)
+	b.More = s.position < w.head
+	return b
+}
+
+// gap finds what is lost between the position and the window, and moves the position past it.
+func (s *Subscription) gap(w *window, set FilterSet) *Gap {
+	g := s.lost
+	switch {
+	case g != nil:
+		s.lost = nil
+	case s.position >= w.floor:
+		return nil
+	case s.origin == byLast && !s.begun:
+		// "The newest retained" is true of whatever is left of them by now.
+	default:
+		certain, possible := w.losses(set, s.position, s.conflate)
+		if possible {
+			g = &Gap{Reason: GapExpired, Certain: certain}
+			if s.origin != byTime || s.begun {
+				g.After = s.Position().String()
+			}
+		}
+	}
+	s.position = w.floor
+	if g != nil {
+		g.ResumedAt = s.Position()
+		s.hub.stats.gaps[g.Reason.index()].Add(1)
+	}
+	return g
+}
+
+// Take finds where in the round the subscription stands. ok means that all events it has not read
+// are the round's from start on; Skip moves the position as they are delivered. Otherwise it
+// reads on its own.
+func (s *Subscription) Take(r *Round) (start int, ok bool) {
+	if s.position < r.From || s.lost != nil || s.conflate {
+		return 0, false
+	}
+	if s.position >= r.To {
+		return len(r.Events), true
+	}
+	for start < len(r.Events) && r.Events[start].ID.Seq <= s.position {
+		start++
+	}
+	return start, true
+}
+
+// Skip moves the position forward to seq: all up to there was delivered from a round.
+func (s *Subscription) Skip(seq uint64) {
+	s.position = max(s.position, seq)
+	s.begun = true
+}
+
+// SetFilters changes what is subscribed to from the position on.
+func (s *Subscription) SetFilters(set FilterSet) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	s.join(set)
+}
+
+// Restart changes the filters and puts the subscription where the request says; Conflate is
+// not looked at.
+func (s *Subscription) Restart(r Request) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	s.join(r.Filters)
+	s.start(r)
+}
+
+// join moves the subscription to the feed of the set. Called with Hub.mu held.
+func (s *Subscription) join(set FilterSet) {
+	if s.closed {
+		return
+	}
+	s.leave()
+	if set.Len() > 0 {
+		s.feed = s.hub.feedOf(set)
+		s.feed.attach(s)
+	}
+}
+
+func (s *Subscription) leave() {
+	if s.feed == nil {
+		return
+	}
+	s.feed.detach(s)
+	s.hub.release(s.feed)
+	s.feed = nil
+}
+
+// Close ends the subscription; it may be called more than once.
+func (s *Subscription) Close() {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	if !s.closed {
+		s.leave()
+		s.closed = true
+		s.hub.subscriptions--
+	}
+}
+
+// Behind reports whether there is something to read, or may be.
+func (s *Subscription) Behind() bool {
+	s.hub.mu.RLock()
+	defer s.hub.mu.RUnlock()
+	return s.behind()
+}
+
+func (s *Subscription) behind() bool {
+	return s.lost != nil || s.feed != nil && s.position < s.feed.last
+}
+
+// Newest is the position that a subscriber has who has read everything.
+func (s *Subscription) Newest() Cursor { return s.hub.Position() }

@@ -1,0 +1,195 @@
+package hub
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Limits of a topic and of a filter (PROTOCOL section 1).
+const (
+	MaxTopicLen    = 255 // bytes of UTF-8
+	MaxTopicTokens = 16  // tokens separated by "."
+)
+
+const (
+	anyToken = "*" // matches exactly one token
+	anyTail  = ">" // as the last token, matches one or more
+)
+
+// ValidateTopic says whether an event may be published on the topic. The error is an
+// *InvalidError for the parameter "topic".
+func ValidateTopic(topic string) error {
+	if strings.HasPrefix(topic, "$") {
+		return invalid("topic", "topics that begin with $ are the hub's own")
+	}
+	return checkTokens(topic, false)
+}
+
+// checkTokens holds what topics and filters have in common; wildcards are whole tokens.
+func checkTokens(s string, wildcards bool) error {
+	switch {
+	case s == "":
+		return invalid("topic", "a topic has 1 to 255 bytes, this one is empty")
+	case len(s) > MaxTopicLen:
+		return invalid("topic", "a topic has 1 to 255 bytes, this one is longer")
+	case !utf8.ValidString(s):
+		return invalid("topic", "a topic is valid UTF-8")
+	}
+	tokens := 0
+	for rest, more := s, true; more; {
+		var token string
+		token, rest, more = strings.Cut(rest, ".")
+		if tokens++; tokens > MaxTopicTokens {
+			return invalid("topic", "a topic has at most 16 tokens")
+		}
+		if token == "" {
+			return invalid("topic", "no token of a topic is empty")
+		}
+		if wildcards && (token == anyToken || token == anyTail && !more) {
+			continue
+		}
+		if err := checkToken(token); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkToken(token string) error {
+	for _, r := range token {
+		switch {
+		case r == '*' || r == '>':
+			return invalid("topic", "* and > stand only in filters: * as a whole token, > as the last one")
+		case unicode.IsSpace(r) || unicode.Is(unicode.Z, r):
+			return invalid("topic", "a topic has no white space")
+		case unicode.In(r, unicode.Cc, unicode.Cf):
+			return invalid("topic", "a topic has no control or format character")
+		}
+	}
+	return nil
+}
+
+// Filter selects topics. It is made by ParseFilter; the zero Filter selects nothing.
+type Filter struct {
+	text string
+	wild bool
+}
+
+// Everything is the filter ">".
+var Everything = Filter{text: anyTail, wild: true}
+
+// ParseFilter reads a topic filter: tokens as in a topic, where "*" stands for exactly one
+// token and a last ">" for one or more. The error is an *InvalidError for "topic".
+func ParseFilter(s string) (Filter, error) {
+	if err := checkTokens(s, true); err != nil {
+		return Filter{}, err
+	}
+	wild := s == anyTail || strings.HasSuffix(s, "."+anyTail)
+	for token := range strings.SplitSeq(s, ".") {
+		wild = wild || token == anyToken
+	}
+	return Filter{text: s, wild: wild}, nil
+}
+
+// String gives the filter as it was parsed.
+func (f Filter) String() string { return f.text }
+
+// Exact reports that the filter has no wildcard, and so selects the topic of the same name.
+func (f Filter) Exact() bool { return !f.wild && f.text != "" }
+
+// Match reports whether the filter selects the topic. A wildcard as first token does not
+// select the hub's own topics, those that begin with "$".
+func (f Filter) Match(topic string) bool {
+	if !f.wild {
+		return f.text != "" && f.text == topic
+	}
+	return covers(f.text, topic)
+}
+
+// Cover reports whether f selects every topic that other selects.
+func (f Filter) Cover(other Filter) bool {
+	if !f.wild || other.text == "" {
+		return f.text != "" && f.text == other.text
+	}
+	return covers(f.text, other.text)
+}
+
+// covers walks filter and other, a topic or a filter, token by token. Read as topics, the
+// wildcards of other are tokens like any: "*" stands for one token whatever it is, so only
+// "*" or ">" covers it, and ">" for one or more, so only ">" does.
+func covers(filter, other string) bool {
+	if strings.HasPrefix(other, "$") && (filter[0] == '*' || filter[0] == '>') {
+		return false
+	}
+	for {
+		want, filterRest, filterMore := strings.Cut(filter, ".")
+		if want == anyTail && !filterMore {
+			return true
+		}
+		got, otherRest, otherMore := strings.Cut(other, ".")
+		switch {
+		case got == anyTail && !otherMore:
+			return false
+		case want != anyToken && want != got:
+			return false
+		case !filterMore || !otherMore:
+			return filterMore == otherMore
+		}
+		filter, other = filterRest, otherRest
+	}
+}
+
+// FilterSet is a set of filters in canonical form: sorted, without one that another covers.
+// Subscribers that ask for equal sets share a feed.
+type FilterSet struct {
+	filters []Filter
+	key     string
+}
+
+// NewFilterSet makes the canonical set of the filters; the slice is not kept.
+func NewFilterSet(filters ...Filter) FilterSet {
+	kept := make([]Filter, 0, len(filters))
+	for i, f := range filters {
+		redundant := slices.ContainsFunc(filters[:i], func(g Filter) bool { return g.Cover(f) }) ||
+			slices.ContainsFunc(filters[i+1:], func(g Filter) bool { return g.Cover(f) && !f.Cover(g) })
+		if !redundant && f.text != "" {
+			kept = append(kept, f)
+		}
+	}
+	slices.SortFunc(kept, func(a, b Filter) int { return strings.Compare(a.text, b.text) })
+	var key strings.Builder
+	for _, f := range kept {
+		key.WriteString(f.text)
+		key.WriteByte(' ') // no filter has white space
+	}
+	return FilterSet{filters: kept, key: key.String()}
+}
+
+// Len is the number of filters after reduction.
+func (s FilterSet) Len() int { return len(s.filters) }
+
+// Filters gives the filters, sorted. The slice must not be changed.
+func (s FilterSet) Filters() []Filter { return s.filters }
+
+// Match reports whether one of the filters selects the topic.
+func (s FilterSet) Match(topic string) bool {
+	for _, f := range s.filters {
+		if f.Match(topic) {
+			return true
+		}
+	}
+	return false
+}
+
+// Cover reports whether one filter of the set covers f. It is the rule by which rights are
+// judged: a filter that only several together cover is refused.
+func (s FilterSet) Cover(f Filter) bool {
+	return slices.ContainsFunc(s.filters, func(g Filter) bool { return g.Cover(f) })
+}
+
+// exact reports that no filter of the set has a wildcard.
+func (s FilterSet) exact() bool {
+	return !slices.ContainsFunc(s.filters, func(f Filter) bool { return f.wild })
+}

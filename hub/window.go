@@ -1,0 +1,314 @@
+package hub
+
+import (
+	"slices"
+	"time"
+)
+
+// Retention bounds what the window keeps. Whichever limit is reached first lets the oldest
+// events go; the newest event is always kept.
+type Retention struct {
+	Events int           // 0: DefaultRetainEvents
+	Bytes  int64         // events and their encoded forms; 0: DefaultRetainBytes
+	Age    time.Duration // 0: DefaultRetainAge
+	// GapTopics is how many topics are remembered from which events were let go, so that gaps
+	// are told exactly. 0: DefaultGapTopics.
+	GapTopics int
+}
+
+// Defaults of Retention.
+const (
+	DefaultRetainEvents = 65536
+	DefaultRetainBytes  = 64 << 20
+	DefaultRetainAge    = 10 * time.Minute
+	DefaultGapTopics    = 65536
+)
+
+func (r Retention) withDefaults() Retention {
+	return Retention{
+		Events:    orDefault(r.Events, DefaultRetainEvents),
+		Bytes:     orDefault(r.Bytes, DefaultRetainBytes),
+		Age:       orDefault(r.Age, DefaultRetainAge),
+		GapTopics: orDefault(r.GapTopics, DefaultGapTopics),
+	}
+}
+
+func orDefault[T comparable](v, d T) T {
+	var zero T
+	if v == zero {
+		return d
+	}
+	return v
+}
+
+// formShare is the part of Retention.Bytes that encoded forms may take, as a divisor.
+const formShare = 4
+
+// maxScan bounds the events that one read looks at, and so how long it holds the lock.
+const maxScan = 4096
+
+// window is the retained end of the log: by seq and by topic, with what it has let go. It is
+// guarded by Hub.mu, but for the forms of its events.
+type window struct {
+	keep   Retention // static
+	events deque[*Event]
+	topics map[string]*deque[*Event]
+	latest map[subject]*Event // the newest retained of each topic and key
+	lost   lossLog
+	shelf  shelf
+	bytes  int64  // of the events, without their forms
+	head   uint64 // seq of the newest event ever
+	floor  uint64 // seq of the newest event let go: what follows it is all here
+
+	removed [3]uint64 // events let go, by removal
+}
+
+// subject is what conflation goes by.
+type subject struct{ topic, key string }
+
+// removal is why an event was let go.
+type removal int
+
+const (
+	removedByCount removal = iota
+	removedByBytes
+	removedByAge
+)
+
+// newWindow begins after floor, the last seq of which nothing is known.
+func newWindow(keep Retention, floor uint64) *window {
+	return &window{
+		keep:   keep,
+		topics: make(map[string]*deque[*Event]),
+		latest: make(map[subject]*Event),
+		lost:   newLossLog(keep.GapTopics, floor),
+		shelf:  shelf{limit: keep.Bytes / formShare},
+		head:   floor,
+		floor:  floor,
+	}
+}
+
+// add takes the next event of the log. Trim when a batch is in.
+func (w *window) add(e *Event) {
+	e.shelf = &w.shelf
+	w.head = e.ID.Seq
+	w.events.push(e)
+	w.bytes += e.size()
+	log := w.topics[e.Topic]
+	if log == nil {
+		log = new(deque[*Event])
+		w.topics[e.Topic] = log
+	}
+	log.push(e)
+	if e.Key != "" {
+		about := subject{e.Topic, e.Key}
+		if older := w.latest[about]; older != nil {
+			older.superseded = true
+		}
+		w.latest[about] = e
+	}
+}
+
+// trim lets go of what the limits don't allow.
+func (w *window) trim(now time.Time) {
+	w.shed()
+	horizon := now.Add(-w.keep.Age)
+	for w.events.len() > 0 {
+		switch oldest := w.events.at(0); {
+		case oldest.Time.Before(horizon):
+			w.remove(removedByAge)
+		case w.events.len() == 1:
+			return
+		case w.events.len() > w.keep.Events:
+			w.remove(removedByCount)
+		case w.bytes+w.shelf.bytes.Load() > w.keep.Bytes:
+			w.remove(removedByBytes)
+		default:
+			return
+		}
+	}
+}
+
+// shed drops the oldest encoded forms until the rest is within its share: forms can be made
+// again, so they go before events do.
+func (w *window) shed() {
+	if w.shelf.bytes.Load() <= w.shelf.limit {
+		return
+	}
+	for i := w.after(w.shelf.floor.Load()); i < w.events.len(); i++ {
+		if w.shelf.bytes.Load() <= w.shelf.limit {
+			return
+		}
+		e := w.events.at(i)
+		w.shelf.floor.Store(e.ID.Seq)
+		w.shelf.bytes.Add(-e.dropForms())
+	}
+}
+
+func (w *window) remove(why removal) {
+	e := w.events.pop()
+	log := w.topics[e.Topic]
+	log.pop()
+	if log.len() == 0 {
+		delete(w.topics, e.Topic)
+	}
+	if e.Key != "" {
+		about := subject{e.Topic, e.Key}
+		if w.latest[about] == e {
+			delete(w.latest, about)
+		}
+	}
+	w.bytes -= e.size()
+	w.shelf.bytes.Add(-e.dropForms())
+	w.lost.add(e)
+	w.floor = e.ID.Seq
+	w.removed[why]++
+}
+
+// after gives the index of the first event past seq.
+func (w *window) after(seq uint64) int { return firstAfter(&w.events, seq) }
+
+func firstAfter(d *deque[*Event], seq uint64) int {
+	// Readers are mostly at the end, and seqs mostly follow each other without a hole.
+	if n := d.len(); n > 0 {
+		if newest := d.at(n - 1).ID.Seq; newest <= seq {
+			return n
+		} else if i := n - 1 - int(min(newest-seq, uint64(n))); i >= 0 && d.at(i).ID.Seq == seq {
+			return i + 1
+		}
+	}
+	return d.search(func(e *Event) bool { return e.ID.Seq > seq })
+}
+
+// ReadLimit bounds one read. An event over Bytes still comes, alone.
+type ReadLimit struct {
+	Events int
+	Bytes  int // of data and what stands around it, about
+}
+
+// read appends the events of the set that follow seq, and says up to where it has looked:
+// everything of the set up to reached is in dst. It must not be asked for what is below floor.
+func (w *window) read(dst []*Event, set FilterSet, seq uint64, limit ReadLimit, conflate bool) (_ []*Event, reached uint64) {
+	next := w.merge(set, seq)
+	last, size := seq, 0
+	for looked := 0; ; looked++ {
+		e := next()
+		switch {
+		case e == nil:
+			return dst, w.head
+		case looked == maxScan:
+			return dst, seq
+		case conflate && e.superseded, !set.Match(e.Topic):
+		case limit.Events == 0, size > 0 && size+int(e.size()) > limit.Bytes:
+			return dst, last // more of the set wait
+		default:
+			dst = append(dst, e)
+			last = e.ID.Seq
+			limit.Events--
+			size += int(e.size())
+		}
+		seq = e.ID.Seq
+	}
+}
+
+// merge steps through the events after seq among which those of the set are: for exact topics
+// through their own, so that a resume costs what was missed; for wildcards through all.
+func (w *window) merge(set FilterSet, seq uint64) (next func() *Event) {
+	if !set.exact() {
+		return walk(&w.events, w.after(seq))
+	}
+	type place struct {
+		log *deque[*Event]
+		i   int
+	}
+	places := make([]place, 0, 1)
+	for _, f := range set.filters {
+		if log := w.topics[f.text]; log != nil {
+			places = append(places, place{log, firstAfter(log, seq)})
+		}
+	}
+	if len(places) == 1 {
+		return walk(places[0].log, places[0].i)
+	}
+	return func() (first *Event) {
+		from := -1
+		for i, p := range places {
+			if p.i < p.log.len() {
+				if e := p.log.at(p.i); first == nil || e.ID.Seq < first.ID.Seq {
+					first, from = e, i
+				}
+			}
+		}
+		if first != nil {
+			places[from].i++
+		}
+		return first
+	}
+}
+
+func walk(d *deque[*Event], i int) func() *Event {
+	return func() *Event {
+		if i >= d.len() {
+			return nil
+		}
+		i++
+		return d.at(i - 1)
+	}
+}
+
+// beforeLast gives the position after which the newest n events of the set follow.
+func (w *window) beforeLast(set FilterSet, n int) uint64 {
+	position := w.head
+	if !set.exact() {
+		for i := w.events.len() - 1; i >= 0 && n > 0; i-- {
+			if e := w.events.at(i); set.Match(e.Topic) {
+				position = e.ID.Seq - 1
+				n--
+			}
+		}
+		return position
+	}
+	var newest []uint64
+	for _, f := range set.filters {
+		if log := w.topics[f.text]; log != nil {
+			for i := log.len() - 1; i >= max(0, log.len()-n); i-- {
+				newest = append(newest, log.at(i).ID.Seq)
+			}
+		}
+	}
+	if len(newest) == 0 || n == 0 {
+		return position
+	}
+	slices.Sort(newest)
+	return newest[max(0, len(newest)-n)] - 1
+}
+
+// since gives the position after which the events accepted no earlier than t follow. Where some
+// of the set were let go, it is a position before them, so that reading from it tells the gap.
+func (w *window) since(set FilterSet, t time.Time, conflate bool) uint64 {
+	late := func(at time.Time) bool { return !at.Before(t) }
+	if seq, _, possible := w.lost.find(set, conflate, func(m mark) bool { return m.seq > 0 && late(m.at) }); possible {
+		return seq - 1
+	}
+	if i := w.events.search(func(e *Event) bool { return late(e.Time) }); i < w.events.len() {
+		return w.events.at(i).ID.Seq - 1
+	}
+	return w.head
+}
+
+// losses says whether events of the set after seq were let go.
+func (w *window) losses(set FilterSet, seq uint64, conflate bool) (certain, possible bool) {
+	if seq >= w.floor {
+		return false, false
+	}
+	_, certain, possible = w.lost.find(set, conflate, func(m mark) bool { return m.seq > seq })
+	return certain, possible
+}
+
+// nextExpiry says how long the oldest event has left.
+func (w *window) nextExpiry() (left time.Duration, any bool) {
+	if w.events.len() == 0 {
+		return 0, false
+	}
+	return time.Until(w.events.at(0).Time.Add(w.keep.Age)), true
+}
