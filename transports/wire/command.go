@@ -1,0 +1,255 @@
+package wire
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// The operations of a client's WebSocket messages (PROTOCOL section 5).
+const (
+	OpSubscribe   = "subscribe"
+	OpUnsubscribe = "unsubscribe"
+	OpPublish     = "publish"
+	OpAuth        = "auth"
+	OpPing        = "ping"
+)
+
+const maxRefLen = 128 // bytes of raw JSON
+
+// Command is one message of a client. Beside Op and Ref it has what its operation takes.
+type Command struct {
+	Op  string
+	Ref Ref // nil where the client gave none
+
+	// Topics are filters, not parsed: of unsubscribe at least one, of subscribe nil where the
+	// client named none.
+	Topics []string
+	// Cursor, Last and Since are of subscribe, nil where absent; see Start.
+	Cursor, Last, Since *string
+
+	Token string // of auth; not empty
+
+	Event          *hub.Event // of publish; parsed, not validated
+	IdempotencyKey string     // of publish; "" where absent
+}
+
+// Start says where a subscribe begins. The error is as ParseStart's.
+func (c *Command) Start(now time.Time) (hub.Start, error) {
+	return ParseStart(c.Cursor, c.Last, c.Since, now)
+}
+
+// Position names the member by which a subscribe says where it begins, "" if none does.
+func (c *Command) Position() string {
+	switch {
+	case c.Cursor != nil:
+		return "cursor"
+	case c.Last != nil:
+		return "last"
+	case c.Since != nil:
+		return "since"
+	}
+	return ""
+}
+
+// ParseCommand reads one message of a client. The command does not share memory with b. Members
+// that its operation does not take are ignored.
+//
+// The error is an *hub.InvalidError naming the member, or "message" where b is no JSON object; the
+// command beside it still has the Ref if there was one to read, for the answer to repeat.
+func ParseCommand(b []byte) (Command, error) {
+	b = trimJSON(b)
+	if !validJSON(b) {
+		return Command{}, badInput("message", whyNotJSON(b))
+	}
+	if b[0] != '{' {
+		return Command{}, badInput("message", "must be a JSON object")
+	}
+	var f commandFields
+	f.read(b)
+	var c Command
+	var err error
+	if c.Ref, err = parseRef(f.ref); err != nil {
+		return Command{}, err
+	}
+	if f.twice != "" {
+		return c, badInput(f.twice, "must stand only once")
+	}
+	if f.op == nil {
+		return c, badInput("op", "is missing; a message has an operation")
+	}
+	if c.Op, err = requireString("op", f.op); err != nil {
+		return c, err
+	}
+	switch c.Op {
+	case OpSubscribe:
+		err = c.subscribe(&f)
+	case OpUnsubscribe:
+		err = c.unsubscribe(&f)
+	case OpPublish:
+		err = c.publish(&f, b)
+	case OpAuth:
+		err = c.auth(&f)
+	case OpPing:
+	default:
+		err = badInput("op", "must be subscribe, unsubscribe, publish, auth or ping")
+	}
+	return c, err
+}
+
+// commandFields holds the raw values of the members that some operation takes; nil is absent.
+// Those of an event are read by envelope.
+type commandFields struct {
+	op, ref, topic, cursor, last, since, token, idempotencyKey []byte
+
+	twice string // a member that stands twice
+}
+
+func (f *commandFields) read(obj []byte) {
+	_ = members(obj, func(name string, value []byte) error {
+		slot := f.member(name)
+		if slot == nil {
+			return nil
+		}
+		if *slot != nil {
+			f.twice = name
+		}
+		*slot = value
+		return nil
+	})
+}
+
+func (f *commandFields) member(name string) *[]byte {
+	switch name {
+	case "op":
+		return &f.op
+	case "ref":
+		return &f.ref
+	case "topic":
+		return &f.topic
+	case "cursor":
+		return &f.cursor
+	case "last":
+		return &f.last
+	case "since":
+		return &f.since
+	case "token":
+		return &f.token
+	case "idempotency_key":
+		return &f.idempotencyKey
+	}
+	return nil
+}
+
+// parseRef gives a copy. A number is left as it is spelt, so that the client finds its own again.
+func parseRef(value []byte) (Ref, error) {
+	switch {
+	case value == nil:
+		return nil, nil
+	case !isString(value) && !isNumber(value):
+		return nil, badInput("ref", "must be a string or a number")
+	case len(value) > maxRefLen:
+		return nil, badInput("ref", fmt.Sprintf("at most %d bytes of JSON are allowed, these are %d", maxRefLen, len(value)))
+	}
+	return Ref(bytes.Clone(value)), nil
+}
+
+func isNumber(value []byte) bool {
+	return value[0] == '-' || '0' <= value[0] && value[0] <= '9'
+}
+
+func (c *Command) subscribe(f *commandFields) error {
+	var err error
+	if c.Topics, err = parseTopics(f.topic); err != nil {
+		return err
+	}
+	if c.Cursor, err = optionalString("cursor", f.cursor); err != nil {
+		return err
+	}
+	if c.Since, err = optionalString("since", f.since); err != nil {
+		return err
+	}
+	if f.last != nil {
+		if !isNumber(f.last) {
+			return badInput("last", "must be a number")
+		}
+		last := string(f.last)
+		c.Last = &last
+	}
+	return nil
+}
+
+func (c *Command) unsubscribe(f *commandFields) error {
+	if f.topic == nil {
+		return badInput("topic", "is missing; name the filters to take away")
+	}
+	var err error
+	c.Topics, err = parseTopics(f.topic)
+	return err
+}
+
+// parseTopics reads a filter or a list of them.
+func parseTopics(value []byte) ([]string, error) {
+	switch {
+	case value == nil:
+		return nil, nil
+	case isString(value):
+		topic, err := requireString("topic", value)
+		return []string{topic}, err
+	case value[0] != '[':
+		return nil, badInput("topic", "must be a filter or a list of filters")
+	}
+	var topics []string
+	err := elements(value, func(value []byte) error {
+		if !isString(value) {
+			return badInput("topic", "must be a list of strings alone")
+		}
+		topic, err := requireString("topic", value)
+		topics = append(topics, topic)
+		return err
+	})
+	if err == nil && len(topics) == 0 {
+		err = badInput("topic", "must be a list of at least one filter")
+	}
+	return topics, err
+}
+
+func (c *Command) publish(f *commandFields, message []byte) error {
+	if f.idempotencyKey != nil {
+		key, err := requireString("idempotency_key", f.idempotencyKey)
+		if err != nil {
+			return err
+		}
+		if key == "" || len(key) > hub.MaxIdempotencyKeyLen {
+			return badInput("idempotency_key", fmt.Sprintf("must have 1 to %d bytes, it has %d", hub.MaxIdempotencyKeyLen, len(key)))
+		}
+		c.IdempotencyKey = key
+	}
+	var err error
+	c.Event, err = parseEnvelope(message)
+	return err
+}
+
+func (c *Command) auth(f *commandFields) error {
+	if f.token == nil {
+		return badInput("token", "is missing; auth brings a fresh token")
+	}
+	var err error
+	if c.Token, err = requireString("token", f.token); err == nil && c.Token == "" {
+		err = badInput("token", "must not be empty")
+	}
+	return err
+}
+
+func optionalString(name string, value []byte) (*string, error) {
+	if value == nil {
+		return nil, nil
+	}
+	s, err := requireString(name, value)
+	if err != nil {
+		return nil, err
+	}
+	return &s, nil
+}

@@ -1,0 +1,106 @@
+package wire
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+type commandVector struct {
+	Name string
+	vectorInput
+	Command *struct {
+		Op, Ref             string
+		Topics              []string
+		Cursor, Last, Since *string
+		Token               string
+		IdempotencyKey      string `json:"idempotency_key"`
+		Event               *vectorEvent
+	}
+	Refused string
+	Ref     string // beside Refused
+}
+
+func TestParseCommand(t *testing.T) {
+	for _, v := range loadIngress[commandVector](t, "command.json") {
+		t.Run(v.Name, func(t *testing.T) {
+			message := v.bytes()
+			c, err := ParseCommand(message)
+			clear(message) // the connection reads the next one into it
+			if v.Command == nil {
+				requireRefused(t, v.Refused, err)
+				require.Equal(t, v.Ref, string(c.Ref))
+				return
+			}
+			require.NoError(t, err)
+			want := v.Command
+			require.Equal(t, want.Op, c.Op)
+			require.Equal(t, want.Ref, string(c.Ref))
+			require.Equal(t, want.Ref == "", c.Ref == nil)
+			require.Equal(t, want.Topics, c.Topics)
+			require.Equal(t, want.Cursor, c.Cursor)
+			require.Equal(t, want.Last, c.Last)
+			require.Equal(t, want.Since, c.Since)
+			require.Equal(t, want.Token, c.Token)
+			require.Equal(t, want.IdempotencyKey, c.IdempotencyKey)
+			if want.Event == nil {
+				require.Nil(t, c.Event)
+				return
+			}
+			requireEvent(t, want.Event.event(), c.Event)
+		})
+	}
+}
+
+func TestCommandStart(t *testing.T) {
+	c, err := ParseCommand([]byte(`{"op":"subscribe","last":10}`))
+	require.NoError(t, err)
+	start, err := c.Start(time.Now())
+	require.NoError(t, err)
+	require.Equal(t, hub.Start{Last: 10}, start)
+
+	c, err = ParseCommand([]byte(`{"op":"subscribe","last":1e1}`))
+	require.NoError(t, err)
+	_, err = c.Start(time.Now())
+	requireRefused(t, "last", err)
+
+	c, err = ParseCommand([]byte(`{"op":"subscribe","cursor":"","since":"1s"}`))
+	require.NoError(t, err)
+	_, err = c.Start(time.Now())
+	requireRefused(t, "since", err)
+}
+
+// Whatever comes, a Ref is fit to stand in an answer, and an accepted command has what its
+// operation needs.
+func FuzzParseCommand(f *testing.F) {
+	for _, v := range loadIngress[commandVector](f, "command.json") {
+		f.Add(v.bytes())
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := ParseCommand(b)
+		require.LessOrEqual(t, len(c.Ref), maxRefLen)
+		if c.Ref != nil {
+			require.True(t, validJSON(c.Ref))
+			require.Contains(t, `"-0123456789`, string(c.Ref[:1]))
+		}
+		if err != nil {
+			var invalid *hub.InvalidError
+			require.ErrorAs(t, err, &invalid)
+			return
+		}
+		switch c.Op {
+		case OpPublish:
+			require.NotNil(t, c.Event)
+		case OpUnsubscribe:
+			require.NotEmpty(t, c.Topics)
+		case OpAuth:
+			require.NotEmpty(t, c.Token)
+		case OpSubscribe, OpPing:
+		default:
+			t.Fatalf("op %q was accepted", c.Op)
+		}
+	})
+}

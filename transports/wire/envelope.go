@@ -1,0 +1,245 @@
+package wire
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// The forms of an event that the hub keeps, as slots of hub.Event.Form.
+const (
+	FormSSE         hub.Form = iota // EncodeSSE
+	FormSSEEnvelope                 // EncodeSSEEnvelope
+	FormFrame                       // EncodeFrame
+	FormDeflate                     // EncodeDeflate
+)
+
+// envelopeRoom is what an envelope takes beside its data, generously: members, names, limits of
+// topic, type and key.
+const envelopeRoom = 1 << 10 // bytes
+
+// AppendEnvelope appends the event's envelope (PROTOCOL section 1): members in the order given
+// there, those that are absent left out, JSON data byte for byte. An event without ID or Time,
+// which no hub has accepted yet, has neither member, as a publisher writes it.
+func AppendEnvelope(dst []byte, e *hub.Event) []byte {
+	dst = append(dst, '{')
+	if e.ID != (hub.Cursor{}) {
+		dst = append(dst, `"id":"`...)
+		dst = e.ID.AppendText(dst)
+		dst = append(dst, `",`...)
+	}
+	dst = append(dst, `"topic":`...)
+	dst = appendQuoted(dst, e.Topic)
+	if e.Type != "" {
+		dst = append(dst, `,"type":`...)
+		dst = appendQuoted(dst, e.Type)
+	}
+	if e.Key != "" {
+		dst = append(dst, `,"key":`...)
+		dst = appendQuoted(dst, e.Key)
+	}
+	if !e.Time.IsZero() {
+		dst = append(dst, `,"time":"`...)
+		dst = e.Time.UTC().AppendFormat(dst, time.RFC3339Nano)
+		dst = append(dst, '"')
+	}
+	switch e.Encoding {
+	case hub.Text:
+		dst = append(dst, `,"text":true,"data":`...)
+		dst = appendQuoted(dst, e.Data)
+	case hub.Binary:
+		dst = append(dst, `,"data_base64":"`...)
+		dst = base64.StdEncoding.AppendEncode(dst, e.Data)
+		dst = append(dst, '"')
+	default:
+		dst = append(dst, `,"data":`...)
+		dst = append(dst, jsonData(e)...)
+	}
+	return append(dst, '}')
+}
+
+// jsonData is the data of a JSON event. None at all is null: no reader may get a broken envelope
+// from a program that published an event with nothing in it.
+func jsonData(e *hub.Event) []byte {
+	if len(e.Data) == 0 {
+		return []byte("null")
+	}
+	return e.Data
+}
+
+// appendQuoted appends s as a JSON string (RFC 8259, section 7), with no more escapes than needed;
+// what is not UTF-8 becomes U+FFFD.
+func appendQuoted[S string | []byte](dst []byte, s S) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	done := 0 // s[:done] is written
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			r, size := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
+			if r == utf8.RuneError && size == 1 {
+				dst = append(append(dst, s[done:i]...), "\ufffd"...)
+				done = i + 1
+			}
+			i += size
+			continue
+		}
+		if c >= ' ' && c != '"' && c != '\\' {
+			i++
+			continue
+		}
+		dst = append(dst, s[done:i]...)
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, `\n`...)
+		case '\r':
+			dst = append(dst, `\r`...)
+		case '\t':
+			dst = append(dst, `\t`...)
+		case '\b':
+			dst = append(dst, `\b`...)
+		case '\f':
+			dst = append(dst, `\f`...)
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&0xf])
+		}
+		i++
+		done = i
+	}
+	return append(append(dst, s[done:]...), '"')
+}
+
+// scratch is where a form is put together before its length is known, so that the form itself is
+// one allocation of the right size.
+type scratch struct{ b []byte }
+
+// maxScratch keeps a rare giant event from staying in the pool.
+const maxScratch = 64 << 10 // bytes
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// newScratch gives an empty one with room for n bytes.
+func newScratch(n int) *scratch {
+	s := scratches.Get().(*scratch)
+	s.b = slices.Grow(s.b[:0], n)
+	return s
+}
+
+func (s *scratch) free() {
+	if cap(s.b) <= maxScratch {
+		scratches.Put(s)
+	}
+}
+
+// DecodeEnvelope reads an envelope as the hub sends it, its members in any order and unknown ones
+// passed over. Topic and one of data and data_base64 must be there. The event may share b's
+// memory. The error names the member and what was expected of it.
+func DecodeEnvelope(b []byte) (*hub.Event, error) {
+	obj, err := trimObject(b)
+	if err != nil {
+		return nil, fmt.Errorf("envelope: %w", err)
+	}
+	return decodeEnvelope(obj)
+}
+
+// decodeEnvelope reads what trimObject has checked.
+func decodeEnvelope(obj []byte) (*hub.Event, error) {
+	e := new(hub.Event)
+	var data []byte
+	var text, binary bool
+	err := members(obj, func(name string, value []byte) (err error) {
+		switch name {
+		case "id":
+			e.ID, err = cursorMember(name, value)
+		case "topic":
+			e.Topic, err = requireString(name, value)
+		case "type":
+			e.Type, err = requireString(name, value)
+		case "key":
+			e.Key, err = requireString(name, value)
+		case "time":
+			e.Time, err = timeMember(name, value)
+		case "text":
+			text, err = boolMember(name, value)
+		case "data":
+			data = value
+		case "data_base64":
+			binary = true
+			e.Data, err = base64Member(name, value)
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+	case e.Topic == "":
+		err = errors.New("topic: must be there")
+	case (data != nil) == binary:
+		err = errors.New("data: one of data and data_base64 must be there")
+	case binary:
+		e.Encoding = hub.Binary
+	case text:
+		var s string
+		s, err = requireString("data", data)
+		e.Data, e.Encoding = []byte(s), hub.Text
+	default:
+		e.Data = data
+	}
+	if err != nil {
+		return nil, fmt.Errorf("envelope: %w", err)
+	}
+	return e, nil
+}
+
+func cursorMember(name string, value []byte) (hub.Cursor, error) {
+	s, err := requireString(name, value)
+	if err != nil {
+		return hub.Cursor{}, err
+	}
+	c, err := hub.ParseCursor(s)
+	if err != nil {
+		return hub.Cursor{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return c, nil
+}
+
+func timeMember(name string, value []byte) (time.Time, error) {
+	s, err := requireString(name, value)
+	if err != nil {
+		return time.Time{}, err
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%s: an RFC 3339 time is expected", name)
+	}
+	return t.UTC(), nil
+}
+
+func base64Member(name string, value []byte) ([]byte, error) {
+	s, err := requireString(name, value)
+	if err != nil {
+		return nil, err
+	}
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		return nil, fmt.Errorf("%s: padded standard base64 is expected", name)
+	}
+	return b, nil
+}
+
+func boolMember(name string, value []byte) (bool, error) {
+	switch string(value) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, fmt.Errorf("%s: true or false is expected", name)
+}

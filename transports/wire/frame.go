@@ -1,0 +1,81 @@
+package wire
+
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// What begins a frame: FIN, RSV1 and the opcode (RFC 6455, section 5.2; RFC 7692, section 6).
+const (
+	finText       = 0x81
+	finClose      = 0x88
+	rsvCompressed = 0x40
+)
+
+// The payload lengths at which the header grows (RFC 6455, section 5.2).
+const (
+	maxShortPayload = 125            // bytes, also the most of a control frame
+	maxWordPayload  = math.MaxUint16 // bytes
+	length16        = 126
+	length64        = 127
+	maxFrameHeader  = 10 // bytes, unmasked
+)
+
+// EncodeFrame encodes FormFrame: the envelope as one whole unmasked text frame.
+func EncodeFrame(e *hub.Event) []byte {
+	s := newScratch(len(e.Data) + envelopeRoom)
+	defer s.free()
+	s.b = AppendEnvelope(s.b, e)
+	return AppendTextFrame(nil, s.b)
+}
+
+// AppendTextFrame appends the payload as one whole unmasked text frame.
+func AppendTextFrame(dst, payload []byte) []byte {
+	return appendFrame(dst, finText, payload)
+}
+
+// AppendCloseFrame appends an unmasked close frame (RFC 6455, section 5.5.1). The reason is cut to
+// the 123 bytes that have room, between two runes.
+func AppendCloseFrame(dst []byte, code int, reason string) []byte {
+	var payload [maxShortPayload]byte
+	binary.BigEndian.PutUint16(payload[:], uint16(code))
+	reason = strings.ToValidUTF8(reason, "\ufffd")
+	n := min(len(reason), maxShortPayload-2)
+	for n < len(reason) && !utf8.RuneStart(reason[n]) {
+		n--
+	}
+	copy(payload[2:], reason[:n])
+	return appendFrame(dst, finClose, payload[:2+n])
+}
+
+func appendFrame(dst []byte, first byte, payload []byte) []byte {
+	var room [maxFrameHeader]byte
+	header := append(room[:0], first)
+	switch n := len(payload); {
+	case n <= maxShortPayload:
+		header = append(header, byte(n))
+	case n <= maxWordPayload:
+		header = binary.BigEndian.AppendUint16(append(header, length16), uint16(n))
+	default:
+		header = binary.BigEndian.AppendUint64(append(header, length64), uint64(n))
+	}
+	dst = slices.Grow(dst, len(header)+len(payload))
+	return append(append(dst, header...), payload...)
+}
+
+// FramePayload gives the payload of one whole unmasked frame, without a copy. Of FormFrame it is
+// the event's envelope.
+func FramePayload(frame []byte) []byte {
+	switch frame[1] {
+	case length16:
+		return frame[4:]
+	case length64:
+		return frame[maxFrameHeader:]
+	}
+	return frame[2:]
+}

@@ -1,0 +1,223 @@
+package wire
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// Ref is the client's own name for a command: the raw JSON of a string or number, repeated as it
+// came. Nil: the command had none.
+type Ref []byte
+
+// The ops of the hub's own messages (PROTOCOL section 5). An event has none.
+const (
+	OpHello     = "hello"
+	OpHeartbeat = "heartbeat"
+	OpGap       = "gap"
+	OpAck       = "ack"
+	OpError     = "error"
+	OpGoaway    = "goaway"
+)
+
+// AppendHello appends the message that begins a connection; heartbeat is 0 if none are sent.
+func AppendHello(dst []byte, id, session string, heartbeat time.Duration) []byte {
+	dst = append(dst, `{"op":"hello","id":`...)
+	dst = appendQuoted(dst, id)
+	dst = append(dst, `,"session":`...)
+	dst = appendQuoted(dst, session)
+	dst = append(dst, `,"heartbeat_ms":`...)
+	dst = strconv.AppendInt(dst, heartbeat.Milliseconds(), 10)
+	return append(dst, '}')
+}
+
+// AppendHeartbeat appends a heartbeat with the subscriber's position.
+func AppendHeartbeat(dst []byte, id string) []byte {
+	dst = append(dst, `{"op":"heartbeat","id":`...)
+	return append(appendQuoted(dst, id), '}')
+}
+
+// AppendGap appends a gap; its id is where the gap ends.
+func AppendGap(dst []byte, g *hub.Gap) []byte {
+	dst = append(dst, `{"op":"gap","id":"`...)
+	dst = g.ResumedAt.AppendText(dst)
+	dst = append(dst, `",`...)
+	return append(appendGapMembers(dst, g), '}')
+}
+
+// appendGapMembers appends the members of a gap without the braces around them.
+func appendGapMembers(dst []byte, g *hub.Gap) []byte {
+	dst = append(dst, `"reason":`...)
+	dst = appendQuoted(dst, string(g.Reason))
+	if g.After != "" {
+		dst = append(dst, `,"after":`...)
+		dst = appendQuoted(dst, g.After)
+	}
+	dst = append(dst, `,"resumed_at":"`...)
+	dst = g.ResumedAt.AppendText(dst)
+	dst = append(dst, `","certain":`...)
+	return strconv.AppendBool(dst, g.Certain)
+}
+
+// AppendAck appends the answer to a command that was carried out; id is left out if empty.
+func AppendAck(dst []byte, ref Ref, id string) []byte {
+	dst = append(dst, `{"op":"ack"`...)
+	dst = appendRefMember(dst, ref)
+	if id != "" {
+		dst = append(dst, `,"id":`...)
+		dst = appendQuoted(dst, id)
+	}
+	return append(dst, '}')
+}
+
+// AppendError appends the answer to a command that was refused, or with a nil ref the last word
+// before a close.
+func AppendError(dst []byte, ref Ref, p *Problem) []byte {
+	dst = append(dst, `{"op":"error"`...)
+	dst = append(appendRefMember(dst, ref), ',')
+	return append(p.appendMembers(dst), '}')
+}
+
+func appendRefMember(dst []byte, ref Ref) []byte {
+	if ref == nil {
+		return dst
+	}
+	return append(append(dst, `,"ref":`...), ref...)
+}
+
+// AppendGoaway appends the word that the hub is draining; the client is to come back after retry.
+func AppendGoaway(dst []byte, retry time.Duration) []byte {
+	dst = append(dst, `{"op":"goaway",`...)
+	return append(appendRetryMember(dst, retry), '}')
+}
+
+func appendRetryMember(dst []byte, retry time.Duration) []byte {
+	return strconv.AppendInt(append(dst, `"retry_ms":`...), retry.Milliseconds(), 10)
+}
+
+// Message is one message from the hub to a WebSocket client. Which members are set depends on Op.
+type Message struct {
+	Op        string        // empty for an event
+	Event     *hub.Event    // of an event
+	ID        string        // of hello, heartbeat, gap and ack; opaque to a client
+	Ref       Ref           // of ack and error
+	Session   string        // of hello
+	Heartbeat time.Duration // of hello
+	Gap       *hub.Gap      // of gap
+	Problem   *Problem      // of error
+	Retry     time.Duration // of goaway
+}
+
+// DecodeMessage reads one message of the hub. One with an op that is not known has its Op and is
+// for the caller to pass over; members that are not known are passed over. The message may share
+// b's memory.
+func DecodeMessage(b []byte) (Message, error) {
+	var m Message
+	obj, err := trimObject(b)
+	if err != nil {
+		return m, fmt.Errorf("message: %w", err)
+	}
+	err = members(obj, func(name string, value []byte) (err error) {
+		if name == "op" {
+			m.Op, err = requireString(name, value)
+		}
+		return err
+	})
+	if err != nil {
+		return Message{}, fmt.Errorf("message: %w", err)
+	}
+	switch m.Op {
+	case "":
+		m.Event, err = decodeEnvelope(obj)
+	case OpGap:
+		m.Gap, err = decodeGap(obj)
+	case OpError:
+		m.Problem = new(Problem)
+		err = m.Problem.UnmarshalJSON(obj)
+	}
+	if err == nil && m.Op != "" {
+		err = m.decodeMembers(obj)
+	}
+	if err != nil {
+		return Message{}, fmt.Errorf("message: %w", err)
+	}
+	return m, nil
+}
+
+// decodeMembers reads what is not an event's, a gap's or a problem's.
+func (m *Message) decodeMembers(obj []byte) error {
+	return members(obj, func(name string, value []byte) (err error) {
+		switch name {
+		case "id":
+			m.ID, err = requireString(name, value)
+		case "ref":
+			m.Ref = value
+		case "session":
+			m.Session, err = requireString(name, value)
+		case "heartbeat_ms":
+			m.Heartbeat, err = millisecondsMember(name, value)
+		case "retry_ms":
+			m.Retry, err = millisecondsMember(name, value)
+		}
+		return err
+	})
+}
+
+// DecodeGap reads the data of trivium.gap, or the gap of a poll's answer.
+func DecodeGap(b []byte) (*hub.Gap, error) {
+	obj, err := trimObject(b)
+	if err != nil {
+		return nil, fmt.Errorf("gap: %w", err)
+	}
+	return decodeGap(obj)
+}
+
+func decodeGap(obj []byte) (*hub.Gap, error) {
+	g := new(hub.Gap)
+	found := false
+	err := members(obj, func(name string, value []byte) (err error) {
+		switch name {
+		case "reason":
+			var s string
+			s, err = requireString(name, value)
+			g.Reason = hub.GapReason(s)
+		case "after":
+			g.After, err = requireString(name, value)
+		case "resumed_at":
+			found = true
+			g.ResumedAt, err = cursorMember(name, value)
+		case "certain":
+			g.Certain, err = boolMember(name, value)
+		}
+		return err
+	})
+	if err == nil && !found {
+		err = errors.New("resumed_at: must be there")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("gap: %w", err)
+	}
+	return g, nil
+}
+
+func millisecondsMember(name string, value []byte) (time.Duration, error) {
+	var n int64
+	if json.Unmarshal(value, &n) != nil || n < 0 || n > math.MaxInt64/int64(time.Millisecond) {
+		return 0, fmt.Errorf("%s: a whole number of milliseconds is expected", name)
+	}
+	return time.Duration(n) * time.Millisecond, nil
+}
+
+// trimObject checks that b is one JSON object, and gives it without white space around it.
+func trimObject(b []byte) ([]byte, error) {
+	b = trimJSON(b)
+	if len(b) == 0 || b[0] != '{' || !validJSON(b) {
+		return nil, errors.New("one JSON object in UTF-8 is expected")
+	}
+	return b, nil
+}

@@ -1,0 +1,357 @@
+package wire
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// The codes of problems, stable once released: a problem's type is ProblemURN and its code.
+const (
+	CodeBadRequest           = "bad-request"
+	CodeInvalidParameter     = "invalid-parameter"
+	CodeMissingToken         = "missing-token"
+	CodeInvalidToken         = "invalid-token"
+	CodeTokenEnded           = "token-ended"
+	CodeForbidden            = "forbidden"
+	CodeForeignOrigin        = "foreign-origin"
+	CodeNotFound             = "not-found"
+	CodeMethodNotAllowed     = "method-not-allowed"
+	CodeNotAcceptable        = "not-acceptable"
+	CodeTooSlow              = "too-slow"
+	CodeRequestTimeout       = "request-timeout"
+	CodeKeyBusy              = "idempotency-key-busy"
+	CodeTooLarge             = "too-large"
+	CodeUnsupportedMediaType = "unsupported-media-type"
+	CodeMisdirectedHost      = "misdirected-host"
+	CodeKeyReused            = "idempotency-key-reused"
+	CodeUpgradeRequired      = "upgrade-required"
+	CodeRateLimited          = "rate-limited"
+	CodeTooManyTries         = "too-many-tries"
+	CodeHeaderTooLarge       = "header-too-large"
+	CodeInternal             = "internal"
+	CodeUnavailable          = "unavailable"
+	CodeKeysFull             = "idempotency-keys-full"
+	CodeTooManyConnections   = "too-many-connections"
+	CodeDraining             = "draining"
+)
+
+// ProblemURN begins the type of every problem.
+const ProblemURN = "urn:trivium:problem:"
+
+// ProblemContentType is the media type of a problem (RFC 9457, section 3).
+const ProblemContentType = "application/problem+json"
+
+// How long a client is told to stay away where nobody knows better.
+const (
+	retryUnavailable = 2 * time.Second
+	retryKeysFull    = 10 * time.Second // keys end after two minutes, so some do all the time
+)
+
+// Problem is why something was refused, as RFC 9457 writes it. It is an error.
+type Problem struct {
+	Code      string // one of the codes above
+	Title     string // the same for all problems of a code
+	Status    int    // HTTP status
+	Detail    string // what is wrong this time and what was expected
+	Parameter string // the one at fault; optional
+	Line      *int   // in NDJSON, the refused line, from 1; optional
+	Accepted  *int   // how many lines before it stand; optional
+
+	// RetryAfter says that the refusal is temporary and how long to stay away. It is no member of
+	// the JSON: it goes into the header Retry-After, or a retry field.
+	RetryAfter time.Duration
+}
+
+// Error gives title and detail.
+func (p *Problem) Error() string {
+	if p.Detail == "" {
+		return p.Title
+	}
+	return p.Title + ": " + p.Detail
+}
+
+// AppendJSON appends the problem as a JSON object.
+func (p *Problem) AppendJSON(dst []byte) []byte {
+	return append(p.appendMembers(append(dst, '{')), '}')
+}
+
+// MarshalJSON implements json.Marshaler; there is no error.
+func (p *Problem) MarshalJSON() ([]byte, error) { return p.AppendJSON(nil), nil }
+
+// appendMembers appends the members without the braces around them.
+func (p *Problem) appendMembers(dst []byte) []byte {
+	dst = append(dst, `"type":`...)
+	dst = appendQuoted(dst, ProblemURN+p.Code)
+	dst = append(dst, `,"title":`...)
+	dst = appendQuoted(dst, p.Title)
+	dst = append(dst, `,"status":`...)
+	dst = strconv.AppendInt(dst, int64(p.Status), 10)
+	if p.Detail != "" {
+		dst = append(dst, `,"detail":`...)
+		dst = appendQuoted(dst, p.Detail)
+	}
+	if p.Parameter != "" {
+		dst = append(dst, `,"parameter":`...)
+		dst = appendQuoted(dst, p.Parameter)
+	}
+	if p.Line != nil {
+		dst = append(dst, `,"line":`...)
+		dst = strconv.AppendInt(dst, int64(*p.Line), 10)
+	}
+	if p.Accepted != nil {
+		dst = append(dst, `,"accepted":`...)
+		dst = strconv.AppendInt(dst, int64(*p.Accepted), 10)
+	}
+	return dst
+}
+
+// UnmarshalJSON implements json.Unmarshaler. A type that is not one of the hub's, as of a proxy in
+// between, gives no Code.
+func (p *Problem) UnmarshalJSON(b []byte) error {
+	var m struct {
+		Type      string `json:"type"`
+		Title     string `json:"title"`
+		Status    int    `json:"status"`
+		Detail    string `json:"detail"`
+		Parameter string `json:"parameter"`
+		Line      *int   `json:"line"`
+		Accepted  *int   `json:"accepted"`
+	}
+	if err := json.Unmarshal(b, &m); err != nil {
+		return fmt.Errorf("problem: %w", err)
+	}
+	code, ours := strings.CutPrefix(m.Type, ProblemURN)
+	if !ours {
+		code = ""
+	}
+	*p = Problem{
+		Code: code, Title: m.Title, Status: m.Status, Detail: m.Detail,
+		Parameter: m.Parameter, Line: m.Line, Accepted: m.Accepted,
+	}
+	return nil
+}
+
+// CloseCode is the WebSocket close code that goes with the problem (PROTOCOL section 5).
+func (p *Problem) CloseCode() int {
+	switch p.Code {
+	case CodeDraining:
+		return 1001
+	case CodeRateLimited:
+		return 1008
+	}
+	switch p.Status {
+	case 401, 403, 408:
+		return 4000 + p.Status
+	case 413:
+		return 1009
+	case 429, 503:
+		return 1013
+	}
+	if p.Status >= 500 {
+		return 1011
+	}
+	return 4400
+}
+
+// ProblemOf is the one place that gives an error its status. It knows Problem itself, the hub's
+// errors and those of a context; of any other it tells nothing, for the text may name what is
+// nobody's business. The result is the caller's to change; nil gives nil.
+func ProblemOf(err error) *Problem {
+	if err == nil {
+		return nil
+	}
+	if p, ok := errors.AsType[*Problem](err); ok {
+		own := *p
+		return &own
+	}
+	if invalid, ok := errors.AsType[*hub.InvalidError](err); ok {
+		if invalid.TooLarge {
+			return TooLarge(invalid.Parameter, invalid.Detail)
+		}
+		return BadParameter(invalid.Parameter, invalid.Detail)
+	}
+	switch {
+	case errors.Is(err, hub.ErrKeyBusy):
+		return &Problem{Code: CodeKeyBusy, Title: "Idempotency key busy", Status: 409, Detail: hub.ErrKeyBusy.Error()}
+	case errors.Is(err, hub.ErrKeyReused):
+		return &Problem{Code: CodeKeyReused, Title: "Idempotency key reused", Status: 422, Detail: hub.ErrKeyReused.Error()}
+	case errors.Is(err, hub.ErrKeysFull):
+		return &Problem{
+			Code: CodeKeysFull, Title: "Too many idempotency keys", Status: 503,
+			Detail: hub.ErrKeysFull.Error(), RetryAfter: retryKeysFull,
+		}
+	case errors.Is(err, hub.ErrUnavailable):
+		return unavailable(hub.ErrUnavailable.Error())
+	case errors.Is(err, hub.ErrClosed):
+		return unavailable(hub.ErrClosed.Error())
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return unavailable("the request could not be carried out in its time")
+	}
+	return &Problem{Code: CodeInternal, Title: "Internal error", Status: 500}
+}
+
+func unavailable(detail string) *Problem {
+	return &Problem{
+		Code: CodeUnavailable, Title: "Unavailable", Status: 503,
+		Detail: detail, RetryAfter: retryUnavailable,
+	}
+}
+
+// BadRequest is for a request that is wrong as a whole rather than by one parameter.
+func BadRequest(detail string) *Problem {
+	return &Problem{Code: CodeBadRequest, Title: "Bad request", Status: 400, Detail: detail}
+}
+
+// BadParameter is for a parameter that is not what was expected, which detail says.
+func BadParameter(name, detail string) *Problem {
+	return &Problem{
+		Code: CodeInvalidParameter, Title: "Invalid parameter", Status: 400,
+		Detail: name + ": " + detail, Parameter: name,
+	}
+}
+
+// MissingToken is for a request without a token where one is needed. Its WWW-Authenticate has no
+// error attribute (RFC 6750, section 3.1).
+func MissingToken() *Problem {
+	return &Problem{
+		Code: CodeMissingToken, Title: "Token missing", Status: 401,
+		Detail: "a token is needed: Authorization: Bearer, or where no header can be set the parameter access_token",
+	}
+}
+
+// InvalidToken is for a token that is not accepted.
+func InvalidToken(detail string) *Problem {
+	return &Problem{Code: CodeInvalidToken, Title: "Token refused", Status: 401, Detail: detail}
+}
+
+// TokenEnded is for a token that ended or was revoked while it was in use.
+func TokenEnded() *Problem {
+	return &Problem{
+		Code: CodeTokenEnded, Title: "Token ended", Status: 401,
+		Detail: "the token has ended or was revoked",
+	}
+}
+
+// Forbidden is for a right that the token does not have, or has no more.
+func Forbidden(detail string) *Problem {
+	return &Problem{Code: CodeForbidden, Title: "Forbidden", Status: 403, Detail: detail}
+}
+
+// ForeignOrigin is for a page from elsewhere.
+func ForeignOrigin() *Problem {
+	return &Problem{
+		Code: CodeForeignOrigin, Title: "Foreign origin", Status: 403,
+		Detail: "pages of this origin may not connect; --origin names those that may",
+	}
+}
+
+// NotFound is for a path that leads nowhere.
+func NotFound() *Problem {
+	return &Problem{Code: CodeNotFound, Title: "Not found", Status: 404, Detail: "there is nothing here; / names the routes"}
+}
+
+// MethodNotAllowed is for a method that the route does not have; allowed is as in the header Allow.
+func MethodNotAllowed(allowed string) *Problem {
+	return &Problem{Code: CodeMethodNotAllowed, Title: "Method not allowed", Status: 405, Detail: "allowed here: " + allowed}
+}
+
+// NotAcceptable is for an Accept that rules out what the route gives; offered is its media type.
+func NotAcceptable(offered string) *Problem {
+	return &Problem{Code: CodeNotAcceptable, Title: "Not acceptable", Status: 406, Detail: "only " + offered + " is given here"}
+}
+
+// TooSlow is for a subscriber that fell so far behind that it is disconnected.
+func TooSlow() *Problem {
+	return &Problem{
+		Code: CodeTooSlow, Title: "Too slow", Status: 408,
+		Detail: "events were removed before they could be delivered; resume to get what is retained",
+	}
+}
+
+// RequestTimeout is for a request whose body does not come.
+func RequestTimeout() *Problem {
+	return &Problem{
+		Code: CodeRequestTimeout, Title: "Request timeout", Status: 408,
+		Detail: "the body did not arrive in time",
+	}
+}
+
+// TooLarge is for what is over a size limit, which detail names; parameter may be empty.
+func TooLarge(parameter, detail string) *Problem {
+	if parameter != "" {
+		detail = parameter + ": " + detail
+	}
+	return &Problem{Code: CodeTooLarge, Title: "Too large", Status: 413, Detail: detail, Parameter: parameter}
+}
+
+// UnsupportedMediaType is for a Content-Type that the route does not read; expected lists those
+// that it does.
+func UnsupportedMediaType(expected string) *Problem {
+	return &Problem{
+		Code: CodeUnsupportedMediaType, Title: "Unsupported media type", Status: 415,
+		Detail: "expected is " + expected,
+	}
+}
+
+// MisdirectedHost is for a Host that is not the hub's own, as DNS rebinding makes it.
+func MisdirectedHost() *Problem {
+	return &Problem{
+		Code: CodeMisdirectedHost, Title: "Misdirected request", Status: 421,
+		Detail: "this Host is not served here; --host names those that are",
+	}
+}
+
+// UpgradeRequired is for a plain request to the WebSocket route.
+func UpgradeRequired() *Problem {
+	return &Problem{
+		Code: CodeUpgradeRequired, Title: "Upgrade required", Status: 426,
+		Detail: "this route speaks WebSocket, version 13",
+	}
+}
+
+// RateLimited is for one who sends too much.
+func RateLimited(detail string, retryAfter time.Duration) *Problem {
+	return &Problem{
+		Code: CodeRateLimited, Title: "Too many requests", Status: 429,
+		Detail: detail, RetryAfter: retryAfter,
+	}
+}
+
+// TooManyTries is for one who connects too often.
+func TooManyTries(retryAfter time.Duration) *Problem {
+	return &Problem{
+		Code: CodeTooManyTries, Title: "Too many tries", Status: 429,
+		Detail: "connections come too fast", RetryAfter: retryAfter,
+	}
+}
+
+// HeaderTooLarge is for a request header over its limit.
+func HeaderTooLarge() *Problem {
+	return &Problem{
+		Code: CodeHeaderTooLarge, Title: "Header too large", Status: 431,
+		Detail: "the request line and header are over the limit of --max-header-bytes",
+	}
+}
+
+// TooManyConnections is for a connection over a limit of connections, which detail names.
+func TooManyConnections(detail string, retryAfter time.Duration) *Problem {
+	return &Problem{
+		Code: CodeTooManyConnections, Title: "Too many connections", Status: 503,
+		Detail: detail, RetryAfter: retryAfter,
+	}
+}
+
+// Draining is for a new subscription to a hub that is about to end.
+func Draining(retryAfter time.Duration) *Problem {
+	return &Problem{
+		Code: CodeDraining, Title: "Draining", Status: 503,
+		Detail: "the hub is about to end and takes no new subscription", RetryAfter: retryAfter,
+	}
+}
