@@ -1,0 +1,26 @@
+package auth
+
+import "errors"
+
+// Why a request is refused. Which HTTP status or close code tells it, the transports decide.
+var (
+	// ErrHost: the Host header is none of the hub's names (421). It must be answered plainly,
+	// on a WebSocket route too: the page that asks is of the same false name.
+	ErrHost = errors.New("the Host is neither loopback, nor an address listened on, nor a name given with --host")
+	// ErrForeignOrigin: the page that asks is of another origin (403). It must be answered
+	// plainly, on a WebSocket route too.
+	ErrForeignOrigin = errors.New("the Origin is not that of this hub")
+
+	// ErrTwoTokens: a token stands in two places, or twice in one (400).
+	ErrTwoTokens = errors.New("more than one token: give one, as Authorization: Bearer, access_token or trivium.bearer.<token>")
+	// ErrLoneBearer: the subprotocol with the token is offered without one that the hub could
+	// choose (400).
+	ErrLoneBearer = errors.New("the subprotocol trivium.bearer.<token> needs trivium.v1 beside it")
+
+	// ErrNoToken: the request has no token (401, a challenge without an error code).
+	ErrNoToken = errors.New("a token is needed: Authorization: Bearer, or access_token in the query")
+	// ErrTokenSyntax: what stands in the token's place cannot be one (401, RFC 6750 invalid_token).
+	ErrTokenSyntax = errors.New("a token is 1 to 8192 characters of A-Z a-z 0-9 - . _ ~")
+	// ErrBadToken: nobody was given this token (401, RFC 6750 invalid_token).
+	ErrBadToken = errors.New("the token is not valid")
+)

@@ -1,0 +1,213 @@
+package auth
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const canary = "canary-7.Q_z~secret"
+
+// attempt is a request as a client spells it, and what the guard thinks of it.
+type attempt struct {
+	name   string
+	target string      // /sse
+	host   string      // hub.example
+	header http.Header // as on the wire
+	tls    bool
+	http10 bool
+	want   error
+}
+
+func (a attempt) request() *http.Request {
+	target := a.target
+	if target == "" {
+		target = "/sse"
+	}
+	r := httptest.NewRequest(http.MethodGet, target, nil)
+	r.Host = a.host
+	for name, lines := range a.header {
+		for _, line := range lines {
+			r.Header.Add(name, line)
+		}
+	}
+	if a.tls {
+		r.TLS = &tls.ConnectionState{}
+	}
+	if a.http10 {
+		r.ProtoMinor = 0
+	}
+	local := &net.TCPAddr{IP: net.ParseIP("::ffff:192.0.2.7"), Port: 3000}
+	return r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, local))
+}
+
+// try gives what the guard passes on, or why it refuses.
+func try(t *testing.T, g *Guard, a attempt) (grant *hub.Grant, reason error, header http.Header) {
+	t.Helper()
+	answers := 0
+	next := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		answers++
+		grant = GrantFrom(r.Context())
+		require.NotNil(t, grant)
+	})
+	refuse := func(_ http.ResponseWriter, _ *http.Request, err error) {
+		answers++
+		reason = err
+		require.Error(t, err)
+		require.NotContains(t, err.Error(), "canary")
+	}
+	w := httptest.NewRecorder()
+	g.Middleware(refuse)(next).ServeHTTP(w, a.request())
+	require.Equal(t, 1, answers, "either passed on or refused, once")
+	return grant, reason, w.Header()
+}
+
+// bearers spell one token in each place; more than one of them is one too many.
+var bearers = []struct {
+	name   string
+	target string
+	header http.Header
+}{
+	{name: "header", header: http.Header{"Authorization": {"Bearer " + canary}}},
+	{name: "query", target: "access_token=" + canary},
+	{name: "subprotocol", header: http.Header{
+		"Upgrade":                {"websocket"},
+		"Sec-Websocket-Protocol": {"trivium.v1, trivium.bearer." + canary},
+	}},
+}
+
+func TestTokenPlaces(t *testing.T) {
+	closed := New(Config{Verifier: NewStaticToken(canary)})
+	open := New(Config{})
+	for i, first := range bearers {
+		a := attempt{target: "/ws?" + first.target, header: first.header}
+		grant, reason, header := try(t, closed, a)
+		require.NoError(t, reason, first.name)
+		require.Equal(t, "default", grant.Subject)
+		require.True(t, grant.MayPublish("a.b"))
+		_, ok := grant.MaySubscribe(hub.NewFilterSet(hub.Everything))
+		require.True(t, ok)
+		require.Equal(t, first.target != "", header.Get("Referrer-Policy") == "no-referrer", first.name)
+
+		_, reason, _ = try(t, New(Config{Verifier: NewStaticToken("another")}), a)
+		require.ErrorIs(t, reason, ErrBadToken, first.name)
+
+		for _, second := range bearers[i:] {
+			two := attempt{target: "/ws?" + first.target + "&" + second.target, header: http.Header{}}
+			for _, h := range []http.Header{first.header, second.header} {
+				for name, lines := range h {
+					two.header[name] = append(two.header[name], lines...)
+				}
+			}
+			for _, g := range []*Guard{closed, open} {
+				_, reason, _ = try(t, g, two)
+				require.ErrorIs(t, reason, ErrTwoTokens, "%s and %s", first.name, second.name)
+			}
+		}
+	}
+}
+
+func TestTokenForms(t *testing.T) {
+	authorization := func(lines ...string) http.Header { return http.Header{"Authorization": lines} }
+	subprotocol := func(lines ...string) http.Header {
+		return http.Header{"Upgrade": {"WebSocket"}, "Sec-Websocket-Protocol": lines}
+	}
+	long := strings.Repeat("a", MaxTokenLen)
+	for _, a := range []attempt{
+		{name: "none", want: ErrNoToken},
+		{name: "scheme in upper case", header: authorization("BEARER " + canary)},
+		{name: "more space", header: authorization("bearer   " + canary)},
+		{name: "scheme alone", header: authorization("Bearer"), want: ErrTokenSyntax},
+		{name: "nothing after the scheme", header: authorization("Bearer "), want: ErrTokenSyntax},
+		{name: "two words", header: authorization("Bearer " + canary + " x"), want: ErrTokenSyntax},
+		{name: "another scheme", header: authorization("Basic " + canary), want: ErrNoToken},
+		{name: "another scheme, and a token", target: "/?access_token=" + canary, header: authorization("Basic YTpi")},
+		{name: "two headers", header: authorization("Bearer "+canary, "Basic YTpi"), want: ErrTwoTokens},
+		{name: "the same header twice", header: authorization("Bearer "+canary, "Bearer "+canary), want: ErrTwoTokens},
+		{name: "empty in the query", target: "/?access_token=", want: ErrTokenSyntax},
+		{name: "empty and another", target: "/?access_token=", header: authorization("Bearer " + canary), want: ErrTwoTokens},
+		{name: "escaped in the query", target: "/?access%5Ftoken=%63" + canary[1:]},
+		{name: "name in upper case", target: "/?ACCESS_TOKEN=" + canary, want: ErrNoToken},
+		{name: "broken escape", target: "/?access_token=%zz" + canary, want: ErrNoToken},
+		{name: "alphabet", header: authorization("Bearer canary+/="), want: ErrTokenSyntax},
+		{name: "not ASCII", target: "/?access_token=canary%C3%A9", want: ErrTokenSyntax},
+		{name: "line break", target: "/?access_token=" + canary + "%0A", want: ErrTokenSyntax},
+		{name: "prefix", header: authorization("Bearer " + canary[:len(canary)-1]), want: ErrBadToken},
+		{name: "longest", header: authorization("Bearer " + long), want: ErrBadToken},
+		{name: "too long", header: authorization("Bearer " + long + "a"), want: ErrTokenSyntax},
+		{name: "over two lines", header: subprotocol("trivium.bearer."+canary, "trivium.v1")},
+		{name: "alone", header: subprotocol("trivium.bearer." + canary), want: ErrLoneBearer},
+		{name: "beside another", header: subprotocol("chat, trivium.bearer." + canary), want: ErrLoneBearer},
+		{name: "twice", header: subprotocol("trivium.v1,trivium.bearer.a,trivium.bearer.b"), want: ErrTwoTokens},
+		{name: "empty subprotocol", header: subprotocol("trivium.v1, trivium.bearer."), want: ErrTokenSyntax},
+		{name: "subprotocol without upgrade", header: http.Header{
+			"Sec-Websocket-Protocol": {"trivium.v1, trivium.bearer." + canary},
+		}, want: ErrNoToken},
+	} {
+		t.Run(a.name, func(t *testing.T) {
+			_, reason, header := try(t, New(Config{Verifier: NewStaticToken(canary)}), a)
+			require.ErrorIs(t, reason, a.want)
+			inQuery := strings.Contains(a.target, "access")
+			require.Equal(t, inQuery, header.Get("Referrer-Policy") == "no-referrer")
+		})
+	}
+}
+
+func TestOpen(t *testing.T) {
+	g := New(Config{})
+	for _, a := range []attempt{
+		{name: "no token"},
+		{name: "any token", header: http.Header{"Authorization": {"Bearer canary+/"}}},
+		{name: "alone", header: http.Header{
+			"Upgrade": {"websocket"}, "Sec-Websocket-Protocol": {"trivium.bearer.canary"},
+		}, want: ErrLoneBearer},
+	} {
+		grant, reason, _ := try(t, g, a)
+		require.ErrorIs(t, reason, a.want, a.name)
+		require.Equal(t, a.want == nil, grant != nil && grant.MayPublish("a"), a.name)
+	}
+	require.Nil(t, GrantFrom(t.Context()))
+}
+
+func TestOrder(t *testing.T) {
+	hosts, err := NewHostPolicy()
+	require.NoError(t, err)
+	g := New(Config{Verifier: NewStaticToken(canary), Hosts: hosts})
+	a := attempt{
+		target: "/?access_token=a&access_token=b",
+		host:   "evil.test",
+		header: http.Header{"Origin": {"http://other.test"}},
+	}
+	for _, step := range []struct {
+		mend func()
+		want error
+	}{
+		{func() {}, ErrHost},
+		{func() { a.host = "localhost:3000" }, ErrForeignOrigin},
+		{func() { a.header.Set("Origin", "http://localhost:3000") }, ErrTwoTokens},
+		{func() { a.target = "/?access_token=a" }, ErrBadToken},
+		{func() { a.target = "/?access_token=" + canary }, nil},
+	} {
+		step.mend()
+		_, reason, _ := try(t, g, a)
+		require.ErrorIs(t, reason, step.want)
+	}
+}
+
+func TestNewToken(t *testing.T) {
+	token := NewToken()
+	require.True(t, validToken(token))
+	require.GreaterOrEqual(t, len(token), 26, "128 bits in base32")
+	require.NotEqual(t, token, NewToken())
+}

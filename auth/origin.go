@@ -1,0 +1,137 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// checkOrigin refuses what a page of another origin asks for. A request without Origin is none
+// of a page, or one of a kind that a browser sends to the same origin only.
+//
+// The scheme that the page sees is known only under TLS: a proxy in front may have ended it. So
+// http and https are both good elsewhere, and a port left out is the one of the Origin's scheme.
+func checkOrigin(r *http.Request) error {
+	lines := r.Header["Origin"]
+	if len(lines) == 0 {
+		return nil
+	}
+	if len(lines) > 1 {
+		return ErrForeignOrigin
+	}
+	scheme, authority, _ := strings.Cut(lines[0], "://")
+	scheme = strings.ToLower(scheme)
+	defaultPort, known := map[string]string{"http": "80", "https": "443"}[scheme]
+	originHost, originPort, originOK := splitHost(authority)
+	host, port, hostOK := splitHost(r.Host)
+	if !known || !originOK || !hostOK || r.TLS != nil && scheme != "https" {
+		return ErrForeignOrigin
+	}
+	if originPort == "" {
+		originPort = defaultPort
+	}
+	if port == "" {
+		port = defaultPort
+	}
+	if originHost != host || originPort != port {
+		return ErrForeignOrigin
+	}
+	return nil
+}
+
+// HostPolicy names the hosts by which a hub may be reached, whatever the port. A page whose name
+// an attacker has bent to a local address (DNS rebinding) is of the same origin as what it asks
+// for; only its name gives it away. Nil lets every name pass.
+type HostPolicy struct {
+	names map[string]bool
+}
+
+// NewHostPolicy makes a policy of the names beside the loopback ones and the address that a
+// connection came in on, each with or without a port. The error names the one that is no host.
+func NewHostPolicy(names ...string) (*HostPolicy, error) {
+	policy := &HostPolicy{names: make(map[string]bool, len(names))}
+	for _, name := range names {
+		host := name
+		if addr, err := netip.ParseAddr(name); err == nil {
+			host = addr.String() // an IPv6 address may stand without brackets here
+		} else if host, _, err = parseHost(name); err != nil {
+			return nil, fmt.Errorf("host %q: %w", name, err)
+		}
+		policy.names[strings.TrimSuffix(host, ".")] = true
+	}
+	return policy, nil
+}
+
+// Check gives ErrHost if the request is for a host that the policy does not know. A request of
+// HTTP/1.0 may name none; browsers don't speak it.
+func (p *HostPolicy) Check(r *http.Request) error {
+	if p == nil || r.Host == "" && !r.ProtoAtLeast(1, 1) {
+		return nil
+	}
+	host, _, ok := splitHost(r.Host)
+	host = strings.TrimSuffix(host, ".")
+	switch {
+	case !ok:
+		return ErrHost
+	case p.names[host], host == "localhost", strings.HasSuffix(host, ".localhost"): // RFC 6761
+		return nil
+	}
+	addr, err := netip.ParseAddr(host)
+	if err == nil && (addr.Unmap().IsLoopback() || addr.Unmap() == localAddr(r)) {
+		return nil
+	}
+	return ErrHost
+}
+
+// localAddr is the address at which the connection of the request came in, the zero Addr if
+// that is not of TCP.
+func localAddr(r *http.Request) netip.Addr {
+	tcp, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	return tcp.AddrPort().Addr().Unmap().WithZone("")
+}
+
+// splitHost is parseHost for where the reason does not matter.
+func splitHost(s string) (host, port string, ok bool) {
+	host, port, err := parseHost(s)
+	return host, port, err == nil
+}
+
+// parseHost takes apart "host" or "host:port", strictly, so that nothing but these two passes as
+// one of them: no user, no path, no escape. The host is given in lower case, an IPv6 address
+// without brackets.
+func parseHost(s string) (host, port string, err error) {
+	host, port, hasPort := strings.Cut(s, ":")
+	if bracketed, ok := strings.CutPrefix(s, "["); ok {
+		inside, rest, closed := strings.Cut(bracketed, "]")
+		addr, err := netip.ParseAddr(inside)
+		if err != nil || !closed || !addr.Is6() || addr.Zone() != "" {
+			return "", "", errors.New("between brackets stands an IPv6 address")
+		}
+		host = addr.String()
+		if port, hasPort = strings.CutPrefix(rest, ":"); !hasPort && rest != "" {
+			return "", "", errors.New("after an address stands a port or nothing")
+		}
+	}
+	if host == "" || strings.ContainsFunc(host, notInHost) {
+		return "", "", errors.New("a host is a name of ASCII letters, digits, - _ and dots, or an IP address")
+	}
+	if hasPort && strings.Trim(port, "0123456789") != "" {
+		return "", "", errors.New("a port is a number")
+	}
+	return strings.ToLower(host), port, nil
+}
+
+// notInHost leaves names in ASCII, for which lower case is one thing.
+func notInHost(r rune) bool {
+	switch {
+	case 'A' <= r && r <= 'Z', 'a' <= r && r <= 'z', '0' <= r && r <= '9':
+		return false
+	}
+	return !strings.ContainsRune("-_.:", r)
+}

@@ -1,0 +1,173 @@
+package auth
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var origins = []struct {
+	origin, host string
+	tls          bool
+	same         bool
+}{
+	{origin: "http://127.0.0.1:3000", host: "127.0.0.1:3000", same: true},
+	{origin: "https://127.0.0.1:3000", host: "127.0.0.1:3000", same: true}, // a proxy ended TLS
+	{origin: "HTTP://Hub.Example:3000", host: "hub.eXAMPLE:3000", same: true},
+	{origin: "http://hub.example", host: "hub.example:80", same: true},
+	{origin: "http://hub.example:80", host: "hub.example", same: true},
+	{origin: "https://hub.example", host: "hub.example:443", same: true},
+	{origin: "https://hub.example", host: "hub.example", tls: true, same: true},
+	{origin: "http://[::1]:3000", host: "[::1]:3000", same: true},
+	{origin: "http://[::1]", host: "[0:0::1]:80", same: true},
+	{origin: "http://hub.example.:3000", host: "hub.example.:3000", same: true},
+
+	{origin: "http://hub.example", host: "hub.example", tls: true},
+	{origin: "http://hub.example:443", host: "hub.example", tls: true},
+	{origin: "https://hub.example", host: "hub.example:80"},
+	{origin: "http://hub.example:443", host: "hub.example"},
+	{origin: "http://hub.example.:3000", host: "hub.example:3000"},
+	{origin: "http://127.0.0.1:3001", host: "127.0.0.1:3000"},
+	{origin: "http://127.0.0.1", host: "127.0.0.1:3000"},
+	{origin: "http://localhost:3000", host: "127.0.0.1:3000"},
+	{origin: "http://127.0.0.1:3000.evil.test", host: "127.0.0.1:3000"},
+	{origin: "http://127.0.0.1.evil.test:3000", host: "127.0.0.1:3000"},
+	{origin: "http://evil.test/127.0.0.1:3000", host: "127.0.0.1:3000"},
+	{origin: "http://evil.test#127.0.0.1:3000", host: "127.0.0.1:3000"},
+	{origin: "http://127.0.0.1:3000@evil.test", host: "127.0.0.1:3000"},
+	{origin: "http://evil.test@127.0.0.1:3000", host: "127.0.0.1:3000"},
+	{origin: "http://127.0.0.1:3000/", host: "127.0.0.1:3000"},
+	{origin: "http://127.0.0.1:3000?", host: "127.0.0.1:3000"},
+	{origin: "http://127.0.0.1:3000 ", host: "127.0.0.1:3000"},
+	{origin: "http://127.0.0.1:3000, http://127.0.0.1:3000", host: "127.0.0.1:3000"},
+	{origin: "http://127.0.0.1:+3000", host: "127.0.0.1:3000"},
+	{origin: "http:\\\\127.0.0.1:3000", host: "127.0.0.1:3000"},
+	{origin: "http:127.0.0.1:3000", host: "127.0.0.1:3000"},
+	{origin: "//127.0.0.1:3000", host: "127.0.0.1:3000"},
+	{origin: "127.0.0.1:3000", host: "127.0.0.1:3000"},
+	{origin: "ws://127.0.0.1:3000", host: "127.0.0.1:3000"},
+	{origin: "file://127.0.0.1:3000", host: "127.0.0.1:3000"},
+	{origin: "chrome-extension://hub.example", host: "hub.example"},
+	{origin: "http://::1", host: "[::1]"},
+	{origin: "http://[::1]:3000.evil.test", host: "[::1]:3000"},
+	{origin: "http://\u212aelvin.example", host: "kelvin.example"}, // the Kelvin sign folds to k
+	{origin: "null", host: "127.0.0.1:3000"},
+	{origin: "NULL", host: "NULL"},
+	{origin: "", host: "127.0.0.1:3000"},
+	{origin: "http://", host: ""},
+	{origin: "http://:3000", host: ":3000"},
+}
+
+func TestOrigin(t *testing.T) {
+	g := New(Config{Verifier: NewStaticToken(canary)})
+	for _, o := range origins {
+		for _, token := range []string{"", "Bearer " + canary} {
+			a := attempt{host: o.host, tls: o.tls, header: http.Header{"Origin": {o.origin}}}
+			want := ErrForeignOrigin
+			if o.same {
+				want = ErrNoToken
+			}
+			if token != "" {
+				a.header.Set("Authorization", token)
+				if o.same {
+					want = nil
+				}
+			}
+			_, reason, _ := try(t, g, a)
+			require.ErrorIs(t, reason, want, "%q of %q", o.origin, o.host)
+		}
+	}
+
+	same := "http://hub.example"
+	_, reason, _ := try(t, g, attempt{host: "hub.example", header: http.Header{"Origin": {same, same}}})
+	require.ErrorIs(t, reason, ErrForeignOrigin, "two of them, though both good")
+}
+
+// FuzzOrigin holds that what passes is the Host behind one of two schemes, but for case, a
+// default port and the spelling of an IPv6 address.
+func FuzzOrigin(f *testing.F) {
+	for _, o := range origins {
+		f.Add(o.origin, o.host)
+	}
+	f.Fuzz(func(t *testing.T, origin, host string) {
+		r := attempt{host: host, header: http.Header{"Origin": {origin}}}.request()
+		if checkOrigin(r) != nil || strings.Contains(host, "[") {
+			return
+		}
+		bare := func(s, port string) string {
+			return strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(s), port), ":")
+		}
+		lower := strings.ToLower(origin)
+		httpSame := strings.HasPrefix(lower, "http://") && bare(lower[len("http://"):], ":80") == bare(host, ":80")
+		httpsSame := strings.HasPrefix(lower, "https://") && bare(lower[len("https://"):], ":443") == bare(host, ":443")
+		require.True(t, httpSame || httpsSame, "%q passes as %q", origin, host)
+	})
+}
+
+func TestHost(t *testing.T) {
+	policy, err := NewHostPolicy("Hub.Example", "node-1.lan:3000", "2001:db8::1", "[2001:db8::2]:3000", "0.0.0.0:3000")
+	require.NoError(t, err)
+	for host, want := range map[string]error{
+		"localhost":              nil,
+		"LOCALHOST:3000":         nil,
+		"localhost.:3000":        nil,
+		"demo.localhost:3000":    nil,
+		"127.0.0.1":              nil,
+		"127.255.255.254:80":     nil,
+		"[::1]":                  nil,
+		"[::1]:3000":             nil,
+		"[::ffff:127.0.0.1]":     nil,
+		"[0:0:0:0:0:0:0:1]:3000": nil,
+		"192.0.2.7:3000":         nil, // the local address of the connection
+		"192.0.2.7:8080":         nil, // a port is mapped easily
+		"[::ffff:192.0.2.7]":     nil,
+		"hub.example":            nil,
+		"HUB.EXAMPLE.:9":         nil,
+		"node-1.lan":             nil,
+		"[2001:DB8::1]:3000":     nil,
+		"[2001:db8:0::2]":        nil,
+		"0.0.0.0:3000":           nil,
+
+		"":                           ErrHost,
+		":3000":                      ErrHost,
+		"evil.test":                  ErrHost,
+		"localhost.evil.test":        ErrHost,
+		"evil-localhost":             ErrHost,
+		"127.0.0.1.evil.test":        ErrHost,
+		"127.0.0.1:3000.evil.test":   ErrHost,
+		"hub.example.evil.test":      ErrHost,
+		"hub.example..":              ErrHost,
+		"sub.hub.example":            ErrHost,
+		"evil.test@localhost":        ErrHost,
+		"localhost/":                 ErrHost,
+		"localhost, evil.test":       ErrHost,
+		"127.1":                      ErrHost,
+		"2130706433":                 ErrHost,
+		"0x7f.0.0.1":                 ErrHost,
+		"128.0.0.1":                  ErrHost,
+		"192.0.2.8:3000":             ErrHost,
+		"::1":                        ErrHost,
+		"[::1":                       ErrHost,
+		"[::2]":                      ErrHost,
+		"[::1]evil.test":             ErrHost,
+		"[localhost]":                ErrHost,
+		"[127.0.0.1]":                ErrHost,
+		"lo\u212aalhost":             ErrHost,
+		"localhost:port":             ErrHost,
+		"xn--localhost-.evil.test:1": ErrHost,
+	} {
+		_, reason, _ := try(t, New(Config{Hosts: policy}), attempt{host: host})
+		require.ErrorIs(t, reason, want, host)
+		_, reason, _ = try(t, New(Config{}), attempt{host: host})
+		require.NoError(t, reason, "no policy, no check")
+	}
+	_, reason, _ := try(t, New(Config{Hosts: policy}), attempt{http10: true})
+	require.NoError(t, reason, "HTTP/1.0 has no Host")
+
+	for _, bad := range []string{"", ":3000", "http://hub.example", "hub.example/", "a b", "hub.example:x", "*.example", "b\u00fccher.example"} {
+		_, err := NewHostPolicy("good.example", bad)
+		require.ErrorContains(t, err, "host \""+bad+"\"")
+	}
+}

@@ -1,0 +1,118 @@
+package auth
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// MaxTokenLen is the longest token, in bytes.
+const MaxTokenLen = 8 << 10
+
+// The places of a token beside Authorization, and the subprotocol that the hub chooses.
+const (
+	queryToken     = "access_token"
+	bearerProtocol = "trivium.bearer."
+	protocol       = "trivium.v1"
+)
+
+// Verifier says what a token grants. The token has the form of one. The error is ErrBadToken
+// or wraps it where the token is at fault, and never repeats anything of it.
+type Verifier interface {
+	Verify(token string) (*hub.Grant, error)
+}
+
+// NewToken makes a random token of at least 128 bits.
+func NewToken() string { return rand.Text() }
+
+// NewStaticToken makes a Verifier that knows one token, and grants everything to it under the
+// subject "default".
+func NewStaticToken(token string) Verifier {
+	return staticToken(sha256.Sum256([]byte(token)))
+}
+
+type staticToken [sha256.Size]byte
+
+func (s staticToken) Verify(token string) (*hub.Grant, error) {
+	sum := sha256.Sum256([]byte(token))
+	if subtle.ConstantTimeCompare(sum[:], s[:]) != 1 {
+		return nil, ErrBadToken
+	}
+	return everything("default"), nil
+}
+
+var all = hub.NewFilterSet(hub.Everything)
+
+// everything is the grant of the whole hub.
+func everything(subject string) *hub.Grant {
+	return &hub.Grant{Subject: subject, Subscribe: all, Publish: all}
+}
+
+// validToken reports whether s is made as a token is; then every place can carry it.
+func validToken(s string) bool {
+	return s != "" && len(s) <= MaxTokenLen && !strings.ContainsFunc(s, func(r rune) bool {
+		switch {
+		case 'A' <= r && r <= 'Z', 'a' <= r && r <= 'z', '0' <= r && r <= '9':
+			return false
+		}
+		return !strings.ContainsRune("-._~", r)
+	})
+}
+
+// findToken gives what stands in the one place of a token that the request uses. The error is
+// ErrTwoTokens or ErrLoneBearer.
+func findToken(r *http.Request, query url.Values) (token string, present bool, err error) {
+	// Authorization is one field (RFC 9110 section 11.6.2): of two, nobody knows which is meant.
+	if len(r.Header["Authorization"]) > 1 {
+		return "", false, ErrTwoTokens
+	}
+	found := slices.Clone(query[queryToken])
+	// Another scheme is no token of ours: it may be meant for a proxy in between.
+	scheme, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if strings.EqualFold(scheme, "Bearer") {
+		found = append(found, strings.Trim(credentials, " "))
+	}
+	if isWebSocket(r) {
+		offered := list(r.Header["Sec-Websocket-Protocol"])
+		for _, p := range offered {
+			if token, ok := strings.CutPrefix(p, bearerProtocol); ok {
+				found = append(found, token)
+				if !slices.Contains(offered, protocol) {
+					err = ErrLoneBearer
+				}
+			}
+		}
+	}
+	switch {
+	case len(found) > 1:
+		return "", false, ErrTwoTokens
+	case err != nil || len(found) == 0:
+		return "", false, err
+	}
+	return found[0], true, nil
+}
+
+// isWebSocket reports whether the request asks for an upgrade (RFC 6455 section 4.2.1).
+func isWebSocket(r *http.Request) bool {
+	return slices.ContainsFunc(list(r.Header["Upgrade"]), func(s string) bool {
+		return strings.EqualFold(s, "websocket")
+	})
+}
+
+// list gives the elements of a field that is a comma-separated list, over all its lines (RFC 9110
+// section 5.6.1).
+func list(lines []string) []string {
+	var elements []string
+	for _, line := range lines {
+		for element := range strings.SplitSeq(line, ",") {
+			elements = append(elements, strings.Trim(element, " \t"))
+		}
+	}
+	return elements
+}

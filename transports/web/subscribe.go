@@ -1,0 +1,67 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// Selection reads what the request asks to subscribe to, and judges it by the grant; without a
+// topic it is everything that the grant lets it read. maxTopics is as for wire.ParseSelection.
+func Selection(r *http.Request, q url.Values, grant *hub.Grant, maxTopics int) (wire.Selection, *wire.Problem) {
+	s, err := wire.ParseSelection(q, r.Header.Get("Last-Event-ID"), maxTopics, time.Now())
+	if err != nil {
+		return s, wire.ProblemOf(err)
+	}
+	if len(s.Filters) == 0 && grant != nil {
+		s.Filters = grant.Subscribe.Filters()
+	}
+	return s, MaySubscribe(grant, s.Filters)
+}
+
+// MaySubscribe judges filters by the grant; nil is leave.
+func MaySubscribe(grant *hub.Grant, filters []hub.Filter) *wire.Problem {
+	if grant == nil || grant.Subscribe.Len() == 0 {
+		return wire.Forbidden("this token may not subscribe to anything")
+	}
+	if refused, ok := grant.MaySubscribe(hub.NewFilterSet(filters...)); !ok {
+		return wire.Forbidden("this token may not subscribe to " + refused.String())
+	}
+	return nil
+}
+
+// Query reads the URL's parameters; unlike URL.Query it refuses what is not well formed.
+func Query(r *http.Request) (url.Values, *wire.Problem) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, wire.BadRequest("the URL's query is not well formed: " + queryFault(err))
+	}
+	return q, nil
+}
+
+// queryFault says what is wrong without repeating the query, which may hold a token.
+func queryFault(err error) string {
+	if _, ok := err.(url.EscapeError); ok {
+		return "a % is not followed by two hexadecimal digits"
+	}
+	return "parameters are separated by &, and ; is not one"
+}
+
+// Flag reads a parameter that is on as "1" or "true" and off as "0", "false" or absent.
+func Flag(q url.Values, name string) (bool, *wire.Problem) {
+	switch values := q[name]; {
+	case len(values) == 0:
+		return false, nil
+	case len(values) > 1:
+		return false, wire.BadParameter(name, "must stand only once")
+	case values[0] == "1" || values[0] == "true":
+		return true, nil
+	case values[0] == "0" || values[0] == "false":
+		return false, nil
+	default:
+		return false, wire.BadParameter(name, "must be 1 or 0")
+	}
+}

@@ -1,0 +1,172 @@
+package web
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestWriteProblem(t *testing.T) {
+	for name, c := range map[string]struct {
+		method    string
+		problem   *wire.Problem
+		challenge string
+		retry     string
+		body      string
+	}{
+		"parameter": {
+			problem: wire.BadParameter("last", "must be 0 to 1000"),
+			body: `{"type":"urn:trivium:problem:invalid-parameter","title":"Invalid parameter","status":400,` +
+				`"detail":"last: must be 0 to 1000","parameter":"last"}` + "\n",
+		},
+		"no token": {
+			problem:   wire.MissingToken(),
+			challenge: `Bearer realm="trivium"`,
+		},
+		"bad token": {
+			problem:   wire.InvalidToken("the token is not valid"),
+			challenge: `Bearer realm="trivium", error="invalid_token", error_description="the token is not valid"`,
+		},
+		"bad token, for no said reason": {
+			problem:   wire.InvalidToken(""),
+			challenge: `Bearer realm="trivium", error="invalid_token"`,
+		},
+		"ended": {
+			problem:   wire.TokenEnded(),
+			challenge: `Bearer realm="trivium", error="invalid_token", error_description="the token has ended or was revoked"`,
+		},
+		"no right": {
+			problem:   wire.Forbidden("may not publish on \"caf\u00e9\\\r\n\""),
+			challenge: `Bearer realm="trivium", error="insufficient_scope", error_description="may not publish on 'caf?'??'"`,
+		},
+		"foreign":           {problem: wire.ForeignOrigin(), challenge: `Bearer realm="trivium"`},
+		"host":              {problem: wire.MisdirectedHost()},
+		"HEAD":              {method: http.MethodHead, problem: wire.NotFound(), body: "none"},
+		"a moment":          {problem: wire.Draining(time.Nanosecond), retry: "1"},
+		"a second":          {problem: wire.Draining(time.Second), retry: "1"},
+		"more than two":     {problem: wire.Draining(2*time.Second + 1), retry: "3"},
+		"never, as not set": {problem: wire.Draining(0)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.Header().Set("Www-Authenticate", "Basic")
+			if c.challenge == "" {
+				w.Header().Del("Www-Authenticate")
+			}
+			method := c.method
+			if method == "" {
+				method = http.MethodPost
+			}
+			WriteProblem(w, httptest.NewRequest(method, "/", nil), c.problem)
+			require.Equal(t, c.problem.Status, w.Code)
+			require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
+			require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+			require.Equal(t, c.retry, w.Header().Get("Retry-After"))
+			require.Equal(t, c.challenge, w.Header().Get("WWW-Authenticate"))
+			switch c.body {
+			case "":
+				require.JSONEq(t, string(c.problem.AppendJSON(nil)), w.Body.String())
+			case "none":
+				require.Empty(t, w.Body.String())
+			default:
+				require.Equal(t, c.body, w.Body.String())
+			}
+		})
+	}
+}
+
+func TestAllow(t *testing.T) {
+	w := httptest.NewRecorder()
+	require.True(t, Allow(w, httptest.NewRequest(http.MethodHead, "/", nil), http.MethodGet, http.MethodHead))
+	require.Empty(t, w.Header())
+
+	require.False(t, Allow(w, httptest.NewRequest(http.MethodPost, "/", nil), http.MethodGet, http.MethodHead))
+	require.Equal(t, http.StatusMethodNotAllowed, w.Code)
+	require.Equal(t, "GET, HEAD", w.Header().Get("Allow"))
+
+	w = httptest.NewRecorder()
+	NotFound(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	require.Equal(t, http.StatusNotFound, w.Code)
+}
+
+// TestRefusedBeforeBody has a client that announces a body and sends it only when it is let.
+func TestRefusedBeforeBody(t *testing.T) {
+	for name, p := range map[string]*wire.Problem{"403": wire.ForeignOrigin(), "408": wire.RequestTimeout()} {
+		synctest.Test(t, func(t *testing.T) {
+			client, server := net.Pipe()
+			defer client.Close()
+			srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				WriteProblem(w, r, p)
+			})}
+			listener := &oneConn{conns: make(chan net.Conn, 1)}
+			listener.conns <- server
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				_ = srv.Serve(listener)
+			}()
+			begin := time.Now()
+			fmt.Fprintf(client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
+			response, err := http.ReadResponse(bufio.NewReader(client), nil)
+			require.NoError(t, err, name)
+			require.Equal(t, p.Status, response.StatusCode)
+			require.True(t, response.Close, "what may follow on the connection is no request")
+			if p.Status == http.StatusRequestTimeout {
+				require.Zero(t, time.Since(begin), "it has been waited for already")
+			} else {
+				require.Equal(t, bodyGrace, time.Since(begin))
+			}
+			_, err = io.Copy(io.Discard, client)
+			require.NoError(t, err)
+			require.NoError(t, srv.Close())
+			<-done
+		})
+	}
+}
+
+// oneConn is a listener of the connections it is handed.
+type oneConn struct{ conns chan net.Conn }
+
+func (l *oneConn) Accept() (net.Conn, error) {
+	conn, ok := <-l.conns
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return conn, nil
+}
+
+func (l *oneConn) Close() error {
+	close(l.conns)
+	return nil
+}
+
+func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
+
+func TestJitter(t *testing.T) {
+	const from, to = 2 * time.Second, 4 * time.Second
+	low, high := to, from
+	for range 1000 {
+		d := Jitter(from, to)
+		require.GreaterOrEqual(t, d, from)
+		require.LessOrEqual(t, d, to)
+		low, high = min(low, d), max(high, d)
+	}
+	require.Less(t, low, from+200*time.Millisecond, "uniform over all of it")
+	require.Greater(t, high, to-200*time.Millisecond)
+	require.Equal(t, to, Jitter(to, from))
+	require.Equal(t, from, Jitter(from, from))
+}
