@@ -1,0 +1,78 @@
+package publish
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// stretch is the part of a body that must come within the time limit.
+const stretch = 16 << 10 // bytes
+
+// pacedBody reads a body from a client that may be slow, or never send it all. The limit is on a
+// stretch rather than on the body, so that a large one on a slow line goes through, and rather
+// than on a single read, so that one that comes byte by byte does not. The time between reads does
+// not count.
+//
+// An error of the body is io.EOF or a *wire.Problem.
+type pacedBody struct {
+	io.ReadCloser
+	connection *http.ResponseController
+	timeout    time.Duration // 0: none
+	lines      bool          // a line ends a stretch too
+
+	got  int           // bytes of this stretch
+	left time.Duration // of its time
+}
+
+func (h *Handler) pace(w http.ResponseWriter, r *http.Request, lines bool) *pacedBody {
+	return &pacedBody{
+		ReadCloser: r.Body,
+		connection: http.NewResponseController(w),
+		timeout:    h.lineTimeout,
+		lines:      lines,
+		left:       h.lineTimeout,
+	}
+}
+
+func (b *pacedBody) Read(p []byte) (int, error) {
+	begin := time.Now()
+	if b.timeout > 0 {
+		if err := b.connection.SetReadDeadline(begin.Add(b.left)); err != nil {
+			return 0, fmt.Errorf("limit the time of a body: %w", err)
+		}
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.got += n
+	b.left -= time.Since(begin)
+	if b.got >= stretch || b.lines && bytes.IndexByte(p[:n], '\n') >= 0 {
+		b.got, b.left = 0, b.timeout
+	}
+	switch {
+	case err == nil || errors.Is(err, io.EOF):
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = wire.RequestTimeout()
+	default:
+		err = wire.BadRequest("the body broke off or is framed wrongly")
+	}
+	return n, err
+}
+
+// readBody reads the whole body, of at most limit bytes.
+func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	tooLarge := wire.TooLarge("body", fmt.Sprintf("at most %d bytes are allowed", limit))
+	if r.ContentLength > limit {
+		return nil, tooLarge
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, h.pace(w, r, false), limit))
+	if _, over := errors.AsType[*http.MaxBytesError](err); over {
+		return nil, tooLarge
+	}
+	return body, err
+}

@@ -1,0 +1,181 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"time"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/web"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// MaxEvents is the longest array of envelopes (PROTOCOL section 2).
+const MaxEvents = 1000
+
+const (
+	// maxEscape is how many bytes JSON may spend on one byte of text, as in \u0000.
+	maxEscape = 6
+	// bodyRoom is what a body may have beside the data of an event: its other members, white
+	// space, members that are ignored.
+	bodyRoom = 64 << 10 // bytes
+	// minArray bounds the body of an array where that of one envelope is not larger anyway: it
+	// is held in memory whole.
+	minArray = 16 << 20 // bytes
+)
+
+// Config is what a Handler works with.
+type Config struct {
+	Hub   *hub.Hub
+	Grant web.GrantFunc
+	// LineTimeout is how long the client may take for a line of a stream, or 16 KiB of a longer
+	// one or of another body. Only the time spent waiting for it counts. 0: without limit.
+	LineTimeout time.Duration
+}
+
+// Handler answers the publishing routes.
+type Handler struct {
+	hub         *hub.Hub
+	grant       web.GrantFunc
+	lineTimeout time.Duration
+	maxData     int   // bytes of a body that is the data itself
+	maxLine     int   // bytes of one envelope
+	maxBody     int64 // bytes of an envelope or an array of them
+}
+
+// New makes a Handler.
+func New(config Config) *Handler {
+	size := min(config.Hub.MaxEventSize(), math.MaxInt/maxEscape-bodyRoom)
+	line := size*maxEscape + bodyRoom
+	return &Handler{
+		hub:         config.Hub,
+		grant:       config.Grant,
+		lineTimeout: config.LineTimeout,
+		maxData:     size + bodyRoom,
+		maxLine:     line,
+		maxBody:     max(int64(line), minArray),
+	}
+}
+
+// ServeEnvelopes answers POST /publish: an envelope or an array of at most MaxEvents of them as
+// application/json, or a stream of envelopes as application/x-ndjson.
+func (h *Handler) ServeEnvelopes(w http.ResponseWriter, r *http.Request) {
+	if web.Allow(w, r, http.MethodPost) {
+		receipt, err := h.envelopes(w, r)
+		answer(w, r, receipt, err)
+	}
+}
+
+// ServeTopic answers POST /publish/{topic}: the body is the data of one event.
+func (h *Handler) ServeTopic(w http.ResponseWriter, r *http.Request, topic string) {
+	if web.Allow(w, r, http.MethodPost) {
+		receipt, err := h.body(w, r, topic)
+		answer(w, r, receipt, err)
+	}
+}
+
+func (h *Handler) envelopes(w http.ResponseWriter, r *http.Request) (hub.Receipt, error) {
+	lines, err := isStream(w, r)
+	if err != nil {
+		return hub.Receipt{}, err
+	}
+	key, err := idempotencyKey(r)
+	switch {
+	case err != nil:
+		return hub.Receipt{}, err
+	case lines && key != "":
+		return hub.Receipt{}, wire.BadParameter(keyHeader, "is not for application/x-ndjson, of which a part may have been published")
+	case lines:
+		return h.stream(w, r)
+	}
+	body, err := h.readBody(w, r, h.maxBody)
+	if err != nil {
+		return hub.Receipt{}, err
+	}
+	events, err := wire.ParseEnvelopes(body, MaxEvents)
+	if err != nil {
+		return hub.Receipt{}, err
+	}
+	return h.publish(r, key, events...)
+}
+
+func (h *Handler) body(w http.ResponseWriter, r *http.Request, topic string) (hub.Receipt, error) {
+	contentType, err := single(r, "Content-Type")
+	if err != nil {
+		return hub.Receipt{}, err
+	}
+	if err := checkEncoding(w, r); err != nil {
+		return hub.Receipt{}, err
+	}
+	key, err := idempotencyKey(r)
+	if err != nil {
+		return hub.Receipt{}, err
+	}
+	event := &hub.Event{Topic: topic}
+	if event.Type, err = single(r, "Trivium-Type"); err != nil {
+		return hub.Receipt{}, err
+	}
+	if event.Key, err = single(r, "Trivium-Key"); err != nil {
+		return hub.Receipt{}, err
+	}
+	// All that can be refused now is, before the body is asked for.
+	if err := event.Validate(h.hub.MaxEventSize()); err != nil {
+		return hub.Receipt{}, err
+	}
+	if err := mayPublish(h.grant(r.Context()), event); err != nil {
+		return hub.Receipt{}, err
+	}
+	body, err := h.readBody(w, r, int64(h.maxData))
+	if err != nil {
+		return hub.Receipt{}, err
+	}
+	if event.Data, event.Encoding, err = wire.ParseBody(body, contentType); err != nil {
+		return hub.Receipt{}, err
+	}
+	return h.publish(r, key, event)
+}
+
+// publish puts all the events into the hub or none.
+func (h *Handler) publish(r *http.Request, key string, events ...*hub.Event) (hub.Receipt, error) {
+	grant := h.grant(r.Context())
+	for _, e := range events {
+		if err := mayPublish(grant, e); err != nil {
+			return hub.Receipt{}, err
+		}
+	}
+	ctx := context.WithoutCancel(r.Context()) // see the package's comment
+	if key != "" {
+		return h.hub.PublishOnce(ctx, grant.Subject, key, events...)
+	}
+	last, err := h.hub.Publish(ctx, events...)
+	return hub.Receipt{Last: last, Count: len(events)}, err
+}
+
+// errNoGrant is of a route that is not guarded, and so open to nobody.
+var errNoGrant = errors.New("nobody has judged what the request may do")
+
+// mayPublish judges the event's topic. One that is none is left for the hub to refuse: no right
+// would make it good.
+func mayPublish(grant *hub.Grant, e *hub.Event) error {
+	switch {
+	case grant == nil:
+		return errNoGrant
+	case !grant.MayPublish(e.Topic) && hub.ValidateTopic(e.Topic) == nil:
+		return wire.Forbidden(fmt.Sprintf("the token may not publish on %q", e.Topic))
+	}
+	return nil
+}
+
+// answer writes the receipt, or the problem that the error is.
+func answer(w http.ResponseWriter, r *http.Request, receipt hub.Receipt, err error) {
+	if err != nil {
+		web.WriteProblem(w, r, wire.ProblemOf(err))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = fmt.Fprintf(w, "{\"id\":\"%s\",\"count\":%d}\n", receipt.Last, receipt.Count) // nobody is left to be told
+}

@@ -1,0 +1,308 @@
+package publish
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const maxEventSize = 100 // bytes
+
+// failing is the memory engine with a switch.
+type failing struct {
+	hub.Engine
+	left atomic.Int64 // publishes until it is away
+}
+
+func (f *failing) Publish(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
+	if f.left.Add(-1) < 0 {
+		return hub.Cursor{}, hub.ErrUnavailable
+	}
+	return f.Engine.Publish(ctx, events)
+}
+
+// fixture is a hub with its publishing routes, and all that was published in it.
+type fixture struct {
+	hub     *hub.Hub
+	engine  *failing
+	handler http.Handler
+	grant   *hub.Grant
+	all     *hub.Subscription
+	bell    hub.Bell
+}
+
+func newFixture(t *testing.T, timeout time.Duration) *fixture {
+	t.Helper()
+	f := &fixture{engine: &failing{Engine: hub.NewMemory()}, bell: hub.NewBell()}
+	f.engine.left.Store(1 << 30)
+	var err error
+	f.hub, err = hub.New(hub.Config{Engine: f.engine, Retention: hub.Retention{Events: 2000}, MaxEventSize: maxEventSize})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, f.hub.Close()) })
+	f.all, err = f.hub.Subscribe(hub.Request{Filters: hub.NewFilterSet(hub.Everything)}, f.bell)
+	require.NoError(t, err)
+	t.Cleanup(f.all.Close)
+	orders, err := hub.ParseFilter("orders.>")
+	require.NoError(t, err)
+	f.grant = &hub.Grant{Subject: "tester", Publish: hub.NewFilterSet(orders)}
+
+	h := New(Config{Hub: f.hub, Grant: func(context.Context) *hub.Grant { return f.grant }, LineTimeout: timeout})
+	f.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if topic, ok := strings.CutPrefix(r.URL.Path, "/publish/"); ok {
+			h.ServeTopic(w, r, topic)
+			return
+		}
+		h.ServeEnvelopes(w, r)
+	})
+	return f
+}
+
+// published gives what came since it was last asked for, as "topic type key data".
+func (f *fixture) published(t *testing.T) []string {
+	t.Helper()
+	var lines []string
+	for {
+		batch := f.all.Read(nil, hub.ReadLimit{Events: 1000, Bytes: 1 << 20})
+		require.Nil(t, batch.Gap)
+		for _, e := range batch.Events {
+			lines = append(lines, fmt.Sprintf("%s %s %s %d:%s", e.Topic, e.Type, e.Key, e.Encoding, e.Data))
+		}
+		if !batch.More {
+			return lines
+		}
+	}
+}
+
+// do makes a request; a status other than 200 comes with its problem.
+func (f *fixture) do(method, path string, header http.Header, body io.Reader) (*httptest.ResponseRecorder, wire.Problem) {
+	r := httptest.NewRequest(method, path, body)
+	for name, lines := range header {
+		r.Header[name] = lines
+	}
+	w := httptest.NewRecorder()
+	f.handler.ServeHTTP(w, r)
+	var p wire.Problem
+	if w.Code != http.StatusOK {
+		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
+			panic(err)
+		}
+	}
+	return w, p
+}
+
+func header(pairs ...string) http.Header {
+	h := http.Header{}
+	for i := 0; i < len(pairs); i += 2 {
+		h.Add(pairs[i], pairs[i+1])
+	}
+	return h
+}
+
+const (
+	good  = `{"topic":"orders.a","type":"paid","key":"k","data": {"n": 1} }`
+	goods = "orders.a paid k 0:" + `{"n": 1}`
+)
+
+var asJSON = header("Content-Type", "application/json")
+
+func manyEnvelopes(n int) string {
+	return "[" + strings.TrimSuffix(strings.Repeat(good+",", n), ",") + "]"
+}
+
+// requests are all that does not depend on time: what is asked, and what comes of it.
+var requests = []struct {
+	name      string
+	method    string // POST
+	path      string // /publish
+	header    http.Header
+	body      string
+	status    int    // 200
+	parameter string // of the problem
+	detail    string // in it
+	count     int
+	published []string
+}{
+	{name: "one", header: asJSON, body: good, count: 1, published: []string{goods}},
+	{name: "charset", header: header("Content-Type", `Application/JSON; charset="UTF-8"`), body: good, count: 1, published: []string{goods}},
+	{name: "identity", header: header("Content-Type", "application/json", "Content-Encoding", "identity"), body: good, count: 1, published: []string{goods}},
+	{name: "two", header: asJSON, body: `[` + good + `, {"topic":"orders.b","data":"x","text":true}]`, count: 2, published: []string{goods, "orders.b   1:x"}},
+	{name: "base64", header: asJSON, body: `{"topic":"orders.b","data_base64":"/w=="}`, count: 1, published: []string{"orders.b   2:\xff"}},
+	{name: "escaped to the limit", header: asJSON, body: `{"topic":"orders.b","text":true,"data":"` + strings.Repeat(`\u0041`, maxEventSize) + `"}`,
+		count: 1, published: []string{"orders.b   1:" + strings.Repeat("A", maxEventSize)}},
+
+	{name: "GET", method: "GET", status: 405},
+	{name: "PUT to a topic", method: "PUT", path: "/publish/orders.a", status: 405},
+	{name: "no type", body: good, status: 415},
+	{name: "a form", header: header("Content-Type", "application/x-www-form-urlencoded"), body: good, status: 415},
+	{name: "another charset", header: header("Content-Type", "application/json; charset=latin1"), body: good, status: 415},
+	{name: "two types", header: header("Content-Type", "application/json", "Content-Type", "application/json"), body: good, status: 400, parameter: "Content-Type"},
+	{name: "compressed", header: header("Content-Type", "application/json", "Content-Encoding", "gzip"), body: good, status: 415},
+	{name: "compressed twice over", path: "/publish/orders.a", header: header("Content-Encoding", "identity", "Content-Encoding", "br"), body: good, status: 415},
+	{name: "no body", header: asJSON, status: 400, parameter: "body"},
+	{name: "broken", header: asJSON, body: good[:len(good)-1], status: 400, parameter: "body"},
+	{name: "no topic", header: asJSON, body: `{"data":1}`, status: 400, parameter: "topic"},
+	{name: "wildcard", header: asJSON, body: `{"topic":"orders.*","data":1}`, status: 400, parameter: "topic"},
+	{name: "the hub's own", header: asJSON, body: `{"topic":"$sys","data":1}`, status: 400, parameter: "topic"},
+	{name: "a type of its own", header: asJSON, body: `{"topic":"orders.a","type":"trivium.gap","data":1}`, status: 400, parameter: "type"},
+	{name: "no right", header: asJSON, body: `{"topic":"secret","data":1}`, status: 403, detail: `"secret"`},
+	{name: "all or nothing, by right", header: asJSON, body: `[` + good + `,{"topic":"secret","data":1}]`, status: 403, detail: `"secret"`},
+	{name: "all or nothing, by form", header: asJSON, body: `[` + good + `,{"topic":"orders..a","data":1}]`, status: 400, parameter: "topic", detail: "event 2 of 2"},
+	{name: "too many", header: asJSON, body: manyEnvelopes(MaxEvents + 1), status: 400, parameter: "body", detail: "1000"},
+	{name: "data over the limit", header: asJSON, body: `{"topic":"orders.a","data":"` + strings.Repeat("a", maxEventSize-1) + `"}`, status: 413, parameter: "data"},
+	{name: "body over the limit", header: asJSON, body: good + strings.Repeat(" ", minArray), status: 413, parameter: "body"},
+
+	{name: "empty key", header: header("Content-Type", "application/json", "Idempotency-Key", ""), body: good, status: 400, parameter: "Idempotency-Key"},
+	{name: "long key", header: header("Content-Type", "application/json", "Idempotency-Key", strings.Repeat("k", 129)), body: good, status: 400, parameter: "Idempotency-Key"},
+	{name: "two keys", path: "/publish/orders.a", header: header("Idempotency-Key", "k", "Idempotency-Key", "k"), body: good, status: 400, parameter: "Idempotency-Key"},
+	{name: "longest key", header: header("Content-Type", "application/json", "Idempotency-Key", strings.Repeat("\"~ \u00e9", 25)+"abc"), body: good, count: 1, published: []string{goods}},
+	{name: "key of lines", header: header("Content-Type", "application/x-ndjson", "Idempotency-Key", "k"), body: good, status: 400, parameter: "Idempotency-Key"},
+
+	{name: "topic: JSON", path: "/publish/orders.a", body: " [1] \n", count: 1, published: []string{"orders.a   0:[1]"}},
+	{name: "topic: text", path: "/publish/orders.a", body: " hello\n", count: 1, published: []string{"orders.a   1: hello\n"}},
+	{name: "topic: binary", path: "/publish/orders.a", body: "\xff", count: 1, published: []string{"orders.a   2:\xff"}},
+	{name: "topic: nothing", path: "/publish/orders.a", count: 1, published: []string{"orders.a   1:"}},
+	{name: "topic: type and key", path: "/publish/orders.a", header: header("Trivium-Type", "gr\u00fc\u00df", "Trivium-Key", "a b", "Content-Type", "text/plain"), body: "1",
+		count: 1, published: []string{"orders.a gr\u00fc\u00df a b 1:1"}},
+	{name: "topic: space around the most", path: "/publish/orders.a", body: strings.Repeat(" ", 1000) + `"` + strings.Repeat("a", maxEventSize-2) + `"`,
+		count: 1, published: []string{`orders.a   0:"` + strings.Repeat("a", maxEventSize-2) + `"`}},
+	{name: "topic: not JSON", path: "/publish/orders.a", header: asJSON, body: "{", status: 400, parameter: "body"},
+	{name: "topic: not text", path: "/publish/orders.a", header: header("Content-Type", "text/plain"), body: "\xff", status: 400, parameter: "body"},
+	{name: "topic: two of a type", path: "/publish/orders.a", header: header("Trivium-Type", "a", "Trivium-Type", "b"), status: 400, parameter: "Trivium-Type"},
+	{name: "topic: two keys", path: "/publish/orders.a", header: header("Trivium-Key", "a", "Trivium-Key", "b"), status: 400, parameter: "Trivium-Key"},
+	{name: "topic: type not UTF-8", path: "/publish/orders.a", header: header("Trivium-Type", "\xff"), status: 400, parameter: "type"},
+	{name: "topic: long key", path: "/publish/orders.a", header: header("Trivium-Key", strings.Repeat("k", 129)), status: 400, parameter: "key"},
+	{name: "topic: bad", path: "/publish/orders..a", status: 400, parameter: "topic"},
+	{name: "topic: none", path: "/publish/", status: 400, parameter: "topic"},
+	{name: "topic: no right", path: "/publish/secret", status: 403, detail: `"secret"`},
+	{name: "topic: data over the limit", path: "/publish/orders.a", body: strings.Repeat("\xff", maxEventSize+1), status: 413, parameter: "data"},
+	{name: "topic: body over the limit", path: "/publish/orders.a", body: strings.Repeat("\xff", maxEventSize+bodyRoom+1), status: 413, parameter: "body"},
+}
+
+func TestRequests(t *testing.T) {
+	f := newFixture(t, 0)
+	for _, c := range requests {
+		t.Run(c.name, func(t *testing.T) {
+			method, path, status := c.method, c.path, c.status
+			if method == "" {
+				method = http.MethodPost
+			}
+			if path == "" {
+				path = "/publish"
+			}
+			if status == 0 {
+				status = http.StatusOK
+			}
+			// Without a length, the limit shows only while reading.
+			for _, body := range []io.Reader{strings.NewReader(c.body), io.MultiReader(strings.NewReader(c.body))} {
+				w, problem := f.do(method, path, c.header, body)
+				require.Equal(t, status, w.Code, w.Body)
+				require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+				require.Equal(t, c.published, f.published(t))
+				if status != http.StatusOK {
+					require.Equal(t, c.parameter, problem.Parameter, problem.Detail)
+					require.Contains(t, problem.Detail, c.detail)
+					require.Nil(t, problem.Line)
+					require.Equal(t, status == 405, w.Header().Get("Allow") == "POST")
+				} else {
+					require.Equal(t, "application/json", w.Header().Get("Content-Type"))
+					require.Equal(t, fmt.Sprintf(`{"id":"%s","count":%d}`+"\n", f.hub.Position(), c.count), w.Body.String())
+				}
+				if c.header.Get("Idempotency-Key") != "" {
+					return // the repeat is another matter
+				}
+			}
+		})
+	}
+
+	w, _ := f.do("POST", "/publish", asJSON, strings.NewReader(manyEnvelopes(MaxEvents)))
+	require.Equal(t, http.StatusOK, w.Code, w.Body)
+	require.Len(t, f.published(t), MaxEvents)
+}
+
+func TestIdempotency(t *testing.T) {
+	f := newFixture(t, 0)
+	key := header("Content-Type", "application/json", "Idempotency-Key", "k")
+	first, _ := f.do("POST", "/publish", key, strings.NewReader("["+good+","+good+"]"))
+	require.Equal(t, http.StatusOK, first.Code)
+	require.Len(t, f.published(t), 2)
+
+	again, _ := f.do("POST", "/publish", key, strings.NewReader("["+good+","+good+"]"))
+	require.Equal(t, first.Body.String(), again.Body.String())
+	_, problem := f.do("POST", "/publish", key, strings.NewReader(good))
+	require.Equal(t, http.StatusUnprocessableEntity, problem.Status)
+	f.grant.Subject = "another"
+	_, problem = f.do("POST", "/publish/secret", key, strings.NewReader("1"))
+	require.Equal(t, http.StatusForbidden, problem.Status)
+	require.Empty(t, f.published(t))
+
+	other, _ := f.do("POST", "/publish/orders.a", key, strings.NewReader("1"))
+	require.Equal(t, http.StatusOK, other.Code, "keys are each subject's own")
+	require.Len(t, f.published(t), 1)
+}
+
+func TestRefusedByTheHub(t *testing.T) {
+	f := newFixture(t, 0)
+	key := header("Content-Type", "application/json", "Idempotency-Key", "k")
+	f.engine.left.Store(0)
+	for _, h := range []http.Header{asJSON, key} {
+		w, problem := f.do("POST", "/publish", h, strings.NewReader(good))
+		require.Equal(t, http.StatusServiceUnavailable, problem.Status)
+		require.NotEmpty(t, w.Header().Get("Retry-After"))
+	}
+	f.engine.left.Store(1)
+	w, _ := f.do("POST", "/publish", key, strings.NewReader(good))
+	require.Equal(t, http.StatusOK, w.Code, "a failure is not remembered")
+
+	require.NoError(t, f.hub.Close())
+	f.engine.left.Store(1)
+	w, problem := f.do("POST", "/publish/orders.a", nil, strings.NewReader("1"))
+	require.Equal(t, http.StatusServiceUnavailable, problem.Status)
+	require.NotEmpty(t, w.Header().Get("Retry-After"))
+
+	f.grant = nil
+	for _, path := range []string{"/publish", "/publish/orders.a"} {
+		_, problem = f.do("POST", path, key, strings.NewReader(good))
+		require.Equal(t, http.StatusInternalServerError, problem.Status, "a route without a guard is open to nobody")
+	}
+}
+
+// FuzzBody has the hub's own errors told apart from the client's: no input is the hub's fault, and
+// what is refused leaves nothing.
+func FuzzBody(f *testing.F) {
+	for _, c := range requests {
+		if len(c.body) < 1000 {
+			f.Add([]byte(c.body), c.header.Get("Content-Type"))
+		}
+	}
+	f.Fuzz(func(t *testing.T, body []byte, contentType string) {
+		fix := newFixture(t, 0)
+		for _, path := range []string{"/publish", "/publish/orders.a"} {
+			w, problem := fix.do("POST", path, header("Content-Type", contentType), bytes.NewReader(body))
+			require.Less(t, w.Code, 500)
+			events := fix.published(t)
+			if w.Code == http.StatusOK {
+				require.Contains(t, w.Body.String(), fmt.Sprintf(`"count":%d}`, len(events)))
+			} else if problem.Accepted == nil {
+				require.Empty(t, events)
+			} else {
+				require.Len(t, events, *problem.Accepted)
+			}
+		}
+	})
+}

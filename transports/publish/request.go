@@ -1,0 +1,65 @@
+package publish
+
+import (
+	"fmt"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+const keyHeader = "Idempotency-Key"
+
+const (
+	typeJSON  = "application/json"
+	typeLines = "application/x-ndjson"
+)
+
+// isStream tells the two media types of POST /publish apart; any other is 415.
+func isStream(w http.ResponseWriter, r *http.Request) (bool, error) {
+	contentType, err := single(r, "Content-Type")
+	if err != nil {
+		return false, err
+	}
+	mediaType, parameters, err := mime.ParseMediaType(contentType)
+	known := mediaType == typeJSON || mediaType == typeLines
+	charset := parameters["charset"]
+	if err != nil || !known || charset != "" && !strings.EqualFold(charset, "utf-8") {
+		w.Header().Set("Accept", typeJSON+", "+typeLines) // RFC 9110 section 15.5.16
+		return false, wire.UnsupportedMediaType(typeJSON + " or " + typeLines + ", in UTF-8")
+	}
+	return mediaType == typeLines, checkEncoding(w, r)
+}
+
+// checkEncoding refuses a body that would have to be decoded first.
+func checkEncoding(w http.ResponseWriter, r *http.Request) error {
+	for _, line := range r.Header["Content-Encoding"] {
+		if line != "" && !strings.EqualFold(line, "identity") {
+			w.Header().Set("Accept-Encoding", "identity") // RFC 9110 section 12.5.3
+			return wire.UnsupportedMediaType("a body without Content-Encoding")
+		}
+	}
+	return nil
+}
+
+// idempotencyKey gives the key of the request, "" if it has none.
+func idempotencyKey(r *http.Request) (string, error) {
+	key, err := single(r, keyHeader)
+	if err != nil {
+		return "", err
+	}
+	if _, present := r.Header[keyHeader]; present && (key == "" || len(key) > hub.MaxIdempotencyKeyLen) {
+		return "", wire.BadParameter(keyHeader, fmt.Sprintf("must have 1 to %d bytes, it has %d", hub.MaxIdempotencyKeyLen, len(key)))
+	}
+	return key, nil
+}
+
+// single gives the value of a header that may stand once, "" where it does not stand.
+func single(r *http.Request, name string) (string, error) {
+	if lines := r.Header[name]; len(lines) > 1 {
+		return "", wire.BadParameter(name, "must stand only once")
+	}
+	return r.Header.Get(name), nil
+}

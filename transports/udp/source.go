@@ -1,0 +1,198 @@
+package udp
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// Reasons of a loss, beside those of wire.RefusalReason.
+const (
+	droppedOverload = "overload"
+	droppedEngine   = "engine"
+	droppedKernel   = "kernel"
+)
+
+const (
+	defaultReadBuffer = 4 << 20  // bytes; 65 ms of 100,000 datagrams a second
+	maxDatagram       = 64 << 10 // bytes; more than UDP can carry, so none is ever cut
+	flushTimeout      = 500 * time.Millisecond
+)
+
+// Config is a source's configuration. Addr, Format.Topic and Publish must be set.
+type Config struct {
+	Addr          string              // host:port; port 0 takes a free one
+	Format        wire.DatagramFormat // how a datagram becomes events
+	MaxEventBytes int                 // of an event's data; 0: hub.DefaultMaxEventSize
+	ReadBuffer    int                 // bytes of the socket's buffer asked for; 0: 4 MiB
+	// Publish takes a batch of valid events, all or none, as hub.Hub.Publish does. One call at a
+	// time is made.
+	Publish func(ctx context.Context, events ...*hub.Event) (hub.Cursor, error)
+	Logger  *slog.Logger // nil: none
+}
+
+// Source reads datagrams from a socket and publishes what they hold. Addr and Stats may be called
+// by any goroutine at any time.
+type Source struct {
+	// Static after Listen.
+	cfg  Config
+	conn *net.UDPConn
+
+	queue     *queue
+	datagrams atomic.Uint64
+	events    atomic.Uint64
+	dropped   map[string]*atomic.Uint64 // by reason; the map is static
+	kernel    kernelDrops
+
+	// Owned by Run's calling goroutine.
+	parsed []*hub.Event // of one datagram
+}
+
+// Stats is what a source has counted since Listen.
+type Stats struct {
+	Datagrams uint64            // read
+	Events    uint64            // published
+	Dropped   map[string]uint64 // by reason (see the package); every reason is there
+}
+
+// Listen opens the socket. Run must follow: it reads it, and closes it in the end. The error says
+// which part of the configuration cannot work, or why the system refused the address.
+func Listen(cfg Config) (*Source, error) {
+	if err := cfg.Format.Validate(); err != nil {
+		return nil, fmt.Errorf("udp: %w", err)
+	}
+	if cfg.MaxEventBytes == 0 {
+		cfg.MaxEventBytes = hub.DefaultMaxEventSize
+	}
+	if cfg.ReadBuffer == 0 {
+		cfg.ReadBuffer = defaultReadBuffer
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	addr, err := net.ResolveUDPAddr("udp", cfg.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("udp: %w", err)
+	}
+	conn, err := net.ListenUDP("udp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("udp: %w", err)
+	}
+	got, err := setReadBuffer(conn, cfg.ReadBuffer)
+	if err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("udp: set the read buffer: %w", err)
+	}
+	if got < cfg.ReadBuffer {
+		cfg.Logger.Warn("udp: the system gives a smaller read buffer; bursts are lost sooner (net.core.rmem_max)",
+			"bytes", got, "asked", cfg.ReadBuffer)
+	}
+	s := &Source{cfg: cfg, conn: conn, queue: newQueue(), dropped: make(map[string]*atomic.Uint64)}
+	for _, reason := range []string{
+		wire.RefusedMalformed, wire.RefusedTooLarge, wire.RefusedTopic, wire.RefusedType,
+		droppedOverload, droppedEngine,
+	} {
+		s.dropped[reason] = new(atomic.Uint64)
+	}
+	return s, nil
+}
+
+// Addr is the address listened on.
+func (s *Source) Addr() net.Addr { return s.conn.LocalAddr() }
+
+// Stats counts up to now; after Run has returned, for good.
+func (s *Source) Stats() Stats {
+	stats := Stats{
+		Datagrams: s.datagrams.Load(),
+		Events:    s.events.Load(),
+		Dropped:   make(map[string]uint64, len(s.dropped)+1),
+	}
+	for reason, n := range s.dropped {
+		stats.Dropped[reason] = n.Load()
+	}
+	stats.Dropped[droppedKernel] = s.kernel.read(s.conn)
+	return stats
+}
+
+// Run reads and publishes until ctx ends, publishes what was read, and closes the socket. It is
+// called once. The error is nil, or the one with which the socket failed.
+func (s *Source) Run(ctx context.Context) error {
+	// What was read is published also after ctx has ended.
+	publishing, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	published, stopped, logged := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(published)
+		s.publish(publishing)
+	}()
+	go func() {
+		defer close(logged)
+		losses := lossLog{logger: s.cfg.Logger, dropped: func() map[string]uint64 { return s.Stats().Dropped }}
+		losses.run(stopped)
+	}()
+	// A deadline in the past wakes the read without closing the socket, which has yet to be
+	// asked what it dropped.
+	unwatch := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer unwatch()
+
+	err := s.read(ctx)
+	s.kernel.read(s.conn)
+	_ = s.conn.Close() // nothing was written that could be lost
+	s.queue.close()
+	flushing := time.AfterFunc(flushTimeout, giveUp)
+	defer flushing.Stop()
+	<-published
+	close(stopped)
+	<-logged
+	return err
+}
+
+func (s *Source) read(ctx context.Context) error {
+	buf := make([]byte, maxDatagram)
+	for {
+		n, _, err := s.conn.ReadFromUDPAddrPort(buf)
+		switch {
+		case ctx.Err() != nil && err != nil:
+			return nil
+		case err != nil:
+			return fmt.Errorf("udp: %w", err)
+		}
+		s.datagrams.Add(1)
+		s.take(buf[:n])
+	}
+}
+
+// take queues the events of one datagram.
+func (s *Source) take(datagram []byte) {
+	s.parsed = s.cfg.Format.Parse(s.parsed[:0], datagram, func(reason string) { s.drop(reason, 1) })
+	for _, e := range s.parsed {
+		if err := e.Validate(s.cfg.MaxEventBytes); err != nil {
+			s.drop(wire.RefusalReason(err), 1)
+		} else if !s.queue.put(e) {
+			s.drop(droppedOverload, 1)
+		}
+	}
+	clear(s.parsed)
+}
+
+func (s *Source) drop(reason string, n int) {
+	s.dropped[reason].Add(uint64(n))
+}
+
+// publish empties the queue until it is closed and empty.
+func (s *Source) publish(ctx context.Context) {
+	for batch := s.queue.take(); batch != nil; batch = s.queue.take() {
+		if _, err := s.cfg.Publish(ctx, batch...); err != nil {
+			s.drop(droppedEngine, len(batch))
+		} else {
+			s.events.Add(uint64(len(batch)))
+		}
+		s.queue.done(batch)
+	}
+}

@@ -1,0 +1,56 @@
+package udp
+
+import (
+	"net"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// setReadBuffer asks for a read buffer of n bytes and says how many the socket has, overhead of
+// the kernel not counted.
+func setReadBuffer(conn *net.UDPConn, n int) (int, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	got := 0
+	var sockErr error
+	err = raw.Control(func(fd uintptr) {
+		// Past net.core.rmem_max only with CAP_NET_ADMIN, so it may well be refused.
+		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, n) != nil {
+			sockErr = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, n)
+		}
+		if sockErr == nil {
+			got, sockErr = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF)
+		}
+	})
+	if err == nil {
+		err = sockErr
+	}
+	return got / 2, err // socket(7): the kernel doubles what it is asked for
+}
+
+// socketDrops is how many datagrams the kernel has dropped at the socket, modulo 2^32: because
+// its buffer was full, or their checksum wrong. SO_MEMINFO is exact at any time; SO_RXQ_OVFL only
+// comes with the next datagram that is read.
+func socketDrops(conn *net.UDPConn) (uint32, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var info [unix.SK_MEMINFO_VARS]uint32
+	size := uint32(unsafe.Sizeof(info))
+	var errno unix.Errno
+	err = raw.Control(func(fd uintptr) {
+		_, _, errno = unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_MEMINFO,
+			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	})
+	switch {
+	case err != nil:
+		return 0, err
+	case errno != 0:
+		return 0, errno
+	}
+	return info[unix.SK_MEMINFO_DROPS], nil
+}

@@ -1,0 +1,77 @@
+package udp
+
+import (
+	"context"
+	"net"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// Nobody reads while the flood comes, so most of it is lost in the kernel; what was sent is
+// published or counted, to one, also when the socket is gone.
+func TestWhatTheKernelDropsIsCounted(t *testing.T) {
+	s := listen(t, Config{
+		ReadBuffer: 8 << 10,
+		Publish:    func(context.Context, ...*hub.Event) (hub.Cursor, error) { return hub.Cursor{}, nil },
+	})
+	const sent = 1000
+	flood(t, s, sent)
+	lost := s.Stats().Dropped["kernel"]
+	require.Positive(t, lost)
+	require.Less(t, lost, uint64(sent))
+
+	r := start(t, s)
+	r.eventually(t, func(st Stats) bool { return st.Events+sum(st.Dropped) == sent })
+	r.stop()
+	stats := r.Stats()
+	require.Equal(t, lost, stats.Dropped["kernel"])
+	require.Positive(t, stats.Dropped["malformed"])
+	require.Equal(t, sent-lost, stats.Datagrams)
+	require.Equal(t, uint64(sent), stats.Events+sum(stats.Dropped))
+}
+
+// What was lost since anybody last asked is not lost with the socket.
+func TestTheKernelsCountOutlivesTheSocket(t *testing.T) {
+	s := listen(t, Config{ReadBuffer: 8 << 10})
+	flood(t, s, 1000)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, s.Run(ctx))
+	require.Positive(t, s.Stats().Dropped["kernel"])
+}
+
+// flood sends n datagrams, a tenth of them no JSON. On loopback each is in the socket's buffer or
+// dropped when its write returns.
+func flood(t *testing.T, s *Source, n int) {
+	t.Helper()
+	sender, err := net.Dial("udp", s.Addr().String())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, sender.Close()) }()
+	for i := range n {
+		datagram := "1"
+		if i%10 == 0 {
+			datagram = "no JSON"
+		}
+		_, err := sender.Write([]byte(datagram))
+		require.NoError(t, err)
+	}
+}
+
+func TestTheReadBufferIsAsBigAsAsked(t *testing.T) {
+	s := listen(t, Config{})
+	defer start(t, s).stop()
+	got, err := setReadBuffer(s.conn, 128<<10) // no system's limit is below
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, got, 128<<10)
+}
+
+func TestTheKernelsCounterMayWrap(t *testing.T) {
+	s := listen(t, Config{})
+	defer start(t, s).stop()
+	k := kernelDrops{last: 1<<32 - 3, sum: 1<<32 - 3}
+	require.Equal(t, uint64(1<<32), k.read(s.conn))
+	require.Equal(t, uint64(1<<32), k.read(s.conn))
+}

@@ -1,0 +1,318 @@
+package udp
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"maps"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// running is a source on a loopback socket, and one that sends to it.
+type running struct {
+	*Source
+	sender net.Conn
+	stop   func() // ends Run and waits for it
+}
+
+// listen fills in what every test needs of the configuration.
+func listen(t *testing.T, cfg Config) *Source {
+	t.Helper()
+	cfg.Addr = "127.0.0.1:0"
+	if cfg.Format.Topic == "" {
+		cfg.Format.Topic = "events"
+	}
+	s, err := Listen(cfg)
+	require.NoError(t, err)
+	return s
+}
+
+func start(t *testing.T, s *Source) *running {
+	t.Helper()
+	sender, err := net.Dial("udp", s.Addr().String())
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	stop := sync.OnceFunc(func() {
+		cancel()
+		require.NoError(t, <-ended)
+		require.NoError(t, sender.Close())
+	})
+	t.Cleanup(stop)
+	return &running{Source: s, sender: sender, stop: stop}
+}
+
+func (r *running) send(t *testing.T, datagrams ...string) {
+	t.Helper()
+	for _, d := range datagrams {
+		_, err := r.sender.Write([]byte(d))
+		require.NoError(t, err)
+	}
+}
+
+func (r *running) eventually(t *testing.T, condition func(Stats) bool) {
+	t.Helper()
+	require.Eventually(t, func() bool { return condition(r.Stats()) }, 10*time.Second, time.Millisecond)
+}
+
+func sum(dropped map[string]uint64) (n uint64) {
+	for _, d := range dropped {
+		n += d
+	}
+	return n
+}
+
+func TestWhatIsSentIsPublishedInOrder(t *testing.T) {
+	h, err := hub.New(hub.Config{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, h.Close()) })
+	var got []string
+	r := start(t, listen(t, Config{Publish: func(ctx context.Context, events ...*hub.Event) (hub.Cursor, error) {
+		last, err := h.Publish(ctx, events...)
+		for _, e := range events {
+			got = append(got, e.Topic+" "+string(e.Data))
+		}
+		return last, err
+	}}))
+	longest := `"` + strings.Repeat("x", 65507-2) + `"` // of what IPv4 carries
+	r.send(t, `{"a": 1.0}`, `{"topic":"orders.eu","data":2}`, "3\n4\r\n\n5", longest, `{"topic":"b","text":true,"data":"six"}`)
+	r.eventually(t, func(s Stats) bool { return s.Events == 7 })
+	r.stop()
+	require.Equal(t, []string{`events {"a": 1.0}`, "orders.eu 2", "events 3", "events 4", "events 5", "events " + longest, "b six"}, got)
+	require.Equal(t, uint64(7), h.Stats().Published)
+	require.Equal(t, uint64(5), r.Stats().Datagrams)
+	require.Zero(t, sum(r.Stats().Dropped))
+}
+
+func TestEveryLossIsCountedUnderItsReason(t *testing.T) {
+	var log bytes.Buffer
+	var mu sync.Mutex
+	away := false
+	r := start(t, listen(t, Config{
+		MaxEventBytes: 10,
+		Logger:        slog.New(slog.NewTextHandler(&log, nil)),
+		Publish: func(_ context.Context, events ...*hub.Event) (hub.Cursor, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if away {
+				return hub.Cursor{}, hub.ErrUnavailable
+			}
+			return hub.Cursor{}, nil
+		},
+	}))
+	r.send(t,
+		"", " \n ", "secret", `1`+"\nsecret\n2", // malformed: 4, events: 2
+		`"12345678"`, `"123456789"`, `{"topic":"a","data_base64":"MTIzNDU2Nzg5MDE="}`, // too_large: 2, events: 1
+		`{"topic":"secret topic","data":1}`, `{"topic":"$sys","data":1}`, // topic: 2
+		`{"topic":"a","type":"open","data":1}`, `{"topic":"a","key":"\n","data":1}`, `{"topic":"a","key":1,"data":1}`, // type: 3
+	)
+	r.eventually(t, func(s Stats) bool { return s.Datagrams == 12 && s.Events == 3 })
+	mu.Lock()
+	away = true
+	mu.Unlock()
+	r.send(t, "1", "2\n3")
+	r.eventually(t, func(s Stats) bool { return s.Dropped["engine"] == 3 })
+	mu.Lock()
+	away = false
+	mu.Unlock()
+	r.send(t, "4")
+	r.eventually(t, func(s Stats) bool { return s.Events == 4 })
+	r.stop()
+	want := Stats{Datagrams: 15, Events: 4, Dropped: map[string]uint64{
+		"malformed": 4, "too_large": 2, "topic": 2, "type": 3, "overload": 0, "engine": 3, "kernel": 0,
+	}}
+	require.Equal(t, want, r.Stats())
+	for reason, n := range want.Dropped {
+		require.Equal(t, n > 0, strings.Contains(log.String(), "reason="+reason+" "), log.String())
+	}
+	require.NotContains(t, log.String(), "secret")
+}
+
+// A publisher that stands still costs bounded memory, and what does not fit is counted, to one.
+func TestTheQueueIsBounded(t *testing.T) {
+	release := make(chan struct{})
+	r := start(t, listen(t, Config{Publish: func(context.Context, ...*hub.Event) (hub.Cursor, error) {
+		<-release
+		return hub.Cursor{}, nil
+	}}))
+	const each, datagrams = 30_000, 3
+	for range datagrams {
+		r.send(t, strings.Repeat("1\n", each))
+	}
+	const lost = datagrams*each - maxQueuedEvents
+	r.eventually(t, func(s Stats) bool { return s.Dropped["overload"] == lost })
+	require.Zero(t, r.Stats().Events)
+	close(release)
+	r.eventually(t, func(s Stats) bool { return s.Events == maxQueuedEvents })
+	r.send(t, "1") // there is room again
+	r.eventually(t, func(s Stats) bool { return s.Events == maxQueuedEvents+1 })
+	require.Equal(t, uint64(lost), sum(r.Stats().Dropped))
+}
+
+func TestTheQueueIsBoundedInBytes(t *testing.T) {
+	q := newQueue()
+	e := func() *hub.Event { return &hub.Event{Topic: "a", Data: make([]byte, maxQueuedBytes/4-1)} }
+	for range 4 {
+		require.True(t, q.put(e()))
+	}
+	require.False(t, q.put(&hub.Event{Topic: "a"}))
+	batch := q.take()
+	require.Len(t, batch, 4)
+	require.False(t, q.put(e()), "what is being published counts")
+	q.done(batch)
+	require.True(t, q.put(e()))
+	q.close()
+	require.Len(t, q.take(), 1)
+	require.Nil(t, q.take())
+}
+
+func TestBatchesAreBoundedAndInOrder(t *testing.T) {
+	q := newQueue()
+	for i := range 2*maxBatch + 1 {
+		require.True(t, q.put(&hub.Event{ID: hub.Cursor{Seq: uint64(i)}}))
+	}
+	next := uint64(0)
+	for _, n := range []int{maxBatch, maxBatch, 1} {
+		batch := q.take()
+		require.Len(t, batch, n)
+		for _, e := range batch {
+			require.Equal(t, next, e.ID.Seq)
+			next++
+		}
+		q.done(batch)
+	}
+}
+
+func TestWhatWasReadIsPublishedAtTheEnd(t *testing.T) {
+	entered, release := make(chan struct{}, 3), make(chan struct{})
+	r := start(t, listen(t, Config{Publish: func(ctx context.Context, _ ...*hub.Event) (hub.Cursor, error) {
+		entered <- struct{}{}
+		select {
+		case <-release:
+			return hub.Cursor{}, nil
+		case <-ctx.Done():
+			return hub.Cursor{}, ctx.Err()
+		}
+	}}))
+	r.send(t, "1")
+	<-entered
+	r.send(t, "2\n3")
+	r.eventually(t, func(s Stats) bool { return s.Datagrams == 2 })
+	go close(release)
+	r.stop()
+	require.Equal(t, uint64(3), r.Stats().Events)
+	require.Zero(t, sum(r.Stats().Dropped))
+}
+
+func TestAnEngineThatIsAwayDoesNotHoldUpTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		entered := make(chan struct{}, 2)
+		r := start(t, listen(t, Config{Publish: func(ctx context.Context, _ ...*hub.Event) (hub.Cursor, error) {
+			entered <- struct{}{}
+			<-ctx.Done()
+			return hub.Cursor{}, ctx.Err()
+		}}))
+		r.send(t, "1")
+		<-entered
+		began := time.Now()
+		r.stop()
+		require.Equal(t, flushTimeout, time.Since(began))
+		require.Equal(t, uint64(1), r.Stats().Dropped["engine"])
+	})
+}
+
+func TestListenRefusesWhatCannotWork(t *testing.T) {
+	s := listen(t, Config{})
+	for _, c := range []struct {
+		cfg  Config
+		want string
+	}{
+		{Config{Addr: "127.0.0.1:0"}, "topic"},
+		{Config{Addr: "127.0.0.1:0", Format: wire.DatagramFormat{Topic: "a.>"}}, "topic"},
+		{Config{Addr: "127.0.0.1", Format: wire.DatagramFormat{Topic: "a"}}, "port"},
+		{Config{Addr: s.Addr().String(), Format: wire.DatagramFormat{Topic: "a"}}, "in use"},
+	} {
+		_, err := Listen(c.cfg)
+		require.ErrorContains(t, err, c.want)
+	}
+	start(t, s).stop()
+	require.Zero(t, s.Stats().Datagrams)
+}
+
+// lossScript is the totals that a lossLog looks at and the lines that it wrote.
+type lossScript struct {
+	mu     sync.Mutex // guards what follows
+	totals map[string]uint64
+	log    bytes.Buffer
+}
+
+func (l *lossScript) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.log.Write(b)
+}
+
+func (l *lossScript) dropped() map[string]uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.totals)
+}
+
+func (l *lossScript) add(reason string, n uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.totals[reason] += n
+}
+
+// lines lets time pass and gives the lines since the last call, from the reason on.
+func (l *lossScript) lines(after time.Duration) (all []string) {
+	time.Sleep(after) // in a synctest bubble
+	synctest.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.log.String()) {
+		_, line, _ = strings.Cut(strings.TrimSpace(line), "reason=")
+		all = append(all, line)
+	}
+	l.log.Reset()
+	return all
+}
+
+func TestLossesAreLoggedAtMostOnceInAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := &lossScript{totals: map[string]uint64{"malformed": 0, "kernel": 0}}
+		losses := lossLog{logger: slog.New(slog.NewTextHandler(script, nil)), dropped: script.dropped}
+		stopped, ended := make(chan struct{}), make(chan struct{})
+		go func() { defer close(ended); losses.run(stopped) }()
+		require.Empty(t, script.lines(20*time.Second))
+		script.add("malformed", 3)
+		require.Equal(t, []string{"malformed count=3 total=3"}, script.lines(lossCheck))
+		script.add("malformed", 1)
+		script.add("kernel", 5)
+		require.Equal(t, []string{"kernel count=5 total=5"}, script.lines(lossCheck))
+		script.add("malformed", 1)
+		require.Empty(t, script.lines(lossPeriod-2*lossCheck))
+		require.Equal(t, []string{"malformed count=2 total=5"}, script.lines(lossCheck))
+		require.Empty(t, script.lines(20*time.Second))
+		script.add("malformed", 1)
+		require.Equal(t, []string{"malformed count=1 total=6"}, script.lines(lossCheck))
+		script.add("malformed", 1)
+		close(stopped)
+		<-ended
+		require.Equal(t, []string{"malformed count=1 total=7"}, script.lines(0))
+	})
+}
