@@ -1,0 +1,210 @@
+package longpoll
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/outlet"
+	"github.com/trivium-hub/trivium/transports/web"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// Limits and defaults of the parameters (PROTOCOL section 6).
+const (
+	maxWait     = 60 * time.Second
+	defaultWait = 25 * time.Second
+	maxEvents   = 1000
+	defaultMax  = 100
+	maxAnswer   = 1 << 20 // bytes of events in an answer, unless the first alone has more
+)
+
+// Config is what a Handler is made of.
+type Config struct {
+	Hub          *hub.Hub
+	Group        *outlet.Group // polls are no members of it, but end when it drains
+	Grant        web.GrantFunc
+	Counters     *outlet.Counters
+	MaxTopics    int           // filters of a subscription; 0: any number
+	WriteTimeout time.Duration // for an answer
+}
+
+// Handler answers GET /poll.
+type Handler struct{ cfg Config }
+
+// New makes a Handler.
+func New(cfg Config) *Handler { return &Handler{cfg} }
+
+// poll is what a request asks for.
+type poll struct {
+	subscribe hub.Request
+	wait      time.Duration
+	max       int
+}
+
+// ServeHTTP answers as soon as there is something, else after the wait.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !web.Allow(w, r, http.MethodGet) {
+		return
+	}
+	p, problem := h.parse(r)
+	if problem == nil && h.cfg.Group.IsDraining() {
+		problem = wire.Draining(comeBack())
+	}
+	if problem != nil {
+		web.WriteProblem(w, r, problem)
+		return
+	}
+	bell := hub.NewBell()
+	s, err := h.cfg.Hub.Subscribe(p.subscribe, bell)
+	if err != nil {
+		web.WriteProblem(w, r, wire.ProblemOf(err))
+		return
+	}
+	defer s.Close()
+	h.cfg.Counters.Connections.Add(1)
+	defer h.cfg.Counters.Connections.Add(-1)
+	if batch, here := h.wait(r, s, bell, p); here {
+		h.answer(w, s, batch)
+	}
+}
+
+// wait gives the first batch with something in it, or an empty one when the wait is over. here is
+// false if the client has gone.
+func (h *Handler) wait(r *http.Request, s *hub.Subscription, bell hub.Bell, p poll) (_ hub.Batch, here bool) {
+	timer := time.NewTimer(p.wait)
+	defer timer.Stop()
+	limit := hub.ReadLimit{Events: p.max, Bytes: maxAnswer}
+	for {
+		batch := s.Read(nil, limit)
+		switch {
+		case batch.Gap != nil || len(batch.Events) > 0:
+			return batch, true
+		case batch.More:
+			continue
+		case p.wait == 0:
+			return batch, true
+		}
+		select {
+		case <-bell:
+		case <-timer.C:
+			return s.Read(nil, limit), true
+		case <-h.cfg.Group.Draining():
+			return s.Read(nil, limit), true
+		case <-r.Context().Done():
+			return hub.Batch{}, false
+		}
+	}
+}
+
+// answer writes what goes into one answer; the cursor says where the rest begins.
+func (h *Handler) answer(w http.ResponseWriter, s *hub.Subscription, batch hub.Batch) {
+	events, cursor := fit(batch.Events), s.Position()
+	if len(events) < len(batch.Events) {
+		cursor = events[len(events)-1].ID
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Cache-Control", "no-store")
+	if h.cfg.Group.IsDraining() {
+		header.Set("Retry-After", strconv.Itoa(int(comeBack().Round(time.Second)/time.Second)))
+	}
+	body := wire.AppendPollAnswer(nil, cursor.String(), batch.Gap, events)
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	// Without a deadline to set there is no connection that could be stuck.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.cfg.WriteTimeout))
+	if _, err := w.Write(body); err == nil {
+		h.cfg.Counters.Delivered.Add(uint64(len(events)))
+	}
+}
+
+// fit takes as many events as one answer holds, one at least.
+func fit(events []*hub.Event) []*hub.Event {
+	size := 0
+	for i, e := range events {
+		size += len(wire.FramePayload(e.Form(wire.FormFrame, wire.EncodeFrame)))
+		if size > maxAnswer && i > 0 {
+			return events[:i]
+		}
+	}
+	return events
+}
+
+func (h *Handler) parse(r *http.Request) (poll, *wire.Problem) {
+	q, problem := web.Query(r)
+	if problem != nil {
+		return poll{}, problem
+	}
+	selection, problem := web.Selection(r, q, h.cfg.Grant(r.Context()), h.cfg.MaxTopics)
+	if problem != nil {
+		return poll{}, problem
+	}
+	wait, problem := parseWait(q, r.Header)
+	if problem != nil {
+		return poll{}, problem
+	}
+	events, problem := parseMax(q)
+	return poll{
+		subscribe: hub.Request{
+			Filters:  hub.NewFilterSet(selection.Filters...),
+			Start:    selection.Start,
+			Conflate: selection.Conflate,
+		},
+		wait: wait,
+		max:  events,
+	}, problem
+}
+
+func parseWait(q url.Values, header http.Header) (time.Duration, *wire.Problem) {
+	values := q["wait"]
+	if len(values) == 0 {
+		return preferredWait(header), nil
+	}
+	seconds, ok := parseSeconds(values[0])
+	if len(values) > 1 || !ok || seconds > maxWait {
+		return 0, wire.BadParameter("wait", "must be 0 to 60 seconds, as 25 or 25s, once")
+	}
+	return seconds, nil
+}
+
+// preferredWait reads Prefer: wait=N (RFC 7240 section 4.3). What it cannot take it ignores, as a
+// preference demands nothing.
+func preferredWait(header http.Header) time.Duration {
+	for _, field := range header.Values("Prefer") {
+		for preference := range strings.SplitSeq(field, ",") {
+			name, value, _ := strings.Cut(preference, "=")
+			if !strings.EqualFold(strings.TrimSpace(name), "wait") {
+				continue
+			}
+			value, _, _ = strings.Cut(value, ";") // its parameters
+			if seconds, ok := parseSeconds(strings.Trim(strings.TrimSpace(value), `"`)); ok {
+				return min(seconds, maxWait)
+			}
+		}
+	}
+	return defaultWait
+}
+
+// parseSeconds reads "25" or "25s". What is too long for a Duration is as long as one can be.
+func parseSeconds(s string) (time.Duration, bool) {
+	n, err := strconv.ParseUint(strings.TrimSuffix(s, "s"), 10, 31)
+	return time.Duration(n) * time.Second, err == nil
+}
+
+func parseMax(q url.Values) (int, *wire.Problem) {
+	values := q["max"]
+	if len(values) == 0 {
+		return defaultMax, nil
+	}
+	n, err := strconv.ParseUint(values[0], 10, 31)
+	if len(values) > 1 || err != nil || n < 1 || n > maxEvents {
+		return 0, wire.BadParameter("max", "must be a number from 1 to 1000, once")
+	}
+	return int(n), nil
+}
+
+// comeBack is when a client is to try again that came to a draining hub.
+func comeBack() time.Duration { return web.Jitter(2*time.Second, 4*time.Second) }

@@ -1,0 +1,108 @@
+package outlet
+
+import (
+	"net"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// sendBuffer bounds what the kernel takes for a peer that does not read; by default it would
+// take megabytes.
+const sendBuffer = 64 << 10
+
+// direct writes to a TCP socket without the runtime's poller: its callback always says that it
+// is done, so that a write which would have to wait returns instead.
+type direct struct {
+	conn *net.TCPConn
+	raw  syscall.RawConn
+
+	// the call under way: kept here, with send bound once, so that a write allocates nothing
+	send  func(fd uintptr) bool
+	p     []byte
+	n     int
+	errno syscall.Errno
+
+	queued int // bytes not acknowledged when progress was last looked for
+}
+
+func newDirect(c net.Conn, timeout time.Duration) (Conn, bool) {
+	tcp, ok := c.(*net.TCPConn)
+	if !ok {
+		return nil, false
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return nil, false
+	}
+	// Without these the connection still works; it takes more of the kernel's memory, and a peer
+	// that has vanished is found later.
+	_ = tcp.SetWriteBuffer(sendBuffer)
+	_ = raw.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(timeout.Milliseconds()))
+	})
+	d := &direct{conn: tcp, raw: raw}
+	d.send = d.sendOnce
+	return d, true
+}
+
+func (d *direct) sendOnce(fd uintptr) bool {
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(d.p))),
+		uintptr(len(d.p)), syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, 0, 0)
+	d.n, d.errno = int(n), errno
+	return true
+}
+
+func (d *direct) TryWrite(p []byte) (int, error) {
+	d.p, d.errno = p, syscall.EINTR
+	for d.errno == syscall.EINTR {
+		if err := d.raw.Write(d.send); err != nil {
+			d.p = nil
+			return 0, err
+		}
+	}
+	d.p = nil
+	switch d.errno {
+	case 0:
+		return d.n, nil
+	case syscall.EAGAIN:
+		return 0, nil
+	default:
+		return 0, d.errno
+	}
+}
+
+func (d *direct) Write(p []byte, timeout time.Duration) error {
+	d.queued = d.unacknowledged()
+	return writeAll(d.conn, p, timeout, d.moved)
+}
+
+// moved reports that the peer has acknowledged something since it was last asked. The kernel
+// takes no more while its buffer is two thirds full, and a slow peer may need long to get there.
+func (d *direct) moved() bool {
+	before := d.queued
+	d.queued = d.unacknowledged()
+	return d.queued < before
+}
+
+func (d *direct) unacknowledged() (n int) {
+	_ = d.raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+	return n
+}
+
+// Gone looks for the peer's end of stream without taking anything from it.
+func (d *direct) Gone() bool {
+	var gone bool
+	err := d.raw.Control(func(fd uintptr) {
+		var one [1]byte
+		n, _, err := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		gone = n == 0 && err == nil || err != nil && err != unix.EAGAIN && err != unix.EINTR
+	})
+	return gone || err != nil
+}
+
+func (d *direct) End() bool { return true }
+
+func (d *direct) Close() { d.conn.Close() }

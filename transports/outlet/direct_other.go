@@ -1,0 +1,11 @@
+//go:build !linux
+
+package outlet
+
+import (
+	"net"
+	"time"
+)
+
+// newDirect: only Linux has the direct path.
+func newDirect(net.Conn, time.Duration) (Conn, bool) { return nil, false }

@@ -1,0 +1,119 @@
+package outlet
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// chunkLimit bounds what the drain goroutine takes at a time. Events taken are in memory until
+// they are written, whatever retention does.
+var chunkLimit = hub.ReadLimit{Events: 1024, Bytes: 64 << 10}
+
+// maxPooledChunk keeps the buffer of one huge event from staying.
+const maxPooledChunk = 256 << 10
+
+var chunks = sync.Pool{New: func() any { return new([]byte) }}
+
+// drain starts the drain goroutine unless it runs. It writes with deadlines, and ends when all
+// that there is to write has been.
+func (o *Outlet) drain() {
+	if o.busy || o.closed {
+		return
+	}
+	o.busy = true
+	o.cfg.Group.Go(o.runDrain)
+}
+
+func (o *Outlet) runDrain() {
+	buffer := chunks.Get().(*[]byte)
+	defer func() {
+		if cap(*buffer) <= maxPooledChunk {
+			chunks.Put(buffer)
+		}
+	}()
+	for {
+		chunk, ok := o.next((*buffer)[:0])
+		if !ok {
+			return
+		}
+		err := o.conn.Write(chunk, o.cfg.WriteTimeout)
+		*buffer = chunk
+		if err != nil {
+			if errors.Is(err, ErrNoProgress) {
+				o.cfg.Counters.Stuck.Add(1)
+			}
+			o.Close()
+		}
+	}
+}
+
+// next gives what is to be written next. ok is false when the drain goroutine has to end.
+func (o *Outlet) next(buffer []byte) (chunk []byte, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.closed && !o.ended {
+		if chunk = o.collect(buffer); len(chunk) > 0 {
+			return chunk, true
+		}
+	}
+	o.busy = false
+	o.idle.Broadcast()
+	if o.ended && (o.conn.End() || o.hangup) {
+		o.close()
+	}
+	return nil, false
+}
+
+// collect takes the rest of a message, or else the messages and events that wait, and last the
+// end of the stream.
+func (o *Outlet) collect(chunk []byte) []byte {
+	if len(o.tail) > 0 {
+		chunk = append(chunk, o.tail...)
+		o.tail = nil
+		return chunk
+	}
+	if len(o.control) > 0 {
+		chunk = append(chunk, o.control...)
+		o.control = nil
+		o.idle.Broadcast()
+	}
+	for len(chunk) == 0 {
+		if o.ending && (o.endAt == 0 || o.sub.Position().Seq >= o.endAt) {
+			o.ended = true
+			return append(chunk, o.final...)
+		}
+		b := o.sub.Read(nil, chunkLimit)
+		if b.Overtaken && o.cfg.Disconnect && !o.ending {
+			o.cfg.Counters.Overtaken.Add(1)
+			o.ending, o.final = true, o.cfg.Codec.AppendError(nil, wire.TooSlow())
+			continue
+		}
+		chunk = o.append(chunk, &b)
+		if len(chunk) > 0 || b.More {
+			continue
+		}
+		if o.beat && !o.ending {
+			o.beat = false
+			return o.cfg.Codec.AppendHeartbeat(chunk, o.sub.Position().String())
+		}
+		if !o.ending {
+			return chunk
+		}
+	}
+	return chunk
+}
+
+// append spells a batch.
+func (o *Outlet) append(dst []byte, b *hub.Batch) []byte {
+	if b.Gap != nil {
+		dst = o.cfg.Codec.AppendGap(dst, b.Gap)
+	}
+	for _, e := range b.Events {
+		dst = append(dst, o.cfg.Codec.Unwrap(e.Form(o.cfg.Codec.Form(), o.cfg.Codec.Encode))...)
+	}
+	o.cfg.Counters.Delivered.Add(uint64(len(b.Events)))
+	return dst
+}

@@ -1,0 +1,323 @@
+package outlet
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// Codec spells the hub's events and control messages for one transport. Each append gives whole
+// messages; the ones that end a stream have what the transport's end needs (a close frame, a
+// last chunk) in them.
+type Codec interface {
+	// Form is where the hub keeps what Encode gives.
+	Form() hub.Form
+	Encode(*hub.Event) []byte
+	// Unwrap gives the part of Encode's bytes that goes on the connection.
+	Unwrap([]byte) []byte
+	AppendHeartbeat(dst []byte, id string) []byte
+	AppendGap(dst []byte, g *hub.Gap) []byte
+	// AppendError and AppendGoaway end the stream.
+	AppendError(dst []byte, p *wire.Problem) []byte
+	AppendGoaway(dst []byte, retry time.Duration) []byte
+}
+
+// Config is what an Outlet is made of. All is static.
+type Config struct {
+	Codec        Codec
+	Counters     *Counters
+	Group        *Group
+	WriteTimeout time.Duration // without progress, then the connection is closed
+	// Disconnect ends a subscriber that retention has overtaken, instead of telling it the gap.
+	Disconnect bool
+}
+
+// Counters count what the outlets of one transport did.
+type Counters struct {
+	Connections atomic.Int64  // now
+	Delivered   atomic.Uint64 // events written, or left to the kernel in part
+	Overtaken   atomic.Uint64 // disconnected because retention had overtaken them
+	Stuck       atomic.Uint64 // closed because no write made progress
+	Cut         atomic.Uint64 // closed at the end of a drain with something unsaid
+}
+
+// Outlet owns the write side of one connection after its handshake, and the position of its
+// subscription with it. It is a hub.Sink and a Member of its Group.
+type Outlet struct {
+	cfg  *Config // static
+	sub  *hub.Subscription
+	conn Conn
+	slot int // static: when its heartbeat is due
+
+	mu   sync.Mutex
+	idle sync.Cond // of mu: busy or closed has changed
+
+	// guarded by mu
+
+	// busy means that somebody else writes: the drain goroutine, or nobody before Start. Who
+	// finds it so leaves what there is to say for later.
+	busy    bool
+	control []byte // whole messages to be written before the next event
+	tail    []byte // the rest of what was written in part; before control
+	beat    bool   // a heartbeat is due once all is written
+	ending  bool   // final is to be written when the position is at endAt, and nothing after it
+	final   []byte
+	endAt   uint64
+	ended   bool // final is out, or is being written
+	hangup  bool // close when final is out
+	closed  bool
+}
+
+// New makes the outlet; it is a Sink that leaves everything for later until Start.
+func New(cfg *Config) *Outlet {
+	o := &Outlet{cfg: cfg, busy: true}
+	o.idle.L = &o.mu
+	return o
+}
+
+// Start begins to write: first opening, then what the subscription has. It reports false if the
+// group takes no more members; then the connection is still the caller's. The outlet closes sub
+// and conn when it is closed.
+func (o *Outlet) Start(sub *hub.Subscription, conn Conn, opening []byte) bool {
+	o.sub, o.conn = sub, conn
+	if !o.cfg.Group.join(o) {
+		return false
+	}
+	o.cfg.Counters.Connections.Add(1)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.busy = false
+	o.say(opening)
+	if sub.Behind() {
+		o.drain()
+	}
+	return true
+}
+
+// Ready implements hub.Sink: it writes what it can of the round without waiting.
+func (o *Outlet) Ready(r *hub.Round) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.busy || o.closed {
+		return
+	}
+	start, ok := o.sub.Take(r)
+	if !ok {
+		o.drain()
+		return
+	}
+	form, encode := o.cfg.Codec.Form(), o.cfg.Codec.Encode
+	for start < len(r.Events) {
+		b, end := r.Join(form, encode, start)
+		n, err := o.conn.TryWrite(b)
+		if err != nil {
+			o.close()
+			return
+		}
+		if n < len(b) {
+			o.wroteOf(r.Events[start:end], n)
+			o.drain()
+			return
+		}
+		o.sub.Skip(r.Events[end-1].ID.Seq)
+		o.cfg.Counters.Delivered.Add(uint64(end - start))
+		start = end
+	}
+	o.sub.Skip(r.To)
+}
+
+// wroteOf moves the position past the events of which the first n bytes were written; of the one
+// that was cut the rest becomes the tail. What was not begun is read from the window later.
+func (o *Outlet) wroteOf(events []*hub.Event, n int) {
+	for _, e := range events {
+		if n == 0 {
+			return
+		}
+		b := e.Form(o.cfg.Codec.Form(), o.cfg.Codec.Encode)
+		o.sub.Skip(e.ID.Seq)
+		o.cfg.Counters.Delivered.Add(1)
+		if n < len(b) {
+			o.tail = b[n:]
+			return
+		}
+		n -= len(b)
+	}
+}
+
+// say writes a message, now if nobody writes, else before the next event.
+func (o *Outlet) say(message []byte) {
+	if o.busy {
+		o.control = append(o.control, message...)
+		return
+	}
+	n, err := o.conn.TryWrite(message)
+	switch {
+	case err != nil:
+		o.close()
+	case n < len(message):
+		o.tail = message[n:]
+		o.drain()
+	}
+}
+
+// maxControl bounds the messages that wait; a peer that asks for more has to read first.
+const maxControl = 64 << 10 // bytes
+
+// Send writes one whole message between events. While more than 64 KiB of messages wait it
+// waits too, so it is for the connection's reader alone. After the end it does nothing.
+func (o *Outlet) Send(message []byte) {
+	o.Do(func(*hub.Subscription) []byte { return message })
+}
+
+// Do calls change with the subscription at a moment when its position is exact, and writes the
+// message that change returns, if any, before any event that follows that position. It waits as
+// Send does.
+func (o *Outlet) Do(change func(*hub.Subscription) []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.control) > maxControl && !o.closed {
+		o.idle.Wait()
+	}
+	if o.closed || o.ending {
+		return
+	}
+	o.catchUp()
+	if message := change(o.sub); len(message) > 0 && !o.closed {
+		o.say(message)
+	}
+	if !o.busy && !o.closed && o.sub.Behind() {
+		o.drain()
+	}
+}
+
+// catchUp reads what waits, so that the position is that of the newest event. The events go
+// before whatever is said next. While somebody writes, the position is what has been read.
+func (o *Outlet) catchUp() {
+	if o.busy {
+		return
+	}
+	b := o.sub.Read(nil, chunkLimit)
+	if message := o.append(nil, &b); len(message) > 0 {
+		o.say(message)
+	}
+}
+
+// Beat implements Member: it writes a heartbeat, and notices a peer that has gone.
+func (o *Outlet) Beat() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed || o.ending {
+		return
+	}
+	if o.busy {
+		o.beat = true
+		return
+	}
+	if o.conn.Gone() {
+		o.close()
+		return
+	}
+	o.catchUp()
+	switch {
+	case o.closed:
+	case o.busy || o.sub.Behind():
+		o.beat = true
+		o.drain()
+	default:
+		o.say(o.cfg.Codec.AppendHeartbeat(nil, o.sub.Position().String()))
+	}
+}
+
+// Goaway implements Member: all that was accepted by now is delivered, then the subscriber is
+// told to come back after retry, and the stream ends.
+func (o *Outlet) Goaway(retry time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.closed {
+		o.end(o.cfg.Codec.AppendGoaway(nil, retry), o.sub.Newest().Seq)
+	}
+}
+
+// Fail ends the stream with an error, without the events that wait.
+func (o *Outlet) Fail(p *wire.Problem) {
+	o.Finish(o.cfg.Codec.AppendError(nil, p))
+}
+
+// Finish ends the stream with these bytes, without the events that wait.
+func (o *Outlet) Finish(final []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.closed {
+		o.end(final, 0)
+	}
+}
+
+// end has final written when the position is at endAt. What was to be said last before stays so.
+func (o *Outlet) end(final []byte, endAt uint64) {
+	if o.ending {
+		return
+	}
+	o.ending, o.final, o.endAt = true, final, endAt
+	o.drain()
+}
+
+// Hangup closes the connection as soon as the end of the stream is out; at once if it is, or if
+// the stream was not ending.
+func (o *Outlet) Hangup() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ending && o.busy {
+		o.hangup = true
+	} else {
+		o.close()
+	}
+}
+
+// Kill implements Member.
+func (o *Outlet) Kill() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.closed && !o.ended {
+		o.cfg.Counters.Cut.Add(1)
+	}
+	o.close()
+}
+
+// Close cuts the connection and ends the subscription. It may be called more than once.
+func (o *Outlet) Close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.close()
+}
+
+func (o *Outlet) close() {
+	if o.closed {
+		return
+	}
+	o.closed = true
+	o.control, o.tail, o.final = nil, nil, nil
+	o.conn.Close()
+	o.sub.Close()
+	o.cfg.Group.leave(o)
+	o.cfg.Counters.Connections.Add(-1)
+	o.idle.Broadcast()
+}
+
+// Wait waits until the outlet is closed and nobody writes any more.
+func (o *Outlet) Wait() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for !o.closed || o.busy {
+		o.idle.Wait()
+	}
+}
+
+// Ending reports that the end of the stream has been decided, whether or not it is out.
+func (o *Outlet) Ending() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ending || o.closed
+}

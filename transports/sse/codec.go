@@ -1,0 +1,79 @@
+package sse
+
+import (
+	"time"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/outlet"
+	"github.com/trivium-hub/trivium/transports/web"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// codec spells a stream. The hub keeps each event's block as an HTTP/1.1 chunk, whose inside is
+// what goes on a stream without chunks.
+type codec struct {
+	envelope bool // ?envelope=1
+	chunked  bool
+}
+
+var _ outlet.Codec = codec{}
+
+func (c codec) Form() hub.Form {
+	if c.envelope {
+		return wire.FormSSEEnvelope
+	}
+	return wire.FormSSE
+}
+
+func (c codec) Encode(e *hub.Event) []byte {
+	if c.envelope {
+		return wire.EncodeSSEEnvelope(e)
+	}
+	return wire.EncodeSSE(e)
+}
+
+func (c codec) Unwrap(chunk []byte) []byte {
+	if c.chunked {
+		return chunk
+	}
+	return wire.Unchunk(chunk)
+}
+
+// chunk puts a block on the stream.
+func (c codec) chunk(dst, block []byte) []byte {
+	if c.chunked {
+		return wire.AppendChunk(dst, block)
+	}
+	return append(dst, block...)
+}
+
+// last is chunk for the block with which the stream ends.
+func (c codec) last(dst, block []byte) []byte {
+	dst = c.chunk(dst, block)
+	if c.chunked {
+		dst = append(dst, wire.LastChunk...)
+	}
+	return dst
+}
+
+func (c codec) AppendHeartbeat(dst []byte, id string) []byte {
+	return c.chunk(dst, wire.AppendSSEHeartbeat(nil, id))
+}
+
+func (c codec) AppendGap(dst []byte, g *hub.Gap) []byte {
+	return c.chunk(dst, wire.AppendSSEGap(nil, g))
+}
+
+func (c codec) AppendError(dst []byte, p *wire.Problem) []byte {
+	return c.last(dst, wire.AppendSSEError(nil, retry(), p))
+}
+
+func (c codec) AppendGoaway(dst []byte, retry time.Duration) []byte {
+	return c.last(dst, wire.AppendSSEGoaway(nil, retry))
+}
+
+// retry is when a client is to come back that has lost its stream: jittered, so that those who
+// lose theirs together do not come back together.
+func retry() time.Duration {
+	return web.Jitter(2*time.Second, 4*time.Second).Round(time.Millisecond)
+}

@@ -1,0 +1,50 @@
+package websocket
+
+import (
+	"time"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/outlet"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// codec spells what is written: each message one frame, and a close frame at the end.
+type codec struct {
+	deflate bool // permessage-deflate was agreed on
+}
+
+var _ outlet.Codec = codec{}
+
+func (c codec) Form() hub.Form {
+	if c.deflate {
+		return wire.FormDeflate
+	}
+	return wire.FormFrame
+}
+
+func (c codec) Encode(e *hub.Event) []byte {
+	if c.deflate {
+		return wire.EncodeDeflate(e)
+	}
+	return wire.EncodeFrame(e)
+}
+
+func (c codec) Unwrap(frame []byte) []byte { return frame }
+
+func (c codec) AppendHeartbeat(dst []byte, id string) []byte {
+	return wire.AppendTextFrame(dst, wire.AppendHeartbeat(nil, id))
+}
+
+func (c codec) AppendGap(dst []byte, g *hub.Gap) []byte {
+	return wire.AppendTextFrame(dst, wire.AppendGap(nil, g))
+}
+
+func (c codec) AppendError(dst []byte, p *wire.Problem) []byte {
+	dst = wire.AppendTextFrame(dst, wire.AppendError(nil, nil, p))
+	return wire.AppendCloseFrame(dst, p.CloseCode(), p.Title)
+}
+
+func (c codec) AppendGoaway(dst []byte, retry time.Duration) []byte {
+	dst = wire.AppendTextFrame(dst, wire.AppendGoaway(nil, retry))
+	return wire.AppendCloseFrame(dst, goingAway, "draining")
+}

@@ -1,0 +1,95 @@
+package websocket
+
+import (
+	"bufio"
+	"bytes"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/trivium-hub/trivium/transports/outlet"
+)
+
+// Sizes of the library's buffers. What it writes are control frames, whole, of at most 127 bytes.
+const (
+	readBuffer  = 512
+	writeBuffer = 136
+)
+
+// upgrade is the ResponseWriter that the library hijacks: it gives it a stream and small buffers,
+// where net/http's would hold 8 KiB for as long as the connection lives.
+type upgrade struct {
+	http.ResponseWriter
+	stream *stream
+}
+
+func (u *upgrade) Unwrap() http.ResponseWriter { return u.ResponseWriter }
+
+func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := http.NewResponseController(u.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	// The server's deadlines were for the request.
+	if err := conn.SetDeadline(time.Time{}); err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	// A client may send its first message without waiting for the handshake's end.
+	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
+	u.stream = &stream{Conn: conn, early: bytes.Clone(early)}
+	return u.stream, bufio.NewReadWriter(
+		bufio.NewReaderSize(u.stream, readBuffer),
+		bufio.NewWriterSize(u.stream, writeBuffer),
+	), nil
+}
+
+// stream is the connection as the library sees it: it reads from it, and its frames go through the
+// outlet, between the hub's messages.
+type stream struct {
+	net.Conn
+	early []byte         // received behind the request
+	out   *outlet.Outlet // set before the library reads, and so before it writes
+}
+
+func (s *stream) Read(p []byte) (int, error) {
+	if len(s.early) > 0 {
+		n := copy(p, s.early)
+		s.early = s.early[n:]
+		return n, nil
+	}
+	return s.Conn.Read(p)
+}
+
+const (
+	opcodeMask  = 0x0f
+	opcodeClose = 0x8
+)
+
+func (s *stream) Write(frame []byte) (int, error) {
+	if frame[0]&opcodeMask == opcodeClose {
+		s.out.Finish(bytes.Clone(frame))
+	} else {
+		s.out.Send(bytes.Clone(frame))
+	}
+	return len(frame), nil
+}
+
+func (s *stream) Close() error {
+	s.out.Hangup()
+	return nil
+}
+
+// closeTimeout is how long the peer may take to answer a close frame.
+const closeTimeout = 5 * time.Second
+
+// lingering is the outlet's Conn: after the close frame the reader waits for the peer's.
+type lingering struct {
+	outlet.Conn
+	reader net.Conn
+}
+
+func (l lingering) End() bool {
+	_ = l.reader.SetReadDeadline(time.Now().Add(closeTimeout)) // fails only on a closed connection
+	return false
+}

@@ -1,0 +1,263 @@
+package websocket
+
+import (
+	"encoding/base64"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/google/uuid"
+	"golang.org/x/time/rate"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/outlet"
+	"github.com/trivium-hub/trivium/transports/web"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// Protocol is the subprotocol that is chosen if it is offered.
+const Protocol = "trivium.v1"
+
+// Defaults of Config.
+const (
+	DefaultMaxMessage  = 64 << 10 // bytes
+	DefaultMessageRate = 100      // a second
+)
+
+// Config is what a Handler is made of.
+type Config struct {
+	Hub          *hub.Hub
+	Group        *outlet.Group
+	Grant        web.GrantFunc
+	Verify       func(token string) (*hub.Grant, error) // judges the token of an auth command
+	Counters     *outlet.Counters
+	MaxTopics    int           // filters of a connection; 0: any number
+	MaxMessage   int64         // bytes of a client's message, after decompression; 0: DefaultMaxMessage
+	MessageRate  float64       // of a client's messages, a second; 0: DefaultMessageRate
+	WriteTimeout time.Duration // without progress
+	Disconnect   bool          // a subscriber that retention has overtaken is sent away
+	Compression  bool          // offer permessage-deflate
+	// Portable keeps to the write path that every platform has.
+	Portable bool
+}
+
+// Handler answers GET /ws.
+type Handler struct {
+	cfg            Config
+	plain, deflate *outlet.Config // shared by the connections of each spelling
+}
+
+// New makes a Handler.
+func New(cfg Config) *Handler {
+	if cfg.MaxMessage == 0 {
+		cfg.MaxMessage = DefaultMaxMessage
+	}
+	if cfg.MessageRate == 0 {
+		cfg.MessageRate = DefaultMessageRate
+	}
+	plain := outlet.Config{
+		Codec:        codec{},
+		Counters:     cfg.Counters,
+		Group:        cfg.Group,
+		WriteTimeout: cfg.WriteTimeout,
+		Disconnect:   cfg.Disconnect,
+	}
+	deflate := plain
+	deflate.Codec = codec{deflate: true}
+	return &Handler{cfg: cfg, plain: &plain, deflate: &deflate}
+}
+
+// ServeHTTP begins a connection.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !checkHandshake(w, r) {
+		return
+	}
+	s := &session{h: h, grant: h.cfg.Grant(r.Context())}
+	request, problem := s.parse(r)
+	if problem == nil && h.cfg.Group.IsDraining() {
+		problem = wire.Draining(comeBack())
+	}
+	if problem != nil {
+		h.Refuse(w, r, problem)
+		return
+	}
+	stream, conn, deflate, err := h.upgrade(w, r)
+	if err != nil {
+		return // the library has answered, or there is nobody to answer
+	}
+	config := h.plain
+	if deflate {
+		config = h.deflate
+	}
+	s.ws, s.stream, s.out = conn, stream, outlet.New(config)
+	s.limiter = rate.NewLimiter(rate.Limit(h.cfg.MessageRate), max(1, int(h.cfg.MessageRate)))
+	stream.out = s.out
+	s.start(request)
+}
+
+// upgrade does the handshake.
+func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) (*stream, *websocket.Conn, bool, error) {
+	u := &upgrade{ResponseWriter: w}
+	options := &websocket.AcceptOptions{
+		Subprotocols:       []string{Protocol},
+		InsecureSkipVerify: true, // origins were judged before any transport was reached
+	}
+	if h.cfg.Compression {
+		options.CompressionMode = websocket.CompressionNoContextTakeover
+	}
+	conn, err := websocket.Accept(u, r, options)
+	if err != nil {
+		return nil, nil, false, err
+	}
+	conn.SetReadLimit(h.cfg.MaxMessage)
+	return u.stream, conn, w.Header().Get("Sec-WebSocket-Extensions") != "", nil
+}
+
+// start subscribes, says hello and leaves the connection to its reader.
+func (s *session) start(request hub.Request) {
+	raw := s.stream.Conn
+	conn := lingering{outlet.NewPortableConn(raw), raw}
+	if !s.h.cfg.Portable {
+		conn.Conn = outlet.NewConn(raw, s.h.cfg.WriteTimeout)
+	}
+	subscription, err := s.h.cfg.Hub.Subscribe(request, s.out)
+	if err != nil {
+		farewell(raw, codec{}.AppendError(nil, wire.ProblemOf(err)))
+		return
+	}
+	hello := wire.AppendHello(nil, subscription.Begin(), uuid.NewString(), s.h.cfg.Group.Heartbeat())
+	if !s.out.Start(subscription, conn, wire.AppendTextFrame(nil, hello)) {
+		subscription.Close()
+		farewell(raw, codec{}.AppendGoaway(nil, comeBack()))
+		return
+	}
+	s.h.cfg.Group.Go(s.read)
+}
+
+// parse reads the query: what is subscribed to from the beginning.
+func (s *session) parse(r *http.Request) (hub.Request, *wire.Problem) {
+	q, problem := web.Query(r)
+	if problem != nil {
+		return hub.Request{}, problem
+	}
+	selection, problem := web.Selection(r, q, s.grant, s.h.cfg.MaxTopics)
+	if problem != nil {
+		return hub.Request{}, problem
+	}
+	request := hub.Request{Start: selection.Start, Conflate: selection.Conflate}
+	if problem := checkSubscribe(q); problem != nil {
+		return hub.Request{}, problem
+	}
+	if q.Has("subscribe") {
+		s.pending = selection.Start
+	} else {
+		s.filters = selection.Filters
+		request.Filters = hub.NewFilterSet(s.filters...)
+	}
+	return request, nil
+}
+
+// checkSubscribe: the parameter subscribe says only that there are no topics yet.
+func checkSubscribe(q url.Values) *wire.Problem {
+	switch values := q["subscribe"]; {
+	case len(values) == 0:
+		return nil
+	case len(values) > 1 || values[0] != "none":
+		return wire.BadParameter("subscribe", `must be "none", once`)
+	case q.Has("topic"):
+		return wire.BadParameter("subscribe", "none and a topic exclude each other")
+	}
+	return nil
+}
+
+// Refuse answers a request that gets no connection. A page cannot see the status of a refused
+// handshake; so one whose Origin was allowed is upgraded, told, and closed.
+func (h *Handler) Refuse(w http.ResponseWriter, r *http.Request, p *wire.Problem) {
+	if r.Header.Get("Origin") == "" || handshakeProblem(r) != nil {
+		web.WriteProblem(w, r, p)
+		return
+	}
+	stream, _, _, err := h.upgrade(w, r)
+	if err != nil {
+		return
+	}
+	last := codec{}.AppendError(nil, p)
+	if p.Code == wire.CodeDraining {
+		last = codec{}.AppendGoaway(nil, p.RetryAfter)
+	}
+	h.cfg.Group.Go(func() { farewell(stream.Conn, last) })
+}
+
+// farewellTimeout bounds how long a refused connection is kept for its close handshake.
+const farewellTimeout = time.Second
+
+// farewell says the last on a connection that has no outlet.
+func farewell(conn net.Conn, last []byte) {
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(farewellTimeout)); err != nil {
+		return
+	}
+	if _, err := conn.Write(last); err == nil {
+		// To close with something unread would reset the connection, and take the last words
+		// back from a peer that has not read them.
+		_, _ = io.Copy(io.Discard, io.LimitReader(conn, 1<<20))
+	}
+}
+
+// comeBack is when a client is to try again that came to a draining hub.
+func comeBack() time.Duration {
+	return web.Jitter(2*time.Second, 4*time.Second).Round(time.Millisecond)
+}
+
+// checkHandshake answers a request that is no handshake of RFC 6455 (section 4.2.1).
+func checkHandshake(w http.ResponseWriter, r *http.Request) bool {
+	if !web.Allow(w, r, http.MethodGet) {
+		return false
+	}
+	p := handshakeProblem(r)
+	if p == nil {
+		return true
+	}
+	if p.Status == http.StatusUpgradeRequired {
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Sec-WebSocket-Version", "13")
+	}
+	web.WriteProblem(w, r, p)
+	return false
+}
+
+func handshakeProblem(r *http.Request) *wire.Problem {
+	keys := r.Header.Values("Sec-WebSocket-Key")
+	switch {
+	case r.Method != http.MethodGet || r.ProtoMajor != 1 || r.ProtoMinor < 1,
+		!hasToken(r.Header.Values("Connection"), "upgrade"),
+		!hasToken(r.Header.Values("Upgrade"), "websocket"),
+		r.Header.Get("Sec-WebSocket-Version") != "13":
+		return wire.UpgradeRequired()
+	case len(keys) != 1 || !validKey(keys[0]):
+		return wire.BadParameter("Sec-WebSocket-Key", "must stand once, 16 bytes in base64")
+	}
+	return nil
+}
+
+func validKey(key string) bool {
+	nonce, err := base64.StdEncoding.DecodeString(strings.TrimSpace(key))
+	return err == nil && len(nonce) == 16
+}
+
+// hasToken looks in a field that is a comma-separated list.
+func hasToken(fields []string, token string) bool {
+	for _, field := range fields {
+		for part := range strings.SplitSeq(field, ",") {
+			if strings.EqualFold(strings.TrimSpace(part), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
