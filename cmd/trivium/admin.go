@@ -1,0 +1,45 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/pprof"
+
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/trivium-hub/trivium/auth"
+	"github.com/trivium-hub/trivium/transports/web"
+)
+
+const adminIndex = `Trivium, for its operator.
+
+GET /metrics        Prometheus
+GET /stats          the same as JSON
+GET /debug/pprof/   profiles
+`
+
+// adminRoutes is what only the operator sees. It asks for no token: it has its own listener, on
+// loopback unless said, and answers to no other host name.
+func adminRoutes(o *observer, hosts *auth.HostPolicy) http.Handler {
+	routes := mux.NewRouter()
+	routes.Use(auth.New(auth.Config{Hosts: hosts}).Middleware(refuseBy(web.WriteProblem)))
+	routes.Handle("/", text(adminIndex))
+	routes.Handle("/metrics", promhttp.HandlerFor(newRegistry(o), promhttp.HandlerOpts{}))
+	routes.HandleFunc("/stats", func(w http.ResponseWriter, r *http.Request) {
+		if web.Allow(w, r, http.MethodGet, http.MethodHead) {
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Cache-Control", "no-store")
+			encoder := json.NewEncoder(w)
+			encoder.SetIndent("", "  ")
+			_ = encoder.Encode(o.snapshot()) // fails only when nobody listens any more
+		}
+	})
+	routes.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	routes.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	routes.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	routes.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	routes.PathPrefix("/debug/pprof/").HandlerFunc(pprof.Index)
+	routes.NotFoundHandler = http.HandlerFunc(web.NotFound)
+	return routes
+}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strings"
+)
+
+// announce prints where everything is, on URLs that work as they are. It is no log: it has the
+// token in it.
+func (s *server) announce(w io.Writer) {
+	base := "http://" + reachable(s.public.Addr())
+	query, header := "", ""
+	if s.token != "" {
+		query = "?access_token=" + s.token
+		header = " -H 'Authorization: Bearer " + s.token + "'"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "Trivium is listening.\n\n")
+	fmt.Fprintf(&b, "  SSE        curl -N '%s/sse%s'\n", base, query)
+	fmt.Fprintf(&b, "  WebSocket  %s/ws%s\n", strings.Replace(base, "http", "ws", 1), query)
+	fmt.Fprintf(&b, "  long-poll  curl '%s/poll%s'\n", base, query)
+	fmt.Fprintf(&b, "  publish    curl%s -d '{\"hello\":\"world\"}' -H 'Content-Type: application/json' %s/publish/events\n", header, base)
+	if s.udp != nil {
+		host, port, _ := net.SplitHostPort(reachable(s.udp.Addr())) // made by JoinHostPort
+		fmt.Fprintf(&b, "  UDP        echo '{\"hello\":\"world\"}' | nc -u -w1 %s %s\n", host, port)
+	}
+	if s.admin != nil {
+		fmt.Fprintf(&b, "  operator   http://%s/metrics\n", reachable(s.admin.Addr()))
+	}
+	if s.token == "" {
+		fmt.Fprintf(&b, "\nAnybody who reaches these addresses may read and publish (--auth none).\n")
+	} else {
+		fmt.Fprintf(&b, "\nThe token is of this run alone.\n")
+	}
+	fmt.Fprintln(w, b.String())
+}
+
+// reachable is an address that this machine can connect to: a listener on all addresses is
+// reached on loopback.
+func reachable(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}

@@ -1,0 +1,299 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"go.yaml.in/yaml/v3"
+)
+
+// fault is one setting that is not as it must be.
+type fault struct {
+	setting string // "--http", or a positional argument as the help spells it
+	detail  string // what was expected and what there is
+}
+
+// faulty gives the fault of a flag, none if the detail is empty.
+func faulty(flag, detail string) []fault {
+	if detail == "" {
+		return nil
+	}
+	return []fault{{"--" + flag, detail}}
+}
+
+// sources finds the values of flags that the command line does not set, and remembers where each
+// was found and what could not be read. Nothing ends the search early, so that all that is wrong
+// is told at once.
+type sources struct {
+	lookupEnv func(string) (string, bool)
+	path      string              // of the file, "" if there is none
+	file      map[string]fileItem // by key
+	broken    []string            // what is wrong with the file itself
+	origin    map[string]string   // by setting; those from elsewhere than the command line
+	unread    map[string]string   // by setting, why its text is no value
+}
+
+// fileItem is a key's value: a string, or a list of them.
+type fileItem struct {
+	value any
+	line  int
+}
+
+func newSources(lookupEnv func(string) (string, bool)) *sources {
+	return &sources{
+		lookupEnv: lookupEnv,
+		origin:    map[string]string{},
+		unread:    map[string]string{},
+	}
+}
+
+// options join the sources to the parser. The mappers never fail on a value, they note it.
+func (s *sources) options() []kong.Option {
+	number := func(text string, target reflect.Value) error {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return errors.New("want a whole number")
+		}
+		target.SetInt(int64(n))
+		return nil
+	}
+	duration := func(text string, target reflect.Value) error {
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			return errors.New("want a duration such as 500ms, 10s or 2m30s")
+		}
+		target.SetInt(int64(d))
+		return nil
+	}
+	size := func(text string, target reflect.Value) error {
+		return target.Addr().Interface().(*Size).UnmarshalText([]byte(text))
+	}
+	level := func(text string, target reflect.Value) error {
+		if target.Addr().Interface().(*slog.Level).UnmarshalText([]byte(text)) != nil {
+			return errors.New("want debug, info, warn or error")
+		}
+		return nil
+	}
+	return []kong.Option{
+		kong.Bind(s),
+		kong.Resolvers(s),
+		kong.KindMapper(reflect.Int, s.noting(number)),
+		kong.KindMapper(reflect.Bool, switchMapper{s}),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), s.noting(duration)),
+		kong.TypeMapper(reflect.TypeFor[Size](), s.noting(size)),
+		kong.TypeMapper(reflect.TypeFor[slog.Level](), s.noting(level)),
+	}
+}
+
+// noting makes a mapper of a parser of text.
+func (s *sources) noting(parse func(string, reflect.Value) error) kong.MapperFunc {
+	return func(ctx *kong.DecodeContext, target reflect.Value) error {
+		token := ctx.Scan.Peek()
+		text := token.String()
+		if !token.IsValue() && !negativeNumber(text) {
+			return fmt.Errorf("want a value, got %s", token)
+		}
+		ctx.Scan.Pop()
+		s.note(ctx.Value, text, parse(text, target))
+		return nil
+	}
+}
+
+// negativeNumber tells what the scanner takes for a flag; no flag begins with a digit.
+func negativeNumber(text string) bool {
+	return len(text) > 1 && text[0] == '-' && '0' <= text[1] && text[1] <= '9'
+}
+
+// note keeps a fault even if a later occurrence of the flag is good: nobody meant the first.
+func (s *sources) note(value *kong.Value, text string, err error) {
+	if err != nil {
+		s.unread[value.ShortSummary()] = fmt.Sprintf("%v, got %q", err, text)
+	}
+}
+
+// switchMapper reads a flag that needs no value.
+type switchMapper struct{ sources *sources }
+
+// IsBool tells the parser so.
+func (switchMapper) IsBool() bool { return true }
+
+// Decode takes the words that YAML 1.1 and 1.2 have for the two values.
+func (m switchMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
+	if ctx.Scan.Peek().Type != kong.FlagValueToken {
+		target.SetBool(true)
+		return nil
+	}
+	text := ctx.Scan.Pop().String()
+	var err error
+	switch strings.ToLower(text) {
+	case "true", "yes", "on", "1":
+		target.SetBool(true)
+	case "false", "no", "off", "0":
+		target.SetBool(false)
+	default:
+		err = errors.New("want true or false")
+	}
+	m.sources.note(ctx.Value, text, err)
+	return nil
+}
+
+// BeforeResolve reads the file, whose name the command line or the environment gives.
+func (c *ServeConfig) BeforeResolve(ctx *kong.Context, s *sources) error {
+	known := map[string]bool{}
+	for _, flag := range ctx.Selected().Flags {
+		known[flag.Name] = true
+		if flag.Name != "config" {
+			continue
+		}
+		if slices.ContainsFunc(ctx.Path, func(p *kong.Path) bool { return p.Flag == flag }) {
+			s.path, _ = ctx.FlagValue(flag).(string)
+		} else {
+			s.path, _ = s.lookupEnv(envName(flag))
+		}
+	}
+	if s.path != "" {
+		delete(known, "config")
+		delete(known, "check")
+		s.readFile(known)
+	}
+	return nil
+}
+
+func envName(flag *kong.Flag) string {
+	return "TRIVIUM_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
+}
+
+// Validate has nothing to say of the grammar; see complaints.
+func (s *sources) Validate(*kong.Application) error { return nil }
+
+// Resolve gives the value of a flag of serve that the command line does not set. What is set for
+// a hub is not meant for a publisher on the same machine, so other commands name their variables
+// themselves.
+func (s *sources) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
+	if parent.Command == nil || parent.Command.Name != "serve" {
+		return nil, nil
+	}
+	setting := flag.ShortSummary()
+	if text, ok := s.lookupEnv(envName(flag)); ok {
+		s.origin[setting] = envName(flag)
+		return text, nil
+	}
+	item, ok := s.file[flag.Name]
+	if !ok {
+		return nil, nil
+	}
+	s.origin[setting] = fmt.Sprintf("%s:%d", s.path, item.line)
+	if _, list := item.value.([]any); list && !flag.IsSlice() {
+		s.unread[setting] = "want one value, got a list"
+		return nil, nil
+	}
+	return item.value, nil
+}
+
+// readFile reads the YAML file: one mapping from known keys to scalars or lists of them. A
+// scalar's text is taken as it stands, so that "off" and "10" are what they look like.
+func (s *sources) readFile(known map[string]bool) {
+	data, err := os.ReadFile(s.path)
+	if err != nil {
+		s.unread["--config"] = err.Error()
+		return
+	}
+	var document yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	switch err := decoder.Decode(&document); {
+	case errors.Is(err, io.EOF):
+		return
+	case err != nil:
+		s.complain(0, strings.TrimPrefix(err.Error(), "yaml: "))
+		return
+	}
+	root := document.Content[0]
+	if root.Kind != yaml.MappingNode {
+		s.complain(root.Line, "want settings, one a line, such as http: 127.0.0.1:3000")
+		return
+	}
+	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		s.complain(0, "want one YAML document, got more")
+	}
+	s.file = make(map[string]fileItem, len(root.Content)/2)
+	for i := 0; i < len(root.Content); i += 2 {
+		s.readItem(root.Content[i], root.Content[i+1], known)
+	}
+}
+
+func (s *sources) readItem(key, value *yaml.Node, known map[string]bool) {
+	first, again := s.file[key.Value]
+	switch {
+	case !known[key.Value]:
+		s.complain(key.Line, fmt.Sprintf("unknown key %q; \"trivium serve --help\" names them all", key.Value))
+		return
+	case again:
+		s.complain(key.Line, fmt.Sprintf("%s stands in line %d already", key.Value, first.line))
+		return
+	}
+	item := fileItem{line: key.Line}
+	elements := []*yaml.Node{value}
+	if value.Kind == yaml.SequenceNode {
+		elements = value.Content
+	}
+	list := make([]any, len(elements))
+	for i, element := range elements {
+		if element.Kind == yaml.AliasNode {
+			element = element.Alias
+		}
+		if element.Kind != yaml.ScalarNode || element.Tag == "!!null" {
+			s.complain(element.Line, key.Value+": want a value or a list of values")
+			return
+		}
+		list[i] = element.Value
+	}
+	item.value = list
+	if value.Kind != yaml.SequenceNode {
+		item.value = list[0]
+	}
+	s.file[key.Value] = item
+}
+
+// complain notes what is wrong with the file; line 0 is the file as a whole.
+func (s *sources) complain(line int, detail string) {
+	place := s.path
+	if line > 0 {
+		place += ":" + strconv.Itoa(line)
+	}
+	s.broken = append(s.broken, place+": "+detail)
+}
+
+// complaints gives a line for each thing that is wrong: with the file, with the text of a value,
+// with a value. A value whose text is none has no other fault.
+func (s *sources) complaints(ctx *kong.Context, faults []fault) []string {
+	lines := slices.Clone(s.broken)
+	for _, flag := range ctx.Flags() {
+		if detail, ok := s.unread[flag.ShortSummary()]; ok {
+			lines = append(lines, s.locate(flag.ShortSummary())+": "+detail)
+		}
+	}
+	for _, f := range faults {
+		if _, ok := s.unread[f.setting]; !ok {
+			lines = append(lines, s.locate(f.setting)+": "+f.detail)
+		}
+	}
+	return lines
+}
+
+// locate names a setting and, where that is not the command line, the place it was set at.
+func (s *sources) locate(setting string) string {
+	if origin, ok := s.origin[setting]; ok {
+		return setting + " (" + origin + ")"
+	}
+	return setting
+}

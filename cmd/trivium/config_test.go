@@ -1,0 +1,120 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/stretchr/testify/require"
+)
+
+// parseServe reads settings as the program does, short of telling what is wrong.
+func parseServe(t *testing.T, env map[string]string, args ...string) *ServeConfig {
+	t.Helper()
+	var cli commands
+	sources := newSources(func(name string) (string, bool) {
+		text, ok := env[name]
+		return text, ok
+	})
+	parser, err := kong.New(&cli, append(sources.options(), kong.Writers(io.Discard, io.Discard))...)
+	require.NoError(t, err)
+	ctx, err := parser.Parse(append([]string{"serve"}, args...))
+	require.NoError(t, err)
+	require.Empty(t, sources.complaints(ctx, cli.Serve.check()))
+	return &cli.Serve.ServeConfig
+}
+
+func TestDefaults(t *testing.T) {
+	require.Equal(t, &ServeConfig{
+		HTTP:            "127.0.0.1:3000",
+		UDP:             "127.0.0.1:3000",
+		Admin:           "127.0.0.1:3002",
+		Auth:            "token",
+		MaxEventBytes:   1 << 20,
+		MaxTopics:       64,
+		MaxMessageBytes: 64 << 10,
+		MaxHeaderBytes:  16 << 10,
+		ReadTimeout:     10 * time.Second,
+		WriteTimeout:    10 * time.Second,
+		Heartbeat:       15 * time.Second,
+		Drain:           10 * time.Second,
+		Slow:            "gap",
+		RetainEvents:    65536,
+		RetainBytes:     64 << 20,
+		RetainAge:       10 * time.Minute,
+		GapTopics:       65536,
+		UDPFormat:       "auto",
+		UDPTopic:        "events",
+		LogLevel:        slog.LevelInfo,
+	}, parseServe(t, nil))
+}
+
+// TestPrecedence sets each kind of value in the first n of file, environment and flag.
+func TestPrecedence(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "trivium.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(
+		"udp: off\nhost:\n  - file.example\n  - b.example\nmax-topics: 1\nmax-event-bytes: 1KiB\nheartbeat: 1s\n"+
+			"ws-compression: on\nlog-level: debug\n"), 0o600))
+	env := map[string]string{
+		"TRIVIUM_CONFIG": path,
+	}
+	type values struct {
+		UDP           string
+		Host          []string
+		MaxTopics     int
+		MaxEventBytes Size
+		Heartbeat     time.Duration
+		WSCompression bool
+		LogLevel      slog.Level
+	}
+	read := func(args ...string) values {
+		c := parseServe(t, env, args...)
+		return values{c.UDP, c.Host, c.MaxTopics, c.MaxEventBytes, c.Heartbeat, c.WSCompression, c.LogLevel}
+	}
+	require.Equal(t, values{
+		"", []string{"file.example", "b.example"}, 1, 1 << 10, time.Second, true, slog.LevelDebug,
+	}, read())
+
+	env["TRIVIUM_UDP"] = "127.0.0.1:2"
+	env["TRIVIUM_HOST"] = "env.example, c.example"
+	env["TRIVIUM_MAX_TOPICS"] = "2"
+	env["TRIVIUM_MAX_EVENT_BYTES"] = "2000"
+	env["TRIVIUM_HEARTBEAT"] = "2s"
+	env["TRIVIUM_WS_COMPRESSION"] = "false"
+	env["TRIVIUM_LOG_LEVEL"] = "WARN"
+	require.Equal(t, values{
+		"127.0.0.1:2", []string{"env.example", "c.example"}, 2, 2000, 2 * time.Second, false, slog.LevelWarn,
+	}, read())
+
+	require.Equal(t, values{
+		"127.0.0.1:3", []string{"d.example", "e.example"}, 3, 3e6, 3 * time.Second, true, slog.LevelError,
+	}, read("--udp", "127.0.0.1:3", "--host", "d.example", "--host=e.example", "--max-topics=3",
+		"--max-event-bytes", "3 mb", "--heartbeat", "3s", "--ws-compression", "--log-level=error"))
+}
+
+func TestLogger(t *testing.T) {
+	tests := []struct {
+		format string
+		want   string
+	}{
+		{"text", "level=WARN msg=loud\n"},
+		{"json", `{"level":"WARN","msg":"loud"}` + "\n"},
+		{"", `{"level":"WARN","msg":"loud"}` + "\n"}, // a buffer is no terminal
+	}
+	for _, tt := range tests {
+		t.Run(tt.format, func(t *testing.T) {
+			var out bytes.Buffer
+			c := &ServeConfig{LogLevel: slog.LevelWarn, LogFormat: tt.format}
+			logger := c.newLogger(&out)
+			require.False(t, logger.Enabled(t.Context(), slog.LevelInfo))
+			record := slog.NewRecord(time.Time{}, slog.LevelWarn, "loud", 0) // no time, no time in the text
+			require.NoError(t, logger.Handler().Handle(t.Context(), record))
+			require.Equal(t, tt.want, out.String())
+		})
+	}
+}

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	module  = "github.com/trivium-hub/trivium"
+	topRoom = "../.." // where the module begins, seen from here
+)
+
+// goPackage is what `go list -json` says of a package.
+type goPackage struct {
+	ImportPath string
+	Dir        string
+	Standard   bool
+	GoFiles    []string
+	Imports    []string // of GoFiles; tests may import more
+	Deps       []string
+}
+
+// room gives the package's place in the module, "" for a package of others.
+func room(importPath string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(importPath, module), "/")
+}
+
+func ours(importPath string) bool {
+	return importPath == module || strings.HasPrefix(importPath, module+"/")
+}
+
+// within reports whether a room is dir or stands in it.
+func within(room, dir string) bool { return room == dir || strings.HasPrefix(room, dir+"/") }
+
+// goList lists packages with all that they depend on, as built for a target, by import path.
+func goList(t *testing.T, goos, goarch string, patterns ...string) map[string]goPackage {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list", "-deps", "-json=ImportPath,Dir,Standard,GoFiles,Imports,Deps"}, patterns...)...)
+	cmd.Dir = topRoom
+	cmd.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch)
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		t.Fatalf("go list: %s", exit.Stderr)
+	}
+	require.NoError(t, err)
+	packages := map[string]goPackage{}
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else {
+			require.NoError(t, err)
+		}
+		packages[p.ImportPath] = p
+	}
+}
+
+// roomRule says which rooms of ours those within dir may import.
+type roomRule struct {
+	dir     string
+	allowed []string
+	any     bool // whatever they like
+}
+
+// roomRules: the first whose dir holds a package counts. Helpers of tests are as free as tests.
+var roomRules = []roomRule{
+	{dir: "cmd", any: true},
+	{dir: "hub/enginetest", any: true},
+	{dir: "transports/transporttest", any: true},
+	{dir: "hub", allowed: []string{"hub"}},
+	{dir: "transports/wire", allowed: []string{"hub", "transports/wire"}},
+	{dir: "transports/outlet", allowed: []string{"hub", "transports/wire"}},
+	{dir: "transports/web", allowed: []string{"hub", "transports/wire"}},
+	{dir: "transports", allowed: []string{"hub", "transports/wire", "transports/outlet", "transports/web"}},
+	{dir: "auth", allowed: []string{"hub", "auth"}},
+}
+
+// importFault says what is wrong with a package of a room importing another, "" if nothing is.
+func importFault(importer, imported string) string {
+	i := slices.IndexFunc(roomRules, func(r roomRule) bool { return within(importer, r.dir) })
+	switch {
+	case i < 0:
+		return "stands in no room"
+	case roomRules[i].any:
+		return ""
+	case imported == "github.com/gorilla/mux" || imported == "flag":
+		return "only cmd may import " + imported
+	case !ours(imported):
+		return ""
+	case !slices.ContainsFunc(roomRules[i].allowed, func(dir string) bool { return within(room(imported), dir) }):
+		return "must not import " + room(imported)
+	}
+	return ""
+}
+
+func TestImportsGoOneWay(t *testing.T) {
+	t.Parallel()
+	packages := goList(t, "linux", "amd64", "./...")
+	require.Contains(t, packages, module+"/hub")
+	for _, p := range packages {
+		if !ours(p.ImportPath) {
+			continue
+		}
+		for _, imported := range p.Imports {
+			if fault := importFault(room(p.ImportPath), imported); fault != "" {
+				t.Errorf("%s: %s", room(p.ImportPath), fault)
+			}
+		}
+	}
+}
+
+// TestCoreStandsAlone: the core needs nothing but the standard library and uuid, and no network;
+// the formats have to fit into a page, which net/http does not.
+func TestCoreStandsAlone(t *testing.T) {
+	t.Parallel()
+	for _, target := range []struct{ goos, goarch string }{{"linux", "amd64"}, {"js", "wasm"}} {
+		packages := goList(t, target.goos, target.goarch, "./hub", "./transports/wire")
+		for _, name := range []string{"hub", "transports/wire"} {
+			p := packages[module+"/"+name]
+			require.NotContains(t, p.Deps, "net/http", "%s for %s", name, target.goos)
+			for _, dep := range p.Deps {
+				allowed := packages[dep].Standard || ours(dep) || dep == "github.com/google/uuid"
+				require.True(t, allowed, "%s needs %s", name, dep)
+			}
+		}
+		for _, imported := range packages[module+"/hub"].Imports {
+			require.NotEqual(t, "net", strings.Split(imported, "/")[0], "hub imports %s", imported)
+		}
+	}
+}
+
+// TestOnlyTheCommandReadsTheEnvironment looks for calls; for flags, the imports say it.
+func TestOnlyTheCommandReadsTheEnvironment(t *testing.T) {
+	t.Parallel()
+	for _, p := range goList(t, "linux", "amd64", "./...") {
+		if !ours(p.ImportPath) || within(room(p.ImportPath), "cmd") {
+			continue
+		}
+		for _, name := range p.GoFiles {
+			files := token.NewFileSet()
+			file, err := parser.ParseFile(files, filepath.Join(p.Dir, name), nil, parser.SkipObjectResolution)
+			require.NoError(t, err)
+			ast.Inspect(file, func(node ast.Node) bool {
+				if call, ok := node.(*ast.SelectorExpr); ok && readsEnvironment(call) {
+					t.Errorf("%s: only cmd reads the environment", files.Position(call.Pos()))
+				}
+				return true
+			})
+		}
+	}
+}
+
+func readsEnvironment(call *ast.SelectorExpr) bool {
+	from, ok := call.X.(*ast.Ident)
+	return ok && (from.Name == "os" || from.Name == "syscall") &&
+		slices.Contains([]string{"Getenv", "LookupEnv", "Environ", "ExpandEnv"}, call.Sel.Name)
+}
+
+// TestRules shows each rule a case on both sides, so that none is empty.
+func TestRules(t *testing.T) {
+	tests := []struct {
+		importer, imported string
+		want               string
+	}{
+		{"hub", "context", ""},
+		{"hub", module + "/transports/wire", "must not import transports/wire"},
+		{"hub/enginetest", module + "/hub", ""},
+		{"transports/wire", module + "/hub", ""},
+		{"transports/wire", module + "/transports/outlet", "must not import transports/outlet"},
+		{"transports/outlet", module + "/transports/web", "must not import transports/web"},
+		{"transports/web", module + "/transports/wire", ""},
+		{"transports/web", module + "/transports/sse", "must not import transports/sse"},
+		{"transports/sse", module + "/transports/web", ""},
+		{"transports/sse", module + "/transports/longpoll", "must not import transports/longpoll"},
+		{"transports/udp", module + "/auth", "must not import auth"},
+		{"transports/udp", module + "/hubris", "must not import hubris"},
+		{"transports/udp", "flag", "only cmd may import flag"},
+		{"transports/transporttest", module + "/transports/sse", ""},
+		{"auth", module + "/hub", ""},
+		{"auth", module + "/transports/web", "must not import transports/web"},
+		{"auth", "github.com/gorilla/mux", "only cmd may import github.com/gorilla/mux"},
+		{"cmd/trivium", "github.com/gorilla/mux", ""},
+		{"cmd/trivium", module + "/auth", ""},
+		{"", "context", "stands in no room"},
+		{"util", "context", "stands in no room"},
+	}
+	for _, tt := range tests {
+		require.Equal(t, tt.want, importFault(tt.importer, tt.imported), "%s imports %s", tt.importer, tt.imported)
+	}
+}
+
+// TestTopRoom: only the rooms and what describes the whole stand at the top of the repository.
+func TestTopRoom(t *testing.T) {
+	t.Parallel()
+	allowed := []string{
+		"hub", "transports", "auth", "cmd", "testdata",
+		"go.mod", "go.sum", "README.md", "LICENSE", "CHANGELOG.md",
+		".ci", ".gitignore", ".golangci.yml",
+	}
+	for _, name := range topNames(t) {
+		require.Contains(t, allowed, name)
+	}
+}
+
+// topNames gives the names that the repository tracks, or outside of one those in the directory.
+func topNames(t *testing.T) []string {
+	t.Helper()
+	if _, err := os.Stat(path.Join(topRoom, ".git")); err != nil {
+		entries, err := os.ReadDir(topRoom)
+		require.NoError(t, err)
+		names := make([]string, len(entries))
+		for i, entry := range entries {
+			names[i] = entry.Name()
+		}
+		return names
+	}
+	// The directory may belong to somebody else than who runs the tests.
+	cmd := exec.Command("git", "-c", "safe.directory=*", "ls-files", "-z")
+	cmd.Dir = topRoom
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	var names []string
+	for file := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
+		if name, _, _ := strings.Cut(file, "/"); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}

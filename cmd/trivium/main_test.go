@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+// asProgram makes the test binary be the program, so that transcripts run what is tested.
+const asProgram = "TRIVIUM_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// program makes a command that runs the program with the arguments and just these variables.
+func program(t *testing.T, env []string, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(self, args...)
+	cmd.Env = append([]string{asProgram + "=1", "HOME=" + t.TempDir()}, env...)
+	return cmd
+}
+
+// TestTranscripts runs what testdata/*.txt shows. "-- name --" begins a file; "$ " a command, with
+// variables before it as in a shell; what follows is all that it writes, and its exit code if that
+// is not 0.
+func TestTranscripts(t *testing.T) {
+	paths, err := filepath.Glob("testdata/*.txt")
+	require.NoError(t, err)
+	require.NotEmpty(t, paths)
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		preface, commands, found := strings.Cut(string(text), "\n$ ")
+		require.True(t, found, path)
+		dir := t.TempDir()
+		writeFiles(t, dir, preface)
+		for step := range strings.SplitSeq(commands, "\n$ ") {
+			line, want, _ := strings.Cut(step, "\n")
+			t.Run(filepath.Base(path)+"/"+line, func(t *testing.T) {
+				t.Parallel()
+				env, args := splitCommand(line)
+				require.Equal(t, "trivium", args[0])
+				cmd := program(t, env, args[1:]...)
+				cmd.Dir = dir
+				require.Equal(t, strings.TrimSpace(want), transcript(t, cmd))
+			})
+		}
+	}
+}
+
+func writeFiles(t *testing.T, dir, text string) {
+	t.Helper()
+	var name string
+	files := map[string]string{}
+	for line := range strings.Lines(text) {
+		if marked := strings.TrimSpace(line); strings.HasPrefix(marked, "-- ") && strings.HasSuffix(marked, " --") {
+			name = strings.Trim(marked, "- ")
+		} else if name != "" {
+			files[name] += line
+		}
+	}
+	for name, content := range files {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
+	}
+}
+
+// splitCommand splits at spaces; single quotes hold words together.
+func splitCommand(line string) (env, words []string) {
+	for i, part := range strings.Split(line, "'") {
+		if i%2 == 1 {
+			words = append(words, part)
+			continue
+		}
+		words = append(words, strings.Fields(part)...)
+	}
+	for strings.Contains(words[0], "=") {
+		env, words = append(env, words[0]), words[1:]
+	}
+	return env, words
+}
+
+func transcript(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		out = append(out, "[exit "+strconv.Itoa(exit.ExitCode())+"]"...)
+	} else {
+		require.NoError(t, err)
+	}
+	lines := strings.Split(string(out), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return strings.TrimSpace(strings.Join(lines, "\n"))
+}

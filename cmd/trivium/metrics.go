@@ -1,0 +1,99 @@
+package main
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// newRegistry makes the registry of /metrics: the hub's own, Go's and the process's.
+func newRegistry(o *observer) *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collector{o},
+	)
+	return registry
+}
+
+// collector spells the snapshot of the moment; nothing is counted twice.
+type collector struct{ *observer }
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("trivium_"+name, help, labels, nil)
+}
+
+var (
+	descPublished   = describe("events_published_total", "Events accepted, from all sources.")
+	descRetained    = describe("events_retained", "Events that can be read again.")
+	descBytes       = describe("retained_bytes", "Bytes of retained events and their encoded forms, as counted toward --retain-bytes.")
+	descTopics      = describe("retained_topics", "Topics of the retained events.")
+	descRemoved     = describe("events_removed_total", "Events that retention let go, by the limit that was reached.", "limit")
+	descGapTopics   = describe("gap_topics", "Topics remembered for exact gaps.")
+	descKeys        = describe("idempotency_keys", "Idempotency keys remembered.")
+	descSubscribers = describe("subscriptions", "Subscriptions of all transports.")
+	descFeeds       = describe("feeds", "Distinct sets of filters subscribed to.")
+	descGaps        = describe("gaps_total", "Gaps told to subscribers, by reason.", "reason")
+	descDraining    = describe("draining", "1 while no new subscription is taken.")
+	descConnections = describe("connections", "Connections that are subscribed, by transport.", "transport")
+	descDelivered   = describe("events_delivered_total", "Events written to subscribers, by transport.", "transport")
+	descClosed      = describe("connections_closed_total",
+		"Connections that the hub closed: overtaken by retention (--slow=disconnect), stuck (no write made progress), or cut at the end of a drain.",
+		"transport", "reason")
+	descDatagrams  = describe("udp_datagrams_total", "Datagrams read.")
+	descUDPEvents  = describe("udp_events_total", "Events published from datagrams.")
+	descUDPDropped = describe("udp_dropped_total",
+		"What came by UDP and was not published, by reason; of the reason kernel whole datagrams, of the others texts in them.", "reason")
+)
+
+// Describe implements prometheus.Collector.
+func (c collector) Describe(ch chan<- *prometheus.Desc) {
+	prometheus.DescribeByCollect(c, ch)
+}
+
+// Collect implements prometheus.Collector.
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	emit := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, kind, v, labels...)
+	}
+	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
+		emit(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	gauge := func(d *prometheus.Desc, v int64, labels ...string) {
+		emit(d, prometheus.GaugeValue, float64(v), labels...)
+	}
+	s := c.snapshot()
+	counter(descPublished, s.Events.Published)
+	gauge(descRetained, int64(s.Events.Retained))
+	gauge(descBytes, s.Events.RetainedBytes)
+	gauge(descTopics, int64(s.Events.RetainedTopics))
+	for limit, n := range s.Events.Removed {
+		counter(descRemoved, n, limit)
+	}
+	gauge(descGapTopics, int64(s.Events.GapTopics))
+	gauge(descKeys, int64(s.Events.IdempotencyKeys))
+	gauge(descSubscribers, int64(s.Subscribed.Subscriptions))
+	gauge(descFeeds, int64(s.Subscribed.Feeds))
+	for reason, n := range s.Gaps {
+		counter(descGaps, n, string(reason))
+	}
+	draining := int64(0)
+	if s.Draining {
+		draining = 1
+	}
+	gauge(descDraining, draining)
+	for name, t := range s.Transports {
+		gauge(descConnections, t.Connections, name)
+		counter(descDelivered, t.Delivered, name)
+		for reason, n := range t.Closed {
+			counter(descClosed, n, name, reason)
+		}
+	}
+	if s.UDP != nil {
+		counter(descDatagrams, s.UDP.Datagrams)
+		counter(descUDPEvents, s.UDP.Events)
+		for reason, n := range s.UDP.Dropped {
+			counter(descUDPDropped, n, reason)
+		}
+	}
+}

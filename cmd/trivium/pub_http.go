@@ -1,0 +1,219 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// published is the hub's answer to a publish.
+type published struct {
+	ID    string `json:"id"`
+	Count int    `json:"count"`
+}
+
+// problem is an answer by which the hub refuses (RFC 9457, PROTOCOL section 7).
+type problem struct {
+	Status    int    `json:"-"`
+	Title     string `json:"title"`
+	Detail    string `json:"detail"`
+	Parameter string `json:"parameter"`
+	Line      int    `json:"line"` // from 1, of the lines sent; 0 if none is at fault
+
+	retryAfter string // seconds or a date, "" if the hub names none
+}
+
+func (p *problem) Error() string {
+	var b strings.Builder
+	if p.Line > 0 {
+		fmt.Fprintf(&b, "event %d of the input: ", p.Line)
+	}
+	fmt.Fprintf(&b, "the hub answers %d %s", p.Status, cmp.Or(p.Title, http.StatusText(p.Status)))
+	if p.Detail != "" {
+		b.WriteString(": " + p.Detail)
+	}
+	if p.Parameter != "" {
+		fmt.Fprintf(&b, " (parameter %s)", p.Parameter)
+	}
+	if p.retryAfter != "" {
+		b.WriteString("; try again after " + p.retryAfter)
+		if strings.Trim(p.retryAfter, "0123456789") == "" {
+			b.WriteString(" s")
+		}
+	}
+	return b.String()
+}
+
+// pubClient speaks HTTP to one hub.
+type pubClient struct {
+	cmd       *PubCmd
+	base      *url.URL
+	transport *http.Transport
+}
+
+func newPubClient(c *PubCmd) (*pubClient, error) {
+	base, err := url.Parse(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.DialContext = (&net.Dialer{Timeout: c.Timeout}).DialContext
+	transport.TLSHandshakeTimeout = c.Timeout
+	transport.ResponseHeaderTimeout = c.Timeout // runs once the whole request is sent
+	return &pubClient{cmd: c, base: base, transport: transport}, nil
+}
+
+func (p *pubClient) close() { p.transport.CloseIdleConnections() }
+
+// publish sends data as one event. Without --text no Content-Type says what it is: the hub looks.
+func (p *pubClient) publish(data string) (published, error) {
+	header := http.Header{}
+	if p.cmd.Type != "" {
+		header.Set("Trivium-Type", p.cmd.Type)
+	}
+	if p.cmd.Key != "" {
+		header.Set("Trivium-Key", p.cmd.Key)
+	}
+	if p.cmd.Text {
+		header.Set("Content-Type", "text/plain; charset=utf-8")
+	}
+	return p.post(p.base.JoinPath("publish", url.PathEscape(p.cmd.Topic)), header, strings.NewReader(data))
+}
+
+// publishStream sends envelopes, one a line, until the body ends.
+func (p *pubClient) publishStream(body io.Reader) (published, error) {
+	header := http.Header{"Content-Type": {"application/x-ndjson"}}
+	return p.post(p.base.JoinPath("publish"), header, body)
+}
+
+// post goes past http.Client on purpose: a redirect of a publish is for the user to see.
+func (p *pubClient) post(to *url.URL, header http.Header, body io.Reader) (published, error) {
+	request, err := http.NewRequest(http.MethodPost, to.String(), body)
+	if err != nil {
+		return published{}, err
+	}
+	request.Header = header
+	if p.cmd.Token != "" {
+		header.Set("Authorization", "Bearer "+p.cmd.Token)
+	}
+	response, err := p.transport.RoundTrip(request)
+	if err != nil {
+		return published{}, fmt.Errorf("publishing to %s: %w", p.base.Redacted(), err)
+	}
+	defer func() { _ = response.Body.Close() }() // all of it that matters has been read
+	answer := io.LimitReader(response.Body, 1<<20)
+	if response.StatusCode != http.StatusOK {
+		return published{}, readProblem(response, answer)
+	}
+	var done published
+	if err := json.NewDecoder(answer).Decode(&done); err != nil || done.ID == "" {
+		return published{}, fmt.Errorf("%s does not answer as a hub does", p.base.Redacted())
+	}
+	return done, nil
+}
+
+func readProblem(response *http.Response, body io.Reader) error {
+	p := &problem{}
+	if kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); kind == "application/problem+json" {
+		if err := json.NewDecoder(body).Decode(p); err != nil {
+			p = &problem{} // then the status has to do
+		}
+	}
+	p.Status = response.StatusCode
+	p.retryAfter = response.Header.Get("Retry-After")
+	return p
+}
+
+// publishLines makes an event of each line of in and posts them as they come. A request ends when
+// no line has come for pubLinger, so that what a slow source wrote is confirmed soon; the next
+// line begins another. On an error, published says what stands from earlier requests.
+func publishLines(in io.Reader, encode func([]byte) []byte, post func(io.Reader) (published, error)) (published, error) {
+	lines, stop := make(chan []byte), make(chan struct{})
+	defer close(stop)
+	ended := make(chan error, 1)
+	go func() {
+		defer close(lines)
+		ended <- feedLines(in, encode, lines, stop)
+	}()
+	var all published
+	for line := range lines {
+		done, err := postBatch(line, lines, post)
+		if err != nil {
+			return all, afterEvents(all.Count, err)
+		}
+		all.ID, all.Count = done.ID, all.Count+done.Count
+	}
+	if err := <-ended; err != nil {
+		return all, afterEvents(all.Count, err)
+	}
+	return all, nil
+}
+
+// afterEvents counts the lines of earlier requests in.
+func afterEvents(count int, err error) error {
+	var refused *problem
+	if errors.As(err, &refused) && refused.Line > 0 {
+		refused.Line += count
+		return err
+	}
+	if count > 0 {
+		return fmt.Errorf("after %d events: %w", count, err)
+	}
+	return err
+}
+
+func feedLines(in io.Reader, encode func([]byte) []byte, lines chan<- []byte, stop <-chan struct{}) error {
+	for line, err := range pubLines(in) {
+		if err != nil {
+			return err
+		}
+		select {
+		case lines <- append(encode(line), '\n'):
+		case <-stop:
+			return nil
+		}
+	}
+	return nil
+}
+
+// postBatch posts first and what follows it without a pause in one request.
+func postBatch(first []byte, lines <-chan []byte, post func(io.Reader) (published, error)) (published, error) {
+	type result struct {
+		published
+		error
+	}
+	reader, writer := io.Pipe()
+	answered := make(chan result, 1)
+	go func() {
+		done, err := post(reader)
+		_ = reader.Close() // never fails; sets a Write free that nobody reads any more
+		answered <- result{done, err}
+	}()
+	pause := time.NewTimer(pubLinger)
+	defer pause.Stop()
+	_, err := writer.Write(first)
+	for err == nil {
+		select {
+		case line, more := <-lines:
+			if !more {
+				err = io.EOF
+				break
+			}
+			_, err = writer.Write(line)
+			pause.Reset(pubLinger)
+		case <-pause.C:
+			err = io.EOF
+		}
+	}
+	_ = writer.Close() // never fails
+	got := <-answered
+	return got.published, got.error
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/trivium-hub/trivium/auth"
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/longpoll"
+	"github.com/trivium-hub/trivium/transports/outlet"
+	"github.com/trivium-hub/trivium/transports/publish"
+	"github.com/trivium-hub/trivium/transports/sse"
+	"github.com/trivium-hub/trivium/transports/web"
+	"github.com/trivium-hub/trivium/transports/websocket"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// counters count what each transport does.
+type counters struct {
+	sse, websocket, longpoll outlet.Counters
+}
+
+// byTransport names them as metrics and /stats do.
+func (c *counters) byTransport() map[string]*outlet.Counters {
+	return map[string]*outlet.Counters{"sse": &c.sse, "websocket": &c.websocket, "longpoll": &c.longpoll}
+}
+
+const index = `Trivium, a real-time hub.
+
+GET  /sse               events as server-sent events
+GET  /ws                events over WebSocket, and publishing
+GET  /poll              events by long-poll
+POST /publish           publish envelopes: application/json, application/x-ndjson
+POST /publish/{topic}   publish the body
+GET  /healthz           200 while the process is alive
+GET  /readyz            200 while subscriptions are taken
+`
+
+// publicRoutes joins the transports on the main listener. verifier is nil where the hub is open.
+func publicRoutes(cfg *ServeConfig, h *hub.Hub, group *outlet.Group, count *counters, verifier auth.Verifier, hosts *auth.HostPolicy) http.Handler {
+	guard := auth.New(auth.Config{Verifier: verifier, Hosts: hosts})
+	open := auth.New(auth.Config{Hosts: hosts}).Middleware(refuseBy(web.WriteProblem))
+	events := sse.New(sse.Config{
+		Hub: h, Group: group, Grant: auth.GrantFrom, Counters: &count.sse,
+		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout, Disconnect: cfg.Slow == "disconnect",
+	})
+	sockets := websocket.New(websocket.Config{
+		Hub: h, Group: group, Grant: auth.GrantFrom, Counters: &count.websocket, Verify: verify(guard),
+		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout, Disconnect: cfg.Slow == "disconnect",
+		MaxMessage: int64(cfg.MaxMessageBytes), Compression: cfg.WSCompression,
+	})
+	polls := longpoll.New(longpoll.Config{
+		Hub: h, Group: group, Grant: auth.GrantFrom, Counters: &count.longpoll,
+		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout,
+	})
+	publisher := publish.New(publish.Config{Hub: h, Grant: auth.GrantFrom, LineTimeout: cfg.ReadTimeout})
+
+	// Topics may have what a path must escape, and "." and ".." are for the topic's rules to judge.
+	routes := mux.NewRouter().UseEncodedPath().SkipClean(true)
+	routes.Handle("/sse", guard.Middleware(refuseBy(events.Refuse))(events))
+	routes.Handle("/ws", guard.Middleware(refuseBy(sockets.Refuse))(sockets))
+	routes.Handle("/poll", guard.Middleware(refuseBy(web.WriteProblem))(polls))
+	publishing := routes.PathPrefix("/publish").Subrouter()
+	publishing.Use(guard.Middleware(refuseBy(web.WriteProblem)))
+	publishing.HandleFunc("", publisher.ServeEnvelopes)
+	publishing.HandleFunc("/{topic:[^/]*}", func(w http.ResponseWriter, r *http.Request) {
+		topic, err := url.PathUnescape(mux.Vars(r)["topic"])
+		if err != nil {
+			web.WriteProblem(w, r, wire.BadParameter("topic", "a % in the path is not followed by two hexadecimal digits"))
+			return
+		}
+		publisher.ServeTopic(w, r, topic)
+	})
+	routes.Handle("/", open(text(index)))
+	routes.Handle("/healthz", open(text("ok\n")))
+	routes.Handle("/readyz", open(ready(group)))
+	routes.NotFoundHandler = open(http.HandlerFunc(web.NotFound))
+	return routes
+}
+
+// retryDraining is when to ask again whether the hub is ready: another may be by then.
+const retryDraining = 2 * time.Second
+
+// text answers GET and HEAD with a text.
+func text(s string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if web.Allow(w, r, http.MethodGet, http.MethodHead) {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			w.Header().Set("Cache-Control", "no-store")
+			fmt.Fprint(w, s)
+		}
+	}
+}
+
+// ready says whether a load balancer should send subscribers here.
+func ready(group *outlet.Group) http.HandlerFunc {
+	ok := text("ready\n")
+	return func(w http.ResponseWriter, r *http.Request) {
+		if group.IsDraining() {
+			web.WriteProblem(w, r, wire.Draining(retryDraining))
+			return
+		}
+		ok(w, r)
+	}
+}
+
+// verify judges a token that comes within a WebSocket.
+func verify(guard *auth.Guard) func(string) (*hub.Grant, error) {
+	return func(token string) (*hub.Grant, error) {
+		grant, err := guard.Verify(token)
+		if err != nil {
+			return nil, refusal(err)
+		}
+		return grant, nil
+	}
+}
+
+// refuseBy answers a request that the guard refused as its transport does. A page of a foreign
+// origin or host learns nothing by way of a transport.
+func refuseBy(refuse func(http.ResponseWriter, *http.Request, *wire.Problem)) auth.Refuse {
+	return func(w http.ResponseWriter, r *http.Request, err error) {
+		if errors.Is(err, auth.ErrForeignOrigin) || errors.Is(err, auth.ErrHost) {
+			web.WriteProblem(w, r, refusal(err))
+			return
+		}
+		refuse(w, r, refusal(err))
+	}
+}
+
+// refusal is the problem of an error of the guard.
+func refusal(err error) *wire.Problem {
+	switch {
+	case errors.Is(err, auth.ErrHost):
+		return wire.MisdirectedHost()
+	case errors.Is(err, auth.ErrForeignOrigin):
+		return wire.ForeignOrigin()
+	case errors.Is(err, auth.ErrTwoTokens), errors.Is(err, auth.ErrLoneBearer):
+		return wire.BadRequest(err.Error())
+	case errors.Is(err, auth.ErrNoToken):
+		return wire.MissingToken()
+	default: // of the token or its syntax; what else a verifier says is for no client
+		return wire.InvalidToken("")
+	}
+}

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/trivium-hub/trivium/auth"
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/outlet"
+	"github.com/trivium-hub/trivium/transports/udp"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// exitGrace is how long after the drain's window what is still going on may take to end.
+const exitGrace = 500 * time.Millisecond
+
+const idleTimeout = 2 * time.Minute // of a kept connection between two requests
+
+// Run serves until the first SIGTERM or SIGINT and then drains; a second one ends the process
+// at once. SIGHUP ends nothing.
+func (c *ServeCmd) Run(con *console) error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	defer signal.Stop(signals)
+	signal.Ignore(syscall.SIGHUP)
+	s, err := newServer(&c.ServeConfig, con.Err)
+	if err != nil {
+		return err
+	}
+	s.announce(con.Err)
+	var failed error
+	select {
+	case got := <-signals:
+		s.log.Info("draining", "signal", got.String(), "window", c.Drain.String())
+	case failed = <-s.failed:
+		s.log.Error("a listener failed; draining", "error", failed.Error())
+	}
+	ended := make(chan struct{})
+	go func() {
+		s.shutdown()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-signals:
+		return errors.New("ended at once by a second signal")
+	}
+	if failed == nil {
+		s.log.Info("ended")
+	}
+	return failed
+}
+
+// server is a running hub with its listeners. It owns the goroutines that serve them.
+type server struct {
+	cfg   *ServeConfig
+	log   *slog.Logger
+	token string // "" under --auth none
+
+	hub     *hub.Hub
+	group   *outlet.Group
+	udp     *udp.Source // nil: off
+	stopUDP context.CancelFunc
+	public  net.Listener
+	admin   net.Listener // nil: off
+	servers []*http.Server
+	running sync.WaitGroup
+	failed  chan error // one listener has failed
+}
+
+// newServer opens everything or nothing.
+func newServer(cfg *ServeConfig, stderr io.Writer) (_ *server, err error) {
+	s := &server{cfg: cfg, log: cfg.newLogger(stderr), failed: make(chan error, 3)}
+	defer func() {
+		if err != nil {
+			s.discard()
+		}
+	}()
+	if s.hub, err = hub.New(hub.Config{
+		MaxEventSize: unlimited(cfg.MaxEventBytes),
+		Retention: hub.Retention{
+			Events:    cfg.RetainEvents,
+			Bytes:     int64(cfg.RetainBytes),
+			Age:       cfg.RetainAge,
+			GapTopics: cfg.GapTopics,
+		},
+	}); err != nil {
+		return nil, err
+	}
+	s.group = outlet.NewGroup(cfg.Heartbeat)
+	if s.public, err = net.Listen("tcp", cfg.HTTP); err != nil {
+		return nil, fmt.Errorf("--http: %w", err)
+	}
+	if cfg.Admin != "" {
+		if s.admin, err = net.Listen("tcp", cfg.Admin); err != nil {
+			return nil, fmt.Errorf("--admin: %w", err)
+		}
+	}
+	if cfg.UDP != "" {
+		if s.udp, err = s.listenUDP(); err != nil {
+			return nil, fmt.Errorf("--udp: %w", err)
+		}
+	}
+	return s, s.start()
+}
+
+// unlimited reads a size of 0 as no limit.
+func unlimited(s Size) int {
+	return cmp.Or(int(s), math.MaxInt)
+}
+
+func (s *server) listenUDP() (*udp.Source, error) {
+	mode, err := wire.ParseDatagramMode(s.cfg.UDPFormat)
+	if err != nil {
+		return nil, err
+	}
+	return udp.Listen(udp.Config{
+		Addr: s.cfg.UDP,
+		Format: wire.DatagramFormat{
+			Mode:       mode,
+			Topic:      s.cfg.UDPTopic,
+			TopicField: s.cfg.UDPTopicField,
+			TypeField:  s.cfg.UDPTypeField,
+		},
+		MaxEventBytes: unlimited(s.cfg.MaxEventBytes),
+		Publish:       s.hub.Publish,
+		Logger:        s.log,
+	})
+}
+
+// start begins to serve what has been opened.
+func (s *server) start() error {
+	hosts, err := auth.NewHostPolicy(s.cfg.Host...)
+	if err != nil {
+		return fmt.Errorf("--host: %w", err)
+	}
+	var verifier auth.Verifier
+	publicHosts := hosts
+	if s.cfg.Auth != "none" {
+		s.token = auth.NewToken()
+		verifier = auth.NewStaticToken(s.token)
+		publicHosts = nil // a page of a bent name has no token
+	}
+	var count counters
+	s.serve(s.public, publicRoutes(s.cfg, s.hub, s.group, &count, verifier, publicHosts))
+	if s.admin != nil {
+		o := &observer{hub: s.hub, counters: &count, udp: s.udp, draining: s.group.IsDraining}
+		s.serve(s.admin, adminRoutes(o, hosts))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stopUDP = cancel
+	if s.udp != nil {
+		s.running.Go(func() {
+			if err := s.udp.Run(ctx); err != nil {
+				s.failed <- err
+			}
+		})
+	}
+	return nil
+}
+
+// headerSlack is what net/http adds to its limit on headers.
+const headerSlack = 4096
+
+func (s *server) serve(l net.Listener, handler http.Handler) {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: s.cfg.ReadTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    max(1, unlimited(s.cfg.MaxHeaderBytes)-headerSlack),
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	s.servers = append(s.servers, server)
+	s.running.Go(func() {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- err
+		}
+	})
+}
+
+// shutdown drains the subscribers; only when the last has gone, publishing ends too.
+func (s *server) shutdown() {
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Drain+exitGrace)
+	defer cancel()
+	s.group.Drain(ctx, s.cfg.Drain)
+	for _, server := range s.servers {
+		if err := server.Shutdown(ctx); err != nil {
+			server.Close() // what has not ended by now is cut
+		}
+	}
+	s.stopUDP()
+	s.running.Wait()
+	s.group.Close()
+	if err := s.hub.Close(); err != nil {
+		s.log.Error("closing the hub", "error", err.Error())
+	}
+}
+
+// discard takes back what was opened when the rest could not be.
+func (s *server) discard() {
+	for _, l := range []net.Listener{s.public, s.admin} {
+		if l != nil {
+			l.Close()
+		}
+	}
+	if s.udp != nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = s.udp.Run(ctx) // it only closes
+	}
+	if s.group != nil {
+		s.group.Close()
+	}
+	if s.hub != nil {
+		s.hub.Close()
+	}
+}

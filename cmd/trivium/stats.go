@@ -1,0 +1,94 @@
+package main
+
+import (
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/udp"
+)
+
+// snapshot is all that is counted, as /stats shows it and /metrics spells it.
+type snapshot struct {
+	Version    string                       `json:"version"`
+	Draining   bool                         `json:"draining"`
+	Position   string                       `json:"position"`
+	Events     eventStats                   `json:"events"`
+	Subscribed subscribedStats              `json:"subscribed"`
+	Gaps       map[hub.GapReason]uint64     `json:"gaps"`
+	Transports map[string]transportSnapshot `json:"transports"`
+	UDP        *udpSnapshot                 `json:"udp,omitempty"`
+}
+
+type eventStats struct {
+	Published       uint64            `json:"published"`
+	Retained        int               `json:"retained"`
+	RetainedBytes   int64             `json:"retained_bytes"`
+	RetainedTopics  int               `json:"retained_topics"`
+	Removed         map[string]uint64 `json:"removed"` // by the limit that was reached
+	GapTopics       int               `json:"gap_topics"`
+	IdempotencyKeys int               `json:"idempotency_keys"`
+}
+
+type subscribedStats struct {
+	Subscriptions int `json:"subscriptions"`
+	Feeds         int `json:"feeds"`
+}
+
+type transportSnapshot struct {
+	Connections int64             `json:"connections"`
+	Delivered   uint64            `json:"delivered"`
+	Closed      map[string]uint64 `json:"closed,omitempty"` // by the hub, by reason
+}
+
+type udpSnapshot struct {
+	Datagrams uint64            `json:"datagrams"`
+	Events    uint64            `json:"events"`
+	Dropped   map[string]uint64 `json:"dropped"`
+}
+
+// observer looks at everything that counts.
+type observer struct {
+	hub      *hub.Hub
+	counters *counters
+	udp      *udp.Source // nil: off
+	draining func() bool
+}
+
+func (o *observer) snapshot() snapshot {
+	h := o.hub.Stats()
+	s := snapshot{
+		Version:  buildVersion(),
+		Draining: o.draining(),
+		Position: h.Position.String(),
+		Events: eventStats{
+			Published:      h.Published,
+			Retained:       h.RetainedEvents,
+			RetainedBytes:  h.RetainedBytes,
+			RetainedTopics: h.RetainedTopics,
+			Removed: map[string]uint64{
+				"count": h.RemovedByCount,
+				"bytes": h.RemovedByBytes,
+				"age":   h.RemovedByAge,
+			},
+			GapTopics:       h.GapTopics,
+			IdempotencyKeys: h.IdempotencyKeys,
+		},
+		Subscribed: subscribedStats{Subscriptions: h.Subscriptions, Feeds: h.Feeds},
+		Gaps:       h.Gaps,
+		Transports: make(map[string]transportSnapshot),
+	}
+	for name, c := range o.counters.byTransport() {
+		t := transportSnapshot{Connections: c.Connections.Load(), Delivered: c.Delivered.Load()}
+		if name != "longpoll" { // a poll is never too slow: it asks again
+			t.Closed = map[string]uint64{
+				"overtaken": c.Overtaken.Load(),
+				"stuck":     c.Stuck.Load(),
+				"cut":       c.Cut.Load(),
+			}
+		}
+		s.Transports[name] = t
+	}
+	if o.udp != nil {
+		u := o.udp.Stats()
+		s.UDP = &udpSnapshot{Datagrams: u.Datagrams, Events: u.Events, Dropped: u.Dropped}
+	}
+	return s
+}
