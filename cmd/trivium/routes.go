@@ -143,7 +143,9 @@ func refusal(err error) *wire.Problem {
 		return wire.BadRequest(err.Error())
 	case errors.Is(err, auth.ErrNoToken):
 		return wire.MissingToken()
-	default: // of the token or its syntax; what else a verifier says is for no client
-		return wire.InvalidToken("")
+	case errors.Is(err, auth.ErrTokenSyntax), errors.Is(err, auth.ErrBadToken):
+		return wire.InvalidToken(err.Error())
+	default: // the verifier could not tell
+		return wire.ProblemOf(err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -40,6 +41,7 @@ func (c *ServeCmd) Run(con *console) error {
 		return err
 	}
 	s.announce(con.Err)
+	s.log.Info("listening", "http", s.public.Addr().String(), "udp", c.UDP, "admin", c.Admin, "auth", c.Auth)
 	var failed error
 	select {
 	case got := <-signals:
@@ -142,7 +144,7 @@ func (s *server) listenUDP() (*udp.Source, error) {
 
 // start begins to serve what has been opened.
 func (s *server) start() error {
-	hosts, err := auth.NewHostPolicy(s.cfg.Host...)
+	hosts, err := auth.NewHostPolicy(s.cfg.hostNames()...)
 	if err != nil {
 		return fmt.Errorf("--host: %w", err)
 	}
@@ -169,6 +171,18 @@ func (s *server) start() error {
 		})
 	}
 	return nil
+}
+
+// hostNames are the names by which the hub may be reached beside loopback and the address that a
+// connection came in on.
+func (c *ServeConfig) hostNames() []string {
+	names := slices.Clone(c.Host)
+	for _, address := range []string{c.HTTP, c.Admin} {
+		if host, _, err := net.SplitHostPort(address); err == nil && host != "" {
+			names = append(names, host)
+		}
+	}
+	return names
 }
 
 // headerSlack is what net/http adds to its limit on headers.

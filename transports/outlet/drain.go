@@ -86,9 +86,7 @@ func (o *Outlet) collect(chunk []byte) []byte {
 			return append(chunk, o.final...)
 		}
 		b := o.sub.Read(nil, chunkLimit)
-		if b.Overtaken && o.cfg.Disconnect && !o.ending {
-			o.cfg.Counters.Overtaken.Add(1)
-			o.ending, o.final = true, o.cfg.Codec.AppendError(nil, wire.TooSlow())
+		if o.tooSlow(&b) {
 			continue
 		}
 		chunk = o.append(chunk, &b)
@@ -104,6 +102,17 @@ func (o *Outlet) collect(chunk []byte) []byte {
 		}
 	}
 	return chunk
+}
+
+// tooSlow decides, where it is configured so, that a subscriber which retention has overtaken is
+// told and sent away; the batch is not for it any more.
+func (o *Outlet) tooSlow(b *hub.Batch) bool {
+	if !b.Overtaken || !o.cfg.Disconnect || o.ending {
+		return false
+	}
+	o.cfg.Counters.Overtaken.Add(1)
+	o.ending, o.final = true, o.cfg.Codec.AppendError(nil, wire.TooSlow())
+	return true
 }
 
 // append spells a batch.

@@ -200,6 +200,10 @@ func (o *Outlet) catchUp() {
 		return
 	}
 	b := o.sub.Read(nil, chunkLimit)
+	if o.tooSlow(&b) {
+		o.drain()
+		return
+	}
 	if message := o.append(nil, &b); len(message) > 0 {
 		o.say(message)
 	}

@@ -248,7 +248,7 @@ func Forbidden(detail string) *Problem {
 func ForeignOrigin() *Problem {
 	return &Problem{
 		Code: CodeForeignOrigin, Title: "Foreign origin", Status: 403,
-		Detail: "pages of this origin may not connect; --origin names those that may",
+		Detail: "pages of this origin may not connect",
 	}
 }
 
