@@ -13,10 +13,7 @@ import (
 // Nobody reads while the flood comes, so most of it is lost in the kernel; what was sent is
 // published or counted, to one, also when the socket is gone.
 func TestWhatTheKernelDropsIsCounted(t *testing.T) {
-	s := listen(t, Config{
-		ReadBuffer: 8 << 10,
-		Publish:    func(context.Context, ...*hub.Event) (hub.Cursor, error) { return hub.Cursor{}, nil },
-	})
+	s := listen(t, Config{ReadBuffer: 8 << 10, Publish: takeAll})
 	const sent = 1000
 	flood(t, s, sent)
 	lost := s.Stats().Dropped["kernel"]
@@ -35,13 +32,15 @@ func TestWhatTheKernelDropsIsCounted(t *testing.T) {
 
 // What was lost since anybody last asked is not lost with the socket.
 func TestTheKernelsCountOutlivesTheSocket(t *testing.T) {
-	s := listen(t, Config{ReadBuffer: 8 << 10})
+	s := listen(t, Config{ReadBuffer: 8 << 10, Publish: takeAll})
 	flood(t, s, 1000)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.NoError(t, s.Run(ctx))
 	require.Positive(t, s.Stats().Dropped["kernel"])
 }
+
+func takeAll(context.Context, ...*hub.Event) (hub.Cursor, error) { return hub.Cursor{}, nil }
 
 // flood sends n datagrams, a tenth of them no JSON. On loopback each is in the socket's buffer or
 // dropped when its write returns.
