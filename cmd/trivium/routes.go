@@ -30,6 +30,14 @@ func (c *counters) byTransport() map[string]*outlet.Counters {
 	return map[string]*outlet.Counters{"sse": &c.sse, "websocket": &c.websocket, "longpoll": &c.longpoll}
 }
 
+// cut counts the connections that a drain's end cut with something unsaid.
+func (c *counters) cut() (n uint64) {
+	for _, transport := range c.byTransport() {
+		n += transport.Cut.Load()
+	}
+	return n
+}
+
 const index = `Trivium, a real-time hub.
 
 GET  /sse               events as server-sent events

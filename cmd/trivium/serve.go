@@ -59,9 +59,6 @@ func (c *ServeCmd) Run(con *console) error {
 	case <-signals:
 		return errors.New("ended at once by a second signal")
 	}
-	if failed == nil {
-		s.log.Info("ended")
-	}
 	return failed
 }
 
@@ -73,6 +70,7 @@ type server struct {
 
 	hub     *hub.Hub
 	group   *outlet.Group
+	count   counters
 	udp     *udp.Source // nil: off
 	stopUDP context.CancelFunc
 	public  net.Listener
@@ -155,10 +153,9 @@ func (s *server) start() error {
 		verifier = auth.NewStaticToken(s.token)
 		publicHosts = nil // a page of a bent name has no token
 	}
-	var count counters
-	s.serve(s.public, publicRoutes(s.cfg, s.hub, s.group, &count, verifier, publicHosts))
+	s.serve(s.public, publicRoutes(s.cfg, s.hub, s.group, &s.count, verifier, publicHosts))
 	if s.admin != nil {
-		o := &observer{hub: s.hub, counters: &count, udp: s.udp, draining: s.group.IsDraining}
+		o := &observer{hub: s.hub, counters: &s.count, udp: s.udp, draining: s.group.IsDraining}
 		s.serve(s.admin, adminRoutes(o, hosts))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -220,6 +217,7 @@ func (s *server) shutdown() {
 	if err := s.hub.Close(); err != nil {
 		s.log.Error("closing the hub", "error", err.Error())
 	}
+	s.log.Info("ended", "cut", s.count.cut())
 }
 
 // discard takes back what was opened when the rest could not be.
