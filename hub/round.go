@@ -15,6 +15,7 @@ type join struct {
 	form       Form
 	start, end int
 	bytes      []byte
+	buffer     []byte // the memory of bytes, where it is several events
 }
 
 // maxJoin bounds the bytes of one join of several events.
@@ -30,25 +31,26 @@ func (r *Round) reset(from, to uint64, events []*Event) {
 // at least, and the index after the last. Who asks for the same gets the same bytes: they are
 // joined once for all who stand at one place.
 func (r *Round) Join(form Form, encode func(*Event) []byte, start int) (b []byte, end int) {
-	first := r.Events[start].Form(form, encode)
-	if start == len(r.Events)-1 || len(first) >= maxJoin {
-		return first, start + 1
-	}
 	for i := range r.joins {
 		if j := &r.joins[i]; j.form == form && j.start == start {
 			return j.bytes, j.end
 		}
 	}
 	j := r.addJoin()
-	j.form, j.start = form, start
-	j.bytes = append(j.bytes[:0], first...)
-	for j.end = start + 1; j.end < len(r.Events); j.end++ {
+	j.form, j.start, j.end = form, start, start+1
+	j.bytes = r.Events[start].Form(form, encode)
+	if j.end == len(r.Events) || len(j.bytes) >= maxJoin {
+		return j.bytes, j.end
+	}
+	j.buffer = append(j.buffer[:0], j.bytes...)
+	for ; j.end < len(r.Events); j.end++ {
 		piece := r.Events[j.end].Form(form, encode)
-		if len(j.bytes)+len(piece) > maxJoin {
+		if len(j.buffer)+len(piece) > maxJoin {
 			break
 		}
-		j.bytes = append(j.bytes, piece...)
+		j.buffer = append(j.buffer, piece...)
 	}
+	j.bytes = j.buffer
 	return j.bytes, j.end
 }
 
@@ -69,6 +71,9 @@ const maxKeptJoins = 32
 func (r *Round) release() {
 	clear(r.Events)
 	r.Events = r.Events[:0]
+	for i := range r.joins {
+		r.joins[i].bytes = nil
+	}
 	if cap(r.joins) > maxKeptJoins {
 		r.joins = nil
 	}

@@ -42,7 +42,7 @@ func orDefault[T comparable](v, d T) T {
 }
 
 // formShare is the part of Retention.Bytes that encoded forms may take, as a divisor.
-const formShare = 4
+const formShare = 8
 
 // maxScan bounds the events that one read looks at, and so how long it holds the lock.
 const maxScan = 4096

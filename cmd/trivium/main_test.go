@@ -21,8 +21,18 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	goleak.VerifyTestMain(m)
+	var err error
+	if binaryDir, err = os.MkdirTemp("", "trivium-test-"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		os.RemoveAll(binaryDir)
+		os.Exit(code)
+	}))
 }
+
+// binaryDir is where binary builds.
+var binaryDir string
 
 // program makes a command that runs the program with the arguments and just these variables.
 func program(t *testing.T, env []string, args ...string) *exec.Cmd {

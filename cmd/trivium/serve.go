@@ -41,7 +41,7 @@ func (c *ServeCmd) Run(con *console) error {
 		return err
 	}
 	s.announce(con.Err)
-	s.log.Info("listening", "http", s.public.Addr().String(), "udp", c.UDP, "admin", c.Admin, "auth", c.Auth)
+	s.log.Info("listening", s.addresses()...)
 	var failed error
 	select {
 	case got := <-signals:
@@ -114,6 +114,18 @@ func newServer(cfg *ServeConfig, stderr io.Writer) (_ *server, err error) {
 		}
 	}
 	return s, s.start()
+}
+
+// addresses are where it listens, for the log.
+func (s *server) addresses() []any {
+	where := []any{"http", s.public.Addr().String()}
+	if s.udp != nil {
+		where = append(where, "udp", s.udp.Addr().String())
+	}
+	if s.admin != nil {
+		where = append(where, "admin", s.admin.Addr().String())
+	}
+	return append(where, "auth", s.cfg.Auth)
 }
 
 // unlimited reads a size of 0 as no limit.

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+const mebibyte = 1 << 20
+
+// resident is the process's resident memory, in bytes.
+func (p *process) resident() int64 {
+	p.t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	require.NoError(p.t, err)
+	_, rest, found := strings.Cut(string(status), "VmRSS:")
+	require.True(p.t, found)
+	kib, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+	require.NoError(p.t, err)
+	return kib << 10
+}
+
+// lines streams n envelopes as NDJSON.
+func (p *process) lines(n int, line func(i int) string) {
+	p.t.Helper()
+	reader, writer := io.Pipe()
+	go func() {
+		w := bufio.NewWriterSize(writer, 64<<10)
+		for i := range n {
+			fmt.Fprintln(w, line(i))
+		}
+		w.Flush()
+		writer.Close()
+	}()
+	r, err := http.NewRequest(http.MethodPost, "http://"+p.http+"/publish", reader)
+	require.NoError(p.t, err)
+	r.Header.Set("Content-Type", "application/x-ndjson")
+	response, err := p.client.Do(r)
+	require.NoError(p.t, err)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(p.t, err)
+	require.Equal(p.t, http.StatusOK, response.StatusCode, string(text))
+	require.Contains(p.t, string(text), fmt.Sprintf(`"count":%d}`, n))
+}
+
+// TestSlowReaders: twenty that never read while 80 MB go past them. Nobody else notices, memory
+// stays, and one that reads again gets all that is retained and a gap for the rest.
+func TestSlowReaders(t *testing.T) {
+	const retained, events, size = 2000, 20_000, 4000
+	p := serve(t, binary(t, append(anyPorts, "--auth", "none", "--retain-events", strconv.Itoa(retained), "--write-timeout", "60s")...))
+	var stuck []net.Conn
+	for i := range 20 {
+		conn, err := net.Dial("tcp", p.http)
+		require.NoError(t, err)
+		defer conn.Close()
+		stuck = append(stuck, conn)
+		request := "GET /sse HTTP/1.1\r\nHost: localhost\r\n\r\n"
+		if i%2 == 1 {
+			request = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+				"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+		}
+		_, err = io.WriteString(conn, request)
+		require.NoError(t, err)
+	}
+	reader := p.sse("")
+	require.Eventually(t, func() bool { return p.stats().Subscribed.Subscriptions == 21 }, patience, 10*time.Millisecond)
+	before := p.resident()
+	done := make(chan int)
+	go func() {
+		n := 0
+		for ; n < events; n++ {
+			if e, err := reader.Next(); err != nil || e.Topic != "t" || !strings.HasPrefix(e.Data, strconv.Itoa(n)+" ") {
+				break
+			}
+		}
+		done <- n
+	}()
+	filling := strings.Repeat("x", size)
+	// Paced by batches, so that the reader who keeps up is one: it shares two cores with the rest.
+	for i := 0; i < events; i += retained / 2 {
+		p.lines(retained/2, func(j int) string {
+			return fmt.Sprintf(`{"topic":"t","data":"%d %s","text":true}`, i+j, filling)
+		})
+		require.Eventually(t, func() bool {
+			s := p.stats()
+			return s.Transports["sse"].Delivered >= uint64(i+retained/2)
+		}, patience, time.Millisecond)
+	}
+	require.Equal(t, events, <-done)
+	require.Less(t, p.resident()-before, int64(64*mebibyte))
+
+	require.NoError(t, stuck[0].SetDeadline(time.Now().Add(patience)))
+	response, err := http.ReadResponse(bufio.NewReader(stuck[0]), nil)
+	require.NoError(t, err)
+	stream := wire.NewSSEDecoder(response.Body, 0)
+	var gap *hub.Gap
+	last, after := -1, 0
+	for last < events-1 {
+		e, err := stream.Next()
+		require.NoError(t, err)
+		switch e.Type {
+		case "trivium.gap":
+			after = 0
+			gap, err = wire.DecodeGap([]byte(e.Data))
+			require.NoError(t, err)
+		case "":
+			number, _, _ := strings.Cut(e.Data, " ")
+			n, err := strconv.Atoi(number)
+			require.NoError(t, err)
+			if gap == nil {
+				require.Equal(t, last+1, n)
+			} else {
+				after++
+			}
+			last = n
+		}
+	}
+	require.NotNil(t, gap)
+	require.True(t, gap.Certain)
+	require.Equal(t, retained, after)
+}
+
+// TestFlatMemory: a million lines, and topics that come and go, leave memory where it was.
+func TestFlatMemory(t *testing.T) {
+	p := serve(t, binary(t, append(anyPorts, "--auth", "none", "--retain-events", "1000", "--gap-topics", "1000")...))
+	p.lines(100_000, func(i int) string { return fmt.Sprintf(`{"topic":"numbers","data":%d}`, i) })
+	warm := p.resident()
+	p.lines(1_000_000, func(i int) string { return fmt.Sprintf(`{"topic":"numbers","data":%d}`, i) })
+	require.Less(t, p.resident()-warm, int64(16*mebibyte), "a million lines")
+	p.lines(500_000, func(i int) string { return fmt.Sprintf(`{"topic":"come.and.go.%d","data":%d}`, i, i) })
+	require.Less(t, p.resident()-warm, int64(16*mebibyte), "500,000 topics")
+	s := p.stats()
+	require.Equal(t, 1000, s.Events.RetainedTopics)
+	require.Equal(t, 1000, s.Events.GapTopics)
+}

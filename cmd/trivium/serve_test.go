@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// TestRoad sends events in by every way and finds them on every transport: the same ids, the same
+// order, byte for byte. The token stands in no line of the log.
+func TestRoad(t *testing.T) {
+	p := serve(t, program(t, nil, anyPorts...))
+	stream, socket := p.sse("envelope=1"), p.websocket("topic=>")
+
+	p.datagram(`{"price":1.50,  "n":12345678901234567890}`)
+	require.Equal(t, "events", p.message(socket).Event.Topic)
+	p.publish("application/json", `[{"topic":"a.b","type":"t","key":"k","data":"one\r\ntwo","text":true},{"topic":"c","data_base64":"AP8="}]`)
+	status, text := p.request(http.MethodPost, "http://"+p.http+"/publish/a%2Fb", "text/plain", "plain")
+	require.Equal(t, http.StatusOK, status, text)
+	require.NoError(t, socket.Write(t.Context(), websocket.MessageText, []byte(`{"op":"publish","ref":7,"topic":"ws","data":[ 1 ]}`)))
+
+	want := []string{`events {"price":1.50,  "n":12345678901234567890}`, "a.b one\r\ntwo", "c \x00\xff", "a/b plain", "ws [ 1 ]"}
+	spell := func(e *hub.Event) string { return e.Topic + " " + string(e.Data) }
+	var polled, streamed []string
+	var ids, streamedIDs []hub.Cursor
+	for cursor := "last=1000"; len(polled) < len(want); {
+		answer := p.poll("max=2&" + cursor)
+		for _, e := range answer.Events {
+			polled, ids = append(polled, spell(e)), append(ids, e.ID)
+		}
+		cursor = "cursor=" + answer.Cursor
+	}
+	for range want {
+		next, err := stream.Next()
+		require.NoError(t, err)
+		e, err := wire.DecodeEnvelope([]byte(next.Data))
+		require.NoError(t, err)
+		require.Equal(t, next.ID, e.ID.String())
+		streamed, streamedIDs = append(streamed, spell(e)), append(streamedIDs, e.ID)
+	}
+	require.Equal(t, want, polled)
+	require.Equal(t, want, streamed)
+	require.Equal(t, ids, streamedIDs)
+	for i, acked := 1, false; i < len(want) || !acked; {
+		switch m := p.message(socket); m.Op {
+		case wire.OpAck:
+			acked = true
+			require.Equal(t, ids[4].String(), m.ID)
+		default:
+			require.Equal(t, want[i], spell(m.Event))
+			require.Equal(t, ids[i], m.Event.ID)
+			i++
+		}
+	}
+	_, logged, _ := strings.Cut(p.log(), "\n{")
+	require.NotContains(t, logged, p.token)
+}
+
+// TestDrain ends a hub with readers on every transport, one of them stuck.
+func TestDrain(t *testing.T) {
+	p := serve(t, program(t, nil, append(anyPorts, "--drain", "3s", "--auth", "none")...))
+	stream, socket := p.sse(""), p.websocket("")
+	stuck, err := net.Dial("tcp", p.http)
+	require.NoError(t, err)
+	defer stuck.Close()
+	_, err = io.WriteString(stuck, "GET /sse HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	require.NoError(t, err)
+	polled := make(chan http.Header, 1)
+	go func() {
+		response, err := p.client.Get("http://" + p.http + "/poll?topic=quiet&wait=60")
+		if err == nil {
+			response.Body.Close()
+			polled <- response.Header
+		}
+		close(polled)
+	}()
+	require.Eventually(t, func() bool { return p.stats().Subscribed.Subscriptions == 4 }, patience, 10*time.Millisecond)
+	const events = 40 // of 400 KB: more than the kernel takes for one who does not read
+	for i := range events {
+		p.publish("application/json", fmt.Sprintf(`{"topic":"big","data":"%d %s"}`, i, strings.Repeat("x", 400<<10)))
+	}
+
+	p.signal(syscall.SIGTERM)
+	begin := time.Now()
+	require.NotEmpty(t, (<-polled).Get("Retry-After"))
+	require.Eventually(t, func() bool {
+		status, _ := p.request(http.MethodGet, "http://"+p.http+"/readyz", "", "")
+		return status == http.StatusServiceUnavailable
+	}, patience, time.Millisecond)
+	status, _ := p.request(http.MethodGet, "http://"+p.http+"/poll", "", "")
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	p.publish("application/json", `{"topic":"late","data":1}`) // open until the last reader has gone
+
+	seen := map[string]int{}
+	for {
+		e, err := stream.Next()
+		if err != nil {
+			require.ErrorIs(t, err, io.EOF)
+			break
+		}
+		if seen[e.Type+e.Topic]++; e.Type == "trivium.goaway" {
+			require.Regexp(t, `^{"retry_ms":\d+}$`, e.Data)
+		}
+	}
+	require.Equal(t, events, seen["big"])
+	require.Equal(t, 1, seen["trivium.goaway"])
+	count := 0
+	for {
+		_, text, err := socket.Read(t.Context())
+		if err != nil {
+			require.Equal(t, websocket.StatusGoingAway, websocket.CloseStatus(err))
+			break
+		}
+		if m, err := wire.DecodeMessage(text); err == nil && m.Op == "" && m.Event.Topic == "big" {
+			count++
+		}
+	}
+	require.Equal(t, events, count)
+	code, _ := p.wait()
+	require.Equal(t, exitDone, code)
+	require.Less(t, time.Since(begin), 4*time.Second) // the window and one second more
+	require.Contains(t, p.log(), `"msg":"ended","cut":1`)
+}
+
+// TestSecondSignal: who does not want to wait says so twice.
+func TestSecondSignal(t *testing.T) {
+	p := serve(t, program(t, nil, append(anyPorts, "--drain", "1h")...))
+	p.sse("")
+	p.signal(syscall.SIGHUP) // ends nothing
+	p.signal(syscall.SIGTERM)
+	require.Eventually(t, func() bool { return strings.Contains(p.log(), "draining") }, patience, time.Millisecond)
+	p.signal(syscall.SIGINT)
+	code, took := p.wait()
+	require.Equal(t, exitFailed, code)
+	require.Less(t, took, 10*time.Second)
+}
+
+// TestLosses: what is refused on the way in is counted by its reason.
+func TestLosses(t *testing.T) {
+	p := serve(t, program(t, nil, append(anyPorts, "--max-event-bytes", "1KiB", "--auth", "none")...))
+	for _, text := range []string{
+		"{\"n\":1}\nbroken\n{\"n\":2}", `{"topic":"a..b","data":1}`, `{"topic":"a","type":"open","data":1}`,
+		`{"topic":"a","key":"\u0007","data":1}`, `"` + strings.Repeat("x", 2000) + `"`,
+	} {
+		p.datagram(text)
+	}
+	require.Eventually(t, func() bool { return p.stats().UDP.Datagrams == 5 }, patience, 10*time.Millisecond)
+	_, metrics := p.request(http.MethodGet, "http://"+p.admin+"/metrics", "", "")
+	for _, line := range []string{
+		"trivium_udp_datagrams_total 5", "trivium_udp_events_total 2", "trivium_events_published_total 2",
+		`trivium_udp_dropped_total{reason="malformed"} 1`, `trivium_udp_dropped_total{reason="topic"} 1`,
+		`trivium_udp_dropped_total{reason="type"} 2`, `trivium_udp_dropped_total{reason="too_large"} 1`,
+		`trivium_udp_dropped_total{reason="kernel"} 0`, `trivium_udp_dropped_total{reason="overload"} 0`,
+		"go_goroutines", "process_resident_memory_bytes",
+	} {
+		require.Contains(t, metrics, line)
+	}
+}
+
+// TestDoor: who is refused, where, and how it is told.
+func TestDoor(t *testing.T) {
+	closed := serve(t, program(t, nil, anyPorts...))
+	open := serve(t, program(t, nil, append(anyPorts, "--auth", "none", "--host", "hub.test")...))
+	foreign := http.Header{"Origin": {"https://evil.test"}}
+	for name, c := range map[string]struct {
+		p            *process
+		method, path string
+		host         string
+		header       http.Header
+		admin        bool
+		status       int
+	}{
+		"no token":              {p: closed, path: "/poll?wait=0", status: 401},
+		"no token to publish":   {p: closed, method: "POST", path: "/publish/a", status: 401},
+		"wrong token":           {p: closed, path: "/sse?access_token=wrong", status: 401},
+		"two tokens":            {p: closed, path: "/poll?access_token=a", header: http.Header{"Authorization": {"Bearer b"}}, status: 400},
+		"token in the query":    {p: closed, path: "/poll?wait=0&access_token=" + closed.token, status: 200},
+		"health needs none":     {p: closed, path: "/healthz", status: 200},
+		"readiness needs none":  {p: closed, path: "/readyz", status: 200},
+		"foreign with a token":  {p: closed, path: "/poll?access_token=" + closed.token, header: foreign, status: 403},
+		"foreign to an open":    {p: open, method: "POST", path: "/publish/a", header: foreign, status: 403},
+		"null is foreign":       {p: open, path: "/sse", header: http.Header{"Origin": {"null"}}, status: 403},
+		"rebound host":          {p: open, path: "/poll?wait=0", host: "evil.test", status: 421},
+		"host by name":          {p: open, path: "/poll?wait=0", host: "hub.test:99", status: 200},
+		"rebound host, admin":   {p: closed, path: "/stats", host: "evil.test", admin: true, status: 421},
+		"stats are the admin's": {p: open, path: "/stats", status: 404},
+		"no such method":        {p: open, method: "PUT", path: "/publish/a", status: 405},
+	} {
+		t.Run(name, func(t *testing.T) {
+			base := c.p.http
+			if c.admin {
+				base = c.p.admin
+			}
+			r, err := http.NewRequest(c.method, "http://"+base+c.path, nil)
+			require.NoError(t, err)
+			if c.host != "" {
+				r.Host = c.host
+			}
+			for key, values := range c.header {
+				r.Header[key] = values
+			}
+			response, err := c.p.client.Do(r)
+			require.NoError(t, err)
+			defer response.Body.Close()
+			require.Equal(t, c.status, response.StatusCode)
+			if c.status >= 400 {
+				require.Equal(t, wire.ProblemContentType, response.Header.Get("Content-Type"))
+			}
+			challenged := c.status == 401 || c.status == 403
+			require.Equal(t, challenged, response.Header.Get("WWW-Authenticate") != "")
+		})
+	}
+	require.Zero(t, open.stats().Events.Published)
+
+	t.Run("a page is told over the WebSocket", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		conn, _, err := websocket.Dial(ctx, "ws://"+closed.http+"/ws", &websocket.DialOptions{
+			HTTPClient: closed.client,
+			HTTPHeader: http.Header{"Origin": {"http://" + closed.http}},
+		})
+		require.NoError(t, err)
+		defer conn.CloseNow()
+		require.Equal(t, 401, closed.message(conn).Problem.Status)
+		_, _, err = conn.Read(ctx)
+		require.Equal(t, websocket.StatusCode(4401), websocket.CloseStatus(err))
+	})
+}
+
+// TestPub publishes with the program itself.
+func TestPub(t *testing.T) {
+	p := serve(t, program(t, nil, anyPorts...))
+	env := []string{"TRIVIUM_TOKEN=" + p.token, "TRIVIUM_URL=http://" + p.http}
+	one, err := program(t, env, "pub", "--type", "ty", "--key", "k", "a.b", `{"n":1.50}`).Output()
+	require.NoError(t, err)
+	lines := program(t, env, "pub", "c", "-")
+	lines.Stdin = strings.NewReader("{\"n\":2}\nplain\n")
+	_, err = lines.Output()
+	require.NoError(t, err)
+	_, err = program(t, env, "pub", "--udp", p.udp, "d", "3").Output()
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return p.stats().Events.Published == 4 }, patience, 10*time.Millisecond)
+	events := p.poll("last=4").Events
+	require.Len(t, events, 4)
+	require.Equal(t, strings.TrimSpace(string(one)), events[0].ID.String())
+	require.Equal(t, []string{"a.b", "ty", "k", `{"n":1.50}`}, []string{events[0].Topic, events[0].Type, events[0].Key, string(events[0].Data)})
+	require.Equal(t, hub.JSON, events[1].Encoding)
+	require.Equal(t, hub.Text, events[2].Encoding)
+	require.Equal(t, "d", events[3].Topic)
+}
