@@ -53,7 +53,7 @@ func (a attempt) request() *http.Request {
 }
 
 // try gives what the guard passes on, or why it refuses.
-func try(t *testing.T, g *Guard, a attempt) (grant *hub.Grant, reason error, header http.Header) {
+func try(t *testing.T, g *Guard, a attempt) (grant *hub.Grant, header http.Header, reason error) {
 	t.Helper()
 	answers := 0
 	next := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -70,7 +70,7 @@ func try(t *testing.T, g *Guard, a attempt) (grant *hub.Grant, reason error, hea
 	w := httptest.NewRecorder()
 	g.Middleware(refuse)(next).ServeHTTP(w, a.request())
 	require.Equal(t, 1, answers, "either passed on or refused, once")
-	return grant, reason, w.Header()
+	return grant, w.Header(), reason
 }
 
 // bearers spell one token in each place; more than one of them is one too many.
@@ -92,7 +92,7 @@ func TestTokenPlaces(t *testing.T) {
 	open := New(Config{})
 	for i, first := range bearers {
 		a := attempt{target: "/ws?" + first.target, header: first.header}
-		grant, reason, header := try(t, closed, a)
+		grant, header, reason := try(t, closed, a)
 		require.NoError(t, reason, first.name)
 		require.Equal(t, "default", grant.Subject)
 		require.True(t, grant.MayPublish("a.b"))
@@ -100,7 +100,7 @@ func TestTokenPlaces(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, first.target != "", header.Get("Referrer-Policy") == "no-referrer", first.name)
 
-		_, reason, _ = try(t, New(Config{Verifier: NewStaticToken("another")}), a)
+		_, _, reason = try(t, New(Config{Verifier: NewStaticToken("another")}), a)
 		require.ErrorIs(t, reason, ErrBadToken, first.name)
 
 		for _, second := range bearers[i:] {
@@ -111,7 +111,7 @@ func TestTokenPlaces(t *testing.T) {
 				}
 			}
 			for _, g := range []*Guard{closed, open} {
-				_, reason, _ = try(t, g, two)
+				_, _, reason = try(t, g, two)
 				require.ErrorIs(t, reason, ErrTwoTokens, "%s and %s", first.name, second.name)
 			}
 		}
@@ -156,7 +156,7 @@ func TestTokenForms(t *testing.T) {
 		}, want: ErrNoToken},
 	} {
 		t.Run(a.name, func(t *testing.T) {
-			_, reason, header := try(t, New(Config{Verifier: NewStaticToken(canary)}), a)
+			_, header, reason := try(t, New(Config{Verifier: NewStaticToken(canary)}), a)
 			require.ErrorIs(t, reason, a.want)
 			inQuery := strings.Contains(a.target, "access")
 			require.Equal(t, inQuery, header.Get("Referrer-Policy") == "no-referrer")
@@ -173,7 +173,7 @@ func TestOpen(t *testing.T) {
 			"Upgrade": {"websocket"}, "Sec-Websocket-Protocol": {"trivium.bearer.canary"},
 		}, want: ErrLoneBearer},
 	} {
-		grant, reason, _ := try(t, g, a)
+		grant, _, reason := try(t, g, a)
 		require.ErrorIs(t, reason, a.want, a.name)
 		require.Equal(t, a.want == nil, grant != nil && grant.MayPublish("a"), a.name)
 	}
@@ -200,7 +200,7 @@ func TestOrder(t *testing.T) {
 		{func() { a.target = "/?access_token=" + canary }, nil},
 	} {
 		step.mend()
-		_, reason, _ := try(t, g, a)
+		_, _, reason := try(t, g, a)
 		require.ErrorIs(t, reason, step.want)
 	}
 }

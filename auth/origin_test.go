@@ -75,13 +75,13 @@ func TestOrigin(t *testing.T) {
 					want = nil
 				}
 			}
-			_, reason, _ := try(t, g, a)
+			_, _, reason := try(t, g, a)
 			require.ErrorIs(t, reason, want, "%q of %q", o.origin, o.host)
 		}
 	}
 
 	same := "http://hub.example"
-	_, reason, _ := try(t, g, attempt{host: "hub.example", header: http.Header{"Origin": {same, same}}})
+	_, _, reason := try(t, g, attempt{host: "hub.example", header: http.Header{"Origin": {same, same}}})
 	require.ErrorIs(t, reason, ErrForeignOrigin, "two of them, though both good")
 }
 
@@ -158,12 +158,12 @@ func TestHost(t *testing.T) {
 		"localhost:port":             ErrHost,
 		"xn--localhost-.evil.test:1": ErrHost,
 	} {
-		_, reason, _ := try(t, New(Config{Hosts: policy}), attempt{host: host})
+		_, _, reason := try(t, New(Config{Hosts: policy}), attempt{host: host})
 		require.ErrorIs(t, reason, want, host)
-		_, reason, _ = try(t, New(Config{}), attempt{host: host})
+		_, _, reason = try(t, New(Config{}), attempt{host: host})
 		require.NoError(t, reason, "no policy, no check")
 	}
-	_, reason, _ := try(t, New(Config{Hosts: policy}), attempt{http10: true})
+	_, _, reason := try(t, New(Config{Hosts: policy}), attempt{http10: true})
 	require.NoError(t, reason, "HTTP/1.0 has no Host")
 
 	for _, bad := range []string{"", ":3000", "http://hub.example", "hub.example/", "a b", "hub.example:x", "*.example", "b\u00fccher.example"} {

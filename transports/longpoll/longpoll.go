@@ -52,7 +52,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	p, problem := h.parse(r)
 	if problem == nil && h.cfg.Group.IsDraining() {
-		problem = wire.Draining(comeBack())
+		problem = wire.Draining(web.ComeBack())
 	}
 	if problem != nil {
 		web.WriteProblem(w, r, problem)
@@ -110,7 +110,7 @@ func (h *Handler) answer(w http.ResponseWriter, s *hub.Subscription, batch hub.B
 	header.Set("Content-Type", "application/json")
 	header.Set("Cache-Control", "no-store")
 	if h.cfg.Group.IsDraining() {
-		header.Set("Retry-After", strconv.Itoa(int(comeBack().Round(time.Second)/time.Second)))
+		header.Set("Retry-After", strconv.Itoa(int(web.ComeBack().Round(time.Second)/time.Second)))
 	}
 	body := wire.AppendPollAnswer(nil, cursor.String(), batch.Gap, events)
 	header.Set("Content-Length", strconv.Itoa(len(body)))
@@ -205,6 +205,3 @@ func parseMax(q url.Values) (int, *wire.Problem) {
 	}
 	return int(n), nil
 }
-
-// comeBack is when a client is to try again that came to a draining hub.
-func comeBack() time.Duration { return web.Jitter(2*time.Second, 4*time.Second) }

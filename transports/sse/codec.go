@@ -65,15 +65,9 @@ func (c codec) AppendGap(dst []byte, g *hub.Gap) []byte {
 }
 
 func (c codec) AppendError(dst []byte, p *wire.Problem) []byte {
-	return c.last(dst, wire.AppendSSEError(nil, retry(), p))
+	return c.last(dst, wire.AppendSSEError(nil, web.ComeBack(), p))
 }
 
 func (c codec) AppendGoaway(dst []byte, retry time.Duration) []byte {
 	return c.last(dst, wire.AppendSSEGoaway(nil, retry))
-}
-
-// retry is when a client is to come back that has lost its stream: jittered, so that those who
-// lose theirs together do not come back together.
-func retry() time.Duration {
-	return web.Jitter(2*time.Second, 4*time.Second).Round(time.Millisecond)
 }

@@ -55,7 +55,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	request, c, problem := h.parse(r)
 	if problem == nil && h.cfg.Group.IsDraining() {
-		problem = wire.Draining(retry())
+		problem = wire.Draining(web.ComeBack())
 	}
 	if problem != nil {
 		h.Refuse(w, r, problem)
@@ -71,7 +71,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Refuse(w, r, wire.ProblemOf(err))
 		return
 	}
-	opening := c.chunk(nil, wire.AppendSSEOpen(nil, retry(), s.Begin()))
+	opening := c.chunk(nil, wire.AppendSSEOpen(nil, web.ComeBack(), s.Begin()))
 	setHeader(w)
 	if r.ProtoMajor > 1 {
 		h.serve(w, r, o, s, opening)
@@ -83,7 +83,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !o.Start(s, conn, opening) {
-		late := wire.Draining(retry())
+		late := wire.Draining(web.ComeBack())
 		_ = conn.Write(c.AppendError(opening, late), h.cfg.WriteTimeout)
 		conn.Close()
 		s.Close()
@@ -146,7 +146,7 @@ func (h *Handler) conn(c net.Conn) outlet.Conn {
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, o *outlet.Outlet, s *hub.Subscription, opening []byte) {
 	conn := outlet.NewResponseConn(w)
 	if !o.Start(s, conn, opening) {
-		_ = conn.Write(codec{}.AppendError(opening, wire.Draining(retry())), h.cfg.WriteTimeout)
+		_ = conn.Write(codec{}.AppendError(opening, wire.Draining(web.ComeBack())), h.cfg.WriteTimeout)
 		s.Close()
 		return
 	}
@@ -163,7 +163,7 @@ func (h *Handler) Refuse(w http.ResponseWriter, r *http.Request, p *wire.Problem
 		return
 	}
 	setHeader(w)
-	_, _ = w.Write(wire.AppendSSEError(nil, max(retry(), p.RetryAfter), p)) // nobody is left to be told
+	_, _ = w.Write(wire.AppendSSEError(nil, max(web.ComeBack(), p.RetryAfter), p)) // nobody is left to be told
 }
 
 // acceptsStream reports whether Accept names the media type of event streams; */* does not.

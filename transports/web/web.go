@@ -41,3 +41,9 @@ func Jitter(shortest, longest time.Duration) time.Duration {
 	}
 	return shortest + rand.N(longest-shortest+1)
 }
+
+// ComeBack is when a client is to try again that has lost its stream or was refused for a while
+// only: 2 to 4 seconds, in whole milliseconds.
+func ComeBack() time.Duration {
+	return Jitter(2*time.Second, 4*time.Second).Round(time.Millisecond)
+}

@@ -79,7 +79,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := &session{h: h, grant: h.cfg.Grant(r.Context())}
 	request, problem := s.parse(r)
 	if problem == nil && h.cfg.Group.IsDraining() {
-		problem = wire.Draining(comeBack())
+		problem = wire.Draining(web.ComeBack())
 	}
 	if problem != nil {
 		h.Refuse(w, r, problem)
@@ -132,7 +132,7 @@ func (s *session) start(request hub.Request) {
 	hello := wire.AppendHello(nil, subscription.Begin(), uuid.NewString(), s.h.cfg.Group.Heartbeat())
 	if !s.out.Start(subscription, conn, wire.AppendTextFrame(nil, hello)) {
 		subscription.Close()
-		farewell(raw, codec{}.AppendGoaway(nil, comeBack()))
+		farewell(raw, codec{}.AppendGoaway(nil, web.ComeBack()))
 		return
 	}
 	s.h.cfg.Group.Go(s.read)
@@ -206,11 +206,6 @@ func farewell(conn net.Conn, last []byte) {
 		// back from a peer that has not read them.
 		_, _ = io.Copy(io.Discard, io.LimitReader(conn, 1<<20))
 	}
-}
-
-// comeBack is when a client is to try again that came to a draining hub.
-func comeBack() time.Duration {
-	return web.Jitter(2*time.Second, 4*time.Second).Round(time.Millisecond)
 }
 
 // checkHandshake answers a request that is no handshake of RFC 6455 (section 4.2.1).

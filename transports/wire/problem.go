@@ -23,7 +23,6 @@ const (
 	CodeForeignOrigin        = "foreign-origin"
 	CodeNotFound             = "not-found"
 	CodeMethodNotAllowed     = "method-not-allowed"
-	CodeNotAcceptable        = "not-acceptable"
 	CodeTooSlow              = "too-slow"
 	CodeRequestTimeout       = "request-timeout"
 	CodeKeyBusy              = "idempotency-key-busy"
@@ -34,7 +33,6 @@ const (
 	CodeUpgradeRequired      = "upgrade-required"
 	CodeRateLimited          = "rate-limited"
 	CodeTooManyTries         = "too-many-tries"
-	CodeHeaderTooLarge       = "header-too-large"
 	CodeInternal             = "internal"
 	CodeUnavailable          = "unavailable"
 	CodeKeysFull             = "idempotency-keys-full"
@@ -262,11 +260,6 @@ func MethodNotAllowed(allowed string) *Problem {
 	return &Problem{Code: CodeMethodNotAllowed, Title: "Method not allowed", Status: 405, Detail: "allowed here: " + allowed}
 }
 
-// NotAcceptable is for an Accept that rules out what the route gives; offered is its media type.
-func NotAcceptable(offered string) *Problem {
-	return &Problem{Code: CodeNotAcceptable, Title: "Not acceptable", Status: 406, Detail: "only " + offered + " is given here"}
-}
-
 // TooSlow is for a subscriber that fell so far behind that it is disconnected.
 func TooSlow() *Problem {
 	return &Problem{
@@ -329,14 +322,6 @@ func TooManyTries(retryAfter time.Duration) *Problem {
 	return &Problem{
 		Code: CodeTooManyTries, Title: "Too many tries", Status: 429,
 		Detail: "connections come too fast", RetryAfter: retryAfter,
-	}
-}
-
-// HeaderTooLarge is for a request header over its limit.
-func HeaderTooLarge() *Problem {
-	return &Problem{
-		Code: CodeHeaderTooLarge, Title: "Header too large", Status: 431,
-		Detail: "the request line and header are over the limit of --max-header-bytes",
 	}
 }
 

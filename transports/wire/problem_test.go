@@ -46,7 +46,6 @@ func TestProblemOf(t *testing.T) {
 		{"foreign origin", wire.ForeignOrigin(), wire.CodeForeignOrigin, 403, 4403, false},
 		{"not found", wire.NotFound(), wire.CodeNotFound, 404, 4400, false},
 		{"method", wire.MethodNotAllowed("GET, HEAD"), wire.CodeMethodNotAllowed, 405, 4400, false},
-		{"not acceptable", wire.NotAcceptable("text/event-stream"), wire.CodeNotAcceptable, 406, 4400, false},
 		{"too slow", wire.TooSlow(), wire.CodeTooSlow, 408, 4408, false},
 		{"request timeout", wire.RequestTimeout(), wire.CodeRequestTimeout, 408, 4408, false},
 		{"media type", wire.UnsupportedMediaType("application/json"), wire.CodeUnsupportedMediaType, 415, 4400, false},
@@ -54,7 +53,6 @@ func TestProblemOf(t *testing.T) {
 		{"upgrade", wire.UpgradeRequired(), wire.CodeUpgradeRequired, 426, 4400, false},
 		{"rate", wire.RateLimited("d", time.Second), wire.CodeRateLimited, 429, 1008, true},
 		{"tries", wire.TooManyTries(time.Second), wire.CodeTooManyTries, 429, 1013, true},
-		{"header", wire.HeaderTooLarge(), wire.CodeHeaderTooLarge, 431, 4400, false},
 		{"connections", wire.TooManyConnections("d", time.Second), wire.CodeTooManyConnections, 503, 1013, true},
 		{"draining", wire.Draining(time.Second), wire.CodeDraining, 503, 1001, true},
 	} {
