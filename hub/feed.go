@@ -45,19 +45,20 @@ func (f *feed) push(e *Event) {
 
 // next fills r with what no round has offered and reports whether there was any.
 func (f *feed) next(r *Round, w *window) bool {
-	to := w.head
+	to, overtaken := w.head, false
 	if f.overflow && len(f.pending) == 0 {
-		f.from = max(f.from, w.floor) // who stands before it reads the window, and finds the gap
+		overtaken = f.from < w.floor // who stands before the floor reads the window, and finds the gap
+		f.from = max(f.from, w.floor)
 		f.pending, to = w.read(f.pending, f.set, f.from, ReadLimit{maxPendingEvents, maxPendingBytes}, false)
 		f.overflow = to < w.head
 	} else if f.overflow {
 		to = f.pending[len(f.pending)-1].ID.Seq
 	}
-	if len(f.pending) == 0 && !f.overflow {
+	if len(f.pending) == 0 && !f.overflow && !overtaken {
 		f.from = to
 		return false
 	}
-	r.reset(f.from, to, f.pending)
+	r.reset(f, f.from, to, f.pending)
 	f.from, f.pendingBytes = to, 0
 	clear(f.pending)
 	f.pending = f.pending[:0]

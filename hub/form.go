@@ -22,6 +22,9 @@ func (e *Event) Form(f Form, encode func(*Event) []byte) []byte {
 	b := encode(e)
 	if e.shelf != nil && e.shelf.admits(e.ID.Seq, len(b)) && e.forms[f].CompareAndSwap(nil, &b) {
 		e.shelf.bytes.Add(int64(len(b)))
+		if e.ID.Seq <= e.shelf.floor.Load() { // let go meanwhile, perhaps before it was kept
+			e.shelf.bytes.Add(-e.dropForms())
+		}
 	}
 	return b
 }
@@ -41,7 +44,7 @@ func (e *Event) dropForms() int64 {
 type shelf struct {
 	limit int64         // bytes; static
 	bytes atomic.Int64  // kept now
-	floor atomic.Uint64 // forms of events up to this seq are not kept any more
+	floor atomic.Uint64 // forms of events up to this seq are not kept; raised before they are dropped
 }
 
 // admits leaves the newest events room above the limit: the window sheds the oldest forms with

@@ -35,7 +35,7 @@ type keyOf struct{ subject, key string }
 type answer struct {
 	digest  [sha256.Size]byte // of the events
 	receipt Receipt
-	busy    bool // the first publish has not ended
+	busy    bool // the first publish has not ended; the rest is not set yet
 }
 
 type expiring struct {
@@ -43,54 +43,101 @@ type expiring struct {
 	at  time.Time
 }
 
-// PublishOnce is Publish under an idempotency key: for two minutes after it succeeded, the same
-// subject's publish of the same events under the same key gets the same Receipt and publishes
-// nothing. The further errors are ErrKeyReused, ErrKeyBusy and ErrKeysFull.
-func (h *Hub) PublishOnce(ctx context.Context, subject, key string, events ...*Event) (Receipt, error) {
-	id, digest := keyOf{subject, key}, digestOf(events)
-	if receipt, known, err := h.keys.claim(id, digest, time.Now()); known || err != nil {
-		return receipt, err
-	}
-	receipt := Receipt{Count: len(events)}
-	var err error
-	receipt.Last, err = h.Publish(ctx, events...)
-	h.keys.settle(id, receipt, err, time.Now())
-	return receipt, err
+// Once is the use of an idempotency key by one request. Publish or Abandon ends it.
+type Once struct {
+	hub   *Hub
+	id    keyOf
+	known *answer // of an earlier publish; nil: this is the first
+	over  bool
 }
 
-// claim gives the remembered answer, or makes the caller the one who publishes.
-func (k *idempotency) claim(id keyOf, digest [sha256.Size]byte, now time.Time) (_ Receipt, known bool, _ error) {
+// Once begins a publish under an idempotency key: for two minutes after it succeeded, the same
+// subject's publish of the same events under the same key gets the same Receipt and publishes
+// nothing. The error is ErrKeyBusy while the first under the key has not ended, or ErrKeysFull.
+func (h *Hub) Once(subject, key string) (*Once, error) {
+	id := keyOf{subject, key}
+	known, err := h.keys.claim(id, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return &Once{hub: h, id: id, known: known}, nil
+}
+
+// Publish is Hub.Publish, once. A further error is ErrKeyReused, where the key stands for other
+// events.
+func (o *Once) Publish(ctx context.Context, events ...*Event) (Receipt, error) {
+	digest := digestOf(events)
+	if o.known != nil {
+		if o.known.digest != digest {
+			return Receipt{}, ErrKeyReused
+		}
+		return o.known.receipt, nil
+	}
+	last, err := o.hub.Publish(ctx, events...)
+	if err != nil {
+		o.Abandon()
+		return Receipt{}, err
+	}
+	o.over = true
+	receipt := Receipt{Last: last, Count: len(events)}
+	o.hub.keys.settle(o.id, &answer{digest: digest, receipt: receipt}, time.Now())
+	return receipt, nil
+}
+
+// Abandon gives the key up if Publish was not called. A nil Once has none.
+func (o *Once) Abandon() {
+	if o == nil || o.over {
+		return
+	}
+	if o.known == nil {
+		o.hub.keys.release(o.id)
+	}
+	o.over = true
+}
+
+// PublishOnce is Once and its Publish in one.
+func (h *Hub) PublishOnce(ctx context.Context, subject, key string, events ...*Event) (Receipt, error) {
+	o, err := h.Once(subject, key)
+	if err != nil {
+		return Receipt{}, err
+	}
+	return o.Publish(ctx, events...)
+}
+
+// claim gives the remembered answer; nil makes the caller the first, who ends it with release or
+// settle.
+func (k *idempotency) claim(id keyOf, now time.Time) (*answer, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.forget(now)
 	a := k.answers[id]
 	switch {
 	case a == nil && len(k.answers) >= maxIdempotencyKeys:
-		return Receipt{}, false, ErrKeysFull
+		return nil, ErrKeysFull
 	case a == nil:
 		if k.answers == nil {
 			k.answers = make(map[keyOf]*answer)
 		}
-		k.answers[id] = &answer{digest: digest, busy: true}
-		return Receipt{}, false, nil
-	case a.digest != digest:
-		return Receipt{}, false, ErrKeyReused
+		k.answers[id] = &answer{busy: true}
+		return nil, nil
 	case a.busy:
-		return Receipt{}, false, ErrKeyBusy
+		return nil, ErrKeyBusy
 	}
-	return a.receipt, true, nil
+	return a, nil
 }
 
-// settle remembers a success; a failure leaves no trace.
-func (k *idempotency) settle(id keyOf, r Receipt, err error, now time.Time) {
+// release leaves no trace of a publish that failed.
+func (k *idempotency) release(id keyOf) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err != nil {
-		delete(k.answers, id)
-		return
-	}
-	a := k.answers[id]
-	a.receipt, a.busy = r, false
+	delete(k.answers, id)
+}
+
+// settle remembers a success.
+func (k *idempotency) settle(id keyOf, a *answer, now time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.answers[id] = a
 	k.expiry.push(expiring{id, now.Add(idempotencyPeriod)})
 }
 
@@ -100,9 +147,11 @@ func (k *idempotency) forget(now time.Time) {
 	}
 }
 
-func (k *idempotency) len() int {
+// len gives how many keys are remembered.
+func (k *idempotency) len(now time.Time) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.forget(now)
 	return len(k.answers)
 }
 

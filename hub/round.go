@@ -7,6 +7,7 @@ type Round struct {
 	From, To uint64
 	Events   []*Event
 
+	feed  *feed
 	joins []join // of this round; the buffers are kept from round to round
 }
 
@@ -21,9 +22,9 @@ type join struct {
 // maxJoin bounds the bytes of one join of several events.
 const maxJoin = 64 << 10
 
-func (r *Round) reset(from, to uint64, events []*Event) {
+func (r *Round) reset(f *feed, from, to uint64, events []*Event) {
 	clear(r.Events)
-	r.From, r.To, r.Events = from, to, append(r.Events[:0], events...)
+	r.feed, r.From, r.To, r.Events = f, from, to, append(r.Events[:0], events...)
 	r.joins = r.joins[:0]
 }
 
@@ -70,7 +71,7 @@ const maxKeptJoins = 32
 // release lets go of the events, so that an idle worker pins none.
 func (r *Round) release() {
 	clear(r.Events)
-	r.Events = r.Events[:0]
+	r.feed, r.Events = nil, r.Events[:0]
 	for i := range r.joins {
 		r.joins[i].bytes = nil
 	}

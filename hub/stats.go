@@ -1,6 +1,9 @@
 package hub
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // counters are what the hub counts beside the sizes it can look up.
 type counters struct {
@@ -57,7 +60,7 @@ func (h *Hub) Stats() Stats {
 		RemovedByBytes:  w.removed[removedByBytes],
 		RemovedByAge:    w.removed[removedByAge],
 		Gaps:            make(map[GapReason]uint64, len(h.stats.gaps)),
-		IdempotencyKeys: h.keys.len(),
+		IdempotencyKeys: h.keys.len(time.Now()),
 	}
 	for _, reason := range []GapReason{GapExpired, GapEpoch, GapFuture} {
 		s.Gaps[reason] = h.stats.gaps[reason.index()].Load()

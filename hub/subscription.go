@@ -44,6 +44,7 @@ type Subscription struct {
 	lost     *Gap   // to be told before anything else: the start was not of this log
 	begun    bool   // has been read once
 	origin   origin
+	rounds   *feed // whose rounds are for it: one of an earlier set may still be under way
 
 	// guarded by Hub.mu
 	feed   *feed // nil: no filters, or closed
@@ -184,10 +185,10 @@ func (s *Subscription) gap(w *window, set FilterSet) *Gap {
 }
 
 // Take finds where in the round the subscription stands. ok means that all events it has not read
-// are the round's from start on; Skip moves the position as they are delivered. Otherwise it
-// reads on its own.
+// are the round's from start on; Skip moves the position as they are delivered. Otherwise, as when
+// the round is of filters that it had before, it reads on its own.
 func (s *Subscription) Take(r *Round) (start int, ok bool) {
-	if s.position < r.From || s.lost != nil || s.conflate {
+	if r.feed != s.rounds || s.position < r.From || s.lost != nil || s.conflate {
 		return 0, false
 	}
 	if s.position >= r.To {
@@ -205,7 +206,8 @@ func (s *Subscription) Skip(seq uint64) {
 	s.begun = true
 }
 
-// SetFilters changes what is subscribed to from the position on.
+// SetFilters changes what is subscribed to from the position on. As after Subscribe, what was
+// there before must be asked for once with Read, if Behind says that there may be something.
 func (s *Subscription) SetFilters(set FilterSet) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
@@ -231,6 +233,7 @@ func (s *Subscription) join(set FilterSet) {
 		s.feed = s.hub.feedOf(set)
 		s.feed.attach(s)
 	}
+	s.rounds = s.feed
 }
 
 func (s *Subscription) leave() {

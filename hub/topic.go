@@ -62,7 +62,7 @@ func checkToken(token string) error {
 		switch {
 		case r == '*' || r == '>':
 			return invalid("topic", "* and > stand only in filters: * as a whole token, > as the last one")
-		case unicode.IsSpace(r) || unicode.Is(unicode.Z, r):
+		case unicode.IsSpace(r):
 			return invalid("topic", "a topic has no white space")
 		case unicode.In(r, unicode.Cc, unicode.Cf):
 			return invalid("topic", "a topic has no control or format character")

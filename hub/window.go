@@ -6,7 +6,7 @@ import (
 )
 
 // Retention bounds what the window keeps. Whichever limit is reached first lets the oldest
-// events go; the newest event is always kept.
+// events go; but for its age the newest event is always kept.
 type Retention struct {
 	Events int           // 0: DefaultRetainEvents
 	Bytes  int64         // events and their encoded forms; 0: DefaultRetainBytes
@@ -91,6 +91,9 @@ func newWindow(keep Retention, floor uint64) *window {
 // add takes the next event of the log. Trim when a batch is in.
 func (w *window) add(e *Event) {
 	e.shelf = &w.shelf
+	if w.lost.forgotten.at.IsZero() {
+		w.lost.forgotten.at = e.Time // what went before the first event was no later
+	}
 	w.head = e.ID.Seq
 	w.events.push(e)
 	w.bytes += e.size()
@@ -159,6 +162,7 @@ func (w *window) remove(why removal) {
 		}
 	}
 	w.bytes -= e.size()
+	w.shelf.floor.Store(max(w.shelf.floor.Load(), e.ID.Seq)) // a reader may still have it and encode it
 	w.shelf.bytes.Add(-e.dropForms())
 	w.lost.add(e)
 	w.floor = e.ID.Seq
@@ -287,8 +291,12 @@ func (w *window) beforeLast(set FilterSet, n int) uint64 {
 // of the set were let go, it is a position before them, so that reading from it tells the gap.
 func (w *window) since(set FilterSet, t time.Time, conflate bool) uint64 {
 	late := func(at time.Time) bool { return !at.Before(t) }
-	if seq, _, possible := w.lost.find(set, conflate, func(m mark) bool { return m.seq > 0 && late(m.at) }); possible {
+	lost := func(m mark) bool { return m.seq > 0 && (m.at.IsZero() || late(m.at)) } // zero: not known
+	switch seq, certain, possible := w.lost.find(set, conflate, lost); {
+	case certain:
 		return seq - 1
+	case possible:
+		return 0 // anywhere before; all that is remembered is newer than what is forgotten
 	}
 	if i := w.events.search(func(e *Event) bool { return late(e.Time) }); i < w.events.len() {
 		return w.events.at(i).ID.Seq - 1

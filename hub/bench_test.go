@@ -1,0 +1,96 @@
+package hub
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// BenchmarkPublish is the road of an event that nobody wants: one core must take a million a
+// second. Events are published as a source does: one at a time, or in batches.
+func BenchmarkPublish(b *testing.B) {
+	for _, size := range []int{1, 64} {
+		b.Run(fmt.Sprint("batch ", size), func(b *testing.B) {
+			h, err := New(Config{})
+			require.NoError(b, err)
+			defer h.Close()
+			topics := make([]string, 1000)
+			for i := range topics {
+				topics[i] = fmt.Sprint("orders.", i, ".paid")
+			}
+			data := make([]byte, 200)
+			b.ReportAllocs()
+			events := make([]*Event, 0, size)
+			for i := 0; b.Loop(); i++ {
+				events = append(events, &Event{Topic: topics[i%len(topics)], Data: data})
+				if len(events) < size {
+					continue
+				}
+				if _, err := h.Publish(b.Context(), events...); err != nil {
+					b.Fatal(err)
+				}
+				events = events[:0]
+			}
+		})
+	}
+}
+
+// BenchmarkMatch finds the feeds of one event among 10,000 of exact topics and 1000 of wildcards.
+func BenchmarkMatch(b *testing.B) {
+	ix := newIndex()
+	for i := range 10_000 {
+		ix.add(&feed{set: setOf(fmt.Sprintf("orders.%d.paid", i))})
+		if i%10 == 0 {
+			ix.add(&feed{set: setOf(fmt.Sprintf("orders.%d.>", i), fmt.Sprintf("*.%d.sent", i))})
+		}
+	}
+	ix.add(&feed{set: setOf("orders.*.paid")})
+	ix.add(&feed{set: setOf(">")})
+	b.ReportAllocs()
+	var found []*feed
+	for b.Loop() {
+		found = ix.match(found[:0], "orders.420.paid")
+	}
+	require.Len(b, found, 4)
+}
+
+// taker is a Sink that takes all it is offered, as an outlet whose peer keeps up does.
+type taker struct {
+	sub  *Subscription
+	took *sync.WaitGroup
+}
+
+func (k *taker) Ready(r *Round) {
+	start, ok := k.sub.Take(r)
+	for ok && start < len(r.Events) {
+		_, start = r.Join(0, func(e *Event) []byte { return e.Data }, start)
+		k.took.Done()
+	}
+	k.sub.Skip(r.To)
+}
+
+// BenchmarkRound is one event to 1000 subscribers of one feed, without their writes.
+func BenchmarkRound(b *testing.B) {
+	const subscribers = 1000
+	h, err := New(Config{Workers: 1})
+	require.NoError(b, err)
+	defer h.Close()
+	var took sync.WaitGroup
+	for range subscribers {
+		k := &taker{took: &took}
+		k.sub, err = h.Subscribe(Request{Filters: setOf("a.>")}, k)
+		require.NoError(b, err)
+	}
+	data := make([]byte, 200)
+	b.ReportAllocs()
+	for b.Loop() {
+		took.Add(subscribers)
+		if _, err := h.Publish(b.Context(), &Event{Topic: "a.b", Data: data}); err != nil {
+			b.Fatal(err)
+		}
+		took.Wait()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/subscribers, "ns/delivery")
+}

@@ -1,0 +1,87 @@
+package hub
+
+import (
+	"math"
+	"regexp"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+var cursorTable = []struct {
+	name, text string
+	cursor     Cursor
+	ok         bool
+}{
+	{name: "first", text: "00000000-0", ok: true},
+	{name: "some", text: "1f0c9a77-42", cursor: Cursor{0x1f0c9a77, 42}, ok: true},
+	{name: "largest", text: "ffffffff-18446744073709551615", cursor: Cursor{math.MaxUint32, math.MaxUint64}, ok: true},
+	{name: "empty", text: ""},
+	{name: "no seq", text: "1f0c9a77-"},
+	{name: "no hyphen", text: "1f0c9a7742"},
+	{name: "over a uint64", text: "1f0c9a77-18446744073709551616"},
+	{name: "20 nines", text: "1f0c9a77-99999999999999999999"},
+	{name: "21 digits", text: "1f0c9a77-100000000000000000000"},
+	{name: "upper case", text: "1F0C9A77-42"},
+	{name: "short epoch", text: "1f0c9a7-42"},
+	{name: "long epoch", text: "1f0c9a770-42"},
+	{name: "no hexadecimal digit", text: "1g0c9a77-42"},
+	{name: "leading zero", text: "1f0c9a77-042"},
+	{name: "plus", text: "1f0c9a77-+42"},
+	{name: "minus", text: "1f0c9a77--42"},
+	{name: "underscore", text: "1f0c9a77-4_2"},
+	{name: "hexadecimal seq", text: "1f0c9a77-0x2"},
+	{name: "below a digit", text: "1f0c9a77-4/"},
+	{name: "above a digit", text: "1f0c9a77-4:"},
+	{name: "space before", text: " 1f0c9a77-42"},
+	{name: "space after", text: "1f0c9a77-42 "},
+	{name: "line feed after", text: "1f0c9a77-42\n"},
+	{name: "other digits", text: "1f0c9a77-٤٢"},
+}
+
+func TestParseCursor(t *testing.T) {
+	for _, row := range cursorTable {
+		t.Run(row.name, func(t *testing.T) {
+			c, err := ParseCursor(row.text)
+			require.Equal(t, row.cursor, c)
+			if !row.ok {
+				require.ErrorIs(t, err, ErrCursor)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, row.text, c.String())
+		})
+	}
+}
+
+func TestCursorRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := Cursor{Epoch(rapid.Uint32().Draw(t, "epoch")), rapid.Uint64().Draw(t, "seq")}
+		again, err := ParseCursor(c.String())
+		require.NoError(t, err)
+		require.Equal(t, c, again)
+		require.LessOrEqual(t, len(c.String()), MaxCursorLen)
+		require.True(t, isCursorText(c.String()))
+	})
+}
+
+func FuzzCursor(f *testing.F) {
+	for _, row := range cursorTable {
+		f.Add(row.text)
+	}
+	form := regexp.MustCompile(`\A[0-9a-f]{8}-(0|[1-9][0-9]*)\z`)
+	f.Fuzz(func(t *testing.T, s string) {
+		c, err := ParseCursor(s)
+		fits := false
+		if form.MatchString(s) {
+			_, tooLarge := strconv.ParseUint(s[9:], 10, 64)
+			fits = tooLarge == nil
+		}
+		require.Equal(t, fits, err == nil)
+		if fits {
+			require.Equal(t, s, c.String())
+		}
+	})
+}

@@ -1,0 +1,315 @@
+// Package enginetest is what every hub.Engine has to pass: the promises of hub.Engine, one
+// subtest for each. A test of an engine calls Run.
+//
+// An engine may deliver before or after its Publish answers, so the suite waits for what is to
+// come, at most Patience. Its goroutines are publishers, for which each subtest waits.
+package enginetest
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// Patience is how long the suite waits for one event to be delivered.
+const Patience = 10 * time.Second
+
+// Run holds an engine to hub.Engine. newEngine makes one that has not been started and has no
+// events; the suite starts and closes it.
+func Run(t *testing.T, newEngine func(t *testing.T) hub.Engine) {
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, *log)
+	}{
+		{"order", testOrder},
+		{"members", testMembers},
+		{"concurrent publishers", testConcurrent},
+		{"ended context", testEndedContext},
+		{"close", testClose},
+		{"close under load", testCloseUnderLoad},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l := &log{t: t, engine: newEngine(t), more: make(chan struct{}, 1)}
+			start, err := l.engine.Start(l.deliver)
+			require.NoError(t, err)
+			l.start = start
+			test.run(t, l)
+			l.close()
+		})
+	}
+}
+
+// log takes what an engine delivers, and holds to the rules that it is given at any time.
+type log struct {
+	t      *testing.T
+	engine hub.Engine
+	start  hub.Cursor
+	more   chan struct{} // capacity 1: something was delivered
+
+	delivering sync.Mutex // held by the one call of deliver
+
+	mu     sync.Mutex
+	events []*hub.Event
+	closed bool
+}
+
+func (l *log) deliver(events []*hub.Event) {
+	if !l.delivering.TryLock() {
+		l.t.Error("two calls of deliver at once")
+		return
+	}
+	defer l.delivering.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		l.t.Error("a deliver after Close has returned")
+	}
+	if len(events) == 0 {
+		l.t.Error("a deliver without events")
+	}
+	l.events = append(l.events, events...)
+	select {
+	case l.more <- struct{}{}:
+	default:
+	}
+}
+
+// upTo waits until the event of that ID is delivered, and gives all that have been.
+func (l *log) upTo(id hub.Cursor) []*hub.Event {
+	l.t.Helper()
+	timeout := time.NewTimer(Patience)
+	defer timeout.Stop()
+	for {
+		events := l.delivered()
+		if n := len(events); n > 0 && events[n-1].ID.Seq >= id.Seq {
+			return events
+		}
+		select {
+		case <-l.more:
+		case <-timeout.C:
+			require.FailNow(l.t, "not delivered", "%v of %d events", id, len(events))
+		}
+	}
+}
+
+func (l *log) delivered() []*hub.Event {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.events)
+}
+
+// close ends the engine and looks at the whole log.
+func (l *log) close() {
+	l.t.Helper()
+	l.mu.Lock()
+	closed := l.closed
+	l.mu.Unlock()
+	if !closed {
+		require.NoError(l.t, l.engine.Close())
+		l.mu.Lock()
+		l.closed = true
+		l.mu.Unlock()
+	}
+	last, at := l.start, time.Time{}
+	for _, e := range l.delivered() {
+		require.Equal(l.t, l.start.Epoch, e.ID.Epoch)
+		require.Greater(l.t, e.ID.Seq, last.Seq, "seqs rise from the start on")
+		require.False(l.t, e.Time.Before(at), "time never falls")
+		require.False(l.t, e.Time.IsZero())
+		last, at = e.ID, e.Time
+	}
+}
+
+// publish publishes one batch and requires success.
+func (l *log) publish(topics ...string) hub.Cursor {
+	l.t.Helper()
+	id, err := l.engine.Publish(l.t.Context(), batchOf(topics...))
+	require.NoError(l.t, err)
+	return id
+}
+
+func batchOf(topics ...string) []*hub.Event {
+	events := make([]*hub.Event, len(topics))
+	for i, topic := range topics {
+		events[i] = &hub.Event{Topic: topic, Data: []byte("1")}
+	}
+	return events
+}
+
+func topicsOf(events []*hub.Event) []string {
+	topics := make([]string, len(events))
+	for i, e := range events {
+		topics[i] = e.Topic
+	}
+	return topics
+}
+
+// testOrder: events come in the order in which they were published, each once, and Publish gives
+// the ID of the last of its own.
+func testOrder(t *testing.T, l *log) {
+	var want []string
+	ids := make(map[hub.Cursor]string)
+	var id hub.Cursor
+	for i := range 50 {
+		var batch []string
+		for j := range 1 + i%7 {
+			batch = append(batch, fmt.Sprintf("t.%d.%d", i, j))
+		}
+		before := id
+		id = l.publish(batch...)
+		require.Greater(t, id.Seq, max(before.Seq, l.start.Seq))
+		ids[id] = batch[len(batch)-1]
+		want = append(want, batch...)
+	}
+	events := l.upTo(id)
+	require.Equal(t, want, topicsOf(events))
+	for _, e := range events {
+		if topic, last := ids[e.ID]; last {
+			require.Equal(t, topic, e.Topic)
+			delete(ids, e.ID)
+		}
+	}
+	require.Empty(t, ids)
+}
+
+// testMembers: what the publisher set arrives as it was, whatever it is.
+func testMembers(t *testing.T, l *log) {
+	every := make([]byte, 256)
+	for i := range every {
+		every[i] = byte(i)
+	}
+	four := func() []*hub.Event {
+		return []*hub.Event{
+			{Topic: "a.ä.日本", Type: "created", Key: "k ü", Data: []byte(`{"a" : 1.0}`), Encoding: hub.JSON},
+			{Topic: "b", Data: []byte("text\r\n\t\"\u2028"), Encoding: hub.Text},
+			{Topic: "c", Type: "t: x", Data: every, Encoding: hub.Binary},
+			{Topic: "d", Encoding: hub.Text},
+		}
+	}
+	before := time.Now().Add(-time.Second)
+	id, err := l.engine.Publish(t.Context(), four())
+	require.NoError(t, err)
+	events := l.upTo(id)
+	want := four()
+	require.Len(t, events, len(want))
+	for i, e := range events {
+		require.Equal(t, want[i].Topic, e.Topic)
+		require.Equal(t, want[i].Type, e.Type)
+		require.Equal(t, want[i].Key, e.Key)
+		require.Equal(t, string(want[i].Data), string(e.Data))
+		require.Equal(t, want[i].Encoding, e.Encoding)
+		require.WithinRange(t, e.Time, before, time.Now().Add(time.Second))
+		require.Equal(t, time.UTC, e.Time.Location())
+	}
+}
+
+// testConcurrent: publishers at once lose nothing, get IDs of their own, and the batches of each
+// keep their order.
+func testConcurrent(t *testing.T, l *log) {
+	const publishers, batches, size = 8, 50, 3
+	var running sync.WaitGroup
+	var mu sync.Mutex
+	last := make(map[hub.Cursor]string)
+	newest := hub.Cursor{}
+	for p := range publishers {
+		running.Go(func() {
+			for b := range batches {
+				topics := make([]string, size)
+				for i := range topics {
+					topics[i] = fmt.Sprintf("%d.%d", p, b*size+i)
+				}
+				id, err := l.engine.Publish(t.Context(), batchOf(topics...))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				last[id] = topics[size-1]
+				if id.Seq > newest.Seq {
+					newest = id
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	running.Wait()
+	require.Len(t, last, publishers*batches, "no two batches have one ID")
+	events := l.upTo(newest)
+	require.Len(t, events, publishers*batches*size)
+	next := make([]int, publishers)
+	for _, e := range events {
+		var p, n int
+		_, err := fmt.Sscanf(e.Topic, "%d.%d", &p, &n)
+		require.NoError(t, err)
+		require.Equal(t, next[p], n, "publisher %d", p)
+		next[p]++
+		if topic, ends := last[e.ID]; ends {
+			require.Equal(t, topic, e.Topic)
+		}
+	}
+}
+
+// testEndedContext: a publish with a context that has ended is either refused whole or done whole.
+func testEndedContext(t *testing.T, l *log) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	want := []string{"first"}
+	l.publish("first")
+	if _, err := l.engine.Publish(ended, batchOf("x", "y", "z")); err == nil {
+		want = append(want, "x", "y", "z")
+	}
+	id := l.publish("last")
+	require.Equal(t, append(want, "last"), topicsOf(l.upTo(id)))
+}
+
+// testClose: nothing is taken after Close, and the error says so.
+func testClose(t *testing.T, l *log) {
+	id := l.publish("a", "b")
+	l.upTo(id)
+	l.close()
+	_, err := l.engine.Publish(t.Context(), batchOf("c"))
+	require.ErrorIs(t, err, hub.ErrClosed)
+	require.Equal(t, []string{"a", "b"}, topicsOf(l.delivered()))
+}
+
+// testCloseUnderLoad: publishers end with an error, none waits for ever, and nothing is delivered
+// that is not of the log's order.
+func testCloseUnderLoad(t *testing.T, l *log) {
+	var running sync.WaitGroup
+	for p := range 4 {
+		running.Go(func() {
+			for n := 0; ; n++ {
+				runtime.Gosched() // in WebAssembly nobody else would run
+				if _, err := l.engine.Publish(t.Context(), batchOf(fmt.Sprintf("%d.%d", p, n))); err != nil {
+					return
+				}
+			}
+		})
+	}
+	timeout := time.After(Patience)
+	for len(l.delivered()) < 100 {
+		select {
+		case <-l.more:
+		case <-timeout:
+			require.FailNow(t, "nothing is delivered")
+		}
+	}
+	l.close()
+	running.Wait()
+	next := make(map[int]int)
+	for _, e := range l.delivered() {
+		var p, n int
+		_, err := fmt.Sscanf(e.Topic, "%d.%d", &p, &n)
+		require.NoError(t, err)
+		require.Equal(t, next[p], n, "publisher %d", p)
+		next[p]++
+	}
+}

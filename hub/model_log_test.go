@@ -1,0 +1,155 @@
+package hub
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// The topics and sets of filters of the model test, and by the naive rule which set selects which.
+var (
+	modelTopics = func() []string {
+		topics := []string{"a", "b", "a.b", "a.c", "b.c.d", "x.y.z"}
+		for i := range 30 {
+			topics = append(topics, "t."+strconv.Itoa(i))
+		}
+		return topics
+	}()
+	modelSets = [][]string{
+		{}, {"a"}, {"t.3"}, {"none"}, {"a", "a.b"}, {"b", "t.1", "t.2", "x.y.z"}, modelTopics[10:30],
+		{">"}, {"a.>"}, {"*.b"}, {"t.*"}, {"*"}, {"b.*.d", "x.>"}, {"a", "t.>"}, {"*.*.z", "t.7", "none.>"},
+	}
+	modelSelects = func() [][]bool {
+		selects := make([][]bool, len(modelSets))
+		for i, set := range modelSets {
+			for _, topic := range modelTopics {
+				selected := slices.ContainsFunc(set, func(f string) bool { return naiveSelects(f, topic) })
+				selects[i] = append(selects[i], selected)
+			}
+		}
+		return selects
+	}()
+)
+
+// truth is an engine that writes down the log that it delivers: what every subscriber has to see.
+type truth struct {
+	Engine
+	mu  sync.RWMutex
+	log []entry    // the event of seq i+1
+	of  [][]uint64 // by set: the seqs that it selects
+}
+
+type entry struct {
+	topic int
+	key   string
+	at    time.Time
+}
+
+func newTruth() *truth {
+	return &truth{Engine: NewMemory(), of: make([][]uint64, len(modelSets))}
+}
+
+func (l *truth) Start(deliver func([]*Event)) (Cursor, error) {
+	return l.Engine.Start(func(events []*Event) {
+		l.mu.Lock()
+		for _, e := range events {
+			topic := slices.Index(modelTopics, e.Topic)
+			l.log = append(l.log, entry{topic, e.Key, e.Time})
+			for set, selects := range modelSelects {
+				if selects[topic] {
+					l.of[set] = append(l.of[set], e.ID.Seq)
+				}
+			}
+		}
+		l.mu.Unlock()
+		deliver(events)
+	})
+}
+
+// between gives the seqs in (from, to] that the set selects.
+func (l *truth) between(set int, from, to uint64) []uint64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	seqs := l.of[set]
+	i, _ := slices.BinarySearch(seqs, from+1)
+	j, _ := slices.BinarySearch(seqs, to+1)
+	return seqs[i:max(i, j)]
+}
+
+// firstSince gives the first seq up to head that was accepted no earlier than t.
+func (l *truth) firstSince(t time.Time, head uint64) (seq uint64, any bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	i, _ := slices.BinarySearchFunc(l.log[:head], t, func(e entry, t time.Time) int {
+		if e.at.Before(t) {
+			return -1
+		}
+		return 1
+	})
+	return uint64(i) + 1, uint64(i) < head
+}
+
+// superseded reports that a newer event has the topic and the key of this one.
+func (l *truth) superseded(seq uint64) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	e := l.log[seq-1]
+	return e.key != "" && slices.ContainsFunc(l.log[seq:], func(o entry) bool { return o.topic == e.topic && o.key == e.key })
+}
+
+// remembers says what a hub that has let go of all up to floor, and remembers n topics, knows of
+// losses after from: whether it remembers one that the set selects, and whether there were more
+// topics than it can remember.
+func (l *truth) remembers(n, set int, from, floor uint64) (certain, overflowed bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	seen := make(map[int]bool)
+	for seq := floor; seq > from; seq-- {
+		topic := l.log[seq-1].topic
+		if seen[topic] {
+			continue
+		}
+		if len(seen) == n {
+			return certain, true
+		}
+		seen[topic] = true
+		certain = certain || modelSelects[set][topic]
+	}
+	return certain, false
+}
+
+// publish publishes batches of random events until stop is closed.
+func (m *model) publish(rng *rand.Rand, stop chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			return
+		case <-time.After(time.Duration(rng.IntN(3000)) * time.Microsecond):
+		}
+		n := 1 + rng.IntN(8)
+		switch rng.IntN(300) {
+		case 0:
+			n = 2 * maxPendingEvents
+		case 1, 2, 3:
+			n = 100
+		}
+		m.publishBatch(rng, n)
+	}
+}
+
+func (m *model) publishBatch(rng *rand.Rand, n int) {
+	events := make([]*Event, n)
+	favourite := rng.IntN(len(modelTopics))
+	for i := range events {
+		topic := favourite
+		if rng.IntN(2) == 0 {
+			topic = rng.IntN(len(modelTopics))
+		}
+		events[i] = &Event{Topic: modelTopics[topic], Key: []string{"", "k", "l"}[rng.IntN(3)], Data: make([]byte, rng.IntN(200))}
+	}
+	if _, err := m.hub.Publish(m.t.Context(), events...); err != nil {
+		m.fail("publish: %v", err)
+	}
+}

@@ -1,0 +1,219 @@
+package hub
+
+import (
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestModel lets subscribers attach, be cut and resume, change their filters and begin anew, at
+// random, while others publish and retention takes away: each sees exactly the events of its
+// filters, in order, each once, or an exact gap. TRIVIUM_LONG=1 does ten times as much;
+// TRIVIUM_SEED=N begins with the choices of a run that failed (how the goroutines interleave
+// is not repeated).
+func TestModel(t *testing.T) {
+	const episodes = 20
+	operations := 100_000
+	switch {
+	case runtime.GOOS == "js":
+		operations = 5_000
+	case os.Getenv("TRIVIUM_LONG") != "":
+		operations = 1_000_000
+	}
+	seed := rand.Uint64()
+	if s := os.Getenv("TRIVIUM_SEED"); s != "" {
+		var err error
+		seed, err = strconv.ParseUint(s, 10, 64)
+		require.NoError(t, err)
+	}
+	for i := range uint64(episodes) {
+		synctest.Test(t, func(t *testing.T) {
+			runModel(t, seed+i, operations/episodes)
+		})
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// model is one hub with its publishers and subscribers.
+type model struct {
+	t         *testing.T
+	seed      uint64
+	hub       *Hub
+	truth     *truth
+	gapTopics int
+	begin     time.Time
+	failed    atomic.Bool
+
+	mu    sync.Mutex
+	rng   *rand.Rand
+	conns []*conn // by subscriber
+}
+
+// fail reports the first deviation; what follows from it is not of interest.
+func (m *model) fail(format string, args ...any) {
+	if !m.failed.Swap(true) {
+		m.t.Errorf("TRIVIUM_SEED=%d: "+format, append([]any{m.seed}, args...)...)
+	}
+}
+
+func (m *model) floor() uint64 {
+	m.hub.mu.RLock()
+	defer m.hub.mu.RUnlock()
+	return m.hub.window.floor
+}
+
+func runModel(t *testing.T, seed uint64, operations int) {
+	const subscribers, publishers = 10, 2
+	rng := func(n uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, n)) }
+	m := &model{t: t, seed: seed, truth: newTruth(), rng: rng(0), begin: time.Now()}
+	m.gapTopics = []int{1, 3, 10, 1000}[m.rng.IntN(4)]
+	m.hub = startHub(t, Config{Engine: m.truth, Workers: 1 + m.rng.IntN(2), Retention: Retention{
+		Events:    1 + m.rng.IntN([]int{10, 300, 5000}[m.rng.IntN(3)]),
+		Bytes:     []int64{3000, 50_000, 1 << 30}[m.rng.IntN(3)],
+		Age:       []time.Duration{10 * time.Millisecond, time.Second, time.Hour}[m.rng.IntN(3)],
+		GapTopics: m.gapTopics,
+	}})
+	m.conns = make([]*conn, subscribers)
+	for i := range m.conns {
+		m.conns[i] = &conn{m: m, busy: true}
+	}
+	stop := make(chan struct{})
+	var publishing, subscribing sync.WaitGroup
+	for i := range publishers {
+		publishing.Go(func() { m.publish(rng(uint64(i)+1), stop) })
+	}
+	for i := range subscribers {
+		subscribing.Go(func() { m.subscribe(i, rng(uint64(i)+100), operations/subscribers) })
+	}
+	subscribing.Wait()
+	close(stop)
+	publishing.Wait()
+	m.publishBatch(m.rng, 3*maxPendingEvents) // nobody publishes after it and so wakes who was forgotten
+	synctest.Wait()
+	m.checkQuiet()
+}
+
+// subscribe is the life of one subscriber: n connections and changes of filters.
+func (m *model) subscribe(i int, rng *rand.Rand, n int) {
+	var c *conn
+	for done := 0; done < n && !m.failed.Load(); {
+		if c == nil {
+			c = m.attach(i, rng)
+			done++
+		}
+		for range rng.IntN(6) {
+			time.Sleep(time.Duration(rng.IntN(1500)) * time.Microsecond)
+			c.step()
+		}
+		switch rng.IntN(6) {
+		case 0:
+			c.restart()
+			done++
+		case 1, 2:
+			c.refilter()
+			done++
+		default:
+			c.close()
+			if rng.IntN(20) == 0 {
+				time.Sleep(30 * time.Millisecond)
+			}
+			c = m.attach(i, rng)
+			done++
+		}
+	}
+}
+
+// attach replaces the connection of subscriber i by one that resumes, or begins elsewhere.
+func (m *model) attach(i int, rng *rand.Rand) *conn {
+	m.mu.Lock()
+	old := m.conns[i]
+	m.mu.Unlock()
+	c := &conn{m: m, busy: true, rng: rand.New(rand.NewPCG(rng.Uint64(), 0)), conflate: rng.IntN(5) == 0}
+	if rng.IntN(2) == 0 {
+		c.bell = NewBell()
+	}
+	old.mu.Lock()
+	seen := uint64(0)
+	if old.sub != nil && old.lost == "" {
+		old.rng = rng
+		seen = old.anyCursor()
+		old.rng = rand.New(rand.NewPCG(rng.Uint64(), 0))
+	}
+	old.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.choose(seen)
+	head := m.hub.Position().Seq
+	sub, err := m.hub.Subscribe(r, c)
+	if err != nil {
+		m.fail("subscribe: %v", err)
+		return c
+	}
+	c.sub = sub
+	c.begun(r.Start, head)
+	c.busy = c.bell != nil || sub.Behind()
+	m.mu.Lock()
+	m.conns[i] = c
+	m.mu.Unlock()
+	return c
+}
+
+// meddle changes the filters of a random connection, called by a worker in the midst of a round:
+// the round then comes to one that has left the feed.
+func (m *model) meddle() {
+	m.mu.Lock()
+	c := m.conns[m.rng.IntN(len(m.conns))]
+	some := m.rng.IntN(20) == 0
+	m.mu.Unlock()
+	if some {
+		c.refilter()
+	}
+}
+
+// checkQuiet: nothing is published any more and all rounds are over. Who waits must have all there
+// is; who is behind gets all there is; and the hub's own accounts are right.
+func (m *model) checkQuiet() {
+	head := m.hub.Position().Seq
+	for i, c := range m.conns {
+		c.mu.Lock()
+		if waits := !c.busy && len(c.bell) == 0; waits && (c.sub.Behind() || len(m.truth.between(c.set, c.at, head)) > 0) {
+			m.fail("subscriber %d waits at %d for what there is up to %d", i, c.at, head)
+		}
+		c.drain()
+		if c.at != head || c.sub.Behind() {
+			m.fail("subscriber %d has read all and stands at %d, the newest is %d", i, c.at, head)
+		}
+		c.sub.Close()
+		c.mu.Unlock()
+	}
+	w := m.hub.window
+	var bytes, forms int64
+	for i := range w.events.len() {
+		e := w.events.at(i)
+		bytes += e.size()
+		for f := range e.forms {
+			if b := e.forms[f].Load(); b != nil {
+				forms += int64(len(*b))
+			}
+		}
+	}
+	require.Equal(m.t, bytes, w.bytes)
+	require.Equal(m.t, forms, w.shelf.bytes.Load())
+	s := m.hub.Stats()
+	require.Equal(m.t, len(m.truth.log), int(s.Published))
+	require.Equal(m.t, int(head), int(s.RemovedByCount+s.RemovedByBytes+s.RemovedByAge)+s.RetainedEvents)
+	require.Zero(m.t, s.Subscriptions)
+	require.Zero(m.t, s.Feeds)
+	require.Empty(m.t, m.hub.index.exact)
+	require.True(m.t, m.hub.index.root.empty())
+}

@@ -1,0 +1,322 @@
+package hub
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+var (
+	windowTopics = []string{"a", "b", "a.b", "a.c", "b.c.d", "x.1", "x.2", "x.3"}
+	windowSets   = []FilterSet{
+		setOf(), setOf("a"), setOf("none"), setOf("a.b", "none"), setOf("a", "b", "a.b", "x.2"),
+		setOf(">"), setOf("a.*"), setOf("x.*", "b"), setOf("*.b", "a.>", "x.1"), setOf("*"),
+	}
+)
+
+func TestWindowModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := &windowModel{
+			now: time.Unix(1e9, 0),
+			keep: Retention{
+				Events:    rapid.IntRange(1, 30).Draw(t, "events"),
+				Bytes:     rapid.Int64Range(1, 20_000).Draw(t, "bytes"),
+				Age:       time.Duration(rapid.IntRange(1, 20).Draw(t, "age")) * time.Second,
+				GapTopics: rapid.SampledFrom([]int{1, 2, 3, 5, 100}).Draw(t, "gap topics"),
+			},
+		}
+		m.w = newWindow(m.keep, 0)
+		t.Repeat(map[string]func(*rapid.T){
+			"add":     m.add,
+			"add two": func(t *rapid.T) { m.add(t); m.add(t) },
+			"trim": func(t *rapid.T) {
+				m.w.trim(m.now)
+				m.trim()
+			},
+			"age": func(t *rapid.T) {
+				m.now = m.now.Add(time.Duration(rapid.IntRange(0, 5000).Draw(t, "ms")) * time.Millisecond)
+			},
+			"encode": m.encode,
+			"read":   m.read,
+			"lost":   m.lost,
+			"last":   m.last,
+			"since":  m.since,
+			"":       m.check,
+		})
+	})
+}
+
+func (m *windowModel) add(t *rapid.T) {
+	e := &Event{
+		ID:    Cursor{1, m.head() + rapid.SampledFrom([]uint64{1, 1, 1, 2, 7}).Draw(t, "step")},
+		Topic: rapid.SampledFrom(windowTopics).Draw(t, "topic"),
+		Key:   rapid.SampledFrom([]string{"", "k", "l"}).Draw(t, "key"),
+		Data:  make([]byte, rapid.IntRange(0, 1000).Draw(t, "size")),
+		Time:  m.now,
+	}
+	m.w.add(e)
+	m.events = append(m.events, &modelled{Event: e})
+}
+
+// encode asks for a form of any event, be it removed: a reader may have taken it before.
+func (m *windowModel) encode(t *rapid.T) {
+	if len(m.events) == 0 {
+		return
+	}
+	e := rapid.SampledFrom(m.events).Draw(t, "event")
+	f := Form(rapid.IntRange(0, FormCount-1).Draw(t, "form"))
+	n := rapid.IntRange(0, 3000).Draw(t, "bytes")
+	if kept, ok := e.forms[f]; ok {
+		n = kept
+	}
+	require.Len(t, e.Form(f, func(*Event) []byte { return make([]byte, n) }), n)
+	full := m.w.shelf.bytes.Load()+int64(n) > 2*m.w.shelf.limit
+	if e.Event.forms[f].Load() == nil {
+		require.True(t, full || e.removed || e.ID.Seq <= m.floor, "it had room")
+		return
+	}
+	if e.forms == nil {
+		e.forms = make(map[Form]int)
+	}
+	e.forms[f] = n
+}
+
+func (m *windowModel) read(t *rapid.T) {
+	set := rapid.SampledFrom(windowSets).Draw(t, "set")
+	conflate := rapid.Bool().Draw(t, "conflate")
+	seq := rapid.Uint64Range(m.w.floor, m.head()+1).Draw(t, "position")
+	limit := ReadLimit{rapid.IntRange(1, 12).Draw(t, "events"), rapid.IntRange(1, 6000).Draw(t, "bytes")}
+	want, reached, size := m.follow(set, seq, conflate), m.head(), 0
+	for i, e := range want {
+		if size += int(e.size()); i > 0 && size > limit.Bytes || i == limit.Events {
+			want, reached = want[:i], want[i-1].ID.Seq
+			break
+		}
+	}
+	got, to := m.w.read(nil, set, seq, limit, conflate)
+	require.Equal(t, ids(want), ids(got))
+	require.Equal(t, reached, to)
+}
+
+func ids(events []*Event) []uint64 {
+	seqs := make([]uint64, len(events))
+	for i, e := range events {
+		seqs[i] = e.ID.Seq
+	}
+	return seqs
+}
+
+func (m *windowModel) lost(t *rapid.T) {
+	set := rapid.SampledFrom(windowSets).Draw(t, "set")
+	conflate := rapid.Bool().Draw(t, "conflate")
+	seq := rapid.Uint64Range(0, m.head()+1).Draw(t, "position")
+	certain, possible := m.w.losses(set, seq, conflate)
+	m.requireLosses(t, set, conflate, func(e *modelled) bool { return e.ID.Seq > seq }, certain, possible)
+}
+
+func (m *windowModel) requireLosses(t *rapid.T, set FilterSet, conflate bool, late func(*modelled) bool, certain, possible bool) {
+	truth, wantCertain, wantPossible := m.losses(set, conflate, late)
+	require.Equal(t, wantCertain, certain, "certain")
+	require.Equal(t, wantPossible, possible, "possible")
+	require.True(t, possible || !truth, "a loss in silence")
+	require.True(t, truth || !certain, "certain of nothing")
+	if m.keep.GapTopics >= len(windowTopics) {
+		require.Equal(t, truth, possible, "exact while all topics are remembered")
+	}
+}
+
+func (m *windowModel) last(t *rapid.T) {
+	set := rapid.SampledFrom(windowSets).Draw(t, "set")
+	n := rapid.IntRange(1, 12).Draw(t, "n")
+	want := m.follow(set, 0, false)
+	want = want[max(0, len(want)-n):]
+	from := m.w.beforeLast(set, n)
+	require.Equal(t, ids(want), ids(m.follow(set, from, false)))
+	if len(want) == 0 {
+		require.Equal(t, m.head(), from)
+	}
+}
+
+func (m *windowModel) since(t *rapid.T) {
+	set := rapid.SampledFrom(windowSets).Draw(t, "set")
+	conflate := rapid.Bool().Draw(t, "conflate")
+	at := m.now.Add(-time.Duration(rapid.IntRange(-1000, 30_000).Draw(t, "ms ago")) * time.Millisecond)
+	late := func(e *modelled) bool { return !e.Time.Before(at) }
+	from := m.w.since(set, at, conflate)
+	certain, possible := m.w.losses(set, from, conflate)
+	m.requireLosses(t, set, conflate, late, certain, possible)
+	var want []*Event
+	for _, e := range m.retained() {
+		if late(e) && set.Match(e.Topic) {
+			want = append(want, e.Event)
+		}
+	}
+	require.Equal(t, ids(want), ids(m.follow(set, from, false)))
+}
+
+// A hub that starts over a longer log does not know what went before, nor when: a start by time
+// is told that something may be lost as far as the first event of which the time is known.
+func TestWindowSinceBeforeAnEarlierLog(t *testing.T) {
+	start := time.Unix(1e9, 0)
+	w := newWindow(Retention{}.withDefaults(), 100)
+	lost := func(at time.Time) bool {
+		_, possible := w.losses(setOf("a"), w.since(setOf("a"), at, false), false)
+		return possible
+	}
+	require.True(t, lost(start), "nothing is known yet")
+	w.add(&Event{ID: Cursor{1, 103}, Topic: "b", Time: start})
+	require.True(t, lost(start.Add(-time.Second)))
+	require.False(t, lost(start.Add(time.Second)))
+}
+
+// A form that a reader makes while the window lets the event go, or after, is not counted.
+func TestFormsOfRemovedEvents(t *testing.T) {
+	w := newWindow(Retention{Events: 1, Bytes: 1 << 20, Age: time.Hour, GapTopics: 1}, 0)
+	add := func(seq uint64) *Event {
+		e := &Event{ID: Cursor{1, seq}, Topic: "a", Time: time.Unix(1e9, 0)}
+		w.add(e)
+		w.trim(e.Time)
+		return e
+	}
+	first := add(1)
+	first.Form(0, func(*Event) []byte {
+		add(2)
+		return make([]byte, 100)
+	})
+	first.Form(1, func(*Event) []byte { return make([]byte, 100) })
+	require.Zero(t, w.shelf.bytes.Load())
+
+	var readers sync.WaitGroup
+	taken := make(chan *Event, 16)
+	for range 2 {
+		readers.Go(func() {
+			for e := range taken {
+				e.Form(0, func(*Event) []byte { return make([]byte, 10) })
+			}
+		})
+	}
+	for seq := range uint64(5000) {
+		e := add(3 + seq)
+		taken <- e
+		taken <- e
+	}
+	close(taken)
+	readers.Wait()
+	kept := w.events.at(0).Form(0, func(*Event) []byte { return make([]byte, 10) })
+	require.Equal(t, int64(len(kept)), w.shelf.bytes.Load())
+}
+
+// What a resume looks at is what it missed, whoever else has published.
+func TestResumeOfExactTopicCostsWhatWasMissed(t *testing.T) {
+	w := newWindow(Retention{}.withDefaults(), 0)
+	seq := uint64(0)
+	add := func(topic string) {
+		seq++
+		w.add(&Event{ID: Cursor{1, seq}, Topic: topic})
+	}
+	for i := range DefaultRetainEvents {
+		if i%1000 == 0 {
+			add("mine")
+		}
+		add(fmt.Sprint("other.", i%100))
+	}
+	for _, set := range []FilterSet{setOf("mine"), setOf("mine", "none", "nothing")} {
+		next, looked := w.merge(set, 0), 0
+		for e := next(); e != nil; e = next() {
+			require.Equal(t, "mine", e.Topic)
+			looked++
+		}
+		require.Equal(t, 66, looked)
+		got, reached := w.read(nil, set, w.topics["mine"].at(60).ID.Seq, ReadLimit{100, 1 << 20}, false)
+		require.Len(t, got, 5)
+		require.Equal(t, seq, reached)
+	}
+}
+
+// One read holds the lock for a bounded time: it ends after maxScan events that it passes over.
+func TestReadLooksAtNoMoreThanMaxScan(t *testing.T) {
+	w := newWindow(Retention{}.withDefaults(), 0)
+	const n = 3*maxScan + 10
+	for seq := range uint64(n) {
+		topic := "other"
+		if seq == 2*maxScan+5 {
+			topic = "a.b"
+		}
+		w.add(&Event{ID: Cursor{1, seq + 1}, Topic: topic})
+	}
+	var got []*Event
+	position, reads := uint64(0), 0
+	for ; position < n; reads++ {
+		before := position
+		got, position = w.read(got, setOf("a.*"), before, ReadLimit{10, 1 << 20}, false)
+		require.LessOrEqual(t, position-before, uint64(maxScan)+10)
+		require.Less(t, before, position)
+	}
+	require.Equal(t, []uint64{2*maxScan + 6}, ids(got))
+	require.Equal(t, 4, reads)
+}
+
+func TestTopicsThatComeAndGoLeaveNothing(t *testing.T) {
+	const retain, gapTopics = 1000, 2000
+	w := newWindow(Retention{Events: retain, Bytes: 1 << 30, Age: time.Hour, GapTopics: gapTopics}, 0)
+	at := time.Unix(1e9, 0)
+	for seq := range uint64(500_000) {
+		e := &Event{ID: Cursor{1, seq + 1}, Topic: fmt.Sprint("t.", seq), Key: "k", Time: at}
+		w.add(e)
+		e.Form(0, func(*Event) []byte { return []byte("form") })
+		w.trim(at)
+	}
+	for range 2 { // then all that is left goes by age
+		require.LessOrEqual(t, len(w.topics), retain)
+		require.LessOrEqual(t, len(w.latest), retain)
+		require.LessOrEqual(t, len(w.events.ring), 4*retain)
+		require.Len(t, w.lost.topics, gapTopics)
+		linked := 0
+		for l := w.lost.oldest; l != nil; l = l.newer {
+			linked++
+		}
+		require.Equal(t, gapTopics, linked)
+		w.trim(at.Add(2 * time.Hour))
+	}
+	require.Empty(t, w.topics)
+	require.Empty(t, w.latest)
+	require.LessOrEqual(t, len(w.events.ring), 1)
+	require.Zero(t, w.bytes)
+	require.Zero(t, w.shelf.bytes.Load())
+	require.Equal(t, [3]uint64{499_000, 0, 1000}, w.removed)
+	certain, possible := w.losses(setOf("t.499999"), 499_000, false)
+	require.True(t, certain && possible)
+	certain, possible = w.losses(setOf("t.5"), 1, false)
+	require.True(t, !certain && possible, "forgotten is not denied")
+}
+
+func TestFormsAreShedBeforeEvents(t *testing.T) {
+	const (
+		size  = overhead + 1
+		forms = 5                       // that have room at rest
+		n     = (formShare - 1) * forms // events that have room beside them
+	)
+	w := newWindow(Retention{Events: 100, Bytes: formShare * forms * size, Age: time.Hour, GapTopics: 1}, 0)
+	at := time.Unix(1e9, 0)
+	for seq := range n {
+		e := &Event{ID: Cursor{1, uint64(seq) + 1}, Topic: "a", Time: at}
+		w.add(e)
+		w.trim(at)
+		e.Form(0, func(*Event) []byte { return []byte(strings.Repeat("x", size)) })
+		require.Equal(t, seq+1, w.events.len(), "no event goes while forms can")
+		require.LessOrEqual(t, w.shelf.bytes.Load(), int64((forms+1)*size))
+	}
+	w.trim(at)
+	require.Equal(t, int64(forms*size), w.shelf.bytes.Load())
+	for i := range n {
+		require.Equal(t, i >= n-forms, w.events.at(i).forms[0].Load() != nil, "the newest keep theirs")
+	}
+	old := w.events.at(0)
+	old.Form(0, func(*Event) []byte { return make([]byte, 1) })
+	require.Nil(t, old.forms[0].Load(), "a reader of old events takes no room from the newest")
+}
