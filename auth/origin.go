@@ -9,11 +9,9 @@ import (
 	"strings"
 )
 
-// checkOrigin refuses what a page of another origin asks for. A request without Origin is none
-// of a page, or one of a kind that a browser sends to the same origin only.
-//
-// The scheme that the page sees is known only under TLS: a proxy in front may have ended it. So
-// http and https are both good elsewhere, and a port left out is the one of the Origin's scheme.
+// checkOrigin refuses what a page of another origin asks for: scheme, host and port (RFC 6454). A
+// request without Origin is none of a page, or one of a kind that a browser sends to the same
+// origin only. A port left out is the one of the scheme.
 func checkOrigin(r *http.Request) error {
 	lines := r.Header["Origin"]
 	if len(lines) == 0 {
@@ -23,11 +21,13 @@ func checkOrigin(r *http.Request) error {
 		return ErrForeignOrigin
 	}
 	scheme, authority, _ := strings.Cut(lines[0], "://")
-	scheme = strings.ToLower(scheme)
-	defaultPort, known := map[string]string{"http": "80", "https": "443"}[scheme]
+	wantScheme, defaultPort := "http", "80"
+	if r.TLS != nil {
+		wantScheme, defaultPort = "https", "443"
+	}
 	originHost, originPort, originOK := splitHost(authority)
 	host, port, hostOK := splitHost(r.Host)
-	if !known || !originOK || !hostOK || r.TLS != nil && scheme != "https" {
+	if !strings.EqualFold(scheme, wantScheme) || !originOK || !hostOK {
 		return ErrForeignOrigin
 	}
 	if originPort == "" {
