@@ -25,7 +25,12 @@ func adminRoutes(o *observer, hosts *auth.HostPolicy) http.Handler {
 	routes := mux.NewRouter()
 	routes.Use(auth.New(auth.Config{Hosts: hosts}).Middleware(refuseBy(web.WriteProblem)))
 	routes.Handle("/", text(adminIndex))
-	routes.Handle("/metrics", promhttp.HandlerFor(newRegistry(o), promhttp.HandlerOpts{}))
+	metrics := promhttp.HandlerFor(newRegistry(o), promhttp.HandlerOpts{})
+	routes.HandleFunc("/metrics", func(w http.ResponseWriter, r *http.Request) {
+		if web.Allow(w, r, http.MethodGet, http.MethodHead) {
+			metrics.ServeHTTP(w, r)
+		}
+	})
 	routes.HandleFunc("/stats", func(w http.ResponseWriter, r *http.Request) {
 		if web.Allow(w, r, http.MethodGet, http.MethodHead) {
 			w.Header().Set("Content-Type", "application/json")

@@ -20,6 +20,7 @@ import (
 	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/outlet"
+	"github.com/trivium-hub/trivium/transports/publish"
 	"github.com/trivium-hub/trivium/transports/udp"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -73,16 +74,21 @@ type server struct {
 	count   counters
 	udp     *udp.Source // nil: off
 	stopUDP context.CancelFunc
-	public  net.Listener
-	admin   net.Listener // nil: off
-	servers []*http.Server
-	running sync.WaitGroup
-	failed  chan error // one listener has failed
+	// requests is the context of every request; ended when publishing ends, so that a stream of
+	// events which goes on is told how far it came.
+	requests    context.Context
+	endRequests context.CancelCauseFunc
+	public      net.Listener
+	admin       net.Listener // nil: off
+	servers     []*http.Server
+	running     sync.WaitGroup
+	failed      chan error // one listener has failed
 }
 
 // newServer opens everything or nothing.
 func newServer(cfg *ServeConfig, stderr io.Writer) (_ *server, err error) {
 	s := &server{cfg: cfg, log: cfg.newLogger(stderr), failed: make(chan error, 3)}
+	s.requests, s.endRequests = context.WithCancelCause(context.Background())
 	defer func() {
 		if err != nil {
 			s.discard()
@@ -203,6 +209,7 @@ func (s *server) serve(l net.Listener, handler http.Handler) {
 		ReadHeaderTimeout: s.cfg.ReadTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    max(1, unlimited(s.cfg.MaxHeaderBytes)-headerSlack),
+		BaseContext:       func(net.Listener) context.Context { return s.requests },
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	s.servers = append(s.servers, server)
@@ -218,6 +225,7 @@ func (s *server) shutdown() {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Drain+exitGrace)
 	defer cancel()
 	s.group.Drain(ctx, s.cfg.Drain)
+	s.endRequests(publish.ErrEnding)
 	for _, server := range s.servers {
 		if err := server.Shutdown(ctx); err != nil {
 			server.Close() // what has not ended by now is cut
@@ -234,6 +242,7 @@ func (s *server) shutdown() {
 
 // discard takes back what was opened when the rest could not be.
 func (s *server) discard() {
+	s.endRequests(publish.ErrEnding)
 	for _, l := range []net.Listener{s.public, s.admin} {
 		if l != nil {
 			l.Close()

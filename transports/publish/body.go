@@ -2,6 +2,7 @@ package publish
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
@@ -23,6 +25,7 @@ const stretch = 16 << 10 // bytes
 // An error of the body is io.EOF or a *wire.Problem.
 type pacedBody struct {
 	io.ReadCloser
+	ctx        context.Context // of the request
 	connection *http.ResponseController
 	timeout    time.Duration // 0: none
 	lines      bool          // a line ends a stretch too
@@ -34,6 +37,7 @@ type pacedBody struct {
 func (h *Handler) pace(w http.ResponseWriter, r *http.Request, lines bool) *pacedBody {
 	return &pacedBody{
 		ReadCloser: r.Body,
+		ctx:        r.Context(),
 		connection: http.NewResponseController(w),
 		timeout:    h.lineTimeout,
 		lines:      lines,
@@ -48,7 +52,10 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 			return 0, fmt.Errorf("limit the time of a body: %w", err)
 		}
 	}
+	// After the deadline above, so that this one stays.
+	stop := context.AfterFunc(b.ctx, func() { _ = b.connection.SetReadDeadline(time.Unix(1, 0)) })
 	n, err := b.ReadCloser.Read(p)
+	stop()
 	b.got += n
 	b.left -= time.Since(begin)
 	if b.got >= stretch || b.lines && bytes.IndexByte(p[:n], '\n') >= 0 {
@@ -56,6 +63,8 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	}
 	switch {
 	case err == nil || errors.Is(err, io.EOF):
+	case errors.Is(context.Cause(b.ctx), ErrEnding):
+		err = wire.Draining(web.ComeBack())
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = wire.RequestTimeout()
 	default:

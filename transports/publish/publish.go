@@ -91,6 +91,11 @@ func (h *Handler) envelopes(w http.ResponseWriter, r *http.Request) (hub.Receipt
 	case lines:
 		return h.stream(w, r)
 	}
+	once, err := h.once(r, key)
+	if err != nil {
+		return hub.Receipt{}, err
+	}
+	defer once.Abandon()
 	body, err := h.readBody(w, r, h.maxBody)
 	if err != nil {
 		return hub.Receipt{}, err
@@ -99,7 +104,7 @@ func (h *Handler) envelopes(w http.ResponseWriter, r *http.Request) (hub.Receipt
 	if err != nil {
 		return hub.Receipt{}, err
 	}
-	return h.publish(r, key, events...)
+	return h.publish(r, once, events...)
 }
 
 func (h *Handler) body(w http.ResponseWriter, r *http.Request, topic string) (hub.Receipt, error) {
@@ -128,6 +133,11 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request, topic string) (hu
 	if err := mayPublish(h.grant(r.Context()), event); err != nil {
 		return hub.Receipt{}, err
 	}
+	once, err := h.once(r, key)
+	if err != nil {
+		return hub.Receipt{}, err
+	}
+	defer once.Abandon()
 	body, err := h.readBody(w, r, int64(h.maxData))
 	if err != nil {
 		return hub.Receipt{}, err
@@ -135,11 +145,11 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request, topic string) (hu
 	if event.Data, event.Encoding, err = wire.ParseBody(body, contentType); err != nil {
 		return hub.Receipt{}, err
 	}
-	return h.publish(r, key, event)
+	return h.publish(r, once, event)
 }
 
 // publish puts all the events into the hub or none.
-func (h *Handler) publish(r *http.Request, key string, events ...*hub.Event) (hub.Receipt, error) {
+func (h *Handler) publish(r *http.Request, once *hub.Once, events ...*hub.Event) (hub.Receipt, error) {
 	grant := h.grant(r.Context())
 	for _, e := range events {
 		if err := mayPublish(grant, e); err != nil {
@@ -147,12 +157,29 @@ func (h *Handler) publish(r *http.Request, key string, events ...*hub.Event) (hu
 		}
 	}
 	ctx := context.WithoutCancel(r.Context()) // see the package's comment
-	if key != "" {
-		return h.hub.PublishOnce(ctx, grant.Subject, key, events...)
+	if once != nil {
+		return once.Publish(ctx, events...)
 	}
 	last, err := h.hub.Publish(ctx, events...)
 	return hub.Receipt{Last: last, Count: len(events)}, err
 }
+
+// once claims the request's idempotency key before its body is read: from now on the first is
+// under way. It is nil where there is no key.
+func (h *Handler) once(r *http.Request, key string) (*hub.Once, error) {
+	if key == "" {
+		return nil, nil
+	}
+	grant := h.grant(r.Context())
+	if grant == nil {
+		return nil, errNoGrant
+	}
+	return h.hub.Once(grant.Subject, key)
+}
+
+// ErrEnding is the cause with which to end the context of requests when nothing is taken any more:
+// a body that is still being sent is answered then, a stream with how many of its events stand.
+var ErrEnding = errors.New("publishing has ended")
 
 // errNoGrant is of a route that is not guarded, and so open to nobody.
 var errNoGrant = errors.New("nobody has judged what the request may do")

@@ -337,6 +337,6 @@ func TooManyConnections(detail string, retryAfter time.Duration) *Problem {
 func Draining(retryAfter time.Duration) *Problem {
 	return &Problem{
 		Code: CodeDraining, Title: "Draining", Status: 503,
-		Detail: "the hub is about to end and takes no new subscription", RetryAfter: retryAfter,
+		Detail: "the hub is about to end", RetryAfter: retryAfter,
 	}
 }

@@ -203,7 +203,7 @@ func ParseBody(b []byte, contentType string) (data []byte, enc hub.Encoding, err
 	switch {
 	case mediaType == "":
 		enc = sniff(b, trimmed)
-	case mediaType == "application/json" || strings.HasSuffix(mediaType, "+json"):
+	case mediaType == "application/json":
 		if !validJSON(trimmed) {
 			return nil, 0, badInput("body", whyNotJSON(trimmed))
 		}
