@@ -13,8 +13,8 @@ const (
 // Gap tells a subscriber that events of its filters are lost to it.
 type Gap struct {
 	Reason GapReason
-	// After is the subscriber's cursor, as text since it may be of another hub. It is empty
-	// where there was none: a start by time, or a text that no hub makes.
+	// After is the subscriber's cursor, as text since it may be of another hub, or of none. It is
+	// empty where there was none, a start by time, and where it was no text or a long one.
 	After string
 	// ResumedAt is where reading goes on: resuming after it yields what follows the gap.
 	ResumedAt Cursor

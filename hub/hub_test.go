@@ -88,8 +88,9 @@ func TestBegin(t *testing.T) {
 		{name: "future", set: setOf("a"), start: Start{Cursor: at(7)}, begin: at(7).String(), gap: gap(GapFuture, at(7).String(), false), read: "a a"},
 		{name: "epoch", set: setOf("b"), start: Start{Cursor: foreign}, begin: foreign.String(), gap: gap(GapEpoch, foreign.String(), false), read: "b"},
 		{name: "foreign", set: setOf("b"), start: Start{Foreign: "x.Y_~-1"}, begin: "x.Y_~-1", gap: gap(GapEpoch, "x.Y_~-1", false), read: "b"},
-		{name: "foreign, unsafe", set: setOf("b"), start: Start{Foreign: "x\ny"}, begin: Cursor{^h.epoch, 0}.String(), gap: gap(GapEpoch, "", false), read: "b"},
-		{name: "foreign, long", set: setOf("b"), start: Start{Foreign: strings.Repeat("x", 65)}, begin: Cursor{^h.epoch, 0}.String(), gap: gap(GapEpoch, "", false), read: "b"},
+		{name: "foreign, unsafe", set: setOf("b"), start: Start{Foreign: "x\ny"}, begin: Cursor{^h.epoch, 0}.String(), gap: gap(GapEpoch, "x\ny", false), read: "b"},
+		{name: "foreign, long", set: setOf("b"), start: Start{Foreign: strings.Repeat("x", 257)}, begin: Cursor{^h.epoch, 0}.String(), gap: gap(GapEpoch, "", false), read: "b"},
+		{name: "foreign, no text", set: setOf("b"), start: Start{Foreign: "\xff"}, begin: Cursor{^h.epoch, 0}.String(), gap: gap(GapEpoch, "", false), read: "b"},
 		{name: "last 2", set: setOf(">"), start: Start{Last: 2}, begin: at(4).String(), read: "a c"},
 		{name: "last 2 in all", set: setOf("a", "b"), start: Start{Last: 2}, begin: at(3).String(), read: "b a"},
 		{name: "last 9, no gap", set: setOf("b"), start: Start{Last: 9}, begin: at(3).String(), read: "b"},
@@ -114,7 +115,30 @@ func TestBegin(t *testing.T) {
 			require.Empty(t, s.Read(nil, wide), "told and delivered once")
 		})
 	}
-	require.Equal(t, map[GapReason]uint64{GapExpired: 3, GapEpoch: 5, GapFuture: 1}, h.Stats().Gaps)
+	require.Equal(t, map[GapReason]uint64{GapExpired: 3, GapEpoch: 6, GapFuture: 1}, h.Stats().Gaps)
+}
+
+// TestSinceATimeToCome: what comes before that time is passed over, also in rounds.
+func TestSinceATimeToCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := startHub(t, Config{})
+		s, err := h.Subscribe(Request{Filters: setOf(">"), Start: Start{Since: time.Now().Add(time.Minute)}}, NewBell())
+		require.NoError(t, err)
+		defer s.Close()
+		publish := func(topic string) {
+			_, err := h.Publish(t.Context(), &Event{Topic: topic})
+			require.NoError(t, err)
+		}
+		publish("early")
+		require.Empty(t, s.Read(nil, wide).Events)
+		time.Sleep(time.Minute - 1)
+		publish("still.early")
+		time.Sleep(1)
+		publish("due")
+		publish("later")
+		require.Equal(t, "due later", topicsOf(s.Read(nil, wide).Events))
+		require.Equal(t, h.Position(), s.Position())
+	})
 }
 
 func TestConflation(t *testing.T) {

@@ -281,7 +281,7 @@ func (c *conn) choose(seen uint64) Request {
 	case 4, 5:
 		r.Start.Last = 1 + c.rng.IntN(20)
 	case 6, 7:
-		r.Start.Since = time.Now().Add(-time.Duration(c.rng.IntN(int(time.Since(c.m.begin))+1e6)).Round(time.Microsecond) + time.Millisecond)
+		r.Start.Since = time.Now().Add(-time.Duration(c.rng.IntN(int(time.Since(c.m.begin)) + 1e6)).Round(time.Microsecond))
 	case 8:
 		r.Start.Cursor = &Cursor{head.Epoch + 1 + Epoch(c.rng.Uint32N(9)), c.rng.Uint64N(100)}
 	case 9:
@@ -305,10 +305,8 @@ func (c *conn) begun(s Start, head uint64) {
 		c.lost, c.after = GapFuture, s.Cursor.String()
 	case s.Cursor != nil:
 		c.at = s.Cursor.Seq
-	case s.Foreign == "some-id":
-		c.lost, c.after = GapEpoch, s.Foreign
 	case s.Foreign != "":
-		c.lost, c.after = GapEpoch, ""
+		c.lost, c.after = GapEpoch, s.Foreign
 	case c.byLast:
 		c.checkLast(s.Last, head)
 	case c.byTime:

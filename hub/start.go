@@ -12,7 +12,7 @@ type Start struct {
 	Foreign string
 	// Last: with the newest Last retained events of the filters, at most MaxLast.
 	Last int
-	// Since: with the first event accepted no earlier. A time to come begins with the next event.
+	// Since: with the first event accepted no earlier, be that a time to come.
 	Since time.Time
 }
 

@@ -1,5 +1,10 @@
 package hub
 
+import (
+	"time"
+	"unicode/utf8"
+)
+
 // Sink is told that there is something to read. It is the write side of a connection, or a Bell.
 type Sink interface {
 	// Ready is called by a fan-out worker when r has events for the subscription. It must not
@@ -44,7 +49,8 @@ type Subscription struct {
 	lost     *Gap   // to be told before anything else: the start was not of this log
 	begun    bool   // has been read once
 	origin   origin
-	rounds   *feed // whose rounds are for it: one of an earlier set may still be under way
+	since    time.Time // of a start by time, until events come that are no older
+	rounds   *feed     // whose rounds are for it: one of an earlier set may still be under way
 
 	// guarded by Hub.mu
 	feed   *feed // nil: no filters, or closed
@@ -80,7 +86,7 @@ func (s *Subscription) Place() string {
 // start puts the subscription where the request says. Called with Hub.mu held.
 func (s *Subscription) start(r Request) {
 	w, epoch := s.hub.window, s.hub.epoch
-	s.position, s.lost, s.begun, s.origin = w.head, nil, false, byCursor
+	s.position, s.lost, s.begun, s.origin, s.since = w.head, nil, false, byCursor, r.Start.Since
 	switch start := r.Start; {
 	case start.Cursor != nil && start.Cursor.Epoch != epoch:
 		s.lost = &Gap{Reason: GapEpoch, After: start.Cursor.String()}
@@ -101,10 +107,15 @@ func (s *Subscription) start(r Request) {
 	}
 	s.begin = s.lost.After
 	if !isCursorText(s.begin) {
-		s.lost.After = ""
 		s.begin = Cursor{Epoch: ^epoch}.String() // as foreign as what was given, and safe in a stream
 	}
+	if len(s.lost.After) > maxAfterLen || !utf8.ValidString(s.lost.After) {
+		s.lost.After = ""
+	}
 }
+
+// maxAfterLen bounds what is repeated of a text that is no cursor.
+const maxAfterLen = 256 // bytes
 
 // isCursorText reports that the text could be a cursor of some hub (PROTOCOL section 1).
 func isCursorText(s string) bool {
@@ -153,8 +164,24 @@ func (s *Subscription) Read(dst []*Event, limit ReadLimit) Batch {
 	s.begun = true
 	before := s.position
 	b.Events, s.position = w.read(dst[:0], set, before, limit, s.conflate)
+	b.Events = s.due(b.Events)
 	b.More = s.position < w.head
 	return b
+}
+
+// due leaves out the events that are older than a start at a time to come.
+func (s *Subscription) due(events []*Event) []*Event {
+	if s.since.IsZero() {
+		return events
+	}
+	early := 0
+	for early < len(events) && events[early].Time.Before(s.since) {
+		early++
+	}
+	if early < len(events) || !s.since.After(time.Now()) {
+		s.since = time.Time{} // what comes later is no older
+	}
+	return events[early:]
 }
 
 // gap finds what is lost between the position and the window, and moves the position past it.
@@ -168,12 +195,13 @@ func (s *Subscription) gap(w *window, set FilterSet) *Gap {
 	case s.origin == byLast && !s.begun:
 		// "The newest retained" is true of whatever is left of them by now.
 	default:
-		certain, possible := w.losses(set, s.position, s.conflate)
-		if possible {
-			g = &Gap{Reason: GapExpired, Certain: certain}
-			if s.origin != byTime || s.begun {
-				g.After = s.Position().String()
-			}
+		if s.begun || s.since.IsZero() {
+			g = gapOf(w.losses(set, s.position, s.conflate))
+		} else {
+			g = gapOf(w.lossesSince(set, s.since, s.conflate))
+		}
+		if g != nil && (s.begun || s.origin != byTime) {
+			g.After = s.Position().String()
 		}
 	}
 	s.position = w.floor
@@ -184,11 +212,18 @@ func (s *Subscription) gap(w *window, set FilterSet) *Gap {
 	return g
 }
 
+func gapOf(certain, possible bool) *Gap {
+	if !possible {
+		return nil
+	}
+	return &Gap{Reason: GapExpired, Certain: certain}
+}
+
 // Take finds where in the round the subscription stands. ok means that all events it has not read
 // are the round's from start on; Skip moves the position as they are delivered. Otherwise, as when
 // the round is of filters that it had before, it reads on its own.
 func (s *Subscription) Take(r *Round) (start int, ok bool) {
-	if r.feed != s.rounds || s.position < r.From || s.lost != nil || s.conflate {
+	if r.feed != s.rounds || s.position < r.From || s.lost != nil || s.conflate || !s.since.IsZero() {
 		return 0, false
 	}
 	if s.position >= r.To {
@@ -212,6 +247,9 @@ func (s *Subscription) SetFilters(set FilterSet) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	s.join(set)
+	if !s.begun {
+		s.since = time.Time{} // for other filters the position is what counts
+	}
 }
 
 // Restart changes the filters and puts the subscription where the request says; Conflate is

@@ -52,9 +52,8 @@ const maxScan = 4096
 type window struct {
 	keep   Retention // static
 	events deque[*Event]
-	topics map[string]*deque[*Event]
+	topics topicTree
 	latest map[subject]*Event // the newest retained of each topic and key
-	lost   lossLog
 	shelf  shelf
 	bytes  int64  // of the events, without their forms
 	head   uint64 // seq of the newest event ever
@@ -79,9 +78,8 @@ const (
 func newWindow(keep Retention, floor uint64) *window {
 	return &window{
 		keep:   keep,
-		topics: make(map[string]*deque[*Event]),
+		topics: newTopicTree(keep.GapTopics, floor),
 		latest: make(map[subject]*Event),
-		lost:   newLossLog(keep.GapTopics, floor),
 		shelf:  shelf{limit: keep.Bytes / formShare},
 		head:   floor,
 		floor:  floor,
@@ -91,18 +89,10 @@ func newWindow(keep Retention, floor uint64) *window {
 // add takes the next event of the log. Trim when a batch is in.
 func (w *window) add(e *Event) {
 	e.shelf = &w.shelf
-	if w.lost.forgotten.at.IsZero() {
-		w.lost.forgotten.at = e.Time // what went before the first event was no later
-	}
 	w.head = e.ID.Seq
 	w.events.push(e)
 	w.bytes += e.size()
-	log := w.topics[e.Topic]
-	if log == nil {
-		log = new(deque[*Event])
-		w.topics[e.Topic] = log
-	}
-	log.push(e)
+	w.topics.push(e)
 	if e.Key != "" {
 		about := subject{e.Topic, e.Key}
 		if older := w.latest[about]; older != nil {
@@ -150,11 +140,7 @@ func (w *window) shed() {
 
 func (w *window) remove(why removal) {
 	e := w.events.pop()
-	log := w.topics[e.Topic]
-	log.pop()
-	if log.len() == 0 {
-		delete(w.topics, e.Topic)
-	}
+	w.topics.pop(e)
 	if e.Key != "" {
 		about := subject{e.Topic, e.Key}
 		if w.latest[about] == e {
@@ -164,7 +150,6 @@ func (w *window) remove(why removal) {
 	w.bytes -= e.size()
 	w.shelf.floor.Store(max(w.shelf.floor.Load(), e.ID.Seq)) // a reader may still have it and encode it
 	w.shelf.bytes.Add(-e.dropForms())
-	w.lost.add(e)
 	w.floor = e.ID.Seq
 	w.removed[why]++
 }
@@ -215,36 +200,35 @@ func (w *window) read(dst []*Event, set FilterSet, seq uint64, limit ReadLimit, 
 	}
 }
 
-// merge steps through the events after seq among which those of the set are: for exact topics
-// through their own, so that a resume costs what was missed; for wildcards through all.
+// maxMerge is how many topics' events are merged for a read by wildcards; more are found by
+// looking at every event.
+const maxMerge = 64
+
+// merge steps through events after seq among which all those of the set are: through its topics'
+// own where they are few, so that a resume costs what was missed, else through all.
 func (w *window) merge(set FilterSet, seq uint64) (next func() *Event) {
-	if !set.exact() {
+	logs, ok := w.topics.logs(set, seq, max(maxMerge, set.Len()))
+	if !ok {
 		return walk(&w.events, w.after(seq))
 	}
-	type place struct {
-		log *deque[*Event]
-		i   int
+	if len(logs) == 1 {
+		return walk(logs[0], firstAfter(logs[0], seq))
 	}
-	places := make([]place, 0, 1)
-	for _, f := range set.filters {
-		if log := w.topics[f.text]; log != nil {
-			places = append(places, place{log, firstAfter(log, seq)})
-		}
-	}
-	if len(places) == 1 {
-		return walk(places[0].log, places[0].i)
+	places := make([]int, len(logs))
+	for i, log := range logs {
+		places[i] = firstAfter(log, seq)
 	}
 	return func() (first *Event) {
 		from := -1
-		for i, p := range places {
-			if p.i < p.log.len() {
-				if e := p.log.at(p.i); first == nil || e.ID.Seq < first.ID.Seq {
+		for i, log := range logs {
+			if places[i] < log.len() {
+				if e := log.at(places[i]); first == nil || e.ID.Seq < first.ID.Seq {
 					first, from = e, i
 				}
 			}
 		}
 		if first != nil {
-			places[from].i++
+			places[from]++
 		}
 		return first
 	}
@@ -263,7 +247,8 @@ func walk(d *deque[*Event], i int) func() *Event {
 // beforeLast gives the position after which the newest n events of the set follow.
 func (w *window) beforeLast(set FilterSet, n int) uint64 {
 	position := w.head
-	if !set.exact() {
+	logs, ok := w.topics.logs(set, 0, max(maxMerge, set.Len()))
+	if !ok {
 		for i := w.events.len() - 1; i >= 0 && n > 0; i-- {
 			if e := w.events.at(i); set.Match(e.Topic) {
 				position = e.ID.Seq - 1
@@ -273,11 +258,9 @@ func (w *window) beforeLast(set FilterSet, n int) uint64 {
 		return position
 	}
 	var newest []uint64
-	for _, f := range set.filters {
-		if log := w.topics[f.text]; log != nil {
-			for i := log.len() - 1; i >= max(0, log.len()-n); i-- {
-				newest = append(newest, log.at(i).ID.Seq)
-			}
+	for _, log := range logs {
+		for i := log.len() - 1; i >= max(0, log.len()-n); i-- {
+			newest = append(newest, log.at(i).ID.Seq)
 		}
 	}
 	if len(newest) == 0 || n == 0 {
@@ -288,20 +271,30 @@ func (w *window) beforeLast(set FilterSet, n int) uint64 {
 }
 
 // since gives the position after which the events accepted no earlier than t follow. Where some
-// of the set were let go, it is a position before them, so that reading from it tells the gap.
+// of the set were let go, it is a position before them, so that who resumes from it is told.
 func (w *window) since(set FilterSet, t time.Time, conflate bool) uint64 {
-	late := func(at time.Time) bool { return !at.Before(t) }
-	lost := func(m mark) bool { return m.seq > 0 && (m.at.IsZero() || late(m.at)) } // zero: not known
-	switch seq, certain, possible := w.lost.find(set, conflate, lost); {
+	switch seq, certain, possible := w.topics.find(set, conflate, lateSince(t)); {
 	case certain:
 		return seq - 1
 	case possible:
-		return 0 // anywhere before; all that is remembered is newer than what is forgotten
+		return 0 // which is before all that is forgotten
 	}
-	if i := w.events.search(func(e *Event) bool { return late(e.Time) }); i < w.events.len() {
+	if i := w.events.search(func(e *Event) bool { return !e.Time.Before(t) }); i < w.events.len() {
 		return w.events.at(i).ID.Seq - 1
 	}
 	return w.head
+}
+
+// lossesSince says whether events of the set accepted no earlier than t were let go.
+func (w *window) lossesSince(set FilterSet, t time.Time, conflate bool) (certain, possible bool) {
+	_, certain, possible = w.topics.find(set, conflate, lateSince(t))
+	return certain, possible
+}
+
+func lateSince(t time.Time) func(mark) bool {
+	return func(m mark) bool {
+		return m.seq > 0 && (m.at == 0 || !time.Unix(0, m.at).Before(t)) // zero: not known when
+	}
 }
 
 // losses says whether events of the set after seq were let go.
@@ -309,7 +302,7 @@ func (w *window) losses(set FilterSet, seq uint64, conflate bool) (certain, poss
 	if seq >= w.floor {
 		return false, false
 	}
-	_, certain, possible = w.lost.find(set, conflate, func(m mark) bool { return m.seq > seq })
+	_, certain, possible = w.topics.find(set, conflate, func(m mark) bool { return m.seq > seq })
 	return certain, possible
 }
 

@@ -151,14 +151,15 @@ func (m *windowModel) check(t *rapid.T) {
 		require.Equal(t, e.formBytes(), forms)
 	}
 	require.Equal(t, latest, w.latest)
-	require.Equal(t, len(topics), len(w.topics))
+	require.Equal(t, len(topics), w.topics.retained)
 	for topic, n := range topics {
-		require.Equal(t, n, w.topics[topic].len())
+		require.Equal(t, n, w.topics.byName[topic].log.len())
 	}
 	require.Equal(t, bytes, w.bytes)
 	require.Equal(t, formBytes(kept), w.shelf.bytes.Load())
 	require.LessOrEqual(t, w.shelf.bytes.Load(), 2*w.shelf.limit)
-	require.LessOrEqual(t, len(w.lost.topics), m.keep.GapTopics)
+	require.LessOrEqual(t, w.topics.lossy, m.keep.GapTopics)
+	require.LessOrEqual(t, len(w.topics.byName), w.topics.retained+w.topics.lossy)
 	require.Equal(t, m.removed, w.removed)
 	require.Equal(t, m.head(), w.head)
 }

@@ -114,9 +114,7 @@ func (h *Handler) answer(w http.ResponseWriter, s *hub.Subscription, batch hub.B
 	}
 	body := wire.AppendPollAnswer(nil, cursor.String(), batch.Gap, events)
 	header.Set("Content-Length", strconv.Itoa(len(body)))
-	// Without a deadline to set there is no connection that could be stuck.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.cfg.WriteTimeout))
-	if _, err := w.Write(body); err == nil {
+	if err := outlet.NewResponseConn(w).Write(body, h.cfg.WriteTimeout); err == nil {
 		h.cfg.Counters.Delivered.Add(uint64(len(events)))
 	}
 }

@@ -66,12 +66,14 @@ func writeAll(c net.Conn, p []byte, timeout time.Duration, moved func() bool) er
 		}
 		n, err := c.Write(p)
 		p = p[n:]
-		var late net.Error
-		switch {
-		case err == nil:
-		case !errors.As(err, &late) || !late.Timeout():
+		if err == nil {
+			continue
+		}
+		if late, ok := errors.AsType[net.Error](err); !ok || !late.Timeout() {
 			return err
-		case n == 0 && (moved == nil || !moved()):
+		}
+		// Asked even where something was written, so that the next answer counts from here.
+		if on := moved != nil && moved(); !on && n == 0 {
 			return ErrNoProgress
 		}
 	}

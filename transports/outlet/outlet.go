@@ -16,7 +16,8 @@ type Codec interface {
 	// Form is where the hub keeps what Encode gives.
 	Form() hub.Form
 	Encode(*hub.Event) []byte
-	// Unwrap gives the part of Encode's bytes that goes on the connection.
+	// Unwrap gives the part of Encode's bytes that goes on the connection. A Conn that writes
+	// directly gets all of them.
 	Unwrap([]byte) []byte
 	AppendHeartbeat(dst []byte, id string) []byte
 	AppendGap(dst []byte, g *hub.Gap) []byte
@@ -47,10 +48,12 @@ type Counters struct {
 // Outlet owns the write side of one connection after its handshake, and the position of its
 // subscription with it. It is a hub.Sink and a Member of its Group.
 type Outlet struct {
-	cfg  *Config // static
+	// static after Start
+
+	cfg  *Config
 	sub  *hub.Subscription
 	conn Conn
-	slot int // static: when its heartbeat is due
+	slot int // when its heartbeat is due
 
 	mu   sync.Mutex
 	idle sync.Cond // of mu: busy or closed has changed
@@ -72,8 +75,8 @@ type Outlet struct {
 }
 
 // New makes the outlet; it is a Sink that leaves everything for later until Start.
-func New(cfg *Config) *Outlet {
-	o := &Outlet{cfg: cfg, busy: true}
+func New() *Outlet {
+	o := &Outlet{busy: true}
 	o.idle.L = &o.mu
 	return o
 }
@@ -81,8 +84,8 @@ func New(cfg *Config) *Outlet {
 // Start begins to write: first opening, then what the subscription has. It reports false if the
 // group takes no more members; then the connection is still the caller's. The outlet closes sub
 // and conn when it is closed.
-func (o *Outlet) Start(sub *hub.Subscription, conn Conn, opening []byte) bool {
-	o.sub, o.conn = sub, conn
+func (o *Outlet) Start(cfg *Config, sub *hub.Subscription, conn Conn, opening []byte) bool {
+	o.cfg, o.sub, o.conn = cfg, sub, conn
 	if !o.cfg.Group.join(o) {
 		return false
 	}
@@ -91,7 +94,7 @@ func (o *Outlet) Start(sub *hub.Subscription, conn Conn, opening []byte) bool {
 	defer o.mu.Unlock()
 	o.busy = false
 	o.say(opening)
-	if sub.Behind() {
+	if o.ending || sub.Behind() { // it may have been told to end since it joined
 		o.drain()
 	}
 	return true
@@ -101,7 +104,7 @@ func (o *Outlet) Start(sub *hub.Subscription, conn Conn, opening []byte) bool {
 func (o *Outlet) Ready(r *hub.Round) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.busy || o.closed {
+	if o.busy || o.closed || o.ended {
 		return
 	}
 	start, ok := o.sub.Take(r)
@@ -184,8 +187,10 @@ func (o *Outlet) Do(change func(*hub.Subscription) []byte) {
 	if o.closed || o.ending {
 		return
 	}
-	o.catchUp()
-	if message := change(o.sub); len(message) > 0 && !o.closed {
+	if o.catchUp(); o.closed || o.ending {
+		return
+	}
+	if message := change(o.sub); len(message) > 0 {
 		o.say(message)
 	}
 	if !o.busy && !o.closed && o.sub.Behind() {

@@ -3,7 +3,6 @@ package sse
 import (
 	"context"
 	"mime"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -65,7 +64,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		setHeader(w)
 		return
 	}
-	o := outlet.New(h.outlets[c])
+	o := outlet.New()
 	s, err := h.cfg.Hub.Subscribe(request, o)
 	if err != nil {
 		h.Refuse(w, r, wire.ProblemOf(err))
@@ -74,15 +73,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	opening := c.chunk(nil, wire.AppendSSEOpen(nil, web.ComeBack(), s.Begin()))
 	setHeader(w)
 	if r.ProtoMajor > 1 {
-		h.serve(w, r, o, s, opening)
+		h.serve(w, r, c, o, s, opening)
 		return
 	}
-	conn, err := h.hijack(w)
+	conn, err := h.hijack(w, c)
 	if err != nil {
 		s.Close()
 		return
 	}
-	if !o.Start(s, conn, opening) {
+	if !o.Start(h.outlets[c], s, conn, opening) {
 		late := wire.Draining(web.ComeBack())
 		_ = conn.Write(c.AppendError(opening, late), h.cfg.WriteTimeout)
 		conn.Close()
@@ -117,7 +116,7 @@ func setHeader(w http.ResponseWriter) {
 
 // hijack sends the header and takes the connection from net/http, with which the request's
 // memory goes.
-func (h *Handler) hijack(w http.ResponseWriter) (outlet.Conn, error) {
+func (h *Handler) hijack(w http.ResponseWriter, c codec) (outlet.Conn, error) {
 	control := http.NewResponseController(w)
 	w.WriteHeader(http.StatusOK)
 	if err := control.Flush(); err != nil {
@@ -132,21 +131,18 @@ func (h *Handler) hijack(w http.ResponseWriter) (outlet.Conn, error) {
 		conn.Close()
 		return nil, err
 	}
-	return h.conn(conn), nil
-}
-
-func (h *Handler) conn(c net.Conn) outlet.Conn {
-	if h.cfg.Portable {
-		return outlet.NewPortableConn(c)
+	// What is written directly is as the hub keeps it, in chunks.
+	if h.cfg.Portable || !c.chunked {
+		return outlet.NewPortableConn(conn), nil
 	}
-	return outlet.NewConn(c, h.cfg.WriteTimeout)
+	return outlet.NewConn(conn, h.cfg.WriteTimeout), nil
 }
 
 // serve is for HTTP/2, where the handler has to stay.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, o *outlet.Outlet, s *hub.Subscription, opening []byte) {
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, c codec, o *outlet.Outlet, s *hub.Subscription, opening []byte) {
 	conn := outlet.NewResponseConn(w)
-	if !o.Start(s, conn, opening) {
-		_ = conn.Write(codec{}.AppendError(opening, wire.Draining(web.ComeBack())), h.cfg.WriteTimeout)
+	if !o.Start(h.outlets[c], s, conn, opening) {
+		_ = conn.Write(c.AppendError(opening, wire.Draining(web.ComeBack())), h.cfg.WriteTimeout)
 		s.Close()
 		return
 	}

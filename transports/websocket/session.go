@@ -42,7 +42,7 @@ type session struct {
 
 // read carries out the client's messages until the connection ends.
 func (s *session) read() {
-	defer s.out.Hangup()
+	defer release(s.ws)
 	for {
 		kind, reader, err := s.ws.Reader(context.Background())
 		if err != nil {
@@ -51,13 +51,15 @@ func (s *session) read() {
 		}
 		switch {
 		case s.out.Ending():
-			_, err = io.Copy(io.Discard, reader) // what comes after the close frame was sent is nothing
 		case kind != websocket.MessageText:
 			s.close(unsupportedData, "messages are text")
 		case !s.limiter.Allow():
 			s.out.Fail(wire.RateLimited("too many messages a second", 0))
 		default:
 			err = s.message(reader)
+		}
+		if err == nil && s.out.Ending() {
+			_, err = io.Copy(io.Discard, reader) // up to the peer's own close frame nothing counts
 		}
 		if err != nil {
 			s.broken(err)
@@ -77,6 +79,7 @@ func (s *session) broken(err error) {
 	if s.out.Ending() {
 		// To close with something unread would reset the connection, and take the close frame
 		// back from a peer that has not read it. The outlet sets the deadline.
+		s.stream.over()
 		_, _ = io.Copy(io.Discard, s.stream)
 	}
 }

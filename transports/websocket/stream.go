@@ -5,9 +5,12 @@ import (
 	"bytes"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/trivium-hub/trivium/transports/outlet"
+	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // Sizes of the library's buffers. What it writes are control frames, whole, of at most 127 bytes.
@@ -50,6 +53,7 @@ type stream struct {
 	net.Conn
 	early []byte         // received behind the request
 	out   *outlet.Outlet // set before the library reads, and so before it writes
+	ways  atomic.Int32   // of the two, those that are over; see over
 }
 
 func (s *stream) Read(p []byte) (int, error) {
@@ -64,20 +68,35 @@ func (s *stream) Read(p []byte) (int, error) {
 const (
 	opcodeMask  = 0x0f
 	opcodeClose = 0x8
+	reasonAt    = 4 // behind the header and the status
 )
 
 func (s *stream) Write(frame []byte) (int, error) {
-	if frame[0]&opcodeMask == opcodeClose {
-		s.out.Finish(bytes.Clone(frame))
-	} else {
+	switch {
+	case frame[0]&opcodeMask != opcodeClose:
 		s.out.Send(bytes.Clone(frame))
+	case len(frame) > reasonAt && !utf8.Valid(frame[reasonAt:]): // the library echoes what it got
+		s.out.Finish(wire.AppendCloseFrame(nil, invalidPayload, "a reason is UTF-8"))
+	default:
+		s.out.Finish(bytes.Clone(frame))
 	}
 	return len(frame), nil
 }
 
 func (s *stream) Close() error {
-	s.out.Hangup()
+	if s.out != nil {
+		s.out.Hangup()
+	}
 	return nil
+}
+
+// over is called once when the close frame is out, and once when what the peer sends cannot be
+// read any more. After both the peer is told that nothing follows; it would wait for that (RFC
+// 6455, section 7.1.1), and cannot be heard to answer.
+func (s *stream) over() {
+	if half, ok := s.Conn.(interface{ CloseWrite() error }); ok && s.ways.Add(1) == 2 {
+		_ = half.CloseWrite() // fails only on a closed connection
+	}
 }
 
 // closeTimeout is how long the peer may take to answer a close frame.
@@ -86,10 +105,11 @@ const closeTimeout = 5 * time.Second
 // lingering is the outlet's Conn: after the close frame the reader waits for the peer's.
 type lingering struct {
 	outlet.Conn
-	reader net.Conn
+	stream *stream
 }
 
 func (l lingering) End() bool {
-	_ = l.reader.SetReadDeadline(time.Now().Add(closeTimeout)) // fails only on a closed connection
+	_ = l.stream.SetReadDeadline(time.Now().Add(closeTimeout)) // fails only on a closed connection
+	l.stream.over()
 	return false
 }

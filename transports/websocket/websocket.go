@@ -85,18 +85,29 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Refuse(w, r, problem)
 		return
 	}
+	// Before the handshake: what is published once the client knows of it is for this client.
+	s.out = outlet.New()
+	subscription, err := h.cfg.Hub.Subscribe(request, s.out)
+	if err != nil {
+		h.Refuse(w, r, wire.ProblemOf(err))
+		return
+	}
+	begin := subscription.Begin()
+	if s.pending != (hub.Start{}) {
+		subscription.Restart(hub.Request{}) // a gap is told with the first topics
+	}
 	stream, conn, deflate, err := h.upgrade(w, r)
 	if err != nil {
+		subscription.Close()
 		return // the library has answered, or there is nobody to answer
 	}
 	config := h.plain
 	if deflate {
 		config = h.deflate
 	}
-	s.ws, s.stream, s.out = conn, stream, outlet.New(config)
+	s.ws, s.stream = conn, stream
 	s.limiter = rate.NewLimiter(rate.Limit(h.cfg.MessageRate), max(1, int(h.cfg.MessageRate)))
-	stream.out = s.out
-	s.start(request)
+	s.start(config, subscription, begin)
 }
 
 // upgrade does the handshake.
@@ -117,25 +128,28 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) (*stream, *web
 	return u.stream, conn, w.Header().Get("Sec-WebSocket-Extensions") != "", nil
 }
 
-// start subscribes, says hello and leaves the connection to its reader.
-func (s *session) start(request hub.Request) {
+// start says hello and leaves the connection to its reader.
+func (s *session) start(config *outlet.Config, subscription *hub.Subscription, begin string) {
 	raw := s.stream.Conn
-	conn := lingering{outlet.NewPortableConn(raw), raw}
+	conn := lingering{outlet.NewPortableConn(raw), s.stream}
 	if !s.h.cfg.Portable {
 		conn.Conn = outlet.NewConn(raw, s.h.cfg.WriteTimeout)
 	}
-	subscription, err := s.h.cfg.Hub.Subscribe(request, s.out)
-	if err != nil {
-		farewell(raw, codec{}.AppendError(nil, wire.ProblemOf(err)))
-		return
-	}
-	hello := wire.AppendHello(nil, subscription.Begin(), uuid.NewString(), s.h.cfg.Group.Heartbeat())
-	if !s.out.Start(subscription, conn, wire.AppendTextFrame(nil, hello)) {
+	hello := wire.AppendHello(nil, begin, uuid.NewString(), s.h.cfg.Group.Heartbeat())
+	if !s.out.Start(config, subscription, conn, wire.AppendTextFrame(nil, hello)) {
 		subscription.Close()
+		release(s.ws)
 		farewell(raw, codec{}.AppendGoaway(nil, web.ComeBack()))
 		return
 	}
+	s.stream.out = s.out
 	s.h.cfg.Group.Go(s.read)
+}
+
+// release has the library let go of a connection, or the collector never would: its finalizer
+// stands in a cycle. A connection without an outlet stays open.
+func release(ws *websocket.Conn) {
+	_ = ws.CloseNow() // says no more than that it is closed
 }
 
 // parse reads the query: what is subscribed to from the beginning.
@@ -144,21 +158,35 @@ func (s *session) parse(r *http.Request) (hub.Request, *wire.Problem) {
 	if problem != nil {
 		return hub.Request{}, problem
 	}
-	selection, problem := web.Selection(r, q, s.grant, s.h.cfg.MaxTopics)
-	if problem != nil {
-		return hub.Request{}, problem
-	}
-	request := hub.Request{Start: selection.Start, Conflate: selection.Conflate}
 	if problem := checkSubscribe(q); problem != nil {
 		return hub.Request{}, problem
 	}
 	if q.Has("subscribe") {
-		s.pending = selection.Start
-	} else {
-		s.filters = selection.Filters
-		request.Filters = hub.NewFilterSet(s.filters...)
+		return s.parseNone(r, q)
 	}
-	return request, nil
+	selection, problem := web.Selection(r, q, s.grant, s.h.cfg.MaxTopics)
+	if problem != nil {
+		return hub.Request{}, problem
+	}
+	s.filters = selection.Filters
+	return hub.Request{
+		Filters:  hub.NewFilterSet(s.filters...),
+		Start:    selection.Start,
+		Conflate: selection.Conflate,
+	}, nil
+}
+
+// parseNone is parse for a connection that begins with no topics, and so needs no right to read.
+func (s *session) parseNone(r *http.Request, q url.Values) (hub.Request, *wire.Problem) {
+	selection, err := wire.ParseSelection(q, r.Header.Get("Last-Event-ID"), 0, time.Now())
+	switch {
+	case err != nil:
+		return hub.Request{}, wire.ProblemOf(err)
+	case s.grant == nil:
+		return hub.Request{}, web.MaySubscribe(nil, nil)
+	}
+	s.pending = selection.Start
+	return hub.Request{Start: selection.Start, Conflate: selection.Conflate}, nil
 }
 
 // checkSubscribe: the parameter subscribe says only that there are no topics yet.
@@ -181,10 +209,11 @@ func (h *Handler) Refuse(w http.ResponseWriter, r *http.Request, p *wire.Problem
 		web.WriteProblem(w, r, p)
 		return
 	}
-	stream, _, _, err := h.upgrade(w, r)
+	stream, ws, _, err := h.upgrade(w, r)
 	if err != nil {
 		return
 	}
+	release(ws)
 	last := codec{}.AppendError(nil, p)
 	if p.Code == wire.CodeDraining {
 		last = codec{}.AppendGoaway(nil, p.RetryAfter)

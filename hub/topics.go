@@ -1,0 +1,298 @@
+package hub
+
+import (
+	"slices"
+	"strings"
+)
+
+// mark is the newest removal of some kind: its seq, and when that event had been accepted. The
+// zero mark is none.
+type mark struct {
+	seq uint64
+	at  int64 // nanoseconds since 1970
+}
+
+// newest is a mark for each way of reading: by one that takes every event, and by one that
+// conflates, to whom an event superseded by a later one of its topic and key is no loss.
+type newest [2]mark
+
+func (n *newest) of(conflate bool) mark {
+	if conflate {
+		return n[1]
+	}
+	return n[0]
+}
+
+func (n *newest) none() bool { return n[0].seq == 0 }
+
+func (n *newest) note(e *Event) {
+	m := mark{e.ID.Seq, e.Time.UnixNano()}
+	n[0] = m
+	if !e.superseded {
+		n[1] = m
+	}
+}
+
+// topicNode is a token of a tree of topics, and what the window knows of the topic that ends there.
+type topicNode struct {
+	parent *topicNode
+	token  string
+	inner  *innerNode // nil: no topic goes on from here
+
+	log  *deque[*Event] // its retained events; nil: none
+	lost newest         // of its own; zero if nothing is remembered
+
+	older, newer *topicNode // those with a loss, in its order
+}
+
+// innerNode is what a node has with topics further down: what it knows of all of them together, so
+// that a search need not go where nothing is. That may tell of topics that are forgotten, and is
+// as true as it was.
+type innerNode struct {
+	children map[string]*topicNode
+	head     uint64 // seq of their newest event ever
+	lost     newest
+}
+
+// topicTree knows the topics that have events in the window, and those that lost some: the last
+// limit of them to do so. Since the window lets go of the oldest first, a loss is always newer
+// than all before it, and the topic that is forgotten is the one whose loss is oldest.
+type topicTree struct {
+	limit  int                   // topics with a loss; static
+	root   topicNode             // has an inner part always
+	byName map[string]*topicNode // those with events or a loss
+
+	retained       int // topics with events
+	lossy          int // topics with a loss
+	oldest, newest *topicNode
+	forgotten      mark // the newest loss that may have been forgotten
+}
+
+func newTopicTree(limit int, floor uint64) topicTree {
+	return topicTree{
+		limit:     limit,
+		root:      topicNode{inner: &innerNode{children: make(map[string]*topicNode)}},
+		byName:    make(map[string]*topicNode),
+		forgotten: mark{seq: floor},
+	}
+}
+
+// push adds the newest event.
+func (t *topicTree) push(e *Event) {
+	if t.forgotten.at == 0 {
+		t.forgotten.at = e.Time.UnixNano() // what went before the first event was no later
+	}
+	n := t.byName[e.Topic]
+	if n == nil {
+		n = t.root.grow(e.Topic)
+		t.byName[e.Topic] = n
+	}
+	if n.log == nil {
+		n.log = new(deque[*Event])
+		t.retained++
+	}
+	n.log.push(e)
+	n.above(e.Topic, func(in *innerNode) { in.head = e.ID.Seq })
+}
+
+// pop lets go of the oldest event, e, and remembers its loss.
+func (t *topicTree) pop(e *Event) {
+	n := t.byName[e.Topic]
+	n.log.pop()
+	if n.log.len() == 0 {
+		n.log = nil
+		t.retained--
+	}
+	if n.lost.none() {
+		t.lossy++
+	} else {
+		t.unlink(n)
+	}
+	n.lost.note(e)
+	t.link(n)
+	n.above(e.Topic, func(in *innerNode) { in.lost.note(e) })
+	if t.lossy > t.limit {
+		t.forget(t.oldest)
+	}
+}
+
+// forget the loss of n, the oldest.
+func (t *topicTree) forget(n *topicNode) {
+	t.unlink(n)
+	t.lossy--
+	t.forgotten = n.lost[0]
+	n.lost = newest{}
+	if n.log == nil {
+		delete(t.byName, n.name())
+		n.prune()
+	}
+}
+
+func (t *topicTree) link(n *topicNode) {
+	n.older, n.newer = t.newest, nil
+	if t.newest != nil {
+		t.newest.newer = n
+	} else {
+		t.oldest = n
+	}
+	t.newest = n
+}
+
+func (t *topicTree) unlink(n *topicNode) {
+	if n.older != nil {
+		n.older.newer = n.newer
+	} else {
+		t.oldest = n.newer
+	}
+	if n.newer != nil {
+		n.newer.older = n.older
+	} else {
+		t.newest = n.older
+	}
+}
+
+// grow makes the nodes down to a topic.
+func (n *topicNode) grow(topic string) *topicNode {
+	for token := range strings.SplitSeq(topic, ".") {
+		if n.inner == nil {
+			n.inner = &innerNode{children: make(map[string]*topicNode)}
+		}
+		child := n.inner.children[token]
+		if child == nil {
+			child = &topicNode{parent: n, token: token}
+			n.inner.children[token] = child
+		}
+		n = child
+	}
+	return n
+}
+
+// prune takes away the nodes that stand for nothing any more, upwards.
+func (n *topicNode) prune() {
+	for n.parent != nil && n.log == nil && n.lost.none() && n.inner == nil {
+		siblings := n.parent.inner.children
+		delete(siblings, n.token)
+		n = n.parent
+		if len(siblings) == 0 && n.parent != nil {
+			n.inner = nil
+		}
+	}
+}
+
+// above calls f for the nodes over n; for the root only if a wildcard as first token selects the
+// topic.
+func (n *topicNode) above(topic string, f func(*innerNode)) {
+	for p := n.parent; p != nil; p = p.parent {
+		if p.parent != nil || !strings.HasPrefix(topic, "$") {
+			f(p.inner)
+		}
+	}
+}
+
+func (n *topicNode) name() string {
+	if n.parent.parent == nil {
+		return n.token
+	}
+	return n.parent.name() + "." + n.token
+}
+
+// search walks the topics that a filter selects.
+type search struct {
+	// enter says whether to look among the topics further down.
+	enter func(*innerNode) bool
+	// all, if not nil, judges all topics further down at once where a last ">" selects them.
+	all func(*innerNode) bool
+	// visit judges one topic. False from all or visit ends the search.
+	visit func(*topicNode) bool
+}
+
+// below goes on from n, which the filter's tokens so far have selected. It reports whether the
+// search goes on.
+func (s *search) below(n *topicNode, filter string) bool {
+	if n.inner == nil || !s.enter(n.inner) {
+		return true
+	}
+	token, rest, more := strings.Cut(filter, ".")
+	tail := token == anyTail && !more
+	switch {
+	case tail && s.all != nil:
+		return s.all(n.inner)
+	case !tail && token != anyToken:
+		child := n.inner.children[token]
+		return child == nil || s.step(child, rest, more)
+	}
+	for name, child := range n.inner.children {
+		if n.parent == nil && strings.HasPrefix(name, "$") {
+			continue
+		}
+		if tail {
+			if !s.visit(child) || !s.below(child, anyTail) {
+				return false
+			}
+		} else if !s.step(child, rest, more) {
+			return false
+		}
+	}
+	return true
+}
+
+// step goes to a child that the filter's next token selects.
+func (s *search) step(child *topicNode, rest string, more bool) bool {
+	if more {
+		return s.below(child, rest)
+	}
+	return s.visit(child)
+}
+
+// find says whether something that the set selects was removed, of what late accepts: a test by
+// seq or by time that is true from some removal on, and not of the zero mark. certain means that
+// it was, possible that it may have been and is forgotten; seq is of a removal that is to blame.
+func (t *topicTree) find(set FilterSet, conflate bool, late func(mark) bool) (seq uint64, certain, possible bool) {
+	blame := func(m mark) bool {
+		if late(m) {
+			seq, certain = m.seq, true
+		}
+		return !certain
+	}
+	search := search{
+		enter: func(in *innerNode) bool { return late(in.lost.of(conflate)) },
+		all:   func(in *innerNode) bool { return blame(in.lost.of(conflate)) },
+		visit: func(n *topicNode) bool { return blame(n.lost.of(conflate)) },
+	}
+	for _, f := range set.filters {
+		if n := t.byName[f.text]; f.Exact() && n != nil {
+			search.visit(n)
+		} else if !f.Exact() {
+			search.below(&t.root, f.text)
+		}
+		if certain {
+			return seq, true, true
+		}
+	}
+	return t.forgotten.seq, false, set.Len() > 0 && late(t.forgotten)
+}
+
+// logs gives the retained events of the topics that the set selects and that have some after seq.
+// ok is false if these topics are more than limit.
+func (t *topicTree) logs(set FilterSet, seq uint64, limit int) (logs []*deque[*Event], ok bool) {
+	search := search{
+		enter: func(in *innerNode) bool { return in.head > seq },
+		visit: func(n *topicNode) bool {
+			if n.log != nil && n.log.at(n.log.len()-1).ID.Seq > seq && !slices.Contains(logs, n.log) {
+				logs = append(logs, n.log)
+			}
+			return len(logs) <= limit
+		},
+	}
+	for _, f := range set.filters {
+		if n := t.byName[f.text]; f.Exact() && n != nil {
+			search.visit(n)
+		} else if !f.Exact() {
+			search.below(&t.root, f.text)
+		}
+		if len(logs) > limit {
+			return nil, false
+		}
+	}
+	return logs, true
+}

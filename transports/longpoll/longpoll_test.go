@@ -1,0 +1,161 @@
+package longpoll_test
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/trivium-hub/trivium/hub"
+	tt "github.com/trivium-hub/trivium/transports/transporttest"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		http.DefaultClient.CloseIdleConnections()
+	}))
+}
+
+// get asks once; header is name and value, or empty.
+func get(t *testing.T, s *tt.Server, query string, header ...string) (*http.Response, wire.PollAnswer) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.Addr+"/poll?"+query, nil)
+	require.NoError(t, err)
+	if len(header) > 0 {
+		r.Header.Set(header[0], header[1])
+	}
+	response, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	if response.StatusCode != http.StatusOK {
+		return response, wire.PollAnswer{}
+	}
+	require.Equal(t, "application/json", response.Header.Get("Content-Type"))
+	require.Equal(t, "no-store", response.Header.Get("Cache-Control"))
+	answer, err := wire.DecodePollAnswer(body)
+	require.NoError(t, err, "%s", body)
+	return response, answer
+}
+
+// TestParts: an answer ends at max events or 1 MiB, with one event at least.
+func TestParts(t *testing.T) {
+	s := tt.Start(t, tt.Config{})
+	_, begin := get(t, s, "wait=0")
+	require.Empty(t, begin.Events)
+	require.Equal(t, s.Hub.Position().String(), begin.Cursor)
+	sizes := []int{1, 1, 1, 400 << 10, 400 << 10, 400 << 10, 1<<20 - 2, 1, 1<<20 - 2}
+	for i, size := range sizes {
+		s.Publish(t, tt.JSON(strconv.Itoa(i), `"`+strings.Repeat("a", size)+`"`))
+	}
+	cursor := begin.Cursor
+	for _, want := range []int{3, 2, 1, 1, 1, 1} {
+		_, answer := get(t, s, "max=3&cursor="+cursor)
+		require.Len(t, answer.Events, want)
+		cursor = answer.Cursor
+		require.Equal(t, answer.Events[want-1].ID.String(), cursor)
+	}
+	require.Equal(t, s.Hub.Position().String(), cursor)
+}
+
+func TestWait(t *testing.T) {
+	s := tt.Start(t, tt.Config{})
+	for _, row := range []struct {
+		query  string
+		header []string
+	}{
+		{"wait=1", nil},
+		{"wait=1s", nil},
+		{"", []string{"Prefer", "wait=1"}},
+		{"", []string{"Prefer", `respond-async, Wait = "1"; x`}},
+		{"wait=1", []string{"Prefer", "wait=50"}},
+	} {
+		t.Run(row.query, func(t *testing.T) {
+			t.Parallel()
+			begin := time.Now()
+			_, answer := get(t, s, row.query, row.header...)
+			require.Empty(t, answer.Events)
+			require.GreaterOrEqual(t, time.Since(begin), time.Second)
+			require.Less(t, time.Since(begin), 3*time.Second)
+		})
+	}
+}
+
+// TestWakes: the first event ends the wait.
+func TestWakes(t *testing.T) {
+	s := tt.Start(t, tt.Config{})
+	got := make(chan wire.PollAnswer)
+	go func() {
+		_, answer := get(t, s, "topic=a")
+		got <- answer
+	}()
+	require.Eventually(t, func() bool { return s.Hub.Stats().Subscriptions == 1 }, tt.Patience, time.Millisecond)
+	e := tt.JSON("a", `1`)
+	s.Publish(t, tt.JSON("b", `0`), e)
+	answer := <-got
+	require.Len(t, answer.Events, 1)
+	require.Equal(t, e.ID.String(), answer.Cursor)
+}
+
+func TestGone(t *testing.T) {
+	s := tt.Start(t, tt.Config{})
+	conn, err := net.Dial("tcp", s.Addr)
+	require.NoError(t, err)
+	_, err = io.WriteString(conn, "GET /poll HTTP/1.1\r\nHost: a\r\n\r\n")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return s.Poll.Connections.Load() == 1 }, tt.Patience, time.Millisecond)
+	conn.Close()
+	require.Eventually(t, func() bool { return s.Poll.Connections.Load() == 0 }, tt.Patience, time.Millisecond)
+	require.Zero(t, s.Hub.Stats().Subscriptions)
+}
+
+func TestBadParameters(t *testing.T) {
+	s := tt.Start(t, tt.Config{})
+	for query, parameter := range map[string]string{
+		"wait=61": "wait", "wait=-1": "wait", "wait=1m": "wait", "wait=": "wait", "wait=1&wait=1": "wait",
+		"max=0": "max", "max=1001": "max", "max=x": "max", "max=1&max=1": "max",
+	} {
+		response, err := http.Get("http://" + s.Addr + "/poll?" + query)
+		require.NoError(t, err)
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		response.Body.Close()
+		require.Equal(t, 400, response.StatusCode, query)
+		require.Contains(t, string(body), `"parameter":"`+parameter+`"`)
+	}
+}
+
+// TestSlowReader: who reads a large answer slowly, but reads, gets all of it.
+func TestSlowReader(t *testing.T) {
+	const timeout = time.Second
+	const size = 16 << 20 // more than the kernel takes
+	s := tt.Start(t, tt.Config{WriteTimeout: timeout, Hub: hub.Config{MaxEventSize: size}})
+	s.Publish(t, tt.JSON("a", `"`+strings.Repeat("a", size-2)+`"`))
+	c, err := s.Dial(tt.Ask{Slow: true})
+	require.NoError(t, err)
+	defer c.Close()
+	require.NoError(t, c.SetDeadline(time.Now().Add(tt.Patience)))
+	_, err = io.WriteString(c, "GET /poll?last=1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+	require.NoError(t, err)
+	got, buffer, begin := 0, make([]byte, 64<<10), time.Now()
+	for i := 0; ; i++ {
+		n, err := c.Read(buffer)
+		got += n
+		if err == io.EOF {
+			break
+		}
+		require.NoError(t, err)
+		if i%2 == 0 && time.Since(begin) < 2*timeout {
+			time.Sleep(time.Millisecond) // it is slow, not waiting for something
+		}
+	}
+	require.Greater(t, got, size)
+}

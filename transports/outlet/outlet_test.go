@@ -1,0 +1,400 @@
+package outlet_test
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/outlet"
+	tt "github.com/trivium-hub/trivium/transports/transporttest"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 10 * time.Second
+
+const retained = 200 // events
+
+// lines spells everything as a line, and begins it with what it is.
+type lines struct{}
+
+func (lines) Form() hub.Form                               { return 0 }
+func (lines) Encode(e *hub.Event) []byte                   { return []byte("event " + string(e.Data) + "\n") }
+func (lines) Unwrap(b []byte) []byte                       { return b }
+func (lines) AppendHeartbeat(dst []byte, id string) []byte { return append(dst, "beat "+id+"\n"...) }
+func (lines) AppendGap(dst []byte, g *hub.Gap) []byte      { return append(dst, "gap\n"...) }
+func (lines) AppendError(dst []byte, p *wire.Problem) []byte {
+	return append(dst, "error "+p.Code+"\n"...)
+}
+func (lines) AppendGoaway(dst []byte, _ time.Duration) []byte { return append(dst, "goaway\n"...) }
+
+// bench is a hub with outlets over TCP.
+type bench struct {
+	t        *testing.T
+	hub      *hub.Hub
+	group    *outlet.Group
+	counters outlet.Counters
+	cfg      outlet.Config
+	portable bool
+	fast     bool                          // the other end takes what it can
+	sink     func(*outlet.Outlet) hub.Sink // what the hub is given; nil: the outlet
+	listener net.Listener
+}
+
+func newBench(t *testing.T, heartbeat, writeTimeout time.Duration) *bench {
+	h, err := hub.New(hub.Config{Retention: hub.Retention{Events: retained}})
+	require.NoError(t, err)
+	b := &bench{t: t, hub: h, group: outlet.NewGroup(heartbeat)}
+	b.cfg = outlet.Config{Codec: lines{}, Counters: &b.counters, Group: b.group, WriteTimeout: writeTimeout}
+	b.listener, err = net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		b.group.Close()
+		b.listener.Close()
+		require.NoError(t, h.Close())
+	})
+	return b
+}
+
+// connect gives an outlet and the other end of its connection.
+func (b *bench) connect() (*outlet.Outlet, *net.TCPConn) {
+	client, err := (&tt.Server{Addr: b.listener.Addr().String()}).Dial(tt.Ask{Slow: !b.fast})
+	require.NoError(b.t, err)
+	b.t.Cleanup(func() { client.Close() })
+	require.NoError(b.t, client.SetDeadline(time.Now().Add(patience)))
+	server, err := b.listener.Accept()
+	require.NoError(b.t, err)
+	conn := outlet.NewConn(server, b.cfg.WriteTimeout)
+	if b.portable {
+		conn = outlet.NewPortableConn(server)
+	}
+	o := outlet.New()
+	var sink hub.Sink = o
+	if b.sink != nil {
+		sink = b.sink(o)
+	}
+	s, err := b.hub.Subscribe(hub.Request{Filters: hub.NewFilterSet(hub.Everything)}, sink)
+	require.NoError(b.t, err)
+	require.True(b.t, o.Start(&b.cfg, s, conn, []byte("open\n")))
+	return o, client.(*net.TCPConn)
+}
+
+// publish publishes n events, numbered from first on, of some size.
+func (b *bench) publish(first, n, size int) {
+	for i := first; i < first+n; i++ {
+		data := `"` + strconv.Itoa(i) + strings.Repeat(" ", max(0, size-10)) + `"`
+		_, err := b.hub.Publish(context.Background(), &hub.Event{Topic: "t", Data: []byte(data)})
+		require.NoError(b.t, err)
+	}
+}
+
+// reader tells the lines of a connection apart.
+type reader struct {
+	t *testing.T
+	r *bufio.Reader
+}
+
+func (r reader) line() string {
+	s, err := r.r.ReadString('\n')
+	require.NoError(r.t, err)
+	return strings.TrimSuffix(s, "\n")
+}
+
+// number gives that of an event's line, which must be whole.
+func (r reader) number(line string, size int) int {
+	data, ok := strings.CutPrefix(line, `event "`)
+	require.True(r.t, ok, "%.40q", line)
+	digits := strings.TrimRight(data, ` "`)
+	n, err := strconv.Atoi(digits)
+	require.NoError(r.t, err)
+	require.Equal(r.t, digits+strings.Repeat(" ", max(0, size-10))+`"`, data)
+	return n
+}
+
+// bothPaths runs a test with the direct and the portable write path.
+func bothPaths(t *testing.T, test func(t *testing.T, portable bool)) {
+	for name, portable := range map[string]bool{"direct": false, "portable": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, portable)
+		})
+	}
+}
+
+// TestPartialWrites has a connection block again and again in the middle of events and messages;
+// it goes on just where it was.
+func TestPartialWrites(t *testing.T) {
+	bothPaths(t, func(t *testing.T, portable bool) {
+		b := newBench(t, 0, patience)
+		b.portable = portable
+		o, client := b.connect()
+		const rounds, n = 6, 8
+		sizes := []int{200 << 10, 10, 70 << 10, 3 << 10}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for i := range rounds {
+				b.publish(i*n, n, sizes[i%len(sizes)])
+				o.Send([]byte("message " + strconv.Itoa(i) + "\n"))
+			}
+		}()
+		r := reader{t, bufio.NewReaderSize(client, 4001)}
+		require.Equal(t, "open", r.line())
+		events, messages := 0, 0
+		for events < rounds*n || messages < rounds {
+			line := r.line()
+			if message, ok := strings.CutPrefix(line, "message "); ok {
+				require.Equal(t, strconv.Itoa(messages), message)
+				messages++
+				continue
+			}
+			require.Equal(t, events, r.number(line, sizes[events/n%len(sizes)]))
+			events++
+		}
+		<-done
+		require.Zero(t, b.counters.Stuck.Load())
+		require.EqualValues(t, rounds*n, b.counters.Delivered.Load())
+		b.publish(rounds*n, 1, 10)
+		require.Equal(t, rounds*n, r.number(r.line(), 10), "and live after that")
+	})
+}
+
+func TestStuck(t *testing.T) {
+	bothPaths(t, func(t *testing.T, portable bool) {
+		b := newBench(t, 0, 200*time.Millisecond)
+		b.portable = portable
+		b.connect()
+		b.publish(0, 100, 100<<10)
+		require.Eventually(t, func() bool { return b.counters.Connections.Load() == 0 }, patience, time.Millisecond)
+		require.EqualValues(t, 1, b.counters.Stuck.Load())
+		require.Zero(t, b.hub.Stats().Subscriptions)
+	})
+}
+
+// TestSlow: a reader that takes a little now and then is not stuck, however long the kernel has
+// no room for more.
+func TestSlow(t *testing.T) {
+	const timeout = 500 * time.Millisecond
+	b := newBench(t, 0, timeout)
+	_, client := b.connect()
+	const n, size = 2, 900 << 10 // so that one write takes long
+	b.publish(0, n, size)
+	slow := &trickle{TCPConn: client, until: time.Now().Add(4 * timeout)}
+	r := reader{t, bufio.NewReaderSize(slow, 1<<10)}
+	require.Equal(t, "open", r.line())
+	for i := range n {
+		require.Equal(t, i, r.number(r.line(), size))
+	}
+	require.Zero(t, b.counters.Stuck.Load())
+}
+
+// trickle reads slowly for a while.
+type trickle struct {
+	*net.TCPConn
+	until time.Time
+}
+
+func (c *trickle) Read(p []byte) (int, error) {
+	if time.Now().Before(c.until) {
+		time.Sleep(15 * time.Millisecond) // it is slow, not waiting for something
+	}
+	return c.TCPConn.Read(p)
+}
+
+func TestHeartbeat(t *testing.T) {
+	bothPaths(t, func(t *testing.T, portable bool) {
+		const period, n = 640 * time.Millisecond, 60
+		b := newBench(t, period, patience)
+		b.portable = portable
+		var wait sync.WaitGroup
+		begin, at := time.Now(), make([]time.Duration, n)
+		for i := range n {
+			_, client := b.connect()
+			wait.Go(func() {
+				r := bufio.NewReader(client)
+				for line := ""; !strings.HasPrefix(line, "beat"); {
+					var err error
+					if line, err = r.ReadString('\n'); err != nil {
+						return
+					}
+				}
+				at[i] = time.Since(begin)
+			})
+		}
+		wait.Wait()
+		var quarters [4]int
+		for _, d := range at {
+			require.NotZero(t, d)
+			quarters[d*4/period%4]++
+		}
+		for _, q := range quarters {
+			require.Positive(t, q, "spread over the period: %v", quarters)
+		}
+	})
+}
+
+// TestOvertaken: whoever finds that retention was faster, the subscriber is sent away.
+func TestOvertaken(t *testing.T) {
+	for name, find := range map[string]func(*outlet.Outlet){
+		"heartbeat": (*outlet.Outlet).Beat,
+		"message":   func(o *outlet.Outlet) { o.Send([]byte("message\n")) },
+		"round":     func(o *outlet.Outlet) { o.Ready(new(hub.Round)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, 0, patience)
+			b.cfg.Disconnect = true
+			b.sink = func(*outlet.Outlet) hub.Sink { return deaf{} } // the workers are late
+			o, client := b.connect()
+			r := reader{t, bufio.NewReader(client)}
+			require.Equal(t, "open", r.line())
+			b.publish(0, 1, 10)
+			o.Beat()
+			require.Equal(t, 0, r.number(r.line(), 10))
+			require.True(t, strings.HasPrefix(r.line(), "beat "))
+			b.publish(1, retained+10, 10)
+			find(o)
+			require.Equal(t, "error too-slow", r.line())
+			_, err := r.r.ReadByte()
+			require.EqualError(t, err, "EOF")
+			require.EqualValues(t, 1, b.counters.Overtaken.Load())
+		})
+	}
+}
+
+// deaf is a sink that is told and does nothing.
+type deaf struct{}
+
+func (deaf) Ready(*hub.Round) {}
+
+// TestGone: a peer that has closed is found without anything to deliver.
+func TestGone(t *testing.T) {
+	bothPaths(t, func(t *testing.T, portable bool) {
+		b := newBench(t, 100*time.Millisecond, patience)
+		b.portable = portable
+		_, client := b.connect()
+		client.Close()
+		require.Eventually(t, func() bool { return b.counters.Connections.Load() == 0 }, patience, time.Millisecond)
+		require.Zero(t, b.counters.Stuck.Load()+b.counters.Cut.Load())
+	})
+}
+
+// TestDrain: who reads gets all that was accepted and a word to go; who does not is cut at the end.
+func TestDrain(t *testing.T) {
+	bothPaths(t, func(t *testing.T, portable bool) {
+		const window, readers, n, size = 1500 * time.Millisecond, 8, 60, 80 << 10
+		b := newBench(t, 0, patience)
+		b.portable, b.fast = portable, true
+		var wait sync.WaitGroup
+		for range readers {
+			_, client := b.connect()
+			wait.Go(func() {
+				var last string
+				for r := bufio.NewReader(client); ; {
+					line, err := r.ReadString('\n')
+					if err != nil {
+						break
+					}
+					if line == "goaway\n" {
+						require.Contains(t, last, `event "`+strconv.Itoa(n-1)+" ")
+					}
+					last = line
+				}
+				require.Equal(t, "goaway\n", last)
+			})
+		}
+		b.fast = false
+		for range 2 {
+			b.connect()
+		}
+		b.publish(0, n, size)
+		begin := time.Now()
+		b.group.Drain(context.Background(), window)
+		require.GreaterOrEqual(t, time.Since(begin), window, "two never went")
+		require.Less(t, time.Since(begin), window+500*time.Millisecond)
+		wait.Wait()
+		require.EqualValues(t, 2, b.counters.Cut.Load())
+		require.Zero(t, b.counters.Connections.Load())
+		require.True(t, b.group.IsDraining())
+	})
+}
+
+// TestGoaway: what was accepted before goes out before it, however far behind the peer is.
+func TestGoaway(t *testing.T) {
+	bothPaths(t, func(t *testing.T, portable bool) {
+		const n, size = 60, 80 << 10
+		b := newBench(t, 0, patience)
+		b.portable, b.fast = portable, true
+		o, client := b.connect()
+		b.publish(0, n, size)
+		o.Goaway(time.Second)
+		r := reader{t, bufio.NewReader(client)}
+		require.Equal(t, "open", r.line())
+		for i := range n {
+			require.Equal(t, i, r.number(r.line(), size))
+		}
+		require.Equal(t, "goaway", r.line())
+	})
+}
+
+// TestDrainEarly: it ends when the last has gone.
+func TestDrainEarly(t *testing.T) {
+	b := newBench(t, 0, patience)
+	_, client := b.connect()
+	const window = 2 * time.Second
+	begin := time.Now()
+	b.group.Drain(context.Background(), window)
+	require.Less(t, time.Since(begin), window*9/10)
+	r := reader{t, bufio.NewReader(client)}
+	require.Equal(t, "open", r.line())
+	require.Equal(t, "goaway", r.line())
+	require.False(t, outlet.New().Start(&b.cfg, nil, nil, nil), "nobody comes in any more")
+}
+
+// TestClose: however much waits, Close is at once, and nobody writes after it.
+func TestClose(t *testing.T) {
+	bothPaths(t, func(t *testing.T, portable bool) {
+		b := newBench(t, 100*time.Millisecond, patience)
+		b.portable = portable
+		for range 4 {
+			b.connect()
+		}
+		b.publish(0, 100, 50<<10)
+		begin := time.Now()
+		b.group.Close()
+		require.Less(t, time.Since(begin), time.Second)
+		require.Zero(t, b.counters.Connections.Load())
+		b.group = outlet.NewGroup(0) // for the bench to close
+	})
+}
+
+// TestEnds: what ends a stream is the last of it.
+func TestEnds(t *testing.T) {
+	bothPaths(t, func(t *testing.T, portable bool) {
+		b := newBench(t, 0, patience)
+		b.portable = portable
+		o, client := b.connect()
+		b.publish(0, 1, 10)
+		r := reader{t, bufio.NewReader(client)}
+		require.Equal(t, "open", r.line())
+		r.number(r.line(), 10)
+		o.Fail(wire.TooSlow())
+		b.publish(1, 10, 10)
+		o.Send([]byte("message\n"))
+		o.Finish([]byte("again\n"))
+		require.Equal(t, "error too-slow", r.line())
+		_, err := r.r.ReadByte()
+		require.EqualError(t, err, "EOF")
+		o.Wait()
+		o.Close()
+	})
+}

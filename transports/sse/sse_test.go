@@ -1,0 +1,187 @@
+package sse_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/trivium-hub/trivium/hub"
+	tt "github.com/trivium-hub/trivium/transports/transporttest"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// request sends what is spelt and gives all that comes back.
+func request(t *testing.T, s *tt.Server, head string) *bufio.Reader {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.Addr)
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	require.NoError(t, conn.SetDeadline(time.Now().Add(tt.Patience)))
+	_, err = io.WriteString(conn, strings.ReplaceAll(head, "\n", "\r\n")+"\r\n\r\n")
+	require.NoError(t, err)
+	return bufio.NewReader(conn)
+}
+
+// line reads a line with a given prefix, and gives the rest.
+func line(t *testing.T, r *bufio.Reader, prefix string) string {
+	t.Helper()
+	s, err := r.ReadString('\n')
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(s, prefix), "%q does not begin with %q", s, prefix)
+	return strings.TrimSuffix(s[len(prefix):], "\n")
+}
+
+// TestBytes reads a stream as it is: from the past, live, and its end.
+func TestBytes(t *testing.T) {
+	for _, proto := range []string{"HTTP/1.0", "HTTP/1.1"} {
+		for _, portable := range []bool{false, true} {
+			t.Run(fmt.Sprint(proto, " portable ", portable), func(t *testing.T) {
+				s := tt.Start(t, tt.Config{Portable: portable})
+				past, live := tt.JSON("a", `1`), &hub.Event{Topic: "a", Type: "kind", Data: []byte(`2`)}
+				s.Publish(t, past)
+				r := request(t, s, "GET /sse?last=1 "+proto+"\nHost: a")
+				response, err := http.ReadResponse(r, nil)
+				require.NoError(t, err)
+				require.Equal(t, 200, response.StatusCode)
+				require.Equal(t, "text/event-stream", response.Header.Get("Content-Type"))
+				require.Equal(t, "no-cache, no-transform", response.Header.Get("Cache-Control"))
+				require.Equal(t, "no", response.Header.Get("X-Accel-Buffering"))
+				body := bufio.NewReader(response.Body)
+				line(t, body, "retry: ")
+				line(t, body, "event: trivium.open")
+				require.Equal(t, hub.Cursor{Epoch: past.ID.Epoch}.String(), line(t, body, "id: "))
+				require.Empty(t, line(t, body, "data:"))
+				require.Empty(t, line(t, body, ""))
+				require.Equal(t, past.ID.String(), line(t, body, "id: "))
+				require.Equal(t, "a", line(t, body, "topic: "))
+				require.Equal(t, "1", line(t, body, "data: "))
+				require.Empty(t, line(t, body, ""))
+				s.Publish(t, live)
+				require.Equal(t, live.ID.String(), line(t, body, "id: "))
+				require.Equal(t, "kind", line(t, body, "event: "))
+				require.Equal(t, "a", line(t, body, "topic: "))
+				require.Equal(t, "2", line(t, body, "data: "))
+				require.Empty(t, line(t, body, ""))
+				s.Group.Drain(context.Background(), 100*time.Millisecond)
+				retry := line(t, body, "retry: ")
+				line(t, body, "event: trivium.goaway")
+				require.Equal(t, `{"retry_ms":`+retry+`}`, line(t, body, "data: "))
+				require.Empty(t, line(t, body, ""))
+				_, err = body.ReadByte()
+				require.Equal(t, io.EOF, err, "an end in order")
+				_, err = r.ReadByte()
+				require.Equal(t, io.EOF, err, "and of the connection")
+			})
+		}
+	}
+}
+
+func TestHead(t *testing.T) {
+	s := tt.Start(t, tt.Config{})
+	response, err := http.Head("http://" + s.Addr + "/sse")
+	require.NoError(t, err)
+	response.Body.Close()
+	http.DefaultClient.CloseIdleConnections()
+	require.Equal(t, 200, response.StatusCode)
+	require.Equal(t, "text/event-stream", response.Header.Get("Content-Type"))
+	require.Zero(t, s.Hub.Stats().Subscriptions)
+}
+
+// TestRefused: an EventSource ends for good on any status but 200, so what is temporary is told to
+// it in a stream.
+func TestRefused(t *testing.T) {
+	s := tt.Start(t, tt.Config{Grant: &hub.Grant{Subscribe: hub.NewFilterSet()}})
+	draining := tt.Start(t, tt.Config{})
+	draining.Group.Drain(context.Background(), time.Millisecond)
+	for _, row := range []struct {
+		server *tt.Server
+		method string
+		accept string
+		status int // 200: a stream with an error
+	}{
+		{s, "GET", "text/event-stream", 403},
+		{draining, "GET", "text/event-stream", 200},
+		{draining, "GET", "text/html, Text/Event-Stream;q=0.5", 200},
+		{draining, "GET", "*/*", 503},
+		{draining, "GET", "text/*", 503},
+		{draining, "HEAD", "text/event-stream", 503},
+		{draining, "POST", "text/event-stream", 405},
+	} {
+		r := request(t, row.server, row.method+" /sse HTTP/1.1\nHost: a\nAccept: "+row.accept)
+		response, err := http.ReadResponse(r, &http.Request{Method: row.method})
+		require.NoError(t, err)
+		require.Equal(t, row.status, response.StatusCode, "%+v", row)
+		if row.status == 503 {
+			require.NotEmpty(t, response.Header.Get("Retry-After"))
+		}
+		if row.status != 200 {
+			continue
+		}
+		d := wire.NewSSEDecoder(response.Body, 0)
+		e, err := d.Next()
+		require.NoError(t, err)
+		require.Equal(t, "trivium.error", e.Type)
+		require.Contains(t, e.Data, `"status":503`)
+		retry, ok := d.Retry()
+		require.True(t, ok)
+		require.GreaterOrEqual(t, retry, 2*time.Second)
+		_, err = d.Next()
+		require.Equal(t, io.EOF, err)
+	}
+}
+
+func TestBadEnvelope(t *testing.T) {
+	s := tt.Start(t, tt.Config{})
+	for _, query := range []string{"envelope=2", "envelope=", "envelope=1&envelope=1"} {
+		response, err := http.ReadResponse(request(t, s, "GET /sse?"+query+" HTTP/1.1\nHost: a"), nil)
+		require.NoError(t, err)
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		require.Equal(t, 400, response.StatusCode)
+		require.Contains(t, string(body), `"parameter":"envelope"`)
+	}
+}
+
+// TestHTTP2End: the handler of a stream over HTTP/2 returns, and with it the stream ends in order,
+// when it is drained; when the client goes, its subscription does.
+func TestHTTP2End(t *testing.T) {
+	s := tt.Start(t, tt.Config{HTTP2: true})
+	transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	defer transport.CloseIdleConnections()
+	get := func(ctx context.Context) *http.Response {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+s.Addr+"/sse", nil)
+		require.NoError(t, err)
+		response, err := transport.RoundTrip(r)
+		require.NoError(t, err)
+		require.Equal(t, 2, response.ProtoMajor)
+		return response
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := get(ctx)
+	defer gone.Body.Close()
+	cancel()
+	require.Eventually(t, func() bool { return s.Hub.Stats().Subscriptions == 0 }, tt.Patience, time.Millisecond)
+
+	stays := get(t.Context())
+	defer stays.Body.Close()
+	s.Publish(t, tt.JSON("a", `"last"`))
+	s.Group.Drain(context.Background(), 100*time.Millisecond)
+	body, err := io.ReadAll(stays.Body)
+	require.NoError(t, err)
+	require.Contains(t, string(body), `"last"`)
+	require.Contains(t, string(body), "trivium.goaway")
+	require.Zero(t, s.SSE.Cut.Load())
+	require.Zero(t, s.SSE.Connections.Load())
+}

@@ -1,0 +1,163 @@
+package transporttest
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// history is what the streams that are cut carry: some short events and some that take more than
+// one write.
+func history() []*hub.Event {
+	var events []*hub.Event
+	for i := range 30 {
+		switch {
+		case i%10 == 7:
+			events = append(events, JSON("big", bulk(i)))
+		case i%3 == 0:
+			events = append(events, &hub.Event{Topic: "text", Type: "note", Encoding: hub.Text, Data: []byte("line\r\nof " + strconv.Itoa(i))})
+		default:
+			events = append(events, JSON("a."+strconv.Itoa(i), `{"n": `+strconv.Itoa(i)+`}`))
+		}
+	}
+	return events
+}
+
+// TestCutEverywhere loses a connection after each of its bytes and resumes over another road.
+func TestCutEverywhere(t *testing.T) {
+	s := Start(t, Config{Heartbeat: 200 * time.Millisecond})
+	events := history()
+	s.Publish(t, events...)
+	start := hub.Cursor{Epoch: events[0].ID.Epoch + 1}.String() // a gap is told first
+	roads := make(map[string]Road)
+	for _, r := range Roads() {
+		roads[r.Name] = r
+	}
+	names := []string{"sse", "websocket", "poll"}
+	for i, name := range names {
+		others := []Road{roads[names[(i+1)%3]], roads[names[(i+2)%3]]}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for i, n := range cuts(record(t, s, name, start)) {
+				resumeOn := others
+				if os.Getenv("TRIVIUM_LONG") == "" {
+					resumeOn = others[i%2 : i%2+1]
+				}
+				had, cursor := cutAfter(t, s, roads[name], start, n)
+				for _, r := range resumeOn {
+					requireWhole(t, s, had, cursor, r, events, n)
+				}
+			}
+		})
+	}
+}
+
+// cutAfter gives what arrived in the first n bytes, as the hub's cursors name it, and where to
+// resume.
+func cutAfter(t *testing.T, s *Server, r Road, start string, n int64) (had []Item, cursor string) {
+	c := r.New(s)
+	defer c.Cut()
+	ask := Query("cursor", start, "max", "7")
+	ask.CutAfter = n
+	cursor = start
+	if c.Connect(ask) != nil {
+		return nil, cursor
+	}
+	for newest := s.Hub.Position().String(); cursor != newest; {
+		item, err := c.Next()
+		if err != nil {
+			return had, cursor
+		}
+		if item.ID != "" {
+			cursor = item.ID
+		}
+		if !quiet(item) {
+			had = append(had, said(c, item))
+		}
+	}
+	return had, cursor
+}
+
+// said makes items of different roads comparable: the data is known by what the road makes of it.
+func said(c Client, item Item) Item {
+	if _, ok := c.(*sseClient); !ok && item.Topic == "text" {
+		item.Data = lineEnds.Replace(item.Data)
+	}
+	return item
+}
+
+func requireWhole(t *testing.T, s *Server, had []Item, cursor string, r Road, events []*hub.Event, n int64) {
+	t.Helper()
+	c := r.New(s)
+	defer c.Cut()
+	all := slices.Clone(had)
+	if newest := events[len(events)-1].ID; cursor != newest.String() {
+		require.NoError(t, c.Connect(Query("cursor", cursor)))
+		for _, item := range readTo(t, c, newest) {
+			all = append(all, said(c, item))
+		}
+	}
+	require.Len(t, all, 1+len(events), "cut after byte %d", n)
+	requireGap(t, all[0], hub.GapEpoch, false)
+	for i, e := range events {
+		want := Item{Kind: Event, ID: e.ID.String(), Topic: e.Topic, Type: e.Type, Data: lineEnds.Replace(string(e.Data))}
+		require.Equal(t, want, all[1+i], "cut after byte %d", n)
+	}
+}
+
+// record gives the bytes that the server sends. They are as many each time.
+func record(t *testing.T, s *Server, name, start string) []byte {
+	path := map[string]string{"sse": "/sse", "websocket": "/ws", "poll": "/poll"}[name]
+	conn, err := net.Dial("tcp", s.Addr)
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(Patience)))
+	upgrade := ""
+	if name == "websocket" {
+		upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	}
+	_, err = io.WriteString(conn, "GET "+path+"?cursor="+start+" HTTP/1.1\r\nHost: a\r\n"+upgrade+"\r\n")
+	require.NoError(t, err)
+	var seen bytes.Buffer
+	newest := s.Hub.Position().String()
+	for buffer := make([]byte, 1<<12); !strings.Contains(seen.String(), newest); {
+		n, err := conn.Read(buffer)
+		require.NoError(t, err)
+		seen.Write(buffer[:n])
+	}
+	// The rest of the newest event, and what polls in parts have more than one in a whole.
+	return append(seen.Bytes(), make([]byte, 2<<10)...)
+}
+
+// cuts says after how many bytes to cut: around all that may be a border of a message, and
+// between them after every step.
+func cuts(stream []byte) []int64 {
+	var all []int64
+	step := 1
+	if os.Getenv("TRIVIUM_LONG") == "" {
+		step = max(7, len(stream)/400)
+	}
+	for n := 1; n <= len(stream); n++ {
+		border := false
+		for _, near := range []int{n - 1, n, n + 1} {
+			before := stream[:min(near, len(stream))]
+			for _, end := range []string{"\r\n", "\n\n", "\x81", "}"} {
+				border = border || bytes.HasSuffix(before, []byte(end))
+			}
+		}
+		if border || n%step == 0 {
+			all = append(all, int64(n))
+		}
+	}
+	return all
+}

@@ -1,0 +1,240 @@
+package transporttest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+func TestLosses(t *testing.T) {
+	forgetful := retain(10)
+	forgetful.Hub.Retention.GapTopics = 2
+	sendAway := retain(20)
+	sendAway.Disconnect = true
+	runScenarios(t, []scenario{
+		{"other epoch", Config{}, otherEpoch},
+		{"future", Config{}, future},
+		{"expired", retain(10), expired},
+		{"only others lost", retain(10), onlyOthersLost},
+		{"forgotten", forgetful, forgotten},
+		{"overtaken", retain(20), overtaken},
+		{"sent away", sendAway, sentAway},
+		{"conflated", Config{}, conflated},
+		{"drain", Config{}, drain},
+	})
+}
+
+func otherEpoch(t *testing.T, s *Server, r Road) {
+	events := numbered(t, s, 3, "a")
+	other := hub.Cursor{Epoch: events[0].ID.Epoch + 1, Seq: 2}
+	c := connect(t, s, r, Query("cursor", other.String()))
+	gap := read(t, c, 1)[0]
+	requireGap(t, gap, hub.GapEpoch, false)
+	require.Equal(t, other.String(), gap.Gap.After)
+	expect(t, c, events...)
+	expect(t, connect(t, s, r, Query("cursor", gap.ID)), events...)
+}
+
+func future(t *testing.T, s *Server, r Road) {
+	events := numbered(t, s, 3, "a")
+	ahead := events[2].ID
+	ahead.Seq += 7
+	c := connect(t, s, r, Query("cursor", ahead.String()))
+	gap := read(t, c, 1)[0]
+	requireGap(t, gap, hub.GapFuture, false)
+	require.Equal(t, ahead.String(), gap.Gap.After)
+	expect(t, c, events...)
+}
+
+func expired(t *testing.T, s *Server, r Road) {
+	events := numbered(t, s, 30, "a", "b")
+	cursor := events[10].ID.String()
+	c := connect(t, s, r, Query("cursor", cursor, "topic", "a"))
+	gap := read(t, c, 1)[0]
+	requireGap(t, gap, hub.GapExpired, true)
+	require.Equal(t, cursor, gap.Gap.After)
+	require.Equal(t, events[19].ID, gap.Gap.ResumedAt)
+	expect(t, c, events[20], events[22], events[24], events[26], events[28])
+	expect(t, connect(t, s, r, Query("cursor", gap.ID)), events[20:]...)
+
+	since := connect(t, s, r, Query("since", "1h"))
+	gap = read(t, since, 1)[0]
+	requireGap(t, gap, hub.GapExpired, true)
+	require.Empty(t, gap.Gap.After)
+	expect(t, since, events[20:]...)
+	expect(t, connect(t, s, r, Query("last", "100")), events[20:]...)
+}
+
+func onlyOthersLost(t *testing.T, s *Server, r Road) {
+	mine := numbered(t, s, 2, "a")
+	numbered(t, s, 30, "b")
+	next := JSON("a", `"next"`)
+	c := connect(t, s, r, Query("topic", "a", "cursor", mine[1].ID.String()))
+	lost := connect(t, s, r, Query("topic", "a", "cursor", mine[0].ID.String()))
+	s.Publish(t, next)
+	expect(t, c, next)
+	requireGap(t, read(t, lost, 1)[0], hub.GapExpired, true)
+	expect(t, lost, next)
+}
+
+func forgotten(t *testing.T, s *Server, r Road) {
+	first := numbered(t, s, 1, "b")[0]
+	numbered(t, s, 40, "x", "y", "z")
+	next := JSON("a", `"next"`)
+	c := connect(t, s, r, Query("topic", "a", "cursor", first.ID.String()))
+	s.Publish(t, next)
+	requireGap(t, read(t, c, 1)[0], hub.GapExpired, false)
+	expect(t, c, next)
+}
+
+// flood publishes more than the buffers of a connection hold.
+func flood(t *testing.T, s *Server, event func(i int) *hub.Event) *hub.Event {
+	t.Helper()
+	const n = 1000
+	for i := range n {
+		s.Publish(t, event(i))
+	}
+	end := JSON("end", `1`)
+	s.Publish(t, end)
+	return end
+}
+
+// bulk is data of 8 KiB that does not get much smaller.
+func bulk(i int) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for x := uint32(i) + 1; b.Len() < 8<<10; {
+		x = x*1664525 + 1013904223
+		b.WriteString(strconv.FormatUint(uint64(x), 36))
+	}
+	return b.String() + `"`
+}
+
+func overtaken(t *testing.T, s *Server, r Road) {
+	c, begin := opened(t, s, r, Ask{Slow: true})
+	end := flood(t, s, func(i int) *hub.Event { return JSON("a", bulk(i)) })
+	after, gaps := begin, 0
+	for _, item := range readTo(t, c, end.ID) {
+		if item.Kind == Gap {
+			requireGap(t, item, hub.GapExpired, true)
+			require.Equal(t, after, item.Gap.After)
+			gaps++
+		} else {
+			require.Equal(t, Event, item.Kind)
+			require.Equal(t, seq(t, Item{ID: after})+1, seq(t, item), "only a gap tells of what is lost")
+		}
+		after = item.ID
+	}
+	require.Positive(t, gaps)
+}
+
+func sentAway(t *testing.T, s *Server, r Road) {
+	c, after := opened(t, s, r, Ask{Slow: true})
+	end := flood(t, s, func(i int) *hub.Event { return JSON("a", bulk(i)) })
+	for !r.Polls() {
+		item := read(t, c, 1)[0]
+		if item.Kind == Error {
+			require.Equal(t, http.StatusRequestTimeout, item.Problem.Status)
+			requireEnd(t, c, r, 4408)
+			break
+		}
+		require.Equal(t, Event, item.Kind)
+		require.Equal(t, seq(t, Item{ID: after})+1, seq(t, item))
+		after = item.ID
+	}
+	again := readTo(t, connect(t, s, r, Query("cursor", after)), end.ID)
+	requireGap(t, again[0], hub.GapExpired, true)
+	require.Equal(t, after, again[0].Gap.After)
+	require.Len(t, again, 21)
+}
+
+// requireEnd reads the orderly end of a stream.
+func requireEnd(t *testing.T, c Client, r Road, code int) {
+	t.Helper()
+	if strings.HasPrefix(r.Name, "websocket") {
+		require.Equal(t, Item{Kind: Close, Code: code}, read(t, c, 1)[0])
+	}
+	_, err := c.Next()
+	require.Equal(t, io.EOF, err)
+}
+
+func conflated(t *testing.T, s *Server, r Road) {
+	c, _ := opened(t, s, r, Ask{Slow: true, Query: Query("conflate", "key").Query})
+	newest, keyless := make(map[string]string), 0
+	end := flood(t, s, func(i int) *hub.Event {
+		if i%50 == 0 {
+			keyless++
+			return JSON("keyless", strconv.Itoa(i))
+		}
+		e := JSON("keyed", bulk(i))
+		e.Key = fmt.Sprint(i % 7)
+		newest[e.Key] = e.Key + bulk(i)
+		return e
+	})
+	items := readTo(t, c, end.ID)
+	require.Less(t, len(items), 900)
+	found := make(map[string]bool)
+	for i, item := range items {
+		require.Equal(t, Event, item.Kind)
+		if i > 0 {
+			require.Less(t, seq(t, items[i-1]), seq(t, item))
+		}
+		if item.Topic == "keyless" {
+			keyless--
+		}
+		found[item.Data] = true
+	}
+	require.Zero(t, keyless, "what has no key is not conflated")
+	for key, data := range newest {
+		require.True(t, found[data[len(key):]], "the newest of key %s", key)
+	}
+}
+
+func drain(t *testing.T, s *Server, r Road) {
+	const window = 2 * time.Second
+	c, begin := opened(t, s, r, Ask{})
+	events := numbered(t, s, 300, "a")
+	answered := make(chan error, 1)
+	if r.Polls() {
+		expect(t, c, events...)
+		go func() {
+			item, err := c.Next()
+			for err == nil && quiet(item) {
+				item, err = c.Next()
+			}
+			answered <- err
+		}()
+		require.Eventually(t, func() bool { return s.Poll.Connections.Load() == 1 }, Patience, time.Millisecond)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Group.Drain(context.Background(), window)
+	}()
+	if r.Polls() {
+		require.Equal(t, io.EOF, <-answered, "at once, and with Retry-After")
+	} else {
+		expect(t, c, events...)
+		goaway := read(t, c, 1)[0]
+		require.Equal(t, Goaway, goaway.Kind)
+		require.GreaterOrEqual(t, goaway.Retry, time.Second)
+		require.LessOrEqual(t, goaway.Retry, time.Second+window)
+		requireEnd(t, c, r, 1001)
+	}
+	<-done
+	require.Zero(t, s.SSE.Cut.Load()+s.WebSocket.Cut.Load())
+	refusal := refused(t, s, r, Query("cursor", begin))
+	require.Equal(t, http.StatusServiceUnavailable, refusal.Status)
+	after, err := strconv.Atoi(refusal.Header.Get("Retry-After"))
+	require.NoError(t, err)
+	require.Positive(t, after)
+}

@@ -1,0 +1,93 @@
+package transporttest
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// connect begins a subscription that must not be refused.
+func connect(t *testing.T, s *Server, r Road, ask Ask) Client {
+	t.Helper()
+	c := r.New(s)
+	t.Cleanup(c.Cut)
+	require.NoError(t, c.Connect(ask))
+	return c
+}
+
+// opened is connect up to the opening, from whose ID a subscriber resumes that has nothing yet.
+func opened(t *testing.T, s *Server, r Road, ask Ask) (Client, string) {
+	t.Helper()
+	c := connect(t, s, r, ask)
+	item, err := c.Next()
+	require.NoError(t, err)
+	require.Equal(t, Open, item.Kind, "%+v", item)
+	return c, item.ID
+}
+
+// quiet reports that the item says only where the subscriber stands.
+func quiet(item Item) bool { return item.Kind == Open || item.Kind == Heartbeat }
+
+// read gives the next n items that are not quiet.
+func read(t *testing.T, c Client, n int) []Item {
+	t.Helper()
+	var items []Item
+	for len(items) < n {
+		item, err := c.Next()
+		require.NoError(t, err, "after %d of %d items", len(items), n)
+		if !quiet(item) {
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+// readTo gives the items that are not quiet up to the event with the ID, and that one.
+func readTo(t *testing.T, c Client, id hub.Cursor) []Item {
+	t.Helper()
+	var items []Item
+	for {
+		items = append(items, read(t, c, 1)...)
+		if last := items[len(items)-1]; last.ID == id.String() && last.Kind == Event {
+			return items
+		}
+	}
+}
+
+// wanted is what a client is to get of the events.
+func wanted(c Client, events ...*hub.Event) []Item {
+	items := make([]Item, len(events))
+	for i, e := range events {
+		items[i] = Item{Kind: Event, ID: e.ID.String(), Topic: e.Topic, Type: e.Type, Data: c.Spell(e)}
+	}
+	return items
+}
+
+// expect reads the events and nothing else.
+func expect(t *testing.T, c Client, events ...*hub.Event) {
+	t.Helper()
+	require.Equal(t, wanted(c, events...), read(t, c, len(events)))
+}
+
+func refused(t *testing.T, s *Server, r Road, ask Ask) *Refusal {
+	t.Helper()
+	c := r.New(s)
+	defer c.Cut()
+	err := c.Connect(ask)
+	var refusal *Refusal
+	require.True(t, errors.As(err, &refusal), "a refusal is expected, got %v", err)
+	return refusal
+}
+
+func seq(t *testing.T, item Item) uint64 {
+	t.Helper()
+	c, err := hub.ParseCursor(item.ID)
+	require.NoError(t, err)
+	return c.Seq
+}

@@ -1,0 +1,120 @@
+package transporttest
+
+import (
+	"cmp"
+	"context"
+	"crypto/x509"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/longpoll"
+	"github.com/trivium-hub/trivium/transports/outlet"
+	"github.com/trivium-hub/trivium/transports/sse"
+	"github.com/trivium-hub/trivium/transports/websocket"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// Config is what a Server is made of.
+type Config struct {
+	Hub          hub.Config
+	Heartbeat    time.Duration // 0: none
+	WriteTimeout time.Duration // 0: Patience
+	Grant        *hub.Grant    // of every request; nil: it may do everything
+	MessageRate  float64       // as of websocket.Config
+	MaxTopics    int           // 0: any number
+	Disconnect   bool          // --slow=disconnect
+	Compression  bool          // --ws-compression
+	Portable     bool          // the write path that every platform has
+	HTTP2        bool          // over TLS
+}
+
+// Server is a hub with its routes /sse, /ws and /poll on a socket of the loopback.
+type Server struct {
+	Hub   *hub.Hub
+	Group *outlet.Group
+	// Addr is where it listens.
+	Addr                 string
+	SSE, WebSocket, Poll outlet.Counters
+
+	roots *x509.CertPool // of HTTP2
+}
+
+// freshToken is what the auth command may bring; it stands for a grant to everything.
+const freshToken = "fresh"
+
+// Start runs a Server until the test ends.
+func Start(t testing.TB, cfg Config) *Server {
+	t.Helper()
+	h, err := hub.New(cfg.Hub)
+	require.NoError(t, err)
+	s := &Server{Hub: h, Group: outlet.NewGroup(cfg.Heartbeat)}
+	all := hub.NewFilterSet(hub.Everything)
+	everything := &hub.Grant{Subject: "test", Subscribe: all, Publish: all}
+	grant := cmp.Or(cfg.Grant, everything)
+	grantOf := func(context.Context) *hub.Grant { return grant }
+	timeout := cmp.Or(cfg.WriteTimeout, Patience)
+
+	routes := http.NewServeMux()
+	routes.Handle("/sse", sse.New(sse.Config{
+		Hub: h, Group: s.Group, Grant: grantOf, Counters: &s.SSE, MaxTopics: cfg.MaxTopics,
+		WriteTimeout: timeout, Disconnect: cfg.Disconnect, Portable: cfg.Portable,
+	}))
+	routes.Handle("/ws", websocket.New(websocket.Config{
+		Hub: h, Group: s.Group, Grant: grantOf, Counters: &s.WebSocket, MaxTopics: cfg.MaxTopics,
+		WriteTimeout: timeout, Disconnect: cfg.Disconnect, Portable: cfg.Portable,
+		MessageRate: cfg.MessageRate, Compression: cfg.Compression,
+		Verify: func(token string) (*hub.Grant, error) {
+			if token != freshToken {
+				return nil, wire.InvalidToken("the token is not valid")
+			}
+			return everything, nil
+		},
+	}))
+	routes.Handle("/poll", longpoll.New(longpoll.Config{
+		Hub: h, Group: s.Group, Grant: grantOf, Counters: &s.Poll, MaxTopics: cfg.MaxTopics,
+		WriteTimeout: timeout,
+	}))
+	s.serve(t, routes, cfg.HTTP2)
+	return s
+}
+
+func (s *Server) serve(t testing.TB, routes http.Handler, http2 bool) {
+	server := httptest.NewUnstartedServer(routes)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // what is cut in a test is no news
+	if http2 {
+		server.EnableHTTP2 = true
+		server.StartTLS()
+		s.roots = x509.NewCertPool()
+		s.roots.AddCert(server.Certificate())
+	} else {
+		server.Start()
+	}
+	s.Addr = server.Listener.Addr().String()
+	t.Cleanup(func() {
+		s.Group.Close()
+		server.CloseClientConnections()
+		server.Close()
+		require.NoError(t, s.Hub.Close())
+	})
+}
+
+// Publish publishes the events one after the other, each with a time of its own.
+func (s *Server) Publish(t testing.TB, events ...*hub.Event) {
+	t.Helper()
+	for _, e := range events {
+		_, err := s.Hub.Publish(context.Background(), e)
+		require.NoError(t, err)
+	}
+}
+
+// JSON makes an event.
+func JSON(topic, data string) *hub.Event {
+	return &hub.Event{Topic: topic, Data: []byte(data)}
+}

@@ -1,0 +1,62 @@
+package websocket_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	tt "github.com/trivium-hub/trivium/transports/transporttest"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// dial connects and reads the hello.
+func dial(t *testing.T, s *tt.Server, query ...string) *tt.Socket {
+	t.Helper()
+	c, err := s.DialSocket(tt.Query(query...), nil, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	require.Equal(t, wire.OpHello, message(t, c).Op)
+	return c
+}
+
+func message(t *testing.T, c *tt.Socket) wire.Message {
+	t.Helper()
+	m, err := c.Message()
+	require.NoError(t, err)
+	return m
+}
+
+// exchange sends a command and gives its answer.
+func exchange(t *testing.T, c *tt.Socket, command string) wire.Message {
+	t.Helper()
+	require.NoError(t, c.Say(command))
+	return message(t, c)
+}
+
+// requireClosed reads a close frame, answers it, and reads the end of the connection.
+func requireClosed(t *testing.T, c *tt.Socket, code int) string {
+	t.Helper()
+	_, err := c.Message()
+	var ended *tt.Ended
+	require.ErrorAs(t, err, &ended)
+	require.Equal(t, code, ended.Code, "%v", ended)
+	require.NoError(t, c.Send(closing, ""))
+	requireEnd(t, c)
+	return ended.Reason
+}
+
+// requireEnd: the server ends the connection before the client does (RFC 6455, section 7.1.1), and
+// not by a reset, which may take back what was not read yet.
+func requireEnd(t *testing.T, c *tt.Socket) {
+	t.Helper()
+	require.NoError(t, c.SetReadDeadline(deadline()))
+	n, err := c.Conn.Read(make([]byte, 1))
+	require.Zero(t, n)
+	require.EqualError(t, err, "EOF")
+}
+
+func of(n int) string { return strings.Repeat("a", n) }
