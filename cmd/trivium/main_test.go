@@ -40,7 +40,8 @@ func program(t *testing.T, env []string, args ...string) *exec.Cmd {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	cmd := exec.Command(self, args...)
-	cmd.Env = append([]string{asProgram + "=1", "HOME=" + t.TempDir()}, env...)
+	// The race detector would sleep a second at the end.
+	cmd.Env = append([]string{asProgram + "=1", "HOME=" + t.TempDir(), "GORACE=atexit_sleep_ms=0"}, env...)
 	return cmd
 }
 

@@ -20,11 +20,12 @@ type Group struct {
 	stop      chan struct{} // closed by Close
 	running   sync.WaitGroup
 
-	mu    sync.Mutex
-	slots [heartbeatSlots]map[*Outlet]struct{} // members, by when they beat
-	count int
-	left  chan struct{} // closed when the last member leaves; nil while nobody waits for it
-	over  bool          // no more members: Drain has begun, or Close
+	mu     sync.Mutex
+	slots  [heartbeatSlots]map[*Outlet]struct{} // members, by when they beat
+	count  int
+	left   chan struct{} // closed when the last member leaves; nil while nobody waits for it
+	over   bool          // no more members: Drain has begun, or Close
+	closed bool          // no more goroutines
 }
 
 // NewGroup makes a group whose members beat every heartbeat; 0: never. Close ends it.
@@ -42,8 +43,19 @@ func NewGroup(heartbeat time.Duration) *Group {
 // Heartbeat is the period between two heartbeats of a member; 0: there are none.
 func (g *Group) Heartbeat() time.Duration { return g.heartbeat }
 
-// Go runs f in a goroutine for which Close waits.
-func (g *Group) Go(f func()) { g.running.Go(f) }
+// Go runs f in a goroutine for which Close waits. After Close, when every connection is cut and f
+// has little to do, it calls f.
+func (g *Group) Go(f func()) {
+	g.mu.Lock()
+	closed := g.closed
+	if !closed {
+		g.running.Go(f)
+	}
+	g.mu.Unlock()
+	if closed {
+		f()
+	}
+}
 
 // Draining is closed when no new subscription is taken any more.
 func (g *Group) Draining() <-chan struct{} { return g.draining }
@@ -185,6 +197,9 @@ func (g *Group) Close() {
 	for _, o := range g.members(g.slots[:]...) {
 		o.Kill()
 	}
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
 	close(g.stop)
 	g.running.Wait()
 }
