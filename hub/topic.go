@@ -188,8 +188,3 @@ func (s FilterSet) Match(topic string) bool {
 func (s FilterSet) Cover(f Filter) bool {
 	return slices.ContainsFunc(s.filters, func(g Filter) bool { return g.Cover(f) })
 }
-
-// exact reports that no filter of the set has a wildcard.
-func (s FilterSet) exact() bool {
-	return !slices.ContainsFunc(s.filters, func(f Filter) bool { return f.wild })
-}
