@@ -106,7 +106,12 @@ func validateLabel(parameter, s string, limit int) error {
 // window and in its topic's list, allocator rounding. It counts toward RetainBytes.
 const overhead = 320
 
+// tokenOverhead is what each token of a topic costs past the second, in the tree of topics, if the
+// event is the only one there.
+const tokenOverhead = 360
+
 // size is what the event counts toward RetainBytes, without its encoded forms.
 func (e *Event) size() int64 {
-	return int64(overhead + len(e.Topic) + len(e.Type) + len(e.Key) + len(e.Data))
+	deep := max(0, strings.Count(e.Topic, ".")-1)
+	return int64(overhead + deep*tokenOverhead + len(e.Topic) + len(e.Type) + len(e.Key) + len(e.Data))
 }

@@ -13,8 +13,8 @@ const FormCount = 4
 // Form gives the event's bytes in a form, encoded on first use. Two callers at once may both
 // encode; one result is kept. The bytes must not be changed.
 //
-// Forms count toward RetainBytes: at most a quarter of it for a moment, an eighth at rest. An event
-// that has aged past that share is encoded anew for each reader.
+// Forms count toward RetainBytes: at most a quarter of it, and an eighth from the next event on. One
+// that is older than those that fit is encoded anew for each reader.
 func (e *Event) Form(f Form, encode func(*Event) []byte) []byte {
 	if kept := e.forms[f].Load(); kept != nil {
 		return *kept

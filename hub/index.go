@@ -121,6 +121,23 @@ func (n *filterNode) match(dst []*feed, topic string, wild bool) []*feed {
 	return dst
 }
 
+// selects reports whether match would give anything.
+func (n *filterNode) selects(topic string, wild bool) bool {
+	if wild && len(n.tails) > 0 {
+		return true
+	}
+	token, rest, more := strings.Cut(topic, ".")
+	for _, name := range [...]string{token, anyToken} {
+		child := n.children[name]
+		switch {
+		case child == nil || name == anyToken && !wild:
+		case more && child.selects(rest, true), !more && len(child.ends) > 0:
+			return true
+		}
+	}
+	return false
+}
+
 // without takes f out once, in place.
 func without(feeds []*feed, f *feed) []*feed {
 	i := slices.Index(feeds, f)

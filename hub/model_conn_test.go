@@ -28,6 +28,7 @@ type conn struct {
 	lost     GapReason // to be told first: the start was not of this log
 	after    string    // what that gap has to give as After
 	fresh    bool      // nothing has been read since the start
+	held     bool      // began after a cursor without filters, and has none yet
 	byTime   bool
 	byLast   bool
 	received []Cursor // the newest few
@@ -87,8 +88,14 @@ func encodeModel(e *Event) []byte { return append(e.ID.AppendText(nil), '\n') }
 
 // read reads once, and tells whether there is more.
 func (c *conn) read() bool {
+	if c.held {
+		if batch := c.sub.Read(wide); batch.Gap != nil || len(batch.Events) > 0 || batch.More {
+			c.m.fail("%+v for one without filters", batch)
+		}
+		return false
+	}
 	before := c.m.floor()
-	batch := c.sub.Read(nil, ReadLimit{1 + c.rng.IntN(40), 1 + c.rng.IntN(20_000)})
+	batch := c.sub.Read(ReadLimit{1 + c.rng.IntN(40), 1 + c.rng.IntN(20_000)})
 	after := c.m.floor()
 	to := c.sub.Position().Seq
 	overtaken := uint64(0)
@@ -234,6 +241,7 @@ func (c *conn) refilter() {
 	c.change(func() {
 		c.set = c.rng.IntN(len(modelSets))
 		c.sub.SetFilters(setOf(modelSets[c.set]...))
+		c.held = c.held && len(modelSets[c.set]) == 0
 		if c.fresh && c.byTime { // the others begin where the hub has put the first
 			c.at = c.sub.Position().Seq
 		}
@@ -297,6 +305,7 @@ func (c *conn) choose(seen uint64) Request {
 // begun takes down where the client stands after a start that found the hub at head or later.
 func (c *conn) begun(s Start, head uint64) {
 	c.at, c.lost, c.fresh = c.sub.Position().Seq, "", true
+	c.held = len(modelSets[c.set]) == 0 && (s.Cursor != nil || s.Foreign != "")
 	c.byTime, c.byLast, c.received = !s.Since.IsZero(), s.Last > 0, nil
 	switch {
 	case s.Cursor != nil && s.Cursor.Epoch != c.m.hub.epoch:

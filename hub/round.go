@@ -37,6 +37,9 @@ func (r *Round) Join(form Form, encode func(*Event) []byte, start int) (b []byte
 			return j.bytes, j.end
 		}
 	}
+	if len(r.joins) == maxJoins {
+		return r.Events[start].Form(form, encode), start + 1
+	}
 	j := r.addJoin()
 	j.form, j.start, j.end = form, start, start+1
 	j.bytes = r.Events[start].Form(form, encode)
@@ -65,8 +68,9 @@ func (r *Round) addJoin() *join {
 	return &r.joins[len(r.joins)-1]
 }
 
-// maxKeptJoins bounds the buffers that a worker keeps between rounds.
-const maxKeptJoins = 32
+// maxJoins bounds the joins of a round, and so the memory of a worker: 2 MiB. Who stands at yet
+// another place takes one event at a time.
+const maxJoins = 32
 
 // release lets go of the events, so that an idle worker pins none.
 func (r *Round) release() {
@@ -74,8 +78,5 @@ func (r *Round) release() {
 	r.feed, r.Events = nil, r.Events[:0]
 	for i := range r.joins {
 		r.joins[i].bytes = nil
-	}
-	if cap(r.joins) > maxKeptJoins {
-		r.joins = nil
 	}
 }

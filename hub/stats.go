@@ -44,6 +44,7 @@ type Stats struct {
 
 // Stats looks.
 func (h *Hub) Stats() Stats {
+	keys := h.keys.len(time.Now())
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	w := h.window
@@ -60,7 +61,7 @@ func (h *Hub) Stats() Stats {
 		RemovedByBytes:  w.removed[removedByBytes],
 		RemovedByAge:    w.removed[removedByAge],
 		Gaps:            make(map[GapReason]uint64, len(h.stats.gaps)),
-		IdempotencyKeys: h.keys.len(time.Now()),
+		IdempotencyKeys: keys,
 	}
 	for _, reason := range []GapReason{GapExpired, GapEpoch, GapFuture} {
 		s.Gaps[reason] = h.stats.gaps[reason.index()].Load()

@@ -49,6 +49,7 @@ type Subscription struct {
 	lost     *Gap   // to be told before anything else: the start was not of this log
 	begun    bool   // has been read once
 	origin   origin
+	held     bool      // began after a cursor without filters: it stands there until it has some
 	since    time.Time // of a start by time, until events come that are no older
 	rounds   *feed     // whose rounds are for it: one of an earlier set may still be under way
 
@@ -86,6 +87,7 @@ func (s *Subscription) Place() string {
 // start puts the subscription where the request says. Called with Hub.mu held.
 func (s *Subscription) start(r Request) {
 	w, epoch := s.hub.window, s.hub.epoch
+	s.held = r.Filters.Len() == 0 && (r.Start.Cursor != nil || r.Start.Foreign != "")
 	s.position, s.lost, s.begun, s.origin, s.since = w.head, nil, false, byCursor, r.Start.Since
 	switch start := r.Start; {
 	case start.Cursor != nil && start.Cursor.Epoch != epoch:
@@ -142,14 +144,17 @@ type Batch struct {
 	More bool
 }
 
-// Read takes what follows the position, within the limit, and moves the position past it. dst
-// is the batch's memory and may be nil. With nothing to read the batch is empty and the position
-// is that of the newest event.
-func (s *Subscription) Read(dst []*Event, limit ReadLimit) Batch {
+// Read takes what follows the position, within the limit, and moves the position past it. With
+// nothing to read the batch is empty and the position is that of the newest event; but one that
+// began after a cursor without filters stays there until it has some.
+func (s *Subscription) Read(limit ReadLimit) Batch {
 	s.hub.mu.RLock()
 	defer s.hub.mu.RUnlock()
 	var b Batch
 	w := s.hub.window
+	if s.held {
+		return b
+	}
 	if !s.behind() {
 		// What was let go meanwhile, whoever's it was, is no loss to this subscriber.
 		s.position, s.begun = w.head, true
@@ -163,7 +168,7 @@ func (s *Subscription) Read(dst []*Event, limit ReadLimit) Batch {
 	b.Overtaken = b.Gap != nil && s.begun
 	s.begun = true
 	before := s.position
-	b.Events, s.position = w.read(dst[:0], set, before, limit, s.conflate)
+	b.Events, s.position = w.read(nil, set, before, limit, s.conflate)
 	b.Events = s.due(b.Events)
 	b.More = s.position < w.head
 	return b
@@ -268,6 +273,7 @@ func (s *Subscription) join(set FilterSet) {
 	}
 	s.leave()
 	if set.Len() > 0 {
+		s.held = false
 		s.feed = s.hub.feedOf(set)
 		s.feed.attach(s)
 	}
@@ -302,7 +308,7 @@ func (s *Subscription) Behind() bool {
 }
 
 func (s *Subscription) behind() bool {
-	return s.lost != nil || s.feed != nil && s.position < s.feed.last
+	return !s.held && s.lost != nil || s.feed != nil && s.position < s.feed.last
 }
 
 // Newest is the position that a subscriber has who has read everything.

@@ -146,7 +146,11 @@ func covers(filter, other string) bool {
 type FilterSet struct {
 	filters []Filter
 	key     string
+	tree    *filterNode // of all filters, where they are more than manyFilters; else nil
 }
+
+// manyFilters is from how many on a set is faster matched by a tree.
+const manyFilters = 4
 
 // NewFilterSet makes the canonical set of the filters; the slice is not kept.
 func NewFilterSet(filters ...Filter) FilterSet {
@@ -164,7 +168,14 @@ func NewFilterSet(filters ...Filter) FilterSet {
 		key.WriteString(f.text)
 		key.WriteByte(' ') // no filter has white space
 	}
-	return FilterSet{filters: kept, key: key.String()}
+	set := FilterSet{filters: kept, key: key.String()}
+	if len(kept) > manyFilters {
+		set.tree = new(filterNode)
+		for _, f := range kept {
+			set.tree.add(f.text, nil)
+		}
+	}
+	return set
 }
 
 // Len is the number of filters after reduction.
@@ -175,6 +186,9 @@ func (s FilterSet) Filters() []Filter { return s.filters }
 
 // Match reports whether one of the filters selects the topic.
 func (s FilterSet) Match(topic string) bool {
+	if s.tree != nil {
+		return s.tree.selects(topic, !strings.HasPrefix(topic, "$"))
+	}
 	for _, f := range s.filters {
 		if f.Match(topic) {
 			return true

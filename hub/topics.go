@@ -54,6 +54,10 @@ type innerNode struct {
 	lost     newest
 }
 
+// maxNodes bounds the tree, as a multiple of the topics that it has room for: where these share so
+// few tokens that it is reached, fewer losses are remembered.
+const maxNodes = 4
+
 // topicTree knows the topics that have events in the window, and those that lost some: the last
 // limit of them to do so. Since the window lets go of the oldest first, a loss is always newer
 // than all before it, and the topic that is forgotten is the one whose loss is oldest.
@@ -62,6 +66,7 @@ type topicTree struct {
 	root   topicNode             // has an inner part always
 	byName map[string]*topicNode // those with events or a loss
 
+	nodes          int // of the tree
 	retained       int // topics with events
 	lossy          int // topics with a loss
 	oldest, newest *topicNode
@@ -84,7 +89,7 @@ func (t *topicTree) push(e *Event) {
 	}
 	n := t.byName[e.Topic]
 	if n == nil {
-		n = t.root.grow(e.Topic)
+		n = t.grow(e.Topic)
 		t.byName[e.Topic] = n
 	}
 	if n.log == nil {
@@ -111,7 +116,7 @@ func (t *topicTree) pop(e *Event) {
 	n.lost.note(e)
 	t.link(n)
 	n.above(e.Topic, func(in *innerNode) { in.lost.note(e) })
-	if t.lossy > t.limit {
+	for t.lossy > t.limit || t.lossy > 1 && t.nodes > maxNodes*(t.limit+t.retained) {
 		t.forget(t.oldest)
 	}
 }
@@ -124,7 +129,7 @@ func (t *topicTree) forget(n *topicNode) {
 	n.lost = newest{}
 	if n.log == nil {
 		delete(t.byName, n.name())
-		n.prune()
+		t.prune(n)
 	}
 }
 
@@ -152,7 +157,8 @@ func (t *topicTree) unlink(n *topicNode) {
 }
 
 // grow makes the nodes down to a topic.
-func (n *topicNode) grow(topic string) *topicNode {
+func (t *topicTree) grow(topic string) *topicNode {
+	n := &t.root
 	for token := range strings.SplitSeq(topic, ".") {
 		if n.inner == nil {
 			n.inner = &innerNode{children: make(map[string]*topicNode)}
@@ -161,6 +167,7 @@ func (n *topicNode) grow(topic string) *topicNode {
 		if child == nil {
 			child = &topicNode{parent: n, token: token}
 			n.inner.children[token] = child
+			t.nodes++
 		}
 		n = child
 	}
@@ -168,10 +175,11 @@ func (n *topicNode) grow(topic string) *topicNode {
 }
 
 // prune takes away the nodes that stand for nothing any more, upwards.
-func (n *topicNode) prune() {
+func (t *topicTree) prune(n *topicNode) {
 	for n.parent != nil && n.log == nil && n.lost.none() && n.inner == nil {
 		siblings := n.parent.inner.children
 		delete(siblings, n.token)
+		t.nodes--
 		n = n.parent
 		if len(siblings) == 0 && n.parent != nil {
 			n.inner = nil
@@ -196,8 +204,13 @@ func (n *topicNode) name() string {
 	return n.parent.name() + "." + n.token
 }
 
-// search walks the topics that a filter selects.
+// maxSearch bounds the nodes that one search for all filters of a set looks at.
+const maxSearch = 1024
+
+// search walks the topics that filters select. It gives up past its bound: wildcards before the
+// last token may lead everywhere.
 type search struct {
+	looked int
 	// enter says whether to look among the topics further down.
 	enter func(*innerNode) bool
 	// all, if not nil, judges all topics further down at once where a last ">" selects them.
@@ -212,6 +225,9 @@ func (s *search) below(n *topicNode, filter string) bool {
 	if n.inner == nil || !s.enter(n.inner) {
 		return true
 	}
+	if s.gaveUp() {
+		return false
+	}
 	token, rest, more := strings.Cut(filter, ".")
 	tail := token == anyTail && !more
 	switch {
@@ -222,6 +238,9 @@ func (s *search) below(n *topicNode, filter string) bool {
 		return child == nil || s.step(child, rest, more)
 	}
 	for name, child := range n.inner.children {
+		if s.looked++; s.gaveUp() {
+			return false
+		}
 		if n.parent == nil && strings.HasPrefix(name, "$") {
 			continue
 		}
@@ -235,6 +254,8 @@ func (s *search) below(n *topicNode, filter string) bool {
 	}
 	return true
 }
+
+func (s *search) gaveUp() bool { return s.looked > maxSearch }
 
 // step goes to a child that the filter's next token selects.
 func (s *search) step(child *topicNode, rest string, more bool) bool {
@@ -269,11 +290,18 @@ func (t *topicTree) find(set FilterSet, conflate bool, late func(mark) bool) (se
 			return seq, true, true
 		}
 	}
+	if search.gaveUp() {
+		for n := t.newest; n != nil && late(n.lost[0]); n = n.older {
+			if m := n.lost.of(conflate); late(m) && set.Match(n.name()) {
+				return m.seq, true, true
+			}
+		}
+	}
 	return t.forgotten.seq, false, set.Len() > 0 && late(t.forgotten)
 }
 
 // logs gives the retained events of the topics that the set selects and that have some after seq.
-// ok is false if these topics are more than limit.
+// ok is false if these topics are more than limit, or too many to look through.
 func (t *topicTree) logs(set FilterSet, seq uint64, limit int) (logs []*deque[*Event], ok bool) {
 	search := search{
 		enter: func(in *innerNode) bool { return in.head > seq },
@@ -290,7 +318,7 @@ func (t *topicTree) logs(set FilterSet, seq uint64, limit int) (logs []*deque[*E
 		} else if !f.Exact() {
 			search.below(&t.root, f.text)
 		}
-		if len(logs) > limit {
+		if len(logs) > limit || search.gaveUp() {
 			return nil, false
 		}
 	}

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -325,4 +326,39 @@ func TestFormsAreShedBeforeEvents(t *testing.T) {
 	old := w.events.at(0)
 	old.Form(0, func(*Event) []byte { return make([]byte, 1) })
 	require.Nil(t, old.forms[0].Load(), "a reader of old events takes no room from the newest")
+}
+
+// Wildcards that lead everywhere cost no more than a look at every event, and find the same.
+func TestSearchThatGivesUp(t *testing.T) {
+	const topics = 5 * maxSearch
+	w := newWindow(Retention{Events: topics, Bytes: 1 << 30, Age: time.Hour, GapTopics: topics}, 0)
+	at := time.Unix(1e9, 0)
+	for seq := range uint64(2 * topics) {
+		w.add(&Event{ID: Cursor{1, seq + 1}, Topic: fmt.Sprintf("t%d.x%d", seq, seq%topics), Time: at})
+		w.trim(at)
+	}
+	_, ok := w.topics.logs(setOf("*.x7"), 0, maxMerge)
+	require.False(t, ok)
+	got, _ := w.read(nil, setOf("*.x7"), topics, ReadLimit{10, 1 << 20}, false)
+	require.Equal(t, []uint64{topics + 8}, ids(got))
+	require.Equal(t, uint64(topics+7), w.beforeLast(setOf("*.x7"), 3))
+	certain, possible := w.losses(setOf("*.x7"), 7, false)
+	require.True(t, certain && possible)
+	certain, possible = w.losses(setOf("*.x7"), 8, false)
+	require.False(t, certain || possible)
+	certain, possible = w.losses(setOf("*.none", "none.*"), 0, false)
+	require.False(t, certain || possible)
+}
+
+// A set of many filters is matched by a tree, which selects what they select one by one.
+func TestManyFilters(t *testing.T) {
+	var filters []string
+	for i := range 3 * manyFilters {
+		filters = append(filters, fmt.Sprintf("a.*.%d", i), fmt.Sprintf("b.%d.>", i))
+	}
+	set := setOf(append(filters, "*.*.last", "$own.x")...)
+	for _, topic := range strings.Fields("a.q.3 a.q.99 a.3 b.5 b.5.x b.5.x.y b.99.x c.d.last $c.d.last $own.x last") {
+		want := slices.ContainsFunc(set.Filters(), func(f Filter) bool { return f.Match(topic) })
+		require.Equal(t, want, set.Match(topic), topic)
+	}
 }

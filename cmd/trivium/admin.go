@@ -23,7 +23,8 @@ GET /debug/pprof/   profiles
 // loopback unless said, and answers to no other host name.
 func adminRoutes(o *observer, hosts *auth.HostPolicy) http.Handler {
 	routes := mux.NewRouter()
-	routes.Use(auth.New(auth.Config{Hosts: hosts}).Middleware(refuseBy(web.WriteProblem)))
+	guard := auth.New(auth.Config{Hosts: hosts}).Middleware(refuseBy(web.WriteProblem))
+	routes.Use(guard)
 	routes.Handle("/", text(adminIndex))
 	metrics := promhttp.HandlerFor(newRegistry(o), promhttp.HandlerOpts{})
 	routes.HandleFunc("/metrics", func(w http.ResponseWriter, r *http.Request) {
@@ -45,6 +46,7 @@ func adminRoutes(o *observer, hosts *auth.HostPolicy) http.Handler {
 	routes.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	routes.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	routes.PathPrefix("/debug/pprof/").HandlerFunc(pprof.Index)
-	routes.NotFoundHandler = http.HandlerFunc(web.NotFound)
+	routes.Handle("/debug/pprof", http.RedirectHandler("/debug/pprof/", http.StatusMovedPermanently))
+	routes.NotFoundHandler = guard(http.HandlerFunc(web.NotFound)) // Use is for routes alone
 	return routes
 }

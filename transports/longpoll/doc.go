@@ -2,5 +2,5 @@
 //
 // A poll is a subscription that lives for one request: it begins at the client's cursor, waits for
 // the first event, and its answer says where the next begins. The request's own goroutine does all
-// of it; it ends when it has answered or the client has gone.
+// of it; it ends when it has answered, at once if the client has gone or the hub drains.
 package longpoll

@@ -67,35 +67,33 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.Close()
 	h.cfg.Counters.Connections.Add(1)
 	defer h.cfg.Counters.Connections.Add(-1)
-	if batch, here := h.wait(r, s, bell, p); here {
-		h.answer(w, s, batch)
-	}
+	h.answer(w, s, h.wait(r, s, bell, p))
 }
 
-// wait gives the first batch with something in it, or an empty one when the wait is over. here is
-// false if the client has gone.
-func (h *Handler) wait(r *http.Request, s *hub.Subscription, bell hub.Bell, p poll) (_ hub.Batch, here bool) {
+// wait gives the first batch with something in it, or an empty one when the wait is over: by its
+// time, by a drain, or because the client has closed its side, which may be half of a connection.
+func (h *Handler) wait(r *http.Request, s *hub.Subscription, bell hub.Bell, p poll) hub.Batch {
 	timer := time.NewTimer(p.wait)
 	defer timer.Stop()
 	limit := hub.ReadLimit{Events: p.max, Bytes: maxAnswer}
 	for {
-		batch := s.Read(nil, limit)
+		batch := s.Read(limit)
 		switch {
 		case batch.Gap != nil || len(batch.Events) > 0:
-			return batch, true
+			return batch
 		case batch.More:
 			continue
 		case p.wait == 0:
-			return batch, true
+			return batch
 		}
 		select {
 		case <-bell:
 		case <-timer.C:
-			return s.Read(nil, limit), true
+			return s.Read(limit)
 		case <-h.cfg.Group.Draining():
-			return s.Read(nil, limit), true
+			return s.Read(limit)
 		case <-r.Context().Done():
-			return hub.Batch{}, false
+			return s.Read(limit)
 		}
 	}
 }

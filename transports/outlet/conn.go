@@ -3,6 +3,7 @@ package outlet
 import (
 	"errors"
 	"net"
+	"os"
 	"time"
 )
 
@@ -69,7 +70,7 @@ func writeAll(c net.Conn, p []byte, timeout time.Duration, moved func() bool) er
 		if err == nil {
 			continue
 		}
-		if late, ok := errors.AsType[net.Error](err); !ok || !late.Timeout() {
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
 		// Asked even where something was written, so that the next answer counts from here.

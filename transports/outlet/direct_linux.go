@@ -13,6 +13,11 @@ import (
 // take megabytes.
 const sendBuffer = 64 << 10
 
+// userTimeouts is after how many write timeouts the kernel gives up on a peer that acknowledges
+// nothing. Who is stuck is for Write to tell: the kernel counts a window that a slow reader opens
+// only now and then as nothing.
+const userTimeouts = 4
+
 // direct writes to a TCP socket without the runtime's poller: its callback always says that it
 // is done, so that a write which would have to wait returns instead.
 type direct struct {
@@ -41,7 +46,7 @@ func newDirect(c net.Conn, timeout time.Duration) (Conn, bool) {
 	// that has vanished is found later.
 	_ = tcp.SetWriteBuffer(sendBuffer)
 	_ = raw.Control(func(fd uintptr) {
-		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(timeout.Milliseconds()))
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeouts*timeout.Milliseconds()))
 	})
 	d := &direct{conn: tcp, raw: raw}
 	d.send = d.sendOnce
@@ -49,7 +54,7 @@ func newDirect(c net.Conn, timeout time.Duration) (Conn, bool) {
 }
 
 func (d *direct) sendOnce(fd uintptr) bool {
-	n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(d.p))),
+	n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(d.p))),
 		uintptr(len(d.p)), syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, 0, 0)
 	d.n, d.errno = int(n), errno
 	return true

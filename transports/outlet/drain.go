@@ -3,6 +3,7 @@ package outlet
 import (
 	"errors"
 	"sync"
+	"syscall"
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/wire"
@@ -42,12 +43,20 @@ func (o *Outlet) runDrain() {
 		err := o.conn.Write(chunk, o.cfg.WriteTimeout)
 		*buffer = chunk
 		if err != nil {
-			if errors.Is(err, ErrNoProgress) {
-				o.cfg.Counters.Stuck.Add(1)
-			}
-			o.Close()
+			o.mu.Lock()
+			o.broken(err)
+			o.mu.Unlock()
 		}
 	}
+}
+
+// broken closes the connection after a write has failed. The kernel may have given up on the peer
+// before the hub has.
+func (o *Outlet) broken(err error) {
+	if !o.closed && (errors.Is(err, ErrNoProgress) || errors.Is(err, syscall.ETIMEDOUT)) {
+		o.cfg.Counters.Stuck.Add(1)
+	}
+	o.close()
 }
 
 // next gives what is to be written next. ok is false when the drain goroutine has to end.
@@ -85,7 +94,7 @@ func (o *Outlet) collect(chunk []byte) []byte {
 			o.ended = true
 			return append(chunk, o.final...)
 		}
-		b := o.sub.Read(nil, chunkLimit)
+		b := o.sub.Read(chunkLimit)
 		if o.tooSlow(&b) {
 			continue
 		}
@@ -95,7 +104,7 @@ func (o *Outlet) collect(chunk []byte) []byte {
 		}
 		if o.beat && !o.ending {
 			o.beat = false
-			return o.cfg.Codec.AppendHeartbeat(chunk, o.sub.Position().String())
+			return o.cfg.Codec.AppendHeartbeat(chunk, o.sub.Place())
 		}
 		if !o.ending {
 			return chunk

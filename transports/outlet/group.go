@@ -144,7 +144,7 @@ func (g *Group) Drain(ctx context.Context, window time.Duration) {
 	begin := time.Now()
 	for i, o := range members {
 		if wait(ctx, time.Until(begin.Add(moments[i]))) {
-			o.Goaway(ComeBack(window))
+			o.Goaway(returnTime(window))
 		}
 	}
 	select {
@@ -170,9 +170,9 @@ func (g *Group) close() <-chan struct{} {
 	return left
 }
 
-// ComeBack is a random time after which to come back to a hub that goes away: the window in
+// returnTime is a random time after which to come back to a hub that goes away: the window in
 // which its connections end is as long again for their return, after a second.
-func ComeBack(window time.Duration) time.Duration {
+func returnTime(window time.Duration) time.Duration {
 	return (time.Second + rand.N(window+1)).Round(time.Millisecond)
 }
 

@@ -46,7 +46,7 @@ type Counters struct {
 }
 
 // Outlet owns the write side of one connection after its handshake, and the position of its
-// subscription with it. It is a hub.Sink and a Member of its Group.
+// subscription with it. It is a hub.Sink and a member of its Group.
 type Outlet struct {
 	// static after Start
 
@@ -117,7 +117,7 @@ func (o *Outlet) Ready(r *hub.Round) {
 		b, end := r.Join(form, encode, start)
 		n, err := o.conn.TryWrite(b)
 		if err != nil {
-			o.close()
+			o.broken(err)
 			return
 		}
 		if n < len(b) {
@@ -159,7 +159,7 @@ func (o *Outlet) say(message []byte) {
 	n, err := o.conn.TryWrite(message)
 	switch {
 	case err != nil:
-		o.close()
+		o.broken(err)
 	case n < len(message):
 		o.tail = message[n:]
 		o.drain()
@@ -173,6 +173,15 @@ const maxControl = 64 << 10 // bytes
 // waits too, so it is for the connection's reader alone. After the end it does nothing.
 func (o *Outlet) Send(message []byte) {
 	o.Do(func(*hub.Subscription) []byte { return message })
+}
+
+// Offer is Send for a message that need not be: where Send would wait it is left out.
+func (o *Outlet) Offer(message []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.closed && !o.ending && len(o.control) <= maxControl {
+		o.say(message)
+	}
 }
 
 // Do calls change with the subscription at a moment when its position is exact, and writes the
@@ -204,7 +213,7 @@ func (o *Outlet) catchUp() {
 	if o.busy {
 		return
 	}
-	b := o.sub.Read(nil, chunkLimit)
+	b := o.sub.Read(chunkLimit)
 	if o.tooSlow(&b) {
 		o.drain()
 		return
@@ -214,7 +223,7 @@ func (o *Outlet) catchUp() {
 	}
 }
 
-// Beat implements Member: it writes a heartbeat, and notices a peer that has gone.
+// Beat writes a heartbeat, and notices a peer that has gone.
 func (o *Outlet) Beat() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -236,12 +245,11 @@ func (o *Outlet) Beat() {
 		o.beat = true
 		o.drain()
 	default:
-		o.say(o.cfg.Codec.AppendHeartbeat(nil, o.sub.Position().String()))
+		o.say(o.cfg.Codec.AppendHeartbeat(nil, o.sub.Place()))
 	}
 }
 
-// Goaway implements Member: all that was accepted by now is delivered, then the subscriber is
-// told to come back after retry, and the stream ends.
+// Goaway has all that was accepted by now delivered; then the subscriber is told to come back after retry, and the stream ends.
 func (o *Outlet) Goaway(retry time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -285,7 +293,7 @@ func (o *Outlet) Hangup() {
 	}
 }
 
-// Kill implements Member.
+// Kill is Close that counts what was left unsaid.
 func (o *Outlet) Kill() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -78,7 +78,7 @@ func (f *fixture) published(t *testing.T) []string {
 	t.Helper()
 	var lines []string
 	for {
-		batch := f.all.Read(nil, hub.ReadLimit{Events: 1000, Bytes: 1 << 20})
+		batch := f.all.Read(hub.ReadLimit{Events: 1000, Bytes: 1 << 20})
 		require.Nil(t, batch.Gap)
 		for _, e := range batch.Events {
 			lines = append(lines, fmt.Sprintf("%s %s %s %d:%s", e.Topic, e.Type, e.Key, e.Encoding, e.Data))

@@ -74,7 +74,7 @@ const (
 func (s *stream) Write(frame []byte) (int, error) {
 	switch {
 	case frame[0]&opcodeMask != opcodeClose:
-		s.out.Send(bytes.Clone(frame))
+		s.out.Offer(bytes.Clone(frame))
 	case len(frame) > reasonAt && !utf8.Valid(frame[reasonAt:]): // the library echoes what it got
 		s.out.Finish(wire.AppendCloseFrame(nil, invalidPayload, "a reason is UTF-8"))
 	default:

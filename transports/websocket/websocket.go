@@ -92,10 +92,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Refuse(w, r, wire.ProblemOf(err))
 		return
 	}
-	begin := subscription.Begin()
-	if s.pending != (hub.Start{}) {
-		subscription.Restart(hub.Request{}) // a gap is told with the first topics
-	}
 	stream, conn, deflate, err := h.upgrade(w, r)
 	if err != nil {
 		subscription.Close()
@@ -107,7 +103,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.ws, s.stream = conn, stream
 	s.limiter = rate.NewLimiter(rate.Limit(h.cfg.MessageRate), max(1, int(h.cfg.MessageRate)))
-	s.start(config, subscription, begin)
+	s.start(config, subscription)
 }
 
 // upgrade does the handshake.
@@ -129,13 +125,13 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) (*stream, *web
 }
 
 // start says hello and leaves the connection to its reader.
-func (s *session) start(config *outlet.Config, subscription *hub.Subscription, begin string) {
+func (s *session) start(config *outlet.Config, subscription *hub.Subscription) {
 	raw := s.stream.Conn
 	conn := lingering{outlet.NewPortableConn(raw), s.stream}
 	if !s.h.cfg.Portable {
 		conn.Conn = outlet.NewConn(raw, s.h.cfg.WriteTimeout)
 	}
-	hello := wire.AppendHello(nil, begin, uuid.NewString(), s.h.cfg.Group.Heartbeat())
+	hello := wire.AppendHello(nil, subscription.Begin(), uuid.NewString(), s.h.cfg.Group.Heartbeat())
 	if !s.out.Start(config, subscription, conn, wire.AppendTextFrame(nil, hello)) {
 		subscription.Close()
 		release(s.ws)
