@@ -134,7 +134,7 @@ func (h *Handler) parse(r *http.Request) (poll, *wire.Problem) {
 	if problem != nil {
 		return poll{}, problem
 	}
-	selection, problem := web.Selection(r, q, h.cfg.Grant(r.Context()), h.cfg.MaxTopics)
+	request, _, problem := web.Subscription(r, q, h.cfg.Grant(r.Context()), h.cfg.MaxTopics)
 	if problem != nil {
 		return poll{}, problem
 	}
@@ -143,15 +143,7 @@ func (h *Handler) parse(r *http.Request) (poll, *wire.Problem) {
 		return poll{}, problem
 	}
 	events, problem := parseMax(q)
-	return poll{
-		subscribe: hub.Request{
-			Filters:  hub.NewFilterSet(selection.Filters...),
-			Start:    selection.Start,
-			Conflate: selection.Conflate,
-		},
-		wait: wait,
-		max:  events,
-	}, problem
+	return poll{subscribe: request, wait: wait, max: events}, problem
 }
 
 func parseWait(q url.Values, header http.Header) (time.Duration, *wire.Problem) {

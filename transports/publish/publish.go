@@ -130,8 +130,8 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request, topic string) (hu
 	if err := event.Validate(h.hub.MaxEventSize()); err != nil {
 		return hub.Receipt{}, err
 	}
-	if err := mayPublish(h.grant(r.Context()), event); err != nil {
-		return hub.Receipt{}, err
+	if problem := web.MayPublish(h.grant(r.Context()), event.Topic); problem != nil {
+		return hub.Receipt{}, problem
 	}
 	once, err := h.once(r, key)
 	if err != nil {
@@ -152,8 +152,8 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request, topic string) (hu
 func (h *Handler) publish(r *http.Request, once *hub.Once, events ...*hub.Event) (hub.Receipt, error) {
 	grant := h.grant(r.Context())
 	for _, e := range events {
-		if err := mayPublish(grant, e); err != nil {
-			return hub.Receipt{}, err
+		if problem := web.MayPublish(grant, e.Topic); problem != nil {
+			return hub.Receipt{}, problem
 		}
 	}
 	ctx := context.WithoutCancel(r.Context()) // see the package's comment
@@ -172,7 +172,7 @@ func (h *Handler) once(r *http.Request, key string) (*hub.Once, error) {
 	}
 	grant := h.grant(r.Context())
 	if grant == nil {
-		return nil, errNoGrant
+		return nil, web.MayPublish(nil, "")
 	}
 	return h.hub.Once(grant.Subject, key)
 }
@@ -180,21 +180,6 @@ func (h *Handler) once(r *http.Request, key string) (*hub.Once, error) {
 // ErrEnding is the cause with which to end the context of requests when nothing is taken any more:
 // a body that is still being sent is answered then, a stream with how many of its events stand.
 var ErrEnding = errors.New("publishing has ended")
-
-// errNoGrant is of a route that is not guarded, and so open to nobody.
-var errNoGrant = errors.New("nobody has judged what the request may do")
-
-// mayPublish judges the event's topic. One that is none is left for the hub to refuse: no right
-// would make it good.
-func mayPublish(grant *hub.Grant, e *hub.Event) error {
-	switch {
-	case grant == nil:
-		return errNoGrant
-	case !grant.MayPublish(e.Topic) && hub.ValidateTopic(e.Topic) == nil:
-		return wire.Forbidden(fmt.Sprintf("the token may not publish on %q", e.Topic))
-	}
-	return nil
-}
 
 // answer writes the receipt, or the problem that the error is.
 func answer(w http.ResponseWriter, r *http.Request, receipt hub.Receipt, err error) {

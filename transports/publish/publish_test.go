@@ -278,7 +278,7 @@ func TestRefusedByTheHub(t *testing.T) {
 	f.grant = nil
 	for _, path := range []string{"/publish", "/publish/orders.a"} {
 		_, problem = f.do("POST", path, key, strings.NewReader(good))
-		require.Equal(t, http.StatusInternalServerError, problem.Status, "a route without a guard is open to nobody")
+		require.Equal(t, http.StatusForbidden, problem.Status, "a route without a guard is open to nobody")
 	}
 }
 

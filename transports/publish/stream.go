@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
@@ -86,8 +87,8 @@ func (s *stream) add(text []byte, line int) error {
 	if err := event.Validate(s.handler.hub.MaxEventSize()); err != nil {
 		return err
 	}
-	if err := mayPublish(s.grant, event); err != nil {
-		return err
+	if problem := web.MayPublish(s.grant, event.Topic); problem != nil {
+		return problem
 	}
 	if len(s.pending) == 0 {
 		s.first = line

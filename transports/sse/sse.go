@@ -94,16 +94,11 @@ func (h *Handler) parse(r *http.Request) (hub.Request, codec, *wire.Problem) {
 	if problem != nil {
 		return hub.Request{}, codec{}, problem
 	}
-	selection, problem := web.Selection(r, q, h.cfg.Grant(r.Context()), h.cfg.MaxTopics)
+	request, _, problem := web.Subscription(r, q, h.cfg.Grant(r.Context()), h.cfg.MaxTopics)
 	if problem != nil {
 		return hub.Request{}, codec{}, problem
 	}
 	envelope, problem := web.Flag(q, "envelope")
-	request := hub.Request{
-		Filters:  hub.NewFilterSet(selection.Filters...),
-		Start:    selection.Start,
-		Conflate: selection.Conflate,
-	}
 	return request, codec{envelope: envelope, chunked: r.ProtoAtLeast(1, 1) && r.ProtoMajor == 1}, problem
 }
 

@@ -3,32 +3,44 @@ package web
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// Selection reads what the request asks to subscribe to, and judges it by the grant; without a
-// topic it is everything that the grant lets it read. maxTopics is as for wire.ParseSelection.
-func Selection(r *http.Request, q url.Values, grant *hub.Grant, maxTopics int) (wire.Selection, *wire.Problem) {
+// Subscription reads what the request asks to subscribe to, and judges it by the grant; without a
+// topic it is everything that the grant lets it read. The filters are given as they were asked for
+// too. maxTopics is as for wire.ParseSelection.
+func Subscription(r *http.Request, q url.Values, grant *hub.Grant, maxTopics int) (hub.Request, []hub.Filter, *wire.Problem) {
 	s, err := wire.ParseSelection(q, r.Header.Get("Last-Event-ID"), maxTopics, time.Now())
 	if err != nil {
-		return s, wire.ProblemOf(err)
+		return hub.Request{}, nil, wire.ProblemOf(err)
 	}
 	if len(s.Filters) == 0 && grant != nil {
 		s.Filters = grant.Subscribe.Filters()
 	}
-	return s, MaySubscribe(grant, s.Filters)
+	request := hub.Request{Filters: hub.NewFilterSet(s.Filters...), Start: s.Start, Conflate: s.Conflate}
+	return request, s.Filters, MaySubscribe(grant, request.Filters)
 }
 
 // MaySubscribe judges filters by the grant; nil is leave.
-func MaySubscribe(grant *hub.Grant, filters []hub.Filter) *wire.Problem {
+func MaySubscribe(grant *hub.Grant, set hub.FilterSet) *wire.Problem {
 	if grant == nil || grant.Subscribe.Len() == 0 {
 		return wire.Forbidden("this token may not subscribe to anything")
 	}
-	if refused, ok := grant.MaySubscribe(hub.NewFilterSet(filters...)); !ok {
+	if refused, ok := grant.MaySubscribe(set); !ok {
 		return wire.Forbidden("this token may not subscribe to " + refused.String())
+	}
+	return nil
+}
+
+// MayPublish judges a topic by the grant; nil is leave. What is no topic is left for the hub to
+// refuse: no right would make it good.
+func MayPublish(grant *hub.Grant, topic string) *wire.Problem {
+	if grant == nil || !grant.MayPublish(topic) && hub.ValidateTopic(topic) == nil {
+		return wire.Forbidden("this token may not publish to " + strconv.Quote(topic))
 	}
 	return nil
 }

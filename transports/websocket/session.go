@@ -165,14 +165,14 @@ func (s *session) subscribe(c *wire.Command) error {
 	if limit := s.h.cfg.MaxTopics; limit > 0 && len(filters) > limit {
 		return wire.BadParameter("topic", "too many topics on this connection")
 	}
-	if problem := web.MaySubscribe(s.grant, filters); problem != nil {
+	set := hub.NewFilterSet(filters...)
+	if problem := web.MaySubscribe(s.grant, set); problem != nil {
 		return problem
 	}
 	if c.Position() == "" {
 		start = s.pending
 	}
 	s.filters, s.pending = filters, hub.Start{}
-	set := hub.NewFilterSet(filters...)
 	s.change(c, func(subscription *hub.Subscription) {
 		if start == (hub.Start{}) {
 			subscription.SetFilters(set)
@@ -199,11 +199,8 @@ func (s *session) unsubscribe(c *wire.Command) error {
 }
 
 func (s *session) publish(c *wire.Command) error {
-	if s.grant == nil || !s.grant.MayPublish(c.Event.Topic) {
-		if err := hub.ValidateTopic(c.Event.Topic); err != nil {
-			return err
-		}
-		return wire.Forbidden("this token may not publish to " + c.Event.Topic)
+	if problem := web.MayPublish(s.grant, c.Event.Topic); problem != nil {
+		return problem
 	}
 	var id hub.Cursor
 	var err error
@@ -228,7 +225,7 @@ func (s *session) auth(c *wire.Command) error {
 		return err
 	}
 	if len(s.filters) > 0 {
-		if problem := web.MaySubscribe(grant, s.filters); problem != nil {
+		if problem := web.MaySubscribe(grant, hub.NewFilterSet(s.filters...)); problem != nil {
 			return problem
 		}
 	}

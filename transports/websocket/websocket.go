@@ -160,16 +160,9 @@ func (s *session) parse(r *http.Request) (hub.Request, *wire.Problem) {
 	if q.Has("subscribe") {
 		return s.parseNone(r, q)
 	}
-	selection, problem := web.Selection(r, q, s.grant, s.h.cfg.MaxTopics)
-	if problem != nil {
-		return hub.Request{}, problem
-	}
-	s.filters = selection.Filters
-	return hub.Request{
-		Filters:  hub.NewFilterSet(s.filters...),
-		Start:    selection.Start,
-		Conflate: selection.Conflate,
-	}, nil
+	request, filters, problem := web.Subscription(r, q, s.grant, s.h.cfg.MaxTopics)
+	s.filters = filters
+	return request, problem
 }
 
 // parseNone is parse for a connection that begins with no topics, and so needs no right to read.
@@ -179,7 +172,7 @@ func (s *session) parseNone(r *http.Request, q url.Values) (hub.Request, *wire.P
 	case err != nil:
 		return hub.Request{}, wire.ProblemOf(err)
 	case s.grant == nil:
-		return hub.Request{}, web.MaySubscribe(nil, nil)
+		return hub.Request{}, web.MaySubscribe(nil, hub.FilterSet{})
 	}
 	s.pending = selection.Start
 	return hub.Request{Start: selection.Start, Conflate: selection.Conflate}, nil
