@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 const (
@@ -149,32 +149,14 @@ func pubLines(in io.Reader) func(yield func([]byte, error) bool) {
 }
 
 // envelope spells an event as PROTOCOL section 1 has it of a publisher, in one line if the data
-// is. JSON is passed on as it stands, which encoding/json would re-space.
+// is. JSON is passed on as it stands.
 func (c *PubCmd) envelope(data []byte) []byte {
-	b := append([]byte(`{"topic":`), quote(c.Topic)...)
-	if c.Type != "" {
-		b = append(append(b, `,"type":`...), quote(c.Type)...)
-	}
-	if c.Key != "" {
-		b = append(append(b, `,"key":`...), quote(c.Key)...)
-	}
+	e := &hub.Event{Topic: c.Topic, Type: c.Type, Key: c.Key, Data: data}
 	switch {
 	case !utf8.Valid(data):
-		b = append(b, `,"data_base64":"`...)
-		b = append(base64.StdEncoding.AppendEncode(b, data), '"')
-	case !c.Text && json.Valid(data):
-		b = append(append(b, `,"data":`...), data...)
-	default:
-		b = append(append(b, `,"text":true,"data":`...), quote(string(data))...)
+		e.Encoding = hub.Binary
+	case c.Text || !json.Valid(data):
+		e.Encoding = hub.Text
 	}
-	return append(b, '}')
-}
-
-// quote spells a string as JSON.
-func quote(s string) []byte {
-	b, err := json.Marshal(s)
-	if err != nil {
-		panic(err) // no string fails
-	}
-	return b
+	return wire.AppendEnvelope(nil, e)
 }

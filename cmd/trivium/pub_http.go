@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // published is the hub's answer to a publish.
@@ -20,21 +22,16 @@ type published struct {
 	Count int    `json:"count"`
 }
 
-// problem is an answer by which the hub refuses (RFC 9457, PROTOCOL section 7).
+// problem is an answer by which the hub refuses. Its Line, if it has one, is of the lines sent.
 type problem struct {
-	Status    int    `json:"-"`
-	Title     string `json:"title"`
-	Detail    string `json:"detail"`
-	Parameter string `json:"parameter"`
-	Line      int    `json:"line"` // from 1, of the lines sent; 0 if none is at fault
-
+	wire.Problem
 	retryAfter string // seconds or a date, "" if the hub names none
 }
 
 func (p *problem) Error() string {
 	var b strings.Builder
-	if p.Line > 0 {
-		fmt.Fprintf(&b, "event %d of the input: ", p.Line)
+	if p.Line != nil {
+		fmt.Fprintf(&b, "event %d of the input: ", *p.Line)
 	}
 	fmt.Fprintf(&b, "the hub answers %d %s", p.Status, cmp.Or(p.Title, http.StatusText(p.Status)))
 	if p.Detail != "" {
@@ -122,10 +119,8 @@ func (p *pubClient) post(to *url.URL, header http.Header, body io.Reader) (publi
 
 func readProblem(response *http.Response, body io.Reader) error {
 	p := &problem{}
-	if kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); kind == "application/problem+json" {
-		if err := json.NewDecoder(body).Decode(p); err != nil {
-			p = &problem{} // then the status has to do
-		}
+	if kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); kind == wire.ProblemContentType {
+		_ = json.NewDecoder(body).Decode(&p.Problem) // if it is none, the status has to do
 	}
 	p.Status = response.StatusCode
 	p.retryAfter = response.Header.Get("Retry-After")
@@ -160,8 +155,8 @@ func publishLines(in io.Reader, encode func([]byte) []byte, post func(io.Reader)
 // afterEvents counts the lines of earlier requests in.
 func afterEvents(count int, err error) error {
 	var refused *problem
-	if errors.As(err, &refused) && refused.Line > 0 {
-		refused.Line += count
+	if errors.As(err, &refused) && refused.Line != nil {
+		*refused.Line += count
 		return err
 	}
 	if count > 0 {

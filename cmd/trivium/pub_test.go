@@ -18,6 +18,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/transports/wire"
 	"pgregory.net/rapid"
 )
 
@@ -193,7 +195,8 @@ func TestEnvelope(t *testing.T) {
 // TestPublishLinesAsTheyCome: a pause ends a request, its lines are confirmed, and the next line
 // begins another. Errors count from the first line of all.
 func TestPublishLinesAsTheyCome(t *testing.T) {
-	refused := &problem{Status: 400, Line: 1}
+	line := 1
+	refused := &problem{Problem: wire.Problem{Status: 400, Line: &line}}
 	broken := errors.New("connection reset")
 	tests := []struct {
 		name   string
