@@ -166,7 +166,7 @@ func TestLosses(t *testing.T) {
 	} {
 		p.datagram(text)
 	}
-	require.Eventually(t, func() bool { return p.stats().UDP.Datagrams == 5 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { u := p.stats().UDP; return u.Datagrams == 5 && u.Events == 2 }, patience, 10*time.Millisecond)
 	_, metrics := p.request(http.MethodGet, "http://"+p.admin+"/metrics", "", "")
 	for _, line := range []string{
 		"trivium_udp_datagrams_total 5", "trivium_udp_events_total 2", "trivium_events_published_total 2",
