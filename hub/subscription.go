@@ -75,6 +75,9 @@ func (s *Subscription) Begin() string { return s.begin }
 // Position is where the subscription stands: everything of its filters up to there was read.
 func (s *Subscription) Position() Cursor { return Cursor{s.hub.epoch, s.position} }
 
+// Reached reports that all up to seq was read, what the start had to tell included.
+func (s *Subscription) Reached(seq uint64) bool { return s.lost == nil && s.position >= seq }
+
 // Place is Position as text, but while a gap of the start is still to be told it is Begin: who
 // resumes from it loses nothing.
 func (s *Subscription) Place() string {

@@ -90,7 +90,7 @@ func (o *Outlet) collect(chunk []byte) []byte {
 		o.idle.Broadcast()
 	}
 	for len(chunk) == 0 {
-		if o.ending && (o.endAt == 0 || o.sub.Position().Seq >= o.endAt) {
+		if o.ending && (o.endAt == 0 || o.sub.Reached(o.endAt)) {
 			o.ended = true
 			return append(chunk, o.final...)
 		}
@@ -109,6 +109,7 @@ func (o *Outlet) collect(chunk []byte) []byte {
 		if !o.ending {
 			return chunk
 		}
+		o.endAt = 0 // there is nothing that it could wait for
 	}
 	return chunk
 }

@@ -247,3 +247,20 @@ func TestSubprotocol(t *testing.T) {
 		c.Close()
 	}
 }
+
+// A connection that stands at a cursor and has no topics yet waits for nothing when the hub drains.
+func TestGoawayWithoutTopics(t *testing.T) {
+	s := tt.Start(t, tt.Config{})
+	s.Publish(t, tt.JSON("a", `1`), tt.JSON("a", `2`))
+	position := s.Hub.Position()
+	clients := []*tt.Socket{
+		dial(t, s, "subscribe", "none"),
+		dial(t, s, "subscribe", "none", "cursor", hub.Cursor{Epoch: position.Epoch}.String()),
+		dial(t, s, "subscribe", "none", "cursor", hub.Cursor{Epoch: position.Epoch + 1}.String()),
+	}
+	go s.Group.Drain(t.Context(), time.Second)
+	for _, c := range clients {
+		require.Equal(t, wire.OpGoaway, message(t, c).Op)
+		requireClosed(t, c, 1001)
+	}
+}
