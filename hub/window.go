@@ -12,7 +12,8 @@ type Retention struct {
 	Bytes  int64         // events and their encoded forms; 0: DefaultRetainBytes
 	Age    time.Duration // 0: DefaultRetainAge
 	// GapTopics is how many topics are remembered from which events were let go, so that gaps
-	// are told exactly. 0: DefaultGapTopics.
+	// are told exactly; fewer where they are of so many tokens of their own that the tree of topics
+	// reaches its bound. 0: DefaultGapTopics.
 	GapTopics int
 }
 
