@@ -23,4 +23,9 @@ var (
 	ErrTokenSyntax = errors.New("a token is 1 to 8192 characters of A-Z a-z 0-9 - . _ ~")
 	// ErrBadToken: nobody was given this token (401, RFC 6750 invalid_token).
 	ErrBadToken = errors.New("the token is not valid")
+	// ErrTokenEnded: the token was valid and is no more, by its time or because it was taken back
+	// (401, RFC 6750 invalid_token).
+	ErrTokenEnded = errors.New("the token has ended or was revoked")
+	// ErrTokenNotYet: the token will be valid (401, RFC 6750 invalid_token).
+	ErrTokenNotYet = errors.New("the token is not valid yet")
 )

@@ -77,7 +77,11 @@ func (g *Guard) Verify(token string) (*hub.Grant, error) {
 	case !validToken(token):
 		return nil, ErrTokenSyntax
 	}
-	return g.config.Verifier.Verify(token)
+	credential, err := g.config.Verifier.Verify(token)
+	if err != nil {
+		return nil, err
+	}
+	return credential.Grant, nil
 }
 
 type grantKey struct{}

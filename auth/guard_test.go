@@ -88,7 +88,7 @@ var bearers = []struct {
 }
 
 func TestTokenPlaces(t *testing.T) {
-	closed := New(Config{Verifier: NewStaticToken(canary)})
+	closed := New(Config{Verifier: NewStaticToken(canary, Limits{})})
 	open := New(Config{})
 	for i, first := range bearers {
 		a := attempt{target: "/ws?" + first.target, header: first.header}
@@ -100,7 +100,7 @@ func TestTokenPlaces(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, first.target != "", header.Get("Referrer-Policy") == "no-referrer", first.name)
 
-		_, _, reason = try(t, New(Config{Verifier: NewStaticToken("another")}), a)
+		_, _, reason = try(t, New(Config{Verifier: NewStaticToken("another", Limits{})}), a)
 		require.ErrorIs(t, reason, ErrBadToken, first.name)
 
 		for _, second := range bearers[i:] {
@@ -156,7 +156,7 @@ func TestTokenForms(t *testing.T) {
 		}, want: ErrNoToken},
 	} {
 		t.Run(a.name, func(t *testing.T) {
-			_, header, reason := try(t, New(Config{Verifier: NewStaticToken(canary)}), a)
+			_, header, reason := try(t, New(Config{Verifier: NewStaticToken(canary, Limits{})}), a)
 			require.ErrorIs(t, reason, a.want)
 			inQuery := strings.Contains(a.target, "access")
 			require.Equal(t, inQuery, header.Get("Referrer-Policy") == "no-referrer")
@@ -183,7 +183,7 @@ func TestOpen(t *testing.T) {
 func TestOrder(t *testing.T) {
 	hosts, err := NewHostPolicy()
 	require.NoError(t, err)
-	g := New(Config{Verifier: NewStaticToken(canary), Hosts: hosts})
+	g := New(Config{Verifier: NewStaticToken(canary, Limits{}), Hosts: hosts})
 	a := attempt{
 		target: "/?access_token=a&access_token=b",
 		host:   "evil.test",

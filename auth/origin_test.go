@@ -62,7 +62,7 @@ var origins = []struct {
 }
 
 func TestOrigin(t *testing.T) {
-	g := New(Config{Verifier: NewStaticToken(canary)})
+	g := New(Config{Verifier: NewStaticToken(canary, Limits{})})
 	for _, o := range origins {
 		for _, token := range []string{"", "Bearer " + canary} {
 			a := attempt{host: o.host, tls: o.tls, header: http.Header{"Origin": {o.origin}}}

@@ -22,30 +22,30 @@ const (
 	protocol       = "trivium.v1"
 )
 
-// Verifier says what a token grants. The token has the form of one. The error is ErrBadToken
-// or wraps it where the token is at fault, and never repeats anything of it.
-type Verifier interface {
-	Verify(token string) (*hub.Grant, error)
-}
-
 // NewToken makes a random token of at least 128 bits.
 func NewToken() string { return rand.Text() }
 
 // NewStaticToken makes a Verifier that knows one token, and grants everything to it under the
 // subject "default".
-func NewStaticToken(token string) Verifier {
-	return staticToken(sha256.Sum256([]byte(token)))
+func NewStaticToken(token string, limits Limits) Verifier {
+	return &staticToken{Credential{
+		Hash:   sha256.Sum256([]byte(token)),
+		Grant:  everything("default"),
+		Limits: limits,
+	}}
 }
 
-type staticToken [sha256.Size]byte
+type staticToken struct{ credential Credential }
 
-func (s staticToken) Verify(token string) (*hub.Grant, error) {
+func (s *staticToken) Verify(token string) (*Credential, error) {
 	sum := sha256.Sum256([]byte(token))
-	if subtle.ConstantTimeCompare(sum[:], s[:]) != 1 {
+	if subtle.ConstantTimeCompare(sum[:], s.credential.Hash[:]) != 1 {
 		return nil, ErrBadToken
 	}
-	return everything("default"), nil
+	return &s.credential, nil
 }
+
+func (s *staticToken) Review(*Credential) (*Credential, error) { return &s.credential, nil }
 
 var all = hub.NewFilterSet(hub.Everything)
 

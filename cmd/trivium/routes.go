@@ -151,7 +151,9 @@ func refusal(err error) *wire.Problem {
 		return wire.BadRequest(err.Error())
 	case errors.Is(err, auth.ErrNoToken):
 		return wire.MissingToken()
-	case errors.Is(err, auth.ErrTokenSyntax), errors.Is(err, auth.ErrBadToken):
+	case errors.Is(err, auth.ErrTokenEnded):
+		return wire.TokenEnded()
+	case errors.Is(err, auth.ErrTokenSyntax), errors.Is(err, auth.ErrBadToken), errors.Is(err, auth.ErrTokenNotYet):
 		return wire.InvalidToken(err.Error())
 	default: // the verifier could not tell
 		return wire.ProblemOf(err)

@@ -168,7 +168,7 @@ func (s *server) start() error {
 	publicHosts := hosts
 	if s.cfg.Auth != "none" {
 		s.token = auth.NewToken()
-		verifier = auth.NewStaticToken(s.token)
+		verifier = auth.NewStaticToken(s.token, auth.Limits{})
 		publicHosts = nil // a page of a bent name has no token
 	}
 	s.serve(s.public, publicRoutes(s.cfg, s.hub, s.group, &s.count, verifier, publicHosts))
