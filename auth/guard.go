@@ -3,9 +3,8 @@ package auth
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"net/url"
-
-	"github.com/trivium-hub/trivium/hub"
 )
 
 // Config is what a Guard goes by.
@@ -17,15 +16,31 @@ type Config struct {
 	// Hosts are the names by which the hub may be reached; nil: any. An open hub and the admin
 	// listener need them, as there a page needs no token to do harm.
 	Hosts *HostPolicy
+	// Limits are of all connections together; a token's own come with its credential.
+	Limits ConnectionLimits
 }
 
-// Guard judges requests before they reach a transport.
+// Guard judges requests before they reach a transport, and what they hold after.
 type Guard struct {
 	config Config
+	leases *leases
 }
 
-// New makes a Guard.
-func New(config Config) *Guard { return &Guard{config: config} }
+// New makes a Guard. Without Run, tokens that end do so for new requests alone.
+func New(config Config) *Guard {
+	return &Guard{config: config, leases: newLeases(config.Limits)}
+}
+
+// Run ends what is held by tokens whose time has come, until ctx ends.
+func (g *Guard) Run(ctx context.Context) { g.leases.run(ctx) }
+
+// Review has all tokens in use judged again; it is to be called when what the Verifier goes by has
+// changed. Who has lost its token or a right has been told when it returns.
+func (g *Guard) Review() {
+	if g.config.Verifier != nil {
+		g.leases.review(g.config.Verifier)
+	}
+}
 
 // Refuse answers a request that is refused, for one of the reasons of this package or an error of
 // the Verifier.
@@ -41,18 +56,18 @@ func (g *Guard) Middleware(refuse Refuse) func(http.Handler) http.Handler {
 				// A query that does not parse may hold a token all the same.
 				w.Header().Set("Referrer-Policy", "no-referrer")
 			}
-			grant, err := g.judge(r, query)
+			access, err := g.judge(r, query)
 			if err != nil {
 				refuse(w, r, err)
 				return
 			}
-			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), grantKey{}, grant)))
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), accessKey{}, access)))
 		})
 	}
 }
 
-// judge gives the grant of the request, or why it has none.
-func (g *Guard) judge(r *http.Request, query url.Values) (*hub.Grant, error) {
+// judge gives what the request may do, or why it may do nothing.
+func (g *Guard) judge(r *http.Request, query url.Values) (*Access, error) {
 	if err := g.config.Hosts.Check(r); err != nil {
 		return nil, err
 	}
@@ -66,28 +81,54 @@ func (g *Guard) judge(r *http.Request, query url.Values) (*hub.Grant, error) {
 	case !present && g.config.Verifier != nil:
 		return nil, ErrNoToken
 	}
-	return g.Verify(token)
-}
-
-// Verify gives the grant of a token, wherever it came from; of an open hub, everything.
-func (g *Guard) Verify(token string) (*hub.Grant, error) {
-	switch {
-	case g.config.Verifier == nil:
-		return everything("anonymous"), nil
-	case !validToken(token):
-		return nil, ErrTokenSyntax
-	}
-	credential, err := g.config.Verifier.Verify(token)
+	access, err := g.access(token)
 	if err != nil {
 		return nil, err
 	}
-	return credential.Grant, nil
+	access.network = networkOf(clientOf(r))
+	return access, nil
 }
 
-type grantKey struct{}
+// access gives what a token opens, wherever it came from; of an open hub, everything.
+func (g *Guard) access(token string) (*Access, error) {
+	reviews := g.leases.reviewed()
+	credential, err := g.verify(token)
+	if err != nil {
+		return nil, err
+	}
+	lease, err := g.leases.of(credential, reviews, g.config.Verifier)
+	if err != nil {
+		return nil, err
+	}
+	return &Access{guard: g, lease: lease}, nil
+}
 
-// GrantFrom gives what the request of the context may do; nil if no Guard has let it pass.
-func GrantFrom(ctx context.Context) *hub.Grant {
-	grant, _ := ctx.Value(grantKey{}).(*hub.Grant)
-	return grant
+// anonymous is everybody, where the hub is open.
+var anonymous = &Credential{Grant: everything("anonymous")}
+
+func (g *Guard) verify(token string) (*Credential, error) {
+	switch {
+	case g.config.Verifier == nil:
+		return anonymous, nil
+	case !validToken(token):
+		return nil, ErrTokenSyntax
+	}
+	return g.config.Verifier.Verify(token)
+}
+
+// clientOf is the address that a request came from; the zero Addr if that has none.
+func clientOf(r *http.Request) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return peer.Addr().Unmap().WithZone("")
+}
+
+type accessKey struct{}
+
+// AccessFrom gives what the request of the context may do; nil if no Guard has let it pass.
+func AccessFrom(ctx context.Context) *Access {
+	access, _ := ctx.Value(accessKey{}).(*Access)
+	return access
 }

@@ -58,7 +58,7 @@ func try(t *testing.T, g *Guard, a attempt) (grant *hub.Grant, header http.Heade
 	answers := 0
 	next := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		answers++
-		grant = GrantFrom(r.Context())
+		grant = AccessFrom(r.Context()).Grant()
 		require.NotNil(t, grant)
 	})
 	refuse := func(_ http.ResponseWriter, _ *http.Request, err error) {
@@ -177,7 +177,7 @@ func TestOpen(t *testing.T) {
 		require.ErrorIs(t, reason, a.want, a.name)
 		require.Equal(t, a.want == nil, grant != nil && grant.MayPublish("a"), a.name)
 	}
-	require.Nil(t, GrantFrom(t.Context()))
+	require.Nil(t, AccessFrom(t.Context()).Grant())
 }
 
 func TestOrder(t *testing.T) {

@@ -22,3 +22,10 @@ func (g *Grant) MaySubscribe(set FilterSet) (refused Filter, ok bool) {
 	}
 	return Filter{}, true
 }
+
+// Holder is a connection that was let in by a grant.
+type Holder interface {
+	// Revise is called when what was granted has changed or was taken back. It must not block, and
+	// may be called from any goroutine, also once more after the holder has let go.
+	Revise()
+}

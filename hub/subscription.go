@@ -12,14 +12,19 @@ type Sink interface {
 	Ready(r *Round)
 }
 
-// Bell is a Sink that wakes whoever receives from it.
+// Bell is a Sink and a Holder that wakes whoever receives from it.
 type Bell chan struct{}
 
 // NewBell makes a Bell.
 func NewBell() Bell { return make(Bell, 1) }
 
 // Ready implements Sink.
-func (b Bell) Ready(*Round) {
+func (b Bell) Ready(*Round) { b.ring() }
+
+// Revise implements Holder: who is woken looks at its grant too.
+func (b Bell) Revise() { b.ring() }
+
+func (b Bell) ring() {
 	select {
 	case b <- struct{}{}:
 	default: // it has rung and nobody has come yet
@@ -247,6 +252,16 @@ func (s *Subscription) Take(r *Round) (start int, ok bool) {
 func (s *Subscription) Skip(seq uint64) {
 	s.position = max(s.position, seq)
 	s.begun = true
+}
+
+// Filters are those subscribed to now; none after Close. It may be called by any goroutine.
+func (s *Subscription) Filters() FilterSet {
+	s.hub.mu.RLock()
+	defer s.hub.mu.RUnlock()
+	if s.feed == nil {
+		return FilterSet{}
+	}
+	return s.feed.set
 }
 
 // SetFilters changes what is subscribed to from the position on. As after Subscribe, what was

@@ -54,19 +54,19 @@ func publicRoutes(cfg *ServeConfig, h *hub.Hub, group *outlet.Group, count *coun
 	guard := auth.New(auth.Config{Verifier: verifier, Hosts: hosts})
 	open := auth.New(auth.Config{Hosts: hosts}).Middleware(refuseBy(web.WriteProblem))
 	events := sse.New(sse.Config{
-		Hub: h, Group: group, Grant: auth.GrantFrom, Counters: &count.sse,
+		Hub: h, Group: group, Access: accessFrom, Counters: &count.sse,
 		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout, Disconnect: cfg.Slow == "disconnect",
 	})
 	sockets := websocket.New(websocket.Config{
-		Hub: h, Group: group, Grant: auth.GrantFrom, Counters: &count.websocket, Verify: verify(guard),
+		Hub: h, Group: group, Access: accessFrom, Counters: &count.websocket,
 		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout, Disconnect: cfg.Slow == "disconnect",
 		MaxMessage: int64(cfg.MaxMessageBytes), Compression: cfg.WSCompression,
 	})
 	polls := longpoll.New(longpoll.Config{
-		Hub: h, Group: group, Grant: auth.GrantFrom, Counters: &count.longpoll,
+		Hub: h, Group: group, Access: accessFrom, Counters: &count.longpoll,
 		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout,
 	})
-	publisher := publish.New(publish.Config{Hub: h, Grant: auth.GrantFrom, LineTimeout: cfg.ReadTimeout})
+	publisher := publish.New(publish.Config{Hub: h, Access: accessFrom, LineTimeout: cfg.ReadTimeout})
 
 	// Topics may have what a path must escape, and "." and ".." are for the topic's rules to judge.
 	routes := mux.NewRouter().UseEncodedPath().SkipClean(true)
@@ -117,17 +117,6 @@ func ready(group *outlet.Group) http.HandlerFunc {
 	}
 }
 
-// verify judges a token that comes within a WebSocket.
-func verify(guard *auth.Guard) func(string) (*hub.Grant, error) {
-	return func(token string) (*hub.Grant, error) {
-		grant, err := guard.Verify(token)
-		if err != nil {
-			return nil, refusal(err)
-		}
-		return grant, nil
-	}
-}
-
 // refuseBy answers a request that the guard refused as its transport does. A page of a foreign
 // origin or host learns nothing by way of a transport.
 func refuseBy(refuse func(http.ResponseWriter, *http.Request, *wire.Problem)) auth.Refuse {
@@ -142,7 +131,10 @@ func refuseBy(refuse func(http.ResponseWriter, *http.Request, *wire.Problem)) au
 
 // refusal is the problem of an error of the guard.
 func refusal(err error) *wire.Problem {
+	var limit *auth.LimitError
 	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, auth.ErrHost):
 		return wire.MisdirectedHost()
 	case errors.Is(err, auth.ErrForeignOrigin):
@@ -151,11 +143,24 @@ func refusal(err error) *wire.Problem {
 		return wire.BadRequest(err.Error())
 	case errors.Is(err, auth.ErrNoToken):
 		return wire.MissingToken()
+	case errors.As(err, &limit):
+		return limitProblem(limit)
 	case errors.Is(err, auth.ErrTokenEnded):
 		return wire.TokenEnded()
 	case errors.Is(err, auth.ErrTokenSyntax), errors.Is(err, auth.ErrBadToken), errors.Is(err, auth.ErrTokenNotYet):
 		return wire.InvalidToken(err.Error())
 	default: // the verifier could not tell
 		return wire.ProblemOf(err)
+	}
+}
+
+func limitProblem(e *auth.LimitError) *wire.Problem {
+	switch e.Limit {
+	case auth.LimitConnectRate:
+		return wire.TooManyTries(e.Error(), e.RetryAfter)
+	case auth.LimitPublishRate:
+		return wire.RateLimited(e.Error(), e.RetryAfter)
+	default:
+		return wire.TooManyConnections(e.Error(), web.ComeBack())
 	}
 }

@@ -26,7 +26,7 @@ const (
 type Config struct {
 	Hub          *hub.Hub
 	Group        *outlet.Group // polls are no members of it, but end when it drains
-	Grant        web.GrantFunc
+	Access       web.AccessFunc
 	Counters     *outlet.Counters
 	MaxTopics    int           // filters of a subscription; 0: any number
 	WriteTimeout time.Duration // for an answer
@@ -50,7 +50,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !web.Allow(w, r, http.MethodGet) {
 		return
 	}
-	p, problem := h.parse(r)
+	access := h.cfg.Access(r.Context())
+	p, problem := h.parse(r, access)
 	if problem == nil && h.cfg.Group.IsDraining() {
 		problem = wire.Draining(web.ComeBack())
 	}
@@ -59,6 +60,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	bell := hub.NewBell()
+	if problem := access.Hold(bell); problem != nil {
+		web.WriteProblem(w, r, problem)
+		return
+	}
+	defer access.Release(bell)
 	s, err := h.cfg.Hub.Subscribe(p.subscribe, bell)
 	if err != nil {
 		web.WriteProblem(w, r, wire.ProblemOf(err))
@@ -67,12 +73,20 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.Close()
 	h.cfg.Counters.Connections.Add(1)
 	defer h.cfg.Counters.Connections.Add(-1)
-	h.answer(w, s, h.wait(r, s, bell, p))
+	batch := h.wait(r, s, bell, p, access)
+	// What was found is not for one who has lost the right to it meanwhile.
+	if problem := access.Judge(p.subscribe.Filters); problem != nil {
+		h.cfg.Counters.Expelled.Add(1)
+		web.WriteProblem(w, r, problem)
+		return
+	}
+	h.answer(w, s, batch)
 }
 
 // wait gives the first batch with something in it, or an empty one when the wait is over: by its
-// time, by a drain, or because the client has closed its side, which may be half of a connection.
-func (h *Handler) wait(r *http.Request, s *hub.Subscription, bell hub.Bell, p poll) hub.Batch {
+// time, by a drain, by a loss of the right to it, or because the client has closed its side, which
+// may be half of a connection.
+func (h *Handler) wait(r *http.Request, s *hub.Subscription, bell hub.Bell, p poll, access web.Access) hub.Batch {
 	timer := time.NewTimer(p.wait)
 	defer timer.Stop()
 	limit := hub.ReadLimit{Events: p.max, Bytes: maxAnswer}
@@ -83,7 +97,7 @@ func (h *Handler) wait(r *http.Request, s *hub.Subscription, bell hub.Bell, p po
 			return batch
 		case batch.More:
 			continue
-		case p.wait == 0:
+		case p.wait == 0, access.Judge(p.subscribe.Filters) != nil:
 			return batch
 		}
 		select {
@@ -129,12 +143,12 @@ func fit(events []*hub.Event) []*hub.Event {
 	return events
 }
 
-func (h *Handler) parse(r *http.Request) (poll, *wire.Problem) {
+func (h *Handler) parse(r *http.Request, access web.Access) (poll, *wire.Problem) {
 	q, problem := web.Query(r)
 	if problem != nil {
 		return poll{}, problem
 	}
-	request, _, problem := web.Subscription(r, q, h.cfg.Grant(r.Context()), h.cfg.MaxTopics)
+	request, _, problem := web.Subscription(r, q, access.Grant(), h.cfg.MaxTopics)
 	if problem != nil {
 		return poll{}, problem
 	}

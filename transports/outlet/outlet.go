@@ -43,10 +43,11 @@ type Counters struct {
 	Overtaken   atomic.Uint64 // disconnected because retention had overtaken them
 	Stuck       atomic.Uint64 // closed because no write made progress
 	Cut         atomic.Uint64 // closed at the end of a drain with something unsaid
+	Expelled    atomic.Uint64 // ended because the token was, or had lost the right
 }
 
 // Outlet owns the write side of one connection after its handshake, and the position of its
-// subscription with it. It is a hub.Sink and a member of its Group.
+// subscription with it. It is a hub.Sink, a hub.Holder and a member of its Group.
 type Outlet struct {
 	// static after Start
 
@@ -60,18 +61,20 @@ type Outlet struct {
 
 	// guarded by mu
 
+	lease Lease // nil before Start
 	// busy means that somebody else writes: the drain goroutine, or nobody before Start. Who
 	// finds it so leaves what there is to say for later.
-	busy    bool
-	control []byte // whole messages to be written before the next event
-	tail    []byte // the rest of what was written in part; before control
-	beat    bool   // a heartbeat is due once all is written
-	ending  bool   // final is to be written when the position is at endAt, and nothing after it
-	final   []byte
-	endAt   uint64
-	ended   bool // final is out, or is being written
-	hangup  bool // close when final is out
-	closed  bool
+	busy     bool
+	control  []byte // whole messages to be written before the next event
+	tail     []byte // the rest of what was written in part; before control
+	beat     bool   // a heartbeat is due once all is written
+	ending   bool   // final is to be written when the position is at endAt, and nothing after it
+	final    []byte
+	endAt    uint64
+	ended    bool // final is out, or is being written
+	hangup   bool // close when final is out
+	closed   bool
+	expelled *time.Timer // closes, where the end must not take long
 }
 
 // New makes the outlet; it is a Sink that leaves everything for later until Start.
@@ -81,10 +84,10 @@ func New() *Outlet {
 	return o
 }
 
-// Start begins to write: first opening, then what the subscription has. It reports false if the
-// group takes no more members; then the connection is still the caller's. The outlet closes sub
-// and conn when it is closed.
-func (o *Outlet) Start(cfg *Config, sub *hub.Subscription, conn Conn, opening []byte) bool {
+// Start begins to write: first opening, then what the subscription has. The lease is held already.
+// It reports false if the group takes no more members; then the connection is still the caller's.
+// The outlet closes sub and conn, and releases the lease, when it is closed.
+func (o *Outlet) Start(cfg *Config, lease Lease, sub *hub.Subscription, conn Conn, opening []byte) bool {
 	o.cfg, o.sub, o.conn = cfg, sub, conn
 	if !o.cfg.Group.join(o) {
 		return false
@@ -92,8 +95,10 @@ func (o *Outlet) Start(cfg *Config, sub *hub.Subscription, conn Conn, opening []
 	o.cfg.Counters.Connections.Add(1)
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.lease = lease
 	o.busy = false
 	o.say(opening)
+	o.revise()                    // it may have changed since it was looked at
 	if o.ending || sub.Behind() { // it may have been told to end since it joined
 		o.drain()
 	}
@@ -318,8 +323,12 @@ func (o *Outlet) close() {
 	o.control, o.tail, o.final = nil, nil, nil
 	o.conn.Close()
 	o.sub.Close()
+	o.lease.Release(o)
 	o.cfg.Group.leave(o)
 	o.cfg.Counters.Connections.Add(-1)
+	if o.expelled != nil {
+		o.expelled.Stop()
+	}
 	o.idle.Broadcast()
 }
 

@@ -85,7 +85,7 @@ func (b *bench) connect() (*outlet.Outlet, *net.TCPConn) {
 	}
 	s, err := b.hub.Subscribe(hub.Request{Filters: hub.NewFilterSet(hub.Everything)}, sink)
 	require.NoError(b.t, err)
-	require.True(b.t, o.Start(&b.cfg, s, conn, []byte("open\n")))
+	require.True(b.t, o.Start(&b.cfg, tt.NewToken(&hub.Grant{Subscribe: hub.NewFilterSet(hub.Everything)}), s, conn, []byte("open\n")))
 	return o, client.(*net.TCPConn)
 }
 
@@ -357,7 +357,7 @@ func TestDrainEarly(t *testing.T) {
 	r := reader{t, bufio.NewReader(client)}
 	require.Equal(t, "open", r.line())
 	require.Equal(t, "goaway", r.line())
-	require.False(t, outlet.New().Start(&b.cfg, nil, nil, nil), "nobody comes in any more")
+	require.False(t, outlet.New().Start(&b.cfg, nil, nil, nil, nil), "nobody comes in any more")
 }
 
 // TestClose: however much waits, Close is at once, and nobody writes after it.

@@ -63,14 +63,25 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	}
 	switch {
 	case err == nil || errors.Is(err, io.EOF):
-	case errors.Is(context.Cause(b.ctx), ErrEnding):
-		err = wire.Draining(web.ComeBack())
+	case endOf(b.ctx) != nil:
+		err = endOf(b.ctx)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = wire.RequestTimeout()
 	default:
 		err = wire.BadRequest("the body broke off or is framed wrongly")
 	}
 	return n, err
+}
+
+// endOf gives what is told to a client whose request the hub has ended; nil if it has not.
+func endOf(ctx context.Context) error {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, ErrEnding):
+		return wire.Draining(web.ComeBack())
+	case cause != nil && !errors.Is(cause, context.Canceled):
+		return cause
+	}
+	return nil
 }
 
 // readBody reads the whole body, of at most limit bytes.

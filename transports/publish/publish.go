@@ -29,8 +29,8 @@ const (
 
 // Config is what a Handler works with.
 type Config struct {
-	Hub   *hub.Hub
-	Grant web.GrantFunc
+	Hub    *hub.Hub
+	Access web.AccessFunc
 	// LineTimeout is how long the client may take for a line of a stream, or 16 KiB of a longer
 	// one or of another body. Only the time spent waiting for it counts. 0: without limit.
 	LineTimeout time.Duration
@@ -39,7 +39,7 @@ type Config struct {
 // Handler answers the publishing routes.
 type Handler struct {
 	hub         *hub.Hub
-	grant       web.GrantFunc
+	access      web.AccessFunc
 	lineTimeout time.Duration
 	maxData     int   // bytes of a body that is the data itself
 	maxLine     int   // bytes of one envelope
@@ -52,7 +52,7 @@ func New(config Config) *Handler {
 	line := size*maxEscape + bodyRoom
 	return &Handler{
 		hub:         config.Hub,
-		grant:       config.Grant,
+		access:      config.Access,
 		lineTimeout: config.LineTimeout,
 		maxData:     size + bodyRoom,
 		maxLine:     line,
@@ -130,7 +130,7 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request, topic string) (hu
 	if err := event.Validate(h.hub.MaxEventSize()); err != nil {
 		return hub.Receipt{}, err
 	}
-	if problem := web.MayPublish(h.grant(r.Context()), event.Topic); problem != nil {
+	if problem := web.MayPublish(h.access(r.Context()).Grant(), event.Topic); problem != nil {
 		return hub.Receipt{}, problem
 	}
 	once, err := h.once(r, key)
@@ -150,11 +150,15 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request, topic string) (hu
 
 // publish puts all the events into the hub or none.
 func (h *Handler) publish(r *http.Request, once *hub.Once, events ...*hub.Event) (hub.Receipt, error) {
-	grant := h.grant(r.Context())
+	access := h.access(r.Context())
+	grant := access.Grant() // of now: the body may have been long in coming
 	for _, e := range events {
 		if problem := web.MayPublish(grant, e.Topic); problem != nil {
 			return hub.Receipt{}, problem
 		}
+	}
+	if problem := access.Publish(len(events)); problem != nil {
+		return hub.Receipt{}, problem
 	}
 	ctx := context.WithoutCancel(r.Context()) // see the package's comment
 	if once != nil {
@@ -170,9 +174,9 @@ func (h *Handler) once(r *http.Request, key string) (*hub.Once, error) {
 	if key == "" {
 		return nil, nil
 	}
-	grant := h.grant(r.Context())
+	grant := h.access(r.Context()).Grant()
 	if grant == nil {
-		return nil, web.MayPublish(nil, "")
+		return nil, wire.TokenEnded()
 	}
 	return h.hub.Once(grant.Subject, key)
 }

@@ -17,6 +17,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/trivium-hub/trivium/hub"
+	tt "github.com/trivium-hub/trivium/transports/transporttest"
+	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
@@ -42,7 +44,8 @@ type fixture struct {
 	hub     *hub.Hub
 	engine  *failing
 	handler http.Handler
-	grant   *hub.Grant
+	grant   *hub.Grant // of the token
+	token   *tt.Token
 	all     *hub.Subscription
 	bell    hub.Bell
 }
@@ -62,7 +65,9 @@ func newFixture(t *testing.T, timeout time.Duration) *fixture {
 	require.NoError(t, err)
 	f.grant = &hub.Grant{Subject: "tester", Publish: hub.NewFilterSet(orders)}
 
-	h := New(Config{Hub: f.hub, Grant: func(context.Context) *hub.Grant { return f.grant }, LineTimeout: timeout})
+	f.token = tt.NewToken(f.grant)
+
+	h := New(Config{Hub: f.hub, Access: func(context.Context) web.Access { return f.token }, LineTimeout: timeout})
 	f.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if topic, ok := strings.CutPrefix(r.URL.Path, "/publish/"); ok {
 			h.ServeTopic(w, r, topic)
@@ -275,10 +280,10 @@ func TestRefusedByTheHub(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, problem.Status)
 	require.NotEmpty(t, w.Header().Get("Retry-After"))
 
-	f.grant = nil
+	f.token.Revise(nil)
 	for _, path := range []string{"/publish", "/publish/orders.a"} {
 		_, problem = f.do("POST", path, key, strings.NewReader(good))
-		require.Equal(t, http.StatusForbidden, problem.Status, "a route without a guard is open to nobody")
+		require.Equal(t, http.StatusUnauthorized, problem.Status, "the token has ended")
 	}
 }
 

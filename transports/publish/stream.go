@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/web"
@@ -16,12 +17,12 @@ import (
 // of that it publishes them.
 type stream struct {
 	handler *Handler
-	ctx     context.Context
-	grant   *hub.Grant
+	ctx     context.Context // of the request, less its token; for waiting
+	access  web.Access
 	body    io.Reader
 
 	pending []*hub.Event
-	first   int         // the line of the first of them
+	lines   []int       // theirs
 	receipt hub.Receipt // what was published
 	err     error       // why the pending ones could not be
 }
@@ -29,12 +30,14 @@ type stream struct {
 // stream publishes line by line. An error is a *wire.Problem with the line at fault and the number
 // of events that stand.
 func (h *Handler) stream(w http.ResponseWriter, r *http.Request) (hub.Receipt, error) {
-	s := &stream{
-		handler: h,
-		ctx:     context.WithoutCancel(r.Context()),
-		grant:   h.grant(r.Context()),
-		body:    h.pace(w, r, true),
+	ctx, end := context.WithCancelCause(r.Context())
+	defer end(nil)
+	s := &stream{handler: h, ctx: ctx, access: h.access(r.Context()), body: h.pace(w, r.WithContext(ctx), true)}
+	watcher := &streamWatcher{access: s.access, end: end}
+	if problem := s.access.Watch(watcher); problem != nil {
+		return hub.Receipt{}, problem
 	}
+	defer s.access.Release(watcher)
 	s.receipt.Last = h.hub.Position() // of a body without lines
 	line, err := s.run()
 	if err == nil {
@@ -46,6 +49,19 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request) (hub.Receipt, e
 	problem := wire.ProblemOf(err)
 	problem.Line, problem.Accepted = &line, &s.receipt.Count
 	return hub.Receipt{}, problem
+}
+
+// streamWatcher ends a stream that waits when its token ends; of one that goes on each line is judged.
+type streamWatcher struct {
+	access web.Access
+	end    context.CancelCauseFunc
+}
+
+// Revise implements hub.Holder.
+func (w *streamWatcher) Revise() {
+	if w.access.Grant() == nil {
+		w.end(wire.TokenEnded())
+	}
 }
 
 // run reads to the end of the body, or gives the first line that is refused, and why.
@@ -61,7 +77,7 @@ func (s *stream) run() (line int, err error) {
 		}
 		// What came before this line stands, or was refused before it.
 		if err := s.flush(); err != nil {
-			return s.first, err
+			return s.lines[0], err
 		}
 		if errors.Is(err, io.EOF) {
 			return 0, nil
@@ -87,29 +103,31 @@ func (s *stream) add(text []byte, line int) error {
 	if err := event.Validate(s.handler.hub.MaxEventSize()); err != nil {
 		return err
 	}
-	if problem := web.MayPublish(s.grant, event.Topic); problem != nil {
+	if problem := web.MayPublish(s.access.Grant(), event.Topic); problem != nil {
 		return problem
 	}
-	if len(s.pending) == 0 {
-		s.first = line
-	}
-	s.pending = append(s.pending, event)
+	s.pending, s.lines = append(s.pending, event), append(s.lines, line)
 	return nil
 }
 
-// flush publishes what is pending. An error stays.
+// flush publishes what is pending, as fast as the token may. An error stays.
 func (s *stream) flush() error {
-	if len(s.pending) == 0 || s.err != nil {
-		return s.err
+	for len(s.pending) > 0 && s.err == nil {
+		var n int
+		if n, s.err = s.access.AwaitPublish(s.ctx, len(s.pending)); s.err != nil {
+			if ended := endOf(s.ctx); ended != nil {
+				s.err = ended
+			}
+			break
+		}
+		// What has come whole is published, even if its client does not wait.
+		var last hub.Cursor
+		if last, s.err = s.handler.hub.Publish(context.WithoutCancel(s.ctx), s.pending[:n]...); s.err != nil {
+			break
+		}
+		s.receipt.Last = last
+		s.receipt.Count += n
+		s.pending, s.lines = slices.Delete(s.pending, 0, n), slices.Delete(s.lines, 0, n)
 	}
-	last, err := s.handler.hub.Publish(s.ctx, s.pending...)
-	if err != nil {
-		s.err = err
-		return err
-	}
-	s.receipt.Last = last
-	s.receipt.Count += len(s.pending)
-	clear(s.pending)
-	s.pending = s.pending[:0]
-	return nil
+	return s.err
 }

@@ -17,7 +17,7 @@ import (
 type Config struct {
 	Hub          *hub.Hub
 	Group        *outlet.Group
-	Grant        web.GrantFunc
+	Access       web.AccessFunc
 	Counters     *outlet.Counters
 	MaxTopics    int           // filters of a subscription; 0: any number
 	WriteTimeout time.Duration // without progress
@@ -52,7 +52,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !web.Allow(w, r, http.MethodGet, http.MethodHead) {
 		return
 	}
-	request, c, problem := h.parse(r)
+	access := h.cfg.Access(r.Context())
+	request, c, problem := h.parse(r, access)
 	if problem == nil && h.cfg.Group.IsDraining() {
 		problem = wire.Draining(web.ComeBack())
 	}
@@ -65,36 +66,66 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	o := outlet.New()
+	if problem = access.Hold(o); problem != nil {
+		h.Refuse(w, r, problem)
+		return
+	}
 	s, err := h.cfg.Hub.Subscribe(request, o)
 	if err != nil {
+		access.Release(o)
 		h.Refuse(w, r, wire.ProblemOf(err))
 		return
 	}
 	opening := c.chunk(nil, wire.AppendSSEOpen(nil, web.ComeBack(), s.Begin()))
 	setHeader(w)
+	b := &beginning{access: access, codec: c, out: o, subscription: s, opening: opening}
 	if r.ProtoMajor > 1 {
-		h.serve(w, r, c, o, s, opening)
+		h.serve(w, r, b)
 		return
 	}
 	conn, err := h.hijack(w, c)
 	if err != nil {
-		s.Close()
+		b.abandon()
 		return
 	}
-	if !o.Start(h.outlets[c], s, conn, opening) {
-		late := wire.Draining(web.ComeBack())
-		_ = conn.Write(c.AppendError(opening, late), h.cfg.WriteTimeout)
+	if !h.start(b, conn) {
 		conn.Close()
-		s.Close()
 	}
 }
 
-func (h *Handler) parse(r *http.Request) (hub.Request, codec, *wire.Problem) {
+// beginning is a stream that has been let in.
+type beginning struct {
+	access       web.Access
+	codec        codec
+	out          *outlet.Outlet
+	subscription *hub.Subscription
+	opening      []byte
+}
+
+// abandon takes back what was begun, where it comes to no stream.
+func (b *beginning) abandon() {
+	b.access.Release(b.out)
+	b.subscription.Close()
+}
+
+// start leaves the connection to the outlet, unless the hub has begun to drain: then the client is
+// told, and the connection is still the caller's.
+func (h *Handler) start(b *beginning, conn outlet.Conn) bool {
+	if b.out.Start(h.outlets[b.codec], b.access, b.subscription, conn, b.opening) {
+		return true
+	}
+	last := b.codec.AppendError(b.opening, wire.Draining(web.ComeBack()))
+	_ = conn.Write(last, h.cfg.WriteTimeout) // nobody is left to be told
+	b.abandon()
+	return false
+}
+
+func (h *Handler) parse(r *http.Request, access web.Access) (hub.Request, codec, *wire.Problem) {
 	q, problem := web.Query(r)
 	if problem != nil {
 		return hub.Request{}, codec{}, problem
 	}
-	request, _, problem := web.Subscription(r, q, h.cfg.Grant(r.Context()), h.cfg.MaxTopics)
+	request, _, problem := web.Subscription(r, q, access.Grant(), h.cfg.MaxTopics)
 	if problem != nil {
 		return hub.Request{}, codec{}, problem
 	}
@@ -134,15 +165,11 @@ func (h *Handler) hijack(w http.ResponseWriter, c codec) (outlet.Conn, error) {
 }
 
 // serve is for HTTP/2, where the handler has to stay.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, c codec, o *outlet.Outlet, s *hub.Subscription, opening []byte) {
-	conn := outlet.NewResponseConn(w)
-	if !o.Start(h.outlets[c], s, conn, opening) {
-		_ = conn.Write(c.AppendError(opening, wire.Draining(web.ComeBack())), h.cfg.WriteTimeout)
-		s.Close()
-		return
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, b *beginning) {
+	if h.start(b, outlet.NewResponseConn(w)) {
+		defer context.AfterFunc(r.Context(), b.out.Close)()
+		b.out.Wait()
 	}
-	defer context.AfterFunc(r.Context(), o.Close)()
-	o.Wait()
 }
 
 // Refuse answers a request that gets no stream. An EventSource gives up for good on any status

@@ -17,8 +17,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/longpoll"
 	"github.com/trivium-hub/trivium/transports/outlet"
 	"github.com/trivium-hub/trivium/transports/sse"
+	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/websocket"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // Config is what a Server is made of.
@@ -39,6 +39,7 @@ type Config struct {
 type Server struct {
 	Hub   *hub.Hub
 	Group *outlet.Group
+	Token *Token // of every request
 	// Addr is where it listens.
 	Addr                 string
 	SSE, WebSocket, Poll outlet.Counters
@@ -46,39 +47,27 @@ type Server struct {
 	roots *x509.CertPool // of HTTP2
 }
 
-// freshToken is what the auth command may bring; it stands for a grant to everything.
-const freshToken = "fresh"
-
 // Start runs a Server until the test ends.
 func Start(t testing.TB, cfg Config) *Server {
 	t.Helper()
 	h, err := hub.New(cfg.Hub)
 	require.NoError(t, err)
-	s := &Server{Hub: h, Group: outlet.NewGroup(cfg.Heartbeat)}
-	all := hub.NewFilterSet(hub.Everything)
-	everything := &hub.Grant{Subject: "test", Subscribe: all, Publish: all}
-	grant := cmp.Or(cfg.Grant, everything)
-	grantOf := func(context.Context) *hub.Grant { return grant }
+	s := &Server{Hub: h, Group: outlet.NewGroup(cfg.Heartbeat), Token: NewToken(cmp.Or(cfg.Grant, everything))}
+	access := func(context.Context) web.Access { return s.Token }
 	timeout := cmp.Or(cfg.WriteTimeout, Patience)
 
 	routes := http.NewServeMux()
 	routes.Handle("/sse", sse.New(sse.Config{
-		Hub: h, Group: s.Group, Grant: grantOf, Counters: &s.SSE, MaxTopics: cfg.MaxTopics,
+		Hub: h, Group: s.Group, Access: access, Counters: &s.SSE, MaxTopics: cfg.MaxTopics,
 		WriteTimeout: timeout, Disconnect: cfg.Disconnect, Portable: cfg.Portable,
 	}))
 	routes.Handle("/ws", websocket.New(websocket.Config{
-		Hub: h, Group: s.Group, Grant: grantOf, Counters: &s.WebSocket, MaxTopics: cfg.MaxTopics,
+		Hub: h, Group: s.Group, Access: access, Counters: &s.WebSocket, MaxTopics: cfg.MaxTopics,
 		WriteTimeout: timeout, Disconnect: cfg.Disconnect, Portable: cfg.Portable,
 		MessageRate: cfg.MessageRate, Compression: cfg.Compression,
-		Verify: func(token string) (*hub.Grant, error) {
-			if token != freshToken {
-				return nil, wire.InvalidToken("the token is not valid")
-			}
-			return everything, nil
-		},
 	}))
 	routes.Handle("/poll", longpoll.New(longpoll.Config{
-		Hub: h, Group: s.Group, Grant: grantOf, Counters: &s.Poll, MaxTopics: cfg.MaxTopics,
+		Hub: h, Group: s.Group, Access: access, Counters: &s.Poll, MaxTopics: cfg.MaxTopics,
 		WriteTimeout: timeout,
 	}))
 	s.serve(t, routes, cfg.HTTP2)

@@ -27,7 +27,10 @@ func Subscription(r *http.Request, q url.Values, grant *hub.Grant, maxTopics int
 
 // MaySubscribe judges filters by the grant; nil is leave.
 func MaySubscribe(grant *hub.Grant, set hub.FilterSet) *wire.Problem {
-	if grant == nil || grant.Subscribe.Len() == 0 {
+	if grant == nil {
+		return wire.TokenEnded()
+	}
+	if grant.Subscribe.Len() == 0 {
 		return wire.Forbidden("this token may not subscribe to anything")
 	}
 	if refused, ok := grant.MaySubscribe(set); !ok {
@@ -39,7 +42,10 @@ func MaySubscribe(grant *hub.Grant, set hub.FilterSet) *wire.Problem {
 // MayPublish judges a topic by the grant; nil is leave. What is no topic is left for the hub to
 // refuse: no right would make it good.
 func MayPublish(grant *hub.Grant, topic string) *wire.Problem {
-	if grant == nil || !grant.MayPublish(topic) && hub.ValidateTopic(topic) == nil {
+	if grant == nil {
+		return wire.TokenEnded()
+	}
+	if !grant.MayPublish(topic) && hub.ValidateTopic(topic) == nil {
 		return wire.Forbidden("this token may not publish to " + strconv.Quote(topic))
 	}
 	return nil

@@ -1,20 +1,14 @@
 package web
 
 import (
-	"context"
 	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
-
-// GrantFunc gives what the request of the context may do; nil if nobody has judged it, and then
-// it may do nothing.
-type GrantFunc func(context.Context) *hub.Grant
 
 // Allow reports whether the request's method is one of the methods. If not, it has been answered
 // with 405.

@@ -34,7 +34,7 @@ type session struct {
 	ws      *websocket.Conn
 	stream  *stream
 	out     *outlet.Outlet
-	grant   *hub.Grant
+	access  web.Access
 	limiter *rate.Limiter
 	filters []hub.Filter // as they were asked for; the subscription has them as a set
 	pending hub.Start    // of ?subscribe=none: where the first subscribe begins
@@ -166,7 +166,10 @@ func (s *session) subscribe(c *wire.Command) error {
 		return wire.BadParameter("topic", "too many topics on this connection")
 	}
 	set := hub.NewFilterSet(filters...)
-	if problem := web.MaySubscribe(s.grant, set); problem != nil {
+	if problem := web.MaySubscribe(s.access.Grant(), set); problem != nil {
+		return problem
+	}
+	if problem := s.access.Subscribe(); problem != nil {
 		return problem
 	}
 	if c.Position() == "" {
@@ -180,6 +183,7 @@ func (s *session) subscribe(c *wire.Command) error {
 			subscription.Restart(hub.Request{Filters: set, Start: start})
 		}
 	})
+	s.out.Revise() // the grant may have changed since it was looked at
 	return nil
 }
 
@@ -199,7 +203,11 @@ func (s *session) unsubscribe(c *wire.Command) error {
 }
 
 func (s *session) publish(c *wire.Command) error {
-	if problem := web.MayPublish(s.grant, c.Event.Topic); problem != nil {
+	grant := s.access.Grant()
+	if problem := web.MayPublish(grant, c.Event.Topic); problem != nil {
+		return problem
+	}
+	if problem := s.access.Publish(1); problem != nil {
 		return problem
 	}
 	var id hub.Cursor
@@ -208,7 +216,7 @@ func (s *session) publish(c *wire.Command) error {
 		id, err = s.h.cfg.Hub.Publish(context.Background(), c.Event)
 	} else {
 		var receipt hub.Receipt
-		receipt, err = s.h.cfg.Hub.PublishOnce(context.Background(), s.grant.Subject, c.IdempotencyKey, c.Event)
+		receipt, err = s.h.cfg.Hub.PublishOnce(context.Background(), grant.Subject, c.IdempotencyKey, c.Event)
 		id = receipt.Last
 	}
 	if err != nil {
@@ -220,16 +228,14 @@ func (s *session) publish(c *wire.Command) error {
 
 // auth takes a fresh token in the old one's place.
 func (s *session) auth(c *wire.Command) error {
-	grant, err := s.h.cfg.Verify(c.Token)
-	if err != nil {
-		return err
+	fresh, problem := s.access.Renew(c.Token)
+	if problem == nil {
+		problem = s.out.Renew(fresh)
 	}
-	if len(s.filters) > 0 {
-		if problem := web.MaySubscribe(grant, hub.NewFilterSet(s.filters...)); problem != nil {
-			return problem
-		}
+	if problem != nil {
+		return problem
 	}
-	s.grant = grant
+	s.access = fresh
 	s.change(c, func(*hub.Subscription) {})
 	return nil
 }

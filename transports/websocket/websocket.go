@@ -32,8 +32,7 @@ const (
 type Config struct {
 	Hub          *hub.Hub
 	Group        *outlet.Group
-	Grant        web.GrantFunc
-	Verify       func(token string) (*hub.Grant, error) // judges the token of an auth command
+	Access       web.AccessFunc
 	Counters     *outlet.Counters
 	MaxTopics    int           // filters of a connection; 0: any number
 	MaxMessage   int64         // bytes of a client's message, after decompression; 0: DefaultMaxMessage
@@ -76,7 +75,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !checkHandshake(w, r) {
 		return
 	}
-	s := &session{h: h, grant: h.cfg.Grant(r.Context())}
+	s := &session{h: h, access: h.cfg.Access(r.Context())}
 	request, problem := s.parse(r)
 	if problem == nil && h.cfg.Group.IsDraining() {
 		problem = wire.Draining(web.ComeBack())
@@ -87,13 +86,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// Before the handshake: what is published once the client knows of it is for this client.
 	s.out = outlet.New()
+	if problem = s.access.Hold(s.out); problem != nil {
+		h.Refuse(w, r, problem)
+		return
+	}
 	subscription, err := h.cfg.Hub.Subscribe(request, s.out)
 	if err != nil {
+		s.access.Release(s.out)
 		h.Refuse(w, r, wire.ProblemOf(err))
 		return
 	}
 	stream, conn, deflate, err := h.upgrade(w, r)
 	if err != nil {
+		s.access.Release(s.out)
 		subscription.Close()
 		return // the library has answered, or there is nobody to answer
 	}
@@ -132,7 +137,8 @@ func (s *session) start(config *outlet.Config, subscription *hub.Subscription) {
 		conn.Conn = outlet.NewConn(raw, s.h.cfg.WriteTimeout)
 	}
 	hello := wire.AppendHello(nil, subscription.Begin(), uuid.NewString(), s.h.cfg.Group.Heartbeat())
-	if !s.out.Start(config, subscription, conn, wire.AppendTextFrame(nil, hello)) {
+	if !s.out.Start(config, s.access, subscription, conn, wire.AppendTextFrame(nil, hello)) {
+		s.access.Release(s.out)
 		subscription.Close()
 		release(s.ws)
 		farewell(raw, codec{}.AppendGoaway(nil, web.ComeBack()))
@@ -160,7 +166,7 @@ func (s *session) parse(r *http.Request) (hub.Request, *wire.Problem) {
 	if q.Has("subscribe") {
 		return s.parseNone(r, q)
 	}
-	request, filters, problem := web.Subscription(r, q, s.grant, s.h.cfg.MaxTopics)
+	request, filters, problem := web.Subscription(r, q, s.access.Grant(), s.h.cfg.MaxTopics)
 	s.filters = filters
 	return request, problem
 }
@@ -171,8 +177,8 @@ func (s *session) parseNone(r *http.Request, q url.Values) (hub.Request, *wire.P
 	switch {
 	case err != nil:
 		return hub.Request{}, wire.ProblemOf(err)
-	case s.grant == nil:
-		return hub.Request{}, web.MaySubscribe(nil, hub.FilterSet{})
+	case s.access.Grant() == nil:
+		return hub.Request{}, wire.TokenEnded()
 	}
 	s.pending = selection.Start
 	return hub.Request{Start: selection.Start, Conflate: selection.Conflate}, nil

@@ -317,11 +317,11 @@ func RateLimited(detail string, retryAfter time.Duration) *Problem {
 	}
 }
 
-// TooManyTries is for one who connects too often.
-func TooManyTries(retryAfter time.Duration) *Problem {
+// TooManyTries is for one who connects too often, by a limit that detail names.
+func TooManyTries(detail string, retryAfter time.Duration) *Problem {
 	return &Problem{
 		Code: CodeTooManyTries, Title: "Too many tries", Status: 429,
-		Detail: "connections come too fast", RetryAfter: retryAfter,
+		Detail: detail, RetryAfter: retryAfter,
 	}
 }
 

@@ -1,0 +1,342 @@
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// sweepPeriod is how often it is looked for tokens whose end has come. What their connections are
+// told, and the second within which these are closed, begins then.
+const sweepPeriod = 100 * time.Millisecond
+
+// lease is a token in use: all requests and connections that came with one token share it, so that
+// an end or a change is looked for by token and not by connection.
+type lease struct {
+	grant     atomic.Pointer[hub.Grant] // now; nil: taken back
+	connects  meter                     // static, safe for use by several
+	publishes meter                     // static, safe for use by several
+
+	// guarded by leases.mu
+	credential  *Credential
+	holders     map[hub.Holder]bool // true: counted as a connection
+	connections int
+}
+
+// leases are the tokens in use, and the connections that use them.
+type leases struct {
+	limits  ConnectionLimits // static
+	refused map[Limit]*atomic.Uint64
+
+	mu          sync.Mutex // guards what follows
+	byHash      map[[sha256.Size]byte]*lease
+	reviews     int // of all leases, so far
+	connections int
+	addresses   map[netip.Prefix]int // connections of each
+}
+
+func newLeases(limits ConnectionLimits) *leases {
+	l := &leases{
+		limits:    limits,
+		refused:   make(map[Limit]*atomic.Uint64),
+		byHash:    make(map[[sha256.Size]byte]*lease),
+		addresses: make(map[netip.Prefix]int),
+	}
+	for _, limit := range AllLimits {
+		l.refused[limit] = new(atomic.Uint64)
+	}
+	return l
+}
+
+// reviewed is a count to be read before a token is judged, and given to of with what came out.
+func (l *leases) reviewed() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.reviews
+}
+
+// of gives the lease of the token. If what tokens are judged by has changed since, the credential
+// is reviewed first: whoever reviews all leases does not know of this one yet.
+func (l *leases) of(c *Credential, reviews int, verifier Verifier) (*lease, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if reviews != l.reviews {
+		var err error
+		if c, err = verifier.Review(c); err != nil {
+			return nil, err
+		}
+	}
+	if ended(c, time.Now()) {
+		return nil, ErrTokenEnded
+	}
+	known := l.byHash[c.Hash]
+	if known == nil || known.grant.Load() == nil {
+		known = &lease{
+			credential: c,
+			connects:   newMeter(c.Limits.ConnectRate),
+			publishes:  newMeter(c.Limits.PublishRate),
+			holders:    make(map[hub.Holder]bool),
+		}
+		known.grant.Store(c.Grant)
+		l.byHash[c.Hash] = known
+	}
+	return known, nil
+}
+
+func ended(c *Credential, now time.Time) bool {
+	return !c.Expires.IsZero() && !now.Before(c.Expires)
+}
+
+// run ends the tokens whose time has come, and forgets those that nobody uses, until ctx ends.
+func (l *leases) run(ctx context.Context) {
+	ticker := time.NewTicker(sweepPeriod)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			l.sweep()
+		}
+	}
+}
+
+func (l *leases) sweep() {
+	now := time.Now()
+	l.each(func(lease *lease) bool {
+		if len(lease.holders) == 0 && lease.connects.full() && lease.publishes.full() {
+			delete(l.byHash, lease.credential.Hash)
+			return false
+		}
+		if !ended(lease.credential, now) {
+			return false
+		}
+		l.end(lease)
+		return true
+	})
+}
+
+// review has every token in use judged again.
+func (l *leases) review(verifier Verifier) {
+	l.mu.Lock()
+	l.reviews++
+	l.mu.Unlock()
+	l.each(func(lease *lease) bool {
+		c, err := verifier.Review(lease.credential)
+		if err != nil {
+			l.end(lease)
+			return true
+		}
+		if c == lease.credential {
+			return false
+		}
+		lease.credential = c
+		lease.connects.set(c.Limits.ConnectRate)
+		lease.publishes.set(c.Limits.PublishRate)
+		lease.grant.Store(c.Grant)
+		return true
+	})
+}
+
+// end takes a lease back. Its holders have yet to be told, and to let go of it.
+func (l *leases) end(lease *lease) {
+	lease.grant.Store(nil)
+	delete(l.byHash, lease.credential.Hash)
+}
+
+// each calls change with every lease, under the lock, and after it tells the holders of those for
+// which it gave true: they have locks of their own, under which they release.
+func (l *leases) each(change func(*lease) bool) {
+	var tell []hub.Holder
+	l.mu.Lock()
+	for _, lease := range l.byHash {
+		if !change(lease) {
+			continue
+		}
+		for holder := range lease.holders {
+			tell = append(tell, holder)
+		}
+	}
+	l.mu.Unlock()
+	for _, holder := range tell {
+		holder.Revise()
+	}
+}
+
+// Access is what one request may do, for as long as its token holds. It may be used by several
+// goroutines at once, but for Hold and Release of one holder.
+type Access struct {
+	guard   *Guard
+	lease   *lease
+	network netip.Prefix // of the client
+	renews  *Access      // whose connection this is to take over, until it has
+}
+
+// Grant is what may be done now; nil: nothing any more, or on a nil Access.
+func (a *Access) Grant() *hub.Grant {
+	if a == nil {
+		return nil
+	}
+	return a.lease.grant.Load()
+}
+
+// Hold lets a connection in: it is counted, and h is told when what is granted changes, until
+// Release. The error is ErrTokenEnded or a *LimitError.
+func (a *Access) Hold(h hub.Holder) error {
+	all := a.guard.leases
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if a.lease.grant.Load() == nil {
+		return ErrTokenEnded
+	}
+	limits := a.lease.credential.Limits
+	if over(a.lease.connections, limits.Connections) && (a.renews == nil || a.renews.lease != a.lease) {
+		return all.refuse(LimitConnectionsPerToken, limits.Connections, 0)
+	}
+	if a.renews != nil {
+		a.renews.leave(h)
+		a.renews = nil
+		a.join(h)
+		return nil
+	}
+	switch {
+	case over(all.connections, all.limits.Total):
+		return all.refuse(LimitConnections, all.limits.Total, 0)
+	case over(all.addresses[a.network], all.limits.PerAddress):
+		return all.refuse(LimitConnectionsPerAddress, all.limits.PerAddress, 0)
+	}
+	if err := a.Subscribe(); err != nil {
+		return err
+	}
+	a.join(h)
+	all.connections++
+	all.addresses[a.network]++
+	return nil
+}
+
+// over reports whether one more would be too many.
+func over(count, limit int) bool { return limit > 0 && count >= limit }
+
+func (l *leases) refuse(limit Limit, value int, retry time.Duration) error {
+	l.refused[limit].Add(1)
+	return &LimitError{Limit: limit, Value: value, RetryAfter: retry}
+}
+
+func (a *Access) join(h hub.Holder) {
+	a.lease.holders[h] = true
+	a.lease.connections++
+}
+
+func (a *Access) leave(h hub.Holder) {
+	if a.lease.holders[h] {
+		a.lease.connections--
+	}
+	delete(a.lease.holders, h)
+}
+
+// Watch is Hold for what is no connection of a subscriber: it is told, but not counted.
+func (a *Access) Watch(h hub.Holder) error {
+	a.guard.leases.mu.Lock()
+	defer a.guard.leases.mu.Unlock()
+	if a.lease.grant.Load() == nil {
+		return ErrTokenEnded
+	}
+	a.lease.holders[h] = false
+	return nil
+}
+
+// Release ends what Hold or Watch began.
+func (a *Access) Release(h hub.Holder) {
+	all := a.guard.leases
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	counted, held := a.lease.holders[h]
+	if !held {
+		return
+	}
+	a.leave(h)
+	if !counted {
+		return
+	}
+	all.connections--
+	if all.addresses[a.network]--; all.addresses[a.network] == 0 {
+		delete(all.addresses, a.network)
+	}
+}
+
+// Subscribe counts the beginning of a subscription toward the rate of the token; Hold does so
+// itself. The error is a *LimitError.
+func (a *Access) Subscribe() error {
+	if wait, ok := a.lease.connects.take(1); !ok {
+		return a.guard.leases.refuse(LimitConnectRate, a.lease.connects.Burst(), wait)
+	}
+	return nil
+}
+
+// Publish counts events toward the rate of the token, all of them or none. The error is a
+// *LimitError.
+func (a *Access) Publish(events int) error {
+	if wait, ok := a.lease.publishes.take(events); !ok {
+		return a.guard.leases.refuse(LimitPublishRate, a.lease.publishes.Burst(), wait)
+	}
+	return nil
+}
+
+// AwaitPublish waits until some of the events may be published, and says how many.
+func (a *Access) AwaitPublish(ctx context.Context, events int) (int, error) {
+	if burst := a.lease.publishes.Burst(); burst > 0 {
+		events = min(events, burst)
+	}
+	return events, a.lease.publishes.WaitN(ctx, events)
+}
+
+// Renew judges a fresh token for a connection. Its Hold takes over the connection that a holds;
+// until then nothing has changed.
+func (a *Access) Renew(token string) (*Access, error) {
+	fresh, err := a.guard.access(token)
+	if err != nil {
+		return nil, err
+	}
+	fresh.network, fresh.renews = a.network, a
+	return fresh, nil
+}
+
+// networkOf is what of an address counts. The zero Prefix stands for what has none.
+func networkOf(addr netip.Addr) netip.Prefix {
+	bits := 64
+	if addr.Is4() {
+		bits = 32
+	}
+	network, err := addr.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return network
+}
+
+// LimitStats is what counts toward limits, and what they refused.
+type LimitStats struct {
+	Connections int
+	Tokens      int // in use
+	Refused     map[Limit]uint64
+}
+
+// Stats counts up to now.
+func (g *Guard) Stats() LimitStats {
+	g.leases.mu.Lock()
+	defer g.leases.mu.Unlock()
+	s := LimitStats{
+		Connections: g.leases.connections,
+		Tokens:      len(g.leases.byHash),
+		Refused:     make(map[Limit]uint64, len(AllLimits)),
+	}
+	for limit, n := range g.leases.refused {
+		s.Refused[limit] = n.Load()
+	}
+	return s
+}

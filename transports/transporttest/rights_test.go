@@ -1,0 +1,84 @@
+package transporttest
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// TestRights takes back what connections were let in by.
+func TestRights(t *testing.T) {
+	runScenarios(t, []scenario{
+		{"token ends", Config{}, tokenEnds},
+		{"right withdrawn", Config{}, rightWithdrawn},
+		{"token of one who does not read", Config{Hub: retain(1000).Hub}, stuckTokenEnds},
+	})
+}
+
+// requireExpelled reads what is told to one who has lost the right, and that nothing follows.
+func requireExpelled(t *testing.T, c Client, r Road, status int) {
+	t.Helper()
+	if r.Polls() {
+		item, err := c.Next()
+		for err == nil && quiet(item) {
+			item, err = c.Next()
+		}
+		var refusal *Refusal
+		require.True(t, errors.As(err, &refusal), "a refusal is expected, got %v and %v", item, err)
+		require.Equal(t, status, refusal.Status)
+		return
+	}
+	item := read(t, c, 1)[0]
+	require.Equal(t, Error, item.Kind, "%+v", item)
+	require.Equal(t, status, item.Problem.Status)
+	requireEnd(t, c, r, 4000+status)
+}
+
+func requireReleased(t *testing.T, s *Server) {
+	t.Helper()
+	require.Eventually(t, func() bool { return s.Token.Holders() == 0 }, Patience, time.Millisecond)
+	require.Eventually(t, func() bool { return s.Hub.Stats().Subscriptions == 0 }, Patience, time.Millisecond)
+}
+
+func tokenEnds(t *testing.T, s *Server, r Road) {
+	c, _ := opened(t, s, r, Ask{})
+	e := JSON("a", `1`)
+	s.Publish(t, e)
+	expect(t, c, e)
+	end := time.AfterFunc(20*time.Millisecond, func() { s.Token.Revise(nil) }) // a poll waits by then, or comes after it
+	defer end.Stop()
+	requireExpelled(t, c, r, 401)
+	requireReleased(t, s)
+	require.Equal(t, 401, refused(t, s, r, Ask{}).Status)
+}
+
+func rightWithdrawn(t *testing.T, s *Server, r Road) {
+	loser, _ := opened(t, s, r, Query("topic", "a.*", "topic", "b"))
+	keeper, _ := opened(t, s, r, Query("topic", "a.b"))
+	less := &hub.Grant{Subject: "test", Subscribe: filterSet("a.>")}
+	end := time.AfterFunc(20*time.Millisecond, func() { s.Token.Revise(less) })
+	defer end.Stop()
+	requireExpelled(t, loser, r, 403)
+	e := JSON("a.b", `1`)
+	s.Publish(t, e)
+	expect(t, keeper, e)
+	require.Equal(t, 403, refused(t, s, r, Query("topic", "b")).Status)
+	keeper.Cut()
+}
+
+// stuckTokenEnds: who does not take its last words is cut.
+func stuckTokenEnds(t *testing.T, s *Server, r Road) {
+	if r.Polls() {
+		return // it is told whenever it asks again
+	}
+	_, _ = opened(t, s, r, Ask{Slow: true})
+	flood(t, s, func(int) *hub.Event { return JSON("a", bulk(1)) })
+	begin := time.Now()
+	s.Token.Revise(nil)
+	requireReleased(t, s)
+	require.Less(t, time.Since(begin), Patience/2, "long before the write timeout")
+}
