@@ -21,9 +21,9 @@ GET /debug/pprof/   profiles
 
 // adminRoutes is what only the operator sees. It asks for no token: it has its own listener, on
 // loopback unless said, and answers to no other host name.
-func adminRoutes(o *observer, hosts *auth.HostPolicy) http.Handler {
+func adminRoutes(o *observer, admin *auth.Guard) http.Handler {
 	routes := mux.NewRouter()
-	guard := auth.New(auth.Config{Hosts: hosts}).Middleware(refuseBy(web.WriteProblem))
+	guard := admin.Middleware(o.counters.denied.by(web.WriteProblem))
 	routes.Use(guard)
 	routes.Handle("/", text(adminIndex))
 	metrics := promhttp.HandlerFor(newRegistry(o), promhttp.HandlerOpts{})

@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -33,9 +30,6 @@ const (
 // ServeConfig is every setting of `trivium serve`: one field is a flag, the environment variable
 // TRIVIUM_<NAME>, a key of the YAML file and a line of the help. The first that is set of flag,
 // environment, file and default counts. Once checked, listeners that are off are "".
-//
-// In the limits MaxEventBytes, MaxTopics, MaxHeaderBytes and ReadTimeout 0 means no limit
-// (PROTOCOL section 7), which net/http and the Config structs of the rooms read as their default.
 type ServeConfig struct {
 	Config string `placeholder:"FILE" help:"YAML file with settings, its keys named as these flags without the dashes."`
 	Check  bool   `help:"Read all settings, print what is wrong and where, and end without listening: exit code 0 if all is good, else 2."`
@@ -43,18 +37,17 @@ type ServeConfig struct {
 	HTTP  string   `name:"http" default:"127.0.0.1:3000" help:"Address to serve HTTP on, host:port."`
 	UDP   string   `name:"udp" default:"127.0.0.1:3000" help:"Address to take datagrams on, host:port; off for none."`
 	Admin string   `default:"127.0.0.1:3002" help:"Address to serve metrics and profiles on, host:port; off for none."`
-	Auth  string   `default:"token" help:"Who may connect: token (a random one is made at start and printed), or none (everybody)."`
+	Auth  string   `default:"token" help:"Who may connect: token (those of --tokens or JWTs; with neither, one made at start and printed), or none (everybody)."`
 	Host  []string `placeholder:"NAME" help:"Further Host name, without a port, that is taken under --auth none and on the admin listener, beside loopback and the addresses listened on. Repeatable."`
 
-	MaxEventBytes   Size          `default:"1MiB" help:"Largest data of an event, in bytes. 0 is no limit."`
-	MaxMessageBytes Size          `default:"64KiB" help:"Largest message of a WebSocket client, in bytes, after decompression."`
-	MaxTopics       int           `default:"64" help:"Most filters of a subscription. 0 is no limit."`
-	MaxHeaderBytes  Size          `default:"16KiB" help:"Largest header of a request, in bytes. 0 is no limit."`
-	ReadTimeout     time.Duration `default:"10s" help:"Longest that a request's header or body may take. 0 is no limit."`
-	WriteTimeout    time.Duration `default:"10s" help:"Longest that a write may make no progress before its connection is closed."`
-	Heartbeat       time.Duration `default:"15s" help:"Time between two heartbeats on a connection."`
-	Drain           time.Duration `default:"10s" help:"Time over which subscribers are sent away at the end. 0 is at once."`
-	Slow            string        `default:"gap" help:"What befalls a subscriber that retention overtakes: gap (it is told and goes on) or disconnect."`
+	AccessConfig
+	TLSConfig
+	LimitConfig
+
+	WriteTimeout time.Duration `default:"10s" help:"Longest that a write may make no progress before its connection is closed."`
+	Heartbeat    time.Duration `default:"15s" help:"Time between two heartbeats on a connection."`
+	Drain        time.Duration `default:"10s" help:"Time over which subscribers are sent away at the end. 0 is at once."`
+	Slow         string        `default:"gap" help:"What befalls a subscriber that retention overtakes: gap (it is told and goes on) or disconnect."`
 
 	RetainEvents int           `default:"65536" help:"Most events retained."`
 	RetainBytes  Size          `default:"64MiB" help:"Most bytes that retained events take."`
@@ -65,6 +58,10 @@ type ServeConfig struct {
 	UDPTopic      string `name:"udp-topic" default:"events" help:"Topic of datagrams that name none."`
 	UDPTopicField string `name:"udp-topic-field" placeholder:"NAME" help:"Member of the JSON data that names the topic; dots lead into nested members."`
 	UDPTypeField  string `name:"udp-type-field" placeholder:"NAME" help:"Member of the JSON data that names the type; dots lead into nested members."`
+
+	UDPAllow      []string      `name:"udp-allow" placeholder:"CIDR" help:"Take datagrams from these networks or addresses only. Repeatable."`
+	UDPSecretFile string        `name:"udp-secret-file" placeholder:"FILE" help:"Take only datagrams signed with the secret in this file."`
+	UDPSkew       time.Duration `name:"udp-skew" default:"30s" help:"Most that the time of a signed datagram may differ from the hub's."`
 
 	WSCompression bool       `name:"ws-compression" help:"Offer permessage-deflate to WebSocket clients."`
 	LogLevel      slog.Level `default:"info" help:"Least level that is logged, on standard error: debug, info, warn or error."`
@@ -79,10 +76,12 @@ func (c *ServeConfig) check() []fault {
 			*address = ""
 		}
 	}
-	for i, host := range c.Host {
-		c.Host[i] = strings.TrimSpace(host)
+	for _, list := range [][]string{c.Host, c.Origin, c.TrustedProxy, c.UDPAllow, c.ACME} {
+		for i, element := range list {
+			list[i] = strings.TrimSpace(element)
+		}
 	}
-	return slices.Concat(c.checkListeners(), c.checkLimits(), c.checkSources())
+	return slices.Concat(c.checkListeners(), c.checkAccess(), c.checkTLS(), c.LimitConfig.check(), c.checkDelivery(), c.checkSources())
 }
 
 func (c *ServeConfig) checkListeners() []fault {
@@ -111,13 +110,8 @@ func (c *ServeConfig) checkAdminApart() string {
 	return ""
 }
 
-func (c *ServeConfig) checkLimits() []fault {
+func (c *ServeConfig) checkDelivery() []fault {
 	return slices.Concat(
-		faulty("max-event-bytes", between(c.MaxEventBytes, 0, maxEventBytes)),
-		faulty("max-message-bytes", between(c.MaxMessageBytes, 1, maxEventBytes)),
-		faulty("max-topics", between(c.MaxTopics, 0, maxTopics)),
-		faulty("max-header-bytes", between(c.MaxHeaderBytes, 0, maxHeaderBytes)),
-		faulty("read-timeout", between(c.ReadTimeout, 0, maxDuration)),
 		faulty("write-timeout", between(c.WriteTimeout, time.Millisecond, maxDuration)),
 		faulty("heartbeat", between(c.Heartbeat, time.Millisecond, maxDuration)),
 		faulty("drain", between(c.Drain, 0, maxDuration)),
@@ -135,6 +129,10 @@ func (c *ServeConfig) checkSources() []fault {
 	if errors.As(hub.ValidateTopic(c.UDPTopic), &invalid) {
 		faults = append(faults, faulty("udp-topic", fmt.Sprintf("%s, got %q", invalid.Detail, c.UDPTopic))...)
 	}
+	for _, network := range c.UDPAllow {
+		faults = append(faults, faulty("udp-allow", checkNetwork(network))...)
+	}
+	faults = append(faults, faulty("udp-skew", between(c.UDPSkew, time.Millisecond, maxDuration))...)
 	faults = append(faults, faulty("udp-topic-field", checkField(c.UDPTopicField))...)
 	faults = append(faults, faulty("udp-type-field", checkField(c.UDPTypeField))...)
 	if c.LogFormat != "" {
@@ -150,52 +148,4 @@ func (c *ServeConfig) newLogger(w io.Writer) *slog.Logger {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
 	return slog.New(slog.NewJSONHandler(w, options))
-}
-
-func between[T interface{ ~int | ~int64 }](got, least, most T) string {
-	if got < least || got > most {
-		return fmt.Sprintf("want %v to %v, got %v", least, most, got)
-	}
-	return ""
-}
-
-func oneOf(got string, names ...string) string {
-	if slices.Contains(names, got) {
-		return ""
-	}
-	return fmt.Sprintf("want %s, got %q", strings.Join(names, " or "), got)
-}
-
-func checkAddress(s string) string {
-	host, port, err := net.SplitHostPort(s)
-	if err == nil {
-		_, err = strconv.ParseUint(port, 10, 16)
-	}
-	if err != nil || host != "" && checkHost(host) != "" {
-		return fmt.Sprintf("want host:port with a port of 0 to 65535, such as 127.0.0.1:3000 or [::1]:3000, got %q", s)
-	}
-	return ""
-}
-
-// checkHost takes an IP address or a name of the characters that RFC 3986 leaves to one, less its
-// percent-encoding.
-func checkHost(s string) string {
-	if _, err := netip.ParseAddr(s); err == nil {
-		return ""
-	}
-	odd := func(r rune) bool {
-		return r != '-' && r != '.' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
-	}
-	if s == "" || strings.ContainsFunc(s, odd) {
-		return fmt.Sprintf("want a host name or address without scheme or port, such as hub.example.org, got %q", s)
-	}
-	return ""
-}
-
-// checkField takes a dotted path of member names, or none.
-func checkField(s string) string {
-	if s != "" && slices.Contains(strings.Split(s, "."), "") {
-		return fmt.Sprintf("want member names separated by single dots, such as meta.topic, got %q", s)
-	}
-	return ""
 }

@@ -38,8 +38,12 @@ var (
 	descConnections = describe("connections", "Connections that are subscribed, by transport.", "transport")
 	descDelivered   = describe("events_delivered_total", "Events written to subscribers, by transport.", "transport")
 	descClosed      = describe("connections_closed_total",
-		"Connections that the hub closed: overtaken by retention (--slow=disconnect), stuck (no write made progress), or cut at the end of a drain.",
+		"Connections that the hub closed: overtaken by retention (--slow=disconnect), stuck (no write made progress), cut at the end of a drain, or expelled (the token ended or lost the right).",
 		"transport", "reason")
+	descTokens     = describe("tokens_in_use", "Tokens that somebody holds a connection by, or has used just now.")
+	descOpen       = describe("http_connections_open", "Connections that have not become a subscriber's own: requests, publishers, polls, HTTP/2.")
+	descDenied     = describe("requests_denied_total", "Requests refused before they reached a transport, by reason.", "reason")
+	descLimited    = describe("limited_total", "What was refused because of a limit, by limit.", "limit")
 	descDatagrams  = describe("udp_datagrams_total", "Datagrams read.")
 	descUDPEvents  = describe("udp_events_total", "Events published from datagrams.")
 	descUDPDropped = describe("udp_dropped_total",
@@ -76,6 +80,14 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descFeeds, int64(s.Subscribed.Feeds))
 	for reason, n := range s.Gaps {
 		counter(descGaps, n, string(reason))
+	}
+	gauge(descTokens, int64(s.Access.Tokens))
+	gauge(descOpen, s.Access.Open)
+	for reason, n := range s.Access.Denied {
+		counter(descDenied, n, reason)
+	}
+	for limit, n := range s.Access.Limited {
+		counter(descLimited, n, limit)
 	}
 	draining := int64(0)
 	if s.Draining {

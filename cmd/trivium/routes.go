@@ -23,6 +23,7 @@ import (
 // counters count what each transport does.
 type counters struct {
 	sse, websocket, longpoll outlet.Counters
+	denied                   denials
 }
 
 // byTransport names them as metrics and /stats do.
@@ -49,10 +50,11 @@ GET  /healthz           200 while the process is alive
 GET  /readyz            200 while subscriptions are taken
 `
 
-// publicRoutes joins the transports on the main listener. verifier is nil where the hub is open.
-func publicRoutes(cfg *ServeConfig, h *hub.Hub, group *outlet.Group, count *counters, verifier auth.Verifier, hosts *auth.HostPolicy) http.Handler {
-	guard := auth.New(auth.Config{Verifier: verifier, Hosts: hosts})
-	open := auth.New(auth.Config{Hosts: hosts}).Middleware(refuseBy(web.WriteProblem))
+// publicRoutes joins the transports on the main listener. guard is for who needs a token there,
+// open for everybody.
+func publicRoutes(cfg *ServeConfig, h *hub.Hub, group *outlet.Group, count *counters, guard, open *auth.Guard) http.Handler {
+	deny := count.denied.by
+	everybody := open.Middleware(deny(web.WriteProblem))
 	events := sse.New(sse.Config{
 		Hub: h, Group: group, Access: accessFrom, Counters: &count.sse,
 		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout, Disconnect: cfg.Slow == "disconnect",
@@ -60,7 +62,7 @@ func publicRoutes(cfg *ServeConfig, h *hub.Hub, group *outlet.Group, count *coun
 	sockets := websocket.New(websocket.Config{
 		Hub: h, Group: group, Access: accessFrom, Counters: &count.websocket,
 		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout, Disconnect: cfg.Slow == "disconnect",
-		MaxMessage: int64(cfg.MaxMessageBytes), Compression: cfg.WSCompression,
+		MaxMessage: int64(cfg.MaxMessageBytes), MessageRate: float64(cfg.MaxMessageRate), Compression: cfg.WSCompression,
 	})
 	polls := longpoll.New(longpoll.Config{
 		Hub: h, Group: group, Access: accessFrom, Counters: &count.longpoll,
@@ -70,11 +72,11 @@ func publicRoutes(cfg *ServeConfig, h *hub.Hub, group *outlet.Group, count *coun
 
 	// Topics may have what a path must escape, and "." and ".." are for the topic's rules to judge.
 	routes := mux.NewRouter().UseEncodedPath().SkipClean(true)
-	routes.Handle("/sse", guard.Middleware(refuseBy(events.Refuse))(events))
-	routes.Handle("/ws", guard.Middleware(refuseBy(sockets.Refuse))(sockets))
-	routes.Handle("/poll", guard.Middleware(refuseBy(web.WriteProblem))(polls))
+	routes.Handle("/sse", guard.Middleware(deny(events.Refuse))(events))
+	routes.Handle("/ws", guard.Middleware(deny(sockets.Refuse))(sockets))
+	routes.Handle("/poll", guard.Middleware(deny(web.WriteProblem))(polls))
 	publishing := routes.PathPrefix("/publish").Subrouter()
-	publishing.Use(guard.Middleware(refuseBy(web.WriteProblem)))
+	publishing.Use(guard.Middleware(deny(web.WriteProblem)))
 	publishing.HandleFunc("", publisher.ServeEnvelopes)
 	publishing.HandleFunc("/{topic:[^/]*}", func(w http.ResponseWriter, r *http.Request) {
 		topic, err := url.PathUnescape(mux.Vars(r)["topic"])
@@ -84,10 +86,10 @@ func publicRoutes(cfg *ServeConfig, h *hub.Hub, group *outlet.Group, count *coun
 		}
 		publisher.ServeTopic(w, r, topic)
 	})
-	routes.Handle("/", open(text(index)))
-	routes.Handle("/healthz", open(text("ok\n")))
-	routes.Handle("/readyz", open(ready(group)))
-	routes.NotFoundHandler = open(http.HandlerFunc(web.NotFound))
+	routes.Handle("/", everybody(text(index)))
+	routes.Handle("/healthz", everybody(text("ok\n")))
+	routes.Handle("/readyz", everybody(ready(group)))
+	routes.NotFoundHandler = everybody(http.HandlerFunc(web.NotFound))
 	return routes
 }
 
@@ -114,18 +116,6 @@ func ready(group *outlet.Group) http.HandlerFunc {
 			return
 		}
 		ok(w, r)
-	}
-}
-
-// refuseBy answers a request that the guard refused as its transport does. A page of a foreign
-// origin or host learns nothing by way of a transport.
-func refuseBy(refuse func(http.ResponseWriter, *http.Request, *wire.Problem)) auth.Refuse {
-	return func(w http.ResponseWriter, r *http.Request, err error) {
-		if errors.Is(err, auth.ErrForeignOrigin) || errors.Is(err, auth.ErrHost) {
-			web.WriteProblem(w, r, refusal(err))
-			return
-		}
-		refuse(w, r, refusal(err))
 	}
 }
 

@@ -69,11 +69,13 @@ type server struct {
 	log   *slog.Logger
 	token string // "" under --auth none
 
-	hub     *hub.Hub
-	group   *outlet.Group
-	count   counters
-	udp     *udp.Source // nil: off
-	stopUDP context.CancelFunc
+	hub   *hub.Hub
+	group *outlet.Group
+	guard *auth.Guard // of the public routes
+	open  openConnections
+	count counters
+	udp   *udp.Source        // nil: off
+	stop  context.CancelFunc // ends what runs beside the listeners
 	// requests is the context of every request; ended when publishing ends, so that a stream of
 	// events which goes on is told how far it came.
 	requests    context.Context
@@ -164,20 +166,27 @@ func (s *server) start() error {
 	if err != nil {
 		return fmt.Errorf("--host: %w", err)
 	}
-	var verifier auth.Verifier
-	publicHosts := hosts
-	if s.cfg.Auth != "none" {
+	guarded := auth.Config{Limits: s.cfg.connections()}
+	if s.cfg.Auth == "none" {
+		guarded.Hosts = hosts // else a page of a bent name has no token
+	} else {
 		s.token = auth.NewToken()
-		verifier = auth.NewStaticToken(s.token, auth.Limits{})
-		publicHosts = nil // a page of a bent name has no token
+		guarded.Verifier = auth.NewStaticToken(s.token, s.cfg.perToken())
 	}
-	s.serve(s.public, publicRoutes(s.cfg, s.hub, s.group, &s.count, verifier, publicHosts))
+	s.guard = auth.New(guarded)
+	free := auth.New(auth.Config{Hosts: guarded.Hosts})
+	s.open.limit = int64(s.cfg.MaxConnections)
+	if s.open.limit > 0 {
+		s.open.limit += spareConnections
+	}
+	s.serve(s.public, publicRoutes(s.cfg, s.hub, s.group, &s.count, s.guard, free), s.open.track)
 	if s.admin != nil {
-		o := &observer{hub: s.hub, counters: &s.count, udp: s.udp, draining: s.group.IsDraining}
-		s.serve(s.admin, adminRoutes(o, hosts))
+		o := &observer{hub: s.hub, counters: &s.count, guard: s.guard, open: &s.open, udp: s.udp, draining: s.group.IsDraining}
+		s.serve(s.admin, adminRoutes(o, auth.New(auth.Config{Hosts: hosts})), nil)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s.stopUDP = cancel
+	s.stop = cancel
+	s.running.Go(func() { s.guard.Run(ctx) })
 	if s.udp != nil {
 		s.running.Go(func() {
 			if err := s.udp.Run(ctx); err != nil {
@@ -203,13 +212,14 @@ func (c *ServeConfig) hostNames() []string {
 // headerSlack is what net/http adds to its limit on headers.
 const headerSlack = 4096
 
-func (s *server) serve(l net.Listener, handler http.Handler) {
+func (s *server) serve(l net.Listener, handler http.Handler, track func(net.Conn, http.ConnState)) {
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: s.cfg.ReadTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    max(1, unlimited(s.cfg.MaxHeaderBytes)-headerSlack),
 		BaseContext:       func(net.Listener) context.Context { return s.requests },
+		ConnState:         track,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	s.servers = append(s.servers, server)
@@ -231,7 +241,7 @@ func (s *server) shutdown() {
 			server.Close() // what has not ended by now is cut
 		}
 	}
-	s.stopUDP()
+	s.stop()
 	s.running.Wait()
 	s.group.Close()
 	if err := s.hub.Close(); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/udp"
 )
@@ -13,6 +14,7 @@ type snapshot struct {
 	Events     eventStats                   `json:"events"`
 	Subscribed subscribedStats              `json:"subscribed"`
 	Gaps       map[hub.GapReason]uint64     `json:"gaps"`
+	Access     accessStats                  `json:"access"`
 	Transports map[string]transportSnapshot `json:"transports"`
 	UDP        *udpSnapshot                 `json:"udp,omitempty"`
 }
@@ -38,6 +40,14 @@ type transportSnapshot struct {
 	Closed      map[string]uint64 `json:"closed,omitempty"` // by the hub, by reason
 }
 
+type accessStats struct {
+	Tokens      int               `json:"tokens"`      // in use
+	Connections int               `json:"connections"` // as counted toward the limits
+	Open        int64             `json:"open"`        // connections that have not become a subscriber's
+	Denied      map[string]uint64 `json:"denied"`      // by the code of the problem
+	Limited     map[string]uint64 `json:"limited"`     // by the limit that was reached
+}
+
 type udpSnapshot struct {
 	Datagrams uint64            `json:"datagrams"`
 	Events    uint64            `json:"events"`
@@ -48,6 +58,8 @@ type udpSnapshot struct {
 type observer struct {
 	hub      *hub.Hub
 	counters *counters
+	guard    *auth.Guard
+	open     *openConnections
 	udp      *udp.Source // nil: off
 	draining func() bool
 }
@@ -73,22 +85,40 @@ func (o *observer) snapshot() snapshot {
 		},
 		Subscribed: subscribedStats{Subscriptions: h.Subscriptions, Feeds: h.Feeds},
 		Gaps:       h.Gaps,
+		Access:     o.access(),
 		Transports: make(map[string]transportSnapshot),
 	}
 	for name, c := range o.counters.byTransport() {
-		t := transportSnapshot{Connections: c.Connections.Load(), Delivered: c.Delivered.Load()}
+		t := transportSnapshot{
+			Connections: c.Connections.Load(),
+			Delivered:   c.Delivered.Load(),
+			Closed:      map[string]uint64{"expelled": c.Expelled.Load()},
+		}
 		if name != "longpoll" { // a poll is never too slow: it asks again
-			t.Closed = map[string]uint64{
-				"overtaken": c.Overtaken.Load(),
-				"stuck":     c.Stuck.Load(),
-				"cut":       c.Cut.Load(),
-			}
+			t.Closed["overtaken"] = c.Overtaken.Load()
+			t.Closed["stuck"] = c.Stuck.Load()
+			t.Closed["cut"] = c.Cut.Load()
 		}
 		s.Transports[name] = t
 	}
 	if o.udp != nil {
 		u := o.udp.Stats()
 		s.UDP = &udpSnapshot{Datagrams: u.Datagrams, Events: u.Events, Dropped: u.Dropped}
+	}
+	return s
+}
+
+func (o *observer) access() accessStats {
+	g := o.guard.Stats()
+	s := accessStats{
+		Tokens:      g.Tokens,
+		Connections: g.Connections,
+		Open:        o.open.open.Load(),
+		Denied:      o.counters.denied.snapshot(),
+		Limited:     map[string]uint64{"open_connections": o.open.refused.Load()},
+	}
+	for limit, n := range g.Refused {
+		s.Limited[string(limit)] = n
 	}
 	return s
 }

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+)
+
+// AccessConfig says who may come in: by what tokens, from which pages and behind which proxies.
+type AccessConfig struct {
+	Tokens        string `placeholder:"FILE" help:"YAML file of tokens: name, sha256, subscribe, publish, expires, limits. Reread when it changes; trivium token adds one."`
+	JWTSecretFile string `name:"jwt-secret-file" placeholder:"FILE" help:"Take JWTs signed by HS256 with the secret in this file, of 32 bytes at least."`
+	JWTKeyFile    string `name:"jwt-key-file" placeholder:"FILE" help:"Take JWTs signed by RS256, ES256 or EdDSA with the keys whose public halves are in this PEM file."`
+	JWKSURL       string `name:"jwks-url" placeholder:"URL" help:"Take JWTs signed by RS256, ES256 or EdDSA with the keys at this URL (https, or http on loopback)."`
+	JWKSAllowHTTP bool   `name:"jwks-allow-http" help:"Let --jwks-url be http on another machine: whoever is in between can then make tokens."`
+	JWTIssuer     string `name:"jwt-issuer" placeholder:"ISS" help:"The iss that a JWT must have."`
+	JWTAudience   string `name:"jwt-audience" placeholder:"AUD" help:"The aud that a JWT must have."`
+	RevokedFile   string `placeholder:"FILE" help:"File of the jti of revoked JWTs, one a line. Reread when it changes."`
+
+	Origin       []string `placeholder:"ORIGIN" help:"Origin of pages that may connect beside the hub's own, such as https://app.example.org or https://*.example.org. Repeatable."`
+	TrustedProxy []string `placeholder:"CIDR" help:"Network or address of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed. Repeatable."`
+}
+
+// jwt reports whether JWTs are taken at all.
+func (c *AccessConfig) jwt() bool {
+	return c.JWTSecretFile != "" || c.JWTKeyFile != "" || c.JWKSURL != ""
+}
+
+// checkAccess refuses what would not do what it seems to.
+func (c *ServeConfig) checkAccess() []fault {
+	var faults []fault
+	for _, setting := range []struct {
+		flag, value string
+	}{
+		{"tokens", c.Tokens}, {"jwt-secret-file", c.JWTSecretFile}, {"jwt-key-file", c.JWTKeyFile}, {"jwks-url", c.JWKSURL},
+	} {
+		if setting.value != "" && c.Auth == "none" {
+			faults = append(faults, faulty(setting.flag, "means nothing beside --auth none, by which everybody may do everything")...)
+		}
+	}
+	for _, setting := range []struct {
+		flag, value string
+	}{
+		{"jwt-issuer", c.JWTIssuer}, {"jwt-audience", c.JWTAudience}, {"revoked-file", c.RevokedFile},
+	} {
+		if setting.value != "" && !c.jwt() {
+			faults = append(faults, faulty(setting.flag, "means nothing without --jwt-secret-file, --jwt-key-file or --jwks-url")...)
+		}
+	}
+	faults = append(faults, faulty("jwks-url", checkJWKSURL(c.JWKSURL, c.JWKSAllowHTTP))...)
+	for _, network := range c.TrustedProxy {
+		faults = append(faults, faulty("trusted-proxy", checkNetwork(network))...)
+	}
+	return faults
+}
+
+func checkJWKSURL(s string, allowHTTP bool) string {
+	if s == "" {
+		return ""
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return fmt.Sprintf("want a URL such as https://issuer.example.org/jwks.json, got %q", s)
+	}
+	return ""
+}

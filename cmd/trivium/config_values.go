@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+func between[T interface{ ~int | ~int64 }](got, least, most T) string {
+	if got < least || got > most {
+		return fmt.Sprintf("want %v to %v, got %v", least, most, got)
+	}
+	return ""
+}
+
+func oneOf(got string, names ...string) string {
+	if slices.Contains(names, got) {
+		return ""
+	}
+	return fmt.Sprintf("want %s, got %q", strings.Join(names, " or "), got)
+}
+
+func checkAddress(s string) string {
+	host, port, err := net.SplitHostPort(s)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil || host != "" && checkHost(host) != "" {
+		return fmt.Sprintf("want host:port with a port of 0 to 65535, such as 127.0.0.1:3000 or [::1]:3000, got %q", s)
+	}
+	return ""
+}
+
+// checkHost takes an IP address or a name of the characters that RFC 3986 leaves to one, less its
+// percent-encoding.
+func checkHost(s string) string {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return ""
+	}
+	odd := func(r rune) bool {
+		return r != '-' && r != '.' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	}
+	if s == "" || strings.ContainsFunc(s, odd) {
+		return fmt.Sprintf("want a host name or address without scheme or port, such as hub.example.org, got %q", s)
+	}
+	return ""
+}
+
+// checkField takes a dotted path of member names, or none.
+func checkField(s string) string {
+	if s != "" && slices.Contains(strings.Split(s, "."), "") {
+		return fmt.Sprintf("want member names separated by single dots, such as meta.topic, got %q", s)
+	}
+	return ""
+}
+
+// checkNetwork takes a CIDR or one address.
+func checkNetwork(s string) string {
+	if _, err := parseNetwork(s); err != nil {
+		return fmt.Sprintf("want a network such as 10.0.0.0/8 or an address, got %q", s)
+	}
+	return ""
+}
+
+func parseNetwork(s string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	return netip.ParsePrefix(s)
+}

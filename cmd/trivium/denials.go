@@ -1,0 +1,52 @@
+package main
+
+import (
+	"errors"
+	"maps"
+	"net/http"
+	"sync"
+
+	"github.com/trivium-hub/trivium/auth"
+	"github.com/trivium-hub/trivium/transports/web"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// denials counts what guards refuse, by the code of the problem.
+type denials struct {
+	mu     sync.Mutex
+	byCode map[string]uint64
+}
+
+// by gives a guard's way of answering a request that it refuses: as the transport does. A page of a
+// foreign origin or host learns nothing by way of a transport.
+func (d *denials) by(refuse func(http.ResponseWriter, *http.Request, *wire.Problem)) auth.Refuse {
+	return func(w http.ResponseWriter, r *http.Request, err error) {
+		p := refusal(err)
+		d.count(p.Code)
+		if errors.Is(err, auth.ErrForeignOrigin) || errors.Is(err, auth.ErrHost) {
+			web.WriteProblem(w, r, p)
+			return
+		}
+		refuse(w, r, p)
+	}
+}
+
+func (d *denials) count(code string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.byCode == nil {
+		d.byCode = make(map[string]uint64)
+	}
+	d.byCode[code]++
+}
+
+func (d *denials) snapshot() map[string]uint64 {
+	all := map[string]uint64{
+		wire.CodeMissingToken: 0, wire.CodeInvalidToken: 0, wire.CodeTokenEnded: 0, wire.CodeBadRequest: 0,
+		wire.CodeForeignOrigin: 0, wire.CodeMisdirectedHost: 0, wire.CodeUnavailable: 0,
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.Copy(all, d.byCode)
+	return all
+}
