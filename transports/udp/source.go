@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -14,9 +15,12 @@ import (
 
 // Reasons of a loss, beside those of wire.RefusalReason.
 const (
-	droppedOverload = "overload"
-	droppedEngine   = "engine"
-	droppedKernel   = "kernel"
+	droppedSender    = "sender"
+	droppedSignature = "signature"
+	droppedReplayed  = "replayed"
+	droppedOverload  = "overload"
+	droppedEngine    = "engine"
+	droppedKernel    = "kernel"
 )
 
 const (
@@ -31,6 +35,16 @@ type Config struct {
 	Format        wire.DatagramFormat // how a datagram becomes events
 	MaxEventBytes int                 // of an event's data; 0: hub.DefaultMaxEventSize
 	ReadBuffer    int                 // bytes of the socket's buffer asked for; 0: 4 MiB
+	// Allow holds the addresses of whom datagrams are taken; none: everybody. IPv4 is IPv4 also
+	// when it is mapped to IPv6 (RFC 4291 section 2.5.5.2), on both sides, and of a sender's
+	// address the zone does not count.
+	Allow []netip.Prefix
+	// Secret is what a datagram must be signed with (PROTOCOL section 2), byte for byte; nil: no
+	// datagram is signed.
+	Secret []byte
+	// Skew is how far the time of a signed datagram may be from the hub's, to either side; 0:
+	// DefaultSkew.
+	Skew time.Duration
 	// Publish takes a batch of valid events, all or none, as hub.Hub.Publish does. One call at a
 	// time is made.
 	Publish func(ctx context.Context, events ...*hub.Event) (hub.Cursor, error)
@@ -51,6 +65,7 @@ type Source struct {
 	kernel    kernelDrops
 
 	// Owned by Run's calling goroutine.
+	guard  *guard
 	parsed []*hub.Event // of one datagram
 }
 
@@ -76,6 +91,10 @@ func Listen(cfg Config) (*Source, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	guard, err := newGuard(&cfg)
+	if err != nil {
+		return nil, fmt.Errorf("udp: %w", err)
+	}
 	addr, err := net.ResolveUDPAddr("udp", cfg.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("udp: %w", err)
@@ -93,10 +112,10 @@ func Listen(cfg Config) (*Source, error) {
 		cfg.Logger.Warn("udp: the system gives a smaller read buffer; bursts are lost sooner (net.core.rmem_max)",
 			"bytes", got, "asked", cfg.ReadBuffer)
 	}
-	s := &Source{cfg: cfg, conn: conn, queue: newQueue(), dropped: make(map[string]*atomic.Uint64)}
+	s := &Source{cfg: cfg, conn: conn, queue: newQueue(), guard: guard, dropped: make(map[string]*atomic.Uint64)}
 	for _, reason := range []string{
 		wire.RefusedMalformed, wire.RefusedTooLarge, wire.RefusedTopic, wire.RefusedType,
-		droppedOverload, droppedEngine,
+		droppedSender, droppedSignature, droppedReplayed, droppedOverload, droppedEngine,
 	} {
 		s.dropped[reason] = new(atomic.Uint64)
 	}
@@ -156,7 +175,7 @@ func (s *Source) Run(ctx context.Context) error {
 func (s *Source) read(ctx context.Context) error {
 	buf := make([]byte, maxDatagram)
 	for {
-		n, _, err := s.conn.ReadFromUDPAddrPort(buf)
+		n, from, err := s.conn.ReadFromUDPAddrPort(buf)
 		switch {
 		case ctx.Err() != nil && err != nil:
 			return nil
@@ -164,11 +183,16 @@ func (s *Source) read(ctx context.Context) error {
 			return fmt.Errorf("udp: %w", err)
 		}
 		s.datagrams.Add(1)
-		s.take(buf[:n])
+		payload, reason := s.guard.check(from.Addr(), buf[:n])
+		if reason != "" {
+			s.drop(reason, 1)
+			continue
+		}
+		s.take(payload)
 	}
 }
 
-// take queues the events of one datagram.
+// take queues the events of one datagram that has passed the guard.
 func (s *Source) take(datagram []byte) {
 	s.parsed = s.cfg.Format.Parse(s.parsed[:0], datagram, func(reason string) { s.drop(reason, 1) })
 	for _, e := range s.parsed {

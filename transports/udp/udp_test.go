@@ -2,10 +2,12 @@ package udp
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"log/slog"
 	"maps"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -31,7 +33,7 @@ type running struct {
 // listen fills in what every test needs of the configuration.
 func listen(t *testing.T, cfg Config) *Source {
 	t.Helper()
-	cfg.Addr = "127.0.0.1:0"
+	cfg.Addr = cmp.Or(cfg.Addr, "127.0.0.1:0")
 	if cfg.Format.Topic == "" {
 		cfg.Format.Topic = "events"
 	}
@@ -134,6 +136,7 @@ func TestEveryLossIsCountedUnderItsReason(t *testing.T) {
 	r.stop()
 	want := Stats{Datagrams: 15, Events: 4, Dropped: map[string]uint64{
 		"malformed": 4, "too_large": 2, "topic": 2, "type": 3, "overload": 0, "engine": 3, "kernel": 0,
+		"sender": 0, "signature": 0, "replayed": 0,
 	}}
 	require.Equal(t, want, r.Stats())
 	for reason, n := range want.Dropped {
@@ -245,6 +248,10 @@ func TestListenRefusesWhatCannotWork(t *testing.T) {
 		{Config{Addr: "127.0.0.1:0", Format: wire.DatagramFormat{Topic: "a.>"}}, "topic"},
 		{Config{Addr: "127.0.0.1", Format: wire.DatagramFormat{Topic: "a"}}, "port"},
 		{Config{Addr: s.Addr().String(), Format: wire.DatagramFormat{Topic: "a"}}, "in use"},
+		{Config{Addr: "127.0.0.1:0", Format: wire.DatagramFormat{Topic: "a"}, Skew: -1}, "skew: want 0s to 24h0m0s, got -1ns"},
+		{Config{Addr: "127.0.0.1:0", Format: wire.DatagramFormat{Topic: "a"}, Skew: MaxSkew + 1}, "skew"},
+		{Config{Addr: "127.0.0.1:0", Format: wire.DatagramFormat{Topic: "a"}, Secret: []byte{}}, "secret: want at least one byte"},
+		{Config{Addr: "127.0.0.1:0", Format: wire.DatagramFormat{Topic: "a"}, Allow: make([]netip.Prefix, 1)}, "allow"},
 	} {
 		_, err := Listen(c.cfg)
 		require.ErrorContains(t, err, c.want)

@@ -1,0 +1,79 @@
+package udp
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// How far a signed datagram's time may be from the hub's.
+const (
+	DefaultSkew = 30 * time.Second
+	MaxSkew     = 24 * time.Hour // of what can be configured
+)
+
+// ParseSenders reads an IP address, or a range of them such as 10.0.0.0/8, for Config.Allow. An
+// address with a zone is refused: which interface a datagram came in by is not looked at.
+func ParseSenders(s string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(s)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("want an IP address or a range such as 10.0.0.0/8 or fd00::/8, got %q", s)
+	}
+	return prefix, nil
+}
+
+// guard decides which datagrams are taken. It is owned by the goroutine that reads.
+type guard struct {
+	allow  []netip.Prefix // none: every sender
+	secret []byte         // none: nothing is signed
+	taken  ledger
+}
+
+func newGuard(cfg *Config) (*guard, error) {
+	if cfg.Skew < 0 || cfg.Skew > MaxSkew {
+		return nil, fmt.Errorf("skew: want 0s to %v, got %v", MaxSkew, cfg.Skew)
+	}
+	if cfg.Secret != nil && len(cfg.Secret) == 0 {
+		return nil, errors.New("secret: want at least one byte, got none") // not meant to let all in
+	}
+	g := &guard{secret: slices.Clone(cfg.Secret), taken: newLedger(cmp.Or(cfg.Skew, DefaultSkew), maxTaken)}
+	for _, prefix := range cfg.Allow {
+		if !prefix.IsValid() {
+			return nil, fmt.Errorf("allow: want a range of IP addresses, got %v", prefix)
+		}
+		if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 {
+			prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96) // senders are unmapped too
+		}
+		g.allow = append(g.allow, prefix)
+	}
+	return g, nil
+}
+
+// check gives the payload of a datagram, or the reason to drop it. Nothing is looked at in a
+// datagram from a sender that is not allowed, and nothing is believed before its signature is.
+func (g *guard) check(from netip.Addr, datagram []byte) (payload []byte, reason string) {
+	if len(g.allow) > 0 && !g.allows(from) {
+		return nil, droppedSender
+	}
+	if len(g.secret) == 0 {
+		return datagram, ""
+	}
+	signed, err := wire.OpenDatagram(g.secret, datagram)
+	if err != nil {
+		return nil, droppedSignature
+	}
+	return signed.Payload, g.taken.enter(time.Now(), &signed)
+}
+
+func (g *guard) allows(from netip.Addr) bool {
+	from = from.Unmap().WithZone("") // a prefix contains no address with a zone
+	return slices.ContainsFunc(g.allow, func(p netip.Prefix) bool { return p.Contains(from) })
+}

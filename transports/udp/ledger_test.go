@@ -1,0 +1,106 @@
+package udp
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// entry is a datagram of a sender who signs at a time.
+func entry(at time.Time, payload int) *wire.Signed {
+	return &wire.Signed{Time: at, MAC: sha256.Sum256(fmt.Append(nil, at.UnixNano(), payload))}
+}
+
+// TestTheLedger plays it against a map of all that was ever taken. The clock may be set.
+func TestTheLedger(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		skew := time.Duration(rapid.SampledFrom([]int{1, 15, 16, 100, 1000}).Draw(t, "skew"))
+		page := max(1, skew/pages)
+		limit := rapid.IntRange(1, 30).Draw(t, "limit")
+		l := newLedger(skew, limit)
+		clockSet := rapid.Bool().Draw(t, "clock set")
+		now := time.Unix(1767225600, 0)
+		high := now
+		taken := make(map[[sha256.Size]byte]time.Time)
+		for range rapid.IntRange(1, 200).Draw(t, "datagrams") {
+			step := rapid.Int64Range(0, int64(skew)/4+1).Draw(t, "step")
+			if clockSet && rapid.IntRange(0, 9).Draw(t, "set") == 0 {
+				step = rapid.Int64Range(-3*int64(skew), 3*int64(skew)).Draw(t, "set by")
+			}
+			now = now.Add(time.Duration(step))
+			offset := time.Duration(rapid.Int64Range(-int64(skew)-1, int64(skew)+1).Draw(t, "offset"))
+			s := entry(now.Add(offset), rapid.IntRange(0, 1).Draw(t, "payload"))
+			reason := l.enter(now, s)
+
+			_, again := taken[s.MAC]
+			remembered, kept := 0, 0 // what must be remembered, and what may be
+			for _, at := range taken {
+				if !at.Before(now.Add(-skew)) {
+					remembered++
+				}
+				if !at.Before(now.Add(-skew - page)) {
+					kept++
+				}
+			}
+			outside := offset < -skew || offset > skew
+			switch {
+			case outside || again:
+				require.Equal(t, droppedReplayed, reason)
+			case clockSet && now.Before(high):
+				require.Contains(t, []string{"", droppedReplayed, droppedOverload}, reason)
+			case remembered >= limit:
+				require.Equal(t, droppedOverload, reason)
+			case kept < limit:
+				require.Empty(t, reason)
+			default:
+				require.Contains(t, []string{"", droppedOverload}, reason)
+			}
+			if reason == "" {
+				taken[s.MAC] = s.Time
+			}
+			if now.After(high) {
+				high = now
+			}
+			require.LessOrEqual(t, l.entries, limit)
+			counted := 0
+			for _, page := range l.entered {
+				counted += len(page)
+			}
+			require.Equal(t, counted, l.entries)
+		}
+	})
+}
+
+// A full ledger forgets nothing to make room: what it has no room for is taken when there is some.
+func TestAFullLedger(t *testing.T) {
+	const skew = 16 * time.Second
+	l := newLedger(skew, 3)
+	began := time.Unix(1767225600, 0)
+	for i := range 3 {
+		require.Empty(t, l.enter(began, entry(began, i)))
+	}
+	for _, c := range []struct {
+		after   time.Duration
+		payload int
+		signed  time.Duration
+		want    string
+	}{
+		{0, 4, 0, droppedOverload},
+		{skew, 5, skew, droppedOverload},
+		{skew, 0, 0, droppedReplayed},
+		{skew, 4, 0, droppedOverload},
+		{skew + time.Second - 1, 6, skew, droppedOverload}, // they share a page
+		{skew + time.Second, 0, 0, droppedReplayed},
+		{skew + time.Second, 5, skew, ""},
+		{skew + time.Second, 5, skew, droppedReplayed},
+	} {
+		require.Equal(t, c.want, l.enter(began.Add(c.after), entry(began.Add(c.signed), c.payload)), c)
+	}
+	require.Equal(t, 1, l.entries)
+}
