@@ -28,15 +28,18 @@ const (
 
 // PubCmd publishes: one event from the command line, or one for each line of standard input.
 type PubCmd struct {
-	URL     string        `name:"url" default:"http://127.0.0.1:3000" env:"TRIVIUM_URL" help:"The hub's URL, http or https."`
-	Token   string        `env:"TRIVIUM_TOKEN" help:"Token that may publish. The variable is safer: others can see a command line."`
-	Type    string        `help:"Type of the events."`
-	Key     string        `help:"Key of the events: what they are about, for conflation."`
-	UDP     string        `name:"udp" placeholder:"HOST:PORT" help:"Send datagrams there instead; nothing ever confirms them."`
-	Timeout time.Duration `default:"10s" help:"Longest to wait for a connection, and for an answer once all is sent."`
-	Text    bool          `help:"The data is text, even what would be JSON."`
-	Topic   string        `arg:"" help:"Topic to publish on."`
-	Data    *string       `arg:"" optional:"" help:"Data of the one event: JSON if it is that, else text. Without it, or with -, each line of standard input that is not blank is an event."`
+	URL           string        `name:"url" default:"http://127.0.0.1:3000" env:"TRIVIUM_URL" help:"The hub's URL, http or https."`
+	Token         string        `env:"TRIVIUM_TOKEN" help:"Token that may publish. The variable is safer: others can see a command line."`
+	Type          string        `help:"Type of the events."`
+	Key           string        `help:"Key of the events: what they are about, for conflation."`
+	UDP           string        `name:"udp" placeholder:"HOST:PORT" help:"Send datagrams there instead; nothing ever confirms them."`
+	UDPSecretFile string        `name:"udp-secret-file" env:"TRIVIUM_UDP_SECRET_FILE" placeholder:"FILE" help:"File with the secret by which the hub of --udp takes datagrams; white space at its end is no part of it."`
+	Timeout       time.Duration `default:"10s" help:"Longest to wait for a connection, and for an answer once all is sent."`
+	Text          bool          `help:"The data is text, even what would be JSON."`
+	Topic         string        `arg:"" help:"Topic to publish on."`
+	Data          *string       `arg:"" optional:"" help:"Data of the one event: JSON if it is that, else text. Without it, or with -, each line of standard input that is not blank is an event."`
+
+	secret []byte // of UDPSecretFile, once checked; none: datagrams are not signed
 }
 
 // Help is what the flags leave open.
@@ -53,6 +56,11 @@ func (c *PubCmd) check() []fault {
 	}
 	if c.UDP != "" {
 		faults = append(faults, faulty("udp", checkAddress(c.UDP))...)
+		if c.UDPSecretFile != "" {
+			if c.secret, err = readSecret(c.UDPSecretFile); err != nil {
+				faults = append(faults, faulty("udp-secret-file", err.Error())...)
+			}
+		}
 	}
 	event := hub.Event{Topic: c.Topic, Type: c.Type, Key: c.Key}
 	var invalid *hub.InvalidError
@@ -102,25 +110,24 @@ func (c *PubCmd) Run(con *console) error {
 }
 
 func (c *PubCmd) sendOne(data string) error {
-	conn, err := net.DialTimeout("udp", c.UDP, c.Timeout)
+	sender, err := c.dialUDP()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }() // a datagram sent is sent
-	_, err = conn.Write(c.envelope([]byte(data)))
-	return err
+	defer sender.close()
+	return sender.send(c.envelope([]byte(data)))
 }
 
 func (c *PubCmd) sendLines(con *console) error {
-	conn, err := net.DialTimeout("udp", c.UDP, c.Timeout)
+	sender, err := c.dialUDP()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }() // a datagram sent is sent
+	defer sender.close()
 	count := 0
 	for line, err := range pubLines(con.In) {
 		if err == nil {
-			_, err = conn.Write(c.envelope(line))
+			err = sender.send(c.envelope(line))
 		}
 		if err != nil {
 			return fmt.Errorf("after %d events: %w", count, err)
@@ -130,6 +137,33 @@ func (c *PubCmd) sendLines(con *console) error {
 	_, err = fmt.Fprintf(con.Out, "%d events sent, none confirmed\n", count)
 	return err
 }
+
+// udpSender sends datagrams to one hub, signed if there is a secret.
+type udpSender struct {
+	conn   net.Conn
+	secret []byte
+	last   int64 // Unix nanoseconds; the time of the newest signature
+}
+
+func (c *PubCmd) dialUDP() (*udpSender, error) {
+	conn, err := net.DialTimeout("udp", c.UDP, c.Timeout)
+	if err != nil {
+		return nil, err
+	}
+	return &udpSender{conn: conn, secret: c.secret}, nil
+}
+
+func (s *udpSender) send(payload []byte) error {
+	if len(s.secret) > 0 {
+		// No two have one time, or the second of two equal events would be a replay.
+		s.last = max(s.last+1, time.Now().UnixNano())
+		payload = wire.SignDatagram(nil, s.secret, time.Unix(0, s.last), payload)
+	}
+	_, err := s.conn.Write(payload)
+	return err
+}
+
+func (s *udpSender) close() { _ = s.conn.Close() } // a datagram sent is sent
 
 // pubLines gives the lines of a stream that are not blank, without their ends. The bytes are good
 // until the next one.

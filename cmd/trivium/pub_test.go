@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -32,6 +33,7 @@ func pub(in string, args ...string) (code int, out, errs string) {
 
 func TestPubHTTP(t *testing.T) {
 	t.Setenv("TRIVIUM_TOKEN", "from-env")
+	t.Setenv("TRIVIUM_UDP_SECRET_FILE", "no such file") // only --udp reads it
 	tests := []struct {
 		name    string
 		in      string
@@ -159,6 +161,94 @@ func TestPubUDP(t *testing.T) {
 	code, out, errs = pub("", append(to, "topic", strings.Repeat("x", 1<<16))...)
 	require.Equal(t, []any{1, ""}, []any{code, out})
 	require.Contains(t, errs, "message too long")
+}
+
+func TestPubSignsDatagrams(t *testing.T) {
+	source, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, source.Close()) }()
+	secret := []byte(" two\nlines\xff")
+	path := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(path, append(secret, " \t\r\n\n"...), 0o600))
+	began := time.Now().Round(0)
+	last := began
+	receive := func() string {
+		buf := make([]byte, 1<<16)
+		require.NoError(t, source.SetReadDeadline(time.Now().Add(10*time.Second)))
+		n, _, err := source.ReadFrom(buf)
+		require.NoError(t, err)
+		signed, err := wire.OpenDatagram(secret, buf[:n])
+		require.NoError(t, err)
+		require.True(t, signed.Time.After(last), "no two have one time")
+		last = signed.Time
+		return string(signed.Payload)
+	}
+	code, out, errs := pub("", "--udp", source.LocalAddr().String(), "--udp-secret-file", path, "topic", "{\n}")
+	require.Equal(t, []any{0, "", ""}, []any{code, out, errs})
+	require.Equal(t, "{\"topic\":\"topic\",\"data\":{\n}}", receive())
+
+	t.Setenv("TRIVIUM_UDP_SECRET_FILE", path)
+	code, out, errs = pub(strings.Repeat("1\n", 50), "--udp", source.LocalAddr().String(), "topic")
+	require.Equal(t, []any{0, "50 events sent, none confirmed\n", ""}, []any{code, out, errs})
+	for range 50 {
+		require.Equal(t, `{"topic":"topic","data":1}`, receive())
+	}
+	require.WithinRange(t, last, began, time.Now())
+}
+
+// TestADatagramsTimeOnlyRises: a clock that stands still or is set back makes no replays.
+func TestADatagramsTimeOnlyRises(t *testing.T) {
+	ours, theirs := net.Pipe()
+	ahead := time.Now().Add(time.Hour).UnixNano()
+	s := &udpSender{conn: ours, secret: []byte("k"), last: ahead}
+	var sending sync.WaitGroup
+	defer sending.Wait()
+	defer s.close()
+	sending.Go(func() {
+		for s.send([]byte("x")) == nil { // until the end of the test closes it
+		}
+	})
+	for i := range int64(2) {
+		buf := make([]byte, 1<<10)
+		n, err := theirs.Read(buf)
+		require.NoError(t, err)
+		signed, err := wire.OpenDatagram(s.secret, buf[:n])
+		require.NoError(t, err)
+		require.Equal(t, ahead+1+i, signed.Time.UnixNano())
+	}
+}
+
+func TestReadSecret(t *testing.T) {
+	dir := t.TempDir()
+	for _, tt := range []struct {
+		name, content string
+		secret        string
+		fault         string
+	}{
+		{"plain", "secret", "secret", ""},
+		{"line", "secret\r\n", "secret", ""},
+		{"spaced", "\n \x00a\u00a0b\u00a0 \t\v\f\n\n", "\n \x00a\u00a0b\u00a0", ""},
+		{"longest", strings.Repeat("s", maxSecretBytes), strings.Repeat("s", maxSecretBytes), ""},
+		{"longer", strings.Repeat("s", maxSecretBytes) + "\n", "", "want a secret of at most 1MiB, PATH holds more"},
+		{"empty", "", "", "want a secret, PATH holds none"},
+		{"blank", " \n", "", "want a secret, PATH holds none"},
+	} {
+		path := filepath.Join(dir, tt.name)
+		require.NoError(t, os.WriteFile(path, []byte(tt.content), 0o600))
+		secret, err := readSecret(path)
+		require.Equal(t, tt.secret, string(secret), tt.name)
+		if tt.fault == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.EqualError(t, err, strings.ReplaceAll(tt.fault, "PATH", path))
+		code, out, errs := pub("", "--udp", "127.0.0.1:9", "--udp-secret-file", path, "topic", "x")
+		require.Equal(t, []any{exitUsage, "", "trivium: --udp-secret-file: " + err.Error() + "\n"}, []any{code, out, errs})
+	}
+	for _, path := range []string{dir, filepath.Join(dir, "none")} {
+		_, err := readSecret(path)
+		require.ErrorContains(t, err, path)
+	}
 }
 
 // TestEnvelope: whatever the data, the envelope is one JSON text that says it again.
