@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/udp"
 )
 
 // off, or no text at all, turns a listener off.
@@ -59,9 +60,9 @@ type ServeConfig struct {
 	UDPTopicField string `name:"udp-topic-field" placeholder:"NAME" help:"Member of the JSON data that names the topic; dots lead into nested members."`
 	UDPTypeField  string `name:"udp-type-field" placeholder:"NAME" help:"Member of the JSON data that names the type; dots lead into nested members."`
 
-	UDPAllow      []string      `name:"udp-allow" placeholder:"CIDR" help:"Take datagrams from these networks or addresses only. Repeatable."`
-	UDPSecretFile string        `name:"udp-secret-file" placeholder:"FILE" help:"Take only datagrams signed with the secret in this file."`
-	UDPSkew       time.Duration `name:"udp-skew" default:"30s" help:"Most that the time of a signed datagram may differ from the hub's."`
+	UDPAllow      []string      `name:"udp-allow" placeholder:"CIDR" help:"Sender whose datagrams are taken, an IP address or a range such as 10.0.0.0/8. Repeatable; without it everybody's are."`
+	UDPSecretFile string        `name:"udp-secret-file" placeholder:"FILE" help:"File with the secret that datagrams must be signed with; white space at its end is no part of it."`
+	UDPSkew       time.Duration `name:"udp-skew" default:"30s" help:"How far the time of a signed datagram may be from the hub's, to either side."`
 
 	WSCompression bool       `name:"ws-compression" help:"Offer permessage-deflate to WebSocket clients."`
 	LogLevel      slog.Level `default:"info" help:"Least level that is logged, on standard error: debug, info, warn or error."`
@@ -129,10 +130,15 @@ func (c *ServeConfig) checkSources() []fault {
 	if errors.As(hub.ValidateTopic(c.UDPTopic), &invalid) {
 		faults = append(faults, faulty("udp-topic", fmt.Sprintf("%s, got %q", invalid.Detail, c.UDPTopic))...)
 	}
-	for _, network := range c.UDPAllow {
-		faults = append(faults, faulty("udp-allow", checkNetwork(network))...)
+	for _, senders := range c.UDPAllow {
+		_, err := udp.ParseSenders(senders)
+		faults = append(faults, faulty("udp-allow", said(err))...)
 	}
-	faults = append(faults, faulty("udp-skew", between(c.UDPSkew, time.Millisecond, maxDuration))...)
+	if c.UDPSecretFile != "" {
+		_, err := readSecret(c.UDPSecretFile)
+		faults = append(faults, faulty("udp-secret-file", said(err))...)
+	}
+	faults = append(faults, faulty("udp-skew", between(c.UDPSkew, time.Millisecond, udp.MaxSkew))...)
 	faults = append(faults, faulty("udp-topic-field", checkField(c.UDPTopicField))...)
 	faults = append(faults, faulty("udp-type-field", checkField(c.UDPTypeField))...)
 	if c.LogFormat != "" {

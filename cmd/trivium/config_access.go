@@ -47,9 +47,6 @@ func (c *ServeConfig) checkAccess() []fault {
 		}
 	}
 	faults = append(faults, faulty("jwks-url", checkJWKSURL(c.JWKSURL, c.JWKSAllowHTTP))...)
-	for _, network := range c.TrustedProxy {
-		faults = append(faults, faulty("trusted-proxy", checkNetwork(network))...)
-	}
 	return faults
 }
 

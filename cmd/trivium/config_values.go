@@ -57,17 +57,10 @@ func checkField(s string) string {
 	return ""
 }
 
-// checkNetwork takes a CIDR or one address.
-func checkNetwork(s string) string {
-	if _, err := parseNetwork(s); err != nil {
-		return fmt.Sprintf("want a network such as 10.0.0.0/8 or an address, got %q", s)
+// said is the text of an error, "" of none.
+func said(err error) string {
+	if err == nil {
+		return ""
 	}
-	return ""
-}
-
-func parseNetwork(s string) (netip.Prefix, error) {
-	if addr, err := netip.ParseAddr(s); err == nil {
-		return netip.PrefixFrom(addr, addr.BitLen()), nil
-	}
-	return netip.ParsePrefix(s)
+	return err.Error()
 }

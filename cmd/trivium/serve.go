@@ -10,6 +10,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/signal"
 	"slices"
@@ -146,7 +147,25 @@ func (s *server) listenUDP() (*udp.Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	var allow []netip.Prefix
+	for _, senders := range s.cfg.UDPAllow {
+		prefix, err := udp.ParseSenders(senders)
+		if err != nil {
+			return nil, err
+		}
+		allow = append(allow, prefix)
+	}
+	var secret []byte
+	if s.cfg.UDPSecretFile != "" {
+		if secret, err = readSecret(s.cfg.UDPSecretFile); err != nil {
+			return nil, err
+		}
+	}
 	return udp.Listen(udp.Config{
+		Allow:  allow,
+		Secret: secret,
+		Skew:   s.cfg.UDPSkew,
+
 		Addr: s.cfg.UDP,
 		Format: wire.DatagramFormat{
 			Mode:       mode,
