@@ -3,10 +3,25 @@
 // request.
 //
 // A [Guard] is a middleware. It judges each request before the request has any effect, in this
-// order: the Host (against DNS rebinding), the Origin (against foreign pages), the place and form
-// of the token, the token itself. Who passes gets a [hub.Grant] in the context of the request;
-// who does not is handed, with the reason, to the route's own way of refusing, since a browser's
-// WebSocket cannot see an HTTP status. What a token grants is a [Verifier]'s business.
+// order:
+//
+//  1. The Host, against DNS rebinding ([HostPolicy]).
+//  2. The Origin. A page of the hub's own origin goes on; so does one of an origin that [Origins]
+//     allows, and from here on each answer, a refusal too, has the headers of CORS that let the
+//     page read it. A preflight, which has no token, is answered here. Any other page is refused,
+//     token or not. A request without Origin goes on: it is of no browser, or one that a browser
+//     sends for a page without asking whose it is.
+//  3. The place of the token: one of Authorization: Bearer, the query and the WebSocket subprotocol.
+//  4. The token itself: its form, then what the [Verifier] knows of it.
+//
+// Who passes gets a [hub.Grant] in the context of the request; who does not is handed, with the
+// reason, to the route's own way of refusing, since a browser's WebSocket cannot see an HTTP
+// status. Each reason says which of Host, Origin and token is at fault; whether a right is missing,
+// the route judges.
+//
+// Behind a reverse proxy [Proxies] tell the client's address, and whether it speaks TLS: the scheme
+// of the hub's own origin hangs on that. Its host is always the Host, which a proxy must keep as it
+// came.
 //
 // No error of this package repeats anything of a token. There are no goroutines here, and
 // everything is safe for use by several at once.

@@ -9,7 +9,7 @@ var (
 	ErrHost = errors.New("the Host is neither loopback, nor an address listened on, nor a name given with --host")
 	// ErrForeignOrigin: the page that asks is of another origin (403). It must be answered
 	// plainly, on a WebSocket route too.
-	ErrForeignOrigin = errors.New("the Origin is not that of this hub")
+	ErrForeignOrigin = errors.New("the Origin is neither that of this hub nor one given with --origin")
 
 	// ErrTwoTokens: a token stands in two places, or twice in one (400).
 	ErrTwoTokens = errors.New("more than one token: give one, as Authorization: Bearer, access_token or trivium.bearer.<token>")

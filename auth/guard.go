@@ -3,21 +3,24 @@ package auth
 import (
 	"context"
 	"net/http"
-	"net/netip"
 	"net/url"
 )
 
 // Config is what a Guard goes by.
 type Config struct {
 	// Verifier judges tokens. Nil leaves the hub open: every request may do everything, and a
-	// token is not looked into. One that stands in two places is refused even then, so that a
-	// client made against an open hub works with a closed one.
+	// token is not looked into. One that stands in two places is refused even
+	// then, so that a client made against an open hub works with a closed one.
 	Verifier Verifier
 	// Hosts are the names by which the hub may be reached; nil: any. An open hub and the admin
 	// listener need them, as there a page needs no token to do harm.
 	Hosts *HostPolicy
 	// Limits are of all connections together; a token's own come with its credential.
 	Limits ConnectionLimits
+	// Origins are the pages of other origins that may ask; nil: none.
+	Origins *Origins
+	// Proxies are believed what they say of the client; nil: none.
+	Proxies *Proxies
 }
 
 // Guard judges requests before they reach a transport, and what they hold after.
@@ -47,14 +50,14 @@ func (g *Guard) Review() {
 type Refuse func(w http.ResponseWriter, r *http.Request, reason error)
 
 // Middleware lets pass what may go on, with its grant in the context, and hands the rest to
-// refuse. It fits mux.Router.Use.
+// refuse; preflights it answers itself, so they must reach it. The headers of CORS are set before
+// either. It fits mux.Router.Use.
 func (g *Guard) Middleware(refuse Refuse) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			query, err := url.ParseQuery(r.URL.RawQuery)
-			if err != nil || query.Has(queryToken) {
-				// A query that does not parse may hold a token all the same.
-				w.Header().Set("Referrer-Policy", "no-referrer")
+			query, goesOn := g.admit(w, r, refuse)
+			if !goesOn {
+				return
 			}
 			access, err := g.judge(r, query)
 			if err != nil {
@@ -66,14 +69,32 @@ func (g *Guard) Middleware(refuse Refuse) func(http.Handler) http.Handler {
 	}
 }
 
-// judge gives what the request may do, or why it may do nothing.
-func (g *Guard) judge(r *http.Request, query url.Values) (*Access, error) {
+// admit judges Host and Origin, and sets the headers that follow from them and from the query. What
+// does not go on has been answered: refused, or a preflight.
+func (g *Guard) admit(w http.ResponseWriter, r *http.Request, refuse Refuse) (query url.Values, goesOn bool) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil || query.Has(queryToken) {
+		// A query that does not parse may hold a token all the same.
+		w.Header().Set("Referrer-Policy", "no-referrer")
+	}
 	if err := g.config.Hosts.Check(r); err != nil {
-		return nil, err
+		refuse(w, r, err)
+		return nil, false
 	}
-	if err := checkOrigin(r); err != nil {
-		return nil, err
+	switch g.pageOf(r) {
+	case foreignPage:
+		g.config.Origins.vary(w)
+		refuse(w, r, ErrForeignOrigin)
+		return nil, false
+	case samePage: // it needs no leave, and its browser asks for none
+		g.config.Origins.vary(w)
+		return query, true
 	}
+	return query, g.config.Origins.share(w, r)
+}
+
+// judge gives what a request may do that was admitted, or why it may do nothing.
+func (g *Guard) judge(r *http.Request, query url.Values) (*Access, error) {
 	token, present, err := findToken(r, query)
 	switch {
 	case err != nil:
@@ -85,7 +106,7 @@ func (g *Guard) judge(r *http.Request, query url.Values) (*Access, error) {
 	if err != nil {
 		return nil, err
 	}
-	access.network = networkOf(clientOf(r))
+	access.network = networkOf(g.config.Proxies.Client(r))
 	return access, nil
 }
 
@@ -114,15 +135,6 @@ func (g *Guard) verify(token string) (*Credential, error) {
 		return nil, ErrTokenSyntax
 	}
 	return g.config.Verifier.Verify(token)
-}
-
-// clientOf is the address that a request came from; the zero Addr if that has none.
-func clientOf(r *http.Request) netip.Addr {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return peer.Addr().Unmap().WithZone("")
 }
 
 type accessKey struct{}

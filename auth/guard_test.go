@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"net"
@@ -22,10 +23,12 @@ const canary = "canary-7.Q_z~secret"
 // attempt is a request as a client spells it, and what the guard thinks of it.
 type attempt struct {
 	name   string
+	method string      // GET
 	target string      // /sse
 	host   string      // hub.example
 	header http.Header // as on the wire
 	tls    bool
+	peer   string // 192.0.2.1:1234
 	http10 bool
 	want   error
 }
@@ -35,7 +38,8 @@ func (a attempt) request() *http.Request {
 	if target == "" {
 		target = "/sse"
 	}
-	r := httptest.NewRequest(http.MethodGet, target, nil)
+	r := httptest.NewRequest(cmp.Or(a.method, http.MethodGet), target, nil)
+	r.RemoteAddr = cmp.Or(a.peer, r.RemoteAddr)
 	r.Host = a.host
 	for name, lines := range a.header {
 		for _, line := range lines {
@@ -183,25 +187,30 @@ func TestOpen(t *testing.T) {
 func TestOrder(t *testing.T) {
 	hosts, err := NewHostPolicy()
 	require.NoError(t, err)
-	g := New(Config{Verifier: NewStaticToken(canary, Limits{}), Hosts: hosts})
+	origins, err := NewOrigins("https://app.example")
+	require.NoError(t, err)
+	g := New(Config{Verifier: NewStaticToken(canary, Limits{}), Hosts: hosts, Origins: origins})
 	a := attempt{
 		target: "/?access_token=a&access_token=b",
 		host:   "evil.test",
-		header: http.Header{"Origin": {"http://other.test"}},
+		header: http.Header{"Origin": {"https://other.test"}},
 	}
 	for _, step := range []struct {
-		mend func()
-		want error
+		mend   func()
+		want   error
+		shared bool
 	}{
-		{func() {}, ErrHost},
-		{func() { a.host = "localhost:3000" }, ErrForeignOrigin},
-		{func() { a.header.Set("Origin", "http://localhost:3000") }, ErrTwoTokens},
-		{func() { a.target = "/?access_token=a" }, ErrBadToken},
-		{func() { a.target = "/?access_token=" + canary }, nil},
+		{func() {}, ErrHost, false},
+		{func() { a.host = "localhost:3000" }, ErrForeignOrigin, false},
+		{func() { a.header.Set("Origin", "https://app.example") }, ErrTwoTokens, true},
+		{func() { a.target = "/?access_token=a" }, ErrBadToken, true},
+		{func() { a.target = "/?access_token=" + canary }, nil, true},
+		{func() { a.target = "/" }, ErrNoToken, true},
 	} {
 		step.mend()
-		_, _, reason := try(t, g, a)
+		_, header, reason := try(t, g, a)
 		require.ErrorIs(t, reason, step.want)
+		require.Equal(t, step.shared, header.Get("Access-Control-Allow-Origin") == "https://app.example")
 	}
 }
 

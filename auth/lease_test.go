@@ -315,5 +315,5 @@ func TestOpenAccess(t *testing.T) {
 	requireLimit(t, b.Hold(new(holder)), LimitConnections)
 	g.Review()
 	require.NotNil(t, a.Grant())
-	require.Equal(t, netip.Prefix{}, networkOf(clientOf(&http.Request{RemoteAddr: "@"})))
+	require.Equal(t, netip.Prefix{}, networkOf(g.config.Proxies.Client(&http.Request{RemoteAddr: "@"})))
 }

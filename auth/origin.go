@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -9,37 +10,44 @@ import (
 	"strings"
 )
 
-// checkOrigin refuses what a page of another origin asks for: scheme, host and port (RFC 6454). A
-// request without Origin is none of a page, or one of a kind that a browser sends to the same
-// origin only. A port left out is the one of the scheme.
-func checkOrigin(r *http.Request) error {
+// page is what the Origin says of who asks.
+type page int
+
+const (
+	noPage      page = iota // there is none: no browser, or a request as it sends without one
+	samePage                // a page of the hub's own origin
+	allowedPage             // a page of another one that is allowed
+	foreignPage
+)
+
+// pageOf reads the Origin. Two lines of it are foreign, though both be good: a browser sends one.
+func (g *Guard) pageOf(r *http.Request) page {
 	lines := r.Header["Origin"]
-	if len(lines) == 0 {
-		return nil
+	switch {
+	case len(lines) == 0:
+		return noPage
+	case len(lines) > 1:
+		return foreignPage
+	case sameOrigin(lines[0], r.Host, g.config.Proxies.Secure(r)):
+		return samePage
+	case g.config.Origins.allows(lines[0]):
+		return allowedPage
 	}
-	if len(lines) > 1 {
-		return ErrForeignOrigin
-	}
-	scheme, authority, _ := strings.Cut(lines[0], "://")
+	return foreignPage
+}
+
+// sameOrigin reports whether a page of the origin stands on the host that it asks: scheme, host and
+// port (RFC 6454 section 5). A port left out is the one of the scheme.
+func sameOrigin(origin, wanted string, secure bool) bool {
+	scheme, authority, _ := strings.Cut(origin, "://")
 	wantScheme, defaultPort := "http", "80"
-	if r.TLS != nil {
+	if secure {
 		wantScheme, defaultPort = "https", "443"
 	}
 	originHost, originPort, originOK := splitHost(authority)
-	host, port, hostOK := splitHost(r.Host)
-	if !strings.EqualFold(scheme, wantScheme) || !originOK || !hostOK {
-		return ErrForeignOrigin
-	}
-	if originPort == "" {
-		originPort = defaultPort
-	}
-	if port == "" {
-		port = defaultPort
-	}
-	if originHost != host || originPort != port {
-		return ErrForeignOrigin
-	}
-	return nil
+	host, port, hostOK := splitHost(wanted)
+	return strings.EqualFold(scheme, wantScheme) && originOK && hostOK && originHost == host &&
+		cmp.Or(originPort, defaultPort) == cmp.Or(port, defaultPort)
 }
 
 // HostPolicy names the hosts by which a hub may be reached, whatever the port. A page whose name

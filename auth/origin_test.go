@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 )
 
 var origins = []struct {
@@ -62,39 +63,43 @@ var origins = []struct {
 }
 
 func TestOrigin(t *testing.T) {
-	g := New(Config{Verifier: NewStaticToken(canary, Limits{})})
-	for _, o := range origins {
-		for _, token := range []string{"", "Bearer " + canary} {
-			a := attempt{host: o.host, tls: o.tls, header: http.Header{"Origin": {o.origin}}}
-			want := ErrForeignOrigin
-			if o.same {
-				want = ErrNoToken
-			}
-			if token != "" {
-				a.header.Set("Authorization", token)
+	patterns, err := NewOrigins(patterns...)
+	require.NoError(t, err)
+	for _, allowed := range []*Origins{nil, patterns} {
+		g := New(Config{Verifier: NewStaticToken(canary, Limits{}), Origins: allowed})
+		for _, o := range origins {
+			for _, token := range []string{"", "Bearer " + canary} {
+				a := attempt{host: o.host, tls: o.tls, header: http.Header{"Origin": {o.origin}}}
+				want := ErrForeignOrigin
 				if o.same {
-					want = nil
+					want = ErrNoToken
 				}
+				if token != "" {
+					a.header.Set("Authorization", token)
+					if o.same {
+						want = nil
+					}
+				}
+				_, header, reason := try(t, g, a)
+				require.ErrorIs(t, reason, want, "%q of %q", o.origin, o.host)
+				require.Empty(t, header["Access-Control-Allow-Origin"], "%q of %q", o.origin, o.host)
+				require.Equal(t, allowed != nil, header.Get("Vary") == "Origin")
 			}
-			_, _, reason := try(t, g, a)
-			require.ErrorIs(t, reason, want, "%q of %q", o.origin, o.host)
 		}
-	}
 
-	same := "http://hub.example"
-	_, _, reason := try(t, g, attempt{host: "hub.example", header: http.Header{"Origin": {same, same}}})
-	require.ErrorIs(t, reason, ErrForeignOrigin, "two of them, though both good")
+		same := "http://hub.example"
+		_, _, reason := try(t, g, attempt{host: "hub.example", header: http.Header{"Origin": {same, same}}})
+		require.ErrorIs(t, reason, ErrForeignOrigin, "two of them, though both good")
+	}
 }
 
-// FuzzOrigin holds that what passes is the Host behind the scheme, but for case, a default port and
-// the spelling of an IPv6 address.
-func FuzzOrigin(f *testing.F) {
-	for _, o := range origins {
-		f.Add(o.origin, o.host)
-	}
-	f.Fuzz(func(t *testing.T, origin, host string) {
-		r := attempt{host: host, header: http.Header{"Origin": {origin}}}.request()
-		if checkOrigin(r) != nil || strings.Contains(host, "[") {
+// passesRightly holds that what passes is the Host behind the scheme, but for case, a default port
+// and the spelling of an IPv6 address, or an origin that a pattern takes in.
+func passesRightly(t require.TestingT, g *Guard, origin, host string) {
+	r := attempt{host: host, header: http.Header{"Origin": {origin}}}.request()
+	switch g.pageOf(r) {
+	case samePage:
+		if strings.Contains(host, "[") {
 			return
 		}
 		bare := func(s, port string) string {
@@ -102,6 +107,42 @@ func FuzzOrigin(f *testing.F) {
 		}
 		rest, isHTTP := strings.CutPrefix(strings.ToLower(origin), "http://")
 		require.True(t, isHTTP && bare(rest, ":80") == bare(host, ":80"), "%q passes as %q", origin, host)
+	case allowedPage:
+		require.Regexp(t, takenIn, origin)
+	case noPage:
+		require.Fail(t, "there is an Origin")
+	case foreignPage:
+		require.NotRegexp(t, `^https://[a-z]{1,9}\.example\.com$`, origin, "the plainest of the allowed ones")
+	}
+}
+
+func FuzzOrigin(f *testing.F) {
+	allowed, err := NewOrigins(patterns...)
+	require.NoError(f, err)
+	g := New(Config{Origins: allowed})
+	for _, o := range origins {
+		f.Add(o.origin, o.host)
+	}
+	for _, o := range otherOrigins {
+		f.Add(o.origin, "hub.example")
+	}
+	f.Fuzz(func(t *testing.T, origin, host string) { passesRightly(t, g, origin, host) })
+}
+
+// TestOriginPieces puts together what origins are made of.
+func TestOriginPieces(t *testing.T) {
+	allowed, err := NewOrigins(patterns...)
+	require.NoError(t, err)
+	g := New(Config{Origins: allowed})
+	pieces := rapid.SampledFrom([]string{
+		"app", "evil", ".", ".", "example.com", "example.net", "any.example.org", "localhost", "127.0.0.1", "[::1]", "[", "]",
+		":", ":443", ":80", ":5173", ":8080", "/", "@", "%", "-", "_", "xn--bcher-kva.example", "X", " ", "\\", "",
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		scheme := rapid.SampledFrom([]string{"https://", "http://", "capacitor://", "Http://", "https:"}).Draw(t, "scheme")
+		parts := rapid.SliceOfN(pieces, 1, 6).Draw(t, "parts")
+		host := rapid.SampledFrom([]string{"hub.example", "localhost", "app.example.com", "evil.example.com:443"}).Draw(t, "host")
+		passesRightly(t, g, scheme+strings.Join(parts, ""), host)
 	})
 }
 

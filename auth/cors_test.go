@@ -1,0 +1,303 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// patterns of origins, and beside each what it takes in as one who does not know the library reads it.
+var (
+	patterns = []string{
+		"https://*.example.com",
+		"https://app.example.net:*",
+		"https://*.any.example.org:*",
+		"http://localhost:5173",
+		"http://plain.example",
+		"https://xn--bcher-kva.example",
+		"http://127.0.0.1:8080",
+		"http://[::1]:*",
+		"capacitor://localhost",
+	}
+	takenIn = regexp.MustCompile(`^(` + strings.Join([]string{
+		`https://([a-z0-9_-]+\.)+example\.com`,
+		`https://app\.example\.net(:[1-9][0-9]*)?`,
+		`https://([a-z0-9_-]+\.)+any\.example\.org(:[1-9][0-9]*)?`,
+		`http://localhost:5173`,
+		`http://plain\.example`,
+		`https://xn--bcher-kva\.example`,
+		`http://127\.0\.0\.1:8080`,
+		`http://\[::1\](:[1-9][0-9]*)?`,
+		`capacitor://localhost`,
+	}, "|") + `)$`)
+)
+
+// otherOrigins are none of the hub's own.
+var otherOrigins = []struct {
+	origin  string
+	allowed bool
+	unnamed bool // by "*" too it is not allowed
+}{
+	{origin: "https://app.example.com", allowed: true},
+	{origin: "https://a.b.c.d.example.com", allowed: true},
+	{origin: "https://xn--bcher-kva.example.com", allowed: true},
+	{origin: "https://app.example.net", allowed: true},
+	{origin: "https://app.example.net:8443", allowed: true},
+	{origin: "https://x.y.any.example.org:1", allowed: true},
+	{origin: "http://localhost:5173", allowed: true},
+	{origin: "http://plain.example", allowed: true},
+	{origin: "https://xn--bcher-kva.example", allowed: true},
+	{origin: "http://127.0.0.1:8080", allowed: true},
+	{origin: "http://[::1]", allowed: true},
+	{origin: "http://[::1]:9999", allowed: true},
+	{origin: "capacitor://localhost", allowed: true},
+
+	{origin: "https://example.com"},
+	{origin: "https://app.example.com.evil.test"},
+	{origin: "https://app.example.com.evil.test:443"},
+	{origin: "https://evilexample.com"},
+	{origin: "https://evil-example.com"},
+	{origin: "https://app.example.comx"},
+	{origin: "https://app.example.com."},
+	{origin: "https://app.example.com:443"},
+	{origin: "https://app.example.com:8443"},
+	{origin: "http://app.example.com"},
+	{origin: "https://sub.app.example.net"},
+	{origin: "http://app.example.net"},
+	{origin: "https://any.example.org"},
+	{origin: "http://localhost"},
+	{origin: "http://localhost:51730"},
+	{origin: "https://localhost:5173"},
+	{origin: "http://localhost.evil.test:5173"},
+	{origin: "http://plain.example:80"},
+	{origin: "http://127.0.0.1:8081"},
+	{origin: "http://127.1:8080"},
+	{origin: "https://example.com.evil.test"},
+	{origin: "capacitor://evil.test"},
+	{origin: "https://other.test"},
+
+	{origin: "null", unnamed: true},
+	{origin: "", unnamed: true},
+	{origin: "*", unnamed: true},
+	{origin: "https://*.example.com", unnamed: true},
+	{origin: "https://", unnamed: true},
+	{origin: "https://.example.com", unnamed: true},
+	{origin: "https://app..example.com", unnamed: true},
+	{origin: "HTTPS://app.example.com", unnamed: true},
+	{origin: "https://APP.example.com", unnamed: true},
+	{origin: "https://app.example.com/", unnamed: true},
+	{origin: "https://app.example.com ", unnamed: true},
+	{origin: "https://app.example.com#", unnamed: true},
+	{origin: "https://app.example.com\\.evil.test", unnamed: true},
+	{origin: "https://evil.test\x00.example.com", unnamed: true},
+	{origin: "https://evil.test%2f.example.com", unnamed: true},
+	{origin: "https://evil.test/.example.com", unnamed: true},
+	{origin: "https://evil.test?.example.com", unnamed: true},
+	{origin: "https://user@app.example.com", unnamed: true},
+	{origin: "https://app.example.com@evil.test", unnamed: true},
+	{origin: "https://app.example.com, https://other.test", unnamed: true},
+	{origin: "https://app.example.com:0", unnamed: true},
+	{origin: "https://app.example.net:65536", unnamed: true},
+	{origin: "https://app.example.net:", unnamed: true},
+	{origin: "https://app.example.net:*", unnamed: true},
+	{origin: "https://app.example.net:08443", unnamed: true},
+	{origin: "https://[app.example.com]", unnamed: true},
+	{origin: "https://[evil.test/.example.com]", unnamed: true},
+	{origin: "http://[127.0.0.1]:8080", unnamed: true},
+	{origin: "http://::1", unnamed: true},
+	{origin: "http://[::1%25lo]", unnamed: true},
+	{origin: "https://b\u00fccher.example", unnamed: true},
+	{origin: "https://app.example\u3002com", unnamed: true},
+	{origin: "https://\u212aelvin.example.com", unnamed: true},
+	{origin: "//app.example.com", unnamed: true},
+	{origin: "app.example.com", unnamed: true},
+	{origin: "https:app.example.com", unnamed: true},
+	{origin: "https://" + strings.Repeat("a.", 200) + "example.com", unnamed: true},
+}
+
+func TestOrigins(t *testing.T) {
+	named, err := NewOrigins(patterns...)
+	require.NoError(t, err)
+	every, err := NewOrigins("*")
+	require.NoError(t, err)
+	for _, o := range otherOrigins {
+		a := attempt{host: "hub.example", header: http.Header{"Origin": {o.origin}}}
+		for _, c := range []struct {
+			origins     *Origins
+			allowed     bool
+			acao, creds string
+			vary        bool
+		}{
+			{nil, false, "", "", false},
+			{named, o.allowed, o.origin, "true", true},
+			{every, !o.unnamed, "*", "", o.unnamed},
+		} {
+			if !c.allowed {
+				c.acao, c.creds = "", ""
+			}
+			for _, token := range []string{"", "Bearer canary-wrong", "Bearer " + canary} {
+				a.header.Set("Authorization", token)
+				_, header, reason := try(t, New(Config{Verifier: NewStaticToken(canary, Limits{}), Origins: c.origins}), a)
+				require.Equal(t, !c.allowed, errors.Is(reason, ErrForeignOrigin), "%q: %v", o.origin, reason)
+				require.Equal(t, c.acao, header.Get("Access-Control-Allow-Origin"), o.origin)
+				require.Equal(t, c.creds, header.Get("Access-Control-Allow-Credentials"), o.origin)
+				require.Equal(t, c.allowed, header.Get("Access-Control-Expose-Headers") == "retry-after,www-authenticate", o.origin)
+				require.Equal(t, c.vary, header.Get("Vary") == "Origin", o.origin)
+			}
+		}
+	}
+	for _, origins := range []*Origins{named, every} {
+		good := "https://app.example.com"
+		_, header, reason := try(t, New(Config{Origins: origins}), attempt{header: http.Header{"Origin": {good, good}}})
+		require.ErrorIs(t, reason, ErrForeignOrigin, "two of them, though both good")
+		require.Empty(t, header["Access-Control-Allow-Origin"])
+	}
+}
+
+// TestCORS asks a server as browsers do: first a preflight, which has no token, then with one.
+func TestCORS(t *testing.T) {
+	named, err := NewOrigins(patterns...)
+	require.NoError(t, err)
+	every, err := NewOrigins("*")
+	require.NoError(t, err)
+	var origins *Origins
+	reached := 0
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		refuse := func(w http.ResponseWriter, _ *http.Request, err error) {
+			status := http.StatusUnauthorized
+			if errors.Is(err, ErrForeignOrigin) {
+				status = http.StatusForbidden
+			}
+			http.Error(w, err.Error(), status)
+		}
+		next := func(w http.ResponseWriter, _ *http.Request) {
+			reached++
+			w.Header().Set("Retry-After", "2")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		guard := New(Config{Verifier: NewStaticToken(canary, Limits{}), Origins: origins})
+		guard.Middleware(refuse)(http.HandlerFunc(next)).ServeHTTP(w, r)
+	})
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	ask := func(method string, header http.Header) *http.Response {
+		r, err := http.NewRequest(method, server.URL+"/publish", nil)
+		require.NoError(t, err)
+		r.Header = header
+		response, err := server.Client().Do(r)
+		require.NoError(t, err)
+		_, err = io.Copy(io.Discard, response.Body)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		return response
+	}
+
+	const app, foreign = "https://app.example.com", "https://app.example.com.evil.test"
+	everyHeader := "authorization,cache-control,content-type,idempotency-key,last-event-id,prefer,trivium-key,trivium-type"
+	for _, c := range []struct {
+		name    string
+		origins *Origins
+		origin  string
+		method  string
+		headers string
+		status  int
+		max     string // Access-Control-Max-Age
+		acao    string
+		creds   string
+	}{
+		{"every header", named, app, "POST", everyHeader, 204, "7200", app, "true"},
+		{"none", named, app, "GET", "", 204, "7200", app, "true"},
+		{"a session's end", named, app, "DELETE", "", 204, "7200", app, "true"},
+		{"HEAD", named, app, "HEAD", "last-event-id", 204, "7200", app, "true"},
+		{"another method", named, app, "PUT", "", 403, "", "", ""},
+		{"another header", named, app, "POST", "x-forwarded-for", 403, "", "", ""},
+		{"foreign", named, foreign, "POST", "authorization", 403, "", "", ""},
+		{"null", named, "null", "POST", "authorization", 403, "", "", ""},
+		{"the same origin", named, server.URL, "POST", "authorization", 401, "", "", ""},
+		{"any", every, foreign, "DELETE", everyHeader, 204, "7200", "*", ""},
+		{"any but null", every, "null", "POST", "authorization", 403, "", "", ""},
+		{"no origins", nil, app, "POST", "authorization", 403, "", "", ""},
+		{"no origins, the same", nil, server.URL, "POST", "authorization", 401, "", "", ""},
+	} {
+		origins = c.origins
+		header := http.Header{"Origin": {c.origin}, "Access-Control-Request-Method": {c.method}}
+		if c.headers != "" {
+			header.Set("Access-Control-Request-Headers", c.headers)
+		}
+		response := ask(http.MethodOptions, header)
+		require.Equal(t, c.status, response.StatusCode, c.name)
+		require.Equal(t, c.max, response.Header.Get("Access-Control-Max-Age"), c.name)
+		require.Equal(t, c.acao, response.Header.Get("Access-Control-Allow-Origin"), c.name)
+		require.Equal(t, c.creds, response.Header.Get("Access-Control-Allow-Credentials"), c.name)
+		require.Zero(t, reached, "no preflight gets past the guard")
+		if c.status == http.StatusNoContent {
+			require.Equal(t, c.headers, response.Header.Get("Access-Control-Allow-Headers"), c.name)
+			require.Contains(t, response.Header.Get("Vary"), "Origin")
+		}
+	}
+
+	for _, c := range []struct {
+		name    string
+		origins *Origins
+		header  http.Header
+		status  int
+		acao    string
+		vary    string
+	}{
+		{"what a route refuses", named, http.Header{"Origin": {app}, "Authorization": {"Bearer " + canary}}, 503, app, "Origin"},
+		{"what the guard refuses", named, http.Header{"Origin": {app}}, 401, app, "Origin"},
+		{"foreign", named, http.Header{"Origin": {foreign}, "Authorization": {"Bearer " + canary}}, 403, "", "Origin"},
+		{"no Origin", named, http.Header{"Authorization": {"Bearer " + canary}}, 503, "", "Origin"},
+		{"the same", named, http.Header{"Origin": {server.URL}, "Authorization": {"Bearer " + canary}}, 503, "", "Origin"},
+		{"any, no Origin", every, http.Header{"Authorization": {"Bearer " + canary}}, 503, "*", ""},
+		{"no origins", nil, http.Header{"Authorization": {"Bearer " + canary}}, 503, "", ""},
+	} {
+		origins, reached = c.origins, 0
+		response := ask(http.MethodGet, c.header)
+		require.Equal(t, c.status, response.StatusCode, c.name)
+		require.Equal(t, c.status == 503, reached == 1, c.name)
+		require.Equal(t, c.acao, response.Header.Get("Access-Control-Allow-Origin"), c.name)
+		require.Equal(t, c.vary, response.Header.Get("Vary"), c.name)
+		require.Equal(t, c.acao != "", response.Header.Get("Access-Control-Expose-Headers") != "", c.name)
+	}
+}
+
+func TestOriginPatterns(t *testing.T) {
+	none, err := NewOrigins()
+	require.NoError(t, err)
+	require.Nil(t, none)
+
+	const form = "want scheme://host or scheme://host:port"
+	bad := map[string]string{
+		"*":                   "stands alone",
+		"null":                "does not tell its own",
+		"file:///home":        "does not tell its own",
+		"https://*.github.io": "public suffix",
+	}
+	for _, pattern := range []string{
+		"", "app.example.com", "https://app.example.com/", "https://App.example.com", "https://b\u00fccher.example",
+		"https://a*.example.com", "https://*", "https://10.0.0.1", "http://10.1", "https://example.com:443",
+		"http://[0:0::1]", "https://app.example.com:0", "https://user@app.example.com",
+	} {
+		bad[pattern] = form
+	}
+	_, err = NewOrigins(append(slices.Collect(maps.Keys(bad)), "https://good.example")...)
+	require.Error(t, err)
+	faults := strings.Split(err.Error(), "\n")
+	require.Len(t, faults, len(bad))
+	for pattern, want := range bad {
+		begin := fmt.Sprintf("origin %q: ", pattern)
+		i := slices.IndexFunc(faults, func(fault string) bool { return strings.HasPrefix(fault, begin) })
+		require.GreaterOrEqual(t, i, 0, pattern)
+		require.Contains(t, faults[i], want)
+	}
+}
