@@ -1,16 +1,19 @@
 package auth
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 )
@@ -301,3 +304,55 @@ func TestOriginPatterns(t *testing.T) {
 		require.Contains(t, faults[i], want)
 	}
 }
+
+// TestBodyThatNeverComes: what the guard answers itself is answered though a body is announced.
+func TestBodyThatNeverComes(t *testing.T) {
+	origins, err := NewOrigins("https://app.example.com")
+	require.NoError(t, err)
+	guard := New(Config{Verifier: NewStaticToken(canary, Limits{}), Origins: origins})
+	for _, head := range []string{
+		"POST /session HTTP/1.1\r\nAuthorization: Bearer " + canary,
+		"DELETE /session HTTP/1.1",
+		"OPTIONS /session HTTP/1.1\r\nOrigin: https://app.example.com\r\nAccess-Control-Request-Method: POST",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			listener := &pipeListener{accepted: make(chan net.Conn, 1), closed: make(chan struct{})}
+			server := &http.Server{Handler: guard.Session(nil)}
+			served := make(chan error)
+			go func() { served <- server.Serve(listener) }()
+			client, conn := net.Pipe()
+			listener.accepted <- conn
+			_, err := io.WriteString(client, head+"\r\nHost: hub.example\r\nContent-Length: 5\r\n\r\n")
+			require.NoError(t, err)
+			response, err := http.ReadResponse(bufio.NewReader(client), nil)
+			require.NoError(t, err)
+			require.Equal(t, http.StatusNoContent, response.StatusCode)
+			require.NoError(t, response.Body.Close())
+			require.NoError(t, client.Close())
+			require.NoError(t, server.Close())
+			require.ErrorIs(t, <-served, http.ErrServerClosed)
+		})
+	}
+}
+
+// pipeListener accepts what it is given.
+type pipeListener struct {
+	accepted chan net.Conn
+	closed   chan struct{}
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.accepted:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error {
+	close(l.closed)
+	return nil
+}
+
+func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{} }

@@ -11,7 +11,9 @@
 //     page read it. A preflight, which has no token, is answered here. Any other page is refused,
 //     token or not. A request without Origin goes on: it is of no browser, or one that a browser
 //     sends for a page without asking whose it is.
-//  3. The place of the token: one of Authorization: Bearer, the query and the WebSocket subprotocol.
+//  3. The place of the token. One of Authorization: Bearer, the query and the WebSocket subprotocol
+//     overrides the cookie of [Guard.Session], and the cookie counts only where the page that had
+//     it sent is known to be a good one.
 //  4. The token itself: its form, then what the [Verifier] knows of it.
 //
 // Who passes gets a [hub.Grant] in the context of the request; who does not is handed, with the

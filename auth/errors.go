@@ -11,14 +11,21 @@ var (
 	// plainly, on a WebSocket route too.
 	ErrForeignOrigin = errors.New("the Origin is neither that of this hub nor one given with --origin")
 
-	// ErrTwoTokens: a token stands in two places, or twice in one (400).
-	ErrTwoTokens = errors.New("more than one token: give one, as Authorization: Bearer, access_token or trivium.bearer.<token>")
+	// ErrTwoTokens: a token stands in two places, or twice in one, or two cookies differ (400).
+	ErrTwoTokens = errors.New("more than one token: give one, as Authorization: Bearer, access_token, trivium.bearer.<token> or the cookie trivium_token")
 	// ErrLoneBearer: the subprotocol with the token is offered without one that the hub could
 	// choose (400).
 	ErrLoneBearer = errors.New("the subprotocol trivium.bearer.<token> needs trivium.v1 beside it")
 
+	// ErrCookieTooLong: the token is longer than a cookie carries (400).
+	ErrCookieTooLong = errors.New("a token in a cookie has at most 3072 characters")
+	// ErrNotBearer: a session is asked for with a token that does not stand in Authorization (400).
+	ErrNotBearer = errors.New("a session needs the token as Authorization: Bearer")
+	// ErrMethod: sessions know POST and DELETE only (405); the header Allow is set.
+	ErrMethod = errors.New("a session is made by POST and taken back by DELETE")
+
 	// ErrNoToken: the request has no token (401, a challenge without an error code).
-	ErrNoToken = errors.New("a token is needed: Authorization: Bearer, or access_token in the query")
+	ErrNoToken = errors.New("a token is needed: Authorization: Bearer, access_token in the query, or the cookie trivium_token")
 	// ErrTokenSyntax: what stands in the token's place cannot be one (401, RFC 6750 invalid_token).
 	ErrTokenSyntax = errors.New("a token is 1 to 8192 characters of A-Z a-z 0-9 - . _ ~")
 	// ErrBadToken: nobody was given this token (401, RFC 6750 invalid_token).

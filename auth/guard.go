@@ -9,7 +9,7 @@ import (
 // Config is what a Guard goes by.
 type Config struct {
 	// Verifier judges tokens. Nil leaves the hub open: every request may do everything, and a
-	// token is not looked into. One that stands in two places is refused even
+	// token is not looked into, nor is a cookie. One that stands in two places is refused even
 	// then, so that a client made against an open hub works with a closed one.
 	Verifier Verifier
 	// Hosts are the names by which the hub may be reached; nil: any. An open hub and the admin
@@ -96,6 +96,9 @@ func (g *Guard) admit(w http.ResponseWriter, r *http.Request, refuse Refuse) (qu
 // judge gives what a request may do that was admitted, or why it may do nothing.
 func (g *Guard) judge(r *http.Request, query url.Values) (*Access, error) {
 	token, present, err := findToken(r, query)
+	if err == nil && !present && g.config.Verifier != nil {
+		token, present, err = g.findCookie(r)
+	}
 	switch {
 	case err != nil:
 		return nil, err

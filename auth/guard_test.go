@@ -193,7 +193,7 @@ func TestOrder(t *testing.T) {
 	a := attempt{
 		target: "/?access_token=a&access_token=b",
 		host:   "evil.test",
-		header: http.Header{"Origin": {"https://other.test"}},
+		header: http.Header{"Origin": {"https://other.test"}, "Cookie": {cookieName + "=a; " + cookieName + "=b"}},
 	}
 	for _, step := range []struct {
 		mend   func()
@@ -205,7 +205,10 @@ func TestOrder(t *testing.T) {
 		{func() { a.header.Set("Origin", "https://app.example") }, ErrTwoTokens, true},
 		{func() { a.target = "/?access_token=a" }, ErrBadToken, true},
 		{func() { a.target = "/?access_token=" + canary }, nil, true},
-		{func() { a.target = "/" }, ErrNoToken, true},
+		{func() { a.target = "/" }, ErrTwoTokens, true},
+		{func() { a.header.Set("Cookie", cookieName+"=a") }, ErrBadToken, true},
+		{func() { a.header.Set("Cookie", cookieName+"="+canary) }, nil, true},
+		{func() { a.header.Del("Cookie") }, ErrNoToken, true},
 	} {
 		step.mend()
 		_, header, reason := try(t, g, a)

@@ -65,19 +65,14 @@ func validToken(s string) bool {
 	})
 }
 
-// findToken gives what stands in the one place of a token that the request uses. The error is
-// ErrTwoTokens or ErrLoneBearer.
+// findToken gives what stands in the one place of a token that the request uses, cookies aside. The
+// error is ErrTwoTokens or ErrLoneBearer.
 func findToken(r *http.Request, query url.Values) (token string, present bool, err error) {
 	// Authorization is one field (RFC 9110 section 11.6.2): of two, nobody knows which is meant.
 	if len(r.Header["Authorization"]) > 1 {
 		return "", false, ErrTwoTokens
 	}
-	found := slices.Clone(query[queryToken])
-	// Another scheme is no token of ours: it may be meant for a proxy in between.
-	scheme, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if strings.EqualFold(scheme, "Bearer") {
-		found = append(found, strings.Trim(credentials, " "))
-	}
+	found := append(bearer(r), query[queryToken]...)
 	if isWebSocket(r) {
 		offered := list(r.Header["Sec-Websocket-Protocol"])
 		for _, p := range offered {
@@ -96,6 +91,16 @@ func findToken(r *http.Request, query url.Values) (token string, present bool, e
 		return "", false, err
 	}
 	return found[0], true, nil
+}
+
+// bearer gives what stands in Authorization: Bearer, nil if it is not there. Another scheme is no
+// token of ours: it may be meant for a proxy in between.
+func bearer(r *http.Request) []string {
+	scheme, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return nil
+	}
+	return []string{strings.Trim(credentials, " ")}
 }
 
 // isWebSocket reports whether the request asks for an upgrade (RFC 6455 section 4.2.1).
