@@ -70,12 +70,10 @@ func (g *Guard) newSession(r *http.Request, query url.Values) (*http.Cookie, err
 		return nil, nil
 	case !present:
 		return nil, ErrNoToken
-	case !validToken(token):
-		return nil, ErrTokenSyntax
 	case len(token) > MaxCookieTokenLen:
 		return nil, ErrCookieTooLong
 	}
-	credential, err := g.config.Verifier.Verify(token)
+	credential, err := g.verify(token)
 	if err != nil {
 		return nil, err
 	}

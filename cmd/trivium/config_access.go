@@ -3,6 +3,9 @@ package main
 import (
 	"fmt"
 	"net/url"
+	"strings"
+
+	"github.com/trivium-hub/trivium/auth"
 )
 
 // AccessConfig says who may come in: by what tokens, from which pages and behind which proxies.
@@ -16,8 +19,8 @@ type AccessConfig struct {
 	JWTAudience   string `name:"jwt-audience" placeholder:"AUD" help:"The aud that a JWT must have."`
 	RevokedFile   string `placeholder:"FILE" help:"File of the jti of revoked JWTs, one a line. Reread when it changes."`
 
-	Origin       []string `placeholder:"ORIGIN" help:"Origin of pages that may connect beside the hub's own, such as https://app.example.org or https://*.example.org. Repeatable."`
-	TrustedProxy []string `placeholder:"CIDR" help:"Network or address of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed. Repeatable."`
+	Origin       []string `placeholder:"ORIGIN" help:"Pages of this origin may connect: https://app.example.com, https://*.example.com, http://localhost:5173, https://app.example.com:*; or * for any, without cookies. Repeatable; without it the hub's own origin only."`
+	TrustedProxy []string `placeholder:"CIDR" help:"Believe X-Forwarded-For and X-Forwarded-Proto of this address or network; the proxy must keep the Host. Repeatable."`
 }
 
 // jwt reports whether JWTs are taken at all.
@@ -47,8 +50,14 @@ func (c *ServeConfig) checkAccess() []fault {
 		}
 	}
 	faults = append(faults, faulty("jwks-url", checkJWKSURL(c.JWKSURL, c.JWKSAllowHTTP))...)
-	return faults
+	_, err := auth.NewOrigins(c.Origin...)
+	faults = append(faults, faulty("origin", oneLine(err))...)
+	_, err = auth.NewProxies(c.TrustedProxy...)
+	return append(faults, faulty("trusted-proxy", oneLine(err))...)
 }
+
+// oneLine joins the faults of a list.
+func oneLine(err error) string { return strings.ReplaceAll(said(err), "\n", "; ") }
 
 func checkJWKSURL(s string, allowHTTP bool) string {
 	if s == "" {

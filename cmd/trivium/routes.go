@@ -46,6 +46,7 @@ GET  /ws                events over WebSocket, and publishing
 GET  /poll              events by long-poll
 POST /publish           publish envelopes: application/json, application/x-ndjson
 POST /publish/{topic}   publish the body
+POST /session           keep the token in a cookie, for pages that use EventSource
 GET  /healthz           200 while the process is alive
 GET  /readyz            200 while subscriptions are taken
 `
@@ -86,6 +87,7 @@ func publicRoutes(cfg *ServeConfig, h *hub.Hub, group *outlet.Group, count *coun
 		}
 		publisher.ServeTopic(w, r, topic)
 	})
+	routes.Handle("/session", guard.Session(deny(web.WriteProblem)))
 	routes.Handle("/", everybody(text(index)))
 	routes.Handle("/healthz", everybody(text("ok\n")))
 	routes.Handle("/readyz", everybody(ready(group)))
@@ -129,7 +131,10 @@ func refusal(err error) *wire.Problem {
 		return wire.MisdirectedHost()
 	case errors.Is(err, auth.ErrForeignOrigin):
 		return wire.ForeignOrigin()
-	case errors.Is(err, auth.ErrTwoTokens), errors.Is(err, auth.ErrLoneBearer):
+	case errors.Is(err, auth.ErrMethod):
+		return wire.MethodNotAllowed("DELETE, POST")
+	case errors.Is(err, auth.ErrTwoTokens), errors.Is(err, auth.ErrLoneBearer),
+		errors.Is(err, auth.ErrCookieTooLong), errors.Is(err, auth.ErrNotBearer):
 		return wire.BadRequest(err.Error())
 	case errors.Is(err, auth.ErrNoToken):
 		return wire.MissingToken()

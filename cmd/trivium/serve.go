@@ -186,6 +186,12 @@ func (s *server) start() error {
 		return fmt.Errorf("--host: %w", err)
 	}
 	guarded := auth.Config{Limits: s.cfg.connections()}
+	if guarded.Origins, err = auth.NewOrigins(s.cfg.Origin...); err != nil {
+		return fmt.Errorf("--origin: %w", err)
+	}
+	if guarded.Proxies, err = auth.NewProxies(s.cfg.TrustedProxy...); err != nil {
+		return fmt.Errorf("--trusted-proxy: %w", err)
+	}
 	if s.cfg.Auth == "none" {
 		guarded.Hosts = hosts // else a page of a bent name has no token
 	} else {
@@ -193,7 +199,7 @@ func (s *server) start() error {
 		guarded.Verifier = auth.NewStaticToken(s.token, s.cfg.perToken())
 	}
 	s.guard = auth.New(guarded)
-	free := auth.New(auth.Config{Hosts: guarded.Hosts})
+	free := auth.New(auth.Config{Hosts: guarded.Hosts, Origins: guarded.Origins, Proxies: guarded.Proxies})
 	s.open.limit = int64(s.cfg.MaxConnections)
 	if s.open.limit > 0 {
 		s.open.limit += spareConnections
