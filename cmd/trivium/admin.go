@@ -23,7 +23,7 @@ GET /debug/pprof/   profiles
 // loopback unless said, and answers to no other host name.
 func adminRoutes(o *observer, admin *auth.Guard) http.Handler {
 	routes := mux.NewRouter()
-	guard := admin.Middleware(o.counters.denied.by(web.WriteProblem))
+	guard := admin.Middleware(o.counters.denied.by("admin", web.WriteProblem))
 	routes.Use(guard)
 	routes.Handle("/", text(adminIndex))
 	metrics := promhttp.HandlerFor(newRegistry(o), promhttp.HandlerOpts{})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"log/slog"
 	"maps"
 	"net/http"
 	"sync"
@@ -11,24 +12,45 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// denials counts what guards refuse, by the code of the problem.
+// denials counts and logs what guards refuse, by the code of the problem.
 type denials struct {
+	log *slog.Logger // static
+
 	mu     sync.Mutex
 	byCode map[string]uint64
 }
 
-// by gives a guard's way of answering a request that it refuses: as the transport does. A page of a
+// by gives a guard's way of answering a request to the route that it refuses: as the transport does. A page of a
 // foreign origin or host learns nothing by way of a transport.
-func (d *denials) by(refuse func(http.ResponseWriter, *http.Request, *wire.Problem)) auth.Refuse {
+func (d *denials) by(route string, refuse func(http.ResponseWriter, *http.Request, *wire.Problem)) auth.Refuse {
 	return func(w http.ResponseWriter, r *http.Request, err error) {
 		p := refusal(err)
 		d.count(p.Code)
+		d.log.LogAttrs(r.Context(), slog.LevelDebug, "refused", describeRequest(r, route, p)...)
 		if errors.Is(err, auth.ErrForeignOrigin) || errors.Is(err, auth.ErrHost) {
 			web.WriteProblem(w, r, p)
 			return
 		}
 		refuse(w, r, p)
 	}
+}
+
+// maxLogged bounds what is logged of a client's text, in bytes.
+const maxLogged = 256
+
+// describeRequest says of a refused request what helps to find out why. Its path and query are not
+// in it: people put tokens into all sorts of places.
+func describeRequest(r *http.Request, route string, p *wire.Problem) []slog.Attr {
+	attrs := []slog.Attr{
+		slog.String("route", route),
+		slog.String("reason", p.Code),
+		slog.String("detail", p.Detail),
+		slog.String("peer", r.RemoteAddr),
+	}
+	if origin := r.Header.Get("Origin"); origin != "" {
+		attrs = append(attrs, slog.String("origin", origin[:min(len(origin), maxLogged)]))
+	}
+	return attrs
 }
 
 func (d *denials) count(code string) {

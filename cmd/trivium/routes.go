@@ -55,7 +55,7 @@ GET  /readyz            200 while subscriptions are taken
 // open for everybody.
 func publicRoutes(cfg *ServeConfig, h *hub.Hub, group *outlet.Group, count *counters, guard, open *auth.Guard) http.Handler {
 	deny := count.denied.by
-	everybody := open.Middleware(deny(web.WriteProblem))
+	everybody := open.Middleware(deny("others", web.WriteProblem))
 	events := sse.New(sse.Config{
 		Hub: h, Group: group, Access: accessFrom, Counters: &count.sse,
 		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout, Disconnect: cfg.Slow == "disconnect",
@@ -73,11 +73,11 @@ func publicRoutes(cfg *ServeConfig, h *hub.Hub, group *outlet.Group, count *coun
 
 	// Topics may have what a path must escape, and "." and ".." are for the topic's rules to judge.
 	routes := mux.NewRouter().UseEncodedPath().SkipClean(true)
-	routes.Handle("/sse", guard.Middleware(deny(events.Refuse))(events))
-	routes.Handle("/ws", guard.Middleware(deny(sockets.Refuse))(sockets))
-	routes.Handle("/poll", guard.Middleware(deny(web.WriteProblem))(polls))
+	routes.Handle("/sse", guard.Middleware(deny("/sse", events.Refuse))(events))
+	routes.Handle("/ws", guard.Middleware(deny("/ws", sockets.Refuse))(sockets))
+	routes.Handle("/poll", guard.Middleware(deny("/poll", web.WriteProblem))(polls))
 	publishing := routes.PathPrefix("/publish").Subrouter()
-	publishing.Use(guard.Middleware(deny(web.WriteProblem)))
+	publishing.Use(guard.Middleware(deny("/publish", web.WriteProblem)))
 	publishing.HandleFunc("", publisher.ServeEnvelopes)
 	publishing.HandleFunc("/{topic:[^/]*}", func(w http.ResponseWriter, r *http.Request) {
 		topic, err := url.PathUnescape(mux.Vars(r)["topic"])
@@ -87,7 +87,7 @@ func publicRoutes(cfg *ServeConfig, h *hub.Hub, group *outlet.Group, count *coun
 		}
 		publisher.ServeTopic(w, r, topic)
 	})
-	routes.Handle("/session", guard.Session(deny(web.WriteProblem)))
+	routes.Handle("/session", guard.Session(deny("/session", web.WriteProblem)))
 	routes.Handle("/", everybody(text(index)))
 	routes.Handle("/healthz", everybody(text("ok\n")))
 	routes.Handle("/readyz", everybody(ready(group)))

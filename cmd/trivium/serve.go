@@ -91,6 +91,7 @@ type server struct {
 // newServer opens everything or nothing.
 func newServer(cfg *ServeConfig, stderr io.Writer) (_ *server, err error) {
 	s := &server{cfg: cfg, log: cfg.newLogger(stderr), failed: make(chan error, 3)}
+	s.count.denied.log = s.log
 	s.requests, s.endRequests = context.WithCancelCause(context.Background())
 	defer func() {
 		if err != nil {
@@ -234,12 +235,24 @@ func (c *ServeConfig) hostNames() []string {
 	return names
 }
 
+// unambiguous closes the connection after a request in chunks. net/http takes one that has a
+// Content-Length too, by which a proxy before it may have split the bytes otherwise, and does not
+// tell (RFC 9112 section 6.1): what follows on the connection is not to be trusted.
+func unambiguous(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // headerSlack is what net/http adds to its limit on headers.
 const headerSlack = 4096
 
 func (s *server) serve(l net.Listener, handler http.Handler, track func(net.Conn, http.ConnState)) {
 	server := &http.Server{
-		Handler:           handler,
+		Handler:           unambiguous(handler),
 		ReadHeaderTimeout: s.cfg.ReadTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    max(1, unlimited(s.cfg.MaxHeaderBytes)-headerSlack),
