@@ -27,24 +27,44 @@ type Conn interface {
 // ErrNoProgress ends a connection on which nothing could be written for the write timeout.
 var ErrNoProgress = errors.New("no progress in writing")
 
-// netConn is the portable Conn: it never writes without waiting, so that a goroutine on demand
-// does all of it.
-type netConn struct {
-	net.Conn
+// sendBuffer bounds what the kernel takes for a peer that does not read; by default it would
+// take megabytes.
+const sendBuffer = 64 << 10
+
+// socket is what the direct path of a platform knows of a connection.
+type socket interface {
+	Conn
+	// moved reports that the peer has acknowledged something since it was last asked.
+	moved() bool
 }
 
 // NewConn makes the Conn of a hijacked connection: one that writes directly where the platform
 // and the connection allow it (TCP on Linux), else the portable one. A peer that acknowledges
 // nothing for timeout is given up.
 func NewConn(c net.Conn, timeout time.Duration) Conn {
+	if g, ok := c.(*guard); ok && g.direct != nil {
+		return g.direct
+	}
 	if direct, ok := newDirect(c, timeout); ok {
 		return direct
 	}
 	return NewPortableConn(c)
 }
 
-// NewPortableConn makes a Conn that uses nothing but net.Conn.
-func NewPortableConn(c net.Conn) Conn { return &netConn{c} }
+// NewPortableConn makes a Conn that never writes directly. It tells slow from stuck on connections
+// of a Listener; on others only as far as the kernel takes something, and below TLS not at all.
+func NewPortableConn(c net.Conn) Conn {
+	if g := guardOf(c); g != nil {
+		return &guarded{c, g}
+	}
+	return &netConn{c}
+}
+
+// netConn is the Conn of what neither a Listener accepted nor a platform knows: it never writes
+// without waiting, so that a goroutine on demand does all of it.
+type netConn struct {
+	net.Conn
+}
 
 func (c *netConn) TryWrite([]byte) (int, error) { return 0, nil }
 

@@ -9,10 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sendBuffer bounds what the kernel takes for a peer that does not read; by default it would
-// take megabytes.
-const sendBuffer = 64 << 10
-
 // userTimeouts is after how many write timeouts the kernel gives up on a peer that acknowledges
 // nothing. Who is stuck is for Write to tell: the kernel counts a window that a slow reader opens
 // only now and then as nothing.
@@ -33,7 +29,7 @@ type direct struct {
 	queued int // bytes not acknowledged when progress was last looked for
 }
 
-func newDirect(c net.Conn, timeout time.Duration) (Conn, bool) {
+func newDirect(c net.Conn, timeout time.Duration) (socket, bool) {
 	tcp, ok := c.(*net.TCPConn)
 	if !ok {
 		return nil, false
@@ -80,12 +76,12 @@ func (d *direct) TryWrite(p []byte) (int, error) {
 }
 
 func (d *direct) Write(p []byte, timeout time.Duration) error {
-	d.queued = d.unacknowledged()
+	d.moved() // from here on
 	return writeAll(d.conn, p, timeout, d.moved)
 }
 
-// moved reports that the peer has acknowledged something since it was last asked. The kernel
-// takes no more while its buffer is two thirds full, and a slow peer may need long to get there.
+// moved: the kernel takes no more while its buffer is two thirds full, and a slow peer may need
+// long to get there.
 func (d *direct) moved() bool {
 	before := d.queued
 	d.queued = d.unacknowledged()

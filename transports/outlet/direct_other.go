@@ -8,4 +8,4 @@ import (
 )
 
 // newDirect: only Linux has the direct path.
-func newDirect(net.Conn, time.Duration) (Conn, bool) { return nil, false }
+func newDirect(net.Conn, time.Duration) (socket, bool) { return nil, false }

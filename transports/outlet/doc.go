@@ -11,6 +11,10 @@
 // A Conn that cannot write without waiting (TLS, HTTP/2, other systems than Linux) says so of every
 // write, and its drain goroutine does all of them: one code, two write paths.
 //
+// A server takes its connections from a Listener, which stands below TLS and HTTP/2 and gives up
+// a peer that makes no progress, and none that does, whoever writes to it. A deadline above TLS
+// could not: the first that passes within a record ends the connection.
+//
 // Position, busy and what waits stand under one mutex of the outlet; the lock order is Outlet.mu,
 // then Hub.mu or Group.mu. After the end of a stream nothing is written.
 //

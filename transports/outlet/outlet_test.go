@@ -3,6 +3,7 @@ package outlet_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"net"
 	"strconv"
 	"strings"
@@ -46,9 +47,10 @@ type bench struct {
 	counters outlet.Counters
 	cfg      outlet.Config
 	portable bool
+	secure   bool                          // TLS
 	fast     bool                          // the other end takes what it can
 	sink     func(*outlet.Outlet) hub.Sink // what the hub is given; nil: the outlet
-	listener net.Listener
+	listener *outlet.Listener
 }
 
 func newBench(t *testing.T, heartbeat, writeTimeout time.Duration) *bench {
@@ -56,8 +58,9 @@ func newBench(t *testing.T, heartbeat, writeTimeout time.Duration) *bench {
 	require.NoError(t, err)
 	b := &bench{t: t, hub: h, group: outlet.NewGroup(heartbeat)}
 	b.cfg = outlet.Config{Codec: lines{}, Counters: &b.counters, Group: b.group, WriteTimeout: writeTimeout}
-	b.listener, err = net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
+	b.listener = &outlet.Listener{Listener: listener, WriteTimeout: writeTimeout}
 	t.Cleanup(func() {
 		b.group.Close()
 		b.listener.Close()
@@ -67,13 +70,23 @@ func newBench(t *testing.T, heartbeat, writeTimeout time.Duration) *bench {
 }
 
 // connect gives an outlet and the other end of its connection.
-func (b *bench) connect() (*outlet.Outlet, *net.TCPConn) {
+func (b *bench) connect() (*outlet.Outlet, net.Conn) {
 	client, err := (&tt.Server{Addr: b.listener.Addr().String()}).Dial(tt.Ask{Slow: !b.fast})
 	require.NoError(b.t, err)
 	b.t.Cleanup(func() { client.Close() })
 	require.NoError(b.t, client.SetDeadline(time.Now().Add(patience)))
+	b.listener.Portable = b.portable
 	server, err := b.listener.Accept()
 	require.NoError(b.t, err)
+	if b.secure {
+		over := tls.Server(server, outlet.SelfSigned())
+		done := make(chan error, 1)
+		go func() { done <- over.Handshake() }()
+		client = tls.Client(client, &tls.Config{InsecureSkipVerify: true})
+		require.NoError(b.t, client.(*tls.Conn).Handshake())
+		require.NoError(b.t, <-done)
+		server = over
+	}
 	conn := outlet.NewConn(server, b.cfg.WriteTimeout)
 	if b.portable {
 		conn = outlet.NewPortableConn(server)
@@ -86,7 +99,7 @@ func (b *bench) connect() (*outlet.Outlet, *net.TCPConn) {
 	s, err := b.hub.Subscribe(hub.Request{Filters: hub.NewFilterSet(hub.Everything)}, sink)
 	require.NoError(b.t, err)
 	require.True(b.t, o.Start(&b.cfg, tt.NewToken(&hub.Grant{Subscribe: hub.NewFilterSet(hub.Everything)}), s, conn, []byte("open\n")))
-	return o, client.(*net.TCPConn)
+	return o, client
 }
 
 // publish publishes n events, numbered from first on, of some size.
@@ -121,12 +134,17 @@ func (r reader) number(line string, size int) int {
 	return n
 }
 
-// bothPaths runs a test with the direct and the portable write path.
-func bothPaths(t *testing.T, test func(t *testing.T, portable bool)) {
-	for name, portable := range map[string]bool{"direct": false, "portable": true} {
+// path is a way to write.
+type path struct{ portable, secure bool }
+
+// allPaths runs a test with the direct and the portable write path, and with TLS over both.
+func allPaths(t *testing.T, test func(t *testing.T, p path)) {
+	for name, p := range map[string]path{
+		"direct": {}, "portable": {portable: true}, "TLS": {secure: true}, "portable TLS": {portable: true, secure: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, portable)
+			test(t, p)
 		})
 	}
 }
@@ -134,9 +152,9 @@ func bothPaths(t *testing.T, test func(t *testing.T, portable bool)) {
 // TestPartialWrites has a connection block again and again in the middle of events and messages;
 // it goes on just where it was.
 func TestPartialWrites(t *testing.T) {
-	bothPaths(t, func(t *testing.T, portable bool) {
+	allPaths(t, func(t *testing.T, p path) {
 		b := newBench(t, 0, patience)
-		b.portable = portable
+		b.portable, b.secure = p.portable, p.secure
 		o, client := b.connect()
 		const rounds, n = 6, 8
 		sizes := []int{200 << 10, 10, 70 << 10, 3 << 10}
@@ -170,9 +188,9 @@ func TestPartialWrites(t *testing.T) {
 }
 
 func TestStuck(t *testing.T) {
-	bothPaths(t, func(t *testing.T, portable bool) {
+	allPaths(t, func(t *testing.T, p path) {
 		b := newBench(t, 0, 200*time.Millisecond)
-		b.portable = portable
+		b.portable, b.secure = p.portable, p.secure
 		b.connect()
 		b.publish(0, 100, 100<<10)
 		require.Eventually(t, func() bool { return b.counters.Connections.Load() == 0 }, patience, time.Millisecond)
@@ -184,23 +202,26 @@ func TestStuck(t *testing.T) {
 // TestSlow: a reader that takes a little now and then is not stuck, however long the kernel has
 // no room for more.
 func TestSlow(t *testing.T) {
-	const timeout = 500 * time.Millisecond
-	b := newBench(t, 0, timeout)
-	_, client := b.connect()
-	const n, size = 2, 900 << 10 // so that one write takes long
-	b.publish(0, n, size)
-	slow := &trickle{TCPConn: client, until: time.Now().Add(4 * timeout)}
-	r := reader{t, bufio.NewReaderSize(slow, 1<<10)}
-	require.Equal(t, "open", r.line())
-	for i := range n {
-		require.Equal(t, i, r.number(r.line(), size))
-	}
-	require.Zero(t, b.counters.Stuck.Load())
+	allPaths(t, func(t *testing.T, p path) {
+		const timeout = 500 * time.Millisecond
+		b := newBench(t, 0, timeout)
+		b.portable, b.secure = p.portable, p.secure
+		_, client := b.connect()
+		const n, size = 2, 900 << 10 // so that one write takes long
+		b.publish(0, n, size)
+		slow := &trickle{Conn: client, until: time.Now().Add(4 * timeout)}
+		r := reader{t, bufio.NewReaderSize(slow, 1<<10)}
+		require.Equal(t, "open", r.line())
+		for i := range n {
+			require.Equal(t, i, r.number(r.line(), size))
+		}
+		require.Zero(t, b.counters.Stuck.Load())
+	})
 }
 
 // trickle reads slowly for a while.
 type trickle struct {
-	*net.TCPConn
+	net.Conn
 	until time.Time
 }
 
@@ -208,14 +229,14 @@ func (c *trickle) Read(p []byte) (int, error) {
 	if time.Now().Before(c.until) {
 		time.Sleep(15 * time.Millisecond) // it is slow, not waiting for something
 	}
-	return c.TCPConn.Read(p)
+	return c.Conn.Read(p)
 }
 
 func TestHeartbeat(t *testing.T) {
-	bothPaths(t, func(t *testing.T, portable bool) {
+	allPaths(t, func(t *testing.T, p path) {
 		const period, n = 640 * time.Millisecond, 60
 		b := newBench(t, period, patience)
-		b.portable = portable
+		b.portable, b.secure = p.portable, p.secure
 		var wait sync.WaitGroup
 		begin, at := time.Now(), make([]time.Duration, n)
 		for i := range n {
@@ -278,9 +299,9 @@ func (deaf) Ready(*hub.Round) {}
 
 // TestGone: a peer that has closed is found without anything to deliver.
 func TestGone(t *testing.T) {
-	bothPaths(t, func(t *testing.T, portable bool) {
+	allPaths(t, func(t *testing.T, p path) {
 		b := newBench(t, 100*time.Millisecond, patience)
-		b.portable = portable
+		b.portable, b.secure = p.portable, p.secure
 		_, client := b.connect()
 		client.Close()
 		require.Eventually(t, func() bool { return b.counters.Connections.Load() == 0 }, patience, time.Millisecond)
@@ -290,10 +311,10 @@ func TestGone(t *testing.T) {
 
 // TestDrain: who reads gets all that was accepted and a word to go; who does not is cut at the end.
 func TestDrain(t *testing.T) {
-	bothPaths(t, func(t *testing.T, portable bool) {
+	allPaths(t, func(t *testing.T, p path) {
 		const window, readers, n, size = 1500 * time.Millisecond, 8, 60, 80 << 10
 		b := newBench(t, 0, patience)
-		b.portable, b.fast = portable, true
+		b.portable, b.secure, b.fast = p.portable, p.secure, true
 		var wait sync.WaitGroup
 		for range readers {
 			_, client := b.connect()
@@ -330,10 +351,10 @@ func TestDrain(t *testing.T) {
 
 // TestGoaway: what was accepted before goes out before it, however far behind the peer is.
 func TestGoaway(t *testing.T) {
-	bothPaths(t, func(t *testing.T, portable bool) {
+	allPaths(t, func(t *testing.T, p path) {
 		const n, size = 60, 80 << 10
 		b := newBench(t, 0, patience)
-		b.portable, b.fast = portable, true
+		b.portable, b.secure, b.fast = p.portable, p.secure, true
 		o, client := b.connect()
 		b.publish(0, n, size)
 		o.Goaway(time.Second)
@@ -362,9 +383,9 @@ func TestDrainEarly(t *testing.T) {
 
 // TestClose: however much waits, Close is at once, and nobody writes after it.
 func TestClose(t *testing.T) {
-	bothPaths(t, func(t *testing.T, portable bool) {
+	allPaths(t, func(t *testing.T, p path) {
 		b := newBench(t, 100*time.Millisecond, patience)
-		b.portable = portable
+		b.portable, b.secure = p.portable, p.secure
 		for range 4 {
 			b.connect()
 		}
@@ -379,9 +400,9 @@ func TestClose(t *testing.T) {
 
 // TestEnds: what ends a stream is the last of it.
 func TestEnds(t *testing.T) {
-	bothPaths(t, func(t *testing.T, portable bool) {
+	allPaths(t, func(t *testing.T, p path) {
 		b := newBench(t, 0, patience)
-		b.portable = portable
+		b.portable, b.secure = p.portable, p.secure
 		o, client := b.connect()
 		b.publish(0, 1, 10)
 		r := reader{t, bufio.NewReader(client)}

@@ -23,8 +23,9 @@ func NewResponseConn(w http.ResponseWriter) Conn {
 
 func (c *responseConn) TryWrite([]byte) (int, error) { return 0, nil }
 
-// responseChunk bounds one write, so that progress within a large one is seen.
-const responseChunk = 16 << 10
+// responseChunk bounds one write, so that progress within a large one is seen: who takes as much
+// in a write timeout is not stuck.
+const responseChunk = 4 << 10
 
 func (c *responseConn) Write(p []byte, timeout time.Duration) error {
 	for len(p) > 0 {

@@ -94,8 +94,8 @@ func (s *stream) Close() error {
 // read any more. After both the peer is told that nothing follows; it would wait for that (RFC
 // 6455, section 7.1.1), and cannot be heard to answer.
 func (s *stream) over() {
-	if half, ok := s.Conn.(interface{ CloseWrite() error }); ok && s.ways.Add(1) == 2 {
-		_ = half.CloseWrite() // fails only on a closed connection
+	if s.ways.Add(1) == 2 {
+		_ = outlet.CloseWrite(s.Conn) // fails only on a connection that is of no use any more
 	}
 }
 

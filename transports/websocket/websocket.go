@@ -221,7 +221,7 @@ const farewellTimeout = time.Second
 
 // farewell says the last on a connection that has no outlet.
 func farewell(conn net.Conn, last []byte) {
-	defer conn.Close()
+	defer outlet.NewPortableConn(conn).Close() // it does not wait
 	if err := conn.SetDeadline(time.Now().Add(farewellTimeout)); err != nil {
 		return
 	}
