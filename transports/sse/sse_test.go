@@ -157,7 +157,7 @@ func TestBadEnvelope(t *testing.T) {
 // TestHTTP2End: the handler of a stream over HTTP/2 returns, and with it the stream ends in order,
 // when it is drained; when the client goes, its subscription does.
 func TestHTTP2End(t *testing.T) {
-	s := tt.Start(t, tt.Config{HTTP2: true})
+	s := tt.Start(t, tt.Config{TLS: true})
 	transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	defer transport.CloseIdleConnections()
 	get := func(ctx context.Context) *http.Response {

@@ -26,7 +26,7 @@ const smallBuffer = 4 << 10
 // smallWindow is the least that HTTP/2 may have for flow control, in bytes.
 const smallWindow = 64 << 10
 
-// Dial connects as the ask says.
+// Dial connects as the ask says, by TCP alone.
 func (s *Server) Dial(ask Ask) (net.Conn, error) {
 	var d net.Dialer
 	if ask.Slow {
@@ -45,7 +45,50 @@ func (s *Server) Dial(ask Ask) (net.Conn, error) {
 	if ask.CutAfter > 0 {
 		conn = &frail{Conn: conn, left: ask.CutAfter}
 	}
+	if ask.Hold != nil {
+		conn = &held{Conn: conn, hold: ask.Hold}
+	}
 	return conn, nil
+}
+
+// secure is Dial, and TLS for HTTP/1.1 where the server wants it: as a browser does for WebSocket,
+// it offers nothing else.
+func (s *Server) secure(ask Ask) (net.Conn, error) {
+	conn, err := s.Dial(ask)
+	if err != nil || s.roots == nil {
+		return conn, err
+	}
+	over := tls.Client(conn, &tls.Config{RootCAs: s.roots, ServerName: serverName, NextProtos: []string{"http/1.1"}})
+	if err := conn.SetDeadline(time.Now().Add(Patience)); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	if err := over.Handshake(); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	if chosen := over.ConnectionState().NegotiatedProtocol; chosen != "http/1.1" {
+		conn.Close()
+		return nil, fmt.Errorf("the protocol is %q", chosen)
+	}
+	return over, nil
+}
+
+// serverName stands in httptest's certificate.
+const serverName = "example.com"
+
+// heldRead is what a held connection takes at once, in bytes.
+const heldRead = 1 << 10
+
+// held is a connection that reads when it is let.
+type held struct {
+	net.Conn
+	hold func()
+}
+
+func (c *held) Read(p []byte) (int, error) {
+	c.hold()
+	return c.Conn.Read(p[:min(len(p), heldRead)])
 }
 
 // frail is a connection that is lost after some bytes.
@@ -76,7 +119,7 @@ func (s *Server) raw(proto string) *raw { return &raw{server: s, proto: proto} }
 
 func (c *raw) get(path string, ask Ask) (*http.Response, error) {
 	if c.conn == nil {
-		conn, err := c.server.Dial(ask)
+		conn, err := c.server.secure(ask)
 		if err != nil {
 			return nil, err
 		}
@@ -103,7 +146,7 @@ func (c *raw) cut() {
 	}
 }
 
-// multiplexed is HTTP/2, which net/http speaks.
+// multiplexed is HTTP/2, which net/http speaks: over TLS, or else with prior knowledge.
 type multiplexed struct {
 	server    *Server
 	transport *http.Transport
@@ -114,10 +157,12 @@ type multiplexed struct {
 func (c *multiplexed) get(path string, ask Ask) (*http.Response, error) {
 	if c.transport == nil {
 		c.transport = &http.Transport{
-			ForceAttemptHTTP2: true,
-			TLSClientConfig:   &tls.Config{RootCAs: c.server.roots},
-			DialContext:       func(context.Context, string, string) (net.Conn, error) { return c.server.Dial(ask) },
+			Protocols:       new(http.Protocols),
+			TLSClientConfig: &tls.Config{RootCAs: c.server.roots, ServerName: serverName},
+			DialContext:     func(context.Context, string, string) (net.Conn, error) { return c.server.Dial(ask) },
 		}
+		c.transport.Protocols.SetHTTP2(c.server.roots != nil)
+		c.transport.Protocols.SetUnencryptedHTTP2(c.server.roots == nil)
 		if ask.Slow {
 			c.transport.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: smallWindow, MaxReceiveBufferPerConnection: smallWindow}
 		}
@@ -126,7 +171,11 @@ func (c *multiplexed) get(path string, ask Ask) (*http.Response, error) {
 	var ctx context.Context
 	ctx, c.cancel = context.WithCancel(context.Background())
 	c.timer = time.AfterFunc(Patience, c.cancel)
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+c.server.Addr+path+"?"+ask.Query.Encode(), nil)
+	scheme := "https://"
+	if c.server.roots == nil {
+		scheme = "http://"
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+c.server.Addr+path+"?"+ask.Query.Encode(), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -47,8 +47,9 @@ type Ask struct {
 	LastEventID string // the header; "": it is sent if EmptyID says so
 	EmptyID     bool
 
-	CutAfter int64 // bytes of what the server sends, then the connection is lost; 0: never
-	Slow     bool  // take as little as can be unless asked by Next
+	CutAfter int64  // bytes of what the server sends, then the connection is lost; 0: never
+	Slow     bool   // take as little as can be unless asked by Next
+	Hold     func() // called before each read of the connection, of 1 KiB at most; nil: it reads freely
 }
 
 // Query makes an Ask of names and values in turn.
@@ -118,18 +119,24 @@ type Road struct {
 
 // Roads gives all there are.
 func Roads() []Road {
-	direct, portable, http2 := Config{}, Config{Portable: true}, Config{HTTP2: true}
+	direct, portable := Config{}, Config{Portable: true}
+	secure, portableSecure, h2c := Config{TLS: true}, Config{TLS: true, Portable: true}, Config{H2C: true}
 	return []Road{
 		{"sse", direct, func(s *Server) Client { return &sseClient{carrier: s.raw("HTTP/1.1")} }},
 		{"sse portable", portable, func(s *Server) Client { return &sseClient{carrier: s.raw("HTTP/1.1")} }},
 		{"sse envelope", direct, func(s *Server) Client { return &sseClient{carrier: s.raw("HTTP/1.1"), envelope: true} }},
 		{"sse HTTP 1.0", direct, func(s *Server) Client { return &sseClient{carrier: s.raw("HTTP/1.0")} }},
-		{"sse HTTP 2", http2, func(s *Server) Client { return &sseClient{carrier: &multiplexed{server: s}} }},
+		{"sse TLS", secure, func(s *Server) Client { return &sseClient{carrier: s.raw("HTTP/1.1")} }},
+		{"sse TLS portable", portableSecure, func(s *Server) Client { return &sseClient{carrier: s.raw("HTTP/1.1")} }},
+		{"sse HTTP 2", secure, func(s *Server) Client { return &sseClient{carrier: &multiplexed{server: s}} }},
+		{"sse h2c", h2c, func(s *Server) Client { return &sseClient{carrier: &multiplexed{server: s}} }},
 		{"websocket", direct, func(s *Server) Client { return &socketClient{server: s} }},
 		{"websocket portable", portable, func(s *Server) Client { return &socketClient{server: s} }},
 		{"websocket deflate", Config{Compression: true}, func(s *Server) Client { return &socketClient{server: s, deflate: true} }},
+		{"websocket TLS", secure, func(s *Server) Client { return &socketClient{server: s} }},
 		{"poll", direct, func(s *Server) Client { return &pollClient{carrier: s.raw("HTTP/1.1")} }},
-		{"poll HTTP 2", http2, func(s *Server) Client { return &pollClient{carrier: &multiplexed{server: s}} }},
+		{"poll TLS", secure, func(s *Server) Client { return &pollClient{carrier: s.raw("HTTP/1.1")} }},
+		{"poll HTTP 2", secure, func(s *Server) Client { return &pollClient{carrier: &multiplexed{server: s}} }},
 	}
 }
 

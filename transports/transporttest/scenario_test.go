@@ -26,7 +26,8 @@ func runScenarios(t *testing.T, rows []scenario) {
 				t.Run(r.Name, func(t *testing.T) {
 					t.Parallel()
 					cfg := row.config
-					cfg.Portable, cfg.HTTP2, cfg.Compression = r.Config.Portable, r.Config.HTTP2, r.Config.Compression
+					cfg.Portable, cfg.Compression = r.Config.Portable, r.Config.Compression
+					cfg.TLS, cfg.H2C = r.Config.TLS, r.Config.H2C
 					row.run(t, Start(t, cfg), r)
 				})
 			}

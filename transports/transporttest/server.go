@@ -3,6 +3,7 @@ package transporttest
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"io"
 	"log"
@@ -32,7 +33,8 @@ type Config struct {
 	Disconnect   bool          // --slow=disconnect
 	Compression  bool          // --ws-compression
 	Portable     bool          // the write path that every platform has
-	HTTP2        bool          // over TLS
+	TLS          bool          // HTTP/1.1 and HTTP/2, as the client chooses
+	H2C          bool          // HTTP/2 without TLS, by prior knowledge
 }
 
 // Server is a hub with its routes /sse, /ws and /poll on a socket of the loopback.
@@ -44,7 +46,7 @@ type Server struct {
 	Addr                 string
 	SSE, WebSocket, Poll outlet.Counters
 
-	roots *x509.CertPool // of HTTP2
+	roots *x509.CertPool // of TLS
 }
 
 // Start runs a Server until the test ends.
@@ -70,15 +72,23 @@ func Start(t testing.TB, cfg Config) *Server {
 		Hub: h, Group: s.Group, Access: access, Counters: &s.Poll, MaxTopics: cfg.MaxTopics,
 		WriteTimeout: timeout,
 	}))
-	s.serve(t, routes, cfg.HTTP2)
+	s.serve(t, routes, cfg)
 	return s
 }
 
-func (s *Server) serve(t testing.TB, routes http.Handler, http2 bool) {
+func (s *Server) serve(t testing.TB, routes http.Handler, cfg Config) {
 	server := httptest.NewUnstartedServer(routes)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // what is cut in a test is no news
-	if http2 {
+	server.Listener = &outlet.Listener{
+		Listener: server.Listener, WriteTimeout: cmp.Or(cfg.WriteTimeout, Patience), Portable: cfg.Portable,
+	}
+	if cfg.H2C {
+		server.Config.Protocols = new(http.Protocols)
+		server.Config.Protocols.SetUnencryptedHTTP2(true)
+	}
+	if cfg.TLS {
 		server.EnableHTTP2 = true
+		server.TLS = &tls.Config{NextProtos: []string{"h2", "http/1.1"}}
 		server.StartTLS()
 		s.roots = x509.NewCertPool()
 		s.roots.AddCert(server.Certificate())

@@ -69,7 +69,7 @@ type Socket struct {
 // DialSocket does the handshake of the query and header; early is sent in one write with it.
 // Where the connection is not upgraded, the error is a *Refusal.
 func (s *Server) DialSocket(ask Ask, header http.Header, early []byte) (*Socket, error) {
-	conn, err := s.Dial(ask)
+	conn, err := s.secure(ask)
 	if err != nil {
 		return nil, err
 	}
