@@ -64,6 +64,7 @@ func (g *Guard) Middleware(refuse Refuse) func(http.Handler) http.Handler {
 				refuse(w, r, err)
 				return
 			}
+			defer access.Done()
 			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), accessKey{}, access)))
 		})
 	}
@@ -113,7 +114,8 @@ func (g *Guard) judge(r *http.Request, query url.Values) (*Access, error) {
 	return access, nil
 }
 
-// access gives what a token opens, wherever it came from; of an open hub, everything.
+// access gives what a token opens, wherever it came from; of an open hub, everything. Done must
+// follow.
 func (g *Guard) access(token string) (*Access, error) {
 	reviews := g.leases.reviewed()
 	credential, err := g.verify(token)

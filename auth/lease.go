@@ -24,6 +24,7 @@ type lease struct {
 
 	// guarded by leases.mu
 	credential  *Credential
+	requests    int                 // being served
 	holders     map[hub.Holder]bool // true: counted as a connection
 	connections int
 }
@@ -60,8 +61,9 @@ func (l *leases) reviewed() int {
 	return l.reviews
 }
 
-// of gives the lease of the token. If what tokens are judged by has changed since, the credential
-// is reviewed first: whoever reviews all leases does not know of this one yet.
+// of gives the lease of the token, for a request that is to end with done. If what tokens are
+// judged by has changed since, the credential is reviewed first: whoever reviews all leases does
+// not know of this one yet.
 func (l *leases) of(c *Credential, reviews int, verifier Verifier) (*lease, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -85,7 +87,15 @@ func (l *leases) of(c *Credential, reviews int, verifier Verifier) (*lease, erro
 		known.grant.Store(c.Grant)
 		l.byHash[c.Hash] = known
 	}
+	known.requests++
 	return known, nil
+}
+
+// done ends what of began: the lease may be forgotten if nobody else uses it.
+func (l *leases) done(lease *lease) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lease.requests--
 }
 
 func ended(c *Credential, now time.Time) bool {
@@ -109,7 +119,7 @@ func (l *leases) run(ctx context.Context) {
 func (l *leases) sweep() {
 	now := time.Now()
 	l.each(func(lease *lease) bool {
-		if len(lease.holders) == 0 && lease.connects.full() && lease.publishes.full() {
+		if lease.requests == 0 && len(lease.holders) == 0 && lease.connects.full() && lease.publishes.full() {
 			delete(l.byHash, lease.credential.Hash)
 			return false
 		}
@@ -295,8 +305,8 @@ func (a *Access) AwaitPublish(ctx context.Context, events int) (int, error) {
 	return events, a.lease.publishes.WaitN(ctx, events)
 }
 
-// Renew judges a fresh token for a connection. Its Hold takes over the connection that a holds;
-// until then nothing has changed.
+// Renew judges a fresh token for a connection. The Hold of what it gives takes over the connection
+// that a holds; until then nothing has changed. Done must follow.
 func (a *Access) Renew(token string) (*Access, error) {
 	fresh, err := a.guard.access(token)
 	if err != nil {
@@ -305,6 +315,9 @@ func (a *Access) Renew(token string) (*Access, error) {
 	fresh.network, fresh.renews = a.network, a
 	return fresh, nil
 }
+
+// Done ends the use of what Renew gave, but for what is held by it.
+func (a *Access) Done() { a.guard.leases.done(a.lease) }
 
 // networkOf is what of an address counts. The zero Prefix stands for what has none.
 func networkOf(addr netip.Addr) netip.Prefix {

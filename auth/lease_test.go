@@ -81,6 +81,7 @@ func accessOf(t *testing.T, g *Guard, token, address string) *Access {
 	t.Helper()
 	access, err := g.access(token)
 	require.NoError(t, err)
+	access.Done()
 	access.network = networkOf(netip.MustParseAddr(address))
 	return access
 }
@@ -131,6 +132,7 @@ func TestConnectionLimits(t *testing.T) {
 	// A token in another's place takes its connection over and needs no room of its own.
 	fresh, err := second.Renew("other")
 	require.NoError(t, err)
+	defer fresh.Done()
 	require.NoError(t, fresh.Hold(two))
 	again, err := fresh.Renew("other")
 	require.NoError(t, err)
@@ -305,6 +307,21 @@ func TestForgotten(t *testing.T) {
 		g.leases.sweep()
 		require.Zero(t, g.Stats().Tokens)
 	})
+}
+
+// TestRequestUnderWay: what a request was let in by is not forgotten while it is served, or it would
+// miss the end of its token.
+func TestRequestUnderWay(t *testing.T) {
+	b := newBook("t")
+	g := New(Config{Verifier: b})
+	access, err := g.access("t")
+	require.NoError(t, err)
+	g.leases.sweep()
+	b.remove("t")
+	g.Review()
+	require.Nil(t, access.Grant())
+	require.Zero(t, g.Stats().Tokens)
+	access.Done()
 }
 
 func TestOpenAccess(t *testing.T) {

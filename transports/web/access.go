@@ -26,8 +26,10 @@ type Access interface {
 	// AwaitPublish waits until some of the events may be published, and says how many. The error
 	// is of ctx.
 	AwaitPublish(ctx context.Context, events int) (int, error)
-	// Renew judges a fresh token. Hold of what it gives takes over the connection that is held.
+	// Renew judges a fresh token. Hold of what it gives takes over the connection that is held; Done
+	// must follow, held or not.
 	Renew(token string) (Access, *wire.Problem)
+	Done()
 }
 
 // AccessFunc gives what the request of the context may do.

@@ -229,10 +229,11 @@ func (s *session) publish(c *wire.Command) error {
 // auth takes a fresh token in the old one's place.
 func (s *session) auth(c *wire.Command) error {
 	fresh, problem := s.access.Renew(c.Token)
-	if problem == nil {
-		problem = s.out.Renew(fresh)
-	}
 	if problem != nil {
+		return problem
+	}
+	defer fresh.Done()
+	if problem := s.out.Renew(fresh); problem != nil {
 		return problem
 	}
 	s.access = fresh
