@@ -1,0 +1,304 @@
+package auth
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// Limits of a tokens file.
+const (
+	maxFile       = 16 << 20 // bytes, of a file of revoked ids too
+	maxNameLen    = 128      // bytes
+	maxFilters    = 1024     // in one list; making a set of them takes time by the square
+	maxLimit      = 1 << 30
+	maxTokenFault = 100 // told at once
+)
+
+// errNoTokens keeps a file that is being written from revoking every token.
+var errNoTokens = errors.New("want a list of tokens, the file is empty; tokens: [] is a list without any")
+
+// tokenFile is a tokens file, read.
+type tokenFile struct {
+	entries []tokenEntry
+	mapping bool       // whether the list stands under the key tokens
+	list    *yaml.Node // the list
+}
+
+// tokenParser collects what is wrong.
+type tokenParser struct {
+	faults []error
+	more   int // faults beside those
+	names  map[string]int
+	hashes map[[sha256.Size]byte]int
+	// sets are of lists already seen: by aliases, one list may stand in every entry.
+	sets map[*yaml.Node]hub.FilterSet
+}
+
+// parseTokens reads a tokens file: a list of entries, or one under the key tokens. The error joins
+// all that is wrong; it is errNoTokens for a file with nothing in it but comments.
+func parseTokens(file []byte) (*tokenFile, error) {
+	if len(file) > maxFile {
+		return nil, fmt.Errorf("want at most %d bytes, got %d", maxFile, len(file))
+	}
+	var document yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(file))
+	switch err := decoder.Decode(&document); {
+	case errors.Is(err, io.EOF):
+		return nil, errNoTokens
+	case err != nil:
+		return nil, yamlError(err)
+	}
+	p := &tokenParser{
+		names:  map[string]int{},
+		hashes: map[[sha256.Size]byte]int{},
+		sets:   map[*yaml.Node]hub.FilterSet{},
+	}
+	parsed := &tokenFile{list: document.Content[0]}
+	if root := parsed.list; root.Kind == yaml.MappingNode {
+		parsed.mapping = true
+		parsed.list = p.members(root, "", []string{"tokens"})["tokens"]
+		if parsed.list == nil {
+			p.fault(root.Line, "", "tokens is missing")
+			parsed.list = &yaml.Node{Kind: yaml.SequenceNode}
+		}
+	}
+	if parsed.list.Kind != yaml.SequenceNode {
+		p.fault(parsed.list.Line, "", "want a list of tokens; [] is one without any")
+	} else {
+		for i, node := range parsed.list.Content {
+			parsed.entries = append(parsed.entries, p.entry(deref(node), i+1))
+		}
+	}
+	switch err := decoder.Decode(new(yaml.Node)); {
+	case errors.Is(err, io.EOF):
+	case err != nil:
+		return nil, yamlError(err)
+	default:
+		p.fault(0, "", "want one YAML document, got more")
+	}
+	if p.more > 0 {
+		p.faults = append(p.faults, fmt.Errorf("and %d more", p.more))
+	}
+	if len(p.faults) > 0 {
+		return nil, errors.Join(p.faults...)
+	}
+	return parsed, nil
+}
+
+func yamlError(err error) error {
+	return errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
+}
+
+// deref follows an alias, so that entries can share rights.
+func deref(node *yaml.Node) *yaml.Node {
+	if node.Kind == yaml.AliasNode {
+		return node.Alias
+	}
+	return node
+}
+
+// fault notes what is wrong; line 0 is the file as a whole, and where may be "".
+func (p *tokenParser) fault(line int, where, detail string) {
+	if len(p.faults) == maxTokenFault {
+		p.more++
+		return
+	}
+	text := detail
+	if where != "" {
+		text = where + ": " + text
+	}
+	if line > 0 {
+		text = "line " + strconv.Itoa(line) + ": " + text
+	}
+	p.faults = append(p.faults, errors.New(text))
+}
+
+// members gives the values of a mapping by key, less what is no known key or one given before.
+func (p *tokenParser) members(node *yaml.Node, where string, known []string) map[string]*yaml.Node {
+	values := make(map[string]*yaml.Node, len(known))
+	lines := make(map[string]int, len(known))
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key := node.Content[i]
+		name, isText := "", key.Kind == yaml.ScalarNode
+		for _, k := range known {
+			if isText && key.Value == k {
+				name = k
+			}
+		}
+		switch {
+		case name == "" && isText:
+			p.fault(key.Line, where, fmt.Sprintf("unknown key %.64q, want %s", key.Value, strings.Join(known, ", ")))
+		case name == "":
+			p.fault(key.Line, where, "a key that is no text, want "+strings.Join(known, ", "))
+		case lines[name] > 0:
+			p.fault(key.Line, where, fmt.Sprintf("%s stands in line %d already", name, lines[name]))
+		default:
+			lines[name] = key.Line
+			values[name] = deref(node.Content[i+1])
+		}
+	}
+	return values
+}
+
+// entry reads one token, the number-th of the file.
+func (p *tokenParser) entry(node *yaml.Node, number int) tokenEntry {
+	where := "entry " + strconv.Itoa(number)
+	e := tokenEntry{limits: entryLimits{unsaid, unsaid, unsaid}}
+	if node.Kind != yaml.MappingNode {
+		p.fault(node.Line, where, "want keys and values, such as name: alice")
+		return e
+	}
+	keys := []string{"name", "sha256", "subscribe", "publish", "expires", "limits"}
+	// The name tells who is meant, wherever in the entry it stands.
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		if name := deref(node.Content[i+1]); node.Content[i].Value == keys[0] && checkTokenName(name.Value) == "" {
+			where = fmt.Sprintf("%s (%s)", where, name.Value)
+			break
+		}
+	}
+	values := p.members(node, where, keys)
+	for _, required := range keys[:2] {
+		if values[required] == nil {
+			p.fault(node.Line, where, required+" is missing")
+		}
+	}
+	if v := values["name"]; v != nil {
+		e.name = p.name(v, where)
+	}
+	if v := values["sha256"]; v != nil {
+		e.hash = p.hash(v, where)
+	}
+	e.subscribe = p.filters(values["subscribe"], where+": subscribe")
+	e.publish = p.filters(values["publish"], where+": publish")
+	if v := values["expires"]; v != nil {
+		if !isText(v) || e.expires.UnmarshalText([]byte(v.Value)) != nil {
+			p.fault(v.Line, where, "expires: want a time as in RFC 3339, such as 2030-01-31T00:00:00Z")
+		}
+	}
+	if v := values["limits"]; v != nil {
+		p.limits(&e.limits, v, where+": limits")
+	}
+	return e
+}
+
+// isText says that a value is one, and no list or null. What it looks like to YAML is not asked: a
+// hash may well look like a number.
+func isText(node *yaml.Node) bool {
+	return node.Kind == yaml.ScalarNode && node.Tag != "!!null"
+}
+
+func (p *tokenParser) name(node *yaml.Node, where string) string {
+	detail := "want text"
+	if isText(node) {
+		detail = checkTokenName(node.Value)
+	}
+	if line := p.names[node.Value]; detail == "" && line > 0 {
+		detail = fmt.Sprintf("line %d has this name already", line)
+	}
+	if detail != "" {
+		p.fault(node.Line, where, "name: "+detail)
+	}
+	p.names[node.Value] = node.Line
+	return node.Value
+}
+
+// checkTokenName says what is wrong with the name of a token, "" if nothing is.
+func checkTokenName(name string) string {
+	odd := func(r rune) bool { return !unicode.IsPrint(r) }
+	if name == "" || len(name) > maxNameLen || !utf8.ValidString(name) || strings.ContainsFunc(name, odd) {
+		return fmt.Sprintf("want 1 to %d bytes of printable characters", maxNameLen)
+	}
+	return ""
+}
+
+// hash never tells the value: it may be the token, by mistake.
+func (p *tokenParser) hash(node *yaml.Node, where string) (hash [sha256.Size]byte) {
+	decoded, err := hex.DecodeString(node.Value)
+	if !isText(node) || err != nil || len(decoded) != len(hash) {
+		p.fault(node.Line, where, "sha256: want the SHA-256 hash of a token, 64 hex digits")
+		return hash
+	}
+	hash = [sha256.Size]byte(decoded)
+	if line := p.hashes[hash]; line > 0 {
+		p.fault(node.Line, where, fmt.Sprintf("sha256: line %d has this hash already", line))
+	}
+	p.hashes[hash] = node.Line
+	return hash
+}
+
+// filters reads a list of filters; there is none if the node is nil.
+func (p *tokenParser) filters(node *yaml.Node, where string) hub.FilterSet {
+	if node == nil {
+		return hub.NewFilterSet()
+	}
+	if set, ok := p.sets[node]; ok {
+		return set
+	}
+	if node.Kind != yaml.SequenceNode {
+		p.fault(node.Line, where, "want a list of topic filters, such as [orders.>]; [] is one without any")
+		return hub.NewFilterSet()
+	}
+	if len(node.Content) > maxFilters {
+		p.fault(node.Line, where, fmt.Sprintf("want at most %d filters, got %d", maxFilters, len(node.Content)))
+		return hub.NewFilterSet()
+	}
+	filters := make([]hub.Filter, 0, len(node.Content))
+	for _, element := range node.Content {
+		element = deref(element)
+		if !isText(element) {
+			p.fault(element.Line, where, "want a topic filter, such as orders.>")
+			continue
+		}
+		filter, err := hub.ParseFilter(element.Value)
+		if err != nil {
+			p.fault(element.Line, where, fmt.Sprintf("%q: %s", element.Value, filterFault(err)))
+			continue
+		}
+		filters = append(filters, filter)
+	}
+	set := hub.NewFilterSet(filters...)
+	p.sets[node] = set
+	return set
+}
+
+// filterFault is the reason without the parameter's name.
+func filterFault(err error) string {
+	var invalid *hub.InvalidError
+	if errors.As(err, &invalid) {
+		return invalid.Detail
+	}
+	return err.Error()
+}
+
+func (p *tokenParser) limits(limits *entryLimits, node *yaml.Node, where string) {
+	keys := []string{"max-connections", "max-connect-rate", "max-publish-rate"}
+	if node.Kind != yaml.MappingNode {
+		p.fault(node.Line, where, "want keys and values, such as max-connections: 10")
+		return
+	}
+	values := p.members(node, where, keys)
+	for i, target := range []*int{&limits.Connections, &limits.ConnectRate, &limits.PublishRate} {
+		value := values[keys[i]]
+		if value == nil {
+			continue
+		}
+		n, err := strconv.Atoi(value.Value)
+		if err != nil || value.Tag != "!!int" || n < 0 || n > maxLimit {
+			p.fault(value.Line, where, fmt.Sprintf("%s: want a whole number of 0 (none) to %d", keys[i], maxLimit))
+			continue
+		}
+		*target = n
+	}
+}

@@ -1,0 +1,269 @@
+package auth
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+	"pgregory.net/rapid"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// fileVector is a tokens file of testdata/tokens/files.yaml. Of each entry that is good, the token
+// is its name with "-token" after it.
+type fileVector struct {
+	Name   string
+	File   string
+	Tokens map[string]struct { // by the entry's name
+		Subscribe, Publish string // filters with spaces between
+		Expires            time.Time
+		Limits             [3]int // of connections, connects and publishes
+		Ended              bool
+	}
+	Faults string // the error, a fault a line
+}
+
+func readFileVectors(t testing.TB) []fileVector {
+	t.Helper()
+	text, err := os.ReadFile("../testdata/tokens/files.yaml")
+	require.NoError(t, err)
+	var vectors []fileVector
+	require.NoError(t, yaml.Unmarshal(text, &vectors))
+	require.NotEmpty(t, vectors)
+	return vectors
+}
+
+// TestTokensFiles loads each file, and holds that a bad one changes nothing. In the bubble it is
+// the year 2000.
+func TestTokensFiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, v := range readFileVectors(t) {
+			tokens := NewTokens(Limits{Connections: 1, ConnectRate: 2, PublishRate: 3})
+			require.NoError(t, tokens.Load([]byte("- {name: old, sha256: "+hashOf("old-token")+"}")))
+			old, err := tokens.Verify("old-token")
+			require.NoError(t, err)
+			err = tokens.Load([]byte(v.File))
+			now, reviewed := tokens.Review(old)
+			if v.Faults != "" {
+				require.EqualError(t, err, strings.TrimSpace(v.Faults), v.Name)
+				require.NoError(t, reviewed, v.Name)
+				require.Same(t, old, now, v.Name)
+				continue
+			}
+			require.NoError(t, err, v.Name)
+			require.Equal(t, ErrTokenEnded, reviewed, v.Name)
+			require.Len(t, *tokens.table.Load(), len(v.Tokens), v.Name)
+			for name, want := range v.Tokens {
+				token := name + "-token"
+				c, err := tokens.Verify(token)
+				if want.Ended {
+					require.Equal(t, ErrTokenEnded, err, v.Name)
+					continue
+				}
+				require.NoError(t, err, "%s: %s", v.Name, name)
+				require.Equal(t, sha256.Sum256([]byte(token)), c.Hash)
+				require.Equal(t, name, c.Grant.Subject)
+				require.Equal(t, want.Subscribe, strings.Join(spellFilters(c.Grant.Subscribe.Filters()), " "))
+				require.Equal(t, want.Publish, strings.Join(spellFilters(c.Grant.Publish.Filters()), " "))
+				require.True(t, want.Expires.Equal(c.Expires))
+				require.Equal(t, Limits{want.Limits[0], want.Limits[1], want.Limits[2]}, c.Limits)
+				require.Empty(t, c.ID)
+			}
+			for _, token := range []string{"", "x", "old-token", hashOf("alice-token"), canary} {
+				_, err := tokens.Verify(token)
+				require.Equal(t, ErrBadToken, err)
+			}
+		}
+	})
+}
+
+func hashOf(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
+}
+
+// TestTokensReview: a right withdrawn, a limit changed and an end by time are told by what the file
+// says now; only what has gone from it has ended.
+func TestTokensReview(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tokens := NewTokens(Limits{})
+		load := func(rest string) {
+			t.Helper()
+			require.NoError(t, tokens.Load([]byte("- name: alice\n  sha256: "+hashOf(canary)+"\n"+rest)))
+		}
+		_, err := tokens.Verify(canary)
+		require.Equal(t, ErrBadToken, err, "no file yet")
+		load("  subscribe: [a, b]\n  expires: 2000-01-01T00:00:10Z\n")
+		c, err := tokens.Verify(canary)
+		require.NoError(t, err)
+		load("  subscribe: [a]\n  limits: {max-publish-rate: 5}\n")
+		now, err := tokens.Review(c)
+		require.NoError(t, err)
+		_, ok := now.Grant.MaySubscribe(hub.NewFilterSet(hub.Everything))
+		require.False(t, ok || now.Grant.Subscribe.Match("b"))
+		require.Equal(t, Limits{PublishRate: 5}, now.Limits)
+		require.True(t, now.Expires.IsZero())
+
+		load("  expires: 2000-01-01T00:00:10Z\n")
+		time.Sleep(10*time.Second - time.Nanosecond)
+		_, err = tokens.Verify(canary)
+		require.NoError(t, err)
+		time.Sleep(time.Nanosecond)
+		_, err = tokens.Verify(canary)
+		require.Equal(t, ErrTokenEnded, err)
+		now, err = tokens.Review(c)
+		require.NoError(t, err)
+		require.Equal(t, time.Now().UTC(), now.Expires.UTC())
+
+		require.ErrorContains(t, tokens.Load(nil), "the file is empty")
+		require.NoError(t, tokens.Load([]byte("tokens: []")))
+		_, err = tokens.Review(c)
+		require.Equal(t, ErrTokenEnded, err)
+	})
+}
+
+// TestTokensFaultsAreBounded: neither a large file nor many faults are told at length.
+func TestTokensFaultsAreBounded(t *testing.T) {
+	tokens := NewTokens(Limits{})
+	err := tokens.Load([]byte(strings.Repeat("- x\n", 1000)))
+	require.Len(t, strings.Split(err.Error(), "\n"), 101)
+	require.ErrorContains(t, err, "\nand 900 more")
+	require.EqualError(t, tokens.Load(make([]byte, 16<<20+1)), "want at most 16777216 bytes, got 16777217")
+
+	list := "[" + strings.Repeat("a,", maxFilters+1) + "]"
+	err = tokens.Load([]byte("- {name: a, sha256: " + hashOf("a") + ", publish: " + list + "}"))
+	require.EqualError(t, err, "line 1: entry 1 (a): publish: want at most 1024 filters, got 1025")
+
+	// One list in ten thousand entries is one list.
+	var filters, file strings.Builder
+	for i := range maxFilters {
+		fmt.Fprintf(&filters, "f%d, ", i)
+	}
+	for i := range 10_000 {
+		rights := "*rights"
+		if i == 0 {
+			rights = "&rights [" + filters.String() + "]"
+		}
+		fmt.Fprintf(&file, "- {name: n%d, sha256: %s, subscribe: %s}\n", i, hashOf(fmt.Sprint(i)), rights)
+	}
+	started := time.Now()
+	require.NoError(t, tokens.Load([]byte(file.String())))
+	require.Less(t, time.Since(started), 20*time.Second)
+	c, err := tokens.Verify("9999")
+	require.NoError(t, err)
+	require.Equal(t, maxFilters, c.Grant.Subscribe.Len())
+}
+
+// TestAppendToken: the text stays, whatever its form, and gains an entry.
+func TestAppendToken(t *testing.T) {
+	entry := TokenEntry{
+		Name: "new: #1", Token: "new-token", Subscribe: []hub.Filter{hub.Everything},
+		Expires: time.Date(2030, 1, 31, 0, 0, 0, 0, time.UTC),
+	}
+	lines := []string{
+		"- name: 'new: #1'", "  sha256: " + hashOf("new-token"), "  subscribe: ['>']", `  expires: "2030-01-31T00:00:00Z"`, "",
+	}
+	added := func(indent string) string {
+		return strings.TrimSuffix(indent+strings.Join(lines, "\n"+indent), indent)
+	}
+	old := "name: old\n%ssha256: " + hashOf("old-token") + "\n"
+	oldAt := func(indent string) string { return indent + "- " + fmt.Sprintf(old, indent+"  ") }
+	tests := []struct{ name, file, want, err string }{
+		{name: "new", file: "", want: "tokens:\n" + added("  ")},
+		{name: "comments", file: "# Ours.", want: "# Ours.\ntokens:\n" + added("  ")},
+		{name: "list", file: oldAt("") + "# end", want: oldAt("") + "# end\n" + added("")},
+		{name: "mapping", file: "---\ntokens: # all\n" + oldAt("    "), want: "---\ntokens: # all\n" + oldAt("    ") + added("    ")},
+		{name: "mapping, not indented", file: "tokens:\n" + oldAt(""), want: "tokens:\n" + oldAt("") + added("")},
+		{name: "CRLF", file: strings.ReplaceAll(oldAt(""), "\n", "\r\n"), want: strings.ReplaceAll(oldAt(""), "\n", "\r\n") + added("")},
+		{name: "empty list", file: "# None.\n[]\n# End.", want: "# None.\n# End.\n" + added("")},
+		{name: "empty list of a mapping", file: "tokens: [ ] # none", want: "tokens: # none\n" + added("  ")},
+		{name: "empty quoted key", file: `"tokens": []`, want: "\"tokens\":\n" + added("  ")},
+		{name: "brackets", file: "[{name: a, sha256: " + hashOf("a") + "}]", err: "the list of tokens stands in brackets; write its entries in lines of their own, each after a hyphen"},
+		{name: "braces", file: "{tokens: []}", err: "with the new entry: line 1: did not find expected <document start>"},
+		{name: "brackets on two lines", file: "[\n]", err: "the empty list of tokens is not written as []"},
+		{name: "anchor", file: "tokens: &all []", want: "tokens: &all\n" + added("  ")},
+		{name: "document end", file: oldAt("") + "...\n", err: "with the new entry: line 3: did not find expected <document start>"},
+		{name: "block text at the end", file: oldAt("") + "  expires: |-\n    2030-01-01T00:00:00Z\n", want: oldAt("") + "  expires: |-\n    2030-01-01T00:00:00Z\n" + added("")},
+		{name: "name taken", file: "- {name: 'new: #1', sha256: " + hashOf("a") + "}", err: `entry 1 has the name "new: #1" already`},
+		{name: "token taken", file: "- {name: a, sha256: " + hashOf("new-token") + "}", err: "with the new entry: line 3: entry 2 (new: #1): sha256: line 1 has this hash already"},
+		{name: "broken", file: "tokens:", err: "line 1: want a list of tokens; [] is one without any"},
+	}
+	for _, tt := range tests {
+		got, err := AppendToken([]byte(tt.file), entry)
+		if tt.err != "" {
+			require.EqualError(t, err, tt.err, tt.name)
+			continue
+		}
+		require.NoError(t, err, tt.name)
+		require.Equal(t, tt.want, string(got), tt.name)
+		tokens := NewTokens(Limits{})
+		require.NoError(t, tokens.Load(got), tt.name)
+		c, err := tokens.Verify("new-token")
+		require.NoError(t, err, tt.name)
+		require.Equal(t, entry.Name, c.Grant.Subject)
+	}
+	entry.Name = "a\nb"
+	_, err := AppendToken(nil, entry)
+	require.EqualError(t, err, "name: want 1 to 128 bytes of printable characters")
+}
+
+// TestAppendTokens: a file made of nothing but appended entries, of any names and filters, knows
+// them all.
+func TestAppendTokens(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var file []byte
+		names := rapid.SliceOfNDistinct(rapid.StringMatching(`[ -~é]{1,30}`), 1, 5, rapid.ID[string]).Draw(t, "names")
+		for _, name := range names {
+			filters := rapid.SliceOfN(rapid.StringMatching(`(\*|[!-)+-\-/-=?-~é]{1,5})(\.>)?`), 0, 4).Draw(t, "filters")
+			entry := TokenEntry{Name: name, Token: "token of " + name}
+			for _, text := range filters {
+				filter, err := hub.ParseFilter(text)
+				require.NoError(t, err)
+				entry.Subscribe = append(entry.Subscribe, filter)
+			}
+			var err error
+			file, err = AppendToken(file, entry)
+			require.NoError(t, err)
+			tokens := NewTokens(Limits{})
+			require.NoError(t, tokens.Load(file))
+			c, err := tokens.Verify(entry.Token)
+			require.NoError(t, err)
+			require.Equal(t, name, c.Grant.Subject)
+			require.Equal(t, hub.NewFilterSet(entry.Subscribe...).Filters(), c.Grant.Subscribe.Filters())
+		}
+	})
+}
+
+// FuzzTokens holds that a file is taken or refused with a reason, and that one that is taken can
+// be added to, or is refused whole.
+func FuzzTokens(f *testing.F) {
+	for _, v := range readFileVectors(f) {
+		f.Add([]byte(v.File))
+	}
+	f.Fuzz(func(t *testing.T, file []byte) {
+		tokens := NewTokens(Limits{})
+		if err := tokens.Load(file); err != nil {
+			require.NotEmpty(t, err.Error())
+			require.Empty(t, *tokens.table.Load())
+			return
+		}
+		before := *tokens.table.Load()
+		longer, err := AppendToken(file, TokenEntry{Name: "fuzz", Token: "fuzz-token"})
+		if err != nil {
+			return
+		}
+		require.NoError(t, tokens.Load(longer))
+		require.Len(t, *tokens.table.Load(), len(before)+1)
+		for index, c := range before {
+			require.Equal(t, c, (*tokens.table.Load())[index])
+		}
+	})
+}
