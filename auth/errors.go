@@ -35,4 +35,6 @@ var (
 	ErrTokenEnded = errors.New("the token has ended or was revoked")
 	// ErrTokenNotYet: the token will be valid (401, RFC 6750 invalid_token).
 	ErrTokenNotYet = errors.New("the token is not valid yet")
+	// ErrUnavailable: the token may be good, and nothing is there to tell (503, for a while).
+	ErrUnavailable = errors.New("the keys to judge tokens with cannot be had")
 )

@@ -1,0 +1,107 @@
+package auth
+
+import (
+	"crypto"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// Claims are what a JWT is made to say.
+type Claims struct {
+	Subject   string // at most 256 bytes, no control characters
+	ID        string // jti, by which it can be revoked; the same, and a line of a file could name it
+	Issuer    string // "": none
+	Audience  string // "": none
+	Subscribe []hub.Filter
+	Publish   []hub.Filter
+	Expires   time.Time // to the second
+}
+
+// SigningKey makes JWTs.
+type SigningKey struct {
+	method jwt.SigningMethod
+	value  any
+}
+
+// NewSecretKey takes the secret of a file, which signs by HS256 (see Keys).
+func NewSecretKey(file []byte) (*SigningKey, error) {
+	k, err := secretKey(file)
+	if err != nil {
+		return nil, err
+	}
+	return &SigningKey{k.method, k.value}, nil
+}
+
+// NewPrivateKey takes the first private key of a PEM text. Its kind says the algorithm: RS256 for
+// RSA of 2048 to 8192 bits, ES256 for P-256, EdDSA for Ed25519.
+func NewPrivateKey(file []byte) (*SigningKey, error) {
+	for block, rest := pem.Decode(file); block != nil; block, rest = pem.Decode(rest) {
+		var private any
+		var err error
+		switch block.Type {
+		case "PRIVATE KEY":
+			private, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+		case "RSA PRIVATE KEY":
+			private, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+		case "EC PRIVATE KEY":
+			private, err = x509.ParseECPrivateKey(block.Bytes)
+		default: // such as EC PARAMETERS, which openssl puts before a key
+			continue
+		}
+		if err != nil {
+			return nil, errors.New("the private key cannot be read; want it unencrypted") // err may tell of it
+		}
+		signer, ok := private.(crypto.Signer)
+		if !ok { // such as one of X25519
+			return nil, errors.New("want a key that signs")
+		}
+		public, err := verifyingKey(signer.Public())
+		if err != nil {
+			return nil, err
+		}
+		return &SigningKey{public.method, private}, nil
+	}
+	return nil, errors.New("want a private key in PEM, found none")
+}
+
+// Mint makes a JWT, with the id of its key in the header unless that is "". The error says what no
+// verifier of this package would take.
+func (k *SigningKey) Mint(keyID string, c Claims) (string, error) {
+	members := jwt.MapClaims{
+		"sub":       c.Subject,
+		"jti":       c.ID,
+		"iat":       time.Now().Unix(),
+		"exp":       c.Expires.Unix(),
+		"subscribe": spellFilters(c.Subscribe),
+		"publish":   spellFilters(c.Publish),
+	}
+	for name, value := range map[string]string{"iss": c.Issuer, "aud": c.Audience} {
+		if value != "" {
+			members[name] = value
+		}
+	}
+	payload, err := json.Marshal(members)
+	if err != nil {
+		return "", err
+	}
+	if _, err := parseClaims(payload); err != nil {
+		return "", fmt.Errorf("no hub would take the token: %w", err)
+	}
+	unsigned := jwt.NewWithClaims(k.method, members)
+	if keyID != "" {
+		unsigned.Header["kid"] = keyID
+	}
+	token, err := unsigned.SignedString(k.value)
+	if err == nil && len(token) > MaxTokenLen {
+		err = fmt.Errorf("a token has at most %d bytes, this one would have %d: give it fewer topic filters", MaxTokenLen, len(token))
+	}
+	return token, err
+}
