@@ -18,6 +18,8 @@ type Credential struct {
 	// none.
 	ID     string
 	Limits Limits
+
+	source Verifier // which gave it to a chain; nil without one
 }
 
 // Limits are of one token. 0 is no limit.

@@ -1,0 +1,110 @@
+package auth
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// stub answers one token, or every one with an error.
+type stub struct {
+	token string
+	err   error
+}
+
+func (s *stub) Verify(token string) (*Credential, error) {
+	if s.token != token {
+		return nil, s.err
+	}
+	return &Credential{Grant: everything(token)}, nil
+}
+
+func (s *stub) Review(c *Credential) (*Credential, error) {
+	if s.token == "" {
+		return nil, ErrTokenEnded
+	}
+	return &Credential{Grant: everything("reviewed " + c.Grant.Subject)}, nil
+}
+
+func TestChain(t *testing.T) {
+	other := errors.New("away")
+	reason, second := bad("reason"), bad("second reason")
+	for _, tt := range []struct {
+		errs []error
+		want error
+	}{
+		{nil, ErrBadToken},
+		{[]error{ErrBadToken, ErrBadToken}, ErrBadToken},
+		{[]error{ErrBadToken, reason, second, ErrBadToken}, reason},
+		{[]error{reason, other, second}, other},
+		{[]error{ErrUnavailable, reason}, ErrUnavailable},
+		{[]error{ErrBadToken, ErrTokenEnded, reason}, ErrTokenEnded},
+		{[]error{ErrUnavailable, ErrTokenNotYet}, ErrTokenNotYet},
+		{[]error{reason, ErrTokenEnded}, ErrTokenEnded},
+	} {
+		var verifiers []Verifier
+		for _, err := range tt.errs {
+			verifiers = append(verifiers, &stub{token: "good", err: err})
+		}
+		_, err := Chain(verifiers...).Verify("bad")
+		require.Equal(t, tt.want, err, "%v", tt.errs)
+	}
+
+	first, last := &stub{token: "first", err: ErrBadToken}, &stub{token: "last", err: ErrBadToken}
+	c := Chain(first, &stub{token: "away", err: ErrUnavailable}, last, NewStaticToken("static", Limits{}))
+	for _, token := range []string{"first", "last"} {
+		got, err := c.Verify(token)
+		require.NoError(t, err)
+		require.Equal(t, token, got.Grant.Subject)
+		for range 2 {
+			got, err = c.Review(got)
+			require.NoError(t, err)
+		}
+		require.Equal(t, "reviewed reviewed "+token, got.Grant.Subject)
+	}
+	got, err := c.Verify("last")
+	require.NoError(t, err)
+	last.token = ""
+	_, err = c.Review(got)
+	require.Equal(t, ErrTokenEnded, err, "by who gave it")
+	_, err = c.Review(&Credential{})
+	require.Equal(t, ErrTokenEnded, err, "given by nobody")
+}
+
+// TestChainOfFileAndJWT: a token of three parts that the file knows is no JWT; of one that it does
+// not know, the JWT verifier has the word, and of others the file.
+func TestChainOfFileAndJWT(t *testing.T) {
+	vectors := readVectors(t)
+	j := vectors.verifier(t, JWTConfig{})
+	tokens := NewTokens(Limits{})
+	c := Chain(tokens, j)
+	good := vectors.token(t, "id and no subject")
+
+	got, err := c.Verify(good)
+	require.NoError(t, err)
+	require.Equal(t, "jwt:id-1", got.Grant.Subject)
+	same, err := c.Review(got)
+	require.NoError(t, err)
+	require.Same(t, got, same, "nothing has changed")
+	require.NoError(t, j.SetRevoked([]byte("id-1")))
+	_, err = c.Review(got)
+	require.Equal(t, ErrTokenEnded, err)
+
+	require.NoError(t, tokens.Load([]byte("- {name: dotted, sha256: "+hashOf(good)+"}")))
+	got, err = c.Verify(good)
+	require.NoError(t, err)
+	require.Equal(t, "dotted", got.Grant.Subject)
+
+	_, err = c.Verify("opaque")
+	require.Equal(t, ErrBadToken, err)
+	_, err = c.Verify("a.b")
+	require.Equal(t, ErrBadToken, err)
+	_, err = c.Verify(vectors.token(t, "no end"))
+	require.EqualError(t, err, "the token is not valid: it has no end (exp)")
+	j.remote.had = false
+	_, err = c.Verify("opaque")
+	require.Equal(t, ErrBadToken, err, "the keys don't matter")
+	_, err = c.Verify(vectors.token(t, "key set, no kid"))
+	require.Equal(t, ErrUnavailable, err)
+}
