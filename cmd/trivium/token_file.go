@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// changeFile replaces a file by what change makes of it, as one step: who reads it sees the old
+// or the new. The file keeps its mode and owner; a new one is for its owner alone. Beside it, while
+// this lasts, stands FILE.lock, so that of two changes at once none is lost. What cannot be
+// replaced, such as a file mounted by itself into a container, is written at its end.
+func changeFile(path string, change func(old []byte) ([]byte, error)) (err error) {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target // the link stays one
+	}
+	lock := path + ".lock"
+	temp, lockErr := os.OpenFile(lock, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(lockErr, fs.ErrExist) {
+		return fmt.Errorf("%s exists: another command is changing the file, or one was cut short; then remove it", lock)
+	}
+	if lockErr == nil {
+		defer func() {
+			_ = temp.Close()
+			if err != nil {
+				_ = os.Remove(lock)
+			}
+		}()
+	}
+	old, err := readBounded(path)
+	isNew := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !isNew {
+		return err
+	}
+	text, err := change(old)
+	if err != nil {
+		return inFile(path, err)
+	}
+	if lockErr == nil {
+		lockErr = replaceFile(path, temp, text, isNew)
+	}
+	switch {
+	case lockErr == nil:
+		return nil
+	case isNew || !bytes.HasPrefix(text, old):
+		return lockErr
+	}
+	if err := appendFile(path, text[len(old):]); err != nil {
+		return err
+	}
+	_ = os.Remove(lock)
+	return nil
+}
+
+// replaceFile puts the text in the place of path by way of temp.
+func replaceFile(path string, temp *os.File, text []byte, isNew bool) error {
+	if !isNew {
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		if err := keepOwner(temp, info); err != nil {
+			return err
+		}
+		if err := os.Chmod(temp.Name(), info.Mode().Perm()); err != nil {
+			return err
+		}
+	}
+	if _, err := temp.Write(text); err != nil {
+		return err
+	}
+	if err := temp.Sync(); err != nil {
+		return err
+	}
+	if err := temp.Close(); err != nil { // Windows renames no open file
+		return err
+	}
+	return os.Rename(temp.Name(), path)
+}
+
+func appendFile(path string, text []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(text)
+	return errors.Join(err, file.Sync(), file.Close())
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/auth"
+)
+
+// makeToken runs the command in this process.
+func makeToken(args ...string) (code int, out, errs string) {
+	var stdout, stderr bytes.Buffer
+	code = run(append([]string{"token"}, args...), &console{Out: &stdout, Err: &stderr})
+	return code, stdout.String(), stderr.String()
+}
+
+// TestTokenFile: what is printed is what the file lets in, and is nowhere in the file.
+func TestTokenFile(t *testing.T) {
+	dir := t.TempDir()
+	real, path := filepath.Join(dir, "real.yaml"), filepath.Join(dir, "link.yaml")
+	const comment = "# Who may come in.\n"
+	verify := func(out, name string) *auth.Credential {
+		t.Helper()
+		require.Regexp(t, `^[A-Z2-7]{26}\n$`, out)
+		file, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.NotContains(t, string(file), strings.TrimSpace(out))
+		tokens := auth.NewTokens(auth.Limits{})
+		require.NoError(t, tokens.Load(file))
+		c, err := tokens.Verify(strings.TrimSpace(out))
+		require.NoError(t, err)
+		require.Equal(t, name, c.Grant.Subject)
+		return c
+	}
+	mode := func(want os.FileMode) {
+		t.Helper()
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		require.Equal(t, want, info.Mode().Perm())
+		names, err := filepath.Glob(filepath.Join(dir, "*.lock"))
+		require.NoError(t, err)
+		require.Empty(t, names)
+	}
+
+	code, out, errs := makeToken("alice", "--tokens", real, "--subscribe", "orders.>", "--subscribe", "a,b", "--publish", ">")
+	require.Equal(t, []any{0, ""}, []any{code, errs})
+	require.NoError(t, os.Symlink("real.yaml", path))
+	alice := out
+	c := verify(out, "alice")
+	require.True(t, c.Expires.IsZero())
+	require.True(t, c.Grant.Subscribe.Match("a,b") && c.Grant.MayPublish("x") && !c.Grant.Subscribe.Match("x"))
+	mode(0o600)
+
+	file, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, append([]byte(comment), file...), 0))
+	require.NoError(t, os.Chmod(path, 0o640))
+	code, out, errs = makeToken("bob", "--tokens", path, "--expires", "24h")
+	require.Equal(t, []any{0, ""}, []any{code, errs})
+	c = verify(out, "bob")
+	require.WithinDuration(t, time.Now().Add(24*time.Hour), c.Expires, time.Minute)
+	verify(alice, "alice")
+	mode(0o640)
+	info, err := os.Lstat(path)
+	require.NoError(t, err)
+	require.NotZero(t, info.Mode()&os.ModeSymlink, "the link stays")
+
+	before, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(string(before), comment))
+	refused := func(want string, args ...string) {
+		t.Helper()
+		code, out, errs := makeToken(args...)
+		require.Equal(t, []any{1, "", "trivium: " + strings.ReplaceAll(want, "DIR", dir) + "\n"}, []any{code, out, errs})
+		after, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, string(before), string(after))
+	}
+	refused(`DIR/real.yaml: entry 2 has the name "bob" already`, "bob", "--tokens", path)
+	refused("DIR/real.yaml: name: want 1 to 128 bytes of printable characters", "a\nb", "--tokens", path)
+	refused("open DIR/none/t.yaml.lock: no such file or directory", "x", "--tokens", filepath.Join(dir, "none", "t.yaml"))
+	mode(0o640)
+	require.NoError(t, os.WriteFile(real+".lock", nil, 0o600))
+	refused("DIR/real.yaml.lock exists: another command is changing the file, or one was cut short; then remove it",
+		"carol", "--tokens", path)
+	broken := filepath.Join(dir, "broken.yaml")
+	require.NoError(t, os.WriteFile(broken, []byte("- name: x\n"), 0o600))
+	refused("DIR/broken.yaml: line 1: entry 1 (x): sha256 is missing", "y", "--tokens", broken)
+
+	// There is no place beside the file, here for its long name: it is written at its end.
+	path = filepath.Join(dir, strings.Repeat("l", 253))
+	require.NoError(t, os.WriteFile(path, []byte(comment+"# Nobody."), 0o644))
+	for _, name := range []string{"carol", "dave"} {
+		code, out, errs = makeToken(name, "--tokens", path)
+		require.Equal(t, []any{0, ""}, []any{code, errs})
+		verify(out, name)
+	}
+	before = []byte("tokens: []")
+	require.NoError(t, os.WriteFile(path, before, 0o644))
+	refused("open "+path+".lock: file name too long", "erin", "--tokens", path)
+}
+
+// TestTokenJWT: what is printed is what a hub with the key lets in.
+func TestTokenJWT(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name string, text []byte) string {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, text, 0o600))
+		return path
+	}
+	encode := func(kind string, der []byte, err error) []byte {
+		t.Helper()
+		require.NoError(t, err)
+		return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+	}
+	var public []byte
+	private := func(name string, k crypto.Signer, kind string, marshal func() ([]byte, error)) []string {
+		t.Helper()
+		der, err := x509.MarshalPKIXPublicKey(k.Public())
+		public = append(public, encode("PUBLIC KEY", der, err)...)
+		der, err = marshal()
+		return []string{"--jwt-private-key-file", write(name, encode(kind, der, err))}
+	}
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	_, edKey, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	secret := []byte(strings.Repeat("s3cr3t. ", 5) + "\n")
+	destinations := [][]string{
+		{"--jwt-secret-file", write("secret", secret)},
+		private("rsa", rsaKey, "RSA PRIVATE KEY", func() ([]byte, error) { return x509.MarshalPKCS1PrivateKey(rsaKey), nil }),
+		private("ec", ecKey, "EC PRIVATE KEY", func() ([]byte, error) { return x509.MarshalECPrivateKey(ecKey) }),
+		private("ed", edKey, "PRIVATE KEY", func() ([]byte, error) { return x509.MarshalPKCS8PrivateKey(edKey) }),
+	}
+	j, err := auth.NewJWT(auth.JWTConfig{Keys: auth.Keys{Secret: secret, Public: public}, Issuer: "i", Audience: "a"})
+	require.NoError(t, err)
+	more := []string{"--issuer", "i", "--audience", "a", "--subscribe", "orders.*", "alice"}
+	uuid := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+	for _, destination := range destinations {
+		code, out, errs := makeToken(append(destination, more...)...)
+		require.Equal(t, []any{0, ""}, []any{code, errs})
+		c, err := j.Verify(strings.TrimSuffix(out, "\n"))
+		require.NoError(t, err)
+		require.Equal(t, "alice", c.Grant.Subject)
+		require.Regexp(t, uuid, c.ID)
+		require.WithinDuration(t, time.Now().Add(time.Hour), c.Expires, time.Minute)
+		require.True(t, c.Grant.Subscribe.Match("orders.x") && !c.Grant.MayPublish("orders.x"))
+
+		code, out, errs = makeToken(append(destination, append(more, "--id", "7", "--kid", "k", "--expires", "2099-01-01T00:00:00Z")...)...)
+		require.Equal(t, []any{0, ""}, []any{code, errs})
+		c, err = j.Verify(strings.TrimSuffix(out, "\n"))
+		require.NoError(t, err)
+		require.Equal(t, "7", c.ID)
+		require.Equal(t, 2099, c.Expires.UTC().Year())
+	}
+
+	short := write("short", []byte("s3cr3t"))
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--jwt-secret-file", short}, short + ": want 32 bytes at least and 1048576 at most, not counting white space at the end, got 6"},
+		{[]string{"--jwt-private-key-file", short}, short + ": want a private key in PEM, found none"},
+		{[]string{"--jwt-private-key-file", short + "er"}, "open " + short + "er: no such file or directory"},
+		{append(destinations[0], "--id", "#7"), "no hub would take the token: its id (jti) is longer than 256 bytes, or no line of a file of revoked ids could name it"},
+	} {
+		code, out, errs := makeToken(append(tt.args, "alice")...)
+		require.Equal(t, []any{1, "", "trivium: " + tt.want + "\n"}, []any{code, out, errs})
+	}
+}
