@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -135,18 +136,11 @@ func (j *JWT) authentic(token string) (payload []byte, err error) {
 // be turned into another one that is as good (r, n-s), and so can the hash of the whole.
 func (j *JWT) credential(token string, c *claims) *Credential {
 	hash := sha256.Sum256([]byte(token[:strings.LastIndexByte(token, '.')]))
-	subject := c.subject
-	switch {
-	case subject != "":
-	case c.id != "":
-		subject = "jwt:" + c.id
-	default:
-		subject = "jwt:" + hex.EncodeToString(hash[:8])
-	}
 	return &Credential{
 		Hash: hash,
 		Grant: &hub.Grant{
-			Subject:   subject,
+			// What stands before it keeps it apart from the names of a file.
+			Subject:   "jwt:" + cmp.Or(c.subject, c.id, hex.EncodeToString(hash[:8])),
 			Subscribe: hub.NewFilterSet(c.subscribe...),
 			Publish:   hub.NewFilterSet(c.publish...),
 		},
