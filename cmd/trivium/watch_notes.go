@@ -1,0 +1,144 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// watchNotes are what the system tells of changes. Directories are watched and not files, as a
+// file that is replaced is another one. Nil: it tells nothing.
+type watchNotes struct {
+	system *fsnotify.Watcher
+	names  map[string]bool // whatever stands on the way to a file, by the directory it stands in
+}
+
+// open begins to listen; nil where the system cannot be had.
+func (w *watcher) open() *watchNotes {
+	system, err := w.notify()
+	if err != nil {
+		w.warn(err)
+		return nil
+	}
+	return &watchNotes{system: system}
+}
+
+func (w *watcher) warn(err error) {
+	w.log.Warn("the system does not tell of changed files; they are looked at again and again",
+		"every", watchPoll.String(), "error", err.Error())
+}
+
+func (n *watchNotes) close() {
+	if n != nil {
+		n.system.Close()
+	}
+}
+
+func (n *watchNotes) events() <-chan fsnotify.Event {
+	if n == nil {
+		return nil
+	}
+	return n.system.Events
+}
+
+func (n *watchNotes) overflow() <-chan error {
+	if n == nil {
+		return nil
+	}
+	return n.system.Errors
+}
+
+// concerns reports that an event may have changed a file. A directory is full of others' files.
+func (n *watchNotes) concerns(event fsnotify.Event) bool { return n.names[event.Name] }
+
+// follow watches the directories on the way to the files, which may be others now. It gives nil
+// where that cannot be.
+func (w *watcher) follow(n *watchNotes) *watchNotes {
+	if n == nil {
+		return nil
+	}
+	changed := true
+	for range maxLinks {
+		if !changed {
+			break
+		}
+		changed = false
+		n.names = map[string]bool{}
+		var dirs []string
+		for _, u := range w.units {
+			for _, path := range u.paths {
+				dirs = append(dirs, trail(path, n.names)...)
+			}
+		}
+		watched := n.system.WatchList()
+		for _, dir := range watched {
+			if !slices.Contains(dirs, dir) {
+				_ = n.system.Remove(dir) // fails only if it is gone, and its watch with it
+			}
+		}
+		for _, dir := range dirs {
+			if slices.Contains(watched, dir) {
+				continue
+			}
+			err := n.system.Add(dir)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				w.warn(err)
+				n.close()
+				return nil
+			}
+			// It may have changed before it was watched, and the way lead elsewhere.
+			changed = true
+		}
+	}
+	return n
+}
+
+// maxLinks on a way are more than systems follow.
+const maxLinks = 40
+
+// trail gives the directories in which something may change that has a path lead to another file,
+// or to one at all: those that hold a symbolic link, the file, or what is missing. It notes what
+// stands in them on the way.
+func trail(path string, names map[string]bool) (dirs []string) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil // there is no working directory, and nothing to be read
+	}
+	root := filepath.VolumeName(path) + string(filepath.Separator)
+	at, left := root, strings.TrimPrefix(path, root)
+	for links := 0; left != "" && links < maxLinks; {
+		var name string
+		name, left, _ = strings.Cut(left, string(filepath.Separator))
+		if name == "" || name == "." {
+			continue
+		}
+		next := filepath.Join(at, name) // ".." is right, as at has no link in it
+		names[next] = true
+		info, err := os.Lstat(next)
+		switch {
+		case err != nil:
+			return append(dirs, at)
+		case info.Mode()&fs.ModeSymlink != 0:
+			links++
+			dirs = append(dirs, at)
+			target, err := os.Readlink(next)
+			if err != nil {
+				return dirs
+			}
+			if filepath.IsAbs(target) {
+				at, target = root, strings.TrimPrefix(target, root)
+			}
+			left = target + string(filepath.Separator) + left
+		case !info.IsDir() || left == "":
+			return append(dirs, at)
+		default:
+			at = next
+		}
+	}
+	return dirs
+}

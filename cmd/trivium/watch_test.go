@@ -1,0 +1,243 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"github.com/stretchr/testify/require"
+)
+
+// logbook is a log whose lines can be looked at.
+type logbook struct {
+	mu    sync.Mutex
+	lines bytes.Buffer
+}
+
+func (l *logbook) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lines.Write(p)
+}
+
+func (l *logbook) logger() *slog.Logger {
+	return slog.New(slog.NewJSONHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// take gives what was logged since it was last called: level, and what of flag, path and error
+// there is.
+func (l *logbook) take(t *testing.T) (all []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.lines.String()) {
+		var entry struct{ Level, Flag, Path, Error string }
+		require.NoError(t, json.Unmarshal([]byte(line), &entry))
+		all = append(all, strings.TrimSpace(strings.Join([]string{entry.Level, entry.Flag, filepath.Base(entry.Path), entry.Error}, " ")))
+	}
+	l.lines.Reset()
+	return all
+}
+
+var errNoNotes = errors.New("too many")
+
+// startWatcher watches until the test ends.
+func startWatcher(t *testing.T, w *watcher) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { w.run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+	})
+}
+
+func put(t *testing.T, path, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+}
+
+// TestWatcherSees changes a file in every way that is usual, each twice: the second time what is
+// watched is another file already.
+func TestWatcherSees(t *testing.T) {
+	t.Parallel()
+	ways := map[string]struct {
+		begin  func(t *testing.T, dir string) // makes dir/f; nil: a plain file
+		change func(t *testing.T, dir, text string)
+	}{
+		"written in place": {change: func(t *testing.T, dir, text string) { put(t, dir+"/f", text) }},
+		"written in parts": {change: func(t *testing.T, dir, text string) {
+			put(t, dir+"/f", "")
+			f, err := os.OpenFile(dir+"/f", os.O_WRONLY|os.O_APPEND, 0)
+			require.NoError(t, err)
+			defer f.Close()
+			for _, b := range []byte(text) {
+				_, err := f.Write([]byte{b})
+				require.NoError(t, err)
+			}
+		}},
+		"renamed over": {change: func(t *testing.T, dir, text string) {
+			put(t, dir+"/new", text)
+			require.NoError(t, os.Rename(dir+"/new", dir+"/f"))
+		}},
+		"removed and made again": {change: func(t *testing.T, dir, text string) {
+			require.NoError(t, os.Remove(dir+"/f"))
+			put(t, dir+"/f", text)
+		}},
+		"link led elsewhere": {
+			begin: func(t *testing.T, dir string) {
+				put(t, dir+"/1", "1")
+				require.NoError(t, os.Symlink("1", dir+"/f"))
+			},
+			change: func(t *testing.T, dir, text string) {
+				put(t, dir+"/"+text, text)
+				require.NoError(t, os.Symlink(text, dir+"/link"))
+				require.NoError(t, os.Rename(dir+"/link", dir+"/f"))
+			},
+		},
+		"behind a link": {
+			begin: func(t *testing.T, dir string) {
+				require.NoError(t, os.Mkdir(dir+"/far", 0o700))
+				put(t, dir+"/far/1", "1")
+				require.NoError(t, os.Symlink(dir+"/far/1", dir+"/f"))
+			},
+			change: func(t *testing.T, dir, text string) { put(t, dir+"/far/1", text) },
+		},
+		"as Kubernetes does": {
+			begin: func(t *testing.T, dir string) {
+				require.NoError(t, os.Mkdir(dir+"/..1", 0o700))
+				put(t, dir+"/..1/f", "1")
+				require.NoError(t, os.Symlink("..1", dir+"/..data"))
+				require.NoError(t, os.Symlink("..data/f", dir+"/f"))
+			},
+			change: func(t *testing.T, dir, text string) {
+				require.NoError(t, os.Mkdir(dir+"/.."+text, 0o700))
+				put(t, dir+"/.."+text+"/f", text)
+				old, err := os.Readlink(dir + "/..data")
+				require.NoError(t, err)
+				require.NoError(t, os.Symlink(".."+text, dir+"/..tmp"))
+				require.NoError(t, os.Rename(dir+"/..tmp", dir+"/..data"))
+				require.NoError(t, os.RemoveAll(dir+"/"+old))
+			},
+		},
+		"directory replaced": {
+			begin: func(t *testing.T, dir string) {
+				require.NoError(t, os.MkdirAll(dir+"/a/b", 0o700))
+				put(t, dir+"/a/b/f", "1")
+				require.NoError(t, os.Symlink("a/b/f", dir+"/f"))
+			},
+			change: func(t *testing.T, dir, text string) {
+				require.NoError(t, os.RemoveAll(dir+"/a"))
+				time.Sleep(watchGrace * 3 / 2) // until it has been found missing
+				require.NoError(t, os.MkdirAll(dir+"/a/b", 0o700))
+				time.Sleep(watchGrace * 3 / 2) // and half of it found
+				put(t, dir+"/a/b/f", text)
+			},
+		},
+	}
+	for name, way := range ways {
+		for mode, notify := range map[string]func() (*fsnotify.Watcher, error){
+			"told":   fsnotify.NewWatcher,
+			"polled": func() (*fsnotify.Watcher, error) { return nil, errNoNotes },
+		} {
+			t.Run(name+"/"+mode, func(t *testing.T) {
+				t.Parallel()
+				dir := t.TempDir()
+				if way.begin == nil {
+					put(t, dir+"/f", "1")
+				} else {
+					way.begin(t, dir)
+				}
+				w := newWatcher((&logbook{}).logger())
+				w.notify = notify
+				var got atomic.Value
+				require.NoError(t, w.watch(func(contents [][]byte) error {
+					got.Store(string(contents[0]))
+					return nil
+				}, watchedFile{"--flag", dir + "/f"}))
+				require.Equal(t, "1", got.Load())
+				startWatcher(t, w)
+				for _, text := range []string{"22", "333"} {
+					way.change(t, dir, text)
+					require.Eventually(t, func() bool { return got.Load() == text }, patience, time.Millisecond, text)
+				}
+			})
+		}
+	}
+}
+
+// TestWatcherSays: a fault that stays is said once, and leaves in force what was there.
+func TestWatcherSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		one, two := dir+"/one", dir+"/two"
+		put(t, one, "a")
+		put(t, two, "a")
+		var log logbook
+		w := newWatcher(log.logger())
+		w.notify = func() (*fsnotify.Watcher, error) { return nil, errNoNotes }
+		var loads atomic.Int32
+		require.NoError(t, w.watch(func(contents [][]byte) error {
+			loads.Add(1)
+			if !bytes.Equal(contents[0], contents[1]) {
+				return errors.New("they differ")
+			}
+			return nil
+		}, watchedFile{"--one", one}, watchedFile{"--two", two}))
+		startWatcher(t, w)
+		const long = 5 * time.Second
+		time.Sleep(watchPoll / 10) // never at the moment of a look
+		for _, step := range []struct {
+			name  string
+			do    func()
+			want  []string
+			loads int32
+		}{
+			{"nothing", func() {}, []string{"WARN  . too many"}, 1},
+			{"one after the other", func() {
+				put(t, one, "b")
+				time.Sleep(watchPoll + watchGrace/2)
+				put(t, two, "b")
+			}, []string{"INFO --one, --two two"}, 3},
+			{"one alone", func() { put(t, one, "c") }, []string{"ERROR --one, --two two they differ"}, 4},
+			{"as bad as before", func() { put(t, one, "d") }, nil, 5},
+			{"missing", func() { require.NoError(t, os.Remove(one)) }, []string{"ERROR --one, --two two " + one + ": no such file or directory"}, 5},
+			{"asked", w.reload, []string{"ERROR --one, --two two " + one + ": no such file or directory"}, 5},
+			{"no file", func() { require.NoError(t, os.Mkdir(one, 0o700)) }, []string{"ERROR --one, --two two " + one + ": want a regular file"}, 5},
+			{"too large", func() {
+				require.NoError(t, os.Remove(one))
+				put(t, one, "")
+				require.NoError(t, os.Truncate(one, maxWatchedFile+1))
+			}, []string{"ERROR --one, --two two " + one + ": want at most 16MiB"}, 5},
+			{"good again", func() { put(t, one, "b") }, []string{"INFO --one, --two two"}, 6},
+			{"asked without a change", w.reload, nil, 6},
+		} {
+			step.do()
+			time.Sleep(long)
+			require.Equal(t, step.want, log.take(t), step.name)
+			require.Equal(t, step.loads, loads.Load(), step.name)
+		}
+	})
+}
+
+// TestWatcherBegins: a fault at the start is the start's.
+func TestWatcherBegins(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "f")
+	w := newWatcher((&logbook{}).logger())
+	load := func([][]byte) error { return errors.New("line 3: want more") }
+	require.EqualError(t, w.watch(load, watchedFile{"--tokens", path}), "--tokens: "+path+": no such file or directory")
+	put(t, path, "x")
+	require.EqualError(t, w.watch(load, watchedFile{"--tokens", path}), "--tokens: "+path+": line 3: want more")
+	require.Empty(t, w.units)
+}
