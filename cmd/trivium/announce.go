@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -12,9 +13,10 @@ import (
 func (s *server) announce(w io.Writer) {
 	base := "http://" + reachable(s.public.Addr())
 	query, header := "", ""
-	if s.token != "" {
-		query = "?access_token=" + s.token
-		header = " -H 'Authorization: Bearer " + s.token + "'"
+	if s.cfg.Auth != "none" {
+		token := cmp.Or(s.door.token, "TOKEN")
+		query = "?access_token=" + token
+		header = " -H 'Authorization: Bearer " + token + "'"
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "Trivium is listening.\n\n")
@@ -29,9 +31,12 @@ func (s *server) announce(w io.Writer) {
 	if s.admin != nil {
 		fmt.Fprintf(&b, "  operator   http://%s/metrics\n", reachable(s.admin.Addr()))
 	}
-	if s.token == "" {
+	switch {
+	case s.cfg.Auth == "none":
 		fmt.Fprintf(&b, "\nAnybody who reaches these addresses may read and publish (--auth none).\n")
-	} else {
+	case s.door.token == "":
+		fmt.Fprintf(&b, "\nTOKEN is one of the file or issuer that you named.\n")
+	default:
 		fmt.Fprintf(&b, "\nThe token is of this run alone.\n")
 	}
 	fmt.Fprintln(w, b.String())

@@ -23,12 +23,16 @@ type fault struct {
 	detail  string // what was expected and what there is
 }
 
-// faulty gives the fault of a flag, none if the detail is empty.
+// faulty gives the faults of a flag, one for each line of the detail, none if that is empty.
 func faulty(flag, detail string) []fault {
 	if detail == "" {
 		return nil
 	}
-	return []fault{{"--" + flag, detail}}
+	var faults []fault
+	for line := range strings.SplitSeq(detail, "\n") {
+		faults = append(faults, fault{"--" + flag, line})
+	}
+	return faults
 }
 
 // sources finds the values of flags that the command line does not set, and remembers where each

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"fmt"
-	"net/url"
-	"strings"
+	"log/slog"
 
 	"github.com/trivium-hub/trivium/auth"
 )
@@ -11,13 +9,13 @@ import (
 // AccessConfig says who may come in: by what tokens, from which pages and behind which proxies.
 type AccessConfig struct {
 	Tokens        string `placeholder:"FILE" help:"YAML file of tokens: name, sha256, subscribe, publish, expires, limits. Reread when it changes; trivium token adds one."`
-	JWTSecretFile string `name:"jwt-secret-file" placeholder:"FILE" help:"Take JWTs signed by HS256 with the secret in this file, of 32 bytes at least."`
-	JWTKeyFile    string `name:"jwt-key-file" placeholder:"FILE" help:"Take JWTs signed by RS256, ES256 or EdDSA with the keys whose public halves are in this PEM file."`
+	JWTSecretFile string `name:"jwt-secret-file" placeholder:"FILE" help:"Take JWTs signed by HS256 with the secret in this file, of 32 bytes at least. Reread when it changes."`
+	JWTKeyFile    string `name:"jwt-key-file" placeholder:"FILE" help:"Take JWTs signed by RS256, ES256 or EdDSA with one of the public keys or certificates in this PEM file. Reread when it changes."`
 	JWKSURL       string `name:"jwks-url" placeholder:"URL" help:"Take JWTs signed by RS256, ES256 or EdDSA with the keys at this URL (https, or http on loopback)."`
 	JWKSAllowHTTP bool   `name:"jwks-allow-http" help:"Let --jwks-url be http on another machine: whoever is in between can then make tokens."`
 	JWTIssuer     string `name:"jwt-issuer" placeholder:"ISS" help:"The iss that a JWT must have."`
-	JWTAudience   string `name:"jwt-audience" placeholder:"AUD" help:"The aud that a JWT must have."`
-	RevokedFile   string `placeholder:"FILE" help:"File of the jti of revoked JWTs, one a line. Reread when it changes."`
+	JWTAudience   string `name:"jwt-audience" placeholder:"AUD" help:"The aud that a JWT must be for."`
+	RevokedFile   string `placeholder:"FILE" help:"Ids (jti) of revoked JWTs, one a line. Reread when it changes."`
 
 	Origin       []string `placeholder:"ORIGIN" help:"Pages of this origin may connect: https://app.example.com, https://*.example.com, http://localhost:5173, https://app.example.com:*; or * for any, without cookies. Repeatable; without it the hub's own origin only."`
 	TrustedProxy []string `placeholder:"CIDR" help:"Believe X-Forwarded-For and X-Forwarded-Proto of this address or network; the proxy must keep the Host. Repeatable."`
@@ -28,7 +26,7 @@ func (c *AccessConfig) jwt() bool {
 	return c.JWTSecretFile != "" || c.JWTKeyFile != "" || c.JWKSURL != ""
 }
 
-// checkAccess refuses what would not do what it seems to.
+// checkAccess refuses what would not do what it seems to, and reads the files that are named.
 func (c *ServeConfig) checkAccess() []fault {
 	var faults []fault
 	for _, setting := range []struct {
@@ -49,23 +47,13 @@ func (c *ServeConfig) checkAccess() []fault {
 			faults = append(faults, faulty(setting.flag, "means nothing without --jwt-secret-file, --jwt-key-file or --jwks-url")...)
 		}
 	}
-	faults = append(faults, faulty("jwks-url", checkJWKSURL(c.JWKSURL, c.JWKSAllowHTTP))...)
-	_, err := auth.NewOrigins(c.Origin...)
-	faults = append(faults, faulty("origin", oneLine(err))...)
-	_, err = auth.NewProxies(c.TrustedProxy...)
-	return append(faults, faulty("trusted-proxy", oneLine(err))...)
-}
-
-// oneLine joins the faults of a list.
-func oneLine(err error) string { return strings.ReplaceAll(said(err), "\n", "; ") }
-
-func checkJWKSURL(s string, allowHTTP bool) string {
-	if s == "" {
-		return ""
+	if c.JWKSURL != "" {
+		_, err := auth.NewJWT(auth.JWTConfig{JWKSURL: c.JWKSURL, AllowHTTP: c.JWKSAllowHTTP})
+		faults = append(faults, faulty("jwks-url", said(err))...)
 	}
-	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return fmt.Sprintf("want a URL such as https://issuer.example.org/jwks.json, got %q", s)
+	if len(faults) == 0 {
+		log := slog.New(slog.DiscardHandler)
+		_, faults = newDoor(c, newWatcher(log), log)
 	}
-	return ""
+	return faults
 }

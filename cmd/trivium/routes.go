@@ -51,11 +51,10 @@ GET  /healthz           200 while the process is alive
 GET  /readyz            200 while subscriptions are taken
 `
 
-// publicRoutes joins the transports on the main listener. guard is for who needs a token there,
-// open for everybody.
-func publicRoutes(cfg *ServeConfig, h *hub.Hub, group *outlet.Group, count *counters, guard, open *auth.Guard) http.Handler {
-	deny := count.denied.by
-	everybody := open.Middleware(deny("others", web.WriteProblem))
+// publicRoutes joins the transports on the main listener.
+func publicRoutes(cfg *ServeConfig, h *hub.Hub, group *outlet.Group, count *counters, d *door) http.Handler {
+	deny, guard := count.denied.by, d.guard
+	everybody := d.free.Middleware(deny("others", web.WriteProblem))
 	events := sse.New(sse.Config{
 		Hub: h, Group: group, Access: accessFrom, Counters: &count.sse,
 		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout, Disconnect: cfg.Slow == "disconnect",
@@ -131,6 +130,8 @@ func refusal(err error) *wire.Problem {
 		return wire.MisdirectedHost()
 	case errors.Is(err, auth.ErrForeignOrigin):
 		return wire.ForeignOrigin()
+	case errors.Is(err, auth.ErrUnavailable):
+		return wire.Unavailable(auth.ErrUnavailable.Error())
 	case errors.Is(err, auth.ErrMethod):
 		return wire.MethodNotAllowed("DELETE, POST")
 	case errors.Is(err, auth.ErrTwoTokens), errors.Is(err, auth.ErrLoneBearer),

@@ -37,20 +37,16 @@ func (c *ServeCmd) Run(con *console) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
-	signal.Ignore(syscall.SIGHUP)
+	reread := make(chan os.Signal, 1)
+	signal.Notify(reread, syscall.SIGHUP) // also while draining, or it would end the process
+	defer signal.Stop(reread)
 	s, err := newServer(&c.ServeConfig, con.Err)
 	if err != nil {
 		return err
 	}
 	s.announce(con.Err)
 	s.log.Info("listening", s.addresses()...)
-	var failed error
-	select {
-	case got := <-signals:
-		s.log.Info("draining", "signal", got.String(), "window", c.Drain.String())
-	case failed = <-s.failed:
-		s.log.Error("a listener failed; draining", "error", failed.Error())
-	}
+	failed := s.serveUntil(signals, reread)
 	ended := make(chan struct{})
 	go func() {
 		s.shutdown()
@@ -64,11 +60,28 @@ func (c *ServeCmd) Run(con *console) error {
 	return failed
 }
 
+// serveUntil gives why a listener failed, nil if it was a signal that came first.
+func (s *server) serveUntil(signals, reread <-chan os.Signal) error {
+	for {
+		select {
+		case <-reread:
+			s.files.reload()
+		case got := <-signals:
+			s.log.Info("draining", "signal", got.String(), "window", s.cfg.Drain.String())
+			return nil
+		case err := <-s.failed:
+			s.log.Error("a listener failed; draining", "error", err.Error())
+			return err
+		}
+	}
+}
+
 // server is a running hub with its listeners. It owns the goroutines that serve them.
 type server struct {
 	cfg   *ServeConfig
 	log   *slog.Logger
-	token string // "" under --auth none
+	files *watcher
+	door  *door
 
 	hub   *hub.Hub
 	group *outlet.Group
@@ -92,6 +105,11 @@ type server struct {
 func newServer(cfg *ServeConfig, stderr io.Writer) (_ *server, err error) {
 	s := &server{cfg: cfg, log: cfg.newLogger(stderr), failed: make(chan error, 3)}
 	s.count.denied.log = s.log
+	s.files = newWatcher(s.log)
+	var faults []fault
+	if s.door, faults = newDoor(cfg, s.files, s.log); len(faults) > 0 {
+		return nil, errorOf(faults)
+	}
 	s.requests, s.endRequests = context.WithCancelCause(context.Background())
 	defer func() {
 		if err != nil {
@@ -186,33 +204,19 @@ func (s *server) start() error {
 	if err != nil {
 		return fmt.Errorf("--host: %w", err)
 	}
-	guarded := auth.Config{Limits: s.cfg.connections()}
-	if guarded.Origins, err = auth.NewOrigins(s.cfg.Origin...); err != nil {
-		return fmt.Errorf("--origin: %w", err)
-	}
-	if guarded.Proxies, err = auth.NewProxies(s.cfg.TrustedProxy...); err != nil {
-		return fmt.Errorf("--trusted-proxy: %w", err)
-	}
-	if s.cfg.Auth == "none" {
-		guarded.Hosts = hosts // else a page of a bent name has no token
-	} else {
-		s.token = auth.NewToken()
-		guarded.Verifier = auth.NewStaticToken(s.token, s.cfg.perToken())
-	}
-	s.guard = auth.New(guarded)
-	free := auth.New(auth.Config{Hosts: guarded.Hosts, Origins: guarded.Origins, Proxies: guarded.Proxies})
 	s.open.limit = int64(s.cfg.MaxConnections)
 	if s.open.limit > 0 {
 		s.open.limit += spareConnections
 	}
-	s.serve(s.public, publicRoutes(s.cfg, s.hub, s.group, &s.count, s.guard, free), s.open.track)
+	s.serve(s.public, publicRoutes(s.cfg, s.hub, s.group, &s.count, s.door), s.open.track)
 	if s.admin != nil {
-		o := &observer{hub: s.hub, counters: &s.count, guard: s.guard, open: &s.open, udp: s.udp, draining: s.group.IsDraining}
+		o := &observer{hub: s.hub, counters: &s.count, guard: s.door.guard, open: &s.open, udp: s.udp, draining: s.group.IsDraining}
 		s.serve(s.admin, adminRoutes(o, auth.New(auth.Config{Hosts: hosts})), nil)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
-	s.running.Go(func() { s.guard.Run(ctx) })
+	s.running.Go(func() { s.door.run(ctx) })
+	s.running.Go(func() { s.files.run(ctx) })
 	if s.udp != nil {
 		s.running.Go(func() {
 			if err := s.udp.Run(ctx); err != nil {

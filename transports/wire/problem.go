@@ -186,16 +186,17 @@ func ProblemOf(err error) *Problem {
 			Detail: hub.ErrKeysFull.Error(), RetryAfter: retryKeysFull,
 		}
 	case errors.Is(err, hub.ErrUnavailable):
-		return unavailable(hub.ErrUnavailable.Error())
+		return Unavailable(hub.ErrUnavailable.Error())
 	case errors.Is(err, hub.ErrClosed):
-		return unavailable(hub.ErrClosed.Error())
+		return Unavailable(hub.ErrClosed.Error())
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return unavailable("the request could not be carried out in its time")
+		return Unavailable("the request could not be carried out in its time")
 	}
 	return &Problem{Code: CodeInternal, Title: "Internal error", Status: 500}
 }
 
-func unavailable(detail string) *Problem {
+// Unavailable is for what cannot be had at the moment, which detail names.
+func Unavailable(detail string) *Problem {
 	return &Problem{
 		Code: CodeUnavailable, Title: "Unavailable", Status: 503,
 		Detail: detail, RetryAfter: retryUnavailable,

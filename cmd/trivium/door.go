@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/trivium-hub/trivium/auth"
+)
+
+// door is who may come in: what requests are judged by, and what of it is read from files that may
+// change while it stands.
+type door struct {
+	token string      // made at start; "" where there are others, or none are asked for
+	guard *auth.Guard // of the routes that need a token
+	free  *auth.Guard // of those that need none, but are not for foreign pages either
+	jwt   *auth.JWT   // nil: JWTs are not taken
+}
+
+// newDoor reads all that the settings name, by way of the watcher, which rereads it from then on.
+// Nothing runs yet. The faults are all there are; then there is no door.
+func newDoor(cfg *ServeConfig, files *watcher, log *slog.Logger) (*door, []fault) {
+	d := new(door)
+	config := auth.Config{Limits: cfg.connections()}
+	verifier, faults := d.verifier(cfg, files, log)
+	config.Verifier = verifier
+	var err error
+	config.Origins, err = auth.NewOrigins(cfg.Origin...)
+	faults = append(faults, faulty("origin", said(err))...)
+	config.Proxies, err = auth.NewProxies(cfg.TrustedProxy...)
+	faults = append(faults, faulty("trusted-proxy", said(err))...)
+	if cfg.Auth == "none" { // else a page of a bent name has no token
+		config.Hosts, err = auth.NewHostPolicy(cfg.hostNames()...)
+		faults = append(faults, faulty("host", said(err))...)
+	}
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	d.guard = auth.New(config)
+	d.free = auth.New(auth.Config{Hosts: config.Hosts, Origins: config.Origins, Proxies: config.Proxies})
+	return d, nil
+}
+
+// verifier gives what judges tokens; nil where everybody may do everything.
+func (d *door) verifier(cfg *ServeConfig, files *watcher, log *slog.Logger) (auth.Verifier, []fault) {
+	var all []auth.Verifier
+	var faults []fault
+	if cfg.Tokens != "" {
+		tokens := auth.NewTokens(cfg.perToken())
+		all = append(all, tokens)
+		faults = append(faults, d.read(files, func(contents [][]byte) error {
+			return tokens.Load(contents[0])
+		}, watchedFile{"--tokens", cfg.Tokens})...)
+	}
+	if cfg.jwt() {
+		jwt, more := d.newJWT(cfg, files, log)
+		if faults = append(faults, more...); len(more) == 0 {
+			all, d.jwt = append(all, jwt), jwt
+		}
+	}
+	switch {
+	case cfg.Auth == "none" || len(faults) > 0:
+		return nil, faults
+	case len(all) == 0:
+		d.token = auth.NewToken()
+		return auth.NewStaticToken(d.token, cfg.perToken()), nil
+	}
+	return auth.Chain(all...), nil
+}
+
+// newJWT makes the judge of JWTs. The files of its keys are one unit: they are put in place
+// together.
+func (d *door) newJWT(cfg *ServeConfig, files *watcher, log *slog.Logger) (*auth.JWT, []fault) {
+	var jwt *auth.JWT
+	var keyFiles []watchedFile
+	for _, f := range []watchedFile{{"--jwt-secret-file", cfg.JWTSecretFile}, {"--jwt-key-file", cfg.JWTKeyFile}} {
+		if f.path != "" {
+			keyFiles = append(keyFiles, f)
+		}
+	}
+	load := func(contents [][]byte) error {
+		var keys auth.Keys
+		if cfg.JWTSecretFile != "" {
+			keys.Secret, contents = contents[0], contents[1:]
+		}
+		if cfg.JWTKeyFile != "" {
+			keys.Public = contents[0]
+		}
+		if jwt != nil {
+			return jwt.SetKeys(keys)
+		}
+		var err error
+		jwt, err = auth.NewJWT(auth.JWTConfig{
+			Keys: keys, JWKSURL: cfg.JWKSURL, AllowHTTP: cfg.JWKSAllowHTTP,
+			Issuer: cfg.JWTIssuer, Audience: cfg.JWTAudience, Limits: cfg.perToken(), Log: log,
+		})
+		return err
+	}
+	var faults []fault
+	if len(keyFiles) > 0 {
+		faults = d.read(files, load, keyFiles...)
+	} else {
+		faults = faulty("jwks-url", said(load(nil)))
+	}
+	if cfg.RevokedFile != "" && jwt != nil {
+		faults = append(faults, d.read(files, func(contents [][]byte) error {
+			return jwt.SetRevoked(contents[0])
+		}, watchedFile{"--revoked-file", cfg.RevokedFile})...)
+	}
+	return jwt, faults
+}
+
+// read has the watcher read files, and whoever holds a token be judged again when they change.
+func (d *door) read(files *watcher, load func([][]byte) error, named ...watchedFile) []fault {
+	err := files.watch(func(contents [][]byte) error {
+		if err := load(contents); err != nil {
+			return err
+		}
+		if d.guard != nil {
+			d.guard.Review()
+		}
+		return nil
+	}, named...)
+	if err == nil {
+		return nil
+	}
+	setting, detail, _ := strings.Cut(err.Error(), ": ")
+	return faulty(strings.TrimPrefix(setting, "--"), detail)
+}
+
+// run ends what tokens hold whose time has come, and keeps the keys of JWTs fresh, until ctx ends.
+func (d *door) run(ctx context.Context) {
+	refreshed := make(chan struct{})
+	go func() {
+		defer close(refreshed)
+		if d.jwt != nil {
+			d.jwt.Run(ctx)
+		}
+	}()
+	d.guard.Run(ctx)
+	<-refreshed
+}
+
+// errorOf joins faults that were to be found before anything was begun.
+func errorOf(faults []fault) error {
+	lines := make([]string, len(faults))
+	for i, f := range faults {
+		lines[i] = fmt.Sprintf("%s: %s", f.setting, f.detail)
+	}
+	return &usageError{lines}
+}
