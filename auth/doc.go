@@ -16,15 +16,25 @@
 //     it sent is known to be a good one.
 //  4. The token itself: its form, then what the [Verifier] knows of it.
 //
-// Who passes gets a [hub.Grant] in the context of the request; who does not is handed, with the
+// Who passes gets an [Access] in the context of the request; who does not is handed, with the
 // reason, to the route's own way of refusing, since a browser's WebSocket cannot see an HTTP
 // status. Each reason says which of Host, Origin and token is at fault; whether a right is missing,
 // the route judges.
+//
+// Verifiers are [Tokens], a file of hashes, [JWT], and [Chain] of both. What they go by may change
+// at any time; [Guard.Review] then has every token in use judged again.
+//
+// An Access lasts as long as its token. All requests and connections of one token share a lease,
+// which knows the token's end, what it grants now and what counts toward its limits. Who holds a
+// connection by it is told when any of that changes, as is a request that waits; a sweep over the
+// leases, not over the connections, looks for those whose end has come. Lock order: the holder's own
+// lock, then that of the leases; holders are told with neither held.
 //
 // Behind a reverse proxy [Proxies] tell the client's address, and whether it speaks TLS: the scheme
 // of the hub's own origin hangs on that. Its host is always the Host, which a proxy must keep as it
 // came.
 //
-// No error of this package repeats anything of a token. There are no goroutines here, and
-// everything is safe for use by several at once.
+// No error of this package repeats anything of a token. The package starts no goroutine: Guard.Run
+// (the sweep) and JWT.Run (the keys of a JWKS URL) are for goroutines of the caller, and return when
+// their contexts end. Everything else is safe for use by several at once.
 package auth
