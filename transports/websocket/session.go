@@ -3,16 +3,13 @@ package websocket
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
-	"net"
 	"slices"
 	"sync"
 	"time"
 	"unicode/utf8"
 
 	"github.com/coder/websocket"
-	"golang.org/x/time/rate"
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/outlet"
@@ -26,6 +23,8 @@ const (
 	protocolError   = int(websocket.StatusProtocolError)
 	unsupportedData = int(websocket.StatusUnsupportedData)
 	invalidPayload  = int(websocket.StatusInvalidFramePayloadData)
+	policyViolation = int(websocket.StatusPolicyViolation)
+	messageTooBig   = int(websocket.StatusMessageTooBig)
 )
 
 // session is one connection. All of it is owned by the reader, which alone changes it.
@@ -35,9 +34,9 @@ type session struct {
 	stream  *stream
 	out     *outlet.Outlet
 	access  web.Access
-	limiter *rate.Limiter
 	filters []hub.Filter // as they were asked for; the subscription has them as a set
 	pending hub.Start    // of ?subscribe=none: where the first subscribe begins
+	refused bool         // for what the peer sent; it is counted
 }
 
 // read carries out the client's messages until the connection ends.
@@ -52,9 +51,7 @@ func (s *session) read() {
 		switch {
 		case s.out.Ending():
 		case kind != websocket.MessageText:
-			s.close(unsupportedData, "messages are text")
-		case !s.limiter.Allow():
-			s.out.Fail(wire.RateLimited("too many messages a second", 0))
+			s.refuse(notText)
 		default:
 			err = s.message(reader)
 		}
@@ -68,24 +65,36 @@ func (s *session) read() {
 	}
 }
 
-// broken ends the connection after the library could not read on. It has sent a close frame for
-// most errors of the peer, but not for all.
+// maxUnread bounds what is read of a peer that goes on sending after its connection has ended.
+const maxUnread = 16 << 20 // bytes
+
+// broken ends the connection after it could not be read on.
 func (s *session) broken(err error) {
-	var gone net.Error
-	lost := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &gone)
-	if !lost && websocket.CloseStatus(err) == -1 {
-		s.close(protocolError, "protocol error")
+	if v := violationOf(err); v != nil {
+		s.refuse(v)
 	}
 	if s.out.Ending() {
 		// To close with something unread would reset the connection, and take the close frame
-		// back from a peer that has not read it. The outlet sets the deadline.
+		// back from a peer that has not read it.
 		s.stream.over()
-		_, _ = io.Copy(io.Discard, s.stream)
+		s.stream.awaitClose()
+		_, _ = io.CopyN(io.Discard, s.stream.Conn, maxUnread)
 	}
 }
 
-func (s *session) close(code int, reason string) {
-	s.out.Finish(wire.AppendCloseFrame(nil, code, reason))
+// refuse closes the connection for what the peer sent. Where the library has done so already, or
+// the connection was ending, that stays.
+func (s *session) refuse(v *violation) {
+	if !s.refused {
+		s.refused = true
+		time.AfterFunc(closeTimeout, s.out.Close) // whether or not it has taken its last words
+		s.h.cfg.Refusals.counts[v.reason].Add(1)
+	}
+	if v == tooFast {
+		s.out.Fail(wire.RateLimited(v.text, 0))
+		return
+	}
+	s.out.Finish(wire.AppendCloseFrame(nil, v.code, v.text))
 }
 
 var messages = sync.Pool{New: func() any { return new(bytes.Buffer) }}
@@ -99,7 +108,7 @@ func (s *session) message(r io.Reader) error {
 		return err
 	}
 	if !utf8.Valid(buffer.Bytes()) {
-		s.close(invalidPayload, "text is UTF-8")
+		s.refuse(notUTF8)
 		return nil
 	}
 	command, err := wire.ParseCommand(buffer.Bytes())

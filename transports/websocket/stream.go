@@ -47,16 +47,31 @@ func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	), nil
 }
 
-// stream is the connection as the library sees it: it reads from it, and its frames go through the
-// outlet, between the hub's messages.
+// stream is the connection as the library sees it: it reads from it, past the guard, and its frames
+// go through the outlet, between the hub's messages.
 type stream struct {
 	net.Conn
 	early []byte         // received behind the request
+	guard guard          // set before the library reads
 	out   *outlet.Outlet // set before the library reads, and so before it writes
 	ways  atomic.Int32   // of the two, those that are over; see over
 }
 
+// Read gives what the guard lets pass. From the first byte on that it does not, Read gives the
+// violation, and nothing more is received.
 func (s *stream) Read(p []byte) (int, error) {
+	if s.guard.refused != nil {
+		return 0, s.guard.refused
+	}
+	n, err := s.receive(p)
+	n = s.guard.pass(p[:n])
+	if s.guard.refused != nil {
+		return n, s.guard.refused
+	}
+	return n, err
+}
+
+func (s *stream) receive(p []byte) (int, error) {
 	if len(s.early) > 0 {
 		n := copy(p, s.early)
 		s.early = s.early[n:]
@@ -65,11 +80,8 @@ func (s *stream) Read(p []byte) (int, error) {
 	return s.Conn.Read(p)
 }
 
-const (
-	opcodeMask  = 0x0f
-	opcodeClose = 0x8
-	reasonAt    = 4 // behind the header and the status
-)
+// reasonAt is where a close frame has its reason: behind the header and the status.
+const reasonAt = 4
 
 func (s *stream) Write(frame []byte) (int, error) {
 	switch {
@@ -102,6 +114,11 @@ func (s *stream) over() {
 // closeTimeout is how long the peer may take to answer a close frame.
 const closeTimeout = 5 * time.Second
 
+// awaitClose bounds how much longer the peer is read.
+func (s *stream) awaitClose() {
+	_ = s.SetReadDeadline(time.Now().Add(closeTimeout)) // fails only on a closed connection
+}
+
 // lingering is the outlet's Conn: after the close frame the reader waits for the peer's.
 type lingering struct {
 	outlet.Conn
@@ -109,7 +126,7 @@ type lingering struct {
 }
 
 func (l lingering) End() bool {
-	_ = l.stream.SetReadDeadline(time.Now().Add(closeTimeout)) // fails only on a closed connection
+	l.stream.awaitClose()
 	l.stream.over()
 	return false
 }

@@ -24,8 +24,9 @@ const Protocol = "trivium.v1"
 
 // Defaults of Config.
 const (
-	DefaultMaxMessage  = 64 << 10 // bytes
-	DefaultMessageRate = 100      // a second
+	DefaultMaxMessage   = 64 << 10 // bytes
+	DefaultMaxFragments = 1024     // frames
+	DefaultMessageRate  = 100      // a second
 )
 
 // Config is what a Handler is made of.
@@ -35,8 +36,10 @@ type Config struct {
 	Access       web.AccessFunc
 	Counters     *outlet.Counters
 	MaxTopics    int           // filters of a connection; 0: any number
-	MaxMessage   int64         // bytes of a client's message, after decompression; 0: DefaultMaxMessage
-	MessageRate  float64       // of a client's messages, a second; 0: DefaultMessageRate
+	Refusals     *Refusals     // nil: nobody looks
+	MaxMessage   int64         // bytes of a client's message, as it comes and after decompression; 0: DefaultMaxMessage
+	MaxFragments int           // frames of a client's message; 0: DefaultMaxFragments
+	MessageRate  float64       // of a client's messages, pings and pongs, a second; 0: DefaultMessageRate
 	WriteTimeout time.Duration // without progress
 	Disconnect   bool          // a subscriber that retention has overtaken is sent away
 	Compression  bool          // offer permessage-deflate
@@ -54,6 +57,12 @@ type Handler struct {
 func New(cfg Config) *Handler {
 	if cfg.MaxMessage == 0 {
 		cfg.MaxMessage = DefaultMaxMessage
+	}
+	if cfg.MaxFragments == 0 {
+		cfg.MaxFragments = DefaultMaxFragments
+	}
+	if cfg.Refusals == nil {
+		cfg.Refusals = new(Refusals)
 	}
 	if cfg.MessageRate == 0 {
 		cfg.MessageRate = DefaultMessageRate
@@ -107,7 +116,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		config = h.deflate
 	}
 	s.ws, s.stream = conn, stream
-	s.limiter = rate.NewLimiter(rate.Limit(h.cfg.MessageRate), max(1, int(h.cfg.MessageRate)))
 	s.start(config, subscription)
 }
 
@@ -126,6 +134,8 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) (*stream, *web
 		return nil, nil, false, err
 	}
 	conn.SetReadLimit(h.cfg.MaxMessage)
+	u.stream.guard.limits = &h.cfg
+	u.stream.guard.limiter = rate.NewLimiter(rate.Limit(h.cfg.MessageRate), max(1, int(h.cfg.MessageRate)))
 	return u.stream, conn, w.Header().Get("Sec-WebSocket-Extensions") != "", nil
 }
 

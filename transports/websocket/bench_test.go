@@ -1,0 +1,30 @@
+package websocket_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	tt "github.com/trivium-hub/trivium/transports/transporttest"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// BenchmarkMessage is a command of 200 bytes and its ack over a socket, both sides of it.
+func BenchmarkMessage(b *testing.B) {
+	s := tt.Start(b, tt.Config{MessageRate: 1e9})
+	c, err := s.DialSocket(tt.Query(), nil, nil)
+	require.NoError(b, err)
+	defer c.Close()
+	head, tail := `{"op":"ping","ref":2,"pad":"`, `"}`
+	command := []byte(frame(text, head+of(200-len(head)-len(tail))+tail))
+	_, err = c.Message() // hello
+	require.NoError(b, err)
+	b.ReportAllocs()
+	for b.Loop() {
+		_, err := c.Write(command)
+		require.NoError(b, err)
+		m, err := c.Message()
+		require.NoError(b, err)
+		require.Equal(b, wire.OpAck, m.Op)
+	}
+}

@@ -1,0 +1,281 @@
+package websocket_test
+
+import (
+	encoding "encoding/binary"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/time/rate"
+	"pgregory.net/rapid"
+
+	tt "github.com/trivium-hub/trivium/transports/transporttest"
+	"github.com/trivium-hub/trivium/transports/websocket"
+)
+
+type verdict = websocket.Verdict
+
+var (
+	fine       verdict
+	rateOver   = verdict{"rate", 1008}
+	fragments  = verdict{"fragments", 1008}
+	tooBig     = verdict{"too_big", 1009}
+	noProtocol = verdict{"protocol", 1002}
+)
+
+// hostile is what breaks a rule with its last byte, under the default limits.
+var hostile = []struct {
+	name string
+	sent string
+	verdict
+}{
+	{"125 in 16 bits", "\x81\xfe\x00\x7d", noProtocol},
+	{"0 in 16 bits", "\x81\xfe\x00\x00", noProtocol},
+	{"2 in 64 bits", "\x81\xff\x00\x00\x00\x00\x00\x00\x00\x02", noProtocol},
+	{"65535 in 64 bits", "\x81\xff\x00\x00\x00\x00\x00\x00\xff\xff", noProtocol},
+	{"0 in 16 bits, continued", frame(firstPart, "{") + "\x80\xfe\x00\x00", noProtocol},
+	{"the top bit", "\x81\xff\x80\x00\x00\x00\x00\x00\x00\x00", noProtocol},
+	{"every bit", "\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff", noProtocol},
+	{"ping of 16 bits", "\x89\xfe", noProtocol},
+	{"pong of 64 bits", "\x8a\xff", noProtocol},
+	{"close of 16 bits", "\x88\xfe", noProtocol},
+	{"unmasked", "\x81\x02", noProtocol},
+	{"unmasked ping in a message", frame(firstPart, "{") + "\x89\x00", noProtocol},
+	{"2^63-1", "\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff", tooBig},
+	{"2^63-1, continued", frame(firstPart, "{") + "\x80\xff\x7f\xff\xff\xff\xff\xff\xff\xff", tooBig},
+	{"65537", "\x81\xff\x00\x00\x00\x00\x00\x01\x00\x01", tooBig},
+	{"65537 binary", "\x82\xff\x00\x00\x00\x00\x00\x01\x00\x01", tooBig},
+	{"65537 in parts", frame(firstPart, of(10)) + frame(continuation, "") + "\x80\xfe\xff\xf7", tooBig},
+	{"65537 in parts with a pong", frame(firstPart, of(125)) + frame(tt.Fin|tt.PongFrame, of(125)) + "\x00\xfe\xff\x84", tooBig},
+	{"1024 parts, and one", frame(firstPart, "{") + strings.Repeat(frame(continuation, "a"), 1023) + "\x80", fragments},
+	{"empty parts without end", frame(firstPart, "") + strings.Repeat(frame(continuation, ""), 1023) + "\x00", fragments},
+	{"parts and pongs", frame(firstPart, "") + strings.Repeat(frame(continuation, ""), 1000) + frame(tt.Fin|tt.PongFrame, "") +
+		strings.Repeat(frame(continuation, ""), 23) + "\x00", fragments},
+}
+
+// split cuts b behind each of the places.
+func split(b []byte, places ...int) (chunks [][]byte) {
+	from := 0
+	for _, at := range append(places, len(b)) {
+		if at > from {
+			chunks = append(chunks, b[from:at])
+			from = at
+		}
+	}
+	return chunks
+}
+
+func bytewise(b []byte) (chunks [][]byte) {
+	for i := range b {
+		chunks = append(chunks, b[i:i+1])
+	}
+	return chunks
+}
+
+// limits are as websocket.Config has them, and how many messages, pings and pongs there may be.
+type limits struct{ message, fragments, burst int }
+
+var defaults = limits{websocket.DefaultMaxMessage, websocket.DefaultMaxFragments, websocket.DefaultMessageRate}
+
+func (l limits) receive(chunks [][]byte) ([]byte, verdict) {
+	cfg := &websocket.Config{MaxMessage: int64(l.message), MaxFragments: l.fragments}
+	return websocket.Receive(cfg, rate.NewLimiter(0, l.burst), chunks)
+}
+
+// judge is the guard over again, with all bytes at hand: how many may pass, and the verdict.
+func (l limits) judge(b []byte) (int, verdict) {
+	message, frames, counted := uint64(0), 0, 0
+	for at := 0; at < len(b); {
+		opcode, final := b[at]&0x0f, b[at]&0x80 != 0
+		switch {
+		case opcode == 0:
+			frames++
+		case opcode < 8:
+			message, frames = 0, 1
+			counted++
+		case opcode > 8:
+			counted++
+		}
+		switch rest := b[at:]; {
+		case opcode == 0 && frames > l.fragments:
+			return at, fragments
+		case counted > l.burst:
+			return at, rateOver
+		case len(rest) < 2:
+			return len(b), fine
+		case rest[1] < 128, opcode >= 8 && rest[1] > 128+125:
+			return at + 1, noProtocol
+		}
+		length, header, least := uint64(b[at+1]-128), 2, uint64(0)
+		if length >= 126 {
+			header = map[uint64]int{126: 4, 127: 10}[length]
+			if len(b) < at+header {
+				return len(b), fine
+			}
+			var field [8]byte
+			copy(field[8-(header-2):], b[at+2:at+header])
+			least = map[int]uint64{4: 126, 10: 65536}[header]
+			length = encoding.BigEndian.Uint64(field[:])
+		}
+		if length < least || length >= 1<<63 {
+			return at + header - 1, noProtocol
+		}
+		if opcode < 8 {
+			if message += length; message > uint64(l.message) {
+				return at + header - 1, tooBig
+			}
+			if final {
+				message, frames = 0, 0
+			}
+		}
+		at = min(at+header+4+int(length), len(b))
+	}
+	return len(b), fine
+}
+
+type failer interface {
+	require.TestingT
+	Helper()
+}
+
+// requireAgreed has the guard and judge look at the same.
+func requireAgreed(t failer, l limits, sent []byte, chunks [][]byte) verdict {
+	t.Helper()
+	n, want := l.judge(sent)
+	passed, got := l.receive(chunks)
+	require.Equal(t, want, got, "%x", sent)
+	require.Equal(t, string(sent[:n]), string(passed), "what came before, as it came")
+	return got
+}
+
+func TestGuard(t *testing.T) {
+	for _, tc := range hostile {
+		sent := []byte(tc.sent)
+		require.Equal(t, tc.verdict, requireAgreed(t, defaults, sent, bytewise(sent)), tc.name)
+		require.Equal(t, fine, requireAgreed(t, defaults, sent[:len(sent)-1], [][]byte{sent[:len(sent)-1]}), tc.name)
+		more := append(sent, frame(text, pingCommand)...)
+		for at := max(0, len(sent)-20); at < len(more); at++ {
+			require.Equal(t, tc.verdict, requireAgreed(t, defaults, more, split(more, at)), tc.name)
+		}
+	}
+}
+
+// small limits are met often.
+var small = limits{message: 300, fragments: 4, burst: 12}
+
+var anyPayload = rapid.Map(rapid.OneOf(rapid.IntRange(0, 3), rapid.IntRange(120, 130), rapid.IntRange(290, 300)), of)
+
+// validFrames draws messages within the limits, with control frames between their frames.
+func validFrames(t *rapid.T) (sent []byte) {
+	for left := small.burst; left > 0; left-- {
+		control := func() {
+			if left > 1 && rapid.Bool().Draw(t, "control") {
+				left--
+				opcode := rapid.SampledFrom([]byte{tt.PingFrame, tt.PongFrame}).Draw(t, "opcode")
+				sent = tt.AppendFrame(sent, tt.Fin|opcode, []byte(of(rapid.IntRange(0, 125).Draw(t, "length"))))
+			}
+		}
+		control()
+		frames := rapid.IntRange(1, small.fragments).Draw(t, "frames")
+		room := small.message
+		for i := range frames {
+			first := byte(continuation)
+			if i == 0 {
+				first = rapid.SampledFrom([]byte{0x1, 0x2, 0x41}).Draw(t, "kind")
+			}
+			if i == frames-1 {
+				first |= tt.Fin
+			}
+			payload := anyPayload.Draw(t, "payload")
+			payload = payload[:min(len(payload), room)]
+			room -= len(payload)
+			sent = tt.AppendFrame(sent, first, []byte(payload))
+			if i < frames-1 {
+				control()
+			}
+		}
+	}
+	return tt.AppendFrame(sent, closing, []byte("\x03\xe8"))
+}
+
+// anyFrames draws frames of every kind, and how their length is spelt.
+func anyFrames(t *rapid.T) (sent []byte) {
+	for range rapid.IntRange(1, 20).Draw(t, "frames") {
+		first := rapid.SampledFrom([]byte{0x0, 0x80, 0x1, 0x81, 0x82, 0xc1, 0x83, 0x88, 0x89, 0x8a, 0x9, 0x8f, 0xf1}).Draw(t, "first")
+		payload := anyPayload.Draw(t, "payload")
+		masked := byte(0x80)
+		if rapid.IntRange(0, 30).Draw(t, "masked") == 30 { // small numbers are drawn more often
+			masked = 0
+		}
+		switch rapid.IntRange(0, 20).Draw(t, "spelling") {
+		case 18:
+			sent = encoding.BigEndian.AppendUint16(append(sent, first, masked|126), uint16(len(payload)))
+		case 19:
+			sent = encoding.BigEndian.AppendUint64(append(sent, first, masked|127), uint64(len(payload)))
+		case 20:
+			sent = encoding.BigEndian.AppendUint64(append(sent, first, masked|127), rapid.Uint64().Draw(t, "length"))
+		default:
+			whole := tt.AppendFrame(nil, first, []byte(payload))
+			whole[1] &= 0x7f | masked
+			sent = append(sent, whole...)
+			continue
+		}
+		sent = append(append(sent, "mask"...), payload...)
+	}
+	return sent[:rapid.IntRange(0, len(sent)).Draw(t, "cut")]
+}
+
+func places(t *rapid.T, n int) []int {
+	return rapid.SliceOfN(rapid.IntRange(0, n), 0, 10).Draw(t, "places")
+}
+
+// TestGuardProperties: what is valid passes as it is, however it is split, and of the rest exactly
+// what comes before the mistake.
+func TestGuardProperties(t *testing.T) {
+	t.Run("valid", rapid.MakeCheck(func(t *rapid.T) {
+		sent := validFrames(t)
+		for _, chunks := range [][][]byte{bytewise(sent), split(sent, places(t, len(sent))...)} {
+			require.Equal(t, fine, requireAgreed(t, small, sent, chunks))
+		}
+	}))
+	t.Run("any", rapid.MakeCheck(func(t *rapid.T) {
+		sent := anyFrames(t)
+		requireAgreed(t, small, sent, bytewise(sent))
+		requireAgreed(t, small, sent, split(sent, places(t, len(sent))...))
+	}))
+}
+
+func FuzzGuard(f *testing.F) {
+	for _, tc := range hostile {
+		f.Add([]byte(tc.sent+frame(text, pingCommand)), uint16(3))
+	}
+	f.Fuzz(func(t *testing.T, sent []byte, at uint16) {
+		for _, l := range []limits{defaults, small} {
+			requireAgreed(t, l, sent, bytewise(sent))
+			requireAgreed(t, l, sent, split(sent, min(int(at), len(sent))))
+		}
+	})
+}
+
+// TestModeratePings: a client may ping as often as it may send messages, for as long as it likes.
+func TestModeratePings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := &websocket.Config{MaxMessage: websocket.DefaultMaxMessage, MaxFragments: websocket.DefaultMaxFragments}
+		limiter := rate.NewLimiter(websocket.DefaultMessageRate, websocket.DefaultMessageRate)
+		burst := []byte(strings.Repeat(frame(ping, "a")+frame(tt.Fin|tt.PongFrame, ""), websocket.DefaultMessageRate/2))
+		for range 60 {
+			_, got := websocket.Receive(cfg, limiter, [][]byte{burst})
+			require.Equal(t, fine, got)
+			time.Sleep(time.Second)
+		}
+		_, got := websocket.Receive(cfg, limiter, [][]byte{burst, []byte(frame(ping, ""))})
+		require.Equal(t, rateOver, got)
+	})
+}
+
+// TestGuardAllocatesNothing: a message costs no allocation more than it would without.
+func TestGuardAllocatesNothing(t *testing.T) {
+	require.Zero(t, websocket.GuardAllocs([]byte(frame(text, of(200)))))
+}

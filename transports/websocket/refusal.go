@@ -1,0 +1,78 @@
+package websocket
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+
+	"github.com/coder/websocket"
+)
+
+// reason is what a refusal is counted under.
+type reason int
+
+const (
+	reasonRate reason = iota
+	reasonFragments
+	reasonTooBig
+	reasonProtocol
+	reasons
+)
+
+var reasonNames = [reasons]string{"rate", "fragments", "too_big", "protocol"}
+
+// Refusals count the connections that were closed for what their peer sent, each once, by the
+// first thing that was refused.
+type Refusals struct {
+	counts [reasons]atomic.Uint64
+}
+
+// ByReason gives the counts: "rate" (more messages, pings and pongs a second than MessageRate),
+// "fragments" (over MaxFragments), "too_big" (over MaxMessage), and "protocol" (what RFC 6455 does
+// not allow, or a binary message).
+func (r *Refusals) ByReason() map[string]uint64 {
+	m := make(map[string]uint64, reasons)
+	for i, name := range reasonNames {
+		m[name] = r.counts[i].Load()
+	}
+	return m
+}
+
+// violation is a rule that a peer can break. It is an error of reading.
+type violation struct {
+	reason reason
+	code   int // RFC 6455, section 7.4.1
+	text   string
+}
+
+func (v *violation) Error() string { return v.text }
+
+var (
+	tooFast       = &violation{reasonRate, policyViolation, "too many messages a second, pings and pongs among them"}
+	tooManyFrames = &violation{reasonFragments, policyViolation, "too many frames in one message"}
+	tooBig        = &violation{reasonTooBig, messageTooBig, "message too big"}
+	notText       = &violation{reasonProtocol, unsupportedData, "messages are text"}
+	notUTF8       = &violation{reasonProtocol, invalidPayload, "text is UTF-8"}
+	notMasked     = &violation{reasonProtocol, protocolError, "frames of a client are masked"}
+	notMinimal    = &violation{reasonProtocol, protocolError, "a length takes no more bytes than it needs"}
+	badLength     = &violation{reasonProtocol, protocolError, "a length is below 2^63"}
+	longControl   = &violation{reasonProtocol, protocolError, "a control frame has at most 125 bytes"}
+	badFrame      = &violation{reasonProtocol, protocolError, "protocol error"}
+)
+
+// violationOf says which rule it was that made reading fail; nil: none, the peer has closed or is
+// lost.
+func violationOf(err error) *violation {
+	if v, ok := errors.AsType[*violation](err); ok {
+		return v
+	}
+	_, network := errors.AsType[net.Error](err)
+	switch {
+	case network, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), websocket.CloseStatus(err) != -1:
+		return nil
+	case errors.Is(err, websocket.ErrMessageTooBig):
+		return tooBig
+	}
+	return badFrame
+}

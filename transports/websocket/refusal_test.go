@@ -1,0 +1,323 @@
+package websocket_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	encoding "encoding/binary"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/outlet"
+	tt "github.com/trivium-hub/trivium/transports/transporttest"
+	"github.com/trivium-hub/trivium/transports/web"
+	"github.com/trivium-hub/trivium/transports/websocket"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// watched is a server whose refusals can be seen, with nothing but /ws.
+type watched struct {
+	*tt.Server
+	handler  http.Handler
+	refusals websocket.Refusals
+}
+
+// assemble makes a watched that does not listen. close ends it.
+func assemble(t testing.TB, cfg websocket.Config) (s *watched, end func()) {
+	h, err := hub.New(hub.Config{})
+	require.NoError(t, err)
+	everything := hub.NewFilterSet(hub.Everything)
+	token := tt.NewToken(&hub.Grant{Subject: "test", Subscribe: everything, Publish: everything})
+	s = &watched{Server: &tt.Server{Hub: h, Group: outlet.NewGroup(0)}}
+	cfg.Hub, cfg.Group, cfg.Counters, cfg.Refusals = h, s.Group, &s.WebSocket, &s.refusals
+	cfg.Access = func(context.Context) web.Access { return token }
+	cfg.WriteTimeout = tt.Patience
+	s.handler = websocket.New(cfg)
+	return s, func() {
+		s.Group.Close()
+		require.NoError(t, h.Close())
+	}
+}
+
+func watch(t testing.TB, cfg websocket.Config) *watched {
+	s, end := assemble(t, cfg)
+	server := httptest.NewServer(s.handler)
+	s.Addr = server.Listener.Addr().String()
+	t.Cleanup(func() {
+		server.Close()
+		end()
+	})
+	return s
+}
+
+// requireCounted runs f, which gets a connection closed as the verdict says.
+func (s *watched) requireCounted(t *testing.T, v verdict, f func()) {
+	t.Helper()
+	want := s.refusals.ByReason()
+	f()
+	want[v.Reason]++
+	require.Equal(t, want, s.refusals.ByReason())
+}
+
+const publishing = `{"op":"publish","topic":"t","data":1}`
+
+// TestHostileFrames: what comes before the mistake is carried out, nothing behind it, and the
+// connection ends at the byte that makes the mistake, however the bytes come.
+func TestHostileFrames(t *testing.T) {
+	s := watch(t, websocket.Config{})
+	run := func(t *testing.T, v verdict, writes ...string) {
+		s.requireCounted(t, v, func() {
+			c := dial(t, s.Server, "subscribe", "none")
+			before := s.Hub.Stats().Published
+			require.NoError(t, c.Say(publishing))
+			for _, b := range writes {
+				_, err := c.Write([]byte(b))
+				require.NoError(t, err)
+			}
+			require.Equal(t, wire.OpAck, message(t, c).Op)
+			require.NotEmpty(t, requireClosed(t, c, v.Code))
+			require.Equal(t, before+1, s.Hub.Stats().Published)
+			c.Close()
+		})
+	}
+	for _, tc := range hostile {
+		t.Run(tc.name, func(t *testing.T) {
+			run(t, tc.verdict, tc.sent+of(100)+frame(text, publishing))
+			from := max(0, len(tc.sent)-12)
+			single := []string{tc.sent[:from]}
+			for at := from; at < len(tc.sent); at++ {
+				run(t, tc.verdict, tc.sent[:at], tc.sent[at:])
+				single = append(single, tc.sent[at:at+1])
+			}
+			run(t, tc.verdict, single...)
+		})
+	}
+}
+
+// TestLibraryRefusals: what the library finds, or the session, is counted as well.
+func TestLibraryRefusals(t *testing.T) {
+	s := watch(t, websocket.Config{})
+	for sent, v := range map[string]verdict{
+		frame(lastPart, ""):     {"protocol", 1002},
+		frame(tt.Fin|0x3, ""):   {"protocol", 1002},
+		frame(text|0x20, ""):    {"protocol", 1002},
+		frame(tt.PingFrame, ""): {"protocol", 1002},
+		frame(binary, ""):       {"protocol", 1003},
+		frame(text, "\xff"):     {"protocol", 1007},
+	} {
+		s.requireCounted(t, v, func() {
+			c := dial(t, s.Server)
+			_, err := c.Write([]byte(sent))
+			require.NoError(t, err)
+			requireClosed(t, c, v.Code)
+		})
+	}
+	c := dial(t, s.Server)
+	before := s.refusals.ByReason()
+	require.NoError(t, c.Send(closing, "\x03\xea"))
+	requireClosed(t, c, 1002)
+	require.Equal(t, before, s.refusals.ByReason(), "to close is no offence")
+}
+
+// TestFloods: everything a client can send counts toward a rate.
+func TestFloods(t *testing.T) {
+	s := watch(t, websocket.Config{MessageRate: 10})
+	for name, tc := range map[string]struct {
+		sent   string
+		answer byte // of each, until it is too much
+	}{
+		"commands":  {frame(text, pingCommand), text},
+		"auth":      {frame(text, `{"op":"auth","token":"bad"}`), text},
+		"subscribe": {frame(text, `{"op":"subscribe","topic":["a","b"]}`), text},
+		"nonsense":  {frame(text, "?"), text},
+		"empty":     {frame(text, ""), text},
+		"parts":     {frame(firstPart, pingCommand) + frame(continuation, "") + frame(lastPart, ""), text},
+		"pings":     {frame(ping, of(125)), tt.Fin | tt.PongFrame},
+		"pongs":     {frame(tt.Fin|tt.PongFrame, ""), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.requireCounted(t, rateOver, func() {
+				c := dial(t, s.Server, "subscribe", "none")
+				_, err := c.Write([]byte(strings.Repeat(tc.sent, 100)))
+				require.NoError(t, err)
+				answers := 0
+				f, err := c.Receive()
+				for err == nil && f.First == tc.answer && !bytes.Contains(f.Payload, []byte(wire.CodeRateLimited)) {
+					answers++
+					f, err = c.Receive()
+				}
+				require.NoError(t, err)
+				require.Contains(t, string(f.Payload), wire.CodeRateLimited)
+				if tc.answer != 0 {
+					require.GreaterOrEqual(t, answers, 10)
+				}
+				require.Less(t, answers, 50)
+				requireClosed(t, c, 1008)
+			})
+		})
+	}
+}
+
+// TestUnstoppable floods on after the close frame, which it gets all the same.
+func TestUnstoppable(t *testing.T) {
+	s := watch(t, websocket.Config{})
+	for _, tc := range []struct {
+		sent string
+		code int
+	}{
+		{"\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff", 1009},
+		{frame(binary, ""), 1003},
+		{frame(text, "\xff"), 1007},
+		{strings.Repeat(frame(ping, ""), 150), 1008},
+	} {
+		c := dial(t, s.Server)
+		_, err := c.Write([]byte(tc.sent))
+		require.NoError(t, err)
+		var sent atomic.Int64
+		stopped := make(chan struct{})
+		go func() {
+			defer close(stopped)
+			more := []byte(strings.Repeat(frame(continuation, ""), 10000))
+			for err := error(nil); err == nil; {
+				var n int
+				n, err = c.Write(more)
+				sent.Add(int64(n))
+			}
+		}()
+		var last tt.Frame
+		for last.Code() == 0 { // there are pongs before it
+			last, err = c.Receive()
+			require.NoError(t, err)
+		}
+		require.Equal(t, tc.code, last.Code())
+		<-stopped
+		require.Less(t, sent.Load(), int64(2*websocket.MaxUnread))
+		require.Eventually(t, func() bool { return s.WebSocket.Connections.Load() == 0 }, tt.Patience, time.Millisecond)
+		c.Close()
+	}
+}
+
+// hijacked is the ResponseWriter of one end of a pipe.
+type hijacked struct {
+	http.ResponseWriter
+	conn net.Conn
+}
+
+func (h hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return h.conn, bufio.NewReadWriter(bufio.NewReader(h.conn), bufio.NewWriter(h.conn)), nil
+}
+
+// TestEndsInTime: whatever a refused peer does, it is soon gone.
+func TestEndsInTime(t *testing.T) {
+	trickle := func(f func(net.Conn) error) func(net.Conn) {
+		return func(c net.Conn) {
+			for f(c) == nil {
+				time.Sleep(time.Second)
+			}
+		}
+	}
+	write := trickle(func(c net.Conn) error { _, err := c.Write([]byte{0x81}); return err })
+	read := trickle(func(c net.Conn) error { _, err := c.Read(make([]byte, 1)); return err })
+	for name, tc := range map[string]struct {
+		sent string
+		do   []func(net.Conn)
+	}{
+		"nothing":                  {"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff", nil},
+		"to send slowly":           {"\x81\x00", []func(net.Conn){write}},
+		"to read slowly":           {"\x81\x00", []func(net.Conn){read}},
+		"to read slowly, binary":   {frame(binary, ""), []func(net.Conn){read}},
+		"both slowly":              {frame(text, "\xff"), []func(net.Conn){write, read}},
+		"to read slowly, reserved": {frame(tt.Fin|0x3, ""), []func(net.Conn){read}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, end := assemble(t, websocket.Config{})
+				defer end()
+				server, client := net.Pipe()
+				defer client.Close()
+				r := httptest.NewRequest(http.MethodGet, "/ws", nil)
+				r.Header = http.Header{
+					"Connection": {"Upgrade"}, "Upgrade": {"websocket"},
+					"Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="},
+				}
+				s.handler.ServeHTTP(hijacked{httptest.NewRecorder(), server}, r)
+				hello := make([]byte, 1)
+				_, err := client.Read(hello)
+				require.NoError(t, err)
+				_, err = client.Write([]byte(tc.sent))
+				require.NoError(t, err)
+				var peer sync.WaitGroup
+				for _, do := range tc.do {
+					peer.Go(func() { do(client) })
+				}
+				time.Sleep(websocket.CloseTimeout)
+				synctest.Wait()
+				require.Zero(t, s.WebSocket.Connections.Load())
+				peer.Wait()
+			})
+		})
+	}
+}
+
+// bomb is a compressed message that becomes so many MiB.
+func bomb(t *testing.T, size int) string {
+	one := deflate(t, of(1<<20))
+	return strings.Repeat(one+"\x00\x00\xff\xff", size-1) + one
+}
+
+// TestBombs: what a message inflates to is bounded, and what that costs.
+func TestBombs(t *testing.T) {
+	s := watch(t, websocket.Config{Compression: true})
+	ask := func() *tt.Socket {
+		c, err := s.DialSocket(tt.Query(), offer("permessage-deflate"), nil)
+		require.NoError(t, err)
+		require.Equal(t, wire.OpHello, message(t, c).Op)
+		return c
+	}
+	big := bomb(t, 60)
+	require.Less(t, len(big), websocket.DefaultMaxMessage)
+	binaryBig := verdict{"protocol", 1003}
+	const n = 10
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for sent, v := range map[string]verdict{
+		frame(text|tt.Compressed, big): tooBig,
+		frame(firstPart|tt.Compressed, big[:100]) + frame(continuation, big[100:]) + frame(lastPart, ""): tooBig,
+		frame(binary|tt.Compressed, big): binaryBig,
+	} {
+		for range n {
+			s.requireCounted(t, v, func() {
+				c := ask()
+				_, err := c.Write([]byte(sent))
+				require.NoError(t, err)
+				requireClosed(t, c, v.Code)
+				c.Close()
+			})
+		}
+	}
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(3*n<<20), "of both sides; the bombs are of %d MiB", 3*n*60)
+
+	// What inflates to nothing is bounded as it comes.
+	layers := strings.Repeat("\x00\x00\x00\xff\xff", websocket.DefaultMaxMessage/5)
+	c := ask()
+	require.NoError(t, c.Send(text|tt.Compressed, layers))
+	require.Equal(t, wire.OpError, message(t, c).Op, "no JSON")
+	head := encoding.BigEndian.AppendUint64([]byte{text | tt.Compressed, 0xff}, websocket.DefaultMaxMessage+1)
+	s.requireCounted(t, tooBig, func() {
+		_, err := c.Write(head)
+		require.NoError(t, err)
+		requireClosed(t, c, 1009)
+	})
+}
