@@ -2,7 +2,6 @@ package websocket
 
 import (
 	"errors"
-	"io"
 	"net"
 	"sync/atomic"
 
@@ -69,7 +68,7 @@ func violationOf(err error) *violation {
 	}
 	_, network := errors.AsType[net.Error](err)
 	switch {
-	case network, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), websocket.CloseStatus(err) != -1:
+	case network, errors.Is(err, errLost), errors.Is(err, net.ErrClosed), websocket.CloseStatus(err) != -1:
 		return nil
 	case errors.Is(err, websocket.ErrMessageTooBig):
 		return tooBig

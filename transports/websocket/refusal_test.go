@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	encoding "encoding/binary"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -166,6 +167,31 @@ func TestFloods(t *testing.T) {
 				requireClosed(t, c, 1008)
 			})
 		})
+	}
+}
+
+// TestCutShort: a message that lacks its end is not carried out, though its text be whole.
+func TestCutShort(t *testing.T) {
+	s := watch(t, websocket.Config{Compression: true})
+	whole := frame(text, publishing+" ")
+	packed := frame(text|tt.Compressed, deflate(t, publishing)+"\x00")
+	for name, sent := range map[string]string{
+		"within a message":    frame(firstPart, publishing),
+		"within a frame":      whole[:len(whole)-1],
+		"compressed":          frame(firstPart|tt.Compressed, deflate(t, publishing)),
+		"by a mistake":        frame(firstPart, publishing) + "\x80\xfe\x00\x00",
+		"by another message":  frame(firstPart, publishing) + frame(text, publishing),
+		"compressed, a frame": packed[:len(packed)-1],
+	} {
+		c, err := s.DialSocket(tt.Query(), offer("permessage-deflate"), nil)
+		require.NoError(t, err)
+		_, err = c.Write([]byte(sent))
+		require.NoError(t, err)
+		require.NoError(t, c.Conn.(*net.TCPConn).CloseWrite())
+		_, err = io.Copy(io.Discard, c.Conn)
+		require.NoError(t, err)
+		require.Zero(t, s.Hub.Stats().Published, name)
+		c.Close()
 	}
 }
 

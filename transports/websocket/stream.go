@@ -3,6 +3,8 @@ package websocket
 import (
 	"bufio"
 	"bytes"
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -57,6 +59,10 @@ type stream struct {
 	ways  atomic.Int32   // of the two, those that are over; see over
 }
 
+// errLost is the end of what the peer sends. The library would take an io.EOF within a message for
+// the end of that message.
+var errLost = errors.New("the peer sends nothing more")
+
 // Read gives what the guard lets pass. From the first byte on that it does not, Read gives the
 // violation, and nothing more is received.
 func (s *stream) Read(p []byte) (int, error) {
@@ -67,6 +73,9 @@ func (s *stream) Read(p []byte) (int, error) {
 	n = s.guard.pass(p[:n])
 	if s.guard.refused != nil {
 		return n, s.guard.refused
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = errLost
 	}
 	return n, err
 }
