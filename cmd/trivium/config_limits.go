@@ -22,8 +22,8 @@ type LimitConfig struct {
 	ReadTimeout    time.Duration `default:"10s" help:"Longest that a request's header or body may take. 0 is no limit."`
 
 	MaxMessageBytes     Size `default:"64KiB" help:"Largest message of a WebSocket client, in bytes, after decompression."`
-	MaxMessageRate      int  `default:"100" help:"Most messages that a WebSocket client may send in a second."`
-	MaxMessageFragments int  `default:"1024" help:"Most frames of a WebSocket client's message."`
+	MaxMessageRate      int  `default:"100" help:"Most messages that a WebSocket client may send in a second, pings and pongs included."`
+	MaxMessageFragments int  `default:"1024" help:"Most frames that a message of a WebSocket client may come in."`
 }
 
 func (c *LimitConfig) check() []fault {

@@ -44,6 +44,7 @@ var (
 	descOpen       = describe("http_connections_open", "Connections that have not become a subscriber's own: requests, publishers, polls, HTTP/2.")
 	descDenied     = describe("requests_denied_total", "Requests refused before they reached a transport, by reason.", "reason")
 	descLimited    = describe("limited_total", "What was refused because of a limit, by limit.", "limit")
+	descRefused    = describe("websocket_refused_total", "WebSocket connections closed for what their peer sent, by reason.", "reason")
 	descDatagrams  = describe("udp_datagrams_total", "Datagrams read.")
 	descUDPEvents  = describe("udp_events_total", "Events published from datagrams.")
 	descUDPDropped = describe("udp_dropped_total",
@@ -88,6 +89,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for limit, n := range s.Access.Limited {
 		counter(descLimited, n, limit)
+	}
+	for reason, n := range s.Access.WebSocket {
+		counter(descRefused, n, reason)
 	}
 	draining := int64(0)
 	if s.Draining {

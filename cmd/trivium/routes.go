@@ -24,6 +24,7 @@ import (
 type counters struct {
 	sse, websocket, longpoll outlet.Counters
 	denied                   denials
+	refused                  websocket.Refusals
 }
 
 // byTransport names them as metrics and /stats do.
@@ -62,7 +63,8 @@ func publicRoutes(cfg *ServeConfig, h *hub.Hub, group *outlet.Group, count *coun
 	sockets := websocket.New(websocket.Config{
 		Hub: h, Group: group, Access: accessFrom, Counters: &count.websocket,
 		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout, Disconnect: cfg.Slow == "disconnect",
-		MaxMessage: int64(cfg.MaxMessageBytes), MessageRate: float64(cfg.MaxMessageRate), Compression: cfg.WSCompression,
+		MaxMessage: int64(cfg.MaxMessageBytes), MessageRate: float64(cfg.MaxMessageRate), MaxFragments: cfg.MaxMessageFragments,
+		Refusals: &count.refused, Compression: cfg.WSCompression,
 	})
 	polls := longpoll.New(longpoll.Config{
 		Hub: h, Group: group, Access: accessFrom, Counters: &count.longpoll,

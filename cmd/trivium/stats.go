@@ -46,6 +46,7 @@ type accessStats struct {
 	Open        int64             `json:"open"`        // connections that have not become a subscriber's
 	Denied      map[string]uint64 `json:"denied"`      // by the code of the problem
 	Limited     map[string]uint64 `json:"limited"`     // by the limit that was reached
+	WebSocket   map[string]uint64 `json:"websocket"`   // closed for what their peer sent, by reason
 }
 
 type udpSnapshot struct {
@@ -115,6 +116,7 @@ func (o *observer) access() accessStats {
 		Connections: g.Connections,
 		Open:        o.open.open.Load(),
 		Denied:      o.counters.denied.snapshot(),
+		WebSocket:   o.counters.refused.ByReason(),
 		Limited:     map[string]uint64{"open_connections": o.open.refused.Load()},
 	}
 	for limit, n := range g.Refused {
