@@ -251,7 +251,7 @@ func checkHandshake(w http.ResponseWriter, r *http.Request) bool {
 	if p == nil {
 		return true
 	}
-	if p.Status == http.StatusUpgradeRequired {
+	if p.Status == http.StatusUpgradeRequired && r.ProtoMajor == 1 { // HTTP/2 has no such fields
 		w.Header().Set("Connection", "Upgrade")
 		w.Header().Set("Upgrade", "websocket")
 		w.Header().Set("Sec-WebSocket-Version", "13")
