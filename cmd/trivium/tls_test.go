@@ -1,0 +1,304 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// issue makes a certificate that is its own authority, and its key, both PEM.
+func issue(t *testing.T, serial int64, until time.Time, hosts ...string) (certificate, key []byte) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(serial), DNSNames: hosts,
+		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: until,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	require.NoError(t, err)
+	secret, err := x509.MarshalECPrivateKey(private)
+	require.NoError(t, err)
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: secret})
+}
+
+// pair is a certificate and its key in files.
+type pair struct{ TLSConfig }
+
+func pairIn(dir string) *pair {
+	return &pair{TLSConfig{TLSCert: filepath.Join(dir, "cert.pem"), TLSKey: filepath.Join(dir, "key.pem")}}
+}
+
+// write gives a function that takes what issue gives.
+func (p *pair) write(t *testing.T) func(certificate, key []byte) {
+	return func(certificate, key []byte) {
+		put(t, p.TLSCert, string(certificate))
+		put(t, p.TLSKey, string(key))
+	}
+}
+
+// serveTLS serves until the test ends, with the limit on the time of a header and a handshake,
+// and gives the address.
+func serveTLS(t *testing.T, config *tls.Config, h2c bool, limit time.Duration, log *slog.Logger) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	server := &http.Server{
+		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto) }),
+		ReadHeaderTimeout: limit,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	setProtocols(server, config, h2c)
+	var running sync.WaitGroup
+	running.Go(func() { require.ErrorIs(t, serveOn(server, l), http.ErrServerClosed) })
+	t.Cleanup(func() {
+		server.Close()
+		running.Wait()
+	})
+	return l.Addr().String()
+}
+
+// handshake gives the connection, or why there is none.
+func handshake(t *testing.T, address string, config *tls.Config) (*tls.Conn, error) {
+	t.Helper()
+	raw, err := net.Dial("tcp", address)
+	require.NoError(t, err)
+	t.Cleanup(func() { raw.Close() })
+	require.NoError(t, raw.SetDeadline(time.Now().Add(patience)))
+	config.InsecureSkipVerify = true // tests look at the certificate themselves
+	conn := tls.Client(raw, config)
+	return conn, conn.Handshake()
+}
+
+// serial is the number of the certificate that a new connection is shown.
+func serial(t *testing.T, address string) int64 {
+	t.Helper()
+	conn, err := handshake(t, address, &tls.Config{})
+	require.NoError(t, err)
+	return conn.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
+}
+
+func TestTLSCertificateFiles(t *testing.T) {
+	t.Parallel()
+	cfg := pairIn(t.TempDir())
+	write := cfg.write(t)
+	year := time.Now().Add(365 * 24 * time.Hour)
+	var log logbook
+	files := newWatcher(log.logger())
+	_, err := newTLS(&cfg.TLSConfig, files, log.logger())
+	require.EqualError(t, err, "--tls-cert, --tls-key: "+cfg.TLSCert+", "+cfg.TLSKey+": "+cfg.TLSCert+": no such file or directory")
+
+	write(issue(t, 1, year))
+	config, err := newTLS(&cfg.TLSConfig, files, log.logger())
+	require.NoError(t, err)
+	startWatcher(t, files)
+	address := serveTLS(t, config, false, patience, log.logger())
+	old, err := handshake(t, address, &tls.Config{})
+	require.NoError(t, err)
+	require.EqualValues(t, 1, serial(t, address))
+
+	write(issue(t, 2, year))
+	require.Eventually(t, func() bool { return serial(t, address) == 2 }, patience, 10*time.Millisecond)
+	_, err = io.WriteString(old, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+	require.NoError(t, err)
+	answer, err := io.ReadAll(old)
+	require.NoError(t, err)
+	require.Contains(t, string(answer), "200 OK", "who is connected stays so")
+
+	log.take(t)
+	_, other := issue(t, 3, year)
+	put(t, cfg.TLSKey, string(other))
+	mismatch := "ERROR --tls-cert, --tls-key key.pem tls: private key does not match public key"
+	require.Eventually(t, func() bool { return slices.Contains(log.take(t), mismatch) }, patience, 10*time.Millisecond)
+	require.EqualValues(t, 2, serial(t, address))
+
+	write(issue(t, 4, time.Now().Add(-time.Hour)))
+	require.Eventually(t, func() bool { return serial(t, address) == 4 }, patience, 10*time.Millisecond)
+	require.Contains(t, log.take(t), "WARN --tls-cert .")
+}
+
+// TestTLSVersions: what a client may offer, and what it gets.
+func TestTLSVersions(t *testing.T) {
+	t.Parallel()
+	var log logbook
+	cfg := pairIn(t.TempDir())
+	cfg.write(t)(issue(t, 1, time.Now().Add(time.Hour)))
+	config, err := newTLS(&cfg.TLSConfig, newWatcher(log.logger()), log.logger())
+	require.NoError(t, err)
+	address := serveTLS(t, config, false, patience, log.logger())
+	for name, row := range map[string]struct {
+		client   *tls.Config
+		protocol string
+		fails    string
+	}{
+		"TLS 1.3":       {client: &tls.Config{NextProtos: []string{"h2", "http/1.1"}}, protocol: "h2"},
+		"TLS 1.2":       {client: &tls.Config{MaxVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}, protocol: "h2"},
+		"HTTP/1.1":      {client: &tls.Config{NextProtos: []string{"http/1.1"}}, protocol: "http/1.1"},
+		"no protocol":   {client: &tls.Config{}},
+		"TLS 1.1":       {client: &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, fails: "protocol version not supported"},
+		"other":         {client: &tls.Config{NextProtos: []string{"spdy/3"}}, fails: "no application protocol"},
+		"weak exchange": {client: &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_RC4_128_SHA}}, fails: "handshake failure"},
+	} {
+		conn, err := handshake(t, address, row.client)
+		if row.fails != "" {
+			require.ErrorContains(t, err, row.fails, name)
+			continue
+		}
+		require.NoError(t, err, name)
+		require.Equal(t, row.protocol, conn.ConnectionState().NegotiatedProtocol, name)
+	}
+	require.Eventually(t, func() bool { return len(log.take(t)) > 0 }, patience, time.Millisecond) // at debug level
+}
+
+// TestTLSHandshakeLimit: who connects and says nothing, or not all, is cut.
+func TestTLSHandshakeLimit(t *testing.T) {
+	t.Parallel()
+	var log logbook
+	cfg := pairIn(t.TempDir())
+	cfg.write(t)(issue(t, 1, time.Now().Add(time.Hour)))
+	config, err := newTLS(&cfg.TLSConfig, newWatcher(log.logger()), log.logger())
+	require.NoError(t, err)
+	const limit = 200 * time.Millisecond
+	address := serveTLS(t, config, false, limit, log.logger())
+	for _, said := range []string{"", "\x16\x03\x01\x02\x00\x01"} {
+		conn, err := net.Dial("tcp", address)
+		require.NoError(t, err)
+		defer conn.Close()
+		require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+		begin := time.Now()
+		_, err = io.WriteString(conn, said)
+		require.NoError(t, err)
+		_, err = conn.Read(make([]byte, 1))
+		require.Equal(t, io.EOF, err)
+		require.GreaterOrEqual(t, time.Since(begin), limit*9/10)
+	}
+	for _, line := range log.take(t) {
+		require.Equal(t, "DEBUG  .", line)
+	}
+}
+
+// TestH2C: with prior knowledge HTTP/2 is spoken without TLS, within its bounds; without it, or
+// where it is off, HTTP/1.1 is.
+func TestH2C(t *testing.T) {
+	t.Parallel()
+	var log logbook
+	address := serveTLS(t, nil, true, patience, log.logger())
+	conn, err := net.Dial("tcp", address)
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+	_, err = io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00") // and empty SETTINGS
+	require.NoError(t, err)
+	header := make([]byte, 9) // RFC 9113, section 4.1
+	_, err = io.ReadFull(conn, header)
+	require.NoError(t, err)
+	require.EqualValues(t, 4, header[3], "SETTINGS")
+	payload := make([]byte, int(header[1])<<8|int(header[2]))
+	_, err = io.ReadFull(conn, payload)
+	require.NoError(t, err)
+	require.Contains(t, string(payload), "\x00\x03\x00\x00\x00\xfa", "250 MAX_CONCURRENT_STREAMS")
+	require.Contains(t, string(payload), "\x00\x05\x00\x00\x40\x00", "16 KiB MAX_FRAME_SIZE")
+
+	for _, on := range []bool{true, false} {
+		client := &http.Client{Transport: &http.Transport{}}
+		response, err := client.Get("http://" + serveTLS(t, nil, on, patience, log.logger()))
+		require.NoError(t, err)
+		response.Body.Close()
+		client.CloseIdleConnections()
+		require.Equal(t, "HTTP/1.1", response.Proto)
+	}
+}
+
+// TestACME: what the cache has is served, other names get nothing, and an authority that fails is
+// named once in the log.
+func TestACME(t *testing.T) {
+	t.Parallel()
+	asked := make(chan struct{}, 100)
+	authority := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked <- struct{}{}
+		http.Error(w, "out of order", http.StatusForbidden)
+	}))
+	defer authority.Close()
+	cfg := &TLSConfig{
+		ACME: []string{"hub.example.org", "new.example.org"}, ACMECache: filepath.Join(t.TempDir(), "made", "here"),
+		ACMEDirectory: authority.URL,
+	}
+	var log logbook
+	config, err := newTLS(cfg, nil, log.logger())
+	require.NoError(t, err)
+	certificate, key := issue(t, 7, time.Now().Add(90*24*time.Hour), "hub.example.org")
+	put(t, filepath.Join(cfg.ACMECache, "hub.example.org"), string(key)+string(certificate))
+	address := serveTLS(t, config, false, patience, log.logger())
+
+	conn, err := handshake(t, address, &tls.Config{ServerName: "HUB.example.org", NextProtos: []string{"h2"}})
+	require.NoError(t, err)
+	require.EqualValues(t, 7, conn.ConnectionState().PeerCertificates[0].SerialNumber.Int64())
+	for _, name := range []string{"", "other.example.org", "sub.hub.example.org"} {
+		_, err := handshake(t, address, &tls.Config{ServerName: name})
+		require.Error(t, err, name)
+	}
+	_, err = handshake(t, address, &tls.Config{ServerName: "hub.example.org", NextProtos: []string{"acme-tls/1"}})
+	require.Error(t, err, "nothing is being proved")
+	require.Empty(t, asked)
+	for _, line := range log.take(t) {
+		require.Equal(t, "DEBUG  .", line)
+	}
+	for range 3 {
+		_, err := handshake(t, address, &tls.Config{ServerName: "new.example.org"})
+		require.Error(t, err)
+	}
+	require.Len(t, asked, 1)
+	failures := slices.DeleteFunc(log.take(t), func(line string) bool { return !strings.HasPrefix(line, "ERROR") })
+	require.Len(t, failures, 1)
+	require.Contains(t, failures[0], "ERROR --acme")
+	require.Contains(t, failures[0], "403")
+}
+
+func TestTLSConfig(t *testing.T) {
+	t.Parallel()
+	good, bad := pairIn(t.TempDir()), pairIn(t.TempDir())
+	good.write(t)(issue(t, 1, time.Now().Add(time.Hour)))
+	bad.write(t)([]byte("no PEM"), nil)
+	for name, row := range map[string]struct {
+		settings TLSConfig
+		faults   []string
+	}{
+		"none":              {},
+		"files":             {settings: good.TLSConfig},
+		"acme":              {settings: TLSConfig{ACME: []string{"Hub.Example.org", "b.example.org"}, ACMEEmail: "a@b", ACMECache: "d", ACMEDirectory: "https://ca.test/dir"}},
+		"h2c":               {settings: TLSConfig{H2C: true}},
+		"broken files":      {settings: bad.TLSConfig, faults: []string{"--tls-cert, --tls-key"}},
+		"certificate alone": {settings: TLSConfig{TLSCert: "c"}, faults: []string{"--tls-cert"}},
+		"key alone":         {settings: TLSConfig{TLSKey: "k"}, faults: []string{"--tls-key"}},
+		"both":              {settings: TLSConfig{TLSCert: "c", TLSKey: "k", ACME: []string{"a.test"}}, faults: []string{"--acme"}},
+		"h2c over TLS":      {settings: TLSConfig{TLSCert: "c", TLSKey: "k", H2C: true}, faults: []string{"--h2c"}},
+		"acme's alone":      {settings: TLSConfig{ACMEEmail: "a@b", ACMECache: "d", ACMEDirectory: "https://ca.test"}, faults: []string{"--acme-cache", "--acme-email", "--acme-directory"}},
+		"directory":         {settings: TLSConfig{ACME: []string{"a.test"}, ACMEDirectory: "http://ca.test"}, faults: []string{"--acme-directory"}},
+	} {
+		var faults []string
+		for _, f := range row.settings.checkTLS() {
+			faults = append(faults, f.setting)
+		}
+		require.Equal(t, row.faults, faults, name)
+	}
+	for _, host := range []string{"", "localhost", "10.0.0.1", "::1", "*.example.org", "example.org:443", "example.org.", "https://a.test", "a..b"} {
+		require.Len(t, (&TLSConfig{ACME: []string{host}}).checkTLS(), 1, host)
+	}
+}
