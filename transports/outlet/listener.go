@@ -73,7 +73,8 @@ type guard struct {
 	hurried  bool          // no write waits any more
 }
 
-// Write implements net.Conn. After a write that was cut within, all fail.
+// Write implements net.Conn. After a write that was cut within, all fail. Where there was no
+// progress the connection is closed: of what stands above, not all does so for a failed write.
 func (g *guard) Write(p []byte) (int, error) {
 	g.writing.Lock()
 	defer g.writing.Unlock()
@@ -83,6 +84,9 @@ func (g *guard) Write(p []byte) (int, error) {
 	n, err := g.write(p)
 	if err != nil && (n > 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
 		g.failed = err
+	}
+	if hurried, _ := g.state(); err == ErrNoProgress && !hurried {
+		g.Conn.Close()
 	}
 	return n, err
 }

@@ -74,9 +74,12 @@ func TestGuard(t *testing.T) {
 				require.InDelta(t, row.took.Seconds(), time.Since(begin).Seconds(), 0.001)
 				require.Equal(t, row.wrote, n)
 				require.Equal(t, row.err, err)
-				if row.err == ErrNoProgress { // it stays so
+				if row.err == ErrNoProgress { // it is over
 					_, err = g.Write([]byte("x"))
 					require.Equal(t, row.err, err)
+					reader.Wait()
+					_, err = peer.Read(make([]byte, 1))
+					require.Equal(t, io.EOF, err)
 				}
 				peer.Close()
 				conn.Close()

@@ -120,14 +120,13 @@ type Road struct {
 // Roads gives all there are.
 func Roads() []Road {
 	direct, portable := Config{}, Config{Portable: true}
-	secure, portableSecure, h2c := Config{TLS: true}, Config{TLS: true, Portable: true}, Config{H2C: true}
+	secure, h2c := Config{TLS: true}, Config{H2C: true}
 	return []Road{
 		{"sse", direct, func(s *Server) Client { return &sseClient{carrier: s.raw("HTTP/1.1")} }},
 		{"sse portable", portable, func(s *Server) Client { return &sseClient{carrier: s.raw("HTTP/1.1")} }},
 		{"sse envelope", direct, func(s *Server) Client { return &sseClient{carrier: s.raw("HTTP/1.1"), envelope: true} }},
 		{"sse HTTP 1.0", direct, func(s *Server) Client { return &sseClient{carrier: s.raw("HTTP/1.0")} }},
 		{"sse TLS", secure, func(s *Server) Client { return &sseClient{carrier: s.raw("HTTP/1.1")} }},
-		{"sse TLS portable", portableSecure, func(s *Server) Client { return &sseClient{carrier: s.raw("HTTP/1.1")} }},
 		{"sse HTTP 2", secure, func(s *Server) Client { return &sseClient{carrier: &multiplexed{server: s}} }},
 		{"sse h2c", h2c, func(s *Server) Client { return &sseClient{carrier: &multiplexed{server: s}} }},
 		{"websocket", direct, func(s *Server) Client { return &socketClient{server: s} }},
