@@ -12,6 +12,12 @@ import (
 // token in it.
 func (s *server) announce(w io.Writer) {
 	base := "http://" + reachable(s.public.Addr())
+	switch {
+	case len(s.cfg.ACME) > 0: // for whose name the certificate is
+		base = "https://" + s.cfg.ACME[0]
+	case s.tls != nil:
+		base = "https://" + reachable(s.public.Addr())
+	}
 	query, header := "", ""
 	if s.cfg.Auth != "none" {
 		token := cmp.Or(s.door.token, "TOKEN")

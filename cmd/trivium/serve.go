@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -94,6 +95,7 @@ type server struct {
 	// events which goes on is told how far it came.
 	requests    context.Context
 	endRequests context.CancelCauseFunc
+	tls         *tls.Config // of public; nil: it has none
 	public      net.Listener
 	admin       net.Listener // nil: off
 	servers     []*http.Server
@@ -128,8 +130,14 @@ func newServer(cfg *ServeConfig, stderr io.Writer) (_ *server, err error) {
 		return nil, err
 	}
 	s.group = outlet.NewGroup(cfg.Heartbeat)
+	if s.tls, err = newTLS(&cfg.TLSConfig, s.files, s.log); err != nil {
+		return nil, err
+	}
 	if s.public, err = net.Listen("tcp", cfg.HTTP); err != nil {
 		return nil, fmt.Errorf("--http: %w", err)
+	}
+	if s.tls != nil || cfg.H2C {
+		s.public = &outlet.Listener{Listener: s.public, WriteTimeout: cfg.WriteTimeout}
 	}
 	if cfg.Admin != "" {
 		if s.admin, err = net.Listen("tcp", cfg.Admin); err != nil {
@@ -208,10 +216,13 @@ func (s *server) start() error {
 	if s.open.limit > 0 {
 		s.open.limit += spareConnections
 	}
-	s.serve(s.public, publicRoutes(s.cfg, s.hub, s.group, &s.count, s.door), s.open.track)
+	public := s.newHTTP(publicRoutes(s.cfg, s.hub, s.group, &s.count, s.door))
+	public.ConnState = s.open.track
+	setProtocols(public, s.tls, s.cfg.H2C)
+	s.serve(public, s.public)
 	if s.admin != nil {
 		o := &observer{hub: s.hub, counters: &s.count, guard: s.door.guard, open: &s.open, udp: s.udp, draining: s.group.IsDraining}
-		s.serve(s.admin, adminRoutes(o, auth.New(auth.Config{Hosts: hosts})), nil)
+		s.serve(s.newHTTP(adminRoutes(o, auth.New(auth.Config{Hosts: hosts}))), s.admin)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
@@ -254,19 +265,22 @@ func unambiguous(next http.Handler) http.Handler {
 // headerSlack is what net/http adds to its limit on headers.
 const headerSlack = 4096
 
-func (s *server) serve(l net.Listener, handler http.Handler, track func(net.Conn, http.ConnState)) {
-	server := &http.Server{
+// newHTTP makes a server with the bounds that every listener has.
+func (s *server) newHTTP(handler http.Handler) *http.Server {
+	return &http.Server{
 		Handler:           unambiguous(handler),
 		ReadHeaderTimeout: s.cfg.ReadTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    max(1, unlimited(s.cfg.MaxHeaderBytes)-headerSlack),
 		BaseContext:       func(net.Listener) context.Context { return s.requests },
-		ConnState:         track,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+}
+
+func (s *server) serve(server *http.Server, l net.Listener) {
 	s.servers = append(s.servers, server)
 	s.running.Go(func() {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := serveOn(server, l); !errors.Is(err, http.ErrServerClosed) {
 			s.failed <- err
 		}
 	})
