@@ -206,6 +206,8 @@ func drain(t *testing.T, s *Server, r Road) {
 	answered := make(chan error, 1)
 	if r.Polls() {
 		expect(t, c, events...)
+		// Its handler may not have returned yet.
+		require.Eventually(t, func() bool { return s.Poll.Connections.Load() == 0 }, Patience, time.Millisecond)
 		go func() {
 			item, err := c.Next()
 			for err == nil && quiet(item) {

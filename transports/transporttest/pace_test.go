@@ -73,6 +73,8 @@ func stuck(t *testing.T, s *Server, r Road, timeout time.Duration) {
 	}
 	var asked sync.WaitGroup
 	if r.Polls() {
+		// The handler of its opening may not have returned yet.
+		require.Eventually(t, func() bool { return connections() == 0 }, Patience, time.Millisecond)
 		asked.Go(func() { _, _ = c.Next() })
 		require.Eventually(t, func() bool { return connections() == 1 }, Patience, time.Millisecond)
 	}
