@@ -86,7 +86,6 @@ type server struct {
 
 	hub   *hub.Hub
 	group *outlet.Group
-	guard *auth.Guard // of the public routes
 	open  openConnections
 	count counters
 	udp   *udp.Source        // nil: off
@@ -241,7 +240,7 @@ func (s *server) start() error {
 // hostNames are the names by which the hub may be reached beside loopback and the address that a
 // connection came in on.
 func (c *ServeConfig) hostNames() []string {
-	names := slices.Clone(c.Host)
+	names := slices.Concat(c.Host, c.ACME)
 	for _, address := range []string{c.HTTP, c.Admin} {
 		if host, _, err := net.SplitHostPort(address); err == nil && host != "" {
 			names = append(names, host)
