@@ -107,11 +107,32 @@ func (o *Origins) share(w http.ResponseWriter, r *http.Request) (goesOn bool) {
 	if o == nil {
 		return true
 	}
-	o.cors.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { goesOn = true })).ServeHTTP(w, r)
+	o.cors.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { goesOn = true })).ServeHTTP(w, asBrowsersAsk(r))
 	if !goesOn {
 		boundBody(w, r)
 	}
 	return goesOn
+}
+
+// asBrowsersAsk spells the names of a preflight as the Fetch standard has browsers do, in lower case
+// and in order, which is the one spelling that the library takes: other clients ask too.
+func asBrowsersAsk(r *http.Request) *http.Request {
+	const field = "Access-Control-Request-Headers"
+	lines := r.Header[field]
+	if r.Method != http.MethodOptions || len(lines) == 0 {
+		return r
+	}
+	var names []string
+	for _, name := range list(lines) {
+		if name != "" {
+			names = append(names, strings.ToLower(name))
+		}
+	}
+	slices.Sort(names)
+	spelt := *r
+	spelt.Header = r.Header.Clone()
+	spelt.Header[field] = []string{strings.Join(slices.Compact(names), ",")}
+	return &spelt
 }
 
 // vary keeps caches from giving an answer that was for one origin to another.

@@ -2,7 +2,10 @@ package auth
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"unicode"
+	"unicode/utf8"
 )
 
 // revokedComment begins a line that names no token.
@@ -16,6 +19,13 @@ func (j *JWT) SetRevoked(file []byte) error {
 		return fmt.Errorf("want at most %d bytes, got %d", maxFile, len(file))
 	}
 	file = bytes.TrimPrefix(file, []byte("\ufeff")) // of an editor; it would hide the first id
+	if i := bytes.IndexFunc(file, notInText); i >= 0 {
+		line := 1 + bytes.Count(file[:i], []byte("\n"))
+		return fmt.Errorf("line %d: want text in UTF-8 without control characters", line)
+	}
+	if len(file) == 0 && len(*j.revoked.Load()) > 0 {
+		return errors.New("want ids, the file is empty; a line that begins with # does for none")
+	}
 	ids := make(map[string]struct{})
 	for line := range bytes.Lines(file) {
 		line = bytes.TrimSpace(line)
@@ -25,6 +35,11 @@ func (j *JWT) SetRevoked(file []byte) error {
 	}
 	j.revoked.Store(&ids)
 	return nil
+}
+
+// notInText finds what no editor writes, and the bytes that are not UTF-8.
+func notInText(r rune) bool {
+	return r == utf8.RuneError || unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t'
 }
 
 // isRevoked is false for "", the id of tokens that have none.

@@ -47,6 +47,9 @@ func (c *ServeConfig) checkAccess() []fault {
 			faults = append(faults, faulty(setting.flag, "means nothing without --jwt-secret-file, --jwt-key-file or --jwks-url")...)
 		}
 	}
+	if c.JWKSAllowHTTP && c.JWKSURL == "" {
+		faults = append(faults, faulty("jwks-allow-http", "means nothing without --jwks-url")...)
+	}
 	if c.JWKSURL != "" {
 		_, err := auth.NewJWT(auth.JWTConfig{JWKSURL: c.JWKSURL, AllowHTTP: c.JWKSAllowHTTP})
 		faults = append(faults, faulty("jwks-url", said(err))...)

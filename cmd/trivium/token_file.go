@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // changeFile replaces a file by what change makes of it, as one step: who reads it sees the old
@@ -18,7 +19,7 @@ func changeFile(path string, change func(old []byte) ([]byte, error)) (err error
 		path = target // the link stays one
 	}
 	lock := path + ".lock"
-	temp, lockErr := os.OpenFile(lock, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	temp, lockErr := openNew(lock)
 	if errors.Is(lockErr, fs.ErrExist) {
 		return fmt.Errorf("%s exists: another command is changing the file, or one was cut short; then remove it", lock)
 	}
@@ -53,6 +54,19 @@ func changeFile(path string, change func(old []byte) ([]byte, error)) (err error
 	}
 	_ = os.Remove(lock)
 	return nil
+}
+
+// lockPatience is how long another command may take to change the file.
+const lockPatience = 2 * time.Second
+
+// openNew makes a file, and waits for another of the name to go.
+func openNew(path string) (*os.File, error) {
+	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if !errors.Is(err, fs.ErrExist) || time.Since(begin) > lockPatience {
+			return file, err
+		}
+	}
 }
 
 // replaceFile puts the text in the place of path by way of temp.
