@@ -261,13 +261,25 @@ func unambiguous(next http.Handler) http.Handler {
 	})
 }
 
+// timed bounds the time of a body that nobody reads: net/http reads a part of it before it sends an
+// answer, for as long as it takes. Who does read it sets limits of its own.
+func (s *server) timed(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 && s.cfg.ReadTimeout > 0 {
+			// Where there is no deadline to set there is no connection to wait on.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.ReadTimeout))
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // headerSlack is what net/http adds to its limit on headers.
 const headerSlack = 4096
 
 // newHTTP makes a server with the bounds that every listener has.
 func (s *server) newHTTP(handler http.Handler) *http.Server {
 	return &http.Server{
-		Handler:           unambiguous(handler),
+		Handler:           unambiguous(s.timed(handler)),
 		ReadHeaderTimeout: s.cfg.ReadTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    max(1, unlimited(s.cfg.MaxHeaderBytes)-headerSlack),
