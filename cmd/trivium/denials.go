@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"strconv"
 	"sync"
 
 	"github.com/trivium-hub/trivium/auth"
@@ -48,9 +49,16 @@ func describeRequest(r *http.Request, route string, p *wire.Problem) []slog.Attr
 		slog.String("peer", r.RemoteAddr),
 	}
 	if origin := r.Header.Get("Origin"); origin != "" {
-		attrs = append(attrs, slog.String("origin", origin[:min(len(origin), maxLogged)]))
+		attrs = append(attrs, slog.String("origin", shown(origin)))
 	}
 	return attrs
+}
+
+// shown is a client's text with nothing in it that a terminal obeys or that looks like another line:
+// JSON has the control characters beyond ASCII stand as they are.
+func shown(text string) string {
+	quoted := strconv.QuoteToASCII(text[:min(len(text), maxLogged)])
+	return quoted[1 : len(quoted)-1]
 }
 
 func (d *denials) count(code string) {
