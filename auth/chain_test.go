@@ -83,7 +83,7 @@ func TestChainOfFileAndJWT(t *testing.T) {
 
 	got, err := c.Verify(good)
 	require.NoError(t, err)
-	require.Equal(t, "jwt:id-1", got.Grant.Subject)
+	require.Equal(t, "jwt:jti:id-1", got.Grant.Subject)
 	same, err := c.Review(got)
 	require.NoError(t, err)
 	require.Same(t, got, same, "nothing has changed")

@@ -110,7 +110,7 @@ func (g *Guard) judge(r *http.Request, query url.Values) (*Access, error) {
 	if err != nil {
 		return nil, err
 	}
-	access.network = networkOf(g.config.Proxies.Client(r))
+	access.network = NetworkOf(g.config.Proxies.Client(r))
 	return access, nil
 }
 

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -139,14 +138,28 @@ func (j *JWT) credential(token string, c *claims) *Credential {
 	return &Credential{
 		Hash: hash,
 		Grant: &hub.Grant{
-			// What stands before it keeps it apart from the names of a file.
-			Subject:   "jwt:" + cmp.Or(c.subject, c.id, hex.EncodeToString(hash[:8])),
+			Subject:   subjectOf(c, hash),
 			Subscribe: hub.NewFilterSet(c.subscribe...),
 			Publish:   hub.NewFilterSet(c.publish...),
 		},
 		Expires: c.expires,
 		ID:      c.id,
 		Limits:  j.limits,
+	}
+}
+
+// subjectPrefix keeps the subjects of JWTs apart from the names of a file, which may not begin so.
+const subjectPrefix = "jwt:"
+
+// subjectOf names who the token is of: its sub, or itself if it has none.
+func subjectOf(c *claims, hash [sha256.Size]byte) string {
+	switch {
+	case c.subject != "":
+		return subjectPrefix + "sub:" + c.subject
+	case c.id != "":
+		return subjectPrefix + "jti:" + c.id
+	default:
+		return subjectPrefix + hex.EncodeToString(hash[:8])
 	}
 }
 

@@ -113,7 +113,7 @@ func mintAndVerify(t *testing.T, j *JWT, file []byte, parse func([]byte) (*Signi
 	require.NoError(t, err)
 	c, err := j.Verify(token)
 	require.NoError(t, err)
-	require.Equal(t, []string{"jwt:" + want.Subject, want.ID}, []string{c.Grant.Subject, c.ID})
+	require.Equal(t, []string{"jwt:sub:" + want.Subject, want.ID}, []string{c.Grant.Subject, c.ID})
 	require.Equal(t, []hub.Filter{hub.Everything}, c.Grant.Subscribe.Filters())
 	require.Zero(t, c.Grant.Publish.Len())
 	require.True(t, c.Expires.Equal(want.Expires))

@@ -319,8 +319,9 @@ func (a *Access) Renew(token string) (*Access, error) {
 // Done ends the use of what Renew gave, but for what is held by it.
 func (a *Access) Done() { a.guard.leases.done(a.lease) }
 
-// networkOf is what of an address counts. The zero Prefix stands for what has none.
-func networkOf(addr netip.Addr) netip.Prefix {
+// NetworkOf is what of an address counts toward limits: of IPv6 the first 64 bits. The zero Prefix
+// stands for what has none.
+func NetworkOf(addr netip.Addr) netip.Prefix {
 	bits := 64
 	if addr.Is4() {
 		bits = 32

@@ -82,7 +82,7 @@ func accessOf(t *testing.T, g *Guard, token, address string) *Access {
 	access, err := g.access(token)
 	require.NoError(t, err)
 	access.Done()
-	access.network = networkOf(netip.MustParseAddr(address))
+	access.network = NetworkOf(netip.MustParseAddr(address))
 	return access
 }
 
@@ -332,5 +332,5 @@ func TestOpenAccess(t *testing.T) {
 	requireLimit(t, b.Hold(new(holder)), LimitConnections)
 	g.Review()
 	require.NotNil(t, a.Grant())
-	require.Equal(t, netip.Prefix{}, networkOf(g.config.Proxies.Client(&http.Request{RemoteAddr: "@"})))
+	require.Equal(t, netip.Prefix{}, NetworkOf(g.config.Proxies.Client(&http.Request{RemoteAddr: "@"})))
 }

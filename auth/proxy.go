@@ -71,7 +71,7 @@ func (p *Proxies) Client(r *http.Request) netip.Addr {
 	hops := 0
 	for i := len(lines) - 1; i >= 0; i-- {
 		for rest, more := lines[i], true; more; hops++ {
-			if hops == maxHops || !p.trusts(client) {
+			if hops == maxHops || !p.Trusts(client) {
 				return client
 			}
 			comma := strings.LastIndexByte(rest, ',')
@@ -88,14 +88,15 @@ func (p *Proxies) Client(r *http.Request) netip.Addr {
 // Secure reports whether the client came over TLS: to this process, or to a trusted proxy that says
 // so in the last value of X-Forwarded-Proto.
 func (p *Proxies) Secure(r *http.Request) bool {
-	if r.TLS != nil || !p.trusts(peer(r)) {
+	if r.TLS != nil || !p.Trusts(peer(r)) {
 		return r.TLS != nil
 	}
 	said := list(r.Header["X-Forwarded-Proto"])
 	return len(said) > 0 && strings.EqualFold(said[len(said)-1], "https")
 }
 
-func (p *Proxies) trusts(addr netip.Addr) bool {
+// Trusts reports whether the address is one of them.
+func (p *Proxies) Trusts(addr netip.Addr) bool {
 	return p != nil && slices.ContainsFunc(p.trusted, func(prefix netip.Prefix) bool { return prefix.Contains(addr) })
 }
 

@@ -88,7 +88,7 @@ func FuzzClient(f *testing.F) {
 		proxies := testProxies(t)
 		lines := strings.Split(claimed, "\n")
 		r := attempt{peer: address, header: http.Header{"X-Forwarded-For": lines}}.request()
-		if !proxies.trusts(peer(r)) {
+		if !proxies.Trusts(peer(r)) {
 			require.Equal(t, peer(r), proxies.Client(r))
 		}
 		require.Empty(t, proxies.Client(r).Zone())

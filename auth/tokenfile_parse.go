@@ -220,6 +220,9 @@ func checkTokenName(name string) string {
 	if name == "" || len(name) > maxNameLen || !utf8.ValidString(name) || strings.ContainsFunc(name, odd) {
 		return fmt.Sprintf("want 1 to %d bytes of printable characters", maxNameLen)
 	}
+	if strings.HasPrefix(name, subjectPrefix) {
+		return "want a name that does not begin with " + subjectPrefix + ", as the subjects of JWTs do"
+	}
 	return ""
 }
 

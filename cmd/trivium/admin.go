@@ -8,7 +8,6 @@ import (
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/transports/web"
 )
 
@@ -21,9 +20,9 @@ GET /debug/pprof/   profiles
 
 // adminRoutes is what only the operator sees. It asks for no token: it has its own listener, on
 // loopback unless said, and answers to no other host name.
-func adminRoutes(o *observer, admin *auth.Guard) http.Handler {
+func adminRoutes(o *observer, d *door) http.Handler {
 	routes := mux.NewRouter()
-	guard := admin.Middleware(o.counters.denied.by("admin", web.WriteProblem))
+	guard := d.admin.Middleware(d.denials.by("admin", web.WriteProblem))
 	routes.Use(guard)
 	routes.Handle("/", text(adminIndex))
 	metrics := promhttp.HandlerFor(newRegistry(o), promhttp.HandlerOpts{})

@@ -54,7 +54,7 @@ func (c *ServeConfig) checkAccess() []fault {
 		_, err := auth.NewJWT(auth.JWTConfig{JWKSURL: c.JWKSURL, AllowHTTP: c.JWKSAllowHTTP})
 		faults = append(faults, faulty("jwks-url", said(err))...)
 	}
-	if len(faults) == 0 {
+	if len(faults) == 0 && len(c.checkListeners()) == 0 {
 		log := slog.New(slog.DiscardHandler)
 		_, faults = newDoor(c, newWatcher(log), log)
 	}

@@ -53,8 +53,7 @@ func (c *TLSConfig) checkTLS() []fault {
 	if len(faults) == 0 && c.TLSCert != "" {
 		log := slog.New(slog.DiscardHandler)
 		if _, err := newTLS(c, newWatcher(log), log); err != nil {
-			setting, detail, _ := strings.Cut(err.Error(), ": ")
-			faults = []fault{{setting, detail}}
+			faults = unreadable(err)
 		}
 	}
 	return faults

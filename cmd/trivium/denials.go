@@ -3,30 +3,22 @@ package main
 import (
 	"errors"
 	"log/slog"
-	"maps"
 	"net/http"
 	"strconv"
-	"sync"
 
 	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// denials counts and logs what guards refuse, by the code of the problem.
-type denials struct {
-	log *slog.Logger // static
+// denials logs what guards refuse.
+type denials struct{ log *slog.Logger }
 
-	mu     sync.Mutex
-	byCode map[string]uint64
-}
-
-// by gives a guard's way of answering a request to the route that it refuses: as the transport does. A page of a
-// foreign origin or host learns nothing by way of a transport.
-func (d *denials) by(route string, refuse func(http.ResponseWriter, *http.Request, *wire.Problem)) auth.Refuse {
+// by gives a guard's way of answering a request to the route that it refuses: as the transport does.
+// A page of a foreign origin or host learns nothing by way of a transport.
+func (d denials) by(route string, refuse func(http.ResponseWriter, *http.Request, *wire.Problem)) auth.Refuse {
 	return func(w http.ResponseWriter, r *http.Request, err error) {
 		p := refusal(err)
-		d.count(p.Code)
 		d.log.LogAttrs(r.Context(), slog.LevelDebug, "refused", describeRequest(r, route, p)...)
 		if errors.Is(err, auth.ErrForeignOrigin) || errors.Is(err, auth.ErrHost) {
 			web.WriteProblem(w, r, p)
@@ -59,24 +51,4 @@ func describeRequest(r *http.Request, route string, p *wire.Problem) []slog.Attr
 func shown(text string) string {
 	quoted := strconv.QuoteToASCII(text[:min(len(text), maxLogged)])
 	return quoted[1 : len(quoted)-1]
-}
-
-func (d *denials) count(code string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.byCode == nil {
-		d.byCode = make(map[string]uint64)
-	}
-	d.byCode[code]++
-}
-
-func (d *denials) snapshot() map[string]uint64 {
-	all := map[string]uint64{
-		wire.CodeMissingToken: 0, wire.CodeInvalidToken: 0, wire.CodeTokenEnded: 0, wire.CodeBadRequest: 0,
-		wire.CodeForeignOrigin: 0, wire.CodeMisdirectedHost: 0, wire.CodeUnavailable: 0,
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	maps.Copy(all, d.byCode)
-	return all
 }

@@ -15,13 +15,16 @@ type door struct {
 	token string      // made at start; "" where there are others, or none are asked for
 	guard *auth.Guard // of the routes that need a token
 	free  *auth.Guard // of those that need none, but are not for foreign pages either
-	jwt   *auth.JWT   // nil: JWTs are not taken
+	admin *auth.Guard // of the operator's
+	denials
+	jwt     *auth.JWT // nil: JWTs are not taken
+	proxies *auth.Proxies
 }
 
 // newDoor reads all that the settings name, by way of the watcher, which rereads it from then on.
 // Nothing runs yet. The faults are all there are; then there is no door.
 func newDoor(cfg *ServeConfig, files *watcher, log *slog.Logger) (*door, []fault) {
-	d := new(door)
+	d := &door{denials: denials{log}}
 	config := auth.Config{Limits: cfg.connections()}
 	verifier, faults := d.verifier(cfg, files, log)
 	config.Verifier = verifier
@@ -30,15 +33,17 @@ func newDoor(cfg *ServeConfig, files *watcher, log *slog.Logger) (*door, []fault
 	faults = append(faults, faulty("origin", said(err))...)
 	config.Proxies, err = auth.NewProxies(cfg.TrustedProxy...)
 	faults = append(faults, faulty("trusted-proxy", said(err))...)
+	hosts, err := auth.NewHostPolicy(cfg.hostNames()...)
+	faults = append(faults, faulty("host", said(err))...)
 	if cfg.Auth == "none" { // else a page of a bent name has no token
-		config.Hosts, err = auth.NewHostPolicy(cfg.hostNames()...)
-		faults = append(faults, faulty("host", said(err))...)
+		config.Hosts = hosts
 	}
 	if len(faults) > 0 {
 		return nil, faults
 	}
-	d.guard = auth.New(config)
+	d.guard, d.proxies = auth.New(config), config.Proxies
 	d.free = auth.New(auth.Config{Hosts: config.Hosts, Origins: config.Origins, Proxies: config.Proxies})
+	d.admin = auth.New(auth.Config{Hosts: hosts})
 	return d, nil
 }
 
@@ -125,8 +130,17 @@ func (d *door) read(files *watcher, load func([][]byte) error, named ...watchedF
 	if err == nil {
 		return nil
 	}
-	setting, detail, _ := strings.Cut(err.Error(), ": ")
-	return faulty(strings.TrimPrefix(setting, "--"), detail)
+	return unreadable(err)
+}
+
+// unreadable gives the faults that watch found, one a line.
+func unreadable(err error) []fault {
+	var faults []fault
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		setting, detail, _ := strings.Cut(line, ": ")
+		faults = append(faults, fault{setting, detail})
+	}
+	return faults
 }
 
 // run ends what tokens hold whose time has come, and keeps the keys of JWTs fresh, until ctx ends.

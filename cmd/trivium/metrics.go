@@ -42,7 +42,7 @@ var (
 		"transport", "reason")
 	descTokens     = describe("tokens_in_use", "Tokens that somebody holds a connection by, or has used just now.")
 	descOpen       = describe("http_connections_open", "Connections that have not become a subscriber's own: requests, publishers, polls, HTTP/2.")
-	descDenied     = describe("requests_denied_total", "Requests refused before they reached a transport, by reason.", "reason")
+	descProblems   = describe("problems_total", "Requests refused, by the code of the problem.", "code")
 	descLimited    = describe("limited_total", "What was refused because of a limit, by limit.", "limit")
 	descRefused    = describe("websocket_refused_total", "WebSocket connections closed for what their peer sent, by reason.", "reason")
 	descDatagrams  = describe("udp_datagrams_total", "Datagrams read.")
@@ -83,9 +83,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		counter(descGaps, n, string(reason))
 	}
 	gauge(descTokens, int64(s.Access.Tokens))
-	gauge(descOpen, s.Access.Open)
-	for reason, n := range s.Access.Denied {
-		counter(descDenied, n, reason)
+	gauge(descOpen, int64(s.Access.Open))
+	for code, n := range s.Access.Problems {
+		counter(descProblems, n, code)
 	}
 	for limit, n := range s.Access.Limited {
 		counter(descLimited, n, limit)

@@ -23,8 +23,8 @@ import (
 // counters count what each transport does.
 type counters struct {
 	sse, websocket, longpoll outlet.Counters
-	denied                   denials
 	refused                  websocket.Refusals
+	problems                 web.Problems
 }
 
 // byTransport names them as metrics and /stats do.
@@ -54,7 +54,7 @@ GET  /readyz            200 while subscriptions are taken
 
 // publicRoutes joins the transports on the main listener.
 func publicRoutes(cfg *ServeConfig, h *hub.Hub, group *outlet.Group, count *counters, d *door) http.Handler {
-	deny, guard := count.denied.by, d.guard
+	deny, guard := d.denials.by, d.guard
 	everybody := d.free.Middleware(deny("others", web.WriteProblem))
 	events := sse.New(sse.Config{
 		Hub: h, Group: group, Access: accessFrom, Counters: &count.sse,

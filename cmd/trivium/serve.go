@@ -19,11 +19,11 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/outlet"
 	"github.com/trivium-hub/trivium/transports/publish"
 	"github.com/trivium-hub/trivium/transports/udp"
+	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
@@ -86,7 +86,7 @@ type server struct {
 
 	hub   *hub.Hub
 	group *outlet.Group
-	open  openConnections
+	open  *openConnections
 	count counters
 	udp   *udp.Source        // nil: off
 	stop  context.CancelFunc // ends what runs beside the listeners
@@ -105,13 +105,12 @@ type server struct {
 // newServer opens everything or nothing.
 func newServer(cfg *ServeConfig, stderr io.Writer) (_ *server, err error) {
 	s := &server{cfg: cfg, log: cfg.newLogger(stderr), failed: make(chan error, 3)}
-	s.count.denied.log = s.log
 	s.files = newWatcher(s.log)
 	var faults []fault
 	if s.door, faults = newDoor(cfg, s.files, s.log); len(faults) > 0 {
 		return nil, errorOf(faults)
 	}
-	s.requests, s.endRequests = context.WithCancelCause(context.Background())
+	s.requests, s.endRequests = context.WithCancelCause(s.count.problems.Context(context.Background()))
 	defer func() {
 		if err != nil {
 			s.discard()
@@ -135,9 +134,7 @@ func newServer(cfg *ServeConfig, stderr io.Writer) (_ *server, err error) {
 	if s.public, err = net.Listen("tcp", cfg.HTTP); err != nil {
 		return nil, fmt.Errorf("--http: %w", err)
 	}
-	if s.tls != nil || cfg.H2C {
-		s.public = &outlet.Listener{Listener: s.public, WriteTimeout: cfg.WriteTimeout}
-	}
+	s.public = &outlet.Listener{Listener: s.public, WriteTimeout: cfg.WriteTimeout}
 	if cfg.Admin != "" {
 		if s.admin, err = net.Listen("tcp", cfg.Admin); err != nil {
 			return nil, fmt.Errorf("--admin: %w", err)
@@ -207,21 +204,14 @@ func (s *server) listenUDP() (*udp.Source, error) {
 
 // start begins to serve what has been opened.
 func (s *server) start() error {
-	hosts, err := auth.NewHostPolicy(s.cfg.hostNames()...)
-	if err != nil {
-		return fmt.Errorf("--host: %w", err)
-	}
-	s.open.limit = int64(s.cfg.MaxConnections)
-	if s.open.limit > 0 {
-		s.open.limit += spareConnections
-	}
 	public := s.newHTTP(publicRoutes(s.cfg, s.hub, s.group, &s.count, s.door))
+	s.open = newOpenConnections(s.cfg.connections(), s.door.proxies)
 	public.ConnState = s.open.track
 	setProtocols(public, s.tls, s.cfg.H2C)
 	s.serve(public, s.public)
 	if s.admin != nil {
-		o := &observer{hub: s.hub, counters: &s.count, guard: s.door.guard, open: &s.open, udp: s.udp, draining: s.group.IsDraining}
-		s.serve(s.newHTTP(adminRoutes(o, auth.New(auth.Config{Hosts: hosts}))), s.admin)
+		o := &observer{hub: s.hub, counters: &s.count, guard: s.door.guard, open: s.open, udp: s.udp, draining: s.group.IsDraining}
+		s.serve(s.newHTTP(adminRoutes(o, s.door)), s.admin)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
@@ -273,16 +263,39 @@ func (s *server) timed(next http.Handler) http.Handler {
 	})
 }
 
-// headerSlack is what net/http adds to its limit on headers.
-const headerSlack = 4096
+// headerSlack is how much more of a header net/http lets pass than may be: it counts otherwise for
+// each version, and its own refusal is no problem, or ends a connection of HTTP/2 with all on it.
+const headerSlack = 8 << 10
+
+// bounded refuses a header that is larger than it may be, as HTTP/1.1 writes it.
+func (s *server) bounded(next http.Handler) http.Handler {
+	limit := unlimited(s.cfg.MaxHeaderBytes)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if headerSize(r) > limit {
+			web.WriteProblem(w, r, wire.HeaderTooLarge(limit))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func headerSize(r *http.Request) int {
+	size := len(r.Method) + len(r.RequestURI) + len(r.Proto) + len("  \r\n") + len("Host: \r\n") + len(r.Host)
+	for name, lines := range r.Header {
+		for _, line := range lines {
+			size += len(name) + len(line) + len(": \r\n")
+		}
+	}
+	return size
+}
 
 // newHTTP makes a server with the bounds that every listener has.
 func (s *server) newHTTP(handler http.Handler) *http.Server {
 	return &http.Server{
-		Handler:           unambiguous(s.timed(handler)),
+		Handler:           unambiguous(s.bounded(s.timed(handler))),
 		ReadHeaderTimeout: s.cfg.ReadTimeout,
 		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    max(1, unlimited(s.cfg.MaxHeaderBytes)-headerSlack),
+		MaxHeaderBytes:    min(unlimited(s.cfg.MaxHeaderBytes), math.MaxInt-headerSlack) + headerSlack,
 		BaseContext:       func(net.Listener) context.Context { return s.requests },
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}

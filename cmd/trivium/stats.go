@@ -43,8 +43,8 @@ type transportSnapshot struct {
 type accessStats struct {
 	Tokens      int               `json:"tokens"`      // in use
 	Connections int               `json:"connections"` // as counted toward the limits
-	Open        int64             `json:"open"`        // connections that have not become a subscriber's
-	Denied      map[string]uint64 `json:"denied"`      // by the code of the problem
+	Open        int               `json:"open"`        // connections that have not become a subscriber's
+	Problems    map[string]uint64 `json:"problems"`    // requests refused, by the code of the problem
 	Limited     map[string]uint64 `json:"limited"`     // by the limit that was reached
 	WebSocket   map[string]uint64 `json:"websocket"`   // closed for what their peer sent, by reason
 }
@@ -111,13 +111,14 @@ func (o *observer) snapshot() snapshot {
 
 func (o *observer) access() accessStats {
 	g := o.guard.Stats()
+	open, refused := o.open.stats()
 	s := accessStats{
 		Tokens:      g.Tokens,
 		Connections: g.Connections,
-		Open:        o.open.open.Load(),
-		Denied:      o.counters.denied.snapshot(),
+		Open:        open,
+		Problems:    o.counters.problems.ByCode(),
 		WebSocket:   o.counters.refused.ByReason(),
-		Limited:     map[string]uint64{"open_connections": o.open.refused.Load()},
+		Limited:     map[string]uint64{"open_connections": refused},
 	}
 	for limit, n := range g.Refused {
 		s.Limited[string(limit)] = n

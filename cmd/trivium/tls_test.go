@@ -103,7 +103,7 @@ func TestTLSCertificateFiles(t *testing.T) {
 	var log logbook
 	files := newWatcher(log.logger())
 	_, err := newTLS(&cfg.TLSConfig, files, log.logger())
-	require.EqualError(t, err, "--tls-cert, --tls-key: "+cfg.TLSCert+", "+cfg.TLSKey+": "+cfg.TLSCert+": no such file or directory")
+	require.EqualError(t, err, "--tls-cert: "+cfg.TLSCert+", "+cfg.TLSKey+": "+cfg.TLSCert+": no such file or directory")
 
 	write(issue(t, 1, year))
 	config, err := newTLS(&cfg.TLSConfig, files, log.logger())
@@ -284,7 +284,7 @@ func TestTLSConfig(t *testing.T) {
 		"files":             {settings: good.TLSConfig},
 		"acme":              {settings: TLSConfig{ACME: []string{"Hub.Example.org", "b.example.org"}, ACMEEmail: "a@b", ACMECache: "d", ACMEDirectory: "https://ca.test/dir"}},
 		"h2c":               {settings: TLSConfig{H2C: true}},
-		"broken files":      {settings: bad.TLSConfig, faults: []string{"--tls-cert, --tls-key"}},
+		"broken files":      {settings: bad.TLSConfig, faults: []string{"--tls-cert"}},
 		"certificate alone": {settings: TLSConfig{TLSCert: "c"}, faults: []string{"--tls-cert"}},
 		"key alone":         {settings: TLSConfig{TLSKey: "k"}, faults: []string{"--tls-key"}},
 		"both":              {settings: TLSConfig{TLSCert: "c", TLSKey: "k", ACME: []string{"a.test"}}, faults: []string{"--acme"}},

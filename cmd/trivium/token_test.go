@@ -159,7 +159,7 @@ func TestTokenJWT(t *testing.T) {
 		require.Equal(t, []any{0, ""}, []any{code, errs})
 		c, err := j.Verify(strings.TrimSuffix(out, "\n"))
 		require.NoError(t, err)
-		require.Equal(t, "jwt:alice", c.Grant.Subject)
+		require.Equal(t, "jwt:sub:alice", c.Grant.Subject)
 		require.Regexp(t, uuid, c.ID)
 		require.WithinDuration(t, time.Now().Add(time.Hour), c.Expires, time.Minute)
 		require.True(t, c.Grant.Subscribe.Match("orders.x") && !c.Grant.MayPublish("orders.x"))

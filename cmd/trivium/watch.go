@@ -19,9 +19,9 @@ import (
 // How a change is waited for. Together they are less than the second within which it counts.
 const (
 	watchQuiet = 100 * time.Millisecond // without an event, since who writes a file may not be done
-	watchMost  = 500 * time.Millisecond // then it is read even if there were events all the time
+	watchMost  = 250 * time.Millisecond // then it is read even if there were events all the time
 	watchGrace = 400 * time.Millisecond // for a fault to mend itself, as where a pair is replaced one by one
-	watchPoll  = 500 * time.Millisecond // between two looks where the system does not tell of changes
+	watchPoll  = 250 * time.Millisecond // between two looks where the system does not tell of changes
 )
 
 const maxWatchedFile = 16 << 20 // bytes
@@ -57,15 +57,16 @@ func newWatcher(log *slog.Logger) *watcher {
 }
 
 // watch reads the files, hands them to load in their order, and has run do so again whenever one
-// has changed. load takes all or, with an error that has nothing secret in it, nothing. The error
-// names flag and path.
+// has changed. load takes all or, with an error that has nothing secret in it, nothing. Each line of
+// the error names the first file's flag and all paths.
 func (w *watcher) watch(load func([][]byte) error, files ...watchedFile) error {
 	u := &watchUnit{load: load}
 	for _, f := range files {
 		u.flags, u.paths = append(u.flags, f.flag), append(u.paths, f.path)
 	}
 	if u.read(); u.fault != "" {
-		return fmt.Errorf("%s: %s: %s", u.flag(), u.path(), u.fault)
+		place := u.flags[0] + ": " + u.path() + ": "
+		return errors.New(place + strings.ReplaceAll(u.fault, "\n", "\n"+place))
 	}
 	w.units = append(w.units, u)
 	return nil

@@ -76,7 +76,7 @@ function add(name, want, header, payload, key, { alg, reason, ...expect } = {}) 
 }
 const HS = { alg: 'HS256', typ: 'JWT' };
 const hs = (name, want, payload, more) => add(name, want, HS, payload, secret, more);
-const ok = { subject: 'alice', subscribe: ['orders.>'], publish: ['orders.new'], expires: far };
+const ok = { subject: 'jwt:sub:alice', subscribe: ['orders.>'], publish: ['orders.new'], expires: far };
 
 // Signatures and keys.
 add('HS256', 'ok', HS, good, secret, ok);
@@ -163,9 +163,9 @@ raw('header and more', '{"alg":"HS256"}{}', 'header is no JSON object');
 hs('end with a fraction', 'ok', { ...good, exp: far + 0.5 }, { ...ok, expires: far + 0.5 });
 hs('end with an exponent', 'ok', '{"exp":4.0709088e9}', { subject: '', expires: far });
 hs('spaces and escapes', 'ok', '\n{ "\\u0065xp" :\t4070908800 , "sub" : "al\\u0069ce", "subscribe" : [ "orders.>" ] , "publish": [ ] }\r\n ',
-  { subject: 'alice', subscribe: ['orders.>'], expires: far });
+  { subject: 'jwt:sub:alice', subscribe: ['orders.>'], expires: far });
 hs('nothing but an end', 'ok', { exp: far }, { subject: '', expires: far });
-hs('id and no subject', 'ok', { exp: far, jti: 'id-1' }, { subject: 'jwt:id-1', id: 'id-1', expires: far });
+hs('id and no subject', 'ok', { exp: far, jti: 'id-1' }, { subject: 'jwt:jti:id-1', id: 'id-1', expires: far });
 hs('empty texts', 'ok', { exp: far, jti: '', sub: '' }, { subject: '', expires: far });
 hs('issued in the future', 'ok', { ...good, iat: far - 1, nbf: 0 }, ok);
 hs('other case is another claim', 'ok', { ...good, Subscribe: ['>'], EXP: 'x', SUB: 1 }, ok);

@@ -27,8 +27,8 @@ func (o *Outlet) Revise() {
 }
 
 // expelTime is what a subscriber has to take its last words that has lost its right: within a
-// second all is over (PROTOCOL section 7).
-const expelTime = 700 * time.Millisecond
+// second all is over (PROTOCOL section 7), of which a file takes a part to be reread.
+const expelTime = 500 * time.Millisecond
 
 func (o *Outlet) revise() {
 	if o.closed || o.ended || o.expelled != nil {

@@ -88,15 +88,15 @@ func New() *Outlet {
 // It reports false if the group takes no more members; then the connection is still the caller's.
 // The outlet closes sub and conn, and releases the lease, when it is closed.
 func (o *Outlet) Start(cfg *Config, lease Lease, sub *hub.Subscription, conn Conn, opening []byte) bool {
+	// Who kills all members must not find one that is half begun.
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.cfg, o.sub, o.conn = cfg, sub, conn
 	if !o.cfg.Group.join(o) {
 		return false
 	}
 	o.cfg.Counters.Connections.Add(1)
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.lease = lease
-	o.busy = false
+	o.lease, o.busy = lease, false
 	o.say(opening)
 	o.revise()                    // it may have changed since it was looked at
 	if o.ending || sub.Behind() { // it may have been told to end since it joined

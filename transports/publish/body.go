@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/trivium-hub/trivium/transports/web"
@@ -90,9 +91,35 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, limit int64) 
 	if r.ContentLength > limit {
 		return nil, tooLarge
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, h.pace(w, r, false), limit))
+	counted := &countedBody{Reader: h.pace(w, r, false), budget: h.bodies}
+	defer counted.release()
+	body, err := io.ReadAll(http.MaxBytesReader(w, io.NopCloser(counted), limit))
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
 		return nil, tooLarge
 	}
 	return body, err
 }
+
+// bodyBudget counts the bytes of all bodies that are being read.
+type bodyBudget struct {
+	limit int64
+	taken atomic.Int64
+}
+
+// countedBody takes what it reads from the budget.
+type countedBody struct {
+	io.Reader
+	budget *bodyBudget
+	taken  int64
+}
+
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	b.taken += int64(n)
+	if b.budget.taken.Add(int64(n)) > b.budget.limit {
+		return 0, wire.Unavailable("too much is being published at once")
+	}
+	return n, err
+}
+
+func (b *countedBody) release() { b.budget.taken.Add(-b.taken) }

@@ -25,6 +25,9 @@ const (
 	// minArray bounds the body of an array where that of one envelope is not larger anyway: it
 	// is held in memory whole.
 	minArray = 16 << 20 // bytes
+	// maxBodies bounds what all bodies hold that are on their way, unless a few large ones need
+	// more. Beyond it one is refused, so that slow publishers cannot take all memory.
+	maxBodies = 128 << 20 // bytes
 )
 
 // Config is what a Handler works with.
@@ -44,6 +47,7 @@ type Handler struct {
 	maxData     int   // bytes of a body that is the data itself
 	maxLine     int   // bytes of one envelope
 	maxBody     int64 // bytes of an envelope or an array of them
+	bodies      *bodyBudget
 }
 
 // New makes a Handler.
@@ -57,6 +61,7 @@ func New(config Config) *Handler {
 		maxData:     size + bodyRoom,
 		maxLine:     line,
 		maxBody:     max(int64(line), minArray),
+		bodies:      &bodyBudget{limit: max(maxBodies, 4*int64(line))},
 	}
 }
 
@@ -78,6 +83,10 @@ func (h *Handler) ServeTopic(w http.ResponseWriter, r *http.Request, topic strin
 }
 
 func (h *Handler) envelopes(w http.ResponseWriter, r *http.Request) (hub.Receipt, error) {
+	// What may publish nothing sends no body.
+	if problem := web.MayPublishAny(h.access(r.Context()).Grant()); problem != nil {
+		return hub.Receipt{}, problem
+	}
 	lines, err := isStream(w, r)
 	if err != nil {
 		return hub.Receipt{}, err

@@ -103,9 +103,6 @@ func (s *stream) add(text []byte, line int) error {
 	if err := event.Validate(s.handler.hub.MaxEventSize()); err != nil {
 		return err
 	}
-	if problem := web.MayPublish(s.access.Grant(), event.Topic); problem != nil {
-		return problem
-	}
 	s.pending, s.lines = append(s.pending, event), append(s.lines, line)
 	return nil
 }
@@ -120,6 +117,11 @@ func (s *stream) flush() error {
 			}
 			break
 		}
+		// The wait may have been long: what was right when the line came may not be any more.
+		if n, s.err = s.permitted(n); n == 0 {
+			break
+		}
+		refused := s.err
 		// What has come whole is published, even if its client does not wait.
 		var last hub.Cursor
 		if last, s.err = s.handler.hub.Publish(context.WithoutCancel(s.ctx), s.pending[:n]...); s.err != nil {
@@ -128,6 +130,18 @@ func (s *stream) flush() error {
 		s.receipt.Last = last
 		s.receipt.Count += n
 		s.pending, s.lines = slices.Delete(s.pending, 0, n), slices.Delete(s.lines, 0, n)
+		s.err = refused
 	}
 	return s.err
+}
+
+// permitted gives how many of the first n pending events may be published now, and why not all.
+func (s *stream) permitted(n int) (int, error) {
+	grant := s.access.Grant()
+	for i, e := range s.pending[:n] {
+		if problem := web.MayPublish(grant, e.Topic); problem != nil {
+			return i, problem
+		}
+	}
+	return n, nil
 }

@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/trivium-hub/trivium/hub"
 )
 
 var asLines = header("Content-Type", "application/x-ndjson")
@@ -163,4 +165,52 @@ type readFunc func()
 func (f readFunc) Read([]byte) (int, error) {
 	f()
 	return 0, io.EOF
+}
+
+// TestRightWithdrawn: what waits for its turn is judged by what is granted then.
+func TestRightWithdrawn(t *testing.T) {
+	f := newFixture(t, 0)
+	read, write := io.Pipe()
+	go func() {
+		_, _ = io.WriteString(write, good+"\n\n"+good+"\n")
+		_, _ = io.WriteString(write, "") // it has been asked for more: the first two are published
+		f.token.Revise(&hub.Grant{Subject: "tester", Publish: hub.NewFilterSet()})
+		_, _ = io.WriteString(write, good+"\n"+good+"\n")
+		_ = write.Close()
+	}()
+	_, problem := f.do("POST", "/publish", asLines, read)
+	require.Equal(t, http.StatusForbidden, problem.Status)
+	require.Equal(t, []int{4, 2}, []int{*problem.Line, *problem.Accepted})
+	require.Len(t, f.published(t), 2)
+	_, problem = f.do("POST", "/publish", asLines, iotest.ErrReader(io.ErrUnexpectedEOF))
+	require.Equal(t, http.StatusForbidden, problem.Status, "before the body is looked at")
+}
+
+// TestBodies bounds what all of them hold at once.
+func TestBodies(t *testing.T) {
+	f := newFixture(t, 0)
+	const size = 12 << 20
+	slow := make([]*io.PipeWriter, maxBodies/size)
+	answered := make(chan int, len(slow))
+	for i := range slow {
+		var read *io.PipeReader
+		read, slow[i] = io.Pipe()
+		go func() {
+			w, _ := f.do("POST", "/publish", asJSON, read)
+			answered <- w.Code
+		}()
+		_, err := slow[i].Write(make([]byte, size))
+		require.NoError(t, err)
+	}
+	body := strings.Repeat(" ", size) + good
+	_, problem := f.do("POST", "/publish", asJSON, strings.NewReader(body))
+	require.Equal(t, http.StatusServiceUnavailable, problem.Status)
+	w, _ := f.do("POST", "/publish", asJSON, strings.NewReader(good))
+	require.Equal(t, http.StatusOK, w.Code, "a small one has room")
+	for _, write := range slow {
+		_ = write.Close()
+		require.Equal(t, http.StatusBadRequest, <-answered)
+	}
+	w, _ = f.do("POST", "/publish", asJSON, strings.NewReader(body))
+	require.Equal(t, http.StatusOK, w.Code)
 }

@@ -180,6 +180,7 @@ func (h *Handler) Refuse(w http.ResponseWriter, r *http.Request, p *wire.Problem
 		web.WriteProblem(w, r, p)
 		return
 	}
+	web.Count(r, p)
 	setHeader(w)
 	_, _ = w.Write(wire.AppendSSEError(nil, max(web.ComeBack(), p.RetryAfter), p)) // nobody is left to be told
 }

@@ -14,9 +14,10 @@ import (
 // the answer would wait for ever.
 const bodyGrace = time.Second
 
-// WriteProblem answers the request with the problem (RFC 9457). Headers that are set already are
-// sent with it.
+// WriteProblem answers the request with the problem (RFC 9457), and counts it. Headers that are set
+// already are sent with it.
 func WriteProblem(w http.ResponseWriter, r *http.Request, p *wire.Problem) {
+	Count(r, p)
 	h := w.Header()
 	h.Set("Content-Type", wire.ProblemContentType)
 	h.Set("Cache-Control", "no-store")

@@ -39,6 +39,17 @@ func MaySubscribe(grant *hub.Grant, set hub.FilterSet) *wire.Problem {
 	return nil
 }
 
+// MayPublishAny judges a grant before there is a topic; nil is leave.
+func MayPublishAny(grant *hub.Grant) *wire.Problem {
+	switch {
+	case grant == nil:
+		return wire.TokenEnded()
+	case grant.Publish.Len() == 0:
+		return wire.Forbidden("this token may not publish to anything")
+	}
+	return nil
+}
+
 // MayPublish judges a topic by the grant; nil is leave. What is no topic is left for the hub to
 // refuse: no right would make it good.
 func MayPublish(grant *hub.Grant, topic string) *wire.Problem {

@@ -218,6 +218,7 @@ func (h *Handler) Refuse(w http.ResponseWriter, r *http.Request, p *wire.Problem
 	if err != nil {
 		return
 	}
+	web.Count(r, p)
 	release(ws)
 	last := codec{}.AppendError(nil, p)
 	if p.Code == wire.CodeDraining {

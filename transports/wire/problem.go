@@ -32,6 +32,7 @@ const (
 	CodeKeyReused            = "idempotency-key-reused"
 	CodeUpgradeRequired      = "upgrade-required"
 	CodeRateLimited          = "rate-limited"
+	CodeHeaderTooLarge       = "header-too-large"
 	CodeTooManyTries         = "too-many-tries"
 	CodeInternal             = "internal"
 	CodeUnavailable          = "unavailable"
@@ -307,6 +308,14 @@ func UpgradeRequired() *Problem {
 	return &Problem{
 		Code: CodeUpgradeRequired, Title: "Upgrade required", Status: 426,
 		Detail: "this route speaks WebSocket, version 13",
+	}
+}
+
+// HeaderTooLarge is for a request whose header has more bytes than limit.
+func HeaderTooLarge(limit int) *Problem {
+	return &Problem{
+		Code: CodeHeaderTooLarge, Title: "Header too large", Status: 431,
+		Detail: fmt.Sprintf("at most %d bytes are allowed", limit),
 	}
 }
 

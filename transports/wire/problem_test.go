@@ -52,6 +52,7 @@ func TestProblemOf(t *testing.T) {
 		{"host", wire.MisdirectedHost(), wire.CodeMisdirectedHost, 421, 4400, false},
 		{"upgrade", wire.UpgradeRequired(), wire.CodeUpgradeRequired, 426, 4400, false},
 		{"rate", wire.RateLimited("d", time.Second), wire.CodeRateLimited, 429, 1008, true},
+		{"header", wire.HeaderTooLarge(16), wire.CodeHeaderTooLarge, 431, 4400, false},
 		{"tries", wire.TooManyTries("too often", time.Second), wire.CodeTooManyTries, 429, 1013, true},
 		{"connections", wire.TooManyConnections("d", time.Second), wire.CodeTooManyConnections, 503, 1013, true},
 		{"draining", wire.Draining(time.Second), wire.CodeDraining, 503, 1001, true},

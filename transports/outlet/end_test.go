@@ -1,0 +1,77 @@
+package outlet_test
+
+import (
+	"bufio"
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/outlet"
+	tt "github.com/trivium-hub/trivium/transports/transporttest"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// TestEnds: what ends a stream is the last of it.
+func TestEnds(t *testing.T) {
+	allPaths(t, func(t *testing.T, p path) {
+		b := newBench(t, 0, patience)
+		b.portable, b.secure = p.portable, p.secure
+		o, client := b.connect()
+		b.publish(0, 1, 10)
+		r := reader{t, bufio.NewReader(client)}
+		require.Equal(t, "open", r.line())
+		r.number(r.line(), 10)
+		o.Fail(wire.TooSlow())
+		b.publish(1, 10, 10)
+		o.Send([]byte("message\n"))
+		o.Finish([]byte("again\n"))
+		require.Equal(t, "error too-slow", r.line())
+		_, err := r.r.ReadByte()
+		require.EqualError(t, err, "EOF")
+		o.Wait()
+		o.Close()
+	})
+}
+
+// nobody is a Conn to nowhere.
+type nobody struct{ outlet.Conn }
+
+func (nobody) TryWrite(p []byte) (int, error) { return len(p), nil }
+func (nobody) Close()                         {}
+
+// TestStartWhileDraining: a connection that begins just when all are cut is cut, or never began.
+func TestStartWhileDraining(t *testing.T) {
+	h, err := hub.New(hub.Config{})
+	require.NoError(t, err)
+	all := hub.NewFilterSet(hub.Everything)
+	for range 2000 {
+		group := outlet.NewGroup(0)
+		cfg := &outlet.Config{Codec: lines{}, Counters: new(outlet.Counters), Group: group, WriteTimeout: patience}
+		token := tt.NewToken(&hub.Grant{Subscribe: all})
+		o := outlet.New()
+		require.Nil(t, token.Hold(o))
+		s, err := h.Subscribe(hub.Request{Filters: all}, o)
+		require.NoError(t, err)
+		var wait sync.WaitGroup
+		begin := make(chan struct{})
+		wait.Go(func() {
+			<-begin
+			group.Drain(context.Background(), 0)
+		})
+		close(begin)
+		began := o.Start(cfg, token, s, nobody{}, []byte("open\n"))
+		wait.Wait()
+		if !began {
+			token.Release(o)
+			s.Close()
+		}
+		group.Close()
+		require.Zero(t, token.Holders())
+		require.Zero(t, cfg.Counters.Connections.Load())
+	}
+	require.Zero(t, h.Stats().Subscriptions)
+	require.NoError(t, h.Close())
+}
