@@ -1,0 +1,249 @@
+package main
+
+import (
+	"bufio"
+	octets "encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// request is one as a hostile client may write it.
+type request struct {
+	hub    *process // nil: main
+	admin  bool     // to the listener of the operator
+	line   string   // method and target
+	host   string   // "": the address
+	token  string   // in Authorization; "": none
+	header []string // further lines
+	body   string
+}
+
+// pollNow is the shortest way to ask whether a token is good.
+const pollNow = "GET /poll?wait=0"
+
+// exchange is a request that was answered. A WebSocket or a stream that was let in has status 200;
+// one that was told by its own means that it is refused, that of the problem.
+type exchange struct {
+	status int
+	code   int // with which a WebSocket was closed; 0: it was not
+	header http.Header
+	body   string
+
+	conn   net.Conn
+	reader *bufio.Reader
+	stream *wire.SSEDecoder // of /sse
+}
+
+// ask sends a request of its own and reads the answer, or the beginning of one that has no end.
+func (f *fort) ask(t *testing.T, r request) *exchange {
+	t.Helper()
+	x := f.begin(t, r)
+	x.conn.Close()
+	return x
+}
+
+// begin is ask for what is to go on.
+func (f *fort) begin(t *testing.T, r request) *exchange {
+	t.Helper()
+	p := r.hub
+	if p == nil {
+		p = f.main
+	}
+	address := p.http
+	if r.admin {
+		address = p.admin
+	}
+	if r.host == "" {
+		r.host = address
+	}
+	x := f.send(t, address, r.text())
+	method, _, _ := strings.Cut(r.line, " ")
+	response, err := http.ReadResponse(x.reader, &http.Request{Method: method})
+	require.NoError(t, err, r.line)
+	x.status, x.header = response.StatusCode, response.Header
+	switch {
+	case response.StatusCode == http.StatusSwitchingProtocols:
+		f.readHello(t, x)
+	case response.StatusCode == http.StatusOK && x.header.Get("Content-Type") == "text/event-stream" && method == http.MethodGet:
+		x.stream = wire.NewSSEDecoder(response.Body, 0)
+		e, err := x.stream.Next()
+		require.NoError(t, err)
+		if e.Type == "trivium.error" {
+			x.status, x.body = problemStatus(t, e.Data), e.Data
+		}
+	default:
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err, r.line)
+		x.body = string(body)
+	}
+	if x.status >= 400 {
+		f.refused(fmt.Sprint(x.header, x.body))
+	}
+	return x
+}
+
+func (f *fort) refused(answer string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answers = append(f.answers, answer)
+}
+
+// send writes bytes to an address, beside what is read of it: not all of them may be taken.
+func (f *fort) send(t *testing.T, address, text string) *exchange {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+	go func() { _, _ = io.WriteString(conn, text) }()
+	return &exchange{conn: conn, reader: bufio.NewReader(conn)}
+}
+
+func (r *request) text() string {
+	header := append([]string{"Host: " + r.host}, r.header...)
+	if strings.HasPrefix(r.line, "GET /ws") {
+		header = append(header, upgrade...)
+	}
+	if r.token != "" {
+		header = append(header, "Authorization: Bearer "+r.token)
+	}
+	if r.body != "" {
+		header = append(header, fmt.Sprintf("Content-Length: %d", len(r.body)))
+		if !strings.Contains(strings.Join(header, "\n"), "Content-Type:") {
+			header = append(header, "Content-Type: application/json")
+		}
+	}
+	return r.line + " HTTP/1.1\r\n" + strings.Join(header, "\r\n") + "\r\n\r\n" + r.body
+}
+
+var upgrade = []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="}
+
+// readHello reads how a WebSocket begins, or why it does not.
+func (f *fort) readHello(t *testing.T, x *exchange) {
+	t.Helper()
+	x.status = http.StatusOK
+	m, _, err := x.message()
+	require.NoError(t, err)
+	if m.Op == wire.OpHello {
+		return
+	}
+	require.Equal(t, wire.OpError, m.Op)
+	x.status, x.body = m.Problem.Status, m.Problem.Error()
+	_, x.code, err = x.message()
+	require.NoError(t, err)
+}
+
+// message reads one from a WebSocket, or the code with which it is closed.
+func (x *exchange) message() (m wire.Message, code int, err error) {
+	opcode, payload, err := x.frame()
+	switch {
+	case err != nil:
+		return m, 0, err
+	case opcode == opClose && len(payload) >= 2:
+		return m, int(octets.BigEndian.Uint16(payload)), nil
+	case opcode == opText:
+		m, err = wire.DecodeMessage(payload)
+		return m, 0, err
+	}
+	return m, 0, fmt.Errorf("a frame of %d %q", opcode, payload)
+}
+
+// Opcodes and bits of RFC 6455 section 5.2.
+const (
+	opContinuation = 0
+	opText         = 1
+	opClose        = 8
+	bitFin         = 0x80
+	bitDeflated    = 0x40
+)
+
+// frame reads one of a server.
+func (x *exchange) frame() (opcode byte, payload []byte, err error) {
+	var head [2]byte
+	if _, err := io.ReadFull(x.reader, head[:]); err != nil {
+		return 0, nil, err
+	}
+	length := uint64(head[1])
+	if head[1] >= 126 {
+		size := map[byte]int{126: 2, 127: 8}[head[1]]
+		extended := make([]byte, 8)
+		if _, err := io.ReadFull(x.reader, extended[8-size:]); err != nil {
+			return 0, nil, err
+		}
+		length = octets.BigEndian.Uint64(extended)
+	}
+	payload = make([]byte, length)
+	_, err = io.ReadFull(x.reader, payload)
+	return head[0] & 0x0f, payload, err
+}
+
+// clientFrame writes one of a client, masked with zeros.
+func clientFrame(first byte, payload []byte) []byte {
+	frame := []byte{first, 0x80 | byte(len(payload))}
+	switch {
+	case len(payload) > 0xffff:
+		frame[1] = 0x80 | 127
+		frame = octets.BigEndian.AppendUint64(frame, uint64(len(payload)))
+	case len(payload) > 125:
+		frame[1] = 0x80 | 126
+		frame = octets.BigEndian.AppendUint16(frame, uint16(len(payload)))
+	}
+	return append(append(frame, 0, 0, 0, 0), payload...)
+}
+
+// say sends a command, and gives the answer that repeats its ref; events before it are passed over.
+func (f *fort) say(t *testing.T, x *exchange, command string) wire.Message {
+	t.Helper()
+	_, err := x.conn.Write(clientFrame(bitFin|opText, []byte(command)))
+	require.NoError(t, err)
+	for {
+		m, code, err := x.message()
+		require.NoError(t, err)
+		require.Zero(t, code)
+		switch m.Op {
+		case wire.OpError:
+			f.refused(m.Problem.Error())
+			return m
+		case wire.OpAck:
+			return m
+		}
+	}
+}
+
+func problemStatus(t *testing.T, text string) int {
+	t.Helper()
+	var p wire.Problem
+	require.NoError(t, json.Unmarshal([]byte(text), &p))
+	return p.Status
+}
+
+// admin gives a page of the operator's, and reads it into v if that is not nil.
+func (f *fort) admin(t *testing.T, p *process, page string, v any) string {
+	t.Helper()
+	x := f.ask(t, request{hub: p, admin: true, line: "GET " + page, header: []string{"Connection: close"}})
+	require.Equal(t, http.StatusOK, x.status, page)
+	if v != nil {
+		require.NoError(t, json.Unmarshal([]byte(x.body), v))
+	}
+	return x.body
+}
+
+// counted gives a metric of the hub.
+func (f *fort) counted(t *testing.T, p *process, metric string) (n float64) {
+	t.Helper()
+	_, rest, found := strings.Cut("\n"+f.admin(t, p, "/metrics", nil), "\n"+metric+" ")
+	require.True(t, found, metric)
+	_, err := fmt.Sscan(rest, &n)
+	require.NoError(t, err)
+	return n
+}

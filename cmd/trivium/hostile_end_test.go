@@ -1,0 +1,398 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// endRows are of tokens that change while connections hold them. The name of an entry is that of
+// the load it is under, too.
+var endRows = []row{
+	{"renewal under load", renewal},
+	{"the end of a token, under load", func(t *testing.T, f *fort) {
+		end := time.Now().Add(1200 * time.Millisecond)
+		token := f.jwt(map[string]string{"exp": at(end)})
+		f.endUnderLoad(t, "expired", token, http.StatusUnauthorized, func() time.Time {
+			time.Sleep(time.Until(end))
+			return end
+		})
+	}},
+	{"a token removed from the file, under load", func(t *testing.T, f *fort) {
+		f.endUnderLoad(t, "removed", f.tokens["removed"], http.StatusUnauthorized, func() time.Time {
+			f.change(t, "removed", func(*entry) bool { return false })
+			return time.Now()
+		})
+	}},
+	{"a jti that is revoked, under load", func(t *testing.T, f *fort) {
+		id := uuid.NewString()
+		f.endUnderLoad(t, "revoked", f.jwt(map[string]string{"jti": quoted(id)}), http.StatusUnauthorized, func() time.Time {
+			f.revoke(t, id)
+			return time.Now()
+		})
+	}},
+	{"a right that is narrowed, under load", func(t *testing.T, f *fort) {
+		f.endUnderLoad(t, "narrowed", f.tokens["narrowed"], http.StatusForbidden, func() time.Time {
+			f.change(t, "narrowed", func(e *entry) bool {
+				e.subscribe, e.publish = `"load.narrowed.quiet"`, `"load.narrowed.quiet"`
+				return true
+			})
+			return time.Now()
+		})
+	}},
+	{"an expelled peer that does not read", unread},
+	{"the end of a token that many connections hold", manyHolders},
+}
+
+// load publishes a number a millisecond on a topic, for as long as it is let.
+type load struct {
+	conn    net.Conn
+	reader  *bufio.Reader
+	stopped chan struct{}
+	ended   chan struct{}
+}
+
+func (f *fort) load(t *testing.T, token, topic string) *load {
+	x := f.send(t, f.main.http, "")
+	l := &load{conn: x.conn, reader: x.reader, stopped: make(chan struct{}), ended: make(chan struct{})}
+	_, err := fmt.Fprintf(l.conn, "POST /publish HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"+
+		"Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n", f.main.http, token)
+	require.NoError(t, err)
+	go func() {
+		defer close(l.ended)
+		ticker := time.NewTicker(time.Millisecond)
+		defer ticker.Stop()
+		for n := 0; ; n++ {
+			select {
+			case <-l.stopped:
+				_, _ = io.WriteString(l.conn, "0\r\n\r\n")
+				return
+			case <-ticker.C:
+			}
+			line := fmt.Sprintf(`{"topic":%q,"data":%d}`+"\n", topic, n)
+			if _, err := fmt.Fprintf(l.conn, "%x\r\n%s\r\n", len(line), line); err != nil {
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() { l.conn.Close(); <-l.ended })
+	return l
+}
+
+// stop gives how many were published.
+func (l *load) stop(t *testing.T) int {
+	close(l.stopped)
+	status, body := l.answer(t)
+	require.Equal(t, http.StatusOK, status, body)
+	var receipt struct{ Count int }
+	require.NoError(t, json.Unmarshal([]byte(body), &receipt))
+	return receipt.Count
+}
+
+func (l *load) answer(t *testing.T) (status int, body string) {
+	response, err := http.ReadResponse(l.reader, nil)
+	require.NoError(t, err)
+	text, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return response.StatusCode, string(text)
+}
+
+// heard is what a subscriber got until it was told to go.
+type heard struct {
+	where   string
+	numbers []int
+	status  int // of the problem
+	code    int // of a WebSocket's close
+	told    time.Time
+	closed  time.Time
+	after   int // events after it was told
+}
+
+func (h *heard) event(data string) {
+	n, _ := strconv.Atoi(data)
+	h.numbers = append(h.numbers, n)
+	if h.status != 0 {
+		h.after++
+	}
+}
+
+func (h *heard) refused(status int) {
+	if h.status, h.told = status, time.Now(); status == 0 {
+		h.status = -1
+	}
+}
+
+// listen subscribes on every transport, twice, and gives what each has heard when all are closed.
+func (f *fort) listen(t *testing.T, token, topic string) func() []*heard {
+	var all sync.WaitGroup
+	var everybody []*heard
+	for _, listener := range []func(*heard, *exchange){hearStream, hearSocket} {
+		for range 2 {
+			door := "GET /sse?topic=" + topic
+			if len(everybody) >= 2 {
+				door = "GET /ws?topic=" + topic
+			}
+			h, x := &heard{where: door}, f.begin(t, request{line: door, token: token})
+			require.Equal(t, http.StatusOK, x.status, x.body)
+			everybody = append(everybody, h)
+			all.Go(func() {
+				listener(h, x)
+				h.closed = time.Now()
+			})
+		}
+	}
+	for _, wait := range []string{"", "&max=1000"} {
+		h := &heard{where: "GET /poll?topic=" + topic + wait}
+		everybody = append(everybody, h)
+		first := f.ask(t, request{line: h.where + "&wait=0", token: token})
+		all.Go(func() {
+			f.hearPolls(h, token, first.body)
+			h.closed = h.told
+		})
+	}
+	return func() []*heard {
+		all.Wait()
+		return everybody
+	}
+}
+
+func hearStream(h *heard, x *exchange) {
+	for {
+		e, err := x.stream.Next()
+		switch {
+		case err != nil:
+			return
+		case e.Type == "trivium.error":
+			var p wire.Problem
+			_ = json.Unmarshal([]byte(e.Data), &p) // a status of 0 is found out
+			h.refused(p.Status)
+		case e.Topic != "":
+			h.event(e.Data)
+		}
+	}
+}
+
+// hearSocket leaves the close unanswered, as somebody hostile would.
+func hearSocket(h *heard, x *exchange) {
+	for {
+		m, code, err := x.message()
+		switch {
+		case err != nil:
+			return
+		case code != 0:
+			h.code = code
+		case m.Op == wire.OpError:
+			h.refused(m.Problem.Status)
+		case m.Event != nil:
+			h.event(string(m.Event.Data))
+		}
+	}
+}
+
+// hearPolls is no part of ask, which is for the test's own goroutine.
+func (f *fort) hearPolls(h *heard, token, first string) {
+	client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
+	defer client.CloseIdleConnections()
+	_, target, _ := strings.Cut(h.where, " ")
+	body := []byte(first)
+	for {
+		answer, err := wire.DecodePollAnswer(body)
+		if err != nil {
+			h.refused(0)
+			return
+		}
+		for _, e := range answer.Events {
+			h.event(string(e.Data))
+		}
+		r, err := http.NewRequest(http.MethodGet, "http://"+f.main.http+target+"&cursor="+answer.Cursor, nil)
+		if err != nil {
+			return
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
+		response, err := client.Do(r)
+		if err != nil {
+			h.refused(0)
+			return
+		}
+		body, _ = io.ReadAll(response.Body)
+		response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			f.refused(string(body))
+			h.refused(response.StatusCode)
+			return
+		}
+	}
+}
+
+// endUnderLoad has a token lose what it is used for, by end, which gives when.
+func (f *fort) endUnderLoad(t *testing.T, name, token string, status int, end func() time.Time) {
+	topic := "load." + name
+	busy := f.load(t, f.tokens["master"], topic)
+	heard := f.listen(t, token, topic)
+	publishing := f.load(t, token, topic+".own")
+	idle := f.half(t, token, breachIn("load."+name+".half"))
+	time.Sleep(300 * time.Millisecond)
+	ended := end()
+	told, body := publishing.answer(t)
+	require.Equal(t, status, told, body)
+	inTime(t, "to end a stream of events", time.Since(ended))
+	require.Contains(t, body, `"accepted":`)
+	for _, h := range heard() {
+		require.Equal(t, status, h.status, h.where)
+		if h.code != 0 || strings.HasPrefix(h.where, "GET /ws") {
+			require.Equal(t, 4000+status, h.code, h.where)
+		}
+		inTime(t, "to close "+h.where, h.closed.Sub(ended))
+		require.Zero(t, h.after, h.where)
+		require.Greater(t, len(h.numbers), 100, h.where)
+		for i, n := range h.numbers {
+			require.Equal(t, h.numbers[0]+i, n, "%s: each event, once", h.where)
+		}
+		f.knockAt(t, strings.Replace(h.where, "/poll?", "/poll?wait=0&", 1), status, token)
+	}
+	if status == http.StatusUnauthorized { // else the line that it waits for may be one that is allowed
+		told, body = idle.answer(t)
+		require.Equal(t, status, told, body)
+	}
+	f.knockAt(t, "POST /publish", status, token)
+	require.Greater(t, busy.stop(t), 300)
+}
+
+// half is a stream of events that stops in the middle of one.
+func (f *fort) half(t *testing.T, token, line string) *load {
+	x := f.send(t, f.main.http, "")
+	_, err := fmt.Fprintf(x.conn, "POST /publish HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"+
+		"Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", f.main.http, token, len(line)-1, line[:len(line)-1])
+	require.NoError(t, err)
+	return &load{conn: x.conn, reader: x.reader}
+}
+
+// renewal has a connection live on tokens each of which ends long before it does.
+func renewal(t *testing.T, f *fort) {
+	fresh := func() string {
+		return f.jwt(map[string]string{"exp": at(time.Now().Add(400 * time.Millisecond)), "publish": `[]`})
+	}
+	x := f.begin(t, request{line: "GET /ws?topic=load.renewed", token: fresh()})
+	busy := f.load(t, f.tokens["master"], "load.renewed")
+	begin, ended := time.Now(), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for n := 0; time.Since(begin) < 1500*time.Millisecond; n++ {
+			token := fresh()
+			if n%5 == 4 { // what is refused changes nothing
+				token = token[:len(token)-4] + "AAAA"
+			}
+			_, _ = x.conn.Write(clientFrame(bitFin|opText, []byte(`{"op":"auth","token":"`+token+`","ref":`+strconv.Itoa(n)+`}`)))
+			time.Sleep(30 * time.Millisecond)
+		}
+		_, _ = x.conn.Write(clientFrame(bitFin|opText, []byte(`{"op":"auth","token":"`+f.tokens["reader"]+`","ref":"last"}`)))
+	}()
+	next, renewed, refused, published := 0, 0, 0, -1
+	for published < 0 || next < published {
+		m, code, err := x.message()
+		require.NoError(t, err)
+		require.Zero(t, code)
+		switch m.Op {
+		case wire.OpAck:
+			if renewed++; string(m.Ref) == `"last"` {
+				published = busy.stop(t)
+			}
+		case wire.OpError:
+			refused++
+			require.Equal(t, http.StatusUnauthorized, m.Problem.Status)
+		case "":
+			require.Equal(t, strconv.Itoa(next), string(m.Event.Data))
+			next++
+		}
+	}
+	<-ended
+	require.Greater(t, renewed, 10)
+	require.Greater(t, refused, 2)
+	// A right that the fresh token does not have for what is subscribed to is no renewal.
+	require.Equal(t, http.StatusForbidden, f.say(t, x, `{"op":"auth","token":"`+f.tokens["narrow"]+`"}`).Problem.Status)
+	// From now on it is the new token that counts, though the one before is good.
+	id := uuid.NewString()
+	require.Equal(t, wire.OpAck, f.say(t, x, `{"op":"auth","token":"`+f.jwt(map[string]string{"jti": quoted(id)})+`"}`).Op)
+	f.revoke(t, id)
+	h := heard{}
+	hearSocket(&h, x)
+	require.Equal(t, []int{http.StatusUnauthorized, 4401}, []int{h.status, h.code})
+}
+
+// unread: both tokens may hold one connection. That it is closed, which its peer does not see, is
+// seen when they may have another.
+func unread(t *testing.T, f *fort) {
+	names := []string{"unread on /sse", "unread on /ws"}
+	for _, name := range names {
+		_, route, _ := strings.Cut(name, " on ")
+		x := f.begin(t, request{line: "GET " + route + "?topic=load.unread", token: f.tokens[name]})
+		require.Equal(t, http.StatusOK, x.status)
+		require.Equal(t, http.StatusServiceUnavailable, f.ask(t, request{line: pollNow, token: f.tokens[name]}).status)
+	}
+	for range 20 {
+		x := f.ask(t, request{line: "POST /publish/load.unread", token: f.tokens["master"], body: quoted(strings.Repeat("x", 500<<10))})
+		require.Equal(t, http.StatusOK, x.status)
+	}
+	for _, name := range names {
+		f.change(t, name, func(e *entry) bool { e.subscribe = `"load.quiet"`; return true })
+	}
+	begin := time.Now()
+	for _, name := range names {
+		require.Eventually(t, func() bool {
+			return f.ask(t, request{line: pollNow, token: f.tokens[name]}).status == http.StatusOK
+		}, patience, 10*time.Millisecond)
+		inTime(t, "to close what was "+name+", the file's change with it", time.Since(begin)-time.Second)
+	}
+}
+
+// manyHolders: 400 connections, or 10,000 if TRIVIUM_LONG is set.
+func manyHolders(t *testing.T, f *fort) {
+	holders := 400
+	if os.Getenv("TRIVIUM_LONG") != "" {
+		holders = 10_000
+	}
+	closed := make([]heard, holders)
+	var all sync.WaitGroup
+	for i := range closed {
+		h, listener := &closed[i], hearStream
+		h.where = "GET /sse"
+		if i%2 == 1 {
+			h.where, listener = "GET /ws", hearSocket
+		}
+		x := f.begin(t, request{line: h.where, token: f.tokens["many"]})
+		require.Equal(t, http.StatusOK, x.status)
+		require.NoError(t, x.conn.SetDeadline(time.Now().Add(2*patience)))
+		all.Go(func() {
+			listener(h, x)
+			h.closed = time.Now()
+		})
+	}
+	var end time.Time
+	f.change(t, "many", func(e *entry) bool {
+		end = time.Now().Add(2 * time.Second)
+		e.more = "expires: " + end.UTC().Format(time.RFC3339Nano)
+		return true
+	})
+	all.Wait()
+	for _, h := range closed {
+		require.Equal(t, http.StatusUnauthorized, h.status, h.where)
+	}
+	last := slices.MaxFunc(closed, func(a, b heard) int { return a.closed.Compare(b.closed) })
+	require.True(t, slices.MinFunc(closed, func(a, b heard) int { return a.told.Compare(b.told) }).told.After(end.Add(-10*time.Millisecond)))
+	inTime(t, fmt.Sprintf("to close the last of %d connections", holders), last.closed.Sub(end))
+}

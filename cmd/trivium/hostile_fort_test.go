@@ -1,0 +1,237 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// fort is what the rows are tried against: hubs that let in the same tokens.
+type fort struct {
+	*issuer
+	tokens map[string]string // by the name of the entry
+	udpKey []byte
+
+	main   *process // all that a hub can be told about who may come in
+	open   *process // --auth none, and little patience
+	strict *process // behind a trusted proxy, with small limits
+	plain  *process // with small limits too, and trusts no proxy
+	text   *process // logs as text, and retains little
+
+	limited sync.Mutex // held by who uses up the limits of strict
+
+	mu          sync.Mutex
+	tokensFile  string // of main; quietFile, of the others, stays as it is
+	quietFile   string
+	revokedFile string
+	entries     []entry
+	revoked     []string
+	secrets     []string
+	answers     []string // what was said to who was refused
+	watched     []*watch
+}
+
+// entry is one of the tokens file.
+type entry struct {
+	name, subscribe, publish, more string
+}
+
+// fortEntries are whom the hubs know. A row that takes something away has an entry of its own.
+var fortEntries = []entry{
+	{name: "master", subscribe: `">"`, publish: `">"`},
+	{name: "narrow", subscribe: `a.b, "x.*", "open.>", "caf` + "\u00e9" + `"`, publish: `a.b, "x.*"`},
+	{name: "reader", subscribe: `">"`},
+	{name: "publisher", publish: `">"`},
+	{name: "ended", subscribe: `">"`, publish: `">"`, more: "expires: 2020-01-01T00:00:00Z"},
+	{name: "removed", subscribe: `"load.>"`, publish: `"load.>"`},
+	{name: "narrowed", subscribe: `"load.>"`, publish: `"load.>"`},
+	{name: "many", subscribe: `"load.>"`},
+	{name: "unread on /sse", subscribe: `"load.>"`, more: "limits: {max-connections: 1}"},
+	{name: "unread on /ws", subscribe: `"load.>"`, more: "limits: {max-connections: 1}"},
+	{name: "one", subscribe: `">"`, publish: `">"`},
+	{name: "two", subscribe: `">"`, publish: `">"`},
+	{name: "three", subscribe: `">"`, publish: `">"`},
+	{name: "hasty", subscribe: `">"`, publish: `">"`, more: "limits: {max-connect-rate: 2, max-publish-rate: 2}"},
+}
+
+func newFort(t *testing.T) *fort {
+	f := &fort{tokens: map[string]string{}, entries: slices.Clone(fortEntries)}
+	f.issuer = newIssuer(t, f)
+	for _, e := range f.entries {
+		f.tokens[e.name] = f.secret(rand.Text() + "-._~" + rand.Text())
+	}
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	f.udpKey = []byte(f.secret(rand.Text()))
+	f.tokensFile, f.quietFile = file("tokens.yaml", f.tokensText()), file("quiet.yaml", f.tokensText())
+	f.revokedFile = file("revoked", "# nobody yet\n")
+	access := []string{
+		"--jwt-secret-file", file("secret", string(f.hmacKey)), "--jwt-key-file", file("keys.pem", f.pem),
+		"--jwt-issuer", issuerName, "--jwt-audience", audience, "--revoked-file", f.revokedFile,
+		"--origin", "https://app.example.com", "--origin", "https://*.example.org",
+	}
+	key := "--udp-secret-file=" + file("udp", string(f.udpKey)+"\n")
+	// What a URL has for a secret stays out of /debug/pprof/cmdline by way of the environment.
+	jwks := []string{"TRIVIUM_JWKS_URL=" + f.url + "/jwks.json?key=" + f.secret(rand.Text())}
+	start := func(args ...string) *process {
+		return serve(t, program(t, jwks, slices.Concat(anyPorts, access, args)...))
+	}
+	f.main = start("--tokens", f.tokensFile, key, "--udp-allow", "127.0.0.1", "--ws-compression")
+	f.strict = start("--tokens", f.quietFile, key, "--udp-allow", "192.0.2.0/24", "--trusted-proxy", "127.0.0.1",
+		"--heartbeat", "100ms", "--max-connections", "6", "--max-connections-per-token", "2", "--max-connections-per-address", "3")
+	f.plain = start("--tokens", f.quietFile, "--max-connections-per-address", "3")
+	f.open = serve(t, program(t, nil, append(anyPorts, "--auth", "none", "--read-timeout", "1s", "--ws-compression")...))
+	f.text = serveText(t, program(t, jwks, slices.Concat(anyPorts, access, []string{
+		"--tokens", f.quietFile, "--log-format", "text", "--retain-events", "16", "--heartbeat", "50ms"})...))
+	for _, p := range []*process{f.main, f.strict, f.plain, f.text} {
+		p.token = f.tokens["master"]
+	}
+	for _, p := range f.hubs() {
+		f.watch(t, p)
+	}
+	// From here on, no unknown key is asked for any more for a minute.
+	for _, p := range []*process{f.main, f.strict, f.plain, f.text} {
+		r := request{hub: p, line: pollNow, token: f.sign(f.remoteRSA, `{"alg":"RS256","kid":"remote-rsa"}`, claims(nil))}
+		require.Eventually(t, func() bool { return f.ask(t, r).status == http.StatusOK }, patience, 10*time.Millisecond)
+		r.token = f.sign(f.remoteRSA, `{"alg":"RS256","kid":"unknown"}`, claims(nil))
+		require.Equal(t, http.StatusUnauthorized, f.ask(t, r).status)
+	}
+	return f
+}
+
+func (f *fort) hubs() map[string]*process {
+	return map[string]*process{"main": f.main, "open": f.open, "strict": f.strict, "plain": f.plain, "text": f.text}
+}
+
+// serveText is serve for a hub whose log is text.
+func serveText(t *testing.T, cmd *exec.Cmd) *process {
+	p := &process{t: t, cmd: cmd, read: make(chan struct{}), client: &http.Client{Transport: &http.Transport{}, Timeout: patience}}
+	pipe, err := cmd.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	go p.follow(pipe, nil)
+	t.Cleanup(func() {
+		p.client.CloseIdleConnections()
+		_ = cmd.Process.Kill()
+		<-p.read
+		_ = cmd.Wait()
+	})
+	listening := regexp.MustCompile(`msg=listening http=(\S+) udp=(\S+) admin=(\S+)`)
+	require.Eventually(t, func() bool {
+		where := listening.FindStringSubmatch(p.log())
+		if where != nil {
+			p.http, p.udp, p.admin = where[1], where[2], where[3]
+		}
+		return where != nil
+	}, patience, 10*time.Millisecond)
+	return p
+}
+
+// secret notes what must be found nowhere.
+func (f *fort) secret(s string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.secrets = append(f.secrets, s)
+	return s
+}
+
+func (f *fort) tokensText() string {
+	var b strings.Builder
+	b.WriteString("tokens:\n")
+	for _, e := range f.entries {
+		fmt.Fprintf(&b, "- name: %q\n  sha256: %x\n  subscribe: [%s]\n  publish: [%s]\n  %s\n",
+			e.name, sha256.Sum256([]byte(f.tokens[e.name])), e.subscribe, e.publish, e.more)
+	}
+	return b.String()
+}
+
+// change has an entry of the tokens file changed, or taken away where change gives false.
+func (f *fort) change(t *testing.T, name string, change func(*entry) bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i := slices.IndexFunc(f.entries, func(e entry) bool { return e.name == name })
+	require.GreaterOrEqual(t, i, 0)
+	if !change(&f.entries[i]) {
+		f.entries = slices.Delete(f.entries, i, i+1)
+	}
+	replace(t, f.tokensFile, f.tokensText())
+}
+
+// revoke puts the id of a JWT on the list.
+func (f *fort) revoke(t *testing.T, id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.revoked = append(f.revoked, id)
+	replace(t, f.revokedFile, strings.Join(f.revoked, "\n"))
+}
+
+// replace changes a file as a careful operator does: never half of it is there.
+func replace(t *testing.T, path, text string) {
+	require.NoError(t, os.WriteFile(path+".new", []byte(text), 0o600))
+	require.NoError(t, os.Rename(path+".new", path))
+}
+
+// breach is in the data of whatever must not be published.
+const breach = "breach"
+
+func breachIn(topic string) string { return `{"topic":"` + topic + `","data":"` + breach + `"}` }
+
+// watch reads all that a hub publishes, for breaches.
+type watch struct {
+	hub    *process
+	stream *wire.SSEDecoder
+	ended  chan struct{}
+
+	found []string // topics; to be read when it has ended
+}
+
+func (f *fort) watch(t *testing.T, p *process) {
+	x := f.begin(t, request{hub: p, line: "GET /sse?topic=>", token: p.token})
+	require.Equal(t, http.StatusOK, x.status)
+	require.NoError(t, x.conn.SetDeadline(time.Time{}))
+	w := &watch{hub: p, stream: x.stream, ended: make(chan struct{})}
+	f.watched = append(f.watched, w)
+	go func() {
+		defer close(w.ended)
+		for {
+			e, err := w.stream.Next()
+			switch {
+			case err != nil || e.Type == "trivium.gap":
+				w.found = append(w.found, fmt.Sprintf("no breach, but it could not be seen: %v %v", err, e))
+				return
+			case e.Topic == "end.of.watch":
+				return
+			case strings.Contains(e.Data, breach):
+				w.found = append(w.found, e.Topic)
+			}
+		}
+	}()
+}
+
+// findNoBreach ends the watches.
+func (f *fort) findNoBreach(t *testing.T) {
+	for _, w := range f.watched {
+		x := f.ask(t, request{hub: w.hub, line: "POST /publish/end.of.watch", token: w.hub.token, body: "1"})
+		require.Equal(t, http.StatusOK, x.status)
+		<-w.ended
+		require.Empty(t, w.found)
+	}
+}

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func forgedSignature(t *testing.T, f *fort) {
+	for _, k := range f.keys() {
+		good := f.sign(k.private, k.header, claims(nil))
+		f.opens(t, good)
+		dot := strings.LastIndex(good, ".")
+		text, sum := good[:dot], good[dot+1:]
+		raw, err := base64.RawURLEncoding.DecodeString(sum)
+		require.NoError(t, err)
+		flipped := bytes.Clone(raw)
+		flipped[len(raw)/2] ^= 1
+		another := f.sign(k.private, k.header, claims(map[string]string{"sub": `"another"`}))
+		forged := map[string]string{
+			"flipped":  text + "." + b64(flipped),
+			"none":     text + ".",
+			"cut":      text + "." + b64(raw[:len(raw)-1]),
+			"longer":   text + "." + b64(append(raw, 0)),
+			"another":  text + another[strings.LastIndex(another, "."):],
+			"padded":   good + "=",
+			"more":     good + ".",
+			"no first": good[strings.Index(good, "."):],
+			"strange":  f.sign(f.strange, rs256, claims(nil)),
+			"SHA-256":  text + "." + b64(sha(text)),
+			// The last character of base64 has bits that mean nothing here.
+			"stray bits": good[:len(good)-1] + string(rune(good[len(good)-1]+1)),
+		}
+		if len(raw)%3 == 0 {
+			delete(forged, "stray bits") // there are none
+		}
+		for _, token := range forged {
+			f.shut(t, f.secret(token))
+		}
+	}
+	f.knock(t, http.StatusUnauthorized, f.sign([]byte("a secret of thirty-two bytes, or more"), hs256, claims(nil)))
+}
+
+func sha(text string) []byte {
+	sum := sha256.Sum256([]byte(text))
+	return sum[:]
+}
+
+func algNone(t *testing.T, f *fort) {
+	for bits := range 16 {
+		alg := []byte("none")
+		for i := range alg {
+			alg[i] -= byte(bits >> i & 1 * ('a' - 'A'))
+		}
+		header := fmt.Sprintf(`{"alg":"%s","typ":"JWT"}`, alg)
+		signed := f.sign(f.hmacKey, header, claims(nil))
+		f.shut(t, signed)
+		f.shut(t, f.secret(signed[:strings.LastIndex(signed, ".")+1]))
+	}
+	for _, header := range []string{
+		`{}`, `{"alg":""}`, `{"alg":null}`, `{"alg":["HS256"]}`, `{"alg":"hs256"}`, `{"alg":"HS256 "}`, `{"alg":"HS512"}`,
+		`{"alg":"HS256","alg":"none"}`, `{"alg":"none","alg":"HS256"}`, `{"Alg":"HS256"}`, `{"alg":"HS256","typ":1}`, `null`, `[]`, `{`, ``,
+	} {
+		f.shut(t, f.sign(f.hmacKey, header, claims(nil)))
+	}
+}
+
+func confusedAlgorithm(t *testing.T, f *fort) {
+	for _, public := range []*rsa.PublicKey{&f.rsa.PublicKey, &f.remoteRSA.PublicKey} {
+		spki, pkcs1 := publicDER(t, public), x509.MarshalPKCS1PublicKey(public)
+		text := string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki}))
+		for _, secret := range [][]byte{
+			[]byte(text), []byte(strings.TrimSpace(text)), []byte(strings.ReplaceAll(text, "\n", "\r\n")), []byte(strings.ReplaceAll(text, "\n", "")),
+			pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: pkcs1}), spki, pkcs1,
+			[]byte(base64.StdEncoding.EncodeToString(spki)), []byte(b64(spki)), public.N.Bytes(), []byte(public.N.String()), []byte(b64(public.N.Bytes())),
+			[]byte(f.pem), []byte(strings.TrimSpace(f.pem)), f.keySet, []byte(rsaJWK("remote-rsa", f.remoteRSA)), {}, []byte("\x00"),
+		} {
+			f.shut(t, f.sign(secret, hs256, claims(nil)))
+			f.shut(t, f.sign(secret, `{"alg":"HS256","kid":"remote-rsa"}`, claims(nil)))
+		}
+	}
+	// Nor does what one key signed pass for the algorithm of another.
+	for _, signer := range f.keys() {
+		for _, claimed := range f.keys() {
+			if signer.header != claimed.header && signer.name[:5] != claimed.name[:5] {
+				f.shut(t, f.sign(signer.private, claimed.header, claims(nil)))
+			}
+		}
+	}
+}
+
+func badCurve(t *testing.T, f *fort) {
+	text := b64([]byte(es256)) + "." + b64([]byte(claims(nil)))
+	n := elliptic.P256().Params().N.Bytes()
+	one := append(make([]byte, 31), 1)
+	der, err := ecdsa.SignASN1(rand.Reader, f.ec, sha(text))
+	require.NoError(t, err)
+	for _, signed := range [][]byte{
+		make([]byte, 64), append(bytes.Clone(one), make([]byte, 32)...), append(make([]byte, 32), one...), append(bytes.Clone(n), n...),
+		append(bytes.Clone(one), one...), der, bytes.Repeat([]byte{0xff}, 64), make([]byte, 96), make([]byte, 63),
+	} {
+		f.shut(t, f.secret(text+"."+b64(signed)))
+	}
+	for _, curve := range []elliptic.Curve{elliptic.P224(), elliptic.P384(), elliptic.P521()} {
+		f.shut(t, f.sign(ecKey(t, curve), es256, claims(nil)))
+	}
+	f.shut(t, f.sign(f.ec, `{"alg":"ES384"}`, claims(nil)))
+	psRaw, err := rsa.SignPSS(rand.Reader, f.rsa, crypto.SHA256, sha(text), nil)
+	require.NoError(t, err)
+	f.shut(t, f.secret(text+"."+b64(psRaw)))
+}
+
+func strangeKid(t *testing.T, f *fort) {
+	for _, kid := range []string{
+		"remote-ec", "Remote-RSA", "remote-rsa\x00", "../../../../../../dev/null", "/proc/self/environ", "file:///dev/null", f.url + "/lure",
+		"' OR '1'='1", "x' UNION SELECT 'k';--", "$(id)", "*", strings.Repeat("k", 4000), "\x1b[31m\n",
+	} {
+		header := `{"alg":"RS256","kid":` + quoted(kid) + `}`
+		f.shut(t, f.sign(f.remoteRSA, header, claims(nil)))
+		f.shut(t, f.sign(f.strange, header, claims(nil)))
+		f.shut(t, f.sign([]byte{}, `{"alg":"HS256","kid":`+quoted(kid)+`}`, claims(nil)))
+	}
+	for _, header := range []string{`{"alg":"RS256","kid":1}`, `{"alg":"RS256","kid":null}`, `{"alg":"RS256","kid":["remote-rsa"]}`, `{"alg":"RS256","kid":"remote-rsa","kid":"remote-rsa"}`} {
+		f.shut(t, f.sign(f.remoteRSA, header, claims(nil)))
+	}
+	for _, kid := range []string{"remote-rsa", "remote-ec", "strange"} {
+		f.shut(t, f.sign(f.strange, `{"alg":"RS256","kid":"`+kid+`"}`, claims(nil)))
+	}
+	require.Zero(t, f.luredBySome.Load())
+}
+
+func kidFlood(t *testing.T, f *fort) {
+	begin, before := time.Now(), f.fetched.Load()
+	good := f.sign(f.remoteEC, `{"alg":"ES256","kid":"remote-ec"}`, claims(nil))
+	var all sync.WaitGroup
+	for n := range 4 {
+		all.Go(func() {
+			for i := range 100 {
+				header := fmt.Sprintf(`{"alg":"RS256","kid":"flood-%d-%d"}`, n, i)
+				token := f.sign([]byte("no RSA at all"), header, claims(nil))
+				if status := f.ask(t, request{line: pollNow, token: token}).status; status != http.StatusUnauthorized {
+					t.Errorf("got %d", status)
+				}
+			}
+		})
+	}
+	for range 50 {
+		f.opens(t, good)
+	}
+	all.Wait()
+	// The fort had each of four hubs ask for its keys, and for one that is not known.
+	require.LessOrEqual(t, before, int64(4*2))
+	minutes := int64(time.Since(begin)/time.Minute) + 1
+	require.LessOrEqual(t, f.fetched.Load()-before, minutes)
+}
+
+func ownKeys(t *testing.T, f *fort) {
+	jwk := rsaJWK("strange", f.strange)
+	for _, more := range []string{
+		`"jwk":` + jwk, `"jku":"` + f.url + `/lure"`, `"jku":"` + f.url + `/lure","kid":"strange"`, `"x5u":"` + f.url + `/lure"`,
+		`"x5c":["` + base64.StdEncoding.EncodeToString(publicDER(t, &f.strange.PublicKey)) + `"]`, `"x5t":"AAAA"`,
+		`"jwk":` + jwk + `,"kid":"remote-rsa"`, `"iss":"` + f.url + `"`,
+	} {
+		f.shut(t, f.sign(f.strange, `{"alg":"RS256",`+more+`}`, claims(nil)))
+		f.shut(t, f.sign(f.strange, `{"alg":"RS256",`+more+`}`, claims(map[string]string{"iss": quoted(f.url)})))
+	}
+	// Who is known may name what he likes, but for what he calls critical.
+	f.opens(t, f.sign(f.rsa, `{"alg":"RS256","jku":"`+f.url+`/lure","x5u":"`+f.url+`/lure","jwk":`+jwk+`}`, claims(nil)))
+	for _, more := range []string{
+		`"crit":["exp"],"exp":1`, `"crit":[]`, `"crit":null`, `"crit":"x"`, `"crit":["b64"],"b64":true`, `"b64":false`,
+		`"crit":["http://openid.net/specs/jwt"],"http://openid.net/specs/jwt":true`,
+	} {
+		f.shut(t, f.sign(f.rsa, `{"alg":"RS256",`+more+`}`, claims(nil)))
+	}
+	require.Zero(t, f.luredBySome.Load())
+}
+
+func otherIssuer(t *testing.T, f *fort) {
+	for _, k := range f.keys() {
+		for _, iss := range []string{"", `""`, quoted(issuerName + "/"), quoted("HTTPS://issuer.example"), quoted(issuerName + ".evil.test"), `"https://"`, `["` + issuerName + `"]`, quoted(f.url)} {
+			f.shut(t, f.sign(k.private, k.header, claims(map[string]string{"iss": iss})))
+		}
+		for _, aud := range []string{"", `""`, `[]`, `"Trivium"`, `"trivium "`, `"triviu"`, `["other","trivium2"]`, `["trivium",1]`, `{"trivium":1}`} {
+			f.shut(t, f.sign(k.private, k.header, claims(map[string]string{"aud": aud})))
+		}
+	}
+	f.opens(t, f.jwt(map[string]string{"aud": `["other","trivium"]`}))
+}
+
+func wrongClaims(t *testing.T, f *fort) {
+	noDate := []string{
+		`"9999999999"`, `null`, `true`, `[]`, `{}`, `[9999999999]`, `-1`, `-9999999999`, `1e400`, `-1e400`, `NaN`, `Infinity`, `0x7fffffff`,
+		`09999999999`, `99999999999999999999`, `1e18`, `"2100-01-01T00:00:00Z"`, `""`,
+	}
+	noText := []string{`1`, `null`, `true`, `[]`, `{}`, `["x"]`}
+	noFilters := []string{`">"`, `null`, `1`, `true`, `{}`, `{"0":">"}`, `[1]`, `[null]`, `[[">"]]`, `["a*"]`, `[""]`, `["a..b"]`, `[">.a"]`, `["a",""]`, `["\u0000"]`}
+	for claim, values := range map[string][]string{
+		"exp": append([]string{""}, noDate...), "nbf": noDate, "iat": noDate,
+		"iss": noText, "sub": append(noText, `"\n"`, `"\u001b[31m"`, quoted(strings.Repeat("s", 257))),
+		"jti": append(noText, `" a"`, `"#a"`, `"a\nb"`), "aud": {`1`, `null`, `true`, `{}`, `[1]`, `[null]`, `[["trivium"]]`},
+		"subscribe": noFilters, "publish": noFilters,
+	} {
+		for _, value := range values {
+			f.shut(t, f.jwt(map[string]string{claim: value}))
+		}
+	}
+	good := claims(nil)
+	for _, payload := range []string{
+		"", " ", "null", "[]", `"x"`, "1", "{", good + good, good + "x", "[" + good + "]", strings.Repeat("[", 3000), good[:len(good)-1],
+		good[:len(good)-1] + `,"exp":9999999999}`, good[:len(good)-1] + `,"\u0065xp":9999999999}`, good[:len(good)-1] + `,"subscribe":[">"]}`,
+		strings.Replace(good, `"exp"`, `"EXP"`, 1), strings.Replace(good, `"sub"`, "\"s\xff\"", 1), "\ufeff" + good,
+	} {
+		f.shut(t, f.sign(f.hmacKey, hs256, payload))
+	}
+	f.opens(t, f.jwt(map[string]string{"exp": "9999999999.5", "nbf": "0", "sub": "", "jti": ""}))
+}

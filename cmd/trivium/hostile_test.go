@@ -1,0 +1,72 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// row is something that is tried against a hub, named as README's security section lists it.
+type row struct {
+	name string
+	try  func(t *testing.T, f *fort)
+}
+
+// hostileRows are all of them. Rows run beside each other, so what one must not have brought about
+// is looked for under a topic of its own.
+var hostileRows = slices.Concat(tokenRows, rightRows, endRows, browserRows, wireRows, frameRows, limitRows, udpRows, logRows)
+
+// TestHostile tries them all over real sockets, against the program, and then looks for what was
+// used as a token or a secret in all that the hubs have said meanwhile.
+func TestHostile(t *testing.T) {
+	f := newFort(t)
+	t.Run("try", func(t *testing.T) {
+		for _, row := range hostileRows {
+			t.Run(row.name, func(t *testing.T) {
+				t.Parallel()
+				row.try(t, f)
+			})
+		}
+	})
+	t.Run(leakRow, f.findNoLeak)
+}
+
+// leakRow is the last: it is about all that was done in the others.
+const leakRow = "a token or a secret in the log, a metric or an error"
+
+// TestSecurityListed: README lists the rows, and nothing that is not tried.
+func TestSecurityListed(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(readme), "\n## Secure it\n")
+	require.True(t, found)
+	section, _, _ = strings.Cut(section, "\n## ")
+	_, list, found := strings.Cut(section, "-run TestHostile")
+	require.True(t, found)
+	var listed, tried []string
+	for _, match := range regexp.MustCompile(`(?m)^- (.+)$`).FindAllStringSubmatch(list, -1) {
+		listed = append(listed, match[1])
+	}
+	for _, row := range hostileRows {
+		tried = append(tried, row.name)
+	}
+	require.Equal(t, append(tried, leakRow), listed)
+}
+
+// What README promises is a second; a loaded machine of a CI gets more. What it was is logged.
+const (
+	promised = time.Second
+	allowed  = 3 * time.Second
+)
+
+// inTime judges how long something took that is promised within a second.
+func inTime(t *testing.T, what string, took time.Duration) {
+	t.Helper()
+	t.Logf("%s took %v of the %v promised", what, took.Round(time.Millisecond), promised)
+	require.Less(t, took, allowed, what)
+}

@@ -1,0 +1,246 @@
+package main
+
+import (
+	"bytes"
+	"compress/flate"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+var wireRows = []row{
+	{"a header that comes a byte at a time, or never", slowHeader},
+	{"a body that comes a byte at a time, or never", slowBody},
+	{"a header of 2 MiB", largeHeader},
+	{"a request smuggled within another", smuggling},
+	{"a compression bomb", compressionBomb},
+}
+
+// dribble writes first, then more for as long as it is taken, a byte each 50 ms. It gives what was
+// answered until the hub closed, and how long that took.
+func (f *fort) dribble(x *exchange, first, more string) (answer string, took time.Duration, err error) {
+	begin := time.Now()
+	if _, err := io.WriteString(x.conn, first); err != nil {
+		return "", 0, err
+	}
+	stopped, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for i := 0; more != ""; i++ {
+			select {
+			case <-stopped:
+				return
+			case <-time.After(50 * time.Millisecond):
+				_, _ = io.WriteString(x.conn, more[i%len(more):i%len(more)+1]) // in the end it is not taken any more
+			}
+		}
+	}()
+	text, err := io.ReadAll(x.reader)
+	close(stopped)
+	<-ended
+	if errors.Is(err, syscall.ECONNRESET) {
+		err = nil // it was closed, with something unread
+	}
+	return string(text), time.Since(begin), err
+}
+
+// cut tries dribble on both listeners of a hub whose --read-timeout is a second. All that is tried
+// must be cut, or answered without waiting for more.
+func (f *fort) cut(t *testing.T, attempts map[string]string) {
+	t.Helper()
+	const most = 2 * time.Second // a refused body, which is not read, has a second more
+	var all sync.WaitGroup
+	for first, more := range attempts {
+		for _, address := range []string{f.open.http, f.open.admin} {
+			x := f.send(t, address, "")
+			require.NoError(t, x.conn.SetDeadline(time.Now().Add(most+allowed)))
+			all.Go(func() {
+				answer, took, err := f.dribble(x, strings.ReplaceAll(first, "HOST", address), more)
+				if err != nil || took > most+allowed-promised || strings.Count(answer, "HTTP/1.1") > 2 {
+					t.Errorf("%q was cut after %v: %v, %q", first, took, err, answer)
+				}
+			})
+		}
+	}
+	all.Wait()
+}
+
+func slowHeader(t *testing.T, f *fort) {
+	f.cut(t, map[string]string{
+		"":                                    "",
+		"G":                                   "",
+		"GET /sse":                            "x",
+		"GET /poll?wait=0 HTTP/1.1\r\n":       "X-A: b\r\n",
+		"POST /publish/slow HTTP/1.1\r\nX":    "x",
+		"GET / HTTP/1.1\r\nHost: HOST\r\nX: ": " ",
+		"\r\n\r\n":                            "\r\n",
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n":    "",
+	})
+}
+
+func slowBody(t *testing.T, f *fort) {
+	attempts := map[string]string{}
+	for _, line := range []string{
+		"GET /", "GET /healthz", "GET /readyz", "GET /nowhere", "HEAD /sse", pollNow, "POST /ws", "POST /session", "DELETE /session",
+		"POST /publish", "POST /publish/slow", "PUT /publish", "OPTIONS /publish", "GET /stats", "GET /metrics", "GET /debug/pprof/cmdline",
+	} {
+		for _, framing := range []string{"Content-Length: 1000", "Transfer-Encoding: chunked", "Content-Length: 1000\r\nExpect: 100-continue"} {
+			for _, kind := range []string{"application/json", "application/x-ndjson"} {
+				r := request{line: line, host: "HOST", header: []string{framing, "Content-Type: " + kind}}
+				attempts[r.text()] = ""
+				if framing != "Transfer-Encoding: chunked" {
+					attempts[r.text()+"{"] = " "
+				}
+			}
+		}
+	}
+	f.cut(t, attempts)
+	// A stream whose body is not coming begins all the same, and none of the body is ever taken
+	// for anything.
+	for _, line := range []string{"GET /sse", "GET /ws?subscribe=none"} {
+		begin := time.Now()
+		x := f.begin(t, request{hub: f.open, line: line, header: []string{"Content-Length: 1000"}})
+		require.Equal(t, http.StatusOK, x.status)
+		require.Less(t, time.Since(begin), allowed, line)
+	}
+	x := f.ask(t, request{hub: f.open, line: "POST /publish/in.time", body: "1"})
+	require.Equal(t, http.StatusOK, x.status)
+}
+
+func largeHeader(t *testing.T, f *fort) {
+	large := strings.Repeat("x", 2<<20)
+	for _, address := range []string{f.main.http, f.main.admin} {
+		for _, text := range []string{
+			"GET / HTTP/1.1\r\nHost: HOST\r\nX: " + large + "\r\n\r\n",
+			"GET / HTTP/1.1\r\nHost: HOST\r\n" + strings.Repeat("X: y\r\n", 2<<20/6) + "\r\n",
+			"GET /?" + large + " HTTP/1.1\r\nHost: HOST\r\n\r\n",
+			"GET / HTTP/1.1\r\nHost: HOST\r\nCookie: " + strings.Repeat("a=b; ", 2<<20/5) + "\r\n\r\n",
+			"GET /sse HTTP/1.1\r\nHost: HOST\r\nSec-WebSocket-Protocol: " + strings.Repeat("a,", 2<<20/2) + "\r\n\r\n",
+		} {
+			x := f.send(t, address, strings.Replace(text, "HOST", address, 1))
+			response, err := http.ReadResponse(x.reader, nil)
+			require.NoError(t, err)
+			require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, response.StatusCode)
+			require.True(t, response.Close)
+			_, _ = io.Copy(io.Discard, x.reader) // it ends, one way or another
+		}
+	}
+}
+
+// smuggling: what follows is one request to whoever stands before the hub, and two if the hub reads
+// it otherwise. Whichever way it reads, there is one answer, and what is hidden has no effect.
+func smuggling(t *testing.T, f *fort) {
+	authorization := "Authorization: Bearer " + f.tokens["master"]
+	hidden := fmt.Sprintf("POST /publish/smuggled HTTP/1.1\r\nHost: %s\r\n%s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%q",
+		f.main.http, authorization, len(breach)+2, breach)
+	x := f.send(t, f.main.http, strings.Replace(hidden, breach, "inside", 1))
+	response, err := http.ReadResponse(x.reader, nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, response.StatusCode, "not hidden, it is taken")
+	chunk := fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(hidden), hidden)
+	length := fmt.Sprintf("Content-Length: %d", len(hidden))
+	for name, c := range map[string]struct{ line, header, body string }{
+		"length with chunks":         {"POST /publish/outer", "Content-Length: 5\r\nTransfer-Encoding: chunked", "0\r\n\r\n" + hidden},
+		"chunks with length":         {"POST /publish/outer", "Transfer-Encoding: chunked\r\nContent-Length: 5", "0\r\n\r\n" + hidden},
+		"and of a GET":               {pollNow, "Content-Length: 5\r\nTransfer-Encoding: chunked", "0\r\n\r\n" + hidden},
+		"chunks, refused":            {"POST /publish/outer?access_token=x", "Content-Length: 5\r\nTransfer-Encoding: chunked", "0\r\n\r\n" + hidden},
+		"two lengths":                {"POST /publish/outer", "Content-Length: 0\r\n" + length, hidden},
+		"two lengths, turned":        {"POST /publish/outer", length + "\r\nContent-Length: 0", hidden},
+		"two lengths in one":         {"POST /publish/outer", "Content-Length: 0, 5", hidden},
+		"a length with a sign":       {"POST /publish/outer", "Content-Length: +0", hidden},
+		"a length below nothing":     {"POST /publish/outer", "Content-Length: -1", hidden},
+		"a length in hex":            {"POST /publish/outer", "Content-Length: 0x0", hidden},
+		"a length of no number":      {"POST /publish/outer", "Content-Length: ", hidden},
+		"a length over 64 bits":      {"POST /publish/outer", "Content-Length: 18446744073709551616", hidden},
+		"another encoding":           {"POST /publish/outer", "Transfer-Encoding: xchunked", chunk + hidden},
+		"another encoding, length":   {"POST /publish/outer", "Content-Length: 0\r\nTransfer-Encoding: xchunked", hidden},
+		"chunked twice":              {"POST /publish/outer", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "0\r\n\r\n" + hidden},
+		"chunked and identity":       {"POST /publish/outer", "Transfer-Encoding: chunked, identity\r\nContent-Length: 0", hidden},
+		"identity":                   {"POST /publish/outer", "Transfer-Encoding: identity\r\nContent-Length: 0", hidden},
+		"chunked with a tab":         {"POST /publish/outer", "Transfer-Encoding:\tchunked\r\nContent-Length: 5", "0\r\n\r\n" + hidden},
+		"chunked with a space":       {"POST /publish/outer", "Transfer-Encoding : chunked\r\nContent-Length: 0", hidden},
+		"chunked with an odd byte":   {"POST /publish/outer", "Transfer-Encoding: \x0bchunked\r\nContent-Length: 0", hidden},
+		"chunked in quotes":          {"POST /publish/outer", "Transfer-Encoding: \"chunked\"\r\nContent-Length: 0", hidden},
+		"chunked on a folded line":   {"POST /publish/outer", "Transfer-Encoding:\r\n chunked\r\nContent-Length: 5", "0\r\n\r\n" + hidden},
+		"a header behind a bare LF":  {"POST /publish/outer", "Content-Length: 5\r\nX: y\nTransfer-Encoding: chunked", "0\r\n\r\n" + hidden},
+		"a header behind a bare CR":  {"POST /publish/outer", "Content-Length: 0\r\nX: y\rTransfer-Encoding: chunked", hidden},
+		"a header behind a NUL":      {"POST /publish/outer", "Content-Length: 0\r\nX: y\x00Transfer-Encoding: chunked", hidden},
+		"a chunk behind a bare LF":   {"POST /publish/outer", "Transfer-Encoding: chunked", "1;x\nx\r\n1\r\n0\r\n0\r\n\r\n" + hidden},
+		"a chunk size over 64 bits":  {"POST /publish/outer", "Transfer-Encoding: chunked", "10000000000000000\r\n" + hidden},
+		"a chunk size with a sign":   {"POST /publish/outer", "Transfer-Encoding: chunked", "+0\r\n\r\n" + hidden},
+		"a chunk without its end":    {"POST /publish/outer", "Transfer-Encoding: chunked", "1\r\n1XX0\r\n\r\n" + hidden},
+		"a trailer":                  {"POST /publish/outer", "Transfer-Encoding: chunked\r\nTrailer: Content-Length", "1\r\n1\r\n0\r\n" + length + "\r\n\r\n" + hidden},
+		"hidden in a body":           {"POST /publish/outer", length, hidden},
+		"hidden in a refused body":   {"POST /publish/outer?access_token=x", length, hidden},
+		"hidden in a foreign body":   {"POST /publish/outer", "Origin: https://evil.test\r\n" + length, hidden},
+		"hidden in the body of GET":  {pollNow, length, hidden},
+		"hidden behind a stream":     {"GET /sse?access_token=x", length, hidden},
+		"hidden behind a WebSocket":  {"GET /ws?access_token=x", strings.Join(upgrade, "\r\n") + "\r\n" + length, hidden},
+		"hidden behind an upgrade":   {pollNow, "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n" + length, hidden},
+		"hidden where none is asked": {"POST /publish/outer", "Expect: 100-continue\r\n" + length, hidden},
+		"a line in the target":       {"GET /poll?wait=0%0d%0a%0d%0a" + hidden[:20], length, hidden},
+		"HTTP/0.9":                   {"GET /poll?wait=0\r\n\r\n", length, hidden},
+	} {
+		header := "Host: " + f.main.http + "\r\n" + authorization + "\r\nContent-Type: application/octet-stream\r\n"
+		if strings.Contains(c.line, "access_token") {
+			header = "Host: " + f.main.http + "\r\n"
+		}
+		x := f.send(t, f.main.http, "")
+		_, err := io.WriteString(x.conn, c.line+" HTTP/1.1\r\n"+header+c.header+"\r\n\r\n"+c.body)
+		require.NoError(t, err)
+		require.NoError(t, x.conn.(interface{ CloseWrite() error }).CloseWrite())
+		answers, err := io.ReadAll(x.reader)
+		if err != nil {
+			require.ErrorContains(t, err, "reset", name)
+		}
+		finals := bytes.Count(answers, []byte("HTTP/1.1 ")) - bytes.Count(answers, []byte("HTTP/1.1 100 "))
+		require.LessOrEqual(t, finals, 1, "%s: %s", name, answers)
+	}
+	// Nor does a WebSocket or a stream that is let in read on as HTTP.
+	for _, line := range []string{"GET /ws?subscribe=none", "GET /sse?topic=quiet"} {
+		r := request{line: line, token: f.tokens["master"], host: f.main.http, header: []string{length}}
+		x := f.send(t, f.main.http, r.text()+hidden)
+		require.NoError(t, x.conn.SetReadDeadline(time.Now().Add(300*time.Millisecond)))
+		answers, _ := io.ReadAll(x.reader)
+		require.Equal(t, 1, bytes.Count(answers, []byte("HTTP/1.1 ")), "%s: %s", line, answers)
+	}
+}
+
+// compressionBomb: 30 times 32 MiB in some 32 KiB each.
+func compressionBomb(t *testing.T, f *fort) {
+	var bomb bytes.Buffer
+	w, err := flate.NewWriter(&bomb, flate.BestCompression)
+	require.NoError(t, err)
+	for _, part := range []string{`{"op":"publish","topic":"bomb","data":"`, strings.Repeat("x", 32<<20), `"}`} {
+		_, err = io.WriteString(w, part)
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.Flush())
+	require.Less(t, bomb.Len(), 64<<10, "else it is refused for what it is before decompression")
+	payload := bytes.TrimSuffix(bomb.Bytes(), []byte("\x00\x00\xff\xff"))
+	resident := func() float64 { return f.counted(t, f.open, "process_resident_memory_bytes") }
+	before := resident()
+	var bombed []*exchange
+	for range 30 {
+		x := f.begin(t, request{hub: f.open, line: "GET /ws?subscribe=none", header: []string{"Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover"}})
+		require.Equal(t, http.StatusOK, x.status)
+		require.NotEmpty(t, x.header.Get("Sec-WebSocket-Extensions"))
+		_, err := x.conn.Write(clientFrame(bitFin|bitDeflated|opText, payload))
+		require.NoError(t, err)
+		bombed = append(bombed, x)
+	}
+	for _, x := range bombed {
+		_, code, err := x.message()
+		require.NoError(t, err)
+		require.Equal(t, 1009, code)
+	}
+	require.Less(t, resident()-before, float64(32<<20), "less than one of them has in it")
+}
