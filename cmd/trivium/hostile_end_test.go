@@ -392,7 +392,9 @@ func manyHolders(t *testing.T, f *fort) {
 	for _, h := range closed {
 		require.Equal(t, http.StatusUnauthorized, h.status, h.where)
 	}
+	told := func(a, b heard) int { return a.told.Compare(b.told) }
+	require.True(t, slices.MinFunc(closed, told).told.After(end.Add(-10*time.Millisecond)), "nobody is told before the end")
+	inTime(t, fmt.Sprintf("to tell the last of %d connections", holders), slices.MaxFunc(closed, told).told.Sub(end))
 	last := slices.MaxFunc(closed, func(a, b heard) int { return a.closed.Compare(b.closed) })
-	require.True(t, slices.MinFunc(closed, func(a, b heard) int { return a.told.Compare(b.told) }).told.After(end.Add(-10*time.Millisecond)))
 	inTime(t, fmt.Sprintf("to close the last of %d connections", holders), last.closed.Sub(end))
 }
