@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/bench"
+)
+
+// Upper bounds of what a bench can be asked for.
+const (
+	maxBenchSubscribers = 1_000_000
+	maxBenchRate        = 1_000_000
+	maxBenchRounds      = 1000
+)
+
+// BenchCmd measures a hub next to the floor.
+type BenchCmd struct {
+	Subscribers int           `placeholder:"N" help:"Subscribers. Default: the scenario's own, 1000 or 10000."`
+	Rate        int           `placeholder:"N" help:"Events a second. Default: the scenario's own, 100 for fanout."`
+	Size        Size          `placeholder:"SIZE" help:"Size of an event's data. Default: 128B; of slow, 1KiB."`
+	Duration    time.Duration `placeholder:"TIME" help:"Time for which a hub is measured in each scenario and over each transport, all rounds together. Default: the scenario's own, 5s to 15s."`
+	Rounds      int           `placeholder:"N" help:"Rounds in which hub and floor take turns. Default: the scenario's own, 3 or 5."`
+	Transport   []string      `default:"sse,websocket,longpoll" help:"Transports of the subscribers. Scenarios pass over those that they do not have."`
+	Publish     string        `placeholder:"WAY" help:"How to publish: udp or http. Default: udp; with --target and no --udp, http."`
+	Target      string        `placeholder:"URL" help:"Measure the hub at this URL, http only, instead of one that is started for it. What it takes of CPU and memory is not known then. Its topics are bench and bench.*."`
+	UDP         string        `name:"udp" placeholder:"HOST:PORT" help:"Where the hub of --target takes datagrams."`
+	Token       string        `env:"TRIVIUM_TOKEN" help:"Token for the hub of --target. The variable is safer: others can see a command line."`
+	Goals       bool          `help:"Measure what the goals need, and print each: measured, wanted, met or not. It takes some ten minutes."`
+	JSON        bool          `name:"json" help:"Print the report as JSON."`
+	SVG         string        `name:"svg" placeholder:"FILE" help:"Draw CPU and latency, the hub beside the floor, into this file."`
+	Child       string        `hidden:"" help:"Be a child of a bench."`
+	Scenario    []string      `arg:"" optional:"" help:"fanout, burst, idle, topics, slow, resume or ingest. Default: fanout and burst."`
+}
+
+// Help is what the flags leave open.
+func (BenchCmd) Help() string {
+	return "The floor is a bare loop of write(2) to as many sockets, for long-poll a bare net/http handler that waits " +
+		"and answers; it gets the same events at the same rate. Hub and floor run on one core and the load on another, " +
+		"where there are two. Exit code 1 if anything was lost, doubled, reordered or changed."
+}
+
+func (c *BenchCmd) check() []fault {
+	if c.Child != "" {
+		return nil // the bench has made the command line
+	}
+	var faults []fault
+	for _, number := range []struct {
+		flag      string
+		got, most int
+	}{{"subscribers", c.Subscribers, maxBenchSubscribers}, {"rate", c.Rate, maxBenchRate}, {"rounds", c.Rounds, maxBenchRounds}} {
+		faults = append(faults, faulty(number.flag, between(number.got, 0, number.most))...)
+	}
+	if c.Size != 0 {
+		faults = append(faults, faulty("size", between(c.Size, bench.MinSize, bench.MaxSize))...)
+	}
+	faults = append(faults, faulty("duration", between(c.Duration, 0, maxDuration))...)
+	for _, name := range c.Transport {
+		faults = append(faults, faulty("transport", oneOf(name, bench.SSE, bench.WebSocket, bench.LongPoll))...)
+	}
+	for _, name := range c.Scenario {
+		if detail := oneOf(name, bench.Scenarios...); detail != "" {
+			faults = append(faults, fault{"<scenario>", detail})
+		}
+	}
+	if c.Goals && len(c.Scenario) > 0 {
+		faults = append(faults, fault{"<scenario>", "is for the goals to choose; there is --goals"})
+	}
+	return append(faults, c.checkTarget()...)
+}
+
+// checkTarget looks at what goes with --target, and chooses the way to publish.
+func (c *BenchCmd) checkTarget() []fault {
+	var faults []fault
+	if c.Publish != "" {
+		faults = faulty("publish", oneOf(c.Publish, bench.PublishUDP, bench.PublishHTTP))
+	}
+	if c.Target == "" {
+		if c.UDP != "" {
+			faults = append(faults, fault{"--udp", "is where the hub of --target takes datagrams; there is no --target"})
+		}
+		return faults
+	}
+	if c.Publish == "" && c.UDP == "" {
+		c.Publish = bench.PublishHTTP
+	}
+	base, err := url.Parse(c.Target)
+	if err != nil || base.Scheme != "http" || base.Host == "" {
+		faults = append(faults, fault{"--target", fmt.Sprintf("want a URL such as http://127.0.0.1:3000, got %q", c.Target)})
+	}
+	if c.UDP != "" {
+		faults = append(faults, faulty("udp", checkAddress(c.UDP))...)
+	} else if c.Publish == bench.PublishUDP {
+		faults = append(faults, fault{"--publish", "udp wants --udp beside --target"})
+	}
+	if c.Goals {
+		faults = append(faults, fault{"--goals", "want a hub of the bench's own; there is --target"})
+	}
+	if slices.Contains(c.Scenario, bench.Idle) {
+		faults = append(faults, fault{"<scenario>", "idle looks at the memory of a hub of the bench's own; there is --target"})
+	}
+	return faults
+}
+
+// Run measures and prints the report.
+func (c *BenchCmd) Run(con *console) error {
+	cfg, err := c.config(con)
+	if err != nil {
+		return err
+	}
+	if c.Child != "" {
+		return bench.Child(cfg, c.Child, con.Err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	report, err := bench.Run(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	report.Version = buildVersion()
+	if c.SVG != "" {
+		if err := c.draw(report); err != nil {
+			return err
+		}
+	}
+	if err := c.print(con.Out, report); err != nil {
+		return err
+	}
+	if !report.Clean() {
+		return errors.New("not every subscriber got every event once, in order, unchanged")
+	}
+	return nil
+}
+
+func (c *BenchCmd) config(con *console) (bench.Config, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return bench.Config{}, err
+	}
+	environ, err := withoutSettings(os.Environ())
+	cfg := bench.Config{
+		Scenarios: c.Scenario, Transports: c.Transport, Goals: c.Goals, Publish: c.Publish,
+		Subscribers: c.Subscribers, Rate: c.Rate, Size: int(c.Size), Duration: c.Duration, Rounds: c.Rounds,
+		Target: c.Target, TargetUDP: c.UDP, Token: c.Token,
+		Program: program, Environ: environ,
+	}
+	if len(cfg.Scenarios) == 0 {
+		cfg.Scenarios = []string{bench.Fanout, bench.Burst}
+	}
+	if isTerminal(con.Err) {
+		cfg.Progress = con.Err
+	}
+	return cfg, err
+}
+
+// withoutSettings leaves out what would configure a hub that is started to be measured: it is to be
+// as it comes.
+func withoutSettings(environ []string) ([]string, error) {
+	var cli struct {
+		Serve ServeCmd `cmd:""`
+	}
+	grammar, err := kong.New(&cli)
+	if err != nil {
+		return nil, err
+	}
+	settings := map[string]bool{}
+	for _, flag := range grammar.Model.Children[0].Flags {
+		settings[envName(flag)] = true
+	}
+	return slices.DeleteFunc(environ, func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		return settings[name]
+	}), nil
+}
+
+func (c *BenchCmd) print(w io.Writer, report *bench.Report) error {
+	if !c.JSON {
+		return report.Text(w)
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(report)
+}
+
+func (c *BenchCmd) draw(report *bench.Report) error {
+	file, err := os.Create(c.SVG)
+	if err != nil {
+		return err
+	}
+	return errors.Join(report.SVG(file), file.Close())
+}

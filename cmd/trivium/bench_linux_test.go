@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/bench"
+)
+
+// runBench runs a bench through the binary, and gives its report.
+func runBench(t *testing.T, args ...string) bench.Report {
+	t.Helper()
+	cmd := binary(t, append([]string{"bench", "--json", "--subscribers", "30", "--duration", "300ms"}, args...)...)
+	// What configures a hub of the user's is not for that of the bench.
+	cmd.Env = append(cmd.Env, "TRIVIUM_MAX_CONNECTIONS=1", "TRIVIUM_AUTH=none")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	require.NoError(t, err, stderr.String())
+	require.Empty(t, stderr.String())
+	var report bench.Report
+	require.NoError(t, json.Unmarshal(out, &report))
+	return report
+}
+
+// TestBenchAccounts runs each scenario small, and looks whether its figures add up.
+func TestBenchAccounts(t *testing.T) {
+	results := map[string]int{
+		bench.Fanout: 3, bench.Burst: 2, bench.Idle: 3, bench.Topics: 2, bench.Slow: 2, bench.Resume: 2, bench.Ingest: 4,
+	}
+	for _, scenario := range bench.Scenarios {
+		t.Run(scenario, func(t *testing.T) {
+			t.Parallel()
+			svg := filepath.Join(t.TempDir(), "bench.svg")
+			report := runBench(t, scenario, "--rate", "100", "--rounds", "1", "--svg", svg)
+			require.Len(t, report.Results, results[scenario])
+			for _, r := range report.Results {
+				require.True(t, r.Clean(), "%+v", r)
+				require.Zero(t, r.Gaps)
+				account(t, r)
+			}
+			wellFormed(t, svg)
+		})
+	}
+}
+
+// account holds a result of 30 subscribers, and of 30 events where there is a rate, against itself.
+func account(t *testing.T, r *bench.Result) {
+	t.Helper()
+	switch r.Scenario {
+	case bench.Fanout, bench.Topics:
+		fan := int64(30)
+		if r.Scenario == bench.Topics {
+			fan = 1
+		}
+		for _, f := range []*bench.Figures{r.Hub, r.Floor} {
+			require.EqualValues(t, 30, f.Events)
+			require.Equal(t, 30*fan, f.Deliveries)
+			require.Positive(t, f.CPUPerDelivery)
+			require.LessOrEqual(t, f.P50, f.P99)
+			require.LessOrEqual(t, f.P99, f.Max)
+		}
+		require.Positive(t, r.CPURatio)
+	case bench.Burst:
+		require.Equal(t, r.Hub.Events*30, r.Hub.Deliveries)
+		require.Positive(t, r.CPURatio)
+	case bench.Slow:
+		require.EqualValues(t, 30*30, r.Hub.Deliveries)
+		require.Positive(t, r.P99Ratio)
+	case bench.Idle:
+		require.Positive(t, r.Memory.Before)
+		require.Positive(t, r.Memory.RestCPU)
+	case bench.Resume:
+		require.Positive(t, r.CaughtUpSeconds)
+		require.GreaterOrEqual(t, r.Hub.Deliveries, int64(30*29))
+	case bench.Ingest:
+		require.Positive(t, r.Hub.Events)
+		require.Positive(t, r.Hub.CPUPerDelivery)
+	}
+}
+
+func wellFormed(t *testing.T, path string) {
+	t.Helper()
+	file, err := os.Open(path)
+	require.NoError(t, err)
+	defer file.Close()
+	for decoder := xml.NewDecoder(file); ; {
+		_, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		require.NoError(t, err)
+	}
+}
+
+// TestBenchTarget measures a hub that runs already, which it neither starts nor ends.
+func TestBenchTarget(t *testing.T) {
+	p := serve(t, binary(t, anyPorts...))
+	for _, way := range [][]string{{"--publish", "http"}, {"--udp", p.udp}} {
+		report := runBench(t, append([]string{"fanout", "--rounds", "1", "--target", "http://" + p.http, "--token", p.token}, way...)...)
+		require.Len(t, report.Results, 3)
+		for _, r := range report.Results {
+			require.True(t, r.Clean())
+			require.EqualValues(t, 30*30, r.Hub.Deliveries)
+			require.Zero(t, r.CPURatio)
+			require.Positive(t, r.P99Ratio)
+		}
+	}
+	require.Zero(t, p.stats().Gaps["expired"])
+}
+
+// TestBenchInterrupted: a signal ends it and its children, and whoever kills it kills them.
+func TestBenchInterrupted(t *testing.T) {
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
+		cmd := binary(t, "bench", "fanout", "--subscribers", "30", "--duration", "1m")
+		var out bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &out
+		require.NoError(t, cmd.Start())
+		var children []string
+		require.Eventually(t, func() bool {
+			children = childrenOf(t, cmd)
+			return len(children) == 2
+		}, patience, 10*time.Millisecond)
+		require.NoError(t, cmd.Process.Signal(signal))
+		require.Error(t, cmd.Wait())
+		if signal != syscall.SIGKILL {
+			require.Equal(t, exitFailed, cmd.ProcessState.ExitCode(), out.String())
+			require.Contains(t, out.String(), "signal received")
+		}
+		require.Eventually(t, func() bool {
+			for _, child := range children {
+				if state, err := os.ReadFile("/proc/" + child + "/stat"); err == nil && !strings.Contains(string(state), ") Z ") {
+					return false
+				}
+			}
+			return true
+		}, patience, 10*time.Millisecond)
+	}
+}
+
+// childrenOf gives the process ids of a command's children.
+func childrenOf(t *testing.T, cmd *exec.Cmd) []string {
+	t.Helper()
+	lists, err := filepath.Glob("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/task/*/children")
+	require.NoError(t, err)
+	var all []string
+	for _, list := range lists {
+		text, _ := os.ReadFile(list) // a thread may have ended
+		all = append(all, strings.Fields(string(text))...)
+	}
+	return all
+}

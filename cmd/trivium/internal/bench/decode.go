@@ -1,0 +1,291 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// sseDecoder reads /sse (PROTOCOL section 4): each event has one data line.
+type sseDecoder struct {
+	head    head
+	opened  bool
+	chunks  dechunker
+	partial []byte // of a block
+}
+
+func (d *sseDecoder) feed(p []byte, emit func(message)) error {
+	if !d.opened {
+		rest, done, err := d.head.feed(p)
+		if !done || err != nil {
+			return err
+		}
+		if d.head.status != http.StatusOK {
+			return refused(d.head.status)
+		}
+		d.opened, p = true, rest
+		d.head.buf = nil
+	}
+	if !d.head.chunked {
+		d.blocks(p, emit)
+		return nil
+	}
+	for len(p) > 0 {
+		content, rest, _, err := d.chunks.next(p)
+		if err != nil {
+			return err
+		}
+		d.blocks(content, emit)
+		p = rest
+	}
+	return nil
+}
+
+// blocks parses in place what is whole, and keeps the rest.
+func (d *sseDecoder) blocks(p []byte, emit func(message)) {
+	kept := len(d.partial) > 0
+	if kept {
+		d.partial = append(d.partial, p...)
+		p = d.partial
+	}
+	for {
+		end := bytes.Index(p, []byte("\n\n"))
+		if end < 0 {
+			break
+		}
+		block(p[:end], emit)
+		p = p[end+2:]
+	}
+	switch {
+	case kept:
+		d.partial = d.partial[:copy(d.partial, p)]
+	case len(p) > 0:
+		d.partial = append(d.partial[:0], p...)
+	}
+}
+
+func block(p []byte, emit func(message)) {
+	var m message
+	var name []byte
+	for len(p) > 0 {
+		line, rest, _ := bytes.Cut(p, []byte("\n"))
+		p = rest
+		field, value, _ := bytes.Cut(line, []byte(": "))
+		switch string(field) {
+		case "id":
+			m.id = value
+		case "event":
+			name = value
+		case "data":
+			m.data = value
+		}
+	}
+	switch string(name) {
+	case "":
+		m.kind = kindEvent
+	case "trivium.open":
+		m.kind = kindOpen
+	case "trivium.gap":
+		m.kind = kindGap
+	case "trivium.error", "trivium.goaway":
+		m.kind = kindEnd
+	default: // a heartbeat
+		return
+	}
+	emit(m)
+}
+
+// socketDecoder reads /ws (PROTOCOL section 5) from the server's side of a WebSocket.
+type socketDecoder struct {
+	head    head
+	opened  bool
+	partial []byte // of a frame
+}
+
+func (d *socketDecoder) feed(p []byte, emit func(message)) error {
+	if !d.opened {
+		rest, done, err := d.head.feed(p)
+		if !done || err != nil {
+			return err
+		}
+		if d.head.status != http.StatusSwitchingProtocols {
+			return refused(d.head.status)
+		}
+		d.opened, p = true, rest
+		d.head.buf = nil
+	}
+	kept := len(d.partial) > 0
+	if kept {
+		d.partial = append(d.partial, p...)
+		p = d.partial
+	}
+	for {
+		n, err := frame(p, emit)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			break
+		}
+		p = p[n:]
+	}
+	switch {
+	case kept:
+		d.partial = d.partial[:copy(d.partial, p)]
+	case len(p) > 0:
+		d.partial = append(d.partial[:0], p...)
+	}
+	return nil
+}
+
+const (
+	opText  = 0x81 // with FIN
+	opClose = 0x88
+	opPing  = 0x89
+)
+
+// frame takes the frame at the beginning of p, and says how long it is; 0 if it is not whole.
+func frame(p []byte, emit func(message)) (int, error) {
+	if len(p) < 2 {
+		return 0, nil
+	}
+	at, size := 2, uint64(p[1])
+	switch {
+	case size == 126 && len(p) >= 4:
+		at, size = 4, uint64(binary.BigEndian.Uint16(p[2:]))
+	case size == 127 && len(p) >= 10:
+		at, size = 10, binary.BigEndian.Uint64(p[2:])
+	case size == 126, size == 127:
+		return 0, nil
+	case size > 127:
+		return 0, errors.New("a masked frame from the hub")
+	}
+	if size > uint64(len(p)-at) {
+		return 0, nil
+	}
+	end := at + int(size)
+	switch body := p[at:end]; p[0] {
+	case opText:
+		text(body, emit)
+	case opClose:
+		emit(message{kind: kindEnd, data: body})
+	case opPing:
+		emit(message{kind: kindPing, data: body})
+	default:
+		return 0, fmt.Errorf("an unexpected frame, %#x", p[0])
+	}
+	return end, nil
+}
+
+// text takes a WebSocket message: an envelope, or one of the hub's own.
+func text(p []byte, emit func(message)) {
+	if !bytes.HasPrefix(p, []byte(`{"op":`)) {
+		emit(message{kind: kindEvent, id: member(p, `"id":"`), data: data(p)})
+		return
+	}
+	switch op := member(p, `"op":"`); string(op) {
+	case "hello":
+		emit(message{kind: kindOpen, id: member(p, `"id":"`)})
+	case "gap":
+		emit(message{kind: kindGap, data: p})
+	case "error", "goaway":
+		emit(message{kind: kindEnd, data: p})
+	}
+}
+
+// member gives the string that follows the first of a name; it has no escapes in it.
+func member(p []byte, name string) []byte {
+	_, after, _ := bytes.Cut(p, []byte(name))
+	value, _, _ := bytes.Cut(after, []byte(`"`))
+	return value
+}
+
+// data gives the member data of the first envelope in p, a string, with its quotes.
+func data(p []byte) []byte {
+	const name = `"data":`
+	at := bytes.Index(p, []byte(name))
+	if at < 0 {
+		return nil
+	}
+	p = p[at+len(name):]
+	if len(p) == 0 || p[0] != '"' {
+		return nil
+	}
+	end := bytes.IndexByte(p[1:], '"')
+	if end < 0 {
+		return nil
+	}
+	return p[:end+2]
+}
+
+// pollDecoder reads the answers of /poll (PROTOCOL section 6) on a connection that stays.
+type pollDecoder struct {
+	head   head
+	inBody bool
+	chunks dechunker
+	body   []byte
+}
+
+func (d *pollDecoder) feed(p []byte, emit func(message)) error {
+	for len(p) > 0 {
+		if !d.inBody {
+			rest, done, err := d.head.feed(p)
+			if !done || err != nil {
+				return err
+			}
+			if d.head.status != http.StatusOK {
+				return refused(d.head.status)
+			}
+			if d.head.length < 0 && !d.head.chunked {
+				return errors.New("an answer without its length")
+			}
+			d.inBody, p = true, rest
+		}
+		rest, ended, err := d.take(p)
+		if err != nil {
+			return err
+		}
+		p = rest
+		if ended {
+			d.inBody = false
+			answer(d.body, emit)
+			d.body = d.body[:0]
+		}
+	}
+	return nil
+}
+
+// take adds to the body.
+func (d *pollDecoder) take(p []byte) (rest []byte, ended bool, err error) {
+	if !d.head.chunked {
+		n := min(len(p), d.head.length-len(d.body))
+		d.body = append(d.body, p[:n]...)
+		return p[n:], len(d.body) == d.head.length, nil
+	}
+	for len(p) > 0 && !ended {
+		var content []byte
+		if content, p, ended, err = d.chunks.next(p); err != nil {
+			return nil, false, err
+		}
+		d.body = append(d.body, content...)
+	}
+	return p, ended, nil
+}
+
+func answer(p []byte, emit func(message)) {
+	if bytes.Contains(p, []byte(`"gap":{`)) {
+		emit(message{kind: kindGap})
+	}
+	cursor := member(p, `"cursor":"`)
+	for rest := p; ; {
+		at := bytes.Index(rest, []byte(`"data":`))
+		if at < 0 {
+			break
+		}
+		emit(message{kind: kindEvent, data: data(rest)})
+		rest = rest[at+1:]
+	}
+	emit(message{kind: kindAnswer, id: cursor})
+}

@@ -1,0 +1,230 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The floor is what no hub can do with less: one thread that takes a datagram and calls write(2)
+// on one socket after the other, on as little of Go's runtime as can be had. Its calls are raw, so
+// the scheduler does not know of them; it is started without garbage collector and preemption.
+//
+// Before the events of a run it is told by a datagram what to do, and takes that many connections.
+const openCommand = "!open "
+
+// floorEnviron is what makes the runtime keep out of its way.
+var floorEnviron = []string{"GOGC=off", "GODEBUG=asyncpreemptoff=1"}
+
+// floor is the child's state.
+type floor struct {
+	listener, udp int
+	socket        bool // frames of WebSocket, else SSE
+	topics        bool // each subscriber has its own
+	fds           []int
+	frame         []byte // of an event; all are of one size
+	data          int    // where in it the data begins
+	from, size    int    // of the data in a datagram; size 0: not known yet
+}
+
+// runFloor is the child; it ends by being killed.
+func runFloor(stderr io.Writer) error {
+	runtime.LockOSThread()
+	f := &floor{}
+	var err error
+	if err = f.listen(stderr); err != nil {
+		return err
+	}
+	datagram := make([]byte, 64<<10)
+	for {
+		n, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(f.udp), uintptr(unsafe.Pointer(&datagram[0])), uintptr(len(datagram)), 0, 0, 0)
+		switch {
+		case errno == unix.EINTR:
+		case errno != 0:
+			return errno
+		case datagram[0] == openCommand[0]:
+			if err := f.open(string(datagram[len(openCommand):n])); err != nil {
+				return err
+			}
+		default:
+			if err := f.event(datagram[:n]); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (f *floor) listen(stderr io.Writer) error {
+	local := &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}
+	var err error
+	if f.listener, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err == nil {
+		err = errors.Join(unix.Bind(f.listener, local), unix.Listen(f.listener, unix.SOMAXCONN))
+	}
+	if err != nil {
+		return fmt.Errorf("floor: listen: %w", err)
+	}
+	if f.udp, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err == nil {
+		err = unix.Bind(f.udp, local)
+	}
+	if err != nil {
+		return fmt.Errorf("floor: listen by UDP: %w", err)
+	}
+	const room = 4 << 20
+	if unix.SetsockoptInt(f.udp, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, room) != nil {
+		_ = unix.SetsockoptInt(f.udp, unix.SOL_SOCKET, unix.SO_RCVBUF, room) // the load says what was lost
+	}
+	return announce(stderr, portOf(f.listener), portOf(f.udp))
+}
+
+func portOf(fd int) string {
+	name, err := unix.Getsockname(fd)
+	if a, ok := name.(*unix.SockaddrInet4); ok && err == nil {
+		return "127.0.0.1:" + strconv.Itoa(a.Port)
+	}
+	return ""
+}
+
+// announce says where a child listens, as the hub's log does.
+func announce(stderr io.Writer, http, udp string) error {
+	return json.NewEncoder(stderr).Encode(address{Message: listening, HTTP: http, UDP: udp})
+}
+
+// open takes the connections of a run.
+func (f *floor) open(command string) error {
+	var transport, form string
+	var n int
+	if _, err := fmt.Sscan(command, &transport, &form, &n); err != nil {
+		return fmt.Errorf("floor: %q: %w", command, err)
+	}
+	for _, fd := range f.fds {
+		unix.Close(fd)
+	}
+	f.size = 0
+	f.socket, f.topics, f.fds = transport == WebSocket, form == Topics, make([]int, n)
+	for i := range n {
+		fd, _, err := unix.Accept4(f.listener, unix.SOCK_CLOEXEC)
+		if err != nil {
+			return fmt.Errorf("floor: accept: %w", err)
+		}
+		if err := f.greet(fd, i); err != nil {
+			return fmt.Errorf("floor: handshake: %w", err)
+		}
+	}
+	return nil
+}
+
+// greet answers the request, and puts the socket in its place.
+func (f *floor) greet(fd, i int) error {
+	var request []byte
+	part := make([]byte, 4096)
+	for !bytes.HasSuffix(request, []byte("\r\n\r\n")) {
+		n, err := unix.Read(fd, part)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n == 0 {
+			return cmpErr(err, unix.ECONNRESET)
+		}
+		request = append(request, part[:n]...)
+	}
+	if f.topics {
+		_, after, _ := strings.Cut(string(request), "?topic=bench.")
+		stream, err := strconv.ParseUint(after[:min(len(after), 8)], 16, 32)
+		if err != nil || stream == 0 || int(stream) > len(f.fds) {
+			return fmt.Errorf("bad topic in %q", request)
+		}
+		i = int(stream) - 1
+	}
+	f.fds[i] = fd
+	answer := "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n" +
+		"1c\r\nevent: trivium.open\ndata: \n\n\r\n"
+	if f.socket {
+		hello := `{"op":"hello","id":"0"}`
+		answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" +
+			string([]byte{opText, byte(len(hello))}) + hello
+	}
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // as the hub's
+	if _, err := unix.Write(fd, []byte(answer)); err != nil {
+		return err
+	}
+	return unix.SetNonblock(fd, true)
+}
+
+// event is the floor: what it costs is what is measured.
+func (f *floor) event(datagram []byte) error {
+	if f.size == 0 || len(datagram) != f.from+f.size+1 {
+		f.shape(datagram)
+	}
+	data := datagram[f.from : f.from+f.size]
+	copy(f.frame[f.data:], data)
+	if f.topics {
+		var stream [4]byte
+		if _, err := hex.Decode(stream[:], data[1:9]); err != nil {
+			return err
+		}
+		at := int(stream[0])<<24 | int(stream[1])<<16 | int(stream[2])<<8 | int(stream[3])
+		return f.write(f.fds[at-1])
+	}
+	for _, fd := range f.fds {
+		if err := f.write(fd); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write gives one socket the frame.
+func (f *floor) write(fd int) error {
+	for p := f.frame; ; {
+		n, _, errno := syscall.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+		switch {
+		case errno == 0 && int(n) == len(p):
+			return nil
+		case errno == 0:
+			p = p[n:]
+		case errno == unix.EAGAIN:
+			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1); err != nil && err != unix.EINTR {
+				return err
+			}
+		case errno == unix.EPIPE, errno == unix.ECONNRESET:
+			return nil // the load has gone
+		case errno != unix.EINTR:
+			return errno
+		}
+	}
+}
+
+// shape makes the frame for datagrams of this size, with as many bytes around the data as the
+// hub's has.
+func (f *floor) shape(datagram []byte) {
+	f.from = bytes.Index(datagram, []byte(`"data":`)) + len(`"data":`)
+	f.size = len(datagram) - 1 - f.from
+	topic := topicOf(0)
+	if f.topics {
+		topic = topicOf(1)
+	}
+	room := strings.Repeat("x", f.size)
+	if f.socket {
+		body := `{"id":"00000000-00000","topic":"` + topic + `","time":"2026-01-01T00:00:00.000000000Z","data":` + room + `}`
+		f.frame = append([]byte{opText, 126, byte(len(body) >> 8), byte(len(body))}, body...)
+	} else {
+		block := "id: 00000000-00000\ntopic: " + topic + "\ndata: " + room + "\n\n"
+		f.frame = fmt.Appendf(nil, "%x\r\n%s\r\n", len(block), block)
+	}
+	f.data = bytes.Index(f.frame, []byte(room))
+}
+
+// openFloor is the datagram that tells a floor what to do.
+func openFloor(transport, form string, subscribers int) []byte {
+	return fmt.Appendf(nil, "%s%s %s %d", openCommand, transport, form, subscribers)
+}

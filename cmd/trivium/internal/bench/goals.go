@@ -1,0 +1,115 @@
+package bench
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Goal is one that the hub is built for, beside what was measured.
+type Goal struct {
+	Name     string  `json:"name"`
+	Measured float64 `json:"measured"`
+	Unit     string  `json:"unit"`
+	Want     float64 `json:"want"`
+	AtLeast  bool    `json:"at_least"` // else at most
+	Met      bool    `json:"met"`
+}
+
+func (g Goal) wanted() string {
+	sign := "<="
+	if g.AtLeast {
+		sign = ">="
+	}
+	return fmt.Sprintf("%s %g", sign, g.Want)
+}
+
+// The rates of fanout that goals speak of, in events/s.
+const (
+	usualRate = 100
+	quietRate = 20
+)
+
+// goalSpecs are the measurements that all goals together need.
+func goalSpecs(c *Config) []spec {
+	own := *c
+	own.Rate = 0
+	var all []spec
+	add := func(scenario string, rate int, transports ...string) {
+		own.Rate = rate
+		for _, transport := range transports {
+			all = append(all, own.spec(scenario, transport))
+		}
+	}
+	add(Fanout, usualRate, SSE, WebSocket)
+	add(Fanout, quietRate, SSE, WebSocket, LongPoll)
+	add(Burst, 0, SSE, WebSocket)
+	add(Idle, 0, SSE, WebSocket, LongPoll)
+	add(Topics, 0, SSE, WebSocket)
+	add(Slow, 0, SSE, WebSocket)
+	add(Resume, 0, SSE, WebSocket)
+	add(Ingest, 0, "")
+	return all
+}
+
+// goalsOf holds one result against its goals.
+func goalsOf(r *Result) []Goal {
+	const floor = "x floor"
+	name := r.Scenario + " " + r.Transport
+	switch r.Scenario {
+	case Fanout:
+		name = fmt.Sprintf("%s, %d events/s", name, r.Rate)
+		switch {
+		case r.Transport == LongPoll:
+			return []Goal{atMost(name+": CPU a delivery", r.CPURatio, 1.2, "x bare handler")}
+		case r.Rate == quietRate:
+			return []Goal{atMost(name+": CPU a delivery", r.CPURatio, 1.3, floor)}
+		}
+		return []Goal{
+			atMost(name+": CPU a delivery", r.CPURatio, 1.2, floor),
+			atMost(name+": p99", r.P99Ratio, 1.3, floor),
+		}
+	case Burst:
+		return []Goal{atMost(name+": CPU a delivery", r.CPURatio, 0.2, floor)}
+	case Topics:
+		return []Goal{atMost(name+": CPU a delivery", r.CPURatio, 1.5, floor)}
+	case Slow:
+		return []Goal{atMost(name+": p99 of the others", r.P99Ratio, 1.2, "x without")}
+	case Idle:
+		most := map[string]float64{SSE: 2, WebSocket: 5, LongPoll: 10}[r.Transport]
+		return []Goal{
+			atMost(name+": memory a connection", r.Memory.Connected/1024, most, "KB"),
+			atMost(name+": the same after traffic", r.Memory.AfterTraffic/1024, most, "KB"),
+			atMost(name+": CPU at rest", 100*r.Memory.RestCPU, 1, "% of a core"),
+		}
+	case Resume:
+		return []Goal{
+			atMost(name+": all caught up", r.CaughtUpSeconds, 5, "s"),
+			atMost(name+": lost", float64(r.Lost), 0, ""),
+			atMost(name+": p99 of those already there", r.P99Ratio, 3, "x steady"),
+		}
+	case Ingest:
+		if r.Transport == inProcess {
+			return []Goal{atLeast(name+": events a second and core", 1e6/r.Hub.CPUPerDelivery, 1e6, "")}
+		}
+	}
+	return nil
+}
+
+// atMost is a goal from above. A ratio of 0 was not measured.
+func atMost(name string, measured, want float64, unit string) Goal {
+	met := measured <= want && (measured > 0 || !strings.HasPrefix(unit, "x "))
+	return Goal{Name: name, Measured: measured, Unit: unit, Want: want, Met: met}
+}
+
+func atLeast(name string, measured, want float64, unit string) Goal {
+	return Goal{Name: name, Measured: measured, Unit: unit, Want: want, AtLeast: true, Met: measured >= want}
+}
+
+// judge holds all results against the goals.
+func judge(results []*Result) []Goal {
+	var goals []Goal
+	for _, r := range results {
+		goals = append(goals, goalsOf(r)...)
+	}
+	return goals
+}

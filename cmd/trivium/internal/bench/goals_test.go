@@ -1,0 +1,61 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestGoals: what the goals run gives a row for each of them, met or not as the figures say.
+func TestGoals(t *testing.T) {
+	results := func(ratio float64) []*Result {
+		var all []*Result
+		for _, s := range goalSpecs(&Config{}) {
+			require.Contains(t, append(over[s.scenario], ""), s.transport)
+			if s.scenario == Ingest {
+				s.transport = inProcess
+			}
+			r := s.result()
+			r.CPURatio, r.P99Ratio, r.CaughtUpSeconds = ratio, ratio, ratio
+			r.Hub = &Figures{CPUPerDelivery: ratio, P99: 1, CPUSeconds: 1}
+			r.Memory = &Memory{Connected: ratio, AfterTraffic: ratio * 1024, RestCPU: ratio / 100}
+			all = append(all, r)
+		}
+		return all
+	}
+	for _, tt := range []struct {
+		ratio float64
+		met   int
+	}{{0.1, 29}, {1.2, 29 - 2 - 3 - 1}, {100, 3 + 2}, {0, 29 - 3 - 4 - 2 - 2 - 2 - 2}} {
+		goals := judge(results(tt.ratio))
+		require.Len(t, goals, 29)
+		met := 0
+		for _, g := range goals {
+			if g.Met {
+				met++
+			}
+		}
+		require.Equal(t, tt.met, met, "%g: %+v", tt.ratio, goals)
+	}
+	report := &Report{Results: results(100), Goals: judge(results(100))}
+	report.Results[0].Lost = 1
+	report.Results[0].noteShort()
+	require.False(t, report.Clean())
+	var text, svg bytes.Buffer
+	require.NoError(t, report.Text(&text))
+	require.Contains(t, text.String(), "NOT every subscriber")
+	require.Equal(t, 24, strings.Count(text.String(), "NOT MET"))
+	require.NoError(t, report.SVG(&svg))
+	for decoder := xml.NewDecoder(&svg); ; {
+		if _, err := decoder.Token(); errors.Is(err, io.EOF) {
+			break
+		} else {
+			require.NoError(t, err)
+		}
+	}
+}

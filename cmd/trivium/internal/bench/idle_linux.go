@@ -1,0 +1,115 @@
+package bench
+
+import (
+	"math"
+	"time"
+)
+
+const (
+	// rehearsal is how many connections come, get events and go before memory is looked at, so that
+	// what a hub needs once is not counted as theirs.
+	rehearsal       = 200
+	rehearsalEvents = 20
+	// settleFor bounds the wait for memory to come to rest.
+	settleFor   = 10 * time.Second
+	settleLook  = 250 * time.Millisecond
+	idleTraffic = 30 // events that each idle connection gets
+)
+
+// idle measures what a connection takes that gets nothing, before and after it once got something.
+func (r *runner) idle(s spec) (*Result, error) {
+	server, err := r.hub()
+	if err != nil {
+		return nil, err
+	}
+	d, err := r.side(s, server, true)
+	defer d.close()
+	if err != nil {
+		return nil, err
+	}
+	result := s.result()
+	if err := d.rehearse(s); err != nil {
+		return nil, err
+	}
+	before, err := d.settledPSS()
+	if err != nil {
+		return nil, err
+	}
+	if err := d.open("the hub", s.transport, s.subscribers); err != nil {
+		return nil, err
+	}
+	connected, err := d.settledPSS()
+	if err != nil {
+		return nil, err
+	}
+	start, cpu := time.Now(), time.Duration(0)
+	if cpu, err = server.cpu(); err != nil {
+		return nil, err
+	}
+	if err := r.load.rest(s.duration); err != nil {
+		return nil, err
+	}
+	after, err := server.cpu()
+	if err != nil {
+		return nil, err
+	}
+	rest := (after - cpu).Seconds() / time.Since(start).Seconds()
+	d.source.fan = int64(s.subscribers)
+	if err := d.published(s.rate, idleTraffic); err != nil {
+		return nil, err
+	}
+	used, err := d.settledPSS()
+	if err != nil {
+		return nil, err
+	}
+	r.progress.step()
+	n := float64(s.subscribers)
+	result.Memory = &Memory{
+		Before:       before,
+		Connected:    float64(connected-before) / n,
+		AfterTraffic: float64(used-before) / n,
+		RestCPU:      rest,
+	}
+	d.shut()
+	result.Tally, result.Gaps = d.tally, d.gaps
+	return result, nil
+}
+
+// rehearse has some connections come and go.
+func (d *side) rehearse(s spec) error {
+	n := min(rehearsal, s.subscribers)
+	d.source.fan = int64(n)
+	if err := d.open("the hub", s.transport, n); err != nil {
+		return err
+	}
+	if err := d.published(100, rehearsalEvents); err != nil {
+		return err
+	}
+	d.shut()
+	for range 2 { // the first write finds it out, and is one of the hub's tries
+		if err := d.flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settledPSS waits until the runtime gives nothing more back to the system: three looks a
+// settleLook apart that differ by less than half a percent.
+func (d *side) settledPSS() (int64, error) {
+	var last [2]int64
+	for end := time.Now().Add(settleFor); ; {
+		if err := d.r.load.rest(settleLook); err != nil {
+			return 0, err
+		}
+		now, err := d.server.pss()
+		if err != nil {
+			return 0, err
+		}
+		near := func(a int64) bool { return math.Abs(float64(a-now)) < float64(now)/200 }
+		if near(last[0]) && near(last[1]) || time.Now().After(end) {
+			return now, nil
+		}
+		last[0], last[1] = last[1], now
+	}
+}

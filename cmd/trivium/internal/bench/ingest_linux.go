@@ -1,0 +1,147 @@
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// ingest measures what it costs to take events that nobody reads, for each way in. How many were
+// taken is seen by one subscriber of another topic, which gets one event after each window: the
+// hub numbers all events in one row.
+func (r *runner) ingest(s spec) ([]*Result, error) {
+	var results []*Result
+	for _, w := range ways {
+		if w.child && r.cfg.Target != "" || w.udp && r.cfg.Target != "" && r.cfg.TargetUDP == "" {
+			continue
+		}
+		take := r.take
+		if w.child {
+			take = r.publishInside
+		}
+		result, err := take(s, w)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", w.name, err)
+		}
+		results = append(results, result)
+	}
+	return results, nil
+}
+
+// publishInside has a child publish inside of itself.
+func (r *runner) publishInside(s spec, w way) (*Result, error) {
+	var rounds []*round
+	for range s.rounds {
+		one, err := r.start(nil, "bench", "--child", ChildPublish, "--size", strconv.Itoa(s.size), "--duration", (s.duration / time.Duration(s.rounds)).String())
+		if err != nil {
+			return nil, err
+		}
+		one.stop()
+		r.progress.step()
+		rounds = append(rounds, &round{events: one.Events, deliveries: one.Events, cpu: one.CPU, wall: one.Wall, latency: newLatency()})
+	}
+	return ingested(s, w, rounds), nil
+}
+
+// ingested is the result of a way in. There are no deliveries; figures are by event.
+func ingested(s spec, w way, rounds []*round) *Result {
+	s.transport = w.name
+	result := s.result()
+	result.Hub = figures(rounds)
+	result.Hub.Deliveries = 0
+	return result
+}
+
+// take measures a way over the network.
+func (r *runner) take(s spec, w way) (*Result, error) {
+	server, err := r.hub()
+	if err != nil {
+		return nil, err
+	}
+	d, err := r.side(s, server, false)
+	defer d.close()
+	if err != nil {
+		return nil, err
+	}
+	flood := newSource(r.load, s, 0)
+	defer flood.close()
+	d.source.close()
+	d.source = newSource(r.load, s, 1) // the windows' ends: one stream, one subscriber
+	for _, source := range []*source{flood, d.source} {
+		if w.udp {
+			if err := source.overUDP(server.UDP); err != nil {
+				return nil, err
+			}
+		} else {
+			source.overHTTP("http://"+server.HTTP, server.token)
+		}
+	}
+	if err := d.open("the hub", SSE, 1); err != nil {
+		return nil, err
+	}
+	var rounds []*round
+	var lost int64
+	for range s.rounds {
+		if _, err := d.windows(flood, w, warmUp); err != nil {
+			return nil, err
+		}
+		var missing int64
+		one, err := d.round(func() (err error) {
+			missing, err = d.windows(flood, w, s.duration/time.Duration(s.rounds))
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		one.deliveries *= ingestWindow // each stands for a window
+		one.events = one.deliveries
+		lost += missing
+		rounds = append(rounds, one)
+		r.progress.step()
+	}
+	result := ingested(s, w, rounds)
+	result.Lost = lost
+	result.Tally.add(d.group.tally)
+	result.LoadCPU = loadShare(rounds)
+	return result, nil
+}
+
+// windows publishes for a time, and says how many events were lost.
+func (d *side) windows(flood *source, w way, length time.Duration) (lost int64, err error) {
+	for end := time.Now().Add(length); time.Now().Before(end); {
+		before, err := d.mark()
+		if err != nil {
+			return 0, err
+		}
+		for sent := 0; sent < ingestWindow; sent += w.batch {
+			if err := flood.publish(w.batch); err != nil {
+				return 0, err
+			}
+		}
+		after, err := d.mark()
+		if err != nil {
+			return 0, err
+		}
+		if d.r.cfg.Target == "" { // in a hub that runs already, others may publish
+			lost += ingestWindow - (after - before - 1)
+		}
+	}
+	return lost, nil
+}
+
+// mark publishes an event for the one subscriber, and gives the number that the hub gave it.
+func (d *side) mark() (int64, error) {
+	if err := d.source.publish(1); err != nil {
+		return 0, err
+	}
+	if err := d.drain(); err != nil {
+		return 0, err
+	}
+	_, number, _ := bytes.Cut(d.group.lastID, []byte("-"))
+	n, err := strconv.ParseInt(string(number), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("the end of a window was lost: %w", err)
+	}
+	return n, nil
+}

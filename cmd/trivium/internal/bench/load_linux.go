@@ -1,0 +1,354 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// handshakes is how many connections are opened at a time.
+	handshakes = 64
+	// tick is how often the loop looks whether it is done though nothing has come.
+	tick = 5 * time.Millisecond
+	// patience bounds the wait for what must come.
+	patience = 15 * time.Second
+	// maxLatency bounds what the histogram tells apart, in ns.
+	maxLatency = int64(time.Minute)
+)
+
+// load is the side of the subscribers: one goroutine, one epoll over all sockets. Everything here
+// is owned by the goroutine that calls pump.
+type load struct {
+	ctx     context.Context
+	epoll   int
+	base    time.Time // of the clock
+	conns   []*conn   // by file descriptor
+	ready   []unix.EpollEvent
+	buf     []byte
+	current *conn // whose bytes are decoded
+	now     int64 // when they came
+	emit    func(message)
+	err     error // why a connection ended, the first
+}
+
+func newLoad(ctx context.Context) (*load, error) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	l := &load{ctx: ctx, epoll: epoll, base: time.Now(), ready: make([]unix.EpollEvent, 256), buf: make([]byte, 256<<10)}
+	l.emit = func(m message) { l.current.take(m) }
+	return l, nil
+}
+
+func (l *load) close() {
+	for _, c := range l.conns {
+		if c != nil {
+			l.drop(c)
+		}
+	}
+	unix.Close(l.epoll)
+}
+
+// clock gives the ns by which events are stamped: monotonic.
+func (l *load) clock() int64 { return int64(time.Since(l.base)) }
+
+// pump reads what comes until done says so, at most for the patience given. It reports whether
+// done was so.
+func (l *load) pump(most time.Duration, done func() bool) (bool, error) {
+	until := time.Now().Add(most)
+	for {
+		if l.err != nil {
+			return false, l.err
+		}
+		if err := l.ctx.Err(); err != nil {
+			return false, context.Cause(l.ctx)
+		}
+		if done() {
+			return true, nil
+		}
+		left := time.Until(until)
+		if left <= 0 {
+			return false, nil
+		}
+		n, err := unix.EpollWait(l.epoll, l.ready, int((min(left, tick)+time.Millisecond-1)/time.Millisecond))
+		if err != nil && err != unix.EINTR {
+			return false, fmt.Errorf("epoll: %w", err)
+		}
+		for _, e := range l.ready[:max(n, 0)] {
+			if c := l.conns[e.Fd]; c != nil {
+				l.serve(c)
+			}
+		}
+	}
+}
+
+// rest pumps for a time.
+func (l *load) rest(d time.Duration) error {
+	_, err := l.pump(d, func() bool { return false })
+	return err
+}
+
+// serve handles a socket that is ready.
+func (l *load) serve(c *conn) {
+	err := c.begin()
+	if err == nil && c.begun {
+		err = l.read(c)
+	}
+	if err != nil && l.err == nil {
+		l.err = fmt.Errorf("subscriber %d of %s: %w", c.index+1, c.group.name, err)
+	}
+}
+
+func (l *load) read(c *conn) error {
+	n, err := unix.Read(c.fd, l.buf)
+	switch {
+	case err == unix.EAGAIN, err == unix.EINTR:
+		return nil
+	case err != nil:
+		return err
+	case n == 0:
+		return errors.New("the hub has closed the connection")
+	}
+	l.current, l.now = c, l.clock()
+	if err := c.decoder.feed(l.buf[:n], l.emit); err != nil {
+		return err
+	}
+	return c.err
+}
+
+// watch has the loop read a socket, or tells what it waits for.
+func (l *load) watch(c *conn, op int, events uint32) error {
+	return unix.EpollCtl(l.epoll, op, c.fd, &unix.EpollEvent{Events: events, Fd: int32(c.fd)})
+}
+
+// drop ends a connection by a reset, which leaves no port in TIME_WAIT.
+func (l *load) drop(c *conn) {
+	l.conns[c.fd] = nil
+	_ = unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	unix.Close(c.fd)
+}
+
+// group is subscribers of one kind at one server.
+type group struct {
+	load *load
+	name string
+	plan plan
+
+	conns    []*conn
+	opened   int
+	advanced int64 // places that subscribers have come forward since they were opened
+	tally    Tally
+	gaps     int64
+	latency  *hdrhistogram.Histogram // nil while it is not measured
+	lastID   []byte                  // of the event that came last
+	lastSeq  uint32
+}
+
+// plan says how a group's subscribers are opened.
+type plan struct {
+	transport     string
+	address       *net.TCPAddr
+	host, token   string
+	n             int
+	topic         func(i int) string
+	stream        func(i int) uint32
+	next          func(i int) uint32 // number of the first event to come
+	cursor        string             // "": from now on
+	receiveBuffer int                // bytes; 0: the kernel's choice
+}
+
+// connect opens the subscribers, some at a time, and returns when every subscription stands.
+func (l *load) connect(name string, p plan) (*group, error) {
+	g := &group{load: l, name: name, plan: p}
+	started := 0
+	fill := func() bool {
+		for started < p.n && started-g.opened < handshakes && l.err == nil {
+			if err := g.open(started); err != nil {
+				l.err = fmt.Errorf("subscriber %d of %s: %w", started+1, name, err)
+			}
+			started++
+		}
+		return g.opened == p.n
+	}
+	done, err := l.pump(patience+time.Duration(p.n)*5*time.Millisecond, fill)
+	if err == nil && !done {
+		err = fmt.Errorf("only %d of %d subscribers of %s could be opened", g.opened, p.n, name)
+	}
+	return g, err
+}
+
+func (g *group) open(i int) error {
+	family, address := unix.AF_INET, unix.Sockaddr(nil)
+	if ip := g.plan.address.IP.To4(); ip != nil {
+		address = &unix.SockaddrInet4{Port: g.plan.address.Port, Addr: [4]byte(ip)}
+	} else {
+		family = unix.AF_INET6
+		address = &unix.SockaddrInet6{Port: g.plan.address.Port, Addr: [16]byte(g.plan.address.IP.To16())}
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	c := &conn{fd: fd, group: g, index: i, stream: g.plan.stream(i), decoder: newDecoder(g.plan.transport)}
+	c.check.next = g.plan.next(i)
+	for len(g.load.conns) <= fd {
+		g.load.conns = append(g.load.conns, nil)
+	}
+	g.load.conns[fd] = c
+	g.conns = append(g.conns, c)
+	if g.plan.receiveBuffer > 0 {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, g.plan.receiveBuffer)
+	}
+	if err := unix.Connect(fd, address); err != nil && err != unix.EINPROGRESS {
+		return err
+	}
+	return g.load.watch(c, unix.EPOLL_CTL_ADD, unix.EPOLLOUT)
+}
+
+// close ends the group's connections.
+func (g *group) close() {
+	for _, c := range g.conns {
+		if g.load.conns[c.fd] == c {
+			g.load.drop(c)
+		}
+	}
+}
+
+// settle accounts for all that has not come of what was published, as lost.
+func (g *group) settle(heads func(stream uint32) uint32) {
+	for _, c := range g.conns {
+		head := heads(c.stream)
+		before := c.check.next
+		c.check.end(head, &g.tally)
+		if head > before {
+			g.advanced += int64(head - before)
+			c.check.missing = append(c.check.missing, span{before, head})
+			c.check.next = head
+		}
+	}
+}
+
+// conn is one subscriber.
+type conn struct {
+	fd      int
+	group   *group
+	index   int
+	stream  uint32
+	begun   bool // the request is sent
+	isOpen  bool
+	decoder decoder
+	check   checker
+	err     error
+}
+
+// begin sends the request once the connection stands.
+func (c *conn) begin() error {
+	if c.begun {
+		return nil
+	}
+	if code, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_ERROR); err != nil || code != 0 {
+		return cmpErr(err, unix.Errno(code))
+	}
+	c.begun = true
+	if err := c.send(c.request()); err != nil {
+		return err
+	}
+	return c.group.load.watch(c, unix.EPOLL_CTL_MOD, unix.EPOLLIN)
+}
+
+func cmpErr(err error, code unix.Errno) error {
+	if err != nil {
+		return err
+	}
+	return code
+}
+
+// send writes a request; on a connection that waits for its answer there is room for one.
+func (c *conn) send(p []byte) error {
+	n, err := unix.Write(c.fd, p)
+	if err == nil && n < len(p) {
+		err = errors.New("no room for a request")
+	}
+	return err
+}
+
+func (c *conn) request() []byte {
+	p := &c.group.plan
+	path, extra := "/sse", "Accept: text/event-stream\r\n"
+	switch p.transport {
+	case WebSocket:
+		path = "/ws"
+		extra = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dHJpdml1bSBiZW5jaCEhIQ==\r\n"
+	case LongPoll:
+		if p.cursor == "" {
+			return c.poll("&wait=0")
+		}
+		return c.poll("&wait=60&cursor=" + p.cursor)
+	}
+	query := "?topic=" + p.topic(c.index)
+	if p.cursor != "" {
+		query += "&cursor=" + p.cursor
+	}
+	return fmt.Appendf(nil, "GET %s%s HTTP/1.1\r\nHost: %s\r\n%s%s\r\n", path, query, p.host, p.authorization(), extra)
+}
+
+func (c *conn) poll(query string) []byte {
+	p := &c.group.plan
+	return fmt.Appendf(nil, "GET /poll?topic=%s%s HTTP/1.1\r\nHost: %s\r\n%s\r\n", p.topic(c.index), query, p.host, p.authorization())
+}
+
+func (p *plan) authorization() string {
+	if p.token == "" {
+		return ""
+	}
+	return "Authorization: Bearer " + p.token + "\r\n"
+}
+
+// take is what the decoder gives.
+func (c *conn) take(m message) {
+	g := c.group
+	switch m.kind {
+	case kindOpen:
+		c.opened()
+	case kindAnswer:
+		c.opened()
+		c.err = c.send(c.poll("&wait=60&cursor=" + string(m.id)))
+	case kindEvent:
+		c.event(m)
+	case kindGap:
+		g.gaps++
+	case kindEnd:
+		c.err = fmt.Errorf("the hub has ended the subscription: %q", m.data)
+	case kindPing:
+		// masked with zeros, which leave the bytes as they are
+		c.err = c.send(append([]byte{0x8a, 0x80 | byte(len(m.data)), 0, 0, 0, 0}, m.data...))
+	}
+}
+
+func (c *conn) opened() {
+	if !c.isOpen {
+		c.isOpen = true
+		c.group.opened++
+	}
+}
+
+func (c *conn) event(m message) {
+	g := c.group
+	s, ok := parseStamp(m.data)
+	if !ok || s.stream != c.stream {
+		g.advanced += c.check.takeChanged(&g.tally)
+		return
+	}
+	g.advanced += c.check.take(s.seq, &g.tally)
+	g.lastID, g.lastSeq = append(g.lastID[:0], m.id...), s.seq
+	if g.latency != nil {
+		_ = g.latency.RecordValue(min(max(g.load.now-s.sent, 1), maxLatency)) // always within its bounds
+	}
+}

@@ -1,0 +1,251 @@
+package bench
+
+import (
+	"slices"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// burstSize is how many events are published before the load waits for all of them.
+	burstSize = 64
+	// flushRate is how many events a second are published for nobody.
+	flushRate = 10_000
+	// warmUp is how long a side works before each of its rounds, unmeasured.
+	warmUp = 300 * time.Millisecond
+)
+
+// round is what one round of one side has measured.
+type round struct {
+	events, deliveries int64
+	cpu, wall, load    time.Duration
+	latency            *hdrhistogram.Histogram
+}
+
+func (r *round) perDelivery() float64 {
+	return float64(r.cpu.Nanoseconds()) / 1000 / float64(max(r.deliveries, 1))
+}
+
+func (r *round) micros(percentile float64) float64 {
+	return float64(r.latency.ValueAtPercentile(percentile)) / 1000
+}
+
+func newLatency() *hdrhistogram.Histogram { return hdrhistogram.New(1, maxLatency, 3) }
+
+// round measures what work does, from its first event until the last has come.
+func (d *side) round(work func() error) (*round, error) {
+	r := &round{latency: newLatency()}
+	d.group.latency = r.latency
+	defer func() { d.group.latency = nil }()
+	deliveries, published := d.group.advanced, d.source.expected.Load()
+	cpu, err := d.cpu()
+	if err != nil {
+		return nil, err
+	}
+	load, start := ownCPU(), time.Now()
+	if err := work(); err != nil {
+		return nil, err
+	}
+	r.wall, r.load = time.Since(start), ownCPU()-load
+	after, err := d.cpu()
+	r.cpu = after - cpu
+	r.deliveries = d.group.advanced - deliveries
+	r.events = (d.source.expected.Load() - published) / d.source.fan
+	return r, err
+}
+
+// cpu of a hub that is not ours is not known.
+func (d *side) cpu() (time.Duration, error) {
+	if d.server.child == nil {
+		return 0, nil
+	}
+	return d.server.cpu()
+}
+
+func ownCPU() time.Duration {
+	var u unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &u) // cannot fail
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// work is a stretch of a scenario: events at its rate, or bursts.
+func (d *side) work(s spec, length time.Duration) func() error {
+	if s.rate > 0 {
+		return func() error { return d.published(s.rate, max(1, int(length.Seconds()*float64(s.rate)))) }
+	}
+	return func() error {
+		for end := time.Now().Add(length); ; {
+			if err := d.source.publish(burstSize); err != nil {
+				return err
+			}
+			if err := d.drain(); err != nil || time.Now().After(end) {
+				return err
+			}
+		}
+	}
+}
+
+// warmed measures a round of a scenario after a warm-up.
+func (d *side) warmed(s spec) (*round, error) {
+	length := s.duration / time.Duration(s.rounds)
+	if err := d.work(s, min(warmUp, length))(); err != nil {
+		return nil, err
+	}
+	r, err := d.round(d.work(s, length))
+	d.r.progress.step()
+	return r, err
+}
+
+// compare has the hub and the floor do the same work in turns.
+func (r *runner) compare(s spec) (*Result, error) {
+	server, err := r.hub()
+	if err != nil {
+		return nil, err
+	}
+	hub, err := r.side(s, server, true)
+	defer hub.close()
+	if err != nil {
+		return nil, err
+	}
+	floor, err := r.floor(s)
+	if err != nil {
+		return nil, err
+	}
+	defer floor.close()
+	rounds := map[*side][]*round{}
+	for i := range s.rounds {
+		turns := []*side{hub, floor}
+		if i%2 == 1 {
+			slices.Reverse(turns) // who is first must not matter
+		}
+		for _, d := range turns {
+			one, err := d.turn(s)
+			if err != nil {
+				return nil, err
+			}
+			rounds[d] = append(rounds[d], one)
+		}
+	}
+	for _, d := range []*side{hub, floor} {
+		if err := d.linger(); err != nil {
+			return nil, err
+		}
+		d.shut()
+	}
+	result := s.result()
+	hubs, floors := rounds[hub], rounds[floor]
+	result.Hub, result.Floor = figures(hubs), figures(floors)
+	result.CPURatio = medianOf(hubs, floors, (*round).perDelivery)
+	result.P99Ratio = medianOf(hubs, floors, func(r *round) float64 { return r.micros(99) })
+	result.Tally, result.Gaps, result.FloorLost = hub.tally, hub.gaps, floor.tally.Lost
+	result.LoadCPU = loadShare(hubs)
+	return result, nil
+}
+
+// turn is one round of a side, whose connections end after it if those of the other do not fit
+// beside them.
+func (d *side) turn(s spec) (*round, error) {
+	if d.group == nil {
+		if err := d.subscribe(s); err != nil {
+			return nil, err
+		}
+	}
+	one, err := d.warmed(s)
+	if err != nil || 2*s.subscribers+spareFiles <= d.r.files {
+		return one, err
+	}
+	if err := d.linger(); err != nil {
+		return nil, err
+	}
+	d.shut()
+	return one, d.flush()
+}
+
+// subscribe opens a side's connections.
+func (d *side) subscribe(s spec) error {
+	name := "the hub"
+	if d.floor {
+		name = "the floor"
+		if s.transport != LongPoll {
+			if _, err := d.source.udp.Write(openFloor(s.transport, s.scenario, s.subscribers)); err != nil {
+				return err
+			}
+		}
+	}
+	return d.open(name, s.transport, s.subscribers)
+}
+
+// flush has a server find, by writing to them, that its subscribers have gone.
+func (d *side) flush() error {
+	fan := d.source.fan
+	d.source.fan = 0
+	defer func() { d.source.fan = fan }()
+	ended := make(chan error, 1)
+	n := int(max(d.source.streams, 1))
+	if err := d.beside(flushRate, n, ended, func() error { return d.r.load.rest(time.Duration(n) * time.Second / flushRate) }); err != nil {
+		return err
+	}
+	return d.r.load.rest(200 * time.Millisecond)
+}
+
+// floor starts what the hub is held against.
+func (r *runner) floor(s spec) (*side, error) {
+	role, environ := ChildFloor, floorEnviron
+	if s.transport == LongPoll {
+		role, environ = ChildHandler, nil
+	}
+	server, err := r.start(environ, "bench", "--child", role)
+	if err != nil {
+		return nil, err
+	}
+	d, err := r.side(s, server, false)
+	if err != nil {
+		d.close()
+		return nil, err
+	}
+	d.floor = true
+	return d, nil
+}
+
+// figures sums up the rounds of a side.
+func figures(rounds []*round) *Figures {
+	f := &Figures{}
+	var cpu time.Duration
+	for _, r := range rounds {
+		f.Events += r.events
+		f.Deliveries += r.deliveries
+		cpu += r.cpu
+		f.Max = max(f.Max, float64(r.latency.Max())/1000)
+	}
+	f.CPUSeconds = cpu.Seconds()
+	f.CPUPerDelivery = median(each(rounds, (*round).perDelivery))
+	f.P50 = median(each(rounds, func(r *round) float64 { return r.micros(50) }))
+	f.P99 = median(each(rounds, func(r *round) float64 { return r.micros(99) }))
+	f.DeliveriesPerSecond = median(each(rounds, func(r *round) float64 { return float64(r.deliveries) / r.wall.Seconds() }))
+	return f
+}
+
+func each(rounds []*round, figure func(*round) float64) []float64 {
+	all := make([]float64, len(rounds))
+	for i, r := range rounds {
+		all[i] = figure(r)
+	}
+	return all
+}
+
+// medianOf is the median of the rounds' ratios; 0 if there is nothing to compare.
+func medianOf(hubs, floors []*round, figure func(*round) float64) float64 {
+	var ratios []float64
+	for i := range hubs {
+		if f := figure(floors[i]); f > 0 {
+			ratios = append(ratios, figure(hubs[i])/f)
+		}
+	}
+	return median(ratios)
+}
+
+func loadShare(rounds []*round) float64 {
+	return median(each(rounds, func(r *round) float64 { return r.load.Seconds() / r.wall.Seconds() }))
+}

@@ -1,0 +1,174 @@
+package bench
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+)
+
+// kind tells what a subscriber was sent.
+type kind uint8
+
+const (
+	kindOpen   kind = iota // the subscription stands; id is its position
+	kindEvent              // id (not on long-poll) and data
+	kindAnswer             // a poll's answer has ended; id is its cursor
+	kindGap                // the hub says that events were lost
+	kindEnd                // the hub ends the subscription; data says why
+	kindPing               // a ping of WebSocket; data is to be sent back
+)
+
+// message is one thing that a subscriber was sent. Its bytes are good until emit returns.
+type message struct {
+	kind     kind
+	id, data []byte
+}
+
+// decoder takes a connection's bytes as they come, cut anywhere.
+type decoder interface {
+	feed(p []byte, emit func(message)) error
+}
+
+// newDecoder makes the decoder of a transport.
+func newDecoder(transport string) decoder {
+	switch transport {
+	case WebSocket:
+		return &socketDecoder{}
+	case LongPoll:
+		return &pollDecoder{}
+	default:
+		return &sseDecoder{}
+	}
+}
+
+// maxHead bounds the header of an answer, in bytes.
+const maxHead = 16 << 10
+
+var errHead = errors.New("the header of the answer is too long")
+
+// head collects an HTTP answer's header.
+type head struct {
+	buf     []byte
+	status  int
+	length  int // Content-Length; -1: none
+	chunked bool
+}
+
+// feed gives what follows the header once that is complete.
+func (h *head) feed(p []byte) (rest []byte, done bool, err error) {
+	before := len(h.buf)
+	h.buf = append(h.buf, p...)
+	end := bytes.Index(h.buf, []byte("\r\n\r\n"))
+	switch {
+	case end < 0 && len(h.buf) > maxHead:
+		return nil, false, errHead
+	case end < 0:
+		return nil, false, nil
+	}
+	rest = p[end+4-before:]
+	err = h.parse(h.buf[:end])
+	h.buf = h.buf[:0]
+	return rest, true, err
+}
+
+func (h *head) parse(text []byte) error {
+	lines := bytes.Split(text, []byte("\r\n"))
+	h.length, h.chunked = -1, false
+	if _, err := fmt.Sscanf(string(lines[0]), "HTTP/1.1 %d", &h.status); err != nil {
+		return fmt.Errorf("no answer of HTTP/1.1: %q", lines[0])
+	}
+	for _, line := range lines[1:] {
+		name, value, _ := bytes.Cut(line, []byte(": "))
+		switch {
+		case bytes.EqualFold(name, []byte("Content-Length")):
+			if _, err := fmt.Sscanf(string(value), "%d", &h.length); err != nil || h.length < 0 {
+				return fmt.Errorf("bad length: %q", line)
+			}
+		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
+			h.chunked = bytes.EqualFold(value, []byte("chunked"))
+		}
+	}
+	return nil
+}
+
+// refused is the answer of a hub that does not open what was asked for.
+func refused(status int) error { return fmt.Errorf("refused with status %d", status) }
+
+// dechunker takes the chunks away from around a body (RFC 9112 section 7.1).
+type dechunker struct {
+	state chunkState
+	left  int // bytes of this chunk to come
+}
+
+type chunkState uint8
+
+const (
+	chunkSize chunkState = iota
+	chunkExtension
+	chunkData
+	chunkEnd // CR and LF after the data
+	chunkTrailer
+	chunkDone // the LF after the last chunk's trailer
+)
+
+var errChunk = errors.New("malformed chunk")
+
+// next gives the next piece of content and what follows it. Content is empty when p is used up or,
+// with ended, when the body has ended.
+func (d *dechunker) next(p []byte) (content, rest []byte, ended bool, err error) {
+	for len(p) > 0 {
+		c := p[0]
+		switch d.state {
+		case chunkData:
+			n := min(d.left, len(p))
+			if d.left -= n; d.left == 0 {
+				d.state = chunkEnd
+			}
+			return p[:n], p[n:], false, nil
+		case chunkSize, chunkExtension:
+			if err := d.header(c); err != nil {
+				return nil, nil, false, err
+			}
+		case chunkEnd:
+			if c == '\n' {
+				d.state = chunkSize
+			} else if c != '\r' {
+				return nil, nil, false, errChunk
+			}
+		case chunkTrailer:
+			if c != '\r' {
+				return nil, nil, false, errChunk
+			}
+			d.state = chunkDone
+		case chunkDone:
+			d.state = chunkSize
+			return nil, p[1:], true, nil
+		}
+		p = p[1:]
+	}
+	return nil, nil, false, nil
+}
+
+// header takes a byte of the line before a chunk.
+func (d *dechunker) header(c byte) error {
+	switch {
+	case c == '\n' && d.left == 0:
+		d.state = chunkTrailer
+	case c == '\n':
+		d.state = chunkData
+	case c == '\r', c == ';', d.state == chunkExtension:
+		d.state = chunkExtension
+	case c >= '0' && c <= '9':
+		d.left = d.left<<4 | int(c-'0')
+	case c >= 'a' && c <= 'f':
+		d.left = d.left<<4 | int(c-'a'+10)
+	case c >= 'A' && c <= 'F':
+		d.left = d.left<<4 | int(c-'A'+10)
+	default:
+		return errChunk
+	}
+	if d.left > 1<<30 {
+		return errChunk
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+package bench
+
+import (
+	"io"
+	"strings"
+
+	"github.com/schollz/progressbar/v3"
+)
+
+// progress shows how far a run is; without a writer it shows nothing.
+type progress struct {
+	bar     *progressbar.ProgressBar // nil: nothing is shown
+	started int                      // steps of the scenarios that have begun
+}
+
+// steps is how many times a scenario calls step, at most.
+func (s spec) steps() int {
+	switch s.scenario {
+	case Idle, Resume:
+		return 1
+	case Ingest:
+		return s.rounds * len(ways)
+	default:
+		return 2 * s.rounds
+	}
+}
+
+func newProgress(w io.Writer, specs []spec) *progress {
+	if w == nil {
+		return &progress{}
+	}
+	total := 0
+	for _, s := range specs {
+		total += s.steps()
+	}
+	return &progress{bar: progressbar.NewOptions(total,
+		progressbar.OptionSetWriter(w),
+		progressbar.OptionSetWidth(30),
+		progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetPredictTime(false))}
+}
+
+// begin shows what runs now.
+func (p *progress) begin(s spec) {
+	if p.bar == nil {
+		return
+	}
+	p.bar.Describe(strings.TrimSpace(s.scenario + " " + s.transport))
+	_ = p.bar.Set(p.started) // what is shown is not worth an end
+	p.started += s.steps()
+}
+
+func (p *progress) step() {
+	if p.bar != nil {
+		_ = p.bar.Add(1)
+	}
+}
+
+func (p *progress) close() {
+	if p.bar != nil {
+		_ = p.bar.Finish()
+	}
+}

@@ -1,0 +1,282 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"runtime"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// spareFiles is what a process has open beside its sockets.
+const spareFiles = 100
+
+// runner is one run of the bench. Its goroutine keeps its thread: it starts the children, and is
+// the load.
+type runner struct {
+	cfg      *Config
+	ctx      context.Context
+	load     *load
+	cores    *cores
+	files    int // that may be open
+	report   *Report
+	progress *progress
+}
+
+// Run measures. It ends early when the context does, with its cause; every child has ended when it
+// returns. The threads of this process stay on the core of the load.
+func Run(ctx context.Context, cfg Config) (*Report, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cores, err := newCores()
+	if err != nil {
+		return nil, fmt.Errorf("choose cores: %w", err)
+	}
+	// The loop and the source are in the kernel most of the time. With as many Ps as cores, the
+	// runtime would only after a while notice that the other could run.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	r := &runner{cfg: &cfg, ctx: ctx, cores: cores}
+	r.report = &Report{System: system(), CPUs: runtime.NumCPU(), Pinned: cores.pinned, Target: cfg.Target}
+	if r.load, err = newLoad(ctx); err != nil {
+		return nil, err
+	}
+	defer r.load.close()
+	specs := cfg.specs()
+	if cfg.Goals {
+		specs = goalSpecs(&cfg)
+	}
+	if err := r.allow(specs); err != nil {
+		return nil, err
+	}
+	r.progress = newProgress(cfg.Progress, specs)
+	defer r.progress.close()
+	for _, s := range specs {
+		r.progress.begin(s)
+		result, err := r.run(s)
+		if err != nil {
+			return nil, fmt.Errorf("%s %s: %w", s.scenario, s.transport, err)
+		}
+		for _, one := range result {
+			one.noteShort()
+			r.report.Results = append(r.report.Results, one)
+		}
+	}
+	if cfg.Goals {
+		r.report.Goals = judge(r.report.Results)
+	}
+	return r.report, nil
+}
+
+// Child is what a child of the bench does; it returns only if it cannot, or is ChildPublish.
+func Child(cfg Config, role string, stderr io.Writer) error {
+	switch role {
+	case ChildFloor:
+		return runFloor(stderr)
+	case ChildHandler:
+		return runHandler(stderr)
+	default:
+		return runPublish(stderr, cfg.Size, cfg.Duration)
+	}
+}
+
+func system() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return runtime.GOOS
+	}
+	return unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:])
+}
+
+// allow raises the limit on open files to what hub and floor together need, or at least one of
+// them: then they take turns with their connections too.
+func (r *runner) allow(specs []spec) (err error) {
+	most := 0
+	for _, s := range specs {
+		most = max(most, s.subscribers)
+	}
+	if r.files, err = allowFiles(2*most + spareFiles); err != nil {
+		return fmt.Errorf("raise the limit on open files: %w", err)
+	}
+	if need := most + most/10 + spareFiles; r.files < need {
+		return fmt.Errorf("%d subscribers need %d open files, and no more than %d are allowed (ulimit -Hn): use fewer --subscribers", most, need, r.files)
+	}
+	return nil
+}
+
+// run measures one scenario over one transport; ingest gives a result for each way in.
+func (r *runner) run(s spec) ([]*Result, error) {
+	one := func(result *Result, err error) ([]*Result, error) { return []*Result{result}, err }
+	switch s.scenario {
+	case Idle:
+		return one(r.idle(s))
+	case Slow:
+		return one(r.slow(s))
+	case Resume:
+		return one(r.resume(s))
+	case Ingest:
+		return r.ingest(s)
+	default:
+		return one(r.compare(s))
+	}
+}
+
+// side is a server with its subscribers and its source.
+type side struct {
+	r      *runner
+	server *server
+	group  *group
+	source *source
+	floor  bool
+	base   int64 // of source.expected when the group was opened
+	tally  Tally // of groups that have ended
+	gaps   int64
+}
+
+// hub starts the hub, or finds the target.
+func (r *runner) hub(extra ...string) (*server, error) {
+	if r.cfg.Target == "" {
+		return r.start(nil, slices.Concat(hubFlags, extra)...)
+	}
+	u, err := url.Parse(r.cfg.Target)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{token: r.cfg.Token}
+	s.HTTP, s.UDP = u.Host, r.cfg.TargetUDP
+	if u.Port() == "" {
+		s.HTTP = net.JoinHostPort(u.Hostname(), "80")
+	}
+	return s, nil
+}
+
+// side gives a server its source; the caller closes it.
+func (r *runner) side(s spec, server *server, own bool) (*side, error) {
+	streams := uint32(0)
+	if s.scenario == Topics {
+		streams = uint32(s.subscribers)
+	}
+	d := &side{r: r, server: server, source: newSource(r.load, s, streams)}
+	if own && r.cfg.Publish == PublishHTTP {
+		d.source.overHTTP("http://"+server.HTTP, server.token)
+		return d, nil
+	}
+	return d, d.source.overUDP(server.UDP)
+}
+
+// plan opens n subscribers of what the source publishes from now on.
+func (d *side) plan(transport string, n int) (plan, error) {
+	address, err := net.ResolveTCPAddr("tcp", d.server.HTTP)
+	if err != nil {
+		return plan{}, err
+	}
+	stream := func(i int) uint32 {
+		if d.source.streams == 0 {
+			return 0
+		}
+		return uint32(i) + 1
+	}
+	return plan{
+		transport: transport, address: address, host: d.server.HTTP, token: d.server.token, n: n, stream: stream,
+		topic: func(i int) string { return topicOf(stream(i)) },
+		next:  func(i int) uint32 { return d.source.head(stream(i)) },
+	}, nil
+}
+
+// open opens the subscribers.
+func (d *side) open(name, transport string, n int) error {
+	p, err := d.plan(transport, n)
+	if err != nil {
+		return err
+	}
+	d.base = d.source.expected.Load()
+	d.group, err = d.r.load.connect(name, p)
+	return err
+}
+
+// shut ends the subscribers, and keeps what they have counted.
+func (d *side) shut() {
+	if d.group != nil {
+		d.group.close()
+		d.tally.add(d.group.tally)
+		d.gaps += d.group.gaps
+		d.group = nil
+	}
+}
+
+func (d *side) close() {
+	d.shut()
+	d.source.close()
+	d.server.stop()
+}
+
+// caughtUp reports whether every subscriber has come to the end of what was published.
+func (d *side) caughtUp() bool { return d.group.advanced >= d.source.expected.Load()-d.base }
+
+// drain reads until every subscriber has everything; what does not come is lost.
+func (d *side) drain() error {
+	if d.group == nil {
+		return nil
+	}
+	done, err := d.r.load.pump(patience, d.caughtUp)
+	if err == nil && !done {
+		d.group.settle(d.source.head)
+	}
+	return err
+}
+
+// linger gives what comes twice the time to come.
+func (d *side) linger() error {
+	if d.group == nil {
+		return nil
+	}
+	return d.r.load.rest(100 * time.Millisecond)
+}
+
+// published runs the source beside the load until it has published n events, and all have come.
+func (d *side) published(rate, n int) error {
+	ended := make(chan error, 1)
+	return d.beside(rate, n, ended, func() error {
+		var failed error
+		over := func() bool {
+			select {
+			case failed = <-ended:
+				ended <- failed // for beside
+				return true
+			default:
+				return false
+			}
+		}
+		if _, err := d.r.load.pump(forever, over); err != nil {
+			return err
+		}
+		return failed
+	})
+}
+
+// forever is longer than any pumping.
+const forever = 1 << 62
+
+// beside does work, which pumps, while the source publishes n events (0: until work has ended), and
+// reads the rest. It tells work by ended when the source has, and waits for it.
+func (d *side) beside(rate, n int, ended chan error, work func() error) error {
+	ctx, cancel := context.WithCancel(d.r.ctx)
+	go func() { ended <- d.source.pace(ctx, rate, n) }()
+	err := work()
+	cancel()
+	if err = cmpError(err, <-ended); err != nil {
+		return err
+	}
+	return d.drain()
+}
+
+func cmpError(first, second error) error {
+	if first != nil {
+		return first
+	}
+	return second
+}

@@ -1,0 +1,120 @@
+package bench
+
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// stuffing is how many bytes are published to fill all buffers on the way to a subscriber that
+	// does not read: the hub's, bounded to some 250 KB, and its own.
+	stuffing = 640 << 10
+	// stalledBuffer is its own, in bytes; the kernel doubles it.
+	stalledBuffer = 4096
+)
+
+// slow measures the latency of those who read, without and with 1 % who do not.
+func (r *runner) slow(s spec) (*Result, error) {
+	// Stalled ones have to stay: what is measured is what they cost, not their end.
+	server, err := r.hub("--write-timeout", "10m")
+	if err != nil {
+		return nil, err
+	}
+	d, err := r.side(s, server, true)
+	defer d.close()
+	if err != nil {
+		return nil, err
+	}
+	if err := d.open("the hub", s.transport, s.subscribers); err != nil {
+		return nil, err
+	}
+	result := s.result()
+	var without, with []*round
+	for range s.rounds {
+		one, err := d.warmed(s)
+		if err != nil {
+			return nil, err
+		}
+		without = append(without, one)
+		if one, err = d.withStalled(s, result); err != nil {
+			return nil, err
+		}
+		with = append(with, one)
+	}
+	if err := d.linger(); err != nil {
+		return nil, err
+	}
+	result.Hub = figures(with)
+	result.P99Ratio = medianOf(with, without, func(r *round) float64 { return r.micros(99) })
+	d.shut()
+	result.Tally.add(d.tally)
+	result.Gaps += d.gaps
+	result.LoadCPU = loadShare(with)
+	result.note("p99 without the stalled: %s", micros(figures(without).P99))
+	return result, nil
+}
+
+// withStalled measures a round during which some stand still. After it they read on, and must get
+// all that they have left lying.
+func (d *side) withStalled(s spec, result *Result) (*round, error) {
+	p, err := d.plan(s.transport, max(1, s.subscribers/100))
+	if err != nil {
+		return nil, err
+	}
+	p.receiveBuffer = stalledBuffer
+	stalled, err := d.r.load.connect("the stalled", p)
+	defer stalled.close()
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range stalled.conns {
+		if err := d.r.load.watch(c, unix.EPOLL_CTL_DEL, 0); err != nil {
+			return nil, err
+		}
+	}
+	first := d.source.head(0)
+	for sent := 0; sent < stuffing; sent += burstSize * s.size {
+		if err := d.source.publish(burstSize); err != nil {
+			return nil, err
+		}
+		if err := d.drain(); err != nil {
+			return nil, err
+		}
+	}
+	one, err := d.warmed(s)
+	if err != nil {
+		return nil, err
+	}
+	bytes := int(d.source.head(0)-first) * s.size
+	for _, c := range stalled.conns {
+		if arrived, err := unix.IoctlGetInt(c.fd, unix.SIOCINQ); err != nil || arrived >= bytes {
+			return nil, fmt.Errorf("a subscriber that does not read was not stalled: %d bytes have come (%w)", arrived, err)
+		}
+		_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20)
+		if err := d.r.load.watch(c, unix.EPOLL_CTL_ADD, unix.EPOLLIN); err != nil {
+			return nil, err
+		}
+	}
+	missed := int64(d.source.head(0)-first) * int64(len(stalled.conns))
+	if _, err := d.r.load.pump(patience, func() bool { return stalled.advanced >= missed }); err != nil {
+		return nil, err
+	}
+	stalled.settle(d.source.head)
+	result.Tally.add(stalled.tally)
+	result.Gaps += stalled.gaps
+	return one, d.leave(stalled)
+}
+
+// leave closes a group, and has the hub notice.
+func (d *side) leave(g *group) error {
+	g.close()
+	if err := d.source.publish(1); err != nil {
+		return err
+	}
+	if err := d.drain(); err != nil {
+		return err
+	}
+	return d.r.load.rest(50 * time.Millisecond)
+}

@@ -1,0 +1,12 @@
+package bench
+
+import "slices"
+
+// median gives the middle, of an even number the mean of the two; 0 of none.
+func median(all []float64) float64 {
+	if len(all) == 0 {
+		return 0
+	}
+	all = slices.Sorted(slices.Values(all))
+	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2
+}
