@@ -130,15 +130,29 @@ type way struct {
 const inProcess = "in-process"
 
 var ways = []way{
-	{name: "udp", udp: true, batch: ingestWindow},
+	{name: "udp", udp: true, batch: 1},
 	{name: "http", batch: 1},
 	{name: "http, 100 a request", batch: 100},
 	{name: inProcess, child: true},
 }
 
-// ingestWindow is how many events are published before it is looked whether they have come in:
-// few enough that a socket's buffer holds as many datagrams.
-const ingestWindow = 1000
+const (
+	// ingestWindow is how many events are published before it is looked whether they have come in.
+	ingestWindow = 1000
+	// windowRoom bounds the room that datagrams of a window take in the hub's socket buffer of 4 MiB:
+	// whoever reads at once has lost nothing.
+	windowRoom = 1 << 20
+	// datagramRoom is what the kernel takes for each beside its data.
+	datagramRoom = 1 << 10
+)
+
+// window is how many events of a size are published at once.
+func (w way) window(size int) int {
+	if w.udp {
+		return min(ingestWindow, windowRoom/(size+datagramRoom))
+	}
+	return ingestWindow
+}
 
 // specs are the measurements that were asked for.
 func (c *Config) specs() []spec {

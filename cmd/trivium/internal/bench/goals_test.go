@@ -44,7 +44,7 @@ func TestGoals(t *testing.T) {
 	}
 	report := &Report{Results: results(100), Goals: judge(results(100))}
 	report.Results[0].Lost = 1
-	report.Results[0].noteShort()
+	report.Results[0].noteDoubts()
 	require.False(t, report.Clean())
 	var text, svg bytes.Buffer
 	require.NoError(t, report.Text(&text))

@@ -14,6 +14,9 @@ import (
 const (
 	// handshakes is how many connections are opened at a time.
 	handshakes = 64
+	// maxReady and maxStarts bound the sockets read and the connections begun in one pass of the
+	// loop: who is there already must not wait long to have its time of arrival taken.
+	maxReady, maxStarts = 64, 8
 	// tick is how often the loop looks whether it is done though nothing has come.
 	tick = 5 * time.Millisecond
 	// patience bounds the wait for what must come.
@@ -42,7 +45,7 @@ func newLoad(ctx context.Context) (*load, error) {
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
-	l := &load{ctx: ctx, epoll: epoll, base: time.Now(), ready: make([]unix.EpollEvent, 256), buf: make([]byte, 256<<10)}
+	l := &load{ctx: ctx, epoll: epoll, base: time.Now(), ready: make([]unix.EpollEvent, maxReady), buf: make([]byte, 256<<10)}
 	l.emit = func(m message) { l.current.take(m) }
 	return l, nil
 }
@@ -169,7 +172,7 @@ func (l *load) connect(name string, p plan) (*group, error) {
 	g := &group{load: l, name: name, plan: p}
 	started := 0
 	fill := func() bool {
-		for started < p.n && started-g.opened < handshakes && l.err == nil {
+		for starts := 0; starts < maxStarts && started < p.n && started-g.opened < handshakes && l.err == nil; starts++ {
 			if err := g.open(started); err != nil {
 				l.err = fmt.Errorf("subscriber %d of %s: %w", started+1, name, err)
 			}

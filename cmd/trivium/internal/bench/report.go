@@ -1,8 +1,10 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -76,21 +78,48 @@ func (r *Report) Clean() bool {
 // in those.
 const enoughCPU = 0.5
 
-// noteShort says which figures stand on too little.
-func (r *Result) noteShort() {
-	for _, f := range []struct {
-		name string
-		f    *Figures
-	}{{"hub", r.Hub}, {"floor", r.Floor}} {
-		if f.f != nil && f.f.CPUSeconds > 0 && f.f.CPUSeconds < enoughCPU {
-			r.note("the %s took %.2f s of CPU in all, too little for an exact figure: use a longer --duration", f.name, f.f.CPUSeconds)
-		}
+// namedFigures are those of a side.
+type namedFigures struct {
+	*Figures
+	name string
+}
+
+// sides are those that were measured.
+func (r *Result) sides() []namedFigures {
+	both := []namedFigures{{r.Hub, "the hub"}, {r.Floor, "the floor"}}
+	return slices.DeleteFunc(both, func(f namedFigures) bool { return f.Figures == nil })
+}
+
+// noteDoubts says which figures stand on too little, or were disturbed.
+func (r *Result) noteDoubts() {
+	r.noteShort()
+	if r.Scenario == Fanout {
+		r.noteLate()
 	}
 	if r.LoadCPU > 0.9 {
 		r.note("the load side took %.0f %% of its core, and may have been the limit", 100*r.LoadCPU)
 	}
 	if r.FloorLost > 0 {
-		r.note("the floor lost %d datagrams' deliveries", r.FloorLost)
+		r.note("of the floor's deliveries %d were lost", r.FloorLost)
+	}
+}
+
+func (r *Result) noteShort() {
+	for _, f := range r.sides() {
+		if f.CPUSeconds > 0 && f.CPUSeconds < enoughCPU {
+			r.note("%s took only %.2f s of CPU, too little for an exact figure: use a longer --duration", f.name, f.CPUSeconds)
+		}
+	}
+}
+
+// noteLate: who joins what waits looks better than he is.
+func (r *Result) noteLate() {
+	interval := 1e6 / float64(r.Rate)
+	for _, f := range r.sides() {
+		if f.P99 > interval {
+			r.note("%s delivered events after the next ones had been published (p99 %s), so several may have been written at once: "+
+				"the machine was busy with something else, or it is too much for one core", f.name, micros(f.P99))
+		}
 	}
 }
 
@@ -106,13 +135,10 @@ func (r *Report) Text(w io.Writer) error {
 	}
 	fmt.Fprintf(w, "trivium %s, %s, %d CPUs, %s\n", r.Version, r.System, r.CPUs, where)
 	r.deliveryTable(w)
+	r.ingestTable(w)
 	r.memoryTable(w)
 	r.goalTable(w)
-	for _, result := range r.Results {
-		for _, note := range result.Notes {
-			fmt.Fprintf(w, "\n%s %s: %s", result.Scenario, result.Transport, note)
-		}
-	}
+	r.notes(w)
 	verdict := "Every subscriber got every event once, in order, unchanged."
 	if !r.Clean() {
 		verdict = "NOT every subscriber got every event once, in order, unchanged."
@@ -121,22 +147,47 @@ func (r *Report) Text(w io.Writer) error {
 	return err
 }
 
+func (r *Report) notes(w io.Writer) {
+	first := "\n"
+	for _, result := range r.Results {
+		for _, note := range result.Notes {
+			fmt.Fprintf(w, "%s%s %s: %s\n", first, result.Scenario, result.Transport, note)
+			first = ""
+		}
+	}
+}
+
 func (r *Report) deliveryTable(w io.Writer) {
 	rows := [][]string{{"SCENARIO", "TRANSPORT", "SUBSCRIBERS", "EVENTS/S", "ROUNDS", "CPU/DELIVERY", "FLOOR", "RATIO",
 		"P50", "P99", "MAX", "FLOOR P99", "RATIO", "DELIVERIES/S", "LOST", "DOUBLED", "REORDERED", "CHANGED"}}
 	for _, result := range r.Results {
-		hub, floor := result.Hub, result.Floor
-		if hub == nil {
-			hub = &Figures{}
+		if result.Hub == nil || result.Scenario == Ingest {
+			continue
 		}
-		if floor == nil {
-			floor = &Figures{}
-		}
+		hub, floor := result.Hub, cmp.Or(result.Floor, &Figures{})
 		rows = append(rows, []string{
 			result.Scenario, result.Transport, count(int64(result.Subscribers)), count(int64(result.Rate)), count(int64(result.Rounds)),
 			micros(hub.CPUPerDelivery), micros(floor.CPUPerDelivery), times(result.CPURatio),
 			micros(hub.P50), micros(hub.P99), micros(hub.Max), micros(floor.P99), times(result.P99Ratio), count(int64(hub.DeliveriesPerSecond)),
 			fmt.Sprint(result.Lost), fmt.Sprint(result.Duplicated), fmt.Sprint(result.Reordered), fmt.Sprint(result.Changed),
+		})
+	}
+	table(w, rows)
+}
+
+func (r *Report) ingestTable(w io.Writer) {
+	rows := [][]string{{"INGEST", "ROUNDS", "CPU/EVENT", "EVENTS/S", "A CORE", "LOST"}}
+	for _, result := range r.Results {
+		if result.Scenario != Ingest {
+			continue
+		}
+		core := none
+		if result.Hub.CPUPerDelivery > 0 {
+			core = count(int64(1e6 / result.Hub.CPUPerDelivery))
+		}
+		rows = append(rows, []string{
+			result.Transport, count(int64(result.Rounds)), micros(result.Hub.CPUPerDelivery), count(int64(result.Hub.DeliveriesPerSecond)),
+			core, fmt.Sprint(result.Lost),
 		})
 	}
 	table(w, rows)
@@ -152,9 +203,7 @@ func (r *Report) memoryTable(w io.Writer) {
 			})
 		}
 	}
-	if len(rows) > 1 {
-		table(w, rows)
-	}
+	table(w, rows)
 }
 
 func (r *Report) goalTable(w io.Writer) {
@@ -170,9 +219,14 @@ func (r *Report) goalTable(w io.Writer) {
 		rows = append(rows, []string{g.Name, strings.TrimSpace(fmt.Sprintf("%.3g %s", g.Measured, g.Unit)), g.wanted(), met})
 	}
 	table(w, rows)
+	fmt.Fprintln(w, "That a delivery allocates nothing is not to be seen from outside: TestDeliveryAllocatesNothing of transports/outlet holds it.")
 }
 
+// table writes rows beneath the first, if there are any.
 func table(w io.Writer, rows [][]string) {
+	if len(rows) == 1 {
+		return
+	}
 	fmt.Fprintln(w)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
@@ -211,4 +265,9 @@ func times(ratio float64) string {
 	return fmt.Sprintf("%.2f x", ratio)
 }
 
-func kib(bytes float64) string { return fmt.Sprintf("%.2f KB", bytes/1024) }
+func kib(bytes float64) string {
+	if bytes >= 1<<20 {
+		return fmt.Sprintf("%.1f MB", bytes/(1<<20))
+	}
+	return fmt.Sprintf("%.2f KB", bytes/1024)
+}

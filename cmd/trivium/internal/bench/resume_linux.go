@@ -87,11 +87,14 @@ func (d *side) comeBack(s spec, result *Result) error {
 	if p99 := steady.ValueAtPercentile(99); p99 > 0 {
 		result.P99Ratio = float64(meanwhile.latency.ValueAtPercentile(99)) / float64(p99)
 	}
-	result.note("all had caught up %.2f s after the first came back; CPU is with the handshakes; p99 of those already there was %s before",
-		result.CaughtUpSeconds, micros(float64(steady.ValueAtPercentile(99))/1000))
-	if err := l.rest(time.Second); err != nil { // there they get what goes on as well
+	settled := newLatency()
+	d.group.latency = settled
+	if err := l.rest(s.duration); err != nil { // there they get what goes on as well
 		return err
 	}
+	d.group.latency = nil
+	result.note("p99 of those already there was %s before and %s after, with all there; CPU is with the handshakes",
+		micros(float64(steady.ValueAtPercentile(99))/1000), micros(float64(settled.ValueAtPercentile(99))/1000))
 	result.Tally.add(back.tally)
 	result.Gaps += back.gaps
 	return nil

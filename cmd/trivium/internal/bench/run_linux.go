@@ -62,7 +62,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 			return nil, fmt.Errorf("%s %s: %w", s.scenario, s.transport, err)
 		}
 		for _, one := range result {
-			one.noteShort()
+			one.noteDoubts()
 			r.report.Results = append(r.report.Results, one)
 		}
 	}
