@@ -38,7 +38,7 @@ type BenchCmd struct {
 	Target      string        `placeholder:"URL" help:"Measure the hub at this URL, http only, instead of one that is started for it. What it takes of CPU and memory is not known then. Its topics are bench and bench.*."`
 	UDP         string        `name:"udp" placeholder:"HOST:PORT" help:"Where the hub of --target takes datagrams."`
 	Token       string        `env:"TRIVIUM_TOKEN" help:"Token for the hub of --target. The variable is safer: others can see a command line."`
-	Goals       bool          `help:"Measure what the goals need, and print each: measured, wanted, met or not. It takes some ten minutes."`
+	Goals       bool          `help:"Measure what the goals need, and print each: measured, wanted, met or not. It takes seven minutes or so."`
 	JSON        bool          `name:"json" help:"Print the report as JSON."`
 	SVG         string        `name:"svg" placeholder:"FILE" help:"Draw CPU and latency, the hub beside the floor, into this file."`
 	Child       string        `hidden:"" help:"Be a child of a bench."`

@@ -42,18 +42,10 @@ func (r *runner) idle(s spec) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	start, cpu := time.Now(), time.Duration(0)
-	if cpu, err = server.cpu(); err != nil {
-		return nil, err
-	}
-	if err := r.load.rest(s.duration); err != nil {
-		return nil, err
-	}
-	after, err := server.cpu()
+	rest, err := d.listen(s.duration)
 	if err != nil {
 		return nil, err
 	}
-	rest := (after - cpu).Seconds() / time.Since(start).Seconds()
 	d.source.fan = int64(s.subscribers)
 	if err := d.published(s.rate, idleTraffic); err != nil {
 		return nil, err
@@ -68,7 +60,7 @@ func (r *runner) idle(s spec) (*Result, error) {
 		Before:       before,
 		Connected:    float64(connected-before) / n,
 		AfterTraffic: float64(used-before) / n,
-		RestCPU:      rest,
+		RestCPU:      rest.cpu.Seconds() / rest.wall.Seconds(),
 	}
 	d.shut()
 	result.Tally, result.Gaps = d.tally, d.gaps

@@ -44,9 +44,8 @@ func (d *side) comeBack(s spec, result *Result) error {
 		return cmpError(err, errors.New("no event has come"))
 	}
 	cursor, next := string(d.group.lastID), d.group.lastSeq+1
-	steady := newLatency()
-	d.group.latency = steady
-	if err := l.rest(s.duration); err != nil {
+	before, err := d.listen(s.duration)
+	if err != nil {
 		return err
 	}
 	p, err := d.plan(s.transport, s.subscribers)
@@ -54,50 +53,54 @@ func (d *side) comeBack(s spec, result *Result) error {
 		return err
 	}
 	p.cursor, p.next = cursor, func(int) uint32 { return next }
-	meanwhile := &round{latency: newLatency()}
-	d.group.latency = meanwhile.latency
-	cpu, err := d.cpu()
+	var back *group
+	meanwhile, err := d.round(func() (err error) {
+		if back, err = l.connect("those who come back", p); err != nil {
+			return err
+		}
+		return back.catchUp(d.out(), next)
+	})
+	if back != nil {
+		defer back.close()
+	}
 	if err != nil {
 		return err
 	}
-	load, start := ownCPU(), time.Now()
-	back, err := l.connect("those who come back", p)
-	defer back.close()
+	meanwhile.deliveries += back.advanced
+	head := d.out()
+	after, err := d.listen(s.duration) // they get what goes on as well
 	if err != nil {
 		return err
 	}
-	head := uint32(d.source.expected.Load() / d.source.fan)
-	done, err := l.pump(patience, func() bool { return back.reached(head, next) })
-	if err != nil {
-		return err
+	back.settle(func(uint32) uint32 { return head })
+	rounds := []*round{meanwhile}
+	result.Hub, result.LoadCPU, result.CaughtUpSeconds = figures(rounds), loadShare(rounds), meanwhile.wall.Seconds()
+	if p99 := before.micros(99); p99 > 0 {
+		result.P99Ratio = meanwhile.micros(99) / p99
 	}
-	if !done {
-		back.settle(func(uint32) uint32 { return head })
-	}
-	after, err := d.cpu()
-	if err != nil {
-		return err
-	}
-	meanwhile.wall, meanwhile.load, meanwhile.cpu = time.Since(start), ownCPU()-load, after-cpu
-	meanwhile.deliveries = back.advanced
-	d.group.latency = nil
-	result.CaughtUpSeconds = meanwhile.wall.Seconds()
-	result.Hub = figures([]*round{meanwhile})
-	result.LoadCPU = loadShare([]*round{meanwhile})
-	if p99 := steady.ValueAtPercentile(99); p99 > 0 {
-		result.P99Ratio = float64(meanwhile.latency.ValueAtPercentile(99)) / float64(p99)
-	}
-	settled := newLatency()
-	d.group.latency = settled
-	if err := l.rest(s.duration); err != nil { // there they get what goes on as well
-		return err
-	}
-	d.group.latency = nil
 	result.note("p99 of those already there was %s before and %s after, with all there; CPU is with the handshakes",
-		micros(float64(steady.ValueAtPercentile(99))/1000), micros(float64(settled.ValueAtPercentile(99))/1000))
+		micros(before.micros(99)), micros(after.micros(99)))
 	result.Tally.add(back.tally)
 	result.Gaps += back.gaps
 	return nil
+}
+
+// listen measures for a time what goes on by itself.
+func (d *side) listen(length time.Duration) (*round, error) {
+	return d.round(func() error { return d.r.load.rest(length) })
+}
+
+// out is how many events of the one stream are out, or about to be: also while the source
+// runs.
+func (d *side) out() uint32 { return uint32(d.source.expected.Load() / d.source.fan) }
+
+// catchUp waits until all of the group have come to head; what does not come is lost.
+func (g *group) catchUp(head, from uint32) error {
+	done, err := g.load.pump(patience, func() bool { return g.reached(head, from) })
+	if err == nil && !done {
+		g.settle(func(uint32) uint32 { return head })
+	}
+	return err
 }
 
 // reached reports whether all of the group have come so far.
