@@ -13,6 +13,8 @@ type Goal struct {
 	Want     float64 `json:"want"`
 	AtLeast  bool    `json:"at_least"` // else at most
 	Met      bool    `json:"met"`
+
+	Disturbed bool `json:"disturbed"` // as the result is that it stands on
 }
 
 func (g Goal) wanted() string {
@@ -109,7 +111,10 @@ func atLeast(name string, measured, want float64, unit string) Goal {
 func judge(results []*Result) []Goal {
 	var goals []Goal
 	for _, r := range results {
-		goals = append(goals, goalsOf(r)...)
+		for _, g := range goalsOf(r) {
+			g.Disturbed = r.Disturbed
+			goals = append(goals, g)
+		}
 	}
 	return goals
 }

@@ -42,14 +42,19 @@ func TestGoals(t *testing.T) {
 		}
 		require.Equal(t, tt.met, met, "%g: %+v", tt.ratio, goals)
 	}
-	report := &Report{Results: results(100), Goals: judge(results(100))}
+	report := &Report{Results: results(100)}
 	report.Results[0].Lost = 1
-	report.Results[0].noteDoubts()
+	report.Results[0].Hub.P99 = 1e6/usualRate + 1
+	for _, r := range report.Results {
+		r.noteDoubts()
+	}
+	report.Goals = judge(report.Results)
 	require.False(t, report.Clean())
 	var text, svg bytes.Buffer
 	require.NoError(t, report.Text(&text))
 	require.Contains(t, text.String(), "NOT every subscriber")
 	require.Equal(t, 24, strings.Count(text.String(), "NOT MET"))
+	require.Equal(t, 2, strings.Count(text.String(), "disturbed"), "CPU and p99 of the first")
 	require.NoError(t, report.SVG(&svg))
 	for decoder := xml.NewDecoder(&svg); ; {
 		if _, err := decoder.Token(); errors.Is(err, io.EOF) {

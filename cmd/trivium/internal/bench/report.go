@@ -39,6 +39,7 @@ type Result struct {
 	Memory          *Memory  `json:"memory,omitempty"`
 	CaughtUpSeconds float64  `json:"caught_up_seconds,omitempty"` // of resume
 	LoadCPU         float64  `json:"load_cpu"`                    // share of a core that the load side took
+	Disturbed       bool     `json:"disturbed"`                   // the machine was too busy for the ratios to be believed
 	Notes           []string `json:"notes,omitempty"`
 }
 
@@ -117,6 +118,7 @@ func (r *Result) noteLate() {
 	interval := 1e6 / float64(r.Rate)
 	for _, f := range r.sides() {
 		if f.P99 > interval {
+			r.Disturbed = true
 			r.note("%s delivered events after the next ones had been published (p99 %s), so several may have been written at once: "+
 				"the machine was busy with something else, or it is too much for one core", f.name, micros(f.P99))
 		}
@@ -215,6 +217,9 @@ func (r *Report) goalTable(w io.Writer) {
 		met := "met"
 		if !g.Met {
 			met = "NOT MET"
+		}
+		if g.Disturbed {
+			met += ", but disturbed: measure on a quiet machine"
 		}
 		rows = append(rows, []string{g.Name, strings.TrimSpace(fmt.Sprintf("%.3g %s", g.Measured, g.Unit)), g.wanted(), met})
 	}
