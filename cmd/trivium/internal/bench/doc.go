@@ -1,9 +1,10 @@
 // Package bench measures a hub from outside: it opens subscribers, publishes, and checks that each
 // of them gets every event once, in order and unchanged. Beside the hub it measures the floor, which
 // is the same work done by a bare loop of write(2), or for long-poll by a bare net/http handler. The
-// two are children of the bench, take turns in short rounds, and run on one core each in its turn,
-// while the load stays on another. So the ratio of the two says what a hub adds to the kernel's own
-// work, on whatever machine, however busy.
+// two are children of the bench, take turns in short rounds, and have one core, while the load stays
+// on another. So the ratio of the two says what a hub adds to the kernel's own work, whatever the
+// machine. One that is busy with something else spoils it all the same: a hub that finds events
+// waiting writes them at once. The report says where that may have been.
 //
 // Run's goroutine is the load: it keeps its thread, starts the children, opens all sockets, and
 // reads them by one epoll. Beside it there is one goroutine that publishes, which it starts and waits
