@@ -1,9 +1,7 @@
 package websocket
 
 import (
-	"errors"
-	"io"
-	"net"
+	"bytes"
 	"testing"
 
 	"golang.org/x/time/rate"
@@ -21,47 +19,53 @@ type Verdict struct {
 	Code   int
 }
 
-// Receive reads chunks as the library does, past the guard, and gives what passed.
+// Receive takes chunks, and gives what was taken of them.
 func Receive(limits *Config, limiter *rate.Limiter, chunks [][]byte) ([]byte, Verdict) {
-	s := &stream{Conn: &chunked{chunks: chunks}, guard: guard{limits: limits, limiter: limiter}}
-	var passed []byte
-	buffer := make([]byte, readBuffer)
-	for {
-		n, err := s.Read(buffer)
-		passed = append(passed, buffer[:n]...)
-		if v, ok := errors.AsType[*violation](err); ok {
-			n, _ = s.Read(buffer) // it comes to nothing
-			passed = append(passed, buffer[:n]...)
-			return passed, Verdict{reasonNames[v.reason], v.code}
-		}
-		if err != nil {
-			return passed, Verdict{}
+	f := frames{limits: limits, limiter: limiter, deflate: limits.Compression}
+	var taken []byte
+	for _, chunk := range chunks {
+		n, v := f.take(chunk, new(record))
+		taken = append(taken, chunk[:n]...)
+		if v != nil {
+			return taken, Verdict{reasonNames[v.reason], v.code}
 		}
 	}
+	return taken, Verdict{}
 }
 
-// GuardAllocs is how many allocations a look at p costs.
-func GuardAllocs(p []byte) float64 {
-	g := guard{
+// Received gives the messages and control frames of chunks, each as its opcode and its payload.
+func Received(limits *Config, chunks [][]byte) []string {
+	f := frames{limits: limits, limiter: rate.NewLimiter(rate.Inf, 1), deflate: limits.Compression}
+	r := new(record)
+	for _, chunk := range chunks {
+		f.take(chunk, r)
+	}
+	return r.whole
+}
+
+// FramingAllocs is how many allocations it costs to take frames of a message, beside its buffer.
+func FramingAllocs(p []byte) float64 {
+	f := frames{
 		limits:  &Config{MaxMessage: DefaultMaxMessage, MaxFragments: DefaultMaxFragments},
 		limiter: rate.NewLimiter(rate.Inf, 1),
 	}
-	return testing.AllocsPerRun(100, func() { g.pass(p) })
+	buffer := bytes.NewBuffer(make([]byte, 0, 2*len(p)))
+	return testing.AllocsPerRun(100, func() {
+		buffer.Reset()
+		f.payload, f.kind, f.count = buffer, opcodeText, 1
+		f.take(p, nil)
+	})
 }
 
-// chunked is a connection that gives what was sent in these pieces.
-type chunked struct {
-	net.Conn
-	chunks [][]byte
+// record is a receiver that keeps all.
+type record struct{ whole []string }
+
+func (r *record) message(text []byte) *violation {
+	r.whole = append(r.whole, "\x01"+string(text))
+	return nil
 }
 
-func (c *chunked) Read(p []byte) (int, error) {
-	if len(c.chunks) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, c.chunks[0])
-	if c.chunks[0] = c.chunks[0][n:]; len(c.chunks[0]) == 0 {
-		c.chunks = c.chunks[1:]
-	}
-	return n, nil
+func (r *record) control(opcode byte, payload []byte) *violation {
+	r.whole = append(r.whole, string(opcode)+string(payload))
+	return nil
 }

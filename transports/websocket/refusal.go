@@ -1,12 +1,6 @@
 package websocket
 
-import (
-	"errors"
-	"net"
-	"sync/atomic"
-
-	"github.com/coder/websocket"
-)
+import "sync/atomic"
 
 // reason is what a refusal is counted under.
 type reason int
@@ -38,14 +32,12 @@ func (r *Refusals) ByReason() map[string]uint64 {
 	return m
 }
 
-// violation is a rule that a peer can break. It is an error of reading.
+// violation is a rule that a peer can break; nil: it has not.
 type violation struct {
 	reason reason
 	code   int // RFC 6455, section 7.4.1
 	text   string
 }
-
-func (v *violation) Error() string { return v.text }
 
 var (
 	tooFast       = &violation{reasonRate, policyViolation, "too many messages a second, pings and pongs among them"}
@@ -57,21 +49,6 @@ var (
 	notMinimal    = &violation{reasonProtocol, protocolError, "a length takes no more bytes than it needs"}
 	badLength     = &violation{reasonProtocol, protocolError, "a length is below 2^63"}
 	longControl   = &violation{reasonProtocol, protocolError, "a control frame has at most 125 bytes"}
+	badReason     = &violation{reasonProtocol, invalidPayload, "a reason is UTF-8"}
 	badFrame      = &violation{reasonProtocol, protocolError, "protocol error"}
 )
-
-// violationOf says which rule it was that made reading fail; nil: none, the peer has closed or is
-// lost.
-func violationOf(err error) *violation {
-	if v, ok := errors.AsType[*violation](err); ok {
-		return v
-	}
-	_, network := errors.AsType[net.Error](err)
-	switch {
-	case network, errors.Is(err, errLost), errors.Is(err, net.ErrClosed), websocket.CloseStatus(err) != -1:
-		return nil
-	case errors.Is(err, websocket.ErrMessageTooBig):
-		return tooBig
-	}
-	return badFrame
-}

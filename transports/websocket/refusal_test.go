@@ -106,8 +106,8 @@ func TestHostileFrames(t *testing.T) {
 	}
 }
 
-// TestLibraryRefusals: what the library finds, or the session, is counted as well.
-func TestLibraryRefusals(t *testing.T) {
+// TestRefusals: each is counted, by the first mistake.
+func TestRefusals(t *testing.T) {
 	s := watch(t, websocket.Config{})
 	for sent, v := range map[string]verdict{
 		frame(lastPart, ""):     {"protocol", 1002},
@@ -116,6 +116,7 @@ func TestLibraryRefusals(t *testing.T) {
 		frame(tt.PingFrame, ""): {"protocol", 1002},
 		frame(binary, ""):       {"protocol", 1003},
 		frame(text, "\xff"):     {"protocol", 1007},
+		frame(closing, "\x03"):  {"protocol", 1002},
 	} {
 		s.requireCounted(t, v, func() {
 			c := dial(t, s.Server)
@@ -336,7 +337,7 @@ func TestBombs(t *testing.T) {
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(3*n<<20), "of both sides; the bombs are of %d MiB", 3*n*60)
 
 	// What inflates to nothing is bounded as it comes.
-	layers := strings.Repeat("\x00\x00\x00\xff\xff", websocket.DefaultMaxMessage/5)
+	layers := strings.Repeat("\x00\x00\x00\xff\xff", websocket.DefaultMaxMessage/5) + "\x00"
 	c := ask()
 	require.NoError(t, c.Send(text|tt.Compressed, layers))
 	require.Equal(t, wire.OpError, message(t, c).Op, "no JSON")

@@ -1,13 +1,11 @@
 package websocket
 
 import (
-	"bytes"
 	"context"
-	"io"
+	"net"
 	"slices"
-	"sync"
+	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/coder/websocket"
 
@@ -27,98 +25,25 @@ const (
 	messageTooBig   = int(websocket.StatusMessageTooBig)
 )
 
-// session is one connection. All of it is owned by the reader, which alone changes it.
+// session is one connection.
 type session struct {
-	h       *Handler
-	ws      *websocket.Conn
-	stream  *stream
-	out     *outlet.Outlet
+	// static after start
+
+	h    *Handler
+	conn net.Conn
+	out  *outlet.Outlet
+
+	// owned by whoever reads, one at a time
+
 	access  web.Access
 	filters []hub.Filter // as they were asked for; the subscription has them as a set
 	pending hub.Start    // of ?subscribe=none: where the first subscribe begins
-	refused bool         // for what the peer sent; it is counted
-}
+	frames  frames
+	deaf    bool // what comes is not looked at any more
+	unread  int  // bytes of it
 
-// read carries out the client's messages until the connection ends.
-func (s *session) read() {
-	defer release(s.ws)
-	for {
-		kind, reader, err := s.ws.Reader(context.Background())
-		if err != nil {
-			s.broken(err)
-			return
-		}
-		switch {
-		case s.out.Ending():
-		case kind != websocket.MessageText:
-			s.refuse(notText)
-		default:
-			err = s.message(reader)
-		}
-		if err == nil && s.out.Ending() {
-			_, err = io.Copy(io.Discard, reader) // up to the peer's own close frame nothing counts
-		}
-		if err != nil {
-			s.broken(err)
-			return
-		}
-	}
-}
-
-// maxUnread bounds what is read of a peer that goes on sending after its connection has ended.
-const maxUnread = 16 << 20 // bytes
-
-// broken ends the connection after it could not be read on.
-func (s *session) broken(err error) {
-	if v := violationOf(err); v != nil {
-		s.refuse(v)
-	}
-	if s.out.Ending() {
-		// To close with something unread would reset the connection, and take the close frame
-		// back from a peer that has not read it.
-		s.stream.over()
-		s.stream.awaitClose()
-		_, _ = io.CopyN(io.Discard, s.stream.Conn, maxUnread)
-	}
-}
-
-// refuse closes the connection for what the peer sent. Where the library has done so already, or
-// the connection was ending, that stays.
-func (s *session) refuse(v *violation) {
-	if !s.refused {
-		s.refused = true
-		time.AfterFunc(closeTimeout, s.out.Close) // whether or not it has taken its last words
-		s.h.cfg.Refusals.counts[v.reason].Add(1)
-	}
-	if v == tooFast {
-		s.out.Fail(wire.RateLimited(v.text, 0))
-		return
-	}
-	s.out.Finish(wire.AppendCloseFrame(nil, v.code, v.text))
-}
-
-var messages = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
-// message reads and carries out one message. The error is of the connection.
-func (s *session) message(r io.Reader) error {
-	buffer := messages.Get().(*bytes.Buffer)
-	defer messages.Put(buffer)
-	buffer.Reset()
-	if _, err := buffer.ReadFrom(r); err != nil {
-		return err
-	}
-	if !utf8.Valid(buffer.Bytes()) {
-		s.refuse(notUTF8)
-		return nil
-	}
-	command, err := wire.ParseCommand(buffer.Bytes())
-	if err == nil {
-		err = s.do(&command)
-	}
-	if err != nil {
-		s.say(wire.AppendError(nil, command.Ref, wire.ProblemOf(err)))
-	}
-	return nil
+	expiry *time.Timer  // closes, when the peer does not; guarded by the outlet's mutex
+	ways   atomic.Int32 // of the two, those that are over; see over
 }
 
 func (s *session) say(message []byte) {

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coder/websocket"
 	"github.com/google/uuid"
 	"golang.org/x/time/rate"
 
@@ -105,63 +104,40 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Refuse(w, r, wire.ProblemOf(err))
 		return
 	}
-	stream, conn, deflate, err := h.upgrade(w, r)
+	u, err := h.upgrade(w, r)
 	if err != nil {
 		s.access.Release(s.out)
 		subscription.Close()
 		return // the library has answered, or there is nobody to answer
 	}
-	config := h.plain
-	if deflate {
-		config = h.deflate
-	}
-	s.ws, s.stream = conn, stream
-	s.start(config, subscription)
+	s.start(u, subscription)
 }
 
-// upgrade does the handshake.
-func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) (*stream, *websocket.Conn, bool, error) {
-	u := &upgrade{ResponseWriter: w}
-	options := &websocket.AcceptOptions{
-		Subprotocols:       []string{Protocol},
-		InsecureSkipVerify: true, // origins were judged before any transport was reached
+// start says hello and leaves the connection to who reads it.
+func (s *session) start(u *upgrade, subscription *hub.Subscription) {
+	s.conn = u.conn
+	s.frames = frames{
+		limits:  &s.h.cfg,
+		limiter: rate.NewLimiter(rate.Limit(s.h.cfg.MessageRate), max(1, int(s.h.cfg.MessageRate))),
+		deflate: u.deflate,
 	}
-	if h.cfg.Compression {
-		options.CompressionMode = websocket.CompressionNoContextTakeover
+	config := s.h.plain
+	if u.deflate {
+		config = s.h.deflate
 	}
-	conn, err := websocket.Accept(u, r, options)
-	if err != nil {
-		return nil, nil, false, err
-	}
-	conn.SetReadLimit(h.cfg.MaxMessage)
-	u.stream.guard.limits = &h.cfg
-	u.stream.guard.limiter = rate.NewLimiter(rate.Limit(h.cfg.MessageRate), max(1, int(h.cfg.MessageRate)))
-	return u.stream, conn, w.Header().Get("Sec-WebSocket-Extensions") != "", nil
-}
-
-// start says hello and leaves the connection to its reader.
-func (s *session) start(config *outlet.Config, subscription *hub.Subscription) {
-	raw := s.stream.Conn
-	conn := lingering{outlet.NewPortableConn(raw), s.stream}
+	conn := lingering{outlet.NewPortableConn(u.conn), s}
 	if !s.h.cfg.Portable {
-		conn.Conn = outlet.NewConn(raw, s.h.cfg.WriteTimeout)
+		conn.Conn = outlet.NewConn(u.conn, s.h.cfg.WriteTimeout)
 	}
 	hello := wire.AppendHello(nil, subscription.Begin(), uuid.NewString(), s.h.cfg.Group.Heartbeat())
 	if !s.out.Start(config, s.access, subscription, conn, wire.AppendTextFrame(nil, hello)) {
 		s.access.Release(s.out)
 		subscription.Close()
-		release(s.ws)
-		farewell(raw, codec{}.AppendGoaway(nil, web.ComeBack()))
+		farewell(u.conn, codec{}.AppendGoaway(nil, web.ComeBack()))
 		return
 	}
-	s.stream.out = s.out
-	s.h.cfg.Group.Go(s.read)
-}
-
-// release has the library let go of a connection, or the collector never would: its finalizer
-// stands in a cycle. A connection without an outlet stays open.
-func release(ws *websocket.Conn) {
-	_ = ws.CloseNow() // says no more than that it is closed
+	early := u.early // nothing else of the request stays
+	s.h.cfg.Group.Go(func() { s.read(early) })
 }
 
 // parse reads the query: what is subscribed to from the beginning.
@@ -214,17 +190,16 @@ func (h *Handler) Refuse(w http.ResponseWriter, r *http.Request, p *wire.Problem
 		web.WriteProblem(w, r, p)
 		return
 	}
-	stream, ws, _, err := h.upgrade(w, r)
+	u, err := h.upgrade(w, r)
 	if err != nil {
 		return
 	}
 	web.Count(r, p)
-	release(ws)
 	last := codec{}.AppendError(nil, p)
 	if p.Code == wire.CodeDraining {
 		last = codec{}.AppendGoaway(nil, p.RetryAfter)
 	}
-	h.cfg.Group.Go(func() { farewell(stream.Conn, last) })
+	h.cfg.Group.Go(func() { farewell(u.conn, last) })
 }
 
 // farewellTimeout bounds how long a refused connection is kept for its close handshake.

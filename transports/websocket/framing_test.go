@@ -84,16 +84,19 @@ func (l limits) receive(chunks [][]byte) ([]byte, verdict) {
 	return websocket.Receive(cfg, rate.NewLimiter(0, l.burst), chunks)
 }
 
-// judge is the guard over again, with all bytes at hand: how many may pass, and the verdict.
+// judge is the framing over again, with all bytes at hand: how many are taken, and the verdict.
 func (l limits) judge(b []byte) (int, verdict) {
-	message, frames, counted := uint64(0), 0, 0
+	message, frames, counted, under, isBinary := uint64(0), 0, 0, false, false
 	for at := 0; at < len(b); {
 		opcode, final := b[at]&0x0f, b[at]&0x80 != 0
+		if b[at]&0x70 != 0 || opcode > 2 && opcode < 8 || opcode > 10 || opcode >= 8 && !final || opcode < 8 && under == (opcode != 0) {
+			return at, noProtocol
+		}
 		switch {
 		case opcode == 0:
 			frames++
 		case opcode < 8:
-			message, frames = 0, 1
+			message, frames, under, isBinary = 0, 1, true, opcode == 2
 			counted++
 		case opcode > 8:
 			counted++
@@ -126,11 +129,17 @@ func (l limits) judge(b []byte) (int, verdict) {
 			if message += length; message > uint64(l.message) {
 				return at + header - 1, tooBig
 			}
-			if final {
-				message, frames = 0, 0
+			if isBinary {
+				return at + header - 1, verdict{"protocol", 1003}
 			}
+			under = !final
 		}
-		at = min(at+header+4+int(length), len(b))
+		if at += header + 4 + int(length); at >= len(b) {
+			return len(b), fine
+		}
+		if opcode == 8 {
+			return at, fine // what follows a close frame is not looked at
+		}
 	}
 	return len(b), fine
 }
@@ -140,17 +149,17 @@ type failer interface {
 	Helper()
 }
 
-// requireAgreed has the guard and judge look at the same.
+// requireAgreed has the framing and judge look at the same.
 func requireAgreed(t failer, l limits, sent []byte, chunks [][]byte) verdict {
 	t.Helper()
 	n, want := l.judge(sent)
 	passed, got := l.receive(chunks)
 	require.Equal(t, want, got, "%x", sent)
-	require.Equal(t, string(sent[:n]), string(passed), "what came before, as it came")
+	require.Equal(t, string(sent[:n]), string(passed), "what came before, all of it")
 	return got
 }
 
-func TestGuard(t *testing.T) {
+func TestFraming(t *testing.T) {
 	for _, tc := range hostile {
 		sent := []byte(tc.sent)
 		require.Equal(t, tc.verdict, requireAgreed(t, defaults, sent, bytewise(sent)), tc.name)
@@ -167,43 +176,39 @@ var small = limits{message: 300, fragments: 4, burst: 12}
 
 var anyPayload = rapid.Map(rapid.OneOf(rapid.IntRange(0, 3), rapid.IntRange(120, 130), rapid.IntRange(290, 300)), of)
 
-// validFrames draws messages within the limits, with control frames between their frames.
-func validFrames(t *rapid.T) (sent []byte) {
+// validFrames draws messages within the limits, with control frames between their frames; whole is
+// what they say, each with its opcode before it.
+func validFrames(t *rapid.T) (sent []byte, whole []string) {
 	for left := small.burst; left > 0; left-- {
 		control := func() {
 			if left > 1 && rapid.Bool().Draw(t, "control") {
 				left--
 				opcode := rapid.SampledFrom([]byte{tt.PingFrame, tt.PongFrame}).Draw(t, "opcode")
-				sent = tt.AppendFrame(sent, tt.Fin|opcode, []byte(of(rapid.IntRange(0, 125).Draw(t, "length"))))
+				payload := of(rapid.IntRange(0, 125).Draw(t, "length"))
+				sent = tt.AppendFrame(sent, tt.Fin|opcode, []byte(payload))
+				whole = append(whole, string(opcode)+payload)
 			}
 		}
 		control()
+		message := string(rapid.SliceOfN(rapid.Byte(), 0, small.message).Draw(t, "message"))
 		frames := rapid.IntRange(1, small.fragments).Draw(t, "frames")
-		room := small.message
-		for i := range frames {
-			first := byte(continuation)
-			if i == 0 {
-				first = rapid.SampledFrom([]byte{0x1, 0x2, 0x41}).Draw(t, "kind")
-			}
-			if i == frames-1 {
-				first |= tt.Fin
-			}
-			payload := anyPayload.Draw(t, "payload")
-			payload = payload[:min(len(payload), room)]
-			room -= len(payload)
-			sent = tt.AppendFrame(sent, first, []byte(payload))
-			if i < frames-1 {
-				control()
-			}
+		rest, first := message, byte(firstPart)
+		for range frames - 1 {
+			n := rapid.IntRange(0, len(rest)).Draw(t, "part")
+			sent = tt.AppendFrame(sent, first, []byte(rest[:n]))
+			rest, first = rest[n:], continuation
+			control()
 		}
+		sent = tt.AppendFrame(sent, first|tt.Fin, []byte(rest))
+		whole = append(whole, "\x01"+message)
 	}
-	return tt.AppendFrame(sent, closing, []byte("\x03\xe8"))
+	return tt.AppendFrame(sent, closing, []byte("\x03\xe8")), append(whole, "\x08\x03\xe8")
 }
 
 // anyFrames draws frames of every kind, and how their length is spelt.
 func anyFrames(t *rapid.T) (sent []byte) {
 	for range rapid.IntRange(1, 20).Draw(t, "frames") {
-		first := rapid.SampledFrom([]byte{0x0, 0x80, 0x1, 0x81, 0x82, 0xc1, 0x83, 0x88, 0x89, 0x8a, 0x9, 0x8f, 0xf1}).Draw(t, "first")
+		first := rapid.SampledFrom([]byte{0x0, 0x0, 0x0, 0x80, 0x80, 0x1, 0x1, 0x81, 0x81, 0x89, 0x8a, 0x82, 0xc1, 0x83, 0x88, 0x9, 0x8f, 0xf1}).Draw(t, "first")
 		payload := anyPayload.Draw(t, "payload")
 		masked := byte(0x80)
 		if rapid.IntRange(0, 30).Draw(t, "masked") == 30 { // small numbers are drawn more often
@@ -231,13 +236,15 @@ func places(t *rapid.T, n int) []int {
 	return rapid.SliceOfN(rapid.IntRange(0, n), 0, 10).Draw(t, "places")
 }
 
-// TestGuardProperties: what is valid passes as it is, however it is split, and of the rest exactly
-// what comes before the mistake.
-func TestGuardProperties(t *testing.T) {
+// TestFramingProperties: what is valid is understood, however it is split, and of the rest exactly what
+// comes before the mistake.
+func TestFramingProperties(t *testing.T) {
 	t.Run("valid", rapid.MakeCheck(func(t *rapid.T) {
-		sent := validFrames(t)
+		sent, whole := validFrames(t)
+		cfg := &websocket.Config{MaxMessage: int64(small.message), MaxFragments: small.fragments}
 		for _, chunks := range [][][]byte{bytewise(sent), split(sent, places(t, len(sent))...)} {
 			require.Equal(t, fine, requireAgreed(t, small, sent, chunks))
+			require.Equal(t, whole, websocket.Received(cfg, chunks))
 		}
 	}))
 	t.Run("any", rapid.MakeCheck(func(t *rapid.T) {
@@ -247,7 +254,7 @@ func TestGuardProperties(t *testing.T) {
 	}))
 }
 
-func FuzzGuard(f *testing.F) {
+func FuzzFraming(f *testing.F) {
 	for _, tc := range hostile {
 		f.Add([]byte(tc.sent+frame(text, pingCommand)), uint16(3))
 	}
@@ -275,7 +282,7 @@ func TestModeratePings(t *testing.T) {
 	})
 }
 
-// TestGuardAllocatesNothing: a message costs no allocation more than it would without.
-func TestGuardAllocatesNothing(t *testing.T) {
-	require.Zero(t, websocket.GuardAllocs([]byte(frame(text, of(200)))))
+// TestFramingAllocatesNothing: a message costs no allocation more than it would without.
+func TestFramingAllocatesNothing(t *testing.T) {
+	require.Zero(t, websocket.FramingAllocs([]byte(frame(continuation, of(200))+frame(continuation, of(200)))))
 }

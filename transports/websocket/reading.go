@@ -1,0 +1,147 @@
+package websocket
+
+import (
+	"encoding/binary"
+	"time"
+	"unicode/utf8"
+
+	"github.com/trivium-hub/trivium/transports/outlet"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// readBuffer is what is read at a time.
+const readBuffer = 512 // bytes
+
+// maxUnread bounds what is read of a peer that goes on sending after its connection has ended.
+const maxUnread = 16 << 20 // bytes
+
+// closeTimeout is how long the peer may take to answer a close frame.
+const closeTimeout = 5 * time.Second
+
+// read reads until the connection ends.
+func (s *session) read(early []byte) {
+	buffer := make([]byte, readBuffer)
+	for more := s.received(early, nil); more; {
+		n, err := s.conn.Read(buffer)
+		more = s.received(buffer[:n], err)
+	}
+}
+
+// received carries out what has come, and reports whether to read on. The error means that nothing
+// more will come.
+func (s *session) received(p []byte, err error) bool {
+	if !s.deaf {
+		n, v := s.frames.take(p, s)
+		p = p[n:]
+		s.deaf = s.frames.closed || v != nil
+		if v != nil {
+			s.refuse(v)
+		}
+	}
+	// To close with something unread would reset the connection, and take the close frame back from
+	// a peer that has not read it.
+	s.unread += len(p)
+	if err != nil || s.unread > maxUnread {
+		s.out.Hangup()
+		return false
+	}
+	return true
+}
+
+// refuse closes the connection for what the peer sent. Where it was ending, that stays.
+func (s *session) refuse(v *violation) {
+	s.h.cfg.Refusals.counts[v.reason].Add(1)
+	time.AfterFunc(closeTimeout, s.out.Close) // whether or not it has taken its last words
+	if v == tooFast {
+		s.out.Fail(wire.RateLimited(v.text, 0))
+	} else {
+		s.out.Finish(wire.AppendCloseFrame(nil, v.code, v.text))
+	}
+	s.over()
+}
+
+// message implements receiver: it carries out one message, up to the end of the stream. What the
+// peer sends between that and its own close frame counts for nothing.
+func (s *session) message(text []byte) *violation {
+	if s.out.Ending() {
+		return nil
+	}
+	if !utf8.Valid(text) {
+		return notUTF8
+	}
+	command, err := wire.ParseCommand(text)
+	if err == nil {
+		err = s.do(&command)
+	}
+	if err != nil {
+		s.say(wire.AppendError(nil, command.Ref, wire.ProblemOf(err)))
+	}
+	return nil
+}
+
+// control implements receiver.
+func (s *session) control(opcode byte, payload []byte) *violation {
+	switch opcode {
+	case opcodePing:
+		s.out.Offer(controlFrame(opcodePong, payload))
+	case opcodeClose:
+		if v := checkClose(payload); v != nil {
+			return v
+		}
+		s.out.Finish(controlFrame(opcodeClose, payload)) // an echo, unless the hub was first
+		s.out.Hangup()
+	}
+	return nil
+}
+
+func controlFrame(opcode byte, payload []byte) []byte {
+	return append([]byte{bitFin | opcode, byte(len(payload))}, payload...)
+}
+
+// checkClose looks at the payload of a close frame (RFC 6455, sections 5.5.1 and 7.4).
+func checkClose(payload []byte) *violation {
+	if len(payload) == 0 {
+		return nil
+	}
+	if len(payload) == 1 {
+		return badFrame
+	}
+	switch code := binary.BigEndian.Uint16(payload); {
+	case code < 1000, code == 1004, code == 1005, code == 1006, code > 1014 && code < 3000, code > 4999:
+		return badFrame
+	case !utf8.Valid(payload[2:]):
+		return badReason
+	}
+	return nil
+}
+
+// over is called once when the close frame is out, and once when the peer has broken a rule and is
+// not listened to. After both it is told that nothing follows; it would wait for that (RFC 6455,
+// section 7.1.1), and cannot be heard to answer.
+func (s *session) over() {
+	if s.ways.Add(1) == 2 {
+		_ = outlet.CloseWrite(s.conn) // fails only on a connection that is of no use any more
+	}
+}
+
+// lingering is the outlet's Conn: after the close frame the peer is read up to its own, which is
+// also how it is noticed that it has gone.
+type lingering struct {
+	outlet.Conn
+	session *session
+}
+
+func (l lingering) Gone() bool { return false }
+
+func (l lingering) End() bool {
+	l.session.expiry = time.AfterFunc(closeTimeout, l.session.out.Close)
+	l.session.over()
+	return false
+}
+
+func (l lingering) Close() {
+	if l.session.expiry != nil {
+		l.session.expiry.Stop()
+	}
+	l.Conn.Close()
+}

@@ -1,0 +1,62 @@
+package websocket
+
+import (
+	"bufio"
+	"bytes"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// upgrade is the ResponseWriter by which the library does the handshake, and what is left when it
+// has: the connection is the session's, and the library's own part is let go of.
+type upgrade struct {
+	http.ResponseWriter
+	conn    net.Conn
+	early   []byte // received behind the request: a client may not wait for the handshake's end
+	deflate bool   // permessage-deflate was agreed on
+}
+
+// upgrade does the handshake.
+func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) (*upgrade, error) {
+	u := &upgrade{ResponseWriter: w}
+	options := &websocket.AcceptOptions{
+		Subprotocols:       []string{Protocol},
+		InsecureSkipVerify: true, // origins were judged before any transport was reached
+	}
+	if h.cfg.Compression {
+		options.CompressionMode = websocket.CompressionNoContextTakeover
+	}
+	ws, err := websocket.Accept(u, r, options)
+	if err != nil {
+		return nil, err
+	}
+	_ = ws.CloseNow() // says no more than that it is closed
+	u.deflate = w.Header().Get("Sec-WebSocket-Extensions") != ""
+	return u, nil
+}
+
+func (u *upgrade) Unwrap() http.ResponseWriter { return u.ResponseWriter }
+
+// Hijack implements http.Hijacker.
+func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := http.NewResponseController(u.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	// The server's deadlines were for the request.
+	if err := conn.SetDeadline(time.Time{}); err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
+	u.conn, u.early = conn, bytes.Clone(early)
+	return kept{conn}, buffered, nil
+}
+
+// kept is the connection as the library sees it, which does not close it.
+type kept struct{ net.Conn }
+
+func (kept) Close() error { return nil }
