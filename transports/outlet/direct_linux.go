@@ -1,6 +1,7 @@
 package outlet
 
 import (
+	"io"
 	"net"
 	"syscall"
 	"time"
@@ -91,6 +92,26 @@ func (d *direct) moved() bool {
 func (d *direct) unacknowledged() (n int) {
 	_ = d.raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
 	return n
+}
+
+// TryRead implements TryReader.
+func (d *direct) TryRead(p []byte) (n int, err error) {
+	closed := d.raw.Control(func(fd uintptr) {
+		for n, err = unix.Read(int(fd), p); err == unix.EINTR; {
+			n, err = unix.Read(int(fd), p)
+		}
+	})
+	switch {
+	case closed != nil:
+		return 0, closed
+	case err == unix.EAGAIN:
+		return 0, nil
+	case err != nil:
+		return 0, err
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
 }
 
 // Gone looks for the peer's end of stream without taking anything from it.

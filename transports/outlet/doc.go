@@ -15,9 +15,14 @@
 // a peer that makes no progress, and none that does, whoever writes to it. A deadline above TLS
 // could not: the first that passes within a record ends the connection.
 //
-// Position, busy and what waits stand under one mutex of the outlet; the lock order is Outlet.mu,
-// then Hub.mu or Group.mu. After the end of a stream nothing is written.
+// On Linux a connection that is written directly is watched too: for the peer's end, so that it
+// is noticed at once, or, with Outlet.Watch, for something to read, so that no goroutine has to
+// wait for it. One epoll instance, the poller, does so for all of a group.
 //
-// The goroutines are the Group's: its heartbeat and the drain goroutines of its members. Close
-// cuts every connection and waits for all of them.
+// Position, busy and what waits stand under one mutex of the outlet; the lock order is Outlet.mu,
+// then Hub.mu, Group.mu or poller.mu. After the end of a stream nothing is written.
+//
+// The goroutines are the Group's: its heartbeat, its poller, the drain goroutines of its members
+// and, while there is something to read, those of readers. Close cuts every connection and waits
+// for all of them.
 package outlet

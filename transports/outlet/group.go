@@ -26,6 +26,7 @@ type Group struct {
 	left   chan struct{} // closed when the last member leaves; nil while nobody waits for it
 	over   bool          // no more members: Drain has begun, or Close
 	closed bool          // no more goroutines
+	poller *poller       // of connections that are watched; nil: of none yet
 }
 
 // NewGroup makes a group whose members beat every heartbeat; 0: never. Close ends it.
@@ -200,6 +201,9 @@ func (g *Group) Close() {
 	g.mu.Lock()
 	g.closed = true
 	g.mu.Unlock()
+	if g.poller != nil {
+		g.poller.close() // waits for it, which may call Go
+	}
 	close(g.stop)
 	g.running.Wait()
 }

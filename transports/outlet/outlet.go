@@ -75,6 +75,7 @@ type Outlet struct {
 	hangup   bool // close when final is out
 	closed   bool
 	expelled *time.Timer // closes, where the end must not take long
+	watch    watch       // of conn, for something to read or for the peer's end
 }
 
 // New makes the outlet; it is a Sink that leaves everything for later until Start.
@@ -101,6 +102,9 @@ func (o *Outlet) Start(cfg *Config, lease Lease, sub *hub.Subscription, conn Con
 	o.revise()                    // it may have changed since it was looked at
 	if o.ending || sub.Behind() { // it may have been told to end since it joined
 		o.drain()
+	}
+	if !o.closed {
+		o.watch.begin(o, conn, nil)
 	}
 	return true
 }
@@ -239,7 +243,7 @@ func (o *Outlet) Beat() {
 		o.beat = true
 		return
 	}
-	if o.conn.Gone() {
+	if !o.watch.on() && o.conn.Gone() {
 		o.close()
 		return
 	}
@@ -321,6 +325,7 @@ func (o *Outlet) close() {
 	}
 	o.closed = true
 	o.control, o.tail, o.final = nil, nil, nil
+	o.watch.end()
 	o.conn.Close()
 	o.sub.Close()
 	o.lease.Release(o)

@@ -5,8 +5,9 @@
 // only within a message, and find a mistake at the byte that makes it. What came before is carried
 // out.
 //
-// A connection has one goroutine, which reads, started by the handler and owned by the group. It
-// ends when the peer closes or breaks a rule, or when the outlet has closed the connection: a slow
-// peer, a drain. Whoever ends it, the reader closes the outlet last; a peer that has broken a rule
-// is cut where it takes longer than closeTimeout to go.
+// Where the connection can be watched (Outlet.Watch), a goroutine reads what has come and ends; else,
+// below TLS and on other systems than Linux, one reads and waits. One at a time does, owned by the
+// group. It is over when the peer closes or breaks a rule, or when the outlet has closed the
+// connection: a slow peer, a drain. A peer that has broken a rule, or does not answer a close frame,
+// is cut after closeTimeout.
 package websocket

@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"encoding/binary"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -18,12 +19,34 @@ const maxUnread = 16 << 20 // bytes
 // closeTimeout is how long the peer may take to answer a close frame.
 const closeTimeout = 5 * time.Second
 
-// read reads until the connection ends.
-func (s *session) read(early []byte) {
+var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
+
+// listen reads until the connection ends, where something came with the request and where nobody
+// tells when something comes.
+func (s *session) listen(early []byte) {
+	if !s.received(early, nil) || s.out.Watch(s) {
+		return
+	}
 	buffer := make([]byte, readBuffer)
-	for more := s.received(early, nil); more; {
+	for more := true; more; {
 		n, err := s.conn.Read(buffer)
 		more = s.received(buffer[:n], err)
+	}
+}
+
+// Readable implements outlet.Reader: it reads what there is.
+func (s *session) Readable(c outlet.TryReader) {
+	buffer := readBuffers.Get().(*[readBuffer]byte)
+	defer readBuffers.Put(buffer)
+	for {
+		n, err := c.TryRead(buffer[:])
+		if !s.received(buffer[:n], err) {
+			return
+		}
+		if n < len(buffer) {
+			s.out.Await()
+			return
+		}
 	}
 }
 
@@ -130,6 +153,8 @@ type lingering struct {
 	outlet.Conn
 	session *session
 }
+
+func (l lingering) Unwrap() outlet.Conn { return l.Conn }
 
 func (l lingering) Gone() bool { return false }
 

@@ -137,7 +137,9 @@ func (s *session) start(u *upgrade, subscription *hub.Subscription) {
 		return
 	}
 	early := u.early // nothing else of the request stays
-	s.h.cfg.Group.Go(func() { s.read(early) })
+	if len(early) > 0 || !s.out.Watch(s) {
+		s.h.cfg.Group.Go(func() { s.listen(early) })
+	}
 }
 
 // parse reads the query: what is subscribed to from the beginning.

@@ -1,0 +1,37 @@
+package outlet
+
+// Reader is what reads from a connection that is watched.
+type Reader interface {
+	// Readable is called in a goroutine of the group when c has something to read, or when nothing
+	// more will come; and not again before Outlet.Await.
+	Readable(c TryReader)
+}
+
+// TryReader is a connection that is read without waiting.
+type TryReader interface {
+	// TryRead reads what there is; 0 without an error means that there is nothing. The error is of
+	// the connection, or io.EOF.
+	TryRead(p []byte) (int, error)
+}
+
+// Watch has r called when there is something to read, so that no goroutine has to wait for it. It
+// reports false where that cannot be, and after the end; then a goroutine has to. A Conn may wrap
+// the one that NewConn gave, with a method Unwrap.
+func (o *Outlet) Watch(r Reader) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	conn := o.conn
+	if wrapper, ok := conn.(interface{ Unwrap() Conn }); ok {
+		conn = wrapper.Unwrap()
+	}
+	return !o.closed && o.watch.begin(o, conn, r)
+}
+
+// Await has the Reader of Watch called once more.
+func (o *Outlet) Await() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.closed {
+		o.watch.again()
+	}
+}

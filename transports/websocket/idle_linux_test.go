@@ -1,0 +1,81 @@
+package websocket_test
+
+import (
+	"runtime"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	tt "github.com/trivium-hub/trivium/transports/transporttest"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// TestIdle: a connection has no goroutine while nothing comes, neither before it has said something
+// nor after, and one that goes is noticed without a heartbeat.
+func TestIdle(t *testing.T) {
+	s := tt.Start(t, tt.Config{})
+	dial(t, s).Close()
+	const n = 100
+	settled := func(most int) {
+		t.Helper()
+		require.Eventually(t, func() bool { return runtime.NumGoroutine() <= most }, tt.Patience, time.Millisecond)
+	}
+	before := runtime.NumGoroutine()
+	var clients []*tt.Socket
+	for range n {
+		clients = append(clients, dial(t, s))
+	}
+	settled(before + n/10)
+	for range 3 {
+		for i, c := range clients {
+			require.NoError(t, c.Say(`{"op":"ping","ref":`+strconv.Itoa(i)+`}`))
+		}
+		for i, c := range clients {
+			require.Equal(t, strconv.Itoa(i), string(message(t, c).Ref))
+		}
+		settled(before + n/10)
+	}
+	for _, c := range clients {
+		c.Close()
+	}
+	require.Eventually(t, func() bool { return s.WebSocket.Connections.Load() == 0 }, tt.Patience, time.Millisecond)
+}
+
+// TestChurn: connections come and go, some with something unread, while others talk.
+func TestChurn(t *testing.T) {
+	s := tt.Start(t, tt.Config{Heartbeat: 20 * time.Millisecond, MessageRate: 1e6})
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for j := range 100 {
+				c, err := s.DialSocket(tt.Query("subscribe", "none"), nil, nil)
+				if err != nil {
+					t.Errorf("dial: %v", err)
+					return
+				}
+				ref := strconv.Itoa(i*1000 + j)
+				for range 5 {
+					m, err := wire.Message{}, c.Say(`{"op":"ping","ref":`+ref+`}`)
+					for err == nil && m.Op != wire.OpAck {
+						m, err = c.Message()
+					}
+					if err != nil || string(m.Ref) != ref {
+						t.Errorf("%v %v for %s", err, m, ref)
+					}
+				}
+				switch j % 3 {
+				case 1:
+					_ = c.Say(pingCommand)
+				case 2:
+					_ = c.Send(closing, "")
+				}
+				c.Close()
+			}
+		})
+	}
+	all.Wait()
+	require.Eventually(t, func() bool { return s.WebSocket.Connections.Load() == 0 }, tt.Patience, time.Millisecond)
+}
