@@ -69,7 +69,10 @@ func (o *Outlet) next(buffer []byte) (chunk []byte, ok bool) {
 		}
 	}
 	o.busy = false
-	o.idle.Broadcast()
+	o.changed()
+	if !o.ending {
+		o.waiting = nil // it is empty
+	}
 	if o.ended && (o.conn.End() || o.hangup) {
 		o.close()
 	}
@@ -79,20 +82,20 @@ func (o *Outlet) next(buffer []byte) (chunk []byte, ok bool) {
 // collect takes the rest of a message, or else the messages and events that wait, and last the
 // end of the stream.
 func (o *Outlet) collect(chunk []byte) []byte {
-	if len(o.tail) > 0 {
-		chunk = append(chunk, o.tail...)
-		o.tail = nil
+	if w := o.waiting; w != nil && len(w.tail) > 0 {
+		chunk = append(chunk, w.tail...)
+		w.tail = nil
 		return chunk
 	}
-	if len(o.control) > 0 {
-		chunk = append(chunk, o.control...)
-		o.control = nil
-		o.idle.Broadcast()
+	if w := o.waiting; w != nil && len(w.control) > 0 {
+		chunk = append(chunk, w.control...)
+		w.control = nil
+		o.changed()
 	}
 	for len(chunk) == 0 {
-		if o.ending && (o.endAt == 0 || o.sub.Reached(o.endAt)) {
+		if o.ending && (o.waiting.endAt == 0 || o.sub.Reached(o.waiting.endAt)) {
 			o.ended = true
-			return append(chunk, o.final...)
+			return append(chunk, o.waiting.final...)
 		}
 		b := o.sub.Read(chunkLimit)
 		if o.tooSlow(&b) {
@@ -109,7 +112,7 @@ func (o *Outlet) collect(chunk []byte) []byte {
 		if !o.ending {
 			return chunk
 		}
-		o.endAt = 0 // there is nothing that it could wait for
+		o.waiting.endAt = 0 // there is nothing that it could wait for
 	}
 	return chunk
 }
@@ -121,7 +124,7 @@ func (o *Outlet) tooSlow(b *hub.Batch) bool {
 		return false
 	}
 	o.cfg.Counters.Overtaken.Add(1)
-	o.ending, o.final = true, o.cfg.Codec.AppendError(nil, wire.TooSlow())
+	o.ending, o.later().final = true, o.cfg.Codec.AppendError(nil, wire.TooSlow())
 	return true
 }
 

@@ -21,7 +21,7 @@ type Group struct {
 	running   sync.WaitGroup
 
 	mu     sync.Mutex
-	slots  [heartbeatSlots]map[*Outlet]struct{} // members, by when they beat
+	slots  [heartbeatSlots][]*Outlet // members, by when they beat
 	count  int
 	left   chan struct{} // closed when the last member leaves; nil while nobody waits for it
 	over   bool          // no more members: Drain has begun, or Close
@@ -32,9 +32,6 @@ type Group struct {
 // NewGroup makes a group whose members beat every heartbeat; 0: never. Close ends it.
 func NewGroup(heartbeat time.Duration) *Group {
 	g := &Group{heartbeat: heartbeat, draining: make(chan struct{}), stop: make(chan struct{})}
-	for i := range g.slots {
-		g.slots[i] = make(map[*Outlet]struct{})
-	}
 	if heartbeat > 0 {
 		g.running.Go(g.beat)
 	}
@@ -78,8 +75,9 @@ func (g *Group) join(o *Outlet) bool {
 	if g.over {
 		return false
 	}
-	o.slot = rand.IntN(heartbeatSlots)
-	g.slots[o.slot][o] = struct{}{}
+	o.slot = rand.Int32N(heartbeatSlots)
+	o.index = int32(len(g.slots[o.slot]))
+	g.slots[o.slot] = append(g.slots[o.slot], o)
 	g.count++
 	return true
 }
@@ -87,7 +85,12 @@ func (g *Group) join(o *Outlet) bool {
 func (g *Group) leave(o *Outlet) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.slots[o.slot], o)
+	slot := g.slots[o.slot]
+	last := len(slot) - 1
+	slot[o.index] = slot[last]
+	slot[o.index].index = o.index
+	slot[last] = nil
+	g.slots[o.slot] = slot[:last]
 	g.count--
 	if g.count == 0 && g.left != nil {
 		close(g.left)
@@ -95,17 +98,11 @@ func (g *Group) leave(o *Outlet) {
 	}
 }
 
-// members gives those of some slots.
-func (g *Group) members(slots ...map[*Outlet]struct{}) []*Outlet {
+// members gives those of the slots from i up to j.
+func (g *Group) members(i, j int) []*Outlet {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	var all []*Outlet
-	for _, slot := range slots {
-		for o := range slot {
-			all = append(all, o)
-		}
-	}
-	return all
+	return slices.Concat(g.slots[i:j]...)
 }
 
 func (g *Group) beat() {
@@ -117,7 +114,7 @@ func (g *Group) beat() {
 			return
 		case <-ticker.C:
 		}
-		for _, o := range g.members(g.slots[i]) {
+		for _, o := range g.members(i, i+1) {
 			o.Beat()
 		}
 	}
@@ -135,7 +132,7 @@ func (g *Group) Drain(ctx context.Context, window time.Duration) {
 	defer cancel()
 	left := g.close()
 	close(g.draining)
-	members := g.members(g.slots[:]...)
+	members := g.members(0, heartbeatSlots)
 	rand.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
 	moments := make([]time.Duration, len(members))
 	for i := range moments {
@@ -152,7 +149,7 @@ func (g *Group) Drain(ctx context.Context, window time.Duration) {
 	case <-left:
 	case <-ctx.Done():
 	}
-	for _, o := range g.members(g.slots[:]...) {
+	for _, o := range g.members(0, heartbeatSlots) {
 		o.Kill()
 	}
 }
@@ -195,7 +192,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 // Close cuts all members and waits for every goroutine of the group.
 func (g *Group) Close() {
 	g.close()
-	for _, o := range g.members(g.slots[:]...) {
+	for _, o := range g.members(0, heartbeatSlots) {
 		o.Kill()
 	}
 	g.mu.Lock()

@@ -31,7 +31,7 @@ func (o *Outlet) Revise() {
 const expelTime = 500 * time.Millisecond
 
 func (o *Outlet) revise() {
-	if o.closed || o.ended || o.expelled != nil {
+	if o.closed || o.ended || o.waiting != nil && o.waiting.expelled != nil {
 		return
 	}
 	p := o.lease.Judge(o.sub.Filters())
@@ -39,9 +39,10 @@ func (o *Outlet) revise() {
 		return
 	}
 	o.cfg.Counters.Expelled.Add(1)
-	o.expelled = time.AfterFunc(expelTime, o.Close)
+	w := o.later()
+	w.expelled = time.AfterFunc(expelTime, o.Close)
 	// It takes the place of an end that was to come when the events before it are out.
-	o.ending, o.final, o.endAt = true, o.cfg.Codec.AppendError(nil, p), 0
+	o.ending, w.final, w.endAt = true, o.cfg.Codec.AppendError(nil, p), 0
 	o.drain()
 }
 

@@ -54,35 +54,61 @@ type Outlet struct {
 	cfg  *Config
 	sub  *hub.Subscription
 	conn Conn
-	slot int // when its heartbeat is due
+
+	slot, index int32 // among the members of the group; guarded by Group.mu
 
 	mu   sync.Mutex
-	idle sync.Cond // of mu: busy or closed has changed
+	idle *sync.Cond // of mu: busy or closed has changed; nil: nobody has waited for it
 
 	// guarded by mu
 
-	lease Lease // nil before Start
+	lease   Lease // nil before Start
+	waiting *waiting
+	watch   watch // of conn, for something to read or for the peer's end
 	// busy means that somebody else writes: the drain goroutine, or nobody before Start. Who
 	// finds it so leaves what there is to say for later.
-	busy     bool
+	busy   bool
+	beat   bool // a heartbeat is due once all is written
+	ending bool // waiting.final is to be written when the position is at endAt, and nothing after it
+	ended  bool // final is out, or is being written
+	hangup bool // close when final is out
+	closed bool
+}
+
+// waiting is what waits to be written, but for events. Most connections have nothing most of the
+// time, and then not this either.
+type waiting struct {
 	control  []byte // whole messages to be written before the next event
 	tail     []byte // the rest of what was written in part; before control
-	beat     bool   // a heartbeat is due once all is written
-	ending   bool   // final is to be written when the position is at endAt, and nothing after it
 	final    []byte
 	endAt    uint64
-	ended    bool // final is out, or is being written
-	hangup   bool // close when final is out
-	closed   bool
 	expelled *time.Timer // closes, where the end must not take long
-	watch    watch       // of conn, for something to read or for the peer's end
 }
 
 // New makes the outlet; it is a Sink that leaves everything for later until Start.
-func New() *Outlet {
-	o := &Outlet{busy: true}
-	o.idle.L = &o.mu
-	return o
+func New() *Outlet { return &Outlet{busy: true} }
+
+// later gives the place for what cannot be written now.
+func (o *Outlet) later() *waiting {
+	if o.waiting == nil {
+		o.waiting = new(waiting)
+	}
+	return o.waiting
+}
+
+// await waits for busy or closed to change.
+func (o *Outlet) await() {
+	if o.idle == nil {
+		o.idle = sync.NewCond(&o.mu)
+	}
+	o.idle.Wait()
+}
+
+// changed is called when busy or closed has.
+func (o *Outlet) changed() {
+	if o.idle != nil {
+		o.idle.Broadcast()
+	}
 }
 
 // Start begins to write: first opening, then what the subscription has. The lease is held already.
@@ -99,12 +125,12 @@ func (o *Outlet) Start(cfg *Config, lease Lease, sub *hub.Subscription, conn Con
 	o.cfg.Counters.Connections.Add(1)
 	o.lease, o.busy = lease, false
 	o.say(opening)
-	o.revise()                    // it may have changed since it was looked at
-	if o.ending || sub.Behind() { // it may have been told to end since it joined
+	o.revise() // it may have changed since it was looked at
+	if sub.Behind() {
 		o.drain()
 	}
 	if !o.closed {
-		o.watch.begin(o, conn, nil)
+		o.beginWatch(conn, nil)
 	}
 	return true
 }
@@ -152,7 +178,7 @@ func (o *Outlet) wroteOf(events []*hub.Event, n int) {
 		o.sub.Skip(e.ID.Seq)
 		o.cfg.Counters.Delivered.Add(1)
 		if n < len(b) {
-			o.tail = b[n:]
+			o.later().tail = b[n:]
 			return
 		}
 		n -= len(b)
@@ -162,7 +188,8 @@ func (o *Outlet) wroteOf(events []*hub.Event, n int) {
 // say writes a message, now if nobody writes, else before the next event.
 func (o *Outlet) say(message []byte) {
 	if o.busy {
-		o.control = append(o.control, message...)
+		w := o.later()
+		w.control = append(w.control, message...)
 		return
 	}
 	n, err := o.conn.TryWrite(message)
@@ -170,13 +197,15 @@ func (o *Outlet) say(message []byte) {
 	case err != nil:
 		o.broken(err)
 	case n < len(message):
-		o.tail = message[n:]
+		o.later().tail = message[n:]
 		o.drain()
 	}
 }
 
 // maxControl bounds the messages that wait; a peer that asks for more has to read first.
 const maxControl = 64 << 10 // bytes
+
+func (o *Outlet) crowded() bool { return o.waiting != nil && len(o.waiting.control) > maxControl }
 
 // Send writes one whole message between events. While more than 64 KiB of messages wait it
 // waits too, so it is for the connection's reader alone. After the end it does nothing.
@@ -188,7 +217,7 @@ func (o *Outlet) Send(message []byte) {
 func (o *Outlet) Offer(message []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.closed && !o.ending && len(o.control) <= maxControl {
+	if !o.closed && !o.ending && !o.crowded() {
 		o.say(message)
 	}
 }
@@ -199,8 +228,8 @@ func (o *Outlet) Offer(message []byte) {
 func (o *Outlet) Do(change func(*hub.Subscription) []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for len(o.control) > maxControl && !o.closed {
-		o.idle.Wait()
+	for o.crowded() && !o.closed {
+		o.await()
 	}
 	if o.closed || o.ending {
 		return
@@ -243,7 +272,7 @@ func (o *Outlet) Beat() {
 		o.beat = true
 		return
 	}
-	if !o.watch.on() && o.conn.Gone() {
+	if !o.isWatched() && o.conn.Gone() {
 		o.close()
 		return
 	}
@@ -286,7 +315,8 @@ func (o *Outlet) end(final []byte, endAt uint64) {
 	if o.ending {
 		return
 	}
-	o.ending, o.final, o.endAt = true, final, endAt
+	w := o.later()
+	o.ending, w.final, w.endAt = true, final, endAt
 	o.drain()
 }
 
@@ -324,17 +354,17 @@ func (o *Outlet) close() {
 		return
 	}
 	o.closed = true
-	o.control, o.tail, o.final = nil, nil, nil
-	o.watch.end()
+	if w := o.waiting; w != nil && w.expelled != nil {
+		w.expelled.Stop()
+	}
+	o.waiting = nil
+	o.endWatch()
 	o.conn.Close()
 	o.sub.Close()
 	o.lease.Release(o)
 	o.cfg.Group.leave(o)
 	o.cfg.Counters.Connections.Add(-1)
-	if o.expelled != nil {
-		o.expelled.Stop()
-	}
-	o.idle.Broadcast()
+	o.changed()
 }
 
 // Wait waits until the outlet is closed and nobody writes any more.
@@ -342,7 +372,7 @@ func (o *Outlet) Wait() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for !o.closed || o.busy {
-		o.idle.Wait()
+		o.await()
 	}
 }
 

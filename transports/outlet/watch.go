@@ -20,11 +20,14 @@ type TryReader interface {
 func (o *Outlet) Watch(r Reader) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	conn := o.conn
-	if wrapper, ok := conn.(interface{ Unwrap() Conn }); ok {
-		conn = wrapper.Unwrap()
+	return !o.closed && o.beginWatch(unwrap(o.conn), r)
+}
+
+func unwrap(c Conn) Conn {
+	if wrapper, ok := c.(interface{ Unwrap() Conn }); ok {
+		return wrapper.Unwrap()
 	}
-	return !o.closed && o.watch.begin(o, conn, r)
+	return c
 }
 
 // Await has the Reader of Watch called once more.
@@ -32,6 +35,6 @@ func (o *Outlet) Await() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.closed {
-		o.watch.again()
+		o.watchAgain()
 	}
 }

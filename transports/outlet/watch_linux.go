@@ -17,21 +17,18 @@ type poller struct {
 	fd    int             // static; used by connections that are open, all of which end before it
 	raw   syscall.RawConn // static, of epoll
 
-	mu      sync.Mutex // guards what follows, and the place of every watch
-	watches []*watch   // by slot; nil: free
-	free    []int32    // slots
-	life    int32      // counts those that began: a slot is used again
+	mu      sync.Mutex // guards what follows, and the watch of every outlet
+	outlets []*Outlet  // by place; nil: free
+	free    []int32    // places
+	life    int32      // counts those that began: a place is used again
 }
 
-// watch is how the connection of an outlet is watched. It is guarded by the outlet's mutex, and its
-// place by the poller's too.
+// watch is how the connection of an outlet is watched. It changes under the outlet's mutex and the
+// poller's.
 type watch struct {
-	poller *poller // nil: it is not watched
-	outlet *Outlet
-	conn   *direct
 	reader Reader // nil: it is watched for the peer's end only
-	slot   int32
-	life   int32
+	place  int32
+	life   int32 // 0: it is not watched
 }
 
 // watcher gives the poller of the group; nil where there can be none.
@@ -77,72 +74,75 @@ func (p *poller) run() {
 	})
 }
 
-// tell calls the reader of an event, unless its watch has ended meanwhile.
+// tell calls whoever an event is for.
 func (p *poller) tell(e *unix.EpollEvent) {
-	p.mu.Lock()
-	w := p.watches[e.Fd]
-	if w == nil || w.life != e.Pad {
-		p.mu.Unlock()
-		return
-	}
-	o, reader, conn := w.outlet, w.reader, w.conn
-	p.mu.Unlock()
-	if reader == nil {
+	o, r := p.find(e)
+	switch {
+	case o == nil:
+	case r == nil:
 		p.group.Go(o.parted)
-	} else {
-		p.group.Go(func() { reader.Readable(conn) })
+	default:
+		p.group.Go(func() { r.Readable(unwrap(o.conn).(*direct)) })
 	}
+}
+
+// find gives the outlet of an event, and its reader; nil: that watch has ended meanwhile.
+func (p *poller) find(e *unix.EpollEvent) (*Outlet, Reader) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if o := p.outlets[e.Fd]; o != nil && o.watch.life == e.Pad {
+		return o, o.watch.reader
+	}
+	return nil, nil
 }
 
 func (p *poller) close() { p.epoll.Close() }
 
-// begin watches c; without a reader for the peer's end only.
-func (w *watch) begin(o *Outlet, c Conn, r Reader) bool {
-	conn, ok := c.(*direct)
-	if !ok {
+// beginWatch watches the connection; without a reader for the peer's end only.
+func (o *Outlet) beginWatch(c Conn, r Reader) bool {
+	if _, ok := c.(*direct); !ok {
 		return false
 	}
 	p := o.cfg.Group.watcher()
 	if p == nil {
 		return false
 	}
-	*w = watch{poller: p, outlet: o, conn: conn, reader: r}
 	p.mu.Lock()
-	p.life++
-	w.life = p.life
+	p.life = max(p.life+1, 1)
+	o.watch = watch{reader: r, life: p.life}
 	if n := len(p.free); n > 0 {
-		w.slot, p.free = p.free[n-1], p.free[:n-1]
-		p.watches[w.slot] = w
+		o.watch.place, p.free = p.free[n-1], p.free[:n-1]
+		p.outlets[o.watch.place] = o
 	} else {
-		w.slot = int32(len(p.watches))
-		p.watches = append(p.watches, w)
+		o.watch.place = int32(len(p.outlets))
+		p.outlets = append(p.outlets, o)
 	}
 	p.mu.Unlock()
-	if w.control(unix.EPOLL_CTL_ADD) != nil {
-		w.end()
+	if o.tellEpoll(unix.EPOLL_CTL_ADD) != nil {
+		o.endWatch()
 		return false
 	}
 	return true
 }
 
-// on reports that it will be told when the peer has gone.
-func (w *watch) on() bool { return w.poller != nil }
+// isWatched reports that the outlet will be told when the peer has gone.
+func (o *Outlet) isWatched() bool { return o.watch.life != 0 }
 
-func (w *watch) again() {
-	if w.on() {
-		_ = w.control(unix.EPOLL_CTL_MOD) // fails only on a connection that is being closed
+func (o *Outlet) watchAgain() {
+	if o.isWatched() {
+		_ = o.tellEpoll(unix.EPOLL_CTL_MOD) // fails only on a connection that is being closed
 	}
 }
 
-// control tells epoll what to wait for, once. What has been closed it does not touch, though its
-// number may be another's by now.
-func (w *watch) control(op int) (err error) {
-	e := unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: w.slot, Pad: w.life}
-	if w.reader != nil {
+// tellEpoll says what to wait for, once. It does not touch what has been closed, though its number
+// may be another's by now.
+func (o *Outlet) tellEpoll(op int) (err error) {
+	e := unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: o.watch.place, Pad: o.watch.life}
+	if o.watch.reader != nil {
 		e.Events |= unix.EPOLLIN
 	}
-	closed := w.conn.raw.Control(func(fd uintptr) {
-		err = unix.EpollCtl(w.poller.fd, op, int(fd), &e)
+	closed := unwrap(o.conn).(*direct).raw.Control(func(fd uintptr) {
+		err = unix.EpollCtl(o.cfg.Group.poller.fd, op, int(fd), &e)
 	})
 	if closed != nil {
 		return closed
@@ -150,16 +150,17 @@ func (w *watch) control(op int) (err error) {
 	return err
 }
 
-// end is called before the connection is closed.
-func (w *watch) end() {
-	if w.poller == nil {
+// endWatch is called before the connection is closed, which takes it out of epoll.
+func (o *Outlet) endWatch() {
+	if !o.isWatched() {
 		return
 	}
-	w.poller.mu.Lock()
-	w.poller.watches[w.slot] = nil
-	w.poller.free = append(w.poller.free, w.slot)
-	w.poller.mu.Unlock()
-	w.poller = nil
+	p := o.cfg.Group.poller
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.outlets[o.watch.place] = nil
+	p.free = append(p.free, o.watch.place)
+	o.watch = watch{}
 }
 
 // parted is called when the peer has closed its side, which may be half of a connection: what is
@@ -170,7 +171,7 @@ func (o *Outlet) parted() {
 	switch {
 	case o.closed:
 	case o.busy:
-		o.watch.end()
+		o.endWatch()
 	default:
 		o.close()
 	}

@@ -15,6 +15,7 @@ func TestParted(t *testing.T) {
 	b := newBench(t, 0, patience)
 	_, client := b.connect()
 	b.publish(0, 30, 100_000) // more than goes at once
+	require.Eventually(t, func() bool { return b.counters.Delivered.Load() > 0 }, patience, time.Millisecond)
 	require.NoError(t, client.(*net.TCPConn).CloseWrite())
 	r := reader{t, bufio.NewReader(client)}
 	require.Equal(t, "open", r.line())

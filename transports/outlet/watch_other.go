@@ -10,7 +10,7 @@ func (*poller) close() {}
 // watch is of no connection.
 type watch struct{}
 
-func (*watch) begin(*Outlet, Conn, Reader) bool { return false }
-func (*watch) on() bool                         { return false }
-func (*watch) again()                           {}
-func (*watch) end()                             {}
+func (*Outlet) beginWatch(Conn, Reader) bool { return false }
+func (*Outlet) isWatched() bool              { return false }
+func (*Outlet) watchAgain()                  {}
+func (*Outlet) endWatch()                    {}
