@@ -70,7 +70,7 @@ func (f *feed) next(r *Round, w *window) bool {
 
 func (f *feed) attach(s *Subscription) {
 	f.own()
-	s.slot = len(f.subs)
+	s.slot = int32(len(f.subs))
 	f.subs = append(f.subs, s)
 }
 

@@ -43,25 +43,33 @@ type Request struct {
 //
 // Its methods other than Close are for one goroutine at a time: the owner of the Sink.
 type Subscription struct {
-	hub  *Hub // static
-	sink Sink // static
+	// static
 
-	conflate bool // static
-	begin    string
+	hub      *Hub
+	sink     Sink
+	conflate bool
 
 	// owned by the reader
-	position uint64 // all up to here has been read
-	lost     *Gap   // to be told before anything else: the start was not of this log
-	begun    bool   // has been read once
+
+	begun    bool // has been read once
+	held     bool // began after a cursor without filters: it stands there until it has some
 	origin   origin
-	held     bool      // began after a cursor without filters: it stands there until it has some
+	position uint64    // all up to here has been read
+	lost     *lost     // to be told before anything else: the start was not of this log
 	since    time.Time // of a start by time, until events come that are no older
 	rounds   *feed     // whose rounds are for it: one of an earlier set may still be under way
 
 	// guarded by Hub.mu
-	feed   *feed // nil: no filters, or closed
-	slot   int   // in feed.subs
+
 	closed bool
+	slot   int32 // in feed.subs
+	feed   *feed // nil: no filters, or closed
+}
+
+// lost is a start that was not of this log.
+type lost struct {
+	gap   Gap
+	begin string // what was asked for, as text
 }
 
 // origin is how the position was given.
@@ -73,21 +81,17 @@ const (
 	byTime
 )
 
-// Begin gives the position at which the subscription began, as text: the subscriber's own cursor
-// if it came with one. Who resumes from it loses nothing, a gap that is to be told included.
-func (s *Subscription) Begin() string { return s.begin }
-
 // Position is where the subscription stands: everything of its filters up to there was read.
 func (s *Subscription) Position() Cursor { return Cursor{s.hub.epoch, s.position} }
 
 // Reached reports that all up to seq was read, what the start had to tell included.
 func (s *Subscription) Reached(seq uint64) bool { return s.lost == nil && s.position >= seq }
 
-// Place is Position as text, but while a gap of the start is still to be told it is Begin: who
-// resumes from it loses nothing.
+// Place is Position as text, but while a gap of the start is still to be told it is the subscriber's
+// own cursor: who resumes from it loses nothing, that gap included.
 func (s *Subscription) Place() string {
 	if s.lost != nil {
-		return s.begin
+		return s.lost.begin
 	}
 	return s.Position().String()
 }
@@ -99,29 +103,30 @@ func (s *Subscription) start(r Request) {
 	s.position, s.lost, s.begun, s.origin, s.since = w.head, nil, false, byCursor, r.Start.Since
 	switch start := r.Start; {
 	case start.Cursor != nil && start.Cursor.Epoch != epoch:
-		s.lost = &Gap{Reason: GapEpoch, After: start.Cursor.String()}
+		s.lost = s.lostAt(GapEpoch, start.Cursor.String())
 	case start.Cursor != nil && start.Cursor.Seq > w.head:
-		s.lost = &Gap{Reason: GapFuture, After: start.Cursor.String()}
+		s.lost = s.lostAt(GapFuture, start.Cursor.String())
 	case start.Cursor != nil:
 		s.position = start.Cursor.Seq
 	case start.Foreign != "":
-		s.lost = &Gap{Reason: GapEpoch, After: start.Foreign}
+		s.lost = s.lostAt(GapEpoch, start.Foreign)
 	case start.Last > 0:
 		s.position, s.origin = w.beforeLast(r.Filters, start.Last), byLast
 	case !start.Since.IsZero():
 		s.position, s.origin = w.since(r.Filters, start.Since, s.conflate), byTime
 	}
-	if s.lost == nil {
-		s.begin = s.Position().String()
-		return
+}
+
+// lostAt is the start after a cursor that is not of this log.
+func (s *Subscription) lostAt(reason GapReason, after string) *lost {
+	l := &lost{gap: Gap{Reason: reason, After: after}, begin: after}
+	if !isCursorText(after) {
+		l.begin = Cursor{Epoch: ^s.hub.epoch}.String() // as foreign as what was given, and safe in a stream
 	}
-	s.begin = s.lost.After
-	if !isCursorText(s.begin) {
-		s.begin = Cursor{Epoch: ^epoch}.String() // as foreign as what was given, and safe in a stream
+	if len(after) > maxAfterLen || !utf8.ValidString(after) {
+		l.gap.After = ""
 	}
-	if len(s.lost.After) > maxAfterLen || !utf8.ValidString(s.lost.After) {
-		s.lost.After = ""
-	}
+	return l
 }
 
 // maxAfterLen bounds what is repeated of a text that is no cursor.
@@ -199,10 +204,10 @@ func (s *Subscription) due(events []*Event) []*Event {
 
 // gap finds what is lost between the position and the window, and moves the position past it.
 func (s *Subscription) gap(w *window, set FilterSet) *Gap {
-	g := s.lost
+	var g *Gap
 	switch {
-	case g != nil:
-		s.lost = nil
+	case s.lost != nil:
+		g, s.lost = &s.lost.gap, nil
 	case s.position >= w.floor:
 		return nil
 	case s.origin == byLast && !s.begun:

@@ -76,7 +76,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Refuse(w, r, wire.ProblemOf(err))
 		return
 	}
-	opening := c.chunk(nil, wire.AppendSSEOpen(nil, web.ComeBack(), s.Begin()))
+	opening := c.chunk(nil, wire.AppendSSEOpen(nil, web.ComeBack(), s.Place()))
 	setHeader(w)
 	b := &beginning{access: access, codec: c, out: o, subscription: s, opening: opening}
 	if r.ProtoMajor > 1 {

@@ -129,7 +129,7 @@ func (s *session) start(u *upgrade, subscription *hub.Subscription) {
 	if !s.h.cfg.Portable {
 		conn.Conn = outlet.NewConn(u.conn, s.h.cfg.WriteTimeout)
 	}
-	hello := wire.AppendHello(nil, subscription.Begin(), uuid.NewString(), s.h.cfg.Group.Heartbeat())
+	hello := wire.AppendHello(nil, subscription.Place(), uuid.NewString(), s.h.cfg.Group.Heartbeat())
 	if !s.out.Start(config, s.access, subscription, conn, wire.AppendTextFrame(nil, hello)) {
 		s.access.Release(s.out)
 		subscription.Close()
