@@ -2,6 +2,7 @@ package outlet
 
 import (
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 
@@ -67,6 +68,7 @@ func (p *poller) run() {
 				for i := range events[:n] {
 					p.tell(&events[i])
 				}
+				runtime.Gosched() // to those that were told: a crowd at once is as many goroutines as a batch
 			case err != unix.EINTR:
 				return false // wait
 			}

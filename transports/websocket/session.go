@@ -37,7 +37,7 @@ type session struct {
 
 	access  web.Access
 	filters []hub.Filter // as they were asked for; the subscription has them as a set
-	pending hub.Start    // of ?subscribe=none: where the first subscribe begins
+	pending *hub.Start   // of ?subscribe=none: where the first subscribe begins; nil: with the next event
 	frames  frames
 	deaf    bool // what comes is not looked at any more
 	unread  int  // bytes of it
@@ -106,10 +106,10 @@ func (s *session) subscribe(c *wire.Command) error {
 	if problem := s.access.Subscribe(); problem != nil {
 		return problem
 	}
-	if c.Position() == "" {
-		start = s.pending
+	if c.Position() == "" && s.pending != nil {
+		start = *s.pending
 	}
-	s.filters, s.pending = filters, hub.Start{}
+	s.filters, s.pending = filters, nil
 	s.change(c, func(subscription *hub.Subscription) {
 		if start == (hub.Start{}) {
 			subscription.SetFilters(set)

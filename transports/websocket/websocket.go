@@ -168,7 +168,9 @@ func (s *session) parseNone(r *http.Request, q url.Values) (hub.Request, *wire.P
 	case s.access.Grant() == nil:
 		return hub.Request{}, wire.TokenEnded()
 	}
-	s.pending = selection.Start
+	if selection.Start != (hub.Start{}) {
+		s.pending = &selection.Start
+	}
 	return hub.Request{Start: selection.Start, Conflate: selection.Conflate}, nil
 }
 
