@@ -59,7 +59,7 @@ var fortEntries = []entry{
 	{name: "ended", subscribe: `">"`, publish: `">"`, more: "expires: 2020-01-01T00:00:00Z"},
 	{name: "removed", subscribe: `"load.>"`, publish: `"load.>"`},
 	{name: "narrowed", subscribe: `"load.>"`, publish: `"load.>"`},
-	{name: "many", subscribe: `"load.>"`},
+	{name: "many", subscribe: `"quiet"`}, // or others' loads would go to each of them
 	{name: "unread on /sse", subscribe: `"load.>"`, more: "limits: {max-connections: 1}"},
 	{name: "unread on /ws", subscribe: `"load.>"`, more: "limits: {max-connections: 1}"},
 	{name: "one", subscribe: `">"`, publish: `">"`},
