@@ -2,6 +2,7 @@ package websocket_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strconv"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	tt "github.com/trivium-hub/trivium/transports/transporttest"
+	"github.com/trivium-hub/trivium/transports/websocket"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
@@ -238,9 +240,23 @@ func TestRefusedWithOrigin(t *testing.T) {
 	require.ErrorContains(t, err, "503")
 }
 
+// TestFarewells: those who are told within a connection are bounded, the rest gets the status.
+func TestFarewells(t *testing.T) {
+	h := websocket.New(websocket.Config{})
+	h.Crowd()
+	r := httptest.NewRequest(http.MethodGet, "/ws", nil)
+	r.Header = http.Header{
+		"Origin": {"https://a.example"}, "Connection": {"Upgrade"}, "Upgrade": {"websocket"},
+		"Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"AAAAAAAAAAAAAAAAAAAAAA=="},
+	}
+	w := httptest.NewRecorder()
+	h.Refuse(w, r, wire.Forbidden("no"))
+	require.Equal(t, http.StatusForbidden, w.Code)
+}
+
 func TestSubprotocol(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
-	for offered, chosen := range map[string]string{"": "", "trivium.v1": "trivium.v1", "x, trivium.v1, trivium.bearer.t": "trivium.v1", "x": ""} {
+	for offered, chosen := range map[string]string{"": "", "trivium.v1": "trivium.v1", "TRIVIUM.V1": "", "x, trivium.v1, trivium.bearer.t": "trivium.v1", "x": ""} {
 		c, err := s.DialSocket(tt.Query(), http.Header{"Sec-Websocket-Protocol": {offered}}, nil)
 		require.NoError(t, err)
 		require.Equal(t, chosen, c.Response.Header.Get("Sec-WebSocket-Protocol"))

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/coder/websocket"
@@ -23,8 +24,10 @@ type upgrade struct {
 func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) (*upgrade, error) {
 	u := &upgrade{ResponseWriter: w}
 	options := &websocket.AcceptOptions{
-		Subprotocols:       []string{Protocol},
 		InsecureSkipVerify: true, // origins were judged before any transport was reached
+	}
+	if offers(r, Protocol) { // the library would take it in other letters too
+		options.Subprotocols = []string{Protocol}
 	}
 	if h.cfg.Compression {
 		options.CompressionMode = websocket.CompressionNoContextTakeover
@@ -36,6 +39,19 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) (*upgrade, err
 	_ = ws.CloseNow() // says no more than that it is closed
 	u.deflate = w.Header().Get("Sec-WebSocket-Extensions") != ""
 	return u, nil
+}
+
+// offers reports whether the client offers the subprotocol, whose name is as it is written (RFC 6455
+// section 11.5).
+func offers(r *http.Request, protocol string) bool {
+	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
+		for name := range strings.SplitSeq(line, ",") {
+			if strings.TrimSpace(name) == protocol {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (u *upgrade) Unwrap() http.ResponseWriter { return u.ResponseWriter }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,6 +51,7 @@ type Config struct {
 type Handler struct {
 	cfg            Config
 	plain, deflate *outlet.Config // shared by the connections of each spelling
+	farewells      farewells
 }
 
 // New makes a Handler.
@@ -190,12 +192,13 @@ func checkSubscribe(q url.Values) *wire.Problem {
 // Refuse answers a request that gets no connection. A page cannot see the status of a refused
 // handshake; so one whose Origin was allowed is upgraded, told, and closed.
 func (h *Handler) Refuse(w http.ResponseWriter, r *http.Request, p *wire.Problem) {
-	if r.Header.Get("Origin") == "" || handshakeProblem(r) != nil {
+	if r.Header.Get("Origin") == "" || handshakeProblem(r) != nil || !h.farewells.take() {
 		web.WriteProblem(w, r, p)
 		return
 	}
 	u, err := h.upgrade(w, r)
 	if err != nil {
+		h.farewells.give()
 		return
 	}
 	web.Count(r, p)
@@ -203,8 +206,28 @@ func (h *Handler) Refuse(w http.ResponseWriter, r *http.Request, p *wire.Problem
 	if p.Code == wire.CodeDraining {
 		last = codec{}.AppendGoaway(nil, p.RetryAfter)
 	}
-	h.cfg.Group.Go(func() { farewell(u.conn, last) })
+	h.cfg.Group.Go(func() {
+		defer h.farewells.give()
+		farewell(u.conn, last)
+	})
 }
+
+// farewells counts the refused connections that are kept for their close handshake. These are
+// nobody's by any other count, and come before any token was good.
+type farewells struct{ n atomic.Int64 }
+
+const maxFarewells = 1024
+
+// take reports whether there may be one more.
+func (f *farewells) take() bool {
+	if f.n.Add(1) > maxFarewells {
+		f.give()
+		return false
+	}
+	return true
+}
+
+func (f *farewells) give() { f.n.Add(-1) }
 
 // farewellTimeout bounds how long a refused connection is kept for its close handshake.
 const farewellTimeout = time.Second
