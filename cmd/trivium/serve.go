@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"syscall"
@@ -32,9 +33,16 @@ const exitGrace = 500 * time.Millisecond
 
 const idleTimeout = 2 * time.Minute // of a kept connection between two requests
 
+// gcPercent, unless GOGC says otherwise: what is collected is little beside what a hub's connections
+// hold for as long as they are idle, and by Go's default it may use up as much again.
+const gcPercent = 50
+
 // Run serves until the first SIGTERM or SIGINT and then drains; a second one ends the process
 // at once. SIGHUP ends nothing.
 func (c *ServeCmd) Run(con *console) error {
+	if _, said := os.LookupEnv("GOGC"); !said {
+		debug.SetGCPercent(gcPercent)
+	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Conn is the write side of one connection. But for Close, its methods are called by one
-// goroutine at a time.
+// Conn is the write side of one connection. But for Close, its methods are called by one goroutine
+// at a time; TryWrite not after Close, nor while it is called.
 type Conn interface {
 	// TryWrite writes what goes at once and says how much; it never waits. Less than all of p
 	// with a nil error means that the rest would have to wait.
@@ -34,6 +34,8 @@ const sendBuffer = 64 << 10
 // socket is what the direct path of a platform knows of a connection.
 type socket interface {
 	Conn
+	// trySafely is TryWrite that may be called at the same time as Close.
+	trySafely(p []byte) (int, error)
 	// moved reports that the peer has acknowledged something since it was last asked.
 	moved() bool
 }

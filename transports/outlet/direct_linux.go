@@ -15,19 +15,14 @@ import (
 // only now and then as nothing.
 const userTimeouts = 4
 
-// direct writes to a TCP socket without the runtime's poller: its callback always says that it
-// is done, so that a write which would have to wait returns instead.
+// direct writes to a TCP socket without the runtime's poller: a write that would have to wait
+// returns instead. It calls the kernel by the socket's number, past the locks of the net package,
+// each of which is another cache line that a delivery would have to wait for.
 type direct struct {
-	conn *net.TCPConn
-	raw  syscall.RawConn
-
-	// the call under way: kept here, with send bound once, so that a write allocates nothing
-	send  func(fd uintptr) bool
-	p     []byte
-	n     int
-	errno syscall.Errno
-
-	queued int // bytes not acknowledged when progress was last looked for
+	conn   *net.TCPConn
+	raw    syscall.RawConn
+	fd     int32
+	queued int32 // bytes not acknowledged when progress was last looked for
 }
 
 func newDirect(c net.Conn, timeout time.Duration) (socket, bool) {
@@ -42,37 +37,43 @@ func newDirect(c net.Conn, timeout time.Duration) (socket, bool) {
 	// Without these the connection still works; it takes more of the kernel's memory, and a peer
 	// that has vanished is found later.
 	_ = tcp.SetWriteBuffer(sendBuffer)
-	_ = raw.Control(func(fd uintptr) {
+	d := &direct{conn: tcp, raw: raw}
+	closed := raw.Control(func(fd uintptr) {
+		d.fd = int32(fd)
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeouts*timeout.Milliseconds()))
 	})
-	d := &direct{conn: tcp, raw: raw}
-	d.send = d.sendOnce
-	return d, true
+	return d, closed == nil
 }
 
-func (d *direct) sendOnce(fd uintptr) bool {
-	n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(d.p))),
-		uintptr(len(d.p)), syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, 0, 0)
-	d.n, d.errno = int(n), errno
-	return true
-}
+// TryWrite must not be called once Close has been, nor at the same time: the number may be another
+// connection's by then. An outlet's mutex is over both.
+func (d *direct) TryWrite(p []byte) (int, error) { return send(uintptr(d.fd), p) }
 
-func (d *direct) TryWrite(p []byte) (int, error) {
-	d.p, d.errno = p, syscall.EINTR
-	for d.errno == syscall.EINTR {
-		if err := d.raw.Write(d.send); err != nil {
-			d.p = nil
-			return 0, err
-		}
+// trySafely is TryWrite where somebody else may close the connection.
+func (d *direct) trySafely(p []byte) (n int, err error) {
+	closed := d.raw.Write(func(fd uintptr) bool {
+		n, err = send(fd, p)
+		return true // done: it does not wait
+	})
+	if closed != nil {
+		return 0, closed
 	}
-	d.p = nil
-	switch d.errno {
-	case 0:
-		return d.n, nil
-	case syscall.EAGAIN:
-		return 0, nil
-	default:
-		return 0, d.errno
+	return n, err
+}
+
+func send(fd uintptr, p []byte) (int, error) {
+	for {
+		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))),
+			uintptr(len(p)), syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, 0, 0)
+		switch errno {
+		case 0:
+			return int(n), nil
+		case syscall.EAGAIN:
+			return 0, nil
+		case syscall.EINTR:
+		default:
+			return 0, errno
+		}
 	}
 }
 
@@ -89,8 +90,11 @@ func (d *direct) moved() bool {
 	return d.queued < before
 }
 
-func (d *direct) unacknowledged() (n int) {
-	_ = d.raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+func (d *direct) unacknowledged() (n int32) {
+	_ = d.raw.Control(func(fd uintptr) {
+		queued, _ := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
+		n = int32(queued)
+	})
 	return n
 }
 

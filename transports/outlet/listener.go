@@ -97,7 +97,7 @@ func (g *guard) write(p []byte) (n int, err error) {
 		return 0, os.ErrDeadlineExceeded
 	}
 	if g.direct != nil {
-		n, err = g.direct.TryWrite(p)
+		n, err = g.direct.trySafely(p)
 		switch {
 		case n == len(p) || err != nil:
 			return n, err

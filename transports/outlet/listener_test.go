@@ -20,7 +20,7 @@ type acknowledging struct {
 	script []bool
 }
 
-func (s *acknowledging) TryWrite([]byte) (int, error) { return 0, nil }
+func (s *acknowledging) trySafely([]byte) (int, error) { return 0, nil }
 
 func (s *acknowledging) moved() (on bool) {
 	if len(s.script) > 0 {

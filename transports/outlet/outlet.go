@@ -187,6 +187,9 @@ func (o *Outlet) wroteOf(events []*hub.Event, n int) {
 
 // say writes a message, now if nobody writes, else before the next event.
 func (o *Outlet) say(message []byte) {
+	if o.closed {
+		return
+	}
 	if o.busy {
 		w := o.later()
 		w.control = append(w.control, message...)
