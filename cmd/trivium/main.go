@@ -1,4 +1,4 @@
-// Command trivium is the hub's program: it serves, and it publishes from a shell.
+// Command trivium is the hub's program: it serves, publishes from a shell, makes tokens and measures.
 //
 // This package is the only one that reads flags and environment and the only one that joins the
 // rooms together. It owns the process: main starts no goroutine of its own, a command's Run
