@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -17,9 +15,8 @@ import (
 const (
 	// jwtLife is how long a JWT is good if nothing is said.
 	jwtLife = time.Hour
-	// maxTokenFile bounds what is read of a file, in bytes: a little more than auth takes, which
-	// says what is too large.
-	maxTokenFile = 16<<20 + 1
+	// maxTokenFile is what auth takes of a file, in bytes; it says what is too large.
+	maxTokenFile = 16 << 20
 )
 
 // TokenCmd makes a token: an opaque one, whose hash it adds to a tokens file, or a JWT.
@@ -151,7 +148,7 @@ func (c *TokenCmd) signingKey() (*auth.SigningKey, error) {
 	if path == "" {
 		path, parse = c.JWTPrivateKeyFile, auth.NewPrivateKey
 	}
-	text, err := readBounded(path)
+	text, err := readBounded(path, maxTokenFile)
 	if err != nil {
 		return nil, err
 	}
@@ -169,14 +166,4 @@ func inFile(path string, err error) error {
 		lines[i] = path + ": " + line
 	}
 	return errors.New(strings.Join(lines, "\n"))
-}
-
-// readBounded reads a file, up to maxTokenFile.
-func readBounded(path string) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }() // it was read only
-	return io.ReadAll(io.LimitReader(file, maxTokenFile))
 }

@@ -31,7 +31,7 @@ func changeFile(path string, change func(old []byte) ([]byte, error)) (err error
 			}
 		}()
 	}
-	old, err := readBounded(path)
+	old, err := readBounded(path, maxTokenFile)
 	isNew := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !isNew {
 		return err

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -193,12 +192,7 @@ func readWatched(path string) ([]byte, error) {
 		case !info.Mode().IsRegular(): // to open a pipe would wait for who writes to it
 			return nil, errors.New("want a regular file")
 		}
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		return io.ReadAll(io.LimitReader(f, maxWatchedFile+1))
+		return readBounded(path, maxWatchedFile)
 	}()
 	var named *fs.PathError
 	if errors.As(err, &named) {

@@ -94,7 +94,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	return s.body.Read(p)
 }
 
-// add takes a line that may be published.
+// add takes a line. Whether it may be published is judged when its turn has come.
 func (s *stream) add(text []byte, line int) error {
 	event, err := wire.ParseEnvelope(text)
 	if err != nil {

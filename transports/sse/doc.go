@@ -5,6 +5,7 @@
 // it from then on, and there is no goroutine but the outlet's while a slow reader catches up.
 // Over HTTP/2 the handler stays until the outlet is closed.
 //
-// A stream ends when the client goes, which shows at the next write or heartbeat, when the outlet
-// finds it too slow, or when the group is drained or closed; the group waits for what is left.
+// A stream ends when the client goes, which shows at once where the outlet watches the connection and
+// else at the next write or heartbeat; when its token ends or loses the right; when the outlet finds
+// it too slow; or when the group is drained or closed. The group waits for what is left.
 package sse

@@ -18,18 +18,14 @@ const (
 )
 
 // ParseSenders reads an IP address, or a range of them such as 10.0.0.0/8, for Config.Allow. An
-// address with a zone is refused: which interface a datagram came in by is not looked at. IPv4 within
-// IPv6 is IPv4, as it is for senders; a range of it has 96 bits at least.
+// address with a zone is refused: which interface a datagram came in by is not looked at. A
+// range of IPv4 within IPv6 has 96 bits at least: no sender is in a larger one.
 func ParseSenders(s string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
-		addr = addr.Unmap()
 		return netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
 	prefix, err := netip.ParsePrefix(s)
-	if err == nil && prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
-		return netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96), nil
-	}
-	if err != nil || prefix.Addr().Is4In6() {
+	if err != nil || prefix.Addr().Is4In6() && prefix.Bits() < 96 {
 		return netip.Prefix{}, fmt.Errorf("want an IP address or a range such as 10.0.0.0/8 or fd00::/8, got %q", s)
 	}
 	return prefix, nil

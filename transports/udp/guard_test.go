@@ -166,7 +166,7 @@ func TestSenders(t *testing.T) {
 			require.Equal(t, []any{"", "sender"}, []any{string(payload), reason}, c)
 		}
 	}
-	for _, s := range []string{
+	for _, s := range []string{"::ffff:10.0.0.0/90",
 		"", " 192.0.2.1", "192.0.2", "192.0.2.1/33", "192.0.2.1/-1", "192.0.2.1/", "192.0.2.1:3000", "192.0.2.0-9", "::1/129",
 		"[::1]", "fe80::1%eth0", "fe80::%eth0/64", "localhost", "*", "010.0.0.1",
 	} {

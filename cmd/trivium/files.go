@@ -14,12 +14,7 @@ const maxSecretBytes = 1 << 20
 // read, is longer than maxSecretBytes or holds no secret. Which flag it was is for the caller to
 // say.
 func readSecret(path string) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }() // only read
-	secret, err := io.ReadAll(io.LimitReader(file, maxSecretBytes+1))
+	secret, err := readBounded(path, maxSecretBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -31,4 +26,14 @@ func readSecret(path string) ([]byte, error) {
 		return nil, fmt.Errorf("want a secret, %s holds none", path)
 	}
 	return secret, nil
+}
+
+// readBounded reads a file, and of one that is longer than limit one byte more than that.
+func readBounded(path string, limit int64) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }() // only read
+	return io.ReadAll(io.LimitReader(file, limit+1))
 }
