@@ -2,9 +2,9 @@ package hub
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
 	"hash"
+	"hash/fnv"
 	"sync"
 	"time"
 )
@@ -33,7 +33,7 @@ type idempotency struct {
 type keyOf struct{ subject, key string }
 
 type answer struct {
-	digest  [sha256.Size]byte // of the events
+	digest  digest // of the events
 	receipt Receipt
 	busy    bool // the first publish has not ended; the rest is not set yet
 }
@@ -155,9 +155,14 @@ func (k *idempotency) len(now time.Time) int {
 	return len(k.answers)
 }
 
-// digestOf tells lists of events apart by all that a publisher sets.
-func digestOf(events []*Event) (sum [sha256.Size]byte) {
-	d := sha256.New()
+// digest stands for a list of events, in every process the same.
+type digest [16]byte
+
+// digestOf tells lists of events apart by all that a publisher sets. The hash need not withstand an
+// attack: who makes two of its own publishes collide deceives itself alone. And a page, which has the
+// hub's types in its program, need not load a cryptographic one.
+func digestOf(events []*Event) (sum digest) {
+	d := fnv.New128a()
 	for _, e := range events {
 		for _, member := range []string{e.Topic, e.Type, e.Key} {
 			writeSized(d, []byte(member))

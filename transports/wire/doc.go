@@ -17,5 +17,5 @@
 // several goroutines at once; a decoder belongs to one.
 //
 // It imports nothing but the hub and the standard library without net/http, for the client in the
-// browser carries it too.
+// browser carries it too. What no page needs (compression, signed datagrams) is left out there.
 package wire
