@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
@@ -29,14 +30,19 @@ type Config struct {
 	Access       web.AccessFunc
 	Counters     *outlet.Counters
 	MaxTopics    int           // filters of a subscription; 0: any number
-	WriteTimeout time.Duration // for an answer
+	WriteTimeout time.Duration // of an answer over HTTP/2, without progress
 }
 
 // Handler answers GET /poll.
-type Handler struct{ cfg Config }
+type Handler struct {
+	cfg    Config // static
+	alarms sync.Pool
+	bodies sync.Pool
+}
 
-// New makes a Handler.
-func New(cfg Config) *Handler { return &Handler{cfg} }
+// New makes a Handler. Its server must listen by an outlet.Listener: over HTTP/1, that is what ends
+// an answer which makes no progress.
+func New(cfg Config) *Handler { return &Handler{cfg: cfg} }
 
 // poll is what a request asks for.
 type poll struct {
@@ -59,7 +65,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		web.WriteProblem(w, r, problem)
 		return
 	}
-	bell := hub.NewBell()
+	a := h.alarm()
+	defer h.alarms.Put(a)
+	bell := a.bell
 	if problem := access.Hold(bell); problem != nil {
 		web.WriteProblem(w, r, problem)
 		return
@@ -73,22 +81,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.Close()
 	h.cfg.Counters.Connections.Add(1)
 	defer h.cfg.Counters.Connections.Add(-1)
-	batch := h.wait(r, s, bell, p, access)
+	batch := h.wait(r, s, a, p, access)
 	// What was found is not for one who has lost the right to it meanwhile.
 	if problem := access.Judge(p.subscribe.Filters); problem != nil {
 		h.cfg.Counters.Expelled.Add(1)
 		web.WriteProblem(w, r, problem)
 		return
 	}
-	h.answer(w, s, batch)
+	h.answer(w, r, s, batch)
 }
 
 // wait gives the first batch with something in it, or an empty one when the wait is over: by its
 // time, by a drain, by a loss of the right to it, or because the client has closed its side, which
 // may be half of a connection.
-func (h *Handler) wait(r *http.Request, s *hub.Subscription, bell hub.Bell, p poll, access web.Access) hub.Batch {
-	timer := time.NewTimer(p.wait)
-	defer timer.Stop()
+func (h *Handler) wait(r *http.Request, s *hub.Subscription, a *alarm, p poll, access web.Access) hub.Batch {
+	a.timer.Reset(p.wait)
+	defer a.timer.Stop()
 	limit := hub.ReadLimit{Events: p.max, Bytes: maxAnswer}
 	for {
 		batch := s.Read(limit)
@@ -101,8 +109,8 @@ func (h *Handler) wait(r *http.Request, s *hub.Subscription, bell hub.Bell, p po
 			return batch
 		}
 		select {
-		case <-bell:
-		case <-timer.C:
+		case <-a.bell:
+		case <-a.timer.C:
 			return s.Read(limit)
 		case <-h.cfg.Group.Draining():
 			return s.Read(limit)
@@ -113,22 +121,47 @@ func (h *Handler) wait(r *http.Request, s *hub.Subscription, bell hub.Bell, p po
 }
 
 // answer writes what goes into one answer; the cursor says where the rest begins.
-func (h *Handler) answer(w http.ResponseWriter, s *hub.Subscription, batch hub.Batch) {
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, s *hub.Subscription, batch hub.Batch) {
 	events, cursor := fit(batch.Events), s.Position()
 	if len(events) < len(batch.Events) {
 		cursor = events[len(events)-1].ID
 	}
 	header := w.Header()
-	header.Set("Content-Type", "application/json")
-	header.Set("Cache-Control", "no-store")
+	header["Content-Type"], header["Cache-Control"] = isJSON, noStore
 	if h.cfg.Group.IsDraining() {
 		header.Set("Retry-After", strconv.Itoa(int(web.ComeBack().Round(time.Second)/time.Second)))
 	}
-	body := wire.AppendPollAnswer(nil, cursor.String(), batch.Gap, events)
-	header.Set("Content-Length", strconv.Itoa(len(body)))
-	if err := outlet.NewResponseConn(w).Write(body, h.cfg.WriteTimeout); err == nil {
+	buffer := h.body()
+	defer h.keep(buffer)
+	*buffer = wire.AppendPollAnswer(*buffer, cursor.String(), batch.Gap, events)
+	if h.write(w, r, *buffer) == nil {
 		h.cfg.Counters.Delivered.Add(uint64(len(events)))
 	}
+}
+
+// Values of headers, made once. net/http copies the map but not these; nobody changes them.
+var (
+	isJSON  = []string{"application/json"}
+	noStore = []string{"no-store"}
+)
+
+// maxCounted is the longest body whose length net/http finds out by itself, in bytes. Any more it
+// would send in chunks, which HTTP/1.0 has not.
+const maxCounted = 2 << 10
+
+// write gives the body to net/http. Over HTTP/1 the answer goes out as one write when the handler
+// returns, or is larger than what net/http gathers; the listener below bounds either. A connection
+// of HTTP/2 carries others too, whose progress is not the answer's.
+func (h *Handler) write(w http.ResponseWriter, r *http.Request, body []byte) error {
+	one := r.ProtoMajor == 1
+	if !one || len(body) > maxCounted {
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	if !one {
+		return outlet.NewResponseConn(w).Write(body, h.cfg.WriteTimeout)
+	}
+	_, err := w.Write(body)
+	return err
 }
 
 // fit takes as many events as one answer holds, one at least.

@@ -1,6 +1,7 @@
 package longpoll_test
 
 import (
+	"bufio"
 	"io"
 	"net"
 	"net/http"
@@ -36,6 +37,7 @@ func get(t *testing.T, s *tt.Server, query string, header ...string) (*http.Resp
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
+	require.EqualValues(t, len(body), response.ContentLength, "in one piece, however long")
 	if response.StatusCode != http.StatusOK {
 		return response, wire.PollAnswer{}
 	}
@@ -115,6 +117,32 @@ func TestGone(t *testing.T) {
 	conn.Close()
 	require.Eventually(t, func() bool { return s.Poll.Connections.Load() == 0 }, tt.Patience, time.Millisecond)
 	require.Zero(t, s.Hub.Stats().Subscriptions)
+}
+
+// TestHTTP10: an answer has its length and no chunks, short or long, so that the connection stays.
+func TestHTTP10(t *testing.T) {
+	s := tt.Start(t, tt.Config{})
+	c, err := s.Dial(tt.Ask{})
+	require.NoError(t, err)
+	defer c.Close()
+	require.NoError(t, c.SetDeadline(time.Now().Add(tt.Patience)))
+	r := bufio.NewReader(c)
+	for _, size := range []int{2, 1 << 10, 1700, 1800, 1900, 2 << 10, 5 << 10, 300 << 10} {
+		e := tt.JSON("a", `"`+strings.Repeat("a", size-2)+`"`)
+		s.Publish(t, e)
+		_, err = io.WriteString(c, "GET /poll?last=1 HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n")
+		require.NoError(t, err)
+		response, err := http.ReadResponse(r, nil)
+		require.NoError(t, err)
+		require.Empty(t, response.TransferEncoding)
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		require.EqualValues(t, len(body), response.ContentLength)
+		answer, err := wire.DecodePollAnswer(body)
+		require.NoError(t, err)
+		require.Len(t, answer.Events, 1)
+		require.Equal(t, e.Data, answer.Events[0].Data)
+	}
 }
 
 func TestBadParameters(t *testing.T) {
