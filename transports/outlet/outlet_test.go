@@ -41,7 +41,7 @@ func (lines) AppendGoaway(dst []byte, _ time.Duration) []byte { return append(ds
 
 // bench is a hub with outlets over TCP.
 type bench struct {
-	t        *testing.T
+	t        testing.TB
 	hub      *hub.Hub
 	group    *outlet.Group
 	counters outlet.Counters
@@ -53,7 +53,7 @@ type bench struct {
 	listener *outlet.Listener
 }
 
-func newBench(t *testing.T, heartbeat, writeTimeout time.Duration) *bench {
+func newBench(t testing.TB, heartbeat, writeTimeout time.Duration) *bench {
 	h, err := hub.New(hub.Config{Retention: hub.Retention{Events: retained}})
 	require.NoError(t, err)
 	b := &bench{t: t, hub: h, group: outlet.NewGroup(heartbeat)}
