@@ -3,6 +3,7 @@ package outlet
 import (
 	"io"
 	"net"
+	"sync"
 	"syscall"
 	"time"
 	"unsafe"
@@ -50,15 +51,37 @@ func newDirect(c net.Conn, timeout time.Duration) (socket, bool) {
 func (d *direct) TryWrite(p []byte) (int, error) { return send(uintptr(d.fd), p) }
 
 // trySafely is TryWrite where somebody else may close the connection.
-func (d *direct) trySafely(p []byte) (n int, err error) {
-	closed := d.raw.Write(func(fd uintptr) bool {
-		n, err = send(fd, p)
-		return true // done: it does not wait
-	})
-	if closed != nil {
+func (d *direct) trySafely(p []byte) (int, error) {
+	a := attempts.Get().(*attempt)
+	defer a.done()
+	a.p = p
+	if closed := d.raw.Write(a.once); closed != nil {
 		return 0, closed
 	}
-	return n, err
+	return a.n, a.err
+}
+
+// attempt is a try to write in the hands of the net package. It is used again, since what is handed
+// over cannot stay on the stack.
+type attempt struct {
+	p    []byte
+	n    int
+	err  error
+	once func(fd uintptr) bool // writes p
+}
+
+var attempts = sync.Pool{New: func() any {
+	a := new(attempt)
+	a.once = func(fd uintptr) bool {
+		a.n, a.err = send(fd, a.p)
+		return true // done: it does not wait
+	}
+	return a
+}}
+
+func (a *attempt) done() {
+	a.p, a.err = nil, nil
+	attempts.Put(a)
 }
 
 func send(fd uintptr, p []byte) (int, error) {
