@@ -3,8 +3,11 @@ package outlet_test
 import (
 	"bufio"
 	"context"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -33,6 +36,40 @@ func TestEnds(t *testing.T) {
 		require.EqualError(t, err, "EOF")
 		o.Wait()
 		o.Close()
+	})
+}
+
+// TestEndsBehind: to one that is behind, what was begun is written whole, then what was said, then the
+// end of the stream. The events that wait are not.
+func TestEndsBehind(t *testing.T) {
+	allPaths(t, func(t *testing.T, p path) {
+		b := newBench(t, 0, patience)
+		b.portable, b.secure = p.portable, p.secure
+		o, client := b.connect()
+		const n, size = 30, 100 << 10
+		b.publish(0, n, size)
+		require.Eventually(t, func() bool { return b.counters.Delivered.Load() > 0 }, patience, time.Millisecond)
+		for i := range 3 {
+			o.Send([]byte("message " + strconv.Itoa(i) + "\n"))
+		}
+		o.Finish([]byte("bye\n"))
+		o.Send([]byte("late\n"))
+		r := reader{t, bufio.NewReader(client)}
+		require.Equal(t, "open", r.line())
+		events, line := 0, r.line()
+		for ; strings.HasPrefix(line, "event "); line = r.line() {
+			require.Equal(t, events, r.number(line, size))
+			events++
+		}
+		require.Less(t, events, n)
+		require.EqualValues(t, events, b.counters.Delivered.Load())
+		for i := range 3 {
+			require.Equal(t, "message "+strconv.Itoa(i), line)
+			line = r.line()
+		}
+		require.Equal(t, "bye", line)
+		_, err := r.r.ReadByte()
+		require.EqualError(t, err, "EOF")
 	})
 }
 
