@@ -154,18 +154,22 @@ func TestRate(t *testing.T) {
 
 // TestSegments sends the handshake with a message behind it, whole and byte by byte.
 func TestSegments(t *testing.T) {
-	s := tt.Start(t, tt.Config{})
-	c, err := s.DialSocket(tt.Query(), nil, []byte(frame(text, pingCommand)+frame(text, `{"op":"ping","ref":"two"}`)))
-	require.NoError(t, err)
-	defer c.Close()
-	require.Equal(t, wire.OpHello, message(t, c).Op)
-	require.Equal(t, "1", string(message(t, c).Ref))
-	require.Equal(t, `"two"`, string(message(t, c).Ref))
-	for _, b := range []byte(frame(firstPart, pingCommand[:9]) + frame(lastPart, pingCommand[9:])) {
-		_, err := c.Write([]byte{b}) // TCP_NODELAY is Go's default
-		require.NoError(t, err)
+	for name, cfg := range map[string]tt.Config{"direct": {}, "portable": {Portable: true}, "TLS": {TLS: true}} {
+		t.Run(name, func(t *testing.T) {
+			s := tt.Start(t, cfg)
+			c, err := s.DialSocket(tt.Query(), nil, []byte(frame(text, pingCommand)+frame(text, `{"op":"ping","ref":"two"}`)))
+			require.NoError(t, err)
+			defer c.Close()
+			require.Equal(t, wire.OpHello, message(t, c).Op)
+			require.Equal(t, "1", string(message(t, c).Ref))
+			require.Equal(t, `"two"`, string(message(t, c).Ref))
+			for _, b := range []byte(frame(firstPart, pingCommand[:9]) + frame(lastPart, pingCommand[9:])) {
+				_, err := c.Write([]byte{b}) // TCP_NODELAY is Go's default
+				require.NoError(t, err)
+			}
+			require.Equal(t, "1", string(message(t, c).Ref))
+		})
 	}
-	require.Equal(t, "1", string(message(t, c).Ref))
 }
 
 // TestNothingAfterClose has a publisher at full speed while connections end in several ways.
