@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/trivium-hub/trivium/hub"
@@ -22,8 +22,8 @@ func validJSON(b []byte) bool {
 
 // whyNotJSON says what is wrong with a text that validJSON refused.
 func whyNotJSON(b []byte) string {
-	var raw json.RawMessage
-	if err := json.Unmarshal(b, &raw); err != nil {
+	// Not Unmarshal: it needs reflection, which makes a page's program half a megabyte larger.
+	if err := json.Compact(new(bytes.Buffer), b); err != nil {
 		return fmt.Sprintf("must be JSON (RFC 8259): %v", err)
 	}
 	return "must be JSON in valid UTF-8"
@@ -136,33 +136,44 @@ func isString(value []byte) bool {
 // decodeString unescapes a valid raw JSON string. ok is false where it has the escape of half a
 // surrogate pair, which no UTF-8 text can stand for (RFC 8259 section 8.2); U+FFFD takes its place.
 func decodeString(raw []byte) (s string, ok bool) {
-	if bytes.IndexByte(raw, '\\') < 0 {
-		return string(raw[1 : len(raw)-1]), true
+	raw = raw[1 : len(raw)-1]
+	escape := bytes.IndexByte(raw, '\\')
+	if escape < 0 {
+		return string(raw), true
 	}
-	if err := json.Unmarshal(raw, &s); err != nil {
-		return "", false
+	text, ok := make([]byte, 0, len(raw)), true
+	for ; escape >= 0; escape = bytes.IndexByte(raw, '\\') {
+		text = append(text, raw[:escape]...)
+		raw = raw[escape:]
+		if r, n := escapedRune(raw); n > 0 {
+			ok = ok && (r != utf8.RuneError || escapedUnit(raw) == utf8.RuneError)
+			text, raw = utf8.AppendRune(text, r), raw[n:]
+		} else {
+			text, raw = append(text, escapedLetter[raw[1]]), raw[2:]
+		}
 	}
-	return s, !strings.ContainsRune(s, utf8.RuneError) || !hasLoneSurrogate(raw)
+	return string(append(text, raw...)), ok
 }
 
-func hasLoneSurrogate(raw []byte) bool {
-	for {
-		i := bytes.IndexByte(raw, '\\')
-		if i < 0 {
-			return false
-		}
-		raw = raw[i:]
-		switch unit := escapedUnit(raw); {
-		case unit < 0:
-			raw = raw[2:] // an escape of one letter, maybe the backslash's own
-		case unit < 0xd800 || unit > 0xdfff:
-			raw = raw[6:]
-		case unit < 0xdc00 && escapedUnit(raw[6:]) >= 0xdc00 && escapedUnit(raw[6:]) <= 0xdfff:
-			raw = raw[12:]
-		default:
-			return true
-		}
+// escapedLetter is what an escape of one letter stands for (RFC 8259 section 7).
+var escapedLetter = [256]byte{
+	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
+}
+
+// escapedRune is the character whose one or two \uXXXX b begins with, and their length; 0 if b does
+// not. Half a surrogate pair is U+FFFD.
+func escapedRune(b []byte) (r rune, n int) {
+	first := rune(escapedUnit(b))
+	switch {
+	case first < 0:
+		return 0, 0
+	case !utf16.IsSurrogate(first):
+		return first, 6
 	}
+	if r := utf16.DecodeRune(first, rune(escapedUnit(b[6:]))); r != utf8.RuneError {
+		return r, 12
+	}
+	return utf8.RuneError, 6
 }
 
 // escapedUnit is the UTF-16 code unit of the \uXXXX with which b begins, -1 if it does not.
@@ -192,6 +203,29 @@ func requireString(name string, value []byte) (string, error) {
 	}
 	return s, nil
 }
+
+// Members calls visit for each member of a JSON object, as it stands in the text and in order, until
+// visit returns an error, which it returns. The name must be compared with its case; the value is
+// raw, and valid. It is for who reads small messages and has no room for encoding/json's reflection.
+func Members(object []byte, visit func(name string, value []byte) error) error {
+	object, err := trimObject(object)
+	if err != nil {
+		return err
+	}
+	return members(object, visit)
+}
+
+// String decodes a raw value that Members gave; ok is false if it is no string, or one that is not
+// Unicode text.
+func String(value []byte) (s string, ok bool) {
+	if !isString(value) {
+		return "", false
+	}
+	return decodeString(value)
+}
+
+// AppendString appends s as a JSON string; what is not UTF-8 becomes U+FFFD.
+func AppendString(dst []byte, s string) []byte { return appendQuoted(dst, s) }
 
 func badInput(parameter, detail string) error {
 	return &hub.InvalidError{Parameter: parameter, Detail: detail}

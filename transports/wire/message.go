@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -206,8 +205,8 @@ func decodeGap(obj []byte) (*hub.Gap, error) {
 }
 
 func millisecondsMember(name string, value []byte) (time.Duration, error) {
-	var n int64
-	if json.Unmarshal(value, &n) != nil || n < 0 || n > math.MaxInt64/int64(time.Millisecond) {
+	n, err := strconv.ParseInt(string(value), 10, 64)
+	if err != nil || n < 0 || n > math.MaxInt64/int64(time.Millisecond) {
 		return 0, fmt.Errorf("%s: a whole number of milliseconds is expected", name)
 	}
 	return time.Duration(n) * time.Millisecond, nil

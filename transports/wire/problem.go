@@ -2,7 +2,6 @@ package wire
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -114,27 +113,49 @@ func (p *Problem) appendMembers(dst []byte) []byte {
 // UnmarshalJSON implements json.Unmarshaler. A type that is not one of the hub's, as of a proxy in
 // between, gives no Code.
 func (p *Problem) UnmarshalJSON(b []byte) error {
-	var m struct {
-		Type      string `json:"type"`
-		Title     string `json:"title"`
-		Status    int    `json:"status"`
-		Detail    string `json:"detail"`
-		Parameter string `json:"parameter"`
-		Line      *int   `json:"line"`
-		Accepted  *int   `json:"accepted"`
-	}
-	if err := json.Unmarshal(b, &m); err != nil {
+	var read Problem
+	if err := Members(b, read.member); err != nil {
 		return fmt.Errorf("problem: %w", err)
 	}
-	code, ours := strings.CutPrefix(m.Type, ProblemURN)
-	if !ours {
-		code = ""
-	}
-	*p = Problem{
-		Code: code, Title: m.Title, Status: m.Status, Detail: m.Detail,
-		Parameter: m.Parameter, Line: m.Line, Accepted: m.Accepted,
-	}
+	*p = read
 	return nil
+}
+
+func (p *Problem) member(name string, value []byte) (err error) {
+	if string(value) == "null" { // as good as absent to some who write problems
+		return nil
+	}
+	switch name {
+	case "type":
+		var kind string
+		kind, err = requireString(name, value)
+		if code, ours := strings.CutPrefix(kind, ProblemURN); ours {
+			p.Code = code
+		}
+	case "title":
+		p.Title, err = requireString(name, value)
+	case "detail":
+		p.Detail, err = requireString(name, value)
+	case "parameter":
+		p.Parameter, err = requireString(name, value)
+	case "status":
+		p.Status, err = requireInt(name, value)
+	case "line":
+		p.Line = new(int)
+		*p.Line, err = requireInt(name, value)
+	case "accepted":
+		p.Accepted = new(int)
+		*p.Accepted, err = requireInt(name, value)
+	}
+	return err
+}
+
+func requireInt(name string, value []byte) (int, error) {
+	n, err := strconv.Atoi(string(value))
+	if err != nil {
+		return 0, badInput(name, "must be a whole number")
+	}
+	return n, nil
 }
 
 // CloseCode is the WebSocket close code that goes with the problem (PROTOCOL section 5).

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"fmt"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -18,12 +17,13 @@ type Selection struct {
 }
 
 // ParseSelection reads the query parameters that every transport takes: topic, at most maxTopics
-// times (0: any number), cursor, last, since and conflate. Others are ignored.
+// times (0: any number), cursor, last, since and conflate. Others are ignored. q is an url.Values, by
+// its plain type since a page has no room for that package.
 //
 // A lastEventID, the header of that name, stands for the position whatever the query says, and is
 // never refused: what is no cursor becomes a Foreign start. now is what a since of some duration
 // counts back from. The error is an *hub.InvalidError naming the parameter.
-func ParseSelection(q url.Values, lastEventID string, maxTopics int, now time.Time) (Selection, error) {
+func ParseSelection(q map[string][]string, lastEventID string, maxTopics int, now time.Time) (Selection, error) {
 	var s Selection
 	var err error
 	if s.Filters, err = parseFilters(q["topic"], maxTopics); err != nil {
@@ -63,7 +63,7 @@ func parseFilters(topics []string, limit int) ([]hub.Filter, error) {
 }
 
 // single gives the value of a parameter that is not repeatable, nil where it is absent.
-func single(q url.Values, name string) (*string, error) {
+func single(q map[string][]string, name string) (*string, error) {
 	values := q[name]
 	switch len(values) {
 	case 0:
@@ -82,7 +82,7 @@ func startAfter(lastEventID string) hub.Start {
 	return hub.Start{Cursor: &cursor}
 }
 
-func queryStart(q url.Values, now time.Time) (hub.Start, error) {
+func queryStart(q map[string][]string, now time.Time) (hub.Start, error) {
 	cursor, err := single(q, "cursor")
 	if err != nil {
 		return hub.Start{}, err
