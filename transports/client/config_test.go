@@ -1,0 +1,91 @@
+//go:build !js
+
+package client_test
+
+import (
+	"crypto/tls"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/transports/client"
+)
+
+// TestConfig: what is wrong is named, all of it at once, and no secret is repeated.
+func TestConfig(t *testing.T) {
+	const url = "http://hub.test"
+	for name, row := range map[string]struct {
+		cfg  client.Config
+		want []string
+	}{
+		"nothing":      {client.Config{}, []string{"Config.URL: is needed"}},
+		"no URL":       {client.Config{URL: "http://%zz/secret"}, []string{"Config.URL: is no URL"}},
+		"no scheme":    {client.Config{URL: "hub.test:3000/secret"}, []string{"Config.URL: must begin with http:// or https://"}},
+		"ws":           {client.Config{URL: "ws://hub.test"}, []string{"Config.URL: must begin with http:// or https://"}},
+		"no host":      {client.Config{URL: "http:///secret"}, []string{"Config.URL: must begin with http:// or https://"}},
+		"user":         {client.Config{URL: "https://user:secret@hub.test"}, []string{"Config.URL: must have no user"}},
+		"query":        {client.Config{URL: url + "?access_token=secret"}, []string{"Config.URL: must have no query"}},
+		"no query":     {client.Config{URL: url + "?"}, []string{"Config.URL: must have no query"}},
+		"fragment":     {client.Config{URL: url + "#secret"}, []string{"Config.URL: must have no query and no fragment"}},
+		"transport":    {client.Config{URL: url, Transport: 9}, []string{"Config.Transport: is none"}},
+		"no page":      {client.Config{URL: url, Transport: client.EventSource}, []string{"Config.Transport: EventSource is the browser's own"}},
+		"topic":        {client.Config{URL: url, Topics: []string{"a", "b..c"}}, []string{"Config.Topics:", "(topic 2 of 2)"}},
+		"topics":       {client.Config{URL: url, Topics: make([]string, 65)}, []string{"Config.Topics:", "at most 64"}},
+		"cursor":       {client.Config{URL: url, Cursor: "not a cursor"}, []string{"Config.Cursor: an id has"}},
+		"long cursor":  {client.Config{URL: url, Cursor: strings.Repeat("a", 65)}, []string{"Config.Cursor: an id has"}},
+		"last":         {client.Config{URL: url, Last: 1001}, []string{"Config.Last: must be 0 to 1000"}},
+		"negative":     {client.Config{URL: url, Last: -1, Since: -1}, []string{"Config.Last:", "Config.Since:"}},
+		"two starts":   {client.Config{URL: url, Cursor: "a", Last: 1}, []string{"exclude each other"}},
+		"other two":    {client.Config{URL: url, Since: 1, Last: 1}, []string{"exclude each other"}},
+		"durations":    {client.Config{URL: url, Silence: -1, MaxWait: -1}, []string{"Config.Silence:", "Config.MaxWait:"}},
+		"all together": {client.Config{URL: "x", Last: -1, MaxWait: -1}, []string{"Config.URL:", "Config.Last:", "Config.MaxWait:"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := client.Connect(t.Context(), row.cfg)
+			for _, want := range row.want {
+				require.ErrorContains(t, err, want)
+			}
+			require.NotContains(t, err.Error(), "secret")
+		})
+	}
+}
+
+// TestNativePlatforms: over sockets, with the platform that is made by default and with one of a
+// program's own client, by TLS and HTTP/2.
+func TestNativePlatforms(t *testing.T) {
+	for name, secure := range map[string]bool{"default": false, "own client, TLS": true} {
+		t.Run(name, func(t *testing.T) {
+			over(t, func(t *testing.T, tr client.Transport) {
+				if tr == client.EventSource {
+					return // it is the test's own
+				}
+				r := newRig(t, rigConfig{TLS: secure})
+				cfg := client.Config{URL: r.URL + "//", Transport: tr, Topics: []string{"a"}}
+				if secure {
+					transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: r.roots}, ForceAttemptHTTP2: true}
+					defer transport.CloseIdleConnections()
+					cfg.Platform = client.NewPlatform(&http.Client{Transport: transport, Timeout: time.Millisecond}) // which does not count
+				}
+				c, err := client.Connect(t.Context(), cfg)
+				require.NoError(t, err)
+				defer c.Close()
+				r.await(c, liveBy(tr))
+				time.Sleep(2 * time.Millisecond)
+				_, err = c.Publish(t.Context(), client.Event{Topic: "a", Data: []byte("0")})
+				require.NoError(t, err)
+				r.reader(c).numbers(0, 1)
+				require.EqualValues(t, 1, c.Stats().Connects)
+				require.NoError(t, c.SetTopics(t.Context(), []string{"a", "b"}))
+				c.Reconnect()
+				r.publish(1, 10, "a", "b")
+				r.reader(c).numbers(1, 10)
+				if secure && tr != client.WebSocket {
+					require.Equal(t, 2, r.version("/sse", "/poll"))
+				}
+			})
+		})
+	}
+}

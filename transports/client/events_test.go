@@ -1,0 +1,235 @@
+//go:build !js
+
+package client_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/client"
+	tt "github.com/trivium-hub/trivium/transports/transporttest"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// TestGap: what is lost is told, before anything newer, and reading goes on after it.
+func TestGap(t *testing.T) {
+	bubble(t, func(t *testing.T, tr client.Transport) {
+		r := newRig(t, rigConfig{Memory: true, Hub: hub.Config{Retention: hub.Retention{Events: 5}}})
+		c := r.client(client.Config{Transport: tr})
+		read := r.reader(c)
+		r.await(c, liveBy(tr))
+		r.publish(0, 1, "a")
+		read.numbers(0, 1)
+		synctest.Wait()
+		after := c.Cursor()
+		r.away(true)
+		r.publish(1, 20, "a")
+		r.away(false)
+		e := read.next()
+		require.NotNil(t, e.Gap)
+		require.Equal(t, client.Event{ID: e.Gap.ResumedAt.String(), Gap: e.Gap}, e)
+		require.Equal(t, hub.GapExpired, e.Gap.Reason)
+		require.Equal(t, after, e.Gap.After)
+		require.True(t, e.Gap.Certain)
+		require.Equal(t, e.ID, c.Cursor())
+		read.numbers(16, 5)
+		require.EqualValues(t, 1, c.Stats().Gaps)
+		require.EqualValues(t, 6, c.Stats().Delivered)
+
+		// A cursor of another hub.
+		c = r.client(client.Config{Transport: tr, Cursor: "00000000-7"})
+		e = r.reader(c).next()
+		require.Equal(t, hub.GapEpoch, e.Gap.Reason)
+		require.Equal(t, "00000000-7", e.Gap.After)
+		r.reader(c).numbers(16, 5)
+	})
+}
+
+// TestStart: where a client begins, which it does once, however often its first connection is lost.
+func TestStart(t *testing.T) {
+	bubble(t, func(t *testing.T, tr client.Transport) {
+		r := newRig(t, rigConfig{Memory: true})
+		r.publish(0, 5, "a")
+		time.Sleep(time.Minute)
+		r.publish(5, 5, "a")
+		third := hub.Cursor{Epoch: r.Hub.Position().Epoch, Seq: 3}
+		for _, row := range []struct {
+			cfg  client.Config
+			from int
+		}{
+			{client.Config{Last: 3}, 7},
+			{client.Config{Since: 50 * time.Second}, 5},
+			{client.Config{Cursor: third.String()}, 3},
+			{client.Config{Conflate: true, Last: 4}, 6},
+			{client.Config{}, 10},
+		} {
+			row.cfg.Transport = tr
+			r.away(true)
+			c := r.client(row.cfg)
+			require.Equal(t, row.cfg.Cursor, c.Cursor())
+			r.await(c, isPhase(client.Waiting))
+			r.away(false)
+			r.await(c, liveBy(tr))
+			c.Reconnect()
+			r.await(c, liveBy(tr))
+			r.reader(c).numbers(row.from, 10-row.from)
+			c.Reconnect()
+			r.await(c, liveBy(tr))
+			synctest.Wait()
+			ctx, cancel := contextFor(t, time.Second)
+			for _, err := range c.Events(ctx) {
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+			}
+			cancel()
+			require.Equal(t, r.Hub.Position().String(), c.Cursor())
+		}
+	})
+}
+
+// TestConflate: of what waits the hub leaves out all but the newest.
+func TestConflate(t *testing.T) {
+	bubble(t, func(t *testing.T, tr client.Transport) {
+		r := newRig(t, rigConfig{Memory: true})
+		begin := r.Hub.Position().String()
+		for i := range 5 {
+			r.send(&hub.Event{Topic: "a", Key: "k", Data: []byte(strconv.Itoa(i))})
+		}
+		c := r.client(client.Config{Transport: tr, Cursor: begin, Conflate: true})
+		r.reader(c).numbers(4, 1)
+		require.EqualValues(t, 1, c.Stats().Delivered)
+	})
+}
+
+// TestGoodbye: a WebSocket that is let go of is closed as the standard asks.
+func TestGoodbye(t *testing.T) {
+	r := newRig(t, rigConfig{})
+	codes := make(chan websocket.StatusCode, 1)
+	r.proxy("/ws", func(w http.ResponseWriter, request *http.Request) {
+		conn, err := websocket.Accept(w, request, nil)
+		if err != nil {
+			return
+		}
+		_ = conn.Write(request.Context(), websocket.MessageText, wire.AppendHello(nil, r.Hub.Position().String(), "", 0))
+		_, _, err = conn.Read(request.Context())
+		codes <- websocket.CloseStatus(err)
+	})
+	c := r.client(client.Config{})
+	r.await(c, liveBy(client.WebSocket))
+	c.Use(client.SSE)
+	require.Equal(t, websocket.StatusNormalClosure, <-codes)
+}
+
+// TestCursorOfQuietTopics: heartbeats move it, while the program waits for an event.
+func TestCursorOfQuietTopics(t *testing.T) {
+	bubble(t, func(t *testing.T, tr client.Transport) {
+		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
+		c := r.client(client.Config{Transport: tr, Topics: []string{"quiet"}})
+		read := r.reader(c)
+		r.await(c, liveBy(tr))
+		r.publish(0, 1, "quiet")
+		for e, err := range c.Events(t.Context()) {
+			require.NoError(t, err)
+			r.publish(1, 100, "loud")
+			time.Sleep(time.Minute)
+			require.Equal(t, e.ID, c.Cursor())
+			break
+		}
+		ctx, cancel := contextFor(t, time.Minute)
+		defer cancel()
+		for _, err := range c.Events(ctx) {
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		}
+		require.Equal(t, r.Hub.Position().String(), c.Cursor())
+		r.publish(101, 1, "quiet")
+		read.numbers(101, 1)
+	})
+}
+
+// TestEventsOneAtATime: a loop can be left and taken up, and there are not two.
+func TestEventsOneAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, rigConfig{Memory: true})
+		c := r.client(client.Config{})
+		r.await(c, isPhase(client.Live))
+		r.publish(0, 4, "a")
+		enough := errors.New("enough")
+		n := 0
+		err := c.Handle(t.Context(), func(client.Event) error {
+			for _, err := range c.Events(t.Context()) {
+				require.ErrorContains(t, err, "being read already")
+			}
+			if n++; n == 2 {
+				return enough
+			}
+			return nil
+		})
+		require.Equal(t, enough, err)
+		require.EqualValues(t, 2, c.Stats().Delivered)
+		r.reader(c).numbers(2, 2)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.ErrorIs(t, c.Handle(ctx, func(client.Event) error { return nil }), context.Canceled)
+		c.Close()
+		require.Equal(t, client.ErrClosed, c.Handle(t.Context(), func(client.Event) error { return nil }))
+	})
+}
+
+// TestClose ends a client in whatever phase it is, and at once; so does its context.
+func TestClose(t *testing.T) {
+	bubble(t, func(t *testing.T, tr client.Transport) {
+		for phase, spoil := range map[client.Phase]func(*rig){
+			client.Connecting: func(r *rig) { r.proxyAll(hang) },
+			client.Live:       func(*rig) {},
+			client.Waiting:    func(r *rig) { r.proxyAll(answers(503, "Retry-After", "60")) },
+			client.Ended:      func(r *rig) { r.proxyAll(answers(404)) },
+		} {
+			r := newRig(t, rigConfig{Memory: true})
+			spoil(r)
+			ctx, cancel := context.WithCancel(t.Context())
+			c, err := client.Connect(ctx, client.Config{URL: r.URL, Transport: tr, Platform: r.platform()})
+			require.NoError(t, err)
+			r.await(c, isPhase(phase))
+			begin := time.Now()
+			if phase == client.Waiting {
+				cancel()
+			}
+			c.Close()
+			c.Close()
+			require.Zero(t, time.Since(begin))
+			require.Equal(t, client.Ended, c.State().Phase)
+			cancel()
+		}
+	})
+}
+
+// TestBackpressure: of a program that takes nothing the client holds little, and the hub keeps the
+// rest.
+func TestBackpressure(t *testing.T) {
+	bubble(t, func(t *testing.T, tr client.Transport) {
+		r := newRig(t, rigConfig{Memory: true})
+		c := r.client(client.Config{Transport: tr})
+		r.await(c, liveBy(tr))
+		const n, size = 40, 100 << 10
+		data := strings.Repeat("x", size)
+		for range n {
+			r.send(tt.JSON("a", `"`+data+`"`))
+		}
+		synctest.Wait()
+		require.Less(t, r.received(), int64(3<<19))
+		read := r.reader(c)
+		for range n {
+			require.Len(t, read.next().Data, size+2)
+		}
+		require.EqualValues(t, n, c.Stats().Delivered)
+	})
+}

@@ -1,0 +1,98 @@
+//go:build !js
+
+package client_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/trivium-hub/trivium/transports/client"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// eventSourcer is a platform with an EventSource as the WHATWG HTML standard has it (section 9.2), for
+// want of a page: it comes back by itself, and an answer that is no stream ends it for good.
+type eventSourcer struct{ client.Platform }
+
+// EventSource implements client.EventSourcer.
+func (p eventSourcer) EventSource(ctx context.Context, url string) (client.EventStream, error) {
+	s := &source{platform: p.Platform, url: url, events: make(chan wire.SSEEvent), done: make(chan struct{}), retry: 3 * time.Second}
+	ctx, s.cancel = context.WithCancel(ctx)
+	go func() {
+		defer close(s.done)
+		for s.connect(ctx) {
+			select {
+			case <-time.After(s.retry):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return s, nil
+}
+
+type source struct {
+	platform client.Platform
+	url      string
+	cancel   context.CancelFunc
+	events   chan wire.SSEEvent
+	done     chan struct{}
+
+	lastID string
+	retry  time.Duration
+}
+
+// connect reports whether to come back.
+func (s *source) connect(ctx context.Context) bool {
+	header := map[string]string{"Accept": "text/event-stream"}
+	if s.lastID != "" {
+		header["Last-Event-ID"] = s.lastID
+	}
+	response, err := s.platform.Do(ctx, &client.Request{Method: "GET", URL: s.url, Header: header})
+	if err != nil {
+		return ctx.Err() == nil
+	}
+	defer response.Body.Close()
+	if response.Status != 200 || !strings.HasPrefix(response.Header("Content-Type"), "text/event-stream") {
+		return false
+	}
+	for decoder := wire.NewSSEDecoder(response.Body, 0); ; {
+		e, err := decoder.Next()
+		if retry, ok := decoder.Retry(); ok {
+			s.retry = retry
+		}
+		if err != nil {
+			return ctx.Err() == nil
+		}
+		s.lastID, e.Topic = e.ID, ""
+		select {
+		case s.events <- e:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// Next implements client.EventStream.
+func (s *source) Next(ctx context.Context) (wire.SSEEvent, error) {
+	select {
+	case e := <-s.events:
+		return e, nil
+	case <-s.done:
+		if ctx.Err() != nil {
+			return wire.SSEEvent{}, errors.New("closed")
+		}
+		return wire.SSEEvent{}, io.EOF
+	case <-ctx.Done():
+		return wire.SSEEvent{}, ctx.Err()
+	}
+}
+
+// Close implements client.EventStream.
+func (s *source) Close() {
+	s.cancel()
+	<-s.done
+}

@@ -1,0 +1,166 @@
+//go:build !js
+
+package client_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"time"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/client"
+	"github.com/trivium-hub/trivium/transports/longpoll"
+	"github.com/trivium-hub/trivium/transports/outlet"
+	"github.com/trivium-hub/trivium/transports/publish"
+	"github.com/trivium-hub/trivium/transports/sse"
+	tt "github.com/trivium-hub/trivium/transports/transporttest"
+	"github.com/trivium-hub/trivium/transports/web"
+	"github.com/trivium-hub/trivium/transports/websocket"
+)
+
+// exampleHub is a hub in this process. Yours is a URL.
+func exampleHub() (url string, stop func()) {
+	h, err := hub.New(hub.Config{})
+	if err != nil {
+		panic(err)
+	}
+	group := outlet.NewGroup(15 * time.Second)
+	access := func(context.Context) web.Access { return tt.NewToken(everything) }
+	routes := http.NewServeMux()
+	routes.Handle("/ws", websocket.New(websocket.Config{Hub: h, Group: group, Access: access, Counters: new(outlet.Counters), WriteTimeout: time.Minute}))
+	routes.Handle("/sse", sse.New(sse.Config{Hub: h, Group: group, Access: access, Counters: new(outlet.Counters), WriteTimeout: time.Minute}))
+	routes.Handle("/poll", longpoll.New(longpoll.Config{Hub: h, Group: group, Access: access, Counters: new(outlet.Counters), WriteTimeout: time.Minute}))
+	routes.HandleFunc("/publish", publish.New(publish.Config{Hub: h, Access: access}).ServeEnvelopes)
+	server := httptest.NewServer(routes)
+	return server.URL, func() {
+		group.Close()
+		server.CloseClientConnections()
+		server.Close()
+		_ = h.Close()
+	}
+}
+
+func Example() {
+	url, stop := exampleHub()
+	defer stop()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+
+	c, err := client.Connect(ctx, client.Config{
+		URL:    url,
+		Token:  client.StaticToken("a-token-of-the-hub"),
+		Topics: []string{"orders.>"},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+
+	for s := range c.States(ctx) {
+		if s.Phase == client.Live { // from here on nothing is missed
+			fmt.Println("live by", s.Transport)
+			break
+		}
+	}
+	_, err = c.Publish(ctx,
+		client.Event{Topic: "orders.berlin", Data: []byte(`{"amount":3}`)},
+		client.Event{Topic: "orders.paris", Data: []byte("three"), Encoding: client.Text},
+	)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for e, err := range c.Events(ctx) {
+		switch {
+		case err != nil:
+			fmt.Println("over:", err)
+		case e.Gap != nil:
+			fmt.Println("lost:", e.Gap.Reason)
+		default:
+			fmt.Printf("%s: %s\n", e.Topic, e.Data)
+		}
+		if c.Stats().Delivered == 2 {
+			break
+		}
+	}
+	// Output:
+	// live by WebSocket
+	// orders.berlin: {"amount":3}
+	// orders.paris: three
+}
+
+// A program that keeps its cursor goes on where it was, by whatever transport.
+func ExampleClient_Cursor() {
+	url, stop := exampleHub()
+	defer stop()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+
+	saved := ""
+	for _, transport := range []client.Transport{client.WebSocket, client.SSE, client.LongPoll} {
+		c, err := client.Connect(ctx, client.Config{URL: url, Transport: transport, Cursor: saved})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		for s := range c.States(ctx) {
+			if s.Phase == client.Live {
+				break
+			}
+		}
+		one := client.Event{Topic: "a", Data: []byte("1")}
+		if _, err := c.Publish(ctx, one, one); err != nil {
+			fmt.Println(err)
+		}
+		for e := range c.Events(ctx) { // one of the two; the other is for the next client
+			_, number, _ := strings.Cut(e.ID, "-") // an ID is opaque; it is cut for this output alone
+			fmt.Println(transport, "gave event", number)
+			break
+		}
+		saved = c.Cursor()
+		c.Close()
+	}
+	// Output:
+	// WebSocket gave event 1
+	// SSE gave event 2
+	// long-poll gave event 3
+}
+
+// Topics can be changed while events come; a token is asked for before the one in use ends.
+func ExampleClient_SetTopics() {
+	url, stop := exampleHub()
+	defer stop()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+
+	c, err := client.Connect(ctx, client.Config{
+		URL:    url,
+		Topics: []string{"news"},
+		Token: func(context.Context) (client.Token, error) {
+			return client.Token{Value: "ask-your-own-server", Ends: time.Now().Add(time.Hour)}, nil
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+	if err := c.SetTopics(ctx, []string{"news", "weather.*"}); err != nil {
+		fmt.Println(err)
+	}
+	if _, err := c.Publish(ctx, client.Event{Topic: "weather.rome", Data: []byte(`"sunny"`)}); err != nil {
+		fmt.Println(err)
+	}
+	err = c.Handle(ctx, func(e client.Event) error {
+		fmt.Println(e.Topic, string(e.Data))
+		return fmt.Errorf("enough")
+	})
+	fmt.Println(err)
+	// Output:
+	// weather.rome "sunny"
+	// enough
+}

@@ -1,0 +1,302 @@
+//go:build !js
+
+package client_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/transports/client"
+	"github.com/trivium-hub/trivium/transports/web"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// paths are those of the transports; EventSource shares one.
+var paths = []string{"/ws", "/sse", "/poll"}
+
+// answers is a proxy that says always the same.
+func answers(status int, header ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		for i := 0; i < len(header); i += 2 {
+			w.Header().Set(header[i], header[i+1])
+		}
+		w.WriteHeader(status)
+		fmt.Fprintf(w, "<h1>%d</h1>", status)
+	}
+}
+
+// says is the hub's own answer.
+func says(p *wire.Problem) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { web.WriteProblem(w, r, p) }
+}
+
+// proxyAll has every transport answered so.
+func (r *rig) proxyAll(handler http.HandlerFunc) {
+	for _, path := range paths {
+		r.proxy(path, handler)
+	}
+}
+
+// ended gives how a client has ended that was not closed.
+func (r *rig) ended(c *client.Client) *client.FinalError {
+	r.t.Helper()
+	state := r.await(c, isPhase(client.Ended))
+	_, err := r.reader(c).try()
+	var final *client.FinalError
+	require.ErrorAs(r.t, err, &final)
+	require.Equal(r.t, err, state.Reason)
+	return final
+}
+
+// TestFinalAnswers: what trying again would not change ends the client, at once.
+func TestFinalAnswers(t *testing.T) {
+	for name, row := range map[string]struct {
+		answer http.HandlerFunc
+		status int
+		code   string
+	}{
+		"bad request":    {says(wire.BadParameter("topic", "is no filter")), 400, wire.CodeInvalidParameter},
+		"no token":       {says(wire.MissingToken()), 401, wire.CodeMissingToken},
+		"forbidden":      {says(wire.Forbidden("not yours")), 403, wire.CodeForbidden},
+		"another host":   {says(wire.MisdirectedHost()), 421, wire.CodeMisdirectedHost},
+		"another path":   {says(wire.NotFound()), 404, wire.CodeNotFound},
+		"a proxy's 400":  {answers(400), 400, ""},
+		"a proxy's 401":  {answers(401), 401, ""},
+		"a proxy's 403":  {answers(403), 403, ""},
+		"a proxy's 404":  {answers(404), 404, ""},
+		"a redirect":     {answers(301, "Location", "https://else.test/ws?access_token=secret"), 301, ""},
+		"another format": {answers(404, "Content-Type", wire.ProblemContentType), 404, ""},
+	} {
+		for _, tr := range append([]client.Transport{client.Auto}, transports...) {
+			t.Run(name+" by "+tr.String(), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					r := newRig(t, rigConfig{Memory: true})
+					r.proxyAll(row.answer)
+					begin := time.Now()
+					final := r.ended(r.client(client.Config{Transport: tr}))
+					require.Zero(t, time.Since(begin))
+					require.Equal(t, row.status, final.Status)
+					var problem *client.Problem
+					require.ErrorAs(t, final, &problem)
+					require.Equal(t, row.code, problem.Code)
+					require.NotContains(t, final.Error(), "secret")
+					if row.status == 301 {
+						require.ErrorContains(t, final, "it leads to https://else.test/ws")
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestTemporaryAnswers: they are waited out, for as long as they say.
+func TestTemporaryAnswers(t *testing.T) {
+	in90s := func() string { return time.Now().Add(90 * time.Second).UTC().Format(http.TimeFormat) }
+	for name, row := range map[string]struct {
+		answer func() http.HandlerFunc
+		wait   time.Duration // 0: at random
+	}{
+		"hub drains":        {func() http.HandlerFunc { return says(wire.Draining(7 * time.Second)) }, 7 * time.Second},
+		"too many":          {func() http.HandlerFunc { return says(wire.TooManyTries("", 3*time.Second)) }, 3 * time.Second},
+		"until a date":      {func() http.HandlerFunc { return answers(503, "Retry-After", in90s()) }, 90 * time.Second},
+		"until doomsday":    {func() http.HandlerFunc { return answers(503, "Retry-After", "99999999999") }, 0},
+		"for a year":        {func() http.HandlerFunc { return answers(429, "Retry-After", "31536000") }, 10 * time.Minute},
+		"no word of it":     {func() http.HandlerFunc { return answers(502) }, 0},
+		"a portal's page":   {func() http.HandlerFunc { return answers(200, "Content-Type", "text/html") }, 0},
+		"an empty answer":   {func() http.HandlerFunc { return answers(204) }, 0},
+		"hub is overloaded": {func() http.HandlerFunc { return says(wire.Unavailable("")) }, 2 * time.Second},
+	} {
+		for _, tr := range append([]client.Transport{client.Auto}, transports...) {
+			t.Run(name+" by "+tr.String(), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					r := newRig(t, rigConfig{Memory: true})
+					r.proxyAll(row.answer())
+					c := r.client(client.Config{Transport: tr})
+					state := r.await(c, isPhase(client.Waiting))
+					require.Error(t, state.Reason)
+					if row.wait == 0 {
+						require.Less(t, state.Wait, 500*time.Millisecond+1)
+					} else {
+						require.InDelta(t, row.wait.Seconds(), state.Wait.Seconds(), 1)
+					}
+					begin := time.Now()
+					r.proxyAll(nil)
+					r.await(c, isPhase(client.Live))
+					require.Equal(t, state.Wait, time.Since(begin))
+				})
+			})
+		}
+	}
+}
+
+// TestBackoff: waits grow up to their bound, at random within it, and begin anew when the client has
+// been live for a while.
+func TestBackoff(t *testing.T) {
+	bubble(t, func(t *testing.T, tr client.Transport) {
+		r := newRig(t, rigConfig{Memory: true})
+		r.away(true)
+		const most = 20 * time.Second
+		c := r.client(client.Config{Transport: tr, MaxWait: most})
+		var waits []time.Duration
+		for s := range c.States(t.Context()) {
+			if s.Phase == client.Waiting {
+				waits = append(waits, s.Wait)
+				if tr == client.EventSource { // which keeps it to itself
+					require.ErrorContains(t, s.Reason, "the hub has said nothing")
+				} else {
+					require.ErrorContains(t, s.Reason, "connection refused")
+				}
+			}
+			if len(waits) == 100 {
+				break
+			}
+		}
+		bound, total := 500*time.Millisecond, time.Duration(0)
+		for _, wait := range waits {
+			require.LessOrEqual(t, wait, bound)
+			bound = min(2*bound, most)
+			total += wait
+		}
+		require.InDelta(t, 50*most.Seconds(), total.Seconds(), 20*most.Seconds())
+
+		r.away(false)
+		r.await(c, liveBy(tr))
+		time.Sleep(6 * time.Second)
+		r.away(true)
+		require.LessOrEqual(t, r.await(c, isPhase(client.Waiting)).Wait, 4*time.Second) // SSE says when
+	})
+}
+
+// TestDrain: a hub that goes away says when to come back.
+func TestDrain(t *testing.T) {
+	bubble(t, func(t *testing.T, tr client.Transport) {
+		r := newRig(t, rigConfig{Memory: true})
+		c := r.client(client.Config{Transport: tr})
+		read := r.reader(c)
+		r.await(c, liveBy(tr))
+		r.publish(0, 5, "a")
+		read.numbers(0, 5)
+		drained := make(chan struct{})
+		go func() {
+			defer close(drained)
+			r.Group.Drain(context.Background(), 10*time.Second)
+		}()
+		state := r.await(c, isPhase(client.Waiting))
+		require.ErrorContains(t, state.Reason, "about to end")
+		require.GreaterOrEqual(t, state.Wait, time.Second)
+		require.LessOrEqual(t, state.Wait, 11*time.Second)
+		<-drained
+	})
+}
+
+// TestAfterTheEnd: what came before a final answer is still given, and then the end again and again.
+func TestAfterTheEnd(t *testing.T) {
+	bubble(t, func(t *testing.T, tr client.Transport) {
+		r := newRig(t, rigConfig{Memory: true})
+		r.grant("sesame-open", everything)
+		c := r.client(client.Config{Transport: tr, Token: client.StaticToken("sesame-open")})
+		r.await(c, liveBy(tr))
+		r.publish(0, 1, "a")
+		synctest.Wait()
+		r.revise("sesame-open", nil)
+		c.Reconnect() // since it does not read on
+		r.await(c, isPhase(client.Ended))
+		read := r.reader(c)
+		read.numbers(0, 1)
+		require.Equal(t, 401, r.ended(c).Status)
+		require.Equal(t, 401, r.ended(c).Status)
+		require.ErrorAs(t, c.SetTopics(t.Context(), nil), new(*client.FinalError))
+		_, err := c.Publish(t.Context(), client.Event{Topic: "a", Data: []byte("1")})
+		require.ErrorAs(t, err, new(*client.FinalError))
+		c.Use(client.SSE)
+		c.Reconnect()
+		c.Close()
+	})
+}
+
+// TestNoTokenInWhatIsSaid: whoever repeats the token, the client does not.
+func TestNoTokenInWhatIsSaid(t *testing.T) {
+	const token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJzZWNyZXQifQ.c2lnbmF0dXJl"
+	echo := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", wire.ProblemContentType)
+		w.WriteHeader(502)
+		fmt.Fprintf(w, `{"title":%q,"detail":%q}`, r.Header.Get("Authorization"), r.Header.Get("Sec-WebSocket-Protocol"))
+	}
+	for name, spoil := range map[string]func(*rig){
+		"echo":    func(r *rig) { r.proxyAll(echo) },
+		"refused": func(r *rig) { r.away(true) },
+		"garbage": func(r *rig) {
+			r.proxyAll(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "text/event-stream")
+				fmt.Fprintf(w, "event: trivium.open\nid: %s\ndata:\n\n", r.Header.Get("Authorization"))
+			})
+		},
+	} {
+		for _, tr := range transports {
+			t.Run(name+" by "+tr.String(), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					r := newRig(t, rigConfig{Memory: true})
+					spoil(r)
+					c := r.client(client.Config{Transport: tr, Token: client.StaticToken(token)})
+					state := r.await(c, isPhase(client.Waiting))
+					require.NotContains(t, fmt.Sprintf("%v %+v %#v", state, state, state.Reason), token)
+				})
+			})
+		}
+	}
+}
+
+// TestHostileAnswers: whatever is served, the client waits and tries again, or ends; no more.
+func TestHostileAnswers(t *testing.T) {
+	long := strings.Repeat("9", 9<<20)
+	for name, row := range map[string]struct {
+		kind, body string
+	}{
+		"a stream of nothing":  {"text/event-stream", ""},
+		"no opening":           {"text/event-stream", "data: {\"id\":\"00000001-1\",\"topic\":\"a\",\"data\":1}\n\n"},
+		"no id":                {"text/event-stream", "event: trivium.open\ndata:\n\n"},
+		"an id with a newline": {"text/event-stream", "event: trivium.open\nid: a\u2028b\ndata:\n\n"},
+		"no envelope":          {"text/event-stream", "event: trivium.open\nid: a\ndata:\n\ndata: 1\n\n"},
+		"no problem":           {"text/event-stream", "event: trivium.error\ndata: 1\n\n"},
+		"an endless line":      {"text/event-stream", "event: trivium.open\nid: a\ndata:\n\ndata: " + long},
+		"an answer too long":   {"application/json", `{"cursor":"` + long + `"}`},
+		"no cursor":            {"application/json", `{"events":[]}`},
+		"a bad cursor":         {"application/json", `{"cursor":"a\nb","events":[]}`},
+		"a bad event":          {"application/json", `{"cursor":"ab","events":[{"topic":"a"}]}`},
+		"an event without id":  {"application/json", `{"cursor":"ab","events":[{"topic":"a","data":1}]}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, rigConfig{Memory: true})
+				tr := client.SSE
+				if row.kind == "application/json" {
+					tr = client.LongPoll
+				}
+				r.proxyAll(func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Content-Type", row.kind)
+					w.Header().Set("Content-Length", strconv.Itoa(len(row.body)))
+					_, _ = w.Write([]byte(row.body))
+				})
+				c := r.client(client.Config{Transport: tr})
+				begin := time.Now()
+				state := r.await(c, isPhase(client.Waiting))
+				require.Error(t, state.Reason)
+				if name == "no opening" {
+					require.ErrorContains(t, state.Reason, "did not say first where")
+				}
+				require.Zero(t, time.Since(begin))
+				r.proxyAll(nil)
+				r.publish(0, 1, "a")
+				r.await(c, liveBy(tr))
+			})
+		})
+	}
+}

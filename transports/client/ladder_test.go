@@ -1,0 +1,186 @@
+//go:build !js
+
+package client_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/transports/client"
+	tt "github.com/trivium-hub/trivium/transports/transporttest"
+)
+
+// hang is a proxy that takes a request and says nothing.
+func hang(_ http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body) // or it would not be noticed that the client goes
+	<-r.Context().Done()
+}
+
+// swallow is a proxy that lets a stream begin, and keeps what is in it.
+func swallow(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	_ = http.NewResponseController(w).Flush()
+	hang(w, r)
+}
+
+// flicker is a proxy that lets a stream go as soon as it is open.
+func flicker(r *rig) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprintf(w, "retry: 10\nevent: trivium.open\nid: %v\ndata:\n\n", r.Hub.Position())
+	}
+}
+
+// TestStepDown: Auto takes the best transport that works here, says why it is no better one, and goes
+// up again when that works.
+func TestStepDown(t *testing.T) {
+	for name, row := range map[string]struct {
+		ws, sse http.HandlerFunc
+		within  time.Duration
+		live    client.Transport
+		reason  string
+	}{
+		"WebSocket refused":     {answers(403), nil, 0, client.SSE, "WebSocket: answered with status 403"},
+		"WebSocket unknown":     {answers(404), nil, 0, client.SSE, "WebSocket: answered with status 404"},
+		"upgrade lost":          {answers(200), nil, 0, client.SSE, "WebSocket: answered with status 200"},
+		"WebSocket unanswered":  {hang, nil, 10 * time.Second, client.SSE, "WebSocket: the hub has said nothing for 10s"},
+		"SSE held back":         {answers(502), swallow, 10 * time.Second, client.LongPoll, "SSE: the hub has said nothing for 10s"},
+		"SSE refused":           {answers(502), answers(400), 0, client.LongPoll, "SSE: answered with status 400"},
+		"SSE lost at once":      {answers(502), nil, time.Second, client.LongPoll, "SSE: the stream has ended"},
+		"SSE is somebody's own": {answers(502), answers(200, "Content-Type", "text/html"), 0, client.LongPoll, "SSE: answered with status 200, but not as a hub does"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, rigConfig{Memory: true})
+				r.proxy("/ws", row.ws)
+				r.proxy("/sse", row.sse)
+				if name == "SSE lost at once" {
+					r.proxy("/sse", flicker(r))
+				}
+				c := r.client(client.Config{})
+				begin := time.Now()
+				state := r.await(c, liveBy(row.live))
+				require.LessOrEqual(t, time.Since(begin), row.within)
+				require.ErrorContains(t, state.Reason, row.reason)
+				r.publish(0, 3, "a")
+				r.reader(c).numbers(0, 3)
+
+				r.proxy("/ws", nil)
+				begin = time.Now()
+				state = r.await(c, liveBy(client.WebSocket))
+				require.InDelta(t, 60, time.Since(begin).Seconds(), 1)
+				require.NoError(t, state.Reason)
+				r.publish(3, 3, "a")
+				r.reader(c).numbers(3, 3)
+				require.EqualValues(t, 6, c.Stats().Delivered)
+			})
+		})
+	}
+}
+
+// TestLookUpNowAndThen: whether a better transport works is looked at after a minute, then after two
+// and so on up to half an hour, and the one in use goes on meanwhile.
+func TestLookUpNowAndThen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
+		r.proxy("/ws", hang)
+		c := r.client(client.Config{})
+		r.await(c, liveBy(client.SSE))
+		for _, minutes := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
+			asked := r.asked("/ws")
+			time.Sleep(minutes*time.Minute - time.Second)
+			require.Equal(t, asked, r.asked("/ws"))
+			time.Sleep(time.Second + 10*time.Second) // for which the look lasts
+			synctest.Wait()
+			require.Equal(t, asked+1, r.asked("/ws"))
+		}
+		require.EqualValues(t, 1, c.Stats().Connects)
+
+		// One rung at least.
+		r.proxy("/sse", answers(502))
+		r.cut()
+		r.await(c, liveBy(client.LongPoll))
+		r.proxy("/sse", nil)
+		state := r.await(c, liveBy(client.SSE))
+		require.ErrorContains(t, state.Reason, "WebSocket: ")
+		require.NotContains(t, state.Reason.Error(), "SSE: ")
+	})
+}
+
+// TestAutoWithoutNetwork: where nothing works it is the network, and Auto begins with the best again.
+func TestAutoWithoutNetwork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, rigConfig{Memory: true})
+		r.away(true)
+		c := r.client(client.Config{})
+		time.Sleep(time.Minute)
+		r.away(false)
+		state := r.await(c, isPhase(client.Live))
+		require.Equal(t, client.WebSocket, state.Transport)
+		require.NoError(t, state.Reason)
+	})
+}
+
+// TestUse: the program may choose at any time, and Auto begins with the best.
+func TestUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, rigConfig{Memory: true})
+		r.proxy("/ws", answers(404))
+		c := r.client(client.Config{Platform: struct{ client.Platform }{r.platform()}}) // no page's
+		r.await(c, liveBy(client.SSE))
+		r.proxy("/ws", nil)
+		c.Use(client.LongPoll)
+		state := r.await(c, liveBy(client.LongPoll))
+		require.NoError(t, state.Reason)
+		c.Use(client.Auto)
+		r.await(c, liveBy(client.WebSocket))
+		c.Use(client.WebSocket) // it is that already
+		synctest.Wait()
+		require.EqualValues(t, 3, c.Stats().Connects)
+		require.EqualValues(t, 2, c.Stats().Switches)
+		c.Reconnect()
+		synctest.Wait()
+		require.EqualValues(t, 4, c.Stats().Connects)
+		require.EqualValues(t, 2, c.Stats().Switches)
+		c.Use(client.EventSource)
+		require.ErrorContains(t, r.ended(c), "EventSource is the browser's own")
+	})
+}
+
+// TestStates: who watches sees every state, however late it looks.
+func TestStates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, rigConfig{Memory: true})
+		r.proxy("/ws", answers(404))
+		r.proxy("/sse", answers(503, "Retry-After", "5"))
+		r.proxy("/poll", answers(503, "Retry-After", "5"))
+		c := r.client(client.Config{})
+		var phases []string
+		for s := range c.States(t.Context()) {
+			phases = append(phases, s.Phase.String()+" "+s.Transport.String())
+			time.Sleep(time.Minute)
+			switch len(phases) {
+			case 4:
+				r.proxyAll(nil)
+			case 6:
+				c.Close()
+			}
+		}
+		require.Equal(t, []string{
+			"connecting WebSocket", "connecting SSE", "connecting long-poll", "waiting WebSocket",
+		}, phases[:4])
+		require.Equal(t, "ended WebSocket", phases[len(phases)-1])
+		ctx, cancel := context.WithTimeout(t.Context(), tt.Patience)
+		defer cancel()
+		for s := range c.States(ctx) {
+			require.Equal(t, client.State{Phase: client.Ended, Transport: client.WebSocket, Reason: client.ErrClosed}, s)
+		}
+	})
+}

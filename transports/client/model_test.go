@@ -1,0 +1,217 @@
+//go:build !js
+
+package client_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/client"
+)
+
+// TestNothingLostNothingTwice drives a client at random (cuts, switches, other topics, a hub that is
+// away or forgets, a program that stalls) and holds what it was given to what was published.
+func TestNothingLostNothingTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rapid.Check(timeless{t}, func(t *rapid.T) {
+			m := newModel(t)
+			t.Repeat(map[string]func(*rapid.T){
+				"publish":   m.publish,
+				"read":      m.read,
+				"cut":       func(*rapid.T) { m.rig.cut() },
+				"freeze":    func(*rapid.T) { synctest.Wait(); m.rig.freeze() },
+				"away":      m.away,
+				"use":       m.use,
+				"reconnect": func(*rapid.T) { m.client.Reconnect() },
+				"topics":    m.topics,
+				"pass":      m.pass,
+				"pause":     func(*rapid.T) { synctest.Wait() },
+				"block":     m.block,
+				"":          func(*rapid.T) {},
+			})
+			m.finish()
+		})
+	})
+}
+
+// timeless has no deadline, which a bubble could not tell.
+type timeless struct{ *testing.T }
+
+func (timeless) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+// modelTopics are published to; the last is always read, so that the end can be awaited.
+var modelTopics = []string{"a", "b", "c", "always"}
+
+type model struct {
+	rig    *rig
+	client *client.Client
+	events []*hub.Event // all that were published; that with seq n at n-1
+
+	// What the client reads now, and each choice before with the seq from which another held. A change
+	// takes effect somewhere between the position of the client and the head.
+	topic []string
+	given uint64 // seq up to which the program stands
+	eras  []era
+}
+
+// era is a time with one choice of topics: from some seq on that is at least from, and at most sure.
+type era struct {
+	from, sure uint64
+	topics     []string
+}
+
+func newModel(t *rapid.T) *model {
+	r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second, Hub: hub.Config{Retention: hub.Retention{
+		Events: rapid.SampledFrom([]int{20, 1000}).Draw(t, "retained"), Age: 240 * time.Hour,
+	}}})
+	m := &model{rig: r, topic: []string{"a", "always"}}
+	m.client = r.client(client.Config{Topics: m.topic, Transport: m.draw(t)})
+	r.await(m.client, isPhase(client.Live))
+	m.eras = []era{{0, 0, m.topic}}
+	return m
+}
+
+func (m *model) draw(t *rapid.T) client.Transport {
+	return rapid.SampledFrom(append(slices.Clone(transports), client.Auto)).Draw(t, "transport")
+}
+
+func (m *model) publish(t *rapid.T) {
+	for range rapid.IntRange(1, 12).Draw(t, "n") {
+		m.one(rapid.SampledFrom(modelTopics).Draw(t, "topic"))
+	}
+}
+
+func (m *model) one(topic string) {
+	e := &hub.Event{Topic: topic, Data: []byte(strconv.Itoa(len(m.events)))}
+	m.rig.send(e)
+	m.events = append(m.events, e)
+}
+
+// read takes some events, as far as there are any, and checks each.
+func (m *model) read(t *rapid.T) {
+	m.take(rapid.IntRange(1, 10).Draw(t, "n"), 3*time.Second)
+}
+
+func (m *model) take(n int, patience time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for e, err := range m.client.Events(ctx) {
+		if err != nil {
+			require.ErrorIs(m.rig.t, err, context.DeadlineExceeded)
+			return
+		}
+		m.check(e)
+		if n--; n == 0 {
+			return
+		}
+	}
+}
+
+// check holds one event to what was published: it is newer than what came before, it is wanted, and
+// nothing wanted lies between, unless a gap says so.
+func (m *model) check(e client.Event) {
+	t := m.rig.t
+	cursor, err := hub.ParseCursor(e.ID)
+	require.NoError(t, err)
+	if e.Gap != nil {
+		require.GreaterOrEqual(t, cursor.Seq, m.given, "a gap that goes back")
+		require.Equal(t, hub.GapExpired, e.Gap.Reason)
+		m.given = cursor.Seq
+		return
+	}
+	require.Greater(t, cursor.Seq, m.given, "an event comes twice")
+	for seq := m.given + 1; seq < cursor.Seq; seq++ {
+		require.False(t, m.must(seq), "event %d on %q is missing before %d", seq, m.events[seq-1].Topic, cursor.Seq)
+	}
+	published := m.events[cursor.Seq-1]
+	require.Equal(t, published.Topic, e.Topic)
+	require.Equal(t, string(published.Data), string(e.Data))
+	require.True(t, m.may(cursor.Seq), "event %d on %q is not wanted", cursor.Seq, e.Topic)
+	m.given = cursor.Seq
+	require.Equal(t, e.ID, m.client.Cursor())
+}
+
+// must says that the event has to come: all choices that can hold for it have its topic.
+func (m *model) must(seq uint64) bool {
+	for _, era := range m.at(seq) {
+		if !slices.Contains(era.topics, m.events[seq-1].Topic) {
+			return false
+		}
+	}
+	return true
+}
+
+// may says that the event can come.
+func (m *model) may(seq uint64) bool {
+	return slices.ContainsFunc(m.at(seq), func(e era) bool {
+		return slices.Contains(e.topics, m.events[seq-1].Topic)
+	})
+}
+
+// at gives the eras that can hold for an event.
+func (m *model) at(seq uint64) []era {
+	var eras []era
+	for i, e := range m.eras {
+		last := i == len(m.eras)-1
+		if seq > e.from && (last || seq <= m.eras[i+1].sure) {
+			eras = append(eras, e)
+		}
+	}
+	return eras
+}
+
+func (m *model) topics(t *rapid.T) {
+	var topics []string
+	for _, topic := range modelTopics[:3] {
+		if rapid.Bool().Draw(t, topic) {
+			topics = append(topics, topic)
+		}
+	}
+	topics = append(topics, "always")
+	m.reach()
+	require.NoError(m.rig.t, m.client.SetTopics(context.Background(), topics))
+	// What is in the client's hands may be of before, and of after.
+	m.eras = append(m.eras, era{m.given, uint64(len(m.events)), topics})
+}
+
+// reach has the hub there again, without what may stand between.
+func (m *model) reach() {
+	m.rig.away(false)
+	m.rig.proxyAll(nil)
+}
+
+func (m *model) away(t *rapid.T) { m.rig.away(rapid.Bool().Draw(t, "away")) }
+
+func (m *model) use(t *rapid.T) { m.client.Use(m.draw(t)) }
+
+func (m *model) pass(t *rapid.T) {
+	time.Sleep(time.Duration(rapid.SampledFrom([]int{1, 500, 5_000, 120_000}).Draw(t, "ms")) * time.Millisecond)
+}
+
+// block has one road blocked by what stands between, or free again.
+func (m *model) block(t *rapid.T) {
+	path := rapid.SampledFrom(paths).Draw(t, "path")
+	handler := rapid.SampledFrom([]string{"free", "refused", "hanging"}).Draw(t, "how")
+	m.rig.proxy(path, map[string]http.HandlerFunc{"free": nil, "refused": answers(502), "hanging": hang}[handler])
+}
+
+// finish reads all that is left.
+func (m *model) finish() {
+	m.reach()
+	m.one("always")
+	for last := uint64(len(m.events)); m.given < last; {
+		before := m.given
+		m.take(1, 24*time.Hour)
+		require.NotEqual(m.rig.t, before, m.given, fmt.Sprintf("nothing comes after %d: %+v", before, m.client.State()))
+	}
+}

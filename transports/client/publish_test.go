@@ -1,0 +1,171 @@
+//go:build !js
+
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/client"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// TestPublishByteForByte: what is published is what comes.
+func TestPublishByteForByte(t *testing.T) {
+	events := []client.Event{
+		{Topic: "t", Data: []byte(`1.50`)},
+		{Topic: "t.\u65e5", Type: "kind", Key: "k \"", Data: []byte("{ \"b\" :1,\n \"a\":\"\u2028\\/\"}")},
+		{Topic: "t", Data: []byte("one\r\ntwo\rthree\n\x00\x1f\"\\"), Encoding: client.Text},
+		{Topic: "t", Data: []byte{}, Encoding: client.Text},
+		{Topic: "t", Data: []byte{0, 255, '\r', '\n', 128}, Encoding: client.Binary},
+		{Topic: "t", Data: []byte{}, Encoding: client.Binary},
+	}
+	over(t, func(t *testing.T, tr client.Transport) {
+		r := newRig(t, rigConfig{})
+		c := r.client(client.Config{Transport: tr})
+		r.await(c, liveBy(tr))
+		id, err := c.Publish(t.Context(), events...)
+		require.NoError(t, err)
+		read := r.reader(c)
+		var last string
+		for _, want := range events {
+			got := read.next()
+			require.WithinDuration(t, time.Now(), got.Time, time.Minute)
+			last, want.ID, want.Time = got.ID, got.ID, got.Time
+			require.Equal(t, want, got)
+			_ = append(got.Data, "what a program does with its own"...) // is nobody else's business
+		}
+		require.Equal(t, last, id)
+	})
+}
+
+// TestPublishOnce: however a try is lost, the events are published once.
+func TestPublishOnce(t *testing.T) {
+	for name, spoil := range map[string]func(*rig, http.ResponseWriter, *http.Request){
+		"the answer is cut": func(_ *rig, w http.ResponseWriter, _ *http.Request) {
+			conn, _, _ := http.NewResponseController(w).Hijack()
+			_ = conn.Close()
+		},
+		"a proxy lost it":      func(_ *rig, w http.ResponseWriter, r *http.Request) { answers(504)(w, r) },
+		"a proxy's own 200":    func(_ *rig, w http.ResponseWriter, r *http.Request) { answers(200)(w, r) },
+		"the answer never was": func(_ *rig, w http.ResponseWriter, r *http.Request) { hang(w, r) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, rigConfig{Memory: true})
+				c := r.client(client.Config{})
+				r.await(c, isPhase(client.Live))
+				tries := 0
+				r.proxy("/publish", func(w http.ResponseWriter, request *http.Request) {
+					if tries++; tries > 3 {
+						r.route(w, request)
+						return
+					}
+					r.route(httptest.NewRecorder(), request)
+					spoil(r, w, request)
+				})
+				id, err := c.Publish(t.Context(), client.Event{Topic: "a", Data: []byte("0")})
+				require.NoError(t, err)
+				require.Equal(t, id, r.Hub.Position().String())
+				r.publish(1, 1, "a")
+				r.reader(c).numbers(0, 2)
+			})
+		})
+	}
+}
+
+// TestPublishRefused: what is refused for good is told, and the rest is tried until it is done.
+func TestPublishRefused(t *testing.T) {
+	one := client.Event{Topic: "a", Data: []byte("1")}
+	for name, row := range map[string]struct {
+		answer http.HandlerFunc // nil: the hub
+		events []client.Event
+		status int // 0: it is tried until ctx is done
+		calls  int
+	}{
+		"no events":      {nil, nil, 400, 0},
+		"too many":       {nil, make([]client.Event, 1001), 400, 0},
+		"a gap":          {nil, []client.Event{{Gap: &client.Gap{}}}, 400, 0},
+		"bad topic":      {nil, []client.Event{one, {Topic: "a..b", Data: []byte("1")}}, 400, 1},
+		"bad JSON":       {nil, []client.Event{{Topic: "a", Data: []byte("{")}}, 400, 1},
+		"too large":      {nil, []client.Event{{Topic: "a", Data: bytes.Repeat([]byte("x"), 2<<20), Encoding: client.Text}}, 413, 1},
+		"key reused":     {says(wire.ProblemOf(hub.ErrKeyReused)), []client.Event{one}, 422, 1},
+		"forbidden":      {says(wire.Forbidden("")), []client.Event{one}, 403, 1},
+		"denied":         {says(wire.TokenEnded()), []client.Event{one}, 401, 1},
+		"a proxy's 403":  {answers(403), []client.Event{one}, 403, 1},
+		"too fast":       {says(wire.RateLimited("", time.Minute)), []client.Event{one}, 0, 60},
+		"busy":           {says(wire.ProblemOf(hub.ErrKeyBusy)), []client.Event{one}, 0, 0},
+		"hub not there":  {says(wire.Unavailable("")), []client.Event{one}, 0, 0},
+		"lost by a road": {answers(502), []client.Event{one}, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, rigConfig{Memory: true})
+				r.proxy("/publish", row.answer)
+				c := r.client(client.Config{})
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour-time.Second)
+				defer cancel()
+				begin := time.Now()
+				_, err := c.Publish(ctx, row.events...)
+				var problem *client.Problem
+				require.ErrorAs(t, err, &problem)
+				switch {
+				case row.status != 0:
+					require.Equal(t, row.status, problem.Status)
+					require.Zero(t, time.Since(begin))
+				case name == "lost by a road": // it may have come through, and the hub may have forgotten that
+					require.ErrorContains(t, err, "remembers its key no longer")
+					require.Less(t, time.Since(begin), 3*time.Minute)
+				default:
+					require.ErrorIs(t, err, context.DeadlineExceeded)
+				}
+				if row.calls > 0 {
+					require.Equal(t, row.calls, r.asked("/publish"))
+				}
+				require.Zero(t, r.Hub.Position().Seq)
+			})
+		})
+	}
+}
+
+// TestPublishToken: a token that is refused is replaced, once; without a connection, too.
+func TestPublishToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, rigConfig{Memory: true})
+		m := &mint{r: r, life: 24 * time.Hour}
+		c := r.client(client.Config{Token: m.source, Topics: []string{}})
+		for i := range 3 {
+			_, err := c.Publish(t.Context(), client.Event{Topic: "a", Data: []byte(strconv.Itoa(i))})
+			require.NoError(t, err)
+			require.Equal(t, i+1, m.asked())
+			r.revise("token-number-"+strconv.Itoa(i+1), nil)
+		}
+		require.EqualValues(t, 3, r.Hub.Position().Seq)
+	})
+}
+
+// TestPublishAtTheEnd: a client that is closed lets go of what is under way.
+func TestPublishAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, rigConfig{Memory: true})
+		r.proxy("/publish", hang)
+		c := r.client(client.Config{})
+		published := make(chan error, 1)
+		go func() {
+			_, err := c.Publish(t.Context(), client.Event{Topic: "a", Data: []byte("1")})
+			published <- err
+		}()
+		time.Sleep(time.Second)
+		c.Close()
+		require.ErrorIs(t, <-published, client.ErrClosed)
+	})
+}

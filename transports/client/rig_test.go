@@ -1,0 +1,330 @@
+//go:build !js
+
+package client_test
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/client"
+	"github.com/trivium-hub/trivium/transports/longpoll"
+	"github.com/trivium-hub/trivium/transports/outlet"
+	"github.com/trivium-hub/trivium/transports/publish"
+	"github.com/trivium-hub/trivium/transports/sse"
+	tt "github.com/trivium-hub/trivium/transports/transporttest"
+	"github.com/trivium-hub/trivium/transports/web"
+	"github.com/trivium-hub/trivium/transports/websocket"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// everything is what a token grants by default.
+var everything = &hub.Grant{
+	Subject:   "test",
+	Subscribe: hub.NewFilterSet(hub.Everything),
+	Publish:   hub.NewFilterSet(hub.Everything),
+}
+
+var transports = []client.Transport{client.WebSocket, client.SSE, client.LongPoll, client.EventSource}
+
+// tester is a *testing.T or a *rapid.T.
+type tester interface {
+	require.TestingT
+	Helper()
+	Cleanup(func())
+}
+
+// rig is a real hub with its real handlers, whose connections can be cut and whose routes can be
+// taken over, as by a proxy in between.
+type rig struct {
+	// static
+
+	t        tester
+	patience time.Duration
+	Hub      *hub.Hub
+	Group    *outlet.Group
+	URL      string
+	roots    *x509.CertPool // of TLS
+	dial     func(context.Context, string, string) (net.Conn, error)
+	routes   map[string]http.Handler
+
+	read atomic.Int64 // bytes that the clients have read
+
+	// guarded by mu
+
+	mu       sync.Mutex
+	conns    map[*cuttable]struct{}
+	deaf     bool // nothing can be dialed
+	bytes    int  // of each read; 0: any number
+	pause    time.Duration
+	proxies  map[string]http.HandlerFunc
+	tokens   map[string]*tt.Token // nil: everybody may do everything
+	requests map[string]int       // by path
+	versions map[string]int       // of HTTP, by path, of the last request
+}
+
+// rigConfig is what a rig is made of.
+type rigConfig struct {
+	Hub       hub.Config
+	Heartbeat time.Duration
+	Memory    bool // no sockets, for synctest
+	MaxTopics int
+	TLS       bool // HTTP/1.1 and HTTP/2, as the client chooses
+}
+
+func newRig(t tester, cfg rigConfig) *rig {
+	t.Helper()
+	h, err := hub.New(cfg.Hub)
+	require.NoError(t, err)
+	r := &rig{
+		t: t, patience: 2 * tt.Patience, Hub: h, Group: outlet.NewGroup(cfg.Heartbeat),
+		conns: map[*cuttable]struct{}{}, proxies: map[string]http.HandlerFunc{}, requests: map[string]int{}, versions: map[string]int{},
+	}
+	access := func(ctx context.Context) web.Access { return ctx.Value(accessKey{}).(web.Access) }
+	publisher := publish.New(publish.Config{Hub: h, Access: access})
+	r.routes = map[string]http.Handler{
+		"/sse": sse.New(sse.Config{
+			Hub: h, Group: r.Group, Access: access, Counters: new(outlet.Counters), WriteTimeout: tt.Patience, MaxTopics: cfg.MaxTopics,
+		}),
+		"/ws": websocket.New(websocket.Config{
+			Hub: h, Group: r.Group, Access: access, Counters: new(outlet.Counters), WriteTimeout: tt.Patience, MaxTopics: cfg.MaxTopics,
+		}),
+		"/poll": longpoll.New(longpoll.Config{
+			Hub: h, Group: r.Group, Access: access, Counters: new(outlet.Counters), WriteTimeout: tt.Patience, MaxTopics: cfg.MaxTopics,
+		}),
+		"/publish": http.HandlerFunc(publisher.ServeEnvelopes),
+	}
+	var listener net.Listener
+	if cfg.Memory {
+		pipes := newPipes()
+		listener, r.dial, r.URL = pipes, pipes.dial, "http://hub.test/at"
+		r.patience = 24 * time.Hour // of a bubble's
+	} else {
+		listener, err = net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		r.dial, r.URL = new(net.Dialer).DialContext, "http://"+listener.Addr().String()+"/at"
+	}
+	r.listen(&outlet.Listener{Listener: listener, WriteTimeout: tt.Patience, Portable: cfg.Memory}, cfg.TLS)
+	return r
+}
+
+// listen serves until the test ends.
+func (r *rig) listen(listener net.Listener, secure bool) {
+	server := httptest.NewUnstartedServer(http.StripPrefix("/at", http.HandlerFunc(r.serve)))
+	require.NoError(r.t, server.Listener.Close())
+	server.Listener = listener
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // what is cut in a test is no news
+	if secure {
+		server.EnableHTTP2 = true
+		server.StartTLS()
+		r.URL = strings.Replace(r.URL, "http:", "https:", 1)
+		r.roots = x509.NewCertPool()
+		r.roots.AddCert(server.Certificate())
+	} else {
+		server.Start()
+	}
+	r.t.Cleanup(func() {
+		r.Group.Close()
+		server.CloseClientConnections()
+		server.Close()
+		require.NoError(r.t, r.Hub.Close())
+	})
+}
+
+type accessKey struct{}
+
+func (r *rig) serve(w http.ResponseWriter, request *http.Request) {
+	path := request.URL.Path
+	r.mu.Lock()
+	r.requests[path]++
+	r.versions[path] = request.ProtoMajor
+	proxy := r.proxies[path]
+	r.mu.Unlock()
+	if proxy != nil {
+		proxy(w, request)
+		return
+	}
+	r.route(w, request)
+}
+
+// route has the hub answer.
+func (r *rig) route(w http.ResponseWriter, request *http.Request) {
+	handler := r.routes[request.URL.Path]
+	access, problem := r.admit(request)
+	if problem == nil {
+		handler.ServeHTTP(w, request.WithContext(context.WithValue(request.Context(), accessKey{}, access)))
+		return
+	}
+	switch refuser := handler.(type) {
+	case interface {
+		Refuse(http.ResponseWriter, *http.Request, *wire.Problem)
+	}:
+		refuser.Refuse(w, request, problem)
+	default:
+		web.WriteProblem(w, request, problem)
+	}
+}
+
+// proxy has a route answered by something that is not the hub; nil gives it back.
+func (r *rig) proxy(path string, handler http.HandlerFunc) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.proxies[path] = handler
+}
+
+// asked is how often a path was asked for.
+func (r *rig) asked(path string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.requests[path]
+}
+
+// version is the newest HTTP by which one of the paths was asked for last.
+func (r *rig) version(paths ...string) (newest int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, path := range paths {
+		newest = max(newest, r.versions[path])
+	}
+	return newest
+}
+
+// platform is a native platform whose connections the rig can cut.
+func (r *rig) platform() client.Platform {
+	transport := &http.Transport{DialContext: r.connect, DisableKeepAlives: true}
+	return eventSourcer{client.NewPlatform(&http.Client{Transport: transport})}
+}
+
+var errDeaf = errors.New("connection refused")
+
+func (r *rig) connect(ctx context.Context, network, address string) (net.Conn, error) {
+	r.mu.Lock()
+	deaf := r.deaf
+	r.mu.Unlock()
+	if deaf {
+		return nil, errDeaf
+	}
+	conn, err := r.dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	kept := &cuttable{Conn: conn, rig: r, frozen: make(chan struct{}), closed: make(chan struct{})}
+	r.conns[kept] = struct{}{}
+	return kept, nil
+}
+
+// client connects a client, which is closed when the test ends.
+func (r *rig) client(cfg client.Config) *client.Client {
+	r.t.Helper()
+	cfg.URL = r.URL
+	if cfg.Platform == nil {
+		cfg.Platform = r.platform()
+	}
+	c, err := client.Connect(context.Background(), cfg)
+	require.NoError(r.t, err)
+	r.t.Cleanup(c.Close)
+	return c
+}
+
+// publish publishes n events with the numbers from..from+n-1 on the topics in turn.
+func (r *rig) publish(from, n int, topics ...string) {
+	r.t.Helper()
+	for i := from; i < from+n; i++ {
+		_, err := r.Hub.Publish(context.Background(), tt.JSON(topics[i%len(topics)], strconv.Itoa(i)))
+		require.NoError(r.t, err)
+	}
+}
+
+// send publishes events.
+func (r *rig) send(events ...*hub.Event) {
+	r.t.Helper()
+	for _, e := range events {
+		_, err := r.Hub.Publish(context.Background(), e)
+		require.NoError(r.t, err)
+	}
+}
+
+// bigEvent has so many bytes of data.
+func bigEvent(size int) *hub.Event {
+	return tt.JSON("big", `"`+strings.Repeat("x", size-2)+`"`)
+}
+
+// reader takes events one by one, with patience.
+type reader struct {
+	r *rig
+	c *client.Client
+}
+
+func (r *rig) reader(c *client.Client) reader { return reader{r, c} }
+
+func (r reader) next() client.Event {
+	r.r.t.Helper()
+	e, err := r.try()
+	require.NoError(r.r.t, err)
+	return e
+}
+
+func (r reader) try() (client.Event, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), r.r.patience)
+	defer cancel()
+	for e, err := range r.c.Events(ctx) {
+		return e, err
+	}
+	return client.Event{}, nil
+}
+
+// numbers reads the numbers from..from+n-1 and nothing else.
+func (r reader) numbers(from, n int) {
+	r.r.t.Helper()
+	for i := from; i < from+n; i++ {
+		e := r.next()
+		require.Nil(r.r.t, e.Gap, "at %d: %+v", i, e.Gap)
+		require.Equal(r.r.t, strconv.Itoa(i), string(e.Data))
+		require.Equal(r.r.t, e.ID, r.c.Cursor())
+	}
+}
+
+// await waits until the state is as wanted.
+func (r *rig) await(c *client.Client, wanted func(client.State) bool) client.State {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), r.patience)
+	defer cancel()
+	for s := range c.States(ctx) {
+		if wanted(s) {
+			return s
+		}
+	}
+	require.FailNow(r.t, "the state never came", "it is %+v", c.State())
+	return client.State{}
+}
+
+func isPhase(p client.Phase) func(client.State) bool {
+	return func(s client.State) bool { return s.Phase == p }
+}
+
+func liveBy(tr client.Transport) func(client.State) bool {
+	return func(s client.State) bool { return s.Phase == client.Live && s.Transport == tr }
+}
+
+func contextFor(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), d)
+}

@@ -1,0 +1,90 @@
+//go:build !js
+
+package client_test
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/trivium-hub/trivium/hub"
+	tt "github.com/trivium-hub/trivium/transports/transporttest"
+	"github.com/trivium-hub/trivium/transports/web"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// grant has the rig ask for tokens, of which this is one more.
+func (r *rig) grant(token string, grant *hub.Grant) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.tokens == nil {
+		r.tokens = map[string]*tt.Token{}
+	}
+	r.tokens[token] = tt.NewToken(grant)
+}
+
+// revise changes what a token grants; nil ends it.
+func (r *rig) revise(token string, grant *hub.Grant) {
+	r.mu.Lock()
+	t := r.tokens[token]
+	r.mu.Unlock()
+	t.Revise(grant)
+}
+
+// admit judges the request's token, wherever it stands (PROTOCOL section 7).
+func (r *rig) admit(request *http.Request) (web.Access, *wire.Problem) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.tokens == nil {
+		return tt.NewToken(everything), nil
+	}
+	text, ok := strings.CutPrefix(request.Header.Get("Authorization"), "Bearer ")
+	for _, protocol := range strings.Split(request.Header.Get("Sec-WebSocket-Protocol"), ",") {
+		if bearer, is := strings.CutPrefix(strings.TrimSpace(protocol), "trivium.bearer."); is {
+			text, ok = bearer, true
+		}
+	}
+	if q := request.URL.Query(); q.Has("access_token") {
+		text, ok = q.Get("access_token"), true
+	}
+	if !ok {
+		return nil, wire.MissingToken()
+	}
+	t, known := r.tokens[text]
+	switch {
+	case !known:
+		return nil, wire.InvalidToken("the token is not valid")
+	case t.Grant() == nil:
+		return nil, wire.TokenEnded()
+	}
+	return renewable{t, r}, nil
+}
+
+// renewable takes the rig's other tokens in its place.
+type renewable struct {
+	*tt.Token
+	rig *rig
+}
+
+func (a renewable) Renew(text string) (web.Access, *wire.Problem) {
+	a.rig.mu.Lock()
+	defer a.rig.mu.Unlock()
+	t, ok := a.rig.tokens[text]
+	if !ok || t.Grant() == nil {
+		return nil, wire.InvalidToken("the token is not valid")
+	}
+	return takeover{renewable{t, a.rig}, a.Token}, nil
+}
+
+// takeover is the fresh one, to which connections go over from the old.
+type takeover struct {
+	renewable
+	old *tt.Token
+}
+
+func (a takeover) Hold(h hub.Holder) *wire.Problem {
+	problem := a.renewable.Hold(h)
+	if problem == nil {
+		a.old.Release(h)
+	}
+	return problem
+}
