@@ -1,0 +1,89 @@
+// Events by what a browser has, with no library: EventSource resumes by itself, a WebSocket and a
+// loop of polls with the cursor of what came last. The token stands in the fragment.
+const token = location.hash.slice(1)
+
+async function control(path) {
+  const answer = await fetch(path, { method: "POST" })
+  if (!answer.ok) throw new Error(`${path}: ${await answer.text()}`)
+  return answer.json()
+}
+
+// Each road gives the function that lets it go. It calls opened when it is ready, and event with each
+// envelope.
+const roads = {
+  EventSource(hub, opened, event) {
+    const events = new EventSource(`${hub}/sse?envelope=1&topic=>&access_token=${token}`)
+    events.addEventListener("trivium.open", opened)
+    events.onmessage = message => event(JSON.parse(message.data))
+    return () => events.close()
+  },
+
+  WebSocket(hub, opened, event) {
+    let socket, cursor = "", over = false
+    const connect = () => {
+      socket = new WebSocket(`${hub.replace("http", "ws")}/ws?topic=>&access_token=${token}${cursor && "&cursor=" + cursor}`)
+      socket.onmessage = message => {
+        const it = JSON.parse(message.data)
+        if (it.id) cursor = it.id
+        if (it.op === "hello") opened()
+        else if (!it.op) event(it)
+      }
+      socket.onclose = () => over || setTimeout(connect, 100)
+    }
+    connect()
+    return () => { over = true; socket.close() }
+  },
+
+  poll(hub, opened, event) {
+    const letGo = new AbortController()
+    const loop = async () => {
+      for (let cursor = ""; !letGo.signal.aborted;) {
+        try {
+          const answer = await fetch(`${hub}/poll?topic=>&wait=${cursor ? 25 : 0}`, {
+            headers: { "Authorization": `Bearer ${token}`, ...(cursor && { "Last-Event-ID": cursor }) },
+            cache: "no-store", signal: letGo.signal,
+          })
+          const batch = await answer.json()
+          cursor = batch.cursor
+          opened()
+          batch.events.forEach(event)
+        } catch {
+          await new Promise(soon => setTimeout(soon, 100))
+        }
+      }
+    }
+    loop()
+    return () => letGo.abort()
+  },
+}
+
+// until waits for a condition that the callbacks make true.
+async function until(what, condition) {
+  for (const begin = Date.now(); !condition(); await new Promise(soon => setTimeout(soon, 10))) {
+    if (Date.now() - begin > 40_000) throw new Error(`it did not come: ${what}`)
+  }
+}
+
+async function run(name) {
+  const { id, url } = await control("/hubs")
+  let opened = 0
+  const numbers = []
+  const close = roads[name](url, () => opened++, event => numbers.push(event.data.n))
+  await until(`${name}: open`, () => opened > 0)
+  for (const expected of [3, 6, 9]) {
+    await control(`/hubs/${id}/publish?topic=a.b&n=3`)
+    await until(`${name}: ${expected} events`, () => numbers.length >= expected)
+    await control(`/hubs/${id}/cut`)
+  }
+  close()
+  if (numbers.join() !== "1,2,3,4,5,6,7,8,9") throw new Error(`${name}: ${numbers}`)
+  console.log(`${name}: ${numbers}`)
+}
+
+let code = 0
+try {
+  await Promise.all(Object.keys(roads).map(run))
+} catch (error) {
+  code = String(error)
+}
+console.log(`exit: ${code}`)

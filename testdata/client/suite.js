@@ -1,0 +1,14 @@
+// Runs the suite, whose output wasm_exec.js writes to the console.
+const suite = await (await fetch("suite.json")).json()
+const go = new Go()
+go.argv = ["suite", ...suite.args]
+go.env = suite.env
+let code = "it did not say"
+go.exit = it => { code = it }
+try {
+  const { instance } = await WebAssembly.instantiateStreaming(fetch("suite.wasm"), go.importObject)
+  await go.run(instance)
+} catch (error) {
+  code = String(error)
+}
+console.log("exit: " + code)

@@ -1,0 +1,223 @@
+//go:build !js
+
+package clienttest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// harness is the control server and the hubs that were asked of it. A request that fails is
+// answered with 500 and the reason.
+type harness struct {
+	server     *httptest.Server
+	secretFile string
+	peers      *peers
+	suite      atomic.Pointer[suitePage]
+	stopped    context.Context // done when the harness ends
+	nextID     atomic.Int64
+	front      atomic.Pointer[station] // the hub of the control server's own origin
+
+	mu   sync.Mutex
+	hubs map[string]*station
+}
+
+func startHarness(t *testing.T) *harness {
+	t.Helper()
+	stopped, stop := context.WithCancel(context.Background())
+	h := &harness{
+		secretFile: filepath.Join(t.TempDir(), "secret"), hubs: map[string]*station{}, stopped: stopped, peers: newPeers(stopped),
+	}
+	require.NoError(t, os.WriteFile(h.secretFile, secret, 0o600))
+	routes := http.NewServeMux()
+	routes.HandleFunc("POST /hubs", h.create)
+	routes.HandleFunc("DELETE /hubs/{id}", h.remove)
+	routes.HandleFunc("POST /hubs/{id}/{action}", h.act)
+	routes.Handle("/peer/", h.peers)
+	routes.HandleFunc("/page/{file}", h.servePage)
+	for _, path := range []string{"/sse", "/ws", "/poll", "/publish"} {
+		routes.HandleFunc(path, h.serveFront)
+	}
+	h.server = httptest.NewServer(routes)
+	t.Cleanup(func() {
+		stop()
+		h.server.CloseClientConnections()
+		h.server.Close()
+		h.peers.close()
+		for _, s := range h.hubs {
+			if t.Failed() {
+				t.Logf("hub %s: %s", s.id, s.hub.log.String())
+			}
+			s.close()
+		}
+	})
+	return h
+}
+
+// answer sends JSON, or what went wrong.
+func answer(w http.ResponseWriter, value any, err error) {
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(value)
+}
+
+// station is a hub, the proxy before it and the filter before that.
+type station struct {
+	id     string
+	hub    *hubProcess
+	faults *faults
+	filter *filter
+	flow   flow
+
+	mu     sync.Mutex   // one action at a time
+	direct atomic.Value // the hub's own address
+
+	publishing sync.Mutex
+	counts     map[string]int // events published, by topic
+}
+
+func (h *harness) create(w http.ResponseWriter, r *http.Request) {
+	_ = r.ParseForm()
+	s, err := h.newStation(r.Form["flag"])
+	if err != nil {
+		answer(w, nil, err)
+		return
+	}
+	h.mu.Lock()
+	h.hubs[s.id] = s
+	h.mu.Unlock()
+	answer(w, map[string]string{
+		"id": s.id, "direct": "http://" + s.direct.Load().(string), "url": "http://" + s.faults.listen, "filtered": s.filter.server.URL,
+	}, nil)
+}
+
+func (h *harness) newStation(flags []string) (*station, error) {
+	s := &station{
+		id: strconv.FormatInt(h.nextID.Add(1), 10), hub: newHubProcess(h.secretFile, h.server.URL, flags), counts: map[string]int{},
+	}
+	addr, err := s.hub.start()
+	if err != nil {
+		return nil, err
+	}
+	s.direct.Store(addr)
+	if s.faults, err = newFaults(addr); err != nil {
+		return nil, errors.Join(err, s.hub.end(os.Kill))
+	}
+	s.filter = newFilter(h.stopped, s.faults.listen)
+	return s, nil
+}
+
+func (s *station) close() {
+	s.filter.close()
+	s.faults.close()
+	_ = s.flow.stop()
+	_ = s.hub.end(os.Kill)
+}
+
+func (h *harness) remove(w http.ResponseWriter, r *http.Request) {
+	h.mu.Lock()
+	s := h.hubs[r.PathValue("id")]
+	delete(h.hubs, r.PathValue("id"))
+	h.mu.Unlock()
+	if s == nil {
+		http.NotFound(w, r)
+		return
+	}
+	s.close()
+	answer(w, nil, nil)
+}
+
+func (h *harness) act(w http.ResponseWriter, r *http.Request) {
+	h.mu.Lock()
+	s := h.hubs[r.PathValue("id")]
+	h.mu.Unlock()
+	if s == nil {
+		http.NotFound(w, r)
+		return
+	}
+	if r.PathValue("action") == "front" {
+		h.front.Store(s)
+		answer(w, nil, nil)
+		return
+	}
+	value, err := s.act(r)
+	answer(w, value, err)
+}
+
+func (s *station) act(r *http.Request) (value any, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, _ := strconv.Atoi(r.FormValue("n"))
+	switch action := r.PathValue("action"); action {
+	case "cut", "heal":
+		return nil, s.faults.swap()
+	case "blackhole":
+		return nil, s.faults.add(blackhole()...)
+	case "slow":
+		return nil, s.faults.add(slow(n)...)
+	case "brittle":
+		return nil, s.faults.swap(brittle(n)...)
+	case "filter":
+		s.filter.ws.Store(r.FormValue("ws"))
+		s.filter.sse.Store(r.FormValue("sse"))
+		s.filter.server.CloseClientConnections()
+		return nil, nil
+	case "kill":
+		return nil, s.hub.end(os.Kill)
+	case "drain":
+		return nil, s.hub.end(syscall.SIGTERM)
+	case "start":
+		addr, err := s.hub.start()
+		if err != nil {
+			return nil, err
+		}
+		s.direct.Store(addr)
+		return nil, s.faults.turn(addr)
+	case "publish":
+		size, _ := strconv.Atoi(r.FormValue("size"))
+		return s.publish(r.Context(), r.FormValue("topic"), n, size)
+	case "flow":
+		every, err := time.ParseDuration(r.FormValue("every"))
+		if err != nil {
+			return nil, err
+		}
+		return nil, s.flow.start(every, func() error {
+			_, err := s.publish(context.Background(), "flow", 1, 0)
+			return err
+		})
+	case "calm":
+		err := s.flow.stop()
+		return map[string]int{"last": s.counts["flow"]}, err
+	default:
+		return nil, fmt.Errorf("no action %q", action)
+	}
+}
+
+// serveFront makes a hub be of the control server's origin.
+func (h *harness) serveFront(w http.ResponseWriter, r *http.Request) {
+	s := h.front.Load()
+	if s == nil {
+		http.Error(w, "no hub was put in front", http.StatusBadGateway)
+		return
+	}
+	proxy := proxyTo(s.direct.Load().(string))
+	proxy.ServeHTTP(w, r)
+}

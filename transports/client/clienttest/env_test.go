@@ -1,0 +1,132 @@
+package clienttest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/transports/client"
+)
+
+// The variables by which a harness tells a suite that runs elsewhere where it is.
+const (
+	envControl = "TRIVIUM_CONTROL"
+	envLong    = "TRIVIUM_LONG"
+	envSeed    = "TRIVIUM_SEED"
+)
+
+// patience is for what must come, however slow the machine is.
+const patience = 40 * time.Second
+
+// env is where a suite runs.
+type env struct {
+	control  string          // URL of the harness
+	platform client.Platform // for what is asked of the harness, and to be tried itself
+	long     bool
+}
+
+func newEnv(control string) *env {
+	return &env{control: control, platform: newPlatform(), long: os.Getenv(envLong) != ""}
+}
+
+// ask sends a request to the harness and reads its answer into value, if that is not nil.
+func (e *env) ask(t testing.TB, method, path string, query url.Values, value any) {
+	t.Helper()
+	require.NoError(t, e.tryAsk(context.Background(), method, path, query, value))
+}
+
+// tryAsk is ask for a goroutine that is not the test's.
+func (e *env) tryAsk(ctx context.Context, method, path string, query url.Values, value any) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*patience)
+	defer cancel()
+	response, err := e.platform.Do(ctx, &client.Request{Method: method, URL: e.control + path + "?" + query.Encode()})
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w", path, err)
+	case response.Status != http.StatusOK:
+		return fmt.Errorf("%s: %d: %s", path, response.Status, text)
+	case value == nil:
+		return nil
+	}
+	return json.Unmarshal(text, value)
+}
+
+// hub is one of the harness's.
+type hub struct {
+	env *env
+
+	ID       string `json:"id"`
+	Direct   string `json:"direct"`   // as it began
+	URL      string `json:"url"`      // through the proxy with the faults
+	Filtered string `json:"filtered"` // through the proxy that knows only HTTP, and then that
+}
+
+// newHub starts a hub with more flags of serve.
+func (e *env) newHub(t testing.TB, flags ...string) *hub {
+	t.Helper()
+	h := &hub{env: e}
+	e.ask(t, http.MethodPost, "/hubs", url.Values{"flag": flags}, h)
+	t.Cleanup(func() { e.ask(t, http.MethodDelete, "/hubs/"+h.ID, nil, nil) })
+	return h
+}
+
+// do has the harness do something with the hub: cut, blackhole, slow, brittle, heal, filter, kill,
+// drain, start, front. The pairs are names and values.
+func (h *hub) do(t testing.TB, action string, pairs ...string) (last int) {
+	t.Helper()
+	query := url.Values{}
+	for i := 0; i < len(pairs); i += 2 {
+		query.Set(pairs[i], pairs[i+1])
+	}
+	var answer struct{ Last int }
+	h.env.ask(t, http.MethodPost, "/hubs/"+h.ID+"/"+action, query, &answer)
+	return answer.Last
+}
+
+// publish publishes n events on a topic, with so many bytes besides, and gives the last's number.
+func (h *hub) publish(t testing.TB, topic string, n, size int) (last int) {
+	t.Helper()
+	return h.do(t, "publish", "topic", topic, "n", strconv.Itoa(n), "size", strconv.Itoa(size))
+}
+
+var secret = []byte("a secret of the tests, longer than 32 bytes")
+
+// token makes one for a hub of the harness, that lives so long and may read and publish what the
+// filters say; a JWT ends at a whole second.
+func token(life time.Duration, filters ...string) (string, error) {
+	return jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
+		"exp": time.Now().Add(life).Unix(), "subscribe": filters, "publish": filters,
+	}).SignedString(secret)
+}
+
+// tokens is a source of tokens that live so long.
+func tokens(life time.Duration) client.TokenSource {
+	return func(context.Context) (client.Token, error) {
+		value, err := token(life, ">")
+		return client.Token{Value: value}, err
+	}
+}
+
+// pattern is n bytes, the i-th of which is i mod 251.
+func pattern(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i % 251)
+	}
+	return b
+}

@@ -1,0 +1,71 @@
+//go:build !js
+
+package clienttest
+
+import (
+	"context"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"sync/atomic"
+)
+
+// unshared keeps no connection for later.
+var unshared = &http.Transport{DisableKeepAlives: true}
+
+// proxyTo makes a proxy that passes everything on at once and hangs up when something goes wrong,
+// which is no answer of a hub's.
+func proxyTo(host string) *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		FlushInterval: -1, Transport: unshared, ErrorLog: log.New(io.Discard, "", 0),
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.SetURL(&url.URL{Scheme: "http", Host: host})
+			p.Out.Host = p.In.Host
+		},
+	}
+}
+
+// filter is a proxy of the kind that stands in offices: it knows HTTP, and of WebSocket or of
+// streams it may know nothing.
+type filter struct {
+	server  *httptest.Server
+	stopped context.Context
+	proxy   *httputil.ReverseProxy
+	ws      atomic.Value // "": it passes; "403": it is refused; "hang": it is not answered
+	sse     atomic.Value // "": it passes; "buffer": it is kept until enough has come
+}
+
+func newFilter(stopped context.Context, upstream string) *filter {
+	f := &filter{stopped: stopped}
+	f.ws.Store("")
+	f.sse.Store("")
+	f.proxy = proxyTo(upstream)
+	f.server = httptest.NewServer(f)
+	return f
+}
+
+func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.URL.Path == "/ws" && f.ws.Load() == "403":
+		http.Error(w, "this proxy knows no upgrades", http.StatusForbidden)
+		return
+	case r.URL.Path == "/ws" && f.ws.Load() == "hang":
+		select {
+		case <-r.Context().Done():
+		case <-f.stopped.Done():
+		}
+		return
+	case r.URL.Path == "/sse" && f.sse.Load() == "buffer":
+		w = struct{ http.ResponseWriter }{w} // which can't flush
+	}
+	f.proxy.ServeHTTP(w, r)
+}
+
+func (f *filter) close() {
+	f.server.CloseClientConnections()
+	f.server.Close()
+}

@@ -1,0 +1,174 @@
+package clienttest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/transports/client"
+)
+
+// follower takes a client's events, each of which says which of its topic's it is, and checks that
+// none is missing, comes twice or comes late.
+type follower struct {
+	client *client.Client
+	hub    *hub
+	done   chan struct{} // closed at the end of the events
+
+	mu      sync.Mutex
+	last    map[string]int // the number of the last event, by topic
+	gaps    []client.Gap
+	fault   error         // what was wrong with the order
+	end     error         // what the events ended with
+	changed chan struct{} // closed with each change of the above
+}
+
+// connect makes a client for the topic "t", or as change says, that is live.
+func (h *hub) connect(t *testing.T, road client.Transport, change func(*client.Config)) *client.Client {
+	t.Helper()
+	c := h.begin(t, road, change)
+	await(t, c, "live", func(s client.State) bool { return s.Phase == client.Live })
+	return c
+}
+
+// begin is connect without the wait.
+func (h *hub) begin(t *testing.T, road client.Transport, change func(*client.Config)) *client.Client {
+	t.Helper()
+	cfg := client.Config{
+		URL: h.URL, Token: tokens(time.Hour), Transport: road, Topics: []string{"t"},
+		Silence: 2 * time.Second, MaxWait: 200 * time.Millisecond,
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	c, err := client.Connect(context.Background(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	return c
+}
+
+// await waits for a state.
+func await(t *testing.T, c *client.Client, what string, ok func(client.State) bool) client.State {
+	t.Helper()
+	var seen []string
+	for s := range c.States(withPatience(t)) {
+		if ok(s) {
+			return s
+		}
+		seen = append(seen, fmt.Sprintf("%v over %d: %v", s.Phase, s.Transport, s.Reason))
+	}
+	require.Fail(t, "the state did not come: "+what, "%q", seen)
+	return client.State{}
+}
+
+func notLive(s client.State) bool { return s.Phase != client.Live }
+
+// follow takes the events of connect's client until the test ends.
+func (h *hub) follow(t *testing.T, road client.Transport, change func(*client.Config)) *follower {
+	t.Helper()
+	return h.followClient(t, h.connect(t, road, change))
+}
+
+func (h *hub) followClient(t *testing.T, c *client.Client) *follower {
+	f := &follower{
+		client: c, hub: h, last: map[string]int{}, changed: make(chan struct{}), done: make(chan struct{}),
+	}
+	go func() {
+		defer close(f.done)
+		for e, err := range c.Events(context.Background()) {
+			f.note(e, err)
+		}
+	}()
+	t.Cleanup(func() {
+		c.Close()
+		<-f.done
+		require.NoError(t, f.fault)
+	})
+	return f
+}
+
+func (f *follower) note(e client.Event, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var data struct{ N int }
+	switch {
+	case err != nil:
+		f.end = err
+	case e.Gap != nil:
+		f.gaps = append(f.gaps, *e.Gap)
+	default:
+		if err := json.Unmarshal(e.Data, &data); err != nil && f.fault == nil {
+			f.fault = err
+		}
+		if last, found := f.last[e.Topic]; found && data.N != last+1 && f.fault == nil {
+			f.fault = fmt.Errorf("on %s, %d came after %d", e.Topic, data.N, last)
+		}
+		f.last[e.Topic] = data.N
+	}
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+// wait waits until something holds of what came, while nothing is wrong with it.
+func (f *follower) wait(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	timeout := time.After(patience)
+	for {
+		f.mu.Lock()
+		holds, fault, changed, last := ok(), f.fault, f.changed, fmt.Sprint(f.last, f.gaps, f.end)
+		f.mu.Unlock()
+		require.NoError(t, fault)
+		if holds {
+			return
+		}
+		select {
+		case <-changed:
+		case <-timeout:
+			require.Fail(t, "it did not come: "+what, "after %s; %+v", last, f.client.State())
+		}
+	}
+}
+
+// reach waits for the topic's event of a number.
+func (f *follower) reach(t *testing.T, topic string, n int) {
+	t.Helper()
+	f.wait(t, fmt.Sprintf("%s %d", topic, n), func() bool { return f.last[topic] >= n })
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	require.Equal(t, n, f.last[topic], topic)
+}
+
+// publish publishes n events on the topic "t" and waits for them.
+func (f *follower) publish(t *testing.T, n int) {
+	t.Helper()
+	f.reach(t, "t", f.hub.publish(t, "t", n, 0))
+}
+
+// noGap: nothing was lost so far.
+func (f *follower) noGap(t *testing.T) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	require.Empty(t, f.gaps)
+}
+
+// ends waits for the end of the events and gives their error.
+func (f *follower) ends(t *testing.T) error {
+	t.Helper()
+	f.wait(t, "the end", func() bool { return f.end != nil })
+	return f.end
+}
+
+// refusal is the error as one for which the client ended.
+func refusal(t *testing.T, err error) *client.FinalError {
+	t.Helper()
+	var final *client.FinalError
+	require.True(t, errors.As(err, &final), "%v", err)
+	return final
+}

@@ -1,0 +1,112 @@
+//go:build !js
+
+package clienttest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"time"
+)
+
+// hubProcess is a hub that can be ended and begun again; every life has an address of its own.
+type hubProcess struct {
+	args []string
+	log  tail
+
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the process has been waited for
+}
+
+func newHubProcess(secretFile, origin string, flags []string) *hubProcess {
+	args := []string{
+		"serve", "--http", "127.0.0.1:0", "--udp", "off", "--admin", "off", "--log-level", "warn",
+		"--jwt-secret-file", secretFile, "--origin", origin,
+	}
+	return &hubProcess{args: append(args, flags...)}
+}
+
+// start begins a life and gives its address.
+func (h *hubProcess) start() (addr string, err error) {
+	binary, err := hubBinary()
+	if err != nil {
+		return "", fmt.Errorf("building the hub: %w", err)
+	}
+	h.log.expect(regexp.MustCompile(`WebSocket  ws://([^/]+)/ws`))
+	h.cmd = exec.Command(binary, h.args...)
+	h.cmd.Env = []string{"HOME=" + filepath.Dir(binary)}
+	h.cmd.Stderr = &h.log
+	if err := h.cmd.Start(); err != nil {
+		return "", err
+	}
+	h.done = make(chan struct{})
+	go func() {
+		_ = h.cmd.Wait() // however it ended
+		close(h.done)
+	}()
+	select {
+	case addr = <-h.log.found:
+		return addr, nil
+	case <-h.done:
+		return "", fmt.Errorf("the hub ended: %s", h.log.String())
+	case <-time.After(patience):
+		return "", errors.New("the hub does not say where it listens")
+	}
+}
+
+// end sends the signal, and waits for the end.
+func (h *hubProcess) end(signal os.Signal) error {
+	if err := h.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	select {
+	case <-h.done:
+		return nil
+	case <-time.After(patience):
+		return errors.New("the hub does not end")
+	}
+}
+
+// tail keeps the end of what a process writes, and looks for something in it.
+type tail struct {
+	found chan string
+
+	mu      sync.Mutex
+	text    []byte
+	pattern *regexp.Regexp // nil once it was found
+}
+
+const maxTail = 64 << 10 // bytes
+
+func (l *tail) expect(pattern *regexp.Regexp) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text, l.pattern, l.found = nil, pattern, make(chan string, 1)
+}
+
+func (l *tail) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, p...)
+	if l.pattern != nil {
+		if match := l.pattern.FindSubmatch(l.text); match != nil {
+			l.found <- string(match[1])
+			l.pattern = nil
+		}
+	}
+	if extra := len(l.text) - maxTail; extra > 0 {
+		l.text = bytes.Clone(l.text[extra:])
+	}
+	return len(p), nil
+}
+
+func (l *tail) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(l.text)
+}

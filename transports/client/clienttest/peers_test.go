@@ -1,0 +1,198 @@
+//go:build !js
+
+package clienttest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// peers are what the platforms are tried against. What happens to one that has a name (?name=) can
+// be asked and told by /peer/wait and /peer/tell.
+type peers struct {
+	routes  http.ServeMux
+	stopped context.Context
+	running sync.WaitGroup
+
+	mu   sync.Mutex
+	news map[string]chan string
+}
+
+func newPeers(stopped context.Context) *peers {
+	p := &peers{stopped: stopped, news: map[string]chan string{}}
+	p.routes.HandleFunc("/peer/tell", func(_ http.ResponseWriter, r *http.Request) { p.tell(r.FormValue("name"), "") })
+	p.routes.HandleFunc("/peer/wait", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, map[string]string{"news": p.wait(r.Context(), r.FormValue("name"))}, nil)
+	})
+	p.routes.HandleFunc("/peer/echo", p.echo)
+	p.routes.HandleFunc("/peer/bytes", p.bytes)
+	p.routes.HandleFunc("/peer/hang", p.hang)
+	p.routes.HandleFunc("/peer/stream", p.stream)
+	p.routes.HandleFunc("/peer/source", p.source)
+	p.routes.HandleFunc("/peer/ws", p.socket)
+	p.routes.HandleFunc("/peer/ws/403", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Why", "because")
+		http.Error(w, "no sockets", http.StatusForbidden)
+	})
+	p.routes.HandleFunc("/peer/ws/deaf", p.deaf)
+	return p
+}
+
+func (p *peers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.running.Add(1)
+	defer p.running.Done()
+	p.routes.ServeHTTP(w, r)
+}
+
+// close waits for those that run; stopped has to be done.
+func (p *peers) close() { p.running.Wait() }
+
+func (p *peers) channel(name string) chan string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.news[name]
+	if c == nil {
+		c = make(chan string, 16)
+		p.news[name] = c
+	}
+	return c
+}
+
+func (p *peers) tell(name, news string) { p.channel(name) <- news }
+
+// wait gives the next news of a name, "timeout" if there are none for long.
+func (p *peers) wait(ctx context.Context, name string) string {
+	select {
+	case news := <-p.channel(name):
+		return news
+	case <-ctx.Done():
+	case <-p.stopped.Done():
+	case <-time.After(patience):
+	}
+	return "timeout"
+}
+
+// echo answers with what it was sent.
+func (p *peers) echo(w http.ResponseWriter, r *http.Request) {
+	status, _ := strconv.Atoi(r.FormValue("status"))
+	body, _ := io.ReadAll(r.Body)
+	w.Header().Set("X-Method", r.Method)
+	w.Header().Set("X-Sent", r.Header.Get("X-Sent"))
+	w.Header().Set("X-Length", strconv.Itoa(len(body)))
+	w.Header().Set("Location", "/peer/nowhere")
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}
+
+// bytes sends n bytes, the i-th of which is i mod 251.
+func (p *peers) bytes(w http.ResponseWriter, r *http.Request) {
+	n, _ := strconv.Atoi(r.FormValue("n"))
+	_, _ = w.Write(pattern(n))
+}
+
+// hang says that it was asked, never answers, and says that it was left.
+func (p *peers) hang(_ http.ResponseWriter, r *http.Request) {
+	name := r.FormValue("name")
+	p.tell(name, "asked")
+	select {
+	case <-r.Context().Done():
+	case <-p.stopped.Done():
+	}
+	p.tell(name, "left")
+}
+
+// stream sends "one", when it is told to "two", and says when it was left.
+func (p *peers) stream(w http.ResponseWriter, r *http.Request) {
+	name := r.FormValue("name")
+	_, _ = io.WriteString(w, "one")
+	_ = http.NewResponseController(w).Flush()
+	p.wait(r.Context(), name+"-go")
+	_, _ = io.WriteString(w, "two")
+	_ = http.NewResponseController(w).Flush()
+	select {
+	case <-r.Context().Done():
+	case <-p.stopped.Done():
+	}
+	p.tell(name, "left")
+}
+
+// source is an event stream that ends after two events; then it goes on where the client stands,
+// and after that it refuses.
+func (p *peers) source(w http.ResponseWriter, r *http.Request) {
+	switch r.Header.Get("Last-Event-ID") {
+	case "":
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "retry: 10\n\nevent: trivium.open\nid: a-1\ndata:\n\nid: a-2\ndata: é\ndata: 2\n\n")
+	case "a-2":
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "event: trivium.open\nid: a-3\ndata:\n\n")
+	default:
+		w.WriteHeader(http.StatusForbidden)
+	}
+}
+
+// socket says which subprotocols it was offered, takes trivium.v1, and then does as the messages
+// say: "send N" sends so many, "close CODE REASON" closes, all else is sent back.
+func (p *peers) socket(w http.ResponseWriter, r *http.Request) {
+	name := r.FormValue("name")
+	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"trivium.v1"}, InsecureSkipVerify: true})
+	if err != nil {
+		return
+	}
+	defer ws.CloseNow()
+	ws.SetReadLimit(-1)
+	ctx, cancel := context.WithCancel(p.stopped)
+	defer cancel()
+	write := func(text string) { _ = ws.Write(ctx, websocket.MessageText, []byte(text)) }
+	write(strings.Join(r.Header.Values("Sec-WebSocket-Protocol"), ", "))
+	for {
+		_, message, err := ws.Read(ctx)
+		if err != nil {
+			var end websocket.CloseError
+			if errors.As(err, &end) {
+				p.tell(name, fmt.Sprintf("%d %s", end.Code, end.Reason))
+			} else {
+				p.tell(name, "lost")
+			}
+			return
+		}
+		verb, rest, _ := strings.Cut(string(message), " ")
+		switch verb {
+		case "send":
+			n, _ := strconv.Atoi(rest)
+			for i := range n {
+				write(strconv.Itoa(i))
+			}
+		case "close":
+			code, reason, _ := strings.Cut(rest, " ")
+			n, _ := strconv.Atoi(code)
+			if ws.Close(websocket.StatusCode(n), reason) == nil {
+				p.tell(name, "closed")
+			}
+			return
+		case "drop":
+			return
+		default:
+			write(string(message))
+		}
+	}
+}
+
+// deaf shakes hands and then neither reads nor writes.
+func (p *peers) deaf(w http.ResponseWriter, r *http.Request) {
+	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
+	if err != nil {
+		return
+	}
+	defer ws.CloseNow()
+	<-p.stopped.Done()
+}

@@ -1,0 +1,7 @@
+//go:build !js
+
+package clienttest
+
+import "testing"
+
+func testOwn(*testing.T, *env) {}

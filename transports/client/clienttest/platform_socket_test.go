@@ -1,0 +1,150 @@
+package clienttest
+
+import (
+	"context"
+	"io"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/transports/client"
+)
+
+// dial opens a WebSocket to a peer, of which the first message has been read if it sends one.
+func dial(t *testing.T, e *env, peer string, protocols ...string) (client.Socket, string) {
+	t.Helper()
+	ctx := withPatience(t)
+	s, err := e.platform.Dial(ctx, e.named(t, peer), protocols)
+	require.NoError(t, err)
+	t.Cleanup(func() { s.Close(1000, "") })
+	if peer != "ws" {
+		return s, ""
+	}
+	first, err := s.Read(ctx)
+	require.NoError(t, err)
+	return s, string(first)
+}
+
+func write(t *testing.T, s client.Socket, message string) {
+	t.Helper()
+	require.NoError(t, s.Write(withPatience(t), []byte(message)))
+}
+
+func testSocket(t *testing.T, e *env) {
+	ctx := withPatience(t)
+	s, offered := dial(t, e, "ws", "trivium.v1", "trivium.bearer.x")
+	require.Equal(t, "trivium.v1, trivium.bearer.x", strings.ReplaceAll(offered, ",t", ", t"))
+	for _, message := range []string{"{}", "", "grüße \U0001F600 \u2028\x00", strings.Repeat("big ", 1<<18)} {
+		write(t, s, message)
+		back, err := s.Read(ctx)
+		require.NoError(t, err)
+		require.True(t, message == string(back), "%d bytes came back", len(back))
+	}
+	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+	defer cancel()
+	_, err := s.Read(short) // of which natively a WebSocket does not survive the end
+	require.Error(t, err)
+	require.NoError(t, ctx.Err())
+}
+
+// testSocketCloses: what was sent before a close comes before it, and its code and reason after, to
+// both sides.
+func testSocketCloses(t *testing.T, e *env) {
+	ctx := withPatience(t)
+	for _, end := range []client.CloseError{{Code: 4401, Reason: "the token has ended"}, {Code: 1013}, {Code: 1000, Reason: "é"}} {
+		s, _ := dial(t, e, "ws")
+		write(t, s, "send 300")
+		write(t, s, "close "+strconv.Itoa(end.Code)+" "+end.Reason)
+		for i := range 300 {
+			message, err := s.Read(ctx)
+			require.NoError(t, err, "message %d", i)
+			require.Equal(t, strconv.Itoa(i), string(message))
+		}
+		for range 2 { // it stays
+			_, err := s.Read(ctx)
+			var got *client.CloseError
+			require.ErrorAs(t, err, &got)
+			require.Equal(t, end, *got)
+		}
+		require.Equal(t, "closed", e.news(t))
+		require.Eventually(t, func() bool { return s.Write(ctx, []byte("late")) != nil }, patience, time.Millisecond)
+	}
+	for _, end := range []struct {
+		code         int
+		reason, want string
+	}{{1000, "done", "1000 done"}, {4408, strings.Repeat("é", 100), "4408 " + strings.Repeat("é", 61)}} {
+		s, _ := dial(t, e, "ws")
+		s.Close(end.code, end.reason)
+		require.Equal(t, end.want, e.news(t))
+		_, err := s.Read(ctx)
+		require.Error(t, err)
+		s.Close(1000, "again")
+	}
+}
+
+func testSocketLost(t *testing.T, e *env) {
+	s, _ := dial(t, e, "ws")
+	write(t, s, "drop")
+	_, err := s.Read(withPatience(t))
+	require.Error(t, err)
+}
+
+// testSocketDeaf: who does not answer the goodbye is not waited for; who takes nothing is, for as
+// long as one likes.
+func testSocketDeaf(t *testing.T, e *env) {
+	s, _ := dial(t, e, "ws/deaf")
+	ended := make(chan error, 1)
+	go func() {
+		_, err := s.Read(context.Background())
+		ended <- err
+	}()
+	time.Sleep(10 * time.Millisecond) // so that it waits
+	begin := time.Now()
+	s.Close(1000, "")
+	require.Error(t, <-ended)
+	require.Less(t, time.Since(begin), 2*time.Second)
+
+	s, _ = dial(t, e, "ws/deaf")
+	ctx, cancel := context.WithTimeout(withPatience(t), 500*time.Millisecond)
+	defer cancel()
+	var err error
+	for i := 0; i < 400 && err == nil; i++ { // 100 MB, more than what is between the two can take
+		err = s.Write(ctx, []byte(strings.Repeat("x", 250_000)))
+	}
+	require.Error(t, err)
+	require.ErrorIs(t, ctx.Err(), context.DeadlineExceeded)
+}
+
+func testSocketRefused(t *testing.T, e *env) {
+	ctx := withPatience(t)
+	_, err := e.platform.Dial(ctx, e.control+"/peer/ws/403", []string{"trivium.v1"})
+	require.Error(t, err)
+	require.NoError(t, ctx.Err())
+	if isNative { // a page is not told
+		var refusal *client.HandshakeError
+		require.ErrorAs(t, err, &refusal)
+		require.Equal(t, 403, refusal.Response.Status)
+		require.Equal(t, "because", refusal.Response.Header("X-Why"))
+		body, err := io.ReadAll(refusal.Response.Body)
+		require.NoError(t, err)
+		require.Equal(t, "no sockets\n", string(body))
+	}
+}
+
+func testSocketDialEnds(t *testing.T, e *env) {
+	ctx, cancel := context.WithCancel(withPatience(t))
+	ended := make(chan error, 1)
+	go func() {
+		_, err := e.platform.Dial(ctx, e.named(t, "hang"), nil)
+		ended <- err
+	}()
+	require.Equal(t, "asked", e.news(t))
+	cancel()
+	require.ErrorIs(t, <-ended, context.Canceled)
+	require.Equal(t, "left", e.news(t))
+	_, err := e.platform.Dial(ctx, e.named(t, "ws"), nil)
+	require.ErrorIs(t, err, context.Canceled)
+}

@@ -1,0 +1,97 @@
+//go:build !js
+
+package clienttest
+
+import (
+	"context"
+	"flag"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// long is for how long a suite may run elsewhere.
+const long = 20 * time.Minute
+
+func TestNative(t *testing.T) {
+	t.Parallel()
+	suite(t, newEnv(startHarness(t).server.URL))
+}
+
+// missing ends a test for which something is not there, and fails it if it has to be.
+func missing(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("TRIVIUM_REQUIRE_BROWSER") == "1" {
+		t.Fatalf("%s, which TRIVIUM_REQUIRE_BROWSER asks for", what)
+	}
+	t.Skip(what)
+}
+
+func TestNode(t *testing.T) {
+	t.Parallel()
+	// Node.js 20 has a WebSocket only if asked.
+	const withSocket = "--experimental-websocket"
+	if err := exec.Command("node", withSocket, "-e", "new WebSocket('ws://127.0.0.1:9').onerror = () => {}").Run(); err != nil {
+		missing(t, "there is no Node.js that has a WebSocket (20.10 or newer)")
+	}
+	h := startHarness(t)
+	binary := wasm(t)
+	ctx, cancel := context.WithTimeout(context.Background(), long)
+	defer cancel()
+	args := append([]string{withSocket, "--stack-size=8192", wasmLibrary(t, "wasm_exec_node.js"), binary}, h.suiteArgs()...)
+	cmd := exec.CommandContext(ctx, "node", args...)
+	cmd.Env = nil
+	for name, value := range h.suiteEnv() { // which has little room
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	out, err := cmd.CombinedOutput()
+	report(t, string(out), err == nil)
+}
+
+// wasm gives the suite's binary.
+func wasm(t *testing.T) string {
+	t.Helper()
+	binary, err := suiteBinary()
+	require.NoError(t, err, "building the suite for js/wasm")
+	return binary
+}
+
+// suiteArgs are those of the suite elsewhere. What follows the first slash of -run is for it.
+func (h *harness) suiteArgs() []string {
+	_, below, found := strings.Cut(flag.Lookup("test.run").Value.String(), "/")
+	pattern := "^TestInside$"
+	if found {
+		pattern += "/" + below
+	}
+	return []string{"-test.v", "-test.parallel=" + waiting, "-test.timeout=" + long.String(), "-test.run=" + pattern}
+}
+
+func (h *harness) suiteEnv() map[string]string {
+	env := map[string]string{envControl: h.server.URL}
+	for _, name := range []string{envLong, envSeed} {
+		if value, found := os.LookupEnv(name); found {
+			env[name] = value
+		}
+	}
+	return env
+}
+
+// progress is what go test -v says of tests that run, of which here there are many at once.
+var progress = regexp.MustCompile(`(?m)^\s*=== (RUN|PAUSE|CONT) .*\n`)
+
+// report tells what a suite elsewhere has told.
+func report(t *testing.T, out string, ok bool) {
+	t.Helper()
+	out = progress.ReplaceAllString(out, "")
+	if !ok || !strings.Contains(out, "--- PASS: TestInside") {
+		t.Errorf("the suite failed:\n%s", out)
+		return
+	}
+	t.Logf("%s", out)
+	require.NotContains(t, out, "call to released function", "something is still called back")
+}

@@ -1,0 +1,225 @@
+package clienttest
+
+import (
+	"context"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/transports/client"
+)
+
+// testCut: what is published while the connection is away comes when it is back.
+func testCut(t *testing.T, e *env, road client.Transport) {
+	h := e.newHub(t)
+	f := h.follow(t, road, nil)
+	f.publish(t, 3)
+	for range 2 {
+		h.do(t, "cut")
+		f.publish(t, 3)
+	}
+	f.noGap(t)
+	if road != client.LongPoll { // whose requests net/http and browsers repeat by themselves
+		require.Positive(t, f.client.Stats().Reconnects)
+	}
+	require.Equal(t, uint64(9), f.client.Stats().Delivered)
+}
+
+// testHalfOpen: that nothing comes through any more is found without anybody closing anything.
+func testHalfOpen(t *testing.T, e *env, road client.Transport) {
+	h := e.newHub(t, "--heartbeat=250ms")
+	f := h.follow(t, road, nil)
+	f.publish(t, 3)
+	h.do(t, "blackhole")
+	last := h.publish(t, "t", 3, 0)
+	await(t, f.client, "that the silence was noticed", notLive)
+	h.do(t, "heal")
+	f.reach(t, "t", last)
+	f.noGap(t)
+}
+
+// testStall: who takes nothing for a while gets everything afterwards, also what is more than a page
+// keeps of what nothing holds back.
+func testStall(t *testing.T, e *env, road client.Transport) {
+	h := e.newHub(t)
+	c := h.connect(t, road, nil)
+	n := 3000
+	if !isNative && (road == client.WebSocket || road == client.EventSource) {
+		n = 11_000
+	}
+	last := h.publish(t, "t", n, 100)
+	time.Sleep(time.Second) // of the stall, in which most of it arrives
+	f := h.followClient(t, c)
+	f.reach(t, "t", last)
+	f.noGap(t)
+	f.publish(t, 1)
+}
+
+// testSlow: 120 KB over 64 KB a second.
+func testSlow(t *testing.T, e *env, road client.Transport) {
+	h := e.newHub(t, "--heartbeat=500ms")
+	f := h.follow(t, road, nil)
+	h.do(t, "slow", "n", "64")
+	f.reach(t, "t", h.publish(t, "t", 60, 2000))
+	f.noGap(t)
+}
+
+// testReset: the peer resets each connection after 60 KB, in the middle of an event.
+func testReset(t *testing.T, e *env, road client.Transport) {
+	h := e.newHub(t)
+	h.do(t, "brittle", "n", "60000")
+	f := h.follow(t, road, nil)
+	last := h.publish(t, "t", 40, 5000)
+	await(t, f.client, "that the connection is lost", notLive)
+	h.do(t, "heal")
+	f.reach(t, "t", last)
+	f.noGap(t)
+}
+
+// testRestart: a hub that begins again has forgotten, and says so.
+func testRestart(t *testing.T, e *env, road client.Transport) {
+	h := e.newHub(t)
+	f := h.follow(t, road, nil)
+	f.publish(t, 3)
+	h.do(t, "kill")
+	await(t, f.client, "that the hub is away", notLive)
+	h.do(t, "start")
+	f.wait(t, "a gap", func() bool { return len(f.gaps) > 0 })
+	f.publish(t, 3)
+	require.Len(t, f.gaps, 1)
+	require.Equal(t, "epoch", string(f.gaps[0].Reason))
+	require.False(t, f.gaps[0].Certain)
+	require.Equal(t, uint64(1), f.client.Stats().Gaps)
+}
+
+// testDrain: a hub that ends delivers what it has, and says when to come back.
+func testDrain(t *testing.T, e *env, road client.Transport) {
+	h := e.newHub(t, "--drain=1s")
+	f := h.follow(t, road, nil)
+	waits := make(chan client.State, 1)
+	ctx := withPatience(t)
+	go func() {
+		for s := range f.client.States(ctx) {
+			if s.Phase == client.Waiting {
+				waits <- s
+				return
+			}
+		}
+	}()
+	last := h.publish(t, "t", 300, 100)
+	h.do(t, "drain")
+	f.reach(t, "t", last)
+	select {
+	case s := <-waits:
+		require.Error(t, s.Reason)
+		if road != client.LongPoll { // which may be between two requests when the hub ends
+			// It is told a second at least, and would not wait so long on its own.
+			require.GreaterOrEqual(t, s.Wait, time.Second, "%+v", s)
+		}
+	case <-ctx.Done():
+		require.Fail(t, "it did not wait")
+	}
+	h.do(t, "start")
+	f.wait(t, "a gap", func() bool { return len(f.gaps) > 0 })
+	f.publish(t, 3)
+}
+
+// testDenied: the hub's refusals are told apart, also where a page can't see an answer's status.
+func testDenied(t *testing.T, e *env, road client.Transport) {
+	h := e.newHub(t)
+	narrow, err := token(time.Hour, "other")
+	require.NoError(t, err)
+	for value, status := range map[string]int{"wrong": 401, narrow: 403} {
+		c := h.begin(t, road, func(cfg *client.Config) { cfg.Token = client.StaticToken(value) })
+		final := refusal(t, h.followClient(t, c).ends(t))
+		require.Equal(t, status, final.Status, "%v", final)
+		require.NotContains(t, final.Error(), narrow)
+	}
+}
+
+// testTokenEnds: who has no fresh token is out.
+func testTokenEnds(t *testing.T, e *env, road client.Transport) {
+	h := e.newHub(t)
+	once, err := token(4*time.Second, ">")
+	require.NoError(t, err)
+	c := h.begin(t, road, func(cfg *client.Config) { cfg.Token = client.StaticToken(once) })
+	f := h.followClient(t, c)
+	final := refusal(t, f.ends(t))
+	require.Equal(t, 401, final.Status)
+	require.NotContains(t, final.Error(), once)
+	last := await(t, c, "the end", func(s client.State) bool { return s.Phase == client.Ended })
+	require.Equal(t, error(final), last.Reason)
+}
+
+// testTokenRenewed: who has fresh tokens in time stays, and misses nothing.
+func testTokenRenewed(t *testing.T, e *env, road client.Transport) {
+	h := e.newHub(t)
+	source := tokens(4 * time.Second)
+	asked := make(chan struct{}, 100)
+	f := h.follow(t, road, func(cfg *client.Config) {
+		cfg.Token = func(ctx context.Context) (client.Token, error) {
+			asked <- struct{}{}
+			return source(ctx)
+		}
+	})
+	h.do(t, "flow", "every", "20ms")
+	for range 3 {
+		select {
+		case <-asked:
+		case <-time.After(patience):
+			require.Fail(t, "no token was asked for")
+		}
+	}
+	h.do(t, "calm")
+	f.publish(t, 3)
+	f.noGap(t)
+}
+
+// testTopics: what is read is changed without losing anything of what stays.
+func testTopics(t *testing.T, e *env, road client.Transport) {
+	h := e.newHub(t)
+	f := h.follow(t, road, func(cfg *client.Config) { cfg.Topics = []string{"a"} })
+	both := func() (a, b int) { return h.publish(t, "a", 2, 0), h.publish(t, "b", 2, 0) }
+	both()
+	ctx := withPatience(t)
+	require.NoError(t, f.client.SetTopics(ctx, []string{"a", "b"}))
+	require.NoError(t, f.client.SetTopics(ctx, []string{"b", "a"}))
+	a, b := both()
+	f.reach(t, "a", a)
+	f.reach(t, "b", b)
+	require.Error(t, f.client.SetTopics(ctx, []string{"a..b"}))
+	require.NoError(t, f.client.SetTopics(ctx, []string{"b"}))
+	_, b = both()
+	f.reach(t, "b", b)
+	require.Equal(t, a, f.last["a"])
+	h.do(t, "cut")
+	_, b = both()
+	f.reach(t, "b", b)
+	require.Equal(t, a, f.last["a"])
+	f.noGap(t)
+}
+
+// testPublish: an answer that was lost makes no second event.
+func testPublish(t *testing.T, e *env, road client.Transport) {
+	h := e.newHub(t)
+	f := h.follow(t, road, nil)
+	witness := h.follow(t, client.Auto, func(cfg *client.Config) { cfg.URL = h.Direct })
+	ctx := withPatience(t)
+	publish := func(n int) error {
+		_, err := f.client.Publish(ctx, client.Event{Topic: "t", Data: []byte(`{"n":` + strconv.Itoa(n) + `}`)})
+		return err
+	}
+	require.NoError(t, publish(1)) // and browsers have asked for CORS leave
+	for n := 2; n <= 4; n++ {
+		h.do(t, "brittle", "n", "20")
+		published := make(chan error, 1)
+		go func() { published <- publish(n) }()
+		witness.reach(t, "t", n)
+		h.do(t, "heal")
+		require.NoError(t, <-published)
+	}
+	f.reach(t, "t", 4)
+	f.noGap(t)
+}

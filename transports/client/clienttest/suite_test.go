@@ -1,0 +1,55 @@
+package clienttest
+
+import (
+	"testing"
+
+	"github.com/trivium-hub/trivium/transports/client"
+)
+
+// suite is all that has to hold wherever the client runs.
+func suite(t *testing.T, e *env) {
+	t.Run("platform", func(t *testing.T) { platformSuite(t, e) })
+	t.Run("client", func(t *testing.T) { clientSuite(t, e) })
+}
+
+// roads are the transports that every scenario is tried over. In the short form Auto is left to the
+// native run, and to what only Auto does.
+func roads(e *env) map[string]client.Transport {
+	roads := map[string]client.Transport{
+		"websocket": client.WebSocket, "sse": client.SSE, "longpoll": client.LongPoll,
+	}
+	if isPage {
+		roads["eventsource"] = client.EventSource
+	}
+	if e.long || isNative {
+		roads["auto"] = client.Auto
+	}
+	return roads
+}
+
+func clientSuite(t *testing.T, e *env) {
+	t.Run("woken", func(t *testing.T) { testWoken(t, e) }) // alone: all clients in the page are
+	for name, scenario := range map[string]func(*testing.T, *env, client.Transport){
+		"cut": testCut, "half-open": testHalfOpen, "stall": testStall, "slow": testSlow, "reset": testReset,
+		"restart": testRestart, "drain": testDrain, "denied": testDenied, "token ends": testTokenEnds, "token renewed": testTokenRenewed,
+		"topics": testTopics, "publish": testPublish,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for road, transport := range roads(e) {
+				t.Run(road, func(t *testing.T) {
+					t.Parallel()
+					scenario(t, e, transport)
+				})
+			}
+		})
+	}
+	for name, scenario := range map[string]func(*testing.T, *env){
+		"blocked": testBlocked, "buffered": testBuffered, "switches": testSwitches, "own origin": testOwnOrigin,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			scenario(t, e)
+		})
+	}
+}

@@ -1,0 +1,125 @@
+package clienttest
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/transports/client"
+)
+
+// office makes a hub behind a proxy that is not transparent, and gives a client of it by Auto.
+func office(t *testing.T, e *env, ws, sse string) (*hub, *follower) {
+	t.Helper()
+	h := e.newHub(t)
+	h.do(t, "filter", "ws", ws, "sse", sse)
+	return h, h.follow(t, client.Auto, func(cfg *client.Config) { cfg.URL = h.Filtered })
+}
+
+// freed takes the filter away; the client goes up again by itself, after a minute, or at once if it
+// is told to choose anew.
+func freed(t *testing.T, e *env, h *hub, f *follower) {
+	t.Helper()
+	h.do(t, "filter")
+	if !e.long {
+		f.client.Use(client.LongPoll)
+		f.client.Use(client.Auto)
+	}
+	timeout := time.After(3 * time.Minute)
+	for up := false; !up; {
+		select {
+		case <-timeout:
+			require.Fail(t, "it did not go up again", "%+v", f.client.State())
+		case <-time.After(10 * time.Millisecond):
+			s := f.client.State()
+			up = s.Phase == client.Live && s.Transport == client.WebSocket && s.Reason == nil
+		}
+	}
+	f.publish(t, 3)
+	f.noGap(t)
+}
+
+// testBlocked: a proxy that refuses WebSockets.
+func testBlocked(t *testing.T, e *env) {
+	h, f := office(t, e, "403", "")
+	s := f.client.State()
+	require.Equal(t, client.SSE, s.Transport)
+	require.Error(t, s.Reason)
+	f.publish(t, 3)
+	freed(t, e, h, f)
+}
+
+// testBuffered: a proxy that does not answer WebSockets, and holds streams back.
+func testBuffered(t *testing.T, e *env) {
+	h, f := office(t, e, "hang", "buffer")
+	s := f.client.State()
+	require.Equal(t, client.LongPoll, s.Transport)
+	require.Error(t, s.Reason)
+	f.publish(t, 3)
+	freed(t, e, h, f)
+}
+
+// switches is how often testSwitches switches: in the short form as often as there is time for.
+func switches(e *env) int {
+	switch {
+	case e.long:
+		return 10_000
+	case isNative:
+		return 1000
+	}
+	return 200
+}
+
+// testSwitches switches at random moments while events flow.
+func testSwitches(t *testing.T, e *env) {
+	seed := rand.Uint64()
+	if text := os.Getenv(envSeed); text != "" {
+		var err error
+		seed, err = strconv.ParseUint(text, 10, 64)
+		require.NoError(t, err)
+	}
+	t.Logf("%s=%d", envSeed, seed)
+	dice := rand.New(rand.NewPCG(seed, 0))
+	transports := []client.Transport{client.Auto, client.WebSocket, client.SSE, client.LongPoll}
+	if isPage {
+		transports = append(transports, client.EventSource)
+	}
+	h := e.newHub(t, "--heartbeat=1s")
+	f := h.follow(t, client.Auto, func(cfg *client.Config) { cfg.Topics = []string{"flow"} })
+	h.do(t, "flow", "every", "3ms")
+	for range switches(e) {
+		switch n := dice.IntN(100); {
+		case n < 70:
+			f.client.Use(transports[dice.IntN(len(transports))])
+		case n < 90:
+			f.client.Reconnect()
+		default:
+			h.do(t, "cut")
+		}
+		if dice.IntN(3) > 0 {
+			soonLive(f.client)
+		}
+		time.Sleep(time.Duration(dice.IntN(8_000)) * time.Microsecond)
+	}
+	last := h.do(t, "calm")
+	f.reach(t, "flow", last)
+	f.noGap(t)
+	t.Logf("%d events, %+v", last, f.client.Stats())
+	require.Equal(t, uint64(last), f.client.Stats().Delivered, "seed %d", seed)
+}
+
+// soonLive waits until the client is live, or for a while.
+func soonLive(c *client.Client) {
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	for s := range c.States(ctx) {
+		if s.Phase == client.Live || s.Phase == client.Ended {
+			return
+		}
+	}
+}
