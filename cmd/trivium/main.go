@@ -42,6 +42,7 @@ func (e *usageError) Error() string { return strings.Join(e.lines, "\n") }
 type commands struct {
 	Serve   ServeCmd   `cmd:"" help:"Run the hub until SIGTERM or SIGINT."`
 	Pub     PubCmd     `cmd:"" help:"Publish one event, or one for each line of standard input."`
+	Sub     SubCmd     `cmd:"" help:"Print events as they come."`
 	Token   TokenCmd   `cmd:"" help:"Make a token: add one to a tokens file, or sign a JWT."`
 	Bench   BenchCmd   `cmd:"" help:"Measure a hub next to a bare loop of writes."`
 	Version VersionCmd `cmd:"" help:"Print the version and end."`

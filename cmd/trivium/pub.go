@@ -48,15 +48,21 @@ func (PubCmd) Help() string {
 		"Put -- before data that begins with a hyphen."
 }
 
+func checkHubURL(text string) []fault {
+	base, err := url.Parse(text)
+	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
+		return faulty("url", fmt.Sprintf("want a URL such as http://127.0.0.1:3000, got %q", text))
+	}
+	return nil
+}
+
 func (c *PubCmd) check() []fault {
 	faults := faulty("timeout", between(c.Timeout, time.Millisecond, maxDuration))
-	base, err := url.Parse(c.URL)
-	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
-		faults = append(faults, fault{"--url", fmt.Sprintf("want a URL such as http://127.0.0.1:3000, got %q", c.URL)})
-	}
+	faults = append(faults, checkHubURL(c.URL)...)
 	if c.UDP != "" {
 		faults = append(faults, faulty("udp", checkAddress(c.UDP))...)
 		if c.UDPSecretFile != "" {
+			var err error
 			if c.secret, err = readSecret(c.UDPSecretFile); err != nil {
 				faults = append(faults, faulty("udp-secret-file", err.Error())...)
 			}

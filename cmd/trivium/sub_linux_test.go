@@ -1,0 +1,71 @@
+package main
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// terminal opens a pseudo-terminal and gives the side that a program has, and what is shown on it.
+func terminal(t *testing.T) (inside *os.File, shown func() string) {
+	t.Helper()
+	outside, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { outside.Close() })
+	require.NoError(t, unix.IoctlSetPointerInt(int(outside.Fd()), unix.TIOCSPTLCK, 0))
+	number, err := unix.IoctlGetInt(int(outside.Fd()), unix.TIOCGPTN)
+	require.NoError(t, err)
+	require.NoError(t, unix.IoctlSetWinsize(int(outside.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 40}))
+	inside, err = os.OpenFile("/dev/pts/"+strconv.Itoa(number), os.O_RDWR|unix.O_NOCTTY, 0)
+	require.NoError(t, err)
+	var mu sync.Mutex
+	var text strings.Builder
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		for buf := make([]byte, 4096); ; {
+			n, err := outside.Read(buf)
+			mu.Lock()
+			text.Write(buf[:n])
+			mu.Unlock()
+			if err != nil {
+				return // all who had the inside are gone
+			}
+		}
+	}()
+	t.Cleanup(func() { inside.Close(); <-read })
+	return inside, func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return text.String()
+	}
+}
+
+// TestSubTerminal: on a terminal an event is a readable line above a line that says how it goes.
+func TestSubTerminal(t *testing.T) {
+	p := serve(t, program(t, nil, anyPorts...))
+	inside, shown := terminal(t)
+	cmd := p.sub("a.b")
+	cmd.Env = append(cmd.Env, "TERM=xterm")
+	cmd.Stdout, cmd.Stderr = inside, inside
+	begin(t, cmd)
+	require.Eventually(t, func() bool { return strings.Contains(shown(), "live over websocket | 0 events") }, patience, 10*time.Millisecond)
+	p.publish("application/json", `{"topic":"a.b","type":"t","text":true,"data":"\u001b[2Jfirst\nsecond"}`)
+	require.Eventually(t, func() bool { return strings.Contains(shown(), "live over websocket | 1 events") }, patience, 10*time.Millisecond)
+	require.NoError(t, cmd.Process.Signal(os.Interrupt))
+	require.Equal(t, exitDone, await(cmd))
+	const erase = "\r\x1b[K"
+	require.Regexp(t, `\r\x1b\[K[0-9:.]{12}  a\.b  type=t  \\x1b\[2Jfirst\\nsecond\r\n`, shown())
+	require.Eventually(t, func() bool { return strings.HasSuffix(shown(), erase) }, patience, 10*time.Millisecond, "the status line is gone")
+	for _, part := range strings.Split(shown(), erase) {
+		status, _, isLine := strings.Cut(part, "\r\n")
+		require.True(t, isLine || len(status) < 40, "%q takes more than the width", status)
+	}
+	require.NotContains(t, shown(), p.token)
+}
