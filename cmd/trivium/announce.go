@@ -18,10 +18,11 @@ func (s *server) announce(w io.Writer) {
 	case s.tls != nil:
 		base = "https://" + reachable(s.public.Addr())
 	}
-	query, header := "", ""
+	query, header, fragment := "", "", ""
 	if s.cfg.Auth != "none" {
 		token := cmp.Or(s.door.token, "TOKEN")
 		query = "?access_token=" + token
+		fragment = "#token=" + token
 		header = " -H 'Authorization: Bearer " + token + "'"
 	}
 	var b strings.Builder
@@ -30,6 +31,9 @@ func (s *server) announce(w io.Writer) {
 	fmt.Fprintf(&b, "  WebSocket  %s/ws%s\n", strings.Replace(base, "http", "ws", 1), query)
 	fmt.Fprintf(&b, "  long-poll  curl '%s/poll%s'\n", base, query)
 	fmt.Fprintf(&b, "  publish    curl%s -d '{\"hello\":\"world\"}' -H 'Content-Type: application/json' %s/publish/events\n", header, base)
+	if s.demo != nil {
+		fmt.Fprintf(&b, "  demo       %s/demo/%s\n", base, fragment)
+	}
 	if s.udp != nil {
 		host, port, _ := net.SplitHostPort(reachable(s.udp.Addr())) // made by JoinHostPort
 		fmt.Fprintf(&b, "  UDP        echo '{\"hello\":\"world\"}' | nc -u -w1 %s %s\n", host, port)

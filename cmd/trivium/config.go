@@ -39,6 +39,7 @@ type ServeConfig struct {
 	UDP   string   `name:"udp" default:"127.0.0.1:3000" help:"Address to take datagrams on, host:port; off for none."`
 	Admin string   `default:"127.0.0.1:3002" help:"Address to serve metrics and profiles on, host:port; off for none."`
 	Auth  string   `default:"token" help:"Who may connect: token (those of --tokens or JWTs; with neither, one made at start and printed), or none (everybody)."`
+	Demo  bool     `default:"true" negatable:"" help:"Serve the demo page at /demo/."`
 	Host  []string `placeholder:"NAME" help:"Further Host name, without a port, that is taken under --auth none and on the admin listener, beside loopback and the addresses listened on. Repeatable."`
 
 	AccessConfig

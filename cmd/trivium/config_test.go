@@ -35,6 +35,7 @@ func TestDefaults(t *testing.T) {
 		UDP:   "127.0.0.1:3000",
 		Admin: "127.0.0.1:3002",
 		Auth:  "token",
+		Demo:  true,
 		LimitConfig: LimitConfig{
 			MaxConnections:      100000,
 			MaxTopics:           64,

@@ -20,6 +20,7 @@ var browserRows = []row{
 var routes = []string{
 	"GET /sse", "GET /sse?topic=a.b&last=5", "HEAD /sse", "GET /ws", "GET /ws?topic=a.b", pollNow, "POST /publish", "POST /publish/origin",
 	"POST /session", "DELETE /session", "GET /", "GET /healthz", "GET /readyz", "GET /nowhere", "PUT /publish",
+	"GET /demo", "GET /demo/", "HEAD /demo/build", "GET /demo/app.wasm",
 }
 
 // withBody has what is posted be a breach.

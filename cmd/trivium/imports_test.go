@@ -82,11 +82,15 @@ var roomRules = []roomRule{
 	{dir: "hub/enginetest", any: true},
 	{dir: "transports/transporttest", any: true},
 	{dir: "hub", allowed: []string{"hub"}},
+	{dir: "transports/client/clienttest", any: true},
+	{dir: "transports/client", allowed: []string{"hub", "transports/wire", "transports/client"}},
 	{dir: "transports/wire", allowed: []string{"hub", "transports/wire"}},
 	{dir: "transports/outlet", allowed: []string{"hub", "transports/wire"}},
 	{dir: "transports/web", allowed: []string{"hub", "transports/wire"}},
 	{dir: "transports", allowed: []string{"hub", "transports/wire", "transports/outlet", "transports/web"}},
 	{dir: "auth", allowed: []string{"hub", "auth"}},
+	{dir: "wasmdemo/app", allowed: []string{"transports/client", "transports/wire", "hub", "wasmdemo/app"}},
+	{dir: "wasmdemo", allowed: []string{"wasmdemo/internal"}},
 }
 
 // importFault says what is wrong with a package of a room importing another, "" if nothing is.
@@ -143,6 +147,19 @@ func TestCoreStandsAlone(t *testing.T) {
 	}
 }
 
+// TestPageIsSmall: what a page loads must not contain a second HTTP client, or TLS.
+func TestPageIsSmall(t *testing.T) {
+	t.Parallel()
+	packages := goList(t, "js", "wasm", "./transports/client", "./wasmdemo/app")
+	for _, name := range []string{"transports/client", "wasmdemo/app"} {
+		p, listed := packages[module+"/"+name]
+		require.True(t, listed, name)
+		for _, big := range []string{"net/http", "crypto/tls"} {
+			require.NotContains(t, p.Deps, big, "%s for js", name)
+		}
+	}
+}
+
 // TestOnlyTheCommandReadsTheEnvironment looks for calls; for flags, the imports say it.
 func TestOnlyTheCommandReadsTheEnvironment(t *testing.T) {
 	t.Parallel()
@@ -193,6 +210,13 @@ func TestRules(t *testing.T) {
 		{"auth", module + "/hub", ""},
 		{"auth", module + "/transports/web", "must not import transports/web"},
 		{"auth", "github.com/gorilla/mux", "only cmd may import github.com/gorilla/mux"},
+		{"transports/client", module + "/transports/wire", ""},
+		{"transports/client", module + "/transports/outlet", "must not import transports/outlet"},
+		{"transports/client/clienttest", module + "/cmd/trivium", ""},
+		{"wasmdemo", module + "/wasmdemo/internal/build", ""},
+		{"wasmdemo", module + "/transports/web", "must not import transports/web"},
+		{"wasmdemo/app", module + "/transports/client", ""},
+		{"wasmdemo/app", module + "/wasmdemo", "must not import wasmdemo"},
 		{"cmd/trivium", "github.com/gorilla/mux", ""},
 		{"cmd/trivium", module + "/auth", ""},
 		{"", "context", "stands in no room"},
@@ -207,7 +231,7 @@ func TestRules(t *testing.T) {
 func TestTopRoom(t *testing.T) {
 	t.Parallel()
 	allowed := []string{
-		"hub", "transports", "auth", "cmd", "testdata",
+		"hub", "transports", "auth", "cmd", "wasmdemo", "testdata",
 		"go.mod", "go.sum", "README.md", "LICENSE", "CHANGELOG.md",
 		".ci", ".gitignore", ".golangci.yml",
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/websocket"
 	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/wasmdemo"
 )
 
 // counters count what each transport does.
@@ -52,8 +54,22 @@ GET  /healthz           200 while the process is alive
 GET  /readyz            200 while subscriptions are taken
 `
 
-// publicRoutes joins the transports on the main listener.
-func publicRoutes(cfg *ServeConfig, h *hub.Hub, group *outlet.Group, count *counters, d *door) http.Handler {
+// demoIndex is the line of the index for the demo page.
+const demoIndex = "GET  /demo/             a page that shows the three side by side\n"
+
+// newDemo makes the demo page; nil: it is off.
+func newDemo(cfg *ServeConfig, log *slog.Logger) *wasmdemo.Demo {
+	if !cfg.Demo {
+		return nil
+	}
+	return wasmdemo.New(wasmdemo.Config{
+		Checkout: wasmdemo.FindCheckout(), Log: log, WriteTimeout: cfg.WriteTimeout,
+		Allow: web.Allow, NotFound: web.NotFound,
+	})
+}
+
+// publicRoutes joins the transports on the main listener. The demo may be nil.
+func publicRoutes(cfg *ServeConfig, h *hub.Hub, group *outlet.Group, count *counters, d *door, demo *wasmdemo.Demo) http.Handler {
 	deny, guard := d.denials.by, d.guard
 	everybody := d.free.Middleware(deny("others", web.WriteProblem))
 	events := sse.New(sse.Config{
@@ -89,7 +105,13 @@ func publicRoutes(cfg *ServeConfig, h *hub.Hub, group *outlet.Group, count *coun
 		publisher.ServeTopic(w, r, topic)
 	})
 	routes.Handle("/session", guard.Session(deny("/session", web.WriteProblem)))
-	routes.Handle("/", everybody(text(index)))
+	named := index
+	if demo != nil {
+		named += demoIndex
+		routes.Handle("/demo", everybody(demo))
+		routes.PathPrefix("/demo/").Handler(everybody(demo))
+	}
+	routes.Handle("/", everybody(text(named)))
 	routes.Handle("/healthz", everybody(text("ok\n")))
 	routes.Handle("/readyz", everybody(ready(group)))
 	routes.NotFoundHandler = everybody(http.HandlerFunc(web.NotFound))

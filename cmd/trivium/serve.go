@@ -26,6 +26,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/udp"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/wasmdemo"
 )
 
 // exitGrace is how long after the drain's window what is still going on may take to end.
@@ -97,7 +98,10 @@ type server struct {
 	open  *openConnections
 	count counters
 	udp   *udp.Source        // nil: off
+	demo  *wasmdemo.Demo     // nil: off
 	stop  context.CancelFunc // ends what runs beside the listeners
+	// endBuild ends the building of the demo's program, which nobody waits for any more.
+	endBuild context.CancelFunc
 	// requests is the context of every request; ended when publishing ends, so that a stream of
 	// events which goes on is told how far it came.
 	requests    context.Context
@@ -212,7 +216,8 @@ func (s *server) listenUDP() (*udp.Source, error) {
 
 // start begins to serve what has been opened.
 func (s *server) start() error {
-	public := s.newHTTP(publicRoutes(s.cfg, s.hub, s.group, &s.count, s.door))
+	s.demo = newDemo(s.cfg, s.log)
+	public := s.newHTTP(publicRoutes(s.cfg, s.hub, s.group, &s.count, s.door, s.demo))
 	s.open = newOpenConnections(s.cfg.connections(), s.door.proxies)
 	public.ConnState = s.open.track
 	setProtocols(public, s.tls, s.cfg.H2C)
@@ -225,6 +230,11 @@ func (s *server) start() error {
 	s.stop = cancel
 	s.running.Go(func() { s.door.run(ctx) })
 	s.running.Go(func() { s.files.run(ctx) })
+	building, endBuild := context.WithCancel(ctx)
+	s.endBuild = endBuild
+	if s.demo != nil {
+		s.running.Go(func() { s.demo.Run(building) })
+	}
 	if s.udp != nil {
 		s.running.Go(func() {
 			if err := s.udp.Run(ctx); err != nil {
@@ -322,6 +332,7 @@ func (s *server) serve(server *http.Server, l net.Listener) {
 func (s *server) shutdown() {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Drain+exitGrace)
 	defer cancel()
+	s.endBuild()
 	s.group.Drain(ctx, s.cfg.Drain)
 	s.endRequests(publish.ErrEnding)
 	for _, server := range s.servers {

@@ -1,0 +1,162 @@
+//go:build unix
+
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// get asks for a path of the main listener without a token.
+func (p *process) get(path string, header http.Header) (*http.Response, string) {
+	p.t.Helper()
+	r, err := http.NewRequest(http.MethodGet, "http://"+p.http+path, nil)
+	require.NoError(p.t, err)
+	for name, values := range header {
+		r.Header[name] = values
+	}
+	r.Host = header.Get("Host")
+	response, err := p.client.Do(r)
+	require.NoError(p.t, err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(p.t, err)
+	return response, string(body)
+}
+
+// buildState is what a page that waits is told.
+func (p *process) buildState() (state, detail string) {
+	p.t.Helper()
+	response, body := p.get("/demo/build", nil)
+	require.Equal(p.t, http.StatusOK, response.StatusCode)
+	var got struct{ State, Detail string }
+	require.NoError(p.t, json.Unmarshal([]byte(body), &got))
+	return got.State, got.Detail
+}
+
+// TestDemoUnderGoRun runs the hub from the checkout, as README says, in a directory that is none.
+func TestDemoUnderGoRun(t *testing.T) {
+	root, err := filepath.Abs(topRoom)
+	require.NoError(t, err)
+	cmd := exec.Command("go", append([]string{"run", "-C", root, "./cmd/trivium"}, anyPorts...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p := serve(t, cmd)
+	// go run passes no signal on; a terminal would send it to both.
+	t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+	require.Contains(t, p.log(), "http://"+p.http+"/demo/#token="+p.token+"\n")
+	state, detail := "building", ""
+	require.Eventually(t, func() bool {
+		state, detail = p.buildState()
+		return state != "building"
+	}, 2*time.Minute, 100*time.Millisecond)
+	require.Equal(t, "ready", state, detail)
+
+	response, program := p.get("/demo/app.wasm", nil)
+	require.Equal(t, "application/wasm", response.Header.Get("Content-Type"))
+	require.True(t, response.Uncompressed)
+	require.Equal(t, "\x00asm", program[:4])
+	_, loader := p.get("/demo/wasm_exec.js", nil)
+	goroot, err := exec.Command("go", "env", "GOROOT").Output()
+	require.NoError(t, err)
+	want, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(goroot)), "lib", "wasm", "wasm_exec.js"))
+	require.NoError(t, err)
+	require.Equal(t, string(want), loader)
+	require.NoError(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGINT))
+	p.wait() // for both; the code is that of go run, which was interrupted
+	require.Contains(t, p.log(), `"msg":"ended"`)
+}
+
+// TestDemoIsNoWayIn: the page needs no token, but all else is judged as on other open routes.
+func TestDemoIsNoWayIn(t *testing.T) {
+	closed := serve(t, program(t, nil, anyPorts...))
+	open := serve(t, program(t, nil, append(anyPorts, "--auth", "none")...))
+	off := serve(t, program(t, []string{"TRIVIUM_DEMO=off"}, anyPorts...))
+	for name, c := range map[string]struct {
+		p      *process
+		path   string
+		header http.Header
+		status int
+	}{
+		"page":               {p: closed, path: "/demo/", status: 200},
+		"way to it":          {p: closed, path: "/demo", status: 200},
+		"unknown":            {p: closed, path: "/demo/nowhere", status: 404},
+		"not yet":            {p: closed, path: "/demo/app.wasm", status: 404},
+		"foreign page":       {p: closed, path: "/demo/", header: http.Header{"Origin": {"https://evil.test"}}, status: 403},
+		"rebound host":       {p: open, path: "/demo/", header: http.Header{"Host": {"evil.test"}}, status: 421},
+		"rebound host below": {p: open, path: "/demo/build", header: http.Header{"Host": {"evil.test"}}, status: 421},
+		"off":                {p: off, path: "/demo/", status: 404},
+		"off, the way to it": {p: off, path: "/demo", status: 404},
+	} {
+		t.Run(name, func(t *testing.T) {
+			response, _ := c.p.get(c.path, c.header)
+			require.Equal(t, c.status, response.StatusCode)
+			if c.status >= 400 {
+				require.Equal(t, wire.ProblemContentType, response.Header.Get("Content-Type"))
+			}
+		})
+	}
+	status, _ := closed.request(http.MethodPost, "http://"+closed.http+"/demo/", "", "")
+	require.Equal(t, http.StatusMethodNotAllowed, status)
+
+	require.Contains(t, open.log(), "  demo       http://"+open.http+"/demo/\n")
+	require.NotContains(t, off.log(), "/demo/")
+	_, named := closed.get("/", nil)
+	require.Contains(t, named, "/demo/")
+	_, named = off.get("/", nil)
+	require.NotContains(t, named, "/demo/")
+	state, detail := closed.buildState()
+	require.Equal(t, "absent", state)
+	require.Contains(t, detail, "go generate ./wasmdemo")
+}
+
+// TestOnlyGoRunBuilds: the same program builds nothing in the checkout it is of where it was built for
+// good, and where go run puts it, it does; then it ends what it started, within its time.
+func TestOnlyGoRunBuilds(t *testing.T) {
+	bin := t.TempDir()
+	started := filepath.Join(bin, "started")
+	// It never ends by itself, nor when it is told to.
+	require.NoError(t, os.WriteFile(filepath.Join(bin, "go"), []byte("#!/bin/sh\ntrap '' INT\necho $$ >'"+started+"'\nwhile :; do sleep 1; done\n"), 0o755))
+	installed := binary(t, anyPorts...)
+	installed.Dir = topRoom
+	installed.Env = append(installed.Env, "PATH="+bin+":/usr/bin:/bin")
+	p := serve(t, installed)
+	state, _ := p.buildState()
+	require.Equal(t, "absent", state)
+	p.signal(syscall.SIGTERM)
+	p.wait()
+	require.NoFileExists(t, started)
+
+	place := filepath.Join(t.TempDir(), "go-build1", "b001", "exe")
+	require.NoError(t, os.MkdirAll(place, 0o755))
+	require.NoError(t, os.Link(installed.Path, filepath.Join(place, "trivium")))
+	run := exec.Command(filepath.Join(place, "trivium"), append(anyPorts, "--drain", "0")...)
+	run.Env = installed.Env
+	p = serve(t, run)
+	state, _ = p.buildState()
+	require.Equal(t, "building", state)
+	require.Eventually(t, func() bool {
+		text, err := os.ReadFile(started)
+		return err == nil && len(text) > 0
+	}, patience, 10*time.Millisecond)
+	pid, err := os.ReadFile(started)
+	require.NoError(t, err)
+	p.signal(syscall.SIGTERM)
+	code, _ := p.wait()
+	require.Equal(t, exitDone, code, p.log())
+	toolchain, err := strconv.Atoi(strings.TrimSpace(string(pid)))
+	require.NoError(t, err)
+	require.ErrorIs(t, syscall.Kill(toolchain, 0), syscall.ESRCH, "the toolchain lives on")
+}

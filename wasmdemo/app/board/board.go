@@ -1,0 +1,192 @@
+package board
+
+import (
+	"math"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/client"
+)
+
+const (
+	// MaxRows is how many events of a column are shown.
+	MaxRows = 50
+	// maxPreview is how much of an event's data is shown, in bytes.
+	maxPreview = 400
+)
+
+// Board is what came by all columns. Its methods may be called from several goroutines.
+type Board struct {
+	mu      sync.Mutex
+	proof   Proof
+	series  Series
+	columns [Columns]column
+}
+
+// column is what came by one.
+type column struct {
+	rows    []Row  // MaxRows places; the n-th row stands in the one of n modulo MaxRows
+	count   uint64 // rows so far
+	missing uint64 // of the page's own series
+	rate    Rate
+	latency Latency
+	last    string // ID
+}
+
+// Row is an event as it is shown.
+type Row struct {
+	N     uint64 // counts the column's rows from 1
+	ID    string
+	Topic string
+	Type  string
+	Key   string
+	Time  time.Time // when the hub accepted it; zero for a gap
+	Data  string    // its beginning, in one line
+	Gap   string    // a gap in words, instead of all else but ID
+}
+
+// Start forgets everything. The columns begin after the cursor.
+func (b *Board) Start(at hub.Cursor) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.proof.Start(at)
+	b.series.Begin(newSeriesName())
+	for c := range b.columns {
+		b.columns[c] = column{rows: make([]Row, MaxRows)}
+	}
+}
+
+// BeginSeries has the page's own events numbered from 1 again under another name, where it is not
+// known which of the last ones came.
+func (b *Board) BeginSeries() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.series.Begin(newSeriesName())
+}
+
+// Take gives the next n numbers of the page's own series.
+func (b *Board) Take(n uint64) (series string, first uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.series.name, b.series.Take(n)
+}
+
+// Arrive takes an event, or a gap, that came by a column. now is the page's clock, clock the same
+// moment in the milliseconds that its own events carry.
+func (b *Board) Arrive(c int, e client.Event, now time.Time, clock float64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	col := &b.columns[c]
+	row := Row{N: col.count + 1, ID: e.ID}
+	col.count++
+	col.last = e.ID
+	slot := &col.rows[row.N%MaxRows]
+	if e.Gap != nil {
+		b.proof.Gap(c, e.Gap.ResumedAt)
+		b.series.Gap(c)
+		row.Gap = GapText(e.Gap)
+		*slot = row
+		return
+	}
+	if id, err := hub.ParseCursor(e.ID); err == nil {
+		b.proof.Event(c, id)
+	}
+	took := now.Sub(e.Time)
+	n, sent, own := ParseSeries(e.Data, b.series.name)
+	if own {
+		col.missing += b.series.Came(c, n)
+		took = time.Duration(math.Min(clock-sent, 1e9) * float64(time.Millisecond))
+	}
+	col.rate.Add(now, 1)
+	col.latency.Add(now, took, !own)
+	row.Topic, row.Type, row.Key, row.Time = e.Topic, e.Type, e.Key, e.Time
+	row.Data = Preview(e.Data, e.Encoding)
+	*slot = row
+}
+
+// Position says that a column has all that there is for it up to the cursor.
+func (b *Board) Position(c int, id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if at, err := hub.ParseCursor(id); err == nil {
+		b.proof.Position(c, at)
+	}
+}
+
+// Report is the proof's, with what is missing of the page's own events in all columns alike.
+func (b *Board) Report() Report {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.proof.Report()
+	for c := range b.columns {
+		r.Columns[c].Lost = max(r.Columns[c].Lost, b.columns[c].missing)
+	}
+	return r
+}
+
+// Figures are a column's at one moment.
+type Figures struct {
+	Rate     float64 // events a second
+	Median   time.Duration
+	P99      time.Duration
+	Measured bool   // false: no latency in the last half minute
+	Clock    string // by which the latency was measured
+	Last     string
+	Rows     uint64 // so far
+	Chart    [ChartSlots]Bar
+}
+
+// Figures gives a column's.
+func (b *Board) Figures(c int, now time.Time) Figures {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	col := &b.columns[c]
+	f := Figures{Rate: col.rate.PerSecond(now), Last: col.last, Rows: col.count, Chart: col.latency.Chart(now)}
+	f.Median, f.Measured = col.latency.Quantile(now, 0.5)
+	f.Clock = clockText(col.latency.Foreign(now))
+	f.P99, _ = col.latency.Quantile(now, 0.99)
+	return f
+}
+
+// RowsAfter gives the rows after the n-th that are still there, oldest first.
+func (b *Board) RowsAfter(c int, n uint64) []Row {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	col := &b.columns[c]
+	if col.count > MaxRows {
+		n = max(n, col.count-MaxRows)
+	}
+	var rows []Row
+	for ; n < col.count; n++ {
+		rows = append(rows, col.rows[(n+1)%MaxRows])
+	}
+	return rows
+}
+
+// Preview is the beginning of an event's data in one line, with nothing in it that a reader could
+// not see. A page shows it as text alone.
+func Preview(data []byte, encoding client.Encoding) string {
+	if encoding == client.Binary {
+		return "binary, " + Count(uint64(len(data))) + " bytes"
+	}
+	cut := string(data[:min(len(data), maxPreview)])
+	if len(cut) < len(data) {
+		cut = strings.ToValidUTF8(cut, "") // the last rune may be cut in two
+	}
+	text := strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\r' || r == '\t':
+			return ' '
+		case unicode.In(r, unicode.Cc, unicode.Cf): // such as those that turn the line around
+			return '\uFFFD'
+		}
+		return r
+	}, cut)
+	if len(data) > maxPreview {
+		text += "…"
+	}
+	return text
+}

@@ -1,0 +1,46 @@
+package board
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// Form is what a person wrote to be published.
+type Form struct {
+	Topic, Type, Key, Data string
+	Text                   bool // the data is text; otherwise it is JSON
+}
+
+// Event gives the form's event, or what is wrong with a field: its name ("topic", "type", "key",
+// "data") and what was expected.
+func (f Form) Event() (e *hub.Event, field, fault string) {
+	e = &hub.Event{Topic: f.Topic, Type: f.Type, Key: f.Key, Data: []byte(f.Data), Encoding: hub.Text}
+	if !f.Text {
+		e.Encoding = hub.JSON
+		e.Data = []byte(strings.Trim(f.Data, " \t\r\n"))
+	}
+	if invalid, ok := errors.AsType[*hub.InvalidError](e.Validate(hub.DefaultMaxEventSize)); ok {
+		return nil, invalid.Parameter, invalid.Detail
+	}
+	if f.Text {
+		return e, "", ""
+	}
+	if err := json.Compact(new(bytes.Buffer), e.Data); err != nil { // says where, and needs no reflection
+		return nil, "data", "this is no JSON: " + err.Error()
+	}
+	return e, "", ""
+}
+
+// ValidToken says whether a token can be one at all (PROTOCOL section 7).
+func ValidToken(token string) bool {
+	return token != "" && len(token) <= maxToken && strings.Trim(token, tokenSigns) == ""
+}
+
+const (
+	maxToken   = 8 << 10 // bytes
+	tokenSigns = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+)

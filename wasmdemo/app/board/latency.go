@@ -1,0 +1,133 @@
+package board
+
+import (
+	"math"
+	"time"
+)
+
+// The latency chart: ChartSlots slots of chartSlot each, so the last half minute.
+const (
+	ChartSlots = 120
+	chartSlot  = 250 * time.Millisecond
+)
+
+// Latencies are kept on a logarithmic scale, bins a decade, from MinLatency; what is less or more
+// than it has counts at its end.
+const (
+	MinLatency = 100 * time.Microsecond
+	decades    = 6 // to 100 s
+	perDecade  = 12
+	bins       = decades * perDecade
+)
+
+// Latency is how long events took, over the last half minute.
+type Latency struct {
+	slots [ChartSlots]latencySlot
+	now   int64 // the newest slot, counted from the clock's zero
+}
+
+type latencySlot struct {
+	count    uint32
+	foreign  uint32 // of these, measured by the hub's clock
+	min, max time.Duration
+	bins     [bins]uint32
+}
+
+// Add counts one that came at a time, which does not go back. foreign says that it is measured
+// between the hub's clock and the page's.
+func (l *Latency) Add(at time.Time, d time.Duration, foreign bool) {
+	l.turn(at)
+	d = max(d, 0) // another clock's may be ahead
+	s := &l.slots[l.now%ChartSlots]
+	if s.count == 0 || d < s.min {
+		s.min = d
+	}
+	s.max = max(s.max, d)
+	s.count++
+	if foreign {
+		s.foreign++
+	}
+	s.bins[bin(d)]++
+}
+
+func bin(d time.Duration) int {
+	if d <= MinLatency {
+		return 0
+	}
+	return min(bins-1, int(math.Log10(float64(d)/float64(MinLatency))*perDecade))
+}
+
+// Quantile is the latency that a share q of the events was within, and false if there were none.
+// It is the upper end of its bin, so up to a fifth too large.
+func (l *Latency) Quantile(at time.Time, q float64) (time.Duration, bool) {
+	l.turn(at)
+	var sum [bins]uint32
+	var count uint32
+	var longest time.Duration
+	for i := range l.slots {
+		s := &l.slots[i]
+		if s.count == 0 {
+			continue
+		}
+		count += s.count
+		longest = max(longest, s.max)
+		for b, n := range s.bins {
+			sum[b] += n
+		}
+	}
+	if count == 0 {
+		return 0, false
+	}
+	var within uint32
+	for b, n := range sum {
+		if within += n; float64(within) >= q*float64(count) {
+			end := float64(MinLatency) * math.Pow(10, float64(b+1)/perDecade)
+			return min(longest, time.Duration(end)), true
+		}
+	}
+	return longest, true
+}
+
+// Foreign is how many events of the last half minute were measured by the hub's clock, and how many
+// there were.
+func (l *Latency) Foreign(at time.Time) (foreign, all uint32) {
+	l.turn(at)
+	for i := range l.slots {
+		foreign += l.slots[i].foreign
+		all += l.slots[i].count
+	}
+	return foreign, all
+}
+
+// Bar is a slot of the chart; one without events has Count 0.
+type Bar struct {
+	Count    uint32
+	Min, Max time.Duration
+}
+
+// Chart gives the slots up to a time, oldest first.
+func (l *Latency) Chart(at time.Time) (bars [ChartSlots]Bar) {
+	l.turn(at)
+	for i := range bars {
+		s := &l.slots[(l.now+1+int64(i))%ChartSlots]
+		bars[i] = Bar{s.count, s.min, s.max}
+	}
+	return bars
+}
+
+// Height is where a latency stands on the chart's logarithmic scale, from 0 to 1.
+func Height(d time.Duration) float64 {
+	if d <= MinLatency {
+		return 0
+	}
+	return min(1, math.Log10(float64(d)/float64(MinLatency))/decades)
+}
+
+// turn empties the slots that time has come to again.
+func (l *Latency) turn(at time.Time) {
+	now := at.UnixNano() / int64(chartSlot)
+	for s := max(l.now+1, now-ChartSlots+1); s <= now; s++ {
+		l.slots[s%ChartSlots] = latencySlot{}
+	}
+	l.now = max(l.now, now)
+}

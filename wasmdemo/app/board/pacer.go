@@ -1,0 +1,30 @@
+package board
+
+import "time"
+
+const (
+	// MaxBatch is how many events the hub takes in one array (PROTOCOL section 2).
+	MaxBatch = 1000
+	// MaxRate is the most events a second that the page offers to publish.
+	MaxRate = 1000
+)
+
+// Pacer says how many events are due, so that a rate is kept however late one asks.
+type Pacer struct {
+	rate  float64 // events a second
+	since time.Time
+	owed  float64
+}
+
+// Set begins a rate at a time; nothing is due yet.
+func (p *Pacer) Set(rate float64, at time.Time) { *p = Pacer{rate: rate, since: at} }
+
+// Due gives how many events are due at a time, at most MaxBatch, and how many more can't be made up
+// for and are dropped.
+func (p *Pacer) Due(at time.Time) (due, dropped int) {
+	p.owed += p.rate * at.Sub(p.since).Seconds()
+	p.since = at
+	n := int(p.owed)
+	p.owed -= float64(n)
+	return min(n, MaxBatch), max(0, n-MaxBatch)
+}

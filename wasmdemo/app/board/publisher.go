@@ -1,0 +1,98 @@
+package board
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/client"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// maxAnswer bounds what is read of an answer, in bytes.
+const maxAnswer = 64 << 10
+
+// Hub asks the hub what needs no subscription. Unlike client.Client.Publish it tries once, since the
+// page is to show each refusal.
+type Hub struct {
+	Platform client.Platform
+	URL      string        // the origin
+	Token    func() string // "" where none is needed
+}
+
+// Publish publishes events, all or none, and gives the ID of the last. A repeat under the same key
+// within two minutes publishes nothing twice. The error is a *client.Problem if it was refused, with
+// RetryAfter if the hub said it; after any other it is not known what became of the events.
+func (h *Hub) Publish(ctx context.Context, key string, events ...*hub.Event) (id string, err error) {
+	body := []byte{'['}
+	for i, e := range events {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = wire.AppendEnvelope(body, e)
+	}
+	return h.do(ctx, &client.Request{
+		Method: "POST", URL: h.URL + "/publish", Body: append(body, ']'),
+		Header: map[string]string{"Content-Type": "application/json", "Idempotency-Key": key},
+	}, "id")
+}
+
+// Newest gives the cursor of the newest event, or the hub's refusal as a *client.Problem.
+func (h *Hub) Newest(ctx context.Context) (hub.Cursor, error) {
+	cursor, err := h.do(ctx, &client.Request{
+		Method: "GET", URL: h.URL + "/poll?wait=0&max=1", Header: map[string]string{},
+	}, "cursor")
+	if err != nil {
+		return hub.Cursor{}, err
+	}
+	return hub.ParseCursor(cursor)
+}
+
+// do asks, and gives a member of the answer, a JSON object.
+func (h *Hub) do(ctx context.Context, request *client.Request, member string) (found string, err error) {
+	if token := h.Token(); token != "" {
+		request.Header["Authorization"] = "Bearer " + token
+	}
+	answer, err := h.Platform.Do(ctx, request)
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	if err != nil {
+		return "", err
+	}
+	if answer.Status == 200 {
+		err := wire.Members(body, func(name string, value []byte) error {
+			if name == member {
+				found, _ = wire.String(value)
+			}
+			return nil
+		})
+		if err == nil && found == "" {
+			err = errors.New("the answer is none of a hub's")
+		}
+		return found, err
+	}
+	problem := &client.Problem{}
+	if problem.UnmarshalJSON(body) != nil || problem.Title == "" { // by something in between
+		problem = &client.Problem{Title: "the answer was " + strconv.Itoa(answer.Status)}
+	}
+	problem.Status = answer.Status
+	if seconds, err := strconv.Atoi(answer.Header("Retry-After")); err == nil {
+		problem.RetryAfter = time.Duration(min(max(seconds, 0), 600)) * time.Second
+	}
+	return "", problem
+}
+
+// refusal gives the hub's final answer if err is one: trying again does not help.
+func refusal(err error) *client.Problem {
+	problem, ok := errors.AsType[*client.Problem](err)
+	if !ok || problem.RetryAfter > 0 || problem.Status >= 500 || problem.Status == 409 || problem.Status == 429 || problem.Status == 408 {
+		return nil
+	}
+	return problem
+}

@@ -1,0 +1,39 @@
+package board
+
+import "time"
+
+const (
+	rateSlot  = 100 * time.Millisecond
+	rateSlots = 20
+)
+
+// Rate is how many events a second came in the last two seconds.
+type Rate struct {
+	slots [rateSlots]uint64
+	now   int64 // the newest slot, counted from the clock's zero
+}
+
+// Add counts n events at a time, which does not go back.
+func (r *Rate) Add(at time.Time, n uint64) {
+	r.turn(at)
+	r.slots[r.now%rateSlots] += n
+}
+
+// PerSecond is the rate at a time.
+func (r *Rate) PerSecond(at time.Time) float64 {
+	r.turn(at)
+	var sum uint64
+	for _, n := range r.slots {
+		sum += n
+	}
+	return float64(sum) / (rateSlot * rateSlots).Seconds()
+}
+
+// turn empties the slots that time has come to again.
+func (r *Rate) turn(at time.Time) {
+	now := at.UnixNano() / int64(rateSlot)
+	for s := max(r.now+1, now-rateSlots+1); s <= now; s++ {
+		r.slots[s%rateSlots] = 0
+	}
+	r.now = max(r.now, now)
+}

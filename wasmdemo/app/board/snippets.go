@@ -1,0 +1,72 @@
+package board
+
+import "strings"
+
+// Snippets are programs that a page of plain JavaScript reads the hub with, ready to be pasted.
+type Snippets struct {
+	EventSource, WebSocket, Polling string
+}
+
+// Mask stands for a token on the screen.
+const Mask = "••••••••"
+
+// NewSnippets writes them for a hub's origin and a token, which may be "" or Mask.
+func NewSnippets(origin, token string) Snippets {
+	query, protocols, header := "", "", ""
+	if token != "" {
+		query = "&access_token=" + token
+		protocols = `, ["trivium.v1", "trivium.bearer.` + token + `"]`
+		header = `Authorization: "Bearer ` + token + `", `
+	}
+	fill := func(program string) string {
+		program = strings.ReplaceAll(program, "ORIGIN", origin)
+		program = strings.ReplaceAll(program, "SOCKETS", "ws"+strings.TrimPrefix(origin, "http"))
+		program = strings.ReplaceAll(program, "QUERY", query)
+		program = strings.ReplaceAll(program, "PROTOCOLS", protocols)
+		return strings.ReplaceAll(program, "HEADER", header)
+	}
+	return Snippets{fill(eventSource), fill(webSocket), fill(polling)}
+}
+
+const eventSource = `const events = new EventSource("ORIGIN/sse?envelope=1QUERY");
+events.onmessage = ({ data }) => console.log(JSON.parse(data));
+events.addEventListener("trivium.gap", ({ data }) => console.warn("lost", data));
+// It reconnects by itself, and goes on after the last event.
+`
+
+const webSocket = `let cursor = "";
+function connect() {
+  const resume = cursor && "?cursor=" + cursor;
+  const socket = new WebSocket("SOCKETS/ws" + resumePROTOCOLS);
+  socket.onmessage = ({ data }) => {
+    const message = JSON.parse(data);
+    cursor = message.id ?? cursor;
+    if (!message.op) console.log(message);
+    if (message.op === "gap") console.warn("lost", message);
+  };
+  socket.onclose = ({ code }) => {
+    if (code < 4400 || code > 4403) setTimeout(connect, 500 + 2500 * Math.random());
+  };
+}
+connect();
+`
+
+const polling = `let cursor = "";
+for (;;) {
+  try {
+    const answer = await fetch("ORIGIN/poll", {
+      cache: "no-store",
+      headers: { HEADER"Last-Event-ID": cursor },
+    });
+    if ([400, 401, 403].includes(answer.status)) throw await answer.json();
+    if (!answer.ok) throw new TypeError(answer.status);
+    const page = await answer.json();
+    if (page.gap) console.warn("lost", page.gap);
+    page.events.forEach((event) => console.log(event));
+    cursor = page.cursor;
+  } catch (problem) {
+    if (!(problem instanceof TypeError)) throw problem;
+    await new Promise((wake) => setTimeout(wake, 500 + 2500 * Math.random()));
+  }
+}
+`

@@ -1,0 +1,141 @@
+package board
+
+import (
+	"errors"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/trivium-hub/trivium/transports/client"
+)
+
+// TransportName is what a transport is called on the page.
+func TransportName(t client.Transport) string {
+	switch t {
+	case client.WebSocket:
+		return "WebSocket"
+	case client.SSE:
+		return "SSE by fetch"
+	case client.EventSource:
+		return "EventSource"
+	case client.LongPoll:
+		return "Long-poll"
+	}
+	return "the best that works"
+}
+
+// Count writes a number with its thousands apart.
+func Count(n uint64) string {
+	digits := strconv.FormatUint(n, 10)
+	var b strings.Builder
+	for i, d := range digits {
+		if i > 0 && (len(digits)-i)%3 == 0 {
+			b.WriteByte(',')
+		}
+		b.WriteRune(d)
+	}
+	return b.String()
+}
+
+// PerSecond writes a rate: to one decimal where that says something.
+func PerSecond(rate float64) string {
+	if rate < 10 {
+		return strconv.FormatFloat(rate, 'f', 1, 64)
+	}
+	return Count(uint64(math.Round(rate)))
+}
+
+// Span writes a duration as one looks at it, three digits at most.
+func Span(d time.Duration) string {
+	ms := float64(d) / float64(time.Millisecond)
+	switch {
+	case ms < 10:
+		return strconv.FormatFloat(ms, 'f', 1, 64) + " ms"
+	case ms < 1000:
+		return strconv.FormatFloat(ms, 'f', 0, 64) + " ms"
+	case ms < 10_000:
+		return strconv.FormatFloat(ms/1000, 'f', 1, 64) + " s"
+	}
+	return strconv.FormatFloat(ms/1000, 'f', 0, 64) + " s"
+}
+
+// Plural writes a count with its noun.
+func Plural(n uint64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return Count(n) + " " + many
+}
+
+// clockText says how latencies were measured.
+func clockText(foreign, all uint32) string {
+	switch {
+	case all == 0:
+		return ""
+	case foreign == 0:
+		return "by this page’s clock"
+	case foreign < all:
+		return "partly by hub’s clock"
+	}
+	return "by the hub’s clock"
+}
+
+// Reason says an error in words, with the status of a refusal.
+func Reason(err error) string {
+	if err == nil {
+		return ""
+	}
+	if problem, ok := errors.AsType[*client.Problem](err); ok {
+		return ProblemText(problem)
+	}
+	return strings.ReplaceAll(err.Error(), "client: ", "") // it may stand further in, too
+}
+
+// ProblemText says why the hub refused something.
+func ProblemText(p *client.Problem) string {
+	text := p.Error()
+	if p.Status != 0 {
+		text = strconv.Itoa(p.Status) + " " + text
+	}
+	return text
+}
+
+// GapText says what a gap is.
+func GapText(g *client.Gap) string {
+	text := "Events were lost here: "
+	if !g.Certain {
+		text = "Events may be lost here: "
+	}
+	switch g.Reason {
+	case "expired":
+		return text + "the hub had let them go."
+	case "epoch":
+		return text + "the hub began another log."
+	case "future":
+		return text + "the hub's log ends before where this column was."
+	}
+	return text + string(g.Reason)
+}
+
+// Seconds writes how long is left, in seconds.
+func Seconds(d time.Duration) string {
+	return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " s"
+}
+
+// Moment writes a time of day as the page's clock has it, to the millisecond.
+func Moment(t time.Time) string {
+	hour, minute, second := t.Clock()
+	text := []byte("00:00:00.000")
+	put := func(at, digits, n int) {
+		for i := at + digits - 1; i >= at; i-- {
+			text[i] = '0' + byte(n%10)
+			n /= 10
+		}
+	}
+	put(0, 2, hour)
+	put(3, 2, minute)
+	put(6, 2, second)
+	put(9, 3, t.Nanosecond()/1e6)
+	return string(text)
+}

@@ -1,0 +1,92 @@
+package board
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/transports/client"
+)
+
+func TestWords(t *testing.T) {
+	require.Equal(t, []string{"0", "999", "1,000", "1,234,567"}, []string{Count(0), Count(999), Count(1000), Count(1234567)})
+	require.Equal(t, []string{"0.0", "9.9", "10", "1,000"}, []string{PerSecond(0), PerSecond(9.94), PerSecond(10), PerSecond(999.6)})
+	require.Equal(t, []string{"0.1 ms", "35 ms", "1.2 s", "61 s"}, []string{
+		Span(100 * time.Microsecond), Span(35 * time.Millisecond), Span(1234 * time.Millisecond), Span(61 * time.Second),
+	})
+	require.Equal(t, "07:05:09.042", Moment(time.Date(2026, 1, 2, 7, 5, 9, 42e6, time.UTC)))
+	problem := &client.Problem{Status: 401, Title: "Token ended", Detail: "the token has ended or was revoked"}
+	require.Equal(t, "401 Token ended: the token has ended or was revoked", Reason(&client.FinalError{Status: 401, Err: fmt.Errorf("wrapped: %w", problem)}))
+	require.Equal(t, "closed", Reason(errors.New("client: closed")))
+	require.Equal(t, "Events may be lost here: the hub began another log.", GapText(&client.Gap{Reason: "epoch"}))
+}
+
+func TestVerdict(t *testing.T) {
+	var r Report
+	require.Equal(t, Verdict{
+		Headline: "Nothing to compare yet: publish something, or switch the load on.",
+		Counts:   "0 compared · lost\u00a00 · doubled\u00a00 · out\u00a0of\u00a0order\u00a00",
+	}, r.Verdict())
+	r.Compared = 1200
+	require.Equal(t, Verdict{
+		Headline: "The three columns have the same events in the same order.",
+		Counts:   "1,200 compared · lost\u00a00 · doubled\u00a00 · out\u00a0of\u00a0order\u00a00",
+		Detail:   "all three are level",
+	}, r.Verdict())
+	r.Columns[1] = Tally{Behind: 3, Gaps: 1, Told: 2}
+	require.Equal(t, "column 2 is behind by 3 · column 2 was told of 1 gap with 2 events", r.Verdict().Detail)
+	require.Contains(t, r.Verdict().Headline, "the same events", "behind is not lost, told is not silent")
+	r.Columns[0].Lost, r.Columns[2].Doubled = 1, 2
+	require.Equal(t, "Not the same events in the same order: see column 1 and column 3.", r.Verdict().Headline)
+	require.Equal(t, "column 1 lost 1 · column 2 is behind by 3 · column 2 was told of 1 gap with 2 events · column 3 doubled 2", r.Verdict().Detail)
+	require.Equal(t, "1,200 compared · lost\u00a01 · doubled\u00a02 · out\u00a0of\u00a0order\u00a00", r.Verdict().Counts)
+}
+
+func TestFormSaysWhatIsWrong(t *testing.T) {
+	good := Form{Topic: "a.b", Data: ` {"x": 1} `}
+	e, field, _ := good.Event()
+	require.Equal(t, `{"x": 1}`, string(e.Data))
+	require.Empty(t, field)
+	for want, change := range map[string]func(*Form){
+		"topic": func(f *Form) { f.Topic = "a..b" },
+		"type":  func(f *Form) { f.Type = "trivium.x" },
+		"key":   func(f *Form) { f.Key = "a\nb" },
+		"data":  func(f *Form) { f.Data = "{" },
+	} {
+		f := good
+		change(&f)
+		e, field, fault := f.Event()
+		require.Nil(t, e)
+		require.Equal(t, want, field)
+		require.NotEmpty(t, fault)
+	}
+	text := Form{Topic: "a", Data: "{", Text: true}
+	e, field, _ = text.Event()
+	require.Equal(t, client.Text, e.Encoding)
+	require.Empty(t, field)
+}
+
+func TestTokenIsOne(t *testing.T) {
+	require.True(t, ValidToken("aZ0-._~"))
+	for _, bad := range []string{"", "a b", `a"b`, "a\nb", "é", strings.Repeat("a", maxToken+1)} {
+		require.False(t, ValidToken(bad), bad)
+	}
+}
+
+// TestSnippets: what they do is shown in a browser; here only that the token stands in each, and
+// nowhere where there is none.
+func TestSnippets(t *testing.T) {
+	s := NewSnippets("https://hub.example/x", "t0ken")
+	require.Contains(t, s.EventSource, `"https://hub.example/x/sse?envelope=1&access_token=t0ken"`)
+	require.Contains(t, s.WebSocket, `"wss://hub.example/x/ws"`)
+	require.Contains(t, s.WebSocket, `["trivium.v1", "trivium.bearer.t0ken"]`)
+	require.Contains(t, s.Polling, `Authorization: "Bearer t0ken", `)
+	open := NewSnippets("http://localhost:3000", "")
+	for _, program := range []string{open.EventSource, open.WebSocket, open.Polling} {
+		require.NotRegexp(t, "QUERY|HEADER|PROTOCOLS|ORIGIN|SOCKETS|token|[Bb]earer", program)
+	}
+}

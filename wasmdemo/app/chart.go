@@ -1,0 +1,122 @@
+//go:build js
+
+package main
+
+import (
+	"syscall/js"
+	"time"
+
+	"github.com/trivium-hub/trivium/wasmdemo/app/board"
+)
+
+const (
+	chartStill = time.Second     // between two pictures for who wants less motion
+	chartSaid  = 5 * time.Second // between two descriptions
+	scaleRoom  = 42              // CSS pixels left of the bars
+)
+
+// scale is what the chart's lines are at.
+var scale = []struct {
+	at   time.Duration
+	name string
+}{
+	{time.Millisecond, "1 ms"},
+	{30 * time.Millisecond, "30 ms"},
+	{time.Second, "1 s"},
+	{30 * time.Second, "30 s"},
+}
+
+// chart is the moving picture of a column's latency: a bar for each quarter of a second from the
+// shortest to the longest, on a logarithmic scale.
+type chart struct {
+	root, canvas, context js.Value
+	label                 *attribute
+	still                 js.Value // the query for less motion
+	dark                  js.Value // the query for a dark theme
+
+	bars              [board.ChartSlots]board.Bar
+	drawn, said       time.Time
+	width, height     float64 // CSS pixels
+	ratio             float64
+	wasDark           bool
+	hue, muted, lines string
+}
+
+func newChart(root, canvas js.Value) *chart {
+	return &chart{
+		root: root, canvas: canvas, context: canvas.Call("getContext", "2d"),
+		label: &attribute{node: canvas, name: "aria-label"},
+		still: window.Call("matchMedia", "(prefers-reduced-motion: reduce)"),
+		dark:  window.Call("matchMedia", "(prefers-color-scheme: dark)"),
+	}
+}
+
+func (c *chart) draw(now time.Time, f board.Figures) {
+	if now.Sub(c.said) >= chartSaid {
+		c.said = now
+		c.label.set(describe(f))
+	}
+	resized := c.fit()
+	if c.still.Get("matches").Bool() && now.Sub(c.drawn) < chartStill {
+		return
+	}
+	if !resized && f.Chart == c.bars {
+		return
+	}
+	c.drawn, c.bars = now, f.Chart
+	c.paint()
+}
+
+func describe(f board.Figures) string {
+	if !f.Measured {
+		return "Latency of the last half minute: no events."
+	}
+	return "Latency of the last half minute: median " + board.Span(f.Median) + ", 99 of 100 within " + board.Span(f.P99) + "."
+}
+
+// fit makes the canvas as sharp as the screen, and takes the theme's colours. It reports whether
+// anything is different.
+func (c *chart) fit() bool {
+	width, height := c.canvas.Get("clientWidth").Float(), c.canvas.Get("clientHeight").Float()
+	ratio := window.Get("devicePixelRatio").Float()
+	dark := c.dark.Get("matches").Bool()
+	if width == c.width && height == c.height && ratio == c.ratio && dark == c.wasDark {
+		return false
+	}
+	c.width, c.height, c.ratio, c.wasDark = width, height, ratio, dark
+	c.canvas.Set("width", int(width*ratio))
+	c.canvas.Set("height", int(height*ratio))
+	style := window.Call("getComputedStyle", c.root)
+	colour := func(name string) string { return style.Call("getPropertyValue", name).String() }
+	c.hue, c.muted, c.lines = colour("--hue"), colour("--muted"), colour("--line")
+	return true
+}
+
+func (c *chart) paint() {
+	x := c.context
+	x.Call("setTransform", c.ratio, 0, 0, c.ratio, 0, 0)
+	x.Call("clearRect", 0, 0, c.width, c.height)
+	x.Set("font", "10px system-ui, sans-serif")
+	x.Set("textAlign", "right")
+	x.Set("textBaseline", "middle")
+	const edge = 6 // for half a line of text above and below
+	y := func(d time.Duration) float64 {
+		return c.height - edge - board.Height(d)*(c.height-2*edge)
+	}
+	for _, line := range scale {
+		at := y(line.at)
+		x.Set("fillStyle", c.lines)
+		x.Call("fillRect", scaleRoom, at, c.width-scaleRoom, 1)
+		x.Set("fillStyle", c.muted)
+		x.Call("fillText", line.name, scaleRoom-5, at)
+	}
+	x.Set("fillStyle", c.hue)
+	step := (c.width - scaleRoom) / board.ChartSlots
+	for i, bar := range c.bars {
+		if bar.Count == 0 {
+			continue
+		}
+		top, bottom := y(bar.Max), y(bar.Min)
+		x.Call("fillRect", scaleRoom+float64(i)*step, top-1, max(1, step-0.5), max(2, bottom-top+2))
+	}
+}

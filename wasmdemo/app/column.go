@@ -1,0 +1,228 @@
+//go:build js
+
+package main
+
+import (
+	"syscall/js"
+	"time"
+
+	"github.com/trivium-hub/trivium/transports/client"
+	"github.com/trivium-hub/trivium/wasmdemo/app/board"
+)
+
+// maxHeld is how many of the six connections that a browser allows a host one tab may hold, so that
+// two tabs leave some for publishing.
+const maxHeld = 2
+
+// transports are the choices, in the order of the select's options.
+var transports = []struct {
+	value string
+	use   client.Transport
+}{
+	{"websocket", client.WebSocket},
+	{"sse", client.SSE},
+	{"eventsource", client.EventSource},
+	{"longpoll", client.LongPoll},
+}
+
+// column is one on the page.
+type column struct {
+	page  *page
+	index int
+	road  *board.Road
+	use   client.Transport
+	asked bool // that its client has ended has been dealt with
+
+	choice                                js.Value
+	mode                                  *attribute
+	measure                               *property
+	state, count, rate, median, p99, last *property
+	toggle, stall                         *property
+	cutOff, stallOff                      *flag
+	options                               []*flag
+	rows                                  *rows
+	chart                                 *chart
+}
+
+func newColumn(p *page, index int, road *board.Road) *column {
+	root := byID("road").Get("content").Get("firstElementChild").Call("cloneNode", true)
+	part := func(name string) js.Value { return root.Call("querySelector", `[data-part="`+name+`"]`) }
+	byID("roads").Call("append", root)
+	c := &column{
+		page: p, index: index, road: road, use: road.Status(time.Now()).Use,
+		choice: part("use"), mode: &attribute{node: root, name: "data-mode"},
+		state: textOf(part("state")), count: textOf(part("count")), rate: textOf(part("rate")),
+		median: textOf(part("median")), measure: textOf(part("measure")), p99: textOf(part("p99")), last: textOf(part("last")),
+		toggle: textOf(part("toggle")), stall: textOf(part("stall")),
+		cutOff: &flag{node: part("cut"), name: "disabled"}, stallOff: &flag{node: part("stall"), name: "disabled"},
+		rows: &rows{list: part("events")}, chart: newChart(root, part("chart")),
+	}
+	textOf(part("number")).set(number(index))
+	name := "column " + number(index)
+	root.Call("setAttribute", "aria-label", "Column "+number(index))
+	c.choice.Call("setAttribute", "aria-label", "Transport of "+name)
+	part("events").Call("setAttribute", "aria-label", "Newest events of "+name)
+	part("cut").Call("setAttribute", "aria-label", "Cut "+name)
+	for i, t := range transports {
+		c.options = append(c.options, &flag{node: c.choice.Get("options").Index(i), name: "disabled"})
+		if t.use == c.use {
+			c.choice.Set("value", t.value)
+		}
+	}
+	p.queue.on(c.choice, "change", c.chosen)
+	p.queue.on(part("toggle"), "click", c.toggled)
+	p.queue.on(part("cut"), "click", road.Cut)
+	p.queue.on(part("stall"), "click", c.stalled)
+	return c
+}
+
+// chosen goes on over another transport, at the cursor.
+func (c *column) chosen() {
+	value := c.choice.Get("value").String()
+	for _, t := range transports {
+		if t.value == value {
+			c.use = t.use
+			c.road.Use(t.use)
+		}
+	}
+}
+
+func (c *column) toggled() {
+	switch {
+	case c.road.Status(time.Now()).On:
+		c.road.Disconnect()
+	case !c.page.started:
+		c.page.begin()
+	default:
+		c.road.Connect()
+	}
+}
+
+func (c *column) stalled() {
+	if c.road.Status(time.Now()).Stalled {
+		c.road.Resume()
+	} else {
+		c.road.Stall()
+	}
+}
+
+// draw shows what has changed; held is how many columns hold a connection, or would.
+func (c *column) draw(now time.Time, tally board.Tally, held int) board.RoadStatus {
+	status := c.road.Status(now)
+	c.mode.set(string(status.Mode))
+	c.state.set(status.Text)
+	switch {
+	case status.On:
+		c.toggle.set("Disconnect")
+	case status.Begun:
+		c.toggle.set("Resume")
+	default:
+		c.toggle.set("Connect")
+	}
+	if status.Stalled {
+		c.stall.set("Resume")
+	} else {
+		c.stall.set("Stall")
+	}
+	c.cutOff.set(!status.On)
+	c.stallOff.set(!status.On)
+	for i, t := range transports {
+		c.options[i].set(board.Held(t.use) && !board.Held(c.use) && held >= maxHeld)
+	}
+
+	f := c.page.board.Figures(c.index, now)
+	c.count.set(board.Count(tally.Got))
+	c.rate.set(board.PerSecond(f.Rate))
+	c.measure.set(f.Clock)
+	if f.Measured {
+		c.median.set(board.Span(f.Median))
+		c.p99.set(board.Span(f.P99))
+	} else {
+		c.median.set("–")
+		c.p99.set("–")
+	}
+	if f.Last != "" {
+		c.last.set(f.Last)
+	} else {
+		c.last.set("–")
+	}
+	c.rows.draw(c.page.board, c.index, f.Rows)
+	c.chart.draw(now, f)
+	return status
+}
+
+// rows is the list of the newest events. Its items are used again, so that it costs the browser
+// little at any rate.
+type rows struct {
+	list  js.Value
+	items []*row // newest first
+	shown uint64 // rows so far
+}
+
+type row struct {
+	item                   js.Value
+	class                  *property
+	time, topic, tag, data *property
+}
+
+func newRow() *row {
+	make := func(element, class string, in js.Value) js.Value {
+		node := document.Call("createElement", element)
+		node.Set("className", class)
+		if !in.IsUndefined() {
+			in.Call("append", node)
+		}
+		return node
+	}
+	item := make("li", "", js.Undefined())
+	head := make("div", "head", item)
+	return &row{
+		item: item, class: &property{node: item, name: "className"},
+		time: textOf(make("span", "time", head)), topic: textOf(make("span", "topic", head)),
+		tag: textOf(make("span", "tag", head)), data: textOf(make("div", "data", item)),
+	}
+}
+
+func (r *rows) draw(b *board.Board, column int, total uint64) {
+	if total < r.shown { // begun anew
+		r.shown, r.items = 0, nil
+		r.list.Call("replaceChildren")
+	}
+	if total == r.shown {
+		return
+	}
+	for _, shown := range b.RowsAfter(column, r.shown) {
+		var next *row
+		if len(r.items) < board.MaxRows {
+			next = newRow()
+			r.items = append(r.items, nil)
+		} else {
+			next = r.items[len(r.items)-1]
+		}
+		copy(r.items[1:], r.items)
+		r.items[0] = next
+		next.draw(shown)
+		r.list.Call("prepend", next.item)
+		r.shown = shown.N
+	}
+}
+
+func (r *row) draw(shown board.Row) {
+	if shown.Gap != "" {
+		r.class.set("gap")
+		r.time.set("")
+		r.topic.set("gap told")
+		r.tag.set("")
+		r.data.set(shown.Gap)
+		return
+	}
+	tag := shown.Type
+	if shown.Key != "" {
+		tag += " key " + shown.Key
+	}
+	r.class.set("")
+	r.time.set(board.Moment(shown.Time.Local()))
+	r.topic.set(shown.Topic)
+	r.tag.set(tag)
+	r.data.set(shown.Data)
+}

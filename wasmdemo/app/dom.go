@@ -1,0 +1,92 @@
+//go:build js
+
+package main
+
+import "syscall/js"
+
+var (
+	document = js.Global().Get("document")
+	window   = js.Global()
+)
+
+// What makes the page's nodes is not inlined, which is a tenth of the program.
+
+//go:noinline
+func byID(id string) js.Value { return document.Call("getElementById", id) }
+
+// property is one of a node's that is written only when it changes.
+type property struct {
+	node  js.Value
+	name  string
+	shown string
+	known bool
+}
+
+// textOf is a node's text. Whatever is shown on the page goes through it, so nothing is markup.
+//
+//go:noinline
+func textOf(node js.Value) *property { return &property{node: node, name: "textContent"} }
+
+//go:noinline
+func (p *property) set(value string) {
+	if !p.known || p.shown != value {
+		p.shown, p.known = value, true
+		p.node.Set(p.name, value)
+	}
+}
+
+// flag is a boolean property that is written only when it changes.
+type flag struct {
+	node         js.Value
+	name         string
+	shown, known bool
+}
+
+func (f *flag) set(value bool) {
+	if !f.known || f.shown != value {
+		f.shown, f.known = value, true
+		f.node.Set(f.name, value)
+	}
+}
+
+// attribute is one that is written only when it changes.
+type attribute struct {
+	node  js.Value
+	name  string
+	shown string
+}
+
+func (a *attribute) set(value string) {
+	if a.shown != value {
+		a.shown = value
+		a.node.Call("setAttribute", a.name, value)
+	}
+}
+
+// queue has what the page is to do next, done one by one by the main goroutine, which alone touches
+// the page. A callback of the browser's must not wait, so it only queues; what does not fit, when a
+// person presses faster than the page can follow, is let go.
+type queue chan func()
+
+func (q queue) add(do func()) {
+	select {
+	case q <- do:
+	default:
+	}
+}
+
+// on has the queue do something at each event of a node. The node lives as long as the page.
+//
+//go:noinline
+func (q queue) on(node js.Value, event string, do func()) {
+	node.Call("addEventListener", event, js.FuncOf(func(_ js.Value, args []js.Value) any {
+		if event == "submit" {
+			args[0].Call("preventDefault")
+		}
+		q.add(do)
+		return nil
+	}))
+}
+
+// clock is the page's own, in milliseconds.
+func clock() float64 { return window.Get("performance").Call("now").Float() }

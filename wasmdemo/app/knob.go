@@ -1,0 +1,97 @@
+//go:build js
+
+package main
+
+import (
+	"math"
+	"strconv"
+	"syscall/js"
+	"time"
+
+	"github.com/trivium-hub/trivium/wasmdemo/app/board"
+)
+
+// knobScale is how many steps of the slider are a decade.
+const knobScale = 20
+
+// loadKnob is the load's rate and switch.
+type loadKnob struct {
+	page                   *page
+	slider, rate           js.Value
+	topic                  *field
+	label, status, trouble *property
+	pressed                *attribute
+}
+
+func newLoadKnob(p *page) *loadKnob {
+	button := byID("load-go")
+	k := &loadKnob{
+		page: p, slider: byID("load-range"), rate: byID("load-rate"),
+		topic: newField("load-topic", "load-fault"),
+		label: textOf(button), pressed: &attribute{node: button, name: "aria-pressed"},
+		status: textOf(byID("load-status")), trouble: textOf(byID("load-trouble")),
+	}
+	p.queue.on(k.slider, "input", func() {
+		step, _ := strconv.ParseFloat(k.slider.Get("value").String(), 64)
+		k.rate.Set("value", strconv.Itoa(int(math.Round(math.Pow(10, step/knobScale)))))
+		k.changed()
+	})
+	p.queue.on(k.rate, "input", func() {
+		if rate, ok := k.wanted(); ok {
+			k.slider.Set("value", strconv.Itoa(int(math.Round(math.Log10(rate)*knobScale))))
+		}
+		k.changed()
+	})
+	p.queue.on(k.topic.input, "input", func() { k.changed() })
+	p.queue.on(button, "click", func() {
+		if k.changed() {
+			p.load.Set(func(w *board.LoadWant) { w.On = !w.On })
+		}
+	})
+	return k
+}
+
+// wanted is the rate, and whether it is one.
+func (k *loadKnob) wanted() (float64, bool) {
+	rate, err := strconv.ParseFloat(k.rate.Get("value").String(), 64)
+	return rate, err == nil && rate >= 1 && rate <= board.MaxRate
+}
+
+// changed sets the load to what is in the fields, and reports whether that can be sent.
+func (k *loadKnob) changed() bool {
+	rate, ok := k.wanted()
+	_, _, fault := board.Form{Topic: k.topic.value(), Data: "0"}.Event()
+	if !ok {
+		k.topic.show("events a second: a number from 1 to 1000 is expected")
+		return false
+	}
+	k.topic.show(fault)
+	if fault != "" {
+		return false
+	}
+	k.page.load.Set(func(w *board.LoadWant) { w.Rate, w.Topic = rate, k.topic.value() })
+	return true
+}
+
+func (k *loadKnob) draw(now time.Time) {
+	s := k.page.load.Status(now)
+	if s.On {
+		k.label.set("Switch the load off")
+		k.pressed.set("true")
+	} else {
+		k.label.set("Switch the load on")
+		k.pressed.set("false")
+	}
+	text := ""
+	if s.On || s.Accepted > 0 {
+		text = board.Count(s.Accepted) + " accepted, " + board.PerSecond(s.Actual) + " a second"
+	}
+	if s.Refusals > 0 {
+		text += " · " + board.Plural(s.Refusals, "array refused", "arrays refused") + " and sent again"
+	}
+	if s.Dropped > 0 {
+		text += " · " + board.Count(s.Dropped) + " not sent: the hub takes fewer"
+	}
+	k.status.set(text)
+	k.trouble.set(s.Trouble)
+}

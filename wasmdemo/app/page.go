@@ -1,0 +1,236 @@
+//go:build js
+
+package main
+
+import (
+	"context"
+	"errors"
+	"syscall/js"
+	"time"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/client"
+	"github.com/trivium-hub/trivium/wasmdemo/app/board"
+)
+
+const (
+	drawEvery  = 100 * time.Millisecond // nobody reads faster
+	beginTimes = 15 * time.Second       // for the hub's answer
+	beginRetry = 2 * time.Second
+)
+
+// listen connects the page's own buttons and what happens to it.
+func (p *page) listen() {
+	p.queue.on(document, "visibilitychange", p.visibility)
+	p.queue.on(byID("all-on"), "click", p.connectAll)
+	p.queue.on(byID("all-off"), "click", func() {
+		for _, c := range p.columns {
+			c.road.Disconnect()
+		}
+	})
+	p.queue.on(byID("start-over"), "click", p.begin)
+	p.queue.on(byID("access-form"), "submit", func() {
+		field := byID("access-token")
+		p.take(field.Get("value").String())
+		field.Set("value", "")
+	})
+	window.Get("trivium").Set("onToken", js.FuncOf(func(js.Value, []js.Value) any {
+		p.queue.add(p.takeHandover)
+		return nil
+	}))
+}
+
+// run shows the page and does what is queued, for as long as it stands.
+func (p *page) run() {
+	p.visibility()
+	byID("main").Set("hidden", false)
+	p.access.set(p.handover())
+	p.snippets.draw()
+	p.begin()
+
+	frames := make(chan struct{}, 1) // one at a time is asked for
+	frame := js.FuncOf(func(js.Value, []js.Value) any {
+		frames <- struct{}{}
+		return nil
+	})
+	var drawn time.Time
+	for {
+		window.Call("requestAnimationFrame", frame)
+		for asked := true; asked; {
+			select {
+			case do := <-p.queue:
+				do()
+			case <-frames:
+				asked = false
+			}
+		}
+		if now := time.Now(); now.Sub(drawn) >= drawEvery {
+			drawn = now
+			p.draw(now)
+		}
+	}
+}
+
+// handover takes the token that the loader took from the page's address.
+func (p *page) handover() string {
+	token := window.Get("trivium").Get("token").String()
+	window.Get("trivium").Set("token", "")
+	return token
+}
+
+func (p *page) takeHandover() {
+	if token := p.handover(); token != "" {
+		p.take(token)
+	}
+}
+
+// take goes on with another token.
+func (p *page) take(token string) {
+	if !board.ValidToken(token) {
+		p.ask("That is no token: tokens are made of letters, digits and - . _ ~")
+		return
+	}
+	p.access.set(token)
+	byID("access").Set("hidden", true)
+	p.why.set("")
+	p.snippets.draw()
+	if !p.started {
+		p.begin()
+		return
+	}
+	p.connectAll()
+}
+
+// ask asks for a token, and says why.
+func (p *page) ask(why string) {
+	p.why.set(why)
+	section := byID("access")
+	if section.Get("hidden").Bool() {
+		section.Set("hidden", false)
+		if document.Get("activeElement").Equal(document.Get("body")) { // nobody is at work elsewhere
+			byID("access-token").Call("focus")
+		}
+	}
+}
+
+// begin begins anew: it asks the hub for its newest position, and connects all columns after it. Until
+// then nothing else connects one, so that no event from before comes into what is compared.
+func (p *page) begin() {
+	p.stop()
+	p.started = false
+	var ctx context.Context
+	ctx, p.stop = context.WithCancel(p.ctx)
+	p.running.Go(func() { p.beginning(ctx) })
+}
+
+// do queues what is no more to be done once ctx is.
+func (p *page) do(ctx context.Context, what func()) {
+	p.queue <- func() {
+		if ctx.Err() == nil {
+			what()
+		}
+	}
+}
+
+func (p *page) beginning(ctx context.Context) {
+	for _, c := range p.columns {
+		c.road.Rest(ctx)
+	}
+	for ctx.Err() == nil {
+		try, cancel := context.WithTimeout(ctx, beginTimes)
+		at, err := p.hub.Newest(try)
+		cancel()
+		if err == nil {
+			p.do(ctx, func() { p.start(at) })
+			return
+		}
+		again := !refused(err)
+		p.do(ctx, func() { p.couldNotBegin(err, again) })
+		if !again {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(beginRetry):
+		}
+	}
+}
+
+// start connects the columns, at rest, after a cursor.
+func (p *page) start(at hub.Cursor) {
+	p.say("")
+	p.started = true
+	p.board.Start(at)
+	for _, c := range p.columns {
+		c.road.Begin(at.String())
+	}
+}
+
+// refused says whether the hub wants another token.
+func refused(err error) bool {
+	problem, ok := errors.AsType[*client.Problem](err)
+	return ok && (problem.Status == 401 || problem.Status == 403)
+}
+
+func (p *page) couldNotBegin(err error, again bool) {
+	if !again {
+		p.say("")
+		p.ask(board.Reason(err) + ".")
+		return
+	}
+	p.say("The hub cannot be reached, it is tried again every two seconds: " + board.Reason(err) + ".")
+}
+
+// say shows what keeps the page from beginning, "" if nothing does.
+func (p *page) say(trouble string) {
+	p.trouble.set(trouble)
+	byID("trouble").Set("hidden", trouble == "")
+}
+
+func (p *page) connectAll() {
+	if !p.started {
+		p.begin()
+		return
+	}
+	for _, c := range p.columns {
+		c.road.Connect()
+	}
+}
+
+// visibility lets go of what others of the browser's tabs may need while this one is hidden.
+func (p *page) visibility() {
+	hidden := document.Get("hidden").Bool()
+	for _, c := range p.columns {
+		c.road.Hide(hidden)
+	}
+	p.load.Set(func(w *board.LoadWant) { w.Hidden = hidden })
+	p.draw(time.Now()) // there are no frames while it is hidden
+}
+
+// draw shows what has changed.
+func (p *page) draw(now time.Time) {
+	for _, c := range p.columns {
+		c.road.Settle()
+	}
+	report := p.board.Report()
+	p.proof.draw(p, report)
+	held := 0
+	for _, c := range p.columns {
+		if board.Held(c.use) {
+			held++
+		}
+	}
+	for i, c := range p.columns {
+		status := c.draw(now, report.Columns[i], held)
+		p.announcer.note(i, status)
+		if status.Err != nil {
+			var final *client.FinalError
+			if errors.As(status.Err, &final) && (final.Status == 401 || final.Status == 403) && !c.asked {
+				p.ask("Column " + number(i) + " was ended by the hub: " + board.Reason(status.Err) + ".")
+			}
+		}
+		c.asked = status.Err != nil
+	}
+	p.knob.draw(now)
+	p.announcer.draw(now)
+}

@@ -1,0 +1,166 @@
+package wasmdemo
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/trivium-hub/trivium/wasmdemo/internal/build"
+)
+
+// contentTypes are said here, and not by the system that the hub happens to run on.
+var contentTypes = map[string]string{
+	".css":  "text/css; charset=utf-8",
+	".html": "text/html; charset=utf-8",
+	".js":   "text/javascript; charset=utf-8",
+	".png":  "image/png",
+	".svg":  "image/svg+xml",
+}
+
+// asset is a file that is served. It is kept compressed, as browsers ask for it.
+type asset struct {
+	contentType string
+	tag         string // names the content, for the ETag
+	compressed  []byte
+	plain       func() ([]byte, error) // the same, made when somebody first wants it so, and kept
+}
+
+// newAsset makes an asset of a file that the program carries. A name with another extension than
+// contentTypes has is a fault of the program, which a test finds.
+func newAsset(name string, content []byte) *asset {
+	compressed, err := build.Compress(content)
+	if err != nil {
+		panic(err) // memory takes whatever is written
+	}
+	a := newCompressed(contentTypes[path.Ext(name)], compressed)
+	a.plain = func() ([]byte, error) { return content, nil }
+	return a
+}
+
+// newCompressed makes an asset of what is compressed by gzip already.
+func newCompressed(contentType string, compressed []byte) *asset {
+	sum := sha256.Sum256(compressed)
+	return &asset{
+		contentType: contentType,
+		tag:         hex.EncodeToString(sum[:16]),
+		compressed:  compressed,
+		plain: sync.OnceValues(func() ([]byte, error) {
+			reader, err := gzip.NewReader(bytes.NewReader(compressed))
+			if err != nil {
+				return nil, err
+			}
+			return io.ReadAll(reader)
+		}),
+	}
+}
+
+// serve answers GET and HEAD with the asset. It is always asked for anew, and not sent again to who
+// has it: after another build, or with another hub on the same port, the old one is not to be used.
+func (a *asset) serve(w http.ResponseWriter, r *http.Request, writeTimeout time.Duration) {
+	h := w.Header()
+	content, tag := a.compressed, `"`+a.tag+`-gzip"`
+	if acceptsGzip(r.Header.Values("Accept-Encoding")) {
+		h.Set("Content-Encoding", "gzip")
+	} else {
+		plain, err := a.plain()
+		if err != nil {
+			http.Error(w, "the asset is damaged", http.StatusInternalServerError)
+			return
+		}
+		content, tag = plain, `"`+a.tag+`"`
+	}
+	h.Set("ETag", tag)
+	h.Add("Vary", "Accept-Encoding")
+	h.Set("Cache-Control", "no-cache")
+	if matches(r.Header.Values("If-None-Match"), tag) {
+		h.Del("Content-Encoding")
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h.Set("Content-Type", a.contentType)
+	h.Set("Content-Length", strconv.Itoa(len(content)))
+	w.WriteHeader(http.StatusOK)
+	if r.Method != http.MethodHead {
+		write(w, content, writeTimeout)
+	}
+}
+
+// chunk bounds one write in bytes, so that progress is seen within a large answer.
+const chunk = 16 << 10
+
+// write sends all of p unless a chunk makes no progress for the timeout, or the client has gone.
+func write(w http.ResponseWriter, p []byte, timeout time.Duration) {
+	controller := http.NewResponseController(w)
+	for len(p) > 0 {
+		if timeout > 0 {
+			// Where there is no deadline to set there is no connection to wait on.
+			_ = controller.SetWriteDeadline(time.Now().Add(timeout))
+		}
+		n, err := w.Write(p[:min(len(p), chunk)])
+		if err == nil {
+			err = controller.Flush()
+		}
+		if err != nil {
+			return
+		}
+		p = p[n:]
+	}
+	_ = controller.SetWriteDeadline(time.Time{}) // the connection may have another request to answer
+}
+
+// acceptsGzip reads Accept-Encoding (RFC 9110 section 12.5.3): gzip or * with a weight above 0, what
+// is said of gzip itself before what is said of *.
+func acceptsGzip(lines []string) bool {
+	named, any := -1.0, 0.0
+	for _, line := range lines {
+		for element := range strings.SplitSeq(line, ",") {
+			coding, parameters, _ := strings.Cut(element, ";")
+			switch strings.ToLower(strings.TrimSpace(coding)) {
+			case "gzip", "x-gzip":
+				named = max(named, weight(parameters))
+			case "*":
+				any = weight(parameters)
+			}
+		}
+	}
+	if named >= 0 {
+		return named > 0
+	}
+	return any > 0
+}
+
+// weight reads the parameter q (RFC 9110 section 12.4.2); what is no weight is 0, so that a client
+// gets nothing that it may not understand.
+func weight(parameters string) float64 {
+	if strings.TrimSpace(parameters) == "" {
+		return 1
+	}
+	name, value, _ := strings.Cut(parameters, "=")
+	q, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+	if !strings.EqualFold(strings.TrimSpace(name), "q") || err != nil || !(q >= 0 && q <= 1) {
+		return 0
+	}
+	return q
+}
+
+// matches reads If-None-Match (RFC 9110 section 13.1.2), where a weak tag is as good as a strong one.
+// Tags of ours have no comma in them.
+func matches(lines []string, tag string) bool {
+	for _, line := range lines {
+		for element := range strings.SplitSeq(line, ",") {
+			element = strings.TrimSpace(element)
+			if element == "*" || strings.TrimPrefix(element, "W/") == tag {
+				return true
+			}
+		}
+	}
+	return false
+}

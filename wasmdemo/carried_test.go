@@ -1,0 +1,22 @@
+//go:build embeddemo
+
+package wasmdemo
+
+import (
+	"bytes"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestCarried: the program is there at once, and nothing is built, whatever there is to build.
+func TestCarried(t *testing.T) {
+	want, err := realBuild()
+	require.NoError(t, err)
+	d := New(Config{Checkout: os.DevNull})
+	state, _ := d.State()
+	require.Equal(t, Ready, state)
+	d.Run(t.Context())
+	require.True(t, bytes.Equal(want.Program, d.find(programPath).compressed))
+}

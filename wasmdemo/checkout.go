@@ -1,0 +1,69 @@
+package wasmdemo
+
+import (
+	"bufio"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+)
+
+const module = "github.com/trivium-hub/trivium"
+
+// FindCheckout gives the root of the module that the running program was built from, "" unless go run
+// built it just now from a directory that is still what it was. Where the program runs says nothing:
+// somebody else's files may lie there, and what they build would run in the reader's browser.
+func FindCheckout() string {
+	executable, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	_, source, _, _ := runtime.Caller(0)
+	return findCheckout(executable, source)
+}
+
+// findCheckout judges where the program lies and where the source of this package lay as it was
+// compiled, which -trimpath takes out of it.
+func findCheckout(executable, source string) string {
+	if !builtByGoRun(executable) || !filepath.IsAbs(source) {
+		return ""
+	}
+	root := filepath.Dir(filepath.Dir(source))
+	if !isOurModule(filepath.Join(root, "go.mod")) {
+		return ""
+	}
+	if app, err := os.Stat(filepath.Join(root, "wasmdemo", "app")); err != nil || !app.IsDir() {
+		return ""
+	}
+	return root
+}
+
+// Where go run puts a program: into its work directory, and from the second time on it is that of
+// its cache.
+var (
+	workDir  = regexp.MustCompile(`/go-build[0-9]+/b001/exe/[^/]+$`)
+	cacheDir = regexp.MustCompile(`/[0-9a-f]{2}/[0-9a-f]{64}-d/[^/]+$`)
+)
+
+func builtByGoRun(executable string) bool {
+	executable = filepath.ToSlash(executable)
+	return workDir.MatchString(executable) || cacheDir.MatchString(executable)
+}
+
+// isOurModule reports whether a go.mod is that of our module: its module line is the first that is
+// neither blank nor a comment, as it is in ours.
+func isOurModule(path string) bool {
+	file, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = file.Close() }() // only read
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		line := strings.TrimSpace(lines.Text())
+		if line != "" && !strings.HasPrefix(line, "//") {
+			return line == "module "+module
+		}
+	}
+	return false
+}

@@ -1,0 +1,157 @@
+package wasmdemo
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/trivium-hub/trivium/wasmdemo/internal/build"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds what a test waits for; nothing takes it unless something is wrong.
+const patience = 2 * time.Minute
+
+// realBuild builds the program of this checkout, once for all tests.
+var realBuild = sync.OnceValues(func() (build.Result, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return build.Run(ctx, "..")
+})
+
+// files gives what is in a directory, by path.
+func files(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	require.NoError(t, filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+		if err == nil && info.Mode().IsRegular() {
+			var content []byte
+			content, err = os.ReadFile(path)
+			found[path] = string(content)
+		}
+		return err
+	}))
+	return found
+}
+
+// copyModule copies what the page is made of to another place.
+func copyModule(t *testing.T) (root string) {
+	t.Helper()
+	root = t.TempDir()
+	for _, name := range []string{"hub", "transports", "wasmdemo"} {
+		require.NoError(t, os.CopyFS(filepath.Join(root, name), os.DirFS(filepath.Join("..", name))))
+	}
+	require.NoError(t, os.RemoveAll(filepath.Join(root, "wasmdemo", "dist")))
+	for _, name := range []string{"go.mod", "go.sum"} {
+		content, err := os.ReadFile(filepath.Join("..", name))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(root, name), content, 0o644))
+	}
+	return root
+}
+
+// TestBuild builds the page's program twice, the second time elsewhere and in the background: it is
+// small enough, the same to the byte, and nothing is left lying about.
+func TestBuild(t *testing.T) {
+	want, err := realBuild()
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(want.Program), build.MaxProgram)
+	require.Contains(t, string(want.Loader), "WebAssembly")
+
+	root := copyModule(t)
+	before := files(t, root)
+	t.Setenv("TMPDIR", t.TempDir())
+	var log bytes.Buffer
+	d := New(Config{Checkout: root, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	state, detail := d.State()
+	require.Equal(t, Building, state)
+	require.NotEmpty(t, detail)
+	require.Nil(t, d.find(programPath))
+	d.Run(t.Context())
+	state, detail = d.State()
+	require.Equal(t, Ready, state, detail)
+	require.Contains(t, log.String(), "the demo page is ready")
+	require.True(t, bytes.Equal(want.Program, d.find(programPath).compressed), "another place makes another program")
+	require.Equal(t, before, files(t, root))
+	left, err := os.ReadDir(os.Getenv("TMPDIR"))
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+// TestRelease: go generate makes what a build with the tag carries, and without it there is none.
+func TestRelease(t *testing.T) {
+	root := copyModule(t)
+	tool := func(args ...string) (string, error) {
+		cmd := exec.CommandContext(t.Context(), "go", args...)
+		cmd.Dir = root
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	out, err := tool("build", "-tags", "embeddemo", "./wasmdemo")
+	require.Error(t, err)
+	require.Contains(t, out, "pattern dist/app.wasm.gz: no matching files found")
+	out, err = tool("generate", "./wasmdemo")
+	require.NoError(t, err, out)
+	out, err = tool("test", "-tags", "embeddemo", "-run", "^TestCarried$", "-v", "./wasmdemo")
+	require.NoError(t, err, out)
+	require.Contains(t, out, "--- PASS: TestCarried")
+}
+
+func TestBuildFails(t *testing.T) {
+	for name, c := range map[string]struct {
+		program, path string // "": as it is
+		want          []string
+	}{
+		"an error of the program": {program: "package main\n\nfunc main() { undefined() }\n", want: []string{"wasmdemo/app/main.go:3:15: undefined: undefined"}},
+		"no toolchain":            {program: emptyApp, path: t.TempDir(), want: []string{"the go command is not in PATH"}},
+		"too large": {
+			// Bytes that do not shrink.
+			program: "package main\n\nimport _ \"embed\"\n\n//go:embed large\nvar large string\n\nfunc main() { println(large) }\n",
+			want:    []string{"bytes by gzip, and may have 1200000"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := fakeCheckout(t, goodMod, c.program)
+			noise := make([]byte, 1_300_000)
+			for i, x := 0, uint64(1); i < len(noise); i++ {
+				x ^= x << 13
+				x ^= x >> 7
+				x ^= x << 17
+				noise[i] = byte(x)
+			}
+			require.NoError(t, os.WriteFile(filepath.Join(root, "wasmdemo", "app", "large"), noise, 0o644))
+			if c.path != "" {
+				t.Setenv("PATH", c.path)
+			}
+			var log bytes.Buffer
+			d := New(Config{Checkout: root, Log: slog.New(slog.NewTextHandler(&log, nil))})
+			d.Run(t.Context())
+			state, detail := d.State()
+			require.Equal(t, Failed, state)
+			for _, part := range c.want {
+				require.Contains(t, detail, part)
+			}
+			require.Equal(t, 1, strings.Count(log.String(), "level=ERROR"))
+			require.Equal(t, 1, strings.Count(log.String(), "\n"))
+		})
+	}
+}
+
+func TestAbsent(t *testing.T) {
+	d := New(Config{})
+	d.Run(t.Context()) // has nothing to do
+	state, detail := d.State()
+	require.Equal(t, Absent, state)
+	require.Contains(t, detail, "go generate ./wasmdemo")
+}

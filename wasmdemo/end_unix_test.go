@@ -1,0 +1,79 @@
+//go:build unix
+
+package wasmdemo
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// stubborn is a toolchain that does not end when it is told to, nor does what it has started.
+const stubborn = `#!/bin/sh
+trap '' INT
+sleep 1000 &
+echo $! $$ >"$0.started"
+mv "$0.started" "$0.pids"
+wait
+`
+
+// TestBuildEnds: when the hub ends, so does the toolchain with all that it started.
+func TestBuildEnds(t *testing.T) {
+	bin := t.TempDir()
+	tool := filepath.Join(bin, "go")
+	require.NoError(t, os.WriteFile(tool, []byte(stubborn), 0o755))
+	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	t.Setenv("TMPDIR", t.TempDir())
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var log bytes.Buffer
+	d := New(Config{Checkout: fakeCheckout(t, goodMod, emptyApp), Log: slog.New(slog.NewTextHandler(&log, nil))})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		d.Run(ctx)
+	}()
+	var pids []string
+	require.Eventually(t, func() bool {
+		text, err := os.ReadFile(tool + ".pids")
+		pids = strings.Fields(string(text))
+		return err == nil
+	}, patience, 10*time.Millisecond)
+	cancel()
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		t.Fatal("it does not end")
+	}
+	require.Len(t, pids, 2)
+	for _, text := range pids {
+		pid, err := strconv.Atoi(text)
+		require.NoError(t, err)
+		// One whose parent has gone may have to wait until it is buried.
+		require.Eventually(t, func() bool { return !alive(pid) }, patience, 10*time.Millisecond, "process %d lives on", pid)
+	}
+	state, _ := d.State()
+	require.Equal(t, Failed, state)
+	require.Empty(t, log.String(), "nobody waits for it any more")
+	left, err := os.ReadDir(os.Getenv("TMPDIR"))
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+// alive reports whether a process runs: one that only waits to be buried does not.
+func alive(pid int) bool {
+	if syscall.Kill(pid, 0) != nil {
+		return false
+	}
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return err != nil || !strings.Contains(string(stat), ") Z ")
+}

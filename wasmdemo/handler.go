@@ -1,0 +1,74 @@
+package wasmdemo
+
+import (
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"strings"
+)
+
+// ServeHTTP serves /demo/, what is below it, and from /demo the way there.
+func (d *Demo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	setPolicies(w.Header(), r.Host)
+	if !d.cfg.Allow(w, r, http.MethodGet, http.MethodHead) {
+		return
+	}
+	below, isBelow := strings.CutPrefix(r.URL.Path, "/demo/")
+	switch {
+	case r.URL.Path == "/demo":
+		// Relative, for a proxy may have the hub stand below another path.
+		w.Header().Set("Location", "demo/")
+		w.Header().Set("Cache-Control", "no-cache")
+		w.WriteHeader(http.StatusPermanentRedirect)
+		return
+	case isBelow && below == "build":
+		d.serveState(w, r)
+		return
+	case isBelow:
+		if a := d.find(below); a != nil {
+			a.serve(w, r, d.cfg.WriteTimeout)
+			return
+		}
+	}
+	d.cfg.NotFound(w, r)
+}
+
+// serveState tells a page that waits how the build stands.
+func (d *Demo) serveState(w http.ResponseWriter, r *http.Request) {
+	state, detail := d.State()
+	text, err := json.Marshal(struct {
+		State  State  `json:"state"`
+		Detail string `json:"detail"`
+	}{state, detail})
+	if err != nil {
+		panic(err) // two strings can always be written
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(append(text, '\n')) // nobody is left to be told
+	}
+}
+
+// setPolicies says what a browser may do with an answer: the page loads and reaches nothing but its
+// own hub, and no other page frames or loads what is here.
+func setPolicies(h http.Header, host string) {
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "+
+		"connect-src 'self'"+sockets(host)+"; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+}
+
+// hostSource is what CSP can name as a host, an IPv6 address not being of it.
+var hostSource = regexp.MustCompile(`^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?$`)
+
+// sockets names the hub's WebSocket for browsers that do not take it for 'self' (Safari before 15.4).
+// A Host that is none, which may hold whatever would end the directive, is left out.
+func sockets(host string) string {
+	if !hostSource.MatchString(host) {
+		return ""
+	}
+	return " ws://" + host + " wss://" + host
+}

@@ -1,0 +1,120 @@
+package wasmdemo
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// binary builds the hub's real program, once, where go run would lay it: so it builds the page's
+// program of this checkout.
+func binary(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "go-build1", "b001", "exe", "trivium")
+	out, err := exec.Command("go", "build", "-C", "..", "-o", path, "./cmd/trivium").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return path
+}
+
+// realHub is the real program, which can end and begin again on the same port.
+type realHub struct {
+	t      *testing.T
+	binary string
+	tokens string // the file
+	URL    string
+	cmd    *exec.Cmd
+	log    *journal
+}
+
+// journal is what the program said.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
+// startHub runs one whose tokens are those of a file, until the test ends, and waits until it has
+// built the page's program.
+func startHub(t *testing.T, args ...string) *realHub {
+	t.Helper()
+	h := &realHub{t: t, binary: binary(t), tokens: filepath.Join(t.TempDir(), "tokens.yaml")}
+	t.Cleanup(func() { h.stop() })
+	h.token("first")
+	h.start("127.0.0.1:0", args...)
+	return h
+}
+
+// token adds a token to the file.
+func (h *realHub) token(name string) string {
+	h.t.Helper()
+	out, err := exec.Command(h.binary, "token", name, "--tokens", h.tokens, "--subscribe", ">", "--publish", ">").Output()
+	require.NoError(h.t, err)
+	return strings.TrimSpace(string(out))
+}
+
+var announced = regexp.MustCompile(`(http://127\.0\.0\.1:\d+)/demo/`)
+
+func (h *realHub) start(addr string, args ...string) {
+	h.t.Helper()
+	h.log = &journal{}
+	args = append([]string{"serve", "--http", addr, "--udp", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--tokens", h.tokens, "--drain", "1s"}, args...)
+	h.cmd = exec.Command(h.binary, args...)
+	h.cmd.Dir = h.t.TempDir()
+	h.cmd.Stderr = h.log
+	require.NoError(h.t, h.cmd.Start())
+	require.Eventually(h.t, func() bool { return announced.MatchString(h.log.String()) }, patience, 10*time.Millisecond, "%v", h.log)
+	h.URL = announced.FindStringSubmatch(h.log.String())[1]
+	require.Eventually(h.t, func() bool { return h.build() == "ready" }, patience, 50*time.Millisecond, "%v", h.log)
+}
+
+// build is how the page's program stands.
+func (h *realHub) build() string {
+	answer, err := http.Get(h.URL + "/demo/build")
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = answer.Body.Close() }()
+	var build struct{ State, Detail string }
+	require.NoError(h.t, json.NewDecoder(bufio.NewReader(answer.Body)).Decode(&build))
+	require.NotEqual(h.t, "failed", build.State, build.Detail)
+	return build.State
+}
+
+func (h *realHub) stop() {
+	if h.cmd == nil {
+		return
+	}
+	_ = h.cmd.Process.Signal(syscall.SIGINT)
+	_ = h.cmd.Wait() // its code is for another test
+	h.cmd = nil
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// revoke takes all tokens back.
+func (h *realHub) revoke() {
+	h.t.Helper()
+	require.NoError(h.t, os.WriteFile(h.tokens, []byte("tokens: []\n"), 0o600))
+}

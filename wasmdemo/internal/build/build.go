@@ -1,0 +1,121 @@
+// Package build makes the program of the demo page by the Go toolchain: for the hub that does so in
+// the background, and for go generate. It owns the process group of the toolchain, all of which has
+// ended when Run returns.
+package build
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// MaxProgram is the most that the program may take by gzip, in bytes: it is what a phone has to load.
+const MaxProgram = 1_200_000
+
+// Result is a program and what starts it.
+type Result struct {
+	Program []byte // WebAssembly, by gzip
+	Loader  []byte // wasm_exec.js of the toolchain that built the program
+}
+
+// patience is how long the toolchain may take to end once told to, before it is killed.
+const patience = 300 * time.Millisecond
+
+// maxOutput bounds what is kept of the toolchain's output, in bytes.
+const maxOutput = 16 << 10
+
+// Run builds ./wasmdemo/app of the module at root with the toolchain that go in PATH is there. It
+// writes nothing into the module. The error of a build that failed is what the toolchain said.
+func Run(ctx context.Context, root string) (Result, error) {
+	dir, err := os.MkdirTemp("", "trivium-demo-")
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // the system clears it some day otherwise
+	output := filepath.Join(dir, "app.wasm")
+	// These flags make a build one that can be repeated, byte for byte, anywhere.
+	if _, err := goTool(ctx, root, "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", output, "./wasmdemo/app"); err != nil {
+		return Result{}, err
+	}
+	wasm, err := os.ReadFile(output)
+	if err != nil {
+		return Result{}, err
+	}
+	program, err := Compress(wasm)
+	if err != nil {
+		return Result{}, err
+	}
+	if len(program) > MaxProgram {
+		return Result{}, fmt.Errorf("the page's program has %d bytes by gzip, and may have %d", len(program), MaxProgram)
+	}
+	goroot, err := goTool(ctx, root, "env", "GOROOT")
+	if err != nil {
+		return Result{}, err
+	}
+	loader, err := os.ReadFile(filepath.Join(strings.TrimSpace(goroot), "lib", "wasm", "wasm_exec.js"))
+	return Result{Program: program, Loader: loader}, err
+}
+
+// goTool runs the go command for WebAssembly and gives what it printed.
+func goTool(ctx context.Context, root string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = root
+	cmd.Env = append(cmd.Environ(), "GOOS=js", "GOARCH=wasm")
+	var stdout bytes.Buffer
+	stderr := &head{room: maxOutput}
+	cmd.Stdout, cmd.Stderr = &stdout, stderr
+	cmd.WaitDelay = patience
+	ownGroup(cmd)
+	err := cmd.Start()
+	if err == nil {
+		lowerPriority(cmd.Process.Pid)
+		err = cmd.Wait()
+	}
+	switch {
+	case err == nil:
+		return stdout.String(), nil
+	case ctx.Err() != nil:
+		if cmd.Process != nil {
+			killGroup(cmd.Process.Pid) // of what was told to end, something may still be at it
+		}
+		return "", ctx.Err()
+	case errors.Is(err, exec.ErrNotFound):
+		return "", errors.New("the go command is not in PATH")
+	}
+	return "", fmt.Errorf("go %s: %w\n%s", args[0], err, bytes.TrimSpace(stderr.kept))
+}
+
+// head keeps the beginning of what is written to it.
+type head struct {
+	kept []byte
+	room int
+}
+
+func (h *head) Write(p []byte) (int, error) {
+	n := min(len(p), h.room)
+	h.kept, h.room = append(h.kept, p[:n]...), h.room-n
+	return len(p), nil
+}
+
+// Compress gives content by gzip, as small as can be and always the same.
+func Compress(content []byte) ([]byte, error) {
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(content); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}

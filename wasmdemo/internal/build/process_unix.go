@@ -1,0 +1,25 @@
+//go:build unix
+
+package build
+
+import (
+	"os/exec"
+	"syscall"
+)
+
+// ownGroup has a command and all that it starts be one process group, which is interrupted when the
+// command's context ends: the toolchain then takes away what it wrote.
+func ownGroup(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
+}
+
+// killGroup ends what is left of a group.
+func killGroup(leader int) { _ = syscall.Kill(-leader, syscall.SIGKILL) } // there may be none
+
+// niceness leaves the processor to whoever serves.
+const niceness = 10
+
+func lowerPriority(leader int) {
+	_ = syscall.Setpriority(syscall.PRIO_PGRP, leader, niceness) // the build works without
+}

@@ -1,0 +1,201 @@
+package wasmdemo
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// findBrowser gives the path of a Chromium, or ends the test.
+func findBrowser(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	if os.Getenv("TRIVIUM_REQUIRE_BROWSER") == "1" {
+		t.Fatal("there is no Chromium, which TRIVIUM_REQUIRE_BROWSER asks for")
+	}
+	t.Skip("there is no Chromium")
+	return ""
+}
+
+// startBrowser gives a context from which tabs are made; the browser ends with the test.
+func startBrowser(t *testing.T) context.Context {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(findBrowser(t)), chromedp.NoSandbox, chromedp.Flag("headless", "new"), chromedp.UserDataDir(t.TempDir()))
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(cancel)
+	ctx, _ = chromedp.NewContext(ctx)
+	t.Cleanup(func() { assert.NoError(t, chromedp.Cancel(ctx), "closing the browser") })
+	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate("about:blank")))
+	return ctx
+}
+
+// tab is a page as a person has it before them.
+type tab struct {
+	*testing.T
+	ctx   context.Context
+	close func()
+	done  chan struct{} // nothing is written to the console any more
+
+	mu      sync.Mutex
+	console []chromedp.ConsoleMessage
+}
+
+// openTab opens one in a window of its own, so that it is visible; with options it may be otherwise.
+func openTab(t *testing.T, browser context.Context, address string, options ...chromedp.ContextOption) *tab {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(browser, patience)
+	ctx, _ = chromedp.NewContext(ctx, options...)
+	b := &tab{T: t, ctx: ctx, done: make(chan struct{})}
+	messages := chromedp.Console(ctx)
+	go func() {
+		defer close(b.done)
+		for message, err := range messages {
+			if err != nil {
+				return
+			}
+			b.mu.Lock()
+			b.console = append(b.console, message)
+			b.mu.Unlock()
+		}
+	}()
+	b.close = sync.OnceFunc(func() {
+		b.noFault()
+		assert.NoError(t, chromedp.Cancel(ctx), "closing the tab")
+		cancel()
+		<-b.done
+	})
+	t.Cleanup(b.close)
+	b.size(1280, 1700)
+	b.do(chromedp.Navigate(address))
+	return b
+}
+
+func (b *tab) do(actions ...chromedp.Action[chromedp.Void]) {
+	b.Helper()
+	require.NoError(b, chromedp.Do(b.ctx, actions...))
+}
+
+func (b *tab) size(width, height int64) {
+	b.Helper()
+	b.do(chromedp.EmulateViewport(width, height))
+}
+
+// said gives what was written to the console, by a line each.
+func (b *tab) said() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var lines strings.Builder
+	for _, m := range b.console {
+		lines.WriteString(string(m.Type) + " " + m.Text + " " + m.URL + "\n")
+	}
+	return lines.String()
+}
+
+// noFault: whatever happened, the page's program neither panicked nor did what its policy forbids.
+func (b *tab) noFault() {
+	b.Helper()
+	said := b.said()
+	for _, fault := range []string{"exception ", "Content Security Policy", "panic:", "fatal error:", "goroutine "} {
+		assert.NotContains(b, said, fault)
+	}
+}
+
+// calm: nothing at all was complained of.
+func (b *tab) calm() {
+	b.Helper()
+	require.NotRegexp(b, complaints, b.said())
+}
+
+var complaints = regexp.MustCompile(`(?m)^(error|warning|exception) .*`)
+
+func eval[T any](b *tab, expression string) T {
+	b.Helper()
+	value, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression))
+	require.NoError(b, err, expression)
+	return value
+}
+
+// text is what is visible of a node.
+func (b *tab) text(selector string) string {
+	b.Helper()
+	text := eval[string](b, "document.querySelector("+strconv.Quote(selector)+").innerText")
+	return strings.ReplaceAll(text, "\u00a0", " ")
+}
+
+// await waits until an expression is true.
+func (b *tab) await(expression string) {
+	b.Helper()
+	for end := time.Now().Add(patience / 4); !eval[bool](b, expression); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			b.shot("failed.png")
+			require.FailNow(b, "never came: "+expression, "%s", b.text("body")+b.said())
+		}
+	}
+}
+
+// contains waits until a node has a text.
+func (b *tab) contains(selector, text string) {
+	b.Helper()
+	b.await("document.querySelector(" + strconv.Quote(selector) + ").innerText.replaceAll('\\u00a0', ' ').includes(" + strconv.Quote(text) + ")")
+}
+
+// click presses a button with the mouse, as soon as it can be.
+func (b *tab) click(selector string) {
+	b.Helper()
+	b.await("!document.querySelector(" + strconv.Quote(selector) + ").disabled")
+	b.do(chromedp.ScrollIntoView(selector), chromedp.Click(selector))
+}
+
+// write replaces what is in a field.
+func (b *tab) write(selector, text string) {
+	b.Helper()
+	b.do(chromedp.ScrollIntoView(selector), chromedp.Focus(selector))
+	eval[any](b, "document.querySelector("+strconv.Quote(selector)+").select()")
+	b.do(chromedp.SendKeys(selector, text))
+}
+
+// choose takes an option of a list.
+func (b *tab) choose(selector, value string) {
+	b.Helper()
+	q := strconv.Quote(selector)
+	b.await("![...document.querySelector(" + q + ").options].find((o) => o.value === " + strconv.Quote(value) + ").disabled")
+	eval[any](b, "(() => { const s = document.querySelector("+q+"); s.value = "+strconv.Quote(value)+"; s.dispatchEvent(new Event('change', {bubbles: true})); })()")
+}
+
+// shot keeps a picture where TRIVIUM_ARTIFACTS says.
+func (b *tab) shot(name string) {
+	b.Helper()
+	directory := os.Getenv("TRIVIUM_ARTIFACTS")
+	if directory == "" {
+		return
+	}
+	picture, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
+	require.NoError(b, err)
+	require.NoError(b, os.MkdirAll(directory, 0o755))
+	require.NoError(b, os.WriteFile(filepath.Join(directory, name), picture, 0o644))
+}
+
+func (b *tab) theme(scheme string) {
+	b.Helper()
+	_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+	})
+	require.NoError(b, err)
+}
