@@ -10,10 +10,16 @@
 // What the window lets go of it remembers topic by topic, so that a subscriber is told of a gap
 // if and only if something of its filters was lost.
 //
-// A publisher never waits for a subscriber: it waits for the engine, and for Hub.mu, which is held
-// for bounded work. The lock order is: the engine's, Hub.mu, fanout.mu. A Sink is called with none
-// of them held.
+// An engine may be a Log too, of which the window is but the end. Who stands behind the window then
+// reads the log by way of the archive, in chunks that all share, until it is in the window; a hole
+// in the log is an element of it, to which each reader comes in its place. Of what the log loses it
+// is the tail that remembers the topics.
 //
-// The goroutines are the Hub's: the fan-out workers and one that ends the age of events. New
+// A publisher never waits for a subscriber: it waits for the engine, and for Hub.mu, which is held
+// for bounded work. The lock order is: the engine's, Hub.mu, fanout.mu or archive.mu. A Sink is
+// called with none of them held.
+//
+// The goroutines are the Hub's: the fan-out workers and one that ends the age of events; with a Log
+// one that reads it for subscribers, one that watches its oldest end, and one that ends these two. New
 // starts them and Close waits for them. The package compiles and passes its tests as WebAssembly.
 package hub

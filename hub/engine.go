@@ -1,12 +1,18 @@
 package hub
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Engine decides the order of events and keeps it. The hub is its only user.
 type Engine interface {
 	// Start begins the engine and gives the position from which it will deliver. From then on
 	// it calls deliver with every event of the log in the order of seq, each once, with ID and
 	// Time set and Time never falling; never two calls at once. deliver does not block.
+	//
+	// An element without a topic is no event but a hole: what the log had between the element
+	// before it and its ID, that included, is gone for everybody.
 	Start(deliver func([]*Event)) (Cursor, error)
 	// Publish puts the events at the end of the log, in their order and all or none, and gives
 	// the ID of the last. The error wraps ErrUnavailable where trying again may help, and after
@@ -14,4 +20,36 @@ type Engine interface {
 	Publish(ctx context.Context, events []*Event) (Cursor, error)
 	// Close ends it. No deliver is under way or will come after.
 	Close() error
+}
+
+// Log is what an Engine is too whose log outlasts the process, or is shared with other hubs: there
+// may be more of it than has been delivered to this one, older and newer. The errors of all wrap
+// ErrUnavailable where trying again may help.
+type Log interface {
+	// Tip gives the seq of the newest event, as known to whoever decides the order.
+	Tip(ctx context.Context) (uint64, error)
+	// ReadAfter gives what follows seq, in order, one element at least: events and, as in
+	// Engine.Start, holes. It ends about where the limit says. It is asked only for what has been
+	// delivered or was there before.
+	ReadAfter(ctx context.Context, seq uint64, limit ReadLimit) ([]*Event, error)
+	// SeqAt gives the position before the first event accepted no earlier than t, 0 if all
+	// that is left were.
+	SeqAt(ctx context.Context, t time.Time) (uint64, error)
+}
+
+// Deduplicator is what an Engine is too that itself knows which keyed publishes were done, be it
+// by another hub.
+type Deduplicator interface {
+	// PublishOnce is Publish under a subject's idempotency key: for two minutes a second one gives
+	// the first's answer, and publishes nothing. The digest tells whether it is of the same events;
+	// further errors are ErrKeyReused and ErrKeyBusy.
+	PublishOnce(ctx context.Context, subject, key string, digest Digest, events []*Event) (Cursor, error)
+}
+
+// Streamer is what an Engine is too to which many events at once cost less if they need not be all
+// or none.
+type Streamer interface {
+	// PublishEach is Publish, but where the error is a *PartialError some of the events are in
+	// the log, in their order.
+	PublishEach(ctx context.Context, events []*Event) (Cursor, error)
 }

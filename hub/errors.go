@@ -1,6 +1,9 @@
 package hub
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // What Publish and Subscribe answer when nothing is wrong with what was asked.
 var (
@@ -15,3 +18,15 @@ var (
 	// ErrKeysFull: as many idempotency keys as can be are remembered, and none is forgotten early.
 	ErrKeysFull = errors.New("too many idempotency keys are remembered")
 )
+
+// PartialError is the error of a PublishEach of which a part was done.
+type PartialError struct {
+	Stored int // events that are in the log
+	Err    error
+}
+
+func (e *PartialError) Error() string {
+	return fmt.Sprintf("%d events are in the log, the rest is not: %v", e.Stored, e.Err)
+}
+
+func (e *PartialError) Unwrap() error { return e.Err }

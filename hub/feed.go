@@ -43,6 +43,14 @@ func (f *feed) push(e *Event) {
 	}
 }
 
+// skip goes over a hole that ends at seq: the next round begins after it, and who stands before it
+// finds it.
+func (f *feed) skip(seq uint64) {
+	f.last = seq
+	clear(f.pending)
+	f.pending, f.pendingBytes, f.overflow = f.pending[:0], 0, true
+}
+
 // next fills r with what no round has offered and reports whether there was any.
 func (f *feed) next(r *Round, w *window) bool {
 	to, overtaken := w.head, false

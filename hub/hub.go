@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -18,9 +19,10 @@ type Config struct {
 
 // Hub takes events in and hands them to subscriptions. All methods may be called by any goroutine.
 type Hub struct {
-	engine       Engine // static
-	epoch        Epoch  // static
-	maxEventSize int    // static
+	engine       Engine   // static
+	epoch        Epoch    // static
+	maxEventSize int      // static
+	archive      *archive // static; nil: the window is all there is
 	fanout       *fanout
 	keys         idempotency
 	stats        counters
@@ -35,10 +37,16 @@ type Hub struct {
 	feeds         map[string]*feed // by FilterSet.key
 	subscriptions int
 	closed        bool
-	matched       []*feed // scratch of deliver
+	matched       []*feed       // scratch of deliver
+	awaited       uint64        // seq that New waits for
+	arrived       chan struct{} // closed when it has come; nil: nobody waits
 }
 
-// New starts a hub. Close ends it.
+// startPatience is how long New waits for what the log has already.
+const startPatience = time.Minute
+
+// New starts a hub: when it returns, the window has the newest of what the engine's log had. Close
+// ends it.
 func New(cfg Config) (*Hub, error) {
 	h := &Hub{
 		engine:       cfg.Engine,
@@ -52,12 +60,30 @@ func New(cfg Config) (*Hub, error) {
 	if h.engine == nil {
 		h.engine = NewMemory()
 	}
+	log, lasting := h.engine.(Log)
+	if lasting {
+		h.archive = newArchive(log, cfg.Retention.withDefaults().GapTopics)
+	}
+	if err := h.start(cfg); err != nil {
+		return nil, fmt.Errorf("start the engine: %w", err)
+	}
+	if !lasting {
+		return h, nil
+	}
+	if err := h.load(log); err != nil {
+		_ = h.Close()
+		return nil, fmt.Errorf("load the log: %w", err)
+	}
+	return h, nil
+}
+
+func (h *Hub) start(cfg Config) error {
 	// The engine may deliver before Start has returned.
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	from, err := h.engine.Start(h.deliver)
 	if err != nil {
-		return nil, fmt.Errorf("start the engine: %w", err)
+		return err
 	}
 	h.epoch = from.Epoch
 	h.window = newWindow(cfg.Retention.withDefaults(), from.Seq)
@@ -65,7 +91,44 @@ func New(cfg Config) (*Hub, error) {
 		h.running.Go(h.work)
 	}
 	h.running.Go(h.expire)
-	return h, nil
+	if h.archive != nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		h.window.passed = h.archive.passed
+		h.running.Go(func() { h.archive.run(ctx) })
+		h.running.Go(func() { h.archive.watch(ctx, h.floor, func() uint64 { return h.Position().Seq }) })
+		h.running.Go(func() { <-h.stop; cancel() })
+	}
+	return nil
+}
+
+// load waits until all that the log has now was delivered: the first subscriber must not take it
+// for what comes next.
+func (h *Hub) load(log Log) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startPatience)
+	defer cancel()
+	tip, err := log.Tip(ctx)
+	for errors.Is(err, ErrUnavailable) && ctx.Err() == nil { // a cluster may be about to find together
+		time.Sleep(logRetry)
+		tip, err = log.Tip(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	arrived := make(chan struct{})
+	h.mu.Lock()
+	if h.window.head >= tip {
+		close(arrived)
+	} else {
+		h.awaited, h.arrived = tip, arrived
+	}
+	h.mu.Unlock()
+	select {
+	case <-arrived:
+		h.stats.published.Store(0) // that was before
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("not delivered within %v: %w", startPatience, ErrUnavailable)
+	}
 }
 
 // Publish validates the events and puts them at the end of the log, in their order, all or none.
@@ -74,6 +137,20 @@ func New(cfg Config) (*Hub, error) {
 //
 // The error is an *InvalidError, ErrClosed, or one that wraps ErrUnavailable.
 func (h *Hub) Publish(ctx context.Context, events ...*Event) (Cursor, error) {
+	return h.publish(events, func() (Cursor, error) { return h.engine.Publish(ctx, events) })
+}
+
+// PublishEach is Publish for events that need not be all or none, such as those of a datagram
+// source. Where the error is a *PartialError, some are in the log.
+func (h *Hub) PublishEach(ctx context.Context, events ...*Event) (Cursor, error) {
+	if s, ok := h.engine.(Streamer); ok {
+		return h.publish(events, func() (Cursor, error) { return s.PublishEach(ctx, events) })
+	}
+	return h.Publish(ctx, events...)
+}
+
+// publish has the engine do it if the events are good, and there are some.
+func (h *Hub) publish(events []*Event, do func() (Cursor, error)) (Cursor, error) {
 	if len(events) == 0 {
 		return h.Position(), nil
 	}
@@ -82,7 +159,7 @@ func (h *Hub) Publish(ctx context.Context, events ...*Event) (Cursor, error) {
 			return Cursor{}, atIndex(err, i, len(events))
 		}
 	}
-	return h.engine.Publish(ctx, events)
+	return do()
 }
 
 // atIndex names the event of a batch that an *InvalidError is about.
@@ -98,6 +175,10 @@ func (h *Hub) deliver(events []*Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, e := range events {
+		if e.Topic == "" {
+			h.pass(e)
+			continue
+		}
 		h.window.add(e)
 		h.matched = h.index.match(h.matched[:0], e.Topic)
 		for _, f := range h.matched {
@@ -115,6 +196,30 @@ func (h *Hub) deliver(events []*Event) {
 	case h.aged <- struct{}{}:
 	default:
 	}
+	if h.arrived != nil && h.window.head >= h.awaited {
+		close(h.arrived)
+		h.arrived = nil
+	}
+}
+
+// pass goes over a hole in the log. What the window has from before it is left to the archive, so
+// that every reader comes to the hole in its place and is told; and each is called.
+func (h *Hub) pass(hole *Event) {
+	h.window.restart(hole)
+	for _, f := range h.feeds {
+		f.skip(hole.ID.Seq)
+		if !f.queued {
+			f.queued = true
+			h.fanout.push(f)
+		}
+	}
+}
+
+// floor is the seq up to which the window has let go.
+func (h *Hub) floor() uint64 {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.window.floor
 }
 
 // Position is the cursor of the newest event.

@@ -33,7 +33,7 @@ type idempotency struct {
 type keyOf struct{ subject, key string }
 
 type answer struct {
-	digest  digest // of the events
+	digest  Digest // of the events
 	receipt Receipt
 	busy    bool // the first publish has not ended; the rest is not set yet
 }
@@ -73,7 +73,7 @@ func (o *Once) Publish(ctx context.Context, events ...*Event) (Receipt, error) {
 		}
 		return o.known.receipt, nil
 	}
-	last, err := o.hub.Publish(ctx, events...)
+	last, err := o.publish(ctx, digest, events)
 	if err != nil {
 		o.Abandon()
 		return Receipt{}, err
@@ -82,6 +82,16 @@ func (o *Once) Publish(ctx context.Context, events ...*Event) (Receipt, error) {
 	receipt := Receipt{Last: last, Count: len(events)}
 	o.hub.keys.settle(o.id, &answer{digest: digest, receipt: receipt}, time.Now())
 	return receipt, nil
+}
+
+// publish has the engine remember the publish too, if it can: an answer that was lost on its way
+// here is found again, and hubs that share a log share its keys.
+func (o *Once) publish(ctx context.Context, digest Digest, events []*Event) (Cursor, error) {
+	d, ok := o.hub.engine.(Deduplicator)
+	if !ok {
+		return o.hub.Publish(ctx, events...)
+	}
+	return o.hub.publish(events, func() (Cursor, error) { return d.PublishOnce(ctx, o.id.subject, o.id.key, digest, events) })
 }
 
 // Abandon gives the key up if Publish was not called. A nil Once has none.
@@ -155,13 +165,13 @@ func (k *idempotency) len(now time.Time) int {
 	return len(k.answers)
 }
 
-// digest stands for a list of events, in every process the same.
-type digest [16]byte
+// Digest stands for a list of events, in every process the same.
+type Digest [16]byte
 
 // digestOf tells lists of events apart by all that a publisher sets. The hash need not withstand an
 // attack: who makes two of its own publishes collide deceives itself alone. And a page, which has the
 // hub's types in its program, need not load a cryptographic one.
-func digestOf(events []*Event) (sum digest) {
+func digestOf(events []*Event) (sum Digest) {
 	d := fnv.New128a()
 	for _, e := range events {
 		for _, member := range []string{e.Topic, e.Type, e.Key} {

@@ -1,6 +1,7 @@
 package hub_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/trivium-hub/trivium/hub"
@@ -8,5 +9,5 @@ import (
 )
 
 func TestMemory(t *testing.T) {
-	enginetest.Run(t, func(*testing.T) hub.Engine { return hub.NewMemory() })
+	enginetest.Run(t, os.Getenv("TRIVIUM_LONG") != "", func(*testing.T, hub.Retention) hub.Engine { return hub.NewMemory() })
 }

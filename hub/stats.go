@@ -25,7 +25,7 @@ func (r GapReason) index() int {
 // Stats is the hub at one moment. Counts begin with the hub.
 type Stats struct {
 	Position      Cursor // of the newest event
-	Published     uint64 // events
+	Published     uint64 // events that came into the log, by whichever hub
 	Subscriptions int
 	Feeds         int // distinct sets of filters subscribed to
 

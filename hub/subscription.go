@@ -52,6 +52,8 @@ type Subscription struct {
 	// owned by the reader
 
 	begun    bool // has been read once
+	unsure   bool // the position is past what was delivered: it may be past the log's end
+	seeking  bool // where since begins is not known yet
 	held     bool // began after a cursor without filters: it stands there until it has some
 	origin   origin
 	position uint64    // all up to here has been read
@@ -85,7 +87,9 @@ const (
 func (s *Subscription) Position() Cursor { return Cursor{s.hub.epoch, s.position} }
 
 // Reached reports that all up to seq was read, what the start had to tell included.
-func (s *Subscription) Reached(seq uint64) bool { return s.lost == nil && s.position >= seq }
+func (s *Subscription) Reached(seq uint64) bool {
+	return s.lost == nil && !s.unsure && s.position >= seq
+}
 
 // Place is Position as text, but while a gap of the start is still to be told it is the subscriber's
 // own cursor: who resumes from it loses nothing, that gap included.
@@ -101,9 +105,15 @@ func (s *Subscription) start(r Request) {
 	w, epoch := s.hub.window, s.hub.epoch
 	s.held = r.Filters.Len() == 0 && (r.Start.Cursor != nil || r.Start.Foreign != "")
 	s.position, s.lost, s.begun, s.origin, s.since = w.head, nil, false, byCursor, r.Start.Since
+	s.unsure, s.seeking = false, false
+	if s.hub.archive != nil {
+		s.hub.archive.forget(s)
+	}
 	switch start := r.Start; {
 	case start.Cursor != nil && start.Cursor.Epoch != epoch:
 		s.lost = s.lostAt(GapEpoch, start.Cursor.String())
+	case start.Cursor != nil && start.Cursor.Seq > w.head && s.hub.archive != nil:
+		s.position, s.unsure = start.Cursor.Seq, true
 	case start.Cursor != nil && start.Cursor.Seq > w.head:
 		s.lost = s.lostAt(GapFuture, start.Cursor.String())
 	case start.Cursor != nil:
@@ -114,6 +124,9 @@ func (s *Subscription) start(r Request) {
 		s.position, s.origin = w.beforeLast(r.Filters, start.Last), byLast
 	case !start.Since.IsZero():
 		s.position, s.origin = w.since(r.Filters, start.Since, s.conflate), byTime
+		if s.hub.archive != nil && w.isBefore(start.Since) {
+			s.position, s.seeking = 0, true
+		}
 	}
 }
 
@@ -155,6 +168,8 @@ type Batch struct {
 	Events    []*Event
 	// More means that the limit or the hub's own bound ended the read: read on.
 	More bool
+	// Waiting means that there may be more, which has to be fetched: the Sink is told when it is there.
+	Waiting bool
 }
 
 // Read takes what follows the position, within the limit, and moves the position past it. With
@@ -163,20 +178,21 @@ type Batch struct {
 func (s *Subscription) Read(limit ReadLimit) Batch {
 	s.hub.mu.RLock()
 	defer s.hub.mu.RUnlock()
-	var b Batch
 	w := s.hub.window
-	if s.held {
-		return b
-	}
-	if !s.behind() {
+	switch {
+	case s.held:
+		return Batch{}
+	case s.hub.archive != nil && !s.settled():
+		return Batch{Waiting: true}
+	case !s.behind():
 		// What was let go meanwhile, whoever's it was, is no loss to this subscriber.
-		s.position, s.begun = w.head, true
-		return b
+		s.position, s.begun = max(s.position, w.head), true
+		return Batch{}
+	case s.hub.archive != nil && (s.lost != nil || s.position < w.floor) && w.floor > 0:
+		return s.readArchive(limit)
 	}
-	var set FilterSet
-	if s.feed != nil {
-		set = s.feed.set
-	}
+	var b Batch
+	set := s.set()
 	b.Gap = s.gap(w, set)
 	b.Overtaken = b.Gap != nil && s.begun
 	s.begun = true
@@ -185,6 +201,14 @@ func (s *Subscription) Read(limit ReadLimit) Batch {
 	b.Events = s.due(b.Events)
 	b.More = s.position < w.head
 	return b
+}
+
+// set is of the filters subscribed to now. Called with Hub.mu held.
+func (s *Subscription) set() FilterSet {
+	if s.feed == nil {
+		return FilterSet{}
+	}
+	return s.feed.set
 }
 
 // due leaves out the events that are older than a start at a time to come.
@@ -213,16 +237,30 @@ func (s *Subscription) gap(w *window, set FilterSet) *Gap {
 	case s.origin == byLast && !s.begun:
 		// "The newest retained" is true of whatever is left of them by now.
 	default:
-		if s.begun || s.since.IsZero() {
-			g = gapOf(w.losses(set, s.position, s.conflate))
+		if s.byTimeYet() {
+			g = s.expired(w.lossesSince(set, s.since, s.conflate))
 		} else {
-			g = gapOf(w.lossesSince(set, s.since, s.conflate))
-		}
-		if g != nil && (s.begun || s.origin != byTime) {
-			g.After = s.Position().String()
+			g = s.expired(w.losses(set, s.position, s.conflate))
 		}
 	}
-	s.position = w.floor
+	return s.goPast(w.floor, g)
+}
+
+// byTimeYet reports that it is the time, not the position, that says what is lost.
+func (s *Subscription) byTimeYet() bool { return !s.begun && !s.since.IsZero() }
+
+// expired is the gap after the position if something was lost there, or may have been.
+func (s *Subscription) expired(certain, possible bool) *Gap {
+	g := gapOf(certain, possible)
+	if g != nil && (s.begun || s.origin != byTime) {
+		g.After = s.Position().String()
+	}
+	return g
+}
+
+// goPast moves the position to seq, before which g, if any, is what was lost.
+func (s *Subscription) goPast(seq uint64, g *Gap) *Gap {
+	s.position = seq
 	if g != nil {
 		g.ResumedAt = s.Position()
 		s.hub.stats.gaps[g.Reason.index()].Add(1)
@@ -241,7 +279,7 @@ func gapOf(certain, possible bool) *Gap {
 // are the round's from start on; Skip moves the position as they are delivered. Otherwise, as when
 // the round is of filters that it had before, it reads on its own.
 func (s *Subscription) Take(r *Round) (start int, ok bool) {
-	if r.feed != s.rounds || s.position < r.From || s.lost != nil || s.conflate || !s.since.IsZero() {
+	if r.feed != s.rounds || s.position < r.From || s.lost != nil || s.unsure || s.conflate || !s.since.IsZero() {
 		return 0, false
 	}
 	if s.position >= r.To {
@@ -263,10 +301,7 @@ func (s *Subscription) Skip(seq uint64) {
 func (s *Subscription) Filters() FilterSet {
 	s.hub.mu.RLock()
 	defer s.hub.mu.RUnlock()
-	if s.feed == nil {
-		return FilterSet{}
-	}
-	return s.feed.set
+	return s.set()
 }
 
 // SetFilters changes what is subscribed to from the position on. As after Subscribe, what was
@@ -275,7 +310,7 @@ func (s *Subscription) SetFilters(set FilterSet) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	s.join(set)
-	if !s.begun {
+	if !s.begun && !s.seeking {
 		s.since = time.Time{} // for other filters the position is what counts
 	}
 }
@@ -320,6 +355,9 @@ func (s *Subscription) Close() {
 		s.leave()
 		s.closed = true
 		s.hub.subscriptions--
+		if s.hub.archive != nil {
+			s.hub.archive.forget(s)
+		}
 	}
 }
 
@@ -331,7 +369,7 @@ func (s *Subscription) Behind() bool {
 }
 
 func (s *Subscription) behind() bool {
-	return !s.held && s.lost != nil || s.feed != nil && s.position < s.feed.last
+	return !s.held && (s.lost != nil || s.unsure) || s.feed != nil && s.position < s.feed.last
 }
 
 // Newest is the position that a subscriber has who has read everything.

@@ -25,10 +25,9 @@ func (n *newest) of(conflate bool) mark {
 
 func (n *newest) none() bool { return n[0].seq == 0 }
 
-func (n *newest) note(e *Event) {
-	m := mark{e.ID.Seq, e.Time.UnixNano()}
+func (n *newest) note(m mark, superseded bool) {
 	n[0] = m
-	if !e.superseded {
+	if !superseded {
 		n[1] = m
 	}
 }
@@ -87,17 +86,23 @@ func (t *topicTree) push(e *Event) {
 	if t.forgotten.at == 0 {
 		t.forgotten.at = e.Time.UnixNano() // what went before the first event was no later
 	}
-	n := t.byName[e.Topic]
-	if n == nil {
-		n = t.grow(e.Topic)
-		t.byName[e.Topic] = n
-	}
+	n := t.at(e.Topic)
 	if n.log == nil {
 		n.log = new(deque[*Event])
 		t.retained++
 	}
 	n.log.push(e)
 	n.above(e.Topic, func(in *innerNode) { in.head = e.ID.Seq })
+}
+
+// at gives the topic's node.
+func (t *topicTree) at(topic string) *topicNode {
+	n := t.byName[topic]
+	if n == nil {
+		n = t.grow(topic)
+		t.byName[topic] = n
+	}
+	return n
 }
 
 // pop lets go of the oldest event, e, and remembers its loss.
@@ -108,14 +113,19 @@ func (t *topicTree) pop(e *Event) {
 		n.log = nil
 		t.retained--
 	}
+	t.lose(n, e.Topic, mark{e.ID.Seq, e.Time.UnixNano()}, e.superseded)
+}
+
+// lose remembers a loss of the topic, n's, newer than all before it.
+func (t *topicTree) lose(n *topicNode, topic string, m mark, superseded bool) {
 	if n.lost.none() {
 		t.lossy++
 	} else {
 		t.unlink(n)
 	}
-	n.lost.note(e)
+	n.lost.note(m, superseded)
 	t.link(n)
-	n.above(e.Topic, func(in *innerNode) { in.lost.note(e) })
+	n.above(topic, func(in *innerNode) { in.lost.note(m, superseded) })
 	for t.lossy > t.limit || t.lossy > 1 && t.nodes > maxNodes*(t.limit+t.retained) {
 		t.forget(t.oldest)
 	}
@@ -125,7 +135,9 @@ func (t *topicTree) pop(e *Event) {
 func (t *topicTree) forget(n *topicNode) {
 	t.unlink(n)
 	t.lossy--
-	t.forgotten = n.lost[0]
+	if n.lost[0].seq > t.forgotten.seq {
+		t.forgotten = n.lost[0]
+	}
 	n.lost = newest{}
 	if n.log == nil {
 		delete(t.byName, n.name())

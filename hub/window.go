@@ -61,6 +61,8 @@ type window struct {
 	floor  uint64 // seq of the newest event let go: what follows it is all here
 
 	removed [3]uint64 // events let go, by removal
+	// passed, if not nil, is told of each event that is let go, and of holes; up to before is known.
+	passed func(before uint64, e *Event)
 }
 
 // subject is what conflation goes by.
@@ -139,7 +141,25 @@ func (w *window) shed() {
 	}
 }
 
+// restart begins anew after a hole.
+func (w *window) restart(hole *Event) {
+	for w.events.len() > 0 {
+		w.drop()
+	}
+	if w.passed != nil {
+		w.passed(w.head, hole)
+	}
+	w.head, w.floor = hole.ID.Seq, hole.ID.Seq
+	w.topics.forgotten = mark{seq: hole.ID.Seq}
+}
+
 func (w *window) remove(why removal) {
+	w.drop()
+	w.removed[why]++
+}
+
+// drop lets the oldest go.
+func (w *window) drop() {
 	e := w.events.pop()
 	w.topics.pop(e)
 	if e.Key != "" {
@@ -151,8 +171,10 @@ func (w *window) remove(why removal) {
 	w.bytes -= e.size()
 	w.shelf.floor.Store(max(w.shelf.floor.Load(), e.ID.Seq)) // a reader may still have it and encode it
 	w.shelf.bytes.Add(-e.dropForms())
+	if w.passed != nil {
+		w.passed(w.floor, e)
+	}
 	w.floor = e.ID.Seq
-	w.removed[why]++
 }
 
 // after gives the index of the first event past seq.
@@ -286,6 +308,11 @@ func (w *window) since(set FilterSet, t time.Time, conflate bool) uint64 {
 	return w.head
 }
 
+// isBefore reports that events accepted no earlier than t may lie behind the window.
+func (w *window) isBefore(t time.Time) bool {
+	return w.floor > 0 && (w.events.len() == 0 || !w.events.at(0).Time.Before(t))
+}
+
 // lossesSince says whether events of the set accepted no earlier than t were let go.
 func (w *window) lossesSince(set FilterSet, t time.Time, conflate bool) (certain, possible bool) {
 	_, certain, possible = w.topics.find(set, conflate, lateSince(t))
@@ -303,9 +330,11 @@ func (w *window) losses(set FilterSet, seq uint64, conflate bool) (certain, poss
 	if seq >= w.floor {
 		return false, false
 	}
-	_, certain, possible = w.topics.find(set, conflate, func(m mark) bool { return m.seq > seq })
+	_, certain, possible = w.topics.find(set, conflate, lateAfter(seq))
 	return certain, possible
 }
+
+func lateAfter(seq uint64) func(mark) bool { return func(m mark) bool { return m.seq > seq } }
 
 // nextExpiry says how long the oldest event has left.
 func (w *window) nextExpiry() (left time.Duration, any bool) {

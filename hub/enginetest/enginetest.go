@@ -1,5 +1,5 @@
-// Package enginetest is what every hub.Engine has to pass: the promises of hub.Engine, one
-// subtest for each. A test of an engine calls Run.
+// Package enginetest is what every hub.Engine has to pass: the promises of hub.Engine, and those of
+// PROTOCOL that a hub keeps with it, one subtest for each. A test of an engine calls Run.
 //
 // An engine may deliver before or after its Publish answers, so the suite waits for what is to
 // come, at most Patience. Its goroutines are publishers, for which each subtest waits.
@@ -23,8 +23,9 @@ import (
 const Patience = 10 * time.Second
 
 // Run holds an engine to hub.Engine. newEngine makes one that has not been started and has no
-// events; the suite starts and closes it.
-func Run(t *testing.T, newEngine func(t *testing.T) hub.Engine) {
+// events, and retains what the Retention says at least; the suite starts and closes it. In the long
+// form a million events go through a hub, else 20,000.
+func Run(t *testing.T, long bool, newEngine func(t *testing.T, keep hub.Retention) hub.Engine) {
 	for _, test := range []struct {
 		name string
 		run  func(*testing.T, *log)
@@ -37,7 +38,7 @@ func Run(t *testing.T, newEngine func(t *testing.T) hub.Engine) {
 		{"close under load", testCloseUnderLoad},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			l := &log{t: t, engine: newEngine(t), more: make(chan struct{}, 1)}
+			l := &log{t: t, engine: newEngine(t, hub.Retention{}), more: make(chan struct{}, 1)}
 			start, err := l.engine.Start(l.deliver)
 			require.NoError(t, err)
 			l.start = start
@@ -45,6 +46,7 @@ func Run(t *testing.T, newEngine func(t *testing.T) hub.Engine) {
 			l.close()
 		})
 	}
+	runHubs(t, long, newEngine)
 }
 
 // log takes what an engine delivers, and holds to the rules that it is given at any time.

@@ -109,7 +109,7 @@ func (o *Outlet) collect(chunk []byte) []byte {
 			o.beat = false
 			return o.cfg.Codec.AppendHeartbeat(chunk, o.sub.Place())
 		}
-		if !o.ending {
+		if !o.ending || b.Waiting {
 			return chunk
 		}
 		o.waiting.endAt = 0 // there is nothing that it could wait for

@@ -2,6 +2,7 @@ package udp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -45,7 +46,7 @@ type Config struct {
 	// Skew is how far the time of a signed datagram may be from the hub's, to either side; 0:
 	// DefaultSkew.
 	Skew time.Duration
-	// Publish takes a batch of valid events, all or none, as hub.Hub.Publish does. One call at a
+	// Publish takes a batch of valid events, as hub.Hub.PublishEach does. One call at a
 	// time is made.
 	Publish func(ctx context.Context, events ...*hub.Event) (hub.Cursor, error)
 	Logger  *slog.Logger // nil: none
@@ -212,11 +213,15 @@ func (s *Source) drop(reason string, n int) {
 // publish empties the queue until it is closed and empty.
 func (s *Source) publish(ctx context.Context) {
 	for batch := s.queue.take(); batch != nil; batch = s.queue.take() {
+		stored := len(batch)
 		if _, err := s.cfg.Publish(ctx, batch...); err != nil {
-			s.drop(droppedEngine, len(batch))
-		} else {
-			s.events.Add(uint64(len(batch)))
+			stored = 0
+			if partial, ok := errors.AsType[*hub.PartialError](err); ok {
+				stored = partial.Stored
+			}
 		}
+		s.events.Add(uint64(stored))
+		s.drop(droppedEngine, len(batch)-stored)
 		s.queue.done(batch)
 	}
 }

@@ -1,0 +1,98 @@
+package hub
+
+// What a subscription reads by way of the archive, which is there with a Log only.
+
+// settled finds out where the subscription begins if its start did not say so; false means that
+// this is being asked for. Called with Hub.mu held.
+func (s *Subscription) settled() bool {
+	a, w := s.hub.archive, s.hub.window
+	switch {
+	case s.unsure && w.head >= s.position:
+		a.forget(s)
+		s.unsure = false
+	case s.unsure:
+		tip, ok := a.number(s, inquiry{kind: askTip, seq: s.position})
+		if !ok {
+			return false
+		}
+		s.unsure = false
+		if tip < s.position {
+			s.lost = s.lostAt(GapFuture, s.Position().String())
+		}
+	case s.seeking:
+		position, ok := a.number(s, inquiry{kind: askTime, since: s.since})
+		if !ok {
+			return false
+		}
+		s.position, s.seeking = position, false
+	}
+	return true
+}
+
+// readArchive reads on behind the window. Called with Hub.mu held.
+func (s *Subscription) readArchive(limit ReadLimit) (b Batch) {
+	w, set := s.hub.window, s.set()
+	from := s.position
+	if s.lost != nil {
+		from = 0
+	}
+	c, ok := s.hub.archive.after(s, from)
+	if !ok {
+		return Batch{Waiting: true}
+	}
+	b.More = true
+	if s.lost != nil {
+		b.Gap = s.resume(&c)
+	}
+	size := 0
+	for _, e := range c.elements {
+		switch {
+		case e.ID.Seq <= s.position:
+			continue
+		case e.Topic == "" && (b.Gap != nil || len(b.Events) > 0):
+			return b // one gap at a time, and before the events
+		case e.Topic == "":
+			late := lateAfter(s.position)
+			if s.byTimeYet() {
+				late = lateSince(s.since)
+			}
+			b.Gap = s.goPast(e.ID.Seq, s.expired(s.hub.archive.losses(set, s.position, e.ID.Seq, late, s.conflate)))
+			b.Overtaken = b.Gap != nil && s.begun
+		case !set.Match(e.Topic), s.conflate && s.isSuperseded(w, e):
+			s.position = e.ID.Seq
+		case limit.Events == 0, size > 0 && size+int(e.size()) > limit.Bytes:
+			return b
+		default:
+			s.position = e.ID.Seq
+			limit.Events--
+			if b.Events = append(b.Events, e); len(s.due(b.Events[len(b.Events)-1:])) == 0 {
+				b.Events = b.Events[:len(b.Events)-1]
+				continue
+			}
+			size += int(e.size())
+		}
+		s.begun = true
+	}
+	s.begun = true
+	return b
+}
+
+// resume gives the gap of a start that was not of this log: all that is left of the log follows.
+func (s *Subscription) resume(first *chunk) *Gap {
+	g := &s.lost.gap
+	s.lost = nil
+	start := uint64(0)
+	if e := first.elements[0]; e.Topic == "" {
+		start = e.ID.Seq
+	}
+	return s.goPast(start, g)
+}
+
+// isSuperseded reports that a newer event of the topic and key is known.
+func (s *Subscription) isSuperseded(w *window, e *Event) bool {
+	if e.superseded || e.Key == "" {
+		return e.superseded
+	}
+	newest := w.latest[subject{e.Topic, e.Key}]
+	return newest != nil && newest.ID.Seq > e.ID.Seq
+}

@@ -1,0 +1,368 @@
+package enginetest
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+var wide = hub.ReadLimit{Events: math.MaxInt, Bytes: math.MaxInt}
+
+// runHubs runs what is promised by an engine and a hub together.
+func runHubs(t *testing.T, long bool, newEngine func(*testing.T, hub.Retention) hub.Engine) {
+	events := 20_000
+	if long {
+		events = 1_000_000
+	}
+	for _, test := range []struct {
+		name string
+		keep hub.Retention
+		run  func(*testing.T, *hub.Hub)
+	}{
+		{"replay from every position", hub.Retention{}, testReplay},
+		{"starts", hub.Retention{}, testStarts},
+		{"join under load", hub.Retention{}, testJoin},
+		{"retention", hub.Retention{Events: 40}, testRetention},
+		{"once", hub.Retention{}, testOnce},
+		{"each", hub.Retention{}, testEach},
+		{"many events", hub.Retention{Events: 10_000}, func(t *testing.T, h *hub.Hub) { testMany(t, h, events) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h, err := hub.New(hub.Config{Engine: newEngine(t, test.keep), Retention: test.keep})
+			require.NoError(t, err)
+			test.run(t, h)
+			require.NoError(t, h.Close())
+		})
+	}
+}
+
+// Set makes the set of the filters.
+func Set(t *testing.T, filters ...string) hub.FilterSet {
+	t.Helper()
+	parsed := make([]hub.Filter, len(filters))
+	for i, text := range filters {
+		f, err := hub.ParseFilter(text)
+		require.NoError(t, err)
+		parsed[i] = f
+	}
+	return hub.NewFilterSet(parsed...)
+}
+
+// Reader reads a subscription as a connection does.
+type Reader struct {
+	t    *testing.T
+	sub  *hub.Subscription
+	bell hub.Bell
+
+	Events []*hub.Event
+	Gaps   []hub.Gap
+}
+
+// Subscribe begins a subscription that ends with the test.
+func Subscribe(t *testing.T, h *hub.Hub, r hub.Request) *Reader {
+	t.Helper()
+	bell := hub.NewBell()
+	s, err := h.Subscribe(r, bell)
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	return &Reader{t: t, sub: s, bell: bell}
+}
+
+// Reached reads what there is, and reports that this is all up to seq.
+func (r *Reader) Reached(seq uint64) bool {
+	for {
+		b := r.sub.Read(wide)
+		if b.Gap != nil {
+			r.Gaps = append(r.Gaps, *b.Gap)
+		}
+		if r.Events = append(r.Events, b.Events...); !b.More {
+			return r.sub.Reached(seq)
+		}
+	}
+}
+
+// Until reads until it has read everything up to seq.
+func (r *Reader) Until(seq uint64) {
+	r.t.Helper()
+	timeout := time.NewTimer(Patience)
+	defer timeout.Stop()
+	for !r.Reached(seq) {
+		select {
+		case <-r.bell:
+		case <-time.After(10 * time.Millisecond): // the log may go on with nothing for these filters
+		case <-timeout.C:
+			require.FailNow(r.t, "not read", "at %v of %d", r.sub.Position(), seq)
+		}
+	}
+}
+
+func publish(t *testing.T, h *hub.Hub, topics ...string) hub.Cursor {
+	t.Helper()
+	last, err := h.Publish(t.Context(), batchOf(topics...)...)
+	require.NoError(t, err)
+	return last
+}
+
+// history publishes events, some alone and some in batches, and gives their IDs by a reader that
+// was there all the time.
+func history(t *testing.T, h *hub.Hub, batches int) []*hub.Event {
+	t.Helper()
+	live := Subscribe(t, h, hub.Request{Filters: Set(t, ">")})
+	want := 0
+	for i := range batches {
+		topics := []string{fmt.Sprint("many.", i)}
+		if i%5 == 1 {
+			topics = []string{"a", "b.c", "a"}
+		}
+		live.Until(publish(t, h, topics...).Seq)
+		want += len(topics)
+	}
+	require.Empty(t, live.Gaps)
+	require.Len(t, live.Events, want)
+	return live.Events
+}
+
+// testReplay: resuming after any position yields what followed it, for any filters.
+func testReplay(t *testing.T, h *hub.Hub) {
+	begin := h.Position()
+	all := history(t, h, 30)
+	last := all[len(all)-1].ID
+	for _, set := range []hub.FilterSet{Set(t, ">"), Set(t, "a"), Set(t, "many.*", "b.>"), Set(t, "none")} {
+		for i := range len(all) + 1 {
+			after := begin
+			if i > 0 {
+				after = all[i-1].ID
+			}
+			var want []string
+			for _, e := range all[i:] {
+				if set.Match(e.Topic) {
+					want = append(want, e.ID.String()+e.Topic)
+				}
+			}
+			r := Subscribe(t, h, hub.Request{Filters: set, Start: hub.Start{Cursor: &after}})
+			r.Until(last.Seq)
+			require.Empty(t, r.Gaps)
+			require.Equal(t, want, idsOf(r.Events), "after %v", after)
+		}
+	}
+}
+
+func idsOf(events []*hub.Event) (ids []string) {
+	for _, e := range events {
+		ids = append(ids, e.ID.String()+e.Topic)
+	}
+	return ids
+}
+
+// testStarts: cursors that are not of this log, and beginnings that are no cursors.
+func testStarts(t *testing.T, h *hub.Hub) {
+	all := history(t, h, 10)
+	last := all[len(all)-1].ID
+	past, other := hub.Cursor{Epoch: last.Epoch, Seq: last.Seq + 1000}, hub.Cursor{Epoch: last.Epoch + 1, Seq: last.Seq}
+	for _, row := range []struct {
+		name  string
+		start hub.Start
+		gap   hub.GapReason
+		want  []*hub.Event
+	}{
+		{"the newest", hub.Start{Cursor: &last}, "", nil},
+		{"past the end", hub.Start{Cursor: &past}, hub.GapFuture, all},
+		{"another epoch", hub.Start{Cursor: &other}, hub.GapEpoch, all},
+		{"foreign", hub.Start{Foreign: "42"}, hub.GapEpoch, all},
+		{"last 3", hub.Start{Last: 3}, "", all[len(all)-3:]},
+		{"since ever", hub.Start{Since: time.Unix(1, 0)}, "", all},
+		{"since a moment", hub.Start{Since: all[4].Time}, "", all[4:]},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			first := slices.IndexFunc(all, func(e *hub.Event) bool {
+				return len(row.want) > 0 && !e.Time.Before(row.want[0].Time)
+			})
+			if row.name == "since a moment" {
+				row.want = all[first:] // several may have been accepted at that time
+			}
+			r := Subscribe(t, h, hub.Request{Filters: Set(t, ">"), Start: row.start})
+			r.Until(last.Seq)
+			require.Equal(t, idsOf(row.want), idsOf(r.Events))
+			if row.gap == "" {
+				require.Empty(t, r.Gaps)
+				return
+			}
+			require.Len(t, r.Gaps, 1)
+			require.Equal(t, row.gap, r.Gaps[0].Reason)
+			require.False(t, r.Gaps[0].Certain)
+			require.Less(t, r.Gaps[0].ResumedAt.Seq, all[0].ID.Seq)
+		})
+	}
+}
+
+// testJoin: who joins a log that grows at full speed, from where it likes, gets all from there on,
+// each once and in order.
+func testJoin(t *testing.T, h *hub.Hub) {
+	const readers, batches = 12, 400
+	var running sync.WaitGroup
+	var published atomic.Int64
+	end := make(chan hub.Cursor, 1)
+	running.Go(func() {
+		var last hub.Cursor
+		for i := range batches {
+			runtime.Gosched()
+			var err error
+			if i%20 == 0 {
+				last, err = h.Publish(context.Background(), batchOf("x", "y", "x")...)
+			} else {
+				last, err = h.PublishEach(context.Background(), batchOf(slices.Repeat([]string{"x"}, 1+i%9)...)...)
+			}
+			if err != nil {
+				t.Error(err)
+				break
+			}
+			published.Add(1)
+		}
+		end <- last
+	})
+	begin := h.Position()
+	joined := make([]*Reader, readers)
+	for i := range readers {
+		for published.Load() < int64(i*batches/readers) && len(end) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		start := begin
+		if i%2 == 1 {
+			start = h.Position()
+		}
+		joined[i] = Subscribe(t, h, hub.Request{Filters: Set(t, ">"), Start: hub.Start{Cursor: &start}})
+		joined[i].Until(h.Position().Seq)
+	}
+	last := <-end
+	running.Wait()
+	joined[0].Until(last.Seq)
+	all := idsOf(joined[0].Events)
+	for _, r := range joined {
+		r.Until(last.Seq)
+		require.Empty(t, r.Gaps)
+		if len(r.Events) == 0 {
+			continue // it came when all was over
+		}
+		require.Equal(t, all[len(all)-len(r.Events):], idsOf(r.Events))
+		require.Equal(t, uint64(len(r.Events)), last.Seq-r.Events[0].ID.Seq+1, "every seq, from the first on")
+	}
+	require.Len(t, joined[2].Events, len(all))
+}
+
+// testRetention: what retention has removed is told as a gap if and only if something of the
+// filters was lost, and all the rest is there.
+func testRetention(t *testing.T, h *hub.Hub) {
+	begin := h.Position()
+	all := history(t, h, 80)
+	last := all[len(all)-1].ID
+	missed := map[bool]int{}
+	for _, set := range []hub.FilterSet{Set(t, ">"), Set(t, "a"), Set(t, "many.3"), Set(t, "many.70"), Set(t, "none")} {
+		for i := range len(all) + 1 {
+			after := begin
+			if i > 0 {
+				after = all[i-1].ID
+			}
+			var want []string
+			for _, e := range all[i:] {
+				if set.Match(e.Topic) {
+					want = append(want, e.ID.String()+e.Topic)
+				}
+			}
+			r := Subscribe(t, h, hub.Request{Filters: set, Start: hub.Start{Cursor: &after}})
+			r.Until(last.Seq)
+			got := idsOf(r.Events)
+			require.LessOrEqual(t, len(got), len(want))
+			lost := len(want) - len(got)
+			require.Equal(t, want[lost:], append(want[:0:0], got...), "after %v", after)
+			if lost == 0 {
+				require.Empty(t, r.Gaps, "nothing was lost after %v", after)
+			} else {
+				require.Len(t, r.Gaps, 1)
+				require.Equal(t, hub.Gap{Reason: hub.GapExpired, After: after.String(), ResumedAt: r.Gaps[0].ResumedAt, Certain: true}, r.Gaps[0])
+			}
+			missed[lost > 0]++
+		}
+	}
+	require.Positive(t, missed[true], "something was lost")
+	require.Positive(t, missed[false])
+}
+
+// testOnce: a repeat under one key publishes nothing.
+func testOnce(t *testing.T, h *hub.Hub) {
+	for _, topics := range [][]string{{"a"}, {"a", "b", "c"}} {
+		key := fmt.Sprint("key of ", len(topics))
+		first, err := h.PublishOnce(t.Context(), "me", key, batchOf(topics...)...)
+		require.NoError(t, err)
+		require.Equal(t, len(topics), first.Count)
+		again, err := h.PublishOnce(t.Context(), "me", key, batchOf(topics...)...)
+		require.NoError(t, err)
+		require.Equal(t, first, again)
+		_, err = h.PublishOnce(t.Context(), "me", key, batchOf("other")...)
+		require.ErrorIs(t, err, hub.ErrKeyReused)
+		other, err := h.PublishOnce(t.Context(), "you", key, batchOf(topics...)...)
+		require.NoError(t, err)
+		require.Equal(t, first.Last.Seq+uint64(len(topics)), other.Last.Seq)
+	}
+}
+
+// testEach: events that need not be all or none are, where nothing fails, as others.
+func testEach(t *testing.T, h *hub.Hub) {
+	topics := make([]string, 1500)
+	for i := range topics {
+		topics[i] = fmt.Sprint("t.", i)
+	}
+	begin := h.Position()
+	last, err := h.PublishEach(t.Context(), batchOf(topics...)...)
+	require.NoError(t, err)
+	r := Subscribe(t, h, hub.Request{Filters: Set(t, ">"), Start: hub.Start{Cursor: &begin}})
+	r.Until(last.Seq)
+	require.Equal(t, topics, topicsOf(r.Events))
+	require.Equal(t, last, r.Events[len(topics)-1].ID)
+	_, err = h.PublishEach(t.Context(), batchOf("good", "not good")...)
+	require.ErrorAs(t, err, new(*hub.InvalidError))
+}
+
+// testMany: a log that grows and grows costs no more memory than what it retains.
+func testMany(t *testing.T, h *hub.Hub, total int) {
+	const size = 500
+	topics := make([]string, size)
+	for i := range topics {
+		topics[i] = fmt.Sprint("t.", i)
+	}
+	r := Subscribe(t, h, hub.Request{Filters: Set(t, ">")})
+	var last hub.Cursor
+	var used, grown uint64
+	for i := range total / size {
+		var err error
+		last, err = h.PublishEach(t.Context(), batchOf(topics...)...)
+		require.NoError(t, err)
+		r.Until(last.Seq)
+		require.Empty(t, r.Gaps)
+		require.Len(t, r.Events, size)
+		r.Events = r.Events[:0]
+		if i == total/size/4 {
+			used = heap()
+		}
+	}
+	if grown = heap(); grown > used {
+		require.Less(t, grown-used, uint64(16<<20), "bytes more than after a quarter of them")
+	}
+	require.GreaterOrEqual(t, last.Seq, uint64(total))
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}

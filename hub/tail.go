@@ -1,0 +1,162 @@
+package hub
+
+import (
+	"context"
+	"time"
+)
+
+// Bounds of what is known of the log's oldest events.
+const (
+	maxTail      = 65536 // events that may go until the log is looked at again, with their gaps exact
+	tailChunk    = 2048
+	tailInterval = time.Second
+)
+
+// tail knows what the log has let go, topic by topic, as far back as Retention.GapTopics allows: an
+// event's topic must be known before it is gone. The window gives what it lets go; of a log much
+// longer than that, the oldest events are read shortly before their end. Guarded by archive.mu.
+type tail struct {
+	lost    topicTree // of what went; it has no logs
+	next    deque[tailed]
+	removed uint64 // all up to here is gone
+	known   uint64 // what is left of (removed, known] is in next
+	read    bool   // some of next was read from the log, so that nobody knows whether it was superseded
+}
+
+// tailed is an event that will go; one without a topic is a hole.
+type tailed struct {
+	seq        uint64
+	at         int64
+	topic      string
+	superseded bool
+}
+
+// add takes the element that follows what is known, if there is room.
+func (t *tail) add(e *Event) {
+	if t.next.len() < maxTail {
+		t.next.push(tailed{e.ID.Seq, e.Time.UnixNano(), e.Topic, e.superseded})
+		t.known = e.ID.Seq
+		if e.Topic != "" {
+			t.forgottenBefore(e.Time)
+		}
+	}
+}
+
+// remove notes that the log is gone up to seq.
+func (t *tail) remove(seq uint64) {
+	for t.next.len() > 0 && t.next.at(0).seq <= seq {
+		e := t.next.pop()
+		if e.topic == "" {
+			t.lost.forgotten = mark{seq: e.seq}
+			continue
+		}
+		t.lost.lose(t.lost.at(e.topic), e.topic, mark{e.seq, e.at}, e.superseded)
+	}
+	if seq > t.known {
+		t.known = seq
+		t.lost.forgotten = mark{seq: seq}
+	}
+	t.removed = max(t.removed, seq)
+}
+
+// forgottenBefore notes when the events that nobody knows were accepted at the latest.
+func (t *tail) forgottenBefore(at time.Time) {
+	if f := &t.lost.forgotten; f.seq > 0 && f.at == 0 {
+		f.at = at.UnixNano()
+	}
+}
+
+// passed takes what the window lets go. before is up to where it had let go.
+func (a *archive) passed(before uint64, e *Event) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.tail.known >= before && a.tail.known < e.ID.Seq {
+		a.tail.add(e)
+	}
+}
+
+// losses says whether events of the set in a hole of the log, from after seq from to seq to, were
+// lost that since accepts, a test as topicTree.find takes it.
+func (a *archive) losses(set FilterSet, from, to uint64, since func(mark) bool, conflate bool) (certain, possible bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t := &a.tail
+	if from > t.removed {
+		return t.within(set, from, to)
+	}
+	t.remove(to)
+	blamed, certain, possible := t.lost.find(set, conflate, since)
+	return certain && blamed <= to && !(conflate && t.read), possible
+}
+
+// within judges a hole that has events before it.
+func (t *tail) within(set FilterSet, from, to uint64) (certain, possible bool) {
+	if set.Len() == 0 || to > t.known {
+		return false, set.Len() > 0
+	}
+	for i := t.next.search(func(e tailed) bool { return e.seq > from }); i < t.next.len() && t.next.at(i).seq <= to; i++ {
+		if e := t.next.at(i); e.topic == "" {
+			possible = true
+		} else if set.Match(e.topic) {
+			return true, true
+		}
+	}
+	return false, possible
+}
+
+// watch keeps the tail ahead of what the log lets go, until the context ends. floor gives up to where
+// the window has let go, head the newest event.
+func (a *archive) watch(ctx context.Context, floor, head func() uint64) {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-pause.C:
+		}
+		begin := time.Now()
+		more := a.lookAtTail(ctx, floor(), head())
+		pause.Reset(tailInterval)
+		if more {
+			pause.Reset(time.Since(begin)) // it leaves half of the time to others
+		}
+	}
+}
+
+// lookAtTail finds out what is gone, and reads on if the window will not tell what goes next. It
+// reports whether there is more to read at once.
+func (a *archive) lookAtTail(ctx context.Context, floor, head uint64) (more bool) {
+	a.mu.Lock()
+	removed := a.tail.removed
+	a.mu.Unlock()
+	if removed >= head {
+		return false
+	}
+	first, err := a.log.ReadAfter(ctx, removed, ReadLimit{Events: 1, Bytes: 1})
+	if err != nil {
+		return false
+	}
+	a.mu.Lock()
+	if first[0].Topic == "" {
+		a.tail.remove(first[0].ID.Seq)
+	}
+	known, room := a.tail.known, maxTail-a.tail.next.len()
+	a.mu.Unlock()
+	if known >= floor || room < maxTail/2 {
+		return false
+	}
+	elements, err := a.log.ReadAfter(ctx, known, ReadLimit{Events: tailChunk, Bytes: chunkBytes})
+	if err != nil {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, e := range elements {
+		if e.ID.Seq > a.tail.known {
+			a.tail.add(e)
+			a.tail.read = true
+		}
+	}
+	return true
+}

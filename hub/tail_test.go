@@ -1,0 +1,98 @@
+package hub
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// sliceLog is a Log of events that go from its beginning.
+type sliceLog struct {
+	events []*Event // events[i] has seq i+1
+	gone   uint64
+}
+
+func (l *sliceLog) Tip(context.Context) (uint64, error) { return uint64(len(l.events)), nil }
+
+func (l *sliceLog) SeqAt(context.Context, time.Time) (uint64, error) { return 0, ErrUnavailable }
+
+func (l *sliceLog) ReadAfter(_ context.Context, seq uint64, limit ReadLimit) (found []*Event, err error) {
+	if seq < l.gone {
+		found, seq = append(found, &Event{ID: Cursor{1, l.gone}}), l.gone
+	}
+	for seq < uint64(len(l.events)) && len(found) < limit.Events {
+		found = append(found, l.events[seq])
+		seq++
+	}
+	if len(found) == 0 {
+		return nil, ErrUnavailable
+	}
+	return found, nil
+}
+
+// TestTail: what is told of losses in a log longer than the window is true, and exact where the log did
+// not lose more between two looks than was known of it.
+func TestTail(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		log := &sliceLog{}
+		a := newArchive(log, 100)
+		topics := []string{"a", "b", "c.d", "c.e"}
+		window := rapid.Uint64Range(0, 20).Draw(t, "window")
+		floor := uint64(0)
+		forgotten := uint64(0) // what went up to here is not all known
+		add := func(t *rapid.T) {
+			for range rapid.IntRange(1, 30).Draw(t, "n") {
+				seq := uint64(len(log.events)) + 1
+				log.events = append(log.events, &Event{
+					ID: Cursor{1, seq}, Topic: rapid.SampledFrom(topics).Draw(t, "topic"), Time: time.Unix(int64(seq), 0),
+				})
+				for ; floor+window < seq; floor++ {
+					a.passed(floor, log.events[floor])
+				}
+			}
+		}
+		check := func(t *rapid.T) {
+			if log.gone == 0 {
+				return
+			}
+			from := rapid.Uint64Range(0, log.gone-1).Draw(t, "from")
+			set := setOf(rapid.SampledFrom([]string{"a", "c.*", "c.e", ">", "none"}).Draw(t, "filter"))
+			lost := false
+			for _, e := range log.events[from:log.gone] {
+				lost = lost || set.Match(e.Topic)
+			}
+			if a.tail.known < log.gone {
+				forgotten = log.gone
+			}
+			certain, possible := a.losses(set, from, log.gone, lateAfter(from), false)
+			require.True(t, lost || !certain)
+			require.True(t, possible || !lost)
+			if from >= forgotten {
+				require.Equal(t, lost, certain)
+				require.Equal(t, lost, possible)
+			}
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"add": add,
+			"look": func(t *rapid.T) {
+				if a.tail.known < log.gone {
+					forgotten = log.gone
+				}
+				for a.lookAtTail(t.Context(), floor, uint64(len(log.events))) {
+				}
+				if len(log.events) > 0 {
+					require.GreaterOrEqual(t, a.tail.known, floor)
+				}
+			},
+			"go": func(t *rapid.T) {
+				if floor > log.gone {
+					log.gone = rapid.Uint64Range(log.gone, floor).Draw(t, "gone")
+				}
+			},
+			"check": check,
+		})
+	})
+}
