@@ -1,0 +1,83 @@
+//go:build unix
+
+package jetstream
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// cpuOf reports the processor's time of what runs until the function that it gives is called, server,
+// hub and all: the wall's depends on who else is on the machine.
+func cpuOf(b *testing.B) (stop func()) {
+	spent := func() int64 {
+		var u syscall.Rusage
+		require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+		return u.Utime.Nano() + u.Stime.Nano()
+	}
+	before := spent()
+	return func() { b.ReportMetric(float64(spent()-before)/float64(b.N), "cpu-ns/op") }
+}
+
+// BenchmarkPublish compares: JetStream's own asynchronous publish, that of the engine with a hub that
+// follows, and arrays that stand or fall together.
+func BenchmarkPublish(b *testing.B) {
+	data := []byte(`{"order":"4711","state":"paid","amount":42.50,"text":"` + strings.Repeat("x", 145) + `"}`)
+	start := func(b *testing.B) (*Engine, *hub.Hub) {
+		e, err := New(Config{Store: b.TempDir()})
+		require.NoError(b, err)
+		h, err := hub.New(hub.Config{Engine: e})
+		require.NoError(b, err)
+		b.Cleanup(func() { require.NoError(b, h.Close()) })
+		return e, h
+	}
+	events := func(n int) []*hub.Event {
+		events := make([]*hub.Event, n)
+		for i := range events {
+			events[i] = &hub.Event{Topic: "orders.1.paid", Data: data}
+		}
+		return events
+	}
+	b.Run("JetStream", func(b *testing.B) {
+		e, _ := start(b)
+		_, err := e.js.CreateStream(b.Context(), jetstream.StreamConfig{Name: "other", Subjects: []string{"other.>"}, MaxMsgs: hub.DefaultRetainEvents})
+		require.NoError(b, err)
+		defer cpuOf(b)()
+		for b.Loop() {
+			_, err := e.js.PublishAsync("other.orders.1.paid", data)
+			require.NoError(b, err)
+		}
+		<-e.js.PublishAsyncComplete()
+	})
+	for _, n := range []int{512, 2048} {
+		b.Run(fmt.Sprint("each of ", n), func(b *testing.B) {
+			_, h := start(b)
+			defer cpuOf(b)()
+			for i := 0; b.Loop(); i++ {
+				if i%n == 0 {
+					_, err := h.PublishEach(b.Context(), events(n)...)
+					require.NoError(b, err)
+				}
+			}
+		})
+	}
+	for _, n := range []int{1, 10, 1000} {
+		b.Run(fmt.Sprint("all of ", n), func(b *testing.B) {
+			_, h := start(b)
+			defer cpuOf(b)()
+			for i := 0; b.Loop(); i++ {
+				if i%n == 0 {
+					_, err := h.Publish(b.Context(), events(n)...)
+					require.NoError(b, err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,302 @@
+package jetstream
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/hub/enginetest"
+)
+
+// cluster is NATS servers on real sockets in this process.
+type cluster struct {
+	t       *testing.T
+	options []*server.Options
+	servers []*server.Server
+	streams atomic.Int64
+}
+
+func startCluster(t *testing.T, n int) *cluster {
+	t.Helper()
+	c := &cluster{t: t, servers: make([]*server.Server, n)}
+	var routes []*url.URL
+	clients, peers := freePorts(t, n), freePorts(t, n)
+	for _, port := range peers {
+		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", port)})
+	}
+	for i := range n {
+		o := &server.Options{
+			ServerName: fmt.Sprint("n", i), Host: "127.0.0.1", Port: clients[i], NoSigs: true, NoLog: true,
+			JetStream: true, StoreDir: t.TempDir(), MaxPayload: 2 << 20, SyncInterval: SyncInterval,
+		}
+		if n > 1 {
+			o.Cluster = server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: peers[i]}
+			o.Routes = routes
+		}
+		c.options = append(c.options, o)
+		c.start(i)
+	}
+	t.Cleanup(func() {
+		for i := range c.servers {
+			c.stop(i)
+		}
+	})
+	c.waitReady()
+	return c
+}
+
+func freePorts(t *testing.T, n int) (ports []int) {
+	t.Helper()
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer l.Close()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports
+}
+
+func (c *cluster) start(i int) {
+	c.t.Helper()
+	s, err := server.NewServer(c.options[i].Clone())
+	require.NoError(c.t, err)
+	s.Start()
+	require.True(c.t, s.ReadyForConnections(enginetest.Patience))
+	c.servers[i] = s
+}
+
+func (c *cluster) stop(i int) {
+	if s := c.servers[i]; s != nil {
+		s.Shutdown()
+		s.WaitForShutdown()
+		c.servers[i] = nil
+	}
+}
+
+// waitReady waits until the cluster makes streams.
+func (c *cluster) waitReady() {
+	c.t.Helper()
+	conn := c.connect()
+	defer conn.Close()
+	js, err := natsjs.New(conn)
+	require.NoError(c.t, err)
+	require.Eventually(c.t, func() bool {
+		info, err := js.CreateStream(c.t.Context(), natsjs.StreamConfig{Name: "probe", Replicas: len(c.servers), Storage: natsjs.MemoryStorage})
+		return err == nil && info != nil
+	}, 3*enginetest.Patience, 100*time.Millisecond)
+	require.NoError(c.t, js.DeleteStream(c.t.Context(), "probe"))
+}
+
+func (c *cluster) url() string {
+	var urls []string
+	for _, o := range c.options {
+		urls = append(urls, fmt.Sprintf("nats://127.0.0.1:%d", o.Port))
+	}
+	return strings.Join(urls, ",")
+}
+
+func (c *cluster) connect() *nats.Conn {
+	c.t.Helper()
+	conn, err := nats.Connect(c.url())
+	require.NoError(c.t, err)
+	return conn
+}
+
+// config is of an engine with a stream of its own.
+func (c *cluster) config(keep hub.Retention) Config {
+	return Config{
+		URL: c.url(), Stream: fmt.Sprint("s", c.streams.Add(1)), Replicas: len(c.servers), Retention: keep,
+	}
+}
+
+func TestCluster(t *testing.T) {
+	c := startCluster(t, 3)
+	enginetest.Run(t, os.Getenv("TRIVIUM_LONG") != "", func(t *testing.T, keep hub.Retention) hub.Engine { return newEngine(t, c.config(keep)) })
+	t.Run("shared", func(t *testing.T) { testShared(t, c) })
+}
+
+func TestOneServer(t *testing.T) {
+	c := startCluster(t, 1)
+	t.Run("shared", func(t *testing.T) { testShared(t, c) })
+	t.Run("settings", func(t *testing.T) { testSettings(t, c) })
+	t.Run("lost stream", func(t *testing.T) { testLostStream(t, c) })
+	t.Run("cut off", func(t *testing.T) { testCutOff(t, c) })
+	t.Run("away", func(t *testing.T) { testAway(t, c) })
+}
+
+func startHub(t *testing.T, cfg Config, keep hub.Retention) (*hub.Hub, *Engine) {
+	t.Helper()
+	e := newEngine(t, cfg)
+	h, err := hub.New(hub.Config{Engine: e, Retention: keep})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, h.Close()) })
+	return h, e
+}
+
+func one(topic string) *hub.Event { return &hub.Event{Topic: topic, Data: []byte("1")} }
+
+// testShared: what one hub takes all deliver, a cursor of one is good on every other, and so is an
+// idempotency key.
+func testShared(t *testing.T, c *cluster) {
+	cfg := c.config(hub.Retention{})
+	var hubs []*hub.Hub
+	for range 3 {
+		h, _ := startHub(t, cfg, hub.Retention{})
+		hubs = append(hubs, h)
+	}
+	reader := enginetest.Subscribe(t, hubs[2], hub.Request{Filters: enginetest.Set(t, ">")})
+	var last hub.Cursor
+	for i := range 30 {
+		var err error
+		last, err = hubs[i%3].Publish(t.Context(), &hub.Event{Topic: fmt.Sprint("t.", i), Data: []byte("1")})
+		require.NoError(t, err)
+		// Where it was published is not where it is asked for: the cursor may be ahead of that hub.
+		moved := enginetest.Subscribe(t, hubs[(i+1)%3], hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &last}})
+		moved.Until(last.Seq)
+		require.Empty(t, moved.Gaps)
+		require.Empty(t, moved.Events)
+	}
+	reader.Until(last.Seq)
+	require.Empty(t, reader.Gaps)
+	require.Len(t, reader.Events, 30)
+	for _, n := range []int{1, 4} {
+		order := func() (events []*hub.Event) {
+			for i := range n {
+				events = append(events, &hub.Event{Topic: fmt.Sprint("o.", i), Data: []byte("1")})
+			}
+			return events
+		}
+		key := fmt.Sprint("k", n)
+		first, err := hubs[0].PublishOnce(t.Context(), "s", key, order()...)
+		require.NoError(t, err)
+		for _, h := range hubs {
+			again, err := h.PublishOnce(t.Context(), "s", key, order()...)
+			require.NoError(t, err)
+			require.Equal(t, first, again)
+		}
+		_, err = hubs[1].PublishOnce(t.Context(), "s", key+"other", order()...)
+		require.NoError(t, err)
+		_, err = hubs[2].PublishOnce(t.Context(), "s", key+"other", one("another"))
+		require.ErrorIs(t, err, hub.ErrKeyReused)
+		_, err = hubs[2].PublishOnce(t.Context(), "s", key+"other", one("another"), one("and.another"))
+		require.ErrorIs(t, err, hub.ErrKeyReused)
+	}
+}
+
+// testSettings: a stream that is not as this hub would have it is left alone.
+func testSettings(t *testing.T, c *cluster) {
+	conn := c.connect()
+	defer conn.Close()
+	js, err := natsjs.New(conn)
+	require.NoError(t, err)
+	for _, row := range []struct {
+		name   string
+		change func(*natsjs.StreamConfig, *Config)
+		want   string
+	}{
+		{"age", func(s *natsjs.StreamConfig, _ *Config) { s.MaxAge = time.Hour }, "max age (--retain-age): want 10m0s, it has 1h0m0s"},
+		{"count", func(s *natsjs.StreamConfig, _ *Config) { s.MaxMsgs = 7 }, "max messages (--retain-events): want 65536, it has 7"},
+		{"subjects", func(s *natsjs.StreamConfig, _ *Config) { s.Subjects = []string{"x.>"} }, "subjects: want [s"},
+		{"memory", func(s *natsjs.StreamConfig, _ *Config) { s.Storage = natsjs.MemoryStorage }, "storage: want File, it has Memory"},
+		{"not ours", func(s *natsjs.StreamConfig, _ *Config) { s.Metadata = nil }, "trivium_epoch (metadata): want 8 hexadecimal digits"},
+		{"of another version", func(s *natsjs.StreamConfig, _ *Config) { s.Metadata[metaVersion] = "2" }, "trivium_version (metadata): want 1, it has 2"},
+		{"not atomic", func(s *natsjs.StreamConfig, _ *Config) { s.AllowAtomicPublish = false }, "atomic publish (of nats-server 2.12): want true, it has false"},
+		{"replicas", func(_ *natsjs.StreamConfig, c *Config) { c.Replicas = 3 }, "replicas (--replicas): want 3, it has 1"},
+		{"payload", func(_ *natsjs.StreamConfig, c *Config) { c.MaxEventSize = 2 << 20 }, "events may have at most 2093056 bytes of data, not 2097152 (--max-event-bytes)"},
+		{"nobody there", func(_ *natsjs.StreamConfig, c *Config) { c.URL = "nats://127.0.0.1:1" }, "connect to NATS: nats: no servers available"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			cfg := c.config(hub.Retention{})
+			stream := newEngine(t, cfg).wanted()
+			row.change(&stream, &cfg)
+			_, err := js.CreateStream(t.Context(), stream)
+			require.NoError(t, err)
+			_, err = newEngine(t, cfg).Start(func([]*hub.Event) {})
+			require.ErrorContains(t, err, row.want)
+			found, err := js.Stream(t.Context(), cfg.Stream)
+			require.NoError(t, err)
+			require.Equal(t, stream.MaxMsgs, found.CachedInfo().Config.MaxMsgs)
+			require.Equal(t, stream.MaxAge, found.CachedInfo().Config.MaxAge)
+		})
+	}
+}
+
+// testLostStream: a stream that is gone cannot be followed; one made anew has another epoch.
+func testLostStream(t *testing.T, c *cluster) {
+	cfg := c.config(hub.Retention{})
+	h, e := startHub(t, cfg, hub.Retention{})
+	last, err := h.Publish(t.Context(), one("a"))
+	require.NoError(t, err)
+	require.NoError(t, e.js.DeleteStream(t.Context(), cfg.Stream))
+	select {
+	case err := <-e.Failed():
+		require.ErrorContains(t, err, "is gone")
+	case <-time.After(enginetest.Patience):
+		require.FailNow(t, "nobody noticed")
+	}
+	require.ErrorIs(t, e.Ready(), hub.ErrUnavailable)
+	_, err = h.Publish(t.Context(), one("a"))
+	require.ErrorIs(t, err, hub.ErrUnavailable)
+	anew, _ := startHub(t, cfg, hub.Retention{})
+	require.NotEqual(t, last.Epoch, anew.Position().Epoch)
+	r := enginetest.Subscribe(t, anew, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &last}})
+	next, err := anew.Publish(t.Context(), one("b"))
+	require.NoError(t, err)
+	r.Until(next.Seq)
+	require.Len(t, r.Gaps, 1)
+	require.Equal(t, hub.GapEpoch, r.Gaps[0].Reason)
+	require.Len(t, r.Events, 1)
+}
+
+// testAway: while the server is away publishing is refused at once and subscribers wait; when it is
+// back all goes on, without a loss.
+func testAway(t *testing.T, c *cluster) {
+	h, e := startHub(t, c.config(hub.Retention{}), hub.Retention{})
+	r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">")})
+	last, err := h.Publish(t.Context(), one("before"))
+	require.NoError(t, err)
+	require.NoError(t, e.Ready())
+	r.Until(last.Seq)
+	ahead := hub.Cursor{Epoch: last.Epoch, Seq: last.Seq + 1}
+	c.stop(0)
+	require.Eventually(t, func() bool { return e.Ready() != nil }, enginetest.Patience, 10*time.Millisecond)
+	require.ErrorIs(t, e.Ready(), hub.ErrUnavailable)
+	for _, publish := range []func() error{
+		func() error { _, err := h.Publish(t.Context(), one("lost")); return err },
+		func() error { _, err := h.Publish(t.Context(), one("lost"), one("lost")); return err },
+		func() error { _, err := h.PublishEach(t.Context(), one("lost"), one("lost")); return err },
+		func() error { _, err := h.PublishOnce(t.Context(), "s", "k", one("lost")); return err },
+	} {
+		begin := time.Now()
+		require.ErrorIs(t, publish(), hub.ErrUnavailable)
+		require.Less(t, time.Since(begin), retryTime/2, "it does not wait for what is not there")
+	}
+	early := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &ahead}})
+	require.False(t, early.Reached(ahead.Seq), "nobody can say yet whether that is past the end")
+	c.start(0)
+	require.Eventually(t, func() bool { return e.Ready() == nil }, enginetest.Patience, 10*time.Millisecond)
+	receipt, err := h.PublishOnce(t.Context(), "s", "k", one("after"))
+	require.NoError(t, err)
+	r.Until(receipt.Last.Seq)
+	require.Empty(t, r.Gaps)
+	early.Until(ahead.Seq)
+	require.Equal(t, []string{"before", "after"}, topicsOf(r.Events))
+}
+
+func topicsOf(events []*hub.Event) (topics []string) {
+	for _, e := range events {
+		topics = append(topics, e.Topic)
+	}
+	return topics
+}

@@ -1,0 +1,89 @@
+package jetstream
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"time"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// DefaultStream is the name of the stream where none is configured.
+const DefaultStream = "trivium"
+
+// Limits of the configuration.
+const (
+	MaxReplicas = 5 // JetStream's own
+	// MaxEventSize is the most data that a stream on disk takes in an event: 32 MiB with all that
+	// stands beside it.
+	MaxEventSize = 31 << 20
+)
+
+// headerRoom is what a message may have beside its data: the subject, type and key escaped, the
+// headers of a batch and of an idempotency key.
+const headerRoom = 4 << 10
+
+// Config says which stream. The zero value of each member but Store or URL works.
+type Config struct {
+	// Store is the directory of an embedded server. Either it or URL is set.
+	Store string
+	// SyncAlways has the embedded server write to disk before each acknowledgement, not every
+	// SyncInterval.
+	SyncAlways bool
+	// URL is of one or more servers, comma-separated.
+	URL         string
+	Credentials string // a file; empty: none
+
+	Stream       string        // its name, of letters, digits, - and _; empty: DefaultStream
+	Replicas     int           // of the stream; 0: 1
+	Retention    hub.Retention // of the stream
+	Window       int           // events that are delivered at the start; 0: hub.DefaultRetainEvents
+	MaxEventSize int           // bytes of data; 0: hub.DefaultMaxEventSize
+	Logger       *slog.Logger  // nil: nothing is logged
+}
+
+// SyncInterval is how often an embedded server writes to disk.
+const SyncInterval = 100 * time.Millisecond
+
+var streamName = regexp.MustCompile(`^[0-9A-Za-z_-]{1,64}$`)
+
+// ValidateStream says what is wrong with the name of a stream.
+func ValidateStream(name string) error {
+	if !streamName.MatchString(name) {
+		return fmt.Errorf("want 1 to 64 letters, digits, - or _, got %q", name)
+	}
+	return nil
+}
+
+func (c Config) withDefaults() (Config, error) {
+	if (c.Store == "") == (c.URL == "") {
+		return c, errors.New("want either a store or a URL")
+	}
+	orDefault(&c.Stream, DefaultStream)
+	orDefault(&c.Replicas, 1)
+	orDefault(&c.Retention.Events, hub.DefaultRetainEvents)
+	orDefault(&c.Retention.Bytes, hub.DefaultRetainBytes)
+	orDefault(&c.Retention.Age, hub.DefaultRetainAge)
+	orDefault(&c.Window, hub.DefaultRetainEvents)
+	orDefault(&c.MaxEventSize, hub.DefaultMaxEventSize)
+	orDefault(&c.Logger, slog.New(slog.DiscardHandler))
+	if err := ValidateStream(c.Stream); err != nil {
+		return c, fmt.Errorf("stream: %w", err)
+	}
+	if c.Replicas < 1 || c.Replicas > MaxReplicas || c.Store != "" && c.Replicas > 1 {
+		return c, fmt.Errorf("replicas: want 1 to %d, and 1 of an embedded server, got %d", MaxReplicas, c.Replicas)
+	}
+	if c.MaxEventSize > MaxEventSize {
+		return c, fmt.Errorf("JetStream takes events of at most %d bytes, not %d", MaxEventSize, c.MaxEventSize)
+	}
+	return c, nil
+}
+
+func orDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}

@@ -1,0 +1,99 @@
+package jetstream
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"strings"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// embedded is a server in the process, with its store.
+type embedded struct {
+	store *store
+	nats  *server.Server
+}
+
+// openEmbedded takes the store and starts a server on it.
+func openEmbedded(cfg *Config) (_ *embedded, err error) {
+	s, err := openStore(cfg.Store, cfg.SyncAlways)
+	if err != nil {
+		return nil, err
+	}
+	e := &embedded{store: s}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.close(false))
+		}
+	}()
+	payload := cfg.MaxEventSize + headerRoom
+	e.nats, err = server.NewServer(&server.Options{
+		ServerName:   "trivium",
+		DontListen:   true,
+		NoSigs:       true,
+		JetStream:    true,
+		StoreDir:     s.dir,
+		SyncInterval: SyncInterval,
+		SyncAlways:   cfg.SyncAlways,
+		MaxPayload:   int32(min(payload, math.MaxInt32)),
+		MaxPending:   int64(max(server.MAX_PENDING_SIZE, 4*payload)),
+		// Nobody but this process publishes: an array may be as long as the hub's bound.
+		JetStreamLimits: server.JSLimitOpts{MaxBatchInflightPerStream: maxBatches},
+	})
+	if err != nil {
+		return e, fmt.Errorf("the embedded server: %w", err)
+	}
+	e.nats.SetLoggerV2(&natsLog{cfg.Logger}, false, false, false)
+	e.nats.Start()
+	if !e.nats.ReadyForConnections(startTimeout) || !e.nats.JetStreamEnabled() {
+		return e, fmt.Errorf("the embedded server does not start on %s; the log says why", cfg.Store)
+	}
+	return e, nil
+}
+
+// mustBeginAnew reports that sequences may be given again that were given before.
+func (e *embedded) mustBeginAnew() bool { return e.store.mayHaveLost() }
+
+// begin notes that the store is in use.
+func (e *embedded) begin() error { return e.store.mark(false) }
+
+// health says why the server has given up: what could once not be written is not tried again, even
+// when there is room. Nil has none to say.
+func (e *embedded) health() error {
+	if e == nil {
+		return nil
+	}
+	if h := e.nats.Healthz(nil); h.Error != "" {
+		return fmt.Errorf("the embedded server takes nothing more; the log says why: %s", h.Error)
+	}
+	return nil
+}
+
+// close ends the server and then, if all is well, notes that nothing can be missing.
+func (e *embedded) close(well bool) error {
+	if e.nats != nil {
+		e.nats.Shutdown()
+		e.nats.WaitForShutdown()
+	}
+	var err error
+	if well {
+		err = e.store.mark(true)
+	}
+	return errors.Join(err, e.store.close())
+}
+
+// natsLog has the server log by way of slog, less by one level: its notices are nobody's here.
+type natsLog struct{ log *slog.Logger }
+
+func (l *natsLog) Noticef(format string, v ...any) { l.log.Debug(line(format, v)) }
+func (l *natsLog) Warnf(format string, v ...any)   { l.log.Info(line(format, v)) }
+func (l *natsLog) Errorf(format string, v ...any)  { l.log.Warn(line(format, v)) }
+func (l *natsLog) Fatalf(format string, v ...any)  { l.log.Error(line(format, v)) }
+func (l *natsLog) Debugf(string, ...any)           {}
+func (l *natsLog) Tracef(string, ...any)           {}
+
+func line(format string, v []any) string {
+	return "nats-server: " + strings.TrimSpace(fmt.Sprintf(format, v...))
+}

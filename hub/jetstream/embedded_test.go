@@ -1,0 +1,200 @@
+package jetstream
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/hub/enginetest"
+)
+
+func newEngine(t *testing.T, cfg Config) *Engine {
+	t.Helper()
+	e, err := New(cfg)
+	require.NoError(t, err)
+	return e
+}
+
+func TestEmbedded(t *testing.T) {
+	enginetest.Run(t, os.Getenv("TRIVIUM_LONG") != "", func(t *testing.T, keep hub.Retention) hub.Engine {
+		return newEngine(t, Config{Store: t.TempDir(), Retention: keep})
+	})
+}
+
+// reopen closes what is open on the store, changes what its state says, and opens it again.
+func reopen(t *testing.T, h *hub.Hub, cfg Config, change func(*state)) (*hub.Hub, *Engine) {
+	t.Helper()
+	require.NoError(t, h.Close())
+	path := filepath.Join(cfg.Store, stateName)
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	var s state
+	require.NoError(t, json.Unmarshal(data, &s))
+	require.True(t, s.Clean)
+	change(&s)
+	data, err = json.Marshal(s)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, data, 0o600))
+	return startHub(t, cfg, hub.Retention{})
+}
+
+// TestRestart: cursors and idempotency keys outlast the hub; but where events may have been lost
+// that had IDs, the epoch is new.
+func TestRestart(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		always bool
+		change func(*state)
+		anew   bool
+	}{
+		{"closed well", false, func(*state) {}, false},
+		{"closed well, another boot", false, func(s *state) { s.Boot = "another" }, false},
+		{"killed", false, func(s *state) { s.Clean = false }, false},
+		{"power loss", false, func(s *state) { s.Clean, s.Boot = false, "another" }, true},
+		{"killed, no boot known", false, func(s *state) { s.Clean, s.Boot = false, "" }, true},
+		{"power loss, all on disk", true, func(s *state) { s.Clean, s.Boot = false, "another" }, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			cfg := Config{Store: t.TempDir(), SyncAlways: row.always}
+			h, _ := startHub(t, cfg, hub.Retention{})
+			first, err := h.Publish(t.Context(), one("a"), one("b"))
+			require.NoError(t, err)
+			keyed, err := h.PublishOnce(t.Context(), "s", "k", one("c"), one("d"))
+			require.NoError(t, err)
+			h, _ = reopen(t, h, cfg, row.change)
+			require.Equal(t, keyed.Last.Seq, h.Position().Seq)
+			require.Equal(t, row.anew, h.Position().Epoch != first.Epoch)
+			r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &first}})
+			r.Until(keyed.Last.Seq)
+			if row.anew {
+				require.Len(t, r.Gaps, 1)
+				require.Equal(t, hub.GapEpoch, r.Gaps[0].Reason)
+				require.Equal(t, []string{"a", "b", "c", "d"}, topicsOf(r.Events))
+				return
+			}
+			require.Empty(t, r.Gaps)
+			require.Equal(t, []string{"c", "d"}, topicsOf(r.Events))
+			again, err := h.PublishOnce(t.Context(), "s", "k", one("c"), one("d"))
+			require.NoError(t, err)
+			require.Equal(t, keyed, again)
+			next, err := h.PublishOnce(t.Context(), "s", "k2", one("e"))
+			require.NoError(t, err)
+			require.Equal(t, keyed.Last.Seq+1, next.Last.Seq)
+		})
+	}
+}
+
+// TestStoreRefused: what cannot be opened is told, and stays as it was.
+func TestStoreRefused(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		prepare func(t *testing.T, dir string)
+		want    string
+	}{
+		{"another version", func(t *testing.T, dir string) { write(t, dir, stateName, `{"version":2,"clean":true}`) }, "is of version 2, and this program knows 1 alone"},
+		{"another's directory", func(t *testing.T, dir string) { write(t, dir, "notes.txt", "mine") }, "is no store: there is notes.txt in it"},
+		{"broken", func(t *testing.T, dir string) { write(t, dir, stateName, "{") }, "trivium.json: unexpected"},
+		{"in use", func(t *testing.T, dir string) {
+			h, _ := startHub(t, Config{Store: dir}, hub.Retention{})
+			_, err := h.Publish(t.Context(), one("a"))
+			require.NoError(t, err)
+		}, "is in use by another process"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			dir := t.TempDir()
+			row.prepare(t, dir)
+			before := listing(t, dir)
+			_, err := newEngine(t, Config{Store: dir}).Start(func([]*hub.Event) {})
+			require.ErrorContains(t, err, row.want)
+			require.Equal(t, before, listing(t, dir))
+		})
+	}
+	_, err := New(Config{})
+	require.ErrorContains(t, err, "want either a store or a URL")
+	_, err = New(Config{Store: "x", Stream: "a.b"})
+	require.ErrorContains(t, err, `stream: want 1 to 64 letters`)
+	_, err = New(Config{Store: "x", MaxEventSize: MaxEventSize + 1})
+	require.ErrorContains(t, err, "JetStream takes events of at most 32505856 bytes")
+	_, err = New(Config{Store: "x", Replicas: 3})
+	require.ErrorContains(t, err, "replicas: want 1")
+}
+
+func write(t *testing.T, dir, name, content string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
+}
+
+func listing(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// TestRetentionChanges: what the only hub of a store is told to keep is what is kept.
+func TestRetentionChanges(t *testing.T) {
+	cfg := Config{Store: t.TempDir()}
+	h, _ := startHub(t, cfg, hub.Retention{})
+	for i := range 20 {
+		_, err := h.Publish(t.Context(), one(fmt.Sprint("t.", i)))
+		require.NoError(t, err)
+	}
+	begin := hub.Cursor{Epoch: h.Position().Epoch}
+	cfg.Retention.Events = 5
+	h, _ = reopen(t, h, cfg, func(*state) {})
+	r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &begin}})
+	r.Until(20)
+	require.Len(t, r.Gaps, 1)
+	require.Equal(t, hub.Gap{Reason: hub.GapExpired, After: begin.String(), ResumedAt: hub.Cursor{Epoch: begin.Epoch, Seq: 15}}, r.Gaps[0])
+	require.Len(t, r.Events, 5)
+}
+
+// TestMessages: every event that may be published comes back as it was, by either way.
+func TestMessages(t *testing.T) {
+	h, e := startHub(t, Config{Store: t.TempDir()}, hub.Retention{})
+	r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">")})
+	token := rapid.StringOfN(rapid.Rune().Filter(func(r rune) bool {
+		return r != '.' && hub.ValidateTopic(string(r)) == nil
+	}), 1, 8, 14)
+	label := rapid.StringOfN(rapid.Rune().Filter(func(r rune) bool { return !unicode.IsControl(r) }), 0, 30, 128)
+	rapid.Check(t, func(t *rapid.T) {
+		event := &hub.Event{
+			Topic:    strings.Join(rapid.SliceOfN(token, 1, 16).Draw(t, "topic"), "."),
+			Type:     label.Draw(t, "type"),
+			Key:      label.Draw(t, "key"),
+			Encoding: rapid.SampledFrom([]hub.Encoding{hub.JSON, hub.Text, hub.Binary}).Draw(t, "encoding"),
+			Data:     []byte("17"),
+		}
+		if event.Encoding == hub.Text {
+			event.Data = []byte(rapid.String().Draw(t, "text"))
+		}
+		if event.Validate(1000) != nil {
+			t.Skip() // a word of the hub's own
+		}
+		want := &hub.Event{Topic: event.Topic, Type: event.Type, Key: event.Key, Encoding: event.Encoding, Data: event.Data}
+		last, err := h.Publish(t.Context(), event)
+		require.NoError(t, err)
+		r.Until(last.Seq)
+		read, err := e.ReadAfter(t.Context(), last.Seq-1, hub.ReadLimit{Events: 1, Bytes: 1})
+		require.NoError(t, err)
+		for _, got := range []*hub.Event{r.Events[len(r.Events)-1], read[0]} {
+			require.Equal(t, last, got.ID)
+			require.Equal(t, [3]string{want.Topic, want.Type, want.Key}, [3]string{got.Topic, got.Type, got.Key})
+			require.Equal(t, want.Encoding, got.Encoding)
+			require.Equal(t, string(want.Data), string(got.Data))
+			require.WithinDuration(t, time.Now(), got.Time, time.Minute)
+		}
+	})
+}

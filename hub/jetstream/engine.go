@@ -1,0 +1,267 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// startTimeout is how long Start waits for a cluster that is there but not ready.
+const startTimeout = 15 * time.Second
+
+// lookInterval is how often the engine looks whether the stream is there.
+const lookInterval = time.Second
+
+// maxMissed is how often in a row the stream must not be found to be gone for good: a server that has
+// just come up may not know it yet.
+const maxMissed = 3
+
+// Engine is a hub.Engine on a JetStream stream. It is a hub.Log, a hub.Deduplicator and a
+// hub.Streamer too.
+type Engine struct {
+	cfg     Config
+	prefix  string        // of subjects, before the topic; static
+	batches chan struct{} // holds as many as are on their way
+
+	// set by Start, static afterwards
+
+	server *embedded // nil: outside
+	conn   *nats.Conn
+	js     jetstream.JetStream
+	acks   acks
+	epoch  hub.Epoch
+
+	closing context.Context // ends when Close begins
+	close   context.CancelFunc
+	running sync.WaitGroup
+	follows *follower
+
+	mu         sync.Mutex
+	closed     bool
+	publishing sync.WaitGroup // Add with mu held
+	gone       error          // why the stream is away; nil: it is there
+	lost       bool           // for good
+	failed     chan error     // capacity 1
+
+	linkMu sync.Mutex
+	link   context.Context // ends with the connection that there is: what waits for an answer gets none
+	cut    context.CancelFunc
+}
+
+// New makes an engine; Start opens it. The error says what is wrong with the configuration.
+func New(cfg Config) (*Engine, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: %w", err)
+	}
+	e := &Engine{
+		cfg:     cfg,
+		prefix:  cfg.Stream + ".",
+		batches: make(chan struct{}, maxBatches),
+		failed:  make(chan error, 1),
+	}
+	e.closing, e.close = context.WithCancel(context.Background())
+	e.link, e.cut = context.WithCancel(e.closing)
+	return e, nil
+}
+
+// Start implements hub.Engine. The error is for an operator: what was found and what was wanted.
+func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	defer func() {
+		if err != nil {
+			e.close()
+			err = errors.Join(fmt.Errorf("jetstream: %w", err), e.release(false))
+		}
+	}()
+	fresh := false
+	if e.cfg.Store != "" {
+		if e.server, err = openEmbedded(&e.cfg); err != nil {
+			return hub.Cursor{}, err
+		}
+		fresh = e.server.mustBeginAnew()
+	}
+	if err = e.connect(); err != nil {
+		return hub.Cursor{}, err
+	}
+	ctx, cancel := context.WithTimeout(e.closing, startTimeout)
+	defer cancel()
+	info, err := e.open(ctx, fresh)
+	if err != nil {
+		return hub.Cursor{}, err
+	}
+	if e.epoch, err = epochOf(&info.Config); err != nil {
+		return hub.Cursor{}, err
+	}
+	if e.server != nil {
+		if err = e.server.begin(); err != nil {
+			return hub.Cursor{}, err
+		}
+	}
+	last := info.State.LastSeq
+	from := last - min(last, uint64(e.cfg.Window))
+	if info.State.FirstSeq > 0 {
+		from = max(from, info.State.FirstSeq-1)
+	}
+	e.follows = newFollower(e, from, deliver)
+	e.running.Go(func() { e.follows.follow(e.closing) })
+	e.running.Go(e.follows.hand)
+	e.running.Go(func() { e.look(e.closing) })
+	return hub.Cursor{Epoch: e.epoch, Seq: from}, nil
+}
+
+// connect connects to the servers, and checks that they take the largest event.
+func (e *Engine) connect() (err error) {
+	options := []nats.Option{
+		nats.Name("trivium"),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(200 * time.Millisecond),
+		nats.ReconnectJitter(100*time.Millisecond, 100*time.Millisecond),
+		nats.ReconnectBufSize(-1), // what is kept for a server to come back could overtake what is sent again
+		nats.PingInterval(time.Second),
+		nats.MaxPingsOutstanding(2),
+		nats.Timeout(2 * time.Second),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			e.cfg.Logger.Warn("NATS", "error", err.Error())
+		}),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			e.disconnected()
+			if err != nil {
+				e.cfg.Logger.Warn("NATS is away", "error", err.Error())
+			}
+		}),
+		nats.ReconnectHandler(func(c *nats.Conn) { e.cfg.Logger.Info("NATS is back", "server", c.ConnectedUrlRedacted()) }),
+	}
+	if e.cfg.Credentials != "" {
+		options = append(options, nats.UserCredentials(e.cfg.Credentials))
+	}
+	if e.server != nil {
+		options = append(options, nats.InProcessServer(e.server.nats))
+	}
+	if e.conn, err = nats.Connect(e.cfg.URL, options...); err != nil {
+		return fmt.Errorf("connect to NATS: %w", err)
+	}
+	if most := e.conn.MaxPayload() - headerRoom; most < int64(e.cfg.MaxEventSize) {
+		return fmt.Errorf("the NATS server takes messages of at most %d bytes (its max_payload), so events may have at most %d bytes of data, not %d (--max-event-bytes)",
+			e.conn.MaxPayload(), most, e.cfg.MaxEventSize)
+	}
+	if err := e.acks.listen(e.conn); err != nil {
+		return fmt.Errorf("connect to NATS: %w", err)
+	}
+	e.js, err = jetstream.New(e.conn)
+	return err
+}
+
+func (e *Engine) disconnected() {
+	e.linkMu.Lock()
+	defer e.linkMu.Unlock()
+	e.cut()
+	e.link, e.cut = context.WithCancel(e.closing)
+}
+
+// linked bounds the context by a time, by the connection that there is and by Close.
+func (e *Engine) linked(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	e.linkMu.Lock()
+	link := e.link
+	e.linkMu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	stop := context.AfterFunc(link, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// look asks for the stream every lookInterval, so that it is known when nothing is published.
+func (e *Engine) look(ctx context.Context) {
+	tick := time.NewTicker(lookInterval)
+	defer tick.Stop()
+	for missed := 0; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := e.server.health(); err != nil {
+			e.fail(err)
+		}
+		_, err := e.check(ctx)
+		if missed++; !errors.Is(err, jetstream.ErrStreamNotFound) {
+			missed = 0
+		} else if missed == maxMissed {
+			e.fail(fmt.Errorf("the stream %q is gone", e.cfg.Stream))
+		}
+		e.setGone(err)
+	}
+}
+
+func (e *Engine) setGone(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.lost {
+		e.gone = err
+	}
+}
+
+var errNotConnected = away(errors.New("there is no connection to NATS"))
+
+// Ready says why the engine is away, nil if it is not.
+func (e *Engine) Ready() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.ready()
+}
+
+func (e *Engine) ready() error {
+	if !e.conn.IsConnected() {
+		return errNotConnected
+	}
+	return e.gone
+}
+
+// Failed tells, once, why the hub has to be started anew: its stream is gone for good.
+func (e *Engine) Failed() <-chan error { return e.failed }
+
+func (e *Engine) fail(err error) {
+	e.mu.Lock()
+	e.gone, e.lost = away(err), true
+	e.mu.Unlock()
+	select {
+	case e.failed <- fmt.Errorf("jetstream: %w", err):
+	default:
+	}
+}
+
+// Close implements hub.Engine: what is being published is ended, known or not.
+func (e *Engine) Close() error {
+	e.close()
+	e.mu.Lock()
+	again := e.closed || e.js == nil
+	e.closed = true
+	e.mu.Unlock()
+	if again {
+		return nil
+	}
+	e.publishing.Wait()
+	if e.follows != nil {
+		e.follows.close()
+	}
+	e.running.Wait()
+	return e.release(true)
+}
+
+// release gives back what Start took. well means that all is as it should be.
+func (e *Engine) release(well bool) error {
+	if e.conn != nil {
+		e.conn.Close()
+	}
+	if e.server == nil {
+		return nil
+	}
+	return e.server.close(well)
+}

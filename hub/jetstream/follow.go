@@ -1,0 +1,209 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// How the stream is followed.
+const (
+	pullMessages  = 2000
+	pullBytes     = 8 << 20
+	pullExpiry    = 10 * time.Second
+	pullHeartbeat = time.Second // two of them missing, and the consumer is made anew
+	maxQueued     = 4096        // events between the consumer and the hub
+	maxDelivered  = 512         // at once: the hub's lock is held for so long
+	consumerLife  = 30 * time.Second
+	stallTime     = time.Second
+)
+
+// follower brings the hub what comes into the stream. Its two goroutines are the engine's.
+type follower struct {
+	engine  *Engine
+	deliver func([]*hub.Event)
+
+	// owned by the one consumer there is
+
+	clock time.Time // of the newest event: leaders' clocks may differ, the log's never falls
+
+	mu     sync.Mutex
+	change sync.Cond // of mu: queue or closed
+	queue  []*hub.Event
+	last   uint64 // sequence of the newest element in the queue, or of where it all began; the consumer alone changes it
+	closed bool
+}
+
+func newFollower(e *Engine, last uint64, deliver func([]*hub.Event)) *follower {
+	f := &follower{engine: e, last: last, deliver: deliver}
+	f.change.L = &f.mu
+	return f
+}
+
+// follow makes consumers until the context ends, the next after the last where that broke.
+func (f *follower) follow(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := f.consume(ctx); err != nil && ctx.Err() == nil {
+			f.engine.cfg.Logger.Warn("following the stream anew", "after", f.reached(), "error", err.Error())
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(retryWait):
+		}
+	}
+}
+
+// consume follows with one consumer until it breaks.
+func (f *follower) consume(ctx context.Context) error {
+	e := f.engine
+	info, err := e.check(ctx)
+	if err != nil {
+		return err
+	}
+	making, cancel := context.WithTimeout(ctx, infoTimeout)
+	defer cancel()
+	tip := info.State.LastSeq
+	if last := f.reached(); tip > last {
+		// A replica that lags behind would have nothing either; only the leader can say that it is gone.
+		_, err := e.getLeader(making, getRequest{Seq: last + 1, Next: e.prefix + ">"})
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			f.put(e.hole(tip))
+		} else if err != nil {
+			return err
+		}
+	}
+	consumer, err := e.js.CreateConsumer(making, e.cfg.Stream, jetstream.ConsumerConfig{
+		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:       f.reached() + 1,
+		AckPolicy:         jetstream.AckNonePolicy,
+		MemoryStorage:     true,
+		Replicas:          1,
+		InactiveThreshold: consumerLife,
+	})
+	if err != nil {
+		return err
+	}
+	broken := make(chan error, 1)
+	breaks := func(err error) {
+		select {
+		case broken <- err:
+		default:
+		}
+	}
+	expected, ended := uint64(1), false
+	running, err := consumer.Consume(func(m jetstream.Msg) {
+		meta, err := m.Metadata()
+		if ended = ended || err != nil || meta.Sequence.Consumer != expected; ended {
+			breaks(errors.New("a message was lost on its way"))
+			return
+		}
+		expected++
+		f.take(m, meta)
+	}, jetstream.PullMaxMessagesWithBytesLimit(pullMessages, max(pullBytes, 2*e.cfg.MaxEventSize)),
+		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat),
+		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { breaks(err) }))
+	if err != nil {
+		return err
+	}
+	err = f.await(ctx, broken, tip)
+	running.Stop()
+	<-running.Closed()
+	// It ends by itself if it cannot be told to.
+	deleting, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryWait)
+	defer cancel()
+	_ = e.js.DeleteConsumer(deleting, e.cfg.Stream, consumer.CachedInfo().Name)
+	return err
+}
+
+// await waits until the consumer breaks, or does not come to the tip that was there before it.
+func (f *follower) await(ctx context.Context, broken <-chan error, tip uint64) error {
+	tick := time.NewTicker(stallTime)
+	defer tick.Stop()
+	for before := f.reached(); ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-broken:
+			return err
+		case <-tick.C:
+		}
+		now := f.reached()
+		if now < tip && now == before {
+			return errors.New("nothing comes, and there was more")
+		}
+		before = now
+	}
+}
+
+// reached is the sequence of the newest element in the queue.
+func (f *follower) reached() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.last
+}
+
+// take puts a message into the queue, behind the hole that there may be before it.
+func (f *follower) take(m jetstream.Msg, meta *jetstream.MsgMetadata) {
+	seq := meta.Sequence.Stream
+	if seq > f.last+1 {
+		f.put(f.engine.hole(seq - 1))
+	}
+	at := meta.Timestamp
+	if at.Before(f.clock) {
+		at = f.clock
+	}
+	f.clock = at
+	event := f.engine.decode(m.Headers(), m.Data(), m.Subject(), seq, at)
+	if event == nil {
+		f.engine.cfg.Logger.Warn("a message in the stream is no event", "sequence", seq)
+		event = f.engine.hole(seq)
+	}
+	f.put(event)
+}
+
+// put waits for room in the queue.
+func (f *follower) put(event *hub.Event) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for len(f.queue) >= maxQueued && !f.closed {
+		f.change.Wait()
+	}
+	f.queue = append(f.queue, event)
+	f.last = event.ID.Seq
+	f.change.Broadcast()
+}
+
+// hand delivers what is queued until the follower is closed.
+func (f *follower) hand() {
+	for {
+		f.mu.Lock()
+		for len(f.queue) == 0 && !f.closed {
+			f.change.Wait()
+		}
+		if f.closed {
+			f.mu.Unlock()
+			return
+		}
+		events := f.queue
+		f.queue = nil
+		f.change.Broadcast()
+		f.mu.Unlock()
+		for len(events) > 0 {
+			n := min(len(events), maxDelivered)
+			f.deliver(events[:n:n])
+			events = events[n:]
+		}
+	}
+}
+
+func (f *follower) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+	f.change.Broadcast()
+}

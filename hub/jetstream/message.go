@@ -1,0 +1,100 @@
+package jetstream
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// header says what an event is beside its topic and its data: the encoding's letter, the type and the
+// key, escaped, with slashes between them and none at the end. A message without it has no type and
+// no key, and its data says what it is: most events need no more, and others may publish such.
+const header = "Trivium"
+
+var letters = map[hub.Encoding]string{hub.JSON: "j", hub.Text: "t", hub.Binary: "b"}
+
+// encode makes the message of an event. Subjects and topics are made of the same tokens, but that a
+// subject may have more in them.
+func (e *Engine) encode(event *hub.Event) *nats.Msg {
+	m := &nats.Msg{Subject: e.prefix + event.Topic, Data: event.Data}
+	if event.Encoding == hub.JSON && event.Type == "" && event.Key == "" {
+		return m
+	}
+	about := letters[event.Encoding]
+	if event.Type != "" || event.Key != "" {
+		about += "/" + url.PathEscape(event.Type)
+	}
+	if event.Key != "" {
+		about += "/" + url.PathEscape(event.Key)
+	}
+	m.Header = nats.Header{header: {about}}
+	return m
+}
+
+// decode gives the event of a message of the stream, nil if it is none.
+func (e *Engine) decode(headers nats.Header, data []byte, subject string, seq uint64, at time.Time) *hub.Event {
+	topic, ours := strings.CutPrefix(subject, e.prefix)
+	if !ours {
+		return nil
+	}
+	event := &hub.Event{ID: hub.Cursor{Epoch: e.epoch, Seq: seq}, Topic: topic, Time: at.UTC(), Data: data}
+	if about := headers[header]; len(about) == 0 {
+		event.Encoding = encodingOf(data)
+	} else if !describe(event, about[0]) {
+		return nil
+	}
+	if event.Validate(math.MaxInt) != nil {
+		return nil
+	}
+	return event
+}
+
+// describe reads the header; false means that it is none of ours.
+func describe(event *hub.Event, about string) bool {
+	letter, rest, _ := strings.Cut(about, "/")
+	switch letter {
+	case "j":
+		event.Encoding = hub.JSON
+	case "t":
+		event.Encoding = hub.Text
+	case "b":
+		event.Encoding = hub.Binary
+	default:
+		return false
+	}
+	if rest == "" {
+		return true
+	}
+	kind, key, _ := strings.Cut(rest, "/")
+	var err error
+	if event.Type, err = url.PathUnescape(kind); err != nil {
+		return false
+	}
+	event.Key, err = url.PathUnescape(key)
+	return err == nil
+}
+
+// encodingOf judges data that nobody has described.
+func encodingOf(data []byte) hub.Encoding {
+	switch {
+	case json.Valid(data) && utf8.Valid(data) && len(bytes.TrimSpace(data)) == len(data):
+		return hub.JSON
+	case utf8.Valid(data):
+		return hub.Text
+	default:
+		return hub.Binary
+	}
+}
+
+// hole is the element that stands for all up to seq being gone.
+func (e *Engine) hole(seq uint64) *hub.Event {
+	return &hub.Event{ID: hub.Cursor{Epoch: e.epoch, Seq: seq}}
+}

@@ -1,0 +1,242 @@
+package jetstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// infoTimeout bounds what is asked of the stream beside publishing.
+const infoTimeout = 2 * time.Second
+
+// Tip implements hub.Log. In a cluster a server that was paused may still take itself for the leader,
+// and one that is a new leader may not have applied all that is committed. So something is sent through
+// the log between two looks at it, and both have to be at one leader that most others follow.
+func (e *Engine) Tip(ctx context.Context) (uint64, error) {
+	before, err := e.check(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if before.Cluster == nil || len(before.Cluster.Replicas) == 0 {
+		return before.State.LastSeq, nil
+	}
+	if err := e.barrier(ctx); err != nil {
+		return 0, away(err)
+	}
+	after, err := e.check(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if after.Cluster == nil || before.Cluster.Leader != after.Cluster.Leader || !leads(before.Cluster) || !leads(after.Cluster) {
+		return 0, away(errors.New("the stream has no settled leader"))
+	}
+	return after.State.LastSeq, nil
+}
+
+// leads reports that most servers have followed the leader just now, by its own account.
+func leads(c *jetstream.ClusterInfo) bool {
+	following := 1
+	for _, r := range c.Replicas {
+		if r.Current && !r.Offline && r.Active < 2*raftHeartbeat {
+			following++
+		}
+	}
+	return 2*following > len(c.Replicas)+1
+}
+
+// raftHeartbeat is how often a leader is heard of.
+const raftHeartbeat = time.Second
+
+// barrier has the log go through something that changes nothing, a purge of a subject that no event
+// has, and waits until the leader has come to it: after all that came before.
+func (e *Engine) barrier(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
+	defer cancel()
+	stream, err := e.js.Stream(ctx, e.cfg.Stream)
+	if err != nil {
+		return err
+	}
+	return stream.Purge(ctx, jetstream.WithPurgeSubject(e.prefix+"$none"))
+}
+
+// check asks the leader for the stream, and whether it is still the one that was opened. Without a
+// leader another may answer, with what it has.
+func (e *Engine) check(ctx context.Context) (*jetstream.StreamInfo, error) {
+	info, err := e.info(ctx)
+	if err != nil {
+		return nil, away(err)
+	}
+	if epoch, err := epochOf(&info.Config); err != nil || epoch != e.epoch {
+		e.fail(fmt.Errorf("the stream %q was made anew", e.cfg.Stream))
+		return nil, away(errors.New("another stream"))
+	}
+	if info.Cluster != nil && info.Cluster.Leader == "" {
+		return nil, away(errors.New("the stream has no leader"))
+	}
+	return info, nil
+}
+
+// getRequest asks for messages (JSApiMsgGetRequest of nats-server; NATS ADR-31).
+type getRequest struct {
+	Seq       uint64     `json:"seq,omitempty"`
+	Next      string     `json:"next_by_subj,omitempty"`
+	Batch     int        `json:"batch,omitempty"`
+	MaxBytes  int        `json:"max_bytes,omitempty"`
+	StartTime *time.Time `json:"start_time,omitempty"`
+}
+
+// ReadAfter implements hub.Log: by a direct get, which any replica answers, all at once.
+func (e *Engine) ReadAfter(ctx context.Context, seq uint64, limit hub.ReadLimit) ([]*hub.Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
+	defer cancel()
+	events, err := e.getBatch(ctx, getRequest{Seq: seq + 1, Batch: limit.Events, MaxBytes: limit.Bytes}, seq)
+	if !errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && len(events) > 0 {
+		return events, err
+	}
+	// That replica has nothing. The leader knows.
+	info, err := e.check(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m, err := e.getLeader(ctx, getRequest{Seq: seq + 1, Next: e.prefix + ">"})
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound) && info.State.LastSeq > seq:
+		return []*hub.Event{e.hole(info.State.LastSeq)}, nil
+	case err != nil:
+		return nil, away(err)
+	case m.seq > seq+1:
+		return []*hub.Event{e.hole(m.seq - 1)}, nil
+	}
+	return nil, away(errors.New("the replica that was asked lags behind"))
+}
+
+// getBatch reads the answers to one direct get. Each names the sequence before it, so that none can
+// be missing unseen.
+func (e *Engine) getBatch(ctx context.Context, r getRequest, seq uint64) (events []*hub.Event, err error) {
+	inbox := e.conn.NewInbox()
+	answers, err := e.conn.SubscribeSync(inbox)
+	if err != nil {
+		return nil, away(err)
+	}
+	defer func() { _ = answers.Unsubscribe() }() // fails only with the connection
+	body, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.conn.PublishRequest("$JS.API.DIRECT.GET."+e.cfg.Stream, inbox, body); err != nil {
+		return nil, away(err)
+	}
+	sent := uint64(0)
+	for {
+		m, err := answers.NextMsgWithContext(ctx)
+		if err != nil {
+			return nil, away(err)
+		}
+		switch status := m.Header.Get("Status"); status {
+		case "":
+		case "204": // the end of the batch
+			if m.Header.Get("Nats-Last-Sequence") != strconv.FormatUint(sent, 10) {
+				return nil, away(errors.New("messages of a direct get are missing"))
+			}
+			return events, nil
+		case "404":
+			return nil, jetstream.ErrMsgNotFound
+		default:
+			return nil, away(fmt.Errorf("direct get: %s %s", status, m.Header.Get("Description")))
+		}
+		at, err := headerSeq(m, jetstream.SequenceHeader)
+		before, err2 := headerSeq(m, "Nats-Last-Sequence")
+		if err := errors.Join(err, err2); err != nil || before != sent {
+			return nil, away(fmt.Errorf("messages of a direct get are missing: %w", err))
+		}
+		if at > seq+1 {
+			events = append(events, e.hole(at-1))
+		}
+		events = append(events, e.got(m, at))
+		sent, seq = at, at
+	}
+}
+
+// got is the event of an answer to a direct get; what is none leaves a hole.
+func (e *Engine) got(m *nats.Msg, seq uint64) *hub.Event {
+	at, err := time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
+	if err != nil {
+		return e.hole(seq)
+	}
+	if event := e.decode(m.Header, m.Data, m.Header.Get(jetstream.SubjectHeader), seq, at); event != nil {
+		return event
+	}
+	return e.hole(seq)
+}
+
+func headerSeq(m *nats.Msg, name string) (uint64, error) {
+	return strconv.ParseUint(m.Header.Get(name), 10, 64)
+}
+
+// SeqAt implements hub.Log.
+func (e *Engine) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
+	defer cancel()
+	info, err := e.check(ctx)
+	switch {
+	case err != nil:
+		return 0, err
+	case info.State.Msgs == 0 || info.State.LastTime.Before(t):
+		return info.State.LastSeq, nil
+	case !info.State.FirstTime.Before(t):
+		return 0, nil
+	}
+	events, err := e.getBatch(ctx, getRequest{StartTime: &t, Batch: 1}, math.MaxUint64-1)
+	if err != nil {
+		return 0, away(err)
+	}
+	return events[0].ID.Seq - 1, nil
+}
+
+// stored is a message as the leader has it.
+type stored struct {
+	seq    uint64
+	header nats.Header
+}
+
+// getLeader asks the leader for one message.
+func (e *Engine) getLeader(ctx context.Context, r getRequest) (stored, error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return stored{}, err
+	}
+	m, err := e.conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+e.cfg.Stream, body)
+	if err != nil {
+		return stored{}, err
+	}
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message struct {
+			Seq    uint64 `json:"seq"`
+			Header []byte `json:"hdrs"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(m.Data, &answer); err != nil {
+		return stored{}, err
+	}
+	switch {
+	case answer.Error != nil && answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return stored{}, jetstream.ErrMsgNotFound
+	case answer.Error != nil:
+		return stored{}, answer.Error
+	}
+	header, err := nats.DecodeHeadersMsg(answer.Message.Header)
+	if len(answer.Message.Header) == 0 {
+		header, err = nil, nil
+	}
+	return stored{answer.Message.Seq, header}, err
+}

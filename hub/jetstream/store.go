@@ -1,0 +1,130 @@
+package jetstream
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// What stands in a store's directory beside what the server keeps.
+const (
+	lockName  = "lock"
+	stateName = "trivium.json"
+)
+
+// storeVersion is of what the directory holds.
+const storeVersion = 1
+
+// store is the directory of an embedded server, locked.
+type store struct {
+	dir    string
+	lock   *os.File
+	before state // as it was found
+	now    state
+}
+
+// state is what stateName says.
+type state struct {
+	Version int    `json:"version"`
+	Clean   bool   `json:"clean"` // nobody has it open, and nobody was cut off
+	Boot    string `json:"boot"`  // of the machine, when it was opened last; empty: not known
+	Always  bool   `json:"sync_always"`
+}
+
+// openStore locks the directory, which is made if it is not there. If the error is not nil,
+// nothing in it was changed.
+func openStore(dir string, always bool) (_ *store, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("the store: %w", err)
+	}
+	before, err := readState(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &store{dir: dir, before: before, now: state{Version: storeVersion, Boot: bootID(), Always: always}}
+	if s.lock, err = os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return nil, fmt.Errorf("the store: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if err := lockFile(s.lock); err != nil {
+		return nil, fmt.Errorf("the store %s is in use by another process: %w", dir, err)
+	}
+	if s.before, err = readState(dir); err != nil { // as its last user left it
+		return nil, err
+	}
+	// Whether there is room at all is better known now than with the first event.
+	return s, s.write(s.before)
+}
+
+// readState reads what the store says of itself; a directory with nothing in it says that it is new.
+func readState(dir string) (state, error) {
+	path := filepath.Join(dir, stateName)
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return state{}, fmt.Errorf("the store: %w", err)
+		}
+		for _, entry := range entries {
+			if entry.Name() != lockName && !strings.HasPrefix(entry.Name(), stateName) { // both are of a first start that was cut off
+				return state{}, fmt.Errorf("%s is no store: there is %s in it and no %s", dir, entry.Name(), stateName)
+			}
+		}
+		return state{Version: storeVersion, Clean: true}, nil
+	}
+	if err != nil {
+		return state{}, fmt.Errorf("the store: %w", err)
+	}
+	var s state
+	if err := json.NewDecoder(bytes.NewReader(data)).Decode(&s); err != nil {
+		return state{}, fmt.Errorf("%s: %w", path, err)
+	}
+	if s.Version != storeVersion {
+		return state{}, fmt.Errorf("the store %s is of version %d, and this program knows %d alone", dir, s.Version, storeVersion)
+	}
+	return s, nil
+}
+
+// mayHaveLost reports that the machine went down while the store was open and not all was on disk.
+func (s *store) mayHaveLost() bool {
+	return !s.before.Clean && !s.before.Always && (s.before.Boot == "" || s.before.Boot != s.now.Boot)
+}
+
+// mark notes whether the store is left in order.
+func (s *store) mark(clean bool) error {
+	s.now.Clean = clean
+	return s.write(s.now)
+}
+
+// write replaces the state whole, and has it on disk when it returns.
+func (s *store) write(content state) error {
+	data, err := json.Marshal(content)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(s.dir, stateName+".*")
+	if err != nil {
+		return fmt.Errorf("the store: %w", err)
+	}
+	_, err = f.Write(append(data, '\n'))
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), filepath.Join(s.dir, stateName))
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return fmt.Errorf("the store: %w", err)
+	}
+	return syncDir(s.dir)
+}
+
+func (s *store) close() error { return s.lock.Close() }

@@ -1,0 +1,166 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// What the stream's metadata says.
+const (
+	metaEpoch   = "trivium_epoch"   // as a cursor begins
+	metaVersion = "trivium_version" // of how events are kept in it
+	version     = "1"
+)
+
+// keyPeriod is how long JetStream knows the idempotency keys (PROTOCOL section 2).
+const keyPeriod = 2 * time.Minute
+
+// wanted is the stream as it is made.
+func (e *Engine) wanted() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:               e.cfg.Stream,
+		Subjects:           []string{e.prefix + ">"},
+		Storage:            jetstream.FileStorage,
+		Retention:          jetstream.LimitsPolicy,
+		Discard:            jetstream.DiscardOld,
+		MaxMsgs:            int64(e.cfg.Retention.Events),
+		MaxBytes:           e.cfg.Retention.Bytes,
+		MaxAge:             e.cfg.Retention.Age,
+		MaxMsgsPerSubject:  -1,
+		MaxMsgSize:         -1,
+		MaxConsumers:       -1,
+		Replicas:           e.cfg.Replicas,
+		Duplicates:         min(keyPeriod, e.cfg.Retention.Age),
+		AllowDirect:        true,
+		AllowAtomicPublish: true,
+		Metadata:           map[string]string{metaVersion: version, metaEpoch: newEpoch().String()},
+	}
+}
+
+func newEpoch() hub.Epoch { return hub.Epoch(rand.Uint32()) }
+
+// open finds the stream or makes it. Of an existing one nothing is changed if the error is not nil.
+// fresh has it begin a new epoch.
+func (e *Engine) open(ctx context.Context, fresh bool) (*jetstream.StreamInfo, error) {
+	info, err := e.lookUp(ctx)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		_, err = e.js.CreateStream(ctx, e.wanted())
+		if err == nil || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another hub was faster
+			info, err = e.lookUp(ctx)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stream %q: %w", e.cfg.Stream, err)
+	}
+	want := e.wanted()
+	if e.cfg.Store != "" {
+		// The store is this hub's alone: what it keeps is for its configuration to say.
+		info.Config.MaxMsgs, info.Config.MaxBytes, info.Config.MaxAge, info.Config.Duplicates =
+			want.MaxMsgs, want.MaxBytes, want.MaxAge, want.Duplicates
+	}
+	if err := differences(&info.Config, &want); err != nil {
+		return nil, fmt.Errorf("stream %q has other settings: %w", e.cfg.Stream, err)
+	}
+	if e.cfg.Store == "" {
+		return info, nil
+	}
+	if fresh {
+		info.Config.Metadata[metaEpoch] = newEpoch().String()
+	}
+	if _, err := e.js.UpdateStream(ctx, info.Config); err != nil {
+		return nil, fmt.Errorf("stream %q: %w", e.cfg.Stream, err)
+	}
+	return e.lookUp(ctx)
+}
+
+// lookUp asks the stream's leader, in a cluster that is just beginning again and again.
+func (e *Engine) lookUp(ctx context.Context) (*jetstream.StreamInfo, error) {
+	for {
+		info, err := e.info(ctx)
+		if err == nil || errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+			return info, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(retryWait):
+		}
+	}
+}
+
+func (e *Engine) info(ctx context.Context) (*jetstream.StreamInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
+	defer cancel()
+	stream, err := e.js.Stream(ctx, e.cfg.Stream)
+	if err != nil {
+		return nil, err
+	}
+	return stream.CachedInfo(), nil
+}
+
+// differences names what the events' home must not have otherwise.
+func differences(got, want *jetstream.StreamConfig) error {
+	var all []error
+	differs := func(what string, got, want any) {
+		if got != want {
+			all = append(all, fmt.Errorf("%s: want %v, it has %v", what, want, got))
+		}
+	}
+	differs("trivium_version (metadata)", got.Metadata[metaVersion], want.Metadata[metaVersion])
+	differs("subjects", fmt.Sprint(got.Subjects), fmt.Sprint(want.Subjects))
+	differs("storage", got.Storage, want.Storage)
+	differs("retention", got.Retention, want.Retention)
+	differs("discard", got.Discard, want.Discard)
+	differs("max messages (--retain-events)", got.MaxMsgs, want.MaxMsgs)
+	differs("max bytes (--retain-bytes)", got.MaxBytes, want.MaxBytes)
+	differs("max age (--retain-age)", got.MaxAge, want.MaxAge)
+	differs("max messages per subject", got.MaxMsgsPerSubject, want.MaxMsgsPerSubject)
+	differs("max message size", got.MaxMsgSize, want.MaxMsgSize)
+	differs("replicas (--replicas)", got.Replicas, want.Replicas)
+	differs("duplicate window", got.Duplicates, want.Duplicates)
+	differs("direct get", got.AllowDirect, want.AllowDirect)
+	differs("atomic publish (of nats-server 2.12)", got.AllowAtomicPublish, want.AllowAtomicPublish)
+	differs("sealed", got.Sealed, false)
+	if _, err := epochOf(got); err != nil {
+		all = append(all, err)
+	}
+	return errors.Join(all...)
+}
+
+func epochOf(c *jetstream.StreamConfig) (hub.Epoch, error) {
+	text := c.Metadata[metaEpoch]
+	n, err := strconv.ParseUint(text, 16, 32)
+	if err != nil || hub.Epoch(n).String() != text {
+		return 0, fmt.Errorf("%s (metadata): want 8 hexadecimal digits, it has %q", metaEpoch, text)
+	}
+	return hub.Epoch(n), nil
+}
+
+// away says that an error is one that passes.
+func away(err error) error {
+	return fmt.Errorf("%w: %w", hub.ErrUnavailable, err)
+}
+
+// isRefused reports that what was asked for was not done, and may be if it is asked again.
+func isRefused(err error) bool {
+	var api *jetstream.APIError
+	return errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
+		errors.As(err, &api) && (api.Code == 503 || api.ErrorCode == errIncompleteBatch || api.ErrorCode == errTooManyBatches)
+}
+
+// Codes of JetStream's errors (nats-server, errors.json).
+const (
+	errIncompleteBatch = 10176
+	errDuplicate       = 10201 // in an atomic batch
+	errInProcess       = 10158 // a message with this ID is on its way
+	errTooManyBatches  = 10210
+)
