@@ -51,6 +51,8 @@ type ServeConfig struct {
 	Drain        time.Duration `default:"10s" help:"Time over which subscribers are sent away at the end. 0 is at once."`
 	Slow         string        `default:"gap" help:"What befalls a subscriber that retention overtakes: gap (it is told and goes on) or disconnect."`
 
+	EngineConfig
+
 	RetainEvents int           `default:"65536" help:"Most events retained."`
 	RetainBytes  Size          `default:"64MiB" help:"Most bytes that retained events take."`
 	RetainAge    time.Duration `default:"10m" help:"Longest that an event is retained."`
@@ -83,7 +85,7 @@ func (c *ServeConfig) check() []fault {
 			list[i] = strings.TrimSpace(element)
 		}
 	}
-	return slices.Concat(c.checkListeners(), c.checkAccess(), c.checkTLS(), c.LimitConfig.check(), c.checkDelivery(), c.checkSources())
+	return slices.Concat(c.checkListeners(), c.checkAccess(), c.checkTLS(), c.LimitConfig.check(), c.EngineConfig.check(), c.checkLog(), c.checkDelivery(), c.checkSources())
 }
 
 func (c *ServeConfig) checkListeners() []fault {

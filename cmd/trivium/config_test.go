@@ -50,6 +50,9 @@ func TestDefaults(t *testing.T) {
 		Heartbeat:    15 * time.Second,
 		Drain:        10 * time.Second,
 		Slow:         "gap",
+		EngineConfig: EngineConfig{
+			Engine: "memory", Sync: "interval", NATSStream: "trivium", Replicas: 1,
+		},
 		RetainEvents: 65536,
 		RetainBytes:  64 << 20,
 		RetainAge:    10 * time.Minute,

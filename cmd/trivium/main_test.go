@@ -21,6 +21,10 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	if place := os.Getenv(asNATS); place != "" {
+		runNATS(place)
+		return
+	}
 	var err error
 	if binaryDir, err = os.MkdirTemp("", "trivium-test-"); err != nil {
 		panic(err)

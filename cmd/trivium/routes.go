@@ -11,7 +11,6 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/trivium-hub/trivium/auth"
-	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/longpoll"
 	"github.com/trivium-hub/trivium/transports/outlet"
 	"github.com/trivium-hub/trivium/transports/publish"
@@ -68,10 +67,11 @@ func newDemo(cfg *ServeConfig, log *slog.Logger) *wasmdemo.Demo {
 	})
 }
 
-// publicRoutes joins the transports on the main listener. The demo may be nil.
-func publicRoutes(cfg *ServeConfig, h *hub.Hub, group *outlet.Group, count *counters, d *door, demo *wasmdemo.Demo) http.Handler {
-	deny, guard := d.denials.by, d.guard
-	everybody := d.free.Middleware(deny("others", web.WriteProblem))
+// publicRoutes joins the transports on the main listener.
+func (s *server) publicRoutes() http.Handler {
+	cfg, h, group, count := s.cfg, s.hub, s.group, &s.count
+	deny, guard := s.door.denials.by, s.door.guard
+	everybody := s.door.free.Middleware(deny("others", web.WriteProblem))
 	events := sse.New(sse.Config{
 		Hub: h, Group: group, Access: accessFrom, Counters: &count.sse,
 		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout, Disconnect: cfg.Slow == "disconnect",
@@ -106,14 +106,14 @@ func publicRoutes(cfg *ServeConfig, h *hub.Hub, group *outlet.Group, count *coun
 	})
 	routes.Handle("/session", guard.Session(deny("/session", web.WriteProblem)))
 	named := index
-	if demo != nil {
+	if s.demo != nil {
 		named += demoIndex
-		routes.Handle("/demo", everybody(demo))
-		routes.PathPrefix("/demo/").Handler(everybody(demo))
+		routes.Handle("/demo", everybody(s.demo))
+		routes.PathPrefix("/demo/").Handler(everybody(s.demo))
 	}
 	routes.Handle("/", everybody(text(named)))
 	routes.Handle("/healthz", everybody(text("ok\n")))
-	routes.Handle("/readyz", everybody(ready(group)))
+	routes.Handle("/readyz", everybody(ready(group, s.away)))
 	routes.NotFoundHandler = everybody(http.HandlerFunc(web.NotFound))
 	return routes
 }
@@ -133,11 +133,15 @@ func text(s string) http.HandlerFunc {
 }
 
 // ready says whether a load balancer should send subscribers here.
-func ready(group *outlet.Group) http.HandlerFunc {
+func ready(group *outlet.Group, away func() error) http.HandlerFunc {
 	ok := text("ready\n")
 	return func(w http.ResponseWriter, r *http.Request) {
 		if group.IsDraining() {
 			web.WriteProblem(w, r, wire.Draining(retryDraining))
+			return
+		}
+		if err := away(); err != nil {
+			web.WriteProblem(w, r, wire.ProblemOf(err))
 			return
 		}
 		ok(w, r)

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/hub/jetstream"
 	"github.com/trivium-hub/trivium/transports/outlet"
 	"github.com/trivium-hub/trivium/transports/publish"
 	"github.com/trivium-hub/trivium/transports/udp"
@@ -82,8 +83,27 @@ func (s *server) serveUntil(signals, reread <-chan os.Signal) error {
 		case err := <-s.failed:
 			s.log.Error("a listener failed; draining", "error", err.Error())
 			return err
+		case err := <-s.lost():
+			s.log.Error("the log is lost; draining", "error", err.Error())
+			return err
 		}
 	}
+}
+
+// lost tells why the engine cannot go on.
+func (s *server) lost() <-chan error {
+	if s.engine == nil {
+		return nil
+	}
+	return s.engine.Failed()
+}
+
+// away says why the engine takes nothing now.
+func (s *server) away() error {
+	if s.engine == nil {
+		return nil
+	}
+	return s.engine.Ready()
 }
 
 // server is a running hub with its listeners. It owns the goroutines that serve them.
@@ -93,13 +113,14 @@ type server struct {
 	files *watcher
 	door  *door
 
-	hub   *hub.Hub
-	group *outlet.Group
-	open  *openConnections
-	count counters
-	udp   *udp.Source        // nil: off
-	demo  *wasmdemo.Demo     // nil: off
-	stop  context.CancelFunc // ends what runs beside the listeners
+	hub    *hub.Hub
+	engine *jetstream.Engine // nil: memory
+	group  *outlet.Group
+	open   *openConnections
+	count  counters
+	udp    *udp.Source        // nil: off
+	demo   *wasmdemo.Demo     // nil: off
+	stop   context.CancelFunc // ends what runs beside the listeners
 	// endBuild ends the building of the demo's program, which nobody waits for any more.
 	endBuild context.CancelFunc
 	// requests is the context of every request; ended when publishing ends, so that a stream of
@@ -128,15 +149,7 @@ func newServer(cfg *ServeConfig, stderr io.Writer) (_ *server, err error) {
 			s.discard()
 		}
 	}()
-	if s.hub, err = hub.New(hub.Config{
-		MaxEventSize: unlimited(cfg.MaxEventBytes),
-		Retention: hub.Retention{
-			Events:    cfg.RetainEvents,
-			Bytes:     int64(cfg.RetainBytes),
-			Age:       cfg.RetainAge,
-			GapTopics: cfg.GapTopics,
-		},
-	}); err != nil {
+	if s.hub, s.engine, err = newHub(cfg, s.log); err != nil {
 		return nil, err
 	}
 	s.group = outlet.NewGroup(cfg.Heartbeat)
@@ -209,7 +222,7 @@ func (s *server) listenUDP() (*udp.Source, error) {
 			TypeField:  s.cfg.UDPTypeField,
 		},
 		MaxEventBytes: unlimited(s.cfg.MaxEventBytes),
-		Publish:       s.hub.Publish,
+		Publish:       s.hub.PublishEach,
 		Logger:        s.log,
 	})
 }
@@ -217,7 +230,7 @@ func (s *server) listenUDP() (*udp.Source, error) {
 // start begins to serve what has been opened.
 func (s *server) start() error {
 	s.demo = newDemo(s.cfg, s.log)
-	public := s.newHTTP(publicRoutes(s.cfg, s.hub, s.group, &s.count, s.door, s.demo))
+	public := s.newHTTP(s.publicRoutes())
 	s.open = newOpenConnections(s.cfg.connections(), s.door.proxies)
 	public.ConnState = s.open.track
 	setProtocols(public, s.tls, s.cfg.H2C)

@@ -1,0 +1,308 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	toxiproxy "github.com/Shopify/toxiproxy/v2"
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+)
+
+func freePorts(t *testing.T, n int) (ports []int) {
+	t.Helper()
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer l.Close()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports
+}
+
+const fleet = 3 // NATS servers, and hubs
+
+// chaos is a cluster with hubs and whatever happens to them.
+type chaos struct {
+	t       *testing.T
+	rng     *rand.Rand // of the test's goroutine
+	places  [fleet]natsPlace
+	nats    [fleet]*exec.Cmd
+	proxies [fleet][fleet]*toxiproxy.Proxy // of hub, of server
+	hubArgs [fleet][]string
+	hubs    [fleet]*process
+	where   [fleet]string // of hubs
+	client  *http.Client
+	begin   string // cursor
+	stop    context.Context
+
+	mu    sync.Mutex
+	acked map[string]bool // data
+	seen  [][]sighting    // by subscriber
+}
+
+type sighting struct {
+	seq  uint64
+	data string
+}
+
+func startChaos(t *testing.T, rng *rand.Rand, subscribers int) *chaos {
+	c := &chaos{
+		t: t, rng: rng, acked: map[string]bool{}, seen: make([][]sighting, subscribers),
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 20}, Timeout: patience},
+	}
+	ports := freePorts(t, 3*fleet)
+	quiet := zerolog.Nop()
+	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), quiet)
+	for i := range fleet {
+		c.places[i] = natsPlace{Name: fmt.Sprint("n", i), Port: ports[i], Peers: ports[fleet : 2*fleet], Self: i, Store: t.TempDir()}
+		c.startNATS(i)
+		t.Cleanup(func() { c.killNATS(i) })
+	}
+	for i := range fleet {
+		var urls []string
+		for j := range fleet {
+			p := toxiproxy.NewProxy(api, fmt.Sprintf("%d-%d", i, j), "127.0.0.1:0", fmt.Sprintf("127.0.0.1:%d", ports[j]))
+			require.NoError(t, p.Start())
+			t.Cleanup(p.Stop)
+			c.proxies[i][j] = p
+			urls = append(urls, "nats://"+p.Listen)
+		}
+		c.where[i] = fmt.Sprintf("127.0.0.1:%d", ports[2*fleet+i])
+		c.hubArgs[i] = []string{
+			"serve", "--http", c.where[i], "--udp", "off", "--admin", "off", "--auth", "none", "--heartbeat", "500ms",
+			"--engine", "nats", "--nats-url", strings.Join(urls, ","), "--replicas", "3", "--log-format", "json",
+			"--retain-events", "1000000", "--retain-bytes", "1GiB",
+		}
+		c.startHub(i)
+	}
+	c.begin = c.hubs[0].poll("wait=0").Cursor
+	return c
+}
+
+func (c *chaos) startNATS(i int) {
+	self, err := os.Executable()
+	require.NoError(c.t, err)
+	place, err := json.Marshal(c.places[i])
+	require.NoError(c.t, err)
+	c.nats[i] = exec.Command(self)
+	c.nats[i].Env = []string{asNATS + "=" + string(place), "GORACE=atexit_sleep_ms=0"}
+	c.nats[i].Stderr = os.Stderr
+	require.NoError(c.t, c.nats[i].Start())
+	require.Eventually(c.t, func() bool {
+		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", c.places[i].Port))
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	}, patience, 10*time.Millisecond)
+}
+
+func (c *chaos) killNATS(i int) {
+	_ = c.nats[i].Process.Kill()
+	_ = c.nats[i].Wait()
+}
+
+func (c *chaos) startHub(i int) { c.hubs[i] = serve(c.t, binary(c.t, c.hubArgs[i]...)) }
+
+// publish puts keyed events into whichever hub takes them, until one has.
+func (c *chaos) publish(rng *rand.Rand, key string, data ...string) {
+	var list []string
+	for _, d := range data {
+		list = append(list, fmt.Sprintf(`{"topic":"c.%d","data":%q}`, rng.IntN(5), d))
+	}
+	body := list[0]
+	if len(list) > 1 {
+		body = "[" + strings.Join(list, ",") + "]"
+	}
+	for {
+		r, err := http.NewRequest(http.MethodPost, "http://"+c.where[rng.IntN(fleet)]+"/publish", strings.NewReader(body))
+		if err != nil {
+			c.t.Error(err)
+			return
+		}
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Idempotency-Key", key)
+		response, err := c.client.Do(r)
+		if err == nil {
+			response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				break
+			}
+			if response.StatusCode < 409 {
+				c.t.Errorf("published, and got %s", response.Status)
+			}
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, d := range data {
+		c.acked[d] = true
+	}
+}
+
+func (c *chaos) publisher(rng *rand.Rand, name int) {
+	for n := 0; c.stop.Err() == nil; n++ {
+		data := make([]string, 1+max(0, n%5-2))
+		for i := range data {
+			data[i] = fmt.Sprintf("p%d.%d.%d", name, n, i)
+		}
+		c.publish(rng, fmt.Sprintf("p%d.%d", name, n), data...)
+		time.Sleep(time.Duration(rng.IntN(10)) * time.Millisecond)
+	}
+}
+
+// subscriber moves from hub to hub with its cursor, by its own road.
+func (c *chaos) subscriber(rng *rand.Rand, i int) {
+	s := &traveller{chaos: c, i: i, cursor: c.begin}
+	roads := []func(context.Context, string) error{s.poll, s.sse, s.websocket}
+	for c.stop.Err() == nil {
+		ctx, cancel := context.WithTimeout(c.stop, time.Duration(200+rng.IntN(2000))*time.Millisecond)
+		_ = roads[i%len(roads)](ctx, c.where[rng.IntN(fleet)]) // it moves on, whatever it was
+		cancel()
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// TestChaos: whatever happens to servers, hubs and what is between them, no event that was acknowledged
+// is lost, none is doubled and none comes out of order, and after healing all are told within ten
+// seconds.
+func TestChaos(t *testing.T) {
+	steps, hold := 4, 2500
+	if os.Getenv("TRIVIUM_LONG") != "" {
+		steps, hold = 60, 12_000
+	}
+	seed := rand.Uint64()
+	if s := os.Getenv("TRIVIUM_SEED"); s != "" {
+		var err error
+		seed, err = strconv.ParseUint(s, 10, 64)
+		require.NoError(t, err)
+	}
+	t.Logf("TRIVIUM_SEED=%d", seed)
+	const subscribers, publishers = 6, 3
+	c := startChaos(t, rand.New(rand.NewPCG(seed, 0)), subscribers)
+	var cancel func()
+	c.stop, cancel = context.WithCancel(t.Context())
+	var publishing, reading sync.WaitGroup
+	for i := range publishers {
+		publishing.Go(func() { c.publisher(rand.New(rand.NewPCG(seed, uint64(1+i))), i) })
+	}
+	for i := range subscribers {
+		reading.Go(func() { c.subscriber(rand.New(rand.NewPCG(seed, uint64(100+i))), i) })
+	}
+	order := c.rng.Perm(4)
+	for step := 0; step < steps && !t.Failed(); step++ {
+		c.harm(order[step%len(order)], time.Duration(500+c.rng.IntN(hold))*time.Millisecond)
+		healed := time.Now()
+		marker := fmt.Sprint("healed.", step)
+		c.publish(c.rng, marker, marker)
+		for !c.allHave(marker) {
+			require.Less(t, time.Since(healed), 10*time.Second, "told after healing")
+			time.Sleep(10 * time.Millisecond)
+		}
+		t.Logf("  all told %v after healing", time.Since(healed).Round(time.Millisecond))
+	}
+	cancel()
+	publishing.Wait()
+	reading.Wait()
+	c.judge()
+	c.client.CloseIdleConnections()
+}
+
+// harm does one kind of harm, and heals it.
+func (c *chaos) harm(kind int, hold time.Duration) {
+	i := c.rng.IntN(fleet)
+	switch kind {
+	case 0:
+		c.t.Logf("NATS server %d is killed for %v", i, hold)
+		c.killNATS(i)
+		time.Sleep(hold)
+		c.startNATS(i)
+	case 1:
+		c.t.Logf("hub %d is killed for %v", i, hold)
+		c.hubs[i].signal(syscall.SIGKILL)
+		c.hubs[i].wait()
+		time.Sleep(hold)
+		c.startHub(i)
+	case 2:
+		c.t.Logf("hub %d is cut off for %v", i, hold)
+		for _, p := range c.proxies[i] {
+			_, err := p.Toxics.AddToxicJson(strings.NewReader(`{"name":"hole","type":"timeout","stream":"downstream","attributes":{"timeout":0}}`))
+			require.NoError(c.t, err)
+		}
+		time.Sleep(hold)
+		for _, p := range c.proxies[i] {
+			require.NoError(c.t, p.Toxics.RemoveToxic(context.Background(), "hole"))
+		}
+	default:
+		c.t.Logf("NATS server %d is paused for %v", i, hold)
+		require.NoError(c.t, c.nats[i].Process.Signal(syscall.SIGSTOP))
+		time.Sleep(hold)
+		require.NoError(c.t, c.nats[i].Process.Signal(syscall.SIGCONT))
+	}
+}
+
+func (c *chaos) allHave(data string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, seen := range c.seen {
+		if !slices.ContainsFunc(seen[max(0, len(seen)-5000):], func(s sighting) bool { return s.data == data }) {
+			return false
+		}
+	}
+	return true
+}
+
+// judge looks at what everybody saw up to what the last of them reached.
+func (c *chaos) judge() {
+	common := len(c.seen[0])
+	for _, seen := range c.seen {
+		common = min(common, len(seen))
+	}
+	require.Greater(c.t, common, 20)
+	counts := map[string]int{}
+	for _, s := range c.seen[0][:common] {
+		counts[s.data]++
+		require.Equal(c.t, 1, counts[s.data], "%s came twice", s.data)
+	}
+	for i, seen := range c.seen {
+		require.Equal(c.t, c.seen[0][:common], seen[:common], "subscribers 0 and %d", i)
+	}
+	// What was acknowledged is in the log, be it after what all have read.
+	all := map[string]bool{}
+	cursor := c.begin
+	for {
+		answer := c.hubs[0].poll("wait=3&max=1000&cursor=" + cursor)
+		require.Nil(c.t, answer.Gap)
+		if len(answer.Events) == 0 {
+			break
+		}
+		cursor = answer.Cursor
+		for _, e := range answer.Events {
+			data, err := strconv.Unquote(string(e.Data))
+			require.NoError(c.t, err)
+			require.False(c.t, all[data], "%s is there twice", data)
+			all[data] = true
+		}
+	}
+	for data := range c.acked {
+		require.True(c.t, all[data], "%s was acknowledged", data)
+	}
+	c.t.Logf("%d events acknowledged, %d in the log, %d read by all", len(c.acked), len(all), common)
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/trivium-hub/trivium/hub/jetstream"
+)
+
+// Names of engines.
+const (
+	engineMemory   = "memory"
+	engineEmbedded = "embedded"
+	engineNATS     = "nats"
+)
+
+// minLogAge is the shortest time for which JetStream keeps events.
+const minLogAge = 100 * time.Millisecond
+
+// EngineConfig says who keeps the events (PROTOCOL section 8).
+type EngineConfig struct {
+	Engine     string `default:"memory" help:"Who keeps the events: memory (they end with the process), embedded (NATS JetStream in the process, on disk in --store) or nats (JetStream of --nats-url, shared by any number of hubs)."`
+	Store      string `placeholder:"DIR" help:"Directory of the embedded engine's events, made if it is not there."`
+	Sync       string `default:"interval" help:"When the embedded engine has events on disk: interval (every 100ms; a power loss may take what came since, and the end of the process alone nothing) or always (before each is acknowledged)."`
+	NATSURL    string `name:"nats-url" placeholder:"URL" help:"NATS servers, such as nats://a.example:4222; several are separated by commas."`
+	NATSCreds  string `name:"nats-creds" placeholder:"FILE" help:"Credentials for NATS."`
+	NATSStream string `name:"nats-stream" default:"trivium" help:"Stream of the events, made if it is not there. Their subjects begin with its name."`
+	Replicas   int    `default:"1" help:"Servers of the NATS cluster that keep the stream: 1, 3 or 5."`
+}
+
+// check says what is wrong, and what was set that the engine chosen does not look at: whoever sets
+// it expects events to be kept.
+func (c *EngineConfig) check() []fault {
+	faults := faulty("engine", oneOf(c.Engine, engineMemory, engineEmbedded, engineNATS))
+	faults = append(faults, faulty("sync", oneOf(c.Sync, "interval", "always"))...)
+	if !slices.Contains([]int{1, 3, 5}, c.Replicas) {
+		faults = append(faults, faulty("replicas", fmt.Sprintf("want 1, 3 or 5, got %d", c.Replicas))...)
+	}
+	if err := jetstream.ValidateStream(c.NATSStream); err != nil {
+		faults = append(faults, faulty("nats-stream", err.Error())...)
+	}
+	if len(faults) > 0 {
+		return faults
+	}
+	for _, of := range []struct {
+		flag, engine string
+		set, needed  bool
+	}{
+		{"store", engineEmbedded, c.Store != "", true},
+		{"sync", engineEmbedded, c.Sync != "interval", false},
+		{"nats-url", engineNATS, c.NATSURL != "", true},
+		{"nats-creds", engineNATS, c.NATSCreds != "", false},
+		{"replicas", engineNATS, c.Replicas != 1, false},
+	} {
+		switch {
+		case of.set && c.Engine != of.engine:
+			faults = append(faults, faulty(of.flag, fmt.Sprintf("wants --engine %s, got %s", of.engine, c.Engine))...)
+		case !of.set && of.needed && c.Engine == of.engine:
+			faults = append(faults, faulty(of.flag, fmt.Sprintf("want one with --engine %s, got none", of.engine))...)
+		}
+	}
+	if c.NATSURL != "" {
+		faults = append(faults, faulty("nats-url", checkNATS(c.NATSURL))...)
+	}
+	if c.NATSCreds != "" {
+		_, err := readSecret(c.NATSCreds)
+		faults = append(faults, faulty("nats-creds", said(err))...)
+	}
+	return faults
+}
+
+// checkNATS repeats nothing of the URLs: there may be a password in one.
+func checkNATS(list string) string {
+	for text := range strings.SplitSeq(list, ",") {
+		u, err := url.Parse(strings.TrimSpace(text))
+		if err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+			return "want URLs such as nats://a.example:4222 or tls://a.example, separated by commas"
+		}
+	}
+	return ""
+}
+
+// checkLog says what an engine that keeps a log cannot do.
+func (c *ServeConfig) checkLog() []fault {
+	if c.Engine == engineMemory {
+		return nil
+	}
+	return slices.Concat(
+		faulty("max-event-bytes", between(c.MaxEventBytes, 1, Size(jetstream.MaxEventSize))),
+		faulty("retain-age", between(c.RetainAge, minLogAge, maxRetainAge)),
+	)
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"log/slog"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/hub/jetstream"
+)
+
+// retention is what the hub keeps in memory. Where the engine keeps a log, that is of the lengths
+// configured, and the window before it no longer than by default.
+func (c *ServeConfig) retention() (window, log hub.Retention) {
+	log = hub.Retention{Events: c.RetainEvents, Bytes: int64(c.RetainBytes), Age: c.RetainAge, GapTopics: c.GapTopics}
+	window = log
+	if c.Engine != engineMemory {
+		window.Events = min(log.Events, hub.DefaultRetainEvents)
+		window.Bytes = min(log.Bytes, hub.DefaultRetainBytes)
+	}
+	return window, log
+}
+
+// newHub opens the engine and starts the hub. The engine is nil where it is the memory's own.
+func newHub(cfg *ServeConfig, log *slog.Logger) (*hub.Hub, *jetstream.Engine, error) {
+	window, kept := cfg.retention()
+	config := hub.Config{MaxEventSize: unlimited(cfg.MaxEventBytes), Retention: window}
+	if cfg.Engine == engineMemory {
+		h, err := hub.New(config)
+		return h, nil, err
+	}
+	engine, err := jetstream.New(jetstream.Config{
+		Store:        cfg.Store,
+		SyncAlways:   cfg.Sync == "always",
+		URL:          cfg.NATSURL,
+		Credentials:  cfg.NATSCreds,
+		Stream:       cfg.NATSStream,
+		Replicas:     cfg.Replicas,
+		Retention:    kept,
+		Window:       window.Events,
+		MaxEventSize: config.MaxEventSize,
+		Logger:       log,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	config.Engine = engine
+	h, err := hub.New(config)
+	return h, engine, err
+}

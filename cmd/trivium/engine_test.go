@@ -1,0 +1,217 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// embedded begins the program on a store.
+func embedded(t *testing.T, store string, args ...string) *process {
+	t.Helper()
+	args = append([]string{"--auth", "none", "--engine", "embedded", "--store", store, "--log-level", "info"}, args...)
+	return serve(t, binary(t, append(anyPorts, args...)...))
+}
+
+func idOf(t *testing.T, receipt string) string {
+	t.Helper()
+	var r struct{ ID string }
+	require.NoError(t, json.Unmarshal([]byte(receipt), &r))
+	return r.ID
+}
+
+// TestRestartKeepsCursors: what was published before a restart is read after it, from where a subscriber
+// stood; keys are known, and a second process is kept out meanwhile.
+func TestRestartKeepsCursors(t *testing.T) {
+	store := t.TempDir()
+	p := embedded(t, store)
+	first := idOf(t, p.publish("application/json", `{"topic":"a","data":1}`))
+	p.publish("application/json", `[{"topic":"b","data":2},{"topic":"a","data":3}]`)
+	p.datagram(`{"topic":"a","data":4}`)
+	stream := p.sse("cursor=" + first)
+	for _, want := range []string{"2", "3", "4"} {
+		next, err := stream.Next()
+		require.NoError(t, err)
+		require.Equal(t, want, next.Data)
+	}
+	status, text := p.request(http.MethodGet, "http://"+p.http+"/readyz", "", "")
+	require.Equal(t, http.StatusOK, status, text)
+
+	second := binary(t, append(anyPorts, "--engine", "embedded", "--store", store)...)
+	out, err := second.CombinedOutput()
+	require.Error(t, err)
+	require.Equal(t, exitFailed, second.ProcessState.ExitCode())
+	require.Contains(t, string(out), "is in use by another process")
+
+	p.signal(syscall.SIGTERM)
+	code, _ := p.wait()
+	require.Equal(t, exitDone, code, p.log())
+	p = embedded(t, store)
+	answer := p.poll("wait=5&topic=a&cursor=" + first)
+	require.Nil(t, answer.Gap)
+	require.Len(t, answer.Events, 2)
+	require.Equal(t, first, p.poll("wait=0&last=4").Events[0].ID.String())
+}
+
+// pressure publishes as fast as it is answered until the process is gone: singles, arrays, keyed ones and
+// datagrams. What was acknowledged goes into acked, by the ID that was told.
+type pressure struct {
+	p     *process
+	round int
+
+	mu    sync.Mutex
+	acked map[string]string // data by ID
+}
+
+func (l *pressure) run(publisher int) {
+	for n := 0; ; n++ {
+		data := func(i int) string { return fmt.Sprintf("%d.%d.%d.%d", l.round, publisher, n, i) }
+		size, body := 1, ""
+		switch publisher {
+		case 0:
+			body = fmt.Sprintf(`{"topic":"k.%d","data":%q}`, n%7, data(0))
+		default:
+			size = 2 + n%9
+			var list []string
+			for i := range size {
+				list = append(list, fmt.Sprintf(`{"topic":"k.%d","data":%q}`, i, data(i)))
+			}
+			body = "[" + strings.Join(list, ",") + "]"
+		}
+		r, err := http.NewRequest(http.MethodPost, "http://"+l.p.http+"/publish", strings.NewReader(body))
+		if err != nil {
+			return
+		}
+		r.Header.Set("Content-Type", "application/json")
+		response, err := l.p.client.Do(r)
+		if err != nil {
+			return
+		}
+		var receipt struct{ ID string }
+		err = json.NewDecoder(response.Body).Decode(&receipt)
+		response.Body.Close()
+		if err != nil || response.StatusCode != http.StatusOK {
+			return
+		}
+		epoch, last, _ := strings.Cut(receipt.ID, "-")
+		seq, err := strconv.ParseUint(last, 10, 64)
+		if err != nil {
+			return
+		}
+		l.mu.Lock()
+		for i := range size {
+			l.acked[fmt.Sprint(epoch, "-", seq-uint64(size-1-i))] = strconv.Quote(data(i))
+		}
+		l.mu.Unlock()
+	}
+}
+
+// follow reads the stream until it breaks, and gives what it saw, by ID.
+func (l *pressure) follow(stream *wire.SSEDecoder) map[string]string {
+	seen := map[string]string{}
+	for {
+		next, err := stream.Next()
+		if err != nil {
+			return seen
+		}
+		if next.Topic != "" {
+			seen[next.ID] = next.Data
+		}
+	}
+}
+
+// TestKill kills the program again and again, at any moment, under load: what it has acknowledged is
+// there when it is back, no cursor is lost, and no ID is given twice, not even one that only a
+// subscriber had seen.
+func TestKill(t *testing.T) {
+	rounds := 20
+	if os.Getenv("TRIVIUM_LONG") != "" {
+		rounds = 1000
+	}
+	seed := rand.Uint64()
+	if s := os.Getenv("TRIVIUM_SEED"); s != "" {
+		var err error
+		seed, err = strconv.ParseUint(s, 10, 64)
+		require.NoError(t, err)
+	}
+	t.Logf("TRIVIUM_SEED=%d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	store, known, cursor, epoch := t.TempDir(), map[string]string{}, "", ""
+	for round := range rounds {
+		p := embedded(t, store, "--retain-events", "10000000", "--retain-bytes", "10GiB")
+		if cursor == "" {
+			cursor = p.poll("wait=0").Cursor
+			epoch, _, _ = strings.Cut(cursor, "-")
+		}
+		cursor = p.catchUp(cursor, known)
+		for id := range known {
+			require.True(t, strings.HasPrefix(id, epoch), "killed, and the epoch is another")
+			break
+		}
+		l := &pressure{p: p, round: round, acked: map[string]string{}}
+		stream := p.sse("cursor=" + cursor)
+		seen := make(chan map[string]string, 1)
+		go func() { seen <- l.follow(stream) }()
+		var publishers sync.WaitGroup
+		for i := range 3 {
+			publishers.Go(func() { l.run(i) })
+		}
+		time.Sleep(time.Duration(20+rng.IntN(150)) * time.Millisecond) // load, for a while
+		p.signal(syscall.SIGKILL)
+		publishers.Wait()
+		p.wait()
+		for _, more := range []map[string]string{l.acked, <-seen} {
+			for id, data := range more {
+				before, again := known[id]
+				require.True(t, !again || before == data, "%s was %s and is %s", id, before, data)
+				known[id] = data
+			}
+		}
+	}
+	p := embedded(t, store, "--retain-events", "10000000", "--retain-bytes", "10GiB")
+	all := map[string]string{}
+	p.catchUp(epoch+"-0", all)
+	for id, data := range known {
+		require.Equal(t, data, all[id], "what was acknowledged or seen as %s", id)
+	}
+	t.Logf("%d events known, %d there", len(known), len(all))
+	require.Greater(t, len(known), 20*rounds)
+}
+
+// catchUp reads all that follows the cursor into known, where nothing may be otherwise, and gives the
+// newest cursor.
+func (p *process) catchUp(cursor string, known map[string]string) string {
+	p.t.Helper()
+	for last := uint64(0); ; {
+		answer := p.poll("wait=2&max=1000&cursor=" + cursor)
+		require.Nil(p.t, answer.Gap, "after %s", cursor)
+		if cursor = answer.Cursor; len(answer.Events) == 0 {
+			return cursor
+		}
+		for _, e := range answer.Events {
+			require.Greater(p.t, e.ID.Seq, last)
+			last = e.ID.Seq
+			before, again := known[e.ID.String()]
+			require.True(p.t, !again || before == string(e.Data), "%v was %s and is %s", e.ID, before, e.Data)
+			known[e.ID.String()] = string(e.Data)
+		}
+		if answer.Cursor == p.newest() {
+			return cursor
+		}
+	}
+}
+
+// newest is the position of the newest event.
+func (p *process) newest() string { return p.stats().Position }
