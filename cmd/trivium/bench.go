@@ -38,18 +38,24 @@ type BenchCmd struct {
 	Target      string        `placeholder:"URL" help:"Measure the hub at this URL, http only, instead of one that is started for it. What it takes of CPU and memory is not known then. Its topics are bench and bench.*."`
 	UDP         string        `name:"udp" placeholder:"HOST:PORT" help:"Where the hub of --target takes datagrams."`
 	Token       string        `env:"TRIVIUM_TOKEN" help:"Token for the hub of --target. The variable is safer: others can see a command line."`
+	Engine      string        `placeholder:"NAME" help:"Measure what an engine costs, embedded or nats, next to memory and to JetStream's own publish."`
+	Store       string        `placeholder:"DIR" help:"Directory in which the bench has engines keep events until its end. Default: that for temporary files, which may not be on a disk."`
+	NATSURL     string        `name:"nats-url" placeholder:"URL" help:"NATS servers that run already, instead of one that is started for it. Streams trivium-bench-* are made and deleted."`
+	Replicas    int           `default:"1" help:"Servers of --nats-url that keep the streams: 1, 3 or 5."`
+	NATSStream  string        `name:"nats-stream" hidden:"" help:"Stream of a child."`
 	Goals       bool          `help:"Measure what the goals need, and print each: measured, wanted, met or not. It takes seven minutes or so."`
 	JSON        bool          `name:"json" help:"Print the report as JSON."`
 	SVG         string        `name:"svg" placeholder:"FILE" help:"Draw CPU and latency, the hub beside the floor, into this file."`
 	Child       string        `hidden:"" help:"Be a child of a bench."`
-	Scenario    []string      `arg:"" optional:"" help:"fanout, burst, idle, topics, slow, resume or ingest. Default: fanout and burst."`
+	Scenario    []string      `arg:"" optional:"" help:"fanout, burst, idle, topics, slow, resume or ingest. Default: fanout and burst. With --engine fanout, ingest or, of nats, hubs. Default: all of these."`
 }
 
 // Help is what the flags leave open.
 func (BenchCmd) Help() string {
 	return "The floor is a bare loop of write(2) to as many sockets, for long-poll a bare net/http handler that waits " +
 		"and answers; it gets the same events at the same rate. Hub and floor run on one core and the load on another, " +
-		"where there are two. Exit code 1 if anything was lost, doubled, reordered or changed."
+		"where there are two. With --engine a hub in memory takes the floor's place, publishing is held against " +
+		"JetStream's own asynchronous publish on a stream of the same settings, and 1, 2 and 3 hubs share one stream of NATS. Exit code 1 if anything was lost, doubled, reordered or changed."
 }
 
 func (c *BenchCmd) check() []fault {
@@ -78,7 +84,7 @@ func (c *BenchCmd) check() []fault {
 	if c.Goals && len(c.Scenario) > 0 {
 		faults = append(faults, fault{"<scenario>", "is for the goals to choose; there is --goals"})
 	}
-	return append(faults, c.checkTarget()...)
+	return slices.Concat(faults, c.checkTarget(), c.checkEngine())
 }
 
 // checkTarget looks at what goes with --target, and chooses the way to publish.
@@ -112,6 +118,43 @@ func (c *BenchCmd) checkTarget() []fault {
 		faults = append(faults, fault{"<scenario>", "idle looks at the memory of a hub of the bench's own; there is --target"})
 	}
 	return faults
+}
+
+// checkEngine looks at what goes with --engine.
+func (c *BenchCmd) checkEngine() []fault {
+	if c.Engine != "" {
+		if detail := oneOf(c.Engine, bench.EngineEmbedded, bench.EngineNATS); detail != "" {
+			return faulty("engine", detail)
+		}
+	}
+	var faults []fault
+	for _, name := range c.Scenario {
+		switch ofEngine := slices.Contains(bench.EngineScenarios(c.Engine), name); {
+		case c.Engine == "" && name == bench.Hubs:
+			faults = append(faults, fault{"<scenario>", "hubs share a stream: it wants --engine nats"})
+		case c.Engine != "" && !ofEngine && slices.Contains(bench.Scenarios, name):
+			faults = append(faults, fault{"<scenario>", fmt.Sprintf("%s is not measured with --engine %s", name, c.Engine)})
+		}
+	}
+	if c.Target != "" && c.Engine != "" {
+		faults = append(faults, fault{"--engine", "wants hubs of the bench's own; there is --target"})
+	}
+	if !slices.Contains([]int{1, 3, 5}, c.Replicas) {
+		faults = append(faults, faulty("replicas", fmt.Sprintf("want 1, 3 or 5, got %d", c.Replicas))...)
+	}
+	if c.Store != "" && c.Engine == "" {
+		faults = append(faults, faulty("store", "wants --engine")...)
+	}
+	if c.NATSURL == "" {
+		if c.Replicas > 1 {
+			faults = append(faults, faulty("replicas", "wants --nats-url")...)
+		}
+		return faults
+	}
+	if c.Engine != bench.EngineNATS {
+		faults = append(faults, faulty("nats-url", "wants --engine nats")...)
+	}
+	return append(faults, faulty("nats-url", checkNATS(c.NATSURL))...)
 }
 
 // Run measures and prints the report.
@@ -154,9 +197,14 @@ func (c *BenchCmd) config(con *console) (bench.Config, error) {
 		Scenarios: c.Scenario, Transports: c.Transport, Goals: c.Goals, Publish: c.Publish,
 		Subscribers: c.Subscribers, Rate: c.Rate, Size: int(c.Size), Duration: c.Duration, Rounds: c.Rounds,
 		Target: c.Target, TargetUDP: c.UDP, Token: c.Token,
+		Engine: c.Engine, Store: c.Store, NATSURL: c.NATSURL, Replicas: c.Replicas, Stream: c.NATSStream,
 		Program: program, Environ: environ,
 	}
-	if len(cfg.Scenarios) == 0 {
+	switch {
+	case len(cfg.Scenarios) > 0:
+	case c.Engine != "":
+		cfg.Scenarios = bench.EngineScenarios(c.Engine)
+	default:
 		cfg.Scenarios = []string{bench.Fanout, bench.Burst}
 	}
 	if isTerminal(con.Err) {

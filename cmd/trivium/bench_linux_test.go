@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/bench"
@@ -42,6 +43,9 @@ func TestBenchAccounts(t *testing.T) {
 		bench.Fanout: 3, bench.Burst: 2, bench.Idle: 3, bench.Topics: 2, bench.Slow: 2, bench.Resume: 2, bench.Ingest: 4,
 	}
 	for _, scenario := range bench.Scenarios {
+		if scenario == bench.Hubs {
+			continue // it is an engine's: TestBenchEngine
+		}
 		t.Run(scenario, func(t *testing.T) {
 			t.Parallel()
 			svg := filepath.Join(t.TempDir(), "bench.svg")
@@ -54,6 +58,79 @@ func TestBenchAccounts(t *testing.T) {
 			}
 			wellFormed(t, svg)
 		})
+	}
+}
+
+// TestBenchEngine measures each engine small, and looks whether the figures add up and nothing is left.
+func TestBenchEngine(t *testing.T) {
+	outside := serveNATS(t)
+	for _, tt := range []struct {
+		name    string
+		args    []string
+		results int
+	}{
+		{"embedded", []string{"--engine", "embedded"}, 3 + 1},
+		{"nats", []string{"--engine", "nats"}, 3 + 1 + 3},
+		{"nats outside", []string{"--engine", "nats", "--nats-url", outside.ClientURL(), "ingest", "hubs"}, 1 + 3},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			store, svg := t.TempDir(), filepath.Join(t.TempDir(), "bench.svg")
+			report := runBench(t, append(tt.args, "--rate", "100", "--rounds", "1", "--store", store, "--svg", svg)...)
+			require.Len(t, report.Results, tt.results)
+			for _, r := range report.Results {
+				require.True(t, r.Clean(), "%+v", r)
+				require.Zero(t, r.Gaps)
+				accountEngine(t, r, tt.name)
+			}
+			left, err := os.ReadDir(store)
+			require.NoError(t, err)
+			require.Empty(t, left)
+			wellFormed(t, svg)
+		})
+	}
+	t.Cleanup(func() {
+		info, err := outside.Jsz(nil)
+		require.NoError(t, err)
+		require.Zero(t, info.Streams, "streams are left")
+	})
+}
+
+// serveNATS starts a server in this process.
+func serveNATS(t *testing.T) *natsserver.Server {
+	t.Helper()
+	s, err := natsserver.NewServer(&natsserver.Options{
+		Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
+	})
+	require.NoError(t, err)
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	require.True(t, s.ReadyForConnections(patience))
+	return s
+}
+
+func accountEngine(t *testing.T, r *bench.Result, engine string) {
+	t.Helper()
+	require.Positive(t, r.CPURatio)
+	require.Positive(t, r.Hub.CPUPerDelivery)
+	if r.Scenario == bench.Ingest {
+		for _, f := range []*bench.Figures{r.Hub, r.Floor} {
+			require.Positive(t, f.Events)
+			require.Positive(t, f.DeliveriesPerSecond)
+		}
+		require.Positive(t, r.RateRatio)
+		return
+	}
+	require.EqualValues(t, 30, r.Hub.Events)
+	require.EqualValues(t, 30*30, r.Hub.Deliveries)
+	require.LessOrEqual(t, r.Hub.P50, r.Hub.P99)
+	require.Equal(t, engine == bench.EngineNATS, r.Hub.NATSPerEvent > 0)
+	if r.Scenario == bench.Fanout {
+		require.Equal(t, "memory", r.Against)
+		require.EqualValues(t, 30*30, r.Floor.Deliveries)
+		require.Positive(t, r.Hub.CPUPerPublish)
+		require.Positive(t, r.Floor.CPUPerPublish)
+		require.Zero(t, r.Floor.NATSPerEvent)
 	}
 }
 
@@ -124,31 +201,48 @@ func TestBenchTarget(t *testing.T) {
 
 // TestBenchInterrupted: a signal ends it and its children, and whoever kills it kills them.
 func TestBenchInterrupted(t *testing.T) {
-	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
-		cmd := binary(t, "bench", "fanout", "--subscribers", "30", "--duration", "1m")
-		var out bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &out, &out
-		require.NoError(t, cmd.Start())
-		var children []string
-		require.Eventually(t, func() bool {
-			children = childrenOf(t, cmd)
-			return len(children) == 2
-		}, patience, 10*time.Millisecond)
-		require.NoError(t, cmd.Process.Signal(signal))
-		require.Error(t, cmd.Wait())
-		if signal != syscall.SIGKILL {
-			require.Equal(t, exitFailed, cmd.ProcessState.ExitCode(), out.String())
-			require.Contains(t, out.String(), "signal received")
+	for _, engine := range []struct {
+		args     []string
+		children int
+	}{{nil, 2}, {[]string{"--engine", "nats"}, 3}} {
+		for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
+			interrupt(t, signal, engine.children, engine.args...)
 		}
-		require.Eventually(t, func() bool {
-			for _, child := range children {
-				if state, err := os.ReadFile("/proc/" + child + "/stat"); err == nil && !strings.Contains(string(state), ") Z ") {
-					return false
-				}
-			}
-			return true
-		}, patience, 10*time.Millisecond)
 	}
+}
+
+func interrupt(t *testing.T, signal syscall.Signal, n int, args ...string) {
+	t.Helper()
+	store := t.TempDir()
+	if n > 2 {
+		args = append(args, "--store", store)
+	}
+	cmd := binary(t, append([]string{"bench", "fanout", "--subscribers", "30", "--duration", "1m"}, args...)...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	require.NoError(t, cmd.Start())
+	var children []string
+	require.Eventually(t, func() bool {
+		children = childrenOf(t, cmd)
+		return len(children) == n
+	}, patience, 10*time.Millisecond)
+	require.NoError(t, cmd.Process.Signal(signal))
+	require.Error(t, cmd.Wait())
+	if signal != syscall.SIGKILL {
+		require.Equal(t, exitFailed, cmd.ProcessState.ExitCode(), out.String())
+		require.Contains(t, out.String(), "signal received")
+		left, err := os.ReadDir(store)
+		require.NoError(t, err)
+		require.Empty(t, left)
+	}
+	require.Eventually(t, func() bool {
+		for _, child := range children {
+			if state, err := os.ReadFile("/proc/" + child + "/stat"); err == nil && !strings.Contains(string(state), ") Z ") {
+				return false
+			}
+		}
+		return true
+	}, patience, 10*time.Millisecond)
 }
 
 // childrenOf gives the process ids of a command's children.

@@ -15,7 +15,22 @@ const (
 	Slow   = "slow"   // fanout with 1 % of the subscribers stalled
 	Resume = "resume" // all reconnect at once
 	Ingest = "ingest" // publishing alone
+	Hubs   = "hubs"   // fanout, its subscribers shared out among 1, 2 and 3 hubs on one stream
 )
+
+// Engines that are measured next to memory, by the names that the hub has for them.
+const (
+	EngineEmbedded = "embedded"
+	EngineNATS     = "nats"
+)
+
+// EngineScenarios are those that there are of an engine.
+func EngineScenarios(engine string) []string {
+	if engine == EngineNATS {
+		return []string{Fanout, Ingest, Hubs}
+	}
+	return []string{Fanout, Ingest}
+}
 
 // Transports.
 const (
@@ -35,6 +50,10 @@ const (
 	ChildFloor   = "floor"   // the bare loop of write(2)
 	ChildHandler = "handler" // the bare net/http handler that waits and answers
 	ChildPublish = "publish" // publishing inside one process
+
+	ChildNATS      = "nats"      // a NATS server
+	ChildEngine    = "engine"    // publishing inside one process, with an engine
+	ChildJetStream = "jetstream" // publishing without a hub
 )
 
 // Config is what a bench does. Numbers that are 0 are the scenario's own.
@@ -53,6 +72,12 @@ type Config struct {
 	TargetUDP string // where it takes datagrams, host:port
 	Token     string // for it
 
+	Engine   string // measure it next to memory; "": memory's hub next to the floor
+	Store    string // directory in which engines keep events until the end; "": that for temporary files
+	NATSURL  string // of servers that run already; "": a child
+	Replicas int    // of streams
+	Stream   string // of a child
+
 	Program  string    // this program; its children are started from it
 	Environ  []string  // for children
 	Progress io.Writer // a terminal; nil: no progress is shown
@@ -61,6 +86,7 @@ type Config struct {
 // spec is one measurement: a scenario over a transport, all its numbers known.
 type spec struct {
 	scenario, transport string
+	engine              string // "": memory
 	subscribers, rate   int
 	size, rounds        int
 	duration            time.Duration
@@ -75,6 +101,7 @@ var defaults = map[string]spec{
 	Slow:   {subscribers: 1000, rate: 100, size: 1024, duration: 9 * time.Second, rounds: 3},
 	Resume: {subscribers: 10_000, rate: 10, size: 128, duration: 5 * time.Second, rounds: 1},
 	Ingest: {size: 128, duration: 6 * time.Second, rounds: 3},
+	Hubs:   {subscribers: 1000, rate: 100, size: 128, duration: 10 * time.Second, rounds: 5},
 }
 
 // over are the transports that a scenario runs over.
@@ -86,15 +113,19 @@ var over = map[string][]string{
 	Slow:   {SSE, WebSocket},
 	Resume: {SSE, WebSocket},
 	Ingest: {""},
+	Hubs:   {SSE},
 }
 
 // Scenarios are all there are, in the order of the report.
-var Scenarios = []string{Fanout, Burst, Idle, Topics, Slow, Resume, Ingest}
+var Scenarios = []string{Fanout, Burst, Idle, Topics, Slow, Resume, Ingest, Hubs}
 
 // spec completes the numbers of a scenario.
 func (c *Config) spec(scenario, transport string) spec {
 	s := defaults[scenario]
-	s.scenario, s.transport = scenario, transport
+	s.scenario, s.transport, s.engine = scenario, transport, c.Engine
+	if c.Engine != "" && transport == LongPoll {
+		s.rate = quietRate // a poll for each event costs a core more than it has
+	}
 	if c.Subscribers > 0 && scenario != Ingest {
 		s.subscribers = c.Subscribers
 	}
@@ -115,7 +146,15 @@ func (c *Config) spec(scenario, transport string) spec {
 
 // result is an empty one.
 func (s spec) result() *Result {
-	return &Result{Scenario: s.scenario, Transport: s.transport, Subscribers: s.subscribers, Rate: s.rate, Size: s.size, Rounds: s.rounds}
+	return &Result{Scenario: s.scenario, Transport: s.transport, Engine: s.engine, Subscribers: s.subscribers, Rate: s.rate, Size: s.size, Rounds: s.rounds}
+}
+
+// sides is how many servers take turns, each with all its subscribers.
+func (s spec) sides() int {
+	if s.scenario == Hubs {
+		return maxHubs
+	}
+	return 2
 }
 
 // way is one into the hub, for ingest.
@@ -125,6 +164,9 @@ type way struct {
 	child bool // neither: inside of a process
 	batch int  // events in a request
 }
+
+// maxHubs is how many hubs share one stream at most.
+const maxHubs = 3
 
 // inProcess is the way of who has the hub in his own program.
 const inProcess = "in-process"

@@ -35,6 +35,10 @@ const (
 func goalSpecs(c *Config) []spec {
 	own := *c
 	own.Rate = 0
+	if c.Engine != "" {
+		own.Scenarios, own.Transports = EngineScenarios(c.Engine), over[Fanout]
+		return own.specs()
+	}
 	var all []spec
 	add := func(scenario string, rate int, transports ...string) {
 		own.Rate = rate
@@ -56,6 +60,9 @@ func goalSpecs(c *Config) []spec {
 // goalsOf holds one result against its goals.
 func goalsOf(r *Result) []Goal {
 	const floor = "x floor"
+	if r.Engine != "" {
+		return engineGoals(r)
+	}
 	name := r.Scenario + " " + r.Transport
 	switch r.Scenario {
 	case Fanout:
@@ -93,6 +100,17 @@ func goalsOf(r *Result) []Goal {
 		if r.Transport == inProcess {
 			return []Goal{atLeast(name+": events a second and core", 1e6/r.Hub.CPUPerDelivery, 1e6, "")}
 		}
+	}
+	return nil
+}
+
+// engineGoals are those of an engine: hubs on one stream have none.
+func engineGoals(r *Result) []Goal {
+	switch r.Scenario {
+	case Fanout:
+		return []Goal{atMost(fmt.Sprintf("%s %s, %s: CPU a delivery", r.Scenario, r.Transport, r.Engine), r.FanoutRatio, 1.1, "x memory")}
+	case Ingest:
+		return []Goal{atLeast(fmt.Sprintf("%s, %s: events a second", r.Scenario, r.Engine), r.RateRatio, 0.7, "x JetStream's own")}
 	}
 	return nil
 }

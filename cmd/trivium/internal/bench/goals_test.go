@@ -42,6 +42,25 @@ func TestGoals(t *testing.T) {
 		}
 		require.Equal(t, tt.met, met, "%g: %+v", tt.ratio, goals)
 	}
+	for _, engine := range []string{EngineEmbedded, EngineNATS} {
+		for _, tt := range []struct{ fanout, rate, met float64 }{{1.1, 0.7, 4}, {1.11, 0.7, 1}, {1.1, 0.69, 3}, {0, 0, 0}} {
+			met := 0.0
+			var all []*Result
+			for _, s := range goalSpecs(&Config{Engine: engine}) {
+				r := s.result()
+				r.FanoutRatio, r.RateRatio = tt.fanout, tt.rate
+				all = append(all, r)
+			}
+			goals := judge(all)
+			require.Len(t, goals, 4)
+			for _, g := range goals {
+				if g.Met {
+					met++
+				}
+			}
+			require.Equal(t, tt.met, met, "%+v", goals)
+		}
+	}
 	report := &Report{Results: results(100)}
 	report.Results[0].Lost = 1
 	report.Results[0].Hub.P99 = 1e6/usualRate + 1

@@ -39,15 +39,25 @@ func (r *runner) ingest(s spec) ([]*Result, error) {
 func (r *runner) publishInside(s spec, w way) (*Result, error) {
 	var rounds []*round
 	for range s.rounds {
-		one, err := r.start(nil, "bench", "--child", ChildPublish, "--size", strconv.Itoa(s.size), "--duration", (s.duration / time.Duration(s.rounds)).String())
+		one, err := r.publishRound(s, ChildPublish)
 		if err != nil {
 			return nil, err
 		}
-		one.stop()
-		r.progress.step()
-		rounds = append(rounds, &round{events: one.Events, deliveries: one.Events, cpu: one.CPU, wall: one.Wall, latency: newLatency()})
+		rounds = append(rounds, one)
 	}
 	return ingested(s, w, rounds), nil
+}
+
+// publishRound has a child publish.
+func (r *runner) publishRound(s spec, role string, more ...string) (*round, error) {
+	args := []string{"bench", "--child", role, "--size", strconv.Itoa(s.size), "--duration", (s.duration / time.Duration(s.rounds)).String()}
+	one, err := r.start(nil, append(args, more...)...)
+	if err != nil {
+		return nil, err
+	}
+	one.stop()
+	r.progress.step()
+	return &round{events: one.Events, deliveries: one.Events, cpu: one.CPU, wall: one.Wall, latency: newLatency()}, nil
 }
 
 // ingested is the result of a way in. There are no deliveries; figures are by event.

@@ -157,8 +157,7 @@ type group struct {
 // plan says how a group's subscribers are opened.
 type plan struct {
 	transport     string
-	address       *net.TCPAddr
-	host, token   string
+	at            []endpoint // among which the subscribers are shared out
 	n             int
 	topic         func(i int) string
 	stream        func(i int) uint32
@@ -166,6 +165,14 @@ type plan struct {
 	cursor        string             // "": from now on
 	receiveBuffer int                // bytes; 0: the kernel's choice
 }
+
+// endpoint is a server as a subscriber sees it.
+type endpoint struct {
+	address     *net.TCPAddr
+	host, token string
+}
+
+func (p *plan) of(i int) *endpoint { return &p.at[i%len(p.at)] }
 
 // connect opens the subscribers, some at a time, and returns when every subscription stands.
 func (l *load) connect(name string, p plan) (*group, error) {
@@ -189,11 +196,12 @@ func (l *load) connect(name string, p plan) (*group, error) {
 
 func (g *group) open(i int) error {
 	family, address := unix.AF_INET, unix.Sockaddr(nil)
-	if ip := g.plan.address.IP.To4(); ip != nil {
-		address = &unix.SockaddrInet4{Port: g.plan.address.Port, Addr: [4]byte(ip)}
+	to := g.plan.of(i).address
+	if ip := to.IP.To4(); ip != nil {
+		address = &unix.SockaddrInet4{Port: to.Port, Addr: [4]byte(ip)}
 	} else {
 		family = unix.AF_INET6
-		address = &unix.SockaddrInet6{Port: g.plan.address.Port, Addr: [16]byte(g.plan.address.IP.To16())}
+		address = &unix.SockaddrInet6{Port: to.Port, Addr: [16]byte(to.IP.To16())}
 	}
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -299,19 +307,21 @@ func (c *conn) request() []byte {
 	if p.cursor != "" {
 		query += "&cursor=" + p.cursor
 	}
-	return fmt.Appendf(nil, "GET %s%s HTTP/1.1\r\nHost: %s\r\n%s%s\r\n", path, query, p.host, p.authorization(), extra)
+	to := p.of(c.index)
+	return fmt.Appendf(nil, "GET %s%s HTTP/1.1\r\nHost: %s\r\n%s%s\r\n", path, query, to.host, to.authorization(), extra)
 }
 
 func (c *conn) poll(query string) []byte {
 	p := &c.group.plan
-	return fmt.Appendf(nil, "GET /poll?topic=%s%s HTTP/1.1\r\nHost: %s\r\n%s\r\n", p.topic(c.index), query, p.host, p.authorization())
+	to := p.of(c.index)
+	return fmt.Appendf(nil, "GET /poll?topic=%s%s HTTP/1.1\r\nHost: %s\r\n%s\r\n", p.topic(c.index), query, to.host, to.authorization())
 }
 
-func (p *plan) authorization() string {
-	if p.token == "" {
+func (e *endpoint) authorization() string {
+	if e.token == "" {
 		return ""
 	}
-	return "Authorization: Bearer " + p.token + "\r\n"
+	return "Authorization: Bearer " + e.token + "\r\n"
 }
 
 // take is what the decoder gives.

@@ -21,12 +21,16 @@ const (
 type round struct {
 	events, deliveries int64
 	cpu, wall, load    time.Duration
+	nats               time.Duration // CPU of the NATS server
 	latency            *hdrhistogram.Histogram
+	alone              *round // as many events for one subscriber alone; nil: not measured
 }
 
 func (r *round) perDelivery() float64 {
 	return float64(r.cpu.Nanoseconds()) / 1000 / float64(max(r.deliveries, 1))
 }
+
+func (r *round) perSecond() float64 { return float64(r.deliveries) / r.wall.Seconds() }
 
 func (r *round) micros(percentile float64) float64 {
 	return float64(r.latency.ValueAtPercentile(percentile)) / 1000
@@ -44,13 +48,22 @@ func (d *side) round(work func() error) (*round, error) {
 	if err != nil {
 		return nil, err
 	}
+	nats, err := d.r.engine.cpu()
+	if err != nil {
+		return nil, err
+	}
 	load, start := ownCPU(), time.Now()
 	if err := work(); err != nil {
 		return nil, err
 	}
 	r.wall, r.load = time.Since(start), ownCPU()-load
 	after, err := d.cpu()
+	if err != nil {
+		return nil, err
+	}
 	r.cpu = after - cpu
+	after, err = d.r.engine.cpu()
+	r.nats = after - nats
 	r.deliveries = d.group.advanced - deliveries
 	r.events = (d.source.expected.Load() - published) / d.source.fan
 	return r, err
@@ -61,7 +74,15 @@ func (d *side) cpu() (time.Duration, error) {
 	if d.server.child == nil {
 		return 0, nil
 	}
-	return d.server.cpu()
+	var all time.Duration
+	for _, server := range d.servers() {
+		one, err := server.cpu()
+		if err != nil {
+			return 0, err
+		}
+		all += one
+	}
+	return all, nil
 }
 
 func ownCPU() time.Duration {
@@ -114,26 +135,43 @@ func (r *runner) compare(s spec) (*Result, error) {
 		return nil, err
 	}
 	defer floor.close()
+	rounds, err := r.turns(s, hub, floor)
+	if err != nil {
+		return nil, err
+	}
+	return compared(s, hub, floor, rounds), nil
+}
+
+// turns has sides do the same work in turns, and ends their connections.
+func (r *runner) turns(s spec, sides ...*side) (map[*side][]*round, error) {
 	rounds := map[*side][]*round{}
 	for i := range s.rounds {
-		turns := []*side{hub, floor}
+		order := slices.Clone(sides)
 		if i%2 == 1 {
-			slices.Reverse(turns) // who is first must not matter
+			slices.Reverse(order) // who is first must not matter
 		}
-		for _, d := range turns {
+		for _, d := range order {
 			one, err := d.turn(s)
+			if err == nil && d.alone != nil {
+				one.alone, err = d.alone.turn(s.alone())
+			}
 			if err != nil {
 				return nil, err
 			}
 			rounds[d] = append(rounds[d], one)
 		}
 	}
-	for _, d := range []*side{hub, floor} {
+	for _, d := range sides {
 		if err := d.linger(); err != nil {
 			return nil, err
 		}
 		d.shut()
 	}
+	return rounds, nil
+}
+
+// compared is the result of a hub that is held against another side.
+func compared(s spec, hub, floor *side, rounds map[*side][]*round) *Result {
 	result := s.result()
 	hubs, floors := rounds[hub], rounds[floor]
 	result.Hub, result.Floor = figures(hubs), figures(floors)
@@ -141,7 +179,7 @@ func (r *runner) compare(s spec) (*Result, error) {
 	result.P99Ratio = medianOf(hubs, floors, func(r *round) float64 { return r.micros(99) })
 	result.Tally, result.Gaps, result.FloorLost = hub.tally, hub.gaps, floor.tally.Lost
 	result.LoadCPU = loadShare(hubs)
-	return result, nil
+	return result
 }
 
 // turn is one round of a side, whose connections end after it if those of the other do not fit
@@ -153,7 +191,7 @@ func (d *side) turn(s spec) (*round, error) {
 		}
 	}
 	one, err := d.warmed(s)
-	if err != nil || 2*s.subscribers+spareFiles <= d.r.files {
+	if err != nil || s.sides()*s.subscribers+spareFiles <= d.r.files {
 		return one, err
 	}
 	if err := d.linger(); err != nil {
@@ -165,16 +203,12 @@ func (d *side) turn(s spec) (*round, error) {
 
 // subscribe opens a side's connections.
 func (d *side) subscribe(s spec) error {
-	name := "the hub"
-	if d.floor {
-		name = "the floor"
-		if s.transport != LongPoll {
-			if _, err := d.source.udp.Write(openFloor(s.transport, s.scenario, s.subscribers)); err != nil {
-				return err
-			}
+	if d.floor && s.transport != LongPoll {
+		if _, err := d.source.udp.Write(openFloor(s.transport, s.scenario, s.subscribers)); err != nil {
+			return err
 		}
 	}
-	return d.open(name, s.transport, s.subscribers)
+	return d.open(d.name, s.transport, s.subscribers)
 }
 
 // flush has a server find, by writing to them, that its subscribers have gone.
@@ -205,7 +239,7 @@ func (r *runner) floor(s spec) (*side, error) {
 		d.close()
 		return nil, err
 	}
-	d.floor = true
+	d.name, d.floor = "the floor", true
 	return d, nil
 }
 
@@ -223,7 +257,7 @@ func figures(rounds []*round) *Figures {
 	f.CPUPerDelivery = median(each(rounds, (*round).perDelivery))
 	f.P50 = median(each(rounds, func(r *round) float64 { return r.micros(50) }))
 	f.P99 = median(each(rounds, func(r *round) float64 { return r.micros(99) }))
-	f.DeliveriesPerSecond = median(each(rounds, func(r *round) float64 { return float64(r.deliveries) / r.wall.Seconds() }))
+	f.DeliveriesPerSecond = median(each(rounds, (*round).perSecond))
 	return f
 }
 
@@ -237,13 +271,16 @@ func each(rounds []*round, figure func(*round) float64) []float64 {
 
 // medianOf is the median of the rounds' ratios; 0 if there is nothing to compare.
 func medianOf(hubs, floors []*round, figure func(*round) float64) float64 {
-	var ratios []float64
+	return median(ratiosOf(hubs, floors, figure))
+}
+
+func ratiosOf(hubs, floors []*round, figure func(*round) float64) (ratios []float64) {
 	for i := range hubs {
 		if f := figure(floors[i]); f > 0 {
 			ratios = append(ratios, figure(hubs[i])/f)
 		}
 	}
-	return median(ratios)
+	return ratios
 }
 
 func loadShare(rounds []*round) float64 {

@@ -19,10 +19,15 @@ func (s spec) steps() int {
 	case Idle, Resume:
 		return 1
 	case Ingest:
-		return s.rounds * len(ways)
-	default:
-		return 2 * s.rounds
+		if s.engine == "" {
+			return s.rounds * len(ways)
+		}
+	case Fanout:
+		if s.engine != "" {
+			return 2 * s.sides() * s.rounds
+		}
 	}
+	return s.sides() * s.rounds
 }
 
 func newProgress(w io.Writer, specs []spec) *progress {

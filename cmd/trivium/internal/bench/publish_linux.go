@@ -1,41 +1,57 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"time"
 
+	natsserver "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
+
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// runPublish is the child: it publishes one event at a time, with nobody there to read, for about
-// as long as said.
-func runPublish(stderr io.Writer, size int, d time.Duration) error {
-	h, err := hub.New(hub.Config{})
+// eachBatch is how many events a hub with an engine is given at once: as many as its datagram source
+// gives it.
+const eachBatch = 512
+
+// publisher is what a child publishes to.
+type publisher struct {
+	some func(topics []string, data []byte) error // an event for each topic
+	done func() error                             // waits until all that was published is done
+	end  func() error
+}
+
+// runPublish is the child: it publishes with nobody there to read, for about as long as said, and
+// until all of that is done.
+func runPublish(stderr io.Writer, cfg *Config, role string) (err error) {
+	open := map[string]func(*Config) (*publisher, error){ChildPublish: openMemory, ChildEngine: openEngine, ChildJetStream: openJetStream}[role]
+	p, err := open(cfg)
 	if err != nil {
 		return err
 	}
-	defer h.Close()
-	topics := make([]string, 1000)
+	defer func() { err = errors.Join(err, p.end()) }()
+	topics := make([]string, 2*eachBatch)
 	for i := range topics {
 		topics[i] = topicOf(uint32(i + 1))
 	}
-	data := make([]byte, size)
+	data := make([]byte, cfg.Size)
 	stamp{}.put(data)
-	run := func(d time.Duration) (n int64, err error) {
-		for end := time.Now().Add(d); time.Now().Before(end); {
-			for range 1000 {
-				if _, err := h.Publish(context.Background(), &hub.Event{Topic: topics[n%1000], Data: data}); err != nil {
-					return 0, err
-				}
-				n++
+	run := func(least int64, d time.Duration) (n int64, err error) {
+		for end := time.Now().Add(d); n < least || time.Now().Before(end); n += int64(len(topics)) {
+			if err := p.some(topics, data); err != nil {
+				return 0, err
 			}
 		}
-		return n, nil
+		return n, p.done()
 	}
-	if _, err := run(d / 4); err != nil { // until the window is full
+	if _, err := run(hub.DefaultRetainEvents, cfg.Duration/4); err != nil { // until what is retained is full
 		return err
 	}
 	before, err := cpuOf(os.Getpid())
@@ -43,13 +59,137 @@ func runPublish(stderr io.Writer, size int, d time.Duration) error {
 		return err
 	}
 	start := time.Now()
-	n, err := run(d)
+	n, err := run(0, cfg.Duration)
 	if err != nil {
 		return err
 	}
+	wall := time.Since(start)
 	after, err := cpuOf(os.Getpid())
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(stderr).Encode(address{Message: listening, Events: n, CPU: after - before, Wall: time.Since(start)})
+	return json.NewEncoder(stderr).Encode(address{Message: listening, Events: n, CPU: after - before, Wall: wall})
+}
+
+// openMemory publishes one event at a time.
+func openMemory(*Config) (*publisher, error) {
+	h, err := hub.New(hub.Config{})
+	if err != nil {
+		return nil, err
+	}
+	some := func(topics []string, data []byte) error {
+		for _, topic := range topics {
+			if _, err := h.Publish(context.Background(), &hub.Event{Topic: topic, Data: data}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return &publisher{some: some, done: func() error { return nil }, end: h.Close}, nil
+}
+
+// openHub opens a hub with the engine that the child was told of.
+func openHub(cfg *Config) (*hub.Hub, error) {
+	engine, err := jetstream.New(jetstream.Config{
+		Store: cfg.Store, URL: cfg.NATSURL, Stream: cfg.Stream, Replicas: cfg.Replicas, MaxEventSize: engineEventBytes,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return hub.New(hub.Config{Engine: engine, MaxEventSize: engineEventBytes})
+}
+
+// openEngine publishes as a datagram source does: many at once, each for itself, in order. Done is what
+// the hub has delivered.
+func openEngine(cfg *Config) (*publisher, error) {
+	h, err := openHub(cfg)
+	if err != nil {
+		return nil, err
+	}
+	var last hub.Cursor
+	some := func(topics []string, data []byte) (err error) {
+		for len(topics) > 0 && err == nil {
+			events := make([]*hub.Event, min(len(topics), eachBatch))
+			for i := range events {
+				events[i] = &hub.Event{Topic: topics[i], Data: data}
+			}
+			topics = topics[len(events):]
+			last, err = h.PublishEach(context.Background(), events...)
+		}
+		return err
+	}
+	done := func() error {
+		for end := time.Now().Add(patience); h.Position().Seq < last.Seq; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				return errors.New("the hub does not get what it has published")
+			}
+		}
+		return nil
+	}
+	return &publisher{some: some, done: done, end: h.Close}, nil
+}
+
+// openJetStream publishes by the asynchronous publish of NATS's own client, to a stream that a hub has
+// made for itself and then left.
+func openJetStream(cfg *Config) (*publisher, error) {
+	h, err := openHub(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.Close(); err != nil {
+		return nil, err
+	}
+	prefix := cmp.Or(cfg.Stream, jetstream.DefaultStream) + "."
+	var options []nats.Option
+	end := func() {}
+	if cfg.Store != "" {
+		s, err := startNATS(&natsserver.Options{DontListen: true, StoreDir: cfg.Store})
+		if err != nil {
+			return nil, err
+		}
+		end = func() { s.Shutdown(); s.WaitForShutdown() }
+		options = append(options, nats.InProcessServer(s))
+	}
+	conn, err := nats.Connect(cfg.NATSURL, options...)
+	if err != nil {
+		end()
+		return nil, err
+	}
+	p := &publisher{end: func() error { conn.Close(); end(); return nil }}
+	failed := make(chan error, 1)
+	js, err := natsjs.New(conn, natsjs.WithPublishAsyncErrHandler(func(_ natsjs.JetStream, _ *nats.Msg, err error) {
+		select {
+		case failed <- err:
+		default:
+		}
+	}))
+	if err != nil {
+		return nil, errors.Join(err, p.end())
+	}
+	p.some = func(topics []string, data []byte) error {
+		for _, topic := range topics {
+			_, err := js.PublishAsync(prefix+topic, data)
+			for errors.Is(err, natsjs.ErrTooManyStalledMsgs) { // for 200 ms, as when a disk is slow
+				_, err = js.PublishAsync(prefix+topic, data)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	p.done = func() error {
+		select {
+		case <-js.PublishAsyncComplete():
+		case <-time.After(patience):
+			return errors.New("JetStream does not acknowledge")
+		}
+		select {
+		case err := <-failed:
+			return err
+		default:
+			return nil
+		}
+	}
+	return p, nil
 }

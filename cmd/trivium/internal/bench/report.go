@@ -16,12 +16,13 @@ type Report struct {
 	CPUs    int       `json:"cpus"`
 	Pinned  bool      `json:"pinned"` // servers on one core, the load on another
 	Target  string    `json:"target,omitempty"`
+	Engine  string    `json:"engine,omitempty"`
 	Results []*Result `json:"results"`
 	Goals   []Goal    `json:"goals,omitempty"`
 }
 
 // Result is one scenario over one transport. Ratios are the hub's to the floor's, each the median
-// of its rounds; 0 is not measured.
+// of its rounds; 0 is not measured. Of an engine the floor is what Against says.
 type Result struct {
 	Scenario        string   `json:"scenario"`
 	Transport       string   `json:"transport"` // of ingest the way in
@@ -36,6 +37,13 @@ type Result struct {
 	Tally                    // of the hub
 	Gaps            int64    `json:"gaps"`
 	FloorLost       int64    `json:"floor_lost"`
+	Engine          string   `json:"engine,omitempty"`
+	Against         string   `json:"against,omitempty"`
+	Hubs            int      `json:"hubs,omitempty"`         // on one stream, that have the subscribers together
+	FanoutRatio     float64  `json:"fanout_ratio,omitempty"` // CPU a delivery, without what publishing takes
+	RateRatio       float64  `json:"rate_ratio,omitempty"`   // of ingest: events/s
+	P50Added        float64  `json:"p50_added_us,omitempty"` // the hub's less the other's
+	P99Added        float64  `json:"p99_added_us,omitempty"`
 	Memory          *Memory  `json:"memory,omitempty"`
 	CaughtUpSeconds float64  `json:"caught_up_seconds,omitempty"` // of resume
 	LoadCPU         float64  `json:"load_cpu"`                    // share of a core that the load side took
@@ -51,6 +59,9 @@ type Figures struct {
 	CPUSeconds          float64 `json:"cpu_seconds"`
 	CPUPerDelivery      float64 `json:"cpu_us_per_delivery"` // of ingest: per event
 	DeliveriesPerSecond float64 `json:"deliveries_per_second"`
+	FanoutPerDelivery   float64 `json:"fanout_us_per_delivery,omitempty"` // CPU, without what publishing takes
+	CPUPerPublish       float64 `json:"cpu_us_per_publish,omitempty"`     // for one subscriber
+	NATSPerEvent        float64 `json:"nats_us_per_event,omitempty"`      // CPU of the NATS server
 	P50                 float64 `json:"p50_us"`
 	P99                 float64 `json:"p99_us"`
 	Max                 float64 `json:"max_us"`
@@ -87,21 +98,21 @@ type namedFigures struct {
 
 // sides are those that were measured.
 func (r *Result) sides() []namedFigures {
-	both := []namedFigures{{r.Hub, "the hub"}, {r.Floor, "the floor"}}
+	both := []namedFigures{{r.Hub, "the hub"}, {r.Floor, cmp.Or(r.Against, "the floor")}}
 	return slices.DeleteFunc(both, func(f namedFigures) bool { return f.Figures == nil })
 }
 
 // noteDoubts says which figures stand on too little, or were disturbed.
 func (r *Result) noteDoubts() {
 	r.noteShort()
-	if r.Scenario == Fanout {
+	if r.Scenario == Fanout || r.Scenario == Hubs {
 		r.noteLate()
 	}
 	if r.LoadCPU > 0.9 {
 		r.note("the load side took %.0f %% of its core, and may have been the limit", 100*r.LoadCPU)
 	}
 	if r.FloorLost > 0 {
-		r.note("of the floor's deliveries %d were lost", r.FloorLost)
+		r.note("of the deliveries of %s %d were lost", cmp.Or(r.Against, "the floor"), r.FloorLost)
 	}
 }
 
@@ -125,6 +136,26 @@ func (r *Result) noteLate() {
 	}
 }
 
+// maxSpread is how many times the lowest of the rounds' ratios the highest may be.
+const maxSpread = 1.5
+
+// noteSpread: rounds of a second or two on a machine that is busy with something else tell little.
+func (r *Result) noteSpread(ratios []float64) {
+	if low, high := slices.Min(ratios), slices.Max(ratios); high > maxSpread*low {
+		r.Disturbed = true
+		r.note("the rounds' ratios go from %.2f to %.2f: the machine was busy with something else", low, high)
+	}
+}
+
+// name is the scenario over its transport, and among how many hubs.
+func (r *Result) name() string {
+	name := r.Scenario + " " + r.Transport
+	if r.Hubs > 0 {
+		name += fmt.Sprintf(", hubs: %d", r.Hubs)
+	}
+	return name
+}
+
 func (r *Result) note(format string, args ...any) {
 	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
 }
@@ -138,6 +169,7 @@ func (r *Report) Text(w io.Writer) error {
 	fmt.Fprintf(w, "trivium %s, %s, %d CPUs, %s\n", r.Version, r.System, r.CPUs, where)
 	r.deliveryTable(w)
 	r.ingestTable(w)
+	r.engineTables(w)
 	r.memoryTable(w)
 	r.goalTable(w)
 	r.notes(w)
@@ -153,7 +185,7 @@ func (r *Report) notes(w io.Writer) {
 	first := "\n"
 	for _, result := range r.Results {
 		for _, note := range result.Notes {
-			fmt.Fprintf(w, "%s%s %s: %s\n", first, result.Scenario, result.Transport, note)
+			fmt.Fprintf(w, "%s%s: %s\n", first, result.name(), note)
 			first = ""
 		}
 	}
@@ -163,16 +195,15 @@ func (r *Report) deliveryTable(w io.Writer) {
 	rows := [][]string{{"SCENARIO", "TRANSPORT", "SUBSCRIBERS", "EVENTS/S", "ROUNDS", "CPU/DELIVERY", "FLOOR", "RATIO",
 		"P50", "P99", "MAX", "FLOOR P99", "RATIO", "DELIVERIES/S", "LOST", "DOUBLED", "REORDERED", "CHANGED"}}
 	for _, result := range r.Results {
-		if result.Hub == nil || result.Scenario == Ingest {
+		if result.Hub == nil || result.Scenario == Ingest || result.Engine != "" {
 			continue
 		}
 		hub, floor := result.Hub, cmp.Or(result.Floor, &Figures{})
-		rows = append(rows, []string{
+		rows = append(rows, append([]string{
 			result.Scenario, result.Transport, count(int64(result.Subscribers)), count(int64(result.Rate)), count(int64(result.Rounds)),
 			micros(hub.CPUPerDelivery), micros(floor.CPUPerDelivery), times(result.CPURatio),
 			micros(hub.P50), micros(hub.P99), micros(hub.Max), micros(floor.P99), times(result.P99Ratio), count(int64(hub.DeliveriesPerSecond)),
-			fmt.Sprint(result.Lost), fmt.Sprint(result.Duplicated), fmt.Sprint(result.Reordered), fmt.Sprint(result.Changed),
-		})
+		}, result.wrong()...))
 	}
 	table(w, rows)
 }
@@ -180,7 +211,7 @@ func (r *Report) deliveryTable(w io.Writer) {
 func (r *Report) ingestTable(w io.Writer) {
 	rows := [][]string{{"INGEST", "ROUNDS", "CPU/EVENT", "EVENTS/S", "A CORE", "LOST"}}
 	for _, result := range r.Results {
-		if result.Scenario != Ingest {
+		if result.Scenario != Ingest || result.Engine != "" {
 			continue
 		}
 		core := none
@@ -224,6 +255,9 @@ func (r *Report) goalTable(w io.Writer) {
 		rows = append(rows, []string{g.Name, strings.TrimSpace(fmt.Sprintf("%.3g %s", g.Measured, g.Unit)), g.wanted(), met})
 	}
 	table(w, rows)
+	if r.Engine != "" {
+		return
+	}
 	fmt.Fprintln(w, "That a delivery allocates nothing is not to be seen from outside: TestDeliveryAllocatesNothing of transports/outlet holds it.")
 }
 

@@ -23,14 +23,15 @@ type runner struct {
 	ctx      context.Context
 	load     *load
 	cores    *cores
-	files    int // that may be open
+	files    int     // that may be open
+	engine   *engine // nil: memory alone
 	report   *Report
 	progress *progress
 }
 
 // Run measures. It ends early when the context does, with its cause; every child has ended when it
 // returns. The threads of this process stay on the core of the load.
-func Run(ctx context.Context, cfg Config) (*Report, error) {
+func Run(ctx context.Context, cfg Config) (report *Report, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cores, err := newCores()
@@ -41,7 +42,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	// runtime would only after a while notice that the other could run.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
 	r := &runner{cfg: &cfg, ctx: ctx, cores: cores}
-	r.report = &Report{System: system(), CPUs: runtime.NumCPU(), Pinned: cores.pinned, Target: cfg.Target}
+	r.report = &Report{System: system(), CPUs: runtime.NumCPU(), Pinned: cores.pinned, Target: cfg.Target, Engine: cfg.Engine}
 	if r.load, err = newLoad(ctx); err != nil {
 		return nil, err
 	}
@@ -52,6 +53,13 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	}
 	if err := r.allow(specs); err != nil {
 		return nil, err
+	}
+	if cfg.Engine != "" {
+		r.engine, err = r.openEngine()
+		defer func() { err = cmpError(err, r.engine.close()) }()
+		if err != nil {
+			return nil, err
+		}
 	}
 	r.progress = newProgress(cfg.Progress, specs)
 	defer r.progress.close()
@@ -72,15 +80,17 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	return r.report, nil
 }
 
-// Child is what a child of the bench does; it returns only if it cannot, or is ChildPublish.
+// Child is what a child of the bench does; it returns only if it cannot, or is one that publishes.
 func Child(cfg Config, role string, stderr io.Writer) error {
 	switch role {
 	case ChildFloor:
 		return runFloor(stderr)
 	case ChildHandler:
 		return runHandler(stderr)
+	case ChildNATS:
+		return runNATS(stderr, cfg.Store)
 	default:
-		return runPublish(stderr, cfg.Size, cfg.Duration)
+		return runPublish(stderr, &cfg, role)
 	}
 }
 
@@ -95,11 +105,11 @@ func system() string {
 // allow raises the limit on open files to what hub and floor together need, or at least one of
 // them: then they take turns with their connections too.
 func (r *runner) allow(specs []spec) (err error) {
-	most := 0
+	most, all := 0, 0
 	for _, s := range specs {
-		most = max(most, s.subscribers)
+		most, all = max(most, s.subscribers), max(all, s.sides()*s.subscribers)
 	}
-	if r.files, err = allowFiles(2*most + spareFiles); err != nil {
+	if r.files, err = allowFiles(all + spareFiles); err != nil {
 		return fmt.Errorf("raise the limit on open files: %w", err)
 	}
 	if need := most + most/10 + spareFiles; r.files < need {
@@ -119,8 +129,16 @@ func (r *runner) run(s spec) ([]*Result, error) {
 	case Resume:
 		return one(r.resume(s))
 	case Ingest:
+		if s.engine != "" {
+			return one(r.publishBeside(s))
+		}
 		return r.ingest(s)
+	case Hubs:
+		return r.hubs(s)
 	default:
+		if s.engine != "" {
+			return one(r.compareEngine(s))
+		}
 		return one(r.compare(s))
 	}
 }
@@ -128,10 +146,13 @@ func (r *runner) run(s spec) ([]*Result, error) {
 // side is a server with its subscribers and its source.
 type side struct {
 	r      *runner
+	name   string
 	server *server
+	others []*server // further hubs on its stream
 	group  *group
 	source *source
 	floor  bool
+	alone  *side // the same server with a subscriber and source of its own; nil: it is not looked at
 	base   int64 // of source.expected when the group was opened
 	tally  Tally // of groups that have ended
 	gaps   int64
@@ -160,7 +181,7 @@ func (r *runner) side(s spec, server *server, own bool) (*side, error) {
 	if s.scenario == Topics {
 		streams = uint32(s.subscribers)
 	}
-	d := &side{r: r, server: server, source: newSource(r.load, s, streams)}
+	d := &side{r: r, name: "the hub", server: server, source: newSource(r.load, s, streams)}
 	if own && r.cfg.Publish == PublishHTTP {
 		d.source.overHTTP("http://"+server.HTTP, server.token)
 		return d, nil
@@ -168,11 +189,17 @@ func (r *runner) side(s spec, server *server, own bool) (*side, error) {
 	return d, d.source.overUDP(server.UDP)
 }
 
+func (d *side) servers() []*server { return append([]*server{d.server}, d.others...) }
+
 // plan opens n subscribers of what the source publishes from now on.
 func (d *side) plan(transport string, n int) (plan, error) {
-	address, err := net.ResolveTCPAddr("tcp", d.server.HTTP)
-	if err != nil {
-		return plan{}, err
+	var at []endpoint
+	for _, server := range d.servers() {
+		address, err := net.ResolveTCPAddr("tcp", server.HTTP)
+		if err != nil {
+			return plan{}, err
+		}
+		at = append(at, endpoint{address: address, host: server.HTTP, token: server.token})
 	}
 	stream := func(i int) uint32 {
 		if d.source.streams == 0 {
@@ -181,7 +208,7 @@ func (d *side) plan(transport string, n int) (plan, error) {
 		return uint32(i) + 1
 	}
 	return plan{
-		transport: transport, address: address, host: d.server.HTTP, token: d.server.token, n: n, stream: stream,
+		transport: transport, at: at, n: n, stream: stream,
 		topic: func(i int) string { return topicOf(stream(i)) },
 		next:  func(i int) uint32 { return d.source.head(stream(i)) },
 	}, nil
@@ -209,9 +236,15 @@ func (d *side) shut() {
 }
 
 func (d *side) close() {
+	if d.alone != nil {
+		d.alone.shut()
+		d.alone.source.close()
+	}
 	d.shut()
 	d.source.close()
-	d.server.stop()
+	for _, server := range d.servers() {
+		server.stop()
+	}
 }
 
 // caughtUp reports whether every subscriber has come to the end of what was published.

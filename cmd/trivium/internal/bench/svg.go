@@ -42,15 +42,15 @@ func (r *Report) SVG(w io.Writer) error {
 		if result.Hub == nil {
 			continue
 		}
-		name := result.Scenario + " " + result.Transport
+		name := result.name()
 		if result.Rate > 0 {
 			name += fmt.Sprintf(", %d/s", result.Rate)
 		}
-		floor := cmp.Or(result.Floor, &Figures{})
-		cpu = append(cpu, bars(name, bar{"hub", hubColor, result.Hub.CPUPerDelivery}, bar{"floor", floorColor, floor.CPUPerDelivery}))
+		floor, against := cmp.Or(result.Floor, &Figures{}), cmp.Or(result.Against, "floor")
+		cpu = append(cpu, bars(name, bar{"hub", hubColor, result.Hub.CPUPerDelivery}, bar{against, floorColor, floor.CPUPerDelivery}))
 		latency = append(latency, bars(name,
-			bar{"hub p50", hubColor, result.Hub.P50}, bar{"floor p50", floorColor, floor.P50},
-			bar{"hub p99", hubColor, result.Hub.P99}, bar{"floor p99", floorColor, floor.P99}))
+			bar{"hub p50", hubColor, result.Hub.P50}, bar{against + " p50", floorColor, floor.P50},
+			bar{"hub p99", hubColor, result.Hub.P99}, bar{against + " p99", floorColor, floor.P99}))
 	}
 	var b strings.Builder
 	y := chart(&b, 0, "CPU a delivery (of ingest: an event)", cpu)

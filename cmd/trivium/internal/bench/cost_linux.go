@@ -1,0 +1,173 @@
+package bench
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// The names of what an engine is held against.
+const (
+	againstMemory    = "memory"
+	againstJetStream = "JetStream"
+)
+
+// alone is a scenario's publishing for one subscriber, of its own topic.
+func (s spec) alone() spec {
+	s.scenario, s.subscribers = Topics, 1
+	return s
+}
+
+// perPublish is the CPU in us that an event takes beside its deliveries, but for one.
+func (r *round) perPublish() float64 {
+	return float64(r.alone.cpu.Nanoseconds()) / 1000 / float64(max(r.alone.events, 1))
+}
+
+// fanoutPerDelivery is the CPU in us of a delivery, without what publishing takes.
+func (r *round) fanoutPerDelivery() float64 {
+	cpu := float64(r.cpu.Nanoseconds())/1000 - r.perPublish()*float64(r.events)
+	return max(cpu, 0) / float64(max(r.deliveries-r.events, 1))
+}
+
+func (r *round) natsPerEvent() float64 {
+	return float64(r.nats.Nanoseconds()) / 1000 / float64(max(r.events, 1))
+}
+
+// medianAdded is the median of what the rounds' figures of hubs are more than those of others.
+func medianAdded(hubs, others []*round, percentile float64) float64 {
+	added := make([]float64, len(hubs))
+	for i := range hubs {
+		added[i] = hubs[i].micros(percentile) - others[i].micros(percentile)
+	}
+	return median(added)
+}
+
+// logHubs starts n hubs on one new log, as one side.
+func (r *runner) logHubs(s spec, n int) (*side, error) {
+	flags := append(r.engine.newLog(), "--max-event-bytes", strconv.Itoa(engineEventBytes))
+	var all []*server
+	for range n {
+		one, err := r.hub(flags...)
+		if err != nil {
+			for _, other := range all {
+				other.stop()
+			}
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	d, err := r.side(s, all[0], true)
+	d.others = all[1:]
+	if err != nil {
+		d.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// watchAlone has what publishing takes measured apart, with the same connections.
+func (d *side) watchAlone(s spec) (err error) {
+	d.alone, err = d.r.side(s.alone(), d.server, true)
+	return err
+}
+
+// compareEngine has a hub with the engine and one without do the same work in turns.
+func (r *runner) compareEngine(s spec) (*Result, error) {
+	hub, err := r.logHubs(s, 1)
+	if err != nil {
+		return nil, err
+	}
+	defer hub.close()
+	server, err := r.hub()
+	if err != nil {
+		return nil, err
+	}
+	memory, err := r.side(s, server, true)
+	defer memory.close()
+	if err != nil {
+		return nil, err
+	}
+	memory.name = "the hub in memory"
+	for _, d := range []*side{hub, memory} {
+		if err := d.watchAlone(s); err != nil {
+			return nil, err
+		}
+	}
+	rounds, err := r.turns(s, hub, memory)
+	if err != nil {
+		return nil, err
+	}
+	result := compared(s, hub, memory, rounds)
+	hubs, memories := rounds[hub], rounds[memory]
+	result.Against = againstMemory
+	result.FanoutRatio = medianOf(hubs, memories, (*round).fanoutPerDelivery)
+	result.P50Added, result.P99Added = medianAdded(hubs, memories, 50), medianAdded(hubs, memories, 99)
+	result.Hub.apart(hubs)
+	result.Floor.apart(memories)
+	result.Hub.NATSPerEvent = median(each(hubs, (*round).natsPerEvent))
+	for _, d := range []*side{hub, memory} {
+		d.alone.shut()
+		result.Tally.add(d.alone.tally)
+	}
+	return result, nil
+}
+
+// apart tells what publishing takes from what deliveries do.
+func (f *Figures) apart(rounds []*round) {
+	f.CPUPerPublish = median(each(rounds, (*round).perPublish))
+	f.FanoutPerDelivery = median(each(rounds, (*round).fanoutPerDelivery))
+}
+
+// publishBeside has children publish through a hub with the engine and by JetStream's own client in
+// turns, each to a log of its own.
+func (r *runner) publishBeside(s spec) (*Result, error) {
+	rounds := map[string][]*round{}
+	for i := range s.rounds {
+		roles := []string{ChildEngine, ChildJetStream}
+		if i%2 == 1 {
+			roles[0], roles[1] = roles[1], roles[0]
+		}
+		for _, role := range roles {
+			one, err := r.publishRound(s, role, r.engine.newLog()...)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", role, err)
+			}
+			rounds[role] = append(rounds[role], one)
+		}
+	}
+	hubs, own := rounds[ChildEngine], rounds[ChildJetStream]
+	result := ingested(s, way{name: inProcess}, hubs)
+	result.Against, result.Floor = againstJetStream, figures(own)
+	result.Floor.Deliveries = 0
+	result.CPURatio = medianOf(hubs, own, (*round).perDelivery)
+	ratios := ratiosOf(hubs, own, (*round).perSecond)
+	result.RateRatio = median(ratios)
+	result.noteSpread(ratios)
+	return result, nil
+}
+
+// hubs has 1, 2 and 3 hubs, each time on one stream, share out the subscribers; the first of them takes
+// all that is published.
+func (r *runner) hubs(s spec) ([]*Result, error) {
+	sides := make([]*side, maxHubs)
+	for i := range sides {
+		d, err := r.logHubs(s, i+1)
+		if err != nil {
+			return nil, err
+		}
+		defer d.close()
+		sides[i] = d
+	}
+	rounds, err := r.turns(s, sides...)
+	if err != nil {
+		return nil, err
+	}
+	var results []*Result
+	for i, d := range sides {
+		result := compared(s, d, sides[0], rounds)
+		result.Hubs, result.Floor = i+1, nil // one hub has a result of its own
+		result.Hub.NATSPerEvent = median(each(rounds[d], (*round).natsPerEvent))
+		result.P50Added, result.P99Added = medianAdded(rounds[d], rounds[sides[0]], 50), medianAdded(rounds[d], rounds[sides[0]], 99)
+		results = append(results, result)
+	}
+	return results, nil
+}

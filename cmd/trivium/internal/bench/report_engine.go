@@ -1,0 +1,80 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+)
+
+// engineTables are what an engine costs.
+func (r *Report) engineTables(w io.Writer) {
+	r.fanoutTable(w)
+	r.publishTable(w)
+	r.hubsTable(w)
+}
+
+// fanoutTable: CPU a delivery is without what publishing takes; WITH IT is the ratio of all together.
+func (r *Report) fanoutTable(w io.Writer) {
+	rows := [][]string{{"ENGINE", "TRANSPORT", "SUBSCRIBERS", "EVENTS/S", "ROUNDS", "CPU/DELIVERY", "MEMORY", "RATIO",
+		"CPU/PUBLISH", "MEMORY", "NATS", "WITH IT", "P50", "MEMORY", "P99", "MEMORY", "P50 ADDED", "P99 ADDED",
+		"LOST", "DOUBLED", "REORDERED", "CHANGED"}}
+	for _, result := range r.Results {
+		if result.Engine == "" || result.Scenario != Fanout {
+			continue
+		}
+		hub, memory := result.Hub, result.Floor
+		rows = append(rows, append([]string{
+			result.Engine, result.Transport, count(int64(result.Subscribers)), count(int64(result.Rate)), count(int64(result.Rounds)),
+			micros(hub.FanoutPerDelivery), micros(memory.FanoutPerDelivery), times(result.FanoutRatio),
+			micros(hub.CPUPerPublish), micros(memory.CPUPerPublish), micros(hub.NATSPerEvent), times(result.CPURatio),
+			micros(hub.P50), micros(memory.P50), micros(hub.P99), micros(memory.P99),
+			added(result.P50Added), added(result.P99Added),
+		}, result.wrong()...))
+	}
+	table(w, rows)
+}
+
+func (r *Report) publishTable(w io.Writer) {
+	rows := [][]string{{"ENGINE", "PUBLISHING", "ROUNDS", "EVENTS/S", "JETSTREAM", "RATIO", "CPU/EVENT", "JETSTREAM", "RATIO"}}
+	for _, result := range r.Results {
+		if result.Engine == "" || result.Scenario != Ingest {
+			continue
+		}
+		hub, own := result.Hub, result.Floor
+		rows = append(rows, []string{
+			result.Engine, result.Transport, count(int64(result.Rounds)),
+			count(int64(hub.DeliveriesPerSecond)), count(int64(own.DeliveriesPerSecond)), times(result.RateRatio),
+			micros(hub.CPUPerDelivery), micros(own.CPUPerDelivery), times(result.CPURatio),
+		})
+	}
+	table(w, rows)
+}
+
+func (r *Report) hubsTable(w io.Writer) {
+	rows := [][]string{{"HUBS", "TRANSPORT", "SUBSCRIBERS", "EVENTS/S", "ROUNDS", "CPU/DELIVERY", "RATIO TO ONE", "NATS",
+		"P50", "P99", "P50 ADDED", "P99 ADDED", "LOST", "DOUBLED", "REORDERED", "CHANGED"}}
+	for _, result := range r.Results {
+		if result.Scenario != Hubs {
+			continue
+		}
+		hub := result.Hub
+		rows = append(rows, append([]string{
+			fmt.Sprint(result.Hubs), result.Transport, count(int64(result.Subscribers)), count(int64(result.Rate)), count(int64(result.Rounds)),
+			micros(hub.CPUPerDelivery), times(result.CPURatio), micros(hub.NATSPerEvent),
+			micros(hub.P50), micros(hub.P99), added(result.P50Added), added(result.P99Added),
+		}, result.wrong()...))
+	}
+	table(w, rows)
+}
+
+// wrong is the last columns of a table of deliveries.
+func (r *Result) wrong() []string {
+	return []string{fmt.Sprint(r.Lost), fmt.Sprint(r.Duplicated), fmt.Sprint(r.Reordered), fmt.Sprint(r.Changed)}
+}
+
+// added is a time that may be less than none.
+func added(us float64) string {
+	if us < 0 {
+		return "-" + micros(-us)
+	}
+	return micros(us)
+}
