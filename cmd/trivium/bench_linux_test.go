@@ -64,36 +64,36 @@ func TestBenchAccounts(t *testing.T) {
 // TestBenchEngine measures each engine small, and looks whether the figures add up and nothing is left.
 func TestBenchEngine(t *testing.T) {
 	outside := serveNATS(t)
-	for _, tt := range []struct {
-		name    string
-		args    []string
-		results int
-	}{
-		{"embedded", []string{"--engine", "embedded"}, 3 + 1},
-		{"nats", []string{"--engine", "nats"}, 3 + 1 + 3},
-		{"nats outside", []string{"--engine", "nats", "--nats-url", outside.ClientURL(), "ingest", "hubs"}, 1 + 3},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			store, svg := t.TempDir(), filepath.Join(t.TempDir(), "bench.svg")
-			report := runBench(t, append(tt.args, "--rate", "100", "--rounds", "1", "--store", store, "--svg", svg)...)
-			require.Len(t, report.Results, tt.results)
-			for _, r := range report.Results {
-				require.True(t, r.Clean(), "%+v", r)
-				require.Zero(t, r.Gaps)
-				accountEngine(t, r, tt.name)
-			}
-			left, err := os.ReadDir(store)
-			require.NoError(t, err)
-			require.Empty(t, left)
-			wellFormed(t, svg)
-		})
-	}
-	t.Cleanup(func() {
-		info, err := outside.Jsz(nil)
-		require.NoError(t, err)
-		require.Zero(t, info.Streams, "streams are left")
+	t.Run("each", func(t *testing.T) { // returns when all have ended
+		for _, tt := range []struct {
+			name    string
+			args    []string
+			results int
+		}{
+			{"embedded", []string{"--engine", "embedded"}, 3 + 1},
+			{"nats", []string{"--engine", "nats"}, 3 + 1 + 3},
+			{"nats outside", []string{"--engine", "nats", "--nats-url", outside.ClientURL(), "ingest", "hubs"}, 1 + 3},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				t.Parallel()
+				store, svg := t.TempDir(), filepath.Join(t.TempDir(), "bench.svg")
+				report := runBench(t, append(tt.args, "--rate", "100", "--rounds", "1", "--store", store, "--svg", svg)...)
+				require.Len(t, report.Results, tt.results)
+				for _, r := range report.Results {
+					require.True(t, r.Clean(), "%+v", r)
+					require.Zero(t, r.Gaps)
+					accountEngine(t, r, tt.name)
+				}
+				left, err := os.ReadDir(store)
+				require.NoError(t, err)
+				require.Empty(t, left)
+				wellFormed(t, svg)
+			})
+		}
 	})
+	info, err := outside.Jsz(nil)
+	require.NoError(t, err)
+	require.Zero(t, info.Streams, "streams are left")
 }
 
 // serveNATS starts a server in this process.
