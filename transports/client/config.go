@@ -75,9 +75,9 @@ type Config struct {
 	// Silence is how long a connection may be silent before it is taken for dead where the hub
 	// does not say how often its heartbeats come; 0 is 40 s. Where it does, it is two and a half
 	// times that, and a second at least. It is doubled, up to three times, when a connection fell
-	// silent, and until heartbeats have shown how often they come.
+	// silent, and until heartbeats have shown how often they come. At most it is 24 h.
 	Silence time.Duration
-	// MaxWait is the longest wait between two tries that the hub did not ask for; 0 is 30 s.
+	// MaxWait is the longest wait between two tries that the hub did not ask for, at most 24 h; 0 is 30 s.
 	MaxWait time.Duration
 }
 
@@ -86,6 +86,7 @@ const (
 	defaultSilence = 40 * time.Second
 	defaultMaxWait = 30 * time.Second
 	maxTopics      = 64
+	longest        = 24 * time.Hour // that a time may be which is multiplied
 )
 
 // check sets the defaults, and gives the URL that all others begin with. The error names every field
@@ -114,8 +115,8 @@ func (cfg *Config) check() (base string, err error) {
 	if cfg.Cursor != "" && (cfg.Last != 0 || cfg.Since != 0) || cfg.Last != 0 && cfg.Since != 0 {
 		faults = append(faults, errors.New("client: Config.Cursor, Last and Since exclude each other"))
 	}
-	bad("Silence", notNegative(cfg.Silence))
-	bad("MaxWait", notNegative(cfg.MaxWait))
+	bad("Silence", checkTime(cfg.Silence))
+	bad("MaxWait", checkTime(cfg.MaxWait))
 	cfg.Silence = cmp.Or(cfg.Silence, defaultSilence)
 	cfg.MaxWait = cmp.Or(cfg.MaxWait, defaultMaxWait)
 	return base, errors.Join(faults...)
@@ -140,13 +141,15 @@ func checkURL(text string) (string, error) {
 
 func checkTransport(t Transport, p Platform) error {
 	if t < Auto || t > EventSource {
-		return errors.New("is none of the package's transports")
+		return errNoTransport
 	}
 	if _, ok := p.(EventSourcer); t == EventSource && !ok {
 		return errNoEventSource
 	}
 	return nil
 }
+
+var errNoTransport = errors.New("is none of the package's transports")
 
 // checkTopics: the error is a *Problem.
 func checkTopics(topics []string) error {
@@ -166,6 +169,13 @@ func checkTopics(topics []string) error {
 func notNegative(d time.Duration) error {
 	if d < 0 {
 		return errors.New("must not be negative")
+	}
+	return nil
+}
+
+func checkTime(d time.Duration) error {
+	if d < 0 || d > longest {
+		return errors.New("must be 0 to 24h")
 	}
 	return nil
 }

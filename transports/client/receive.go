@@ -12,6 +12,10 @@ func (l *loop) receive(m message) {
 		l.lose(errOrder)
 		return
 	}
+	if l.phase == Live && m.kind == opened && l.transport != EventSource { // which comes back by itself
+		l.lose(errTwice)
+		return
+	}
 	switch m.kind {
 	case opened:
 		l.opened(m)
@@ -37,6 +41,8 @@ func (l *loop) receive(m message) {
 }
 
 var errOrder = errors.New("the hub did not say first where the subscription begins")
+
+var errTwice = errors.New("the stream has begun twice")
 
 // push keeps what came for the program. A place that it has not been told of yet gives way.
 func (l *loop) push(d delivery) {

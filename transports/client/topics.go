@@ -89,6 +89,7 @@ func (l *loop) settle(err error) {
 // accepted is called when the hub has carried out a command.
 func (l *loop) accepted(ref string) {
 	switch {
+	case ref == "": // it answers nothing
 	case ref == l.authRef:
 		l.authRef = ""
 		token := l.token

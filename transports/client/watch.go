@@ -28,7 +28,7 @@ type watch struct {
 }
 
 func (w *watch) begin(now time.Time, heartbeat time.Duration) {
-	w.last, w.heartbeat, w.beatAt, w.pinged = now, heartbeat, time.Time{}, false
+	w.last, w.heartbeat, w.beatAt, w.pinged = now, min(heartbeat, longest), time.Time{}, false
 }
 
 func (w *watch) heard(now time.Time) { w.last, w.pinged = now, false }

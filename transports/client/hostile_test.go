@@ -1,0 +1,107 @@
+//go:build !js
+
+package client_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/transports/client"
+)
+
+// tells is a hub of its own kind: it says this on a WebSocket, then listens.
+func tells(messages ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer conn.CloseNow()
+		for _, m := range messages {
+			if conn.Write(r.Context(), websocket.MessageText, []byte(m)) != nil {
+				return
+			}
+		}
+		for err == nil {
+			_, _, err = conn.Read(r.Context())
+		}
+	}
+}
+
+// TestTwoBeginnings: a stream begins once. One that does it again would have Auto look for a better
+// transport, and count a connection, as often as it likes.
+func TestTwoBeginnings(t *testing.T) {
+	const hello = `{"op":"hello","id":"00000001-1","heartbeat_ms":15000}`
+	open := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = w.Write([]byte(strings.Repeat("event: trivium.open\nid: 00000001-1\ndata:\n\n", 2)))
+		_ = http.NewResponseController(w).Flush()
+		hang(w, r)
+	}
+	for tr, server := range map[client.Transport]http.HandlerFunc{
+		client.WebSocket: tells(hello, hello),
+		client.SSE:       open,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, rigConfig{Memory: true})
+			r.proxyAll(server)
+			c := r.client(client.Config{Transport: tr})
+			state := r.await(c, isPhase(client.Waiting))
+			require.ErrorContains(t, state.Reason, "begun twice")
+			require.EqualValues(t, 1, c.Stats().Connects)
+		})
+	}
+}
+
+// TestHeartbeatsOfCenturies are none that would have silence noticed after no time at all.
+func TestHeartbeatsOfCenturies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, rigConfig{Memory: true})
+		r.proxy("/ws", tells(`{"op":"hello","id":"00000001-1","heartbeat_ms":2000000000000}`))
+		c := r.client(client.Config{Transport: client.WebSocket})
+		time.Sleep(time.Hour)
+		require.EqualValues(t, 1, c.Stats().Connects)
+		require.Equal(t, client.Live, c.State().Phase)
+	})
+}
+
+// TestAnswersToNothing: what answers no command changes nothing.
+func TestAnswersToNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, rigConfig{Memory: true})
+		auths := 0
+		r.proxy("/ws", func(w http.ResponseWriter, request *http.Request) {
+			conn, err := websocket.Accept(w, request, nil)
+			if err != nil {
+				return
+			}
+			defer conn.CloseNow()
+			for _, m := range []string{
+				`{"op":"hello","id":"00000001-1","heartbeat_ms":0}`,
+				`{"op":"ack","id":"00000001-1"}`, `{"op":"ack","ref":"","id":"00000001-1"}`, `{"op":"ack","ref":7,"id":"00000001-1"}`,
+				`{"op":"error","ref":8,"status":403,"code":"forbidden","title":"no"}`,
+			} {
+				require.NoError(t, conn.Write(request.Context(), websocket.MessageText, []byte(m)))
+			}
+			for {
+				_, text, err := conn.Read(request.Context())
+				if err != nil {
+					return
+				}
+				auths += strings.Count(string(text), `"op":"auth"`)
+			}
+		})
+		c := r.client(client.Config{Transport: client.WebSocket, Token: client.StaticToken("sesame-open")})
+		r.await(c, isPhase(client.Live))
+		synctest.Wait()
+		require.Zero(t, auths)
+		require.EqualValues(t, 1, c.Stats().Connects)
+		require.Equal(t, client.Live, c.State().Phase)
+	})
+}
