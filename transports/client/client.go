@@ -81,7 +81,8 @@ func (c *Client) address(path string, q query) string {
 func (c *Client) Cursor() string { return *c.cursor.Load() }
 
 // Use changes the transport. The new one goes on where the old one stood. Auto begins with the best,
-// even where it was Auto before.
+// even where it was Auto before. One that there is none of here (EventSource outside a page) ends the
+// client, by a *FinalError.
 func (c *Client) Use(t Transport) { c.command(func(l *loop) { l.use(t) }) }
 
 // Reconnect drops the connection, if there is one, and makes another at once.

@@ -41,6 +41,7 @@ func TestConfig(t *testing.T) {
 		"two starts":   {client.Config{URL: url, Cursor: "a", Last: 1}, []string{"exclude each other"}},
 		"other two":    {client.Config{URL: url, Since: 1, Last: 1}, []string{"exclude each other"}},
 		"durations":    {client.Config{URL: url, Silence: -1, MaxWait: -1}, []string{"Config.Silence:", "Config.MaxWait:"}},
+		"too long":     {client.Config{URL: url, Silence: 1<<63 - 1, MaxWait: 25 * time.Hour}, []string{"Config.Silence: must be 0 to 24h", "Config.MaxWait: must be 0 to 24h"}},
 		"all together": {client.Config{URL: "x", Last: -1, MaxWait: -1}, []string{"Config.URL:", "Config.Last:", "Config.MaxWait:"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -51,6 +52,18 @@ func TestConfig(t *testing.T) {
 			require.NotContains(t, err.Error(), "secret")
 		})
 	}
+}
+
+// TestReplacedTransport: programs put a wrapper in the place of net/http's own, to trace what is sent.
+func TestReplacedTransport(t *testing.T) {
+	before := http.DefaultTransport
+	defer func() { http.DefaultTransport = before }()
+	http.DefaultTransport = struct{ http.RoundTripper }{before}
+	r := newRig(t, rigConfig{})
+	c, err := client.Connect(t.Context(), client.Config{URL: r.URL})
+	require.NoError(t, err)
+	defer c.Close()
+	r.await(c, liveBy(client.WebSocket))
 }
 
 // TestNativePlatforms: over sockets, with the platform that is made by default and with one of a

@@ -151,6 +151,10 @@ func TestUse(t *testing.T) {
 		require.EqualValues(t, 2, c.Stats().Switches)
 		c.Use(client.EventSource)
 		require.ErrorContains(t, r.ended(c), "EventSource is the browser's own")
+
+		c = r.client(client.Config{})
+		c.Use(client.EventSource + 1)
+		require.ErrorContains(t, r.ended(c), "Transport(5) is none of the package's transports")
 	})
 }
 

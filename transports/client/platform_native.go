@@ -33,15 +33,16 @@ const maxHandshakeAnswer = 64 << 10 // bytes
 
 // NewPlatform makes the platform of a program outside a browser: net/http, and WebSockets over it. hc
 // is how to reach the hub, by a proxy or with certificates of its own; its Timeout does not count,
-// since streams have no end. nil is a client with timeouts for dialing, TLS and headers.
+// since streams have no end. nil is a client with timeouts for dialing, TLS and headers, otherwise as
+// http.DefaultTransport, which goes unchanged if it is no *http.Transport.
 //
 // Redirects are answers like any other: what follows one would show the token to whom it leads.
 func NewPlatform(hc *http.Client) Platform {
 	p := &native{}
 	if hc != nil {
 		p.client = *hc
-	} else {
-		p.own = http.DefaultTransport.(*http.Transport).Clone()
+	} else if standard, ok := http.DefaultTransport.(*http.Transport); ok {
+		p.own = standard.Clone()
 		p.own.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
 		p.own.TLSHandshakeTimeout = dialTimeout
 		p.own.ResponseHeaderTimeout = headerTimeout

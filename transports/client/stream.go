@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -84,9 +85,10 @@ func (n *conn) open(ctx context.Context, a ask) (stream, error) {
 		return openSSE(ctx, n, a)
 	case EventSource:
 		return openEventSource(ctx, n, a)
-	default:
+	case LongPoll:
 		return openPoll(ctx, n, a), nil
 	}
+	return nil, &FinalError{Err: fmt.Errorf("%v %w", n.transport, errNoTransport)}
 }
 
 // get sends a GET with the token and, if there is one, the cursor in headers: so the URL of a
