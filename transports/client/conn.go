@@ -18,10 +18,11 @@ type conn struct {
 	transport Transport
 	messages  chan message // closed at the end
 	cancel    context.CancelFunc
+	begun     time.Time
 
 	err error // why it ended; read after messages is closed
 
-	heard atomic.Int64           // when bytes came last, in Unix nanoseconds
+	heard atomic.Int64           // when bytes came last, in nanoseconds from begun: clocks are set
 	used  atomic.Pointer[string] // the token that was sent last
 
 	mu      sync.Mutex
@@ -32,7 +33,7 @@ type conn struct {
 // connect begins a connection. Who begins it stops it.
 func (c *Client) connect(ctx context.Context, t Transport, a ask) *conn {
 	ctx, cancel := context.WithCancel(ctx)
-	n := &conn{client: c, transport: t, messages: make(chan message), cancel: cancel}
+	n := &conn{client: c, transport: t, messages: make(chan message), cancel: cancel, begun: time.Now()}
 	none := ""
 	n.used.Store(&none)
 	c.workers.Go(func() {
@@ -110,4 +111,4 @@ func (n *conn) token() string {
 // outdated reports that there is another token by now.
 func (n *conn) outdated() bool { return *n.used.Load() != n.client.vault.value() }
 
-func (n *conn) touch() { n.heard.Store(time.Now().UnixNano()) }
+func (n *conn) touch() { n.heard.Store(int64(time.Since(n.begun))) }

@@ -85,7 +85,7 @@ func (l *loop) quiet() time.Duration {
 		return 0
 	}
 	last := l.watch.last
-	if heard := time.Unix(0, l.conn.heard.Load()); heard.After(last) {
+	if heard := l.conn.begun.Add(time.Duration(l.conn.heard.Load())); heard.After(last) {
 		last = heard
 	}
 	return time.Since(last)
