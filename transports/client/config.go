@@ -60,12 +60,14 @@ type Config struct {
 	// empty but not nil is none until Client.SetTopics: then there is no connection, and the client
 	// stands still.
 	Topics []string
-	// Cursor, Last and Since say where to begin, at most one of them (PROTOCOL section 3): after
-	// an event's ID, with the newest Last events (1 to 1000), or with what is as old as Since. With
-	// none it is the next event.
-	Cursor string
-	Last   int
-	Since  time.Duration
+	// Cursor, Last, Since and SinceTime say where to begin, at most one of them (PROTOCOL section 3):
+	// after an event's ID, with the newest Last events (1 to 1000), with those that were no older
+	// than Since when Connect was called, or with the first that the hub accepted no earlier than
+	// SinceTime. With none it is the next event.
+	Cursor    string
+	Last      int
+	Since     time.Duration
+	SinceTime time.Time
 	// Conflate has the hub leave out, of several events with one topic and key for which this
 	// client was too slow, all but the newest.
 	Conflate bool
@@ -112,14 +114,27 @@ func (cfg *Config) check() (base string, err error) {
 		bad("Last", fmt.Errorf("must be 0 to %d", hub.MaxLast))
 	}
 	bad("Since", notNegative(cfg.Since))
-	if cfg.Cursor != "" && (cfg.Last != 0 || cfg.Since != 0) || cfg.Last != 0 && cfg.Since != 0 {
-		faults = append(faults, errors.New("client: Config.Cursor, Last and Since exclude each other"))
+	if year := cfg.SinceTime.UTC().Year(); year < 0 || year > 9999 {
+		bad("SinceTime", errors.New("must be in the years 0 to 9999"))
+	}
+	if cfg.starts() > 1 {
+		faults = append(faults, errors.New("client: Config.Cursor, Last, Since and SinceTime exclude each other"))
 	}
 	bad("Silence", checkTime(cfg.Silence))
 	bad("MaxWait", checkTime(cfg.MaxWait))
 	cfg.Silence = cmp.Or(cfg.Silence, defaultSilence)
 	cfg.MaxWait = cmp.Or(cfg.MaxWait, defaultMaxWait)
 	return base, errors.Join(faults...)
+}
+
+// starts is in how many ways it says where to begin.
+func (cfg *Config) starts() (n int) {
+	for _, said := range []bool{cfg.Cursor != "", cfg.Last != 0, cfg.Since != 0, !cfg.SinceTime.IsZero()} {
+		if said {
+			n++
+		}
+	}
+	return n
 }
 
 func checkURL(text string) (string, error) {

@@ -68,7 +68,8 @@ func TestStart(t *testing.T) {
 			from int
 		}{
 			{client.Config{Last: 3}, 7},
-			{client.Config{Since: 50 * time.Second}, 5},
+			{client.Config{Since: 40 * time.Second}, 5},
+			{client.Config{SinceTime: time.Now().Add(-50 * time.Second).In(time.FixedZone("", 3600))}, 5},
 			{client.Config{Cursor: third.String()}, 3},
 			{client.Config{Conflate: true, Last: 4}, 6},
 			{client.Config{}, 10},
@@ -78,6 +79,9 @@ func TestStart(t *testing.T) {
 			c := r.client(row.cfg)
 			require.Equal(t, row.cfg.Cursor, c.Cursor())
 			r.await(c, isPhase(client.Waiting))
+			if row.cfg.Since != 0 {
+				time.Sleep(50 * time.Second) // which does not move the time that is meant
+			}
 			r.away(false)
 			r.await(c, liveBy(tr))
 			c.Reconnect()

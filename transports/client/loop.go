@@ -2,6 +2,7 @@ package client
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -17,6 +18,7 @@ type loop struct {
 	topics   []string // agreed with the hub, or as configured
 	change   *change  // of the topics, under way; nil: none
 	received string   // where the next connection resumes; "": as configured
+	begun    time.Time
 
 	// what there is
 
@@ -60,6 +62,7 @@ func newLoop(c *Client) *loop {
 		choice:   c.cfg.Transport,
 		topics:   distinct(c.cfg.Topics),
 		received: c.cfg.Cursor,
+		begun:    time.Now(),
 		alarm:    stoppedTimer(),
 		renewal:  stoppedTimer(),
 		ladder:   newLadder(),
@@ -204,7 +207,20 @@ func (l *loop) connect() {
 
 func (l *loop) ask(topics []string) ask {
 	cfg := &l.c.cfg
-	return ask{topics: topics, cursor: l.received, last: cfg.Last, since: cfg.Since, conflate: cfg.Conflate}
+	return ask{topics: topics, cursor: l.received, last: cfg.Last, since: l.since(), conflate: cfg.Conflate}
+}
+
+// since is as the hub takes it. What is told to begin some time ago means the same events however long
+// the first connection takes; and the hub's clock counts, which need not be this one.
+func (l *loop) since() string {
+	switch cfg := &l.c.cfg; {
+	case !cfg.SinceTime.IsZero():
+		return cfg.SinceTime.UTC().Format(time.RFC3339Nano)
+	case cfg.Since > 0:
+		ago := cfg.Since + min(time.Since(l.begun), math.MaxInt64-cfg.Since)
+		return ago.String()
+	}
+	return ""
 }
 
 // wanted is what the next connection asks for.

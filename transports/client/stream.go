@@ -53,7 +53,7 @@ type ask struct {
 	topics   []string // nil: all that the token may read; never empty otherwise
 	cursor   string   // where to resume; "": as last and since say
 	last     int
-	since    time.Duration
+	since    string // as the hub takes it; "": not said
 	conflate bool
 }
 
@@ -67,8 +67,8 @@ func (a ask) query() query {
 	case a.cursor != "":
 	case a.last > 0:
 		q = q.with("last", strconv.Itoa(a.last))
-	case a.since > 0:
-		q = q.with("since", a.since.String())
+	case a.since != "":
+		q = q.with("since", a.since)
 	}
 	if a.conflate {
 		q = q.with("conflate", "key")

@@ -136,7 +136,7 @@ func (s *streamPoll) take(answer wire.PollAnswer) error {
 		s.queue[0].kind, s.queue[0].heartbeat = opened, unknown
 	}
 	s.waits, s.cursor = true, answer.Cursor
-	s.ask.last, s.ask.since = 0, 0
+	s.ask.last, s.ask.since = 0, ""
 	return nil
 }
 
