@@ -18,19 +18,21 @@ import (
 
 // SubCmd prints events as they come.
 type SubCmd struct {
-	URL        string        `name:"url" default:"http://127.0.0.1:3000" env:"TRIVIUM_URL" help:"The hub's URL, http or https."`
-	Token      string        `env:"TRIVIUM_TOKEN" help:"Token that may subscribe. The variable is safer: others can see a command line."`
-	Transport  string        `default:"auto" help:"How to read: websocket, sse, longpoll, or auto, which is the first of them that works."`
-	Last       int           `placeholder:"N" help:"Begin with the newest N events that the hub has, 1000 at most."`
-	Since      time.Duration `placeholder:"DURATION" help:"Begin with the first event that is not older."`
-	Cursor     string        `placeholder:"ID" help:"Begin after the event with this id."`
-	Conflate   bool          `help:"When this reader is too slow, get of several waiting events with one topic and key only the newest."`
-	JSON       bool          `name:"json" help:"Print envelopes, one a line, and gaps as lines of their own, {\"gap\":{…}}."`
-	Count      int           `placeholder:"N" help:"End after N events."`
-	SaveCursor string        `placeholder:"FILE" help:"Keep in this file after which event to go on, and go on there the next time."`
-	Topics     []string      `arg:"" optional:"" help:"Topics or filters such as 'orders.>' to read; none is all that the token may read."`
+	URL        string   `name:"url" default:"http://127.0.0.1:3000" env:"TRIVIUM_URL" help:"The hub's URL, http or https."`
+	Token      string   `env:"TRIVIUM_TOKEN" help:"Token that may subscribe. The variable is safer: others can see a command line."`
+	Transport  string   `default:"auto" help:"How to read: websocket, sse, longpoll, or auto, which is the first of them that works."`
+	Last       int      `placeholder:"N" help:"Begin with the newest N events that the hub has, 1000 at most."`
+	Since      string   `placeholder:"WHEN" help:"Begin with the first event that is not older than a duration such as 10m, or than an RFC 3339 time."`
+	Cursor     string   `placeholder:"ID" help:"Begin after the event with this id."`
+	Conflate   bool     `help:"When this reader is too slow, get of several waiting events with one topic and key only the newest."`
+	JSON       bool     `name:"json" help:"Print envelopes, one a line, and gaps as lines of their own, {\"gap\":{…}}."`
+	Count      int      `placeholder:"N" help:"End after N events."`
+	SaveCursor string   `placeholder:"FILE" help:"Keep in this file after which event to go on, and go on there the next time."`
+	Topics     []string `arg:"" optional:"" help:"Topics or filters such as 'orders.>' to read; none is all that the token may read."`
 
-	saved *cursorFile // of SaveCursor, once checked; nil: there is none
+	ago   time.Duration // of Since, once checked, if it is one; 0: it is not
+	at    time.Time     // of Since, if it is a time
+	saved *cursorFile   // of SaveCursor, once checked; nil: there is none
 }
 
 // Help is what the flags leave open.
@@ -75,12 +77,12 @@ func (c *SubCmd) check() []fault {
 	faults := checkHubURL(c.URL)
 	faults = append(faults, faulty("transport", oneOf(c.Transport, slices.Sorted(maps.Keys(transportNames))...))...)
 	faults = append(faults, faulty("last", between(c.Last, 0, hub.MaxLast))...)
-	faults = append(faults, faulty("since", between(c.Since, 0, maxRetainAge))...)
+	faults = append(faults, faulty("since", c.parseSince())...)
 	if c.Cursor != "" {
 		faults = append(faults, faulty("cursor", checkCursor(c.Cursor))...)
 	}
 	begins := 0
-	for _, said := range []bool{c.Cursor != "", c.Last != 0, c.Since != 0} {
+	for _, said := range []bool{c.Cursor != "", c.Last != 0, c.Since != ""} {
 		if said {
 			begins++
 		}
@@ -103,6 +105,21 @@ func (c *SubCmd) check() []fault {
 	return faults
 }
 
+// parseSince tells a duration from a time, and says what is wrong with either.
+func (c *SubCmd) parseSince() string {
+	if c.Since == "" {
+		return ""
+	}
+	var err error
+	if c.ago, err = time.ParseDuration(c.Since); err == nil {
+		return between(c.ago, time.Nanosecond, maxRetainAge)
+	}
+	if c.at.UnmarshalText([]byte(c.Since)) != nil || c.at.IsZero() {
+		return fmt.Sprintf("want a duration such as 10m or a time such as 2026-01-31T00:00:00Z, got %q", c.Since)
+	}
+	return ""
+}
+
 // begin gives what the client is to do.
 func (c *SubCmd) begin() client.Config {
 	cfg := client.Config{URL: c.URL, Transport: transportNames[c.Transport], Topics: c.Topics, Conflate: c.Conflate}
@@ -110,7 +127,7 @@ func (c *SubCmd) begin() client.Config {
 		cfg.Token = client.StaticToken(c.Token)
 	}
 	if cfg.Cursor = c.saved.cursor(); cfg.Cursor == "" {
-		cfg.Cursor, cfg.Last, cfg.Since = c.Cursor, c.Last, c.Since
+		cfg.Cursor, cfg.Last, cfg.Since, cfg.SinceTime = c.Cursor, c.Last, c.ago, c.at
 	}
 	return cfg
 }

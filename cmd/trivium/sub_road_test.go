@@ -60,6 +60,7 @@ func (p *process) publishTo(topic, data string) {
 // TestSub reads the same events by every transport, in each form.
 func TestSub(t *testing.T) {
 	p := serve(t, program(t, nil, anyPorts...))
+	began := time.Now().Format(time.RFC3339Nano)
 	p.publish("application/json", `[{"topic":"a.b","data":{"n": 1}},{"topic":"c","data":"other"},`+
 		`{"topic":"a.c","type":"t","key":"k","text":true,"data":"two\nlines"},{"topic":"a.b","data_base64":"AP8="}]`)
 	var ids []string
@@ -80,6 +81,10 @@ func TestSub(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, ids[i], e.ID.String())
 		}
+
+		code, out, errs = finish(t, p.sub("--transport", transport, "--since", began, "--count", "3", "a.>"))
+		require.Equal(t, exitDone, code, errs)
+		require.Equal(t, "{\"n\": 1}\n\"two\\nlines\"\nAP8=\n", out)
 
 		code, out, errs = finish(t, p.sub("--transport", transport, "--cursor", "00000001-5", "--count", "1", "--json", "a.c"))
 		require.Equal(t, exitDone, code, errs)
