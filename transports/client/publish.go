@@ -2,12 +2,14 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/wire"
@@ -21,7 +23,7 @@ const maxReceipt = 4 << 10 // bytes
 
 // Publish publishes events by HTTP, all or none, at most 1000, and gives the ID of the last. It is
 // tried again, with one Idempotency-Key, until ctx is done or the hub has answered for good; of ID
-// and Time nothing is sent.
+// and Time nothing is sent. Data is JSON unless Encoding says otherwise.
 //
 // The error is a *Problem if the hub refuses, as Events' if the client has ended, or else tells why
 // the last try failed; then the events may have been published or not. A hub remembers a key for two
@@ -69,11 +71,26 @@ func publication(events []Event) ([]byte, error) {
 		if e.Gap != nil {
 			return nil, wire.BadParameter("body", fmt.Sprintf("event %d is a gap", i+1))
 		}
+		if err := checkData(e); err != nil {
+			return nil, wire.BadParameter("data", fmt.Sprintf("event %d: %v", i+1, err))
+		}
 		body = wire.AppendEnvelope(body, &hub.Event{
 			Topic: e.Topic, Type: e.Type, Key: e.Key, Data: e.Data, Encoding: e.Encoding,
 		})
 	}
 	return append(body, ']'), nil
+}
+
+// checkData holds data to what its encoding says. Within JSON, what is more than one text would be
+// members or events of its own, and what is not UTF-8 would be altered in text.
+func checkData(e Event) error {
+	switch {
+	case e.Encoding == JSON && len(e.Data) > 0 && !json.Valid(e.Data):
+		return errors.New("must be JSON, or have another Encoding")
+	case e.Encoding != Binary && !utf8.Valid(e.Data):
+		return errors.New("must be UTF-8, or have the Encoding Binary")
+	}
+	return nil
 }
 
 // publisher is a publish on its way.
