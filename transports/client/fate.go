@@ -19,7 +19,6 @@ func (l *loop) lose(err error) {
 	}
 	end.lasted = end.live && time.Since(l.liveSince) >= steadyAfter
 	end.err = withoutToken(err, end.token)
-	l.retry = 0
 	l.drop()
 	if end.lasted {
 		l.tries, l.denials = 0, 0

@@ -152,7 +152,12 @@ func TestUse(t *testing.T) {
 		c.Use(client.EventSource)
 		require.ErrorContains(t, r.ended(c), "EventSource is the browser's own")
 
-		c = r.client(client.Config{})
+		c = r.client(client.Config{Transport: client.SSE})
+		r.await(c, liveBy(client.SSE))
+		r.proxy("/ws", answers(502))
+		c.Use(client.WebSocket)
+		state = r.await(c, isPhase(client.Waiting))
+		require.LessOrEqual(t, state.Wait, 500*time.Millisecond) // what SSE was told to wait is over with it
 		c.Use(client.EventSource + 1)
 		require.ErrorContains(t, r.ended(c), "Transport(5) is none of the package's transports")
 	})

@@ -243,7 +243,7 @@ func (l *loop) reason() error {
 func (l *loop) drop() {
 	l.alarm.Stop()
 	l.ladder.rest()
-	l.authRef = ""
+	l.authRef, l.retry = "", 0
 	if l.change != nil {
 		l.change.ref = ""
 	}
