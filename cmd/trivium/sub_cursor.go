@@ -18,6 +18,9 @@ type cursorFile struct {
 // openCursorFile reads a file, which need not be there yet, and tries whether it can be replaced. The
 // error says what is wrong with it.
 func openCursorFile(path string) (*cursorFile, error) {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target // or the link would be replaced
+	}
 	f := &cursorFile{path: path}
 	info, err := os.Stat(path)
 	switch {
@@ -26,6 +29,8 @@ func openCursorFile(path string) (*cursorFile, error) {
 		return nil, err
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("want a plain file, %s is none", path)
+	case info.Mode().Perm()&0o200 == 0: // replacing it does not ask for that
+		return nil, fmt.Errorf("want a file that may be written, %s is read-only", path)
 	default:
 		content, err := readBounded(path, 1<<10)
 		if err != nil {

@@ -166,20 +166,32 @@ func TestSubCursorFile(t *testing.T) {
 	f, err = openCursorFile(write("empty", " \n"))
 	require.NoError(t, err)
 	require.Empty(t, f.cursor())
+	readOnly := write("read-only", "0000000a-1\n")
+	require.NoError(t, os.Chmod(readOnly, 0o444))
 	for _, bad := range []string{
 		write("other", "hello world\n"), write("two", "0000000a-1\n0000000a-2\n"), write("large", strings.Repeat("0", 5000)),
-		dir, os.DevNull, filepath.Join(dir, "nowhere", "cursor"), filepath.Join(path, "cursor"),
+		readOnly, dir, os.DevNull, filepath.Join(dir, "nowhere", "cursor"), filepath.Join(path, "cursor"),
 	} {
 		_, err := openCursorFile(bad)
 		require.Error(t, err, bad)
 		require.Less(t, len(err.Error()), 300)
 	}
 
+	// A link goes on leading to it.
+	link := filepath.Join(t.TempDir(), "link")
+	require.NoError(t, os.Symlink(path, link))
+	f, err = openCursorFile(link)
+	require.NoError(t, err)
+	require.NoError(t, f.save("0000000a-3"))
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "0000000a-3\n", string(content))
+
 	// What cannot be replaced stays, and is told.
 	f, err = openCursorFile(path)
 	require.NoError(t, err)
 	f.path = dir // a directory cannot be replaced by a file
-	require.Error(t, f.save("0000000a-3"))
+	require.Error(t, f.save("0000000a-4"))
 	entries, err = os.ReadDir(filepath.Dir(dir))
 	require.NoError(t, err)
 	for _, entry := range entries {
