@@ -150,6 +150,8 @@ func (c *SubCmd) Run(con *console) error {
 	s.notes = &notes{out: con.Err}
 	terminal := isTerminal(con.Out)
 	switch {
+	case c.JSON && terminal:
+		s.events.form = formShownJSON
 	case c.JSON:
 		s.events.form = formJSON
 	case terminal:

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/trivium-hub/trivium/hub"
@@ -19,9 +20,10 @@ import (
 type eventForm int
 
 const (
-	formPlain    eventForm = iota // the data, for another program
-	formJSON                      // the envelope, for another program
-	formReadable                  // for a person
+	formPlain     eventForm = iota // the data, for another program
+	formJSON                       // the envelope, for another program
+	formShownJSON                  // the envelope, such that a terminal does no more than show it
+	formReadable                   // for a person
 )
 
 // eventWriter prints events, one line each, one write each.
@@ -34,17 +36,21 @@ type eventWriter struct {
 // write prints an event. A gap is a line in JSON alone; the other forms have no room for one.
 func (w *eventWriter) write(e client.Event) error {
 	w.line = w.line[:0]
+	isJSON := w.form == formJSON || w.form == formShownJSON
 	switch {
-	case w.form == formJSON && e.Gap != nil:
+	case isJSON && e.Gap != nil:
 		w.line = appendGap(w.line, e.Gap)
 	case e.Gap != nil:
 		return nil
-	case w.form == formJSON:
+	case isJSON:
 		w.line = oneLine(wire.AppendEnvelope(w.line, eventOf(e)))
 	case w.form == formReadable:
 		w.line = appendReadable(w.line, e)
 	default:
 		w.line = appendPlain(w.line, e)
+	}
+	if w.form == formShownJSON {
+		w.line = harmlessJSON(w.line)
 	}
 	w.line = append(w.line, '\n')
 	_, err := w.out.Write(w.line)
@@ -154,6 +160,26 @@ func harmless(s string) string {
 		i += size
 	}
 	return b.String()
+}
+
+// harmlessJSON is harmless as JSON escapes it, so that it means the same. All that is odd in JSON
+// stands in its strings, but for a tab.
+func harmlessJSON(text []byte) []byte {
+	odd := func(r rune) bool { return r != '\t' && isOdd(r) }
+	if bytes.IndexFunc(text, odd) < 0 {
+		return text
+	}
+	var b []byte
+	for _, r := range string(text) {
+		if !odd(r) {
+			b = utf8.AppendRune(b, r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			b = fmt.Appendf(b, `\u%04x`, unit)
+		}
+	}
+	return b
 }
 
 // isOdd takes U+FFFD for what is not UTF-8; one that was sent is shown escaped as well.

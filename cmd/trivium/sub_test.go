@@ -101,18 +101,20 @@ func TestSubLines(t *testing.T) {
 			e.Data, e.Encoding = spelled, client.JSON
 		}
 		data := bytes.Clone(e.Data)
-		for _, form := range []eventForm{formPlain, formJSON, formReadable} {
+		for _, form := range []eventForm{formPlain, formJSON, formShownJSON, formReadable} {
 			e.Data = bytes.Clone(data)
 			line := printed(t, form, e)
 			require.Equal(t, len(line)-1, strings.IndexByte(line, '\n'))
-			if form == formReadable {
+			if form == formReadable || form == formShownJSON {
 				for _, r := range strings.TrimSuffix(line, "\n") {
 					require.True(t, unicode.IsGraphic(r) && r != '\u00a0', "%q in %q", r, line)
 				}
+			}
+			if form == formReadable {
 				continue
 			}
 			back := []byte(strings.TrimSuffix(line, "\n"))
-			if form == formJSON {
+			if form != formPlain {
 				envelope, err := wire.DecodeEnvelope(back)
 				require.NoError(t, err)
 				back = envelope.Data
