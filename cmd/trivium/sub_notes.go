@@ -29,7 +29,7 @@ func (n *notes) tell(state client.State, stats client.Stats) {
 	}
 	reason := reasonOf(state)
 	switch {
-	case state.Phase == client.Waiting && !n.away:
+	case trying(state) && !n.away:
 		n.away = true
 		n.say("not connected, and trying again: " + reason)
 	case state.Phase != client.Live || !n.away && reason == n.why:
@@ -40,6 +40,11 @@ func (n *notes) tell(state client.State, stats client.Stats) {
 		n.away, n.why = false, reason
 		n.say("connected over " + transportName(state.Transport))
 	}
+}
+
+// trying reports that a try has failed. Between three that wait for an answer there is no wait.
+func trying(state client.State) bool {
+	return state.Phase == client.Waiting || state.Phase == client.Connecting && state.Reason != nil
 }
 
 // gap says that events were lost.

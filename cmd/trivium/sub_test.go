@@ -236,6 +236,8 @@ func TestSubNotes(t *testing.T) {
 	waiting := client.State{Phase: client.Waiting, Reason: strconv.ErrRange}
 	for _, state := range []client.State{
 		{Phase: client.Connecting, Transport: client.WebSocket},
+		{Phase: client.Connecting, Transport: client.SSE, Reason: strconv.ErrSyntax},
+		{Phase: client.Connecting, Transport: client.LongPoll, Reason: strconv.ErrRange},
 		{Phase: client.Live, Transport: client.WebSocket},
 		waiting, {Phase: client.Connecting, Transport: client.WebSocket, Reason: strconv.ErrRange}, waiting,
 		{Phase: client.Live, Transport: client.SSE, Reason: strconv.ErrSyntax},
@@ -246,7 +248,9 @@ func TestSubNotes(t *testing.T) {
 		n.tell(state, client.Stats{})
 		n.tell(state, client.Stats{})
 	}
-	require.Equal(t, `trivium: not connected, and trying again: value out of range
+	require.Equal(t, `trivium: not connected, and trying again: invalid syntax
+trivium: connected over websocket
+trivium: not connected, and trying again: value out of range
 trivium: connected over sse: invalid syntax
 trivium: not connected, and trying again: value out of range
 trivium: connected over websocket
