@@ -40,8 +40,9 @@ type counters struct {
 // ErrClosed is the end of a client that was closed.
 var ErrClosed = errors.New("client: closed")
 
-// Connect checks the configuration and begins to connect; it does not wait. What the hub says comes
-// by States and at the end of Events. When ctx is done the client ends as by Close. The error names
+// Connect checks the configuration and begins to connect; it does not wait. Where nothing says where to
+// begin, what is published before the client is Live is not for it. What the hub says comes by States
+// and at the end of Events. When ctx is done the client ends as by Close. The error names
 // every field that is wrong.
 func Connect(ctx context.Context, cfg Config) (*Client, error) {
 	base, err := cfg.check()

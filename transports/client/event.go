@@ -13,12 +13,13 @@ type Event struct {
 	// gap. It is opaque.
 	ID    string
 	Topic string
-	Type  string // optional
-	Key   string // optional
-	Time  time.Time
+	Type  string    // optional
+	Key   string    // optional
+	Time  time.Time // when the hub accepted it
 	// Data is the payload, byte for byte as it was published: JSON, text or binary as Encoding
 	// says; SSE turns the line ends that JSON has between its tokens into LF. It is the receiver's
-	// own.
+	// own. What comes is at most 8 MiB with all that is around it; a longer event the client does
+	// not get past, and says so in State.
 	Data     []byte
 	Encoding Encoding
 
