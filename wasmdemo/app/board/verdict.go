@@ -53,6 +53,8 @@ func (r Report) Verdict() Verdict {
 		v.Headline = "Not the same events in the same order: see " + strings.Join(faults, " and ") + "."
 	case r.Compared == 0 && len(detail) == 0:
 		v.Headline = "Nothing to compare yet: publish something, or switch the load on."
+	case r.Compared == 0:
+		v.Headline = "Nothing compared yet."
 	default:
 		v.Headline = "The three columns have the same events in the same order."
 	}
