@@ -174,7 +174,7 @@ func TestPageInTrouble(t *testing.T) {
 	t.Parallel()
 	browser := startBrowser(t)
 	hub := startHub(t)
-	p := &page{tab: openTab(t, browser, hub.URL+"/demo/")}
+	p := &page{tab: openTab(t, browser, hub.URL+"/demo/#token=%E2%82%AC")}
 	p.asked(hub)
 	p.disconnected()
 	p.restarted(hub)
@@ -199,6 +199,15 @@ func (p *page) publishes() {
 	p.await("document.getElementById('data-fault').innerText === '' && document.getElementById('data').ariaInvalid === 'false'")
 	p.click("#publish-go")
 	p.reaches(2)
+	p.click("[form=publish]") // the button beside the load, of the same event
+	p.reaches(3)
+
+	p.write("#load-rate", "0")
+	p.click("#load-go")
+	p.contains("#load-rate-fault", "a number from 1 to 1000 is expected")
+	require.Equal(p, "true", eval[string](p.tab, "document.getElementById('load-rate').ariaInvalid"))
+	require.NotEqual(p, "true", eval[any](p.tab, "document.getElementById('load-topic').ariaInvalid"))
+	require.Equal(p, "Switch the load on", p.text("#load-go"))
 }
 
 func (p *page) disturbed() {
@@ -324,9 +333,12 @@ func (p *page) pictures() {
 	p.unload()
 }
 
-// asked: without a token the page says that one is needed, and what is wrong with another.
+// asked: without a token the page says that one is needed, and what is wrong with another; in its
+// address too, where one that no header can carry is not taken for a hub that cannot be reached.
 func (p *page) asked(hub *realHub) {
-	p.await("!document.getElementById('access').hidden")
+	p.contains("#access-why", "That is no token")
+	p.do(chromedp.Navigate("about:blank"), chromedp.Navigate(hub.URL+"/demo/"))
+	p.await("document.getElementById('access')?.hidden === false")
 	require.Contains(p, p.text("#access-why"), "401 Token missing")
 	p.token("a b")
 	p.contains("#access-why", "That is no token")
@@ -353,8 +365,10 @@ func (p *page) disconnected() {
 	p.mode(2, "waiting")
 	p.mode(3, "waiting")
 	require.Regexp(p, `^Waiting [\d.]+ s: .`, p.text(part(2, "state")))
+	p.contains("#trouble", "This browser is offline.")
 	p.proved()
 	p.offline(false)
+	p.await("document.getElementById('trouble').hidden")
 	p.allLive()
 	p.flows(20)
 }

@@ -15,16 +15,8 @@ const (
 	scaleRoom  = 42              // CSS pixels left of the bars
 )
 
-// scale is what the chart's lines are at.
-var scale = []struct {
-	at   time.Duration
-	name string
-}{
-	{time.Millisecond, "1 ms"},
-	{30 * time.Millisecond, "30 ms"},
-	{time.Second, "1 s"},
-	{30 * time.Second, "30 s"},
-}
+// lines names where the scale's decades begin, and the last ends.
+var lines = []string{"1 ms", "10 ms", "100 ms", "1 s", "10 s", "100 s"}
 
 // chart is the moving picture of a column's latency: a bar for each quarter of a second from the
 // shortest to the longest, on a logarithmic scale.
@@ -35,6 +27,7 @@ type chart struct {
 	dark                  js.Value // the query for a dark theme
 
 	bars              [board.ChartSlots]board.Bar
+	scale             board.Scale
 	drawn, said       time.Time
 	width, height     float64 // CSS pixels
 	ratio             float64
@@ -51,7 +44,7 @@ func newChart(root, canvas js.Value) *chart {
 	}
 }
 
-func (c *chart) draw(now time.Time, f board.Figures) {
+func (c *chart) draw(now time.Time, f *board.Figures, scale board.Scale) {
 	if now.Sub(c.said) >= chartSaid {
 		c.said = now
 		c.label.set(describe(f))
@@ -60,14 +53,14 @@ func (c *chart) draw(now time.Time, f board.Figures) {
 	if c.still.Get("matches").Bool() && now.Sub(c.drawn) < chartStill {
 		return
 	}
-	if !resized && f.Chart == c.bars {
+	if !resized && f.Chart == c.bars && scale == c.scale {
 		return
 	}
-	c.drawn, c.bars = now, f.Chart
+	c.drawn, c.bars, c.scale = now, f.Chart, scale
 	c.paint()
 }
 
-func describe(f board.Figures) string {
+func describe(f *board.Figures) string {
 	if !f.Measured {
 		return "Latency of the last half minute: no events."
 	}
@@ -101,14 +94,18 @@ func (c *chart) paint() {
 	x.Set("textBaseline", "middle")
 	const edge = 6 // for half a line of text above and below
 	y := func(d time.Duration) float64 {
-		return c.height - edge - board.Height(d)*(c.height-2*edge)
+		return c.height - edge - min(1, c.scale.Height(d))*(c.height-2*edge)
 	}
-	for _, line := range scale {
-		at := y(line.at)
+	every := 1
+	if c.scale > 3 { // there is no room for more
+		every = 2
+	}
+	for decade := 0; decade <= int(c.scale); decade += every {
+		at := c.height - edge - float64(decade)/float64(c.scale)*(c.height-2*edge)
 		x.Set("fillStyle", c.lines)
 		x.Call("fillRect", scaleRoom, at, c.width-scaleRoom, 1)
 		x.Set("fillStyle", c.muted)
-		x.Call("fillText", line.name, scaleRoom-5, at)
+		x.Call("fillText", lines[decade], scaleRoom-5, at)
 	}
 	x.Set("fillStyle", c.hue)
 	step := (c.width - scaleRoom) / board.ChartSlots

@@ -62,7 +62,11 @@ func newColumn(p *page, index int, road *board.Road) *column {
 	root.Call("setAttribute", "aria-label", "Column "+number(index))
 	c.choice.Call("setAttribute", "aria-label", "Transport of "+name)
 	part("events").Call("setAttribute", "aria-label", "Newest events of "+name)
-	part("cut").Call("setAttribute", "aria-label", "Cut "+name)
+	heading := root.Call("querySelector", "h2")
+	heading.Set("id", "column-"+number(index))
+	for _, button := range []string{"toggle", "cut", "stall"} {
+		part(button).Call("setAttribute", "aria-describedby", heading.Get("id"))
+	}
 	for i, t := range transports {
 		c.options = append(c.options, &flag{node: c.choice.Get("options").Index(i), name: "disabled"})
 		if t.use == c.use {
@@ -107,7 +111,7 @@ func (c *column) stalled() {
 }
 
 // draw shows what has changed; held is how many columns hold a connection, or would.
-func (c *column) draw(now time.Time, tally board.Tally, held int) board.RoadStatus {
+func (c *column) draw(now time.Time, tally board.Tally, f *board.Figures, scale board.Scale, held int) board.RoadStatus {
 	status := c.road.Status(now)
 	c.mode.set(string(status.Mode))
 	c.state.set(status.Text)
@@ -130,7 +134,6 @@ func (c *column) draw(now time.Time, tally board.Tally, held int) board.RoadStat
 		c.options[i].set(board.Held(t.use) && !board.Held(c.use) && held >= maxHeld)
 	}
 
-	f := c.page.board.Figures(c.index, now)
 	c.count.set(board.Count(tally.Got))
 	c.rate.set(board.PerSecond(f.Rate))
 	c.measure.set(f.Clock)
@@ -147,7 +150,7 @@ func (c *column) draw(now time.Time, tally board.Tally, held int) board.RoadStat
 		c.last.set("–")
 	}
 	c.rows.draw(c.page.board, c.index, f.Rows)
-	c.chart.draw(now, f)
+	c.chart.draw(now, f, scale)
 	return status
 }
 

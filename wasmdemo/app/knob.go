@@ -17,26 +17,25 @@ const knobScale = 20
 // loadKnob is the load's rate and switch.
 type loadKnob struct {
 	page                   *page
-	slider, rate           js.Value
-	topic                  *field
+	slider                 js.Value
+	rate, topic            *field
 	label, status, trouble *property
-	pressed                *attribute
 }
 
 func newLoadKnob(p *page) *loadKnob {
 	button := byID("load-go")
 	k := &loadKnob{
-		page: p, slider: byID("load-range"), rate: byID("load-rate"),
-		topic: newField("load-topic", "load-fault"),
-		label: textOf(button), pressed: &attribute{node: button, name: "aria-pressed"},
+		page: p, slider: byID("load-range"),
+		rate: newField("load-rate", "load-rate-fault"), topic: newField("load-topic", "load-fault"),
+		label:  textOf(button),
 		status: textOf(byID("load-status")), trouble: textOf(byID("load-trouble")),
 	}
 	p.queue.on(k.slider, "input", func() {
 		step, _ := strconv.ParseFloat(k.slider.Get("value").String(), 64)
-		k.rate.Set("value", strconv.Itoa(int(math.Round(math.Pow(10, step/knobScale)))))
+		k.rate.input.Set("value", strconv.Itoa(int(math.Round(math.Pow(10, step/knobScale)))))
 		k.changed()
 	})
-	p.queue.on(k.rate, "input", func() {
+	p.queue.on(k.rate.input, "input", func() {
 		if rate, ok := k.wanted(); ok {
 			k.slider.Set("value", strconv.Itoa(int(math.Round(math.Log10(rate)*knobScale))))
 		}
@@ -53,20 +52,21 @@ func newLoadKnob(p *page) *loadKnob {
 
 // wanted is the rate, and whether it is one.
 func (k *loadKnob) wanted() (float64, bool) {
-	rate, err := strconv.ParseFloat(k.rate.Get("value").String(), 64)
+	rate, err := strconv.ParseFloat(k.rate.value(), 64)
 	return rate, err == nil && rate >= 1 && rate <= board.MaxRate
 }
 
 // changed sets the load to what is in the fields, and reports whether that can be sent.
 func (k *loadKnob) changed() bool {
 	rate, ok := k.wanted()
-	_, _, fault := board.Form{Topic: k.topic.value(), Data: "0"}.Event()
+	rateFault := ""
 	if !ok {
-		k.topic.show("events a second: a number from 1 to 1000 is expected")
-		return false
+		rateFault = "events a second: a number from 1 to 1000 is expected"
 	}
-	k.topic.show(fault)
-	if fault != "" {
+	_, _, topicFault := board.Form{Topic: k.topic.value(), Data: "0"}.Event()
+	k.rate.show(rateFault)
+	k.topic.show(topicFault)
+	if !ok || topicFault != "" {
 		return false
 	}
 	k.page.load.Set(func(w *board.LoadWant) { w.Rate, w.Topic = rate, k.topic.value() })
@@ -77,12 +77,10 @@ func (k *loadKnob) draw(now time.Time) {
 	s := k.page.load.Status(now)
 	if s.On {
 		k.label.set("Switch the load off")
-		k.pressed.set("true")
 	} else {
 		k.label.set("Switch the load on")
-		k.pressed.set("false")
 	}
-	text := ""
+	text := "It is sent from this page, as arrays of at most 1000, and pauses while the tab is hidden."
 	if s.On || s.Accepted > 0 {
 		text = board.Count(s.Accepted) + " accepted, " + board.PerSecond(s.Actual) + " a second"
 	}

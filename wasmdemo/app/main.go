@@ -45,11 +45,13 @@ type page struct {
 	snippets  *snippetView
 	announcer *announcer
 
-	trouble *property
-	why     *property
-	started bool               // the columns have a common start
-	stop    context.CancelFunc // of the newest beginning
-	running sync.WaitGroup     // the goroutines that the page has started; they end with it
+	trouble   *property
+	noTrouble *flag
+	hindrance string // what keeps the page from beginning, "" if nothing does
+	why       *property
+	started   bool               // the columns have a common start
+	stop      context.CancelFunc // of the newest beginning
+	running   sync.WaitGroup     // the goroutines that the page has started; they end with it
 }
 
 func newPage(ctx context.Context) *page {
@@ -68,6 +70,7 @@ func newPage(ctx context.Context) *page {
 	p.snippets = newSnippetView(p)
 	p.announcer = &announcer{text: textOf(byID("announce"))}
 	p.trouble, p.why = textOf(byID("trouble-text")), textOf(byID("access-why"))
+	p.noTrouble = &flag{node: byID("trouble"), name: "hidden"}
 	textOf(byID("origin")).set(p.hub.URL)
 	p.listen()
 	return p

@@ -22,6 +22,8 @@ const (
 // listen connects the page's own buttons and what happens to it.
 func (p *page) listen() {
 	p.queue.on(document, "visibilitychange", p.visibility)
+	p.queue.on(window, "online", p.drawTrouble)
+	p.queue.on(window, "offline", p.drawTrouble)
 	p.queue.on(byID("all-on"), "click", p.connectAll)
 	p.queue.on(byID("all-off"), "click", func() {
 		for _, c := range p.columns {
@@ -44,9 +46,12 @@ func (p *page) listen() {
 func (p *page) run() {
 	p.visibility()
 	byID("main").Set("hidden", false)
-	p.access.set(p.handover())
 	p.snippets.draw()
-	p.begin()
+	if token := p.handover(); token != "" {
+		p.take(token)
+	} else {
+		p.begin()
+	}
 
 	frames := make(chan struct{}, 1) // one at a time is asked for
 	frame := js.FuncOf(func(js.Value, []js.Value) any {
@@ -182,9 +187,20 @@ func (p *page) couldNotBegin(err error, again bool) {
 }
 
 // say shows what keeps the page from beginning, "" if nothing does.
-func (p *page) say(trouble string) {
+func (p *page) say(hindrance string) {
+	p.hindrance = hindrance
+	p.drawTrouble()
+}
+
+// drawTrouble shows what a person should know before all else. What the browser says of its network
+// goes first: a page is not told why a connection failed.
+func (p *page) drawTrouble() {
+	trouble := p.hindrance
+	if !window.Get("navigator").Get("onLine").Bool() {
+		trouble = "This browser is offline. Once it is back, the columns go on where they stood."
+	}
 	p.trouble.set(trouble)
-	byID("trouble").Set("hidden", trouble == "")
+	p.noTrouble.set(trouble == "")
 }
 
 func (p *page) connectAll() {
@@ -215,13 +231,16 @@ func (p *page) draw(now time.Time) {
 	report := p.board.Report()
 	p.proof.draw(p, report)
 	held := 0
-	for _, c := range p.columns {
+	var figures [board.Columns]board.Figures
+	for i, c := range p.columns {
+		figures[i] = p.board.Figures(i, now)
 		if board.Held(c.use) {
 			held++
 		}
 	}
+	scale := board.ScaleOf(&figures)
 	for i, c := range p.columns {
-		status := c.draw(now, report.Columns[i], held)
+		status := c.draw(now, report.Columns[i], &figures[i], scale, held)
 		p.announcer.note(i, status)
 		if status.Err != nil {
 			var final *client.FinalError

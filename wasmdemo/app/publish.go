@@ -131,5 +131,8 @@ func (f *publishForm) done(id string, err error) {
 func (f *publishForm) say(class, text string) {
 	f.answerClass.set(class)
 	f.answer.set(text)
+	if class == "answer bad" { // the button far above it may have been pressed
+		f.answer.node.Call("scrollIntoView", map[string]any{"block": "nearest"})
+	}
 	f.button.set(f.sending)
 }

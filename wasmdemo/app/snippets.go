@@ -35,7 +35,7 @@ func newSnippetView(p *page) *snippetView {
 // draw shows them, with the token masked unless it is asked for.
 func (v *snippetView) draw() {
 	token := v.page.access.get()
-	byID("reveal-line").Get("firstElementChild").Set("hidden", token == "")
+	byID("reveal-line").Set("hidden", token == "")
 	if token != "" && !v.reveal.Get("checked").Bool() {
 		token = board.Mask
 	}

@@ -16,6 +16,8 @@ const (
 	MaxRows = 50
 	// maxPreview is how much of an event's data is shown, in bytes.
 	maxPreview = 400
+
+	zwnj, zwj = '\u200C', '\u200D' // the joiners, of the format characters
 )
 
 // Board is what came by all columns. Its methods may be called from several goroutines.
@@ -178,8 +180,10 @@ func Preview(data []byte, encoding client.Encoding) string {
 	}
 	text := strings.Map(func(r rune) rune {
 		switch {
-		case r == '\n' || r == '\r' || r == '\t':
+		case r == '\n' || r == '\r' || r == '\t' || unicode.In(r, unicode.Zl, unicode.Zp):
 			return ' '
+		case r == zwnj || r == zwj: // without them Persian and many an emoji are others
+			return r
 		case unicode.In(r, unicode.Cc, unicode.Cf): // such as those that turn the line around
 			return '\uFFFD'
 		}

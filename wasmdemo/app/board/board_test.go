@@ -103,7 +103,7 @@ func TestFiguresFollowTheClock(t *testing.T) {
 	require.Equal(t, uint32(25), f.Chart[ChartSlots-2].Count)
 	require.Equal(t, "by this page’s clock", f.Clock)
 	b.Arrive(0, client.Event{ID: "00000001-101", Time: noon}, at, 0)
-	require.Equal(t, "partly by hub’s clock", b.Figures(0, at).Clock)
+	require.Equal(t, "partly by the hub’s clock", b.Figures(0, at).Clock)
 
 	later := b.Figures(0, at.Add(time.Minute))
 	require.Zero(t, later.Rate)
@@ -159,7 +159,37 @@ func TestPacerKeepsItsRate(t *testing.T) {
 func TestPreviewIsOneHarmlessLine(t *testing.T) {
 	require.Equal(t, `<img src=x onerror=alert(1)>`, Preview([]byte(`<img src=x onerror=alert(1)>`), client.Text), "a page shows it as text")
 	require.Equal(t, "a b\uFFFDc", Preview([]byte("a\nb\u202Ec"), client.Text))
+	require.Equal(t, "a b c", Preview([]byte("a\u2028b\u2029c"), client.Text))
+	require.Equal(t, "👨\u200D👩 می\u200Cشود", Preview([]byte("👨\u200D👩 می\u200Cشود"), client.Text), "joiners make other letters of letters")
 	require.Equal(t, "binary, 3 bytes", Preview([]byte{0, 1, 2}, client.Binary))
 	long := Preview([]byte(strings.Repeat("x", maxPreview-1)+"ééé"), client.Text)
 	require.Equal(t, strings.Repeat("x", maxPreview-1)+"…", long, "no half of a rune")
+}
+
+// TestScale: it has room for the longest latency of any column, and is the same for all.
+func TestScale(t *testing.T) {
+	at := time.Unix(1_000_000, 0)
+	for _, c := range []struct {
+		longest time.Duration
+		want    Scale
+		height  float64
+	}{
+		{0, 2, 0},
+		{50 * time.Microsecond, 2, 0},
+		{10 * time.Millisecond, 2, 0.5},
+		{100 * time.Millisecond, 2, 1},
+		{time.Second, 3, 1},
+		{1001 * time.Millisecond, 4, 0.75},
+		{100 * time.Second, 5, 1},
+		{time.Hour, 5, 1.311},
+	} {
+		var figures [Columns]Figures
+		for i, took := range []time.Duration{time.Millisecond, c.longest} {
+			var l Latency
+			l.Add(at, took, false)
+			figures[i].Chart = l.Chart(at)
+		}
+		require.Equal(t, c.want, ScaleOf(&figures), c.longest)
+		require.InDelta(t, c.height, c.want.Height(c.longest), 0.001, c.longest)
+	}
 }

@@ -115,12 +115,31 @@ func (l *Latency) Chart(at time.Time) (bars [ChartSlots]Bar) {
 	return bars
 }
 
-// Height is where a latency stands on the chart's logarithmic scale, from 0 to 1.
-func Height(d time.Duration) float64 {
-	if d <= MinLatency {
-		return 0
+// Scale is a logarithmic one, of so many decades from ScaleBegin on. What is shorter stands there.
+type Scale int
+
+// ScaleBegin is as little as a browser's clock tells apart.
+const ScaleBegin = time.Millisecond
+
+// ScaleOf is one with room for all that the columns' charts show, so that they can be compared.
+func ScaleOf(figures *[Columns]Figures) Scale {
+	const least, most = 2, 5 // noise does not fill it, and a latency may be a minute
+	longest := time.Duration(0)
+	for c := range figures {
+		for _, bar := range figures[c].Chart {
+			longest = max(longest, bar.Max)
+		}
 	}
-	return min(1, math.Log10(float64(d)/float64(MinLatency))/decades)
+	scale := Scale(least)
+	for scale < most && scale.Height(longest) > 1 {
+		scale++
+	}
+	return scale
+}
+
+// Height is where a latency stands, from 0; 1 is the scale's end.
+func (s Scale) Height(d time.Duration) float64 {
+	return math.Log10(float64(max(d, ScaleBegin))/float64(ScaleBegin)) / float64(s)
 }
 
 // turn empties the slots that time has come to again.

@@ -149,7 +149,7 @@ func TestRoadSaysWhatItDoes(t *testing.T) {
 	for c := range Columns {
 		b.mode(c, Live)
 	}
-	require.Equal(t, "Live over Long-poll", b.roads[2].Status(time.Now()).Text)
+	require.Equal(t, "Live over long-poll", b.roads[2].Status(time.Now()).Text)
 
 	b.roads[0].Stall()
 	b.mode(0, Stalled)

@@ -1,6 +1,7 @@
 package board
 
 import (
+	"context"
 	"errors"
 	"math"
 	"strconv"
@@ -20,7 +21,7 @@ func TransportName(t client.Transport) string {
 	case client.EventSource:
 		return "EventSource"
 	case client.LongPoll:
-		return "Long-poll"
+		return "long-poll"
 	}
 	return "the best that works"
 }
@@ -76,7 +77,7 @@ func clockText(foreign, all uint32) string {
 	case foreign == 0:
 		return "by this page’s clock"
 	case foreign < all:
-		return "partly by hub’s clock"
+		return "partly by the hub’s clock"
 	}
 	return "by the hub’s clock"
 }
@@ -88,6 +89,9 @@ func Reason(err error) string {
 	}
 	if problem, ok := errors.AsType[*client.Problem](err); ok {
 		return ProblemText(problem)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "no answer came in time; perhaps other tabs hold the six connections that a browser allows"
 	}
 	return strings.ReplaceAll(err.Error(), "client: ", "") // it may stand further in, too
 }

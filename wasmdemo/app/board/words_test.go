@@ -1,6 +1,7 @@
 package board
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -21,6 +22,7 @@ func TestWords(t *testing.T) {
 	require.Equal(t, "07:05:09.042", Moment(time.Date(2026, 1, 2, 7, 5, 9, 42e6, time.UTC)))
 	problem := &client.Problem{Status: 401, Title: "Token ended", Detail: "the token has ended or was revoked"}
 	require.Equal(t, "401 Token ended: the token has ended or was revoked", Reason(&client.FinalError{Status: 401, Err: fmt.Errorf("wrapped: %w", problem)}))
+	require.Contains(t, Reason(fmt.Errorf("wrapped: %w", context.DeadlineExceeded)), "no answer came in time; perhaps other tabs")
 	require.Equal(t, "closed", Reason(errors.New("client: closed")))
 	require.Equal(t, "Events may be lost here: the hub began another log.", GapText(&client.Gap{Reason: "epoch"}))
 }
@@ -31,6 +33,9 @@ func TestVerdict(t *testing.T) {
 		Headline: "Nothing to compare yet: publish something, or switch the load on.",
 		Counts:   "0 compared · lost\u00a00 · doubled\u00a00 · out\u00a0of\u00a0order\u00a00",
 	}, r.Verdict())
+	r.Columns[2].Behind = 3
+	require.Equal(t, "Nothing compared yet.", r.Verdict().Headline, "nothing is claimed")
+	r.Columns[2].Behind = 0
 	r.Compared = 1200
 	require.Equal(t, Verdict{
 		Headline: "The three columns have the same events in the same order.",
