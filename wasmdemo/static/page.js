@@ -60,7 +60,7 @@ async function built() {
         await sleep(500);
         continue;
       case "failed":
-        say("The page’s program did not build", "The hub itself works. This is what the Go toolchain said:", build.detail, true);
+        say("The page’s program did not build", "The hub itself works. This is why; once it is mended, start the hub again:", build.detail, true);
         return false;
       default:
         say("This hub was built without the page’s program", "The hub itself works. Run it from a checkout (go run ./cmd/trivium serve), or carry the program inside: go generate ./wasmdemo, then go build -tags embeddemo ./cmd/trivium.", build.detail, true);
