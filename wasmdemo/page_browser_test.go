@@ -169,18 +169,6 @@ func TestPageWithoutItsProgram(t *testing.T) {
 	p.contains("noscript", "JavaScript is switched off")
 }
 
-// TestPageInTrouble takes the network, the hub and the token away.
-func TestPageInTrouble(t *testing.T) {
-	t.Parallel()
-	browser := startBrowser(t)
-	hub := startHub(t)
-	p := &page{tab: openTab(t, browser, hub.URL+"/demo/#token=%E2%82%AC")}
-	p.asked(hub)
-	p.disconnected()
-	p.restarted(hub)
-	p.ended(hub)
-}
-
 func (p *page) publishes() {
 	const markup = `<img src=x onerror="document.title='owned'">`
 	p.publish("demo.markup", markup)
@@ -331,70 +319,4 @@ func (p *page) pictures() {
 	p.shot("narrow.png")
 	p.size(1280, 1700)
 	p.unload()
-}
-
-// asked: without a token the page says that one is needed, and what is wrong with another; in its
-// address too, where one that no header can carry is not taken for a hub that cannot be reached.
-func (p *page) asked(hub *realHub) {
-	p.contains("#access-why", "That is no token")
-	p.do(chromedp.Navigate("about:blank"), chromedp.Navigate(hub.URL+"/demo/"))
-	p.await("document.getElementById('access')?.hidden === false")
-	require.Contains(p, p.text("#access-why"), "401 Token missing")
-	p.token("a b")
-	p.contains("#access-why", "That is no token")
-	p.token("no.such.token")
-	p.contains("#access-why", "401 Token refused")
-	p.token(hub.token("typed"))
-	p.allLive()
-	p.load(100)
-	p.flows(20)
-}
-
-// token is typed into the field that asks for one.
-func (p *page) token(token string) {
-	p.Helper()
-	p.write("#access-token", token)
-	p.do(chromedp.SendKeys("#access-token", "\r"))
-}
-
-func (p *page) disconnected() {
-	p.offline(true)
-	p.await("document.getElementById('load-trouble').innerText !== ''")
-	p.click(part(2, "cut"))
-	p.click(part(3, "cut"))
-	p.mode(2, "waiting")
-	p.mode(3, "waiting")
-	require.Regexp(p, `^Waiting [\d.]+ s: .`, p.text(part(2, "state")))
-	p.contains("#trouble", "This browser is offline.")
-	p.proved()
-	p.offline(false)
-	p.await("document.getElementById('trouble').hidden")
-	p.allLive()
-	p.flows(20)
-}
-
-func (p *page) restarted(hub *realHub) {
-	hub.stop()
-	p.await("[...document.querySelectorAll('.road')].every((r) => ['waiting', 'connecting'].includes(r.dataset.mode))")
-	p.proved()
-	hub.start(strings.TrimPrefix(hub.URL, "http://"))
-	p.allLive()
-	p.contains("#proof-detail", "column 3 was told of 1 gap")
-	p.flows(20)
-}
-
-func (p *page) ended(hub *realHub) {
-	hub.revoke()
-	p.await("!document.getElementById('access').hidden")
-	p.contains("#access-why", "was ended by the hub: 401 Token ")
-	for column := 1; column <= 3; column++ {
-		p.contains(part(column, "state"), "Ended: 401")
-	}
-	p.contains("#load-trouble", "401")
-	p.token(hub.token("fresh"))
-	p.allLive()
-	p.load(100)
-	p.flows(20)
-	p.unload()
-	p.atRest()
 }

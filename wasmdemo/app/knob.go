@@ -84,12 +84,16 @@ func (k *loadKnob) draw(now time.Time) {
 	if s.On || s.Accepted > 0 {
 		text = board.Count(s.Accepted) + " accepted, " + board.PerSecond(s.Actual) + " a second"
 	}
-	if s.Refusals > 0 {
-		text += " · " + board.Plural(s.Refusals, "array refused", "arrays refused") + " and sent again"
+	if s.Repeats > 0 {
+		text += " · " + board.Plural(s.Repeats, "array", "arrays") + " sent again"
 	}
 	if s.Dropped > 0 {
 		text += " · " + board.Count(s.Dropped) + " not sent: the hub takes fewer"
 	}
 	k.status.set(text)
-	k.trouble.set(s.Trouble)
+	trouble := ""
+	if s.Trouble != "" {
+		trouble = "Not accepted: " + s.Trouble + "."
+	}
+	k.trouble.set(trouble)
 }

@@ -47,7 +47,7 @@ type LoadStatus struct {
 	LoadWant
 	Accepted uint64  // events
 	Actual   float64 // events accepted a second
-	Refusals uint64  // answers that refused a batch, or never came
+	Repeats  uint64  // batches sent again, each time
 	Dropped  uint64  // events that were due and given up, since the hub is slower than the rate
 	Trouble  string  // why the last batch was refused, "" once one is accepted again
 }
@@ -143,7 +143,7 @@ func (l *Load) batch(ctx context.Context, want LoadWant, n int) {
 			l.accepted(now, uint64(n))
 			return
 		}
-		l.note(func(s *LoadStatus) { s.Refusals++; s.Trouble = Reason(err) })
+		l.note(func(s *LoadStatus) { s.Trouble = Reason(err) })
 		if refusal(err) != nil {
 			l.Set(func(w *LoadWant) { w.On = false })
 			l.Board.BeginSeries()
@@ -157,6 +157,7 @@ func (l *Load) batch(ctx context.Context, want LoadWant, n int) {
 			l.Board.BeginSeries() // whether the batch came is not known
 			return
 		}
+		l.note(func(s *LoadStatus) { s.Repeats++ })
 	}
 }
 

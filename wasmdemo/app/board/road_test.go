@@ -195,7 +195,8 @@ func TestLoadIsHonest(t *testing.T) {
 	require.Contains(t, b.load.Status(time.Now()).Trouble, "429 Too many requests: at most 10 events a second")
 	b.refuse.Store(nil)
 	require.Eventually(t, func() bool { return b.load.Status(time.Now()).Trouble == "" }, patience, time.Millisecond)
-	require.Equal(t, uint64(b.refused.Load()), b.load.Status(time.Now()).Refusals)
+	repeats := b.load.Status(time.Now()).Repeats
+	require.Equal(t, uint64(b.refused.Load()), repeats)
 
 	b.load.Set(func(w *LoadWant) { w.Hidden = true })
 	before := b.load.Status(time.Now()).Accepted
@@ -205,6 +206,7 @@ func TestLoadIsHonest(t *testing.T) {
 	b.refuse.Store(wire.Forbidden("the token may not publish on demo.load"))
 	require.Eventually(t, func() bool { return !b.load.Status(time.Now()).On }, patience, time.Millisecond)
 	require.Contains(t, b.load.Status(time.Now()).Trouble, "403 Forbidden")
+	require.Equal(t, repeats, b.load.Status(time.Now()).Repeats, "what is refused for good is not sent again")
 	b.await("level", level(b.load.Status(time.Now()).Accepted))
 }
 
