@@ -82,6 +82,9 @@ func clockText(foreign, all uint32) string {
 	return "by the hub’s clock"
 }
 
+// networkError is what fetch calls all that is wrong with the network; it tells a person nothing.
+const networkError = "TypeError"
+
 // Reason says an error in words, with the status of a refusal.
 func Reason(err error) string {
 	if err == nil {
@@ -93,7 +96,11 @@ func Reason(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "no answer came in time; perhaps other tabs hold the six connections that a browser allows"
 	}
-	return strings.ReplaceAll(err.Error(), "client: ", "") // it may stand further in, too
+	text := strings.ReplaceAll(err.Error(), "client: ", "") // it may stand further in, too
+	if text == networkError {
+		return "the connection broke"
+	}
+	return strings.TrimSuffix(text, ": "+networkError)
 }
 
 // ProblemText says why the hub refused something.

@@ -23,6 +23,8 @@ func TestWords(t *testing.T) {
 	problem := &client.Problem{Status: 401, Title: "Token ended", Detail: "the token has ended or was revoked"}
 	require.Equal(t, "401 Token ended: the token has ended or was revoked", Reason(&client.FinalError{Status: 401, Err: fmt.Errorf("wrapped: %w", problem)}))
 	require.Contains(t, Reason(fmt.Errorf("wrapped: %w", context.DeadlineExceeded)), "no answer came in time; perhaps other tabs")
+	require.Equal(t, "the connection broke", Reason(errors.New("client: TypeError")))
+	require.Equal(t, "no answer came", Reason(errors.New("client: no answer came: TypeError")))
 	require.Equal(t, "closed", Reason(errors.New("client: closed")))
 	require.Equal(t, "Events may be lost here: the hub began another log.", GapText(&client.Gap{Reason: "epoch"}))
 }
