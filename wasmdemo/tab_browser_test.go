@@ -41,10 +41,18 @@ func startBrowser(t *testing.T) context.Context {
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
 	ctx, _ = chromedp.NewContext(ctx)
-	t.Cleanup(func() { assert.NoError(t, chromedp.Cancel(ctx), "closing the browser") })
+	t.Cleanup(func() {
+		within, cancel := context.WithTimeout(ctx, patience/4) // else it waits for ever for one that hangs
+		defer cancel()
+		assert.NoError(t, chromedp.Cancel(within), "closing the browser")
+	})
 	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate("about:blank")))
 	return ctx
 }
+
+// lifetime bounds a tab's, which has many waits in it: on a busy machine all of a scenario takes
+// longer than any wait of it may.
+const lifetime = 3 * patience
 
 // tab is a page as a person has it before them.
 type tab struct {
@@ -60,7 +68,7 @@ type tab struct {
 // openTab opens one in a window of its own, so that it is visible; with options it may be otherwise.
 func openTab(t *testing.T, browser context.Context, address string, options ...chromedp.ContextOption) *tab {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(browser, patience)
+	ctx, cancel := context.WithTimeout(browser, lifetime)
 	ctx, _ = chromedp.NewContext(ctx, options...)
 	b := &tab{T: t, ctx: ctx, done: make(chan struct{})}
 	messages := chromedp.Console(ctx)
@@ -142,7 +150,7 @@ func (b *tab) text(selector string) string {
 // await waits until an expression is true.
 func (b *tab) await(expression string) {
 	b.Helper()
-	for end := time.Now().Add(patience / 4); !eval[bool](b, expression); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience / 2); !eval[bool](b, expression); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			b.shot("failed.png")
 			require.FailNow(b, "never came: "+expression, "%s", b.text("body")+b.said())
