@@ -28,7 +28,7 @@ const (
 func TestFindCheckout(t *testing.T) {
 	const (
 		byRun    = "/tmp/go-build1981808528/b001/exe/trivium"
-		byCache  = "/root/.cache/go-build/0e/0e21aeba5e0addfada76ef5144a172c5adf75c3151f76f080e1e7c9ca9dee4be-d/trivium"
+		byCache  = "/var/cache/go-build/0e/0e21aeba5e0addfada76ef5144a172c5adf75c3151f76f080e1e7c9ca9dee4be-d/trivium"
 		trimmed  = module + "/wasmdemo/checkout.go"
 		fromHere = "" // the root's own source
 	)
