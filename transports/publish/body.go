@@ -23,7 +23,7 @@ const stretch = 16 << 10 // bytes
 // than on a single read, so that one that comes byte by byte does not. The time between reads does
 // not count.
 //
-// An error of the body is io.EOF or a *wire.Problem.
+// An error of the body is io.EOF, a *wire.Problem, or why the context of the request has ended.
 type pacedBody struct {
 	io.ReadCloser
 	ctx        context.Context // of the request

@@ -29,10 +29,12 @@ const maxEventSize = 100 // bytes
 // failing is the memory engine with a switch.
 type failing struct {
 	hub.Engine
-	left atomic.Int64 // publishes until it is away
+	left  atomic.Int64  // publishes until it is away
+	takes time.Duration // a publish; in a bubble
 }
 
 func (f *failing) Publish(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
+	time.Sleep(f.takes)
 	if f.left.Add(-1) < 0 {
 		return hub.Cursor{}, hub.ErrUnavailable
 	}
@@ -79,8 +81,7 @@ func newFixture(t *testing.T, timeout time.Duration) *fixture {
 }
 
 // published gives what came since it was last asked for, as "topic type key data".
-func (f *fixture) published(t *testing.T) []string {
-	t.Helper()
+func (f *fixture) published(t require.TestingT) []string {
 	var lines []string
 	for {
 		batch := f.all.Read(hub.ReadLimit{Events: 1000, Bytes: 1 << 20})

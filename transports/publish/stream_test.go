@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -41,49 +42,70 @@ var lineKinds = []struct {
 	{text: strings.Repeat(" ", maxEventSize*maxEscape+bodyRoom) + good, status: 413, parameter: "data"},
 }
 
-// TestLines has any lines, in any pieces, end in what was promised: all that precedes the first
-// refused line stands, and nothing after it.
+// TestLines has any lines, in any pieces, with an engine that is quick or slow and may go away, end
+// in what was promised: all that precedes the first refused line stands, and nothing after it.
 func TestLines(t *testing.T) {
-	f := newFixture(t, 0)
-	rapid.Check(t, func(rt *rapid.T) {
-		kinds := rapid.SliceOfN(rapid.IntRange(0, len(lineKinds)-1), 0, 12).Draw(rt, "kinds")
-		var body strings.Builder
-		var want []string
-		status, line, parameter := http.StatusOK, 0, ""
-		for i, k := range kinds {
-			kind := lineKinds[k]
-			body.WriteString(kind.text)
-			if i < len(kinds)-1 || rapid.Bool().Draw(rt, "last newline") {
-				body.WriteByte('\n')
-			}
-			switch {
-			case status != http.StatusOK:
-			case kind.status != 0:
-				status, line, parameter = kind.status, i+1, kind.parameter
-			case kind.event != "":
-				want = append(want, kind.event)
-			}
-		}
-		pieces := rapid.SampledFrom([]func(io.Reader) io.Reader{
-			iotest.HalfReader, iotest.OneByteReader, iotest.DataErrReader,
-		}).Draw(rt, "pieces")
+	for _, takes := range []time.Duration{0, time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, 0)
+			f.engine.takes = takes
+			rapid.Check(timeless{t}, f.checkLines)
+		})
+	}
+}
 
-		w, problem := f.do("POST", "/publish", asLines, pieces(strings.NewReader(body.String())))
-		require.Equal(rt, status, w.Code, w.Body)
-		require.Equal(rt, want, f.published(t))
-		if status == http.StatusOK {
-			require.Equal(rt, fmt.Sprintf(`{"id":"%s","count":%d}`+"\n", f.hub.Position(), len(want)), w.Body.String())
-			return
+// timeless hides the deadline of a test, for which rapid must not ask in a bubble.
+type timeless struct{ *testing.T }
+
+func (f *fixture) checkLines(t *rapid.T) {
+	const extra = 20 // good ones
+	kinds := rapid.SliceOfN(rapid.IntRange(-extra, len(lineKinds)-1), 0, 20).Draw(t, "kinds")
+	var body strings.Builder
+	var want []string
+	var lines []int // of want
+	status, line, parameter := http.StatusOK, 0, ""
+	for i, k := range kinds {
+		kind := lineKinds[max(k, 0)]
+		body.WriteString(kind.text)
+		if i < len(kinds)-1 || rapid.Bool().Draw(t, "last newline") {
+			body.WriteByte('\n')
 		}
-		require.Equal(rt, parameter, problem.Parameter)
-		require.Equal(rt, line, *problem.Line)
-		require.Equal(rt, len(want), *problem.Accepted)
-	})
+		switch {
+		case status != http.StatusOK:
+		case kind.status != 0:
+			status, line, parameter = kind.status, i+1, kind.parameter
+		case kind.event != "":
+			want, lines = append(want, kind.event), append(lines, i+1)
+		}
+	}
+	pieces := rapid.SampledFrom([]func(io.Reader) io.Reader{
+		iotest.HalfReader, iotest.OneByteReader, iotest.DataErrReader,
+	}).Draw(t, "pieces")
+	f.engine.left.Store(rapid.SampledFrom([]int64{0, 1, 2, 1000}).Draw(t, "publishes until it is away"))
+
+	w, problem := f.do("POST", "/publish", asLines, pieces(strings.NewReader(body.String())))
+	if w.Code == http.StatusServiceUnavailable {
+		status, parameter = w.Code, ""
+		require.Negative(t, f.engine.left.Load())
+		require.Less(t, *problem.Accepted, len(want))
+		line, want = lines[*problem.Accepted], want[:*problem.Accepted:*problem.Accepted]
+	}
+	require.Equal(t, status, w.Code, w.Body)
+	require.Equal(t, strings.Join(want, "\n"), strings.Join(f.published(t), "\n"))
+	if status == http.StatusOK {
+		require.Equal(t, fmt.Sprintf(`{"id":"%s","count":%d}`+"\n", f.hub.Position(), len(want)), w.Body.String())
+		return
+	}
+	require.Equal(t, parameter, problem.Parameter)
+	require.Equal(t, line, *problem.Line)
+	require.Equal(t, len(want), *problem.Accepted)
 }
 
 // TestLinesWithoutEngine has the engine go away: what it had taken stands, and the line that it
 // did not take is named, blank ones counted, whether it was published with others or alone.
-func TestLinesWithoutEngine(t *testing.T) {
+func TestLinesWithoutEngine(t *testing.T) { synctest.Test(t, testLinesWithoutEngine) }
+
+func testLinesWithoutEngine(t *testing.T) {
 	f := newFixture(t, 0)
 	body := good + "\n\n" + good + "\n" + good + "\n"
 	for _, c := range []struct {
@@ -168,7 +190,9 @@ func (f readFunc) Read([]byte) (int, error) {
 }
 
 // TestRightWithdrawn: what waits for its turn is judged by what is granted then.
-func TestRightWithdrawn(t *testing.T) {
+func TestRightWithdrawn(t *testing.T) { synctest.Test(t, testRightWithdrawn) }
+
+func testRightWithdrawn(t *testing.T) {
 	f := newFixture(t, 0)
 	read, write := io.Pipe()
 	go func() {

@@ -1,0 +1,102 @@
+package publish
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	tt "github.com/trivium-hub/trivium/transports/transporttest"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// recorder is an engine that notes how many events came together.
+type recorder struct {
+	hub.Engine
+	batches []int
+}
+
+func (r *recorder) Publish(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
+	r.batches = append(r.batches, len(events))
+	return r.Engine.Publish(ctx, events)
+}
+
+// TestTogether has events come while others are published: they wait for that, and then go all at
+// once, but no more of them than an engine takes, nor more bytes than a stream may hold.
+func TestTogether(t *testing.T) {
+	const first = 1 // is published at once
+	for name, c := range map[string]struct {
+		size, events int
+		batches      []int
+	}{
+		"few":   {size: 100, events: 10, batches: []int{first, 9}},
+		"many":  {size: 100, events: 2*MaxEvents + 10, batches: []int{first, MaxEvents, MaxEvents, 9}},
+		"large": {size: maxQueued/2 - 10, events: 10, batches: []int{first, 3, 3, 3}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				engine := &recorder{Engine: slowEngine{hub.NewMemory(), time.Second}}
+				h, err := hub.New(hub.Config{Engine: engine})
+				require.NoError(t, err)
+				defer func() { require.NoError(t, h.Close()) }()
+				q := newQueue(t.Context(), h, tt.NewToken(&hub.Grant{Publish: hub.NewFilterSet(hub.Everything)}), nil)
+				q.took = quick
+				for i := range c.events {
+					require.NoError(t, q.add(&hub.Event{Topic: "a", Data: make([]byte, c.size), Encoding: hub.Binary}, i+1))
+					if i < first {
+						require.NoError(t, q.flush())
+						synctest.Wait()
+					}
+				}
+				_, err = q.finish()
+				require.NoError(t, err)
+				require.Equal(t, c.batches, engine.batches)
+				require.Equal(t, hub.Receipt{Last: h.Position(), Count: c.events}, q.receipt)
+			})
+		})
+	}
+}
+
+// TestAwayWhileWaiting has the engine go away while the stream waits for its client: it is told
+// then, not when it sends more.
+func TestAwayWhileWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, time.Hour)
+		f.engine.takes = time.Second
+		f.engine.left.Store(2)
+		client := f.serve(t)
+		begin := time.Now()
+		send := func(lines int) {
+			text := strings.Repeat(good+"\n", lines)
+			_, err := fmt.Fprintf(client, "%x\r\n%s\r\n", len(text), text)
+			require.NoError(t, err)
+		}
+		_, err := io.WriteString(client, "POST /publish HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n")
+		require.NoError(t, err)
+		send(1) // the handler itself publishes the first
+		time.Sleep(time.Second)
+		for range 3 {
+			time.Sleep(100 * time.Millisecond)
+			send(2)
+		}
+		response, err := http.ReadResponse(bufio.NewReader(client), nil)
+		require.NoError(t, err)
+		require.Equal(t, 3100*time.Millisecond, time.Since(begin))
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
+		require.NotEmpty(t, response.Header.Get("Retry-After"))
+		var p wire.Problem
+		require.NoError(t, p.UnmarshalJSON(body))
+		require.Equal(t, []int{4, 3}, []int{*p.Line, *p.Accepted})
+		require.Len(t, f.published(t), 3)
+	})
+}
