@@ -159,7 +159,15 @@ func (h *Hub) publish(events []*Event, do func() (Cursor, error)) (Cursor, error
 			return Cursor{}, atIndex(err, i, len(events))
 		}
 	}
-	return do()
+	last, err := do()
+	if errors.Is(err, ErrUnavailable) {
+		refused := len(events)
+		if partial, ok := errors.AsType[*PartialError](err); ok {
+			refused -= partial.Stored
+		}
+		h.stats.refused.Add(uint64(refused))
+	}
+	return last, err
 }
 
 // atIndex names the event of a batch that an *InvalidError is about.

@@ -8,6 +8,7 @@ import (
 // counters are what the hub counts beside the sizes it can look up.
 type counters struct {
 	published atomic.Uint64
+	refused   atomic.Uint64    // by an engine that was away
 	gaps      [3]atomic.Uint64 // by GapReason.index
 }
 
@@ -26,6 +27,7 @@ func (r GapReason) index() int {
 type Stats struct {
 	Position      Cursor // of the newest event
 	Published     uint64 // events that came into the log, by whichever hub
+	Refused       uint64 // events of this hub's publishers not taken, or not confirmed, with ErrUnavailable
 	Subscriptions int
 	Feeds         int // distinct sets of filters subscribed to
 
@@ -51,6 +53,7 @@ func (h *Hub) Stats() Stats {
 	s := Stats{
 		Position:        Cursor{h.epoch, w.head},
 		Published:       h.stats.published.Load(),
+		Refused:         h.stats.refused.Load(),
 		Subscriptions:   h.subscriptions,
 		Feeds:           len(h.feeds),
 		RetainedEvents:  w.events.len(),

@@ -24,20 +24,22 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	descPublished   = describe("events_published_total", "Events accepted, from all sources.")
-	descRetained    = describe("events_retained", "Events that can be read again.")
-	descBytes       = describe("retained_bytes", "Bytes of retained events and their encoded forms, as counted toward --retain-bytes.")
-	descTopics      = describe("retained_topics", "Topics of the retained events.")
-	descRemoved     = describe("events_removed_total", "Events that retention let go, by the limit that was reached.", "limit")
-	descGapTopics   = describe("gap_topics", "Topics remembered for exact gaps.")
-	descKeys        = describe("idempotency_keys", "Idempotency keys remembered.")
-	descSubscribers = describe("subscriptions", "Subscriptions of all transports.")
-	descFeeds       = describe("feeds", "Distinct sets of filters subscribed to.")
-	descGaps        = describe("gaps_total", "Gaps told to subscribers, by reason.", "reason")
-	descDraining    = describe("draining", "1 while no new subscription is taken.")
-	descConnections = describe("connections", "Connections that are subscribed, by transport.", "transport")
-	descDelivered   = describe("events_delivered_total", "Events written to subscribers, by transport.", "transport")
-	descClosed      = describe("connections_closed_total",
+	descEngineUp      = describe("engine_up", "1 while the engine takes events; 0 while it is away, and with it publishing and /readyz.")
+	descEngineRefused = describe("engine_refused_total", "Events of all sources that the engine did not take, or did not confirm, because it was away.")
+	descPublished     = describe("events_published_total", "Events accepted, from all sources.")
+	descRetained      = describe("events_retained", "Events that can be read again.")
+	descBytes         = describe("retained_bytes", "Bytes of retained events and their encoded forms, as counted toward --retain-bytes.")
+	descTopics        = describe("retained_topics", "Topics of the retained events.")
+	descRemoved       = describe("events_removed_total", "Events that retention let go, by the limit that was reached.", "limit")
+	descGapTopics     = describe("gap_topics", "Topics remembered for exact gaps.")
+	descKeys          = describe("idempotency_keys", "Idempotency keys remembered.")
+	descSubscribers   = describe("subscriptions", "Subscriptions of all transports.")
+	descFeeds         = describe("feeds", "Distinct sets of filters subscribed to.")
+	descGaps          = describe("gaps_total", "Gaps told to subscribers, by reason.", "reason")
+	descDraining      = describe("draining", "1 while no new subscription is taken.")
+	descConnections   = describe("connections", "Connections that are subscribed, by transport.", "transport")
+	descDelivered     = describe("events_delivered_total", "Events written to subscribers, by transport.", "transport")
+	descClosed        = describe("connections_closed_total",
 		"Connections that the hub closed: overtaken by retention (--slow=disconnect), stuck (no write made progress), cut at the end of a drain, or expelled (the token ended or lost the right).",
 		"transport", "reason")
 	descTokens     = describe("tokens_in_use", "Tokens that somebody holds a connection by, or has used just now.")
@@ -67,7 +69,16 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v int64, labels ...string) {
 		emit(d, prometheus.GaugeValue, float64(v), labels...)
 	}
+	truth := func(d *prometheus.Desc, v bool) {
+		if v {
+			gauge(d, 1)
+		} else {
+			gauge(d, 0)
+		}
+	}
 	s := c.snapshot()
+	truth(descEngineUp, s.Engine.Up)
+	counter(descEngineRefused, s.Engine.Refused)
 	counter(descPublished, s.Events.Published)
 	gauge(descRetained, int64(s.Events.Retained))
 	gauge(descBytes, s.Events.RetainedBytes)
@@ -93,11 +104,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	for reason, n := range s.Access.WebSocket {
 		counter(descRefused, n, reason)
 	}
-	draining := int64(0)
-	if s.Draining {
-		draining = 1
-	}
-	gauge(descDraining, draining)
+	truth(descDraining, s.Draining)
 	for name, t := range s.Transports {
 		gauge(descConnections, t.Connections, name)
 		counter(descDelivered, t.Delivered, name)

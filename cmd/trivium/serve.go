@@ -236,7 +236,10 @@ func (s *server) start() error {
 	setProtocols(public, s.tls, s.cfg.H2C)
 	s.serve(public, s.public)
 	if s.admin != nil {
-		o := &observer{hub: s.hub, counters: &s.count, guard: s.door.guard, open: s.open, udp: s.udp, draining: s.group.IsDraining}
+		o := &observer{
+			hub: s.hub, engine: s.cfg.Engine, away: s.away, counters: &s.count, guard: s.door.guard, open: s.open, udp: s.udp,
+			draining: s.group.IsDraining,
+		}
 		s.serve(s.newHTTP(adminRoutes(o, s.door)), s.admin)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -11,12 +11,19 @@ type snapshot struct {
 	Version    string                       `json:"version"`
 	Draining   bool                         `json:"draining"`
 	Position   string                       `json:"position"`
+	Engine     engineStats                  `json:"engine"`
 	Events     eventStats                   `json:"events"`
 	Subscribed subscribedStats              `json:"subscribed"`
 	Gaps       map[hub.GapReason]uint64     `json:"gaps"`
 	Access     accessStats                  `json:"access"`
 	Transports map[string]transportSnapshot `json:"transports"`
 	UDP        *udpSnapshot                 `json:"udp,omitempty"`
+}
+
+type engineStats struct {
+	Name    string `json:"name"` // as --engine has it
+	Up      bool   `json:"up"`
+	Refused uint64 `json:"refused"` // events, because it was away
 }
 
 type eventStats struct {
@@ -58,6 +65,8 @@ type udpSnapshot struct {
 // observer looks at everything that counts.
 type observer struct {
 	hub      *hub.Hub
+	engine   string
+	away     func() error // why the engine takes nothing now
 	counters *counters
 	guard    *auth.Guard
 	open     *openConnections
@@ -71,6 +80,7 @@ func (o *observer) snapshot() snapshot {
 		Version:  buildVersion(),
 		Draining: o.draining(),
 		Position: h.Position.String(),
+		Engine:   engineStats{Name: o.engine, Up: o.away() == nil, Refused: h.Refused},
 		Events: eventStats{
 			Published:      h.Published,
 			Retained:       h.RetainedEvents,

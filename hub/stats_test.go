@@ -1,0 +1,47 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// parting is an engine that takes some of what it is given, or none.
+type parting struct {
+	Engine
+	err error
+}
+
+func (p *parting) Publish(context.Context, []*Event) (Cursor, error) { return Cursor{}, p.err }
+func (p *parting) PublishEach(ctx context.Context, events []*Event) (Cursor, error) {
+	return p.Publish(ctx, events)
+}
+
+// TestRefused counts the events that an engine did not take because it was away, and no others.
+func TestRefused(t *testing.T) {
+	away := fmt.Errorf("%w: no leader", ErrUnavailable)
+	three := func() []*Event { return []*Event{{Topic: "a"}, {Topic: "b"}, {Topic: "c"}} }
+	for name, c := range map[string]struct {
+		err     error
+		refused uint64
+	}{
+		"taken":   {},
+		"away":    {err: away, refused: 3},
+		"partial": {err: &PartialError{Stored: 2, Err: away}, refused: 1},
+		"closed":  {err: ErrClosed},
+		"invalid": {err: &InvalidError{Parameter: "data"}},
+	} {
+		h := startHub(t, Config{Engine: &parting{NewMemory(), c.err}})
+		_, err := h.PublishEach(t.Context(), three()...)
+		require.Equal(t, c.err, err)
+		require.Equal(t, c.refused, h.Stats().Refused, name)
+		_, err = h.PublishOnce(t.Context(), "s", "k", three()...)
+		require.Equal(t, c.err, err)
+		require.Equal(t, 2*c.refused, h.Stats().Refused, name)
+		_, err = h.Publish(t.Context(), &Event{Topic: "not a topic"})
+		require.Error(t, err)
+		require.Equal(t, 2*c.refused, h.Stats().Refused, name)
+	}
+}
