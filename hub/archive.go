@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"container/list"
 	"context"
 	"slices"
 	"sync"
@@ -25,9 +26,9 @@ type archive struct {
 	some chan struct{} // capacity 1: somebody waits
 
 	mu      sync.Mutex
-	chunks  []chunk // newest last
-	queue   []*Subscription
-	asked   map[*Subscription]inquiry
+	chunks  []chunk   // newest last
+	queue   list.List // of *inquiry, the longest waiting first
+	asked   map[*Subscription]*list.Element
 	answers map[*Subscription]uint64 // to what is no chunk
 	turn    int                      // inquiries that the log was asked
 	tail    tail
@@ -41,9 +42,13 @@ type chunk struct {
 
 // inquiry is what a subscription waits for: the chunk after seq, or a number.
 type inquiry struct {
-	kind  inquiryKind
-	seq   uint64
-	since time.Time
+	kind   inquiryKind
+	seq    uint64    // of askChunk and askTip
+	since  time.Time // of askTime
+	set    FilterSet // of askCount, as enough
+	enough int
+
+	asker *Subscription
 	turn  int // of the archive when it was made
 }
 
@@ -52,7 +57,8 @@ type inquiryKind uint8
 const (
 	askChunk inquiryKind = iota
 	askTip
-	askTime // where the events since a time begin
+	askTime  // where the events since a time begin
+	askCount // how many events of a set there are
 )
 
 func newArchive(log Log, gapTopics int) *archive {
@@ -60,7 +66,7 @@ func newArchive(log Log, gapTopics int) *archive {
 		tail:    tail{lost: newTopicTree(gapTopics, 0)},
 		log:     log,
 		some:    make(chan struct{}, 1),
-		asked:   make(map[*Subscription]inquiry),
+		asked:   make(map[*Subscription]*list.Element),
 		answers: make(map[*Subscription]uint64),
 	}
 }
@@ -72,11 +78,11 @@ func (a *archive) after(s *Subscription, seq uint64) (c chunk, ok bool) {
 	defer a.mu.Unlock()
 	for i := len(a.chunks) - 1; i >= 0; i-- {
 		if c := a.chunks[i]; c.from <= seq && seq < c.to {
-			delete(a.asked, s)
+			a.withdraw(s)
 			return c, true
 		}
 	}
-	a.ask(s, inquiry{kind: askChunk, seq: seq})
+	a.ask(inquiry{kind: askChunk, seq: seq, asker: s})
 	return chunk{}, false
 }
 
@@ -88,33 +94,57 @@ func (a *archive) number(s *Subscription, q inquiry) (n uint64, ok bool) {
 		delete(a.answers, s)
 		return n, true
 	}
-	a.ask(s, q)
+	q.asker = s
+	a.ask(q)
 	return 0, false
 }
 
-// ask puts the subscription into the queue. Called with mu held.
-func (a *archive) ask(s *Subscription, q inquiry) {
+// ask puts the inquiry into the queue, in the place of another of the same subscription. Called with mu
+// held.
+func (a *archive) ask(q inquiry) {
 	q.turn = a.turn
-	before, again := a.asked[s]
+	at, again := a.asked[q.asker]
 	switch {
 	case !again:
-		a.queue = append(a.queue, s)
-	case before.kind == q.kind && before.seq == q.seq:
+		a.asked[q.asker] = a.queue.PushBack(&q)
+	case at.Value.(*inquiry).isFor(&q):
 		return
+	default:
+		at.Value = &q
 	}
-	a.asked[s] = q
 	select {
 	case a.some <- struct{}{}:
 	default:
 	}
 }
 
+// isFor reports that both ask for the same.
+func (q *inquiry) isFor(other *inquiry) bool {
+	return q.kind == other.kind && q.seq == other.seq && q.since.Equal(other.since) &&
+		q.set.key == other.set.key && q.enough == other.enough
+}
+
 // forget takes back what the subscription has asked.
 func (a *archive) forget(s *Subscription) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	delete(a.asked, s)
+	a.withdraw(s)
 	delete(a.answers, s)
+}
+
+// withdraw takes the subscription out of the queue. Called with mu held.
+func (a *archive) withdraw(s *Subscription) {
+	if at, ok := a.asked[s]; ok {
+		a.queue.Remove(at)
+		delete(a.asked, s)
+	}
+}
+
+// begin is the seq up to which the log is known to be gone.
+func (a *archive) begin() uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.tail.removed
 }
 
 // run answers until the context ends.
@@ -150,15 +180,12 @@ func (a *archive) run(ctx context.Context) {
 func (a *archive) next() (q inquiry, any bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for len(a.queue) > 0 {
-		if q, any = a.asked[a.queue[0]]; any {
-			a.turn++
-			return q, true
-		}
-		a.queue = a.queue[1:]
+	longest := a.queue.Front()
+	if longest == nil {
+		return inquiry{}, false
 	}
-	a.queue = nil
-	return inquiry{}, false
+	a.turn++
+	return *longest.Value.(*inquiry), true
 }
 
 // answer asks the log and gives the subscriptions that have their answer by that.
@@ -171,6 +198,10 @@ func (a *archive) answer(ctx context.Context, q inquiry) ([]*Subscription, error
 		n, err = a.log.Tip(ctx)
 	case askTime:
 		n, err = a.log.SeqAt(ctx, q.since)
+	case askCount:
+		var count int
+		count, err = a.log.Count(ctx, q.set, q.enough)
+		n = uint64(count)
 	default:
 		elements, err = a.log.ReadAfter(ctx, q.seq, ReadLimit{Events: chunkEvents, Bytes: chunkBytes})
 	}
@@ -188,25 +219,36 @@ func (a *archive) answer(ctx context.Context, q inquiry) ([]*Subscription, error
 
 // settle takes those out of the queue whose inquiry is answered by n. Called with mu held.
 func (a *archive) settle(q inquiry, n uint64) (told []*Subscription) {
-	a.queue = slices.DeleteFunc(a.queue, func(s *Subscription) bool {
-		other, waits := a.asked[s]
-		switch {
-		case !waits:
-			return true
-		case other.kind != q.kind, q.kind == askTime && !other.since.Equal(q.since):
-			return false
-		case q.kind == askChunk && (other.seq < q.seq || other.seq >= n):
-			return false
-		case q.kind == askTip && other.seq > n && other.turn == a.turn:
-			return false // by then the log may have gone so far
-		case q.kind != askChunk:
-			a.answers[s] = n
+	for at, next := a.queue.Front(), (*list.Element)(nil); at != nil; at = next {
+		next = at.Next()
+		other := at.Value.(*inquiry)
+		if !a.settles(&q, n, other) {
+			continue
 		}
-		delete(a.asked, s)
-		told = append(told, s)
-		return true
-	})
+		if q.kind != askChunk {
+			a.answers[other.asker] = n
+		}
+		a.withdraw(other.asker)
+		told = append(told, other.asker)
+	}
 	return told
+}
+
+// settles reports that n, the answer to q, is one to the other inquiry too, which may have been made
+// after the log was asked.
+func (a *archive) settles(q *inquiry, n uint64, other *inquiry) bool {
+	switch {
+	case other.kind != q.kind:
+		return false
+	case q.kind == askChunk:
+		return q.seq <= other.seq && other.seq < n
+	case q.kind == askTip:
+		return other.seq <= n || other.turn < a.turn
+	case q.kind == askCount:
+		return other.isFor(q) && other.turn < a.turn
+	default:
+		return other.isFor(q)
+	}
 }
 
 // keep puts a chunk in the place of the oldest. Called with mu held.

@@ -25,6 +25,12 @@ func (s *Subscription) settled() bool {
 			return false
 		}
 		s.position, s.seeking = position, false
+	case s.trace != nil:
+		position, ok := s.trace.back(s)
+		if !ok {
+			return false
+		}
+		s.position, s.trace = position, nil
 	}
 	return true
 }
@@ -51,6 +57,9 @@ func (s *Subscription) readArchive(limit ReadLimit) (b Batch) {
 			continue
 		case e.Topic == "" && (b.Gap != nil || len(b.Events) > 0):
 			return b // one gap at a time, and before the events
+		case e.Topic == "" && s.origin == byLast && !s.begun:
+			s.position = e.ID.Seq // "the newest retained" is true of whatever is left of them by now
+			continue
 		case e.Topic == "":
 			late := lateAfter(s.position)
 			if s.byTimeYet() {

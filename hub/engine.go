@@ -35,6 +35,9 @@ type Log interface {
 	// SeqAt gives the position before the first event accepted no earlier than t, 0 if all
 	// that is left were.
 	SeqAt(ctx context.Context, t time.Time) (uint64, error)
+	// Count gives how many events of the set are left in the log at least: all of them, where they are
+	// fewer than enough. None that has been delivered and is left may be missing of them.
+	Count(ctx context.Context, set FilterSet, enough int) (int, error)
 }
 
 // Deduplicator is what an Engine is too that itself knows which keyed publishes were done, be it

@@ -10,8 +10,7 @@ type Start struct {
 	// Foreign: the text of a position that is no cursor of any hub; it is answered as a cursor
 	// of another epoch.
 	Foreign string
-	// Last: with the newest Last retained events of the filters, at most MaxLast; of those in the
-	// window, where the engine's log is longer.
+	// Last: with the newest Last retained events of the filters, at most MaxLast.
 	Last int
 	// Since: with the first event accepted no earlier, be that a time to come.
 	Since time.Time

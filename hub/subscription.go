@@ -51,10 +51,11 @@ type Subscription struct {
 
 	// owned by the reader
 
-	begun    bool // has been read once
-	unsure   bool // the position is past what was delivered: it may be past the log's end
-	seeking  bool // where since begins is not known yet
-	held     bool // began after a cursor without filters: it stands there until it has some
+	begun    bool   // has been read once
+	unsure   bool   // the position is past what was delivered: it may be past the log's end
+	seeking  bool   // where since begins is not known yet
+	trace    *trace // finds where the newest of the log begin; nil: that is known
+	held     bool   // began after a cursor without filters: it stands there until it has some
 	origin   origin
 	position uint64    // all up to here has been read
 	lost     *lost     // to be told before anything else: the start was not of this log
@@ -105,7 +106,7 @@ func (s *Subscription) start(r Request) {
 	w, epoch := s.hub.window, s.hub.epoch
 	s.held = r.Filters.Len() == 0 && (r.Start.Cursor != nil || r.Start.Foreign != "")
 	s.position, s.lost, s.begun, s.origin, s.since = w.head, nil, false, byCursor, r.Start.Since
-	s.unsure, s.seeking = false, false
+	s.unsure, s.seeking, s.trace = false, false, nil
 	if s.hub.archive != nil {
 		s.hub.archive.forget(s)
 	}
@@ -121,7 +122,11 @@ func (s *Subscription) start(r Request) {
 	case start.Foreign != "":
 		s.lost = s.lostAt(GapEpoch, start.Foreign)
 	case start.Last > 0:
-		s.position, s.origin = w.beforeLast(r.Filters, start.Last), byLast
+		position, found := w.beforeLast(r.Filters, start.Last)
+		s.position, s.origin = position, byLast
+		if s.hub.archive != nil && found < start.Last && w.floor > 0 && r.Filters.Len() > 0 {
+			s.position, s.trace = 0, newTrace(r.Filters, w.floor, position, found, start.Last)
+		}
 	case !start.Since.IsZero():
 		s.position, s.origin = w.since(r.Filters, start.Since, s.conflate), byTime
 		if s.hub.archive != nil && w.isBefore(start.Since) {
@@ -279,7 +284,7 @@ func gapOf(certain, possible bool) *Gap {
 // are the round's from start on; Skip moves the position as they are delivered. Otherwise, as when
 // the round is of filters that it had before, it reads on its own.
 func (s *Subscription) Take(r *Round) (start int, ok bool) {
-	if r.feed != s.rounds || s.position < r.From || s.lost != nil || s.unsure || s.conflate || !s.since.IsZero() {
+	if r.feed != s.rounds || s.position < r.From || s.lost != nil || s.unsure || s.trace != nil || s.conflate || !s.since.IsZero() {
 		return 0, false
 	}
 	if s.position >= r.To {
@@ -369,8 +374,12 @@ func (s *Subscription) Behind() bool {
 }
 
 func (s *Subscription) behind() bool {
-	return !s.held && (s.lost != nil || s.unsure) || s.feed != nil && s.position < s.feed.last
+	return !s.held && (s.lost != nil || s.unsure || s.trace != nil) || s.feed != nil && s.position < s.feed.last
 }
+
+// Begun reports that it is known where the subscription begins; until then its position is before
+// all that it can get.
+func (s *Subscription) Begun() bool { return !s.seeking && s.trace == nil }
 
 // Newest is the position that a subscriber has who has read everything.
 func (s *Subscription) Newest() Cursor { return s.hub.Position() }

@@ -19,6 +19,15 @@ func (l *sliceLog) Tip(context.Context) (uint64, error) { return uint64(len(l.ev
 
 func (l *sliceLog) SeqAt(context.Context, time.Time) (uint64, error) { return 0, ErrUnavailable }
 
+func (l *sliceLog) Count(_ context.Context, set FilterSet, _ int) (n int, _ error) {
+	for _, e := range l.events[l.gone:] {
+		if set.Match(e.Topic) {
+			n++
+		}
+	}
+	return n, nil
+}
+
 func (l *sliceLog) ReadAfter(_ context.Context, seq uint64, limit ReadLimit) (found []*Event, err error) {
 	if seq < l.gone {
 		found, seq = append(found, &Event{ID: Cursor{1, l.gone}}), l.gone

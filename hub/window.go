@@ -267,18 +267,18 @@ func walk(d *deque[*Event], i int) func() *Event {
 	}
 }
 
-// beforeLast gives the position after which the newest n events of the set follow.
-func (w *window) beforeLast(set FilterSet, n int) uint64 {
-	position := w.head
+// beforeLast gives the position after which the newest n events of the set follow, and how many do.
+func (w *window) beforeLast(set FilterSet, n int) (position uint64, found int) {
+	position = w.head
 	logs, ok := w.topics.logs(set, 0, max(maxMerge, set.Len()))
 	if !ok {
-		for i := w.events.len() - 1; i >= 0 && n > 0; i-- {
+		for i := w.events.len() - 1; i >= 0 && found < n; i-- {
 			if e := w.events.at(i); set.Match(e.Topic) {
 				position = e.ID.Seq - 1
-				n--
+				found++
 			}
 		}
-		return position
+		return position, found
 	}
 	var newest []uint64
 	for _, log := range logs {
@@ -286,11 +286,11 @@ func (w *window) beforeLast(set FilterSet, n int) uint64 {
 			newest = append(newest, log.at(i).ID.Seq)
 		}
 	}
-	if len(newest) == 0 || n == 0 {
-		return position
+	if found = min(len(newest), n); found == 0 {
+		return position, 0
 	}
 	slices.Sort(newest)
-	return newest[max(0, len(newest)-n)] - 1
+	return newest[len(newest)-found] - 1, found
 }
 
 // since gives the position after which the events accepted no earlier than t follow. Where some

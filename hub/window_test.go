@@ -137,8 +137,9 @@ func (m *windowModel) last(t *rapid.T) {
 	n := rapid.IntRange(1, 12).Draw(t, "n")
 	want := m.follow(set, 0, false)
 	want = want[max(0, len(want)-n):]
-	from := m.w.beforeLast(set, n)
+	from, found := m.w.beforeLast(set, n)
 	require.Equal(t, ids(want), ids(m.follow(set, from, false)))
+	require.Len(t, want, found)
 	if len(want) == 0 {
 		require.Equal(t, m.head(), from)
 	}
@@ -341,7 +342,9 @@ func TestSearchThatGivesUp(t *testing.T) {
 	require.False(t, ok)
 	got, _ := w.read(nil, setOf("*.x7"), topics, ReadLimit{10, 1 << 20}, false)
 	require.Equal(t, []uint64{topics + 8}, ids(got))
-	require.Equal(t, uint64(topics+7), w.beforeLast(setOf("*.x7"), 3))
+	position, found := w.beforeLast(setOf("*.x7"), 3)
+	require.Equal(t, uint64(topics+7), position)
+	require.Equal(t, 1, found)
 	certain, possible := w.losses(setOf("*.x7"), 7, false)
 	require.True(t, certain && possible)
 	certain, possible = w.losses(setOf("*.x7"), 8, false)

@@ -16,6 +16,9 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
+// shortWindow is how many events a hub before a log has in memory, where a test does not say.
+const shortWindow = 200
+
 var wide = hub.ReadLimit{Events: math.MaxInt, Bytes: math.MaxInt}
 
 // runHubs runs what is promised by an engine and a hub together.
@@ -29,6 +32,7 @@ func runHubs(t *testing.T, long bool, newEngine func(*testing.T, hub.Retention) 
 		keep hub.Retention
 		run  func(*testing.T, *hub.Hub)
 	}{
+		{"last", hub.Retention{}, testLast},
 		{"replay from every position", hub.Retention{}, testReplay},
 		{"starts", hub.Retention{}, testStarts},
 		{"join under load", hub.Retention{}, testJoin},
@@ -38,7 +42,11 @@ func runHubs(t *testing.T, long bool, newEngine func(*testing.T, hub.Retention) 
 		{"many events", hub.Retention{Events: 10_000}, func(t *testing.T, h *hub.Hub) { testMany(t, h, events) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			h, err := hub.New(hub.Config{Engine: newEngine(t, test.keep), Retention: test.keep})
+			config := hub.Config{Engine: newEngine(t, test.keep), Retention: test.keep}
+			if _, ok := config.Engine.(hub.Log); ok && test.keep.Events == 0 {
+				config.Retention.Events = shortWindow // the rest is read of the log
+			}
+			h, err := hub.New(config)
 			require.NoError(t, err)
 			test.run(t, h)
 			require.NoError(t, h.Close())
@@ -153,6 +161,43 @@ func testReplay(t *testing.T, h *hub.Hub) {
 			r.Until(last.Seq)
 			require.Empty(t, r.Gaps)
 			require.Equal(t, want, idsOf(r.Events), "after %v", after)
+		}
+	}
+}
+
+// testLast: who asks for the newest events of its filters gets so many of all that is retained, or all
+// where they are fewer, and then what comes, with no gap; wherever they are in the log.
+func testLast(t *testing.T, h *hub.Hub) {
+	live := Subscribe(t, h, hub.Request{Filters: Set(t, ">")})
+	for i := range 20 {
+		batch := slices.Repeat([]string{"busy"}, 100)
+		batch[3] = fmt.Sprint("once.", i)
+		if i%8 == 0 {
+			batch[50], batch[90] = "rare.a", "rare.b"
+		}
+		live.Until(publish(t, h, batch...).Seq)
+	}
+	for _, set := range []hub.FilterSet{
+		Set(t, ">"), Set(t, "busy"), Set(t, "rare.a"), Set(t, "rare.*", "*.a"), Set(t, "once.0"), Set(t, "once.19", "none"), Set(t, "once.>"), Set(t, "none"),
+	} {
+		for _, n := range []int{1, 2, 5, 150, 700, hub.MaxLast} {
+			r := Subscribe(t, h, hub.Request{Filters: set, Start: hub.Start{Last: n}})
+			before := len(live.Events)
+			last := publish(t, h, "busy", "rare.a", "once.0")
+			r.Until(last.Seq)
+			live.Until(last.Seq)
+			var want []*hub.Event
+			for i, e := range slices.Backward(live.Events) {
+				if set.Match(e.Topic) && (i >= before || n > 0) {
+					want = append(want, e)
+					if i < before {
+						n--
+					}
+				}
+			}
+			slices.Reverse(want)
+			require.Equal(t, idsOf(want), idsOf(r.Events))
+			require.Empty(t, r.Gaps)
 		}
 	}
 }

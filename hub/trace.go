@@ -1,0 +1,68 @@
+package hub
+
+// trace finds where the newest events of a set begin, of which the window has too few. It goes back
+// through the log, stretch after stretch, each of which is read forwards in chunks. The stretches are
+// the same for all, so that who comes by the same way has them of the archive at once.
+type trace struct {
+	set      FilterSet
+	position uint64 // before the oldest that was found, or the newest of all
+	known    int    // events that were found
+	missing  int    // events that are still looked for
+	counted  bool   // missing is no more than the log can have
+
+	// of (from, to], the stretch, what is up to at was looked at
+
+	from, at, to uint64
+	found        []uint64 // seqs
+}
+
+// newTrace begins before floor: after it found events of the set have been found, from position on.
+func newTrace(set FilterSet, floor, position uint64, found, wanted int) *trace {
+	t := &trace{set: set, position: position, known: found, missing: wanted - found}
+	t.goBefore(floor)
+	return t
+}
+
+func (t *trace) goBefore(seq uint64) {
+	t.to = seq
+	t.from = (max(seq, 1) - 1) / chunkEvents * chunkEvents
+	t.at, t.found = t.from, t.found[:0]
+}
+
+// back goes on until it has found enough or the log begins, and gives the position. If it has to wait
+// for the archive, ok is false. Called with Hub.mu held.
+func (t *trace) back(s *Subscription) (position uint64, ok bool) {
+	a := s.hub.archive
+	if begin := a.begin(); t.to > begin && !t.counted {
+		n, ok := a.number(s, inquiry{kind: askCount, set: t.set, enough: t.known + t.missing})
+		if !ok {
+			return 0, false
+		}
+		t.missing, t.counted = min(t.missing, max(0, int(n)-t.known)), true
+	}
+	for t.missing > 0 && t.to > a.begin() {
+		c, ok := a.after(s, t.at)
+		if !ok {
+			return 0, false
+		}
+		t.take(&c)
+	}
+	return t.position, true
+}
+
+// take looks at a chunk that at stands in.
+func (t *trace) take(c *chunk) {
+	for _, e := range c.elements {
+		if seq := e.ID.Seq; t.at < seq && seq <= t.to && e.Topic != "" && t.set.Match(e.Topic) {
+			t.found = append(t.found, seq)
+		}
+	}
+	if t.at = c.to; t.at < t.to {
+		return
+	}
+	if n := min(len(t.found), t.missing); n > 0 {
+		t.position = t.found[len(t.found)-n] - 1
+		t.missing -= n
+	}
+	t.goBefore(t.from)
+}
