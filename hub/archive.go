@@ -140,6 +140,15 @@ func (a *archive) withdraw(s *Subscription) {
 	}
 }
 
+// postpone has the others come first, which the log may be able to answer.
+func (a *archive) postpone(s *Subscription) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if at, ok := a.asked[s]; ok {
+		a.queue.MoveToBack(at)
+	}
+}
+
 // begin is the seq up to which the log is known to be gone.
 func (a *archive) begin() uint64 {
 	a.mu.Lock()
@@ -165,6 +174,7 @@ func (a *archive) run(ctx context.Context) {
 			}
 			rest.Reset(time.Since(begin))
 			if err != nil {
+				a.postpone(q.asker)
 				rest.Reset(logRetry)
 			}
 			select {

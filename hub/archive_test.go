@@ -1,0 +1,163 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// logEngine is an engine with a log in memory, of which a test takes away what it likes.
+type logEngine struct {
+	mu      sync.Mutex
+	log     sliceLog
+	deliver func([]*Event)
+	away    error // of reading
+	reads   int   // of ReadAfter
+}
+
+func (l *logEngine) Start(deliver func([]*Event)) (Cursor, error) {
+	l.deliver = deliver
+	return Cursor{1, 0}, nil
+}
+
+func (l *logEngine) Publish(_ context.Context, events []*Event) (Cursor, error) {
+	l.mu.Lock()
+	for _, e := range events {
+		e.ID, e.Time = Cursor{1, uint64(len(l.log.events)) + 1}, time.Now()
+		l.log.events = append(l.log.events, e)
+	}
+	l.mu.Unlock()
+	l.deliver(events)
+	return events[len(events)-1].ID, nil
+}
+
+func (l *logEngine) Close() error { return nil }
+
+func (l *logEngine) Tip(ctx context.Context) (uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.log.Tip(ctx)
+}
+
+func (l *logEngine) Count(ctx context.Context, set FilterSet, enough int) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, err := l.log.Count(ctx, set, enough)
+	if l.away != nil {
+		err = l.away
+	}
+	return n, err
+}
+
+func (l *logEngine) SeqAt(context.Context, time.Time) (uint64, error) { return 0, ErrUnavailable }
+
+func (l *logEngine) ReadAfter(ctx context.Context, seq uint64, limit ReadLimit) ([]*Event, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reads++
+	if l.away != nil {
+		return nil, l.away
+	}
+	return l.log.ReadAfter(ctx, seq, limit)
+}
+
+// change has the test look at the log, or change it.
+func (l *logEngine) change(f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f()
+}
+
+// startLog starts a hub before a log of n events, of topics t.0 to t.9 in turn, with a window of the
+// newest of them.
+func startLog(t *testing.T, n, window int) (*Hub, *logEngine) {
+	t.Helper()
+	l := &logEngine{}
+	h, err := New(Config{Engine: l, Retention: Retention{Events: window}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, h.Close()) })
+	for i := range n {
+		_, err := h.Publish(t.Context(), &Event{Topic: fmt.Sprint("t.", i%10), Data: []byte("1")})
+		require.NoError(t, err)
+	}
+	return h, l
+}
+
+// behind is a subscription, read as a connection reads.
+type behind struct {
+	*Subscription
+	bell Bell
+}
+
+func subscribeBehind(t *testing.T, h *Hub, filter string, start Start) *behind {
+	t.Helper()
+	b := &behind{bell: NewBell()}
+	var err error
+	b.Subscription, err = h.Subscribe(Request{Filters: setOf(filter), Start: start}, b.bell)
+	require.NoError(t, err)
+	t.Cleanup(b.Close)
+	return b
+}
+
+// next reads until there is something, or all was read.
+func (b *behind) next(t *testing.T) Batch {
+	t.Helper()
+	for {
+		batch := b.Read(ReadLimit{1000, 1 << 20})
+		if batch.Gap != nil || len(batch.Events) > 0 || !batch.More && !batch.Waiting {
+			return batch
+		}
+		if batch.Waiting {
+			select {
+			case <-b.bell:
+			case <-time.After(time.Minute):
+				require.FailNow(t, "nothing comes")
+			}
+		}
+	}
+}
+
+func after(seq uint64) Start { return Start{Cursor: &Cursor{1, seq}} }
+
+// TestArchiveForgets: who has gone is not kept, though the log be away.
+func TestArchiveForgets(t *testing.T) {
+	h, l := startLog(t, 100, 10)
+	l.change(func() { l.away = ErrUnavailable })
+	for i := range 100 {
+		s := subscribeBehind(t, h, "t.1", []Start{after(uint64(i % 50)), {Last: 20}, {Since: time.Unix(1, 0)}}[i%3])
+		require.True(t, s.Read(ReadLimit{1, 1}).Waiting)
+		s.Close()
+	}
+	h.archive.mu.Lock()
+	defer h.archive.mu.Unlock()
+	require.Zero(t, h.archive.queue.Len())
+	require.Empty(t, h.archive.asked)
+	require.Empty(t, h.archive.answers)
+}
+
+// TestArchivePasses: what the log cannot answer does not keep others from their answers.
+func TestArchivePasses(t *testing.T) {
+	h, _ := startLog(t, 100, 10)
+	stuck := subscribeBehind(t, h, "t.1", Start{Since: time.Unix(1, 0)}) // SeqAt fails
+	require.True(t, stuck.Read(ReadLimit{1, 1}).Waiting)
+	s := subscribeBehind(t, h, "t.1", after(5))
+	require.Len(t, s.next(t).Events, 9)
+}
+
+// TestTraceAsksFirst: of a topic that the log does not have, or the window has whole, the log is not
+// read.
+func TestTraceAsksFirst(t *testing.T) {
+	h, l := startLog(t, 5000, 10)
+	_, err := h.Publish(t.Context(), &Event{Topic: "new", Data: []byte("1")})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return !h.archive.lookAtTail(t.Context(), h.floor(), 5001) }, time.Minute, 1)
+	var before int
+	l.change(func() { before = l.reads })
+	require.Empty(t, subscribeBehind(t, h, "none", Start{Last: 9}).next(t).Events)
+	require.Len(t, subscribeBehind(t, h, "new", Start{Last: 9}).next(t).Events, 1)
+	l.change(func() { require.LessOrEqual(t, l.reads, before+2, "the watch of the tail may have looked again") })
+}
