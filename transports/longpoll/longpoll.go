@@ -21,6 +21,9 @@ const (
 	maxEvents   = 1000
 	defaultMax  = 100
 	maxAnswer   = 1 << 20 // bytes of events in an answer, unless the first alone has more
+	// patience is how long a poll goes on reading a log after its wait, where it would be for nothing
+	// otherwise: it waits for no event, or there is no cursor yet from which to ask again.
+	patience = 10 * time.Second
 )
 
 // Config is what a Handler is made of.
@@ -88,6 +91,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		web.WriteProblem(w, r, problem)
 		return
 	}
+	if !s.Begun() {
+		problem := wire.Unavailable("where this begins in the log was not found in time")
+		if h.cfg.Group.IsDraining() {
+			problem = wire.Draining(web.ComeBack())
+		}
+		web.WriteProblem(w, r, problem)
+		return
+	}
 	h.answer(w, r, s, batch)
 }
 
@@ -95,7 +106,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // time, by a drain, by a loss of the right to it, or because the client has closed its side, which
 // may be half of a connection.
 func (h *Handler) wait(r *http.Request, s *hub.Subscription, a *alarm, p poll, access web.Access) hub.Batch {
+	over := p.wait == 0
 	a.timer.Reset(p.wait)
+	if over {
+		a.timer.Reset(patience)
+	}
 	defer a.timer.Stop()
 	limit := hub.ReadLimit{Events: p.max, Bytes: maxAnswer}
 	for {
@@ -105,13 +120,17 @@ func (h *Handler) wait(r *http.Request, s *hub.Subscription, a *alarm, p poll, a
 			return batch
 		case batch.More:
 			continue
-		case p.wait == 0, access.Judge(p.subscribe.Filters) != nil:
+		case over && !batch.Waiting, access.Judge(p.subscribe.Filters) != nil:
 			return batch
 		}
 		select {
 		case <-a.bell:
 		case <-a.timer.C:
-			return s.Read(limit)
+			if over || s.Begun() {
+				return s.Read(limit)
+			}
+			over = true
+			a.timer.Reset(patience)
 		case <-h.cfg.Group.Draining():
 			return s.Read(limit)
 		case <-r.Context().Done():
@@ -122,9 +141,9 @@ func (h *Handler) wait(r *http.Request, s *hub.Subscription, a *alarm, p poll, a
 
 // answer writes what goes into one answer; the cursor says where the rest begins.
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, s *hub.Subscription, batch hub.Batch) {
-	events, cursor := fit(batch.Events), s.Position()
+	events, cursor := fit(batch.Events), s.Place()
 	if len(events) < len(batch.Events) {
-		cursor = events[len(events)-1].ID
+		cursor = events[len(events)-1].ID.String()
 	}
 	header := w.Header()
 	header["Content-Type"], header["Cache-Control"] = isJSON, noStore
@@ -133,7 +152,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, s *hub.Subscrip
 	}
 	buffer := h.body()
 	defer h.keep(buffer)
-	*buffer = wire.AppendPollAnswer(*buffer, cursor.String(), batch.Gap, events)
+	*buffer = wire.AppendPollAnswer(*buffer, cursor, batch.Gap, events)
 	if h.write(w, r, *buffer) == nil {
 		h.cfg.Counters.Delivered.Add(uint64(len(events)))
 	}

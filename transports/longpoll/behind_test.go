@@ -1,0 +1,87 @@
+package longpoll_test
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/hub/jetstream"
+	tt "github.com/trivium-hub/trivium/transports/transporttest"
+)
+
+// shutLog is an engine whose log can be read only when it is open.
+type shutLog struct {
+	*jetstream.Engine
+	open atomic.Bool
+}
+
+func (l *shutLog) ReadAfter(ctx context.Context, seq uint64, limit hub.ReadLimit) ([]*hub.Event, error) {
+	if !l.open.Load() {
+		return nil, hub.ErrUnavailable
+	}
+	return l.Engine.ReadAfter(ctx, seq, limit)
+}
+
+// startBehind is a server with 980 events behind its window, and the position before them.
+func startBehind(t *testing.T, open bool) (s *tt.Server, begin string) {
+	t.Helper()
+	engine, err := jetstream.New(jetstream.Config{Store: t.TempDir()})
+	require.NoError(t, err)
+	log := &shutLog{Engine: engine}
+	log.open.Store(open)
+	s = tt.Start(t, tt.Config{Hub: hub.Config{Engine: log, Retention: hub.Retention{Events: 20}}})
+	begin = s.Hub.Position().String()
+	for i := range 1000 {
+		topic := "busy"
+		if i%100 == 3 {
+			topic = "rare"
+		}
+		s.Publish(t, tt.JSON(topic, strconv.Itoa(i)))
+	}
+	return s, begin
+}
+
+// foreign is a cursor of another epoch.
+const foreign = "00000000-5"
+
+// TestBehind: a poll that waits for no event is answered all the same with what is behind the window.
+func TestBehind(t *testing.T) {
+	s, begin := startBehind(t, true)
+	for query, first := range map[string]string{
+		"topic=rare&last=3":                  "703",
+		"topic=rare&last=300":                "3",
+		"topic=rare&cursor=" + begin:         "3",
+		"topic=rare&since=10m":               "3",
+		"topic=rare&cursor=" + foreign:       "3",
+		"topic=none&topic=rare&last=1&max=1": "903",
+	} {
+		response, answer := get(t, s, "wait=0&"+query)
+		require.Equal(t, http.StatusOK, response.StatusCode)
+		require.NotEmpty(t, answer.Events, query)
+		require.Equal(t, first, string(answer.Events[0].Data), query)
+	}
+}
+
+// TestShutLog: while what is behind the window cannot be read, no cursor goes past it.
+func TestShutLog(t *testing.T) {
+	s, begin := startBehind(t, false)
+	for _, cursor := range []string{begin, foreign} {
+		_, answer := get(t, s, "wait=1&topic=rare&cursor="+cursor)
+		require.Empty(t, answer.Events)
+		require.Equal(t, cursor, answer.Cursor)
+	}
+	status, waiting := make(chan int), s.Hub.Stats().Subscriptions
+	go func() {
+		response, _ := get(t, s, "topic=rare&last=2")
+		status <- response.StatusCode
+	}()
+	require.Eventually(t, func() bool { return s.Hub.Stats().Subscriptions > waiting }, tt.Patience, time.Millisecond)
+	s.Group.Drain(t.Context(), 0)
+	require.Equal(t, http.StatusServiceUnavailable, <-status, "nobody knows from where to ask again")
+}
