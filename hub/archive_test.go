@@ -161,3 +161,42 @@ func TestTraceAsksFirst(t *testing.T) {
 	require.Len(t, subscribeBehind(t, h, "new", Start{Last: 9}).next(t).Events, 1)
 	l.change(func() { require.LessOrEqual(t, l.reads, before+2, "the watch of the tail may have looked again") })
 }
+
+// TestLostBeforeTheWindow: what the log has lost and the window has not is read, and no more is told of it
+// than was lost before.
+func TestLostBeforeTheWindow(t *testing.T) {
+	for _, row := range []struct {
+		filter string
+		start  Start
+		gap    *Gap
+		first  uint64
+	}{
+		{"t.5", after(30), &Gap{Reason: GapExpired, After: "00000001-30", ResumedAt: Cursor{1, 50}, Certain: true}, 56},
+		{"t.5", after(50), nil, 56},
+		{"rare", after(30), nil, 101},
+		{">", Start{Cursor: &Cursor{2, 30}}, &Gap{Reason: GapEpoch, After: "00000002-30", ResumedAt: Cursor{1, 50}}, 51},
+		{"t.5", Start{Last: 7}, nil, 56},
+	} {
+		t.Run(row.filter, func(t *testing.T) {
+			h, l := startLog(t, 100, 50)
+			require.Equal(t, uint64(50), h.floor())
+			l.change(func() { l.log.gone = 80 })
+			h.archive.lookAtTail(t.Context(), h.floor(), 100)
+			s := subscribeBehind(t, h, row.filter, row.start)
+			var events []*Event
+			var gap *Gap
+			for b := s.next(t); b.Gap != nil || len(b.Events) > 0; b = s.next(t) {
+				if b.Gap != nil {
+					require.Nil(t, gap)
+					gap = b.Gap
+				}
+				events = append(events, b.Events...)
+			}
+			_, err := h.Publish(t.Context(), &Event{Topic: "rare", Data: []byte("1")})
+			require.NoError(t, err)
+			events = append(events, s.next(t).Events...)
+			require.Equal(t, row.gap, gap)
+			require.Equal(t, row.first, events[0].ID.Seq)
+		})
+	}
+}

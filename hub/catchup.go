@@ -57,16 +57,13 @@ func (s *Subscription) readArchive(limit ReadLimit) (b Batch) {
 			continue
 		case e.Topic == "" && (b.Gap != nil || len(b.Events) > 0):
 			return b // one gap at a time, and before the events
-		case e.Topic == "" && s.origin == byLast && !s.begun:
-			s.position = e.ID.Seq // "the newest retained" is true of whatever is left of them by now
-			continue
 		case e.Topic == "":
-			late := lateAfter(s.position)
-			if s.byTimeYet() {
-				late = lateSince(s.since)
-			}
-			b.Gap = s.goPast(e.ID.Seq, s.expired(s.hub.archive.losses(set, s.position, e.ID.Seq, late, s.conflate)))
+			b.Gap = s.goOver(e.ID.Seq)
 			b.Overtaken = b.Gap != nil && s.begun
+			if s.position < e.ID.Seq {
+				s.begun = true
+				return b // what follows is read of the window
+			}
 		case !set.Match(e.Topic), s.conflate && s.isSuperseded(w, e):
 			s.position = e.ID.Seq
 		case limit.Events == 0, size > 0 && size+int(e.size()) > limit.Bytes:
@@ -86,13 +83,29 @@ func (s *Subscription) readArchive(limit ReadLimit) (b Batch) {
 	return b
 }
 
+// goOver gives the gap of a hole in the log that ends at seq, where there is one. It goes no further than
+// to what the window has, which the log may have lost before it.
+func (s *Subscription) goOver(seq uint64) *Gap {
+	if floor := s.hub.window.floor; s.position < floor {
+		seq = min(seq, floor)
+	}
+	if s.origin == byLast && !s.begun {
+		return s.goPast(seq, nil) // "the newest retained" is true of whatever is left of them by now
+	}
+	late := lateAfter(s.position)
+	if s.byTimeYet() {
+		late = lateSince(s.since)
+	}
+	return s.goPast(seq, s.expired(s.hub.archive.losses(s.set(), s.position, seq, late, s.conflate)))
+}
+
 // resume gives the gap of a start that was not of this log: all that is left of the log follows.
 func (s *Subscription) resume(first *chunk) *Gap {
 	g := &s.lost.gap
 	s.lost = nil
 	start := uint64(0)
 	if e := first.elements[0]; e.Topic == "" {
-		start = e.ID.Seq
+		start = min(e.ID.Seq, s.hub.window.floor) // what the window has is there
 	}
 	return s.goPast(start, g)
 }

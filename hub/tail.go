@@ -139,7 +139,7 @@ func (a *archive) lookAtTail(ctx context.Context, floor, head uint64) (more bool
 	}
 	a.mu.Lock()
 	if first[0].Topic == "" {
-		a.tail.remove(first[0].ID.Seq)
+		a.tail.remove(min(first[0].ID.Seq, floor)) // what follows is in the window, and will be passed
 	}
 	known, room := a.tail.known, maxTail-a.tail.next.len()
 	a.mu.Unlock()
