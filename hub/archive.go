@@ -13,6 +13,8 @@ const (
 	chunkEvents = 512
 	chunkBytes  = 512 << 10
 	maxChunks   = 16 // kept, for subscribers that read at about one place
+	// chunkLife is about how long: what the log has lost since must not be read for ever.
+	chunkLife = time.Second
 	// logRetry is the time between two tries of a log that is away.
 	logRetry = 250 * time.Millisecond
 )
@@ -20,7 +22,8 @@ const (
 // archive reads for subscribers what the window does not have: events that it has let go or never
 // had, and where the log ends. One goroutine reads for all, chunk after chunk, and rests as long as
 // it has worked, so that those who are behind leave the live ones half of everything. Memory is
-// that of maxChunks, however many they are and however far behind.
+// that of maxChunks, however many they are, however far behind and however large the events, and is
+// given back when nobody is behind any more.
 type archive struct {
 	log  Log
 	some chan struct{} // capacity 1: somebody waits
@@ -38,6 +41,8 @@ type archive struct {
 type chunk struct {
 	from, to uint64
 	elements []*Event // events and holes, see Engine.Start
+	size     int64
+	read     time.Time
 }
 
 // inquiry is what a subscription waits for: the chunk after seq, or a number.
@@ -221,8 +226,8 @@ func (a *archive) answer(ctx context.Context, q inquiry) ([]*Subscription, error
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if q.kind == askChunk {
-		a.keep(chunk{q.seq, elements[len(elements)-1].ID.Seq, elements})
 		n = elements[len(elements)-1].ID.Seq
+		a.keep(chunk{from: q.seq, to: n, elements: elements, read: time.Now()})
 	}
 	return a.settle(q, n), nil
 }
@@ -265,14 +270,26 @@ func (a *archive) settles(q *inquiry, n uint64, other *inquiry) bool {
 func (a *archive) keep(c chunk) {
 	newer := make(map[subject]bool)
 	for _, e := range slices.Backward(c.elements) {
+		c.size += e.size()
 		if e.Key != "" {
 			about := subject{e.Topic, e.Key}
 			e.superseded = newer[about]
 			newer[about] = true
 		}
 	}
-	if len(a.chunks) == maxChunks {
-		a.chunks = slices.Delete(a.chunks, 0, 1)
+	kept := c.size
+	for i := range slices.Backward(a.chunks) {
+		if kept += a.chunks[i].size; kept > maxChunks*chunkBytes || len(a.chunks)-i == maxChunks {
+			a.chunks = slices.Delete(a.chunks, 0, i+1)
+			break
+		}
 	}
 	a.chunks = append(a.chunks, c)
+}
+
+// tidy lets go of chunks that are too old.
+func (a *archive) tidy(now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.chunks = slices.DeleteFunc(a.chunks, func(c chunk) bool { return now.Sub(c.read) > chunkLife })
 }

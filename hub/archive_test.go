@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -199,4 +200,35 @@ func TestLostBeforeTheWindow(t *testing.T) {
 			require.Equal(t, row.first, events[0].ID.Seq)
 		})
 	}
+}
+
+// TestChunksEnd: what was read of the log is not kept for long, nor is more of it than is said.
+func TestChunksEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, l := startLog(t, 100, 10)
+		require.Len(t, subscribeBehind(t, h, ">", after(0)).next(t).Events, 100)
+		l.change(func() { l.log.gone = 60 })
+		time.Sleep(chunkLife + 2*tailInterval)
+		again := subscribeBehind(t, h, ">", after(0)).next(t)
+		require.NotNil(t, again.Gap)
+		require.Equal(t, uint64(61), again.Events[0].ID.Seq)
+		time.Sleep(chunkLife + 2*tailInterval)
+		h.archive.mu.Lock()
+		defer h.archive.mu.Unlock()
+		require.Empty(t, h.archive.chunks)
+		for i := range uint64(3 * maxChunks) {
+			size := 1
+			if i > 2*maxChunks {
+				size = 3 * chunkBytes
+			}
+			h.archive.keep(chunk{from: i, to: i + 1, elements: []*Event{{ID: Cursor{1, i + 1}, Data: make([]byte, size)}}})
+			kept := int64(0)
+			for _, c := range h.archive.chunks {
+				kept += c.size
+			}
+			require.LessOrEqual(t, kept, int64(maxChunks*chunkBytes))
+			require.LessOrEqual(t, len(h.archive.chunks), maxChunks)
+			require.Equal(t, i, h.archive.chunks[len(h.archive.chunks)-1].from)
+		}
+	})
 }

@@ -104,8 +104,8 @@ func (t *tail) within(set FilterSet, from, to uint64) (certain, possible bool) {
 	return false, possible
 }
 
-// watch keeps the tail ahead of what the log lets go, until the context ends. floor gives up to where
-// the window has let go, head the newest event.
+// watch keeps the tail ahead of what the log lets go, and the chunks fresh, until the context ends. floor
+// gives up to where the window has let go, head the newest event.
 func (a *archive) watch(ctx context.Context, floor, head func() uint64) {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
@@ -116,6 +116,7 @@ func (a *archive) watch(ctx context.Context, floor, head func() uint64) {
 		case <-pause.C:
 		}
 		begin := time.Now()
+		a.tidy(begin)
 		more := a.lookAtTail(ctx, floor(), head())
 		pause.Reset(tailInterval)
 		if more {
