@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"slices"
@@ -34,6 +35,7 @@ type archive struct {
 	asked   map[*Subscription]*list.Element
 	answers map[*Subscription]uint64 // to what is no chunk
 	turn    int                      // inquiries that the log was asked
+	swept   uint64                   // the next of the chunks upwards is after this seq
 	tail    tail
 }
 
@@ -191,16 +193,39 @@ func (a *archive) run(ctx context.Context) {
 	}
 }
 
-// next gives what is waited for the longest.
+// next gives what the log is asked next. Every other time it is the next chunk upwards, round and round, so
+// that all who are behind come on, and those whom it has caught up with together. Between these it is what
+// takes the least: a number, or the chunk that is nearest to the window.
 func (a *archive) next() (q inquiry, any bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	longest := a.queue.Front()
-	if longest == nil {
-		return inquiry{}, false
+	var number, nearest, lowest, upward *inquiry
+	for at := a.queue.Front(); at != nil; at = at.Next() {
+		q := at.Value.(*inquiry)
+		if q.kind != askChunk {
+			number = cmp.Or(number, q)
+			continue
+		}
+		if nearest == nil || q.seq > nearest.seq {
+			nearest = q
+		}
+		if lowest == nil || q.seq < lowest.seq {
+			lowest = q
+		}
+		if q.seq >= a.swept && (upward == nil || q.seq < upward.seq) {
+			upward = q
+		}
 	}
 	a.turn++
-	return *longest.Value.(*inquiry), true
+	pick := cmp.Or(number, nearest)
+	if a.turn%2 == 0 && lowest != nil {
+		pick = cmp.Or(upward, lowest)
+		a.swept = pick.seq + 1 // who is still there then waits for the next round
+	}
+	if pick == nil {
+		return inquiry{}, false
+	}
+	return *pick, true
 }
 
 // answer asks the log and gives the subscriptions that have their answer by that.

@@ -16,8 +16,9 @@ type logEngine struct {
 	mu      sync.Mutex
 	log     sliceLog
 	deliver func([]*Event)
-	away    error // of reading
-	reads   int   // of ReadAfter
+	away    error         // of reading
+	reads   int           // of ReadAfter
+	takes   time.Duration // by each
 }
 
 func (l *logEngine) Start(deliver func([]*Event)) (Cursor, error) {
@@ -57,6 +58,9 @@ func (l *logEngine) Count(ctx context.Context, set FilterSet, enough int) (int, 
 func (l *logEngine) SeqAt(context.Context, time.Time) (uint64, error) { return 0, ErrUnavailable }
 
 func (l *logEngine) ReadAfter(ctx context.Context, seq uint64, limit ReadLimit) ([]*Event, error) {
+	var takes time.Duration
+	l.change(func() { takes = l.takes })
+	time.Sleep(takes)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.reads++
@@ -230,5 +234,34 @@ func TestChunksEnd(t *testing.T) {
 			require.LessOrEqual(t, len(h.archive.chunks), maxChunks)
 			require.Equal(t, i, h.archive.chunks[len(h.archive.chunks)-1].from)
 		}
+	})
+}
+
+// TestSweep: those who are behind at many places come on together, so that the log is not read for each of
+// them, and who is nearly there need not wait for the others.
+func TestSweep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const chunks, readers = 60, 40
+		h, l := startLog(t, chunks*chunkEvents, 10)
+		synctest.Wait()
+		l.change(func() { l.takes = time.Millisecond }) // those who read are faster
+		var running sync.WaitGroup
+		follow := func(seq uint64, then func()) {
+			s := subscribeBehind(t, h, ">", after(seq))
+			running.Go(func() {
+				for n := uint64(chunks * chunkEvents); !s.Reached(n); s.next(t) {
+				}
+				then()
+			})
+		}
+		for i := range uint64(readers) {
+			follow(i*(chunks-3)*chunkEvents/readers, func() {})
+		}
+		early := 0
+		follow((chunks-2)*chunkEvents-100, func() { l.change(func() { early = l.reads }) })
+		running.Wait()
+		t.Logf("%d reads in all, %d until the first was there", l.reads, early)
+		require.Less(t, early, 20)
+		require.Less(t, l.reads, 4*chunks)
 	})
 }
