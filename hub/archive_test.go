@@ -265,3 +265,11 @@ func TestSweep(t *testing.T) {
 		require.Less(t, l.reads, 4*chunks)
 	})
 }
+
+// TestHoleIsNoEvent: what the log had and nobody gets is not counted as published.
+func TestHoleIsNoEvent(t *testing.T) {
+	h, l := startLog(t, 3, 10)
+	l.deliver([]*Event{{ID: Cursor{1, 7}}})
+	require.EqualValues(t, 3, h.Stats().Published)
+	require.EqualValues(t, 7, h.Position().Seq)
+}

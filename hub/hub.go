@@ -188,6 +188,7 @@ func (h *Hub) deliver(events []*Event) {
 			continue
 		}
 		h.window.add(e)
+		h.stats.published.Add(1)
 		h.matched = h.index.match(h.matched[:0], e.Topic)
 		for _, f := range h.matched {
 			f.push(e)
@@ -198,7 +199,6 @@ func (h *Hub) deliver(events []*Event) {
 		}
 	}
 	clear(h.matched)
-	h.stats.published.Add(uint64(len(events)))
 	h.window.trim(events[len(events)-1].Time)
 	select {
 	case h.aged <- struct{}{}:

@@ -33,9 +33,11 @@ func (b Bell) ring() {
 
 // Request is what a subscriber asks for.
 type Request struct {
-	Filters  FilterSet // empty: nothing yet
-	Start    Start
-	Conflate bool // of the waiting events with one topic and key deliver only the newest
+	Filters FilterSet // empty: nothing yet
+	Start   Start
+	// Conflate: of the waiting events with one topic and key deliver only the newest. Behind the window
+	// it is the newest of those that were read of the log at once, and none that the window has newer.
+	Conflate bool
 }
 
 // Subscription is one subscriber: a set of filters and a position in the log. It has no queue;
