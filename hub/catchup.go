@@ -25,12 +25,15 @@ func (s *Subscription) settled() bool {
 			return false
 		}
 		s.position, s.seeking = position, false
-	case s.trace != nil:
+	case s.trace.pending():
 		position, ok := s.trace.back(s)
 		if !ok {
 			return false
 		}
-		s.position, s.trace = position, nil
+		s.position, s.trace.over = position, true
+		if s.trace.set.key != s.set().key || position >= w.floor {
+			s.trace = nil // other filters may have something between
+		}
 	}
 	return true
 }
@@ -38,6 +41,9 @@ func (s *Subscription) settled() bool {
 // readArchive reads on behind the window. Called with Hub.mu held.
 func (s *Subscription) readArchive(limit ReadLimit) (b Batch) {
 	w, set := s.hub.window, s.set()
+	if s.leap(); s.lost == nil && s.position >= w.floor {
+		return Batch{More: true}
+	}
 	from := s.position
 	if s.lost != nil {
 		from = 0
@@ -81,6 +87,23 @@ func (s *Subscription) readArchive(limit ReadLimit) (b Batch) {
 	}
 	s.begun = true
 	return b
+}
+
+// leap goes over what a trace has looked at and found to be of no interest.
+func (s *Subscription) leap() {
+	t := s.trace
+	if t == nil {
+		return
+	}
+	for len(t.stops) > 0 && t.stops[0] <= s.position {
+		t.stops = t.stops[1:]
+	}
+	if len(t.stops) > 0 {
+		s.position = t.stops[0] - 1
+	}
+	if len(t.stops) <= 1 {
+		s.trace = nil
+	}
 }
 
 // goOver gives the gap of a hole in the log that ends at seq, where there is one. It goes no further than

@@ -56,7 +56,7 @@ type Subscription struct {
 	begun    bool   // has been read once
 	unsure   bool   // the position is past what was delivered: it may be past the log's end
 	seeking  bool   // where since begins is not known yet
-	trace    *trace // finds where the newest of the log begin; nil: that is known
+	trace    *trace // finds where the newest of the log begin, and then what lies between them
 	held     bool   // began after a cursor without filters: it stands there until it has some
 	origin   origin
 	position uint64    // all up to here has been read
@@ -286,7 +286,7 @@ func gapOf(certain, possible bool) *Gap {
 // are the round's from start on; Skip moves the position as they are delivered. Otherwise, as when
 // the round is of filters that it had before, it reads on its own.
 func (s *Subscription) Take(r *Round) (start int, ok bool) {
-	if r.feed != s.rounds || s.position < r.From || s.lost != nil || s.unsure || s.trace != nil || s.conflate || !s.since.IsZero() {
+	if r.feed != s.rounds || s.position < r.From || s.lost != nil || s.unsure || s.trace.pending() || s.conflate || !s.since.IsZero() {
 		return 0, false
 	}
 	if s.position >= r.To {
@@ -317,6 +317,9 @@ func (s *Subscription) SetFilters(set FilterSet) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	s.join(set)
+	if !s.trace.pending() {
+		s.trace = nil // it was of the filters before
+	}
 	if !s.begun && !s.seeking {
 		s.since = time.Time{} // for other filters the position is what counts
 	}
@@ -376,12 +379,12 @@ func (s *Subscription) Behind() bool {
 }
 
 func (s *Subscription) behind() bool {
-	return !s.held && (s.lost != nil || s.unsure || s.trace != nil) || s.feed != nil && s.position < s.feed.last
+	return !s.held && (s.lost != nil || s.unsure || s.trace.pending()) || s.feed != nil && s.position < s.feed.last
 }
 
 // Begun reports that it is known where the subscription begins; until then its position is before
 // all that it can get.
-func (s *Subscription) Begun() bool { return !s.seeking && s.trace == nil }
+func (s *Subscription) Begun() bool { return !s.seeking && !s.trace.pending() }
 
 // Newest is the position that a subscriber has who has read everything.
 func (s *Subscription) Newest() Cursor { return s.hub.Position() }

@@ -1,14 +1,18 @@
 package hub
 
+import "slices"
+
 // trace finds where the newest events of a set begin, of which the window has too few. It goes back
 // through the log, stretch after stretch, each of which is read forwards in chunks. The stretches are
 // the same for all, so that who comes by the same way has them of the archive at once.
 type trace struct {
 	set      FilterSet
-	position uint64 // before the oldest that was found, or the newest of all
-	known    int    // events that were found
-	missing  int    // events that are still looked for
-	counted  bool   // missing is no more than the log can have
+	position uint64   // before the oldest that was found, or the newest of all
+	known    int      // events that the window had
+	missing  int      // events that are still looked for
+	counted  bool     // missing is no more than the log can have
+	over     bool     // the position has been given
+	stops    []uint64 // the events that were found, and the first seq of the window then
 
 	// of (from, to], the stretch, what is up to at was looked at
 
@@ -18,10 +22,13 @@ type trace struct {
 
 // newTrace begins before floor: after it found events of the set have been found, from position on.
 func newTrace(set FilterSet, floor, position uint64, found, wanted int) *trace {
-	t := &trace{set: set, position: position, known: found, missing: wanted - found}
+	t := &trace{set: set, position: position, known: found, missing: wanted - found, stops: []uint64{floor + 1}}
 	t.goBefore(floor)
 	return t
 }
+
+// pending reports that there is a trace which has not given its position.
+func (t *trace) pending() bool { return t != nil && !t.over }
 
 func (t *trace) goBefore(seq uint64) {
 	t.to = seq
@@ -61,7 +68,9 @@ func (t *trace) take(c *chunk) {
 		return
 	}
 	if n := min(len(t.found), t.missing); n > 0 {
-		t.position = t.found[len(t.found)-n] - 1
+		newest := t.found[len(t.found)-n:]
+		t.position = newest[0] - 1
+		t.stops = append(slices.Clone(newest), t.stops...)
 		t.missing -= n
 	}
 	t.goBefore(t.from)
