@@ -51,9 +51,21 @@ func (c *ServeCmd) Run(con *console) error {
 	reread := make(chan os.Signal, 1)
 	signal.Notify(reread, syscall.SIGHUP) // also while draining, or it would end the process
 	defer signal.Stop(reread)
-	s, err := newServer(&c.ServeConfig, con.Err)
-	if err != nil {
-		return err
+	var s *server
+	begun := make(chan error, 1)
+	go func() {
+		var err error
+		s, err = newServer(&c.ServeConfig, con.Err)
+		begun <- err
+	}()
+	select {
+	case err := <-begun:
+		if err != nil {
+			return err
+		}
+	case got := <-signals: // a cluster that has to find together first may take a minute
+		c.newLogger(con.Err).Info("ended before it had begun", "signal", got.String())
+		return nil
 	}
 	s.announce(con.Err)
 	s.log.Info("listening", s.addresses()...)
