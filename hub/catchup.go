@@ -61,8 +61,8 @@ func (s *Subscription) readArchive(limit ReadLimit) (b Batch) {
 		switch {
 		case e.ID.Seq <= s.position:
 			continue
-		case e.Topic == "" && (b.Gap != nil || len(b.Events) > 0):
-			return b // one gap at a time, and before the events
+		case e.Topic == "" && (b.Gap != nil || len(b.Events) > 0 || s.position >= w.floor):
+			return b // one gap at a time, and before the events; and none where the window goes on
 		case e.Topic == "":
 			b.Gap = s.goOver(e.ID.Seq)
 			b.Overtaken = b.Gap != nil && s.begun
@@ -109,17 +109,16 @@ func (s *Subscription) leap() {
 // goOver gives the gap of a hole in the log that ends at seq, where there is one. It goes no further than
 // to what the window has, which the log may have lost before it.
 func (s *Subscription) goOver(seq uint64) *Gap {
-	if floor := s.hub.window.floor; s.position < floor {
-		seq = min(seq, floor)
-	}
-	if s.origin == byLast && !s.begun {
-		return s.goPast(seq, nil) // "the newest retained" is true of whatever is left of them by now
-	}
+	seq = min(seq, s.hub.window.floor)
 	late := lateAfter(s.position)
 	if s.byTimeYet() {
 		late = lateSince(s.since)
 	}
-	return s.goPast(seq, s.expired(s.hub.archive.losses(s.set(), s.position, seq, late, s.conflate)))
+	end, certain, possible := s.hub.archive.losses(s.set(), s.position, seq, late, s.conflate)
+	if s.origin == byLast && !s.begun {
+		return s.goPast(end, nil) // "the newest retained" is true of whatever is left of them by now
+	}
+	return s.goPast(end, s.expired(certain, possible))
 }
 
 // resume gives the gap of a start that was not of this log: all that is left of the log follows.

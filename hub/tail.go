@@ -76,17 +76,19 @@ func (a *archive) passed(before uint64, e *Event) {
 }
 
 // losses says whether events of the set in a hole of the log, from after seq from to seq to, were
-// lost that since accepts, a test as topicTree.find takes it.
-func (a *archive) losses(set FilterSet, from, to uint64, since func(mark) bool, conflate bool) (certain, possible bool) {
+// lost that since accepts, a test as topicTree.find takes it. Where the log has lost more meanwhile the
+// hole goes further, to seq end.
+func (a *archive) losses(set FilterSet, from, to uint64, since func(mark) bool, conflate bool) (end uint64, certain, possible bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t := &a.tail
 	if from > t.removed {
-		return t.within(set, from, to)
+		certain, possible = t.within(set, from, to)
+		return to, certain, possible
 	}
 	t.remove(to)
-	blamed, certain, possible := t.lost.find(set, conflate, since)
-	return certain && blamed <= to && !(conflate && t.read), possible
+	_, certain, possible = t.lost.find(set, conflate, since)
+	return t.removed, certain && !(conflate && t.read), possible
 }
 
 // within judges a hole that has events before it.

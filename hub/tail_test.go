@@ -76,7 +76,7 @@ func TestTail(t *testing.T) {
 			if a.tail.known < log.gone {
 				forgotten = log.gone
 			}
-			certain, possible := a.losses(set, from, log.gone, lateAfter(from), false)
+			_, certain, possible := a.losses(set, from, log.gone, lateAfter(from), false)
 			require.True(t, lost || !certain)
 			require.True(t, possible || !lost)
 			if from >= forgotten {

@@ -146,6 +146,10 @@ func TestHoles(t *testing.T) {
 			require.NotContains(t, []uint64{100, 101, 102, 200}, e.ID.Seq)
 		}
 	}
+	newest := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Last: 450}})
+	newest.Until(500)
+	require.Empty(t, newest.Gaps, "they are all there")
+	require.Len(t, newest.Events, 450)
 }
 
 // TestRetentionBehindTheWindow: of a log longer than the window it is exact too who has lost something.

@@ -1,0 +1,108 @@
+package hub
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// TestBehindModel: whoever begins wherever, of a log that goes on and loses events at its beginning, gets
+// every event of its filters in order and once, or is told of it by a gap at its place, and of nothing else.
+func TestBehindModel(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		topics := []string{"a", "b", "c.d", "c.e", "a", "a"}
+		sets := []string{"a", "b", "c.*", "c.e", ">", "none"}
+		window := rapid.IntRange(1, 40).Draw(r, "window")
+		l := &logEngine{}
+		h, err := New(Config{Engine: l, Retention: Retention{Events: window}})
+		require.NoError(r, err)
+		defer func() { require.NoError(r, h.Close()) }()
+		publish := func(r *rapid.T) {
+			for range rapid.IntRange(1, 300).Draw(r, "n") {
+				_, err := h.Publish(t.Context(), &Event{Topic: rapid.SampledFrom(topics).Draw(r, "topic"), Data: []byte("1")})
+				require.NoError(r, err)
+			}
+		}
+		publish(r)
+		r.Repeat(map[string]func(*rapid.T){
+			"publish": publish,
+			"go": func(r *rapid.T) {
+				l.change(func() { l.log.gone = rapid.Uint64Range(l.log.gone, uint64(len(l.log.events))).Draw(r, "gone") })
+			},
+			"look": func(r *rapid.T) { h.archive.lookAtTail(t.Context(), h.floor(), h.Position().Seq) },
+			"tidy": func(*rapid.T) { h.archive.tidy(time.Now().Add(time.Hour)) },
+			"cursor": func(r *rapid.T) {
+				start := rapid.Uint64Range(0, h.Position().Seq).Draw(r, "after")
+				set := setOf(rapid.SampledFrom(sets).Draw(r, "filter"))
+				got, gaps := readAll(r, h, set, after(start))
+				for _, e := range l.log.events[start:] {
+					told := slices.IndexFunc(gaps, func(g Gap) bool {
+						from, _ := ParseCursor(g.After)
+						return from.Seq < e.ID.Seq && e.ID.Seq <= g.ResumedAt.Seq
+					})
+					switch {
+					case !set.Match(e.Topic):
+					case len(got) > 0 && got[0] == e.ID.Seq:
+						got = got[1:]
+					default:
+						require.GreaterOrEqual(r, told, 0, "%d lost in silence", e.ID.Seq)
+						gaps[told].Certain = false // it is true
+					}
+				}
+				require.Empty(r, got)
+				for _, gap := range gaps {
+					require.False(r, gap.Certain, "nothing was lost: %v", gap)
+				}
+			},
+			"last": func(r *rapid.T) {
+				n := rapid.IntRange(1, 400).Draw(r, "n")
+				set := setOf(rapid.SampledFrom(sets).Draw(r, "filter"))
+				got, gaps := readAll(r, h, set, Start{Last: n})
+				require.Empty(r, gaps)
+				var all []uint64
+				retained := 0
+				for _, e := range l.log.events {
+					if set.Match(e.Topic) {
+						all = append(all, e.ID.Seq)
+						if e.ID.Seq > min(l.log.gone, h.floor()) {
+							retained++
+						}
+					}
+				}
+				require.LessOrEqual(r, len(got), n)
+				require.GreaterOrEqual(r, len(got), min(n, retained), "all that is retained; of what is not there may be more")
+				require.Equal(r, all[len(all)-len(got):], append(all[:0:0], got...))
+			},
+		})
+	})
+}
+
+// readAll reads from the start to the newest event, and requires that gaps be certain.
+func readAll(r *rapid.T, h *Hub, set FilterSet, start Start) (seqs []uint64, gaps []Gap) {
+	bell := NewBell()
+	s, err := h.Subscribe(Request{Filters: set, Start: start}, bell)
+	require.NoError(r, err)
+	defer s.Close()
+	limit := ReadLimit{rapid.IntRange(1, 100).Draw(r, "limit"), 1 << 20}
+	for head := h.Position().Seq; !s.Reached(head); {
+		b := s.Read(limit)
+		if b.Gap != nil {
+			require.True(r, b.Gap.Certain)
+			gaps = append(gaps, *b.Gap)
+		}
+		for _, e := range b.Events {
+			seqs = append(seqs, e.ID.Seq)
+		}
+		if b.Waiting {
+			select {
+			case <-bell:
+			case <-time.After(time.Minute):
+				require.FailNow(r, "nothing comes")
+			}
+		}
+	}
+	return seqs, gaps
+}
