@@ -65,6 +65,9 @@ func TestBehind(t *testing.T) {
 		require.Equal(t, http.StatusOK, response.StatusCode)
 		require.NotEmpty(t, answer.Events, query)
 		require.Equal(t, first, string(answer.Events[0].Data), query)
+		if last := answer.Events[len(answer.Events)-1]; string(last.Data) != "903" {
+			require.Equal(t, last.ID.String(), answer.Cursor, "more wait")
+		}
 	}
 }
 

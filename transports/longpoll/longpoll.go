@@ -142,7 +142,7 @@ func (h *Handler) wait(r *http.Request, s *hub.Subscription, a *alarm, p poll, a
 // answer writes what goes into one answer; the cursor says where the rest begins.
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, s *hub.Subscription, batch hub.Batch) {
 	events, cursor := fit(batch.Events), s.Place()
-	if len(events) < len(batch.Events) {
+	if n := len(events); n > 0 && (n < len(batch.Events) || batch.More) {
 		cursor = events[len(events)-1].ID.String()
 	}
 	header := w.Header()
