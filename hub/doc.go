@@ -12,8 +12,9 @@
 //
 // An engine may be a Log too, of which the window is but the end. Who stands behind the window then
 // reads the log by way of the archive, in chunks that all share, until it is in the window; a hole
-// in the log is an element of it, to which each reader comes in its place. Of what the log loses it
-// is the tail that remembers the topics.
+// in the log is an element of it, to which each reader comes in its place. Who asks for more of the
+// newest events than the window has goes back through the log first, by a trace. Of what the log
+// loses it is the tail that remembers the topics.
 //
 // A publisher never waits for a subscriber: it waits for the engine, and for Hub.mu, which is held
 // for bounded work. The lock order is: the engine's, Hub.mu, fanout.mu or archive.mu. A Sink is
