@@ -132,6 +132,7 @@ func TestOneServer(t *testing.T) {
 	t.Run("settings", func(t *testing.T) { testSettings(t, c) })
 	t.Run("lost stream", func(t *testing.T) { testLostStream(t, c) })
 	t.Run("cut off", func(t *testing.T) { testCutOff(t, c) })
+	t.Run("stalled", func(t *testing.T) { testStalled(t, c) })
 	t.Run("away", func(t *testing.T) { testAway(t, c) })
 }
 

@@ -3,10 +3,14 @@ package jetstream
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
+	"sync"
 	"testing"
 	"time"
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
+	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
@@ -49,4 +53,63 @@ func testCutOff(t *testing.T, c *cluster) {
 	}
 	require.Len(t, busy.Events, 11)
 	require.Empty(t, idle.Events)
+}
+
+// stalling passes connections on to the address, until it is told to read nothing more of the clients.
+func stalling(t *testing.T, address string) (url string, stall func()) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var running sync.WaitGroup
+	stalled, stall := context.WithCancel(t.Context())
+	ended, end := context.WithCancel(t.Context())
+	pass := func(client net.Conn) {
+		server, err := net.Dial("tcp", address)
+		if err != nil {
+			client.Close()
+			return
+		}
+		running.Go(func() { _, _ = io.Copy(client, server) })
+		running.Go(func() {
+			for buffer := make([]byte, 4096); stalled.Err() == nil; {
+				n, err := client.Read(buffer)
+				if _, err2 := server.Write(buffer[:n]); err != nil || err2 != nil {
+					break
+				}
+			}
+			<-ended.Done()
+			client.Close()
+			server.Close()
+		})
+	}
+	running.Go(func() {
+		for client, err := listener.Accept(); err == nil; client, err = listener.Accept() {
+			pass(client)
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		stall()
+		end()
+		running.Wait()
+	})
+	return "nats://" + listener.Addr().String(), stall
+}
+
+// testStalled: a server that takes nothing more off its socket, as one that is paused, holds nobody up
+// for longer than an answer may take.
+func testStalled(t *testing.T, c *cluster) {
+	cfg := c.config(hub.Retention{})
+	var stall func()
+	cfg.URL, stall = stalling(t, fmt.Sprintf("127.0.0.1:%d", c.options[0].Port))
+	h, e := startHub(t, cfg, hub.Retention{})
+	stall()
+	many := make([]*hub.Event, 32) // more than sockets hold
+	for i := range many {
+		many[i] = &hub.Event{Topic: "a", Encoding: hub.Binary, Data: make([]byte, hub.DefaultMaxEventSize)}
+	}
+	begin := time.Now()
+	_, err := h.Publish(t.Context(), many...)
+	require.ErrorIs(t, err, hub.ErrUnavailable)
+	_ = e.Ready() // it answers, whatever that is
+	require.Less(t, time.Since(begin), nats.DefaultFlusherTimeout/2)
 }

@@ -129,6 +129,7 @@ func (e *Engine) connect() (err error) {
 		nats.PingInterval(time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.Timeout(2 * time.Second),
+		nats.FlusherTimeout(ackTimeout), // who writes holds up all others, and whoever asks whether there is a connection
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			e.cfg.Logger.Warn("NATS", "error", err.Error())
 		}),
