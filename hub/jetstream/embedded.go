@@ -71,7 +71,7 @@ func (e *embedded) health() error {
 	return nil
 }
 
-// close ends the server and then, if all is well, notes that nothing can be missing.
+// close ends the server and then, if all is well and on disk, notes that nothing can be missing.
 func (e *embedded) close(well bool) error {
 	if e.nats != nil {
 		e.nats.Shutdown()
@@ -79,7 +79,9 @@ func (e *embedded) close(well bool) error {
 	}
 	var err error
 	if well {
-		err = e.store.mark(true)
+		if err = e.store.flush(); err == nil {
+			err = e.store.mark(true)
+		}
 	}
 	return errors.Join(err, e.store.close())
 }

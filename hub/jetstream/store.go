@@ -99,6 +99,27 @@ func (s *store) mayHaveLost() bool {
 	return !s.before.Clean && !s.before.Always && (s.before.Boot == "" || s.before.Boot != s.now.Boot)
 }
 
+// flush has all that is in the store on disk. The server leaves that to the system when it ends.
+func (s *store) flush() error {
+	err := filepath.WalkDir(s.dir, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir():
+			return syncDir(path)
+		}
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(f.Sync(), f.Close())
+	})
+	if err != nil {
+		return fmt.Errorf("the store: %w", err)
+	}
+	return nil
+}
+
 // mark notes whether the store is left in order.
 func (s *store) mark(clean bool) error {
 	s.now.Clean = clean
