@@ -161,6 +161,25 @@ func TestRetentionChanges(t *testing.T) {
 	require.Len(t, r.Events, 5)
 }
 
+// TestLargeBefore: what was published under a larger limit is delivered still.
+func TestLargeBefore(t *testing.T) {
+	cfg := Config{Store: t.TempDir(), Retention: hub.Retention{Bytes: 1 << 30}, MaxEventSize: MaxEventSize}
+	e := newEngine(t, cfg)
+	h, err := hub.New(hub.Config{Engine: e, MaxEventSize: MaxEventSize})
+	require.NoError(t, err)
+	large := &hub.Event{Topic: "a", Encoding: hub.Binary, Data: make([]byte, MaxEventSize)}
+	last, err := h.Publish(t.Context(), large, one("b"))
+	require.NoError(t, err)
+	begin := hub.Cursor{Epoch: last.Epoch}
+	cfg.MaxEventSize = 0
+	h, _ = reopen(t, h, cfg, func(*state) {})
+	r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &begin}})
+	r.Until(last.Seq)
+	require.Empty(t, r.Gaps)
+	require.Len(t, r.Events, 2)
+	require.Len(t, r.Events[0].Data, MaxEventSize)
+}
+
 // TestMessages: every event that may be published comes back as it was, by either way.
 func TestMessages(t *testing.T) {
 	h, e := startHub(t, Config{Store: t.TempDir()}, hub.Retention{})

@@ -14,7 +14,7 @@ import (
 // How the stream is followed.
 const (
 	pullMessages  = 2000
-	pullBytes     = 8 << 20
+	pullBytes     = 32<<20 + 64<<10 // the largest message of a stream: who publishes it may have other limits
 	pullExpiry    = 10 * time.Second
 	pullHeartbeat = time.Second // two of them missing, and the consumer is made anew
 	maxQueued     = 4096        // events between the consumer and the hub
@@ -104,7 +104,7 @@ func (f *follower) consume(ctx context.Context) error {
 		}
 		expected++
 		f.take(m, meta)
-	}, jetstream.PullMaxMessagesWithBytesLimit(pullMessages, max(pullBytes, 2*e.cfg.MaxEventSize)),
+	}, jetstream.PullMaxMessagesWithBytesLimit(pullMessages, pullBytes),
 		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { breaks(err) }))
 	if err != nil {
