@@ -152,6 +152,26 @@ func TestHoles(t *testing.T) {
 	require.Len(t, newest.Events, 450)
 }
 
+// TestSinceDeleted: a time after all that is left, though not after all that there was, is answered: who
+// asks for it must not hold up those who read old events after it.
+func TestSinceDeleted(t *testing.T) {
+	h, e, all := longLog(t, 500)
+	last, err := h.Publish(t.Context(), one("late"))
+	require.NoError(t, err)
+	live := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, "late"), Start: hub.Start{Last: 1}})
+	live.Until(last.Seq)
+	stream, err := e.js.Stream(t.Context(), e.cfg.Stream)
+	require.NoError(t, err)
+	require.NoError(t, stream.DeleteMsg(t.Context(), last.Seq))
+	seq, err := e.SeqAt(t.Context(), live.Events[0].Time)
+	require.NoError(t, err)
+	require.Equal(t, last.Seq, seq)
+	seq, err = e.SeqAt(t.Context(), all[400].Time)
+	require.NoError(t, err)
+	require.Less(t, seq, all[400].ID.Seq)
+	require.False(t, all[seq].Time.Before(all[400].Time))
+}
+
 // TestRetentionBehindTheWindow: of a log longer than the window it is exact too who has lost something.
 func TestRetentionBehindTheWindow(t *testing.T) {
 	h, _ := startHub(t, Config{Store: t.TempDir(), Retention: hub.Retention{Events: 300}}, hub.Retention{Events: 50})

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"time"
 
@@ -99,7 +98,7 @@ func (e *Engine) ReadAfter(ctx context.Context, seq uint64, limit hub.ReadLimit)
 	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()
 	events, err := e.getBatch(ctx, getRequest{Seq: seq + 1, Batch: limit.Events, MaxBytes: limit.Bytes}, seq)
-	if !errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && len(events) > 0 {
+	if !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return events, err
 	}
 	// That replica has nothing. The leader knows.
@@ -144,7 +143,7 @@ func (e *Engine) getBatch(ctx context.Context, r getRequest, seq uint64) (events
 		switch status := m.Header.Get("Status"); status {
 		case "":
 		case "204": // the end of the batch
-			if m.Header.Get("Nats-Last-Sequence") != strconv.FormatUint(sent, 10) {
+			if sent == 0 || m.Header.Get("Nats-Last-Sequence") != strconv.FormatUint(sent, 10) {
 				return nil, away(errors.New("messages of a direct get are missing"))
 			}
 			return events, nil
@@ -195,11 +194,14 @@ func (e *Engine) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
 	case !info.State.FirstTime.Before(t):
 		return 0, nil
 	}
-	events, err := e.getBatch(ctx, getRequest{StartTime: &t, Batch: 1}, math.MaxUint64-1)
-	if err != nil {
+	m, err := e.getLeader(ctx, getRequest{StartTime: &t, Next: e.prefix + ">"})
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound): // the last one was deleted, and its time is still told
+		return info.State.LastSeq, nil
+	case err != nil:
 		return 0, away(err)
 	}
-	return events[0].ID.Seq - 1, nil
+	return m.seq - 1, nil
 }
 
 // stored is a message as the leader has it.
