@@ -128,6 +128,25 @@ func TestStoreRefused(t *testing.T) {
 	require.ErrorContains(t, err, "replicas: want 1")
 }
 
+// TestStartFails: what a start that failed has found it leaves, and so does the Close after it.
+func TestStartFails(t *testing.T) {
+	cfg := Config{Store: t.TempDir()}
+	h, _ := startHub(t, cfg, hub.Retention{})
+	require.NoError(t, h.Close())
+	lost := `{"version":1,"clean":false,"boot":"another","sync_always":false}` + "\n"
+	write(t, cfg.Store, stateName, lost)
+	e := newEngine(t, cfg)
+	e.cfg.Stream = "other"
+	_, err := e.Start(func([]*hub.Event) {})
+	require.ErrorContains(t, err, "subjects overlap with an existing stream")
+	require.NoError(t, e.Close())
+	left, err := os.ReadFile(filepath.Join(cfg.Store, stateName))
+	require.NoError(t, err)
+	require.Equal(t, lost, string(left))
+	_, err = e.Publish(t.Context(), []*hub.Event{one("a")})
+	require.ErrorIs(t, err, hub.ErrClosed)
+}
+
 func write(t *testing.T, dir, name, content string) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))

@@ -79,6 +79,7 @@ func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
 	defer func() {
 		if err != nil {
 			e.close()
+			e.closed = true // there is nothing left for Close to end, or to call well ended
 			err = errors.Join(fmt.Errorf("jetstream: %w", err), e.release(false))
 		}
 	}()
