@@ -150,11 +150,12 @@ func away(err error) error {
 	return fmt.Errorf("%w: %w", hub.ErrUnavailable, err)
 }
 
-// isRefused reports that what was asked for was not done, and may be if it is asked again.
+// isRefused reports that what was asked for was not done, and may be if it is asked again: nobody or no
+// leader was there, or too much was waiting (too many batches too).
 func isRefused(err error) bool {
 	var api *jetstream.APIError
 	return errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
-		errors.As(err, &api) && (api.Code == 503 || api.ErrorCode == errIncompleteBatch || api.ErrorCode == errTooManyBatches)
+		errors.As(err, &api) && (api.Code == 503 || api.Code == 429 || api.ErrorCode == errIncompleteBatch)
 }
 
 // Codes of JetStream's errors (nats-server, errors.json).
@@ -162,5 +163,4 @@ const (
 	errIncompleteBatch = 10176
 	errDuplicate       = 10201 // in an atomic batch
 	errInProcess       = 10158 // a message with this ID is on its way
-	errTooManyBatches  = 10210
 )

@@ -1,0 +1,41 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+)
+
+// TestRefused: only what was certainly not done is tried again.
+func TestRefused(t *testing.T) {
+	api := func(code int, number jetstream.ErrorCode) error {
+		return &jetstream.APIError{Code: code, ErrorCode: number}
+	}
+	for _, row := range []struct {
+		name    string
+		err     error
+		refused bool
+	}{
+		{"nobody there", nats.ErrNoResponders, true},
+		{"nobody there, as the library says it", jetstream.ErrNoStreamResponse, true},
+		{"no leader", api(503, 10008), true},
+		{"too much waiting", api(429, 10167), true},
+		{"too many batches", api(429, 10210), true},
+		{"a message of a batch did not arrive", api(400, errIncompleteBatch), true},
+		{"a key known", api(400, errDuplicate), false},
+		{"a key under way", api(409, errInProcess), false},
+		{"too large", api(400, 10054), false},
+		{"no answer", nats.ErrTimeout, false},
+		{"no answer in time", context.DeadlineExceeded, false},
+		{"cut off", context.Canceled, false},
+		{"closed", nats.ErrConnectionClosed, false},
+		{"anything", errors.New("anything"), false},
+	} {
+		require.Equal(t, row.refused, isRefused(fmt.Errorf("wrapped: %w", row.err)), row.name)
+	}
+}
