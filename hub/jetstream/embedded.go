@@ -39,8 +39,10 @@ func openEmbedded(cfg *Config) (_ *embedded, err error) {
 		SyncAlways:   cfg.SyncAlways,
 		MaxPayload:   int32(min(payload, math.MaxInt32)),
 		MaxPending:   int64(max(server.MAX_PENDING_SIZE, 4*payload)),
-		// Nobody but this process publishes: an array may be as long as the hub's bound.
-		JetStreamLimits: server.JSLimitOpts{MaxBatchInflightPerStream: maxBatches},
+		// The stream's own limit is the only one. A share of what is free when it starts, the default,
+		// may be less than what it has already.
+		JetStreamMaxStore: math.MaxInt64,
+		JetStreamLimits:   server.JSLimitOpts{MaxBatchInflightPerStream: maxBatches},
 	})
 	if err != nil {
 		return e, fmt.Errorf("the embedded server: %w", err)
@@ -51,6 +53,14 @@ func openEmbedded(cfg *Config) (_ *embedded, err error) {
 		return e, fmt.Errorf("the embedded server does not start on %s; the log says why", cfg.Store)
 	}
 	return e, nil
+}
+
+// warnOfRoom tells of a disk that will be full before the stream is, which has so many bytes by now.
+func (e *embedded) warnOfRoom(cfg *Config, has uint64) {
+	if free, known := roomIn(e.store.dir); known && free+has < uint64(cfg.Retention.Bytes) {
+		cfg.Logger.Warn("the disk of the store has less room than --retain-bytes",
+			"store", cfg.Store, "room", free+has, "retain_bytes", cfg.Retention.Bytes)
+	}
 }
 
 // mustBeginAnew reports that sequences may be given again that were given before.

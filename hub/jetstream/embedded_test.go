@@ -3,6 +3,7 @@ package jetstream
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -180,13 +181,30 @@ func TestRetentionChanges(t *testing.T) {
 	require.Len(t, r.Events, 5)
 }
 
+// TestLessRoom: a store on a disk with less room than it may come to take works, as long as there is some.
+func TestLessRoom(t *testing.T) {
+	var log strings.Builder
+	cfg := Config{
+		Store: t.TempDir(), Retention: hub.Retention{Bytes: 1 << 60},
+		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	h, _ := startHub(t, cfg, hub.Retention{})
+	_, err := h.Publish(t.Context(), one("a"), one("b"))
+	require.NoError(t, err)
+	_, _ = reopen(t, h, cfg, func(*state) {})
+	if _, known := roomIn(cfg.Store); known {
+		require.Contains(t, log.String(), "the disk of the store has less room than --retain-bytes")
+	}
+}
+
 // TestLargeBefore: what was published under a larger limit is delivered still.
 func TestLargeBefore(t *testing.T) {
-	cfg := Config{Store: t.TempDir(), Retention: hub.Retention{Bytes: 1 << 30}, MaxEventSize: MaxEventSize}
+	const size = 10 << 20
+	cfg := Config{Store: t.TempDir(), MaxEventSize: size}
 	e := newEngine(t, cfg)
-	h, err := hub.New(hub.Config{Engine: e, MaxEventSize: MaxEventSize})
+	h, err := hub.New(hub.Config{Engine: e, MaxEventSize: size})
 	require.NoError(t, err)
-	large := &hub.Event{Topic: "a", Encoding: hub.Binary, Data: make([]byte, MaxEventSize)}
+	large := &hub.Event{Topic: "a", Encoding: hub.Binary, Data: make([]byte, size)}
 	last, err := h.Publish(t.Context(), large, one("b"))
 	require.NoError(t, err)
 	begin := hub.Cursor{Epoch: last.Epoch}
@@ -196,7 +214,7 @@ func TestLargeBefore(t *testing.T) {
 	r.Until(last.Seq)
 	require.Empty(t, r.Gaps)
 	require.Len(t, r.Events, 2)
-	require.Len(t, r.Events[0].Data, MaxEventSize)
+	require.Len(t, r.Events[0].Data, size)
 }
 
 // TestMessages: every event that may be published comes back as it was, by either way.

@@ -106,6 +106,7 @@ func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
 		if err = e.server.begin(); err != nil {
 			return hub.Cursor{}, err
 		}
+		e.server.warnOfRoom(&e.cfg, info.State.Bytes)
 	}
 	last := info.State.LastSeq
 	from := last - min(last, uint64(e.cfg.Window))
