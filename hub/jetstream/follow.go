@@ -18,9 +18,10 @@ const (
 	pullExpiry    = 10 * time.Second
 	pullHeartbeat = time.Second // two of them missing, and the consumer is made anew
 	maxQueued     = 4096        // events between the consumer and the hub
+	maxQueuedSize = 8 << 20     // bytes of their data, and one event more
 	maxDelivered  = 512         // at once: the hub's lock is held for so long
 	consumerLife  = 30 * time.Second
-	stallTime     = time.Second
+	stallTime     = 2 * time.Second
 )
 
 // follower brings the hub what comes into the stream. Its two goroutines are the engine's.
@@ -35,6 +36,7 @@ type follower struct {
 	mu     sync.Mutex
 	change sync.Cond // of mu: queue or closed
 	queue  []*hub.Event
+	size   int    // bytes of data in the queue
 	last   uint64 // sequence of the newest element in the queue, or of where it all began; the consumer alone changes it
 	closed bool
 }
@@ -67,16 +69,6 @@ func (f *follower) consume(ctx context.Context) error {
 	}
 	making, cancel := context.WithTimeout(ctx, infoTimeout)
 	defer cancel()
-	tip := info.State.LastSeq
-	if last := f.reached(); tip > last {
-		// A replica that lags behind would have nothing either; only the leader can say that it is gone.
-		_, err := e.getLeader(making, getRequest{Seq: last + 1, Next: e.prefix + ">"})
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			f.put(e.hole(tip))
-		} else if err != nil {
-			return err
-		}
-	}
 	consumer, err := e.js.CreateConsumer(making, e.cfg.Stream, jetstream.ConsumerConfig{
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:       f.reached() + 1,
@@ -87,6 +79,18 @@ func (f *follower) consume(ctx context.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	defer func() {
+		// It ends by itself if it cannot be told to.
+		deleting, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryWait)
+		defer cancel()
+		_ = e.js.DeleteConsumer(deleting, e.cfg.Stream, consumer.CachedInfo().Name)
+	}()
+	tip := info.State.LastSeq
+	if consumer.CachedInfo().NumPending == 0 {
+		if err := f.passOver(making, tip); err != nil {
+			return err
+		}
 	}
 	broken := make(chan error, 1)
 	breaks := func(err error) {
@@ -113,10 +117,22 @@ func (f *follower) consume(ctx context.Context) error {
 	err = f.await(ctx, broken, tip)
 	running.Stop()
 	<-running.Closed()
-	// It ends by itself if it cannot be told to.
-	deleting, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryWait)
-	defer cancel()
-	_ = e.js.DeleteConsumer(deleting, e.cfg.Stream, consumer.CachedInfo().Name)
+	return err
+}
+
+// passOver puts a hole where nothing is left up to the tip. The consumer's replica had nothing, but that
+// may lag behind: only the leader can say that it is gone. It is not asked where there is something,
+// since it answers with all of that.
+func (f *follower) passOver(ctx context.Context, tip uint64) error {
+	last := f.reached()
+	if tip <= last {
+		return nil
+	}
+	_, err := f.engine.getLeader(ctx, getRequest{Seq: last + 1, Next: f.engine.prefix + ">"})
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		f.put(f.engine.hole(tip))
+		return nil
+	}
 	return err
 }
 
@@ -166,14 +182,19 @@ func (f *follower) take(m jetstream.Msg, meta *jetstream.MsgMetadata) {
 	f.put(event)
 }
 
-// put waits for room in the queue.
+// put waits for room in the queue. What was told to be gone stays so: a replica that lags behind may
+// have it yet.
 func (f *follower) put(event *hub.Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for len(f.queue) >= maxQueued && !f.closed {
+	if event.ID.Seq <= f.last {
+		return
+	}
+	for (len(f.queue) >= maxQueued || f.size >= maxQueuedSize) && !f.closed {
 		f.change.Wait()
 	}
 	f.queue = append(f.queue, event)
+	f.size += len(event.Data)
 	f.last = event.ID.Seq
 	f.change.Broadcast()
 }
@@ -190,7 +211,7 @@ func (f *follower) hand() {
 			return
 		}
 		events := f.queue
-		f.queue = nil
+		f.queue, f.size = nil, 0
 		f.change.Broadcast()
 		f.mu.Unlock()
 		for len(events) > 0 {

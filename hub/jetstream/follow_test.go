@@ -1,0 +1,43 @@
+package jetstream
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// TestQueue: what waits for the hub is bounded in bytes too, and none of it comes twice or late.
+func TestQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got []uint64
+		f := newFollower(&Engine{}, 10, func(events []*hub.Event) {
+			for _, e := range events {
+				got = append(got, e.ID.Seq)
+			}
+		})
+		event := func(seq uint64) *hub.Event {
+			return &hub.Event{ID: hub.Cursor{Seq: seq}, Topic: "a", Data: make([]byte, hub.DefaultMaxEventSize)}
+		}
+		f.put(f.engine.hole(20))
+		go func() {
+			for _, seq := range []uint64{19, 20, 21, 21, 20, 22} {
+				f.put(event(seq))
+			}
+			for seq := uint64(23); seq < 60; seq++ {
+				f.put(event(seq))
+			}
+		}()
+		synctest.Wait()
+		require.Equal(t, maxQueuedSize/hub.DefaultMaxEventSize+1, len(f.queue))
+		go f.hand()
+		synctest.Wait()
+		require.Len(t, got, 40)
+		for i, seq := range got {
+			require.Equal(t, uint64(20+i), seq)
+		}
+		f.close()
+	})
+}
