@@ -136,7 +136,7 @@ func (e *Engine) connect() (err error) {
 			e.cfg.Logger.Warn("NATS", "error", err.Error())
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			e.disconnected()
+			e.unlink()
 			if err != nil {
 				e.cfg.Logger.Warn("NATS is away", "error", err.Error())
 			}
@@ -163,7 +163,8 @@ func (e *Engine) connect() (err error) {
 	return err
 }
 
-func (e *Engine) disconnected() {
+// unlink gives up what is under way: no answer will come.
+func (e *Engine) unlink() {
 	e.linkMu.Lock()
 	defer e.linkMu.Unlock()
 	e.cut()
@@ -234,6 +235,7 @@ func (e *Engine) fail(err error) {
 	e.mu.Lock()
 	e.gone, e.lost = away(err), true
 	e.mu.Unlock()
+	e.unlink()
 	select {
 	case e.failed <- fmt.Errorf("jetstream: %w", err):
 	default:
@@ -244,7 +246,7 @@ func (e *Engine) fail(err error) {
 func (e *Engine) Close() error {
 	e.close()
 	e.mu.Lock()
-	again := e.closed || e.js == nil
+	again, well := e.closed || e.js == nil, !e.lost
 	e.closed = true
 	e.mu.Unlock()
 	if again {
@@ -255,7 +257,7 @@ func (e *Engine) Close() error {
 		e.follows.close()
 	}
 	e.running.Wait()
-	return e.release(true)
+	return e.release(well)
 }
 
 // release gives back what Start took. well means that all is as it should be.

@@ -3,13 +3,16 @@
 package jetstream
 
 import (
+	"os/signal"
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
 // TestNotOnDisk: a store of which something could not be written to disk is not said to be in order, or a
@@ -26,4 +29,47 @@ func TestNotOnDisk(t *testing.T) {
 	left, err := readState(dir)
 	require.NoError(t, err)
 	require.False(t, left.Clean)
+}
+
+// TestFullDisk: when the disk takes nothing more, here no file more than 256 KiB of it, publishing is
+// refused, the engine tells that it has ended, and the store is not said to be in order. Where there is
+// room again all that was acknowledged is there.
+func TestFullDisk(t *testing.T) {
+	signal.Ignore(syscall.SIGXFSZ) // it would end the test
+	defer signal.Reset(syscall.SIGXFSZ)
+	cfg := Config{Store: t.TempDir()}
+	h, e := startHub(t, cfg, hub.Retention{})
+	var before syscall.Rlimit
+	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before))
+	room := before
+	room.Cur = 256 << 10
+	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &room))
+	unlimit := func() { require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before)) }
+	defer unlimit()
+	var last hub.Cursor
+	var err error
+	for err == nil {
+		var next hub.Cursor
+		if next, err = h.Publish(t.Context(), &hub.Event{Topic: "a", Encoding: hub.Binary, Data: make([]byte, 10<<10)}); err == nil {
+			last = next
+		}
+	}
+	require.ErrorIs(t, err, hub.ErrUnavailable)
+	select {
+	case err := <-e.Failed():
+		require.ErrorContains(t, err, "takes nothing more")
+	case <-time.After(enginetest.Patience):
+		require.FailNow(t, "nobody noticed")
+	}
+	require.ErrorIs(t, e.Ready(), hub.ErrUnavailable)
+	require.NoError(t, h.Close())
+	left, err := readState(cfg.Store)
+	require.NoError(t, err)
+	require.False(t, left.Clean)
+	unlimit()
+	h, _ = startHub(t, cfg, hub.Retention{})
+	r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &hub.Cursor{Epoch: last.Epoch}}})
+	r.Until(last.Seq)
+	require.Empty(t, r.Gaps)
+	require.GreaterOrEqual(t, len(r.Events), int(last.Seq))
 }
