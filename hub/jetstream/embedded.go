@@ -75,8 +75,12 @@ func (e *embedded) health() error {
 	if e == nil {
 		return nil
 	}
-	if h := e.nats.Healthz(nil); h.Error != "" {
-		return fmt.Errorf("the embedded server takes nothing more; the log says why: %s", h.Error)
+	for _, sick := range e.nats.Healthz(&server.HealthzOptions{Details: true}).Errors {
+		// Whether it takes connections it has to say within a millisecond, which a busy machine may
+		// not have for it.
+		if sick.Type != server.HealthzErrorConn {
+			return fmt.Errorf("the embedded server takes nothing more; the log says why: %s", sick.Error)
+		}
 	}
 	return nil
 }
