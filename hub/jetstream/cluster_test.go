@@ -215,6 +215,7 @@ func testSettings(t *testing.T, c *cluster) {
 		{"not atomic", func(s *natsjs.StreamConfig, _ *Config) { s.AllowAtomicPublish = false }, "atomic publish (of nats-server 2.12): want true, it has false"},
 		{"replicas", func(_ *natsjs.StreamConfig, c *Config) { c.Replicas = 3 }, "replicas (--replicas): want 3, it has 1"},
 		{"payload", func(_ *natsjs.StreamConfig, c *Config) { c.MaxEventSize = 2 << 20 }, "events may have at most 2093056 bytes of data, not 2097152 (--max-event-bytes)"},
+		{"no URL", func(_ *natsjs.StreamConfig, c *Config) { c.URL = "nats://a:secret/@b" }, "connect to NATS: want URLs such as"},
 		{"nobody there", func(_ *natsjs.StreamConfig, c *Config) { c.URL = "nats://127.0.0.1:1" }, "connect to NATS: nats: no servers available"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -225,6 +226,7 @@ func testSettings(t *testing.T, c *cluster) {
 			require.NoError(t, err)
 			_, err = newEngine(t, cfg).Start(func([]*hub.Event) {})
 			require.ErrorContains(t, err, row.want)
+			require.NotContains(t, err.Error(), "secret")
 			found, err := js.Stream(t.Context(), cfg.Stream)
 			require.NoError(t, err)
 			require.Equal(t, stream.MaxMsgs, found.CachedInfo().Config.MaxMsgs)

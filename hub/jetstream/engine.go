@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"sync"
 	"time"
 
@@ -149,7 +150,9 @@ func (e *Engine) connect() (err error) {
 	if e.server != nil {
 		options = append(options, nats.InProcessServer(e.server.nats))
 	}
-	if e.conn, err = nats.Connect(e.cfg.URL, options...); err != nil {
+	if e.conn, err = nats.Connect(e.cfg.URL, options...); errors.As(err, new(*url.Error)) {
+		return errors.New("connect to NATS: want URLs such as nats://a.example:4222") // it repeats the password in it
+	} else if err != nil {
 		return fmt.Errorf("connect to NATS: %w", err)
 	}
 	if most := e.conn.MaxPayload() - headerRoom; most < int64(e.cfg.MaxEventSize) {
