@@ -132,14 +132,15 @@ func (s *store) write(content state) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(s.dir, stateName+".*")
+	path := filepath.Join(s.dir, stateName)
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("the store: %w", err)
 	}
 	_, err = f.Write(append(data, '\n'))
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(s.dir, stateName))
+		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
 		_ = os.Remove(f.Name())
