@@ -131,6 +131,7 @@ func TestOneServer(t *testing.T) {
 	t.Run("shared", func(t *testing.T) { testShared(t, c) })
 	t.Run("settings", func(t *testing.T) { testSettings(t, c) })
 	t.Run("lost stream", func(t *testing.T) { testLostStream(t, c) })
+	t.Run("lost events", func(t *testing.T) { testLostEvents(t, c) })
 	t.Run("cut off", func(t *testing.T) { testCutOff(t, c) })
 	t.Run("stalled", func(t *testing.T) { testStalled(t, c) })
 	t.Run("away", func(t *testing.T) { testAway(t, c) })
@@ -260,6 +261,45 @@ func testLostStream(t *testing.T, c *cluster) {
 	require.Len(t, r.Gaps, 1)
 	require.Equal(t, hub.GapEpoch, r.Gaps[0].Reason)
 	require.Len(t, r.Events, 1)
+}
+
+// testLostEvents: where the servers have lost what was delivered, as by a power loss, the sequences that
+// they give again are of a new epoch.
+func testLostEvents(t *testing.T, c *cluster) {
+	cfg := c.config(hub.Retention{})
+	h, e := startHub(t, cfg, hub.Retention{})
+	r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">")})
+	_, err := h.Publish(t.Context(), one("kept"), one("kept"))
+	require.NoError(t, err)
+	dir, before := c.options[0].StoreDir, t.TempDir()
+	c.stop(0)
+	require.NoError(t, os.CopyFS(before, os.DirFS(dir)))
+	require.Eventually(t, func() bool { return e.Ready() != nil }, enginetest.Patience, 10*time.Millisecond)
+	c.start(0)
+	require.Eventually(t, func() bool { return e.Ready() == nil }, enginetest.Patience, 10*time.Millisecond)
+	last, err := h.Publish(t.Context(), one("lost"))
+	require.NoError(t, err)
+	r.Until(last.Seq)
+	c.stop(0)
+	require.NoError(t, os.RemoveAll(dir))
+	require.NoError(t, os.CopyFS(dir, os.DirFS(before)))
+	c.start(0)
+	select {
+	case err := <-e.Failed():
+		require.ErrorContains(t, err, "ends at 2 and was delivered up to 3: it has lost events")
+	case <-time.After(enginetest.Patience):
+		require.FailNow(t, "nobody noticed")
+	}
+	anew, _ := startHub(t, cfg, hub.Retention{})
+	again := enginetest.Subscribe(t, anew, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &last}})
+	next, err := anew.Publish(t.Context(), one("new"))
+	require.NoError(t, err)
+	require.Equal(t, last.Seq, next.Seq)
+	require.NotEqual(t, last.Epoch, next.Epoch)
+	again.Until(next.Seq)
+	require.Len(t, again.Gaps, 1)
+	require.Equal(t, hub.GapEpoch, again.Gaps[0].Reason)
+	require.Equal(t, []string{"kept", "kept", "new"}, topicsOf(again.Events))
 }
 
 // testAway: while the server is away publishing is refused at once and subscribers wait; when it is

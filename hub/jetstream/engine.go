@@ -197,7 +197,7 @@ func (e *Engine) look(ctx context.Context) {
 		if err := e.server.health(); err != nil {
 			e.fail(err)
 		}
-		_, err := e.check(ctx)
+		_, err := e.checkReaches(ctx, e.follows.reached())
 		if missed++; !errors.Is(err, jetstream.ErrStreamNotFound) {
 			missed = 0
 		} else if missed == maxMissed {

@@ -63,7 +63,7 @@ func (f *follower) follow(ctx context.Context) {
 // consume follows with one consumer until it breaks.
 func (f *follower) consume(ctx context.Context) error {
 	e := f.engine
-	info, err := e.check(ctx)
+	info, err := e.checkReaches(ctx, f.reached())
 	if err != nil {
 		return err
 	}

@@ -84,6 +84,25 @@ func (e *Engine) check(ctx context.Context) (*jetstream.StreamInfo, error) {
 	return info, nil
 }
 
+// checkReaches is check, and whether the log goes to seq still. Its servers may have lost what they had
+// acknowledged, as most of them by a power loss at once, and would give those sequences again: so it is
+// given a new epoch, and the hub that knows of it ends.
+func (e *Engine) checkReaches(ctx context.Context, seq uint64) (*jetstream.StreamInfo, error) {
+	info, err := e.check(ctx)
+	if err != nil || info.State.LastSeq >= seq {
+		return info, err
+	}
+	tip, err := e.Tip(ctx) // a leader that is new may have more than it says at first
+	if err != nil || tip >= seq {
+		return info, err
+	}
+	info.Config.Metadata[metaEpoch] = newEpoch().String()
+	_, err = e.js.UpdateStream(ctx, info.Config)
+	e.fail(errors.Join(fmt.Errorf("the stream %q ends at %d and was delivered up to %d: it has lost events, and goes on in a new epoch",
+		e.cfg.Stream, tip, seq), err))
+	return nil, away(errors.New("another stream"))
+}
+
 // getRequest asks for messages (JSApiMsgGetRequest of nats-server; NATS ADR-31).
 type getRequest struct {
 	Seq       uint64     `json:"seq,omitempty"`
