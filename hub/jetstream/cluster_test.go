@@ -211,6 +211,10 @@ func testSettings(t *testing.T, c *cluster) {
 		{"count", func(s *natsjs.StreamConfig, _ *Config) { s.MaxMsgs = 7 }, "max messages (--retain-events): want 65536, it has 7"},
 		{"subjects", func(s *natsjs.StreamConfig, _ *Config) { s.Subjects = []string{"x.>"} }, "subjects: want [s"},
 		{"memory", func(s *natsjs.StreamConfig, _ *Config) { s.Storage = natsjs.MemoryStorage }, "storage: want File, it has Memory"},
+		{"no answers", func(s *natsjs.StreamConfig, _ *Config) { s.NoAck = true }, "no acknowledgements: want false, it has true"},
+		{"subjects changed", func(s *natsjs.StreamConfig, _ *Config) {
+			s.SubjectTransform = &natsjs.SubjectTransformConfig{Source: ">", Destination: s.Name + ".>"}
+		}, "a transformation of subjects: want false, it has true"},
 		{"not ours", func(s *natsjs.StreamConfig, _ *Config) { s.Metadata = nil }, "trivium_epoch (metadata): want 8 hexadecimal digits"},
 		{"of another version", func(s *natsjs.StreamConfig, _ *Config) { s.Metadata[metaVersion] = "2" }, "trivium_version (metadata): want 1, it has 2"},
 		{"not atomic", func(s *natsjs.StreamConfig, _ *Config) { s.AllowAtomicPublish = false }, "atomic publish (of nats-server 2.12): want true, it has false"},

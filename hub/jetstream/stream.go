@@ -130,6 +130,8 @@ func differences(got, want *jetstream.StreamConfig) error {
 	differs("direct get", got.AllowDirect, want.AllowDirect)
 	differs("atomic publish (of nats-server 2.12)", got.AllowAtomicPublish, want.AllowAtomicPublish)
 	differs("sealed", got.Sealed, false)
+	differs("no acknowledgements", got.NoAck, false)
+	differs("a transformation of subjects", got.SubjectTransform != nil, false)
 	if _, err := epochOf(got); err != nil {
 		all = append(all, err)
 	}
