@@ -246,7 +246,7 @@ func (e *Engine) PublishOnce(ctx context.Context, subject, key string, digest hu
 // answerAgain gives the answer to the publish whose first message is at seq. If that is no longer
 // in the log there is nothing to compare with.
 func (e *Engine) answerAgain(ctx context.Context, seq uint64, once string, n int) (hub.Cursor, error) {
-	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
+	ctx, cancel := e.linked(ctx, ackTimeout)
 	defer cancel()
 	m, err := e.getLeader(ctx, getRequest{Seq: seq})
 	switch {
