@@ -132,6 +132,7 @@ func TestOneServer(t *testing.T) {
 	t.Run("settings", func(t *testing.T) { testSettings(t, c) })
 	t.Run("lost stream", func(t *testing.T) { testLostStream(t, c) })
 	t.Run("lost events", func(t *testing.T) { testLostEvents(t, c) })
+	t.Run("gone at once", func(t *testing.T) { testGoneAtOnce(t, c) })
 	t.Run("cut off", func(t *testing.T) { testCutOff(t, c) })
 	t.Run("stalled", func(t *testing.T) { testStalled(t, c) })
 	t.Run("away", func(t *testing.T) { testAway(t, c) })
@@ -304,6 +305,23 @@ func testLostEvents(t *testing.T, c *cluster) {
 	require.Len(t, again.Gaps, 1)
 	require.Equal(t, hub.GapEpoch, again.Gaps[0].Reason)
 	require.Equal(t, []string{"kept", "kept", "new"}, topicsOf(again.Events))
+}
+
+// testGoneAtOnce: what is gone before it was delivered is told, though nothing comes after it.
+func testGoneAtOnce(t *testing.T, c *cluster) {
+	cfg := c.config(hub.Retention{Bytes: 8 << 10})
+	cfg.MaxEventSize = 1 << 10
+	h, e := startHub(t, cfg, hub.Retention{})
+	r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">")})
+	first, err := h.Publish(t.Context(), one("a"))
+	require.NoError(t, err)
+	r.Until(first.Seq)
+	ack, err := e.js.Publish(t.Context(), e.prefix+"large", make([]byte, 64<<10))
+	require.NoError(t, err)
+	r.Until(ack.Sequence)
+	require.Equal(t, []string{"a"}, topicsOf(r.Events))
+	require.Len(t, r.Gaps, 1)
+	require.Equal(t, ack.Sequence, r.Gaps[0].ResumedAt.Seq)
 }
 
 // testAway: while the server is away publishing is refused at once and subscribers wait; when it is

@@ -78,6 +78,10 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MaxEventSize > MaxEventSize {
 		return c, fmt.Errorf("JetStream takes events of at most %d bytes, not %d", MaxEventSize, c.MaxEventSize)
 	}
+	if least := int64(c.MaxEventSize + headerRoom); c.Retention.Bytes < least {
+		return c, fmt.Errorf("a log of %d bytes (--retain-bytes) does not hold one event of %d (--max-event-bytes): want %d at least",
+			c.Retention.Bytes, c.MaxEventSize, least)
+	}
 	return c, nil
 }
 

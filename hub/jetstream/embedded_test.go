@@ -125,6 +125,8 @@ func TestStoreRefused(t *testing.T) {
 	require.ErrorContains(t, err, `stream: want 1 to 64 letters`)
 	_, err = New(Config{Store: "x", MaxEventSize: MaxEventSize + 1})
 	require.ErrorContains(t, err, "JetStream takes events of at most 32505856 bytes")
+	_, err = New(Config{Store: "x", Retention: hub.Retention{Bytes: 1 << 20}})
+	require.ErrorContains(t, err, "a log of 1048576 bytes (--retain-bytes) does not hold one event of 1048576 (--max-event-bytes): want 1052672 at least")
 	_, err = New(Config{Store: "x", Replicas: 3})
 	require.ErrorContains(t, err, "replicas: want 1")
 }

@@ -197,7 +197,10 @@ func (e *Engine) look(ctx context.Context) {
 		if err := e.server.health(); err != nil {
 			e.fail(err)
 		}
-		_, err := e.checkReaches(ctx, e.follows.reached())
+		info, err := e.checkReaches(ctx, e.follows.reached())
+		if err == nil {
+			e.follows.hear(info.State.LastSeq)
+		}
 		if missed++; !errors.Is(err, jetstream.ErrStreamNotFound) {
 			missed = 0
 		} else if missed == maxMissed {

@@ -37,6 +37,7 @@ type follower struct {
 	change sync.Cond // of mu: queue or closed
 	queue  []*hub.Event
 	size   int    // bytes of data in the queue
+	tip    uint64 // of the stream, as the leader told last
 	last   uint64 // sequence of the newest element in the queue, or of where it all began; the consumer alone changes it
 	closed bool
 }
@@ -86,9 +87,9 @@ func (f *follower) consume(ctx context.Context) error {
 		defer cancel()
 		_ = e.js.DeleteConsumer(deleting, e.cfg.Stream, consumer.CachedInfo().Name)
 	}()
-	tip := info.State.LastSeq
+	f.hear(info.State.LastSeq)
 	if consumer.CachedInfo().NumPending == 0 {
-		if err := f.passOver(making, tip); err != nil {
+		if err := f.passOver(making, info.State.LastSeq); err != nil {
 			return err
 		}
 	}
@@ -114,7 +115,7 @@ func (f *follower) consume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = f.await(ctx, broken, tip)
+	err = f.await(ctx, broken)
 	running.Stop()
 	<-running.Closed()
 	return err
@@ -136,11 +137,12 @@ func (f *follower) passOver(ctx context.Context, tip uint64) error {
 	return err
 }
 
-// await waits until the consumer breaks, or does not come to the tip that was there before it.
-func (f *follower) await(ctx context.Context, broken <-chan error, tip uint64) error {
+// await waits until the consumer breaks, or does not come to a tip that was there before: its replica
+// lags behind, or that is gone already.
+func (f *follower) await(ctx context.Context, broken <-chan error) error {
 	tick := time.NewTicker(stallTime)
 	defer tick.Stop()
-	for before := f.reached(); ; {
+	for before, tip := f.state(); ; {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -148,19 +150,31 @@ func (f *follower) await(ctx context.Context, broken <-chan error, tip uint64) e
 			return err
 		case <-tick.C:
 		}
-		now := f.reached()
+		now, told := f.state()
 		if now < tip && now == before {
 			return errors.New("nothing comes, and there was more")
 		}
-		before = now
+		before, tip = now, told
 	}
+}
+
+// hear takes what the leader told of the stream's tip.
+func (f *follower) hear(tip uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tip = tip
+}
+
+func (f *follower) state() (reached, tip uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.last, f.tip
 }
 
 // reached is the sequence of the newest element in the queue.
 func (f *follower) reached() uint64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.last
+	last, _ := f.state()
+	return last
 }
 
 // take puts a message into the queue, behind the hole that there may be before it.
