@@ -103,21 +103,28 @@ func (s *store) mayHaveLost() bool {
 func (s *store) flush() error {
 	err := filepath.WalkDir(s.dir, func(path string, entry fs.DirEntry, err error) error {
 		switch {
-		case err != nil:
-			return err
-		case entry.IsDir():
-			return syncDir(path)
+		case err == nil && entry.IsDir():
+			err = syncDir(path)
+		case err == nil:
+			err = syncFile(path)
 		}
-		f, err := os.OpenFile(path, os.O_RDWR, 0)
-		if err != nil {
-			return err
+		if errors.Is(err, fs.ErrNotExist) { // what was purged may be on its way out still
+			return nil
 		}
-		return errors.Join(f.Sync(), f.Close())
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("the store: %w", err)
 	}
 	return nil
+}
+
+func syncFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // mark notes whether the store is left in order.
