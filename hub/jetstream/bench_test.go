@@ -25,8 +25,8 @@ func cpuOf(b *testing.B) (stop func()) {
 	return func() { b.ReportMetric(float64(spent()-before)/float64(b.N), "cpu-ns/op") }
 }
 
-// BenchmarkPublish compares: JetStream's own asynchronous publish to a stream of the same settings, that of the engine with a hub that
-// follows, and arrays that stand or fall together.
+// BenchmarkPublish compares JetStream's own asynchronous publish to a stream of the same settings, that
+// of the engine with a hub that follows, and arrays that stand or fall together.
 func BenchmarkPublish(b *testing.B) {
 	data := []byte(`{"order":"4711","state":"paid","amount":42.50,"text":"` + strings.Repeat("x", 145) + `"}`)
 	start := func(b *testing.B) (*Engine, *hub.Hub) {

@@ -42,7 +42,6 @@ func openEmbedded(cfg *Config) (_ *embedded, err error) {
 		// The stream's own limit is the only one. A share of what is free when it starts, the default,
 		// may be less than what it has already.
 		JetStreamMaxStore: math.MaxInt64,
-		JetStreamLimits:   server.JSLimitOpts{MaxBatchInflightPerStream: maxBatches},
 	})
 	if err != nil {
 		return e, fmt.Errorf("the embedded server: %w", err)
