@@ -20,6 +20,7 @@
 //
 // The engine owns three goroutines besides those of NATS: one follows, one delivers, and one looks
 // every second whether the stream is there. Start starts them and Close waits for them. A stream that
-// was deleted, or made anew, cannot be followed any more: Failed tells, and the hub has to be started
-// anew.
+// was deleted, made anew, or lost what was delivered of it, which gives it a new epoch, cannot be followed
+// any more, nor can an embedded one that could not be written: Failed tells, and the hub has to be
+// started anew.
 package jetstream
