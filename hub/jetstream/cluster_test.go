@@ -129,6 +129,7 @@ func TestCluster(t *testing.T) {
 func TestOneServer(t *testing.T) {
 	c := startCluster(t, 1)
 	t.Run("shared", func(t *testing.T) { testShared(t, c) })
+	t.Run("keys", func(t *testing.T) { testKeys(t, c) })
 	t.Run("settings", func(t *testing.T) { testSettings(t, c) })
 	t.Run("lost stream", func(t *testing.T) { testLostStream(t, c) })
 	t.Run("lost events", func(t *testing.T) { testLostEvents(t, c) })

@@ -30,6 +30,7 @@ type Engine struct {
 	cfg     Config
 	prefix  string        // of subjects, before the topic; static
 	batches chan struct{} // holds as many as are on their way
+	keys    keys
 
 	// set by Start, static afterwards
 

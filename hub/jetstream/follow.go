@@ -193,6 +193,9 @@ func (f *follower) take(m jetstream.Msg, meta *jetstream.MsgMetadata) {
 		f.engine.cfg.Logger.Warn("a message in the stream is no event", "sequence", seq)
 		event = f.engine.hole(seq)
 	}
+	if once := m.Headers().Get(headerOnce); once != "" {
+		f.engine.keys.note(m.Headers().Get(jetstream.MsgIDHeader), keyed{once, seq + sizeOf(once) - 1, meta.Timestamp})
+	}
 	f.put(event)
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -199,6 +200,15 @@ func (e *Engine) PublishEach(ctx context.Context, events []*hub.Event) (hub.Curs
 // digest is.
 const headerOnce = "Trivium-Once"
 
+func onceOf(n int, digest hub.Digest) string { return fmt.Sprintf("%d %x", n, digest) }
+
+// sizeOf reads how many events the first message of a keyed publish is one of; 0 if it is none.
+func sizeOf(once string) (n uint64) {
+	count, _, _ := strings.Cut(once, " ")
+	n, _ = strconv.ParseUint(count, 10, 16)
+	return n
+}
+
 // keyID names a subject's key, so that nobody can name another's.
 func keyID(subject, key string) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s%s", len(subject), subject, key))
@@ -217,7 +227,10 @@ func (e *Engine) PublishOnce(ctx context.Context, subject, key string, digest hu
 	if err != nil {
 		return hub.Cursor{}, err
 	}
-	id, once := keyID(subject, key), fmt.Sprintf("%d %x", len(events), digest)
+	id, once := keyID(subject, key), onceOf(len(events), digest)
+	if before, known := e.keys.find(id); known {
+		return e.again(before, once)
+	}
 	addHeader(messages[0], jetstream.MsgIDHeader, id)
 	addHeader(messages[0], headerOnce, once)
 	always := func(error) bool { return ctx.Err() == nil }
@@ -240,23 +253,34 @@ func (e *Engine) PublishOnce(ctx context.Context, subject, key string, digest hu
 	case first == 0:
 		return hub.Cursor{Epoch: e.epoch, Seq: ack.Sequence}, nil
 	}
-	return e.answerAgain(ctx, first, once, len(events))
+	return e.answerAgain(ctx, id, keyed{once: once, last: first + uint64(len(events)) - 1}, first)
 }
 
-// answerAgain gives the answer to the publish whose first message is at seq. If that is no longer
-// in the log there is nothing to compare with.
-func (e *Engine) answerAgain(ctx context.Context, seq uint64, once string, n int) (hub.Cursor, error) {
-	ctx, cancel := e.linked(ctx, ackTimeout)
-	defer cancel()
-	m, err := e.getLeader(ctx, getRequest{Seq: seq})
-	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-	case err != nil:
-		return hub.Cursor{}, e.failure(err)
-	case m.header.Get(headerOnce) != once:
+// again gives the answer to the publish that was first once more, if once says the same.
+func (e *Engine) again(before keyed, once string) (hub.Cursor, error) {
+	if before.once != once {
 		return hub.Cursor{}, hub.ErrKeyReused
 	}
-	return hub.Cursor{Epoch: e.epoch, Seq: seq + uint64(n) - 1}, nil
+	return hub.Cursor{Epoch: e.epoch, Seq: before.last}, nil
+}
+
+// answerAgain gives the answer to the publish under the ID whose first message is at seq, if now is of
+// the same. Where that is no longer in the log and has not come by there is nothing to compare with.
+func (e *Engine) answerAgain(ctx context.Context, id string, now keyed, seq uint64) (hub.Cursor, error) {
+	ctx, cancel := e.linked(ctx, ackTimeout)
+	defer cancel()
+	before := now
+	switch m, err := e.getLeader(ctx, getRequest{Seq: seq}); {
+	case err == nil:
+		before.once = m.header.Get(headerOnce)
+	case !errors.Is(err, jetstream.ErrMsgNotFound):
+		return hub.Cursor{}, e.failure(err)
+	default:
+		if one, known := e.keys.find(id); known {
+			before = one
+		}
+	}
+	return e.again(before, now.once)
 }
 
 // firstOf finds the message with the id. Only the answer to a message, not to a batch, names it; so
