@@ -48,8 +48,8 @@ func (e *Engine) decode(headers nats.Header, data []byte, subject string, seq ui
 	event := &hub.Event{ID: hub.Cursor{Epoch: e.epoch, Seq: seq}, Topic: topic, Time: at.UTC(), Data: data}
 	if about := headers[header]; len(about) == 0 {
 		event.Encoding = encodingOf(data)
-	} else if !describe(event, about[0]) {
-		return nil
+	} else if !describe(event, about[0]) || !fits(event.Encoding, data) {
+		return nil // others may publish too, and what is no JSON would end its readers
 	}
 	if event.Validate(math.MaxInt) != nil {
 		return nil
@@ -85,12 +85,24 @@ func describe(event *hub.Event, about string) bool {
 // encodingOf judges data that nobody has described.
 func encodingOf(data []byte) hub.Encoding {
 	switch {
-	case json.Valid(data) && utf8.Valid(data) && len(bytes.TrimSpace(data)) == len(data):
+	case fits(hub.JSON, data) && len(bytes.TrimSpace(data)) == len(data):
 		return hub.JSON
-	case utf8.Valid(data):
+	case fits(hub.Text, data):
 		return hub.Text
 	default:
 		return hub.Binary
+	}
+}
+
+// fits reports that data is what an event of the encoding may have.
+func fits(encoding hub.Encoding, data []byte) bool {
+	switch encoding {
+	case hub.JSON:
+		return json.Valid(data) && utf8.Valid(data)
+	case hub.Text:
+		return utf8.Valid(data)
+	default:
+		return true
 	}
 }
 

@@ -1,0 +1,39 @@
+package jetstream
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+)
+
+// TestForeignMessages: what others publish into the stream is an event only if a hub would have taken it.
+func TestForeignMessages(t *testing.T) {
+	e := newEngine(t, Config{Store: t.TempDir()})
+	for _, row := range []struct {
+		name, subject, about, data string
+		event                      bool
+	}{
+		{"JSON", "trivium.a", "", `{"a":1}`, true},
+		{"text", "trivium.a", "", "no json", true},
+		{"binary", "trivium.a", "", "\xff", true},
+		{"all that is said of it", "trivium.a.b", "j/type/key", "1", true},
+		{"text that is said to be JSON", "trivium.a", "j//", "no json", false},
+		{"JSON that is not UTF-8", "trivium.a", "j", "\"\xff\"", false},
+		{"text that is not UTF-8", "trivium.a", "t", "\xff", false},
+		{"bytes that are said to be", "trivium.a", "b", "\xff", true},
+		{"an encoding that is none", "trivium.a", "x", "1", false},
+		{"a type that browsers keep", "trivium.a", "j/error", "1", false},
+		{"a key that cannot be read", "trivium.a", "j//%", "1", false},
+		{"a topic of the hub's", "trivium.$a", "", "1", false},
+		{"another subject", "other.a", "", "1", false},
+	} {
+		var headers nats.Header
+		if row.about != "" {
+			headers = nats.Header{header: {row.about}}
+		}
+		got := e.decode(headers, []byte(row.data), row.subject, 1, time.Now())
+		require.Equal(t, row.event, got != nil, row.name)
+	}
+}
