@@ -22,6 +22,8 @@ const (
 	maxDelivered  = 512         // at once: the hub's lock is held for so long
 	consumerLife  = 30 * time.Second
 	stallTime     = 2 * time.Second
+	worksAfter    = 2 * infoTimeout // a consumer that has lasted so long does work
+	maxPause      = time.Second     // between two of them
 )
 
 // follower brings the hub what comes into the stream. Its two goroutines are the engine's.
@@ -48,16 +50,25 @@ func newFollower(e *Engine, last uint64, deliver func([]*hub.Event)) *follower {
 	return f
 }
 
-// follow makes consumers until the context ends, the next after the last where that broke.
+// follow makes consumers until the context ends, the next after the last where that broke: at first at
+// once, and ever more slowly while none works. What keeps them from it is logged when it changes.
 func (f *follower) follow(ctx context.Context) {
+	pause, said := retryWait, ""
 	for ctx.Err() == nil {
-		if err := f.consume(ctx); err != nil && ctx.Err() == nil {
-			f.engine.cfg.Logger.Warn("following the stream anew", "after", f.reached(), "error", err.Error())
+		begin := time.Now()
+		err := f.consume(ctx)
+		if time.Since(begin) > worksAfter {
+			pause, said = retryWait, ""
+		}
+		if err != nil && ctx.Err() == nil && err.Error() != said {
+			said = err.Error()
+			f.engine.cfg.Logger.Warn("following the stream anew", "after", f.reached(), "error", said)
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(retryWait):
+		case <-time.After(pause):
 		}
+		pause = min(2*pause, maxPause)
 	}
 }
 
