@@ -121,8 +121,8 @@ func (c *ServeConfig) checkDelivery() []fault {
 		faulty("drain", between(c.Drain, 0, maxDuration)),
 		faulty("slow", oneOf(c.Slow, "gap", "disconnect")),
 		faulty("retain-events", between(c.RetainEvents, 1, maxCount)),
-		faulty("retain-bytes", between(c.RetainBytes, 1, maxRetainBytes)),
-		faulty("retain-age", between(c.RetainAge, time.Millisecond, maxRetainAge)),
+		faulty("retain-bytes", between(c.RetainBytes, c.minRetainBytes(), maxRetainBytes)),
+		faulty("retain-age", between(c.RetainAge, c.minRetainAge(), maxRetainAge)),
 		faulty("gap-topics", between(c.GapTopics, 1, maxCount)),
 	)
 }

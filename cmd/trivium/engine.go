@@ -19,10 +19,20 @@ func (c *ServeConfig) retention() (window, log hub.Retention) {
 	return window, log
 }
 
+// maxEventSize is the most data that an event may have, in bytes: no more than the engine takes, and than
+// its log has room for. What is answered must be there to be told.
+func (c *ServeConfig) maxEventSize() int {
+	size := unlimited(c.MaxEventBytes)
+	if c.Engine != engineMemory {
+		size = min(size, jetstream.MaxEventSize, int(c.RetainBytes)-jetstream.EventRoom)
+	}
+	return size
+}
+
 // newHub opens the engine and starts the hub. The engine is nil where it is the memory's own.
 func newHub(cfg *ServeConfig, log *slog.Logger) (*hub.Hub, *jetstream.Engine, error) {
 	window, kept := cfg.retention()
-	config := hub.Config{MaxEventSize: unlimited(cfg.MaxEventBytes), Retention: window}
+	config := hub.Config{MaxEventSize: cfg.maxEventSize(), Retention: window}
 	if cfg.Engine == engineMemory {
 		h, err := hub.New(config)
 		return h, nil, err

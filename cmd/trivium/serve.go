@@ -233,7 +233,7 @@ func (s *server) listenUDP() (*udp.Source, error) {
 			TopicField: s.cfg.UDPTopicField,
 			TypeField:  s.cfg.UDPTypeField,
 		},
-		MaxEventBytes: unlimited(s.cfg.MaxEventBytes),
+		MaxEventBytes: s.hub.MaxEventSize(),
 		Publish:       s.hub.PublishEach,
 		Logger:        s.log,
 	})

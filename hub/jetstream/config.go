@@ -21,9 +21,9 @@ const (
 	MaxEventSize = 31 << 20
 )
 
-// headerRoom is what a message may have beside its data: the subject, type and key escaped, the
+// EventRoom is what a message may have beside its data: the subject, type and key escaped, the
 // headers of a batch and of an idempotency key.
-const headerRoom = 4 << 10
+const EventRoom = 4 << 10
 
 // Config says which stream. The zero value of each member but Store or URL works.
 type Config struct {
@@ -78,7 +78,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MaxEventSize > MaxEventSize {
 		return c, fmt.Errorf("JetStream takes events of at most %d bytes, not %d", MaxEventSize, c.MaxEventSize)
 	}
-	if least := int64(c.MaxEventSize + headerRoom); c.Retention.Bytes < least {
+	if least := int64(c.MaxEventSize + EventRoom); c.Retention.Bytes < least {
 		return c, fmt.Errorf("a log of %d bytes (--retain-bytes) does not hold one event of %d (--max-event-bytes): want %d at least",
 			c.Retention.Bytes, c.MaxEventSize, least)
 	}

@@ -28,7 +28,7 @@ func openEmbedded(cfg *Config) (_ *embedded, err error) {
 			err = errors.Join(err, e.close(false))
 		}
 	}()
-	payload := cfg.MaxEventSize + headerRoom
+	payload := cfg.MaxEventSize + EventRoom
 	e.nats, err = server.NewServer(&server.Options{
 		ServerName:   "trivium",
 		DontListen:   true,

@@ -156,7 +156,7 @@ func (e *Engine) connect() (err error) {
 	} else if err != nil {
 		return fmt.Errorf("connect to NATS: %w", err)
 	}
-	if most := e.conn.MaxPayload() - headerRoom; most < int64(e.cfg.MaxEventSize) {
+	if most := e.conn.MaxPayload() - EventRoom; most < int64(e.cfg.MaxEventSize) {
 		return fmt.Errorf("the NATS server takes messages of at most %d bytes (its max_payload), so events may have at most %d bytes of data, not %d (--max-event-bytes)",
 			e.conn.MaxPayload(), most, e.cfg.MaxEventSize)
 	}
