@@ -37,6 +37,7 @@ func runHubs(t *testing.T, long bool, newEngine func(*testing.T, hub.Retention) 
 		{"starts", hub.Retention{}, testStarts},
 		{"join under load", hub.Retention{}, testJoin},
 		{"retention", hub.Retention{Events: 40}, testRetention},
+		{"all gone", hub.Retention{Age: 200 * time.Millisecond}, testAllGone},
 		{"once", hub.Retention{}, testOnce},
 		{"each", hub.Retention{}, testEach},
 		{"many events", hub.Retention{Events: 10_000}, func(t *testing.T, h *hub.Hub) { testMany(t, h, events) }},
@@ -199,6 +200,43 @@ func testLast(t *testing.T, h *hub.Hub) {
 			require.Equal(t, idsOf(want), idsOf(r.Events))
 			require.Empty(t, r.Gaps)
 		}
+	}
+}
+
+// testAllGone: of a log of which nothing is left it is told that there was something, and when.
+func testAllGone(t *testing.T, h *hub.Hub) {
+	begin := h.Position()
+	last := publish(t, h, "a", "b", "a")
+	read := func(start hub.Start, filter string) *Reader {
+		r := Subscribe(t, h, hub.Request{Filters: Set(t, filter), Start: start})
+		r.Until(last.Seq)
+		return r
+	}
+	require.Eventually(t, func() bool { return len(read(hub.Start{Cursor: &begin}, ">").Events) == 0 }, Patience, 20*time.Millisecond)
+	now := time.Now()
+	for _, row := range []struct {
+		name, filter string
+		start        hub.Start
+		gap          bool
+	}{
+		{"cursor", "a", hub.Start{Cursor: &begin}, true},
+		{"cursor, another topic", "c", hub.Start{Cursor: &begin}, false},
+		{"the newest cursor", "a", hub.Start{Cursor: &last}, false},
+		{"since before", "a", hub.Start{Since: now.Add(-time.Hour)}, true},
+		{"since before, another topic", "c", hub.Start{Since: now.Add(-time.Hour)}, false},
+		{"since then", "a", hub.Start{Since: now}, false},
+		{"last", "a", hub.Start{Last: 5}, false},
+	} {
+		r := read(row.start, row.filter)
+		require.Empty(t, r.Events, row.name)
+		if !row.gap {
+			require.Empty(t, r.Gaps, row.name)
+			continue
+		}
+		require.Len(t, r.Gaps, 1, row.name)
+		require.Equal(t, hub.GapExpired, r.Gaps[0].Reason, row.name)
+		require.True(t, r.Gaps[0].Certain, row.name)
+		require.Equal(t, row.start.Cursor == nil, r.Gaps[0].After == "", row.name)
 	}
 }
 

@@ -208,9 +208,9 @@ func (e *Engine) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
 	switch {
 	case err != nil:
 		return 0, err
-	case info.State.Msgs == 0 || info.State.LastTime.Before(t):
+	case !info.State.LastTime.IsZero() && info.State.LastTime.Before(t): // left or not
 		return info.State.LastSeq, nil
-	case !info.State.FirstTime.Before(t):
+	case info.State.Msgs == 0 || !info.State.FirstTime.Before(t):
 		return 0, nil
 	}
 	m, err := e.getLeader(ctx, getRequest{StartTime: &t, Next: e.prefix + ">"})
