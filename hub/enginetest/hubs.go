@@ -438,7 +438,8 @@ func testMany(t *testing.T, h *hub.Hub, total int) {
 		}
 	}
 	if grown = heap(); grown > used {
-		require.Less(t, grown-used, uint64(16<<20), "bytes more than after a quarter of them")
+		// Three servers in the process have caches of their own, which come and go.
+		require.Less(t, grown-used, uint64(48<<20), "bytes more than after a quarter of them")
 	}
 	require.GreaterOrEqual(t, last.Seq, uint64(total))
 }
