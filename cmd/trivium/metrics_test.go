@@ -45,7 +45,7 @@ func TestEngineAway(t *testing.T) {
 		require.True(t, s.ReadyForConnections(patience))
 		return s
 	}
-	nats := start(freePorts(t, 1)[0])
+	nats := start(natsd.RANDOM_PORT)
 	url := nats.ClientURL()
 	p = serve(t, binary(t, append(anyPorts, "--auth", "none", "--engine", "nats", "--nats-url", url)...))
 	p.publish("application/json", `{"topic":"a","data":1}`)
