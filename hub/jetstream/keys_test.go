@@ -29,6 +29,7 @@ func testKeys(t *testing.T, c *cluster) {
 		key := fmt.Sprint("k", n)
 		receipt, err := first.PublishOnce(t.Context(), "s", key, order("o")...)
 		require.NoError(t, err)
+		follows.Until(receipt.Last.Seq) // what is gone before it came by nobody knows
 		var last hub.Cursor
 		for range 2 * keep.Events {
 			last, err = first.Publish(t.Context(), one("more"))
