@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -58,13 +59,19 @@ func startCluster(t *testing.T, n int) *cluster {
 	return c
 }
 
+// freePorts finds ports that nobody listens on, below those that systems give to connections (from 32768
+// on Linux, 49152 elsewhere): one of those may be taken again before a server listens on it.
 func freePorts(t *testing.T, n int) (ports []int) {
 	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
+	for tries := 0; len(ports) < n; tries++ {
+		port := 10000 + rand.IntN(32768-10000)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			require.Less(t, tries, 100, "no port is free: %v", err)
+			continue
+		}
 		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		ports = append(ports, port)
 	}
 	return ports
 }
