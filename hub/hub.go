@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,7 +51,7 @@ const startPatience = time.Minute
 func New(cfg Config) (*Hub, error) {
 	h := &Hub{
 		engine:       cfg.Engine,
-		maxEventSize: orDefault(cfg.MaxEventSize, DefaultMaxEventSize),
+		maxEventSize: cmp.Or(cfg.MaxEventSize, DefaultMaxEventSize),
 		fanout:       newFanout(),
 		stop:         make(chan struct{}),
 		aged:         make(chan struct{}, 1),
@@ -87,7 +88,7 @@ func (h *Hub) start(cfg Config) error {
 	}
 	h.epoch = from.Epoch
 	h.window = newWindow(cfg.Retention.withDefaults(), from.Seq)
-	for range orDefault(cfg.Workers, runtime.GOMAXPROCS(0)) {
+	for range cmp.Or(cfg.Workers, runtime.GOMAXPROCS(0)) {
 		h.running.Go(h.work)
 	}
 	h.running.Go(h.expire)

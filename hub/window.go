@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -27,19 +28,11 @@ const (
 
 func (r Retention) withDefaults() Retention {
 	return Retention{
-		Events:    orDefault(r.Events, DefaultRetainEvents),
-		Bytes:     orDefault(r.Bytes, DefaultRetainBytes),
-		Age:       orDefault(r.Age, DefaultRetainAge),
-		GapTopics: orDefault(r.GapTopics, DefaultGapTopics),
+		Events:    cmp.Or(r.Events, DefaultRetainEvents),
+		Bytes:     cmp.Or(r.Bytes, DefaultRetainBytes),
+		Age:       cmp.Or(r.Age, DefaultRetainAge),
+		GapTopics: cmp.Or(r.GapTopics, DefaultGapTopics),
 	}
-}
-
-func orDefault[T comparable](v, d T) T {
-	var zero T
-	if v == zero {
-		return d
-	}
-	return v
 }
 
 // formShare is the part of Retention.Bytes that encoded forms may take, as a divisor.
