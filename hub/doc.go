@@ -21,6 +21,6 @@
 // called with none of them held.
 //
 // The goroutines are the Hub's: the fan-out workers and one that ends the age of events; with a Log
-// one that reads it for subscribers, one that watches its oldest end, and one that ends these two. New
-// starts them and Close waits for them. The package compiles and passes its tests as WebAssembly.
+// one that reads it for subscribers, and one that watches its oldest end and lets go of what was read.
+// New starts them and Close waits for them. The package compiles and passes its tests as WebAssembly.
 package hub

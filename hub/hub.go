@@ -28,7 +28,8 @@ type Hub struct {
 	keys         idempotency
 	stats        counters
 
-	stop    chan struct{} // closed by Close
+	closing context.Context // ends when Close has closed the engine
+	stop    context.CancelFunc
 	aged    chan struct{} // capacity 1: the window has got a first event, mind its age
 	running sync.WaitGroup
 
@@ -53,11 +54,11 @@ func New(cfg Config) (*Hub, error) {
 		engine:       cfg.Engine,
 		maxEventSize: cmp.Or(cfg.MaxEventSize, DefaultMaxEventSize),
 		fanout:       newFanout(),
-		stop:         make(chan struct{}),
 		aged:         make(chan struct{}, 1),
 		index:        newIndex(),
 		feeds:        make(map[string]*feed),
 	}
+	h.closing, h.stop = context.WithCancel(context.Background())
 	if h.engine == nil {
 		h.engine = NewMemory()
 	}
@@ -93,11 +94,9 @@ func (h *Hub) start(cfg Config) error {
 	}
 	h.running.Go(h.expire)
 	if h.archive != nil {
-		ctx, cancel := context.WithCancel(context.Background())
 		h.window.passed = h.archive.passed
-		h.running.Go(func() { h.archive.run(ctx) })
-		h.running.Go(func() { h.archive.watch(ctx, h.floor, func() uint64 { return h.Position().Seq }) })
-		h.running.Go(func() { <-h.stop; cancel() })
+		h.running.Go(func() { h.archive.run(h.closing) })
+		h.running.Go(func() { h.archive.watch(h.closing, h.floor, func() uint64 { return h.Position().Seq }) })
 	}
 	return nil
 }
@@ -286,7 +285,7 @@ func (h *Hub) Close() error {
 		return nil
 	}
 	err := h.engine.Close()
-	close(h.stop)
+	h.stop()
 	h.fanout.close()
 	h.running.Wait()
 	return err
@@ -301,7 +300,7 @@ func (h *Hub) expire() {
 	defer timer.Stop()
 	for {
 		select {
-		case <-h.stop:
+		case <-h.closing.Done():
 			return
 		case <-timer.C:
 		}
@@ -311,7 +310,7 @@ func (h *Hub) expire() {
 		h.mu.Unlock()
 		if !any {
 			select {
-			case <-h.stop:
+			case <-h.closing.Done():
 				return
 			case <-h.aged:
 				left = h.window.keep.Age
