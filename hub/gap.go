@@ -21,3 +21,48 @@ type Gap struct {
 	// Certain means that something that matches was removed; otherwise it may have been.
 	Certain bool
 }
+
+// gap finds what is lost between the position and the window, and moves the position past it.
+func (s *Subscription) gap(w *window, set FilterSet) *Gap {
+	var g *Gap
+	switch {
+	case s.lost != nil:
+		g, s.lost = &s.lost.gap, nil
+	case s.position >= w.floor:
+		return nil
+	case s.origin == byLast && !s.begun:
+		// "The newest retained" is true of whatever is left of them by now.
+	default:
+		if s.byTimeYet() {
+			g = s.expired(w.lossesSince(set, s.since, s.conflate))
+		} else {
+			g = s.expired(w.losses(set, s.position, s.conflate))
+		}
+	}
+	return s.goPast(w.floor, g)
+}
+
+// byTimeYet reports that it is the time, not the position, that says what is lost.
+func (s *Subscription) byTimeYet() bool { return !s.begun && !s.since.IsZero() }
+
+// expired is the gap after the position if something was lost there, or may have been.
+func (s *Subscription) expired(certain, possible bool) *Gap {
+	if !possible {
+		return nil
+	}
+	g := &Gap{Reason: GapExpired, Certain: certain}
+	if s.begun || s.origin != byTime {
+		g.After = s.Position().String()
+	}
+	return g
+}
+
+// goPast moves the position to seq, before which g, if any, is what was lost.
+func (s *Subscription) goPast(seq uint64, g *Gap) *Gap {
+	s.position = seq
+	if g != nil {
+		g.ResumedAt = s.Position()
+		s.hub.stats.gaps[g.Reason.index()].Add(1)
+	}
+	return g
+}

@@ -1,9 +1,6 @@
 package hub
 
-import (
-	"time"
-	"unicode/utf8"
-)
+import "time"
 
 // Sink is told that there is something to read. It is the write side of a connection, or a Bell.
 type Sink interface {
@@ -71,21 +68,6 @@ type Subscription struct {
 	feed   *feed // nil: no filters, or closed
 }
 
-// lost is a start that was not of this log.
-type lost struct {
-	gap   Gap
-	begin string // what was asked for, as text
-}
-
-// origin is how the position was given.
-type origin uint8
-
-const (
-	byCursor origin = iota // or the newest event
-	byLast
-	byTime
-)
-
 // Position is where the subscription stands: everything of its filters up to there was read.
 func (s *Subscription) Position() Cursor { return Cursor{s.hub.epoch, s.position} }
 
@@ -101,69 +83,6 @@ func (s *Subscription) Place() string {
 		return s.lost.begin
 	}
 	return s.Position().String()
-}
-
-// start puts the subscription where the request says. Called with Hub.mu held.
-func (s *Subscription) start(r Request) {
-	w, epoch := s.hub.window, s.hub.epoch
-	s.held = r.Filters.Len() == 0 && (r.Start.Cursor != nil || r.Start.Foreign != "")
-	s.position, s.lost, s.begun, s.origin, s.since = w.head, nil, false, byCursor, r.Start.Since
-	s.unsure, s.seeking, s.trace = false, false, nil
-	if s.hub.archive != nil {
-		s.hub.archive.forget(s)
-	}
-	switch start := r.Start; {
-	case start.Cursor != nil && start.Cursor.Epoch != epoch:
-		s.lost = s.lostAt(GapEpoch, start.Cursor.String())
-	case start.Cursor != nil && start.Cursor.Seq > w.head && s.hub.archive != nil:
-		s.position, s.unsure = start.Cursor.Seq, true
-	case start.Cursor != nil && start.Cursor.Seq > w.head:
-		s.lost = s.lostAt(GapFuture, start.Cursor.String())
-	case start.Cursor != nil:
-		s.position = start.Cursor.Seq
-	case start.Foreign != "":
-		s.lost = s.lostAt(GapEpoch, start.Foreign)
-	case start.Last > 0:
-		position, found := w.beforeLast(r.Filters, start.Last)
-		s.position, s.origin = position, byLast
-		if s.hub.archive != nil && found < start.Last && w.floor > 0 && r.Filters.Len() > 0 {
-			s.position, s.trace = 0, newTrace(r.Filters, w.floor, position, found, start.Last)
-		}
-	case !start.Since.IsZero():
-		s.position, s.origin = w.since(r.Filters, start.Since, s.conflate), byTime
-		if s.hub.archive != nil && w.isBefore(start.Since) {
-			s.position, s.seeking = 0, true
-		}
-	}
-}
-
-// lostAt is the start after a cursor that is not of this log.
-func (s *Subscription) lostAt(reason GapReason, after string) *lost {
-	l := &lost{gap: Gap{Reason: reason, After: after}, begin: after}
-	if !isCursorText(after) {
-		l.begin = Cursor{Epoch: ^s.hub.epoch}.String() // as foreign as what was given, and safe in a stream
-	}
-	if len(after) > maxAfterLen || !utf8.ValidString(after) {
-		l.gap.After = ""
-	}
-	return l
-}
-
-// maxAfterLen bounds what is repeated of a text that is no cursor.
-const maxAfterLen = 256 // bytes
-
-// isCursorText reports that the text could be a cursor of some hub (PROTOCOL section 1).
-func isCursorText(s string) bool {
-	const maxLen = 64
-	for i := range len(s) {
-		switch c := s[i]; {
-		case '0' <= c && c <= '9', 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z':
-		case c == '.' || c == '_' || c == '~' || c == '-':
-		default:
-			return false
-		}
-	}
-	return s != "" && len(s) <= maxLen
 }
 
 // Batch is what one Read found.
@@ -231,55 +150,6 @@ func (s *Subscription) due(events []*Event) []*Event {
 		s.since = time.Time{} // what comes later is no older
 	}
 	return events[early:]
-}
-
-// gap finds what is lost between the position and the window, and moves the position past it.
-func (s *Subscription) gap(w *window, set FilterSet) *Gap {
-	var g *Gap
-	switch {
-	case s.lost != nil:
-		g, s.lost = &s.lost.gap, nil
-	case s.position >= w.floor:
-		return nil
-	case s.origin == byLast && !s.begun:
-		// "The newest retained" is true of whatever is left of them by now.
-	default:
-		if s.byTimeYet() {
-			g = s.expired(w.lossesSince(set, s.since, s.conflate))
-		} else {
-			g = s.expired(w.losses(set, s.position, s.conflate))
-		}
-	}
-	return s.goPast(w.floor, g)
-}
-
-// byTimeYet reports that it is the time, not the position, that says what is lost.
-func (s *Subscription) byTimeYet() bool { return !s.begun && !s.since.IsZero() }
-
-// expired is the gap after the position if something was lost there, or may have been.
-func (s *Subscription) expired(certain, possible bool) *Gap {
-	g := gapOf(certain, possible)
-	if g != nil && (s.begun || s.origin != byTime) {
-		g.After = s.Position().String()
-	}
-	return g
-}
-
-// goPast moves the position to seq, before which g, if any, is what was lost.
-func (s *Subscription) goPast(seq uint64, g *Gap) *Gap {
-	s.position = seq
-	if g != nil {
-		g.ResumedAt = s.Position()
-		s.hub.stats.gaps[g.Reason.index()].Add(1)
-	}
-	return g
-}
-
-func gapOf(certain, possible bool) *Gap {
-	if !possible {
-		return nil
-	}
-	return &Gap{Reason: GapExpired, Certain: certain}
 }
 
 // Take finds where in the round the subscription stands. ok means that all events it has not read
