@@ -14,7 +14,7 @@ const (
 	chunkEvents = 512
 	chunkBytes  = 512 << 10
 	maxChunks   = 16 // kept, for subscribers that read at about one place
-	// chunkLife is about how long: what the log has lost since must not be read for ever.
+	// chunkLife is about how long a chunk is kept: what the log has lost since must not be read for ever.
 	chunkLife = time.Second
 	// logRetry is the time between two tries of a log that is away.
 	logRetry = 250 * time.Millisecond
@@ -24,7 +24,7 @@ const (
 // had, and where the log ends. One goroutine reads for all, chunk after chunk, and rests as long as
 // it has worked, so that those who are behind leave the live ones half of everything. Memory is
 // that of maxChunks, however many they are, however far behind and however large the events, and is
-// given back when nobody is behind any more.
+// given back soon after the last was read.
 type archive struct {
 	log  Log
 	some chan struct{} // capacity 1: somebody waits
@@ -34,7 +34,7 @@ type archive struct {
 	queue   list.List // of *inquiry, the longest waiting first
 	asked   map[*Subscription]*list.Element
 	answers map[*Subscription]uint64 // to what is no chunk
-	turn    int                      // inquiries that the log was asked
+	turn    int                      // how often next has looked for an inquiry
 	swept   uint64                   // the next of the chunks upwards is after this seq
 	tail    tail
 }
@@ -44,7 +44,7 @@ type chunk struct {
 	from, to uint64
 	elements []*Event // events and holes, see Engine.Start
 	size     int64
-	read     time.Time
+	read     time.Time // from the log
 }
 
 // inquiry is what a subscription waits for: the chunk after seq, or a number.

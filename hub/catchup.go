@@ -2,9 +2,9 @@ package hub
 
 // What a subscription reads by way of the archive, which is there with a Log only.
 
-// settled finds out where the subscription begins if its start did not say so; false means that
+// located finds out where the subscription begins if its start did not say so; false means that
 // this is being asked for. Called with Hub.mu held.
-func (s *Subscription) settled() bool {
+func (s *Subscription) located() bool {
 	a, w := s.hub.archive, s.hub.window
 	switch {
 	case s.unsure && w.head >= s.position:

@@ -29,8 +29,8 @@ type Log interface {
 	// Tip gives the seq of the newest event, as known to whoever decides the order.
 	Tip(ctx context.Context) (uint64, error)
 	// ReadAfter gives what follows seq, in order, one element at least: events and, as in
-	// Engine.Start, holes. It ends about where the limit says. It is asked only for what has been
-	// delivered or was there before.
+	// Engine.Start, holes; they are the caller's. It ends about where the limit says. It is asked only
+	// for what has been delivered or was there before.
 	ReadAfter(ctx context.Context, seq uint64, limit ReadLimit) ([]*Event, error)
 	// SeqAt gives the position before the first event accepted no earlier than t, 0 if all
 	// that is left were.

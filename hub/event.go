@@ -37,9 +37,11 @@ type Event struct {
 	Data     []byte
 	Encoding Encoding
 
-	forms      [FormCount]atomic.Pointer[[]byte]
-	shelf      *shelf // where the cached forms are counted; nil while unpublished
-	superseded bool   // a newer one of the same topic and key is retained or was; guarded by Hub.mu
+	forms [FormCount]atomic.Pointer[[]byte]
+	shelf *shelf // where the cached forms are counted; nil until the window takes it: none are cached
+	// superseded: a newer one of the same topic and key is or was in the window, guarded by Hub.mu; of an
+	// event that the archive read, in the same chunk, static.
+	superseded bool
 }
 
 // InvalidError says which part of an input is at fault and what was expected.

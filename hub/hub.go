@@ -211,7 +211,7 @@ func (h *Hub) deliver(events []*Event) {
 }
 
 // pass goes over a hole in the log. What the window has from before it is left to the archive, so
-// that every reader comes to the hole in its place and is told; and each is called.
+// that every reader comes to the hole in its place; and every feed is queued, for its readers to look.
 func (h *Hub) pass(hole *Event) {
 	h.window.restart(hole)
 	for _, f := range h.feeds {

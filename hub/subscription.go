@@ -4,8 +4,9 @@ import "time"
 
 // Sink is told that there is something to read. It is the write side of a connection, or a Bell.
 type Sink interface {
-	// Ready is called by a fan-out worker when r has events for the subscription. It must not
-	// block, and may be called once more after Subscription.Close has returned.
+	// Ready is called by a fan-out worker when r has events for the subscription, and by the archive,
+	// with an empty round, when a Read that was Waiting can go on. It must not block, and may be called
+	// once more after Subscription.Close has returned.
 	Ready(r *Round)
 }
 
@@ -38,7 +39,7 @@ type Request struct {
 }
 
 // Subscription is one subscriber: a set of filters and a position in the log. It has no queue;
-// what it has not read is in the window. It has no goroutine either.
+// what it has not read is in the window, or in the log behind it. It has no goroutine either.
 //
 // Its methods other than Close are for one goroutine at a time: the owner of the Sink.
 type Subscription struct {
@@ -108,7 +109,7 @@ func (s *Subscription) Read(limit ReadLimit) Batch {
 	switch {
 	case s.held:
 		return Batch{}
-	case s.hub.archive != nil && !s.settled():
+	case s.hub.archive != nil && !s.located():
 		return Batch{Waiting: true}
 	case !s.behind():
 		// What was let go meanwhile, whoever's it was, is no loss to this subscriber.

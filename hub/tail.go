@@ -76,9 +76,9 @@ func (a *archive) passed(before uint64, e *Event) {
 }
 
 // losses says whether events of the set in a hole of the log, from after seq from to seq to, were
-// lost that since accepts, a test as topicTree.find takes it. Where the log has lost more meanwhile the
+// lost that late accepts, a test as topicTree.find takes it. Where the log has lost more meanwhile the
 // hole goes further, to seq end.
-func (a *archive) losses(set FilterSet, from, to uint64, since func(mark) bool, conflate bool) (end uint64, certain, possible bool) {
+func (a *archive) losses(set FilterSet, from, to uint64, late func(mark) bool, conflate bool) (end uint64, certain, possible bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t := &a.tail
@@ -87,7 +87,7 @@ func (a *archive) losses(set FilterSet, from, to uint64, since func(mark) bool, 
 		return to, certain, possible
 	}
 	t.remove(to)
-	_, certain, possible = t.lost.find(set, conflate, since)
+	_, certain, possible = t.lost.find(set, conflate, late)
 	return t.removed, certain && !(conflate && t.read), possible
 }
 

@@ -54,7 +54,8 @@ type window struct {
 	floor  uint64 // seq of the newest event let go: what follows it is all here
 
 	removed [3]uint64 // events let go, by removal
-	// passed, if not nil, is told of each event that is let go, and of holes; up to before is known.
+	// passed, if not nil, is told of each event that is let go and of each hole, in order; before is
+	// the seq of the one before it.
 	passed func(before uint64, e *Event)
 }
 
