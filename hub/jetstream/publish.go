@@ -2,14 +2,10 @@ package jetstream
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -194,113 +190,6 @@ func (e *Engine) PublishEach(ctx context.Context, events []*hub.Event) (hub.Curs
 		return hub.Cursor{}, e.failure(failed)
 	}
 	return last, &hub.PartialError{Stored: stored, Err: e.failure(failed)}
-}
-
-// headerOnce says of the first message of a keyed publish how many events it is and what their
-// digest is.
-const headerOnce = "Trivium-Once"
-
-func onceOf(n int, digest hub.Digest) string { return fmt.Sprintf("%d %x", n, digest) }
-
-// sizeOf reads how many events the first message of a keyed publish is one of; 0 if it is none.
-func sizeOf(once string) (n uint64) {
-	count, _, _ := strings.Cut(once, " ")
-	n, _ = strconv.ParseUint(count, 10, 16)
-	return n
-}
-
-// keyID names a subject's key, so that nobody can name another's.
-func keyID(subject, key string) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s%s", len(subject), subject, key))
-	return hex.EncodeToString(sum[:])
-}
-
-// PublishOnce implements hub.Deduplicator: the key's ID is the first message's, so JetStream refuses it
-// a second time, be it of another hub.
-func (e *Engine) PublishOnce(ctx context.Context, subject, key string, digest hub.Digest, events []*hub.Event) (hub.Cursor, error) {
-	done, err := e.begin()
-	if err != nil {
-		return hub.Cursor{}, err
-	}
-	defer done()
-	messages, err := e.encodeAll(events)
-	if err != nil {
-		return hub.Cursor{}, err
-	}
-	id, once := keyID(subject, key), onceOf(len(events), digest)
-	if before, known := e.keys.find(id); known {
-		return e.again(before, once)
-	}
-	addHeader(messages[0], jetstream.MsgIDHeader, id)
-	addHeader(messages[0], headerOnce, once)
-	always := func(error) bool { return ctx.Err() == nil }
-	var first uint64 // of the publish that was first
-	ack, err := e.retry(ctx, always, func(ctx context.Context) (ack *jetstream.PubAck, err error) {
-		if ack, err = e.put(ctx, messages); hasCode(err, errDuplicate) {
-			first, err = e.firstOf(ctx, id)
-			return nil, err
-		}
-		if err == nil && ack.Duplicate {
-			first = ack.Sequence
-		}
-		return ack, err
-	})
-	switch {
-	case hasCode(err, errInProcess):
-		return hub.Cursor{}, hub.ErrKeyBusy
-	case err != nil:
-		return hub.Cursor{}, e.failure(err)
-	case first == 0:
-		return hub.Cursor{Epoch: e.epoch, Seq: ack.Sequence}, nil
-	}
-	return e.answerAgain(ctx, id, keyed{once: once, last: first + uint64(len(events)) - 1}, first)
-}
-
-// again gives the answer to the publish that was first once more, if once says the same.
-func (e *Engine) again(before keyed, once string) (hub.Cursor, error) {
-	if before.once != once {
-		return hub.Cursor{}, hub.ErrKeyReused
-	}
-	return hub.Cursor{Epoch: e.epoch, Seq: before.last}, nil
-}
-
-// answerAgain gives the answer to the publish under the ID whose first message is at seq, if now is of
-// the same. Where that is no longer in the log and has not come by there is nothing to compare with.
-func (e *Engine) answerAgain(ctx context.Context, id string, now keyed, seq uint64) (hub.Cursor, error) {
-	ctx, cancel := e.linked(ctx, ackTimeout)
-	defer cancel()
-	before := now
-	switch m, err := e.getLeader(ctx, getRequest{Seq: seq}); {
-	case err == nil:
-		before.once = m.header.Get(headerOnce)
-	case !errors.Is(err, jetstream.ErrMsgNotFound):
-		return hub.Cursor{}, e.failure(err)
-	default:
-		if one, known := e.keys.find(id); known {
-			before = one
-		}
-	}
-	return e.again(before, now.once)
-}
-
-// firstOf finds the message with the id. Only the answer to a message, not to a batch, names it; so
-// one is sent that could not be stored even if the id were unknown.
-func (e *Engine) firstOf(ctx context.Context, id string) (uint64, error) {
-	probe := &nats.Msg{Subject: e.prefix + "$none", Header: nats.Header{jetstream.MsgIDHeader: {id}}}
-	if e.cfg.Replicas == 1 {
-		addHeader(probe, jetstream.ExpectedLastMsgIDHeader, "none has this")
-	} else {
-		// It is refused before it is proposed to the others, which the ID of a message would not be.
-		addHeader(probe, jetstream.ExpectedLastSeqHeader, strconv.FormatUint(math.MaxInt64, 10))
-	}
-	ack, err := e.put(ctx, []*nats.Msg{probe})
-	switch {
-	case err != nil:
-		return 0, err
-	case !ack.Duplicate:
-		return 0, errors.New("a probe was taken")
-	}
-	return ack.Sequence, nil
 }
 
 func hasCode(err error, code jetstream.ErrorCode) bool {
