@@ -260,9 +260,7 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	e.publishing.Wait()
-	if e.follows != nil {
-		e.follows.close()
-	}
+	e.follows.close()
 	e.running.Wait()
 	return e.release(well)
 }

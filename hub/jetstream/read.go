@@ -137,6 +137,8 @@ func (e *Engine) ReadAfter(ctx context.Context, seq uint64, limit hub.ReadLimit)
 	return nil, away(errors.New("the replica that was asked lags behind"))
 }
 
+var errMissing = away(errors.New("messages of a direct get are missing"))
+
 // getBatch reads the answers to one direct get. Each names the sequence before it, so that none can
 // be missing unseen.
 func (e *Engine) getBatch(ctx context.Context, r getRequest, seq uint64) (events []*hub.Event, err error) {
@@ -162,8 +164,8 @@ func (e *Engine) getBatch(ctx context.Context, r getRequest, seq uint64) (events
 		switch status := m.Header.Get("Status"); status {
 		case "":
 		case "204": // the end of the batch
-			if sent == 0 || m.Header.Get("Nats-Last-Sequence") != strconv.FormatUint(sent, 10) {
-				return nil, away(errors.New("messages of a direct get are missing"))
+			if sent == 0 || m.Header.Get(jetstream.LastSequenceHeader) != strconv.FormatUint(sent, 10) {
+				return nil, errMissing
 			}
 			return events, nil
 		case "404":
@@ -172,9 +174,12 @@ func (e *Engine) getBatch(ctx context.Context, r getRequest, seq uint64) (events
 			return nil, away(fmt.Errorf("direct get: %s %s", status, m.Header.Get("Description")))
 		}
 		at, err := headerSeq(m, jetstream.SequenceHeader)
-		before, err2 := headerSeq(m, "Nats-Last-Sequence")
-		if err := errors.Join(err, err2); err != nil || before != sent {
-			return nil, away(fmt.Errorf("messages of a direct get are missing: %w", err))
+		before, err2 := headerSeq(m, jetstream.LastSequenceHeader)
+		if err := errors.Join(err, err2); err != nil {
+			return nil, away(fmt.Errorf("direct get: %w", err))
+		}
+		if before != sent {
+			return nil, errMissing
 		}
 		if at > seq+1 {
 			events = append(events, e.hole(at-1))
@@ -229,7 +234,7 @@ type stored struct {
 	header nats.Header
 }
 
-// getLeader asks the leader for one message.
+// getLeader asks the leader for one message. The error is jetstream.ErrMsgNotFound where it has none.
 func (e *Engine) getLeader(ctx context.Context, r getRequest) (stored, error) {
 	body, err := json.Marshal(r)
 	if err != nil {
@@ -250,14 +255,11 @@ func (e *Engine) getLeader(ctx context.Context, r getRequest) (stored, error) {
 		return stored{}, err
 	}
 	switch {
-	case answer.Error != nil && answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
-		return stored{}, jetstream.ErrMsgNotFound
 	case answer.Error != nil:
 		return stored{}, answer.Error
+	case len(answer.Message.Header) == 0:
+		return stored{seq: answer.Message.Seq}, nil
 	}
 	header, err := nats.DecodeHeadersMsg(answer.Message.Header)
-	if len(answer.Message.Header) == 0 {
-		header, err = nil, nil
-	}
 	return stored{answer.Message.Seq, header}, err
 }
