@@ -11,7 +11,8 @@
 // datagram source go as messages each, many on their way at once, and none is ever sent again, so
 // that none can overtake another. What failed for certain, as while the stream elects a leader,
 // is tried again for retryTime; what may have been done is tried again only under an idempotency
-// key, by which JetStream knows it.
+// key, by which JetStream knows it. What came by on the stream under a key the hub remembers too, since
+// JetStream can tell no longer what it was once the event is gone.
 //
 // An embedded server has no listener: the hub talks to it through memory. Its store is locked while
 // it is open, and knows whether it was closed well. Under the interval sync a power loss may take

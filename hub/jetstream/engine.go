@@ -235,18 +235,19 @@ func (e *Engine) ready() error {
 	return e.gone
 }
 
-// Failed tells, once, why the hub has to be started anew: its stream is gone for good.
+// Failed tells, once, why the hub has to be started anew.
 func (e *Engine) Failed() <-chan error { return e.failed }
 
+// fail ends the engine for good; what it finds afterwards follows from that.
 func (e *Engine) fail(err error) {
 	e.mu.Lock()
-	e.gone, e.lost = away(err), true
-	e.mu.Unlock()
-	e.unlink()
-	select {
-	case e.failed <- fmt.Errorf("jetstream: %w", err):
-	default:
+	defer e.mu.Unlock()
+	if e.lost {
+		return
 	}
+	e.gone, e.lost = away(err), true
+	e.failed <- fmt.Errorf("jetstream: %w", err)
+	e.unlink()
 }
 
 // Close implements hub.Engine: what is being published is ended, known or not.
