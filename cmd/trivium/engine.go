@@ -7,8 +7,8 @@ import (
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// retention is what the hub keeps in memory. Where the engine keeps a log, that is of the lengths
-// configured, and the window before it no longer than by default.
+// retention gives what the hub keeps in memory, the window, and what its engine does. Where that is a
+// log of its own, it is of the lengths configured, and the window no longer than by default.
 func (c *ServeConfig) retention() (window, log hub.Retention) {
 	log = hub.Retention{Events: c.RetainEvents, Bytes: int64(c.RetainBytes), Age: c.RetainAge, GapTopics: c.GapTopics}
 	window = log
@@ -55,4 +55,20 @@ func newHub(cfg *ServeConfig, log *slog.Logger) (*hub.Hub, *jetstream.Engine, er
 	config.Engine = engine
 	h, err := hub.New(config)
 	return h, engine, err
+}
+
+// lost tells why the engine cannot go on.
+func (s *server) lost() <-chan error {
+	if s.engine == nil {
+		return nil
+	}
+	return s.engine.Failed()
+}
+
+// away says why the engine takes nothing now.
+func (s *server) away() error {
+	if s.engine == nil {
+		return nil
+	}
+	return s.engine.Ready()
 }

@@ -102,22 +102,6 @@ func (s *server) serveUntil(signals, reread <-chan os.Signal) error {
 	}
 }
 
-// lost tells why the engine cannot go on.
-func (s *server) lost() <-chan error {
-	if s.engine == nil {
-		return nil
-	}
-	return s.engine.Failed()
-}
-
-// away says why the engine takes nothing now.
-func (s *server) away() error {
-	if s.engine == nil {
-		return nil
-	}
-	return s.engine.Ready()
-}
-
 // server is a running hub with its listeners. It owns the goroutines that serve them.
 type server struct {
 	cfg   *ServeConfig
