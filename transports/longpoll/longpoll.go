@@ -1,6 +1,7 @@
 package longpoll
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -21,8 +22,8 @@ const (
 	maxEvents   = 1000
 	defaultMax  = 100
 	maxAnswer   = 1 << 20 // bytes of events in an answer, unless the first alone has more
-	// patience is how long a poll goes on reading a log after its wait, where it would be for nothing
-	// otherwise: it waits for no event, or there is no cursor yet from which to ask again.
+	// patience is how much longer than its wait a poll goes on reading a log where it would have been
+	// for nothing otherwise: see the package's comment.
 	patience = 10 * time.Second
 )
 
@@ -107,10 +108,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // may be half of a connection.
 func (h *Handler) wait(r *http.Request, s *hub.Subscription, a *alarm, p poll, access web.Access) hub.Batch {
 	over := p.wait == 0
-	a.timer.Reset(p.wait)
-	if over {
-		a.timer.Reset(patience)
-	}
+	a.timer.Reset(cmp.Or(p.wait, patience))
 	defer a.timer.Stop()
 	limit := hub.ReadLimit{Events: p.max, Bytes: maxAnswer}
 	for {
@@ -143,7 +141,7 @@ func (h *Handler) wait(r *http.Request, s *hub.Subscription, a *alarm, p poll, a
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, s *hub.Subscription, batch hub.Batch) {
 	events, cursor := fit(batch.Events), s.Place()
 	if n := len(events); n > 0 && (n < len(batch.Events) || batch.More) {
-		cursor = events[len(events)-1].ID.String()
+		cursor = events[n-1].ID.String()
 	}
 	header := w.Header()
 	header["Content-Type"], header["Cache-Control"] = isJSON, noStore
