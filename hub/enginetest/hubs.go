@@ -3,7 +3,6 @@ package enginetest
 import (
 	"context"
 	"fmt"
-	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -18,8 +17,6 @@ import (
 
 // shortWindow is how many events a hub before a log has in memory, where a test does not say.
 const shortWindow = 200
-
-var wide = hub.ReadLimit{Events: math.MaxInt, Bytes: math.MaxInt}
 
 // runHubs runs what is promised by an engine and a hub together.
 func runHubs(t *testing.T, long bool, newEngine func(*testing.T, hub.Retention) hub.Engine) {
@@ -55,66 +52,6 @@ func runHubs(t *testing.T, long bool, newEngine func(*testing.T, hub.Retention) 
 	}
 }
 
-// Set makes the set of the filters.
-func Set(t *testing.T, filters ...string) hub.FilterSet {
-	t.Helper()
-	parsed := make([]hub.Filter, len(filters))
-	for i, text := range filters {
-		f, err := hub.ParseFilter(text)
-		require.NoError(t, err)
-		parsed[i] = f
-	}
-	return hub.NewFilterSet(parsed...)
-}
-
-// Reader reads a subscription as a connection does.
-type Reader struct {
-	t    *testing.T
-	sub  *hub.Subscription
-	bell hub.Bell
-
-	Events []*hub.Event
-	Gaps   []hub.Gap
-}
-
-// Subscribe begins a subscription that ends with the test.
-func Subscribe(t *testing.T, h *hub.Hub, r hub.Request) *Reader {
-	t.Helper()
-	bell := hub.NewBell()
-	s, err := h.Subscribe(r, bell)
-	require.NoError(t, err)
-	t.Cleanup(s.Close)
-	return &Reader{t: t, sub: s, bell: bell}
-}
-
-// Reached reads what there is, and reports that this is all up to seq.
-func (r *Reader) Reached(seq uint64) bool {
-	for {
-		b := r.sub.Read(wide)
-		if b.Gap != nil {
-			r.Gaps = append(r.Gaps, *b.Gap)
-		}
-		if r.Events = append(r.Events, b.Events...); !b.More {
-			return r.sub.Reached(seq)
-		}
-	}
-}
-
-// Until reads until it has read everything up to seq.
-func (r *Reader) Until(seq uint64) {
-	r.t.Helper()
-	timeout := time.NewTimer(Patience)
-	defer timeout.Stop()
-	for !r.Reached(seq) {
-		select {
-		case <-r.bell:
-		case <-time.After(10 * time.Millisecond): // the log may go on with nothing for these filters
-		case <-timeout.C:
-			require.FailNow(r.t, "not read", "at %v of %d", r.sub.Position(), seq)
-		}
-	}
-}
-
 func publish(t *testing.T, h *hub.Hub, topics ...string) hub.Cursor {
 	t.Helper()
 	last, err := h.Publish(t.Context(), batchOf(topics...)...)
@@ -145,24 +82,32 @@ func history(t *testing.T, h *hub.Hub, batches int) []*hub.Event {
 func testReplay(t *testing.T, h *hub.Hub) {
 	begin := h.Position()
 	all := history(t, h, 30)
-	last := all[len(all)-1].ID
 	for _, set := range []hub.FilterSet{Set(t, ">"), Set(t, "a"), Set(t, "many.*", "b.>"), Set(t, "none")} {
-		for i := range len(all) + 1 {
-			after := begin
-			if i > 0 {
-				after = all[i-1].ID
-			}
-			var want []string
-			for _, e := range all[i:] {
-				if set.Match(e.Topic) {
-					want = append(want, e.ID.String()+e.Topic)
-				}
-			}
-			r := Subscribe(t, h, hub.Request{Filters: set, Start: hub.Start{Cursor: &after}})
-			r.Until(last.Seq)
+		resume(t, h, begin, all, set, func(after hub.Cursor, want []string, r *Reader) {
 			require.Empty(t, r.Gaps)
 			require.Equal(t, want, idsOf(r.Events), "after %v", after)
+		})
+	}
+}
+
+// resume has a reader of the set begin after each position from begin on, and gives it when it has read
+// all, with the IDs of what followed.
+func resume(t *testing.T, h *hub.Hub, begin hub.Cursor, all []*hub.Event, set hub.FilterSet, check func(after hub.Cursor, want []string, r *Reader)) {
+	t.Helper()
+	for i := range len(all) + 1 {
+		after := begin
+		if i > 0 {
+			after = all[i-1].ID
 		}
+		var matching []*hub.Event
+		for _, e := range all[i:] {
+			if set.Match(e.Topic) {
+				matching = append(matching, e)
+			}
+		}
+		r := Subscribe(t, h, hub.Request{Filters: set, Start: hub.Start{Cursor: &after}})
+		r.Until(all[len(all)-1].ID.Seq)
+		check(after, idsOf(matching), r)
 	}
 }
 
@@ -347,22 +292,9 @@ func testJoin(t *testing.T, h *hub.Hub) {
 func testRetention(t *testing.T, h *hub.Hub) {
 	begin := h.Position()
 	all := history(t, h, 80)
-	last := all[len(all)-1].ID
 	missed := map[bool]int{}
 	for _, set := range []hub.FilterSet{Set(t, ">"), Set(t, "a"), Set(t, "many.3"), Set(t, "many.70"), Set(t, "none")} {
-		for i := range len(all) + 1 {
-			after := begin
-			if i > 0 {
-				after = all[i-1].ID
-			}
-			var want []string
-			for _, e := range all[i:] {
-				if set.Match(e.Topic) {
-					want = append(want, e.ID.String()+e.Topic)
-				}
-			}
-			r := Subscribe(t, h, hub.Request{Filters: set, Start: hub.Start{Cursor: &after}})
-			r.Until(last.Seq)
+		resume(t, h, begin, all, set, func(after hub.Cursor, want []string, r *Reader) {
 			got := idsOf(r.Events)
 			require.LessOrEqual(t, len(got), len(want))
 			lost := len(want) - len(got)
@@ -374,7 +306,7 @@ func testRetention(t *testing.T, h *hub.Hub) {
 				require.Equal(t, hub.Gap{Reason: hub.GapExpired, After: after.String(), ResumedAt: r.Gaps[0].ResumedAt, Certain: true}, r.Gaps[0])
 			}
 			missed[lost > 0]++
-		}
+		})
 	}
 	require.Positive(t, missed[true], "something was lost")
 	require.Positive(t, missed[false])

@@ -1,0 +1,73 @@
+package enginetest
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+var wide = hub.ReadLimit{Events: math.MaxInt, Bytes: math.MaxInt}
+
+// Set makes the set of the filters.
+func Set(t *testing.T, filters ...string) hub.FilterSet {
+	t.Helper()
+	parsed := make([]hub.Filter, len(filters))
+	for i, text := range filters {
+		f, err := hub.ParseFilter(text)
+		require.NoError(t, err)
+		parsed[i] = f
+	}
+	return hub.NewFilterSet(parsed...)
+}
+
+// Reader reads a subscription as a connection does.
+type Reader struct {
+	t    *testing.T
+	sub  *hub.Subscription
+	bell hub.Bell
+
+	Events []*hub.Event
+	Gaps   []hub.Gap
+}
+
+// Subscribe begins a subscription that ends with the test.
+func Subscribe(t *testing.T, h *hub.Hub, r hub.Request) *Reader {
+	t.Helper()
+	bell := hub.NewBell()
+	s, err := h.Subscribe(r, bell)
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	return &Reader{t: t, sub: s, bell: bell}
+}
+
+// Reached reads what there is, and reports that this is all up to seq.
+func (r *Reader) Reached(seq uint64) bool {
+	for {
+		b := r.sub.Read(wide)
+		if b.Gap != nil {
+			r.Gaps = append(r.Gaps, *b.Gap)
+		}
+		if r.Events = append(r.Events, b.Events...); !b.More {
+			return r.sub.Reached(seq)
+		}
+	}
+}
+
+// Until reads until it has read everything up to seq.
+func (r *Reader) Until(seq uint64) {
+	r.t.Helper()
+	timeout := time.NewTimer(Patience)
+	defer timeout.Stop()
+	for !r.Reached(seq) {
+		select {
+		case <-r.bell:
+		case <-time.After(10 * time.Millisecond): // the log may go on with nothing for these filters
+		case <-timeout.C:
+			require.FailNow(r.t, "not read", "at %v of %d", r.sub.Position(), seq)
+		}
+	}
+}
