@@ -12,8 +12,8 @@ import (
 // Limits of idempotency keys (PROTOCOL section 2).
 const (
 	MaxIdempotencyKeyLen = 128     // bytes
-	maxIdempotencyKeys   = 100_000 // remembered at once, and none forgotten early
-	idempotencyPeriod    = 2 * time.Minute
+	MaxIdempotencyKeys   = 100_000 // remembered at once, and none forgotten early
+	IdempotencyPeriod    = 2 * time.Minute
 )
 
 // Receipt is the answer to a publish.
@@ -122,7 +122,7 @@ func (k *idempotency) claim(id keyOf, now time.Time) (*answer, error) {
 	k.forget(now)
 	a := k.answers[id]
 	switch {
-	case a == nil && len(k.answers) >= maxIdempotencyKeys:
+	case a == nil && len(k.answers) >= MaxIdempotencyKeys:
 		return nil, ErrKeysFull
 	case a == nil:
 		if k.answers == nil {
@@ -148,7 +148,7 @@ func (k *idempotency) settle(id keyOf, a *answer, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.answers[id] = a
-	k.expiry.push(expiring{id, now.Add(idempotencyPeriod)})
+	k.expiry.push(expiring{id, now.Add(IdempotencyPeriod)})
 }
 
 func (k *idempotency) forget(now time.Time) {

@@ -18,11 +18,9 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// maxKeys is how many keyed publishes are remembered of what came by: as many as a hub allows.
-const maxKeys = 100_000
-
-// keys knows the keyed publishes of all hubs that came by on the stream. JetStream remembers an ID no
-// longer than it keeps events, and not what was published under it once the first event is gone.
+// keys knows the keyed publishes of all hubs that came by on the stream, the newest
+// hub.MaxIdempotencyKeys of them. JetStream remembers an ID no longer than it keeps events, and not what
+// was published under it once the first event is gone.
 type keys struct {
 	mu    sync.Mutex
 	byID  map[string]keyed
@@ -44,7 +42,7 @@ func (k *keys) note(id string, one keyed) {
 		k.byID = make(map[string]keyed)
 	}
 	now := time.Now()
-	for len(k.order) > 0 && (len(k.order) == maxKeys || k.byID[k.order[0]].isOver(now)) {
+	for len(k.order) > 0 && (len(k.order) == hub.MaxIdempotencyKeys || k.byID[k.order[0]].isOver(now)) {
 		delete(k.byID, k.order[0])
 		k.order = k.order[1:]
 	}
@@ -54,7 +52,7 @@ func (k *keys) note(id string, one keyed) {
 	}
 }
 
-// find gives the publish that came by under the ID within keyPeriod.
+// find gives the publish that came by under the ID within hub.IdempotencyPeriod.
 func (k *keys) find(id string) (one keyed, known bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -62,7 +60,7 @@ func (k *keys) find(id string) (one keyed, known bool) {
 	return one, known && !one.isOver(time.Now())
 }
 
-func (one keyed) isOver(now time.Time) bool { return now.Sub(one.at) >= keyPeriod }
+func (one keyed) isOver(now time.Time) bool { return now.Sub(one.at) >= hub.IdempotencyPeriod }
 
 // headerOnce says of the first message of a keyed publish how many events it is and what their
 // digest is.

@@ -49,18 +49,18 @@ func testKeys(t *testing.T, c *cluster) {
 func TestKeysEnd(t *testing.T) {
 	var k keys
 	now := time.Now()
-	k.note("old", keyed{"1 a", 7, now.Add(-keyPeriod)})
-	k.note("ending", keyed{"1 b", 8, now.Add(-keyPeriod + time.Minute)})
+	k.note("old", keyed{"1 a", 7, now.Add(-hub.IdempotencyPeriod)})
+	k.note("ending", keyed{"1 b", 8, now.Add(-hub.IdempotencyPeriod + time.Minute)})
 	k.note("ending", keyed{"1 c", 9, now})
 	_, known := k.find("old")
 	require.False(t, known)
 	one, _ := k.find("ending")
 	require.Equal(t, "1 b", one.once, "the first of the name")
-	for i := range maxKeys {
+	for i := range hub.MaxIdempotencyKeys {
 		k.note(fmt.Sprint(i), keyed{"1 d", 1, now})
 	}
-	require.Len(t, k.order, maxKeys)
-	require.Len(t, k.byID, maxKeys)
+	require.Len(t, k.order, hub.MaxIdempotencyKeys)
+	require.Len(t, k.byID, hub.MaxIdempotencyKeys)
 	_, known = k.find("ending")
 	require.False(t, known, "the oldest goes")
 }

@@ -21,9 +21,6 @@ const (
 	version     = "1"
 )
 
-// keyPeriod is how long JetStream knows the idempotency keys (PROTOCOL section 2).
-const keyPeriod = 2 * time.Minute
-
 // wanted is the stream as it is made.
 func (e *Engine) wanted() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
@@ -39,7 +36,7 @@ func (e *Engine) wanted() jetstream.StreamConfig {
 		MaxMsgSize:         -1,
 		MaxConsumers:       -1,
 		Replicas:           e.cfg.Replicas,
-		Duplicates:         min(keyPeriod, e.cfg.Retention.Age),
+		Duplicates:         min(hub.IdempotencyPeriod, e.cfg.Retention.Age),
 		AllowDirect:        true,
 		AllowAtomicPublish: true,
 		Metadata:           map[string]string{metaVersion: version, metaEpoch: newEpoch().String()},
