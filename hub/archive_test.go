@@ -274,6 +274,35 @@ func TestSweep(t *testing.T) {
 	})
 }
 
+// TestHoleOvertakesTheSlow: who had read all that came before a hole is told of it, but was not too slow.
+func TestHoleOvertakesTheSlow(t *testing.T) {
+	h, l := startLog(t, 30, 10)
+	all, quiet, slow := subscribeBehind(t, h, ">", after(20)), subscribeBehind(t, h, "t.5", after(20)), subscribeBehind(t, h, "t.5", after(20))
+	for _, s := range []*behind{all, quiet} {
+		require.NotEmpty(t, s.next(t).Events)
+		require.Empty(t, s.next(t).Events)
+	}
+	require.Empty(t, slow.Read(ReadLimit{0, 1}).Events)
+	_, err := h.Publish(t.Context(), &Event{Topic: "t.6", Data: []byte("1")})
+	require.NoError(t, err)
+	require.Len(t, all.next(t).Events, 1)
+	for _, seq := range []uint64{40, 50} {
+		l.change(func() {
+			for uint64(len(l.log.events)) < seq {
+				l.log.events = append(l.log.events, &Event{ID: Cursor{1, uint64(len(l.log.events)) + 1}, Topic: "t.5"})
+			}
+			l.log.gone = seq
+		})
+		l.deliver([]*Event{{ID: Cursor{1, seq}}})
+	}
+	for s, overtaken := range map[*behind]bool{all: false, quiet: false, slow: true} {
+		batch := s.next(t)
+		require.NotNil(t, batch.Gap)
+		require.Equal(t, uint64(50), batch.Gap.ResumedAt.Seq)
+		require.Equal(t, overtaken, batch.Overtaken)
+	}
+}
+
 // TestHoleIsNoEvent: what the log had and nobody gets is not counted as published.
 func TestHoleIsNoEvent(t *testing.T) {
 	h, l := startLog(t, 3, 10)

@@ -64,8 +64,9 @@ func (s *Subscription) readArchive(limit ReadLimit) (b Batch) {
 		case e.Topic == "" && (b.Gap != nil || len(b.Events) > 0 || s.position >= w.floor):
 			return b // one gap at a time, and before the events; and none where the window goes on
 		case e.Topic == "":
+			before := s.position
 			b.Gap = s.goOver(e.ID.Seq)
-			b.Overtaken = b.Gap != nil && s.begun
+			b.Overtaken = b.Gap != nil && s.begun && !s.feed.hadRead(before)
 			if s.position < e.ID.Seq {
 				s.begun = true
 				return b // what follows is read of the window

@@ -20,6 +20,9 @@ type feed struct {
 	// last is the seq of the newest event of the set, or the hub's when the feed was made: who
 	// stands there or later has nothing to read.
 	last uint64
+	// Who stands from beforeHole on, before hole, had read all of the set when the log came to the hole
+	// that ends there. Zero: it came to none.
+	beforeHole, hole uint64
 
 	from         uint64   // all events of the set in (from, to of the next round] are pending
 	pending      []*Event // in order
@@ -46,10 +49,16 @@ func (f *feed) push(e *Event) {
 // skip goes over a hole that ends at seq: the next round begins after it, and who stands before it
 // finds it.
 func (f *feed) skip(seq uint64) {
-	f.last = seq
+	if f.last > f.hole { // else it is the same hole, or one right behind it
+		f.beforeHole = f.last
+	}
+	f.hole, f.last = seq, seq
 	clear(f.pending)
 	f.pending, f.pendingBytes, f.overflow = f.pending[:0], 0, true
 }
+
+// hadRead reports that who stands at seq had read all that there was when the newest hole came.
+func (f *feed) hadRead(seq uint64) bool { return f.beforeHole <= seq && seq < f.hole }
 
 // next fills r with what no round has offered and reports whether there was any.
 func (f *feed) next(r *Round, w *window) bool {
