@@ -214,6 +214,36 @@ func TestLostBeforeTheWindow(t *testing.T) {
 	}
 }
 
+// TestConflatesBehind: behind the window, too, a subscriber that conflates gets no event that is known to
+// be superseded, be it by one behind the window or in it, and every other.
+func TestConflatesBehind(t *testing.T) {
+	h, _ := startLog(t, 0, 2)
+	publish := func(topic string, keys ...string) {
+		for _, key := range keys {
+			_, err := h.Publish(t.Context(), &Event{Topic: topic, Key: key, Data: []byte("1")})
+			require.NoError(t, err)
+		}
+	}
+	publish("t", "old", "a", "", "old", "b", "a", "", "c")
+	publish("between", make([]string, chunkEvents)...) // what comes now is not in the chunk
+	publish("t", "c", "b")
+	const c, b = chunkEvents + 9, chunkEvents + 10
+	for conflate, want := range map[bool][]uint64{false: {1, 2, 3, 4, 5, 6, 7, 8, c, b}, true: {3, 4, 6, 7, c, b}} {
+		s := &behind{bell: NewBell()}
+		var err error
+		s.Subscription, err = h.Subscribe(Request{Filters: setOf("t"), Start: after(0), Conflate: conflate}, s.bell)
+		require.NoError(t, err)
+		defer s.Close()
+		var got []uint64
+		for b := s.next(t); len(b.Events) > 0; b = s.next(t) {
+			for _, e := range b.Events {
+				got = append(got, e.ID.Seq)
+			}
+		}
+		require.Equal(t, want, got, "conflate: %v", conflate)
+	}
+}
+
 // TestChunksEnd: what was read of the log is not kept for long, nor is more of it than is said.
 func TestChunksEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

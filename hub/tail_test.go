@@ -33,7 +33,8 @@ func (l *sliceLog) ReadAfter(_ context.Context, seq uint64, limit ReadLimit) (fo
 		found, seq = append(found, &Event{ID: Cursor{1, l.gone}}), l.gone
 	}
 	for seq < uint64(len(l.events)) && len(found) < limit.Events {
-		found = append(found, l.events[seq])
+		e := l.events[seq]
+		found = append(found, &Event{ID: e.ID, Topic: e.Topic, Key: e.Key, Time: e.Time, Data: e.Data})
 		seq++
 	}
 	if len(found) == 0 {
