@@ -19,6 +19,8 @@ type logEngine struct {
 	away    error         // of reading
 	reads   int           // of ReadAfter
 	takes   time.Duration // by each
+
+	timeless bool // SeqAt fails
 }
 
 func (l *logEngine) Start(deliver func([]*Event)) (Cursor, error) {
@@ -55,7 +57,14 @@ func (l *logEngine) Count(ctx context.Context, set FilterSet, enough int) (int, 
 	return n, err
 }
 
-func (l *logEngine) SeqAt(context.Context, time.Time) (uint64, error) { return 0, ErrUnavailable }
+func (l *logEngine) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.timeless {
+		return 0, ErrUnavailable
+	}
+	return l.log.SeqAt(ctx, t)
+}
 
 func (l *logEngine) ReadAfter(ctx context.Context, seq uint64, limit ReadLimit) ([]*Event, error) {
 	var takes time.Duration
@@ -131,7 +140,7 @@ func after(seq uint64) Start { return Start{Cursor: &Cursor{1, seq}} }
 // TestArchiveForgets: who has gone is not kept, though the log be away.
 func TestArchiveForgets(t *testing.T) {
 	h, l := startLog(t, 100, 10)
-	l.change(func() { l.away = ErrUnavailable })
+	l.change(func() { l.away, l.timeless = ErrUnavailable, true })
 	for i := range 100 {
 		s := subscribeBehind(t, h, "t.1", []Start{after(uint64(i % 50)), {Last: 20}, {Since: time.Unix(1, 0)}}[i%3])
 		require.True(t, s.Read(ReadLimit{1, 1}).Waiting)
@@ -146,8 +155,9 @@ func TestArchiveForgets(t *testing.T) {
 
 // TestArchivePasses: what the log cannot answer does not keep others from their answers.
 func TestArchivePasses(t *testing.T) {
-	h, _ := startLog(t, 100, 10)
-	stuck := subscribeBehind(t, h, "t.1", Start{Since: time.Unix(1, 0)}) // SeqAt fails
+	h, l := startLog(t, 100, 10)
+	l.change(func() { l.timeless = true })
+	stuck := subscribeBehind(t, h, "t.1", Start{Since: time.Unix(1, 0)})
 	require.True(t, stuck.Read(ReadLimit{1, 1}).Waiting)
 	s := subscribeBehind(t, h, "t.1", after(5))
 	require.Len(t, s.next(t).Events, 9)
@@ -210,6 +220,43 @@ func TestLostBeforeTheWindow(t *testing.T) {
 			events = append(events, s.next(t).Events...)
 			require.Equal(t, row.gap, gap)
 			require.Equal(t, row.first, events[0].ID.Seq)
+		})
+	}
+}
+
+// TestSinceBehind: who begins at a time that the log has lost is told of what was accepted since and is lost,
+// and of nothing older.
+func TestSinceBehind(t *testing.T) {
+	for _, row := range []struct {
+		filter       string
+		since, first uint64 // seqs
+		gap          bool
+	}{
+		{"t.3", 45, 54, false},
+		{"t.5", 45, 56, true},
+		{">", 50, 51, true},
+		{">", 51, 51, false},
+		{"t.3", 60, 64, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			h, l := startLog(t, 0, 10)
+			begin := time.Now()
+			for i := range 100 {
+				time.Sleep(time.Second)
+				_, err := h.Publish(t.Context(), &Event{Topic: fmt.Sprint("t.", i%10), Data: []byte("1")})
+				require.NoError(t, err)
+			}
+			l.change(func() { l.log.gone = 50 })
+			s := subscribeBehind(t, h, row.filter, Start{Since: begin.Add(time.Duration(row.since) * time.Second)})
+			batch := s.next(t)
+			require.Equal(t, row.gap, batch.Gap != nil, "%+v: %+v", row, batch.Gap)
+			if row.gap {
+				require.Equal(t, Gap{Reason: GapExpired, ResumedAt: Cursor{1, 50}, Certain: true}, *batch.Gap)
+			}
+			if len(batch.Events) == 0 {
+				batch = s.next(t)
+			}
+			require.Equal(t, row.first, batch.Events[0].ID.Seq)
 		})
 	}
 }

@@ -17,7 +17,18 @@ type sliceLog struct {
 
 func (l *sliceLog) Tip(context.Context) (uint64, error) { return uint64(len(l.events)), nil }
 
-func (l *sliceLog) SeqAt(context.Context, time.Time) (uint64, error) { return 0, ErrUnavailable }
+func (l *sliceLog) SeqAt(_ context.Context, t time.Time) (uint64, error) {
+	for _, e := range l.events[l.gone:] {
+		switch {
+		case e.Time.Before(t):
+		case e.ID.Seq == l.gone+1:
+			return 0, nil
+		default:
+			return e.ID.Seq - 1, nil
+		}
+	}
+	return uint64(len(l.events)), nil
+}
 
 func (l *sliceLog) Count(_ context.Context, set FilterSet, _ int) (n int, _ error) {
 	for _, e := range l.events[l.gone:] {
