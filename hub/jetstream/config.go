@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -61,14 +62,14 @@ func (c Config) withDefaults() (Config, error) {
 	if (c.Store == "") == (c.URL == "") {
 		return c, errors.New("want either a store or a URL")
 	}
-	orDefault(&c.Stream, DefaultStream)
-	orDefault(&c.Replicas, 1)
-	orDefault(&c.Retention.Events, hub.DefaultRetainEvents)
-	orDefault(&c.Retention.Bytes, hub.DefaultRetainBytes)
-	orDefault(&c.Retention.Age, hub.DefaultRetainAge)
-	orDefault(&c.Window, hub.DefaultRetainEvents)
-	orDefault(&c.MaxEventSize, hub.DefaultMaxEventSize)
-	orDefault(&c.Logger, slog.New(slog.DiscardHandler))
+	c.Stream = cmp.Or(c.Stream, DefaultStream)
+	c.Replicas = cmp.Or(c.Replicas, 1)
+	c.Retention.Events = cmp.Or(c.Retention.Events, hub.DefaultRetainEvents)
+	c.Retention.Bytes = cmp.Or(c.Retention.Bytes, hub.DefaultRetainBytes)
+	c.Retention.Age = cmp.Or(c.Retention.Age, hub.DefaultRetainAge)
+	c.Window = cmp.Or(c.Window, hub.DefaultRetainEvents)
+	c.MaxEventSize = cmp.Or(c.MaxEventSize, hub.DefaultMaxEventSize)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if err := ValidateStream(c.Stream); err != nil {
 		return c, fmt.Errorf("stream: %w", err)
 	}
@@ -83,11 +84,4 @@ func (c Config) withDefaults() (Config, error) {
 			c.Retention.Bytes, c.MaxEventSize, least)
 	}
 	return c, nil
-}
-
-func orDefault[T comparable](v *T, d T) {
-	var zero T
-	if *v == zero {
-		*v = d
-	}
 }

@@ -203,8 +203,7 @@ func (f *follower) take(m jetstream.Msg, meta *jetstream.MsgMetadata) {
 	if event == nil {
 		f.engine.cfg.Logger.Warn("a message in the stream is no event", "sequence", seq)
 		event = f.engine.hole(seq)
-	}
-	if once := m.Headers().Get(headerOnce); once != "" {
+	} else if once := m.Headers().Get(headerOnce); sizeOf(once) > 0 {
 		f.engine.keys.note(m.Headers().Get(jetstream.MsgIDHeader), keyed{once, seq + sizeOf(once) - 1, meta.Timestamp})
 	}
 	f.put(event)
