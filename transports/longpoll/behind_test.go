@@ -71,6 +71,24 @@ func TestBehind(t *testing.T) {
 	}
 }
 
+// TestAcrossTheEdge: an answer goes on from what is behind the window to what is in it, as far as it may.
+func TestAcrossTheEdge(t *testing.T) {
+	s, begin := startBehind(t, true)
+	for query, want := range map[string]struct{ events, last int }{
+		"last=40":                       {40, 999},
+		"last=1000&max=1000":            {1000, 999},
+		"cursor=" + begin + "&max=1000": {1000, 999},
+		"last=40&max=30":                {30, 989},
+		"last=40&max=20":                {20, 979},
+	} {
+		_, answer := get(t, s, "wait=0&"+query)
+		require.Len(t, answer.Events, want.events, query)
+		newest := answer.Events[want.events-1]
+		require.Equal(t, strconv.Itoa(want.last), string(newest.Data), query)
+		require.Equal(t, newest.ID.String(), answer.Cursor, query)
+	}
+}
+
 // TestShutLog: while what is behind the window cannot be read, no cursor goes past it.
 func TestShutLog(t *testing.T) {
 	s, begin := startBehind(t, false)

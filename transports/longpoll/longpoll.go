@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -114,7 +115,9 @@ func (h *Handler) wait(r *http.Request, s *hub.Subscription, a *alarm, p poll, a
 	for {
 		batch := s.Read(limit)
 		switch {
-		case batch.Gap != nil || len(batch.Events) > 0:
+		case len(batch.Events) > 0:
+			return fill(s, batch, limit)
+		case batch.Gap != nil:
 			return batch
 		case batch.More:
 			continue
@@ -135,6 +138,26 @@ func (h *Handler) wait(r *http.Request, s *hub.Subscription, a *alarm, p poll, a
 			return s.Read(limit)
 		}
 	}
+}
+
+// fill adds what can be read at once: behind the window the hub reads in pieces.
+func fill(s *hub.Subscription, batch hub.Batch, limit hub.ReadLimit) hub.Batch {
+	for added := batch.Events; batch.More && len(added) > 0; {
+		limit.Events -= len(added)
+		for _, e := range added {
+			limit.Bytes -= len(e.Data)
+		}
+		if limit.Events <= 0 || limit.Bytes <= 0 {
+			break
+		}
+		next := s.Read(limit)
+		if next.Gap != nil {
+			break // it is for the next answer, which begins after the last event
+		}
+		added, batch.More = next.Events, next.More || next.Waiting
+		batch.Events = slices.Concat(batch.Events, added)
+	}
+	return batch
 }
 
 // answer writes what goes into one answer; the cursor says where the rest begins.
