@@ -194,8 +194,9 @@ func (a *archive) run(ctx context.Context) {
 }
 
 // next gives what the log is asked next. Every other time it is the next chunk upwards, round and round, so
-// that all who are behind come on, and those whom it has caught up with together. Between these it is what
-// takes the least: a number, or the chunk that is nearest to the window.
+// that those who are behind come on together with all whom this has caught up with. Between these it is in
+// turn what takes the least, a number or the chunk that is nearest to the window, and what has waited for the
+// longest: a round is as long as the log, and of one that grows faster than it is read it never ends.
 func (a *archive) next() (q inquiry, any bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -216,14 +217,18 @@ func (a *archive) next() (q inquiry, any bool) {
 			upward = q
 		}
 	}
+	longest := a.queue.Front()
+	if longest == nil {
+		return inquiry{}, false
+	}
 	a.turn++
-	pick := cmp.Or(number, nearest)
-	if a.turn%2 == 0 && lowest != nil {
+	pick := longest.Value.(*inquiry)
+	switch {
+	case a.turn%2 == 0 && lowest != nil:
 		pick = cmp.Or(upward, lowest)
 		a.swept = pick.seq + 1 // who is still there then waits for the next round
-	}
-	if pick == nil {
-		return inquiry{}, false
+	case a.turn%4 == 1:
+		pick = cmp.Or(number, nearest)
 	}
 	return *pick, true
 }

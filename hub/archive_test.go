@@ -244,3 +244,42 @@ func TestSweep(t *testing.T) {
 		require.Less(t, l.reads, 4*chunks)
 	})
 }
+
+// TestLogGrowsFaster: of a log that grows faster than it is read all who are behind come on, not only who is
+// ahead of the others.
+func TestLogGrowsFaster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, l := startLog(t, 30*chunkEvents, 10)
+		synctest.Wait()
+		l.change(func() { l.takes = time.Millisecond })
+		end := time.Now().Add(300 * time.Millisecond)
+		var running sync.WaitGroup
+		running.Go(func() {
+			for ; time.Now().Before(end); time.Sleep(time.Millisecond) {
+				events := make([]*Event, 2*chunkEvents)
+				for i := range events {
+					events[i] = &Event{Topic: "t.0", Data: []byte("1")}
+				}
+				_, err := h.Publish(t.Context(), events...)
+				require.NoError(t, err)
+			}
+		})
+		var came [3]uint64
+		for i := range came {
+			begin := uint64((2 - i) * 10 * chunkEvents)
+			time.Sleep(20 * time.Millisecond) // the others are on their way
+			s := subscribeBehind(t, h, ">", after(begin))
+			running.Go(func() {
+				for time.Now().Before(end) && !t.Failed() {
+					s.next(t)
+				}
+				came[i] = s.Position().Seq - begin
+			})
+		}
+		running.Wait()
+		t.Logf("events read by each: %v, %d reads in all", came, l.reads)
+		for _, n := range came {
+			require.Greater(t, n, uint64(5*chunkEvents))
+		}
+	})
+}
