@@ -145,6 +145,7 @@ func TestOneServer(t *testing.T) {
 	t.Run("gone at once", func(t *testing.T) { testGoneAtOnce(t, c) })
 	t.Run("cut off", func(t *testing.T) { testCutOff(t, c) })
 	t.Run("stalled", func(t *testing.T) { testStalled(t, c) })
+	t.Run("refused", testCredentials)
 	t.Run("away", func(t *testing.T) { testAway(t, c) })
 }
 

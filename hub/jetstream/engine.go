@@ -127,6 +127,7 @@ func (e *Engine) connect() (err error) {
 	options := []nats.Option{
 		nats.Name("trivium"),
 		nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(), // credentials may be renewed, here or there
 		nats.ReconnectWait(200 * time.Millisecond),
 		nats.ReconnectJitter(100*time.Millisecond, 100*time.Millisecond),
 		nats.ReconnectBufSize(-1), // what is kept for a server to come back could overtake what is sent again

@@ -1,0 +1,67 @@
+package jetstream
+
+import (
+	"bytes"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/hub/enginetest"
+)
+
+// journal is what was logged.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) count(what string) int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return bytes.Count(j.text.Bytes(), []byte(what))
+}
+
+// testCredentials: a hub whose credentials are refused for a while, be it again and again, goes on when they
+// are taken.
+func testCredentials(t *testing.T) {
+	options := &server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, JetStream: true,
+		StoreDir: t.TempDir(), MaxPayload: 2 << 20, Username: "hub", Password: "secret",
+	}
+	nats, err := server.NewServer(options)
+	require.NoError(t, err)
+	nats.Start()
+	t.Cleanup(func() { nats.Shutdown(); nats.WaitForShutdown() })
+	require.True(t, nats.ReadyForConnections(enginetest.Patience))
+	become := func(password string) {
+		changed := options.Clone()
+		changed.Password = password
+		require.NoError(t, nats.ReloadOptions(changed))
+	}
+	var said journal
+	h, e := startHub(t, Config{
+		URL: "nats://hub:secret@" + nats.Addr().String(), Logger: slog.New(slog.NewTextHandler(&said, nil)),
+	}, hub.Retention{})
+	_, err = h.Publish(t.Context(), one("a"))
+	require.NoError(t, err)
+	become("another")
+	require.Eventually(t, func() bool { return said.count("uthorization") >= 4 }, enginetest.Patience, 10*time.Millisecond)
+	require.Error(t, e.Ready())
+	become("secret")
+	require.Eventually(t, func() bool {
+		_, err := h.Publish(t.Context(), one("b"))
+		return err == nil
+	}, enginetest.Patience, 10*time.Millisecond)
+	require.Zero(t, said.count("secret"))
+}
