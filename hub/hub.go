@@ -39,9 +39,8 @@ type Hub struct {
 	feeds         map[string]*feed // by FilterSet.key
 	subscriptions int
 	closed        bool
-	matched       []*feed       // scratch of deliver
-	awaited       uint64        // seq that New waits for
-	arrived       chan struct{} // closed when it has come; nil: nobody waits
+	matched       []*feed // scratch of deliver
+	arrivals      []*arrival
 }
 
 // startPatience is how long New waits for what the log has already.
@@ -114,30 +113,24 @@ func (h *Hub) load(log Log) error {
 	if err != nil {
 		return err
 	}
-	arrived := make(chan struct{})
-	h.mu.Lock()
-	if h.window.head >= tip {
-		close(arrived)
-	} else {
-		h.awaited, h.arrived = tip, arrived
-	}
-	h.mu.Unlock()
-	select {
-	case <-arrived:
-		h.stats.published.Store(0) // that was before
-		return nil
-	case <-ctx.Done():
+	if !h.await(ctx, tip) {
 		return fmt.Errorf("not delivered within %v: %w", startPatience, ErrUnavailable)
 	}
+	h.stats.published.Store(0) // that was before
+	return nil
 }
 
 // Publish validates the events and puts them at the end of the log, in their order, all or none.
-// It gives the ID of the last, and never waits for a subscriber. Without events it gives the
-// position of the newest.
+// It gives the ID of the last, and never waits for a subscriber. As a rule they have been delivered
+// when it returns. Without events it gives the position of the newest.
 //
 // The error is an *InvalidError, ErrClosed, or one that wraps ErrUnavailable.
 func (h *Hub) Publish(ctx context.Context, events ...*Event) (Cursor, error) {
-	return h.publish(events, func() (Cursor, error) { return h.engine.Publish(ctx, events) })
+	last, err := h.publish(events, func() (Cursor, error) { return h.engine.Publish(ctx, events) })
+	if err == nil {
+		h.echo(ctx, last)
+	}
+	return last, err
 }
 
 // PublishEach is Publish for events that need not be all or none, such as those of a datagram
@@ -204,10 +197,7 @@ func (h *Hub) deliver(events []*Event) {
 	case h.aged <- struct{}{}:
 	default:
 	}
-	if h.arrived != nil && h.window.head >= h.awaited {
-		close(h.arrived)
-		h.arrived = nil
-	}
+	h.arrived()
 }
 
 // pass goes over a hole in the log. What the window has from before it is left to the archive, so

@@ -91,7 +91,13 @@ func (o *Once) publish(ctx context.Context, digest Digest, events []*Event) (Cur
 	if !ok {
 		return o.hub.Publish(ctx, events...)
 	}
-	return o.hub.publish(events, func() (Cursor, error) { return d.PublishOnce(ctx, o.id.subject, o.id.key, digest, events) })
+	last, err := o.hub.publish(events, func() (Cursor, error) {
+		return d.PublishOnce(ctx, o.id.subject, o.id.key, digest, events)
+	})
+	if err == nil {
+		o.hub.echo(ctx, last)
+	}
+	return last, err
 }
 
 // Abandon gives the key up if Publish was not called. A nil Once has none.

@@ -1,0 +1,53 @@
+package hub
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// lateLog delivers what it has taken after a time.
+type lateLog struct {
+	logEngine
+	late time.Duration
+}
+
+func (l *lateLog) Start(deliver func([]*Event)) (Cursor, error) {
+	return l.logEngine.Start(func(events []*Event) { time.AfterFunc(l.late, func() { deliver(events) }) })
+}
+
+func (l *lateLog) PublishOnce(ctx context.Context, _, _ string, _ Digest, events []*Event) (Cursor, error) {
+	return l.Publish(ctx, events)
+}
+
+// TestEcho: who has published finds the events here, unless the hub lags behind its log.
+func TestEcho(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &lateLog{late: echoPatience / 2}
+		h, err := New(Config{Engine: l})
+		require.NoError(t, err)
+		defer func() {
+			time.Sleep(time.Minute) // what is late comes before the hub ends
+			require.NoError(t, h.Close())
+		}()
+		begin := time.Now()
+		last, err := h.Publish(t.Context(), &Event{Topic: "a", Data: []byte("1")})
+		require.NoError(t, err)
+		require.Equal(t, last, h.Position())
+		require.Equal(t, l.late, time.Since(begin))
+		receipt, err := h.PublishOnce(t.Context(), "s", "k", &Event{Topic: "a", Data: []byte("2")})
+		require.NoError(t, err)
+		require.Equal(t, receipt.Last, h.Position())
+
+		l.late = time.Second
+		begin = time.Now()
+		_, err = h.Publish(t.Context(), &Event{Topic: "a", Data: []byte("3")})
+		require.NoError(t, err)
+		require.Equal(t, receipt.Last, h.Position())
+		require.Equal(t, echoPatience, time.Since(begin))
+		require.Empty(t, h.arrivals)
+	})
+}
