@@ -48,6 +48,8 @@ func TestEcho(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, receipt.Last, h.Position())
 		require.Equal(t, echoPatience, time.Since(begin))
+		h.mu.Lock()
+		defer h.mu.Unlock()
 		require.Empty(t, h.arrivals)
 	})
 }
