@@ -16,8 +16,8 @@
 // newest events than the window has goes back through the log first, by a trace. Of what the log
 // loses it is the tail that remembers the topics.
 //
-// A publisher never waits for a subscriber: it waits for the engine, and for Hub.mu, which is held
-// for bounded work. The lock order is: the engine's, Hub.mu, fanout.mu or archive.mu. A Sink is
+// A publisher never waits for a subscriber: it waits for the engine, with a Log a moment longer for its
+// events to come by, and for Hub.mu, which is held for bounded work. The lock order is: the engine's, Hub.mu, fanout.mu or archive.mu. A Sink is
 // called with none of them held.
 //
 // The goroutines are the Hub's: the fan-out workers and one that ends the age of events; with a Log
