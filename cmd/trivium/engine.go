@@ -24,7 +24,8 @@ func (c *ServeConfig) retention() (window, log hub.Retention) {
 func (c *ServeConfig) maxEventSize() int {
 	size := unlimited(c.MaxEventBytes)
 	if c.Engine != engineMemory {
-		size = min(size, jetstream.MaxEventSize, int(c.RetainBytes)-jetstream.EventRoom)
+		room := min(c.RetainBytes-jetstream.EventRoom, jetstream.MaxEventSize) // an int may be too short for what is retained
+		size = min(size, int(room))
 	}
 	return size
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/hub/jetstream"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
@@ -23,6 +25,27 @@ func embedded(t *testing.T, store string, args ...string) *process {
 	t.Helper()
 	args = append([]string{"--auth", "none", "--engine", "embedded", "--store", store, "--log-level", "info"}, args...)
 	return serve(t, binary(t, append(anyPorts, args...)...))
+}
+
+// TestMaxEventSize: what a kept log has no room for is too large, however long an int is.
+func TestMaxEventSize(t *testing.T) {
+	for _, row := range []struct {
+		engine        string
+		limit, retain Size
+		want          int
+	}{
+		{engineMemory, 1 << 20, 1, 1 << 20},
+		{engineMemory, 0, 64 << 20, math.MaxInt},
+		{engineEmbedded, 1 << 20, 64 << 20, 1 << 20},
+		{engineEmbedded, 1 << 20, 64 << 10, 60 << 10},
+		{engineEmbedded, 1 << 20, maxRetainBytes, 1 << 20},
+		{engineNATS, 0, maxRetainBytes, jetstream.MaxEventSize},
+	} {
+		c := &ServeConfig{
+			EngineConfig: EngineConfig{Engine: row.engine}, LimitConfig: LimitConfig{MaxEventBytes: row.limit}, RetainBytes: row.retain,
+		}
+		require.Equal(t, row.want, c.maxEventSize(), "%+v", row)
+	}
 }
 
 func idOf(t *testing.T, receipt string) string {

@@ -63,7 +63,7 @@ func (c *ServeCmd) Run(con *console) error {
 		if err != nil {
 			return err
 		}
-	case got := <-signals: // a cluster that has to find together first may take a minute
+	case got := <-signals: // a cluster may take a minute to find together; what is being opened ends with the process
 		c.newLogger(con.Err).Info("ended before it had begun", "signal", got.String())
 		return nil
 	}
