@@ -290,6 +290,7 @@ func badParameters(t *testing.T, s *Server, r Road) {
 		{"topic", Query("topic", "a*")},
 		{"topic", Query("topic", "")},
 		{"topic", Query("topic", "a", "topic", "b", "topic", "c")},
+		{"topic", Query("topic", "a", "topic", "a", "topic", "a")},
 		{"cursor", Query("cursor", "x")},
 		{"cursor", Query("cursor", "")},
 		{"last", Query("last", "1001")},

@@ -87,6 +87,16 @@ func TestSubscribeFromThePast(t *testing.T) {
 	}
 }
 
+// TestUnsubscribeFromFilterNamedTwice has one filter twice in the URL: it is one filter of the connection.
+func TestUnsubscribeFromFilterNamedTwice(t *testing.T) {
+	s := tt.Start(t, tt.Config{})
+	c := dial(t, s, "topic", "a", "topic", "b", "topic", "a")
+	require.Equal(t, wire.OpAck, exchange(t, c, `{"op":"unsubscribe","topic":"a"}`).Op)
+	event := tt.JSON("b", `1`)
+	s.Publish(t, tt.JSON("a", `0`), event)
+	require.Equal(t, event.ID, message(t, c).Event.ID)
+}
+
 // TestRefusedCommands: each is answered, changes nothing, and the connection stays.
 func TestRefusedCommands(t *testing.T) {
 	grant := &hub.Grant{Subject: "s", Subscribe: filterSet(t, "a.>", "b"), Publish: filterSet(t, "p.>")}
@@ -106,6 +116,9 @@ func TestRefusedCommands(t *testing.T) {
 		{`{"op":"subscribe","topic":[]}`, 400, "topic"},
 		{`{"op":"subscribe","topic":"a*"}`, 400, "topic"},
 		{`{"op":"subscribe","topic":["a.c","a.d"]}`, 400, "topic"},
+		{`{"op":"subscribe","topic":["a.b","a.b","a.b"]}`, 400, "topic"},
+		{`{"op":"unsubscribe","topic":["a.b","a.b","a.b"]}`, 400, "topic"},
+		{`{"op":"unsubscribe","topic":["a.b","a.b"]}`, 400, "topic"},
 		{`{"op":"subscribe","topic":"a.c","last":1}`, 400, "last"},
 		{`{"op":"subscribe","topic":"a.c","cursor":"x"}`, 400, "cursor"},
 		{`{"op":"subscribe","topic":"c"}`, 403, ""},

@@ -92,7 +92,12 @@ func (s *session) message(text []byte) *violation {
 	if !utf8.Valid(text) {
 		return notUTF8
 	}
-	command, err := wire.ParseCommand(text)
+	command, err := wire.ParseCommand(text, s.h.cfg.MaxTopics)
+	if command.Op == wire.OpSubscribe { // a refused command counts toward the rate too
+		if problem := s.access.Subscribe(); problem != nil {
+			err = problem
+		}
+	}
 	if err == nil {
 		err = s.do(&command)
 	}

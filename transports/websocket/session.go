@@ -2,8 +2,10 @@ package websocket
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -86,24 +88,12 @@ func (s *session) subscribe(c *wire.Command) error {
 	if c.Position() != "" && len(s.filters) > 0 {
 		return wire.BadParameter(c.Position(), "may be given only while the connection has no topics")
 	}
-	filters := slices.Clone(s.filters)
-	for _, topic := range c.Topics {
-		f, err := hub.ParseFilter(topic)
-		if err != nil {
-			return err
-		}
-		if !slices.Contains(filters, f) {
-			filters = append(filters, f)
-		}
-	}
-	if limit := s.h.cfg.MaxTopics; limit > 0 && len(filters) > limit {
-		return wire.BadParameter("topic", "too many topics on this connection")
+	filters, err := s.withFilters(c.Topics)
+	if err != nil {
+		return err
 	}
 	set := hub.NewFilterSet(filters...)
 	if problem := web.MaySubscribe(s.access.Grant(), set); problem != nil {
-		return problem
-	}
-	if problem := s.access.Subscribe(); problem != nil {
 		return problem
 	}
 	if c.Position() == "" && s.pending != nil {
@@ -121,14 +111,43 @@ func (s *session) subscribe(c *wire.Command) error {
 	return nil
 }
 
-func (s *session) unsubscribe(c *wire.Command) error {
+func byText(a, b hub.Filter) int { return strings.Compare(a.String(), b.String()) }
+
+// withFilters returns the connection's filters and the new ones, each once.
+func (s *session) withFilters(topics []string) ([]hub.Filter, error) {
 	filters := slices.Clone(s.filters)
-	for _, topic := range c.Topics {
-		i := slices.IndexFunc(filters, func(f hub.Filter) bool { return f.String() == topic })
-		if i < 0 {
-			return wire.BadParameter("topic", "is not subscribed to")
+	known := make(map[string]bool, len(filters)+len(topics))
+	for _, f := range filters {
+		known[f.String()] = true
+	}
+	limit := s.h.cfg.MaxTopics
+	for _, topic := range topics {
+		f, err := hub.ParseFilter(topic)
+		switch {
+		case err != nil:
+			return nil, err
+		case known[topic]:
+			continue
+		case limit > 0 && len(filters) >= limit:
+			return nil, wire.BadParameter("topic", fmt.Sprintf("at most %d filters are allowed on a connection", limit))
 		}
-		filters = slices.Delete(filters, i, i+1)
+		known[topic] = true
+		filters = append(filters, f)
+	}
+	return filters, nil
+}
+
+func (s *session) unsubscribe(c *wire.Command) error {
+	gone := make(map[string]bool, len(c.Topics))
+	for _, topic := range c.Topics {
+		if gone[topic] {
+			return wire.BadParameter("topic", "names a filter twice")
+		}
+		gone[topic] = true
+	}
+	filters := slices.DeleteFunc(slices.Clone(s.filters), func(f hub.Filter) bool { return gone[f.String()] })
+	if len(filters) != len(s.filters)-len(gone) {
+		return wire.BadParameter("topic", "is not subscribed to")
 	}
 	s.filters = filters
 	set := hub.NewFilterSet(filters...)

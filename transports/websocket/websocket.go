@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -157,7 +158,7 @@ func (s *session) parse(r *http.Request) (hub.Request, *wire.Problem) {
 		return s.parseNone(r, q)
 	}
 	request, filters, problem := web.Subscription(r, q, s.access.Grant(), s.h.cfg.MaxTopics)
-	s.filters = filters
+	s.filters = slices.CompactFunc(slices.SortedFunc(slices.Values(filters), byText), func(a, b hub.Filter) bool { return a == b })
 	return request, problem
 }
 

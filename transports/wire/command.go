@@ -55,11 +55,12 @@ func (c *Command) Position() string {
 }
 
 // ParseCommand reads one message of a client. The command does not share memory with b. Members
-// that its operation does not take are ignored.
+// that its operation does not take are ignored. A subscribe or unsubscribe names at most maxTopics
+// filters (0: any number), equal ones counted each; reading stops at the first filter too many.
 //
 // The error is an *hub.InvalidError naming the member, or "message" where b is no JSON object; the
 // command beside it still has the Ref if there was one to read, for the answer to repeat.
-func ParseCommand(b []byte) (Command, error) {
+func ParseCommand(b []byte, maxTopics int) (Command, error) {
 	b = trimJSON(b)
 	if !validJSON(b) {
 		return Command{}, badInput("message", whyNotJSON(b))
@@ -85,9 +86,9 @@ func ParseCommand(b []byte) (Command, error) {
 	}
 	switch c.Op {
 	case OpSubscribe:
-		err = c.subscribe(&f)
+		err = c.subscribe(&f, maxTopics)
 	case OpUnsubscribe:
-		err = c.unsubscribe(&f)
+		err = c.unsubscribe(&f, maxTopics)
 	case OpPublish:
 		err = c.publish(&f, b)
 	case OpAuth:
@@ -160,9 +161,9 @@ func isNumber(value []byte) bool {
 	return value[0] == '-' || '0' <= value[0] && value[0] <= '9'
 }
 
-func (c *Command) subscribe(f *commandFields) error {
+func (c *Command) subscribe(f *commandFields, maxTopics int) error {
 	var err error
-	if c.Topics, err = parseTopics(f.topic); err != nil {
+	if c.Topics, err = parseTopics(f.topic, maxTopics); err != nil {
 		return err
 	}
 	if c.Cursor, err = optionalString("cursor", f.cursor); err != nil {
@@ -181,17 +182,17 @@ func (c *Command) subscribe(f *commandFields) error {
 	return nil
 }
 
-func (c *Command) unsubscribe(f *commandFields) error {
+func (c *Command) unsubscribe(f *commandFields, maxTopics int) error {
 	if f.topic == nil {
 		return badInput("topic", "is missing; name the filters to take away")
 	}
 	var err error
-	c.Topics, err = parseTopics(f.topic)
+	c.Topics, err = parseTopics(f.topic, maxTopics)
 	return err
 }
 
-// parseTopics reads a filter or a list of them.
-func parseTopics(value []byte) ([]string, error) {
+// parseTopics reads a filter or a list of at most limit filters (0: any number).
+func parseTopics(value []byte, limit int) ([]string, error) {
 	switch {
 	case value == nil:
 		return nil, nil
@@ -203,6 +204,9 @@ func parseTopics(value []byte) ([]string, error) {
 	}
 	var topics []string
 	err := elements(value, func(value []byte) error {
+		if limit > 0 && len(topics) == limit {
+			return badInput("topic", fmt.Sprintf("at most %d filters are allowed, equal ones counted each", limit))
+		}
 		if !isString(value) {
 			return badInput("topic", "must be a list of strings alone")
 		}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -28,7 +29,7 @@ func TestParseCommand(t *testing.T) {
 	for _, v := range loadIngress[commandVector](t, "command.json") {
 		t.Run(v.Name, func(t *testing.T) {
 			message := v.bytes()
-			c, err := ParseCommand(message)
+			c, err := ParseCommand(message, 0)
 			clear(message) // the connection reads the next one into it
 			if v.Command == nil {
 				requireRefused(t, v.Refused, err)
@@ -56,18 +57,18 @@ func TestParseCommand(t *testing.T) {
 }
 
 func TestCommandStart(t *testing.T) {
-	c, err := ParseCommand([]byte(`{"op":"subscribe","last":10}`))
+	c, err := ParseCommand([]byte(`{"op":"subscribe","last":10}`), 0)
 	require.NoError(t, err)
 	start, err := c.Start(time.Now())
 	require.NoError(t, err)
 	require.Equal(t, hub.Start{Last: 10}, start)
 
-	c, err = ParseCommand([]byte(`{"op":"subscribe","last":1e1}`))
+	c, err = ParseCommand([]byte(`{"op":"subscribe","last":1e1}`), 0)
 	require.NoError(t, err)
 	_, err = c.Start(time.Now())
 	requireRefused(t, "last", err)
 
-	c, err = ParseCommand([]byte(`{"op":"subscribe","cursor":"","since":"1s"}`))
+	c, err = ParseCommand([]byte(`{"op":"subscribe","cursor":"","since":"1s"}`), 0)
 	require.NoError(t, err)
 	_, err = c.Start(time.Now())
 	requireRefused(t, "since", err)
@@ -75,12 +76,33 @@ func TestCommandStart(t *testing.T) {
 
 // Whatever comes, a Ref is fit to stand in an answer, and an accepted command has what its
 // operation needs.
+// TestFiltersOfCommandCounted: reading ends at the first filter too many, which need not even be a string.
+func TestFiltersOfCommandCounted(t *testing.T) {
+	for _, op := range []string{OpSubscribe, OpUnsubscribe} {
+		command := func(n int, last string) []byte {
+			return []byte(`{"op":"` + op + `","topic":[` + strings.Repeat(`"a",`, n-1) + last + `]}`)
+		}
+		c, err := ParseCommand(command(64, `"a"`), 64)
+		require.NoError(t, err)
+		require.Len(t, c.Topics, 64)
+		c, err = ParseCommand(command(65, `1`), 64)
+		requireRefused(t, "topic", err)
+		require.ErrorContains(t, err, "at most 64 filters")
+		require.Equal(t, op, c.Op)
+		large := command(16_000, `"a"`)
+		require.Less(t, testing.AllocsPerRun(10, func() { _, _ = ParseCommand(large, 64) }), 300.0)
+		c, err = ParseCommand(large, 0)
+		require.NoError(t, err)
+		require.Len(t, c.Topics, 16_000)
+	}
+}
+
 func FuzzParseCommand(f *testing.F) {
 	for _, v := range loadIngress[commandVector](f, "command.json") {
 		f.Add(v.bytes())
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		c, err := ParseCommand(b)
+		c, err := ParseCommand(b, 0)
 		require.LessOrEqual(t, len(c.Ref), maxRefLen)
 		if c.Ref != nil {
 			require.True(t, validJSON(c.Ref))
