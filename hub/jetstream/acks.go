@@ -27,6 +27,7 @@ type acks struct {
 type flight struct {
 	left   int
 	stored int
+	first  uint64 // lowest sequence; 0: none yet
 	last   uint64 // highest sequence
 	failed error
 	landed chan struct{} // closed when all are answered
@@ -49,8 +50,8 @@ func (a *acks) begin(n int) (id uint64, reply string, f *flight) {
 	return a.next, a.prefix + strconv.FormatUint(a.next, 36), f
 }
 
-// end forgets the flight and says what came of it. What is not answered yet is not known.
-func (a *acks) end(id uint64) (last uint64, stored int, failed error) {
+// end forgets the flight and returns what came of it. The outcome of what is not answered yet is unknown.
+func (a *acks) end(id uint64) (first, last uint64, stored int, failed error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	f := a.flights[id]
@@ -58,7 +59,7 @@ func (a *acks) end(id uint64) (last uint64, stored int, failed error) {
 	if f.left > 0 && f.failed == nil {
 		f.failed = errors.New("JetStream does not answer")
 	}
-	return f.last, f.stored, f.failed
+	return f.first, f.last, f.stored, f.failed
 }
 
 func (a *acks) take(m *nats.Msg) {
@@ -78,6 +79,9 @@ func (a *acks) take(m *nats.Msg) {
 	} else {
 		f.stored++
 		f.last = max(f.last, seq)
+		if f.first == 0 || seq < f.first {
+			f.first = seq
+		}
 	}
 	if f.left == 0 {
 		close(f.landed)
@@ -111,6 +115,10 @@ func ackSeq(m *nats.Msg) (uint64, error) {
 func (e *Engine) send(ctx context.Context, events []*hub.Event) (seq uint64, acked int, failed error) {
 	ctx, cancel := e.linked(ctx, ackTimeout)
 	defer cancel()
+	if err := e.verify(ctx); err != nil {
+		return 0, 0, err
+	}
+	delivered := e.follows.reached()
 	id, reply, flight := e.acks.begin(len(events))
 	for _, event := range events {
 		m := e.encode(event)
@@ -125,6 +133,9 @@ func (e *Engine) send(ctx context.Context, events []*hub.Event) (seq uint64, ack
 		case <-ctx.Done():
 		}
 	}
-	seq, acked, unanswered := e.acks.end(id)
+	first, seq, acked, unanswered := e.acks.end(id)
+	if first > 0 && first <= delivered {
+		return 0, 0, e.reused(ctx, first, delivered)
+	}
 	return seq, acked, errors.Join(failed, unanswered)
 }

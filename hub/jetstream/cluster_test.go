@@ -142,6 +142,7 @@ func TestOneServer(t *testing.T) {
 	t.Run("settings", func(t *testing.T) { testSettings(t, c) })
 	t.Run("lost stream", func(t *testing.T) { testLostStream(t, c) })
 	t.Run("lost events", func(t *testing.T) { testLostEvents(t, c) })
+	t.Run("reused sequences", func(t *testing.T) { testReusedSequences(t, c) })
 	t.Run("gone at once", func(t *testing.T) { testGoneAtOnce(t, c) })
 	t.Run("cut off", func(t *testing.T) { testCutOff(t, c) })
 	t.Run("stalled", func(t *testing.T) { testStalled(t, c) })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"net/url"
 	"sync"
 	"time"
@@ -40,6 +41,8 @@ type Engine struct {
 	acks   acks
 	epoch  hub.Epoch
 
+	continuity continuity
+
 	closing context.Context // ends when Close begins
 	close   context.CancelFunc
 	running sync.WaitGroup
@@ -49,6 +52,7 @@ type Engine struct {
 	closed     bool
 	publishing sync.WaitGroup // Add with mu held
 	gone       error          // why the stream is away; nil: it is there
+	goneSince  time.Time      // set with gone
 	lost       bool           // for good
 	failed     chan error     // capacity 1
 
@@ -69,6 +73,7 @@ func New(cfg Config) (*Engine, error) {
 		batches: make(chan struct{}, maxBatches),
 		failed:  make(chan error, 1),
 	}
+	e.continuity.seed = maphash.MakeSeed()
 	e.closing, e.close = context.WithCancel(context.Background())
 	e.link, e.cut = context.WithCancel(e.closing)
 	return e, nil
@@ -164,8 +169,10 @@ func (e *Engine) connect() (err error) {
 	if err := e.acks.listen(e.conn); err != nil {
 		return fmt.Errorf("connect to NATS: %w", err)
 	}
-	e.js, err = jetstream.New(e.conn)
-	return err
+	if e.js, err = jetstream.New(e.conn); err != nil {
+		return err
+	}
+	return e.watchLeader()
 }
 
 // unlink gives up what is under way: no answer will come.
@@ -202,6 +209,7 @@ func (e *Engine) look(ctx context.Context) {
 		info, err := e.checkReaches(ctx, e.follows.reached())
 		if err == nil {
 			e.follows.hear(info.State.LastSeq)
+			err = e.verify(ctx)
 		}
 		if missed++; !errors.Is(err, jetstream.ErrStreamNotFound) {
 			missed = 0
@@ -215,9 +223,27 @@ func (e *Engine) look(ctx context.Context) {
 func (e *Engine) setGone(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.lost {
-		e.gone = err
+	if e.lost {
+		return
 	}
+	if err != nil && e.gone == nil {
+		e.goneSince = time.Now()
+	}
+	e.gone = err
+}
+
+// electionTime is how long publishing waits for a stream without a leader. After that it is refused at
+// once: most of its servers are away.
+const electionTime = 5 * time.Second
+
+// hopeless returns why publishing will not succeed for now, nil if it may.
+func (e *Engine) hopeless() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.lost || e.gone != nil && time.Since(e.goneSince) > electionTime {
+		return e.gone
+	}
+	return nil
 }
 
 var errNotConnected = away(errors.New("there is no connection to NATS"))
@@ -246,7 +272,7 @@ func (e *Engine) fail(err error) {
 	if e.lost {
 		return
 	}
-	e.gone, e.lost = away(err), true
+	e.gone, e.goneSince, e.lost = away(err), time.Now(), true
 	e.failed <- fmt.Errorf("jetstream: %w", err)
 	e.unlink()
 }

@@ -75,6 +75,9 @@ func (f *follower) follow(ctx context.Context) {
 // consume follows with one consumer until it breaks.
 func (f *follower) consume(ctx context.Context) error {
 	e := f.engine
+	if err := e.verify(ctx); err != nil {
+		return err
+	}
 	info, err := e.checkReaches(ctx, f.reached())
 	if err != nil {
 		return err
@@ -206,6 +209,7 @@ func (f *follower) take(m jetstream.Msg, meta *jetstream.MsgMetadata) {
 	} else if once := m.Headers().Get(headerOnce); sizeOf(once) > 0 {
 		f.engine.keys.note(m.Headers().Get(jetstream.MsgIDHeader), keyed{once, seq + sizeOf(once) - 1, meta.Timestamp})
 	}
+	f.engine.continuity.note(f.engine.anchorOf(seq, meta.Timestamp, m.Subject(), m.Data()))
 	f.put(event)
 }
 
@@ -219,6 +223,9 @@ func (f *follower) put(event *hub.Event) {
 	}
 	for (len(f.queue) >= maxQueued || f.size >= maxQueuedSize) && !f.closed {
 		f.change.Wait()
+	}
+	if f.closed {
+		return
 	}
 	f.queue = append(f.queue, event)
 	f.size += len(event.Data)

@@ -68,17 +68,21 @@ func (e *Engine) encodeAll(events []*hub.Event) ([]*nats.Msg, error) {
 // begin holds Close up until done is called.
 func (e *Engine) begin() (done func(), err error) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	if e.closed || e.js == nil {
+		e.mu.Unlock()
 		return nil, hub.ErrClosed
 	}
-	if !e.conn.IsConnected() {
-		return nil, errNotConnected
-	}
-	if e.lost {
-		return nil, e.gone
-	}
 	e.publishing.Add(1)
+	e.mu.Unlock()
+	if !e.conn.IsConnected() {
+		err = errNotConnected
+	} else {
+		err = e.hopeless()
+	}
+	if err != nil {
+		e.publishing.Done()
+		return nil, err
+	}
 	return e.publishing.Done, nil
 }
 
@@ -100,7 +104,7 @@ func (e *Engine) retry(ctx context.Context, again func(error) bool, try func(con
 	defer context.AfterFunc(e.closing, cancel)()
 	for {
 		ack, err := try(ctx)
-		if err == nil || !again(err) {
+		if err == nil || !again(err) || e.hopeless() != nil {
 			return ack, err
 		}
 		select {
@@ -111,10 +115,26 @@ func (e *Engine) retry(ctx context.Context, again func(error) bool, try func(con
 	}
 }
 
-// put sends the messages once and waits for what JetStream says to them.
+// errUnverified reports that nothing was sent: the stream must be compared first.
+var errUnverified = errors.New("the stream is being compared with what was delivered of it")
+
+// put sends the messages once and waits for JetStream's answer. The engine ends if the answer shows that
+// sequences are assigned a second time.
 func (e *Engine) put(ctx context.Context, messages []*nats.Msg) (*jetstream.PubAck, error) {
 	ctx, cancel := e.linked(ctx, ackTimeout)
 	defer cancel()
+	if err := e.verify(ctx); err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnverified, err)
+	}
+	delivered := e.follows.reached()
+	ack, err := e.putAll(ctx, messages)
+	if err == nil && !ack.Duplicate && ack.Sequence-uint64(len(messages)-1) <= delivered {
+		return nil, e.reused(ctx, ack.Sequence, delivered)
+	}
+	return ack, err
+}
+
+func (e *Engine) putAll(ctx context.Context, messages []*nats.Msg) (*jetstream.PubAck, error) {
 	if len(messages) == 1 {
 		return e.js.PublishMsg(ctx, messages[0], jetstream.WithRetryAttempts(0))
 	}

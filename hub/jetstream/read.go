@@ -81,6 +81,7 @@ func (e *Engine) check(ctx context.Context) (*jetstream.StreamInfo, error) {
 	if info.Cluster != nil && info.Cluster.Leader == "" {
 		return nil, away(errors.New("the stream has no leader"))
 	}
+	e.continuity.seeLeader(info)
 	return info, nil
 }
 
@@ -96,11 +97,8 @@ func (e *Engine) checkReaches(ctx context.Context, seq uint64) (*jetstream.Strea
 	if err != nil || tip >= seq {
 		return info, err
 	}
-	info.Config.Metadata[metaEpoch] = newEpoch().String()
-	_, err = e.js.UpdateStream(ctx, info.Config)
-	e.fail(errors.Join(fmt.Errorf("the stream %q ends at %d and was delivered up to %d: it has lost events, and goes on in a new epoch",
-		e.cfg.Stream, tip, seq), err))
-	return nil, away(errors.New("another stream"))
+	return nil, e.beginEpoch(ctx, fmt.Errorf("the stream %q ends at %d and was delivered up to %d: it has lost events, and goes on in a new epoch",
+		e.cfg.Stream, tip, seq))
 }
 
 // getRequest asks for messages (JSApiMsgGetRequest of nats-server; NATS ADR-31).
@@ -230,8 +228,11 @@ func (e *Engine) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
 
 // stored is a message as the leader has it.
 type stored struct {
-	seq    uint64
-	header nats.Header
+	seq     uint64
+	time    time.Time
+	subject string
+	header  nats.Header
+	data    []byte
 }
 
 // getLeader asks the leader for one message. The error is jetstream.ErrMsgNotFound where it has none.
@@ -247,19 +248,22 @@ func (e *Engine) getLeader(ctx context.Context, r getRequest) (stored, error) {
 	var answer struct {
 		Error   *jetstream.APIError `json:"error"`
 		Message struct {
-			Seq    uint64 `json:"seq"`
-			Header []byte `json:"hdrs"`
+			Seq     uint64    `json:"seq"`
+			Time    time.Time `json:"time"`
+			Subject string    `json:"subject"`
+			Header  []byte    `json:"hdrs"`
+			Data    []byte    `json:"data"`
 		} `json:"message"`
 	}
 	if err := json.Unmarshal(m.Data, &answer); err != nil {
 		return stored{}, err
 	}
-	switch {
-	case answer.Error != nil:
+	if answer.Error != nil {
 		return stored{}, answer.Error
-	case len(answer.Message.Header) == 0:
-		return stored{seq: answer.Message.Seq}, nil
 	}
-	header, err := nats.DecodeHeadersMsg(answer.Message.Header)
-	return stored{answer.Message.Seq, header}, err
+	got := stored{seq: answer.Message.Seq, time: answer.Message.Time, subject: answer.Message.Subject, data: answer.Message.Data}
+	if len(answer.Message.Header) > 0 {
+		got.header, err = nats.DecodeHeadersMsg(answer.Message.Header)
+	}
+	return got, err
 }

@@ -153,7 +153,7 @@ func away(err error) error {
 // leader was there, or too much was waiting (too many batches too).
 func isRefused(err error) bool {
 	var api *jetstream.APIError
-	return errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
+	return errors.Is(err, errUnverified) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
 		errors.As(err, &api) && (api.Code == 503 || api.Code == 429 || api.ErrorCode == errIncompleteBatch)
 }
 

@@ -1,0 +1,187 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// A NATS server that lost the end of its store, by a power loss or because the store was put back to an
+// earlier state, assigns the lost sequences again, to other events. An event ID would then mean two
+// things. So the engine remembers the newest messages that it delivered, and compares them with the
+// leader's after every reconnect and every change of the leader, before it publishes anything. Any
+// difference begins a new epoch.
+
+// maxAnchors is how many delivered messages are remembered. More than one, since single messages can be
+// deleted from a stream.
+const maxAnchors = 16
+
+// anchor identifies a delivered message.
+type anchor struct {
+	seq    uint64
+	time   int64  // when JetStream stored it, in nanoseconds since 1970
+	digest uint64 // of its subject and data
+}
+
+func (e *Engine) anchorOf(seq uint64, at time.Time, subject string, data []byte) anchor {
+	var h maphash.Hash
+	h.SetSeed(e.continuity.seed)
+	_, _ = h.WriteString(subject)
+	_ = h.WriteByte(0)
+	_, _ = h.Write(data)
+	return anchor{seq: seq, time: at.UnixNano(), digest: h.Sum64()}
+}
+
+// continuity knows whether the stream is known to still hold what was delivered of it.
+type continuity struct {
+	seed maphash.Seed // static
+
+	changes atomic.Uint64 // of the stream's leader, as noticed
+
+	checking sync.Mutex // held while the leader is asked; taken before mu
+
+	mu       sync.Mutex
+	anchors  [maxAnchors]anchor // a ring
+	noted    int                // anchors ever added
+	checked  checkpoint         // what the last successful comparison was made with
+	leader   string             // of the stream, as seen last
+	mismatch error              // the stream has other messages than were delivered; nil: none found
+}
+
+// checkpoint identifies a connection and a leader. While it is the current one no comparison is needed.
+type checkpoint struct{ reconnects, changes uint64 }
+
+// note remembers a delivered message.
+func (c *continuity) note(a anchor) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.anchors[c.noted%maxAnchors] = a
+	c.noted++
+}
+
+// newest returns the remembered messages, the newest first.
+func (c *continuity) newest() []anchor {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	anchors := make([]anchor, 0, maxAnchors)
+	for i := c.noted - 1; i >= max(0, c.noted-maxAnchors); i-- {
+		anchors = append(anchors, c.anchors[i%maxAnchors])
+	}
+	return anchors
+}
+
+// seeLeader takes the name of the leader from an answer about the stream.
+func (c *continuity) seeLeader(info *jetstream.StreamInfo) {
+	if info.Cluster == nil || info.Cluster.Leader == "" {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.leader != "" && c.leader != info.Cluster.Leader {
+		c.changes.Add(1)
+	}
+	c.leader = info.Cluster.Leader
+}
+
+// watchLeader notices elections of a leader when they happen. Without the right to subscribe to this
+// advisory the engine notices them within lookInterval.
+func (e *Engine) watchLeader() error {
+	_, err := e.conn.Subscribe("$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED."+e.cfg.Stream, func(*nats.Msg) { e.continuity.changes.Add(1) })
+	return err
+}
+
+func (e *Engine) checkpoint() checkpoint {
+	return checkpoint{e.conn.Stats().Reconnects, e.continuity.changes.Load()}
+}
+
+// verified reports whether the stream was compared since the last reconnect and change of the leader.
+func (e *Engine) verified() bool {
+	now := e.checkpoint()
+	e.continuity.mu.Lock()
+	defer e.continuity.mu.Unlock()
+	return e.continuity.checked == now
+}
+
+// verify compares the stream with what was delivered of it, unless that was done already for this
+// connection and this leader. It ends the engine if they differ.
+func (e *Engine) verify(ctx context.Context) error {
+	if e.verified() {
+		return nil
+	}
+	e.continuity.checking.Lock()
+	defer e.continuity.checking.Unlock()
+	if e.verified() {
+		return nil
+	}
+	now := e.checkpoint()
+	if _, err := e.checkReaches(ctx, e.follows.reached()); err != nil {
+		return err
+	}
+	if err := e.compare(ctx); err != nil {
+		return err
+	}
+	e.continuity.mu.Lock()
+	defer e.continuity.mu.Unlock()
+	e.continuity.checked = now
+	return nil
+}
+
+// compare compares the newest delivered message that the stream still has. The messages before it are
+// the same then: sequences are assigned in order.
+func (e *Engine) compare(ctx context.Context) error {
+	for _, a := range e.continuity.newest() {
+		same, err := e.stillHolds(ctx, a)
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+			continue // removed by retention, or deleted
+		case err != nil:
+			return away(err)
+		case !same:
+			return e.diverged(ctx, fmt.Sprintf("has another message at %d than was delivered", a.seq))
+		}
+		return nil
+	}
+	return nil
+}
+
+// stillHolds reports whether the leader has the message that was delivered.
+func (e *Engine) stillHolds(ctx context.Context, a anchor) (bool, error) {
+	ctx, cancel := e.linked(ctx, infoTimeout)
+	defer cancel()
+	m, err := e.getLeader(ctx, getRequest{Seq: a.seq})
+	if err != nil {
+		return false, err
+	}
+	return e.anchorOf(m.seq, m.time, m.subject, m.data) == a, nil
+}
+
+// reused reports that JetStream assigned a sequence that was delivered before, and ends the engine.
+func (e *Engine) reused(ctx context.Context, seq, delivered uint64) error {
+	return e.diverged(ctx, fmt.Sprintf("assigned sequence %d again after %d was delivered", seq, delivered))
+}
+
+// diverged begins a new epoch of the stream and ends the engine: the hub has to be started anew.
+func (e *Engine) diverged(ctx context.Context, how string) error {
+	e.follows.close() // nothing more of it under the old epoch
+	return e.beginEpoch(ctx, fmt.Errorf("the stream %q %s: it has lost events, and goes on in a new epoch", e.cfg.Stream, how))
+}
+
+// beginEpoch gives the stream a new epoch and ends the engine for the reason given.
+func (e *Engine) beginEpoch(ctx context.Context, reason error) error {
+	info, err := e.check(ctx) // not if another hub has done so already
+	if err != nil {
+		e.fail(reason)
+		return err
+	}
+	info.Config.Metadata[metaEpoch] = newEpoch().String()
+	_, err = e.js.UpdateStream(ctx, info.Config)
+	e.fail(errors.Join(reason, err))
+	return away(errors.New("another stream"))
+}

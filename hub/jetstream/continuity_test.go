@@ -1,0 +1,103 @@
+package jetstream
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/hub/enginetest"
+)
+
+// putBack stops the server and puts its store back to the state in dir.
+func (c *cluster) putBack(i int, dir string) {
+	c.t.Helper()
+	c.stop(i)
+	require.NoError(c.t, os.RemoveAll(c.options[i].StoreDir))
+	require.NoError(c.t, os.CopyFS(c.options[i].StoreDir, os.DirFS(dir)))
+}
+
+// testReusedSequences: a server whose store was put back to an earlier state assigns the lost sequences
+// again. Whoever publishes first, no subscriber gets another event under an ID that was delivered.
+func testReusedSequences(t *testing.T, c *cluster) {
+	for _, row := range []struct {
+		name    string
+		publish func(t *testing.T, cfg Config, h *hub.Hub) error // an array that ends past what was delivered
+		each    bool
+	}{
+		{name: "this hub", publish: func(t *testing.T, _ Config, h *hub.Hub) error {
+			_, err := h.Publish(context.Background(), many("new", 30)...)
+			return err
+		}},
+		{name: "this hub, each", publish: func(t *testing.T, _ Config, h *hub.Hub) error {
+			_, err := h.PublishEach(context.Background(), many("new", 30)...)
+			return err
+		}},
+		{name: "another program", publish: func(t *testing.T, cfg Config, _ *hub.Hub) error {
+			conn := c.connect()
+			defer conn.Close()
+			for range 30 {
+				if _, err := conn.Request(cfg.Stream+".new", []byte("1"), enginetest.Patience); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) { reuseSequences(t, c, row.publish) })
+	}
+}
+
+func reuseSequences(t *testing.T, c *cluster, publish func(*testing.T, Config, *hub.Hub) error) {
+	cfg := c.config(hub.Retention{})
+	h, e := startHub(t, cfg, hub.Retention{})
+	r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">")})
+	_, err := h.Publish(t.Context(), many("kept", 20)...)
+	require.NoError(t, err)
+	earlier := t.TempDir()
+	c.stop(0)
+	require.NoError(t, os.CopyFS(earlier, os.DirFS(c.options[0].StoreDir)))
+	require.Eventually(t, func() bool { return e.Ready() != nil }, enginetest.Patience, time.Millisecond)
+	c.start(0)
+	require.Eventually(t, func() bool { return e.Ready() == nil }, enginetest.Patience, time.Millisecond)
+	last, err := h.Publish(t.Context(), many("lost", 20)...)
+	require.NoError(t, err)
+	r.Until(last.Seq)
+	c.putBack(0, earlier)
+	require.Eventually(t, func() bool { return e.Ready() != nil }, enginetest.Patience, time.Millisecond)
+	c.start(0)
+	for begin := time.Now(); !e.conn.IsConnected() && time.Since(begin) < enginetest.Patience; {
+		time.Sleep(time.Millisecond)
+	}
+	err = publish(t, cfg, h)
+	t.Logf("published: %v", err)
+	select {
+	case err := <-e.Failed():
+		require.ErrorContains(t, err, "it has lost events, and goes on in a new epoch")
+	case <-time.After(enginetest.Patience):
+		require.FailNow(t, "the lost events were not noticed")
+	}
+	require.ErrorIs(t, e.Ready(), hub.ErrUnavailable)
+	require.Equal(t, last, h.Position(), "nothing more is delivered under the old epoch")
+
+	anew, _ := startHub(t, cfg, hub.Retention{})
+	again := enginetest.Subscribe(t, anew, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &last}})
+	next, err := anew.Publish(t.Context(), one("end"))
+	require.NoError(t, err)
+	require.NotEqual(t, last.Epoch, next.Epoch)
+	again.Until(next.Seq)
+	require.Len(t, again.Gaps, 1)
+	require.Equal(t, hub.GapEpoch, again.Gaps[0].Reason)
+	require.Len(t, again.Events, int(next.Seq))
+}
+
+func many(topic string, n int) (events []*hub.Event) {
+	for i := range n {
+		events = append(events, &hub.Event{Topic: topic, Data: fmt.Append(nil, i)})
+	}
+	return events
+}
