@@ -106,5 +106,5 @@ func TestChainOfFileAndJWT(t *testing.T) {
 	_, err = c.Verify("opaque")
 	require.Equal(t, ErrBadToken, err, "the keys don't matter")
 	_, err = c.Verify(vectors.token(t, "key set, no kid"))
-	require.Equal(t, ErrUnavailable, err)
+	require.ErrorIs(t, err, ErrUnavailable)
 }

@@ -1,6 +1,10 @@
 package auth
 
-import "errors"
+import (
+	"cmp"
+	"errors"
+	"time"
+)
 
 // Why a request is refused. Which HTTP status or close code tells it, the transports decide.
 var (
@@ -36,5 +40,33 @@ var (
 	// ErrTokenNotYet: the token will be valid (401, RFC 6750 invalid_token).
 	ErrTokenNotYet = errors.New("the token is not valid yet")
 	// ErrUnavailable: the token may be good, and nothing is there to tell (503, for a while).
-	ErrUnavailable = errors.New("the keys to judge tokens with cannot be had")
+	ErrUnavailable = errors.New("the keys to judge tokens with are not available")
 )
+
+// UnavailableError is an ErrUnavailable with the time after which to try again.
+type UnavailableError struct {
+	RetryAfter time.Duration // above 0
+	detail     string        // "": that of ErrUnavailable
+}
+
+// Error implements error.
+func (e *UnavailableError) Error() string { return cmp.Or(e.detail, ErrUnavailable.Error()) }
+
+// Unwrap returns ErrUnavailable.
+func (e *UnavailableError) Unwrap() error { return ErrUnavailable }
+
+// minRetryAfter is the least time after which to try again: a fetch that is under way takes as long.
+const minRetryAfter = time.Millisecond
+
+// keysMissing is for a token that arrives before the first keys; the next fetch is due after wait.
+func keysMissing(wait time.Duration) error {
+	return &UnavailableError{RetryAfter: max(wait, minRetryAfter)}
+}
+
+// keyPending is for a token whose key may be in the next fetch, which may be made after wait.
+func keyPending(wait time.Duration) error {
+	return &UnavailableError{
+		RetryAfter: max(wait, minRetryAfter),
+		detail:     "the key (kid) of the token is not known yet, and the keys are about to be fetched again",
+	}
+}

@@ -16,21 +16,28 @@ import (
 	"time"
 
 	"github.com/MicahParks/jwkset"
-	"golang.org/x/time/rate"
 )
 
 // Times of a key set.
 const (
 	fetchTimeout    = 10 * time.Second
 	refreshInterval = time.Hour
-	// refetchInterval is the least time between two requests for the sake of unknown key ids, and
-	// that after which a refresh that failed is tried again.
-	refetchInterval = time.Minute
-	// firstRetry is how long after a failure the very first keys are tried for again; twice as long
-	// each time, up to refetchInterval.
+	// failureInterval is the time after which a refresh that failed is tried again.
+	failureInterval = time.Minute
+	// refetchInterval is the least time between two fetches because of unknown keys. Anybody can
+	// send a token that names an unknown key, so this is also how long a flood of them can delay
+	// the fetch that a good token waits for after a rotation. Ten fetches a minute do not hurt an
+	// issuer.
+	refetchInterval = 6 * time.Second
+	// firstRetry is the time after which the very first fetch is tried again if it failed. It
+	// doubles each time, up to failureInterval.
 	firstRetry = time.Second
 
 	maxRedirects = 3
+	// maxKeyWaiters bounds how many requests wait for a fetch; further ones are told to come back.
+	maxKeyWaiters = 256
+	// crowdedRetry is how long those stay away.
+	crowdedRetry = 2 * time.Second
 )
 
 // keySet holds the keys of a JWK Set URL.
@@ -38,16 +45,29 @@ type keySet struct {
 	url    *url.URL      // static
 	client *http.Client  // static
 	log    *slog.Logger  // static
-	wanted chan struct{} // asks for a fetch, cap 1
+	wanted chan struct{} // asks run for a fetch, cap 1
 	ended  chan struct{} // closed when run has ended
+	// interval is static: refetchInterval, but in tests.
+	interval time.Duration
 
-	mu      sync.Mutex
-	unknown *rate.Limiter // of fetches for the sake of unknown key ids
-	keys    []key
-	had     bool          // whether a fetch has ever succeeded
-	current bool          // whether the last one did
-	round   chan struct{} // closed when the fetch that is asked for or under way ends; nil: none is
+	mu       sync.Mutex
+	keys     []key
+	had      bool          // whether a fetch has ever succeeded
+	current  bool          // whether the last one did
+	fetching *pendingFetch // asked for or under way; nil: none
+	waiters  int           // requests that wait for fetching
+	refetch  time.Time     // no fetch is made because of an unknown key before
+	refresh  time.Time     // when run fetches without being asked
 }
+
+// pendingFetch is a fetch of the keys that has not ended.
+type pendingFetch struct {
+	begun bool          // the request is sent: keys published from now on may be missing in it
+	ended chan struct{} // closed at its end
+	err   error         // set before ended is closed
+}
+
+func newPendingFetch() *pendingFetch { return &pendingFetch{ended: make(chan struct{})} }
 
 // newKeySet takes an https URL, or an http one on a loopback host, or any if allowHTTP.
 func newKeySet(address string, allowHTTP bool, log *slog.Logger) (*keySet, error) {
@@ -68,11 +88,11 @@ func newKeySet(address string, allowHTTP bool, log *slog.Logger) (*keySet, error
 			Timeout:       fetchTimeout,
 			CheckRedirect: checkRedirect,
 		},
-		log:     log.With("url", u.Scheme+"://"+u.Host+u.EscapedPath()), // without what may be secret
-		wanted:  make(chan struct{}, 1),
-		ended:   make(chan struct{}),
-		unknown: rate.NewLimiter(rate.Every(refetchInterval), 1),
-		round:   make(chan struct{}), // run begins with a fetch
+		log:      log.With("url", u.Scheme+"://"+u.Host+u.EscapedPath()), // without what may be secret
+		wanted:   make(chan struct{}, 1),
+		ended:    make(chan struct{}),
+		interval: refetchInterval,
+		fetching: newPendingFetch(), // run begins with a fetch
 	}, nil
 }
 
@@ -105,17 +125,19 @@ func (s *keySet) run(ctx context.Context) {
 	defer close(s.ended)
 	retry := firstRetry
 	for {
-		err := s.refresh(ctx)
+		s.begin()
+		err := s.update(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		next := refreshInterval
-		switch had := s.finish(err); {
-		case err != nil && !had:
-			next, retry = retry, min(2*retry, refetchInterval)
+		switch {
+		case err != nil && !s.hasKeys():
+			next, retry = retry, min(2*retry, failureInterval)
 		case err != nil:
-			next = refetchInterval
+			next = failureInterval
 		}
+		s.finish(err, next)
 		if err != nil {
 			s.log.Warn("the keys for tokens could not be fetched", "error", err, "next", next.String())
 		}
@@ -129,113 +151,151 @@ func (s *keySet) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		s.begin()
 	}
+}
+
+// hasKeys reports whether a fetch has ever succeeded.
+func (s *keySet) hasKeys() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.had
 }
 
 // begin notes that a fetch is under way.
 func (s *keySet) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.round == nil {
-		s.round = make(chan struct{})
+	if s.fetching == nil {
+		s.fetching = newPendingFetch()
 	}
-	select { // the timer and somebody's want may come together: one fetch is for both
+	s.fetching.begun = true
+	select { // the timer and a request may ask at the same time: one fetch serves both
 	case <-s.wanted:
 	default:
 	}
 }
 
-// finish notes how a fetch went, and tells whether there are keys.
-func (s *keySet) finish(err error) (had bool) {
+// finish notes how a fetch went, and in how long the next one is due.
+func (s *keySet) finish(err error, next time.Duration) {
+	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.current = err == nil
 	s.had = s.had || s.current
-	close(s.round)
-	s.round = nil
-	return s.had
+	s.refetch, s.refresh = now.Add(s.interval), now.Add(next)
+	s.fetching.err = err
+	close(s.fetching.ended)
+	s.fetching = nil
 }
 
-// judge says whether one of the keys made the signature: nil, or a wrapped ErrBadToken, or
-// ErrUnavailable if the keys that there are don't tell. It waits for a fetch that it asks for, and
-// for none else.
+// judge reports whether one of the keys made the signature: nil, a wrapped ErrBadToken, or an
+// *UnavailableError if the keys known cannot tell. A token whose key is not known is refused only
+// if a fetch that began after the token arrived does not know the key either.
 func (s *keySet) judge(h header, text string, signature []byte) error {
 	s.mu.Lock()
-	keys, had := s.keys, s.had
+	keys, had, wait := s.keys, s.had, time.Until(s.refresh)
 	s.mu.Unlock()
 	switch {
 	case !had:
-		return ErrUnavailable
+		return keysMissing(wait)
 	case h.signed(text, signature, keys):
 		return nil
-	case h.kid == "" || slices.ContainsFunc(keys, func(k key) bool { return k.id == h.kid }):
-		return bad("its signature is by none of the keys")
+	case !h.mayBeNew(keys):
+		return errUnsigned
 	}
-	round, err := s.want()
+	fetch, fresh, err := s.join()
 	if err != nil {
 		return err
 	}
-	patience := time.NewTimer(fetchTimeout)
-	defer patience.Stop()
-	select {
-	case <-round:
-	case <-s.ended:
-		return ErrUnavailable
-	case <-patience.C:
-		return ErrUnavailable
+	err = s.await(fetch)
+	if err == nil {
+		err = fetch.err
 	}
 	s.mu.Lock()
-	keys, current := s.keys, s.current
+	keys, wait = s.keys, time.Until(s.refetch)
 	s.mu.Unlock()
 	switch {
 	case h.signed(text, signature, keys):
 		return nil
-	case !current:
-		return ErrUnavailable
+	case err != nil || !fresh:
+		return keyPending(wait)
+	case h.kid == "":
+		return errUnsigned
 	}
 	return errUnknownKey
 }
 
-var errUnknownKey = bad("its key (kid) is not known")
+var (
+	errUnsigned   = bad("its signature is by none of the keys")
+	errUnknownKey = bad("its key (kid) is not known")
+)
 
-// want asks for a fetch because of an unknown key id, and gives what is closed at its end. The
-// error means that none will be made, and is what that makes of the token.
-func (s *keySet) want() (round <-chan struct{}, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.round != nil:
-		return nil, ErrUnavailable // it may be of the keys that are on their way
-	case s.unknown.Allow():
-		s.round = make(chan struct{})
-		s.wanted <- struct{}{}
-		return s.round, nil
-	case !s.current:
-		return nil, ErrUnavailable
+// mayBeNew reports whether the token may be signed by a key that is not among those known: one with
+// the token's key id, or where the token and keys of its algorithm have no id, one more such key.
+func (h header) mayBeNew(keys []key) bool {
+	if h.kid != "" {
+		return !slices.ContainsFunc(keys, func(k key) bool { return k.id == h.kid })
 	}
-	return nil, errUnknownKey
+	return slices.ContainsFunc(keys, func(k key) bool { return k.id == "" && k.method.Alg() == h.alg })
 }
 
-// refresh fetches the keys. If it fails the old ones stay.
-func (s *keySet) refresh(ctx context.Context) error {
+// join returns the fetch to wait for, asking for one if none is pending, and counts the request
+// among its waiters; await must follow. fresh reports that the fetch has not begun yet. The error is
+// an *UnavailableError: no fetch may be made yet, or too many requests wait already.
+func (s *keySet) join() (fetch *pendingFetch, fresh bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fetching == nil {
+		if wait := time.Until(s.refetch); wait > 0 {
+			return nil, false, keyPending(wait)
+		}
+		s.fetching = newPendingFetch()
+		s.wanted <- struct{}{}
+	}
+	if s.waiters == maxKeyWaiters {
+		return nil, false, keyPending(crowdedRetry)
+	}
+	s.waiters++
+	return s.fetching, !s.fetching.begun, nil
+}
+
+// await blocks until the fetch has ended, for fetchTimeout at most. The error means that it has not.
+func (s *keySet) await(fetch *pendingFetch) error {
+	defer func() {
+		s.mu.Lock()
+		s.waiters--
+		s.mu.Unlock()
+	}()
+	timer := time.NewTimer(fetchTimeout)
+	defer timer.Stop()
+	select {
+	case <-fetch.ended:
+		return nil
+	case <-s.ended:
+	case <-timer.C:
+	}
+	return ErrUnavailable
+}
+
+// update fetches the keys. If it fails the old ones stay.
+func (s *keySet) update(ctx context.Context) error {
 	text, err := s.fetch(ctx)
 	if err != nil {
 		return err
 	}
 	keys, passedOver, err := parseKeySet(text)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case len(keys) == 0:
+		return fmt.Errorf("the key set has no key that can be used, and %d others; keys known before stay in force", passedOver)
 	}
 	s.mu.Lock()
 	s.keys = keys
 	news := !s.current
 	s.mu.Unlock()
 	level := slog.LevelDebug
-	switch {
-	case len(keys) == 0:
-		level = slog.LevelWarn
-	case news:
+	if news {
 		level = slog.LevelInfo
 	}
 	s.log.Log(ctx, level, "fetched the keys for tokens", "keys", len(keys), "passed_over", passedOver)

@@ -143,22 +143,26 @@ func TestKeySetInTime(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		requests(1, "every hour")
 
-		// Unknown key ids: once a minute, whatever their number.
+		// Unknown key ids: once an interval, whatever their number.
+		verify(rotated, ErrUnavailable)
+		time.Sleep(refetchInterval)
+		verify(rotated, ErrBadToken)
 		for range 100 {
-			verify(rotated, ErrBadToken)
+			verify(rotated, ErrUnavailable)
 		}
 		requests(1, "for an unknown key id")
-		time.Sleep(time.Minute - time.Millisecond)
-		verify(rotated, ErrBadToken)
-		requests(0, "within the minute")
+		time.Sleep(refetchInterval - time.Millisecond)
+		verify(rotated, ErrUnavailable)
+		requests(0, "within the interval")
 		time.Sleep(time.Millisecond)
 		source.set(func(i *issuer) { i.keys["second"], i.delay = second, 5*time.Second })
-		started := time.Now()
-		running.Go(func() { verify(rotated, nil) })
+		for range 3 {
+			running.Go(func() { verify(rotated, nil) })
+		}
 		synctest.Wait()
-		verify(rotated, ErrUnavailable)
-		require.Equal(t, started, time.Now(), "only the one for whom they are requested waits")
+		started := time.Now()
 		verify(good, nil)
+		require.Equal(t, started, time.Now(), "it does not wait")
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		verify(rotated, nil)
@@ -166,7 +170,7 @@ func TestKeySetInTime(t *testing.T) {
 
 		// Away again, and slow at it: the old keys stay.
 		source.set(func(i *issuer) { i.err, i.delay = errors.New("away"), time.Hour })
-		time.Sleep(time.Minute)
+		time.Sleep(refetchInterval)
 		started = time.Now()
 		verify(source.token(first, "third"), ErrUnavailable)
 		require.Equal(t, fetchTimeout, time.Since(started))
@@ -174,10 +178,13 @@ func TestKeySetInTime(t *testing.T) {
 		verify(good, nil)
 		requests(1, "for the third")
 		source.set(func(i *issuer) { i.err, i.delay = nil, 0; delete(i.keys, "first") })
-		time.Sleep(time.Minute)
+		time.Sleep(failureInterval)
 		requests(1, "a minute after a failure")
 		verify(rotated, nil)
+		verify(good, ErrUnavailable)
+		time.Sleep(refetchInterval)
 		verify(good, ErrBadToken)
+		requests(1, "for the key that was taken away")
 
 		// The end, with somebody waiting.
 		source.set(func(i *issuer) { i.delay = time.Hour })
@@ -271,10 +278,10 @@ func TestKeySetServed(t *testing.T) {
 	for path, want := range tests {
 		s, err := newKeySet(server.URL+path, false, slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
-		require.ErrorContains(t, s.refresh(t.Context()), "certificate signed by unknown authority")
+		require.ErrorContains(t, s.update(t.Context()), "certificate signed by unknown authority")
 		s.client.Transport.(*http.Transport).TLSClientConfig.RootCAs = roots
 		s.keys = old
-		err = s.refresh(t.Context())
+		err = s.update(t.Context())
 		if want == "" {
 			require.NoError(t, err, path)
 			require.Len(t, s.keys, 1)

@@ -75,9 +75,11 @@ func (j *JWT) SetKeys(k Keys) error {
 	return nil
 }
 
-// Verify gives ErrUnavailable for a token whose key may be one of the URL's while these cannot be
-// had. For a key id that is not known it has the keys fetched again, at most once a minute, and
-// waits, at most fetchTimeout; until the minute is over further ones are judged at once.
+// Verify returns an *UnavailableError for a token whose key may be one of the URL's while these
+// cannot be had. For a key id that is not known it has the keys fetched again, once in
+// refetchInterval at most, and waits for the fetch, fetchTimeout at most; the token is refused only
+// if its key is not in what was fetched after it came. While no fetch may be made, or too many wait
+// for one, the error is an *UnavailableError too.
 func (j *JWT) Verify(token string) (*Credential, error) {
 	if !validToken(token) || strings.Count(token, ".") != 2 {
 		return nil, ErrBadToken
@@ -126,7 +128,7 @@ func (j *JWT) authentic(token string) (payload []byte, err error) {
 		return payload, nil
 	}
 	if j.remote == nil || header.alg == algHS256 {
-		return nil, bad("its signature is by none of the keys")
+		return nil, errUnsigned
 	}
 	return payload, j.remote.judge(header, token[:last], signature)
 }

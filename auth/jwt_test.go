@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/time/rate"
 )
 
 // jwtVector is a token of testdata/tokens/jwt.json, and what it must be answered with.
@@ -61,7 +60,7 @@ func (v *jwtVectors) token(t testing.TB, name string) string {
 	return ""
 }
 
-// verifier knows all keys of the vectors, and has asked for unknown ones a moment ago.
+// verifier returns a verifier that knows all keys of the vectors, and whose issuer has no others.
 func (v *jwtVectors) verifier(t testing.TB, config JWTConfig) *JWT {
 	t.Helper()
 	config.Keys = Keys{Secret: []byte(v.Secret + "\r\n"), Public: []byte(v.Public)}
@@ -72,8 +71,25 @@ func (v *jwtVectors) verifier(t testing.TB, config JWTConfig) *JWT {
 	keys, passedOver, err := parseKeySet(v.JWKS)
 	require.NoError(t, err)
 	require.Len(t, keys, 4, "and none of the %d others", passedOver)
-	j.remote.keys, j.remote.had, j.remote.current, j.remote.round = keys, true, true, nil
-	j.remote.unknown = rate.NewLimiter(0, 0)
+	j.remote.keys, j.remote.had, j.remote.current, j.remote.fetching = keys, true, true, nil
+	j.remote.interval = 0
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-done:
+				return
+			case <-j.remote.wanted:
+				j.remote.begin()
+				j.remote.finish(nil, time.Hour)
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		close(done)
+		<-ended
+	})
 	return j
 }
 

@@ -151,15 +151,16 @@ func ready(group *outlet.Group, away func() error) http.HandlerFunc {
 // refusal is the problem of an error of the guard.
 func refusal(err error) *wire.Problem {
 	var limit *auth.LimitError
+	var unavailable *auth.UnavailableError
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &unavailable):
+		return keysUnavailable(unavailable)
 	case errors.Is(err, auth.ErrHost):
 		return wire.MisdirectedHost()
 	case errors.Is(err, auth.ErrForeignOrigin):
 		return wire.ForeignOrigin()
-	case errors.Is(err, auth.ErrUnavailable):
-		return wire.Unavailable(auth.ErrUnavailable.Error())
 	case errors.Is(err, auth.ErrMethod):
 		return wire.MethodNotAllowed("DELETE, POST")
 	case errors.Is(err, auth.ErrTwoTokens), errors.Is(err, auth.ErrLoneBearer),
@@ -176,6 +177,17 @@ func refusal(err error) *wire.Problem {
 	default: // the verifier could not tell
 		return wire.ProblemOf(err)
 	}
+}
+
+// keysSpread is the time over which clients come back that wait for the keys to be fetched again.
+const keysSpread = 2 * time.Second
+
+// keysUnavailable tells clients to come back at different times, since all of them are told the time
+// of the same fetch.
+func keysUnavailable(e *auth.UnavailableError) *wire.Problem {
+	problem := wire.Unavailable(e.Error())
+	problem.RetryAfter = web.Jitter(e.RetryAfter, e.RetryAfter+keysSpread).Round(time.Millisecond)
+	return problem
 }
 
 func limitProblem(e *auth.LimitError) *wire.Problem {

@@ -1,0 +1,212 @@
+package auth
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// keyFixture is a verifier that fetches its keys from an issuer, in a bubble.
+type keyFixture struct {
+	*issuer
+	jwt *JWT
+	log strings.Builder
+	old crypto.Signer // the key "old", which the issuer has from the beginning
+	new crypto.Signer // the key "new", which it does not have yet
+}
+
+// inKeyBubble calls f with a verifier that has fetched its keys a day ago.
+func inKeyBubble(t *testing.T, f func(*testing.T, *keyFixture)) {
+	_, _, first := signers(t)
+	_, _, second := signers(t)
+	synctest.Test(t, func(t *testing.T) {
+		fx := &keyFixture{issuer: &issuer{t: t, keys: map[string]crypto.Signer{"old": first}}, old: first, new: second}
+		var err error
+		fx.jwt, err = NewJWT(JWTConfig{JWKSURL: "https://issuer.invalid/", Log: slog.New(slog.NewTextHandler(&fx.log, nil))})
+		require.NoError(t, err)
+		fx.jwt.remote.client.Transport = fx.issuer
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { fx.jwt.Run(ctx) })
+		time.Sleep(30 * time.Minute)
+		synctest.Wait()
+		f(t, fx)
+		cancel()
+		running.Wait()
+	})
+}
+
+// unavailableFor requires that the token is refused for now, and returns for how long.
+func (fx *keyFixture) unavailableFor(t *testing.T, token string) time.Duration {
+	t.Helper()
+	_, err := fx.jwt.Verify(token)
+	require.ErrorIs(t, err, ErrUnavailable)
+	var unavailable *UnavailableError
+	require.ErrorAs(t, err, &unavailable)
+	require.Positive(t, unavailable.RetryAfter)
+	return unavailable.RetryAfter
+}
+
+// TestRotationUnderFlood: somebody without any token cannot have a good token refused for good, can
+// delay the fetch for its key by no more than one interval, and costs the issuer no more requests
+// than one an interval.
+func TestRotationUnderFlood(t *testing.T) {
+	inKeyBubble(t, func(t *testing.T, fx *keyFixture) {
+		begin := time.Now()
+		var stop atomic.Bool
+		var flood sync.WaitGroup
+		for attacker := range 8 {
+			flood.Go(func() {
+				for i := 0; !stop.Load(); i++ {
+					_, err := fx.jwt.Verify(fx.token(fx.new, fmt.Sprintf("flood-%d-%d", attacker, i)))
+					if !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrBadToken) {
+						t.Errorf("got %v", err)
+					}
+					time.Sleep(100 * time.Millisecond)
+				}
+			})
+		}
+		requests := fx.requests.Load()
+		for round := range 20 {
+			time.Sleep(time.Duration(round) * 777 * time.Millisecond)
+			id := fmt.Sprintf("rotated-%d", round)
+			fx.set(func(i *issuer) {
+				i.keys = map[string]crypto.Signer{"old": fx.old, id: fx.new}
+				i.delay = 50 * time.Millisecond
+			})
+			rotated, good := time.Now(), fx.token(fx.new, id)
+			for {
+				_, err := fx.jwt.Verify(good)
+				if err == nil {
+					break
+				}
+				require.ErrorIs(t, err, ErrUnavailable, "never 401")
+				time.Sleep(10 * time.Millisecond)
+			}
+			require.LessOrEqual(t, time.Since(rotated), refetchInterval+200*time.Millisecond)
+			_, err := fx.jwt.Verify(fx.token(fx.old, "old"))
+			require.NoError(t, err)
+		}
+		stop.Store(true)
+		flood.Wait()
+		made := int(fx.requests.Load() - requests)
+		t.Logf("%d requests in %v", made, time.Since(begin))
+		require.LessOrEqual(t, made, int(time.Since(begin)/refetchInterval)+1)
+	})
+}
+
+// TestUnknownKeyIsJudgedByFreshKeys: a key id is refused for good only by a fetch that was made after
+// the token arrived.
+func TestUnknownKeyIsJudgedByFreshKeys(t *testing.T) {
+	inKeyBubble(t, func(t *testing.T, fx *keyFixture) {
+		fx.set(func(i *issuer) { i.delay = 2 * time.Second })
+		verdicts := make(map[string]error)
+		var mu sync.Mutex
+		var all sync.WaitGroup
+		ask := func(name, id string) {
+			all.Go(func() {
+				_, err := fx.jwt.Verify(fx.token(fx.new, id))
+				mu.Lock()
+				defer mu.Unlock()
+				verdicts[name] = err
+			})
+		}
+		ask("asks for the fetch", "strange")
+		time.Sleep(time.Second)
+		ask("comes while it is under way", "stranger")
+		ask("comes while it is under way, and is in it", "new")
+		fx.set(func(i *issuer) { i.keys["new"] = fx.new })
+		all.Wait()
+		require.ErrorIs(t, verdicts["asks for the fetch"], ErrBadToken)
+		require.ErrorIs(t, verdicts["comes while it is under way"], ErrUnavailable)
+		require.NoError(t, verdicts["comes while it is under way, and is in it"])
+
+		// Within the interval, no fetch is made; after it, one is.
+		wait := fx.unavailableFor(t, fx.token(fx.new, "stranger"))
+		require.Equal(t, refetchInterval, wait)
+		time.Sleep(refetchInterval - time.Millisecond)
+		require.Equal(t, time.Millisecond, fx.unavailableFor(t, fx.token(fx.new, "stranger")))
+		time.Sleep(time.Millisecond)
+		_, err := fx.jwt.Verify(fx.token(fx.new, "stranger"))
+		require.ErrorIs(t, err, ErrBadToken)
+	})
+}
+
+// TestWaitersAreBounded: those who wait for a fetch are so many and no more, and the fetch is made
+// even if nobody can wait for it.
+func TestWaitersAreBounded(t *testing.T) {
+	inKeyBubble(t, func(t *testing.T, fx *keyFixture) {
+		fx.set(func(i *issuer) { i.delay = time.Second; i.keys["new"] = fx.new })
+		token, begin := fx.token(fx.new, "new"), time.Now()
+		var good, refused atomic.Int32
+		var all sync.WaitGroup
+		for range 3 * maxKeyWaiters {
+			all.Go(func() {
+				_, err := fx.jwt.Verify(token)
+				if err == nil {
+					good.Add(1)
+				} else if errors.Is(err, ErrUnavailable) && time.Since(begin) == 0 {
+					refused.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		require.EqualValues(t, maxKeyWaiters, good.Load())
+		require.EqualValues(t, 2*maxKeyWaiters, refused.Load())
+		require.Zero(t, fx.jwt.remote.waiters)
+	})
+}
+
+// TestEmptyKeySetChangesNothing: an issuer that serves no key has failed to serve its keys.
+func TestEmptyKeySetChangesNothing(t *testing.T) {
+	inKeyBubble(t, func(t *testing.T, fx *keyFixture) {
+		good := fx.token(fx.old, "old")
+		fx.set(func(i *issuer) { i.keys = nil })
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		_, err := fx.jwt.Verify(good)
+		require.NoError(t, err)
+		require.Contains(t, fx.log.String(), "level=WARN")
+		require.Contains(t, fx.log.String(), "the key set has no key that can be used")
+		fx.unavailableFor(t, fx.token(fx.new, "new"))
+		fx.set(func(i *issuer) { i.keys = map[string]crypto.Signer{"new": fx.new} })
+		time.Sleep(failureInterval)
+		synctest.Wait()
+		_, err = fx.jwt.Verify(fx.token(fx.new, "new"))
+		require.NoError(t, err)
+		_, err = fx.jwt.Verify(good)
+		require.ErrorIs(t, err, ErrUnavailable, "no fetch was made since it came")
+	})
+}
+
+// TestRotationWithoutKeyIDs: where keys have no id, a signature by none of them may be by a new one.
+func TestRotationWithoutKeyIDs(t *testing.T) {
+	inKeyBubble(t, func(t *testing.T, fx *keyFixture) {
+		_, err := fx.jwt.Verify(fx.token(fx.new, ""))
+		require.ErrorIs(t, err, ErrBadToken, "the keys have ids, and so tokens have")
+		fx.set(func(i *issuer) { i.keys = map[string]crypto.Signer{"": fx.old} })
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		_, err = fx.jwt.Verify(fx.token(fx.old, ""))
+		require.NoError(t, err)
+		_, err = fx.jwt.Verify(fx.token(fx.new, ""))
+		require.ErrorIs(t, err, ErrBadToken, "by keys fetched for it")
+		fx.unavailableFor(t, fx.token(fx.new, ""))
+		time.Sleep(refetchInterval)
+		fx.set(func(i *issuer) { i.keys = map[string]crypto.Signer{"": fx.new} })
+		for _, id := range []string{"", "named all the same"} {
+			_, err = fx.jwt.Verify(fx.token(fx.new, id))
+			require.NoError(t, err)
+		}
+	})
+}

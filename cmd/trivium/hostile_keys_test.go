@@ -1,0 +1,116 @@
+package main
+
+import (
+	"crypto/rsa"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// keyRows are about whom the hub gets the keys of JWTs from.
+var keyRows = []row{
+	{"a rotation of keys during a flood of unknown kids", rotationUnderFlood},
+}
+
+// rotatingIssuer serves a key set that changes.
+type rotatingIssuer struct {
+	url     string
+	keys    atomic.Pointer[string]
+	fetches atomic.Int64
+}
+
+func newRotatingIssuer(t *testing.T) *rotatingIssuer {
+	i := new(rotatingIssuer)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		i.fetches.Add(1)
+		fmt.Fprint(w, *i.keys.Load())
+	}))
+	t.Cleanup(server.Close)
+	i.url = server.URL
+	return i
+}
+
+func (i *rotatingIssuer) serve(keys map[string]*rsa.PrivateKey) {
+	var jwks []string
+	for kid, key := range keys {
+		jwks = append(jwks, rsaJWK(kid, key))
+	}
+	set := `{"keys":[` + strings.Join(jwks, ",") + `]}`
+	i.keys.Store(&set)
+}
+
+// rotationUnderFlood: whoever has no token at all may name any key, and holds up neither the tokens
+// whose key is known nor, for more than some seconds, those whose key is new.
+func rotationUnderFlood(t *testing.T, f *fort) {
+	source := newRotatingIssuer(t)
+	source.serve(map[string]*rsa.PrivateKey{"old": f.rsa})
+	begin := time.Now()
+	p := serve(t, program(t, []string{"TRIVIUM_JWKS_URL=" + source.url}, slices.Concat(anyPorts, []string{"--jwt-issuer", issuerName})...))
+	ask := func(line, token string) *exchange { return f.ask(t, request{hub: p, line: line, token: token}) }
+	known := f.sign(f.rsa, `{"alg":"RS256","kid":"old"}`, claims(nil))
+	require.Eventually(t, func() bool { return ask(pollNow, known).status == http.StatusOK }, patience, 10*time.Millisecond)
+
+	var stop atomic.Bool
+	var flood sync.WaitGroup
+	for n := range 4 {
+		flood.Go(func() {
+			f.floodKids(t, p, n, func(int) bool {
+				time.Sleep(20 * time.Millisecond)
+				return !stop.Load()
+			})
+		})
+	}
+	defer flood.Wait()
+	defer stop.Store(true)
+	require.Eventually(t, func() bool { return source.fetches.Load() > 1 }, patience, time.Millisecond)
+	source.serve(map[string]*rsa.PrivateKey{"old": f.rsa, "new": f.remoteRSA})
+	rotated, fresh := time.Now(), f.sign(f.remoteRSA, `{"alg":"RS256","kid":"new"}`, claims(nil))
+	told := 0
+	for ask(pollNow, fresh).status != http.StatusOK {
+		f.findComeBack(t, p, fresh)
+		told++
+		require.Less(t, time.Since(rotated), time.Minute)
+		require.Equal(t, http.StatusOK, ask(pollNow, known).status)
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Logf("a token of the new key was taken after %v, and told to come back %d times", time.Since(rotated).Round(time.Millisecond), told)
+	require.LessOrEqual(t, source.fetches.Load(), mostFetches(time.Since(begin)))
+	t.Logf("%d fetches in %v", source.fetches.Load(), time.Since(begin).Round(time.Second))
+
+	// Without any key, an issuer is as good as away.
+	source.serve(nil)
+	fetches := source.fetches.Load()
+	require.Eventually(t, func() bool { return source.fetches.Load() > fetches }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(p.log(), "no key that can be used") }, patience, 10*time.Millisecond)
+	require.Equal(t, http.StatusOK, ask(pollNow, known).status)
+}
+
+// findComeBack tries a good token whose key is not known yet at every door: until it is, it is told
+// to come back, and in a way that a browser does.
+func (f *fort) findComeBack(t *testing.T, p *process, token string) {
+	t.Helper()
+	for _, door := range doors {
+		r := request{hub: p, line: door, token: token}
+		if strings.HasPrefix(door, "POST") {
+			r.body = `{"topic":"hostile","data":1}`
+		}
+		if x := f.ask(t, r); x.status >= 300 {
+			require.Equal(t, http.StatusServiceUnavailable, x.status, "%s %s", door, x.body)
+			require.NotEmpty(t, x.header.Get("Retry-After"), door)
+		}
+	}
+	x := f.ask(t, request{hub: p, line: "GET /sse", token: token, header: []string{"Accept: text/event-stream"}})
+	require.Contains(t, x.header.Get("Content-Type"), "text/event-stream")
+	x = f.ask(t, request{hub: p, line: "GET /ws", token: token, header: []string{"Origin: http://" + p.http}})
+	if x.status != http.StatusOK {
+		require.Equal(t, []int{http.StatusServiceUnavailable, 1013}, []int{x.status, x.code})
+	}
+}
