@@ -21,7 +21,7 @@ func TestRoundAllocatesNothing(t *testing.T) {
 	var events []*Event
 	for i := range (runs + 1) * burst {
 		e := &Event{ID: Cursor{1, uint64(i) + 1}, Topic: "a.b", Data: make([]byte, 200)}
-		e.shelf = &w.shelf
+		e.encodings = &w.cache
 		e.Form(0, encode) // which it keeps
 		events = append(events, e)
 	}

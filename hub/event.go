@@ -37,8 +37,9 @@ type Event struct {
 	Data     []byte
 	Encoding Encoding
 
-	forms [FormCount]atomic.Pointer[[]byte]
-	shelf *shelf // where the cached forms are counted; nil until the window takes it: none are cached
+	forms     [FormCount]atomic.Pointer[[]byte] // written with encodings.mu held
+	encodings *encodingCache                    // nil until the in-memory log has the event: nothing is kept
+	keepsForm bool                              // at least one slot of forms is set; guarded by encodings.mu
 	// superseded: a newer one of the same topic and key is or was in the window, guarded by Hub.mu; of an
 	// event that the archive read, in the same chunk, static.
 	superseded bool

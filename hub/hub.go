@@ -192,7 +192,9 @@ func (h *Hub) deliver(events []*Event) {
 		}
 	}
 	clear(h.matched)
-	h.window.trim(events[len(events)-1].Time)
+	for !h.window.trim(events[len(events)-1].Time) {
+		h.yield()
+	}
 	select {
 	case h.aged <- struct{}{}:
 	default:
@@ -200,9 +202,19 @@ func (h *Hub) deliver(events []*Event) {
 	h.arrived()
 }
 
+// yield lets others have Hub.mu, where work under it goes on for longer than one hold may last. What the
+// lock guards is consistent meanwhile, and no other delivery begins.
+func (h *Hub) yield() {
+	h.mu.Unlock()
+	h.mu.Lock()
+}
+
 // pass goes over a hole in the log. What the window has from before it is left to the archive, so
 // that every reader comes to the hole in its place; and every feed is queued, for its readers to look.
 func (h *Hub) pass(hole *Event) {
+	for !h.window.clear() {
+		h.yield()
+	}
 	h.window.restart(hole)
 	for _, f := range h.feeds {
 		f.skip(hole.ID.Seq)
@@ -295,7 +307,9 @@ func (h *Hub) expire() {
 		case <-timer.C:
 		}
 		h.mu.Lock()
-		h.window.trim(time.Now())
+		for !h.window.trim(time.Now()) {
+			h.yield()
+		}
 		left, any := h.window.nextExpiry()
 		h.mu.Unlock()
 		if !any {

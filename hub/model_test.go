@@ -208,7 +208,7 @@ func (m *model) checkQuiet() {
 		}
 	}
 	require.Equal(m.t, bytes, w.bytes)
-	require.Equal(m.t, forms, w.shelf.bytes.Load())
+	require.Equal(m.t, forms, w.cache.bytes.Load())
 	s := m.hub.Stats()
 	require.Equal(m.t, len(m.truth.log), int(s.Published))
 	require.Equal(m.t, int(head), int(s.RemovedByCount+s.RemovedByBytes+s.RemovedByAge)+s.RetainedEvents)

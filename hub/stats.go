@@ -32,7 +32,7 @@ type Stats struct {
 	Feeds         int // distinct sets of filters subscribed to
 
 	RetainedEvents int
-	RetainedBytes  int64 // of the events and their encoded forms
+	RetainedBytes  int64 // of the events and their encodings
 	RetainedTopics int
 	GapTopics      int    // topics remembered for exact gaps
 	RemovedByCount uint64 // events let go, by the limit that was reached
@@ -57,7 +57,7 @@ func (h *Hub) Stats() Stats {
 		Subscriptions:   h.subscriptions,
 		Feeds:           len(h.feeds),
 		RetainedEvents:  w.events.len(),
-		RetainedBytes:   w.bytes + w.shelf.bytes.Load(),
+		RetainedBytes:   w.bytes + w.cache.bytes.Load(),
 		RetainedTopics:  w.topics.retained,
 		GapTopics:       w.topics.lossy,
 		RemovedByCount:  w.removed[removedByCount],

@@ -10,7 +10,7 @@ import (
 // events go; but for its age the newest event is always kept.
 type Retention struct {
 	Events int           // 0: DefaultRetainEvents
-	Bytes  int64         // events and their encoded forms; 0: DefaultRetainBytes
+	Bytes  int64         // seven eighths for events, one for their encodings; 0: DefaultRetainBytes
 	Age    time.Duration // 0: DefaultRetainAge
 	// GapTopics is how many topics are remembered from which events were let go, so that gaps
 	// are told exactly; fewer where they are of so many tokens of their own that the tree of topics
@@ -35,21 +35,21 @@ func (r Retention) withDefaults() Retention {
 	}
 }
 
-// formShare is the part of Retention.Bytes that encoded forms may take, as a divisor.
-const formShare = 8
+// maxRemovals bounds the events that one call of trim or clear removes, and so how long Hub.mu is held.
+const maxRemovals = 256
 
 // maxScan bounds the events that one read looks at, and so how long it holds the lock.
 const maxScan = 4096
 
 // window is the retained end of the log: by seq and by topic, with what it has let go. It is
-// guarded by Hub.mu, but for the forms of its events.
+// guarded by Hub.mu, but for the encodings of its events.
 type window struct {
 	keep   Retention // static
 	events deque[*Event]
 	topics topicTree
 	latest map[subject]*Event // the newest retained of each topic and key
-	shelf  shelf
-	bytes  int64  // of the events, without their forms
+	cache  encodingCache
+	bytes  int64  // of the events, without their encodings
 	head   uint64 // seq of the newest event ever
 	floor  uint64 // seq of the newest event let go: what follows it is all here
 
@@ -77,7 +77,7 @@ func newWindow(keep Retention, floor uint64) *window {
 		keep:   keep,
 		topics: newTopicTree(keep.GapTopics, floor),
 		latest: make(map[subject]*Event),
-		shelf:  shelf{limit: keep.Bytes / formShare},
+		cache:  encodingCache{limit: keep.Bytes / encodingShare, floor: floor},
 		head:   floor,
 		floor:  floor,
 	}
@@ -85,7 +85,7 @@ func newWindow(keep Retention, floor uint64) *window {
 
 // add takes the next event of the log. Trim when a batch is in.
 func (w *window) add(e *Event) {
-	e.shelf = &w.shelf
+	e.encodings = &w.cache
 	w.head = e.ID.Seq
 	w.events.push(e)
 	w.bytes += e.size()
@@ -99,47 +99,51 @@ func (w *window) add(e *Event) {
 	}
 }
 
-// trim lets go of what the limits don't allow.
-func (w *window) trim(now time.Time) {
-	w.shed()
+// trim removes events that the limits don't allow, at most maxRemovals of them, and reports whether none
+// is left to remove.
+func (w *window) trim(now time.Time) (done bool) {
+	defer func() { w.cache.release(w.floor) }()
 	horizon := now.Add(-w.keep.Age)
-	for w.events.len() > 0 {
-		switch oldest := w.events.at(0); {
-		case oldest.Time.Before(horizon):
-			w.remove(removedByAge)
-		case w.events.len() == 1:
-			return
-		case w.events.len() > w.keep.Events:
-			w.remove(removedByCount)
-		case w.bytes+w.shelf.bytes.Load() > w.keep.Bytes:
-			w.remove(removedByBytes)
-		default:
-			return
+	for range maxRemovals {
+		why, due := w.due(horizon)
+		if !due {
+			return true
 		}
+		w.remove(why)
+	}
+	return false
+}
+
+// due reports whether the oldest event must go, and why.
+func (w *window) due(horizon time.Time) (why removal, due bool) {
+	switch {
+	case w.events.len() == 0:
+		return 0, false
+	case w.events.at(0).Time.Before(horizon):
+		return removedByAge, true
+	case w.events.len() == 1:
+		return 0, false
+	case w.events.len() > w.keep.Events:
+		return removedByCount, true
+	default:
+		return removedByBytes, w.bytes > w.keep.Bytes-w.cache.limit
 	}
 }
 
-// shed drops the oldest encoded forms until the rest is within its share: forms can be made
-// again, so they go before events do.
-func (w *window) shed() {
-	if w.shelf.bytes.Load() <= w.shelf.limit {
-		return
-	}
-	for i := w.after(w.shelf.floor.Load()); i < w.events.len(); i++ {
-		if w.shelf.bytes.Load() <= w.shelf.limit {
-			return
+// clear drops events, at most maxRemovals of them, and reports whether none is left.
+func (w *window) clear() (done bool) {
+	defer func() { w.cache.release(w.floor) }()
+	for range maxRemovals {
+		if w.events.len() == 0 {
+			return true
 		}
-		e := w.events.at(i)
-		w.shelf.floor.Store(e.ID.Seq)
-		w.shelf.bytes.Add(-e.dropForms())
-	}
-}
-
-// restart begins anew after a hole.
-func (w *window) restart(hole *Event) {
-	for w.events.len() > 0 {
 		w.drop()
 	}
+	return w.events.len() == 0
+}
+
+// restart begins anew after a hole. The window has been cleared.
+func (w *window) restart(hole *Event) {
 	if w.passed != nil {
 		w.passed(w.head, hole)
 	}
@@ -152,7 +156,7 @@ func (w *window) remove(why removal) {
 	w.removed[why]++
 }
 
-// drop lets the oldest go.
+// drop lets the oldest go. Its encodings go with encodingCache.release.
 func (w *window) drop() {
 	e := w.events.pop()
 	w.topics.pop(e)
@@ -163,8 +167,6 @@ func (w *window) drop() {
 		}
 	}
 	w.bytes -= e.size()
-	w.shelf.floor.Store(max(w.shelf.floor.Load(), e.ID.Seq)) // a reader may still have it and encode it
-	w.shelf.bytes.Add(-e.dropForms())
 	if w.passed != nil {
 		w.passed(w.floor, e)
 	}

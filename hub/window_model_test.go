@@ -15,7 +15,6 @@ type windowModel struct {
 	keep    Retention
 	now     time.Time
 	events  []*modelled
-	floor   uint64 // forms up to here are shed
 	removed [3]uint64
 }
 
@@ -44,6 +43,20 @@ func (e *modelled) formBytes() (n int64) {
 	return n
 }
 
+// keeps reports whether an encoding of n bytes is kept. The oldest go for it, if they are older.
+func (m *windowModel) keeps(e *modelled, n int64) bool {
+	kept := m.retained()
+	if e.removed || n > m.keep.Bytes/encodingShare {
+		return false
+	}
+	for _, older := range kept {
+		if formBytes(kept)+n > m.keep.Bytes/encodingShare && older.ID.Seq < e.ID.Seq {
+			older.forms = nil
+		}
+	}
+	return formBytes(kept)+n <= m.keep.Bytes/encodingShare
+}
+
 func formBytes(events []*modelled) (n int64) {
 	for _, e := range events {
 		n += e.formBytes()
@@ -60,14 +73,8 @@ func (m *windowModel) newerOf(e *modelled) bool {
 
 func (m *windowModel) trim() {
 	kept := m.retained()
-	for _, e := range kept {
-		if e.ID.Seq > m.floor && formBytes(kept) > m.keep.Bytes/formShare {
-			m.floor = e.ID.Seq
-			e.forms = nil
-		}
-	}
 	for len(kept) > 0 {
-		bytes := formBytes(kept)
+		bytes := int64(0)
 		for _, e := range kept {
 			bytes += e.size()
 		}
@@ -77,7 +84,7 @@ func (m *windowModel) trim() {
 			why = removedByAge
 		case len(kept) > max(1, m.keep.Events):
 			why = removedByCount
-		case len(kept) > 1 && bytes > m.keep.Bytes:
+		case len(kept) > 1 && bytes > m.keep.Bytes-m.keep.Bytes/encodingShare:
 			why = removedByBytes
 		default:
 			return
@@ -156,8 +163,8 @@ func (m *windowModel) check(t *rapid.T) {
 		require.Equal(t, n, w.topics.byName[topic].log.len())
 	}
 	require.Equal(t, bytes, w.bytes)
-	require.Equal(t, formBytes(kept), w.shelf.bytes.Load())
-	require.LessOrEqual(t, w.shelf.bytes.Load(), 2*w.shelf.limit)
+	require.Equal(t, formBytes(kept), w.cache.bytes.Load())
+	require.LessOrEqual(t, w.cache.bytes.Load(), m.keep.Bytes/encodingShare)
 	require.LessOrEqual(t, w.topics.lossy, m.keep.GapTopics)
 	require.LessOrEqual(t, len(w.topics.byName), w.topics.retained+w.topics.lossy)
 	require.Equal(t, m.removed, w.removed)

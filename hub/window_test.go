@@ -76,11 +76,14 @@ func (m *windowModel) encode(t *rapid.T) {
 		n = kept
 	}
 	require.Len(t, e.Form(f, func(*Event) []byte { return make([]byte, n) }), n)
-	full := m.w.shelf.bytes.Load()+int64(n) > 2*m.w.shelf.limit
-	if e.Event.forms[f].Load() == nil {
-		require.True(t, full || e.removed || e.ID.Seq <= m.floor, "it had room")
+	if _, again := e.forms[f]; again {
 		return
 	}
+	if !m.keeps(e, int64(n)) {
+		require.Nil(t, e.Event.forms[f].Load())
+		return
+	}
+	require.NotNil(t, e.Event.forms[f].Load(), "it had room")
 	if e.forms == nil {
 		e.forms = make(map[Form]int)
 	}
@@ -194,7 +197,7 @@ func TestFormsOfRemovedEvents(t *testing.T) {
 		return make([]byte, 100)
 	})
 	first.Form(1, func(*Event) []byte { return make([]byte, 100) })
-	require.Zero(t, w.shelf.bytes.Load())
+	require.Zero(t, w.cache.bytes.Load())
 
 	var readers sync.WaitGroup
 	taken := make(chan *Event, 16)
@@ -213,7 +216,7 @@ func TestFormsOfRemovedEvents(t *testing.T) {
 	close(taken)
 	readers.Wait()
 	kept := w.events.at(0).Form(0, func(*Event) []byte { return make([]byte, 10) })
-	require.Equal(t, int64(len(kept)), w.shelf.bytes.Load())
+	require.Equal(t, int64(len(kept)), w.cache.bytes.Load())
 }
 
 // What a resume looks at is what it missed, whoever else has published.
@@ -288,45 +291,20 @@ func TestTopicsThatComeAndGoLeaveNothing(t *testing.T) {
 			linked++
 		}
 		require.Equal(t, gapTopics, linked)
-		w.trim(at.Add(2 * time.Hour))
+		for !w.trim(at.Add(2 * time.Hour)) {
+		}
 	}
 	require.Zero(t, w.topics.retained)
 	require.Len(t, w.topics.byName, gapTopics)
 	require.Empty(t, w.latest)
 	require.LessOrEqual(t, len(w.events.ring), 1)
 	require.Zero(t, w.bytes)
-	require.Zero(t, w.shelf.bytes.Load())
+	require.Zero(t, w.cache.bytes.Load())
 	require.Equal(t, [3]uint64{499_000, 0, 1000}, w.removed)
 	certain, possible := w.losses(setOf("t.499999"), 499_000, false)
 	require.True(t, certain && possible)
 	certain, possible = w.losses(setOf("t.5"), 1, false)
 	require.True(t, !certain && possible, "forgotten is not denied")
-}
-
-func TestFormsAreShedBeforeEvents(t *testing.T) {
-	const (
-		size  = overhead + 1
-		forms = 5                       // that have room at rest
-		n     = (formShare - 1) * forms // events that have room beside them
-	)
-	w := newWindow(Retention{Events: 100, Bytes: formShare * forms * size, Age: time.Hour, GapTopics: 1}, 0)
-	at := time.Unix(1e9, 0)
-	for seq := range n {
-		e := &Event{ID: Cursor{1, uint64(seq) + 1}, Topic: "a", Time: at}
-		w.add(e)
-		w.trim(at)
-		e.Form(0, func(*Event) []byte { return []byte(strings.Repeat("x", size)) })
-		require.Equal(t, seq+1, w.events.len(), "no event goes while forms can")
-		require.LessOrEqual(t, w.shelf.bytes.Load(), int64((forms+1)*size))
-	}
-	w.trim(at)
-	require.Equal(t, int64(forms*size), w.shelf.bytes.Load())
-	for i := range n {
-		require.Equal(t, i >= n-forms, w.events.at(i).forms[0].Load() != nil, "the newest keep theirs")
-	}
-	old := w.events.at(0)
-	old.Form(0, func(*Event) []byte { return make([]byte, 1) })
-	require.Nil(t, old.forms[0].Load(), "a reader of old events takes no room from the newest")
 }
 
 // Wildcards that lead everywhere cost no more than a look at every event, and find the same.

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// storeRows are about what all tokens share: the retained events, the idempotency keys and the engine.
+var storeRows = []row{
+	{"replays of everything, to have retained events removed", readingEverything},
+}
+
+// tenants starts a hub of its own for a row. Its tokens are those of the fort.
+func (f *fort) tenants(t *testing.T, args ...string) *process {
+	t.Helper()
+	p := serve(t, program(t, nil, append(append(anyPorts, "--tokens", f.quietFile), args...)...))
+	p.token = f.tokens["master"]
+	return p
+}
+
+// readingEverything has one token replay the whole log in two encodings. The other's events stay.
+func readingEverything(t *testing.T, f *fort) {
+	const limit, size = 4 << 20, 1000
+	p := f.tenants(t, "--retain-bytes", fmt.Sprint(limit))
+	line := `{"topic":"history","data":"` + strings.Repeat("x", size) + `"}` + "\n"
+	x := f.ask(t, request{hub: p, line: "POST /publish", token: f.tokens["publisher"],
+		header: []string{"Content-Type: application/x-ndjson"}, body: strings.Repeat(line, 2*limit/size)})
+	require.Equal(t, http.StatusOK, x.status, x.body)
+	before := p.stats().Events
+	require.Positive(t, before.Removed["bytes"], "the log is full")
+
+	epoch, _, _ := strings.Cut(p.stats().Position, "-")
+	query := fmt.Sprintf("?topic=history&cursor=%s-%d", epoch, before.Published-uint64(before.Retained))
+	sse := f.begin(t, request{hub: p, line: "GET /sse" + query, token: f.tokens["reader"]})
+	for found := 0; found < before.Retained; {
+		e, err := sse.stream.Next()
+		require.NoError(t, err)
+		require.NotEqual(t, "trivium.gap", e.Type)
+		if e.Topic == "history" {
+			found++
+		}
+	}
+	ws := f.begin(t, request{hub: p, line: "GET /ws" + query, token: f.tokens["reader"]})
+	for found := 0; found < before.Retained; {
+		m, _, err := ws.message()
+		require.NoError(t, err)
+		require.NotEqual(t, wire.OpGap, m.Op)
+		if m.Event != nil {
+			found++
+		}
+	}
+	read := p.stats().Events
+	x = f.ask(t, request{hub: p, line: "POST /publish/history", token: f.tokens["publisher"], body: `"` + strings.Repeat("x", size) + `"`})
+	require.Equal(t, http.StatusOK, x.status)
+	after := p.stats().Events
+	t.Logf("retained: %d events; after two replays %d bytes of %d; after one publish %d events", before.Retained, read.RetainedBytes, limit, after.Retained)
+	require.LessOrEqual(t, read.RetainedBytes, int64(limit))
+	require.LessOrEqual(t, after.RetainedBytes, int64(limit))
+	require.GreaterOrEqual(t, after.Retained, before.Retained-1)
+}

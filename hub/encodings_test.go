@@ -1,0 +1,119 @@
+package hub
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// fillByBytes publishes events of the size until retention removes some.
+func fillByBytes(t *testing.T, h *Hub, size int) {
+	t.Helper()
+	for h.Stats().RemovedByBytes == 0 {
+		_, err := h.Publish(context.Background(), &Event{Topic: "a", Data: []byte(strings.Repeat("1", size))})
+		require.NoError(t, err)
+	}
+}
+
+// encodeAll encodes all retained events in n forms, as so many kinds of readers do, the oldest first.
+func encodeAll(h *Hub, n int) {
+	for f := range Form(n) {
+		for i := range h.window.events.len() {
+			h.window.events.at(i).Form(f, func(e *Event) []byte { return append([]byte("data: "), e.Data...) })
+		}
+	}
+}
+
+func TestReadingRemovesNoEvents(t *testing.T) {
+	const bytes, size = 1 << 20, 1000
+	h, err := New(Config{Retention: Retention{Bytes: bytes}})
+	require.NoError(t, err)
+	defer h.Close()
+	fillByBytes(t, h, size)
+	before := h.Stats()
+	encodeAll(h, 2)
+	read := h.Stats()
+	require.LessOrEqual(t, read.RetainedBytes, int64(bytes))
+	require.Greater(t, read.RetainedBytes, before.RetainedBytes, "some encodings are kept")
+	require.Equal(t, before.RetainedEvents, read.RetainedEvents)
+	_, err = h.Publish(context.Background(), &Event{Topic: "a", Data: []byte(strings.Repeat("1", size))})
+	require.NoError(t, err)
+	after := h.Stats()
+	require.Equal(t, before.RetainedEvents, after.RetainedEvents, "one came and one went")
+	require.LessOrEqual(t, after.RetainedBytes, int64(bytes))
+}
+
+func TestReplayEvictsNoNewerEncodings(t *testing.T) {
+	h, err := New(Config{Retention: Retention{Bytes: 1 << 20}})
+	require.NoError(t, err)
+	defer h.Close()
+	fillByBytes(t, h, 1000)
+	n := h.window.events.len()
+	newest := h.window.events.at(n - 1)
+	newest.Form(1, func(e *Event) []byte { return e.Data })
+	encodeAll(h, 1)
+	require.NotNil(t, newest.forms[1].Load())
+	for i := range n {
+		require.Equal(t, i >= n-h.window.cache.ascending.len()-len(h.window.cache.late), h.window.events.at(i).forms[0].Load() != nil,
+			"the newest keep theirs")
+	}
+	bytes := h.window.cache.bytes.Load()
+	h.window.events.at(0).Form(0, func(*Event) []byte { return make([]byte, 1000) })
+	require.Nil(t, h.window.events.at(0).forms[0].Load())
+	require.Equal(t, bytes, h.window.cache.bytes.Load(), "nothing was evicted for the oldest")
+}
+
+func TestEvictionIsBounded(t *testing.T) {
+	const small = 3 * maxEvictions
+	c := &encodingCache{limit: small}
+	var events []*Event
+	for seq := range small {
+		e := &Event{ID: Cursor{1, uint64(seq) + 1}, encodings: c}
+		e.Form(0, func(*Event) []byte { return make([]byte, 1) })
+		events = append(events, e)
+	}
+	large := &Event{ID: Cursor{1, small + 1}, encodings: c}
+	encode := func(*Event) []byte { return make([]byte, small) }
+	for _, left := range []int{2 * maxEvictions, maxEvictions} {
+		large.Form(0, encode)
+		require.Nil(t, large.forms[0].Load(), "to make room would take too long at once")
+		require.Equal(t, left, c.ascending.len())
+	}
+	large.Form(0, encode)
+	require.NotNil(t, large.forms[0].Load())
+	require.Equal(t, int64(small), c.bytes.Load())
+	require.Nil(t, events[small-1].forms[0].Load())
+	large.Form(1, func(*Event) []byte { return make([]byte, small+1) })
+	require.NotNil(t, large.forms[0].Load(), "what is larger than the budget evicts nothing")
+}
+
+// Events that end together are removed in pieces, between which others get the lock.
+func TestRemovalIsBounded(t *testing.T) {
+	w := newWindow(Retention{}.withDefaults(), 0)
+	at := time.Unix(1e9, 0)
+	for seq := range uint64(2*maxRemovals + 1) {
+		w.add(&Event{ID: Cursor{1, seq + 1}, Topic: "a", Time: at})
+	}
+	for _, left := range []int{maxRemovals + 1, 1} {
+		require.False(t, w.trim(at.Add(time.Hour)))
+		require.Equal(t, left, w.events.len())
+	}
+	require.True(t, w.trim(at.Add(time.Hour)))
+	require.Zero(t, w.events.len())
+
+	synctest.Test(t, func(t *testing.T) {
+		h, err := New(Config{})
+		require.NoError(t, err)
+		defer h.Close()
+		for range 5 * maxRemovals {
+			_, err := h.Publish(context.Background(), &Event{Topic: "a", Data: []byte("1")})
+			require.NoError(t, err)
+		}
+		time.Sleep(DefaultRetainAge + time.Second)
+		require.Zero(t, h.Stats().RetainedEvents, "all of them are removed in the end")
+	})
+}
