@@ -43,11 +43,6 @@ func (c *LimitConfig) check() []fault {
 	)
 }
 
-// connections are the limits of all tokens together.
-func (c *LimitConfig) connections() auth.ConnectionLimits {
-	return auth.ConnectionLimits{Total: c.MaxConnections, PerAddress: c.MaxConnectionsPerAddress}
-}
-
 // perToken are the limits of a token that has none of its own.
 func (c *LimitConfig) perToken() auth.Limits {
 	return auth.Limits{

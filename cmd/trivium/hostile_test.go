@@ -19,7 +19,20 @@ type row struct {
 
 // hostileRows are all of them. Rows run beside each other, so what one must not have brought about
 // is looked for under a topic of its own.
-var hostileRows = slices.Concat(tokenRows, rightRows, endRows, browserRows, wireRows, frameRows, limitRows, udpRows, keyRows, storeRows, logRows)
+var hostileRows = slices.Concat(
+	tokenRows,
+	rightRows,
+	endRows,
+	browserRows,
+	wireRows,
+	frameRows,
+	limitRows,
+	udpRows,
+	keyRows,
+	storeRows,
+	idleRows,
+	logRows,
+)
 
 // TestHostile tries them all over real sockets, against the program, and then looks for what was
 // used as a token or a secret in all that the hubs have said meanwhile.

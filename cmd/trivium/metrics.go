@@ -42,14 +42,17 @@ var (
 	descClosed        = describe("connections_closed_total",
 		"Connections that the hub closed: overtaken by retention (--slow=disconnect), stuck (no write made progress), cut at the end of a drain, or expelled (the token ended or lost the right).",
 		"transport", "reason")
-	descTokens     = describe("tokens_in_use", "Tokens that somebody holds a connection by, or has used just now.")
-	descOpen       = describe("http_connections_open", "Connections that have not become a subscriber's own: requests, publishers, polls, HTTP/2.")
-	descProblems   = describe("problems_total", "Requests refused, by the code of the problem.", "code")
-	descLimited    = describe("limited_total", "What was refused because of a limit, by limit.", "limit")
-	descRefused    = describe("websocket_refused_total", "WebSocket connections closed for what their peer sent, by reason.", "reason")
-	descDatagrams  = describe("udp_datagrams_total", "Datagrams read.")
-	descUDPEvents  = describe("udp_events_total", "Events published from datagrams.")
-	descUDPDropped = describe("udp_dropped_total",
+	descTokens       = describe("tokens_in_use", "Tokens that somebody holds a connection by, or has used just now.")
+	descOpen         = describe("http_connections_open", "Connections that have not become a subscriber's own: requests, publishers, polls, HTTP/2.")
+	descIdleClosed   = describe("idle_closed_total", "Idle connections closed early to make room for new ones.")
+	descAcceptErrors = describe("accept_errors_total", "Connections that could not be accepted, such as for want of file descriptors.")
+	descPanics       = describe("handler_panics_total", "Requests that ended in a panic of their handler, a fault of the hub.")
+	descProblems     = describe("problems_total", "Requests refused, by the code of the problem.", "code")
+	descLimited      = describe("limited_total", "What was refused because of a limit, by limit.", "limit")
+	descRefused      = describe("websocket_refused_total", "WebSocket connections closed for what their peer sent, by reason.", "reason")
+	descDatagrams    = describe("udp_datagrams_total", "Datagrams read.")
+	descUDPEvents    = describe("udp_events_total", "Events published from datagrams.")
+	descUDPDropped   = describe("udp_dropped_total",
 		"What came by UDP and was not published, by reason; of the reason kernel whole datagrams, of the others texts in them.", "reason")
 )
 
@@ -95,6 +98,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(descTokens, int64(s.Access.Tokens))
 	gauge(descOpen, int64(s.Access.Open))
+	counter(descIdleClosed, s.Access.IdleClosed)
+	counter(descAcceptErrors, s.Access.NotAccepted)
+	counter(descPanics, s.Access.Panics)
 	for code, n := range s.Access.Problems {
 		counter(descProblems, n, code)
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -25,6 +26,7 @@ import (
 type counters struct {
 	sse, websocket, longpoll outlet.Counters
 	refused                  websocket.Refusals
+	panics                   atomic.Uint64 // of handlers
 	problems                 web.Problems
 }
 
@@ -71,6 +73,10 @@ func newDemo(cfg *ServeConfig, log *slog.Logger) *wasmdemo.Demo {
 func (s *server) publicRoutes() http.Handler {
 	cfg, h, group, count := s.cfg, s.hub, s.group, &s.count
 	deny, guard := s.door.denials.by, s.door.guard
+	// admitted are the routes that need a token; whoever comes so far has one.
+	admitted := func(route string, refuse func(http.ResponseWriter, *http.Request, *wire.Problem), next http.Handler) http.Handler {
+		return guard.Middleware(deny(route, refuse))(s.open.vouched(next))
+	}
 	everybody := s.door.free.Middleware(deny("others", web.WriteProblem))
 	events := sse.New(sse.Config{
 		Hub: h, Group: group, Access: accessFrom, Counters: &count.sse,
@@ -90,11 +96,11 @@ func (s *server) publicRoutes() http.Handler {
 
 	// Topics may have what a path must escape, and "." and ".." are for the topic's rules to judge.
 	routes := mux.NewRouter().UseEncodedPath().SkipClean(true)
-	routes.Handle("/sse", guard.Middleware(deny("/sse", events.Refuse))(events))
-	routes.Handle("/ws", guard.Middleware(deny("/ws", sockets.Refuse))(sockets))
-	routes.Handle("/poll", guard.Middleware(deny("/poll", web.WriteProblem))(polls))
+	routes.Handle("/sse", admitted("/sse", events.Refuse, events))
+	routes.Handle("/ws", admitted("/ws", sockets.Refuse, sockets))
+	routes.Handle("/poll", admitted("/poll", web.WriteProblem, polls))
 	publishing := routes.PathPrefix("/publish").Subrouter()
-	publishing.Use(guard.Middleware(deny("/publish", web.WriteProblem)))
+	publishing.Use(func(next http.Handler) http.Handler { return admitted("/publish", web.WriteProblem, next) })
 	publishing.HandleFunc("", publisher.ServeEnvelopes)
 	publishing.HandleFunc("/{topic:[^/]*}", func(w http.ResponseWriter, r *http.Request) {
 		topic, err := url.PathUnescape(mux.Vars(r)["topic"])

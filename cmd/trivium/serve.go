@@ -1,14 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -25,15 +23,12 @@ import (
 	"github.com/trivium-hub/trivium/transports/outlet"
 	"github.com/trivium-hub/trivium/transports/publish"
 	"github.com/trivium-hub/trivium/transports/udp"
-	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 	"github.com/trivium-hub/trivium/wasmdemo"
 )
 
 // exitGrace is how long after the drain's window what is still going on may take to end.
 const exitGrace = 500 * time.Millisecond
-
-const idleTimeout = 2 * time.Minute // of a kept connection between two requests
 
 // gcPercent, unless GOGC says otherwise: what is collected is little beside what a hub's connections
 // hold for as long as they are idle, and by Go's default it may use up as much again.
@@ -113,10 +108,12 @@ type server struct {
 	engine *jetstream.Engine // nil: memory
 	group  *outlet.Group
 	open   *openConnections
-	count  counters
-	udp    *udp.Source        // nil: off
-	demo   *wasmdemo.Demo     // nil: off
-	stop   context.CancelFunc // ends what runs beside the listeners
+	// accepts is the part of public that accepts, once it has started.
+	accepts *acceptor
+	count   counters
+	udp     *udp.Source        // nil: off
+	demo    *wasmdemo.Demo     // nil: off
+	stop    context.CancelFunc // ends what runs beside the listeners
 	// endBuild ends the building of the demo's program, which nobody waits for any more.
 	endBuild context.CancelFunc
 	// requests is the context of every request; ended when publishing ends, so that a stream of
@@ -134,6 +131,7 @@ type server struct {
 // newServer opens everything or nothing.
 func newServer(cfg *ServeConfig, stderr io.Writer) (_ *server, err error) {
 	s := &server{cfg: cfg, log: cfg.newLogger(stderr), failed: make(chan error, 3)}
+	cfg.warnOfDescriptors(s.log)
 	s.files = newWatcher(s.log)
 	var faults []fault
 	if s.door, faults = newDoor(cfg, s.files, s.log); len(faults) > 0 {
@@ -155,7 +153,6 @@ func newServer(cfg *ServeConfig, stderr io.Writer) (_ *server, err error) {
 	if s.public, err = net.Listen("tcp", cfg.HTTP); err != nil {
 		return nil, fmt.Errorf("--http: %w", err)
 	}
-	s.public = &outlet.Listener{Listener: s.public, WriteTimeout: cfg.WriteTimeout}
 	if cfg.Admin != "" {
 		if s.admin, err = net.Listen("tcp", cfg.Admin); err != nil {
 			return nil, fmt.Errorf("--admin: %w", err)
@@ -179,11 +176,6 @@ func (s *server) addresses() []any {
 		where = append(where, "admin", s.admin.Addr().String())
 	}
 	return append(where, "auth", s.cfg.Auth)
-}
-
-// unlimited reads a size of 0 as no limit.
-func unlimited(s Size) int {
-	return cmp.Or(int(s), math.MaxInt)
 }
 
 func (s *server) listenUDP() (*udp.Source, error) {
@@ -226,17 +218,15 @@ func (s *server) listenUDP() (*udp.Source, error) {
 // start begins to serve what has been opened.
 func (s *server) start() error {
 	s.demo = newDemo(s.cfg, s.log)
+	s.open = newOpenConnections(newOpenLimits(s.cfg.connections(), s.cfg.spareConnections()), s.door.proxies, s.log)
+	s.accepts = newAcceptor(s.public, s.open, s.cfg.publicDescriptors(), s.log)
+	s.public = &outlet.Listener{Listener: s.accepts, WriteTimeout: s.cfg.WriteTimeout}
 	public := s.newHTTP(s.publicRoutes())
-	s.open = newOpenConnections(s.cfg.connections(), s.door.proxies)
-	public.ConnState = s.open.track
+	s.open.attach(public)
 	setProtocols(public, s.tls, s.cfg.H2C)
 	s.serve(public, s.public)
 	if s.admin != nil {
-		o := &observer{
-			hub: s.hub, engine: s.cfg.Engine, away: s.away, counters: &s.count, guard: s.door.guard, open: s.open, udp: s.udp,
-			draining: s.group.IsDraining,
-		}
-		s.serve(s.newHTTP(adminRoutes(o, s.door)), s.admin)
+		s.startAdmin()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
@@ -257,6 +247,19 @@ func (s *server) start() error {
 	return nil
 }
 
+// startAdmin serves the operator's listener, whose connections are bounded apart from all others.
+func (s *server) startAdmin() {
+	open := newOpenConnections(openLimits{total: adminConnections}, nil, s.log)
+	accepts := newAcceptor(s.admin, open, 0, s.log)
+	o := &observer{
+		hub: s.hub, engine: s.cfg.Engine, away: s.away, counters: &s.count, guard: s.door.guard, open: s.open, udp: s.udp,
+		draining: s.group.IsDraining, acceptErrors: func() uint64 { return s.accepts.errors.Load() + accepts.errors.Load() },
+	}
+	admin := s.newHTTP(adminRoutes(o, s.door))
+	open.attach(admin)
+	s.serve(admin, accepts)
+}
+
 // hostNames are the names by which the hub may be reached beside loopback and the address that a
 // connection came in on.
 func (c *ServeConfig) hostNames() []string {
@@ -267,68 +270,6 @@ func (c *ServeConfig) hostNames() []string {
 		}
 	}
 	return names
-}
-
-// unambiguous closes the connection after a request in chunks. net/http takes one that has a
-// Content-Length too, by which a proxy before it may have split the bytes otherwise, and does not
-// tell (RFC 9112 section 6.1): what follows on the connection is not to be trusted.
-func unambiguous(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
-			w.Header().Set("Connection", "close")
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// timed bounds the time of a body that nobody reads: net/http reads a part of it before it sends an
-// answer, for as long as it takes. Who does read it sets limits of its own.
-func (s *server) timed(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength != 0 && s.cfg.ReadTimeout > 0 {
-			// Where there is no deadline to set there is no connection to wait on.
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.ReadTimeout))
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// headerSlack is how much more of a header net/http lets pass than may be: it counts otherwise for
-// each version, and its own refusal is no problem, or ends a connection of HTTP/2 with all on it.
-const headerSlack = 8 << 10
-
-// bounded refuses a header that is larger than it may be, as HTTP/1.1 writes it.
-func (s *server) bounded(next http.Handler) http.Handler {
-	limit := unlimited(s.cfg.MaxHeaderBytes)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if headerSize(r) > limit {
-			web.WriteProblem(w, r, wire.HeaderTooLarge(limit))
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func headerSize(r *http.Request) int {
-	size := len(r.Method) + len(r.RequestURI) + len(r.Proto) + len("  \r\n") + len("Host: \r\n") + len(r.Host)
-	for name, lines := range r.Header {
-		for _, line := range lines {
-			size += len(name) + len(line) + len(": \r\n")
-		}
-	}
-	return size
-}
-
-// newHTTP makes a server with the bounds that every listener has.
-func (s *server) newHTTP(handler http.Handler) *http.Server {
-	return &http.Server{
-		Handler:           unambiguous(s.bounded(s.timed(handler))),
-		ReadHeaderTimeout: s.cfg.ReadTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    min(unlimited(s.cfg.MaxHeaderBytes), math.MaxInt-headerSlack) + headerSlack,
-		BaseContext:       func(net.Listener) context.Context { return s.requests },
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
 }
 
 func (s *server) serve(server *http.Server, l net.Listener) {

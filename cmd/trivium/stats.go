@@ -48,12 +48,15 @@ type transportSnapshot struct {
 }
 
 type accessStats struct {
-	Tokens      int               `json:"tokens"`      // in use
-	Connections int               `json:"connections"` // as counted toward the limits
-	Open        int               `json:"open"`        // connections that have not become a subscriber's
-	Problems    map[string]uint64 `json:"problems"`    // requests refused, by the code of the problem
-	Limited     map[string]uint64 `json:"limited"`     // by the limit that was reached
-	WebSocket   map[string]uint64 `json:"websocket"`   // closed for what their peer sent, by reason
+	Tokens      int               `json:"tokens"`       // in use
+	Connections int               `json:"connections"`  // as counted toward the limits
+	Open        int               `json:"open"`         // connections that have not become a subscriber's
+	IdleClosed  uint64            `json:"idle_closed"`  // idle connections, closed to make room for new ones
+	NotAccepted uint64            `json:"not_accepted"` // errors of accepting a connection
+	Panics      uint64            `json:"panics"`       // requests whose handler panicked
+	Problems    map[string]uint64 `json:"problems"`     // requests refused, by the code of the problem
+	Limited     map[string]uint64 `json:"limited"`      // by the limit that was reached
+	WebSocket   map[string]uint64 `json:"websocket"`    // closed for what their peer sent, by reason
 }
 
 type udpSnapshot struct {
@@ -72,6 +75,8 @@ type observer struct {
 	open     *openConnections
 	udp      *udp.Source // nil: off
 	draining func() bool
+	// acceptErrors counts the errors of accepting connections, on all listeners.
+	acceptErrors func() uint64
 }
 
 func (o *observer) snapshot() snapshot {
@@ -121,14 +126,17 @@ func (o *observer) snapshot() snapshot {
 
 func (o *observer) access() accessStats {
 	g := o.guard.Stats()
-	open, refused := o.open.stats()
+	open := o.open.stats()
 	s := accessStats{
 		Tokens:      g.Tokens,
 		Connections: g.Connections,
-		Open:        open,
+		Open:        open.open,
+		IdleClosed:  open.idleClosed,
+		NotAccepted: o.acceptErrors(),
+		Panics:      o.counters.panics.Load(),
 		Problems:    o.counters.problems.ByCode(),
 		WebSocket:   o.counters.refused.ByReason(),
-		Limited:     map[string]uint64{"open_connections": refused},
+		Limited:     map[string]uint64{"open_connections": open.refused, "open_connections_per_address": open.refusedAddress},
 	}
 	for limit, n := range g.Refused {
 		s.Limited[string(limit)] = n

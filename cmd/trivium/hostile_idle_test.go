@@ -1,0 +1,117 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+var idleRows = []row{
+	{"idle connections of one address, more than the process may open files", func(t *testing.T, _ *fort) {
+		holdIdle(t, 300, 400, func(int) string { return "127.0.0.2" })
+	}},
+	{"idle connections of many addresses, more than --max-connections", func(t *testing.T, _ *fort) {
+		holdIdle(t, 4096, 1300, func(i int) string { return fmt.Sprintf("127.0.1.%d", 1+i%100) }, "--max-connections", "100")
+	}},
+	{"connections of many addresses that never ask", func(t *testing.T, _ *fort) {
+		p := limitFiles(t, serve, 300, binary(t, anyPorts...))
+		occupy(t, p, 400, "", func(i int) string { return fmt.Sprintf("127.0.2.%d", 1+i%200) })
+		stillServes(t, p)
+	}},
+}
+
+// limitFiles starts a hub that may have so many files open, if it raises its limit itself.
+func limitFiles(t *testing.T, start func(*testing.T, *exec.Cmd) *process, files int, cmd *exec.Cmd) *process {
+	t.Helper()
+	limited := exec.Command("sh", append([]string{"-c", `ulimit -S -n 64 && ulimit -H -n ` + strconv.Itoa(files) + ` && exec "$0" "$@"`}, cmd.Args...)...)
+	limited.Env = cmd.Env
+	return start(t, limited)
+}
+
+// holdIdle has connections wait after a request without a token, and finds that others are served.
+func holdIdle(t *testing.T, files, connections int, source func(int) string, args ...string) {
+	p := limitFiles(t, serve, files, binary(t, append(anyPorts, args...)...))
+	subscriber := p.sse("topic=kept")
+	held := occupy(t, p, connections, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", source)
+	t.Logf("%d of %d idle connections are still open", held(), connections)
+	stillServes(t, p)
+	p.publish("application/json", `{"topic":"kept","data":1}`)
+	e, err := subscriber.Next()
+	require.NoError(t, err, "a subscriber with a token keeps its connection")
+	require.Equal(t, "kept", e.Topic)
+}
+
+// occupy opens connections one after the other, sends text on each and reads the answer, if there is
+// any text. Those that the hub does not take or closes are left as they are. The function that it
+// returns counts the connections that the hub has not closed.
+func occupy(t *testing.T, p *process, connections int, text string, source func(int) string) (open func() int) {
+	t.Helper()
+	var all []net.Conn
+	for i := range connections {
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source(i))}, Timeout: patience}
+		conn, err := dialer.Dial("tcp", p.http)
+		require.NoError(t, err)
+		t.Cleanup(func() { conn.Close() })
+		all = append(all, conn)
+		if text == "" {
+			continue
+		}
+		require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+		if _, err := io.WriteString(conn, text); err == nil {
+			if response, err := http.ReadResponse(bufio.NewReader(conn), nil); err == nil {
+				_, _ = io.Copy(io.Discard, response.Body)
+			}
+		}
+	}
+	return func() int {
+		var reading sync.WaitGroup
+		closed := make(chan struct{}, len(all))
+		for _, conn := range all {
+			reading.Go(func() {
+				_ = conn.SetReadDeadline(time.Now().Add(time.Second))
+				if _, err := conn.Read(make([]byte, 1)); !os.IsTimeout(err) {
+					closed <- struct{}{}
+				}
+			})
+		}
+		reading.Wait()
+		return len(all) - len(closed)
+	}
+}
+
+// stillServes: somebody else's connection is served, the operator's listener answers, and the log
+// has an error although debug messages are off at the default level.
+func stillServes(t *testing.T, p *process) {
+	t.Helper()
+	for _, url := range []string{
+		"http://" + p.http + "/readyz", "http://" + p.http + "/poll?wait=0", "http://" + p.admin + "/metrics", "http://" + p.admin + "/stats",
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		require.NoError(t, err)
+		r.Header.Set("Authorization", "Bearer "+p.token)
+		begin := time.Now()
+		response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(r)
+		require.NoError(t, err, url)
+		response.Body.Close()
+		require.Equal(t, http.StatusOK, response.StatusCode, url)
+		t.Logf("%s answers in %v", url, time.Since(begin).Round(time.Millisecond))
+	}
+	p.publish("application/json", `{"topic":"still","data":1}`)
+	require.Eventually(t, func() bool {
+		return strings.Contains(p.log(), `"level":"ERROR"`) || strings.Contains(p.log(), `"level":"WARN","msg":"too many connections`)
+	}, patience, 10*time.Millisecond, "it is logged")
+}
