@@ -16,7 +16,12 @@ type Credential struct {
 	Expires time.Time
 	// ID is the jti of a JWT, by which it can be revoked (RFC 7519 section 4.1.7); "" if it has
 	// none.
-	ID     string
+	ID string
+	// Subject and Issued are the sub and the iat of a JWT, by which it can be revoked too; zero if
+	// it has none.
+	Subject string
+	Issued  time.Time
+
 	Limits Limits
 
 	source Verifier // which gave it to a chain; nil without one

@@ -37,8 +37,8 @@ type JWT struct {
 	limits           Limits  // static
 	remote           *keySet // static; nil if there is no URL
 
-	local   atomic.Pointer[[]key]               // of secret and PEM
-	revoked atomic.Pointer[map[string]struct{}] // ids
+	local   atomic.Pointer[[]key] // of secret and PEM
+	revoked atomic.Pointer[revocations]
 }
 
 // NewJWT makes a verifier. It requests nothing; Run does.
@@ -54,7 +54,7 @@ func NewJWT(config JWTConfig) (*JWT, error) {
 			return nil, err
 		}
 	}
-	j.revoked.Store(new(map[string]struct{}))
+	j.revoked.Store(new(revocations))
 	if err := j.SetKeys(config.Keys); err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func (j *JWT) Verify(token string) (*Credential, error) {
 		return nil, bad("its issuer (iss) is not the one expected")
 	case j.audience != "" && !slices.Contains(c.audience, j.audience):
 		return nil, bad("the audience expected is not in its aud")
-	case j.isRevoked(c.id), !now.Before(c.expires):
+	case j.isRevoked(c.id, c.subject, c.issuedAt), !now.Before(c.expires):
 		return nil, ErrTokenEnded
 	case now.Before(c.notBefore):
 		return nil, ErrTokenNotYet
@@ -146,6 +146,8 @@ func (j *JWT) credential(token string, c *claims) *Credential {
 		},
 		Expires: c.expires,
 		ID:      c.id,
+		Subject: c.subject,
+		Issued:  c.issuedAt,
 		Limits:  j.limits,
 	}
 }
@@ -167,7 +169,7 @@ func subjectOf(c *claims, hash [sha256.Size]byte) string {
 
 // Review gives ErrTokenEnded for what is revoked. A change of keys ends no token.
 func (j *JWT) Review(c *Credential) (*Credential, error) {
-	if j.isRevoked(c.ID) {
+	if j.isRevoked(c.ID, c.Subject, c.Issued) {
 		return nil, ErrTokenEnded
 	}
 	return c, nil

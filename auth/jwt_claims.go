@@ -67,7 +67,7 @@ type claims struct {
 	issuer, subject, id string // "" if absent
 	audience            []string
 	expires             time.Time
-	notBefore           time.Time // zero if absent
+	notBefore, issuedAt time.Time // zero if absent
 	subscribe, publish  []hub.Filter
 }
 
@@ -87,11 +87,10 @@ func parseClaims(payload []byte) (*claims, error) {
 			return nil, err
 		}
 	}
-	var issuedAt time.Time // of no consequence, so long as it is a date
 	for _, date := range []struct {
 		name   string
 		target *time.Time
-	}{{"exp", &c.expires}, {"nbf", &c.notBefore}, {"iat", &issuedAt}} {
+	}{{"exp", &c.expires}, {"nbf", &c.notBefore}, {"iat", &c.issuedAt}} {
 		if *date.target, err = o.date(date.name); err != nil {
 			return nil, err
 		}

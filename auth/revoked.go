@@ -2,18 +2,43 @@ package auth
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
 
-// revokedComment begins a line that names no token.
-const revokedComment = "#"
+// Marks of a line of a file of revoked tokens.
+const (
+	revokedComment = "#"
+	revokedSubject = "sub:"
+	revokedBefore  = "before:"
+)
 
-// SetRevoked takes the text of a file of revoked tokens in place of the one before: a jti in each
-// line (RFC 7519 section 4.1.7). Blank lines and those that begin with # are passed over. If the
-// file is larger than 16 MiB nothing changes.
+// maxRevokedFaults is how many wrong lines are reported at once.
+const maxRevokedFaults = 20
+
+// revocations is a file of revoked tokens, read.
+type revocations struct {
+	ids map[string]struct{}
+	// subjects has for each revoked sub the time before which its tokens were issued that are
+	// revoked, zero for all of them.
+	subjects map[string]time.Time
+}
+
+// SetRevoked replaces the revoked tokens by those of a file, of which each line is one of
+//
+//	ID                      the token with that jti (RFC 7519 section 4.1.7)
+//	sub:NAME                all tokens with that sub
+//	sub:NAME before:TIME    those of them with an iat before the time (RFC 3339), or without an iat
+//
+// NAME has no white space and does not begin with a quote, or is a JSON string. Of several lines for
+// one sub that counts which revokes most. A line that begins with sub: revokes the jti of the same
+// text too. Blank lines and those that begin with # are comments. If a line is wrong, or the file is
+// larger than 16 MiB, nothing changes, and the error says what is wrong in which lines.
 func (j *JWT) SetRevoked(file []byte) error {
 	if len(file) > maxFile {
 		return fmt.Errorf("want at most %d bytes, got %d", maxFile, len(file))
@@ -23,18 +48,81 @@ func (j *JWT) SetRevoked(file []byte) error {
 		line := 1 + bytes.Count(file[:i], []byte("\n"))
 		return fmt.Errorf("line %d: want text in UTF-8 without control characters", line)
 	}
-	if len(file) == 0 && len(*j.revoked.Load()) > 0 {
-		return errors.New("want ids, the file is empty; a line that begins with # does for none")
+	if before := j.revoked.Load(); len(file) == 0 && len(before.ids)+len(before.subjects) > 0 {
+		return errors.New("want revoked tokens, the file is empty; a line that begins with # does for none")
 	}
-	ids := make(map[string]struct{})
-	for line := range bytes.Lines(file) {
-		line = bytes.TrimSpace(line)
-		if len(line) > 0 && !bytes.HasPrefix(line, []byte(revokedComment)) {
-			ids[string(line)] = struct{}{}
+	revoked, err := parseRevoked(string(file))
+	if err != nil {
+		return err
+	}
+	j.revoked.Store(revoked)
+	return nil
+}
+
+func parseRevoked(file string) (*revocations, error) {
+	r := &revocations{ids: make(map[string]struct{}), subjects: make(map[string]time.Time)}
+	var faults []error
+	number := 0
+	for line := range strings.Lines(file) {
+		number++
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, revokedComment) {
+			continue
+		}
+		r.ids[line] = struct{}{}
+		rest, ok := strings.CutPrefix(line, revokedSubject)
+		if !ok {
+			continue
+		}
+		if err := r.addSubject(rest); err != nil {
+			faults = append(faults, fmt.Errorf("line %d: %w", number, err))
+		}
+		if len(faults) == maxRevokedFaults {
+			faults = append(faults, errors.New("there may be more wrong lines"))
+			break
 		}
 	}
-	j.revoked.Store(&ids)
+	return r, errors.Join(faults...)
+}
+
+// addSubject adds what stands behind "sub:" in a line.
+func (r *revocations) addSubject(text string) error {
+	name, rest, err := cutSubject(text)
+	switch {
+	case err != nil:
+		return err
+	case name == "" || !plain(name):
+		return fmt.Errorf("want a subject (sub) of 1 to %d bytes without control characters after sub:", maxClaimLen)
+	}
+	var before time.Time
+	if rest != "" {
+		date, ok := strings.CutPrefix(rest, revokedBefore)
+		if before, err = time.Parse(time.RFC3339, date); !ok || err != nil {
+			return errors.New("want a time such as before:2026-11-28T12:00:00Z after the subject, or nothing; " +
+				"a subject with spaces stands in double quotes")
+		}
+	}
+	if known, again := r.subjects[name]; again && (known.IsZero() || !before.IsZero() && before.Before(known)) {
+		return nil
+	}
+	r.subjects[name] = before
 	return nil
+}
+
+// cutSubject splits off the name that a text begins with.
+func cutSubject(text string) (name, rest string, err error) {
+	if !strings.HasPrefix(text, `"`) {
+		end := strings.IndexFunc(text, unicode.IsSpace)
+		if end < 0 {
+			end = len(text)
+		}
+		return text[:end], strings.TrimSpace(text[end:]), nil
+	}
+	decoder := json.NewDecoder(strings.NewReader(text))
+	if decoder.Decode(&name) != nil {
+		return "", "", errors.New("want a subject in double quotes as a JSON string, with the closing quote")
+	}
+	return name, strings.TrimSpace(text[decoder.InputOffset():]), nil
 }
 
 // notInText finds what no editor writes, and the bytes that are not UTF-8.
@@ -42,8 +130,13 @@ func notInText(r rune) bool {
 	return r == utf8.RuneError || unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t'
 }
 
-// isRevoked is false for "", the id of tokens that have none.
-func (j *JWT) isRevoked(id string) bool {
-	_, ok := (*j.revoked.Load())[id]
-	return ok
+// isRevoked reports whether a token with these claims is revoked; "" and the zero time stand for
+// those that it does not have.
+func (j *JWT) isRevoked(id, subject string, issued time.Time) bool {
+	revoked := j.revoked.Load()
+	if _, ok := revoked.ids[id]; ok {
+		return true
+	}
+	before, ok := revoked.subjects[subject]
+	return ok && (before.IsZero() || issued.Before(before))
 }

@@ -15,7 +15,7 @@ type AccessConfig struct {
 	JWKSAllowHTTP bool   `name:"jwks-allow-http" help:"Let --jwks-url be http on another machine: whoever is in between can then make tokens."`
 	JWTIssuer     string `name:"jwt-issuer" placeholder:"ISS" help:"The iss that a JWT must have."`
 	JWTAudience   string `name:"jwt-audience" placeholder:"AUD" help:"The aud that a JWT must be for."`
-	RevokedFile   string `placeholder:"FILE" help:"Ids (jti) of revoked JWTs, one a line. Reread when it changes."`
+	RevokedFile   string `placeholder:"FILE" help:"File of revoked JWTs, a line each: ID (jti), sub:NAME (all of that subject) or sub:NAME before:2026-11-28T12:00:00Z (those issued before). Reread when it changes."`
 
 	Origin       []string `placeholder:"ORIGIN" help:"Pages of this origin may connect: https://app.example.com, https://*.example.com, http://localhost:5173, https://app.example.com:*; or * for any, without cookies. Repeatable; without it the hub's own origin only."`
 	TrustedProxy []string `placeholder:"CIDR" help:"Believe X-Forwarded-For and X-Forwarded-Proto of this address or network; the proxy must keep the Host. Repeatable."`

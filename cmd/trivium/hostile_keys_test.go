@@ -18,6 +18,24 @@ import (
 // keyRows are about whom the hub gets the keys of JWTs from.
 var keyRows = []row{
 	{"a rotation of keys during a flood of unknown kids", rotationUnderFlood},
+	{"a sub that is revoked, under load", func(t *testing.T, f *fort) {
+		token := f.jwt(map[string]string{"sub": `"revoked by name"`, "jti": ""})
+		f.endUnderLoad(t, "revoked-sub", token, http.StatusUnauthorized, func() time.Time {
+			f.revoke(t, `sub:"revoked by name"`)
+			return time.Now()
+		})
+	}},
+	{"a token that was issued before its sub was revoked, under load", func(t *testing.T, f *fort) {
+		now := time.Now()
+		older := f.jwt(map[string]string{"sub": `"renewed"`, "jti": "", "iat": at(now.Add(-time.Minute))})
+		newer := f.jwt(map[string]string{"sub": `"renewed"`, "jti": ""})
+		f.endUnderLoad(t, "revoked-before", older, http.StatusUnauthorized, func() time.Time {
+			f.revoke(t, "sub:renewed before:"+now.Add(-time.Second).UTC().Format(time.RFC3339))
+			return time.Now()
+		})
+		f.shut(t, f.jwt(map[string]string{"sub": `"renewed"`, "jti": "", "iat": ""}))
+		f.opens(t, newer)
+	}},
 }
 
 // rotatingIssuer serves a key set that changes.
