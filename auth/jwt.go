@@ -23,19 +23,21 @@ type JWTConfig struct {
 	JWKSURL   string
 	AllowHTTP bool
 
-	Issuer   string       // which the claim iss must be; "": any
-	Audience string       // which the claim aud must be or contain; "": any
-	Limits   Limits       // of each token
-	Log      *slog.Logger // nil: slog.Default
+	Issuer   string        // which the claim iss must be; "": any
+	Audience string        // which the claim aud must be or contain; "": any
+	Leeway   time.Duration // how far ahead of this clock nbf may be; exp gets none
+	Limits   Limits        // of each token
+	Log      *slog.Logger  // nil: slog.Default
 }
 
 // JWT is a Verifier of JSON Web Tokens by RFC 7519 and RFC 8725: signed by RS256, ES256, EdDSA
 // (Ed25519) or HS256, with the claim exp, and with lists of topic filters as the claims subscribe
 // and publish.
 type JWT struct {
-	issuer, audience string  // static
-	limits           Limits  // static
-	remote           *keySet // static; nil if there is no URL
+	issuer, audience string        // static
+	leeway           time.Duration // static
+	limits           Limits        // static
+	remote           *keySet       // static; nil if there is no URL
 
 	local   atomic.Pointer[[]key] // of secret and PEM
 	revoked atomic.Pointer[revocations]
@@ -43,7 +45,7 @@ type JWT struct {
 
 // NewJWT makes a verifier. It requests nothing; Run does.
 func NewJWT(config JWTConfig) (*JWT, error) {
-	j := &JWT{issuer: config.Issuer, audience: config.Audience, limits: config.Limits}
+	j := &JWT{issuer: config.Issuer, audience: config.Audience, leeway: config.Leeway, limits: config.Limits}
 	if config.JWKSURL != "" {
 		log := config.Log
 		if log == nil {
@@ -99,7 +101,7 @@ func (j *JWT) Verify(token string) (*Credential, error) {
 		return nil, bad("the audience expected is not in its aud")
 	case j.isRevoked(c.id, c.subject, c.issuedAt), !now.Before(c.expires):
 		return nil, ErrTokenEnded
-	case now.Before(c.notBefore):
+	case now.Add(j.leeway).Before(c.notBefore):
 		return nil, ErrTokenNotYet
 	}
 	return j.credential(token, c), nil

@@ -2,20 +2,25 @@ package main
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/trivium-hub/trivium/auth"
 )
 
+// maxLeeway bounds --jwt-leeway: clocks that are further apart are broken.
+const maxLeeway = time.Hour
+
 // AccessConfig says who may come in: by what tokens, from which pages and behind which proxies.
 type AccessConfig struct {
-	Tokens        string `placeholder:"FILE" help:"YAML file of tokens: name, sha256, subscribe, publish, expires, limits. Reread when it changes; trivium token adds one."`
-	JWTSecretFile string `name:"jwt-secret-file" placeholder:"FILE" help:"Take JWTs signed by HS256 with the secret in this file, of 32 bytes at least. Reread when it changes."`
-	JWTKeyFile    string `name:"jwt-key-file" placeholder:"FILE" help:"Take JWTs signed by RS256, ES256 or EdDSA with one of the public keys or certificates in this PEM file. Reread when it changes."`
-	JWKSURL       string `name:"jwks-url" placeholder:"URL" help:"Take JWTs signed by RS256, ES256 or EdDSA with the keys at this URL (https, or http on loopback)."`
-	JWKSAllowHTTP bool   `name:"jwks-allow-http" help:"Let --jwks-url be http on another machine: whoever is in between can then make tokens."`
-	JWTIssuer     string `name:"jwt-issuer" placeholder:"ISS" help:"The iss that a JWT must have."`
-	JWTAudience   string `name:"jwt-audience" placeholder:"AUD" help:"The aud that a JWT must be for."`
-	RevokedFile   string `placeholder:"FILE" help:"File of revoked JWTs, a line each: ID (jti), sub:NAME (all of that subject) or sub:NAME before:2026-11-28T12:00:00Z (those issued before). Reread when it changes."`
+	Tokens        string        `placeholder:"FILE" help:"YAML file of tokens: name, sha256, subscribe, publish, expires, limits. Reread when it changes; trivium token adds one."`
+	JWTSecretFile string        `name:"jwt-secret-file" placeholder:"FILE" help:"Take JWTs signed by HS256 with the secret in this file, of 32 bytes at least. Reread when it changes."`
+	JWTKeyFile    string        `name:"jwt-key-file" placeholder:"FILE" help:"Take JWTs signed by RS256, ES256 or EdDSA with one of the public keys or certificates in this PEM file. Reread when it changes."`
+	JWKSURL       string        `name:"jwks-url" placeholder:"URL" help:"Take JWTs signed by RS256, ES256 or EdDSA with the keys at this URL (https, or http on loopback)."`
+	JWKSAllowHTTP bool          `name:"jwks-allow-http" help:"Let --jwks-url be http on another machine: whoever is in between can then make tokens."`
+	JWTIssuer     string        `name:"jwt-issuer" placeholder:"ISS" help:"The iss that a JWT must have."`
+	JWTAudience   string        `name:"jwt-audience" placeholder:"AUD" help:"The aud that a JWT must be for."`
+	JWTLeeway     time.Duration `name:"jwt-leeway" default:"60s" help:"How far ahead of this machine's clock the nbf of a JWT may be, since clocks differ. exp gets no leeway."`
+	RevokedFile   string        `placeholder:"FILE" help:"File of revoked JWTs, a line each: ID (jti), sub:NAME (all of that subject) or sub:NAME before:2026-11-28T12:00:00Z (those issued before). Reread when it changes."`
 
 	Origin       []string `placeholder:"ORIGIN" help:"Pages of this origin may connect: https://app.example.com, https://*.example.com, http://localhost:5173, https://app.example.com:*; or * for any, without cookies. Repeatable; without it the hub's own origin only."`
 	TrustedProxy []string `placeholder:"CIDR" help:"Believe X-Forwarded-For and X-Forwarded-Proto of this address or network; the proxy must keep the Host. Repeatable."`
@@ -47,6 +52,7 @@ func (c *ServeConfig) checkAccess() []fault {
 			faults = append(faults, faulty(setting.flag, "means nothing without --jwt-secret-file, --jwt-key-file or --jwks-url")...)
 		}
 	}
+	faults = append(faults, faulty("jwt-leeway", between(c.JWTLeeway, 0, maxLeeway))...)
 	if c.JWKSAllowHTTP && c.JWKSURL == "" {
 		faults = append(faults, faulty("jwks-allow-http", "means nothing without --jwks-url")...)
 	}

@@ -98,7 +98,7 @@ func (d *door) newJWT(cfg *ServeConfig, files *watcher, log *slog.Logger) (*auth
 		var err error
 		jwt, err = auth.NewJWT(auth.JWTConfig{
 			Keys: keys, JWKSURL: cfg.JWKSURL, AllowHTTP: cfg.JWKSAllowHTTP,
-			Issuer: cfg.JWTIssuer, Audience: cfg.JWTAudience, Limits: cfg.perToken(), Log: log,
+			Issuer: cfg.JWTIssuer, Audience: cfg.JWTAudience, Leeway: cfg.JWTLeeway, Limits: cfg.perToken(), Log: log,
 		})
 		return err
 	}
