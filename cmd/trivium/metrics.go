@@ -27,10 +27,10 @@ var (
 	descEngineUp      = describe("engine_up", "1 while the engine takes events; 0 while it is away, and with it publishing and /readyz.")
 	descEngineRefused = describe("engine_refused_total", "Events of all sources that the engine did not take, or did not confirm, because it was away.")
 	descPublished     = describe("events_published_total", "Events accepted, from all sources.")
-	descRetained      = describe("events_retained", "Events that can be read again.")
+	descRetained      = describe("events_retained", "Events in memory that can be read again. With a durable engine, trivium_log_events counts those in its log.")
 	descBytes         = describe("retained_bytes", "Bytes of retained events and their encoded forms, as counted toward --retain-bytes.")
 	descTopics        = describe("retained_topics", "Topics of the retained events.")
-	descRemoved       = describe("events_removed_total", "Events that retention let go, by the limit that was reached.", "limit")
+	descRemoved       = describe("events_removed_total", "Events removed from memory, by the limit that was reached. A durable engine may still have them.", "limit")
 	descGapTopics     = describe("gap_topics", "Topics remembered for exact gaps.")
 	descKeys          = describe("idempotency_keys", "Idempotency keys remembered.")
 	descSubscribers   = describe("subscriptions", "Subscriptions of all transports.")
@@ -61,27 +61,39 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	prometheus.DescribeByCollect(c, ch)
 }
 
+// emitter sends metrics to a collection.
+type emitter chan<- prometheus.Metric
+
+func (e emitter) emit(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
+	e <- prometheus.MustNewConstMetric(d, kind, v, labels...)
+}
+
+func (e emitter) counter(d *prometheus.Desc, v uint64, labels ...string) {
+	e.emit(d, prometheus.CounterValue, float64(v), labels...)
+}
+
+func (e emitter) gauge(d *prometheus.Desc, v int64, labels ...string) {
+	e.emit(d, prometheus.GaugeValue, float64(v), labels...)
+}
+
+func (e emitter) truth(d *prometheus.Desc, v bool) {
+	if v {
+		e.gauge(d, 1)
+	} else {
+		e.gauge(d, 0)
+	}
+}
+
 // Collect implements prometheus.Collector.
 func (c collector) Collect(ch chan<- prometheus.Metric) {
-	emit := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, kind, v, labels...)
-	}
-	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
-		emit(d, prometheus.CounterValue, float64(v), labels...)
-	}
-	gauge := func(d *prometheus.Desc, v int64, labels ...string) {
-		emit(d, prometheus.GaugeValue, float64(v), labels...)
-	}
-	truth := func(d *prometheus.Desc, v bool) {
-		if v {
-			gauge(d, 1)
-		} else {
-			gauge(d, 0)
-		}
-	}
+	to := emitter(ch)
+	counter, gauge, truth := to.counter, to.gauge, to.truth
 	s := c.snapshot()
 	truth(descEngineUp, s.Engine.Up)
 	counter(descEngineRefused, s.Engine.Refused)
+	if s.Engine.Log != nil {
+		to.log(s.Engine.Log)
+	}
 	counter(descPublished, s.Events.Published)
 	gauge(descRetained, int64(s.Events.Retained))
 	gauge(descBytes, s.Events.RetainedBytes)

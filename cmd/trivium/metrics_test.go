@@ -49,7 +49,9 @@ func TestEngineAway(t *testing.T) {
 	url := nats.ClientURL()
 	p = serve(t, binary(t, append(anyPorts, "--auth", "none", "--engine", "nats", "--nats-url", url)...))
 	p.publish("application/json", `{"topic":"a","data":1}`)
-	p.hasMetrics("trivium_engine_up 1", "trivium_engine_refused_total 0", "trivium_events_published_total 1")
+	p.hasMetrics("trivium_engine_up 1", "trivium_engine_refused_total 0", "trivium_events_published_total 1",
+		"trivium_log_first_seq 1", "trivium_log_last_seq 1", "trivium_log_events 1", "trivium_log_lag_events 0",
+		`trivium_log_replicas{state="configured"} 1`, `trivium_log_replicas{state="current"} 1`)
 
 	port := nats.Addr().(*net.TCPAddr).Port
 	nats.Shutdown()
@@ -61,7 +63,9 @@ func TestEngineAway(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, status, text)
 	p.datagram(`{"topic":"a","data":4}`)
 	p.hasMetrics("trivium_engine_up 0", "trivium_engine_refused_total 3", `trivium_udp_dropped_total{reason="engine"} 1`)
-	require.Equal(t, engineStats{Name: "nats", Refused: 3}, p.stats().Engine)
+	stats := p.stats().Engine
+	require.NotNil(t, stats.Log)
+	require.Equal(t, engineStats{Name: "nats", Refused: 3, Log: stats.Log}, stats)
 
 	start(port)
 	p.hasMetrics("trivium_engine_up 1", "trivium_engine_refused_total 3")

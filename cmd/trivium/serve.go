@@ -252,7 +252,7 @@ func (s *server) startAdmin() {
 	open := newOpenConnections(openLimits{total: adminConnections}, nil, s.log)
 	accepts := newAcceptor(s.admin, open, 0, s.log)
 	o := &observer{
-		hub: s.hub, engine: s.cfg.Engine, away: s.away, counters: &s.count, guard: s.door.guard, open: s.open, udp: s.udp,
+		hub: s.hub, engine: s.cfg.Engine, away: s.away, log: s.engine, counters: &s.count, guard: s.door.guard, open: s.open, udp: s.udp,
 		draining: s.group.IsDraining, acceptErrors: func() uint64 { return s.accepts.errors.Load() + accepts.errors.Load() },
 	}
 	admin := s.newHTTP(adminRoutes(o, s.door))

@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/hub/jetstream"
 	"github.com/trivium-hub/trivium/transports/udp"
 )
 
@@ -24,6 +25,33 @@ type engineStats struct {
 	Name    string `json:"name"` // as --engine has it
 	Up      bool   `json:"up"`
 	Refused uint64 `json:"refused"` // events, because it was away
+
+	Log *logStats `json:"log,omitempty"` // none in memory
+}
+
+// logStats describes the log of a durable engine. Events describes what of it is in memory.
+type logStats struct {
+	FirstSeq        uint64            `json:"first_seq"`
+	LastSeq         uint64            `json:"last_seq"`
+	Events          uint64            `json:"events"`
+	Bytes           uint64            `json:"bytes"`     // of one replica
+	DiskFree        *int64            `json:"disk_free"` // bytes; null: unknown
+	Replicas        int               `json:"replicas"`
+	CurrentReplicas int               `json:"current_replicas"`
+	Lag             uint64            `json:"lag"` // events not delivered to this hub yet
+	ReplicaDiffers  map[string]uint64 `json:"replica_differs"`
+	ReadFromLeader  uint64            `json:"read_from_leader"`
+}
+
+func logStatsOf(s jetstream.Stats) *logStats {
+	l := &logStats{
+		FirstSeq: s.FirstSeq, LastSeq: s.LastSeq, Events: s.Events, Bytes: s.Bytes, Replicas: s.Replicas,
+		CurrentReplicas: s.CurrentReplicas, Lag: s.Lag, ReplicaDiffers: s.Differ, ReadFromLeader: s.FromLeader,
+	}
+	if s.Free >= 0 {
+		l.DiskFree = &s.Free
+	}
+	return l
 }
 
 type eventStats struct {
@@ -69,7 +97,8 @@ type udpSnapshot struct {
 type observer struct {
 	hub      *hub.Hub
 	engine   string
-	away     func() error // why the engine takes nothing now
+	away     func() error      // why the engine takes nothing now
+	log      *jetstream.Engine // nil: the engine keeps events in memory
 	counters *counters
 	guard    *auth.Guard
 	open     *openConnections
@@ -116,6 +145,9 @@ func (o *observer) snapshot() snapshot {
 			t.Closed["cut"] = c.Cut.Load()
 		}
 		s.Transports[name] = t
+	}
+	if o.log != nil {
+		s.Engine.Log = logStatsOf(o.log.Stats())
 	}
 	if o.udp != nil {
 		u := o.udp.Stats()

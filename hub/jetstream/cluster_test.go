@@ -133,6 +133,7 @@ func TestCluster(t *testing.T) {
 	c := startCluster(t, 3)
 	enginetest.Run(t, os.Getenv("TRIVIUM_LONG") != "", func(t *testing.T, keep hub.Retention) hub.Engine { return newEngine(t, c.config(keep)) })
 	t.Run("shared", func(t *testing.T) { testShared(t, c) })
+	t.Run("damaged replica", func(t *testing.T) { testDamagedReplica(t, c) })
 }
 
 func TestOneServer(t *testing.T) {

@@ -19,8 +19,8 @@
 // events that were acknowledged, whose sequences would then be given again: so after an unclean
 // end with another boot of the machine the epoch is new. The end of the process alone loses nothing.
 //
-// The engine owns three goroutines besides those of NATS: one follows, one delivers, and one looks
-// every second whether the stream is there. Start starts them and Close waits for them. A stream that
+// The engine owns these goroutines besides those of NATS: one follows, one delivers, one looks every
+// second whether the stream is there, and with several replicas one compares them. Start starts them and Close waits for them. A stream that
 // was deleted, made anew, or lost what was delivered of it, which gives it a new epoch, cannot be followed
 // any more, nor can an embedded one that could not be written: Failed tells, and the hub has to be
 // started anew.

@@ -42,6 +42,7 @@ type Engine struct {
 	epoch  hub.Epoch
 
 	continuity continuity
+	replicas   replicas
 
 	closing context.Context // ends when Close begins
 	close   context.CancelFunc
@@ -53,6 +54,7 @@ type Engine struct {
 	publishing sync.WaitGroup // Add with mu held
 	gone       error          // why the stream is away; nil: it is there
 	goneSince  time.Time      // set with gone
+	state      Stats          // of the stream; without what Stats adds
 	lost       bool           // for good
 	failed     chan error     // capacity 1
 
@@ -72,6 +74,8 @@ func New(cfg Config) (*Engine, error) {
 		prefix:  cfg.Stream + ".",
 		batches: make(chan struct{}, maxBatches),
 		failed:  make(chan error, 1),
+
+		replicas: newReplicas(),
 	}
 	e.continuity.seed = maphash.MakeSeed()
 	e.closing, e.close = context.WithCancel(context.Background())
@@ -124,6 +128,9 @@ func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
 	e.running.Go(func() { e.follows.follow(e.closing) })
 	e.running.Go(e.follows.hand)
 	e.running.Go(func() { e.look(e.closing) })
+	if e.cfg.Replicas > 1 {
+		e.running.Go(func() { e.compareReplicas(e.closing) })
+	}
 	return hub.Cursor{Epoch: e.epoch, Seq: from}, nil
 }
 
@@ -209,6 +216,7 @@ func (e *Engine) look(ctx context.Context) {
 		info, err := e.checkReaches(ctx, e.follows.reached())
 		if err == nil {
 			e.follows.hear(info.State.LastSeq)
+			e.seeState(info)
 			err = e.verify(ctx)
 		}
 		if missed++; !errors.Is(err, jetstream.ErrStreamNotFound) {

@@ -122,7 +122,10 @@ func (f *follower) consume(ctx context.Context) error {
 			return
 		}
 		expected++
-		f.take(m, meta)
+		if err := f.take(ctx, m, meta); err != nil {
+			ended = true
+			breaks(err)
+		}
 	}, jetstream.PullMaxMessagesWithBytesLimit(pullMessages, pullBytes),
 		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { breaks(err) }))
@@ -191,17 +194,26 @@ func (f *follower) reached() uint64 {
 	return last
 }
 
-// take puts a message into the queue, behind the hole that there may be before it.
-func (f *follower) take(m jetstream.Msg, meta *jetstream.MsgMetadata) {
+// take puts a message into the queue, behind what the log has before it that the consumer's replica
+// has not.
+func (f *follower) take(ctx context.Context, m jetstream.Msg, meta *jetstream.MsgMetadata) error {
 	seq := meta.Sequence.Stream
-	if seq > f.last+1 {
-		f.put(f.engine.hole(seq - 1))
+	for f.last+1 < seq {
+		missing, err := f.engine.deleted(ctx, f.last, seq, pullMessages)
+		if err != nil {
+			return err
+		}
+		for _, event := range missing {
+			if event.Topic != "" {
+				event.Time = f.notBefore(event.Time)
+			}
+			f.put(event)
+		}
+		if f.isClosed() {
+			return nil
+		}
 	}
-	at := meta.Timestamp
-	if at.Before(f.clock) {
-		at = f.clock
-	}
-	f.clock = at
+	at := f.notBefore(meta.Timestamp)
 	event := f.engine.decode(m.Headers(), m.Data(), m.Subject(), seq, at)
 	if event == nil {
 		f.engine.cfg.Logger.Warn("a message in the stream is no event", "sequence", seq)
@@ -211,6 +223,16 @@ func (f *follower) take(m jetstream.Msg, meta *jetstream.MsgMetadata) {
 	}
 	f.engine.continuity.note(f.engine.anchorOf(seq, meta.Timestamp, m.Subject(), m.Data()))
 	f.put(event)
+	return nil
+}
+
+// notBefore returns the time, or that of the event before it if that is later.
+func (f *follower) notBefore(at time.Time) time.Time {
+	if at.Before(f.clock) {
+		return f.clock
+	}
+	f.clock = at
+	return at
 }
 
 // put waits for room in the queue. What was told to be gone stays so: a replica that lags behind may
@@ -254,6 +276,12 @@ func (f *follower) hand() {
 			events = events[n:]
 		}
 	}
+}
+
+func (f *follower) isClosed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.closed
 }
 
 func (f *follower) close() {

@@ -180,7 +180,14 @@ func (e *Engine) getBatch(ctx context.Context, r getRequest, seq uint64) (events
 			return nil, errMissing
 		}
 		if at > seq+1 {
-			events = append(events, e.hole(at-1))
+			missing, err := e.deleted(ctx, seq, at, r.Batch)
+			if err != nil {
+				return nil, err
+			}
+			events = append(events, missing...)
+			if last := missing[len(missing)-1].ID.Seq; last < at-1 {
+				return events, nil // the leader had more than the limit allows
+			}
 		}
 		events = append(events, e.got(m, at))
 		sent, seq = at, at

@@ -1,0 +1,32 @@
+package main
+
+// Metrics of the log that a durable engine keeps.
+var (
+	descLogFirst    = describe("log_first_seq", "Sequence of the oldest event in the durable log.")
+	descLogLast     = describe("log_last_seq", "Sequence of the newest event in the durable log.")
+	descLogEvents   = describe("log_events", "Events in the durable log. trivium_events_retained counts those in memory.")
+	descLogBytes    = describe("log_bytes", "Bytes of the durable log, of one replica.")
+	descLogFree     = describe("log_disk_free_bytes", "Bytes left on the disk of the embedded engine's store.")
+	descLogReplicas = describe("log_replicas", "Replicas of the durable log: configured, and current (running and caught up).", "state")
+	descLogLag      = describe("log_lag_events", "Events in the durable log that were not delivered to this hub yet.")
+	descLogDiffers  = describe("log_replica_differs_total",
+		"Comparisons in which a NATS server held other messages than the stream's leader, by server.", "server")
+	descLogFromLeader = describe("log_read_from_leader_total", "Events read from the leader, since another replica lacked them.")
+)
+
+func (e emitter) log(s *logStats) {
+	e.gauge(descLogFirst, int64(s.FirstSeq))
+	e.gauge(descLogLast, int64(s.LastSeq))
+	e.gauge(descLogEvents, int64(s.Events))
+	e.gauge(descLogBytes, int64(s.Bytes))
+	if s.DiskFree != nil {
+		e.gauge(descLogFree, *s.DiskFree)
+	}
+	e.gauge(descLogReplicas, int64(s.Replicas), "configured")
+	e.gauge(descLogReplicas, int64(s.CurrentReplicas), "current")
+	e.gauge(descLogLag, int64(s.Lag))
+	for server, n := range s.ReplicaDiffers {
+		e.counter(descLogDiffers, n, server)
+	}
+	e.counter(descLogFromLeader, s.ReadFromLeader)
+}

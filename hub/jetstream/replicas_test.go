@@ -1,0 +1,82 @@
+package jetstream
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/hub/enginetest"
+)
+
+// testDamagedReplica: a follower that has lost some of its files reports deleted ranges where the others
+// have events. Readers get all events, from the in-memory log and from behind it, and the log names the server.
+func testDamagedReplica(t *testing.T, c *cluster) {
+	keep := hub.Retention{Bytes: 64 << 20}
+	cfg := c.config(keep)
+	var log journal
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	h, e := startHub(t, cfg, keep)
+	const events = 3000
+	var last hub.Cursor
+	for range events / 1000 {
+		batch := many("a", 1000)
+		for _, event := range batch {
+			event.Data = fmt.Appendf(nil, "%8000d", 1)
+		}
+		var err error
+		last, err = h.PublishEach(t.Context(), batch...)
+		require.NoError(t, err)
+	}
+	info, err := e.info(t.Context())
+	require.NoError(t, err)
+	damaged := 0
+	for i, o := range c.options {
+		if o.ServerName != info.Cluster.Leader {
+			damaged = i
+		}
+	}
+	c.stop(damaged)
+	blocks, err := filepath.Glob(filepath.Join(c.options[damaged].StoreDir, "jetstream", "*", "streams", cfg.Stream, "msgs", "*"))
+	require.NoError(t, err)
+	removed := 0
+	for _, path := range blocks {
+		if name := filepath.Base(path); name == "2.blk" || name == "index.db" {
+			require.NoError(t, os.Remove(path))
+			removed++
+		}
+	}
+	require.Equal(t, 2, removed, "%v", blocks)
+	c.start(damaged)
+	c.waitReady()
+
+	short := hub.Retention{Events: 10}
+	cfg.Window = 10
+	for range 6 { // replicas answer in turn
+		behind, _ := startHub(t, cfg, short)
+		r := enginetest.Subscribe(t, behind, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &hub.Cursor{Epoch: last.Epoch}}})
+		r.Until(last.Seq)
+		require.Empty(t, r.Gaps)
+		require.Len(t, r.Events, events)
+		require.NoError(t, behind.Close())
+	}
+	cfg.Window = events
+	for range 6 {
+		anew, _ := startHub(t, cfg, keep)
+		r := enginetest.Subscribe(t, anew, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &hub.Cursor{Epoch: last.Epoch}}})
+		r.Until(last.Seq)
+		require.Empty(t, r.Gaps)
+		require.Len(t, r.Events, events)
+		require.NoError(t, anew.Close())
+	}
+	require.Eventually(t, func() bool {
+		e.compareOnce(t.Context(), 1500)
+		return e.Stats().Differ[c.options[damaged].ServerName] > 0
+	}, enginetest.Patience, 100*time.Millisecond)
+	require.Positive(t, log.count("server="+c.options[damaged].ServerName))
+}
