@@ -3,7 +3,6 @@ package auth
 import (
 	"net/http"
 	"net/url"
-	"slices"
 	"time"
 )
 
@@ -115,8 +114,7 @@ func (g *Guard) takesCookie(r *http.Request) bool {
 	case allowedPage:
 		return g.config.Origins.credentialed
 	case noPage:
-		site := r.Header["Sec-Fetch-Site"]
-		return len(site) == 0 || len(site) == 1 && slices.Contains([]string{"same-origin", "none"}, site[0])
+		return ofOwnPage(r)
 	}
 	return false
 }

@@ -21,7 +21,24 @@ type Config struct {
 	Origins *Origins
 	// Proxies are believed what they say of the client; nil: none.
 	Proxies *Proxies
+	// CrossSite says what becomes of a request without an Origin that another site's page makes, as
+	// an <img> does.
+	CrossSite CrossSite
 }
+
+// CrossSite is a policy for requests that have no Origin, but whose browser says in Sec-Fetch-Site that
+// they come from a page of another origin. Such a page cannot read the answer. Where no token is
+// needed, the request may do harm all the same.
+type CrossSite int
+
+// Policies for cross-site requests without an Origin.
+const (
+	CrossSiteAllowed CrossSite = iota
+	// CrossSiteNavigation refuses all but those that lead the user to another page, as a link does.
+	CrossSiteNavigation
+	// CrossSiteRefused refuses all.
+	CrossSiteRefused
+)
 
 // Guard judges requests before they reach a transport, and what they hold after.
 type Guard struct {
@@ -90,6 +107,11 @@ func (g *Guard) admit(w http.ResponseWriter, r *http.Request, refuse Refuse) (qu
 	case samePage: // it needs no leave, and its browser asks for none
 		g.config.Origins.vary(w)
 		return query, true
+	case noPage:
+		if !g.config.CrossSite.allows(r) {
+			refuse(w, r, ErrForeignOrigin)
+			return nil, false
+		}
 	}
 	return query, g.config.Origins.share(w, r)
 }

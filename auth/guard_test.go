@@ -223,3 +223,44 @@ func TestNewToken(t *testing.T) {
 	require.GreaterOrEqual(t, len(token), 26, "128 bits in base32")
 	require.NotEqual(t, token, NewToken())
 }
+
+// TestCrossSiteWithoutOrigin: what each policy lets pass of requests that have no Origin.
+func TestCrossSiteWithoutOrigin(t *testing.T) {
+	link := http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}}
+	frame := http.Header{"Sec-Fetch-Site": {"same-site"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"iframe"}}
+	for name, c := range map[string]struct {
+		method  string
+		header  http.Header
+		passes  CrossSite // the strictest policy that lets it pass
+		origins bool
+	}{
+		"no browser":          {header: nil, passes: CrossSiteRefused},
+		"the user":            {header: http.Header{"Sec-Fetch-Site": {"none"}}, passes: CrossSiteRefused},
+		"own page":            {header: http.Header{"Sec-Fetch-Site": {"same-origin"}}, passes: CrossSiteRefused},
+		"a link":              {header: link, passes: CrossSiteNavigation},
+		"a form that posts":   {method: http.MethodPost, header: link},
+		"a frame":             {header: frame},
+		"an image":            {header: http.Header{"Sec-Fetch-Site": {"cross-site"}}},
+		"another port":        {header: http.Header{"Sec-Fetch-Site": {"same-site"}}},
+		"two lines":           {header: http.Header{"Sec-Fetch-Site": {"none", "none"}}},
+		"an empty line":       {header: http.Header{"Sec-Fetch-Site": {""}}},
+		"an image, with CORS": {header: http.Header{"Sec-Fetch-Site": {"cross-site"}}, origins: true},
+	} {
+		for policy := CrossSiteAllowed; policy <= CrossSiteRefused; policy++ {
+			config := Config{CrossSite: policy}
+			if c.origins {
+				var err error
+				config.Origins, err = NewOrigins("https://app.example.com")
+				require.NoError(t, err)
+			}
+			passed := false
+			h := New(config).Middleware(func(_ http.ResponseWriter, _ *http.Request, err error) {
+				require.ErrorIs(t, err, ErrForeignOrigin)
+			})(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { passed = true }))
+			r := httptest.NewRequest(c.method, "/", nil)
+			r.Header = c.header.Clone()
+			h.ServeHTTP(httptest.NewRecorder(), r)
+			require.Equal(t, policy <= c.passes, passed, "%s %d", name, policy)
+		}
+	}
+}

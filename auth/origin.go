@@ -36,6 +36,24 @@ func (g *Guard) pageOf(r *http.Request) page {
 	return foreignPage
 }
 
+// ofOwnPage reports whether the browser, if it is one, says that no page of another origin makes the
+// request: a page of the hub's own does, or the user.
+func ofOwnPage(r *http.Request) bool {
+	site := r.Header["Sec-Fetch-Site"]
+	return len(site) == 0 || len(site) == 1 && (site[0] == "same-origin" || site[0] == "none")
+}
+
+// allows reports whether the policy lets a request pass that has no Origin.
+func (c CrossSite) allows(r *http.Request) bool {
+	return c == CrossSiteAllowed || ofOwnPage(r) || c == CrossSiteNavigation && isNavigation(r)
+}
+
+// isNavigation reports whether the browser asks for a page to show by itself, not within another.
+func isNavigation(r *http.Request) bool {
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
+		r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
+}
+
 // sameOrigin reports whether a page of the origin stands on the host that it asks: scheme, host and
 // port (RFC 6454 section 5). A port left out is the one of the scheme.
 func sameOrigin(origin, wanted string, secure bool) bool {

@@ -19,11 +19,9 @@ GET /debug/pprof/   profiles
 `
 
 // adminRoutes is what only the operator sees. It asks for no token: it has its own listener, on
-// loopback unless said, and answers to no other host name.
+// loopback unless said, and answers to no other host name and to no page of another origin.
 func adminRoutes(o *observer, d *door) http.Handler {
-	routes := mux.NewRouter()
-	guard := d.admin.Middleware(d.denials.by("admin", web.WriteProblem))
-	routes.Use(guard)
+	routes := mux.NewRouter().SkipClean(true)
 	routes.Handle("/", text(adminIndex))
 	metrics := promhttp.HandlerFor(newRegistry(o), promhttp.HandlerOpts{})
 	routes.HandleFunc("/metrics", func(w http.ResponseWriter, r *http.Request) {
@@ -46,6 +44,6 @@ func adminRoutes(o *observer, d *door) http.Handler {
 	routes.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	routes.PathPrefix("/debug/pprof/").HandlerFunc(pprof.Index)
 	routes.Handle("/debug/pprof", http.RedirectHandler("/debug/pprof/", http.StatusMovedPermanently))
-	routes.NotFoundHandler = guard(http.HandlerFunc(web.NotFound)) // Use is for routes alone
-	return routes
+	routes.NotFoundHandler = http.HandlerFunc(web.NotFound)
+	return d.admin.Middleware(d.denials.by("admin", web.WriteProblem))(routes) // before any route's redirect
 }

@@ -35,15 +35,17 @@ func newDoor(cfg *ServeConfig, files *watcher, log *slog.Logger) (*door, []fault
 	faults = append(faults, faulty("trusted-proxy", said(err))...)
 	hosts, err := auth.NewHostPolicy(cfg.hostNames()...)
 	faults = append(faults, faulty("host", said(err))...)
-	if cfg.Auth == "none" { // else a page of a bent name has no token
+	pages := auth.CrossSiteAllowed
+	if cfg.Auth == "none" { // else a page of another site or of a bent name has no token
 		config.Hosts = hosts
+		config.CrossSite, pages = auth.CrossSiteRefused, auth.CrossSiteNavigation
 	}
 	if len(faults) > 0 {
 		return nil, faults
 	}
 	d.guard, d.proxies = auth.New(config), config.Proxies
-	d.free = auth.New(auth.Config{Hosts: config.Hosts, Origins: config.Origins, Proxies: config.Proxies})
-	d.admin = auth.New(auth.Config{Hosts: hosts})
+	d.free = auth.New(auth.Config{Hosts: config.Hosts, Origins: config.Origins, Proxies: config.Proxies, CrossSite: pages})
+	d.admin = auth.New(auth.Config{Hosts: hosts, CrossSite: auth.CrossSiteRefused})
 	return d, nil
 }
 

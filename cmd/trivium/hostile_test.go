@@ -31,6 +31,7 @@ var hostileRows = slices.Concat(
 	keyRows,
 	storeRows,
 	idleRows,
+	pageRows,
 	logRows,
 )
 
