@@ -12,7 +12,6 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"syscall"
@@ -30,16 +29,10 @@ import (
 // exitGrace is how long after the drain's window what is still going on may take to end.
 const exitGrace = 500 * time.Millisecond
 
-// gcPercent, unless GOGC says otherwise: what is collected is little beside what a hub's connections
-// hold for as long as they are idle, and by Go's default it may use up as much again.
-const gcPercent = 50
-
 // Run serves until the first SIGTERM or SIGINT and then drains; a second one ends the process
 // at once. SIGHUP ends nothing.
 func (c *ServeCmd) Run(con *console) error {
-	if _, said := os.LookupEnv("GOGC"); !said {
-		debug.SetGCPercent(gcPercent)
-	}
+	limitMemory(c.newLogger(con.Err))
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// containerMemory is what the smallest container has that the defaults must do with.
+const containerMemory = 128 * mebibyte
+
+// limitOf is what the runtime may use of a container's memory.
+func limitOf(memory int64) int64 { return int64(float64(memory) * memoryShare) }
+
+// newCgroup makes a memory cgroup within this process's own and returns its directory; the error says
+// why the system does not permit it.
+func newCgroup(t *testing.T, limit int64) (dir string, err error) {
+	t.Helper()
+	of, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return "", err
+	}
+	parent, file := "", "memory.max"
+	for line := range strings.Lines(string(of)) {
+		id, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
+		controllers, path, _ := strings.Cut(rest, ":")
+		switch {
+		case controllers == "memory":
+			parent, file = filepath.Join("/sys/fs/cgroup/memory", path), "memory.limit_in_bytes"
+		case id == "0" && parent == "":
+			parent = filepath.Join("/sys/fs/cgroup", path)
+		}
+	}
+	dir, err = os.MkdirTemp(parent, "trivium-test-")
+	if err != nil {
+		return "", err
+	}
+	t.Cleanup(func() { require.NoError(t, os.Remove(dir)) }) // the process in it has ended by then
+	return dir, os.WriteFile(filepath.Join(dir, file), []byte(strconv.FormatInt(limit, 10)), 0o600)
+}
+
+// contain has the command run in a cgroup with the limit. Where none can be made it gets what would be
+// derived from it, and only its resident memory is judged.
+func contain(t *testing.T, cmd *exec.Cmd, limit int64) (*exec.Cmd, bool) {
+	t.Helper()
+	dir, err := newCgroup(t, limit)
+	if err != nil {
+		t.Logf("no cgroup can be made, so GOMEMLIMIT stands for it: %v", err)
+		cmd.Env = append(cmd.Env, fmt.Sprintf("GOMEMLIMIT=%d", limitOf(limit)))
+		return cmd, false
+	}
+	inside := exec.Command("sh", append([]string{"-c", `echo $$ > "$0"; exec "$@"`, filepath.Join(dir, "cgroup.procs")}, cmd.Args...)...)
+	inside.Env = cmd.Env
+	return inside, true
+}
+
+// replay reads everything from the beginning of the log and returns how many events that were.
+func (p *process) replay(transport, cursor, end string) (n int) {
+	p.t.Helper()
+	if transport == "sse" {
+		for stream := p.sse("cursor=" + cursor); ; n++ {
+			e, err := stream.Next()
+			require.NoError(p.t, err)
+			require.NotEqual(p.t, "trivium.gap", e.Type)
+			if e.ID == end {
+				return n + 1
+			}
+		}
+	}
+	for conn := p.websocket("cursor=" + cursor); ; n++ {
+		m := p.message(conn)
+		require.NotEqual(p.t, wire.OpGap, m.Op)
+		if m.Event != nil && m.Event.ID.String() == end {
+			return n + 1
+		}
+	}
+}
+
+// TestContainer: with the defaults a hub fills its log, is read whole twice over two transports and
+// publishes on, all of it in a container with 128 MiB.
+func TestContainer(t *testing.T) {
+	cmd, contained := contain(t, binary(t, append(anyPorts, "--auth", "none", "--log-level", "info")...), containerMemory)
+	p := serve(t, cmd)
+	if contained {
+		require.Contains(t, p.log(), fmt.Sprintf(`"memory limit derived from the cgroup","bytes":%d`, limitOf(containerMemory)))
+	}
+	p.fillAndReplay()
+}
+
+func (p *process) fillAndReplay() {
+	filling := strings.Repeat("x", 900)
+	fill := func(n int) {
+		p.lines(n, func(i int) string {
+			return fmt.Sprintf(`{"topic":"history.%d","key":"k%d","data":"%s"}`, i%10_000, i, filling)
+		})
+	}
+	for p.stats().Events.Removed["bytes"] == 0 {
+		fill(20_000)
+	}
+	filled, most := p.resident(), int64(0)
+	for range 2 {
+		s := p.stats()
+		epoch, newest, _ := strings.Cut(s.Position, "-")
+		end, err := strconv.ParseUint(newest, 10, 64)
+		require.NoError(p.t, err)
+		start := fmt.Sprintf("%s-%d", epoch, end-uint64(s.Events.Retained))
+		for _, transport := range []string{"sse", "ws"} {
+			require.Equal(p.t, s.Events.Retained, p.replay(transport, start, s.Position), transport)
+			most = max(most, p.resident())
+		}
+		fill(1000)
+	}
+	most = max(most, p.resident())
+	p.t.Logf("resident: %d MiB with a full log, at most %d MiB after replays, of %d MiB", filled>>20, most>>20, containerMemory>>20)
+	require.Less(p.t, most, int64(containerMemory))
+	status, _ := p.request(http.MethodGet, "http://"+p.http+"/healthz", "", "")
+	require.Equal(p.t, http.StatusOK, status)
+}
