@@ -292,7 +292,7 @@ func badParameters(t *testing.T, s *Server, r Road) {
 		{"topic", Query("topic", "a", "topic", "b", "topic", "c")},
 		{"topic", Query("topic", "a", "topic", "a", "topic", "a")},
 		{"cursor", Query("cursor", "x")},
-		{"cursor", Query("cursor", "")},
+		{"cursor", Query("cursor", "00000000-1", "cursor", "00000000-1")},
 		{"last", Query("last", "1001")},
 		{"last", Query("last", "-1")},
 		{"last", Query("last", "1", "cursor", "00000000-1")},

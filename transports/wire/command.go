@@ -44,7 +44,7 @@ func (c *Command) Start(now time.Time) (hub.Start, error) {
 // Position names the member by which a subscribe says where it begins, "" if none does.
 func (c *Command) Position() string {
 	switch {
-	case c.Cursor != nil:
+	case c.Cursor != nil && *c.Cursor != "":
 		return "cursor"
 	case c.Last != nil:
 		return "last"

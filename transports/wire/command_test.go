@@ -68,10 +68,16 @@ func TestCommandStart(t *testing.T) {
 	_, err = c.Start(time.Now())
 	requireRefused(t, "last", err)
 
-	c, err = ParseCommand([]byte(`{"op":"subscribe","cursor":"","since":"1s"}`), 0)
+	c, err = ParseCommand([]byte(`{"op":"subscribe","cursor":"1f0c9a77-1","since":"1s"}`), 0)
 	require.NoError(t, err)
 	_, err = c.Start(time.Now())
 	requireRefused(t, "since", err)
+
+	c, err = ParseCommand([]byte(`{"op":"subscribe","cursor":"","last":2}`), 0)
+	require.NoError(t, err)
+	start, err = c.Start(time.Now())
+	require.NoError(t, err)
+	require.Equal(t, hub.Start{Last: 2}, start, "a client has an empty cursor before its first event")
 }
 
 // Whatever comes, a Ref is fit to stand in an answer, and an accepted command has what its

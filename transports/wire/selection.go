@@ -17,19 +17,20 @@ type Selection struct {
 }
 
 // ParseSelection reads the query parameters that every transport takes: topic, at most maxTopics
-// times (0: any number), cursor, last, since and conflate. Others are ignored. q is an url.Values, by
-// its plain type since a page has no room for that package.
+// times (0: any number), cursor, last, since, conflate and lastEventId. Others are ignored. q is an
+// url.Values, by its plain type since a page has no room for that package.
 //
 // A lastEventID, the header of that name, stands for the position whatever the query says, and is
-// never refused: what is no cursor becomes a Foreign start. now is what a since of some duration
-// counts back from. The error is an *hub.InvalidError naming the parameter.
+// never refused: what is no cursor becomes a Foreign start. The parameter lastEventId does the same
+// where the header is absent. now is what a since of some duration counts back from. The error is an
+// *hub.InvalidError naming the parameter.
 func ParseSelection(q map[string][]string, lastEventID string, maxTopics int, now time.Time) (Selection, error) {
 	var s Selection
 	var err error
 	if s.Filters, err = parseFilters(q["topic"], maxTopics); err != nil {
 		return Selection{}, err
 	}
-	if lastEventID != "" {
+	if lastEventID = LastEventID(q, lastEventID); lastEventID != "" {
 		s.Start = startAfter(lastEventID)
 	} else if s.Start, err = queryStart(q, now); err != nil {
 		return Selection{}, err
@@ -74,6 +75,16 @@ func single(q map[string][]string, name string) (*string, error) {
 	return nil, badInput(name, "must stand only once")
 }
 
+// LastEventID returns the id that a client resumes after: the header's if there is one, else that of
+// the parameter lastEventId, which some EventSource libraries have instead. Of several parameters
+// the last counts, since a library appends its own to the URL that it was given.
+func LastEventID(q map[string][]string, header string) string {
+	if values := q["lastEventId"]; header == "" && len(values) > 0 {
+		return values[len(values)-1]
+	}
+	return header
+}
+
 func startAfter(lastEventID string) hub.Start {
 	cursor, err := hub.ParseCursor(lastEventID)
 	if err != nil {
@@ -100,9 +111,13 @@ func queryStart(q map[string][]string, now time.Time) (hub.Start, error) {
 
 // ParseStart reads a position, of which at most one may be given: a cursor, the number of newest
 // events (0 to hub.MaxLast), or a time, either RFC 3339 or a positive Go duration before now. Nil
-// is absent; none is the newest position. The error is an *hub.InvalidError naming the parameter.
+// is absent, and so is an empty cursor, which a client has before its first event; none is the
+// newest position. The error is an *hub.InvalidError naming the parameter.
 func ParseStart(cursor, last, since *string, now time.Time) (hub.Start, error) {
 	const exclusive = "must stand alone: cursor, last and since exclude each other"
+	if cursor != nil && *cursor == "" {
+		cursor = nil
+	}
 	switch {
 	case last != nil && cursor != nil:
 		return hub.Start{}, badInput("last", exclusive)
