@@ -20,6 +20,8 @@ import (
 const (
 	maxWait     = 60 * time.Second
 	defaultWait = 25 * time.Second
+	// longestPoll is when a poll is answered at the latest, since many proxies give up after 60 s.
+	longestPoll = 55 * time.Second
 	maxEvents   = 1000
 	defaultMax  = 100
 	maxAnswer   = 1 << 20 // bytes of events in an answer, unless the first alone has more
@@ -130,8 +132,12 @@ func (h *Handler) wait(r *http.Request, s *hub.Subscription, a *alarm, p poll, a
 			if over || s.Begun() {
 				return s.Read(limit)
 			}
+			more := min(patience, longestPoll-p.wait)
+			if more <= 0 {
+				return s.Read(limit)
+			}
 			over = true
-			a.timer.Reset(patience)
+			a.timer.Reset(more)
 		case <-h.cfg.Group.Draining():
 			return s.Read(limit)
 		case <-r.Context().Done():
@@ -230,7 +236,7 @@ func (h *Handler) parse(r *http.Request, access web.Access) (poll, *wire.Problem
 		return poll{}, problem
 	}
 	events, problem := parseMax(q)
-	return poll{subscribe: request, wait: wait, max: events}, problem
+	return poll{subscribe: request, wait: min(wait, longestPoll), max: events}, problem
 }
 
 func parseWait(q url.Values, header http.Header) (time.Duration, *wire.Problem) {
