@@ -49,6 +49,7 @@ func TestDefaults(t *testing.T) {
 		WriteTimeout: 10 * time.Second,
 		Heartbeat:    15 * time.Second,
 		Drain:        10 * time.Second,
+		SSEEnd:       "cut",
 		Slow:         "gap",
 		EngineConfig: EngineConfig{
 			Engine: "memory", Sync: "interval", NATSStream: "trivium", Replicas: 1,

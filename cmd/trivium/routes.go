@@ -81,6 +81,7 @@ func (s *server) publicRoutes() http.Handler {
 	events := sse.New(sse.Config{
 		Hub: h, Group: group, Access: accessFrom, Counters: &count.sse,
 		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout, Disconnect: cfg.Slow == "disconnect",
+		CleanEnd: cfg.SSEEnd == "clean",
 	})
 	sockets := websocket.New(websocket.Config{
 		Hub: h, Group: group, Access: accessFrom, Counters: &count.websocket,

@@ -1,6 +1,7 @@
 package outlet
 
 import (
+	"cmp"
 	"errors"
 	"sync"
 	"syscall"
@@ -94,8 +95,8 @@ func (o *Outlet) collect(chunk []byte) []byte {
 	}
 	for len(chunk) == 0 {
 		if o.ending && (o.waiting.endAt == 0 || o.sub.Reached(o.waiting.endAt)) {
-			o.ended = true
-			return append(chunk, o.waiting.final...)
+			o.ended, o.over = true, o.waiting.end.over
+			return append(chunk, o.waiting.end.final(cmp.Or(o.waiting.place, o.sub.Place()))...)
 		}
 		b := o.sub.Read(chunkLimit)
 		if o.tooSlow(&b) {
@@ -124,7 +125,9 @@ func (o *Outlet) tooSlow(b *hub.Batch) bool {
 		return false
 	}
 	o.cfg.Counters.Overtaken.Add(1)
-	o.ending, o.later().final = true, o.cfg.Codec.AppendError(nil, wire.TooSlow())
+	w := o.later()
+	// The read has moved the position past the gap, of which the subscriber is told when it resumes.
+	o.ending, w.end, w.place = true, o.failure(wire.TooSlow()), b.Gap.After
 	return true
 }
 

@@ -27,14 +27,16 @@ func TestEnds(t *testing.T) {
 		r := reader{t, bufio.NewReader(client)}
 		require.Equal(t, "open", r.line())
 		r.number(r.line(), 10)
-		o.Fail(wire.TooSlow())
+		place := b.hub.Position().String()
+		o.Fail(wire.TokenEnded())
 		b.publish(1, 10, 10)
 		o.Send([]byte("message\n"))
 		o.Finish([]byte("again\n"))
-		require.Equal(t, "error too-slow", r.line())
+		require.Equal(t, "error token-ended "+place, r.line())
 		_, err := r.r.ReadByte()
 		require.EqualError(t, err, "EOF")
 		o.Wait()
+		require.True(t, o.Over())
 		o.Close()
 	})
 }

@@ -42,7 +42,7 @@ func (o *Outlet) revise() {
 	w := o.later()
 	w.expelled = time.AfterFunc(expelTime, o.Close)
 	// It takes the place of an end that was to come when the events before it are out.
-	o.ending, w.final, w.endAt = true, o.cfg.Codec.AppendError(nil, p), 0
+	o.ending, w.end, w.endAt = true, o.failure(p), 0
 	o.drain()
 }
 

@@ -21,9 +21,9 @@ type Codec interface {
 	Unwrap([]byte) []byte
 	AppendHeartbeat(dst []byte, id string) []byte
 	AppendGap(dst []byte, g *hub.Gap) []byte
-	// AppendError and AppendGoaway end the stream.
-	AppendError(dst []byte, p *wire.Problem) []byte
-	AppendGoaway(dst []byte, retry time.Duration) []byte
+	// AppendError and AppendGoaway end the stream; id is the position of the subscriber.
+	AppendError(dst []byte, id string, p *wire.Problem) []byte
+	AppendGoaway(dst []byte, id string, retry time.Duration) []byte
 }
 
 // Config is what an Outlet is made of. All is static.
@@ -69,9 +69,10 @@ type Outlet struct {
 	// finds it so leaves what there is to say for later.
 	busy   bool
 	beat   bool // a heartbeat is due once all is written
-	ending bool // waiting.final is to be written when the position is at endAt, and nothing after it
-	ended  bool // final is out, or is being written
-	hangup bool // close when final is out
+	ending bool // waiting.end is to be written when the position is at endAt, and nothing after it
+	ended  bool // the end is out, or is being written
+	over   bool // and it was one for good
+	hangup bool // close when the end is out
 	closed bool
 }
 
@@ -80,7 +81,8 @@ type Outlet struct {
 type waiting struct {
 	control  []byte // whole messages to be written before the next event
 	tail     []byte // the rest of what was written in part; before control
-	final    []byte
+	end      ending
+	place    string // of the end; "": the subscription's
 	endAt    uint64
 	expelled *time.Timer // closes, where the end must not take long
 }
@@ -287,51 +289,6 @@ func (o *Outlet) Beat() {
 		o.drain()
 	default:
 		o.say(o.cfg.Codec.AppendHeartbeat(nil, o.sub.Place()))
-	}
-}
-
-// Goaway has all that was accepted by now delivered; then the subscriber is told to come back after retry, and the stream ends.
-func (o *Outlet) Goaway(retry time.Duration) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if !o.closed {
-		o.end(o.cfg.Codec.AppendGoaway(nil, retry), o.sub.Newest().Seq)
-	}
-}
-
-// Fail ends the stream with an error, without the events that wait.
-func (o *Outlet) Fail(p *wire.Problem) {
-	o.Finish(o.cfg.Codec.AppendError(nil, p))
-}
-
-// Finish ends the stream with these bytes, without the events that wait.
-func (o *Outlet) Finish(final []byte) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if !o.closed {
-		o.end(final, 0)
-	}
-}
-
-// end has final written when the position is at endAt. What was to be said last before stays so.
-func (o *Outlet) end(final []byte, endAt uint64) {
-	if o.ending {
-		return
-	}
-	w := o.later()
-	o.ending, w.final, w.endAt = true, final, endAt
-	o.drain()
-}
-
-// Hangup closes the connection as soon as the end of the stream is out; at once if it is, or if
-// the stream was not ending.
-func (o *Outlet) Hangup() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.ending && o.busy {
-		o.hangup = true
-	} else {
-		o.close()
 	}
 }
 

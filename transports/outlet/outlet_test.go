@@ -34,10 +34,12 @@ func (lines) Encode(e *hub.Event) []byte                   { return []byte("even
 func (lines) Unwrap(b []byte) []byte                       { return b }
 func (lines) AppendHeartbeat(dst []byte, id string) []byte { return append(dst, "beat "+id+"\n"...) }
 func (lines) AppendGap(dst []byte, g *hub.Gap) []byte      { return append(dst, "gap\n"...) }
-func (lines) AppendError(dst []byte, p *wire.Problem) []byte {
-	return append(dst, "error "+p.Code+"\n"...)
+func (lines) AppendError(dst []byte, id string, p *wire.Problem) []byte {
+	return append(dst, "error "+p.Code+" "+id+"\n"...)
 }
-func (lines) AppendGoaway(dst []byte, _ time.Duration) []byte { return append(dst, "goaway\n"...) }
+func (lines) AppendGoaway(dst []byte, id string, _ time.Duration) []byte {
+	return append(dst, "goaway "+id+"\n"...)
+}
 
 // bench is a hub with outlets over TCP.
 type bench struct {
@@ -281,10 +283,11 @@ func TestOvertaken(t *testing.T) {
 			b.publish(0, 1, 10)
 			o.Beat()
 			require.Equal(t, 0, r.number(r.line(), 10))
-			require.True(t, strings.HasPrefix(r.line(), "beat "))
+			place, found := strings.CutPrefix(r.line(), "beat ")
+			require.True(t, found)
 			b.publish(1, retained+10, 10)
 			find(o)
-			require.Equal(t, "error too-slow", r.line())
+			require.Equal(t, "error too-slow "+place, r.line(), "a resume there is told the gap")
 			_, err := r.r.ReadByte()
 			require.EqualError(t, err, "EOF")
 			require.EqualValues(t, 1, b.counters.Overtaken.Load())
@@ -325,12 +328,12 @@ func TestDrain(t *testing.T) {
 					if err != nil {
 						break
 					}
-					if line == "goaway\n" {
+					if strings.HasPrefix(line, "goaway ") {
 						require.Contains(t, last, `event "`+strconv.Itoa(n-1)+" ")
 					}
 					last = line
 				}
-				require.Equal(t, "goaway\n", last)
+				require.Equal(t, "goaway "+b.hub.Position().String()+"\n", last)
 			})
 		}
 		b.fast = false
@@ -363,7 +366,9 @@ func TestGoaway(t *testing.T) {
 		for i := range n {
 			require.Equal(t, i, r.number(r.line(), size))
 		}
-		require.Equal(t, "goaway", r.line())
+		require.Equal(t, "goaway "+b.hub.Position().String(), r.line())
+		o.Wait()
+		require.False(t, o.Over(), "the peer is to resume")
 	})
 }
 
@@ -377,7 +382,7 @@ func TestDrainEarly(t *testing.T) {
 	require.Less(t, time.Since(begin), window*9/10)
 	r := reader{t, bufio.NewReader(client)}
 	require.Equal(t, "open", r.line())
-	require.Equal(t, "goaway", r.line())
+	require.Equal(t, "goaway "+b.hub.Position().String(), r.line())
 	require.False(t, outlet.New().Start(&b.cfg, nil, nil, nil, nil), "nobody comes in any more")
 }
 

@@ -14,6 +14,9 @@ import (
 type codec struct {
 	envelope bool // ?envelope=1
 	chunked  bool
+	// clean ends every body with its last chunk. Otherwise one that is to be resumed ends without:
+	// @microsoft/fetch-event-source, r3labs/sse and others take a clean end for the end of everything.
+	clean bool
 }
 
 var _ outlet.Codec = codec{}
@@ -47,10 +50,10 @@ func (c codec) chunk(dst, block []byte) []byte {
 	return append(dst, block...)
 }
 
-// last is chunk for the block with which the stream ends.
-func (c codec) last(dst, block []byte) []byte {
+// last is chunk for the block with which the stream ends, to be resumed or for good.
+func (c codec) last(dst, block []byte, resumed bool) []byte {
 	dst = c.chunk(dst, block)
-	if c.chunked {
+	if c.chunked && (c.clean || !resumed) {
 		dst = append(dst, wire.LastChunk...)
 	}
 	return dst
@@ -64,10 +67,10 @@ func (c codec) AppendGap(dst []byte, g *hub.Gap) []byte {
 	return c.chunk(dst, wire.AppendSSEGap(nil, g))
 }
 
-func (c codec) AppendError(dst []byte, p *wire.Problem) []byte {
-	return c.last(dst, wire.AppendSSEError(nil, web.ComeBack(), p))
+func (c codec) AppendError(dst []byte, id string, p *wire.Problem) []byte {
+	return c.last(dst, wire.AppendSSEError(nil, web.ComeBack(), id, p), p.Temporary())
 }
 
-func (c codec) AppendGoaway(dst []byte, retry time.Duration) []byte {
-	return c.last(dst, wire.AppendSSEGoaway(nil, retry))
+func (c codec) AppendGoaway(dst []byte, id string, retry time.Duration) []byte {
+	return c.last(dst, wire.AppendSSEGoaway(nil, retry, id), true)
 }

@@ -1,6 +1,7 @@
 package sse
 
 import (
+	"cmp"
 	"context"
 	"mime"
 	"net/http"
@@ -22,6 +23,9 @@ type Config struct {
 	MaxTopics    int           // filters of a subscription; 0: any number
 	WriteTimeout time.Duration // without progress
 	Disconnect   bool          // a subscriber that retention has overtaken is sent away
+	// CleanEnd ends every stream in order. Otherwise one that its client is to resume is cut, since
+	// several libraries take an orderly end for the end of everything.
+	CleanEnd bool
 	// Portable keeps to the write path that every platform has.
 	Portable bool
 }
@@ -35,7 +39,8 @@ type Handler struct {
 // New makes a Handler.
 func New(cfg Config) *Handler {
 	h := &Handler{cfg: cfg, outlets: make(map[codec]*outlet.Config)}
-	for _, c := range []codec{{false, false}, {false, true}, {true, false}, {true, true}} {
+	for i := range 4 {
+		c := codec{envelope: i&1 != 0, chunked: i&2 != 0, clean: cfg.CleanEnd}
 		h.outlets[c] = &outlet.Config{
 			Codec:        c,
 			Counters:     cfg.Counters,
@@ -114,7 +119,7 @@ func (h *Handler) start(b *beginning, conn outlet.Conn) bool {
 	if b.out.Start(h.outlets[b.codec], b.access, b.subscription, conn, b.opening) {
 		return true
 	}
-	last := b.codec.AppendError(b.opening, wire.Draining(web.ComeBack()))
+	last := b.codec.AppendError(b.opening, b.subscription.Place(), wire.Draining(web.ComeBack()))
 	_ = conn.Write(last, h.cfg.WriteTimeout) // nobody is left to be told
 	b.abandon()
 	return false
@@ -130,12 +135,16 @@ func (h *Handler) parse(r *http.Request, access web.Access) (hub.Request, codec,
 		return hub.Request{}, codec{}, problem
 	}
 	envelope, problem := web.Flag(q, "envelope")
-	return request, codec{envelope: envelope, chunked: r.ProtoAtLeast(1, 1) && r.ProtoMajor == 1}, problem
+	c := codec{envelope: envelope, chunked: r.ProtoAtLeast(1, 1) && r.ProtoMajor == 1, clean: h.cfg.CleanEnd}
+	return request, c, problem
 }
+
+// contentType names the charset, since Python's requests takes text for ISO-8859-1 without it.
+const contentType = "text/event-stream; charset=utf-8"
 
 func setHeader(w http.ResponseWriter) {
 	header := w.Header()
-	header.Set("Content-Type", "text/event-stream")
+	header.Set("Content-Type", contentType)
 	header.Set("Cache-Control", "no-cache, no-transform")
 	header.Set("X-Accel-Buffering", "no")
 }
@@ -170,19 +179,44 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, b *beginning) {
 		defer context.AfterFunc(r.Context(), b.out.Close)()
 		b.out.Wait()
 	}
+	if !b.out.Over() {
+		h.cut(w)
+	}
+}
+
+// cut ends the body of a stream that is to be resumed, after what was written: over HTTP/1.1 without
+// the last chunk, over HTTP/2 by RST_STREAM with INTERNAL_ERROR.
+func (h *Handler) cut(w http.ResponseWriter) {
+	if h.cfg.CleanEnd {
+		return
+	}
+	_ = http.NewResponseController(w).Flush() // it fails as the connection does, which ends then anyway
+	panic(http.ErrAbortHandler)
+}
+
+// position returns where a request says that its client stands, "" where it does not say so.
+func position(r *http.Request) string {
+	q := r.URL.Query()
+	cursor, err := hub.ParseCursor(cmp.Or(wire.LastEventID(q, r.Header.Get("Last-Event-ID")), q.Get("cursor")))
+	if err != nil {
+		return ""
+	}
+	return cursor.String()
 }
 
 // Refuse answers a request that gets no stream. An EventSource gives up for good on any status
-// but 200, so one that is refused for a while only is given a stream that says so and ends.
+// but 200, so one that is refused for a while only is given a stream that says so and is cut.
 func (h *Handler) Refuse(w http.ResponseWriter, r *http.Request, p *wire.Problem) {
-	temporary := p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable
-	if !temporary || r.Method != http.MethodGet || !acceptsStream(r) {
+	if !p.Temporary() || r.Method != http.MethodGet || !acceptsStream(r) {
 		web.WriteProblem(w, r, p)
 		return
 	}
 	web.Count(r, p)
 	setHeader(w)
-	_, _ = w.Write(wire.AppendSSEError(nil, max(web.ComeBack(), p.RetryAfter), p)) // nobody is left to be told
+	_, err := w.Write(wire.AppendSSEError(nil, max(web.ComeBack(), p.RetryAfter), position(r), p))
+	if err == nil {
+		h.cut(w)
+	}
 }
 
 // acceptsStream reports whether Accept names the media type of event streams; */* does not.

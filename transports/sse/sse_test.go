@@ -55,14 +55,14 @@ func TestBytes(t *testing.T) {
 				response, err := http.ReadResponse(r, nil)
 				require.NoError(t, err)
 				require.Equal(t, 200, response.StatusCode)
-				require.Equal(t, "text/event-stream", response.Header.Get("Content-Type"))
+				require.Equal(t, "text/event-stream; charset=utf-8", response.Header.Get("Content-Type"))
 				require.Equal(t, "no-cache, no-transform", response.Header.Get("Cache-Control"))
 				require.Equal(t, "no", response.Header.Get("X-Accel-Buffering"))
 				body := bufio.NewReader(response.Body)
 				line(t, body, "retry: ")
 				line(t, body, "event: trivium.open")
 				require.Equal(t, hub.Cursor{Epoch: past.ID.Epoch}.String(), line(t, body, "id: "))
-				require.Empty(t, line(t, body, "data:"))
+				require.Equal(t, "{}", line(t, body, "data: "))
 				require.Empty(t, line(t, body, ""))
 				require.Equal(t, past.ID.String(), line(t, body, "id: "))
 				require.Equal(t, "a", line(t, body, "topic: "))
@@ -77,10 +77,15 @@ func TestBytes(t *testing.T) {
 				s.Group.Drain(context.Background(), 100*time.Millisecond)
 				retry := line(t, body, "retry: ")
 				line(t, body, "event: trivium.goaway")
+				require.Equal(t, live.ID.String(), line(t, body, "id: "))
 				require.Equal(t, `{"retry_ms":`+retry+`}`, line(t, body, "data: "))
 				require.Empty(t, line(t, body, ""))
 				_, err = body.ReadByte()
-				require.Equal(t, io.EOF, err, "an end in order")
+				if proto == "HTTP/1.1" {
+					require.Equal(t, io.ErrUnexpectedEOF, err, "the last chunk is missing")
+				} else {
+					require.Equal(t, io.EOF, err)
+				}
 				_, err = r.ReadByte()
 				require.Equal(t, io.EOF, err, "and of the connection")
 			})
@@ -95,7 +100,7 @@ func TestHead(t *testing.T) {
 	response.Body.Close()
 	http.DefaultClient.CloseIdleConnections()
 	require.Equal(t, 200, response.StatusCode)
-	require.Equal(t, "text/event-stream", response.Header.Get("Content-Type"))
+	require.Equal(t, "text/event-stream; charset=utf-8", response.Header.Get("Content-Type"))
 	require.Zero(t, s.Hub.Stats().Subscriptions)
 }
 
@@ -138,7 +143,7 @@ func TestRefused(t *testing.T) {
 		require.True(t, ok)
 		require.GreaterOrEqual(t, retry, 2*time.Second)
 		_, err = d.Next()
-		require.Equal(t, io.EOF, err)
+		require.Equal(t, io.ErrUnexpectedEOF, err, "the last chunk is missing")
 	}
 }
 
@@ -154,21 +159,12 @@ func TestBadEnvelope(t *testing.T) {
 	}
 }
 
-// TestHTTP2End: the handler of a stream over HTTP/2 returns, and with it the stream ends in order,
-// when it is drained; when the client goes, its subscription does.
+// TestHTTP2End: the handler of a stream over HTTP/2 returns when it is drained; when the client goes,
+// its subscription ends.
 func TestHTTP2End(t *testing.T) {
 	s := tt.Start(t, tt.Config{TLS: true})
-	transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
-	defer transport.CloseIdleConnections()
-	get := func(ctx context.Context) *http.Response {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+s.Addr+"/sse", nil)
-		require.NoError(t, err)
-		response, err := transport.RoundTrip(r)
-		require.NoError(t, err)
-		require.Equal(t, 2, response.ProtoMajor)
-		return response
-	}
 	ctx, cancel := context.WithCancel(t.Context())
+	get := overHTTP2(t, s)
 	gone := get(ctx)
 	defer gone.Body.Close()
 	cancel()
@@ -179,9 +175,98 @@ func TestHTTP2End(t *testing.T) {
 	s.Publish(t, tt.JSON("a", `"last"`))
 	s.Group.Drain(context.Background(), 100*time.Millisecond)
 	body, err := io.ReadAll(stays.Body)
-	require.NoError(t, err)
+	require.ErrorContains(t, err, "INTERNAL_ERROR")
 	require.Contains(t, string(body), `"last"`)
 	require.Contains(t, string(body), "trivium.goaway")
 	require.Zero(t, s.SSE.Cut.Load())
 	require.Zero(t, s.SSE.Connections.Load())
+}
+
+// overHTTP2 returns a function that requests a stream over HTTP/2.
+func overHTTP2(t *testing.T, s *tt.Server) func(context.Context) *http.Response {
+	transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	t.Cleanup(transport.CloseIdleConnections)
+	return func(ctx context.Context) *http.Response {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+s.Addr+"/sse", nil)
+		require.NoError(t, err)
+		r.Header.Set("Accept", "text/event-stream")
+		response, err := transport.RoundTrip(r)
+		require.NoError(t, err)
+		require.Equal(t, 2, response.ProtoMajor)
+		return response
+	}
+}
+
+// TestEndOfBody: many libraries take a clean end of the body for the end of everything, so a stream
+// ends cleanly only if it is over for good, or if that was asked for.
+func TestEndOfBody(t *testing.T) {
+	drain := func(s *tt.Server) { s.Group.Drain(context.Background(), 2*time.Second) }
+	for _, row := range []struct {
+		name   string
+		before func(*tt.Server) // the request
+		after  func(*tt.Server)
+		event  string
+		clean  bool
+	}{
+		{"goaway", nil, drain, "trivium.goaway", false},
+		{"refused for a while", drain, nil, "trivium.error", false},
+		{"token ended", nil, func(s *tt.Server) { s.Token.Revise(nil) }, "trivium.error", true},
+	} {
+		for _, always := range []bool{false, true} {
+			for _, two := range []bool{false, true} {
+				t.Run(fmt.Sprint(row.name, " clean ", always, " HTTP/2 ", two), func(t *testing.T) {
+					t.Parallel()
+					s := tt.Start(t, tt.Config{TLS: two, CleanEnd: always})
+					if row.before != nil {
+						row.before(s)
+					}
+					body := endingStream(t, s, two)
+					if row.after != nil {
+						require.Eventually(t, func() bool { return s.SSE.Connections.Load() == 1 }, tt.Patience, time.Millisecond)
+						row.after(s)
+					}
+					text, err := io.ReadAll(body)
+					require.Contains(t, string(text), "event: "+row.event+"\n")
+					if row.clean || always {
+						require.NoError(t, err)
+					} else {
+						require.Error(t, err)
+					}
+				})
+			}
+		}
+	}
+}
+
+func endingStream(t *testing.T, s *tt.Server, two bool) io.Reader {
+	t.Helper()
+	if two {
+		response := overHTTP2(t, s)(t.Context())
+		t.Cleanup(func() { response.Body.Close() })
+		return response.Body
+	}
+	r := request(t, s, "GET /sse HTTP/1.1\nHost: a\nAccept: text/event-stream")
+	response, err := http.ReadResponse(r, nil)
+	require.NoError(t, err)
+	return response.Body
+}
+
+// TestRefusedPosition: a client that is refused for a while keeps its position, even where it takes
+// that from the last event.
+func TestRefusedPosition(t *testing.T) {
+	s := tt.Start(t, tt.Config{})
+	s.Group.Drain(context.Background(), time.Millisecond)
+	for query, id := range map[string]string{
+		"?cursor=1f0c9a77-7": "1f0c9a77-7", "?lastEventId=1f0c9a77-8": "1f0c9a77-8", "": "", "?cursor=nonsense%0a": "",
+	} {
+		r := request(t, s, "GET /sse"+query+" HTTP/1.1\nHost: a\nAccept: text/event-stream")
+		response, err := http.ReadResponse(r, nil)
+		require.NoError(t, err)
+		if response.StatusCode == http.StatusBadRequest {
+			continue // a cursor that is none
+		}
+		e, err := wire.NewSSEDecoder(response.Body, 0).Next()
+		require.NoError(t, err)
+		require.Equal(t, id, e.ID, query)
+	}
 }

@@ -157,13 +157,17 @@ func sentAway(t *testing.T, s *Server, r Road) {
 	require.Len(t, again, 21)
 }
 
-// requireEnd reads the orderly end of a stream.
+// requireEnd reads the end of a stream: an orderly one, but of an event stream that is to be resumed.
 func requireEnd(t *testing.T, c Client, r Road, code int) {
 	t.Helper()
 	if strings.HasPrefix(r.Name, "websocket") {
 		require.Equal(t, Item{Kind: Close, Code: code}, read(t, c, 1)[0])
 	}
 	_, err := c.Next()
+	if strings.HasPrefix(r.Name, "sse") && (code == 1001 || code == 4408) {
+		require.Error(t, err) // the last chunk is missing
+		return
+	}
 	require.Equal(t, io.EOF, err)
 }
 

@@ -32,6 +32,7 @@ type Config struct {
 	MaxTopics    int           // 0: any number
 	Disconnect   bool          // --slow=disconnect
 	Compression  bool          // --ws-compression
+	CleanEnd     bool          // --sse-end=clean
 	Portable     bool          // the write path that every platform has
 	TLS          bool          // HTTP/1.1 and HTTP/2, as the client chooses
 	H2C          bool          // HTTP/2 without TLS, by prior knowledge
@@ -61,7 +62,7 @@ func Start(t testing.TB, cfg Config) *Server {
 	routes := http.NewServeMux()
 	routes.Handle("/sse", sse.New(sse.Config{
 		Hub: h, Group: s.Group, Access: access, Counters: &s.SSE, MaxTopics: cfg.MaxTopics,
-		WriteTimeout: timeout, Disconnect: cfg.Disconnect, Portable: cfg.Portable,
+		WriteTimeout: timeout, Disconnect: cfg.Disconnect, CleanEnd: cfg.CleanEnd, Portable: cfg.Portable,
 	}))
 	routes.Handle("/ws", websocket.New(websocket.Config{
 		Hub: h, Group: s.Group, Access: access, Counters: &s.WebSocket, MaxTopics: cfg.MaxTopics,

@@ -39,12 +39,12 @@ func (c codec) AppendGap(dst []byte, g *hub.Gap) []byte {
 	return wire.AppendTextFrame(dst, wire.AppendGap(nil, g))
 }
 
-func (c codec) AppendError(dst []byte, p *wire.Problem) []byte {
+func (c codec) AppendError(dst []byte, _ string, p *wire.Problem) []byte {
 	dst = wire.AppendTextFrame(dst, wire.AppendError(nil, nil, p))
 	return wire.AppendCloseFrame(dst, p.CloseCode(), p.Title)
 }
 
-func (c codec) AppendGoaway(dst []byte, retry time.Duration) []byte {
+func (c codec) AppendGoaway(dst []byte, _ string, retry time.Duration) []byte {
 	dst = wire.AppendTextFrame(dst, wire.AppendGoaway(nil, retry))
 	return wire.AppendCloseFrame(dst, goingAway, "draining")
 }

@@ -136,7 +136,7 @@ func (s *session) start(u *upgrade, subscription *hub.Subscription) {
 	if !s.out.Start(config, s.access, subscription, conn, wire.AppendTextFrame(nil, hello)) {
 		s.access.Release(s.out)
 		subscription.Close()
-		farewell(u.conn, codec{}.AppendGoaway(nil, web.ComeBack()))
+		farewell(u.conn, codec{}.AppendGoaway(nil, "", web.ComeBack()))
 		return
 	}
 	early := u.early // nothing else of the request stays
@@ -203,9 +203,9 @@ func (h *Handler) Refuse(w http.ResponseWriter, r *http.Request, p *wire.Problem
 		return
 	}
 	web.Count(r, p)
-	last := codec{}.AppendError(nil, p)
+	last := codec{}.AppendError(nil, "", p)
 	if p.Code == wire.CodeDraining {
-		last = codec{}.AppendGoaway(nil, p.RetryAfter)
+		last = codec{}.AppendGoaway(nil, "", p.RetryAfter)
 	}
 	h.cfg.Group.Go(func() {
 		defer h.farewells.give()

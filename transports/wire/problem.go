@@ -75,6 +75,15 @@ func (p *Problem) Error() string {
 	return p.Title + ": " + p.Detail
 }
 
+// Temporary reports whether the same request may succeed later.
+func (p *Problem) Temporary() bool {
+	switch p.Status {
+	case 408, 429, 503:
+		return true
+	}
+	return false
+}
+
 // AppendJSON appends the problem as a JSON object.
 func (p *Problem) AppendJSON(dst []byte) []byte {
 	return append(p.appendMembers(append(dst, '{')), '}')

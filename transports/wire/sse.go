@@ -139,15 +139,19 @@ func (m SSEMessage) Append(dst []byte) []byte {
 	return append(appendSSEData(dst, []byte(m.Data)), '\n')
 }
 
+// noMembers is the data of a control message that has only an id. It is not empty, since many
+// libraries parse the data of every event as JSON.
+const noMembers = "{}"
+
 // AppendSSEOpen appends trivium.open, which begins a stream: id is the position at which the
 // subscription begins, retry how long the client is to wait before it connects anew.
 func AppendSSEOpen(dst []byte, retry time.Duration, id string) []byte {
-	return SSEMessage{Retry: retry, Event: "trivium.open", ID: id}.Append(dst)
+	return SSEMessage{Retry: retry, Event: "trivium.open", ID: id, Data: noMembers}.Append(dst)
 }
 
 // AppendSSEHeartbeat appends trivium.heartbeat with the subscriber's position.
 func AppendSSEHeartbeat(dst []byte, id string) []byte {
-	return SSEMessage{Event: "trivium.heartbeat", ID: id}.Append(dst)
+	return SSEMessage{Event: "trivium.heartbeat", ID: id, Data: noMembers}.Append(dst)
 }
 
 // AppendSSEGap appends trivium.gap; its id is where the gap ends.
@@ -156,15 +160,16 @@ func AppendSSEGap(dst []byte, g *hub.Gap) []byte {
 	return SSEMessage{Event: "trivium.gap", ID: g.ResumedAt.String(), Data: string(data)}.Append(dst)
 }
 
-// AppendSSEError appends trivium.error, after which the stream ends.
-func AppendSSEError(dst []byte, retry time.Duration, p *Problem) []byte {
-	return SSEMessage{Retry: retry, Event: "trivium.error", Data: string(p.AppendJSON(nil))}.Append(dst)
+// AppendSSEError appends trivium.error, after which the stream ends. id is the subscriber's
+// position; "" omits the field.
+func AppendSSEError(dst []byte, retry time.Duration, id string, p *Problem) []byte {
+	return SSEMessage{Retry: retry, Event: "trivium.error", ID: id, Data: string(p.AppendJSON(nil))}.Append(dst)
 }
 
 // AppendSSEGoaway appends trivium.goaway, after which the stream ends; the client is to come back
-// after retry, at least a millisecond.
-func AppendSSEGoaway(dst []byte, retry time.Duration) []byte {
+// after retry, at least a millisecond, and to resume at its position id.
+func AppendSSEGoaway(dst []byte, retry time.Duration, id string) []byte {
 	retry = max(retry, time.Millisecond)
 	data := append(appendRetryMember([]byte{'{'}, retry), '}')
-	return SSEMessage{Retry: retry, Event: "trivium.goaway", Data: string(data)}.Append(dst)
+	return SSEMessage{Retry: retry, Event: "trivium.goaway", ID: id, Data: string(data)}.Append(dst)
 }

@@ -121,21 +121,21 @@ func TestSSEControl(t *testing.T) {
 		{"all", wire.SSEMessage{Retry: 1500 * time.Microsecond, ID: "1", Event: "e", Data: "a\rb\n"}.Append(nil),
 			"retry: 1\nevent: e\nid: 1\ndata: a\ndata: b\ndata:\n\n"},
 		{"open", wire.AppendSSEOpen(nil, 2500*time.Millisecond, "1f0c9a77-42"),
-			"retry: 2500\nevent: trivium.open\nid: 1f0c9a77-42\ndata:\n\n"},
+			"retry: 2500\nevent: trivium.open\nid: 1f0c9a77-42\ndata: {}\n\n"},
 		{"heartbeat", wire.AppendSSEHeartbeat(nil, "1f0c9a77-42"),
-			"event: trivium.heartbeat\nid: 1f0c9a77-42\ndata:\n\n"},
+			"event: trivium.heartbeat\nid: 1f0c9a77-42\ndata: {}\n\n"},
 		{"gap", wire.AppendSSEGap(nil, gap), "event: trivium.gap\nid: 1f0c9a77-42\n" +
 			`data: {"reason":"expired","after":"1f0c9a77-7","resumed_at":"1f0c9a77-42","certain":true}` + "\n\n"},
 		{"gap without after", wire.AppendSSEGap(nil, sinceGap), "event: trivium.gap\nid: 1f0c9a77-42\n" +
 			`data: {"reason":"expired","resumed_at":"1f0c9a77-42","certain":false}` + "\n\n"},
-		{"error", wire.AppendSSEError(nil, 0, problem), "event: trivium.error\n" +
+		{"error", wire.AppendSSEError(nil, 0, "1f0c9a77-42", problem), "event: trivium.error\nid: 1f0c9a77-42\n" +
 			`data: {"type":"urn:trivium:problem:invalid-parameter","title":"Invalid parameter","status":400,` +
 			`"detail":"topic: a\rb","parameter":"topic"}` + "\n\n"},
-		{"error with retry", wire.AppendSSEError(nil, 3*time.Second, wire.TooSlow())[:20], "retry: 3000\nevent: t"},
-		{"goaway", wire.AppendSSEGoaway(nil, 4*time.Second),
-			"retry: 4000\nevent: trivium.goaway\ndata: {\"retry_ms\":4000}\n\n"},
-		{"goaway at once", wire.AppendSSEGoaway(nil, 0),
-			"retry: 1\nevent: trivium.goaway\ndata: {\"retry_ms\":1}\n\n"},
+		{"error with retry", wire.AppendSSEError(nil, 3*time.Second, "", wire.TooSlow())[:20], "retry: 3000\nevent: t"},
+		{"goaway", wire.AppendSSEGoaway(nil, 4*time.Second, "1f0c9a77-42"),
+			"retry: 4000\nevent: trivium.goaway\nid: 1f0c9a77-42\ndata: {\"retry_ms\":4000}\n\n"},
+		{"goaway at once", wire.AppendSSEGoaway(nil, 0, "1f0c9a77-42"),
+			"retry: 1\nevent: trivium.goaway\nid: 1f0c9a77-42\ndata: {\"retry_ms\":1}\n\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) { require.Equal(t, tt.want, string(tt.got)) })
 	}
