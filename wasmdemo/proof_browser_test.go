@@ -66,7 +66,7 @@ func TestProofFails(t *testing.T) {
 		},
 		ErrorLog: log.New(io.Discard, "", 0), // connections end with the page
 		ModifyResponse: func(r *http.Response) error {
-			if r.Header.Get("Content-Type") == "text/event-stream" {
+			if strings.HasPrefix(r.Header.Get("Content-Type"), "text/event-stream") {
 				events := bufio.NewScanner(r.Body)
 				events.Split(splitEvents)
 				r.Body = &spoiled{Closer: r.Body, events: events}

@@ -74,7 +74,7 @@ func (f *fort) begin(t *testing.T, r request) *exchange {
 	switch {
 	case response.StatusCode == http.StatusSwitchingProtocols:
 		f.readHello(t, x)
-	case response.StatusCode == http.StatusOK && x.header.Get("Content-Type") == "text/event-stream" && method == http.MethodGet:
+	case response.StatusCode == http.StatusOK && strings.HasPrefix(x.header.Get("Content-Type"), "text/event-stream") && method == http.MethodGet:
 		x.stream = wire.NewSSEDecoder(response.Body, 0)
 		e, err := x.stream.Next()
 		require.NoError(t, err)
