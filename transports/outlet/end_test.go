@@ -114,3 +114,32 @@ func TestStartWhileDraining(t *testing.T) {
 	require.Zero(t, h.Stats().Subscriptions)
 	require.NoError(t, h.Close())
 }
+
+// TestOvertaken: whoever finds that retention was faster, the subscriber is sent away.
+func TestOvertaken(t *testing.T) {
+	for name, find := range map[string]func(*outlet.Outlet){
+		"heartbeat": (*outlet.Outlet).Beat,
+		"message":   func(o *outlet.Outlet) { o.Send([]byte("message\n")) },
+		"round":     func(o *outlet.Outlet) { o.Ready(new(hub.Round)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, 0, patience)
+			b.cfg.Disconnect = true
+			b.sink = func(*outlet.Outlet) hub.Sink { return deaf{} } // the workers are late
+			o, client := b.connect()
+			r := reader{t, bufio.NewReader(client)}
+			require.Equal(t, "open", r.line())
+			b.publish(0, 1, 10)
+			o.Beat()
+			require.Equal(t, 0, r.number(r.line(), 10))
+			place, found := strings.CutPrefix(r.line(), "beat ")
+			require.True(t, found)
+			b.publish(1, retained+10, 10)
+			find(o)
+			require.Equal(t, "error too-slow "+place, r.line(), "a resume there is told the gap")
+			_, err := r.r.ReadByte()
+			require.EqualError(t, err, "EOF")
+			require.EqualValues(t, 1, b.counters.Overtaken.Load())
+		})
+	}
+}
