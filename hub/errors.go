@@ -15,7 +15,8 @@ var (
 	ErrKeyReused = errors.New("this idempotency key was used for other events")
 	// ErrKeyBusy: the first publish under this idempotency key has not ended.
 	ErrKeyBusy = errors.New("a publish with this idempotency key is under way")
-	// ErrKeysFull: as many idempotency keys as can be are remembered, and none is forgotten early.
+	// ErrKeysFull: as many idempotency keys as the subject, or all, may have are remembered, and none is
+	// forgotten early.
 	ErrKeysFull = errors.New("too many idempotency keys are remembered")
 )
 

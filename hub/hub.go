@@ -25,7 +25,7 @@ type Hub struct {
 	maxEventSize int      // static
 	archive      *archive // static; nil: the window is all there is
 	fanout       *fanout
-	keys         idempotency
+	keys         *idempotency
 	stats        counters
 
 	closing context.Context // ends when Close has closed the engine
@@ -53,6 +53,7 @@ func New(cfg Config) (*Hub, error) {
 		engine:       cfg.Engine,
 		maxEventSize: cmp.Or(cfg.MaxEventSize, DefaultMaxEventSize),
 		fanout:       newFanout(),
+		keys:         newIdempotency(),
 		aged:         make(chan struct{}, 1),
 		index:        newIndex(),
 		feeds:        make(map[string]*feed),

@@ -3,8 +3,10 @@ package hub
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"hash"
 	"hash/fnv"
+	"hash/maphash"
 	"sync"
 	"time"
 )
@@ -12,7 +14,7 @@ import (
 // Limits of idempotency keys (PROTOCOL section 2).
 const (
 	MaxIdempotencyKeyLen = 128     // bytes
-	MaxIdempotencyKeys   = 100_000 // remembered at once, and none forgotten early
+	MaxIdempotencyKeys   = 100_000 // remembered at once, of all subjects, and none forgotten early
 	IdempotencyPeriod    = 2 * time.Minute
 )
 
@@ -22,45 +24,95 @@ type Receipt struct {
 	Count int
 }
 
-// idempotency remembers the answers to publishes with a key.
+// keyShare is how many keys must be free for each that a subject holds, for it to claim another. So one
+// subject alone holds a fifth of all at most; the more hold many, the less each may, and while there is
+// any free key, one who holds none finds it.
+const keyShare = 4
+
+// MayHoldKey reports whether a subject that holds so many idempotency keys may hold another, when so many
+// are remembered in all.
+func MayHoldKey(held, remembered int) bool {
+	return held*keyShare < MaxIdempotencyKeys-remembered
+}
+
+// KeysFull returns the ErrKeysFull of a subject that may not hold another key: it names the limit.
+func KeysFull(held, remembered int) error {
+	if remembered >= MaxIdempotencyKeys {
+		return fmt.Errorf("%w: %d of all tokens, the hub's limit", ErrKeysFull, remembered)
+	}
+	return fmt.Errorf("%w: %d of this token, its share of %d", ErrKeysFull, held, MaxIdempotencyKeys)
+}
+
+// idempotency remembers the answers to publishes with a key. Of keys and subjects it keeps hashes, so
+// that an entry takes as much memory however long they are.
 type idempotency struct {
+	seeds [2]maphash.Seed // static
+	start time.Time       // static
+
 	mu      sync.Mutex
-	answers map[keyOf]*answer
+	answers map[keyID]*answer
+	held    map[keyID]int // keys in answers, by subject
 	expiry  deque[expiring]
 }
 
-// keyOf is a key as a subject used it; subjects do not see each other's.
-type keyOf struct{ subject, key string }
+func newIdempotency() *idempotency {
+	return &idempotency{
+		seeds:   [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
+		start:   time.Now(),
+		answers: make(map[keyID]*answer),
+		held:    make(map[keyID]int),
+	}
+}
+
+// keyID is the hash of a subject, or of a key as a subject used it: subjects do not see each other's. The
+// seeds are random, so nobody can choose a name that has the hash of another.
+type keyID [2]uint64
+
+func (k *idempotency) idOf(names ...string) keyID {
+	var id keyID
+	for i, seed := range k.seeds {
+		var h maphash.Hash
+		h.SetSeed(seed)
+		for _, name := range names {
+			writeSized(&h, []byte(name))
+		}
+		id[i] = h.Sum64()
+	}
+	return id
+}
 
 type answer struct {
+	subject keyID
 	digest  Digest // of the events
 	receipt Receipt
-	busy    bool // the first publish has not ended; the rest is not set yet
+	busy    bool // the first publish has not ended; digest and receipt are not set yet
 }
 
 type expiring struct {
-	key keyOf
-	at  time.Time
+	key keyID
+	at  time.Duration // since idempotency.start: a clock that is set forward ends no key
 }
 
 // Once is the use of an idempotency key by one request. Publish or Abandon ends it.
 type Once struct {
-	hub   *Hub
-	id    keyOf
-	known *answer // of an earlier publish; nil: this is the first
-	over  bool
+	hub          *Hub
+	subject, key string
+	id           keyID   // of subject and key
+	known        *answer // of an earlier publish; nil: this is the first
+	over         bool
 }
 
 // Once begins a publish under an idempotency key: for two minutes after it succeeded, the same
 // subject's publish of the same events under the same key gets the same Receipt and publishes
-// nothing. The error is ErrKeyBusy while the first under the key has not ended, or ErrKeysFull.
+// nothing. The error is ErrKeyBusy while the first under the key has not ended, or wraps ErrKeysFull,
+// where the subject's share of the keys or all of them are used up.
 func (h *Hub) Once(subject, key string) (*Once, error) {
-	id := keyOf{subject, key}
-	known, err := h.keys.claim(id, time.Now())
+	id := h.keys.idOf(subject, key)
+	known, err := h.keys.claim(h.keys.idOf(subject), id, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	return &Once{hub: h, id: id, known: known}, nil
+	return &Once{hub: h, subject: subject, key: key, id: id, known: known}, nil
 }
 
 // Publish is Hub.Publish, once. A further error is ErrKeyReused, where the key stands for other
@@ -80,7 +132,7 @@ func (o *Once) Publish(ctx context.Context, events ...*Event) (Receipt, error) {
 	}
 	o.over = true
 	receipt := Receipt{Last: last, Count: len(events)}
-	o.hub.keys.settle(o.id, &answer{digest: digest, receipt: receipt}, time.Now())
+	o.hub.keys.settle(o.id, digest, receipt, time.Now())
 	return receipt, nil
 }
 
@@ -92,7 +144,7 @@ func (o *Once) publish(ctx context.Context, digest Digest, events []*Event) (Cur
 		return o.hub.Publish(ctx, events...)
 	}
 	last, err := o.hub.publish(events, func() (Cursor, error) {
-		return d.PublishOnce(ctx, o.id.subject, o.id.key, digest, events)
+		return d.PublishOnce(ctx, o.subject, o.key, digest, events)
 	})
 	if err == nil {
 		o.hub.echo(ctx, last)
@@ -122,19 +174,17 @@ func (h *Hub) PublishOnce(ctx context.Context, subject, key string, events ...*E
 
 // claim gives the remembered answer; nil makes the caller the first, who ends it with release or
 // settle.
-func (k *idempotency) claim(id keyOf, now time.Time) (*answer, error) {
+func (k *idempotency) claim(subject, id keyID, now time.Time) (*answer, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.forget(now)
 	a := k.answers[id]
 	switch {
-	case a == nil && len(k.answers) >= MaxIdempotencyKeys:
-		return nil, ErrKeysFull
+	case a == nil && !MayHoldKey(k.held[subject], len(k.answers)):
+		return nil, KeysFull(k.held[subject], len(k.answers))
 	case a == nil:
-		if k.answers == nil {
-			k.answers = make(map[keyOf]*answer)
-		}
-		k.answers[id] = &answer{busy: true}
+		k.answers[id] = &answer{subject: subject, busy: true}
+		k.held[subject]++
 		return nil, nil
 	case a.busy:
 		return nil, ErrKeyBusy
@@ -143,23 +193,33 @@ func (k *idempotency) claim(id keyOf, now time.Time) (*answer, error) {
 }
 
 // release leaves no trace of a publish that failed.
-func (k *idempotency) release(id keyOf) {
+func (k *idempotency) release(id keyID) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	delete(k.answers, id)
+	k.remove(id)
 }
 
-// settle remembers a success.
-func (k *idempotency) settle(id keyOf, a *answer, now time.Time) {
+// remove forgets a key. Called with mu held.
+func (k *idempotency) remove(id keyID) {
+	subject := k.answers[id].subject
+	delete(k.answers, id)
+	if k.held[subject]--; k.held[subject] == 0 {
+		delete(k.held, subject)
+	}
+}
+
+// settle remembers a success. Who has looked at the answer before has seen that it is busy, and no more.
+func (k *idempotency) settle(id keyID, digest Digest, receipt Receipt, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.answers[id] = a
-	k.expiry.push(expiring{id, now.Add(IdempotencyPeriod)})
+	a := k.answers[id]
+	a.digest, a.receipt, a.busy = digest, receipt, false
+	k.expiry.push(expiring{id, now.Sub(k.start) + IdempotencyPeriod})
 }
 
 func (k *idempotency) forget(now time.Time) {
-	for k.expiry.len() > 0 && !k.expiry.at(0).at.After(now) {
-		delete(k.answers, k.expiry.pop().key)
+	for k.expiry.len() > 0 && k.expiry.at(0).at <= now.Sub(k.start) {
+		k.remove(k.expiry.pop().key)
 	}
 }
 

@@ -2,7 +2,10 @@ package hub
 
 import (
 	"context"
+	"fmt"
+	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -160,28 +163,98 @@ func TestOnce(t *testing.T) {
 }
 
 func TestPublishOnceForgetsNoneEarly(t *testing.T) {
-	const remembered = 100_000
 	synctest.Test(t, func(t *testing.T) {
 		h := startHub(t, Config{Retention: Retention{Events: 1}})
-		once := func(key string) error {
-			_, err := h.PublishOnce(t.Context(), "s", key, &Event{Topic: "a"})
+		once := func(subject, key string) error {
+			_, err := h.PublishOnce(t.Context(), subject, key, &Event{Topic: "a"})
 			return err
 		}
-		for i := range remembered {
-			if i == remembered/2 {
-				time.Sleep(time.Minute)
+		// take has the subject hold as many keys as it may, up to most.
+		take := func(subject string, most int) (n int) {
+			for n < most && once(subject, strconv.Itoa(n)) == nil {
+				n++
 			}
-			if err := once(strconv.Itoa(i)); err != nil {
-				require.NoError(t, err)
-			}
+			return n
 		}
-		require.ErrorIs(t, once("one more"), ErrKeysFull)
-		require.NoError(t, once("0"), "what is known is answered")
-		require.Equal(t, uint64(remembered), h.Position().Seq)
+		const share = MaxIdempotencyKeys / (keyShare + 1)
+		require.Equal(t, share/2, take("s", share/2))
 		time.Sleep(time.Minute)
-		require.Equal(t, remembered/2, h.Stats().IdempotencyKeys)
-		require.NoError(t, once("one more"))
-		require.NoError(t, once("0"))
-		require.Equal(t, uint64(remembered)+2, h.Position().Seq)
+		require.Equal(t, share, take("s", MaxIdempotencyKeys))
+		err := once("s", "one more")
+		require.ErrorIs(t, err, ErrKeysFull)
+		require.ErrorContains(t, err, "20000 of this token, its share of 100000")
+		require.NoError(t, once("s", "0"), "what is known is answered")
+		require.Equal(t, uint64(share), h.Position().Seq)
+		require.NoError(t, once("other", "0"), "and others have theirs")
+
+		time.Sleep(time.Minute)
+		require.Equal(t, share/2+1, h.Stats().IdempotencyKeys)
+		require.NoError(t, once("s", "one more"))
+		require.NoError(t, once("s", "0"))
 	})
+}
+
+// However many subjects take all that they may, in whatever order, one who has none finds room; and in the
+// end, when keys have ended that were held when there was more room, they hold about the same.
+func TestKeyShares(t *testing.T) {
+	k, now := newIdempotency(), time.Now()
+	claim := func(subject, key string) error {
+		id := k.idOf(subject, key)
+		if _, err := k.claim(k.idOf(subject), id, now); err != nil {
+			return err
+		}
+		k.settle(id, Digest{}, Receipt{}, now)
+		return nil
+	}
+	const greedy = 20
+	n := 0
+	for round := range 3 {
+		for i := range greedy {
+			for claim(strconv.Itoa(i), strconv.Itoa(n)) == nil {
+				n++
+			}
+			require.NoError(t, claim(fmt.Sprint("newcomer", round, i), "k"))
+			now = now.Add(time.Second)
+		}
+		now = now.Add(IdempotencyPeriod / 2)
+	}
+	now = now.Add(IdempotencyPeriod)
+	for again := true; again; { // all of them at once
+		again = false
+		for i := range greedy {
+			n++
+			again = claim(strconv.Itoa(i), strconv.Itoa(n)) == nil || again
+		}
+	}
+	for i := range greedy {
+		require.InDelta(t, MaxIdempotencyKeys/(greedy+keyShare), k.held[k.idOf(strconv.Itoa(i))], 1)
+	}
+	require.Greater(t, MaxIdempotencyKeys-len(k.answers), MaxIdempotencyKeys/10, "and much is free")
+	now = now.Add(IdempotencyPeriod)
+	require.Zero(t, k.len(now))
+	require.Empty(t, k.held)
+}
+
+// The memory of keys is bounded in bytes, however long they and the names of subjects are.
+func TestKeysMemory(t *testing.T) {
+	k, now := newIdempotency(), time.Now()
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	long := strings.Repeat("x", 4000)
+	for i := range MaxIdempotencyKeys {
+		subject, key := fmt.Sprint(i, long), fmt.Sprint(i, long[:MaxIdempotencyKeyLen])
+		id := k.idOf(subject, key)
+		_, err := k.claim(k.idOf(subject), id, now)
+		require.NoError(t, err)
+		k.settle(id, Digest{}, Receipt{}, now)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	took := int64(after.HeapAlloc) - int64(before.HeapAlloc)
+	t.Logf("%d keys of as many subjects: %d MiB", MaxIdempotencyKeys, took>>20)
+	require.Less(t, took, int64(32<<20))
+	_, err := k.claim(k.idOf("one more"), k.idOf("one more", "k"), now)
+	require.ErrorContains(t, err, "100000 of all tokens, the hub's limit")
+	runtime.KeepAlive(k)
 }

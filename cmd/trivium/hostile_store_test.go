@@ -1,10 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -14,6 +18,7 @@ import (
 // storeRows are about what all tokens share: the retained events, the idempotency keys and the engine.
 var storeRows = []row{
 	{"replays of everything, to have retained events removed", readingEverything},
+	{"one token that takes all idempotency keys", takingAllKeys},
 }
 
 // tenants starts a hub of its own for a row. Its tokens are those of the fort.
@@ -63,4 +68,50 @@ func readingEverything(t *testing.T, f *fort) {
 	require.LessOrEqual(t, read.RetainedBytes, int64(limit))
 	require.LessOrEqual(t, after.RetainedBytes, int64(limit))
 	require.GreaterOrEqual(t, after.Retained, before.Retained-1)
+}
+
+// takingAllKeys has one token publish under ever new keys until it may not. Others publish with theirs, and
+// none is forgotten.
+func takingAllKeys(t *testing.T, f *fort) {
+	p := f.tenants(t)
+	publish := func(name, key string) request {
+		return request{hub: p, line: "POST /publish/keys", token: f.tokens[name], header: []string{"Idempotency-Key: " + key}, body: "1"}
+	}
+	const keys = 100_000
+	conn, err := net.Dial("tcp", p.http)
+	require.NoError(t, err)
+	defer conn.Close()
+	go func() { // all on one connection, without waiting for answers
+		w := bufio.NewWriterSize(conn, 64<<10)
+		for i := range keys + 1 {
+			r := publish("one", fmt.Sprint(i))
+			r.host = p.http
+			if _, err := w.WriteString(r.text()); err != nil {
+				return
+			}
+		}
+		w.Flush()
+	}()
+	answers, taken := bufio.NewReader(conn), 0
+	for ; ; taken++ {
+		require.NoError(t, conn.SetReadDeadline(time.Now().Add(patience)))
+		response, err := http.ReadResponse(answers, nil)
+		require.NoError(t, err)
+		text, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		if response.StatusCode != http.StatusOK {
+			require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
+			require.NotEmpty(t, response.Header.Get("Retry-After"))
+			t.Logf("after %d keys: %s", taken, text)
+			require.Contains(t, string(text), "of this token")
+			break
+		}
+	}
+	conn.Close()
+	require.Less(t, taken, keys/2)
+	require.Equal(t, http.StatusOK, f.ask(t, publish("one", "0")).status, "what is known is answered")
+	for i := range 100 {
+		x := f.ask(t, publish("two", fmt.Sprint(i)))
+		require.Equal(t, http.StatusOK, x.status, x.body)
+	}
 }

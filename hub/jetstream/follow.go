@@ -218,8 +218,8 @@ func (f *follower) take(ctx context.Context, m jetstream.Msg, meta *jetstream.Ms
 	if event == nil {
 		f.engine.cfg.Logger.Warn("a message in the stream is no event", "sequence", seq)
 		event = f.engine.hole(seq)
-	} else if once := m.Headers().Get(headerOnce); sizeOf(once) > 0 {
-		f.engine.keys.note(m.Headers().Get(jetstream.MsgIDHeader), keyed{once, seq + sizeOf(once) - 1, meta.Timestamp})
+	} else if id, one, ok := keyedOf(m.Headers(), seq, meta.Timestamp); ok {
+		f.engine.keys.note(id, one)
 	}
 	f.engine.continuity.note(f.engine.anchorOf(seq, meta.Timestamp, m.Subject(), m.Data()))
 	f.put(event)

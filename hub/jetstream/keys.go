@@ -21,17 +21,28 @@ import (
 // keys knows the keyed publishes of all hubs that came by on the stream, the newest
 // hub.MaxIdempotencyKeys of them. JetStream remembers an ID no longer than it keeps events, and not what
 // was published under it once the first event is gone.
+//
+// A subject has a share of them, as it has of the keys of a hub: it may publish through many hubs.
 type keys struct {
 	mu    sync.Mutex
-	byID  map[string]keyed
-	order []string // of byID, the oldest first
+	byID  map[idHash]keyed
+	order []idHash              // of byID, the oldest first
+	held  map[publisherHash]int // keys of byID, by publisher
 }
+
+// idHash stands for the ID of a message, and publisherHash for a subject, as keyID and publisherOf give
+// them: a key takes as much memory however long they are.
+type (
+	idHash        [16]byte
+	publisherHash [8]byte
+)
 
 // keyed is a publish under a key.
 type keyed struct {
-	once string    // as its first message says, see headerOnce
-	last uint64    // sequence
-	at   time.Time // when it was stored
+	once      once
+	last      uint64        // sequence
+	at        time.Time     // when it was stored
+	publisher publisherHash // zero: a hub published it that does not name it
 }
 
 // note takes a publish that came by; each comes by once.
@@ -39,16 +50,27 @@ func (k *keys) note(id string, one keyed) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.byID == nil {
-		k.byID = make(map[string]keyed)
+		k.byID, k.held = make(map[idHash]keyed), make(map[publisherHash]int)
 	}
 	now := time.Now()
-	for len(k.order) > 0 && (len(k.order) == hub.MaxIdempotencyKeys || k.byID[k.order[0]].isOver(now)) {
+	k.forget(now, hub.MaxIdempotencyKeys-1)
+	hash := hashOf(id)
+	if _, again := k.byID[hash]; !again && !one.isOver(now) {
+		k.byID[hash] = one
+		k.order = append(k.order, hash)
+		k.held[one.publisher]++
+	}
+}
+
+// forget removes what is over, and the oldest beyond the most that are to be left.
+func (k *keys) forget(now time.Time, most int) {
+	for len(k.order) > 0 && (len(k.order) > most || k.byID[k.order[0]].isOver(now)) {
+		publisher := k.byID[k.order[0]].publisher
+		if k.held[publisher]--; k.held[publisher] == 0 {
+			delete(k.held, publisher)
+		}
 		delete(k.byID, k.order[0])
 		k.order = k.order[1:]
-	}
-	if _, again := k.byID[id]; !again && !one.isOver(now) {
-		k.byID[id] = one
-		k.order = append(k.order, id)
 	}
 }
 
@@ -56,23 +78,76 @@ func (k *keys) note(id string, one keyed) {
 func (k *keys) find(id string) (one keyed, known bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	one, known = k.byID[id]
+	one, known = k.byID[hashOf(id)]
 	return one, known && !one.isOver(time.Now())
+}
+
+// admit gives hub.ErrKeysFull if the publisher has used up its share on all hubs together.
+func (k *keys) admit(publisher publisherHash) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.forget(time.Now(), hub.MaxIdempotencyKeys)
+	if held := k.held[publisher]; !hub.MayHoldKey(held, len(k.order)) {
+		return hub.KeysFull(held, len(k.order))
+	}
+	return nil
 }
 
 func (one keyed) isOver(now time.Time) bool { return now.Sub(one.at) >= hub.IdempotencyPeriod }
 
-// headerOnce says of the first message of a keyed publish how many events it is and what their
-// digest is.
-const headerOnce = "Trivium-Once"
+func hashOf(id string) idHash {
+	sum := sha256.Sum256([]byte(id))
+	return idHash(sum[:])
+}
 
-func onceOf(n int, digest hub.Digest) string { return fmt.Sprintf("%d %x", n, digest) }
+// Headers of the first message of a keyed publish.
+const (
+	headerOnce      = "Trivium-Once"      // how many events it is and what their digest is
+	headerPublisher = "Trivium-Publisher" // whose key it is, see publisherOf
+)
 
-// sizeOf reads how many events the first message of a keyed publish is one of; 0 if it is none.
-func sizeOf(once string) (n uint64) {
-	count, _, _ := strings.Cut(once, " ")
-	n, _ = strconv.ParseUint(count, 10, 16)
-	return n
+// once is what headerOnce says; of zero events where it says nothing.
+type once struct {
+	events uint64
+	digest hub.Digest
+}
+
+func (o once) String() string { return fmt.Sprintf("%d %x", o.events, o.digest) }
+
+func parseOnce(text string) (o once) {
+	count, digest, _ := strings.Cut(text, " ")
+	events, err := strconv.ParseUint(count, 10, 16)
+	if err != nil || len(digest) != hex.EncodedLen(len(o.digest)) {
+		return once{}
+	}
+	if _, err := hex.Decode(o.digest[:], []byte(digest)); err != nil {
+		return once{}
+	}
+	o.events = events
+	return o
+}
+
+// publisherOf names a subject to all hubs, without telling who reads the stream what it is called.
+func publisherOf(subject string) (p publisherHash) {
+	sum := sha256.Sum256([]byte("publisher " + subject))
+	return publisherHash(sum[:])
+}
+
+func parsePublisher(text string) (p publisherHash) {
+	if len(text) == hex.EncodedLen(len(p)) {
+		_, _ = hex.Decode(p[:], []byte(text)) // what is none is a publisher as well
+	}
+	return p
+}
+
+// keyedOf reads from the headers of a message whether a keyed publish begins with it.
+func keyedOf(headers nats.Header, seq uint64, at time.Time) (id string, one keyed, ok bool) {
+	o := parseOnce(headers.Get(headerOnce))
+	if o.events == 0 {
+		return "", keyed{}, false
+	}
+	one = keyed{once: o, last: seq + o.events - 1, at: at, publisher: parsePublisher(headers.Get(headerPublisher))}
+	return headers.Get(jetstream.MsgIDHeader), one, true
 }
 
 // keyID names a subject's key, so that nobody can name another's.
@@ -93,12 +168,16 @@ func (e *Engine) PublishOnce(ctx context.Context, subject, key string, digest hu
 	if err != nil {
 		return hub.Cursor{}, err
 	}
-	id, once := keyID(subject, key), onceOf(len(events), digest)
+	id, this, publisher := keyID(subject, key), once{uint64(len(events)), digest}, publisherOf(subject)
 	if before, known := e.keys.find(id); known {
-		return e.repeat(before, once)
+		return e.repeat(before, this)
+	}
+	if err := e.keys.admit(publisher); err != nil {
+		return hub.Cursor{}, err
 	}
 	addHeader(messages[0], jetstream.MsgIDHeader, id)
-	addHeader(messages[0], headerOnce, once)
+	addHeader(messages[0], headerOnce, this.String())
+	addHeader(messages[0], headerPublisher, hex.EncodeToString(publisher[:]))
 	always := func(error) bool { return ctx.Err() == nil }
 	var first uint64 // of the publish that was first
 	ack, err := e.retry(ctx, always, func(ctx context.Context) (ack *jetstream.PubAck, err error) {
@@ -119,16 +198,16 @@ func (e *Engine) PublishOnce(ctx context.Context, subject, key string, digest hu
 	case first == 0:
 		return hub.Cursor{Epoch: e.epoch, Seq: ack.Sequence}, nil
 	}
-	before, err := e.earlier(ctx, id, first, keyed{once: once, last: first + uint64(len(events)) - 1})
+	before, err := e.earlier(ctx, id, first, keyed{once: this, last: first + uint64(len(events)) - 1})
 	if err != nil {
 		return hub.Cursor{}, e.failure(err)
 	}
-	return e.repeat(before, once)
+	return e.repeat(before, this)
 }
 
 // repeat gives the answer to an earlier publish once more, if this one is of the same events.
-func (e *Engine) repeat(before keyed, once string) (hub.Cursor, error) {
-	if before.once != once {
+func (e *Engine) repeat(before keyed, this once) (hub.Cursor, error) {
+	if before.once != this {
 		return hub.Cursor{}, hub.ErrKeyReused
 	}
 	return hub.Cursor{Epoch: e.epoch, Seq: before.last}, nil
@@ -142,7 +221,7 @@ func (e *Engine) earlier(ctx context.Context, id string, seq uint64, now keyed) 
 	m, err := e.getLeader(ctx, getRequest{Seq: seq})
 	switch {
 	case err == nil:
-		return keyed{once: m.header.Get(headerOnce), last: now.last}, nil
+		return keyed{once: parseOnce(m.header.Get(headerOnce)), last: now.last}, nil
 	case !errors.Is(err, jetstream.ErrMsgNotFound):
 		return keyed{}, err
 	}

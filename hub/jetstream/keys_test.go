@@ -1,10 +1,14 @@
 package jetstream
 
 import (
+	"encoding/hex"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/hub"
@@ -49,18 +53,47 @@ func testKeys(t *testing.T, c *cluster) {
 func TestKeysEnd(t *testing.T) {
 	var k keys
 	now := time.Now()
-	k.note("old", keyed{"1 a", 7, now.Add(-hub.IdempotencyPeriod)})
-	k.note("ending", keyed{"1 b", 8, now.Add(-hub.IdempotencyPeriod + time.Minute)})
-	k.note("ending", keyed{"1 c", 9, now})
+	k.note("old", keyed{last: 7, at: now.Add(-hub.IdempotencyPeriod)})
+	k.note("ending", keyed{last: 8, at: now.Add(-hub.IdempotencyPeriod + time.Minute)})
+	k.note("ending", keyed{last: 9, at: now})
 	_, known := k.find("old")
 	require.False(t, known)
 	one, _ := k.find("ending")
-	require.Equal(t, "1 b", one.once, "the first of the name")
+	require.Equal(t, uint64(8), one.last, "the first of the name")
 	for i := range hub.MaxIdempotencyKeys {
-		k.note(fmt.Sprint(i), keyed{"1 d", 1, now})
+		k.note(fmt.Sprint(i), keyed{at: now, publisher: publisherOf(fmt.Sprint(i % 3))})
 	}
 	require.Len(t, k.order, hub.MaxIdempotencyKeys)
 	require.Len(t, k.byID, hub.MaxIdempotencyKeys)
+	require.Len(t, k.held, 3)
 	_, known = k.find("ending")
 	require.False(t, known, "the oldest goes")
+	k.forget(now.Add(hub.IdempotencyPeriod), hub.MaxIdempotencyKeys)
+	require.Empty(t, k.byID)
+	require.Empty(t, k.held)
+}
+
+// TestKeysOfHubs: what a subject publishes by way of other hubs counts toward its share.
+func TestKeysOfHubs(t *testing.T) {
+	var k keys
+	greedy, other := publisherOf("greedy"), publisherOf("other")
+	n := 0
+	for ; k.admit(greedy) == nil; n++ {
+		k.note(fmt.Sprint(n), keyed{at: time.Now(), publisher: greedy})
+	}
+	require.Equal(t, hub.MaxIdempotencyKeys/5, n)
+	require.ErrorIs(t, k.admit(greedy), hub.ErrKeysFull)
+	require.NoError(t, k.admit(other))
+
+	id := keyID("greedy", "k")
+	headers := nats.Header{jetstream.MsgIDHeader: {id}, headerOnce: {once{2, hub.Digest{1}}.String()}, headerPublisher: {hex.EncodeToString(greedy[:])}}
+	at := time.Now()
+	named, one, ok := keyedOf(headers, 7, at)
+	require.True(t, ok)
+	require.Equal(t, id, named)
+	require.Equal(t, keyed{once: once{2, hub.Digest{1}}, last: 8, at: at, publisher: greedy}, one)
+	for _, text := range []string{"", "2", "x 0a", "2 0a", "-1 " + strings.Repeat("0", 32), "0 " + strings.Repeat("0", 32), "2 " + strings.Repeat("x", 32)} {
+		_, _, ok = keyedOf(nats.Header{headerOnce: {text}}, 7, at)
+		require.False(t, ok, text)
+	}
 }

@@ -214,7 +214,7 @@ func ProblemOf(err error) *Problem {
 	case errors.Is(err, hub.ErrKeysFull):
 		return &Problem{
 			Code: CodeKeysFull, Title: "Too many idempotency keys", Status: 503,
-			Detail: hub.ErrKeysFull.Error(), RetryAfter: retryKeysFull,
+			Detail: err.Error(), RetryAfter: retryKeysFull,
 		}
 	case errors.Is(err, hub.ErrUnavailable):
 		return Unavailable(hub.ErrUnavailable.Error())
