@@ -21,7 +21,7 @@ import (
 const (
 	maxFile       = 16 << 20 // bytes, of a file of revoked ids too
 	maxNameLen    = 128      // bytes
-	maxFilters    = 1024     // in one list; making a set of them takes time by the square
+	maxFilters    = 1024     // in one list
 	maxLimit      = 1 << 30
 	maxTokenFault = 100 // told at once
 )

@@ -128,7 +128,7 @@ func (a *archive) ask(q inquiry) {
 // isFor reports that both ask for the same.
 func (q *inquiry) isFor(other *inquiry) bool {
 	return q.kind == other.kind && q.seq == other.seq && q.since.Equal(other.since) &&
-		q.set.key == other.set.key && q.enough == other.enough
+		q.set.Equal(other.set) && q.enough == other.enough
 }
 
 // forget takes back what the subscription has asked.

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"testing"
 
@@ -100,6 +101,51 @@ func BenchmarkRound(b *testing.B) {
 			}
 			deliveries := float64(b.N * row.subscribers * row.burst)
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/deliveries, "ns/delivery")
+		})
+	}
+}
+
+// BenchmarkHostileFilters is a publish while 200 others subscribe to 64 filters of 16 tokens each, which
+// agree with the topic in all but the last.
+func BenchmarkHostileFilters(b *testing.B) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	h, err := New(Config{})
+	require.NoError(b, err)
+	defer h.Close()
+	for range 200 {
+		_, err := h.Subscribe(Request{Filters: NewFilterSet(agreeingFilters(rng, 64)...)}, NewBell())
+		require.NoError(b, err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := h.Publish(b.Context(), &Event{Topic: deepTopic}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkFilterSet makes and uses sets as large as a request or a token may have them.
+func BenchmarkFilterSet(b *testing.B) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	for _, n := range []int{1, 64, 1024} {
+		filters := deepFilters(rng, n)
+		set := NewFilterSet(filters...)
+		b.Run(fmt.Sprint("new of ", n), func(b *testing.B) {
+			for b.Loop() {
+				NewFilterSet(filters...)
+			}
+		})
+		b.Run(fmt.Sprint("match of ", n), func(b *testing.B) {
+			for b.Loop() {
+				set.Match(deepTopic)
+			}
+		})
+		b.Run(fmt.Sprint("cover 64 by ", n), func(b *testing.B) {
+			grant := Grant{Subscribe: set}
+			asked := NewFilterSet(filters[:min(64, n)]...)
+			for b.Loop() {
+				grant.MaySubscribe(asked)
+			}
 		})
 	}
 }

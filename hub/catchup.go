@@ -31,7 +31,7 @@ func (s *Subscription) located() bool {
 			return false
 		}
 		s.position, s.trace.over = position, true
-		if s.trace.set.key != s.set().key || position >= w.floor {
+		if !s.trace.set.Equal(s.set()) || position >= w.floor {
 			s.trace = nil // other filters may have something between
 		}
 	}

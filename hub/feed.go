@@ -12,7 +12,11 @@ const (
 // feed is the ordered events of one set of filters, shared by all who asked for that set. It
 // keeps only what no round has offered yet; the rest is the window's. Guarded by Hub.mu.
 type feed struct {
-	set  FilterSet
+	set     FilterSet
+	number  uint32   // in the index, with what follows
+	anchors []anchor // where its filters stand
+	visited uint64   // by the round of gathering
+
 	subs []*Subscription
 	// lent means that a worker goes through subs: change a copy.
 	lent bool
@@ -30,6 +34,9 @@ type feed struct {
 	overflow     bool // events after the last pending one were not added
 	queued       bool // in the fan-out's queue or with a worker
 }
+
+// size returns the bytes of memory that the feed takes for its filters, about.
+func (f *feed) size() int { return f.set.Size() + anchorSize*len(f.anchors) }
 
 // push adds the newest event, once however many filters of the set selected it.
 func (f *feed) push(e *Event) {

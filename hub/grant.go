@@ -15,7 +15,10 @@ func (g *Grant) MayPublish(topic string) bool { return g.Publish.Match(topic) }
 // MaySubscribe gives the first filter of the set that no filter of the grant covers; ok means
 // there is none.
 func (g *Grant) MaySubscribe(set FilterSet) (refused Filter, ok bool) {
-	for _, f := range set.filters {
+	if set.Equal(g.Subscribe) {
+		return Filter{}, true
+	}
+	for f := range set.All() {
 		if !g.Subscribe.Cover(f) {
 			return f, false
 		}

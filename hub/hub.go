@@ -39,8 +39,11 @@ type Hub struct {
 	feeds         map[string]*feed // by FilterSet.key
 	subscriptions int
 	closed        bool
-	matched       []*feed // scratch of deliver
 	arrivals      []*arrival
+	born          []*feed // while deliver matches events: feeds that it has not gathered
+	matching      bool    // deliver matches events
+
+	delivery delivery // owned by deliver
 }
 
 // startPatience is how long New waits for what the log has already.
@@ -172,58 +175,11 @@ func atIndex(err error, i, n int) error {
 	return err
 }
 
-// deliver takes events from the engine, in order, into the window and to the feeds.
-func (h *Hub) deliver(events []*Event) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, e := range events {
-		if e.Topic == "" {
-			h.pass(e)
-			continue
-		}
-		h.window.add(e)
-		h.stats.published.Add(1)
-		h.matched = h.index.match(h.matched[:0], e.Topic)
-		for _, f := range h.matched {
-			f.push(e)
-			if !f.queued {
-				f.queued = true
-				h.fanout.push(f)
-			}
-		}
-	}
-	clear(h.matched)
-	for !h.window.trim(events[len(events)-1].Time) {
-		h.yield()
-	}
-	select {
-	case h.aged <- struct{}{}:
-	default:
-	}
-	h.arrived()
-}
-
 // yield lets others have Hub.mu, where work under it goes on for longer than one hold may last. What the
 // lock guards is consistent meanwhile, and no other delivery begins.
 func (h *Hub) yield() {
 	h.mu.Unlock()
 	h.mu.Lock()
-}
-
-// pass goes over a hole in the log. What the window has from before it is left to the archive, so
-// that every reader comes to the hole in its place; and every feed is queued, for its readers to look.
-func (h *Hub) pass(hole *Event) {
-	for !h.window.clear() {
-		h.yield()
-	}
-	h.window.restart(hole)
-	for _, f := range h.feeds {
-		f.skip(hole.ID.Seq)
-		if !f.queued {
-			f.queued = true
-			h.fanout.push(f)
-		}
-	}
 }
 
 // floor is the seq up to which the window has let go.
@@ -260,11 +216,14 @@ func (h *Hub) Subscribe(r Request, sink Sink) (*Subscription, error) {
 
 // feedOf gives the feed of the set, a new one if nobody has asked for it yet.
 func (h *Hub) feedOf(set FilterSet) *feed {
-	f := h.feeds[set.key]
+	f := h.feeds[set.key()]
 	if f == nil {
 		f = &feed{set: set, from: h.window.head, last: h.window.head}
-		h.feeds[set.key] = f
+		h.feeds[set.key()] = f
 		h.index.add(f)
+		if h.matching {
+			h.born = append(h.born, f)
+		}
 	}
 	return f
 }
@@ -272,7 +231,7 @@ func (h *Hub) feedOf(set FilterSet) *feed {
 // release forgets the feed if nobody is left in it.
 func (h *Hub) release(f *feed) {
 	if len(f.subs) == 0 {
-		delete(h.feeds, f.set.key)
+		delete(h.feeds, f.set.key())
 		h.index.remove(f)
 	}
 }

@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -139,66 +138,4 @@ func covers(filter, other string) bool {
 		}
 		filter, other = filterRest, otherRest
 	}
-}
-
-// FilterSet is a set of filters in canonical form: sorted, without one that another covers.
-// Subscribers that ask for equal sets share a feed.
-type FilterSet struct {
-	filters []Filter
-	key     string
-	tree    *filterNode // of all filters, where they are more than manyFilters; else nil
-}
-
-// manyFilters is from how many on a set is faster matched by a tree.
-const manyFilters = 4
-
-// NewFilterSet makes the canonical set of the filters; the slice is not kept.
-func NewFilterSet(filters ...Filter) FilterSet {
-	kept := make([]Filter, 0, len(filters))
-	for i, f := range filters {
-		redundant := slices.ContainsFunc(filters[:i], func(g Filter) bool { return g.Cover(f) }) ||
-			slices.ContainsFunc(filters[i+1:], func(g Filter) bool { return g.Cover(f) && !f.Cover(g) })
-		if !redundant && f.text != "" {
-			kept = append(kept, f)
-		}
-	}
-	slices.SortFunc(kept, func(a, b Filter) int { return strings.Compare(a.text, b.text) })
-	var key strings.Builder
-	for _, f := range kept {
-		key.WriteString(f.text)
-		key.WriteByte(' ') // no filter has white space
-	}
-	set := FilterSet{filters: kept, key: key.String()}
-	if len(kept) > manyFilters {
-		set.tree = new(filterNode)
-		for _, f := range kept {
-			set.tree.add(f.text, nil)
-		}
-	}
-	return set
-}
-
-// Len is the number of filters after reduction.
-func (s FilterSet) Len() int { return len(s.filters) }
-
-// Filters gives the filters, sorted. The slice must not be changed.
-func (s FilterSet) Filters() []Filter { return s.filters }
-
-// Match reports whether one of the filters selects the topic.
-func (s FilterSet) Match(topic string) bool {
-	if s.tree != nil {
-		return s.tree.selects(topic, !strings.HasPrefix(topic, "$"))
-	}
-	for _, f := range s.filters {
-		if f.Match(topic) {
-			return true
-		}
-	}
-	return false
-}
-
-// Cover reports whether one filter of the set covers f. It is the rule by which rights are
-// judged: a filter that only several together cover is refused.
-func (s FilterSet) Cover(f Filter) bool {
-	return slices.ContainsFunc(s.filters, func(g Filter) bool { return g.Cover(f) })
 }

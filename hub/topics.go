@@ -292,7 +292,7 @@ func (t *topicTree) find(set FilterSet, conflate bool, late func(mark) bool) (se
 		all:   func(in *innerNode) bool { return blame(in.lost.of(conflate)) },
 		visit: func(n *topicNode) bool { return blame(n.lost.of(conflate)) },
 	}
-	for _, f := range set.filters {
+	for f := range set.All() {
 		if n := t.byName[f.text]; f.Exact() && n != nil {
 			search.visit(n)
 		} else if !f.Exact() {
@@ -324,7 +324,7 @@ func (t *topicTree) logs(set FilterSet, seq uint64, limit int) (logs []*deque[*E
 			return len(logs) <= limit
 		},
 	}
-	for _, f := range set.filters {
+	for f := range set.All() {
 		if n := t.byName[f.text]; f.Exact() && n != nil {
 			search.visit(n)
 		} else if !f.Exact() {

@@ -331,10 +331,10 @@ func TestSearchThatGivesUp(t *testing.T) {
 	require.False(t, certain || possible)
 }
 
-// A set of many filters is matched by a tree, which selects what they select one by one.
+// A set of many filters is matched by masks, which select what the filters select one by one.
 func TestManyFilters(t *testing.T) {
 	var filters []string
-	for i := range 3 * manyFilters {
+	for i := range 3 * fewFilters {
 		filters = append(filters, fmt.Sprintf("a.*.%d", i), fmt.Sprintf("b.%d.>", i))
 	}
 	set := setOf(append(filters, "*.*.last", "$own.x")...)

@@ -1,0 +1,197 @@
+package hub
+
+import (
+	"iter"
+	"slices"
+	"strings"
+)
+
+// FilterSet is a set of filters in canonical form: sorted, without a filter that another one covers.
+// It is compiled when it is made, and shared by all copies. Subscribers with equal sets share a feed.
+type FilterSet struct{ c *compiled } // nil: no filters
+
+// compiled holds the filters of a set and what matches them. It is immutable.
+type compiled struct {
+	key    string      // the filters in order, each followed by a space
+	ends   []uint32    // for each filter, where it ends in key; isWild is set where it has a wildcard
+	blocks []maskBlock // of 64 filters each; nil where there are no more than fewFilters
+}
+
+const isWild = 1 << 31
+
+// fewFilters is up to how many filters are compared with a topic one by one.
+const fewFilters = 4
+
+// NewFilterSet returns the canonical set of the filters. It does not keep the slice, nor the memory of
+// the filters' texts. Its time grows little faster than the number of filters.
+func NewFilterSet(filters ...Filter) FilterSet {
+	sorted := slices.DeleteFunc(slices.Clone(filters), func(f Filter) bool { return f.text == "" })
+	slices.SortFunc(sorted, func(a, b Filter) int { return strings.Compare(a.text, b.text) })
+	sorted = slices.Compact(sorted)
+	if len(sorted) == 0 {
+		return FilterSet{}
+	}
+	c := compile(sorted)
+	kept := make([]Filter, 0, len(sorted))
+	for i, f := range sorted {
+		if !c.covers(f, i) {
+			kept = append(kept, f)
+		}
+	}
+	if len(kept) < len(sorted) {
+		c = compile(kept)
+	}
+	return FilterSet{c}
+}
+
+// compile returns the set of filters that are sorted and differ.
+func compile(filters []Filter) *compiled {
+	size := 0
+	for _, f := range filters {
+		size += len(f.text) + 1
+	}
+	c := &compiled{ends: make([]uint32, len(filters))}
+	var key strings.Builder
+	key.Grow(size)
+	for i, f := range filters {
+		key.WriteString(f.text)
+		c.ends[i] = uint32(key.Len())
+		if f.wild {
+			c.ends[i] |= isWild
+		}
+		key.WriteByte(' ') // no filter has white space
+	}
+	c.key = key.String()
+	if len(filters) <= fewFilters {
+		return c
+	}
+	c.blocks = make([]maskBlock, 0, (len(filters)+blockFilters-1)/blockFilters)
+	var scratch []uint64
+	for part := range slices.Chunk(filters, blockFilters) {
+		var b maskBlock
+		b, scratch = newMaskBlock(part, scratch[:0])
+		c.blocks = append(c.blocks, b)
+	}
+	return c
+}
+
+// at returns filter i.
+func (c *compiled) at(i int) Filter {
+	begin := uint32(0)
+	if i > 0 {
+		begin = c.ends[i-1]&^isWild + 1
+	}
+	return Filter{text: c.key[begin : c.ends[i]&^isWild], wild: c.ends[i]&isWild != 0}
+}
+
+// match reports whether one of the filters selects the topic.
+func (c *compiled) match(t *topicTokens) bool {
+	if c.blocks == nil {
+		for i := range c.ends {
+			if c.at(i).Match(t.text) {
+				return true
+			}
+		}
+		return false
+	}
+	for i := range c.blocks {
+		for found := c.blocks[i].find(t); found != 0; found &= found - 1 {
+			if c.at(i*blockFilters + lowest(found)).Match(t.text) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// covers reports whether a filter of the set other than number except covers f.
+func (c *compiled) covers(f Filter, except int) bool {
+	if c.blocks == nil {
+		for i := range c.ends {
+			if i != except && c.at(i).Cover(f) {
+				return true
+			}
+		}
+		return false
+	}
+	var t topicTokens
+	t.split(f.text) // read as a topic, see covers of Filter
+	for i := range c.blocks {
+		for found := c.blocks[i].find(&t); found != 0; found &= found - 1 {
+			if n := i*blockFilters + lowest(found); n != except && c.at(n).Cover(f) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// key returns a text that equal sets have in common, and no others.
+func (s FilterSet) key() string {
+	if s.c == nil {
+		return ""
+	}
+	return s.c.key
+}
+
+// Len returns the number of filters in the set.
+func (s FilterSet) Len() int {
+	if s.c == nil {
+		return 0
+	}
+	return len(s.c.ends)
+}
+
+// All returns an iterator over the filters, in order.
+func (s FilterSet) All() iter.Seq[Filter] {
+	return func(yield func(Filter) bool) {
+		for i := range s.Len() {
+			if !yield(s.c.at(i)) {
+				return
+			}
+		}
+	}
+}
+
+// Filters returns the filters, sorted. The slice is the caller's.
+func (s FilterSet) Filters() []Filter { return slices.AppendSeq(make([]Filter, 0, s.Len()), s.All()) }
+
+// Equal reports whether both sets have the same filters.
+func (s FilterSet) Equal(other FilterSet) bool { return s.c == other.c || s.key() == other.key() }
+
+// Match reports whether one of the filters selects the topic.
+func (s FilterSet) Match(topic string) bool {
+	var t topicTokens
+	return s.match(&t, topic)
+}
+
+// match is Match with scratch that a loop over topics uses again.
+func (s FilterSet) match(scratch *topicTokens, topic string) bool {
+	switch {
+	case s.c == nil:
+		return false
+	case s.c.blocks == nil:
+		scratch.text = topic
+	default:
+		scratch.split(topic)
+	}
+	return s.c.match(scratch)
+}
+
+// Cover reports whether one filter of the set covers f. It is the rule by which rights are judged: a
+// filter that only several together cover is refused.
+func (s FilterSet) Cover(f Filter) bool { return s.c != nil && f.text != "" && s.c.covers(f, -1) }
+
+// Size returns the bytes of memory that the set takes, about.
+func (s FilterSet) Size() int {
+	if s.c == nil {
+		return 0
+	}
+	size := compiledSize + len(s.c.key) + 4*len(s.c.ends)
+	for i := range s.c.blocks {
+		size += s.c.blocks[i].size()
+	}
+	return size
+}
+
+const compiledSize = 64 // bytes of a compiled

@@ -1,0 +1,146 @@
+package hub
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// deepFilters returns n filters of 16 tokens of one byte, in the shape of the worst requests: each token
+// is the topic's, a wildcard, or of the filter's own.
+func deepFilters(rng *rand.Rand, n int) []Filter {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+	filters := make([]Filter, n)
+	for i := range filters {
+		var tokens []string
+		for at := range MaxTopicTokens - 1 {
+			switch rng.IntN(4) {
+			case 0:
+				tokens = append(tokens, "*")
+			case 1:
+				tokens = append(tokens, letters[at:at+1])
+			default:
+				at := rng.IntN(len(letters))
+				tokens = append(tokens, letters[at:at+1])
+			}
+		}
+		filters[i] = mustFilter(strings.Join(append(tokens, letters[i%64:i%64+1]), "."))
+	}
+	return filters
+}
+
+// agreeingFilters returns n filters that select deepTopic but for their last token, by as many ways
+// through a tree of tokens as there are.
+func agreeingFilters(rng *rand.Rand, n int) []Filter {
+	filters := make([]Filter, n)
+	for i := range filters {
+		tokens := strings.Split(deepTopic, ".")
+		for at := range MaxTopicTokens - 1 {
+			if rng.IntN(2) == 0 {
+				tokens[at] = "*"
+			}
+		}
+		tokens[MaxTopicTokens-1] = "z"
+		filters[i] = mustFilter(strings.Join(tokens, "."))
+	}
+	return filters
+}
+
+// deepTopic is of the tokens that deepFilters has most.
+const deepTopic = "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p"
+
+// TestMasksMatchAsFilters: a set selects what one of its filters selects, and covers what one covers,
+// whatever their number.
+func TestMasksMatchAsFilters(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		filters := rapid.SliceOfN(filterGen, 0, 200).Draw(t, "filters")
+		if rapid.Bool().Draw(t, "deep") {
+			rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+			filters = append(filters, deepFilters(rng, rapid.IntRange(0, 100).Draw(t, "n"))...)
+		}
+		set := NewFilterSet(filters...)
+		for range 20 {
+			topic := topicGen.Draw(t, "topic")
+			if len(filters) > 0 && rapid.Bool().Draw(t, "near") {
+				topic = strings.NewReplacer("*", "x", ">", "x.y").Replace(rapid.SampledFrom(filters).Draw(t, "filter").text)
+			}
+			require.Equal(t, slices.ContainsFunc(filters, func(f Filter) bool { return naiveSelects(f.text, topic) }), set.Match(topic), topic)
+			asked := filterGen.Draw(t, "asked")
+			require.Equal(t, slices.ContainsFunc(filters, func(f Filter) bool { return f.Cover(asked) }), set.Cover(asked), asked)
+		}
+	})
+}
+
+// TestMasksOfLongTopics: what has more tokens than a topic may have is selected by a last ">" alone.
+func TestMasksOfLongTopics(t *testing.T) {
+	set := setOf("a.>", "b", "c", "d", "e", strings.Repeat("*.", 15)+"*")
+	for topic, want := range map[string]bool{
+		"a" + strings.Repeat(".x", 16): true, "z" + strings.Repeat(".x", 16): false,
+		"z" + strings.Repeat(".x", 15): true, "": false, "a": false, "e": true,
+	} {
+		require.Equal(t, want, set.Match(topic), topic)
+	}
+}
+
+// TestFilterSetsAreSmall: the worst set of 64 filters takes less than 10 KB with its part of the index,
+// and what Size says is about what it takes.
+func TestFilterSetsAreSmall(t *testing.T) {
+	const sets = 300
+	rng := rand.New(rand.NewPCG(1, 2))
+	requests := make([][]Filter, sets)
+	for i := range requests {
+		requests[i] = deepFilters(rng, 64)
+	}
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	ix := newIndex()
+	feeds := make([]*feed, sets)
+	size := 0
+	for i, filters := range requests {
+		feeds[i] = &feed{set: NewFilterSet(filters...)}
+		ix.add(feeds[i])
+		size += feeds[i].size()
+	}
+	taken := int(heap()-before) / sets
+	t.Logf("%d bytes for a set, %d counted", taken, size/sets)
+	require.Less(t, taken, 10_000)
+	require.InDelta(t, taken, size/sets, float64(taken)/4)
+	runtime.KeepAlive(feeds)
+	runtime.KeepAlive(requests)
+	runtime.KeepAlive(&ix)
+}
+
+// TestHostileFiltersCostLittle counts what a publish looks at: a feed that stands at the topic once, whatever
+// its wildcards, and one that stands elsewhere never.
+func TestHostileFiltersCostLittle(t *testing.T) {
+	const feeds = 200
+	ix := newIndex()
+	rng := rand.New(rand.NewPCG(3, 4))
+	for range feeds {
+		ix.add(&feed{set: NewFilterSet(agreeingFilters(rng, 64)...)})
+		ix.add(&feed{set: NewFilterSet(deepFilters(rng, 64)...)})
+	}
+	for range 1000 {
+		ix.add(&feed{set: setOf(fmt.Sprint("user.", rng.Uint64(), ".>"), fmt.Sprint("*.", rng.Uint64()))})
+	}
+	looked := func(text string) int {
+		var topic topicTokens
+		topic.split(text)
+		return len(ix.gather(nil, &topic))
+	}
+	require.InDelta(t, 3*feeds/2, looked(deepTopic), feeds/2)
+	require.LessOrEqual(t, looked("user.77.inbox"), 1, "they stand at other tokens")
+	require.LessOrEqual(t, looked("orders.77.paid"), 1)
+	require.Zero(t, len(ix.match(nil, deepTopic)))
+}
