@@ -10,8 +10,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/trivium-hub/trivium/hub"
 )
 
 // JWTConfig is what a JWT verifier goes by. One source of keys at least must be given; a token may
@@ -41,6 +39,7 @@ type JWT struct {
 
 	local   atomic.Pointer[[]key] // of secret and PEM
 	revoked atomic.Pointer[revocations]
+	grants  grants // of tokens with many filters
 }
 
 // NewJWT makes a verifier. It requests nothing; Run does.
@@ -140,12 +139,8 @@ func (j *JWT) authentic(token string) (payload []byte, err error) {
 func (j *JWT) credential(token string, c *claims) *Credential {
 	hash := sha256.Sum256([]byte(token[:strings.LastIndexByte(token, '.')]))
 	return &Credential{
-		Hash: hash,
-		Grant: &hub.Grant{
-			Subject:   subjectOf(c, hash),
-			Subscribe: hub.NewFilterSet(c.subscribe...),
-			Publish:   hub.NewFilterSet(c.publish...),
-		},
+		Hash:    hash,
+		Grant:   j.grants.of(c, hash),
 		Expires: c.expires,
 		ID:      c.id,
 		Subject: c.subject,

@@ -11,17 +11,19 @@ import (
 )
 
 // Subscription reads what the request asks to subscribe to, and judges it by the grant; without a
-// topic it is everything that the grant lets it read. The filters are given as they were asked for
-// too. maxTopics is as for wire.ParseSelection.
+// topic it is everything that the grant lets it read. The filters that were asked for by name are
+// given too. maxTopics is as for wire.ParseSelection.
 func Subscription(r *http.Request, q url.Values, grant *hub.Grant, maxTopics int) (hub.Request, []hub.Filter, *wire.Problem) {
 	s, err := wire.ParseSelection(q, r.Header.Get("Last-Event-ID"), maxTopics, time.Now())
 	if err != nil {
 		return hub.Request{}, nil, wire.ProblemOf(err)
 	}
+	request := hub.Request{Start: s.Start, Conflate: s.Conflate}
 	if len(s.Filters) == 0 && grant != nil {
-		s.Filters = grant.Subscribe.Filters()
+		request.Filters = grant.Subscribe // which is compiled, and shared by all of the token's subscribers
+	} else {
+		request.Filters = hub.NewFilterSet(s.Filters...)
 	}
-	request := hub.Request{Filters: hub.NewFilterSet(s.Filters...), Start: s.Start, Conflate: s.Conflate}
 	return request, s.Filters, MaySubscribe(grant, request.Filters)
 }
 

@@ -97,6 +97,19 @@ func TestUnsubscribeFromFilterNamedTwice(t *testing.T) {
 	require.Equal(t, event.ID, message(t, c).Event.ID)
 }
 
+// TestCommandsWithoutTopics has no filter in the URL: the filters are those of the token.
+func TestCommandsWithoutTopics(t *testing.T) {
+	s := tt.Start(t, tt.Config{Grant: &hub.Grant{Subscribe: filterSet(t, "a", "b", "c.*")}})
+	c := dial(t, s)
+	require.Equal(t, "cursor", exchange(t, c, `{"op":"subscribe","topic":"a","cursor":"00000000-1"}`).Problem.Parameter, "it has topics")
+	require.Equal(t, wire.OpAck, exchange(t, c, `{"op":"unsubscribe","topic":"a"}`).Op)
+	require.Equal(t, wire.OpError, exchange(t, c, `{"op":"unsubscribe","topic":"a"}`).Op)
+	require.Equal(t, wire.OpAck, exchange(t, c, `{"op":"subscribe","topic":"c.1"}`).Op)
+	event := tt.JSON("c.2", `1`)
+	s.Publish(t, tt.JSON("a", `0`), event)
+	require.Equal(t, event.ID, message(t, c).Event.ID)
+}
+
 // TestRefusedCommands: each is answered, changes nothing, and the connection stays.
 func TestRefusedCommands(t *testing.T) {
 	grant := &hub.Grant{Subject: "s", Subscribe: filterSet(t, "a.>", "b"), Publish: filterSet(t, "p.>")}

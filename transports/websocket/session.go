@@ -38,8 +38,9 @@ type session struct {
 	// owned by whoever reads, one at a time
 
 	access  web.Access
-	filters []hub.Filter // as they were asked for; the subscription has them as a set
-	pending *hub.Start   // of ?subscribe=none: where the first subscribe begins; nil: with the next event
+	filters []hub.Filter  // as they were asked for; the subscription has them as a set
+	granted hub.FilterSet // what is read without filters: all that the token may; else empty
+	pending *hub.Start    // of ?subscribe=none: where the first subscribe begins; nil: with the next event
 	frames  frames
 	deaf    bool // what comes is not looked at any more
 	unread  int  // bytes of it
@@ -85,7 +86,7 @@ func (s *session) subscribe(c *wire.Command) error {
 	if len(c.Topics) == 0 {
 		return wire.BadParameter("topic", "must be a filter or a list of filters")
 	}
-	if c.Position() != "" && len(s.filters) > 0 {
+	if c.Position() != "" && len(s.filters)+s.granted.Len() > 0 {
 		return wire.BadParameter(c.Position(), "may be given only while the connection has no topics")
 	}
 	filters, err := s.withFilters(c.Topics)
@@ -99,7 +100,7 @@ func (s *session) subscribe(c *wire.Command) error {
 	if c.Position() == "" && s.pending != nil {
 		start = *s.pending
 	}
-	s.filters, s.pending = filters, nil
+	s.filters, s.granted, s.pending = filters, hub.FilterSet{}, nil
 	s.change(c, func(subscription *hub.Subscription) {
 		if start == (hub.Start{}) {
 			subscription.SetFilters(set)
@@ -113,9 +114,17 @@ func (s *session) subscribe(c *wire.Command) error {
 
 func byText(a, b hub.Filter) int { return strings.Compare(a.String(), b.String()) }
 
+// asked returns a copy of the connection's filters.
+func (s *session) asked() []hub.Filter {
+	if s.granted.Len() > 0 {
+		return s.granted.Filters()
+	}
+	return slices.Clone(s.filters)
+}
+
 // withFilters returns the connection's filters and the new ones, each once.
 func (s *session) withFilters(topics []string) ([]hub.Filter, error) {
-	filters := slices.Clone(s.filters)
+	filters := s.asked()
 	known := make(map[string]bool, len(filters)+len(topics))
 	for _, f := range filters {
 		known[f.String()] = true
@@ -145,11 +154,11 @@ func (s *session) unsubscribe(c *wire.Command) error {
 		}
 		gone[topic] = true
 	}
-	filters := slices.DeleteFunc(slices.Clone(s.filters), func(f hub.Filter) bool { return gone[f.String()] })
-	if len(filters) != len(s.filters)-len(gone) {
+	filters := slices.DeleteFunc(s.asked(), func(f hub.Filter) bool { return gone[f.String()] })
+	if len(filters) != len(s.filters)+s.granted.Len()-len(gone) {
 		return wire.BadParameter("topic", "is not subscribed to")
 	}
-	s.filters = filters
+	s.filters, s.granted = filters, hub.FilterSet{}
 	set := hub.NewFilterSet(filters...)
 	s.change(c, func(subscription *hub.Subscription) { subscription.SetFilters(set) })
 	return nil

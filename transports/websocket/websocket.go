@@ -159,6 +159,9 @@ func (s *session) parse(r *http.Request) (hub.Request, *wire.Problem) {
 	}
 	request, filters, problem := web.Subscription(r, q, s.access.Grant(), s.h.cfg.MaxTopics)
 	s.filters = slices.CompactFunc(slices.SortedFunc(slices.Values(filters), byText), func(a, b hub.Filter) bool { return a == b })
+	if len(s.filters) == 0 {
+		s.granted = request.Filters
+	}
 	return request, problem
 }
 

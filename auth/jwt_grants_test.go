@@ -1,0 +1,54 @@
+package auth
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// TestGrantsAreMadeOnce: a token with many filters has its sets compiled by its first request alone, and
+// the memory of all such sets is bounded.
+func TestGrantsAreMadeOnce(t *testing.T) {
+	secret := []byte(strings.Repeat("s", 32))
+	j, err := NewJWT(JWTConfig{Keys: Keys{Secret: secret}})
+	require.NoError(t, err)
+	key, err := NewSecretKey(secret)
+	require.NoError(t, err)
+	var filters []hub.Filter
+	for i := range 500 {
+		f, err := hub.ParseFilter(fmt.Sprintf("t.*.%d", i))
+		require.NoError(t, err)
+		filters = append(filters, f)
+	}
+	mint := func(subject string, filters []hub.Filter) string {
+		token, err := key.Mint("", Claims{Subject: subject, Expires: time.Now().Add(time.Hour), Subscribe: filters})
+		require.NoError(t, err)
+		return token
+	}
+	token := mint("a", filters)
+	first, err := j.Verify(token)
+	require.NoError(t, err)
+	again, err := j.Verify(token)
+	require.NoError(t, err)
+	require.Same(t, first.Grant, again.Grant)
+	require.Equal(t, "jwt:sub:a", first.Grant.Subject)
+
+	few := mint("b", filters[:1])
+	one, err := j.Verify(few)
+	require.NoError(t, err)
+	two, err := j.Verify(few)
+	require.NoError(t, err)
+	require.NotSame(t, one.Grant, two.Grant, "it is not worth keeping")
+	for i := range 1000 {
+		_, err := j.Verify(mint(fmt.Sprint(i), filters))
+		require.NoError(t, err)
+		require.LessOrEqual(t, j.grants.bytes, maxGrantBytes)
+	}
+	require.Less(t, len(j.grants.byHash), 1000)
+	require.Positive(t, len(j.grants.byHash))
+}
