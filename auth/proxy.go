@@ -22,7 +22,7 @@ type Proxies struct {
 }
 
 // NewProxies makes Proxies of addresses and CIDR prefixes; none gives nil. The error names each one
-// that is neither.
+// that is neither, or that is every address.
 func NewProxies(cidrs ...string) (*Proxies, error) {
 	if len(cidrs) == 0 {
 		return nil, nil
@@ -57,6 +57,9 @@ func parsePrefix(s string) (netip.Prefix, error) {
 			return netip.Prefix{}, errors.New("want at least 96 bits of an IPv4 address within IPv6")
 		}
 		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
+	}
+	if prefix.Bits() == 0 {
+		return netip.Prefix{}, errors.New("is every address, and whoever connects could name any client; want the proxy's own, such as 10.0.0.0/8")
 	}
 	return prefix, nil
 }

@@ -36,8 +36,8 @@ type ServeConfig struct {
 	Check  bool   `help:"Read all settings, print what is wrong and where, and end without listening: exit code 0 if all is good, else 2."`
 
 	HTTP  string   `name:"http" default:"127.0.0.1:3000" help:"Address to serve HTTP on, host:port."`
-	UDP   string   `name:"udp" default:"127.0.0.1:3000" help:"Address to take datagrams on, host:port; off for none."`
-	Admin string   `default:"127.0.0.1:3002" help:"Address to serve metrics and profiles on, host:port; off for none."`
+	UDP   string   `name:"udp" default:"127.0.0.1:3000" help:"Address to take datagrams on, host:port; off for none. A multicast group such as 239.255.42.1:3000 is joined. Whoever reaches it may publish, unless --udp-secret-file or --udp-allow is set."`
+	Admin string   `default:"127.0.0.1:3002" help:"Address to serve metrics and profiles on, host:port; off for none. They need no token, so only the operator should reach it."`
 	Auth  string   `default:"token" help:"Who may connect: token (those of --tokens or JWTs; with neither, one made at start and printed), or none (everybody)."`
 	Demo  bool     `default:"true" negatable:"" help:"Serve the demo page at /demo/."`
 	Host  []string `placeholder:"NAME" help:"Further Host name, without a port, that is taken under --auth none and on the admin listener, beside loopback and the addresses listened on. Repeatable."`
@@ -64,8 +64,9 @@ type ServeConfig struct {
 	UDPTopicField string `name:"udp-topic-field" placeholder:"NAME" help:"Member of the JSON data that names the topic; dots lead into nested members."`
 	UDPTypeField  string `name:"udp-type-field" placeholder:"NAME" help:"Member of the JSON data that names the type; dots lead into nested members."`
 
+	UDPInterface  string        `name:"udp-interface" placeholder:"NAME" help:"Network interface on which to join the multicast group in --udp, such as eth0. Default: the system's choice."`
 	UDPAllow      []string      `name:"udp-allow" placeholder:"CIDR" help:"Sender whose datagrams are taken, an IP address or a range such as 10.0.0.0/8. Repeatable; without it everybody's are."`
-	UDPSecretFile string        `name:"udp-secret-file" placeholder:"FILE" help:"File with the secret that datagrams must be signed with; white space at its end is no part of it."`
+	UDPSecretFile string        `name:"udp-secret-file" placeholder:"FILE" help:"File with the secret that datagrams must be signed with, of 16 bytes at least; white space at its end is no part of it."`
 	UDPSkew       time.Duration `name:"udp-skew" default:"30s" help:"How far the time of a signed datagram may be from the hub's, to either side."`
 
 	WSCompression bool       `name:"ws-compression" help:"Offer permessage-deflate to WebSocket clients."`
@@ -140,9 +141,10 @@ func (c *ServeConfig) checkSources() []fault {
 		faults = append(faults, faulty("udp-allow", said(err))...)
 	}
 	if c.UDPSecretFile != "" {
-		_, err := readSecret(c.UDPSecretFile)
+		_, err := readUDPSecret(c.UDPSecretFile)
 		faults = append(faults, faulty("udp-secret-file", said(err))...)
 	}
+	faults = append(faults, faulty("udp-interface", c.checkInterface())...)
 	faults = append(faults, faulty("udp-skew", between(c.UDPSkew, time.Millisecond, udp.MaxSkew))...)
 	faults = append(faults, faulty("udp-topic-field", checkField(c.UDPTopicField))...)
 	faults = append(faults, faulty("udp-type-field", checkField(c.UDPTypeField))...)

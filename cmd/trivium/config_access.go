@@ -17,13 +17,13 @@ type AccessConfig struct {
 	JWTKeyFile    string        `name:"jwt-key-file" placeholder:"FILE" help:"Take JWTs signed by RS256, ES256 or EdDSA with one of the public keys or certificates in this PEM file. Reread when it changes."`
 	JWKSURL       string        `name:"jwks-url" placeholder:"URL" help:"Take JWTs signed by RS256, ES256 or EdDSA with the keys at this URL (https, or http on loopback)."`
 	JWKSAllowHTTP bool          `name:"jwks-allow-http" help:"Let --jwks-url be http on another machine: whoever is in between can then make tokens."`
-	JWTIssuer     string        `name:"jwt-issuer" placeholder:"ISS" help:"The iss that a JWT must have."`
-	JWTAudience   string        `name:"jwt-audience" placeholder:"AUD" help:"The aud that a JWT must be for."`
+	JWTIssuer     string        `name:"jwt-issuer" placeholder:"ISS" help:"The iss that a JWT must have. Set it with --jwks-url, or a token of any issuer with these keys is taken."`
+	JWTAudience   string        `name:"jwt-audience" placeholder:"AUD" help:"The aud that a JWT must be for. Set it with --jwks-url, or a token for another service is taken too."`
 	JWTLeeway     time.Duration `name:"jwt-leeway" default:"60s" help:"How far ahead of this machine's clock the nbf of a JWT may be, since clocks differ. exp gets no leeway."`
 	RevokedFile   string        `placeholder:"FILE" help:"File of revoked JWTs, a line each: ID (jti), sub:NAME (all of that subject) or sub:NAME before:2026-11-28T12:00:00Z (those issued before). Reread when it changes."`
 
 	Origin       []string `placeholder:"ORIGIN" help:"Pages of this origin may connect: https://app.example.com, https://*.example.com, http://localhost:5173, https://app.example.com:*; or * for any, without cookies. Repeatable; without it the hub's own origin only."`
-	TrustedProxy []string `placeholder:"CIDR" help:"Believe X-Forwarded-For and X-Forwarded-Proto of this address or network; the proxy must keep the Host. Repeatable."`
+	TrustedProxy []string `placeholder:"CIDR" help:"Believe X-Forwarded-For and X-Forwarded-Proto of this address or network; the proxy must keep the Host. Not of every address (0.0.0.0/0): whoever connects could name any client. Repeatable."`
 }
 
 // jwt reports whether JWTs are taken at all.

@@ -66,6 +66,9 @@ func (c *EngineConfig) check() []fault {
 			faults = append(faults, faulty(of.flag, fmt.Sprintf("want one with --engine %s, got none", of.engine))...)
 		}
 	}
+	if c.Store != "" {
+		faults = append(faults, faulty("store", checkDir(c.Store))...)
+	}
 	if c.NATSURL != "" {
 		faults = append(faults, faulty("nats-url", checkNATS(c.NATSURL))...)
 	}

@@ -46,6 +46,9 @@ func (c *TLSConfig) checkTLS() []fault {
 			faults = append(faults, faulty(setting.flag, "means nothing without --acme")...)
 		}
 	}
+	if c.ACMECache != "" {
+		faults = append(faults, faulty("acme-cache", checkDir(c.ACMECache))...)
+	}
 	faults = append(faults, faulty("acme-directory", checkDirectory(c.ACMEDirectory))...)
 	if c.H2C && c.tls() {
 		faults = append(faults, faulty("h2c", "want it without TLS only, over which HTTP/2 is spoken in any case")...)

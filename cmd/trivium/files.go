@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"runtime"
 )
 
 const maxSecretBytes = 1 << 20
@@ -26,6 +29,40 @@ func readSecret(path string) ([]byte, error) {
 		return nil, fmt.Errorf("want a secret, %s holds none", path)
 	}
 	return secret, nil
+}
+
+// minUDPSecretBytes is the shortest secret that signs datagrams: a shorter one can be guessed from a
+// datagram.
+const minUDPSecretBytes = 16
+
+// readUDPSecret is readSecret for the secret of signed datagrams.
+func readUDPSecret(path string) ([]byte, error) {
+	secret, err := readSecret(path)
+	if err == nil && len(secret) < minUDPSecretBytes {
+		return nil, fmt.Errorf("want a secret of at least %d bytes, %s holds %d", minUDPSecretBytes, path, len(secret))
+	}
+	return secret, err
+}
+
+// checkDir returns what is wrong with a path that is a directory or will be made one.
+func checkDir(path string) string {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return ""
+	case err != nil:
+		return err.Error()
+	case !info.IsDir():
+		return fmt.Sprintf("want a directory, %s is none", path)
+	}
+	return ""
+}
+
+// readableByAll reports whether every user of the machine may read a file. Windows has other rights,
+// which are not looked at.
+func readableByAll(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o004 != 0
 }
 
 // readBounded reads a file, and of one that is longer than limit one byte more than that.

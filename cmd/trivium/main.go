@@ -113,6 +113,9 @@ func dispatch(args []string, con *console) error {
 		}
 	}
 	if cli.Serve.Check {
+		for _, line := range sources.complaints(ctx, cli.Serve.warnings()) {
+			fmt.Fprintln(con.Err, "trivium: warning: "+line)
+		}
 		_, err := fmt.Fprintln(con.Out, "the configuration is good")
 		return err
 	}

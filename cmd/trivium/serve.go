@@ -125,6 +125,9 @@ type server struct {
 func newServer(cfg *ServeConfig, stderr io.Writer) (_ *server, err error) {
 	s := &server{cfg: cfg, log: cfg.newLogger(stderr), failed: make(chan error, 3)}
 	cfg.warnOfDescriptors(s.log)
+	for _, warning := range cfg.warnings() {
+		s.log.Warn("a setting that is seldom meant", "flag", warning.setting, "reason", warning.detail)
+	}
 	s.files = newWatcher(s.log)
 	var faults []fault
 	if s.door, faults = newDoor(cfg, s.files, s.log); len(faults) > 0 {
@@ -186,7 +189,7 @@ func (s *server) listenUDP() (*udp.Source, error) {
 	}
 	var secret []byte
 	if s.cfg.UDPSecretFile != "" {
-		if secret, err = readSecret(s.cfg.UDPSecretFile); err != nil {
+		if secret, err = readUDPSecret(s.cfg.UDPSecretFile); err != nil {
 			return nil, err
 		}
 	}
@@ -195,7 +198,8 @@ func (s *server) listenUDP() (*udp.Source, error) {
 		Secret: secret,
 		Skew:   s.cfg.UDPSkew,
 
-		Addr: s.cfg.UDP,
+		Addr:      s.cfg.UDP,
+		Interface: s.cfg.UDPInterface,
 		Format: wire.DatagramFormat{
 			Mode:       mode,
 			Topic:      s.cfg.UDPTopic,

@@ -32,7 +32,8 @@ const (
 
 // Config is a source's configuration. Addr, Format.Topic and Publish must be set.
 type Config struct {
-	Addr          string              // host:port; port 0 takes a free one
+	Addr          string              // host:port; port 0 takes a free one. A multicast group is joined (Linux)
+	Interface     string              // on which a multicast group is joined; empty: the system chooses
 	Format        wire.DatagramFormat // how a datagram becomes events
 	MaxEventBytes int                 // of an event's data; 0: hub.DefaultMaxEventSize
 	ReadBuffer    int                 // bytes of the socket's buffer asked for; 0: 4 MiB
@@ -100,7 +101,12 @@ func Listen(cfg Config) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("udp: %w", err)
 	}
-	conn, err := net.ListenUDP("udp", addr)
+	var conn *net.UDPConn
+	if addr.IP.IsMulticast() {
+		conn, err = listenGroup(addr, cfg.Interface)
+	} else {
+		conn, err = net.ListenUDP("udp", addr)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("udp: %w", err)
 	}

@@ -40,6 +40,16 @@ func TestTheKernelsCountOutlivesTheSocket(t *testing.T) {
 	require.Positive(t, s.Stats().Dropped["kernel"])
 }
 
+// takeAllTo passes on each event that is published.
+func takeAllTo(events chan<- *hub.Event) func(context.Context, ...*hub.Event) (hub.Cursor, error) {
+	return func(_ context.Context, published ...*hub.Event) (hub.Cursor, error) {
+		for _, e := range published {
+			events <- e
+		}
+		return hub.Cursor{}, nil
+	}
+}
+
 func takeAll(context.Context, ...*hub.Event) (hub.Cursor, error) { return hub.Cursor{}, nil }
 
 // flood sends n datagrams, a tenth of them no JSON. On loopback each is in the socket's buffer or

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestReadableSecrets: a secret that every user may read is warned of, by --check and at start.
+func TestReadableSecrets(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		return // its rights are not looked at
+	}
+	secret := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(secret, []byte(strings.Repeat("x", 32)), 0o600))
+	args := []string{"--jwt-secret-file", secret, "--udp-secret-file", secret}
+	require.Empty(t, parseServe(t, nil, args...).warnings())
+	require.NoError(t, os.Chmod(secret, 0o640))
+	require.Empty(t, parseServe(t, nil, args...).warnings())
+	require.NoError(t, os.Chmod(secret, 0o644))
+	detail := "every user of this machine may read " + secret + "; chmod o-r takes that away"
+	require.Equal(t, []fault{{"--jwt-secret-file", detail}, {"--udp-secret-file", detail}}, parseServe(t, nil, args...).warnings())
+	p := serve(t, program(t, nil, append(anyPorts, args...)...))
+	require.Contains(t, p.log(), `"level":"WARN","msg":"a setting that is seldom meant","flag":"--jwt-secret-file"`)
+}
+
+func TestLocalOnly(t *testing.T) {
+	for _, local := range []string{"127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "localhost:1", "LOCALHOST.:1", "hub.localhost:1"} {
+		require.True(t, localOnly(local), local)
+	}
+	for _, far := range []string{":1", "0.0.0.0:1", "[::]:1", "192.0.2.1:1", "hub.example:1", "localhost.example:1", "239.255.42.1:1"} {
+		require.False(t, localOnly(far), far)
+	}
+}

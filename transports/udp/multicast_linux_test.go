@@ -1,0 +1,61 @@
+package udp
+
+import (
+	"fmt"
+	"net"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// sendToGroup sends a datagram to a multicast group by way of the loopback interface.
+func sendToGroup(t *testing.T, group, text string) {
+	t.Helper()
+	conn, err := net.Dial("udp", group)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close()) }()
+	raw, err := conn.(*net.UDPConn).SyscallConn()
+	require.NoError(t, err)
+	lo, err := net.InterfaceByName("lo")
+	require.NoError(t, err)
+	var optErr error
+	require.NoError(t, raw.Control(func(fd uintptr) {
+		optErr = unix.SetsockoptIPMreqn(int(fd), unix.IPPROTO_IP, unix.IP_MULTICAST_IF, &unix.IPMreqn{Ifindex: int32(lo.Index)})
+	}))
+	require.NoError(t, optErr)
+	_, err = conn.Write([]byte(text))
+	require.NoError(t, err)
+}
+
+// TestGroupIsJoined: of a multicast group, the datagrams to it are taken, and none to the machine's
+// own addresses or to another group.
+func TestGroupIsJoined(t *testing.T) {
+	events := make(chan *hub.Event, 1)
+	s := listen(t, Config{Addr: "239.255.42.1:0", Interface: "lo", Publish: takeAllTo(events)})
+	_, port, err := net.SplitHostPort(s.Addr().String())
+	require.NoError(t, err)
+	require.Equal(t, "239.255.42.1:"+port, s.Addr().String())
+	r := start(t, s)
+	sender, err := net.Dial("udp", "127.0.0.1:"+port)
+	require.NoError(t, err)
+	defer sender.Close()
+	_, _ = sender.Write([]byte(`"to this machine"`)) // the kernel may answer that nobody listens there
+	sendToGroup(t, "239.255.42.2:"+port, `"to another group"`)
+	sendToGroup(t, "239.255.42.1:"+port, `"to the group"`)
+	require.Equal(t, `"to the group"`, string((<-events).Data))
+	r.stop()
+	require.Equal(t, uint64(1), s.Stats().Datagrams)
+}
+
+// TestGroupIsRefused: what cannot be joined is an error, not a socket that gets nothing.
+func TestGroupIsRefused(t *testing.T) {
+	format := wire.DatagramFormat{Topic: "a"}
+	_, err := Listen(Config{Addr: "239.255.42.1:0", Interface: "nowhere0", Format: format})
+	require.ErrorContains(t, err, `interface "nowhere0"`)
+	_, err = Listen(Config{Addr: fmt.Sprintf("[ff02::%x]:0", 0x42), Interface: "nowhere0", Format: format})
+	require.ErrorContains(t, err, `interface "nowhere0"`)
+}
