@@ -36,6 +36,9 @@ func TestDefaults(t *testing.T) {
 		Admin: "127.0.0.1:3002",
 		Auth:  "token",
 		Demo:  true,
+		AccessConfig: AccessConfig{
+			JWTLeeway: time.Minute,
+		},
 		LimitConfig: LimitConfig{
 			MaxConnections:      100000,
 			MaxTopics:           64,
