@@ -148,6 +148,7 @@ func TestOneServer(t *testing.T) {
 	t.Run("cut off", func(t *testing.T) { testCutOff(t, c) })
 	t.Run("stalled", func(t *testing.T) { testStalled(t, c) })
 	t.Run("refused", testCredentials)
+	t.Run("rights", testRights)
 	t.Run("away", func(t *testing.T) { testAway(t, c) })
 }
 

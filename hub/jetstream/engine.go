@@ -104,6 +104,11 @@ func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
 	if err = e.connect(); err != nil {
 		return hub.Cursor{}, err
 	}
+	if e.server == nil {
+		if err = e.checkRights(); err != nil {
+			return hub.Cursor{}, err
+		}
+	}
 	ctx, cancel := context.WithTimeout(e.closing, startTimeout)
 	defer cancel()
 	info, err := e.open(ctx, fresh)
@@ -167,7 +172,10 @@ func (e *Engine) connect() (err error) {
 	if e.conn, err = nats.Connect(e.cfg.URL, options...); errors.As(err, new(*url.Error)) {
 		return errors.New("connect to NATS: want URLs such as nats://a.example:4222") // it repeats the password in it
 	} else if err != nil {
-		return fmt.Errorf("connect to NATS: %w", err)
+		return away(fmt.Errorf("connect to NATS: %w", err))
+	}
+	if err := checkVersion(e.conn.ConnectedServerVersion()); err != nil {
+		return err
 	}
 	if most := e.conn.MaxPayload() - EventRoom; most < int64(e.cfg.MaxEventSize) {
 		return fmt.Errorf("the NATS server takes messages of at most %d bytes (its max_payload), so events may have at most %d bytes of data, not %d (--max-event-bytes)",
@@ -264,10 +272,13 @@ func (e *Engine) Ready() error {
 }
 
 func (e *Engine) ready() error {
-	if !e.conn.IsConnected() {
+	switch {
+	case !e.conn.IsConnected():
 		return errNotConnected
+	case e.gone != nil:
+		return e.gone
 	}
-	return e.gone
+	return e.follows.ready()
 }
 
 // Failed tells, once, why the hub has to be started anew.

@@ -3,6 +3,7 @@ package jetstream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -38,9 +39,11 @@ type follower struct {
 	mu     sync.Mutex
 	change sync.Cond // of mu: queue or closed
 	queue  []*hub.Event
-	size   int    // bytes of data in the queue
-	tip    uint64 // of the stream, as the leader told last
-	last   uint64 // sequence of the newest element in the queue, or of where it all began; the consumer alone changes it
+	size   int       // bytes of data in the queue
+	tip    uint64    // of the stream, as the leader told last
+	broken error     // why the last consumer broke; nil: the one there is works
+	since  time.Time // when that began; set with broken
+	last   uint64    // sequence of the newest element in the queue, or of where it all began; the consumer alone changes it
 	closed bool
 }
 
@@ -57,6 +60,7 @@ func (f *follower) follow(ctx context.Context) {
 	for ctx.Err() == nil {
 		begin := time.Now()
 		err := f.consume(ctx)
+		f.noteBroken(err)
 		if time.Since(begin) > worksAfter {
 			pause, said = retryWait, ""
 		}
@@ -159,7 +163,8 @@ func (f *follower) passOver(ctx context.Context, tip uint64) error {
 func (f *follower) await(ctx context.Context, broken <-chan error) error {
 	tick := time.NewTicker(stallTime)
 	defer tick.Stop()
-	for before, tip := f.state(); ; {
+	before, tip := f.state()
+	for ticks := 0; ; ticks++ {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -171,8 +176,31 @@ func (f *follower) await(ctx context.Context, broken <-chan error) error {
 		if now < tip && now == before {
 			return errors.New("nothing comes, and there was more")
 		}
+		if ticks > 0 { // long enough for heartbeats to have been missed
+			f.noteBroken(nil)
+		}
 		before, tip = now, told
 	}
+}
+
+// noteBroken keeps why the consumer broke, or with nil that it works.
+func (f *follower) noteBroken(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err != nil && f.broken == nil {
+		f.since = time.Now()
+	}
+	f.broken = err
+}
+
+// ready returns why nothing is delivered, once that has lasted for stallTime.
+func (f *follower) ready() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.broken != nil && time.Since(f.since) > stallTime {
+		return away(fmt.Errorf("the stream cannot be followed: %w", f.broken))
+	}
+	return nil
 }
 
 // hear takes what the leader told of the stream's tip.
@@ -252,6 +280,7 @@ func (f *follower) put(event *hub.Event) {
 	f.queue = append(f.queue, event)
 	f.size += len(event.Data)
 	f.last = event.ID.Seq
+	f.broken = nil
 	f.change.Broadcast()
 }
 

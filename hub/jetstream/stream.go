@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,13 +49,7 @@ func newEpoch() hub.Epoch { return hub.Epoch(rand.Uint32()) }
 // open finds the stream or makes it. Of an existing one nothing is changed if the error is not nil.
 // fresh has it begin a new epoch.
 func (e *Engine) open(ctx context.Context, fresh bool) (*jetstream.StreamInfo, error) {
-	info, err := e.lookUp(ctx)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		_, err = e.js.CreateStream(ctx, e.wanted())
-		if err == nil || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another hub was faster
-			info, err = e.lookUp(ctx)
-		}
-	}
+	info, err := e.lookUpOrMake(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("stream %q: %w", e.cfg.Stream, err)
 	}
@@ -77,6 +72,35 @@ func (e *Engine) open(ctx context.Context, fresh bool) (*jetstream.StreamInfo, e
 		return nil, fmt.Errorf("stream %q: %w", e.cfg.Stream, err)
 	}
 	return e.lookUp(ctx)
+}
+
+// lookUpOrMake finds the stream or makes it. In a cluster that is just beginning, with other hubs that do
+// the same, either may fail for a while: the server that answers may not know yet what another one did.
+func (e *Engine) lookUpOrMake(ctx context.Context) (*jetstream.StreamInfo, error) {
+	for {
+		info, err := e.lookUp(ctx)
+		if err == nil || !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return info, transient(err)
+		}
+		_, err = e.js.CreateStream(ctx, e.wanted())
+		if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) && !errors.Is(transient(err), hub.ErrUnavailable) {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, away(cmp.Or(err, ctx.Err()))
+		case <-time.After(retryWait):
+		}
+	}
+}
+
+// transient marks an error as one that may pass: no answer, no leader, or servers that have not joined
+// the cluster yet.
+func transient(err error) error {
+	if isRefused(err) || hasCode(err, errNoPeers) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) {
+		return away(err)
+	}
+	return err
 }
 
 // lookUp asks the stream's leader, in a cluster that is just beginning again and again.
@@ -162,4 +186,5 @@ const (
 	errIncompleteBatch = 10176
 	errDuplicate       = 10201 // in an atomic batch
 	errInProcess       = 10158 // a message with this ID is on its way
+	errNoPeers         = 10005 // for the replicas of a stream
 )
