@@ -25,13 +25,14 @@ const (
 
 // EngineConfig says who keeps the events (PROTOCOL section 8).
 type EngineConfig struct {
-	Engine     string `default:"memory" help:"Who keeps the events: memory (they end with the process), embedded (NATS JetStream in the process, on disk in --store) or nats (JetStream of --nats-url, shared by any number of hubs)."`
-	Store      string `placeholder:"DIR" help:"Directory of the embedded engine's events, made if it is not there."`
-	Sync       string `default:"interval" help:"When the embedded engine has events on disk: interval (every 100ms; a power loss may take what came since, and the end of the process alone nothing) or always (before each is acknowledged)."`
-	NATSURL    string `name:"nats-url" placeholder:"URL" help:"NATS servers, such as nats://a.example:4222; several are separated by commas."`
-	NATSCreds  string `name:"nats-creds" placeholder:"FILE" help:"Credentials for NATS."`
-	NATSStream string `name:"nats-stream" default:"trivium" help:"Stream of the events, made if it is not there. Their subjects begin with its name."`
-	Replicas   int    `default:"1" help:"Servers of the NATS cluster that keep the stream: 1, 3 or 5."`
+	Engine     string        `default:"memory" help:"Who keeps the events: memory (they end with the process), embedded (NATS JetStream in the process, on disk in --store) or nats (JetStream of --nats-url, shared by any number of hubs)."`
+	Store      string        `placeholder:"DIR" help:"Directory of the embedded engine's events, made if it is not there."`
+	Sync       string        `default:"interval" help:"When the embedded engine has events on disk: interval (every 100ms; a power loss may take what came since, and the end of the process alone nothing) or always (before each is acknowledged)."`
+	NATSURL    string        `name:"nats-url" placeholder:"URL" help:"NATS servers, such as nats://a.example:4222; several are separated by commas."`
+	NATSCreds  string        `name:"nats-creds" placeholder:"FILE" help:"Credentials for NATS."`
+	NATSStream string        `name:"nats-stream" default:"trivium" help:"Stream of the events, made if it is not there. Their subjects begin with its name."`
+	EngineWait time.Duration `default:"0s" help:"How long to wait at start for NATS that is unavailable, alive but not ready. 0 is without end."`
+	Replicas   int           `default:"1" help:"Servers of the NATS cluster that keep the stream: 1, 3 or 5."`
 }
 
 // check says what is wrong, and what was set that the engine chosen does not look at: whoever sets
@@ -45,6 +46,7 @@ func (c *EngineConfig) check() []fault {
 	if err := jetstream.ValidateStream(c.NATSStream); err != nil {
 		faults = append(faults, faulty("nats-stream", err.Error())...)
 	}
+	faults = append(faults, faulty("engine-wait", between(c.EngineWait, 0, maxDuration))...)
 	if len(faults) > 0 {
 		return faults
 	}
@@ -57,6 +59,7 @@ func (c *EngineConfig) check() []fault {
 		{"nats-url", engineNATS, c.NATSURL != "", true},
 		{"nats-stream", engineNATS, c.NATSStream != jetstream.DefaultStream, false},
 		{"nats-creds", engineNATS, c.NATSCreds != "", false},
+		{"engine-wait", engineNATS, c.EngineWait != 0, false},
 		{"replicas", engineNATS, c.Replicas != 1, false},
 	} {
 		switch {

@@ -52,7 +52,7 @@ func (c *ServeCmd) Run(con *console) error {
 			return err
 		}
 	case got := <-signals: // a cluster may take a minute to find together; what is being opened ends with the process
-		c.newLogger(con.Err).Info("ended before it had begun", "signal", got.String())
+		c.newLogger(con.Err).Info("interrupted during startup", "signal", got.String())
 		return nil
 	}
 	s.announce(con.Err)
@@ -101,12 +101,12 @@ type server struct {
 	engine *jetstream.Engine // nil: memory
 	group  *outlet.Group
 	open   *openConnections
-	// accepts is the part of public that accepts, once it has started.
-	accepts *acceptor
-	count   counters
-	udp     *udp.Source        // nil: off
-	demo    *wasmdemo.Demo     // nil: off
-	stop    context.CancelFunc // ends what runs beside the listeners
+	// accepts is the part of public that accepts, once it has started; adminAccepts that of admin.
+	accepts, adminAccepts *acceptor
+	count                 counters
+	udp                   *udp.Source        // nil: off
+	demo                  *wasmdemo.Demo     // nil: off
+	stop                  context.CancelFunc // ends what runs beside the listeners
 	// endBuild ends the building of the demo's program, which nobody waits for any more.
 	endBuild context.CancelFunc
 	// requests is the context of every request; ended when publishing ends, so that a stream of
@@ -117,8 +117,11 @@ type server struct {
 	public      net.Listener
 	admin       net.Listener // nil: off
 	servers     []*http.Server
-	running     sync.WaitGroup
-	failed      chan error // one listener has failed
+
+	publicHandler, adminHandler switchable
+
+	running sync.WaitGroup
+	failed  chan error // one listener has failed
 }
 
 // newServer opens everything or nothing.
@@ -139,9 +142,6 @@ func newServer(cfg *ServeConfig, stderr io.Writer) (_ *server, err error) {
 			s.discard()
 		}
 	}()
-	if s.hub, s.engine, err = newHub(cfg, s.log); err != nil {
-		return nil, err
-	}
 	s.group = outlet.NewGroup(cfg.Heartbeat)
 	if s.tls, err = newTLS(&cfg.TLSConfig, s.files, s.log); err != nil {
 		return nil, err
@@ -154,12 +154,17 @@ func newServer(cfg *ServeConfig, stderr io.Writer) (_ *server, err error) {
 			return nil, fmt.Errorf("--admin: %w", err)
 		}
 	}
+	ctx := s.listen()
+	if err = s.openHub(ctx); err != nil {
+		return nil, err
+	}
 	if cfg.UDP != "" {
 		if s.udp, err = s.listenUDP(); err != nil {
 			return nil, fmt.Errorf("--udp: %w", err)
 		}
 	}
-	return s, s.start()
+	s.start(ctx)
+	return s, nil
 }
 
 // addresses are where it listens, for the log.
@@ -212,23 +217,39 @@ func (s *server) listenUDP() (*udp.Source, error) {
 	})
 }
 
-// start begins to serve what has been opened.
-func (s *server) start() error {
-	s.demo = newDemo(s.cfg, s.log)
+// listen serves the listeners, which answer that the hub is starting. The context ends with the server.
+func (s *server) listen() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop = cancel
 	s.open = newOpenConnections(newOpenLimits(s.cfg.connections(), s.cfg.spareConnections()), s.door.proxies, s.log)
 	s.accepts = newAcceptor(s.public, s.open, s.cfg.publicDescriptors(), s.log)
 	s.public = &outlet.Listener{Listener: s.accepts, WriteTimeout: s.cfg.WriteTimeout}
-	public := s.newHTTP(s.publicRoutes())
+	s.publicHandler.set(s.startingRoutes())
+	public := s.newHTTP(&s.publicHandler)
 	s.open.attach(public)
 	setProtocols(public, s.tls, s.cfg.H2C)
 	s.serve(public, s.public)
 	if s.admin != nil {
-		s.startAdmin()
+		// Its connections are bounded apart from all others.
+		open := newOpenConnections(openLimits{total: adminConnections}, nil, s.log)
+		s.adminAccepts = newAcceptor(s.admin, open, 0, s.log)
+		s.adminHandler.set(s.startingAdminRoutes())
+		admin := s.newHTTP(&s.adminHandler)
+		open.attach(admin)
+		s.serve(admin, s.adminAccepts)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	s.stop = cancel
 	s.running.Go(func() { s.door.run(ctx) })
 	s.running.Go(func() { s.files.run(ctx) })
+	return ctx
+}
+
+// start begins to serve the hub.
+func (s *server) start(ctx context.Context) {
+	s.demo = newDemo(s.cfg, s.log)
+	if s.admin != nil {
+		s.adminHandler.set(adminRoutes(s.newObserver(), s.door))
+	}
+	s.publicHandler.set(s.publicRoutes())
 	building, endBuild := context.WithCancel(ctx)
 	s.endBuild = endBuild
 	if s.demo != nil {
@@ -241,20 +262,13 @@ func (s *server) start() error {
 			}
 		})
 	}
-	return nil
 }
 
-// startAdmin serves the operator's listener, whose connections are bounded apart from all others.
-func (s *server) startAdmin() {
-	open := newOpenConnections(openLimits{total: adminConnections}, nil, s.log)
-	accepts := newAcceptor(s.admin, open, 0, s.log)
-	o := &observer{
+func (s *server) newObserver() *observer {
+	return &observer{
 		hub: s.hub, engine: s.cfg.Engine, away: s.away, log: s.engine, counters: &s.count, guard: s.door.guard, open: s.open, udp: s.udp,
-		draining: s.group.IsDraining, acceptErrors: func() uint64 { return s.accepts.errors.Load() + accepts.errors.Load() },
+		draining: s.group.IsDraining, acceptErrors: func() uint64 { return s.accepts.errors.Load() + s.adminAccepts.errors.Load() },
 	}
-	admin := s.newHTTP(adminRoutes(o, s.door))
-	open.attach(admin)
-	s.serve(admin, accepts)
 }
 
 // hostNames are the names by which the hub may be reached beside loopback and the address that a
@@ -302,11 +316,18 @@ func (s *server) shutdown() {
 // discard takes back what was opened when the rest could not be.
 func (s *server) discard() {
 	s.endRequests(publish.ErrEnding)
+	for _, server := range s.servers {
+		server.Close()
+	}
 	for _, l := range []net.Listener{s.public, s.admin} {
 		if l != nil {
 			l.Close()
 		}
 	}
+	if s.stop != nil {
+		s.stop()
+	}
+	s.running.Wait()
 	if s.udp != nil {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
