@@ -19,6 +19,7 @@ const sweepPeriod = 100 * time.Millisecond
 // an end or a change is looked for by token and not by connection.
 type lease struct {
 	grant     atomic.Pointer[hub.Grant] // now; nil: taken back
+	sender    string                    // static: the token's hash; "" for everybody of an open hub
 	connects  meter                     // static, safe for use by several
 	publishes meter                     // static, safe for use by several
 
@@ -80,6 +81,7 @@ func (l *leases) of(c *Credential, reviews int, verifier Verifier) (*lease, erro
 	if known == nil || known.grant.Load() == nil {
 		known = &lease{
 			credential: c,
+			sender:     senderOf(c),
 			connects:   newMeter(c.Limits.ConnectRate),
 			publishes:  newMeter(c.Limits.PublishRate),
 			holders:    make(map[hub.Holder]bool),
@@ -193,6 +195,21 @@ func (a *Access) Grant() *hub.Grant {
 		return nil
 	}
 	return a.lease.grant.Load()
+}
+
+// Sender names who sends: the token, or on an open hub the client's address.
+func (a *Access) Sender() string {
+	if a.lease.sender != "" {
+		return a.lease.sender
+	}
+	return a.network.String()
+}
+
+func senderOf(c *Credential) string {
+	if c.Hash == ([sha256.Size]byte{}) {
+		return ""
+	}
+	return string(c.Hash[:])
 }
 
 // Hold lets a connection in: it is counted, and h is told when what is granted changes, until

@@ -32,6 +32,7 @@ var hostileRows = slices.Concat(
 	storeRows,
 	idleRows,
 	pageRows,
+	incomingRows,
 	logRows,
 )
 

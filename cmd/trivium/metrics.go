@@ -47,6 +47,7 @@ var (
 	descIdleClosed   = describe("idle_closed_total", "Idle connections closed early to make room for new ones.")
 	descAcceptErrors = describe("accept_errors_total", "Connections that could not be accepted, such as for want of file descriptors.")
 	descPanics       = describe("handler_panics_total", "Requests that ended in a panic of their handler, a fault of the hub.")
+	descReceiving    = describe("receiving_bytes", "Bytes reserved for bodies, lines and WebSocket messages that are being received.")
 	descProblems     = describe("problems_total", "Requests refused, by the code of the problem.", "code")
 	descLimited      = describe("limited_total", "What was refused because of a limit, by limit.", "limit")
 	descRefused      = describe("websocket_refused_total", "WebSocket connections closed for what their peer sent, by reason.", "reason")
@@ -110,6 +111,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(descTokens, int64(s.Access.Tokens))
 	gauge(descOpen, int64(s.Access.Open))
+	gauge(descReceiving, s.Access.Receiving)
 	counter(descIdleClosed, s.Access.IdleClosed)
 	counter(descAcceptErrors, s.Access.NotAccepted)
 	counter(descPanics, s.Access.Panics)

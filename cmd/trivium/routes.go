@@ -87,13 +87,16 @@ func (s *server) publicRoutes() http.Handler {
 		Hub: h, Group: group, Access: accessFrom, Counters: &count.websocket,
 		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout, Disconnect: cfg.Slow == "disconnect",
 		MaxMessage: int64(cfg.MaxMessageBytes), MessageRate: float64(cfg.MaxMessageRate), MaxFragments: cfg.MaxMessageFragments,
+		MessageTimeout: cfg.ReadTimeout, Intake: s.intake,
 		Refusals: &count.refused, Compression: cfg.WSCompression,
 	})
 	polls := longpoll.New(longpoll.Config{
 		Hub: h, Group: group, Access: accessFrom, Counters: &count.longpoll,
 		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout,
 	})
-	publisher := publish.New(publish.Config{Hub: h, Access: accessFrom, LineTimeout: cfg.ReadTimeout})
+	publisher := publish.New(publish.Config{
+		Hub: h, Access: accessFrom, LineTimeout: cfg.ReadTimeout, Intake: s.intake, Requests: s.requests,
+	})
 
 	// Topics may have what a path must escape, and "." and ".." are for the topic's rules to judge.
 	routes := mux.NewRouter().UseEncodedPath().SkipClean(true)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/hub/jetstream"
+	"github.com/trivium-hub/trivium/transports/intake"
 	"github.com/trivium-hub/trivium/transports/outlet"
 	"github.com/trivium-hub/trivium/transports/publish"
 	"github.com/trivium-hub/trivium/transports/udp"
@@ -104,6 +105,7 @@ type server struct {
 	// accepts is the part of public that accepts, once it has started; adminAccepts that of admin.
 	accepts, adminAccepts *acceptor
 	count                 counters
+	intake                *intake.Budget     // of all that is being received over HTTP
 	udp                   *udp.Source        // nil: off
 	demo                  *wasmdemo.Demo     // nil: off
 	stop                  context.CancelFunc // ends what runs beside the listeners
@@ -246,6 +248,7 @@ func (s *server) listen() context.Context {
 // start begins to serve the hub.
 func (s *server) start(ctx context.Context) {
 	s.demo = newDemo(s.cfg, s.log)
+	s.intake = intake.New(publish.LargestBody(s.hub.MaxEventSize()))
 	if s.admin != nil {
 		s.adminHandler.set(adminRoutes(s.newObserver(), s.door))
 	}
@@ -267,7 +270,7 @@ func (s *server) start(ctx context.Context) {
 func (s *server) newObserver() *observer {
 	return &observer{
 		hub: s.hub, engine: s.cfg.Engine, away: s.away, log: s.engine, counters: &s.count, guard: s.door.guard, open: s.open, udp: s.udp,
-		draining: s.group.IsDraining, acceptErrors: func() uint64 { return s.accepts.errors.Load() + s.adminAccepts.errors.Load() },
+		intake: s.intake, draining: s.group.IsDraining, acceptErrors: func() uint64 { return s.accepts.errors.Load() + s.adminAccepts.errors.Load() },
 	}
 }
 

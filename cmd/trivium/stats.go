@@ -4,6 +4,7 @@ import (
 	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/hub/jetstream"
+	"github.com/trivium-hub/trivium/transports/intake"
 	"github.com/trivium-hub/trivium/transports/udp"
 )
 
@@ -79,6 +80,7 @@ type accessStats struct {
 	Tokens      int               `json:"tokens"`       // in use
 	Connections int               `json:"connections"`  // as counted toward the limits
 	Open        int               `json:"open"`         // connections that have not become a subscriber's
+	Receiving   int64             `json:"receiving"`    // bytes reserved for what has not arrived as a whole
 	IdleClosed  uint64            `json:"idle_closed"`  // idle connections, closed to make room for new ones
 	NotAccepted uint64            `json:"not_accepted"` // errors of accepting a connection
 	Panics      uint64            `json:"panics"`       // requests whose handler panicked
@@ -103,6 +105,7 @@ type observer struct {
 	guard    *auth.Guard
 	open     *openConnections
 	udp      *udp.Source // nil: off
+	intake   *intake.Budget
 	draining func() bool
 	// acceptErrors counts the errors of accepting connections, on all listeners.
 	acceptErrors func() uint64
@@ -169,6 +172,11 @@ func (o *observer) access() accessStats {
 		Problems:    o.counters.problems.ByCode(),
 		WebSocket:   o.counters.refused.ByReason(),
 		Limited:     map[string]uint64{"open_connections": open.refused, "open_connections_per_address": open.refusedAddress},
+	}
+	received := o.intake.Stats()
+	s.Receiving = received.Taken
+	for limit, n := range received.Refused {
+		s.Limited[limit] = n
 	}
 	for limit, n := range g.Refused {
 		s.Limited[string(limit)] = n

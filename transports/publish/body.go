@@ -8,9 +8,9 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"sync/atomic"
 	"time"
 
+	"github.com/trivium-hub/trivium/transports/intake"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -18,10 +18,16 @@ import (
 // stretch is the part of a body that must come within the time limit.
 const stretch = 16 << 10 // bytes
 
+// firstRead is how much memory a body gets before any of it has come.
+const firstRead = 4 << 10 // bytes
+
 // pacedBody reads a body from a client that may be slow, or never send it all. The limit is on a
 // stretch rather than on the body, so that a large one on a slow line goes through, and rather
-// than on a single read, so that one that comes byte by byte does not. The time between reads does
-// not count.
+// than on a single read, so that one that comes byte by byte does not. The whole body, or a line of
+// it, has a limit too, see intake.TimeFor. The time between reads does not count.
+//
+// A body of lines may be silent for as long as it likes once a line has come and no part of
+// another: nothing is held for it then but its connection.
 //
 // An error of the body is io.EOF, a *wire.Problem, or why the context of the request has ended.
 type pacedBody struct {
@@ -30,9 +36,13 @@ type pacedBody struct {
 	connection *http.ResponseController
 	timeout    time.Duration // 0: none
 	lines      bool          // a line ends a stretch too
+	late       func()        // counts a timeout
 
-	got  int           // bytes of this stretch
-	left time.Duration // of its time
+	got     int           // bytes of this stretch
+	left    time.Duration // of its time
+	size    int64         // bytes of the body, or of the line that is not whole
+	spent   time.Duration // on them
+	between bool          // a line has come, and no part of another
 }
 
 func (h *Handler) pace(w http.ResponseWriter, r *http.Request, lines bool) *pacedBody {
@@ -42,6 +52,7 @@ func (h *Handler) pace(w http.ResponseWriter, r *http.Request, lines bool) *pace
 		connection: http.NewResponseController(w),
 		timeout:    h.lineTimeout,
 		lines:      lines,
+		late:       h.intake.Late,
 		left:       h.lineTimeout,
 	}
 }
@@ -49,7 +60,7 @@ func (h *Handler) pace(w http.ResponseWriter, r *http.Request, lines bool) *pace
 func (b *pacedBody) Read(p []byte) (int, error) {
 	begin := time.Now()
 	if b.timeout > 0 {
-		if err := b.connection.SetReadDeadline(begin.Add(b.left)); err != nil {
+		if err := b.connection.SetReadDeadline(b.deadline(begin)); err != nil {
 			return 0, fmt.Errorf("limit the time of a body: %w", err)
 		}
 	}
@@ -57,21 +68,48 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	stop := context.AfterFunc(b.ctx, func() { _ = b.connection.SetReadDeadline(time.Unix(1, 0)) })
 	n, err := b.ReadCloser.Read(p)
 	stop()
-	b.got += n
-	b.left -= time.Since(begin)
-	if b.got >= stretch || b.lines && bytes.IndexByte(p[:n], '\n') >= 0 {
-		b.got, b.left = 0, b.timeout
-	}
+	b.count(p[:n], time.Since(begin))
 	switch {
 	case err == nil || errors.Is(err, io.EOF):
 	case endOf(b.ctx) != nil:
 		err = endOf(b.ctx)
 	case errors.Is(err, os.ErrDeadlineExceeded):
+		b.late()
 		err = wire.RequestTimeout()
 	default:
 		err = wire.BadRequest("the body broke off or is framed wrongly")
 	}
 	return n, err
+}
+
+// deadline returns until when the next bytes must come; the zero time is never.
+func (b *pacedBody) deadline(now time.Time) time.Time {
+	if b.between {
+		return time.Time{}
+	}
+	return now.Add(min(b.left, intake.TimeFor(b.size, b.timeout)-b.spent))
+}
+
+// count notes what a read brought and how long it took.
+func (b *pacedBody) count(p []byte, took time.Duration) {
+	if b.between {
+		took = 0
+	}
+	b.got += len(p)
+	b.left -= took
+	b.size += int64(len(p))
+	b.spent += took
+	end := -1
+	if b.lines {
+		end = bytes.LastIndexByte(p, '\n')
+	}
+	if b.got >= stretch || end >= 0 {
+		b.got, b.left = 0, b.timeout
+	}
+	if end >= 0 {
+		b.size, b.spent = int64(len(p)-end-1), 0
+	}
+	b.between = b.size == 0 && (end >= 0 || b.between)
 }
 
 // endOf gives what is told to a client whose request the hub has ended; nil if it has not.
@@ -85,41 +123,49 @@ func endOf(ctx context.Context) error {
 	return nil
 }
 
-// readBody reads the whole body, of at most limit bytes.
-func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+// open reserves memory for a body of the request: its first 64 KiB always have room.
+func (h *Handler) open(r *http.Request) *intake.Reservation {
+	return h.intake.Open(h.access(r.Context()).Sender(), intake.Small)
+}
+
+// resize reserves memory of a size.
+func resize(held *intake.Reservation, size int) error {
+	if err := held.Resize(int64(size)); err != nil {
+		return wire.Unavailable(err.Error())
+	}
+	return nil
+}
+
+// readBody reads the whole body, of at most limit bytes, into memory that is reserved as it comes
+// and not as it is announced.
+func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, limit int64, held *intake.Reservation) ([]byte, error) {
 	tooLarge := wire.TooLarge("body", fmt.Sprintf("at most %d bytes are allowed", limit))
 	if r.ContentLength > limit {
 		return nil, tooLarge
 	}
-	counted := &countedBody{Reader: h.pace(w, r, false), budget: h.bodies}
-	defer counted.release()
-	body, err := io.ReadAll(http.MaxBytesReader(w, io.NopCloser(counted), limit))
-	if _, over := errors.AsType[*http.MaxBytesError](err); over {
-		return nil, tooLarge
+	reader := http.MaxBytesReader(w, h.pace(w, r, false), limit)
+	body := make([]byte, 0, firstRead)
+	for {
+		n, err := reader.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch _, over := errors.AsType[*http.MaxBytesError](err); {
+		case over:
+			return nil, tooLarge
+		case errors.Is(err, io.EOF):
+			return body, nil
+		case err != nil:
+			return nil, err
+		}
+		if len(body) < cap(body) {
+			continue
+		}
+		size := 2 * cap(body)
+		if r.ContentLength >= int64(len(body)) {
+			size = min(size, int(r.ContentLength)+1) // the byte more is where the end is read
+		}
+		if err := resize(held, size); err != nil {
+			return nil, err
+		}
+		body = append(make([]byte, 0, size), body...)
 	}
-	return body, err
 }
-
-// bodyBudget counts the bytes of all bodies that are being read.
-type bodyBudget struct {
-	limit int64
-	taken atomic.Int64
-}
-
-// countedBody takes what it reads from the budget.
-type countedBody struct {
-	io.Reader
-	budget *bodyBudget
-	taken  int64
-}
-
-func (b *countedBody) Read(p []byte) (int, error) {
-	n, err := b.Reader.Read(p)
-	b.taken += int64(n)
-	if b.budget.taken.Add(int64(n)) > b.budget.limit {
-		return 0, wire.Unavailable("too much is being published at once")
-	}
-	return n, err
-}
-
-func (b *countedBody) release() { b.budget.taken.Add(-b.taken) }

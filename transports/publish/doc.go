@@ -10,5 +10,5 @@
 // end; what is read meanwhile goes together in the next publish, so that many small events cost few
 // of them. It takes memory for one line and for two such batches, however long it is. It ends
 // when its token does; other bodies are judged by what the token grants once they are there. What all
-// of them hold together is bounded.
+// of them hold together, and each sender of them, is bounded by an intake.Budget.
 package publish

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/intake"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -25,9 +26,6 @@ const (
 	// minArray bounds the body of an array where that of one envelope is not larger anyway: it
 	// is held in memory whole.
 	minArray = 16 << 20 // bytes
-	// maxBodies bounds what all bodies hold that are on their way, unless a few large ones need
-	// more. Beyond it one is refused, so that slow publishers cannot take all memory.
-	maxBodies = 128 << 20 // bytes
 )
 
 // Config is what a Handler works with.
@@ -35,8 +33,24 @@ type Config struct {
 	Hub    *hub.Hub
 	Access web.AccessFunc
 	// LineTimeout is how long the client may take for a line of a stream, or 16 KiB of a longer
-	// one or of another body. Only the time spent waiting for it counts. 0: without limit.
+	// one or of another body; for all of it, see intake.TimeFor. Only the time spent waiting for it
+	// counts. Between two lines there is no limit. 0: without limit.
 	LineTimeout time.Duration
+	// Requests is the context that all requests have, ended with ErrEnding when nothing is taken any
+	// more; nil: there is none.
+	Requests context.Context
+	// Intake bounds what all bodies hold; nil: a Budget of its own.
+	Intake *intake.Budget
+}
+
+// LargestBody returns how many bytes a body of envelopes may have, of a hub with this limit of an
+// event's data.
+func LargestBody(maxEventSize int) int64 {
+	return max(int64(maxLine(maxEventSize)), minArray)
+}
+
+func maxLine(maxEventSize int) int {
+	return min(maxEventSize, math.MaxInt/maxEscape-bodyRoom)*maxEscape + bodyRoom
 }
 
 // Handler answers the publishing routes.
@@ -47,21 +61,28 @@ type Handler struct {
 	maxData     int   // bytes of a body that is the data itself
 	maxLine     int   // bytes of one envelope
 	maxBody     int64 // bytes of an envelope or an array of them
-	bodies      *bodyBudget
+	intake      *intake.Budget
+	requests    context.Context
 }
 
 // New makes a Handler.
 func New(config Config) *Handler {
-	size := min(config.Hub.MaxEventSize(), math.MaxInt/maxEscape-bodyRoom)
-	line := size*maxEscape + bodyRoom
+	size := config.Hub.MaxEventSize()
+	if config.Requests == nil {
+		config.Requests = context.Background()
+	}
+	if config.Intake == nil {
+		config.Intake = intake.New(LargestBody(size))
+	}
 	return &Handler{
 		hub:         config.Hub,
 		access:      config.Access,
 		lineTimeout: config.LineTimeout,
-		maxData:     size + bodyRoom,
-		maxLine:     line,
-		maxBody:     max(int64(line), minArray),
-		bodies:      &bodyBudget{limit: max(maxBodies, 4*int64(line))},
+		maxData:     min(size, math.MaxInt-bodyRoom) + bodyRoom,
+		maxLine:     maxLine(size),
+		maxBody:     LargestBody(size),
+		intake:      config.Intake,
+		requests:    config.Requests,
 	}
 }
 
@@ -105,7 +126,9 @@ func (h *Handler) envelopes(w http.ResponseWriter, r *http.Request) (hub.Receipt
 		return hub.Receipt{}, err
 	}
 	defer once.Abandon()
-	body, err := h.readBody(w, r, h.maxBody)
+	held := h.open(r)
+	defer held.Close()
+	body, err := h.readBody(w, r, h.maxBody, held)
 	if err != nil {
 		return hub.Receipt{}, err
 	}
@@ -147,7 +170,9 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request, topic string) (hu
 		return hub.Receipt{}, err
 	}
 	defer once.Abandon()
-	body, err := h.readBody(w, r, int64(h.maxData))
+	held := h.open(r)
+	defer held.Close()
+	body, err := h.readBody(w, r, int64(h.maxData), held)
 	if err != nil {
 		return hub.Receipt{}, err
 	}

@@ -2,6 +2,7 @@ package publish
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/intake"
 	tt "github.com/trivium-hub/trivium/transports/transporttest"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
@@ -48,6 +50,8 @@ type fixture struct {
 	handler http.Handler
 	grant   *hub.Grant // of the token
 	token   *tt.Token
+	sender  string // of the next request; "": that of the token
+	intake  *intake.Budget
 	all     *hub.Subscription
 	bell    hub.Bell
 }
@@ -69,7 +73,10 @@ func newFixture(t *testing.T, timeout time.Duration) *fixture {
 
 	f.token = tt.NewToken(f.grant)
 
-	h := New(Config{Hub: f.hub, Access: func(context.Context) web.Access { return f.token }, LineTimeout: timeout})
+	f.intake = intake.New(1)
+	t.Cleanup(func() { require.Zero(t, f.intake.Stats().Taken) })
+	access := func(context.Context) web.Access { return from{f.token, f.sender} }
+	h := New(Config{Hub: f.hub, Access: access, LineTimeout: timeout, Intake: f.intake})
 	f.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if topic, ok := strings.CutPrefix(r.URL.Path, "/publish/"); ok {
 			h.ServeTopic(w, r, topic)
@@ -79,6 +86,17 @@ func newFixture(t *testing.T, timeout time.Duration) *fixture {
 	})
 	return f
 }
+
+// from is a token whose requests come from a sender of their own.
+type from struct {
+	*tt.Token
+	sender string
+}
+
+func (f from) Sender() string { return cmp.Or(f.sender, f.Token.Sender()) }
+
+// AwaitPublish is refused where the context has ended, as by the limit of a rate.
+func (f from) AwaitPublish(ctx context.Context, events int) (int, error) { return events, ctx.Err() }
 
 // published gives what came since it was last asked for, as "topic type key data".
 func (f *fixture) published(t require.TestingT) []string {

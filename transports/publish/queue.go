@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/intake"
 	"github.com/trivium-hub/trivium/transports/web"
 )
 
@@ -17,6 +18,9 @@ const maxQueued = 1 << 20 // bytes
 // quick: a publish that takes less is not worth a goroutine of its own.
 const quick = 100 * time.Microsecond
 
+// perEvent is what an event in a queue takes beside its bytes.
+const perEvent = 256 // bytes
+
 // queue publishes a stream's events in their order, while more of them are read: what is added
 // during a publish goes with the next one. Its goroutine is there only as long as there is
 // something to publish; who made the queue waits for it with finish.
@@ -25,11 +29,13 @@ type queue struct {
 	access web.Access
 	ctx    context.Context // for waiting
 	fail   func(error)     // told, once, why it cannot go on
+	held   *intake.Reservation
 
 	moved sync.Cond // by its goroutine
 
 	mu      sync.Mutex // guards what follows
 	waiting batch
+	flying  int  // bytes of memory that the events being published take
 	due     bool // waiting is to be published
 	running bool // the goroutine is there
 	line    int  // of the first event that could not be published
@@ -48,27 +54,55 @@ type batch struct {
 	size   int // bytes
 }
 
-func newQueue(ctx context.Context, h *hub.Hub, access web.Access, fail func(error)) *queue {
-	q := &queue{hub: h, access: access, ctx: ctx, fail: fail}
+// memory is what the batch takes, in bytes.
+func (b *batch) memory() int { return b.size + perEvent*len(b.events) }
+
+func newQueue(ctx context.Context, h *hub.Hub, access web.Access, held *intake.Reservation, fail func(error)) *queue {
+	q := &queue{hub: h, access: access, ctx: ctx, held: held, fail: fail}
 	q.moved.L = &q.mu
 	q.receipt.Last = h.Position() // of a stream without events
 	return q
 }
 
-// add takes an event; it waits while the queue is full. The error is why an earlier one could not
-// be published.
+// add takes an event; it waits while the queue is full, or has no room by the budget. Then the event
+// is published before add returns, in the memory that is reserved for its line. The error is why an
+// earlier one could not be published.
 func (q *queue) add(event *hub.Event, line int) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.err == nil && (len(q.waiting.events) == MaxEvents || q.waiting.size >= maxQueued) {
+	size := len(event.Data) + len(event.Topic) + len(event.Type) + len(event.Key)
+	room := q.reserve(size)
+	for q.err == nil && q.full(room) {
 		if q.publish(); q.running {
 			q.moved.Wait()
 		}
+		room = q.reserve(size)
 	}
 	b := &q.waiting
 	b.events, b.lines = append(b.events, event), append(b.lines, line)
-	b.size += len(event.Data) + len(event.Topic) + len(event.Type) + len(event.Key)
+	b.size += size
+	if !room {
+		for q.publish(); q.running; {
+			q.moved.Wait()
+		}
+	}
 	return q.err
+}
+
+// full reports whether an event has to wait. It is called with mu held.
+func (q *queue) full(room bool) bool {
+	n := len(q.waiting.events)
+	return n == MaxEvents || q.waiting.size >= maxQueued || !room && (n > 0 || q.running)
+}
+
+// reserve reports whether there is room for one event more. It is called with mu held.
+func (q *queue) reserve(size int) bool {
+	return q.held.Resize(roundUp(q.waiting.memory()+q.flying+size+perEvent)) == nil
+}
+
+// roundUp makes a size one of few, so that a small event seldom changes what is reserved.
+func roundUp(size int) int64 {
+	return (int64(size) + intake.Small - 1) / intake.Small * intake.Small
 }
 
 // flush has what waits published, at once or right after what is being published.
@@ -114,11 +148,13 @@ func (q *queue) publish() {
 func (q *queue) run() {
 	for q.due {
 		b := q.waiting
-		q.waiting, q.due = batch{}, false
+		q.waiting, q.due, q.flying = batch{}, false, b.memory()
 		q.moved.Broadcast()
 		q.mu.Unlock()
 		n, err := q.put(b.events)
 		q.mu.Lock()
+		q.flying = 0
+		_ = q.held.Resize(roundUp(q.waiting.memory())) // to give back is never refused
 		if err != nil {
 			q.line, q.err, q.due = b.lines[n], err, false
 			q.fail(err)

@@ -47,7 +47,7 @@ func TestTogether(t *testing.T) {
 				h, err := hub.New(hub.Config{Engine: engine})
 				require.NoError(t, err)
 				defer func() { require.NoError(t, h.Close()) }()
-				q := newQueue(t.Context(), h, tt.NewToken(&hub.Grant{Publish: hub.NewFilterSet(hub.Everything)}), nil)
+				q := newQueue(t.Context(), h, tt.NewToken(&hub.Grant{Publish: hub.NewFilterSet(hub.Everything)}), nil, nil)
 				q.took = quick
 				for i := range c.events {
 					require.NoError(t, q.add(&hub.Event{Topic: "a", Data: make([]byte, c.size), Encoding: hub.Binary}, i+1))

@@ -74,11 +74,15 @@ func TestSlowClient(t *testing.T) {
 		},
 		"lines: it stops": {
 			lines: true, steps: []step{{second, good + "\n"}, {second, good}}, more: true,
-			status: 408, after: second + limit, line: 2, published: 1,
+			status: 408, after: 2*second + limit, line: 2, published: 1,
 		},
 		"lines: byte by byte": {
 			lines: true, steps: append([]step{{second, good + "\n"}}, drip(good+"\n", second)...),
-			status: 408, after: second + limit, line: 2, published: 1,
+			status: 408, after: 2*second + limit, line: 2, published: 1,
+		},
+		"lines: silent for minutes": {
+			lines: true, steps: []step{{second, good + "\n"}, {150 * second, good + "\n"}, {150 * second, "\n"}, {150 * second, good}},
+			status: 200, after: 451 * second, published: 3,
 		},
 		"lines: the engine is slow": {
 			lines: true, steps: repeat(3, step{9 * second, good + "\n"}), publish: time.Minute,

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/intake"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -16,28 +17,42 @@ import (
 type stream struct {
 	body    io.Reader
 	queue   *queue
-	maxLine int // bytes
-	maxData int // bytes
+	line    *intake.Reservation // of the line that is being read
+	maxLine int                 // bytes
+	maxData int                 // bytes
 }
 
 // stream publishes line by line. An error is a *wire.Problem with the line at fault and the number
 // of events that stand.
 func (h *Handler) stream(w http.ResponseWriter, r *http.Request) (hub.Receipt, error) {
-	ctx, end := context.WithCancelCause(r.Context())
+	// The server ends the context of a request whose client has closed its side of the connection:
+	// after the last line it may, and waits for its answer. The body tells what came too early.
+	ctx, end := context.WithCancelCause(context.WithoutCancel(r.Context()))
 	defer end(nil)
+	for _, requests := range []context.Context{h.requests, r.Context()} {
+		defer context.AfterFunc(requests, func() {
+			if endOf(requests) != nil {
+				end(context.Cause(requests))
+			}
+		})()
+	}
 	access := h.access(r.Context())
 	watcher := &streamWatcher{access: access, end: end}
 	if problem := access.Watch(watcher); problem != nil {
 		return hub.Receipt{}, problem
 	}
 	defer access.Release(watcher)
+	line, queued := h.open(r), h.open(r)
+	defer line.Close()
+	defer queued.Close()
 	s := &stream{
 		body:    h.pace(w, r.WithContext(ctx), true),
-		queue:   newQueue(ctx, h.hub, access, end),
+		queue:   newQueue(ctx, h.hub, access, queued, end),
+		line:    line,
 		maxLine: h.maxLine,
 		maxData: h.hub.MaxEventSize(),
 	}
-	line, err := s.run()
+	number, err := s.run()
 	if err == nil {
 		return s.queue.receipt, nil
 	}
@@ -45,7 +60,7 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request) (hub.Receipt, e
 		w.Header().Set("Connection", "close") // the rest of the stream is not awaited
 	}
 	problem := wire.ProblemOf(err)
-	problem.Line, problem.Accepted = &line, &s.queue.receipt.Count
+	problem.Line, problem.Accepted = &number, &s.queue.receipt.Count
 	return hub.Receipt{}, problem
 }
 
@@ -65,6 +80,7 @@ func (w *streamWatcher) Revise() {
 // run reads to the end of the body, or gives the first line that is refused, and why.
 func (s *stream) run() (line int, err error) {
 	lines := wire.NewLineReader(s, s.maxLine)
+	lines.Reserve(func(size int) error { return resize(s.line, size) })
 	for err == nil {
 		var text []byte
 		if text, line, err = lines.Next(); err == nil {

@@ -209,32 +209,3 @@ func testRightWithdrawn(t *testing.T) {
 	_, problem = f.do("POST", "/publish", asLines, iotest.ErrReader(io.ErrUnexpectedEOF))
 	require.Equal(t, http.StatusForbidden, problem.Status, "before the body is looked at")
 }
-
-// TestBodies bounds what all of them hold at once.
-func TestBodies(t *testing.T) {
-	f := newFixture(t, 0)
-	const size = 12 << 20
-	slow := make([]*io.PipeWriter, maxBodies/size)
-	answered := make(chan int, len(slow))
-	for i := range slow {
-		var read *io.PipeReader
-		read, slow[i] = io.Pipe()
-		go func() {
-			w, _ := f.do("POST", "/publish", asJSON, read)
-			answered <- w.Code
-		}()
-		_, err := slow[i].Write(make([]byte, size))
-		require.NoError(t, err)
-	}
-	body := strings.Repeat(" ", size) + good
-	_, problem := f.do("POST", "/publish", asJSON, strings.NewReader(body))
-	require.Equal(t, http.StatusServiceUnavailable, problem.Status)
-	w, _ := f.do("POST", "/publish", asJSON, strings.NewReader(good))
-	require.Equal(t, http.StatusOK, w.Code, "a small one has room")
-	for _, write := range slow {
-		_ = write.Close()
-		require.Equal(t, http.StatusBadRequest, <-answered)
-	}
-	w, _ = f.do("POST", "/publish", asJSON, strings.NewReader(body))
-	require.Equal(t, http.StatusOK, w.Code)
-}

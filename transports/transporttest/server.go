@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/intake"
 	"github.com/trivium-hub/trivium/transports/longpoll"
 	"github.com/trivium-hub/trivium/transports/outlet"
 	"github.com/trivium-hub/trivium/transports/sse"
@@ -24,18 +25,20 @@ import (
 
 // Config is what a Server is made of.
 type Config struct {
-	Hub          hub.Config
-	Heartbeat    time.Duration // 0: none
-	WriteTimeout time.Duration // 0: Patience
-	Grant        *hub.Grant    // of every request; nil: it may do everything
-	MessageRate  float64       // as of websocket.Config
-	MaxTopics    int           // 0: any number
-	Disconnect   bool          // --slow=disconnect
-	Compression  bool          // --ws-compression
-	CleanEnd     bool          // --sse-end=clean
-	Portable     bool          // the write path that every platform has
-	TLS          bool          // HTTP/1.1 and HTTP/2, as the client chooses
-	H2C          bool          // HTTP/2 without TLS, by prior knowledge
+	Hub            hub.Config
+	Heartbeat      time.Duration  // 0: none
+	WriteTimeout   time.Duration  // 0: Patience
+	Grant          *hub.Grant     // of every request; nil: it may do everything
+	MessageRate    float64        // as of websocket.Config
+	Intake         *intake.Budget // of WebSocket messages; nil: none
+	MessageTimeout time.Duration  // as of websocket.Config
+	MaxTopics      int            // 0: any number
+	Disconnect     bool           // --slow=disconnect
+	Compression    bool           // --ws-compression
+	CleanEnd       bool           // --sse-end=clean
+	Portable       bool           // the write path that every platform has
+	TLS            bool           // HTTP/1.1 and HTTP/2, as the client chooses
+	H2C            bool           // HTTP/2 without TLS, by prior knowledge
 }
 
 // Server is a hub with its routes /sse, /ws and /poll on a socket of the loopback.
@@ -67,7 +70,7 @@ func Start(t testing.TB, cfg Config) *Server {
 	routes.Handle("/ws", websocket.New(websocket.Config{
 		Hub: h, Group: s.Group, Access: access, Counters: &s.WebSocket, MaxTopics: cfg.MaxTopics,
 		WriteTimeout: timeout, Disconnect: cfg.Disconnect, Portable: cfg.Portable,
-		MessageRate: cfg.MessageRate, Compression: cfg.Compression,
+		Intake: cfg.Intake, MessageTimeout: cfg.MessageTimeout, MessageRate: cfg.MessageRate, Compression: cfg.Compression,
 	}))
 	routes.Handle("/poll", longpoll.New(longpoll.Config{
 		Hub: h, Group: s.Group, Access: access, Counters: &s.Poll, MaxTopics: cfg.MaxTopics,

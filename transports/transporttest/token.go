@@ -58,6 +58,9 @@ func (t *Token) Grant() *hub.Grant {
 	return t.grant
 }
 
+// Sender implements web.Access.
+func (t *Token) Sender() string { return "token" }
+
 // Judge implements web.Access.
 func (t *Token) Judge(set hub.FilterSet) *wire.Problem { return web.Judge(t.Grant(), set) }
 

@@ -12,6 +12,9 @@ import (
 type Access interface {
 	// Grant is what may be done now; nil: nothing any more, or nobody has judged the request.
 	Grant() *hub.Grant
+	// Sender names who sends, for its share of what the hub receives: the token, or the address
+	// where there is none.
+	Sender() string
 	// Judge says what is to be told to a subscriber of the set; nil: it may go on.
 	Judge(set hub.FilterSet) *wire.Problem
 	// Hold lets a connection in: it counts toward the limits, and h is told when what is granted

@@ -36,6 +36,9 @@ type frames struct {
 
 // receiver is told what has come whole. The bytes are its own until it returns.
 type receiver interface {
+	// reserve is called with the size of the memory that the message under way is about to take, and
+	// with 0 when it is done.
+	reserve(size int) *violation
 	message(text []byte) *violation
 	control(opcode byte, payload []byte) *violation
 }
@@ -73,7 +76,7 @@ const (
 	length64   = 127
 )
 
-// messages are the buffers of messages under way.
+// messages are the buffers of messages under way, of at most freeMessage.
 var messages = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 func newMessage() *bytes.Buffer {
@@ -82,13 +85,39 @@ func newMessage() *bytes.Buffer {
 	return b
 }
 
+func freeBuffer(b *bytes.Buffer) {
+	if b.Cap() <= freeMessage {
+		messages.Put(b)
+	}
+}
+
+// grow makes room for n more bytes in a buffer of a message of at most limit bytes, for which other
+// memory is reserved already.
+func grow(b *bytes.Buffer, n, other int, limit int64, to receiver) *violation {
+	need := b.Len() + n
+	if need <= b.Cap() {
+		return nil
+	}
+	size := max(need, int(min(int64(max(2*b.Cap(), firstMessage)), limit)))
+	if v := to.reserve(other + size); v != nil {
+		return v
+	}
+	*b = *bytes.NewBuffer(append(make([]byte, 0, size), b.Bytes()...))
+	return nil
+}
+
+// firstMessage is the memory that a message begins with, unless it is known to be larger.
+const firstMessage = 512 // bytes
+
 // take takes the next bytes and gives how many: fewer than all where one makes a mistake, or where a
 // close frame came before.
 func (f *frames) take(p []byte, to receiver) (n int, v *violation) {
 	for n < len(p) && !f.closed {
 		if f.next == partPayload {
 			k := int(min(f.left, uint64(len(p)-n)))
-			f.add(p[n : n+k])
+			if v := f.add(p[n:n+k], to); v != nil {
+				return n, v
+			}
 			n += k
 		} else {
 			if v := f.header(p[n]); v != nil {
@@ -107,12 +136,15 @@ func (f *frames) take(p []byte, to receiver) (n int, v *violation) {
 }
 
 // add takes bytes of a payload.
-func (f *frames) add(p []byte) {
+func (f *frames) add(p []byte, to receiver) *violation {
 	var added []byte
 	if f.isControl() {
 		f.control = append(f.control, p...)
 		added = f.control[len(f.control)-len(p):]
 	} else {
+		if v := grow(f.payload, len(p), 0, f.limits.MaxMessage, to); v != nil {
+			return v
+		}
 		f.payload.Write(p)
 		added = f.payload.Bytes()[f.payload.Len()-len(p):]
 	}
@@ -121,6 +153,7 @@ func (f *frames) add(p []byte) {
 		added[i] ^= f.key[(at+i)%keyLength]
 	}
 	f.left -= uint64(len(p))
+	return nil
 }
 
 // end is called when a frame is whole.
@@ -135,13 +168,14 @@ func (f *frames) end(to receiver) *violation {
 	}
 	whole := f.payload
 	f.payload = nil
-	defer messages.Put(whole)
+	defer to.reserve(0)
+	defer freeBuffer(whole)
 	if f.kind&bitCompressed == 0 {
 		return to.message(whole.Bytes())
 	}
 	inflated := newMessage()
-	defer messages.Put(inflated)
-	if v := inflate(inflated, whole, f.limits.MaxMessage); v != nil {
+	defer freeBuffer(inflated)
+	if v := inflate(inflated, whole, f.limits.MaxMessage, to); v != nil {
 		return v
 	}
 	return to.message(inflated.Bytes())

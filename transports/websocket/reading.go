@@ -29,6 +29,7 @@ func (s *session) listen(early []byte) {
 	}
 	buffer := make([]byte, readBuffer)
 	for more := true; more; {
+		s.limitTime()
 		n, err := s.conn.Read(buffer)
 		more = s.received(buffer[:n], err)
 	}
@@ -44,6 +45,7 @@ func (s *session) Readable(c outlet.TryReader) {
 			return
 		}
 		if n < len(buffer) {
+			s.limitTime()
 			s.out.Await()
 			return
 		}
@@ -75,9 +77,12 @@ func (s *session) received(p []byte, err error) bool {
 func (s *session) refuse(v *violation) {
 	s.h.cfg.Refusals.counts[v.reason].Add(1)
 	time.AfterFunc(closeTimeout, s.out.Close) // whether or not it has taken its last words
-	if v == tooFast {
+	switch v.reason {
+	case reasonRate:
 		s.out.Fail(wire.RateLimited(v.text, 0))
-	} else {
+	case reasonReceiving:
+		s.out.Fail(wire.Unavailable(v.text))
+	default:
 		s.out.Finish(wire.AppendCloseFrame(nil, v.code, v.text))
 	}
 	s.over()
@@ -170,6 +175,8 @@ func (l lingering) End() bool {
 }
 
 func (l lingering) Close() {
+	l.session.ended.Store(true)
+	l.session.arrived()
 	if l.session.expiry != nil {
 		l.session.expiry.Stop()
 	}

@@ -10,10 +10,12 @@ const (
 	reasonFragments
 	reasonTooBig
 	reasonProtocol
+	reasonReceiving
+	reasonReceivingTime
 	reasons
 )
 
-var reasonNames = [reasons]string{"rate", "fragments", "too_big", "protocol"}
+var reasonNames = [reasons]string{"rate", "fragments", "too_big", "protocol", "receiving", "receiving_time"}
 
 // Refusals count the connections that were closed for what their peer sent, each once, by the
 // first thing that was refused.
@@ -22,8 +24,9 @@ type Refusals struct {
 }
 
 // ByReason gives the counts: "rate" (more messages, pings and pongs a second than MessageRate),
-// "fragments" (over MaxFragments), "too_big" (over MaxMessage), and "protocol" (what RFC 6455 does
-// not allow, or a binary message).
+// "fragments" (over MaxFragments), "too_big" (over MaxMessage), "protocol" (what RFC 6455 does not
+// allow, or a binary message), "receiving" (no room for it in the Intake), and "receiving_time" (a
+// message did not arrive as a whole in its time).
 func (r *Refusals) ByReason() map[string]uint64 {
 	m := make(map[string]uint64, reasons)
 	for i, name := range reasonNames {

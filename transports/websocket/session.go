@@ -25,6 +25,7 @@ const (
 	invalidPayload  = int(websocket.StatusInvalidFramePayloadData)
 	policyViolation = int(websocket.StatusPolicyViolation)
 	messageTooBig   = int(websocket.StatusMessageTooBig)
+	tryAgainLater   = int(websocket.StatusTryAgainLater)
 )
 
 // session is one connection.
@@ -45,8 +46,10 @@ type session struct {
 	deaf    bool // what comes is not looked at any more
 	unread  int  // bytes of it
 
-	expiry *time.Timer  // closes, when the peer does not; guarded by the outlet's mutex
-	ways   atomic.Int32 // of the two, those that are over; see over
+	arriving atomic.Pointer[arriving] // nil: no message that needs it
+	ended    atomic.Bool              // the connection is closed
+	expiry   *time.Timer              // closes, when the peer does not; guarded by the outlet's mutex
+	ways     atomic.Int32             // of the two, those that are over; see over
 }
 
 func (s *session) say(message []byte) {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/intake"
 	"github.com/trivium-hub/trivium/transports/outlet"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
@@ -36,14 +37,17 @@ type Config struct {
 	Group        *outlet.Group
 	Access       web.AccessFunc
 	Counters     *outlet.Counters
-	MaxTopics    int           // filters of a connection; 0: any number
-	Refusals     *Refusals     // nil: nobody looks
-	MaxMessage   int64         // bytes of a client's message, as it comes and after decompression; 0: DefaultMaxMessage
-	MaxFragments int           // frames of a client's message; 0: DefaultMaxFragments
-	MessageRate  float64       // of a client's messages, pings and pongs, a second; 0: DefaultMessageRate
-	WriteTimeout time.Duration // without progress
-	Disconnect   bool          // a subscriber that retention has overtaken is sent away
-	Compression  bool          // offer permessage-deflate
+	MaxTopics    int       // filters of a connection; 0: any number
+	Refusals     *Refusals // nil: nobody looks
+	MaxMessage   int64     // bytes of a client's message, as it comes and after decompression; 0: DefaultMaxMessage
+	MaxFragments int       // frames of a client's message; 0: DefaultMaxFragments
+	MessageRate  float64   // of a client's messages, pings and pongs, a second; 0: DefaultMessageRate
+	// MessageTimeout is the time for a part of a message; for the whole, see intake.TimeFor. 0: none.
+	MessageTimeout time.Duration
+	Intake         *intake.Budget // bounds what messages hold that are arriving; nil: nothing does
+	WriteTimeout   time.Duration  // without progress
+	Disconnect     bool           // a subscriber that retention has overtaken is sent away
+	Compression    bool           // offer permessage-deflate
 	// Portable keeps to the write path that every platform has.
 	Portable bool
 }

@@ -31,6 +31,31 @@ func readLines(t testing.TB, r io.Reader, maxLine int) (lines []numberedLine, nu
 	}
 }
 
+// TestLineReaderReserves: a long line is refused before it is held, and given back when it is done.
+func TestLineReaderReserves(t *testing.T) {
+	long := strings.Repeat(" ", 1<<20)
+	var reserved, most int
+	full := errors.New("full")
+	lines := NewLineReader(strings.NewReader(long+"\na\n"+long+"b\nc\n"+long+long+long), 4<<20)
+	lines.Reserve(func(size int) error {
+		if size > 2<<20 {
+			return full
+		}
+		reserved, most = size, max(most, size)
+		return nil
+	})
+	for _, want := range []string{"a", "b", "c"} {
+		line, _, err := lines.Next()
+		require.NoError(t, err)
+		require.Equal(t, want, string(line))
+		require.Equal(t, want == "b", reserved > 0)
+	}
+	require.GreaterOrEqual(t, most, 1<<20)
+	_, number, err := lines.Next()
+	require.ErrorIs(t, err, full)
+	require.Equal(t, 5, number)
+}
+
 func TestLineReader(t *testing.T) {
 	const limit = 5000 // past the reader's buffer
 	long := strings.Repeat("x", limit)

@@ -308,6 +308,14 @@ func RequestTimeout() *Problem {
 	}
 }
 
+// MessageTimeout is for a WebSocket message that does not come.
+func MessageTimeout(limit time.Duration) *Problem {
+	return &Problem{
+		Code: CodeRequestTimeout, Title: "Request timeout", Status: 408,
+		Detail: fmt.Sprintf("a message did not arrive as a whole within %v", limit),
+	}
+}
+
 // TooLarge is for what is over a size limit, which detail names; parameter may be empty.
 func TooLarge(parameter, detail string) *Problem {
 	if parameter != "" {

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/transports/intake"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// incomingRows are of what is sent without end: memory and processor time are bounded, and others publish meanwhile.
+var incomingRows = []row{
+	{"blank lines without end, on many connections", endlessLines},
+	{"large bodies that do not end, of one token and of many", endlessBodies},
+	{"WebSocket messages that do not end", endlessMessages},
+	{"a list of 7,000 filters", manyFilters},
+}
+
+// victim has another token publish a byte and 64 KiB, over HTTP, and finds them answered.
+func (f *fort) victim(t *testing.T, p *process) {
+	t.Helper()
+	for _, size := range []int{1, 64 << 10} {
+		x := f.ask(t, request{hub: p, line: "POST /publish/victim", token: f.tokens["two"], header: []string{"Content-Type: text/plain"}, body: strings.Repeat("x", size)})
+		require.Equal(t, http.StatusOK, x.status, "%d bytes: %s", size, x.body)
+	}
+}
+
+// besieged starts a hub of its own for a row that measures memory.
+func (f *fort) besieged(t *testing.T, args ...string) *process {
+	return serve(t, binary(t, slices.Concat(anyPorts, []string{"--tokens", f.quietFile}, args)...))
+}
+
+// refusals waits until a limit has refused so many.
+func (f *fort) refusals(t *testing.T, p *process, limit string, n float64) {
+	t.Helper()
+	counter := `trivium_limited_total{limit="` + limit + `"}`
+	require.Eventually(t, func() bool {
+		f.victim(t, p)
+		return f.counted(t, p, counter) >= n
+	}, patience, 50*time.Millisecond, counter)
+}
+
+// grown logs and judges by how much the hub's memory has grown.
+func (f *fort) grown(t *testing.T, p *process, before int64) {
+	t.Helper()
+	after := p.resident()
+	t.Logf("resident: %d MiB before, %d MiB after; reserved: %.0f MiB", before/mebibyte, after/mebibyte, f.counted(t, p, "trivium_receiving_bytes")/mebibyte)
+	require.Less(t, after-before, int64(intake.DefaultTotal*3/2), "what is reserved, and what the collector has yet to free")
+}
+
+// pour begins a publish and goes on to send pieces until the hub does not take them.
+func (f *fort) pour(t *testing.T, p *process, token, header, piece string, pieces int) {
+	x := f.send(t, p.http, "")
+	go func() {
+		_, err := fmt.Fprintf(x.conn, "POST /publish HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n%s\r\n\r\n", p.http, token, header)
+		for range pieces {
+			if err == nil {
+				_, err = io.WriteString(x.conn, piece)
+			}
+		}
+	}()
+}
+
+func endlessLines(t *testing.T, f *fort) {
+	p := f.besieged(t)
+	before := p.resident()
+	const header = "Content-Type: application/x-ndjson\r\nContent-Length: 1000000000"
+	for range 60 {
+		f.pour(t, p, f.tokens["one"], header, strings.Repeat(" ", 6<<20), 1)
+	}
+	f.refusals(t, p, "receiving_per_token", 50)
+	f.grown(t, p, before)
+}
+
+func endlessBodies(t *testing.T, f *fort) {
+	p := f.besieged(t)
+	before := p.resident()
+	const size = 16<<20 - 1
+	pour := func(who string) {
+		f.pour(t, p, f.tokens[who], fmt.Sprintf("Content-Type: application/json\r\nContent-Length: %d", size), strings.Repeat(" ", size-1), 1)
+	}
+	for range 9 {
+		pour("one")
+	}
+	f.refusals(t, p, "receiving_per_token", 6)
+	large := request{hub: p, line: "POST /publish", token: f.tokens["two"], body: strings.Repeat(" ", 1<<20) + `{"topic":"large","data":1}`}
+	require.Equal(t, http.StatusOK, f.ask(t, large).status, "others have a share")
+	for _, who := range []string{"master", "publisher", "three", "hasty"} {
+		for range 3 {
+			pour(who)
+		}
+	}
+	f.refusals(t, p, "receiving", 1)
+	f.grown(t, p, before)
+}
+
+func endlessMessages(t *testing.T, f *fort) {
+	p := f.besieged(t, "--read-timeout", "2s")
+	before := p.resident()
+	const sockets = 800
+	for range sockets {
+		x := f.begin(t, request{hub: p, line: "GET /ws?subscribe=none", token: f.tokens["one"]})
+		require.Equal(t, http.StatusOK, x.status)
+		go func() { _, _ = x.conn.Write(clientFrame(opText, []byte(strings.Repeat(" ", 60<<10)))) }() // it may be refused
+	}
+	f.refusals(t, p, "receiving_per_token", 50)
+	f.grown(t, p, before)
+	x := f.begin(t, request{hub: p, line: "GET /ws?subscribe=none", token: f.tokens["two"]})
+	m := f.say(t, x, `{"op":"publish","topic":"victim","data":"`+strings.Repeat("x", 60<<10)+`"}`)
+	require.Equal(t, wire.OpAck, m.Op)
+	// What stays unfinished is closed, and gives back what it held.
+	require.Eventually(t, func() bool { return f.counted(t, p, "trivium_receiving_bytes") == 0 }, patience, 50*time.Millisecond)
+	require.Positive(t, f.counted(t, p, `trivium_websocket_refused_total{reason="receiving_time"}`))
+}
+
+// manyFilters has lists refused by their length: each costs less than to look at their filters.
+func manyFilters(t *testing.T, f *fort) {
+	p := f.besieged(t)
+	x := f.begin(t, request{hub: p, line: "GET /ws?subscribe=none", token: f.tokens["one"]})
+	var different strings.Builder
+	for i := range 7000 {
+		fmt.Fprintf(&different, `,"%06x"`, i)
+	}
+	before := f.counted(t, p, "process_cpu_seconds_total")
+	const commands = 20
+	for _, op := range []string{"subscribe", "unsubscribe"} {
+		for _, list := range []string{different.String(), strings.Repeat(`,"a"`, 65)} {
+			for range commands / 4 {
+				m := f.say(t, x, `{"op":"`+op+`","topic":[`+list[1:]+`]}`)
+				require.Equal(t, wire.OpError, m.Op)
+				require.Contains(t, m.Problem.Detail, "at most 64 filters")
+			}
+		}
+	}
+	t.Logf("processor time of a refused command: %.1f ms", (f.counted(t, p, "process_cpu_seconds_total")-before)/commands*1000)
+	query := strings.Repeat("&topic=a", 65)[1:]
+	for _, line := range []string{"GET /sse?", "GET /ws?", "GET /poll?wait=0&"} {
+		require.Equal(t, http.StatusBadRequest, f.ask(t, request{hub: p, line: line + query, token: f.tokens["one"]}).status, line)
+	}
+	require.Equal(t, wire.OpAck, f.say(t, x, `{"op":"subscribe","topic":[`+strings.Repeat(`,"a"`, 64)[1:]+`]}`).Op)
+}

@@ -1,0 +1,162 @@
+package publish
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/intake"
+	tt "github.com/trivium-hub/trivium/transports/transporttest"
+)
+
+// slowly sends the beginning of a body and waits with the rest until stop, which gives the status.
+func (f *fixture) slowly(t *testing.T, header http.Header, beginning string) (stop func() int) {
+	read, write := io.Pipe()
+	answered := make(chan int, 1)
+	go func() {
+		w, _ := f.do("POST", "/publish", header, read)
+		_ = read.CloseWithError(io.ErrClosedPipe)
+		answered <- w.Code
+	}()
+	_, _ = io.WriteString(write, beginning) // it may be refused meanwhile
+	return func() int {
+		_ = write.Close()
+		return <-answered
+	}
+}
+
+// TestSlowBodiesTakeOneShare has a sender use up its share of what is received.
+func TestSlowBodiesTakeOneShare(t *testing.T) {
+	f := newFixture(t, 0)
+	large := strings.Repeat(" ", 12<<20)
+	var stops []func() int
+	for range 2 {
+		stops = append(stops, f.slowly(t, asJSON, large))
+	}
+	w, problem := f.do("POST", "/publish", asJSON, strings.NewReader(large+good))
+	require.Equal(t, http.StatusServiceUnavailable, problem.Status)
+	require.Contains(t, problem.Detail, "its share of what the hub receives")
+	require.NotEmpty(t, w.Header().Get("Retry-After"))
+	require.Positive(t, f.intake.Stats().Refused["receiving_per_token"])
+	for _, size := range []int{0, intake.Small / 2, intake.Small - 2*len(good)} {
+		w, _ := f.do("POST", "/publish", asJSON, strings.NewReader(strings.Repeat(" ", size)+good))
+		require.Equal(t, http.StatusOK, w.Code, "a body of %d bytes has room", size)
+	}
+	f.sender = "another"
+	w, _ = f.do("POST", "/publish", asJSON, strings.NewReader(large+good))
+	require.Equal(t, http.StatusOK, w.Code, w.Body.String())
+	for _, stop := range stops {
+		require.Equal(t, http.StatusBadRequest, stop(), "white space is no envelope")
+	}
+	require.Zero(t, f.intake.Stats().Taken)
+}
+
+// TestAnnouncedIsNotReserved: a body counts as it comes.
+func TestAnnouncedIsNotReserved(t *testing.T) {
+	f := newFixture(t, 0)
+	synctest.Test(t, func(t *testing.T) {
+		read, write := io.Pipe()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			r := &http.Request{ContentLength: 16 << 20, Body: read}
+			held := f.intake.Open("a", 0)
+			defer held.Close()
+			h := &Handler{intake: f.intake}
+			_, _ = h.readBody(nil, r.WithContext(context.Background()), 16<<20, held)
+		}()
+		for _, c := range []struct{ sent, most int64 }{{100, 0}, {4000, 8 << 10}, {60 << 10, 128 << 10}, {1 << 20, 4 << 20}} {
+			_, _ = write.Write(make([]byte, c.sent))
+			synctest.Wait()
+			require.LessOrEqual(t, f.intake.Stats().Taken, c.most)
+		}
+		_ = write.Close()
+		<-done
+	})
+}
+
+// TestQueueWithoutRoom: a stream goes on in the memory of its line where there is no room to queue.
+func TestQueueWithoutRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, err := hub.New(hub.Config{Engine: slowEngine{hub.NewMemory(), time.Second}})
+		require.NoError(t, err)
+		defer func() { require.NoError(t, h.Close()) }()
+		budget := intake.New(1)
+		other, held := budget.Open("a", 0), budget.Open("a", intake.Small)
+		require.NoError(t, other.Resize(32<<20))
+		q := newQueue(t.Context(), h, tt.NewToken(&hub.Grant{Publish: hub.NewFilterSet(hub.Everything)}), held, nil)
+		q.took = quick
+		for i := range 20 {
+			require.NoError(t, q.add(&hub.Event{Topic: "a", Data: make([]byte, 100<<10), Encoding: hub.Binary}, i+1))
+			require.Zero(t, q.waiting.size, "it is published before the next is read")
+		}
+		_, err = q.finish()
+		require.NoError(t, err)
+		require.Equal(t, 20, q.receipt.Count)
+		other.Close()
+		for i := range 20 {
+			require.NoError(t, q.add(&hub.Event{Topic: "a", Data: make([]byte, 100<<10), Encoding: hub.Binary}, i+1))
+		}
+		require.Positive(t, budget.Stats().Taken)
+		_, err = q.finish()
+		require.NoError(t, err)
+		require.Equal(t, 40, q.receipt.Count)
+		held.Close()
+		require.Zero(t, budget.Stats().Taken)
+	})
+}
+
+// TestHalfClosedStream: a client that has sent its lines may close its side and wait for the answer.
+func TestHalfClosedStream(t *testing.T) {
+	f := newFixture(t, 0)
+	for range 100 {
+		ctx, cancel := context.WithCancel(t.Context())
+		read, write := io.Pipe()
+		go func() {
+			_, _ = fmt.Fprintln(write, good)
+			cancel() // as the server does once the body has ended and the connection is half closed
+			_ = write.Close()
+		}()
+		r, err := http.NewRequestWithContext(ctx, "POST", "/publish", read)
+		require.NoError(t, err)
+		r.Header = asLines
+		w := httptest.NewRecorder()
+		f.handler.ServeHTTP(w, r)
+		require.Equal(t, http.StatusOK, w.Code, w.Body.String())
+	}
+	require.Len(t, f.published(t), 100)
+}
+
+// TestTimeOfWhole: parts in time do not keep a body or line going for ever.
+func TestTimeOfWhole(t *testing.T) {
+	now := time.Now()
+	b := &pacedBody{timeout: 10 * time.Second, left: 10 * time.Second, lines: true}
+	left := func() time.Duration {
+		if d := b.deadline(now); !d.IsZero() {
+			return d.Sub(now)
+		}
+		return -1
+	}
+	for range 6 {
+		require.Positive(t, left())
+		b.count(make([]byte, stretch), 9*time.Second)
+	}
+	require.Equal(t, 6*time.Second, left())
+	b.count(make([]byte, 1<<20), 5*time.Second)
+	require.Equal(t, 10*time.Second, left(), "a larger one has more time")
+	b.count([]byte("\n "), time.Second)
+	require.Equal(t, 10*time.Second, left())
+	b.count([]byte("\n"), time.Second)
+	require.EqualValues(t, -1, left(), "between lines there is no limit")
+	b.count([]byte("x"), time.Hour)
+	require.Equal(t, 10*time.Second, left(), "nor does the silence count")
+}
