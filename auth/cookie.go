@@ -10,9 +10,16 @@ import (
 // name, value and attributes.
 const MaxCookieTokenLen = 3 << 10
 
-// cookieName is what the session's cookie is called. Browsers tell the cookies of one host's ports
-// and schemes not apart, so that two hubs on one host share it.
-const cookieName = "trivium_token"
+// Names of the session's cookie. Browsers do not keep the cookies of one host's ports apart, so two
+// hubs on one host share them.
+const (
+	// secureCookieName is the name over HTTPS. By its prefix, browsers take such a cookie only from
+	// the host itself over HTTPS: a neighbour of the same site cannot set one (RFC 6265bis).
+	secureCookieName = "__Host-trivium_token"
+	// cookieName is the name over HTTP, where browsers refuse the other. Over HTTPS it is read for
+	// sessions that began before there were two names.
+	cookieName = "trivium_token"
+)
 
 // maxCookieAge is the longest that browsers keep a cookie.
 const maxCookieAge = 400 * 24 * time.Hour
@@ -44,15 +51,28 @@ func (g *Guard) Session(refuse Refuse) http.Handler {
 			return
 		}
 		if cookie != nil {
-			cookie.Name, cookie.Path = cookieName, "/"
-			cookie.HttpOnly, cookie.SameSite = true, http.SameSiteStrictMode
-			cookie.Secure = g.config.Proxies.Secure(r)
-			http.SetCookie(w, cookie)
+			setCookie(w, r, cookie, g.config.Proxies.Secure(r))
 		}
 		w.Header().Set("Cache-Control", "no-store")
 		boundBody(w, r)
 		w.WriteHeader(http.StatusNoContent)
 	})
+}
+
+// setCookie sends the session's cookie, or takes it back where its MaxAge is negative. Over HTTPS one of
+// the other name is taken back in any case.
+func setCookie(w http.ResponseWriter, r *http.Request, cookie *http.Cookie, secure bool) {
+	cookie.Path, cookie.HttpOnly, cookie.SameSite = "/", true, http.SameSiteStrictMode
+	cookie.Name = cookieName
+	if cookie.Secure = secure; secure {
+		cookie.Name = secureCookieName
+	}
+	http.SetCookie(w, cookie)
+	if secure && len(r.CookiesNamed(cookieName)) > 0 {
+		old := *cookie
+		old.Name, old.Value, old.Expires, old.MaxAge = cookieName, "", time.Time{}, -1
+		http.SetCookie(w, &old)
+	}
 }
 
 // newSession gives the value and the end of the cookie for the request's token, nil for an open
@@ -86,9 +106,13 @@ func (g *Guard) newSession(r *http.Request, query url.Values) (*http.Cookie, err
 
 // findCookie gives what stands in the session's cookie, which counts as not there where the page
 // that had it sent may be a foreign one. The error is ErrTwoTokens if there are several that differ
-// (a neighbour of the same site can add one), or ErrCookieTooLong.
+// (a neighbour of the same site can add one to the name without prefix), or ErrCookieTooLong. That name
+// counts only where the other is not there.
 func (g *Guard) findCookie(r *http.Request) (token string, present bool, err error) {
-	cookies := r.CookiesNamed(cookieName)
+	cookies := r.CookiesNamed(secureCookieName)
+	if len(cookies) == 0 {
+		cookies = r.CookiesNamed(cookieName)
+	}
 	if len(cookies) == 0 || !g.takesCookie(r) {
 		return "", false, nil
 	}

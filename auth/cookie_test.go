@@ -60,6 +60,10 @@ func TestCookie(t *testing.T) {
 		{"the same twice", nil, cookies(mine+"; "+mine, mine), nil},
 		{"two that differ", nil, cookies(mine + "; " + cookieName + "=" + wrong), ErrTwoTokens},
 		{"two that differ, over lines", nil, cookies(mine, cookieName+"="+wrong), ErrTwoTokens},
+		{"over HTTPS", nil, cookies(secureCookieName + "=" + canary), nil},
+		{"a neighbour's beside it", nil, cookies(cookieName + "=" + wrong + "; " + secureCookieName + "=" + canary), nil},
+		{"a wrong one beside the old", nil, cookies(mine + "; " + secureCookieName + "=" + wrong), ErrBadToken},
+		{"two that differ over HTTPS", nil, cookies(secureCookieName + "=" + canary + "; " + secureCookieName + "=" + wrong), ErrTwoTokens},
 		{"another name", nil, cookies("Trivium_token=" + canary), ErrNoToken},
 		{"wrong", nil, cookies(cookieName + "=" + wrong), ErrBadToken},
 		{"empty", nil, cookies(cookieName + "="), ErrTokenSyntax},
@@ -125,9 +129,9 @@ func TestSession(t *testing.T) {
 		cookie   string
 	}{
 		{attempt{name: "no end", header: bearing(canary)}, static, set + attributes},
-		{attempt{name: "over TLS", tls: true, header: bearing(canary)}, static, set + "; HttpOnly; Secure; SameSite=Strict"},
+		{attempt{name: "over TLS", tls: true, header: bearing(canary)}, static, "__Host-" + set + "; HttpOnly; Secure; SameSite=Strict"},
 		{attempt{name: "behind a proxy that says so", peer: "10.1.2.3:4", header: with(bearing(canary), "X-Forwarded-Proto", "https")},
-			static, set + "; HttpOnly; Secure; SameSite=Strict"},
+			static, "__Host-" + set + "; HttpOnly; Secure; SameSite=Strict"},
 		{attempt{name: "anybody says so", header: with(bearing(canary), "X-Forwarded-Proto", "https")}, static, set + attributes},
 		{attempt{name: "an hour", header: bearing(canary)}, brief{time.Hour},
 			set + "; Expires=Sat, 01 Jan 2000 01:00:00 GMT; Max-Age=3600" + attributes},
@@ -158,7 +162,7 @@ func TestSession(t *testing.T) {
 		{attempt{name: "a foreign Host", host: "evil.test", header: bearing(canary), want: ErrHost}, static, ""},
 
 		{attempt{name: "its end", method: http.MethodDelete}, static, gone + attributes},
-		{attempt{name: "its end, over TLS", method: http.MethodDelete, tls: true}, static, gone + "; HttpOnly; Secure; SameSite=Strict"},
+		{attempt{name: "its end, over TLS", method: http.MethodDelete, tls: true}, static, "__Host-" + gone + "; HttpOnly; Secure; SameSite=Strict"},
 		{attempt{name: "its end, with a token that has none", method: http.MethodDelete, header: bearing("late")}, brief{}, gone + attributes},
 		{attempt{name: "its end, open", method: http.MethodDelete}, nil, gone + attributes},
 		{attempt{name: "a foreign page's end", method: http.MethodDelete, header: http.Header{"Origin": {"null"}}, want: ErrForeignOrigin}, static, ""},
@@ -193,6 +197,22 @@ func TestSession(t *testing.T) {
 				require.Equal(t, "true", w.Header().Get("Access-Control-Allow-Credentials"))
 			}
 		})
+	}
+}
+
+// TestSessionReplacesTheOldName: over HTTPS the cookie without the prefix is taken back.
+func TestSessionReplacesTheOldName(t *testing.T) {
+	g := New(Config{Verifier: NewStaticToken(canary, Limits{})})
+	for method, value := range map[string]string{http.MethodPost: canary, http.MethodDelete: ""} {
+		w := httptest.NewRecorder()
+		asked := attempt{method: method, tls: true, header: http.Header{
+			"Authorization": {"Bearer " + canary}, "Cookie": {cookieName + "=" + wrong}}}
+		g.Session(nil).ServeHTTP(w, asked.request())
+		cookies := w.Result().Cookies()
+		require.Len(t, cookies, 2, method)
+		require.Equal(t, []string{secureCookieName, value}, []string{cookies[0].Name, cookies[0].Value})
+		require.Equal(t, []string{cookieName, ""}, []string{cookies[1].Name, cookies[1].Value})
+		require.Negative(t, cookies[1].MaxAge)
 	}
 }
 
