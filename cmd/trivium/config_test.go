@@ -31,11 +31,12 @@ func parseServe(t *testing.T, env map[string]string, args ...string) *ServeConfi
 
 func TestDefaults(t *testing.T) {
 	require.Equal(t, &ServeConfig{
-		HTTP:  "127.0.0.1:3000",
-		UDP:   "127.0.0.1:3000",
-		Admin: "127.0.0.1:3002",
-		Auth:  "token",
-		Demo:  true,
+		HTTP:      "127.0.0.1:3000",
+		UDP:       "127.0.0.1:3000",
+		Admin:     "127.0.0.1:3002",
+		Auth:      "token",
+		Demo:      true,
+		TLSConfig: TLSConfig{HSTS: 24 * time.Hour},
 		AccessConfig: AccessConfig{
 			JWTLeeway: time.Minute,
 		},

@@ -7,18 +7,23 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // TLSConfig says how the main listener is encrypted.
 type TLSConfig struct {
-	TLSCert       string   `name:"tls-cert" placeholder:"FILE" help:"Serve TLS with the certificate chain in this PEM file, its own first. Reread when it changes."`
-	TLSKey        string   `name:"tls-key" placeholder:"FILE" help:"PEM file with the key of --tls-cert."`
-	ACME          []string `name:"acme" placeholder:"HOST" help:"Serve TLS with certificates for this host name, had by ACME; the CA connects to port 443 of it. Repeatable."`
-	ACMECache     string   `name:"acme-cache" placeholder:"DIR" help:"Directory in which certificates had by ACME are kept. Default: trivium/acme in the user's cache directory."`
-	ACMEEmail     string   `name:"acme-email" placeholder:"ADDRESS" help:"Address that the CA may write to."`
-	ACMEDirectory string   `name:"acme-directory" placeholder:"URL" help:"Directory of the CA. Default: Let's Encrypt."`
-	H2C           bool     `name:"h2c" help:"Take HTTP/2 without TLS, from a proxy that speaks it."`
+	TLSCert       string        `name:"tls-cert" placeholder:"FILE" help:"Serve TLS with the certificate chain in this PEM file, its own first. Reread when it changes."`
+	TLSKey        string        `name:"tls-key" placeholder:"FILE" help:"PEM file with the key of --tls-cert."`
+	ACME          []string      `name:"acme" placeholder:"HOST" help:"Serve TLS with certificates for this host name, had by ACME; the CA connects to port 443 of it. Repeatable."`
+	ACMECache     string        `name:"acme-cache" placeholder:"DIR" help:"Directory in which certificates had by ACME are kept. Default: trivium/acme in the user's cache directory."`
+	ACMEEmail     string        `name:"acme-email" placeholder:"ADDRESS" help:"Address that the CA may write to."`
+	ACMEDirectory string        `name:"acme-directory" placeholder:"URL" help:"Directory of the CA. Default: Let's Encrypt."`
+	HSTS          time.Duration `name:"hsts" default:"24h" help:"For how long browsers use TLS alone for the host name, on every port of it, once they have been here over TLS (Strict-Transport-Security). Raise it when nothing on the host is served without TLS; 0 sends none."`
+	H2C           bool          `name:"h2c" help:"Take HTTP/2 without TLS, from a proxy that speaks it."`
 }
+
+// maxHSTS is the longest that is in use.
+const maxHSTS = 2 * 366 * 24 * time.Hour
 
 // tls reports that the main listener speaks TLS.
 func (c *TLSConfig) tls() bool { return c.TLSCert != "" || len(c.ACME) > 0 }
@@ -50,6 +55,7 @@ func (c *TLSConfig) checkTLS() []fault {
 		faults = append(faults, faulty("acme-cache", checkDir(c.ACMECache))...)
 	}
 	faults = append(faults, faulty("acme-directory", checkDirectory(c.ACMEDirectory))...)
+	faults = append(faults, faulty("hsts", between(c.HSTS, 0, maxHSTS))...)
 	if c.H2C && c.tls() {
 		faults = append(faults, faulty("h2c", "want it without TLS only, over which HTTP/2 is spoken in any case")...)
 	}

@@ -80,7 +80,7 @@ func headerSize(r *http.Request) int {
 // newHTTP makes a server with the bounds that every listener has.
 func (s *server) newHTTP(handler http.Handler) *http.Server {
 	return &http.Server{
-		Handler:           s.reporting(unambiguous(s.bounded(s.timed(handler)))),
+		Handler:           s.reporting(hardened(s.cfg.HSTS, unambiguous(s.bounded(s.timed(handler))))),
 		ReadHeaderTimeout: s.cfg.ReadTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    min(unlimited(s.cfg.MaxHeaderBytes), math.MaxInt-headerSlack) + headerSlack,

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestHardenedAnswers: every answer of every route, an upgrade and a refusal among them, tells browsers
+// not to guess its type and not to give it to other pages.
+func TestHardenedAnswers(t *testing.T) {
+	f := &fort{}
+	p := serve(t, program(t, nil, append(anyPorts, "--auth", "none")...))
+	check := func(r request) {
+		x := f.ask(t, r)
+		require.Equal(t, []string{"nosniff"}, x.header.Values("X-Content-Type-Options"), "%v", r)
+		require.Equal(t, []string{"same-origin"}, x.header.Values("Cross-Origin-Resource-Policy"), "%v", r)
+		require.Empty(t, x.header.Get("Strict-Transport-Security"), "there is no TLS")
+	}
+	for _, line := range routes {
+		check(withBody(request{hub: p, line: line}))
+		check(withBody(request{hub: p, line: line, header: []string{"Origin: https://evil.test"}}))
+	}
+	for _, line := range []string{"GET /metrics", "GET /stats", "GET /", "GET /debug/pprof/", "GET /debug/pprof", "GET /nowhere"} {
+		check(request{hub: p, admin: true, line: line})
+	}
+}
+
+// TestStrictTransportSecurity: only over TLS, for a name, and as long as configured.
+func TestStrictTransportSecurity(t *testing.T) {
+	none := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	for _, c := range []struct {
+		host string
+		tls  bool
+		hsts time.Duration
+		want string
+	}{
+		{"hub.example", true, 24 * time.Hour, "max-age=86400"},
+		{"hub.example:8443", true, time.Hour, "max-age=3600"},
+		{"hub.example", true, 0, ""},
+		{"hub.example", false, time.Hour, ""},
+		{"localhost:3000", true, time.Hour, ""},
+		{"hub.localhost", true, time.Hour, ""},
+		{"127.0.0.1:3000", true, time.Hour, ""},
+		{"[::1]", true, time.Hour, ""},
+		{"[2001:db8::1]:443", true, time.Hour, ""},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Host = c.host
+		if c.tls {
+			r.TLS = new(tls.ConnectionState)
+		}
+		w := httptest.NewRecorder()
+		hardened(c.hsts, none).ServeHTTP(w, r)
+		require.Equal(t, c.want, w.Header().Get("Strict-Transport-Security"), "%v", c)
+	}
+}
