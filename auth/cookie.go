@@ -136,7 +136,7 @@ func (g *Guard) takesCookie(r *http.Request) bool {
 	case samePage:
 		return true
 	case allowedPage:
-		return g.config.Origins.credentialed
+		return g.config.Origins.credentialed && r.Header.Get("Origin") != nullOrigin
 	case noPage:
 		return ofOwnPage(r)
 	}

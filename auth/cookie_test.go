@@ -36,9 +36,11 @@ func TestCookiePlaces(t *testing.T) {
 }
 
 func TestCookie(t *testing.T) {
-	named, err := NewOrigins("https://app.hub.example")
+	named, err := NewOrigins([]string{"https://app.hub.example"})
 	require.NoError(t, err)
-	every, err := NewOrigins("*")
+	every, err := NewOrigins([]string{"*"})
+	require.NoError(t, err)
+	null, err := NewOrigins([]string{"null", "https://app.hub.example"})
 	require.NoError(t, err)
 	const mine = cookieName + "=" + canary
 	from := func(origin string, site ...string) http.Header {
@@ -87,6 +89,9 @@ func TestCookie(t *testing.T) {
 		{"one of all", every, from("https://app.hub.example", "same-site"), ErrNoToken},
 		{"the same, all allowed", every, from("http://hub.example", "same-origin"), nil},
 		{"null, all allowed", every, from("null", "cross-site"), ErrForeignOrigin},
+		{"null, allowed", null, from("null", "cross-site"), ErrNoToken},
+		{"null beside a neighbour, and it says same-origin", null, from("null", "same-origin"), ErrNoToken},
+		{"a neighbour beside null", null, from("https://app.hub.example", "same-site"), nil},
 	} {
 		a := attempt{host: "hub.example", header: c.header}
 		_, _, reason := try(t, New(Config{Verifier: NewStaticToken(canary, Limits{}), Origins: c.origins}), a)
@@ -111,7 +116,7 @@ func (b brief) Verify(token string) (*Credential, error) {
 func (b brief) Review(c *Credential) (*Credential, error) { return c, nil }
 
 func TestSession(t *testing.T) {
-	named, err := NewOrigins("https://app.hub.example")
+	named, err := NewOrigins([]string{"https://app.hub.example"})
 	require.NoError(t, err)
 	const attributes = "; HttpOnly; SameSite=Strict"
 	bearing := func(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} }

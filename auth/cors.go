@@ -12,8 +12,13 @@ import (
 	"github.com/jub0bs/cors/cfgerrors"
 )
 
-// anyOrigin is the pattern of every origin.
-const anyOrigin = "*"
+// Patterns that are no scheme and host.
+const (
+	anyOrigin = "*"
+	// nullOrigin is the origin of pages that have none of their own, or that hide it: of files,
+	// sandboxed frames, data: URLs and some redirects. Any page can make one.
+	nullOrigin = "null"
+)
 
 // preflightAge is how long a browser may keep what a preflight allowed: as long as Chromium keeps it
 // at most.
@@ -22,35 +27,46 @@ const preflightAge = 2 * time.Hour
 // Origins names the pages of other origins that may ask, and tells browsers so (CORS, in the Fetch
 // standard). Nil allows none, and tells nothing.
 type Origins struct {
-	cors *cors.Middleware
-	// credentialed: cookies of these pages count.
+	named *cors.Middleware // of pages whose origin matches a pattern; nil: there is none
+	null  *cors.Middleware // of those whose origin is null; nil: they are refused
+	// credentialed: cookies of the pages named count.
 	credentialed bool
 }
 
 // NewOrigins makes Origins of patterns: scheme://host or scheme://host:port, as a browser writes an
 // origin (lower case, punycode, no default port, no path). "*." as the beginning of the host stands
-// for any subdomain, however deep, and "*" as the port for any. http is as good as https: who names
-// it knows their network. "*" alone is every origin that has a name, which "null" has not; then no
-// cookie counts but for pages of the hub's own origin. No pattern gives nil.
+// for any subdomain, however deep, and "*" as the port for any. http is as good as https: whoever
+// names it knows the network. "*" stands for every origin that has a name; then no cookie counts but
+// for pages of the hub's own origin. "null" stands for pages without an origin of their own, whose
+// cookies never count. No pattern gives nil.
 //
-// The error names every pattern that is wrong, and why.
-func NewOrigins(patterns ...string) (*Origins, error) {
+// A page may set the request headers that the hub reads, those that tracing and AJAX libraries add by
+// themselves, and the headers given.
+//
+// The error names every pattern and header that is wrong, and why.
+func NewOrigins(patterns []string, headers ...string) (*Origins, error) {
 	if len(patterns) == 0 {
 		return nil, nil
 	}
+	if err := CheckRequestHeaders(headers); err != nil {
+		return nil, err
+	}
+	o := new(Origins)
+	if slices.Contains(patterns, nullOrigin) {
+		patterns = slices.DeleteFunc(slices.Clone(patterns), func(p string) bool { return p == nullOrigin })
+		var err error
+		// Browsers take * for null too, and send no cookies then.
+		if o.null, err = newCORS([]string{anyOrigin}, headers, false); err != nil {
+			return nil, err
+		}
+		if len(patterns) == 0 {
+			return o, nil
+		}
+	}
 	everyone := slices.Contains(patterns, anyOrigin)
-	middleware, err := cors.NewMiddleware(cors.Config{
-		Origins:      patterns,
-		Credentialed: !everyone,
-		Methods:      []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete},
-		RequestHeaders: []string{
-			"Authorization", "Cache-Control", "Content-Type", "Idempotency-Key", "Last-Event-ID",
-			"Prefer", "Trivium-Key", "Trivium-Type",
-		},
-		MaxAgeInSeconds: int(preflightAge / time.Second),
-		ResponseHeaders: []string{"Retry-After", "WWW-Authenticate"},
-		ExtraConfig:     cors.ExtraConfig{DangerouslyTolerateInsecureOrigins: true},
-	})
+	o.credentialed = !everyone
+	var err error
+	o.named, err = newCORS(patterns, headers, o.credentialed)
 	var faults []error
 	if everyone && len(patterns) > 1 {
 		faults = append(faults, fmt.Errorf("origin %q: is every origin, without cookies, so it stands alone", anyOrigin))
@@ -63,15 +79,52 @@ func NewOrigins(patterns ...string) (*Origins, error) {
 	if faults != nil {
 		return nil, errors.Join(faults...)
 	}
-	return &Origins{cors: middleware, credentialed: !everyone}, nil
+	return o, nil
+}
+
+// requestHeaders are those that a page may set: what the hub reads, and behind it what libraries of
+// browsers and of tracing add by themselves, which would else fail every request of such a page.
+var requestHeaders = []string{
+	"Authorization", "Content-Encoding", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer", "Trivium-Key", "Trivium-Type",
+	"Baggage", "Cache-Control", "Pragma", "Sentry-Trace", "Traceparent", "Tracestate", "X-Requested-With",
+}
+
+func newCORS(patterns, headers []string, credentialed bool) (*cors.Middleware, error) {
+	return cors.NewMiddleware(cors.Config{
+		Origins:         patterns,
+		Credentialed:    credentialed,
+		Methods:         []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete},
+		RequestHeaders:  slices.Concat(requestHeaders, headers),
+		MaxAgeInSeconds: int(preflightAge / time.Second),
+		ResponseHeaders: []string{"Retry-After", "WWW-Authenticate"},
+		ExtraConfig:     cors.ExtraConfig{DangerouslyTolerateInsecureOrigins: true},
+	})
+}
+
+// CheckRequestHeaders returns what is wrong with the names of headers for NewOrigins.
+func CheckRequestHeaders(names []string) error {
+	var faults []error
+	for _, name := range names {
+		_, err := newCORS([]string{someOrigin}, []string{name}, true)
+		var bad *cfgerrors.UnacceptableHeaderNameError
+		switch {
+		case name == "*":
+			faults = append(faults, errors.New("header \"*\": want the name of each header"))
+		case errors.As(err, &bad) && bad.Reason == "invalid":
+			faults = append(faults, fmt.Errorf("header %q: want the name of a header such as X-Request-Id", name))
+		case err != nil:
+			faults = append(faults, fmt.Errorf("header %q: no page can set this header", name))
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // originFault says what is wrong with a pattern in the words of who wrote it.
 func originFault(err error) error {
 	switch err := err.(type) {
 	case *cfgerrors.UnacceptableOriginPatternError:
-		if err.Value == "null" || strings.HasPrefix(err.Value, "file:") {
-			return fmt.Errorf("origin %q: stands for every page that does not tell its own", err.Value)
+		if strings.HasPrefix(err.Value, "file:") {
+			return fmt.Errorf("origin %q: pages of files have the origin %s, as other pages have that hide theirs", err.Value, nullOrigin)
 		}
 		return fmt.Errorf("origin %q: want scheme://host or scheme://host:port as a browser writes it: lower case ASCII "+
 			"(punycode), no path, no default port, an IP address short and not behind https; the host may begin "+
@@ -84,7 +137,12 @@ func originFault(err error) error {
 
 // allows reports whether pages of the origin may ask, which is that of another host.
 func (o *Origins) allows(origin string) bool {
-	if o == nil {
+	switch {
+	case o == nil:
+		return false
+	case origin == nullOrigin:
+		return o.null != nil
+	case o.named == nil:
 		return false
 	}
 	// The library takes anything for a host that stands between brackets.
@@ -94,7 +152,7 @@ func (o *Origins) allows(origin string) bool {
 	}
 	// It tells what it thinks of an origin to a browser only.
 	w := &preflightAnswer{header: make(http.Header)}
-	o.cors.Wrap(nil).ServeHTTP(w, &http.Request{
+	o.named.Wrap(nil).ServeHTTP(w, &http.Request{
 		Method: http.MethodOptions,
 		Header: http.Header{"Origin": {origin}, "Access-Control-Request-Method": {http.MethodGet}},
 	})
@@ -107,11 +165,32 @@ func (o *Origins) share(w http.ResponseWriter, r *http.Request) (goesOn bool) {
 	if o == nil {
 		return true
 	}
-	o.cors.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { goesOn = true })).ServeHTTP(w, asBrowsersAsk(r))
+	middleware := o.named
+	switch {
+	case r.Header.Get("Origin") == nullOrigin:
+		middleware, r = o.null, withOrigin(r, someOrigin)
+		o.vary(w)
+	case o.named == nil: // no browser, or a request that it sends without an Origin
+		o.vary(w)
+		return true
+	}
+	middleware.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { goesOn = true })).ServeHTTP(w, asBrowsersAsk(r))
 	if !goesOn {
 		boundBody(w, r)
 	}
 	return goesOn
+}
+
+// someOrigin is one that has a name, as the library wants it even where every origin is allowed; which
+// it is makes no difference to the answer.
+const someOrigin = "https://origin.invalid"
+
+// withOrigin returns a copy of the request with another Origin.
+func withOrigin(r *http.Request, origin string) *http.Request {
+	other := *r
+	other.Header = r.Header.Clone()
+	other.Header["Origin"] = []string{origin}
+	return &other
 }
 
 // asBrowsersAsk spells the names of a preflight as the Fetch standard has browsers do, in lower case

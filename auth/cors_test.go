@@ -128,9 +128,9 @@ var otherOrigins = []struct {
 }
 
 func TestOrigins(t *testing.T) {
-	named, err := NewOrigins(patterns...)
+	named, err := NewOrigins(patterns)
 	require.NoError(t, err)
-	every, err := NewOrigins("*")
+	every, err := NewOrigins([]string{"*"})
 	require.NoError(t, err)
 	for _, o := range otherOrigins {
 		a := attempt{host: "hub.example", header: http.Header{"Origin": {o.origin}}}
@@ -168,9 +168,17 @@ func TestOrigins(t *testing.T) {
 
 // TestCORS asks a server as browsers do: first a preflight, which has no token, then with one.
 func TestCORS(t *testing.T) {
-	named, err := NewOrigins(patterns...)
+	named, err := NewOrigins(patterns)
 	require.NoError(t, err)
-	every, err := NewOrigins("*")
+	every, err := NewOrigins([]string{"*"})
+	require.NoError(t, err)
+	added, err := NewOrigins([]string{"https://app.example.com", "null"}, "X-Csrf-Token", "x-tenant", "X-TENANT", "Authorization")
+	require.NoError(t, err)
+	null, err := NewOrigins([]string{"null"})
+	require.NoError(t, err)
+	nullToo, err := NewOrigins([]string{"null", "https://app.example.com"})
+	require.NoError(t, err)
+	everyNull, err := NewOrigins([]string{"*", "null"})
 	require.NoError(t, err)
 	var origins *Origins
 	reached := 0
@@ -205,7 +213,8 @@ func TestCORS(t *testing.T) {
 	}
 
 	const app, foreign = "https://app.example.com", "https://app.example.com.evil.test"
-	everyHeader := "authorization,cache-control,content-type,idempotency-key,last-event-id,prefer,trivium-key,trivium-type"
+	everyHeader := "authorization,baggage,cache-control,content-encoding,content-type,idempotency-key,last-event-id,pragma,prefer," +
+		"sentry-trace,traceparent,tracestate,trivium-key,trivium-type,x-requested-with"
 	for _, c := range []struct {
 		name    string
 		origins *Origins
@@ -222,11 +231,23 @@ func TestCORS(t *testing.T) {
 		{"a session's end", named, app, "DELETE", "", 204, "7200", app, "true"},
 		{"HEAD", named, app, "HEAD", "last-event-id", 204, "7200", app, "true"},
 		{"another method", named, app, "PUT", "", 403, "", "", ""},
+		{"an added header", added, app, "POST", "x-csrf-token", 204, "7200", app, "true"},
+		{"all beside an added one", added, app, "POST", everyHeader + ",x-tenant", 204, "7200", app, "true"},
+		{"an added header, foreign", added, foreign, "POST", "x-csrf-token", 403, "", "", ""},
+		{"an added header, null", added, "null", "POST", "x-csrf-token", 204, "7200", "*", ""},
 		{"another header", named, app, "POST", "x-forwarded-for", 403, "", "", ""},
 		{"foreign", named, foreign, "POST", "authorization", 403, "", "", ""},
 		{"null", named, "null", "POST", "authorization", 403, "", "", ""},
 		{"the same origin", named, server.URL, "POST", "authorization", 401, "", "", ""},
 		{"any", every, foreign, "DELETE", everyHeader, 204, "7200", "*", ""},
+		{"null, allowed", null, "null", "POST", everyHeader, 204, "7200", "*", ""},
+		{"null alone, another", null, app, "POST", "authorization", 403, "", "", ""},
+		{"null beside a name", nullToo, "null", "DELETE", "authorization", 204, "7200", "*", ""},
+		{"a name beside null", nullToo, app, "POST", everyHeader, 204, "7200", app, "true"},
+		{"neither", nullToo, foreign, "POST", "authorization", 403, "", "", ""},
+		{"all, and null", everyNull, "null", "POST", "authorization", 204, "7200", "*", ""},
+		{"all beside null", everyNull, foreign, "POST", "authorization", 204, "7200", "*", ""},
+		{"NULL", null, "NULL", "POST", "authorization", 403, "", "", ""},
 		{"any but null", every, "null", "POST", "authorization", 403, "", "", ""},
 		{"no origins", nil, app, "POST", "authorization", 403, "", "", ""},
 		{"no origins, the same", nil, server.URL, "POST", "authorization", 401, "", "", ""},
@@ -262,6 +283,10 @@ func TestCORS(t *testing.T) {
 		{"no Origin", named, http.Header{"Authorization": {"Bearer " + canary}}, 503, "", "Origin"},
 		{"the same", named, http.Header{"Origin": {server.URL}, "Authorization": {"Bearer " + canary}}, 503, "", "Origin"},
 		{"any, no Origin", every, http.Header{"Authorization": {"Bearer " + canary}}, 503, "*", ""},
+		{"null", null, http.Header{"Origin": {"null"}, "Authorization": {"Bearer " + canary}}, 503, "*", "Origin"},
+		{"null alone, no Origin", null, http.Header{"Authorization": {"Bearer " + canary}}, 503, "", "Origin"},
+		{"null alone, the same", null, http.Header{"Origin": {server.URL}, "Authorization": {"Bearer " + canary}}, 503, "", "Origin"},
+		{"null twice", null, http.Header{"Origin": {"null", "null"}, "Authorization": {"Bearer " + canary}}, 403, "", "Origin"},
 		{"no origins", nil, http.Header{"Authorization": {"Bearer " + canary}}, 503, "", ""},
 	} {
 		origins, reached = c.origins, 0
@@ -275,15 +300,14 @@ func TestCORS(t *testing.T) {
 }
 
 func TestOriginPatterns(t *testing.T) {
-	none, err := NewOrigins()
+	none, err := NewOrigins(nil)
 	require.NoError(t, err)
 	require.Nil(t, none)
 
 	const form = "want scheme://host or scheme://host:port"
 	bad := map[string]string{
 		"*":                   "stands alone",
-		"null":                "does not tell its own",
-		"file:///home":        "does not tell its own",
+		"file:///home":        "have the origin null",
 		"https://*.github.io": "public suffix",
 	}
 	for _, pattern := range []string{
@@ -293,7 +317,7 @@ func TestOriginPatterns(t *testing.T) {
 	} {
 		bad[pattern] = form
 	}
-	_, err = NewOrigins(append(slices.Collect(maps.Keys(bad)), "https://good.example")...)
+	_, err = NewOrigins(append(slices.Collect(maps.Keys(bad)), "https://good.example"))
 	require.Error(t, err)
 	faults := strings.Split(err.Error(), "\n")
 	require.Len(t, faults, len(bad))
@@ -305,9 +329,25 @@ func TestOriginPatterns(t *testing.T) {
 	}
 }
 
+func TestRequestHeaders(t *testing.T) {
+	require.NoError(t, CheckRequestHeaders([]string{"x-a", "X-A", "Authorization", "Sec_Thing"}))
+	err := CheckRequestHeaders([]string{"*", "", "a b", "x:y", "Cookie", "Access-Control-Allow-Origin", "Sec-Fetch-Site", "good"})
+	require.EqualError(t, err, strings.Join([]string{
+		`header "*": want the name of each header`,
+		`header "": want the name of a header such as X-Request-Id`,
+		`header "a b": want the name of a header such as X-Request-Id`,
+		`header "x:y": want the name of a header such as X-Request-Id`,
+		`header "Cookie": no page can set this header`,
+		`header "Access-Control-Allow-Origin": no page can set this header`,
+		`header "Sec-Fetch-Site": no page can set this header`,
+	}, "\n"))
+	_, err = NewOrigins([]string{"https://app.example.com"}, "Cookie")
+	require.Error(t, err)
+}
+
 // TestBodyThatNeverComes: what the guard answers itself is answered though a body is announced.
 func TestBodyThatNeverComes(t *testing.T) {
-	origins, err := NewOrigins("https://app.example.com")
+	origins, err := NewOrigins([]string{"https://app.example.com"})
 	require.NoError(t, err)
 	guard := New(Config{Verifier: NewStaticToken(canary, Limits{}), Origins: origins})
 	for _, head := range []string{

@@ -3,6 +3,8 @@ package auth
 import (
 	"cmp"
 	"errors"
+	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -10,10 +12,10 @@ import (
 var (
 	// ErrHost: the Host header is none of the hub's names (421). It must be answered plainly,
 	// on a WebSocket route too: the page that asks is of the same false name.
-	ErrHost = errors.New("the Host is neither loopback, nor an address listened on, nor a name given with --host")
+	ErrHost = errors.New("the Host is neither loopback, nor an address listened on, nor a name of this hub")
 	// ErrForeignOrigin: the page that asks is of another origin (403). It must be answered
-	// plainly, on a WebSocket route too.
-	ErrForeignOrigin = errors.New("the Origin is neither that of this hub nor one given with --origin")
+	// plainly, on a WebSocket route too. What a Guard returns is an *OriginError.
+	ErrForeignOrigin = errors.New("the Origin is neither that of this hub nor one that is allowed")
 
 	// ErrTwoTokens: a token stands in two places, or twice in one, or two cookies differ (400).
 	ErrTwoTokens = errors.New("more than one token: give one, as Authorization: Bearer, access_token, trivium.bearer.<token> or the cookie trivium_token")
@@ -42,6 +44,40 @@ var (
 	// ErrUnavailable: the token may be good, and nothing is there to tell (503, for a while).
 	ErrUnavailable = errors.New("the keys to judge tokens with are not available")
 )
+
+// OriginError is an ErrForeignOrigin that says what was compared. Its text can be shown: nothing of
+// the request is in it as it came but printable ASCII characters.
+type OriginError struct {
+	Origins []string // the lines of the header Origin; none: the browser says otherwise that it is another site's page
+	Own     string   // the hub's own origin, as far as it can tell from the request
+}
+
+// Error implements error.
+func (e *OriginError) Error() string {
+	switch {
+	case len(e.Origins) > 1:
+		return "the request has more than one Origin header"
+	case len(e.Origins) == 0:
+		return "the request is made by a page of another site (Sec-Fetch-Site), and has no Origin"
+	}
+	origin := printable(e.Origins[0])
+	if origin == nullOrigin {
+		origin += " (a page from a file, a sandboxed frame or a redirect)"
+	}
+	return fmt.Sprintf("origin %s does not match %s (Host and scheme as seen by this hub)", origin, printable(e.Own))
+}
+
+// Unwrap returns ErrForeignOrigin.
+func (e *OriginError) Unwrap() error { return ErrForeignOrigin }
+
+// maxPrinted bounds what printable returns of a text, in bytes of the text.
+const maxPrinted = 256
+
+// printable returns the beginning of a text of a client with everything escaped but printable ASCII.
+func printable(text string) string {
+	quoted := strconv.QuoteToASCII(text[:min(len(text), maxPrinted)])
+	return quoted[1 : len(quoted)-1]
+}
 
 // UnavailableError is an ErrUnavailable with the time after which to try again.
 type UnavailableError struct {

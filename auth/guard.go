@@ -102,14 +102,14 @@ func (g *Guard) admit(w http.ResponseWriter, r *http.Request, refuse Refuse) (qu
 	switch g.pageOf(r) {
 	case foreignPage:
 		g.config.Origins.vary(w)
-		refuse(w, r, ErrForeignOrigin)
+		refuse(w, r, &OriginError{Origins: r.Header["Origin"], Own: g.ownOrigin(r)})
 		return nil, false
 	case samePage: // it needs no leave, and its browser asks for none
 		g.config.Origins.vary(w)
 		return query, true
 	case noPage:
 		if !g.config.CrossSite.allows(r) {
-			refuse(w, r, ErrForeignOrigin)
+			refuse(w, r, &OriginError{Own: g.ownOrigin(r)})
 			return nil, false
 		}
 	}

@@ -187,7 +187,7 @@ func TestOpen(t *testing.T) {
 func TestOrder(t *testing.T) {
 	hosts, err := NewHostPolicy()
 	require.NoError(t, err)
-	origins, err := NewOrigins("https://app.example")
+	origins, err := NewOrigins([]string{"https://app.example"})
 	require.NoError(t, err)
 	g := New(Config{Verifier: NewStaticToken(canary, Limits{}), Hosts: hosts, Origins: origins})
 	a := attempt{
@@ -250,7 +250,7 @@ func TestCrossSiteWithoutOrigin(t *testing.T) {
 			config := Config{CrossSite: policy}
 			if c.origins {
 				var err error
-				config.Origins, err = NewOrigins("https://app.example.com")
+				config.Origins, err = NewOrigins([]string{"https://app.example.com"})
 				require.NoError(t, err)
 			}
 			passed := false

@@ -54,6 +54,14 @@ func isNavigation(r *http.Request) bool {
 		r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
 }
 
+// ownOrigin returns the hub's own origin, as far as it can tell from the request.
+func (g *Guard) ownOrigin(r *http.Request) string {
+	if g.config.Proxies.Secure(r) {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}
+
 // sameOrigin reports whether a page of the origin stands on the host that it asks: scheme, host and
 // port (RFC 6454 section 5). A port left out is the one of the scheme.
 func sameOrigin(origin, wanted string, secure bool) bool {

@@ -63,7 +63,7 @@ var origins = []struct {
 }
 
 func TestOrigin(t *testing.T) {
-	patterns, err := NewOrigins(patterns...)
+	patterns, err := NewOrigins(patterns)
 	require.NoError(t, err)
 	for _, allowed := range []*Origins{nil, patterns} {
 		g := New(Config{Verifier: NewStaticToken(canary, Limits{}), Origins: allowed})
@@ -117,7 +117,7 @@ func passesRightly(t require.TestingT, g *Guard, origin, host string) {
 }
 
 func FuzzOrigin(f *testing.F) {
-	allowed, err := NewOrigins(patterns...)
+	allowed, err := NewOrigins(patterns)
 	require.NoError(f, err)
 	g := New(Config{Origins: allowed})
 	for _, o := range origins {
@@ -131,7 +131,7 @@ func FuzzOrigin(f *testing.F) {
 
 // TestOriginPieces puts together what origins are made of.
 func TestOriginPieces(t *testing.T) {
-	allowed, err := NewOrigins(patterns...)
+	allowed, err := NewOrigins(patterns)
 	require.NoError(t, err)
 	g := New(Config{Origins: allowed})
 	pieces := rapid.SampledFrom([]string{

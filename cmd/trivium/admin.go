@@ -18,6 +18,9 @@ GET /stats          the same as JSON
 GET /debug/pprof/   profiles
 `
 
+// adminRoute names all routes of the operator's listener in the log.
+const adminRoute = "admin"
+
 // adminRoutes is what only the operator sees. It asks for no token: it has its own listener, on
 // loopback unless said, and answers to no other host name and to no page of another origin.
 func adminRoutes(o *observer, d *door) http.Handler {
@@ -45,5 +48,5 @@ func adminRoutes(o *observer, d *door) http.Handler {
 	routes.PathPrefix("/debug/pprof/").HandlerFunc(pprof.Index)
 	routes.Handle("/debug/pprof", http.RedirectHandler("/debug/pprof/", http.StatusMovedPermanently))
 	routes.NotFoundHandler = http.HandlerFunc(web.NotFound)
-	return d.admin.Middleware(d.denials.by("admin", web.WriteProblem))(routes) // before any route's redirect
+	return d.admin.Middleware(d.denials.by(adminRoute, web.WriteProblem))(routes) // before any route's redirect
 }

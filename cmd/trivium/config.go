@@ -82,7 +82,7 @@ func (c *ServeConfig) check() []fault {
 			*address = ""
 		}
 	}
-	for _, list := range [][]string{c.Host, c.Origin, c.TrustedProxy, c.UDPAllow, c.ACME} {
+	for _, list := range [][]string{c.Host, c.Origin, c.CORSHeader, c.TrustedProxy, c.UDPAllow, c.ACME} {
 		for i, element := range list {
 			list[i] = strings.TrimSpace(element)
 		}

@@ -22,7 +22,8 @@ type AccessConfig struct {
 	JWTLeeway     time.Duration `name:"jwt-leeway" default:"60s" help:"How far ahead of this machine's clock the nbf of a JWT may be, since clocks differ. exp gets no leeway."`
 	RevokedFile   string        `placeholder:"FILE" help:"File of revoked JWTs, a line each: ID (jti), sub:NAME (all of that subject) or sub:NAME before:2026-11-28T12:00:00Z (those issued before). Reread when it changes."`
 
-	Origin       []string `placeholder:"ORIGIN" help:"Pages of this origin may connect: https://app.example.com, https://*.example.com, http://localhost:5173, https://app.example.com:*; or * for any, without cookies. Repeatable; without it the hub's own origin only."`
+	Origin       []string `placeholder:"ORIGIN" help:"Pages of this origin may connect: https://app.example.com, https://*.example.com, http://localhost:5173, https://app.example.com:*; * for any, without cookies; null for pages without an origin of their own (files, sandboxed frames), without cookies. Repeatable; without it the hub's own origin only."`
+	CORSHeader   []string `name:"cors-header" placeholder:"NAME" help:"Request header that pages of --origin may set, beside those that the hub reads and those of tracing libraries. Repeatable."`
 	TrustedProxy []string `placeholder:"CIDR" help:"Believe X-Forwarded-For and X-Forwarded-Proto of this address or network; the proxy must keep the Host. Not of every address (0.0.0.0/0): whoever connects could name any client. Repeatable."`
 }
 
@@ -53,6 +54,10 @@ func (c *ServeConfig) checkAccess() []fault {
 		}
 	}
 	faults = append(faults, faulty("jwt-leeway", between(c.JWTLeeway, 0, maxLeeway))...)
+	faults = append(faults, faulty("cors-header", said(auth.CheckRequestHeaders(c.CORSHeader)))...)
+	if len(c.CORSHeader) > 0 && len(c.Origin) == 0 {
+		faults = append(faults, faulty("cors-header", "means nothing without --origin")...)
+	}
 	if c.JWKSAllowHTTP && c.JWKSURL == "" {
 		faults = append(faults, faulty("jwks-allow-http", "means nothing without --jwks-url")...)
 	}

@@ -24,12 +24,12 @@ type door struct {
 // newDoor reads all that the settings name, by way of the watcher, which rereads it from then on.
 // Nothing runs yet. The faults are all there are; then there is no door.
 func newDoor(cfg *ServeConfig, files *watcher, log *slog.Logger) (*door, []fault) {
-	d := &door{denials: denials{log}}
+	d := &door{denials: newDenials(log)}
 	config := auth.Config{Limits: cfg.connections()}
 	verifier, faults := d.verifier(cfg, files, log)
 	config.Verifier = verifier
 	var err error
-	config.Origins, err = auth.NewOrigins(cfg.Origin...)
+	config.Origins, err = auth.NewOrigins(cfg.Origin, cfg.CORSHeader...)
 	faults = append(faults, faulty("origin", said(err))...)
 	config.Proxies, err = auth.NewProxies(cfg.TrustedProxy...)
 	faults = append(faults, faulty("trusted-proxy", said(err))...)

@@ -162,15 +162,16 @@ func ready(group *outlet.Group, away func() error) http.HandlerFunc {
 func refusal(err error) *wire.Problem {
 	var limit *auth.LimitError
 	var unavailable *auth.UnavailableError
+	var origin *auth.OriginError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &unavailable):
 		return keysUnavailable(unavailable)
 	case errors.Is(err, auth.ErrHost):
-		return wire.MisdirectedHost()
-	case errors.Is(err, auth.ErrForeignOrigin):
-		return wire.ForeignOrigin()
+		return wire.MisdirectedHost("this Host is not served here; --host names those that are")
+	case errors.As(err, &origin):
+		return wire.ForeignOrigin(err.Error() + originAdvice(origin))
 	case errors.Is(err, auth.ErrMethod):
 		return wire.MethodNotAllowed("DELETE, POST")
 	case errors.Is(err, auth.ErrTwoTokens), errors.Is(err, auth.ErrLoneBearer),

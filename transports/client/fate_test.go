@@ -66,7 +66,7 @@ func TestFinalAnswers(t *testing.T) {
 		"bad request":    {says(wire.BadParameter("topic", "is no filter")), 400, wire.CodeInvalidParameter},
 		"no token":       {says(wire.MissingToken()), 401, wire.CodeMissingToken},
 		"forbidden":      {says(wire.Forbidden("not yours")), 403, wire.CodeForbidden},
-		"another host":   {says(wire.MisdirectedHost()), 421, wire.CodeMisdirectedHost},
+		"another host":   {says(wire.MisdirectedHost("misdirected")), 421, wire.CodeMisdirectedHost},
 		"another path":   {says(wire.NotFound()), 404, wire.CodeNotFound},
 		"a proxy's 400":  {answers(400), 400, ""},
 		"a proxy's 401":  {answers(401), 401, ""},

@@ -52,8 +52,8 @@ func TestWriteProblem(t *testing.T) {
 			problem:   wire.Forbidden("may not publish on \"caf\u00e9\\\r\n\""),
 			challenge: `Bearer realm="trivium", error="insufficient_scope", error_description="may not publish on 'caf?'??'"`,
 		},
-		"foreign":           {problem: wire.ForeignOrigin(), challenge: `Bearer realm="trivium"`},
-		"host":              {problem: wire.MisdirectedHost()},
+		"foreign":           {problem: wire.ForeignOrigin("foreign"), challenge: `Bearer realm="trivium"`},
+		"host":              {problem: wire.MisdirectedHost("misdirected")},
 		"HEAD":              {method: http.MethodHead, problem: wire.NotFound(), body: "none"},
 		"a moment":          {problem: wire.Draining(time.Nanosecond), retry: "1"},
 		"a second":          {problem: wire.Draining(time.Second), retry: "1"},
@@ -105,7 +105,7 @@ func TestAllow(t *testing.T) {
 
 // TestRefusedBeforeBody has a client that announces a body and sends it only when it is let.
 func TestRefusedBeforeBody(t *testing.T) {
-	for name, p := range map[string]*wire.Problem{"403": wire.ForeignOrigin(), "408": wire.RequestTimeout()} {
+	for name, p := range map[string]*wire.Problem{"403": wire.ForeignOrigin("foreign"), "408": wire.RequestTimeout()} {
 		synctest.Test(t, func(t *testing.T) {
 			client, server := net.Pipe()
 			defer client.Close()

@@ -274,12 +274,9 @@ func Forbidden(detail string) *Problem {
 	return &Problem{Code: CodeForbidden, Title: "Forbidden", Status: 403, Detail: detail}
 }
 
-// ForeignOrigin is for a page from elsewhere.
-func ForeignOrigin() *Problem {
-	return &Problem{
-		Code: CodeForeignOrigin, Title: "Foreign origin", Status: 403,
-		Detail: "pages of this origin may not connect",
-	}
+// ForeignOrigin is for a page from elsewhere; detail says what was compared.
+func ForeignOrigin(detail string) *Problem {
+	return &Problem{Code: CodeForeignOrigin, Title: "Foreign origin", Status: 403, Detail: detail}
 }
 
 // NotFound is for a path that leads nowhere.
@@ -334,11 +331,8 @@ func UnsupportedMediaType(expected string) *Problem {
 }
 
 // MisdirectedHost is for a Host that is not the hub's own, as DNS rebinding makes it.
-func MisdirectedHost() *Problem {
-	return &Problem{
-		Code: CodeMisdirectedHost, Title: "Misdirected request", Status: 421,
-		Detail: "this Host is not served here; --host names those that are",
-	}
+func MisdirectedHost(detail string) *Problem {
+	return &Problem{Code: CodeMisdirectedHost, Title: "Misdirected request", Status: 421, Detail: detail}
 }
 
 // UpgradeRequired is for a plain request to the WebSocket route.
