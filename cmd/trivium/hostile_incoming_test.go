@@ -21,6 +21,7 @@ var incomingRows = []row{
 	{"large bodies that do not end, of one token and of many", endlessBodies},
 	{"WebSocket messages that do not end", endlessMessages},
 	{"a list of 7,000 filters", manyFilters},
+	{"JSON that is nested too deep", deepNesting},
 }
 
 // victim has another token publish a byte and 64 KiB, over HTTP, and finds them answered.
@@ -145,4 +146,28 @@ func manyFilters(t *testing.T, f *fort) {
 		require.Equal(t, http.StatusBadRequest, f.ask(t, request{hub: p, line: line + query, token: f.tokens["one"]}).status, line)
 	}
 	require.Equal(t, wire.OpAck, f.say(t, x, `{"op":"subscribe","topic":[`+strings.Repeat(`,"a"`, 64)[1:]+`]}`).Op)
+}
+
+func deepNesting(t *testing.T, f *fort) {
+	const topic = "nested"
+	for _, levels := range []int{501, 10_001, 30_000} {
+		data := strings.Repeat("[", levels) + `"` + breach + `"` + strings.Repeat("]", levels)
+		envelope := fmt.Sprintf(`{"op":"publish","topic":%q,"data":%s}`, topic, data)
+		for _, r := range []request{
+			{line: "POST /publish/" + topic, body: data},
+			{line: "POST /publish/" + topic, body: data, header: []string{"Content-Type: application/json"}},
+			{line: "POST /publish", body: envelope},
+			{line: "POST /publish", body: "[" + envelope + "]"},
+			{line: "POST /publish", body: envelope + "\n", header: []string{"Content-Type: application/x-ndjson"}},
+		} {
+			r.token = f.tokens["one"]
+			x := f.ask(t, r)
+			require.Equal(t, http.StatusBadRequest, x.status, x.body)
+			require.Contains(t, x.body, "more than 500 levels deep")
+		}
+		x := f.begin(t, request{line: "GET /ws?subscribe=none", token: f.tokens["one"]})
+		m := f.say(t, x, envelope)
+		require.Equal(t, wire.OpError, m.Op)
+		require.Contains(t, m.Problem.Detail, "more than 500 levels deep")
+	}
 }

@@ -150,7 +150,7 @@ func (f *DatagramFormat) parse(text []byte) (*hub.Event, error) {
 			return nil, err
 		}
 	}
-	return &hub.Event{Topic: topic, Type: kind, Data: bytes.Clone(text), Encoding: hub.JSON}, nil
+	return &hub.Event{Topic: topic, Type: kind, Data: bytes.Clone(text), Encoding: hub.JSON}, checkNesting("data", text)
 }
 
 // fieldOr gives the string at the path, or otherwise where there is no such. The error is for the

@@ -15,13 +15,55 @@ import (
 // its values are not the bytes that were sent. They take only what validJSON has passed.
 
 // validJSON reports whether b is one JSON text by RFC 8259 in valid UTF-8, without a byte order
-// mark. Values nested deeper than encoding/json allows (10000) are refused.
+// mark. Values nested deeper than jsonDepth are refused.
 func validJSON(b []byte) bool {
 	return json.Valid(b) && utf8.Valid(b)
 }
 
+// MaxNesting is how deep the arrays and objects of an event's data may stand within each other. Any
+// parser of a subscriber's copes with it.
+const MaxNesting = 500
+
+// checkNesting refuses JSON that is nested deeper than MaxNesting.
+func checkNesting(parameter string, value []byte) error {
+	if len(value) <= 2*MaxNesting || !deeper(value, MaxNesting) {
+		return nil
+	}
+	return badInput(parameter, tooDeep)
+}
+
+var tooDeep = fmt.Sprintf("arrays and objects are nested more than %d levels deep", MaxNesting)
+
+// deeper reports whether a text, which need not be valid JSON, is nested deeper than limit.
+func deeper(b []byte, limit int) bool {
+	depth := 0
+	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case '"':
+			for i++; i < len(b) && b[i] != '"'; i++ {
+				if b[i] == '\\' {
+					i++
+				}
+			}
+		case '{', '[':
+			if depth++; depth > limit {
+				return true
+			}
+		case '}', ']':
+			depth--
+		}
+	}
+	return false
+}
+
+// jsonDepth is what encoding/json allows.
+const jsonDepth = 10000
+
 // whyNotJSON says what is wrong with a text that validJSON refused.
 func whyNotJSON(b []byte) string {
+	if deeper(b, jsonDepth) {
+		return tooDeep
+	}
 	// Not Unmarshal: it needs reflection, which makes a page's program half a megabyte larger.
 	if err := json.Compact(new(bytes.Buffer), b); err != nil {
 		return fmt.Sprintf("must be JSON (RFC 8259): %v", err)

@@ -171,7 +171,7 @@ func (v *envelope) payload() ([]byte, hub.Encoding, error) {
 		s, err := requireString("data", v.data)
 		return []byte(s), hub.Text, err
 	}
-	return bytes.Clone(v.data), hub.JSON, nil
+	return bytes.Clone(v.data), hub.JSON, checkNesting("data", v.data)
 }
 
 func decodeBase64(value []byte) ([]byte, error) {
@@ -197,7 +197,9 @@ func ParseBody(b []byte, contentType string) (data []byte, enc hub.Encoding, err
 	trimmed := trimJSON(b)
 	switch {
 	case mediaType == "":
-		enc = sniff(b, trimmed)
+		if enc = sniff(b, trimmed); enc == hub.Text && deeper(trimmed, jsonDepth) {
+			return nil, 0, badInput("body", tooDeep)
+		}
 	case mediaType == "application/json":
 		if !validJSON(trimmed) {
 			return nil, 0, badInput("body", whyNotJSON(trimmed))
@@ -212,7 +214,10 @@ func ParseBody(b []byte, contentType string) (data []byte, enc hub.Encoding, err
 		enc = hub.Binary
 	}
 	if enc == hub.JSON {
-		b = trimmed
+		b, err = trimmed, checkNesting("body", trimmed)
+		if err != nil {
+			return nil, 0, err
+		}
 	}
 	// A copy even where nothing is trimmed: a body that was read has room to spare.
 	return append(make([]byte, 0, len(b)), b...), enc, nil
