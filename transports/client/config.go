@@ -81,12 +81,17 @@ type Config struct {
 	Silence time.Duration
 	// MaxWait is the longest wait between two tries that the hub did not ask for, at most 24 h; 0 is 30 s.
 	MaxWait time.Duration
+	// OpenTimeout is how long a connection may take until the hub has said where the client stands, at
+	// most 24 h; 0 is 10 s. Set it higher where the network or the machine is slow; Auto takes as long
+	// to find out that a proxy holds a stream back.
+	OpenTimeout time.Duration
 }
 
 // Defaults and limits of Config.
 const (
 	defaultSilence = 40 * time.Second
 	defaultMaxWait = 30 * time.Second
+	defaultOpen    = 10 * time.Second
 	maxTopics      = 64
 	longest        = 24 * time.Hour // that a time may be which is multiplied
 )
@@ -122,8 +127,10 @@ func (cfg *Config) check() (base string, err error) {
 	}
 	bad("Silence", checkTime(cfg.Silence))
 	bad("MaxWait", checkTime(cfg.MaxWait))
+	bad("OpenTimeout", checkTime(cfg.OpenTimeout))
 	cfg.Silence = cmp.Or(cfg.Silence, defaultSilence)
 	cfg.MaxWait = cmp.Or(cfg.MaxWait, defaultMaxWait)
+	cfg.OpenTimeout = cmp.Or(cfg.OpenTimeout, defaultOpen)
 	return base, errors.Join(faults...)
 }
 

@@ -42,7 +42,7 @@ func TestConfig(t *testing.T) {
 		"other two":    {client.Config{URL: url, Since: 1, Last: 1}, []string{"exclude each other"}},
 		"third two":    {client.Config{URL: url, Since: 1, SinceTime: time.Now()}, []string{"exclude each other"}},
 		"year":         {client.Config{URL: url, SinceTime: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}, []string{"Config.SinceTime: must be"}},
-		"durations":    {client.Config{URL: url, Silence: -1, MaxWait: -1}, []string{"Config.Silence:", "Config.MaxWait:"}},
+		"durations":    {client.Config{URL: url, Silence: -1, MaxWait: -1, OpenTimeout: -1}, []string{"Config.Silence:", "Config.MaxWait:", "Config.OpenTimeout:"}},
 		"too long":     {client.Config{URL: url, Silence: 1<<63 - 1, MaxWait: 25 * time.Hour}, []string{"Config.Silence: must be 0 to 24h", "Config.MaxWait: must be 0 to 24h"}},
 		"all together": {client.Config{URL: "x", Last: -1, MaxWait: -1}, []string{"Config.URL:", "Config.Last:", "Config.MaxWait:"}},
 	} {

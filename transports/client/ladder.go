@@ -128,7 +128,7 @@ func (l *loop) probe() {
 
 // opens reports that a connection by the transport comes to be live. Nothing else of it is read.
 func (c *Client) opens(ctx context.Context, t Transport, a ask) bool {
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.OpenTimeout)
 	defer cancel()
 	n := c.connect(ctx, t, a)
 	defer n.stop()

@@ -85,6 +85,18 @@ func TestStepDown(t *testing.T) {
 	}
 }
 
+// TestOpenTimeout: who sets it waits as long for the hub, and one that is slower than the default works.
+func TestOpenTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, rigConfig{Memory: true})
+		r.proxy("/ws", hang)
+		begin := time.Now()
+		state := r.await(r.client(client.Config{OpenTimeout: time.Minute}), liveBy(client.SSE))
+		require.Equal(t, time.Minute, time.Since(begin))
+		require.ErrorContains(t, state.Reason, "WebSocket: the hub has said nothing for 1m0s")
+	})
+}
+
 // TestLookUpNowAndThen: whether a better transport works is looked at after a minute, then after two
 // and so on up to half an hour, and the one in use goes on meanwhile.
 func TestLookUpNowAndThen(t *testing.T) {

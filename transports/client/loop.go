@@ -201,7 +201,7 @@ func (l *loop) connect() {
 		return
 	}
 	l.conn = l.c.connect(l.c.ctx, l.transport, l.ask(topics))
-	l.alarm.Reset(openTimeout)
+	l.alarm.Reset(l.c.cfg.OpenTimeout)
 	l.enter(Connecting, l.reason())
 }
 
@@ -257,15 +257,13 @@ func (l *loop) drop() {
 func (l *loop) ring() {
 	switch l.phase {
 	case Connecting:
-		l.lose(errOpenTimeout)
+		l.lose(fmt.Errorf("the hub has said nothing for %v", l.c.cfg.OpenTimeout))
 	case Live:
 		l.look()
 	case Waiting:
 		l.connect()
 	}
 }
-
-var errOpenTimeout = fmt.Errorf("the hub has said nothing for %v", openTimeout)
 
 func (l *loop) reconnect() {
 	if l.phase != Idle {

@@ -8,9 +8,6 @@ import (
 )
 
 const (
-	// openTimeout is how long a connection may take until the hub has said where the client stands. A
-	// proxy that holds a stream back shows so.
-	openTimeout = 10 * time.Second
 	// steadyAfter is how long a connection must have been live for its loss to be no failure.
 	steadyAfter = 5 * time.Second
 	// firstWait bounds the first wait; each further one may be twice as long.
