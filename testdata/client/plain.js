@@ -60,7 +60,7 @@ const roads = {
 // until waits for a condition that the callbacks make true.
 async function until(what, condition) {
   for (const begin = Date.now(); !condition(); await new Promise(soon => setTimeout(soon, 10))) {
-    if (Date.now() - begin > 40_000) throw new Error(`it did not come: ${what}`)
+    if (Date.now() - begin > 180_000) throw new Error(`it did not come: ${what}`)
   }
 }
 

@@ -4,9 +4,12 @@ package clienttest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,7 +23,7 @@ func TestBrowser(t *testing.T) {
 	path := browser(t)
 	h := startHarness(t)
 	h.suite.Store(&suitePage{binary: wasm(t), loader: wasmLibrary(t, "wasm_exec.js"), Args: h.suiteArgs(), Env: h.suiteEnv()})
-	out, code := visit(t, path, h.server.URL+"/page/suite.html")
+	out, code := visit(t, browserAt(t, path), h.server.URL+"/page/suite.html")
 	report(t, out, code == "0")
 }
 
@@ -30,7 +33,7 @@ func TestPlain(t *testing.T) {
 	path := browser(t)
 	value, err := token(time.Hour, ">")
 	require.NoError(t, err)
-	out, code := visit(t, path, startHarness(t).server.URL+"/page/plain.html#"+value)
+	out, code := visit(t, browserAt(t, path), startHarness(t).server.URL+"/page/plain.html#"+value)
 	require.Equal(t, "0", code, out)
 	for _, road := range []string{"EventSource", "WebSocket", "poll"} {
 		require.Contains(t, out, road+": 1,2,3,4,5,6,7,8,9\n")
@@ -52,18 +55,56 @@ func browser(t *testing.T) string {
 // exitLine begins the line by which a page says that it is done, and how.
 const exitLine = "exit: "
 
-// visit opens a page in a browser of its own and gives what it writes to its console, and how it
-// says that it ended.
-func visit(t *testing.T, path, address string) (out, code string) {
+// shared is the browser of the tests that run, which costs more than most of what runs in it.
+var shared struct {
+	mu      sync.Mutex
+	holders int
+	ctx     context.Context
+	close   func() error
+}
+
+// browserAt gives a context from which tabs of the browser are made. It ends with the last of the
+// tests that have it.
+func browserAt(t *testing.T, path string) context.Context {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.Flag("headless", "new"), chromedp.UserDataDir(t.TempDir()))
-	ctx, cancel := context.WithTimeout(context.Background(), long)
-	defer cancel()
-	ctx, closeBrowser := chromedp.NewExecAllocator(ctx, options...)
-	defer closeBrowser()
-	ctx, _ = chromedp.NewContext(ctx)
-	defer func() { assert.NoError(t, chromedp.Cancel(ctx), "closing the browser") }()
+	b := &shared
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.holders == 0 {
+		dir, err := os.MkdirTemp(built, "browser-")
+		require.NoError(t, err)
+		options := append(chromedp.DefaultExecAllocatorOptions[:],
+			chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.Flag("headless", "new"), chromedp.UserDataDir(dir),
+			chromedp.WSURLReadTimeout(patience))
+		ctx, stop := context.WithTimeout(context.Background(), long)
+		ctx, end := chromedp.NewExecAllocator(ctx, options...)
+		ctx, _ = chromedp.NewContext(ctx)
+		b.ctx, b.close = ctx, func() error {
+			defer stop()
+			defer end()
+			return chromedp.Cancel(ctx)
+		}
+		if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
+			require.NoError(t, errors.Join(err, b.close()), "starting the browser")
+		}
+	}
+	b.holders++
+	t.Cleanup(func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.holders--; b.holders == 0 {
+			assert.NoError(t, b.close(), "closing the browser")
+		}
+	})
+	return b.ctx
+}
+
+// visit opens a page in a window of its own and gives what it writes to its console, and how it says
+// that it ended.
+func visit(t *testing.T, browser context.Context, address string) (out, code string) {
+	t.Helper()
+	ctx, _ := chromedp.NewContext(browser)
+	defer func() { assert.NoError(t, chromedp.Cancel(ctx), "closing the page") }()
 
 	messages := chromedp.Console(ctx)
 	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(address)))

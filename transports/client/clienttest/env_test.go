@@ -26,7 +26,7 @@ const (
 )
 
 // patience is for what must come, however slow the machine is.
-const patience = 40 * time.Second
+const patience = 3 * time.Minute
 
 // env is where a suite runs.
 type env struct {

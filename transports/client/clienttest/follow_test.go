@@ -42,7 +42,8 @@ func (h *hub) begin(t *testing.T, road client.Transport, change func(*client.Con
 	t.Helper()
 	cfg := client.Config{
 		URL: h.URL, Token: tokens(time.Hour), Transport: road, Topics: []string{"t"},
-		Silence: 2 * time.Second, MaxWait: 200 * time.Millisecond,
+		// Only what a scenario does may end a connection, and no machine that is slow.
+		Silence: time.Hour, OpenTimeout: patience, MaxWait: 200 * time.Millisecond,
 	}
 	if change != nil {
 		change(&cfg)

@@ -18,8 +18,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-// waiting is how many scenarios run at once if -parallel does not say: they mostly wait.
-const waiting = "24"
+const (
+	// waiting is how many scenarios run at once if -parallel does not say: they mostly wait.
+	waiting = "24"
+	// inOneThread is as many in Node.js and in a page, where all wait for each other's computing.
+	inOneThread = "12"
+)
 
 func TestMain(m *testing.M) {
 	flag.Parse()

@@ -3,10 +3,14 @@
 package clienttest
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -144,7 +148,8 @@ func (p *peers) source(w http.ResponseWriter, r *http.Request) {
 // say: "send N" sends so many, "close CODE REASON" closes, all else is sent back.
 func (p *peers) socket(w http.ResponseWriter, r *http.Request) {
 	name := r.FormValue("name")
-	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"trivium.v1"}, InsecureSkipVerify: true})
+	under := &hijacked{ResponseWriter: w}
+	ws, err := websocket.Accept(under, r, &websocket.AcceptOptions{Subprotocols: []string{"trivium.v1"}, InsecureSkipVerify: true})
 	if err != nil {
 		return
 	}
@@ -175,7 +180,7 @@ func (p *peers) socket(w http.ResponseWriter, r *http.Request) {
 		case "close":
 			code, reason, _ := strings.Cut(rest, " ")
 			n, _ := strconv.Atoi(code)
-			if ws.Close(websocket.StatusCode(n), reason) == nil {
+			if under.goodbye(n, reason) {
 				p.tell(name, "closed")
 			}
 			return
@@ -185,6 +190,46 @@ func (p *peers) socket(w http.ResponseWriter, r *http.Request) {
 			write(string(message))
 		}
 	}
+}
+
+// hijacked keeps the connection that is taken from a response.
+type hijacked struct {
+	http.ResponseWriter
+	conn   net.Conn
+	reader *bufio.Reader // of which the library reads, too
+}
+
+func (h *hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err == nil {
+		h.conn, h.reader = conn, buffered.Reader
+	}
+	return conn, buffered, err
+}
+
+// goodbye says goodbye and waits for the same from the other side, for as long as that takes: the
+// library's Close waits for five seconds, in which a page where much runs at once does not get to it.
+func (h *hijacked) goodbye(code int, reason string) bool {
+	const finClose, length, most = 0x88, 0x7f, 125 // RFC 6455, section 5
+	said := append(binary.BigEndian.AppendUint16(nil, uint16(code)), reason...)
+	if len(said) > most {
+		return false
+	}
+	if _, err := h.conn.Write(append([]byte{finClose, byte(len(said))}, said...)); err != nil {
+		return false
+	}
+	header := make([]byte, 2+4) // with the mask
+	if _, err := io.ReadFull(h.reader, header); err != nil || header[0] != finClose {
+		return false
+	}
+	payload, mask := make([]byte, header[1]&length), header[2:]
+	if _, err := io.ReadFull(h.reader, payload); err != nil {
+		return false
+	}
+	for i := range payload {
+		payload[i] ^= mask[i%len(mask)]
+	}
+	return bytes.HasPrefix(said, payload) && len(payload) >= 2 // Node.js repeats the code alone
 }
 
 // deaf shakes hands and then neither reads nor writes.

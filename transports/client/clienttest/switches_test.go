@@ -13,12 +13,13 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// office makes a hub behind a proxy that is not transparent, and gives a client of it by Auto.
-func office(t *testing.T, e *env, ws, sse string) (*hub, *follower) {
+// office makes a hub behind a proxy that is not transparent, and gives a client of it by Auto, which
+// waits for no answer longer than open.
+func office(t *testing.T, e *env, ws, sse string, open time.Duration) (*hub, *follower) {
 	t.Helper()
 	h := e.newHub(t)
 	h.do(t, "filter", "ws", ws, "sse", sse)
-	return h, h.follow(t, client.Auto, func(cfg *client.Config) { cfg.URL = h.Filtered })
+	return h, h.follow(t, client.Auto, func(cfg *client.Config) { cfg.URL, cfg.OpenTimeout = h.Filtered, open })
 }
 
 // freed takes the filter away; the client goes up again by itself, after a minute, or at once if it
@@ -30,8 +31,7 @@ func freed(t *testing.T, e *env, h *hub, f *follower) {
 		f.client.Use(client.LongPoll)
 		f.client.Use(client.Auto)
 	}
-	timeout := time.After(3 * time.Minute)
-	for up := false; !up; {
+	for up, timeout := false, time.After(patience); !up; {
 		select {
 		case <-timeout:
 			require.Fail(t, "it did not go up again", "%+v", f.client.State())
@@ -46,7 +46,7 @@ func freed(t *testing.T, e *env, h *hub, f *follower) {
 
 // testBlocked: a proxy that refuses WebSockets.
 func testBlocked(t *testing.T, e *env) {
-	h, f := office(t, e, "403", "")
+	h, f := office(t, e, "403", "", patience)
 	s := f.client.State()
 	require.Equal(t, client.SSE, s.Transport)
 	require.Error(t, s.Reason)
@@ -56,7 +56,7 @@ func testBlocked(t *testing.T, e *env) {
 
 // testBuffered: a proxy that does not answer WebSockets, and holds streams back.
 func testBuffered(t *testing.T, e *env) {
-	h, f := office(t, e, "hang", "buffer")
+	h, f := office(t, e, "hang", "buffer", 0) // the default
 	s := f.client.State()
 	require.Equal(t, client.LongPoll, s.Transport)
 	require.Error(t, s.Reason)
@@ -70,9 +70,9 @@ func switches(e *env) int {
 	case e.long:
 		return 10_000
 	case isNative:
-		return 1000
+		return 400
 	}
-	return 200
+	return 100
 }
 
 // testSwitches switches at random moments while events flow.
