@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -78,8 +79,11 @@ func TestEndsBehind(t *testing.T) {
 // nobody is a Conn to nowhere.
 type nobody struct{ outlet.Conn }
 
-func (nobody) TryWrite(p []byte) (int, error) { return len(p), nil }
-func (nobody) Close()                         {}
+func (nobody) TryWrite(p []byte) (int, error)    { return len(p), nil }
+func (nobody) Write([]byte, time.Duration) error { return nil }
+func (nobody) Gone() bool                        { return false }
+func (nobody) End() bool                         { return true }
+func (nobody) Close()                            {}
 
 // TestStartWhileDraining: a connection that begins just when all are cut is cut, or never began.
 func TestStartWhileDraining(t *testing.T) {
@@ -142,4 +146,39 @@ func TestOvertaken(t *testing.T) {
 			require.EqualValues(t, 1, b.counters.Overtaken.Load())
 		})
 	}
+}
+
+// TestDrainWindow: a drain lasts as long as it may where somebody does not go.
+func TestDrainWindow(t *testing.T) {
+	t.Parallel()
+	const window = 200 * time.Millisecond
+	b := newBench(t, 0, patience)
+	b.connect()
+	b.publish(0, 100, 100<<10)
+	begin := time.Now()
+	b.group.Drain(context.Background(), window)
+	require.GreaterOrEqual(t, time.Since(begin), window)
+	require.EqualValues(t, 1, b.counters.Cut.Load())
+}
+
+// TestDrainEarly: it ends when the last has gone.
+func TestDrainEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, err := hub.New(hub.Config{})
+		require.NoError(t, err)
+		group, all := outlet.NewGroup(0), hub.NewFilterSet(hub.Everything)
+		cfg := &outlet.Config{Codec: lines{}, Counters: new(outlet.Counters), Group: group, WriteTimeout: patience}
+		o := outlet.New()
+		s, err := h.Subscribe(hub.Request{Filters: all}, o)
+		require.NoError(t, err)
+		require.True(t, o.Start(cfg, tt.NewToken(&hub.Grant{Subscribe: all}), s, nobody{}, []byte("open\n")))
+		const window = time.Hour
+		begin := time.Now()
+		group.Drain(t.Context(), window)
+		require.LessOrEqual(t, time.Since(begin), window*3/4, "by then all have been told")
+		require.Zero(t, cfg.Counters.Cut.Load())
+		require.False(t, outlet.New().Start(cfg, nil, nil, nil, nil), "nobody comes in any more")
+		group.Close()
+		require.NoError(t, h.Close())
+	})
 }

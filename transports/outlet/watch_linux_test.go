@@ -12,6 +12,7 @@ import (
 // TestParted: without any heartbeat it is found by being watched, but for half of a connection all that
 // is on its way is written first.
 func TestParted(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, 0, patience)
 	_, client := b.connect()
 	b.publish(0, 30, 100_000) // more than goes at once

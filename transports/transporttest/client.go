@@ -13,7 +13,7 @@ import (
 )
 
 // Patience is how long a Client waits for anything; a test in which it ends has failed.
-const Patience = 10 * time.Second
+const Patience = 3 * time.Minute
 
 // Kind says what an Item is.
 type Kind string

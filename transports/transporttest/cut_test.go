@@ -35,6 +35,7 @@ func history() []*hub.Event {
 
 // TestCutEverywhere loses a connection after each of its bytes and resumes over another road.
 func TestCutEverywhere(t *testing.T) {
+	t.Parallel()
 	s := Start(t, Config{Heartbeat: 200 * time.Millisecond})
 	events := history()
 	s.Publish(t, events...)

@@ -10,7 +10,10 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	Waiting()
+	goleak.VerifyTestMain(m)
+}
 
 // connect begins a subscription that must not be refused.
 func connect(t *testing.T, s *Server, r Road, ask Ask) Client {

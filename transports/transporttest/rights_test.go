@@ -12,6 +12,7 @@ import (
 
 // TestRights takes back what connections were let in by.
 func TestRights(t *testing.T) {
+	t.Parallel()
 	runScenarios(t, []scenario{
 		{"token ends", Config{}, tokenEnds},
 		{"right withdrawn", Config{}, rightWithdrawn},

@@ -40,6 +40,7 @@ func retain(events int) Config {
 }
 
 func TestScenarios(t *testing.T) {
+	t.Parallel()
 	runScenarios(t, []scenario{
 		{"live", Config{}, live},
 		{"byte for byte", Config{}, byteForByte},
@@ -170,10 +171,13 @@ func since(t *testing.T, s *Server, r Road) {
 	}
 	due := time.Now().Add(300 * time.Millisecond)
 	future := connect(t, s, r, Query("since", due.UTC().Format(time.RFC3339Nano)))
-	s.Publish(t, JSON("a", `"early"`))
+	early, next := JSON("a", `"early"`), JSON("a", `"next"`)
+	s.Publish(t, early)
 	time.Sleep(time.Until(due)) // what is accepted from then on is for it
-	next := JSON("a", `"next"`)
 	s.Publish(t, next)
+	if !early.Time.Before(due) { // to connect took as long as that
+		expect(t, future, early)
+	}
 	expect(t, future, next)
 }
 
@@ -233,13 +237,12 @@ func heartbeat(t *testing.T, s *Server, r Road) {
 		numbered(t, s, 5, "other")
 		newest := s.Hub.Position().String()
 		var item Item
-		for i := 0; i < 5 && item.ID != newest; i++ { // one may have been under way
+		for item.ID != newest { // some may have been under way
 			var err error
 			item, err = c.Next()
 			require.NoError(t, err)
 			require.Equal(t, Heartbeat, item.Kind, "%+v", item)
 		}
-		require.Equal(t, newest, item.ID)
 	}
 	e := JSON("quiet", `1`)
 	s.Publish(t, e)

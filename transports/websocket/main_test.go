@@ -3,6 +3,7 @@ package websocket_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -11,7 +12,10 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	tt.Waiting()
+	goleak.VerifyTestMain(m)
+}
 
 // dial connects and reads the hello.
 func dial(t *testing.T, s *tt.Server, query ...string) *tt.Socket {
@@ -53,7 +57,7 @@ func requireClosed(t *testing.T, c *tt.Socket, code int) string {
 // not by a reset, which may take back what was not read yet.
 func requireEnd(t *testing.T, c *tt.Socket) {
 	t.Helper()
-	require.NoError(t, c.SetReadDeadline(deadline()))
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(tt.Patience)))
 	n, err := c.Conn.Read(make([]byte, 1))
 	require.Zero(t, n)
 	require.EqualError(t, err, "EOF")
