@@ -63,6 +63,7 @@ func TestBenchAccounts(t *testing.T) {
 
 // TestBenchEngine measures each engine small, and looks whether the figures add up and nothing is left.
 func TestBenchEngine(t *testing.T) {
+	t.Parallel()
 	outside := serveNATS(t)
 	t.Run("each", func(t *testing.T) { // returns when all have ended
 		for _, tt := range []struct {
@@ -185,6 +186,7 @@ func wellFormed(t *testing.T, path string) {
 
 // TestBenchTarget measures a hub that runs already, which it neither starts nor ends.
 func TestBenchTarget(t *testing.T) {
+	t.Parallel()
 	p := serve(t, binary(t, anyPorts...))
 	for _, way := range [][]string{{"--publish", "http"}, {"--udp", p.udp}} {
 		report := runBench(t, append([]string{"fanout", "--rounds", "1", "--target", "http://" + p.http, "--token", p.token}, way...)...)

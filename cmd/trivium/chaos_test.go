@@ -181,13 +181,13 @@ func (c *chaos) subscriber(rng *rand.Rand, i int) {
 }
 
 // TestChaos: whatever happens to servers, hubs and what is between them, no event that was acknowledged
-// is lost, none is doubled and none comes out of order, and after healing all are told within ten
-// seconds.
+// is lost, none is doubled and none comes out of order, and after healing all are told; with
+// TRIVIUM_LONG=1, for which the machine has to be a quiet one, within ten seconds.
 func TestChaos(t *testing.T) {
 	t.Parallel()
-	steps, hold := 4, 2500
+	steps, hold, within := 4, 1000, patience
 	if os.Getenv("TRIVIUM_LONG") != "" {
-		steps, hold = 40, 12_000
+		steps, hold, within = 40, 12_000, 10*time.Second
 	}
 	seed := seedOf(t)
 	const subscribers, publishers = 6, 3
@@ -208,7 +208,7 @@ func TestChaos(t *testing.T) {
 		marker := fmt.Sprint("healed.", step)
 		c.publish(c.rng, marker, marker)
 		for !c.allHave(marker) {
-			require.Less(t, time.Since(healed), 10*time.Second, "told after healing")
+			require.Less(t, time.Since(healed), within, "told after healing")
 			time.Sleep(10 * time.Millisecond)
 		}
 		t.Logf("  all told %v after healing", time.Since(healed).Round(time.Millisecond))

@@ -49,6 +49,7 @@ func (p *process) buildState() (state, detail string) {
 
 // TestDemoUnderGoRun runs the hub from the checkout, as README says, in a directory that is none.
 func TestDemoUnderGoRun(t *testing.T) {
+	t.Parallel()
 	root, err := filepath.Abs(topRoom)
 	require.NoError(t, err)
 	cmd := exec.Command("go", append([]string{"run", "-C", root, "./cmd/trivium"}, anyPorts...)...)

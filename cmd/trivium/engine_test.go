@@ -58,6 +58,7 @@ func idOf(t *testing.T, receipt string) string {
 // TestRestartKeepsCursors: what was published before a restart is read after it, from where a subscriber
 // stood; keys are known, and a second process is kept out meanwhile.
 func TestRestartKeepsCursors(t *testing.T) {
+	t.Parallel()
 	store := t.TempDir()
 	p := embedded(t, store)
 	first := idOf(t, p.publish("application/json", `{"topic":"a","data":1}`))

@@ -95,11 +95,11 @@ func newFort(t *testing.T) *fort {
 	start := func(args ...string) *process {
 		return serve(t, program(t, jwks, slices.Concat(anyPorts, access, args)...))
 	}
-	f.main = start("--tokens", f.tokensFile, key, "--udp-allow", "127.0.0.1", "--ws-compression")
+	f.main = start("--write-timeout", "10m", "--tokens", f.tokensFile, key, "--udp-allow", "127.0.0.1", "--ws-compression")
 	f.strict = start("--tokens", f.quietFile, key, "--udp-allow", "192.0.2.0/24", "--trusted-proxy", "127.0.0.1",
 		"--heartbeat", "100ms", "--max-connections", "6", "--max-connections-per-token", "2", "--max-connections-per-address", "3")
 	f.plain = start("--tokens", f.quietFile, "--max-connections-per-address", "3")
-	f.open = serve(t, program(t, nil, append(anyPorts, "--auth", "none", "--read-timeout", "1s", "--ws-compression")...))
+	f.open = serve(t, program(t, nil, append(anyPorts, "--auth", "none", "--read-timeout", "3s", "--ws-compression")...))
 	f.text = serveText(t, program(t, jwks, slices.Concat(anyPorts, access, []string{
 		"--tokens", f.quietFile, "--log-format", "text", "--retain-events", "16", "--heartbeat", "50ms"})...))
 	for _, p := range []*process{f.main, f.strict, f.plain, f.text} {

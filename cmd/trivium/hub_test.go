@@ -23,7 +23,7 @@ import (
 )
 
 // patience bounds what a test waits for; nothing takes it unless something is wrong.
-const patience = 30 * time.Second
+const patience = 3 * time.Minute
 
 // process is a running `trivium serve` on free ports.
 type process struct {

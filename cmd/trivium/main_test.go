@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,6 +26,7 @@ func TestMain(m *testing.M) {
 		runNATS(place)
 		return
 	}
+	manyAtOnce()
 	var err error
 	if binaryDir, err = os.MkdirTemp("", "trivium-test-"); err != nil {
 		panic(err)
@@ -33,6 +35,17 @@ func TestMain(m *testing.M) {
 		os.RemoveAll(binaryDir)
 		os.Exit(code)
 	}))
+}
+
+// manyAtOnce has so many parallel tests run at once if -parallel does not say: they mostly wait.
+func manyAtOnce() {
+	const atOnce = "12"
+	flag.Parse()
+	said := false
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
+	if !said {
+		_ = flag.Set("test.parallel", atOnce) // a number
+	}
 }
 
 // binaryDir is where binary builds.

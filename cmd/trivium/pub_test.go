@@ -142,7 +142,7 @@ func TestPubUDP(t *testing.T) {
 	defer func() { require.NoError(t, source.Close()) }()
 	receive := func() string {
 		buf := make([]byte, 1<<16)
-		require.NoError(t, source.SetReadDeadline(time.Now().Add(10*time.Second)))
+		require.NoError(t, source.SetReadDeadline(time.Now().Add(patience)))
 		n, _, err := source.ReadFrom(buf)
 		require.NoError(t, err)
 		return string(buf[:n])
@@ -174,7 +174,7 @@ func TestPubSignsDatagrams(t *testing.T) {
 	last := began
 	receive := func() string {
 		buf := make([]byte, 1<<16)
-		require.NoError(t, source.SetReadDeadline(time.Now().Add(10*time.Second)))
+		require.NoError(t, source.SetReadDeadline(time.Now().Add(patience)))
 		n, _, err := source.ReadFrom(buf)
 		require.NoError(t, err)
 		signed, err := wire.OpenDatagram(secret, buf[:n])

@@ -59,8 +59,6 @@ func TestSignalAtStart(t *testing.T) {
 			way[0].Close()
 		})
 	}
-	begin := time.Now()
 	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, cmd.Wait())
-	require.Less(t, time.Since(begin), 5*time.Second)
 }

@@ -190,6 +190,7 @@ func TestSubQuiet(t *testing.T) {
 
 // TestSubAway: a hub that goes and comes again ends nothing, and is told.
 func TestSubAway(t *testing.T) {
+	t.Parallel()
 	p := serve(t, program(t, nil, append(anyPorts, "--auth", "none")...))
 	cmd := p.sub("--count", "2", "a")
 	out, err := cmd.StdoutPipe()

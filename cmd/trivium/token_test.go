@@ -31,6 +31,7 @@ func makeToken(args ...string) (code int, out, errs string) {
 
 // TestTokenFile: what is printed is what the file lets in, and is nowhere in the file.
 func TestTokenFile(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	real, path := filepath.Join(dir, "real.yaml"), filepath.Join(dir, "link.yaml")
 	const comment = "# Who may come in.\n"

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// unread: both tokens may hold one connection. That it is closed, which its peer does not see, is
+// seen when they may have another.
+func unread(t *testing.T, f *fort) {
+	names := []string{"unread on /sse", "unread on /ws"}
+	for _, name := range names {
+		_, route, _ := strings.Cut(name, " on ")
+		x := f.begin(t, request{line: "GET " + route + "?topic=load.unread", token: f.tokens[name]})
+		require.Equal(t, http.StatusOK, x.status)
+		require.Equal(t, http.StatusServiceUnavailable, f.ask(t, request{line: pollNow, token: f.tokens[name]}).status)
+	}
+	for range 20 {
+		x := f.ask(t, request{line: "POST /publish/load.unread", token: f.tokens["master"], body: quoted(strings.Repeat("x", 500<<10))})
+		require.Equal(t, http.StatusOK, x.status)
+	}
+	for _, name := range names {
+		f.change(t, name, func(e *entry) bool { e.subscribe = `"load.quiet"`; return true })
+	}
+	begin := time.Now()
+	for _, name := range names {
+		require.Eventually(t, func() bool {
+			return f.ask(t, request{line: pollNow, token: f.tokens[name]}).status == http.StatusOK
+		}, patience, 10*time.Millisecond)
+		inTime(t, "to close what was "+name+", the file's change with it", time.Since(begin)-time.Second)
+	}
+}
+
+// manyHolders: 400 connections, or 10,000 if TRIVIUM_LONG is set.
+func manyHolders(t *testing.T, f *fort) {
+	holders := 400
+	if os.Getenv("TRIVIUM_LONG") != "" {
+		holders = 10_000
+	}
+	closed := make([]*heard, holders)
+	var all sync.WaitGroup
+	for i := range closed {
+		h, listener := &heard{where: "GET /sse"}, hearStream
+		closed[i] = h
+		if i%2 == 1 {
+			h.where, listener = "GET /ws", hearSocket
+		}
+		x := f.begin(t, request{line: h.where, token: f.tokens["many"]})
+		require.Equal(t, http.StatusOK, x.status)
+		require.NoError(t, x.conn.SetDeadline(time.Now().Add(2*patience)))
+		all.Go(func() {
+			listener(h, x)
+			h.closed = time.Now()
+		})
+	}
+	var end time.Time
+	f.change(t, "many", func(e *entry) bool {
+		end = time.Now().Add(2 * time.Second)
+		e.more = "expires: " + end.UTC().Format(time.RFC3339Nano)
+		return true
+	})
+	all.Wait()
+	for _, h := range closed {
+		require.Equal(t, http.StatusUnauthorized, h.status, h.where)
+	}
+	told := func(a, b *heard) int { return a.told.Compare(b.told) }
+	require.True(t, slices.MinFunc(closed, told).told.After(end.Add(-10*time.Millisecond)), "nobody is told before the end")
+	inTime(t, fmt.Sprintf("to tell the last of %d connections", holders), slices.MaxFunc(closed, told).told.Sub(end))
+	last := slices.MaxFunc(closed, func(a, b *heard) int { return a.closed.Compare(b.closed) })
+	inTime(t, fmt.Sprintf("to close the last of %d connections", holders), last.closed.Sub(end))
+}
