@@ -349,7 +349,7 @@ func TestKeySetRuns(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := j.Verify(source.token(k, "k"))
 		return err == nil
-	}, 10*time.Second, time.Millisecond)
+	}, 3*time.Minute, time.Millisecond)
 	cancel()
 	running.Wait()
 }

@@ -21,7 +21,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds what a test waits for; nothing takes it unless something is wrong.
-const patience = 2 * time.Minute
+const patience = 4 * time.Minute
 
 // realBuild builds the program of this checkout, once for all tests.
 var realBuild = sync.OnceValues(func() (build.Result, error) {

@@ -20,7 +20,7 @@ import (
 )
 
 // Patience is how long the suite waits for one event to be delivered.
-const Patience = 10 * time.Second
+const Patience = 3 * time.Minute
 
 // Run holds an engine to hub.Engine. newEngine makes one that has not been started and has no
 // events, and retains what the Retention says at least; the suite starts and closes it. In the long

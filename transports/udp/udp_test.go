@@ -68,7 +68,7 @@ func (r *running) send(t *testing.T, datagrams ...string) {
 
 func (r *running) eventually(t *testing.T, condition func(Stats) bool) {
 	t.Helper()
-	require.Eventually(t, func() bool { return condition(r.Stats()) }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return condition(r.Stats()) }, 3*time.Minute, time.Millisecond)
 }
 
 func sum(dropped map[string]uint64) (n uint64) {

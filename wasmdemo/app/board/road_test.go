@@ -20,7 +20,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-const patience = 20 * time.Second
+const patience = 3 * time.Minute
 
 // table is a board with its roads and its load, on a real hub.
 type table struct {
