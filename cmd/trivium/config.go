@@ -48,7 +48,7 @@ type ServeConfig struct {
 
 	WriteTimeout time.Duration `default:"10s" help:"Longest that a write may make no progress before its connection is closed."`
 	Heartbeat    time.Duration `default:"15s" help:"Time between two heartbeats on a connection."`
-	Drain        time.Duration `default:"10s" help:"Time over which subscribers are sent away at the end. 0 is at once."`
+	Drain        time.Duration `default:"8s" help:"Time over which subscribers are sent away at the end. The process ends a second later at the latest, so what stops it must wait longer than that: docker stop waits 10s. 0 is at once."`
 	SSEEnd       string        `name:"sse-end" default:"cut" help:"How the body of an event stream ends that its client is to resume: cut (without the last chunk, since some libraries never come back after an orderly end) or clean."`
 	Slow         string        `default:"gap" help:"What befalls a subscriber that retention overtakes: gap (it is told and goes on) or disconnect."`
 

@@ -52,7 +52,7 @@ func TestDefaults(t *testing.T) {
 		},
 		WriteTimeout: 10 * time.Second,
 		Heartbeat:    15 * time.Second,
-		Drain:        10 * time.Second,
+		Drain:        8 * time.Second,
 		SSEEnd:       "cut",
 		Slow:         "gap",
 		EngineConfig: EngineConfig{

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"os"
+	"reflect"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestDrainFitsWhatStopsTheHub: by default the process ends before docker stop kills it, and before
+// what README's units and compose file wait for.
+func TestDrainFitsWhatStopsTheHub(t *testing.T) {
+	field, ok := reflect.TypeFor[ServeConfig]().FieldByName("Drain")
+	require.True(t, ok)
+	drain, err := time.ParseDuration(field.Tag.Get("default"))
+	require.NoError(t, err)
+	end := drain + time.Second // PROTOCOL section 3
+	require.Less(t, end, 10*time.Second)
+
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	graces := regexp.MustCompile(`(?m)^\s*(?:TimeoutStopSec=|stop_grace_period: )(\d+)s?\b`).FindAllSubmatch(readme, -1)
+	require.Len(t, graces, 2)
+	for _, grace := range graces {
+		wait, err := time.ParseDuration(string(grace[1]) + "s")
+		require.NoError(t, err)
+		require.Greater(t, wait, end)
+	}
+}
