@@ -20,6 +20,9 @@ func TestBehindModel(t *testing.T) {
 		h, err := New(Config{Engine: l, Retention: Retention{Events: window}})
 		require.NoError(r, err)
 		defer func() { require.NoError(r, h.Close()) }()
+		h.window.looks = rapid.SampledFrom([]int{1, 5, maxLooks}).Draw(r, "looks")
+		h.window.topics.reach = rapid.SampledFrom([]int{0, maxSearch}).Draw(r, "reach")
+		h.archive.tail.lost.reach = h.window.topics.reach
 		publish := func(r *rapid.T) {
 			for range rapid.IntRange(1, 300).Draw(r, "n") {
 				_, err := h.Publish(t.Context(), &Event{Topic: rapid.SampledFrom(topics).Draw(r, "topic"), Data: []byte("1")})

@@ -57,6 +57,7 @@ func (s *Subscription) readArchive(limit ReadLimit) (b Batch) {
 		b.Gap = s.resume(&c)
 	}
 	size := 0
+	var scratch topicTokens
 	for _, e := range c.elements {
 		switch {
 		case e.ID.Seq <= s.position:
@@ -65,13 +66,16 @@ func (s *Subscription) readArchive(limit ReadLimit) (b Batch) {
 			return b // one gap at a time, and before the events; and none where the window goes on
 		case e.Topic == "":
 			before := s.position
-			b.Gap = s.goOver(e.ID.Seq)
+			var done bool
+			if b.Gap, done = s.goOver(e.ID.Seq); !done {
+				return b
+			}
 			b.Overtaken = b.Gap != nil && s.begun && !s.feed.hadRead(before)
 			if s.position < e.ID.Seq {
 				s.begun = true
 				return b // what follows is read of the window
 			}
-		case !set.Match(e.Topic), s.conflate && s.isSuperseded(w, e):
+		case !set.match(&scratch, e.Topic), s.conflate && s.isSuperseded(w, e):
 			s.position = e.ID.Seq
 		case limit.Events == 0, size > 0 && size+int(e.size()) > limit.Bytes:
 			return b
@@ -108,18 +112,30 @@ func (s *Subscription) leap() {
 }
 
 // goOver gives the gap of a hole in the log that ends at seq, where there is one. It goes no further than
-// to what the window has, which the log may have lost before it.
-func (s *Subscription) goOver(seq uint64) *Gap {
-	seq = min(seq, s.hub.window.floor)
-	late := lateAfter(s.position)
-	if s.byTimeYet() {
-		late = lateSince(s.since)
+// to what the window has, which the log may have lost before it. It does a piece of that, and reports
+// whether that was the last.
+func (s *Subscription) goOver(seq uint64) (g *Gap, done bool) {
+	if s.hole != nil && s.hole.from != s.position {
+		s.stopSearches()
 	}
-	end, certain, possible := s.hub.archive.losses(s.set(), s.position, seq, late, s.conflate)
+	if s.hole == nil {
+		s.hole = &holeSearch{
+			from: s.position, to: min(seq, s.hub.window.floor), at: s.position,
+			losses: newAfter(s.set(), s.position, s.conflate),
+		}
+		if s.byTimeYet() {
+			s.hole.losses = newSince(s.set(), s.since, s.conflate)
+		}
+	}
+	end, lost, done := s.hub.archive.searchHole(s.hole, s.hub.window.looks)
+	if !done {
+		return nil, false
+	}
+	s.hole = nil
 	if s.origin == byLast && !s.begun {
-		return s.goPast(end, nil) // "the newest retained" is true of whatever is left of them by now
+		return s.goPast(end, nil), true // "the newest retained" is true of whatever is left of them by now
 	}
-	return s.goPast(end, s.expired(certain, possible))
+	return s.goPast(end, s.expired(lost.certain, lost.possible)), true
 }
 
 // resume gives the gap of a start that was not of this log: all that is left of the log follows.

@@ -22,24 +22,56 @@ type Gap struct {
 	Certain bool
 }
 
-// gap finds what is lost between the position and the window, and moves the position past it.
-func (s *Subscription) gap(w *window, set FilterSet) *Gap {
-	var g *Gap
+// gap finds what is lost between the position and the window, and moves the position past it. It does a
+// piece of that, and reports whether that was the last.
+func (s *Subscription) gap(w *window, set FilterSet) (g *Gap, done bool) {
 	switch {
 	case s.lost != nil:
 		g, s.lost = &s.lost.gap, nil
 	case s.position >= w.floor:
-		return nil
+		s.stopSearches()
+		return nil, true
 	case s.origin == byLast && !s.begun:
 		// "The newest retained" is true of whatever is left of them by now.
 	default:
-		if s.byTimeYet() {
-			g = s.expired(w.lossesSince(set, s.since, s.conflate))
-		} else {
-			g = s.expired(w.losses(set, s.position, s.conflate))
+		lost, done := w.topics.searchLosses(s.lossSearch(set), w.looks)
+		if !done {
+			return nil, false
 		}
+		s.losses = nil
+		g = s.expired(lost.certain, lost.possible)
 	}
-	return s.goPast(w.floor, g)
+	return s.goPast(w.floor, g), true
+}
+
+// lossSearch returns the search for what the window has lost after the position, a new one if it is the
+// first piece or the position has moved.
+func (s *Subscription) lossSearch(set FilterSet) *lossSearch {
+	after := s.position
+	if s.byTimeYet() {
+		after = 0
+	}
+	if s.losses != nil && s.losses.after != after {
+		s.stopSearches()
+	}
+	switch {
+	case s.losses != nil:
+	case s.byTimeYet():
+		s.losses = newSince(set, s.since, s.conflate)
+	default:
+		s.losses = newAfter(set, after, s.conflate)
+	}
+	return s.losses
+}
+
+// stopSearches ends what Read has not found out. Called with Hub.mu held.
+func (s *Subscription) stopSearches() {
+	s.hub.window.topics.cancel(s.losses)
+	s.losses = nil
+	if s.hub.archive != nil {
+		s.hub.archive.cancel(s.hole)
+	}
+	s.hole = nil
 }
 
 // byTimeYet reports that it is the time, not the position, that says what is lost.

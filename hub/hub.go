@@ -25,6 +25,7 @@ type Hub struct {
 	maxEventSize int      // static
 	archive      *archive // static; nil: the window is all there is
 	fanout       *fanout
+	turns        chan struct{} // static; has as many elements as there may be long searches at a moment
 	keys         *idempotency
 	stats        counters
 
@@ -56,6 +57,7 @@ func New(cfg Config) (*Hub, error) {
 		engine:       cfg.Engine,
 		maxEventSize: cmp.Or(cfg.MaxEventSize, DefaultMaxEventSize),
 		fanout:       newFanout(),
+		turns:        make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 		keys:         newIdempotency(),
 		aged:         make(chan struct{}, 1),
 		index:        newIndex(),
@@ -202,6 +204,7 @@ func (h *Hub) MaxEventSize() int { return h.maxEventSize }
 // Subscribe begins a subscription. From now on sink is told of what there is to read; what was
 // there before must be asked for once with Read. The error is ErrClosed.
 func (h *Hub) Subscribe(r Request, sink Sink) (*Subscription, error) {
+	r = h.Locate(r)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {

@@ -94,10 +94,13 @@ func (c *conn) read() bool {
 		}
 		return false
 	}
-	before := c.m.floor()
+	before, position := c.m.floor(), c.sub.Position().Seq
 	batch := c.sub.Read(ReadLimit{1 + c.rng.IntN(40), 1 + c.rng.IntN(20_000)})
 	after := c.m.floor()
 	to := c.sub.Position().Seq
+	if batch.More && batch.Gap == nil && len(batch.Events) == 0 && to == position {
+		return true // it has begun to look for what was lost
+	}
 	overtaken := uint64(0)
 	switch g := batch.Gap; {
 	case g != nil:

@@ -83,6 +83,8 @@ func runModel(t *testing.T, seed uint64, operations int) {
 		Age:       []time.Duration{10 * time.Millisecond, time.Second, time.Hour}[m.rng.IntN(3)],
 		GapTopics: m.gapTopics,
 	}})
+	m.hub.window.looks = []int{1, 3, 20, maxLooks}[m.rng.IntN(4)]
+	m.hub.window.topics.reach = []int{0, 5, maxSearch}[m.rng.IntN(3)]
 	m.conns = make([]*conn, subscribers)
 	for i := range m.conns {
 		m.conns[i] = &conn{m: m, busy: true}

@@ -37,7 +37,50 @@ const (
 	byTime
 )
 
-// start puts the subscription where the request says. Called with Hub.mu held.
+// located is where a request begins, as far as the window can tell.
+type located struct {
+	last     *lastSearch
+	position uint64 // of a start by time
+}
+
+// Locate returns the request with its beginning found, which may take long where the request begins with the
+// newest events of its filters, or at a time. Subscribe and Restart do so themselves. A caller of Restart that
+// holds a lock which its Sink needs locates the request before.
+func (h *Hub) Locate(r Request) Request {
+	start := &r.Start
+	switch {
+	case r.located != nil || start.Cursor != nil || start.Foreign != "":
+	case start.Last > 0:
+		r.located = &located{last: h.findLast(r.Filters, start.Last)}
+	case !start.Since.IsZero():
+		r.located = &located{position: h.findSince(r.Filters, start.Since, r.Conflate)}
+	}
+	return r
+}
+
+func (h *Hub) findLast(set FilterSet, wanted int) (s *lastSearch) {
+	h.inPieces(func() (done bool) {
+		if s == nil {
+			s = h.window.newLastSearch(set, wanted)
+		}
+		return h.window.searchLast(s)
+	})
+	return s
+}
+
+func (h *Hub) findSince(set FilterSet, t time.Time, conflate bool) (position uint64) {
+	s := newSince(set, t, conflate)
+	h.inPieces(func() (done bool) {
+		lost, done := h.window.topics.searchLosses(s, h.window.looks)
+		if done {
+			position = h.window.since(t, lost)
+		}
+		return done
+	})
+	return position
+}
+
+// start puts the subscription where the request, which has been located, says. Called with Hub.mu held.
 func (s *Subscription) start(r Request) {
 	w, epoch := s.hub.window, s.hub.epoch
 	s.held = r.Filters.Len() == 0 && (r.Start.Cursor != nil || r.Start.Foreign != "")
@@ -46,6 +89,7 @@ func (s *Subscription) start(r Request) {
 	if s.hub.archive != nil {
 		s.hub.archive.forget(s)
 	}
+	s.stopSearches()
 	switch start := r.Start; {
 	case start.Cursor != nil && start.Cursor.Epoch != epoch:
 		s.lost = s.lostAt(GapEpoch, start.Cursor.String())
@@ -58,13 +102,13 @@ func (s *Subscription) start(r Request) {
 	case start.Foreign != "":
 		s.lost = s.lostAt(GapEpoch, start.Foreign)
 	case start.Last > 0:
-		position, found := w.beforeLast(r.Filters, start.Last)
-		s.position, s.origin = position, byLast
-		if s.hub.archive != nil && found < start.Last && w.floor > 0 && r.Filters.Len() > 0 {
-			s.position, s.trace = 0, newTrace(r.Filters, w.floor, position, found, start.Last)
+		last := r.located.last
+		s.position, s.origin = last.position, byLast
+		if s.hub.archive != nil && last.found < start.Last && last.floor > 0 && r.Filters.Len() > 0 {
+			s.position, s.trace = 0, newTrace(r.Filters, last.floor, last.position, last.found, start.Last)
 		}
 	case !start.Since.IsZero():
-		s.position, s.origin = w.since(r.Filters, start.Since, s.conflate), byTime
+		s.position, s.origin = r.located.position, byTime
 		if s.hub.archive != nil && w.isBefore(start.Since) {
 			s.position, s.seeking = 0, true
 		}

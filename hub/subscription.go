@@ -36,6 +36,8 @@ type Request struct {
 	// Conflate: of the waiting events with one topic and key deliver only the newest. Behind the window
 	// it is the newest of those that were read of the log at once, and none that the window has newer.
 	Conflate bool
+
+	located *located // see Hub.Locate; nil: not yet, or nothing has to be found
 }
 
 // Subscription is one subscriber: a set of filters and a position in the log. It has no queue;
@@ -57,10 +59,12 @@ type Subscription struct {
 	trace    *trace // finds where the newest of the log begin, and then what lies between them
 	held     bool   // began after a cursor without filters: it stands there until it has some
 	origin   origin
-	position uint64    // all up to here has been read
-	lost     *lost     // to be told before anything else: the start was not of this log
-	since    time.Time // of a start by time, until events come that are no older
-	rounds   *feed     // whose rounds are for it: one of an earlier set may still be under way
+	position uint64      // all up to here has been read
+	lost     *lost       // to be told before anything else: the start was not of this log
+	since    time.Time   // of a start by time, until events come that are no older
+	losses   *lossSearch // for what the window has lost after the position; nil: none is under way
+	hole     *holeSearch // the same for the log
+	rounds   *feed       // whose rounds are for it: one of an earlier set may still be under way
 
 	// guarded by Hub.mu
 
@@ -93,7 +97,8 @@ type Batch struct {
 	// Overtaken means that the gap is of a subscriber that was reading and was too slow.
 	Overtaken bool
 	Events    []*Event
-	// More means that the limit or the hub's own bound ended the read: read on.
+	// More means that the limit or the hub's own bound ended the read: read on, and after a read that found
+	// nothing in one's Turn.
 	More bool
 	// Waiting means that there may be more, which has to be fetched: the Sink is told when it is there.
 	Waiting bool
@@ -120,7 +125,11 @@ func (s *Subscription) Read(limit ReadLimit) Batch {
 	}
 	var b Batch
 	set := s.set()
-	b.Gap = s.gap(w, set)
+	gap, done := s.gap(w, set)
+	if !done {
+		return Batch{More: true}
+	}
+	b.Gap = gap
 	b.Overtaken = b.Gap != nil && s.begun
 	s.begun = true
 	before := s.position
@@ -199,6 +208,7 @@ func (s *Subscription) SetFilters(set FilterSet) {
 // Restart changes the filters and puts the subscription where the request says; Conflate is
 // not looked at.
 func (s *Subscription) Restart(r Request) {
+	r = s.hub.Locate(r)
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	s.join(r.Filters)
@@ -210,6 +220,7 @@ func (s *Subscription) join(set FilterSet) {
 	if s.closed {
 		return
 	}
+	s.stopSearches() // they are of the filters before
 	s.leave()
 	if set.Len() > 0 {
 		s.held = false
@@ -233,6 +244,7 @@ func (s *Subscription) Close() {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	if !s.closed {
+		s.stopSearches()
 		s.leave()
 		s.closed = true
 		s.hub.subscriptions--

@@ -42,21 +42,27 @@ func (t *tail) add(e *Event) {
 	}
 }
 
-// remove notes that the log is gone up to seq.
-func (t *tail) remove(seq uint64) {
-	for t.next.len() > 0 && t.next.at(0).seq <= seq {
+// remove notes that the log is gone up to seq. It lets go of at most maxRemovals elements, and reports
+// whether none is left to go.
+func (t *tail) remove(seq uint64) (done bool) {
+	for range maxRemovals {
+		if t.next.len() == 0 || t.next.at(0).seq > seq {
+			if seq > t.known {
+				t.known = seq
+				t.lost.forgotten = mark{seq: seq}
+			}
+			t.removed = max(t.removed, seq)
+			return true
+		}
 		e := t.next.pop()
+		t.removed = max(t.removed, e.seq)
 		if e.topic == "" {
 			t.lost.forgotten = mark{seq: e.seq}
 			continue
 		}
 		t.lost.lose(t.lost.at(e.topic), e.topic, mark{e.seq, e.at}, e.superseded)
 	}
-	if seq > t.known {
-		t.known = seq
-		t.lost.forgotten = mark{seq: seq}
-	}
-	t.removed = max(t.removed, seq)
+	return false
 }
 
 // forgottenBefore notes when the events that nobody knows were accepted at the latest.
@@ -73,37 +79,6 @@ func (a *archive) passed(before uint64, e *Event) {
 	if a.tail.known >= before && a.tail.known < e.ID.Seq {
 		a.tail.add(e)
 	}
-}
-
-// losses says whether events of the set in a hole of the log, from after seq from to seq to, were
-// lost that late accepts, a test as topicTree.find takes it. Where the log has lost more meanwhile the
-// hole goes further, to seq end.
-func (a *archive) losses(set FilterSet, from, to uint64, late func(mark) bool, conflate bool) (end uint64, certain, possible bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	t := &a.tail
-	if from > t.removed {
-		certain, possible = t.within(set, from, to)
-		return to, certain, possible
-	}
-	t.remove(to)
-	_, certain, possible = t.lost.find(set, conflate, late)
-	return t.removed, certain && !(conflate && t.read), possible
-}
-
-// within judges a hole that has events before it.
-func (t *tail) within(set FilterSet, from, to uint64) (certain, possible bool) {
-	if set.Len() == 0 || to > t.known {
-		return false, set.Len() > 0
-	}
-	for i := t.next.search(func(e tailed) bool { return e.seq > from }); i < t.next.len() && t.next.at(i).seq <= to; i++ {
-		if e := t.next.at(i); e.topic == "" {
-			possible = true
-		} else if set.Match(e.topic) {
-			return true, true
-		}
-	}
-	return false, possible
 }
 
 // watch keeps the tail ahead of what the log lets go, and the chunks fresh, until the context ends. floor
@@ -142,7 +117,10 @@ func (a *archive) lookAtTail(ctx context.Context, floor, head uint64) (more bool
 	}
 	a.mu.Lock()
 	if first[0].Topic == "" {
-		a.tail.remove(min(first[0].ID.Seq, floor)) // what follows is in the window, and will be passed
+		for !a.tail.remove(min(first[0].ID.Seq, floor)) { // what follows is in the window, and will be passed
+			a.mu.Unlock()
+			a.mu.Lock()
+		}
 	}
 	known, room := a.tail.known, maxTail-a.tail.next.len()
 	a.mu.Unlock()

@@ -60,6 +60,7 @@ func TestTail(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		log := &sliceLog{}
 		a := newArchive(log, 100)
+		a.tail.lost.reach = rapid.SampledFrom([]int{0, 3, maxSearch}).Draw(t, "reach")
 		topics := []string{"a", "b", "c.d", "c.e"}
 		window := rapid.Uint64Range(0, 20).Draw(t, "window")
 		floor := uint64(0)
@@ -88,7 +89,12 @@ func TestTail(t *testing.T) {
 			if a.tail.known < log.gone {
 				forgotten = log.gone
 			}
-			_, certain, possible := a.losses(set, from, log.gone, lateAfter(from), false)
+			search := &holeSearch{from: from, to: log.gone, at: from, losses: newAfter(set, from, false)}
+			_, v, done := a.searchHole(search, 2)
+			for !done {
+				_, v, done = a.searchHole(search, 2)
+			}
+			certain, possible := v.certain, v.possible
 			require.True(t, lost || !certain)
 			require.True(t, possible || !lost)
 			if from >= forgotten {

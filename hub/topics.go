@@ -1,8 +1,8 @@
 package hub
 
 import (
-	"slices"
 	"strings"
+	"sync"
 )
 
 // mark is the newest removal of some kind: its seq, and when that event had been accepted. The
@@ -36,6 +36,7 @@ func (n *newest) note(m mark, superseded bool) {
 type topicNode struct {
 	parent *topicNode
 	token  string
+	topic  string     // its name, if it has events or a loss
 	inner  *innerNode // nil: no topic goes on from here
 
 	log  *deque[*Event] // its retained events; nil: none
@@ -62,6 +63,7 @@ const maxNodes = 4
 // than all before it, and the topic that is forgotten is the one whose loss is oldest.
 type topicTree struct {
 	limit  int                   // topics with a loss; static
+	reach  int                   // static; maxSearch
 	root   topicNode             // has an inner part always
 	byName map[string]*topicNode // those with events or a loss
 
@@ -70,11 +72,15 @@ type topicTree struct {
 	lossy          int // topics with a loss
 	oldest, newest *topicNode
 	forgotten      mark // the newest loss that may have been forgotten
+
+	walking sync.Mutex                   // readers that share the lock of the tree write walks
+	walks   map[*topicNode][]*lossSearch // searches between two pieces, by where they stand
 }
 
 func newTopicTree(limit int, floor uint64) topicTree {
 	return topicTree{
 		limit:     limit,
+		reach:     maxSearch,
 		root:      topicNode{inner: &innerNode{children: make(map[string]*topicNode)}},
 		byName:    make(map[string]*topicNode),
 		forgotten: mark{seq: floor},
@@ -100,6 +106,7 @@ func (t *topicTree) at(topic string) *topicNode {
 	n := t.byName[topic]
 	if n == nil {
 		n = t.grow(topic)
+		n.topic = topic
 		t.byName[topic] = n
 	}
 	return n
@@ -140,7 +147,8 @@ func (t *topicTree) forget(n *topicNode) {
 	}
 	n.lost = newest{}
 	if n.log == nil {
-		delete(t.byName, n.name())
+		delete(t.byName, n.topic)
+		n.topic = ""
 		t.prune(n)
 	}
 }
@@ -156,6 +164,7 @@ func (t *topicTree) link(n *topicNode) {
 }
 
 func (t *topicTree) unlink(n *topicNode) {
+	t.leave(n)
 	if n.older != nil {
 		n.older.newer = n.newer
 	} else {
@@ -207,132 +216,4 @@ func (n *topicNode) above(topic string, f func(*innerNode)) {
 			f(p.inner)
 		}
 	}
-}
-
-func (n *topicNode) name() string {
-	if n.parent.parent == nil {
-		return n.token
-	}
-	return n.parent.name() + "." + n.token
-}
-
-// maxSearch bounds the nodes that one search for all filters of a set looks at.
-const maxSearch = 1024
-
-// search walks the topics that filters select. It gives up past its bound: wildcards before the
-// last token may lead everywhere.
-type search struct {
-	looked int
-	// enter says whether to look among the topics further down.
-	enter func(*innerNode) bool
-	// all, if not nil, judges all topics further down at once where a last ">" selects them.
-	all func(*innerNode) bool
-	// visit judges one topic. False from all or visit ends the search.
-	visit func(*topicNode) bool
-}
-
-// below goes on from n, which the filter's tokens so far have selected. It reports whether the
-// search goes on.
-func (s *search) below(n *topicNode, filter string) bool {
-	if n.inner == nil || !s.enter(n.inner) {
-		return true
-	}
-	if s.gaveUp() {
-		return false
-	}
-	token, rest, more := strings.Cut(filter, ".")
-	tail := token == anyTail && !more
-	switch {
-	case tail && s.all != nil:
-		return s.all(n.inner)
-	case !tail && token != anyToken:
-		child := n.inner.children[token]
-		return child == nil || s.step(child, rest, more)
-	}
-	for name, child := range n.inner.children {
-		if s.looked++; s.gaveUp() {
-			return false
-		}
-		if n.parent == nil && strings.HasPrefix(name, "$") {
-			continue
-		}
-		if tail {
-			if !s.visit(child) || !s.below(child, anyTail) {
-				return false
-			}
-		} else if !s.step(child, rest, more) {
-			return false
-		}
-	}
-	return true
-}
-
-func (s *search) gaveUp() bool { return s.looked > maxSearch }
-
-// step goes to a child that the filter's next token selects.
-func (s *search) step(child *topicNode, rest string, more bool) bool {
-	if more {
-		return s.below(child, rest)
-	}
-	return s.visit(child)
-}
-
-// find says whether something that the set selects was removed, of what late accepts: a test by
-// seq or by time that is true from some removal on, and not of the zero mark. certain means that
-// it was, possible that it may have been and is forgotten; seq is of a removal that is to blame.
-func (t *topicTree) find(set FilterSet, conflate bool, late func(mark) bool) (seq uint64, certain, possible bool) {
-	blame := func(m mark) bool {
-		if late(m) {
-			seq, certain = m.seq, true
-		}
-		return !certain
-	}
-	search := search{
-		enter: func(in *innerNode) bool { return late(in.lost.of(conflate)) },
-		all:   func(in *innerNode) bool { return blame(in.lost.of(conflate)) },
-		visit: func(n *topicNode) bool { return blame(n.lost.of(conflate)) },
-	}
-	for f := range set.All() {
-		if n := t.byName[f.text]; f.Exact() && n != nil {
-			search.visit(n)
-		} else if !f.Exact() {
-			search.below(&t.root, f.text)
-		}
-		if certain {
-			return seq, true, true
-		}
-	}
-	if search.gaveUp() {
-		for n := t.newest; n != nil && late(n.lost[0]); n = n.older {
-			if m := n.lost.of(conflate); late(m) && set.Match(n.name()) {
-				return m.seq, true, true
-			}
-		}
-	}
-	return t.forgotten.seq, false, set.Len() > 0 && late(t.forgotten)
-}
-
-// logs gives the retained events of the topics that the set selects and that have some after seq.
-// ok is false if these topics are more than limit, or too many to look through.
-func (t *topicTree) logs(set FilterSet, seq uint64, limit int) (logs []*deque[*Event], ok bool) {
-	search := search{
-		enter: func(in *innerNode) bool { return in.head > seq },
-		visit: func(n *topicNode) bool {
-			if n.log != nil && n.log.at(n.log.len()-1).ID.Seq > seq && !slices.Contains(logs, n.log) {
-				logs = append(logs, n.log)
-			}
-			return len(logs) <= limit
-		},
-	}
-	for f := range set.All() {
-		if n := t.byName[f.text]; f.Exact() && n != nil {
-			search.visit(n)
-		} else if !f.Exact() {
-			search.below(&t.root, f.text)
-		}
-		if len(logs) > limit || search.gaveUp() {
-			return nil, false
-		}
-	}
-	return logs, true
 }

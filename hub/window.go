@@ -2,7 +2,6 @@ package hub
 
 import (
 	"cmp"
-	"slices"
 	"time"
 )
 
@@ -38,13 +37,11 @@ func (r Retention) withDefaults() Retention {
 // maxRemovals bounds the events that one call of trim or clear removes, and so how long Hub.mu is held.
 const maxRemovals = 256
 
-// maxScan bounds the events that one read looks at, and so how long it holds the lock.
-const maxScan = 4096
-
 // window is the retained end of the log: by seq and by topic, with what it has let go. It is
 // guarded by Hub.mu, but for the encodings of its events.
 type window struct {
 	keep   Retention // static
+	looks  int       // static; maxLooks
 	events deque[*Event]
 	topics topicTree
 	latest map[subject]*Event // the newest retained of each topic and key
@@ -75,6 +72,7 @@ const (
 func newWindow(keep Retention, floor uint64) *window {
 	return &window{
 		keep:   keep,
+		looks:  maxLooks,
 		topics: newTopicTree(keep.GapTopics, floor),
 		latest: make(map[subject]*Event),
 		cache:  encodingCache{limit: keep.Bytes / encodingShare, floor: floor},
@@ -172,165 +170,6 @@ func (w *window) drop() {
 	}
 	w.floor = e.ID.Seq
 }
-
-// after gives the index of the first event past seq.
-func (w *window) after(seq uint64) int { return firstAfter(&w.events, seq) }
-
-func firstAfter(d *deque[*Event], seq uint64) int {
-	// Readers are mostly at the end, and seqs mostly follow each other without a hole.
-	if n := d.len(); n > 0 {
-		if newest := d.at(n - 1).ID.Seq; newest <= seq {
-			return n
-		} else if i := n - 1 - int(min(newest-seq, uint64(n))); i >= 0 && d.at(i).ID.Seq == seq {
-			return i + 1
-		}
-	}
-	return d.search(func(e *Event) bool { return e.ID.Seq > seq })
-}
-
-// ReadLimit bounds one read. An event over Bytes still comes, alone.
-type ReadLimit struct {
-	Events int
-	Bytes  int // of data and what stands around it, about
-}
-
-// read appends the events of the set that follow seq, and says up to where it has looked:
-// everything of the set up to reached is in dst. It must not be asked for what is below floor.
-func (w *window) read(dst []*Event, set FilterSet, seq uint64, limit ReadLimit, conflate bool) (_ []*Event, reached uint64) {
-	next := w.merge(set, seq)
-	last, size := seq, 0
-	for looked := 0; ; looked++ {
-		e := next()
-		switch {
-		case e == nil:
-			return dst, w.head
-		case looked == maxScan:
-			return dst, seq
-		case conflate && e.superseded, !set.Match(e.Topic):
-		case limit.Events == 0, size > 0 && size+int(e.size()) > limit.Bytes:
-			return dst, last // more of the set wait
-		default:
-			dst = append(dst, e)
-			last = e.ID.Seq
-			limit.Events--
-			size += int(e.size())
-		}
-		seq = e.ID.Seq
-	}
-}
-
-// maxMerge is how many topics' events are merged for a read by wildcards; more are found by
-// looking at every event.
-const maxMerge = 64
-
-// merge steps through events after seq among which all those of the set are: through its topics'
-// own where they are few, so that a resume costs what was missed, else through all.
-func (w *window) merge(set FilterSet, seq uint64) (next func() *Event) {
-	logs, ok := w.topics.logs(set, seq, max(maxMerge, set.Len()))
-	if !ok {
-		return walk(&w.events, w.after(seq))
-	}
-	if len(logs) == 1 {
-		return walk(logs[0], firstAfter(logs[0], seq))
-	}
-	places := make([]int, len(logs))
-	for i, log := range logs {
-		places[i] = firstAfter(log, seq)
-	}
-	return func() (first *Event) {
-		from := -1
-		for i, log := range logs {
-			if places[i] < log.len() {
-				if e := log.at(places[i]); first == nil || e.ID.Seq < first.ID.Seq {
-					first, from = e, i
-				}
-			}
-		}
-		if first != nil {
-			places[from]++
-		}
-		return first
-	}
-}
-
-func walk(d *deque[*Event], i int) func() *Event {
-	return func() *Event {
-		if i >= d.len() {
-			return nil
-		}
-		i++
-		return d.at(i - 1)
-	}
-}
-
-// beforeLast gives the position after which the newest n events of the set follow, and how many do.
-func (w *window) beforeLast(set FilterSet, n int) (position uint64, found int) {
-	position = w.head
-	logs, ok := w.topics.logs(set, 0, max(maxMerge, set.Len()))
-	if !ok {
-		for i := w.events.len() - 1; i >= 0 && found < n; i-- {
-			if e := w.events.at(i); set.Match(e.Topic) {
-				position = e.ID.Seq - 1
-				found++
-			}
-		}
-		return position, found
-	}
-	var newest []uint64
-	for _, log := range logs {
-		for i := log.len() - 1; i >= max(0, log.len()-n); i-- {
-			newest = append(newest, log.at(i).ID.Seq)
-		}
-	}
-	if found = min(len(newest), n); found == 0 {
-		return position, 0
-	}
-	slices.Sort(newest)
-	return newest[len(newest)-found] - 1, found
-}
-
-// since gives the position after which the events accepted no earlier than t follow. Where some
-// of the set were let go, it is a position before them, so that who resumes from it is told.
-func (w *window) since(set FilterSet, t time.Time, conflate bool) uint64 {
-	switch seq, certain, possible := w.topics.find(set, conflate, lateSince(t)); {
-	case certain:
-		return seq - 1
-	case possible:
-		return 0 // which is before all that is forgotten
-	}
-	if i := w.events.search(func(e *Event) bool { return !e.Time.Before(t) }); i < w.events.len() {
-		return w.events.at(i).ID.Seq - 1
-	}
-	return w.head
-}
-
-// isBefore reports that events accepted no earlier than t may lie behind the window.
-func (w *window) isBefore(t time.Time) bool {
-	return w.floor > 0 && (w.events.len() == 0 || !w.events.at(0).Time.Before(t))
-}
-
-// lossesSince says whether events of the set accepted no earlier than t were let go.
-func (w *window) lossesSince(set FilterSet, t time.Time, conflate bool) (certain, possible bool) {
-	_, certain, possible = w.topics.find(set, conflate, lateSince(t))
-	return certain, possible
-}
-
-func lateSince(t time.Time) func(mark) bool {
-	return func(m mark) bool {
-		return m.seq > 0 && (m.at == 0 || !time.Unix(0, m.at).Before(t)) // zero: not known when
-	}
-}
-
-// losses says whether events of the set after seq were let go.
-func (w *window) losses(set FilterSet, seq uint64, conflate bool) (certain, possible bool) {
-	if seq >= w.floor {
-		return false, false
-	}
-	_, certain, possible = w.topics.find(set, conflate, lateAfter(seq))
-	return certain, possible
-}
-
-func lateAfter(seq uint64) func(mark) bool { return func(m mark) bool { return m.seq > seq } }
 
 // nextExpiry says how long the oldest event has left.
 func (w *window) nextExpiry() (left time.Duration, any bool) {

@@ -32,6 +32,7 @@ func TestWindowModel(t *testing.T) {
 			},
 		}
 		m.w = newWindow(m.keep, 0)
+		m.w.topics.reach = rapid.SampledFrom([]int{0, 3, 10, maxSearch}).Draw(t, "reach")
 		t.Repeat(map[string]func(*rapid.T){
 			"add":     m.add,
 			"add two": func(t *rapid.T) { m.add(t); m.add(t) },
@@ -153,7 +154,7 @@ func (m *windowModel) since(t *rapid.T) {
 	conflate := rapid.Bool().Draw(t, "conflate")
 	at := m.now.Add(-time.Duration(rapid.IntRange(-1000, 30_000).Draw(t, "ms ago")) * time.Millisecond)
 	late := func(e *modelled) bool { return !e.Time.Before(at) }
-	from := m.w.since(set, at, conflate)
+	from := m.w.sinceAll(set, at, conflate)
 	certain, possible := m.w.lossesSince(set, at, conflate)
 	m.requireLosses(t, set, conflate, late, certain, possible)
 	_, resumed := m.w.losses(set, from, conflate)
@@ -173,7 +174,7 @@ func TestWindowSinceBeforeAnEarlierLog(t *testing.T) {
 	start := time.Unix(1e9, 0)
 	w := newWindow(Retention{}.withDefaults(), 100)
 	lost := func(at time.Time) bool {
-		_, possible := w.losses(setOf("a"), w.since(setOf("a"), at, false), false)
+		_, possible := w.losses(setOf("a"), w.sinceAll(setOf("a"), at, false), false)
 		return possible
 	}
 	require.True(t, lost(start), "nothing is known yet")
@@ -234,8 +235,8 @@ func TestResumeOfExactTopicCostsWhatWasMissed(t *testing.T) {
 		add(fmt.Sprint("other.", i%100))
 	}
 	for _, set := range []FilterSet{setOf("mine"), setOf("mine", "none", "nothing"), setOf("*", "none.>")} {
-		next, looked := w.merge(set, 0), 0
-		for e := next(); e != nil; e = next() {
+		m, looked := w.merge(set, 0, false), 0
+		for e := m.next(); e != nil; e = m.next() {
 			require.Equal(t, "mine", e.Topic)
 			looked++
 		}
@@ -246,10 +247,10 @@ func TestResumeOfExactTopicCostsWhatWasMissed(t *testing.T) {
 	}
 }
 
-// One read holds the lock for a bounded time: it ends after maxScan events that it passes over.
-func TestReadLooksAtNoMoreThanMaxScan(t *testing.T) {
+// One read holds the lock for a bounded time: it ends after maxLooks events that it passes over.
+func TestReadLooksAtNoMoreThanMaxLooks(t *testing.T) {
 	w := newWindow(Retention{}.withDefaults(), 0)
-	const quiet, n = 3 * maxScan, 3*maxScan + 100 // more topics than are merged, after what is passed over
+	const quiet, n = 3 * maxLooks, 3*maxLooks + 100 // more topics than are merged, after what is passed over
 	for seq := range uint64(n) {
 		topic := "other"
 		if seq >= quiet {
@@ -262,7 +263,7 @@ func TestReadLooksAtNoMoreThanMaxScan(t *testing.T) {
 	for ; position < n; reads++ {
 		before := position
 		got, position = w.read(got, setOf("a.*"), before, ReadLimit{1000, 1 << 20}, false)
-		require.LessOrEqual(t, position-before, uint64(maxScan))
+		require.LessOrEqual(t, position-before, uint64(maxLooks))
 		require.Less(t, before, position)
 	}
 	require.Len(t, got, n-quiet)
@@ -316,7 +317,7 @@ func TestSearchThatGivesUp(t *testing.T) {
 		w.add(&Event{ID: Cursor{1, seq + 1}, Topic: fmt.Sprintf("t%d.x%d", seq, seq%topics), Time: at})
 		w.trim(at)
 	}
-	_, ok := w.topics.logs(setOf("*.x7"), 0, maxMerge)
+	_, ok := w.topics.logs(setOf("*.x7"), 0)
 	require.False(t, ok)
 	got, _ := w.read(nil, setOf("*.x7"), topics, ReadLimit{10, 1 << 20}, false)
 	require.Equal(t, []uint64{topics + 8}, ids(got))

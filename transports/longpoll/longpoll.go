@@ -122,6 +122,7 @@ func (h *Handler) wait(r *http.Request, s *hub.Subscription, a *alarm, p poll, a
 		case batch.Gap != nil:
 			return batch
 		case batch.More:
+			s.Turn()()
 			continue
 		case over && !batch.Waiting, access.Judge(p.subscribe.Filters) != nil:
 			return batch
@@ -146,9 +147,9 @@ func (h *Handler) wait(r *http.Request, s *hub.Subscription, a *alarm, p poll, a
 	}
 }
 
-// fill adds what can be read at once: behind the window the hub reads in pieces.
+// fill adds what can be read without waiting for the log: the hub reads in pieces.
 func fill(s *hub.Subscription, batch hub.Batch, limit hub.ReadLimit) hub.Batch {
-	for added := batch.Events; batch.More && len(added) > 0; {
+	for added := batch.Events; batch.More; {
 		limit.Events -= len(added)
 		for _, e := range added {
 			limit.Bytes -= len(e.Data)
@@ -157,10 +158,12 @@ func fill(s *hub.Subscription, batch hub.Batch, limit hub.ReadLimit) hub.Batch {
 			break
 		}
 		next := s.Read(limit)
-		if next.Gap != nil {
-			break // it is for the next answer, which begins after the last event
+		if next.Gap != nil || next.Waiting {
+			break // a gap is for the next answer, which begins after the last event
 		}
-		added, batch.More = next.Events, next.More || next.Waiting
+		if added, batch.More = next.Events, next.More; len(added) == 0 && next.More {
+			s.Turn()()
+		}
 		batch.Events = slices.Concat(batch.Events, added)
 	}
 	return batch

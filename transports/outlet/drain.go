@@ -64,10 +64,15 @@ func (o *Outlet) broken(err error) {
 func (o *Outlet) next(buffer []byte) (chunk []byte, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.closed && !o.ended {
-		if chunk = o.collect(buffer); len(chunk) > 0 {
+	for !o.closed && !o.ended {
+		chunk, readOn := o.collect(buffer)
+		if len(chunk) > 0 {
 			return chunk, true
 		}
+		if !readOn {
+			break
+		}
+		o.waitTurn()
 	}
 	o.busy = false
 	o.changed()
@@ -80,13 +85,23 @@ func (o *Outlet) next(buffer []byte) (chunk []byte, ok bool) {
 	return nil, false
 }
 
+// waitTurn lets others have the outlet until the drain goroutine may read on, after a read that found
+// nothing: of events that few filters select many may have to be looked at, and a worker must not wait for
+// that. Called with mu held.
+func (o *Outlet) waitTurn() {
+	o.mu.Unlock()
+	end := o.sub.Turn()
+	o.mu.Lock()
+	end()
+}
+
 // collect takes the rest of a message, or else the messages and events that wait, and last the
-// end of the stream.
-func (o *Outlet) collect(chunk []byte) []byte {
+// end of the stream. With readOn it has found nothing yet, and may.
+func (o *Outlet) collect(chunk []byte) (_ []byte, readOn bool) {
 	if w := o.waiting; w != nil && len(w.tail) > 0 {
 		chunk = append(chunk, w.tail...)
 		w.tail = nil
-		return chunk
+		return chunk, false
 	}
 	if w := o.waiting; w != nil && len(w.control) > 0 {
 		chunk = append(chunk, w.control...)
@@ -96,26 +111,29 @@ func (o *Outlet) collect(chunk []byte) []byte {
 	for len(chunk) == 0 {
 		if o.ending && (o.waiting.endAt == 0 || o.sub.Reached(o.waiting.endAt)) {
 			o.ended, o.over = true, o.waiting.end.over
-			return append(chunk, o.waiting.end.final(cmp.Or(o.waiting.place, o.sub.Place()))...)
+			return append(chunk, o.waiting.end.final(cmp.Or(o.waiting.place, o.sub.Place()))...), false
 		}
 		b := o.sub.Read(chunkLimit)
 		if o.tooSlow(&b) {
 			continue
 		}
 		chunk = o.append(chunk, &b)
-		if len(chunk) > 0 || b.More {
+		switch {
+		case len(chunk) > 0:
 			continue
+		case b.More:
+			return chunk, true
 		}
 		if o.beat && !o.ending {
 			o.beat = false
-			return o.cfg.Codec.AppendHeartbeat(chunk, o.sub.Place())
+			return o.cfg.Codec.AppendHeartbeat(chunk, o.sub.Place()), false
 		}
 		if !o.ending || b.Waiting {
-			return chunk
+			return chunk, false
 		}
 		o.waiting.endAt = 0 // there is nothing that it could wait for
 	}
-	return chunk
+	return chunk, false
 }
 
 // tooSlow decides, where it is configured so, that a subscriber which retention has overtaken is

@@ -104,11 +104,13 @@ func (s *session) subscribe(c *wire.Command) error {
 		start = *s.pending
 	}
 	s.filters, s.granted, s.pending = filters, hub.FilterSet{}, nil
+	// Before the outlet is asked, for which the hub's workers would have to wait meanwhile.
+	request := s.h.cfg.Hub.Locate(hub.Request{Filters: set, Start: start})
 	s.change(c, func(subscription *hub.Subscription) {
 		if start == (hub.Start{}) {
 			subscription.SetFilters(set)
 		} else {
-			subscription.Restart(hub.Request{Filters: set, Start: start})
+			subscription.Restart(request)
 		}
 	})
 	s.out.Revise() // the grant may have changed since it was looked at

@@ -1,0 +1,147 @@
+package hub
+
+import (
+	"runtime"
+	"time"
+)
+
+// maxLooks bounds the events, or the topics, that are looked at while Hub.mu is held once, so that it is
+// held for less than a millisecond. Work that needs to look at more goes on after others had the lock.
+const maxLooks = 1024
+
+// ReadLimit bounds one read. An event over Bytes still comes, alone.
+type ReadLimit struct {
+	Events int
+	Bytes  int // of data and what stands around it, about
+}
+
+// read appends the events of the set that follow seq, and says up to where it has looked:
+// everything of the set up to reached is in dst. It must not be asked for what is below floor.
+func (w *window) read(dst []*Event, set FilterSet, seq uint64, limit ReadLimit, conflate bool) (_ []*Event, reached uint64) {
+	m := w.merge(set, seq, false)
+	last, size := seq, 0
+	var scratch topicTokens
+	for looked := 0; ; looked++ {
+		e := m.next()
+		switch {
+		case e == nil:
+			return dst, w.head
+		case looked == w.looks:
+			return dst, seq
+		case conflate && e.superseded, !set.match(&scratch, e.Topic):
+		case limit.Events == 0, size > 0 && size+int(e.size()) > limit.Bytes:
+			return dst, last // more of the set wait
+		default:
+			dst = append(dst, e)
+			last = e.ID.Seq
+			limit.Events--
+			size += int(e.size())
+		}
+		seq = e.ID.Seq
+	}
+}
+
+// lastSearch finds where the newest events of a set begin, piece after piece. Events that come after its
+// beginning do not count, and those that are removed meanwhile may.
+type lastSearch struct {
+	set    FilterSet
+	wanted int
+
+	head     uint64 // newest event when the search began
+	before   uint64 // all events from here on have been looked at
+	found    int
+	position uint64 // before the oldest event that was found; else head
+	floor    uint64 // once the search has come to the oldest event: the seq before that
+}
+
+func (w *window) newLastSearch(set FilterSet, wanted int) *lastSearch {
+	return &lastSearch{set: set, wanted: wanted, head: w.head, before: w.head + 1, position: w.head}
+}
+
+// searchLast does one piece of a search and reports whether it is the last.
+func (w *window) searchLast(s *lastSearch) (done bool) {
+	m := w.merge(s.set, s.before, true)
+	var scratch topicTokens
+	for range w.looks {
+		e := m.next()
+		if e == nil {
+			s.floor = w.floor
+			return true
+		}
+		if s.before = e.ID.Seq; !s.set.match(&scratch, e.Topic) {
+			continue
+		}
+		s.position = e.ID.Seq - 1
+		if s.found++; s.found == s.wanted {
+			return true
+		}
+	}
+	return false
+}
+
+// newSince begins a search for losses of the set among events accepted no earlier than t.
+func newSince(set FilterSet, t time.Time, conflate bool) *lossSearch {
+	return &lossSearch{set: set, conflate: conflate, late: lateSince(t)}
+}
+
+// newAfter begins a search for losses of the set after seq.
+func newAfter(set FilterSet, seq uint64, conflate bool) *lossSearch {
+	return &lossSearch{set: set, conflate: conflate, late: lateAfter(seq), after: seq}
+}
+
+func lateSince(t time.Time) func(mark) bool {
+	return func(m mark) bool {
+		return m.seq > 0 && (m.at == 0 || !time.Unix(0, m.at).Before(t)) // zero: not known when
+	}
+}
+
+func lateAfter(seq uint64) func(mark) bool { return func(m mark) bool { return m.seq > seq } }
+
+// since gives the position after which the events accepted no earlier than t follow. Where some of the set
+// were let go, as a search has found, it is a position before them, so that who resumes from it is told.
+func (w *window) since(t time.Time, lost verdict) uint64 {
+	switch {
+	case lost.certain:
+		return lost.seq - 1
+	case lost.possible:
+		return 0 // which is before all that is forgotten
+	}
+	if i := w.events.search(func(e *Event) bool { return !e.Time.Before(t) }); i < w.events.len() {
+		return w.events.at(i).ID.Seq - 1
+	}
+	return w.head
+}
+
+// isBefore reports that events accepted no earlier than t may lie behind the window.
+func (w *window) isBefore(t time.Time) bool {
+	return w.floor > 0 && (w.events.len() == 0 || !w.events.at(0).Time.Before(t))
+}
+
+// inPieces has work done a piece at a time with Hub.mu held for reading, until a piece reports that it was
+// the last. Long work takes turns with other such work, so that all of it together leaves others half of
+// the processors.
+func (h *Hub) inPieces(piece func() (done bool)) {
+	for long := false; ; long = true {
+		if long {
+			h.turns <- struct{}{}
+		}
+		h.mu.RLock()
+		done := piece()
+		h.mu.RUnlock()
+		if long {
+			<-h.turns
+		}
+		if done {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
+// Turn blocks until the subscriber may go on with a read that found nothing and has More. End must be
+// called after the next read. No lock may be held that a Sink needs.
+func (s *Subscription) Turn() (end func()) {
+	runtime.Gosched()
+	s.hub.turns <- struct{}{}
+	return func() { <-s.hub.turns }
+}
