@@ -137,5 +137,5 @@ func (e *Engine) send(ctx context.Context, events []*hub.Event) (seq uint64, ack
 	if first > 0 && first <= delivered {
 		return 0, 0, e.reused(ctx, first, delivered)
 	}
-	return seq, acked, errors.Join(failed, unanswered)
+	return seq, acked, errors.Join(failed, unanswered, e.server.raise(seq))
 }

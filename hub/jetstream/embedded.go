@@ -1,13 +1,17 @@
 package jetstream
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // embedded is a server in the process, with its store.
@@ -62,11 +66,26 @@ func (e *embedded) warnOfRoom(cfg *Config, has uint64) {
 	}
 }
 
-// mustBeginAnew reports that sequences may be given again that were given before.
-func (e *embedded) mustBeginAnew() bool { return e.store.mayHaveLost() }
+// begin notes that the store is in use. The mark begins where the stream ends.
+func (e *embedded) begin(info *jetstream.StreamInfo) error {
+	return e.store.begin(info.Config.Metadata[metaEpoch], info.State.LastSeq)
+}
 
-// begin notes that the store is in use.
-func (e *embedded) begin() error { return e.store.mark(false) }
+// raise notes that sequences up to seq are about to be seen.
+func (e *embedded) raise(seq uint64) error {
+	if e == nil {
+		return nil
+	}
+	return e.store.mark.raise(seq)
+}
+
+// warnOfLoss logs what the server has found damaged and left out.
+func (e *embedded) warnOfLoss(log *slog.Logger, info *jetstream.StreamInfo) {
+	if lost := info.State.Lost; lost != nil && len(lost.Msgs) > 0 {
+		log.Warn("the store is damaged: events are lost, and clients get a gap",
+			"events", len(lost.Msgs), "first", slices.Min(lost.Msgs), "last", slices.Max(lost.Msgs), "bytes", lost.Bytes)
+	}
+}
 
 // health says why the server has given up: what could once not be written is not tried again, even
 // when there is room. Nil has none to say.
@@ -93,7 +112,7 @@ func (e *embedded) close(well bool) error {
 	var err error
 	if well {
 		if err = e.store.flush(); err == nil {
-			err = e.store.mark(true)
+			err = e.store.note(true)
 		}
 	}
 	return errors.Join(err, e.store.close())
@@ -103,11 +122,20 @@ func (e *embedded) close(well bool) error {
 type natsLog struct{ log *slog.Logger }
 
 func (l *natsLog) Noticef(format string, v ...any) { l.log.Debug(line(format, v)) }
-func (l *natsLog) Warnf(format string, v ...any)   { l.log.Info(line(format, v)) }
-func (l *natsLog) Errorf(format string, v ...any)  { l.log.Warn(line(format, v)) }
-func (l *natsLog) Fatalf(format string, v ...any)  { l.log.Error(line(format, v)) }
-func (l *natsLog) Debugf(string, ...any)           {}
-func (l *natsLog) Tracef(string, ...any)           {}
+func (l *natsLog) Warnf(format string, v ...any) {
+	level, text := slog.LevelInfo, line(format, v)
+	if damaged.MatchString(text) {
+		level = slog.LevelWarn
+	}
+	l.log.Log(context.Background(), level, text)
+}
+func (l *natsLog) Errorf(format string, v ...any) { l.log.Warn(line(format, v)) }
+func (l *natsLog) Fatalf(format string, v ...any) { l.log.Error(line(format, v)) }
+func (l *natsLog) Debugf(string, ...any)          {}
+func (l *natsLog) Tracef(string, ...any)          {}
+
+// damaged matches the server's warnings about files that it cannot read as they are.
+var damaged = regexp.MustCompile(`(?i)corrupt|checksum|inconsisten|too short|bad (block|subject)|errored|could not (read|locate)`)
 
 func line(format string, v []any) string {
 	return "nats-server: " + strings.TrimSpace(fmt.Sprintf(format, v...))

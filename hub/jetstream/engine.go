@@ -94,12 +94,10 @@ func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
 			err = errors.Join(fmt.Errorf("jetstream: %w", err), e.release(false))
 		}
 	}()
-	fresh := false
 	if e.cfg.Store != "" {
 		if e.server, err = openEmbedded(&e.cfg); err != nil {
 			return hub.Cursor{}, err
 		}
-		fresh = e.server.mustBeginAnew()
 	}
 	if err = e.connect(); err != nil {
 		return hub.Cursor{}, err
@@ -111,7 +109,7 @@ func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
 	}
 	ctx, cancel := context.WithTimeout(e.closing, startTimeout)
 	defer cancel()
-	info, err := e.open(ctx, fresh)
+	info, err := e.open(ctx)
 	if err != nil {
 		return hub.Cursor{}, err
 	}
@@ -119,9 +117,10 @@ func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
 		return hub.Cursor{}, err
 	}
 	if e.server != nil {
-		if err = e.server.begin(); err != nil {
+		if err = e.server.begin(info); err != nil {
 			return hub.Cursor{}, err
 		}
+		e.server.warnOfLoss(e.cfg.Logger, info)
 		e.server.warnOfRoom(&e.cfg, info.State.Bytes)
 	}
 	last := info.State.LastSeq

@@ -301,6 +301,10 @@ func (f *follower) hand() {
 		f.mu.Unlock()
 		for len(events) > 0 {
 			n := min(len(events), maxDelivered)
+			if err := f.engine.server.raise(events[n-1].ID.Seq); err != nil {
+				f.engine.fail(err)
+				return
+			}
 			f.deliver(events[:n:n])
 			events = events[n:]
 		}

@@ -131,6 +131,9 @@ func (e *Engine) put(ctx context.Context, messages []*nats.Msg) (*jetstream.PubA
 	if err == nil && !ack.Duplicate && ack.Sequence-uint64(len(messages)-1) <= delivered {
 		return nil, e.reused(ctx, ack.Sequence, delivered)
 	}
+	if err == nil {
+		err = e.server.raise(ack.Sequence)
+	}
 	return ack, err
 }
 

@@ -24,8 +24,10 @@ const storeVersion = 1
 type store struct {
 	dir    string
 	lock   *os.File
-	before state // as it was found
+	before state  // as it was found
+	seen   uint64 // the highest sequence that anybody may have seen before
 	now    state
+	mark   *mark // nil until the store is in use
 }
 
 // state is what stateName says.
@@ -34,6 +36,8 @@ type state struct {
 	Clean   bool   `json:"clean"` // nobody has it open, and nobody was cut off
 	Boot    string `json:"boot"`  // of the machine, when it was opened last; empty: not known
 	Always  bool   `json:"sync_always"`
+	Epoch   string `json:"epoch,omitempty"`   // of the stream; empty: not known
+	Lock    uint64 `json:"lock_id,omitempty"` // of the lock file on its disk; 0: not known
 }
 
 // openStore locks the directory, which is made if it is not there. If the error is not nil,
@@ -61,6 +65,14 @@ func openStore(dir string, always bool) (_ *store, err error) {
 	if s.before, err = readState(dir); err != nil { // as its last user left it
 		return nil, err
 	}
+	if s.seen, err = readMark(dir); err != nil {
+		return nil, err
+	}
+	info, err := s.lock.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("the store: %w", err)
+	}
+	s.now.Lock = fileID(info)
 	// Whether there is room at all is better known now than with the first event.
 	return s, s.write(s.before)
 }
@@ -99,6 +111,31 @@ func (s *store) mayHaveLost() bool {
 	return !s.before.Clean && !s.before.Always && (s.before.Boot == "" || s.before.Boot != s.now.Boot)
 }
 
+// distrust returns why sequences may be assigned a second time by a stream of this epoch and end, empty if
+// they cannot.
+func (s *store) distrust(epoch string, last uint64) string {
+	switch {
+	case s.mayHaveLost():
+		return "the machine went down while the store was in use, and not all of it was on disk"
+	case s.before.Lock != 0 && s.now.Lock != 0 && s.before.Lock != s.now.Lock:
+		return "the store is a copy, perhaps of an earlier state"
+	case s.before.Epoch != "" && s.before.Epoch != epoch:
+		return "the stream in the store is another one than was used last"
+	case last < s.seen:
+		return fmt.Sprintf("the log ends at %d, and events up to %d were delivered", last, s.seen)
+	}
+	return ""
+}
+
+// begin notes that the store is in use, by a stream of this epoch that ends at last.
+func (s *store) begin(epoch string, last uint64) (err error) {
+	if s.mark, err = openMark(s.dir, last); err != nil {
+		return err
+	}
+	s.now.Epoch = epoch
+	return s.note(false)
+}
+
 // flush has all that is in the store on disk. The server leaves that to the system when it ends.
 func (s *store) flush() error {
 	err := filepath.WalkDir(s.dir, func(path string, entry fs.DirEntry, err error) error {
@@ -127,8 +164,8 @@ func syncFile(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// mark notes whether the store is left in order.
-func (s *store) mark(clean bool) error {
+// note keeps whether the store is left in order.
+func (s *store) note(clean bool) error {
 	s.now.Clean = clean
 	return s.write(s.now)
 }
@@ -156,4 +193,9 @@ func (s *store) write(content state) error {
 	return syncDir(s.dir)
 }
 
-func (s *store) close() error { return s.lock.Close() }
+func (s *store) close() error {
+	if s.mark != nil {
+		return errors.Join(s.mark.close(), s.lock.Close())
+	}
+	return s.lock.Close()
+}

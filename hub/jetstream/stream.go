@@ -46,9 +46,9 @@ func (e *Engine) wanted() jetstream.StreamConfig {
 
 func newEpoch() hub.Epoch { return hub.Epoch(rand.Uint32()) }
 
-// open finds the stream or makes it. Of an existing one nothing is changed if the error is not nil.
-// fresh has it begin a new epoch.
-func (e *Engine) open(ctx context.Context, fresh bool) (*jetstream.StreamInfo, error) {
+// open finds the stream or makes it. Nothing of an existing one is changed if the error is not nil. The stream
+// of a store that may have lost events begins a new epoch.
+func (e *Engine) open(ctx context.Context) (*jetstream.StreamInfo, error) {
 	info, err := e.lookUpOrMake(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("stream %q: %w", e.cfg.Stream, err)
@@ -65,7 +65,8 @@ func (e *Engine) open(ctx context.Context, fresh bool) (*jetstream.StreamInfo, e
 	if e.cfg.Store == "" {
 		return info, nil
 	}
-	if fresh {
+	if why := e.server.store.distrust(info.Config.Metadata[metaEpoch], info.State.LastSeq); why != "" {
+		e.cfg.Logger.Warn("a new epoch begins, and clients that resume get a gap", "reason", why)
 		info.Config.Metadata[metaEpoch] = newEpoch().String()
 	}
 	if _, err := e.js.UpdateStream(ctx, info.Config); err != nil {

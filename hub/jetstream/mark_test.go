@@ -1,0 +1,96 @@
+package jetstream
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/hub/enginetest"
+)
+
+// TestStorePutBack: a store that was put back to an earlier state, or lost its end, assigns no ID a
+// second time under one epoch, and clients get a gap.
+func TestStorePutBack(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		damage func(t *testing.T, store, earlier string)
+		said   string
+	}{
+		{"all of it", func(t *testing.T, store, earlier string) {
+			require.NoError(t, os.RemoveAll(store))
+			require.NoError(t, os.CopyFS(store, os.DirFS(earlier)))
+		}, "the store is a copy"},
+		{"what the server keeps", func(t *testing.T, store, earlier string) {
+			require.NoError(t, os.RemoveAll(filepath.Join(store, "jetstream")))
+			require.NoError(t, os.CopyFS(filepath.Join(store, "jetstream"), os.DirFS(filepath.Join(earlier, "jetstream"))))
+		}, "the log ends at 20, and events up to 40 were delivered"},
+		{"the last block is cut", func(t *testing.T, store, _ string) {
+			cutLastBlock(t, store)
+		}, "and events up to 40 were delivered"},
+		{"no stream", func(t *testing.T, store, _ string) {
+			require.NoError(t, os.RemoveAll(filepath.Join(store, "jetstream")))
+		}, "the stream in the store is another one"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			cfg := Config{Store: filepath.Join(t.TempDir(), "store")}
+			h, _ := startHub(t, cfg, hub.Retention{})
+			_, err := h.Publish(t.Context(), many("kept", 20)...)
+			require.NoError(t, err)
+			require.NoError(t, h.Close())
+			earlier := t.TempDir()
+			require.NoError(t, os.CopyFS(earlier, os.DirFS(cfg.Store)))
+			h, _ = startHub(t, cfg, hub.Retention{})
+			last, err := h.Publish(t.Context(), many("lost", 20)...)
+			require.NoError(t, err)
+			require.NoError(t, h.Close())
+			row.damage(t, cfg.Store, earlier)
+
+			var said journal
+			cfg.Logger = slog.New(slog.NewTextHandler(&said, nil))
+			h, _ = startHub(t, cfg, hub.Retention{})
+			require.NotEqual(t, last.Epoch, h.Position().Epoch)
+			require.Positive(t, said.count(row.said), said.text.String())
+			r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &last}})
+			next, err := h.Publish(t.Context(), many("new", 30)...)
+			require.NoError(t, err)
+			r.Until(next.Seq)
+			require.Len(t, r.Gaps, 1)
+			require.Equal(t, hub.GapEpoch, r.Gaps[0].Reason)
+			require.Len(t, r.Events, int(next.Seq))
+			require.NoError(t, h.Close())
+			h, _ = startHub(t, cfg, hub.Retention{})
+			require.Equal(t, next, h.Position(), "the epoch is new once")
+		})
+	}
+}
+
+// cutLastBlock takes the end of the newest messages away, as a disk may, and what the server knows of
+// them besides.
+func cutLastBlock(t *testing.T, store string) {
+	blocks, err := filepath.Glob(filepath.Join(store, "jetstream", "*", "streams", "*", "msgs", "*.blk"))
+	require.NoError(t, err)
+	require.NotEmpty(t, blocks)
+	last := slices.Max(blocks)
+	info, err := os.Stat(last)
+	require.NoError(t, err)
+	require.NoError(t, os.Truncate(last, info.Size()-70))
+	require.NoError(t, os.Remove(filepath.Join(filepath.Dir(last), "index.db")))
+}
+
+// TestMarkRefused: a mark that is none ends the start and stays as it is.
+func TestMarkRefused(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, stateName, `{"version":1,"clean":true}`)
+	write(t, dir, markName, "x\n")
+	_, err := newEngine(t, Config{Store: dir}).Start(func([]*hub.Event) {})
+	require.ErrorContains(t, err, fmt.Sprintf("store: %s: want a sequence number", markName))
+	content, err := os.ReadFile(filepath.Join(dir, markName))
+	require.NoError(t, err)
+	require.Equal(t, "x\n", string(content))
+}
