@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// announce prints where everything is, on URLs that work as they are. It is no log: it has the
-// token in it.
-func (s *server) announce(w io.Writer) {
+// announce prints where everything is, on URLs that work as they are. A token that was made at start
+// is in them only where show is set: what is no terminal is a journal, which keeps it.
+func (s *server) announce(w io.Writer, show bool) {
 	base := "http://" + reachable(s.public.Addr())
 	switch {
 	case len(s.cfg.ACME) > 0: // for whose name the certificate is
@@ -20,7 +20,10 @@ func (s *server) announce(w io.Writer) {
 	}
 	query, header, fragment := "", "", ""
 	if s.cfg.Auth != "none" {
-		token := cmp.Or(s.door.token, "TOKEN")
+		token := "TOKEN"
+		if show {
+			token = cmp.Or(s.door.token, token)
+		}
 		query = "?access_token=" + token
 		fragment = "#token=" + token
 		header = " -H 'Authorization: Bearer " + token + "'"
@@ -46,8 +49,12 @@ func (s *server) announce(w io.Writer) {
 		fmt.Fprintf(&b, "\nAnybody who reaches these addresses may read and publish (--auth none).\n")
 	case s.door.token == "":
 		fmt.Fprintf(&b, "\nTOKEN is one of the file or issuer that you named.\n")
-	default:
+	case show:
 		fmt.Fprintf(&b, "\nThe token is of this run alone.\n")
+	default:
+		fmt.Fprintf(&b, "\nTOKEN was made for this run and is not shown, since standard error is no terminal: a journal would keep it.\n"+
+			"To have one that you know: trivium token NAME --tokens FILE --subscribe '>' --publish '>', then serve with --tokens FILE.\n"+
+			"To have this one shown all the same: --print-token.\n")
 	}
 	fmt.Fprintln(w, b.String())
 }

@@ -38,7 +38,7 @@ type ServeConfig struct {
 	HTTP  string   `name:"http" default:"127.0.0.1:3000" help:"Address to serve HTTP on, host:port."`
 	UDP   string   `name:"udp" default:"127.0.0.1:3000" help:"Address to take datagrams on, host:port; off for none. A multicast group such as 239.255.42.1:3000 is joined. Whoever reaches it may publish, unless --udp-secret-file or --udp-allow is set."`
 	Admin string   `default:"127.0.0.1:3002" help:"Address to serve metrics and profiles on, host:port; off for none. They need no token, so only the operator should reach it."`
-	Auth  string   `default:"token" help:"Who may connect: token (those of --tokens or JWTs; with neither, one made at start and printed), or none (everybody)."`
+	Auth  string   `default:"token" help:"Who may connect: token (those of --tokens or JWTs; with neither, one made at start and printed on a terminal, see --print-token), or none (everybody)."`
 	Demo  bool     `default:"true" negatable:"" help:"Serve the demo page at /demo/."`
 	Host  []string `placeholder:"NAME" help:"Further Host name, without a port, that is taken under --auth none and on the admin listener, beside loopback and the addresses listened on. Repeatable."`
 

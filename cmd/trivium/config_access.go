@@ -13,6 +13,7 @@ const maxLeeway = time.Hour
 // AccessConfig says who may come in: by what tokens, from which pages and behind which proxies.
 type AccessConfig struct {
 	Tokens        string        `placeholder:"FILE" help:"YAML file of tokens: name, sha256, subscribe, publish, expires, limits. Reread when it changes; trivium token adds one."`
+	PrintToken    bool          `help:"Print the token that is made at start, where neither --tokens nor JWTs are set, even if standard error is no terminal. A journal keeps it."`
 	JWTSecretFile string        `name:"jwt-secret-file" placeholder:"FILE" help:"Take JWTs signed by HS256 with the secret in this file, of 32 bytes at least. Reread when it changes."`
 	JWTKeyFile    string        `name:"jwt-key-file" placeholder:"FILE" help:"Take JWTs signed by RS256, ES256 or EdDSA with one of the public keys or certificates in this PEM file. Reread when it changes."`
 	JWKSURL       string        `name:"jwks-url" placeholder:"URL" help:"Take JWTs signed by RS256, ES256 or EdDSA with the keys at this URL (https, or http on loopback)."`

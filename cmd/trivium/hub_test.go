@@ -62,11 +62,11 @@ func serve(t *testing.T, cmd *exec.Cmd) *process {
 		t.Fatal("it does not listen")
 	}
 	_, token, _ := strings.Cut(p.log(), "access_token=")
-	p.token, _, _ = strings.Cut(token, "'")
+	p.token, _, _ = strings.Cut(token, "'") // by --print-token
 	return p
 }
 
-var anyPorts = []string{"serve", "--http", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug"}
+var anyPorts = []string{"serve", "--http", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug", "--print-token"}
 
 func (p *process) follow(pipe io.Reader, listening chan<- map[string]string) {
 	defer close(p.read)

@@ -56,7 +56,7 @@ func (c *ServeCmd) Run(con *console) error {
 		c.newLogger(con.Err).Info("interrupted during startup", "signal", got.String())
 		return nil
 	}
-	s.announce(con.Err)
+	s.announce(con.Err, c.PrintToken || isTerminal(con.Err))
 	s.log.Info("listening", s.addresses()...)
 	failed := s.serveUntil(signals, reread)
 	ended := make(chan struct{})

@@ -44,7 +44,7 @@ type address struct {
 const listening = "listening"
 
 // hubFlags are those of the hub under test: as it comes, but on free ports of loopback.
-var hubFlags = []string{"serve", "--http", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--admin", "off", "--auth", "token",
+var hubFlags = []string{"serve", "--http", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--admin", "off", "--auth", "token", "--print-token",
 	"--log-format", "json", "--log-level", "info"}
 
 // start runs this program once more, on the core for servers, and waits until it listens. The
