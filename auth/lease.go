@@ -28,6 +28,10 @@ type lease struct {
 	requests    int                 // being served
 	holders     map[hub.Holder]bool // true: counted as a connection
 	connections int
+
+	sets        map[string]*filterUse     // by FilterSet.Key; those that are counted
+	filters     map[hub.Holder]*filterUse // of each holder
+	filterBytes int                       // of sets
 }
 
 // leases are the tokens in use, and the connections that use them.
@@ -39,6 +43,7 @@ type leases struct {
 	byHash      map[[sha256.Size]byte]*lease
 	reviews     int // of all leases, so far
 	connections int
+	filterBytes int                  // of all leases
 	addresses   map[netip.Prefix]int // connections of each
 }
 
@@ -226,7 +231,13 @@ func (a *Access) Hold(h hub.Holder) error {
 		return all.refuse(LimitConnectionsPerToken, limits.Connections, 0)
 	}
 	if a.renews != nil {
-		a.renews.leave(h)
+		if use := a.renews.lease.filters[h]; use != nil && a.renews.lease != a.lease {
+			if err := all.use(a.lease, h, use.set); err != nil {
+				return err
+			}
+			all.unuse(a.renews.lease, h)
+		}
+		a.renews.part(h)
 		a.renews = nil
 		a.join(h)
 		return nil
@@ -260,6 +271,12 @@ func (a *Access) join(h hub.Holder) {
 }
 
 func (a *Access) leave(h hub.Holder) {
+	a.guard.leases.unuse(a.lease, h)
+	a.part(h)
+}
+
+// part is leave for a holder whose filters go on to be used.
+func (a *Access) part(h hub.Holder) {
 	if a.lease.holders[h] {
 		a.lease.connections--
 	}
@@ -355,6 +372,7 @@ type LimitStats struct {
 	Connections int
 	Tokens      int // in use
 	Refused     map[Limit]uint64
+	FilterBytes int // of subscribers' filters, as far as they are counted
 }
 
 // Stats counts up to now.
@@ -364,6 +382,7 @@ func (g *Guard) Stats() LimitStats {
 	s := LimitStats{
 		Connections: g.leases.connections,
 		Tokens:      len(g.leases.byHash),
+		FilterBytes: g.leases.filterBytes,
 		Refused:     make(map[Limit]uint64, len(AllLimits)),
 	}
 	for limit, n := range g.leases.refused {

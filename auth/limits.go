@@ -13,6 +13,9 @@ type ConnectionLimits struct {
 	// PerAddress is of the connections of one address at a time. Of IPv6 the first 64 bits count:
 	// whoever has one address of such a network has all of them.
 	PerAddress int
+	// FilterBytes is the memory of the filters that subscribers have, FilterBytesPerToken that of one
+	// token's. Equal sets of one token count once, and the first KiB of a set does not.
+	FilterBytes, FilterBytesPerToken int
 }
 
 // Limit names what a LimitError is about, as metrics do.
@@ -25,11 +28,14 @@ const (
 	LimitConnectionsPerAddress Limit = "connections_per_address"
 	LimitConnectRate           Limit = "connect_rate"
 	LimitPublishRate           Limit = "publish_rate"
+	LimitFilterBytes           Limit = "filter_bytes"
+	LimitFilterBytesPerToken   Limit = "filter_bytes_per_token"
 )
 
 // AllLimits are all of them.
 var AllLimits = []Limit{
 	LimitConnections, LimitConnectionsPerToken, LimitConnectionsPerAddress, LimitConnectRate, LimitPublishRate,
+	LimitFilterBytes, LimitFilterBytesPerToken,
 }
 
 // LimitError refuses what would be more than a limit allows, for the moment.
@@ -50,6 +56,10 @@ func (e *LimitError) Error() string {
 		return fmt.Sprintf("this token may begin %d subscriptions a second", e.Value)
 	case LimitPublishRate:
 		return fmt.Sprintf("this token may publish %d events a second", e.Value)
+	case LimitFilterBytes:
+		return fmt.Sprintf("the filters of all subscribers may take %d bytes, and these would take more", e.Value)
+	case LimitFilterBytesPerToken:
+		return fmt.Sprintf("the filters of this token's subscribers may take %d bytes, and these would take more", e.Value)
 	default:
 		return fmt.Sprintf("the hub has %d connections, and takes no more", e.Value)
 	}

@@ -35,9 +35,6 @@ type feed struct {
 	queued       bool // in the fan-out's queue or with a worker
 }
 
-// size returns the bytes of memory that the feed takes for its filters, about.
-func (f *feed) size() int { return f.set.Size() + anchorSize*len(f.anchors) }
-
 // push adds the newest event, once however many filters of the set selected it.
 func (f *feed) push(e *Event) {
 	f.last = e.ID.Seq

@@ -126,8 +126,8 @@ func (c *compiled) covers(f Filter, except int) bool {
 	return false
 }
 
-// key returns a text that equal sets have in common, and no others.
-func (s FilterSet) key() string {
+// Key returns a text that equal sets have in common, and no others.
+func (s FilterSet) Key() string {
 	if s.c == nil {
 		return ""
 	}
@@ -157,7 +157,7 @@ func (s FilterSet) All() iter.Seq[Filter] {
 func (s FilterSet) Filters() []Filter { return slices.AppendSeq(make([]Filter, 0, s.Len()), s.All()) }
 
 // Equal reports whether both sets have the same filters.
-func (s FilterSet) Equal(other FilterSet) bool { return s.c == other.c || s.key() == other.key() }
+func (s FilterSet) Equal(other FilterSet) bool { return s.c == other.c || s.Key() == other.Key() }
 
 // Match reports whether one of the filters selects the topic.
 func (s FilterSet) Match(topic string) bool {
@@ -182,12 +182,12 @@ func (s FilterSet) match(scratch *topicTokens, topic string) bool {
 // filter that only several together cover is refused.
 func (s FilterSet) Cover(f Filter) bool { return s.c != nil && f.text != "" && s.c.covers(f, -1) }
 
-// Size returns the bytes of memory that the set takes, about.
+// Size returns the bytes of memory that the set takes, about, its part of a hub's index included.
 func (s FilterSet) Size() int {
 	if s.c == nil {
 		return 0
 	}
-	size := compiledSize + len(s.c.key) + 4*len(s.c.ends)
+	size := compiledSize + len(s.c.key) + (4+anchorSize)*len(s.c.ends)
 	for i := range s.c.blocks {
 		size += s.c.blocks[i].size()
 	}

@@ -39,6 +39,7 @@ type Hub struct {
 	index         index
 	feeds         map[string]*feed // by FilterSet.key
 	subscriptions int
+	filterBytes   int // of feeds
 	closed        bool
 	arrivals      []*arrival
 	born          []*feed // while deliver matches events: feeds that it has not gathered
@@ -219,10 +220,11 @@ func (h *Hub) Subscribe(r Request, sink Sink) (*Subscription, error) {
 
 // feedOf gives the feed of the set, a new one if nobody has asked for it yet.
 func (h *Hub) feedOf(set FilterSet) *feed {
-	f := h.feeds[set.key()]
+	f := h.feeds[set.Key()]
 	if f == nil {
 		f = &feed{set: set, from: h.window.head, last: h.window.head}
-		h.feeds[set.key()] = f
+		h.feeds[set.Key()] = f
+		h.filterBytes += set.Size()
 		h.index.add(f)
 		if h.matching {
 			h.born = append(h.born, f)
@@ -234,7 +236,8 @@ func (h *Hub) feedOf(set FilterSet) *feed {
 // release forgets the feed if nobody is left in it.
 func (h *Hub) release(f *feed) {
 	if len(f.subs) == 0 {
-		delete(h.feeds, f.set.key())
+		delete(h.feeds, f.set.Key())
+		h.filterBytes -= f.set.Size()
 		h.index.remove(f)
 	}
 }

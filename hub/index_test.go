@@ -36,7 +36,7 @@ func TestIndexProperty(t *testing.T) {
 					for filter := range f.set.All() {
 						selects = selects || naiveSelects(filter.text, topic)
 					}
-					require.Equal(t, selects, found[f], "%s %s", f.set.key(), topic)
+					require.Equal(t, selects, found[f], "%s %s", f.set.Key(), topic)
 					delete(found, f)
 				}
 				require.Empty(t, found)

@@ -110,7 +110,7 @@ func TestFilterSetsAreSmall(t *testing.T) {
 	for i, filters := range requests {
 		feeds[i] = &feed{set: NewFilterSet(filters...)}
 		ix.add(feeds[i])
-		size += feeds[i].size()
+		size += feeds[i].set.Size()
 	}
 	taken := int(heap()-before) / sets
 	t.Logf("%d bytes for a set, %d counted", taken, size/sets)

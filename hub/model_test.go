@@ -216,5 +216,6 @@ func (m *model) checkQuiet() {
 	require.Equal(m.t, int(head), int(s.RemovedByCount+s.RemovedByBytes+s.RemovedByAge)+s.RetainedEvents)
 	require.Zero(m.t, s.Subscriptions)
 	require.Zero(m.t, s.Feeds)
+	require.Zero(m.t, s.FilterBytes)
 	require.True(m.t, m.hub.index.empty())
 }

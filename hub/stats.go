@@ -30,6 +30,7 @@ type Stats struct {
 	Refused       uint64 // events of this hub's publishers not taken, or not confirmed, with ErrUnavailable
 	Subscriptions int
 	Feeds         int // distinct sets of filters subscribed to
+	FilterBytes   int // their memory
 
 	RetainedEvents int
 	RetainedBytes  int64 // of the events and their encodings
@@ -56,6 +57,7 @@ func (h *Hub) Stats() Stats {
 		Refused:         h.stats.refused.Load(),
 		Subscriptions:   h.subscriptions,
 		Feeds:           len(h.feeds),
+		FilterBytes:     h.filterBytes,
 		RetainedEvents:  w.events.len(),
 		RetainedBytes:   w.bytes + w.cache.bytes.Load(),
 		RetainedTopics:  w.topics.retained,

@@ -197,7 +197,7 @@ func TestFilterSetIsCanonical(t *testing.T) {
 			}
 		}
 		again := NewFilterSet(rapid.Permutation(more).Draw(t, "order")...)
-		require.Equal(t, set.key(), again.key())
+		require.Equal(t, set.Key(), again.Key())
 		require.Equal(t, set.Filters(), again.Filters())
 		require.Equal(t, len(set.Filters()), set.Len())
 		topic := topicGen.Draw(t, "topic")

@@ -18,6 +18,10 @@ func (a access) Judge(set hub.FilterSet) *wire.Problem { return web.Judge(a.Gran
 
 func (a access) Hold(h hub.Holder) *wire.Problem { return refusal(a.Access.Hold(h)) }
 
+func (a access) Filters(h hub.Holder, set hub.FilterSet) *wire.Problem {
+	return refusal(a.Access.Filters(h, set))
+}
+
 func (a access) Watch(h hub.Holder) *wire.Problem { return refusal(a.Access.Watch(h)) }
 
 func (a access) Subscribe() *wire.Problem { return refusal(a.Access.Subscribe()) }

@@ -23,6 +23,7 @@ const (
 	maxHeaderBytes = Size(16 << 20)
 	maxRetainBytes = Size(1 << 40)
 	maxTopics      = 4096
+	maxFilterBytes = 1 << 30
 	maxCount       = 1 << 30 // events retained, topics remembered
 	maxDuration    = 24 * time.Hour
 	maxRetainAge   = 366 * 24 * time.Hour

@@ -16,6 +16,9 @@ type LimitConfig struct {
 	MaxConnectRate           int `default:"0" help:"Most subscriptions, polls included, that one token may begin in a second. 0 is no limit."`
 	MaxPublishRate           int `default:"0" help:"Most events that one token may publish in a second. 0 is no limit."`
 
+	MaxFilterBytes         Size `default:"128MiB" help:"Most memory that the filters of all subscribers may take; of each set of filters the first KiB does not count. 0 is no limit."`
+	MaxFilterBytesPerToken Size `default:"32MiB" help:"Most memory that the filters of one token's subscribers may take. Equal sets count once. 0 is no limit."`
+
 	MaxTopics      int           `default:"64" help:"Most filters of a subscription. 0 is no limit."`
 	MaxEventBytes  Size          `default:"1MiB" help:"Largest data of an event, in bytes. 0 is no limit."`
 	MaxHeaderBytes Size          `default:"16KiB" help:"Largest header of a request, in bytes. 0 is no limit."`
@@ -33,6 +36,8 @@ func (c *LimitConfig) check() []fault {
 		faulty("max-connections-per-address", between(c.MaxConnectionsPerAddress, 0, maxCount)),
 		faulty("max-connect-rate", between(c.MaxConnectRate, 0, maxCount)),
 		faulty("max-publish-rate", between(c.MaxPublishRate, 0, maxCount)),
+		faulty("max-filter-bytes", between(c.MaxFilterBytes, 0, maxFilterBytes)),
+		faulty("max-filter-bytes-per-token", between(c.MaxFilterBytesPerToken, 0, maxFilterBytes)),
 		faulty("max-topics", between(c.MaxTopics, 0, maxTopics)),
 		faulty("max-event-bytes", between(c.MaxEventBytes, 0, maxEventBytes)),
 		faulty("max-header-bytes", between(c.MaxHeaderBytes, 0, maxHeaderBytes)),

@@ -37,7 +37,10 @@ func (c *ServeConfig) publicDescriptors() int {
 // process may not open as many files, as each of them may take one; a quarter of the descriptors is
 // left to connections that are no subscriber's.
 func (c *ServeConfig) connections() auth.ConnectionLimits {
-	limits := auth.ConnectionLimits{Total: c.MaxConnections, PerAddress: c.MaxConnectionsPerAddress}
+	limits := auth.ConnectionLimits{
+		Total: c.MaxConnections, PerAddress: c.MaxConnectionsPerAddress,
+		FilterBytes: int(c.MaxFilterBytes), FilterBytesPerToken: int(c.MaxFilterBytesPerToken),
+	}
 	if room := c.publicDescriptors(); room > 0 {
 		most := room - min(spareConnections, room/4)
 		if limits.Total == 0 || limits.Total > most {

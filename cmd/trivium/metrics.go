@@ -35,6 +35,7 @@ var (
 	descKeys          = describe("idempotency_keys", "Idempotency keys remembered.")
 	descSubscribers   = describe("subscriptions", "Subscriptions of all transports.")
 	descFeeds         = describe("feeds", "Distinct sets of filters subscribed to.")
+	descFilterBytes   = describe("filter_bytes", "Memory of the filters subscribed to, in bytes. Equal sets count once.")
 	descGaps          = describe("gaps_total", "Gaps told to subscribers, by reason.", "reason")
 	descDraining      = describe("draining", "1 while no new subscription is taken.")
 	descConnections   = describe("connections", "Connections that are subscribed, by transport.", "transport")
@@ -106,6 +107,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descKeys, int64(s.Events.IdempotencyKeys))
 	gauge(descSubscribers, int64(s.Subscribed.Subscriptions))
 	gauge(descFeeds, int64(s.Subscribed.Feeds))
+	gauge(descFilterBytes, int64(s.Subscribed.FilterBytes))
 	for reason, n := range s.Gaps {
 		counter(descGaps, n, string(reason))
 	}

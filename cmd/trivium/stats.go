@@ -68,6 +68,7 @@ type eventStats struct {
 type subscribedStats struct {
 	Subscriptions int `json:"subscriptions"`
 	Feeds         int `json:"feeds"`
+	FilterBytes   int `json:"filter_bytes"` // memory of the feeds' filters
 }
 
 type transportSnapshot struct {
@@ -131,7 +132,7 @@ func (o *observer) snapshot() snapshot {
 			GapTopics:       h.GapTopics,
 			IdempotencyKeys: h.IdempotencyKeys,
 		},
-		Subscribed: subscribedStats{Subscriptions: h.Subscriptions, Feeds: h.Feeds},
+		Subscribed: subscribedStats{Subscriptions: h.Subscriptions, Feeds: h.Feeds, FilterBytes: h.FilterBytes},
 		Gaps:       h.Gaps,
 		Access:     o.access(),
 		Transports: make(map[string]transportSnapshot),

@@ -80,12 +80,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer access.Release(bell)
+	if problem := access.Filters(bell, p.subscribe.Filters); problem != nil {
+		web.WriteProblem(w, r, problem)
+		return
+	}
 	s, err := h.cfg.Hub.Subscribe(p.subscribe, bell)
 	if err != nil {
 		web.WriteProblem(w, r, wire.ProblemOf(err))
 		return
 	}
 	defer s.Close()
+	p.subscribe.Filters = s.Filters() // which all share who wait for the same
 	h.cfg.Counters.Connections.Add(1)
 	defer h.cfg.Counters.Connections.Add(-1)
 	batch := h.wait(r, s, a, p, access)

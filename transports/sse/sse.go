@@ -75,6 +75,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Refuse(w, r, problem)
 		return
 	}
+	if problem = access.Filters(o, request.Filters); problem != nil {
+		access.Release(o)
+		h.Refuse(w, r, problem)
+		return
+	}
 	s, err := h.cfg.Hub.Subscribe(request, o)
 	if err != nil {
 		access.Release(o)

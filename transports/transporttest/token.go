@@ -88,6 +88,9 @@ func (t *Token) Release(h hub.Holder) {
 	delete(t.holders, h)
 }
 
+// Filters implements web.Access.
+func (t *Token) Filters(hub.Holder, hub.FilterSet) *wire.Problem { return nil }
+
 // Subscribe implements web.Access.
 func (t *Token) Subscribe() *wire.Problem { return nil }
 

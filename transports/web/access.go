@@ -22,6 +22,9 @@ type Access interface {
 	Hold(h hub.Holder) *wire.Problem
 	Watch(h hub.Holder) *wire.Problem
 	Release(h hub.Holder)
+	// Filters counts the memory of the filters that h, which is held, is about to subscribe to, in place of
+	// what it subscribed to before, until Release. With a problem nothing has changed.
+	Filters(h hub.Holder, set hub.FilterSet) *wire.Problem
 	// Subscribe counts one more beginning of a subscription; Hold does so itself.
 	Subscribe() *wire.Problem
 	// Publish counts events that are about to be published, all or none.

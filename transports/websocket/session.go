@@ -103,6 +103,9 @@ func (s *session) subscribe(c *wire.Command) error {
 	if c.Position() == "" && s.pending != nil {
 		start = *s.pending
 	}
+	if problem := s.access.Filters(s.out, set); problem != nil {
+		return problem
+	}
 	s.filters, s.granted, s.pending = filters, hub.FilterSet{}, nil
 	// Before the outlet is asked, for which the hub's workers would have to wait meanwhile.
 	request := s.h.cfg.Hub.Locate(hub.Request{Filters: set, Start: start})
@@ -163,8 +166,11 @@ func (s *session) unsubscribe(c *wire.Command) error {
 	if len(filters) != len(s.filters)+s.granted.Len()-len(gone) {
 		return wire.BadParameter("topic", "is not subscribed to")
 	}
-	s.filters, s.granted = filters, hub.FilterSet{}
 	set := hub.NewFilterSet(filters...)
+	if problem := s.access.Filters(s.out, set); problem != nil {
+		return problem
+	}
+	s.filters, s.granted = filters, hub.FilterSet{}
 	s.change(c, func(subscription *hub.Subscription) { subscription.SetFilters(set) })
 	return nil
 }

@@ -105,6 +105,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Refuse(w, r, problem)
 		return
 	}
+	if problem = s.access.Filters(s.out, request.Filters); problem != nil {
+		s.access.Release(s.out)
+		h.Refuse(w, r, problem)
+		return
+	}
 	subscription, err := h.cfg.Hub.Subscribe(request, s.out)
 	if err != nil {
 		s.access.Release(s.out)

@@ -1,0 +1,72 @@
+package auth
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// largeSet returns a set of 64 filters that no other number gives.
+func largeSet(t *testing.T, n int) hub.FilterSet {
+	var filters []hub.Filter
+	for i := range 64 {
+		f, err := hub.ParseFilter(fmt.Sprintf("*.%d.%d.x", n, i))
+		require.NoError(t, err)
+		filters = append(filters, f)
+	}
+	return hub.NewFilterSet(filters...)
+}
+
+// TestFilterLimits: the filters of a token's connections take no more memory than they may, equal sets count
+// once, those of a connection that ends or has others no more, and a few filters never.
+func TestFilterLimits(t *testing.T) {
+	size := filterBytes(largeSet(t, 1))
+	require.Positive(t, size)
+	b := newBook("one", "two")
+	g := New(Config{Verifier: b, Limits: ConnectionLimits{FilterBytes: 3*size + size/2, FilterBytesPerToken: 2*size + size/2}})
+	hold := func(token string) (*Access, *holder) {
+		access, h := accessOf(t, g, token, "192.0.2.1"), new(holder)
+		require.NoError(t, access.Hold(h))
+		return access, h
+	}
+	first, a := hold("one")
+	second, b2 := hold("one")
+	third, c := hold("one")
+	require.NoError(t, first.Filters(a, largeSet(t, 1)))
+	require.NoError(t, second.Filters(b2, largeSet(t, 2)))
+	require.NoError(t, third.Filters(c, largeSet(t, 2)), "it is shared")
+	requireLimit(t, third.Filters(c, largeSet(t, 3)), LimitFilterBytesPerToken)
+	require.NoError(t, third.Filters(c, hub.NewFilterSet(hub.Everything)))
+
+	other, d := hold("two")
+	last, e := hold("two")
+	require.NoError(t, other.Filters(d, largeSet(t, 1)), "another token's are its own")
+	requireLimit(t, last.Filters(e, largeSet(t, 2)), LimitFilterBytes)
+	require.Equal(t, 3*size, g.Stats().FilterBytes)
+	require.NoError(t, first.Filters(a, largeSet(t, 4)), "in place of its first")
+	require.Equal(t, 3*size, g.Stats().FilterBytes)
+
+	fresh, err := other.Renew("one")
+	require.NoError(t, err)
+	requireLimit(t, fresh.Hold(d), LimitFilterBytesPerToken)
+	fresh.Done()
+	first.Release(a)
+	fresh, err = other.Renew("one")
+	require.NoError(t, err)
+	require.NoError(t, fresh.Hold(d), "its filters come along")
+	fresh.Done()
+	other.Release(d)
+	require.Equal(t, 2*size, g.Stats().FilterBytes)
+	fresh.Release(d)
+	for _, end := range []struct {
+		access *Access
+		holder *holder
+	}{{second, b2}, {third, c}, {last, e}} {
+		end.access.Release(end.holder)
+		require.NoError(t, end.access.Filters(end.holder, largeSet(t, 5)), "it has let go")
+	}
+	require.Zero(t, g.Stats().FilterBytes)
+}
