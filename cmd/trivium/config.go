@@ -161,5 +161,11 @@ func (c *ServeConfig) newLogger(w io.Writer) *slog.Logger {
 	if c.LogFormat == "text" || c.LogFormat == "" && isTerminal(w) {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
+	options.ReplaceAttr = func(_ []string, a slog.Attr) slog.Attr {
+		if a.Value.Kind() == slog.KindString {
+			a.Value = slog.StringValue(escaped(a.Value.String(), oddBeyondASCII))
+		}
+		return a
+	}
 	return slog.New(slog.NewJSONHandler(w, options))
 }

@@ -72,7 +72,7 @@ func run(args []string, con *console) int {
 		return exitDone
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
-		fmt.Fprintln(con.Err, "trivium: "+line)
+		fmt.Fprintln(con.Err, "trivium: "+harmless(line)) // some of it may be a hub's or a proxy's
 	}
 	var usage *usageError
 	if errors.As(err, &usage) {

@@ -28,20 +28,22 @@ type problem struct {
 	retryAfter string // seconds or a date, "" if the hub names none
 }
 
+// Error has nothing in it that a terminal obeys or that looks like another line: the hub, or a proxy
+// before it, chose the words.
 func (p *problem) Error() string {
 	var b strings.Builder
 	if p.Line != nil {
 		fmt.Fprintf(&b, "event %d of the input: ", *p.Line)
 	}
-	fmt.Fprintf(&b, "the hub answers %d %s", p.Status, cmp.Or(p.Title, http.StatusText(p.Status)))
+	fmt.Fprintf(&b, "the hub answers %d %s", p.Status, harmless(cmp.Or(p.Title, http.StatusText(p.Status))))
 	if p.Detail != "" {
-		b.WriteString(": " + p.Detail)
+		b.WriteString(": " + harmless(p.Detail))
 	}
 	if p.Parameter != "" {
-		fmt.Fprintf(&b, " (parameter %s)", p.Parameter)
+		fmt.Fprintf(&b, " (parameter %s)", harmless(p.Parameter))
 	}
 	if p.retryAfter != "" {
-		b.WriteString("; try again after " + p.retryAfter)
+		b.WriteString("; try again after " + harmless(p.retryAfter))
 		if strings.Trim(p.retryAfter, "0123456789") == "" {
 			b.WriteString(" s")
 		}
@@ -114,6 +116,7 @@ func (p *pubClient) post(to *url.URL, header http.Header, body io.Reader) (publi
 	if err := json.NewDecoder(answer).Decode(&done); err != nil || done.ID == "" {
 		return published{}, fmt.Errorf("%s does not answer as a hub does", p.base.Redacted())
 	}
+	done.ID = harmless(done.ID)
 	return done, nil
 }
 

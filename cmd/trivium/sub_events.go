@@ -144,14 +144,20 @@ func appendReadable(line []byte, e client.Event) []byte {
 
 // harmless is text with what a terminal would obey, or what is not to be seen, written as Go escapes
 // it: control characters, those that turn the direction of writing, what is not UTF-8.
-func harmless(s string) string {
-	if strings.IndexFunc(s, isOdd) < 0 {
+func harmless(s string) string { return escaped(s, isOdd) }
+
+// oddBeyondASCII is isOdd for what JSON lets stand as it is.
+func oddBeyondASCII(r rune) bool { return r >= 0x7f && isOdd(r) }
+
+// escaped is text with the runes that are odd written as Go escapes them.
+func escaped(s string, odd func(rune) bool) string {
+	if strings.IndexFunc(s, odd) < 0 {
 		return s
 	}
 	var b strings.Builder
 	for i := 0; i < len(s); {
 		r, size := utf8.DecodeRuneInString(s[i:])
-		if isOdd(r) {
+		if odd(r) {
 			quoted := strconv.Quote(s[i : i+size])
 			b.WriteString(quoted[1 : len(quoted)-1])
 		} else {
