@@ -41,7 +41,7 @@ func adminRoutes(o *observer, d *door) http.Handler {
 			_ = encoder.Encode(o.snapshot()) // fails only when nobody listens any more
 		}
 	})
-	routes.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	routes.HandleFunc("/debug/pprof/cmdline", serveCmdline)
 	routes.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	routes.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	routes.HandleFunc("/debug/pprof/trace", pprof.Trace)

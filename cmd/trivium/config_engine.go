@@ -28,8 +28,8 @@ type EngineConfig struct {
 	Engine     string        `default:"memory" help:"Who keeps the events: memory (they end with the process), embedded (NATS JetStream in the process, on disk in --store) or nats (JetStream of --nats-url, shared by any number of hubs)."`
 	Store      string        `placeholder:"DIR" help:"Directory of the embedded engine's events, made if it is not there."`
 	Sync       string        `default:"interval" help:"When the embedded engine has events on disk: interval (every 100ms; a power loss may take what came since, and the end of the process alone nothing) or always (before each is acknowledged)."`
-	NATSURL    string        `name:"nats-url" placeholder:"URL" help:"NATS servers, such as nats://a.example:4222; several are separated by commas."`
-	NATSCreds  string        `name:"nats-creds" placeholder:"FILE" help:"Credentials for NATS."`
+	NATSURL    string        `name:"nats-url" placeholder:"URL" help:"NATS servers, such as nats://a.example:4222; several are separated by commas. Set TRIVIUM_NATS_URL or the file of --config if there is a password in it: others can see a command line."`
+	NATSCreds  string        `name:"nats-creds" placeholder:"FILE" help:"File of credentials for NATS, instead of a password in --nats-url."`
 	NATSStream string        `name:"nats-stream" default:"trivium" help:"Stream of the events, made if it is not there. Their subjects begin with its name."`
 	EngineWait time.Duration `default:"0s" help:"How long to wait at start for NATS that is unavailable, alive but not ready. 0 is without end."`
 	Replicas   int           `default:"1" help:"Servers of the NATS cluster that keep the stream: 1, 3 or 5."`

@@ -29,6 +29,12 @@ func (c *ServeConfig) warnings() []fault {
 		fmt.Sprintf("other machines reach %s, and its profiles and figures need no token; let only the operator's reach it", c.Admin))
 	warn(c.UDP != "" && !open && !localOnly(c.UDP) && c.UDPSecretFile == "" && len(c.UDPAllow) == 0, "udp",
 		fmt.Sprintf("other machines reach %s, and may publish without a token; set --udp-secret-file or --udp-allow", c.UDP))
+	for _, u := range []struct{ flag, url, instead string }{
+		{"nats-url", c.NATSURL, "set TRIVIUM_NATS_URL or the file of --config instead, or use --nats-creds"},
+		{"jwks-url", c.JWKSURL, "set TRIVIUM_JWKS_URL or the file of --config instead"},
+	} {
+		warn(u.url != "" && shownByPS(u.url), u.flag, "is on the command line, which every user of this machine can see; "+u.instead)
+	}
 	for _, secret := range []struct{ flag, path string }{
 		{"jwt-secret-file", c.JWTSecretFile}, {"udp-secret-file", c.UDPSecretFile}, {"tls-key", c.TLSKey}, {"nats-creds", c.NATSCreds},
 	} {

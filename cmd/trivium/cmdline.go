@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/trivium-hub/trivium/transports/web"
+)
+
+// Parts of a URL that may be secret.
+var (
+	urlUser  = regexp.MustCompile(`://[^/\s,]*@`)
+	urlQuery = regexp.MustCompile(`(://[^\s,?]*)\?[^\s,]*`)
+)
+
+// withoutSecrets returns a command line whose URLs have no user, password or query.
+func withoutSecrets(args []string) []string {
+	clean := make([]string, len(args))
+	for i, arg := range args {
+		clean[i] = urlQuery.ReplaceAllString(urlUser.ReplaceAllString(arg, "://***@"), "$1?***")
+	}
+	return clean
+}
+
+// serveCmdline is pprof.Cmdline without the secrets.
+func serveCmdline(w http.ResponseWriter, r *http.Request) {
+	if web.Allow(w, r, http.MethodGet, http.MethodHead) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		fmt.Fprint(w, strings.Join(withoutSecrets(os.Args), "\x00"))
+	}
+}
+
+// shownByPS reports whether a URL has a password or a query and stands on the command line, which every
+// user of the machine can see.
+func shownByPS(text string) bool {
+	secret := slices.ContainsFunc(strings.Split(text, ","), func(one string) bool {
+		u, err := url.Parse(strings.TrimSpace(one))
+		return err == nil && (u.User != nil || u.RawQuery != "")
+	})
+	return secret && slices.ContainsFunc(os.Args[1:], func(arg string) bool { return strings.Contains(arg, text) })
+}

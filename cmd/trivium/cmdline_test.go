@@ -1,0 +1,29 @@
+package main
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestWithoutSecrets(t *testing.T) {
+	require.Equal(t,
+		[]string{"trivium", "--nats-url=nats://***@a:4222,tls://b,nats://***@c", "nats://a:4222", "https://x/y?***", "a@b?c", "ws://***@a/?***"},
+		withoutSecrets([]string{"trivium", "--nats-url=nats://u:p@ss@a:4222,tls://b,nats://token@c", "nats://a:4222", "https://x/y?key=secret", "a@b?c", "ws://u:p@a/?q"}))
+}
+
+// TestSecretOnTheCommandLine: the hub warns of a URL with a secret that others can see, names a better
+// place, and keeps it out of its profiles.
+func TestSecretOnTheCommandLine(t *testing.T) {
+	const secret = "hunter2"
+	jwks := "https://127.0.0.1:1/jwks.json?key=" + secret
+	p := serve(t, program(t, nil, append(anyPorts, "--jwks-url", jwks, "--jwt-issuer", "i", "--jwt-audience", "a")...))
+	require.Contains(t, p.log(), `"flag":"--jwks-url","reason":"is on the command line, which every user of this machine can see; set TRIVIUM_JWKS_URL or the file of --config instead"`)
+	status, text := p.request(http.MethodGet, "http://"+p.admin+"/debug/pprof/cmdline", "", "")
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, text, "/jwks.json?***\x00")
+	require.NotContains(t, text, secret)
+	quiet := serve(t, program(t, []string{"TRIVIUM_JWKS_URL=" + jwks}, append(anyPorts, "--jwt-issuer", "i", "--jwt-audience", "a")...))
+	require.NotContains(t, quiet.log(), "command line")
+}
