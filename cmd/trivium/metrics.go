@@ -36,12 +36,13 @@ var (
 	descSubscribers   = describe("subscriptions", "Subscriptions of all transports.")
 	descFeeds         = describe("feeds", "Distinct sets of filters subscribed to.")
 	descFilterBytes   = describe("filter_bytes", "Memory of the filters subscribed to, in bytes. Equal sets count once.")
+	descSlow          = describe("slow_bytes", "Bytes of large events that slow connections are in the middle of, each counted once.")
 	descGaps          = describe("gaps_total", "Gaps told to subscribers, by reason.", "reason")
 	descDraining      = describe("draining", "1 while no new subscription is taken.")
 	descConnections   = describe("connections", "Connections that are subscribed, by transport.", "transport")
 	descDelivered     = describe("events_delivered_total", "Events written to subscribers, by transport.", "transport")
 	descClosed        = describe("connections_closed_total",
-		"Connections that the hub closed: overtaken by retention (--slow=disconnect), stuck (no write made progress), cut at the end of a drain, or expelled (the token ended or lost the right).",
+		"Connections that the hub closed: overtaken by retention (--slow=disconnect), stuck (no write made progress), cut at the end of a drain, expelled (the token ended or lost the right), or no_room (in a large event that retention had removed, with no memory to keep it for all slow readers).",
 		"transport", "reason")
 	descTokens       = describe("tokens_in_use", "Tokens that somebody holds a connection by, or has used just now.")
 	descOpen         = describe("http_connections_open", "Connections that have not become a subscriber's own: requests, publishers, polls, HTTP/2.")
@@ -108,6 +109,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descSubscribers, int64(s.Subscribed.Subscriptions))
 	gauge(descFeeds, int64(s.Subscribed.Feeds))
 	gauge(descFilterBytes, int64(s.Subscribed.FilterBytes))
+	gauge(descSlow, s.Subscribed.SlowBytes)
 	for reason, n := range s.Gaps {
 		counter(descGaps, n, string(reason))
 	}

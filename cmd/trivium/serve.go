@@ -270,7 +270,8 @@ func (s *server) start(ctx context.Context) {
 func (s *server) newObserver() *observer {
 	return &observer{
 		hub: s.hub, engine: s.cfg.Engine, away: s.away, log: s.engine, counters: &s.count, guard: s.door.guard, open: s.open, udp: s.udp,
-		intake: s.intake, draining: s.group.IsDraining, acceptErrors: func() uint64 { return s.accepts.errors.Load() + s.adminAccepts.errors.Load() },
+		intake: s.intake, draining: s.group.IsDraining, slow: s.group.Encodings().Bytes,
+		acceptErrors: func() uint64 { return s.accepts.errors.Load() + s.adminAccepts.errors.Load() },
 	}
 }
 

@@ -69,6 +69,8 @@ type subscribedStats struct {
 	Subscriptions int `json:"subscriptions"`
 	Feeds         int `json:"feeds"`
 	FilterBytes   int `json:"filter_bytes"` // memory of the feeds' filters
+	// SlowBytes are the encodings of large events that slow connections are in the middle of.
+	SlowBytes int64 `json:"slow_bytes"`
 }
 
 type transportSnapshot struct {
@@ -110,6 +112,7 @@ type observer struct {
 	draining func() bool
 	// acceptErrors counts the errors of accepting connections, on all listeners.
 	acceptErrors func() uint64
+	slow         func() int64 // bytes that slow connections hold
 }
 
 func (o *observer) snapshot() snapshot {
@@ -132,7 +135,9 @@ func (o *observer) snapshot() snapshot {
 			GapTopics:       h.GapTopics,
 			IdempotencyKeys: h.IdempotencyKeys,
 		},
-		Subscribed: subscribedStats{Subscriptions: h.Subscriptions, Feeds: h.Feeds, FilterBytes: h.FilterBytes},
+		Subscribed: subscribedStats{
+			Subscriptions: h.Subscriptions, Feeds: h.Feeds, FilterBytes: h.FilterBytes, SlowBytes: o.slow(),
+		},
 		Gaps:       h.Gaps,
 		Access:     o.access(),
 		Transports: make(map[string]transportSnapshot),
@@ -141,7 +146,7 @@ func (o *observer) snapshot() snapshot {
 		t := transportSnapshot{
 			Connections: c.Connections.Load(),
 			Delivered:   c.Delivered.Load(),
-			Closed:      map[string]uint64{"expelled": c.Expelled.Load()},
+			Closed:      map[string]uint64{"expelled": c.Expelled.Load(), "no_room": c.NoRoom.Load()},
 		}
 		if name != "longpoll" { // a poll is never too slow: it asks again
 			t.Closed["overtaken"] = c.Overtaken.Load()

@@ -3,7 +3,6 @@ package outlet
 import (
 	"cmp"
 	"errors"
-	"sync"
 	"syscall"
 
 	"github.com/trivium-hub/trivium/hub"
@@ -13,11 +12,6 @@ import (
 // chunkLimit bounds what the drain goroutine takes at a time. Events taken are in memory until
 // they are written, whatever retention does.
 var chunkLimit = hub.ReadLimit{Events: 1024, Bytes: 64 << 10}
-
-// maxPooledChunk keeps the buffer of one huge event from staying.
-const maxPooledChunk = 256 << 10
-
-var chunks = sync.Pool{New: func() any { return new([]byte) }}
 
 // drain starts the drain goroutine unless it runs. It writes with deadlines, and ends when all
 // that there is to write has been.
@@ -30,24 +24,25 @@ func (o *Outlet) drain() {
 }
 
 func (o *Outlet) runDrain() {
-	buffer := chunks.Get().(*[]byte)
-	defer func() {
-		if cap(*buffer) <= maxPooledChunk {
-			chunks.Put(buffer)
-		}
-	}()
 	for {
-		chunk, ok := o.next((*buffer)[:0])
+		p, ok := o.next()
 		if !ok {
 			return
 		}
-		err := o.conn.Write(chunk, o.cfg.WriteTimeout)
-		*buffer = chunk
-		if err != nil {
-			o.mu.Lock()
-			o.broken(err)
-			o.mu.Unlock()
+		if err := o.write(&p); err != nil {
+			o.failed(err, p.place)
 		}
+	}
+}
+
+// failed is called by the drain goroutine when a write has failed; all up to place was written.
+func (o *Outlet) failed(err error, place hub.Cursor) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err == errNoRoom {
+		o.noRoom(place)
+	} else {
+		o.broken(err)
 	}
 }
 
@@ -57,17 +52,34 @@ func (o *Outlet) broken(err error) {
 	if !o.closed && (errors.Is(err, ErrNoProgress) || errors.Is(err, syscall.ETIMEDOUT)) {
 		o.cfg.Counters.Stuck.Add(1)
 	}
+	if !o.closed && err == errRemovedWithin {
+		o.cfg.Counters.NoRoom.Add(1)
+	}
 	o.close()
 }
 
-// next gives what is to be written next. ok is false when the drain goroutine has to end.
-func (o *Outlet) next(buffer []byte) (chunk []byte, ok bool) {
+// portion is what the drain goroutine writes before it asks again: in this order.
+type portion struct {
+	rest    rest
+	bytes   []byte
+	events  []*hub.Event
+	place   hub.Cursor // before events
+	subject string     // of the grant
+}
+
+func (p *portion) isEmpty() bool {
+	return !p.rest.isLeft() && len(p.bytes) == 0 && len(p.events) == 0
+}
+
+// next returns what is to be written next. ok is false when the drain goroutine has to end.
+func (o *Outlet) next() (p portion, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for !o.closed && !o.ended {
-		chunk, readOn := o.collect(buffer)
-		if len(chunk) > 0 {
-			return chunk, true
+		p, readOn := o.collect()
+		if !p.isEmpty() {
+			p.subject = o.subject()
+			return p, true
 		}
 		if !readOn {
 			break
@@ -82,7 +94,7 @@ func (o *Outlet) next(buffer []byte) (chunk []byte, ok bool) {
 	if o.ended && (o.conn.End() || o.hangup) {
 		o.close()
 	}
-	return nil, false
+	return portion{}, false
 }
 
 // waitTurn lets others have the outlet until the drain goroutine may read on, after a read that found
@@ -97,43 +109,61 @@ func (o *Outlet) waitTurn() {
 
 // collect takes the rest of a message, or else the messages and events that wait, and last the
 // end of the stream. With readOn it has found nothing yet, and may.
-func (o *Outlet) collect(chunk []byte) (_ []byte, readOn bool) {
-	if w := o.waiting; w != nil && len(w.tail) > 0 {
-		chunk = append(chunk, w.tail...)
-		w.tail = nil
-		return chunk, false
+func (o *Outlet) collect() (p portion, readOn bool) {
+	if w := o.waiting; w != nil {
+		switch {
+		case w.rest.isLeft():
+			p.rest, w.rest = w.rest, rest{}
+			return p, false
+		case len(w.tail) > 0:
+			p.bytes, w.tail = w.tail, nil
+			return p, false
+		case !w.batch.isEmpty():
+			p, w.batch = w.batch, portion{}
+			return p, false
+		case len(w.control) > 0:
+			p.bytes, w.control = w.control, nil
+			o.changed()
+		}
 	}
-	if w := o.waiting; w != nil && len(w.control) > 0 {
-		chunk = append(chunk, w.control...)
-		w.control = nil
-		o.changed()
-	}
-	for len(chunk) == 0 {
+	for len(p.bytes) == 0 {
 		if o.ending && (o.waiting.endAt == 0 || o.sub.Reached(o.waiting.endAt)) {
 			o.ended, o.over = true, o.waiting.end.over
-			return append(chunk, o.waiting.end.final(cmp.Or(o.waiting.place, o.sub.Place()))...), false
+			p.bytes = o.waiting.end.final(cmp.Or(o.waiting.place, o.sub.Place()))
+			return p, false
 		}
+		place := o.sub.Position()
 		b := o.sub.Read(chunkLimit)
 		if o.tooSlow(&b) {
 			continue
 		}
-		chunk = o.append(chunk, &b)
+		p = o.portionOf(place, &b)
 		switch {
-		case len(chunk) > 0:
-			continue
+		case !p.isEmpty():
+			return p, false
 		case b.More:
-			return chunk, true
+			return p, true
 		}
 		if o.beat && !o.ending {
 			o.beat = false
-			return o.cfg.Codec.AppendHeartbeat(chunk, o.sub.Place()), false
+			p.bytes = o.cfg.Codec.AppendHeartbeat(nil, o.sub.Place())
+			return p, false
 		}
 		if !o.ending || b.Waiting {
-			return chunk, false
+			return p, false
 		}
 		o.waiting.endAt = 0 // there is nothing that it could wait for
 	}
-	return chunk, false
+	return p, false
+}
+
+// portionOf returns what a batch has that was read from place on.
+func (o *Outlet) portionOf(place hub.Cursor, b *hub.Batch) portion {
+	p := portion{events: b.Events, place: place}
+	if b.Gap != nil {
+		p.bytes, p.place = o.cfg.Codec.AppendGap(nil, b.Gap), b.Gap.ResumedAt
+	}
+	return p
 }
 
 // tooSlow decides, where it is configured so, that a subscriber which retention has overtaken is
@@ -149,7 +179,7 @@ func (o *Outlet) tooSlow(b *hub.Batch) bool {
 	return true
 }
 
-// append spells a batch.
+// append formats a batch whose events are cheap to encode.
 func (o *Outlet) append(dst []byte, b *hub.Batch) []byte {
 	if b.Gap != nil {
 		dst = o.cfg.Codec.AppendGap(dst, b.Gap)

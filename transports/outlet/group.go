@@ -16,6 +16,7 @@ const heartbeatSlots = 64
 // with Go, beats for them, and drains them.
 type Group struct {
 	heartbeat time.Duration // static
+	encodings *Encodings    // static
 	draining  chan struct{} // closed when Drain begins
 	stop      chan struct{} // closed by Close
 	running   sync.WaitGroup
@@ -31,7 +32,7 @@ type Group struct {
 
 // NewGroup makes a group whose members beat every heartbeat; 0: never. Close ends it.
 func NewGroup(heartbeat time.Duration) *Group {
-	g := &Group{heartbeat: heartbeat, draining: make(chan struct{}), stop: make(chan struct{})}
+	g := &Group{heartbeat: heartbeat, encodings: newEncodings(), draining: make(chan struct{}), stop: make(chan struct{})}
 	if heartbeat > 0 {
 		g.running.Go(g.beat)
 	}
@@ -40,6 +41,9 @@ func NewGroup(heartbeat time.Duration) *Group {
 
 // Heartbeat is the period between two heartbeats of a member; 0: there are none.
 func (g *Group) Heartbeat() time.Duration { return g.heartbeat }
+
+// Encodings returns the encodings that slow connections hold.
+func (g *Group) Encodings() *Encodings { return g.encodings }
 
 // Go runs f in a goroutine for which Close waits. After Close, when every connection is cut and f
 // has little to do, it calls f.

@@ -10,6 +10,8 @@ import (
 // Lease is what lets a connection be. The Outlet has it, held, from Start on and releases it when
 // it is closed.
 type Lease interface {
+	// Grant is what may be done now; nil: nothing any more.
+	Grant() *hub.Grant
 	// Judge says what is to be told to a subscriber of the set whose grant has changed; nil: it may
 	// go on.
 	Judge(set hub.FilterSet) *wire.Problem

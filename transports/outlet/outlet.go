@@ -13,9 +13,7 @@ import (
 // messages; the ones that end a stream have what the transport's end needs (a close frame, a
 // last chunk) in them.
 type Codec interface {
-	// Form is where the hub keeps what Encode gives.
-	Form() hub.Form
-	Encode(*hub.Event) []byte
+	Format
 	// Unwrap gives the part of Encode's bytes that goes on the connection. A Conn that writes
 	// directly gets all of them.
 	Unwrap([]byte) []byte
@@ -44,6 +42,9 @@ type Counters struct {
 	Stuck       atomic.Uint64 // closed because no write made progress
 	Cut         atomic.Uint64 // closed at the end of a drain with something unsaid
 	Expelled    atomic.Uint64 // ended because the token was, or had lost the right
+	// NoRoom counts those closed within or before a large event that retention had removed, and for
+	// whose encoding Encodings had no room.
+	NoRoom atomic.Uint64
 }
 
 // Outlet owns the write side of one connection after its handshake, and the position of its
@@ -79,8 +80,10 @@ type Outlet struct {
 // waiting is what waits to be written, but for events. Most connections have nothing most of the
 // time, and then not this either.
 type waiting struct {
-	control  []byte // whole messages to be written before the next event
-	tail     []byte // the rest of what was written in part; before control
+	control  []byte  // whole messages to be written before the next event
+	tail     []byte  // the rest of what was written in part; before control
+	rest     rest    // of a large event, in place of tail
+	batch    portion // read, and to be written before control
 	end      ending
 	place    string // of the end; "": the subscription's
 	endAt    uint64
@@ -158,7 +161,7 @@ func (o *Outlet) Ready(r *hub.Round) {
 			return
 		}
 		if n < len(b) {
-			o.wroteOf(r.Events[start:end], n)
+			o.wroteOf(r.Events[start:end], b, n)
 			o.drain()
 			return
 		}
@@ -169,18 +172,21 @@ func (o *Outlet) Ready(r *hub.Round) {
 	o.sub.Skip(r.To)
 }
 
-// wroteOf moves the position past the events of which the first n bytes were written; of the one
-// that was cut the rest becomes the tail. What was not begun is read from the window later.
-func (o *Outlet) wroteOf(events []*hub.Event, n int) {
+// wroteOf moves the position past the events of whose bytes the first n were written; of the one
+// that was cut the rest is left for later. What was not begun is read from the window later.
+func (o *Outlet) wroteOf(events []*hub.Event, joined []byte, n int) {
 	for _, e := range events {
 		if n == 0 {
 			return
 		}
-		b := e.Form(o.cfg.Codec.Form(), o.cfg.Codec.Encode)
+		b := joined
+		if len(events) > 1 {
+			b = e.Form(o.cfg.Codec.Form(), o.cfg.Codec.Encode)
+		}
 		o.sub.Skip(e.ID.Seq)
 		o.cfg.Counters.Delivered.Add(1)
 		if n < len(b) {
-			o.later().tail = b[n:]
+			o.leave(e.ID, b, n)
 			return
 		}
 		n -= len(b)
@@ -208,11 +214,11 @@ func (o *Outlet) say(message []byte) {
 }
 
 // maxControl bounds the messages that wait; a peer that asks for more has to read first.
-const maxControl = 64 << 10 // bytes
+const maxControl = 16 << 10 // bytes
 
 func (o *Outlet) crowded() bool { return o.waiting != nil && len(o.waiting.control) > maxControl }
 
-// Send writes one whole message between events. While more than 64 KiB of messages wait it
+// Send writes one whole message between events. While more than 16 KiB of messages wait it
 // waits too, so it is for the connection's reader alone. After the end it does nothing.
 func (o *Outlet) Send(message []byte) {
 	o.Do(func(*hub.Subscription) []byte { return message })
@@ -256,13 +262,18 @@ func (o *Outlet) catchUp() {
 	if o.busy {
 		return
 	}
+	place := o.sub.Position()
 	b := o.sub.Read(chunkLimit)
-	if o.tooSlow(&b) {
+	switch {
+	case o.tooSlow(&b):
 		o.drain()
-		return
-	}
-	if message := o.append(nil, &b); len(message) > 0 {
-		o.say(message)
+	case !isCheap(b.Events):
+		o.later().batch = o.portionOf(place, &b)
+		o.drain()
+	default:
+		if message := o.append(nil, &b); len(message) > 0 {
+			o.say(message)
+		}
 	}
 }
 
@@ -317,7 +328,7 @@ func (o *Outlet) close() {
 	if w := o.waiting; w != nil && w.expelled != nil {
 		w.expelled.Stop()
 	}
-	o.waiting = nil
+	o.forget()
 	o.endWatch()
 	o.conn.Close()
 	o.sub.Close()

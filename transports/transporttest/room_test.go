@@ -1,0 +1,82 @@
+package transporttest
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/hub/jetstream"
+)
+
+// filler encodes everything as so many bytes.
+type filler int
+
+func (filler) Form() hub.Form             { return 0 }
+func (n filler) Encode(*hub.Event) []byte { return make([]byte, n) }
+
+// TestNoRoomBehind: before a large event behind the window, for whose encoding there is no room, a
+// stream ends with an error. Who resumes gets the event when there is room.
+func TestNoRoomBehind(t *testing.T) {
+	for _, road := range Roads() {
+		if road.Polls() {
+			continue // see the transport's own test
+		}
+		t.Run(road.Name, func(t *testing.T) {
+			engine, err := jetstream.New(jetstream.Config{Store: t.TempDir()})
+			require.NoError(t, err)
+			cfg := road.Config
+			cfg.Hub = hub.Config{Engine: engine, Retention: hub.Retention{Events: 1}}
+			s := Start(t, cfg)
+			large := `"` + strings.Repeat("0123456789abcdef", 48<<10) + `"`
+			if road.Config.Compression {
+				large = random(768 << 10)
+			}
+			begin := s.Hub.Position().String()
+			first, second := JSON("a", "0"), JSON("a", large)
+			s.Publish(t, first, second, JSON("a", "2"))
+			all, _ := s.Group.Encodings().Acquire(&hub.Event{}, filler(32<<20), "another")
+
+			next := func(c Client) Item {
+				for {
+					item, err := c.Next()
+					require.NoError(t, err)
+					if item.Kind != Open && item.Kind != Heartbeat {
+						return item
+					}
+				}
+			}
+			c := road.New(s)
+			require.NoError(t, c.Connect(Query("cursor", begin)))
+			place := next(c)
+			require.Equal(t, c.Spell(first), place.Data)
+			told := next(c)
+			require.Equal(t, Error, told.Kind)
+			require.Equal(t, 503, told.Problem.Status)
+			require.Contains(t, []string{"", place.ID}, told.ID, "where to come back to")
+			c.Cut()
+			require.EqualValues(t, 1, s.SSE.NoRoom.Load()+s.WebSocket.NoRoom.Load())
+			require.EqualValues(t, 1, s.SSE.Delivered.Load()+s.WebSocket.Delivered.Load())
+
+			s.Group.Encodings().Release(all, "another")
+			c = road.New(s)
+			require.NoError(t, c.Connect(Query("cursor", place.ID)))
+			require.Equal(t, c.Spell(second), next(c).Data)
+			require.Eventually(t, func() bool { return s.Group.Encodings().Bytes() == 0 }, Patience, time.Millisecond)
+			c.Cut()
+		})
+	}
+}
+
+// random returns a JSON string that does not get much smaller by compression.
+func random(size int) string {
+	b := make([]byte, 0, size+2)
+	b = append(b, '"')
+	for range size {
+		b = append(b, 'A'+byte(rand.N(26)))
+	}
+	return string(append(b, '"'))
+}
