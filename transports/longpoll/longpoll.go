@@ -108,7 +108,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		web.WriteProblem(w, r, problem)
 		return
 	}
-	h.answer(w, r, s, batch)
+	h.answer(w, r, s, access, batch)
 }
 
 // wait gives the first batch with something in it, or an empty one when the wait is over: by its
@@ -172,62 +172,6 @@ func fill(s *hub.Subscription, batch hub.Batch, limit hub.ReadLimit) hub.Batch {
 		batch.Events = slices.Concat(batch.Events, added)
 	}
 	return batch
-}
-
-// answer writes what goes into one answer; the cursor says where the rest begins.
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, s *hub.Subscription, batch hub.Batch) {
-	events, cursor := fit(batch.Events), s.Place()
-	if n := len(events); n > 0 && (n < len(batch.Events) || batch.More) {
-		cursor = events[n-1].ID.String()
-	}
-	header := w.Header()
-	header["Content-Type"], header["Cache-Control"] = isJSON, noStore
-	if h.cfg.Group.IsDraining() {
-		header.Set("Retry-After", strconv.Itoa(int(web.ComeBack().Round(time.Second)/time.Second)))
-	}
-	buffer := h.body()
-	defer h.keep(buffer)
-	*buffer = wire.AppendPollAnswer(*buffer, cursor, batch.Gap, events)
-	if h.write(w, r, *buffer) == nil {
-		h.cfg.Counters.Delivered.Add(uint64(len(events)))
-	}
-}
-
-// Values of headers, made once. net/http copies the map but not these; nobody changes them.
-var (
-	isJSON  = []string{"application/json"}
-	noStore = []string{"no-store"}
-)
-
-// maxCounted is the longest body whose length net/http finds out by itself, in bytes. Any more it
-// would send in chunks, which HTTP/1.0 has not.
-const maxCounted = 2 << 10
-
-// write gives the body to net/http. Over HTTP/1 the answer goes out as one write when the handler
-// returns, or is larger than what net/http gathers; the listener below bounds either. A connection
-// of HTTP/2 carries others too, whose progress is not the answer's.
-func (h *Handler) write(w http.ResponseWriter, r *http.Request, body []byte) error {
-	one := r.ProtoMajor == 1
-	if !one || len(body) > maxCounted {
-		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	}
-	if !one {
-		return outlet.NewResponseConn(w).Write(body, h.cfg.WriteTimeout)
-	}
-	_, err := w.Write(body)
-	return err
-}
-
-// fit takes as many events as one answer holds, one at least.
-func fit(events []*hub.Event) []*hub.Event {
-	size := 0
-	for i, e := range events {
-		size += len(wire.FramePayload(e.Form(wire.FormFrame, wire.EncodeFrame)))
-		if size > maxAnswer && i > 0 {
-			return events[:i]
-		}
-	}
-	return events
 }
 
 func (h *Handler) parse(r *http.Request, access web.Access) (poll, *wire.Problem) {

@@ -7,23 +7,33 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// AppendPollAnswer appends the body of a long-poll's answer (PROTOCOL section 6); gap is nil if
-// there is none. The envelopes come from FormFrame, so that pollers and WebSockets share them.
-func AppendPollAnswer(dst []byte, cursor string, gap *hub.Gap, events []*hub.Event) []byte {
+// AppendPollHead appends the begin of the body of a long-poll's answer (PROTOCOL section 6), up to its
+// first event; gap is nil if there is none. The envelopes follow with commas between them, and then
+// PollEnd.
+func AppendPollHead(dst []byte, cursor string, gap *hub.Gap) []byte {
 	dst = append(dst, `{"cursor":`...)
 	dst = appendQuoted(dst, cursor)
 	if gap != nil {
 		dst = append(dst, `,"gap":{`...)
 		dst = append(appendGapMembers(dst, gap), '}')
 	}
-	dst = append(dst, `,"events":[`...)
+	return append(dst, `,"events":[`...)
+}
+
+// PollEnd is the end of the body of a long-poll's answer.
+const PollEnd = "]}"
+
+// AppendPollAnswer appends the whole body. The envelopes come from FormFrame, so that pollers and
+// WebSockets share them.
+func AppendPollAnswer(dst []byte, cursor string, gap *hub.Gap, events []*hub.Event) []byte {
+	dst = AppendPollHead(dst, cursor, gap)
 	for i, e := range events {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
 		dst = append(dst, FramePayload(e.Form(FormFrame, EncodeFrame))...)
 	}
-	return append(dst, "]}"...)
+	return append(dst, PollEnd...)
 }
 
 // PollAnswer is what a long-poll got.

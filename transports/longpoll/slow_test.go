@@ -1,0 +1,193 @@
+package longpoll_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/hub/jetstream"
+	tt "github.com/trivium-hub/trivium/transports/transporttest"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+const mebibyte = 1 << 20
+
+// ample is time for what must come, on a machine that is busy.
+const ample = 3 * time.Minute
+
+// heap returns the most live bytes of several looks.
+func heap() (most uint64) {
+	for range 8 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		most = max(most, m.HeapAlloc)
+		time.Sleep(time.Millisecond) // for goroutines that have begun to write
+	}
+	return most
+}
+
+// filler encodes everything as so many bytes.
+type filler int
+
+func (filler) Form() hub.Form             { return 0 }
+func (n filler) Encode(*hub.Event) []byte { return make([]byte, n) }
+
+// takeRoom has another subject take all room for encodings.
+func takeRoom(t *testing.T, s *tt.Server) {
+	held, _ := s.Group.Encodings().Acquire(&hub.Event{}, filler(32*mebibyte), "another")
+	require.NotNil(t, held)
+}
+
+// stall begins polls whose clients read no more than the begin of the answer, which it waits for.
+func stall(t *testing.T, s *tt.Server, polls int, query string) (readers []*bufio.Reader) {
+	for range polls {
+		c, err := s.Dial(tt.Ask{Slow: true})
+		require.NoError(t, err)
+		t.Cleanup(func() { c.Close() })
+		require.NoError(t, c.SetDeadline(time.Now().Add(ample)))
+		_, err = io.WriteString(c, "GET /poll?"+query+" HTTP/1.1\r\nHost: a\r\n\r\n")
+		require.NoError(t, err)
+		r := bufio.NewReader(c)
+		_, err = r.Peek(1)
+		require.NoError(t, err)
+		readers = append(readers, r)
+	}
+	return readers
+}
+
+func answerOf(t *testing.T, r *bufio.Reader) wire.PollAnswer {
+	response, err := http.ReadResponse(r, nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.EqualValues(t, len(body), response.ContentLength)
+	answer, err := wire.DecodePollAnswer(body)
+	require.NoError(t, err)
+	return answer
+}
+
+// filling is a JSON string of size bytes that begins with a number.
+func filling(i, size int) string {
+	s := fmt.Sprintf("%d ", i)
+	return `"` + s + strings.Repeat("a", size-len(s)-2) + `"`
+}
+
+// TestSlowPollsShareEvents: what a client costs that reads an answer slowly does not depend on the
+// answer's size, and each gets it whole.
+func TestSlowPollsShareEvents(t *testing.T) {
+	const polls = 24
+	for name, row := range map[string]struct {
+		events, size int
+		full         bool // there is no room to hold encodings
+		want         int  // events of an answer
+	}{
+		"one event":            {events: 1, size: mebibyte, want: 1},
+		"one event, no room":   {events: 1, size: mebibyte, full: true, want: 1},
+		"large events":         {events: 4, size: 200 << 10, want: 4},
+		"events, no room":      {events: 1000, size: 900, full: true, want: 60},
+		"many small events":    {events: 1000, size: 900, want: 1000},
+		"small before a large": {events: 3, size: 300 << 10, want: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := tt.Start(t, tt.Config{WriteTimeout: ample})
+			if row.full {
+				takeRoom(t, s)
+			}
+			held := s.Group.Encodings().Bytes()
+			for i := range row.events {
+				size := row.size
+				if name == "small before a large" && i == 0 {
+					size = 10
+				}
+				s.Publish(t, tt.JSON("a", filling(i, size)))
+			}
+			query := fmt.Sprintf("last=%d&max=1000&wait=0", row.events)
+			stall(t, s, 1, query) // what is encoded once for all
+			before := heap()
+			readers := stall(t, s, polls, query)
+			grown := int64(heap()) - int64(before)
+			t.Logf("%d polls of %d bytes: %d KiB of heap each", polls, row.events*row.size, grown>>10/polls)
+			require.Less(t, grown, int64(polls*(150<<10)))
+			require.LessOrEqual(t, s.Group.Encodings().Bytes()-held, int64(2*mebibyte))
+			for _, r := range readers {
+				answer := answerOf(t, r)
+				if n := len(answer.Events); row.want == 60 {
+					require.InDelta(t, row.want, n, 10, "64 KiB of them")
+				} else {
+					require.Len(t, answer.Events, row.want)
+				}
+				for i, e := range answer.Events {
+					size := row.size
+					if name == "small before a large" && i == 0 {
+						size = 10
+					}
+					require.Equal(t, filling(i, size), string(e.Data))
+				}
+				require.Equal(t, answer.Events[len(answer.Events)-1].ID.String(), answer.Cursor)
+			}
+		})
+	}
+}
+
+// TestRemovedWithinAnAnswer: retention removes the event that clients are reading. Where its encoding
+// is held they get it whole; where there was no room the answer is cut, and counted.
+func TestRemovedWithinAnAnswer(t *testing.T) {
+	for name, full := range map[string]bool{"held": false, "no room": true} {
+		t.Run(name, func(t *testing.T) {
+			s := tt.Start(t, tt.Config{WriteTimeout: ample, Hub: hub.Config{Retention: hub.Retention{Events: 2}}})
+			if full {
+				takeRoom(t, s)
+			}
+			s.Publish(t, tt.JSON("a", filling(0, mebibyte)))
+			readers := stall(t, s, 4, "last=1")
+			for range 3 {
+				s.Publish(t, tt.JSON("a", "1"))
+			}
+			for _, r := range readers {
+				if !full {
+					require.Equal(t, filling(0, mebibyte), string(answerOf(t, r).Events[0].Data))
+					continue
+				}
+				response, err := http.ReadResponse(r, nil)
+				require.NoError(t, err)
+				_, err = io.ReadAll(response.Body)
+				require.Equal(t, io.ErrUnexpectedEOF, err)
+			}
+			if full {
+				require.EqualValues(t, len(readers), s.Poll.NoRoom.Load())
+			}
+		})
+	}
+}
+
+// TestNoRoomBehind: a large event behind the window, for whose encoding there is no room, is not begun.
+// The client is told to come back, and gets it when there is room.
+func TestNoRoomBehind(t *testing.T) {
+	engine, err := jetstream.New(jetstream.Config{Store: t.TempDir()})
+	require.NoError(t, err)
+	s := tt.Start(t, tt.Config{WriteTimeout: ample, Hub: hub.Config{Engine: engine, Retention: hub.Retention{Events: 2}}})
+	begin := s.Hub.Position().String()
+	s.Publish(t, tt.JSON("a", "0"), tt.JSON("a", filling(1, mebibyte-2)), tt.JSON("a", "2"), tt.JSON("a", "3"))
+	all, _ := s.Group.Encodings().Acquire(&hub.Event{}, filler(32*mebibyte), "another")
+	_, first := get(t, s, "cursor="+begin)
+	require.Len(t, first.Events, 1)
+	response, _ := get(t, s, "cursor="+first.Cursor)
+	require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
+	require.NotEmpty(t, response.Header.Get("Retry-After"))
+	require.EqualValues(t, 1, s.Poll.NoRoom.Load())
+
+	s.Group.Encodings().Release(all, "another")
+	_, second := get(t, s, "cursor="+first.Cursor)
+	require.Equal(t, filling(1, mebibyte-2), string(second.Events[0].Data))
+	require.Zero(t, s.Group.Encodings().Bytes())
+}
