@@ -33,6 +33,7 @@ var hostileRows = slices.Concat(
 	idleRows,
 	pageRows,
 	incomingRows,
+	slowRows,
 	logRows,
 )
 

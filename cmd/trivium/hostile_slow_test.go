@@ -1,0 +1,239 @@
+package main
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// slowRows are of clients that read too slowly, or not at all.
+var slowRows = []row{
+	{"400 streams that stop reading within one event of 1 MiB", stalledStreams},
+	{"300 polls that stop reading an answer of 1 MiB", stalledPolls},
+	{"100 streams that stop reading, each within another event of 1 MiB", stalledApart},
+}
+
+// crowd is many slow clients of one hub, and another tenant beside them.
+type crowd struct {
+	f      *fort
+	p      *process
+	before int64 // bytes resident
+	other  *exchange
+	told   int // events that the other tenant has got
+}
+
+// newCrowd starts a hub. It has carried large events already, so that what it needs for each at a time
+// is there.
+func (f *fort) newCrowd(t *testing.T, args ...string) *crowd {
+	p := serve(t, binary(t, append(append(anyPorts, "--tokens", f.quietFile, "--write-timeout", "2m"), args...)...))
+	p.token = f.tokens["master"]
+	c := &crowd{f: f, p: p, other: f.begin(t, request{hub: p, line: "GET /sse?topic=other.>", token: f.tokens["two"]})}
+	for i := range 12 {
+		c.publish(t, "other.large", large(i))
+		c.hear(t, large(i))
+	}
+	c.before = p.resident()
+	return c
+}
+
+// large is a JSON string of 1 MiB less its quotes, unlike any other number's.
+func large(i int) string {
+	return strings.Repeat(fmt.Sprintf("%016x", sha256.Sum256([]byte{byte(i)}))[:64], (mebibyte-64)/64)
+}
+
+func (c *crowd) publish(t *testing.T, topic, data string) {
+	t.Helper()
+	x := c.f.ask(t, request{hub: c.p, line: "POST /publish/" + topic, token: c.f.tokens["two"], body: quoted(data)})
+	require.Equal(t, http.StatusOK, x.status, x.body)
+}
+
+func (c *crowd) hear(t *testing.T, data string) {
+	t.Helper()
+	require.NoError(t, c.other.conn.SetDeadline(time.Now().Add(2*time.Minute)))
+	for {
+		e, err := c.other.stream.Next()
+		require.NoError(t, err)
+		if e.Topic != "" {
+			require.True(t, e.Data == quoted(data), "%.60s", e.Data)
+			c.told++
+			return
+		}
+	}
+}
+
+// weigh has the other tenant go on for a while, and returns by how much the hub has grown at most.
+func (c *crowd) weigh(t *testing.T) (grown int64) {
+	t.Helper()
+	for i := range 50 {
+		c.publish(t, "other.small", fmt.Sprint(i))
+		c.hear(t, fmt.Sprint(i))
+		grown = max(grown, c.p.resident()-c.before)
+	}
+	return grown
+}
+
+// delivered waits until the streams have been given so many events of the crowd.
+func (c *crowd) delivered(t *testing.T, events int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		s := c.p.stats()
+		return int(s.Transports["sse"].Delivered+s.Transports["websocket"].Delivered) >= events+c.told
+	}, 2*time.Minute, 10*time.Millisecond)
+}
+
+// stream begins one of the crowd.
+func (c *crowd) stream(t *testing.T, route, topic string) *exchange {
+	x := c.f.begin(t, request{hub: c.p, line: "GET " + route + "?topic=" + topic, token: c.f.tokens["one"]})
+	require.Equal(t, http.StatusOK, x.status, x.body)
+	require.NoError(t, x.conn.SetDeadline(time.Now().Add(5*time.Minute)))
+	return x
+}
+
+// next reads an event's data.
+func (x *exchange) next() (data string, err error) {
+	for {
+		if x.stream != nil {
+			e, err := x.stream.Next()
+			if err != nil || e.Topic != "" {
+				return e.Data, err
+			}
+			continue
+		}
+		m, _, err := x.message()
+		if err != nil || m.Event != nil {
+			if err == nil {
+				data = string(m.Event.Data)
+			}
+			return data, err
+		}
+	}
+}
+
+// parallel calls f for each number up to n, some at a time, and returns the errors.
+func parallel(n int, f func(i int) error) (errs []error) {
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	places := make(chan struct{}, 8)
+	for i := range n {
+		places <- struct{}{}
+		all.Go(func() {
+			defer func() { <-places }()
+			if err := f(i); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, err)
+			}
+		})
+	}
+	all.Wait()
+	return errs
+}
+
+// stalledStreams: half of them are WebSockets.
+func stalledStreams(t *testing.T, f *fort) {
+	const streams = 400
+	c := f.newCrowd(t)
+	var crowd []*exchange
+	for i := range streams {
+		crowd = append(crowd, c.stream(t, []string{"/sse", "/ws"}[i%2], "slow.>"))
+	}
+	idle := c.p.resident() - c.before
+	c.publish(t, "slow.large", large(100))
+	c.delivered(t, streams)
+	grown := c.weigh(t)
+	t.Logf("%d streams: %d MiB before the event, %d MiB within it, %d bytes of it held", streams, idle>>20, grown>>20, c.p.stats().Subscribed.SlowBytes)
+	require.Less(t, grown, int64(40*mebibyte))
+	c.publish(t, "slow.small", "after")
+	require.Empty(t, parallel(streams, func(i int) error {
+		for _, want := range []string{large(100), "after"} {
+			if data, err := crowd[i].next(); err != nil || data != quoted(want) {
+				return fmt.Errorf("stream %d: %d bytes, %w", i, len(data), err)
+			}
+		}
+		return nil
+	}), "everybody gets everything")
+	require.Eventually(t, func() bool { return c.p.stats().Subscribed.SlowBytes == 0 }, patience, 10*time.Millisecond)
+}
+
+func stalledPolls(t *testing.T, f *fort) {
+	const polls = 300
+	c := f.newCrowd(t)
+	c.publish(t, "slow.large", large(100))
+	var crowd []*bufio.Reader
+	for range polls {
+		conn, err := net.Dial("tcp", c.p.http)
+		require.NoError(t, err)
+		t.Cleanup(func() { conn.Close() })
+		require.NoError(t, conn.SetDeadline(time.Now().Add(5*time.Minute)))
+		r := request{line: "GET /poll?topic=slow.large&last=1", host: c.p.http, token: f.tokens["one"]}
+		_, err = io.WriteString(conn, r.text())
+		require.NoError(t, err)
+		reader := bufio.NewReader(conn)
+		_, err = reader.Peek(1)
+		require.NoError(t, err)
+		crowd = append(crowd, reader)
+	}
+	grown := c.weigh(t)
+	t.Logf("%d polls: %d MiB, %d bytes of the event held", polls, grown>>20, c.p.stats().Subscribed.SlowBytes)
+	require.Less(t, grown, int64(40*mebibyte))
+	require.Empty(t, parallel(polls, func(i int) error {
+		response, err := http.ReadResponse(crowd[i], nil)
+		if err != nil {
+			return err
+		}
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			return err
+		}
+		answer, err := wire.DecodePollAnswer(body)
+		if err == nil && (len(answer.Events) != 1 || string(answer.Events[0].Data) != quoted(large(100))) {
+			err = fmt.Errorf("%d bytes, which are not those of the event", len(body))
+		}
+		return err
+	}), "everybody gets everything")
+}
+
+// stalledApart: retention removes the events. Those for which there is room are kept for their readers;
+// the other readers are cut, counted, and told of the gap when they come back.
+func stalledApart(t *testing.T, f *fort) {
+	const streams, share = 100, 16 * mebibyte
+	c := f.newCrowd(t, "--retain-bytes", "8MiB")
+	var crowd []*exchange
+	for i := range streams {
+		crowd = append(crowd, c.stream(t, "/sse", "slow.>"))
+		c.publish(t, "slow.large", large(i))
+		c.delivered(t, i+1)
+	}
+	grown, held := c.weigh(t), c.p.stats().Subscribed.SlowBytes
+	t.Logf("%d streams, each within another event: %d MiB, of which %d bytes are events", streams, grown>>20, held)
+	require.Less(t, grown, int64(80*mebibyte))
+	require.LessOrEqual(t, held, int64(share))
+	cut := parallel(streams, func(i int) error {
+		switch data, err := crowd[i].next(); {
+		case err != nil:
+			crowd[i].conn.Close()
+			return err
+		case data != quoted(large(i)):
+			return fmt.Errorf("stream %d: %d bytes, which are not those of the event", i, len(data))
+		}
+		crowd[i].conn.Close()
+		return nil
+	})
+	for _, err := range cut {
+		require.Equal(t, io.ErrUnexpectedEOF, err)
+	}
+	require.GreaterOrEqual(t, streams-len(cut), 15, "those that hold their event get it whole")
+	require.EqualValues(t, len(cut), c.p.stats().Transports["sse"].Closed["no_room"])
+	c.weigh(t)
+}
