@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -22,6 +23,7 @@ var incomingRows = []row{
 	{"WebSocket messages that do not end", endlessMessages},
 	{"a list of 7,000 filters", manyFilters},
 	{"JSON that is nested too deep", deepNesting},
+	{"compressed blocks without content", emptyBlocks},
 }
 
 // victim has another token publish a byte and 64 KiB, over HTTP, and finds them answered.
@@ -170,4 +172,20 @@ func deepNesting(t *testing.T, f *fort) {
 		require.Equal(t, wire.OpError, m.Op)
 		require.Contains(t, m.Problem.Detail, "more than 500 levels deep")
 	}
+}
+
+// emptyBlocks: 30 messages of 64 KiB, each of which would be nothing when it is decompressed.
+func emptyBlocks(t *testing.T, f *fort) {
+	counter := `trivium_websocket_refused_total{reason="blocks"}`
+	before := f.counted(t, f.open, counter)
+	payload := bytes.Repeat([]byte("\x00\x00\x00\xff\xff"), 13_000)
+	for range 30 {
+		x := f.begin(t, request{hub: f.open, line: "GET /ws?subscribe=none", header: []string{"Sec-WebSocket-Extensions: permessage-deflate"}})
+		require.Equal(t, http.StatusOK, x.status)
+		go func() { _, _ = x.conn.Write(clientFrame(bitFin|bitDeflated|opText, payload)) }()
+		_, code, err := x.message()
+		require.NoError(t, err)
+		require.Equal(t, 1008, code)
+	}
+	require.Equal(t, before+30, f.counted(t, f.open, counter))
 }

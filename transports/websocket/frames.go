@@ -175,7 +175,7 @@ func (f *frames) end(to receiver) *violation {
 	}
 	inflated := newMessage()
 	defer freeBuffer(inflated)
-	if v := inflate(inflated, whole, f.limits.MaxMessage, to); v != nil {
+	if v := inflate(inflated, whole, f.count, f.limits.MaxMessage, to); v != nil {
 		return v
 	}
 	return to.message(inflated.Bytes())

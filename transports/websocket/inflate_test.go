@@ -1,0 +1,143 @@
+package websocket
+
+import (
+	"bytes"
+	"compress/flate"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func inflated(compressed []byte, limit int64) ([]byte, *violation) {
+	var dst bytes.Buffer
+	v := inflate(&dst, bytes.NewBuffer(compressed), 1, limit, new(record))
+	return dst.Bytes(), v
+}
+
+// deflated compresses the parts, with a flush after each.
+func deflated(t *testing.T, level int, parts ...[]byte) []byte {
+	var b bytes.Buffer
+	w, err := flate.NewWriter(&b, level)
+	require.NoError(t, err)
+	for _, part := range parts {
+		_, err = w.Write(part)
+		require.NoError(t, err)
+		require.NoError(t, w.Flush())
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\x00\x00\xff\xff"))
+}
+
+func TestInflate(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 60 {
+		text := make([]byte, random.IntN(60<<10))
+		alphabet := 1 + random.IntN(256)
+		for i := range text {
+			text[i] = byte(random.IntN(alphabet))
+			if i > 300 && random.IntN(3) == 0 {
+				text[i] = text[i-300]
+			}
+		}
+		for level := flate.HuffmanOnly; level <= flate.BestCompression; level++ {
+			got, v := inflated(deflated(t, level, text[:len(text)/3], text[len(text)/3:]), 64<<10)
+			require.Nil(t, v)
+			require.True(t, bytes.Equal(text, got))
+		}
+	}
+	_, v := inflated(deflated(t, flate.BestSpeed, make([]byte, 100)), 100)
+	require.Nil(t, v)
+	_, v = inflated(deflated(t, flate.BestSpeed, make([]byte, 101)), 100)
+	require.Equal(t, tooBig, v)
+}
+
+// TestManySmallBlocks: a client that flushes often is understood as long as its blocks bring something.
+func TestManySmallBlocks(t *testing.T) {
+	var parts [][]byte
+	for range 200 {
+		parts = append(parts, bytes.Repeat([]byte("0123456789abcdef"), 10))
+	}
+	_, v := inflated(deflated(t, flate.DefaultCompression, parts...), 64<<10)
+	require.Nil(t, v)
+}
+
+// emptyBlocks are 64 KiB of blocks without content: stored, of the fixed code, and each with codes of its own.
+func emptyBlocks() map[string][]byte {
+	const size = 64 << 10
+	bitwise := func(block string) []byte { // bits in the order in which they are sent
+		b := make([]byte, size)
+		for i := range 8 * (size - 8) / len(block) * len(block) {
+			b[i/8] |= (block[i%len(block)] - '0') << (i % 8)
+		}
+		return b
+	}
+	// A code of the symbols 0 (1 bit), 1 and 18 (2 bits): 0 for 256 literals, 1 for the end, 1 for a distance.
+	dynamic := "001" + "00000" + "00000" + "0111" + // 257 literals, 1 distance, 18 lengths of lengths
+		"000" + "000" + "010" + "100" + strings.Repeat("000", 13) + "010" +
+		"11" + "1111111" + "11" + "1101011" + "10" + "10" + "0"
+	return map[string][]byte{
+		"stored":  bytes.Repeat([]byte("\x00\x00\x00\xff\xff"), size/5),
+		"fixed":   bitwise("0100000000"),
+		"dynamic": bitwise(dynamic),
+	}
+}
+
+func TestEmptyBlocks(t *testing.T) {
+	for name, sent := range emptyBlocks() {
+		read, err := io.ReadAll(flate.NewReader(io.MultiReader(bytes.NewReader(sent[:len(sent)/2]))))
+		require.Empty(t, read)
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF, "%s: the blocks are good ones", name)
+		_, v := inflated(sent, 64<<10)
+		require.Equal(t, tooManyBlocks, v, name)
+	}
+}
+
+func BenchmarkInflate(b *testing.B) {
+	text := []byte(strings.Repeat(`{"op":"publish","topic":"orders.eu.paid","data":{"id":12345,"name":"a name"}}`, 800))
+	var buffer bytes.Buffer
+	w, _ := flate.NewWriter(&buffer, flate.DefaultCompression)
+	_, _ = w.Write(text)
+	_ = w.Flush()
+	inputs := emptyBlocks()
+	inputs["text"] = buffer.Bytes()
+	for name, sent := range inputs {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				_, _ = inflated(sent, 64<<10)
+			}
+		})
+		b.Run(name+" by compress/flate", func(b *testing.B) {
+			r := flate.NewReader(nil)
+			for b.Loop() {
+				_ = r.(flate.Resetter).Reset(bytes.NewReader(sent), nil)
+				_, _ = io.Copy(io.Discard, r)
+			}
+		})
+	}
+}
+
+// FuzzInflate: what compress/flate can read comes out the same, unless a limit is met; nothing else does.
+func FuzzInflate(f *testing.F) {
+	f.Add([]byte("\x00"))
+	f.Add([]byte("\xf2\x48\xcd\xc9\xc9\x07\x00"))
+	for _, sent := range emptyBlocks() {
+		f.Add(sent[:100])
+	}
+	f.Fuzz(func(t *testing.T, sent []byte) {
+		const limit = 64 << 10
+		got, v := inflated(sent, limit)
+		want, err := io.ReadAll(io.LimitReader(flate.NewReader(io.MultiReader(bytes.NewReader(sent), strings.NewReader(inflateTail))), limit+1))
+		switch {
+		case v == tooManyBlocks:
+		case len(want) > limit:
+			require.Equal(t, tooBig, v)
+		case v != nil:
+			require.Error(t, err)
+		default:
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(want, got))
+		}
+	})
+}
