@@ -16,6 +16,7 @@ const adminIndex = `Trivium, for its operator.
 GET /metrics        Prometheus
 GET /stats          the same as JSON
 GET /debug/pprof/   profiles
+GET /backup         the log of the embedded engine (see trivium backup)
 `
 
 // adminRoute names all routes of the operator's listener in the log.
@@ -41,6 +42,7 @@ func adminRoutes(o *observer, d *door) http.Handler {
 			_ = encoder.Encode(o.snapshot()) // fails only when nobody listens any more
 		}
 	})
+	routes.Handle("/backup", &backups{engine: o.log})
 	routes.HandleFunc("/debug/pprof/cmdline", serveCmdline)
 	routes.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	routes.HandleFunc("/debug/pprof/symbol", pprof.Symbol)

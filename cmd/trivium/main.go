@@ -45,6 +45,8 @@ type commands struct {
 	Sub     SubCmd     `cmd:"" help:"Print events as they come."`
 	Token   TokenCmd   `cmd:"" help:"Make a token: add one to a tokens file, or sign a JWT."`
 	Bench   BenchCmd   `cmd:"" help:"Measure a hub next to a bare loop of writes."`
+	Backup  BackupCmd  `cmd:"" help:"Write the log of a running hub with the embedded engine to a file."`
+	Restore RestoreCmd `cmd:"" help:"Make a store of a backup."`
 	Version VersionCmd `cmd:"" help:"Print the version and end."`
 }
 

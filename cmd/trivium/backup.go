@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/trivium-hub/trivium/hub/jetstream"
+	"github.com/trivium-hub/trivium/transports/web"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// BackupCmd writes the log of a running hub to a file.
+type BackupCmd struct {
+	AdminURL string `name:"admin-url" default:"http://127.0.0.1:3002" env:"TRIVIUM_ADMIN_URL" help:"The hub's admin listener (its --admin), http or https."`
+	File     string `arg:"" help:"File to write; an existing one is replaced once the backup is complete. - is standard output."`
+}
+
+// Help describes what a backup is.
+func (BackupCmd) Help() string {
+	return "Writes the log of a hub with --engine embedded as it is at one moment, while the hub runs. trivium restore makes a store of it."
+}
+
+func (c *BackupCmd) check() []fault {
+	base, err := url.Parse(c.AdminURL)
+	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
+		return faulty("admin-url", fmt.Sprintf("want a URL such as http://127.0.0.1:3002, got %q", c.AdminURL))
+	}
+	return nil
+}
+
+// Run writes the backup beside the file and renames it when it is complete.
+func (c *BackupCmd) Run(con *console) (err error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	target, err := url.JoinPath(c.AdminURL, "/backup")
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		var problem struct{ Title, Detail string }
+		if json.NewDecoder(io.LimitReader(response.Body, 64<<10)).Decode(&problem) != nil {
+			return fmt.Errorf("%s answered %s", target, shown(response.Status))
+		}
+		return errors.New(shown(problem.Title + ": " + problem.Detail))
+	}
+	if c.File == "-" {
+		_, err := io.Copy(con.Out, response.Body)
+		return err
+	}
+	f, err := os.OpenFile(c.File+".part", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) // payloads are nobody else's
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(f, response.Body)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), c.File)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	_, err = fmt.Fprintf(con.Out, "%s: %d bytes\n", c.File, n)
+	return err
+}
+
+// RestoreCmd makes a store of a backup.
+type RestoreCmd struct {
+	Store string `required:"" placeholder:"DIR" help:"Directory of the store to make. It must be empty or not exist."`
+	File  string `arg:"" help:"Backup to read; - is standard input."`
+}
+
+// Help describes what a restored store is.
+func (RestoreCmd) Help() string {
+	return "The restored log begins a new epoch: clients that resume get a gap and all that is retained, since events may " +
+		"have been published after the backup. Run it while no hub uses the store."
+}
+
+// Run makes the store.
+func (c *RestoreCmd) Run(con *console) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	in := con.In
+	if c.File != "-" {
+		f, err := os.Open(c.File)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		in = f
+	}
+	if err := jetstream.Restore(ctx, c.Store, in); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(con.Out, "%s: restored; serve it with --engine embedded --store %s\n", c.Store, c.Store)
+	return err
+}
+
+// backups serves GET /backup on the admin listener, one at a time.
+type backups struct {
+	engine *jetstream.Engine // nil: the engine keeps events in memory
+	busy   sync.Mutex
+}
+
+// ServeHTTP implements http.Handler.
+func (b *backups) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !web.Allow(w, r, http.MethodGet) {
+		return
+	}
+	if b.engine == nil || !b.engine.Embedded() {
+		web.WriteProblem(w, r, wire.BadRequest(jetstream.ErrNotEmbedded.Error()))
+		return
+	}
+	if !b.busy.TryLock() {
+		web.WriteProblem(w, r, wire.Unavailable("another backup is being made"))
+		return
+	}
+	defer b.busy.Unlock()
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Disposition", `attachment; filename="trivium.backup"`)
+	out := &counting{to: w}
+	switch err := b.engine.Backup(r.Context(), out); {
+	case err == nil:
+	case out.n == 0:
+		web.WriteProblem(w, r, wire.ProblemOf(err))
+	default:
+		panic(http.ErrAbortHandler) // a cut connection tells the client that the backup is not complete
+	}
+}
+
+// counting counts what is written.
+type counting struct {
+	to io.Writer
+	n  int64
+}
+
+func (c *counting) Write(b []byte) (int, error) {
+	n, err := c.to.Write(b)
+	c.n += int64(n)
+	return n, err
+}

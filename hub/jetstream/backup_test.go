@@ -1,0 +1,65 @@
+package jetstream
+
+import (
+	"bytes"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/hub/enginetest"
+)
+
+// TestBackup: a backup made while events are published holds all that were there when it began, and a
+// store made of it begins a new epoch. One that is damaged or cut off makes no store.
+func TestBackup(t *testing.T) {
+	h, e := startHub(t, Config{Store: t.TempDir()}, hub.Retention{})
+	var last hub.Cursor
+	var err error
+	for range 20 {
+		last, err = h.PublishEach(t.Context(), many("a", 1000)...)
+		require.NoError(t, err)
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_, _ = h.PublishEach(t.Context(), many("meanwhile", 100)...)
+			}
+		}
+	}()
+	var backup bytes.Buffer
+	require.NoError(t, e.Backup(t.Context(), &backup))
+	close(stop)
+	<-stopped
+
+	store := filepath.Join(t.TempDir(), "restored")
+	require.NoError(t, Restore(t.Context(), store, bytes.NewReader(backup.Bytes())))
+	restored, _ := startHub(t, Config{Store: store}, hub.Retention{})
+	require.NotEqual(t, last.Epoch, restored.Position().Epoch)
+	require.GreaterOrEqual(t, restored.Position().Seq, last.Seq)
+	r := enginetest.Subscribe(t, restored, hub.Request{Filters: enginetest.Set(t, "a"), Start: hub.Start{Cursor: &last}})
+	r.Until(restored.Position().Seq)
+	require.Len(t, r.Gaps, 1)
+	require.Equal(t, hub.GapEpoch, r.Gaps[0].Reason)
+	require.Len(t, r.Events, 20_000)
+	_, err = restored.Publish(t.Context(), one("a"))
+	require.NoError(t, err)
+
+	whole := backup.Bytes()
+	flipped := bytes.Clone(whole)
+	flipped[len(flipped)/2] ^= 1
+	for name, bad := range map[string][]byte{
+		"cut off": whole[:len(whole)/2], "damaged": flipped, "this is no backup": []byte("{}\n"), "its first line does not end": nil,
+	} {
+		dir := filepath.Join(t.TempDir(), "bad")
+		require.ErrorContains(t, Restore(t.Context(), dir, bytes.NewReader(bad)), name)
+		require.NoFileExists(t, filepath.Join(dir, stateName), name)
+	}
+	require.ErrorContains(t, Restore(t.Context(), store, bytes.NewReader(whole)), "is not empty")
+}
