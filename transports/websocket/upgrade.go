@@ -18,6 +18,15 @@ type upgrade struct {
 	conn    net.Conn
 	early   []byte // received behind the request: a client may not wait for the handshake's end
 	deflate bool   // permessage-deflate was agreed on
+	window  bool   // and the client asked for the size of the hub's window
+}
+
+// WriteHeader repeats the size of the window where the client asked for it (RFC 7692, section 7.1.2.1).
+func (u *upgrade) WriteHeader(status int) {
+	if agreed := u.Header().Get("Sec-WebSocket-Extensions"); agreed != "" && u.window {
+		u.Header().Set("Sec-WebSocket-Extensions", agreed+"; "+serverMaxWindowBits+"="+largestWindow)
+	}
+	u.ResponseWriter.WriteHeader(status)
 }
 
 // upgrade does the handshake.
@@ -30,6 +39,12 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) (*upgrade, err
 		options.Subprotocols = []string{Protocol}
 	}
 	if h.cfg.Compression {
+		// The library would accept offers that are to be declined; it is shown what it may accept.
+		var offer string
+		offer, u.window = deflateOffer(r.Header)
+		r = r.WithContext(r.Context())
+		r.Header = r.Header.Clone()
+		r.Header.Set("Sec-WebSocket-Extensions", offer)
 		options.CompressionMode = websocket.CompressionNoContextTakeover
 	}
 	ws, err := websocket.Accept(u, r, options)
