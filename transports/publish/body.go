@@ -136,6 +136,22 @@ func resize(held *intake.Reservation, size int) error {
 	return nil
 }
 
+// decode converts a body that is text or JSON in another charset to UTF-8.
+func decode(body []byte, contentType string, held *intake.Reservation) ([]byte, error) {
+	if !wire.IsTextual(contentType) {
+		return body, nil
+	}
+	charset, err := charsetOf(contentType)
+	if err != nil || charset == "" || charset == "utf-8" {
+		return body, err
+	}
+	// A character of two bytes has three in UTF-8 at most.
+	if err := resize(held, cap(body)+2*len(body)); err != nil {
+		return nil, err
+	}
+	return toUTF8(body, charset)
+}
+
 // readBody reads the whole body, of at most limit bytes, into memory that is reserved as it comes
 // and not as it is announced.
 func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, limit int64, held *intake.Reservation) ([]byte, error) {

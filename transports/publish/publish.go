@@ -95,7 +95,8 @@ func (h *Handler) ServeEnvelopes(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// ServeTopic answers POST /publish/{topic}: the body is the data of one event.
+// ServeTopic answers POST /publish/{topic}: the body is the data of one event, or as
+// application/x-ndjson each line of it is.
 func (h *Handler) ServeTopic(w http.ResponseWriter, r *http.Request, topic string) {
 	if web.Allow(w, r, http.MethodPost) {
 		receipt, err := h.body(w, r, topic)
@@ -117,9 +118,9 @@ func (h *Handler) envelopes(w http.ResponseWriter, r *http.Request) (hub.Receipt
 	case err != nil:
 		return hub.Receipt{}, err
 	case lines && key != "":
-		return hub.Receipt{}, wire.BadParameter(keyHeader, "is not for application/x-ndjson, of which a part may have been published")
+		return hub.Receipt{}, keyOfLines
 	case lines:
-		return h.stream(w, r)
+		return h.stream(w, r, h.maxLine, wire.ParseEnvelope)
 	}
 	once, err := h.once(r, key)
 	if err != nil {
@@ -151,11 +152,15 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request, topic string) (hu
 	if err != nil {
 		return hub.Receipt{}, err
 	}
-	event := &hub.Event{Topic: topic}
-	if event.Type, err = single(r, "Trivium-Type"); err != nil {
+	lines, err := isLines(w, contentType)
+	switch {
+	case err != nil:
 		return hub.Receipt{}, err
+	case lines && key != "":
+		return hub.Receipt{}, keyOfLines
 	}
-	if event.Key, err = single(r, "Trivium-Key"); err != nil {
+	event := &hub.Event{Topic: topic}
+	if event.Type, event.Key, err = typeAndKey(r); err != nil {
 		return hub.Receipt{}, err
 	}
 	// All that can be refused now is, before the body is asked for.
@@ -164,6 +169,9 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request, topic string) (hu
 	}
 	if problem := web.MayPublish(h.access(r.Context()).Grant(), event.Topic); problem != nil {
 		return hub.Receipt{}, problem
+	}
+	if lines {
+		return h.stream(w, r, h.maxData, func(text []byte) (*hub.Event, error) { return eventOfLine(event, text) })
 	}
 	once, err := h.once(r, key)
 	if err != nil {
@@ -176,10 +184,21 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request, topic string) (hu
 	if err != nil {
 		return hub.Receipt{}, err
 	}
+	if body, err = decode(body, contentType, held); err != nil {
+		return hub.Receipt{}, err
+	}
 	if event.Data, event.Encoding, err = wire.ParseBody(body, contentType); err != nil {
 		return hub.Receipt{}, err
 	}
 	return h.publish(r, once, event)
+}
+
+// eventOfLine returns an event like the given one with a line of JSON for its data.
+func eventOfLine(like *hub.Event, text []byte) (*hub.Event, error) {
+	event := &hub.Event{Topic: like.Topic, Type: like.Type, Key: like.Key}
+	var err error
+	event.Data, event.Encoding, err = wire.ParseBody(text, typeJSON)
+	return event, err
 }
 
 // publish puts all the events into the hub or none.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
@@ -31,6 +32,44 @@ func isStream(w http.ResponseWriter, r *http.Request) (bool, error) {
 		return false, wire.UnsupportedMediaType(typeJSON + " or " + typeLines + ", in UTF-8")
 	}
 	return mediaType == typeLines, checkEncoding(w, r)
+}
+
+// isLines reports whether a body whose topic is in the path is a stream of lines.
+func isLines(w http.ResponseWriter, contentType string) (bool, error) {
+	mediaType, parameters, _ := mime.ParseMediaType(contentType)
+	if charset := parameters["charset"]; mediaType == typeLines && charset != "" && !strings.EqualFold(charset, "utf-8") {
+		w.Header().Set("Accept", typeLines)
+		return false, wire.UnsupportedMediaType(typeLines + " in UTF-8")
+	}
+	return mediaType == typeLines, nil
+}
+
+// keyOfLines refuses an idempotency key.
+var keyOfLines = wire.BadParameter(keyHeader, "is not for application/x-ndjson, of which a part may have been published")
+
+// typeAndKey returns what names the type and the key of an event whose topic is in the path: the
+// headers Trivium-Type and Trivium-Key, or where one is missing or empty the parameter of the query.
+func typeAndKey(r *http.Request) (kind, key string, err error) {
+	query, problem := web.Query(r)
+	if problem != nil {
+		return "", "", problem
+	}
+	for _, place := range []struct {
+		header, parameter string
+		value             *string
+	}{{"Trivium-Type", "type", &kind}, {"Trivium-Key", "key", &key}} {
+		if *place.value, err = single(r, place.header); err != nil {
+			return "", "", err
+		}
+		values := query[place.parameter]
+		if len(values) > 1 {
+			return "", "", wire.BadParameter(place.parameter, "must stand only once")
+		}
+		if *place.value == "" && len(values) == 1 {
+			*place.value = values[0]
+		}
+	}
+	return kind, key, nil
 }
 
 // checkEncoding refuses a body that would have to be decoded first.

@@ -12,7 +12,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// stream is one request of envelopes, one a line. It is the reader of its own body, and before it
+// stream is one request of events, one a line. It is the reader of its own body, and before it
 // waits for more of that it has published what was read.
 type stream struct {
 	body    io.Reader
@@ -20,11 +20,12 @@ type stream struct {
 	line    *intake.Reservation // of the line that is being read
 	maxLine int                 // bytes
 	maxData int                 // bytes
+	parse   func(text []byte) (*hub.Event, error)
 }
 
-// stream publishes line by line. An error is a *wire.Problem with the line at fault and the number
+// stream publishes line by line what parse makes of each, which has at most maxLine bytes. An error is a *wire.Problem with the line at fault and the number
 // of events that stand.
-func (h *Handler) stream(w http.ResponseWriter, r *http.Request) (hub.Receipt, error) {
+func (h *Handler) stream(w http.ResponseWriter, r *http.Request, maxLine int, parse func([]byte) (*hub.Event, error)) (hub.Receipt, error) {
 	// The server ends the context of a request whose client has closed its side of the connection:
 	// after the last line it may, and waits for its answer. The body tells what came too early.
 	ctx, end := context.WithCancelCause(context.WithoutCancel(r.Context()))
@@ -49,8 +50,9 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request) (hub.Receipt, e
 		body:    h.pace(w, r.WithContext(ctx), true),
 		queue:   newQueue(ctx, h.hub, access, queued, end),
 		line:    line,
-		maxLine: h.maxLine,
+		maxLine: maxLine,
 		maxData: h.hub.MaxEventSize(),
+		parse:   parse,
 	}
 	number, err := s.run()
 	if err == nil {
@@ -107,7 +109,7 @@ func (s *stream) Read(p []byte) (int, error) {
 
 // add takes a line. Whether it may be published is judged when its turn has come.
 func (s *stream) add(text []byte, line int) error {
-	event, err := wire.ParseEnvelope(text)
+	event, err := s.parse(text)
 	if err != nil {
 		return err
 	}

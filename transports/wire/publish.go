@@ -187,8 +187,9 @@ func decodeBase64(value []byte) ([]byte, error) {
 }
 
 // ParseBody reads the body of a publish whose topic is in the URL (PROTOCOL section 2): the media
-// type says what the data is; without one ("") the bytes do. The data is a copy; of JSON the white
-// space around it is left out. The error is an *hub.InvalidError for "body" or "Content-Type".
+// type says what the data is; without one (""), or with that of a form, which curl and others send
+// with anything, the bytes do. Text is expected in UTF-8, whatever a charset says. The data is a copy;
+// of JSON the white space around it is left out. The error is an *hub.InvalidError for "body" or "Content-Type".
 func ParseBody(b []byte, contentType string) (data []byte, enc hub.Encoding, err error) {
 	mediaType := mediaTypeOf(contentType)
 	if contentType != "" && mediaType == "" {
@@ -196,11 +197,11 @@ func ParseBody(b []byte, contentType string) (data []byte, enc hub.Encoding, err
 	}
 	trimmed := trimJSON(b)
 	switch {
-	case mediaType == "":
+	case mediaType == "" || mediaType == "application/x-www-form-urlencoded":
 		if enc = sniff(b, trimmed); enc == hub.Text && deeper(trimmed, jsonDepth) {
 			return nil, 0, badInput("body", tooDeep)
 		}
-	case mediaType == "application/json":
+	case IsJSONType(mediaType):
 		if !validJSON(trimmed) {
 			return nil, 0, badInput("body", whyNotJSON(trimmed))
 		}
@@ -221,6 +222,20 @@ func ParseBody(b []byte, contentType string) (data []byte, enc hub.Encoding, err
 	}
 	// A copy even where nothing is trimmed: a body that was read has room to spare.
 	return append(make([]byte, 0, len(b)), b...), enc, nil
+}
+
+// IsJSONType reports whether a media type, in lower case and without parameters, is JSON (RFC 6839
+// section 3.1).
+func IsJSONType(mediaType string) bool {
+	return mediaType == "application/json" ||
+		strings.HasPrefix(mediaType, "application/") && strings.HasSuffix(mediaType, "+json")
+}
+
+// IsTextual reports whether the data of a body of this Content-Type is text or JSON, for which a
+// charset counts.
+func IsTextual(contentType string) bool {
+	mediaType := mediaTypeOf(contentType)
+	return strings.HasPrefix(mediaType, "text/") || IsJSONType(mediaType)
 }
 
 // mediaTypeOf gives the type in lower case and without its parameters, which do not make it unclear

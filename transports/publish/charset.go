@@ -1,0 +1,86 @@
+package publish
+
+import (
+	"bytes"
+	"encoding/binary"
+	"mime"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// charsets are what text may be in, for a client that sent another.
+const charsets = "text in UTF-8, ISO-8859-1, UTF-16LE, UTF-16BE, or UTF-16 with a byte order mark"
+
+// charsetOf returns the charset parameter of a media type in lower case, "" if there is none.
+func charsetOf(contentType string) (string, error) {
+	_, parameters, err := mime.ParseMediaType(contentType)
+	if err != nil && strings.Contains(strings.ToLower(contentType), "charset") {
+		return "", wire.BadParameter("Content-Type", "its parameters cannot be read, want a form such as text/plain; charset=utf-8")
+	}
+	return strings.ToLower(parameters["charset"]), nil
+}
+
+// toUTF8 converts text to UTF-8. UTF-8 itself is not checked; text of a charset that is not known is
+// accepted as long as it has ASCII characters only.
+func toUTF8(text []byte, charset string) ([]byte, error) {
+	switch charset {
+	case "", "utf-8", "utf8", "us-ascii", "ascii":
+		return text, nil
+	case "iso-8859-1", "latin1", "iso8859-1":
+		converted := make([]byte, 0, len(text)+len(text)/8)
+		for _, b := range text {
+			converted = utf8.AppendRune(converted, rune(b))
+		}
+		return converted, nil
+	case "utf-16le":
+		return fromUTF16(text, binary.LittleEndian)
+	case "utf-16be":
+		return fromUTF16(text, binary.BigEndian)
+	case "utf-16":
+		switch {
+		case bytes.HasPrefix(text, []byte{0xff, 0xfe}):
+			return fromUTF16(text[2:], binary.LittleEndian)
+		case bytes.HasPrefix(text, []byte{0xfe, 0xff}):
+			return fromUTF16(text[2:], binary.BigEndian)
+		case len(text) == 0:
+			return text, nil
+		}
+		return nil, wire.BadParameter("body", "begins with no byte order mark, which charset=utf-16 needs; utf-16le and utf-16be need none")
+	}
+	if !isPlainASCII(text) {
+		return nil, wire.UnsupportedMediaType(charsets)
+	}
+	return text, nil
+}
+
+// isPlainASCII reports whether text has characters only that stand for themselves in any charset that
+// has ASCII in it.
+func isPlainASCII(text []byte) bool {
+	return bytes.IndexFunc(text, func(r rune) bool {
+		return r >= utf8.RuneSelf || r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0x7f
+	}) < 0
+}
+
+func fromUTF16(text []byte, order binary.ByteOrder) ([]byte, error) {
+	if len(text)%2 != 0 {
+		return nil, wire.BadParameter("body", "has an odd number of bytes, and its charset is UTF-16")
+	}
+	converted := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i += 2 {
+		r := rune(order.Uint16(text[i:]))
+		if utf16.IsSurrogate(r) {
+			low := rune(0)
+			if i += 2; i < len(text) {
+				low = rune(order.Uint16(text[i:]))
+			}
+			if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
+				return nil, wire.BadParameter("body", "has half of a surrogate pair, and its charset is UTF-16")
+			}
+		}
+		converted = utf8.AppendRune(converted, r)
+	}
+	return converted, nil
+}
