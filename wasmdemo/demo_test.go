@@ -18,7 +18,19 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo/internal/build"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// scratch is for what all tests share.
+var scratch string
+
+func TestMain(m *testing.M) {
+	var err error
+	if scratch, err = os.MkdirTemp("", "trivium-demo-test-"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		os.RemoveAll(scratch)
+		os.Exit(code)
+	}))
+}
 
 // patience bounds what a test waits for; nothing takes it unless something is wrong.
 const patience = 4 * time.Minute
@@ -91,6 +103,9 @@ func TestBuild(t *testing.T) {
 
 // TestRelease: go generate makes what a build with the tag carries, and without it there is none.
 func TestRelease(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds a release")
+	}
 	root := copyModule(t)
 	tool := func(args ...string) (string, error) {
 		cmd := exec.CommandContext(t.Context(), "go", args...)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,14 +20,15 @@ import (
 )
 
 // binary builds the hub's real program, once, where go run would lay it: so it builds the page's
-// program of this checkout.
-func binary(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "go-build1", "b001", "exe", "trivium")
+// program of this checkout. TestMain removes it.
+var binary = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(scratch, "go-build1", "b001", "exe", "trivium")
 	out, err := exec.Command("go", "build", "-C", "..", "-o", path, "./cmd/trivium").CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	return path
-}
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return path, nil
+})
 
 // realHub is the real program, which can end and begin again on the same port.
 type realHub struct {
@@ -60,19 +62,36 @@ func (j *journal) String() string {
 // built the page's program.
 func startHub(t *testing.T, args ...string) *realHub {
 	t.Helper()
-	h := &realHub{t: t, binary: binary(t), tokens: filepath.Join(t.TempDir(), "tokens.yaml")}
+	path, err := binary()
+	require.NoError(t, err)
+	h := &realHub{t: t, binary: path, tokens: filepath.Join(t.TempDir(), "tokens.yaml")}
 	t.Cleanup(func() { h.stop() })
 	h.token("first")
 	h.start("127.0.0.1:0", args...)
 	return h
 }
 
-// token adds a token to the file.
+// token adds a token to the file, and waits until the hub that runs has seen it.
 func (h *realHub) token(name string) string {
 	h.t.Helper()
 	out, err := exec.Command(h.binary, "token", name, "--tokens", h.tokens, "--subscribe", ">", "--publish", ">").Output()
 	require.NoError(h.t, err)
-	return strings.TrimSpace(string(out))
+	token := strings.TrimSpace(string(out))
+	require.Eventually(h.t, func() bool { return h.cmd == nil || h.takes(token) }, patience, 10*time.Millisecond)
+	return token
+}
+
+// takes reports that the hub lets the token in.
+func (h *realHub) takes(token string) bool {
+	r, err := http.NewRequest(http.MethodGet, h.URL+"/poll?wait=0", nil)
+	require.NoError(h.t, err)
+	r.Header.Set("Authorization", "Bearer "+token)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = answer.Body.Close() }()
+	return answer.StatusCode == http.StatusOK
 }
 
 var announced = regexp.MustCompile(`(http://127\.0\.0\.1:\d+)/demo/`)

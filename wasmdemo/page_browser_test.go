@@ -117,6 +117,9 @@ func (p *page) offline(offline bool) {
 
 // TestPage drives the page as a person would, and reads the proof line each time.
 func TestPage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a browser takes long")
+	}
 	t.Parallel()
 	browser := startBrowser(t)
 
@@ -135,6 +138,9 @@ func TestPage(t *testing.T) {
 
 // TestPageWithoutItsProgram: what is missing is said in words, and what the build said is shown as text.
 func TestPageWithoutItsProgram(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a browser takes long")
+	}
 	t.Parallel()
 	browser := startBrowser(t)
 	var build atomic.Value

@@ -53,6 +53,9 @@ func splitEvents(data []byte, _ bool) (advance int, token []byte, err error) {
 
 // TestProofFails: what goes wrong on one road alone turns the proof line red, with the right numbers.
 func TestProofFails(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a browser takes long")
+	}
 	t.Parallel()
 	browser := startBrowser(t)
 	hub := startHub(t)

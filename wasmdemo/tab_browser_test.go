@@ -37,7 +37,8 @@ func findBrowser(t *testing.T) string {
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(findBrowser(t)), chromedp.NoSandbox, chromedp.Flag("headless", "new"), chromedp.UserDataDir(t.TempDir()))
+		chromedp.ExecPath(findBrowser(t)), chromedp.NoSandbox, chromedp.Flag("headless", "new"), chromedp.UserDataDir(t.TempDir()),
+		chromedp.WSURLReadTimeout(patience))
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
 	ctx, _ = chromedp.NewContext(ctx)
@@ -52,7 +53,7 @@ func startBrowser(t *testing.T) context.Context {
 
 // lifetime bounds a tab's, which has many waits in it: on a busy machine all of a scenario takes
 // longer than any wait of it may.
-const lifetime = 3 * patience
+const lifetime = 20 * time.Minute
 
 // tab is a page as a person has it before them.
 type tab struct {

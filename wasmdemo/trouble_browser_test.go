@@ -10,6 +10,9 @@ import (
 
 // TestPageInTrouble takes the network, the hub and the token away.
 func TestPageInTrouble(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a browser takes long")
+	}
 	t.Parallel()
 	browser := startBrowser(t)
 	hub := startHub(t)

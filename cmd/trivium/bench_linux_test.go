@@ -39,6 +39,9 @@ func runBench(t *testing.T, args ...string) bench.Report {
 
 // TestBenchAccounts runs each scenario small, and looks whether its figures add up.
 func TestBenchAccounts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a bench takes long")
+	}
 	results := map[string]int{
 		bench.Fanout: 3, bench.Burst: 2, bench.Idle: 3, bench.Topics: 2, bench.Slow: 2, bench.Resume: 2, bench.Ingest: 4,
 	}
@@ -63,6 +66,9 @@ func TestBenchAccounts(t *testing.T) {
 
 // TestBenchEngine measures each engine small, and looks whether the figures add up and nothing is left.
 func TestBenchEngine(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a bench takes long")
+	}
 	t.Parallel()
 	outside := serveNATS(t)
 	t.Run("each", func(t *testing.T) { // returns when all have ended
@@ -186,6 +192,9 @@ func wellFormed(t *testing.T, path string) {
 
 // TestBenchTarget measures a hub that runs already, which it neither starts nor ends.
 func TestBenchTarget(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a bench takes long")
+	}
 	t.Parallel()
 	p := serve(t, binary(t, anyPorts...))
 	for _, way := range [][]string{{"--publish", "http"}, {"--udp", p.udp}} {
@@ -203,6 +212,9 @@ func TestBenchTarget(t *testing.T) {
 
 // TestBenchInterrupted: a signal ends it and its children, and whoever kills it kills them.
 func TestBenchInterrupted(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a bench takes long")
+	}
 	for _, engine := range []struct {
 		args     []string
 		children int

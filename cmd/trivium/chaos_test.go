@@ -184,6 +184,9 @@ func (c *chaos) subscriber(rng *rand.Rand, i int) {
 // is lost, none is doubled and none comes out of order, and after healing all are told; with
 // TRIVIUM_LONG=1, for which the machine has to be a quiet one, within ten seconds.
 func TestChaos(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a cluster takes long")
+	}
 	t.Parallel()
 	steps, hold, within := 4, 1000, patience
 	if os.Getenv("TRIVIUM_LONG") != "" {

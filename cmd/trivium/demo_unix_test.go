@@ -49,6 +49,9 @@ func (p *process) buildState() (state, detail string) {
 
 // TestDemoUnderGoRun runs the hub from the checkout, as README says, in a directory that is none.
 func TestDemoUnderGoRun(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds the program and the page")
+	}
 	t.Parallel()
 	root, err := filepath.Abs(topRoom)
 	require.NoError(t, err)

@@ -160,6 +160,9 @@ func (l *pressure) follow(stream *wire.SSEDecoder) map[string]string {
 // there when it is back, no cursor is lost, and no ID is given twice, not even one that only a
 // subscriber had seen.
 func TestKill(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts a hub again and again")
+	}
 	t.Parallel()
 	const stores = 4 // side by side
 	rounds := 20

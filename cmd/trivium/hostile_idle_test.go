@@ -49,6 +49,9 @@ func holdIdle(t *testing.T, files, connections int, source func(int) string, arg
 	stillServes(t, p)
 	p.publish("application/json", `{"topic":"kept","data":1}`)
 	e, err := subscriber.Next()
+	for err == nil && e.Type == "trivium.heartbeat" { // the first comes at a random moment
+		e, err = subscriber.Next()
+	}
 	require.NoError(t, err, "a subscriber with a token keeps its connection")
 	require.Equal(t, "kept", e.Topic)
 }

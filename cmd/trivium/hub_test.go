@@ -66,7 +66,11 @@ func serve(t *testing.T, cmd *exec.Cmd) *process {
 	return p
 }
 
-var anyPorts = []string{"serve", "--http", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug", "--print-token"}
+// anyPorts are for a hub on free ports, which says all and has no heartbeats that come at a random moment.
+var anyPorts = []string{
+	"serve", "--heartbeat", "1h", "--http", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+	"--log-format", "json", "--log-level", "debug", "--print-token",
+}
 
 func (p *process) follow(pipe io.Reader, listening chan<- map[string]string) {
 	defer close(p.read)

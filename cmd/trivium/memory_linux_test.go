@@ -60,6 +60,9 @@ func (p *process) lines(n int, line func(i int) string) {
 // TestSlowReaders: twenty that never read while 80 MB go past them. Nobody else notices, memory
 // stays, and one that reads again gets all that is retained and a gap for the rest.
 func TestSlowReaders(t *testing.T) {
+	if testing.Short() {
+		t.Skip("80 MB take long")
+	}
 	const retained, events, size = 2000, 20_000, 4000
 	p := serve(t, binary(t, append(anyPorts, "--auth", "none", "--retain-events", strconv.Itoa(retained), "--write-timeout", "60s")...))
 	var stuck []net.Conn
@@ -136,6 +139,9 @@ func TestSlowReaders(t *testing.T) {
 
 // TestFlatMemory: a million lines, and topics that come and go, leave memory where it was.
 func TestFlatMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a million events take long")
+	}
 	p := serve(t, binary(t, append(anyPorts, "--auth", "none", "--retain-events", "1000", "--gap-topics", "1000")...))
 	p.lines(100_000, func(i int) string { return fmt.Sprintf(`{"topic":"numbers","data":%d}`, i) })
 	warm := p.resident()

@@ -130,6 +130,10 @@ func (c *cluster) config(keep hub.Retention) Config {
 }
 
 func TestCluster(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("a cluster takes long")
+	}
 	c := startCluster(t, 3)
 	enginetest.Run(t, os.Getenv("TRIVIUM_LONG") != "", func(t *testing.T, keep hub.Retention) hub.Engine { return newEngine(t, c.config(keep)) })
 	t.Run("shared", func(t *testing.T) { testShared(t, c) })
@@ -137,16 +141,19 @@ func TestCluster(t *testing.T) {
 }
 
 func TestOneServer(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 1)
 	t.Run("shared", func(t *testing.T) { testShared(t, c) })
 	t.Run("keys", func(t *testing.T) { testKeys(t, c) })
 	t.Run("settings", func(t *testing.T) { testSettings(t, c) })
 	t.Run("lost stream", func(t *testing.T) { testLostStream(t, c) })
 	t.Run("lost events", func(t *testing.T) { testLostEvents(t, c) })
-	t.Run("reused sequences", func(t *testing.T) { testReusedSequences(t, c) })
-	t.Run("gone at once", func(t *testing.T) { testGoneAtOnce(t, c) })
+	if !testing.Short() {
+		t.Run("reused sequences", func(t *testing.T) { testReusedSequences(t, c) })
+		t.Run("gone at once", func(t *testing.T) { testGoneAtOnce(t, c) })
+		t.Run("stalled", func(t *testing.T) { testStalled(t, c) })
+	}
 	t.Run("cut off", func(t *testing.T) { testCutOff(t, c) })
-	t.Run("stalled", func(t *testing.T) { testStalled(t, c) })
 	t.Run("refused", testCredentials)
 	t.Run("rights", testRights)
 	t.Run("away", func(t *testing.T) { testAway(t, c) })

@@ -19,6 +19,9 @@ import (
 )
 
 func TestBrowser(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a browser takes long")
+	}
 	t.Parallel()
 	path := browser(t)
 	h := startHarness(t)
@@ -29,6 +32,9 @@ func TestBrowser(t *testing.T) {
 
 // TestPlain: what a browser has gets every event too, with no library.
 func TestPlain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a browser takes long")
+	}
 	t.Parallel()
 	path := browser(t)
 	value, err := token(time.Hour, ">")

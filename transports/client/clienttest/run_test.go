@@ -33,6 +33,9 @@ func missing(t *testing.T, what string) {
 }
 
 func TestNode(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds the suite for js/wasm")
+	}
 	t.Parallel()
 	// Node.js 20 has a WebSocket only if asked.
 	const withSocket = "--experimental-websocket"

@@ -56,6 +56,9 @@ func testBlocked(t *testing.T, e *env) {
 
 // testBuffered: a proxy that does not answer WebSockets, and holds streams back.
 func testBuffered(t *testing.T, e *env) {
+	if testing.Short() {
+		t.Skip("to find out takes 20 s")
+	}
 	h, f := office(t, e, "hang", "buffer", 0) // the default
 	s := f.client.State()
 	require.Equal(t, client.LongPoll, s.Transport)
