@@ -49,6 +49,7 @@ func TestDefaults(t *testing.T) {
 			MaxMessageBytes:     64 << 10,
 			MaxMessageRate:      100,
 			MaxMessageFragments: 1024,
+			MaxFilterBytes:      128 << 20, MaxFilterBytesPerToken: 32 << 20,
 		},
 		WriteTimeout: 10 * time.Second,
 		Heartbeat:    15 * time.Second,
