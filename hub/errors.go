@@ -20,6 +20,19 @@ var (
 	ErrKeysFull = errors.New("too many idempotency keys are remembered")
 )
 
+// ErrOverloaded is an ErrUnavailable of an engine that takes no more at once now: nothing of the publish
+// is in the log, nor will be.
+var ErrOverloaded error = overloadedError{}
+
+type overloadedError struct{}
+
+func (overloadedError) Error() string {
+	return "too much is being published at once; nothing of this was stored"
+}
+
+// Is makes the error an ErrUnavailable.
+func (overloadedError) Is(target error) bool { return target == ErrUnavailable }
+
 // PartialError is the error of a PublishEach of which a part was done.
 type PartialError struct {
 	Stored int // events that are in the log

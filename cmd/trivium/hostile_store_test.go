@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 var storeRows = []row{
 	{"replays of everything, to have retained events removed", readingEverything},
 	{"one token that takes all idempotency keys", takingAllKeys},
+	{"arrays of 16 MB, many at once, to an engine that keeps them on disk", manyArrays},
 }
 
 // tenants starts a hub of its own for a row. Its tokens are those of the fort.
@@ -114,4 +116,82 @@ func takingAllKeys(t *testing.T, f *fort) {
 		x := f.ask(t, publish("two", fmt.Sprint(i)))
 		require.Equal(t, http.StatusOK, x.status, x.body)
 	}
+}
+
+// manyArrays has one token publish arrays of 16 MB beside each other. Others' small events are taken
+// meanwhile and come out, no subscriber misses anything, and what was answered with 503 is not in the log.
+func manyArrays(t *testing.T, f *fort) {
+	const arrays, rounds, events, size = 24, 2, 16, 1_000_000
+	p := f.tenants(t, "--engine", "embedded", "--store", t.TempDir(), "--retain-bytes", "1GiB")
+	filling := strings.Repeat("x", size)
+	statuses := make([]int, arrays*rounds)
+	var attack sync.WaitGroup
+	for i := range arrays {
+		list := make([]string, events)
+		for j := range list {
+			list[j] = fmt.Sprintf(`{"topic":"array.%d","data":"%s"}`, i, filling)
+		}
+		attack.Go(func() {
+			for round := range rounds {
+				statuses[i*rounds+round] = p.post(f.tokens["one"], "["+strings.Join(list, ",")+"]")
+			}
+		})
+	}
+	ended := make(chan struct{})
+	go func() { attack.Wait(); close(ended) }()
+
+	watch := f.begin(t, request{hub: p, line: "GET /sse?topic=victim", token: f.tokens["reader"]})
+	require.Equal(t, http.StatusOK, watch.status)
+	refused, n, slowest := 0, 0, time.Duration(0)
+	for under := true; under; n++ {
+		select {
+		case <-ended:
+			under = false
+		default:
+		}
+		begin := time.Now()
+		x := f.ask(t, request{hub: p, line: "POST /publish/victim", token: f.tokens["two"], body: fmt.Sprint(n)})
+		slowest = max(slowest, time.Since(begin))
+		if x.status != http.StatusOK {
+			refused++
+		}
+	}
+	t.Logf("%d publishes of the victim, %d refused, the slowest took %v; the stream was followed anew %d times; the arrays were answered with %v",
+		n, refused, slowest, strings.Count(p.log(), "following the stream anew"), statuses)
+	require.Zero(t, refused)
+	for next := 0; next < n; {
+		e, err := watch.stream.Next()
+		require.NoError(t, err)
+		require.NotEqual(t, "trivium.gap", e.Type)
+		if e.Topic == "victim" {
+			require.Equal(t, fmt.Sprint(next), e.Data)
+			next++
+		}
+	}
+	stored := int(p.stats().Events.Published) - n
+	taken := 0
+	for _, status := range statuses {
+		if status == http.StatusOK {
+			taken++
+		}
+	}
+	require.Equal(t, taken*events, stored, "what was answered with 503 is not in the log")
+	require.Positive(t, taken)
+}
+
+// post publishes by way of a client that waits for as long as it takes.
+func (p *process) post(token, body string) (status int) {
+	r, err := http.NewRequest(http.MethodPost, "http://"+p.http+"/publish", strings.NewReader(body))
+	if err != nil {
+		return 0
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+token)
+	response, err := (&http.Client{Timeout: 2 * patience}).Do(r)
+	if err != nil {
+		return 0
+	}
+	defer response.Body.Close()
+	_, _ = io.Copy(io.Discard, response.Body)
+	return response.StatusCode
 }

@@ -31,6 +31,7 @@ type Engine struct {
 	cfg     Config
 	prefix  string        // of subjects, before the topic; static
 	batches chan struct{} // holds as many as are on their way
+	lanes   lanes
 	keys    keys
 
 	// set by Start, static afterwards
@@ -73,6 +74,7 @@ func New(cfg Config) (*Engine, error) {
 		cfg:     cfg,
 		prefix:  cfg.Stream + ".",
 		batches: make(chan struct{}, maxBatches),
+		lanes:   newLanes(),
 		failed:  make(chan error, 1),
 
 		replicas: newReplicas(),

@@ -175,6 +175,11 @@ func (e *Engine) PublishOnce(ctx context.Context, subject, key string, digest hu
 	if err := e.keys.admit(publisher); err != nil {
 		return hub.Cursor{}, err
 	}
+	leave, err := e.enter(ctx, events)
+	if err != nil {
+		return hub.Cursor{}, err
+	}
+	defer leave()
 	addHeader(messages[0], jetstream.MsgIDHeader, id)
 	addHeader(messages[0], headerOnce, this.String())
 	addHeader(messages[0], headerPublisher, hex.EncodeToString(publisher[:]))

@@ -24,9 +24,10 @@ const (
 
 // Bounds of what is on its way at once.
 const (
-	maxBatch   = 1000 // events of an atomic batch: the server's own
-	maxBatches = 16   // of one hub: the server takes 50 of all
-	maxFlight  = 2048 // messages of PublishEach
+	maxBatch   = 1000      // events of an atomic batch: the server's own
+	maxBatches = 16        // of one hub: the server takes 50 of all
+	maxFlight  = 2048      // messages of PublishEach
+	maxPiece   = 256 << 10 // bytes of a batch, or of PublishEach four times as much, without an answer to them
 )
 
 // Headers of an atomic batch (NATS ADR-50).
@@ -47,11 +48,27 @@ func (e *Engine) Publish(ctx context.Context, events []*hub.Event) (hub.Cursor, 
 	if err != nil {
 		return hub.Cursor{}, err
 	}
+	leave, err := e.enter(ctx, events)
+	if err != nil {
+		return hub.Cursor{}, err
+	}
+	defer leave()
 	ack, err := e.retry(ctx, isRefused, func(ctx context.Context) (*jetstream.PubAck, error) { return e.put(ctx, messages) })
 	if err != nil {
 		return hub.Cursor{}, e.failure(err)
 	}
 	return hub.Cursor{Epoch: e.epoch, Seq: ack.Sequence}, nil
+}
+
+// enter waits for room in a lane, for as long as retry tries. Nothing was sent if the error is not nil.
+func (e *Engine) enter(ctx context.Context, events []*hub.Event) (leave func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, retryTime)
+	defer cancel()
+	defer context.AfterFunc(e.closing, cancel)()
+	if leave, err = e.lanes.enter(ctx, events); err != nil && e.closing.Err() != nil {
+		err = hub.ErrClosed
+	}
+	return leave, err
 }
 
 func (e *Engine) encodeAll(events []*hub.Event) ([]*nats.Msg, error) {
@@ -121,9 +138,10 @@ var errUnverified = errors.New("the stream is being compared with what was deliv
 // put sends the messages once and waits for JetStream's answer. The engine ends if the answer shows that
 // sequences are assigned a second time.
 func (e *Engine) put(ctx context.Context, messages []*nats.Msg) (*jetstream.PubAck, error) {
-	ctx, cancel := e.linked(ctx, ackTimeout)
-	defer cancel()
-	if err := e.verify(ctx); err != nil {
+	verifying, cancel := e.linked(ctx, ackTimeout)
+	err := e.verify(verifying)
+	cancel()
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnverified, err)
 	}
 	delivered := e.follows.reached()
@@ -139,6 +157,8 @@ func (e *Engine) put(ctx context.Context, messages []*nats.Msg) (*jetstream.PubA
 
 func (e *Engine) putAll(ctx context.Context, messages []*nats.Msg) (*jetstream.PubAck, error) {
 	if len(messages) == 1 {
+		ctx, cancel := e.linked(ctx, ackTimeout)
+		defer cancel()
 		return e.js.PublishMsg(ctx, messages[0], jetstream.WithRetryAttempts(0))
 	}
 	select {
@@ -148,22 +168,45 @@ func (e *Engine) putAll(ctx context.Context, messages []*nats.Msg) (*jetstream.P
 		return nil, ctx.Err()
 	}
 	id := nuid.Next()
-	last := len(messages) - 1
-	for i, m := range messages {
+	last, size := len(messages)-1, 0
+	for i, m := range messages[:last] {
 		addHeader(m, headerBatchID, id)
 		addHeader(m, headerBatchSeq, strconv.Itoa(i+1))
-		if i < last {
+		if size += len(m.Data) + messageOverhead; size < maxPiece {
 			if err := e.conn.PublishMsg(m); err != nil {
 				return nil, err
 			}
+			continue
+		}
+		// An answer shows that JetStream has come so far. Without waiting for it others' publishes
+		// would stand behind the whole batch.
+		size = 0
+		if answer, err := e.requestMsg(ctx, m); err != nil {
+			return nil, err
+		} else if len(answer) > 0 {
+			return readAck(answer) // the error why the batch is not taken
 		}
 	}
-	addHeader(messages[last], headerBatchCommit, "1")
-	answer, err := e.conn.RequestMsgWithContext(ctx, messages[last])
+	m := messages[last]
+	addHeader(m, headerBatchID, id)
+	addHeader(m, headerBatchSeq, strconv.Itoa(last+1))
+	addHeader(m, headerBatchCommit, "1")
+	answer, err := e.requestMsg(ctx, m)
 	if err != nil {
 		return nil, err
 	}
-	return readAck(answer.Data)
+	return readAck(answer)
+}
+
+// requestMsg sends a message and waits for the answer to it.
+func (e *Engine) requestMsg(ctx context.Context, m *nats.Msg) ([]byte, error) {
+	ctx, cancel := e.linked(ctx, ackTimeout)
+	defer cancel()
+	answer, err := e.conn.RequestMsgWithContext(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	return answer.Data, nil
 }
 
 func addHeader(m *nats.Msg, name, value string) {
@@ -201,7 +244,7 @@ func (e *Engine) PublishEach(ctx context.Context, events []*hub.Event) (hub.Curs
 	var failed error
 	stored := 0
 	for len(events) > 0 && failed == nil {
-		n := min(len(events), maxFlight)
+		n := flightOf(events)
 		seq, acked, err := e.send(ctx, events[:n])
 		events, stored, failed = events[n:], stored+acked, err
 		last = hub.Cursor{Epoch: e.epoch, Seq: max(last.Seq, seq)}
@@ -213,6 +256,18 @@ func (e *Engine) PublishEach(ctx context.Context, events []*hub.Event) (hub.Curs
 		return hub.Cursor{}, e.failure(failed)
 	}
 	return last, &hub.PartialError{Stored: stored, Err: e.failure(failed)}
+}
+
+// flightOf returns how many of the events may be sent without waiting for an answer, one at least.
+func flightOf(events []*hub.Event) int {
+	n, size := 0, 0
+	for n < min(len(events), maxFlight) {
+		if size += len(events[n].Data) + messageOverhead; n > 0 && size > 4*maxPiece {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 func hasCode(err error, code jetstream.ErrorCode) bool {

@@ -213,7 +213,7 @@ func (h *Handler) publish(r *http.Request, once *hub.Once, events ...*hub.Event)
 	if problem := access.Publish(len(events)); problem != nil {
 		return hub.Receipt{}, problem
 	}
-	ctx := context.WithoutCancel(r.Context()) // see the package's comment
+	ctx := hub.WithPublisher(context.WithoutCancel(r.Context()), grant.Subject) // see the package's comment
 	if once != nil {
 		return once.Publish(ctx, events...)
 	}

@@ -174,12 +174,13 @@ func (q *queue) put(events []*hub.Event) (done int, err error) {
 		}
 		// The wait may have been long: what was right when the line came may not be any more.
 		next := events[done : done+n]
-		if n, err = q.permitted(next); n == 0 {
+		grant := q.access.Grant()
+		if n, err = permitted(grant, next); n == 0 {
 			break
 		}
 		// What has come whole is published, even if its client does not wait.
 		begin := time.Now()
-		last, failed := q.hub.Publish(context.WithoutCancel(q.ctx), next[:n]...)
+		last, failed := q.hub.Publish(hub.WithPublisher(context.WithoutCancel(q.ctx), grant.Subject), next[:n]...)
 		q.took = time.Since(begin)
 		if failed != nil {
 			return done, failed
@@ -192,8 +193,7 @@ func (q *queue) put(events []*hub.Event) (done int, err error) {
 }
 
 // permitted gives how many of the events may be published now, and why not all.
-func (q *queue) permitted(events []*hub.Event) (int, error) {
-	grant := q.access.Grant()
+func permitted(grant *hub.Grant, events []*hub.Event) (int, error) {
 	for i, e := range events {
 		if problem := web.MayPublish(grant, e.Topic); problem != nil {
 			return i, problem

@@ -183,13 +183,14 @@ func (s *session) publish(c *wire.Command) error {
 	if problem := s.access.Publish(1); problem != nil {
 		return problem
 	}
+	ctx := hub.WithPublisher(context.Background(), grant.Subject)
 	var id hub.Cursor
 	var err error
 	if c.IdempotencyKey == "" {
-		id, err = s.h.cfg.Hub.Publish(context.Background(), c.Event)
+		id, err = s.h.cfg.Hub.Publish(ctx, c.Event)
 	} else {
 		var receipt hub.Receipt
-		receipt, err = s.h.cfg.Hub.PublishOnce(context.Background(), grant.Subject, c.IdempotencyKey, c.Event)
+		receipt, err = s.h.cfg.Hub.PublishOnce(ctx, grant.Subject, c.IdempotencyKey, c.Event)
 		id = receipt.Last
 	}
 	if err != nil {

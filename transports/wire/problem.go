@@ -216,6 +216,8 @@ func ProblemOf(err error) *Problem {
 			Code: CodeKeysFull, Title: "Too many idempotency keys", Status: 503,
 			Detail: err.Error(), RetryAfter: retryKeysFull,
 		}
+	case errors.Is(err, hub.ErrOverloaded):
+		return Unavailable(hub.ErrOverloaded.Error())
 	case errors.Is(err, hub.ErrUnavailable):
 		return Unavailable(hub.ErrUnavailable.Error())
 	case errors.Is(err, hub.ErrClosed):
