@@ -56,3 +56,11 @@ type Streamer interface {
 	// the log, in their order.
 	PublishEach(ctx context.Context, events []*Event) (Cursor, error)
 }
+
+// UniquePublisher is implemented by engines that know by an ID which events are in the log, be it from
+// another hub.
+type UniquePublisher interface {
+	// PublishUnique is PublishEach of events that have an ID each, at the same index of ids. One whose ID
+	// another hub published before is left out; repeated is how many those were.
+	PublishUnique(ctx context.Context, ids []string, events []*Event) (repeated int, err error)
+}

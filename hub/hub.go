@@ -149,6 +149,25 @@ func (h *Hub) PublishEach(ctx context.Context, events ...*Event) (Cursor, error)
 	return h.Publish(ctx, events...)
 }
 
+// PublishUnique is PublishEach for events that have an ID each, at the same index of ids: an engine that
+// shares its log with other hubs leaves out those whose ID is in the log already, and repeated is how many
+// they were. An engine that does not know IDs publishes all.
+func (h *Hub) PublishUnique(ctx context.Context, ids []string, events ...*Event) (repeated int, err error) {
+	u, ok := h.engine.(UniquePublisher)
+	if !ok {
+		_, err = h.PublishEach(ctx, events...)
+		return 0, err
+	}
+	_, err = h.publish(events, func() (last Cursor, err error) {
+		repeated, err = u.PublishUnique(ctx, ids, events)
+		return last, err
+	})
+	if errors.Is(err, ErrUnavailable) {
+		h.stats.refused.Add(-uint64(repeated)) // publish has counted all that are not stored
+	}
+	return repeated, err
+}
+
 // publish has the engine do it if the events are good, and there are some.
 func (h *Hub) publish(events []*Event, do func() (Cursor, error)) (Cursor, error) {
 	if len(events) == 0 {

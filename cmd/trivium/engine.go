@@ -73,3 +73,16 @@ func (s *server) away() error {
 	}
 	return s.engine.Ready()
 }
+
+// warnOfSkew warns if a signed datagram may still be in time on one hub when the cluster has forgotten that
+// another has taken it: its time may be ahead by the skew when it is taken, and behind by it when it is
+// replayed.
+func (s *server) warnOfSkew() {
+	if s.cfg.Engine != engineNATS {
+		return
+	}
+	if period := s.engine.UniquePeriod(); 2*s.cfg.UDPSkew > period {
+		s.log.Warn("--udp-skew is more than half of the time for which the cluster remembers signed datagrams; after that another hub may take one again",
+			"skew", s.cfg.UDPSkew.String(), "remembered", period.String())
+	}
+}

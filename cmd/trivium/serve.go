@@ -200,6 +200,9 @@ func (s *server) listenUDP() (*udp.Source, error) {
 			return nil, err
 		}
 	}
+	if secret != nil {
+		s.warnOfSkew()
+	}
 	return udp.Listen(udp.Config{
 		Allow:  allow,
 		Secret: secret,
@@ -215,6 +218,7 @@ func (s *server) listenUDP() (*udp.Source, error) {
 		},
 		MaxEventBytes: s.hub.MaxEventSize(),
 		Publish:       s.hub.PublishEach,
+		PublishUnique: s.hub.PublishUnique,
 		Logger:        s.log,
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/trivium-hub/trivium/hub"
 )
@@ -25,12 +26,18 @@ type acks struct {
 
 // flight is messages sent together. Guarded by acks.mu but for landed.
 type flight struct {
-	left   int
-	stored int
-	first  uint64 // lowest sequence; 0: none yet
-	last   uint64 // highest sequence
-	failed error
+	left int
+	landing
 	landed chan struct{} // closed when all are answered
+}
+
+// landing is what came of a flight.
+type landing struct {
+	stored   int
+	repeated int    // not stored: their IDs were known
+	first    uint64 // lowest sequence of the stored; 0: none yet
+	last     uint64 // highest sequence of the stored
+	failed   error  // of those that were neither
 }
 
 // listen begins to take answers; they end with the connection.
@@ -51,7 +58,7 @@ func (a *acks) begin(n int) (id uint64, reply string, f *flight) {
 }
 
 // end forgets the flight and returns what came of it. The outcome of what is not answered yet is unknown.
-func (a *acks) end(id uint64) (first, last uint64, stored int, failed error) {
+func (a *acks) end(id uint64) landing {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	f := a.flights[id]
@@ -59,7 +66,7 @@ func (a *acks) end(id uint64) (first, last uint64, stored int, failed error) {
 	if f.left > 0 && f.failed == nil {
 		f.failed = errors.New("JetStream does not answer")
 	}
-	return f.first, f.last, f.stored, f.failed
+	return f.landing
 }
 
 func (a *acks) take(m *nats.Msg) {
@@ -67,16 +74,20 @@ func (a *acks) take(m *nats.Msg) {
 	if err != nil {
 		return
 	}
-	seq, err := ackSeq(m)
+	seq, repeated, err := readSeq(m)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	f := a.flights[id]
 	if f == nil {
 		return
 	}
-	if f.left--; err != nil {
+	f.left--
+	switch {
+	case repeated:
+		f.repeated++
+	case err != nil:
 		f.failed = err
-	} else {
+	default:
 		f.stored++
 		f.last = max(f.last, seq)
 		if f.first == 0 || seq < f.first {
@@ -88,41 +99,48 @@ func (a *acks) take(m *nats.Msg) {
 	}
 }
 
-// ackSeq reads an answer, the usual one without a JSON parser.
-func ackSeq(m *nats.Msg) (uint64, error) {
+// readSeq reads an answer, the usual one without a JSON parser. A message is repeated if its ID was known,
+// be it from one that is being stored.
+func readSeq(m *nats.Msg) (seq uint64, repeated bool, err error) {
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
-		return 0, nats.ErrNoResponders
+		return 0, false, nats.ErrNoResponders
 	}
 	const name = `","seq":`
-	if _, rest, ok := bytes.Cut(m.Data, []byte(name)); ok && !bytes.Contains(m.Data, []byte(`"error"`)) {
+	if _, rest, ok := bytes.Cut(m.Data, []byte(name)); ok && !bytes.Contains(m.Data, []byte(`"error"`)) && !bytes.Contains(m.Data, []byte(`"duplicate"`)) {
 		digits := 0
 		for digits < len(rest) && '0' <= rest[digits] && rest[digits] <= '9' {
 			digits++
 		}
 		if seq, err := strconv.ParseUint(string(rest[:digits]), 10, 64); err == nil && seq > 0 {
-			return seq, nil
+			return seq, false, nil
 		}
 	}
 	ack, err := readAck(m.Data)
-	if err != nil {
-		return 0, err
+	switch {
+	case hasCode(err, errInProcess):
+		return 0, true, nil
+	case err != nil:
+		return 0, false, err
 	}
-	return ack.Sequence, nil
+	return ack.Sequence, ack.Duplicate, nil
 }
 
-// send has messages on their way all at once, and gives the highest sequence and how many were
-// acknowledged.
-func (e *Engine) send(ctx context.Context, events []*hub.Event) (seq uint64, acked int, failed error) {
+// send has messages on their way all at once, with IDs if there are any, and returns what came of them.
+func (e *Engine) send(ctx context.Context, ids []string, events []*hub.Event) landing {
 	ctx, cancel := e.linked(ctx, ackTimeout)
 	defer cancel()
 	if err := e.verify(ctx); err != nil {
-		return 0, 0, err
+		return landing{failed: err}
 	}
 	delivered := e.follows.reached()
 	id, reply, flight := e.acks.begin(len(events))
-	for _, event := range events {
+	var failed error
+	for i, event := range events {
 		m := e.encode(event)
 		m.Reply = reply
+		if ids != nil {
+			addHeader(m, jetstream.MsgIDHeader, ids[i])
+		}
 		if failed = e.conn.PublishMsg(m); failed != nil {
 			break // what was sent is answered, or not
 		}
@@ -133,9 +151,10 @@ func (e *Engine) send(ctx context.Context, events []*hub.Event) (seq uint64, ack
 		case <-ctx.Done():
 		}
 	}
-	first, seq, acked, unanswered := e.acks.end(id)
-	if first > 0 && first <= delivered {
-		return 0, 0, e.reused(ctx, first, delivered)
+	of := e.acks.end(id)
+	if of.first > 0 && of.first <= delivered {
+		return landing{failed: e.reused(ctx, of.first, delivered)}
 	}
-	return seq, acked, errors.Join(failed, unanswered, e.server.raise(seq))
+	of.failed = errors.Join(failed, of.failed, e.server.raise(of.last))
+	return of
 }

@@ -69,6 +69,18 @@ func BenchmarkPublish(b *testing.B) {
 			}
 		})
 	}
+	b.Run("unique of 512", func(b *testing.B) {
+		e, _ := start(b)
+		const n = 512
+		ids := make([]string, n)
+		defer cpuOf(b)()
+		for i := 0; b.Loop(); i++ {
+			if ids[i%n] = fmt.Sprintf("%022d", i); i%n == n-1 {
+				_, _, err := e.publishEach(b.Context(), ids, events(n))
+				require.NoError(b, err)
+			}
+		}
+	})
 	for _, n := range []int{1, 10, 1000} {
 		b.Run(fmt.Sprint("all of ", n), func(b *testing.B) {
 			_, h := start(b)

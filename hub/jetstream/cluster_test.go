@@ -137,6 +137,7 @@ func TestCluster(t *testing.T) {
 	c := startCluster(t, 3)
 	enginetest.Run(t, os.Getenv("TRIVIUM_LONG") != "", func(t *testing.T, keep hub.Retention) hub.Engine { return newEngine(t, c.config(keep)) })
 	t.Run("shared", func(t *testing.T) { testShared(t, c) })
+	t.Run("unique", func(t *testing.T) { testUnique(t, c) })
 	t.Run("damaged replica", func(t *testing.T) { testDamagedReplica(t, c) })
 }
 
@@ -145,6 +146,7 @@ func TestOneServer(t *testing.T) {
 	c := startCluster(t, 1)
 	t.Run("shared", func(t *testing.T) { testShared(t, c) })
 	t.Run("keys", func(t *testing.T) { testKeys(t, c) })
+	t.Run("unique", func(t *testing.T) { testUnique(t, c) })
 	t.Run("settings", func(t *testing.T) { testSettings(t, c) })
 	t.Run("lost stream", func(t *testing.T) { testLostStream(t, c) })
 	t.Run("lost events", func(t *testing.T) { testLostEvents(t, c) })

@@ -4,6 +4,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -96,4 +98,38 @@ func TestKeysOfHubs(t *testing.T) {
 		_, _, ok = keyedOf(nats.Header{headerOnce: {text}}, 7, at)
 		require.False(t, ok, text)
 	}
+}
+
+// testUnique: an event with an ID is taken once by all hubs together, also when they are sent it at once.
+func testUnique(t *testing.T, c *cluster) {
+	keep := hub.Retention{Events: 10_000}
+	cfg := c.config(keep)
+	first, _ := startHub(t, cfg, keep)
+	other, _ := startHub(t, cfg, keep)
+	const n = 600
+	var ids []string
+	for i := range n {
+		ids = append(ids, fmt.Sprint("id", i))
+	}
+	publish := func(h *hub.Hub, ids ...string) int {
+		var events []*hub.Event
+		for i := range ids {
+			events = append(events, one(fmt.Sprint("u.", i%7)))
+		}
+		repeated, err := h.PublishUnique(t.Context(), ids, events...)
+		require.NoError(t, err)
+		return repeated
+	}
+	var both sync.WaitGroup
+	var repeated atomic.Int64
+	for _, h := range []*hub.Hub{first, other} {
+		both.Go(func() { repeated.Add(int64(publish(h, ids...))) })
+	}
+	both.Wait()
+	require.Equal(t, int64(n), repeated.Load())
+	require.Equal(t, 1, publish(other, "id1", "new"))
+	require.Equal(t, 2, publish(first, "id2", "new"))
+	last, err := first.Publish(t.Context(), one("end"))
+	require.NoError(t, err)
+	require.Equal(t, uint64(n+2), last.Seq)
 }

@@ -235,27 +235,51 @@ func readAck(data []byte) (*jetstream.PubAck, error) {
 // PublishEach implements hub.Streamer. What was not acknowledged is not sent again: what came after
 // it may be in the log.
 func (e *Engine) PublishEach(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
+	last, _, err := e.publishEach(ctx, nil, events)
+	return last, err
+}
+
+// PublishUnique implements hub.UniquePublisher: JetStream refuses an ID that it knows, from whichever hub.
+// An embedded server has no other hub, and would remember in this process, in more memory, what the caller
+// knows already.
+func (e *Engine) PublishUnique(ctx context.Context, ids []string, events []*hub.Event) (repeated int, err error) {
+	if e.cfg.Store != "" {
+		ids = nil
+	}
+	_, repeated, err = e.publishEach(ctx, ids, events)
+	return repeated, err
+}
+
+// UniquePeriod is how long JetStream remembers an ID.
+func (e *Engine) UniquePeriod() time.Duration { return e.wanted().Duplicates }
+
+func (e *Engine) publishEach(ctx context.Context, ids []string, events []*hub.Event) (last hub.Cursor, repeated int, err error) {
 	done, err := e.begin()
 	if err != nil {
-		return hub.Cursor{}, err
+		return hub.Cursor{}, 0, err
 	}
 	defer done()
-	var last hub.Cursor
-	var failed error
-	stored := 0
-	for len(events) > 0 && failed == nil {
+	var all landing
+	for len(events) > 0 && all.failed == nil {
 		n := flightOf(events)
-		seq, acked, err := e.send(ctx, events[:n])
-		events, stored, failed = events[n:], stored+acked, err
-		last = hub.Cursor{Epoch: e.epoch, Seq: max(last.Seq, seq)}
+		var of landing
+		if ids == nil {
+			of = e.send(ctx, nil, events[:n])
+		} else {
+			of = e.send(ctx, ids[:n], events[:n])
+			ids = ids[n:]
+		}
+		events = events[n:]
+		all = landing{stored: all.stored + of.stored, repeated: all.repeated + of.repeated, last: max(all.last, of.last), failed: of.failed}
 	}
+	last = hub.Cursor{Epoch: e.epoch, Seq: all.last}
 	switch {
-	case failed == nil:
-		return last, nil
-	case stored == 0:
-		return hub.Cursor{}, e.failure(failed)
+	case all.failed == nil:
+		return last, all.repeated, nil
+	case all.stored == 0:
+		return hub.Cursor{}, all.repeated, e.failure(all.failed)
 	}
-	return last, &hub.PartialError{Stored: stored, Err: e.failure(failed)}
+	return last, all.repeated, &hub.PartialError{Stored: all.stored, Err: e.failure(all.failed)}
 }
 
 // flightOf returns how many of the events may be sent without waiting for an answer, one at least.

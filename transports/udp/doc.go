@@ -25,7 +25,8 @@
 // many lines if need be; who has not the secret cannot fill it. The memory is of the process: for
 // the length of the skew after a restart, a datagram from before it may be taken again. A clock set
 // back by more than the skew has all datagrams dropped as replayed until it is where it was, or
-// the hub starts anew.
+// the hub starts anew. Where hubs share a log, Config.PublishUnique has the engine leave out what another hub
+// has taken; each event so left out counts as replayed.
 //
 // When the context of Run ends, reading stops, what was read is published, and Run returns with
 // its goroutines ended and the socket closed. Publishing gets flushTimeout for that; what it could

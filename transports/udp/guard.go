@@ -2,6 +2,7 @@ package udp
 
 import (
 	"cmp"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -58,20 +59,26 @@ func newGuard(cfg *Config) (*guard, error) {
 	return g, nil
 }
 
-// check gives the payload of a datagram, or the reason to drop it. Nothing is looked at in a
-// datagram from a sender that is not allowed, and nothing is believed before its signature is.
-func (g *guard) check(from netip.Addr, datagram []byte) (payload []byte, reason string) {
+// check gives the payload of a datagram and the ID of what was signed, "" if nothing was; or the reason to
+// drop it. Nothing is looked at in a datagram from a sender that is not allowed, and nothing is believed
+// before its signature is.
+func (g *guard) check(from netip.Addr, datagram []byte) (payload []byte, id, reason string) {
 	if len(g.allow) > 0 && !g.allows(from) {
-		return nil, droppedSender
+		return nil, "", droppedSender
 	}
 	if len(g.secret) == 0 {
-		return datagram, ""
+		return datagram, "", ""
 	}
 	signed, err := wire.OpenDatagram(g.secret, datagram)
 	if err != nil {
-		return nil, droppedSignature
+		return nil, "", droppedSignature
 	}
-	return signed.Payload, g.taken.enter(time.Now(), &signed)
+	return signed.Payload, idOf(&signed), g.taken.enter(time.Now(), &signed)
+}
+
+// idOf names a signed datagram to all hubs, by as much of its MAC as a ledger remembers.
+func idOf(s *wire.Signed) string {
+	return base64.RawURLEncoding.EncodeToString(s.MAC[:len(fingerprint{})])
 }
 
 func (g *guard) allows(from netip.Addr) bool {

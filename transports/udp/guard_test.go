@@ -113,7 +113,7 @@ func TestTheSkewToTheNanosecond(t *testing.T) {
 		} {
 			at := time.Now().Add(offset)
 			datagram := wire.SignDatagram(nil, testSecret, at, []byte("1"))
-			payload, reason := g.check(from, datagram)
+			payload, _, reason := g.check(from, datagram)
 			require.Equal(t, want, reason, offset)
 			if want != "" {
 				continue
@@ -122,12 +122,12 @@ func TestTheSkewToTheNanosecond(t *testing.T) {
 			// It is not taken again for as long as it could be, and never after.
 			for _, until := range []time.Time{time.Now(), at.Add(skew), at.Add(skew + 1), at.Add(3 * skew)} {
 				time.Sleep(max(0, time.Until(until)))
-				_, reason = g.check(from, datagram)
+				_, _, reason = g.check(from, datagram)
 				require.Equal(t, droppedReplayed, reason)
 			}
 		}
 		for _, at := range []time.Time{time.UnixMilli(0), time.UnixMilli(999999999999999)} {
-			_, reason := g.check(from, wire.SignDatagram(nil, testSecret, at, []byte("1")))
+			_, _, reason := g.check(from, wire.SignDatagram(nil, testSecret, at, []byte("1")))
 			require.Equal(t, droppedReplayed, reason)
 		}
 	})
@@ -159,7 +159,7 @@ func TestSenders(t *testing.T) {
 	} {
 		g, err := newGuard(&Config{Allow: senders(t, c.allow)})
 		require.NoError(t, err)
-		payload, reason := g.check(netip.MustParseAddr(c.sender), []byte("1"))
+		payload, _, reason := g.check(netip.MustParseAddr(c.sender), []byte("1"))
 		if c.allowed {
 			require.Equal(t, []any{"1", ""}, []any{string(payload), reason}, c)
 		} else {

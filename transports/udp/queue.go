@@ -20,8 +20,9 @@ type queue struct {
 
 	mu      sync.Mutex // guards what follows
 	waiting []*hub.Event
-	events  int // put and not done
-	bytes   int // of these
+	ids     []string // of those waiting, at the same index; nil: they have none
+	events  int      // put and not done
+	bytes   int      // of these
 	closed  bool
 }
 
@@ -31,14 +32,17 @@ func newQueue() *queue {
 	return q
 }
 
-// put appends the event; false means that it has no room.
-func (q *queue) put(e *hub.Event) bool {
+// put appends the event, with its ID if all have one; false means that it has no room.
+func (q *queue) put(e *hub.Event, id string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.events == maxQueuedEvents || q.bytes+sizeOf(e) > maxQueuedBytes {
 		return false
 	}
 	q.waiting = append(q.waiting, e)
+	if id != "" {
+		q.ids = append(q.ids, id)
+	}
 	q.events++
 	q.bytes += sizeOf(e)
 	if len(q.waiting) == 1 {
@@ -47,9 +51,9 @@ func (q *queue) put(e *hub.Event) bool {
 	return true
 }
 
-// take waits for events and gives those that wait, at most maxBatch; nil once the queue is closed
-// and empty. They count until done is called with them.
-func (q *queue) take() []*hub.Event {
+// take waits for events and gives those that wait, at most maxBatch, and their IDs; nil once the queue
+// is closed and empty. They count until done is called with them.
+func (q *queue) take() (batch []*hub.Event, ids []string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.waiting) == 0 && !q.closed {
@@ -57,13 +61,16 @@ func (q *queue) take() []*hub.Event {
 	}
 	n := min(len(q.waiting), maxBatch)
 	if n == 0 {
-		return nil
+		return nil, nil
 	}
-	batch := q.waiting[:n:n]
+	batch = q.waiting[:n:n]
+	if q.ids != nil {
+		ids, q.ids = q.ids[:n:n], q.ids[n:]
+	}
 	if q.waiting = q.waiting[n:]; len(q.waiting) == 0 {
-		q.waiting = nil // the batch has been given away with its array
+		q.waiting, q.ids = nil, nil // the batch has been given away with its array
 	}
-	return batch
+	return batch, ids
 }
 
 // done ends the counting of a batch, and forgets its events: the array may live on in waiting.

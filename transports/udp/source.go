@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -50,7 +51,10 @@ type Config struct {
 	// Publish takes a batch of valid events, as hub.Hub.PublishEach does. One call at a
 	// time is made.
 	Publish func(ctx context.Context, events ...*hub.Event) (hub.Cursor, error)
-	Logger  *slog.Logger // nil: none
+	// PublishUnique, if not nil, takes the batches of signed datagrams in place of Publish, with an ID for
+	// each event, as hub.Hub.PublishUnique does: what another hub has taken counts as replayed.
+	PublishUnique func(ctx context.Context, ids []string, events ...*hub.Event) (repeated int, err error)
+	Logger        *slog.Logger // nil: none
 }
 
 // Source reads datagrams from a socket and publishes what they hold. Addr and Stats may be called
@@ -190,22 +194,30 @@ func (s *Source) read(ctx context.Context) error {
 			return fmt.Errorf("udp: %w", err)
 		}
 		s.datagrams.Add(1)
-		payload, reason := s.guard.check(from.Addr(), buf[:n])
+		payload, id, reason := s.guard.check(from.Addr(), buf[:n])
 		if reason != "" {
 			s.drop(reason, 1)
 			continue
 		}
-		s.take(payload)
+		s.take(payload, id)
 	}
 }
 
-// take queues the events of one datagram that has passed the guard.
-func (s *Source) take(datagram []byte) {
+// take queues the events of one datagram that has passed the guard. Each has the datagram's ID and its own
+// place in it.
+func (s *Source) take(datagram []byte, id string) {
+	if s.cfg.PublishUnique == nil {
+		id = ""
+	}
 	s.parsed = s.cfg.Format.Parse(s.parsed[:0], datagram, func(reason string) { s.drop(reason, 1) })
-	for _, e := range s.parsed {
+	for i, e := range s.parsed {
+		own := id
+		if id != "" && i > 0 {
+			own += "." + strconv.Itoa(i)
+		}
 		if err := e.Validate(s.cfg.MaxEventBytes); err != nil {
 			s.drop(wire.RefusalReason(err), 1)
-		} else if !s.queue.put(e) {
+		} else if !s.queue.put(e, own) {
 			s.drop(droppedOverload, 1)
 		}
 	}
@@ -218,16 +230,26 @@ func (s *Source) drop(reason string, n int) {
 
 // publish empties the queue until it is closed and empty.
 func (s *Source) publish(ctx context.Context) {
-	for batch := s.queue.take(); batch != nil; batch = s.queue.take() {
-		stored := len(batch)
-		if _, err := s.cfg.Publish(ctx, batch...); err != nil {
+	for batch, ids := s.queue.take(); batch != nil; batch, ids = s.queue.take() {
+		repeated, err := s.publishBatch(ctx, ids, batch)
+		stored := len(batch) - repeated
+		if err != nil {
 			stored = 0
 			if partial, ok := errors.AsType[*hub.PartialError](err); ok {
 				stored = partial.Stored
 			}
 		}
 		s.events.Add(uint64(stored))
-		s.drop(droppedEngine, len(batch)-stored)
+		s.drop(droppedReplayed, repeated)
+		s.drop(droppedEngine, len(batch)-repeated-stored)
 		s.queue.done(batch)
 	}
+}
+
+func (s *Source) publishBatch(ctx context.Context, ids []string, batch []*hub.Event) (repeated int, err error) {
+	if ids != nil {
+		return s.cfg.PublishUnique(ctx, ids, batch...)
+	}
+	_, err = s.cfg.Publish(ctx, batch...)
+	return 0, err
 }

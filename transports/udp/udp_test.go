@@ -170,27 +170,29 @@ func TestTheQueueIsBoundedInBytes(t *testing.T) {
 	q := newQueue()
 	e := func() *hub.Event { return &hub.Event{Topic: "a", Data: make([]byte, maxQueuedBytes/4-1)} }
 	for range 4 {
-		require.True(t, q.put(e()))
+		require.True(t, q.put(e(), ""))
 	}
-	require.False(t, q.put(&hub.Event{Topic: "a"}))
-	batch := q.take()
+	require.False(t, q.put(&hub.Event{Topic: "a"}, ""))
+	batch, _ := q.take()
 	require.Len(t, batch, 4)
-	require.False(t, q.put(e()), "what is being published counts")
+	require.False(t, q.put(e(), ""), "what is being published counts")
 	q.done(batch)
-	require.True(t, q.put(e()))
+	require.True(t, q.put(e(), ""))
 	q.close()
-	require.Len(t, q.take(), 1)
-	require.Nil(t, q.take())
+	batch, _ = q.take()
+	require.Len(t, batch, 1)
+	batch, _ = q.take()
+	require.Nil(t, batch)
 }
 
 func TestBatchesAreBoundedAndInOrder(t *testing.T) {
 	q := newQueue()
 	for i := range 2*maxBatch + 1 {
-		require.True(t, q.put(&hub.Event{ID: hub.Cursor{Seq: uint64(i)}}))
+		require.True(t, q.put(&hub.Event{ID: hub.Cursor{Seq: uint64(i)}}, ""))
 	}
 	next := uint64(0)
 	for _, n := range []int{maxBatch, maxBatch, 1} {
-		batch := q.take()
+		batch, _ := q.take()
 		require.Len(t, batch, n)
 		for _, e := range batch {
 			require.Equal(t, next, e.ID.Seq)
@@ -322,4 +324,42 @@ func TestLossesAreLoggedAtMostOnceInAWhile(t *testing.T) {
 		<-ended
 		require.Equal(t, []string{"malformed count=1 total=7"}, script.lines(0))
 	})
+}
+
+// What another hub has taken counts as replayed, and each event of a datagram has an ID of its own.
+func TestSignedOnAnotherHub(t *testing.T) {
+	secret, at := []byte("secret"), time.Now()
+	var taken [][]string
+	known := map[string]bool{}
+	var mu sync.Mutex
+	r := start(t, listen(t, Config{Secret: secret, PublishUnique: func(_ context.Context, ids []string, events ...*hub.Event) (repeated int, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		require.Len(t, ids, len(events))
+		taken = append(taken, ids)
+		for _, id := range ids {
+			if known[id] {
+				repeated++
+			}
+		}
+		if string(events[0].Data) == "9" {
+			return repeated, &hub.PartialError{Stored: 1, Err: hub.ErrUnavailable}
+		}
+		return repeated, nil
+	}}))
+	first := wire.SignDatagram(nil, secret, at, []byte("1\n2\n3"))
+	opened, err := wire.OpenDatagram(secret, first)
+	require.NoError(t, err)
+	id := idOf(&opened)
+	r.send(t, string(first))
+	r.eventually(t, func(s Stats) bool { return s.Events == 3 })
+	mu.Lock()
+	require.Equal(t, [][]string{{id, id + ".1", id + ".2"}}, taken)
+	second := wire.SignDatagram(nil, secret, at, []byte("9\n8\n7"))
+	opened, err = wire.OpenDatagram(secret, second)
+	require.NoError(t, err)
+	known[idOf(&opened)+".1"] = true // as if another hub had published it
+	mu.Unlock()
+	r.send(t, string(second))
+	r.eventually(t, func(s Stats) bool { return s.Events == 4 && s.Dropped["replayed"] == 1 && s.Dropped["engine"] == 1 })
 }

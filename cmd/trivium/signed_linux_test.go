@@ -1,0 +1,60 @@
+package main
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// TestSignedOncePerCluster: of two hubs that are sent the same signed datagrams at once, and again, one
+// takes each.
+func TestSignedOncePerCluster(t *testing.T) {
+	const datagrams = 50
+	secret := []byte("a secret of datagrams")
+	path := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(path, secret, 0o600))
+	args := append(anyPorts, "--auth", "none", "--engine", "nats", "--nats-url", serveNATS(t).ClientURL(), "--udp-secret-file", path, "--max-event-bytes", "64KiB")
+	hubs := []*process{serve(t, program(t, nil, args...)), serve(t, program(t, nil, args...))}
+	var conns []net.Conn
+	for _, p := range hubs {
+		conn, err := net.Dial("udp", p.udp)
+		require.NoError(t, err)
+		defer conn.Close()
+		conns = append(conns, conn)
+	}
+	now := time.Now()
+	for i := range datagrams {
+		d := wire.SignDatagram(nil, secret, now.Add(time.Duration(i)), []byte("1\n2"))
+		for range 2 {
+			for _, conn := range conns {
+				_, err := conn.Write(d)
+				require.NoError(t, err)
+			}
+		}
+	}
+	count := func() (events, replayed uint64) {
+		for _, p := range hubs {
+			s := p.stats().UDP
+			events, replayed = events+s.Events, replayed+s.Dropped["replayed"]
+		}
+		return events, replayed
+	}
+	// Each hub drops a datagram that it has taken itself as one, and what the other has taken by events.
+	require.Eventually(t, func() bool {
+		events, replayed := count()
+		return events+replayed >= 2*datagrams+2*datagrams+2*datagrams
+	}, patience, 10*time.Millisecond)
+	events, replayed := count()
+	require.Equal(t, uint64(2*datagrams), events)
+	require.Equal(t, uint64(2*datagrams+2*datagrams), replayed)
+	require.Equal(t, uint64(2*datagrams), hubs[0].stats().Events.Published)
+
+	skewed := serve(t, program(t, nil, append(args, "--udp-skew", "2m")...))
+	require.Contains(t, skewed.log(), "remembers signed datagrams")
+}
