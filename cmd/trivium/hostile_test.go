@@ -34,6 +34,7 @@ var hostileRows = slices.Concat(
 	pageRows,
 	incomingRows,
 	slowRows,
+	filterRows,
 	logRows,
 )
 
