@@ -21,32 +21,31 @@ const harmful = "\x1b]0;title\x07\x1b[2J\u009b31m\u202e\r\nforged\x7f"
 func TestRefusalsAreShownHarmless(t *testing.T) {
 	text, err := json.Marshal(map[string]any{"status": 403, "title": harmful, "detail": harmful, "parameter": harmful})
 	require.NoError(t, err)
-	kind, status, body := "application/problem+json", http.StatusForbidden, string(text)
-	hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", kind)
-		w.Header().Set("Retry-After", "\u009b31m")
-		w.WriteHeader(status)
-		_, _ = w.Write([]byte(body))
-	}))
-	defer hub.Close()
-	check := func(args ...string) {
+	check := func(kind string, status int, body string, args ...string) {
+		hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", kind)
+			w.Header().Set("Retry-After", "\u009b31m")
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(body))
+		}))
+		defer hub.Close()
 		out, _ := program(t, nil, append(args, "--url", hub.URL)...).CombinedOutput() // its exit code is for others
 		require.Contains(t, string(out), `forged`)
-		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-		for _, line := range lines {
+		for line := range strings.Lines(string(out)) {
+			line = strings.TrimSuffix(line, "\n")
 			require.False(t, strings.ContainsFunc(line, func(r rune) bool { return r == '\u202e' || unicode.IsControl(r) }), "%q", line)
 			require.False(t, strings.HasPrefix(line, "forged"))
 		}
 	}
-	check("pub", "a", "1")
+	refused := func(args ...string) { check("application/problem+json", http.StatusForbidden, string(text), args...) }
+	refused("pub", "a", "1")
 	for _, transport := range []string{"sse", "longpoll", "websocket"} {
-		check("sub", "--transport", transport, "a")
+		refused("sub", "--transport", transport, "a")
 	}
 	// An id is printed on standard output.
 	done, err := json.Marshal(map[string]any{"id": harmful, "count": 1})
 	require.NoError(t, err)
-	kind, status, body = "application/json", http.StatusOK, string(done)
-	check("pub", "a", "1")
+	check("application/json", http.StatusOK, string(done), "pub", "a", "1")
 }
 
 // TestLogIsHarmless: what JSON lets stand as it is, a terminal that shows the log may obey.
