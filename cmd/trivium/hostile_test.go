@@ -35,6 +35,7 @@ var hostileRows = slices.Concat(
 	incomingRows,
 	slowRows,
 	filterRows,
+	gzipRows,
 	logRows,
 )
 

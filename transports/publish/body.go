@@ -112,6 +112,14 @@ func (b *pacedBody) count(p []byte, took time.Duration) {
 	b.between = b.size == 0 && (end >= 0 || b.between)
 }
 
+// lineEnded notes that a line has come whole, with so many bytes of the next one, where the body
+// cannot tell by itself.
+func (b *pacedBody) lineEnded(rest int64) {
+	b.got, b.left = 0, b.timeout
+	b.size, b.spent = rest, 0
+	b.between = rest == 0
+}
+
 // endOf gives what is told to a client whose request the hub has ended; nil if it has not.
 func endOf(ctx context.Context) error {
 	switch cause := context.Cause(ctx); {
@@ -154,12 +162,14 @@ func decode(body []byte, contentType string, held *intake.Reservation) ([]byte, 
 
 // readBody reads the whole body, of at most limit bytes, into memory that is reserved as it comes
 // and not as it is announced.
-func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, limit int64, held *intake.Reservation) ([]byte, error) {
+func (h *Handler) readBody(
+	w http.ResponseWriter, r *http.Request, encoding contentEncoding, limit int64, held *intake.Reservation,
+) ([]byte, error) {
 	tooLarge := wire.TooLarge("body", fmt.Sprintf("at most %d bytes are allowed", limit))
-	if r.ContentLength > limit {
+	if encoding == identity && r.ContentLength > limit {
 		return nil, tooLarge
 	}
-	reader := http.MaxBytesReader(w, h.pace(w, r, false), limit)
+	reader, memory := h.reader(w, r, encoding, false, limit)
 	body := make([]byte, 0, firstRead)
 	for {
 		n, err := reader.Read(body[len(body):cap(body)])
@@ -176,10 +186,10 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, limit int64, 
 			continue
 		}
 		size := 2 * cap(body)
-		if r.ContentLength >= int64(len(body)) {
+		if encoding == identity && r.ContentLength >= int64(len(body)) {
 			size = min(size, int(r.ContentLength)+1) // the byte more is where the end is read
 		}
-		if err := resize(held, size); err != nil {
+		if err := resize(held, memory+size); err != nil {
 			return nil, err
 		}
 		body = append(make([]byte, 0, size), body...)

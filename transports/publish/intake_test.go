@@ -72,7 +72,7 @@ func TestAnnouncedIsNotReserved(t *testing.T) {
 			held := f.intake.Open("a", 0)
 			defer held.Close()
 			h := &Handler{intake: f.intake}
-			_, _ = h.readBody(nil, r.WithContext(context.Background()), 16<<20, held)
+			_, _ = h.readBody(nil, r.WithContext(context.Background()), identity, 16<<20, held)
 		}()
 		for _, c := range []struct{ sent, most int64 }{{100, 0}, {4000, 8 << 10}, {60 << 10, 128 << 10}, {1 << 20, 4 << 20}} {
 			_, _ = write.Write(make([]byte, c.sent))

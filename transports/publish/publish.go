@@ -113,6 +113,10 @@ func (h *Handler) envelopes(w http.ResponseWriter, r *http.Request) (hub.Receipt
 	if err != nil {
 		return hub.Receipt{}, err
 	}
+	encoding, err := encodingOf(w, r)
+	if err != nil {
+		return hub.Receipt{}, err
+	}
 	key, err := idempotencyKey(r)
 	switch {
 	case err != nil:
@@ -120,7 +124,7 @@ func (h *Handler) envelopes(w http.ResponseWriter, r *http.Request) (hub.Receipt
 	case lines && key != "":
 		return hub.Receipt{}, keyOfLines
 	case lines:
-		return h.stream(w, r, h.maxLine, wire.ParseEnvelope)
+		return h.stream(w, r, encoding, h.maxLine, wire.ParseEnvelope)
 	}
 	once, err := h.once(r, key)
 	if err != nil {
@@ -129,7 +133,7 @@ func (h *Handler) envelopes(w http.ResponseWriter, r *http.Request) (hub.Receipt
 	defer once.Abandon()
 	held := h.open(r)
 	defer held.Close()
-	body, err := h.readBody(w, r, h.maxBody, held)
+	body, err := h.readBody(w, r, encoding, h.maxBody, held)
 	if err != nil {
 		return hub.Receipt{}, err
 	}
@@ -145,7 +149,8 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request, topic string) (hu
 	if err != nil {
 		return hub.Receipt{}, err
 	}
-	if err := checkEncoding(w, r); err != nil {
+	encoding, err := encodingOf(w, r)
+	if err != nil {
 		return hub.Receipt{}, err
 	}
 	key, err := idempotencyKey(r)
@@ -171,7 +176,7 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request, topic string) (hu
 		return hub.Receipt{}, problem
 	}
 	if lines {
-		return h.stream(w, r, h.maxData, func(text []byte) (*hub.Event, error) { return eventOfLine(event, text) })
+		return h.stream(w, r, encoding, h.maxData, func(text []byte) (*hub.Event, error) { return eventOfLine(event, text) })
 	}
 	once, err := h.once(r, key)
 	if err != nil {
@@ -180,7 +185,7 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request, topic string) (hu
 	defer once.Abandon()
 	held := h.open(r)
 	defer held.Close()
-	body, err := h.readBody(w, r, int64(h.maxData), held)
+	body, err := h.readBody(w, r, encoding, int64(h.maxData), held)
 	if err != nil {
 		return hub.Receipt{}, err
 	}

@@ -3,6 +3,7 @@ package publish
 import (
 	"bytes"
 	"cmp"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -138,6 +139,14 @@ func header(pairs ...string) http.Header {
 	return h
 }
 
+func compress(text string) string {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, _ = io.WriteString(w, text)
+	_ = w.Close()
+	return b.String()
+}
+
 const (
 	good  = `{"topic":"orders.a","type":"paid","key":"k","data": {"n": 1} }`
 	goods = "orders.a paid k 0:" + `{"n": 1}`
@@ -176,7 +185,19 @@ var requests = []struct {
 	{name: "a form", header: header("Content-Type", "application/x-www-form-urlencoded"), body: good, status: 415},
 	{name: "another charset", header: header("Content-Type", "application/json; charset=latin1"), body: good, status: 415},
 	{name: "two types", header: header("Content-Type", "application/json", "Content-Type", "application/json"), body: good, status: 400, parameter: "Content-Type"},
-	{name: "compressed", header: header("Content-Type", "application/json", "Content-Encoding", "gzip"), body: good, status: 415},
+	{name: "compressed", header: header("Content-Type", "application/json", "Content-Encoding", "gzip"), body: compress(good), count: 1, published: []string{goods}},
+	{name: "compressed lines", header: header("Content-Type", "application/x-ndjson", "Content-Encoding", "X-GZip"), body: compress(good + "\n" + good), count: 2, published: []string{goods, goods}},
+	{name: "compressed in two parts", path: "/publish/orders.a", header: header("Content-Encoding", "identity, gzip"), body: compress("[1,") + compress("2]"), count: 1, published: []string{"orders.a   0:[1,2]"}},
+	{name: "compressed nothing", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), body: compress(""), count: 1, published: []string{"orders.a   1:"}},
+	{name: "nothing compressed", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), count: 1, published: []string{"orders.a   1:"}},
+	{name: "not compressed", header: header("Content-Type", "application/json", "Content-Encoding", "gzip"), body: good, status: 400, detail: "Content-Encoding: gzip"},
+	{name: "compressed, cut off", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), body: compress(good)[:20], status: 400, detail: "cut off"},
+	{name: "compressed, another sum", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), body: strings.TrimSuffix(compress("1"), "\x00\x00\x00") + "\x01\x00\x00", status: 400, detail: "corrupt"},
+	{name: "compressed twice", path: "/publish/orders.a", header: header("Content-Encoding", "gzip, gzip"), body: compress(compress("1")), status: 415, detail: "gzip"},
+	{name: "compressed by zstd", header: header("Content-Type", "application/json", "Content-Encoding", "zstd"), body: good, status: 415, detail: "gzip"},
+	{name: "compressed over the limit", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), body: compress(strings.Repeat("a", maxEventSize+bodyRoom+1)), status: 413, parameter: "body"},
+	{name: "compressed data over the limit", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), body: compress(strings.Repeat("a", maxEventSize+1)), status: 413, parameter: "data"},
+	{name: "a compression bomb", header: header("Content-Type", "application/json", "Content-Encoding", "gzip"), body: compress(good + strings.Repeat(" ", 8<<20)), status: 413, parameter: "body", detail: "100 times"},
 	{name: "compressed twice over", path: "/publish/orders.a", header: header("Content-Encoding", "identity", "Content-Encoding", "br"), body: good, status: 415},
 	{name: "no body", header: asJSON, status: 400, parameter: "body"},
 	{name: "broken", header: asJSON, body: good[:len(good)-1], status: 400, parameter: "body"},

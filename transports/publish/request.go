@@ -31,7 +31,7 @@ func isStream(w http.ResponseWriter, r *http.Request) (bool, error) {
 		w.Header().Set("Accept", typeJSON+", "+typeLines) // RFC 9110 section 15.5.16
 		return false, wire.UnsupportedMediaType(typeJSON + " or " + typeLines + ", in UTF-8")
 	}
-	return mediaType == typeLines, checkEncoding(w, r)
+	return mediaType == typeLines, nil
 }
 
 // isLines reports whether a body whose topic is in the path is a stream of lines.
@@ -72,15 +72,30 @@ func typeAndKey(r *http.Request) (kind, key string, err error) {
 	return kind, key, nil
 }
 
-// checkEncoding refuses a body that would have to be decoded first.
-func checkEncoding(w http.ResponseWriter, r *http.Request) error {
+// contentEncoding is how a body is compressed.
+type contentEncoding int
+
+const (
+	identity contentEncoding = iota
+	gzipped
+)
+
+// encodingOf reads Content-Encoding; anything but gzip, once, is 415.
+func encodingOf(w http.ResponseWriter, r *http.Request) (contentEncoding, error) {
+	found := identity
 	for _, line := range r.Header["Content-Encoding"] {
-		if line != "" && !strings.EqualFold(line, "identity") {
-			w.Header().Set("Accept-Encoding", "identity") // RFC 9110 section 12.5.3
-			return wire.UnsupportedMediaType("a body without Content-Encoding")
+		for name := range strings.SplitSeq(line, ",") {
+			switch name = strings.ToLower(strings.Trim(name, " \t")); {
+			case name == "" || name == "identity":
+			case (name == "gzip" || name == "x-gzip") && found == identity:
+				found = gzipped
+			default:
+				w.Header().Set("Accept-Encoding", "gzip") // RFC 9110 section 12.5.3
+				return 0, wire.UnsupportedMediaType("a body with Content-Encoding: gzip, or with none")
+			}
 		}
 	}
-	return nil
+	return found, nil
 }
 
 // idempotencyKey gives the key of the request, "" if it has none.

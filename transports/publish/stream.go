@@ -18,6 +18,7 @@ type stream struct {
 	body    io.Reader
 	queue   *queue
 	line    *intake.Reservation // of the line that is being read
+	memory  int                 // bytes that the body takes beside it, reserved with it
 	maxLine int                 // bytes
 	maxData int                 // bytes
 	parse   func(text []byte) (*hub.Event, error)
@@ -25,7 +26,9 @@ type stream struct {
 
 // stream publishes line by line what parse makes of each, which has at most maxLine bytes. An error is a *wire.Problem with the line at fault and the number
 // of events that stand.
-func (h *Handler) stream(w http.ResponseWriter, r *http.Request, maxLine int, parse func([]byte) (*hub.Event, error)) (hub.Receipt, error) {
+func (h *Handler) stream(w http.ResponseWriter, r *http.Request, encoding contentEncoding, maxLine int,
+	parse func([]byte) (*hub.Event, error),
+) (hub.Receipt, error) {
 	// The server ends the context of a request whose client has closed its side of the connection:
 	// after the last line it may, and waits for its answer. The body tells what came too early.
 	ctx, end := context.WithCancelCause(context.WithoutCancel(r.Context()))
@@ -46,8 +49,10 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, maxLine int, pa
 	line, queued := h.open(r), h.open(r)
 	defer line.Close()
 	defer queued.Close()
+	body, memory := h.reader(w, r.WithContext(ctx), encoding, true, 0)
 	s := &stream{
-		body:    h.pace(w, r.WithContext(ctx), true),
+		body:    body,
+		memory:  memory,
 		queue:   newQueue(ctx, h.hub, access, queued, end),
 		line:    line,
 		maxLine: maxLine,
@@ -82,7 +87,7 @@ func (w *streamWatcher) Revise() {
 // run reads to the end of the body, or gives the first line that is refused, and why.
 func (s *stream) run() (line int, err error) {
 	lines := wire.NewLineReader(s, s.maxLine)
-	lines.Reserve(func(size int) error { return resize(s.line, size) })
+	lines.Reserve(func(size int) error { return resize(s.line, s.memory+size) })
 	for err == nil {
 		var text []byte
 		if text, line, err = lines.Next(); err == nil {
