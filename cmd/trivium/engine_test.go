@@ -215,7 +215,12 @@ func killAgain(t *testing.T, rng *rand.Rand, rounds int) {
 		for i := range 3 {
 			publishers.Go(func() { l.run(i) })
 		}
-		time.Sleep(time.Duration(20+rng.IntN(150)) * time.Millisecond) // load, for a while
+		require.Eventually(t, func() bool {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return len(l.acked) > 1
+		}, patience, time.Millisecond)
+		time.Sleep(time.Duration(rng.IntN(150)) * time.Millisecond) // load, for a while
 		p.signal(syscall.SIGKILL)
 		publishers.Wait()
 		p.wait()

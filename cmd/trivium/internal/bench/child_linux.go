@@ -20,7 +20,7 @@ import (
 )
 
 // startPatience bounds the wait for a child to listen.
-const startPatience = 20 * time.Second
+const startPatience = 2 * time.Minute
 
 // server is what subscribers connect to: a child, or a hub that runs already.
 type server struct {

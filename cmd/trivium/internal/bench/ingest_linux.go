@@ -10,7 +10,7 @@ import (
 
 const (
 	marks        = 5 // tries to end a window
-	markPatience = 3 * time.Second
+	markPatience = 10 * time.Second
 )
 
 // ingest measures what it costs to take events that nobody reads, for each way in. How many were

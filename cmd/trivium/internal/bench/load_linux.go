@@ -20,7 +20,7 @@ const (
 	// tick is how often the loop looks whether it is done though nothing has come.
 	tick = 5 * time.Millisecond
 	// patience bounds the wait for what must come.
-	patience = 15 * time.Second
+	patience = time.Minute
 	// maxLatency bounds what the histogram tells apart, in ns.
 	maxLatency = int64(time.Minute)
 )
