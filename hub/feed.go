@@ -70,7 +70,7 @@ func (f *feed) next(r *Round, w *window) bool {
 	if f.overflow && len(f.pending) == 0 {
 		overtaken = f.from < w.floor // who stands before the floor reads the window, and finds the gap
 		f.from = max(f.from, w.floor)
-		f.pending, to = w.read(f.pending, f.set, f.from, ReadLimit{maxPendingEvents, maxPendingBytes}, false)
+		f.pending, to = w.read(f.pending, f.set, f.from, ReadLimit{maxPendingEvents, maxPendingBytes}, false, new(bool))
 		f.overflow = to < w.head
 	} else if f.overflow {
 		to = f.pending[len(f.pending)-1].ID.Seq

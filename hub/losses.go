@@ -6,7 +6,7 @@ import (
 )
 
 // maxSearch bounds the nodes that one search for all filters of a set looks at.
-const maxSearch = 2048
+const maxSearch = 1024
 
 // search walks the topics that filters select. It gives up past its bound: wildcards before the
 // last token may lead everywhere.

@@ -19,15 +19,20 @@ type head struct {
 
 // merge steps through events among which all those of the set are that follow seq, or, back, that come
 // before it: through its topics' own where they are few, so that a resume costs what was missed, else
-// through all.
-func (w *window) merge(set FilterSet, seq uint64, back bool) merge {
+// through all. Scattered is set where the topics are not few; a later call for the same set that is given it
+// does not look for them again.
+func (w *window) merge(set FilterSet, seq uint64, back bool, scattered *bool) merge {
 	after := seq
 	if back {
 		after = 0
 	}
-	logs, ok := w.topics.logs(set, after)
-	if !ok {
-		logs = []*deque[*Event]{&w.events}
+	logs := []*deque[*Event]{&w.events}
+	if !*scattered {
+		if own, ok := w.topics.logs(set, after); ok {
+			logs = own
+		} else {
+			*scattered = true
+		}
 	}
 	m := merge{heads: make([]head, 0, len(logs)), back: back}
 	for _, log := range logs {

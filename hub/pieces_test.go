@@ -74,7 +74,7 @@ func TestPiecesAreBounded(t *testing.T) {
 
 	for position := uint64(0); position < n; {
 		before := position
-		_, position = w.read(nil, set, before, ReadLimit{1000, 1 << 20}, false)
+		_, position = w.read(nil, set, before, ReadLimit{1000, 1 << 20}, false, new(bool))
 		require.LessOrEqual(t, position-before, uint64(maxLooks))
 	}
 

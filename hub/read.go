@@ -7,7 +7,7 @@ import (
 
 // maxLooks bounds the events, or the topics, that are looked at while Hub.mu is held once, so that it is
 // held for less than a millisecond. Work that needs to look at more goes on after others had the lock.
-const maxLooks = 1024
+const maxLooks = 512
 
 // ReadLimit bounds one read. An event over Bytes still comes, alone.
 type ReadLimit struct {
@@ -17,8 +17,9 @@ type ReadLimit struct {
 
 // read appends the events of the set that follow seq, and says up to where it has looked:
 // everything of the set up to reached is in dst. It must not be asked for what is below floor.
-func (w *window) read(dst []*Event, set FilterSet, seq uint64, limit ReadLimit, conflate bool) (_ []*Event, reached uint64) {
-	m := w.merge(set, seq, false)
+// Scattered is as for merge.
+func (w *window) read(dst []*Event, set FilterSet, seq uint64, limit ReadLimit, conflate bool, scattered *bool) (_ []*Event, reached uint64) {
+	m := w.merge(set, seq, false, scattered)
 	last, size := seq, 0
 	var scratch topicTokens
 	for looked := 0; ; looked++ {
@@ -47,6 +48,8 @@ type lastSearch struct {
 	set    FilterSet
 	wanted int
 
+	scattered bool // see merge
+
 	head     uint64 // newest event when the search began
 	before   uint64 // all events from here on have been looked at
 	found    int
@@ -60,7 +63,7 @@ func (w *window) newLastSearch(set FilterSet, wanted int) *lastSearch {
 
 // searchLast does one piece of a search and reports whether it is the last.
 func (w *window) searchLast(s *lastSearch) (done bool) {
-	m := w.merge(s.set, s.before, true)
+	m := w.merge(s.set, s.before, true, &s.scattered)
 	var scratch topicTokens
 	for range w.looks {
 		e := m.next()

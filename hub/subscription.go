@@ -53,18 +53,19 @@ type Subscription struct {
 
 	// owned by the reader
 
-	begun    bool   // has been read once
-	unsure   bool   // the position is past what was delivered: it may be past the log's end
-	seeking  bool   // where since begins is not known yet
-	trace    *trace // finds where the newest of the log begin, and then what lies between them
-	held     bool   // began after a cursor without filters: it stands there until it has some
-	origin   origin
-	position uint64      // all up to here has been read
-	lost     *lost       // to be told before anything else: the start was not of this log
-	since    time.Time   // of a start by time, until events come that are no older
-	losses   *lossSearch // for what the window has lost after the position; nil: none is under way
-	hole     *holeSearch // the same for the log
-	rounds   *feed       // whose rounds are for it: one of an earlier set may still be under way
+	begun     bool   // has been read once
+	unsure    bool   // the position is past what was delivered: it may be past the log's end
+	seeking   bool   // where since begins is not known yet
+	trace     *trace // finds where the newest of the log begin, and then what lies between them
+	held      bool   // began after a cursor without filters: it stands there until it has some
+	origin    origin
+	position  uint64      // all up to here has been read
+	lost      *lost       // to be told before anything else: the start was not of this log
+	since     time.Time   // of a start by time, until events come that are no older
+	losses    *lossSearch // for what the window has lost after the position; nil: none is under way
+	hole      *holeSearch // the same for the log
+	scattered bool        // see window.merge; until all has been read
+	rounds    *feed       // whose rounds are for it: one of an earlier set may still be under way
 
 	// guarded by Hub.mu
 
@@ -118,7 +119,7 @@ func (s *Subscription) Read(limit ReadLimit) Batch {
 		return Batch{Waiting: true}
 	case !s.behind():
 		// What was let go meanwhile, whoever's it was, is no loss to this subscriber.
-		s.position, s.begun = max(s.position, w.head), true
+		s.position, s.begun, s.scattered = max(s.position, w.head), true, false
 		return Batch{}
 	case s.hub.archive != nil && (s.lost != nil || s.position < w.floor) && w.floor > 0:
 		return s.readArchive(limit)
@@ -133,7 +134,7 @@ func (s *Subscription) Read(limit ReadLimit) Batch {
 	b.Overtaken = b.Gap != nil && s.begun
 	s.begun = true
 	before := s.position
-	b.Events, s.position = w.read(nil, set, before, limit, s.conflate)
+	b.Events, s.position = w.read(nil, set, before, limit, s.conflate, &s.scattered)
 	b.Events = s.due(b.Events)
 	b.More = s.position < w.head
 	return b

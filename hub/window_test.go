@@ -103,7 +103,7 @@ func (m *windowModel) read(t *rapid.T) {
 			break
 		}
 	}
-	got, to := m.w.read(nil, set, seq, limit, conflate)
+	got, to := m.w.read(nil, set, seq, limit, conflate, new(bool))
 	require.Equal(t, ids(want), ids(got))
 	require.Equal(t, reached, to)
 }
@@ -235,13 +235,13 @@ func TestResumeOfExactTopicCostsWhatWasMissed(t *testing.T) {
 		add(fmt.Sprint("other.", i%100))
 	}
 	for _, set := range []FilterSet{setOf("mine"), setOf("mine", "none", "nothing"), setOf("*", "none.>")} {
-		m, looked := w.merge(set, 0, false), 0
+		m, looked := w.merge(set, 0, false, new(bool)), 0
 		for e := m.next(); e != nil; e = m.next() {
 			require.Equal(t, "mine", e.Topic)
 			looked++
 		}
 		require.Equal(t, 66, looked)
-		got, reached := w.read(nil, set, w.topics.byName["mine"].log.at(60).ID.Seq, ReadLimit{100, 1 << 20}, false)
+		got, reached := w.read(nil, set, w.topics.byName["mine"].log.at(60).ID.Seq, ReadLimit{100, 1 << 20}, false, new(bool))
 		require.Len(t, got, 5)
 		require.Equal(t, seq, reached)
 	}
@@ -262,7 +262,7 @@ func TestReadLooksAtNoMoreThanMaxLooks(t *testing.T) {
 	position, reads := uint64(0), 0
 	for ; position < n; reads++ {
 		before := position
-		got, position = w.read(got, setOf("a.*"), before, ReadLimit{1000, 1 << 20}, false)
+		got, position = w.read(got, setOf("a.*"), before, ReadLimit{1000, 1 << 20}, false, new(bool))
 		require.LessOrEqual(t, position-before, uint64(maxLooks))
 		require.Less(t, before, position)
 	}
@@ -319,7 +319,7 @@ func TestSearchThatGivesUp(t *testing.T) {
 	}
 	_, ok := w.topics.logs(setOf("*.x7"), 0)
 	require.False(t, ok)
-	got, _ := w.read(nil, setOf("*.x7"), topics, ReadLimit{10, 1 << 20}, false)
+	got, _ := w.read(nil, setOf("*.x7"), topics, ReadLimit{10, 1 << 20}, false, new(bool))
 	require.Equal(t, []uint64{topics + 8}, ids(got))
 	position, found := w.beforeLast(setOf("*.x7"), 3)
 	require.Equal(t, uint64(topics+7), position)
