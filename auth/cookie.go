@@ -128,6 +128,17 @@ func (g *Guard) findCookie(r *http.Request) (token string, present bool, err err
 	return token, true, nil
 }
 
+// findBasic returns the password of Authorization: Basic, with which senders of web hooks and the
+// like can carry a token, whatever the user name is. It counts least, since it may be meant for a proxy in
+// between, and only where a cookie would: browsers add it to requests of foreign pages by themselves.
+func (g *Guard) findBasic(r *http.Request) (token string, present bool) {
+	_, password, ok := r.BasicAuth()
+	if !ok || password == "" || !g.takesCookie(r) {
+		return "", false
+	}
+	return password, true
+}
+
 // takesCookie reports whether the request comes of a page that may use the cookie. SameSite keeps
 // only the pages of other sites away, and a GET of fetch's mode "no-cors" or of an <img> has no
 // Origin; Sec-Fetch-Site tells it from one of the same origin.

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -51,6 +52,13 @@ func TestCookie(t *testing.T) {
 		return h
 	}
 	cookies := func(lines ...string) http.Header { return http.Header{"Cookie": lines} }
+	basic := func(user, password string) http.Header {
+		return http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))}}
+	}
+	plus := func(h http.Header, name, value string) http.Header {
+		h.Set(name, value)
+		return h
+	}
 	for _, c := range []struct {
 		name    string
 		origins *Origins
@@ -74,6 +82,19 @@ func TestCookie(t *testing.T) {
 		{"longest", nil, cookies(cookieName + "=" + strings.Repeat("a", MaxCookieTokenLen)), ErrBadToken},
 		{"too long", nil, cookies(cookieName + "=" + strings.Repeat("a", MaxCookieTokenLen+1)), ErrCookieTooLong},
 		{"another scheme", nil, http.Header{"Cookie": {mine}, "Authorization": {"Basic YTpi"}}, nil},
+		{"Basic", nil, basic("any user", canary), nil},
+		{"Basic, no user", nil, basic("", canary), nil},
+		{"Basic, in other letters", nil, http.Header{"Authorization": {"bASIC " + base64.StdEncoding.EncodeToString([]byte("a:"+canary))}}, nil},
+		{"Basic, as the user", nil, basic(canary, ""), ErrNoToken},
+		{"Basic, wrong", nil, basic("a", "wrong"), ErrBadToken},
+		{"Basic, no token", nil, basic("a", "pass word"), ErrTokenSyntax},
+		{"Basic, no base64", nil, http.Header{"Authorization": {"Basic " + canary}}, ErrNoToken},
+		{"Basic, of a wrong cookie", nil, plus(basic("a", canary), "Cookie", cookieName+"="+wrong), ErrBadToken},
+		{"Basic, its page", nil, plus(basic("a", canary), "Sec-Fetch-Site", "same-origin"), nil},
+		{"Basic, a foreign GET", nil, plus(basic("a", canary), "Sec-Fetch-Site", "cross-site"), ErrNoToken},
+		{"Basic, an allowed page", named, plus(basic("a", canary), "Origin", "https://app.hub.example"), nil},
+		{"Basic, any page", every, plus(basic("a", canary), "Origin", "https://app.hub.example"), ErrNoToken},
+		{"Basic, a null page", null, plus(basic("a", canary), "Origin", "null"), ErrNoToken},
 
 		{"a page of the same origin", nil, from("http://hub.example", "same-origin"), nil},
 		{"its GET", nil, from("", "same-origin"), nil},

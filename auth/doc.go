@@ -13,7 +13,8 @@
 //     sends for a page without asking whose it is.
 //  3. The place of the token. One of Authorization: Bearer, the query and the WebSocket subprotocol
 //     overrides the cookie of [Guard.Session], and the cookie counts only where the page that had
-//     it sent is known to be a good one.
+//     it sent is known to be a good one. The password of Authorization: Basic counts where a cookie
+//     would, and none of the others stands.
 //  4. The token itself: its form, then what the [Verifier] knows of it.
 //
 // Who passes gets an [Access] in the context of the request; who does not is handed, with the

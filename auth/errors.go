@@ -31,7 +31,7 @@ var (
 	ErrMethod = errors.New("a session is made by POST and taken back by DELETE")
 
 	// ErrNoToken: the request has no token (401, a challenge without an error code).
-	ErrNoToken = errors.New("a token is needed: Authorization: Bearer, access_token in the query, or the cookie trivium_token")
+	ErrNoToken = errors.New("a token is needed: Authorization: Bearer (or Basic with it as the password), access_token in the query, or the cookie trivium_token")
 	// ErrTokenSyntax: what stands in the token's place cannot be one (401, RFC 6750 invalid_token).
 	ErrTokenSyntax = errors.New("a token is 1 to 8192 characters of A-Z a-z 0-9 - . _ ~")
 	// ErrBadToken: nobody was given this token (401, RFC 6750 invalid_token).

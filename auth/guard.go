@@ -121,6 +121,9 @@ func (g *Guard) judge(r *http.Request, query url.Values) (*Access, error) {
 	token, present, err := findToken(r, query)
 	if err == nil && !present && g.config.Verifier != nil {
 		token, present, err = g.findCookie(r)
+		if err == nil && !present {
+			token, present = g.findBasic(r)
+		}
 	}
 	switch {
 	case err != nil:

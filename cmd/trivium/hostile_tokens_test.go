@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"strings"
@@ -71,7 +72,8 @@ func (f *fort) opens(t *testing.T, token string, header ...string) {
 
 func noToken(t *testing.T, f *fort) {
 	f.knock(t, http.StatusUnauthorized, "")
-	f.knock(t, http.StatusUnauthorized, "", "Authorization: Basic "+b64([]byte("user:"+f.tokens["master"])))
+	f.knock(t, http.StatusUnauthorized, "", "Authorization: Basic "+basicOf(f.tokens["master"], ""))
+	f.knock(t, http.StatusUnauthorized, "", "Authorization: Basic "+b64([]byte("user:"+f.tokens["master"]+"\xff")))
 	for _, empty := range []string{"Authorization: Bearer", "Authorization: Bearer  ", "Authorization:", "Cookie: trivium_token="} {
 		f.knock(t, http.StatusUnauthorized, "", empty)
 	}
@@ -163,6 +165,10 @@ func (f *fort) placed(t *testing.T, status int, door string, in map[int]string) 
 	require.NotContains(t, fmt.Sprint(x.header), f.tokens["master"], "it is echoed")
 }
 
+func basicOf(user, password string) string {
+	return base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+}
+
 func tokenPlaces(t *testing.T, f *fort) {
 	const header, query, subprotocol, cookie = 0, 1, 2, 3
 	right, other, wrong := f.tokens["master"], f.tokens["reader"], f.secret(rand.Text())
@@ -199,6 +205,22 @@ func tokenPlaces(t *testing.T, f *fort) {
 	require.Equal(t, "trivium.v1", x.header.Get("Sec-WebSocket-Protocol"))
 	x = f.ask(t, request{line: "POST /session", header: []string{places[cookie].header(right)}, body: "{}"})
 	require.Equal(t, http.StatusUnauthorized, x.status, "a cookie makes no session")
+	// As a password it counts where a cookie would, and where no other token stands.
+	for _, door := range []string{"GET /sse", "GET /ws", pollNow, "POST /publish", "POST /publish/hostile"} {
+		basic := "Authorization: Basic " + basicOf("anybody", right)
+		f.knockAt(t, door, http.StatusUnauthorized, "", "Authorization: Basic "+basicOf(right, wrong))
+		f.knockAt(t, door, http.StatusUnauthorized, "", basic, "Cookie: trivium_token="+wrong)
+		f.knockAt(t, door, http.StatusUnauthorized, "", basic, "Sec-Fetch-Site: cross-site")
+		f.knockAt(t, door, http.StatusBadRequest, "", basic, basic)
+		x := f.ask(t, withBody(request{line: door, header: []string{basic, "Origin: https://evil.test"}}))
+		require.Equal(t, http.StatusForbidden, x.status, door)
+		r := request{line: door, header: []string{basic}}
+		if strings.HasPrefix(door, "POST") {
+			r.body = `{"topic":"hostile","data":"let in"}`
+		}
+		x = f.ask(t, r)
+		require.Equal(t, http.StatusOK, x.status, "%s %s", door, x.body)
+	}
 	require.Equal(t, "no-referrer", f.ask(t, request{line: pollNow + "&access_token=" + right}).header.Get("Referrer-Policy"))
 }
 
