@@ -12,6 +12,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/udp"
+	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // off, or no text at all, turns a listener off.
@@ -60,7 +61,7 @@ type ServeConfig struct {
 	RetainAge    time.Duration `default:"10m" help:"Longest that an event is retained."`
 	GapTopics    int           `default:"65536" help:"Most topics of which the hub remembers what it has let go, to tell gaps exactly."`
 
-	UDPFormat     string `name:"udp-format" default:"auto" help:"What a datagram holds: auto (envelopes, or data in JSON), json (data in JSON) or raw (one event, not looked into)."`
+	UDPFormat     string `name:"udp-format" default:"auto" help:"What a datagram holds: auto (envelopes, other JSON, or text; one a line), json (JSON as data), raw (one event of any bytes) or syslog (RFC 5424 or RFC 3164, made JSON)."`
 	UDPTopic      string `name:"udp-topic" default:"events" help:"Topic of datagrams that name none."`
 	UDPTopicField string `name:"udp-topic-field" placeholder:"NAME" help:"Member of the JSON data that names the topic; dots lead into nested members."`
 	UDPTypeField  string `name:"udp-type-field" placeholder:"NAME" help:"Member of the JSON data that names the type; dots lead into nested members."`
@@ -132,7 +133,7 @@ func (c *ServeConfig) checkDelivery() []fault {
 }
 
 func (c *ServeConfig) checkSources() []fault {
-	faults := faulty("udp-format", oneOf(c.UDPFormat, "auto", "json", "raw"))
+	faults := faulty("udp-format", oneOf(c.UDPFormat, wire.DatagramModes...))
 	var invalid *hub.InvalidError
 	if errors.As(hub.ValidateTopic(c.UDPTopic), &invalid) {
 		faults = append(faults, faulty("udp-topic", fmt.Sprintf("%s, got %q", invalid.Detail, c.UDPTopic))...)

@@ -162,7 +162,7 @@ func TestSecondSignal(t *testing.T) {
 func TestLosses(t *testing.T) {
 	p := serve(t, program(t, nil, append(anyPorts, "--max-event-bytes", "1KiB", "--auth", "none")...))
 	for _, text := range []string{
-		"{\"n\":1}\nbroken\n{\"n\":2}", `{"topic":"a..b","data":1}`, `{"topic":"a","type":"open","data":1}`,
+		"{\"n\":1}\n{broken\n{\"n\":2}", `{"topic":"a..b","data":1}`, `{"topic":"a","type":"open","data":1}`,
 		`{"topic":"a","key":"\u0007","data":1}`, `"` + strings.Repeat("x", 2000) + `"`,
 	} {
 		p.datagram(text)

@@ -3,8 +3,12 @@ package udp
 import (
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
+	"strconv"
 	"time"
+
+	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 const (
@@ -12,11 +16,31 @@ const (
 	lossPeriod = 10 * time.Second // between two lines about one reason
 )
 
-// lossLog writes of each reason how many were lost, never what was in them. It is owned by the
-// goroutine of run.
+// maxSample is how many bytes of a dropped datagram are logged.
+const maxSample = 64
+
+// sample describes one of the datagrams that were dropped for a reason.
+type sample struct {
+	from netip.AddrPort
+	text string // escaped; empty: not shown
+}
+
+// sampleOf returns what is logged of a datagram. A signed one is not shown: others could send it again.
+func sampleOf(reason string, from netip.AddrPort, datagram []byte) *sample {
+	s := &sample{from: from}
+	switch reason {
+	case wire.RefusedMalformed, wire.RefusedTopic, wire.RefusedType, wire.RefusedTooLarge:
+		s.text = strconv.QuoteToASCII(string(datagram[:min(len(datagram), maxSample)]))
+	}
+	return s
+}
+
+// lossLog logs how many texts or datagrams were dropped for each reason, and the sender and the beginning of one
+// of them. It is owned by the goroutine of run.
 type lossLog struct {
 	logger  *slog.Logger
-	dropped func() map[string]uint64 // totals by reason
+	dropped func() map[string]uint64    // totals by reason
+	sample  func(reason string) *sample // takes the one that was kept; nil: there is none
 
 	told   map[string]uint64 // of the totals
 	toldAt map[string]time.Time
@@ -47,7 +71,14 @@ func (l *lossLog) tell(last bool) {
 		if total == l.told[reason] || !last && !at.IsZero() && now.Sub(at) < lossPeriod {
 			continue
 		}
-		l.logger.Warn("udp: dropped", "reason", reason, "count", total-l.told[reason], "total", total)
+		attrs := []any{"reason", reason, "count", total - l.told[reason], "total", total}
+		if example := l.sample(reason); example != nil {
+			attrs = append(attrs, "sender", example.from.String())
+			if example.text != "" {
+				attrs = append(attrs, "datagram", example.text)
+			}
+		}
+		l.logger.Warn("udp: dropped", attrs...)
 		l.told[reason], l.toldAt[reason] = total, now
 	}
 }

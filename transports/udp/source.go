@@ -67,12 +67,14 @@ type Source struct {
 	queue     *queue
 	datagrams atomic.Uint64
 	events    atomic.Uint64
-	dropped   map[string]*atomic.Uint64 // by reason; the map is static
+	dropped   map[string]*atomic.Uint64          // by reason; the map is static
+	samples   map[string]*atomic.Pointer[sample] // of what was dropped, by reason; the map is static
 	kernel    kernelDrops
 
 	// Owned by Run's calling goroutine.
 	guard  *guard
-	parsed []*hub.Event // of one datagram
+	syslog *syslogParser // nil: Format.Mode is another
+	parsed []*hub.Event  // of one datagram
 }
 
 // Stats is what a source has counted since Listen.
@@ -123,12 +125,15 @@ func Listen(cfg Config) (*Source, error) {
 		cfg.Logger.Warn("udp: the system gives a smaller read buffer; bursts are lost sooner (net.core.rmem_max)",
 			"bytes", got, "asked", cfg.ReadBuffer)
 	}
-	s := &Source{cfg: cfg, conn: conn, queue: newQueue(), guard: guard, dropped: make(map[string]*atomic.Uint64)}
+	s := &Source{cfg: cfg, conn: conn, queue: newQueue(), guard: guard, dropped: make(map[string]*atomic.Uint64), samples: make(map[string]*atomic.Pointer[sample])}
+	if cfg.Format.Mode == wire.DatagramSyslog {
+		s.syslog = newSyslogParser()
+	}
 	for _, reason := range []string{
 		wire.RefusedMalformed, wire.RefusedTooLarge, wire.RefusedTopic, wire.RefusedType,
 		droppedSender, droppedSignature, droppedReplayed, droppedOverload, droppedEngine,
 	} {
-		s.dropped[reason] = new(atomic.Uint64)
+		s.dropped[reason], s.samples[reason] = new(atomic.Uint64), new(atomic.Pointer[sample])
 	}
 	return s, nil
 }
@@ -163,7 +168,7 @@ func (s *Source) Run(ctx context.Context) error {
 	}()
 	go func() {
 		defer close(logged)
-		losses := lossLog{logger: s.cfg.Logger, dropped: func() map[string]uint64 { return s.Stats().Dropped }}
+		losses := lossLog{logger: s.cfg.Logger, dropped: func() map[string]uint64 { return s.Stats().Dropped }, sample: s.takeSample}
 		losses.run(stopped)
 	}()
 	// A deadline in the past wakes the read without closing the socket, which has yet to be
@@ -196,32 +201,56 @@ func (s *Source) read(ctx context.Context) error {
 		s.datagrams.Add(1)
 		payload, id, reason := s.guard.check(from.Addr(), buf[:n])
 		if reason != "" {
-			s.drop(reason, 1)
+			s.refuse(reason, from, buf[:n])
 			continue
 		}
-		s.take(payload, id)
+		s.take(from, payload, id)
 	}
 }
 
 // take queues the events of one datagram that has passed the guard. Each has the datagram's ID and its own
 // place in it.
-func (s *Source) take(datagram []byte, id string) {
+func (s *Source) take(from netip.AddrPort, datagram []byte, id string) {
 	if s.cfg.PublishUnique == nil {
 		id = ""
 	}
-	s.parsed = s.cfg.Format.Parse(s.parsed[:0], datagram, func(reason string) { s.drop(reason, 1) })
+	text := datagram
+	if s.syslog != nil {
+		var err error
+		if text, err = s.syslog.json(datagram); err != nil {
+			s.refuse(wire.RefusedMalformed, from, datagram)
+			return
+		}
+	}
+	s.parsed = s.cfg.Format.Parse(s.parsed[:0], text, func(reason string) { s.refuse(reason, from, datagram) })
 	for i, e := range s.parsed {
 		own := id
 		if id != "" && i > 0 {
 			own += "." + strconv.Itoa(i)
 		}
 		if err := e.Validate(s.cfg.MaxEventBytes); err != nil {
-			s.drop(wire.RefusalReason(err), 1)
+			s.refuse(wire.RefusalReason(err), from, datagram)
 		} else if !s.queue.put(e, own) {
-			s.drop(droppedOverload, 1)
+			s.refuse(droppedOverload, from, datagram)
 		}
 	}
 	clear(s.parsed)
+}
+
+// refuse counts a datagram, or a text in it, and keeps one for the log.
+func (s *Source) refuse(reason string, from netip.AddrPort, datagram []byte) {
+	s.drop(reason, 1)
+	if kept := s.samples[reason]; kept.Load() == nil {
+		kept.Store(sampleOf(reason, from, datagram))
+	}
+}
+
+// takeSample returns the sample of a reason, and leaves room for the next.
+func (s *Source) takeSample(reason string) *sample {
+	if kept := s.samples[reason]; kept != nil {
+		return kept.Swap(nil)
+	}
+	return nil
 }
 
 func (s *Source) drop(reason string, n int) {

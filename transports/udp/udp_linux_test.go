@@ -62,7 +62,7 @@ func flood(t *testing.T, s *Source, n int) {
 	for i := range n {
 		datagram := "1"
 		if i%10 == 0 {
-			datagram = "no JSON"
+			datagram = "{no JSON"
 		}
 		_, err := sender.Write([]byte(datagram))
 		require.NoError(t, err)

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,14 +15,18 @@ import (
 // DatagramMode says how a datagram is read (PROTOCOL section 2).
 type DatagramMode uint8
 
-// The modes. All but DatagramRaw take JSON, one text a datagram or one a line.
+// The modes. DatagramAuto and DatagramJSON take one JSON text a datagram, or one a line.
 const (
-	DatagramAuto DatagramMode = iota // an envelope is one, other JSON is the data
-	DatagramJSON                     // the JSON is the data, whatever it looks like
-	DatagramRaw                      // the datagram is the data, not looked into
+	DatagramAuto   DatagramMode = iota // an envelope is one, other JSON is the data, and so is other text
+	DatagramJSON                       // the JSON is the data, whatever it looks like
+	DatagramRaw                        // the datagram is the data, not looked into
+	DatagramSyslog                     // one syslog message, which the source has made JSON of
 )
 
-// ParseDatagramMode reads "auto", "json" or "raw".
+// DatagramModes are the names that ParseDatagramMode takes.
+var DatagramModes = []string{"auto", "json", "raw", "syslog"}
+
+// ParseDatagramMode reads one of DatagramModes.
 func ParseDatagramMode(s string) (DatagramMode, error) {
 	switch s {
 	case "auto":
@@ -30,8 +35,10 @@ func ParseDatagramMode(s string) (DatagramMode, error) {
 		return DatagramJSON, nil
 	case "raw":
 		return DatagramRaw, nil
+	case "syslog":
+		return DatagramSyslog, nil
 	}
-	return 0, fmt.Errorf("a datagram format is auto, json or raw, not %q", s)
+	return 0, fmt.Errorf("a datagram format is auto, json, raw or syslog, not %q", s)
 }
 
 // DatagramFormat says how datagrams become events.
@@ -103,9 +110,9 @@ func (f *DatagramFormat) Parse(dst []*hub.Event, datagram []byte, refuse func(re
 		}
 		dst = append(dst, e)
 	}
-	text := trimJSON(datagram)
+	text := trimJSON(bytes.TrimRight(bytes.TrimPrefix(datagram, byteOrderMark), "\x00"))
 	switch {
-	case len(text) == 0:
+	case len(text) == 0, isCutOff(text):
 		refuse(RefusedMalformed)
 	case validJSON(text):
 		take(text)
@@ -116,12 +123,27 @@ func (f *DatagramFormat) Parse(dst []*hub.Event, datagram []byte, refuse func(re
 			case len(line) == 0:
 			case validJSON(line):
 				take(line)
+			case f.Mode == DatagramAuto && line[0] != '{' && line[0] != '[' && utf8.Valid(line):
+				dst = append(dst, &hub.Event{Topic: f.Topic, Data: bytes.Clone(line), Encoding: hub.Text})
 			default:
 				refuse(RefusedMalformed)
 			}
 		}
 	}
 	return dst
+}
+
+// byteOrderMark is put before UTF-8 text by some systems.
+var byteOrderMark = []byte("\ufeff")
+
+// isCutOff reports whether the text is an array or object without its end. None of its lines is an event
+// then, though one that holds a number alone would be JSON.
+func isCutOff(text []byte) bool {
+	if text[0] != '{' && text[0] != '[' {
+		return false
+	}
+	err := json.Compact(new(bytes.Buffer), text) // not Unmarshal: see whyNotJSON
+	return err != nil && err.Error() == "unexpected end of JSON input"
 }
 
 func (f *DatagramFormat) raw(datagram []byte) *hub.Event {

@@ -62,7 +62,7 @@ func TestDatagramOfLines(t *testing.T) {
 		for range rapid.IntRange(2, 6).Draw(t, "lines") {
 			line := rapid.OneOf(
 				rapid.Custom(func(t *rapid.T) string { return drawRawJSON(t, 2) }),
-				rapid.SampledFrom([]string{"x", `{"a":`, "\"\xff\"", "1 2"}),
+				rapid.SampledFrom([]string{"x", `{"a"}`, "\"\xff\"", "1 2"}),
 			).Filter(func(s string) bool { return !bytes.ContainsAny([]byte(s), "\n") }).Draw(t, "line")
 			if validJSON([]byte(line)) {
 				want = append(want, line)
@@ -99,13 +99,13 @@ func TestDatagramFormatIsChecked(t *testing.T) {
 			requireRefused(t, c.refused, err)
 		}
 	}
-	for s, want := range map[string]DatagramMode{"auto": DatagramAuto, "json": DatagramJSON, "raw": DatagramRaw} {
+	for s, want := range map[string]DatagramMode{"auto": DatagramAuto, "json": DatagramJSON, "raw": DatagramRaw, "syslog": DatagramSyslog} {
 		mode, err := ParseDatagramMode(s)
 		require.NoError(t, err)
 		require.Equal(t, want, mode)
 	}
 	_, err := ParseDatagramMode("JSON")
-	require.ErrorContains(t, err, "auto, json or raw")
+	require.ErrorContains(t, err, "auto, json, raw or syslog")
 }
 
 func TestRefusalReason(t *testing.T) {
@@ -130,7 +130,7 @@ func FuzzDatagram(f *testing.F) {
 		f.Add(uint8(v.format(f).Mode), v.Format.TopicField, v.Format.TypeField, v.bytes())
 	}
 	f.Fuzz(func(t *testing.T, mode uint8, topicField, typeField string, datagram []byte) {
-		format := DatagramFormat{Mode: DatagramMode(mode % 3), Topic: "events", TopicField: topicField, TypeField: typeField}
+		format := DatagramFormat{Mode: DatagramMode(mode % 4), Topic: "events", TopicField: topicField, TypeField: typeField}
 		refused := 0
 		events := format.Parse(nil, datagram, func(reason string) {
 			require.Contains(t, []string{RefusedMalformed, RefusedTopic, RefusedType}, reason)
