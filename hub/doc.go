@@ -17,8 +17,10 @@
 // loses it is the tail that remembers the topics.
 //
 // A publisher never waits for a subscriber: it waits for the engine, with a Log a moment longer for its
-// events to come by, and for Hub.mu, which is held for bounded work. The lock order is: the engine's, Hub.mu, fanout.mu or archive.mu. A Sink is
-// called with none of them held.
+// events to come by, and for Hub.mu, which is held for bounded work: what has to look at more
+// than a number of events or topics does so in pieces, which take turns with other such work. The lock order is:
+// the engine's, delivery.mu, Hub.mu, fanout.mu or archive.mu, topicTree.walking. A Sink is called with none of
+// them held.
 //
 // The goroutines are the Hub's: the fan-out workers and one that ends the age of events; with a Log
 // one that reads it for subscribers, and one that watches its oldest end and lets go of what was read.

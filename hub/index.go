@@ -1,5 +1,7 @@
 package hub
 
+import "slices"
+
 // index finds the feeds that an event concerns. Each filter of a feed stands at one anchor: an exact
 // filter at its topic, another at one of the tokens that it names, with the position, and of these at
 // the one with the fewest others. The feeds at the anchors of a topic are then matched with it, each
@@ -15,6 +17,7 @@ type index struct {
 	anchors map[uint32]uint64
 	lists   [][]place
 	unused  []uint32 // numbers of lists
+	unnamed int      // feeds at the anchor anywhere
 	round   uint64   // of gathering
 }
 
@@ -84,6 +87,15 @@ func (ix *index) add(f *feed) {
 		}
 		ix.put(f, key)
 	}
+	ix.unnamed += unnamed(f)
+}
+
+// unnamed returns 1 for a feed with filters that name no token.
+func unnamed(f *feed) int {
+	if slices.ContainsFunc(f.anchors, func(a anchor) bool { return a.key == anywhere }) {
+		return 1
+	}
+	return 0
 }
 
 // choose returns the key of the anchor with the fewest feeds, of at most so many that the filter has.
@@ -157,6 +169,7 @@ func (ix *index) newList() uint64 {
 
 // remove lets go of a feed.
 func (ix *index) remove(f *feed) {
+	ix.unnamed -= unnamed(f)
 	for _, a := range f.anchors {
 		ix.take(a)
 	}
@@ -201,7 +214,9 @@ func (ix *index) gather(dst []*feed, t *topicTokens) []*feed {
 		return dst
 	}
 	ix.round++
-	dst = ix.standing(dst, anywhere)
+	if ix.unnamed > 0 {
+		dst = ix.standing(dst, anywhere)
+	}
 	dst = ix.standing(dst, topicKey(t))
 	for at := range min(t.n, MaxTopicTokens) {
 		dst = ix.standing(dst, tokenKey(t.hash(at), at))

@@ -53,19 +53,19 @@ type Subscription struct {
 
 	// owned by the reader
 
-	begun     bool   // has been read once
-	unsure    bool   // the position is past what was delivered: it may be past the log's end
-	seeking   bool   // where since begins is not known yet
-	trace     *trace // finds where the newest of the log begin, and then what lies between them
-	held      bool   // began after a cursor without filters: it stands there until it has some
+	begun     bool // has been read once
+	unsure    bool // the position is past what was delivered: it may be past the log's end
+	seeking   bool // where since begins is not known yet
+	held      bool // began after a cursor without filters: it stands there until it has some
+	scattered bool // see window.merge; until all has been read
 	origin    origin
+	trace     *trace      // finds where the newest of the log begin, and then what lies between them
 	position  uint64      // all up to here has been read
 	lost      *lost       // to be told before anything else: the start was not of this log
 	since     time.Time   // of a start by time, until events come that are no older
+	rounds    *feed       // whose rounds are for it: one of an earlier set may still be under way
 	losses    *lossSearch // for what the window has lost after the position; nil: none is under way
 	hole      *holeSearch // the same for the log
-	scattered bool        // see window.merge; until all has been read
-	rounds    *feed       // whose rounds are for it: one of an earlier set may still be under way
 
 	// guarded by Hub.mu
 
