@@ -54,7 +54,7 @@ func (p *page) disconnected() {
 	p.click(part(3, "cut"))
 	p.mode(2, "waiting")
 	p.mode(3, "waiting")
-	require.Regexp(p, `^Waiting [\d.]+ s: .`, p.text(part(2, "state")))
+	p.await(`/^Waiting [\d.]+ s: ./.test(document.querySelector("` + part(2, "state") + `").innerText.replaceAll("\u00a0", " "))`) // again and again
 	p.contains("#trouble", "This browser is offline.")
 	p.proved()
 	p.offline(false)

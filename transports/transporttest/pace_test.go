@@ -13,7 +13,7 @@ import (
 func TestPace(t *testing.T) {
 	t.Parallel()
 	// One who is to be cut may be cut soon. One who is not has to get to the processor in time, too.
-	const timeout, ample = 400 * time.Millisecond, 3 * time.Second
+	const timeout, ample = 400 * time.Millisecond, 6 * time.Second
 	portable := Road{"sse TLS portable", Config{TLS: true, Portable: true}, func(s *Server) Client {
 		return &sseClient{carrier: s.raw("HTTP/1.1")}
 	}}
