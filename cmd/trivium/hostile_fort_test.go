@@ -115,6 +115,14 @@ func newFort(t *testing.T) *fort {
 	return f
 }
 
+// serve starts one more hub on the files of the fort, while no row has them broken.
+func (f *fort) serve(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return serve(t, cmd)
+}
+
 func (f *fort) hubs() map[string]*process {
 	return map[string]*process{"main": f.main, "open": f.open, "strict": f.strict, "plain": f.plain, "text": f.text}
 }

@@ -37,7 +37,7 @@ func (f *fort) victim(t *testing.T, p *process) {
 
 // besieged starts a hub of its own for a row that measures memory.
 func (f *fort) besieged(t *testing.T, args ...string) *process {
-	return serve(t, binary(t, slices.Concat(anyPorts, []string{"--tokens", f.quietFile}, args)...))
+	return f.serve(t, binary(t, slices.Concat(anyPorts, []string{"--tokens", f.quietFile}, args)...))
 }
 
 // refusals waits until a limit has refused so many.

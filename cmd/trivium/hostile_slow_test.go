@@ -36,7 +36,7 @@ type crowd struct {
 // newCrowd starts a hub. It has carried large events already, so that what it needs for each at a time
 // is there.
 func (f *fort) newCrowd(t *testing.T, args ...string) *crowd {
-	p := serve(t, binary(t, append(append(anyPorts, "--tokens", f.quietFile, "--write-timeout", "2m"), args...)...))
+	p := f.serve(t, binary(t, append(append(anyPorts, "--tokens", f.quietFile, "--write-timeout", "2m"), args...)...))
 	p.token = f.tokens["master"]
 	c := &crowd{f: f, p: p, other: f.begin(t, request{hub: p, line: "GET /sse?topic=other.>", token: f.tokens["two"]})}
 	for i := range 12 {

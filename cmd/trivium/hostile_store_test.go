@@ -26,7 +26,7 @@ var storeRows = []row{
 // tenants starts a hub of its own for a row. Its tokens are those of the fort.
 func (f *fort) tenants(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := serve(t, program(t, nil, append(append(anyPorts, "--tokens", f.quietFile), args...)...))
+	p := f.serve(t, program(t, nil, append(append(anyPorts, "--tokens", f.quietFile), args...)...))
 	p.token = f.tokens["master"]
 	return p
 }

@@ -48,6 +48,7 @@ func TestBytes(t *testing.T) {
 	for _, proto := range []string{"HTTP/1.0", "HTTP/1.1"} {
 		for _, portable := range []bool{false, true} {
 			t.Run(fmt.Sprint(proto, " portable ", portable), func(t *testing.T) {
+				t.Parallel()
 				s := tt.Start(t, tt.Config{Portable: portable})
 				past, live := tt.JSON("a", `1`), &hub.Event{Topic: "a", Type: "kind", Data: []byte(`2`)}
 				s.Publish(t, past)
@@ -74,7 +75,7 @@ func TestBytes(t *testing.T) {
 				require.Equal(t, "a", line(t, body, "topic: "))
 				require.Equal(t, "2", line(t, body, "data: "))
 				require.Empty(t, line(t, body, ""))
-				s.Group.Drain(context.Background(), 100*time.Millisecond)
+				s.Group.Drain(context.Background(), 4*time.Second) // or what is busy elsewhere would cut it
 				retry := line(t, body, "retry: ")
 				line(t, body, "event: trivium.goaway")
 				require.Equal(t, live.ID.String(), line(t, body, "id: "))
@@ -162,6 +163,7 @@ func TestBadEnvelope(t *testing.T) {
 // TestHTTP2End: the handler of a stream over HTTP/2 returns when it is drained; when the client goes,
 // its subscription ends.
 func TestHTTP2End(t *testing.T) {
+	t.Parallel()
 	s := tt.Start(t, tt.Config{TLS: true})
 	ctx, cancel := context.WithCancel(t.Context())
 	get := overHTTP2(t, s)
@@ -173,7 +175,7 @@ func TestHTTP2End(t *testing.T) {
 	stays := get(t.Context())
 	defer stays.Body.Close()
 	s.Publish(t, tt.JSON("a", `"last"`))
-	s.Group.Drain(context.Background(), 100*time.Millisecond)
+	s.Group.Drain(context.Background(), 4*time.Second) // or what is busy elsewhere would cut it
 	body, err := io.ReadAll(stays.Body)
 	require.ErrorContains(t, err, "INTERNAL_ERROR")
 	require.Contains(t, string(body), `"last"`)

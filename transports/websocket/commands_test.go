@@ -254,7 +254,7 @@ func TestRefusedWithOrigin(t *testing.T) {
 		requireEnd(t, c)
 		c.Close()
 	}
-	go s.Group.Drain(t.Context(), time.Second)
+	go s.Group.Drain(t.Context(), 4*time.Second)
 	<-s.Group.Draining()
 	c, err := s.DialSocket(tt.Query("topic", "a"), origin, nil)
 	require.NoError(t, err)
@@ -300,7 +300,7 @@ func TestGoawayWithoutTopics(t *testing.T) {
 		dial(t, s, "subscribe", "none", "cursor", hub.Cursor{Epoch: position.Epoch}.String()),
 		dial(t, s, "subscribe", "none", "cursor", hub.Cursor{Epoch: position.Epoch + 1}.String()),
 	}
-	go s.Group.Drain(t.Context(), time.Second)
+	go s.Group.Drain(t.Context(), 4*time.Second)
 	for _, c := range clients {
 		require.Equal(t, wire.OpGoaway, message(t, c).Op)
 		requireClosed(t, c, 1001)
