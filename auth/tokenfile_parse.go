@@ -228,7 +228,7 @@ func checkTokenName(name string) string {
 
 // hash never tells the value: it may be the token, by mistake.
 func (p *tokenParser) hash(node *yaml.Node, where string) (hash [sha256.Size]byte) {
-	decoded, err := hex.DecodeString(node.Value)
+	decoded, err := hex.DecodeString(strings.TrimSpace(node.Value))
 	if !isText(node) || err != nil || len(decoded) != len(hash) {
 		p.fault(node.Line, where, "sha256: want the SHA-256 hash of a token, 64 hex digits")
 		return hash

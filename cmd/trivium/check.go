@@ -162,7 +162,7 @@ func (c *ServeConfig) BeforeResolve(ctx *kong.Context, s *sources) error {
 		if slices.ContainsFunc(ctx.Path, func(p *kong.Path) bool { return p.Flag == flag }) {
 			s.path, _ = ctx.FlagValue(flag).(string)
 		} else {
-			s.path, _ = s.lookupEnv(envName(flag))
+			s.path, _ = s.variable(flag)
 		}
 	}
 	if s.path != "" {
@@ -180,6 +180,13 @@ func envName(flag *kong.Flag) string {
 // Validate has nothing to say of the grammar; see complaints.
 func (s *sources) Validate(*kong.Application) error { return nil }
 
+// variable returns the environment variable of a flag, without a line break at its end, which secret
+// stores and files leave there.
+func (s *sources) variable(flag *kong.Flag) (text string, ok bool) {
+	text, ok = s.lookupEnv(envName(flag))
+	return strings.TrimRight(text, "\r\n"), ok
+}
+
 // Resolve gives the value of a flag of serve that the command line does not set. What is set for
 // a hub is not meant for a publisher on the same machine, so other commands name their variables
 // themselves.
@@ -188,7 +195,7 @@ func (s *sources) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (
 		return nil, nil
 	}
 	setting := flag.ShortSummary()
-	if text, ok := s.lookupEnv(envName(flag)); ok {
+	if text, ok := s.variable(flag); ok {
 		s.origin[setting] = envName(flag)
 		return text, nil
 	}

@@ -10,6 +10,7 @@ import (
 	"math"
 	"net"
 	"net/url"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -56,7 +57,16 @@ func checkHubURL(text string) []fault {
 	return nil
 }
 
+// trimmed removes the white space around settings that stand in variables and files of secrets, which
+// often end with a line break.
+func trimmed(settings ...*string) {
+	for _, setting := range settings {
+		*setting = strings.TrimSpace(*setting)
+	}
+}
+
 func (c *PubCmd) check() []fault {
+	trimmed(&c.URL, &c.Token)
 	faults := faulty("timeout", between(c.Timeout, time.Millisecond, maxDuration))
 	faults = append(faults, checkHubURL(c.URL)...)
 	if c.UDP != "" {

@@ -74,6 +74,7 @@ func checkCursor(s string) string {
 }
 
 func (c *SubCmd) check() []fault {
+	trimmed(&c.URL, &c.Token)
 	faults := checkHubURL(c.URL)
 	faults = append(faults, faulty("transport", oneOf(c.Transport, slices.Sorted(maps.Keys(transportNames))...))...)
 	faults = append(faults, faulty("last", between(c.Last, 0, hub.MaxLast))...)

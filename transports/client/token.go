@@ -92,6 +92,7 @@ func (v *vault) fetch() (Token, error) {
 	ctx, cancel := context.WithTimeout(v.ctx, tokenTimeout)
 	defer cancel()
 	token, err := v.source(ctx)
+	token.Value = strings.TrimSpace(token.Value) // files and variables end with a line break
 	if err == nil {
 		err = checkToken(token.Value)
 	}

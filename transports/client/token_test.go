@@ -178,7 +178,7 @@ func TestRightWithdrawn(t *testing.T) {
 
 // TestBadTokens never leave the program.
 func TestBadTokens(t *testing.T) {
-	for _, token := range []string{"", "with space", "line\n", "caf\u00e9", string(make([]byte, 9000))} {
+	for _, token := range []string{"", "with space", "li\nne", "caf\u00e9", string(make([]byte, 9000))} {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, rigConfig{Memory: true})
 			c := r.client(client.Config{Token: client.StaticToken(token)})

@@ -98,5 +98,5 @@ func (a *access) get() string {
 func (a *access) set(token string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.token = token
+	a.token = strings.TrimSpace(token)
 }
