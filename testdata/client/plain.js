@@ -35,13 +35,13 @@ const roads = {
   },
 
   poll(hub, opened, event) {
-    const letGo = new AbortController()
+    const letGo = new AbortController(), tab = Math.random().toString(36).slice(2)
     const loop = async () => {
       for (let cursor = ""; !letGo.signal.aborted;) {
         try {
-          const answer = await fetch(`${hub}/poll?topic=>&wait=${cursor ? 25 : 0}`, {
+          const answer = await fetch(`${hub}/poll?topic=>&wait=${cursor ? 25 : 0}&tab=${tab}`, {
             headers: { "Authorization": `Bearer ${token}`, ...(cursor && { "Last-Event-ID": cursor }) },
-            cache: "no-store", signal: letGo.signal,
+            signal: letGo.signal,
           })
           const batch = await answer.json()
           cursor = batch.cursor

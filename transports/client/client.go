@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 )
@@ -15,6 +17,7 @@ type Client struct {
 	platform Platform
 	base     string // of every URL: scheme, host, and path without a slash at its end
 	vault    *vault
+	tab      string          // of the URL of polls in a page, so that no other tab polls the same; "": there is no page
 	ctx      context.Context // done when the client ends
 	cancel   context.CancelFunc
 
@@ -62,6 +65,9 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	c.vault = newVault(c.ctx, cfg.Token, &c.workers)
 	c.cursor.Store(&cfg.Cursor)
+	if pageOrigin() != "" {
+		c.tab = strconv.FormatUint(rand.Uint64(), 36)
+	}
 	l := newLoop(c)
 	c.states.set(State{Phase: Connecting, Transport: l.transport})
 	go l.run()

@@ -48,6 +48,9 @@ type Request struct {
 	Method, URL string
 	Header      map[string]string
 	Body        []byte // nil: none
+	// OwnURL means that nobody else requests this URL, so that a browser need not be told to keep the
+	// request from its cache.
+	OwnURL bool
 }
 
 // Response is the answer to one.

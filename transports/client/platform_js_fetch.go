@@ -26,9 +26,9 @@ func (page) Do(ctx context.Context, request *Request) (*Response, error) {
 		"method": request.Method, "headers": header, "signal": controller.Get("signal"),
 		"credentials": "same-origin", "redirect": "manual",
 	}
-	if request.Method == "GET" {
-		// For the cache, a browser queues requests for one URL. Others it does not keep, and with this
-		// Chromium would ask for CORS leave each time.
+	if request.Method == "GET" && !request.OwnURL {
+		// For the cache, Chromium queues requests for one URL. With this it does not, but asks for CORS
+		// leave each time.
 		options["cache"] = "no-store"
 	}
 	if request.Body != nil {

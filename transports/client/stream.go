@@ -101,7 +101,11 @@ func (n *conn) get(ctx context.Context, path string, q query, accept, cursor str
 	if cursor != "" {
 		header["Last-Event-ID"] = cursor
 	}
-	return n.client.platform.Do(ctx, &Request{Method: "GET", URL: n.client.address(path, q), Header: header})
+	own := false
+	if tab := n.client.tab; tab != "" && path == pollPath {
+		q, own = q.with("tab", tab), true
+	}
+	return n.client.platform.Do(ctx, &Request{Method: "GET", URL: n.client.address(path, q), Header: header, OwnURL: own})
 }
 
 // checkID holds an id to PROTOCOL section 1, since it goes into a header and a URL again.

@@ -12,6 +12,7 @@ import (
 )
 
 const (
+	pollPath = "/poll"
 	// maxPollWait is how long the hub may wait for something to answer with.
 	maxPollWait = 25 * time.Second
 	// pollEvents is the most that the hub gives in one answer.
@@ -70,7 +71,7 @@ func (s *streamPoll) query() query {
 // poll asks once.
 func (s *streamPoll) poll() error {
 	begin := time.Now()
-	response, err := s.conn.get(s.ctx, "/poll", s.query(), "application/json", s.cursor)
+	response, err := s.conn.get(s.ctx, pollPath, s.query(), "application/json", s.cursor)
 	if err != nil {
 		return err
 	}
