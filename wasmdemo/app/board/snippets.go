@@ -28,10 +28,20 @@ func NewSnippets(origin, token string) Snippets {
 	return Snippets{fill(eventSource), fill(webSocket), fill(polling)}
 }
 
-const eventSource = `const events = new EventSource("ORIGIN/sse?envelope=1QUERY");
-events.onmessage = ({ data }) => console.log(JSON.parse(data));
-events.addEventListener("trivium.gap", ({ data }) => console.warn("lost", data));
-// It reconnects by itself, and goes on after the last event.
+const eventSource = `let cursor = "";
+function connect() {
+  const events = new EventSource("ORIGIN/sse?envelope=1QUERY&cursor=" + cursor);
+  events.onmessage = ({ data, lastEventId }) => {
+    cursor = lastEventId;
+    console.log(JSON.parse(data));
+  };
+  events.addEventListener("trivium.gap", ({ data }) => console.warn("lost", data));
+  // It reconnects by itself, but for good it ends on any status but 200, as of a proxy.
+  events.onerror = () => {
+    if (events.readyState === EventSource.CLOSED) setTimeout(connect, 500 + 2500 * Math.random());
+  };
+}
+connect();
 `
 
 const webSocket = `let cursor = "";
@@ -52,10 +62,10 @@ connect();
 `
 
 const polling = `let cursor = "";
+const tab = Math.random().toString(36).slice(2); // a browser queues polls of one URL
 for (;;) {
   try {
-    const answer = await fetch("ORIGIN/poll", {
-      cache: "no-store",
+    const answer = await fetch("ORIGIN/poll?tab=" + tab, {
       headers: { HEADER"Last-Event-ID": cursor },
     });
     if ([400, 401, 403].includes(answer.status)) throw await answer.json();

@@ -88,7 +88,7 @@ func TestTokenIsOne(t *testing.T) {
 // nowhere where there is none.
 func TestSnippets(t *testing.T) {
 	s := NewSnippets("https://hub.example/x", "t0ken")
-	require.Contains(t, s.EventSource, `"https://hub.example/x/sse?envelope=1&access_token=t0ken"`)
+	require.Contains(t, s.EventSource, `"https://hub.example/x/sse?envelope=1&access_token=t0ken&cursor="`)
 	require.Contains(t, s.WebSocket, `"wss://hub.example/x/ws"`)
 	require.Contains(t, s.WebSocket, `["trivium.v1", "trivium.bearer.t0ken"]`)
 	require.Contains(t, s.Polling, `Authorization: "Bearer t0ken", `)
