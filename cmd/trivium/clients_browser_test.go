@@ -1,0 +1,85 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+)
+
+// startBrowser starts a Chromium that takes certificates which nobody has signed; it ends with the
+// test.
+func startBrowser(t *testing.T) context.Context {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(needTool(t, "chromium", "Debian's chromium")),
+		chromedp.NoSandbox, chromedp.Flag("headless", "new"), chromedp.Flag("ignore-certificate-errors", true), chromedp.UserDataDir(t.TempDir()))
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(cancel)
+	ctx, _ = chromedp.NewContext(ctx)
+	t.Cleanup(func() {
+		within, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		_ = chromedp.Cancel(within) // what hangs is killed with the allocator
+	})
+	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate("about:blank")))
+	return ctx
+}
+
+// openPage opens a page with storage and connections of its own, for browsers open six at most to
+// one place. What it writes to its console goes to take, a line each.
+func openPage(t *testing.T, browser context.Context, address string, take func(string)) context.Context {
+	t.Helper()
+	return openTab(t, browser, address, take, chromedp.WithNewBrowserContext())
+}
+
+// openTab is openPage for one that shares these with the other tabs.
+func openTab(t *testing.T, browser context.Context, address string, take func(string), options ...chromedp.ContextOption) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(browser, 10*time.Minute)
+	ctx, _ = chromedp.NewContext(ctx, options...)
+	messages := chromedp.Console(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for message, err := range messages {
+			if err != nil {
+				return
+			}
+			take(message.Text)
+		}
+	}()
+	t.Cleanup(func() {
+		within, stop := context.WithTimeout(ctx, patience)
+		_ = chromedp.Cancel(within) // the browser ends anyway
+		stop()
+		cancel()
+		<-done
+	})
+	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(address)))
+	return ctx
+}
+
+// startPages runs the scripts, each in a page of the hub's own origin.
+func startPages(t *testing.T, base string, pages map[string]string, add func(string) *showClient) {
+	t.Helper()
+	files := httptest.NewServer(staticFiles())
+	t.Cleanup(files.Close)
+	browser := startBrowser(t)
+	for name, file := range pages {
+		c := add(name)
+		page := openPage(t, browser, base+"/healthz", func(text string) {
+			for line := range strings.Lines(text) {
+				c.take(line)
+			}
+		})
+		script := `import("` + files.URL + "/" + file + `").catch(console.log); 0`
+		_, err := chromedp.Run(page, chromedp.Evaluate[int](script))
+		require.NoError(t, err)
+	}
+}

@@ -1,0 +1,98 @@
+//go:build unix
+
+package main
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"path"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// relay passes connections on to an address, until they are reset.
+type relay struct {
+	listener net.Listener
+	upstream string
+	running  sync.WaitGroup
+
+	mu    sync.Mutex
+	conns map[*net.TCPConn]bool // of clients
+}
+
+func startRelay(t *testing.T, upstream string) *relay {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	r := &relay{listener: l, upstream: upstream, conns: map[*net.TCPConn]bool{}}
+	r.running.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			r.running.Go(func() { r.pass(conn.(*net.TCPConn)) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		r.reset()
+		r.running.Wait()
+	})
+	return r
+}
+
+func (r *relay) address() string { return r.listener.Addr().String() }
+
+// reset ends all connections of clients with a TCP reset.
+func (r *relay) reset() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for conn := range r.conns {
+		_ = conn.SetLinger(0) // so that Close resets
+		conn.Close()
+	}
+}
+
+func (r *relay) pass(conn *net.TCPConn) {
+	defer conn.Close()
+	up, err := net.Dial("tcp", r.upstream)
+	if err != nil {
+		_ = conn.SetLinger(0) // as from a host where nobody listens
+		return
+	}
+	defer up.Close()
+	r.mu.Lock()
+	r.conns[conn] = true
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		delete(r.conns, conn)
+		r.mu.Unlock()
+	}()
+	var copying sync.WaitGroup
+	copying.Go(func() {
+		_, _ = io.Copy(up, conn) // until either has ended
+		up.Close()
+	})
+	_, _ = io.Copy(conn, up)
+	_ = conn.CloseWrite()
+	conn.Close()
+	copying.Wait()
+}
+
+// staticFiles serves clientsDir to pages of other origins. Like a bundler it finds the module that a
+// name without ".js" means.
+func staticFiles() http.Handler {
+	files := http.FileServer(http.Dir(clientsDir))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if path.Ext(r.URL.Path) == "" {
+			r.URL.Path += ".js"
+		}
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		files.ServeHTTP(w, r)
+	})
+}

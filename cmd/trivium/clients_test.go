@@ -1,0 +1,341 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// clientsDir has the programs of TestClients, each of which reads the hub named by HUB with one
+// library and prints the number of each event.
+const clientsDir = "../../testdata/clients"
+
+// TestClients runs widely used client libraries through a drain, a TCP reset and a kill of the hub,
+// directly and behind proxies: each must print the numbers 1 to 34, in order, once. It takes minutes
+// and so runs only where TRIVIUM_CLIENTS is set: to 1, or to a pattern of the clients' names.
+func TestClients(t *testing.T) {
+	chosen(t)
+	programs := preparePrograms(t)
+	results := map[string]map[string]string{} // of client, of front
+	for _, f := range fronts {
+		t.Run(f.name, func(t *testing.T) {
+			r := startClientRun(t, f, programs)
+			r.play()
+			for _, c := range r.clients {
+				if results[c.name] == nil {
+					results[c.name] = map[string]string{}
+				}
+				results[c.name][f.name], _, _ = strings.Cut(c.result(), " ")
+				t.Logf("%-36s %s", c.name, c.result())
+			}
+		})
+	}
+	compareTable(t, results)
+}
+
+// chosen skips a test that takes long and much, unless TRIVIUM_CLIENTS is set.
+func chosen(t *testing.T) {
+	t.Helper()
+	if os.Getenv("TRIVIUM_CLIENTS") == "" {
+		t.Skip("TRIVIUM_CLIENTS is not set")
+	}
+}
+
+// clientPrograms are those of TestClients.
+type clientPrograms struct {
+	commands map[string][]string // by name
+	pages    map[string]string   // files below clientsDir, by name
+}
+
+// preparePrograms builds the clients in Go, and finds what runs the others.
+func preparePrograms(t *testing.T) clientPrograms {
+	t.Helper()
+	p := clientPrograms{map[string][]string{}, map[string]string{}}
+	node := needTool(t, "node", "Debian's nodejs")
+	if _, err := os.Stat(filepath.Join(clientsDir, "node_modules")); err != nil {
+		lackTool(t, "the libraries are not installed: run npm ci in testdata/clients")
+	}
+	const python = "/usr/bin/python3"
+	if err := exec.Command(python, "-c", "import aiohttp, requests, websockets").Run(); err != nil {
+		lackTool(t, "Debian's python3-aiohttp, python3-requests and python3-websockets are not installed")
+	}
+	bin := t.TempDir()
+	build := exec.Command("go", "build", "-o", bin+"/", "./...")
+	build.Dir = filepath.Join(clientsDir, "go")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, string(out))
+	for kind, files := range map[string]string{"node": "node/*.mjs", "python": "python/*.py", "go": "go/*/main.go", "browser": "browser/*.js"} {
+		paths, err := filepath.Glob(filepath.Join(clientsDir, files))
+		require.NoError(t, err)
+		require.NotEmpty(t, paths, kind)
+		for _, file := range paths {
+			name := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
+			switch kind {
+			case "node":
+				p.commands["node/"+name] = []string{node, file}
+			case "python":
+				p.commands["python/"+name] = []string{python, file}
+			case "go":
+				name = filepath.Base(filepath.Dir(file))
+				p.commands["go/"+name] = []string{filepath.Join(bin, name)}
+			default:
+				p.pages["browser/"+name] = "browser/" + filepath.Base(file)
+			}
+		}
+	}
+	if pattern := os.Getenv("TRIVIUM_CLIENTS"); pattern != "1" {
+		wanted := regexp.MustCompile(pattern)
+		maps.DeleteFunc(p.commands, func(name string, _ []string) bool { return !wanted.MatchString(name) })
+		maps.DeleteFunc(p.pages, func(name, _ string) bool { return !wanted.MatchString(name) })
+	}
+	return p
+}
+
+// showClient is one client and what it printed.
+type showClient struct {
+	name string
+
+	mu    sync.Mutex
+	ready bool // it has had an event that does not count
+	got   []int
+	said  strings.Builder // what is no number
+	lost  bool            // it has ended, or missed its time: nobody waits for it any more
+}
+
+func (c *showClient) isReady() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ready
+}
+
+// words returns what the client printed beside numbers.
+func (c *showClient) words() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.said.String()
+}
+
+// take notes a line that the client has printed.
+func (c *showClient) take(line string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n, err := strconv.Atoi(strings.TrimSpace(line)); err == nil && n == 0 {
+		c.ready = true
+	} else if err == nil {
+		c.got = append(c.got, n)
+	} else if strings.HasPrefix(line, "ended") { // and it will not come back
+		c.lost = true
+	} else if c.said.Len() < 4<<10 {
+		c.said.WriteString(line + "\n")
+	}
+}
+
+// awaits reports whether event n is still to come.
+func (c *showClient) awaits(n int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.lost && !slices.Contains(c.got, n)
+}
+
+func (c *showClient) giveUp() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lost = true
+}
+
+// result says how many of the events came, and what was wrong with them.
+func (c *showClient) result() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	seen := map[int]bool{}
+	fault, missing := "", ""
+	for i, n := range c.got {
+		if seen[n] {
+			fault = ", some twice"
+		} else if i > 0 && n < c.got[i-1] {
+			fault = ", out of order"
+		}
+		seen[n] = true
+	}
+	for n := 1; n <= showEvents; n++ {
+		if !seen[n] {
+			missing += fmt.Sprint(" ", n)
+		}
+	}
+	if missing != "" {
+		fault += ", without" + missing
+	}
+	return fmt.Sprintf("%d of %d%s", len(seen), showEvents, fault)
+}
+
+// clientRun is all clients before one front.
+type clientRun struct {
+	t       *testing.T
+	args    []string
+	url     string // of the hub, past the front
+	hub     *process
+	relay   *relay // what the clients connect to
+	clients []*showClient
+	sent    int
+}
+
+const showEvents = 34
+
+func startClientRun(t *testing.T, f front, programs clientPrograms) *clientRun {
+	t.Helper()
+	ports := freePorts(t, 2)
+	address := fmt.Sprintf("127.0.0.1:%d", ports[0])
+	r := &clientRun{t: t, args: []string{
+		"serve", "--http", address, "--udp", "off", "--admin", fmt.Sprintf("127.0.0.1:%d", ports[1]), "--auth", "none",
+		"--engine", "embedded", "--store", t.TempDir(), "--log-format", "json", "--drain", "3s", "--trusted-proxy", "127.0.0.1",
+	}}
+	r.url = "http://" + address
+	if f.hubTLS {
+		certificate, key := certificateFiles(t)
+		r.args = append(r.args, "--tls-cert", certificate, "--tls-key", key)
+		r.url = "https://" + address
+	}
+	r.start()
+	r.relay = startRelay(t, f.start(t, address))
+	scheme := "http://"
+	if f.tls {
+		scheme = "https://"
+	}
+	base := scheme + r.relay.address()
+	env := []string{"HUB=" + base, "HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH")}
+	if f.tls {
+		authority, _ := certificateFiles(t)
+		env = append(env, "NODE_EXTRA_CA_CERTS="+authority, "SSL_CERT_FILE="+authority, "REQUESTS_CA_BUNDLE="+authority)
+	}
+	for name, command := range programs.commands {
+		r.startCommand(name, command, env)
+	}
+	startPages(t, base, programs.pages, r.add)
+	r.awaitReaders()
+	return r
+}
+
+func (r *clientRun) add(name string) *showClient {
+	c := &showClient{name: name}
+	r.clients = append(r.clients, c)
+	return c
+}
+
+func (r *clientRun) startCommand(name string, command, env []string) {
+	c := r.add(name)
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Env = env
+	out, err := cmd.StdoutPipe()
+	require.NoError(r.t, err)
+	cmd.Stderr = cmd.Stdout
+	require.NoError(r.t, cmd.Start())
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			c.take(lines.Text())
+		}
+	})
+	r.t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		reading.Wait()
+		_ = cmd.Wait()
+	})
+}
+
+// awaitReaders publishes event 0, which does not count, until every client has had one.
+func (r *clientRun) awaitReaders() {
+	r.t.Helper()
+	for deadline := time.Now().Add(3 * patience); ; time.Sleep(300 * time.Millisecond) {
+		r.send(0)
+		unready := slices.DeleteFunc(slices.Clone(r.clients), (*showClient).isReady)
+		if len(unready) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			for _, c := range unready {
+				r.t.Errorf("%s has not begun to read: %s", c.name, c.words())
+			}
+			r.t.FailNow()
+		}
+	}
+}
+
+func (r *clientRun) send(n int) {
+	r.t.Helper()
+	status, text := r.hub.request(http.MethodPost, r.url+"/publish/show", "application/json", fmt.Sprintf(`{"n":%d}`, n))
+	require.Equal(r.t, http.StatusOK, status, text)
+}
+
+// publish publishes the next n events.
+func (r *clientRun) publish(n int) {
+	for range n {
+		r.sent++
+		r.send(r.sent)
+	}
+}
+
+// await waits until every client has all that was published, or has missed its time.
+func (r *clientRun) await() {
+	deadline := time.Now().Add(2 * patience)
+	for _, c := range r.clients {
+		for c.awaits(r.sent) {
+			if time.Now().After(deadline) {
+				c.giveUp()
+				r.t.Logf("%s: %s after event %d: %s", c.name, c.result(), r.sent, c.words())
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+}
+
+// play does to the hub what happens to hubs. Events 9 and 26 are published while nobody is connected.
+func (r *clientRun) play() {
+	r.publish(8)
+	r.await()
+
+	r.hub.signal(syscall.SIGTERM)
+	code, _ := r.hub.wait()
+	require.Equal(r.t, exitDone, code)
+	r.start()
+	r.publish(1)
+	r.await()
+	r.publish(8)
+	r.await()
+
+	r.relay.reset()
+	r.publish(8)
+	r.await()
+
+	r.hub.signal(syscall.SIGKILL)
+	r.hub.wait()
+	r.start()
+	r.publish(1)
+	r.await()
+	r.publish(8)
+	r.await()
+	require.Equal(r.t, showEvents, r.sent)
+}
+
+// start starts the hub, whose certificate, if it has one, nobody has signed.
+func (r *clientRun) start() {
+	r.hub = serve(r.t, binary(r.t, r.args...))
+	r.hub.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+}

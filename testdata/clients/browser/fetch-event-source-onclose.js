@@ -1,0 +1,12 @@
+// npm @microsoft/fetch-event-source, told to come back after a clean end as well.
+import { fetchEventSource } from "../node_modules/@microsoft/fetch-event-source/lib/esm/index.js";
+
+fetchEventSource("/sse?topic=show", {
+  openWhenHidden: true,
+  onmessage({ event, data }) {
+    if (!event.startsWith("trivium.")) console.log(JSON.parse(data).n);
+  },
+  onclose() {
+    throw new Error("come back");
+  },
+});

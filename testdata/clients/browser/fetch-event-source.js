@@ -1,0 +1,9 @@
+// npm @microsoft/fetch-event-source.
+import { fetchEventSource } from "../node_modules/@microsoft/fetch-event-source/lib/esm/index.js";
+
+fetchEventSource("/sse?topic=show", {
+  openWhenHidden: true,
+  onmessage({ event, data }) {
+    if (!event.startsWith("trivium.")) console.log(JSON.parse(data).n);
+  },
+}).then(() => console.log("ended"));
