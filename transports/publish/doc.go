@@ -1,5 +1,6 @@
 // Package publish takes events in over HTTP (PROTOCOL section 2): one envelope or an array of
-// them, a stream of lines, or a body whose topic is in the path.
+// them, a stream of lines, or a body or lines whose topic is in the path. A body may be compressed by
+// gzip; it is decompressed as it is read, and limits count what it expands to.
 //
 // A request is read, judged and published by the goroutine that serves it. What has come whole is
 // published even if its client does not wait for the answer, since an idempotency key must not be
