@@ -232,7 +232,7 @@ func TestRules(t *testing.T) {
 func TestTopRoom(t *testing.T) {
 	t.Parallel()
 	allowed := []string{
-		"hub", "transports", "auth", "cmd", "wasmdemo", "testdata",
+		"hub", "transports", "auth", "cmd", "wasmdemo", "testdata", "docs",
 		"go.mod", "go.sum", "README.md", "LICENSE", "CHANGELOG.md",
 		".ci", ".gitignore", ".golangci.yml",
 	}
