@@ -1,0 +1,266 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+)
+
+// harms are all kinds of harm. Each holds for a while and then heals.
+var harms = []func(*chaos, time.Duration){
+	(*chaos).killServer, (*chaos).killHub, (*chaos).cutHub, (*chaos).pauseServer,
+	(*chaos).pauseWhileDown, (*chaos).slowLinks, (*chaos).damageReplica, (*chaos).startBeforeNATS,
+}
+
+func (c *chaos) killServer(hold time.Duration) {
+	i := c.rng.IntN(fleet)
+	c.t.Logf("NATS server %d is killed for %v", i, hold)
+	c.killNATS(i)
+	time.Sleep(hold)
+	c.startNATS(i)
+}
+
+func (c *chaos) killHub(hold time.Duration) {
+	i := c.rng.IntN(fleet)
+	c.t.Logf("hub %d is killed for %v", i, hold)
+	c.hubs[i].signal(syscall.SIGKILL)
+	c.hubs[i].wait()
+	time.Sleep(hold)
+	c.startHub(i)
+}
+
+func (c *chaos) cutHub(hold time.Duration) {
+	i := c.rng.IntN(fleet)
+	c.t.Logf("hub %d is cut off for %v", i, hold)
+	c.withToxics(i, hold, `{"name":"hole","type":"timeout","stream":"downstream","attributes":{"timeout":0}}`)
+}
+
+// slowLinks has a hub reach NATS by links of 100 ms and 1 MB/s.
+func (c *chaos) slowLinks(hold time.Duration) {
+	i := c.rng.IntN(fleet)
+	c.t.Logf("hub %d has slow links for %v", i, hold)
+	c.withToxics(i, hold,
+		`{"name":"far","type":"latency","stream":"downstream","attributes":{"latency":50}}`,
+		`{"name":"far up","type":"latency","stream":"upstream","attributes":{"latency":50}}`,
+		`{"name":"narrow","type":"bandwidth","stream":"downstream","attributes":{"rate":1000}}`)
+}
+
+func (c *chaos) withToxics(hub int, hold time.Duration, toxics ...string) {
+	for _, p := range c.proxies[hub] {
+		for _, toxic := range toxics {
+			_, err := p.Toxics.AddToxicJson(strings.NewReader(toxic))
+			require.NoError(c.t, err)
+		}
+	}
+	time.Sleep(hold)
+	for _, p := range c.proxies[hub] {
+		for _, toxic := range toxics {
+			var named struct{ Name string }
+			require.NoError(c.t, json.Unmarshal([]byte(toxic), &named))
+			require.NoError(c.t, p.Toxics.RemoveToxic(context.Background(), named.Name))
+		}
+	}
+}
+
+func (c *chaos) pauseServer(hold time.Duration) {
+	i := c.rng.IntN(fleet)
+	c.t.Logf("NATS server %d is paused for %v", i, hold)
+	c.pause(i, hold)
+}
+
+func (c *chaos) pause(server int, hold time.Duration) {
+	require.NoError(c.t, c.nats[server].Process.Signal(syscall.SIGSTOP))
+	time.Sleep(hold)
+	require.NoError(c.t, c.nats[server].Process.Signal(syscall.SIGCONT))
+}
+
+// pauseWhileDown takes the majority away: nothing can be published until it is back.
+func (c *chaos) pauseWhileDown(hold time.Duration) {
+	down := c.rng.IntN(fleet)
+	paused := (down + 1) % fleet
+	c.t.Logf("NATS server %d is paused for %v while server %d is down", paused, hold, down)
+	c.killNATS(down)
+	c.pause(paused, hold)
+	c.startNATS(down)
+}
+
+// startBeforeNATS starts a hub that does not reach NATS for a while.
+func (c *chaos) startBeforeNATS(hold time.Duration) {
+	i := c.rng.IntN(fleet)
+	c.t.Logf("hub %d is started %v before it reaches NATS", i, hold)
+	c.hubs[i].signal(syscall.SIGKILL)
+	c.hubs[i].wait()
+	for _, p := range c.proxies[i] {
+		p.Stop()
+	}
+	reached := make(chan error, fleet)
+	go func() {
+		time.Sleep(hold)
+		for _, p := range c.proxies[i] {
+			reached <- p.Start()
+		}
+	}()
+	c.startHub(i)
+	for range c.proxies[i] {
+		require.NoError(c.t, <-reached)
+	}
+}
+
+// damageReplica damages the files of a server that is not the stream's leader, and heals it as the log of a
+// hub says: its copy is deleted, and it copies the stream from the others.
+func (c *chaos) damageReplica(hold time.Duration) {
+	i := c.follower()
+	c.t.Logf("NATS server %d has damaged files for %v", i, hold)
+	c.killNATS(i)
+	stream := filepath.Join(c.places[i].Store, "jetstream", "$G", "streams", "trivium")
+	c.damage(filepath.Join(stream, "msgs"))
+	c.startNATS(i)
+	time.Sleep(hold)
+	c.killNATS(i)
+	require.NoError(c.t, os.RemoveAll(stream))
+	c.startNATS(i)
+	c.untilCurrent()
+}
+
+// damage flips bits in the middle of a block of messages and takes away what the server knows of it.
+func (c *chaos) damage(dir string) {
+	blocks, err := filepath.Glob(filepath.Join(dir, "*.blk"))
+	require.NoError(c.t, err)
+	require.NotEmpty(c.t, blocks)
+	path := blocks[c.rng.IntN(len(blocks))]
+	content, err := os.ReadFile(path)
+	require.NoError(c.t, err)
+	for range 5 {
+		if len(content) > 0 {
+			content[len(content)/4+c.rng.IntN(1+len(content)/2)] ^= 1 << c.rng.IntN(8)
+		}
+	}
+	require.NoError(c.t, os.WriteFile(path, content, 0o600))
+	_ = os.Remove(filepath.Join(dir, "index.db")) // where it was written already
+}
+
+// stream asks NATS for the stream, by any server.
+func (c *chaos) stream() (*jetstream.StreamInfo, error) {
+	var urls []string
+	for _, place := range c.places {
+		urls = append(urls, fmt.Sprintf("nats://127.0.0.1:%d", place.Port))
+	}
+	conn, err := nats.Connect(strings.Join(urls, ","))
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	stream, err := js.Stream(ctx, "trivium")
+	if err != nil {
+		return nil, err
+	}
+	return stream.CachedInfo(), nil
+}
+
+// follower returns a server that holds the stream and does not lead it.
+func (c *chaos) follower() (server int) {
+	require.Eventually(c.t, func() bool {
+		info, err := c.stream()
+		if err != nil || info.Cluster == nil || info.Cluster.Leader == "" {
+			return false
+		}
+		for i, place := range c.places {
+			if place.Name != info.Cluster.Leader {
+				server = i
+			}
+		}
+		return true
+	}, patience, 100*time.Millisecond)
+	return server
+}
+
+// untilCurrent waits until all servers have the whole stream.
+func (c *chaos) untilCurrent() {
+	require.Eventually(c.t, func() bool {
+		info, err := c.stream()
+		if err != nil || info.Cluster == nil || len(info.Cluster.Replicas) != fleet-1 {
+			return false
+		}
+		for _, r := range info.Cluster.Replicas {
+			if !r.Current || r.Offline {
+				return false
+			}
+		}
+		return true
+	}, patience, 100*time.Millisecond)
+}
+
+// compareLogs reads what is new from each hub and compares it byte by byte, up to the end of the shortest.
+func (c *chaos) compareLogs() {
+	var logs [fleet][]byte
+	var ends [fleet]string
+	for i := range c.hubs {
+		logs[i], ends[i] = c.readLog(i)
+	}
+	common := len(logs[0])
+	for _, log := range logs[1:] {
+		common = min(common, len(log))
+	}
+	common = bytes.LastIndexByte(logs[0][:common], '\n') + 1
+	for i, log := range logs {
+		require.True(c.t, bytes.Equal(logs[0][:common], log[:common]), "the logs of hubs 0 and %d differ after %s", i, c.same)
+	}
+	for i, log := range logs {
+		if len(log) == common {
+			c.same = ends[i]
+		}
+	}
+}
+
+// readLog returns the events that a hub has after those compared before, a line each, and where they end.
+func (c *chaos) readLog(hub int) (log []byte, end string) {
+	end = c.same
+	for {
+		response, err := c.client.Get("http://" + c.where[hub] + "/poll?wait=1&max=1000&topic=c.*&cursor=" + end)
+		require.NoError(c.t, err)
+		text, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		require.NoError(c.t, err)
+		if response.StatusCode == http.StatusServiceUnavailable {
+			time.Sleep(100 * time.Millisecond)
+			continue
+		}
+		require.Equal(c.t, http.StatusOK, response.StatusCode, "%s", text)
+		var answer struct {
+			Cursor string
+			Gap    json.RawMessage
+			Events []json.RawMessage
+		}
+		require.NoError(c.t, json.Unmarshal(text, &answer))
+		require.Empty(c.t, answer.Gap)
+		for _, event := range answer.Events {
+			log = append(append(log, event...), '\n')
+		}
+		if len(answer.Events) > 0 {
+			end = answer.Cursor
+		}
+		if len(answer.Events) < 1000 {
+			return log, end
+		}
+	}
+}
