@@ -6,7 +6,7 @@ package hub
 type Form int
 
 // FormCount is the number of slots.
-const FormCount = 4
+const FormCount = 7
 
 // Form returns the event's bytes in a form, encoded on first use. Two callers at once may both
 // encode; one result is kept. The bytes must not be changed.

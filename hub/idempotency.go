@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash"
 	"hash/fnv"
@@ -100,6 +101,7 @@ type Once struct {
 	id           keyID   // of subject and key
 	known        *answer // of an earlier publish; nil: this is the first
 	over         bool
+	spare        bool // made by OnceIfSpare; static
 }
 
 // Once begins a publish under an idempotency key: for two minutes after it succeeded, the same
@@ -108,11 +110,26 @@ type Once struct {
 // where the subject's share of the keys or all of them are used up.
 func (h *Hub) Once(subject, key string) (*Once, error) {
 	id := h.keys.idOf(subject, key)
-	known, err := h.keys.claim(h.keys.idOf(subject), id, time.Now())
+	known, err := h.keys.claim(h.keys.idOf(subject), id, 1, time.Now())
 	if err != nil {
 		return nil, err
 	}
 	return &Once{hub: h, subject: subject, key: key, id: id, known: known}, nil
+}
+
+// OnceIfSpare is Once for a key that the publisher did not ask for. It leaves half of the subject's share
+// of the keys to others: where that is not free, it returns nil, and Stats.KeysSpared counts it.
+func (h *Hub) OnceIfSpare(subject, key string) (*Once, error) {
+	id := h.keys.idOf(subject, key)
+	known, err := h.keys.claim(h.keys.idOf(subject), id, 2, time.Now())
+	switch {
+	case errors.Is(err, ErrKeysFull):
+		h.stats.keysSpared.Add(1)
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return &Once{hub: h, subject: subject, key: key, id: id, known: known, spare: true}, nil
 }
 
 // Publish is Hub.Publish, once. A further error is ErrKeyReused, where the key stands for other
@@ -144,7 +161,12 @@ func (o *Once) publish(ctx context.Context, digest Digest, events []*Event) (Cur
 		return o.hub.Publish(ctx, events...)
 	}
 	last, err := o.hub.publish(events, func() (Cursor, error) {
-		return d.PublishOnce(ctx, o.subject, o.key, digest, events)
+		last, err := d.PublishOnce(ctx, o.subject, o.key, digest, events)
+		if o.spare && errors.Is(err, ErrKeysFull) { // of all hubs together; nothing was published
+			o.hub.stats.keysSpared.Add(1)
+			return o.hub.engine.Publish(ctx, events)
+		}
+		return last, err
 	})
 	if err == nil {
 		o.hub.echo(ctx, last)
@@ -173,14 +195,14 @@ func (h *Hub) PublishOnce(ctx context.Context, subject, key string, events ...*E
 }
 
 // claim gives the remembered answer; nil makes the caller the first, who ends it with release or
-// settle.
-func (k *idempotency) claim(subject, id keyID, now time.Time) (*answer, error) {
+// settle. The key counts as cost keys toward the subject's share.
+func (k *idempotency) claim(subject, id keyID, cost int, now time.Time) (*answer, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.forget(now)
 	a := k.answers[id]
 	switch {
-	case a == nil && !MayHoldKey(k.held[subject], len(k.answers)):
+	case a == nil && !MayHoldKey(cost*k.held[subject], len(k.answers)):
 		return nil, KeysFull(k.held[subject], len(k.answers))
 	case a == nil:
 		k.answers[id] = &answer{subject: subject, busy: true}

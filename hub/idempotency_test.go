@@ -194,13 +194,39 @@ func TestPublishOnceForgetsNoneEarly(t *testing.T) {
 	})
 }
 
+// Keys that nobody asked for leave half of the subject's share to those that somebody did, and what finds no
+// room is published without.
+func TestOnceIfSpare(t *testing.T) {
+	h := startHub(t, Config{Retention: Retention{Events: 1}})
+	publish := func(key string) Cursor {
+		once, err := h.OnceIfSpare("s", key)
+		require.NoError(t, err)
+		if once == nil {
+			return Cursor{}
+		}
+		receipt, err := once.Publish(t.Context(), &Event{Topic: "a"})
+		require.NoError(t, err)
+		return receipt.Last
+	}
+	const spare = MaxIdempotencyKeys/(2*keyShare+1) + 1
+	for i := range spare {
+		require.NotZero(t, publish(strconv.Itoa(i)))
+	}
+	require.Zero(t, publish("one more"))
+	require.Equal(t, uint64(1), h.Stats().KeysSpared)
+	require.Equal(t, uint64(1), publish("0").Seq, "what is known is answered")
+	_, err := h.PublishOnce(t.Context(), "s", "asked for", &Event{Topic: "a"})
+	require.NoError(t, err)
+	require.Equal(t, uint64(spare+1), h.Position().Seq)
+}
+
 // However many subjects take all that they may, in whatever order, one who has none finds room; and in the
 // end, when keys have ended that were held when there was more room, they hold about the same.
 func TestKeyShares(t *testing.T) {
 	k, now := newIdempotency(), time.Now()
 	claim := func(subject, key string) error {
 		id := k.idOf(subject, key)
-		if _, err := k.claim(k.idOf(subject), id, now); err != nil {
+		if _, err := k.claim(k.idOf(subject), id, 1, now); err != nil {
 			return err
 		}
 		k.settle(id, Digest{}, Receipt{}, now)
@@ -245,7 +271,7 @@ func TestKeysMemory(t *testing.T) {
 	for i := range MaxIdempotencyKeys {
 		subject, key := fmt.Sprint(i, long), fmt.Sprint(i, long[:MaxIdempotencyKeyLen])
 		id := k.idOf(subject, key)
-		_, err := k.claim(k.idOf(subject), id, now)
+		_, err := k.claim(k.idOf(subject), id, 1, now)
 		require.NoError(t, err)
 		k.settle(id, Digest{}, Receipt{}, now)
 	}
@@ -254,7 +280,7 @@ func TestKeysMemory(t *testing.T) {
 	took := int64(after.HeapAlloc) - int64(before.HeapAlloc)
 	t.Logf("%d keys of as many subjects: %d MiB", MaxIdempotencyKeys, took>>20)
 	require.Less(t, took, int64(32<<20))
-	_, err := k.claim(k.idOf("one more"), k.idOf("one more", "k"), now)
+	_, err := k.claim(k.idOf("one more"), k.idOf("one more", "k"), 1, now)
 	require.ErrorContains(t, err, "100000 of all tokens, the hub's limit")
 	runtime.KeepAlive(k)
 }

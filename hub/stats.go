@@ -7,9 +7,10 @@ import (
 
 // counters are what the hub counts beside the sizes it can look up.
 type counters struct {
-	published atomic.Uint64
-	refused   atomic.Uint64    // by an engine that was away
-	gaps      [3]atomic.Uint64 // by GapReason.index
+	published  atomic.Uint64
+	refused    atomic.Uint64    // by an engine that was away
+	gaps       [3]atomic.Uint64 // by GapReason.index
+	keysSpared atomic.Uint64    // calls of OnceIfSpare without a key
 }
 
 func (r GapReason) index() int {
@@ -42,7 +43,8 @@ type Stats struct {
 
 	Gaps map[GapReason]uint64 // told to subscribers
 
-	IdempotencyKeys int // remembered
+	IdempotencyKeys int    // remembered
+	KeysSpared      uint64 // publishes that were to have a key by OnceIfSpare, and had none
 }
 
 // Stats looks.
@@ -67,6 +69,7 @@ func (h *Hub) Stats() Stats {
 		RemovedByAge:    w.removed[removedByAge],
 		Gaps:            make(map[GapReason]uint64, len(h.stats.gaps)),
 		IdempotencyKeys: keys,
+		KeysSpared:      h.stats.keysSpared.Load(),
 	}
 	for _, reason := range []GapReason{GapExpired, GapEpoch, GapFuture} {
 		s.Gaps[reason] = h.stats.gaps[reason.index()].Load()

@@ -33,6 +33,7 @@ var (
 	descRemoved       = describe("events_removed_total", "Events removed from memory, by the limit that was reached. A durable engine may still have them.", "limit")
 	descGapTopics     = describe("gap_topics", "Topics remembered for exact gaps.")
 	descKeys          = describe("idempotency_keys", "Idempotency keys remembered.")
+	descKeysSpared    = describe("idempotency_keys_spared_total", "CloudEvents requests published without remembering source and id, since the keys were used up.")
 	descSubscribers   = describe("subscriptions", "Subscriptions of all transports.")
 	descFeeds         = describe("feeds", "Distinct sets of filters subscribed to.")
 	descFilterBytes   = describe("filter_bytes", "Memory of the filters subscribed to, in bytes. Equal sets count once.")
@@ -106,6 +107,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(descGapTopics, int64(s.Events.GapTopics))
 	gauge(descKeys, int64(s.Events.IdempotencyKeys))
+	counter(descKeysSpared, s.Events.KeysSpared)
 	gauge(descSubscribers, int64(s.Subscribed.Subscriptions))
 	gauge(descFeeds, int64(s.Subscribed.Feeds))
 	gauge(descFilterBytes, int64(s.Subscribed.FilterBytes))

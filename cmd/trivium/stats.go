@@ -63,6 +63,7 @@ type eventStats struct {
 	Removed         map[string]uint64 `json:"removed"` // by the limit that was reached
 	GapTopics       int               `json:"gap_topics"`
 	IdempotencyKeys int               `json:"idempotency_keys"`
+	KeysSpared      uint64            `json:"idempotency_keys_spared"` // publishes of CloudEvents whose source and id are not remembered
 }
 
 type subscribedStats struct {
@@ -134,6 +135,7 @@ func (o *observer) snapshot() snapshot {
 			},
 			GapTopics:       h.GapTopics,
 			IdempotencyKeys: h.IdempotencyKeys,
+			KeysSpared:      h.KeysSpared,
 		},
 		Subscribed: subscribedStats{
 			Subscriptions: h.Subscriptions, Feeds: h.Feeds, FilterBytes: h.FilterBytes, SlowBytes: o.slow(),

@@ -87,7 +87,7 @@ func New(config Config) *Handler {
 }
 
 // ServeEnvelopes answers POST /publish: an envelope or an array of at most MaxEvents of them as
-// application/json, or a stream of envelopes as application/x-ndjson.
+// application/json, a stream of envelopes as application/x-ndjson, or CloudEvents.
 func (h *Handler) ServeEnvelopes(w http.ResponseWriter, r *http.Request) {
 	if web.Allow(w, r, http.MethodPost) {
 		receipt, err := h.envelopes(w, r)
@@ -96,7 +96,7 @@ func (h *Handler) ServeEnvelopes(w http.ResponseWriter, r *http.Request) {
 }
 
 // ServeTopic answers POST /publish/{topic}: the body is the data of one event, or as
-// application/x-ndjson each line of it is.
+// application/x-ndjson each line of it is; CloudEvents are taken as at ServeEnvelopes.
 func (h *Handler) ServeTopic(w http.ResponseWriter, r *http.Request, topic string) {
 	if web.Allow(w, r, http.MethodPost) {
 		receipt, err := h.body(w, r, topic)
@@ -108,6 +108,12 @@ func (h *Handler) envelopes(w http.ResponseWriter, r *http.Request) (hub.Receipt
 	// What may publish nothing sends no body.
 	if problem := web.MayPublishAny(h.access(r.Context()).Grant()); problem != nil {
 		return hub.Receipt{}, problem
+	}
+	switch mode, err := cloudEventsModeOf(w, r); {
+	case err != nil:
+		return hub.Receipt{}, err
+	case mode != noCloudEvents:
+		return h.cloudEvents(w, r, mode, "")
 	}
 	lines, err := isStream(w, r)
 	if err != nil {
@@ -145,6 +151,12 @@ func (h *Handler) envelopes(w http.ResponseWriter, r *http.Request) (hub.Receipt
 }
 
 func (h *Handler) body(w http.ResponseWriter, r *http.Request, topic string) (hub.Receipt, error) {
+	switch mode, err := cloudEventsModeOf(w, r); {
+	case err != nil:
+		return hub.Receipt{}, err
+	case mode != noCloudEvents:
+		return h.cloudEvents(w, r, mode, topic)
+	}
 	contentType, err := single(r, "Content-Type")
 	if err != nil {
 		return hub.Receipt{}, err

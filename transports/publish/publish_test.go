@@ -59,6 +59,11 @@ type fixture struct {
 
 func newFixture(t *testing.T, timeout time.Duration) *fixture {
 	t.Helper()
+	return newFixtureOf(t, timeout, maxEventSize)
+}
+
+func newFixtureOf(t *testing.T, timeout time.Duration, maxEventSize int) *fixture {
+	t.Helper()
 	f := &fixture{engine: &failing{Engine: hub.NewMemory()}, bell: hub.NewBell()}
 	f.engine.left.Store(1 << 30)
 	var err error

@@ -42,13 +42,24 @@ func EncodeDeflate(e *hub.Event) []byte {
 	s := newScratch(len(e.Data) + envelopeRoom)
 	defer s.free()
 	s.b = AppendEnvelope(s.b, e)
+	return compressedFrame(s.b)
+}
 
+// EncodeDeflate encodes FormDeflateCloudEvent: the CloudEvent as EncodeDeflate does the envelope.
+func (c CloudEvents) EncodeDeflate(e *hub.Event) []byte {
+	s := c.encode(e)
+	defer s.free()
+	return compressedFrame(s.b)
+}
+
+// compressedFrame returns a message as one frame, compressed if that makes it smaller.
+func compressedFrame(message []byte) []byte {
 	d := deflaters.Get().(*deflater)
 	defer d.free()
-	if packed := d.deflate(s.b); len(packed) < len(s.b) {
+	if packed := d.deflate(message); len(packed) < len(message) {
 		return appendFrame(nil, finText|rsvCompressed, packed)
 	}
-	return AppendTextFrame(nil, s.b)
+	return AppendTextFrame(nil, message)
 }
 
 // deflate gives the compressed payload, good until the next call. Its errors could only be those

@@ -14,10 +14,13 @@ import (
 
 // The forms of an event that the hub keeps, as slots of hub.Event.Form.
 const (
-	FormSSE         hub.Form = iota // EncodeSSE
-	FormSSEEnvelope                 // EncodeSSEEnvelope
-	FormFrame                       // EncodeFrame
-	FormDeflate                     // EncodeDeflate
+	FormSSE               hub.Form = iota // EncodeSSE
+	FormSSEEnvelope                       // EncodeSSEEnvelope
+	FormFrame                             // EncodeFrame
+	FormDeflate                           // EncodeDeflate
+	FormSSECloudEvent                     // CloudEvents.EncodeSSE
+	FormFrameCloudEvent                   // CloudEvents.EncodeFrame
+	FormDeflateCloudEvent                 // CloudEvents.EncodeDeflate
 )
 
 // envelopeRoom is what an envelope takes beside its data, generously: members, names, limits of

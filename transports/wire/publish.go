@@ -60,6 +60,14 @@ func ParseEnvelopes(b []byte, maxEvents int) ([]*hub.Event, error) {
 	return events, nil
 }
 
+// AtIndex returns an error of an element of an array with its index, if it is one.
+func AtIndex(index int, isArray bool, err error) error {
+	if !isArray {
+		return err
+	}
+	return atIndex(index, err)
+}
+
 func atIndex(index int, err error) error {
 	var invalid *hub.InvalidError
 	if errors.As(err, &invalid) {

@@ -1,0 +1,283 @@
+package publish
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/web"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// cloudEventsMode is how a request carries CloudEvents (HTTP Protocol Binding, section 3).
+type cloudEventsMode int
+
+const (
+	noCloudEvents cloudEventsMode = iota
+	binaryMode                    // attributes in headers, the body is the data
+	structuredMode
+	batchMode
+)
+
+// ceHeader begins the headers of binary mode, as net/http writes them.
+const ceHeader = "Ce-"
+
+// cloudEventsModeOf returns the mode of a request. A CloudEvents format other than JSON is 415.
+func cloudEventsModeOf(w http.ResponseWriter, r *http.Request) (cloudEventsMode, error) {
+	contentType, err := single(r, "Content-Type")
+	if err != nil {
+		return noCloudEvents, err
+	}
+	mediaType, _, _ := strings.Cut(contentType, ";")
+	switch mediaType = strings.ToLower(strings.TrimSpace(mediaType)); {
+	case mediaType == wire.TypeCloudEvent:
+		return structuredMode, nil
+	case mediaType == wire.TypeCloudEventBatch:
+		return batchMode, nil
+	case strings.HasPrefix(mediaType, "application/cloudevents"):
+		w.Header().Set("Accept", wire.TypeCloudEvent+", "+wire.TypeCloudEventBatch)
+		return noCloudEvents, wire.UnsupportedMediaType(wire.TypeCloudEvent + " or " + wire.TypeCloudEventBatch)
+	}
+	for _, name := range []string{"Specversion", "Id", "Source", "Type"} {
+		if _, present := r.Header[ceHeader+name]; present {
+			return binaryMode, nil
+		}
+	}
+	return noCloudEvents, nil
+}
+
+// routing is what a request says about the events that it carries.
+type routing struct {
+	topic     string // of the path; "": none
+	fallback  string // ?topic=, for events that do not name a topic by an attribute of that name
+	kind, key string // "": of the events themselves
+}
+
+func routingOf(r *http.Request, topic string) (routing, error) {
+	to := routing{topic: topic}
+	var err error
+	if to.kind, to.key, err = typeAndKey(r); err != nil || topic != "" {
+		return to, err
+	}
+	var query url.Values
+	query, problem := web.Query(r)
+	switch values := query["topic"]; {
+	case problem != nil:
+		return to, problem
+	case len(values) > 1:
+		return to, wire.BadParameter("topic", "must stand only once")
+	case len(values) == 1 && values[0] != "":
+		to.fallback = values[0]
+		return to, hub.ValidateTopic(to.fallback)
+	}
+	return to, nil
+}
+
+const noTopic = "is missing; name it by the path /publish/{topic}, the extension attribute topic, the query ?topic=, or a subject that is a topic"
+
+// event returns the event to be published for a CloudEvent: its data is the whole CloudEvent.
+func (to routing) event(c wire.CloudEvent) (*hub.Event, error) {
+	topic := cmp.Or(to.topic, c.Topic, to.fallback)
+	if topic == "" && hub.ValidateTopic(c.Subject) == nil {
+		topic = c.Subject
+	}
+	if topic == "" {
+		return nil, &hub.InvalidError{Parameter: "topic", Detail: noTopic}
+	}
+	return &hub.Event{
+		Topic: topic,
+		Type:  cmp.Or(to.kind, c.Type),
+		Key:   cmp.Or(to.key, c.PartitionKey),
+		Data:  append(make([]byte, 0, len(c.JSON)), c.JSON...),
+	}, nil
+}
+
+// cloudEvents publishes the events of a request, to the topic of its path if there is one.
+func (h *Handler) cloudEvents(w http.ResponseWriter, r *http.Request, mode cloudEventsMode, topic string) (hub.Receipt, error) {
+	encoding, err := encodingOf(w, r)
+	if err != nil {
+		return hub.Receipt{}, err
+	}
+	key, err := idempotencyKey(r)
+	if err != nil {
+		return hub.Receipt{}, err
+	}
+	to, err := routingOf(r, topic)
+	if err != nil {
+		return hub.Receipt{}, err
+	}
+	// All that can be refused now is, before the body is asked for.
+	if err := to.check(h.hub.MaxEventSize()); err != nil {
+		return hub.Receipt{}, err
+	}
+	grant := h.access(r.Context()).Grant()
+	problem := web.MayPublishAny(grant)
+	if problem == nil && topic != "" {
+		problem = web.MayPublish(grant, topic)
+	}
+	if problem != nil {
+		return hub.Receipt{}, problem
+	}
+	once, err := h.once(r, key)
+	if err != nil {
+		return hub.Receipt{}, err
+	}
+	defer func() { once.Abandon() }()
+	parsed, err := h.parseCloudEvents(w, r, mode, encoding)
+	if err != nil {
+		return hub.Receipt{}, err
+	}
+	events := make([]*hub.Event, len(parsed))
+	for i, c := range parsed {
+		if events[i], err = to.event(c); err != nil {
+			return hub.Receipt{}, wire.AtIndex(i, mode == batchMode, err)
+		}
+	}
+	if once == nil {
+		if once, err = h.onceOf(r, parsed); err != nil {
+			return hub.Receipt{}, err
+		}
+	}
+	return h.publish(r, once, events...)
+}
+
+// check refuses what no event makes good.
+func (to routing) check(maxEventSize int) error {
+	e := hub.Event{Topic: cmp.Or(to.topic, "none"), Type: to.kind, Key: to.key}
+	return e.Validate(maxEventSize)
+}
+
+// parseCloudEvents reads the body and what it has.
+func (h *Handler) parseCloudEvents(
+	w http.ResponseWriter, r *http.Request, mode cloudEventsMode, encoding contentEncoding,
+) ([]wire.CloudEvent, error) {
+	held := h.open(r)
+	defer held.Close()
+	limit := int64(h.maxData)
+	if mode == batchMode {
+		limit = h.maxBody
+	}
+	body, err := h.readBody(w, r, encoding, limit, held)
+	if err != nil {
+		return nil, err
+	}
+	contentType := r.Header.Get("Content-Type")
+	if mode == binaryMode {
+		attributes, err := binaryAttributes(r.Header, &contentType)
+		if err != nil {
+			return nil, err
+		}
+		if err := resize(held, cap(body)+2*len(body)); err != nil {
+			return nil, err
+		}
+		text, err := wire.AppendBinaryCloudEvent(nil, attributes, contentType, body)
+		if err != nil {
+			return nil, err
+		}
+		event, err := wire.ParseCloudEvent(text)
+		return []wire.CloudEvent{event}, inHeader(err)
+	}
+	if body, err = decode(body, contentType, held); err != nil {
+		return nil, err
+	}
+	if mode == batchMode {
+		return wire.ParseCloudEvents(body, MaxEvents)
+	}
+	event, err := wire.ParseCloudEvent(body)
+	return []wire.CloudEvent{event}, err
+}
+
+// binaryAttributes reads the attributes of binary mode. The content type of the data is that of the body,
+// and where the body has none that of ce-datacontenttype, which some senders have.
+func binaryAttributes(header http.Header, contentType *string) (map[string]string, error) {
+	attributes := make(map[string]string)
+	for name, values := range header {
+		attribute, is := strings.CutPrefix(name, ceHeader)
+		if !is {
+			continue
+		}
+		attribute = strings.ToLower(attribute)
+		value := decodeHeader(values[0])
+		switch {
+		case len(values) > 1:
+			return nil, wire.BadParameter(strings.ToLower(name), "must stand only once")
+		case attribute == "data" || attribute == "data_base64":
+			return nil, wire.BadParameter(strings.ToLower(name), "is no attribute; the data is the body")
+		case attribute != "datacontenttype":
+			attributes[attribute] = value
+		case *contentType == "" || *contentType == value:
+			*contentType = value
+		default:
+			return nil, wire.BadParameter("ce-datacontenttype", "must not differ from Content-Type")
+		}
+	}
+	return attributes, nil
+}
+
+// decodeHeader decodes the value of an attribute's header (HTTP Protocol Binding, section 3.1.3.2): a
+// quoted string, then percent-encoding. A percent sign that encodes nothing stands for itself, as older
+// senders mean it.
+func decodeHeader(value string) string {
+	if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
+		var b strings.Builder
+		for i := 1; i < n-1; i++ {
+			if value[i] == '\\' && i+1 < n-1 {
+				i++
+			}
+			b.WriteByte(value[i])
+		}
+		value = b.String()
+	}
+	if decoded, err := url.PathUnescape(value); err == nil {
+		return decoded
+	}
+	return value
+}
+
+// inHeader makes an error about an attribute name the header that it stood in.
+func inHeader(err error) error {
+	invalid, ok := errors.AsType[*hub.InvalidError](err)
+	if !ok {
+		return err
+	}
+	bad := *invalid
+	switch bad.Parameter {
+	case "body", "data", "data_base64":
+	case "datacontenttype":
+		bad.Parameter = "Content-Type"
+	default:
+		bad.Parameter = "ce-" + bad.Parameter
+	}
+	return &bad
+}
+
+// onceOf makes source and id, which are the same in every attempt to send an event, the idempotency key
+// of a request that has none; those of all its events are that of a batch. It is nil where the token has
+// used up what there is of such keys: the event is published then, since no sender has asked for the key.
+func (h *Handler) onceOf(r *http.Request, events []wire.CloudEvent) (*hub.Once, error) {
+	grant := h.access(r.Context()).Grant()
+	if grant == nil {
+		return nil, wire.TokenEnded()
+	}
+	return h.hub.OnceIfSpare(grant.Subject, identityKey(events))
+}
+
+// identityKey returns the same key for the same sources and ids in one order.
+func identityKey(events []wire.CloudEvent) string {
+	sum := sha256.New()
+	for _, e := range events {
+		for _, s := range []string{e.Source, e.ID} {
+			var size [8]byte
+			binary.BigEndian.PutUint64(size[:], uint64(len(s)))
+			sum.Write(size[:])
+			sum.Write([]byte(s))
+		}
+	}
+	return "cloudevents " + hex.EncodeToString(sum.Sum(nil))
+}

@@ -1,0 +1,258 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// The media types of CloudEvents 1.0 in JSON (HTTP Protocol Binding, sections 3.2 and 3.3).
+const (
+	TypeCloudEvent      = "application/cloudevents+json"
+	TypeCloudEventBatch = "application/cloudevents-batch+json"
+)
+
+// cloudEventsVersion is the version of the specification. Its minor versions all write 1.0.
+const cloudEventsVersion = "1.0"
+
+// CloudEvent is an event in the JSON format of CloudEvents 1.0, with the attributes that the hub reads.
+type CloudEvent struct {
+	JSON             []byte // as it was sent, without white space around it; it shares the input's memory
+	ID, Source, Type string
+	Subject          string // optional
+	Topic            string // the extension attribute of this name; optional
+	PartitionKey     string // the extension attribute of this name; optional
+}
+
+// ParseCloudEvent reads an event in structured mode. The error is an *hub.InvalidError naming the
+// attribute, or "body" where b is no JSON object.
+func ParseCloudEvent(b []byte) (CloudEvent, error) {
+	b = trimJSON(b)
+	if !validJSON(b) {
+		return CloudEvent{}, badInput("body", whyNotJSON(b))
+	}
+	return parseCloudEvent(b)
+}
+
+// ParseCloudEvents reads a batch of 1 to maxEvents events, all or none. The error is as
+// ParseCloudEvent's; its detail names the index of the event, from 0.
+func ParseCloudEvents(b []byte, maxEvents int) ([]CloudEvent, error) {
+	b = trimJSON(b)
+	if !validJSON(b) {
+		return nil, badInput("body", whyNotJSON(b))
+	}
+	if b[0] != '[' {
+		return nil, badInput("body", "a batch is a JSON array of CloudEvents")
+	}
+	var events []CloudEvent
+	err := elements(b, func(value []byte) error {
+		if len(events) == maxEvents {
+			return badInput("body", fmt.Sprintf("at most %d events are allowed in a batch", maxEvents))
+		}
+		e, err := parseCloudEvent(value)
+		if err != nil {
+			return atIndex(len(events), err)
+		}
+		events = append(events, e)
+		return nil
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case len(events) == 0:
+		return nil, badInput("body", "must have at least one event")
+	}
+	return events, nil
+}
+
+// parseCloudEvent reads a valid JSON text.
+func parseCloudEvent(text []byte) (CloudEvent, error) {
+	e := CloudEvent{JSON: text}
+	if text[0] != '{' {
+		return e, badInput("body", "a CloudEvent is a JSON object")
+	}
+	if err := checkNesting("body", text); err != nil {
+		return e, err
+	}
+	var version string
+	known := map[string]*string{
+		"specversion": &version, "id": &e.ID, "source": &e.Source, "type": &e.Type, "subject": &e.Subject,
+		"topic": &e.Topic, "partitionkey": &e.PartitionKey,
+	}
+	seen := make(map[string]bool, 8)
+	err := members(text, func(name string, value []byte) error {
+		if seen[name] {
+			return badInput(name, "must stand only once")
+		}
+		seen[name] = true
+		if string(value) == "null" && name != "data" {
+			seen[name] = false // JSON Event Format section 2.2: as if it were not there
+			return nil
+		}
+		if err := checkMember(name, value); err != nil {
+			return err
+		}
+		if to := known[name]; to != nil && isString(value) {
+			*to, _ = decodeString(value)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return e, err
+	case seen["data"] && seen["data_base64"]:
+		return e, badInput("data_base64", "must not stand beside data")
+	}
+	for _, name := range []string{"specversion", "id", "source", "type"} {
+		if *known[name] == "" {
+			return e, badInput(name, "is missing; every CloudEvent has specversion, id, source and type")
+		}
+	}
+	if version != cloudEventsVersion {
+		return e, badInput("specversion", fmt.Sprintf("must be %q, this is %q", cloudEventsVersion, version))
+	}
+	return e, nil
+}
+
+// checkMember checks an attribute by its type in the specification, or the data.
+func checkMember(name string, value []byte) error {
+	switch name {
+	case "data":
+		return nil
+	case "data_base64":
+		_, err := decodeBase64(value)
+		return err
+	case "specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema":
+		s, err := requireString(name, value)
+		if err != nil {
+			return err
+		}
+		return checkAttribute(name, s)
+	}
+	if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" || name == "" {
+		return badInput(name, "is no name of an attribute; these have lower-case letters and digits only")
+	}
+	switch {
+	case isString(value):
+		s, err := requireString(name, value)
+		if err != nil {
+			return err
+		}
+		return checkText(name, s)
+	case string(value) == "true" || string(value) == "false":
+		return nil
+	}
+	if n, err := strconv.ParseInt(string(value), 10, 64); err != nil || n < math.MinInt32 || n > math.MaxInt32 {
+		return badInput(name, "must be a string, true, false or a whole number of 32 bits; other JSON belongs into data")
+	}
+	return nil
+}
+
+// checkAttribute checks a string of the specification's own attributes.
+func checkAttribute(name, s string) error {
+	if s == "" {
+		return badInput(name, "must not be empty")
+	}
+	switch name {
+	case "time":
+		if _, err := time.Parse(time.RFC3339Nano, s); err != nil {
+			return badInput(name, "must be an RFC 3339 time, as 2006-01-02T15:04:05Z")
+		}
+	case "source", "dataschema":
+		return CheckURIReference(name, s)
+	case "datacontenttype":
+		if !strings.Contains(mediaTypeOf(s), "/") {
+			return badInput(name, "must be a media type, as in text/plain")
+		}
+	}
+	return checkText(name, s)
+}
+
+// checkText refuses what a String of CloudEvents may not have (section 3.1.1 of the specification).
+func checkText(name, s string) error {
+	if strings.ContainsFunc(s, unicode.IsControl) {
+		return badInput(name, "must not have a control character")
+	}
+	return nil
+}
+
+// CheckURIReference refuses text that is no URI-reference for a character that RFC 3986 does not allow.
+// The error is an *hub.InvalidError for the parameter.
+func CheckURIReference(parameter, s string) error {
+	strange := func(r rune) bool {
+		return r == ' ' || unicode.IsControl(r) || strings.ContainsRune("<>\"{}|\\^`", r)
+	}
+	switch {
+	case s == "":
+		return badInput(parameter, "must not be empty")
+	case !utf8.ValidString(s) || strings.ContainsFunc(s, strange):
+		return badInput(parameter, "must be a URI or a reference to one (RFC 3986), without spaces")
+	}
+	return nil
+}
+
+// AppendBinaryCloudEvent appends the JSON of an event in binary mode, which has its attributes in
+// headers. The attributes are not checked, as ParseCloudEvent does that; nor may there be data among
+// them. Data that is JSON or text by its content type stays readable, other data is data_base64. The error
+// is an *hub.InvalidError for "body".
+func AppendBinaryCloudEvent(dst []byte, attributes map[string]string, contentType string, body []byte) ([]byte, error) {
+	dst = append(dst, '{')
+	for i, name := range slices.Sorted(maps.Keys(attributes)) {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(appendQuoted(dst, name), ':')
+		dst = appendQuoted(dst, attributes[name])
+	}
+	if contentType != "" {
+		dst = append(dst, `,"datacontenttype":`...)
+		dst = appendQuoted(dst, contentType)
+	}
+	trimmed := trimJSON(body)
+	mediaType := mediaTypeOf(contentType)
+	isJSON, isUTF8 := mediaType == "" || isJSONData(mediaType), inUTF8(contentType)
+	switch {
+	case len(body) == 0:
+	case isJSON && isUTF8 && validJSON(trimmed):
+		dst = append(append(dst, `,"data":`...), trimmed...)
+	case isJSON && isUTF8 && contentType != "":
+		return nil, badInput("body", whyNotJSON(trimmed))
+	case isTextData(mediaType) && isUTF8 && utf8.Valid(body):
+		dst = appendQuoted(append(dst, `,"data":`...), body)
+	default:
+		dst = append(dst, `,"data_base64":"`...)
+		dst = append(base64.StdEncoding.AppendEncode(dst, body), '"')
+	}
+	return append(dst, '}'), nil
+}
+
+// isJSONData reports whether a media type is JSON by the JSON Event Format, section 3.1.
+func isJSONData(mediaType string) bool {
+	return strings.HasSuffix(mediaType, "/json") || strings.HasSuffix(mediaType, "+json")
+}
+
+// isTextData reports whether data of a media type is text for sure.
+func isTextData(mediaType string) bool {
+	return strings.HasPrefix(mediaType, "text/") || strings.HasSuffix(mediaType, "/xml") || strings.HasSuffix(mediaType, "+xml")
+}
+
+// inUTF8 reports whether a content type names no other charset than UTF-8 and ASCII.
+func inUTF8(contentType string) bool {
+	_, charset, found := strings.Cut(strings.ToLower(contentType), "charset=")
+	charset, _, _ = strings.Cut(charset, ";")
+	charset = strings.Trim(charset, "\" \t")
+	return !found || charset == "utf-8" || charset == "us-ascii"
+}
+
+// looksLikeCloudEvent reports whether a JSON text may be a CloudEvent, without a parser.
+func looksLikeCloudEvent(text []byte) bool {
+	return len(text) > 0 && text[0] == '{' && bytes.Contains(text, []byte(`"specversion"`))
+}

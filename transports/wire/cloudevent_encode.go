@@ -1,0 +1,126 @@
+package wire
+
+import (
+	"encoding/base64"
+	"time"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// DefaultCloudEventsSource is the source of events that were published without one.
+const DefaultCloudEventsSource = "urn:trivium:hub"
+
+// defaultCloudEventType is the type of events that were published without one. A browser calls an
+// event without a name the same.
+const defaultCloudEventType = "message"
+
+// The extension attributes of the hub. One that is part of a published event is replaced, as the event has
+// come from another hub then.
+const (
+	attributeCursor = "triviumcursor"
+	attributeTopic  = "triviumtopic"
+	attributeKey    = "triviumkey"
+	attributeTime   = "triviumtime"
+)
+
+// AppendCloudEvent appends the event in the JSON format of CloudEvents 1.0. An event whose data is a
+// CloudEvent is that, its members byte for byte; any other becomes one with its ID as id, the topic as
+// subject, and the given source. The hub's cursor, topic, key and time are extension attributes.
+func AppendCloudEvent(dst []byte, e *hub.Event, source string) []byte {
+	if e.Encoding == hub.JSON && looksLikeCloudEvent(e.Data) {
+		if _, err := ParseCloudEvent(e.Data); err == nil {
+			return appendPublished(dst, e)
+		}
+	}
+	dst = append(dst, `{"specversion":"1.0","id":"`...)
+	dst = e.ID.AppendText(dst)
+	dst = append(dst, `","source":`...)
+	dst = appendQuoted(dst, source)
+	dst = append(dst, `,"type":`...)
+	if e.Type != "" {
+		dst = appendQuoted(dst, e.Type)
+	} else {
+		dst = appendQuoted(dst, defaultCloudEventType)
+	}
+	dst = append(dst, `,"subject":`...)
+	dst = appendQuoted(dst, e.Topic)
+	dst = append(dst, `,"time":`...)
+	dst = appendTime(dst, e.Time)
+	dst = append(appendHubAttributes(append(dst, ','), e), ',')
+	switch e.Encoding {
+	case hub.Text:
+		dst = append(dst, `"datacontenttype":"text/plain","data":`...)
+		dst = appendQuoted(dst, e.Data)
+	case hub.Binary:
+		dst = append(dst, `"datacontenttype":"application/octet-stream","data_base64":"`...)
+		dst = append(base64.StdEncoding.AppendEncode(dst, e.Data), '"')
+	default:
+		dst = append(dst, `"datacontenttype":"application/json","data":`...)
+		dst = append(dst, jsonData(e)...)
+	}
+	return append(dst, '}')
+}
+
+// appendPublished appends the CloudEvent that the event's data is.
+func appendPublished(dst []byte, e *hub.Event) []byte {
+	dst = append(dst, '{')
+	_ = members(e.Data, func(name string, value []byte) error {
+		switch name {
+		case attributeCursor, attributeTopic, attributeKey, attributeTime:
+			return nil
+		}
+		dst = append(appendQuoted(dst, name), ':')
+		dst = append(append(dst, value...), ',')
+		return nil
+	})
+	return append(appendHubAttributes(dst, e), '}')
+}
+
+func appendHubAttributes(dst []byte, e *hub.Event) []byte {
+	dst = append(dst, `"`+attributeCursor+`":"`...)
+	dst = e.ID.AppendText(dst)
+	dst = append(dst, `","`+attributeTopic+`":`...)
+	dst = appendQuoted(dst, e.Topic)
+	if e.Key != "" {
+		dst = append(dst, `,"`+attributeKey+`":`...)
+		dst = appendQuoted(dst, e.Key)
+	}
+	dst = append(dst, `,"`+attributeTime+`":`...)
+	return appendTime(dst, e.Time)
+}
+
+func appendTime(dst []byte, t time.Time) []byte {
+	dst = append(dst, '"')
+	return append(t.UTC().AppendFormat(dst, time.RFC3339Nano), '"')
+}
+
+// CloudEvents encodes events for ?format=cloudevents, as the transports write them.
+type CloudEvents struct {
+	Source string // of events that were published without one
+}
+
+// EncodeSSE encodes FormSSECloudEvent: one HTTP/1.1 chunk with a block that has the id and as data the
+// CloudEvent.
+func (c CloudEvents) EncodeSSE(e *hub.Event) []byte {
+	s, block := c.encode(e), newScratch(len(e.Data)+envelopeRoom)
+	defer s.free()
+	defer block.free()
+	block.b = appendSSEID(block.b, e.ID)
+	block.b = appendSSEData(block.b, s.b)
+	block.b = append(block.b, '\n')
+	return AppendChunk(nil, block.b)
+}
+
+// EncodeFrame encodes FormFrameCloudEvent: the CloudEvent as one whole unmasked text frame.
+func (c CloudEvents) EncodeFrame(e *hub.Event) []byte {
+	s := c.encode(e)
+	defer s.free()
+	return AppendTextFrame(nil, s.b)
+}
+
+// encode returns the CloudEvent, for the caller to free.
+func (c CloudEvents) encode(e *hub.Event) *scratch {
+	s := newScratch(len(e.Data) + envelopeRoom)
+	s.b = AppendCloudEvent(s.b, e, c.Source)
+	return s
+}
