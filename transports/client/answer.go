@@ -63,6 +63,16 @@ func temporary(status int) bool {
 	return status < 300 || status >= 500 // 200 without what was asked for: a portal, a proxy's page
 }
 
+// mayPass reports whether a publish was refused by what stands between, such as a proxy whose routes are being
+// changed, and not for its size.
+func mayPass(p *Problem) bool {
+	switch p.Status {
+	case 413, 414, 415, 431:
+		return false
+	}
+	return p.Code == ""
+}
+
 // minSecret is the shortest token that is looked for in texts.
 const minSecret = 8 // bytes
 

@@ -195,7 +195,7 @@ func TestClose(t *testing.T) {
 			client.Connecting: func(r *rig) { r.proxyAll(hang) },
 			client.Live:       func(*rig) {},
 			client.Waiting:    func(r *rig) { r.proxyAll(answers(503, "Retry-After", "60")) },
-			client.Ended:      func(r *rig) { r.proxyAll(answers(404)) },
+			client.Ended:      func(r *rig) { r.proxyAll(says(wire.NotFound())) },
 		} {
 			r := newRig(t, rigConfig{Memory: true})
 			spoil(r)

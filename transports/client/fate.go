@@ -20,8 +20,11 @@ func (l *loop) lose(err error) {
 	end.lasted = end.live && time.Since(l.liveSince) >= steadyAfter
 	end.err = withoutToken(err, end.token)
 	l.drop()
+	if end.live && time.Since(l.liveSince) >= acceptedAfter {
+		l.denials = 0
+	}
 	if end.lasted {
-		l.tries, l.denials = 0, 0
+		l.tries = 0
 		l.ladder.steady()
 	}
 	if p, ok := errors.AsType[*Problem](end.err); ok {
@@ -45,20 +48,21 @@ type loss struct {
 	outdated bool          // there is another by now
 }
 
-// judge follows an answer. One with a code is the hub's own, and would be the same by any transport;
-// any other may be of what stands between.
+// judge decides what follows a refusal. One with a code is the hub's own, and would be the same by any
+// transport. Any other is of what stands between, such as a proxy whose routes are being changed, a captive
+// portal or a firewall: it may pass.
 func (l *loop) judge(p *Problem, end loss) {
 	hubs := p.Code != ""
 	nowhere := l.choice != Auto || l.ladder.last() // else to go
 	switch {
-	case p.Status == 401 && (hubs || nowhere):
+	case hubs && p.Status == 401:
 		l.deny(p, end)
 	case hubs && l.change != nil && !end.live && (p.Status == 400 || p.Status == 403):
 		l.settle(p)
 		l.connect()
 	case hubs && temporary(p.Status):
 		l.wait(cmp.Or(p.RetryAfter, end.retry), p)
-	case hubs && (p.Status == 400 || p.Status == 403 || p.Status == 421), nowhere && !temporary(p.Status):
+	case hubs && (nowhere || p.Status == 400 || p.Status == 403 || p.Status == 421):
 		l.ended = &FinalError{Status: p.Status, Err: p}
 	default:
 		end.retry = cmp.Or(p.RetryAfter, end.retry)
@@ -87,18 +91,38 @@ func (l *loop) wait(asked time.Duration, why error) {
 	l.show(State{Phase: Waiting, Transport: l.transport, Wait: d, Reason: why})
 }
 
-// deny follows a 401: the source may have a better token, once.
+// Bounds of what a client does about tokens that the hub refuses.
+const (
+	// maxDenials is how many refusals in turn are no reason to end a client that has been live: its source may
+	// renew tokens late.
+	maxDenials = 5
+	// acceptedAfter is how long a connection must have been live for its token to count as accepted.
+	acceptedAfter = time.Second
+)
+
+// deny follows a 401: the source may have a better token.
 func (l *loop) deny(p *Problem, end loss) {
 	switch {
 	case l.c.vault.source != nil && end.outdated:
 		l.connect()
-	case l.c.vault.source == nil || l.denials > 0:
+	case l.c.vault.source == nil || l.denials >= l.allowedDenials():
 		l.ended = &FinalError{Status: p.Status, Err: p}
 	default:
 		l.denials++
 		l.denied, l.deniedToken = p, end.token
-		l.connect()
+		if l.denials > 1 {
+			l.wait(0, p)
+		} else {
+			l.connect()
+		}
 	}
+}
+
+func (l *loop) allowedDenials() int {
+	if l.connected {
+		return maxDenials
+	}
+	return 1
 }
 
 // answered is called when the source has.
@@ -118,6 +142,11 @@ func (l *loop) answered() {
 		return
 	}
 	if l.denied != nil && call.token == l.deniedToken {
+		if awaited && l.denials < l.allowedDenials() {
+			l.denials++
+			l.wait(0, l.denied) // and ask again
+			return
+		}
 		l.ended = &FinalError{Status: l.denied.Status, Err: l.denied}
 		return
 	}

@@ -47,7 +47,7 @@ type loop struct {
 	failures    int      // calls to renew that failed, in turn
 	denied      *Problem // of the token that was sent last; nil: it was not
 	deniedToken string
-	denials     int // of tokens in turn, since it was live for a while
+	denials     int // of tokens in turn, since one was accepted
 
 	// commands on a WebSocket
 

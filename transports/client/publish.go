@@ -149,7 +149,7 @@ func (p *publisher) try(ctx context.Context) (id string, wait time.Duration, err
 				return "", -1, problem
 			}
 			token = fresh
-		case problem.Status == 409 && problem.Code == wire.CodeKeyBusy, temporary(problem.Status):
+		case problem.Status == 409 && problem.Code == wire.CodeKeyBusy, temporary(problem.Status), mayPass(problem):
 			return "", problem.RetryAfter, err
 		default:
 			return "", -1, err

@@ -18,8 +18,10 @@ const (
 	tokenTimeout = 30 * time.Second
 	// renewBefore is how long before its end a token is renewed, if that is not too early.
 	renewBefore = time.Minute
-	// renewPause is what lies at least between two calls of a source that gave no fresher token.
+	// renewPause is the least time between two calls of a source that gave the same token again, and renewLeast
+	// that of one which gave another.
 	renewPause = 5 * time.Second
+	renewLeast = time.Second
 	maxToken   = 8 << 10 // bytes, PROTOCOL section 7
 )
 
@@ -109,7 +111,11 @@ func (v *vault) settle(token Token, err error, call *tokenCall) {
 	if token.Ends.IsZero() {
 		token.Ends = jwtEnd(token.Value)
 	}
-	v.renewAt = renewal(token, time.Now())
+	least := renewLeast
+	if token.Value == v.present.Value {
+		least = renewPause
+	}
+	v.renewAt = renewal(token, time.Now(), least)
 	v.present = token
 	select {
 	case v.renewed <- struct{}{}:
@@ -124,13 +130,13 @@ func (v *vault) close() {
 	v.closed = true
 }
 
-// renewal is when a token that was given now is renewed; zero is never.
-func renewal(token Token, now time.Time) time.Time {
+// renewal returns when a token that was given now is renewed, not before least; zero is never.
+func renewal(token Token, now time.Time, least time.Duration) time.Time {
 	life := token.Ends.Sub(now)
 	if token.Ends.IsZero() || life <= 0 {
 		return time.Time{} // if it has ended the hub will say so: clocks differ
 	}
-	return now.Add(max(life-renewBefore, life*4/5, min(renewPause, life)))
+	return now.Add(max(life-renewBefore, life*4/5, min(least, life)))
 }
 
 // checkToken: the error is final, and does not repeat the token.

@@ -66,6 +66,7 @@ func TestTokenRenewed(t *testing.T) {
 		for life, renewal := range map[time.Duration]time.Duration{
 			5 * time.Minute:  4 * time.Minute,
 			20 * time.Second: 16 * time.Second, // four fifths are later
+			5 * time.Second:  4 * time.Second,
 		} {
 			t.Run(fmt.Sprintf("JWT %v, %v", jwt, life), func(t *testing.T) {
 				bubble(t, func(t *testing.T, tr client.Transport) {
@@ -90,6 +91,42 @@ func TestTokenRenewed(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestLateTokens: tokens that live for some seconds only, and a source that gives an old one twice more after
+// its end, do not end the client, and nothing is lost.
+func TestLateTokens(t *testing.T) {
+	bubble(t, func(t *testing.T, tr client.Transport) {
+		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
+		m := &mint{r: r, life: 4500 * time.Millisecond}
+		late := 0
+		var given client.Token
+		c := r.client(client.Config{Transport: tr, Token: func(ctx context.Context) (client.Token, error) {
+			m.mu.Lock()
+			repeat := late > 0 && given.Value != ""
+			if repeat {
+				late--
+			}
+			m.mu.Unlock()
+			if repeat {
+				return client.Token{Value: given.Value}, nil
+			}
+			token, err := m.source(ctx)
+			given = token
+			return token, err
+		}})
+		read := r.reader(c)
+		r.await(c, liveBy(tr))
+		for i := range 10 {
+			m.mu.Lock()
+			late = 2
+			m.mu.Unlock()
+			time.Sleep(8 * time.Second)
+			r.publish(i, 1, "a")
+			read.numbers(i, 1)
+		}
+		require.NotEqual(t, client.Ended, c.State().Phase)
+	})
 }
 
 // TestTokenSourceFails: the old token goes on while it lasts, and the source is asked again.
