@@ -33,20 +33,26 @@ const clientsDir = "../../testdata/clients"
 func TestClients(t *testing.T) {
 	chosen(t)
 	programs := preparePrograms(t)
+	var mu sync.Mutex
 	results := map[string]map[string]string{} // of client, of front
-	for _, f := range fronts {
-		t.Run(f.name, func(t *testing.T) {
-			r := startClientRun(t, f, programs)
-			r.play()
-			for _, c := range r.clients {
-				if results[c.name] == nil {
-					results[c.name] = map[string]string{}
+	t.Run("behind", func(t *testing.T) {
+		for _, f := range fronts {
+			t.Run(f.name, func(t *testing.T) {
+				t.Parallel()
+				r := startClientRun(t, f, programs)
+				r.play()
+				mu.Lock()
+				defer mu.Unlock()
+				for _, c := range r.clients {
+					if results[c.name] == nil {
+						results[c.name] = map[string]string{}
+					}
+					results[c.name][f.name], _, _ = strings.Cut(c.result(), " ")
+					t.Logf("%-36s %s", c.name, c.result())
 				}
-				results[c.name][f.name], _, _ = strings.Cut(c.result(), " ")
-				t.Logf("%-36s %s", c.name, c.result())
-			}
-		})
-	}
+			})
+		}
+	})
 	compareTable(t, results)
 }
 
@@ -198,6 +204,9 @@ type clientRun struct {
 
 const showEvents = 34
 
+// showPatience is how long a client may take to come back.
+const showPatience = 2 * time.Minute
+
 func startClientRun(t *testing.T, f front, programs clientPrograms) *clientRun {
 	t.Helper()
 	ports := freePorts(t, 2)
@@ -263,7 +272,7 @@ func (r *clientRun) startCommand(name string, command, env []string) {
 // awaitReaders publishes event 0, which does not count, until every client has had one.
 func (r *clientRun) awaitReaders() {
 	r.t.Helper()
-	for deadline := time.Now().Add(3 * patience); ; time.Sleep(300 * time.Millisecond) {
+	for deadline := time.Now().Add(showPatience); ; time.Sleep(300 * time.Millisecond) {
 		r.send(0)
 		unready := slices.DeleteFunc(slices.Clone(r.clients), (*showClient).isReady)
 		if len(unready) == 0 {
@@ -294,7 +303,7 @@ func (r *clientRun) publish(n int) {
 
 // await waits until every client has all that was published, or has missed its time.
 func (r *clientRun) await() {
-	deadline := time.Now().Add(2 * patience)
+	deadline := time.Now().Add(showPatience)
 	for _, c := range r.clients {
 		for c.awaits(r.sent) {
 			if time.Now().After(deadline) {
