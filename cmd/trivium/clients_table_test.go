@@ -54,7 +54,7 @@ var tableRows = []tableRow{
 	{"node/partysocket", "partysocket, Node.js", "npm partysocket", "a function as URL: " + ownCursor},
 	{"go/r3labs-sse", "r3labs/sse, Go", "go github.com/r3labs/sse/v2", notForward},
 	{"go/r3labs-sse-loop", "the same, subscribed again when it returns", "go github.com/r3labs/sse/v2", notForward},
-	{"go/go-sse", "tmaxmax/go-sse, Go", "go github.com/tmaxmax/go-sse", "a `ResponseValidator` by which 5xx is temporary; `MaxInterval`"},
+	{"go/go-sse", "tmaxmax/go-sse, Go", "go github.com/tmaxmax/go-sse", "`MaxInterval`; call `Connect` again when it returns, as it does after an answer other than 200"},
 	{"go/launchdarkly", "launchdarkly/eventsource, Go", "go github.com/launchdarkly/eventsource", "an error handler that goes on; " + notForward},
 	{"go/gorilla", "gorilla/websocket, Go", "go github.com/gorilla/websocket", ownCursor},
 	{"go/gobwas", "gobwas/ws, Go", "go github.com/gobwas/ws", ownCursor + "; read what `Dial` has buffered"},

@@ -3,8 +3,8 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"strings"
@@ -13,25 +13,12 @@ import (
 	"github.com/tmaxmax/go-sse"
 )
 
-// temporary is an answer after which to try again.
-type temporary struct{ error }
-
-func (temporary) Temporary() bool { return true }
-
 func main() {
 	request, err := http.NewRequest(http.MethodGet, os.Getenv("HUB")+"/sse?topic=show", nil)
 	if err != nil {
 		panic(err)
 	}
-	client := sse.Client{
-		Backoff: sse.Backoff{MaxInterval: 4 * time.Second},
-		ResponseValidator: func(response *http.Response) error {
-			if response.StatusCode >= 500 {
-				return temporary{errors.New(response.Status)}
-			}
-			return sse.DefaultValidator(response)
-		},
-	}
+	client := sse.Client{Backoff: sse.Backoff{MaxInterval: 4 * time.Second}}
 	connection := client.NewConnection(request)
 	connection.SubscribeToAll(func(event sse.Event) {
 		var data struct{ N int }
@@ -39,5 +26,8 @@ func main() {
 			fmt.Println(data.N)
 		}
 	})
-	fmt.Fprintln(os.Stderr, "ended:", connection.Connect())
+	for {
+		_ = connection.Connect() // an answer other than 200 ends it; the connection keeps the last id
+		time.Sleep(500*time.Millisecond + rand.N(1500*time.Millisecond))
+	}
 }
