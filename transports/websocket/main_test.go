@@ -44,12 +44,20 @@ func exchange(t *testing.T, c *tt.Socket, command string) wire.Message {
 // requireClosed reads a close frame, answers it, and reads the end of the connection.
 func requireClosed(t *testing.T, c *tt.Socket, code int) string {
 	t.Helper()
+	reason := requireCode(t, c, code)
+	require.NoError(t, c.Send(closing, ""))
+	requireEnd(t, c)
+	return reason
+}
+
+// requireCode reads a close frame and does not answer it. After a close frame of its own a client
+// sends nothing more: the server closes the connection, and data that comes then resets it.
+func requireCode(t *testing.T, c *tt.Socket, code int) (reason string) {
+	t.Helper()
 	_, err := c.Message()
 	var ended *tt.Ended
 	require.ErrorAs(t, err, &ended)
 	require.Equal(t, code, ended.Code, "%v", ended)
-	require.NoError(t, c.Send(closing, ""))
-	requireEnd(t, c)
 	return ended.Reason
 }
 

@@ -128,7 +128,8 @@ func TestRefusals(t *testing.T) {
 	c := dial(t, s.Server)
 	before := s.refusals.ByReason()
 	require.NoError(t, c.Send(closing, "\x03\xea"))
-	requireClosed(t, c, 1002)
+	requireCode(t, c, 1002)
+	requireEnd(t, c)
 	require.Equal(t, before, s.refusals.ByReason(), "to close is no offence")
 }
 
