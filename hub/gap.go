@@ -67,7 +67,7 @@ func (s *Subscription) lossSearch(set FilterSet) *lossSearch {
 // stopSearches ends what Read has not found out. Called with Hub.mu held.
 func (s *Subscription) stopSearches() {
 	s.hub.window.topics.cancel(s.losses)
-	s.losses, s.scattered = nil, false
+	s.losses = nil
 	if s.hub.archive != nil {
 		s.hub.archive.cancel(s.hole)
 	}

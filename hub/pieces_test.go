@@ -168,3 +168,25 @@ func TestLocateLeavesTheLockToOthers(t *testing.T) {
 	all.Wait()
 	require.Empty(t, h.turns)
 }
+
+// TestReadRemembersScatteredTopics: a read that found the topics of its filters to be too many to merge does
+// not look for them again in its next pieces, which would cost more than the pieces.
+func TestReadRemembersScatteredTopics(t *testing.T) {
+	h := startHub(t, Config{})
+	for i := range 100 {
+		_, err := h.Publish(t.Context(), &Event{Topic: fmt.Sprint("a.", i, ".b")})
+		require.NoError(t, err)
+	}
+	s, err := h.Subscribe(Request{Filters: setOf("*.*.none"), Start: Start{Cursor: &Cursor{h.epoch, 0}}}, NewBell())
+	require.NoError(t, err)
+	defer s.Close()
+	h.window.looks, h.window.topics.reach = 10, 0
+	require.True(t, s.Read(wide).More)
+	require.Equal(t, uint64(10), s.position)
+	h.window.topics.reach = maxSearch // with which a search would find that no topic is selected
+	require.True(t, s.Read(wide).More)
+	require.Equal(t, uint64(20), s.position)
+	s.SetFilters(setOf("*.*.nothing"))
+	require.False(t, s.Read(wide).More, "other filters are looked for")
+	require.Equal(t, uint64(100), s.position)
+}

@@ -222,6 +222,7 @@ func (s *Subscription) join(set FilterSet) {
 		return
 	}
 	s.stopSearches() // they are of the filters before
+	s.scattered = false
 	s.leave()
 	if set.Len() > 0 {
 		s.held = false
