@@ -48,11 +48,12 @@ type ServeConfig struct {
 	TLSConfig
 	LimitConfig
 
-	WriteTimeout time.Duration `default:"10s" help:"Longest that a write may make no progress before its connection is closed."`
-	Heartbeat    time.Duration `default:"15s" help:"Time between two heartbeats on a connection."`
-	Drain        time.Duration `default:"8s" help:"Time over which subscribers are sent away at the end. The process ends a second later at the latest, so what stops it must wait longer than that: docker stop waits 10s. 0 is at once."`
-	SSEEnd       string        `name:"sse-end" default:"cut" help:"How the body of an event stream ends that its client is to resume: cut (without the last chunk, since some libraries never come back after an orderly end) or clean."`
-	Slow         string        `default:"gap" help:"What befalls a subscriber that retention overtakes: gap (it is told and goes on) or disconnect."`
+	WriteTimeout      time.Duration `default:"10s" help:"Longest that a write may make no progress before its connection is closed."`
+	Heartbeat         time.Duration `default:"15s" help:"Time between two heartbeats on a connection."`
+	Drain             time.Duration `default:"8s" help:"Time over which subscribers are sent away at the end. The process ends a second later at the latest, so what stops it must wait longer than that: docker stop waits 10s. 0 is at once."`
+	CloudEventsSource string        `name:"cloudevents-source" default:"urn:trivium:hub" placeholder:"URI" help:"The source, in ?format=cloudevents, of events that were not published as CloudEvents: a URI that names this hub."`
+	SSEEnd            string        `name:"sse-end" default:"cut" help:"How the body of an event stream ends that its client is to resume: cut (without the last chunk, since some libraries never come back after an orderly end) or clean."`
+	Slow              string        `default:"gap" help:"What befalls a subscriber that retention overtakes: gap (it is told and goes on) or disconnect."`
 
 	EngineConfig
 
@@ -123,6 +124,7 @@ func (c *ServeConfig) checkDelivery() []fault {
 		faulty("write-timeout", between(c.WriteTimeout, time.Millisecond, maxDuration)),
 		faulty("heartbeat", between(c.Heartbeat, time.Millisecond, maxDuration)),
 		faulty("drain", between(c.Drain, 0, maxDuration)),
+		faulty("cloudevents-source", checkURI(c.CloudEventsSource)),
 		faulty("sse-end", oneOf(c.SSEEnd, "cut", "clean")),
 		faulty("slow", oneOf(c.Slow, "gap", "disconnect")),
 		faulty("retain-events", between(c.RetainEvents, 1, maxCount)),

@@ -11,6 +11,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // parseServe reads settings as the program does, short of telling what is wrong.
@@ -55,7 +57,10 @@ func TestDefaults(t *testing.T) {
 		Heartbeat:    15 * time.Second,
 		Drain:        8 * time.Second,
 		SSEEnd:       "cut",
-		Slow:         "gap",
+
+		CloudEventsSource: wire.DefaultCloudEventsSource,
+
+		Slow: "gap",
 		EngineConfig: EngineConfig{
 			Engine: "memory", Sync: "interval", NATSStream: "trivium", Replicas: 1,
 		},

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 func between[T interface{ ~int | ~int64 }](got, least, most T) string {
@@ -21,6 +23,13 @@ func oneOf(got string, names ...string) string {
 		return ""
 	}
 	return fmt.Sprintf("want %s, got %q", strings.Join(names, " or "), got)
+}
+
+func checkURI(s string) string {
+	if wire.CheckURIReference("", s) != nil {
+		return fmt.Sprintf("want a URI without spaces, such as https://hub.example.com, got %q", s)
+	}
+	return ""
 }
 
 func checkAddress(s string) string {

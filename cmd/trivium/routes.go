@@ -78,21 +78,22 @@ func (s *server) publicRoutes() http.Handler {
 		return guard.Middleware(deny(route, refuse))(s.open.vouched(next))
 	}
 	everybody := s.door.free.Middleware(deny("others", web.WriteProblem))
+	asCloudEvents := wire.CloudEvents{Source: cfg.CloudEventsSource}
 	events := sse.New(sse.Config{
 		Hub: h, Group: group, Access: accessFrom, Counters: &count.sse,
 		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout, Disconnect: cfg.Slow == "disconnect",
-		CleanEnd: cfg.SSEEnd == "clean",
+		CleanEnd: cfg.SSEEnd == "clean", CloudEvents: asCloudEvents,
 	})
 	sockets := websocket.New(websocket.Config{
 		Hub: h, Group: group, Access: accessFrom, Counters: &count.websocket,
 		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout, Disconnect: cfg.Slow == "disconnect",
 		MaxMessage: int64(cfg.MaxMessageBytes), MessageRate: float64(cfg.MaxMessageRate), MaxFragments: cfg.MaxMessageFragments,
 		MessageTimeout: cfg.ReadTimeout, Intake: s.intake,
-		Refusals: &count.refused, Compression: cfg.WSCompression,
+		Refusals: &count.refused, Compression: cfg.WSCompression, CloudEvents: asCloudEvents,
 	})
 	polls := longpoll.New(longpoll.Config{
 		Hub: h, Group: group, Access: accessFrom, Counters: &count.longpoll,
-		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout,
+		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout, CloudEvents: asCloudEvents,
 	})
 	publisher := publish.New(publish.Config{
 		Hub: h, Access: accessFrom, LineTimeout: cfg.ReadTimeout, Intake: s.intake, Requests: s.requests,

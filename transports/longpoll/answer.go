@@ -21,10 +21,17 @@ type frames struct{}
 func (frames) Form() hub.Form             { return wire.FormFrame }
 func (frames) Encode(e *hub.Event) []byte { return wire.EncodeFrame(e) }
 
+// cloudEventFrames is that of ?format=cloudevents.
+type cloudEventFrames struct{ events wire.CloudEvents }
+
+func (cloudEventFrames) Form() hub.Form               { return wire.FormFrameCloudEvent }
+func (f cloudEventFrames) Encode(e *hub.Event) []byte { return f.events.EncodeFrame(e) }
+
 // answer is the events of one answer, as encodings: the events themselves may be removed while a
 // client reads slowly.
 type answer struct {
 	encodings *outlet.Encodings
+	format    outlet.Format
 	subject   string // whose share of the encodings is used
 
 	count  int // events
@@ -53,14 +60,14 @@ func (a *answer) add(e *hub.Event, first bool) bool {
 		return false
 	}
 	if len(a.held) == 0 && a.length+len(e.Data) <= maxCopied {
-		envelope := wire.FramePayload(a.encodings.Encode(e, frames{}))
+		envelope := wire.FramePayload(a.encodings.Encode(e, a.format))
 		if a.length+len(envelope) <= maxCopied {
 			a.length += len(envelope)
 			a.first = append(a.first, envelope)
 			return true
 		}
 	}
-	held, b := a.encodings.Acquire(e, frames{}, a.subject)
+	held, b := a.encodings.Acquire(e, a.format, a.subject)
 	n := len(wire.FramePayload(b))
 	switch {
 	case first && held == nil:
@@ -88,8 +95,10 @@ func (a *answer) release() {
 }
 
 // answer writes what goes into one answer; the cursor says where the rest begins.
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, s *hub.Subscription, access web.Access, batch hub.Batch) {
-	a := &answer{encodings: h.cfg.Group.Encodings()}
+func (h *Handler) answer(
+	w http.ResponseWriter, r *http.Request, s *hub.Subscription, access web.Access, format outlet.Format, batch hub.Batch,
+) {
+	a := &answer{encodings: h.cfg.Group.Encodings(), format: format}
 	defer a.release()
 	if grant := access.Grant(); grant != nil {
 		a.subject = grant.Subject
@@ -173,7 +182,7 @@ func (h *Handler) writeLarge(s *hub.Subscription, a *answer, b *body) {
 			h.cfg.Counters.NoRoom.Add(1)
 			panic(http.ErrAbortHandler) // an answer that has begun can only be cut
 		}
-		envelope := wire.FramePayload(a.encodings.Encode(e, frames{}))
+		envelope := wire.FramePayload(a.encodings.Encode(e, a.format))
 		n := min(maxCopied, len(envelope)-written)
 		b.flush()
 		b.append(envelope[written : written+n])

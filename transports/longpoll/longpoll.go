@@ -38,6 +38,8 @@ type Config struct {
 	Counters     *outlet.Counters
 	MaxTopics    int           // filters of a subscription; 0: any number
 	WriteTimeout time.Duration // of an answer over HTTP/2, without progress
+	// CloudEvents writes the events of ?format=cloudevents.
+	CloudEvents wire.CloudEvents
 }
 
 // Handler answers GET /poll.
@@ -56,6 +58,7 @@ type poll struct {
 	subscribe hub.Request
 	wait      time.Duration
 	max       int
+	format    outlet.Format
 }
 
 // ServeHTTP answers as soon as there is something, else after the wait.
@@ -108,7 +111,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		web.WriteProblem(w, r, problem)
 		return
 	}
-	h.answer(w, r, s, access, batch)
+	h.answer(w, r, s, access, p.format, batch)
 }
 
 // wait gives the first batch with something in it, or an empty one when the wait is over: by its
@@ -188,7 +191,15 @@ func (h *Handler) parse(r *http.Request, access web.Access) (poll, *wire.Problem
 		return poll{}, problem
 	}
 	events, problem := parseMax(q)
-	return poll{subscribe: request, wait: min(wait, longestPoll), max: events}, problem
+	if problem != nil {
+		return poll{}, problem
+	}
+	cloudEvents, problem := web.Format(q)
+	p := poll{subscribe: request, wait: min(wait, longestPoll), max: events, format: frames{}}
+	if cloudEvents {
+		p.format = cloudEventFrames{h.cfg.CloudEvents}
+	}
+	return p, problem
 }
 
 func parseWait(q url.Values, header http.Header) (time.Duration, *wire.Problem) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/intake"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -129,7 +130,9 @@ func (h *Handler) cloudEvents(w http.ResponseWriter, r *http.Request, mode cloud
 		return hub.Receipt{}, err
 	}
 	defer func() { once.Abandon() }()
-	parsed, err := h.parseCloudEvents(w, r, mode, encoding)
+	held := h.open(r)
+	defer held.Close()
+	parsed, err := h.parseCloudEvents(w, r, mode, encoding, held)
 	if err != nil {
 		return hub.Receipt{}, err
 	}
@@ -155,10 +158,8 @@ func (to routing) check(maxEventSize int) error {
 
 // parseCloudEvents reads the body and what it has.
 func (h *Handler) parseCloudEvents(
-	w http.ResponseWriter, r *http.Request, mode cloudEventsMode, encoding contentEncoding,
+	w http.ResponseWriter, r *http.Request, mode cloudEventsMode, encoding contentEncoding, held *intake.Reservation,
 ) ([]wire.CloudEvent, error) {
-	held := h.open(r)
-	defer held.Close()
 	limit := int64(h.maxData)
 	if mode == batchMode {
 		limit = h.maxBody

@@ -1,6 +1,7 @@
 package sse
 
 import (
+	"net/url"
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
@@ -12,8 +13,9 @@ import (
 // codec spells a stream. The hub keeps each event's block as an HTTP/1.1 chunk, whose inside is
 // what goes on a stream without chunks.
 type codec struct {
-	envelope bool // ?envelope=1
-	chunked  bool
+	format  format
+	events  wire.CloudEvents // of ?format=cloudevents
+	chunked bool
 	// clean ends every body with its last chunk. Otherwise one that is to be resumed ends without:
 	// @microsoft/fetch-event-source, r3labs/sse and others take a clean end for the end of everything.
 	clean bool
@@ -21,16 +23,52 @@ type codec struct {
 
 var _ outlet.Codec = codec{}
 
+// format is what the data of an event is on a stream.
+type format int
+
+const (
+	dataAlone   format = iota
+	envelopes          // ?envelope=1
+	cloudEvents        // ?format=cloudevents
+	formatCount
+)
+
+// formatOf reads the two parameters that choose a format.
+func formatOf(q url.Values) (format, *wire.Problem) {
+	inEnvelope, problem := web.Flag(q, "envelope")
+	if problem != nil {
+		return dataAlone, problem
+	}
+	asCloudEvents, problem := web.Format(q)
+	switch {
+	case problem != nil:
+		return dataAlone, problem
+	case inEnvelope && asCloudEvents:
+		return dataAlone, wire.BadParameter("format", "cloudevents and envelope=1 exclude each other")
+	case inEnvelope:
+		return envelopes, nil
+	case asCloudEvents:
+		return cloudEvents, nil
+	}
+	return dataAlone, nil
+}
+
 func (c codec) Form() hub.Form {
-	if c.envelope {
+	switch c.format {
+	case envelopes:
 		return wire.FormSSEEnvelope
+	case cloudEvents:
+		return wire.FormSSECloudEvent
 	}
 	return wire.FormSSE
 }
 
 func (c codec) Encode(e *hub.Event) []byte {
-	if c.envelope {
+	switch c.format {
+	case envelopes:
 		return wire.EncodeSSEEnvelope(e)
+	case cloudEvents:
+		return c.events.EncodeSSE(e)
 	}
 	return wire.EncodeSSE(e)
 }

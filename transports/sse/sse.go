@@ -26,6 +26,8 @@ type Config struct {
 	// CleanEnd ends every stream in order. Otherwise one that its client is to resume is cut, since
 	// several libraries take an orderly end for the end of everything.
 	CleanEnd bool
+	// CloudEvents writes the events of ?format=cloudevents.
+	CloudEvents wire.CloudEvents
 	// Portable keeps to the write path that every platform has.
 	Portable bool
 }
@@ -39,17 +41,23 @@ type Handler struct {
 // New makes a Handler.
 func New(cfg Config) *Handler {
 	h := &Handler{cfg: cfg, outlets: make(map[codec]*outlet.Config)}
-	for i := range 4 {
-		c := codec{envelope: i&1 != 0, chunked: i&2 != 0, clean: cfg.CleanEnd}
-		h.outlets[c] = &outlet.Config{
-			Codec:        c,
-			Counters:     cfg.Counters,
-			Group:        cfg.Group,
-			WriteTimeout: cfg.WriteTimeout,
-			Disconnect:   cfg.Disconnect,
+	for f := range formatCount {
+		for _, chunked := range []bool{false, true} {
+			c := h.codec(f, chunked)
+			h.outlets[c] = &outlet.Config{
+				Codec:        c,
+				Counters:     cfg.Counters,
+				Group:        cfg.Group,
+				WriteTimeout: cfg.WriteTimeout,
+				Disconnect:   cfg.Disconnect,
+			}
 		}
 	}
 	return h
+}
+
+func (h *Handler) codec(f format, chunked bool) codec {
+	return codec{format: f, events: h.cfg.CloudEvents, chunked: chunked, clean: h.cfg.CleanEnd}
 }
 
 // ServeHTTP begins a stream.
@@ -139,9 +147,8 @@ func (h *Handler) parse(r *http.Request, access web.Access) (hub.Request, codec,
 	if problem != nil {
 		return hub.Request{}, codec{}, problem
 	}
-	envelope, problem := web.Flag(q, "envelope")
-	c := codec{envelope: envelope, chunked: r.ProtoAtLeast(1, 1) && r.ProtoMajor == 1, clean: h.cfg.CleanEnd}
-	return request, c, problem
+	f, problem := formatOf(q)
+	return request, h.codec(f, r.ProtoAtLeast(1, 1) && r.ProtoMajor == 1), problem
 }
 
 // contentType names the charset, since Python's requests takes text for ISO-8859-1 without it.

@@ -125,6 +125,7 @@ func Roads() []Road {
 		{"sse", direct, func(s *Server) Client { return &sseClient{carrier: s.raw("HTTP/1.1")} }},
 		{"sse portable", portable, func(s *Server) Client { return &sseClient{carrier: s.raw("HTTP/1.1")} }},
 		{"sse envelope", direct, func(s *Server) Client { return &sseClient{carrier: s.raw("HTTP/1.1"), envelope: true} }},
+		{"sse CloudEvents", direct, func(s *Server) Client { return &sseClient{carrier: s.raw("HTTP/1.1"), cloudEvents: true} }},
 		{"sse HTTP 1.0", direct, func(s *Server) Client { return &sseClient{carrier: s.raw("HTTP/1.0")} }},
 		{"sse TLS", secure, func(s *Server) Client { return &sseClient{carrier: s.raw("HTTP/1.1")} }},
 		{"sse HTTP 2", secure, func(s *Server) Client { return &sseClient{carrier: &multiplexed{server: s}} }},
@@ -132,8 +133,13 @@ func Roads() []Road {
 		{"websocket", direct, func(s *Server) Client { return &socketClient{server: s} }},
 		{"websocket portable", portable, func(s *Server) Client { return &socketClient{server: s} }},
 		{"websocket deflate", Config{Compression: true}, func(s *Server) Client { return &socketClient{server: s, deflate: true} }},
+		{"websocket CloudEvents", direct, func(s *Server) Client { return &socketClient{server: s, cloudEvents: true} }},
+		{"websocket deflate CloudEvents", Config{Compression: true}, func(s *Server) Client {
+			return &socketClient{server: s, deflate: true, cloudEvents: true}
+		}},
 		{"websocket TLS", secure, func(s *Server) Client { return &socketClient{server: s} }},
 		{"poll", direct, func(s *Server) Client { return &pollClient{carrier: s.raw("HTTP/1.1")} }},
+		{"poll CloudEvents", direct, func(s *Server) Client { return &pollClient{carrier: s.raw("HTTP/1.1"), cloudEvents: true} }},
 		{"poll TLS", secure, func(s *Server) Client { return &pollClient{carrier: s.raw("HTTP/1.1")} }},
 		{"poll HTTP 2", secure, func(s *Server) Client { return &pollClient{carrier: &multiplexed{server: s}} }},
 	}

@@ -15,10 +15,11 @@ import (
 
 // sseClient reads a stream of server-sent events.
 type sseClient struct {
-	carrier  carrier
-	envelope bool
-	decoder  *wire.SSEDecoder
-	body     io.Closer
+	carrier     carrier
+	envelope    bool
+	cloudEvents bool
+	decoder     *wire.SSEDecoder
+	body        io.Closer
 }
 
 func (c *sseClient) Connect(ask Ask) error {
@@ -28,6 +29,9 @@ func (c *sseClient) Connect(ask Ask) error {
 	}
 	if c.envelope {
 		ask.Query.Set("envelope", "1")
+	}
+	if c.cloudEvents {
+		ask = asCloudEvents(ask)
 	}
 	response, err := c.carrier.get("/sse", ask)
 	if err != nil {
@@ -68,10 +72,14 @@ func (c *sseClient) Next() (Item, error) {
 }
 
 func (c *sseClient) event(e wire.SSEEvent) (Item, error) {
-	if !c.envelope {
+	decode := wire.DecodeEnvelope
+	switch {
+	case c.cloudEvents:
+		decode = decodeCloudEvent
+	case !c.envelope:
 		return Item{Kind: Event, ID: e.ID, Topic: e.Topic, Type: e.Type, Data: e.Data}, nil
 	}
-	event, err := wire.DecodeEnvelope([]byte(e.Data))
+	event, err := decode([]byte(e.Data))
 	if err != nil {
 		return Item{}, err
 	}
@@ -95,7 +103,7 @@ func (c *sseClient) Spell(e *hub.Event) string {
 	switch {
 	case e.Encoding == hub.JSON:
 		return lineEnds.Replace(string(e.Data))
-	case c.envelope:
+	case c.envelope || c.cloudEvents:
 		return string(e.Data)
 	case e.Encoding == hub.Binary:
 		return base64.StdEncoding.EncodeToString(e.Data)
@@ -106,10 +114,11 @@ func (c *sseClient) Spell(e *hub.Event) string {
 
 // pollClient asks again and again. The first answer, which it does not wait for, is its opening.
 type pollClient struct {
-	carrier  carrier
-	ask      Ask
-	items    []Item
-	draining bool // the last answer said when to come back
+	carrier     carrier
+	cloudEvents bool
+	ask         Ask
+	items       []Item
+	draining    bool // the last answer said when to come back
 }
 
 func (c *pollClient) Connect(ask Ask) error {
@@ -119,6 +128,9 @@ func (c *pollClient) Connect(ask Ask) error {
 	}
 	if !ask.Query.Has("wait") {
 		ask.Query.Set("wait", "0")
+	}
+	if c.cloudEvents {
+		ask = asCloudEvents(ask)
 	}
 	c.ask = ask
 	if err := c.poll(Open); err != nil {
@@ -142,7 +154,11 @@ func (c *pollClient) poll(empty Kind) error {
 	if err != nil {
 		return err
 	}
-	answer, err := wire.DecodePollAnswer(body)
+	decode := wire.DecodePollAnswer
+	if c.cloudEvents {
+		decode = decodeCloudEventAnswer
+	}
+	answer, err := decode(body)
 	if err != nil {
 		return err
 	}

@@ -303,6 +303,9 @@ func badParameters(t *testing.T, s *Server, r Road) {
 		{"since", Query("since", "yesterday")},
 		{"since", Query("since", "5s", "last", "1")},
 		{"conflate", Query("conflate", "topic")},
+		{"format", Query("format", "json")},
+		{"format", Query("format", "")},
+		{"format", Query("format", "cloudevents", "format", "cloudevents")},
 	} {
 		refusal := refused(t, s, r, row.ask)
 		require.Equal(t, http.StatusBadRequest, refusal.Status)

@@ -21,6 +21,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/sse"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/websocket"
+	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // Config is what a Server is made of.
@@ -53,6 +54,9 @@ type Server struct {
 	roots *x509.CertPool // of TLS
 }
 
+// CloudEventsSource is the source of events that are not published as CloudEvents.
+const CloudEventsSource = "https://hub.example.com/#test"
+
 // Start runs a Server until the test ends.
 func Start(t testing.TB, cfg Config) *Server {
 	t.Helper()
@@ -60,21 +64,23 @@ func Start(t testing.TB, cfg Config) *Server {
 	require.NoError(t, err)
 	s := &Server{Hub: h, Group: outlet.NewGroup(cfg.Heartbeat), Token: NewToken(cmp.Or(cfg.Grant, everything))}
 	access := func(context.Context) web.Access { return s.Token }
+	asCloudEvents := wire.CloudEvents{Source: CloudEventsSource}
 	timeout := cmp.Or(cfg.WriteTimeout, Patience)
 
 	routes := http.NewServeMux()
 	routes.Handle("/sse", sse.New(sse.Config{
 		Hub: h, Group: s.Group, Access: access, Counters: &s.SSE, MaxTopics: cfg.MaxTopics,
-		WriteTimeout: timeout, Disconnect: cfg.Disconnect, CleanEnd: cfg.CleanEnd, Portable: cfg.Portable,
+		WriteTimeout: timeout, Disconnect: cfg.Disconnect, CleanEnd: cfg.CleanEnd, Portable: cfg.Portable, CloudEvents: asCloudEvents,
 	}))
 	routes.Handle("/ws", websocket.New(websocket.Config{
 		Hub: h, Group: s.Group, Access: access, Counters: &s.WebSocket, MaxTopics: cfg.MaxTopics,
 		WriteTimeout: timeout, Disconnect: cfg.Disconnect, Portable: cfg.Portable,
 		Intake: cfg.Intake, MessageTimeout: cfg.MessageTimeout, MessageRate: cfg.MessageRate, Compression: cfg.Compression,
+		CloudEvents: asCloudEvents,
 	}))
 	routes.Handle("/poll", longpoll.New(longpoll.Config{
 		Hub: h, Group: s.Group, Access: access, Counters: &s.Poll, MaxTopics: cfg.MaxTopics,
-		WriteTimeout: timeout,
+		WriteTimeout: timeout, CloudEvents: asCloudEvents,
 	}))
 	s.serve(t, routes, cfg)
 	return s

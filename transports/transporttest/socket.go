@@ -159,17 +159,25 @@ func (s *Socket) Message() (wire.Message, error) {
 	}
 	switch f.First {
 	case Fin | TextFrame:
-		return wire.DecodeMessage(f.Payload)
+		return decodeMessage(f.Payload)
 	case Fin | Compressed | TextFrame:
 		payload, err := Inflate(f.Payload)
 		if err != nil {
 			return wire.Message{}, err
 		}
-		return wire.DecodeMessage(payload)
+		return decodeMessage(payload)
 	case Fin | CloseFrame:
 		return wire.Message{}, &Ended{f.Code(), string(f.Payload[min(2, len(f.Payload)):])}
 	}
 	return wire.Message{}, fmt.Errorf("a frame that is no message: %x", f.First)
+}
+
+func decodeMessage(payload []byte) (wire.Message, error) {
+	if !isCloudEvent(payload) {
+		return wire.DecodeMessage(payload)
+	}
+	e, err := decodeCloudEvent(payload)
+	return wire.Message{Event: e}, err
 }
 
 // Ended is a close frame.
@@ -190,16 +198,20 @@ func Inflate(payload []byte) ([]byte, error) {
 
 // socketClient is a Client over WebSocket.
 type socketClient struct {
-	server  *Server
-	deflate bool
-	socket  *Socket
-	ended   bool
+	server      *Server
+	deflate     bool
+	cloudEvents bool
+	socket      *Socket
+	ended       bool
 }
 
 func (c *socketClient) Connect(ask Ask) error {
 	header := http.Header{}
 	if c.deflate {
 		header.Set("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits")
+	}
+	if c.cloudEvents {
+		ask = asCloudEvents(ask)
 	}
 	socket, err := c.server.DialSocket(ask, header, nil)
 	c.socket = socket

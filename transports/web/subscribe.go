@@ -81,6 +81,17 @@ func queryFault(err error) string {
 	return "parameters are separated by &, and ; is not one"
 }
 
+// Format reads the parameter format: whether events are to be written as CloudEvents.
+func Format(q url.Values) (cloudEvents bool, problem *wire.Problem) {
+	switch values := q["format"]; {
+	case len(values) == 0:
+		return false, nil
+	case len(values) > 1 || values[0] != "cloudevents":
+		return false, wire.BadParameter("format", `must be "cloudevents", once`)
+	}
+	return true, nil
+}
+
 // Flag reads a parameter that is on as "1" or "true" and off as "0", "false" or absent.
 func Flag(q url.Values, name string) (bool, *wire.Problem) {
 	switch values := q[name]; {

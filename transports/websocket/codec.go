@@ -10,20 +10,31 @@ import (
 
 // codec spells what is written: each message one frame, and a close frame at the end.
 type codec struct {
-	deflate bool // permessage-deflate was agreed on
+	deflate     bool              // permessage-deflate was agreed on
+	cloudEvents *wire.CloudEvents // writes the events; nil: they are envelopes
 }
 
 var _ outlet.Codec = codec{}
 
 func (c codec) Form() hub.Form {
-	if c.deflate {
+	switch {
+	case c.cloudEvents != nil && c.deflate:
+		return wire.FormDeflateCloudEvent
+	case c.cloudEvents != nil:
+		return wire.FormFrameCloudEvent
+	case c.deflate:
 		return wire.FormDeflate
 	}
 	return wire.FormFrame
 }
 
 func (c codec) Encode(e *hub.Event) []byte {
-	if c.deflate {
+	switch {
+	case c.cloudEvents != nil && c.deflate:
+		return c.cloudEvents.EncodeDeflate(e)
+	case c.cloudEvents != nil:
+		return c.cloudEvents.EncodeFrame(e)
+	case c.deflate:
 		return wire.EncodeDeflate(e)
 	}
 	return wire.EncodeFrame(e)

@@ -48,15 +48,17 @@ type Config struct {
 	WriteTimeout   time.Duration  // without progress
 	Disconnect     bool           // a subscriber that retention has overtaken is sent away
 	Compression    bool           // offer permessage-deflate
+	// CloudEvents writes the events of ?format=cloudevents.
+	CloudEvents wire.CloudEvents
 	// Portable keeps to the write path that every platform has.
 	Portable bool
 }
 
 // Handler answers GET /ws.
 type Handler struct {
-	cfg            Config
-	plain, deflate *outlet.Config // shared by the connections of each spelling
-	farewells      farewells
+	cfg       Config
+	outlets   map[codec]*outlet.Config // shared by the connections of each format
+	farewells farewells
 }
 
 // New makes a Handler.
@@ -73,16 +75,28 @@ func New(cfg Config) *Handler {
 	if cfg.MessageRate == 0 {
 		cfg.MessageRate = DefaultMessageRate
 	}
-	plain := outlet.Config{
-		Codec:        codec{},
-		Counters:     cfg.Counters,
-		Group:        cfg.Group,
-		WriteTimeout: cfg.WriteTimeout,
-		Disconnect:   cfg.Disconnect,
+	h := &Handler{cfg: cfg, outlets: make(map[codec]*outlet.Config)}
+	for _, cloudEvents := range []bool{false, true} {
+		for _, deflate := range []bool{false, true} {
+			c := h.codec(deflate, cloudEvents)
+			h.outlets[c] = &outlet.Config{
+				Codec:        c,
+				Counters:     cfg.Counters,
+				Group:        cfg.Group,
+				WriteTimeout: cfg.WriteTimeout,
+				Disconnect:   cfg.Disconnect,
+			}
+		}
 	}
-	deflate := plain
-	deflate.Codec = codec{deflate: true}
-	return &Handler{cfg: cfg, plain: &plain, deflate: &deflate}
+	return h
+}
+
+func (h *Handler) codec(deflate, cloudEvents bool) codec {
+	c := codec{deflate: deflate}
+	if cloudEvents {
+		c.cloudEvents = &h.cfg.CloudEvents
+	}
+	return c
 }
 
 // ServeHTTP begins a connection.
@@ -122,21 +136,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		subscription.Close()
 		return // the library has answered, or there is nobody to answer
 	}
-	s.start(u, subscription)
+	cloudEvents, _ := web.Format(r.URL.Query()) // parse has checked it
+	s.start(u, subscription, cloudEvents)
 }
 
 // start says hello and leaves the connection to who reads it.
-func (s *session) start(u *upgrade, subscription *hub.Subscription) {
+func (s *session) start(u *upgrade, subscription *hub.Subscription, cloudEvents bool) {
 	s.conn = u.conn
 	s.frames = frames{
 		limits:  &s.h.cfg,
 		limiter: rate.NewLimiter(rate.Limit(s.h.cfg.MessageRate), max(1, int(s.h.cfg.MessageRate))),
 		deflate: u.deflate,
 	}
-	config := s.h.plain
-	if u.deflate {
-		config = s.h.deflate
-	}
+	config := s.h.outlets[s.h.codec(u.deflate, cloudEvents)]
 	conn := lingering{outlet.NewPortableConn(u.conn), s}
 	if !s.h.cfg.Portable {
 		conn.Conn = outlet.NewConn(u.conn, s.h.cfg.WriteTimeout)
@@ -161,6 +173,9 @@ func (s *session) parse(r *http.Request) (hub.Request, *wire.Problem) {
 		return hub.Request{}, problem
 	}
 	if problem := checkSubscribe(q); problem != nil {
+		return hub.Request{}, problem
+	}
+	if _, problem := web.Format(q); problem != nil {
 		return hub.Request{}, problem
 	}
 	if q.Has("subscribe") {

@@ -2,7 +2,7 @@
 // decoded here, by the same tables (testdata/wire).
 //
 // Going out, an event becomes its envelope, its SSE block or its WebSocket frame. These are the
-// forms that the hub keeps with the event (hub.Event.Form, slots FormSSE to FormDeflate), so each
+// forms that the hub keeps with the event (hub.Event.Form, slots FormSSE to FormDeflateCloudEvent), so each
 // is made at most once however many subscribers there are, and each is ready for the socket: an
 // SSE block stands in its HTTP/1.1 chunk, an envelope in its frame. FramePayload and Unchunk give
 // what is inside, without a copy, to a road that frames otherwise (long-poll, HTTP/2, HTTP/1.0).
