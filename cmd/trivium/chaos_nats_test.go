@@ -15,7 +15,7 @@ const asNATS = "TRIVIUM_TEST_AS_NATS"
 type natsPlace struct {
 	Name  string
 	Port  int
-	Peers []int // of all; its own is at Self
+	Peers []int // of all, its own is at Self; none: it is no cluster
 	Self  int
 	Store string
 }
@@ -28,8 +28,10 @@ func runNATS(text string) {
 	o := &natsd.Options{
 		ServerName: place.Name, Host: "127.0.0.1", Port: place.Port, NoLog: true,
 		JetStream: true, StoreDir: place.Store, MaxPayload: 2 << 20,
+	}
+	if len(place.Peers) > 0 {
 		// Hubs know the servers by their proxies alone.
-		Cluster: natsd.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: place.Peers[place.Self], NoAdvertise: true},
+		o.Cluster = natsd.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: place.Peers[place.Self], NoAdvertise: true}
 	}
 	for _, port := range place.Peers {
 		o.Routes = append(o.Routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", port)})

@@ -97,21 +97,27 @@ func startChaos(t *testing.T, rng *rand.Rand, subscribers int) *chaos {
 }
 
 func (c *chaos) startNATS(i int) {
+	c.nats[i] = startNATS(c.t, c.places[i])
+}
+
+// startNATS starts a NATS server and waits until it listens.
+func startNATS(t *testing.T, at natsPlace) *exec.Cmd {
 	self, err := os.Executable()
-	require.NoError(c.t, err)
-	place, err := json.Marshal(c.places[i])
-	require.NoError(c.t, err)
-	c.nats[i] = exec.Command(self)
-	c.nats[i].Env = []string{asNATS + "=" + string(place), "GORACE=atexit_sleep_ms=0"}
-	c.nats[i].Stderr = os.Stderr
-	require.NoError(c.t, c.nats[i].Start())
-	require.Eventually(c.t, func() bool {
-		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", c.places[i].Port))
+	require.NoError(t, err)
+	place, err := json.Marshal(at)
+	require.NoError(t, err)
+	cmd := exec.Command(self)
+	cmd.Env = []string{asNATS + "=" + string(place), "GORACE=atexit_sleep_ms=0"}
+	cmd.Stderr = os.Stderr
+	require.NoError(t, cmd.Start())
+	require.Eventually(t, func() bool {
+		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", at.Port))
 		if err == nil {
 			conn.Close()
 		}
 		return err == nil
 	}, patience, 10*time.Millisecond)
+	return cmd
 }
 
 func (c *chaos) killNATS(i int) {

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+)
+
+// refusedPublish is the answer to the first publish that was not taken.
+type refusedPublish struct {
+	answer string
+	err    error // of the connection
+}
+
+// publishUntilRefused posts the body again and again, and returns the first answer that is no receipt.
+func (p *process) publishUntilRefused(contentType, body string) refusedPublish {
+	for {
+		r, err := http.NewRequest(http.MethodPost, "http://"+p.http+"/publish", strings.NewReader(body))
+		if err != nil {
+			return refusedPublish{err: err}
+		}
+		r.Header.Set("Content-Type", contentType)
+		response, err := p.client.Do(r)
+		if err != nil {
+			return refusedPublish{err: err}
+		}
+		text, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || response.StatusCode != http.StatusOK {
+			return refusedPublish{fmt.Sprintf("%d, Retry-After %q: %s", response.StatusCode, response.Header.Get("Retry-After"), text), err}
+		}
+	}
+}
+
+// streamUntilRefused sends lines in one request without an end, and returns its answer.
+func (p *process) streamUntilRefused(line string) refusedPublish {
+	in, out := io.Pipe()
+	go func() {
+		lines := bufio.NewWriterSize(out, 64<<10)
+		for {
+			if _, err := lines.WriteString(line + "\n"); err != nil {
+				return
+			}
+		}
+	}()
+	defer in.Close()
+	r, err := http.NewRequest(http.MethodPost, "http://"+p.http+"/publish", in)
+	if err != nil {
+		return refusedPublish{err: err}
+	}
+	r.Header.Set("Content-Type", "application/x-ndjson")
+	response, err := p.client.Do(r)
+	if err != nil {
+		return refusedPublish{err: err}
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	return refusedPublish{fmt.Sprintf("%d, Retry-After %q: %s", response.StatusCode, response.Header.Get("Retry-After"), text), err}
+}
+
+// sendUntilRefused publishes over WebSocket, one event after the other, and returns the first answer that
+// is no acknowledgement.
+func (p *process) sendUntilRefused(conn *websocket.Conn, data string) refusedPublish {
+	for n := 1; ; n++ {
+		command := fmt.Sprintf(`{"op":"publish","id":"%d","topic":"a","data":%s}`, n, data)
+		if err := conn.Write(context.Background(), websocket.MessageText, []byte(command)); err != nil {
+			return refusedPublish{err: err}
+		}
+		for {
+			_, text, err := conn.Read(context.Background())
+			if err != nil {
+				return refusedPublish{err: err}
+			}
+			var m struct{ Op, ID string }
+			if err := json.Unmarshal(text, &m); err != nil {
+				return refusedPublish{err: err}
+			}
+			if m.Op == "error" {
+				return refusedPublish{answer: string(text)}
+			}
+			if m.Op == "ack" {
+				break
+			}
+		}
+	}
+}
+
+// TestPublishUnderWayIsAnswered: when the stream is deleted or the disk is full, each publish that is under way
+// is answered as unavailable, on every route, though the hub ends.
+func TestPublishUnderWayIsAnswered(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		start func(t *testing.T) (p *process, harm func())
+	}{
+		{"stream deleted", func(t *testing.T) (*process, func()) {
+			port := freePorts(t, 1)[0]
+			server := startNATS(t, natsPlace{Name: "n", Port: port, Store: t.TempDir()})
+			t.Cleanup(func() {
+				_ = server.Process.Kill()
+				_ = server.Wait()
+			})
+			url := fmt.Sprintf("nats://127.0.0.1:%d", port)
+			p := serve(t, binary(t, append(anyPorts, "--auth", "none", "--engine", "nats", "--nats-url", url, "--replicas", "1")...))
+			return p, func() {
+				conn, err := nats.Connect(url)
+				require.NoError(t, err)
+				defer conn.Close()
+				js, err := jetstream.New(conn)
+				require.NoError(t, err)
+				require.NoError(t, js.DeleteStream(t.Context(), "trivium"))
+			}
+		}},
+		{"disk full", func(t *testing.T) (*process, func()) {
+			cmd := binary(t, append(anyPorts, "--auth", "none", "--engine", "embedded", "--store", t.TempDir())...)
+			limited := exec.Command("sh", append([]string{"-c", `ulimit -f 4096 && exec "$@"`, "sh"}, cmd.Args...)...)
+			limited.Env = cmd.Env
+			return serve(t, limited), func() {}
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			p, harm := row.start(t)
+			data := fmt.Sprintf("%q", strings.Repeat("x", 200))
+			event := fmt.Sprintf(`{"topic":"a","data":%s}`, data)
+			conn := p.websocket("")
+			answers := map[string]refusedPublish{}
+			var mu sync.Mutex
+			var publishing sync.WaitGroup
+			for name, publish := range map[string]func() refusedPublish{
+				"single":    func() refusedPublish { return p.publishUntilRefused("application/json", event) },
+				"array":     func() refusedPublish { return p.publishUntilRefused("application/json", "["+event+","+event+"]") },
+				"lines":     func() refusedPublish { return p.streamUntilRefused(event) },
+				"websocket": func() refusedPublish { return p.sendUntilRefused(conn, data) },
+			} {
+				publishing.Go(func() {
+					answer := publish()
+					mu.Lock()
+					defer mu.Unlock()
+					answers[name] = answer
+				})
+			}
+			require.Eventually(t, func() bool { return p.stats().Events.Published > 100 }, patience, 10*time.Millisecond)
+			harm()
+			publishing.Wait()
+			for name, a := range answers {
+				require.NoError(t, a.err, name)
+				if name == "websocket" {
+					require.Contains(t, a.answer, `"status":503`, name)
+				} else {
+					require.Contains(t, a.answer, `503, Retry-After "`, name)
+					require.NotContains(t, a.answer, `Retry-After ""`, name)
+				}
+			}
+		})
+	}
+}
