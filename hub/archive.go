@@ -37,6 +37,7 @@ type archive struct {
 	turn    int                      // how often next has looked for an inquiry
 	swept   uint64                   // the next of the chunks upwards is after this seq
 	tail    tail
+	reads   map[*logRead]struct{} // that are under way
 }
 
 // chunk is a stretch of the log: all that is left of (from, to] is in elements.
@@ -75,6 +76,7 @@ func newArchive(log Log, gapTopics int) *archive {
 		some:    make(chan struct{}, 1),
 		asked:   make(map[*Subscription]*list.Element),
 		answers: make(map[*Subscription]uint64),
+		reads:   make(map[*logRead]struct{}),
 	}
 }
 
@@ -236,7 +238,6 @@ func (a *archive) next() (q inquiry, any bool) {
 // answer asks the log and gives the subscriptions that have their answer by that.
 func (a *archive) answer(ctx context.Context, q inquiry) ([]*Subscription, error) {
 	var n uint64
-	var elements []*Event
 	var err error
 	switch q.kind {
 	case askTip:
@@ -248,17 +249,19 @@ func (a *archive) answer(ctx context.Context, q inquiry) ([]*Subscription, error
 		count, err = a.log.Count(ctx, q.set, q.enough)
 		n = uint64(count)
 	default:
-		elements, err = a.log.ReadAfter(ctx, q.seq, ReadLimit{Events: chunkEvents, Bytes: chunkBytes})
+		var told []*Subscription
+		err = a.read(ctx, q.seq, ReadLimit{Events: chunkEvents, Bytes: chunkBytes}, func(elements []*Event) {
+			n = elements[len(elements)-1].ID.Seq
+			a.keep(chunk{from: q.seq, to: n, elements: elements, read: time.Now()})
+			told = a.settle(q, n)
+		})
+		return told, err
 	}
 	if err != nil {
 		return nil, err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if q.kind == askChunk {
-		n = elements[len(elements)-1].ID.Seq
-		a.keep(chunk{from: q.seq, to: n, elements: elements, read: time.Now()})
-	}
 	return a.settle(q, n), nil
 }
 

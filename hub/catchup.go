@@ -62,6 +62,8 @@ func (s *Subscription) readArchive(limit ReadLimit) (b Batch) {
 		switch {
 		case e.ID.Seq <= s.position:
 			continue
+		case e.Erases != 0:
+			s.position = e.ID.Seq
 		case e.Topic == "" && (b.Gap != nil || len(b.Events) > 0 || s.position >= w.floor):
 			return b // one gap at a time, and before the events; and none where the window goes on
 		case e.Topic == "":
@@ -143,7 +145,7 @@ func (s *Subscription) resume(first *chunk) *Gap {
 	g := &s.lost.gap
 	s.lost = nil
 	start := uint64(0)
-	if e := first.elements[0]; e.Topic == "" {
+	if e := first.elements[0]; e.Topic == "" && e.Erases == 0 {
 		start = min(e.ID.Seq, s.hub.window.floor) // what the window has is there
 	}
 	return s.goPast(start, g)

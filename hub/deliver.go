@@ -71,7 +71,11 @@ func (h *Hub) push(events []*Event) {
 	defer h.mu.Unlock()
 	matched := h.delivery.matched
 	for i, e := range events {
-		if e.Topic == "" {
+		switch {
+		case e.Erases != 0:
+			h.erase(e)
+			continue
+		case e.Topic == "":
 			h.pass(e)
 			continue
 		}

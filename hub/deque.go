@@ -14,6 +14,9 @@ func (d *deque[T]) len() int { return d.count }
 // at gives the i-th oldest.
 func (d *deque[T]) at(i int) T { return d.ring[(d.first+i)&(len(d.ring)-1)] }
 
+// set replaces the i-th oldest.
+func (d *deque[T]) set(i int, v T) { d.ring[(d.first+i)&(len(d.ring)-1)] = v }
+
 func (d *deque[T]) push(v T) {
 	if d.count == len(d.ring) {
 		d.resize(max(1, 2*len(d.ring)))

@@ -40,7 +40,7 @@ func (c *encodingCache) keep(e *Event, f Form, b []byte) []byte {
 	if kept := e.forms[f].Load(); kept != nil {
 		return *kept
 	}
-	if e.ID.Seq <= c.floor || !c.makeRoom(e.ID.Seq, int64(len(b))) {
+	if e.keepsNothing || e.ID.Seq <= c.floor || !c.makeRoom(e.ID.Seq, int64(len(b))) {
 		return b
 	}
 	e.forms[f].Store(&b)

@@ -12,7 +12,10 @@ type Engine interface {
 	// Time set and Time never falling; never two calls at once. deliver does not block.
 	//
 	// An element without a topic is no event but a hole: what the log had between the element
-	// before it and its ID, that included, is gone for everybody.
+	// before it and its ID, that included, is gone for everybody. But where its Erases is set, nothing is
+	// lost: the event with that seq, delivered before or not, is to be removed, and whatever else the log
+	// had between the element before and the ID was erased before or is no event. The seq of such an
+	// element may be that of the element before it.
 	Start(deliver func([]*Event)) (Cursor, error)
 	// Publish puts the events at the end of the log, in their order and all or none, and gives
 	// the ID of the last. The error wraps ErrUnavailable where trying again may help, and after
@@ -55,6 +58,14 @@ type Streamer interface {
 	// PublishEach is Publish, but where the error is a *PartialError some of the events are in
 	// the log, in their order.
 	PublishEach(ctx context.Context, events []*Event) (Cursor, error)
+}
+
+// Eraser is implemented by engines that can remove a single event.
+type Eraser interface {
+	// Erase removes the event from the log and has that delivered, as Start describes, to all hubs. It returns
+	// the seq of the element delivered. The error is ErrNoEvent where an engine that is a Log has no such
+	// event; of another engine the hub knows.
+	Erase(ctx context.Context, seq uint64) (at uint64, err error)
 }
 
 // UniquePublisher is implemented by engines that know by an ID which events are in the log, be it from

@@ -11,6 +11,8 @@ var (
 	ErrClosed = errors.New("the hub is closed")
 	// ErrUnavailable: the engine cannot take events or confirm a position now; try again later.
 	ErrUnavailable = errors.New("the engine is away")
+	// ErrNoEvent: the log has no event with this ID, or not any more.
+	ErrNoEvent = errors.New("the log has no event with this ID")
 	// ErrKeyReused: the idempotency key stands for other events.
 	ErrKeyReused = errors.New("this idempotency key was used for other events")
 	// ErrKeyBusy: the first publish under this idempotency key has not ended.

@@ -37,9 +37,15 @@ type Event struct {
 	Data     []byte
 	Encoding Encoding
 
+	// Erases makes this an element of a log that says what was erased, and no event; see Engine.Start. It
+	// is zero in what is published.
+	Erases uint64
+
 	forms     [FormCount]atomic.Pointer[[]byte] // written with encodings.mu held
 	encodings *encodingCache                    // nil until the in-memory log has the event: nothing is kept
-	keepsForm bool                              // at least one slot of forms is set; guarded by encodings.mu
+	keepsForm bool                              // at least one slot of forms was set; guarded by encodings.mu
+	// keepsNothing: the event was erased, so what a reader encodes of it yet is not kept; guarded by encodings.mu
+	keepsNothing bool
 	// superseded: a newer one of the same topic and key is or was in the window, guarded by Hub.mu; of an
 	// event that the archive read, in the same chunk, static.
 	superseded bool

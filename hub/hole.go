@@ -41,7 +41,10 @@ func (t *tail) within(s *holeSearch, looks int) (v verdict, done bool) {
 			return verdict{}, false
 		}
 		e := t.next.at(i)
-		if s.at = e.seq; e.topic == "" {
+		if s.at = e.seq; e.erased {
+			continue
+		}
+		if e.topic == "" {
 			s.possible = true
 		} else if s.losses.set.match(&scratch, e.topic) {
 			return verdict{certain: true, possible: true}, true

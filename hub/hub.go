@@ -33,6 +33,7 @@ type Hub struct {
 	stop    context.CancelFunc
 	aged    chan struct{} // capacity 1: the window has got a first event, mind its age
 	running sync.WaitGroup
+	erasing sync.Mutex // held by Erase, so that of two erasures of one event the second finds none
 
 	mu            sync.RWMutex
 	window        *window

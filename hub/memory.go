@@ -46,6 +46,17 @@ func (m *memory) Publish(_ context.Context, events []*Event) (Cursor, error) {
 	return m.last, nil
 }
 
+// Erase implements Eraser: what there is of the log is the hub's.
+func (m *memory) Erase(_ context.Context, seq uint64) (at uint64, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.deliver == nil {
+		return 0, ErrClosed
+	}
+	m.deliver([]*Event{{ID: m.last, Erases: seq}})
+	return m.last.Seq, nil
+}
+
 func (m *memory) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

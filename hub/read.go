@@ -29,7 +29,7 @@ func (w *window) read(dst []*Event, set FilterSet, seq uint64, limit ReadLimit, 
 			return dst, w.head
 		case looked == w.looks:
 			return dst, seq
-		case conflate && e.superseded, !set.match(&scratch, e.Topic):
+		case e.Erases != 0, conflate && e.superseded, !set.match(&scratch, e.Topic):
 		case limit.Events == 0, size > 0 && size+int(e.size()) > limit.Bytes:
 			return dst, last // more of the set wait
 		default:
@@ -71,7 +71,7 @@ func (w *window) searchLast(s *lastSearch) (done bool) {
 			s.floor = w.floor
 			return true
 		}
-		if s.before = e.ID.Seq; !s.set.match(&scratch, e.Topic) {
+		if s.before = e.ID.Seq; e.Erases != 0 || !s.set.match(&scratch, e.Topic) {
 			continue
 		}
 		s.position = e.ID.Seq - 1

@@ -8,6 +8,7 @@ import (
 // counters are what the hub counts beside the sizes it can look up.
 type counters struct {
 	published  atomic.Uint64
+	erased     atomic.Uint64    // through this hub
 	refused    atomic.Uint64    // by an engine that was away
 	gaps       [3]atomic.Uint64 // by GapReason.index
 	keysSpared atomic.Uint64    // calls of OnceIfSpare without a key
@@ -29,6 +30,7 @@ type Stats struct {
 	Position      Cursor // of the newest event
 	Published     uint64 // events that came into the log, by whichever hub
 	Refused       uint64 // events of this hub's publishers not taken, or not confirmed, with ErrUnavailable
+	Erased        uint64 // events erased through this hub
 	Subscriptions int
 	Feeds         int // distinct sets of filters subscribed to
 	FilterBytes   int // their memory
@@ -57,10 +59,11 @@ func (h *Hub) Stats() Stats {
 		Position:        Cursor{h.epoch, w.head},
 		Published:       h.stats.published.Load(),
 		Refused:         h.stats.refused.Load(),
+		Erased:          h.stats.erased.Load(),
 		Subscriptions:   h.subscriptions,
 		Feeds:           len(h.feeds),
 		FilterBytes:     h.filterBytes,
-		RetainedEvents:  w.events.len(),
+		RetainedEvents:  w.events.len() - w.erased,
 		RetainedBytes:   w.bytes + w.cache.bytes.Load(),
 		RetainedTopics:  w.topics.retained,
 		GapTopics:       w.topics.lossy,

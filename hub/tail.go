@@ -29,12 +29,17 @@ type tailed struct {
 	at         int64
 	topic      string
 	superseded bool
+	erased     bool
 }
 
 // add takes the element that follows what is known, if there is room.
 func (t *tail) add(e *Event) {
-	if t.next.len() < maxTail {
-		t.next.push(tailed{e.ID.Seq, e.Time.UnixNano(), e.Topic, e.superseded})
+	switch {
+	case t.next.len() == maxTail:
+	case e.Erases != 0:
+		t.known = e.ID.Seq
+	default:
+		t.next.push(tailed{seq: e.ID.Seq, at: e.Time.UnixNano(), topic: e.Topic, superseded: e.superseded})
 		t.known = e.ID.Seq
 		if e.Topic != "" {
 			t.forgottenBefore(e.Time)
@@ -56,6 +61,9 @@ func (t *tail) remove(seq uint64) (done bool) {
 		}
 		e := t.next.pop()
 		t.removed = max(t.removed, e.seq)
+		if e.erased {
+			continue
+		}
 		if e.topic == "" {
 			t.lost.forgotten = mark{seq: e.seq}
 			continue
@@ -116,7 +124,11 @@ func (a *archive) lookAtTail(ctx context.Context, floor, head uint64) (more bool
 		return false
 	}
 	a.mu.Lock()
-	if first[0].Topic == "" {
+	switch {
+	case first[0].Erases != 0:
+		a.tail.skip(first[0].ID.Seq)
+		more = true
+	case first[0].Topic == "":
 		for !a.tail.remove(min(first[0].ID.Seq, floor)) { // what follows is in the window, and will be passed
 			a.mu.Unlock()
 			a.mu.Lock()
@@ -125,19 +137,15 @@ func (a *archive) lookAtTail(ctx context.Context, floor, head uint64) (more bool
 	known, room := a.tail.known, maxTail-a.tail.next.len()
 	a.mu.Unlock()
 	if known >= floor || room < maxTail/2 {
-		return false
+		return more
 	}
-	elements, err := a.log.ReadAfter(ctx, known, ReadLimit{Events: tailChunk, Bytes: chunkBytes})
-	if err != nil {
-		return false
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, e := range elements {
-		if e.ID.Seq > a.tail.known {
-			a.tail.add(e)
-			a.tail.read = true
+	err = a.read(ctx, known, ReadLimit{Events: tailChunk, Bytes: chunkBytes}, func(elements []*Event) {
+		for _, e := range elements {
+			if e.ID.Seq > a.tail.known {
+				a.tail.add(e)
+				a.tail.read = true
+			}
 		}
-	}
-	return true
+	})
+	return err == nil
 }

@@ -51,6 +51,7 @@ type window struct {
 	floor  uint64 // seq of the newest event let go: what follows it is all here
 
 	removed [3]uint64 // events let go, by removal
+	erased  int       // placeholders among events, of those that were erased
 	// passed, if not nil, is told of each event that is let go and of each hole, in order; before is
 	// the seq of the one before it.
 	passed func(before uint64, e *Event)
@@ -150,14 +151,20 @@ func (w *window) restart(hole *Event) {
 }
 
 func (w *window) remove(why removal) {
-	w.drop()
-	w.removed[why]++
+	if w.drop().Erases == 0 {
+		w.removed[why]++
+	}
 }
 
-// drop lets the oldest go. Its encodings go with encodingCache.release.
-func (w *window) drop() {
+// drop lets the oldest go, and returns it. Its encodings go with encodingCache.release.
+func (w *window) drop() *Event {
 	e := w.events.pop()
-	w.topics.pop(e)
+	if e.Erases != 0 {
+		w.topics.popErased(e.Topic)
+		w.erased--
+	} else {
+		w.topics.pop(e)
+	}
 	if e.Key != "" {
 		about := subject{e.Topic, e.Key}
 		if w.latest[about] == e {
@@ -169,6 +176,7 @@ func (w *window) drop() {
 		w.passed(w.floor, e)
 	}
 	w.floor = e.ID.Seq
+	return e
 }
 
 // nextExpiry says how long the oldest event has left.

@@ -37,6 +37,8 @@ func runHubs(t *testing.T, long bool, newEngine func(*testing.T, hub.Retention) 
 		{"all gone", hub.Retention{Age: 200 * time.Millisecond}, testAllGone},
 		{"once", hub.Retention{}, testOnce},
 		{"each", hub.Retention{}, testEach},
+		{"erase", hub.Retention{}, testErase},
+		{"erase what retention removes", hub.Retention{Events: 40}, testEraseRetention},
 		{"many events", hub.Retention{Events: 10_000}, func(t *testing.T, h *hub.Hub) { testMany(t, h, events) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {

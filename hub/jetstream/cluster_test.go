@@ -137,6 +137,7 @@ func TestCluster(t *testing.T) {
 	enginetest.Run(t, os.Getenv("TRIVIUM_LONG") != "", func(t *testing.T, keep hub.Retention) hub.Engine { return newEngine(t, c.config(keep)) })
 	t.Run("shared", func(t *testing.T) { testShared(t, c) })
 	t.Run("unique", func(t *testing.T) { testUnique(t, c) })
+	t.Run("erased", func(t *testing.T) { testErased(t, c) })
 	t.Run("damaged replica", func(t *testing.T) { testDamagedReplica(t, c) })
 }
 
@@ -149,7 +150,7 @@ func TestOneServer(t *testing.T) {
 			long bool
 		}{
 			{"shared", testShared, false}, {"keys", testKeys, false}, {"unique", testUnique, false}, {"settings", testSettings, false},
-			{"lost stream", testLostStream, false}, {"gone at once", testGoneAtOnce, true}, {"stalled", testStalled, true},
+			{"erase forged", testEraseForged, false}, {"lost stream", testLostStream, false}, {"gone at once", testGoneAtOnce, true}, {"stalled", testStalled, true},
 		} {
 			if row.long && testing.Short() {
 				continue
@@ -164,7 +165,7 @@ func TestOneServer(t *testing.T) {
 	if !testing.Short() {
 		t.Run("reused sequences", func(t *testing.T) { testReusedSequences(t, c) })
 	}
-	t.Run("cut off", func(t *testing.T) { testCutOff(t, c) })
+	t.Run("cut off", func(t *testing.T) { testCutOff(t, c); testErased(t, c) })
 	t.Run("refused", testCredentials)
 	t.Run("rights", testRights)
 	t.Run("away", func(t *testing.T) { testAway(t, c) })

@@ -44,6 +44,7 @@ type Engine struct {
 
 	continuity continuity
 	replicas   replicas
+	erased     erasures
 
 	closing context.Context // ends when Close begins
 	close   context.CancelFunc
@@ -124,6 +125,9 @@ func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
 		}
 		e.server.warnOfLoss(e.cfg.Logger, info)
 		e.server.warnOfRoom(&e.cfg, info.State.Bytes)
+	}
+	if err := e.learnErasures(ctx); err != nil {
+		e.cfg.Logger.Warn("the erased events are not known yet", "error", err.Error()) // a deleted range asks again
 	}
 	last := info.State.LastSeq
 	from := last - min(last, uint64(e.cfg.Window))
@@ -226,6 +230,7 @@ func (e *Engine) look(ctx context.Context) {
 		if err == nil {
 			e.follows.hear(info.State.LastSeq)
 			e.seeState(info)
+			e.erased.forget(info.State.FirstSeq)
 			err = e.verify(ctx)
 		}
 		if missed++; !errors.Is(err, jetstream.ErrStreamNotFound) {

@@ -151,9 +151,12 @@ func (f *follower) passOver(ctx context.Context, tip uint64) error {
 		return nil
 	}
 	_, err := f.engine.getLeader(ctx, getRequest{Seq: last + 1, Next: f.engine.prefix + ">"})
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		f.put(f.engine.hole(tip))
-		return nil
+	if !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return err
+	}
+	gone, err := f.engine.deletedRange(ctx, last, tip)
+	for _, element := range gone {
+		f.put(element)
 	}
 	return err
 }
@@ -242,10 +245,9 @@ func (f *follower) take(ctx context.Context, m jetstream.Msg, meta *jetstream.Ms
 		}
 	}
 	at := f.notBefore(meta.Timestamp)
-	event := f.engine.decode(m.Headers(), m.Data(), m.Subject(), seq, at)
-	if event == nil {
+	event := f.engine.element(stored{seq: seq, time: at, subject: m.Subject(), header: m.Headers(), data: m.Data()})
+	if event.Topic == "" && event.Erases == 0 {
 		f.engine.cfg.Logger.Warn("a message in the stream is no event", "sequence", seq)
-		event = f.engine.hole(seq)
 	} else if id, one, ok := keyedOf(m.Headers(), seq, meta.Timestamp); ok {
 		f.engine.keys.note(id, one)
 	}

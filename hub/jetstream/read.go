@@ -126,11 +126,11 @@ func (e *Engine) ReadAfter(ctx context.Context, seq uint64, limit hub.ReadLimit)
 	m, err := e.getLeader(ctx, getRequest{Seq: seq + 1, Next: e.prefix + ">"})
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound) && info.State.LastSeq > seq:
-		return []*hub.Event{e.hole(info.State.LastSeq)}, nil
+		return e.deletedRange(ctx, seq, info.State.LastSeq)
 	case err != nil:
 		return nil, away(err)
 	case m.seq > seq+1:
-		return []*hub.Event{e.hole(m.seq - 1)}, nil
+		return e.deletedRange(ctx, seq, m.seq-1)
 	}
 	return nil, away(errors.New("the replica that was asked lags behind"))
 }
@@ -200,10 +200,7 @@ func (e *Engine) got(m *nats.Msg, seq uint64) *hub.Event {
 	if err != nil {
 		return e.hole(seq)
 	}
-	if event := e.decode(m.Header, m.Data, m.Header.Get(jetstream.SubjectHeader), seq, at); event != nil {
-		return event
-	}
-	return e.hole(seq)
+	return e.element(stored{seq: seq, time: at, subject: m.Header.Get(jetstream.SubjectHeader), header: m.Header, data: m.Data})
 }
 
 func headerSeq(m *nats.Msg, name string) (uint64, error) {

@@ -87,11 +87,11 @@ func (e *Engine) compareOnce(ctx context.Context, seq uint64) {
 	}
 	held := e.readReplicas(ctx, want, from, seq)
 	reference := held[info.Cluster.Leader]
-	if info, err = e.check(ctx); err != nil || reference == nil {
+	if info, err = e.check(ctx); err != nil || reference == nil || e.learnErasures(ctx) != nil {
 		return
 	}
 	for _, server := range slices.Sorted(maps.Keys(held)) {
-		missing, other := reference.compare(held[server], info.State.FirstSeq)
+		missing, other := reference.compare(held[server], info.State.FirstSeq, &e.erased)
 		if missing == 0 && other == 0 {
 			continue
 		}
@@ -108,11 +108,11 @@ func (e *Engine) compareOnce(ctx context.Context, seq uint64) {
 type holdings map[uint64]anchor
 
 // compare returns how many of the messages from seq first on another replica lacks, and how many it has
-// otherwise or alone.
-func (h holdings) compare(other holdings, first uint64) (missing, different int) {
+// otherwise or alone, but for what was erased.
+func (h holdings) compare(other holdings, first uint64, erased *erasures) (missing, different int) {
 	for seq, a := range h {
 		switch b, ok := other[seq]; {
-		case seq < first: // removed by retention meanwhile
+		case seq < first || erased.has(seq): // removed by retention meanwhile
 		case !ok:
 			missing++
 		case a != b:
@@ -120,7 +120,7 @@ func (h holdings) compare(other holdings, first uint64) (missing, different int)
 		}
 	}
 	for seq := range other {
-		if _, ok := h[seq]; !ok && seq >= first {
+		if _, ok := h[seq]; !ok && seq >= first && !erased.has(seq) {
 			different++
 		}
 	}

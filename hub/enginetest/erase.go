@@ -1,0 +1,91 @@
+package enginetest
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// testErase: an erased event is gone for every reader, wherever it begins, and no reader gets a gap; its ID
+// stays a cursor, and what was not erased is untouched.
+func testErase(t *testing.T, h *hub.Hub) {
+	begin := h.Position()
+	live := Subscribe(t, h, hub.Request{Filters: Set(t, ">")})
+	keyed, err := h.PublishOnce(t.Context(), "me", "key", batchOf("a", "b", "a")...)
+	require.NoError(t, err)
+	live.Until(keyed.Last.Seq)
+	var last hub.Cursor
+	for i := range 3 * shortWindow { // the oldest are in the log alone where there is one
+		last = publish(t, h, []string{"a", "b", fmt.Sprint("c.", i%5)}[i%3])
+	}
+	live.Until(last.Seq)
+	all := live.Events
+	gone := map[hub.Cursor]bool{}
+	n := len(all)
+	for _, i := range []int{0, 1, 2, 50, 51, n / 2, n - 3, n - 1} {
+		require.NoError(t, h.Erase(t.Context(), all[i].ID), "event %d", i)
+		gone[all[i].ID] = true
+		require.ErrorIs(t, h.Erase(t.Context(), all[i].ID), hub.ErrNoEvent)
+	}
+	for _, id := range []hub.Cursor{{Epoch: begin.Epoch + 1, Seq: last.Seq - 4}, {Epoch: begin.Epoch}, {Epoch: begin.Epoch, Seq: last.Seq + 1000}} {
+		require.ErrorIs(t, h.Erase(t.Context(), id), hub.ErrNoEvent)
+	}
+	again, err := h.PublishOnce(t.Context(), "me", "key", batchOf("a", "b", "a")...)
+	require.NoError(t, err)
+	require.Equal(t, keyed, again, "the answer that names erased events stays")
+	end := publish(t, h, "a")
+	live.Until(end.Seq)
+	require.Empty(t, live.Gaps)
+	all = live.Events
+	for _, set := range []hub.FilterSet{Set(t, ">"), Set(t, "a"), Set(t, "c.*")} {
+		for _, i := range []int{-1, 0, 1, 2, 3, 49, 50, 51, 52, n/2 - 1, n / 2, n - 4, n - 3, n - 2, n - 1} {
+			after := begin
+			if i >= 0 {
+				after = all[i].ID
+			}
+			r := Subscribe(t, h, hub.Request{Filters: set, Start: hub.Start{Cursor: &after}})
+			r.Until(end.Seq)
+			var want []*hub.Event
+			for _, e := range all[i+1:] {
+				if set.Match(e.Topic) && !gone[e.ID] {
+					want = append(want, e)
+				}
+			}
+			require.Empty(t, r.Gaps, "after event %d", i)
+			require.Equal(t, idsOf(want), idsOf(r.Events), "after event %d", i)
+		}
+		for _, start := range []hub.Start{{Last: hub.MaxLast}, {Since: all[0].Time}} {
+			r := Subscribe(t, h, hub.Request{Filters: set, Start: start})
+			r.Until(end.Seq)
+			require.Empty(t, r.Gaps)
+			for _, e := range r.Events {
+				require.False(t, gone[e.ID], "%v", e.ID)
+			}
+		}
+	}
+	require.EqualValues(t, len(gone), h.Stats().Erased)
+}
+
+// testEraseRetention: what was erased before retention came to it is no loss.
+func testEraseRetention(t *testing.T, h *hub.Hub) {
+	begin := h.Position()
+	live := Subscribe(t, h, hub.Request{Filters: Set(t, ">")})
+	live.Until(publish(t, h, "a", "b", "only.once", "a", "b").Seq)
+	only := live.Events[2]
+	require.NoError(t, h.Erase(t.Context(), only.ID))
+	var last hub.Cursor
+	for range 80 {
+		last = publish(t, h, "a")
+		live.Until(last.Seq)
+	}
+	for topic, gaps := range map[string]int{"only.once": 0, "b": 1, "a": 1} {
+		r := Subscribe(t, h, hub.Request{Filters: Set(t, topic), Start: hub.Start{Cursor: &begin}})
+		r.Until(last.Seq)
+		require.Len(t, r.Gaps, gaps, topic)
+	}
+	require.Empty(t, live.Gaps)
+	require.ErrorIs(t, h.Erase(t.Context(), live.Events[0].ID), hub.ErrNoEvent, "retention has removed it")
+}

@@ -1,0 +1,185 @@
+package jetstream
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	toxiproxy "github.com/Shopify/toxiproxy/v2"
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/hub/enginetest"
+)
+
+func TestErasures(t *testing.T) {
+	var s erasures
+	s.note(9, 3)
+	s.note(8, 4)
+	s.note(9, 3)
+	require.Equal(t, []uint64{3, 4, 8, 9}, s.seqs)
+	for _, row := range []struct{ after, through, want uint64 }{
+		{2, 3, 2}, {2, 4, 2}, {1, 4, 2}, {4, 7, 7}, {4, 9, 7}, {7, 9, 7}, {9, 12, 12}, {0, 2, 2}, {5, 6, 6},
+	} {
+		require.Equal(t, row.want, s.lost(row.after, row.through), "%+v", row)
+	}
+	s.forget(5)
+	require.Equal(t, []uint64{3, 4, 8, 9}, s.seqs, "a subscriber at 2 has lost nothing")
+	s.forget(6)
+	require.Equal(t, []uint64{8, 9}, s.seqs)
+}
+
+// holding returns the files below a directory that contain the text.
+func holding(t *testing.T, dir, text string) (files []string) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if bytes.Contains(data, []byte(text)) {
+			files = append(files, path)
+		}
+		return err
+	}))
+	return files
+}
+
+// TestEraseOutlastsRestart: the bytes of an erased event are in no file of the store, and a hub started later
+// tells no gap where it was, nor where it never had it in memory.
+func TestEraseOutlastsRestart(t *testing.T) {
+	for _, after := range []int{0, 500} { // events, so that the erased one is in the newest block or far behind
+		t.Run(fmt.Sprint(after, " events after it"), func(t *testing.T) {
+			const marker = "marker-of-the-erased-event"
+			cfg := Config{Store: t.TempDir(), Window: 50}
+			keep := hub.Retention{Events: 50}
+			h, _ := startHub(t, cfg, keep)
+			first, err := h.Publish(t.Context(), one("a"))
+			require.NoError(t, err)
+			secret, err := h.Publish(t.Context(), &hub.Event{Topic: "a", Data: []byte(`"` + marker + `"`)})
+			require.NoError(t, err)
+			for range after {
+				_, err = h.Publish(t.Context(), one("a"))
+				require.NoError(t, err)
+			}
+			require.Eventually(t, func() bool { return len(holding(t, cfg.Store, marker)) > 0 }, enginetest.Patience, 10*time.Millisecond)
+			require.NoError(t, h.Erase(t.Context(), secret))
+			last, err := h.Publish(t.Context(), one("a"))
+			require.NoError(t, err)
+			for range 3 {
+				for _, start := range []hub.Cursor{{Epoch: first.Epoch}, first, secret} {
+					r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &start}})
+					r.Until(last.Seq)
+					require.Empty(t, r.Gaps, "after %v", start)
+					require.Len(t, r.Events, after+2-min(int(start.Seq), 1))
+				}
+				require.ErrorIs(t, h.Erase(t.Context(), secret), hub.ErrNoEvent)
+				require.NoError(t, h.Close())
+				require.Empty(t, holding(t, cfg.Store, marker))
+				h, _ = startHub(t, cfg, keep)
+			}
+		})
+	}
+}
+
+// testErased: an event erased through one hub is gone on all: on one that was cut off, on one that had not
+// read it before it was gone, and on one that starts later; and none tells a gap.
+func testErased(t *testing.T, c *cluster) {
+	proxy := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()),
+		"cut", "127.0.0.1:0", fmt.Sprintf("127.0.0.1:%d", c.options[0].Port))
+	require.NoError(t, proxy.Start())
+	defer proxy.Stop()
+	cfg := c.config(hub.Retention{})
+	other, _ := startHub(t, cfg, hub.Retention{})
+	beyond := cfg
+	beyond.URL = "nats://" + proxy.Listen
+	h, e := startHub(t, beyond, hub.Retention{})
+	live := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">")})
+	var ids []hub.Cursor
+	publish := func(n int) {
+		for range n {
+			id, err := other.Publish(t.Context(), one("a"))
+			require.NoError(t, err)
+			ids = append(ids, id)
+		}
+	}
+	publish(10)
+	live.Until(ids[9].Seq)
+	if len(c.servers) == 1 { // else the hub connects to another server
+		proxy.Stop()
+		require.Eventually(t, func() bool { return e.Ready() != nil }, enginetest.Patience, 10*time.Millisecond)
+	}
+	require.NoError(t, other.Erase(t.Context(), ids[4]), "the hub that is cut off has it in memory")
+	publish(10)
+	require.NoError(t, other.Erase(t.Context(), ids[14]), "it has not read this one")
+	publish(10)
+	require.NoError(t, other.Erase(t.Context(), ids[29]), "nor the newest")
+	if len(c.servers) == 1 {
+		require.NoError(t, proxy.Start())
+	}
+	require.Eventually(t, func() bool { return e.Ready() == nil }, enginetest.Patience, 10*time.Millisecond)
+	publish(1)
+	live.Until(ids[30].Seq)
+	require.Empty(t, live.Gaps)
+	require.Eventually(t, func() bool { return other.Position().Seq >= ids[30].Seq }, enginetest.Patience, time.Millisecond)
+	if len(c.servers) == 1 {
+		require.Len(t, live.Events, 31-2, "of those that it had not read two were erased")
+	}
+	late, _ := startHub(t, cfg, hub.Retention{Events: 5})
+	for name, hub := range map[string]*hub.Hub{"cut off": h, "other": other, "started later": late} {
+		requireErased(t, name, hub, ids, 4, 14, 29)
+		require.ErrorIs(t, hub.Erase(t.Context(), ids[4]), errNoEvent, name)
+	}
+	require.NoError(t, h.Erase(t.Context(), ids[5]))
+	require.Eventually(t, func() bool { return other.Position().Seq == h.Position().Seq }, enginetest.Patience, time.Millisecond)
+	requireErased(t, "other", other, ids, 4, 5, 14, 29)
+}
+
+var errNoEvent = hub.ErrNoEvent
+
+// requireErased reads the log from each position, and wants all but the erased events and no gap.
+func requireErased(t *testing.T, name string, h *hub.Hub, ids []hub.Cursor, erased ...int) {
+	t.Helper()
+	for i := range ids {
+		r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &ids[i]}})
+		r.Until(ids[len(ids)-1].Seq)
+		want := len(ids) - 1 - i
+		for _, j := range erased {
+			if j > i {
+				want--
+			}
+		}
+		require.Empty(t, r.Gaps, "%s, after event %d", name, i)
+		require.Len(t, r.Events, want, "%s, after event %d", name, i)
+	}
+}
+
+// testEraseForged: only the hub's own messages erase: not one on another subject, nor one that names
+// itself or a later sequence, nor one without a number.
+func testEraseForged(t *testing.T, c *cluster) {
+	cfg := c.config(hub.Retention{})
+	h, e := startHub(t, cfg, hub.Retention{})
+	first, err := h.Publish(t.Context(), one("a"))
+	require.NoError(t, err)
+	for _, m := range []*nats.Msg{
+		{Subject: e.prefix + "a", Data: []byte("1"), Header: nats.Header{headerErased: {"1"}}},
+		{Subject: e.prefix + erasedSubject, Header: nats.Header{headerErased: {"3"}}},
+		{Subject: e.prefix + erasedSubject, Header: nats.Header{headerErased: {"x"}}},
+		{Subject: e.prefix + erasedSubject, Data: []byte("1")},
+	} {
+		_, err := e.js.PublishMsg(t.Context(), m)
+		require.NoError(t, err)
+	}
+	last, err := h.Publish(t.Context(), one("a"))
+	require.NoError(t, err)
+	begin := hub.Cursor{Epoch: first.Epoch}
+	r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &begin}})
+	r.Until(last.Seq)
+	require.Len(t, r.Events, 3)
+}
