@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/http/pprof"
 
@@ -17,6 +18,7 @@ GET /metrics        Prometheus
 GET /stats          the same as JSON
 GET /debug/pprof/   profiles
 GET /backup         the log of the embedded engine (see trivium backup)
+DELETE /events/{id} removes an event for good (see trivium erase)
 `
 
 // adminRoute names all routes of the operator's listener in the log.
@@ -24,7 +26,7 @@ const adminRoute = "admin"
 
 // adminRoutes is what only the operator sees. It asks for no token: it has its own listener, on
 // loopback unless said, and answers to no other host name and to no page of another origin.
-func adminRoutes(o *observer, d *door) http.Handler {
+func adminRoutes(o *observer, d *door, log *slog.Logger) http.Handler {
 	routes := mux.NewRouter().SkipClean(true)
 	routes.Handle("/", text(adminIndex))
 	metrics := promhttp.HandlerFor(newRegistry(o), promhttp.HandlerOpts{})
@@ -43,6 +45,7 @@ func adminRoutes(o *observer, d *door) http.Handler {
 		}
 	})
 	routes.Handle("/backup", &backups{engine: o.log})
+	routes.Handle("/events/{id}", &eraser{hub: o.hub, log: log})
 	routes.HandleFunc("/debug/pprof/cmdline", serveCmdline)
 	routes.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	routes.HandleFunc("/debug/pprof/symbol", pprof.Symbol)

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"os/signal"
 	"sync"
@@ -30,37 +28,18 @@ func (BackupCmd) Help() string {
 }
 
 func (c *BackupCmd) check() []fault {
-	base, err := url.Parse(c.AdminURL)
-	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
-		return faulty("admin-url", fmt.Sprintf("want a URL such as http://127.0.0.1:3002, got %q", c.AdminURL))
-	}
-	return nil
+	return checkAdminURL(c.AdminURL)
 }
 
 // Run writes the backup beside the file and renames it when it is complete.
 func (c *BackupCmd) Run(con *console) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	target, err := url.JoinPath(c.AdminURL, "/backup")
-	if err != nil {
-		return err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
-	if err != nil {
-		return err
-	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := askAdmin(ctx, http.MethodGet, c.AdminURL, "/backup")
 	if err != nil {
 		return err
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		var problem struct{ Title, Detail string }
-		if json.NewDecoder(io.LimitReader(response.Body, 64<<10)).Decode(&problem) != nil {
-			return fmt.Errorf("%s answered %s", target, shown(response.Status))
-		}
-		return errors.New(shown(problem.Title + ": " + problem.Detail))
-	}
 	if c.File == "-" {
 		_, err := io.Copy(con.Out, response.Body)
 		return err

@@ -47,6 +47,7 @@ type commands struct {
 	Bench   BenchCmd   `cmd:"" help:"Measure a hub next to a bare loop of writes."`
 	Backup  BackupCmd  `cmd:"" help:"Write the log of a running hub with the embedded engine to a file."`
 	Restore RestoreCmd `cmd:"" help:"Make a store of a backup."`
+	Erase   EraseCmd   `cmd:"" help:"Remove one event of a running hub for good."`
 	Version VersionCmd `cmd:"" help:"Print the version and end."`
 }
 

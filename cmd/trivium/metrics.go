@@ -27,6 +27,7 @@ var (
 	descEngineUp      = describe("engine_up", "1 while the engine takes events; 0 while it is away, and with it publishing and /readyz.")
 	descEngineRefused = describe("engine_refused_total", "Events of all sources that the engine did not take, or did not confirm, because it was away.")
 	descPublished     = describe("events_published_total", "Events accepted, from all sources.")
+	descErased        = describe("events_erased_total", "Events erased through this hub's admin listener.")
 	descRetained      = describe("events_retained", "Events in memory that can be read again. With a durable engine, trivium_log_events counts those in its log.")
 	descBytes         = describe("retained_bytes", "Bytes of retained events and their encoded forms, as counted toward --retain-bytes.")
 	descTopics        = describe("retained_topics", "Topics of the retained events.")
@@ -99,6 +100,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		to.log(s.Engine.Log)
 	}
 	counter(descPublished, s.Events.Published)
+	counter(descErased, s.Events.Erased)
 	gauge(descRetained, int64(s.Events.Retained))
 	gauge(descBytes, s.Events.RetainedBytes)
 	gauge(descTopics, int64(s.Events.RetainedTopics))

@@ -254,7 +254,7 @@ func (s *server) start(ctx context.Context) {
 	s.demo = newDemo(s.cfg, s.log)
 	s.intake = intake.New(publish.LargestBody(s.hub.MaxEventSize()))
 	if s.admin != nil {
-		s.adminHandler.set(adminRoutes(s.newObserver(), s.door))
+		s.adminHandler.set(adminRoutes(s.newObserver(), s.door, s.log))
 	}
 	s.publicHandler.set(s.publicRoutes())
 	building, endBuild := context.WithCancel(ctx)

@@ -57,6 +57,7 @@ func logStatsOf(s jetstream.Stats) *logStats {
 
 type eventStats struct {
 	Published       uint64            `json:"published"`
+	Erased          uint64            `json:"erased"` // through this hub
 	Retained        int               `json:"retained"`
 	RetainedBytes   int64             `json:"retained_bytes"`
 	RetainedTopics  int               `json:"retained_topics"`
@@ -125,6 +126,7 @@ func (o *observer) snapshot() snapshot {
 		Engine:   engineStats{Name: o.engine, Up: o.away() == nil, Refused: h.Refused},
 		Events: eventStats{
 			Published:      h.Published,
+			Erased:         h.Erased,
 			Retained:       h.RetainedEvents,
 			RetainedBytes:  h.RetainedBytes,
 			RetainedTopics: h.RetainedTopics,

@@ -207,6 +207,8 @@ func ProblemOf(err error) *Problem {
 		return BadParameter(invalid.Parameter, invalid.Detail)
 	}
 	switch {
+	case errors.Is(err, hub.ErrNoEvent):
+		return &Problem{Code: CodeNotFound, Title: "Not found", Status: 404, Detail: err.Error()}
 	case errors.Is(err, hub.ErrKeyBusy):
 		return &Problem{Code: CodeKeyBusy, Title: "Idempotency key busy", Status: 409, Detail: hub.ErrKeyBusy.Error()}
 	case errors.Is(err, hub.ErrKeyReused):

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/gorilla/mux"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/web"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// EraseCmd erases an event of a running hub.
+type EraseCmd struct {
+	AdminURL string `name:"admin-url" default:"http://127.0.0.1:3002" env:"TRIVIUM_ADMIN_URL" help:"The hub's admin listener (its --admin), http or https."`
+	ID       string `arg:"" help:"ID of the event, as publishers and subscribers see it, such as 1f0c9a77-42."`
+}
+
+// Help describes what erasing is.
+func (EraseCmd) Help() string {
+	return "Removes one event for good: from the memory of all hubs that share the log, and from the log on disk, where its " +
+		"bytes are overwritten. Subscribers that resume before it get no gap. Backups made before still have it."
+}
+
+func (c *EraseCmd) check() []fault {
+	if _, err := hub.ParseCursor(c.ID); err != nil {
+		return faulty("id", fmt.Sprintf("%v; got %q", err, c.ID))
+	}
+	return checkAdminURL(c.AdminURL)
+}
+
+// checkAdminURL checks the URL of an admin listener.
+func checkAdminURL(text string) []fault {
+	base, err := url.Parse(text)
+	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
+		return faulty("admin-url", fmt.Sprintf("want a URL such as http://127.0.0.1:3002, got %q", text))
+	}
+	return nil
+}
+
+// Run asks the hub.
+func (c *EraseCmd) Run(con *console) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	response, err := askAdmin(ctx, http.MethodDelete, c.AdminURL, "/events/"+c.ID)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	_, err = fmt.Fprintf(con.Out, "%s: erased\n", c.ID)
+	return err
+}
+
+// askAdmin sends a request to an admin listener. Any answer but 200 is an error.
+func askAdmin(ctx context.Context, method, adminURL, path string) (*http.Response, error) {
+	target, err := url.JoinPath(adminURL, path)
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, method, target, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil || response.StatusCode == http.StatusOK {
+		return response, err
+	}
+	defer response.Body.Close()
+	var problem struct{ Title, Detail string }
+	if json.NewDecoder(io.LimitReader(response.Body, 64<<10)).Decode(&problem) != nil {
+		return nil, fmt.Errorf("%s answered %s", target, shown(response.Status))
+	}
+	return nil, errors.New(shown(problem.Title + ": " + problem.Detail))
+}
+
+// eraser serves DELETE /events/{id} on the admin listener.
+type eraser struct {
+	hub *hub.Hub
+	log *slog.Logger
+}
+
+// ServeHTTP implements http.Handler.
+func (e *eraser) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !web.Allow(w, r, http.MethodDelete) {
+		return
+	}
+	id, err := hub.ParseCursor(mux.Vars(r)["id"])
+	if err != nil {
+		web.WriteProblem(w, r, wire.BadParameter("id", err.Error()))
+		return
+	}
+	// An erasure that has begun is ended, even if its client does not wait.
+	if err := e.hub.Erase(context.WithoutCancel(r.Context()), id); err != nil {
+		if !errors.Is(err, hub.ErrNoEvent) {
+			e.log.Warn("an event could not be erased", "id", id.String(), "error", err.Error())
+		}
+		web.WriteProblem(w, r, wire.ProblemOf(err))
+		return
+	}
+	e.log.Info("event erased", "id", id.String())
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = io.WriteString(w, "{\"erased\":true}\n") // fails only when nobody listens any more
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// dataAfter reads events up to the one whose data is last, and requires that no gap comes.
+func dataAfter(t *testing.T, last string, next func() (data string, isEvent bool)) (all []string) {
+	t.Helper()
+	for len(all) == 0 || all[len(all)-1] != last {
+		if data, isEvent := next(); isEvent {
+			all = append(all, data)
+		}
+	}
+	return all
+}
+
+// TestErase: an event that was erased on the admin listener comes over no transport, and no gap instead of
+// it; nobody else may erase, and what cannot be erased is answered by why.
+func TestErase(t *testing.T) {
+	for _, engine := range []string{engineMemory, engineEmbedded} {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			args := append(anyPorts, "--auth", "none", "--engine", engine)
+			if engine == engineEmbedded {
+				args = append(args, "--store", t.TempDir())
+			}
+			p := serve(t, binary(t, args...))
+			var ids []string
+			for i := range 5 {
+				ids = append(ids, idOf(t, p.publish("application/json", fmt.Sprintf(`{"topic":"a","data":"secret %d"}`, i))))
+			}
+			erase := func(id string, header ...string) (int, string) {
+				r, err := http.NewRequest(http.MethodDelete, "http://"+p.admin+"/events/"+id, nil)
+				require.NoError(t, err)
+				if len(header) > 0 {
+					r.Header.Set(header[0], header[1])
+					if header[0] == "Host" {
+						r.Host = header[1]
+					}
+				}
+				response, err := p.client.Do(r)
+				require.NoError(t, err)
+				defer response.Body.Close()
+				text := make([]byte, 1024)
+				n, _ := response.Body.Read(text)
+				return response.StatusCode, string(text[:n])
+			}
+			for _, header := range [][]string{{"Origin", "https://evil.test"}, {"Host", "evil.test"}, {"Sec-Fetch-Site", "cross-site"}} {
+				status, text := erase(ids[1], header...)
+				require.Contains(t, []int{http.StatusForbidden, http.StatusMisdirectedRequest}, status, text)
+			}
+			status, _ := p.request(http.MethodDelete, "http://"+p.http+"/events/"+ids[1], "", "")
+			require.Equal(t, http.StatusNotFound, status, "it is no route of the public listener")
+			status, _ = p.request(http.MethodGet, "http://"+p.admin+"/events/"+ids[1], "", "")
+			require.Equal(t, http.StatusMethodNotAllowed, status)
+			require.Len(t, p.poll("wait=0&last=10").Events, 5)
+
+			status, text := erase(ids[1])
+			require.Equal(t, http.StatusOK, status)
+			require.JSONEq(t, `{"erased":true}`, text)
+			status, text = erase(ids[1])
+			require.Equal(t, http.StatusNotFound, status)
+			require.Contains(t, text, "the log has no event with this ID")
+			status, text = erase("1f0c9a77-42")
+			require.Equal(t, http.StatusNotFound, status, text)
+			status, text = erase("x")
+			require.Equal(t, http.StatusBadRequest, status)
+			require.Contains(t, text, `"parameter":"id"`)
+			out, err := binary(t, "erase", "--admin-url", "http://"+p.admin, ids[3]).CombinedOutput()
+			require.NoError(t, err, string(out))
+			require.Equal(t, ids[3]+": erased\n", string(out))
+			out, err = binary(t, "erase", "--admin-url", "http://"+p.admin, ids[3]).CombinedOutput()
+			require.Error(t, err)
+			require.Contains(t, string(out), "the log has no event with this ID")
+			out, err = binary(t, "erase", "x").CombinedOutput()
+			require.Error(t, err)
+			require.Contains(t, string(out), "8 lower-case hexadecimal digits")
+			require.EqualValues(t, 2, p.stats().Events.Erased)
+			require.Contains(t, p.log(), `"msg":"event erased","id":"`+ids[1])
+			require.NotContains(t, p.log(), "secret")
+
+			requireNoneOf(t, p, ids)
+		})
+	}
+}
+
+// requireNoneOf resumes before and at the erased events 1 and 3 of five, over all transports.
+func requireNoneOf(t *testing.T, p *process, ids []string) {
+	for i, want := range [][]string{{`"secret 2"`, `"secret 4"`}, {`"secret 2"`, `"secret 4"`}, {`"secret 4"`}, {`"secret 4"`}} {
+		query := "topic=a&cursor=" + ids[i]
+		stream := p.sse(query)
+		require.Equal(t, want, dataAfter(t, `"secret 4"`, func() (string, bool) {
+			e, err := stream.Next()
+			require.NoError(t, err)
+			require.NotEqual(t, "trivium.gap", e.Type)
+			return e.Data, e.Topic != ""
+		}), "sse after %d", i)
+		conn := p.websocket(query)
+		require.Equal(t, want, dataAfter(t, `"secret 4"`, func() (string, bool) {
+			m := p.message(conn)
+			require.NotEqual(t, wire.OpGap, m.Op)
+			if m.Event == nil {
+				return "", false
+			}
+			return string(m.Event.Data), true
+		}), "websocket after %d", i)
+		require.NoError(t, conn.CloseNow())
+		answer := p.poll(query + "&wait=0")
+		require.Nil(t, answer.Gap)
+		var got []string
+		for _, e := range answer.Events {
+			got = append(got, string(e.Data))
+		}
+		require.Equal(t, want, got, "poll after %d", i)
+	}
+}
