@@ -26,11 +26,12 @@ type fort struct {
 	tokens map[string]string // by the name of the entry
 	udpKey []byte
 
-	main   *process // all that a hub can be told about who may come in
-	open   *process // --auth none, and little patience
-	strict *process // behind a trusted proxy, with small limits
-	plain  *process // with small limits too, and trusts no proxy
-	text   *process // logs as text, and retains little
+	main    *process // all that a hub can be told about who may come in
+	open    *process // --auth none, and little patience
+	lenient *process // --auth none, and a message may take an hour
+	strict  *process // behind a trusted proxy, with small limits
+	plain   *process // with small limits too, and trusts no proxy
+	text    *process // logs as text, and retains little
 
 	began   time.Time  // before any hub was started
 	limited sync.Mutex // held by who uses up the limits of strict
@@ -100,6 +101,7 @@ func newFort(t *testing.T) *fort {
 		"--heartbeat", "100ms", "--max-connections", "6", "--max-connections-per-token", "2", "--max-connections-per-address", "3")
 	f.plain = start("--tokens", f.quietFile, "--max-connections-per-address", "3")
 	f.open = serve(t, program(t, nil, append(anyPorts, "--auth", "none", "--read-timeout", "3s", "--ws-compression")...))
+	f.lenient = serve(t, program(t, nil, append(anyPorts, "--auth", "none", "--read-timeout", "10m", "--ws-compression")...))
 	f.text = serveText(t, program(t, jwks, slices.Concat(anyPorts, access, []string{
 		"--tokens", f.quietFile, "--log-format", "text", "--retain-events", "16", "--heartbeat", "50ms"})...))
 	for _, p := range []*process{f.main, f.strict, f.plain, f.text} {
@@ -124,7 +126,7 @@ func (f *fort) serve(t *testing.T, cmd *exec.Cmd) *process {
 }
 
 func (f *fort) hubs() map[string]*process {
-	return map[string]*process{"main": f.main, "open": f.open, "strict": f.strict, "plain": f.plain, "text": f.text}
+	return map[string]*process{"main": f.main, "open": f.open, "lenient": f.lenient, "strict": f.strict, "plain": f.plain, "text": f.text}
 }
 
 // serveText is serve for a hub whose log is text.

@@ -44,7 +44,7 @@ func fragmented(message string) []byte {
 // closedWith sends bytes on a WebSocket of its own, and finds it closed with the code.
 func (f *fort) closedWith(t *testing.T, code int, sent []byte) {
 	t.Helper()
-	x := f.begin(t, request{hub: f.open, line: "GET /ws?subscribe=none"})
+	x := f.begin(t, request{hub: f.lenient, line: "GET /ws?subscribe=none"})
 	require.Equal(t, http.StatusOK, x.status)
 	go func() { _, _ = x.conn.Write(sent) }() // it need not be taken
 	for {
@@ -62,7 +62,7 @@ func (f *fort) closedWith(t *testing.T, code int, sent []byte) {
 
 func byteFragments(t *testing.T, f *fort) {
 	ping := `{"op":"ping"}`
-	x := f.begin(t, request{hub: f.open, line: "GET /ws?subscribe=none"})
+	x := f.begin(t, request{hub: f.lenient, line: "GET /ws?subscribe=none"})
 	_, err := x.conn.Write(fragmented(ping + strings.Repeat(" ", maxFragments-len(ping))))
 	require.NoError(t, err)
 	m, _, err := x.message()
@@ -70,11 +70,11 @@ func byteFragments(t *testing.T, f *fort) {
 	require.Equal(t, wire.OpAck, m.Op, "so many are allowed")
 
 	counter := `trivium_websocket_refused_total{reason="fragments"}`
-	before := f.counted(t, f.open, counter)
+	before := f.counted(t, f.lenient, counter)
 	publish := `{"op":"publish","topic":"fragments","data":"` + breach + `"}`
 	f.closedWith(t, 1008, fragmented(publish+strings.Repeat(" ", maxFragments+1-len(publish))))
 	f.closedWith(t, 1008, fragmented(publish+strings.Repeat(" ", 60<<10)))
-	require.Equal(t, before+2, f.counted(t, f.open, counter))
+	require.GreaterOrEqual(t, f.counted(t, f.lenient, counter), before+2, "empty fragments, which another row sends, are counted here too")
 }
 
 func endlessFrames(t *testing.T, f *fort) {
@@ -84,7 +84,7 @@ func endlessFrames(t *testing.T, f *fort) {
 	f.closedWith(t, 1008, bytes.Repeat(clientFrame(bitFin|opText, nil), 10_000))
 	f.closedWith(t, 1008, bytes.Repeat(clientFrame(bitFin|opText, []byte(`{"op":"x"}`)), 10_000))
 	// Pings would be answered, each of them.
-	x := f.begin(t, request{hub: f.open, line: "GET /ws?subscribe=none"})
+	x := f.begin(t, request{hub: f.lenient, line: "GET /ws?subscribe=none"})
 	go func() { _, _ = x.conn.Write(bytes.Repeat(clientFrame(bitFin|opPing, []byte("ping")), 10_000)) }()
 	pongs := 0
 	for {
