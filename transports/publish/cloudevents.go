@@ -204,7 +204,7 @@ func binaryAttributes(header http.Header, contentType *string) (map[string]strin
 			continue
 		}
 		attribute = strings.ToLower(attribute)
-		value := decodeHeader(values[0])
+		value := decodeHeader(values[0], attribute == "source" || attribute == "dataschema")
 		switch {
 		case len(values) > 1:
 			return nil, wire.BadParameter(strings.ToLower(name), "must stand only once")
@@ -222,9 +222,10 @@ func binaryAttributes(header http.Header, contentType *string) (map[string]strin
 }
 
 // decodeHeader decodes the value of an attribute's header (HTTP Protocol Binding, section 3.1.3.2): a
-// quoted string, then percent-encoding. A percent sign that encodes nothing stands for itself, as older
-// senders mean it.
-func decodeHeader(value string) string {
+// quoted string, then percent-encoding. Some senders, the SDK for Go among them, encode nothing: a percent
+// sign that begins no escape stands for itself, and so do all in a URI with other escapes than %25, the only
+// one that the encoding of a URI makes.
+func decodeHeader(value string, isURI bool) string {
 	if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
 		var b strings.Builder
 		for i := 1; i < n-1; i++ {
@@ -234,6 +235,9 @@ func decodeHeader(value string) string {
 			b.WriteByte(value[i])
 		}
 		value = b.String()
+	}
+	if isURI && strings.Contains(strings.ReplaceAll(value, "%25", ""), "%") {
+		return value
 	}
 	if decoded, err := url.PathUnescape(value); err == nil {
 		return decoded

@@ -184,8 +184,8 @@ func checkText(name, s string) error {
 	return nil
 }
 
-// CheckURIReference refuses text that is no URI-reference for a character that RFC 3986 does not allow.
-// The error is an *hub.InvalidError for the parameter.
+// CheckURIReference refuses text that is no URI-reference (RFC 3986) for a character or an escape that has no
+// place in one, or for its scheme. The error is an *hub.InvalidError for the parameter.
 func CheckURIReference(parameter, s string) error {
 	strange := func(r rune) bool {
 		return r == ' ' || unicode.IsControl(r) || strings.ContainsRune("<>\"{}|\\^`", r)
@@ -195,8 +195,34 @@ func CheckURIReference(parameter, s string) error {
 		return badInput(parameter, "must not be empty")
 	case !utf8.ValidString(s) || strings.ContainsFunc(s, strange):
 		return badInput(parameter, "must be a URI or a reference to one (RFC 3986), without spaces")
+	case !validScheme(s):
+		return badInput(parameter, "must be a URI or a reference to one (RFC 3986): what precedes its first colon is no scheme")
+	case !validEscapes(s):
+		return badInput(parameter, "must be a URI or a reference to one (RFC 3986): a % is not followed by two hexadecimal digits")
 	}
 	return nil
+}
+
+// validScheme reports whether a URI-reference has a scheme or needs none (RFC 3986 sections 3.1 and 4.2).
+func validScheme(s string) bool {
+	n := strings.IndexAny(s, ":/?#")
+	if n < 0 || s[n] != ':' {
+		return true
+	}
+	const letters = "abcdefghijklmnopqrstuvwxyz"
+	scheme := strings.ToLower(s[:n])
+	return scheme != "" && strings.IndexByte(letters, scheme[0]) >= 0 && strings.Trim(scheme, letters+"0123456789+-.") == ""
+}
+
+func validEscapes(s string) bool {
+	const digits = "0123456789abcdefABCDEF"
+	for n := strings.IndexByte(s, '%'); n >= 0; n = strings.IndexByte(s, '%') {
+		if len(s) < n+3 || strings.Trim(s[n+1:n+3], digits) != "" {
+			return false
+		}
+		s = s[n+3:]
+	}
+	return true
 }
 
 // AppendBinaryCloudEvent appends the JSON of an event in binary mode, which has its attributes in
@@ -218,7 +244,8 @@ func AppendBinaryCloudEvent(dst []byte, attributes map[string]string, contentTyp
 	}
 	trimmed := trimJSON(body)
 	mediaType := mediaTypeOf(contentType)
-	isJSON, isUTF8 := mediaType == "" || isJSONData(mediaType), inUTF8(contentType)
+	// Data of another +json type is JSON for the specification, but the SDK for Go reads it as base64 only.
+	isJSON, isUTF8 := mediaType == "" || mediaType == "application/json" || mediaType == "text/json", inUTF8(contentType)
 	switch {
 	case len(body) == 0:
 	case isJSON && isUTF8 && validJSON(trimmed):
@@ -232,11 +259,6 @@ func AppendBinaryCloudEvent(dst []byte, attributes map[string]string, contentTyp
 		dst = append(base64.StdEncoding.AppendEncode(dst, body), '"')
 	}
 	return append(dst, '}'), nil
-}
-
-// isJSONData reports whether a media type is JSON by the JSON Event Format, section 3.1.
-func isJSONData(mediaType string) bool {
-	return strings.HasSuffix(mediaType, "/json") || strings.HasSuffix(mediaType, "+json")
 }
 
 // isTextData reports whether data of a media type is text for sure.

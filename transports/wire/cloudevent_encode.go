@@ -24,7 +24,7 @@ const (
 )
 
 // AppendCloudEvent appends the event in the JSON format of CloudEvents 1.0. An event whose data is a
-// CloudEvent is that, its members byte for byte; any other becomes one with its ID as id, the topic as
+// CloudEvent is that, its members byte for byte and without those that are null; any other becomes one with its ID as id, the topic as
 // subject, and the given source. The hub's cursor, topic, key and time are extension attributes.
 func AppendCloudEvent(dst []byte, e *hub.Event, source string) []byte {
 	if e.Encoding == hub.JSON && looksLikeCloudEvent(e.Data) {
@@ -65,6 +65,9 @@ func AppendCloudEvent(dst []byte, e *hub.Event, source string) []byte {
 func appendPublished(dst []byte, e *hub.Event) []byte {
 	dst = append(dst, '{')
 	_ = members(e.Data, func(name string, value []byte) error {
+		if string(value) == "null" && name != "data" {
+			return nil // it counts as absent, and the SDK for Go cannot read it
+		}
 		switch name {
 		case attributeCursor, attributeTopic, attributeKey, attributeTime:
 			return nil

@@ -43,6 +43,10 @@ func TestAppendCloudEvent(t *testing.T) {
 			`{"specversion":"1.0","id":"17","source":"/s","type":"t","triviumx":"x",` + hubAttributes + `}`,
 		},
 		{
+			"a CloudEvent with null", hub.JSON, `{"specversion":"1.0","id":"17","source":"/s","type":"t","subject":null,"x":null,"data_base64":null,"data":null}`,
+			`{"specversion":"1.0","id":"17","source":"/s","type":"t","data":null,` + hubAttributes + `}`,
+		},
+		{
 			"half a CloudEvent", hub.JSON, `{"specversion":"1.0","id":"17","source":"/s"}`,
 			begin + `,"datacontenttype":"application/json","data":{"specversion":"1.0","id":"17","source":"/s"}}`,
 		},
