@@ -29,6 +29,10 @@ func (c *ServeConfig) warnings() []fault {
 		fmt.Sprintf("other machines reach %s, and its profiles and figures need no token; let only the operator's reach it", c.Admin))
 	warn(c.UDP != "" && !open && !localOnly(c.UDP) && c.UDPSecretFile == "" && len(c.UDPAllow) == 0, "udp",
 		fmt.Sprintf("other machines reach %s, and may publish without a token; set --udp-secret-file or --udp-allow", c.UDP))
+	for _, proxy := range c.TrustedProxy {
+		warn(largeNetwork(proxy), "trusted-proxy",
+			fmt.Sprintf("%s is a large part of all addresses, and each of them could name any client; name the proxy's own network", proxy))
+	}
 	for _, u := range []struct{ flag, url, instead string }{
 		{"nats-url", c.NATSURL, "set TRIVIUM_NATS_URL or the file of --config instead, or use --nats-creds"},
 		{"jwks-url", c.JWKSURL, "set TRIVIUM_JWKS_URL or the file of --config instead"},
@@ -42,6 +46,22 @@ func (c *ServeConfig) warnings() []fault {
 			fmt.Sprintf("every user of this machine may read %s; chmod o-r takes that away", secret.path))
 	}
 	return found
+}
+
+// largeNetwork reports whether a prefix is larger than any private network: 10.0.0.0/8 and fc00::/7.
+func largeNetwork(cidr string) bool {
+	prefix, err := netip.ParsePrefix(cidr)
+	if err != nil {
+		return false
+	}
+	switch addr := prefix.Addr(); {
+	case addr.Is4():
+		return prefix.Bits() < 8
+	case addr.Is4In6():
+		return prefix.Bits() < 96+8
+	default:
+		return prefix.Bits() < 7
+	}
 }
 
 // localOnly reports whether no other machine reaches an address of the form host:port.

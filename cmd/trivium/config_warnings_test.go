@@ -36,3 +36,12 @@ func TestLocalOnly(t *testing.T) {
 		require.False(t, localOnly(far), far)
 	}
 }
+
+func TestLargeNetwork(t *testing.T) {
+	for _, large := range []string{"0.0.0.0/1", "128.0.0.0/1", "8.0.0.0/7", "::/1", "2000::/3", "::ffff:0.0.0.0/97"} {
+		require.True(t, largeNetwork(large), large)
+	}
+	for _, small := range []string{"10.0.0.0/8", "fc00::/7", "192.0.2.1", "::1", "2001:db8::/32", "::ffff:10.0.0.0/104"} {
+		require.False(t, largeNetwork(small), small)
+	}
+}
