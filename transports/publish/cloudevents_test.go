@@ -41,6 +41,14 @@ func ceBatch(n int) string {
 	return "[" + strings.Join(events, ",") + "]"
 }
 
+func manyAttributes(n int) string {
+	var members strings.Builder
+	for i := range n {
+		fmt.Fprintf(&members, `,"a%d":1`, i)
+	}
+	return members.String()
+}
+
 var cloudEventRequests = []struct {
 	name      string
 	path      string // /publish
@@ -127,6 +135,7 @@ var cloudEventRequests = []struct {
 	{name: "an extension that is an object", header: asCloudEvent, body: ceJSON(`,"x":{}`), parameter: "x"},
 	{name: "an extension over 32 bits", header: asCloudEvent, body: ceJSON(`,"x":2147483648`), parameter: "x"},
 	{name: "a capital in a name", header: asCloudEvent, body: ceJSON(`,"traceParent":"x"`), parameter: "traceParent"},
+	{name: "too many attributes", header: asCloudEvent, body: ceJSON(manyAttributes(256)), parameter: "body", detail: "256 attributes"},
 	{name: "too deep", header: asCloudEvent, body: ceJSON(`,"data":` + strings.Repeat("[", 600) + strings.Repeat("]", 600)), parameter: "body"},
 	{name: "too large", path: "/publish/orders.p", header: asCloudEvent, body: ceJSON(`,"data":"` + strings.Repeat("a", ceMaxSize) + `"`), status: 413, parameter: "data"},
 	{name: "a batch with an event without an id", header: asBatch, body: "[" + ceEvent + `,{"specversion":"1.0"}]`, parameter: "id", detail: "index 1"},

@@ -23,6 +23,9 @@ const (
 // cloudEventsVersion is the version of the specification. Its minor versions all write 1.0.
 const cloudEventsVersion = "1.0"
 
+// maxAttributes bounds the members of a CloudEvent, each of which takes some memory while it is read.
+const maxAttributes = 256
+
 // CloudEvent is an event in the JSON format of CloudEvents 1.0, with the attributes that the hub reads.
 type CloudEvent struct {
 	JSON             []byte // as it was sent, without white space around it; it shares the input's memory
@@ -92,7 +95,9 @@ func parseCloudEvent(text []byte) (CloudEvent, error) {
 		if seen[name] {
 			return badInput(name, "must stand only once")
 		}
-		seen[name] = true
+		if seen[name] = true; len(seen) > maxAttributes {
+			return badInput("body", fmt.Sprintf("at most %d attributes are allowed", maxAttributes))
+		}
 		if string(value) == "null" && name != "data" {
 			seen[name] = false // JSON Event Format section 2.2: as if it were not there
 			return nil

@@ -73,6 +73,23 @@ func TestAppendCloudEvent(t *testing.T) {
 	require.NotContains(t, string(without), "triviumkey")
 }
 
+// TestCloudEventInDatagram: a CloudEvent with a topic is not taken for an envelope, which would lose its
+// other attributes.
+func TestCloudEventInDatagram(t *testing.T) {
+	f := wire.DatagramFormat{Mode: wire.DatagramAuto, Topic: "events"}
+	parse := func(text string) []string {
+		events := f.Parse(nil, []byte(text), func(reason string) { t.Error(reason) })
+		require.Len(t, events, 1)
+		return []string{events[0].Topic, events[0].Type, events[0].Key, string(events[0].Data)}
+	}
+	whole := `{"specversion":"1.0","id":"17","source":"/s","type":"t","topic":"orders.eu","partitionkey":"k","data":1}`
+	require.Equal(t, []string{"orders.eu", "t", "k", whole}, parse(whole))
+	half := `{"specversion":"1.0","id":"17","type":"t","topic":"orders.eu","data":1}`
+	require.Equal(t, []string{"orders.eu", "t", "", "1"}, parse(half), "an envelope with other members")
+	without := `{"specversion":"1.0","id":"17","source":"/s","type":"t","data":1}`
+	require.Equal(t, []string{"events", "", "", without}, parse(without))
+}
+
 // FuzzCloudEvent: what is a CloudEvent on its way in is one on its way out, the same one.
 func FuzzCloudEvent(f *testing.F) {
 	f.Add([]byte(`{"specversion":"1.0","id":"17","source":"/s","type":"t","n":5,"x":null,"data":{ "a" :1.50}}`))

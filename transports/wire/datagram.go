@@ -161,6 +161,9 @@ func (f *DatagramFormat) parse(text []byte) (*hub.Event, error) {
 		if f.Mode == DatagramAuto {
 			var v envelope
 			if v.read(text); v.topics && (v.data != nil || v.base64 != nil) {
+				if e := cloudEventWithTopic(text); e != nil {
+					return e, nil
+				}
 				return v.event()
 			}
 		}
@@ -173,6 +176,19 @@ func (f *DatagramFormat) parse(text []byte) (*hub.Event, error) {
 		}
 	}
 	return &hub.Event{Topic: topic, Type: kind, Data: bytes.Clone(text), Encoding: hub.JSON}, checkNesting("data", text)
+}
+
+// cloudEventWithTopic returns the event of a CloudEvent that would be taken for an envelope since it has an
+// attribute topic, and would lose its other attributes; nil if the text is no CloudEvent.
+func cloudEventWithTopic(text []byte) *hub.Event {
+	if !looksLikeCloudEvent(text) {
+		return nil
+	}
+	c, err := ParseCloudEvent(text)
+	if err != nil {
+		return nil
+	}
+	return &hub.Event{Topic: c.Topic, Type: c.Type, Key: c.PartitionKey, Data: bytes.Clone(c.JSON)}
 }
 
 // fieldOr gives the string at the path, or otherwise where there is no such. The error is for the
