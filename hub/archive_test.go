@@ -20,7 +20,8 @@ type logEngine struct {
 	reads   int           // of ReadAfter
 	takes   time.Duration // by each
 
-	timeless bool // SeqAt fails
+	timeless bool          // SeqAt fails
+	ahead    time.Duration // of the engine's clock
 }
 
 func (l *logEngine) Start(deliver func([]*Event)) (Cursor, error) {
@@ -31,7 +32,7 @@ func (l *logEngine) Start(deliver func([]*Event)) (Cursor, error) {
 func (l *logEngine) Publish(_ context.Context, events []*Event) (Cursor, error) {
 	l.mu.Lock()
 	for _, e := range events {
-		e.ID, e.Time = Cursor{1, uint64(len(l.log.events)) + 1}, time.Now()
+		e.ID, e.Time = Cursor{1, uint64(len(l.log.events)) + 1}, time.Now().Add(l.ahead)
 		l.log.events = append(l.log.events, e)
 	}
 	l.mu.Unlock()

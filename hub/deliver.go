@@ -1,6 +1,9 @@
 package hub
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // Bounds of what deliver does while it holds the lock once.
 const (
@@ -92,7 +95,7 @@ func (h *Hub) push(events []*Event) {
 	}
 	clear(h.born)
 	h.born, h.matching = h.born[:0], false
-	for !h.window.trim(events[len(events)-1].Time) {
+	for !h.window.trim(time.Unix(0, h.window.taken)) {
 		h.yield()
 	}
 	select {

@@ -9,7 +9,8 @@ import (
 type Engine interface {
 	// Start begins the engine and gives the position from which it will deliver. From then on
 	// it calls deliver with every event of the log in the order of seq, each once, with ID and
-	// Time set and Time never falling; never two calls at once. deliver does not block.
+	// Time set; never two calls at once. deliver does not block. Time is the same on every hub and in
+	// every read, and may fall from one event to the next: the clocks of servers differ.
 	//
 	// An element without a topic is no event but a hole: what the log had between the element
 	// before it and its ID, that included, is gone for everybody. But where its Erases is set, nothing is
@@ -35,8 +36,8 @@ type Log interface {
 	// Engine.Start, holes; they are the caller's. It ends about where the limit says. It is asked only
 	// for what has been delivered or was there before.
 	ReadAfter(ctx context.Context, seq uint64, limit ReadLimit) ([]*Event, error)
-	// SeqAt gives the position before the first event accepted no earlier than t, 0 if all
-	// that is left were.
+	// SeqAt gives the position before the first event whose Time is t or later, 0 if that is the
+	// first that is left.
 	SeqAt(ctx context.Context, t time.Time) (uint64, error)
 	// Count gives how many events of the set are left in the log at least: all of them, where they are
 	// fewer than enough. None that has been delivered and is left may be missing of them.

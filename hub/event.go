@@ -49,6 +49,12 @@ type Event struct {
 	// superseded: a newer one of the same topic and key is or was in the window, guarded by Hub.mu; of an
 	// event that the archive read, in the same chunk, static.
 	superseded bool
+
+	// Set when the in-memory log takes the event, and static from then on. Neither falls from one event to
+	// the next, as Time may. In nanoseconds since 1970.
+
+	order int64 // the latest Time up to this event: searches by time and marks of losses go by it
+	taken int64 // the same of times not after this machine's clock: retention by age goes by it
 }
 
 // InvalidError says which part of an input is at fault and what was expected.

@@ -125,7 +125,26 @@ func (h *Hub) load(log Log) error {
 		return fmt.Errorf("not delivered within %v: %w", startPatience, ErrUnavailable)
 	}
 	h.stats.published.Store(0) // that was before
+	h.lookEarly(ctx, log)
 	return nil
+}
+
+// lookEarly finds out whether an event before the window has a later time than its first: a server's clock
+// was ahead.
+func (h *Hub) lookEarly(ctx context.Context, log Log) {
+	h.mu.RLock()
+	var first *Event
+	if h.window.events.len() > 0 && h.window.floor > 0 {
+		first = h.window.events.at(0)
+	}
+	h.mu.RUnlock()
+	if first == nil {
+		return
+	}
+	seq, err := log.SeqAt(ctx, first.Time.Add(1))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.window.early = err != nil || seq+1 < first.ID.Seq
 }
 
 // Publish validates the events and puts them at the end of the log, in their order, all or none.

@@ -100,7 +100,7 @@ func lateSince(t time.Time) func(mark) bool {
 
 func lateAfter(seq uint64) func(mark) bool { return func(m mark) bool { return m.seq > seq } }
 
-// since gives the position after which the events accepted no earlier than t follow. Where some of the set
+// since gives the position before the first event whose Time is t or later. Where some of the set
 // were let go, as a search has found, it is a position before them, so that who resumes from it is told.
 func (w *window) since(t time.Time, lost verdict) uint64 {
 	switch {
@@ -109,15 +109,15 @@ func (w *window) since(t time.Time, lost verdict) uint64 {
 	case lost.possible:
 		return 0 // which is before all that is forgotten
 	}
-	if i := w.events.search(func(e *Event) bool { return !e.Time.Before(t) }); i < w.events.len() {
+	if i := w.events.search(func(e *Event) bool { return !time.Unix(0, e.order).Before(t) }); i < w.events.len() {
 		return w.events.at(i).ID.Seq - 1
 	}
 	return w.head
 }
 
-// isBefore reports that events accepted no earlier than t may lie behind the window.
+// isBefore reports that the first event whose Time is t or later may lie before the window.
 func (w *window) isBefore(t time.Time) bool {
-	return w.floor > 0 && (w.events.len() == 0 || !w.events.at(0).Time.Before(t))
+	return w.floor > 0 && (w.early || w.events.len() == 0 || !time.Unix(0, w.events.at(0).order).Before(t))
 }
 
 // inPieces has work done a piece at a time with Hub.mu held for reading, until a piece reports that it was

@@ -19,6 +19,7 @@ type tail struct {
 	lost    topicTree // of what went; it has no logs
 	next    deque[tailed]
 	removed uint64 // all up to here is gone
+	order   int64  // latest time of an event up to known, as in Event
 	known   uint64 // what is left of (removed, known] is in next
 	read    bool   // some of next was read from the log, so that nobody knows whether it was superseded
 }
@@ -26,7 +27,7 @@ type tail struct {
 // tailed is an event that will go; one without a topic is a hole.
 type tailed struct {
 	seq        uint64
-	at         int64
+	at         int64 // see order
 	topic      string
 	superseded bool
 	erased     bool
@@ -39,10 +40,13 @@ func (t *tail) add(e *Event) {
 	case e.Erases != 0:
 		t.known = e.ID.Seq
 	default:
-		t.next.push(tailed{seq: e.ID.Seq, at: e.Time.UnixNano(), topic: e.Topic, superseded: e.superseded})
+		if e.Topic != "" {
+			t.order = max(t.order, e.order, e.Time.UnixNano())
+		}
+		t.next.push(tailed{seq: e.ID.Seq, at: t.order, topic: e.Topic, superseded: e.superseded})
 		t.known = e.ID.Seq
 		if e.Topic != "" {
-			t.forgottenBefore(e.Time)
+			t.forgottenBefore(t.order)
 		}
 	}
 }
@@ -74,9 +78,9 @@ func (t *tail) remove(seq uint64) (done bool) {
 }
 
 // forgottenBefore notes when the events that nobody knows were accepted at the latest.
-func (t *tail) forgottenBefore(at time.Time) {
+func (t *tail) forgottenBefore(at int64) {
 	if f := &t.lost.forgotten; f.seq > 0 && f.at == 0 {
-		f.at = at.UnixNano()
+		f.at = at
 	}
 }
 

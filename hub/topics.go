@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// mark is the newest removal of some kind: its seq, and when that event had been accepted. The
+// mark is the newest removal of some kind: its seq, and the latest time of an event up to it. The
 // zero mark is none.
 type mark struct {
 	seq uint64
@@ -90,7 +90,7 @@ func newTopicTree(limit int, floor uint64) topicTree {
 // push adds the newest event.
 func (t *topicTree) push(e *Event) {
 	if t.forgotten.at == 0 {
-		t.forgotten.at = e.Time.UnixNano() // what went before the first event was no later
+		t.forgotten.at = e.order // what went before the first event was no later
 	}
 	n := t.at(e.Topic)
 	if n.log == nil {
@@ -120,7 +120,7 @@ func (t *topicTree) pop(e *Event) {
 		n.log = nil
 		t.retained--
 	}
-	t.lose(n, e.Topic, mark{e.ID.Seq, e.Time.UnixNano()}, e.superseded)
+	t.lose(n, e.Topic, mark{e.ID.Seq, e.order}, e.superseded)
 }
 
 // lose remembers a loss of the topic, n's, newer than all before it.

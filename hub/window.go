@@ -50,6 +50,10 @@ type window struct {
 	head   uint64 // seq of the newest event ever
 	floor  uint64 // seq of the newest event let go: what follows it is all here
 
+	order, taken int64 // of the newest event ever
+	// early: an event before floor may have a later time than those of the window.
+	early bool
+
 	removed [3]uint64 // events let go, by removal
 	erased  int       // placeholders among events, of those that were erased
 	// passed, if not nil, is told of each event that is let go and of each hole, in order; before is
@@ -86,6 +90,7 @@ func newWindow(keep Retention, floor uint64) *window {
 func (w *window) add(e *Event) {
 	e.encodings = &w.cache
 	w.head = e.ID.Seq
+	w.clock(e)
 	w.events.push(e)
 	w.bytes += e.size()
 	w.topics.push(e)
@@ -96,6 +101,15 @@ func (w *window) add(e *Event) {
 		}
 		w.latest[about] = e
 	}
+}
+
+// clock sets the times of an event that never fall.
+func (w *window) clock(e *Event) {
+	at := e.Time.UnixNano()
+	w.order = max(w.order, at)
+	// The time of a server whose clock is ahead must neither make the others' events old nor keep them.
+	w.taken = max(w.taken, min(at, time.Now().UnixNano()))
+	e.order, e.taken = w.order, w.taken
 }
 
 // trim removes events that the limits don't allow, at most maxRemovals of them, and reports whether none
@@ -118,7 +132,7 @@ func (w *window) due(horizon time.Time) (why removal, due bool) {
 	switch {
 	case w.events.len() == 0:
 		return 0, false
-	case w.events.at(0).Time.Before(horizon):
+	case time.Unix(0, w.events.at(0).taken).Before(horizon):
 		return removedByAge, true
 	case w.events.len() == 1:
 		return 0, false
@@ -184,5 +198,5 @@ func (w *window) nextExpiry() (left time.Duration, any bool) {
 	if w.events.len() == 0 {
 		return 0, false
 	}
-	return time.Until(w.events.at(0).Time.Add(w.keep.Age)), true
+	return time.Until(time.Unix(0, w.events.at(0).taken).Add(w.keep.Age)), true
 }

@@ -32,10 +32,6 @@ type follower struct {
 	engine  *Engine
 	deliver func([]*hub.Event)
 
-	// owned by the one consumer there is
-
-	clock time.Time // of the newest event: leaders' clocks may differ, the log's never falls
-
 	mu     sync.Mutex
 	change sync.Cond // of mu: queue or closed
 	queue  []*hub.Event
@@ -235,17 +231,13 @@ func (f *follower) take(ctx context.Context, m jetstream.Msg, meta *jetstream.Ms
 			return err
 		}
 		for _, event := range missing {
-			if event.Topic != "" {
-				event.Time = f.notBefore(event.Time)
-			}
 			f.put(event)
 		}
 		if f.isClosed() {
 			return nil
 		}
 	}
-	at := f.notBefore(meta.Timestamp)
-	event := f.engine.element(stored{seq: seq, time: at, subject: m.Subject(), header: m.Headers(), data: m.Data()})
+	event := f.engine.element(stored{seq: seq, time: meta.Timestamp, subject: m.Subject(), header: m.Headers(), data: m.Data()})
 	if event.Topic == "" && event.Erases == 0 {
 		f.engine.cfg.Logger.Warn("a message in the stream is no event", "sequence", seq)
 	} else if id, one, ok := keyedOf(m.Headers(), seq, meta.Timestamp); ok {
@@ -254,15 +246,6 @@ func (f *follower) take(ctx context.Context, m jetstream.Msg, meta *jetstream.Ms
 	f.engine.continuity.note(f.engine.anchorOf(seq, meta.Timestamp, m.Subject(), m.Data()))
 	f.put(event)
 	return nil
-}
-
-// notBefore returns the time, or that of the event before it if that is later.
-func (f *follower) notBefore(at time.Time) time.Time {
-	if at.Before(f.clock) {
-		return f.clock
-	}
-	f.clock = at
-	return at
 }
 
 // put waits for room in the queue. What was told to be gone stays so: a replica that lags behind may

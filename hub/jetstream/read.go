@@ -207,7 +207,8 @@ func headerSeq(m *nats.Msg, name string) (uint64, error) {
 	return strconv.ParseUint(m.Header.Get(name), 10, 64)
 }
 
-// SeqAt implements hub.Log.
+// SeqAt implements hub.Log. JetStream takes its times to rise: where a leader's clock was ahead it may find a
+// later event than the first.
 func (e *Engine) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()
@@ -215,14 +216,14 @@ func (e *Engine) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
 	switch {
 	case err != nil:
 		return 0, err
-	case !info.State.LastTime.IsZero() && info.State.LastTime.Before(t): // left or not
+	case info.State.Msgs == 0 && !info.State.LastTime.IsZero() && info.State.LastTime.Before(t):
 		return info.State.LastSeq, nil
 	case info.State.Msgs == 0 || !info.State.FirstTime.Before(t):
 		return 0, nil
 	}
 	m, err := e.getLeader(ctx, getRequest{StartTime: &t, Next: e.prefix + ">"})
 	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound): // the last one was deleted, and its time is still told
+	case errors.Is(err, jetstream.ErrMsgNotFound): // all are earlier, or the last one was deleted
 		return info.State.LastSeq, nil
 	case err != nil:
 		return 0, away(err)

@@ -1,0 +1,136 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// clockLog starts a hub before a log of 300 events, one each second, with a window of the newest 150. The
+// clock of the leader that took events 101 to 200 was an hour ahead. It returns the events as a live
+// subscriber got them.
+func clockLog(t *testing.T) (*Hub, *logEngine, []*Event) {
+	t.Helper()
+	h, l := startLog(t, 0, 150)
+	live := subscribeBehind(t, h, ">", Start{})
+	var got []*Event
+	for i := range 300 {
+		time.Sleep(time.Second)
+		l.change(func() { l.ahead = 0 })
+		if i/100 == 1 {
+			l.change(func() { l.ahead = time.Hour })
+		}
+		_, err := h.Publish(t.Context(), &Event{Topic: fmt.Sprint("t.", i%10), Data: []byte("1")})
+		require.NoError(t, err)
+		got = append(got, live.next(t).Events...)
+	}
+	require.Len(t, got, 300)
+	require.True(t, got[200].Time.Before(got[199].Time), "the times fall")
+	return h, l, got
+}
+
+// replay reads what a start yields.
+func replay(t *testing.T, h *Hub, start Start) (events []*Event) {
+	t.Helper()
+	s := subscribeBehind(t, h, ">", start)
+	for {
+		b := s.next(t)
+		require.Nil(t, b.Gap)
+		if len(b.Events) == 0 {
+			return events
+		}
+		events = append(events, b.Events...)
+	}
+}
+
+func TestLiveAndReplayedTimesAreTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, l, live := clockLog(t)
+		again, err := New(Config{Engine: &reopened{logEngine: l, from: 250}, Retention: Retention{Events: 150}})
+		require.NoError(t, err)
+		defer func() { require.NoError(t, again.Close()) }()
+		for _, h := range []*Hub{h, again} {
+			replayed := replay(t, h, after(0))
+			require.Len(t, replayed, len(live))
+			for i, e := range replayed {
+				require.Equal(t, l.log.events[i].Time, e.Time)
+				require.Equal(t, live[i].Time, e.Time)
+			}
+		}
+	})
+}
+
+// A start by time begins with the first event that is no older, whichever hub is asked and wherever that
+// event is.
+func TestSinceBeginsAtFirstEventWhenTimesFall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, l, live := clockLog(t)
+		again, err := New(Config{Engine: &reopened{logEngine: l, from: 250}, Retention: Retention{Events: 150}})
+		require.NoError(t, err)
+		defer func() { require.NoError(t, again.Close()) }()
+		for _, h := range []*Hub{h, again} {
+			for _, row := range []struct {
+				name  string
+				since time.Time
+				first int // index
+			}{
+				{"before the skew", live[30].Time, 30},
+				{"between the clocks", live[99].Time.Add(time.Minute), 100},
+				{"the first clock that was ahead", live[100].Time, 100},
+				{"in the skew, in memory", live[180].Time, 180},
+				{"after the skew by the true clock", live[250].Time, 100},
+			} {
+				got := replay(t, h, Start{Since: row.since})
+				require.Len(t, got, len(live)-row.first, row.name)
+				require.Equal(t, live[row.first].ID, got[0].ID, row.name)
+			}
+		}
+	})
+}
+
+// Neither does a clock ahead make other events old, nor does an event with such a time stay longer than its
+// age.
+func TestRetentionByAgeWhenTimesFall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, l := startLog(t, 0, 1000)
+		publish := func() {
+			_, err := h.Publish(t.Context(), &Event{Topic: "a", Data: []byte("1")})
+			require.NoError(t, err)
+		}
+		kept := func() int {
+			synctest.Wait()
+			h.mu.RLock()
+			defer h.mu.RUnlock()
+			return h.window.events.len()
+		}
+		publish()
+		l.change(func() { l.ahead = time.Hour })
+		publish()
+		l.change(func() { l.ahead = 0 })
+		time.Sleep(time.Minute)
+		publish()
+		require.Equal(t, 3, kept(), "none is ten minutes old")
+		time.Sleep(DefaultRetainAge - time.Minute + time.Second)
+		require.Equal(t, 1, kept())
+		time.Sleep(time.Minute)
+		require.Zero(t, kept())
+	})
+}
+
+// reopened is the log of another engine, of which a hub that starts has the events after from.
+type reopened struct {
+	*logEngine
+	from uint64
+}
+
+func (r *reopened) Start(deliver func([]*Event)) (Cursor, error) {
+	events, err := r.log.ReadAfter(context.Background(), r.from, ReadLimit{Events: 1000})
+	if err == nil {
+		go deliver(events)
+	}
+	return Cursor{1, r.from}, err
+}

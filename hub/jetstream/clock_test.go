@@ -1,0 +1,62 @@
+package jetstream
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// followed is a message as a consumer delivers it.
+type followed struct {
+	jetstream.Msg
+	m *nats.Msg
+}
+
+func (f followed) Headers() nats.Header { return f.m.Header }
+func (f followed) Data() []byte         { return f.m.Data }
+func (f followed) Subject() string      { return f.m.Subject }
+
+// TestLiveAndReadTimesAreTheSame: a leader's clock was ahead, and what follows has earlier times, live and
+// read of the log, by a hub that was there and by one that came later.
+func TestLiveAndReadTimesAreTheSame(t *testing.T) {
+	e, err := New(Config{URL: "nats://127.0.0.1", Stream: "trivium"})
+	require.NoError(t, err)
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 123456789, time.UTC)
+	follow := func(from, to uint64) []*hub.Event {
+		f := newFollower(e, from, nil)
+		e.follows = f
+		for seq := from + 1; seq <= to; seq++ {
+			at := begin.Add(time.Duration(seq) * time.Second)
+			if seq <= 10 {
+				at = at.Add(time.Hour)
+			}
+			m := followed{m: &nats.Msg{Subject: "trivium.a", Data: []byte("1")}}
+			require.NoError(t, f.take(t.Context(), m, &jetstream.MsgMetadata{Sequence: jetstream.SequencePair{Stream: seq}, Timestamp: at.Local()}))
+		}
+		return f.queue
+	}
+	early := follow(0, 20)
+	late := follow(10, 20)
+	for i, event := range early {
+		seq := uint64(i + 1)
+		at := begin.Add(time.Duration(seq) * time.Second)
+		if seq <= 10 {
+			at = at.Add(time.Hour)
+		}
+		require.Equal(t, at, event.Time)
+		read := e.got(&nats.Msg{Header: nats.Header{
+			jetstream.SubjectHeader: {"trivium.a"}, jetstream.SequenceHeader: {fmt.Sprint(seq)},
+			jetstream.TimeStampHeaer: {at.Format(time.RFC3339Nano)},
+		}, Data: []byte("1")}, seq)
+		require.Equal(t, read, event)
+		if seq > 10 {
+			require.Equal(t, event, late[i-10])
+		}
+	}
+}
