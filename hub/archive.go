@@ -27,15 +27,16 @@ const (
 // given back soon after the last was read.
 type archive struct {
 	log  Log
+	seek Seeker        // nil: the log is none
 	some chan struct{} // capacity 1: somebody waits
 
 	mu      sync.Mutex
 	chunks  []chunk   // newest last
 	queue   list.List // of *inquiry, the longest waiting first
 	asked   map[*Subscription]*list.Element
-	answers map[*Subscription]uint64 // to what is no chunk
-	turn    int                      // how often next has looked for an inquiry
-	swept   uint64                   // the next of the chunks upwards is after this seq
+	answers map[*Subscription]reply // to what is no chunk
+	turn    int                     // how often next has looked for an inquiry
+	swept   uint64                  // the next of the chunks upwards is after this seq
 	tail    tail
 	reads   map[*logRead]struct{} // that are under way
 }
@@ -46,6 +47,7 @@ type chunk struct {
 	elements []*Event // events and holes, see Engine.Start
 	size     int64
 	read     time.Time // from the log
+	apart    bool      // the elements are only those that somebody looks for: the log may have others between
 }
 
 // inquiry is what a subscription waits for: the chunk after seq, or a number.
@@ -53,8 +55,9 @@ type inquiry struct {
 	kind   inquiryKind
 	seq    uint64    // of askChunk and askTip
 	since  time.Time // of askTime
-	set    FilterSet // of askCount, as enough
+	set    FilterSet // of askCount and askNewest, as enough
 	enough int
+	stops  []uint64 // of askChunk: only these elements are wanted, of which the first is right after seq; nil: all
 
 	asker *Subscription
 	turn  int // of the archive when it was made
@@ -67,45 +70,59 @@ const (
 	askTip
 	askTime  // where the events since a time begin
 	askCount // how many events of a set there are
+	askNewest
 )
 
+// reply is the answer to an inquiry that is for no chunk.
+type reply struct {
+	n    uint64
+	seqs []uint64 // of askNewest
+}
+
 func newArchive(log Log, gapTopics int) *archive {
+	seek, _ := log.(Seeker)
 	return &archive{
+		seek:    seek,
 		tail:    tail{lost: newTopicTree(gapTopics, 0)},
 		log:     log,
 		some:    make(chan struct{}, 1),
 		asked:   make(map[*Subscription]*list.Element),
-		answers: make(map[*Subscription]uint64),
+		answers: make(map[*Subscription]reply),
 		reads:   make(map[*logRead]struct{}),
 	}
 }
 
-// after gives the chunk that seq stands in. If it has to be read first, ok is false, and the
-// subscription's sink is told when it is there.
-func (a *archive) after(s *Subscription, seq uint64) (c chunk, ok bool) {
+// after gives the chunk that seq stands in, or of what is read for its stops the first. If it has to be read
+// first, ok is false, and the subscription's sink is told when it is there.
+func (a *archive) after(s *Subscription, seq uint64, stops []uint64) (c chunk, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i := len(a.chunks) - 1; i >= 0; i-- {
-		if c := a.chunks[i]; c.from <= seq && seq < c.to {
+		if c, ok := a.chunks[i].at(seq); ok {
 			a.withdraw(s)
 			return c, true
 		}
 	}
-	a.ask(inquiry{kind: askChunk, seq: seq, asker: s})
+	a.ask(inquiry{kind: askChunk, seq: seq, stops: stops, asker: s})
 	return chunk{}, false
 }
 
 // number gives the answer to an inquiry that is for no chunk, as after does.
 func (a *archive) number(s *Subscription, q inquiry) (n uint64, ok bool) {
+	r, ok := a.reply(s, q)
+	return r.n, ok
+}
+
+func (a *archive) reply(s *Subscription, q inquiry) (r reply, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if n, ok = a.answers[s]; ok {
+	if r, ok = a.answers[s]; ok {
 		delete(a.answers, s)
-		return n, true
+		return r, true
 	}
 	q.asker = s
 	a.ask(q)
-	return 0, false
+	return reply{}, false
 }
 
 // ask puts the inquiry into the queue, in the place of another of the same subscription. Called with mu
@@ -147,6 +164,18 @@ func (a *archive) withdraw(s *Subscription) {
 		a.queue.Remove(at)
 		delete(a.asked, s)
 	}
+}
+
+// at returns the chunk if seq stands in it. Of one whose elements are apart it is the part right after seq.
+func (c *chunk) at(seq uint64) (chunk, bool) {
+	if !c.apart {
+		return *c, c.from <= seq && seq < c.to
+	}
+	i, ok := slices.BinarySearchFunc(c.elements, seq+1, func(e *Event, seq uint64) int { return cmp.Compare(e.ID.Seq, seq) })
+	if !ok {
+		return chunk{}, false
+	}
+	return chunk{from: seq, to: seq + 1, elements: c.elements[i : i+1]}, true
 }
 
 // postpone has the others come first, which the log may be able to answer.
@@ -237,23 +266,25 @@ func (a *archive) next() (q inquiry, any bool) {
 
 // answer asks the log and gives the subscriptions that have their answer by that.
 func (a *archive) answer(ctx context.Context, q inquiry) ([]*Subscription, error) {
-	var n uint64
+	var r reply
 	var err error
 	switch q.kind {
 	case askTip:
-		n, err = a.log.Tip(ctx)
+		r.n, err = a.log.Tip(ctx)
 	case askTime:
-		n, err = a.log.SeqAt(ctx, q.since)
+		r.n, err = a.log.SeqAt(ctx, q.since)
 	case askCount:
 		var count int
 		count, err = a.log.Count(ctx, q.set, q.enough)
-		n = uint64(count)
+		r.n = uint64(count)
+	case askNewest:
+		r.seqs, err = a.seek.Newest(ctx, q.set, q.seq, q.enough)
 	default:
 		var told []*Subscription
-		err = a.read(ctx, q.seq, ReadLimit{Events: chunkEvents, Bytes: chunkBytes}, func(elements []*Event) {
-			n = elements[len(elements)-1].ID.Seq
-			a.keep(chunk{from: q.seq, to: n, elements: elements, read: time.Now()})
-			told = a.settle(q, n)
+		err = a.read(func() ([]*Event, error) { return a.fetch(ctx, q) }, func(elements []*Event) {
+			c := chunk{from: q.seq, to: elements[len(elements)-1].ID.Seq, elements: elements, read: time.Now(), apart: q.stops != nil}
+			a.keep(c)
+			told = a.settle(q, r, c)
 		})
 		return told, err
 	}
@@ -262,19 +293,28 @@ func (a *archive) answer(ctx context.Context, q inquiry) ([]*Subscription, error
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.settle(q, n), nil
+	return a.settle(q, r, chunk{}), nil
 }
 
-// settle takes those out of the queue whose inquiry is answered by n. Called with mu held.
-func (a *archive) settle(q inquiry, n uint64) (told []*Subscription) {
+// fetch reads the elements of the chunk that the inquiry asks for.
+func (a *archive) fetch(ctx context.Context, q inquiry) ([]*Event, error) {
+	limit := ReadLimit{Events: chunkEvents, Bytes: chunkBytes}
+	if q.stops != nil {
+		return a.seek.ReadEach(ctx, q.stops[:min(len(q.stops), maxEach)], limit)
+	}
+	return a.log.ReadAfter(ctx, q.seq, limit)
+}
+
+// settle takes those out of the queue whose inquiry is answered by r or c. Called with mu held.
+func (a *archive) settle(q inquiry, r reply, c chunk) (told []*Subscription) {
 	for at, next := a.queue.Front(), (*list.Element)(nil); at != nil; at = next {
 		next = at.Next()
 		other := at.Value.(*inquiry)
-		if !a.settles(&q, n, other) {
+		if !a.settles(&q, r.n, &c, other) {
 			continue
 		}
 		if q.kind != askChunk {
-			a.answers[other.asker] = n
+			a.answers[other.asker] = r
 		}
 		a.withdraw(other.asker)
 		told = append(told, other.asker)
@@ -282,17 +322,18 @@ func (a *archive) settle(q inquiry, n uint64) (told []*Subscription) {
 	return told
 }
 
-// settles reports that n, the answer to q, is one to the other inquiry too, which may have been made
+// settles reports that n or c, the answer to q, is one to the other inquiry too, which may have been made
 // after the log was asked.
-func (a *archive) settles(q *inquiry, n uint64, other *inquiry) bool {
+func (a *archive) settles(q *inquiry, n uint64, c *chunk, other *inquiry) bool {
 	switch {
 	case other.kind != q.kind:
 		return false
 	case q.kind == askChunk:
-		return q.seq <= other.seq && other.seq < n
+		_, ok := c.at(other.seq)
+		return ok
 	case q.kind == askTip:
 		return other.seq <= n || other.turn < a.turn
-	case q.kind == askCount:
+	case q.kind == askCount, q.kind == askNewest:
 		return other.isFor(q) && other.turn < a.turn
 	default:
 		return other.isFor(q)

@@ -48,7 +48,7 @@ func (s *Subscription) readArchive(limit ReadLimit) (b Batch) {
 	if s.lost != nil {
 		from = 0
 	}
-	c, ok := s.hub.archive.after(s, from)
+	c, ok := s.hub.archive.after(s, from, s.trace.apart(s.hub.archive, from))
 	if !ok {
 		return Batch{Waiting: true}
 	}
@@ -73,6 +73,9 @@ func (s *Subscription) readArchive(limit ReadLimit) (b Batch) {
 				return b
 			}
 			b.Overtaken = b.Gap != nil && s.begun && !s.feed.hadRead(before)
+			if s.origin == byLast && !s.begun && s.trace != nil {
+				return b // it has not begun: the next that was found may have gone too
+			}
 			if s.position < e.ID.Seq {
 				s.begun = true
 				return b // what follows is read of the window

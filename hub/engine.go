@@ -44,6 +44,17 @@ type Log interface {
 	Count(ctx context.Context, set FilterSet, enough int) (int, error)
 }
 
+// Seeker is implemented by a Log that finds events without reading what lies between them. The errors of all
+// wrap ErrUnavailable where trying again may help.
+type Seeker interface {
+	// Newest returns the sequence numbers of the newest events of the set up to seq, oldest first: wanted of
+	// them, or fewer if the log has no more.
+	Newest(ctx context.Context, set FilterSet, seq uint64, wanted int) ([]uint64, error)
+	// ReadEach returns the elements with these sequence numbers, which rise: the first at least, and then
+	// about as many as the limit says. One that is gone is a hole.
+	ReadEach(ctx context.Context, seqs []uint64, limit ReadLimit) ([]*Event, error)
+}
+
 // Deduplicator is what an Engine is too that itself knows which keyed publishes were done, be it
 // by another hub.
 type Deduplicator interface {

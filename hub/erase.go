@@ -90,6 +90,7 @@ func (w *window) erase(seq uint64) *Event {
 	e := w.events.at(i)
 	place := erased(e.ID)
 	place.Topic, place.Time = e.Topic, e.Time
+	place.order, place.taken = e.order, e.taken
 	w.events.set(i, place)
 	own := w.topics.byName[e.Topic].log
 	own.set(firstAfter(own, seq-1), place)
@@ -149,13 +150,13 @@ type logRead struct {
 	erased []uint64 // what was erased since it began, which it may have found all the same
 }
 
-// read reads the log, and calls take, with mu held, with what it found.
-func (a *archive) read(ctx context.Context, seq uint64, limit ReadLimit, take func(elements []*Event)) error {
+// read has fetch read the log, and calls take, with mu held, with what it found.
+func (a *archive) read(fetch func() ([]*Event, error), take func(elements []*Event)) error {
 	r := new(logRead)
 	a.mu.Lock()
 	a.reads[r] = struct{}{}
 	a.mu.Unlock()
-	elements, err := a.log.ReadAfter(ctx, seq, limit)
+	elements, err := fetch()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.reads, r)

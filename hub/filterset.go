@@ -156,6 +156,16 @@ func (s FilterSet) All() iter.Seq[Filter] {
 // Filters returns the filters, sorted. The slice is the caller's.
 func (s FilterSet) Filters() []Filter { return slices.AppendSeq(make([]Filter, 0, s.Len()), s.All()) }
 
+// exact reports that no filter has a wildcard.
+func (s FilterSet) exact() bool {
+	for f := range s.All() {
+		if !f.Exact() {
+			return false
+		}
+	}
+	return true
+}
+
 // Equal reports whether both sets have the same filters.
 func (s FilterSet) Equal(other FilterSet) bool { return s.c == other.c || s.Key() == other.Key() }
 

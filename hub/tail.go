@@ -143,7 +143,10 @@ func (a *archive) lookAtTail(ctx context.Context, floor, head uint64) (more bool
 	if known >= floor || room < maxTail/2 {
 		return more
 	}
-	err = a.read(ctx, known, ReadLimit{Events: tailChunk, Bytes: chunkBytes}, func(elements []*Event) {
+	fetch := func() ([]*Event, error) {
+		return a.log.ReadAfter(ctx, known, ReadLimit{Events: tailChunk, Bytes: chunkBytes})
+	}
+	err = a.read(fetch, func(elements []*Event) {
 		for _, e := range elements {
 			if e.ID.Seq > a.tail.known {
 				a.tail.add(e)

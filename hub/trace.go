@@ -12,6 +12,7 @@ type trace struct {
 	missing  int      // events that are still looked for
 	counted  bool     // missing is no more than the log can have
 	over     bool     // the position has been given
+	scanned  int      // chunks
 	stops    []uint64 // the events that were found, and the first seq of the window then
 
 	// of (from, to], the stretch, what is up to at was looked at
@@ -40,7 +41,7 @@ func (t *trace) goBefore(seq uint64) {
 // for the archive, ok is false. Called with Hub.mu held.
 func (t *trace) back(s *Subscription) (position uint64, ok bool) {
 	a := s.hub.archive
-	if begin := a.begin(); t.to > begin && !t.counted {
+	if begin := a.begin(); t.to > begin && !t.counted && !t.seeks(a) {
 		n, ok := a.number(s, inquiry{kind: askCount, set: t.set, enough: t.known + t.missing})
 		if !ok {
 			return 0, false
@@ -48,7 +49,15 @@ func (t *trace) back(s *Subscription) (position uint64, ok bool) {
 		t.missing, t.counted = min(t.missing, max(0, int(n)-t.known)), true
 	}
 	for t.missing > 0 && t.to > a.begin() {
-		c, ok := a.after(s, t.at)
+		if t.seeks(a) {
+			r, ok := a.reply(s, inquiry{kind: askNewest, seq: t.to, set: t.set, enough: t.missing})
+			if ok {
+				t.add(r.seqs)
+			}
+			return t.position, ok
+		}
+		t.scanned++
+		c, ok := a.after(s, t.at, nil)
 		if !ok {
 			return 0, false
 		}
@@ -67,11 +76,42 @@ func (t *trace) take(c *chunk) {
 	if t.at = c.to; t.at < t.to {
 		return
 	}
-	if n := min(len(t.found), t.missing); n > 0 {
-		newest := t.found[len(t.found)-n:]
+	t.add(t.found)
+	t.goBefore(t.from)
+}
+
+// add takes the newest of the events that were found, as many as are missing.
+func (t *trace) add(found []uint64) {
+	if n := min(len(found), t.missing); n > 0 {
+		newest := found[len(found)-n:]
 		t.position = newest[0] - 1
 		t.stops = append(slices.Clone(newest), t.stops...)
 		t.missing -= n
 	}
-	t.goBefore(t.from)
+}
+
+// Bounds of seeking.
+const (
+	maxSought     = 16 // filters of a set
+	scannedBefore = 4  // chunks that are scanned for wildcards first: most are found there, at less cost to the log
+	maxEach       = 64 // elements that are read one by one
+	nearStops     = 8  // that lie within a chunk's length are read with all that lies between them
+)
+
+// seeks reports that the log is asked for the rest of what is missing.
+func (t *trace) seeks(a *archive) bool {
+	return a.seek != nil && t.set.Len() <= maxSought && (t.set.exact() || t.scanned >= scannedBefore)
+}
+
+// apart returns the events that are to be read one by one, beginning right after seq; nil if a chunk has
+// several of them, or seq is elsewhere.
+func (t *trace) apart(a *archive, seq uint64) []uint64 {
+	if a.seek == nil || t == nil || len(t.stops) < 2 || t.stops[0] != seq+1 {
+		return nil
+	}
+	events := t.stops[:len(t.stops)-1]
+	if len(events) >= nearStops && events[nearStops-1] < seq+chunkEvents {
+		return nil
+	}
+	return events
 }

@@ -140,19 +140,11 @@ var errMissing = away(errors.New("messages of a direct get are missing"))
 // getBatch reads the answers to one direct get. Each names the sequence before it, so that none can
 // be missing unseen.
 func (e *Engine) getBatch(ctx context.Context, r getRequest, seq uint64) (events []*hub.Event, err error) {
-	inbox := e.conn.NewInbox()
-	answers, err := e.conn.SubscribeSync(inbox)
+	answers, err := e.ask(r)
 	if err != nil {
 		return nil, away(err)
 	}
 	defer func() { _ = answers.Unsubscribe() }() // fails only with the connection
-	body, err := json.Marshal(r)
-	if err != nil {
-		return nil, err
-	}
-	if err := e.conn.PublishRequest("$JS.API.DIRECT.GET."+e.cfg.Stream, inbox, body); err != nil {
-		return nil, away(err)
-	}
 	sent := uint64(0)
 	for {
 		m, err := answers.NextMsgWithContext(ctx)
@@ -192,6 +184,24 @@ func (e *Engine) getBatch(ctx context.Context, r getRequest, seq uint64) (events
 		events = append(events, e.got(m, at))
 		sent, seq = at, at
 	}
+}
+
+// ask sends a direct get that has several answers.
+func (e *Engine) ask(r getRequest) (*nats.Subscription, error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	inbox := e.conn.NewInbox()
+	answers, err := e.conn.SubscribeSync(inbox)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.conn.PublishRequest("$JS.API.DIRECT.GET."+e.cfg.Stream, inbox, body); err != nil {
+		_ = answers.Unsubscribe()
+		return nil, err
+	}
+	return answers, nil
 }
 
 // got is the event of an answer to a direct get; what is none leaves a hole.

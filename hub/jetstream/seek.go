@@ -1,0 +1,277 @@
+package jetstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// headerPending is of an answer to a direct get: how many messages of the subject follow it.
+const headerPending = "Nats-Num-Pending"
+
+// Bounds of what is asked of the stream to find events of a filter.
+const (
+	seekTimeout = 10 * time.Second // a server may have to read much of the stream from its disk first
+	seekBatch   = 1000             // messages of one direct get
+	seekBytes   = 1 << 20          // of their bodies, which nobody needs
+	seekFlight  = 16               // direct gets under way at once
+)
+
+// Newest implements hub.Seeker: JetStream counts the messages of a subject from a sequence on without reading
+// what lies between them, so a few direct gets find where the newest of each filter begin.
+func (e *Engine) Newest(ctx context.Context, set hub.FilterSet, seq uint64, wanted int) ([]uint64, error) {
+	ctx, cancel := e.linked(ctx, seekTimeout)
+	defer cancel()
+	var all []uint64
+	for f := range set.All() {
+		found, err := e.newest(ctx, e.prefix+f.String(), seq, wanted)
+		if err != nil {
+			return nil, away(err)
+		}
+		all = append(all, found...)
+	}
+	slices.Sort(all)
+	all = slices.Compact(all) // filters may overlap
+	return all[len(all)-min(len(all), wanted):], nil
+}
+
+// newest is Newest for one subject.
+func (e *Engine) newest(ctx context.Context, subject string, upTo uint64, wanted int) ([]uint64, error) {
+	first, total, err := e.pending(ctx, subject, 1)
+	if err != nil {
+		return nil, err
+	}
+	if total == 0 || first > upTo {
+		return nil, e.confirm(ctx, subject, 1, nil, upTo)
+	}
+	_, after, err := e.pending(ctx, subject, upTo+1)
+	if err != nil {
+		return nil, err
+	}
+	// Not fewer than are wanted lie from low on, and too few from high on. Counts change while events come and
+	// go, so they only say where to begin; what counts is what is found.
+	low, high := first, upTo+1
+	lowHas, missed := total-min(after, total), 0
+	for step := 1; lowHas > uint64(wanted+wanted/4+seekFlight) && high-low > 1; step++ {
+		at := guess(low, high, lowHas, uint64(wanted), missed)
+		if step%3 == 0 {
+			at = low + (high-low)/2 // they may be spread in any way
+		}
+		next, has, err := e.pending(ctx, subject, at)
+		if err != nil {
+			return nil, err
+		}
+		if has = has - min(after, has); has < uint64(wanted) {
+			high = at
+			missed++
+		} else {
+			low, lowHas = max(at, min(next, high-1)), has
+			missed = 0
+		}
+	}
+	found, err := e.list(ctx, subject, low, upTo)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) < wanted {
+		return found, e.confirm(ctx, subject, 1, found, upTo)
+	}
+	found = found[len(found)-wanted:]
+	return found, e.confirm(ctx, subject, found[0], found, upTo)
+}
+
+// guess returns where to look between low, from which on there are has messages, and high: where those wanted
+// begin if they are spread evenly, and a few more; ever further back where it has missed them.
+func guess(low, high, has, wanted uint64, missed int) uint64 {
+	share := float64(wanted+wanted/8+seekFlight/2) / float64(has)
+	span := float64(high-low) * min(math.Ldexp(share, 2*missed), 0.5)
+	return max(low+1, min(high-1, high-uint64(span)-1))
+}
+
+// pending returns the first message of the subject from a sequence on, and how many there are from there on.
+func (e *Engine) pending(ctx context.Context, subject string, seq uint64) (first, count uint64, err error) {
+	m, err := e.getDirect(ctx, getRequest{Seq: seq, Next: subject, Batch: 1})
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, 0, nil
+	} else if err != nil {
+		return 0, 0, err
+	}
+	first, err = headerSeq(m, jetstream.SequenceHeader)
+	left, err2 := headerSeq(m, headerPending)
+	return first, left + 1, errors.Join(err, err2)
+}
+
+// getDirect asks any replica for one message.
+func (e *Engine) getDirect(ctx context.Context, r getRequest) (*nats.Msg, error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	m, err := e.conn.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+e.cfg.Stream, body)
+	if err != nil {
+		return nil, err
+	}
+	switch status := m.Header.Get("Status"); status {
+	case "":
+		return m, nil
+	case "404":
+		return nil, jetstream.ErrMsgNotFound
+	default:
+		return nil, errors.New("direct get: " + status + " " + m.Header.Get("Description"))
+	}
+}
+
+// list returns the sequences of the subject's messages between two, both included.
+func (e *Engine) list(ctx context.Context, subject string, from, to uint64) (found []uint64, err error) {
+	for from <= to {
+		batch, more, err := e.listBatch(ctx, getRequest{Seq: from, Next: subject, Batch: seekBatch, MaxBytes: seekBytes})
+		if err != nil {
+			return nil, err
+		}
+		for _, seq := range batch {
+			if seq > to {
+				return found, nil
+			}
+			found = append(found, seq)
+		}
+		if !more {
+			break
+		}
+		from = batch[len(batch)-1] + 1
+	}
+	return found, nil
+}
+
+// listBatch returns the sequences of one direct get, and whether there are more.
+func (e *Engine) listBatch(ctx context.Context, r getRequest) (found []uint64, more bool, err error) {
+	answers, err := e.ask(r)
+	if err != nil {
+		return nil, false, err
+	}
+	defer func() { _ = answers.Unsubscribe() }() // fails only with the connection
+	for sent := uint64(0); ; {
+		m, err := answers.NextMsgWithContext(ctx)
+		if err != nil {
+			return nil, false, err
+		}
+		switch status := m.Header.Get("Status"); status {
+		case "", "204":
+		case "404":
+			return nil, false, nil
+		default:
+			return nil, false, errors.New("direct get: " + status)
+		}
+		before, err := headerSeq(m, jetstream.LastSequenceHeader)
+		left, err2 := headerSeq(m, headerPending)
+		if err := errors.Join(err, err2); err != nil {
+			return nil, false, err
+		}
+		if before != sent {
+			return nil, false, errMissing
+		}
+		if m.Header.Get("Status") != "" {
+			return found, left > 0 && len(found) > 0, nil
+		}
+		if sent, err = headerSeq(m, jetstream.SequenceHeader); err != nil {
+			return nil, false, err
+		}
+		found = append(found, sent)
+	}
+}
+
+// confirm asks the leader, message by message, whether these are all of the subject between two sequences: a
+// replica that is damaged or lags behind may have answered.
+func (e *Engine) confirm(ctx context.Context, subject string, from uint64, found []uint64, upTo uint64) error {
+	if e.cfg.Replicas == 1 {
+		return nil
+	}
+	_, err := inFlight(len(found)+1, func(i int) (struct{}, error) {
+		request := getRequest{Seq: from, Next: subject}
+		if i > 0 {
+			request.Seq = found[i-1] + 1
+		}
+		m, err := e.getLeader(ctx, request)
+		last := i == len(found)
+		switch {
+		case last && errors.Is(err, jetstream.ErrMsgNotFound), last && err == nil && m.seq > upTo:
+			return struct{}{}, nil
+		case err == nil && (last || m.seq != found[i]):
+			err = errMissing
+		}
+		return struct{}{}, err
+	})
+	return err
+}
+
+// inFlight calls get for each number below n, several at a time, and returns the results before the first error
+// with that error.
+func inFlight[T any](n int, get func(i int) (T, error)) ([]T, error) {
+	results, errs := make([]T, n), make([]error, n)
+	turns := make(chan struct{}, seekFlight)
+	var running sync.WaitGroup
+	for i := range n {
+		turns <- struct{}{}
+		running.Go(func() {
+			defer func() { <-turns }()
+			results[i], errs[i] = get(i)
+		})
+	}
+	running.Wait()
+	for i, err := range errs {
+		if err != nil {
+			return results[:i], err
+		}
+	}
+	return results, nil
+}
+
+// ReadEach implements hub.Seeker: by a direct get for each, several of which are under way at once.
+func (e *Engine) ReadEach(ctx context.Context, seqs []uint64, limit hub.ReadLimit) ([]*hub.Event, error) {
+	ctx, cancel := e.linked(ctx, ackTimeout)
+	defer cancel()
+	var elements []*hub.Event
+	for size := 0; len(elements) < len(seqs) && len(elements) < limit.Events && size < limit.Bytes; {
+		next := seqs[len(elements):min(len(seqs), len(elements)+seekFlight)]
+		got, err := inFlight(len(next), func(i int) (*hub.Event, error) { return e.readOne(ctx, next[i]) })
+		if elements = append(elements, got...); err != nil && len(elements) == 0 {
+			return nil, away(err)
+		} else if err != nil {
+			break
+		}
+		for _, event := range got {
+			size += len(event.Data) + messageOverhead
+		}
+	}
+	return elements, nil
+}
+
+// readOne returns the element with a sequence. Only the leader can say that it is gone.
+func (e *Engine) readOne(ctx context.Context, seq uint64) (*hub.Event, error) {
+	m, err := e.getDirect(ctx, getRequest{Seq: seq})
+	if err == nil {
+		return e.got(m, seq), nil
+	}
+	if !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, err
+	}
+	kept, err := e.getLeader(ctx, getRequest{Seq: seq})
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		gone, err := e.deletedRange(ctx, seq-1, seq)
+		if err != nil {
+			return nil, err
+		}
+		return gone[len(gone)-1], nil
+	} else if err != nil {
+		return nil, err
+	}
+	return e.element(kept), nil
+}

@@ -1,0 +1,78 @@
+package jetstream
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/hub/enginetest"
+)
+
+// TestNewestFindsWhatAScanFinds: with events of all densities, and some deleted.
+func TestNewestFindsWhatAScanFinds(t *testing.T) {
+	h, e := startHub(t, Config{Store: t.TempDir(), Retention: hub.Retention{Events: 1 << 20}}, hub.Retention{Events: 50})
+	const n = 20_000
+	topics := make([]string, 0, n)
+	for len(topics) < n {
+		var batch []*hub.Event
+		for range 1000 {
+			topic := fmt.Sprint("often.", rand.N(10))
+			switch i := len(topics); {
+			case i%97 == 0:
+				topic = "sometimes"
+			case i%3001 == 0:
+				topic = "rare.a"
+			case i == 7:
+				topic = "once"
+			case i < 3000 && i%2 == 0:
+				topic = "early"
+			}
+			topics = append(topics, topic)
+			batch = append(batch, one(topic))
+		}
+		_, err := h.PublishEach(t.Context(), batch...)
+		require.NoError(t, err)
+	}
+	stream, err := e.js.Stream(t.Context(), e.cfg.Stream)
+	require.NoError(t, err)
+	for range 50 {
+		seq := rand.N(uint64(n)) + 1
+		if topics[seq-1] != "" {
+			require.NoError(t, stream.DeleteMsg(t.Context(), seq))
+			topics[seq-1] = ""
+		}
+	}
+	for _, filters := range [][]string{
+		{"sometimes"}, {"rare.a"}, {"once"}, {"early"}, {"none"}, {"often.3"}, {"rare.*"}, {">"},
+		{"early", "once"}, {"sometimes", "rare.a", "rare.*", "often.1"},
+	} {
+		set := enginetest.Set(t, filters...)
+		for _, wanted := range []int{1, 10, 300} {
+			for _, upTo := range []uint64{1, n / 2, n - 50, n} {
+				var want []uint64
+				for i, topic := range topics[:upTo] {
+					if topic != "" && set.Match(topic) {
+						want = append(want, uint64(i+1))
+					}
+				}
+				want = want[len(want)-min(len(want), wanted):]
+				before := e.conn.Stats().OutMsgs
+				got, err := e.Newest(t.Context(), set, upTo, wanted)
+				require.NoError(t, err)
+				require.True(t, slices.Equal(want, got), "%v %d up to %d: want %v, got %v", filters, wanted, upTo, want, got)
+				require.LessOrEqual(t, e.conn.Stats().OutMsgs-before, uint64(20*len(filters)), "requests for %v %d up to %d", filters, wanted, upTo)
+			}
+		}
+	}
+	elements, err := e.ReadEach(t.Context(), []uint64{1, 98, 500, n}, hub.ReadLimit{Events: 3, Bytes: 1 << 20})
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, len(elements), 3)
+	for i, seq := range []uint64{1, 98, 500} {
+		require.Equal(t, seq, elements[i].ID.Seq)
+		require.Equal(t, topics[seq-1], elements[i].Topic)
+	}
+}

@@ -1,0 +1,131 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// seekEngine is a logEngine that finds events without reading what lies between them.
+type seekEngine struct {
+	*logEngine
+	sought int // calls of Newest; guarded by mu, with looked
+	looked int // elements that were given
+}
+
+func (l *seekEngine) Newest(_ context.Context, set FilterSet, seq uint64, wanted int) (seqs []uint64, _ error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sought++
+	for _, e := range l.log.events[l.log.gone:seq] {
+		if set.Match(e.Topic) {
+			seqs = append(seqs, e.ID.Seq)
+		}
+	}
+	return seqs[len(seqs)-min(len(seqs), wanted):], l.away
+}
+
+func (l *seekEngine) ReadEach(_ context.Context, seqs []uint64, limit ReadLimit) (found []*Event, _ error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, seq := range seqs[:min(len(seqs), limit.Events, 20)] {
+		l.looked++
+		e := l.log.events[seq-1]
+		found = append(found, &Event{ID: e.ID, Topic: e.Topic, Key: e.Key, Time: e.Time, Data: e.Data})
+		if seq <= l.log.gone {
+			found[len(found)-1] = &Event{ID: e.ID}
+		}
+	}
+	return found, l.away
+}
+
+func (l *seekEngine) ReadAfter(ctx context.Context, seq uint64, limit ReadLimit) ([]*Event, error) {
+	elements, err := l.logEngine.ReadAfter(ctx, seq, limit)
+	l.change(func() { l.looked += len(elements) })
+	return elements, err
+}
+
+// What is read of the log to begin with the newest events of a topic depends on how many these are, not on how
+// far they are.
+func TestNewestAreReadWithoutTheRest(t *testing.T) {
+	const n = 60_000
+	l := &seekEngine{logEngine: &logEngine{}}
+	h, err := New(Config{Engine: l, Retention: Retention{Events: 10}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, h.Close()) })
+	events := make([]*Event, n)
+	for i := range events {
+		topic := fmt.Sprint("often.", i%10)
+		switch {
+		case i%1000 == 999:
+			topic = "seldom"
+		case i == 1 || i == 40_000:
+			topic = "rare"
+		}
+		events[i] = &Event{Topic: topic, Data: []byte("1")}
+	}
+	_, err = h.Publish(t.Context(), events...)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return !h.archive.lookAtTail(t.Context(), h.floor(), n) }, time.Minute, 1)
+	for _, row := range []struct {
+		filters string
+		last    int
+		want    int
+		looks   int
+	}{
+		{"rare", 10, 2, 2},
+		{"rare", 1, 1, 1},
+		{"none", 10, 0, 0},
+		{"seldom", 10, 10, 10},
+		{"seldom", 1000, 60, 60},
+	} {
+		before, sought := 0, 0
+		l.change(func() { before, sought = l.looked, l.sought })
+		s := subscribeBehind(t, h, row.filters, Start{Last: row.last})
+		var got []*Event
+		for b := s.next(t); len(b.Events) > 0; b = s.next(t) {
+			require.Nil(t, b.Gap)
+			got = append(got, b.Events...)
+		}
+		require.Len(t, got, row.want, row.filters)
+		for _, e := range got {
+			require.Equal(t, row.filters, e.Topic)
+			require.Equal(t, events[e.ID.Seq-1].ID, e.ID)
+		}
+		l.change(func() {
+			require.LessOrEqual(t, l.looked-before, row.looks+2, "the watch of the tail may have looked again")
+			require.Equal(t, 1, l.sought-sought)
+		})
+	}
+}
+
+// Events that have gone since they were found are no gap, and the others come.
+func TestNewestThatHaveGone(t *testing.T) {
+	l := &seekEngine{logEngine: &logEngine{}}
+	h, err := New(Config{Engine: l, Retention: Retention{Events: 10}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, h.Close()) })
+	for i := range 5000 {
+		topic := "other"
+		if i%1000 == 0 {
+			topic = "a"
+		}
+		_, err := h.Publish(t.Context(), &Event{Topic: topic, Data: []byte("1")})
+		require.NoError(t, err)
+	}
+	s := subscribeBehind(t, h, "a", Start{Last: 5})
+	require.True(t, s.Read(ReadLimit{1, 1}).Waiting)
+	<-s.bell
+	l.change(func() { l.log.gone = 1500 })
+	var got []uint64
+	for b := s.next(t); len(b.Events) > 0 || b.Gap != nil; b = s.next(t) {
+		require.Nil(t, b.Gap)
+		for _, e := range b.Events {
+			got = append(got, e.ID.Seq)
+		}
+	}
+	require.Equal(t, []uint64{2001, 3001, 4001}, got)
+}
