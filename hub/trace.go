@@ -92,7 +92,7 @@ func (t *trace) add(found []uint64) {
 
 // Bounds of seeking.
 const (
-	maxSought     = 16 // filters of a set
+	maxSought     = 64 // filters of a set
 	scannedBefore = 4  // chunks that are scanned for wildcards first: most are found there, at less cost to the log
 	maxEach       = 64 // elements that are read one by one
 	nearStops     = 8  // that lie within a chunk's length are read with all that lies between them

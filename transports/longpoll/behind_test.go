@@ -29,6 +29,20 @@ func (l *shutLog) ReadAfter(ctx context.Context, seq uint64, limit hub.ReadLimit
 	return l.Engine.ReadAfter(ctx, seq, limit)
 }
 
+func (l *shutLog) Newest(ctx context.Context, set hub.FilterSet, seq uint64, wanted int) ([]uint64, error) {
+	if !l.open.Load() {
+		return nil, hub.ErrUnavailable
+	}
+	return l.Engine.Newest(ctx, set, seq, wanted)
+}
+
+func (l *shutLog) ReadEach(ctx context.Context, seqs []uint64, limit hub.ReadLimit) ([]*hub.Event, error) {
+	if !l.open.Load() {
+		return nil, hub.ErrUnavailable
+	}
+	return l.Engine.ReadEach(ctx, seqs, limit)
+}
+
 // startBehind is a server with 980 events behind its window, and the position before them.
 func startBehind(t *testing.T, open bool) (s *tt.Server, begin string) {
 	t.Helper()
@@ -70,7 +84,7 @@ func TestBehind(t *testing.T) {
 	}
 }
 
-// find polls until there are events. A poll that waits for no event gives the log ten seconds: after that the
+// find polls until there are events. A poll that waits for no event gives the log a second: after that the
 // answer is 503 or has no events yet, as on a busy machine, and the client asks again.
 func find(t *testing.T, s *tt.Server, query string) wire.PollAnswer {
 	t.Helper()

@@ -56,8 +56,9 @@ func TestLongestPoll(t *testing.T) {
 		{nil, "", 25, http.StatusOK, 25 * time.Second},
 		{nil, "", 55, http.StatusOK, 55 * time.Second},
 		{nil, "", 60, http.StatusOK, 55 * time.Second},
-		{silentLog{}, "&since=5m", 30, http.StatusServiceUnavailable, 40 * time.Second},
-		{silentLog{}, "&since=5m", 52, http.StatusServiceUnavailable, 55 * time.Second},
+		{silentLog{}, "&since=5m", 0, http.StatusServiceUnavailable, 900 * time.Millisecond},
+		{silentLog{}, "&since=5m", 30, http.StatusServiceUnavailable, 30900 * time.Millisecond},
+		{silentLog{}, "&since=5m", 52, http.StatusServiceUnavailable, 52900 * time.Millisecond},
 		{silentLog{}, "&since=5m", 60, http.StatusServiceUnavailable, 55 * time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -74,6 +75,7 @@ func TestLongestPoll(t *testing.T) {
 			polls.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/poll?wait="+strconv.Itoa(row.wait)+row.query, nil))
 			require.Equal(t, row.want, time.Since(begin), "wait=%d%s", row.wait, row.query)
 			require.Equal(t, row.status, w.Code)
+			require.Equal(t, row.status != http.StatusOK, w.Header().Get("Retry-After") != "")
 			group.Close()
 			require.NoError(t, h.Close())
 		})

@@ -26,8 +26,8 @@ const (
 	defaultMax  = 100
 	maxAnswer   = 1 << 20 // bytes of events in an answer, unless the first alone has more
 	// patience is how much longer than its wait a poll goes on reading a log where it would have been
-	// for nothing otherwise: see the package's comment.
-	patience = 10 * time.Second
+	// for nothing otherwise: see the package's comment. Clients may give up a second after their wait.
+	patience = 900 * time.Millisecond
 )
 
 // Config is what a Handler is made of.
@@ -130,6 +130,15 @@ func (h *Handler) wait(r *http.Request, s *hub.Subscription, a *alarm, p poll, a
 		case batch.Gap != nil:
 			return batch
 		case batch.More:
+			select {
+			case <-a.timer.C:
+				if over || s.Begun() {
+					return batch
+				}
+				over = true
+				a.timer.Reset(min(patience, longestPoll-p.wait))
+			default:
+			}
 			s.Turn()()
 			continue
 		case over && !batch.Waiting, access.Judge(p.subscribe.Filters) != nil:
