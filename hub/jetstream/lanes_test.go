@@ -75,14 +75,19 @@ func TestLaneRefuses(t *testing.T) {
 			})
 			synctest.Wait()
 		}
+		requireRefused := func(when string) {
+			mu.Lock()
+			defer mu.Unlock()
+			require.Equal(t, map[string]int{"greedy": 6}, refused, when)
+		}
 		for range 10 {
 			enter("greedy")
 		}
-		require.Equal(t, map[string]int{"greedy": 6}, refused, "at once")
+		requireRefused("at once")
 		for i := range 5 {
 			enter(fmt.Sprint(i))
 		}
-		require.Equal(t, map[string]int{"greedy": 6}, refused, "others wait")
+		requireRefused("others wait")
 		time.Sleep(time.Second)
 		waiters.Wait()
 		require.Equal(t, 10, refused["greedy"])
