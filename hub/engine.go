@@ -72,6 +72,14 @@ type Streamer interface {
 	PublishEach(ctx context.Context, events []*Event) (Cursor, error)
 }
 
+// OrderedPublisher is implemented by engines to which many events at once cost less if those that are stored
+// may be the first of them alone.
+type OrderedPublisher interface {
+	// PublishInOrder is Publish, but where the error is a *PartialError as many of the first events are in the
+	// log as it says. Whether the others are is not known.
+	PublishInOrder(ctx context.Context, events []*Event) (Cursor, error)
+}
+
 // Eraser is implemented by engines that can remove a single event.
 type Eraser interface {
 	// Erase removes the event from the log and has that delivered, as Start describes, to all hubs. It returns

@@ -169,6 +169,20 @@ func (h *Hub) PublishEach(ctx context.Context, events ...*Event) (Cursor, error)
 	return h.Publish(ctx, events...)
 }
 
+// PublishInOrder is Publish for events that need not be all or none, such as the lines of a stream. Where the
+// error is a *PartialError, the first of them are in the log.
+func (h *Hub) PublishInOrder(ctx context.Context, events ...*Event) (Cursor, error) {
+	o, ok := h.engine.(OrderedPublisher)
+	if !ok {
+		return h.Publish(ctx, events...)
+	}
+	last, err := h.publish(events, func() (Cursor, error) { return o.PublishInOrder(ctx, events) })
+	if err == nil {
+		h.echo(ctx, last)
+	}
+	return last, err
+}
+
 // PublishUnique is PublishEach for events that have an ID each, at the same index of ids: an engine that
 // shares its log with other hubs leaves out those whose ID is in the log already, and repeated is how many
 // they were. An engine that does not know IDs publishes all.

@@ -338,15 +338,21 @@ func testEach(t *testing.T, h *hub.Hub) {
 	for i := range topics {
 		topics[i] = fmt.Sprint("t.", i)
 	}
-	begin := h.Position()
-	last, err := h.PublishEach(t.Context(), batchOf(topics...)...)
-	require.NoError(t, err)
-	r := Subscribe(t, h, hub.Request{Filters: Set(t, ">"), Start: hub.Start{Cursor: &begin}})
-	r.Until(last.Seq)
-	require.Equal(t, topics, topicsOf(r.Events))
-	require.Equal(t, last, r.Events[len(topics)-1].ID)
-	_, err = h.PublishEach(t.Context(), batchOf("good", "not good")...)
-	require.ErrorAs(t, err, new(*hub.InvalidError))
+	inOrder := func(ctx context.Context, events ...*hub.Event) (hub.Cursor, error) {
+		return h.PublishInOrder(ctx, events[:min(len(events), 1000)]...)
+	}
+	for _, publish := range []func(context.Context, ...*hub.Event) (hub.Cursor, error){h.PublishEach, inOrder} {
+		begin := h.Position()
+		last, err := publish(t.Context(), batchOf(topics...)...)
+		require.NoError(t, err)
+		r := Subscribe(t, h, hub.Request{Filters: Set(t, ">"), Start: hub.Start{Cursor: &begin}})
+		r.Until(last.Seq)
+		require.Equal(t, topics[:len(r.Events)], topicsOf(r.Events))
+		require.GreaterOrEqual(t, len(r.Events), 1000)
+		require.Equal(t, last, r.Events[len(r.Events)-1].ID)
+		_, err = publish(t.Context(), batchOf("good", "not good")...)
+		require.ErrorAs(t, err, new(*hub.InvalidError))
+	}
 }
 
 // testMany: a log that grows and grows costs no more memory than what it retains.

@@ -34,6 +34,7 @@ type flight struct {
 // landing is what came of a flight.
 type landing struct {
 	stored   int
+	leading  int    // of the stored: those answered before any failure
 	repeated int    // not stored: their IDs were known
 	first    uint64 // lowest sequence of the stored; 0: none yet
 	last     uint64 // highest sequence of the stored
@@ -89,6 +90,9 @@ func (a *acks) take(m *nats.Msg) {
 		f.failed = err
 	default:
 		f.stored++
+		if f.failed == nil {
+			f.leading++
+		}
 		f.last = max(f.last, seq)
 		if f.first == 0 || seq < f.first {
 			f.first = seq

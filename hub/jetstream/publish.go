@@ -259,7 +259,47 @@ func (e *Engine) publishEach(ctx context.Context, ids []string, events []*hub.Ev
 		return hub.Cursor{}, 0, err
 	}
 	defer done()
-	var all landing
+	all := e.sendAll(ctx, ids, events)
+	last = hub.Cursor{Epoch: e.epoch, Seq: all.last}
+	switch {
+	case all.failed == nil:
+		return last, all.repeated, nil
+	case all.stored == 0:
+		return hub.Cursor{}, all.repeated, e.failure(all.failed)
+	}
+	return last, all.repeated, &hub.PartialError{Stored: all.stored, Err: e.failure(all.failed)}
+}
+
+// PublishInOrder implements hub.OrderedPublisher. The embedded server takes messages and answers in the order
+// in which they are sent, and takes none after it has failed to write one. The servers of a cluster may fail
+// one message and take the next, so there it is Publish.
+func (e *Engine) PublishInOrder(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
+	if e.cfg.Store == "" || len(events) == 1 {
+		return e.Publish(ctx, events)
+	}
+	done, err := e.begin()
+	if err != nil {
+		return hub.Cursor{}, err
+	}
+	defer done()
+	leave, err := e.enter(ctx, events)
+	if err != nil {
+		return hub.Cursor{}, err
+	}
+	defer leave()
+	all := e.sendAll(ctx, nil, events)
+	last := hub.Cursor{Epoch: e.epoch, Seq: all.last}
+	switch {
+	case all.failed == nil:
+		return last, nil
+	case all.leading == 0:
+		return hub.Cursor{}, e.failure(all.failed)
+	}
+	return last, &hub.PartialError{Stored: all.leading, Err: e.failure(all.failed)}
+}
+
+// sendAll sends flight after flight until one fails.
+func (e *Engine) sendAll(ctx context.Context, ids []string, events []*hub.Event) (all landing) {
 	for len(events) > 0 && all.failed == nil {
 		n := flightOf(events)
 		var of landing
@@ -270,16 +310,9 @@ func (e *Engine) publishEach(ctx context.Context, ids []string, events []*hub.Ev
 			ids = ids[n:]
 		}
 		events = events[n:]
-		all = landing{stored: all.stored + of.stored, repeated: all.repeated + of.repeated, last: max(all.last, of.last), failed: of.failed}
+		all = landing{stored: all.stored + of.stored, leading: all.leading + of.leading, repeated: all.repeated + of.repeated, last: max(all.last, of.last), failed: of.failed}
 	}
-	last = hub.Cursor{Epoch: e.epoch, Seq: all.last}
-	switch {
-	case all.failed == nil:
-		return last, all.repeated, nil
-	case all.stored == 0:
-		return hub.Cursor{}, all.repeated, e.failure(all.failed)
-	}
-	return last, all.repeated, &hub.PartialError{Stored: all.stored, Err: e.failure(all.failed)}
+	return all
 }
 
 // flightOf returns how many of the events may be sent without waiting for an answer, one at least.

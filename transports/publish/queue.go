@@ -1,7 +1,9 @@
 package publish
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -180,14 +182,19 @@ func (q *queue) put(events []*hub.Event) (done int, err error) {
 		}
 		// What has come whole is published, even if its client does not wait.
 		begin := time.Now()
-		last, failed := q.hub.Publish(hub.WithPublisher(context.WithoutCancel(q.ctx), grant.Subject), next[:n]...)
+		last, failed := q.hub.PublishInOrder(hub.WithPublisher(context.WithoutCancel(q.ctx), grant.Subject), next[:n]...)
 		q.took = time.Since(begin)
-		if failed != nil {
+		var partial *hub.PartialError
+		switch {
+		case errors.As(failed, &partial):
+			n = partial.Stored
+		case failed != nil:
 			return done, failed
 		}
 		q.receipt.Last = last
 		q.receipt.Count += n
 		done += n
+		err = cmp.Or(failed, err)
 	}
 	return done, err
 }

@@ -100,3 +100,32 @@ func TestAwayWhileWaiting(t *testing.T) {
 		require.Len(t, f.published(t), 3)
 	})
 }
+
+// prefixEngine stores the first two of the events that it is given, and fails.
+type prefixEngine struct{ hub.Engine }
+
+func (e prefixEngine) PublishInOrder(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
+	last, err := e.Publish(ctx, events[:2])
+	if err != nil {
+		return last, err
+	}
+	return last, &hub.PartialError{Stored: 2, Err: hub.ErrUnavailable}
+}
+
+// TestPartOfLines: where the engine has stored the first lines alone, the answer names the line after them and
+// how many stand.
+func TestPartOfLines(t *testing.T) {
+	h, err := hub.New(hub.Config{Engine: prefixEngine{hub.NewMemory()}})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, h.Close()) }()
+	q := newQueue(t.Context(), h, tt.NewToken(&hub.Grant{Publish: hub.NewFilterSet(hub.Everything)}), nil, func(error) {})
+	for line := range 5 {
+		require.NoError(t, q.add(&hub.Event{Topic: "a", Data: []byte("1")}, line+1))
+	}
+	line, err := q.finish()
+	require.ErrorIs(t, err, hub.ErrUnavailable)
+	require.Equal(t, 3, line)
+	require.Equal(t, hub.Receipt{Last: h.Position(), Count: 2}, q.receipt)
+	require.EqualValues(t, 2, h.Position().Seq)
+	require.EqualValues(t, 3, h.Stats().Refused)
+}

@@ -1,0 +1,31 @@
+package jetstream
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+)
+
+// TestAcksCountLeading: of what was stored, only what comes before a failure is known to be the first.
+func TestAcksCountLeading(t *testing.T) {
+	a := &acks{prefix: "_INBOX.x.", flights: make(map[uint64]*flight)}
+	id, reply, f := a.begin(4)
+	for _, answer := range []string{
+		`{"stream":"s","seq":7}`, `{"stream":"s","seq":8}`, `{"error":{"code":503,"err_code":10077,"description":"full"},"stream":"s","seq":0}`, `{"stream":"s","seq":9}`,
+	} {
+		a.take(&nats.Msg{Subject: reply, Data: []byte(answer)})
+	}
+	<-f.landed
+	of := a.end(id)
+	require.Error(t, of.failed)
+	of.failed = nil
+	require.Equal(t, landing{stored: 3, leading: 2, first: 7, last: 9}, of)
+
+	id, reply, _ = a.begin(2)
+	a.take(&nats.Msg{Subject: reply, Data: []byte(`{"stream":"s","seq":10}`)})
+	of = a.end(id)
+	require.Equal(t, 1, of.leading)
+	require.ErrorContains(t, errors.Join(of.failed), "does not answer")
+}
