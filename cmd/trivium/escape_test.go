@@ -19,7 +19,7 @@ const harmful = "\x1b]0;title\x07\x1b[2J\u009b31m\u202e\r\nforged\x7f"
 // TestRefusalsAreShownHarmless: what pub, sub and bench print of a hub's answer does no more than be
 // shown.
 func TestRefusalsAreShownHarmless(t *testing.T) {
-	text, err := json.Marshal(map[string]any{"status": 403, "title": harmful, "detail": harmful, "parameter": harmful})
+	text, err := json.Marshal(map[string]any{"type": "urn:trivium:problem:forbidden", "status": 403, "title": harmful, "detail": harmful, "parameter": harmful})
 	require.NoError(t, err)
 	check := func(kind string, status int, body string, args ...string) {
 		hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
