@@ -92,7 +92,7 @@ func (r *revocations) addSubject(text string) error {
 	case err != nil:
 		return err
 	case name == "" || !plain(name):
-		return fmt.Errorf("want a subject (sub) of 1 to %d bytes without control characters after sub:", maxClaimLen)
+		return fmt.Errorf("want, after sub:, a subject of 1 to %d bytes without control characters", maxClaimLen)
 	}
 	var before time.Time
 	if rest != "" {

@@ -47,12 +47,11 @@ type continuity struct {
 
 	checking sync.Mutex // held while the leader is asked; taken before mu
 
-	mu       sync.Mutex
-	anchors  [maxAnchors]anchor // a ring
-	noted    int                // anchors ever added
-	checked  checkpoint         // what the last successful comparison was made with
-	leader   string             // of the stream, as seen last
-	mismatch error              // the stream has other messages than were delivered; nil: none found
+	mu      sync.Mutex
+	anchors [maxAnchors]anchor // a ring
+	noted   int                // anchors ever added
+	checked checkpoint         // what the last successful comparison was made with
+	leader  string             // of the stream, as seen last
 }
 
 // checkpoint identifies a connection and a leader. While it is the current one no comparison is needed.
