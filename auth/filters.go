@@ -24,7 +24,7 @@ func (a *Access) Filters(h hub.Holder, set hub.FilterSet) error {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	if _, held := a.lease.holders[h]; !held {
-		return nil // it has let go meanwhile, and subscribes to nothing
+		return nil // the connection released its filters meanwhile and has none
 	}
 	before := a.lease.filters[h]
 	all.unuse(a.lease, h)

@@ -21,7 +21,7 @@ type acceptor struct {
 	open *openConnections
 	// descriptors is the number from which on a new connection's descriptor is one of those that are
 	// kept free; 0: unknown, none are. A new descriptor has the lowest number that is free, so its
-	// number says how many are in use at least.
+	// number is the least count of those in use.
 	descriptors int
 
 	errors   atomic.Uint64

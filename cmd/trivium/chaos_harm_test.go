@@ -49,7 +49,7 @@ func (c *chaos) cutHub(hold time.Duration) {
 	c.withToxics(i, hold, `{"name":"hole","type":"timeout","stream":"downstream","attributes":{"timeout":0}}`)
 }
 
-// slowLinks has a hub reach NATS by links of 100 ms and 1 MB/s.
+// slowLinks delays a hub's connections to NATS by 100 ms and limits them to 1 MB/s.
 func (c *chaos) slowLinks(hold time.Duration) {
 	i := c.rng.IntN(fleet)
 	c.t.Logf("hub %d has slow links for %v", i, hold)

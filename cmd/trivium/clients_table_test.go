@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// tableFile has the table of TestClients between two marks. TRIVIUM_UPDATE=1 writes it anew.
+// tableFile is the page with the table of TestClients between two marks. TRIVIUM_UPDATE=1 rewrites it.
 const (
 	tableFile  = "../../docs/clients.md"
 	tableBegin = "<!-- table: TestClients -->\n"

@@ -119,10 +119,10 @@ type showClient struct {
 	name string
 
 	mu    sync.Mutex
-	ready bool // it has had an event that does not count
+	ready bool // an event that is not counted has arrived
 	got   []int
 	said  strings.Builder // what is no number
-	lost  bool            // it has ended, or missed its time: nobody waits for it any more
+	lost  bool            // the program ended or was too late; the test does not wait for it
 }
 
 func (c *showClient) isReady() bool {
@@ -166,7 +166,7 @@ func (c *showClient) giveUp() {
 	c.lost = true
 }
 
-// result says how many of the events came, and what was wrong with them.
+// result returns how many of the events arrived, and what was wrong with them.
 func (c *showClient) result() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
