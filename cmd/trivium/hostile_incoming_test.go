@@ -121,7 +121,7 @@ func endlessMessages(t *testing.T, f *fort) {
 	m := f.say(t, x, `{"op":"publish","topic":"victim","data":"`+strings.Repeat("x", 60<<10)+`"}`)
 	require.Equal(t, wire.OpAck, m.Op)
 	// A message that stays unfinished is closed, and gives back its memory.
-	p = f.besieged(t, "--read-timeout", "500ms")
+	p = f.besieged(t, "--read-timeout", "3s") // a slow machine needs half a second for a small request
 	endless(p, 20)
 	late := `trivium_websocket_refused_total{reason="receiving_time"}`
 	require.Eventually(t, func() bool { return f.counted(t, p, late) == 20 }, patience, 50*time.Millisecond)
