@@ -31,12 +31,12 @@ func (c chain) Verify(token string) (*Credential, error) {
 	return nil, cmp.Or(unjudged, reason, ErrBadToken)
 }
 
-func (c chain) Review(credential *Credential) (*Credential, error) {
+func (c chain) Recheck(credential *Credential) (*Credential, error) {
 	source := credential.source
 	if source == nil {
 		return nil, ErrTokenEnded // it is none of ours
 	}
-	now, err := source.Review(credential)
+	now, err := source.Recheck(credential)
 	if err != nil || now == credential {
 		return now, err
 	}

@@ -20,7 +20,7 @@ func (s *stub) Verify(token string) (*Credential, error) {
 	return &Credential{Grant: everything(token)}, nil
 }
 
-func (s *stub) Review(c *Credential) (*Credential, error) {
+func (s *stub) Recheck(c *Credential) (*Credential, error) {
 	if s.token == "" {
 		return nil, ErrTokenEnded
 	}
@@ -58,7 +58,7 @@ func TestChain(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, token, got.Grant.Subject)
 		for range 2 {
-			got, err = c.Review(got)
+			got, err = c.Recheck(got)
 			require.NoError(t, err)
 		}
 		require.Equal(t, "reviewed reviewed "+token, got.Grant.Subject)
@@ -66,9 +66,9 @@ func TestChain(t *testing.T) {
 	got, err := c.Verify("last")
 	require.NoError(t, err)
 	last.token = ""
-	_, err = c.Review(got)
+	_, err = c.Recheck(got)
 	require.Equal(t, ErrTokenEnded, err, "by who gave it")
-	_, err = c.Review(&Credential{})
+	_, err = c.Recheck(&Credential{})
 	require.Equal(t, ErrTokenEnded, err, "given by nobody")
 }
 
@@ -84,11 +84,11 @@ func TestChainOfFileAndJWT(t *testing.T) {
 	got, err := c.Verify(good)
 	require.NoError(t, err)
 	require.Equal(t, "jwt:jti:id-1", got.Grant.Subject)
-	same, err := c.Review(got)
+	same, err := c.Recheck(got)
 	require.NoError(t, err)
 	require.Same(t, got, same, "nothing has changed")
 	require.NoError(t, j.SetRevoked([]byte("id-1")))
-	_, err = c.Review(got)
+	_, err = c.Recheck(got)
 	require.Equal(t, ErrTokenEnded, err)
 
 	require.NoError(t, tokens.Load([]byte("- {name: dotted, sha256: "+hashOf(good)+"}")))

@@ -29,9 +29,9 @@ const maxCookieAge = 400 * 24 * time.Hour
 // as long as it is valid; DELETE needs no token and takes the cookie back. An open hub has no use
 // for the cookie, and answers POST without one. It judges requests as Middleware does, and must not
 // stand behind it.
-func (g *Guard) Session(refuse Refuse) http.Handler {
+func (m *Middleware) Session(refuse ErrorHandler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		query, goesOn := g.admit(w, r, refuse)
+		query, goesOn := m.admit(w, r, refuse)
 		if !goesOn {
 			return
 		}
@@ -39,7 +39,7 @@ func (g *Guard) Session(refuse Refuse) http.Handler {
 		var err error
 		switch r.Method {
 		case http.MethodPost:
-			cookie, err = g.newSession(r, query)
+			cookie, err = m.newSession(r, query)
 		case http.MethodDelete:
 			cookie = &http.Cookie{MaxAge: -1}
 		default:
@@ -51,7 +51,7 @@ func (g *Guard) Session(refuse Refuse) http.Handler {
 			return
 		}
 		if cookie != nil {
-			setCookie(w, r, cookie, g.config.Proxies.Secure(r))
+			setCookie(w, r, cookie, m.config.Proxies.Secure(r))
 		}
 		w.Header().Set("Cache-Control", "no-store")
 		boundBody(w, r)
@@ -78,21 +78,21 @@ func setCookie(w http.ResponseWriter, r *http.Request, cookie *http.Cookie, secu
 // newSession gives the value and the end of the cookie for the request's token, nil for an open
 // hub. Where the token stands is as strict there, so that a client made against an open hub works
 // with a closed one; that it stands nowhere is no fault.
-func (g *Guard) newSession(r *http.Request, query url.Values) (*http.Cookie, error) {
+func (m *Middleware) newSession(r *http.Request, query url.Values) (*http.Cookie, error) {
 	token, present, err := findToken(r, query)
 	switch {
 	case err != nil:
 		return nil, err
 	case present && bearer(r) == nil:
 		return nil, ErrNotBearer
-	case g.config.Verifier == nil:
+	case m.config.Verifier == nil:
 		return nil, nil
 	case !present:
 		return nil, ErrNoToken
 	case len(token) > MaxCookieTokenLen:
 		return nil, ErrCookieTooLong
 	}
-	credential, err := g.verify(token)
+	credential, err := m.verify(token)
 	if err != nil {
 		return nil, err
 	}
@@ -108,12 +108,12 @@ func (g *Guard) newSession(r *http.Request, query url.Values) (*http.Cookie, err
 // that had it sent may be a foreign one. The error is ErrTwoTokens if there are several that differ
 // (a neighbour of the same site can add one to the name without prefix), or ErrCookieTooLong. That name
 // counts only where the other is not there.
-func (g *Guard) findCookie(r *http.Request) (token string, present bool, err error) {
+func (m *Middleware) findCookie(r *http.Request) (token string, present bool, err error) {
 	cookies := r.CookiesNamed(secureCookieName)
 	if len(cookies) == 0 {
 		cookies = r.CookiesNamed(cookieName)
 	}
-	if len(cookies) == 0 || !g.takesCookie(r) {
+	if len(cookies) == 0 || !m.takesCookie(r) {
 		return "", false, nil
 	}
 	token = cookies[0].Value
@@ -131,9 +131,9 @@ func (g *Guard) findCookie(r *http.Request) (token string, present bool, err err
 // findBasic returns the password of Authorization: Basic, with which senders of web hooks and the
 // like can carry a token, whatever the user name is. It counts least, since it may be meant for a proxy in
 // between, and only where a cookie would: browsers add it to requests of foreign pages by themselves.
-func (g *Guard) findBasic(r *http.Request) (token string, present bool) {
+func (m *Middleware) findBasic(r *http.Request) (token string, present bool) {
 	_, password, ok := r.BasicAuth()
-	if !ok || password == "" || !g.takesCookie(r) {
+	if !ok || password == "" || !m.takesCookie(r) {
 		return "", false
 	}
 	return password, true
@@ -142,12 +142,12 @@ func (g *Guard) findBasic(r *http.Request) (token string, present bool) {
 // takesCookie reports whether the request comes of a page that may use the cookie. SameSite keeps
 // only the pages of other sites away, and a GET of fetch's mode "no-cors" or of an <img> has no
 // Origin; Sec-Fetch-Site tells it from one of the same origin.
-func (g *Guard) takesCookie(r *http.Request) bool {
-	switch g.pageOf(r) {
+func (m *Middleware) takesCookie(r *http.Request) bool {
+	switch m.pageOf(r) {
 	case samePage:
 		return true
 	case allowedPage:
-		return g.config.Origins.credentialed && r.Header.Get("Origin") != nullOrigin
+		return m.config.Origins.credentialed && r.Header.Get("Origin") != nullOrigin
 	case noPage:
 		return ofOwnPage(r)
 	}

@@ -134,7 +134,7 @@ func (b brief) Verify(token string) (*Credential, error) {
 	return &Credential{Expires: time.Now().Add(b.left)}, nil
 }
 
-func (b brief) Review(c *Credential) (*Credential, error) { return c, nil }
+func (b brief) Recheck(c *Credential) (*Credential, error) { return c, nil }
 
 func TestSession(t *testing.T) {
 	named, err := NewOrigins([]string{"https://app.hub.example"})

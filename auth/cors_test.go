@@ -196,7 +196,7 @@ func TestCORS(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 		guard := New(Config{Verifier: NewStaticToken(canary, Limits{}), Origins: origins})
-		guard.Middleware(refuse)(http.HandlerFunc(next)).ServeHTTP(w, r)
+		guard.Wrap(refuse)(http.HandlerFunc(next)).ServeHTTP(w, r)
 	})
 	server := httptest.NewServer(handler)
 	defer server.Close()

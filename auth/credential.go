@@ -42,5 +42,5 @@ type Verifier interface {
 	Verify(token string) (*Credential, error)
 	// Review judges again what Verify has given, after what it goes by has changed: files are
 	// reread while tokens are in use. The end of the token by time is not its business.
-	Review(*Credential) (*Credential, error)
+	Recheck(*Credential) (*Credential, error)
 }

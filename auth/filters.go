@@ -19,24 +19,24 @@ func filterBytes(set hub.FilterSet) int { return max(0, set.Size()-freeFilterByt
 // Filters counts the filters that a holder is about to subscribe to toward the memory that filters may take,
 // in place of what it subscribed to before, until it lets go. With an error, a *LimitError, nothing has
 // changed.
-func (a *Access) Filters(h hub.Holder, set hub.FilterSet) error {
-	all := a.guard.leases
+func (a *Access) ReserveFilters(h hub.Holder, set hub.FilterSet) error {
+	all := a.middleware.sessions
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	if _, held := a.lease.holders[h]; !held {
+	if _, held := a.session.holders[h]; !held {
 		return nil // the connection released its filters meanwhile and has none
 	}
-	before := a.lease.filters[h]
-	all.unuse(a.lease, h)
-	err := all.use(a.lease, h, set)
+	before := a.session.filters[h]
+	all.unuse(a.session, h)
+	err := all.use(a.session, h, set)
 	if err != nil && before != nil {
-		all.count(a.lease, h, before.set)
+		all.count(a.session, h, before.set)
 	}
 	return err
 }
 
 // use counts a set unless that would be more than the limits allow. Called with mu held.
-func (l *leases) use(lease *lease, h hub.Holder, set hub.FilterSet) error {
+func (l *sessionTable) use(lease *tokenSession, h hub.Holder, set hub.FilterSet) error {
 	n := filterBytes(set)
 	if n > 0 && lease.sets[set.Key()] == nil {
 		if limit := l.limits.FilterBytesPerToken; limit > 0 && lease.filterBytes+n > limit {
@@ -50,7 +50,7 @@ func (l *leases) use(lease *lease, h hub.Holder, set hub.FilterSet) error {
 	return nil
 }
 
-func (l *leases) count(lease *lease, h hub.Holder, set hub.FilterSet) {
+func (l *sessionTable) count(lease *tokenSession, h hub.Holder, set hub.FilterSet) {
 	n := filterBytes(set)
 	if n == 0 {
 		return
@@ -70,7 +70,7 @@ func (l *leases) count(lease *lease, h hub.Holder, set hub.FilterSet) {
 }
 
 // unuse takes back what was counted for a holder.
-func (l *leases) unuse(lease *lease, h hub.Holder) {
+func (l *sessionTable) unuse(lease *tokenSession, h hub.Holder) {
 	use := lease.filters[h]
 	if use == nil {
 		return

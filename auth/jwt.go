@@ -165,7 +165,7 @@ func subjectOf(c *claims, hash [sha256.Size]byte) string {
 }
 
 // Review gives ErrTokenEnded for what is revoked. A change of keys ends no token.
-func (j *JWT) Review(c *Credential) (*Credential, error) {
+func (j *JWT) Recheck(c *Credential) (*Credential, error) {
 	if j.isRevoked(c.ID, c.Subject, c.Issued) {
 		return nil, ErrTokenEnded
 	}

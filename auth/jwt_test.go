@@ -221,7 +221,7 @@ func TestJWTReview(t *testing.T) {
 	require.NoError(t, err)
 	review := func(c *Credential, want error) {
 		t.Helper()
-		now, err := j.Review(c)
+		now, err := j.Recheck(c)
 		require.ErrorIs(t, err, want)
 		require.True(t, want != nil || now == c)
 	}

@@ -21,16 +21,16 @@ const (
 )
 
 // pageOf reads the Origin. Two lines of it are foreign, though both be good: a browser sends one.
-func (g *Guard) pageOf(r *http.Request) page {
+func (m *Middleware) pageOf(r *http.Request) page {
 	lines := r.Header["Origin"]
 	switch {
 	case len(lines) == 0:
 		return noPage
 	case len(lines) > 1:
 		return foreignPage
-	case sameOrigin(lines[0], r.Host, g.config.Proxies.Secure(r)):
+	case sameOrigin(lines[0], r.Host, m.config.Proxies.Secure(r)):
 		return samePage
-	case g.config.Origins.allows(lines[0]):
+	case m.config.Origins.allows(lines[0]):
 		return allowedPage
 	}
 	return foreignPage
@@ -55,8 +55,8 @@ func isNavigation(r *http.Request) bool {
 }
 
 // ownOrigin returns the hub's own origin, as far as it can tell from the request.
-func (g *Guard) ownOrigin(r *http.Request) string {
-	if g.config.Proxies.Secure(r) {
+func (m *Middleware) ownOrigin(r *http.Request) string {
+	if m.config.Proxies.Secure(r) {
 		return "https://" + r.Host
 	}
 	return "http://" + r.Host

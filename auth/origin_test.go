@@ -95,7 +95,7 @@ func TestOrigin(t *testing.T) {
 
 // passesRightly holds that what passes is the Host behind the scheme, but for case, a default port
 // and the spelling of an IPv6 address, or an origin that a pattern takes in.
-func passesRightly(t require.TestingT, g *Guard, origin, host string) {
+func passesRightly(t require.TestingT, g *Middleware, origin, host string) {
 	r := attempt{host: host, header: http.Header{"Origin": {origin}}}.request()
 	switch g.pageOf(r) {
 	case samePage:

@@ -98,7 +98,7 @@ func TestRevokedSubjectIsReviewed(t *testing.T) {
 	require.NoError(t, err)
 	c, err := j.Verify(token)
 	require.NoError(t, err)
-	_, err = j.Review(c)
+	_, err = j.Recheck(c)
 	require.NoError(t, err)
 	for line, revoked := range map[string]bool{
 		"sub:alice before:" + c.Issued.UTC().Format(time.RFC3339):                  false,
@@ -108,7 +108,7 @@ func TestRevokedSubjectIsReviewed(t *testing.T) {
 	} {
 		require.NoError(t, j.SetRevoked([]byte(line)))
 		_, verified := j.Verify(token)
-		_, reviewed := j.Review(c)
+		_, reviewed := j.Recheck(c)
 		if revoked {
 			require.ErrorIs(t, verified, ErrTokenEnded, line)
 			require.ErrorIs(t, reviewed, ErrTokenEnded, line)

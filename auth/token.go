@@ -45,7 +45,7 @@ func (s *staticToken) Verify(token string) (*Credential, error) {
 	return &s.credential, nil
 }
 
-func (s *staticToken) Review(*Credential) (*Credential, error) { return &s.credential, nil }
+func (s *staticToken) Recheck(*Credential) (*Credential, error) { return &s.credential, nil }
 
 var all = hub.NewFilterSet(hub.Everything)
 

@@ -66,7 +66,7 @@ func (t *Tokens) Verify(token string) (*Credential, error) {
 }
 
 // Review gives what the file says now, ErrTokenEnded if it is silent.
-func (t *Tokens) Review(c *Credential) (*Credential, error) {
+func (t *Tokens) Recheck(c *Credential) (*Credential, error) {
 	if now := t.find(c.Hash); now != nil {
 		return now, nil
 	}

@@ -51,7 +51,7 @@ func TestTokensFiles(t *testing.T) {
 			old, err := tokens.Verify("old-token")
 			require.NoError(t, err)
 			err = tokens.Load([]byte(v.File))
-			now, reviewed := tokens.Review(old)
+			now, reviewed := tokens.Recheck(old)
 			if v.Faults != "" {
 				require.EqualError(t, err, strings.TrimSpace(v.Faults), v.Name)
 				require.NoError(t, reviewed, v.Name)
@@ -105,7 +105,7 @@ func TestTokensReview(t *testing.T) {
 		c, err := tokens.Verify(canary)
 		require.NoError(t, err)
 		load("  subscribe: [a]\n  limits: {max-publish-rate: 5}\n")
-		now, err := tokens.Review(c)
+		now, err := tokens.Recheck(c)
 		require.NoError(t, err)
 		_, ok := now.Grant.MaySubscribe(hub.NewFilterSet(hub.Everything))
 		require.False(t, ok || now.Grant.Subscribe.Match("b"))
@@ -119,13 +119,13 @@ func TestTokensReview(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		_, err = tokens.Verify(canary)
 		require.Equal(t, ErrTokenEnded, err)
-		now, err = tokens.Review(c)
+		now, err = tokens.Recheck(c)
 		require.NoError(t, err)
 		require.Equal(t, time.Now().UTC(), now.Expires.UTC())
 
 		require.ErrorContains(t, tokens.Load(nil), "the file is empty")
 		require.NoError(t, tokens.Load([]byte("tokens: []")))
-		_, err = tokens.Review(c)
+		_, err = tokens.Recheck(c)
 		require.Equal(t, ErrTokenEnded, err)
 	})
 }

@@ -30,5 +30,5 @@ func (g *Grant) MaySubscribe(set FilterSet) (refused Filter, ok bool) {
 type Holder interface {
 	// Revise is called when what was granted has changed or was taken back. It must not block, and
 	// may be called from any goroutine, also once more after the holder has let go.
-	Revise()
+	OnRightsChanged()
 }

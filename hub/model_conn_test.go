@@ -34,7 +34,7 @@ type conn struct {
 	received []Cursor // the newest few
 }
 
-// Ready does what transports/outlet does, over a connection that takes a part now and then.
+// Ready does what transports/connection does, over a connection that takes a part now and then.
 func (c *conn) Ready(r *Round) {
 	if c.bell != nil {
 		c.bell.Ready(r)

@@ -20,7 +20,7 @@ func NewBell() Bell { return make(Bell, 1) }
 func (b Bell) Ready(*Round) { b.ring() }
 
 // Revise implements Holder: who is woken looks at its grant too.
-func (b Bell) Revise() { b.ring() }
+func (b Bell) OnRightsChanged() { b.ring() }
 
 func (b Bell) ring() {
 	select {

@@ -14,19 +14,21 @@ type access struct{ *auth.Access }
 
 func accessFrom(ctx context.Context) web.Access { return access{auth.AccessFrom(ctx)} }
 
-func (a access) Judge(set hub.FilterSet) *wire.Problem { return web.Judge(a.Grant(), set) }
+func (a access) Authorize(set hub.FilterSet) *wire.Problem { return web.Authorize(a.Grant(), set) }
 
-func (a access) Hold(h hub.Holder) *wire.Problem { return refusal(a.Access.Hold(h)) }
+func (a access) Acquire(h hub.Holder) *wire.Problem { return refusal(a.Access.Acquire(h)) }
 
-func (a access) Filters(h hub.Holder, set hub.FilterSet) *wire.Problem {
-	return refusal(a.Access.Filters(h, set))
+func (a access) ReserveFilters(h hub.Holder, set hub.FilterSet) *wire.Problem {
+	return refusal(a.Access.ReserveFilters(h, set))
 }
 
-func (a access) Watch(h hub.Holder) *wire.Problem { return refusal(a.Access.Watch(h)) }
+func (a access) AcquireUncounted(h hub.Holder) *wire.Problem {
+	return refusal(a.Access.AcquireUncounted(h))
+}
 
-func (a access) Subscribe() *wire.Problem { return refusal(a.Access.Subscribe()) }
+func (a access) AdmitSubscription() *wire.Problem { return refusal(a.Access.AdmitSubscription()) }
 
-func (a access) Publish(events int) *wire.Problem { return refusal(a.Access.Publish(events)) }
+func (a access) AdmitPublish(events int) *wire.Problem { return refusal(a.Access.AdmitPublish(events)) }
 
 func (a access) Renew(token string) (web.Access, *wire.Problem) {
 	fresh, err := a.Access.Renew(token)

@@ -53,5 +53,5 @@ func adminRoutes(o *observer, d *door, log *slog.Logger) http.Handler {
 	routes.PathPrefix("/debug/pprof/").HandlerFunc(pprof.Index)
 	routes.Handle("/debug/pprof", http.RedirectHandler("/debug/pprof/", http.StatusMovedPermanently))
 	routes.NotFoundHandler = http.HandlerFunc(web.NotFound)
-	return d.admin.Middleware(d.denials.by(adminRoute, web.WriteProblem))(routes) // before any route's redirect
+	return d.admin.Wrap(d.denials.by(adminRoute, web.WriteProblem))(routes) // before any route's redirect
 }

@@ -23,7 +23,7 @@ func newDenials(log *slog.Logger) denials { return denials{log: log, origins: ne
 
 // by gives a guard's way of answering a request to the route that it refuses: as the transport does.
 // A page of a foreign origin or host learns nothing by way of a transport.
-func (d denials) by(route string, refuse func(http.ResponseWriter, *http.Request, *wire.Problem)) auth.Refuse {
+func (d denials) by(route string, refuse func(http.ResponseWriter, *http.Request, *wire.Problem)) auth.ErrorHandler {
 	return func(w http.ResponseWriter, r *http.Request, err error) {
 		p := refusal(err)
 		if route == adminRoute && errors.Is(err, auth.ErrForeignOrigin) {

@@ -12,10 +12,10 @@ import (
 // door is who may come in: what requests are judged by, and what of it is read from files that may
 // change while it stands.
 type door struct {
-	token string      // made at start; "" where there are others, or none are asked for
-	guard *auth.Guard // of the routes that need a token
-	free  *auth.Guard // of those that need none, but are not for foreign pages either
-	admin *auth.Guard // of the operator's
+	token string           // made at start; "" where there are others, or none are asked for
+	guard *auth.Middleware // of the routes that need a token
+	free  *auth.Middleware // of those that need none, but are not for foreign pages either
+	admin *auth.Middleware // of the operator's
 	denials
 	jwt     *auth.JWT // nil: JWTs are not taken
 	proxies *auth.Proxies
@@ -125,7 +125,7 @@ func (d *door) read(files *watcher, load func([][]byte) error, named ...watchedF
 			return err
 		}
 		if d.guard != nil {
-			d.guard.Review()
+			d.guard.Recheck()
 		}
 		return nil
 	}, named...)

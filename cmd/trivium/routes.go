@@ -12,8 +12,8 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/trivium-hub/trivium/auth"
+	"github.com/trivium-hub/trivium/transports/connection"
 	"github.com/trivium-hub/trivium/transports/longpoll"
-	"github.com/trivium-hub/trivium/transports/outlet"
 	"github.com/trivium-hub/trivium/transports/publish"
 	"github.com/trivium-hub/trivium/transports/sse"
 	"github.com/trivium-hub/trivium/transports/web"
@@ -24,21 +24,21 @@ import (
 
 // counters count what each transport does.
 type counters struct {
-	sse, websocket, longpoll outlet.Counters
+	sse, websocket, longpoll connection.Counters
 	refused                  websocket.Refusals
 	panics                   atomic.Uint64 // of handlers
 	problems                 web.Problems
 }
 
 // byTransport names them as metrics and /stats do.
-func (c *counters) byTransport() map[string]*outlet.Counters {
-	return map[string]*outlet.Counters{"sse": &c.sse, "websocket": &c.websocket, "longpoll": &c.longpoll}
+func (c *counters) byTransport() map[string]*connection.Counters {
+	return map[string]*connection.Counters{"sse": &c.sse, "websocket": &c.websocket, "longpoll": &c.longpoll}
 }
 
 // cut counts the connections that a drain's end cut with something unsaid.
 func (c *counters) cut() (n uint64) {
 	for _, transport := range c.byTransport() {
-		n += transport.Cut.Load()
+		n += transport.ClosedAtDeadline.Load()
 	}
 	return n
 }
@@ -75,24 +75,24 @@ func (s *server) publicRoutes() http.Handler {
 	deny, guard := s.door.denials.by, s.door.guard
 	// admitted are the routes that need a token; whoever comes so far has one.
 	admitted := func(route string, refuse func(http.ResponseWriter, *http.Request, *wire.Problem), next http.Handler) http.Handler {
-		return guard.Middleware(deny(route, refuse))(s.open.vouched(next))
+		return guard.Wrap(deny(route, refuse))(s.open.vouched(next))
 	}
-	everybody := s.door.free.Middleware(deny("others", web.WriteProblem))
+	everybody := s.door.free.Wrap(deny("others", web.WriteProblem))
 	asCloudEvents := wire.CloudEvents{Source: cfg.CloudEventsSource}
 	events := sse.New(sse.Config{
-		Hub: h, Group: group, Access: accessFrom, Counters: &count.sse,
+		Hub: h, Registry: group, Access: accessFrom, Counters: &count.sse,
 		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout, Disconnect: cfg.Slow == "disconnect",
 		CleanEnd: cfg.SSEEnd == "clean", CloudEvents: asCloudEvents,
 	})
 	sockets := websocket.New(websocket.Config{
-		Hub: h, Group: group, Access: accessFrom, Counters: &count.websocket,
+		Hub: h, Registry: group, Access: accessFrom, Counters: &count.websocket,
 		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout, Disconnect: cfg.Slow == "disconnect",
 		MaxMessage: int64(cfg.MaxMessageBytes), MessageRate: float64(cfg.MaxMessageRate), MaxFragments: cfg.MaxMessageFragments,
 		MessageTimeout: cfg.ReadTimeout, Intake: s.intake,
 		Refusals: &count.refused, Compression: cfg.WSCompression, CloudEvents: asCloudEvents,
 	})
 	polls := longpoll.New(longpoll.Config{
-		Hub: h, Group: group, Access: accessFrom, Counters: &count.longpoll,
+		Hub: h, Registry: group, Access: accessFrom, Counters: &count.longpoll,
 		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout, CloudEvents: asCloudEvents,
 	})
 	publisher := publish.New(publish.Config{
@@ -144,7 +144,7 @@ func text(s string) http.HandlerFunc {
 }
 
 // ready says whether a load balancer should send subscribers here.
-func ready(group *outlet.Group, away func() error) http.HandlerFunc {
+func ready(group *connection.Registry, away func() error) http.HandlerFunc {
 	ok := text("ready\n")
 	return func(w http.ResponseWriter, r *http.Request) {
 		if group.IsDraining() {

@@ -19,8 +19,8 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/hub/jetstream"
+	"github.com/trivium-hub/trivium/transports/connection"
 	"github.com/trivium-hub/trivium/transports/intake"
-	"github.com/trivium-hub/trivium/transports/outlet"
 	"github.com/trivium-hub/trivium/transports/publish"
 	"github.com/trivium-hub/trivium/transports/udp"
 	"github.com/trivium-hub/trivium/transports/wire"
@@ -100,7 +100,7 @@ type server struct {
 
 	hub    *hub.Hub
 	engine *jetstream.Engine // nil: memory
-	group  *outlet.Group
+	group  *connection.Registry
 	open   *openConnections
 	// accepts is the part of public that accepts, once it has started; adminAccepts that of admin.
 	accepts, adminAccepts *acceptor
@@ -144,7 +144,7 @@ func newServer(cfg *ServeConfig, stderr io.Writer) (_ *server, err error) {
 			s.discard()
 		}
 	}()
-	s.group = outlet.NewGroup(cfg.Heartbeat)
+	s.group = connection.NewRegistry(cfg.Heartbeat)
 	if s.tls, err = newTLS(&cfg.TLSConfig, s.files, s.log); err != nil {
 		return nil, err
 	}
@@ -229,7 +229,7 @@ func (s *server) listen() context.Context {
 	s.stop = cancel
 	s.open = newOpenConnections(newOpenLimits(s.cfg.connections(), s.cfg.spareConnections()), s.door.proxies, s.log)
 	s.accepts = newAcceptor(s.public, s.open, s.cfg.publicDescriptors(), s.log)
-	s.public = &outlet.Listener{Listener: s.accepts, WriteTimeout: s.cfg.WriteTimeout}
+	s.public = &connection.Listener{Listener: s.accepts, WriteTimeout: s.cfg.WriteTimeout}
 	s.publicHandler.set(s.startingRoutes())
 	public := s.newHTTP(&s.publicHandler)
 	s.open.attach(public)
@@ -274,7 +274,7 @@ func (s *server) start(ctx context.Context) {
 func (s *server) newObserver() *observer {
 	return &observer{
 		hub: s.hub, engine: s.cfg.Engine, away: s.away, log: s.engine, counters: &s.count, guard: s.door.guard, open: s.open, udp: s.udp,
-		intake: s.intake, draining: s.group.IsDraining, slow: s.group.Encodings().Bytes,
+		intake: s.intake, draining: s.group.IsDraining, slow: s.group.EncodingCache().Bytes,
 		acceptErrors: func() uint64 { return s.accepts.errors.Load() + s.adminAccepts.errors.Load() },
 	}
 }

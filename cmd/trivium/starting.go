@@ -61,10 +61,10 @@ func (s *server) openHub(ctx context.Context) (err error) {
 func (s *server) startingRoutes() http.Handler {
 	deny, guard := s.door.denials.by, s.door.guard
 	events := sse.New(sse.Config{
-		Group: s.group, Access: accessFrom, Counters: &s.count.sse, WriteTimeout: s.cfg.WriteTimeout, CleanEnd: s.cfg.SSEEnd == "clean",
+		Registry: s.group, Access: accessFrom, Counters: &s.count.sse, WriteTimeout: s.cfg.WriteTimeout, CleanEnd: s.cfg.SSEEnd == "clean",
 	})
 	sockets := websocket.New(websocket.Config{
-		Group: s.group, Access: accessFrom, Counters: &s.count.websocket, WriteTimeout: s.cfg.WriteTimeout, Refusals: &s.count.refused,
+		Registry: s.group, Access: accessFrom, Counters: &s.count.websocket, WriteTimeout: s.cfg.WriteTimeout, Refusals: &s.count.refused,
 	})
 	type refuser = func(http.ResponseWriter, *http.Request, *wire.Problem)
 	starting := func(refuse refuser) http.Handler {
@@ -77,13 +77,13 @@ func (s *server) startingRoutes() http.Handler {
 		path   string
 		refuse refuser
 	}{{"/sse", events.Refuse}, {"/ws", sockets.Refuse}, {"/poll", web.WriteProblem}, {"/publish", web.WriteProblem}} {
-		handler := guard.Middleware(deny(route.path, route.refuse))(starting(route.refuse))
+		handler := guard.Wrap(deny(route.path, route.refuse))(starting(route.refuse))
 		routes.Handle(route.path, handler)
 		if route.path == "/publish" {
 			routes.PathPrefix("/publish/").Handler(handler)
 		}
 	}
-	everybody := s.door.free.Middleware(deny("others", web.WriteProblem))
+	everybody := s.door.free.Wrap(deny("others", web.WriteProblem))
 	routes.Handle("/healthz", everybody(text("ok\n")))
 	routes.NotFoundHandler = everybody(starting(web.WriteProblem))
 	return routes
@@ -97,6 +97,6 @@ func startingProblem() *wire.Problem {
 
 // startingAdminRoutes answers the operator until the hub has started.
 func (s *server) startingAdminRoutes() http.Handler {
-	return s.door.admin.Middleware(s.door.denials.by("admin", web.WriteProblem))(
+	return s.door.admin.Wrap(s.door.denials.by("admin", web.WriteProblem))(
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { web.WriteProblem(w, r, startingProblem()) }))
 }

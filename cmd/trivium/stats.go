@@ -107,7 +107,7 @@ type observer struct {
 	away     func() error      // why the engine takes nothing now
 	log      *jetstream.Engine // nil: the engine keeps events in memory
 	counters *counters
-	guard    *auth.Guard
+	guard    *auth.Middleware
 	open     *openConnections
 	udp      *udp.Source // nil: off
 	intake   *intake.Budget
@@ -150,12 +150,12 @@ func (o *observer) snapshot() snapshot {
 		t := transportSnapshot{
 			Connections: c.Connections.Load(),
 			Delivered:   c.Delivered.Load(),
-			Closed:      map[string]uint64{"expelled": c.Expelled.Load(), "no_room": c.NoRoom.Load()},
+			Closed:      map[string]uint64{"expelled": c.Unauthorized.Load(), "no_room": c.NoEncodingMemory.Load()},
 		}
 		if name != "longpoll" { // a poll is never too slow: it asks again
-			t.Closed["overtaken"] = c.Overtaken.Load()
-			t.Closed["stuck"] = c.Stuck.Load()
-			t.Closed["cut"] = c.Cut.Load()
+			t.Closed["overtaken"] = c.FellBehind.Load()
+			t.Closed["stuck"] = c.WriteStalled.Load()
+			t.Closed["cut"] = c.ClosedAtDeadline.Load()
 		}
 		s.Transports[name] = t
 	}

@@ -12,8 +12,8 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/client"
+	"github.com/trivium-hub/trivium/transports/connection"
 	"github.com/trivium-hub/trivium/transports/longpoll"
-	"github.com/trivium-hub/trivium/transports/outlet"
 	"github.com/trivium-hub/trivium/transports/publish"
 	"github.com/trivium-hub/trivium/transports/sse"
 	tt "github.com/trivium-hub/trivium/transports/transporttest"
@@ -27,12 +27,12 @@ func exampleHub() (url string, stop func()) {
 	if err != nil {
 		panic(err)
 	}
-	group := outlet.NewGroup(15 * time.Second)
+	group := connection.NewRegistry(15 * time.Second)
 	access := func(context.Context) web.Access { return tt.NewToken(everything) }
 	routes := http.NewServeMux()
-	routes.Handle("/ws", websocket.New(websocket.Config{Hub: h, Group: group, Access: access, Counters: new(outlet.Counters), WriteTimeout: time.Minute}))
-	routes.Handle("/sse", sse.New(sse.Config{Hub: h, Group: group, Access: access, Counters: new(outlet.Counters), WriteTimeout: time.Minute}))
-	routes.Handle("/poll", longpoll.New(longpoll.Config{Hub: h, Group: group, Access: access, Counters: new(outlet.Counters), WriteTimeout: time.Minute}))
+	routes.Handle("/ws", websocket.New(websocket.Config{Hub: h, Registry: group, Access: access, Counters: new(connection.Counters), WriteTimeout: time.Minute}))
+	routes.Handle("/sse", sse.New(sse.Config{Hub: h, Registry: group, Access: access, Counters: new(connection.Counters), WriteTimeout: time.Minute}))
+	routes.Handle("/poll", longpoll.New(longpoll.Config{Hub: h, Registry: group, Access: access, Counters: new(connection.Counters), WriteTimeout: time.Minute}))
 	routes.HandleFunc("/publish", publish.New(publish.Config{Hub: h, Access: access}).ServeEnvelopes)
 	server := httptest.NewServer(routes)
 	return server.URL, func() {

@@ -218,7 +218,7 @@ func TestDrain(t *testing.T) {
 		drained := make(chan struct{})
 		go func() {
 			defer close(drained)
-			r.Group.Drain(context.Background(), 10*time.Second)
+			r.Registry.Drain(context.Background(), 10*time.Second)
 		}()
 		state := r.await(c, isPhase(client.Waiting))
 		require.ErrorContains(t, state.Reason, "about to end")

@@ -23,8 +23,8 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/client"
+	"github.com/trivium-hub/trivium/transports/connection"
 	"github.com/trivium-hub/trivium/transports/longpoll"
-	"github.com/trivium-hub/trivium/transports/outlet"
 	"github.com/trivium-hub/trivium/transports/publish"
 	"github.com/trivium-hub/trivium/transports/sse"
 	tt "github.com/trivium-hub/trivium/transports/transporttest"
@@ -59,7 +59,7 @@ type rig struct {
 	t        tester
 	patience time.Duration
 	Hub      *hub.Hub
-	Group    *outlet.Group
+	Registry *connection.Registry
 	URL      string
 	roots    *x509.CertPool // of TLS
 	dial     func(context.Context, string, string) (net.Conn, error)
@@ -94,20 +94,20 @@ func newRig(t tester, cfg rigConfig) *rig {
 	h, err := hub.New(cfg.Hub)
 	require.NoError(t, err)
 	r := &rig{
-		t: t, patience: 2 * tt.Patience, Hub: h, Group: outlet.NewGroup(cfg.Heartbeat),
+		t: t, patience: 2 * tt.Patience, Hub: h, Registry: connection.NewRegistry(cfg.Heartbeat),
 		conns: map[*cuttable]struct{}{}, proxies: map[string]http.HandlerFunc{}, requests: map[string]int{}, versions: map[string]int{},
 	}
 	access := func(ctx context.Context) web.Access { return ctx.Value(accessKey{}).(web.Access) }
 	publisher := publish.New(publish.Config{Hub: h, Access: access})
 	r.routes = map[string]http.Handler{
 		"/sse": sse.New(sse.Config{
-			Hub: h, Group: r.Group, Access: access, Counters: new(outlet.Counters), WriteTimeout: tt.Patience, MaxTopics: cfg.MaxTopics,
+			Hub: h, Registry: r.Registry, Access: access, Counters: new(connection.Counters), WriteTimeout: tt.Patience, MaxTopics: cfg.MaxTopics,
 		}),
 		"/ws": websocket.New(websocket.Config{
-			Hub: h, Group: r.Group, Access: access, Counters: new(outlet.Counters), WriteTimeout: tt.Patience, MaxTopics: cfg.MaxTopics,
+			Hub: h, Registry: r.Registry, Access: access, Counters: new(connection.Counters), WriteTimeout: tt.Patience, MaxTopics: cfg.MaxTopics,
 		}),
 		"/poll": longpoll.New(longpoll.Config{
-			Hub: h, Group: r.Group, Access: access, Counters: new(outlet.Counters), WriteTimeout: tt.Patience, MaxTopics: cfg.MaxTopics,
+			Hub: h, Registry: r.Registry, Access: access, Counters: new(connection.Counters), WriteTimeout: tt.Patience, MaxTopics: cfg.MaxTopics,
 		}),
 		"/publish": http.HandlerFunc(publisher.ServeEnvelopes),
 	}
@@ -121,7 +121,7 @@ func newRig(t tester, cfg rigConfig) *rig {
 		require.NoError(t, err)
 		r.dial, r.URL = new(net.Dialer).DialContext, "http://"+listener.Addr().String()+"/at"
 	}
-	r.listen(&outlet.Listener{Listener: listener, WriteTimeout: tt.Patience, Portable: cfg.Memory}, cfg.TLS)
+	r.listen(&connection.Listener{Listener: listener, WriteTimeout: tt.Patience, Portable: cfg.Memory}, cfg.TLS)
 	return r
 }
 
@@ -141,7 +141,7 @@ func (r *rig) listen(listener net.Listener, secure bool) {
 		server.Start()
 	}
 	r.t.Cleanup(func() {
-		r.Group.Close()
+		r.Registry.Close()
 		server.CloseClientConnections()
 		server.Close()
 		require.NoError(r.t, r.Hub.Close())

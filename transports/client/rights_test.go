@@ -27,7 +27,7 @@ func (r *rig) revise(token string, grant *hub.Grant) {
 	r.mu.Lock()
 	t := r.tokens[token]
 	r.mu.Unlock()
-	t.Revise(grant)
+	t.SetGrant(grant)
 }
 
 // admit judges the request's token, wherever it stands (PROTOCOL section 7).
@@ -81,8 +81,8 @@ type takeover struct {
 	old *tt.Token
 }
 
-func (a takeover) Hold(h hub.Holder) *wire.Problem {
-	problem := a.renewable.Hold(h)
+func (a takeover) Acquire(h hub.Holder) *wire.Problem {
+	problem := a.renewable.Acquire(h)
 	if problem == nil {
 		a.old.Release(h)
 	}

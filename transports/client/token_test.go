@@ -186,7 +186,7 @@ func TestTokenRefused(t *testing.T) {
 					}
 					r.mu.Unlock()
 					for _, token := range held {
-						token.Revise(nil)
+						token.SetGrant(nil)
 					}
 				}
 				if row.lives {

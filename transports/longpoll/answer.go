@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/outlet"
+	"github.com/trivium-hub/trivium/transports/connection"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -30,15 +30,15 @@ func (f cloudEventFrames) Encode(e *hub.Event) []byte { return f.events.EncodeFr
 // answer is the events of one answer, as encodings: the events themselves may be removed while a
 // client reads slowly.
 type answer struct {
-	encodings *outlet.Encodings
-	format    outlet.Format
+	encodings *connection.EncodingCache
+	format    connection.Format
 	subject   string // whose share of the encodings is used
 
 	count  int // events
 	length int // bytes of the envelopes
 	// The first envelopes are copied when the answer begins to be written.
 	first [][]byte
-	held  []*outlet.Encoding // of the others; nil: written and released
+	held  []*connection.CachedEncoding // of the others; nil: written and released
 	// large is the only event, if it is set: there was no room to hold its encoding.
 	large hub.Cursor
 }
@@ -96,9 +96,9 @@ func (a *answer) release() {
 
 // answer writes what goes into one answer; the cursor says where the rest begins.
 func (h *Handler) answer(
-	w http.ResponseWriter, r *http.Request, s *hub.Subscription, access web.Access, format outlet.Format, batch hub.Batch,
+	w http.ResponseWriter, r *http.Request, s *hub.Subscription, access web.Access, format connection.Format, batch hub.Batch,
 ) {
-	a := &answer{encodings: h.cfg.Group.Encodings(), format: format}
+	a := &answer{encodings: h.cfg.Registry.EncodingCache(), format: format}
 	defer a.release()
 	if grant := access.Grant(); grant != nil {
 		a.subject = grant.Subject
@@ -112,13 +112,13 @@ func (h *Handler) answer(
 		clear(batch.Events)
 	}
 	if a.large != (hub.Cursor{}) && s.Retained(a.large.Seq) == nil {
-		h.cfg.Counters.NoRoom.Add(1)
+		h.cfg.Counters.NoEncodingMemory.Add(1)
 		web.WriteProblem(w, r, wire.Unavailable(noRoom))
 		return
 	}
 	header := w.Header()
 	header["Content-Type"], header["Cache-Control"] = isJSON, noStore
-	if h.cfg.Group.IsDraining() {
+	if h.cfg.Registry.IsDraining() {
 		header.Set("Retry-After", strconv.Itoa(int(web.ComeBack().Round(time.Second)/time.Second)))
 	}
 	buffer := h.body()
@@ -156,7 +156,7 @@ func (h *Handler) write(w http.ResponseWriter, r *http.Request, s *hub.Subscript
 		return err
 	}}
 	if !one {
-		conn := outlet.NewResponseConn(w)
+		conn := connection.NewResponseConn(w)
 		b.write = func(p []byte) error { return conn.Write(p, h.cfg.WriteTimeout) }
 	}
 	for _, envelope := range a.first {
@@ -179,7 +179,7 @@ func (h *Handler) writeLarge(s *hub.Subscription, a *answer, b *body) {
 	for written := 0; written < a.length && b.err == nil; {
 		e := s.Retained(a.large.Seq)
 		if e == nil {
-			h.cfg.Counters.NoRoom.Add(1)
+			h.cfg.Counters.NoEncodingMemory.Add(1)
 			panic(http.ErrAbortHandler) // an answer that has begun can only be cut
 		}
 		envelope := wire.FramePayload(a.encodings.Encode(e, a.format))

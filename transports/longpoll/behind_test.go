@@ -140,6 +140,6 @@ func TestShutLog(t *testing.T) {
 		status <- response.StatusCode
 	}()
 	require.Eventually(t, func() bool { return s.Hub.Stats().Subscriptions > waiting }, tt.Patience, time.Millisecond)
-	s.Group.Drain(t.Context(), 0)
+	s.Registry.Drain(t.Context(), 0)
 	require.Equal(t, http.StatusServiceUnavailable, <-status, "nobody knows from where to ask again")
 }

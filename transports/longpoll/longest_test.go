@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/connection"
 	"github.com/trivium-hub/trivium/transports/longpoll"
-	"github.com/trivium-hub/trivium/transports/outlet"
 	tt "github.com/trivium-hub/trivium/transports/transporttest"
 	"github.com/trivium-hub/trivium/transports/web"
 )
@@ -64,11 +64,11 @@ func TestLongestPoll(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			h, err := hub.New(hub.Config{Engine: row.engine})
 			require.NoError(t, err)
-			group := outlet.NewGroup(0)
+			group := connection.NewRegistry(0)
 			token := tt.NewToken(&hub.Grant{Subscribe: hub.NewFilterSet(hub.Everything)})
 			polls := longpoll.New(longpoll.Config{
-				Hub: h, Group: group, Access: func(context.Context) web.Access { return token },
-				Counters: new(outlet.Counters), WriteTimeout: time.Second,
+				Hub: h, Registry: group, Access: func(context.Context) web.Access { return token },
+				Counters: new(connection.Counters), WriteTimeout: time.Second,
 			})
 			w := httptest.NewRecorder()
 			begin := time.Now()

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/outlet"
+	"github.com/trivium-hub/trivium/transports/connection"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -33,9 +33,9 @@ const (
 // Config is what a Handler is made of.
 type Config struct {
 	Hub          *hub.Hub
-	Group        *outlet.Group // polls are no members of it, but end when it drains
+	Registry     *connection.Registry // polls are no members of it, but end when it drains
 	Access       web.AccessFunc
-	Counters     *outlet.Counters
+	Counters     *connection.Counters
 	MaxTopics    int           // filters of a subscription; 0: any number
 	WriteTimeout time.Duration // of an answer over HTTP/2, without progress
 	// CloudEvents writes the events of ?format=cloudevents.
@@ -49,7 +49,7 @@ type Handler struct {
 	bodies sync.Pool
 }
 
-// New makes a Handler. Its server must listen by an outlet.Listener: over HTTP/1, that is what ends
+// New makes a Handler. Its server must listen by an connection.Listener: over HTTP/1, that is what ends
 // an answer which makes no progress.
 func New(cfg Config) *Handler { return &Handler{cfg: cfg} }
 
@@ -58,7 +58,7 @@ type poll struct {
 	subscribe hub.Request
 	wait      time.Duration
 	max       int
-	format    outlet.Format
+	format    connection.Format
 }
 
 // ServeHTTP answers as soon as there is something, else after the wait.
@@ -68,7 +68,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	access := h.cfg.Access(r.Context())
 	p, problem := h.parse(r, access)
-	if problem == nil && h.cfg.Group.IsDraining() {
+	if problem == nil && h.cfg.Registry.IsDraining() {
 		problem = wire.Draining(web.ComeBack())
 	}
 	if problem != nil {
@@ -78,12 +78,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := h.alarm()
 	defer h.alarms.Put(a)
 	bell := a.bell
-	if problem := access.Hold(bell); problem != nil {
+	if problem := access.Acquire(bell); problem != nil {
 		web.WriteProblem(w, r, problem)
 		return
 	}
 	defer access.Release(bell)
-	if problem := access.Filters(bell, p.subscribe.Filters); problem != nil {
+	if problem := access.ReserveFilters(bell, p.subscribe.Filters); problem != nil {
 		web.WriteProblem(w, r, problem)
 		return
 	}
@@ -98,14 +98,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer h.cfg.Counters.Connections.Add(-1)
 	batch := h.wait(r, s, a, p, access)
 	// What was found is not for one who has lost the right to it meanwhile.
-	if problem := access.Judge(p.subscribe.Filters); problem != nil {
-		h.cfg.Counters.Expelled.Add(1)
+	if problem := access.Authorize(p.subscribe.Filters); problem != nil {
+		h.cfg.Counters.Unauthorized.Add(1)
 		web.WriteProblem(w, r, problem)
 		return
 	}
 	if !s.Begun() {
 		problem := wire.Unavailable("where this begins in the log was not found in time")
-		if h.cfg.Group.IsDraining() {
+		if h.cfg.Registry.IsDraining() {
 			problem = wire.Draining(web.ComeBack())
 		}
 		web.WriteProblem(w, r, problem)
@@ -141,7 +141,7 @@ func (h *Handler) wait(r *http.Request, s *hub.Subscription, a *alarm, p poll, a
 			}
 			s.Turn()()
 			continue
-		case over && !batch.Waiting, access.Judge(p.subscribe.Filters) != nil:
+		case over && !batch.Waiting, access.Authorize(p.subscribe.Filters) != nil:
 			return batch
 		}
 		select {
@@ -156,7 +156,7 @@ func (h *Handler) wait(r *http.Request, s *hub.Subscription, a *alarm, p poll, a
 			}
 			over = true
 			a.timer.Reset(more)
-		case <-h.cfg.Group.Draining():
+		case <-h.cfg.Registry.Draining():
 			return s.Read(limit)
 		case <-r.Context().Done():
 			return s.Read(limit)

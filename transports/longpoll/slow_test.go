@@ -43,7 +43,7 @@ func (n filler) Encode(*hub.Event) []byte { return make([]byte, n) }
 
 // takeRoom has another subject take all room for encodings.
 func takeRoom(t *testing.T, s *tt.Server) {
-	held, _ := s.Group.Encodings().Acquire(&hub.Event{}, filler(32*mebibyte), "another")
+	held, _ := s.Registry.EncodingCache().Acquire(&hub.Event{}, filler(32*mebibyte), "another")
 	require.NotNil(t, held)
 }
 
@@ -103,7 +103,7 @@ func TestSlowPollsShareEvents(t *testing.T) {
 			if row.full {
 				takeRoom(t, s)
 			}
-			held := s.Group.Encodings().Bytes()
+			held := s.Registry.EncodingCache().Bytes()
 			for i := range row.events {
 				size := row.size
 				if name == "small before a large" && i == 0 {
@@ -118,7 +118,7 @@ func TestSlowPollsShareEvents(t *testing.T) {
 			grown := int64(heap()) - int64(before)
 			t.Logf("%d polls of %d bytes: %d KiB of heap each", polls, row.events*row.size, grown>>10/polls)
 			require.Less(t, grown, int64(polls*(150<<10)))
-			require.LessOrEqual(t, s.Group.Encodings().Bytes()-held, int64(2*mebibyte))
+			require.LessOrEqual(t, s.Registry.EncodingCache().Bytes()-held, int64(2*mebibyte))
 			for _, r := range readers {
 				answer := answerOf(t, r)
 				if n := len(answer.Events); row.want == 60 {
@@ -164,7 +164,7 @@ func TestRemovedWithinAnAnswer(t *testing.T) {
 				require.Equal(t, io.ErrUnexpectedEOF, err)
 			}
 			if full {
-				require.EqualValues(t, len(readers), s.Poll.NoRoom.Load())
+				require.EqualValues(t, len(readers), s.Poll.NoEncodingMemory.Load())
 			}
 		})
 	}
@@ -178,16 +178,16 @@ func TestNoRoomBehind(t *testing.T) {
 	s := tt.Start(t, tt.Config{WriteTimeout: ample, Hub: hub.Config{Engine: engine, Retention: hub.Retention{Events: 2}}})
 	begin := s.Hub.Position().String()
 	s.Publish(t, tt.JSON("a", "0"), tt.JSON("a", filling(1, mebibyte-2)), tt.JSON("a", "2"), tt.JSON("a", "3"))
-	all, _ := s.Group.Encodings().Acquire(&hub.Event{}, filler(32*mebibyte), "another")
+	all, _ := s.Registry.EncodingCache().Acquire(&hub.Event{}, filler(32*mebibyte), "another")
 	_, first := get(t, s, "cursor="+begin)
 	require.Len(t, first.Events, 1)
 	response, _ := get(t, s, "cursor="+first.Cursor)
 	require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
 	require.NotEmpty(t, response.Header.Get("Retry-After"))
-	require.EqualValues(t, 1, s.Poll.NoRoom.Load())
+	require.EqualValues(t, 1, s.Poll.NoEncodingMemory.Load())
 
-	s.Group.Encodings().Release(all, "another")
+	s.Registry.EncodingCache().Release(all, "another")
 	_, second := get(t, s, "cursor="+first.Cursor)
 	require.Equal(t, filling(1, mebibyte-2), string(second.Events[0].Data))
-	require.Zero(t, s.Group.Encodings().Bytes())
+	require.Zero(t, s.Registry.EncodingCache().Bytes())
 }

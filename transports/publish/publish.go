@@ -227,7 +227,7 @@ func (h *Handler) publish(r *http.Request, once *hub.Once, events ...*hub.Event)
 			return hub.Receipt{}, problem
 		}
 	}
-	if problem := access.Publish(len(events)); problem != nil {
+	if problem := access.AdmitPublish(len(events)); problem != nil {
 		return hub.Receipt{}, problem
 	}
 	ctx := hub.WithPublisher(context.WithoutCancel(r.Context()), grant.Subject) // see the package's comment

@@ -102,7 +102,7 @@ type from struct {
 func (f from) Sender() string { return cmp.Or(f.sender, f.Token.Sender()) }
 
 // AwaitPublish is refused where the context has ended, as by the limit of a rate.
-func (f from) AwaitPublish(ctx context.Context, events int) (int, error) { return events, ctx.Err() }
+func (f from) WaitPublish(ctx context.Context, events int) (int, error) { return events, ctx.Err() }
 
 // published gives what came since it was last asked for, as "topic type key data".
 func (f *fixture) published(t require.TestingT) []string {
@@ -360,7 +360,7 @@ func TestRefusedByTheHub(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, problem.Status)
 	require.NotEmpty(t, w.Header().Get("Retry-After"))
 
-	f.token.Revise(nil)
+	f.token.SetGrant(nil)
 	for _, path := range []string{"/publish", "/publish/orders.a"} {
 		_, problem = f.do("POST", path, key, strings.NewReader(good))
 		require.Equal(t, http.StatusUnauthorized, problem.Status, "the token has ended")

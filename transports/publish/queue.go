@@ -168,7 +168,7 @@ func (q *queue) run() {
 func (q *queue) put(events []*hub.Event) (done int, err error) {
 	for done < len(events) && err == nil {
 		var n int
-		if n, err = q.access.AwaitPublish(q.ctx, len(events)-done); err != nil {
+		if n, err = q.access.WaitPublish(q.ctx, len(events)-done); err != nil {
 			if ended := endOf(q.ctx); ended != nil {
 				err = ended
 			}

@@ -42,7 +42,7 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, encoding conten
 	}
 	access := h.access(r.Context())
 	watcher := &streamWatcher{access: access, end: end}
-	if problem := access.Watch(watcher); problem != nil {
+	if problem := access.AcquireUncounted(watcher); problem != nil {
 		return hub.Receipt{}, problem
 	}
 	defer access.Release(watcher)
@@ -78,7 +78,7 @@ type streamWatcher struct {
 }
 
 // Revise implements hub.Holder.
-func (w *streamWatcher) Revise() {
+func (w *streamWatcher) OnRightsChanged() {
 	if w.access.Grant() == nil {
 		w.end(wire.TokenEnded())
 	}

@@ -198,7 +198,7 @@ func testRightWithdrawn(t *testing.T) {
 	go func() {
 		_, _ = io.WriteString(write, good+"\n\n"+good+"\n")
 		_, _ = io.WriteString(write, "") // it has been asked for more: the first two are published
-		f.token.Revise(&hub.Grant{Subject: "tester", Publish: hub.NewFilterSet()})
+		f.token.SetGrant(&hub.Grant{Subject: "tester", Publish: hub.NewFilterSet()})
 		_, _ = io.WriteString(write, good+"\n"+good+"\n")
 		_ = write.Close()
 	}()

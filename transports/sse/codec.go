@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/outlet"
+	"github.com/trivium-hub/trivium/transports/connection"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -21,7 +21,7 @@ type codec struct {
 	clean bool
 }
 
-var _ outlet.Codec = codec{}
+var _ connection.Codec = codec{}
 
 // format is what the data of an event is on a stream.
 type format int

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/outlet"
+	"github.com/trivium-hub/trivium/transports/connection"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -17,9 +17,9 @@ import (
 // Config is what a Handler is made of.
 type Config struct {
 	Hub          *hub.Hub
-	Group        *outlet.Group
+	Registry     *connection.Registry
 	Access       web.AccessFunc
-	Counters     *outlet.Counters
+	Counters     *connection.Counters
 	MaxTopics    int           // filters of a subscription; 0: any number
 	WriteTimeout time.Duration // without progress
 	Disconnect   bool          // a subscriber that retention has overtaken is sent away
@@ -35,19 +35,19 @@ type Config struct {
 // Handler answers GET and HEAD /sse.
 type Handler struct {
 	cfg     Config
-	outlets map[codec]*outlet.Config // shared by the connections of each spelling
+	outlets map[codec]*connection.Config // shared by the connections of each spelling
 }
 
 // New makes a Handler.
 func New(cfg Config) *Handler {
-	h := &Handler{cfg: cfg, outlets: make(map[codec]*outlet.Config)}
+	h := &Handler{cfg: cfg, outlets: make(map[codec]*connection.Config)}
 	for f := range formatCount {
 		for _, chunked := range []bool{false, true} {
 			c := h.codec(f, chunked)
-			h.outlets[c] = &outlet.Config{
+			h.outlets[c] = &connection.Config{
 				Codec:        c,
 				Counters:     cfg.Counters,
-				Group:        cfg.Group,
+				Registry:     cfg.Registry,
 				WriteTimeout: cfg.WriteTimeout,
 				Disconnect:   cfg.Disconnect,
 			}
@@ -67,7 +67,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	access := h.cfg.Access(r.Context())
 	request, c, problem := h.parse(r, access)
-	if problem == nil && h.cfg.Group.IsDraining() {
+	if problem == nil && h.cfg.Registry.IsDraining() {
 		problem = wire.Draining(web.ComeBack())
 	}
 	if problem != nil {
@@ -78,12 +78,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		setHeader(w)
 		return
 	}
-	o := outlet.New()
-	if problem = access.Hold(o); problem != nil {
+	o := connection.New()
+	if problem = access.Acquire(o); problem != nil {
 		h.Refuse(w, r, problem)
 		return
 	}
-	if problem = access.Filters(o, request.Filters); problem != nil {
+	if problem = access.ReserveFilters(o, request.Filters); problem != nil {
 		access.Release(o)
 		h.Refuse(w, r, problem)
 		return
@@ -115,7 +115,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type beginning struct {
 	access       web.Access
 	codec        codec
-	out          *outlet.Outlet
+	out          *connection.Writer
 	subscription *hub.Subscription
 	opening      []byte
 }
@@ -128,7 +128,7 @@ func (b *beginning) abandon() {
 
 // start leaves the connection to the outlet, unless the hub has begun to drain: then the client is
 // told, and the connection is still the caller's.
-func (h *Handler) start(b *beginning, conn outlet.Conn) bool {
+func (h *Handler) start(b *beginning, conn connection.Conn) bool {
 	if b.out.Start(h.outlets[b.codec], b.access, b.subscription, conn, b.opening) {
 		return true
 	}
@@ -163,7 +163,7 @@ func setHeader(w http.ResponseWriter) {
 
 // hijack sends the header and takes the connection from net/http, with which the request's
 // memory goes.
-func (h *Handler) hijack(w http.ResponseWriter, c codec) (outlet.Conn, error) {
+func (h *Handler) hijack(w http.ResponseWriter, c codec) (connection.Conn, error) {
 	control := http.NewResponseController(w)
 	w.WriteHeader(http.StatusOK)
 	if err := control.Flush(); err != nil {
@@ -180,18 +180,18 @@ func (h *Handler) hijack(w http.ResponseWriter, c codec) (outlet.Conn, error) {
 	}
 	// What is written directly is as the hub keeps it, in chunks.
 	if h.cfg.Portable || !c.chunked {
-		return outlet.NewPortableConn(conn), nil
+		return connection.NewPortableConn(conn), nil
 	}
-	return outlet.NewConn(conn, h.cfg.WriteTimeout), nil
+	return connection.NewConn(conn, h.cfg.WriteTimeout), nil
 }
 
 // serve is for HTTP/2, where the handler has to stay.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, b *beginning) {
-	if h.start(b, outlet.NewResponseConn(w)) {
+	if h.start(b, connection.NewResponseConn(w)) {
 		defer context.AfterFunc(r.Context(), b.out.Close)()
 		b.out.Wait()
 	}
-	if !b.out.Over() {
+	if !b.out.EndedForGood() {
 		h.cut(w)
 	}
 }

@@ -75,7 +75,7 @@ func TestBytes(t *testing.T) {
 				require.Equal(t, "a", line(t, body, "topic: "))
 				require.Equal(t, "2", line(t, body, "data: "))
 				require.Empty(t, line(t, body, ""))
-				s.Group.Drain(context.Background(), 4*time.Second) // or what is busy elsewhere would cut it
+				s.Registry.Drain(context.Background(), 4*time.Second) // or what is busy elsewhere would cut it
 				retry := line(t, body, "retry: ")
 				line(t, body, "event: trivium.goaway")
 				require.Equal(t, live.ID.String(), line(t, body, "id: "))
@@ -110,7 +110,7 @@ func TestHead(t *testing.T) {
 func TestRefused(t *testing.T) {
 	s := tt.Start(t, tt.Config{Grant: &hub.Grant{Subscribe: hub.NewFilterSet()}})
 	draining := tt.Start(t, tt.Config{})
-	draining.Group.Drain(context.Background(), time.Millisecond)
+	draining.Registry.Drain(context.Background(), time.Millisecond)
 	for _, row := range []struct {
 		server *tt.Server
 		method string
@@ -175,12 +175,12 @@ func TestHTTP2End(t *testing.T) {
 	stays := get(t.Context())
 	defer stays.Body.Close()
 	s.Publish(t, tt.JSON("a", `"last"`))
-	s.Group.Drain(context.Background(), 4*time.Second) // or what is busy elsewhere would cut it
+	s.Registry.Drain(context.Background(), 4*time.Second) // or what is busy elsewhere would cut it
 	body, err := io.ReadAll(stays.Body)
 	require.ErrorContains(t, err, "INTERNAL_ERROR")
 	require.Contains(t, string(body), `"last"`)
 	require.Contains(t, string(body), "trivium.goaway")
-	require.Zero(t, s.SSE.Cut.Load())
+	require.Zero(t, s.SSE.ClosedAtDeadline.Load())
 	require.Zero(t, s.SSE.Connections.Load())
 }
 
@@ -202,7 +202,7 @@ func overHTTP2(t *testing.T, s *tt.Server) func(context.Context) *http.Response 
 // TestEndOfBody: many libraries take a clean end of the body for the end of everything, so a stream
 // ends cleanly only if it is over for good, or if that was asked for.
 func TestEndOfBody(t *testing.T) {
-	drain := func(s *tt.Server) { s.Group.Drain(context.Background(), 2*time.Second) }
+	drain := func(s *tt.Server) { s.Registry.Drain(context.Background(), 2*time.Second) }
 	for _, row := range []struct {
 		name   string
 		before func(*tt.Server) // the request
@@ -212,7 +212,7 @@ func TestEndOfBody(t *testing.T) {
 	}{
 		{"goaway", nil, drain, "trivium.goaway", false},
 		{"refused for a while", drain, nil, "trivium.error", false},
-		{"token ended", nil, func(s *tt.Server) { s.Token.Revise(nil) }, "trivium.error", true},
+		{"token ended", nil, func(s *tt.Server) { s.Token.SetGrant(nil) }, "trivium.error", true},
 	} {
 		for _, always := range []bool{false, true} {
 			for _, two := range []bool{false, true} {
@@ -257,7 +257,7 @@ func endingStream(t *testing.T, s *tt.Server, two bool) io.Reader {
 // that from the last event.
 func TestRefusedPosition(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
-	s.Group.Drain(context.Background(), time.Millisecond)
+	s.Registry.Drain(context.Background(), time.Millisecond)
 	for query, id := range map[string]string{
 		"?cursor=1f0c9a77-7": "1f0c9a77-7", "?lastEventId=1f0c9a77-8": "1f0c9a77-8", "": "", "?cursor=nonsense%0a": "",
 	} {

@@ -228,7 +228,7 @@ func drain(t *testing.T, s *Server, r Road) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.Group.Drain(context.Background(), window)
+		s.Registry.Drain(context.Background(), window)
 	}()
 	if r.Polls() {
 		require.Equal(t, io.EOF, <-answered, "at once, and with Retry-After")
@@ -241,7 +241,7 @@ func drain(t *testing.T, s *Server, r Road) {
 		requireEnd(t, c, r, 1001)
 	}
 	<-done
-	require.Zero(t, s.SSE.Cut.Load()+s.WebSocket.Cut.Load())
+	require.Zero(t, s.SSE.ClosedAtDeadline.Load()+s.WebSocket.ClosedAtDeadline.Load())
 	refusal := refused(t, s, r, Query("cursor", begin))
 	require.Equal(t, http.StatusServiceUnavailable, refusal.Status)
 	after, err := strconv.Atoi(refusal.Header.Get("Retry-After"))

@@ -57,7 +57,7 @@ func slow(t *testing.T, s *Server, r Road, timeout time.Duration) {
 	for i := range pacedEvents {
 		require.Equal(t, bulk(i), read(t, c, 1)[0].Data)
 	}
-	require.Zero(t, s.SSE.Stuck.Load()+s.WebSocket.Stuck.Load())
+	require.Zero(t, s.SSE.WriteStalled.Load()+s.WebSocket.WriteStalled.Load())
 }
 
 // stuck reads nothing from some moment on.

@@ -50,7 +50,7 @@ func tokenEnds(t *testing.T, s *Server, r Road) {
 	e := JSON("a", `1`)
 	s.Publish(t, e)
 	expect(t, c, e)
-	end := time.AfterFunc(20*time.Millisecond, func() { s.Token.Revise(nil) }) // a poll waits by then, or comes after it
+	end := time.AfterFunc(20*time.Millisecond, func() { s.Token.SetGrant(nil) }) // a poll waits by then, or comes after it
 	defer end.Stop()
 	requireExpelled(t, c, r, 401)
 	requireReleased(t, s)
@@ -61,7 +61,7 @@ func rightWithdrawn(t *testing.T, s *Server, r Road) {
 	loser, _ := opened(t, s, r, Query("topic", "a.*", "topic", "b"))
 	keeper, _ := opened(t, s, r, Query("topic", "a.b"))
 	less := &hub.Grant{Subject: "test", Subscribe: filterSet("a.>")}
-	end := time.AfterFunc(20*time.Millisecond, func() { s.Token.Revise(less) })
+	end := time.AfterFunc(20*time.Millisecond, func() { s.Token.SetGrant(less) })
 	defer end.Stop()
 	requireExpelled(t, loser, r, 403)
 	e := JSON("a.b", `1`)
@@ -79,7 +79,7 @@ func stuckTokenEnds(t *testing.T, s *Server, r Road) {
 	_, _ = opened(t, s, r, Ask{Slow: true})
 	flood(t, s, func(int) *hub.Event { return JSON("a", bulk(1)) })
 	begin := time.Now()
-	s.Token.Revise(nil)
+	s.Token.SetGrant(nil)
 	requireReleased(t, s)
 	require.Less(t, time.Since(begin), Patience/2, "long before the write timeout")
 }

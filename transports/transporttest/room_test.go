@@ -38,7 +38,7 @@ func TestNoRoomBehind(t *testing.T) {
 			begin := s.Hub.Position().String()
 			first, second := JSON("a", "0"), JSON("a", large)
 			s.Publish(t, first, second, JSON("a", "2"))
-			all, _ := s.Group.Encodings().Acquire(&hub.Event{}, filler(32<<20), "another")
+			all, _ := s.Registry.EncodingCache().Acquire(&hub.Event{}, filler(32<<20), "another")
 
 			next := func(c Client) Item {
 				for {
@@ -58,14 +58,14 @@ func TestNoRoomBehind(t *testing.T) {
 			require.Equal(t, 503, told.Problem.Status)
 			require.Contains(t, []string{"", place.ID}, told.ID, "where to come back to")
 			c.Cut()
-			require.EqualValues(t, 1, s.SSE.NoRoom.Load()+s.WebSocket.NoRoom.Load())
+			require.EqualValues(t, 1, s.SSE.NoEncodingMemory.Load()+s.WebSocket.NoEncodingMemory.Load())
 			require.EqualValues(t, 1, s.SSE.Delivered.Load()+s.WebSocket.Delivered.Load())
 
-			s.Group.Encodings().Release(all, "another")
+			s.Registry.EncodingCache().Release(all, "another")
 			c = road.New(s)
 			require.NoError(t, c.Connect(Query("cursor", place.ID)))
 			require.Equal(t, c.Spell(second), next(c).Data)
-			require.Eventually(t, func() bool { return s.Group.Encodings().Bytes() == 0 }, Patience, time.Millisecond)
+			require.Eventually(t, func() bool { return s.Registry.EncodingCache().Bytes() == 0 }, Patience, time.Millisecond)
 			c.Cut()
 		})
 	}

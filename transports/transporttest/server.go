@@ -15,9 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/connection"
 	"github.com/trivium-hub/trivium/transports/intake"
 	"github.com/trivium-hub/trivium/transports/longpoll"
-	"github.com/trivium-hub/trivium/transports/outlet"
 	"github.com/trivium-hub/trivium/transports/sse"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/websocket"
@@ -44,12 +44,12 @@ type Config struct {
 
 // Server is a hub with its routes /sse, /ws and /poll on a socket of the loopback.
 type Server struct {
-	Hub   *hub.Hub
-	Group *outlet.Group
-	Token *Token // of every request
+	Hub      *hub.Hub
+	Registry *connection.Registry
+	Token    *Token // of every request
 	// Addr is where it listens.
 	Addr                 string
-	SSE, WebSocket, Poll outlet.Counters
+	SSE, WebSocket, Poll connection.Counters
 
 	roots *x509.CertPool // of TLS
 }
@@ -62,24 +62,24 @@ func Start(t testing.TB, cfg Config) *Server {
 	t.Helper()
 	h, err := hub.New(cfg.Hub)
 	require.NoError(t, err)
-	s := &Server{Hub: h, Group: outlet.NewGroup(cfg.Heartbeat), Token: NewToken(cmp.Or(cfg.Grant, everything))}
+	s := &Server{Hub: h, Registry: connection.NewRegistry(cfg.Heartbeat), Token: NewToken(cmp.Or(cfg.Grant, everything))}
 	access := func(context.Context) web.Access { return s.Token }
 	asCloudEvents := wire.CloudEvents{Source: CloudEventsSource}
 	timeout := cmp.Or(cfg.WriteTimeout, Patience)
 
 	routes := http.NewServeMux()
 	routes.Handle("/sse", sse.New(sse.Config{
-		Hub: h, Group: s.Group, Access: access, Counters: &s.SSE, MaxTopics: cfg.MaxTopics,
+		Hub: h, Registry: s.Registry, Access: access, Counters: &s.SSE, MaxTopics: cfg.MaxTopics,
 		WriteTimeout: timeout, Disconnect: cfg.Disconnect, CleanEnd: cfg.CleanEnd, Portable: cfg.Portable, CloudEvents: asCloudEvents,
 	}))
 	routes.Handle("/ws", websocket.New(websocket.Config{
-		Hub: h, Group: s.Group, Access: access, Counters: &s.WebSocket, MaxTopics: cfg.MaxTopics,
+		Hub: h, Registry: s.Registry, Access: access, Counters: &s.WebSocket, MaxTopics: cfg.MaxTopics,
 		WriteTimeout: timeout, Disconnect: cfg.Disconnect, Portable: cfg.Portable,
 		Intake: cfg.Intake, MessageTimeout: cfg.MessageTimeout, MessageRate: cfg.MessageRate, Compression: cfg.Compression,
 		CloudEvents: asCloudEvents,
 	}))
 	routes.Handle("/poll", longpoll.New(longpoll.Config{
-		Hub: h, Group: s.Group, Access: access, Counters: &s.Poll, MaxTopics: cfg.MaxTopics,
+		Hub: h, Registry: s.Registry, Access: access, Counters: &s.Poll, MaxTopics: cfg.MaxTopics,
 		WriteTimeout: timeout, CloudEvents: asCloudEvents,
 	}))
 	s.serve(t, routes, cfg)
@@ -89,7 +89,7 @@ func Start(t testing.TB, cfg Config) *Server {
 func (s *Server) serve(t testing.TB, routes http.Handler, cfg Config) {
 	server := httptest.NewUnstartedServer(routes)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // what is cut in a test is no news
-	server.Listener = &outlet.Listener{
+	server.Listener = &connection.Listener{
 		Listener: server.Listener, WriteTimeout: cmp.Or(cfg.WriteTimeout, Patience), Portable: cfg.Portable,
 	}
 	if cfg.H2C {
@@ -107,7 +107,7 @@ func (s *Server) serve(t testing.TB, routes http.Handler, cfg Config) {
 	}
 	s.Addr = server.Listener.Addr().String()
 	t.Cleanup(func() {
-		s.Group.Close()
+		s.Registry.Close()
 		server.CloseClientConnections()
 		server.Close()
 		require.NoError(t, s.Hub.Close())

@@ -34,13 +34,13 @@ func NewToken(grant *hub.Grant) *Token {
 }
 
 // Revise changes what the token grants; nil ends it.
-func (t *Token) Revise(grant *hub.Grant) {
+func (t *Token) SetGrant(grant *hub.Grant) {
 	t.mu.Lock()
 	t.grant = grant
 	holders := slices.Collect(maps.Keys(t.holders))
 	t.mu.Unlock()
 	for _, h := range holders {
-		h.Revise()
+		h.OnRightsChanged()
 	}
 }
 
@@ -62,10 +62,10 @@ func (t *Token) Grant() *hub.Grant {
 func (t *Token) Sender() string { return "token" }
 
 // Judge implements web.Access.
-func (t *Token) Judge(set hub.FilterSet) *wire.Problem { return web.Judge(t.Grant(), set) }
+func (t *Token) Authorize(set hub.FilterSet) *wire.Problem { return web.Authorize(t.Grant(), set) }
 
 // Hold implements web.Access.
-func (t *Token) Hold(h hub.Holder) *wire.Problem {
+func (t *Token) Acquire(h hub.Holder) *wire.Problem {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.grant == nil {
@@ -79,7 +79,7 @@ func (t *Token) Hold(h hub.Holder) *wire.Problem {
 }
 
 // Watch implements web.Access.
-func (t *Token) Watch(h hub.Holder) *wire.Problem { return t.Hold(h) }
+func (t *Token) AcquireUncounted(h hub.Holder) *wire.Problem { return t.Acquire(h) }
 
 // Release implements web.Access.
 func (t *Token) Release(h hub.Holder) {
@@ -89,16 +89,16 @@ func (t *Token) Release(h hub.Holder) {
 }
 
 // Filters implements web.Access.
-func (t *Token) Filters(hub.Holder, hub.FilterSet) *wire.Problem { return nil }
+func (t *Token) ReserveFilters(hub.Holder, hub.FilterSet) *wire.Problem { return nil }
 
 // Subscribe implements web.Access.
-func (t *Token) Subscribe() *wire.Problem { return nil }
+func (t *Token) AdmitSubscription() *wire.Problem { return nil }
 
 // Publish implements web.Access.
-func (t *Token) Publish(int) *wire.Problem { return nil }
+func (t *Token) AdmitPublish(int) *wire.Problem { return nil }
 
 // AwaitPublish implements web.Access.
-func (t *Token) AwaitPublish(_ context.Context, events int) (int, error) { return events, nil }
+func (t *Token) WaitPublish(_ context.Context, events int) (int, error) { return events, nil }
 
 // Renew implements web.Access.
 func (t *Token) Renew(text string) (web.Access, *wire.Problem) {

@@ -16,22 +16,22 @@ type Access interface {
 	// where there is none.
 	Sender() string
 	// Judge says what is to be told to a subscriber of the set; nil: it may go on.
-	Judge(set hub.FilterSet) *wire.Problem
+	Authorize(set hub.FilterSet) *wire.Problem
 	// Hold lets a connection in: it counts toward the limits, and h is told when what is granted
 	// changes, until Release. Watch is the same for what does not count.
-	Hold(h hub.Holder) *wire.Problem
-	Watch(h hub.Holder) *wire.Problem
+	Acquire(h hub.Holder) *wire.Problem
+	AcquireUncounted(h hub.Holder) *wire.Problem
 	Release(h hub.Holder)
 	// Filters counts the memory of the filters that h, which is held, is about to subscribe to, in place of
 	// what it subscribed to before, until Release. With a problem nothing has changed.
-	Filters(h hub.Holder, set hub.FilterSet) *wire.Problem
+	ReserveFilters(h hub.Holder, set hub.FilterSet) *wire.Problem
 	// Subscribe counts one more beginning of a subscription; Hold does so itself.
-	Subscribe() *wire.Problem
+	AdmitSubscription() *wire.Problem
 	// Publish counts events that are about to be published, all or none.
-	Publish(events int) *wire.Problem
+	AdmitPublish(events int) *wire.Problem
 	// AwaitPublish waits until some of the events may be published, and says how many. The error
 	// is of ctx.
-	AwaitPublish(ctx context.Context, events int) (int, error)
+	WaitPublish(ctx context.Context, events int) (int, error)
 	// Renew judges a fresh token. Hold of what it gives takes over the connection that is held; Done
 	// must follow, held or not.
 	Renew(token string) (Access, *wire.Problem)
@@ -42,7 +42,7 @@ type Access interface {
 type AccessFunc func(context.Context) Access
 
 // Judge is Access.Judge for one whose grant is known.
-func Judge(grant *hub.Grant, set hub.FilterSet) *wire.Problem {
+func Authorize(grant *hub.Grant, set hub.FilterSet) *wire.Problem {
 	if grant != nil && set.Len() == 0 {
 		return nil // it reads nothing
 	}

@@ -84,7 +84,7 @@ func (s *session) limitTime() {
 			s.h.cfg.Intake.Late()
 			s.h.cfg.Refusals.counts[reasonReceivingTime].Add(1)
 			time.AfterFunc(closeTimeout, s.out.Close) // whether or not it has taken its last words
-			s.out.Fail(wire.MessageTimeout(limit))
+			s.out.EndWithProblem(wire.MessageTimeout(limit))
 		})
 	}
 }

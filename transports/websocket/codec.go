@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/outlet"
+	"github.com/trivium-hub/trivium/transports/connection"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
@@ -14,7 +14,7 @@ type codec struct {
 	cloudEvents *wire.CloudEvents // writes the events; nil: they are envelopes
 }
 
-var _ outlet.Codec = codec{}
+var _ connection.Codec = codec{}
 
 func (c codec) Form() hub.Form {
 	switch {

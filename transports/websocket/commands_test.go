@@ -254,8 +254,8 @@ func TestRefusedWithOrigin(t *testing.T) {
 		requireEnd(t, c)
 		c.Close()
 	}
-	go s.Group.Drain(t.Context(), 4*time.Second)
-	<-s.Group.Draining()
+	go s.Registry.Drain(t.Context(), 4*time.Second)
+	<-s.Registry.Draining()
 	c, err := s.DialSocket(tt.Query("topic", "a"), origin, nil)
 	require.NoError(t, err)
 	require.Equal(t, wire.OpGoaway, message(t, c).Op)
@@ -300,7 +300,7 @@ func TestGoawayWithoutTopics(t *testing.T) {
 		dial(t, s, "subscribe", "none", "cursor", hub.Cursor{Epoch: position.Epoch}.String()),
 		dial(t, s, "subscribe", "none", "cursor", hub.Cursor{Epoch: position.Epoch + 1}.String()),
 	}
-	go s.Group.Drain(t.Context(), 4*time.Second)
+	go s.Registry.Drain(t.Context(), 4*time.Second)
 	for _, c := range clients {
 		require.Equal(t, wire.OpGoaway, message(t, c).Op)
 		requireClosed(t, c, 1001)

@@ -6,7 +6,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/trivium-hub/trivium/transports/outlet"
+	"github.com/trivium-hub/trivium/transports/connection"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
@@ -24,7 +24,7 @@ var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
 // listen reads until the connection ends, where something came with the request and where nobody
 // tells when something comes.
 func (s *session) listen(early []byte) {
-	if !s.received(early, nil) || s.out.Watch(s) {
+	if !s.received(early, nil) || s.out.NotifyReadable(s) {
 		return
 	}
 	buffer := make([]byte, readBuffer)
@@ -35,8 +35,8 @@ func (s *session) listen(early []byte) {
 	}
 }
 
-// Readable implements outlet.Reader: it reads what there is.
-func (s *session) Readable(c outlet.TryReader) {
+// Readable implements connection.Reader: it reads what there is.
+func (s *session) Readable(c connection.TryReader) {
 	buffer := readBuffers.Get().(*[readBuffer]byte)
 	defer readBuffers.Put(buffer)
 	for {
@@ -46,7 +46,7 @@ func (s *session) Readable(c outlet.TryReader) {
 		}
 		if n < len(buffer) {
 			s.limitTime()
-			s.out.Await()
+			s.out.RearmReadable()
 			return
 		}
 	}
@@ -67,7 +67,7 @@ func (s *session) received(p []byte, err error) bool {
 	// a peer that has not read it.
 	s.unread += len(p)
 	if err != nil || s.unread > maxUnread {
-		s.out.Hangup()
+		s.out.CloseAfterEnd()
 		return false
 	}
 	return true
@@ -79,11 +79,11 @@ func (s *session) refuse(v *violation) {
 	time.AfterFunc(closeTimeout, s.out.Close) // whether or not it has taken its last words
 	switch v.reason {
 	case reasonRate:
-		s.out.Fail(wire.RateLimited(v.text, 0))
+		s.out.EndWithProblem(wire.RateLimited(v.text, 0))
 	case reasonReceiving:
-		s.out.Fail(wire.Unavailable(v.text))
+		s.out.EndWithProblem(wire.Unavailable(v.text))
 	default:
-		s.out.Finish(wire.AppendCloseFrame(nil, v.code, v.text))
+		s.out.EndWith(wire.AppendCloseFrame(nil, v.code, v.text))
 	}
 	s.over()
 }
@@ -91,7 +91,7 @@ func (s *session) refuse(v *violation) {
 // message implements receiver: it carries out one message, up to the end of the stream. What the
 // peer sends between that and its own close frame counts for nothing.
 func (s *session) message(text []byte) *violation {
-	if s.out.Ending() {
+	if s.out.IsEnding() {
 		return nil
 	}
 	if !utf8.Valid(text) {
@@ -99,7 +99,7 @@ func (s *session) message(text []byte) *violation {
 	}
 	command, err := wire.ParseCommand(text, s.h.cfg.MaxTopics)
 	if command.Op == wire.OpSubscribe { // a refused command counts toward the rate too
-		if problem := s.access.Subscribe(); problem != nil {
+		if problem := s.access.AdmitSubscription(); problem != nil {
 			err = problem
 		}
 	}
@@ -116,13 +116,13 @@ func (s *session) message(text []byte) *violation {
 func (s *session) control(opcode byte, payload []byte) *violation {
 	switch opcode {
 	case opcodePing:
-		s.out.Offer(controlFrame(opcodePong, payload))
+		s.out.TryWriteControl(controlFrame(opcodePong, payload))
 	case opcodeClose:
 		if v := checkClose(payload); v != nil {
 			return v
 		}
-		s.out.Finish(controlFrame(opcodeClose, payload)) // an echo, unless the hub was first
-		s.out.Hangup()
+		s.out.EndWith(controlFrame(opcodeClose, payload)) // an echo, unless the hub was first
+		s.out.CloseAfterEnd()
 	}
 	return nil
 }
@@ -153,18 +153,18 @@ func checkClose(payload []byte) *violation {
 // section 7.1.1), and cannot be heard to answer.
 func (s *session) over() {
 	if s.ways.Add(1) == 2 {
-		_ = outlet.CloseWrite(s.conn) // fails only on a connection that is of no use any more
+		_ = connection.CloseWrite(s.conn) // fails only on a connection that is of no use any more
 	}
 }
 
 // lingering is the outlet's Conn: after the close frame the peer is read up to its own, which is
 // also how it is noticed that it has gone.
 type lingering struct {
-	outlet.Conn
+	connection.Conn
 	session *session
 }
 
-func (l lingering) Unwrap() outlet.Conn { return l.Conn }
+func (l lingering) Unwrap() connection.Conn { return l.Conn }
 
 func (l lingering) Gone() bool { return false }
 

@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/outlet"
+	"github.com/trivium-hub/trivium/transports/connection"
 	tt "github.com/trivium-hub/trivium/transports/transporttest"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/websocket"
@@ -40,13 +40,13 @@ func assemble(t testing.TB, cfg websocket.Config) (s *watched, end func()) {
 	require.NoError(t, err)
 	everything := hub.NewFilterSet(hub.Everything)
 	token := tt.NewToken(&hub.Grant{Subject: "test", Subscribe: everything, Publish: everything})
-	s = &watched{Server: &tt.Server{Hub: h, Group: outlet.NewGroup(0)}}
-	cfg.Hub, cfg.Group, cfg.Counters, cfg.Refusals = h, s.Group, &s.WebSocket, &s.refusals
+	s = &watched{Server: &tt.Server{Hub: h, Registry: connection.NewRegistry(0)}}
+	cfg.Hub, cfg.Registry, cfg.Counters, cfg.Refusals = h, s.Registry, &s.WebSocket, &s.refusals
 	cfg.Access = func(context.Context) web.Access { return token }
 	cfg.WriteTimeout = tt.Patience
 	s.handler = websocket.New(cfg)
 	return s, func() {
-		s.Group.Close()
+		s.Registry.Close()
 		require.NoError(t, h.Close())
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/outlet"
+	"github.com/trivium-hub/trivium/transports/connection"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -34,7 +34,7 @@ type session struct {
 
 	h    *Handler
 	conn net.Conn
-	out  *outlet.Outlet
+	out  *connection.Writer
 
 	// owned by whoever reads, one at a time
 
@@ -53,7 +53,7 @@ type session struct {
 }
 
 func (s *session) say(message []byte) {
-	s.out.Send(wire.AppendTextFrame(nil, message))
+	s.out.WriteControl(wire.AppendTextFrame(nil, message))
 }
 
 // do carries out a command and acknowledges it. With an error nothing has changed.
@@ -75,7 +75,7 @@ func (s *session) do(c *wire.Command) error {
 
 // change has the subscription changed at its exact position, and acknowledges it there.
 func (s *session) change(c *wire.Command, f func(*hub.Subscription)) {
-	s.out.Do(func(subscription *hub.Subscription) []byte {
+	s.out.Update(func(subscription *hub.Subscription) []byte {
 		f(subscription)
 		return wire.AppendTextFrame(nil, wire.AppendAck(nil, c.Ref, subscription.Place()))
 	})
@@ -103,7 +103,7 @@ func (s *session) subscribe(c *wire.Command) error {
 	if c.Position() == "" && s.pending != nil {
 		start = *s.pending
 	}
-	if problem := s.access.Filters(s.out, set); problem != nil {
+	if problem := s.access.ReserveFilters(s.out, set); problem != nil {
 		return problem
 	}
 	s.filters, s.granted, s.pending = filters, hub.FilterSet{}, nil
@@ -116,7 +116,7 @@ func (s *session) subscribe(c *wire.Command) error {
 			subscription.Restart(request)
 		}
 	})
-	s.out.Revise() // the grant may have changed since it was looked at
+	s.out.OnRightsChanged() // the grant may have changed since it was looked at
 	return nil
 }
 
@@ -167,7 +167,7 @@ func (s *session) unsubscribe(c *wire.Command) error {
 		return wire.BadParameter("topic", "is not subscribed to")
 	}
 	set := hub.NewFilterSet(filters...)
-	if problem := s.access.Filters(s.out, set); problem != nil {
+	if problem := s.access.ReserveFilters(s.out, set); problem != nil {
 		return problem
 	}
 	s.filters, s.granted = filters, hub.FilterSet{}
@@ -180,7 +180,7 @@ func (s *session) publish(c *wire.Command) error {
 	if problem := web.MayPublish(grant, c.Event.Topic); problem != nil {
 		return problem
 	}
-	if problem := s.access.Publish(1); problem != nil {
+	if problem := s.access.AdmitPublish(1); problem != nil {
 		return problem
 	}
 	ctx := hub.WithPublisher(context.Background(), grant.Subject)

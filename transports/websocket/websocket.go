@@ -15,8 +15,8 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/connection"
 	"github.com/trivium-hub/trivium/transports/intake"
-	"github.com/trivium-hub/trivium/transports/outlet"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -34,9 +34,9 @@ const (
 // Config is what a Handler is made of.
 type Config struct {
 	Hub          *hub.Hub
-	Group        *outlet.Group
+	Registry     *connection.Registry
 	Access       web.AccessFunc
-	Counters     *outlet.Counters
+	Counters     *connection.Counters
 	MaxTopics    int       // filters of a connection; 0: any number
 	Refusals     *Refusals // nil: nobody looks
 	MaxMessage   int64     // bytes of a client's message, as it comes and after decompression; 0: DefaultMaxMessage
@@ -57,7 +57,7 @@ type Config struct {
 // Handler answers GET /ws.
 type Handler struct {
 	cfg       Config
-	outlets   map[codec]*outlet.Config // shared by the connections of each format
+	outlets   map[codec]*connection.Config // shared by the connections of each format
 	farewells farewells
 }
 
@@ -75,14 +75,14 @@ func New(cfg Config) *Handler {
 	if cfg.MessageRate == 0 {
 		cfg.MessageRate = DefaultMessageRate
 	}
-	h := &Handler{cfg: cfg, outlets: make(map[codec]*outlet.Config)}
+	h := &Handler{cfg: cfg, outlets: make(map[codec]*connection.Config)}
 	for _, cloudEvents := range []bool{false, true} {
 		for _, deflate := range []bool{false, true} {
 			c := h.codec(deflate, cloudEvents)
-			h.outlets[c] = &outlet.Config{
+			h.outlets[c] = &connection.Config{
 				Codec:        c,
 				Counters:     cfg.Counters,
-				Group:        cfg.Group,
+				Registry:     cfg.Registry,
 				WriteTimeout: cfg.WriteTimeout,
 				Disconnect:   cfg.Disconnect,
 			}
@@ -106,7 +106,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s := &session{h: h, access: h.cfg.Access(r.Context())}
 	request, problem := s.parse(r)
-	if problem == nil && h.cfg.Group.IsDraining() {
+	if problem == nil && h.cfg.Registry.IsDraining() {
 		problem = wire.Draining(web.ComeBack())
 	}
 	if problem != nil {
@@ -114,12 +114,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// Before the handshake: what is published once the client knows of it is for this client.
-	s.out = outlet.New()
-	if problem = s.access.Hold(s.out); problem != nil {
+	s.out = connection.New()
+	if problem = s.access.Acquire(s.out); problem != nil {
 		h.Refuse(w, r, problem)
 		return
 	}
-	if problem = s.access.Filters(s.out, request.Filters); problem != nil {
+	if problem = s.access.ReserveFilters(s.out, request.Filters); problem != nil {
 		s.access.Release(s.out)
 		h.Refuse(w, r, problem)
 		return
@@ -149,11 +149,11 @@ func (s *session) start(u *upgrade, subscription *hub.Subscription, cloudEvents 
 		deflate: u.deflate,
 	}
 	config := s.h.outlets[s.h.codec(u.deflate, cloudEvents)]
-	conn := lingering{outlet.NewPortableConn(u.conn), s}
+	conn := lingering{connection.NewPortableConn(u.conn), s}
 	if !s.h.cfg.Portable {
-		conn.Conn = outlet.NewConn(u.conn, s.h.cfg.WriteTimeout)
+		conn.Conn = connection.NewConn(u.conn, s.h.cfg.WriteTimeout)
 	}
-	hello := wire.AppendHello(nil, subscription.Place(), uuid.NewString(), s.h.cfg.Group.Heartbeat())
+	hello := wire.AppendHello(nil, subscription.Place(), uuid.NewString(), s.h.cfg.Registry.Heartbeat())
 	if !s.out.Start(config, s.access, subscription, conn, wire.AppendTextFrame(nil, hello)) {
 		s.access.Release(s.out)
 		subscription.Close()
@@ -161,8 +161,8 @@ func (s *session) start(u *upgrade, subscription *hub.Subscription, cloudEvents 
 		return
 	}
 	early := u.early // nothing else of the request stays
-	if len(early) > 0 || !s.out.Watch(s) {
-		s.h.cfg.Group.Go(func() { s.listen(early) })
+	if len(early) > 0 || !s.out.NotifyReadable(s) {
+		s.h.cfg.Registry.Go(func() { s.listen(early) })
 	}
 }
 
@@ -234,7 +234,7 @@ func (h *Handler) Refuse(w http.ResponseWriter, r *http.Request, p *wire.Problem
 	if p.Code == wire.CodeDraining {
 		last = codec{}.AppendGoaway(nil, "", p.RetryAfter)
 	}
-	h.cfg.Group.Go(func() {
+	h.cfg.Registry.Go(func() {
 		defer h.farewells.give()
 		farewell(u.conn, last)
 	})
@@ -260,9 +260,9 @@ func (f *farewells) give() { f.n.Add(-1) }
 // farewellTimeout bounds how long a refused connection is kept for its close handshake.
 const farewellTimeout = time.Second
 
-// farewell says the last on a connection that has no outlet.
+// farewell says the last on a connection that has no connection.
 func farewell(conn net.Conn, last []byte) {
-	defer outlet.NewPortableConn(conn).Close() // it does not wait
+	defer connection.NewPortableConn(conn).Close() // it does not wait
 	if err := conn.SetDeadline(time.Now().Add(farewellTimeout)); err != nil {
 		return
 	}

@@ -177,7 +177,7 @@ func TestRoadSaysWhatItDoes(t *testing.T) {
 	b.roads[0].Hide(false)
 	b.await("level", level(3))
 
-	b.server.Token.Revise(nil)
+	b.server.Token.SetGrant(nil)
 	for c := range Columns {
 		b.mode(c, Ended)
 		require.Contains(t, b.roads[c].Status(time.Now()).Text, "401 Token ended")

@@ -258,7 +258,7 @@ func (r *Report) goalTable(w io.Writer) {
 	if r.Engine != "" {
 		return
 	}
-	fmt.Fprintln(w, "That a delivery allocates nothing is not to be seen from outside: TestDeliveryAllocatesNothing of transports/outlet holds it.")
+	fmt.Fprintln(w, "That a delivery allocates nothing is not to be seen from outside: TestDeliveryAllocatesNothing of transports/connection holds it.")
 }
 
 // table writes rows beneath the first, if there are any.

@@ -1,0 +1,337 @@
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// book is a Verifier of tokens that can be changed while they are in use.
+type book struct {
+	mu     sync.Mutex
+	tokens map[string]*Credential
+	during func() // called between a Verify and its return
+}
+
+func newBook(tokens ...string) *book {
+	b := &book{tokens: make(map[string]*Credential)}
+	for _, token := range tokens {
+		b.set(token, Credential{})
+	}
+	return b
+}
+
+func (b *book) set(token string, c Credential) {
+	c.Hash = sha256.Sum256([]byte(token))
+	if c.Grant == nil {
+		c.Grant = everything(token)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tokens[token] = &c
+}
+
+func (b *book) remove(token string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.tokens, token)
+}
+
+func (b *book) Verify(token string) (*Credential, error) {
+	b.mu.Lock()
+	c, ok := b.tokens[token]
+	b.mu.Unlock()
+	if b.during != nil {
+		b.during()
+	}
+	if !ok {
+		return nil, ErrBadToken
+	}
+	return c, nil
+}
+
+func (b *book) Recheck(c *Credential) (*Credential, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, known := range b.tokens {
+		if known.Hash == c.Hash {
+			return known, nil
+		}
+	}
+	return nil, ErrTokenEnded
+}
+
+// holder counts how often it was told; as an Outlet does, it lets go of its own accord.
+type holder struct{ told atomic.Int32 }
+
+func (h *holder) OnRightsChanged() { h.told.Add(1) }
+
+func accessOf(t *testing.T, g *Middleware, token, address string) *Access {
+	t.Helper()
+	access, err := g.access(token)
+	require.NoError(t, err)
+	access.Done()
+	access.network = NetworkOf(netip.MustParseAddr(address))
+	return access
+}
+
+func requireLimit(t *testing.T, err error, limit Limit) {
+	t.Helper()
+	var refused *LimitError
+	require.True(t, errors.As(err, &refused), "a limit is expected, got %v", err)
+	require.Equal(t, limit, refused.Limit)
+}
+
+func TestConnectionLimits(t *testing.T) {
+	b := newBook("free", "other")
+	b.set("bound", Credential{Limits: Limits{Connections: 2}})
+	g := New(Config{Verifier: b, Limits: ConnectionLimits{Total: 6, PerAddress: 3}})
+	at := func(token, address string) (*Access, *holder) { return accessOf(t, g, token, address), new(holder) }
+	hold := func(token, address string) (*Access, *holder) {
+		t.Helper()
+		access, h := at(token, address)
+		require.NoError(t, access.Acquire(h))
+		return access, h
+	}
+	refuse := func(token, address string, limit Limit) {
+		t.Helper()
+		access, h := at(token, address)
+		requireLimit(t, access.Acquire(h), limit)
+		access.Release(h) // which does nothing
+	}
+
+	first, one := hold("bound", "192.0.2.1")
+	hold("bound", "192.0.2.2")
+	refuse("bound", "192.0.2.3", LimitConnectionsPerToken)
+	first.Release(one)
+	first.Release(one)
+	hold("bound", "192.0.2.3")
+
+	hold("free", "2001:db8::1")
+	second, two := hold("free", "2001:db8::ffff:1")
+	third, three := hold("other", "2001:db8:0:0:1::")
+	refuse("free", "2001:db8:0:0:2::", LimitConnectionsPerAddress)
+	hold("free", "192.0.2.1")
+	refuse("free", "2001:db8:0:1::", LimitConnections)
+
+	watcher := new(holder)
+	require.NoError(t, third.AcquireUncounted(watcher), "who only watches is no connection")
+	third.Release(watcher)
+
+	// A token in another's place takes its connection over and needs no room of its own.
+	fresh, err := second.Renew("other")
+	require.NoError(t, err)
+	defer fresh.Done()
+	require.NoError(t, fresh.Acquire(two))
+	again, err := fresh.Renew("other")
+	require.NoError(t, err)
+	require.NoError(t, again.Acquire(two))
+	toBound, err := third.Renew("bound")
+	require.NoError(t, err)
+	requireLimit(t, toBound.Acquire(three), LimitConnectionsPerToken)
+	_, err = third.Renew("unknown")
+	require.ErrorIs(t, err, ErrBadToken)
+	refuse("free", "2001:db8:0:1::", LimitConnections)
+	second.Release(two)
+	refuse("free", "2001:db8:0:1::", LimitConnections)
+	again.Release(two)
+	hold("free", "2001:db8:0:1::")
+
+	stats := g.Stats()
+	require.Equal(t, 6, stats.Connections)
+	require.Equal(t, map[Limit]uint64{
+		LimitConnections: 3, LimitConnectionsPerToken: 2, LimitConnectionsPerAddress: 1, LimitConnectRate: 0, LimitPublishRate: 0,
+		LimitFilterBytes: 0, LimitFilterBytesPerToken: 0,
+	}, stats.Refused)
+}
+
+func TestRates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBook("free")
+		b.set("bound", Credential{Limits: Limits{ConnectRate: 2, PublishRate: 10}})
+		g := New(Config{Verifier: b})
+		access := accessOf(t, g, "bound", "192.0.2.1")
+		hold := func() error {
+			h := new(holder)
+			defer access.Release(h)
+			return access.Acquire(h)
+		}
+		require.NoError(t, hold())
+		require.NoError(t, access.AdmitSubscription())
+		requireLimit(t, hold(), LimitConnectRate)
+		err := access.AdmitSubscription()
+		requireLimit(t, err, LimitConnectRate)
+		require.Equal(t, 500*time.Millisecond, err.(*LimitError).RetryAfter)
+		time.Sleep(500 * time.Millisecond)
+		require.NoError(t, hold())
+
+		// What comes whole is let in whole, and paid for after.
+		require.NoError(t, access.AdmitPublish(1000))
+		err = accessOf(t, g, "bound", "192.0.2.9").AdmitPublish(1)
+		requireLimit(t, err, LimitPublishRate)
+		require.InDelta(t, 99.1, err.(*LimitError).RetryAfter.Seconds(), 0.01)
+		time.Sleep(err.(*LimitError).RetryAfter)
+		require.NoError(t, access.AdmitPublish(1))
+
+		// A stream is let through as fast as the rate, in parts that are not more than a second's.
+		time.Sleep(time.Second)
+		begin, passed := time.Now(), 0
+		for passed < 100 {
+			n, err := access.WaitPublish(t.Context(), 1000)
+			require.NoError(t, err)
+			require.LessOrEqual(t, n, 10)
+			passed += n
+		}
+		require.InDelta(t, 9, time.Since(begin).Seconds(), 0.01)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = access.WaitPublish(ctx, 1)
+		require.ErrorIs(t, err, context.Canceled)
+
+		free := accessOf(t, g, "free", "192.0.2.1")
+		n, err := free.WaitPublish(t.Context(), 1000)
+		require.NoError(t, err)
+		require.Equal(t, 1000, n)
+		for range 1000 {
+			require.NoError(t, free.AdmitPublish(1000))
+			require.NoError(t, free.AdmitSubscription())
+		}
+	})
+}
+
+// TestLeaseEnds has tokens end by time and by being taken back.
+func TestLeaseEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBook("kept", "removed", "changed", "unused")
+		const life = time.Minute
+		b.set("brief", Credential{Expires: time.Now().Add(life)})
+		g := New(Config{Verifier: b})
+		ctx, cancel := context.WithCancel(t.Context())
+		ran := make(chan struct{})
+		go func() {
+			defer close(ran)
+			g.Run(ctx)
+		}()
+		held := make(map[string]*Access)
+		holders := make(map[string]*holder)
+		for _, token := range []string{"kept", "removed", "changed", "brief"} {
+			held[token], holders[token] = accessOf(t, g, token, "192.0.2.1"), new(holder)
+			require.NoError(t, held[token].Acquire(holders[token]))
+		}
+		told := func() (all []string) {
+			for _, token := range []string{"kept", "removed", "changed", "brief"} {
+				if holders[token].told.Swap(0) > 0 {
+					all = append(all, token)
+				}
+			}
+			return all
+		}
+		accessOf(t, g, "unused", "192.0.2.1")
+		require.Equal(t, 5, g.Stats().Tokens)
+
+		b.remove("removed")
+		less := &hub.Grant{Subject: "changed"}
+		b.set("changed", Credential{Grant: less, Limits: Limits{PublishRate: 1}})
+		g.Recheck()
+		require.Equal(t, []string{"removed", "changed"}, told())
+		require.Nil(t, held["removed"].Grant())
+		require.Same(t, less, held["changed"].Grant())
+		time.Sleep(time.Second) // a new rate begins with nothing
+		require.NoError(t, held["changed"].AdmitPublish(1))
+		requireLimit(t, held["changed"].AdmitPublish(1), LimitPublishRate)
+		require.ErrorIs(t, held["removed"].Acquire(new(holder)), ErrTokenEnded)
+		require.ErrorIs(t, held["removed"].AcquireUncounted(new(holder)), ErrTokenEnded)
+		g.Recheck()
+		require.Empty(t, told(), "nothing has changed since")
+		b.set("removed", Credential{})
+		require.NotNil(t, accessOf(t, g, "removed", "192.0.2.1").Grant(), "it is good again, for who comes now")
+		require.Nil(t, held["removed"].Grant())
+
+		time.Sleep(life - time.Second - time.Millisecond)
+		synctest.Wait()
+		require.Empty(t, told())
+		time.Sleep(time.Millisecond)
+		_, err := g.access("brief")
+		require.ErrorIs(t, err, ErrTokenEnded, "to the moment, for who comes")
+		time.Sleep(sweepPeriod)
+		synctest.Wait()
+		require.Equal(t, []string{"brief"}, told())
+		require.Nil(t, held["brief"].Grant())
+
+		for token, access := range held {
+			access.Release(holders[token])
+		}
+		time.Sleep(sweepPeriod)
+		synctest.Wait()
+		require.Zero(t, g.Stats().Tokens)
+		require.Zero(t, g.Stats().Connections)
+		cancel()
+		<-ran
+	})
+}
+
+// TestReviewMeanwhile: a token that is removed while a request with it is being judged is not let
+// in by what was read before.
+func TestReviewMeanwhile(t *testing.T) {
+	b := newBook("t")
+	g := New(Config{Verifier: b})
+	b.during = func() {
+		b.during = nil
+		b.remove("t")
+		g.Recheck()
+	}
+	_, err := g.access("t")
+	require.ErrorIs(t, err, ErrTokenEnded)
+}
+
+// TestForgotten: whoever is forgotten between two requests must not gain by it.
+func TestForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBook()
+		b.set("bound", Credential{Limits: Limits{PublishRate: 1}})
+		g := New(Config{Verifier: b})
+		require.NoError(t, accessOf(t, g, "bound", "192.0.2.1").AdmitPublish(3))
+		g.sessions.sweep()
+		requireLimit(t, accessOf(t, g, "bound", "192.0.2.1").AdmitPublish(1), LimitPublishRate)
+		time.Sleep(3 * time.Second)
+		g.sessions.sweep()
+		require.Zero(t, g.Stats().Tokens)
+	})
+}
+
+// TestRequestUnderWay: what a request was let in by is not forgotten while it is served, or it would
+// miss the end of its token.
+func TestRequestUnderWay(t *testing.T) {
+	b := newBook("t")
+	g := New(Config{Verifier: b})
+	access, err := g.access("t")
+	require.NoError(t, err)
+	g.sessions.sweep()
+	b.remove("t")
+	g.Recheck()
+	require.Nil(t, access.Grant())
+	require.Zero(t, g.Stats().Tokens)
+	access.Done()
+}
+
+func TestOpenAccess(t *testing.T) {
+	g := New(Config{Limits: ConnectionLimits{Total: 1}})
+	a := accessOf(t, g, "", "192.0.2.1")
+	require.NoError(t, a.Acquire(new(holder)))
+	b := accessOf(t, g, "whatever it is", "192.0.2.1")
+	requireLimit(t, b.Acquire(new(holder)), LimitConnections)
+	g.Recheck()
+	require.NotNil(t, a.Grant())
+	require.Equal(t, netip.Prefix{}, NetworkOf(g.config.Proxies.Client(&http.Request{RemoteAddr: "@"})))
+}

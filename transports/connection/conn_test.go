@@ -1,0 +1,56 @@
+package connection
+
+import (
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// scripted is a connection whose writes all end at their deadline but the last.
+type scripted struct {
+	net.Conn
+	takes []int // bytes taken by each
+}
+
+func (c *scripted) SetWriteDeadline(time.Time) error { return nil }
+
+func (c *scripted) Write(p []byte) (int, error) {
+	if len(c.takes) == 0 {
+		return len(p), nil
+	}
+	n := c.takes[0]
+	c.takes = c.takes[1:]
+	return n, os.ErrDeadlineExceeded
+}
+
+// TestProgress: what the peer has acknowledged counts from one deadline to the next, whether or
+// not the kernel took something in between.
+func TestProgress(t *testing.T) {
+	for name, row := range map[string]struct {
+		takes  []int
+		queued []int // not acknowledged at each deadline, and before them
+		err    error
+	}{
+		"at once":                     {nil, []int{0}, nil},
+		"taken":                       {[]int{1, 1, 1}, []int{0, 9, 9, 9}, nil},
+		"acknowledged":                {[]int{0, 0}, []int{9, 8, 7}, nil},
+		"neither":                     {[]int{0}, []int{9, 9}, ErrNoProgress},
+		"no more":                     {[]int{0, 0}, []int{9, 8, 8}, ErrNoProgress},
+		"taken and then acknowledged": {[]int{5, 0}, []int{0, 9, 8}, nil},
+		"taken and then neither":      {[]int{5, 0}, []int{99, 9, 9}, ErrNoProgress},
+	} {
+		queued, row := row.queued[0], row
+		moved := func() bool {
+			row.queued = row.queued[1:]
+			before := queued
+			queued = row.queued[0]
+			return queued < before
+		}
+		require.Equal(t, row.err, writeAll(&scripted{takes: row.takes}, make([]byte, 20), time.Second, moved), name)
+	}
+	require.Equal(t, ErrNoProgress, writeAll(&scripted{takes: []int{5, 0}}, make([]byte, 20), time.Second, nil))
+	require.NoError(t, writeAll(&scripted{takes: []int{5, 1}}, make([]byte, 20), time.Second, nil))
+}

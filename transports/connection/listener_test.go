@@ -1,0 +1,177 @@
+package connection
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// acknowledging is a socket that takes nothing directly; moved goes by the script, and then says
+// that there is no progress.
+type acknowledging struct {
+	Conn
+	script []bool
+}
+
+func (s *acknowledging) trySafely([]byte) (int, error) { return 0, nil }
+
+func (s *acknowledging) progressed() (on bool) {
+	if len(s.script) > 0 {
+		on, s.script = s.script[0], s.script[1:]
+	}
+	return on
+}
+
+// TestGuard has a peer that takes a byte now and then.
+func TestGuard(t *testing.T) {
+	const timeout = 10 * time.Second
+	for name, row := range map[string]struct {
+		every    time.Duration // a byte is read; 0: none ever
+		reads    int           // then no more
+		deadline time.Duration // set before the write; 0: none
+		acks     []bool        // of the direct path, at the beginning and at every look; nil: portable
+		wrote    int
+		took     time.Duration
+		err      error
+	}{
+		"moves slowly":             {every: 9 * time.Second, reads: 20, wrote: 20, took: 180 * time.Second},
+		"never moves":              {took: timeout, err: ErrNoProgress},
+		"moves and stops":          {every: 9 * time.Second, reads: 2, wrote: 2, took: 20*time.Second + timeout, err: ErrNoProgress},
+		"moves within a deadline":  {every: 4 * time.Second, reads: 20, deadline: 5 * time.Second, wrote: 20, took: 80 * time.Second},
+		"too slow for a deadline":  {every: 9 * time.Second, reads: 20, deadline: 5 * time.Second, took: 5 * time.Second, err: os.ErrDeadlineExceeded},
+		"a longer deadline":        {deadline: time.Minute, took: timeout, err: ErrNoProgress},
+		"past its deadline":        {every: time.Second, reads: 20, deadline: -time.Second, err: os.ErrDeadlineExceeded},
+		"acknowledges":             {acks: []bool{false, true, false, true}, took: 3*timeout/progressChecks + timeout, err: ErrNoProgress},
+		"acknowledges nothing":     {acks: []bool{false}, took: timeout, err: ErrNoProgress},
+		"acknowledged only before": {acks: []bool{true, false}, took: timeout, err: ErrNoProgress},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				conn, peer := net.Pipe()
+				g := &progressConn{Conn: conn, listener: &Listener{WriteTimeout: timeout}}
+				if row.acks != nil {
+					g.direct = &acknowledging{script: row.acks}
+				}
+				var reader sync.WaitGroup
+				reader.Go(func() {
+					for range row.reads {
+						time.Sleep(row.every)
+						_, _ = peer.Read(make([]byte, 1)) // fails when the test is over
+					}
+				})
+				if row.deadline != 0 {
+					require.NoError(t, g.SetDeadline(time.Now().Add(row.deadline)))
+				}
+				begin := time.Now()
+				n, err := g.Write(make([]byte, 20))
+				require.InDelta(t, row.took.Seconds(), time.Since(begin).Seconds(), 0.001)
+				require.Equal(t, row.wrote, n)
+				require.Equal(t, row.err, err)
+				if row.err == ErrNoProgress { // it is over
+					_, err = g.Write([]byte("x"))
+					require.Equal(t, row.err, err)
+					reader.Wait()
+					_, err = peer.Read(make([]byte, 1))
+					require.Equal(t, io.EOF, err)
+				}
+				peer.Close()
+				conn.Close()
+				reader.Wait()
+			})
+		})
+	}
+}
+
+// TestGuardHurries: a write that waits does so no more, and later ones do not begin to.
+func TestGuardHurries(t *testing.T) {
+	for name, stop := range map[string]func(*progressConn){
+		"hurry":    (*progressConn).stopWaiting,
+		"deadline": func(g *progressConn) { _ = g.SetWriteDeadline(pastDeadline) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				conn, peer := net.Pipe()
+				defer peer.Close()
+				defer conn.Close()
+				g := &progressConn{Conn: conn, listener: &Listener{WriteTimeout: time.Minute}}
+				time.AfterFunc(time.Second, func() { stop(g) })
+				begin := time.Now()
+				_, err := g.Write([]byte("x"))
+				require.Error(t, err)
+				require.Equal(t, time.Second, time.Since(begin))
+				_, err = g.Write([]byte("x"))
+				require.Error(t, err)
+				require.LessOrEqual(t, time.Since(begin), time.Second+farewellTimeout)
+			})
+		})
+	}
+}
+
+// TestLastWords: neither end of a connection of TLS waits for a peer that takes nothing.
+func TestLastWords(t *testing.T) {
+	for name, portable := range map[string]bool{"direct": false, "portable": true} {
+		for end, last := range map[string]func(*Listener, *tls.Conn){
+			"close":       func(l *Listener, c *tls.Conn) { NewConn(c, l.WriteTimeout).Close() },
+			"close write": func(_ *Listener, c *tls.Conn) { _ = CloseWrite(c) },
+			"shutdown":    func(l *Listener, c *tls.Conn) { l.Close(); c.Close() },
+		} {
+			t.Run(name+"/"+end, func(t *testing.T) {
+				l := listen(t, portable)
+				stuck, _ := securely(t, l)
+				idle, client := securely(t, l)
+				fill(t, progressConnOf(stuck))
+				begin := time.Now()
+				last(l, stuck)
+				require.Less(t, time.Since(begin), time.Second)
+				last(l, idle)
+				_, err := client.Read(make([]byte, 1))
+				require.Equal(t, io.EOF, err, "who listens is told")
+			})
+		}
+	}
+}
+
+func listen(t *testing.T, portable bool) *Listener {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	return &Listener{Listener: l, WriteTimeout: time.Minute, Portable: portable}
+}
+
+// securely gives both ends of a connection of TLS.
+func securely(t *testing.T, l *Listener) (server, client *tls.Conn) {
+	raw, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	accepted, err := l.Accept()
+	require.NoError(t, err)
+	client = tls.Client(raw, &tls.Config{InsecureSkipVerify: true})
+	server = tls.Server(accepted, SelfSigned())
+	handshake := make(chan error, 1)
+	go func() { handshake <- client.Handshake() }()
+	require.NoError(t, server.Handshake())
+	require.NoError(t, <-handshake)
+	t.Cleanup(func() {
+		client.NetConn().Close()
+		accepted.Close()
+	})
+	return server, client
+}
+
+// fill writes below TLS until the kernel takes nothing more.
+func fill(t *testing.T, g *progressConn) {
+	for {
+		require.NoError(t, g.Conn.SetWriteDeadline(time.Now().Add(50*time.Millisecond)))
+		if _, err := g.Conn.Write(make([]byte, 64<<10)); err != nil {
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+			break
+		}
+	}
+	require.NoError(t, g.Conn.SetWriteDeadline(time.Time{}))
+}
