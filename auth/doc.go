@@ -1,4 +1,4 @@
-// Package auth decides who a request comes from and what it may do (PROTOCOL section 7): the
+// Package auth decides who a request comes from and what it may do (docs/protocol.md#authentication): the
 // names a hub may be reached by, the pages that may reach it, and the token that stands in a
 // request.
 //

@@ -9,7 +9,7 @@ import (
 // Epoch names one life of the log. Cursors of different epochs cannot be compared.
 type Epoch uint32
 
-// String gives the epoch as PROTOCOL section 1 spells it: 8 lower-case hexadecimal digits.
+// String gives the epoch as docs/protocol.md#cursors spells it: 8 lower-case hexadecimal digits.
 func (e Epoch) String() string {
 	return string(appendEpoch(nil, e))
 }

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of an event's members (PROTOCOL section 1).
+// Limits of an event's members (docs/protocol.md#events).
 const (
 	MaxTypeLen          = 128     // bytes
 	MaxKeyLen           = 128     // bytes

@@ -1,6 +1,6 @@
 package hub
 
-// GapReason says why events are missing (PROTOCOL section 3).
+// GapReason says why events are missing (docs/protocol.md#gaps).
 type GapReason string
 
 // The reasons of a gap.

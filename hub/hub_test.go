@@ -55,7 +55,7 @@ func TestPublish(t *testing.T) {
 	require.Equal(t, time.UTC, batch.Events[0].Time.Location())
 }
 
-// TestBegin holds each kind of start to PROTOCOL section 3, over a log of seqs 1 to 6 of which the
+// TestBegin holds each kind of start to docs/protocol.md#starting-a-subscription, over a log of seqs 1 to 6 of which the
 // newest 4 are retained.
 func TestBegin(t *testing.T) {
 	h := startHub(t, Config{Retention: Retention{Events: 4}})

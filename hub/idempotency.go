@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Limits of idempotency keys (PROTOCOL section 2).
+// Limits of idempotency keys (docs/protocol.md#idempotency-keys).
 const (
 	MaxIdempotencyKeyLen = 128     // bytes
 	MaxIdempotencyKeys   = 100_000 // remembered at once, of all subjects, and none forgotten early

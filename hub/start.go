@@ -130,7 +130,7 @@ func (s *Subscription) lostAt(reason GapReason, after string) *lost {
 // maxAfterLen bounds what is repeated of a text that is no cursor.
 const maxAfterLen = 256 // bytes
 
-// isCursorText reports that the text could be a cursor of some hub (PROTOCOL section 1).
+// isCursorText reports that the text could be a cursor of some hub (docs/protocol.md#cursors).
 func isCursorText(s string) bool {
 	const maxLen = 64
 	for i := range len(s) {

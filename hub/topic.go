@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of a topic and of a filter (PROTOCOL section 1).
+// Limits of a topic and of a filter (docs/protocol.md#topics).
 const (
 	MaxTopicLen    = 255 // bytes of UTF-8
 	MaxTopicTokens = 16  // tokens separated by "."

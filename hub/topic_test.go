@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// topicTable names each rule of PROTOCOL section 1 once from each side. detail is part of the
+// topicTable names each rule of docs/protocol.md#topics once from each side. detail is part of the
 // refusal; empty: accepted.
 var topicTable = []struct {
 	rule, text    string
@@ -81,7 +81,7 @@ func requireInvalid(t *testing.T, parameter, detail string, err error) {
 	require.Contains(t, bad.Detail, detail)
 }
 
-// naiveSelects is what PROTOCOL section 1 says of filters, token by token.
+// naiveSelects is what docs/protocol.md#topics says of filters, token by token.
 func naiveSelects(filter, topic string) bool {
 	want, got := strings.Split(filter, "."), strings.Split(topic, ".")
 	if strings.HasPrefix(topic, "$") && (want[0] == "*" || want[0] == ">") {

@@ -23,7 +23,7 @@ const (
 	minLogBytes = 2 * jetstream.EventRoom
 )
 
-// EngineConfig says who keeps the events (PROTOCOL section 8).
+// EngineConfig says who keeps the events (docs/protocol.md#operating-a-hub).
 type EngineConfig struct {
 	Engine     string        `default:"memory" help:"Who keeps the events: memory (they end with the process), embedded (NATS JetStream in the process, on disk in --store) or nats (JetStream of --nats-url, shared by any number of hubs)."`
 	Store      string        `placeholder:"DIR" help:"Directory of the embedded engine's events, made if it is not there."`

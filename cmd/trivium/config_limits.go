@@ -7,7 +7,7 @@ import (
 	"github.com/trivium-hub/trivium/auth"
 )
 
-// LimitConfig bounds what clients may ask for. 0 means no limit (PROTOCOL section 7), which
+// LimitConfig bounds what clients may ask for. 0 means no limit (docs/protocol.md#limits), which
 // net/http and the Config structs of the rooms read as their default.
 type LimitConfig struct {
 	MaxConnections           int `default:"100000" help:"Most subscribers connected, waiting polls included. 0 is no limit."`

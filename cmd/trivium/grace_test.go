@@ -17,7 +17,7 @@ func TestDrainFitsWhatStopsTheHub(t *testing.T) {
 	require.True(t, ok)
 	drain, err := time.ParseDuration(field.Tag.Get("default"))
 	require.NoError(t, err)
-	end := drain + time.Second // PROTOCOL section 3
+	end := drain + time.Second // docs/protocol.md#control-messages
 	require.Less(t, end, 10*time.Second)
 
 	readme, err := os.ReadFile("../../README.md")

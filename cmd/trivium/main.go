@@ -20,7 +20,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// Exit codes (PROTOCOL section 8).
+// Exit codes (docs/protocol.md#operating-a-hub).
 const (
 	exitDone   = 0
 	exitFailed = 1

@@ -198,7 +198,7 @@ func pubLines(in io.Reader) func(yield func([]byte, error) bool) {
 	}
 }
 
-// envelope spells an event as PROTOCOL section 1 has it of a publisher, in one line if the data
+// envelope spells an event as docs/protocol.md#events has it of a publisher, in one line if the data
 // is. JSON is passed on as it stands.
 func (c *PubCmd) envelope(data []byte) []byte {
 	e := &hub.Event{Topic: c.Topic, Type: c.Type, Key: c.Key, Data: data}

@@ -61,7 +61,7 @@ func transportName(t client.Transport) string {
 	return ""
 }
 
-// checkCursor takes what a hub may have given (PROTOCOL section 1). Whether it is one is for the hub
+// checkCursor takes what a hub may have given (docs/protocol.md#cursors). Whether it is one is for the hub
 // to say.
 func checkCursor(s string) string {
 	odd := func(c byte) bool {

@@ -1,5 +1,5 @@
 // Package enginetest is what every hub.Engine has to pass: the promises of hub.Engine, and those of
-// PROTOCOL that a hub keeps with it, one subtest for each. A test of an engine calls Run.
+// docs/protocol.md that a hub keeps with it, one subtest for each. A test of an engine calls Run.
 //
 // An engine may deliver before or after its Publish answers, so the suite waits for what is to
 // come, at most Patience. Its goroutines are publishers, for which each subtest waits.

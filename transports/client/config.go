@@ -56,11 +56,11 @@ type Config struct {
 	// Transport is how to read; it can be changed by Client.Use.
 	Transport Transport
 
-	// Topics are filters (PROTOCOL section 1), at most 64; nil is all that the token may read, and
+	// Topics are filters (docs/protocol.md#topics), at most 64; nil is all that the token may read, and
 	// empty but not nil is none until Client.SetTopics: then there is no connection, and the client
 	// stands still.
 	Topics []string
-	// Cursor, Last, Since and SinceTime say where to begin, at most one of them (PROTOCOL section 3):
+	// Cursor, Last, Since and SinceTime say where to begin, at most one of them (docs/protocol.md#starting-a-subscription):
 	// after an event's ID, with the newest Last events (1 to 1000), with those that were no older
 	// than Since when Connect was called, or with the first that the hub accepted no earlier than
 	// SinceTime. With none it is the next event.

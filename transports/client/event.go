@@ -38,5 +38,5 @@ const (
 	Binary = hub.Binary
 )
 
-// Gap says which events were lost (PROTOCOL section 3).
+// Gap says which events were lost (docs/protocol.md#gaps).
 type Gap = hub.Gap

@@ -15,7 +15,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// maxPublish is the longest array of envelopes (PROTOCOL section 2).
+// maxPublish is the longest array of envelopes (docs/protocol.md#publishing-over-http).
 const maxPublish = 1000
 
 // maxReceipt bounds the answer to a publish.

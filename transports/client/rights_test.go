@@ -30,7 +30,7 @@ func (r *rig) revise(token string, grant *hub.Grant) {
 	t.SetGrant(grant)
 }
 
-// admit judges the request's token, wherever it stands (PROTOCOL section 7).
+// admit judges the request's token, wherever it stands (docs/protocol.md#authentication).
 func (r *rig) admit(request *http.Request) (web.Access, *wire.Problem) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -108,7 +108,7 @@ func (n *conn) get(ctx context.Context, path string, q query, accept, cursor str
 	return n.client.platform.Do(ctx, &Request{Method: "GET", URL: n.client.address(path, q), Header: header, OwnURL: own})
 }
 
-// checkID holds an id to PROTOCOL section 1, since it goes into a header and a URL again.
+// checkID holds an id to docs/protocol.md#cursors, since it goes into a header and a URL again.
 func checkID(id string) error {
 	const longest = 64 // bytes
 	for i := range len(id) {

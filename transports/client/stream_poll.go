@@ -30,7 +30,7 @@ func pollWait(silence time.Duration) time.Duration {
 
 var errLongAnswer = errors.New("the answer to a poll is too long")
 
-// streamPoll asks again and again (PROTOCOL section 6). Its first request does not wait, so that it
+// streamPoll asks again and again (docs/protocol.md#long-poll). Its first request does not wait, so that it
 // knows where it stands.
 type streamPoll struct {
 	ctx    context.Context

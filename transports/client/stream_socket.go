@@ -13,7 +13,7 @@ import (
 // writeTimeout is how long a command may wait for room on its connection.
 const writeTimeout = 10 * time.Second
 
-// The subprotocols (PROTOCOL sections 5 and 7).
+// The subprotocols (docs/protocol.md#websocket).
 const (
 	protocolName   = "trivium.v1"
 	protocolBearer = "trivium.bearer."
@@ -22,7 +22,7 @@ const (
 // normalClosure is the code of a goodbye (RFC 6455, section 7.4.1).
 const normalClosure = 1000
 
-// streamSocket is a subscription over a WebSocket (PROTOCOL section 5), and commands back to the hub.
+// streamSocket is a subscription over a WebSocket (docs/protocol.md#websocket), and commands back to the hub.
 type streamSocket struct {
 	ctx    context.Context
 	socket Socket

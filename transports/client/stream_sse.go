@@ -13,7 +13,7 @@ var errEnded = errors.New("the stream has ended")
 
 const streamType = "text/event-stream"
 
-// streamSSE is a stream of server-sent events (PROTOCOL section 4), read as it comes.
+// streamSSE is a stream of server-sent events (docs/protocol.md#server-sent-events), read as it comes.
 type streamSSE struct {
 	body    io.ReadCloser
 	decoder *wire.SSEDecoder

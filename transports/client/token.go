@@ -22,7 +22,7 @@ const (
 	// that of one which gave another.
 	renewPause = 5 * time.Second
 	renewLeast = time.Second
-	maxToken   = 8 << 10 // bytes, PROTOCOL section 7
+	maxToken   = 8 << 10 // bytes, docs/protocol.md#authentication
 )
 
 // vault keeps the token and calls its source, once at a time whoever asks. Methods may be called by

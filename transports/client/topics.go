@@ -118,7 +118,7 @@ func (l *loop) refused(ref string, p *Problem) {
 	}
 }
 
-// command is what a client says on a WebSocket (PROTOCOL section 5).
+// command is what a client says on a WebSocket (docs/protocol.md#commands).
 type command struct {
 	op     string
 	topics []string // nil: none

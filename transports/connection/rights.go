@@ -29,7 +29,7 @@ func (w *Writer) OnRightsChanged() {
 }
 
 // expelTime is what a subscriber has to take its last words that has lost its right: within a
-// second all is over (PROTOCOL section 7), of which a file takes a part to be reread.
+// second all is over (docs/protocol.md#authentication), of which a file takes a part to be reread.
 const unauthorizedCloseDelay = 500 * time.Millisecond
 
 func (w *Writer) checkRights() {

@@ -1,4 +1,4 @@
-// Package longpoll is the transport for clients that can only ask: GET /poll, PROTOCOL section 6.
+// Package longpoll is the transport for clients that can only ask: GET /poll, docs/protocol.md#long-poll.
 //
 // A poll is a subscription that lives for one request: it begins at the client's cursor, waits for
 // the first event, and its answer says where the next begins. The request's own goroutine does all

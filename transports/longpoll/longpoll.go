@@ -16,7 +16,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// Limits and defaults of the parameters (PROTOCOL section 6).
+// Limits and defaults of the parameters (docs/protocol.md#long-poll).
 const (
 	maxWait     = 60 * time.Second
 	defaultWait = 25 * time.Second

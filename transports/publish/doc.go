@@ -1,4 +1,4 @@
-// Package publish takes events in over HTTP (PROTOCOL section 2): one envelope or an array of
+// Package publish takes events in over HTTP (docs/protocol.md#publishing-over-http): one envelope or an array of
 // them, a stream of lines, or a body or lines whose topic is in the path. A body may be compressed by
 // gzip; it is decompressed as it is read, and limits count what it expands to.
 //

@@ -14,7 +14,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// MaxEvents is the longest array of envelopes (PROTOCOL section 2).
+// MaxEvents is the longest array of envelopes (docs/protocol.md#publishing-over-http).
 const MaxEvents = 1000
 
 const (

@@ -1,5 +1,5 @@
 // Package sse is the transport for browsers' EventSource: GET /sse, a stream of server-sent
-// events (WHATWG HTML section 9.2, PROTOCOL section 4).
+// events (WHATWG HTML section 9.2, docs/protocol.md#server-sent-events).
 //
 // Over HTTP/1.1 and HTTP/1.0 the handler hijacks the connection and returns; an outlet writes to
 // it from then on, and there is no goroutine but the outlet's while a slow reader catches up.

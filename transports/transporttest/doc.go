@@ -4,7 +4,7 @@
 // get.
 //
 // A Road is one way from the hub to a subscriber: a transport, an HTTP version and a write path.
-// What PROTOCOL section 3 says of every subscription is tested over each; a cut at every byte of a
+// What docs/protocol.md#starting-a-subscription says of every subscription is tested over each; a cut at every byte of a
 // stream, and the resume from there over every other.
 //
 // TRIVIUM_LONG=1 cuts at every byte, where otherwise some hundreds of each stream have to do.

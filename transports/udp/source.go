@@ -42,7 +42,7 @@ type Config struct {
 	// when it is mapped to IPv6 (RFC 4291 section 2.5.5.2), on both sides, and of a sender's
 	// address the zone does not count.
 	Allow []netip.Prefix
-	// Secret is what a datagram must be signed with (PROTOCOL section 2), byte for byte; nil: no
+	// Secret is what a datagram must be signed with (docs/protocol.md#signed-datagrams), byte for byte; nil: no
 	// datagram is signed.
 	Secret []byte
 	// Skew is how far the time of a signed datagram may be from the hub's, to either side; 0:

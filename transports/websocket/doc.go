@@ -1,4 +1,4 @@
-// Package websocket is the transport over WebSocket (RFC 6455): GET /ws, PROTOCOL section 5.
+// Package websocket is the transport over WebSocket (RFC 6455): GET /ws, docs/protocol.md#websocket.
 //
 // github.com/coder/websocket does the handshake. From then on an outlet owns every byte that is
 // written, and a session what is read: its frames take the peer's bytes as they come, hold a buffer

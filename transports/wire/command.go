@@ -8,7 +8,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// The operations of a client's WebSocket messages (PROTOCOL section 5).
+// The operations of a client's WebSocket messages (docs/protocol.md#commands).
 const (
 	OpSubscribe   = "subscribe"
 	OpUnsubscribe = "unsubscribe"

@@ -12,7 +12,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// DatagramMode says how a datagram is read (PROTOCOL section 2).
+// DatagramMode says how a datagram is read (docs/protocol.md#publishing-over-udp).
 type DatagramMode uint8
 
 // The modes. DatagramAuto and DatagramJSON take one JSON text a datagram, or one a line.

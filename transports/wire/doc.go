@@ -6,7 +6,7 @@
 // is made at most once however many subscribers there are, and each is ready for the socket: an
 // SSE block stands in its HTTP/1.1 chunk, an envelope in its frame. FramePayload and Unchunk give
 // what is inside, without a copy, to a road that frames otherwise (long-poll, HTTP/2, HTTP/1.0).
-// Beside them stand the control messages of PROTOCOL sections 3 to 6 in both spellings, and
+// Beside them stand the control messages of docs/protocol.md#control-messages in both spellings, and
 // Problem, the one place where an error gets its HTTP status and its WebSocket close code.
 //
 // Coming in, it reads what publishers send (datagrams, request bodies, commands) and, for the

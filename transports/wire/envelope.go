@@ -27,7 +27,7 @@ const (
 // topic, type and key.
 const envelopeRoom = 1 << 10 // bytes
 
-// AppendEnvelope appends the event's envelope (PROTOCOL section 1): members in the order given
+// AppendEnvelope appends the event's envelope (docs/protocol.md#events): members in the order given
 // there, those that are absent left out, JSON data byte for byte. An event without ID or Time,
 // which no hub has accepted yet, has neither member, as a publisher writes it.
 func AppendEnvelope(dst []byte, e *hub.Event) []byte {

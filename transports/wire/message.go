@@ -14,7 +14,7 @@ import (
 // came. Nil: the command had none.
 type Ref []byte
 
-// The ops of the hub's own messages (PROTOCOL section 5). An event has none.
+// The ops of the hub's own messages (docs/protocol.md#control-messages). An event has none.
 const (
 	OpHello     = "hello"
 	OpHeartbeat = "heartbeat"

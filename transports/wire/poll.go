@@ -7,7 +7,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// AppendPollHead appends the begin of the body of a long-poll's answer (PROTOCOL section 6), up to its
+// AppendPollHead appends the begin of the body of a long-poll's answer (docs/protocol.md#long-poll), up to its
 // first event; gap is nil if there is none. The envelopes follow with commas between them, and then
 // PollEnd.
 func AppendPollHead(dst []byte, cursor string, gap *hub.Gap) []byte {

@@ -167,7 +167,7 @@ func requireInt(name string, value []byte) (int, error) {
 	return n, nil
 }
 
-// CloseCode is the WebSocket close code that goes with the problem (PROTOCOL section 5).
+// CloseCode is the WebSocket close code that goes with the problem (docs/protocol.md#close-codes).
 func (p *Problem) CloseCode() int {
 	switch p.Code {
 	case CodeDraining:

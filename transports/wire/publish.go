@@ -11,7 +11,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// ParseEnvelope reads one publisher's envelope (PROTOCOL section 1): topic, type, key, and data,
+// ParseEnvelope reads one publisher's envelope (docs/protocol.md#events): topic, type, key, and data,
 // data_base64, or data with "text":true. Other members are ignored. The event's data is a copy
 // and does not hold b in memory.
 //
@@ -194,7 +194,7 @@ func decodeBase64(value []byte) ([]byte, error) {
 	return data, nil
 }
 
-// ParseBody reads the body of a publish whose topic is in the URL (PROTOCOL section 2): the media
+// ParseBody reads the body of a publish whose topic is in the URL (docs/protocol.md#publishing-over-http): the media
 // type says what the data is; without one (""), or with that of a form, which curl and others send
 // with anything, the bytes do. Text is expected in UTF-8, whatever a charset says. The data is a copy;
 // of JSON the white space around it is left out. The error is an *hub.InvalidError for "body" or "Content-Type".

@@ -9,7 +9,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Selection is what a subscription asks for in its query (PROTOCOL section 3).
+// Selection is what a subscription asks for in its query (docs/protocol.md#starting-a-subscription).
 type Selection struct {
 	Filters  []hub.Filter // as they were given; none is everything that the reader may read
 	Start    hub.Start

@@ -25,7 +25,7 @@ var (
 	errForgedMAC = errors.New("the HMAC is of other bytes or another secret")
 )
 
-// Signed is what a signed datagram says (PROTOCOL section 2).
+// Signed is what a signed datagram says (docs/protocol.md#signed-datagrams).
 type Signed struct {
 	Time    time.Time         // at which it was signed, of the sender's clock
 	MAC     [sha256.Size]byte // no other content has it, and hex in another case is the same

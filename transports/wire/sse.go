@@ -10,7 +10,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// EncodeSSE encodes FormSSE: one HTTP/1.1 chunk with the event's block (PROTOCOL section 4), which
+// EncodeSSE encodes FormSSE: one HTTP/1.1 chunk with the event's block (docs/protocol.md#server-sent-events), which
 // has the fields id, event if the event has a type, topic, and data.
 func EncodeSSE(e *hub.Event) []byte {
 	s := newScratch(len(e.Data) + envelopeRoom)

@@ -35,7 +35,7 @@ func (f Form) Event() (e *hub.Event, field, fault string) {
 	return e, "", ""
 }
 
-// ValidToken says whether a token can be one at all (PROTOCOL section 7).
+// ValidToken says whether a token can be one at all (docs/protocol.md#authentication).
 func ValidToken(token string) bool {
 	return token != "" && len(token) <= maxToken && strings.Trim(token, tokenSigns) == ""
 }

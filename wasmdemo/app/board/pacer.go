@@ -3,7 +3,7 @@ package board
 import "time"
 
 const (
-	// MaxBatch is how many events the hub takes in one array (PROTOCOL section 2).
+	// MaxBatch is how many events the hub takes in one array (docs/protocol.md#publishing-over-http).
 	MaxBatch = 1000
 	// MaxRate is the most events a second that the page offers to publish.
 	MaxRate = 1000

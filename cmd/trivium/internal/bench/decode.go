@@ -8,7 +8,7 @@ import (
 	"net/http"
 )
 
-// sseDecoder reads /sse (PROTOCOL section 4): each event has one data line.
+// sseDecoder reads /sse (docs/protocol.md#server-sent-events): each event has one data line.
 type sseDecoder struct {
 	head    head
 	opened  bool
@@ -97,7 +97,7 @@ func block(p []byte, emit func(message)) {
 	emit(m)
 }
 
-// socketDecoder reads /ws (PROTOCOL section 5) from the server's side of a WebSocket.
+// socketDecoder reads /ws (docs/protocol.md#websocket) from the server's side of a WebSocket.
 type socketDecoder struct {
 	head    head
 	opened  bool
@@ -220,7 +220,7 @@ func data(p []byte) []byte {
 	return p[:end+2]
 }
 
-// pollDecoder reads the answers of /poll (PROTOCOL section 6) on a connection that stays.
+// pollDecoder reads the answers of /poll (docs/protocol.md#long-poll) on a connection that stays.
 type pollDecoder struct {
 	head   head
 	inBody bool

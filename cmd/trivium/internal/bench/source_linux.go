@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxArray is the most events in one request (PROTOCOL section 2).
+// maxArray is the most events in one request (docs/protocol.md#publishing-over-http).
 const maxArray = 1000
 
 // source publishes the events of one server. It is used by one goroutine at a time, except
