@@ -17,39 +17,40 @@ import (
 
 const benchSize = 200 // bytes of an event's data
 
-// lineOf is how many bytes go out for an event whose number has three digits.
+// lineOf returns the number of bytes written for an event whose number has three digits.
 func lineOf(size int) int64 { return int64(len(`event "100"`) + size - 10 + len("\n")) }
 
-// timed is the sink of one of several outlets. It offers the round to all of them, and takes the time.
+// timed is the sink of one of several writers. It offers each batch to all of them and measures the
+// time.
 type timed struct {
-	outlets []*connection.Writer
+	writers []*connection.Writer
 	took    atomic.Int64 // ns
 }
 
 func (s *timed) Ready(r *hub.Round) {
-	begin := time.Now()
-	for _, o := range s.outlets {
-		o.Ready(r)
+	start := time.Now()
+	for _, w := range s.writers {
+		w.Ready(r)
 	}
-	s.took.Add(int64(time.Since(begin)))
+	s.took.Add(int64(time.Since(start)))
 }
 
-// BenchmarkDelivery is one event to 100 sockets whose peers take it at once: written directly by the
-// worker, or by a goroutine each. ns/ready is a worker's part of a delivery, ns/op all there is to an
-// event, its readers in this process too.
+// BenchmarkDelivery delivers one event to 100 sockets whose peers read at once, written directly by
+// the worker or by one goroutine each. ns/ready is the worker's time per delivery; ns/op includes
+// the readers, which run in this process.
 func BenchmarkDelivery(b *testing.B) {
 	for name, portable := range map[string]bool{"direct": false, "portable": true} {
 		b.Run(name, func(b *testing.B) {
-			const outlets = 100
-			bench, sink := newBench(b, 0, patience), new(timed)
+			const writers = 100
+			bench, sink := newBench(b, 0, longTimeout), new(timed)
 			bench.fast, bench.portable = true, portable
 			var got, readers sync.WaitGroup
 			var clients []net.Conn
-			for i := range outlets {
-				bench.sink = func(o *connection.Writer) hub.Sink {
-					sink.outlets = append(sink.outlets, o)
+			for i := range writers {
+				bench.sink = func(w *connection.Writer) hub.Sink {
+					sink.writers = append(sink.writers, w)
 					if i > 0 {
-						return deaf{}
+						return ignoringSink{}
 					}
 					return sink
 				}
@@ -70,11 +71,11 @@ func BenchmarkDelivery(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				got.Add(outlets)
+				got.Add(writers)
 				bench.publish(100, 1, benchSize)
 				got.Wait()
 			}
-			b.ReportMetric(float64(sink.took.Load())/float64(b.N)/outlets, "ns/ready")
+			b.ReportMetric(float64(sink.took.Load())/float64(b.N)/writers, "ns/ready")
 			for _, c := range clients {
 				c.Close()
 			}
@@ -83,13 +84,13 @@ func BenchmarkDelivery(b *testing.B) {
 	}
 }
 
-// BenchmarkDrain is one that was not reading and now takes what waits for it: a megabyte in events, of
-// which the kernel had room for little.
+// BenchmarkDrain delivers a megabyte of events to a peer that begins to read late. The kernel's
+// buffers hold only a small part of it.
 func BenchmarkDrain(b *testing.B) {
 	for _, size := range []int{8 << 10, 64 << 10} {
 		b.Run(fmt.Sprint(size>>10, " KiB"), func(b *testing.B) {
 			n := (1 << 20) / size
-			bench := newBench(b, 0, patience)
+			bench := newBench(b, 0, longTimeout)
 			_, client := bench.connect()
 			_, err := io.CopyN(io.Discard, client, int64(len("open\n")))
 			require.NoError(b, err)

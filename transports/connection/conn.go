@@ -7,42 +7,43 @@ import (
 	"time"
 )
 
-// Conn is the write side of one connection. But for Close, its methods are called by one goroutine
-// at a time; TryWrite not after Close, nor while it is called.
+// Conn is the write side of one connection. Except for Close, its methods are called by one
+// goroutine at a time. TryWrite must not be called after or during Close.
 type Conn interface {
-	// TryWrite writes what goes at once and says how much; it never waits. Less than all of p
-	// with a nil error means that the rest would have to wait.
+	// TryWrite writes what the connection accepts without blocking, and returns how many bytes. A
+	// count below len(p) with a nil error means that the rest would block.
 	TryWrite(p []byte) (int, error)
-	// Write writes all of p. It fails when for timeout nothing of it could be written.
+	// Write writes all of p. It fails if no byte could be written for timeout.
 	Write(p []byte, timeout time.Duration) error
-	// Gone reports, where that can be known without reading, that the peer has closed.
+	// PeerClosed reports whether the peer has closed the connection, where that can be known
+	// without reading.
 	PeerClosed() bool
-	// End is called when all that will ever be written has been, and says whether to close the
-	// connection now; otherwise whoever reads from it will.
+	// End is called after the last write. It reports whether to close the connection now; if not,
+	// the goroutine that reads from the connection closes it.
 	End() bool
-	// Close cuts the connection. It may be called at any time and more than once.
+	// Close closes the connection. It may be called at any time and more than once.
 	Close()
 }
 
-// ErrNoProgress ends a connection on which nothing could be written for the write timeout.
+// ErrNoProgress is the error of a write of which no byte was accepted for the write timeout.
 var ErrNoProgress = errors.New("no progress in writing")
 
-// sendBuffer bounds what the kernel takes for a peer that does not read; by default it would
-// take megabytes.
+// sendBuffer is the kernel's send buffer for a connection, in bytes. The default grows to megabytes
+// for a peer that does not read.
 const sendBuffer = 64 << 10
 
-// socket is what the direct path of a platform knows of a connection.
+// socket is a Conn with direct writes, as the platform provides it.
 type socket interface {
 	Conn
-	// trySafely is TryWrite that may be called at the same time as Close.
+	// trySafely is TryWrite that is safe during Close.
 	trySafely(p []byte) (int, error)
-	// moved reports that the peer has acknowledged something since it was last asked.
+	// progressed reports whether the peer has acknowledged data since the previous call.
 	progressed() bool
 }
 
-// NewConn makes the Conn of a hijacked connection: one that writes directly where the platform
-// and the connection allow it (TCP on Linux), else the portable one. A peer that acknowledges
-// nothing for timeout is given up.
+// NewConn returns the Conn of a hijacked connection. It writes directly where the platform and the
+// connection support that (TCP on Linux); otherwise it is a portable one. The kernel closes the
+// connection of a peer that acknowledges nothing for several times timeout.
 func NewConn(c net.Conn, timeout time.Duration) Conn {
 	if g, ok := c.(*progressConn); ok && g.direct != nil {
 		return g.direct
@@ -53,8 +54,9 @@ func NewConn(c net.Conn, timeout time.Duration) Conn {
 	return NewPortableConn(c)
 }
 
-// NewPortableConn makes a Conn that never writes directly. It tells slow from stuck on connections
-// of a Listener; on others only as far as the kernel takes something, and below TLS not at all.
+// NewPortableConn returns a Conn without direct writes. On a connection from a Listener it
+// distinguishes a slow peer from one that makes no progress. On others it sees only progress that
+// frees room in the kernel's buffer, and below TLS none.
 func NewPortableConn(c net.Conn) Conn {
 	if g := progressConnOf(c); g != nil {
 		return &progressWriter{c, g}
@@ -62,8 +64,7 @@ func NewPortableConn(c net.Conn) Conn {
 	return &netConn{c}
 }
 
-// netConn is the Conn of what neither a Listener accepted nor a platform knows: it never writes
-// without waiting, so that a goroutine on demand does all of it.
+// netConn is the Conn of a connection that no Listener accepted and that has no direct writes.
 type netConn struct {
 	net.Conn
 }
@@ -80,9 +81,9 @@ func (c *netConn) End() bool { return true }
 
 func (c *netConn) Close() { c.Conn.Close() }
 
-// writeAll writes p with a deadline that moves with every byte. moved reports progress that the
-// count of written bytes does not show; nil: there is none.
-func writeAll(c net.Conn, p []byte, timeout time.Duration, moved func() bool) error {
+// writeAll writes p. Each write that makes progress extends the deadline. progressed, which may be
+// nil, reports progress that the count of written bytes does not show.
+func writeAll(c net.Conn, p []byte, timeout time.Duration, progressed func() bool) error {
 	for len(p) > 0 {
 		if err := c.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
 			return err
@@ -95,11 +96,11 @@ func writeAll(c net.Conn, p []byte, timeout time.Duration, moved func() bool) er
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
-		// Asked even where something was written, so that the next answer counts from here.
-		if on := moved != nil && moved(); !on && n == 0 {
+		// Call progressed even if bytes were written, so that its next result counts from here.
+		if on := progressed != nil && progressed(); !on && n == 0 {
 			return ErrNoProgress
 		}
 	}
-	// A deadline that has passed would fail the next direct write.
+	// An expired deadline would fail the next direct write.
 	return c.SetWriteDeadline(time.Time{})
 }

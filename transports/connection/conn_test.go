@@ -9,10 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// scripted is a connection whose writes all end at their deadline but the last.
+// scripted is a connection whose writes all reach their deadline, except the last.
 type scripted struct {
 	net.Conn
-	takes []int // bytes taken by each
+	takes []int // bytes that each write accepts
 }
 
 func (c *scripted) SetWriteDeadline(time.Time) error { return nil }
@@ -26,12 +26,12 @@ func (c *scripted) Write(p []byte) (int, error) {
 	return n, os.ErrDeadlineExceeded
 }
 
-// TestProgress: what the peer has acknowledged counts from one deadline to the next, whether or
-// not the kernel took something in between.
-func TestProgress(t *testing.T) {
+// Acknowledged bytes count as progress from one deadline to the next, whether or not the kernel
+// accepted more in between.
+func TestProgressExtendsDeadline(t *testing.T) {
 	for name, row := range map[string]struct {
 		takes  []int
-		queued []int // not acknowledged at each deadline, and before them
+		queued []int // unacknowledged bytes before the write and at each deadline
 		err    error
 	}{
 		"at once":                     {nil, []int{0}, nil},

@@ -11,19 +11,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// userTimeouts is after how many write timeouts the kernel gives up on a peer that acknowledges
-// nothing. Who is stuck is for Write to tell: the kernel counts a window that a slow reader opens
-// only now and then as nothing.
+// tcpUserTimeoutFactor is the number of write timeouts after which the kernel closes the connection
+// of a peer that acknowledges nothing (TCP_USER_TIMEOUT). It must exceed 1: the kernel also counts
+// the time in which a slow reader keeps its receive window closed, which only Write can tell from a
+// stalled peer.
 const tcpUserTimeoutFactor = 4
 
-// direct writes to a TCP socket without the runtime's poller: a write that would have to wait
-// returns instead. It calls the kernel by the socket's number, past the locks of the net package,
-// each of which is another cache line that a delivery would have to wait for.
+// direct is a TCP socket that is written without the runtime's poller: a write that would block returns
+// instead. It makes system calls with the file descriptor, without the locks of package net,
+// because each of them is another cache line that a delivery would have to fetch.
 type direct struct {
 	conn   *net.TCPConn
 	raw    syscall.RawConn
 	fd     int32
-	queued int32 // bytes not acknowledged when progress was last looked for
+	queued int32 // unacknowledged bytes at the previous call of progressed
 }
 
 func newDirect(c net.Conn, timeout time.Duration) (socket, bool) {
@@ -35,8 +36,8 @@ func newDirect(c net.Conn, timeout time.Duration) (socket, bool) {
 	if err != nil {
 		return nil, false
 	}
-	// Without these the connection still works; it takes more of the kernel's memory, and a peer
-	// that has vanished is found later.
+	// If these fail, the connection works all the same. It uses more kernel memory, and a peer that
+	// has vanished is detected later.
 	_ = tcp.SetWriteBuffer(sendBuffer)
 	d := &direct{conn: tcp, raw: raw}
 	closed := raw.Control(func(fd uintptr) {
@@ -46,11 +47,11 @@ func newDirect(c net.Conn, timeout time.Duration) (socket, bool) {
 	return d, closed == nil
 }
 
-// TryWrite must not be called once Close has been, nor at the same time: the number may be another
-// connection's by then. An outlet's mutex is over both.
+// TryWrite must not be called after or during Close: the descriptor may belong to another
+// connection by then. Writer.mu ensures that.
 func (d *direct) TryWrite(p []byte) (int, error) { return send(uintptr(d.fd), p) }
 
-// trySafely is TryWrite where somebody else may close the connection.
+// trySafely is TryWrite that is safe while another goroutine closes the connection.
 func (d *direct) trySafely(p []byte) (int, error) {
 	a := attempts.Get().(*attempt)
 	defer a.done()
@@ -61,8 +62,8 @@ func (d *direct) trySafely(p []byte) (int, error) {
 	return a.n, a.err
 }
 
-// attempt is a try to write in the hands of the net package. It is used again, since what is handed
-// over cannot stay on the stack.
+// attempt holds the arguments and results of a write inside syscall.RawConn.Write. It is pooled,
+// since what is passed there escapes to the heap.
 type attempt struct {
 	p    []byte
 	n    int
@@ -74,7 +75,7 @@ var attempts = sync.Pool{New: func() any {
 	a := new(attempt)
 	a.once = func(fd uintptr) bool {
 		a.n, a.err = send(fd, a.p)
-		return true // done: it does not wait
+		return true // do not wait for the socket to become writable
 	}
 	return a
 }}
@@ -101,12 +102,12 @@ func send(fd uintptr, p []byte) (int, error) {
 }
 
 func (d *direct) Write(p []byte, timeout time.Duration) error {
-	d.progressed() // from here on
+	d.progressed() // count progress from here
 	return writeAll(d.conn, p, timeout, d.progressed)
 }
 
-// moved: the kernel takes no more while its buffer is two thirds full, and a slow peer may need
-// long to get there.
+// progressed implements socket. The kernel accepts no more data until a third of its send buffer is
+// free, which may take a slow peer long; acknowledged bytes show progress before that.
 func (d *direct) progressed() bool {
 	before := d.queued
 	d.queued = d.unacknowledged()
@@ -121,7 +122,6 @@ func (d *direct) unacknowledged() (n int32) {
 	return n
 }
 
-// TryRead implements TryReader.
 func (d *direct) TryRead(p []byte) (n int, err error) {
 	closed := d.raw.Control(func(fd uintptr) {
 		for n, err = unix.Read(int(fd), p); err == unix.EINTR; {
@@ -141,7 +141,7 @@ func (d *direct) TryRead(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// Gone looks for the peer's end of stream without taking anything from it.
+// PeerClosed peeks for the peer's end of stream without consuming input.
 func (d *direct) PeerClosed() bool {
 	var gone bool
 	err := d.raw.Control(func(fd uintptr) {

@@ -7,5 +7,5 @@ import (
 	"time"
 )
 
-// newDirect: only Linux has the direct path.
+// newDirect reports false: only Linux has direct writes.
 func newDirect(net.Conn, time.Duration) (socket, bool) { return nil, false }

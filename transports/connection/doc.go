@@ -1,28 +1,29 @@
-// Package outlet is the write side of a connection: the events of a subscription and the control
-// messages between them, out in order, without blocking who has them.
+// Package connection writes a subscriber's events and control messages to its connection, in order,
+// without blocking the hub.
 //
-// A fan-out worker offers a round; the outlet writes the shared bytes directly to the socket and
-// moves the subscription's position past them. What does not go at once stays where it is: the
-// rest of a message that was cut becomes the tail, and one drain goroutine is started that writes
-// tail, waiting messages and then events from the window, until it has caught up, and ends. While
-// it runs the worker passes the outlet over. So a slow connection costs a goroutine, one chunk and
-// at most one event that retention has let go of already.
+// A fan-out worker offers a batch to the Writer of each connection. The Writer writes the shared
+// bytes directly to the socket and advances the subscription's position past them. Bytes that the
+// socket does not accept at once are not queued: the rest of a message that was written in part is
+// kept, and one drain goroutine is started. It writes that rest, then queued control messages, then
+// events that it reads from the hub. It ends when the subscriber has caught up. While it runs,
+// workers skip the connection. A slow connection therefore costs one goroutine, one chunk, and at
+// most one event that retention has already removed.
 //
-// A Conn that cannot write without waiting (TLS, HTTP/2, other systems than Linux) says so of every
-// write, and its drain goroutine does all of them: one code, two write paths.
+// A Conn that cannot write without blocking (TLS, HTTP/2, systems other than Linux) accepts nothing
+// directly, so the drain goroutine does all its writes. The Writer's code is the same for both.
 //
-// A server takes its connections from a Listener, which stands below TLS and HTTP/2 and gives up
-// a peer that makes no progress, and none that does, whoever writes to it. A deadline above TLS
-// could not: the first that passes within a record ends the connection.
+// A server accepts its connections from a Listener, which works below TLS and HTTP/2. It closes a
+// connection on which no write makes progress, and never one that progresses slowly. A deadline set
+// above TLS could not do this: the first one that expires within a record breaks the connection.
 //
-// On Linux a connection that is written directly is watched too: for the peer's end, so that it
-// is noticed at once, or, with Outlet.Watch, for something to read, so that no goroutine has to
-// wait for it. One epoll instance, the poller, does so for all of a group.
+// On Linux, connections with direct writes are also watched by one epoll instance for each
+// Registry. It detects at once that the peer has closed. With Writer.NotifyReadable it also reports
+// that there is something to read, so that no goroutine has to block in a read.
 //
-// Position, busy and what waits stand under one mutex of the outlet; the lock order is Outlet.mu,
-// then Hub.mu, Group.mu or poller.mu. After the end of a stream nothing is written.
+// Writer.mu guards the position, the state of the Writer and everything queued. The lock order is
+// Writer.mu, then Hub.mu, Registry.mu or poller.mu. Nothing is written after the end of a stream.
 //
-// The goroutines are the Group's: its heartbeat, its poller, the drain goroutines of its members
-// and, while there is something to read, those of readers. Close cuts every connection and waits
-// for all of them.
+// All goroutines belong to the Registry: its heartbeat, its poller, the drain goroutines of its
+// connections, and the readers that the poller starts. Registry.Close closes every connection and
+// waits for all of them.
 package connection

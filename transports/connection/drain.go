@@ -9,12 +9,12 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// chunkLimit bounds what the drain goroutine takes at a time. Events taken are in memory until
-// they are written, whatever retention does.
+// chunkLimit bounds one read of the drain goroutine. Events that it has read stay in memory until
+// they are written, even if retention removes them.
 var chunkLimit = hub.ReadLimit{Events: 1024, Bytes: 64 << 10}
 
-// drain starts the drain goroutine unless it runs. It writes with deadlines, and ends when all
-// that there is to write has been.
+// startDrain starts the drain goroutine unless another goroutine is writing. It ends when nothing
+// is left to write.
 func (w *Writer) startDrain() {
 	if w.writing || w.closed {
 		return
@@ -35,19 +35,20 @@ func (w *Writer) runDrain() {
 	}
 }
 
-// failed is called by the drain goroutine when a write has failed; all up to place was written.
-func (w *Writer) handleWriteError(err error, place hub.Cursor) {
+// handleWriteError ends the connection after a write of the drain goroutine failed. Everything up
+// to position was written.
+func (w *Writer) handleWriteError(err error, position hub.Cursor) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err == errNoEncodingMemory {
-		w.endForLackOfMemory(place)
+		w.endForLackOfMemory(position)
 	} else {
 		w.closeOnError(err)
 	}
 }
 
-// broken closes the connection after a write has failed. The kernel may have given up on the peer
-// before the hub has.
+// closeOnError closes the connection after a write failed. ETIMEDOUT means that the kernel's
+// timeout expired before ours.
 func (w *Writer) closeOnError(err error) {
 	if !w.closed && (errors.Is(err, ErrNoProgress) || errors.Is(err, syscall.ETIMEDOUT)) {
 		w.cfg.Counters.WriteStalled.Add(1)
@@ -58,30 +59,30 @@ func (w *Writer) closeOnError(err error) {
 	w.close()
 }
 
-// portion is what the drain goroutine writes before it asks again: in this order.
+// portion is what the drain goroutine writes in one step, in the order of the fields.
 type portion struct {
 	partial  partialEvent
 	bytes    []byte
 	events   []*hub.Event
-	position hub.Cursor // before events
-	subject  string     // of the grant
+	position hub.Cursor // position before events
+	subject  string     // of the grant; whose share of the EncodingCache is used
 }
 
 func (p *portion) isEmpty() bool {
 	return !p.partial.isSet() && len(p.bytes) == 0 && len(p.events) == 0
 }
 
-// next returns what is to be written next. ok is false when the drain goroutine has to end.
+// nextPortion returns what to write next. ok is false when the drain goroutine must end.
 func (w *Writer) nextPortion() (p portion, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for !w.closed && !w.ended {
-		p, readOn := w.collect()
+		p, readMore := w.collect()
 		if !p.isEmpty() {
 			p.subject = w.subject()
 			return p, true
 		}
-		if !readOn {
+		if !readMore {
 			break
 		}
 		w.yieldToWorkers()
@@ -89,7 +90,7 @@ func (w *Writer) nextPortion() (p portion, ok bool) {
 	w.writing = false
 	w.signalStateChange()
 	if !w.ending {
-		w.queued = nil // it is empty
+		w.queued = nil // it holds nothing
 	}
 	if w.ended && (w.conn.End() || w.closeAfterEnd) {
 		w.close()
@@ -97,9 +98,9 @@ func (w *Writer) nextPortion() (p portion, ok bool) {
 	return portion{}, false
 }
 
-// waitTurn lets others have the outlet until the drain goroutine may read on, after a read that found
-// nothing: of events that few filters select many may have to be looked at, and a worker must not wait for
-// that. Called with mu held.
+// yieldToWorkers releases mu until the drain goroutine may read again. A read for rare events may
+// look at many others and find none, and fan-out workers must not wait for that. Called with mu
+// held.
 func (w *Writer) yieldToWorkers() {
 	w.mu.Unlock()
 	end := w.sub.Turn()
@@ -107,9 +108,9 @@ func (w *Writer) yieldToWorkers() {
 	end()
 }
 
-// collect takes the rest of a message, or else the messages and events that wait, and last the
-// end of the stream. With readOn it has found nothing yet, and may.
-func (w *Writer) collect() (p portion, readOn bool) {
+// collect returns the rest of a message, else queued messages, else events, else the end of the
+// stream. readMore reports that the read found nothing yet and must be repeated.
+func (w *Writer) collect() (p portion, readMore bool) {
 	if q := w.queued; q != nil {
 		switch {
 		case q.partial.isSet():
@@ -132,12 +133,12 @@ func (w *Writer) collect() (p portion, readOn bool) {
 			p.bytes = w.queued.end.final(cmp.Or(w.queued.endCursor, w.sub.Place()))
 			return p, false
 		}
-		place := w.sub.Position()
+		position := w.sub.Position()
 		b := w.sub.Read(chunkLimit)
 		if w.endIfFellBehind(&b) {
 			continue
 		}
-		p = w.portionOf(place, &b)
+		p = w.portionOf(position, &b)
 		switch {
 		case !p.isEmpty():
 			return p, false
@@ -152,34 +153,35 @@ func (w *Writer) collect() (p portion, readOn bool) {
 		if !w.ending || b.Waiting {
 			return p, false
 		}
-		w.queued.endAt = 0 // there is nothing that it could wait for
+		w.queued.endAt = 0 // no more events will come, so the end need not wait for endAt
 	}
 	return p, false
 }
 
-// portionOf returns what a batch has that was read from place on.
-func (w *Writer) portionOf(place hub.Cursor, b *hub.Batch) portion {
-	p := portion{events: b.Events, position: place}
+// portionOf returns the portion of a batch that was read from position on.
+func (w *Writer) portionOf(position hub.Cursor, b *hub.Batch) portion {
+	p := portion{events: b.Events, position: position}
 	if b.Gap != nil {
 		p.bytes, p.position = w.cfg.Codec.AppendGap(nil, b.Gap), b.Gap.ResumedAt
 	}
 	return p
 }
 
-// tooSlow decides, where it is configured so, that a subscriber which retention has overtaken is
-// told and sent away; the batch is not for it any more.
+// endIfFellBehind schedules the end of the stream if the subscriber fell behind retention and
+// Config.Disconnect is set. It reports whether the caller must discard the batch.
 func (w *Writer) endIfFellBehind(b *hub.Batch) bool {
 	if !b.Overtaken || !w.cfg.Disconnect || w.ending {
 		return false
 	}
 	w.cfg.Counters.FellBehind.Add(1)
 	q := w.pending()
-	// The read has moved the position past the gap, of which the subscriber is told when it resumes.
+	// The read has advanced past the gap. The error carries the position before it, so that a
+	// client that resumes there receives the gap.
 	w.ending, q.end, q.endCursor = true, w.problemEnding(wire.TooSlow()), b.Gap.After
 	return true
 }
 
-// append formats a batch whose events are cheap to encode.
+// appendBatch appends the encoding of a batch whose events are small.
 func (w *Writer) appendBatch(dst []byte, b *hub.Batch) []byte {
 	if b.Gap != nil {
 		dst = w.cfg.Codec.AppendGap(dst, b.Gap)

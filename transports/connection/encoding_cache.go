@@ -7,33 +7,34 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Bounds of the encodings that slow connections are in the middle of.
+// Bounds of the encodings that slow connections are in the middle of writing.
 const (
-	// maxEncodings bounds the bytes of all of them; one that is larger by itself is let in alone.
+	// maxCacheBytes bounds the bytes of all encodings. A larger one is accepted if it is the only
+	// one.
 	maxCacheBytes = 32 << 20
-	// encodingShare is the part of maxEncodings that one subject may have, as a divisor.
+	// One subject may hold maxCacheBytes/subjectShare.
 	subjectShare = 2
-	// cheapData is the size of an event's data up to which encoding it takes so little that nobody
-	// has to wait for others who encode.
+	// smallData is the size of an event's data, in bytes, up to which it is encoded without waiting
+	// for an encode slot.
 	smallData = 8 << 10 // bytes
 )
 
-// Encodings has the encodings of events that connections are in the middle of writing. Connections
-// at one event have one encoding between them, which is written from where it is. Its bytes are
-// bounded in all and for each subject; a connection past these bounds encodes again for each part
-// that it writes.
+// EncodingCache holds the encodings of events that connections are in the middle of writing.
+// Connections at the same event share one encoding, which is written without copying. The cached
+// bytes are bounded in all and for each subject. A connection beyond these bounds encodes the event
+// again for each chunk that it writes.
 type EncodingCache struct {
-	encodeSlots chan struct{} // a place for each that encodes a large event
+	encodeSlots chan struct{} // one slot for each large event being encoded
 
 	mu       sync.Mutex
 	byKey    map[encodingKey]*CachedEncoding
 	bytes    int64
-	subjects map[string]int64 // bytes of the encodings that connections of the subject hold
+	subjects map[string]int64 // bytes of the encodings that the subject's connections hold
 }
 
-// Format encodes events in one form.
+// Format encodes events in one wire format.
 type Format interface {
-	// Form is where the hub keeps what Encode returns.
+	// Form identifies the slot in which the hub caches the result of Encode.
 	Form() hub.Form
 	Encode(*hub.Event) []byte
 }
@@ -43,7 +44,7 @@ type encodingKey struct {
 	form  hub.Form
 }
 
-// Encoding is an event in one form, held by connections that write it.
+// CachedEncoding is an event in one wire format, held by connections that write it.
 type CachedEncoding struct {
 	bytes []byte // static
 
@@ -66,16 +67,16 @@ func newEncodingCache() *EncodingCache {
 	}
 }
 
-// Bytes returns how many bytes are held.
+// Bytes returns the number of cached bytes.
 func (s *EncodingCache) Bytes() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.bytes
 }
 
-// Acquire returns the event in a form, encoded on first use, held for a connection of the subject.
-// The encoding is nil where it would be more than the subject or all may hold; then the bytes are for
-// a caller that copies them at once.
+// Acquire returns the event in format f, encoded on first use and held for a connection of subject.
+// The CachedEncoding is nil if it would exceed a bound; the caller must then copy the bytes at
+// once.
 func (s *EncodingCache) Acquire(e *hub.Event, f Format, subject string) (*CachedEncoding, []byte) {
 	key := encodingKey{e.ID, f.Form()}
 	s.mu.Lock()
@@ -91,7 +92,8 @@ func (s *EncodingCache) Acquire(e *hub.Event, f Format, subject string) (*Cached
 	return nil, b
 }
 
-// adopt returns an encoding with these bytes, or the one that is held already.
+// insert returns the cached encoding of key, adding one of bytes b if there is none. It returns nil
+// if that would exceed a bound.
 func (s *EncodingCache) insert(key encodingKey, b []byte, subject string) *CachedEncoding {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,7 +107,8 @@ func (s *EncodingCache) insert(key encodingKey, b []byte, subject string) *Cache
 	return s.addHolder(x, subject)
 }
 
-// hold adds a holder. Called with mu held.
+// addHolder adds a connection of subject to the holders of x. It returns nil if that would exceed
+// the subject's share. Called with mu held.
 func (s *EncodingCache) addHolder(x *CachedEncoding, subject string) *CachedEncoding {
 	size := int64(len(x.bytes))
 	for i := range x.holders {
@@ -126,7 +129,7 @@ func (s *EncodingCache) addHolder(x *CachedEncoding, subject string) *CachedEnco
 	return x
 }
 
-// Release ends what Acquire began, for a connection of the subject.
+// Release ends the hold that Acquire returned to a connection of subject.
 func (s *EncodingCache) Release(x *CachedEncoding, subject string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -153,11 +156,12 @@ func (s *EncodingCache) Release(x *CachedEncoding, subject string) {
 	}
 }
 
-// Bytes returns the encoding. The bytes must not be changed, nor kept after Release.
+// Bytes returns the encoding. The caller must not change the bytes, nor keep them after Release.
 func (x *CachedEncoding) Bytes() []byte { return x.bytes }
 
-// Encode returns the event in a form, for a caller that writes it at once or copies it. One large event
-// at a time is encoded for each processor, since an encoder needs several times the memory of its event.
+// Encode returns the event in format f, for a caller that writes or copies it at once. At most
+// GOMAXPROCS large events are encoded at a time, since an encoder needs several times the memory of
+// its event.
 func (s *EncodingCache) Encode(e *hub.Event, f Format) []byte {
 	if len(e.Data) > smallData {
 		s.encodeSlots <- struct{}{}

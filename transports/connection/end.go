@@ -6,14 +6,15 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// ending ends a stream.
+// ending describes how a stream ends.
 type ending struct {
-	// final returns the last bytes, given the position that the subscriber has by then.
+	// final returns the last bytes. id is the subscriber's position at that time.
 	final   func(id string) []byte
-	forGood bool // for good: the client is not meant to resume
+	forGood bool // the client is not meant to resume
 }
 
-// Goaway has all that was accepted by now delivered; then the subscriber is told to come back after retry, and the stream ends.
+// Goaway ends the stream after everything accepted so far is delivered, with a message that asks
+// the client to reconnect after retry.
 func (w *Writer) Goaway(retry time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -22,17 +23,17 @@ func (w *Writer) Goaway(retry time.Duration) {
 	}
 }
 
-// Fail ends the stream with an error, without the events that wait.
+// EndWithProblem ends the stream with an error message. Unread events are not written.
 func (w *Writer) EndWithProblem(p *wire.Problem) {
 	w.startEnding(w.problemEnding(p))
 }
 
-// failure ends a stream with an error.
+// problemEnding returns an ending with an error message.
 func (w *Writer) problemEnding(p *wire.Problem) ending {
 	return ending{func(id string) []byte { return w.cfg.Codec.AppendError(nil, id, p) }, !p.Temporary()}
 }
 
-// Finish ends the stream with these bytes, without the events that wait.
+// EndWith ends the stream with the bytes of final. Unread events are not written.
 func (w *Writer) EndWith(final []byte) {
 	w.startEnding(ending{func(string) []byte { return final }, true})
 }
@@ -45,7 +46,8 @@ func (w *Writer) startEnding(e ending) {
 	}
 }
 
-// end has e written when the position is at endAt. What was to be said last before stays so.
+// scheduleEnd ends the stream with e once the position is at endAt. An end that was scheduled
+// before takes precedence.
 func (w *Writer) scheduleEnd(e ending, endAt uint64) {
 	if w.ending {
 		return
@@ -55,8 +57,8 @@ func (w *Writer) scheduleEnd(e ending, endAt uint64) {
 	w.startDrain()
 }
 
-// Hangup closes the connection as soon as the end of the stream is out; at once if it is, or if
-// the stream was not ending.
+// CloseAfterEnd closes the connection when the end of the stream is written, or at once if it is
+// written already or none is scheduled.
 func (w *Writer) CloseAfterEnd() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -67,8 +69,8 @@ func (w *Writer) CloseAfterEnd() {
 	}
 }
 
-// Over reports whether the stream has ended for good, with its last bytes written. Otherwise the
-// client is meant to resume, and the end of an HTTP/2 stream must be an error to it.
+// EndedForGood reports whether the stream has ended with its last bytes written and the client is
+// not meant to resume. Otherwise an HTTP/2 stream must be reset, so that the client sees an error.
 func (w *Writer) EndedForGood() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -18,45 +18,44 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// TestEnds: what ends a stream is the last of it.
-func TestEnds(t *testing.T) {
+func TestEndIsLastMessage(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
-		b := newBench(t, 0, patience)
+		b := newBench(t, 0, longTimeout)
 		b.portable, b.secure = p.portable, p.secure
-		o, client := b.connect()
+		w, client := b.connect()
 		b.publish(0, 1, 10)
 		r := reader{t, bufio.NewReader(client)}
 		require.Equal(t, "open", r.line())
 		r.number(r.line(), 10)
 		place := b.hub.Position().String()
-		o.EndWithProblem(wire.TokenEnded())
+		w.EndWithProblem(wire.TokenEnded())
 		b.publish(1, 10, 10)
-		o.WriteControl([]byte("message\n"))
-		o.EndWith([]byte("again\n"))
+		w.WriteControl([]byte("message\n"))
+		w.EndWith([]byte("again\n"))
 		require.Equal(t, "error token-ended "+place, r.line())
 		_, err := r.r.ReadByte()
 		require.EqualError(t, err, "EOF")
-		o.Wait()
-		require.True(t, o.EndedForGood())
-		o.Close()
+		w.Wait()
+		require.True(t, w.EndedForGood())
+		w.Close()
 	})
 }
 
-// TestEndsBehind: to one that is behind, what was begun is written whole, then what was said, then the
-// end of the stream. The events that wait are not.
-func TestEndsBehind(t *testing.T) {
+// To a subscriber that is behind, the writer completes the event that it has started, then writes
+// the queued messages and the end of the stream, but no other event.
+func TestEndSkipsUnreadEvents(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
-		b := newBench(t, 0, patience)
+		b := newBench(t, 0, longTimeout)
 		b.portable, b.secure = p.portable, p.secure
-		o, client := b.connect()
+		w, client := b.connect()
 		const n, size = 30, 100 << 10
 		b.publish(0, n, size)
-		require.Eventually(t, func() bool { return b.counters.Delivered.Load() > 0 }, patience, time.Millisecond)
+		require.Eventually(t, func() bool { return b.counters.Delivered.Load() > 0 }, longTimeout, time.Millisecond)
 		for i := range 3 {
-			o.WriteControl([]byte("message " + strconv.Itoa(i) + "\n"))
+			w.WriteControl([]byte("message " + strconv.Itoa(i) + "\n"))
 		}
-		o.EndWith([]byte("bye\n"))
-		o.WriteControl([]byte("late\n"))
+		w.EndWith([]byte("bye\n"))
+		w.WriteControl([]byte("late\n"))
 		r := reader{t, bufio.NewReader(client)}
 		require.Equal(t, "open", r.line())
 		events, line := 0, r.line()
@@ -76,42 +75,42 @@ func TestEndsBehind(t *testing.T) {
 	})
 }
 
-// nobody is a Conn to nowhere.
-type nobody struct{ connection.Conn }
+// nullConn is a Conn that discards everything.
+type nullConn struct{ connection.Conn }
 
-func (nobody) TryWrite(p []byte) (int, error)    { return len(p), nil }
-func (nobody) Write([]byte, time.Duration) error { return nil }
-func (nobody) PeerClosed() bool                  { return false }
-func (nobody) End() bool                         { return true }
-func (nobody) Close()                            {}
+func (nullConn) TryWrite(p []byte) (int, error)    { return len(p), nil }
+func (nullConn) Write([]byte, time.Duration) error { return nil }
+func (nullConn) PeerClosed() bool                  { return false }
+func (nullConn) End() bool                         { return true }
+func (nullConn) Close()                            {}
 
-// TestStartWhileDraining: a connection that begins just when all are cut is cut, or never began.
+// A connection that starts during a drain is closed, or not started.
 func TestStartWhileDraining(t *testing.T) {
 	h, err := hub.New(hub.Config{})
 	require.NoError(t, err)
 	all := hub.NewFilterSet(hub.Everything)
 	for range 2000 {
-		group := connection.NewRegistry(0)
-		cfg := &connection.Config{Codec: lines{}, Counters: new(connection.Counters), Registry: group, WriteTimeout: patience}
+		registry := connection.NewRegistry(0)
+		cfg := &connection.Config{Codec: lines{}, Counters: new(connection.Counters), Registry: registry, WriteTimeout: longTimeout}
 		token := tt.NewToken(&hub.Grant{Subscribe: all})
-		o := connection.New()
-		require.Nil(t, token.Acquire(o))
-		s, err := h.Subscribe(hub.Request{Filters: all}, o)
+		w := connection.New()
+		require.Nil(t, token.Acquire(w))
+		s, err := h.Subscribe(hub.Request{Filters: all}, w)
 		require.NoError(t, err)
 		var wait sync.WaitGroup
-		begin := make(chan struct{})
+		proceed := make(chan struct{})
 		wait.Go(func() {
-			<-begin
-			group.Drain(context.Background(), 0)
+			<-proceed
+			registry.Drain(context.Background(), 0)
 		})
-		close(begin)
-		began := o.Start(cfg, token, s, nobody{}, []byte("open\n"))
+		close(proceed)
+		began := w.Start(cfg, token, s, nullConn{}, []byte("open\n"))
 		wait.Wait()
 		if !began {
-			token.Release(o)
+			token.Release(w)
 			s.Close()
 		}
-		group.Close()
+		registry.Close()
 		require.Zero(t, token.Holders())
 		require.Zero(t, cfg.Counters.Connections.Load())
 	}
@@ -119,28 +118,28 @@ func TestStartWhileDraining(t *testing.T) {
 	require.NoError(t, h.Close())
 }
 
-// TestOvertaken: whoever finds that retention was faster, the subscriber is sent away.
-func TestOvertaken(t *testing.T) {
+// The subscriber is disconnected whichever path detects that it fell behind retention.
+func TestDisconnectWhenBehindRetention(t *testing.T) {
 	for name, find := range map[string]func(*connection.Writer){
 		"heartbeat": (*connection.Writer).Heartbeat,
-		"message":   func(o *connection.Writer) { o.WriteControl([]byte("message\n")) },
-		"round":     func(o *connection.Writer) { o.Ready(new(hub.Round)) },
+		"message":   func(w *connection.Writer) { w.WriteControl([]byte("message\n")) },
+		"round":     func(w *connection.Writer) { w.Ready(new(hub.Round)) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, 0, patience)
+			b := newBench(t, 0, longTimeout)
 			b.cfg.Disconnect = true
-			b.sink = func(*connection.Writer) hub.Sink { return deaf{} } // the workers are late
-			o, client := b.connect()
+			b.sink = func(*connection.Writer) hub.Sink { return ignoringSink{} } // no events from the workers
+			w, client := b.connect()
 			r := reader{t, bufio.NewReader(client)}
 			require.Equal(t, "open", r.line())
 			b.publish(0, 1, 10)
-			o.Heartbeat()
+			w.Heartbeat()
 			require.Equal(t, 0, r.number(r.line(), 10))
 			place, found := strings.CutPrefix(r.line(), "beat ")
 			require.True(t, found)
 			b.publish(1, retained+10, 10)
-			find(o)
-			require.Equal(t, "error too-slow "+place, r.line(), "a resume there is told the gap")
+			find(w)
+			require.Equal(t, "error too-slow "+place, r.line(), "resuming there yields the gap")
 			_, err := r.r.ReadByte()
 			require.EqualError(t, err, "EOF")
 			require.EqualValues(t, 1, b.counters.FellBehind.Load())
@@ -148,37 +147,35 @@ func TestOvertaken(t *testing.T) {
 	}
 }
 
-// TestDrainWindow: a drain lasts as long as it may where somebody does not go.
-func TestDrainWindow(t *testing.T) {
+func TestDrainLastsWholeWindow(t *testing.T) {
 	t.Parallel()
 	const window = 200 * time.Millisecond
-	b := newBench(t, 0, patience)
+	b := newBench(t, 0, longTimeout)
 	b.connect()
 	b.publish(0, 100, 100<<10)
-	begin := time.Now()
-	b.group.Drain(context.Background(), window)
-	require.GreaterOrEqual(t, time.Since(begin), window)
+	start := time.Now()
+	b.registry.Drain(context.Background(), window)
+	require.GreaterOrEqual(t, time.Since(start), window)
 	require.EqualValues(t, 1, b.counters.ClosedAtDeadline.Load())
 }
 
-// TestDrainEarly: it ends when the last has gone.
-func TestDrainEarly(t *testing.T) {
+func TestDrainEndsWithLastMember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, err := hub.New(hub.Config{})
 		require.NoError(t, err)
-		group, all := connection.NewRegistry(0), hub.NewFilterSet(hub.Everything)
-		cfg := &connection.Config{Codec: lines{}, Counters: new(connection.Counters), Registry: group, WriteTimeout: patience}
-		o := connection.New()
-		s, err := h.Subscribe(hub.Request{Filters: all}, o)
+		registry, all := connection.NewRegistry(0), hub.NewFilterSet(hub.Everything)
+		cfg := &connection.Config{Codec: lines{}, Counters: new(connection.Counters), Registry: registry, WriteTimeout: longTimeout}
+		w := connection.New()
+		s, err := h.Subscribe(hub.Request{Filters: all}, w)
 		require.NoError(t, err)
-		require.True(t, o.Start(cfg, tt.NewToken(&hub.Grant{Subscribe: all}), s, nobody{}, []byte("open\n")))
+		require.True(t, w.Start(cfg, tt.NewToken(&hub.Grant{Subscribe: all}), s, nullConn{}, []byte("open\n")))
 		const window = time.Hour
-		begin := time.Now()
-		group.Drain(t.Context(), window)
-		require.LessOrEqual(t, time.Since(begin), window*3/4, "by then all have been told")
+		start := time.Now()
+		registry.Drain(t.Context(), window)
+		require.LessOrEqual(t, time.Since(start), window*3/4, "goaway was sent to all members by then")
 		require.Zero(t, cfg.Counters.ClosedAtDeadline.Load())
-		require.False(t, connection.New().Start(cfg, nil, nil, nil, nil), "nobody comes in any more")
-		group.Close()
+		require.False(t, connection.New().Start(cfg, nil, nil, nil, nil), "nullConn comes in any more")
+		registry.Close()
 		require.NoError(t, h.Close())
 	})
 }

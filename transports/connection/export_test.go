@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// SelfSigned configures a server of TLS that only a client without questions takes.
+// SelfSigned is the configuration of a TLS server for clients that do not verify certificates.
 var SelfSigned = sync.OnceValue(func() *tls.Config {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// Listener accepts connections on which a write fails when the peer makes no progress for
-// WriteTimeout, and not while it does, however slow it is. It belongs below TLS, for which every
-// error of a write is final, and below HTTP/2, which knows progress only of whole frames. NewConn
-// finds what it needs of such a connection, whatever stands above.
+// Listener accepts connections on which a write fails if the peer makes no progress for
+// WriteTimeout, however slowly it reads otherwise. It belongs below TLS, for which every write
+// error is final, and below HTTP/2, which sees only the progress of whole frames. NewConn finds the
+// Listener's connection below TLS.
 type Listener struct {
 	net.Listener
 	WriteTimeout time.Duration // without progress
-	// Portable keeps to the write path that every platform has.
+	// Portable disables direct writes.
 	Portable bool
 
 	closed atomic.Bool
@@ -33,48 +33,49 @@ func (l *Listener) Accept() (net.Conn, error) {
 		g.direct, _ = newDirect(c, l.WriteTimeout)
 	}
 	if tcp, ok := c.(*net.TCPConn); ok && g.direct == nil {
-		_ = tcp.SetWriteBuffer(sendBuffer) // without it the connection still works
+		_ = tcp.SetWriteBuffer(sendBuffer) // if it fails, the connection works all the same
 	}
 	return g, nil
 }
 
-// Close implements net.Listener. A server closes its listeners first of all and then, one by one,
-// its idle connections; their last words do not wait any more.
+// Close implements net.Listener. A server closes its listeners first and then its idle connections,
+// one by one. After Close, a write with a deadline, as TLS does to close, no longer waits for the
+// peer.
 func (l *Listener) Close() error {
 	l.closed.Store(true)
 	return l.Listener.Close()
 }
 
-// looks is how often within the time without progress it is looked for. It is also how often the
-// kernel is offered the rest again, which takes some as soon as it has room but wakes a writer
-// only when a third of its buffer is free.
+// progressChecks is how often a blocked write is checked for progress within its timeout. At each
+// check the rest is also offered to the kernel again. The kernel accepts data as soon as it has
+// room, but wakes a writer only when a third of its buffer is free.
 const progressChecks = 4
 
-// parting is how long the last words may wait where it cannot be known at once that they have to.
+// farewellTimeout bounds a write that must not wait, on a connection without direct writes.
 const farewellTimeout = 10 * time.Millisecond
 
 var pastDeadline = time.Unix(1, 0)
 
-// guard is a connection of a Listener. A write deadline that is set on it says for how long from
-// now a write may be without progress, where that is less than WriteTimeout; once it has passed,
-// no write begins.
+// progressConn is a connection of a Listener. A write deadline set on it is the longest time from
+// now that a write may be without progress, if less than WriteTimeout. Once the deadline has
+// passed, no write begins.
 type progressConn struct {
 	net.Conn // the socket
 	listener *Listener
-	direct   socket // nil: the portable path
+	direct   socket // nil without direct writes
 
-	writing sync.Mutex // held by the write under way; over direct and failed
-	failed  error      // of a write: what was cut within must not go on elsewhere
+	writing sync.Mutex // held by the current write; guards direct and failed
+	failed  error      // error of a write that was partly sent; later writes return it
 
-	mu       sync.Mutex    // over the rest
-	deadline time.Time     // as it was set
-	allowed  time.Duration // without progress, where there is a deadline
-	waiting  bool          // a write has its eye on the peer
-	noWait   bool          // no write waits any more
+	mu       sync.Mutex    // guards the fields below
+	deadline time.Time     // as passed to SetWriteDeadline
+	allowed  time.Duration // longest time without progress; valid if deadline is set
+	waiting  bool          // a write is blocked in the kernel
+	noWait   bool          // writes must not block any more
 }
 
-// Write implements net.Conn. After a write that was cut within, all fail. Where there was no
-// progress the connection is closed: of what stands above, not all does so for a failed write.
+// Write implements net.Conn. After a write that was sent in part, all writes fail. A write without
+// progress closes the connection, since not all layers above do so after a failed write.
 func (c *progressConn) Write(p []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -85,14 +86,14 @@ func (c *progressConn) Write(p []byte) (int, error) {
 	if err != nil && (n > 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
 		c.failed = err
 	}
-	if hurried, _ := c.writeState(); err == ErrNoProgress && !hurried {
+	if noWait, _ := c.writeState(); err == ErrNoProgress && !noWait {
 		c.Conn.Close()
 	}
 	return n, err
 }
 
 func (c *progressConn) write(p []byte) (n int, err error) {
-	hurried, late := c.writeState()
+	noWait, late := c.writeState()
 	if late {
 		return 0, os.ErrDeadlineExceeded
 	}
@@ -101,14 +102,14 @@ func (c *progressConn) write(p []byte) (n int, err error) {
 		switch {
 		case n == len(p) || err != nil:
 			return n, err
-		case hurried:
+		case noWait:
 			return n, ErrNoProgress
 		}
-		c.direct.progressed() // from here on
+		c.direct.progressed() // count progress from here
 	}
 	defer c.finishWait()
-	if hurried {
-		_ = c.Conn.SetWriteDeadline(time.Now().Add(farewellTimeout)) // fails only as the write then does
+	if noWait {
+		_ = c.Conn.SetWriteDeadline(time.Now().Add(farewellTimeout)) // if it fails, so does the write
 		return c.Conn.Write(p)
 	}
 	for last := time.Now(); ; {
@@ -120,15 +121,15 @@ func (c *progressConn) write(p []byte) (n int, err error) {
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
-		// Asked even where something was written, so that the next answer counts from here.
+		// Call progressed even if bytes were written, so that its next result counts from here.
 		if on := c.direct != nil && c.direct.progressed(); on || k > 0 {
 			last = time.Now()
 		}
 	}
 }
 
-// wait has the write that follows look for progress in time. The error is that there was none for
-// too long since last, or that the write must not wait.
+// armDeadline sets the socket's deadline for the next check of progress. The error reports that
+// there was none for too long since last, or that the write must not block.
 func (c *progressConn) armDeadline(last time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -144,27 +145,28 @@ func (c *progressConn) armDeadline(last time.Time) error {
 	return c.Conn.SetWriteDeadline(time.Now().Add(min(left, timeout/progressChecks+1)))
 }
 
-// rest is called when no write waits.
+// finishWait ends the wait of a write that had to block.
 func (c *progressConn) finishWait() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.waiting = false
-	_ = c.Conn.SetWriteDeadline(time.Time{}) // fails only as the next write does
+	_ = c.Conn.SetWriteDeadline(time.Time{}) // if it fails, so does the next write
 }
 
-// state says how a write begins: in a hurry, or too late.
-func (c *progressConn) writeState() (hurried, late bool) {
+// writeState reports whether a write must not block, and whether it is past its deadline.
+func (c *progressConn) writeState() (noWait, late bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.mustNotWait(), !c.deadline.IsZero() && !time.Now().Before(c.deadline)
 }
 
-// inHurry is called under mu. The last words of TLS have a deadline.
+// mustNotWait reports whether writes must not block. After the listener is closed, a write with a
+// deadline is the last alert of TLS. Called with mu held.
 func (c *progressConn) mustNotWait() bool {
 	return c.noWait || !c.deadline.IsZero() && c.listener.closed.Load()
 }
 
-// hurry has no write wait any more, not even one that does by now.
+// stopWaiting makes all writes return instead of blocking, also one that is blocked now.
 func (c *progressConn) stopWaiting() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -172,14 +174,14 @@ func (c *progressConn) stopWaiting() {
 	c.interruptWrite()
 }
 
-// wake, under mu, has the write that waits ask again whether it may.
+// interruptWrite makes a blocked write check again whether it may block. Called with mu held.
 func (c *progressConn) interruptWrite() {
 	if c.waiting {
-		_ = c.Conn.SetWriteDeadline(pastDeadline) // fails only as the write then does
+		_ = c.Conn.SetWriteDeadline(pastDeadline) // if it fails, so does the write
 	}
 }
 
-// SetWriteDeadline implements net.Conn, as told at guard.
+// SetWriteDeadline implements net.Conn. See progressConn for its meaning.
 func (c *progressConn) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -194,7 +196,7 @@ func (c *progressConn) SetDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
-// CloseWrite ends the stream to the peer; the other way stays open.
+// CloseWrite closes the write side of the connection; the read side stays open.
 func (c *progressConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// acknowledging is a socket that takes nothing directly; moved goes by the script, and then says
-// that there is no progress.
+// acknowledging is a socket that accepts nothing directly. progressed returns the values of script,
+// then false.
 type acknowledging struct {
 	Conn
 	script []bool
@@ -29,14 +29,13 @@ func (s *acknowledging) progressed() (on bool) {
 	return on
 }
 
-// TestGuard has a peer that takes a byte now and then.
-func TestGuard(t *testing.T) {
+func TestProgressConnTimeouts(t *testing.T) {
 	const timeout = 10 * time.Second
 	for name, row := range map[string]struct {
-		every    time.Duration // a byte is read; 0: none ever
-		reads    int           // then no more
+		every    time.Duration // time between two reads of one byte; 0: none
+		reads    int           // number of reads
 		deadline time.Duration // set before the write; 0: none
-		acks     []bool        // of the direct path, at the beginning and at every look; nil: portable
+		acks     []bool        // results of progressed; nil: no direct writes
 		wrote    int
 		took     time.Duration
 		err      error
@@ -63,18 +62,18 @@ func TestGuard(t *testing.T) {
 				reader.Go(func() {
 					for range row.reads {
 						time.Sleep(row.every)
-						_, _ = peer.Read(make([]byte, 1)) // fails when the test is over
+						_, _ = peer.Read(make([]byte, 1)) // fails after the test
 					}
 				})
 				if row.deadline != 0 {
 					require.NoError(t, g.SetDeadline(time.Now().Add(row.deadline)))
 				}
-				begin := time.Now()
+				start := time.Now()
 				n, err := g.Write(make([]byte, 20))
-				require.InDelta(t, row.took.Seconds(), time.Since(begin).Seconds(), 0.001)
+				require.InDelta(t, row.took.Seconds(), time.Since(start).Seconds(), 0.001)
 				require.Equal(t, row.wrote, n)
 				require.Equal(t, row.err, err)
-				if row.err == ErrNoProgress { // it is over
+				if row.err == ErrNoProgress { // the connection is closed
 					_, err = g.Write([]byte("x"))
 					require.Equal(t, row.err, err)
 					reader.Wait()
@@ -89,8 +88,7 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// TestGuardHurries: a write that waits does so no more, and later ones do not begin to.
-func TestGuardHurries(t *testing.T) {
+func TestInterruptedWriteReturns(t *testing.T) {
 	for name, stop := range map[string]func(*progressConn){
 		"hurry":    (*progressConn).stopWaiting,
 		"deadline": func(g *progressConn) { _ = g.SetWriteDeadline(pastDeadline) },
@@ -102,20 +100,20 @@ func TestGuardHurries(t *testing.T) {
 				defer conn.Close()
 				g := &progressConn{Conn: conn, listener: &Listener{WriteTimeout: time.Minute}}
 				time.AfterFunc(time.Second, func() { stop(g) })
-				begin := time.Now()
+				start := time.Now()
 				_, err := g.Write([]byte("x"))
 				require.Error(t, err)
-				require.Equal(t, time.Second, time.Since(begin))
+				require.Equal(t, time.Second, time.Since(start))
 				_, err = g.Write([]byte("x"))
 				require.Error(t, err)
-				require.LessOrEqual(t, time.Since(begin), time.Second+farewellTimeout)
+				require.LessOrEqual(t, time.Since(start), time.Second+farewellTimeout)
 			})
 		})
 	}
 }
 
-// TestLastWords: neither end of a connection of TLS waits for a peer that takes nothing.
-func TestLastWords(t *testing.T) {
+// Closing a TLS connection does not block on a peer that does not read.
+func TestTLSCloseDoesNotBlock(t *testing.T) {
 	for name, portable := range map[string]bool{"direct": false, "portable": true} {
 		for end, last := range map[string]func(*Listener, *tls.Conn){
 			"close":       func(l *Listener, c *tls.Conn) { NewConn(c, l.WriteTimeout).Close() },
@@ -124,15 +122,15 @@ func TestLastWords(t *testing.T) {
 		} {
 			t.Run(name+"/"+end, func(t *testing.T) {
 				l := listen(t, portable)
-				stuck, _ := securely(t, l)
-				idle, client := securely(t, l)
+				stuck, _ := tlsPair(t, l)
+				idle, client := tlsPair(t, l)
 				fill(t, progressConnOf(stuck))
-				begin := time.Now()
+				start := time.Now()
 				last(l, stuck)
-				require.Less(t, time.Since(begin), time.Second)
+				require.Less(t, time.Since(start), time.Second)
 				last(l, idle)
 				_, err := client.Read(make([]byte, 1))
-				require.Equal(t, io.EOF, err, "who listens is told")
+				require.Equal(t, io.EOF, err, "an idle peer sees the end of the stream")
 			})
 		}
 	}
@@ -145,8 +143,8 @@ func listen(t *testing.T, portable bool) *Listener {
 	return &Listener{Listener: l, WriteTimeout: time.Minute, Portable: portable}
 }
 
-// securely gives both ends of a connection of TLS.
-func securely(t *testing.T, l *Listener) (server, client *tls.Conn) {
+// tlsPair returns both ends of a TLS connection.
+func tlsPair(t *testing.T, l *Listener) (server, client *tls.Conn) {
 	raw, err := net.Dial("tcp", l.Addr().String())
 	require.NoError(t, err)
 	accepted, err := l.Accept()
@@ -164,7 +162,7 @@ func securely(t *testing.T, l *Listener) (server, client *tls.Conn) {
 	return server, client
 }
 
-// fill writes below TLS until the kernel takes nothing more.
+// fill writes below TLS until the kernel accepts nothing more.
 func fill(t *testing.T, g *progressConn) {
 	for {
 		require.NoError(t, g.Conn.SetWriteDeadline(time.Now().Add(50*time.Millisecond)))

@@ -9,17 +9,19 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// maxChunk bounds what is copied for one connection. An event that is larger is written from the
-// encoding that all connections share, or encoded again for each chunk of it.
-const maxChunk = 64 << 10 // bytes
+// maxChunk bounds what is copied for one connection, in bytes. A larger event is written from its
+// shared encoding, or encoded again for each chunk.
+const maxChunk = 64 << 10
 
-// maxRest is the rest of a large event up to which it is copied: so little need not keep the whole.
-const maxRest = 16 << 10 // bytes
+// maxRest is the size of a large event's rest, in bytes, up to which the rest is copied. This
+// avoids holding the whole encoding for little.
+const maxRest = 16 << 10
 
-// Errors that end a connection whose large event has been removed while Encodings had no room for it.
+// Errors that end a connection whose large event retention removed while the EncodingCache had no
+// memory for its encoding.
 var (
-	errRemovedWithin    = errors.New("the event was removed while it was being written")
-	errNoEncodingMemory = errors.New("no room for the encoding of a removed event")
+	errRemovedWithin    = errors.New("event removed while it was being written")
+	errNoEncodingMemory = errors.New("no memory for the encoding of a removed event")
 )
 
 var chunks = sync.Pool{New: func() any {
@@ -27,17 +29,18 @@ var chunks = sync.Pool{New: func() any {
 	return &b
 }}
 
-// rest is what was not written of a large event. Its bytes are others' too, or made again.
+// partialEvent is a large event that was written in part. Its bytes are in the shared encoding, or
+// are encoded again.
 type partialEvent struct {
 	event    hub.Cursor
-	offset   int             // bytes that were written
-	encoding *CachedEncoding // nil: there was no room
-	subject  string          // for which it is held
+	offset   int             // bytes written already
+	encoding *CachedEncoding // nil if the EncodingCache had no memory for it
+	subject  string          // that holds encoding
 }
 
 func (r *partialEvent) isSet() bool { return r.event != hub.Cursor{} }
 
-// leave keeps what is left of an event that was written up to offset. Called with mu held.
+// keepRest keeps the rest of an event of which offset bytes were written. Called with mu held.
 func (w *Writer) keepRest(id hub.Cursor, b []byte, offset int) {
 	q := w.pending()
 	switch {
@@ -51,7 +54,7 @@ func (w *Writer) keepRest(id hub.Cursor, b []byte, offset int) {
 	}
 }
 
-// forget drops all that waits. Called with mu held.
+// dropPending discards everything queued. Called with mu held.
 func (w *Writer) dropPending() {
 	if q := w.queued; q != nil && q.partial.encoding != nil {
 		w.cache().Release(q.partial.encoding, q.partial.subject)
@@ -61,7 +64,8 @@ func (w *Writer) dropPending() {
 
 func (w *Writer) cache() *EncodingCache { return w.cfg.Registry.cache }
 
-// subject returns whose share of Encodings the connection uses. Called with mu held.
+// subject returns the subject whose share of the EncodingCache the connection uses. Called with mu
+// held.
 func (w *Writer) subject() string {
 	if grant := w.session.Grant(); grant != nil {
 		return grant.Subject
@@ -69,7 +73,7 @@ func (w *Writer) subject() string {
 	return ""
 }
 
-// isCheap reports whether the events are quickly encoded, and then small together.
+// areSmall reports whether the events are together small enough to be encoded under mu.
 func areSmall(events []*hub.Event) bool {
 	size := 0
 	for _, e := range events {
@@ -78,8 +82,8 @@ func areSmall(events []*hub.Event) bool {
 	return size <= smallData
 }
 
-// write writes a portion. It takes each event out of the portion as soon as it has its encoding, so
-// that a connection that waits within a large event does not keep the event in memory.
+// write writes a portion. It drops its reference to each event once it has the encoding, so that a
+// connection that waits within a large event does not keep the event in memory.
 func (w *Writer) write(p *portion) error {
 	if p.partial.isSet() {
 		return w.writePartial(p.partial)
@@ -103,7 +107,7 @@ func (w *Writer) write(p *portion) error {
 	return c.flush()
 }
 
-// writeEvent writes an event, a small one by way of the chunk.
+// writeEvent writes an event. A small one is added to the chunk.
 func (w *Writer) writeEvent(c *chunk, e *hub.Event, subject string) error {
 	codec := w.cfg.Codec
 	if len(e.Data) <= smallData {
@@ -123,7 +127,7 @@ func (w *Writer) writeEvent(c *chunk, e *hub.Event, subject string) error {
 	return err
 }
 
-// writeLarge writes an event that is not copied, after what was gathered.
+// writeLarge writes the chunk and then the event r, without copying it.
 func (w *Writer) writeLarge(c *chunk, r partialEvent) error {
 	err := c.flush()
 	switch {
@@ -139,7 +143,7 @@ func (w *Writer) writeLarge(c *chunk, r partialEvent) error {
 	return w.writePartial(r)
 }
 
-// writeRest writes what is left of a large event.
+// writePartial writes the rest of a large event.
 func (w *Writer) writePartial(r partialEvent) error {
 	codec := w.cfg.Codec
 	if r.encoding != nil {
@@ -160,14 +164,14 @@ func (w *Writer) writePartial(r partialEvent) error {
 	}
 }
 
-// chunk gathers what is small, to be written at once. Its memory is taken when it is needed and given
-// back when it is written.
+// chunk collects small messages for one write. Its buffer comes from a pool, and goes back when it
+// is written.
 type chunk struct {
 	out    *Writer
 	buffer *[]byte // nil: empty
 }
 
-// append adds bytes of a message, after it has written what they would have no room with.
+// append adds b to the chunk. It writes the chunk first if b does not fit.
 func (c *chunk) append(b []byte) error {
 	if c.buffer != nil && len(*c.buffer)+len(b) > maxChunk {
 		if err := c.flush(); err != nil {
@@ -188,7 +192,7 @@ func (c *chunk) add(b []byte) {
 	*c.buffer = append(*c.buffer, b...)
 }
 
-// part adds as much of an event as there is room for, and returns how many bytes are left after it.
+// addPart adds as much of an event as fits, and returns the number of bytes left after it.
 func (c *chunk) addPart(r partialEvent) (left int, err error) {
 	o := c.out
 	e := o.sub.Retained(r.event.Seq)
@@ -201,7 +205,7 @@ func (c *chunk) addPart(r partialEvent) (left int, err error) {
 	return len(b) - n, nil
 }
 
-// flush writes what was gathered.
+// flush writes the chunk.
 func (c *chunk) flush() error {
 	if c.buffer == nil {
 		return nil
@@ -210,7 +214,7 @@ func (c *chunk) flush() error {
 	return c.out.conn.Write(*c.buffer, c.out.cfg.WriteTimeout)
 }
 
-// free gives the memory back.
+// free returns the buffer to the pool.
 func (c *chunk) free() {
 	if c.buffer != nil {
 		*c.buffer = (*c.buffer)[:0]
@@ -219,9 +223,10 @@ func (c *chunk) free() {
 	}
 }
 
-// noRoom ends the stream before a large event that was removed from the window, and for which there
-// is no memory. The subscriber is to come back to place, which is before the event. Called with mu held.
-func (w *Writer) endForLackOfMemory(place hub.Cursor) {
+// endForLackOfMemory ends the stream before a large event that retention removed and for whose
+// encoding there is no memory. The client is to resume from position, which is before the event.
+// Called with mu held.
+func (w *Writer) endForLackOfMemory(position hub.Cursor) {
 	if w.closed || w.ended {
 		return
 	}
@@ -231,5 +236,5 @@ func (w *Writer) endForLackOfMemory(place hub.Cursor) {
 		p := wire.Unavailable("too many slow subscribers read large events that are no longer in memory; resume later")
 		w.ending, q.end = true, w.problemEnding(p)
 	}
-	q.endAt, q.endCursor = 0, place.String()
+	q.endAt, q.endCursor = 0, position.String()
 }

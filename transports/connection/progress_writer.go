@@ -6,15 +6,14 @@ import (
 	"time"
 )
 
-// guarded is the Conn of a connection that a Listener has accepted and that cannot be written to
-// directly, such as one of TLS. It writes in records, each of which the guard ends for want of
-// progress alone.
+// progressWriter is the Conn of a connection from a Listener that has no direct writes, such as one
+// with TLS. The progressConn below it fails a write only for lack of progress.
 type progressWriter struct {
-	conn     net.Conn // guard itself, or TLS above it
+	conn     net.Conn // a progressConn, or TLS above it
 	progress *progressConn
 }
 
-// guardOf finds what a Listener made of the connection; nil: it was none's.
+// progressConnOf returns the progressConn of c, also below TLS; nil if c is not from a Listener.
 func progressConnOf(c net.Conn) *progressConn {
 	if over, ok := c.(*tls.Conn); ok {
 		c = over.NetConn()
@@ -25,7 +24,7 @@ func progressConnOf(c net.Conn) *progressConn {
 
 func (c *progressWriter) TryWrite([]byte) (int, error) { return 0, nil }
 
-// Write goes by the Listener's timeout.
+// Write ignores its timeout: the Listener's WriteTimeout applies.
 func (c *progressWriter) Write(p []byte, _ time.Duration) error {
 	_, err := c.conn.Write(p)
 	return err
@@ -35,15 +34,15 @@ func (c *progressWriter) PeerClosed() bool { return false }
 
 func (c *progressWriter) End() bool { return true }
 
-// Close sends TLS's end of data where it goes at once: TLS itself would wait seconds for a peer
-// that takes nothing, and here an outlet's mutex is held.
+// Close sends TLS's close_notify only if that does not block. TLS itself would wait seconds for a
+// peer that does not read, and Writer.mu is held here.
 func (c *progressWriter) Close() {
 	c.progress.stopWaiting()
 	c.conn.Close()
 }
 
-// CloseWrite tells the peer that no data follows, where the connection can say so, and never
-// waits. Nothing may be written after it.
+// CloseWrite closes the write side of c without blocking, if c supports that. Nothing may be
+// written after it.
 func CloseWrite(c net.Conn) error {
 	if g := progressConnOf(c); g != nil {
 		g.stopWaiting()

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// heartbeatSlots is into how many parts a heartbeat period is divided: the connections are spread
-// over them, so that ten thousand do not beat at once.
+// heartbeatSlots is the number of parts of a heartbeat period. Connections are spread over them, so
+// that ten thousand heartbeats are not written at once.
 const heartbeatSlots = 64
 
-// Group is all connections of a hub. It owns their drain goroutines and whatever else they start
-// with Go, beats for them, and drains them.
+// Registry holds all connections of a hub. It owns their drain goroutines and those started with
+// Go, writes heartbeats, and drains the connections at shutdown.
 type Registry struct {
 	heartbeat time.Duration  // static
 	cache     *EncodingCache // static
@@ -22,15 +22,16 @@ type Registry struct {
 	running   sync.WaitGroup
 
 	mu           sync.Mutex
-	slots        [heartbeatSlots][]*Writer // members, by when they beat
+	slots        [heartbeatSlots][]*Writer // members, by the part of the period when their heartbeat is due
 	count        int
-	empty        chan struct{} // closed when the last member leaves; nil while nobody waits for it
-	noNewMembers bool          // no more members: Drain has begun, or Close
-	closed       bool          // no more goroutines
-	poller       *poller       // of connections that are watched; nil: of none yet
+	empty        chan struct{} // closed when the last member is removed; nil while no Drain waits for that
+	noNewMembers bool          // no more members are accepted: Drain or Close was called
+	closed       bool          // Close was called: Go starts no more goroutines
+	poller       *poller       // of watched connections; nil until the first
 }
 
-// NewGroup makes a group whose members beat every heartbeat; 0: never. Close ends it.
+// NewRegistry returns a registry that writes a heartbeat to each member every heartbeat, or never
+// if heartbeat is 0. Close must be called.
 func NewRegistry(heartbeat time.Duration) *Registry {
 	g := &Registry{heartbeat: heartbeat, cache: newEncodingCache(), draining: make(chan struct{}), stop: make(chan struct{})}
 	if heartbeat > 0 {
@@ -39,14 +40,14 @@ func NewRegistry(heartbeat time.Duration) *Registry {
 	return g
 }
 
-// Heartbeat is the period between two heartbeats of a member; 0: there are none.
+// Heartbeat returns the period between two heartbeats of a member; 0 if there are none.
 func (r *Registry) Heartbeat() time.Duration { return r.heartbeat }
 
-// Encodings returns the encodings that slow connections hold.
+// EncodingCache returns the cache of encodings that slow connections hold.
 func (r *Registry) EncodingCache() *EncodingCache { return r.cache }
 
-// Go runs f in a goroutine for which Close waits. After Close, when every connection is cut and f
-// has little to do, it calls f.
+// Go runs f in a goroutine that Close waits for. After Close it calls f directly; all connections
+// are closed then, so f returns soon.
 func (r *Registry) Go(f func()) {
 	r.mu.Lock()
 	closed := r.closed
@@ -59,10 +60,10 @@ func (r *Registry) Go(f func()) {
 	}
 }
 
-// Draining is closed when no new subscription is taken any more.
+// Draining returns a channel that is closed when new subscriptions are no longer accepted.
 func (r *Registry) Draining() <-chan struct{} { return r.draining }
 
-// IsDraining reports that Draining is closed.
+// IsDraining reports whether Draining is closed.
 func (r *Registry) IsDraining() bool {
 	select {
 	case <-r.draining:
@@ -72,7 +73,7 @@ func (r *Registry) IsDraining() bool {
 	}
 }
 
-// join makes o a member with a heartbeat at a random moment of the period.
+// add makes w a member, with heartbeats at a random part of the period.
 func (r *Registry) add(o *Writer) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -102,7 +103,7 @@ func (r *Registry) remove(o *Writer) {
 	}
 }
 
-// members gives those of the slots from i up to j.
+// members returns the members of slots i up to j.
 func (r *Registry) members(i, j int) []*Writer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -124,13 +125,13 @@ func (r *Registry) runHeartbeats() {
 	}
 }
 
-// goawayShare is the part of a drain within which the last member is told to go; the rest is
-// for it to take what was accepted and leave.
+// goawayFraction is the part of the drain window within which all members are sent goaway. The rest
+// of the window is for the last of them to read what was accepted.
 const goawayFraction = 0.75
 
-// Drain takes no new member, delivers to each of them all that was accepted before, and tells
-// it at a random moment of the window to come back after a random time. Who is still there when
-// the window ends, or ctx does, is cut.
+// Drain accepts no new members. At a random time of the window it sends each member a goaway
+// message with a random retry delay, after all events accepted before. Members that are left when
+// the window or ctx ends are closed.
 func (r *Registry) Drain(ctx context.Context, window time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, window)
 	defer cancel()
@@ -143,9 +144,9 @@ func (r *Registry) Drain(ctx context.Context, window time.Duration) {
 		moments[i] = rand.N(time.Duration(float64(window)*goawayFraction) + 1)
 	}
 	slices.Sort(moments)
-	begin := time.Now()
+	start := time.Now()
 	for i, o := range members {
-		if sleep(ctx, time.Until(begin.Add(moments[i]))) {
+		if sleep(ctx, time.Until(start.Add(moments[i]))) {
 			o.Goaway(retryDelay(window))
 		}
 	}
@@ -158,7 +159,8 @@ func (r *Registry) Drain(ctx context.Context, window time.Duration) {
 	}
 }
 
-// close lets nobody in any more; what it gives is closed when nobody is left.
+// refuseNewMembers accepts no more members. The channel that it returns is closed when no member is
+// left.
 func (r *Registry) refuseNewMembers() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -172,13 +174,13 @@ func (r *Registry) refuseNewMembers() <-chan struct{} {
 	return left
 }
 
-// returnTime is a random time after which to come back to a hub that goes away: the window in
-// which its connections end is as long again for their return, after a second.
+// retryDelay returns a random time after which a client reconnects: at least a second, then spread
+// over a time as long as the window in which the connections end.
 func retryDelay(window time.Duration) time.Duration {
 	return (time.Second + rand.N(window+1)).Round(time.Millisecond)
 }
 
-// wait reports whether d went by before ctx ended.
+// sleep blocks for d, and reports whether d passed before ctx ended.
 func sleep(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() == nil
@@ -193,7 +195,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// Close cuts all members and waits for every goroutine of the group.
+// Close closes all members and waits for every goroutine of the registry.
 func (r *Registry) Close() {
 	r.refuseNewMembers()
 	for _, o := range r.members(0, heartbeatSlots) {
@@ -203,7 +205,7 @@ func (r *Registry) Close() {
 	r.closed = true
 	r.mu.Unlock()
 	if r.poller != nil {
-		r.poller.close() // waits for it, which may call Go
+		r.poller.close() // waits for the poller goroutine, which may call Go
 	}
 	close(r.stop)
 	r.running.Wait()

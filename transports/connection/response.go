@@ -7,24 +7,24 @@ import (
 	"time"
 )
 
-// responseConn is the Conn of a response that cannot be hijacked: HTTP/2. The handler stays until
-// the outlet is closed.
+// responseConn is the Conn of a response that cannot be hijacked, as in HTTP/2. The handler must
+// not return before the Writer is closed.
 type responseConn struct {
 	w          http.ResponseWriter
 	controller *http.ResponseController
 	ended      bool
 }
 
-// NewResponseConn makes a Conn of a response whose header is set. The handler must not write any
-// more, close the outlet when the request's context ends, and return after Outlet.Wait.
+// NewResponseConn returns the Conn of a response whose header is written. The handler must write
+// nothing more, close the Writer when the request's context ends, and return after Writer.Wait.
 func NewResponseConn(w http.ResponseWriter) Conn {
 	return &responseConn{w: w, controller: http.NewResponseController(w)}
 }
 
 func (c *responseConn) TryWrite([]byte) (int, error) { return 0, nil }
 
-// responseChunk bounds one write, so that progress within a large one is seen: who takes as much
-// in a write timeout is not stuck.
+// responseChunk bounds one write, in bytes, so that progress within a large message is seen. A peer
+// that accepts this much within the write timeout is not stalled.
 const responseChunk = 4 << 10
 
 func (c *responseConn) Write(p []byte, timeout time.Duration) error {
@@ -54,8 +54,8 @@ func (c *responseConn) End() bool {
 	return true
 }
 
-// Close frees a write that waits. The handler ends the response when it returns; where all was
-// said, that end is an orderly one.
+// Close interrupts a blocked write. The handler ends the response when it returns, cleanly if the
+// stream was complete.
 func (c *responseConn) Close() {
 	if !c.ended {
 		_ = c.controller.SetWriteDeadline(time.Now())

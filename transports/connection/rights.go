@@ -7,19 +7,18 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// Lease is what lets a connection be. The Outlet has it, held, from Start on and releases it when
-// it is closed.
+// TokenSession holds the rights of a connection. The Writer releases it when it is closed.
 type TokenSession interface {
-	// Grant is what may be done now; nil: nothing any more.
+	// Grant returns the current rights, or nil if the token is no longer valid.
 	Grant() *hub.Grant
-	// Judge says what is to be told to a subscriber of the set whose grant has changed; nil: it may
-	// go on.
+	// Authorize returns the problem that ends a subscription to set, or nil if it may continue.
 	Authorize(set hub.FilterSet) *wire.Problem
 	Acquire(h hub.Holder) *wire.Problem
 	Release(h hub.Holder)
 }
 
-// Revise implements hub.Holder: who may not read any more what it reads is told and sent away.
+// OnRightsChanged implements hub.Holder. It ends the stream if the subscription is no longer
+// authorized.
 func (w *Writer) OnRightsChanged() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -28,8 +27,8 @@ func (w *Writer) OnRightsChanged() {
 	}
 }
 
-// expelTime is what a subscriber has to take its last words that has lost its right: within a
-// second all is over (docs/protocol.md#authentication), of which a file takes a part to be reread.
+// unauthorizedCloseDelay is how long an unauthorized subscriber has to read its last message.
+// Everything must end within a second (docs/protocol.md#authentication), of which rereading a file takes a part.
 const unauthorizedCloseDelay = 500 * time.Millisecond
 
 func (w *Writer) checkRights() {
@@ -43,13 +42,12 @@ func (w *Writer) checkRights() {
 	w.cfg.Counters.Unauthorized.Add(1)
 	q := w.pending()
 	q.closeTimer = time.AfterFunc(unauthorizedCloseDelay, w.Close)
-	// It takes the place of an end that was to come when the events before it are out.
+	// This replaces an end that was scheduled after more events.
 	w.ending, q.end, q.endAt = true, w.problemEnding(p), 0
 	w.startDrain()
 }
 
-// Renew has a fresh lease take the place of the one that is held.
-// With a problem nothing has changed.
+// Renew replaces the session by fresh. If it returns a problem, nothing has changed.
 func (w *Writer) Renew(fresh TokenSession) *wire.Problem {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -63,6 +61,6 @@ func (w *Writer) Renew(fresh TokenSession) *wire.Problem {
 		return p
 	}
 	w.session = fresh
-	w.checkRights() // it may have changed before it was held
+	w.checkRights() // rights may have changed before Acquire
 	return nil
 }

@@ -12,40 +12,40 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestVanished: a peer of which nothing comes any more, not even that it has got something, is found
-// although the kernel still has room for all that it is to get; one that was away for less goes on.
-func TestVanished(t *testing.T) {
+// A peer that no longer acknowledges anything is detected even while the kernel's buffer has room.
+// A peer that was unreachable for a shorter time continues.
+func TestVanishedPeerIsClosed(t *testing.T) {
 	t.Parallel()
 	for name, secure := range map[string]bool{"direct": false, "TLS": true} {
 		heartbeat := time.Duration(0)
-		if secure { // which is not watched
+		if secure { // TLS connections are not watched
 			heartbeat = 100 * time.Millisecond
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			const timeout = time.Second // the kernel's is four times as long
+			const timeout = time.Second // the kernel's timeout is four times as long
 			b := newBench(t, heartbeat, timeout)
 			b.secure, b.fast = secure, true
 			_, client := b.connect()
 			r := reader{t, bufio.NewReader(client)}
-			require.Equal(t, "open", r.heard())
-			away(t, client, true)
+			require.Equal(t, "open", r.lineAfterHeartbeats())
+			setUnreachable(t, client, true)
 			b.publish(0, 1, 10)
-			time.Sleep(timeout) // that is how long it is away
-			away(t, client, false)
-			require.Equal(t, 0, r.number(r.heard(), 10))
-			away(t, client, true)
+			time.Sleep(timeout) // the time for which the peer is unreachable
+			setUnreachable(t, client, false)
+			require.Equal(t, 0, r.number(r.lineAfterHeartbeats(), 10))
+			setUnreachable(t, client, true)
 			b.publish(1, 1, 10)
-			begin := time.Now()
-			require.Eventually(t, func() bool { return b.counters.Connections.Load() == 0 }, patience, time.Millisecond)
-			require.Greater(t, time.Since(begin), 2*timeout)
+			start := time.Now()
+			require.Eventually(t, func() bool { return b.counters.Connections.Load() == 0 }, longTimeout, time.Millisecond)
+			require.Greater(t, time.Since(start), 2*timeout)
 			require.Zero(t, b.hub.Stats().Subscriptions)
 		})
 	}
 }
 
-// heard is the next line but for heartbeats.
-func (r reader) heard() string {
+// lineAfterHeartbeats returns the next line that is no heartbeat.
+func (r reader) lineAfterHeartbeats() string {
 	line := r.line()
 	for strings.HasPrefix(line, "beat ") {
 		line = r.line()
@@ -53,17 +53,17 @@ func (r reader) heard() string {
 	return line
 }
 
-// away has the kernel lose all that comes for a connection, as if the network did, and back: its socket
-// wants a neighbour's packets (IP_MINTTL, RFC 5082), which those of loopback do not look like. It takes
-// no rights, and neither does the test of what only a network can do.
-func away(t *testing.T, c net.Conn, away bool) {
+// setUnreachable makes the kernel drop all packets of a connection, as a broken network would, and
+// undoes it. The socket then requires a hop limit of 255 (IP_MINTTL, RFC 5082), which loopback
+// packets do not have. This needs no privileges.
+func setUnreachable(t *testing.T, c net.Conn, unreachable bool) {
 	if over, ok := c.(*tls.Conn); ok {
 		c = over.NetConn()
 	}
 	raw, err := c.(*net.TCPConn).SyscallConn()
 	require.NoError(t, err)
 	hops := 0
-	if away {
+	if unreachable {
 		hops = 255
 	}
 	require.NoError(t, raw.Control(func(fd uintptr) {

@@ -1,22 +1,22 @@
 package connection
 
-// Reader is what reads from a connection that is watched.
+// Reader reads from a watched connection.
 type Reader interface {
-	// Readable is called in a goroutine of the group when c has something to read, or when nothing
-	// more will come; and not again before Outlet.Await.
+	// Readable is called in a goroutine of the registry when c has input or has ended. It is not
+	// called again before Writer.RearmReadable.
 	Readable(c TryReader)
 }
 
-// TryReader is a connection that is read without waiting.
+// TryReader is a connection that can be read without blocking.
 type TryReader interface {
-	// TryRead reads what there is; 0 without an error means that there is nothing. The error is of
-	// the connection, or io.EOF.
+	// TryRead reads the input that is there. It returns 0 and a nil error if there is none, and
+	// io.EOF at the end of the stream.
 	TryRead(p []byte) (int, error)
 }
 
-// Watch has r called when there is something to read, so that no goroutine has to wait for it. It
-// reports false where that cannot be, and after the end; then a goroutine has to. A Conn may wrap
-// the one that NewConn gave, with a method Unwrap.
+// NotifyReadable calls r when there is input, so that no goroutine has to block in a read. It
+// reports false if the connection cannot be watched or is closed; the caller must then read in a
+// goroutine. A Conn may wrap the one from NewConn if it has a method Unwrap.
 func (w *Writer) NotifyReadable(r Reader) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -30,7 +30,7 @@ func unwrapConn(c Conn) Conn {
 	return c
 }
 
-// Await has the Reader of Watch called once more.
+// RearmReadable enables one more call of the Reader of NotifyReadable.
 func (w *Writer) RearmReadable() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

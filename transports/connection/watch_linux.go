@@ -9,30 +9,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// poller waits for all watched connections of a group with one epoll instance, which is itself a
-// file that the runtime's poller waits for: there is one goroutine and no thread. A connection is
-// taken out by closing it.
+// poller watches all connections of a registry with one epoll instance. The runtime's poller waits
+// for that instance itself, so this takes one goroutine and no thread. Closing a connection removes
+// it from epoll.
 type poller struct {
 	registry *Registry       // static
-	epoll    *os.File        // static, of fd
-	fd       int             // static; used by connections that are open, all of which end before it
-	raw      syscall.RawConn // static, of epoll
+	epoll    *os.File        // static; owns fd
+	fd       int             // static; used by open connections, all of which are closed before it
+	raw      syscall.RawConn // static; of epoll
 
-	mu         sync.Mutex // guards what follows, and the watch of every outlet
-	writers    []*Writer  // by place; nil: free
-	free       []int32    // places
-	generation int32      // counts those that began: a place is used again
+	mu         sync.Mutex // guards the fields below, and Writer.watch
+	writers    []*Writer  // by slot; nil: free
+	free       []int32    // free slots
+	generation int32      // of the newest watch, since slots are reused
 }
 
-// watch is how the connection of an outlet is watched. It changes under the outlet's mutex and the
-// poller's.
+// watch is a connection's registration with the poller. Writer.mu and poller.mu guard it: it
+// changes with both held.
 type watch struct {
-	reader     Reader // nil: it is watched for the peer's end only
+	reader     Reader // nil: watched for the peer's close only
 	slot       int32
-	generation int32 // 0: it is not watched
+	generation int32 // 0: not watched
 }
 
-// watcher gives the poller of the group; nil where there can be none.
+// startPoller returns the registry's poller, started on first use; nil if the system provides none.
 func (r *Registry) startPoller() *poller {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -43,7 +43,7 @@ func (r *Registry) startPoller() *poller {
 	if err != nil {
 		return nil
 	}
-	if err := unix.SetNonblock(fd, true); err != nil { // which NewFile takes for leave to wait for it
+	if err := unix.SetNonblock(fd, true); err != nil { // NewFile then registers it with the runtime's poller
 		unix.Close(fd)
 		return nil
 	}
@@ -57,10 +57,10 @@ func (r *Registry) startPoller() *poller {
 	return p
 }
 
-// run ends when the poller is closed.
+// run dispatches events until the poller is closed.
 func (p *poller) run() {
 	var events [128]unix.EpollEvent
-	_ = p.raw.Read(func(fd uintptr) bool { // fails only when it is closed
+	_ = p.raw.Read(func(fd uintptr) bool { // fails only when the poller is closed
 		for {
 			n, err := unix.EpollWait(int(fd), events[:], 0)
 			switch {
@@ -68,15 +68,15 @@ func (p *poller) run() {
 				for i := range events[:n] {
 					p.dispatch(&events[i])
 				}
-				runtime.Gosched() // to those that were told: a crowd at once is as many goroutines as a batch
+				runtime.Gosched() // let the readers run, so that many events start no more goroutines at once than one batch
 			case err != unix.EINTR:
-				return false // wait
+				return false // block until epoll is readable
 			}
 		}
 	})
 }
 
-// tell calls whoever an event is for.
+// dispatch calls the Reader or close handler that an event is for.
 func (p *poller) dispatch(e *unix.EpollEvent) {
 	o, r := p.lookup(e)
 	switch {
@@ -88,7 +88,7 @@ func (p *poller) dispatch(e *unix.EpollEvent) {
 	}
 }
 
-// find gives the outlet of an event, and its reader; nil: that watch has ended meanwhile.
+// lookup returns the Writer of an event and its Reader, or nil if that watch has ended.
 func (p *poller) lookup(e *unix.EpollEvent) (*Writer, Reader) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -100,7 +100,7 @@ func (p *poller) lookup(e *unix.EpollEvent) (*Writer, Reader) {
 
 func (p *poller) close() { p.epoll.Close() }
 
-// beginWatch watches the connection; without a reader for the peer's end only.
+// startWatch watches the connection for input, or without a Reader for the peer's close only.
 func (w *Writer) startWatch(c Conn, r Reader) bool {
 	if _, ok := c.(*direct); !ok {
 		return false
@@ -127,17 +127,17 @@ func (w *Writer) startWatch(c Conn, r Reader) bool {
 	return true
 }
 
-// isWatched reports that the outlet will be told when the peer has gone.
+// isWatched reports whether the poller will report that the peer has closed.
 func (w *Writer) isWatched() bool { return w.watch.generation != 0 }
 
 func (w *Writer) rearmWatch() {
 	if w.isWatched() {
-		_ = w.updateEpoll(unix.EPOLL_CTL_MOD) // fails only on a connection that is being closed
+		_ = w.updateEpoll(unix.EPOLL_CTL_MOD) // fails only while the connection is being closed
 	}
 }
 
-// tellEpoll says what to wait for, once. It does not touch what has been closed, though its number
-// may be another's by now.
+// updateEpoll registers the connection for one event. It does nothing if the connection is closed,
+// since its descriptor may then belong to another.
 func (w *Writer) updateEpoll(op int) (err error) {
 	e := unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: w.watch.slot, Pad: w.watch.generation}
 	if w.watch.reader != nil {
@@ -152,7 +152,8 @@ func (w *Writer) updateEpoll(op int) (err error) {
 	return err
 }
 
-// endWatch is called before the connection is closed, which takes it out of epoll.
+// stopWatch ends the watch. It is called before the connection is closed, which removes it from
+// epoll.
 func (w *Writer) stopWatch() {
 	if !w.isWatched() {
 		return
@@ -165,8 +166,8 @@ func (w *Writer) stopWatch() {
 	w.watch = watch{}
 }
 
-// parted is called when the peer has closed its side, which may be half of a connection: what is
-// being written is for it still, and after that its next heartbeat ends it.
+// onPeerClosed handles a close by the peer. The peer may have closed only its write side, so data
+// that is being written still goes out; the next heartbeat then closes the connection.
 func (w *Writer) onPeerClosed() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

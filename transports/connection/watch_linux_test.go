@@ -9,14 +9,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestParted: without any heartbeat it is found by being watched, but for half of a connection all that
-// is on its way is written first.
-func TestParted(t *testing.T) {
+// Without heartbeats, the poller detects that the peer closed. If the peer closed only its write
+// side, everything queued is written first.
+func TestPeerCloseIsWatched(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, 0, patience)
+	b := newBench(t, 0, longTimeout)
 	_, client := b.connect()
-	b.publish(0, 30, 100_000) // more than goes at once
-	require.Eventually(t, func() bool { return b.counters.Delivered.Load() > 0 }, patience, time.Millisecond)
+	b.publish(0, 30, 100_000) // more than one write accepts
+	require.Eventually(t, func() bool { return b.counters.Delivered.Load() > 0 }, longTimeout, time.Millisecond)
 	require.NoError(t, client.(*net.TCPConn).CloseWrite())
 	r := reader{t, bufio.NewReader(client)}
 	require.Equal(t, "open", r.line())
@@ -25,5 +25,5 @@ func TestParted(t *testing.T) {
 	}
 	_, client = b.connect()
 	client.Close()
-	require.Eventually(t, func() bool { return b.counters.Connections.Load() <= 1 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return b.counters.Connections.Load() <= 1 }, longTimeout, time.Millisecond)
 }

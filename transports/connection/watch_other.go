@@ -2,12 +2,12 @@
 
 package connection
 
-// poller: only Linux has one.
+// poller is empty: only Linux has one.
 type poller struct{}
 
 func (*poller) close() {}
 
-// watch is of no connection.
+// watch is empty: connections are not watched.
 type watch struct{}
 
 func (*Writer) startWatch(Conn, Reader) bool { return false }

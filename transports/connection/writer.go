@@ -9,46 +9,48 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// Codec spells the hub's events and control messages for one transport. Each append gives whole
-// messages; the ones that end a stream have what the transport's end needs (a close frame, a
-// last chunk) in them.
+// Codec encodes the hub's events and control messages for one transport. Each Append method appends
+// whole messages. Messages that end a stream include what the transport requires at its end, such
+// as a close frame or a last chunk.
 type Codec interface {
 	Format
-	// Unwrap gives the part of Encode's bytes that goes on the connection. A Conn that writes
-	// directly gets all of them.
+	// Unwrap returns the part of Encode's bytes that a Conn without direct writes sends. A Conn
+	// with direct writes sends all of them.
 	Unwrap([]byte) []byte
 	AppendHeartbeat(dst []byte, id string) []byte
 	AppendGap(dst []byte, g *hub.Gap) []byte
-	// AppendError and AppendGoaway end the stream; id is the position of the subscriber.
+	// AppendError and AppendGoaway append messages that end the stream. id is the subscriber's
+	// position.
 	AppendError(dst []byte, id string, p *wire.Problem) []byte
 	AppendGoaway(dst []byte, id string, retry time.Duration) []byte
 }
 
-// Config is what an Outlet is made of. All is static.
+// Config configures a Writer. It must not change after Start.
 type Config struct {
 	Codec        Codec
 	Counters     *Counters
 	Registry     *Registry
-	WriteTimeout time.Duration // without progress, then the connection is closed
-	// Disconnect ends a subscriber that retention has overtaken, instead of telling it the gap.
+	WriteTimeout time.Duration // without progress; then the connection is closed
+	// Disconnect closes the connection of a subscriber that fell behind retention, instead of
+	// sending it a gap.
 	Disconnect bool
 }
 
-// Counters count what the outlets of one transport did.
+// Counters are the metrics of the connections of one transport.
 type Counters struct {
-	Connections      atomic.Int64  // now
-	Delivered        atomic.Uint64 // events written, or left to the kernel in part
-	FellBehind       atomic.Uint64 // disconnected because retention had overtaken them
-	WriteStalled     atomic.Uint64 // closed because no write made progress
-	ClosedAtDeadline atomic.Uint64 // closed at the end of a drain with something unsaid
-	Unauthorized     atomic.Uint64 // ended because the token was, or had lost the right
-	// NoRoom counts those closed within or before a large event that retention had removed, and for
-	// whose encoding Encodings had no room.
+	Connections      atomic.Int64  // open now
+	Delivered        atomic.Uint64 // events written, at least in part
+	FellBehind       atomic.Uint64 // disconnected because they fell behind retention
+	WriteStalled     atomic.Uint64 // closed because a write made no progress
+	ClosedAtDeadline atomic.Uint64 // closed at the drain deadline with data unwritten
+	Unauthorized     atomic.Uint64 // closed because the token ended or lost a right
+	// NoEncodingMemory counts connections closed before or within a large event that retention had
+	// removed, because the EncodingCache had no memory for its encoding.
 	NoEncodingMemory atomic.Uint64
 }
 
-// Outlet owns the write side of one connection after its handshake, and the position of its
-// subscription with it. It is a hub.Sink, a hub.Holder and a member of its Group.
+// Writer owns the write side of one connection after its handshake, and the position of its
+// subscription. It implements hub.Sink and hub.Holder, and is a member of its Registry.
 type Writer struct {
 	// static after Start
 
@@ -56,44 +58,44 @@ type Writer struct {
 	sub  *hub.Subscription
 	conn Conn
 
-	slot, index int32 // among the members of the group; guarded by Group.mu
+	slot, index int32 // place in Registry.slots; guarded by Registry.mu
 
 	mu           sync.Mutex
-	stateChanged *sync.Cond // of mu: busy or closed has changed; nil: nobody has waited for it
+	stateChanged *sync.Cond // signals changes of writing and closed; nil until a goroutine waits for them
 
 	// guarded by mu
 
 	session TokenSession // nil before Start
 	queued  *pending
-	watch   watch // of conn, for something to read or for the peer's end
-	// busy means that somebody else writes: the drain goroutine, or nobody before Start. Who
-	// finds it so leaves what there is to say for later.
+	watch   watch // of conn, for input or for the peer's close
+	// writing is set while the drain goroutine owns the connection, and until Start. Other callers
+	// then queue what they would write.
 	writing       bool
-	heartbeatDue  bool // a heartbeat is due once all is written
-	ending        bool // waiting.end is to be written when the position is at endAt, and nothing after it
-	ended         bool // the end is out, or is being written
-	endedForGood  bool // and it was one for good
-	closeAfterEnd bool // close when the end is out
+	heartbeatDue  bool // write a heartbeat when everything else is written
+	ending        bool // write queued.end when the position reaches queued.endAt, and nothing after it
+	ended         bool // the end is written, or being written
+	endedForGood  bool // the client is not meant to resume after that end
+	closeAfterEnd bool // close after the end is written
 	closed        bool
 }
 
-// waiting is what waits to be written, but for events. Most connections have nothing most of the
-// time, and then not this either.
+// pending holds everything queued except events. Most connections have nothing queued most of the
+// time, and then no pending either.
 type pending struct {
-	control    []byte       // whole messages to be written before the next event
-	tail       []byte       // the rest of what was written in part; before control
-	partial    partialEvent // of a large event, in place of tail
-	batch      portion      // read, and to be written before control
+	control    []byte       // whole messages, written before the next event
+	tail       []byte       // rest of a message written in part; written before control
+	partial    partialEvent // rest of a large event, in place of tail
+	batch      portion      // read already; written before control
 	end        ending
-	endCursor  string // of the end; "": the subscription's
+	endCursor  string // position sent with end; "": the subscription's
 	endAt      uint64
-	closeTimer *time.Timer // closes, where the end must not take long
+	closeTimer *time.Timer // closes the connection of an unauthorized subscriber
 }
 
-// New makes the outlet; it is a Sink that leaves everything for later until Start.
+// New returns a Writer that writes nothing until Start.
 func New() *Writer { return &Writer{writing: true} }
 
-// later gives the place for what cannot be written now.
+// pending returns w.queued, creating it if needed.
 func (w *Writer) pending() *pending {
 	if w.queued == nil {
 		w.queued = new(pending)
@@ -101,7 +103,7 @@ func (w *Writer) pending() *pending {
 	return w.queued
 }
 
-// await waits for busy or closed to change.
+// waitStateChange blocks until writing or closed may have changed. Callers hold mu.
 func (w *Writer) waitStateChange() {
 	if w.stateChanged == nil {
 		w.stateChanged = sync.NewCond(&w.mu)
@@ -109,18 +111,18 @@ func (w *Writer) waitStateChange() {
 	w.stateChanged.Wait()
 }
 
-// changed is called when busy or closed has.
+// signalStateChange wakes goroutines in waitStateChange after writing or closed has changed.
 func (w *Writer) signalStateChange() {
 	if w.stateChanged != nil {
 		w.stateChanged.Broadcast()
 	}
 }
 
-// Start begins to write: first opening, then what the subscription has. The lease is held already.
-// It reports false if the group takes no more members; then the connection is still the caller's.
-// The outlet closes sub and conn, and releases the lease, when it is closed.
+// Start writes opening, then the events of sub. The caller has acquired session already. Start
+// reports false if the registry accepts no more members; the connection then remains the caller's.
+// Otherwise the Writer closes sub and conn and releases session when it is closed.
 func (w *Writer) Start(cfg *Config, lease TokenSession, sub *hub.Subscription, conn Conn, opening []byte) bool {
-	// Who kills all members must not find one that is half begun.
+	// mu is held throughout, so that Registry.Close never sees a Writer that is half started.
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cfg, w.sub, w.conn = cfg, sub, conn
@@ -130,7 +132,7 @@ func (w *Writer) Start(cfg *Config, lease TokenSession, sub *hub.Subscription, c
 	w.cfg.Counters.Connections.Add(1)
 	w.session, w.writing = lease, false
 	w.writeControl(opening)
-	w.checkRights() // it may have changed since it was looked at
+	w.checkRights() // rights may have changed since the request was authorized
 	if sub.Behind() {
 		w.startDrain()
 	}
@@ -140,7 +142,7 @@ func (w *Writer) Start(cfg *Config, lease TokenSession, sub *hub.Subscription, c
 	return true
 }
 
-// Ready implements hub.Sink: it writes what it can of the round without waiting.
+// Ready implements hub.Sink. It writes as much of the batch as the socket accepts without blocking.
 func (w *Writer) Ready(r *hub.Round) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -172,8 +174,9 @@ func (w *Writer) Ready(r *hub.Round) {
 	w.sub.Skip(r.To)
 }
 
-// wroteOf moves the position past the events of whose bytes the first n were written; of the one
-// that was cut the rest is left for later. What was not begun is read from the window later.
+// advancePast advances the position past the events whose bytes are among the first n of joined. If
+// the last of them was written in part, its rest is kept for the drain goroutine, which reads the
+// remaining events from the hub.
 func (w *Writer) advancePast(events []*hub.Event, joined []byte, n int) {
 	for _, e := range events {
 		if n == 0 {
@@ -193,7 +196,8 @@ func (w *Writer) advancePast(events []*hub.Event, joined []byte, n int) {
 	}
 }
 
-// say writes a message, now if nobody writes, else before the next event.
+// writeControl writes a message now, or queues it before the next event while another goroutine
+// writes.
 func (w *Writer) writeControl(message []byte) {
 	if w.closed {
 		return
@@ -213,20 +217,23 @@ func (w *Writer) writeControl(message []byte) {
 	}
 }
 
-// maxControl bounds the messages that wait; a peer that asks for more has to read first.
+// maxControlQueue bounds the queued control messages. Past it, WriteControl blocks until the peer
+// has read some.
 const maxControlQueue = 16 << 10 // bytes
 
 func (w *Writer) controlQueueFull() bool {
 	return w.queued != nil && len(w.queued.control) > maxControlQueue
 }
 
-// Send writes one whole message between events. While more than 16 KiB of messages wait it
-// waits too, so it is for the connection's reader alone. After the end it does nothing.
+// WriteControl writes one whole message between events. It blocks while more than 16 KiB of
+// messages are queued, so only the goroutine that reads from the connection may call it. After the
+// end of the stream it does nothing.
 func (w *Writer) WriteControl(message []byte) {
 	w.Update(func(*hub.Subscription) []byte { return message })
 }
 
-// Offer is Send for a message that need not be: where Send would wait it is left out.
+// TryWriteControl is WriteControl for a message that may be dropped: it drops the message instead
+// of blocking.
 func (w *Writer) TryWriteControl(message []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -235,9 +242,9 @@ func (w *Writer) TryWriteControl(message []byte) {
 	}
 }
 
-// Do calls change with the subscription at a moment when its position is exact, and writes the
-// message that change returns, if any, before any event that follows that position. It waits as
-// Send does.
+// Update calls change with the subscription while its position is exact, and writes the message
+// that change returns, if any, before all events after that position. Like WriteControl, it may
+// block.
 func (w *Writer) Update(change func(*hub.Subscription) []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -258,19 +265,20 @@ func (w *Writer) Update(change func(*hub.Subscription) []byte) {
 	}
 }
 
-// catchUp reads what waits, so that the position is that of the newest event. The events go
-// before whatever is said next. While somebody writes, the position is what has been read.
+// flushPending writes or queues the events that the subscriber has not read yet, so that the
+// position becomes the newest. If another goroutine is writing, it does nothing: the position is
+// then that of the last event read.
 func (w *Writer) flushPending() {
 	if w.writing {
 		return
 	}
-	place := w.sub.Position()
+	position := w.sub.Position()
 	b := w.sub.Read(chunkLimit)
 	switch {
 	case w.endIfFellBehind(&b):
 		w.startDrain()
 	case !areSmall(b.Events):
-		w.pending().batch = w.portionOf(place, &b)
+		w.pending().batch = w.portionOf(position, &b)
 		w.startDrain()
 	default:
 		if message := w.appendBatch(nil, &b); len(message) > 0 {
@@ -279,7 +287,7 @@ func (w *Writer) flushPending() {
 	}
 }
 
-// Beat writes a heartbeat, and notices a peer that has gone.
+// Heartbeat writes a heartbeat, and closes the connection if the peer has closed it.
 func (w *Writer) Heartbeat() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -305,7 +313,7 @@ func (w *Writer) Heartbeat() {
 	}
 }
 
-// Kill is Close that counts what was left unsaid.
+// Abort is Close, and counts a connection that had data unwritten.
 func (w *Writer) Abort() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -315,7 +323,7 @@ func (w *Writer) Abort() {
 	w.close()
 }
 
-// Close cuts the connection and ends the subscription. It may be called more than once.
+// Close closes the connection and ends the subscription. It may be called more than once.
 func (w *Writer) Close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -340,7 +348,7 @@ func (w *Writer) close() {
 	w.signalStateChange()
 }
 
-// Wait waits until the outlet is closed and nobody writes any more.
+// Wait blocks until the connection is closed and no goroutine writes to it.
 func (w *Writer) Wait() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -349,7 +357,7 @@ func (w *Writer) Wait() {
 	}
 }
 
-// Ending reports that the end of the stream has been decided, whether or not it is out.
+// IsEnding reports whether the stream has ended or its end is scheduled.
 func (w *Writer) IsEnding() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

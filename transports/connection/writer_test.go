@@ -25,11 +25,11 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-const patience = 3 * time.Minute
+const longTimeout = 3 * time.Minute
 
-const retained = 200 // events
+const retained = 200
 
-// lines spells everything as a line, and begins it with what it is.
+// lines encodes each message as a line that begins with the message's kind.
 type lines struct{}
 
 func (lines) Form() hub.Form                               { return 0 }
@@ -44,42 +44,42 @@ func (lines) AppendGoaway(dst []byte, id string, _ time.Duration) []byte {
 	return append(dst, "goaway "+id+"\n"...)
 }
 
-// bench is a hub with outlets over TCP.
+// bench is a hub with connections over TCP.
 type bench struct {
 	t        testing.TB
 	hub      *hub.Hub
-	group    *connection.Registry
+	registry *connection.Registry
 	counters connection.Counters
 	cfg      connection.Config
 	portable bool
-	secure   bool                              // TLS
-	fast     bool                              // the other end takes what it can
-	sink     func(*connection.Writer) hub.Sink // what the hub is given; nil: the outlet
+	secure   bool                              // use TLS
+	fast     bool                              // clients read with default buffers
+	sink     func(*connection.Writer) hub.Sink // the sink that subscribes; nil: the writer
 	listener *connection.Listener
 }
 
 func newBench(t testing.TB, heartbeat, writeTimeout time.Duration) *bench {
 	h, err := hub.New(hub.Config{Retention: hub.Retention{Events: retained}})
 	require.NoError(t, err)
-	b := &bench{t: t, hub: h, group: connection.NewRegistry(heartbeat)}
-	b.cfg = connection.Config{Codec: lines{}, Counters: &b.counters, Registry: b.group, WriteTimeout: writeTimeout}
+	b := &bench{t: t, hub: h, registry: connection.NewRegistry(heartbeat)}
+	b.cfg = connection.Config{Codec: lines{}, Counters: &b.counters, Registry: b.registry, WriteTimeout: writeTimeout}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	b.listener = &connection.Listener{Listener: listener, WriteTimeout: writeTimeout}
 	t.Cleanup(func() {
-		b.group.Close()
+		b.registry.Close()
 		b.listener.Close()
 		require.NoError(t, h.Close())
 	})
 	return b
 }
 
-// connect gives an outlet and the other end of its connection.
+// connect returns a new writer and the client's end of its connection.
 func (b *bench) connect() (*connection.Writer, net.Conn) {
 	client, err := (&tt.Server{Addr: b.listener.Addr().String()}).Dial(tt.Ask{Slow: !b.fast})
 	require.NoError(b.t, err)
 	b.t.Cleanup(func() { client.Close() })
-	require.NoError(b.t, client.SetDeadline(time.Now().Add(patience)))
+	require.NoError(b.t, client.SetDeadline(time.Now().Add(longTimeout)))
 	b.listener.Portable = b.portable
 	server, err := b.listener.Accept()
 	require.NoError(b.t, err)
@@ -96,18 +96,18 @@ func (b *bench) connect() (*connection.Writer, net.Conn) {
 	if b.portable {
 		conn = connection.NewPortableConn(server)
 	}
-	o := connection.New()
-	var sink hub.Sink = o
+	w := connection.New()
+	var sink hub.Sink = w
 	if b.sink != nil {
-		sink = b.sink(o)
+		sink = b.sink(w)
 	}
 	s, err := b.hub.Subscribe(hub.Request{Filters: hub.NewFilterSet(hub.Everything)}, sink)
 	require.NoError(b.t, err)
-	require.True(b.t, o.Start(&b.cfg, tt.NewToken(&hub.Grant{Subscribe: hub.NewFilterSet(hub.Everything)}), s, conn, []byte("open\n")))
-	return o, client
+	require.True(b.t, w.Start(&b.cfg, tt.NewToken(&hub.Grant{Subscribe: hub.NewFilterSet(hub.Everything)}), s, conn, []byte("open\n")))
+	return w, client
 }
 
-// publish publishes n events, numbered from first on, of some size.
+// publish publishes n events of size bytes, numbered from first.
 func (b *bench) publish(first, n, size int) {
 	for i := first; i < first+n; i++ {
 		data := `"` + strconv.Itoa(i) + strings.Repeat(" ", max(0, size-10)) + `"`
@@ -116,7 +116,7 @@ func (b *bench) publish(first, n, size int) {
 	}
 }
 
-// reader tells the lines of a connection apart.
+// reader reads lines from a connection.
 type reader struct {
 	t *testing.T
 	r *bufio.Reader
@@ -128,7 +128,7 @@ func (r reader) line() string {
 	return strings.TrimSuffix(s, "\n")
 }
 
-// number gives that of an event's line, which must be whole.
+// number returns the number in an event's line, and requires the line to be complete.
 func (r reader) number(line string, size int) int {
 	data, ok := strings.CutPrefix(line, `event "`)
 	require.True(r.t, ok, "%.40q", line)
@@ -139,10 +139,10 @@ func (r reader) number(line string, size int) int {
 	return n
 }
 
-// path is a way to write.
+// path selects a write path.
 type path struct{ portable, secure bool }
 
-// allPaths runs a test with the direct and the portable write path, and with TLS over both.
+// allPaths runs test with direct and with portable writes, each with and without TLS.
 func allPaths(t *testing.T, test func(t *testing.T, p path)) {
 	t.Parallel()
 	for name, p := range map[string]path{
@@ -155,13 +155,13 @@ func allPaths(t *testing.T, test func(t *testing.T, p path)) {
 	}
 }
 
-// TestPartialWrites has a connection block again and again in the middle of events and messages;
-// it goes on just where it was.
-func TestPartialWrites(t *testing.T) {
+// The connection blocks again and again within events and messages; the writer continues where it
+// stopped.
+func TestPartialWritesResume(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
-		b := newBench(t, 0, patience)
+		b := newBench(t, 0, longTimeout)
 		b.portable, b.secure = p.portable, p.secure
-		o, client := b.connect()
+		w, client := b.connect()
 		const rounds, n = 6, 8
 		sizes := []int{200 << 10, 10, 70 << 10, 3 << 10}
 		done := make(chan struct{})
@@ -169,7 +169,7 @@ func TestPartialWrites(t *testing.T) {
 			defer close(done)
 			for i := range rounds {
 				b.publish(i*n, n, sizes[i%len(sizes)])
-				o.WriteControl([]byte("message " + strconv.Itoa(i) + "\n"))
+				w.WriteControl([]byte("message " + strconv.Itoa(i) + "\n"))
 			}
 		}()
 		r := reader{t, bufio.NewReaderSize(client, 4001)}
@@ -189,31 +189,31 @@ func TestPartialWrites(t *testing.T) {
 		require.Zero(t, b.counters.WriteStalled.Load())
 		require.EqualValues(t, rounds*n, b.counters.Delivered.Load())
 		b.publish(rounds*n, 1, 10)
-		require.Equal(t, rounds*n, r.number(r.line(), 10), "and live after that")
+		require.Equal(t, rounds*n, r.number(r.line(), 10), "live delivery continues")
 	})
 }
 
-func TestStuck(t *testing.T) {
+func TestStalledPeerIsClosed(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
 		b := newBench(t, 0, 200*time.Millisecond)
 		b.portable, b.secure = p.portable, p.secure
 		b.connect()
 		b.publish(0, 100, 100<<10)
-		require.Eventually(t, func() bool { return b.counters.Connections.Load() == 0 }, patience, time.Millisecond)
+		require.Eventually(t, func() bool { return b.counters.Connections.Load() == 0 }, longTimeout, time.Millisecond)
 		require.EqualValues(t, 1, b.counters.WriteStalled.Load())
 		require.Zero(t, b.hub.Stats().Subscriptions)
 	})
 }
 
-// TestSlow: a reader that takes a little now and then is not stuck, however long the kernel has
-// no room for more.
-func TestSlow(t *testing.T) {
+// A reader that takes a little now and then is not closed, however long the kernel's buffer stays
+// full.
+func TestSlowReaderIsNotClosed(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
-		const timeout = 2 * time.Second // on a busy machine it may be long until one reads again
+		const timeout = 2 * time.Second // a busy machine may pause the reader for long
 		b := newBench(t, 0, timeout)
 		b.portable, b.secure = p.portable, p.secure
 		_, client := b.connect()
-		const n, size = 2, 900 << 10 // so that one write takes long
+		const n, size = 2, 900 << 10 // one write takes long
 		b.publish(0, n, size)
 		slow := &trickle{Conn: client, until: time.Now().Add(5 * timeout / 2)}
 		r := reader{t, bufio.NewReaderSize(slow, 1<<10)}
@@ -225,7 +225,7 @@ func TestSlow(t *testing.T) {
 	})
 }
 
-// trickle reads slowly for a while.
+// trickle is a connection that is read slowly for a while.
 type trickle struct {
 	net.Conn
 	until time.Time
@@ -233,18 +233,18 @@ type trickle struct {
 
 func (c *trickle) Read(p []byte) (int, error) {
 	if time.Now().Before(c.until) {
-		time.Sleep(15 * time.Millisecond) // it is slow, not waiting for something
+		time.Sleep(15 * time.Millisecond) // the delay simulates a slow reader; it waits for nothing
 	}
 	return c.Conn.Read(p)
 }
 
-func TestHeartbeat(t *testing.T) {
+func TestHeartbeatsSpreadOverPeriod(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
 		const period, n = 2560 * time.Millisecond, 60
-		b := newBench(t, period, patience)
+		b := newBench(t, period, longTimeout)
 		b.portable, b.secure = p.portable, p.secure
 		var wait sync.WaitGroup
-		begin, at := time.Now(), make([]time.Duration, n)
+		start, at := time.Now(), make([]time.Duration, n)
 		for i := range n {
 			_, client := b.connect()
 			wait.Go(func() {
@@ -255,7 +255,7 @@ func TestHeartbeat(t *testing.T) {
 						return
 					}
 				}
-				at[i] = time.Since(begin)
+				at[i] = time.Since(start)
 			})
 		}
 		wait.Wait()
@@ -270,28 +270,29 @@ func TestHeartbeat(t *testing.T) {
 	})
 }
 
-// deaf is a sink that is told and does nothing.
-type deaf struct{}
+// ignoringSink is a sink that ignores its batches.
+type ignoringSink struct{}
 
-func (deaf) Ready(*hub.Round) {}
+func (ignoringSink) Ready(*hub.Round) {}
 
-// TestGone: a peer that has closed is found without anything to deliver.
-func TestGone(t *testing.T) {
+// A closed peer is detected without anything to deliver.
+func TestClosedPeerIsDetected(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
-		b := newBench(t, 100*time.Millisecond, patience)
+		b := newBench(t, 100*time.Millisecond, longTimeout)
 		b.portable, b.secure = p.portable, p.secure
 		_, client := b.connect()
 		client.Close()
-		require.Eventually(t, func() bool { return b.counters.Connections.Load() == 0 }, patience, time.Millisecond)
+		require.Eventually(t, func() bool { return b.counters.Connections.Load() == 0 }, longTimeout, time.Millisecond)
 		require.Zero(t, b.counters.WriteStalled.Load()+b.counters.ClosedAtDeadline.Load())
 	})
 }
 
-// TestDrain: who reads gets all that was accepted and a word to go; who does not is cut at the end.
-func TestDrain(t *testing.T) {
+// A peer that reads gets everything accepted and a goaway; one that does not read is closed at the
+// deadline.
+func TestDrainDeliversThenCloses(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
 		const window, readers, n, size = 8 * time.Second, 8, 30, 80 << 10
-		b := newBench(t, 0, patience)
+		b := newBench(t, 0, longTimeout)
 		b.portable, b.secure, b.fast = p.portable, p.secure, true
 		var wait sync.WaitGroup
 		for range readers {
@@ -319,49 +320,47 @@ func TestDrain(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
 			wait.Wait()
-			cancel() // or it would be the window that ends it: two never go
+			cancel() // otherwise the drain lasts the whole window, as two peers never leave
 		}()
-		b.group.Drain(ctx, window)
+		b.registry.Drain(ctx, window)
 		wait.Wait()
 		require.EqualValues(t, 2, b.counters.ClosedAtDeadline.Load())
 		require.Zero(t, b.counters.Connections.Load())
-		require.True(t, b.group.IsDraining())
+		require.True(t, b.registry.IsDraining())
 	})
 }
 
-// TestGoaway: what was accepted before goes out before it, however far behind the peer is.
-func TestGoaway(t *testing.T) {
+func TestGoawayAfterPendingEvents(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
 		const n, size = 60, 80 << 10
-		b := newBench(t, 0, patience)
+		b := newBench(t, 0, longTimeout)
 		b.portable, b.secure, b.fast = p.portable, p.secure, true
-		o, client := b.connect()
+		w, client := b.connect()
 		b.publish(0, n, size)
-		o.Goaway(time.Second)
+		w.Goaway(time.Second)
 		r := reader{t, bufio.NewReader(client)}
 		require.Equal(t, "open", r.line())
 		for i := range n {
 			require.Equal(t, i, r.number(r.line(), size))
 		}
 		require.Equal(t, "goaway "+b.hub.Position().String(), r.line())
-		o.Wait()
-		require.False(t, o.EndedForGood(), "the peer is to resume")
+		w.Wait()
+		require.False(t, w.EndedForGood(), "the peer is to resume")
 	})
 }
 
-// TestClose: however much waits, Close is at once, and nobody writes after it.
-func TestClose(t *testing.T) {
+func TestCloseDoesNotWaitForPeers(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
-		b := newBench(t, 100*time.Millisecond, patience)
+		b := newBench(t, 100*time.Millisecond, longTimeout)
 		b.portable, b.secure = p.portable, p.secure
 		for range 4 {
 			b.connect()
 		}
 		b.publish(0, 100, 50<<10)
-		begin := time.Now()
-		b.group.Close()
-		require.Less(t, time.Since(begin), patience/2, "long before a write is given up")
+		start := time.Now()
+		b.registry.Close()
+		require.Less(t, time.Since(start), longTimeout/2, "well before the write timeout")
 		require.Zero(t, b.counters.Connections.Load())
-		b.group = connection.NewRegistry(0) // for the bench to close
+		b.registry = connection.NewRegistry(0) // for the bench's cleanup
 	})
 }
