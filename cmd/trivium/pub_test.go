@@ -177,7 +177,7 @@ func TestPubSignsDatagrams(t *testing.T) {
 		require.NoError(t, source.SetReadDeadline(time.Now().Add(patience)))
 		n, _, err := source.ReadFrom(buf)
 		require.NoError(t, err)
-		signed, err := wire.OpenDatagram(secret, buf[:n])
+		signed, err := wire.VerifyDatagram(secret, buf[:n])
 		require.NoError(t, err)
 		require.True(t, signed.Time.After(last), "no two have one time")
 		last = signed.Time
@@ -212,7 +212,7 @@ func TestADatagramsTimeOnlyRises(t *testing.T) {
 		buf := make([]byte, 1<<10)
 		n, err := theirs.Read(buf)
 		require.NoError(t, err)
-		signed, err := wire.OpenDatagram(s.secret, buf[:n])
+		signed, err := wire.VerifyDatagram(s.secret, buf[:n])
 		require.NoError(t, err)
 		require.Equal(t, ahead+1+i, signed.Time.UnixNano())
 	}

@@ -46,4 +46,4 @@ func (e *CloseError) Error() string { return fmt.Sprintf("closed with %d %s", e.
 // goawayError is why a client waits that was told to: the hub is about to end.
 type goawayError struct{ retry time.Duration }
 
-func (e *goawayError) Error() string { return "the hub is about to end, and said when to come back" }
+func (e *goawayError) Error() string { return "the hub is shutting down and asked to reconnect later" }

@@ -221,7 +221,7 @@ func TestDrain(t *testing.T) {
 			r.Registry.Drain(context.Background(), 10*time.Second)
 		}()
 		state := r.await(c, isPhase(client.Waiting))
-		require.ErrorContains(t, state.Reason, "about to end")
+		require.ErrorContains(t, state.Reason, "shutting down")
 		require.GreaterOrEqual(t, state.Wait, time.Second)
 		require.LessOrEqual(t, state.Wait, 11*time.Second)
 		<-drained

@@ -197,7 +197,7 @@ func (p *publisher) post(ctx context.Context, token string) (id string, err erro
 	}
 	err = wire.Members(text, func(name string, value []byte) error {
 		if name == "id" {
-			id, _ = wire.String(value)
+			id, _ = wire.DecodeString(value)
 		}
 		return nil
 	})

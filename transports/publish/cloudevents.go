@@ -72,7 +72,7 @@ func routingOf(r *http.Request, topic string) (routing, error) {
 	case problem != nil:
 		return to, problem
 	case len(values) > 1:
-		return to, wire.BadParameter("topic", "must stand only once")
+		return to, wire.BadParameter("topic", "must be given only once")
 	case len(values) == 1 && values[0] != "":
 		to.fallback = values[0]
 		return to, hub.ValidateTopic(to.fallback)
@@ -207,7 +207,7 @@ func binaryAttributes(header http.Header, contentType *string) (map[string]strin
 		value := decodeHeader(values[0], attribute == "source" || attribute == "dataschema")
 		switch {
 		case len(values) > 1:
-			return nil, wire.BadParameter(strings.ToLower(name), "must stand only once")
+			return nil, wire.BadParameter(strings.ToLower(name), "must be given only once")
 		case attribute == "data" || attribute == "data_base64":
 			return nil, wire.BadParameter(strings.ToLower(name), "is no attribute; the data is the body")
 		case attribute != "datacontenttype":

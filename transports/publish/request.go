@@ -63,7 +63,7 @@ func typeAndKey(r *http.Request) (kind, key string, err error) {
 		}
 		values := query[place.parameter]
 		if len(values) > 1 {
-			return "", "", wire.BadParameter(place.parameter, "must stand only once")
+			return "", "", wire.BadParameter(place.parameter, "must be given only once")
 		}
 		if *place.value == "" && len(values) == 1 {
 			*place.value = values[0]
@@ -113,7 +113,7 @@ func idempotencyKey(r *http.Request) (string, error) {
 // single gives the value of a header that may stand once, "" where it does not stand.
 func single(r *http.Request, name string) (string, error) {
 	if lines := r.Header[name]; len(lines) > 1 {
-		return "", wire.BadParameter(name, "must stand only once")
+		return "", wire.BadParameter(name, "must be given only once")
 	}
 	return r.Header.Get(name), nil
 }

@@ -69,7 +69,7 @@ func (g *guard) check(from netip.Addr, datagram []byte) (payload []byte, id, rea
 	if len(g.secret) == 0 {
 		return datagram, "", ""
 	}
-	signed, err := wire.OpenDatagram(g.secret, datagram)
+	signed, err := wire.VerifyDatagram(g.secret, datagram)
 	if err != nil {
 		return nil, "", droppedSignature
 	}
@@ -77,7 +77,7 @@ func (g *guard) check(from netip.Addr, datagram []byte) (payload []byte, id, rea
 }
 
 // idOf names a signed datagram to all hubs, by as much of its MAC as a ledger remembers.
-func idOf(s *wire.Signed) string {
+func idOf(s *wire.SignedDatagram) string {
 	return base64.RawURLEncoding.EncodeToString(s.MAC[:len(fingerprint{})])
 }
 

@@ -34,7 +34,7 @@ func newLedger(skew time.Duration, limit int) ledger {
 }
 
 // enter gives "" if the datagram is to be taken, which happens once, or the reason to drop it.
-func (l *ledger) enter(now time.Time, s *wire.Signed) (reason string) {
+func (l *ledger) enter(now time.Time, s *wire.SignedDatagram) (reason string) {
 	if age := now.Sub(s.Time); age > l.skew || age < -l.skew {
 		return droppedReplayed
 	}

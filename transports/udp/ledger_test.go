@@ -13,8 +13,8 @@ import (
 )
 
 // entry is a datagram of a sender who signs at a time.
-func entry(at time.Time, payload int) *wire.Signed {
-	return &wire.Signed{Time: at, MAC: sha256.Sum256(fmt.Append(nil, at.UnixNano(), payload))}
+func entry(at time.Time, payload int) *wire.SignedDatagram {
+	return &wire.SignedDatagram{Time: at, MAC: sha256.Sum256(fmt.Append(nil, at.UnixNano(), payload))}
 }
 
 // TestTheLedger plays it against a map of all that was ever taken. The clock may be set.

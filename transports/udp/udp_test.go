@@ -360,7 +360,7 @@ func TestSignedOnAnotherHub(t *testing.T) {
 		return repeated, nil
 	}}))
 	first := wire.SignDatagram(nil, secret, at, []byte("1\n2\n3"))
-	opened, err := wire.OpenDatagram(secret, first)
+	opened, err := wire.VerifyDatagram(secret, first)
 	require.NoError(t, err)
 	id := idOf(&opened)
 	r.send(t, string(first))
@@ -368,7 +368,7 @@ func TestSignedOnAnotherHub(t *testing.T) {
 	mu.Lock()
 	require.Equal(t, [][]string{{id, id + ".1", id + ".2"}}, taken)
 	second := wire.SignDatagram(nil, secret, at, []byte("9\n8\n7"))
-	opened, err = wire.OpenDatagram(secret, second)
+	opened, err = wire.VerifyDatagram(secret, second)
 	require.NoError(t, err)
 	known[idOf(&opened)+".1"] = true // as if another hub had published it
 	mu.Unlock()

@@ -98,7 +98,7 @@ func Flag(q url.Values, name string) (bool, *wire.Problem) {
 	case len(values) == 0:
 		return false, nil
 	case len(values) > 1:
-		return false, wire.BadParameter(name, "must stand only once")
+		return false, wire.BadParameter(name, "must be given only once")
 	case values[0] == "1" || values[0] == "true":
 		return true, nil
 	case values[0] == "0" || values[0] == "false":

@@ -89,8 +89,8 @@ func (s *session) subscribe(c *wire.Command) error {
 	if len(c.Topics) == 0 {
 		return wire.BadParameter("topic", "must be a filter or a list of filters")
 	}
-	if c.Position() != "" && len(s.filters)+s.granted.Len() > 0 {
-		return wire.BadParameter(c.Position(), "may be given only while the connection has no topics")
+	if c.PositionMember() != "" && len(s.filters)+s.granted.Len() > 0 {
+		return wire.BadParameter(c.PositionMember(), "may be given only while the connection has no topics")
 	}
 	filters, err := s.withFilters(c.Topics)
 	if err != nil {
@@ -100,7 +100,7 @@ func (s *session) subscribe(c *wire.Command) error {
 	if problem := web.MaySubscribe(s.access.Grant(), set); problem != nil {
 		return problem
 	}
-	if c.Position() == "" && s.pending != nil {
+	if c.PositionMember() == "" && s.pending != nil {
 		start = *s.pending
 	}
 	if problem := s.access.ReserveFilters(s.out, set); problem != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each form is made once and kept for long: one allocation, without spare room but the
-// allocator's rounding. (The race detector has pools drop things at random.)
-func TestFormIsOneAllocation(t *testing.T) {
+// Encoding an event takes one allocation, without spare capacity beyond the allocator's rounding.
+// (With the race detector, pools drop objects at random.)
+func TestEncodingIsOneAllocation(t *testing.T) {
 	e := eventVectors(t)[0].event(t)
 	e.Data = []byte(`"` + strings.Repeat(`x\n`, 100) + `"`)
 	for name, encode := range encoders {

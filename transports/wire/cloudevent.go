@@ -20,37 +20,39 @@ const (
 	TypeCloudEventBatch = "application/cloudevents-batch+json"
 )
 
-// cloudEventsVersion is the version of the specification. Its minor versions all write 1.0.
+// cloudEventsVersion is the value of specversion. All minor versions of the specification write
+// 1.0.
 const cloudEventsVersion = "1.0"
 
-// maxAttributes bounds the members of a CloudEvent, each of which takes some memory while it is read.
+// maxAttributes bounds the members of a CloudEvent, and with them the memory to parse it.
 const maxAttributes = 256
 
-// CloudEvent is an event in the JSON format of CloudEvents 1.0, with the attributes that the hub reads.
+// CloudEvent is an event in the JSON format of CloudEvents 1.0, with the attributes that the hub
+// uses.
 type CloudEvent struct {
-	JSON             []byte // as it was sent, without white space around it; it shares the input's memory
+	JSON             []byte // as sent, without surrounding white space; shares the input's memory
 	ID, Source, Type string
 	Subject          string // optional
-	Topic            string // the extension attribute of this name; optional
-	PartitionKey     string // the extension attribute of this name; optional
+	Topic            string // extension attribute; optional
+	PartitionKey     string // extension attribute; optional
 }
 
-// ParseCloudEvent reads an event in structured mode. The error is an *hub.InvalidError naming the
-// attribute, or "body" where b is no JSON object.
+// ParseCloudEvent parses an event in structured mode. The error is a *hub.InvalidError that names
+// the attribute, or "body" if b is no JSON object.
 func ParseCloudEvent(b []byte) (CloudEvent, error) {
 	b = trimJSON(b)
 	if !validJSON(b) {
-		return CloudEvent{}, badInput("body", whyNotJSON(b))
+		return CloudEvent{}, badInput("body", jsonErrorDetail(b))
 	}
 	return parseCloudEvent(b)
 }
 
-// ParseCloudEvents reads a batch of 1 to maxEvents events, all or none. The error is as
-// ParseCloudEvent's; its detail names the index of the event, from 0.
+// ParseCloudEvents parses a batch of 1 to maxEvents events, all or none. The error is like that of
+// ParseCloudEvent; its detail contains the index of the event.
 func ParseCloudEvents(b []byte, maxEvents int) ([]CloudEvent, error) {
 	b = trimJSON(b)
 	if !validJSON(b) {
-		return nil, badInput("body", whyNotJSON(b))
+		return nil, badInput("body", jsonErrorDetail(b))
 	}
 	if b[0] != '[' {
 		return nil, badInput("body", "a batch is a JSON array of CloudEvents")
@@ -76,7 +78,7 @@ func ParseCloudEvents(b []byte, maxEvents int) ([]CloudEvent, error) {
 	return events, nil
 }
 
-// parseCloudEvent reads a valid JSON text.
+// parseCloudEvent parses an event from valid JSON.
 func parseCloudEvent(text []byte) (CloudEvent, error) {
 	e := CloudEvent{JSON: text}
 	if text[0] != '{' {
@@ -93,13 +95,13 @@ func parseCloudEvent(text []byte) (CloudEvent, error) {
 	seen := make(map[string]bool, 8)
 	err := members(text, func(name string, value []byte) error {
 		if seen[name] {
-			return badInput(name, "must stand only once")
+			return badInput(name, "must be given only once")
 		}
 		if seen[name] = true; len(seen) > maxAttributes {
 			return badInput("body", fmt.Sprintf("at most %d attributes are allowed", maxAttributes))
 		}
 		if string(value) == "null" && name != "data" {
-			seen[name] = false // JSON Event Format section 2.2: as if it were not there
+			seen[name] = false // JSON Event Format section 2.2: null means absent
 			return nil
 		}
 		if err := checkMember(name, value); err != nil {
@@ -114,7 +116,7 @@ func parseCloudEvent(text []byte) (CloudEvent, error) {
 	case err != nil:
 		return e, err
 	case seen["data"] && seen["data_base64"]:
-		return e, badInput("data_base64", "must not stand beside data")
+		return e, badInput("data_base64", "must not be given beside data")
 	}
 	for _, name := range []string{"specversion", "id", "source", "type"} {
 		if *known[name] == "" {
@@ -127,7 +129,7 @@ func parseCloudEvent(text []byte) (CloudEvent, error) {
 	return e, nil
 }
 
-// checkMember checks an attribute by its type in the specification, or the data.
+// checkMember checks the data, or an attribute by its type in the specification.
 func checkMember(name string, value []byte) error {
 	switch name {
 	case "data":
@@ -143,7 +145,7 @@ func checkMember(name string, value []byte) error {
 		return checkAttribute(name, s)
 	}
 	if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" || name == "" {
-		return badInput(name, "is no name of an attribute; these have lower-case letters and digits only")
+		return badInput(name, "is no attribute name; names have lower-case letters and digits only")
 	}
 	switch {
 	case isString(value):
@@ -156,12 +158,12 @@ func checkMember(name string, value []byte) error {
 		return nil
 	}
 	if n, err := strconv.ParseInt(string(value), 10, 64); err != nil || n < math.MinInt32 || n > math.MaxInt32 {
-		return badInput(name, "must be a string, true, false or a whole number of 32 bits; other JSON belongs into data")
+		return badInput(name, "must be a string, true, false or a whole number of 32 bits; put other JSON into data")
 	}
 	return nil
 }
 
-// checkAttribute checks a string of the specification's own attributes.
+// checkAttribute checks a string attribute that the specification defines.
 func checkAttribute(name, s string) error {
 	if s == "" {
 		return badInput(name, "must not be empty")
@@ -181,7 +183,8 @@ func checkAttribute(name, s string) error {
 	return checkText(name, s)
 }
 
-// checkText refuses what a String of CloudEvents may not have (section 3.1.1 of the specification).
+// checkText refuses characters that the type String of CloudEvents excludes (specification, section
+// 3.1.1).
 func checkText(name, s string) error {
 	if strings.ContainsFunc(s, unicode.IsControl) {
 		return badInput(name, "must not have a control character")
@@ -189,26 +192,27 @@ func checkText(name, s string) error {
 	return nil
 }
 
-// CheckURIReference refuses text that is no URI-reference (RFC 3986) for a character or an escape that has no
-// place in one, or for its scheme. The error is an *hub.InvalidError for the parameter.
+// CheckURIReference checks that s can be a URI-reference (RFC 3986): its characters, its percent
+// escapes and its scheme. The error is a *hub.InvalidError for the parameter.
 func CheckURIReference(parameter, s string) error {
-	strange := func(r rune) bool {
+	invalid := func(r rune) bool {
 		return r == ' ' || unicode.IsControl(r) || strings.ContainsRune("<>\"{}|\\^`", r)
 	}
 	switch {
 	case s == "":
 		return badInput(parameter, "must not be empty")
-	case !utf8.ValidString(s) || strings.ContainsFunc(s, strange):
+	case !utf8.ValidString(s) || strings.ContainsFunc(s, invalid):
 		return badInput(parameter, "must be a URI or a reference to one (RFC 3986), without spaces")
 	case !validScheme(s):
-		return badInput(parameter, "must be a URI or a reference to one (RFC 3986): what precedes its first colon is no scheme")
+		return badInput(parameter, "must be a URI or a reference to one (RFC 3986): the text before its first colon is no scheme")
 	case !validEscapes(s):
 		return badInput(parameter, "must be a URI or a reference to one (RFC 3986): a % is not followed by two hexadecimal digits")
 	}
 	return nil
 }
 
-// validScheme reports whether a URI-reference has a scheme or needs none (RFC 3986 sections 3.1 and 4.2).
+// validScheme reports whether a URI-reference has a valid scheme or none (RFC 3986 sections 3.1 and
+// 4.2).
 func validScheme(s string) bool {
 	n := strings.IndexAny(s, ":/?#")
 	if n < 0 || s[n] != ':' {
@@ -230,10 +234,10 @@ func validEscapes(s string) bool {
 	return true
 }
 
-// AppendBinaryCloudEvent appends the JSON of an event in binary mode, which has its attributes in
-// headers. The attributes are not checked, as ParseCloudEvent does that; nor may there be data among
-// them. Data that is JSON or text by its content type stays readable, other data is data_base64. The error
-// is an *hub.InvalidError for "body".
+// AppendBinaryCloudEvent appends the JSON of an event in binary mode, whose attributes come from
+// headers. It does not check the attributes, which must not include data; ParseCloudEvent does.
+// Data whose content type is JSON or text is embedded as such, other data as data_base64. The error
+// is a *hub.InvalidError for "body".
 func AppendBinaryCloudEvent(dst []byte, attributes map[string]string, contentType string, body []byte) ([]byte, error) {
 	dst = append(dst, '{')
 	for i, name := range slices.Sorted(maps.Keys(attributes)) {
@@ -249,14 +253,15 @@ func AppendBinaryCloudEvent(dst []byte, attributes map[string]string, contentTyp
 	}
 	trimmed := trimJSON(body)
 	mediaType := mediaTypeOf(contentType)
-	// Data of another +json type is JSON for the specification, but the SDK for Go reads it as base64 only.
-	isJSON, isUTF8 := mediaType == "" || mediaType == "application/json" || mediaType == "text/json", inUTF8(contentType)
+	// By the specification, data of every +json type is JSON, but the Go SDK expects base64 for
+	// those.
+	isJSON, isUTF8 := mediaType == "" || mediaType == "application/json" || mediaType == "text/json", charsetIsUTF8(contentType)
 	switch {
 	case len(body) == 0:
 	case isJSON && isUTF8 && validJSON(trimmed):
 		dst = append(append(dst, `,"data":`...), trimmed...)
 	case isJSON && isUTF8 && contentType != "":
-		return nil, badInput("body", whyNotJSON(trimmed))
+		return nil, badInput("body", jsonErrorDetail(trimmed))
 	case isTextData(mediaType) && isUTF8 && utf8.Valid(body):
 		dst = appendQuoted(append(dst, `,"data":`...), body)
 	default:
@@ -266,20 +271,20 @@ func AppendBinaryCloudEvent(dst []byte, attributes map[string]string, contentTyp
 	return append(dst, '}'), nil
 }
 
-// isTextData reports whether data of a media type is text for sure.
+// isTextData reports whether data of a media type is certainly text.
 func isTextData(mediaType string) bool {
 	return strings.HasPrefix(mediaType, "text/") || strings.HasSuffix(mediaType, "/xml") || strings.HasSuffix(mediaType, "+xml")
 }
 
-// inUTF8 reports whether a content type names no other charset than UTF-8 and ASCII.
-func inUTF8(contentType string) bool {
+// charsetIsUTF8 reports whether a content type names no charset, or UTF-8 or ASCII.
+func charsetIsUTF8(contentType string) bool {
 	_, charset, found := strings.Cut(strings.ToLower(contentType), "charset=")
 	charset, _, _ = strings.Cut(charset, ";")
 	charset = strings.Trim(charset, "\" \t")
 	return !found || charset == "utf-8" || charset == "us-ascii"
 }
 
-// looksLikeCloudEvent reports whether a JSON text may be a CloudEvent, without a parser.
+// looksLikeCloudEvent reports whether a JSON text may be a CloudEvent. It does not parse the text.
 func looksLikeCloudEvent(text []byte) bool {
 	return len(text) > 0 && text[0] == '{' && bytes.Contains(text, []byte(`"specversion"`))
 }

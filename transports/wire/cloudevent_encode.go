@@ -7,15 +7,15 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// DefaultCloudEventsSource is the source of events that were published without one.
+// DefaultCloudEventsSource is the default source of events that were not published as CloudEvents.
 const DefaultCloudEventsSource = "urn:trivium:hub"
 
-// defaultCloudEventType is the type of events that were published without one. A browser calls an
-// event without a name the same.
+// defaultCloudEventType is the type of events that were published without one. Browsers use the
+// same name for an SSE event without a type.
 const defaultCloudEventType = "message"
 
-// The extension attributes of the hub. One that is part of a published event is replaced, as the event has
-// come from another hub then.
+// The hub's extension attributes. If a published event already has one, because it came from
+// another hub, it is replaced.
 const (
 	attributeCursor = "triviumcursor"
 	attributeTopic  = "triviumtopic"
@@ -23,13 +23,14 @@ const (
 	attributeTime   = "triviumtime"
 )
 
-// AppendCloudEvent appends the event in the JSON format of CloudEvents 1.0. An event whose data is a
-// CloudEvent is that, its members byte for byte and without those that are null; any other becomes one with its ID as id, the topic as
-// subject, and the given source. The hub's cursor, topic, key and time are extension attributes.
+// AppendCloudEvent appends the event in the JSON format of CloudEvents 1.0. If the event's data is
+// a CloudEvent, its members are kept byte for byte, except those that are null. Otherwise a
+// CloudEvent is built, with the event's ID as id, its topic as subject, and the given source. The
+// hub's cursor, topic, key and time are added as extension attributes.
 func AppendCloudEvent(dst []byte, e *hub.Event, source string) []byte {
 	if e.Encoding == hub.JSON && looksLikeCloudEvent(e.Data) {
 		if _, err := ParseCloudEvent(e.Data); err == nil {
-			return appendPublished(dst, e)
+			return appendPublishedCloudEvent(dst, e)
 		}
 	}
 	dst = append(dst, `{"specversion":"1.0","id":"`...)
@@ -61,12 +62,12 @@ func AppendCloudEvent(dst []byte, e *hub.Event, source string) []byte {
 	return append(dst, '}')
 }
 
-// appendPublished appends the CloudEvent that the event's data is.
-func appendPublished(dst []byte, e *hub.Event) []byte {
+// appendPublishedCloudEvent appends the CloudEvent in the event's data.
+func appendPublishedCloudEvent(dst []byte, e *hub.Event) []byte {
 	dst = append(dst, '{')
 	_ = members(e.Data, func(name string, value []byte) error {
 		if string(value) == "null" && name != "data" {
-			return nil // it counts as absent, and the SDK for Go cannot read it
+			return nil // null means absent, and the Go SDK cannot read it
 		}
 		switch name {
 		case attributeCursor, attributeTopic, attributeKey, attributeTime:
@@ -97,15 +98,15 @@ func appendTime(dst []byte, t time.Time) []byte {
 	return append(t.UTC().AppendFormat(dst, time.RFC3339Nano), '"')
 }
 
-// CloudEvents encodes events for ?format=cloudevents, as the transports write them.
+// CloudEvents encodes events for ?format=cloudevents.
 type CloudEvents struct {
-	Source string // of events that were published without one
+	Source string // of events that were not published as CloudEvents
 }
 
-// EncodeSSE encodes FormSSECloudEvent: one HTTP/1.1 chunk with a block that has the id and as data the
-// CloudEvent.
+// EncodeSSE encodes FormSSECloudEvent: one HTTP/1.1 chunk that contains a block with the id and, as
+// data, the CloudEvent.
 func (c CloudEvents) EncodeSSE(e *hub.Event) []byte {
-	s, block := c.encode(e), newScratch(len(e.Data)+envelopeRoom)
+	s, block := c.encode(e), newScratch(len(e.Data)+envelopeOverhead)
 	defer s.free()
 	defer block.free()
 	block.b = appendSSEID(block.b, e.ID)
@@ -121,9 +122,9 @@ func (c CloudEvents) EncodeFrame(e *hub.Event) []byte {
 	return AppendTextFrame(nil, s.b)
 }
 
-// encode returns the CloudEvent, for the caller to free.
+// encode returns the CloudEvent in a buffer that the caller must free.
 func (c CloudEvents) encode(e *hub.Event) *scratch {
-	s := newScratch(len(e.Data) + envelopeRoom)
+	s := newScratch(len(e.Data) + envelopeOverhead)
 	s.b = AppendCloudEvent(s.b, e, c.Source)
 	return s
 }

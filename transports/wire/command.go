@@ -19,30 +19,30 @@ const (
 
 const maxRefLen = 128 // bytes of raw JSON
 
-// Command is one message of a client. Beside Op and Ref it has what its operation takes.
+// Command is one message of a client. Besides Op and Ref, it has the fields of its operation.
 type Command struct {
 	Op  string
-	Ref Ref // nil where the client gave none
+	Ref Ref // nil if absent
 
-	// Topics are filters, not parsed: of unsubscribe at least one, of subscribe nil where the
-	// client named none.
+	// Topics are unparsed filters: at least one for unsubscribe, nil for a subscribe without
+	// filters.
 	Topics []string
-	// Cursor, Last and Since are of subscribe, nil where absent; see Start.
+	// Cursor, Last and Since belong to subscribe; nil if absent. See Start.
 	Cursor, Last, Since *string
 
-	Token string // of auth; not empty
+	Token string // for auth; not empty
 
-	Event          *hub.Event // of publish; parsed, not validated
-	IdempotencyKey string     // of publish; "" where absent
+	Event          *hub.Event // for publish; parsed, not validated
+	IdempotencyKey string     // for publish; "" if absent
 }
 
-// Start says where a subscribe begins. The error is as ParseStart's.
+// Start returns the position at which a subscribe starts. The error is that of ParseStart.
 func (c *Command) Start(now time.Time) (hub.Start, error) {
 	return ParseStart(c.Cursor, c.Last, c.Since, now)
 }
 
-// Position names the member by which a subscribe says where it begins, "" if none does.
-func (c *Command) Position() string {
+// PositionMember returns the name of the member that sets the start of a subscribe, or "".
+func (c *Command) PositionMember() string {
 	switch {
 	case c.Cursor != nil && *c.Cursor != "":
 		return "cursor"
@@ -54,16 +54,16 @@ func (c *Command) Position() string {
 	return ""
 }
 
-// ParseCommand reads one message of a client. The command does not share memory with b. Members
-// that its operation does not take are ignored. A subscribe or unsubscribe names at most maxTopics
-// filters (0: any number), equal ones counted each; reading stops at the first filter too many.
+// ParseCommand parses one message of a client. The command does not share memory with b. Members
+// that the operation does not use are ignored. A subscribe or unsubscribe may name at most
+// maxTopics filters (0: any number), duplicates included; parsing stops at the first filter beyond.
 //
-// The error is an *hub.InvalidError naming the member, or "message" where b is no JSON object; the
-// command beside it still has the Ref if there was one to read, for the answer to repeat.
+// The error is a *hub.InvalidError that names the member, or "message" if b is no JSON object. The
+// returned command has the Ref, if it could be parsed, for the answer.
 func ParseCommand(b []byte, maxTopics int) (Command, error) {
 	b = trimJSON(b)
 	if !validJSON(b) {
-		return Command{}, badInput("message", whyNotJSON(b))
+		return Command{}, badInput("message", jsonErrorDetail(b))
 	}
 	if b[0] != '{' {
 		return Command{}, badInput("message", "must be a JSON object")
@@ -75,24 +75,24 @@ func ParseCommand(b []byte, maxTopics int) (Command, error) {
 	if c.Ref, err = parseRef(f.ref); err != nil {
 		return Command{}, err
 	}
-	if f.twice != "" {
-		return c, badInput(f.twice, "must stand only once")
+	if f.duplicate != "" {
+		return c, badInput(f.duplicate, "must be given only once")
 	}
 	if f.op == nil {
-		return c, badInput("op", "is missing; a message has an operation")
+		return c, badInput("op", "is missing; every message needs an operation")
 	}
 	if c.Op, err = requireString("op", f.op); err != nil {
 		return c, err
 	}
 	switch c.Op {
 	case OpSubscribe:
-		err = c.subscribe(&f, maxTopics)
+		err = c.parseSubscribe(&f, maxTopics)
 	case OpUnsubscribe:
-		err = c.unsubscribe(&f, maxTopics)
+		err = c.parseUnsubscribe(&f, maxTopics)
 	case OpPublish:
-		err = c.publish(&f, b)
+		err = c.parsePublish(&f, b)
 	case OpAuth:
-		err = c.auth(&f)
+		err = c.parseAuth(&f)
 	case OpPing:
 	default:
 		err = badInput("op", "must be subscribe, unsubscribe, publish, auth or ping")
@@ -100,29 +100,29 @@ func ParseCommand(b []byte, maxTopics int) (Command, error) {
 	return c, err
 }
 
-// commandFields holds the raw values of the members that some operation takes; nil is absent.
-// Those of an event are read by envelope.
+// commandFields holds the raw values of the members of all operations; nil if absent. parseEnvelope
+// reads the members of an event.
 type commandFields struct {
 	op, ref, topic, cursor, last, since, token, idempotencyKey []byte
 
-	twice string // a member that stands twice
+	duplicate string // a member that occurs twice
 }
 
 func (f *commandFields) read(obj []byte) {
 	_ = members(obj, func(name string, value []byte) error {
-		slot := f.member(name)
+		slot := f.slot(name)
 		if slot == nil {
 			return nil
 		}
 		if *slot != nil {
-			f.twice = name
+			f.duplicate = name
 		}
 		*slot = value
 		return nil
 	})
 }
 
-func (f *commandFields) member(name string) *[]byte {
+func (f *commandFields) slot(name string) *[]byte {
 	switch name {
 	case "op":
 		return &f.op
@@ -144,7 +144,8 @@ func (f *commandFields) member(name string) *[]byte {
 	return nil
 }
 
-// parseRef gives a copy. A number is left as it is spelt, so that the client finds its own again.
+// parseRef returns a copy. It does not normalize a number, so that the client finds its own
+// spelling again.
 func parseRef(value []byte) (Ref, error) {
 	switch {
 	case value == nil:
@@ -161,7 +162,7 @@ func isNumber(value []byte) bool {
 	return value[0] == '-' || '0' <= value[0] && value[0] <= '9'
 }
 
-func (c *Command) subscribe(f *commandFields, maxTopics int) error {
+func (c *Command) parseSubscribe(f *commandFields, maxTopics int) error {
 	var err error
 	if c.Topics, err = parseTopics(f.topic, maxTopics); err != nil {
 		return err
@@ -182,16 +183,16 @@ func (c *Command) subscribe(f *commandFields, maxTopics int) error {
 	return nil
 }
 
-func (c *Command) unsubscribe(f *commandFields, maxTopics int) error {
+func (c *Command) parseUnsubscribe(f *commandFields, maxTopics int) error {
 	if f.topic == nil {
-		return badInput("topic", "is missing; name the filters to take away")
+		return badInput("topic", "is missing; name the filters to remove")
 	}
 	var err error
 	c.Topics, err = parseTopics(f.topic, maxTopics)
 	return err
 }
 
-// parseTopics reads a filter or a list of at most limit filters (0: any number).
+// parseTopics parses a filter or a list of at most limit filters (0: any number).
 func parseTopics(value []byte, limit int) ([]string, error) {
 	switch {
 	case value == nil:
@@ -205,10 +206,10 @@ func parseTopics(value []byte, limit int) ([]string, error) {
 	var topics []string
 	err := elements(value, func(value []byte) error {
 		if limit > 0 && len(topics) == limit {
-			return badInput("topic", fmt.Sprintf("at most %d filters are allowed, equal ones counted each", limit))
+			return badInput("topic", fmt.Sprintf("at most %d filters are allowed, duplicates included", limit))
 		}
 		if !isString(value) {
-			return badInput("topic", "must be a list of strings alone")
+			return badInput("topic", "must be a list of strings")
 		}
 		topic, err := requireString("topic", value)
 		topics = append(topics, topic)
@@ -220,7 +221,7 @@ func parseTopics(value []byte, limit int) ([]string, error) {
 	return topics, err
 }
 
-func (c *Command) publish(f *commandFields, message []byte) error {
+func (c *Command) parsePublish(f *commandFields, message []byte) error {
 	if f.idempotencyKey != nil {
 		key, err := requireString("idempotency_key", f.idempotencyKey)
 		if err != nil {
@@ -236,9 +237,9 @@ func (c *Command) publish(f *commandFields, message []byte) error {
 	return err
 }
 
-func (c *Command) auth(f *commandFields) error {
+func (c *Command) parseAuth(f *commandFields) error {
 	if f.token == nil {
-		return badInput("token", "is missing; auth brings a fresh token")
+		return badInput("token", "is missing; auth needs a new token")
 	}
 	var err error
 	if c.Token, err = requireString("token", f.token); err == nil && c.Token == "" {

@@ -22,7 +22,7 @@ type commandVector struct {
 		Event               *vectorEvent
 	}
 	Refused string
-	Ref     string // beside Refused
+	Ref     string // together with Refused
 }
 
 func TestParseCommand(t *testing.T) {
@@ -30,7 +30,7 @@ func TestParseCommand(t *testing.T) {
 		t.Run(v.Name, func(t *testing.T) {
 			message := v.bytes()
 			c, err := ParseCommand(message, 0)
-			clear(message) // the connection reads the next one into it
+			clear(message) // the connection reuses the buffer for the next message
 			if v.Command == nil {
 				requireRefused(t, v.Refused, err)
 				require.Equal(t, v.Ref, string(c.Ref))
@@ -80,9 +80,7 @@ func TestCommandStart(t *testing.T) {
 	require.Equal(t, hub.Start{Last: 2}, start, "a client has an empty cursor before its first event")
 }
 
-// Whatever comes, a Ref is fit to stand in an answer, and an accepted command has what its
-// operation needs.
-// TestFiltersOfCommandCounted: reading ends at the first filter too many, which need not even be a string.
+// Parsing stops at the first filter beyond the limit, whatever its type.
 func TestFiltersOfCommandCounted(t *testing.T) {
 	for _, op := range []string{OpSubscribe, OpUnsubscribe} {
 		command := func(n int, last string) []byte {
@@ -103,6 +101,7 @@ func TestFiltersOfCommandCounted(t *testing.T) {
 	}
 }
 
+// A parsed Ref is valid in an answer, and an accepted command has the fields of its operation.
 func FuzzParseCommand(f *testing.F) {
 	for _, v := range loadIngress[commandVector](f, "command.json") {
 		f.Add(v.bytes())

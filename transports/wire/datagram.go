@@ -12,21 +12,21 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// DatagramMode says how a datagram is read (docs/protocol.md#publishing-over-udp).
+// DatagramMode is how datagrams are parsed (docs/protocol.md#publishing-over-udp).
 type DatagramMode uint8
 
-// The modes. DatagramAuto and DatagramJSON take one JSON text a datagram, or one a line.
+// The modes. DatagramAuto and DatagramJSON accept one JSON text per datagram, or one per line.
 const (
-	DatagramAuto   DatagramMode = iota // an envelope is one, other JSON is the data, and so is other text
-	DatagramJSON                       // the JSON is the data, whatever it looks like
-	DatagramRaw                        // the datagram is the data, not looked into
-	DatagramSyslog                     // one syslog message, which the source has made JSON of
+	DatagramAuto   DatagramMode = iota // an envelope is parsed as such; other JSON, and other text, is data
+	DatagramJSON                       // all JSON is data, envelopes too
+	DatagramRaw                        // the whole datagram is data
+	DatagramSyslog                     // one syslog message, which the UDP source has converted to JSON
 )
 
-// DatagramModes are the names that ParseDatagramMode takes.
+// DatagramModes are the names that ParseDatagramMode accepts.
 var DatagramModes = []string{"auto", "json", "raw", "syslog"}
 
-// ParseDatagramMode reads one of DatagramModes.
+// ParseDatagramMode parses one of DatagramModes.
 func ParseDatagramMode(s string) (DatagramMode, error) {
 	switch s {
 	case "auto":
@@ -41,18 +41,19 @@ func ParseDatagramMode(s string) (DatagramMode, error) {
 	return 0, fmt.Errorf("a datagram format is auto, json, raw or syslog, not %q", s)
 }
 
-// DatagramFormat says how datagrams become events.
+// DatagramFormat configures how datagrams become events.
 type DatagramFormat struct {
 	Mode  DatagramMode
-	Topic string // of what is not an envelope and names none
-	// TopicField and TypeField are the members of an object, not an envelope, that name its topic
-	// and type, with dots between the names of nested ones. Where the member is missing or no
-	// string, Topic stands and there is no type. "" is none; DatagramRaw reads neither.
+	Topic string // of events whose datagram names none
+	// TopicField and TypeField are the members of a JSON object, other than an envelope, that
+	// contain its topic and type. Dots separate the names of nested members. If the member is
+	// missing or no string, Topic applies, and there is no type. "" disables the field; DatagramRaw
+	// ignores both.
 	TopicField, TypeField string
 }
 
-// Validate says whether the format can work: the topic is one, and no name in a path is empty.
-// The error is an *hub.InvalidError.
+// Validate checks that Topic is a valid topic and that the field paths have no empty names. The
+// error is a *hub.InvalidError.
 func (f *DatagramFormat) Validate() error {
 	if err := hub.ValidateTopic(f.Topic); err != nil {
 		return err
@@ -70,7 +71,7 @@ func hasEmptyName(path string) bool {
 	return path != "" && slices.Contains(strings.Split(path, "."), "")
 }
 
-// Reasons for which a text in a datagram is refused, as they are counted.
+// Reasons for which a text in a datagram is refused, as counted in metrics.
 const (
 	RefusedMalformed = "malformed"
 	RefusedTooLarge  = "too_large"
@@ -78,8 +79,8 @@ const (
 	RefusedType      = "type" // or key
 )
 
-// RefusalReason gives the reason under which an event is counted that failed to parse or, by
-// hub.Event.Validate, to be valid.
+// RefusalReason returns the reason under which to count an error of parsing or of
+// hub.Event.Validate.
 func RefusalReason(err error) string {
 	var invalid *hub.InvalidError
 	switch {
@@ -95,14 +96,14 @@ func RefusalReason(err error) string {
 	return RefusedMalformed
 }
 
-// Parse appends the events of a datagram to dst and calls refuse with the reason once for each
-// text in it that is refused, which leaves the others untouched. The events do not share memory
-// with the datagram. They are parsed, not validated: for that there is hub.Event.Validate.
+// Parse appends the events of a datagram to dst. It calls refuse with the reason once for each text
+// that is refused; the other texts are still accepted. The events do not share memory with the
+// datagram. They are not validated; see hub.Event.Validate.
 func (f *DatagramFormat) Parse(dst []*hub.Event, datagram []byte, refuse func(reason string)) []*hub.Event {
 	if f.Mode == DatagramRaw {
 		return append(dst, f.raw(datagram))
 	}
-	take := func(text []byte) {
+	add := func(text []byte) {
 		e, err := f.parse(text)
 		if err != nil {
 			refuse(RefusalReason(err))
@@ -115,14 +116,14 @@ func (f *DatagramFormat) Parse(dst []*hub.Event, datagram []byte, refuse func(re
 	case len(text) == 0, isCutOff(text):
 		refuse(RefusedMalformed)
 	case validJSON(text):
-		take(text)
+		add(text)
 	default:
 		for line := range bytes.SplitSeq(text, []byte{'\n'}) {
 			line = trimJSON(line)
 			switch {
 			case len(line) == 0:
 			case validJSON(line):
-				take(line)
+				add(line)
 			case f.Mode == DatagramAuto && line[0] != '{' && line[0] != '[' && utf8.Valid(line):
 				dst = append(dst, &hub.Event{Topic: f.Topic, Data: bytes.Clone(line), Encoding: hub.Text})
 			default:
@@ -133,16 +134,16 @@ func (f *DatagramFormat) Parse(dst []*hub.Event, datagram []byte, refuse func(re
 	return dst
 }
 
-// byteOrderMark is put before UTF-8 text by some systems.
+// byteOrderMark is what some systems put before UTF-8 text.
 var byteOrderMark = []byte("\ufeff")
 
-// isCutOff reports whether the text is an array or object without its end. None of its lines is an event
-// then, though one that holds a number alone would be JSON.
+// isCutOff reports whether the text is an array or object without its end. Its lines are then no
+// events, although a line that contains only a number would be valid JSON.
 func isCutOff(text []byte) bool {
 	if text[0] != '{' && text[0] != '[' {
 		return false
 	}
-	err := json.Compact(new(bytes.Buffer), text) // not Unmarshal: see whyNotJSON
+	err := json.Compact(new(bytes.Buffer), text) // not Unmarshal: see jsonErrorDetail
 	return err != nil && err.Error() == "unexpected end of JSON input"
 }
 
@@ -154,13 +155,13 @@ func (f *DatagramFormat) raw(datagram []byte) *hub.Event {
 	return e
 }
 
-// parse reads one valid JSON text.
+// parse parses one valid JSON text.
 func (f *DatagramFormat) parse(text []byte) (*hub.Event, error) {
 	topic, kind := f.Topic, ""
 	if text[0] == '{' {
 		if f.Mode == DatagramAuto {
 			var v envelope
-			if v.read(text); v.topics && (v.data != nil || v.base64 != nil) {
+			if v.read(text); v.hasTopic && (v.data != nil || v.base64 != nil) {
 				if e := cloudEventWithTopic(text); e != nil {
 					return e, nil
 				}
@@ -178,8 +179,9 @@ func (f *DatagramFormat) parse(text []byte) (*hub.Event, error) {
 	return &hub.Event{Topic: topic, Type: kind, Data: bytes.Clone(text), Encoding: hub.JSON}, checkNesting("data", text)
 }
 
-// cloudEventWithTopic returns the event of a CloudEvent that would be taken for an envelope since it has an
-// attribute topic, and would lose its other attributes; nil if the text is no CloudEvent.
+// cloudEventWithTopic returns the event of a CloudEvent, or nil if the text is none. A CloudEvent
+// with the attribute topic looks like an envelope, but would lose its other attributes if parsed as
+// one.
 func cloudEventWithTopic(text []byte) *hub.Event {
 	if !looksLikeCloudEvent(text) {
 		return nil
@@ -191,21 +193,21 @@ func cloudEventWithTopic(text []byte) *hub.Event {
 	return &hub.Event{Topic: c.Topic, Type: c.Type, Key: c.PartitionKey, Data: bytes.Clone(c.JSON)}
 }
 
-// fieldOr gives the string at the path, or otherwise where there is no such. The error is for the
+// fieldOr returns the string at the path, or fallback if there is none. The error is for the
 // parameter.
-func fieldOr(obj []byte, path, parameter, otherwise string) (string, error) {
+func fieldOr(obj []byte, path, parameter, fallback string) (string, error) {
 	if path == "" {
-		return otherwise, nil
+		return fallback, nil
 	}
 	value := lookup(obj, path)
 	if !isString(value) {
-		return otherwise, nil
+		return fallback, nil
 	}
 	return requireString(parameter, value)
 }
 
-// lookup gives the raw value at a dotted path, nil if there is none. Of equal names the last
-// counts, as for nearly every JSON parser.
+// lookup returns the raw value at a dotted path, or nil. Of equal names the last counts, as in
+// nearly every JSON parser.
 func lookup(obj []byte, path string) []byte {
 	for {
 		name, rest, more := strings.Cut(path, ".")

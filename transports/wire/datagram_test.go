@@ -41,7 +41,7 @@ func TestDatagram(t *testing.T) {
 			var refused []string
 			datagram := v.bytes()
 			events := v.format(t).Parse(before, datagram, func(reason string) { refused = append(refused, reason) })
-			clear(datagram) // the source reads the next one into it
+			clear(datagram) // the source reuses the buffer for the next datagram
 			require.Same(t, before[0], events[0])
 			require.Len(t, events[1:], len(v.Events))
 			for i := range v.Events {
@@ -52,7 +52,7 @@ func TestDatagram(t *testing.T) {
 	}
 }
 
-// Whatever is sent as lines arrives as events, in order and byte for byte, around what is refused.
+// Lines become events, in order and byte for byte, around lines that are refused.
 func TestDatagramOfLines(t *testing.T) {
 	format := &DatagramFormat{Mode: DatagramJSON, Topic: "events"}
 	rapid.Check(t, func(t *rapid.T) {
@@ -81,7 +81,7 @@ func TestDatagramOfLines(t *testing.T) {
 	})
 }
 
-func TestDatagramFormatIsChecked(t *testing.T) {
+func TestDatagramFormatValidate(t *testing.T) {
 	for _, c := range []struct {
 		format  DatagramFormat
 		refused string
@@ -124,7 +124,7 @@ func TestRefusalReason(t *testing.T) {
 	require.Equal(t, RefusedMalformed, RefusalReason(badInput("data", "x")))
 }
 
-// No datagram is passed over in silence, and JSON data is a part of it, unchanged.
+// Every datagram yields an event or a refusal, and JSON data is an unchanged part of it.
 func FuzzDatagram(f *testing.F) {
 	for _, v := range loadIngress[datagramVector](f, "datagram.json") {
 		f.Add(uint8(v.format(f).Mode), v.Format.TopicField, v.Format.TypeField, v.bytes())

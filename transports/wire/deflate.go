@@ -9,25 +9,25 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// flushTail is what a flush ends with and a compressed message leaves out (RFC 7692, section
+// flushTail ends a flushed stream and is omitted from a compressed message (RFC 7692, section
 // 7.2.1): the empty stored block without its header bits.
 const flushTail = "\x00\x00\xff\xff"
 
-// deflater is a writer with the scratch that it writes to. Its tables are about a megabyte,
-// hence the pool.
+// deflater is a flate.Writer with its output buffer. It is pooled because its tables take about a
+// megabyte.
 type deflater struct {
 	w   *flate.Writer
 	out scratch
 }
 
-// Write lets the flate.Writer fill the scratch.
+// Write implements io.Writer for the flate.Writer.
 func (d *deflater) Write(p []byte) (int, error) {
 	d.out.b = append(d.out.b, p...)
 	return len(p), nil
 }
 
-// BestSpeed: at the sizes of events it comes within two per cent of the default level in about
-// half its time (11 us for an envelope of 300 bytes, 23 us for one of 4 KiB).
+// BestSpeed compresses envelopes within two percent of the default level in about half the time (11
+// us for 300 bytes, 23 us for 4 KiB).
 var deflaters = sync.Pool{New: func() any {
 	d := new(deflater)
 	d.w, _ = flate.NewWriter(d, flate.BestSpeed) // fails only for an unknown level
@@ -35,17 +35,18 @@ var deflaters = sync.Pool{New: func() any {
 }}
 
 // EncodeDeflate encodes FormDeflate: the envelope as one whole unmasked text frame, compressed by
-// permessage-deflate without context takeover (RFC 7692), so that it is the same for every
-// connection that agreed to the extension. One that does not get smaller is left as it is, with
-// RSV1 clear, as section 6 of the RFC allows for each message.
+// permessage-deflate without context takeover (RFC 7692). It is therefore the same for every
+// connection that negotiated the extension. A message that does not get smaller is left
+// uncompressed, with RSV1 clear, as section 6 of the RFC allows.
 func EncodeDeflate(e *hub.Event) []byte {
-	s := newScratch(len(e.Data) + envelopeRoom)
+	s := newScratch(len(e.Data) + envelopeOverhead)
 	defer s.free()
 	s.b = AppendEnvelope(s.b, e)
 	return compressedFrame(s.b)
 }
 
-// EncodeDeflate encodes FormDeflateCloudEvent: the CloudEvent as EncodeDeflate does the envelope.
+// EncodeDeflate encodes FormDeflateCloudEvent: the CloudEvent as a frame, compressed like the
+// envelope in the function EncodeDeflate.
 func (c CloudEvents) EncodeDeflate(e *hub.Event) []byte {
 	s := c.encode(e)
 	defer s.free()
@@ -62,8 +63,8 @@ func compressedFrame(message []byte) []byte {
 	return AppendTextFrame(nil, message)
 }
 
-// deflate gives the compressed payload, good until the next call. Its errors could only be those
-// of Write, which has none.
+// deflate returns the compressed payload, valid until the next call. Errors could only come from
+// Write, which returns none.
 func (d *deflater) deflate(payload []byte) []byte {
 	d.out.b = d.out.b[:0]
 	d.w.Reset(d)

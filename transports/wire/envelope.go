@@ -12,7 +12,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// The forms of an event that the hub keeps, as slots of hub.Event.Form.
+// The encodings of an event that the hub caches, as slots of hub.Event.Form.
 const (
 	FormSSE               hub.Form = iota // EncodeSSE
 	FormSSEEnvelope                       // EncodeSSEEnvelope
@@ -23,13 +23,13 @@ const (
 	FormDeflateCloudEvent                 // CloudEvents.EncodeDeflate
 )
 
-// envelopeRoom is what an envelope takes beside its data, generously: members, names, limits of
-// topic, type and key.
-const envelopeRoom = 1 << 10 // bytes
+// envelopeOverhead is an upper estimate of an envelope's size beside its data: the member names and
+// the longest topic, type and key.
+const envelopeOverhead = 1 << 10 // bytes
 
-// AppendEnvelope appends the event's envelope (docs/protocol.md#events): members in the order given
-// there, those that are absent left out, JSON data byte for byte. An event without ID or Time,
-// which no hub has accepted yet, has neither member, as a publisher writes it.
+// AppendEnvelope appends the event's envelope (docs/protocol.md#events), with the members in the
+// documented order, absent ones omitted, and JSON data byte for byte. Without ID or Time, as before
+// an event is accepted by a hub, the member is omitted.
 func AppendEnvelope(dst []byte, e *hub.Event) []byte {
 	dst = append(dst, '{')
 	if e.ID != (hub.Cursor{}) {
@@ -67,8 +67,8 @@ func AppendEnvelope(dst []byte, e *hub.Event) []byte {
 	return append(dst, '}')
 }
 
-// jsonData is the data of a JSON event. None at all is null: no reader may get a broken envelope
-// from a program that published an event with nothing in it.
+// jsonData returns the data of a JSON event, or null if it has none. A program that embeds the hub
+// may publish an event without data, and the envelope must still be valid JSON.
 func jsonData(e *hub.Event) []byte {
 	if len(e.Data) == 0 {
 		return []byte("null")
@@ -76,8 +76,8 @@ func jsonData(e *hub.Event) []byte {
 	return e.Data
 }
 
-// appendQuoted appends s as a JSON string (RFC 8259, section 7), with no more escapes than needed;
-// what is not UTF-8 becomes U+FFFD.
+// appendQuoted appends s as a JSON string (RFC 8259, section 7) with no more escapes than needed.
+// Bytes that are not UTF-8 become U+FFFD.
 func appendQuoted[S string | []byte](dst []byte, s S) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
@@ -120,16 +120,16 @@ func appendQuoted[S string | []byte](dst []byte, s S) []byte {
 	return append(append(dst, s[done:]...), '"')
 }
 
-// scratch is where a form is put together before its length is known, so that the form itself is
-// one allocation of the right size.
+// scratch is a pooled buffer in which an encoding is built before its length is known, so that the
+// encoding itself is one allocation of the right size.
 type scratch struct{ b []byte }
 
-// maxScratch keeps a rare giant event from staying in the pool.
+// maxScratch is the largest buffer that goes back to the pool.
 const maxScratch = 64 << 10 // bytes
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
-// newScratch gives an empty one with room for n bytes.
+// newScratch returns an empty buffer with room for n bytes.
 func newScratch(n int) *scratch {
 	s := scratches.Get().(*scratch)
 	s.b = slices.Grow(s.b[:0], n)
@@ -142,9 +142,9 @@ func (s *scratch) free() {
 	}
 }
 
-// DecodeEnvelope reads an envelope as the hub sends it, its members in any order and unknown ones
-// passed over. Topic and one of data and data_base64 must be there. The event may share b's
-// memory. The error names the member and what was expected of it.
+// DecodeEnvelope decodes an envelope as the hub sends it. Members may be in any order, and unknown
+// ones are ignored. The topic and one of data and data_base64 are required. The event may share b's
+// memory. The error names the member and the expected value.
 func DecodeEnvelope(b []byte) (*hub.Event, error) {
 	obj, err := trimObject(b)
 	if err != nil {
@@ -153,7 +153,7 @@ func DecodeEnvelope(b []byte) (*hub.Event, error) {
 	return decodeEnvelope(obj)
 }
 
-// decodeEnvelope reads what trimObject has checked.
+// decodeEnvelope decodes an object that trimObject has validated.
 func decodeEnvelope(obj []byte) (*hub.Event, error) {
 	e := new(hub.Event)
 	var data []byte
@@ -183,9 +183,9 @@ func decodeEnvelope(obj []byte) (*hub.Event, error) {
 	switch {
 	case err != nil:
 	case e.Topic == "":
-		err = errors.New("topic: must be there")
+		err = errors.New("topic: is missing")
 	case (data != nil) == binary:
-		err = errors.New("data: one of data and data_base64 must be there")
+		err = errors.New("data: exactly one of data and data_base64 is required")
 	case binary:
 		e.Encoding = hub.Binary
 	case text:

@@ -38,8 +38,8 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 	})
 }
 
-// What no parser lets in may still come from a program that embeds the hub: the envelope stays
-// JSON in UTF-8.
+// A program that embeds the hub may publish events that no parser accepts; their envelopes must
+// still be JSON in UTF-8.
 func TestEnvelopeOfUncheckedEvent(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -10,7 +10,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// What begins a frame: FIN, RSV1 and the opcode (RFC 6455, section 5.2; RFC 7692, section 6).
+// The first byte of a frame: FIN, RSV1 and the opcode (RFC 6455, section 5.2; RFC 7692, section 6).
 const (
 	finText       = 0x81
 	finClose      = 0x88
@@ -19,7 +19,7 @@ const (
 
 // The payload lengths at which the header grows (RFC 6455, section 5.2).
 const (
-	maxShortPayload = 125            // bytes, also the most of a control frame
+	maxShortPayload = 125            // bytes; also the limit of a control frame
 	maxWordPayload  = math.MaxUint16 // bytes
 	length16        = 126
 	length64        = 127
@@ -28,7 +28,7 @@ const (
 
 // EncodeFrame encodes FormFrame: the envelope as one whole unmasked text frame.
 func EncodeFrame(e *hub.Event) []byte {
-	s := newScratch(len(e.Data) + envelopeRoom)
+	s := newScratch(len(e.Data) + envelopeOverhead)
 	defer s.free()
 	s.b = AppendEnvelope(s.b, e)
 	return AppendTextFrame(nil, s.b)
@@ -39,8 +39,8 @@ func AppendTextFrame(dst, payload []byte) []byte {
 	return appendFrame(dst, finText, payload)
 }
 
-// AppendCloseFrame appends an unmasked close frame (RFC 6455, section 5.5.1). The reason is cut to
-// the 123 bytes that have room, between two runes.
+// AppendCloseFrame appends an unmasked close frame (RFC 6455, section 5.5.1). The reason is
+// truncated to 123 bytes at a rune boundary.
 func AppendCloseFrame(dst []byte, code int, reason string) []byte {
 	var payload [maxShortPayload]byte
 	binary.BigEndian.PutUint16(payload[:], uint16(code))
@@ -68,8 +68,8 @@ func appendFrame(dst []byte, first byte, payload []byte) []byte {
 	return append(append(dst, header...), payload...)
 }
 
-// FramePayload gives the payload of one whole unmasked frame, without a copy. Of FormFrame it is
-// the event's envelope.
+// FramePayload returns the payload of one whole unmasked frame, without a copy. For FormFrame this
+// is the event's envelope.
 func FramePayload(frame []byte) []byte {
 	switch frame[1] {
 	case length16:

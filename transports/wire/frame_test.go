@@ -23,8 +23,7 @@ func TestEncodeFrame(t *testing.T) {
 	}
 }
 
-// frameVector is a row of testdata/wire/frames.json: the head of a text frame by the length of
-// its payload.
+// frameVector is a row of testdata/wire/frames.json: the header of a text frame by payload length.
 type frameVector struct {
 	Length int
 	Head   string // hexadecimal

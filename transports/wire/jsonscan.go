@@ -10,32 +10,32 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// The walkers below are there because encoding/json loses what the protocol promises to keep:
-// its structs match names without regard to case and let the last of two equal names win, and
-// its values are not the bytes that were sent. They take only what validJSON has passed.
+// The scanners below replace encoding/json, which does not preserve what the protocol promises: its
+// structs match names without regard to case, the last of two equal names wins, and values are not
+// the bytes that were sent. The scanners require input that validJSON has accepted.
 
-// validJSON reports whether b is one JSON text by RFC 8259 in valid UTF-8, without a byte order
-// mark. Values nested deeper than jsonDepth are refused.
+// validJSON reports whether b is one JSON text (RFC 8259) in valid UTF-8, without a byte order
+// mark. It refuses values nested deeper than maxJSONDepth.
 func validJSON(b []byte) bool {
 	return json.Valid(b) && utf8.Valid(b)
 }
 
-// MaxNesting is how deep the arrays and objects of an event's data may stand within each other. Any
-// parser of a subscriber's copes with it.
+// MaxNesting is the limit on the nesting of arrays and objects in an event's data. JSON parsers of
+// common languages accept this depth.
 const MaxNesting = 500
 
 // checkNesting refuses JSON that is nested deeper than MaxNesting.
 func checkNesting(parameter string, value []byte) error {
-	if len(value) <= 2*MaxNesting || !deeper(value, MaxNesting) {
+	if len(value) <= 2*MaxNesting || !nestedDeeper(value, MaxNesting) {
 		return nil
 	}
-	return badInput(parameter, tooDeep)
+	return badInput(parameter, tooDeepDetail)
 }
 
-var tooDeep = fmt.Sprintf("arrays and objects are nested more than %d levels deep", MaxNesting)
+var tooDeepDetail = fmt.Sprintf("arrays and objects are nested more than %d levels deep", MaxNesting)
 
-// deeper reports whether a text, which need not be valid JSON, is nested deeper than limit.
-func deeper(b []byte, limit int) bool {
+// nestedDeeper reports whether a text, which need not be valid JSON, is nested deeper than limit.
+func nestedDeeper(b []byte, limit int) bool {
 	depth := 0
 	for i := 0; i < len(b); i++ {
 		switch b[i] {
@@ -56,33 +56,33 @@ func deeper(b []byte, limit int) bool {
 	return false
 }
 
-// jsonDepth is what encoding/json allows.
-const jsonDepth = 10000
+// maxJSONDepth is the limit of encoding/json.
+const maxJSONDepth = 10000
 
-// whyNotJSON says what is wrong with a text that validJSON refused.
-func whyNotJSON(b []byte) string {
-	if deeper(b, jsonDepth) {
-		return tooDeep
+// jsonErrorDetail describes the error in a text that validJSON refused.
+func jsonErrorDetail(b []byte) string {
+	if nestedDeeper(b, maxJSONDepth) {
+		return tooDeepDetail
 	}
-	// Not Unmarshal: it needs reflection, which makes a page's program half a megabyte larger.
+	// Unmarshal would need reflection, which adds half a megabyte to the WebAssembly program.
 	if err := json.Compact(new(bytes.Buffer), b); err != nil {
 		return fmt.Sprintf("must be JSON (RFC 8259): %v", err)
 	}
 	return "must be JSON in valid UTF-8"
 }
 
-const jsonSpace = " \t\r\n" // RFC 8259 section 2; not what unicode calls space
+const jsonSpace = " \t\r\n" // RFC 8259 section 2; Unicode has more white space
 
 // trimJSON strips JSON white space around b.
 func trimJSON(b []byte) []byte {
 	return bytes.Trim(b, jsonSpace)
 }
 
-// members calls visit for each member of a valid JSON object, in order, until visit returns an
-// error, which it returns. The name is unescaped and must be compared with its case; the value is
-// the raw text, a slice of obj without white space around it.
+// members calls visit for each member of a valid JSON object, in order. It stops at the first error
+// of visit and returns it. The name is unescaped and case-sensitive. The value is the raw text, a
+// slice of obj without surrounding white space.
 func members(obj []byte, visit func(name string, value []byte) error) error {
-	for rest := inside(obj); len(rest) > 0; {
+	for rest := contents(obj); len(rest) > 0; {
 		n := valueLen(rest)
 		name, _ := decodeString(rest[:n])
 		rest = afterSpace(rest[n:])
@@ -96,9 +96,9 @@ func members(obj []byte, visit func(name string, value []byte) error) error {
 	return nil
 }
 
-// elements calls visit for each element of a valid JSON array, as members does.
+// elements calls visit for each element of a valid JSON array. See members.
 func elements(array []byte, visit func(value []byte) error) error {
-	for rest := inside(array); len(rest) > 0; {
+	for rest := contents(array); len(rest) > 0; {
 		n := valueLen(rest)
 		if err := visit(rest[:n]); err != nil {
 			return err
@@ -108,15 +108,15 @@ func elements(array []byte, visit func(value []byte) error) error {
 	return nil
 }
 
-// inside gives what stands between the brackets of an object or array.
-func inside(b []byte) []byte {
+// contents returns the text between the brackets of an object or array.
+func contents(b []byte) []byte {
 	b = trimJSON(b)
 	return trimJSON(b[1 : len(b)-1])
 }
 
 func afterSpace(b []byte) []byte {
 	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t' || b[0] == '\r' || b[0] == '\n') {
-		b = b[1:] // bytes.TrimLeft took a sixth of a datagram's time
+		b = b[1:] // not bytes.TrimLeft, which took a sixth of the time of parsing a datagram
 	}
 	return b
 }
@@ -129,13 +129,13 @@ func afterComma(b []byte) []byte {
 	return afterSpace(b[1:])
 }
 
-// valueLen is the length of the value with which b begins.
+// valueLen returns the length of the value at the start of b.
 func valueLen(b []byte) int {
 	switch b[0] {
 	case '"':
 		return stringLen(b)
 	case '{', '[':
-		return nestLen(b)
+		return containerLen(b)
 	}
 	if n := bytes.IndexAny(b, ",]}"+jsonSpace); n >= 0 {
 		return n
@@ -154,7 +154,7 @@ func stringLen(b []byte) int {
 	}
 }
 
-func nestLen(b []byte) int {
+func containerLen(b []byte) int {
 	depth := 0
 	for i := 0; ; i++ {
 		switch b[i] {
@@ -170,13 +170,13 @@ func nestLen(b []byte) int {
 	}
 }
 
-// isString reports whether a raw value, nil if there is none, is a JSON string.
+// isString reports whether a raw value is a JSON string. The value may be nil.
 func isString(value []byte) bool {
 	return len(value) > 0 && value[0] == '"'
 }
 
-// decodeString unescapes a valid raw JSON string. ok is false where it has the escape of half a
-// surrogate pair, which no UTF-8 text can stand for (RFC 8259 section 8.2); U+FFFD takes its place.
+// decodeString unescapes a valid raw JSON string. ok is false if it has the escape of an unpaired
+// surrogate, which has no UTF-8 encoding (RFC 8259 section 8.2) and is replaced by U+FFFD.
 func decodeString(raw []byte) (s string, ok bool) {
 	raw = raw[1 : len(raw)-1]
 	escape := bytes.IndexByte(raw, '\\')
@@ -197,13 +197,14 @@ func decodeString(raw []byte) (s string, ok bool) {
 	return string(append(text, raw...)), ok
 }
 
-// escapedLetter is what an escape of one letter stands for (RFC 8259 section 7).
+// escapedLetter maps the letter of a two-character escape to its character (RFC 8259 section 7).
 var escapedLetter = [256]byte{
 	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
 }
 
-// escapedRune is the character whose one or two \uXXXX b begins with, and their length; 0 if b does
-// not. Half a surrogate pair is U+FFFD.
+// escapedRune decodes the \uXXXX escape, or the surrogate pair of two, at the start of b. It
+// returns the rune and the length of the escape; 0 if b does not start with one. An unpaired
+// surrogate is U+FFFD.
 func escapedRune(b []byte) (r rune, n int) {
 	first := rune(escapedUnit(b))
 	switch {
@@ -218,7 +219,8 @@ func escapedRune(b []byte) (r rune, n int) {
 	return utf8.RuneError, 6
 }
 
-// escapedUnit is the UTF-16 code unit of the \uXXXX with which b begins, -1 if it does not.
+// escapedUnit returns the UTF-16 code unit of the \uXXXX escape at the start of b, or -1 if there
+// is none.
 func escapedUnit(b []byte) int {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return -1
@@ -226,14 +228,14 @@ func escapedUnit(b []byte) int {
 	unit := 0
 	for _, c := range b[2:6] {
 		unit = unit<<4 | int(c&0xf)
-		if c >= 'A' { // letters of either case are 9 past their low digit
+		if c >= 'A' { // c&0xf is 1 to 6 for letters of either case
 			unit += 9
 		}
 	}
 	return unit
 }
 
-// requireString decodes the value of a member that must be a string. The error is an
+// requireString decodes the value of a member that must be a string. The error is a
 // *hub.InvalidError for the member.
 func requireString(name string, value []byte) (string, error) {
 	if !isString(value) {
@@ -241,14 +243,14 @@ func requireString(name string, value []byte) (string, error) {
 	}
 	s, ok := decodeString(value)
 	if !ok {
-		return "", badInput(name, `must be Unicode text: half a surrogate pair (\ud800 to \udfff) is none`)
+		return "", badInput(name, `must not contain an unpaired surrogate (\ud800 to \udfff)`)
 	}
 	return s, nil
 }
 
-// Members calls visit for each member of a JSON object, as it stands in the text and in order, until
-// visit returns an error, which it returns. The name must be compared with its case; the value is
-// raw, and valid. It is for who reads small messages and has no room for encoding/json's reflection.
+// Members calls visit for each member of a JSON object, in order. It stops at the first error of
+// visit and returns it. The name is unescaped and case-sensitive; the value is raw, valid JSON.
+// Programs that cannot afford the reflection of encoding/json use it for small messages.
 func Members(object []byte, visit func(name string, value []byte) error) error {
 	object, err := trimObject(object)
 	if err != nil {
@@ -257,16 +259,16 @@ func Members(object []byte, visit func(name string, value []byte) error) error {
 	return members(object, visit)
 }
 
-// String decodes a raw value that Members gave; ok is false if it is no string, or one that is not
-// Unicode text.
-func String(value []byte) (s string, ok bool) {
+// DecodeString decodes a raw value passed by Members. ok is false if the value is no string, or
+// contains an unpaired surrogate.
+func DecodeString(value []byte) (s string, ok bool) {
 	if !isString(value) {
 		return "", false
 	}
 	return decodeString(value)
 }
 
-// AppendString appends s as a JSON string; what is not UTF-8 becomes U+FFFD.
+// AppendString appends s as a JSON string. Bytes that are not UTF-8 become U+FFFD.
 func AppendString(dst []byte, s string) []byte { return appendQuoted(dst, s) }
 
 func badInput(parameter, detail string) error {

@@ -12,12 +12,12 @@ import (
 	"pgregory.net/rapid"
 )
 
-// drawSpace draws white space as JSON allows it, mostly none.
+// drawSpace draws JSON white space, mostly none.
 func drawSpace(t *rapid.T) string {
 	return rapid.StringMatching(`([ \t\r\n]{1,3})?`).Draw(t, "space")
 }
 
-// drawRawString draws a JSON string as a foreign encoder may spell it, escapes of any kind.
+// drawRawString draws a JSON string with any escapes that an encoder may write.
 func drawRawString(t *rapid.T) string {
 	parts := rapid.SliceOfN(rapid.SampledFrom([]string{
 		"a", "é", "😀", " ", "}", "]", ",", ":", "{", `\"`, `\\`, `\/`, `\n`, `\u0041`, `\u00E9`, `\ud83d\ude00`,
@@ -25,7 +25,7 @@ func drawRawString(t *rapid.T) string {
 	return `"` + strings.Join(parts, "") + `"`
 }
 
-// drawRawJSON draws a JSON text without white space around it, spelt in any allowed way.
+// drawRawJSON draws a JSON text without surrounding white space, in any valid formatting.
 func drawRawJSON(t *rapid.T, depth int) string {
 	kinds := []string{"string", "literal", "array", "object"}
 	if depth == 0 {
@@ -51,7 +51,7 @@ func drawRawJSON(t *rapid.T, depth int) string {
 	return "{" + b.String() + drawSpace(t) + "}"
 }
 
-// The walkers find in an object what was put there, byte for byte and in order.
+// The scanners return the members of an object byte for byte and in order.
 func TestMembersAndElementsFindWhatWasWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var names, values []string
@@ -83,11 +83,11 @@ func TestMembersAndElementsFindWhatWasWritten(t *testing.T) {
 	})
 }
 
-// A string of escaped UTF-16 units decodes if and only if the units are UTF-16, which is when
-// encoding what they decode to gives them back.
-func TestDecodeStringRefusesHalfAPair(t *testing.T) {
+// A string of escaped UTF-16 units decodes if and only if the units are valid UTF-16, that is, if
+// encoding the result yields the same units.
+func TestDecodeStringRefusesUnpairedSurrogate(t *testing.T) {
 	unit := rapid.OneOf(
-		rapid.SampledFrom([]uint16{0xfffd, 0xd83d, 0xde00}), // U+FFFD itself is no sign of an error
+		rapid.SampledFrom([]uint16{0xfffd, 0xd83d, 0xde00}), // U+FFFD itself is valid
 		rapid.Uint16Range(0xd7ff, 0xe000),
 		rapid.Uint16(),
 	)

@@ -10,9 +10,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestDecodeStringAsOthersDo: whatever escapes a JSON string has, it stands for what encoding/json
-// says, and ok is false just where half a surrogate pair is among them.
-func TestDecodeStringAsOthersDo(t *testing.T) {
+// Any JSON string decodes as with encoding/json, and ok is false only if it has an unpaired
+// surrogate.
+func TestDecodeStringMatchesEncodingJSON(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pieces := rapid.SliceOf(rapid.SampledFrom([]string{
 			"a", "é", "\U0001F600", `\"`, `\\`, `\/`, `\b`, `\f`, `\n`, `\r`, `\t`, `u`, `\u0041`, `\u00E9`, `\u0000`,
@@ -25,7 +25,7 @@ func TestDecodeStringAsOthersDo(t *testing.T) {
 		require.Equal(t, want, got)
 
 		written := strings.Count(string(raw), "\uFFFD") + strings.Count(strings.ToLower(string(raw)), `\ufffd`)
-		escapedBackslash := strings.Contains(string(raw), `\\`) // what follows is no escape
+		escapedBackslash := strings.Contains(string(raw), `\\`) // not followed by an escape
 		if !escapedBackslash {
 			require.Equal(t, strings.Count(want, string(utf8.RuneError)) == written, ok)
 		}
@@ -35,7 +35,7 @@ func TestDecodeStringAsOthersDo(t *testing.T) {
 func TestMembersOfAnObject(t *testing.T) {
 	var names []string
 	read := func(name string, value []byte) error {
-		s, ok := String(value)
+		s, ok := DecodeString(value)
 		names = append(names, name+"="+s)
 		require.Equal(t, name == "a", ok)
 		return nil

@@ -10,11 +10,11 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Ref is the client's own name for a command: the raw JSON of a string or number, repeated as it
-// came. Nil: the command had none.
+// Ref is the client's own identifier of a command: the raw JSON of a string or number, repeated
+// unchanged in the answer. It is nil if the command has none.
 type Ref []byte
 
-// The ops of the hub's own messages (docs/protocol.md#control-messages). An event has none.
+// The ops of the hub's control messages (docs/protocol.md#control-messages). An event has no op.
 const (
 	OpHello     = "hello"
 	OpHeartbeat = "heartbeat"
@@ -24,7 +24,7 @@ const (
 	OpGoaway    = "goaway"
 )
 
-// AppendHello appends the message that begins a connection; heartbeat is 0 if none are sent.
+// AppendHello appends the first message of a connection. heartbeat is 0 if there are none.
 func AppendHello(dst []byte, id, session string, heartbeat time.Duration) []byte {
 	dst = append(dst, `{"op":"hello","id":`...)
 	dst = appendQuoted(dst, id)
@@ -41,7 +41,7 @@ func AppendHeartbeat(dst []byte, id string) []byte {
 	return append(appendQuoted(dst, id), '}')
 }
 
-// AppendGap appends a gap; its id is where the gap ends.
+// AppendGap appends a gap. Its id is the position at which the gap ends.
 func AppendGap(dst []byte, g *hub.Gap) []byte {
 	dst = append(dst, `{"op":"gap","id":"`...)
 	dst = g.ResumedAt.AppendText(dst)
@@ -49,7 +49,7 @@ func AppendGap(dst []byte, g *hub.Gap) []byte {
 	return append(appendGapMembers(dst, g), '}')
 }
 
-// appendGapMembers appends the members of a gap without the braces around them.
+// appendGapMembers appends the members of a gap without the enclosing braces.
 func appendGapMembers(dst []byte, g *hub.Gap) []byte {
 	dst = append(dst, `"reason":`...)
 	dst = appendQuoted(dst, string(g.Reason))
@@ -63,7 +63,7 @@ func appendGapMembers(dst []byte, g *hub.Gap) []byte {
 	return strconv.AppendBool(dst, g.Certain)
 }
 
-// AppendAck appends the answer to a command that was carried out; id is left out if empty.
+// AppendAck appends the answer to a successful command. An empty id is omitted.
 func AppendAck(dst []byte, ref Ref, id string) []byte {
 	dst = append(dst, `{"op":"ack"`...)
 	dst = appendRefMember(dst, ref)
@@ -74,8 +74,8 @@ func AppendAck(dst []byte, ref Ref, id string) []byte {
 	return append(dst, '}')
 }
 
-// AppendError appends the answer to a command that was refused, or with a nil ref the last word
-// before a close.
+// AppendError appends the answer to a refused command or, with a nil ref, the last message before a
+// close.
 func AppendError(dst []byte, ref Ref, p *Problem) []byte {
 	dst = append(dst, `{"op":"error"`...)
 	dst = append(appendRefMember(dst, ref), ',')
@@ -89,7 +89,8 @@ func appendRefMember(dst []byte, ref Ref) []byte {
 	return append(append(dst, `,"ref":`...), ref...)
 }
 
-// AppendGoaway appends the word that the hub is draining; the client is to come back after retry.
+// AppendGoaway appends the message that the hub is draining and the client must reconnect after
+// retry.
 func AppendGoaway(dst []byte, retry time.Duration) []byte {
 	dst = append(dst, `{"op":"goaway",`...)
 	return append(appendRetryMember(dst, retry), '}')
@@ -112,9 +113,8 @@ type Message struct {
 	Retry     time.Duration // of goaway
 }
 
-// DecodeMessage reads one message of the hub. One with an op that is not known has its Op and is
-// for the caller to pass over; members that are not known are passed over. The message may share
-// b's memory.
+// DecodeMessage decodes one message of the hub. If its op is unknown, only Op is set, and the
+// caller ignores the message. Unknown members are ignored. The message may share b's memory.
 func DecodeMessage(b []byte) (Message, error) {
 	var m Message
 	obj, err := trimObject(b)
@@ -148,7 +148,7 @@ func DecodeMessage(b []byte) (Message, error) {
 	return m, nil
 }
 
-// decodeMembers reads what is not an event's, a gap's or a problem's.
+// decodeMembers decodes the members that are not part of an event, a gap or a problem.
 func (m *Message) decodeMembers(obj []byte) error {
 	return members(obj, func(name string, value []byte) (err error) {
 		switch name {
@@ -167,7 +167,7 @@ func (m *Message) decodeMembers(obj []byte) error {
 	})
 }
 
-// DecodeGap reads the data of trivium.gap, or the gap of a poll's answer.
+// DecodeGap decodes the data of trivium.gap, or the gap of a long-poll's answer.
 func DecodeGap(b []byte) (*hub.Gap, error) {
 	obj, err := trimObject(b)
 	if err != nil {
@@ -196,7 +196,7 @@ func decodeGap(obj []byte) (*hub.Gap, error) {
 		return err
 	})
 	if err == nil && !found {
-		err = errors.New("resumed_at: must be there")
+		err = errors.New("resumed_at: is missing")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("gap: %w", err)
@@ -212,7 +212,7 @@ func millisecondsMember(name string, value []byte) (time.Duration, error) {
 	return time.Duration(n) * time.Millisecond, nil
 }
 
-// trimObject checks that b is one JSON object, and gives it without white space around it.
+// trimObject validates that b is one JSON object, and returns it without surrounding white space.
 func trimObject(b []byte) ([]byte, error) {
 	b = trimJSON(b)
 	if len(b) == 0 || b[0] != '{' || !validJSON(b) {

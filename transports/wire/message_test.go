@@ -12,7 +12,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// messageVector is a row of the table of the hub's own WebSocket messages, read in both
+// messageVector is a row of the table of WebSocket messages from the hub, which is checked in both
 // directions.
 type messageVector struct {
 	name    string
@@ -132,7 +132,7 @@ func FuzzDecodeMessage(f *testing.F) {
 		switch {
 		case err != nil:
 			require.Zero(t, m)
-		case m.Op == "" && m.Event.Time.Year() >= 0 && m.Event.Time.Year() <= 9999: // RFC 3339 has no other
+		case m.Op == "" && m.Event.Time.Year() >= 0 && m.Event.Time.Year() <= 9999: // RFC 3339 has no other years
 			again, err := wire.DecodeEnvelope(wire.AppendEnvelope(nil, m.Event))
 			require.NoError(t, err)
 			requireSameEvent(t, m.Event, again)

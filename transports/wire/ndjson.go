@@ -9,32 +9,35 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// LineReader reads a stream of lines, as of newline-delimited JSON, in memory of one line at
-// most. It reads no further ahead than its buffer, so a line is there as soon as it was sent.
+// LineReader reads lines, such as newline-delimited JSON, and holds at most one line in memory. It
+// reads no further ahead than its buffer, so it returns a line as soon as the line is complete.
 type LineReader struct {
 	r      *bufio.Reader
 	max    int
-	resize func(size int) error // reserves the memory of line; nil: it is not counted
-	line   []byte               // a line longer than r's buffer is put together here
+	resize func(size int) error // reserves memory for line; nil: not counted
+	line   []byte               // a line longer than r's buffer
 	number int
 	err    error
 }
 
-// NewLineReader reads from r lines of at most maxLine bytes, the \n not counted.
+// NewLineReader returns a LineReader for r. A line has at most maxLine bytes without its \n.
 func NewLineReader(r io.Reader, maxLine int) *LineReader {
 	return &LineReader{r: bufio.NewReader(r), max: maxLine}
 }
 
-// Reserve has resize called with the size of the memory that a long line is about to take, and with 0
-// when the line is done. Its error refuses the line. It must be called before Next.
+// Reserve sets a function that is called with the number of bytes that a long line is about to
+// occupy, and with 0 when they are freed. Its error refuses the line. Reserve must be called before
+// Next.
 func (l *LineReader) Reserve(resize func(size int) error) { l.resize = resize }
 
-// Next gives the next line that is not blank, without white space around it, and its number from
-// 1, in which blank lines count. The slice is valid until the next call. A last line needs no \n.
+// Next returns the next line that is not blank, without surrounding white space, and its number.
+// Numbers start at 1 and count blank lines. The slice is valid until the next call. The last line
+// needs no \n.
 //
-// At the end the error is io.EOF. A line over the limit is an *hub.InvalidError for "data" that is
-// TooLarge, any other error is the reader's or that of Reserve's function; the number is then that of the line it stopped in.
-// An error stays.
+// At the end of the input the error is io.EOF. For a line over the limit it is a *hub.InvalidError
+// for "data" with TooLarge set. Any other error is from the reader or from Reserve's function. Then
+// the number is that of the line at fault. Once Next has returned an error, it always returns that
+// error.
 func (l *LineReader) Next() (line []byte, number int, err error) {
 	for l.err == nil {
 		l.number++
@@ -43,7 +46,7 @@ func (l *LineReader) Next() (line []byte, number int, err error) {
 			l.err = err
 		}
 		if errors.Is(err, io.EOF) && len(line) == 0 {
-			l.number-- // no line follows the last \n
+			l.number-- // there is no line after the last \n
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
 			break
@@ -55,7 +58,7 @@ func (l *LineReader) Next() (line []byte, number int, err error) {
 	return nil, l.number, l.err
 }
 
-// read gives one line without its \n, and with it io.EOF where it ended without one.
+// read returns one line without its \n, with io.EOF if the line ended without one.
 func (l *LineReader) read() ([]byte, error) {
 	l.free()
 	for {
@@ -83,16 +86,16 @@ func (l *LineReader) read() ([]byte, error) {
 	}
 }
 
-// keptLine is how much memory of a line is kept for the next.
-const keptLine = 64 << 10 // bytes
+// maxKeptLine is the largest buffer that is kept for the next line.
+const maxKeptLine = 64 << 10 // bytes
 
-// free empties the line, and gives up memory that was for a long one.
+// free empties the line, and frees the memory of a long one.
 func (l *LineReader) free() {
 	l.line = l.line[:0]
-	if cap(l.line) > keptLine {
+	if cap(l.line) > maxKeptLine {
 		l.line = nil
 		if l.resize != nil {
-			_ = l.resize(0) // to give back is never refused
+			_ = l.resize(0) // freeing is never refused
 		}
 	}
 }

@@ -16,7 +16,7 @@ type numberedLine struct {
 	number int
 }
 
-// readLines reads to the end and gives the error that ended it and its number.
+// readLines reads to the end and returns the lines, the final error and its line number.
 func readLines(t testing.TB, r io.Reader, maxLine int) (lines []numberedLine, number int, err error) {
 	reader := NewLineReader(r, maxLine)
 	for {
@@ -31,7 +31,7 @@ func readLines(t testing.TB, r io.Reader, maxLine int) (lines []numberedLine, nu
 	}
 }
 
-// TestLineReaderReserves: a long line is refused before it is held, and given back when it is done.
+// Memory for a long line is reserved before it is allocated, and released afterwards.
 func TestLineReaderReserves(t *testing.T) {
 	long := strings.Repeat(" ", 1<<20)
 	var reserved, most int
@@ -57,14 +57,14 @@ func TestLineReaderReserves(t *testing.T) {
 }
 
 func TestLineReader(t *testing.T) {
-	const limit = 5000 // past the reader's buffer
+	const limit = 5000 // larger than the reader's buffer
 	long := strings.Repeat("x", limit)
 	broken := errors.New("broken")
 	for _, c := range []struct {
 		name   string
 		in     io.Reader
 		lines  []numberedLine
-		number int // at the end
+		number int // returned with the final error
 		err    error
 	}{
 		{name: "nothing", in: strings.NewReader(""), err: io.EOF},
@@ -99,7 +99,7 @@ func (endless) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// A line is given out as soon as it is there, whatever follows or does not.
+// A line is returned as soon as it is complete.
 func TestLineReaderDoesNotWaitForMore(t *testing.T) {
 	r, w := io.Pipe()
 	defer func() { require.NoError(t, w.Close()) }()
@@ -113,7 +113,7 @@ func TestLineReaderDoesNotWaitForMore(t *testing.T) {
 }
 
 // A long stream of the longest lines takes no more allocations than a short one.
-func TestLineReaderIsFlat(t *testing.T) {
+func TestLineReaderMemoryIsConstant(t *testing.T) {
 	const limit = 64 << 10
 	line := append(bytes.Repeat([]byte("x"), limit), '\n')
 	allocations := func(n int) float64 {
@@ -128,7 +128,7 @@ func TestLineReaderIsFlat(t *testing.T) {
 	require.InDelta(t, allocations(1), allocations(50), 2)
 }
 
-// However the stream is cut into reads, the lines are those of strings.Split.
+// The lines are those of strings.Split, however the stream is split into reads.
 func FuzzLineReader(f *testing.F) {
 	for _, s := range []string{"", "a\nb", "\n\n a \r\n", "{\"a\":1}\n{}\n", strings.Repeat("x", 30) + "\n1"} {
 		f.Add([]byte(s))

@@ -10,7 +10,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// nested is JSON of arrays within each other, with brackets in a string that count for nothing.
+// nested returns nested JSON arrays; the innermost string contains brackets, which do not count.
 func nested(levels int) string {
 	return strings.Repeat("[", levels) + `"[[{\"[{"` + strings.Repeat("]", levels)
 }
@@ -35,15 +35,15 @@ func TestNestingLimit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			require.NoError(t, publish(nested(MaxNesting)))
 			require.NoError(t, publish(strings.Repeat("[[],", MaxNesting-1)+"[]"+strings.Repeat("]", MaxNesting-1)))
-			for _, levels := range []int{MaxNesting + 1, jsonDepth - 3, jsonDepth, 5 * jsonDepth} {
+			for _, levels := range []int{MaxNesting + 1, maxJSONDepth - 3, maxJSONDepth, 5 * maxJSONDepth} {
 				require.ErrorContains(t, publish(nested(levels)), "levels", "%d", levels)
 			}
 		})
 	}
 }
 
-// TestDeepestIsReadable: what may be published can be read in whatever an event is delivered in.
-func TestDeepestIsReadable(t *testing.T) {
+// Data at the nesting limit can be decoded in every format in which it is delivered.
+func TestDeepestNestingIsReadable(t *testing.T) {
 	e := &hub.Event{Topic: "a", Data: []byte(nested(MaxNesting))}
 	_, err := DecodeEnvelope(AppendEnvelope(nil, e))
 	require.NoError(t, err)

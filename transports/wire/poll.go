@@ -7,8 +7,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// AppendPollHead appends the begin of the body of a long-poll's answer (docs/protocol.md#long-poll), up to its
-// first event; gap is nil if there is none. The envelopes follow with commas between them, and then
+// AppendPollHead appends the start of a long-poll's body (docs/protocol.md#long-poll), up to its
+// first event. gap may be nil. The caller appends the envelopes with commas between them, then
 // PollEnd.
 func AppendPollHead(dst []byte, cursor string, gap *hub.Gap) []byte {
 	dst = append(dst, `{"cursor":`...)
@@ -20,11 +20,11 @@ func AppendPollHead(dst []byte, cursor string, gap *hub.Gap) []byte {
 	return append(dst, `,"events":[`...)
 }
 
-// PollEnd is the end of the body of a long-poll's answer.
+// PollEnd ends a long-poll's body.
 const PollEnd = "]}"
 
-// AppendPollAnswer appends the whole body. The envelopes come from FormFrame, so that pollers and
-// WebSockets share them.
+// AppendPollAnswer appends a whole body. The envelopes are taken from FormFrame, so that long-polls
+// and WebSockets share one encoding.
 func AppendPollAnswer(dst []byte, cursor string, gap *hub.Gap, events []*hub.Event) []byte {
 	dst = AppendPollHead(dst, cursor, gap)
 	for i, e := range events {
@@ -36,15 +36,15 @@ func AppendPollAnswer(dst []byte, cursor string, gap *hub.Gap, events []*hub.Eve
 	return append(dst, PollEnd...)
 }
 
-// PollAnswer is what a long-poll got.
+// PollAnswer is the decoded answer to a long-poll.
 type PollAnswer struct {
-	Cursor string   // where to ask again; opaque to a client
-	Gap    *hub.Gap // nil: none
+	Cursor string // cursor of the next request; opaque to a client
+	Gap    *hub.Gap
 	Events []*hub.Event
 }
 
-// DecodePollAnswer reads the body of a long-poll's answer. Members that are not known are passed
-// over; the cursor must be there. The events may share b's memory.
+// DecodePollAnswer decodes a long-poll's body. Unknown members are ignored; the cursor is required.
+// The events may share b's memory.
 func DecodePollAnswer(b []byte) (PollAnswer, error) {
 	var a PollAnswer
 	obj, err := trimObject(b)
@@ -52,7 +52,7 @@ func DecodePollAnswer(b []byte) (PollAnswer, error) {
 		err = members(obj, a.member)
 	}
 	if err == nil && a.Cursor == "" {
-		err = errors.New("cursor: must be there")
+		err = errors.New("cursor: is missing")
 	}
 	if err != nil {
 		return PollAnswer{}, fmt.Errorf("poll answer: %w", err)

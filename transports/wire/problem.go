@@ -11,7 +11,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// The codes of problems, stable once released: a problem's type is ProblemURN and its code.
+// The codes of problems. They are stable: a problem's type is ProblemURN followed by its code.
 const (
 	CodeBadRequest           = "bad-request"
 	CodeInvalidParameter     = "invalid-parameter"
@@ -40,34 +40,34 @@ const (
 	CodeDraining             = "draining"
 )
 
-// ProblemURN begins the type of every problem.
+// ProblemURN is the prefix of every problem's type.
 const ProblemURN = "urn:trivium:problem:"
 
 // ProblemContentType is the media type of a problem (RFC 9457, section 3).
 const ProblemContentType = "application/problem+json"
 
-// How long a client is told to stay away where nobody knows better.
+// The default retry delays.
 const (
 	retryUnavailable = 2 * time.Second
-	retryKeysFull    = 10 * time.Second // keys end after two minutes, so some do all the time
+	retryKeysFull    = 10 * time.Second // keys expire after two minutes, so some expire at any time
 )
 
-// Problem is why something was refused, as RFC 9457 writes it. It is an error.
+// Problem is an error in the format of RFC 9457.
 type Problem struct {
 	Code      string // one of the codes above
 	Title     string // the same for all problems of a code
 	Status    int    // HTTP status
-	Detail    string // what is wrong this time and what was expected
-	Parameter string // the one at fault; optional
-	Line      *int   // in NDJSON, the refused line, from 1; optional
-	Accepted  *int   // how many lines before it stand; optional
+	Detail    string // what is wrong in this case, and what was expected
+	Parameter string // the parameter at fault; optional
+	Line      *int   // number of the refused line of NDJSON, from 1; optional
+	Accepted  *int   // number of accepted lines before it; optional
 
-	// RetryAfter says that the refusal is temporary and how long to stay away. It is no member of
-	// the JSON: it goes into the header Retry-After, or a retry field.
+	// RetryAfter is set if the refusal is temporary: how long to wait. It is not a member of the
+	// JSON, but goes into the header Retry-After or a retry field.
 	RetryAfter time.Duration
 }
 
-// Error gives title and detail.
+// Error returns title and detail.
 func (p *Problem) Error() string {
 	if p.Detail == "" {
 		return p.Title
@@ -89,10 +89,10 @@ func (p *Problem) AppendJSON(dst []byte) []byte {
 	return append(p.appendMembers(append(dst, '{')), '}')
 }
 
-// MarshalJSON implements json.Marshaler; there is no error.
+// MarshalJSON implements json.Marshaler. It never fails.
 func (p *Problem) MarshalJSON() ([]byte, error) { return p.AppendJSON(nil), nil }
 
-// appendMembers appends the members without the braces around them.
+// appendMembers appends the members without the enclosing braces.
 func (p *Problem) appendMembers(dst []byte) []byte {
 	dst = append(dst, `"type":`...)
 	dst = appendQuoted(dst, ProblemURN+p.Code)
@@ -119,8 +119,8 @@ func (p *Problem) appendMembers(dst []byte) []byte {
 	return dst
 }
 
-// UnmarshalJSON implements json.Unmarshaler. A type that is not one of the hub's, as of a proxy in
-// between, gives no Code.
+// UnmarshalJSON implements json.Unmarshaler. Code stays empty if the type is not one of the hub's,
+// for example in a problem from a proxy.
 func (p *Problem) UnmarshalJSON(b []byte) error {
 	var read Problem
 	if err := Members(b, read.member); err != nil {
@@ -131,7 +131,7 @@ func (p *Problem) UnmarshalJSON(b []byte) error {
 }
 
 func (p *Problem) member(name string, value []byte) (err error) {
-	if string(value) == "null" { // as good as absent to some who write problems
+	if string(value) == "null" { // some servers write null for absent members
 		return nil
 	}
 	switch name {
@@ -167,7 +167,7 @@ func requireInt(name string, value []byte) (int, error) {
 	return n, nil
 }
 
-// CloseCode is the WebSocket close code that goes with the problem (docs/protocol.md#close-codes).
+// CloseCode returns the problem's WebSocket close code (docs/protocol.md#close-codes).
 func (p *Problem) CloseCode() int {
 	switch p.Code {
 	case CodeDraining:
@@ -189,9 +189,9 @@ func (p *Problem) CloseCode() int {
 	return 4400
 }
 
-// ProblemOf is the one place that gives an error its status. It knows Problem itself, the hub's
-// errors and those of a context; of any other it tells nothing, for the text may name what is
-// nobody's business. The result is the caller's to change; nil gives nil.
+// ProblemOf converts an error to a problem; nil returns nil. It knows the types Problem,
+// hub.InvalidError and the hub's other errors, and those of contexts. Any other error becomes
+// "internal error" without its text, which may be confidential. The caller may change the result.
 func ProblemOf(err error) *Problem {
 	if err == nil {
 		return nil
@@ -230,7 +230,7 @@ func ProblemOf(err error) *Problem {
 	return &Problem{Code: CodeInternal, Title: "Internal error", Status: 500}
 }
 
-// Unavailable is for what cannot be had at the moment, which detail names.
+// Unavailable returns the problem of a temporary failure, which detail names.
 func Unavailable(detail string) *Problem {
 	return &Problem{
 		Code: CodeUnavailable, Title: "Unavailable", Status: 503,
@@ -238,12 +238,12 @@ func Unavailable(detail string) *Problem {
 	}
 }
 
-// BadRequest is for a request that is wrong as a whole rather than by one parameter.
+// BadRequest returns the problem of a request that is wrong as a whole.
 func BadRequest(detail string) *Problem {
 	return &Problem{Code: CodeBadRequest, Title: "Bad request", Status: 400, Detail: detail}
 }
 
-// BadParameter is for a parameter that is not what was expected, which detail says.
+// BadParameter returns the problem of an invalid parameter. detail names the expected value.
 func BadParameter(name, detail string) *Problem {
 	return &Problem{
 		Code: CodeInvalidParameter, Title: "Invalid parameter", Status: 400,
@@ -251,8 +251,8 @@ func BadParameter(name, detail string) *Problem {
 	}
 }
 
-// MissingToken is for a request without a token where one is needed. Its WWW-Authenticate has no
-// error attribute (RFC 6750, section 3.1).
+// MissingToken returns the problem of a request without the required token. Its WWW-Authenticate
+// has no error attribute (RFC 6750, section 3.1).
 func MissingToken() *Problem {
 	return &Problem{
 		Code: CodeMissingToken, Title: "Token missing", Status: 401,
@@ -260,12 +260,12 @@ func MissingToken() *Problem {
 	}
 }
 
-// InvalidToken is for a token that is not accepted.
+// InvalidToken returns the problem of a refused token.
 func InvalidToken(detail string) *Problem {
 	return &Problem{Code: CodeInvalidToken, Title: "Token refused", Status: 401, Detail: detail}
 }
 
-// TokenEnded is for a token that ended or was revoked while it was in use.
+// TokenEnded returns the problem of a token that expired or was revoked while in use.
 func TokenEnded() *Problem {
 	return &Problem{
 		Code: CodeTokenEnded, Title: "Token ended", Status: 401,
@@ -273,27 +273,30 @@ func TokenEnded() *Problem {
 	}
 }
 
-// Forbidden is for a right that the token does not have, or has no more.
+// Forbidden returns the problem of a right that the token does not have, or no longer has.
 func Forbidden(detail string) *Problem {
 	return &Problem{Code: CodeForbidden, Title: "Forbidden", Status: 403, Detail: detail}
 }
 
-// ForeignOrigin is for a page from elsewhere; detail says what was compared.
+// ForeignOrigin returns the problem of a request from a page of another origin. detail names what
+// was compared.
 func ForeignOrigin(detail string) *Problem {
 	return &Problem{Code: CodeForeignOrigin, Title: "Foreign origin", Status: 403, Detail: detail}
 }
 
-// NotFound is for a path that leads nowhere.
+// NotFound returns the problem of an unknown path.
 func NotFound() *Problem {
-	return &Problem{Code: CodeNotFound, Title: "Not found", Status: 404, Detail: "there is nothing here; / names the routes"}
+	return &Problem{Code: CodeNotFound, Title: "Not found", Status: 404, Detail: "no such path; / lists the routes"}
 }
 
-// MethodNotAllowed is for a method that the route does not have; allowed is as in the header Allow.
+// MethodNotAllowed returns the problem of a method that the route does not support. allowed is the
+// value of the header Allow.
 func MethodNotAllowed(allowed string) *Problem {
 	return &Problem{Code: CodeMethodNotAllowed, Title: "Method not allowed", Status: 405, Detail: "allowed here: " + allowed}
 }
 
-// TooSlow is for a subscriber that fell so far behind that it is disconnected.
+// TooSlow returns the problem of a subscriber that is disconnected because it fell behind
+// retention.
 func TooSlow() *Problem {
 	return &Problem{
 		Code: CodeTooSlow, Title: "Too slow", Status: 408,
@@ -301,7 +304,7 @@ func TooSlow() *Problem {
 	}
 }
 
-// RequestTimeout is for a request whose body does not come.
+// RequestTimeout returns the problem of a request whose body did not arrive in time.
 func RequestTimeout() *Problem {
 	return &Problem{
 		Code: CodeRequestTimeout, Title: "Request timeout", Status: 408,
@@ -309,7 +312,7 @@ func RequestTimeout() *Problem {
 	}
 }
 
-// MessageTimeout is for a WebSocket message that does not come.
+// MessageTimeout returns the problem of a WebSocket message that did not arrive in time.
 func MessageTimeout(limit time.Duration) *Problem {
 	return &Problem{
 		Code: CodeRequestTimeout, Title: "Request timeout", Status: 408,
@@ -317,7 +320,8 @@ func MessageTimeout(limit time.Duration) *Problem {
 	}
 }
 
-// TooLarge is for what is over a size limit, which detail names; parameter may be empty.
+// TooLarge returns the problem of an exceeded size limit, which detail names. parameter may be
+// empty.
 func TooLarge(parameter, detail string) *Problem {
 	if parameter != "" {
 		detail = parameter + ": " + detail
@@ -325,21 +329,21 @@ func TooLarge(parameter, detail string) *Problem {
 	return &Problem{Code: CodeTooLarge, Title: "Too large", Status: 413, Detail: detail, Parameter: parameter}
 }
 
-// UnsupportedMediaType is for a Content-Type that the route does not read; expected lists those
-// that it does.
+// UnsupportedMediaType returns the problem of a Content-Type that the route does not support.
+// expected lists those that it does.
 func UnsupportedMediaType(expected string) *Problem {
 	return &Problem{
 		Code: CodeUnsupportedMediaType, Title: "Unsupported media type", Status: 415,
-		Detail: "expected is " + expected,
+		Detail: "expected " + expected,
 	}
 }
 
-// MisdirectedHost is for a Host that is not the hub's own, as DNS rebinding makes it.
+// MisdirectedHost returns the problem of a Host that is not the hub's own, as in DNS rebinding.
 func MisdirectedHost(detail string) *Problem {
 	return &Problem{Code: CodeMisdirectedHost, Title: "Misdirected request", Status: 421, Detail: detail}
 }
 
-// UpgradeRequired is for a plain request to the WebSocket route.
+// UpgradeRequired returns the problem of a plain HTTP request to the WebSocket route.
 func UpgradeRequired() *Problem {
 	return &Problem{
 		Code: CodeUpgradeRequired, Title: "Upgrade required", Status: 426,
@@ -347,7 +351,7 @@ func UpgradeRequired() *Problem {
 	}
 }
 
-// HeaderTooLarge is for a request whose header has more bytes than limit.
+// HeaderTooLarge returns the problem of a request header over limit bytes.
 func HeaderTooLarge(limit int) *Problem {
 	return &Problem{
 		Code: CodeHeaderTooLarge, Title: "Header too large", Status: 431,
@@ -355,7 +359,7 @@ func HeaderTooLarge(limit int) *Problem {
 	}
 }
 
-// RateLimited is for one who sends too much.
+// RateLimited returns the problem of a sender over its rate limit.
 func RateLimited(detail string, retryAfter time.Duration) *Problem {
 	return &Problem{
 		Code: CodeRateLimited, Title: "Too many requests", Status: 429,
@@ -363,7 +367,8 @@ func RateLimited(detail string, retryAfter time.Duration) *Problem {
 	}
 }
 
-// TooManyTries is for one who connects too often, by a limit that detail names.
+// TooManyTries returns the problem of a client over its limit of connection attempts, which detail
+// names.
 func TooManyTries(detail string, retryAfter time.Duration) *Problem {
 	return &Problem{
 		Code: CodeTooManyTries, Title: "Too many tries", Status: 429,
@@ -371,7 +376,7 @@ func TooManyTries(detail string, retryAfter time.Duration) *Problem {
 	}
 }
 
-// TooManyConnections is for a connection over a limit of connections, which detail names.
+// TooManyConnections returns the problem of a connection over a limit, which detail names.
 func TooManyConnections(detail string, retryAfter time.Duration) *Problem {
 	return &Problem{
 		Code: CodeTooManyConnections, Title: "Too many connections", Status: 503,
@@ -379,10 +384,10 @@ func TooManyConnections(detail string, retryAfter time.Duration) *Problem {
 	}
 }
 
-// Draining is for a new subscription to a hub that is about to end.
+// Draining returns the problem of a new subscription to a hub that is shutting down.
 func Draining(retryAfter time.Duration) *Problem {
 	return &Problem{
 		Code: CodeDraining, Title: "Draining", Status: 503,
-		Detail: "the hub is about to end", RetryAfter: retryAfter,
+		Detail: "the hub is shutting down", RetryAfter: retryAfter,
 	}
 }

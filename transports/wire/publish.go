@@ -11,26 +11,26 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// ParseEnvelope reads one publisher's envelope (docs/protocol.md#events): topic, type, key, and data,
-// data_base64, or data with "text":true. Other members are ignored. The event's data is a copy
-// and does not hold b in memory.
+// ParseEnvelope parses a publisher's envelope (docs/protocol.md#events): topic, type, key, and
+// data, data_base64, or data with "text":true. Other members are ignored. The event does not share
+// b's memory.
 //
-// It reads the form alone: limits and the rules of topic and type are for hub.Event.Validate.
-// The error is an *hub.InvalidError naming the member, or "body" where b is no JSON object.
+// Only the format is checked; limits and the rules for topic and type are up to hub.Event.Validate.
+// The error is a *hub.InvalidError that names the member, or "body" if b is no JSON object.
 func ParseEnvelope(b []byte) (*hub.Event, error) {
 	b = trimJSON(b)
 	if !validJSON(b) {
-		return nil, badInput("body", whyNotJSON(b))
+		return nil, badInput("body", jsonErrorDetail(b))
 	}
 	return parseEnvelope(b)
 }
 
-// ParseEnvelopes reads one envelope or an array of 1 to maxEvents of them, all or none. The
-// error is as ParseEnvelope's; of an element of an array, its detail names the index, from 0.
+// ParseEnvelopes parses one envelope or an array of 1 to maxEvents, all or none. The error is like
+// that of ParseEnvelope; in an array, its detail contains the index.
 func ParseEnvelopes(b []byte, maxEvents int) ([]*hub.Event, error) {
 	b = trimJSON(b)
 	if !validJSON(b) {
-		return nil, badInput("body", whyNotJSON(b))
+		return nil, badInput("body", jsonErrorDetail(b))
 	}
 	if b[0] != '[' {
 		e, err := parseEnvelope(b)
@@ -60,7 +60,8 @@ func ParseEnvelopes(b []byte, maxEvents int) ([]*hub.Event, error) {
 	return events, nil
 }
 
-// AtIndex returns an error of an element of an array with its index, if it is one.
+// AtIndex adds the index to an error of an element of an array. It returns err unchanged if isArray
+// is false.
 func AtIndex(index int, isArray bool, err error) error {
 	if !isArray {
 		return err
@@ -76,31 +77,30 @@ func atIndex(index int, err error) error {
 	return err
 }
 
-// envelope holds the raw values of the members that a publisher's envelope may have; nil is
-// absent.
+// envelope holds the raw values of the members of a publisher's envelope; nil if absent.
 type envelope struct {
 	topic, kind, key, data, base64, text []byte
 
-	twice  string // a member that stands twice
-	topics bool   // one of them, the only one in an envelope that is not refused, is a string
+	duplicate string // a member that occurs twice
+	hasTopic  bool   // a topic is a string
 }
 
 func (v *envelope) read(obj []byte) {
 	_ = members(obj, func(name string, value []byte) error {
-		slot := v.member(name)
+		slot := v.slot(name)
 		if slot == nil {
 			return nil
 		}
 		if *slot != nil {
-			v.twice = name
+			v.duplicate = name
 		}
 		*slot = value
-		v.topics = v.topics || slot == &v.topic && isString(value)
+		v.hasTopic = v.hasTopic || slot == &v.topic && isString(value)
 		return nil
 	})
 }
 
-func (v *envelope) member(name string) *[]byte {
+func (v *envelope) slot(name string) *[]byte {
 	switch name {
 	case "topic":
 		return &v.topic
@@ -118,7 +118,7 @@ func (v *envelope) member(name string) *[]byte {
 	return nil
 }
 
-// parseEnvelope reads a valid JSON text.
+// parseEnvelope parses an envelope from valid JSON.
 func parseEnvelope(text []byte) (*hub.Event, error) {
 	if text[0] != '{' {
 		return nil, badInput("body", "an envelope is a JSON object")
@@ -128,13 +128,13 @@ func parseEnvelope(text []byte) (*hub.Event, error) {
 	return v.event()
 }
 
-// event makes the event out of what was read.
+// event returns the event of the envelope.
 func (v *envelope) event() (*hub.Event, error) {
 	switch {
-	case v.twice != "":
-		return nil, badInput(v.twice, "must stand only once")
+	case v.duplicate != "":
+		return nil, badInput(v.duplicate, "must be given only once")
 	case v.topic == nil:
-		return nil, badInput("topic", "is missing; an envelope has a topic")
+		return nil, badInput("topic", "is missing; every envelope needs a topic")
 	}
 	e := new(hub.Event)
 	for _, m := range []struct {
@@ -162,9 +162,9 @@ func (v *envelope) payload() ([]byte, hub.Encoding, error) {
 	text := string(v.text) == "true"
 	switch {
 	case v.data == nil && v.base64 == nil:
-		return nil, 0, badInput("data", "is missing; an envelope has data or data_base64")
+		return nil, 0, badInput("data", "is missing; an envelope needs data or data_base64")
 	case v.data != nil && v.base64 != nil:
-		return nil, 0, badInput("data_base64", "must not stand beside data")
+		return nil, 0, badInput("data_base64", "must not be given beside data")
 	case v.text != nil && !text && string(v.text) != "false":
 		return nil, 0, badInput("text", "must be true or false")
 	case text && v.base64 != nil:
@@ -188,16 +188,18 @@ func decodeBase64(value []byte) ([]byte, error) {
 		return nil, err
 	}
 	data, err := base64.StdEncoding.Strict().DecodeString(s)
-	if err != nil || strings.ContainsAny(s, "\r\n") { // which the decoder passes over
+	if err != nil || strings.ContainsAny(s, "\r\n") { // which the decoder ignores
 		return nil, badInput("data_base64", "must be standard base64 with padding (RFC 4648 section 4)")
 	}
 	return data, nil
 }
 
-// ParseBody reads the body of a publish whose topic is in the URL (docs/protocol.md#publishing-over-http): the media
-// type says what the data is; without one (""), or with that of a form, which curl and others send
-// with anything, the bytes do. Text is expected in UTF-8, whatever a charset says. The data is a copy;
-// of JSON the white space around it is left out. The error is an *hub.InvalidError for "body" or "Content-Type".
+// ParseBody parses the body of a publish whose topic is in the URL
+// (docs/protocol.md#publishing-over-http). The media type determines the encoding of the data.
+// Without one (""), or with that of HTML forms, which curl and others send by default, the encoding
+// is detected from the bytes. Text must be UTF-8, whatever charset is named. The data is a copy;
+// JSON loses its surrounding white space. The error is a *hub.InvalidError for "body" or
+// "Content-Type".
 func ParseBody(b []byte, contentType string) (data []byte, enc hub.Encoding, err error) {
 	mediaType := mediaTypeOf(contentType)
 	if contentType != "" && mediaType == "" {
@@ -206,12 +208,12 @@ func ParseBody(b []byte, contentType string) (data []byte, enc hub.Encoding, err
 	trimmed := trimJSON(b)
 	switch {
 	case mediaType == "" || mediaType == "application/x-www-form-urlencoded":
-		if enc = sniff(b, trimmed); enc == hub.Text && deeper(trimmed, jsonDepth) {
-			return nil, 0, badInput("body", tooDeep)
+		if enc = sniff(b, trimmed); enc == hub.Text && nestedDeeper(trimmed, maxJSONDepth) {
+			return nil, 0, badInput("body", tooDeepDetail)
 		}
 	case IsJSONType(mediaType):
 		if !validJSON(trimmed) {
-			return nil, 0, badInput("body", whyNotJSON(trimmed))
+			return nil, 0, badInput("body", jsonErrorDetail(trimmed))
 		}
 		enc = hub.JSON
 	case strings.HasPrefix(mediaType, "text/"):
@@ -228,7 +230,7 @@ func ParseBody(b []byte, contentType string) (data []byte, enc hub.Encoding, err
 			return nil, 0, err
 		}
 	}
-	// A copy even where nothing is trimmed: a body that was read has room to spare.
+	// Copy even if nothing was trimmed: the buffer of the body may be much larger than its content.
 	return append(make([]byte, 0, len(b)), b...), enc, nil
 }
 
@@ -239,24 +241,24 @@ func IsJSONType(mediaType string) bool {
 		strings.HasPrefix(mediaType, "application/") && strings.HasSuffix(mediaType, "+json")
 }
 
-// IsTextual reports whether the data of a body of this Content-Type is text or JSON, for which a
-// charset counts.
+// IsTextual reports whether a body of this Content-Type is text or JSON, so that its charset
+// matters.
 func IsTextual(contentType string) bool {
 	mediaType := mediaTypeOf(contentType)
 	return strings.HasPrefix(mediaType, "text/") || IsJSONType(mediaType)
 }
 
-// mediaTypeOf gives the type in lower case and without its parameters, which do not make it unclear
-// even where they are wrong; "" if it is none. Package mime does more, and would take more room in a
-// page than all the rest that is here.
+// mediaTypeOf returns the media type in lower case without its parameters, even if those are
+// invalid; "" if there is no valid media type. Package mime would take more space in the
+// WebAssembly program than the rest of this package.
 func mediaTypeOf(contentType string) string {
 	const signs = "!#$%&'*+-.^_`|~" // RFC 9110 section 5.6.2
 	mediaType, _, _ := strings.Cut(contentType, ";")
 	mediaType = strings.ToLower(strings.Trim(mediaType, " \t"))
 	tokens := strings.Split(mediaType, "/")
 	for _, token := range tokens {
-		strange := strings.Trim(token, "abcdefghijklmnopqrstuvwxyz0123456789"+signs)
-		if token == "" || strange != "" || len(tokens) > 2 {
+		invalid := strings.Trim(token, "abcdefghijklmnopqrstuvwxyz0123456789"+signs)
+		if token == "" || invalid != "" || len(tokens) > 2 {
 			return ""
 		}
 	}

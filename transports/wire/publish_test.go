@@ -13,10 +13,10 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// vectorInput is how the tables of testdata/ingress spell what comes in.
+// vectorInput is an input in the tables of testdata/ingress.
 type vectorInput struct {
 	In       string `json:"in"`
-	InBase64 []byte `json:"in_base64"` // what is no UTF-8
+	InBase64 []byte `json:"in_base64"` // input that is not UTF-8
 }
 
 func (v *vectorInput) bytes() []byte {
@@ -26,7 +26,7 @@ func (v *vectorInput) bytes() []byte {
 	return []byte(v.In)
 }
 
-// vectorEvent is how they spell an event.
+// vectorEvent is an event in the tables of testdata/ingress.
 type vectorEvent struct {
 	Topic, Type, Key, Encoding, Data string
 	DataBase64                       []byte `json:"data_base64"`
@@ -52,7 +52,7 @@ func loadIngress[V any](t testing.TB, name string) []V {
 	return vectors
 }
 
-// requireEvent compares what a publisher sets; a nil and an empty payload are one.
+// requireEvent compares what a publisher sets. A nil and an empty payload are equal.
 func requireEvent(t require.TestingT, want, got *hub.Event) {
 	require.NotNil(t, got)
 	require.Equal(t, want.Topic, got.Topic)
@@ -62,7 +62,7 @@ func requireEvent(t require.TestingT, want, got *hub.Event) {
 	require.Equal(t, string(want.Data), string(got.Data))
 }
 
-// requireRefused requires an *hub.InvalidError for the parameter that says something.
+// requireRefused requires a *hub.InvalidError for the parameter, with a detail.
 func requireRefused(t require.TestingT, parameter string, err error) *hub.InvalidError {
 	var invalid *hub.InvalidError
 	require.ErrorAs(t, err, &invalid)
@@ -93,7 +93,7 @@ func TestParseEnvelope(t *testing.T) {
 	}
 }
 
-// drawEvent draws an event as a publisher may send it.
+// drawEvent draws an event that a publisher may send.
 func drawEvent(t *rapid.T) *hub.Event {
 	e := &hub.Event{
 		Topic:    rapid.String().Draw(t, "topic"),
@@ -112,13 +112,13 @@ func drawEvent(t *rapid.T) *hub.Event {
 	return e
 }
 
-func TestAnEnvelopeReadsAsItWasWritten(t *testing.T) {
+func TestEnvelopeParsesAsWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := drawEvent(t)
 		written := AppendEnvelope(nil, e)
 		got, err := ParseEnvelope(written)
 		require.NoError(t, err)
-		clear(written) // the event has its own copy
+		clear(written) // the event does not share memory with the input
 		requireEvent(t, e, got)
 	})
 }
@@ -209,7 +209,8 @@ func TestParseBody(t *testing.T) {
 	}
 }
 
-// What the parser takes, encoding/json reads alike, and it is written and read again unchanged.
+// encoding/json reads an accepted envelope alike, and encoding it and parsing it again changes
+// nothing.
 func FuzzParseEnvelope(f *testing.F) {
 	for _, v := range loadIngress[envelopeVector](f, "envelope.json") {
 		f.Add(v.bytes())
@@ -221,7 +222,7 @@ func FuzzParseEnvelope(f *testing.F) {
 			require.ErrorAs(t, err, &invalid)
 			return
 		}
-		var other map[string]json.RawMessage // exact case; of equal names the last, none known is
+		var other map[string]json.RawMessage // names keep their case; of equal names the last counts
 		require.NoError(t, json.Unmarshal(b, &other))
 		var topic string
 		require.NoError(t, json.Unmarshal(other["topic"], &topic))

@@ -9,21 +9,21 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Selection is what a subscription asks for in its query (docs/protocol.md#starting-a-subscription).
+// Selection is a subscription's query (docs/protocol.md#starting-a-subscription).
 type Selection struct {
-	Filters  []hub.Filter // as they were given; none is everything that the reader may read
+	Filters  []hub.Filter // as given; none means everything that the token may read
 	Start    hub.Start
 	Conflate bool
 }
 
-// ParseSelection reads the query parameters that every transport takes: topic, at most maxTopics
-// times (0: any number), cursor, last, since, conflate and lastEventId. Others are ignored. q is an
-// url.Values, by its plain type since a page has no room for that package.
+// ParseSelection parses the query parameters of every transport: topic (at most maxTopics times; 0:
+// any number), cursor, last, since, conflate and lastEventId. Others are ignored. q is a
+// url.Values; its plain type avoids importing net/url into the WebAssembly program.
 //
-// A lastEventID, the header of that name, stands for the position whatever the query says, and is
-// never refused: what is no cursor becomes a Foreign start. The parameter lastEventId does the same
-// where the header is absent. now is what a since of some duration counts back from. The error is an
-// *hub.InvalidError naming the parameter.
+// lastEventID is the value of the header Last-Event-ID. It overrides the position in the query, and
+// is never refused: one that is no cursor becomes a Foreign start. The parameter lastEventId does
+// the same if the header is absent. A since that is a duration counts back from now. The error is a
+// *hub.InvalidError that names the parameter.
 func ParseSelection(q map[string][]string, lastEventID string, maxTopics int, now time.Time) (Selection, error) {
 	var s Selection
 	var err error
@@ -35,7 +35,7 @@ func ParseSelection(q map[string][]string, lastEventID string, maxTopics int, no
 	} else if s.Start, err = queryStart(q, now); err != nil {
 		return Selection{}, err
 	}
-	conflate, err := single(q, "conflate")
+	conflate, err := singleValue(q, "conflate")
 	switch {
 	case err != nil:
 		return Selection{}, err
@@ -50,7 +50,7 @@ func ParseSelection(q map[string][]string, lastEventID string, maxTopics int, no
 
 func parseFilters(topics []string, limit int) ([]hub.Filter, error) {
 	if limit > 0 && len(topics) > limit {
-		return nil, badInput("topic", fmt.Sprintf("at most %d are allowed, these are %d", limit, len(topics)))
+		return nil, badInput("topic", fmt.Sprintf("at most %d are allowed, not %d", limit, len(topics)))
 	}
 	var filters []hub.Filter
 	for _, topic := range topics {
@@ -63,8 +63,8 @@ func parseFilters(topics []string, limit int) ([]hub.Filter, error) {
 	return filters, nil
 }
 
-// single gives the value of a parameter that is not repeatable, nil where it is absent.
-func single(q map[string][]string, name string) (*string, error) {
+// singleValue returns the value of a parameter that must not be repeated, nil if absent.
+func singleValue(q map[string][]string, name string) (*string, error) {
 	values := q[name]
 	switch len(values) {
 	case 0:
@@ -72,12 +72,12 @@ func single(q map[string][]string, name string) (*string, error) {
 	case 1:
 		return &values[0], nil
 	}
-	return nil, badInput(name, "must stand only once")
+	return nil, badInput(name, "must be given only once")
 }
 
-// LastEventID returns the id that a client resumes after: the header's if there is one, else that of
-// the parameter lastEventId, which some EventSource libraries have instead. Of several parameters
-// the last counts, since a library appends its own to the URL that it was given.
+// LastEventID returns the id after which a client resumes: the header's if there is one, else that
+// of the parameter lastEventId, which some EventSource libraries send instead. The last parameter
+// counts, since libraries append theirs to the given URL.
 func LastEventID(q map[string][]string, header string) string {
 	if values := q["lastEventId"]; header == "" && len(values) > 0 {
 		return values[len(values)-1]
@@ -94,27 +94,28 @@ func startAfter(lastEventID string) hub.Start {
 }
 
 func queryStart(q map[string][]string, now time.Time) (hub.Start, error) {
-	cursor, err := single(q, "cursor")
+	cursor, err := singleValue(q, "cursor")
 	if err != nil {
 		return hub.Start{}, err
 	}
-	last, err := single(q, "last")
+	last, err := singleValue(q, "last")
 	if err != nil {
 		return hub.Start{}, err
 	}
-	since, err := single(q, "since")
+	since, err := singleValue(q, "since")
 	if err != nil {
 		return hub.Start{}, err
 	}
 	return ParseStart(cursor, last, since, now)
 }
 
-// ParseStart reads a position, of which at most one may be given: a cursor, the number of newest
-// events (0 to hub.MaxLast), or a time, either RFC 3339 or a positive Go duration before now. Nil
-// is absent, and so is an empty cursor, which a client has before its first event; none is the
-// newest position. The error is an *hub.InvalidError naming the parameter.
+// ParseStart parses a start position, of which at most one may be given: a cursor, the number of
+// newest events (0 to hub.MaxLast), or a time, as RFC 3339 or as a positive Go duration before now.
+// nil means absent; so does an empty cursor, which clients send before their first event. With none
+// given, the subscription starts at the newest position. The error is a *hub.InvalidError that
+// names the parameter.
 func ParseStart(cursor, last, since *string, now time.Time) (hub.Start, error) {
-	const exclusive = "must stand alone: cursor, last and since exclude each other"
+	const exclusive = "must be given alone: cursor, last and since exclude each other"
 	if cursor != nil && *cursor == "" {
 		cursor = nil
 	}
@@ -146,13 +147,13 @@ func parseSince(s string, now time.Time) (hub.Start, error) {
 		return hub.Start{Since: now.Add(-d)}, nil
 	}
 	t, err := time.Parse(time.RFC3339, s)
-	// Parse also takes an hour of one digit and a comma before the fraction.
+	// Parse also accepts a one-digit hour and a comma before the fraction.
 	if err != nil || s[len("2006-01-02T15")] != ':' || strings.Contains(s, ",") {
 		return hub.Start{}, badInput("since",
 			"must be a positive duration such as 90s, 10m or 1h30m, or an RFC 3339 time such as 2026-01-02T15:04:05Z (a + in it is %2B in a URL)")
 	}
 	if t.IsZero() {
-		t = t.Add(1) // the zero time says that there is none; no event is as old as either
+		t = t.Add(1) // the zero time means "not set"; no event is that old
 	}
 	return hub.Start{Since: t}, nil
 }

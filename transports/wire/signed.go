@@ -14,33 +14,33 @@ import (
 
 const (
 	macHexLen = 2 * sha256.Size
-	// Most digits of a datagram's time before and after its point: the years to 33658, and more
-	// decimals than anybody's clock has.
+	// Limits on the digits of a datagram's time before and after its point: years up to 33658, and
+	// more decimals than clocks have.
 	maxMillisWhole    = 15
 	maxMillisFraction = 20
 )
 
 var (
-	errUnsigned  = errors.New("a signed datagram is <hex HMAC-SHA-256> <unix milliseconds> <payload>")
-	errForgedMAC = errors.New("the HMAC is of other bytes or another secret")
+	errNotSigned = errors.New("a signed datagram is <hex HMAC-SHA-256> <unix milliseconds> <payload>")
+	errWrongMAC  = errors.New("the HMAC does not match: other content or another secret")
 )
 
-// Signed is what a signed datagram says (docs/protocol.md#signed-datagrams).
-type Signed struct {
-	Time    time.Time         // at which it was signed, of the sender's clock
-	MAC     [sha256.Size]byte // no other content has it, and hex in another case is the same
+// SignedDatagram is the content of a signed datagram (docs/protocol.md#signed-datagrams).
+type SignedDatagram struct {
+	Time    time.Time         // time of signing, by the sender's clock
+	MAC     [sha256.Size]byte // identifies the content; compare it instead of the hex digits, which may be in either case
 	Payload []byte            // shares memory with the datagram
 }
 
-// SignDatagram appends to dst the datagram that carries the payload, signed at a time between
-// 1970 and 33658. The time is written to the nanosecond: with each later one, the same payload is
-// another datagram and no replay.
+// SignDatagram appends the datagram with the payload, signed at a time between 1970 and 33658. The
+// time has nanosecond precision, so that the same payload signed later is a different datagram and
+// not refused as a replay.
 func SignDatagram(dst, secret []byte, at time.Time, payload []byte) []byte {
 	start := len(dst)
 	dst = append(dst, make([]byte, macHexLen)...)
 	dst = append(dst, ' ')
 	dst = strconv.AppendInt(dst, at.UnixMilli(), 10)
-	decimals := strconv.Itoa(1e6 + at.Nanosecond()%1e6) // a 1, which makes way for the point, and six digits
+	decimals := strconv.Itoa(1e6 + at.Nanosecond()%1e6) // "1" and six digits; the "1" is dropped
 	dst = append(dst, '.')
 	dst = append(dst, decimals[1:]...)
 	dst = append(dst, ' ')
@@ -50,25 +50,25 @@ func SignDatagram(dst, secret []byte, at time.Time, payload []byte) []byte {
 	return dst
 }
 
-// OpenDatagram gives what a datagram says that was signed with the secret. The error says whether
-// its form or its HMAC is wrong, and nothing of what is in it. Whether the time is near and the
-// datagram new is for the caller to see.
-func OpenDatagram(secret, datagram []byte) (Signed, error) {
-	var s Signed
+// VerifyDatagram checks the signature of a datagram and returns its content. The error reports
+// whether the format or the HMAC is wrong, and contains nothing of the datagram. The caller must
+// check that the time is recent and that the datagram is no replay.
+func VerifyDatagram(secret, datagram []byte) (SignedDatagram, error) {
+	var s SignedDatagram
 	if len(datagram) <= macHexLen || datagram[macHexLen] != ' ' {
-		return Signed{}, errUnsigned
+		return SignedDatagram{}, errNotSigned
 	}
 	if _, err := hex.Decode(s.MAC[:], datagram[:macHexLen]); err != nil {
-		return Signed{}, errUnsigned
+		return SignedDatagram{}, errNotSigned
 	}
 	content := datagram[macHexLen+1:]
 	if sum := macOf(secret, content); !hmac.Equal(sum[:], s.MAC[:]) {
-		return Signed{}, errForgedMAC
+		return SignedDatagram{}, errWrongMAC
 	}
 	millis, payload, found := bytes.Cut(content, []byte{' '})
 	at, ok := parseMillis(millis)
 	if !found || !ok {
-		return Signed{}, errUnsigned
+		return SignedDatagram{}, errNotSigned
 	}
 	s.Time, s.Payload = at, payload
 	return s, nil
@@ -81,8 +81,8 @@ func macOf(secret, content []byte) (sum [sha256.Size]byte) {
 	return sum
 }
 
-// parseMillis reads digits with or without a point and more digits behind it: milliseconds since
-// 1970, exact to the nanosecond, what is below cut off.
+// parseMillis parses milliseconds since 1970, with an optional decimal fraction. Digits below the
+// nanosecond are dropped.
 func parseMillis(text []byte) (time.Time, bool) {
 	whole, fraction, pointed := bytes.Cut(text, []byte{'.'})
 	if len(whole) == 0 || len(whole) > maxMillisWhole || len(fraction) > maxMillisFraction || pointed && len(fraction) == 0 {
@@ -99,7 +99,7 @@ func parseMillis(text []byte) (time.Time, bool) {
 		if c < '0' || c > '9' {
 			return time.Time{}, false
 		}
-		unit /= 10 // 0 below the nanosecond
+		unit /= 10 // 0 for digits below the nanosecond
 		nanos += int64(c-'0') * unit
 	}
 	return time.UnixMilli(millis).Add(time.Duration(nanos)), true

@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// signedVector is a row of testdata/ingress/signed.json, made by Python's hmac.
+// signedVector is a row of testdata/ingress/signed.json, generated with Python's hmac.
 type signedVector struct {
 	Name         string
 	Secret       string
@@ -21,7 +21,7 @@ type signedVector struct {
 	Payload        string
 	PayloadBase64  []byte `json:"payload_base64"`
 	Seconds, Nanos int64
-	AsSigned       bool `json:"as_signed"` // SignDatagram gives the same bytes
+	AsSigned       bool `json:"as_signed"` // SignDatagram returns the same bytes
 	Refused        bool
 }
 
@@ -31,7 +31,7 @@ func (v *signedVector) payload() []byte { return append([]byte(v.Payload), v.Pay
 func TestSignedDatagram(t *testing.T) {
 	for _, v := range loadIngress[signedVector](t, "signed.json") {
 		t.Run(v.Name, func(t *testing.T) {
-			got, err := OpenDatagram(v.secret(), v.bytes())
+			got, err := VerifyDatagram(v.secret(), v.bytes())
 			if v.Refused {
 				require.Error(t, err)
 				require.Zero(t, got)
@@ -50,14 +50,14 @@ func TestSignedDatagram(t *testing.T) {
 	}
 }
 
-// What is signed is opened with the same secret, and with no bit of it changed.
-func TestSignedIsOpened(t *testing.T) {
+// A signed datagram verifies with the same secret, and with any bit changed it does not.
+func TestSignedDatagramVerifies(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		secret := rapid.SliceOfN(rapid.Byte(), 1, 100).Draw(t, "secret")
 		payload := rapid.SliceOf(rapid.Byte()).Draw(t, "payload")
 		at := time.Unix(rapid.Int64Range(0, 999_999_999_999).Draw(t, "s"), rapid.Int64Range(0, 999_999_999).Draw(t, "ns"))
 		datagram := SignDatagram(nil, secret, at, payload)
-		got, err := OpenDatagram(secret, datagram)
+		got, err := VerifyDatagram(secret, datagram)
 		require.NoError(t, err)
 		require.True(t, at.Equal(got.Time))
 		require.True(t, bytes.Equal(payload, got.Payload))
@@ -65,32 +65,33 @@ func TestSignedIsOpened(t *testing.T) {
 		i := rapid.IntRange(0, len(datagram)-1).Draw(t, "changed")
 		bit := rapid.IntRange(0, 7).Filter(func(bit int) bool {
 			letter := datagram[i]|0x20 >= 'a' && datagram[i]|0x20 <= 'f'
-			return i >= macHexLen || bit != 5 || !letter // of hex, the case says nothing
+			return i >= macHexLen || bit != 5 || !letter // the case of hex digits is ignored
 		}).Draw(t, "bit")
 		datagram[i] ^= 1 << bit
-		_, err = OpenDatagram(secret, datagram)
+		_, err = VerifyDatagram(secret, datagram)
 		require.Error(t, err)
 	})
 }
 
-// Nothing panics; what is opened says what it was signed with, to the nanosecond.
-func FuzzOpenDatagram(f *testing.F) {
+// Nothing panics, and a verified datagram has the payload and the time of signing to the
+// nanosecond.
+func FuzzVerifyDatagram(f *testing.F) {
 	for _, v := range loadIngress[signedVector](f, "signed.json") {
 		f.Add(v.secret(), v.bytes(), false)
 	}
 	f.Add([]byte("k"), []byte("1767225600123.5 x"), true)
 	f.Fuzz(func(t *testing.T, secret, datagram []byte, sign bool) {
-		if sign { // no fuzzer guesses an HMAC
+		if sign { // a fuzzer cannot guess an HMAC
 			sum := macOf(secret, datagram)
 			datagram = append(hex.AppendEncode(nil, sum[:]), append([]byte(" "), datagram...)...)
 		}
-		got, err := OpenDatagram(secret, datagram)
+		got, err := VerifyDatagram(secret, datagram)
 		if err != nil {
 			require.Zero(t, got)
 			return
 		}
 		require.True(t, bytes.HasSuffix(datagram, got.Payload))
-		again, err := OpenDatagram(secret, SignDatagram(nil, secret, got.Time, got.Payload))
+		again, err := VerifyDatagram(secret, SignDatagram(nil, secret, got.Time, got.Payload))
 		require.NoError(t, err)
 		require.True(t, got.Time.Equal(again.Time))
 		require.True(t, bytes.Equal(got.Payload, again.Payload))

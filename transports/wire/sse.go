@@ -10,10 +10,11 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// EncodeSSE encodes FormSSE: one HTTP/1.1 chunk with the event's block (docs/protocol.md#server-sent-events), which
-// has the fields id, event if the event has a type, topic, and data.
+// EncodeSSE encodes FormSSE: one HTTP/1.1 chunk with the event's block
+// (docs/protocol.md#server-sent-events). The block has the fields id, event (if the event has a
+// type), topic, and data.
 func EncodeSSE(e *hub.Event) []byte {
-	s := newScratch(len(e.Data) + envelopeRoom)
+	s := newScratch(len(e.Data) + envelopeOverhead)
 	defer s.free()
 	s.b = appendSSEID(s.b, e.ID)
 	if e.Type != "" {
@@ -35,10 +36,10 @@ func EncodeSSE(e *hub.Event) []byte {
 	return AppendChunk(nil, s.b)
 }
 
-// EncodeSSEEnvelope encodes FormSSEEnvelope: the same for ?envelope=1, where the block has the id
-// and as data the envelope.
+// EncodeSSEEnvelope encodes FormSSEEnvelope, for ?envelope=1: the block has the id and, as data,
+// the envelope.
 func EncodeSSEEnvelope(e *hub.Event) []byte {
-	envelope, block := newScratch(len(e.Data)+envelopeRoom), newScratch(len(e.Data)+envelopeRoom)
+	envelope, block := newScratch(len(e.Data)+envelopeOverhead), newScratch(len(e.Data)+envelopeOverhead)
 	defer envelope.free()
 	defer block.free()
 	envelope.b = AppendEnvelope(envelope.b, e)
@@ -53,7 +54,7 @@ func appendSSEID(dst []byte, id hub.Cursor) []byte {
 	return append(id.AppendText(dst), '\n')
 }
 
-// appendSSEField is for values that have no line end.
+// appendSSEField appends a field. The value must not contain a line end.
 func appendSSEField(dst []byte, name, value string) []byte {
 	dst = append(dst, name...)
 	dst = append(dst, ": "...)
@@ -61,8 +62,8 @@ func appendSSEField(dst []byte, name, value string) []byte {
 	return append(dst, '\n')
 }
 
-// appendSSEData writes a data field for each line, at least one. A CR ends a line for the reader
-// as much as LF does, so it must for the writer: else what follows it would be read as a field.
+// appendSSEData appends a data field for each line, at least one. Readers end a line at a CR too,
+// so it must be split there: otherwise the text after a CR would be read as a field.
 func appendSSEData(dst, data []byte) []byte {
 	ends := "\n"
 	if bytes.IndexByte(data, '\r') >= 0 {
@@ -81,8 +82,8 @@ func appendSSEData(dst, data []byte) []byte {
 	}
 }
 
-// appendSSEDataLine always has the space before a line, for the reader strips one: a line that
-// begins with a space of its own keeps it.
+// appendSSEDataLine appends one data field. Readers remove one space after the colon, so one is
+// always written before text: a line that starts with a space keeps it.
 func appendSSEDataLine(dst, line []byte) []byte {
 	dst = append(dst, "data:"...)
 	if len(line) > 0 {
@@ -95,8 +96,8 @@ func appendSSEDataLine(dst, line []byte) []byte {
 // LastChunk ends a chunked body (RFC 9112, section 7.1).
 const LastChunk = "0\r\n\r\n"
 
-// AppendChunk appends the block as one chunk of an HTTP/1.1 body (RFC 9112, section 7.1). An empty
-// block gives no chunk, since that would end the body.
+// AppendChunk appends the block as one chunk of an HTTP/1.1 body (RFC 9112, section 7.1). For an
+// empty block it appends nothing, since an empty chunk would end the body.
 func AppendChunk(dst, block []byte) []byte {
 	if len(block) == 0 {
 		return dst
@@ -110,17 +111,17 @@ func AppendChunk(dst, block []byte) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// Unchunk gives the block inside one chunk that AppendChunk made, without a copy.
+// Unchunk returns the block inside a chunk made by AppendChunk, without a copy.
 func Unchunk(chunk []byte) []byte {
-	begin, end := bytes.IndexByte(chunk, '\n')+1, len(chunk)-len("\r\n")
-	return chunk[begin:end:end]
+	start, end := bytes.IndexByte(chunk, '\n')+1, len(chunk)-len("\r\n")
+	return chunk[start:end:end]
 }
 
-// SSEMessage is a block that is not an event of a publisher. ID and Event have no line end.
+// SSEMessage is a block other than an event. ID and Event must not contain a line end.
 type SSEMessage struct {
-	Retry     time.Duration // 0: no such field; whole milliseconds are written
-	ID, Event string        // empty: no such field
-	Data      string        // empty: the field is there, and empty
+	Retry     time.Duration // 0: no field; written in whole milliseconds
+	ID, Event string        // empty: no field
+	Data      string        // empty: an empty field
 }
 
 // Append appends the block, with its fields in the order retry, event, id, data.
@@ -139,22 +140,22 @@ func (m SSEMessage) Append(dst []byte) []byte {
 	return append(appendSSEData(dst, []byte(m.Data)), '\n')
 }
 
-// noMembers is the data of a control message that has only an id. It is not empty, since many
+// emptyObject is the data of a control message that has only an id. It is not empty, since many
 // libraries parse the data of every event as JSON.
-const noMembers = "{}"
+const emptyObject = "{}"
 
-// AppendSSEOpen appends trivium.open, which begins a stream: id is the position at which the
-// subscription begins, retry how long the client is to wait before it connects anew.
+// AppendSSEOpen appends trivium.open, the first message of a stream. id is the position at which
+// the subscription starts; retry is the time to wait before reconnecting.
 func AppendSSEOpen(dst []byte, retry time.Duration, id string) []byte {
-	return SSEMessage{Retry: retry, Event: "trivium.open", ID: id, Data: noMembers}.Append(dst)
+	return SSEMessage{Retry: retry, Event: "trivium.open", ID: id, Data: emptyObject}.Append(dst)
 }
 
 // AppendSSEHeartbeat appends trivium.heartbeat with the subscriber's position.
 func AppendSSEHeartbeat(dst []byte, id string) []byte {
-	return SSEMessage{Event: "trivium.heartbeat", ID: id, Data: noMembers}.Append(dst)
+	return SSEMessage{Event: "trivium.heartbeat", ID: id, Data: emptyObject}.Append(dst)
 }
 
-// AppendSSEGap appends trivium.gap; its id is where the gap ends.
+// AppendSSEGap appends trivium.gap. Its id is the position at which the gap ends.
 func AppendSSEGap(dst []byte, g *hub.Gap) []byte {
 	data := append(appendGapMembers([]byte{'{'}, g), '}')
 	return SSEMessage{Event: "trivium.gap", ID: g.ResumedAt.String(), Data: string(data)}.Append(dst)
@@ -166,7 +167,7 @@ func AppendSSEError(dst []byte, retry time.Duration, id string, p *Problem) []by
 	return SSEMessage{Retry: retry, Event: "trivium.error", ID: id, Data: string(p.AppendJSON(nil))}.Append(dst)
 }
 
-// AppendSSEGoaway appends trivium.goaway, after which the stream ends; the client is to come back
+// AppendSSEGoaway appends trivium.goaway, after which the stream ends. The client is to reconnect
 // after retry, at least a millisecond, and to resume at its position id.
 func AppendSSEGoaway(dst []byte, retry time.Duration, id string) []byte {
 	retry = max(retry, time.Millisecond)

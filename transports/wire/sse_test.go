@@ -15,7 +15,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// decodeStream reads all events of a stream that ends well.
+// decodeStream returns all events of a stream that ends without an error.
 func decodeStream(t require.TestingT, r io.Reader) []wire.SSEEvent {
 	d := wire.NewSSEDecoder(r, 0)
 	var events []wire.SSEEvent
@@ -44,7 +44,8 @@ func TestEncodeSSE(t *testing.T) {
 	}
 }
 
-// requireNoForging holds that a stream of e has one event, e's own, whatever stands in its members.
+// requireNoForging requires that the stream of an event contains that event only, whatever text its
+// members contain.
 func requireNoForging(t require.TestingT, e *hub.Event) {
 	stream := append(wire.EncodeSSE(e), wire.EncodeSSEEnvelope(e)...)
 	stream = append(stream, wire.LastChunk...)

@@ -13,31 +13,32 @@ import (
 	"unicode/utf8"
 )
 
-// DefaultMaxSSEEvent bounds what an SSEDecoder keeps of one line and of one event's data. The
-// largest envelope of the hub's default limit is below it: 1 MiB of data, each byte escaped in six.
+// DefaultMaxSSEEvent bounds the size of a line, and of one event's data, in an SSEDecoder. It is
+// above the largest envelope of a hub with default limits: 1 MiB of data, of which each byte may be
+// escaped as six.
 const DefaultMaxSSEEvent = 8 << 20 // bytes
 
-// ErrSSETooLong is returned for a line or an event's data over the decoder's limit.
+// ErrSSETooLong is the error of a line, or an event's data, over the decoder's limit.
 var ErrSSETooLong = errors.New("event stream: a line or an event is too long")
 
 // SSEEvent is one event of an event stream.
 type SSEEvent struct {
-	ID    string // the last event id, which an event without an id field inherits
-	Type  string // empty if the event has no name; a browser calls it "message"
-	Topic string // the field of ours, empty if there is none
+	ID    string // the last event ID; an event without an id field inherits it
+	Type  string // empty if the event has no name; browsers then use "message"
+	Topic string // Trivium's own field; empty if absent
 	Data  string // lines joined by LF
 }
 
-// SSEDecoder reads an event stream as the WHATWG HTML standard says in section 9.2.6,
-// "Interpreting an event stream", with one field more, topic, which is reset with each event.
+// SSEDecoder decodes an event stream as in section 9.2.6 of the WHATWG HTML standard, "Interpreting
+// an event stream", with the additional field topic, which is reset after each event.
 type SSEDecoder struct {
 	r     *bufio.Reader
 	limit int // bytes
 
-	line   []byte // kept for its memory
-	begun  bool   // the first line is past, and with it the place of a byte order mark
-	skipLF bool   // the last line ended with a CR, of which an LF that follows is part
-	err    error  // what ended the stream; repeated
+	line       []byte // reused buffer
+	bomChecked bool   // the first line, which may start with a byte order mark, has been read
+	skipLF     bool   // the last line ended with a CR; an LF after it belongs to the same line end
+	err        error  // sticky error
 
 	data, event, topic, id []byte // the buffers of the standard
 	lastID                 string
@@ -45,8 +46,8 @@ type SSEDecoder struct {
 	hasRetry               bool
 }
 
-// NewSSEDecoder makes a decoder that reads from r and keeps at most limit bytes of a line and of
-// an event's data; 0 is DefaultMaxSSEEvent.
+// NewSSEDecoder returns a decoder that reads from r. Lines and data of events have at most limit
+// bytes; 0 means DefaultMaxSSEEvent.
 func NewSSEDecoder(r io.Reader, limit int) *SSEDecoder {
 	if limit == 0 {
 		limit = DefaultMaxSSEEvent
@@ -54,10 +55,9 @@ func NewSSEDecoder(r io.Reader, limit int) *SSEDecoder {
 	return &SSEDecoder{r: bufio.NewReader(r), limit: limit}
 }
 
-// Next gives the next event, as soon as its last byte has been read. Events without data are not
-// given, though their id counts. At the end of the stream, where an event that is not complete is
-// dropped, the error is io.EOF; else it is the reader's own, or wraps ErrSSETooLong. No event
-// follows an error.
+// Next returns the next event as soon as its last byte has been read. Events without data are
+// skipped, but their id counts. At the end of the stream an incomplete event is dropped, and the
+// error is io.EOF. Other errors are the reader's, or wrap ErrSSETooLong. No event follows an error.
 func (d *SSEDecoder) Next() (SSEEvent, error) {
 	for {
 		line, err := d.readLine()
@@ -76,16 +76,15 @@ func (d *SSEDecoder) Next() (SSEEvent, error) {
 	}
 }
 
-// LastEventID is the id of the last block that ended, be it an event that Next gave or one without
-// data.
+// LastEventID returns the id of the last complete block, including blocks without data.
 func (d *SSEDecoder) LastEventID() string { return d.lastID }
 
-// Retry is the reconnection time that the stream has set; ok is false if it has set none. The
-// longest that a Duration holds stands for those that are longer.
+// Retry returns the reconnection time that the stream has set. ok is false if it has set none.
+// Longer times are reduced to the longest Duration.
 func (d *SSEDecoder) Retry() (retry time.Duration, ok bool) { return d.retry, d.hasRetry }
 
-// readLine gives the next line without its end, good until the next call. It does not wait for
-// what follows a CR.
+// readLine returns the next line without its end, valid until the next call. After a CR it does not
+// wait for another byte.
 func (d *SSEDecoder) readLine() ([]byte, error) {
 	d.line = d.line[:0]
 	for d.err == nil {
@@ -126,14 +125,14 @@ func (d *SSEDecoder) tooLong() error {
 }
 
 func (d *SSEDecoder) trimBOM(line []byte) []byte {
-	if d.begun {
+	if d.bomChecked {
 		return line
 	}
-	d.begun = true
+	d.bomChecked = true
 	return bytes.TrimPrefix(line, []byte("\ufeff"))
 }
 
-// field processes one line that is not empty. A comment is a field without a name.
+// field processes a line that is not empty. A comment is a field with an empty name.
 func (d *SSEDecoder) field(line []byte) error {
 	name, value, _ := bytes.Cut(line, []byte(":"))
 	value = bytes.TrimPrefix(value, []byte(" "))
@@ -168,13 +167,13 @@ func (d *SSEDecoder) setRetry(value []byte) {
 	}
 	const most = math.MaxInt64 / int64(time.Millisecond)
 	n, err := strconv.ParseInt(string(value), 10, 64)
-	if err != nil || n > most { // digits alone fail only by their number
+	if err != nil || n > most { // digits fail to parse only if the number is too large
 		n = most
 	}
 	d.retry, d.hasRetry = time.Duration(n)*time.Millisecond, true
 }
 
-// dispatch ends a block; ok is false if there was no data in it.
+// dispatch completes a block. ok is false if it has no data.
 func (d *SSEDecoder) dispatch() (e SSEEvent, ok bool) {
 	if string(d.id) != d.lastID {
 		d.lastID = decodeUTF8(d.id)
@@ -192,9 +191,9 @@ func (d *SSEDecoder) dispatch() (e SSEEvent, ok bool) {
 	return e, ok
 }
 
-// decodeUTF8 is "UTF-8 decode" of the WHATWG Encoding standard: a U+FFFD for each longest piece
-// that begins a character and does not end it, where Go has one for each of its bytes. Lines and
-// fields can be decoded after they are cut, since no part of a character is an LF, CR or colon.
+// decodeUTF8 is "UTF-8 decode" of the WHATWG Encoding standard. It writes one U+FFFD for each
+// maximal truncated sequence, where Go writes one for each byte. Lines and fields can be decoded
+// after they are split, since LF, CR and colon are never part of a longer sequence.
 func decodeUTF8(b []byte) string {
 	if utf8.Valid(b) {
 		return string(b)
@@ -203,7 +202,7 @@ func decodeUTF8(b []byte) string {
 	for len(b) > 0 {
 		r, n := utf8.DecodeRune(b)
 		if r == utf8.RuneError && n == 1 {
-			for n < len(b) && !utf8.FullRune(b[:n+1]) { // not full: valid so far
+			for n < len(b) && !utf8.FullRune(b[:n+1]) { // still a valid prefix
 				n++
 			}
 		}

@@ -15,8 +15,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// streamVector is a row of testdata/wire/event-streams.json: a stream and what the standard makes
-// of it.
+// streamVector is a row of testdata/wire/event-streams.json: a stream and its events by the
+// standard.
 type streamVector struct {
 	Name      string
 	Stream    string
@@ -67,9 +67,8 @@ func TestSSEDecoder(t *testing.T) {
 	}
 }
 
-// An event is given when its last byte is there: after a CR the decoder may not wait to see
-// whether an LF follows.
-func TestSSEDecoderDoesNotWait(t *testing.T) {
+// An event is returned with its last byte: after a CR the decoder must not wait for an LF.
+func TestSSEDecoderDoesNotWaitForLF(t *testing.T) {
 	for _, end := range []string{"\n\n", "\r\r", "\r\n\r\n", "\r\n\r"} {
 		parts := []string{"data: a" + end}
 		d := wire.NewSSEDecoder(readerFunc(func(p []byte) (int, error) {
@@ -88,7 +87,7 @@ type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-func TestSSEDecoderGivesReadersError(t *testing.T) {
+func TestSSEDecoderReturnsReadersError(t *testing.T) {
 	broken := errors.New("connection reset")
 	d := wire.NewSSEDecoder(io.MultiReader(strings.NewReader("data: a\n\ndata: b\n"), iotest.ErrReader(broken)), 0)
 	_, err := d.Next()
@@ -100,7 +99,7 @@ func TestSSEDecoderGivesReadersError(t *testing.T) {
 }
 
 func TestSSEDecoderLimit(t *testing.T) {
-	const limit = 5000 // above the size of one read
+	const limit = 5000 // larger than one read
 	fill := func(n int) string { return strings.Repeat("x", n) }
 	for _, tt := range []struct {
 		name, stream string

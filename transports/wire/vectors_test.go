@@ -16,7 +16,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// eventVector is a row of testdata/wire/events.json: an event and all its spellings.
+// eventVector is a row of testdata/wire/events.json: an event and all its encodings.
 type eventVector struct {
 	Name  string
 	Event struct {
@@ -26,9 +26,9 @@ type eventVector struct {
 		DataHex                        string `json:"data_hex"`
 	}
 	Envelope        string
-	FrameHead       string `json:"frame_head"` // hexadecimal; what stands before the envelope
+	FrameHead       string `json:"frame_head"` // hexadecimal; the header before the envelope
 	SSE             string
-	SSEData         string `json:"sse_data"` // what a reader of SSE gets
+	SSEData         string `json:"sse_data"` // the data that an SSE client receives
 	SSEEnvelope     string `json:"sse_envelope"`
 	SSEEnvelopeData string `json:"sse_envelope_data"`
 }
@@ -58,7 +58,7 @@ func eventVectors(t testing.TB) []eventVector {
 	return readVectors[eventVector](t, "events.json")
 }
 
-// readVectors reads one table of testdata/wire.
+// readVectors reads a table of testdata/wire.
 func readVectors[Row any](t testing.TB, file string) []Row {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("..", "..", "testdata", "wire", file))
@@ -69,7 +69,7 @@ func readVectors[Row any](t testing.TB, file string) []Row {
 	return rows
 }
 
-// requireSameEvent compares what the wire carries.
+// requireSameEvent compares the fields that are transmitted.
 func requireSameEvent(t require.TestingT, want, got *hub.Event) {
 	require.Equal(t, want.ID, got.ID, "id")
 	require.Equal(t, want.Topic, got.Topic, "topic")
@@ -117,7 +117,7 @@ func anyEvent() *rapid.Generator[*hub.Event] {
 	})
 }
 
-// keepValid leaves out the runes that make a label invalid.
+// keepValid removes the runes that make a label invalid.
 func keepValid(s, otherwise string, check func(string) error) string {
 	s = strings.Map(func(r rune) rune {
 		if check("t"+string(r)+"t") != nil {

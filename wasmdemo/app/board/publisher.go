@@ -68,7 +68,7 @@ func (h *Hub) do(ctx context.Context, request *client.Request, member string) (f
 	if answer.Status == 200 {
 		err := wire.Members(body, func(name string, value []byte) error {
 			if name == member {
-				found, _ = wire.String(value)
+				found, _ = wire.DecodeString(value)
 			}
 			return nil
 		})

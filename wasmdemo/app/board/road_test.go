@@ -224,8 +224,8 @@ func TestHubSaysWhyNot(t *testing.T) {
 	defer transport.CloseIdleConnections()
 	h := &Hub{Platform: client.NewPlatform(&http.Client{Transport: transport}), URL: front.URL, Token: func() string { return "t0ken" }}
 	for want, body := range map[string]string{
-		"503 Draining: the hub is about to end": `{"type":"urn:trivium:problem:draining","title":"Draining","status":503,"detail":"the hub is about to end"}`,
-		"503 the answer was 503":                "<h1>Bad gateway</h1>",
+		"503 Draining: the hub is shutting down": `{"type":"urn:trivium:problem:draining","title":"Draining","status":503,"detail":"the hub is shutting down"}`,
+		"503 the answer was 503":                 "<h1>Bad gateway</h1>",
 	} {
 		answer = body
 		_, err := h.Publish(context.Background(), "k", &hub.Event{Topic: "a", Data: []byte("1")})

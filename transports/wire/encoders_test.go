@@ -11,7 +11,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// encoders are those that a page has too; the others add themselves.
+// encoders are those of the WebAssembly build; deflate_test.go adds the others.
 var encoders = map[string]func(*hub.Event) []byte{
 	"sse":          wire.EncodeSSE,
 	"sse-envelope": wire.EncodeSSEEnvelope,
