@@ -23,7 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// recipes is where the configurations for proxies are that README and docs/clients.md point to.
+// recipes is the directory of the proxy configurations that docs/proxies.md shows.
 const recipes = "../../testdata/proxies"
 
 // front is what stands before a hub: nothing, or a proxy configured by its recipe.

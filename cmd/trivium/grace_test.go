@@ -11,7 +11,7 @@ import (
 )
 
 // TestDrainFitsWhatStopsTheHub: by default the process ends before docker stop kills it, and before
-// what README's units and compose file wait for.
+// what the units and the compose file in docs/operations.md wait for.
 func TestDrainFitsWhatStopsTheHub(t *testing.T) {
 	field, ok := reflect.TypeFor[ServeConfig]().FieldByName("Drain")
 	require.True(t, ok)
@@ -20,9 +20,9 @@ func TestDrainFitsWhatStopsTheHub(t *testing.T) {
 	end := drain + time.Second // docs/protocol.md#control-messages
 	require.Less(t, end, 10*time.Second)
 
-	readme, err := os.ReadFile("../../README.md")
+	page, err := os.ReadFile("../../docs/operations.md")
 	require.NoError(t, err)
-	graces := regexp.MustCompile(`(?m)^\s*(?:TimeoutStopSec=|stop_grace_period: )(\d+)s?\b`).FindAllSubmatch(readme, -1)
+	graces := regexp.MustCompile(`(?m)^\s*(?:TimeoutStopSec=|stop_grace_period: )(\d+)s?\b`).FindAllSubmatch(page, -1)
 	require.Len(t, graces, 2)
 	for _, grace := range graces {
 		wait, err := time.ParseDuration(string(grace[1]) + "s")

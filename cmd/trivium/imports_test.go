@@ -233,7 +233,7 @@ func TestTopRoom(t *testing.T) {
 	t.Parallel()
 	allowed := []string{
 		"hub", "transports", "auth", "cmd", "wasmdemo", "testdata", "docs",
-		"go.mod", "go.sum", "README.md", "LICENSE", "CHANGELOG.md",
+		"go.mod", "go.sum", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
 		".ci", ".gitignore", ".golangci.yml",
 	}
 	for _, name := range topNames(t) {

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// documented lists the pages whose commands TestDocumentedCommands runs, in this order.
+var documented = []string{"README.md", "docs/publishing.md"}
+
+// outcomes says what the commands of the pages print. The first whose part occurs in a command
+// counts; a command without one fails the test, and so does an outcome without a command.
+var outcomes = []struct {
+	part, prints string
+	endless      bool // the command runs until it is stopped
+}{
+	{part: "curl -N", prints: "1.50", endless: true},
+	{part: "trivium sub", prints: "1.50", endless: true},
+	{part: "/poll?", prints: `{"cursor":"`},
+	{part: "seq 1000", prints: `"count":1000}`},
+	{part: "seq 3", prints: "3 "},
+	{part: `"notes"`, prints: `"count":2}`},
+	{part: "/publish/", prints: `"count":1}`},
+	{part: "trivium pub --udp", prints: ""},
+	{part: "trivium pub", prints: "-"},
+	{part: "trivium token", prints: "\n"},
+	{part: "serve --check", prints: ""},
+	{part: "/readyz", prints: ""},
+	{part: "/metrics", prints: "trivium_engine_up 1\n"},
+	{part: "trivium bench", prints: "fanout"},
+}
+
+// TestDocumentedCommands runs every command of the README and of docs/publishing.md as it stands there. It replaces
+// the default addresses by free ones and the placeholder of the token; nothing else.
+func TestDocumentedCommands(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds the program")
+	}
+	t.Parallel()
+	needTool(t, "curl", "a Debian package of that name")
+	needTool(t, "bash", "a Debian package of that name")
+	s := &shell{t: t, dir: t.TempDir(), bin: t.TempDir(), used: map[string]bool{}}
+	for _, page := range documented {
+		text, err := os.ReadFile(filepath.Join(topRoom, page))
+		require.NoError(t, err)
+		for _, command := range shellCommands(string(text)) {
+			s.run(command)
+		}
+	}
+	require.NotNil(t, s.hub, "no page starts a hub")
+	s.stopEndless()
+	for _, outcome := range outcomes {
+		require.True(t, s.used[outcome.part], "no command has %q", outcome.part)
+	}
+}
+
+// shellCommands returns the commands in the sh blocks of a page, without comments. A line that ends
+// with a backslash or a pipe goes on in the next.
+func shellCommands(page string) (commands []string) {
+	for _, block := range regexp.MustCompile("(?sm)^```sh\n(.*?)^```$").FindAllStringSubmatch(page, -1) {
+		var command string
+		for line := range strings.Lines(block[1]) {
+			trimmed := strings.TrimSpace(line)
+			if command == "" && (trimmed == "" || strings.HasPrefix(trimmed, "#")) {
+				continue
+			}
+			command += line
+			if !strings.HasSuffix(trimmed, `\`) && !strings.HasSuffix(trimmed, "|") {
+				commands = append(commands, strings.TrimSpace(command))
+				command = ""
+			}
+		}
+	}
+	return commands
+}
+
+// shell runs the commands of the pages, with one hub for all of them.
+type shell struct {
+	t        *testing.T
+	dir, bin string // where commands run; where go install puts the program
+	hub      *process
+	settings string // variables that pages have set
+	endless  []*endlessCommand
+	used     map[string]bool
+}
+
+type endlessCommand struct {
+	text, prints string
+	cmd          *exec.Cmd
+	out          string // file
+}
+
+func (s *shell) run(command string) {
+	s.t.Helper()
+	switch {
+	case strings.HasPrefix(command, "go install "):
+		cmd := exec.Command("bash", "-c", command)
+		cmd.Dir = topRoom
+		cmd.Env = append(os.Environ(), "GOBIN="+s.bin)
+		out, err := cmd.CombinedOutput()
+		require.NoError(s.t, err, string(out))
+	case command == "trivium serve":
+		cmd := s.command("exec " + command)
+		cmd.Env = append(cmd.Env, "TRIVIUM_HTTP=127.0.0.1:0", "TRIVIUM_UDP=127.0.0.1:0", "TRIVIUM_ADMIN=127.0.0.1:0", "TRIVIUM_PRINT_TOKEN=true")
+		s.hub = serve(s.t, cmd)
+	case regexp.MustCompile(`^[A-Z]+=\S+$`).MatchString(command):
+		s.settings += command + "\n"
+	default:
+		s.runAtHub(command)
+	}
+}
+
+// command returns a command of bash that finds the program that was installed first.
+func (s *shell) command(text string) *exec.Cmd {
+	cmd := exec.Command("bash", "-c", "set -euo pipefail\n"+text)
+	cmd.Dir = s.dir
+	cmd.Env = []string{"PATH=" + s.bin + ":" + os.Getenv("PATH"), "HOME=" + s.dir}
+	return cmd
+}
+
+func (s *shell) runAtHub(command string) {
+	s.t.Helper()
+	require.NotNil(s.t, s.hub, "before any hub is started: %s", command)
+	text := strings.NewReplacer("127.0.0.1:3002", s.hub.admin, "the-token-that-serve-printed", s.hub.token).Replace(s.settings + command)
+	text = strings.ReplaceAll(text, "--udp 127.0.0.1:3000", "--udp "+s.hub.udp)
+	text = strings.ReplaceAll(text, "127.0.0.1:3000", s.hub.http)
+	for _, outcome := range outcomes {
+		if !strings.Contains(command, outcome.part) {
+			continue
+		}
+		s.used[outcome.part] = true
+		out, err := os.CreateTemp(s.dir, "out")
+		require.NoError(s.t, err)
+		cmd := s.command(text)
+		cmd.Stdout, cmd.Stderr = out, out
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		require.NoError(s.t, cmd.Start())
+		require.NoError(s.t, out.Close())
+		if outcome.endless {
+			s.endless = append(s.endless, &endlessCommand{command, outcome.prints, cmd, out.Name()})
+			s.t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+			return
+		}
+		hang := time.AfterFunc(patience, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+		err = cmd.Wait()
+		hang.Stop()
+		printed, readErr := os.ReadFile(out.Name())
+		require.NoError(s.t, readErr)
+		require.NoError(s.t, err, "%s\n%s", command, printed)
+		require.Contains(s.t, string(printed), outcome.prints, command)
+		return
+	}
+	s.t.Fatalf("no outcome is named for the command %s", command)
+}
+
+// stopEndless waits until the endless commands have printed what they must, and stops them.
+func (s *shell) stopEndless() {
+	s.t.Helper()
+	for _, e := range s.endless {
+		require.Eventually(s.t, func() bool {
+			printed, err := os.ReadFile(e.out)
+			return err == nil && strings.Contains(string(printed), e.prints)
+		}, patience, 20*time.Millisecond, "%s does not print %q", e.text, e.prints)
+		require.NoError(s.t, syscall.Kill(-e.cmd.Process.Pid, syscall.SIGKILL))
+		_ = e.cmd.Wait()
+	}
+}

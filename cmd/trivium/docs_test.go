@@ -1,0 +1,149 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+)
+
+// page returns a page of the documentation, by its path from the top of the repository.
+func page(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(topRoom, path))
+	require.NoError(t, err)
+	return string(text)
+}
+
+// pages returns the paths of the Markdown files at the top and in docs.
+func pages(t *testing.T) (paths []string) {
+	t.Helper()
+	for _, pattern := range []string{"*.md", "docs/*.md"} {
+		found, err := filepath.Glob(filepath.Join(topRoom, pattern))
+		require.NoError(t, err)
+		for _, path := range found {
+			relative, err := filepath.Rel(topRoom, path)
+			require.NoError(t, err)
+			paths = append(paths, filepath.ToSlash(relative))
+		}
+	}
+	return paths
+}
+
+var (
+	codeSpan = regexp.MustCompile("`[^`\n]*`")
+	link     = regexp.MustCompile(`\]\(([^()\s]+)\)`)
+)
+
+// TestLinksResolve: each relative link in the README, in docs and in the other pages at the top leads to a file or
+// directory, and its anchor to a heading.
+func TestLinksResolve(t *testing.T) {
+	t.Parallel()
+	for _, from := range pages(t) {
+		text := codeSpan.ReplaceAllString(fence.ReplaceAllString(page(t, from), ""), "")
+		for _, match := range link.FindAllStringSubmatch(text, -1) {
+			if strings.Contains(match[1], "://") || strings.HasPrefix(match[1], "mailto:") {
+				continue
+			}
+			path, anchor, anchored := strings.Cut(match[1], "#")
+			target := from
+			if path != "" {
+				target = filepath.ToSlash(filepath.Join(filepath.Dir(from), path))
+			}
+			_, err := os.Stat(filepath.Join(topRoom, target))
+			require.NoError(t, err, "%s links to %s", from, match[1])
+			if anchored {
+				require.Contains(t, anchors(page(t, target)), anchor, "%s links to %s", from, match[1])
+			}
+		}
+	}
+}
+
+// TestReadmeIsShort: the README stays a page to be read in one sitting.
+func TestReadmeIsShort(t *testing.T) {
+	require.Less(t, strings.Count(page(t, "README.md"), "\n"), 200)
+}
+
+// rows returns the cells of the table that a comment begins in docs/operations.md.
+func rows(t *testing.T, mark string) (cells [][]string) {
+	t.Helper()
+	_, table, found := strings.Cut(page(t, "docs/operations.md"), "<!-- "+mark)
+	require.True(t, found)
+	table, _, _ = strings.Cut(table, "<!-- end")
+	for line := range strings.Lines(table) {
+		if strings.HasPrefix(line, "| `") {
+			row := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+			for i := range row {
+				row[i] = strings.Trim(row[i], " `")
+			}
+			cells = append(cells, row)
+		}
+	}
+	return cells
+}
+
+// TestSettingsDocumented: docs/operations.md has a row for each flag of trivium serve, with its default.
+func TestSettingsDocumented(t *testing.T) {
+	var cli commands
+	parser, err := kong.New(&cli, (&sources{}).options()...)
+	require.NoError(t, err)
+	want := map[string]string{}
+	for _, node := range parser.Model.Children {
+		if node.Name != "serve" {
+			continue
+		}
+		for _, flag := range node.Flags {
+			name := flag.Name
+			if flag.Tag.Negatable != "" {
+				name = "[no-]" + name
+			}
+			if flag.Name != "help" {
+				want["--"+name] = flag.Default
+			}
+		}
+	}
+	require.NotEmpty(t, want)
+	got := map[string]string{}
+	for _, row := range rows(t, "settings: TestSettingsDocumented") {
+		got[row[0]] = row[1]
+	}
+	require.Equal(t, want, got)
+}
+
+// TestMetricsDocumented: docs/operations.md has a row for each metric of the hub.
+func TestMetricsDocumented(t *testing.T) {
+	// Metrics are described in metrics*.go, each by one call.
+	sources, err := filepath.Glob("metrics*.go")
+	require.NoError(t, err)
+	var want []string
+	for _, path := range sources {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for _, match := range regexp.MustCompile(`describe\("(\w+)"`).FindAllStringSubmatch(string(text), -1) {
+			want = append(want, prometheus.BuildFQName("trivium", "", match[1]))
+		}
+	}
+	require.NotEmpty(t, want)
+	var got []string
+	for _, row := range rows(t, "metrics: TestMetricsDocumented") {
+		got = append(got, row[0])
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	require.Equal(t, want, got)
+}
+
+// TestProxyRecipesShown: docs/proxies.md shows the configurations that TestProxies runs.
+func TestProxyRecipesShown(t *testing.T) {
+	text := page(t, "docs/proxies.md")
+	for _, f := range []string{"nginx.conf", "haproxy.cfg", "Caddyfile", "apache.conf"} {
+		recipe := page(t, "testdata/proxies/"+f)
+		require.Contains(t, text, "\n"+strings.TrimSpace(recipe)+"\n```\n", f)
+	}
+}
