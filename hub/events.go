@@ -1,0 +1,102 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"iter"
+)
+
+// GapError is the error that Events yields for a gap. It does not end the iteration.
+type GapError struct{ Gap Gap }
+
+func (e *GapError) Error() string {
+	if e.Gap.Certain {
+		return fmt.Sprintf("events were lost (%s)", e.Gap.Reason)
+	}
+	return fmt.Sprintf("events may have been lost (%s)", e.Gap.Reason)
+}
+
+// eventsLimit bounds one read of Events.
+var eventsLimit = ReadLimit{Events: 256, Bytes: 1 << 20}
+
+// Events returns an iterator over the events that match one of the filters, all events if there are none. It
+// begins with the first event published after the iteration begins.
+//
+//	for e, err := range h.Events(ctx, "orders.>") { … }
+//
+// The iterator yields each event once, in the order of the log, and a nil error. A slow loop holds up nobody:
+// what it has not read stays in the log, and if retention removes it, the iterator yields a *GapError and goes
+// on. Every other error is the last: an *InvalidError for a filter, ErrClosed, or the cause of ctx.
+//
+// Events must not be changed.
+func (h *Hub) Events(ctx context.Context, filters ...string) iter.Seq2[*Event, error] {
+	return func(yield func(*Event, error) bool) {
+		set, err := parseFilters(filters)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		wake := NewBell()
+		s, err := h.Subscribe(Request{Filters: set}, wake)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer s.Close()
+		for {
+			batch := s.Read(eventsLimit)
+			if batch.Gap != nil && !yield(nil, &GapError{*batch.Gap}) {
+				return
+			}
+			for _, e := range batch.Events {
+				if ctx.Err() != nil {
+					break
+				}
+				if !yield(e, nil) {
+					return
+				}
+			}
+			if err := h.wait(ctx, s, batch, wake); err != nil {
+				yield(nil, err)
+				return
+			}
+		}
+	}
+}
+
+// wait blocks until the subscription can be read again after batch.
+func (h *Hub) wait(ctx context.Context, s *Subscription, batch Batch, wake Bell) error {
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case batch.More:
+		s.Turn()()
+		return nil
+	case len(batch.Events) > 0 || batch.Gap != nil:
+		return nil
+	}
+	select {
+	case <-wake:
+		return nil
+	case <-h.closing.Done():
+		return ErrClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// parseFilters returns the set of the filters, Everything if there are none.
+func parseFilters(texts []string) (FilterSet, error) {
+	if len(texts) == 0 {
+		return NewFilterSet(Everything), nil
+	}
+	filters := make([]Filter, len(texts))
+	for i, text := range texts {
+		filter, err := ParseFilter(text)
+		if err != nil {
+			return FilterSet{}, err
+		}
+		filters[i] = filter
+	}
+	return NewFilterSet(filters...), nil
+}
