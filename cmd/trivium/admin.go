@@ -31,12 +31,12 @@ func adminRoutes(o *observer, d *door, log *slog.Logger) http.Handler {
 	routes.Handle("/", text(adminIndex))
 	metrics := promhttp.HandlerFor(newRegistry(o), promhttp.HandlerOpts{})
 	routes.HandleFunc("/metrics", func(w http.ResponseWriter, r *http.Request) {
-		if web.Allow(w, r, http.MethodGet, http.MethodHead) {
+		if web.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
 			metrics.ServeHTTP(w, r)
 		}
 	})
 	routes.HandleFunc("/stats", func(w http.ResponseWriter, r *http.Request) {
-		if web.Allow(w, r, http.MethodGet, http.MethodHead) {
+		if web.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
 			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("Cache-Control", "no-store")
 			encoder := json.NewEncoder(w)

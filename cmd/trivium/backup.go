@@ -99,7 +99,7 @@ type backups struct {
 
 // ServeHTTP implements http.Handler.
 func (b *backups) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !web.Allow(w, r, http.MethodGet) {
+	if !web.AllowMethods(w, r, http.MethodGet) {
 		return
 	}
 	if b.engine == nil || !b.engine.Embedded() {

@@ -29,7 +29,7 @@ func withoutSecrets(args []string) []string {
 
 // serveCmdline is pprof.Cmdline without the secrets.
 func serveCmdline(w http.ResponseWriter, r *http.Request) {
-	if web.Allow(w, r, http.MethodGet, http.MethodHead) {
+	if web.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprint(w, strings.Join(withoutSecrets(os.Args), "\x00"))
 	}

@@ -91,7 +91,7 @@ type eraser struct {
 
 // ServeHTTP implements http.Handler.
 func (e *eraser) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !web.Allow(w, r, http.MethodDelete) {
+	if !web.AllowMethods(w, r, http.MethodDelete) {
 		return
 	}
 	id, err := hub.ParseCursor(mux.Vars(r)["id"])

@@ -27,7 +27,7 @@ type counters struct {
 	sse, websocket, longpoll connection.Counters
 	refused                  websocket.Refusals
 	panics                   atomic.Uint64 // of handlers
-	problems                 web.Problems
+	problems                 web.ProblemCounts
 }
 
 // byTransport names them as metrics and /stats do.
@@ -65,7 +65,7 @@ func newDemo(cfg *ServeConfig, log *slog.Logger) *wasmdemo.Demo {
 	}
 	return wasmdemo.New(wasmdemo.Config{
 		Checkout: wasmdemo.FindCheckout(), Log: log, WriteTimeout: cfg.WriteTimeout,
-		Allow: web.Allow, NotFound: web.NotFound,
+		Allow: web.AllowMethods, NotFound: web.NotFound,
 	})
 }
 
@@ -101,8 +101,8 @@ func (s *server) publicRoutes() http.Handler {
 
 	// Topics may have what a path must escape, and "." and ".." are for the topic's rules to judge.
 	routes := mux.NewRouter().UseEncodedPath().SkipClean(true)
-	routes.Handle("/sse", admitted("/sse", events.Refuse, events))
-	routes.Handle("/ws", admitted("/ws", sockets.Refuse, sockets))
+	routes.Handle("/sse", admitted("/sse", events.HandleError, events))
+	routes.Handle("/ws", admitted("/ws", sockets.HandleError, sockets))
 	routes.Handle("/poll", admitted("/poll", web.WriteProblem, polls))
 	publishing := routes.PathPrefix("/publish").Subrouter()
 	publishing.Use(func(next http.Handler) http.Handler { return admitted("/publish", web.WriteProblem, next) })
@@ -135,7 +135,7 @@ const retryDraining = 2 * time.Second
 // text answers GET and HEAD with a text.
 func text(s string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if web.Allow(w, r, http.MethodGet, http.MethodHead) {
+		if web.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 			w.Header().Set("Cache-Control", "no-store")
 			fmt.Fprint(w, s)
@@ -209,6 +209,6 @@ func limitProblem(e *auth.LimitError) *wire.Problem {
 	case auth.LimitPublishRate:
 		return wire.RateLimited(e.Error(), e.RetryAfter)
 	default:
-		return wire.TooManyConnections(e.Error(), web.ComeBack())
+		return wire.TooManyConnections(e.Error(), web.RetryDelay())
 	}
 }

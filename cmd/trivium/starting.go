@@ -76,7 +76,7 @@ func (s *server) startingRoutes() http.Handler {
 	for _, route := range []struct {
 		path   string
 		refuse refuser
-	}{{"/sse", events.Refuse}, {"/ws", sockets.Refuse}, {"/poll", web.WriteProblem}, {"/publish", web.WriteProblem}} {
+	}{{"/sse", events.HandleError}, {"/ws", sockets.HandleError}, {"/poll", web.WriteProblem}, {"/publish", web.WriteProblem}} {
 		handler := guard.Wrap(deny(route.path, route.refuse))(starting(route.refuse))
 		routes.Handle(route.path, handler)
 		if route.path == "/publish" {
@@ -91,7 +91,7 @@ func (s *server) startingRoutes() http.Handler {
 
 func startingProblem() *wire.Problem {
 	p := wire.Unavailable("the hub is starting: its engine is not available yet")
-	p.RetryAfter = web.ComeBack()
+	p.RetryAfter = web.RetryDelay()
 	return p
 }
 

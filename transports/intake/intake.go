@@ -6,31 +6,32 @@ import (
 	"time"
 )
 
-// Small is the size up to which a body or message counts as small, in bytes. The last quarter of a
-// budget, and a quarter more of each share, is for small ones: large ones cannot keep them out.
-const Small = 64 << 10
+// SmallSize is the size in bytes up to which a body or message counts as small. The last quarter of
+// a budget, and an extra quarter of each share, are reserved for small ones, so that large ones
+// cannot exclude them.
+const SmallSize = 64 << 10
 
-// DefaultTotal is the size of a budget unless the largest body needs more, in bytes.
+// DefaultTotal is the size of a budget in bytes, unless the largest body needs more.
 const DefaultTotal = 128 << 20
 
-// Budget bounds what all senders send at once. A nil Budget bounds nothing.
+// Budget bounds the memory of all senders together and of each. A nil Budget bounds nothing.
 type Budget struct {
 	total, share int64 // bytes
 
-	mu        sync.Mutex // guards what follows
+	mu        sync.Mutex // guards the fields below
 	taken     int64
-	senders   map[string]int64 // bytes of each; none of 0
+	senders   map[string]int64 // bytes by sender; no zero entries
 	overTotal uint64
 	overShare uint64
 	late      uint64
 }
 
-// New returns a Budget of DefaultTotal, or of four times the largest body. The share of a sender is
-// a quarter of it.
+// New returns a Budget of DefaultTotal bytes, or of four times largest, the size of the largest
+// body, if that is more. A sender's share is a quarter of it.
 func New(largest int64) *Budget {
 	total, share := int64(DefaultTotal), int64(DefaultTotal/4)
 	switch {
-	case largest > 1<<60: // no limit: a sender may take all that there is
+	case largest > 1<<60: // no limit: a sender may use the whole budget
 		share = total
 	case largest > share:
 		total, share = 4*largest, largest
@@ -38,64 +39,65 @@ func New(largest int64) *Budget {
 	return &Budget{total: total, share: share, senders: make(map[string]int64)}
 }
 
-// FullError says which limit a reservation has met.
+// FullError reports which limit a reservation would exceed.
 type FullError struct {
-	Share bool  // that of the sender, else that of all together
+	Share bool  // the sender's share; else the limit of all senders
 	Limit int64 // bytes
 }
 
 func (e *FullError) Error() string {
 	if e.Share {
-		return fmt.Sprintf("this token, or this address without one, is sending %d bytes at once, its share of what the hub receives", e.Limit)
+		return fmt.Sprintf("this token, or this address without a token, is already sending %d bytes at once, its share of the receive memory", e.Limit)
 	}
-	return fmt.Sprintf("the hub is receiving %d bytes at once, and takes no more", e.Limit)
+	return fmt.Sprintf("the hub is already receiving %d bytes at once, the limit", e.Limit)
 }
 
-// Reservation is the memory of one body, line or message. Its zero value is not counted. It may be
-// used by several goroutines.
+// Reservation is the memory of one body, line or message. The zero value is not counted. It is safe
+// for concurrent use.
 type Reservation struct {
-	budget *Budget
-	sender string
-	free   int64
+	budget    *Budget
+	sender    string
+	uncounted int64
 
-	held   int64 // size, as counted; guarded by budget.mu
-	closed bool  // guarded by budget.mu
+	counted int64 // counted bytes; guarded by budget.mu
+	closed  bool  // guarded by budget.mu
 }
 
-// Open returns a Reservation of nothing for a sender. The first free bytes of it do not count: they
-// are bounded by the number of connections. Close must follow.
-func (b *Budget) Open(sender string, free int64) *Reservation {
-	return &Reservation{budget: b, sender: sender, free: free}
+// Open returns an empty Reservation for a sender. Its first uncounted bytes are not counted, since
+// the number of connections bounds them. Close must be called.
+func (b *Budget) Open(sender string, uncounted int64) *Reservation {
+	return &Reservation{budget: b, sender: sender, uncounted: uncounted}
 }
 
-// Resize sets the size to what is about to be allocated. With a *FullError it stays what it was; a
-// smaller size is always accepted. After Close it does nothing.
+// Resize sets the size to what is about to be allocated. If it returns a *FullError, the size is
+// unchanged. A smaller size is always accepted. After Close it does nothing.
 func (r *Reservation) Resize(size int64) error {
 	if r == nil || r.budget == nil {
 		return nil
 	}
-	counted := max(0, size-r.free)
+	counted := max(0, size-r.uncounted)
 	b := r.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	more := counted - r.held
+	more := counted - r.counted
 	if r.closed || more == 0 {
 		return nil
 	}
 	if more > 0 {
-		if err := b.refuse(r.sender, more, size); err != nil {
+		if err := b.check(r.sender, more, size); err != nil {
 			return err
 		}
 	}
-	r.held = counted
+	r.counted = counted
 	b.add(r.sender, more)
 	return nil
 }
 
-// refuse is called with mu held.
-func (b *Budget) refuse(sender string, more, size int64) error {
+// check returns an error if more bytes, for a total size, would exceed a limit. Called with mu
+// held.
+func (b *Budget) check(sender string, more, size int64) error {
 	total, share := b.total, b.share
-	if size > Small {
+	if size > SmallSize {
 		total -= total / 4
 	} else {
 		share += share / 4
@@ -111,15 +113,15 @@ func (b *Budget) refuse(sender string, more, size int64) error {
 	return nil
 }
 
-// add is called with mu held.
-func (b *Budget) add(sender string, more int64) {
-	b.taken += more
-	if b.senders[sender] += more; b.senders[sender] == 0 {
+// add changes the counts by n bytes. Called with mu held.
+func (b *Budget) add(sender string, n int64) {
+	b.taken += n
+	if b.senders[sender] += n; b.senders[sender] == 0 {
 		delete(b.senders, sender)
 	}
 }
 
-// Close gives everything back. More calls do nothing.
+// Close releases the memory. Further calls do nothing.
 func (r *Reservation) Close() {
 	if r == nil || r.budget == nil {
 		return
@@ -128,13 +130,13 @@ func (r *Reservation) Close() {
 	defer r.budget.mu.Unlock()
 	if !r.closed {
 		r.closed = true
-		r.budget.add(r.sender, -r.held)
-		r.held = 0
+		r.budget.add(r.sender, -r.counted)
+		r.counted = 0
 	}
 }
 
-// Late counts a body, line or message that did not arrive in its time.
-func (b *Budget) Late() {
+// CountLate counts a body, line or message that did not arrive in time.
+func (b *Budget) CountLate() {
 	if b == nil {
 		return
 	}
@@ -143,16 +145,16 @@ func (b *Budget) Late() {
 	b.late++
 }
 
-// Stats is what a Budget has counted.
+// Stats are the counts of a Budget.
 type Stats struct {
-	Taken   int64 // bytes that are reserved now
-	Senders int   // senders that hold some
-	// Refused is by the limit: "receiving" (of all together), "receiving_per_token", and
-	// "receiving_time".
+	Taken   int64 // bytes reserved now
+	Senders int   // senders with reserved bytes
+	// Refused counts refusals by limit: "receiving" (all senders together), "receiving_per_token"
+	// and "receiving_time".
 	Refused map[string]uint64
 }
 
-// Stats returns the counts up to now.
+// Stats returns the current counts.
 func (b *Budget) Stats() Stats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -161,14 +163,14 @@ func (b *Budget) Stats() Stats {
 	}}
 }
 
-// The time for a body, line or message as a whole, in units of the time for a part of it.
+// The time limit of a whole body, line or message, in multiples of the limit of one part.
 const (
-	partsAtLeast = 6
-	perPart      = 1 << 20 // bytes
+	minParts     = 6
+	bytesPerPart = 1 << 20 // bytes
 )
 
-// TimeFor returns how long something of a size may take to arrive, of which each part must arrive
-// within the time for a part (0: no limit): six times that, and once more for each MiB.
+// TimeFor returns the time limit of a body, line or message of this size. part is the limit for
+// each part of it (0: none); the whole has six times that, plus once for each MiB.
 func TimeFor(size int64, part time.Duration) time.Duration {
-	return part * time.Duration(partsAtLeast+size/perPart)
+	return part * time.Duration(minParts+size/bytesPerPart)
 }

@@ -23,11 +23,11 @@ func TestBudgetSizes(t *testing.T) {
 	}
 }
 
-func TestShareAndTotal(t *testing.T) {
+func TestShareAndTotalAreLimited(t *testing.T) {
 	b := New(1)
 	var held []*Reservation
 	take := func(sender string, size int64) error {
-		r := b.Open(sender, Small)
+		r := b.Open(sender, SmallSize)
 		held = append(held, r)
 		return r.Resize(size)
 	}
@@ -35,14 +35,14 @@ func TestShareAndTotal(t *testing.T) {
 	require.NoError(t, take("a", 16*mebibyte))
 	full := &FullError{Share: true, Limit: 32 * mebibyte}
 	require.Equal(t, full, take("a", 16*mebibyte))
-	require.NoError(t, take("a", Small), "what does not count is always accepted")
+	require.NoError(t, take("a", SmallSize), "uncounted memory is always accepted")
 	require.NoError(t, take("b", 32*mebibyte))
 	require.NoError(t, take("c", 32*mebibyte))
-	require.Equal(t, &FullError{Limit: 96 * mebibyte}, take("d", 16*mebibyte), "large ones leave a quarter")
+	require.Equal(t, &FullError{Limit: 96 * mebibyte}, take("d", 16*mebibyte), "a quarter is reserved for small ones")
 	for range 512 - 4 {
 		message := b.Open("d", 0)
 		held = append(held, message)
-		if err := message.Resize(Small); err != nil {
+		if err := message.Resize(SmallSize); err != nil {
 			require.Equal(t, &FullError{Share: true, Limit: 40 * mebibyte}, err)
 			break
 		}
@@ -53,7 +53,7 @@ func TestShareAndTotal(t *testing.T) {
 	for _, r := range held {
 		r.Close()
 		r.Close()
-		require.NoError(t, r.Resize(mebibyte), "it counts no more")
+		require.NoError(t, r.Resize(mebibyte), "a closed reservation does not count")
 	}
 	stats = b.Stats()
 	require.Zero(t, stats.Taken)
@@ -68,19 +68,19 @@ func TestResize(t *testing.T) {
 		require.Equal(t, row.counted, b.Stats().Taken)
 	}
 	require.Error(t, r.Resize(64*mebibyte))
-	require.EqualValues(t, 100, b.Stats().Taken, "it stays what it was")
+	require.EqualValues(t, 100, b.Stats().Taken, "the size is unchanged after an error")
 	r.Close()
 	require.Zero(t, b.Stats().Taken)
 }
 
-// TestGivenBackExactly has many senders come and go at once.
-func TestGivenBackExactly(t *testing.T) {
+// Many senders reserve and release concurrently.
+func TestConcurrentReleasesAreExact(t *testing.T) {
 	b := New(1)
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
 			for n := range int64(1000) {
-				r := b.Open(string(rune('a'+i%3)), n%2*Small)
+				r := b.Open(string(rune('a'+i%3)), n%2*SmallSize)
 				for size := int64(512); size < 20*mebibyte && r.Resize(size) == nil; size *= 2 {
 				}
 				all.Go(r.Close)
@@ -98,7 +98,7 @@ func TestNilBudget(t *testing.T) {
 	r := b.Open("a", 0)
 	require.NoError(t, r.Resize(math.MaxInt64))
 	r.Close()
-	b.Late()
+	b.CountLate()
 	(*Reservation)(nil).Close()
 }
 

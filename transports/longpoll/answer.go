@@ -119,7 +119,7 @@ func (h *Handler) answer(
 	header := w.Header()
 	header["Content-Type"], header["Cache-Control"] = isJSON, noStore
 	if h.cfg.Registry.IsDraining() {
-		header.Set("Retry-After", strconv.Itoa(int(web.ComeBack().Round(time.Second)/time.Second)))
+		header.Set("Retry-After", strconv.Itoa(int(web.RetryDelay().Round(time.Second)/time.Second)))
 	}
 	buffer := h.body()
 	defer h.keep(buffer)

@@ -63,13 +63,13 @@ type poll struct {
 
 // ServeHTTP answers as soon as there is something, else after the wait.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !web.Allow(w, r, http.MethodGet) {
+	if !web.AllowMethods(w, r, http.MethodGet) {
 		return
 	}
 	access := h.cfg.Access(r.Context())
 	p, problem := h.parse(r, access)
 	if problem == nil && h.cfg.Registry.IsDraining() {
-		problem = wire.Draining(web.ComeBack())
+		problem = wire.Draining(web.RetryDelay())
 	}
 	if problem != nil {
 		web.WriteProblem(w, r, problem)
@@ -106,7 +106,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.Begun() {
 		problem := wire.Unavailable("where this begins in the log was not found in time")
 		if h.cfg.Registry.IsDraining() {
-			problem = wire.Draining(web.ComeBack())
+			problem = wire.Draining(web.RetryDelay())
 		}
 		web.WriteProblem(w, r, problem)
 		return
@@ -187,11 +187,11 @@ func fill(s *hub.Subscription, batch hub.Batch, limit hub.ReadLimit) hub.Batch {
 }
 
 func (h *Handler) parse(r *http.Request, access web.Access) (poll, *wire.Problem) {
-	q, problem := web.Query(r)
+	q, problem := web.ParseQuery(r)
 	if problem != nil {
 		return poll{}, problem
 	}
-	request, _, problem := web.Subscription(r, q, access.Grant(), h.cfg.MaxTopics)
+	request, _, problem := web.ParseSubscription(r, q, access.Grant(), h.cfg.MaxTopics)
 	if problem != nil {
 		return poll{}, problem
 	}
@@ -203,7 +203,7 @@ func (h *Handler) parse(r *http.Request, access web.Access) (poll, *wire.Problem
 	if problem != nil {
 		return poll{}, problem
 	}
-	cloudEvents, problem := web.Format(q)
+	cloudEvents, problem := web.ParseFormat(q)
 	p := poll{subscribe: request, wait: min(wait, longestPoll), max: events, format: frames{}}
 	if cloudEvents {
 		p.format = cloudEventFrames{h.cfg.CloudEvents}

@@ -52,7 +52,7 @@ func (h *Handler) pace(w http.ResponseWriter, r *http.Request, lines bool) *pace
 		connection: http.NewResponseController(w),
 		timeout:    h.lineTimeout,
 		lines:      lines,
-		late:       h.intake.Late,
+		late:       h.intake.CountLate,
 		left:       h.lineTimeout,
 	}
 }
@@ -124,7 +124,7 @@ func (b *pacedBody) lineEnded(rest int64) {
 func endOf(ctx context.Context) error {
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, ErrEnding):
-		return wire.Draining(web.ComeBack())
+		return wire.Draining(web.RetryDelay())
 	case cause != nil && !errors.Is(cause, context.Canceled):
 		return cause
 	}
@@ -133,7 +133,7 @@ func endOf(ctx context.Context) error {
 
 // open reserves memory for a body of the request: its first 64 KiB always have room.
 func (h *Handler) open(r *http.Request) *intake.Reservation {
-	return h.intake.Open(h.access(r.Context()).Sender(), intake.Small)
+	return h.intake.Open(h.access(r.Context()).Sender(), intake.SmallSize)
 }
 
 // resize reserves memory of a size.

@@ -67,7 +67,7 @@ func routingOf(r *http.Request, topic string) (routing, error) {
 		return to, err
 	}
 	var query url.Values
-	query, problem := web.Query(r)
+	query, problem := web.ParseQuery(r)
 	switch values := query["topic"]; {
 	case problem != nil:
 		return to, problem

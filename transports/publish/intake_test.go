@@ -44,10 +44,10 @@ func TestSlowBodiesTakeOneShare(t *testing.T) {
 	}
 	w, problem := f.do("POST", "/publish", asJSON, strings.NewReader(large+good))
 	require.Equal(t, http.StatusServiceUnavailable, problem.Status)
-	require.Contains(t, problem.Detail, "its share of what the hub receives")
+	require.Contains(t, problem.Detail, "its share of the receive memory")
 	require.NotEmpty(t, w.Header().Get("Retry-After"))
 	require.Positive(t, f.intake.Stats().Refused["receiving_per_token"])
-	for _, size := range []int{0, intake.Small / 2, intake.Small - 2*len(good)} {
+	for _, size := range []int{0, intake.SmallSize / 2, intake.SmallSize - 2*len(good)} {
 		w, _ := f.do("POST", "/publish", asJSON, strings.NewReader(strings.Repeat(" ", size)+good))
 		require.Equal(t, http.StatusOK, w.Code, "a body of %d bytes has room", size)
 	}
@@ -91,7 +91,7 @@ func TestQueueWithoutRoom(t *testing.T) {
 		require.NoError(t, err)
 		defer func() { require.NoError(t, h.Close()) }()
 		budget := intake.New(1)
-		other, held := budget.Open("a", 0), budget.Open("a", intake.Small)
+		other, held := budget.Open("a", 0), budget.Open("a", intake.SmallSize)
 		require.NoError(t, other.Resize(32<<20))
 		q := newQueue(t.Context(), h, tt.NewToken(&hub.Grant{Publish: hub.NewFilterSet(hub.Everything)}), held, nil)
 		q.took = quick

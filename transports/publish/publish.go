@@ -89,7 +89,7 @@ func New(config Config) *Handler {
 // ServeEnvelopes answers POST /publish: an envelope or an array of at most MaxEvents of them as
 // application/json, a stream of envelopes as application/x-ndjson, or CloudEvents.
 func (h *Handler) ServeEnvelopes(w http.ResponseWriter, r *http.Request) {
-	if web.Allow(w, r, http.MethodPost) {
+	if web.AllowMethods(w, r, http.MethodPost) {
 		receipt, err := h.envelopes(w, r)
 		answer(w, r, receipt, err)
 	}
@@ -98,7 +98,7 @@ func (h *Handler) ServeEnvelopes(w http.ResponseWriter, r *http.Request) {
 // ServeTopic answers POST /publish/{topic}: the body is the data of one event, or as
 // application/x-ndjson each line of it is; CloudEvents are taken as at ServeEnvelopes.
 func (h *Handler) ServeTopic(w http.ResponseWriter, r *http.Request, topic string) {
-	if web.Allow(w, r, http.MethodPost) {
+	if web.AllowMethods(w, r, http.MethodPost) {
 		receipt, err := h.body(w, r, topic)
 		answer(w, r, receipt, err)
 	}

@@ -104,7 +104,7 @@ func (q *queue) reserve(size int) bool {
 
 // roundUp makes a size one of few, so that a small event seldom changes what is reserved.
 func roundUp(size int) int64 {
-	return (int64(size) + intake.Small - 1) / intake.Small * intake.Small
+	return (int64(size) + intake.SmallSize - 1) / intake.SmallSize * intake.SmallSize
 }
 
 // flush has what waits published, at once or right after what is being published.

@@ -50,7 +50,7 @@ var keyOfLines = wire.BadParameter(keyHeader, "is not for application/x-ndjson, 
 // typeAndKey returns what names the type and the key of an event whose topic is in the path: the
 // headers Trivium-Type and Trivium-Key, or where one is missing or empty the parameter of the query.
 func typeAndKey(r *http.Request) (kind, key string, err error) {
-	query, problem := web.Query(r)
+	query, problem := web.ParseQuery(r)
 	if problem != nil {
 		return "", "", problem
 	}

@@ -35,11 +35,11 @@ const (
 
 // formatOf reads the two parameters that choose a format.
 func formatOf(q url.Values) (format, *wire.Problem) {
-	inEnvelope, problem := web.Flag(q, "envelope")
+	inEnvelope, problem := web.BoolParameter(q, "envelope")
 	if problem != nil {
 		return dataAlone, problem
 	}
-	asCloudEvents, problem := web.Format(q)
+	asCloudEvents, problem := web.ParseFormat(q)
 	switch {
 	case problem != nil:
 		return dataAlone, problem
@@ -106,7 +106,7 @@ func (c codec) AppendGap(dst []byte, g *hub.Gap) []byte {
 }
 
 func (c codec) AppendError(dst []byte, id string, p *wire.Problem) []byte {
-	return c.last(dst, wire.AppendSSEError(nil, web.ComeBack(), id, p), p.Temporary())
+	return c.last(dst, wire.AppendSSEError(nil, web.RetryDelay(), id, p), p.Temporary())
 }
 
 func (c codec) AppendGoaway(dst []byte, id string, retry time.Duration) []byte {

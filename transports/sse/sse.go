@@ -62,16 +62,16 @@ func (h *Handler) codec(f format, chunked bool) codec {
 
 // ServeHTTP begins a stream.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !web.Allow(w, r, http.MethodGet, http.MethodHead) {
+	if !web.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
 		return
 	}
 	access := h.cfg.Access(r.Context())
 	request, c, problem := h.parse(r, access)
 	if problem == nil && h.cfg.Registry.IsDraining() {
-		problem = wire.Draining(web.ComeBack())
+		problem = wire.Draining(web.RetryDelay())
 	}
 	if problem != nil {
-		h.Refuse(w, r, problem)
+		h.HandleError(w, r, problem)
 		return
 	}
 	if r.Method == http.MethodHead {
@@ -80,21 +80,21 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	o := connection.New()
 	if problem = access.Acquire(o); problem != nil {
-		h.Refuse(w, r, problem)
+		h.HandleError(w, r, problem)
 		return
 	}
 	if problem = access.ReserveFilters(o, request.Filters); problem != nil {
 		access.Release(o)
-		h.Refuse(w, r, problem)
+		h.HandleError(w, r, problem)
 		return
 	}
 	s, err := h.cfg.Hub.Subscribe(request, o)
 	if err != nil {
 		access.Release(o)
-		h.Refuse(w, r, wire.ProblemOf(err))
+		h.HandleError(w, r, wire.ProblemOf(err))
 		return
 	}
-	opening := c.chunk(nil, wire.AppendSSEOpen(nil, web.ComeBack(), s.Place()))
+	opening := c.chunk(nil, wire.AppendSSEOpen(nil, web.RetryDelay(), s.Place()))
 	setHeader(w)
 	b := &beginning{access: access, codec: c, out: o, subscription: s, opening: opening}
 	if r.ProtoMajor > 1 {
@@ -132,18 +132,18 @@ func (h *Handler) start(b *beginning, conn connection.Conn) bool {
 	if b.out.Start(h.outlets[b.codec], b.access, b.subscription, conn, b.opening) {
 		return true
 	}
-	last := b.codec.AppendError(b.opening, b.subscription.Place(), wire.Draining(web.ComeBack()))
+	last := b.codec.AppendError(b.opening, b.subscription.Place(), wire.Draining(web.RetryDelay()))
 	_ = conn.Write(last, h.cfg.WriteTimeout) // nobody is left to be told
 	b.abandon()
 	return false
 }
 
 func (h *Handler) parse(r *http.Request, access web.Access) (hub.Request, codec, *wire.Problem) {
-	q, problem := web.Query(r)
+	q, problem := web.ParseQuery(r)
 	if problem != nil {
 		return hub.Request{}, codec{}, problem
 	}
-	request, _, problem := web.Subscription(r, q, access.Grant(), h.cfg.MaxTopics)
+	request, _, problem := web.ParseSubscription(r, q, access.Grant(), h.cfg.MaxTopics)
 	if problem != nil {
 		return hub.Request{}, codec{}, problem
 	}
@@ -218,14 +218,14 @@ func position(r *http.Request) string {
 
 // Refuse answers a request that gets no stream. An EventSource gives up for good on any status
 // but 200, so one that is refused for a while only is given a stream that says so and is cut.
-func (h *Handler) Refuse(w http.ResponseWriter, r *http.Request, p *wire.Problem) {
+func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *wire.Problem) {
 	if !p.Temporary() || r.Method != http.MethodGet || !acceptsStream(r) {
 		web.WriteProblem(w, r, p)
 		return
 	}
-	web.Count(r, p)
+	web.CountProblem(r, p)
 	setHeader(w)
-	_, err := w.Write(wire.AppendSSEError(nil, max(web.ComeBack(), p.RetryAfter), position(r), p))
+	_, err := w.Write(wire.AppendSSEError(nil, max(web.RetryDelay(), p.RetryAfter), position(r), p))
 	if err == nil {
 		h.cut(w)
 	}

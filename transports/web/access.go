@@ -7,44 +7,47 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// Access is what a request may do, for as long as its token holds. Who judged the token is not the
-// transports' business.
+// Access holds the rights of a request for as long as its token is valid. Package auth verifies the
+// token; the transports use only this interface.
 type Access interface {
-	// Grant is what may be done now; nil: nothing any more, or nobody has judged the request.
+	// Grant returns the current rights, or nil if there are none: the token is no longer valid, or
+	// the request passed no authentication.
 	Grant() *hub.Grant
-	// Sender names who sends, for its share of what the hub receives: the token, or the address
-	// where there is none.
+	// Sender identifies the sender, for its share of receive memory: the token, or the client's
+	// address if there is no token.
 	Sender() string
-	// Judge says what is to be told to a subscriber of the set; nil: it may go on.
+	// Authorize returns the problem of a subscription to set, or nil if it may start or continue.
 	Authorize(set hub.FilterSet) *wire.Problem
-	// Hold lets a connection in: it counts toward the limits, and h is told when what is granted
-	// changes, until Release. Watch is the same for what does not count.
+	// Acquire admits a connection. It counts toward the limits, and h is notified when the rights
+	// change, until Release. AcquireUncounted does the same without counting.
 	Acquire(h hub.Holder) *wire.Problem
 	AcquireUncounted(h hub.Holder) *wire.Problem
 	Release(h hub.Holder)
-	// Filters counts the memory of the filters that h, which is held, is about to subscribe to, in place of
-	// what it subscribed to before, until Release. With a problem nothing has changed.
+	// ReserveFilters counts the memory of the filters that h is about to subscribe to, instead of
+	// those before, until Release. h must be acquired. If it returns a problem, nothing has
+	// changed.
 	ReserveFilters(h hub.Holder, set hub.FilterSet) *wire.Problem
-	// Subscribe counts one more beginning of a subscription; Hold does so itself.
+	// AdmitSubscription counts one more start of a subscription toward the connect rate. Acquire
+	// includes it.
 	AdmitSubscription() *wire.Problem
-	// Publish counts events that are about to be published, all or none.
+	// AdmitPublish counts events about to be published, all or none.
 	AdmitPublish(events int) *wire.Problem
-	// AwaitPublish waits until some of the events may be published, and says how many. The error
-	// is of ctx.
+	// WaitPublish blocks until some of the events may be published, and returns their number. The
+	// error is that of ctx.
 	WaitPublish(ctx context.Context, events int) (int, error)
-	// Renew judges a fresh token. Hold of what it gives takes over the connection that is held; Done
-	// must follow, held or not.
+	// Renew verifies a new token. Acquire of the returned Access takes over the connection held by
+	// this one. Done must be called in any case.
 	Renew(token string) (Access, *wire.Problem)
 	Done()
 }
 
-// AccessFunc gives what the request of the context may do.
+// AccessFunc returns the Access of a request's context.
 type AccessFunc func(context.Context) Access
 
-// Judge is Access.Judge for one whose grant is known.
+// Authorize implements Access.Authorize for a known grant.
 func Authorize(grant *hub.Grant, set hub.FilterSet) *wire.Problem {
 	if grant != nil && set.Len() == 0 {
-		return nil // it reads nothing
+		return nil // nothing is read
 	}
 	return MaySubscribe(grant, set)
 }

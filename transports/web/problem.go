@@ -9,44 +9,44 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// bodyGrace is how long the rest of a refused request's body may take. net/http reads a part of
-// it before it writes an answer, and without a limit a client that announced a body and waits for
-// the answer would wait for ever.
+// bodyGrace is how long the rest of a refused request's body may take. net/http reads part of it
+// before it sends the answer. Without a limit, a client that announced a body and waits for the
+// answer first would block for ever.
 const bodyGrace = time.Second
 
-// WriteProblem answers the request with the problem (RFC 9457), and counts it. Headers that are set
-// already are sent with it.
+// WriteProblem answers the request with the problem (RFC 9457) and counts it. Headers that are
+// already set are sent too.
 func WriteProblem(w http.ResponseWriter, r *http.Request, p *wire.Problem) {
-	Count(r, p)
+	CountProblem(r, p)
 	h := w.Header()
 	h.Set("Content-Type", wire.ProblemContentType)
 	h.Set("Cache-Control", "no-store")
 	if p.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.FormatInt(wholeSeconds(p.RetryAfter), 10))
+		h.Set("Retry-After", strconv.FormatInt(ceilSeconds(p.RetryAfter), 10))
 	}
 	if p.Status == http.StatusUnauthorized || p.Status == http.StatusForbidden {
 		h.Set("WWW-Authenticate", challenge(p))
 	}
 	if p.Status == http.StatusRequestTimeout && r.ProtoMajor == 1 {
-		h.Set("Connection", "close") // RFC 9110 section 15.5.9; the rest of the body is not awaited
+		h.Set("Connection", "close") // RFC 9110 section 15.5.9; do not wait for the rest of the body
 	}
 	if r.ContentLength != 0 {
-		// Where there is no deadline to set there is no connection to wait on.
+		// SetReadDeadline fails only where no connection could block, as in tests.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyGrace))
 	}
 	w.WriteHeader(p.Status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(append(p.AppendJSON(nil), '\n')) // nobody is left to be told
+		_, _ = w.Write(append(p.AppendJSON(nil), '\n')) // if this fails, the client is gone
 	}
 }
 
-// wholeSeconds rounds up, to 1 at least.
-func wholeSeconds(d time.Duration) int64 {
+// ceilSeconds rounds up to whole seconds.
+func ceilSeconds(d time.Duration) int64 {
 	return int64((d + time.Second - 1) / time.Second)
 }
 
-// challenge is the value of WWW-Authenticate (RFC 6750 section 3). It has an error only where the
-// token is at fault: not where there is none, and not for a foreign origin.
+// challenge returns the value of WWW-Authenticate (RFC 6750 section 3). It has an error only if the
+// token is at fault, not if there is none or the origin is foreign.
 func challenge(p *wire.Problem) string {
 	c := `Bearer realm="trivium"`
 	switch p.Code {
@@ -60,11 +60,11 @@ func challenge(p *wire.Problem) string {
 	if p.Detail == "" {
 		return c
 	}
-	return c + `, error_description="` + strings.Map(describable, p.Detail) + `"`
+	return c + `, error_description="` + strings.Map(descriptionRune, p.Detail) + `"`
 }
 
-// describable keeps what an error_description may have.
-func describable(r rune) rune {
+// descriptionRune replaces characters that error_description must not contain.
+func descriptionRune(r rune) rune {
 	switch {
 	case r == '"', r == '\\':
 		return '\''

@@ -10,24 +10,24 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// Subscription reads what the request asks to subscribe to, and judges it by the grant; without a
-// topic it is everything that the grant lets it read. The filters that were asked for by name are
-// given too. maxTopics is as for wire.ParseSelection.
-func Subscription(r *http.Request, q url.Values, grant *hub.Grant, maxTopics int) (hub.Request, []hub.Filter, *wire.Problem) {
+// ParseSubscription parses the subscription that the request asks for, and authorizes it. Without a
+// topic it covers everything that the grant may read. It also returns the filters named in the
+// query. maxTopics is as for wire.ParseSelection.
+func ParseSubscription(r *http.Request, q url.Values, grant *hub.Grant, maxTopics int) (hub.Request, []hub.Filter, *wire.Problem) {
 	s, err := wire.ParseSelection(q, r.Header.Get("Last-Event-ID"), maxTopics, time.Now())
 	if err != nil {
 		return hub.Request{}, nil, wire.ProblemOf(err)
 	}
 	request := hub.Request{Start: s.Start, Conflate: s.Conflate}
 	if len(s.Filters) == 0 && grant != nil {
-		request.Filters = grant.Subscribe // which is compiled, and shared by all of the token's subscribers
+		request.Filters = grant.Subscribe // compiled already, and shared by all subscribers with the token
 	} else {
 		request.Filters = hub.NewFilterSet(s.Filters...)
 	}
 	return request, s.Filters, MaySubscribe(grant, request.Filters)
 }
 
-// MaySubscribe judges filters by the grant; nil is leave.
+// MaySubscribe returns the problem of subscribing to the set, or nil if the grant allows it.
 func MaySubscribe(grant *hub.Grant, set hub.FilterSet) *wire.Problem {
 	if grant == nil {
 		return wire.TokenEnded()
@@ -41,7 +41,8 @@ func MaySubscribe(grant *hub.Grant, set hub.FilterSet) *wire.Problem {
 	return nil
 }
 
-// MayPublishAny judges a grant before there is a topic; nil is leave.
+// MayPublishAny returns a problem if the grant allows no topic at all, else nil. It is used before
+// the topic is known.
 func MayPublishAny(grant *hub.Grant) *wire.Problem {
 	switch {
 	case grant == nil:
@@ -52,8 +53,8 @@ func MayPublishAny(grant *hub.Grant) *wire.Problem {
 	return nil
 }
 
-// MayPublish judges a topic by the grant; nil is leave. What is no topic is left for the hub to
-// refuse: no right would make it good.
+// MayPublish returns the problem of publishing to the topic, or nil if the grant allows it. An
+// invalid topic is left to the hub to refuse, since it is no matter of rights.
 func MayPublish(grant *hub.Grant, topic string) *wire.Problem {
 	if grant == nil {
 		return wire.TokenEnded()
@@ -64,25 +65,25 @@ func MayPublish(grant *hub.Grant, topic string) *wire.Problem {
 	return nil
 }
 
-// Query reads the URL's parameters; unlike URL.Query it refuses what is not well formed.
-func Query(r *http.Request) (url.Values, *wire.Problem) {
+// ParseQuery returns the URL's parameters. Unlike URL.Query it refuses a malformed query.
+func ParseQuery(r *http.Request) (url.Values, *wire.Problem) {
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, wire.BadRequest("the URL's query is not well formed: " + queryFault(err))
+		return nil, wire.BadRequest("the URL's query is not well formed: " + queryErrorDetail(err))
 	}
 	return q, nil
 }
 
-// queryFault says what is wrong without repeating the query, which may hold a token.
-func queryFault(err error) string {
+// queryErrorDetail describes the error without repeating the query, which may contain a token.
+func queryErrorDetail(err error) string {
 	if _, ok := err.(url.EscapeError); ok {
 		return "a % is not followed by two hexadecimal digits"
 	}
 	return "parameters are separated by &, and ; is not one"
 }
 
-// Format reads the parameter format: whether events are to be written as CloudEvents.
-func Format(q url.Values) (cloudEvents bool, problem *wire.Problem) {
+// ParseFormat parses the parameter format and reports whether it asks for CloudEvents.
+func ParseFormat(q url.Values) (cloudEvents bool, problem *wire.Problem) {
 	switch values := q["format"]; {
 	case len(values) == 0:
 		return false, nil
@@ -92,8 +93,9 @@ func Format(q url.Values) (cloudEvents bool, problem *wire.Problem) {
 	return true, nil
 }
 
-// Flag reads a parameter that is on as "1" or "true" and off as "0", "false" or absent.
-func Flag(q url.Values, name string) (bool, *wire.Problem) {
+// BoolParameter parses a parameter that is true as "1" or "true", and false as "0", "false" or
+// absent.
+func BoolParameter(q url.Values, name string) (bool, *wire.Problem) {
 	switch values := q[name]; {
 	case len(values) == 0:
 		return false, nil

@@ -10,9 +10,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// Allow reports whether the request's method is one of the methods. If not, it has been answered
-// with 405.
-func Allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
+// AllowMethods reports whether the request's method is one of methods. If not, it answers with 405.
+func AllowMethods(w http.ResponseWriter, r *http.Request, methods ...string) bool {
 	if slices.Contains(methods, r.Method) {
 		return true
 	}
@@ -27,8 +26,8 @@ func NotFound(w http.ResponseWriter, r *http.Request) {
 	WriteProblem(w, r, wire.NotFound())
 }
 
-// Jitter gives a random duration, uniform between shortest and longest, so that clients that were sent
-// away at one moment do not come back at one.
+// Jitter returns a random duration, uniform between shortest and longest. It spreads the reconnects
+// of clients that were disconnected at the same time.
 func Jitter(shortest, longest time.Duration) time.Duration {
 	if longest <= shortest {
 		return shortest
@@ -36,8 +35,8 @@ func Jitter(shortest, longest time.Duration) time.Duration {
 	return shortest + rand.N(longest-shortest+1)
 }
 
-// ComeBack is when a client is to try again that has lost its stream or was refused for a while
-// only: 2 to 4 seconds, in whole milliseconds.
-func ComeBack() time.Duration {
+// RetryDelay returns the random time after which a client retries that lost its stream or was
+// refused temporarily: 2 to 4 seconds, in whole milliseconds.
+func RetryDelay() time.Duration {
 	return Jitter(2*time.Second, 4*time.Second).Round(time.Millisecond)
 }

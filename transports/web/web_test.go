@@ -91,10 +91,10 @@ func TestWriteProblem(t *testing.T) {
 
 func TestAllow(t *testing.T) {
 	w := httptest.NewRecorder()
-	require.True(t, Allow(w, httptest.NewRequest(http.MethodHead, "/", nil), http.MethodGet, http.MethodHead))
+	require.True(t, AllowMethods(w, httptest.NewRequest(http.MethodHead, "/", nil), http.MethodGet, http.MethodHead))
 	require.Empty(t, w.Header())
 
-	require.False(t, Allow(w, httptest.NewRequest(http.MethodPost, "/", nil), http.MethodGet, http.MethodHead))
+	require.False(t, AllowMethods(w, httptest.NewRequest(http.MethodPost, "/", nil), http.MethodGet, http.MethodHead))
 	require.Equal(t, http.StatusMethodNotAllowed, w.Code)
 	require.Equal(t, "GET, HEAD", w.Header().Get("Allow"))
 
@@ -103,7 +103,7 @@ func TestAllow(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, w.Code)
 }
 
-// TestRefusedBeforeBody has a client that announces a body and sends it only when it is let.
+// The client announces a body and sends it only when the server asks for it.
 func TestRefusedBeforeBody(t *testing.T) {
 	for name, p := range map[string]*wire.Problem{"403": wire.ForeignOrigin("foreign"), "408": wire.RequestTimeout()} {
 		synctest.Test(t, func(t *testing.T) {
@@ -138,7 +138,7 @@ func TestRefusedBeforeBody(t *testing.T) {
 	}
 }
 
-// oneConn is a listener of the connections it is handed.
+// oneConn is a listener that accepts the connections it is given.
 type oneConn struct{ conns chan net.Conn }
 
 func (l *oneConn) Accept() (net.Conn, error) {

@@ -9,7 +9,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// BenchmarkMessage is a command of 200 bytes and its ack over a socket, both sides of it.
+// BenchmarkMessage sends a command of 200 bytes and reads its ack over a socket, both ends in this
+// process.
 func BenchmarkMessage(b *testing.B) {
 	s := tt.Start(b, tt.Config{MessageRate: 1e9})
 	c, err := s.DialSocket(tt.Query(), nil, nil)

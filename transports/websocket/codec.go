@@ -8,10 +8,10 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// codec spells what is written: each message one frame, and a close frame at the end.
+// codec encodes each message as one frame, and ends the stream with a close frame.
 type codec struct {
-	deflate     bool              // permessage-deflate was agreed on
-	cloudEvents *wire.CloudEvents // writes the events; nil: they are envelopes
+	deflate     bool              // permessage-deflate was negotiated
+	cloudEvents *wire.CloudEvents // encodes events; nil: as envelopes
 }
 
 var _ connection.Codec = codec{}

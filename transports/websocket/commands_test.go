@@ -44,8 +44,8 @@ func TestSubscribeCommand(t *testing.T) {
 	require.Equal(t, other.ID, message(t, c).Event.ID)
 }
 
-// TestSubscribeFromThePast: the ack comes before the first event, and says where it begins.
-func TestSubscribeFromThePast(t *testing.T) {
+// The ack comes before the first event, and contains the start position.
+func TestSubscribeWithStart(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	var events []*hub.Event
 	for i := range 5 {
@@ -87,8 +87,8 @@ func TestSubscribeFromThePast(t *testing.T) {
 	}
 }
 
-// TestUnsubscribeFromFilterNamedTwice has one filter twice in the URL: it is one filter of the connection.
-func TestUnsubscribeFromFilterNamedTwice(t *testing.T) {
+// A filter given twice in the URL is one filter of the connection.
+func TestUnsubscribeFilterGivenTwice(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	c := dial(t, s, "topic", "a", "topic", "b", "topic", "a")
 	require.Equal(t, wire.OpAck, exchange(t, c, `{"op":"unsubscribe","topic":"a"}`).Op)
@@ -97,7 +97,7 @@ func TestUnsubscribeFromFilterNamedTwice(t *testing.T) {
 	require.Equal(t, event.ID, message(t, c).Event.ID)
 }
 
-// TestCommandsWithoutTopics has no filter in the URL: the filters are those of the token.
+// Without a filter in the URL, the filters are those of the token.
 func TestCommandsWithoutTopics(t *testing.T) {
 	s := tt.Start(t, tt.Config{Grant: &hub.Grant{Subscribe: filterSet(t, "a", "b", "c.*")}})
 	c := dial(t, s)
@@ -110,7 +110,7 @@ func TestCommandsWithoutTopics(t *testing.T) {
 	require.Equal(t, event.ID, message(t, c).Event.ID)
 }
 
-// TestRefusedCommands: each is answered, changes nothing, and the connection stays.
+// A refused command is answered, changes nothing, and the connection stays open.
 func TestRefusedCommands(t *testing.T) {
 	grant := &hub.Grant{Subject: "s", Subscribe: filterSet(t, "a.>", "b"), Publish: filterSet(t, "p.>")}
 	s := tt.Start(t, tt.Config{Grant: grant, MaxTopics: 2})
@@ -174,8 +174,8 @@ func TestPublishCommand(t *testing.T) {
 	require.EqualValues(t, 1, s.Hub.Stats().Published)
 }
 
-// TestPublishOnly: a token that may only publish has a use for a connection without topics.
-func TestPublishOnly(t *testing.T) {
+// A token that may only publish can use a connection without topics.
+func TestPublishOnlyToken(t *testing.T) {
 	s := tt.Start(t, tt.Config{Grant: &hub.Grant{Publish: filterSet(t, ">")}})
 	c := dial(t, s, "subscribe", "none")
 	require.Equal(t, wire.OpAck, exchange(t, c, `{"op":"publish","topic":"a","data":0}`).Op)
@@ -184,7 +184,7 @@ func TestPublishOnly(t *testing.T) {
 	require.ErrorContains(t, err, "403")
 }
 
-// TestBadQuery: what only this transport takes.
+// Checks the parameters that only this transport has.
 func TestBadQuery(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	for _, query := range [][]string{{"subscribe", "all"}, {"subscribe", "none", "topic", "a"}, {"subscribe", "none", "subscribe", "none"}} {
@@ -196,7 +196,7 @@ func TestBadQuery(t *testing.T) {
 	}
 }
 
-// heap gives the bytes in use after a collection.
+// heap returns the bytes in use after a garbage collection.
 func heap() int64 {
 	runtime.GC()
 	runtime.GC()
@@ -205,8 +205,8 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// TestNothingStays: a connection that is lost, refused or closed leaves no memory behind.
-func TestNothingStays(t *testing.T) {
+// A connection that is lost, refused or closed leaves no memory behind.
+func TestClosedConnectionsLeaveNoMemory(t *testing.T) {
 	s := tt.Start(t, tt.Config{Grant: &hub.Grant{Subscribe: filterSet(t, "a")}})
 	for name, connect := range map[string]func(){
 		"lost": func() {
@@ -223,7 +223,7 @@ func TestNothingStays(t *testing.T) {
 		const n = 1000
 		before := int64(0)
 		for i := range 2 * n {
-			if i == n { // by now the pools are full
+			if i == n { // the pools are full by now
 				before = heap()
 			}
 			connect()
@@ -234,7 +234,7 @@ func TestNothingStays(t *testing.T) {
 	}
 }
 
-// TestRefusedWithOrigin: a page cannot see a status, so it is told within a connection.
+// A page cannot see an HTTP status, so it is told the error on a WebSocket connection.
 func TestRefusedWithOrigin(t *testing.T) {
 	origin := http.Header{"Origin": {"https://a.example"}, "Sec-Websocket-Protocol": {"trivium.v1"}}
 	s := tt.Start(t, tt.Config{Grant: &hub.Grant{Subscribe: filterSet(t, "a")}})
@@ -266,17 +266,17 @@ func TestRefusedWithOrigin(t *testing.T) {
 	require.ErrorContains(t, err, "503")
 }
 
-// TestFarewells: those who are told within a connection are bounded, the rest gets the status.
-func TestFarewells(t *testing.T) {
+// Refused connections that stay open are bounded; beyond the bound, requests get an HTTP status.
+func TestRejectedConnectionsAreBounded(t *testing.T) {
 	h := websocket.New(websocket.Config{})
-	h.Crowd()
+	h.FillRejected()
 	r := httptest.NewRequest(http.MethodGet, "/ws", nil)
 	r.Header = http.Header{
 		"Origin": {"https://a.example"}, "Connection": {"Upgrade"}, "Upgrade": {"websocket"},
 		"Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"AAAAAAAAAAAAAAAAAAAAAA=="},
 	}
 	w := httptest.NewRecorder()
-	h.Refuse(w, r, wire.Forbidden("no"))
+	h.HandleError(w, r, wire.Forbidden("no"))
 	require.Equal(t, http.StatusForbidden, w.Code)
 }
 
@@ -290,7 +290,7 @@ func TestSubprotocol(t *testing.T) {
 	}
 }
 
-// A connection that stands at a cursor and has no topics yet waits for nothing when the hub drains.
+// A connection with a cursor and no topics does not delay the end when the hub drains.
 func TestGoawayWithoutTopics(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	s.Publish(t, tt.JSON("a", `1`), tt.JSON("a", `2`))

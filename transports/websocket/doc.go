@@ -1,13 +1,14 @@
-// Package websocket is the transport over WebSocket (RFC 6455): GET /ws, docs/protocol.md#websocket.
+// Package websocket is the WebSocket transport (RFC 6455): GET /ws, docs/protocol.md#websocket.
 //
-// github.com/coder/websocket does the handshake. From then on an outlet owns every byte that is
-// written, and a session what is read: its frames take the peer's bytes as they come, hold a buffer
-// only within a message, and find a mistake at the byte that makes it. What came before is carried
-// out.
+// github.com/coder/websocket does the handshake. From then on a connection.Writer owns all writes,
+// and a session all reads. The session's frameReader parses bytes as they arrive, holds a buffer
+// only within a message, and detects an error at the byte that causes it. Messages before that byte
+// are still executed.
 //
-// Where the connection can be watched (Outlet.Watch), a goroutine reads what has come and ends; else,
-// below TLS and on other systems than Linux, one reads and waits. One at a time does, owned by the
-// group. It is over when the peer closes or breaks a rule, or when the outlet has closed the
-// connection: a slow peer, a drain. A peer that has broken a rule, or does not answer a close frame,
-// is cut after closeTimeout.
+// Where the connection can be watched (connection.Writer.NotifyReadable), a goroutine is started
+// only while there is input. Elsewhere, below TLS and on systems other than Linux, one goroutine
+// blocks in reads. Only one of them runs at a time, and the registry owns it. Reading ends when the
+// peer closes or violates the protocol, or when the writer has closed the connection, because the
+// peer was too slow or the hub is draining. A peer that violates the protocol or does not answer a
+// close frame is disconnected after closeTimeout.
 package websocket

@@ -7,24 +7,24 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// MaxUnread and CloseTimeout bound what is still read of a connection that was refused.
+// MaxUnread and CloseTimeout bound what is read from a refused connection.
 const (
 	MaxUnread    = maxUnread
 	CloseTimeout = closeTimeout
 )
 
-// Verdict is why a connection was refused; the zero Verdict: it was not.
+// Verdict is the reason why a connection was refused; zero if it was not.
 type Verdict struct {
 	Reason string
 	Code   int
 }
 
-// Receive takes chunks, and gives what was taken of them.
+// Receive feeds chunks to a frameReader, and returns how many bytes were parsed.
 func Receive(limits *Config, limiter *rate.Limiter, chunks [][]byte) ([]byte, Verdict) {
-	f := frames{limits: limits, limiter: limiter, deflate: limits.Compression}
+	f := frameReader{limits: limits, limiter: limiter, deflate: limits.Compression}
 	var taken []byte
 	for _, chunk := range chunks {
-		n, v := f.take(chunk, new(record))
+		n, v := f.feed(chunk, new(record))
 		taken = append(taken, chunk[:n]...)
 		if v != nil {
 			return taken, Verdict{reasonNames[v.reason], v.code}
@@ -33,31 +33,31 @@ func Receive(limits *Config, limiter *rate.Limiter, chunks [][]byte) ([]byte, Ve
 	return taken, Verdict{}
 }
 
-// Received gives the messages and control frames of chunks, each as its opcode and its payload.
+// Received returns the messages and control frames of chunks, each as its opcode and payload.
 func Received(limits *Config, chunks [][]byte) []string {
-	f := frames{limits: limits, limiter: rate.NewLimiter(rate.Inf, 1), deflate: limits.Compression}
+	f := frameReader{limits: limits, limiter: rate.NewLimiter(rate.Inf, 1), deflate: limits.Compression}
 	r := new(record)
 	for _, chunk := range chunks {
-		f.take(chunk, r)
+		f.feed(chunk, r)
 	}
 	return r.whole
 }
 
-// FramingAllocs is how many allocations it costs to take frames of a message, beside its buffer.
+// FramingAllocs returns the number of allocations for parsing a message, besides its buffer.
 func FramingAllocs(p []byte) float64 {
-	f := frames{
+	f := frameReader{
 		limits:  &Config{MaxMessage: DefaultMaxMessage, MaxFragments: DefaultMaxFragments},
 		limiter: rate.NewLimiter(rate.Inf, 1),
 	}
 	buffer := bytes.NewBuffer(make([]byte, 0, 2*len(p)))
 	return testing.AllocsPerRun(100, func() {
 		buffer.Reset()
-		f.payload, f.kind, f.count = buffer, opcodeText, 1
-		f.take(p, nil)
+		f.payload, f.messageHeader, f.frameCount = buffer, opcodeText, 1
+		f.feed(p, nil)
 	})
 }
 
-// record is a receiver that keeps all.
+// record is a receiver that keeps everything.
 type record struct{ whole []string }
 
 func (r *record) reserve(int) *violation { return nil }
@@ -72,5 +72,5 @@ func (r *record) control(opcode byte, payload []byte) *violation {
 	return nil
 }
 
-// Crowd has as many farewells under way as may be.
-func (h *Handler) Crowd() { h.farewells.n.Store(maxFarewells) }
+// FillRejected occupies all places for rejected connections.
+func (h *Handler) FillRejected() { h.rejected.n.Store(maxRejected) }

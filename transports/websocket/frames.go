@@ -8,50 +8,51 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// frames takes apart what the peer sends (RFC 6455, section 5), as the bytes come: no goroutine has
-// to wait for the rest of a frame, and between two messages it holds no buffer. A mistake is found
-// at the byte that makes it, and a message that is too big at its header.
-type frames struct {
+// frameReader parses the peer's frames (RFC 6455, section 5) incrementally: no goroutine blocks for
+// the rest of a frame, and between messages it holds no buffer. It detects an error at the byte
+// that causes it, and a message that is too large at its header.
+type frameReader struct {
 	// static
 
 	limits  *Config
-	limiter *rate.Limiter // of messages, pings and pongs
-	deflate bool          // permessage-deflate was agreed on
+	limiter *rate.Limiter // limits messages, pings and pongs
+	deflate bool          // permessage-deflate was negotiated
 
-	// owned by whoever takes
+	// owned by the goroutine that calls feed
 
-	payload *bytes.Buffer // of the message under way, unmasked; nil: there is none
-	control []byte        // payload of the control frame under way, unmasked
-	count   int           // frames of the message under way
-	length  uint64        // of the frame's payload, as far as the header has told it
-	left    uint64        // bytes of it that are to come
-	key     [keyLength]byte
-	kind    byte // how the message under way began
-	first   byte // of the header
-	second  byte
-	closed  bool // a close frame has come, and nothing may follow
-	next    part
-	more    uint8 // bytes of the extended length, or of the key, that are to come
+	payload       *bytes.Buffer // of the current message, unmasked; nil: none
+	control       []byte        // payload of the current control frame, unmasked
+	frameCount    int           // frames of the current message so far
+	length        uint64        // payload length, as far as the header is parsed
+	payloadLeft   uint64        // payload bytes that have not arrived
+	key           [keyLength]byte
+	messageHeader byte // first header byte of the current message
+	first         byte // first header byte of the current frame
+	second        byte
+	closeReceived bool // a close frame was received; nothing may follow
+	state         parseState
+	headerLeft    uint8 // bytes of the extended length or key that have not arrived
 }
 
-// receiver is told what has come whole. The bytes are its own until it returns.
+// receiver handles complete messages and control frames. It must not keep the bytes after it
+// returns.
 type receiver interface {
-	// reserve is called with the size of the memory that the message under way is about to take, and
-	// with 0 when it is done.
+	// reserve is called with the memory in bytes that the current message is about to use, and with
+	// 0 when it is finished.
 	reserve(size int) *violation
 	message(text []byte) *violation
 	control(opcode byte, payload []byte) *violation
 }
 
-// part is what the next byte is of.
-type part uint8
+// parseState is the part of a frame to which the next byte belongs.
+type parseState uint8
 
 const (
-	partFirst part = iota
-	partSecond
-	partLength
-	partKey
-	partPayload
+	stateFirstByte parseState = iota
+	stateSecondByte
+	stateLength
+	stateKey
+	statePayload
 )
 
 // RFC 6455, section 5.2, and RFC 7692, section 6.
@@ -66,7 +67,7 @@ const (
 	opcodeContinuation = 0x0
 	opcodeText         = 0x1
 	opcodeBinary       = 0x2
-	opcodeControl      = 0x8 // the bit of all control frames, and the first of them
+	opcodeControl      = 0x8 // the bit that all control frames have
 	opcodeClose        = 0x8
 	opcodePing         = 0x9
 	opcodePong         = 0xa
@@ -76,29 +77,29 @@ const (
 	length64   = 127
 )
 
-// messages are the buffers of messages under way, of at most freeMessage.
-var messages = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+// messageBuffers pools the buffers of messages, of at most uncountedSize.
+var messageBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-func newMessage() *bytes.Buffer {
-	b := messages.Get().(*bytes.Buffer)
+func newMessageBuffer() *bytes.Buffer {
+	b := messageBuffers.Get().(*bytes.Buffer)
 	b.Reset()
 	return b
 }
 
-func freeBuffer(b *bytes.Buffer) {
-	if b.Cap() <= freeMessage {
-		messages.Put(b)
+func freeMessageBuffer(b *bytes.Buffer) {
+	if b.Cap() <= uncountedSize {
+		messageBuffers.Put(b)
 	}
 }
 
-// grow makes room for n more bytes in a buffer of a message of at most limit bytes, for which other
-// memory is reserved already.
+// grow makes room for n more bytes in a message's buffer. The message has at most limit bytes.
+// other is further memory that is reserved for it.
 func grow(b *bytes.Buffer, n, other int, limit int64, to receiver) *violation {
 	need := b.Len() + n
 	if need <= b.Cap() {
 		return nil
 	}
-	size := max(need, int(min(int64(max(2*b.Cap(), firstMessage)), limit)))
+	size := max(need, int(min(int64(max(2*b.Cap(), initialSize)), limit)))
 	if v := to.reserve(other + size); v != nil {
 		return v
 	}
@@ -106,28 +107,28 @@ func grow(b *bytes.Buffer, n, other int, limit int64, to receiver) *violation {
 	return nil
 }
 
-// firstMessage is the memory that a message begins with, unless it is known to be larger.
-const firstMessage = 512 // bytes
+// initialSize is the initial size of a message's buffer in bytes, unless more is known to come.
+const initialSize = 512
 
-// take takes the next bytes and gives how many: fewer than all where one makes a mistake, or where a
-// close frame came before.
-func (f *frames) take(p []byte, to receiver) (n int, v *violation) {
-	for n < len(p) && !f.closed {
-		if f.next == partPayload {
-			k := int(min(f.left, uint64(len(p)-n)))
-			if v := f.add(p[n:n+k], to); v != nil {
+// feed parses the next bytes and returns how many it has parsed: fewer than all after a violation
+// or a close frame.
+func (f *frameReader) feed(p []byte, to receiver) (n int, v *violation) {
+	for n < len(p) && !f.closeReceived {
+		if f.state == statePayload {
+			k := int(min(f.payloadLeft, uint64(len(p)-n)))
+			if v := f.addPayload(p[n:n+k], to); v != nil {
 				return n, v
 			}
 			n += k
 		} else {
-			if v := f.header(p[n]); v != nil {
+			if v := f.headerByte(p[n]); v != nil {
 				return n, v
 			}
 			n++
 		}
-		if f.next == partPayload && f.left == 0 {
-			f.next = partFirst
-			if v := f.end(to); v != nil {
+		if f.state == statePayload && f.payloadLeft == 0 {
+			f.state = stateFirstByte
+			if v := f.finishFrame(to); v != nil {
 				return n, v
 			}
 		}
@@ -135,8 +136,8 @@ func (f *frames) take(p []byte, to receiver) (n int, v *violation) {
 	return n, nil
 }
 
-// add takes bytes of a payload.
-func (f *frames) add(p []byte, to receiver) *violation {
+// addPayload unmasks and appends bytes of a payload.
+func (f *frameReader) addPayload(p []byte, to receiver) *violation {
 	var added []byte
 	if f.isControl() {
 		f.control = append(f.control, p...)
@@ -148,20 +149,20 @@ func (f *frames) add(p []byte, to receiver) *violation {
 		f.payload.Write(p)
 		added = f.payload.Bytes()[f.payload.Len()-len(p):]
 	}
-	at := int((f.length - f.left) % keyLength)
+	at := int((f.length - f.payloadLeft) % keyLength)
 	for i := range added {
 		added[i] ^= f.key[(at+i)%keyLength]
 	}
-	f.left -= uint64(len(p))
+	f.payloadLeft -= uint64(len(p))
 	return nil
 }
 
-// end is called when a frame is whole.
-func (f *frames) end(to receiver) *violation {
+// finishFrame handles a complete frame.
+func (f *frameReader) finishFrame(to receiver) *violation {
 	switch {
 	case f.isControl():
 		payload := f.control
-		f.control, f.closed = nil, f.first&opcodeMask == opcodeClose
+		f.control, f.closeReceived = nil, f.first&opcodeMask == opcodeClose
 		return to.control(f.first&opcodeMask, payload)
 	case f.first&bitFin == 0:
 		return nil
@@ -169,25 +170,26 @@ func (f *frames) end(to receiver) *violation {
 	whole := f.payload
 	f.payload = nil
 	defer to.reserve(0)
-	defer freeBuffer(whole)
-	if f.kind&bitCompressed == 0 {
+	defer freeMessageBuffer(whole)
+	if f.messageHeader&bitCompressed == 0 {
 		return to.message(whole.Bytes())
 	}
-	inflated := newMessage()
-	defer freeBuffer(inflated)
-	if v := inflate(inflated, whole, f.count, f.limits.MaxMessage, to); v != nil {
+	inflated := newMessageBuffer()
+	defer freeMessageBuffer(inflated)
+	if v := inflate(inflated, whole, f.frameCount, f.limits.MaxMessage, to); v != nil {
 		return v
 	}
 	return to.message(inflated.Bytes())
 }
 
-// header takes the next byte of a header. What it refuses it refuses as soon as it can be known.
-func (f *frames) header(b byte) *violation {
-	switch f.next {
-	case partFirst:
-		f.first, f.next = b, partSecond
-		return f.begin()
-	case partSecond:
+// headerByte parses the next byte of a header. It refuses an invalid frame at the first byte that
+// shows the error.
+func (f *frameReader) headerByte(b byte) *violation {
+	switch f.state {
+	case stateFirstByte:
+		f.first, f.state = b, stateSecondByte
+		return f.startFrame()
+	case stateSecondByte:
 		f.second, f.length = b&^bitMask, 0
 		switch {
 		case b&bitMask == 0:
@@ -197,16 +199,16 @@ func (f *frames) header(b byte) *violation {
 		}
 		switch f.second {
 		case length16:
-			f.next, f.more = partLength, 2
+			f.state, f.headerLeft = stateLength, 2
 		case length64:
-			f.next, f.more = partLength, 8
+			f.state, f.headerLeft = stateLength, 8
 		default:
 			f.length = uint64(f.second)
-			return f.announced()
+			return f.lengthKnown()
 		}
-	case partLength:
+	case stateLength:
 		f.length = f.length<<8 | uint64(b)
-		if f.more--; f.more > 0 {
+		if f.headerLeft--; f.headerLeft > 0 {
 			return nil
 		}
 		switch {
@@ -215,22 +217,23 @@ func (f *frames) header(b byte) *violation {
 		case f.second == length16 && f.length < length16, f.second == length64 && f.length <= math.MaxUint16:
 			return notMinimal
 		}
-		return f.announced()
-	case partKey:
-		f.key[keyLength-f.more] = b
-		if f.more--; f.more == 0 {
-			f.next, f.left = partPayload, f.length
+		return f.lengthKnown()
+	case stateKey:
+		f.key[keyLength-f.headerLeft] = b
+		if f.headerLeft--; f.headerLeft == 0 {
+			f.state, f.payloadLeft = statePayload, f.length
 		}
 	}
 	return nil
 }
 
-func (f *frames) isControl() bool { return f.first&opcodeControl != 0 }
+func (f *frameReader) isControl() bool { return f.first&opcodeControl != 0 }
 
-// begin looks at the first byte of a frame, and counts it. The frames of a message count toward the
-// limit of the message, which itself counts toward the rate, so that both bound the frames a second.
-// Pings and pongs count toward the rate; a close frame, of which there is one, for nothing.
-func (f *frames) begin() *violation {
+// startFrame checks and counts the first byte of a frame. Frames count toward the limit of frames
+// per message, and messages count toward the rate limit, so that both bound the frames per second.
+// Pings and pongs count toward the rate; a close frame, of which there is one, counts toward
+// nothing.
+func (f *frameReader) startFrame() *violation {
 	opcode, reserved := f.first&opcodeMask, f.first&bitsReserved
 	if f.deflate && (opcode == opcodeText || opcode == opcodeBinary) {
 		reserved &^= bitCompressed
@@ -242,7 +245,7 @@ func (f *frames) begin() *violation {
 		if f.payload == nil {
 			return badFrame
 		}
-		if f.count++; f.count > f.limits.MaxFragments {
+		if f.frameCount++; f.frameCount > f.limits.MaxFragments {
 			return tooManyFrames
 		}
 		return nil
@@ -260,19 +263,19 @@ func (f *frames) begin() *violation {
 		return tooFast
 	}
 	if !f.isControl() {
-		f.kind, f.count, f.payload = f.first, 1, newMessage()
+		f.messageHeader, f.frameCount, f.payload = f.first, 1, newMessageBuffer()
 	}
 	return nil
 }
 
-// announced is called when the length of a frame is known.
-func (f *frames) announced() *violation {
-	f.next, f.more = partKey, keyLength
+// lengthKnown checks the frame when its length has been parsed.
+func (f *frameReader) lengthKnown() *violation {
+	f.state, f.headerLeft = stateKey, keyLength
 	switch {
 	case f.isControl():
 	case f.length > uint64(f.limits.MaxMessage)-uint64(f.payload.Len()):
 		return tooBig
-	case f.kind&opcodeMask == opcodeBinary:
+	case f.messageHeader&opcodeMask == opcodeBinary:
 		return notText
 	}
 	return nil

@@ -12,7 +12,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// frame is a masked one.
+// frame returns a masked frame.
 func frame(first byte, payload string) string {
 	return string(tt.AppendFrame(nil, first, []byte(payload)))
 }
@@ -29,7 +29,7 @@ const (
 
 const pingCommand = `{"op":"ping","ref":1}`
 
-func TestMisbehaviour(t *testing.T) {
+func TestProtocolViolations(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	for _, tc := range []struct {
 		name string
@@ -130,7 +130,7 @@ func TestLargestMessage(t *testing.T) {
 func TestRate(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	c := dial(t, s)
-	for range 300 { // in one write, not to depend on how fast this test is
+	for range 300 { // one write, so that the speed of this test does not matter
 		_, err := c.Write([]byte(frame(text, pingCommand)))
 		require.NoError(t, err)
 	}
@@ -150,7 +150,7 @@ func TestRate(t *testing.T) {
 	requireClosed(t, c, 1008)
 }
 
-// TestSegments sends the handshake with a message behind it, whole and byte by byte.
+// The handshake and a message after it are sent in one segment, and byte by byte.
 func TestSegments(t *testing.T) {
 	for name, cfg := range map[string]tt.Config{"direct": {}, "portable": {Portable: true}, "TLS": {TLS: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -170,8 +170,8 @@ func TestSegments(t *testing.T) {
 	}
 }
 
-// TestNothingAfterClose has a publisher at full speed while connections end in several ways.
-func TestNothingAfterClose(t *testing.T) {
+// Connections end in several ways while events are published at full speed.
+func TestNoFrameAfterClose(t *testing.T) {
 	for name, portable := range map[string]bool{"direct": false, "portable": true} {
 		t.Run(name, func(t *testing.T) {
 			s := tt.Start(t, tt.Config{Portable: portable, Heartbeat: 100 * time.Millisecond})
@@ -200,7 +200,8 @@ func TestNothingAfterClose(t *testing.T) {
 				}
 				var ended *tt.Ended
 				require.ErrorAs(t, err, &ended)
-				// It is not answered, so that there is time for more to come until the server has waited.
+				// The close frame is not answered yet, so that more could arrive until the server's
+				// timeout.
 				rest, err := io.ReadAll(c.Conn)
 				require.NoError(t, err)
 				require.Empty(t, rest, "after %v", ended)

@@ -25,7 +25,7 @@ var (
 	noProtocol = verdict{"protocol", 1002}
 )
 
-// hostile is what breaks a rule with its last byte, under the default limits.
+// hostile are inputs that violate a rule with their last byte, under the default limits.
 var hostile = []struct {
 	name string
 	sent string
@@ -55,7 +55,7 @@ var hostile = []struct {
 		strings.Repeat(frame(continuation, ""), 23) + "\x00", fragments},
 }
 
-// split cuts b behind each of the places.
+// split splits b after each of the positions.
 func split(b []byte, places ...int) (chunks [][]byte) {
 	from := 0
 	for _, at := range append(places, len(b)) {
@@ -74,7 +74,7 @@ func bytewise(b []byte) (chunks [][]byte) {
 	return chunks
 }
 
-// limits are as websocket.Config has them, and how many messages, pings and pongs there may be.
+// limits are those of websocket.Config, and the number of messages, pings and pongs.
 type limits struct{ message, fragments, burst int }
 
 var defaults = limits{websocket.DefaultMaxMessage, websocket.DefaultMaxFragments, websocket.DefaultMessageRate}
@@ -84,8 +84,9 @@ func (l limits) receive(chunks [][]byte) ([]byte, verdict) {
 	return websocket.Receive(cfg, rate.NewLimiter(0, l.burst), chunks)
 }
 
-// judge is the framing over again, with all bytes at hand: how many are taken, and the verdict.
-func (l limits) judge(b []byte) (int, verdict) {
+// parseReference is a second implementation of the framing, which has all bytes at once. It returns how many
+// are parsed, and the verdict.
+func (l limits) parseReference(b []byte) (int, verdict) {
 	message, frames, counted, under, isBinary := uint64(0), 0, 0, false, false
 	for at := 0; at < len(b); {
 		opcode, final := b[at]&0x0f, b[at]&0x80 != 0
@@ -138,7 +139,7 @@ func (l limits) judge(b []byte) (int, verdict) {
 			return len(b), fine
 		}
 		if opcode == 8 {
-			return at, fine // what follows a close frame is not looked at
+			return at, fine // bytes after a close frame are ignored
 		}
 	}
 	return len(b), fine
@@ -149,10 +150,10 @@ type failer interface {
 	Helper()
 }
 
-// requireAgreed has the framing and judge look at the same.
+// requireAgreed requires that the frameReader and parseReference agree.
 func requireAgreed(t failer, l limits, sent []byte, chunks [][]byte) verdict {
 	t.Helper()
-	n, want := l.judge(sent)
+	n, want := l.parseReference(sent)
 	passed, got := l.receive(chunks)
 	require.Equal(t, want, got, "%x", sent)
 	require.Equal(t, string(sent[:n]), string(passed), "what came before, all of it")
@@ -171,13 +172,13 @@ func TestFraming(t *testing.T) {
 	}
 }
 
-// small limits are met often.
+// small limits, which are often reached
 var small = limits{message: 300, fragments: 4, burst: 12}
 
 var anyPayload = rapid.Map(rapid.OneOf(rapid.IntRange(0, 3), rapid.IntRange(120, 130), rapid.IntRange(290, 300)), of)
 
-// validFrames draws messages within the limits, with control frames between their frames; whole is
-// what they say, each with its opcode before it.
+// validFrames draws messages within the limits, with control frames between their frames. whole is
+// their content, each message after its opcode.
 func validFrames(t *rapid.T) (sent []byte, whole []string) {
 	for left := small.burst; left > 0; left-- {
 		control := func() {
@@ -205,13 +206,13 @@ func validFrames(t *rapid.T) (sent []byte, whole []string) {
 	return tt.AppendFrame(sent, closing, []byte("\x03\xe8")), append(whole, "\x08\x03\xe8")
 }
 
-// anyFrames draws frames of every kind, and how their length is spelt.
+// anyFrames draws frames of every kind, with every encoding of their length.
 func anyFrames(t *rapid.T) (sent []byte) {
 	for range rapid.IntRange(1, 20).Draw(t, "frames") {
 		first := rapid.SampledFrom([]byte{0x0, 0x0, 0x0, 0x80, 0x80, 0x1, 0x1, 0x81, 0x81, 0x89, 0x8a, 0x82, 0xc1, 0x83, 0x88, 0x9, 0x8f, 0xf1}).Draw(t, "first")
 		payload := anyPayload.Draw(t, "payload")
 		masked := byte(0x80)
-		if rapid.IntRange(0, 30).Draw(t, "masked") == 30 { // small numbers are drawn more often
+		if rapid.IntRange(0, 30).Draw(t, "masked") == 30 { // rapid draws small numbers more often
 			masked = 0
 		}
 		switch rapid.IntRange(0, 20).Draw(t, "spelling") {
@@ -236,8 +237,7 @@ func places(t *rapid.T, n int) []int {
 	return rapid.SliceOfN(rapid.IntRange(0, n), 0, 10).Draw(t, "places")
 }
 
-// TestFramingProperties: what is valid is understood, however it is split, and of the rest exactly what
-// comes before the mistake.
+// Valid frames are parsed however they are split; of others, exactly the part before the error is.
 func TestFramingProperties(t *testing.T) {
 	t.Run("valid", rapid.MakeCheck(func(t *rapid.T) {
 		sent, whole := validFrames(t)
@@ -266,7 +266,7 @@ func FuzzFraming(f *testing.F) {
 	})
 }
 
-// TestModeratePings: a client may ping as often as it may send messages, for as long as it likes.
+// A client may ping at the allowed rate indefinitely.
 func TestModeratePings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := &websocket.Config{MaxMessage: websocket.DefaultMaxMessage, MaxFragments: websocket.DefaultMaxFragments}
@@ -282,7 +282,7 @@ func TestModeratePings(t *testing.T) {
 	})
 }
 
-// TestFramingAllocatesNothing: a message costs no allocation more than it would without.
+// Parsing a message takes no allocation besides its buffer.
 func TestFramingAllocatesNothing(t *testing.T) {
 	require.Zero(t, websocket.FramingAllocs([]byte(frame(continuation, of(200))+frame(continuation, of(200)))))
 }

@@ -2,131 +2,132 @@ package websocket
 
 import "bytes"
 
-// inflateTail is what a compressed message leaves out (RFC 7692, section 7.2.2), and an empty last
-// block, at which reading ends.
+// inflateTail is the end that a compressed message omits (RFC 7692, section 7.2.2), followed by an
+// empty last block, which ends the stream.
 const inflateTail = "\x00\x00\xff\xff\x01\x00\x00\xff\xff"
 
-// How many blocks a message may have: so many, so many more for each of its frames, since a client may
-// flush at the end of each, and one more for so many bytes of the message.
+// Limits on the blocks of a message: a base, more for each of its frames, since a client may flush
+// at the end of each, and one more for this many bytes of the message.
 const (
-	blocksFree     = 64
+	baseBlocks     = 64
 	blocksPerFrame = 2
 	bytesPerBlock  = 64
 )
 
-// inflate undoes the compression of one message (RFC 1951), which came in so many frames, up to limit
-// bytes. No message depends on one before it: no context takeover was agreed on. It is no library's,
-// since none bounds the blocks: 64 KiB of blocks without content would cost 17 ms, and no limit of
-// bytes would be met.
+// inflate decompresses one message (RFC 1951) that arrived in the given number of frames, up to
+// limit bytes. Messages do not depend on each other, since context takeover is never negotiated. No
+// library bounds the number of blocks: 64 KiB of blocks without content take 17 ms of CPU, and meet
+// no limit on bytes.
 func inflate(dst, compressed *bytes.Buffer, frames int, limit int64, to receiver) *violation {
 	d := inflater{
-		in: compressed.Bytes(), dst: dst, limit: limit, to: to, held: compressed.Cap(),
-		blocks: blocksFree + blocksPerFrame*frames,
+		in: compressed.Bytes(), dst: dst, limit: limit, to: to, otherMemory: compressed.Cap(),
+		maxBlocks: baseBlocks + blocksPerFrame*frames,
 	}
 	for last := false; !last; {
-		if d.seen++; d.seen > d.blocks+dst.Len()/bytesPerBlock {
+		if d.blocksSeen++; d.blocksSeen > d.maxBlocks+dst.Len()/bytesPerBlock {
 			return tooManyBlocks
 		}
-		last = d.bits(1) == 1
-		switch d.bits(2) {
+		last = d.readBits(1) == 1
+		switch d.readBits(2) {
 		case 0:
-			d.stored()
+			d.readStored()
 		case 1:
-			d.codes(&fixed.literals, &fixed.distances)
+			d.readSymbols(&fixedCodes.literals, &fixedCodes.distances)
 		case 2:
-			d.dynamic()
+			d.readDynamic()
 		default:
-			d.fault = badFrame
+			d.err = badFrame
 		}
-		if d.fault != nil {
-			return d.fault
+		if d.err != nil {
+			return d.err
 		}
 	}
 	return nil
 }
 
-// inflater is one message that is being inflated. After a fault its methods do nothing of use.
+// inflater decompresses one message. After an error, its methods return meaningless values.
 type inflater struct {
-	in    []byte
-	dst   *bytes.Buffer
-	limit int64
-	to    receiver
-	held  int // bytes reserved beside those of dst
+	in          []byte
+	dst         *bytes.Buffer
+	limit       int64
+	to          receiver
+	otherMemory int // reserved bytes besides those of dst
 
-	at           int // of in and inflateTail, the next byte
-	buffer       uint32
-	count        uint // bits in buffer
-	blocks, seen int
-	fault        *violation
+	pos                   int // index of the next byte, in in and then inflateTail
+	bitBuffer             uint32
+	bitCount              uint // number of bits in bitBuffer
+	maxBlocks, blocksSeen int
+	err                   *violation
 }
 
-// bits returns the next n bits, 13 at most, the first as the lowest.
-func (d *inflater) bits(n uint) int {
-	for d.count < n {
+// readBits returns the next n bits, at most 13, the first as the lowest.
+func (d *inflater) readBits(n uint) int {
+	for d.bitCount < n {
 		var b byte
-		switch tail := d.at - len(d.in); {
+		switch tail := d.pos - len(d.in); {
 		case tail < 0:
-			b = d.in[d.at]
+			b = d.in[d.pos]
 		case tail < len(inflateTail):
 			b = inflateTail[tail]
 		default:
-			d.fault = badFrame
+			d.err = badFrame
 		}
-		d.at++
-		d.buffer |= uint32(b) << d.count
-		d.count += 8
+		d.pos++
+		d.bitBuffer |= uint32(b) << d.bitCount
+		d.bitCount += 8
 	}
-	v := d.buffer & (1<<n - 1)
-	d.buffer >>= n
-	d.count -= n
+	v := d.bitBuffer & (1<<n - 1)
+	d.bitBuffer >>= n
+	d.bitCount -= n
 	return int(v)
 }
 
-// room makes room for n more bytes of the message, and reports whether they may be.
-func (d *inflater) room(n int) bool {
+// reserve makes room for n more bytes of the message, and reports whether the limits allow them.
+func (d *inflater) reserve(n int) bool {
 	if int64(d.dst.Len()+n) > d.limit {
-		d.fault = tooBig
+		d.err = tooBig
 		return false
 	}
-	if v := grow(d.dst, n, d.held, d.limit, d.to); v != nil {
-		d.fault = v
+	if v := grow(d.dst, n, d.otherMemory, d.limit, d.to); v != nil {
+		d.err = v
 		return false
 	}
 	return true
 }
 
-// write appends one byte of the message.
+// write appends one byte to the message.
 func (d *inflater) write(b byte) {
-	if d.dst.Available() > 0 && int64(d.dst.Len()) < d.limit || d.room(1) {
+	if d.dst.Available() > 0 && int64(d.dst.Len()) < d.limit || d.reserve(1) {
 		d.dst.WriteByte(b)
 	}
 }
 
-// repeat appends bytes that stand so far before the end, those that it appends among them.
+// repeat appends length bytes that start distance bytes before the end. They may overlap the bytes
+// being appended.
 func (d *inflater) repeat(length, distance int) {
-	if !d.room(length) {
+	if !d.reserve(length) {
 		return
 	}
-	for begin := d.dst.Len() - distance; length > 0; {
-		n := min(length, d.dst.Len()-begin)
-		d.dst.Write(d.dst.Bytes()[begin : begin+n])
+	for start := d.dst.Len() - distance; length > 0; {
+		n := min(length, d.dst.Len()-start)
+		d.dst.Write(d.dst.Bytes()[start : start+n])
 		length -= n
 	}
 }
 
-// stored reads a block that is not compressed (RFC 1951, section 3.2.4).
-func (d *inflater) stored() {
-	d.bits(d.count % 8)
-	length := d.bits(8) | d.bits(8)<<8
-	if check := d.bits(8) | d.bits(8)<<8; check != length^0xffff {
-		d.fault = badFrame
+// readStored decodes an uncompressed block (RFC 1951, section 3.2.4).
+func (d *inflater) readStored() {
+	d.readBits(d.bitCount % 8)
+	length := d.readBits(8) | d.readBits(8)<<8
+	if check := d.readBits(8) | d.readBits(8)<<8; check != length^0xffff {
+		d.err = badFrame
 	}
-	for ; length > 0 && d.fault == nil; length-- {
-		d.write(byte(d.bits(8)))
+	for ; length > 0 && d.err == nil; length-- {
+		d.write(byte(d.readBits(8)))
 	}
 }
 
-// What the symbols of lengths, from 257, and distances stand for (RFC 1951, section 3.2.5).
+// The values of the symbols of lengths, from 257, and of distances (RFC 1951, section 3.2.5).
 var (
 	lengthBase = [29]uint16{3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258}
 	lengthBits = [29]uint8{0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0}
@@ -137,71 +138,71 @@ var (
 
 const endOfBlock = 256
 
-// codes reads a block's symbols.
-func (d *inflater) codes(literals, distances *code) {
-	for d.fault == nil {
-		symbol := d.symbol(literals)
+// readSymbols decodes the symbols of a block.
+func (d *inflater) readSymbols(literals, distances *huffmanCode) {
+	for d.err == nil {
+		symbol := d.readSymbol(literals)
 		switch {
-		case d.fault != nil || symbol == endOfBlock:
+		case d.err != nil || symbol == endOfBlock:
 			return
 		case symbol < endOfBlock:
 			d.write(byte(symbol))
 			continue
 		case symbol-257 >= len(lengthBase):
-			d.fault = badFrame
+			d.err = badFrame
 			return
 		}
-		length := int(lengthBase[symbol-257]) + d.bits(uint(lengthBits[symbol-257]))
-		symbol = d.symbol(distances)
-		if d.fault != nil || symbol >= len(distanceBase) {
-			d.fault = badFrame
+		length := int(lengthBase[symbol-257]) + d.readBits(uint(lengthBits[symbol-257]))
+		symbol = d.readSymbol(distances)
+		if d.err != nil || symbol >= len(distanceBase) {
+			d.err = badFrame
 			return
 		}
-		distance := int(distanceBase[symbol]) + d.bits(uint(distanceBits[symbol]))
+		distance := int(distanceBase[symbol]) + d.readBits(uint(distanceBits[symbol]))
 		if distance > d.dst.Len() {
-			d.fault = badFrame
+			d.err = badFrame
 			return
 		}
 		d.repeat(length, distance)
 	}
 }
 
-// dynamic reads a block that brings its codes (RFC 1951, section 3.2.7).
-func (d *inflater) dynamic() {
+// readDynamic decodes a block that contains its codes (RFC 1951, section 3.2.7).
+func (d *inflater) readDynamic() {
 	order := [19]uint8{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
-	literals, distances, lengths := d.bits(5)+257, d.bits(5)+1, d.bits(4)+4
+	literals, distances, lengths := d.readBits(5)+257, d.readBits(5)+1, d.readBits(4)+4
 	var all [286 + 30]uint8
 	if literals > 286 || distances > 30 {
-		d.fault = badFrame
+		d.err = badFrame
 		return
 	}
 	for _, symbol := range order[:lengths] {
-		all[symbol] = uint8(d.bits(3))
+		all[symbol] = uint8(d.readBits(3))
 	}
-	var c, other code
-	if d.fault != nil || !c.set(all[:len(order)]) {
-		d.fault = badFrame
+	var c, other huffmanCode
+	if d.err != nil || !c.build(all[:len(order)]) {
+		d.err = badFrame
 		return
 	}
 	clear(all[:len(order)])
 	for i := 0; i < literals+distances; {
-		symbol, value, repeat := d.symbol(&c), uint8(0), 1
+		symbol, value, repeat := d.readSymbol(&c), uint8(0), 1
 		switch {
-		case d.fault != nil:
+		case d.err != nil:
 			return
 		case symbol < 16:
 			value = uint8(symbol)
 		case symbol == 16 && i > 0:
-			value, repeat = all[i-1], 3+d.bits(2)
+			value, repeat = all[i-1], 3+d.readBits(2)
 		case symbol == 17:
-			repeat = 3 + d.bits(3)
+			repeat = 3 + d.readBits(3)
 		case symbol == 18:
-			repeat = 11 + d.bits(7)
+			repeat = 11 + d.readBits(7)
 		default:
-			repeat = len(all) // none comes before the first
+			repeat = len(all) // invalid: there is no previous length to repeat
 		}
 		if i+repeat > literals+distances {
-			d.fault = badFrame
+			d.err = badFrame
 			return
 		}
 		for ; repeat > 0; repeat-- {
@@ -209,24 +210,25 @@ func (d *inflater) dynamic() {
 			i++
 		}
 	}
-	if !c.set(all[:literals]) || !other.set(all[literals:literals+distances]) {
-		d.fault = badFrame
+	if !c.build(all[:literals]) || !other.build(all[literals:literals+distances]) {
+		d.err = badFrame
 		return
 	}
-	d.codes(&c, &other)
+	d.readSymbols(&c, &other)
 }
 
 const maxCodeBits = 15
 
-// code is a Huffman code (RFC 1951, section 3.2.2): how many symbols have each length, and the symbols
-// in the order of their codes.
-type code struct {
+// huffmanCode is a Huffman code (RFC 1951, section 3.2.2): the number of symbols of each length,
+// and the symbols in the order of their codes.
+type huffmanCode struct {
 	lengths [maxCodeBits + 1]uint16
 	symbols [288]uint16
 }
 
-// set makes the code of symbols' lengths; false: there is none. A code of one symbol may be incomplete.
-func (c *code) set(lengths []uint8) bool {
+// build sets the code from the lengths of its symbols, and reports whether they form a code. A code
+// of one symbol may be incomplete.
+func (c *huffmanCode) build(lengths []uint8) bool {
 	c.lengths = [maxCodeBits + 1]uint16{}
 	for _, n := range lengths {
 		c.lengths[n]++
@@ -250,11 +252,11 @@ func (c *code) set(lengths []uint8) bool {
 	return left == 0 || used == 0 || used == 1 && c.lengths[1] == 1
 }
 
-// symbol reads the next symbol of a code.
-func (d *inflater) symbol(c *code) int {
+// readSymbol decodes the next symbol.
+func (d *inflater) readSymbol(c *huffmanCode) int {
 	value, first, index := 0, 0, 0
 	for n := 1; n <= maxCodeBits; n++ {
-		value |= d.bits(1)
+		value |= d.readBits(1)
 		count := int(c.lengths[n])
 		if value-first < count {
 			return int(c.symbols[index+value-first])
@@ -263,12 +265,12 @@ func (d *inflater) symbol(c *code) int {
 		first = (first + count) << 1
 		value <<= 1
 	}
-	d.fault = badFrame
+	d.err = badFrame
 	return 0
 }
 
-// fixed are the codes of RFC 1951, section 3.2.6.
-var fixed = func() (f struct{ literals, distances code }) {
+// fixedCodes are the codes of RFC 1951, section 3.2.6.
+var fixedCodes = func() (f struct{ literals, distances huffmanCode }) {
 	var lengths [288]uint8
 	for i := range lengths {
 		switch {
@@ -280,10 +282,10 @@ var fixed = func() (f struct{ literals, distances code }) {
 			lengths[i] = 7
 		}
 	}
-	f.literals.set(lengths[:])
+	f.literals.build(lengths[:])
 	for i := range 30 {
 		lengths[i] = 5
 	}
-	f.distances.set(lengths[:30])
+	f.distances.build(lengths[:30])
 	return f
 }()

@@ -53,7 +53,7 @@ func TestInflate(t *testing.T) {
 	require.Equal(t, tooBig, v)
 }
 
-// TestManySmallBlocks: a client that flushes often is understood as long as its blocks bring something.
+// A client may flush often as long as its blocks have content.
 func TestManySmallBlocks(t *testing.T) {
 	var parts [][]byte
 	for range 200 {
@@ -63,10 +63,11 @@ func TestManySmallBlocks(t *testing.T) {
 	require.Nil(t, v)
 }
 
-// emptyBlocks are 64 KiB of blocks without content: stored, of the fixed code, and each with codes of its own.
+// emptyBlocks are 64 KiB of blocks without content: stored, with the fixed code, and with dynamic
+// codes.
 func emptyBlocks() map[string][]byte {
 	const size = 64 << 10
-	bitwise := func(block string) []byte { // bits in the order in which they are sent
+	bitwise := func(block string) []byte { // bits in the order of transmission
 		b := make([]byte, size)
 		for i := range 8 * (size - 8) / len(block) * len(block) {
 			b[i/8] |= (block[i%len(block)] - '0') << (i % 8)
@@ -118,7 +119,8 @@ func BenchmarkInflate(b *testing.B) {
 	}
 }
 
-// FuzzInflate: what compress/flate can read comes out the same, unless a limit is met; nothing else does.
+// Input that compress/flate accepts decompresses to the same bytes, unless a limit is exceeded; all
+// other input is refused.
 func FuzzInflate(f *testing.F) {
 	f.Add([]byte("\x00"))
 	f.Add([]byte("\xf2\x48\xcd\xc9\xc9\x07\x00"))

@@ -15,8 +15,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// TestLibrary has a client that is not ours publish, get back what it published, ping and close, with
-// and without compression, and its messages in parts.
+// A client of another library publishes, receives its events, pings and closes, with and without
+// compression, and with messages in parts.
 func TestLibrary(t *testing.T) {
 	for name, mode := range map[string]library.CompressionMode{
 		"plain": library.CompressionDisabled, "compressed": library.CompressionNoContextTakeover,
@@ -59,7 +59,7 @@ func TestLibrary(t *testing.T) {
 					require.Equal(t, wire.OpAck, ack.Op)
 					require.Equal(t, data, string(event.Event.Data))
 				}
-				reading := c.CloseRead(ctx) // of pongs
+				reading := c.CloseRead(ctx) // reads pongs
 				for range 10 {
 					require.NoError(t, c.Ping(ctx))
 				}
@@ -70,7 +70,7 @@ func TestLibrary(t *testing.T) {
 	}
 }
 
-// publishInParts writes a message in as many writes as it happens; each is a frame, or a part of one.
+// publishInParts writes a message in several writes, each of which is a frame or a part of one.
 func publishInParts(t *testing.T, ctx context.Context, c *library.Conn, message string) {
 	w, err := c.Writer(ctx, library.MessageText)
 	require.NoError(t, err)

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// dial connects and reads the hello.
+// dial connects and reads the hello message.
 func dial(t *testing.T, s *tt.Server, query ...string) *tt.Socket {
 	t.Helper()
 	c, err := s.DialSocket(tt.Query(query...), nil, nil)
@@ -34,7 +34,7 @@ func message(t *testing.T, c *tt.Socket) wire.Message {
 	return m
 }
 
-// exchange sends a command and gives its answer.
+// exchange sends a command and returns its answer.
 func exchange(t *testing.T, c *tt.Socket, command string) wire.Message {
 	t.Helper()
 	require.NoError(t, c.Say(command))
@@ -50,8 +50,8 @@ func requireClosed(t *testing.T, c *tt.Socket, code int) string {
 	return reason
 }
 
-// requireCode reads a close frame and does not answer it. After a close frame of its own a client
-// sends nothing more: the server closes the connection, and data that comes then resets it.
+// requireCode reads a close frame and does not answer it. A client sends nothing after its own
+// close frame: the server then closes the connection, and further data resets it.
 func requireCode(t *testing.T, c *tt.Socket, code int) (reason string) {
 	t.Helper()
 	_, err := c.Message()
@@ -61,8 +61,8 @@ func requireCode(t *testing.T, c *tt.Socket, code int) (reason string) {
 	return ended.Reason
 }
 
-// requireEnd: the server ends the connection before the client does (RFC 6455, section 7.1.1), and
-// not by a reset, which may take back what was not read yet.
+// requireEnd requires that the server closes the connection first (RFC 6455, section 7.1.1), and
+// without a reset, which could discard data that the client has not read.
 func requireEnd(t *testing.T, c *tt.Socket) {
 	t.Helper()
 	require.NoError(t, c.SetReadDeadline(time.Now().Add(tt.Patience)))

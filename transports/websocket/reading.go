@@ -10,73 +10,75 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// readBuffer is what is read at a time.
-const readBuffer = 512 // bytes
+// readBuffer is the size of one read in bytes.
+const readBuffer = 512
 
-// maxUnread bounds what is read of a peer that goes on sending after its connection has ended.
-const maxUnread = 16 << 20 // bytes
+// maxUnread bounds the input, in bytes, that is discarded from a peer that keeps sending after the
+// end.
+const maxUnread = 16 << 20
 
 // closeTimeout is how long the peer may take to answer a close frame.
 const closeTimeout = 5 * time.Second
 
 var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
 
-// listen reads until the connection ends, where something came with the request and where nobody
-// tells when something comes.
-func (s *session) listen(early []byte) {
-	if !s.received(early, nil) || s.out.NotifyReadable(s) {
+// readLoop handles early, the input that arrived with the request. Then it reads until the
+// connection ends, unless the connection can be watched for input.
+func (s *session) readLoop(early []byte) {
+	if !s.handleInput(early, nil) || s.out.NotifyReadable(s) {
 		return
 	}
 	buffer := make([]byte, readBuffer)
 	for more := true; more; {
-		s.limitTime()
+		s.startMessageTimer()
 		n, err := s.conn.Read(buffer)
-		more = s.received(buffer[:n], err)
+		more = s.handleInput(buffer[:n], err)
 	}
 }
 
-// Readable implements connection.Reader: it reads what there is.
+// Readable implements connection.Reader. It reads the available input.
 func (s *session) Readable(c connection.TryReader) {
 	buffer := readBuffers.Get().(*[readBuffer]byte)
 	defer readBuffers.Put(buffer)
 	for {
 		n, err := c.TryRead(buffer[:])
-		if !s.received(buffer[:n], err) {
+		if !s.handleInput(buffer[:n], err) {
 			return
 		}
 		if n < len(buffer) {
-			s.limitTime()
+			s.startMessageTimer()
 			s.out.RearmReadable()
 			return
 		}
 	}
 }
 
-// received carries out what has come, and reports whether to read on. The error means that nothing
-// more will come.
-func (s *session) received(p []byte, err error) bool {
-	if !s.deaf {
-		n, v := s.frames.take(p, s)
+// handleInput executes the messages of p, and reports whether to continue reading. A non-nil err
+// means that no more input will come.
+func (s *session) handleInput(p []byte, err error) bool {
+	if !s.discardInput {
+		n, v := s.frames.feed(p, s)
 		p = p[n:]
-		s.deaf = s.frames.closed || v != nil
+		s.discardInput = s.frames.closeReceived || v != nil
 		if v != nil {
-			s.refuse(v)
+			s.closeForViolation(v)
 		}
 	}
-	// To close with something unread would reset the connection, and take the close frame back from
-	// a peer that has not read it.
-	s.unread += len(p)
-	if err != nil || s.unread > maxUnread {
+	// Input is read and discarded: closing a socket with unread input resets the connection, and
+	// the peer may then lose a close frame that it has not read.
+	s.discarded += len(p)
+	if err != nil || s.discarded > maxUnread {
 		s.out.CloseAfterEnd()
 		return false
 	}
 	return true
 }
 
-// refuse closes the connection for what the peer sent. Where it was ending, that stays.
-func (s *session) refuse(v *violation) {
+// closeForViolation closes the connection because the peer violated a rule. An end that is already
+// scheduled takes precedence.
+func (s *session) closeForViolation(v *violation) {
 	s.h.cfg.Refusals.counts[v.reason].Add(1)
-	time.AfterFunc(closeTimeout, s.out.Close) // whether or not it has taken its last words
+	time.AfterFunc(closeTimeout, s.out.Close) // even if the peer does not read the last message
 	switch v.reason {
 	case reasonRate:
 		s.out.EndWithProblem(wire.RateLimited(v.text, 0))
@@ -85,11 +87,11 @@ func (s *session) refuse(v *violation) {
 	default:
 		s.out.EndWith(wire.AppendCloseFrame(nil, v.code, v.text))
 	}
-	s.over()
+	s.directionEnded()
 }
 
-// message implements receiver: it carries out one message, up to the end of the stream. What the
-// peer sends between that and its own close frame counts for nothing.
+// message implements receiver. It executes one message. Messages that arrive after the end of the
+// stream and before the peer's close frame are ignored.
 func (s *session) message(text []byte) *violation {
 	if s.out.IsEnding() {
 		return nil
@@ -98,16 +100,16 @@ func (s *session) message(text []byte) *violation {
 		return notUTF8
 	}
 	command, err := wire.ParseCommand(text, s.h.cfg.MaxTopics)
-	if command.Op == wire.OpSubscribe { // a refused command counts toward the rate too
+	if command.Op == wire.OpSubscribe { // refused commands count toward the rate too
 		if problem := s.access.AdmitSubscription(); problem != nil {
 			err = problem
 		}
 	}
 	if err == nil {
-		err = s.do(&command)
+		err = s.execute(&command)
 	}
 	if err != nil {
-		s.say(wire.AppendError(nil, command.Ref, wire.ProblemOf(err)))
+		s.writeMessage(wire.AppendError(nil, command.Ref, wire.ProblemOf(err)))
 	}
 	return nil
 }
@@ -121,7 +123,7 @@ func (s *session) control(opcode byte, payload []byte) *violation {
 		if v := checkClose(payload); v != nil {
 			return v
 		}
-		s.out.EndWith(controlFrame(opcodeClose, payload)) // an echo, unless the hub was first
+		s.out.EndWith(controlFrame(opcodeClose, payload)) // answers the peer's close frame; no effect if the hub has closed first
 		s.out.CloseAfterEnd()
 	}
 	return nil
@@ -131,7 +133,7 @@ func controlFrame(opcode byte, payload []byte) []byte {
 	return append([]byte{bitFin | opcode, byte(len(payload))}, payload...)
 }
 
-// checkClose looks at the payload of a close frame (RFC 6455, sections 5.5.1 and 7.4).
+// checkClose checks the payload of a close frame (RFC 6455, sections 5.5.1 and 7.4).
 func checkClose(payload []byte) *violation {
 	if len(payload) == 0 {
 		return nil
@@ -148,37 +150,37 @@ func checkClose(payload []byte) *violation {
 	return nil
 }
 
-// over is called once when the close frame is out, and once when the peer has broken a rule and is
-// not listened to. After both it is told that nothing follows; it would wait for that (RFC 6455,
-// section 7.1.1), and cannot be heard to answer.
-func (s *session) over() {
-	if s.ways.Add(1) == 2 {
-		_ = connection.CloseWrite(s.conn) // fails only on a connection that is of no use any more
+// directionEnded is called once when the close frame is written, and once when the peer has
+// violated a rule and its input is discarded. After both, the write side is closed, since the peer
+// waits for that (RFC 6455, section 7.1.1) and its own close frame would not be recognized.
+func (s *session) directionEnded() {
+	if s.endedDirections.Add(1) == 2 {
+		_ = connection.CloseWrite(s.conn) // fails only on a broken connection
 	}
 }
 
-// lingering is the outlet's Conn: after the close frame the peer is read up to its own, which is
-// also how it is noticed that it has gone.
-type lingering struct {
+// lingeringConn is the writer's Conn. After the close frame is written it stays open until the
+// peer's close frame is read. The reader also detects that the peer has gone.
+type lingeringConn struct {
 	connection.Conn
 	session *session
 }
 
-func (l lingering) Unwrap() connection.Conn { return l.Conn }
+func (l lingeringConn) Unwrap() connection.Conn { return l.Conn }
 
-func (l lingering) Gone() bool { return false }
+func (l lingeringConn) PeerClosed() bool { return false }
 
-func (l lingering) End() bool {
-	l.session.expiry = time.AfterFunc(closeTimeout, l.session.out.Close)
-	l.session.over()
+func (l lingeringConn) End() bool {
+	l.session.closeTimer = time.AfterFunc(closeTimeout, l.session.out.Close)
+	l.session.directionEnded()
 	return false
 }
 
-func (l lingering) Close() {
+func (l lingeringConn) Close() {
 	l.session.ended.Store(true)
-	l.session.arrived()
-	if l.session.expiry != nil {
-		l.session.expiry.Stop()
+	l.session.finishIncoming()
+	if l.session.closeTimer != nil {
+		l.session.closeTimer.Stop()
 	}
 	l.Conn.Close()
 }

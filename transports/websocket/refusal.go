@@ -2,7 +2,7 @@ package websocket
 
 import "sync/atomic"
 
-// reason is what a refusal is counted under.
+// reason is the metric label of a refusal.
 type reason int
 
 const (
@@ -13,31 +13,31 @@ const (
 	reasonReceiving
 	reasonReceivingTime
 	reasonBlocks
-	reasons
+	reasonCount
 )
 
-var reasonNames = [reasons]string{"rate", "fragments", "too_big", "protocol", "receiving", "receiving_time", "blocks"}
+var reasonNames = [reasonCount]string{"rate", "fragments", "too_big", "protocol", "receiving", "receiving_time", "blocks"}
 
-// Refusals count the connections that were closed for what their peer sent, each once, by the
-// first thing that was refused.
+// Refusals counts the connections that were closed for what their peer sent, each once, by the
+// first violation.
 type Refusals struct {
-	counts [reasons]atomic.Uint64
+	counts [reasonCount]atomic.Uint64
 }
 
-// ByReason gives the counts: "rate" (more messages, pings and pongs a second than MessageRate),
-// "fragments" (over MaxFragments), "too_big" (over MaxMessage), "protocol" (what RFC 6455 does not
-// allow, or a binary message), "receiving" (no room for it in the Intake), and "receiving_time" (a
-// message did not arrive as a whole in its time), and "blocks" (a compressed message of too many blocks
-// for what is in it).
+// ByReason returns the counts: "rate" (more messages, pings and pongs per second than MessageRate),
+// "fragments" (more than MaxFragments), "too_big" (more than MaxMessage), "protocol" (a violation
+// of RFC 6455, or a binary message), "receiving" (no memory in the Intake), "receiving_time" (a
+// message did not arrive in time), and "blocks" (a compressed message with too many blocks for its
+// content).
 func (r *Refusals) ByReason() map[string]uint64 {
-	m := make(map[string]uint64, reasons)
+	m := make(map[string]uint64, reasonCount)
 	for i, name := range reasonNames {
 		m[name] = r.counts[i].Load()
 	}
 	return m
 }
 
-// violation is a rule that a peer can break; nil: it has not.
+// violation is a rule that the peer has violated.
 type violation struct {
 	reason reason
 	code   int // RFC 6455, section 7.4.1
@@ -45,16 +45,16 @@ type violation struct {
 }
 
 var (
-	tooFast       = &violation{reasonRate, policyViolation, "too many messages a second, pings and pongs among them"}
+	tooFast       = &violation{reasonRate, policyViolation, "too many messages, pings and pongs per second"}
 	tooManyFrames = &violation{reasonFragments, policyViolation, "too many frames in one message"}
 	tooBig        = &violation{reasonTooBig, messageTooBig, "message too big"}
-	tooManyBlocks = &violation{reasonBlocks, policyViolation, "too many deflate blocks for what is in the message"}
-	notText       = &violation{reasonProtocol, unsupportedData, "messages are text"}
-	notUTF8       = &violation{reasonProtocol, invalidPayload, "text is UTF-8"}
-	notMasked     = &violation{reasonProtocol, protocolError, "frames of a client are masked"}
-	notMinimal    = &violation{reasonProtocol, protocolError, "a length takes no more bytes than it needs"}
-	badLength     = &violation{reasonProtocol, protocolError, "a length is below 2^63"}
+	tooManyBlocks = &violation{reasonBlocks, policyViolation, "too many deflate blocks for the content of the message"}
+	notText       = &violation{reasonProtocol, unsupportedData, "messages must be text"}
+	notUTF8       = &violation{reasonProtocol, invalidPayload, "text must be UTF-8"}
+	notMasked     = &violation{reasonProtocol, protocolError, "frames of a client must be masked"}
+	notMinimal    = &violation{reasonProtocol, protocolError, "a length must be encoded in as few bytes as possible"}
+	badLength     = &violation{reasonProtocol, protocolError, "a length must be below 2^63"}
 	longControl   = &violation{reasonProtocol, protocolError, "a control frame has at most 125 bytes"}
-	badReason     = &violation{reasonProtocol, invalidPayload, "a reason is UTF-8"}
+	badReason     = &violation{reasonProtocol, invalidPayload, "a close reason must be UTF-8"}
 	badFrame      = &violation{reasonProtocol, protocolError, "protocol error"}
 )

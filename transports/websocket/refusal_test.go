@@ -27,14 +27,14 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// watched is a server whose refusals can be seen, with nothing but /ws.
+// watched is a server with only /ws whose refusals can be counted.
 type watched struct {
 	*tt.Server
 	handler  http.Handler
 	refusals websocket.Refusals
 }
 
-// assemble makes a watched that does not listen. close ends it.
+// assemble returns a watched that does not listen. close must be called.
 func assemble(t testing.TB, cfg websocket.Config) (s *watched, end func()) {
 	h, err := hub.New(hub.Config{})
 	require.NoError(t, err)
@@ -62,7 +62,7 @@ func watch(t testing.TB, cfg websocket.Config) *watched {
 	return s
 }
 
-// requireCounted runs f, which gets a connection closed as the verdict says.
+// requireCounted requires that f gets a connection closed with the verdict, counted once.
 func (s *watched) requireCounted(t *testing.T, v verdict, f func()) {
 	t.Helper()
 	want := s.refusals.ByReason()
@@ -73,8 +73,8 @@ func (s *watched) requireCounted(t *testing.T, v verdict, f func()) {
 
 const publishing = `{"op":"publish","topic":"t","data":1}`
 
-// TestHostileFrames: what comes before the mistake is carried out, nothing behind it, and the
-// connection ends at the byte that makes the mistake, however the bytes come.
+// Messages before the violation are executed, none after it, and the connection ends at the byte
+// that violates the rule, however the bytes are split.
 func TestHostileFrames(t *testing.T) {
 	s := watch(t, websocket.Config{})
 	run := func(t *testing.T, v verdict, writes ...string) {
@@ -106,7 +106,7 @@ func TestHostileFrames(t *testing.T) {
 	}
 }
 
-// TestRefusals: each is counted, by the first mistake.
+// Each refusal is counted once, by the first violation.
 func TestRefusals(t *testing.T) {
 	s := watch(t, websocket.Config{})
 	for sent, v := range map[string]verdict{
@@ -133,12 +133,12 @@ func TestRefusals(t *testing.T) {
 	require.Equal(t, before, s.refusals.ByReason(), "to close is no offence")
 }
 
-// TestFloods: everything a client can send counts toward a rate.
+// Everything that a client can send counts toward a rate.
 func TestFloods(t *testing.T) {
 	s := watch(t, websocket.Config{MessageRate: 10})
 	for name, tc := range map[string]struct {
 		sent   string
-		answer byte // of each, until it is too much
+		answer byte // expected answer to each, until the limit
 	}{
 		"commands":  {frame(text, pingCommand), text},
 		"auth":      {frame(text, `{"op":"auth","token":"bad"}`), text},
@@ -172,8 +172,8 @@ func TestFloods(t *testing.T) {
 	}
 }
 
-// TestCutShort: a message that lacks its end is not carried out, though its text be whole.
-func TestCutShort(t *testing.T) {
+// A message without its end is not executed, even if its text is complete.
+func TestIncompleteMessageIsNotExecuted(t *testing.T) {
 	s := watch(t, websocket.Config{Compression: true})
 	whole := frame(text, publishing+" ")
 	packed := frame(text|tt.Compressed, deflate(t, publishing)+"\x00")
@@ -197,8 +197,8 @@ func TestCutShort(t *testing.T) {
 	}
 }
 
-// TestUnstoppable floods on after the close frame, which it gets all the same.
-func TestUnstoppable(t *testing.T) {
+// The client keeps sending after the close frame, and receives it nevertheless.
+func TestFloodAfterClose(t *testing.T) {
 	s := watch(t, websocket.Config{})
 	for _, tc := range []struct {
 		sent string
@@ -224,7 +224,7 @@ func TestUnstoppable(t *testing.T) {
 			}
 		}()
 		var last tt.Frame
-		for last.Code() == 0 { // there are pongs before it
+		for last.Code() == 0 { // pongs come first
 			last, err = c.Receive()
 			require.NoError(t, err)
 		}
@@ -246,7 +246,7 @@ func (h hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return h.conn, bufio.NewReadWriter(bufio.NewReader(h.conn), bufio.NewWriter(h.conn)), nil
 }
 
-// TestEndsInTime: whatever a refused peer does, it is soon gone.
+// A refused connection ends soon, whatever the peer does.
 func TestEndsInTime(t *testing.T) {
 	trickle := func(f func(net.Conn) error) func(net.Conn) {
 		return func(c net.Conn) {
@@ -298,14 +298,14 @@ func TestEndsInTime(t *testing.T) {
 	}
 }
 
-// bomb is a compressed message that becomes so many MiB.
+// bomb is a compressed message that decompresses to this many MiB.
 func bomb(t *testing.T, size int) string {
 	one := deflate(t, of(1<<20))
 	return strings.Repeat(one+"\x00\x00\xff\xff", size-1) + one
 }
 
-// TestBombs: what a message inflates to is bounded, and what that costs.
-func TestBombs(t *testing.T) {
+// The decompressed size of a message is bounded, and so is its cost.
+func TestDecompressionIsBounded(t *testing.T) {
 	s := watch(t, websocket.Config{Compression: true})
 	ask := func() *tt.Socket {
 		c, err := s.DialSocket(tt.Query(), offer("permessage-deflate"), nil)
@@ -337,7 +337,7 @@ func TestBombs(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(3*n<<20), "of both sides; the bombs are of %d MiB", 3*n*60)
 
-	// What inflates to nothing is bounded as it comes.
+	// A message that decompresses to nothing is bounded by its own size.
 	layers := strings.Repeat("\x00\x00\x00\xff\xff", websocket.DefaultMaxMessage/5) + "\x00"
 	c := ask()
 	require.NoError(t, c.Send(text|tt.Compressed, layers))

@@ -17,7 +17,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// Close codes without a problem (RFC 6455 section 7.4.1).
+// Close codes that belong to no problem (RFC 6455 section 7.4.1).
 const (
 	goingAway       = int(websocket.StatusGoingAway)
 	protocolError   = int(websocket.StatusProtocolError)
@@ -36,28 +36,28 @@ type session struct {
 	conn net.Conn
 	out  *connection.Writer
 
-	// owned by whoever reads, one at a time
+	// owned by the goroutine that reads, one at a time
 
-	access  web.Access
-	filters []hub.Filter  // as they were asked for; the subscription has them as a set
-	granted hub.FilterSet // what is read without filters: all that the token may; else empty
-	pending *hub.Start    // of ?subscribe=none: where the first subscribe begins; nil: with the next event
-	frames  frames
-	deaf    bool // what comes is not looked at any more
-	unread  int  // bytes of it
+	access       web.Access
+	filters      []hub.Filter  // as requested; the subscription has them as a set
+	grantedSet   hub.FilterSet // all that the token may read, if no filter was requested; else empty
+	pendingStart *hub.Start    // start of the first subscribe after ?subscribe=none; nil: the next event
+	frames       frameReader
+	discardInput bool // input is discarded
+	discarded    int  // discarded input in bytes
 
-	arriving atomic.Pointer[arriving] // nil: no message that needs it
-	ended    atomic.Bool              // the connection is closed
-	expiry   *time.Timer              // closes, when the peer does not; guarded by the outlet's mutex
-	ways     atomic.Int32             // of the two, those that are over; see over
+	incoming        atomic.Pointer[incomingMessage] // nil: no incomplete message that needs it
+	ended           atomic.Bool                     // the connection is closed
+	closeTimer      *time.Timer                     // closes the connection if the peer does not; guarded by the writer's mutex
+	endedDirections atomic.Int32                    // number of ended directions; see directionEnded
 }
 
-func (s *session) say(message []byte) {
+func (s *session) writeMessage(message []byte) {
 	s.out.WriteControl(wire.AppendTextFrame(nil, message))
 }
 
-// do carries out a command and acknowledges it. With an error nothing has changed.
-func (s *session) do(c *wire.Command) error {
+// execute executes a command and acknowledges it. If it returns an error, nothing has changed.
+func (s *session) execute(c *wire.Command) error {
 	switch c.Op {
 	case wire.OpSubscribe:
 		return s.subscribe(c)
@@ -66,15 +66,16 @@ func (s *session) do(c *wire.Command) error {
 	case wire.OpPublish:
 		return s.publish(c)
 	case wire.OpAuth:
-		return s.auth(c)
-	default: // ping; ParseCommand lets nothing else pass
-		s.change(c, func(*hub.Subscription) {})
+		return s.renewToken(c)
+	default: // ping: ParseCommand refuses all other operations
+		s.updateSubscription(c, func(*hub.Subscription) {})
 		return nil
 	}
 }
 
-// change has the subscription changed at its exact position, and acknowledges it there.
-func (s *session) change(c *wire.Command, f func(*hub.Subscription)) {
+// updateSubscription calls f with the subscription at its exact position, and acknowledges the
+// command with that position.
+func (s *session) updateSubscription(c *wire.Command, f func(*hub.Subscription)) {
 	s.out.Update(func(subscription *hub.Subscription) []byte {
 		f(subscription)
 		return wire.AppendTextFrame(nil, wire.AppendAck(nil, c.Ref, subscription.Place()))
@@ -89,7 +90,7 @@ func (s *session) subscribe(c *wire.Command) error {
 	if len(c.Topics) == 0 {
 		return wire.BadParameter("topic", "must be a filter or a list of filters")
 	}
-	if c.PositionMember() != "" && len(s.filters)+s.granted.Len() > 0 {
+	if c.PositionMember() != "" && len(s.filters)+s.grantedSet.Len() > 0 {
 		return wire.BadParameter(c.PositionMember(), "may be given only while the connection has no topics")
 	}
 	filters, err := s.withFilters(c.Topics)
@@ -100,39 +101,40 @@ func (s *session) subscribe(c *wire.Command) error {
 	if problem := web.MaySubscribe(s.access.Grant(), set); problem != nil {
 		return problem
 	}
-	if c.PositionMember() == "" && s.pending != nil {
-		start = *s.pending
+	if c.PositionMember() == "" && s.pendingStart != nil {
+		start = *s.pendingStart
 	}
 	if problem := s.access.ReserveFilters(s.out, set); problem != nil {
 		return problem
 	}
-	s.filters, s.granted, s.pending = filters, hub.FilterSet{}, nil
-	// Before the outlet is asked, for which the hub's workers would have to wait meanwhile.
+	s.filters, s.grantedSet, s.pendingStart = filters, hub.FilterSet{}, nil
+	// Locate may take long. It is called before Update, because the hub's workers wait during
+	// Update.
 	request := s.h.cfg.Hub.Locate(hub.Request{Filters: set, Start: start})
-	s.change(c, func(subscription *hub.Subscription) {
+	s.updateSubscription(c, func(subscription *hub.Subscription) {
 		if start == (hub.Start{}) {
 			subscription.SetFilters(set)
 		} else {
 			subscription.Restart(request)
 		}
 	})
-	s.out.OnRightsChanged() // the grant may have changed since it was looked at
+	s.out.OnRightsChanged() // rights may have changed since MaySubscribe
 	return nil
 }
 
 func byText(a, b hub.Filter) int { return strings.Compare(a.String(), b.String()) }
 
-// asked returns a copy of the connection's filters.
-func (s *session) asked() []hub.Filter {
-	if s.granted.Len() > 0 {
-		return s.granted.Filters()
+// currentFilters returns a copy of the connection's filters.
+func (s *session) currentFilters() []hub.Filter {
+	if s.grantedSet.Len() > 0 {
+		return s.grantedSet.Filters()
 	}
 	return slices.Clone(s.filters)
 }
 
-// withFilters returns the connection's filters and the new ones, each once.
+// withFilters returns the connection's filters and the new ones, without duplicates.
 func (s *session) withFilters(topics []string) ([]hub.Filter, error) {
-	filters := s.asked()
+	filters := s.currentFilters()
 	known := make(map[string]bool, len(filters)+len(topics))
 	for _, f := range filters {
 		known[f.String()] = true
@@ -162,16 +164,16 @@ func (s *session) unsubscribe(c *wire.Command) error {
 		}
 		gone[topic] = true
 	}
-	filters := slices.DeleteFunc(s.asked(), func(f hub.Filter) bool { return gone[f.String()] })
-	if len(filters) != len(s.filters)+s.granted.Len()-len(gone) {
+	filters := slices.DeleteFunc(s.currentFilters(), func(f hub.Filter) bool { return gone[f.String()] })
+	if len(filters) != len(s.filters)+s.grantedSet.Len()-len(gone) {
 		return wire.BadParameter("topic", "is not subscribed to")
 	}
 	set := hub.NewFilterSet(filters...)
 	if problem := s.access.ReserveFilters(s.out, set); problem != nil {
 		return problem
 	}
-	s.filters, s.granted = filters, hub.FilterSet{}
-	s.change(c, func(subscription *hub.Subscription) { subscription.SetFilters(set) })
+	s.filters, s.grantedSet = filters, hub.FilterSet{}
+	s.updateSubscription(c, func(subscription *hub.Subscription) { subscription.SetFilters(set) })
 	return nil
 }
 
@@ -196,12 +198,12 @@ func (s *session) publish(c *wire.Command) error {
 	if err != nil {
 		return err
 	}
-	s.say(wire.AppendAck(nil, c.Ref, id.String()))
+	s.writeMessage(wire.AppendAck(nil, c.Ref, id.String()))
 	return nil
 }
 
-// auth takes a fresh token in the old one's place.
-func (s *session) auth(c *wire.Command) error {
+// renewToken replaces the connection's token.
+func (s *session) renewToken(c *wire.Command) error {
 	fresh, problem := s.access.Renew(c.Token)
 	if problem != nil {
 		return problem
@@ -211,6 +213,6 @@ func (s *session) auth(c *wire.Command) error {
 		return problem
 	}
 	s.access = fresh
-	s.change(c, func(*hub.Subscription) {})
+	s.updateSubscription(c, func(*hub.Subscription) {})
 	return nil
 }

@@ -21,47 +21,48 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// Protocol is the subprotocol that is chosen if it is offered.
+// Protocol is the subprotocol that is selected if the client offers it.
 const Protocol = "trivium.v1"
 
 // Defaults of Config.
 const (
 	DefaultMaxMessage   = 64 << 10 // bytes
 	DefaultMaxFragments = 1024     // frames
-	DefaultMessageRate  = 100      // a second
+	DefaultMessageRate  = 100      // per second
 )
 
-// Config is what a Handler is made of.
+// Config configures a Handler.
 type Config struct {
 	Hub          *hub.Hub
 	Registry     *connection.Registry
 	Access       web.AccessFunc
 	Counters     *connection.Counters
-	MaxTopics    int       // filters of a connection; 0: any number
-	Refusals     *Refusals // nil: nobody looks
-	MaxMessage   int64     // bytes of a client's message, as it comes and after decompression; 0: DefaultMaxMessage
+	MaxTopics    int       // filters per connection; 0: any number
+	Refusals     *Refusals // optional
+	MaxMessage   int64     // bytes of a client's message, before and after decompression; 0: DefaultMaxMessage
 	MaxFragments int       // frames of a client's message; 0: DefaultMaxFragments
-	MessageRate  float64   // of a client's messages, pings and pongs, a second; 0: DefaultMessageRate
-	// MessageTimeout is the time for a part of a message; for the whole, see intake.TimeFor. 0: none.
+	MessageRate  float64   // a client's messages, pings and pongs per second; 0: DefaultMessageRate
+	// MessageTimeout is the time limit for a part of a message; see intake.TimeFor for the whole.
+	// 0: none.
 	MessageTimeout time.Duration
-	Intake         *intake.Budget // bounds what messages hold that are arriving; nil: nothing does
+	Intake         *intake.Budget // bounds the memory of incomplete messages; nil: no bound
 	WriteTimeout   time.Duration  // without progress
-	Disconnect     bool           // a subscriber that retention has overtaken is sent away
+	Disconnect     bool           // disconnect subscribers that fall behind retention
 	Compression    bool           // offer permessage-deflate
-	// CloudEvents writes the events of ?format=cloudevents.
+	// CloudEvents encodes events for ?format=cloudevents.
 	CloudEvents wire.CloudEvents
-	// Portable keeps to the write path that every platform has.
+	// Portable disables direct writes.
 	Portable bool
 }
 
 // Handler answers GET /ws.
 type Handler struct {
-	cfg       Config
-	outlets   map[codec]*connection.Config // shared by the connections of each format
-	farewells farewells
+	cfg           Config
+	writerConfigs map[codec]*connection.Config // shared by the connections with one codec
+	rejected      rejectLimiter
 }
 
-// New makes a Handler.
+// New returns a Handler.
 func New(cfg Config) *Handler {
 	if cfg.MaxMessage == 0 {
 		cfg.MaxMessage = DefaultMaxMessage
@@ -75,11 +76,11 @@ func New(cfg Config) *Handler {
 	if cfg.MessageRate == 0 {
 		cfg.MessageRate = DefaultMessageRate
 	}
-	h := &Handler{cfg: cfg, outlets: make(map[codec]*connection.Config)}
+	h := &Handler{cfg: cfg, writerConfigs: make(map[codec]*connection.Config)}
 	for _, cloudEvents := range []bool{false, true} {
 		for _, deflate := range []bool{false, true} {
 			c := h.codec(deflate, cloudEvents)
-			h.outlets[c] = &connection.Config{
+			h.writerConfigs[c] = &connection.Config{
 				Codec:        c,
 				Counters:     cfg.Counters,
 				Registry:     cfg.Registry,
@@ -99,57 +100,58 @@ func (h *Handler) codec(deflate, cloudEvents bool) codec {
 	return c
 }
 
-// ServeHTTP begins a connection.
+// ServeHTTP starts a connection.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !checkHandshake(w, r) {
 		return
 	}
 	s := &session{h: h, access: h.cfg.Access(r.Context())}
-	request, problem := s.parse(r)
+	request, problem := s.parseQuery(r)
 	if problem == nil && h.cfg.Registry.IsDraining() {
-		problem = wire.Draining(web.ComeBack())
+		problem = wire.Draining(web.RetryDelay())
 	}
 	if problem != nil {
-		h.Refuse(w, r, problem)
+		h.HandleError(w, r, problem)
 		return
 	}
-	// Before the handshake: what is published once the client knows of it is for this client.
+	// Subscribe before the handshake, so that the client receives everything published after its
+	// end.
 	s.out = connection.New()
 	if problem = s.access.Acquire(s.out); problem != nil {
-		h.Refuse(w, r, problem)
+		h.HandleError(w, r, problem)
 		return
 	}
 	if problem = s.access.ReserveFilters(s.out, request.Filters); problem != nil {
 		s.access.Release(s.out)
-		h.Refuse(w, r, problem)
+		h.HandleError(w, r, problem)
 		return
 	}
 	subscription, err := h.cfg.Hub.Subscribe(request, s.out)
 	if err != nil {
 		s.access.Release(s.out)
-		h.Refuse(w, r, wire.ProblemOf(err))
+		h.HandleError(w, r, wire.ProblemOf(err))
 		return
 	}
 	u, err := h.upgrade(w, r)
 	if err != nil {
 		s.access.Release(s.out)
 		subscription.Close()
-		return // the library has answered, or there is nobody to answer
+		return // the library has answered, or the client is gone
 	}
-	cloudEvents, _ := web.Format(r.URL.Query()) // parse has checked it
+	cloudEvents, _ := web.ParseFormat(r.URL.Query()) // parseQuery has checked it
 	s.start(u, subscription, cloudEvents)
 }
 
-// start says hello and leaves the connection to who reads it.
+// start writes the hello message and starts reading.
 func (s *session) start(u *upgrade, subscription *hub.Subscription, cloudEvents bool) {
 	s.conn = u.conn
-	s.frames = frames{
+	s.frames = frameReader{
 		limits:  &s.h.cfg,
 		limiter: rate.NewLimiter(rate.Limit(s.h.cfg.MessageRate), max(1, int(s.h.cfg.MessageRate))),
 		deflate: u.deflate,
 	}
-	config := s.h.outlets[s.h.codec(u.deflate, cloudEvents)]
-	conn := lingering{connection.NewPortableConn(u.conn), s}
+	config := s.h.writerConfigs[s.h.codec(u.deflate, cloudEvents)]
+	conn := lingeringConn{connection.NewPortableConn(u.conn), s}
 	if !s.h.cfg.Portable {
 		conn.Conn = connection.NewConn(u.conn, s.h.cfg.WriteTimeout)
 	}
@@ -157,40 +159,41 @@ func (s *session) start(u *upgrade, subscription *hub.Subscription, cloudEvents 
 	if !s.out.Start(config, s.access, subscription, conn, wire.AppendTextFrame(nil, hello)) {
 		s.access.Release(s.out)
 		subscription.Close()
-		farewell(u.conn, codec{}.AppendGoaway(nil, "", web.ComeBack()))
+		sendLastMessage(u.conn, codec{}.AppendGoaway(nil, "", web.RetryDelay()))
 		return
 	}
-	early := u.early // nothing else of the request stays
+	early := u.early // keep nothing else of the request
 	if len(early) > 0 || !s.out.NotifyReadable(s) {
-		s.h.cfg.Registry.Go(func() { s.listen(early) })
+		s.h.cfg.Registry.Go(func() { s.readLoop(early) })
 	}
 }
 
-// parse reads the query: what is subscribed to from the beginning.
-func (s *session) parse(r *http.Request) (hub.Request, *wire.Problem) {
-	q, problem := web.Query(r)
+// parseQuery parses the query: the initial subscription.
+func (s *session) parseQuery(r *http.Request) (hub.Request, *wire.Problem) {
+	q, problem := web.ParseQuery(r)
 	if problem != nil {
 		return hub.Request{}, problem
 	}
 	if problem := checkSubscribe(q); problem != nil {
 		return hub.Request{}, problem
 	}
-	if _, problem := web.Format(q); problem != nil {
+	if _, problem := web.ParseFormat(q); problem != nil {
 		return hub.Request{}, problem
 	}
 	if q.Has("subscribe") {
-		return s.parseNone(r, q)
+		return s.parseQueryWithoutTopics(r, q)
 	}
-	request, filters, problem := web.Subscription(r, q, s.access.Grant(), s.h.cfg.MaxTopics)
+	request, filters, problem := web.ParseSubscription(r, q, s.access.Grant(), s.h.cfg.MaxTopics)
 	s.filters = slices.CompactFunc(slices.SortedFunc(slices.Values(filters), byText), func(a, b hub.Filter) bool { return a == b })
 	if len(s.filters) == 0 {
-		s.granted = request.Filters
+		s.grantedSet = request.Filters
 	}
 	return request, problem
 }
 
-// parseNone is parse for a connection that begins with no topics, and so needs no right to read.
-func (s *session) parseNone(r *http.Request, q url.Values) (hub.Request, *wire.Problem) {
+// parseQueryWithoutTopics parses the query of a connection that starts with no topics, and so needs
+// no right to read.
+func (s *session) parseQueryWithoutTopics(r *http.Request, q url.Values) (hub.Request, *wire.Problem) {
 	selection, err := wire.ParseSelection(q, r.Header.Get("Last-Event-ID"), 0, time.Now())
 	switch {
 	case err != nil:
@@ -199,12 +202,13 @@ func (s *session) parseNone(r *http.Request, q url.Values) (hub.Request, *wire.P
 		return hub.Request{}, wire.TokenEnded()
 	}
 	if selection.Start != (hub.Start{}) {
-		s.pending = &selection.Start
+		s.pendingStart = &selection.Start
 	}
 	return hub.Request{Start: selection.Start, Conflate: selection.Conflate}, nil
 }
 
-// checkSubscribe: the parameter subscribe says only that there are no topics yet.
+// checkSubscribe checks the parameter subscribe, whose only value means that there are no topics
+// yet.
 func checkSubscribe(q url.Values) *wire.Problem {
 	switch values := q["subscribe"]; {
 	case len(values) == 0:
@@ -217,72 +221,73 @@ func checkSubscribe(q url.Values) *wire.Problem {
 	return nil
 }
 
-// Refuse answers a request that gets no connection. A page cannot see the status of a refused
-// handshake; so one whose Origin was allowed is upgraded, told, and closed.
-func (h *Handler) Refuse(w http.ResponseWriter, r *http.Request, p *wire.Problem) {
-	if r.Header.Get("Origin") == "" || handshakeProblem(r) != nil || !h.farewells.take() {
+// HandleError answers a refused request. A page cannot see the status of a refused handshake. A
+// request with an Origin, which is an allowed one here, is therefore upgraded, sent the error, and
+// closed.
+func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *wire.Problem) {
+	if r.Header.Get("Origin") == "" || handshakeProblem(r) != nil || !h.rejected.acquire() {
 		web.WriteProblem(w, r, p)
 		return
 	}
 	u, err := h.upgrade(w, r)
 	if err != nil {
-		h.farewells.give()
+		h.rejected.release()
 		return
 	}
-	web.Count(r, p)
-	last := codec{}.AppendError(nil, "", p)
+	web.CountProblem(r, p)
+	lastMessage := codec{}.AppendError(nil, "", p)
 	if p.Code == wire.CodeDraining {
-		last = codec{}.AppendGoaway(nil, "", p.RetryAfter)
+		lastMessage = codec{}.AppendGoaway(nil, "", p.RetryAfter)
 	}
 	h.cfg.Registry.Go(func() {
-		defer h.farewells.give()
-		farewell(u.conn, last)
+		defer h.rejected.release()
+		sendLastMessage(u.conn, lastMessage)
 	})
 }
 
-// farewells counts the refused connections that are kept for their close handshake. These are
-// nobody's by any other count, and come before any token was good.
-type farewells struct{ n atomic.Int64 }
+// rejectLimiter bounds the refused connections that stay open for their close handshake. No other
+// limit counts them, since they come before authentication.
+type rejectLimiter struct{ n atomic.Int64 }
 
-const maxFarewells = 1024
+const maxRejected = 1024
 
-// take reports whether there may be one more.
-func (f *farewells) take() bool {
-	if f.n.Add(1) > maxFarewells {
-		f.give()
+// acquire reports whether one more may stay open.
+func (f *rejectLimiter) acquire() bool {
+	if f.n.Add(1) > maxRejected {
+		f.release()
 		return false
 	}
 	return true
 }
 
-func (f *farewells) give() { f.n.Add(-1) }
+func (f *rejectLimiter) release() { f.n.Add(-1) }
 
-// farewellTimeout bounds how long a refused connection is kept for its close handshake.
-const farewellTimeout = time.Second
+// rejectedCloseTimeout bounds how long a refused connection stays open for its close handshake.
+const rejectedCloseTimeout = time.Second
 
-// farewell says the last on a connection that has no connection.
-func farewell(conn net.Conn, last []byte) {
-	defer connection.NewPortableConn(conn).Close() // it does not wait
-	if err := conn.SetDeadline(time.Now().Add(farewellTimeout)); err != nil {
+// sendLastMessage writes the last message of a connection that has no Writer, and closes it.
+func sendLastMessage(conn net.Conn, last []byte) {
+	defer connection.NewPortableConn(conn).Close() // does not block
+	if err := conn.SetDeadline(time.Now().Add(rejectedCloseTimeout)); err != nil {
 		return
 	}
 	if _, err := conn.Write(last); err == nil {
-		// To close with something unread would reset the connection, and take the last words
-		// back from a peer that has not read them.
+		// Closing a socket with unread input would reset the connection, and the peer could lose
+		// the last message before it reads it.
 		_, _ = io.Copy(io.Discard, io.LimitReader(conn, 1<<20))
 	}
 }
 
-// checkHandshake answers a request that is no handshake of RFC 6455 (section 4.2.1).
+// checkHandshake answers a request that is no valid handshake (RFC 6455, section 4.2.1).
 func checkHandshake(w http.ResponseWriter, r *http.Request) bool {
-	if !web.Allow(w, r, http.MethodGet) {
+	if !web.AllowMethods(w, r, http.MethodGet) {
 		return false
 	}
 	p := handshakeProblem(r)
 	if p == nil {
 		return true
 	}
-	if p.Status == http.StatusUpgradeRequired && r.ProtoMajor == 1 { // HTTP/2 has no such fields
+	if p.Status == http.StatusUpgradeRequired && r.ProtoMajor == 1 { // HTTP/2 has no such headers
 		w.Header().Set("Connection", "Upgrade")
 		w.Header().Set("Upgrade", "websocket")
 		w.Header().Set("Sec-WebSocket-Version", "13")
@@ -300,7 +305,7 @@ func handshakeProblem(r *http.Request) *wire.Problem {
 		r.Header.Get("Sec-WebSocket-Version") != "13":
 		return wire.UpgradeRequired()
 	case len(keys) != 1 || !validKey(keys[0]):
-		return wire.BadParameter("Sec-WebSocket-Key", "must stand once, 16 bytes in base64")
+		return wire.BadParameter("Sec-WebSocket-Key", "must be given once, as 16 bytes in base64")
 	}
 	return nil
 }
@@ -310,7 +315,7 @@ func validKey(key string) bool {
 	return err == nil && len(nonce) == 16
 }
 
-// hasToken looks in a field that is a comma-separated list.
+// hasToken reports whether comma-separated header fields contain a token.
 func hasToken(fields []string, token string) bool {
 	for _, field := range fields {
 		for part := range strings.SplitSeq(field, ",") {

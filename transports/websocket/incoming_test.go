@@ -14,7 +14,7 @@ import (
 
 func spaces(n int) string { return strings.Repeat(" ", n) }
 
-// TestPartialMessagesCount: what a message holds is counted, and given back whole when it ends or its connection does.
+// The memory of a message is counted, and released when the message or its connection ends.
 func TestPartialMessagesCount(t *testing.T) {
 	for name, cfg := range map[string]tt.Config{"direct": {}, "portable": {Portable: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -40,7 +40,7 @@ func TestPartialMessagesCount(t *testing.T) {
 	}
 }
 
-// TestNoRoomForMessage: the connection is told why it is closed, and that it may come back.
+// The connection is closed with the reason, and the client may reconnect.
 func TestNoRoomForMessage(t *testing.T) {
 	budget := intake.New(1)
 	held := budget.Open("token", 0)
@@ -48,7 +48,7 @@ func TestNoRoomForMessage(t *testing.T) {
 	fill := make([]*intake.Reservation, 0, 128)
 	for range 128 {
 		r := budget.Open("token", 0)
-		require.NoError(t, r.Resize(intake.Small))
+		require.NoError(t, r.Resize(intake.SmallSize))
 		fill = append(fill, r)
 	}
 	s := tt.Start(t, tt.Config{Intake: budget})
@@ -58,7 +58,7 @@ func TestNoRoomForMessage(t *testing.T) {
 	m := message(t, c)
 	require.Equal(t, wire.OpError, m.Op)
 	require.Equal(t, wire.CodeUnavailable, m.Problem.Code)
-	require.Contains(t, m.Problem.Detail, "its share of what the hub receives")
+	require.Contains(t, m.Problem.Detail, "its share of the receive memory")
 	requireClosed(t, c, 1013)
 
 	held.Close()
@@ -69,7 +69,7 @@ func TestNoRoomForMessage(t *testing.T) {
 	require.Equal(t, wire.OpAck, exchange(t, c, pingCommand+spaces(60<<10)).Op)
 }
 
-// TestMessageOverdue has a message that stops in the middle.
+// The message stops in the middle.
 func TestMessageOverdue(t *testing.T) {
 	for name, cfg := range map[string]tt.Config{"direct": {}, "portable": {Portable: true}} {
 		t.Run(name, func(t *testing.T) {

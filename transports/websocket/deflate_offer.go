@@ -14,12 +14,12 @@ const (
 	serverMaxWindowBits = "server_max_window_bits"
 	clientMaxWindowBits = "client_max_window_bits"
 
-	largestWindow = "15" // that of the hub's compressor
+	largestWindow = "15" // the window of the hub's compressor
 )
 
-// deflateOffer returns the first offer of permessage-deflate that can be accepted, as the library reads
-// it; "" if there is none. An offer with an unknown parameter, one that stands twice, or one whose value
-// is not as it may be is declined (RFC 7692, section 7.1). window says that the answer must repeat
+// deflateOffer returns the first acceptable offer of permessage-deflate, in the form in which the
+// library reads it; "" if there is none. An offer with an unknown, repeated or invalid parameter is
+// declined (RFC 7692, section 7.1). window reports that the answer must repeat
 // server_max_window_bits.
 func deflateOffer(header http.Header) (offer string, window bool) {
 	for _, line := range header.Values("Sec-WebSocket-Extensions") {
@@ -28,7 +28,7 @@ func deflateOffer(header http.Header) (offer string, window bool) {
 			if strings.TrimSpace(name) != deflateName {
 				continue
 			}
-			if window, ok := acceptable(parameters, strings.Contains(extension, ";")); ok {
+			if window, ok := parseDeflateOffer(parameters, strings.Contains(extension, ";")); ok {
 				return deflateName, window
 			}
 		}
@@ -36,8 +36,8 @@ func deflateOffer(header http.Header) (offer string, window bool) {
 	return "", false
 }
 
-// acceptable looks at the parameters of an offer.
-func acceptable(parameters string, some bool) (window, ok bool) {
+// parseDeflateOffer checks the parameters of an offer.
+func parseDeflateOffer(parameters string, some bool) (window, ok bool) {
 	if !some {
 		return false, true
 	}
@@ -53,8 +53,8 @@ func acceptable(parameters string, some bool) (window, ok bool) {
 		case noServerTakeover, noClientTakeover:
 			ok = !hasValue
 		case clientMaxWindowBits:
-			ok = !hasValue || windowBits(value)
-		case serverMaxWindowBits: // a smaller window is none that the hub's compressor has
+			ok = !hasValue || validWindowBits(value)
+		case serverMaxWindowBits: // the hub's compressor has no smaller window
 			window, ok = true, value == largestWindow
 		default:
 			ok = false
@@ -66,7 +66,7 @@ func acceptable(parameters string, some bool) (window, ok bool) {
 	return window, true
 }
 
-// unquote returns what stands in a quoted string (RFC 6455, section 9.1), or the value as it is.
+// unquote returns the content of a quoted string (RFC 6455, section 9.1), or the value unchanged.
 func unquote(value string) string {
 	if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
 		return value[1 : n-1]
@@ -74,7 +74,7 @@ func unquote(value string) string {
 	return value
 }
 
-// windowBits reports whether a value is 8 to 15, without leading zeros.
-func windowBits(value string) bool {
+// validWindowBits reports whether a value is 8 to 15, without leading zeros.
+func validWindowBits(value string) bool {
 	return slices.Contains([]string{"8", "9", "10", "11", "12", "13", "14", largestWindow}, value)
 }

@@ -1,0 +1,44 @@
+package web
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"sync"
+
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// ProblemCounts counts refused requests by problem code, for all transports.
+type ProblemCounts struct {
+	mu     sync.Mutex
+	byCode map[string]uint64
+}
+
+type problemsKey struct{}
+
+// Context returns a context for requests whose problems are counted here.
+func (p *ProblemCounts) Context(ctx context.Context) context.Context {
+	return context.WithValue(ctx, problemsKey{}, p)
+}
+
+// ByCode returns the counts. Codes that did not occur are absent.
+func (p *ProblemCounts) ByCode() map[string]uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.byCode)
+}
+
+// CountProblem counts the problem of a request that is not answered by WriteProblem.
+func CountProblem(r *http.Request, problem *wire.Problem) {
+	p, ok := r.Context().Value(problemsKey{}).(*ProblemCounts)
+	if !ok {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.byCode == nil {
+		p.byCode = make(map[string]uint64)
+	}
+	p.byCode[problem.Code]++
+}

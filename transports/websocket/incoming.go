@@ -1,0 +1,92 @@
+package websocket
+
+import (
+	"sync"
+	"time"
+
+	"github.com/trivium-hub/trivium/transports/intake"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// uncountedSize is the size in bytes up to which a message's buffer does not count toward the
+// budget.
+const uncountedSize = 4 << 10
+
+// incomingMessage holds the memory and the timer of a message of which more has yet to arrive. A
+// small message that arrives in one read needs none. The reader opens and closes it; so does the
+// end of the connection.
+type incomingMessage struct {
+	reservation *intake.Reservation
+
+	mu     sync.Mutex // guards the fields below
+	timer  *time.Timer
+	closed bool
+}
+
+func (a *incomingMessage) close() {
+	a.reservation.Close()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closed = true
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+}
+
+// incomingMessage returns the state of the message that is being received, creating it if needed.
+func (s *session) incomingMessage() *incomingMessage {
+	if a := s.incoming.Load(); a != nil {
+		return a
+	}
+	a := &incomingMessage{reservation: s.h.cfg.Intake.Open(s.access.Sender(), uncountedSize)}
+	s.incoming.Store(a)
+	if s.ended.Load() { // lingeringConn.Close has missed it
+		s.finishIncoming()
+	}
+	return a
+}
+
+// finishIncoming releases the memory and the timer of the message.
+func (s *session) finishIncoming() {
+	if s.incoming.Load() == nil {
+		return
+	}
+	if a := s.incoming.Swap(nil); a != nil {
+		a.close()
+	}
+}
+
+// reserve implements receiver.
+func (s *session) reserve(size int) *violation {
+	switch {
+	case size == 0:
+		s.finishIncoming()
+		return nil
+	case size <= uncountedSize:
+		return nil
+	}
+	if err := s.incomingMessage().reservation.Resize(int64(size)); err != nil {
+		return &violation{reasonReceiving, tryAgainLater, err.Error()}
+	}
+	return nil
+}
+
+// startMessageTimer starts a timer that closes the connection if the rest of a message does not
+// arrive in time. It is called before the reader waits for input.
+func (s *session) startMessageTimer() {
+	limit := intake.TimeFor(s.h.cfg.MaxMessage, s.h.cfg.MessageTimeout)
+	if s.frames.payload == nil || limit == 0 || s.discardInput {
+		return
+	}
+	a := s.incomingMessage()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.timer == nil && !a.closed {
+		a.timer = time.AfterFunc(limit, func() {
+			s.h.cfg.Intake.CountLate()
+			s.h.cfg.Refusals.counts[reasonReceivingTime].Add(1)
+			time.AfterFunc(closeTimeout, s.out.Close) // even if the peer does not read the last message
+			s.out.EndWithProblem(wire.MessageTimeout(limit))
+		})
+	}
+}
