@@ -40,6 +40,18 @@ func (l *logEngine) Publish(_ context.Context, events []*Event) (Cursor, error) 
 	return events[len(events)-1].ID, nil
 }
 
+// Erase implements Eraser.
+func (l *logEngine) Erase(_ context.Context, seq uint64) (at uint64, err error) {
+	l.mu.Lock()
+	erasure, err := l.log.erase(seq)
+	l.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	l.deliver([]*Event{{ID: erasure.ID, Erases: seq}})
+	return erasure.ID.Seq, nil
+}
+
 func (l *logEngine) Close() error { return nil }
 
 func (l *logEngine) Tip(ctx context.Context) (uint64, error) {

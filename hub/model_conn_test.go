@@ -3,6 +3,7 @@ package hub
 import (
 	"bytes"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -145,7 +146,7 @@ func (c *conn) checkGap(g *Gap, before, after uint64) {
 	if g.Reason != GapExpired || g.After != want || r <= c.at {
 		c.m.fail("%+v for one that stands at %d", g, c.at)
 	}
-	matching := len(l.between(c.set, c.at, r)) > 0
+	matching := slices.ContainsFunc(l.between(c.set, c.at, r), func(seq uint64) bool { return !l.mustLack(seq) })
 	certain, overflowed := l.remembers(c.m.gapTopics, c.set, c.at, r)
 	switch {
 	case g.Certain && !matching:
@@ -164,8 +165,10 @@ func (c *conn) account(events []*Event, to, overtaken uint64) {
 	for _, seq := range l.between(c.set, c.at, to) {
 		switch {
 		case i < len(events) && events[i].ID.Seq == seq:
-			i++
-		case seq <= overtaken, c.conflate && l.superseded(seq):
+			if i++; l.mustLack(seq) {
+				c.m.fail("set %d: %d was delivered and had been erased before", c.set, seq)
+			}
+		case seq <= overtaken, l.mayLack(seq), c.conflate && l.superseded(seq):
 		default:
 			c.m.fail("set %d: %d was not delivered between %d and %d (%v) floor %d %+v", c.set, seq, c.at, to, ids(events), c.m.floor(), *c.sub)
 		}
@@ -337,11 +340,12 @@ func (c *conn) begun(s Start, head uint64) {
 // checkLast: n events match after the start, or all that are retained, and those that came since.
 func (c *conn) checkLast(n int, head uint64) {
 	l := c.m.truth
-	if before := len(l.between(c.set, c.at, head)); before > n {
+	if before := len(l.left(c.set, c.at, head)); before > n {
 		c.m.fail("the last %d begin %d before the newest", n, before)
 	}
 	floor, now := c.m.floor(), c.m.hub.Position().Seq
-	if len(l.between(c.set, c.at, now)) < n && len(l.between(c.set, floor, c.at)) > 0 {
+	got := slices.DeleteFunc(slices.Clone(l.between(c.set, c.at, now)), l.mustLack)
+	if len(got) < n && len(l.left(c.set, floor, c.at)) > 0 {
 		c.m.fail("the last %d begin at %d, and more are retained", n, c.at)
 	}
 }

@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -36,15 +38,21 @@ var (
 // truth is an engine that writes down the log that it delivers: what every subscriber has to see.
 type truth struct {
 	Engine
+	hub *Hub // set before the first erasure
 	mu  sync.RWMutex
 	log []entry    // the event of seq i+1
 	of  [][]uint64 // by set: the seqs that it selects
+
+	erased, unsure int // erasures: done, and of events that retention may have removed before
 }
 
 type entry struct {
 	topic int
 	key   string
 	at    time.Time
+
+	erasing  bool      // it may be erased already
+	erasedAt time.Time // zero: it is not known to be erased
 }
 
 func newTruth() *truth {
@@ -53,10 +61,14 @@ func newTruth() *truth {
 
 func (l *truth) Start(deliver func([]*Event)) (Cursor, error) {
 	return l.Engine.Start(func(events []*Event) {
+		if events[0].Erases != 0 {
+			l.erase(events, deliver)
+			return
+		}
 		l.mu.Lock()
 		for _, e := range events {
 			topic := slices.Index(modelTopics, e.Topic)
-			l.log = append(l.log, entry{topic, e.Key, e.Time})
+			l.log = append(l.log, entry{topic: topic, key: e.Key, at: e.Time})
 			for set, selects := range modelSelects {
 				if selects[topic] {
 					l.of[set] = append(l.of[set], e.ID.Seq)
@@ -66,6 +78,51 @@ func (l *truth) Start(deliver func([]*Event)) (Cursor, error) {
 		l.mu.Unlock()
 		deliver(events)
 	})
+}
+
+// erase delivers an erasure. Whether retention removed the event before is not known if it is gone by now.
+func (l *truth) erase(erasure []*Event, deliver func([]*Event)) {
+	seq := erasure[0].Erases
+	l.mu.Lock()
+	l.log[seq-1].erasing = true
+	l.mu.Unlock()
+	deliver(erasure)
+	l.hub.mu.RLock()
+	kept := l.hub.window.floor < seq
+	l.hub.mu.RUnlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if kept {
+		l.log[seq-1].erasedAt = time.Now()
+		l.erased++
+	} else {
+		l.unsure++
+	}
+}
+
+// Erase implements Eraser.
+func (l *truth) Erase(ctx context.Context, seq uint64) (uint64, error) {
+	return l.Engine.(Eraser).Erase(ctx, seq)
+}
+
+// mayLack reports whether a reader may not have got an event, since it is being erased.
+func (l *truth) mayLack(seq uint64) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.log[seq-1].erasing
+}
+
+// mustLack reports whether the event was erased at an earlier time: what was on its way then has arrived.
+func (l *truth) mustLack(seq uint64) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	at := l.log[seq-1].erasedAt
+	return !at.IsZero() && at.Before(time.Now())
+}
+
+// left gives those of the seqs in (from, to] that the set selects that are not being erased.
+func (l *truth) left(set int, from, to uint64) []uint64 {
+	return slices.DeleteFunc(slices.Clone(l.between(set, from, to)), l.mayLack)
 }
 
 // between gives the seqs in (from, to] that the set selects.
@@ -107,15 +164,15 @@ func (l *truth) remembers(n, set int, from, floor uint64) (certain, overflowed b
 	defer l.mu.RUnlock()
 	seen := make(map[int]bool)
 	for seq := floor; seq > from; seq-- {
-		topic := l.log[seq-1].topic
-		if seen[topic] {
+		e := l.log[seq-1]
+		if seen[e.topic] || !e.erasedAt.IsZero() {
 			continue
 		}
 		if len(seen) == n {
 			return certain, true
 		}
-		seen[topic] = true
-		certain = certain || modelSelects[set][topic]
+		seen[e.topic] = true
+		certain = certain || modelSelects[set][e.topic] && !e.erasing
 	}
 	return certain, false
 }
@@ -136,6 +193,33 @@ func (m *model) publish(rng *rand.Rand, stop chan struct{}) {
 			n = 100
 		}
 		m.publishBatch(rng, n)
+	}
+}
+
+// erase erases events until stop is closed.
+func (m *model) erase(rng *rand.Rand, stop chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			return
+		case <-time.After(time.Duration(rng.IntN(4000)) * time.Microsecond):
+		}
+		n := 1 + rng.IntN(3)
+		if rng.IntN(100) == 0 {
+			n = 200
+		}
+		for range n {
+			floor, head := m.floor(), m.hub.Position()
+			if head.Seq == floor {
+				break
+			}
+			id := Cursor{head.Epoch, floor + 1 + rng.Uint64N(head.Seq-floor)}
+			if err := m.hub.Erase(m.t.Context(), id); err == nil {
+				m.erased.Add(1)
+			} else if !errors.Is(err, ErrNoEvent) {
+				m.fail("erase %v: %v", id, err)
+			}
+		}
 	}
 }
 

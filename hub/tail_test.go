@@ -11,9 +11,27 @@ import (
 
 // sliceLog is a Log of events that go from its beginning.
 type sliceLog struct {
-	events []*Event // events[i] has seq i+1
+	events []*Event // events[i] has seq i+1; an erasure is an element without a topic
 	gone   uint64
+	erased map[uint64]bool // seqs of erased events and of erasures
 }
+
+// erase erases an event and returns the erasure, which is the newest element now.
+func (l *sliceLog) erase(seq uint64) (*Event, error) {
+	if seq <= l.gone || seq > uint64(len(l.events)) || l.erased[seq] {
+		return nil, ErrNoEvent
+	}
+	if l.erased == nil {
+		l.erased = make(map[uint64]bool)
+	}
+	erasure := &Event{ID: Cursor{1, uint64(len(l.events)) + 1}, Erases: seq}
+	l.erased[seq], l.erased[erasure.ID.Seq] = true, true
+	l.events = append(l.events, erasure)
+	return erasure, nil
+}
+
+// has reports whether the event is left, or was before retention came to it.
+func (l *sliceLog) has(e *Event) bool { return !l.erased[e.ID.Seq] }
 
 func (l *sliceLog) Tip(context.Context) (uint64, error) { return uint64(len(l.events)), nil }
 
@@ -32,7 +50,7 @@ func (l *sliceLog) SeqAt(_ context.Context, t time.Time) (uint64, error) {
 
 func (l *sliceLog) Count(_ context.Context, set FilterSet, _ int) (n int, _ error) {
 	for _, e := range l.events[l.gone:] {
-		if set.Match(e.Topic) {
+		if l.has(e) && set.Match(e.Topic) {
 			n++
 		}
 	}
@@ -41,12 +59,29 @@ func (l *sliceLog) Count(_ context.Context, set FilterSet, _ int) (n int, _ erro
 
 func (l *sliceLog) ReadAfter(_ context.Context, seq uint64, limit ReadLimit) (found []*Event, err error) {
 	if seq < l.gone {
-		found, seq = append(found, &Event{ID: Cursor{1, l.gone}}), l.gone
+		lost := l.gone
+		for lost > seq && l.erased[lost] {
+			lost--
+		}
+		if lost > seq {
+			found = append(found, &Event{ID: Cursor{1, lost}})
+		}
+		if lost < l.gone {
+			found = append(found, erased(Cursor{1, l.gone}))
+		}
+		seq = l.gone
 	}
 	for seq < uint64(len(l.events)) && len(found) < limit.Events {
 		e := l.events[seq]
-		found = append(found, &Event{ID: e.ID, Topic: e.Topic, Key: e.Key, Time: e.Time, Data: e.Data})
 		seq++
+		switch {
+		case l.has(e):
+			found = append(found, &Event{ID: e.ID, Topic: e.Topic, Key: e.Key, Time: e.Time, Data: e.Data})
+		case e.Erases != 0:
+			found = append(found, &Event{ID: e.ID, Erases: e.Erases})
+		default:
+			found = append(found, erased(e.ID))
+		}
 	}
 	if len(found) == 0 {
 		return nil, ErrUnavailable
