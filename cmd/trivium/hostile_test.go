@@ -30,6 +30,7 @@ var hostileRows = slices.Concat(
 	udpRows,
 	keyRows,
 	storeRows,
+	eraseRows,
 	idleRows,
 	pageRows,
 	incomingRows,
