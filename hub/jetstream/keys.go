@@ -53,6 +53,9 @@ func (k *keys) note(id string, one keyed) {
 		k.byID, k.held = make(map[idHash]keyed), make(map[publisherHash]int)
 	}
 	now := time.Now()
+	if one.at.After(now) {
+		one.at = now // the leader's clock is ahead
+	}
 	k.forget(now, hub.MaxIdempotencyKeys-1)
 	hash := hashOf(id)
 	if _, again := k.byID[hash]; !again && !one.isOver(now) {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -132,4 +133,25 @@ func testUnique(t *testing.T, c *cluster) {
 	last, err := first.Publish(t.Context(), one("end"))
 	require.NoError(t, err)
 	require.Equal(t, uint64(n+2), last.Seq)
+}
+
+// TestKeysOfFutureEnd: a key that came by with a time to come, from a leader whose clock is ahead, is remembered
+// no longer than others, and does not keep later ones.
+func TestKeysOfFutureEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var k keys
+		one := keyed{once: once{events: 1}, publisher: publisherHash{1}}
+		one.at = time.Now().Add(time.Hour)
+		k.note("ahead", one)
+		one.at = time.Now()
+		k.note("right", one)
+		_, known := k.find("ahead")
+		require.True(t, known)
+		time.Sleep(hub.IdempotencyPeriod)
+		_, known = k.find("ahead")
+		require.False(t, known)
+		require.NoError(t, k.admit(publisherHash{1}))
+		require.Empty(t, k.held)
+		require.Empty(t, k.order)
+	})
 }
