@@ -45,6 +45,7 @@ type Engine struct {
 	continuity continuity
 	replicas   replicas
 	erased     erasures
+	clocks     clocks
 
 	closing context.Context // ends when Close begins
 	close   context.CancelFunc

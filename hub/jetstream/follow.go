@@ -243,6 +243,7 @@ func (f *follower) take(ctx context.Context, m jetstream.Msg, meta *jetstream.Ms
 	} else if id, one, ok := keyedOf(m.Headers(), seq, meta.Timestamp); ok {
 		f.engine.keys.note(id, one)
 	}
+	f.engine.clocks.follow(seq, meta.Timestamp)
 	f.engine.continuity.note(f.engine.anchorOf(seq, meta.Timestamp, m.Subject(), m.Data()))
 	f.put(event)
 	return nil

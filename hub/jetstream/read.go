@@ -217,8 +217,7 @@ func headerSeq(m *nats.Msg, name string) (uint64, error) {
 	return strconv.ParseUint(m.Header.Get(name), 10, 64)
 }
 
-// SeqAt implements hub.Log. JetStream takes its times to rise: where a leader's clock was ahead it may find a
-// later event than the first.
+// SeqAt implements hub.Log. Where the leaders' clocks differed much it may return an earlier position.
 func (e *Engine) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()
@@ -231,14 +230,21 @@ func (e *Engine) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
 	case info.State.Msgs == 0 || !info.State.FirstTime.Before(t):
 		return 0, nil
 	}
-	m, err := e.getLeader(ctx, getRequest{StartTime: &t, Next: e.prefix + ">"})
+	fall, err := e.largestFall(ctx, info.State.FirstSeq, info.State.LastSeq)
+	if err != nil {
+		return 0, away(err)
+	}
+	from := t.Add(-fall)
+	m, err := e.getLeader(ctx, getRequest{StartTime: &from, Next: e.prefix + ">"})
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound): // all are earlier, or the last one was deleted
 		return info.State.LastSeq, nil
 	case err != nil:
 		return 0, away(err)
+	case fall == 0:
+		return m.seq - 1, nil
 	}
-	return m.seq - 1, nil
+	return e.firstSince(ctx, m.seq-1, info.State.LastSeq, t)
 }
 
 // stored is a message as the leader has it.

@@ -1,0 +1,145 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// The leader gives each message its time, and the clocks of servers differ: after an election, or after a clock
+// was set back, times fall. JetStream looks for a time by bisection, which takes times to rise, so it may find a
+// later message than the first. If no time in the stream is lower than an earlier one by more than some duration,
+// everything before the message that bisection finds for t less that duration is older than t. So the engine
+// keeps the largest fall that it has seen, looks for an earlier time by as much, and reads on from there.
+
+const (
+	clockSamples = 64 // messages before those that the hub has followed whose times are looked at
+	maxSinceRead = 8  // batches that are read on to find the exact message; after that the subscriber begins early
+	sinceBatch   = 1000
+)
+
+// clocks knows how far times fall in the stream.
+type clocks struct {
+	sampling sync.Mutex // held while older messages are read; taken before mu
+	sampled  bool       // guarded by sampling
+
+	mu      sync.Mutex
+	begin   uint64        // the first sequence that was followed, 0: none yet
+	highest time.Time     // of the messages that were followed
+	lowest  time.Time     // of the messages that were followed
+	fall    time.Duration // the largest
+}
+
+// follow notes the time of a message that follows those before it.
+func (c *clocks) follow(seq uint64, at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.begin == 0 {
+		c.begin, c.highest, c.lowest = seq, at, at
+		return
+	}
+	if at.After(c.highest) {
+		c.highest = at
+	}
+	if at.Before(c.lowest) {
+		c.lowest = at
+	}
+	c.fall = max(c.fall, c.highest.Sub(at))
+}
+
+// noteOlder notes the times of some messages before those that were followed, in their order.
+func (c *clocks) noteOlder(times []time.Time) {
+	if len(times) == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	highest := times[0]
+	for _, at := range times {
+		if at.After(highest) {
+			highest = at
+		}
+		c.fall = max(c.fall, highest.Sub(at))
+	}
+	if c.begin > 0 {
+		c.fall = max(c.fall, highest.Sub(c.lowest))
+	}
+	if highest.After(c.highest) {
+		c.highest = highest
+	}
+}
+
+// largestFall returns the largest fall that is known. Once it has a look at messages that are older than those
+// that the hub has followed.
+func (e *Engine) largestFall(ctx context.Context, first, last uint64) (time.Duration, error) {
+	c := &e.clocks
+	c.sampling.Lock()
+	defer c.sampling.Unlock()
+	if !c.sampled {
+		c.mu.Lock()
+		end := last
+		if c.begin > 0 {
+			end = min(end, c.begin-1)
+		}
+		c.mu.Unlock()
+		times, err := e.sampleTimes(ctx, first, end)
+		if err != nil {
+			return 0, err
+		}
+		c.noteOlder(times)
+		c.sampled = true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.fall, nil
+}
+
+// sampleTimes returns the times of messages at about equal distances in [first, last].
+func (e *Engine) sampleTimes(ctx context.Context, first, last uint64) (times []time.Time, err error) {
+	if first == 0 || last < first {
+		return nil, nil
+	}
+	n := min(clockSamples, last-first+1)
+	all, err := inFlight(int(n), func(i int) (time.Time, error) {
+		m, err := e.getDirect(ctx, getRequest{Seq: first + uint64(i)*((last-first)/n), Next: e.prefix + ">"})
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return time.Time{}, nil // removed meanwhile, or the replica lags behind
+		} else if err != nil {
+			return time.Time{}, err
+		}
+		return time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
+	})
+	for _, at := range all {
+		if !at.IsZero() {
+			times = append(times, at)
+		}
+	}
+	return times, err
+}
+
+// firstSince returns the position before the first event from seq on whose time is t or later, or an earlier one
+// if that is far away.
+func (e *Engine) firstSince(ctx context.Context, seq, last uint64, t time.Time) (uint64, error) {
+	for range maxSinceRead {
+		if seq >= last {
+			break
+		}
+		events, err := e.ReadAfter(ctx, seq, hub.ReadLimit{Events: sinceBatch, Bytes: seekBytes})
+		if err != nil {
+			return 0, err
+		}
+		for _, event := range events {
+			if event.Topic == "" || event.Time.Before(t) {
+				seq = event.ID.Seq
+				continue
+			}
+			return seq, nil
+		}
+	}
+	return seq, nil
+}
