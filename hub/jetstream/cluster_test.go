@@ -171,15 +171,6 @@ func TestOneServer(t *testing.T) {
 	t.Run("away", func(t *testing.T) { testAway(t, c) })
 }
 
-func startHub(t *testing.T, cfg Config, keep hub.Retention) (*hub.Hub, *Engine) {
-	t.Helper()
-	e := newEngine(t, cfg)
-	h, err := hub.New(hub.Config{Engine: e, Retention: keep})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, h.Close()) })
-	return h, e
-}
-
 func one(topic string) *hub.Event { return &hub.Event{Topic: topic, Data: []byte("1")} }
 
 // testShared: what one hub takes all deliver, a cursor of one is good on every other, and so is an

@@ -1,10 +1,15 @@
 package jetstream
 
 import (
-	"flag"
+	"errors"
 	"testing"
+	"time"
 
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
 func TestMain(m *testing.M) {
@@ -16,4 +21,20 @@ func TestMain(m *testing.M) {
 		_ = flag.Set("test.parallel", atOnce) // a number
 	}
 	goleak.VerifyTestMain(m)
+}
+
+// startHub starts a hub, and again while NATS is unavailable, as the program does.
+func startHub(t *testing.T, cfg Config, keep hub.Retention) (*hub.Hub, *Engine) {
+	t.Helper()
+	for begin := time.Now(); ; time.Sleep(retryWait) {
+		e := newEngine(t, cfg)
+		h, err := hub.New(hub.Config{Engine: e, Retention: keep})
+		if errors.Is(err, hub.ErrUnavailable) && time.Since(begin) < enginetest.Patience {
+			t.Log(err)
+			continue
+		}
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, h.Close()) })
+		return h, e
+	}
 }

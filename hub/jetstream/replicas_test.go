@@ -27,20 +27,13 @@ func testDamagedReplica(t *testing.T, c *cluster) {
 	for range events / 1000 {
 		batch := many("a", 1000)
 		for _, event := range batch {
-			event.Data = fmt.Appendf(nil, "%8000d", 1)
+			event.Encoding, event.Data = hub.Binary, fmt.Appendf(nil, "%8000d", 1)
 		}
 		var err error
 		last, err = h.PublishEach(t.Context(), batch...)
 		require.NoError(t, err)
 	}
-	info, err := e.info(t.Context())
-	require.NoError(t, err)
-	damaged := 0
-	for i, o := range c.options {
-		if o.ServerName != info.Cluster.Leader {
-			damaged = i
-		}
-	}
+	damaged := c.followerOf(e)
 	c.stop(damaged)
 	blocks, err := filepath.Glob(filepath.Join(c.options[damaged].StoreDir, "jetstream", "*", "streams", cfg.Stream, "msgs", "*"))
 	require.NoError(t, err)
@@ -74,9 +67,33 @@ func testDamagedReplica(t *testing.T, c *cluster) {
 		require.Len(t, r.Events, events)
 		require.NoError(t, anew.Close())
 	}
-	require.Eventually(t, func() bool {
+	require.Eventually(t, func() bool { // a server that has just started may not be current yet
 		e.compareOnce(t.Context(), 1500)
 		return e.Stats().Differ[c.options[damaged].ServerName] > 0
 	}, enginetest.Patience, 100*time.Millisecond)
 	require.Positive(t, log.count("server="+c.options[damaged].ServerName))
+}
+
+// followerOf waits until all servers have all messages of the engine's stream, and returns one that does not lead
+// it.
+func (c *cluster) followerOf(e *Engine) (server int) {
+	c.t.Helper()
+	require.Eventually(c.t, func() bool {
+		info, err := e.info(c.t.Context())
+		if err != nil || info.Cluster == nil || info.Cluster.Leader == "" || len(info.Cluster.Replicas) != len(c.servers)-1 {
+			return false
+		}
+		for _, r := range info.Cluster.Replicas {
+			if !r.Current || r.Offline || r.Lag > 0 {
+				return false
+			}
+		}
+		for i, o := range c.options {
+			if o.ServerName != info.Cluster.Leader {
+				server = i
+			}
+		}
+		return true
+	}, enginetest.Patience, 100*time.Millisecond)
+	return server
 }
