@@ -24,6 +24,7 @@ import (
 var harms = []func(*chaos, time.Duration){
 	(*chaos).killServer, (*chaos).killHub, (*chaos).cutHub, (*chaos).pauseServer,
 	(*chaos).pauseWhileDown, (*chaos).slowLinks, (*chaos).damageReplica, (*chaos).startBeforeNATS,
+	(*chaos).restoreStore, (*chaos).loseRights, (*chaos).leaderClockAhead,
 }
 
 func (c *chaos) killServer(hold time.Duration) {
@@ -157,7 +158,7 @@ func (c *chaos) damage(dir string) {
 func (c *chaos) stream() (*jetstream.StreamInfo, error) {
 	var urls []string
 	for _, place := range c.places {
-		urls = append(urls, fmt.Sprintf("nats://127.0.0.1:%d", place.Port))
+		urls = append(urls, fmt.Sprintf("nats://%s127.0.0.1:%d", place.user(adminUser), place.Port))
 	}
 	conn, err := nats.Connect(strings.Join(urls, ","))
 	if err != nil {
@@ -178,14 +179,17 @@ func (c *chaos) stream() (*jetstream.StreamInfo, error) {
 }
 
 // follower returns a server that holds the stream and does not lead it.
-func (c *chaos) follower() (server int) {
+func (c *chaos) follower() int { return (c.leader() + 1 + c.rng.IntN(fleet-1)) % fleet }
+
+// leader returns the server that leads the stream.
+func (c *chaos) leader() (server int) {
 	require.Eventually(c.t, func() bool {
 		info, err := c.stream()
 		if err != nil || info.Cluster == nil || info.Cluster.Leader == "" {
 			return false
 		}
 		for i, place := range c.places {
-			if place.Name != info.Cluster.Leader {
+			if place.Name == info.Cluster.Leader {
 				server = i
 			}
 		}

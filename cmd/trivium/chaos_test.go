@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,13 +24,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// freePorts finds ports that nobody listens on, below those that systems give to connections (from 32768
+// on Linux, 49152 elsewhere): one of those may be taken again before a server listens on it.
 func freePorts(t *testing.T, n int) (ports []int) {
 	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
+	for tries := 0; len(ports) < n; tries++ {
+		port := 10000 + rand.IntN(32768-10000)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			require.Less(t, tries, 100, "no port is free: %v", err)
+			continue
+		}
 		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		ports = append(ports, port)
 	}
 	return ports
 }
@@ -70,7 +77,11 @@ func startChaos(t *testing.T, rng *rand.Rand, subscribers int) *chaos {
 	quiet := zerolog.Nop()
 	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), quiet)
 	for i := range fleet {
-		c.places[i] = natsPlace{Name: fmt.Sprint("n", i), Port: ports[i], Peers: ports[fleet : 2*fleet], Self: i, Store: t.TempDir()}
+		c.places[i] = natsPlace{
+			Name: fmt.Sprint("n", i), Port: ports[i], Peers: ports[fleet : 2*fleet], Self: i, Store: t.TempDir(),
+			Rights: filepath.Join(t.TempDir(), "denied.json"),
+		}
+		require.NoError(t, os.WriteFile(c.places[i].Rights, []byte("[]"), 0o600))
 		c.startNATS(i)
 		t.Cleanup(func() { c.killNATS(i) })
 	}
@@ -81,16 +92,24 @@ func startChaos(t *testing.T, rng *rand.Rand, subscribers int) *chaos {
 			require.NoError(t, p.Start())
 			t.Cleanup(p.Stop)
 			c.proxies[i][j] = p
-			urls = append(urls, "nats://"+p.Listen)
+			urls = append(urls, "nats://"+c.places[j].user(hubUser)+p.Listen)
 		}
 		c.where[i] = fmt.Sprintf("127.0.0.1:%d", ports[2*fleet+i])
 		c.hubArgs[i] = []string{
 			"serve", "--http", c.where[i], "--udp", "off", "--admin", "off", "--auth", "none", "--heartbeat", "500ms",
 			"--engine", "nats", "--nats-url", strings.Join(urls, ","), "--replicas", "3", "--log-format", "json",
 			"--retain-events", "1000000", "--retain-bytes", "1GiB",
+			"--retain-age", "24h", // a server whose clock is ahead removes nothing
 		}
 		c.startHub(i)
 	}
+	t.Cleanup(func() {
+		for i, hub := range c.hubs {
+			if t.Failed() {
+				t.Logf("the log of hub %d:\n%s", i, hub.log())
+			}
+		}
+	})
 	c.begin = c.hubs[0].poll("wait=0").Cursor
 	c.same = c.begin
 	return c
@@ -145,11 +164,15 @@ func (c *chaos) publish(rng *rand.Rand, key string, data ...string) {
 		}
 		r.Header.Set("Content-Type", "application/json")
 		r.Header.Set("Idempotency-Key", key)
+		begin := time.Now()
 		response, err := c.client.Do(r)
 		if err == nil {
 			response.Body.Close()
 			if response.StatusCode == http.StatusOK {
 				break
+			}
+			if took := time.Since(begin); took > 5*time.Second {
+				c.t.Logf("  %s was answered %s after %v", key, response.Status, took.Round(time.Millisecond))
 			}
 			if response.StatusCode < 409 {
 				c.t.Errorf("published, and got %s", response.Status)
@@ -171,7 +194,8 @@ func (c *chaos) publisher(rng *rand.Rand, name int) {
 			data[i] = fmt.Sprintf("p%d.%d.%d", name, n, i)
 		}
 		c.publish(rng, fmt.Sprintf("p%d.%d", name, n), data...)
-		time.Sleep(time.Duration(rng.IntN(10)) * time.Millisecond)
+		// A token may have so many idempotency keys in two minutes that it uses 166 each second.
+		time.Sleep(time.Duration(rng.IntN(50)) * time.Millisecond)
 	}
 }
 
@@ -217,6 +241,7 @@ func TestChaos(t *testing.T) {
 		healed := time.Now()
 		marker := fmt.Sprint("healed.", step)
 		c.publish(c.rng, marker, marker)
+		t.Logf("  published %v after healing", time.Since(healed).Round(time.Millisecond))
 		for !c.allHave(marker) {
 			require.Less(t, time.Since(healed), within, "told after healing")
 			time.Sleep(10 * time.Millisecond)

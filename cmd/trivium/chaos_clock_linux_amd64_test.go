@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"debug/elf"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+)
+
+// setClockAhead sets the wall clock of one process ahead, by whole seconds. A Go program reads the clock with a
+// function that the kernel maps into each process, so that no library can be put before it. The function is
+// replaced by one that asks the kernel and adds to its answer. It returns false if the kernel forbids that.
+func setClockAhead(t *testing.T, pid int, by time.Duration) bool {
+	t.Helper()
+	memory, err := os.OpenFile(fmt.Sprintf("/proc/%d/mem", pid), os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer memory.Close()
+	start, size := vdsoOf(t, pid)
+	image := make([]byte, size)
+	_, err = memory.ReadAt(image, start)
+	require.NoError(t, err)
+	file, err := elf.NewFile(bytes.NewReader(image))
+	require.NoError(t, err)
+	symbols, err := file.DynamicSymbols()
+	require.NoError(t, err)
+	code := []byte{
+		0xb8, 228, 0, 0, 0, // mov eax, SYS_clock_gettime
+		0x0f, 0x05, // syscall
+		0x85, 0xff, // test edi, edi; CLOCK_REALTIME is 0
+		0x75, 0x07, // jne over the next instruction
+		0x48, 0x81, 0x06, // add qword [rsi], the seconds
+	}
+	seconds := uint32(by / time.Second)
+	code = append(code, byte(seconds), byte(seconds>>8), byte(seconds>>16), byte(seconds>>24), 0xc3) // ret
+	for _, symbol := range symbols {
+		if symbol.Name == "__vdso_clock_gettime" {
+			_, err := memory.WriteAt(code, start+int64(symbol.Value))
+			return err == nil
+		}
+	}
+	return false
+}
+
+// vdsoOf returns where the functions of the kernel are in the memory of a process.
+func vdsoOf(t *testing.T, pid int) (start, size int64) {
+	t.Helper()
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
+	require.NoError(t, err)
+	for line := range strings.Lines(string(maps)) {
+		if strings.HasSuffix(line, "[vdso]\n") {
+			var end int64
+			_, err := fmt.Sscanf(line, "%x-%x", &start, &end)
+			require.NoError(t, err)
+			return start, end - start
+		}
+	}
+	require.FailNow(t, "the process has no functions of the kernel")
+	return 0, 0
+}
+
+// serverTime asks a server for its time.
+func serverTime(t *testing.T, at natsPlace) time.Time {
+	t.Helper()
+	conn, err := nats.Connect(fmt.Sprint("nats://127.0.0.1:", at.Port))
+	require.NoError(t, err)
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	require.NoError(t, err)
+	stream, err := js.CreateOrUpdateStream(t.Context(), jetstream.StreamConfig{Name: "clock", Storage: jetstream.MemoryStorage})
+	require.NoError(t, err)
+	return stream.CachedInfo().TimeStamp
+}
+
+// TestSetClockAhead: the wall clock of another process is ahead, and goes back.
+func TestSetClockAhead(t *testing.T) {
+	t.Parallel()
+	place := natsPlace{Name: "clock", Port: freePorts(t, 1)[0], Store: t.TempDir()}
+	server := startNATS(t, place)
+	t.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	})
+	now := serverTime(t, place)
+	require.WithinDuration(t, time.Now(), now, patience)
+	if !setClockAhead(t, server.Process.Pid, time.Hour) {
+		t.Log("the kernel forbids to change the memory of another process")
+		return
+	}
+	require.WithinDuration(t, time.Now().Add(time.Hour), serverTime(t, place), patience)
+	require.True(t, setClockAhead(t, server.Process.Pid, 0))
+	require.WithinDuration(t, time.Now(), serverTime(t, place), patience)
+}
+
+// TestSinceInClockSkew: a leader's clock was an hour ahead for a while. A start by time never begins late, be it
+// with a hub that has followed all that time, or with one that came later and has only the newest in memory.
+func TestSinceInClockSkew(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many events take long")
+	}
+	t.Parallel()
+	place := natsPlace{Name: "skew", Port: freePorts(t, 1)[0], Store: t.TempDir()}
+	server := startNATS(t, place)
+	t.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	})
+	start := func() *process {
+		return serve(t, binary(t, append(anyPorts, "--auth", "none", "--engine", "nats", "--nats-url", fmt.Sprint("nats://127.0.0.1:", place.Port),
+			"--retain-events", "1000000", "--retain-bytes", "1GiB", "--retain-age", "24h")...))
+	}
+	p := start()
+	epoch, _, _ := strings.Cut(p.poll("wait=0").Cursor, "-")
+	last := uint64(0)
+	publish := func(events int) {
+		p.publish("application/x-ndjson", strings.Repeat(`{"topic":"a","data":1}`+"\n", events))
+		last += uint64(events)
+	}
+	const before, ahead, after = 3000, 3000, 70_000 // more than a hub has in memory at its start
+	publish(before)
+	if !setClockAhead(t, server.Process.Pid, time.Hour) {
+		t.Log("the kernel forbids to change the memory of another process")
+		return
+	}
+	publish(ahead)
+	require.True(t, setClockAhead(t, server.Process.Pid, 0))
+	publish(after)
+	for name, p := range map[string]*process{"followed": p, "late": start()} {
+		timeOf := func(seq uint64) time.Time {
+			answer := p.poll(fmt.Sprintf("wait=1&max=1&cursor=%s-%d", epoch, seq-1))
+			require.Len(t, answer.Events, 1)
+			return answer.Events[0].Time
+		}
+		require.Greater(t, timeOf(before+1).Sub(timeOf(last)), time.Hour/2)
+		for _, seq := range []uint64{2, before - 10, before, before + 1, before + 2, before + ahead/2, before + ahead - 1, before + ahead + 1, before + ahead + 2000, last - 10} {
+			since := timeOf(seq)
+			want := seq
+			if seq > before+ahead {
+				want = before + 1 // all that have a time an hour ahead are no earlier
+			}
+			answer := p.poll("wait=1&max=1&since=" + url.QueryEscape(since.Format(time.RFC3339Nano)))
+			require.Nil(t, answer.Gap)
+			require.NotEmpty(t, answer.Events, "%s, since the time of %d", name, seq)
+			require.LessOrEqual(t, answer.Events[0].ID.Seq, want, "%s, since the time of %d", name, seq)
+			t.Logf("%s, since the time of %d: begins at %d, the first that is no earlier is %d at most", name, seq, answer.Events[0].ID.Seq, want)
+		}
+	}
+}
