@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"errors"
+	"flag"
 	"testing"
 	"time"
 
