@@ -11,10 +11,6 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// sweepPeriod is how often it is looked for tokens whose end has come. What their connections are
-// told, and the second within which these are closed, begins then.
-const sweepPeriod = 100 * time.Millisecond
-
 // lease is a token in use: all requests and connections that came with one token share it, so that
 // an end or a change is looked for by token and not by connection.
 type tokenSession struct {
@@ -45,6 +41,8 @@ type sessionTable struct {
 	connections int
 	filterBytes int                  // of all leases
 	addresses   map[netip.Prefix]int // connections of each
+
+	paused func() // for tests: called by each when it has released mu; static
 }
 
 func newLeases(limits ConnectionLimits) *sessionTable {
@@ -107,82 +105,6 @@ func (l *sessionTable) done(lease *tokenSession) {
 
 func ended(c *Credential, now time.Time) bool {
 	return !c.Expires.IsZero() && !now.Before(c.Expires)
-}
-
-// run ends the tokens whose time has come, and forgets those that nobody uses, until ctx ends.
-func (l *sessionTable) run(ctx context.Context) {
-	ticker := time.NewTicker(sweepPeriod)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			l.sweep()
-		}
-	}
-}
-
-func (l *sessionTable) sweep() {
-	now := time.Now()
-	l.each(func(lease *tokenSession) bool {
-		if lease.requests == 0 && len(lease.holders) == 0 && lease.connects.full() && lease.publishes.full() {
-			delete(l.byHash, lease.credential.Hash)
-			return false
-		}
-		if !ended(lease.credential, now) {
-			return false
-		}
-		l.end(lease)
-		return true
-	})
-}
-
-// review has every token in use judged again.
-func (l *sessionTable) review(verifier Verifier) {
-	l.mu.Lock()
-	l.reviews++
-	l.mu.Unlock()
-	l.each(func(lease *tokenSession) bool {
-		c, err := verifier.Recheck(lease.credential)
-		if err != nil {
-			l.end(lease)
-			return true
-		}
-		if c == lease.credential {
-			return false
-		}
-		lease.credential = c
-		lease.connects.set(c.Limits.ConnectRate)
-		lease.publishes.set(c.Limits.PublishRate)
-		lease.grant.Store(c.Grant)
-		return true
-	})
-}
-
-// end takes a lease back. Its holders have yet to be told, and to let go of it.
-func (l *sessionTable) end(lease *tokenSession) {
-	lease.grant.Store(nil)
-	delete(l.byHash, lease.credential.Hash)
-}
-
-// each calls change with every lease, under the lock, and after it tells the holders of those for
-// which it gave true: they have locks of their own, under which they release.
-func (l *sessionTable) each(change func(*tokenSession) bool) {
-	var tell []hub.Holder
-	l.mu.Lock()
-	for _, lease := range l.byHash {
-		if !change(lease) {
-			continue
-		}
-		for holder := range lease.holders {
-			tell = append(tell, holder)
-		}
-	}
-	l.mu.Unlock()
-	for _, holder := range tell {
-		holder.OnRightsChanged()
-	}
 }
 
 // Access is what one request may do, for as long as its token holds. It may be used by several

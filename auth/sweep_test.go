@@ -1,0 +1,86 @@
+package auth
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// countedRechecks counts the sessions that are judged, and the calls of OnRightsChanged.
+type countedRechecks struct {
+	*book
+	rechecks, notified int
+}
+
+func (c *countedRechecks) Recheck(credential *Credential) (*Credential, error) {
+	c.rechecks++
+	if credential.Limits.Connections == 1 {
+		return nil, ErrTokenEnded
+	}
+	changed := *credential
+	changed.Limits.Connections = 2
+	return &changed, nil
+}
+
+type countedHolder struct {
+	all  *countedRechecks
+	told int
+}
+
+func (h *countedHolder) OnRightsChanged() {
+	h.told++
+	h.all.notified++
+}
+
+// TestReviewReleasesTheLock counts the sessions and the holders that a review goes through in one hold of the
+// lock, while sessions and holders come and go between the holds.
+func TestReviewReleasesTheLock(t *testing.T) {
+	const tokens, holders = 3000, 3000
+	verifier := &countedRechecks{book: newBook()}
+	m := New(Config{Verifier: verifier})
+	open := func(i int, limits Limits) *Access {
+		token := fmt.Sprint("token", i)
+		credential := &Credential{Hash: [32]byte{byte(i), byte(i >> 8), byte(i >> 16)}, Grant: everything(token), Limits: limits}
+		session, err := m.sessions.of(credential, m.sessions.reviewed(), verifier)
+		require.NoError(t, err)
+		return &Access{middleware: m, session: session}
+	}
+	var crowd *Access
+	for i := range tokens {
+		access := open(i, Limits{})
+		if i == tokens/2 {
+			crowd = access
+		}
+	}
+	var all []*countedHolder
+	for range holders {
+		h := &countedHolder{all: verifier}
+		all = append(all, h)
+		require.NoError(t, crowd.AcquireUncounted(h))
+	}
+	holds, rechecks, notified := 0, 0, 0
+	gone := make(map[*countedHolder]bool)
+	m.sessions.paused = func() {
+		require.LessOrEqual(t, verifier.rechecks-rechecks, maxPerHold)
+		require.LessOrEqual(t, verifier.notified-notified, maxPerHold)
+		holds, rechecks, notified = holds+1, verifier.rechecks, verifier.notified
+		open(tokens+holds, Limits{Connections: 2}) // judged by what holds now
+		late := &countedHolder{all: verifier}
+		require.NoError(t, crowd.AcquireUncounted(late)) // has the new rights
+		if h := all[holds]; h.told == 0 {
+			gone[h] = true
+			crowd.Release(h)
+		}
+	}
+	m.Recheck()
+	require.GreaterOrEqual(t, holds, (tokens+holders)/maxPerHold)
+	for _, h := range all {
+		if !gone[h] {
+			require.Equal(t, 1, h.told)
+		}
+	}
+	for _, session := range m.sessions.byHash {
+		require.Equal(t, 2, session.credential.Limits.Connections)
+	}
+}
