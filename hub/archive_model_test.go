@@ -22,6 +22,7 @@ func TestBehindModel(t *testing.T) {
 		require.NoError(r, err)
 		defer func() { require.NoError(r, h.Close()) }()
 		h.window.looks = rapid.SampledFrom([]int{1, 5, maxLooks}).Draw(r, "looks")
+		h.steps = rapid.SampledFrom([]int{1, 2, maxSteps}).Draw(r, "steps")
 		h.window.topics.reach = rapid.SampledFrom([]int{0, maxSearch}).Draw(r, "reach")
 		h.archive.tail.lost.reach = h.window.topics.reach
 		publish := func(r *rapid.T) {

@@ -72,7 +72,7 @@ func (s *Subscription) readArchive(limit ReadLimit) (b Batch) {
 			if b.Gap, done = s.goOver(e.ID.Seq); !done {
 				return b
 			}
-			b.Overtaken = b.Gap != nil && s.begun && !s.feed.hadRead(before)
+			b.Overtaken = b.Gap != nil && s.begun && !s.feed.hadRead(before, w)
 			if s.origin == byLast && !s.begun && s.trace != nil {
 				return b // it has not begun: the next that was found may have gone too
 			}

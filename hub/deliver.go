@@ -1,14 +1,16 @@
 package hub
 
 import (
+	"strings"
 	"sync"
 	"time"
 )
 
-// Bounds of what deliver does while it holds the lock once.
+// Bounds of what deliver does at once.
 const (
-	maxDelivered = 128  // events
-	maxPushes    = 4096 // events to feeds, but for those of the last event
+	maxDelivered = 128  // events that are matched before they are added
+	maxPushes    = 4096 // the same of matches, but for those of the last event
+	maxSteps     = 512  // tokens of topics, and groups, in one hold of the lock
 )
 
 // delivery is what deliver works with; its memory is kept from one call to the next.
@@ -16,6 +18,7 @@ type delivery struct {
 	mu         sync.Mutex // an engine has one call at a time; this orders them, before Hub.mu
 	candidates []*feed    // of all events, in their order
 	matched    []match
+	steps      int // in this hold of Hub.mu
 }
 
 // match is a feed that an event concerns.
@@ -52,10 +55,14 @@ func (h *Hub) match(events []*Event) (n int) {
 	for n < len(events) && len(d.matched) < maxPushes {
 		if e := events[n]; e.Topic != "" {
 			t.split(e.Topic)
-			h.mu.RLock()
-			h.matching = true // nobody else writes it while somebody may read it
-			d.candidates = h.index.gather(d.candidates[:0], &t)
-			h.mu.RUnlock()
+			d.candidates = d.candidates[:0]
+			var g gathering
+			for done := false; !done; {
+				h.mu.RLock()
+				h.matching = true // nobody else writes it while somebody may read it
+				d.candidates, done = h.index.gather(d.candidates, &t, &g, h.steps)
+				h.mu.RUnlock()
+			}
 			for _, f := range d.candidates {
 				if f.set.c.match(&t) {
 					d.matched = append(d.matched, match{f, n})
@@ -68,30 +75,30 @@ func (h *Hub) match(events []*Event) (n int) {
 	return n
 }
 
-// push takes the events that have been matched into the window, and to the feeds.
+// push adds the events that have been matched to the window and to the feeds. It releases the lock between
+// two steps of that where it took many, also before all feeds have an event that the window has: see
+// window.pushing.
 func (h *Hub) push(events []*Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.delivery.steps = 0
 	matched := h.delivery.matched
 	for i, e := range events {
+		n := 0
+		for n < len(matched) && matched[n].event == i {
+			n++
+		}
+		h.window.pushing, h.window.settled = true, h.window.head
 		switch {
 		case e.Erases != 0:
 			h.erase(e)
-			continue
 		case e.Topic == "":
 			h.pass(e)
-			continue
+		default:
+			h.add(e, matched[:n])
 		}
-		h.window.add(e)
-		h.stats.published.Add(1)
-		for ; len(matched) > 0 && matched[0].event == i; matched = matched[1:] {
-			h.give(matched[0].feed, e)
-		}
-		for _, f := range h.born {
-			if f.set.Match(e.Topic) {
-				h.give(f, e)
-			}
-		}
+		h.window.pushing, h.window.passing = false, 0
+		matched = matched[n:]
 	}
 	clear(h.born)
 	h.born, h.matching = h.born[:0], false
@@ -102,12 +109,40 @@ func (h *Hub) push(events []*Event) {
 	case h.aged <- struct{}{}:
 	default:
 	}
-	h.arrived()
+	for !h.arrived() {
+		h.yield()
+	}
 }
 
-// give adds an event to a feed and has it offered. Nobody may be left in the feed. Called with mu held.
+// add takes an event that the matches are of. Called with mu held, which it may release meanwhile.
+func (h *Hub) add(e *Event, matched []match) {
+	h.window.add(e)
+	h.stats.published.Add(1)
+	h.step(1 + strings.Count(e.Topic, "."))
+	for _, m := range matched {
+		h.give(m.feed, e)
+		h.step(1)
+	}
+	for _, f := range h.born { // a feed that is made from now on begins after the event
+		if f.set.Match(e.Topic) {
+			h.give(f, e)
+		}
+		h.step(1)
+	}
+}
+
+// step counts steps of deliver, and releases the lock after as many as one hold may have. Called with mu held.
+func (h *Hub) step(n int) {
+	if h.delivery.steps += n; h.delivery.steps >= h.steps {
+		h.yield()
+		h.delivery.steps = 0
+	}
+}
+
+// give adds an event to a feed and has it offered. Nobody may be left in the feed, and a new feed may begin
+// after the event. Called with mu held.
 func (h *Hub) give(f *feed, e *Event) {
-	if len(f.subs) == 0 {
+	if len(f.subs) == 0 || f.last >= e.ID.Seq {
 		return
 	}
 	f.push(e)
@@ -129,8 +164,12 @@ func (h *Hub) pass(hole *Event) {
 		h.yield()
 	}
 	h.window.restart(hole)
-	for _, f := range h.feeds {
-		f.skip(hole.ID.Seq)
-		h.queue(f)
+	h.window.passing = hole.ID.Seq
+	for _, f := range h.feeds { // what stays in the map is visited once
+		if f.last < hole.ID.Seq {
+			f.skip(hole.ID.Seq)
+			h.queue(f)
+		}
+		h.step(1)
 	}
 }

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -47,8 +48,17 @@ func (h *Hub) retains(seq uint64) bool {
 func (h *Hub) erase(element *Event) {
 	h.window.head = max(h.window.head, element.ID.Seq)
 	if e := h.window.erase(element.Erases); e != nil {
-		for _, f := range h.index.match(nil, e.Topic) {
-			f.erase(e)
+		var t topicTokens
+		t.split(e.Topic)
+		var g gathering
+		for done := false; !done; {
+			d := &h.delivery
+			d.candidates, done = h.index.gather(d.candidates[:0], &t, &g, h.steps)
+			for _, f := range d.candidates {
+				f.erase(e)
+			}
+			h.step(len(d.candidates))
+			clear(d.candidates)
 		}
 	}
 	if h.archive != nil {
@@ -139,7 +149,8 @@ func (c *encodingCache) erase(e, place *Event) {
 
 // erase removes an event that no round has offered yet.
 func (f *feed) erase(e *Event) {
-	if i := slices.Index(f.pending, e); i >= 0 {
+	i, found := slices.BinarySearchFunc(f.pending, e.ID.Seq, func(p *Event, seq uint64) int { return cmp.Compare(p.ID.Seq, seq) })
+	if found {
 		f.pending = slices.Delete(f.pending, i, i+1)
 		f.pendingBytes -= e.size()
 	}

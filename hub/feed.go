@@ -62,11 +62,23 @@ func (f *feed) skip(seq uint64) {
 }
 
 // hadRead reports that who stands at seq had read all that there was when the newest hole came.
-func (f *feed) hadRead(seq uint64) bool { return f.beforeHole <= seq && seq < f.hole }
+func (f *feed) hadRead(seq uint64, w *window) bool {
+	before, hole := f.beforeHole, f.hole
+	if w.pushing && w.passing > f.last { // skip has yet to be called
+		if f.last > f.hole {
+			before = f.last
+		}
+		hole = w.passing
+	}
+	return before <= seq && seq < hole
+}
 
 // next fills r with what no round has offered and reports whether there was any.
 func (f *feed) next(r *Round, w *window) bool {
 	to, overtaken := w.head, false
+	if w.pushing && f.last <= w.settled {
+		to = max(w.settled, f.from) // the newest event may be of the set too
+	}
 	if f.overflow && len(f.pending) == 0 {
 		overtaken = f.from < w.floor // who stands before the floor reads the window, and finds the gap
 		f.from = max(f.from, w.floor)

@@ -26,6 +26,7 @@ type Hub struct {
 	archive      *archive // static; nil: the window is all there is
 	fanout       *fanout
 	turns        chan struct{} // static; has as many elements as there may be long searches at a moment
+	steps        int           // static; maxSteps
 	keys         *idempotency
 	stats        counters
 
@@ -33,6 +34,7 @@ type Hub struct {
 	stop    context.CancelFunc
 	aged    chan struct{} // capacity 1: the window has got a first event, mind its age
 	running sync.WaitGroup
+	yielded func()     // for tests: called by yield while it does not hold mu; static
 	erasing sync.Mutex // held by Erase, so that of two erasures of one event the second finds none
 
 	mu            sync.RWMutex
@@ -42,7 +44,7 @@ type Hub struct {
 	subscriptions int
 	filterBytes   int // of feeds
 	closed        bool
-	arrivals      []*arrival
+	arrivals      arrivalHeap
 	born          []*feed // while deliver matches events: feeds that it has not gathered
 	matching      bool    // deliver matches events
 
@@ -60,6 +62,7 @@ func New(cfg Config) (*Hub, error) {
 		maxEventSize: cmp.Or(cfg.MaxEventSize, DefaultMaxEventSize),
 		fanout:       newFanout(),
 		turns:        make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+		steps:        maxSteps,
 		keys:         newIdempotency(),
 		aged:         make(chan struct{}, 1),
 		index:        newIndex(),
@@ -235,6 +238,9 @@ func atIndex(err error, i, n int) error {
 // lock guards is consistent meanwhile, and no other delivery begins.
 func (h *Hub) yield() {
 	h.mu.Unlock()
+	if h.yielded != nil {
+		h.yielded()
+	}
 	h.mu.Lock()
 }
 

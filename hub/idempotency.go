@@ -54,6 +54,8 @@ type idempotency struct {
 	answers map[keyID]*answer
 	held    map[keyID]int // keys in answers, by subject
 	expiry  deque[expiring]
+
+	yielded func() // for tests: called by forget while it does not hold mu; static
 }
 
 func newIdempotency() *idempotency {
@@ -239,9 +241,21 @@ func (k *idempotency) settle(id keyID, digest Digest, receipt Receipt, now time.
 	k.expiry.push(expiring{id, now.Sub(k.start) + IdempotencyPeriod})
 }
 
+// maxForgotten bounds the keys that forget removes in one hold of the lock.
+const maxForgotten = 512
+
+// forget removes the keys whose time is over. Called with mu held, which it releases where they are many; when
+// it returns none is left.
 func (k *idempotency) forget(now time.Time) {
-	for k.expiry.len() > 0 && k.expiry.at(0).at <= now.Sub(k.start) {
+	for n := 1; k.expiry.len() > 0 && k.expiry.at(0).at <= now.Sub(k.start); n++ {
 		k.remove(k.expiry.pop().key)
+		if n%maxForgotten == 0 {
+			k.mu.Unlock()
+			if k.yielded != nil {
+				k.yielded()
+			}
+			k.mu.Lock()
+		}
 	}
 }
 

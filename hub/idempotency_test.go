@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -283,4 +284,44 @@ func TestKeysMemory(t *testing.T) {
 	_, err := k.claim(k.idOf("one more"), k.idOf("one more", "k"), 1, now)
 	require.ErrorContains(t, err, "100000 of all tokens, the hub's limit")
 	runtime.KeepAlive(k)
+}
+
+// TestForgettingKeysReleasesTheLock counts the keys that expire in one hold of the lock, and uses keys meanwhile.
+func TestForgettingKeysReleasesTheLock(t *testing.T) {
+	k := newIdempotency()
+	const keys = 20_000
+	begin := time.Now()
+	id := func(i int) keyID { return keyID{uint64(i), 1} }
+	for i := range keys {
+		_, err := k.claim(keyID{uint64(i)}, id(i), 1, begin)
+		require.NoError(t, err)
+		k.settle(id(i), Digest{}, Receipt{Count: i}, begin)
+	}
+	left := func() int {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		return len(k.answers)
+	}
+	holds, before := 0, left()
+	over := begin.Add(IdempotencyPeriod)
+	k.yielded = func() {
+		now := left()
+		assert.LessOrEqual(t, before-now, maxForgotten)
+		holds, before = holds+1, now
+		if holds == 1 { // a key that is still to be forgotten is used anew by another publisher
+			k.yielded = nil
+			known, err := k.claim(keyID{7}, id(keys-1), 1, over)
+			assert.NoError(t, err)
+			assert.Nil(t, known, "the time of the answer is over")
+			k.settle(id(keys-1), Digest{}, Receipt{Count: 1}, over)
+		}
+	}
+	known, err := k.claim(keyID{8}, id(keys+1), 1, over)
+	require.NoError(t, err)
+	require.Nil(t, known)
+	require.Equal(t, 1, holds)
+	require.Equal(t, 2, k.len(over))
+	known, err = k.claim(keyID{7}, id(keys-1), 1, over)
+	require.NoError(t, err)
+	require.Equal(t, 1, known.receipt.Count)
 }

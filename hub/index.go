@@ -1,6 +1,9 @@
 package hub
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // index finds the feeds that an event concerns. Each filter of a feed stands at one anchor: an exact
 // filter at its topic, another at one of the tokens that it names, with the position, and of these at
@@ -208,35 +211,54 @@ func shrunk(list []place) []place {
 	return append(make([]place, 0, 2*len(list)), list...)
 }
 
-// gather appends the feeds that may have a filter which selects the topic, each once.
-func (ix *index) gather(dst []*feed, t *topicTokens) []*feed {
-	if len(ix.anchors) == 0 {
-		return dst
-	}
-	ix.round++
-	if ix.unnamed > 0 {
-		dst = ix.standing(dst, anywhere)
-	}
-	dst = ix.standing(dst, topicKey(t))
-	for at := range min(t.n, MaxTopicTokens) {
-		dst = ix.standing(dst, tokenKey(t.hash(at), at))
-	}
-	return dst
+// gathering is how far a search for the feeds of a topic has come. The zero gathering is at its beginning.
+type gathering struct {
+	begun bool
+	at    int // the anchor, in the order of gather
+	left  int // the places at that anchor that are left, the oldest; 0: all
 }
 
-// standing appends the feeds at an anchor that the round has not come to.
-func (ix *index) standing(dst []*feed, key uint32) []*feed {
-	v, some := ix.anchors[key]
-	switch {
-	case !some:
-		return dst
-	case v&isList == 0:
-		return ix.visit(dst, place(v))
+// gather appends the feeds that may have a filter which selects the topic, each once, but for feeds that come
+// between two pieces of a search. It does one piece, of as many places as it may look at, and reports whether
+// that was the last. At most one search is under way.
+func (ix *index) gather(dst []*feed, t *topicTokens, g *gathering, looks int) (_ []*feed, done bool) {
+	if len(ix.anchors) == 0 {
+		return dst, true
 	}
-	for _, p := range ix.lists[v&^isList] {
-		dst = ix.visit(dst, p)
+	if !g.begun {
+		g.begun = true
+		ix.round++
+		if ix.unnamed == 0 {
+			g.at++
+		}
 	}
-	return dst
+	for ; g.at < 2+min(t.n, MaxTopicTokens); g.at++ {
+		key := uint32(anywhere)
+		if at := g.at - 2; at >= 0 {
+			key = tokenKey(t.hash(at), at)
+		} else if at == -1 {
+			key = topicKey(t)
+		}
+		v, some := ix.anchors[key]
+		switch {
+		case !some:
+		case v&isList == 0:
+			dst = ix.visit(dst, place(v))
+		default:
+			// From the newest on: where a place is removed, it is the newest that takes its slot.
+			list := ix.lists[v&^isList]
+			if g.left == 0 || g.left > len(list) {
+				g.left = len(list)
+			}
+			for ; g.left > 0; g.left-- {
+				if looks--; looks < 0 {
+					return dst, false
+				}
+				dst = ix.visit(dst, list[g.left-1])
+			}
+		}
+	}
+	return dst, true
 }
 
 func (ix *index) visit(dst []*feed, p place) []*feed {
@@ -253,7 +275,7 @@ func (ix *index) match(dst []*feed, topic string) []*feed {
 	var t topicTokens
 	t.split(topic)
 	first := len(dst)
-	dst = ix.gather(dst, &t)
+	dst, _ = ix.gather(dst, &t, new(gathering), math.MaxInt)
 	kept := dst[:first]
 	for _, f := range dst[first:] {
 		if f.set.c.match(&t) {

@@ -137,7 +137,7 @@ func TestHostileFiltersCostLittle(t *testing.T) {
 	looked := func(text string) int {
 		var topic topicTokens
 		topic.split(text)
-		return len(ix.gather(nil, &topic))
+		return len(gatherAll(&ix, &topic))
 	}
 	require.InDelta(t, 3*feeds/2, looked(deepTopic), feeds/2)
 	require.LessOrEqual(t, looked("user.77.inbox"), 1, "they stand at other tokens")

@@ -85,6 +85,7 @@ func runModel(t *testing.T, seed uint64, operations int) {
 		GapTopics: m.gapTopics,
 	}})
 	m.hub.window.looks = []int{1, 3, 20, maxLooks}[m.rng.IntN(4)]
+	m.hub.steps = []int{1, 2, 5, maxSteps}[m.rng.IntN(4)]
 	m.hub.window.topics.reach = []int{0, 5, maxSearch}[m.rng.IntN(3)]
 	m.truth.hub = m.hub
 	m.conns = make([]*conn, subscribers)

@@ -112,6 +112,9 @@ func (s *Subscription) Read(limit ReadLimit) Batch {
 	s.hub.mu.RLock()
 	defer s.hub.mu.RUnlock()
 	w := s.hub.window
+	if w.pushing && !s.held && !s.hasMore() { // it has read all but what is being added
+		s.position, s.begun, s.scattered = max(s.position, w.settled), true, false
+	}
 	switch {
 	case s.held:
 		return Batch{}
@@ -264,6 +267,12 @@ func (s *Subscription) Behind() bool {
 }
 
 func (s *Subscription) behind() bool {
+	w := s.hub.window
+	return s.hasMore() || s.feed != nil && w.pushing && s.position < w.head
+}
+
+// hasMore is behind without the element that is being added to the feeds.
+func (s *Subscription) hasMore() bool {
 	return !s.held && (s.lost != nil || s.unsure || s.trace.pending()) || s.feed != nil && s.position < s.feed.last
 }
 

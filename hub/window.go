@@ -35,7 +35,7 @@ func (r Retention) withDefaults() Retention {
 }
 
 // maxRemovals bounds the events that one call of trim or clear removes, and so how long Hub.mu is held.
-const maxRemovals = 256
+const maxRemovals = 64
 
 // window is the retained end of the log: by seq and by topic, with what it has let go. It is
 // guarded by Hub.mu, but for the encodings of its events.
@@ -49,6 +49,12 @@ type window struct {
 	bytes  int64  // of the events, without their encodings
 	head   uint64 // seq of the newest event ever
 	floor  uint64 // seq of the newest event let go: what follows it is all here
+
+	// pushing: an element of the log is being added. Feeds whose last is past settled, where head was before,
+	// have it; the others may yet get it.
+	pushing bool
+	settled uint64
+	passing uint64 // seq of the element if it is a hole that the window has gone over; else 0
 
 	order, taken int64 // of the newest event ever
 	// early: an event before floor may have a later time than those of the window.

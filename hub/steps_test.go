@@ -1,0 +1,287 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func gatherAll(ix *index, t *topicTokens) []*feed {
+	found, _ := ix.gather(nil, t, new(gathering), math.MaxInt)
+	return found
+}
+
+// holds counts, in one hold of Hub.mu after the other, how many feeds were changed and how many events came
+// and went. It counts what it finds changed, not what deliver says it did.
+type holds struct {
+	hub                  *Hub
+	feeds, added, popped int // most in one hold
+	count                int
+	last                 map[*feed]uint64
+	head, floor          uint64
+}
+
+func countHolds(h *Hub) *holds {
+	c := &holds{hub: h}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c.note()
+	h.yielded = func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		c.look()
+	}
+	return c
+}
+
+func (c *holds) note() {
+	c.last = make(map[*feed]uint64)
+	for _, f := range c.hub.feeds {
+		c.last[f] = f.last
+	}
+	c.head, c.floor = c.hub.window.head, c.hub.window.floor
+}
+
+// look compares with the state after the hold before.
+func (c *holds) look() {
+	changed := 0
+	for _, f := range c.hub.feeds {
+		if before, known := c.last[f]; known && before != f.last {
+			changed++
+		}
+	}
+	c.count++
+	c.feeds = max(c.feeds, changed)
+	c.added = max(c.added, int(c.hub.window.head-c.head))
+	c.popped = max(c.popped, int(c.hub.window.floor-c.floor))
+	c.note()
+}
+
+func subscribeTo(t *testing.T, h *Hub, filter string) (*Subscription, Bell) {
+	bell := NewBell()
+	s, err := h.Subscribe(Request{Filters: setOf(filter)}, bell)
+	require.NoError(t, err)
+	return s, bell
+}
+
+// TestDeliverReleasesTheLock counts what deliver does in one hold of the lock: a batch of 1000 events with long
+// topics of their own, and an event that 3000 feeds want.
+func TestDeliverReleasesTheLock(t *testing.T) {
+	h := startHub(t, Config{Retention: Retention{Events: 1000}})
+	c := countHolds(h)
+	batch := func(from int) []*Event {
+		events := make([]*Event, 1000)
+		for i := range events {
+			events[i] = &Event{Topic: fmt.Sprintf("a%d.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p", from+i)}
+		}
+		return events
+	}
+	for i := range 3 { // two of them remove as many
+		_, err := h.Publish(t.Context(), batch(1000*i)...)
+		require.NoError(t, err)
+		c.look()
+	}
+	require.LessOrEqual(t, c.added, maxSteps/MaxTopicTokens)
+	require.LessOrEqual(t, c.popped, maxRemovals)
+	require.GreaterOrEqual(t, c.count, 3000/(maxSteps/MaxTopicTokens))
+
+	const feeds = 3000
+	subs := make([]*Subscription, feeds)
+	bells := make([]Bell, feeds)
+	for i := range subs {
+		subs[i], bells[i] = subscribeTo(t, h, fmt.Sprintf("*.wanted.%d.>", i))
+		if i%2 == 0 {
+			subs[i].SetFilters(setOf("x.wanted.>", fmt.Sprint("y.", i)))
+		}
+	}
+	c.note()
+	c.count = 0
+	_, err := h.Publish(t.Context(), &Event{Topic: "x.wanted.7.z"})
+	require.NoError(t, err)
+	c.look()
+	require.LessOrEqual(t, c.feeds, maxSteps)
+	require.Greater(t, c.count, feeds/2/maxSteps)
+	for i, s := range subs {
+		want := 0
+		if i%2 == 0 || i == 7 {
+			want = 1
+			<-bells[i]
+		}
+		require.Len(t, s.Read(wide).Events, want, "%d", i)
+	}
+}
+
+// TestReadWhileAnEventIsAdded reads between two pieces of adding an event: each subscriber gets it once, whether
+// its feed has it already or not, and whether it reads then or is woken later.
+func TestReadWhileAnEventIsAdded(t *testing.T) {
+	h := startHub(t, Config{Workers: 1})
+	const feeds = 4 * maxSteps
+	subs := make([]*Subscription, feeds)
+	got := make([]int, feeds)
+	for i := range subs {
+		subs[i], _ = subscribeTo(t, h, fmt.Sprintf("*.%d", i))
+		subs[i].SetFilters(setOf(fmt.Sprint("y.", i), "x.wanted"))
+	}
+	var late []*Subscription
+	var lateWant []int
+	pauses := 0
+	h.yielded = func() {
+		pauses++
+		head := h.Position()
+		for i := pauses % 3; i < feeds; i += 3 {
+			b := subs[i].Read(wide)
+			assert.Nil(t, b.Gap)
+			got[i] += len(b.Events)
+			assert.Equal(t, head, subs[i].Position())
+		}
+		s, _ := subscribeTo(t, h, fmt.Sprint("late.", pauses))
+		late, lateWant = append(late, s), append(lateWant, 0)
+		cursor := Cursor{h.epoch, 0}
+		s, err := h.Subscribe(Request{Filters: setOf("x.wanted", fmt.Sprint("late.", pauses)), Start: Start{Cursor: &cursor}}, NewBell())
+		assert.NoError(t, err)
+		late, lateWant = append(late, s), append(lateWant, 1)
+	}
+	_, err := h.Publish(t.Context(), &Event{Topic: "x.wanted"})
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, pauses, feeds/maxSteps-1)
+	for i, s := range subs {
+		require.Equal(t, 1, got[i]+len(s.Read(wide).Events), "%d", i)
+	}
+	for i, s := range late {
+		require.Len(t, s.Read(wide).Events, lateWant[i])
+	}
+}
+
+// holeEngine is an engine and a log of which a test decides what it delivers.
+type holeEngine struct {
+	Engine
+	deliver func([]*Event)
+}
+
+func (e *holeEngine) Start(deliver func([]*Event)) (Cursor, error) {
+	e.deliver = deliver
+	return e.Engine.Start(deliver)
+}
+
+// TestHoleReleasesTheLock counts the feeds that go over a hole in one hold of the lock.
+func TestHoleReleasesTheLock(t *testing.T) {
+	engine := &holeEngine{Engine: NewMemory()}
+	h := startHub(t, Config{Engine: engine})
+	const feeds = 3000
+	bells := make([]Bell, feeds)
+	for i := range bells {
+		_, bells[i] = subscribeTo(t, h, fmt.Sprint("a.", i))
+	}
+	c := countHolds(h)
+	engine.deliver([]*Event{{ID: Cursor{h.epoch, 10}}})
+	c.look()
+	require.LessOrEqual(t, c.feeds, maxSteps)
+	require.GreaterOrEqual(t, c.count, feeds/maxSteps)
+	for _, bell := range bells {
+		<-bell
+	}
+}
+
+// TestFeedKnowsOfAHoleBeforeItsTurn: whether a subscriber had read all there was does not depend on how far
+// the hub has come with the feeds.
+func TestFeedKnowsOfAHoleBeforeItsTurn(t *testing.T) {
+	w := newWindow(Retention{}.withDefaults(), 0)
+	for _, f := range []*feed{{last: 5}, {last: 5, hole: 5, beforeHole: 3}} {
+		w.pushing, w.settled, w.passing = true, 9, 12
+		var before [15]bool
+		for seq := range before {
+			before[seq] = f.hadRead(uint64(seq), w)
+		}
+		f.skip(12)
+		w.pushing, w.passing = false, 0
+		for seq := range before {
+			require.Equal(t, f.hadRead(uint64(seq), w), before[seq], "at %d", seq)
+		}
+	}
+}
+
+// TestArrivedReleasesTheLock counts the waits that end in one hold of the lock.
+func TestArrivedReleasesTheLock(t *testing.T) {
+	h := startHub(t, Config{})
+	const waits = 2000
+	ended := make(chan bool, waits)
+	for i := range uint64(waits) {
+		go func() { ended <- h.await(t.Context(), 1+(i*7)%3) }()
+	}
+	waiting := func() int {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return len(h.arrivals)
+	}
+	require.Eventually(t, func() bool { return waiting() == waits }, time.Minute, time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.False(t, h.await(ctx, 1))
+	before, most := waits, 0
+	h.yielded = func() {
+		now := waiting()
+		before, most = now, max(most, before-now)
+	}
+	_, err := h.Publish(t.Context(), &Event{Topic: "a"}, &Event{Topic: "a"})
+	require.NoError(t, err)
+	h.yielded()
+	require.Equal(t, maxArrivals, most)
+	require.InDelta(t, waits/3, before, 1)
+	_, err = h.Publish(t.Context(), &Event{Topic: "a"})
+	require.NoError(t, err)
+	for range waits {
+		require.True(t, <-ended)
+	}
+	require.Zero(t, waiting())
+}
+
+// TestGatherGoesOnWhileFeedsCome removes and adds feeds between two pieces of a search of the index: what stays
+// is found, once.
+func TestGatherGoesOnWhileFeedsCome(t *testing.T) {
+	ix := newIndex()
+	var topic topicTokens
+	topic.split("a.b." + strings.Repeat("c.", 3) + "d")
+	stay := make(map[*feed]int)
+	var gone []*feed
+	add := func(i int) *feed {
+		f := &feed{set: setOf("*.*.*.*.*.d", fmt.Sprint("none.", i))}
+		ix.add(f)
+		return f
+	}
+	for i := range 1000 {
+		if f := add(i); i%3 == 0 {
+			gone = append(gone, f)
+		} else {
+			stay[f] = 0
+		}
+	}
+	var g gathering
+	var found []*feed
+	for n, done := 1000, false; !done; n++ {
+		before := len(found)
+		found, done = ix.gather(found, &topic, &g, 10)
+		require.LessOrEqual(t, len(found)-before, 10)
+		for range 5 {
+			if len(gone) > 0 {
+				ix.remove(gone[(n*7)%len(gone)])
+				gone[(n*7)%len(gone)] = gone[len(gone)-1]
+				gone = gone[:len(gone)-1]
+			}
+		}
+		add(n)
+	}
+	for _, f := range found {
+		if _, ok := stay[f]; ok {
+			stay[f]++
+		}
+	}
+	for _, n := range stay {
+		require.Equal(t, 1, n)
+	}
+}
