@@ -1,0 +1,124 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// exampleHub is a hub for examples. It has three events, of the topics orders.eu, orders.us and notes.welcome.
+type exampleHub struct {
+	*process
+	epoch  string
+	tokens string // path of the file of tokens, if the hub has one
+}
+
+// exampleHubs are the hubs that examples name, each of which is started for one example: their flags, and
+// what is done before the example runs. %s stands for the file of tokens.
+var exampleHubs = map[string]struct {
+	flags   string
+	prepare func(*testing.T, *exampleHub)
+}{
+	"":                {},
+	"open":            {flags: "--auth none --drain 3s"},
+	"heartbeat":       {flags: "--heartbeat 100ms"},
+	"short-retention": {flags: "--retain-events 2"},
+	"tokens":          {flags: "--tokens %s"},
+	"small-messages":  {flags: "--max-message-bytes 64 --max-message-fragments 1 --max-event-bytes 64"},
+	"impatient":       {flags: "--read-timeout 1s"},
+	"full":            {flags: "--max-connections 1", prepare: func(_ *testing.T, h *exampleHub) { h.sse("") }},
+	"slow-publishing": {flags: "--tokens %s --max-publish-rate 1", prepare: overdrawRate},
+	"draining":        {flags: "--auth none --drain 12h", prepare: beginDrain},
+}
+
+// exampleActions are what examples name with then.
+var exampleActions = map[string]func(*testing.T, *exampleHub){
+	"drain":  func(_ *testing.T, h *exampleHub) { h.signal(syscall.SIGTERM) },
+	"revoke": func(t *testing.T, h *exampleHub) { h.writeTokens(t, "") },
+	"narrow": func(t *testing.T, h *exampleHub) { h.writeTokens(t, "alice: invoices.>") },
+}
+
+func (h *exampleHub) do(t *testing.T, action string) {
+	require.Contains(t, exampleActions, action)
+	exampleActions[action](t, h)
+}
+
+func startExampleHub(t *testing.T, name string) *exampleHub {
+	t.Helper()
+	require.Contains(t, exampleHubs, name)
+	kind := exampleHubs[name]
+	h := &exampleHub{tokens: filepath.Join(t.TempDir(), "tokens.yaml")}
+	args := append([]string{}, anyPorts...)
+	for flag := range strings.FieldsSeq(kind.flags) {
+		if flag == "%s" {
+			flag = h.tokens
+			h.writeTokens(t, "alice: orders.>", "bob: orders.>")
+		}
+		args = append(args, flag)
+	}
+	h.process = serve(t, program(t, nil, args...))
+	hasTokens := strings.Contains(kind.flags, "--tokens")
+	if hasTokens {
+		h.token = tokenOf("bob")
+	}
+	answer := h.publish("application/json", `[
+		{"topic":"orders.eu","type":"paid","key":"17","data":{"total":1.50}},
+		{"topic":"orders.us","type":"paid","key":"18","data":{"total":2.00}},
+		{"topic":"notes.welcome","data":"welcome","text":true}]`)
+	var receipt struct{ ID string }
+	require.NoError(t, json.Unmarshal([]byte(answer), &receipt))
+	h.epoch, _, _ = strings.Cut(receipt.ID, "-")
+	if hasTokens { // whose rates are not used up
+		h.token = tokenOf("alice")
+	}
+	if kind.prepare != nil {
+		kind.prepare(t, h)
+	}
+	return h
+}
+
+func tokenOf(name string) string { return "token-of-" + name }
+
+// writeTokens puts these tokens into the file in place of all others: a name, and what it may subscribe to.
+func (h *exampleHub) writeTokens(t *testing.T, rights ...string) {
+	text := "tokens:\n"
+	for _, right := range rights {
+		name, filter, found := strings.Cut(right, ": ")
+		if !found {
+			text = "tokens: []\n"
+			break
+		}
+		text += fmt.Sprintf("  - name: %s\n    sha256: %x\n    subscribe: [%s]\n    publish: ['>']\n", name, sha256.Sum256([]byte(tokenOf(name))), filter)
+	}
+	draft := h.tokens + ".new"
+	require.NoError(t, os.WriteFile(draft, []byte(text), 0o600))
+	require.NoError(t, os.Rename(draft, h.tokens))
+}
+
+// overdrawRate publishes more at once than the rate allows in a long time.
+func overdrawRate(_ *testing.T, h *exampleHub) {
+	h.publish("application/json", "["+strings.Repeat(`{"topic":"many","data":1},`, 999)+`{"topic":"many","data":1}]`)
+}
+
+// beginDrain has the hub drain for as long as the example takes.
+func beginDrain(t *testing.T, h *exampleHub) {
+	h.sse("")
+	h.signal(syscall.SIGTERM)
+	require.Eventually(t, func() bool {
+		response, err := h.client.Get("http://" + h.http + "/readyz")
+		if err != nil {
+			return false
+		}
+		response.Body.Close()
+		return response.StatusCode == http.StatusServiceUnavailable
+	}, patience, 5*time.Millisecond)
+}
