@@ -11,43 +11,43 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// maxCopied bounds what is copied for one answer: the first events of it, and later what is gathered
-// for one write. The rest is written from the encodings that all connections share.
+// maxCopied bounds the bytes that are copied for one answer: its first events, and later what is
+// collected for one write. Other events are written from the encodings that all connections share.
 const maxCopied = 64 << 10 // bytes
 
-// frames is the format whose payloads are an answer's events.
-type frames struct{}
+// envelopeFormat encodes the events of an answer as envelopes.
+type envelopeFormat struct{}
 
-func (frames) Form() hub.Form             { return wire.FormFrame }
-func (frames) Encode(e *hub.Event) []byte { return wire.EncodeFrame(e) }
+func (envelopeFormat) Form() hub.Form             { return wire.FormFrame }
+func (envelopeFormat) Encode(e *hub.Event) []byte { return wire.EncodeFrame(e) }
 
-// cloudEventFrames is that of ?format=cloudevents.
-type cloudEventFrames struct{ events wire.CloudEvents }
+// cloudEventFormat encodes events for ?format=cloudevents.
+type cloudEventFormat struct{ events wire.CloudEvents }
 
-func (cloudEventFrames) Form() hub.Form               { return wire.FormFrameCloudEvent }
-func (f cloudEventFrames) Encode(e *hub.Event) []byte { return f.events.EncodeFrame(e) }
+func (cloudEventFormat) Form() hub.Form               { return wire.FormFrameCloudEvent }
+func (f cloudEventFormat) Encode(e *hub.Event) []byte { return f.events.EncodeFrame(e) }
 
-// answer is the events of one answer, as encodings: the events themselves may be removed while a
+// answer holds the events of one answer as encodings, since retention may remove the events while a
 // client reads slowly.
 type answer struct {
-	encodings *connection.EncodingCache
-	format    connection.Format
-	subject   string // whose share of the encodings is used
+	cache   *connection.EncodingCache
+	format  connection.Format
+	subject string // whose share of the cache is used
 
-	count  int // events
-	length int // bytes of the envelopes
-	// The first envelopes are copied when the answer begins to be written.
-	first [][]byte
-	held  []*connection.CachedEncoding // of the others; nil: written and released
-	// large is the only event, if it is set: there was no room to hold its encoding.
+	count  int // number of events
+	length int // size of the envelopes in bytes
+	// The first envelopes, which are copied when the answer is written.
+	copied    [][]byte
+	encodings []*connection.CachedEncoding // of the other events; nil: written and released
+	// large is set if the cache had no memory for the answer's only event.
 	large hub.Cursor
 }
 
-// fill takes as many events as one answer has, one at least, and returns the ID of the last. An answer
-// for which there is no room among the encodings ends earlier.
-func (a *answer) fill(events []*hub.Event) hub.Cursor {
+// addEvents adds as many events as fit into one answer, at least one, and returns the ID of the
+// last. It stops early if the cache has no memory for an encoding.
+func (a *answer) addEvents(events []*hub.Event) hub.Cursor {
 	for i, e := range events {
-		if !a.add(e, i == 0) {
+		if !a.addEvent(e, i == 0) {
 			return events[i-1].ID
 		}
 		a.count++
@@ -55,19 +55,19 @@ func (a *answer) fill(events []*hub.Event) hub.Cursor {
 	return events[len(events)-1].ID
 }
 
-func (a *answer) add(e *hub.Event, first bool) bool {
+func (a *answer) addEvent(e *hub.Event, first bool) bool {
 	if a.large != (hub.Cursor{}) {
 		return false
 	}
-	if len(a.held) == 0 && a.length+len(e.Data) <= maxCopied {
-		envelope := wire.FramePayload(a.encodings.Encode(e, a.format))
+	if len(a.encodings) == 0 && a.length+len(e.Data) <= maxCopied {
+		envelope := wire.FramePayload(a.cache.Encode(e, a.format))
 		if a.length+len(envelope) <= maxCopied {
 			a.length += len(envelope)
-			a.first = append(a.first, envelope)
+			a.copied = append(a.copied, envelope)
 			return true
 		}
 	}
-	held, b := a.encodings.Acquire(e, a.format, a.subject)
+	held, b := a.cache.Acquire(e, a.format, a.subject)
 	n := len(wire.FramePayload(b))
 	switch {
 	case first && held == nil:
@@ -75,37 +75,37 @@ func (a *answer) add(e *hub.Event, first bool) bool {
 	case held == nil:
 		return false
 	case !first && a.length+n > maxAnswer:
-		a.encodings.Release(held, a.subject)
+		a.cache.Release(held, a.subject)
 		return false
 	default:
-		a.held = append(a.held, held)
+		a.encodings = append(a.encodings, held)
 	}
 	a.length += n
 	return true
 }
 
-// release releases what was not written.
+// release releases the encodings that were not written.
 func (a *answer) release() {
-	for _, x := range a.held {
+	for _, x := range a.encodings {
 		if x != nil {
-			a.encodings.Release(x, a.subject)
+			a.cache.Release(x, a.subject)
 		}
 	}
-	a.held = nil
+	a.encodings = nil
 }
 
-// answer writes what goes into one answer; the cursor says where the rest begins.
+// answer writes one answer. Its cursor is the position of the next poll.
 func (h *Handler) answer(
 	w http.ResponseWriter, r *http.Request, s *hub.Subscription, access web.Access, format connection.Format, batch hub.Batch,
 ) {
-	a := &answer{encodings: h.cfg.Registry.EncodingCache(), format: format}
+	a := &answer{cache: h.cfg.Registry.EncodingCache(), format: format}
 	defer a.release()
 	if grant := access.Grant(); grant != nil {
 		a.subject = grant.Subject
 	}
 	cursor := s.Place()
 	if n := len(batch.Events); n > 0 {
-		last := a.fill(batch.Events)
+		last := a.addEvents(batch.Events)
 		if a.count < n || batch.More {
 			cursor = last.String()
 		}
@@ -113,60 +113,60 @@ func (h *Handler) answer(
 	}
 	if a.large != (hub.Cursor{}) && s.Retained(a.large.Seq) == nil {
 		h.cfg.Counters.NoEncodingMemory.Add(1)
-		web.WriteProblem(w, r, wire.Unavailable(noRoom))
+		web.WriteProblem(w, r, wire.Unavailable(noMemoryDetail))
 		return
 	}
 	header := w.Header()
-	header["Content-Type"], header["Cache-Control"] = isJSON, noStore
+	header["Content-Type"], header["Cache-Control"] = jsonContentType, noStore
 	if h.cfg.Registry.IsDraining() {
 		header.Set("Retry-After", strconv.Itoa(int(web.RetryDelay().Round(time.Second)/time.Second)))
 	}
-	buffer := h.body()
-	defer h.keep(buffer)
+	buffer := h.getBuffer()
+	defer h.putBuffer(buffer)
 	*buffer = wire.AppendPollHead(*buffer, cursor, batch.Gap)
 	if h.write(w, r, s, a, buffer) == nil {
 		h.cfg.Counters.Delivered.Add(uint64(a.count))
 	}
 }
 
-const noRoom = "too many slow clients read large events that are no longer in memory; ask again later"
+const noMemoryDetail = "too many slow clients read large events that are no longer in memory; retry later"
 
-// Values of headers, made once. net/http copies the map but not these; nobody changes them.
+// Values of headers, allocated once. net/http does not change them.
 var (
-	isJSON  = []string{"application/json"}
-	noStore = []string{"no-store"}
+	jsonContentType = []string{"application/json"}
+	noStore         = []string{"no-store"}
 )
 
-// maxCounted is the longest body whose length net/http finds out by itself, in bytes. Any more it
-// would send in chunks, which HTTP/1.0 has not.
-const maxCounted = 2 << 10
+// maxImplicitLength is the size in bytes of the longest body for which net/http sets Content-Length
+// itself. It sends longer ones in chunks, which HTTP/1.0 does not support.
+const maxImplicitLength = 2 << 10
 
-// write writes the body, which begins with what buffer has. Over HTTP/1 the answer goes out as one
-// write when the handler returns, or as one for each large event and each maxCopied bytes of small
-// ones; the listener below bounds the time of each. A connection of HTTP/2 carries others too, whose
-// progress is not the answer's.
+// write writes the body, which starts with the content of buffer. Over HTTP/1 the body is written
+// when the handler returns, or in one write for each large event and for each maxCopied bytes of
+// small ones. The connection.Listener limits the time of each write. An HTTP/2 connection carries
+// other streams too, whose progress is not the answer's, so each write has its own limit there.
 func (h *Handler) write(w http.ResponseWriter, r *http.Request, s *hub.Subscription, a *answer, buffer *[]byte) error {
 	length := len(*buffer) + a.length + max(0, a.count-1) + len(wire.PollEnd)
-	one := r.ProtoMajor == 1
-	if !one || length > maxCounted {
+	http1 := r.ProtoMajor == 1
+	if !http1 || length > maxImplicitLength {
 		w.Header().Set("Content-Length", strconv.Itoa(length))
 	}
 	b := &body{buffer: buffer, write: func(p []byte) error {
 		_, err := w.Write(p)
 		return err
 	}}
-	if !one {
+	if !http1 {
 		conn := connection.NewResponseConn(w)
 		b.write = func(p []byte) error { return conn.Write(p, h.cfg.WriteTimeout) }
 	}
-	for _, envelope := range a.first {
+	for _, envelope := range a.copied {
 		b.add(envelope)
 	}
-	a.first = nil
-	for i, x := range a.held {
+	a.copied = nil
+	for i, x := range a.encodings {
 		b.add(wire.FramePayload(x.Bytes()))
-		a.held[i] = nil
-		a.encodings.Release(x, a.subject)
+		a.encodings[i] = nil
+		a.cache.Release(x, a.subject)
 	}
 	if a.large != (hub.Cursor{}) {
 		h.writeLarge(s, a, b)
@@ -174,15 +174,15 @@ func (h *Handler) write(w http.ResponseWriter, r *http.Request, s *hub.Subscript
 	return b.end()
 }
 
-// writeLarge writes the only event of an answer a part at a time, each encoded anew.
+// writeLarge writes the answer's only event, encoding it again for each part.
 func (h *Handler) writeLarge(s *hub.Subscription, a *answer, b *body) {
 	for written := 0; written < a.length && b.err == nil; {
 		e := s.Retained(a.large.Seq)
 		if e == nil {
 			h.cfg.Counters.NoEncodingMemory.Add(1)
-			panic(http.ErrAbortHandler) // an answer that has begun can only be cut
+			panic(http.ErrAbortHandler) // an answer that has started can only be cut
 		}
-		envelope := wire.FramePayload(a.encodings.Encode(e, a.format))
+		envelope := wire.FramePayload(a.cache.Encode(e, a.format))
 		n := min(maxCopied, len(envelope)-written)
 		b.flush()
 		b.append(envelope[written : written+n])
@@ -190,19 +190,19 @@ func (h *Handler) writeLarge(s *hub.Subscription, a *answer, b *body) {
 	}
 }
 
-// body writes envelopes with commas between them. What is small is gathered in the buffer.
+// body writes envelopes with commas between them. Small ones are collected in the buffer.
 type body struct {
-	write  func([]byte) error
-	buffer *[]byte
-	some   bool // an envelope was added
-	err    error
+	write       func([]byte) error
+	buffer      *[]byte
+	hasEnvelope bool // an envelope was added
+	err         error
 }
 
 func (b *body) add(envelope []byte) {
-	if b.some {
+	if b.hasEnvelope {
 		b.append([]byte{','})
 	}
-	b.some = true
+	b.hasEnvelope = true
 	if len(envelope) > maxCopied/2 {
 		b.flush()
 		if b.err == nil {

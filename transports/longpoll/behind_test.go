@@ -16,7 +16,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// shutLog is an engine whose log can be read only when it is open.
+// shutLog is an engine whose log blocks reads until it is opened.
 type shutLog struct {
 	*jetstream.Engine
 	open atomic.Bool
@@ -43,7 +43,8 @@ func (l *shutLog) ReadEach(ctx context.Context, seqs []uint64, limit hub.ReadLim
 	return l.Engine.ReadEach(ctx, seqs, limit)
 }
 
-// startBehind is a server with 980 events behind its window, and the position before them.
+// startBehind starts a server with 980 events older than its in-memory log, and returns the
+// position before them.
 func startBehind(t *testing.T, open bool) (s *tt.Server, begin string) {
 	t.Helper()
 	engine, err := jetstream.New(jetstream.Config{Store: t.TempDir()})
@@ -65,8 +66,8 @@ func startBehind(t *testing.T, open bool) (s *tt.Server, begin string) {
 // foreign is a cursor of another epoch.
 const foreign = "00000000-5"
 
-// TestBehind: a poll that waits for no event is answered all the same with what is behind the window.
-func TestBehind(t *testing.T) {
+// A poll with wait=0 is answered with events older than the in-memory log.
+func TestPollOlderThanInMemoryLog(t *testing.T) {
 	s, begin := startBehind(t, true)
 	for query, first := range map[string]string{
 		"topic=rare&last=3":                  "703",
@@ -84,8 +85,8 @@ func TestBehind(t *testing.T) {
 	}
 }
 
-// find polls until there are events. A poll that waits for no event gives the log a second: after that the
-// answer is 503 or has no events yet, as on a busy machine, and the client asks again.
+// find polls until there are events. A poll with wait=0 reads the log for at most a second. On a
+// busy machine the answer may then be 503 or empty, and the client asks again.
 func find(t *testing.T, s *tt.Server, query string) wire.PollAnswer {
 	t.Helper()
 	for begin := time.Now(); time.Since(begin) < tt.Patience; {
@@ -101,9 +102,9 @@ func find(t *testing.T, s *tt.Server, query string) wire.PollAnswer {
 	return wire.PollAnswer{}
 }
 
-// TestAcrossTheEdge: an answer goes on from what is behind the window to what is in it, as far as it may;
-// where the log is read slowly, the next one goes on there.
-func TestAcrossTheEdge(t *testing.T) {
+// An answer continues from the durable log into the in-memory log, up to its limits. If the log is
+// read slowly, the next answer continues there.
+func TestAnswerContinuesIntoInMemoryLog(t *testing.T) {
 	s, begin := startBehind(t, true)
 	for query, want := range map[string]struct{ events, last int }{
 		"last=40":                       {40, 999},
@@ -125,8 +126,8 @@ func TestAcrossTheEdge(t *testing.T) {
 	}
 }
 
-// TestShutLog: while what is behind the window cannot be read, no cursor goes past it.
-func TestShutLog(t *testing.T) {
+// While the durable log cannot be read, no cursor advances past it.
+func TestUnreadableLogKeepsCursor(t *testing.T) {
 	t.Parallel()
 	s, begin := startBehind(t, false)
 	for _, cursor := range []string{begin, foreign} {

@@ -1,10 +1,12 @@
-// Package longpoll is the transport for clients that can only ask: GET /poll, docs/protocol.md#long-poll.
+// Package longpoll is the transport for clients that can only send requests: GET /poll,
+// docs/protocol.md#long-poll.
 //
-// A poll is a subscription that lives for one request: it begins at the client's cursor, waits for
-// the first event, and its answer says where the next begins. The request's own goroutine does all
-// of it; it ends when it has answered, at once if the client has gone or the hub drains.
+// A poll is a subscription for one request. It starts at the client's cursor and waits for the
+// first event; the answer contains the cursor of the next poll. The request's own goroutine does
+// all the work. It ends with the answer, and early if the client disconnects or the hub drains.
 //
-// What a poll asks for may have to be read of a log first. One that waits for no event is given
-// patience for that, and so is one of which it is not known yet where it begins: it has no cursor to
-// ask again from, and is answered with 503 if it gets none.
+// Events before the in-memory log must first be read from the durable log. A poll with wait=0
+// therefore waits for that read a little. So does a poll whose start position is not known yet,
+// since it has no cursor from which to continue; if the position is not found in time, the answer
+// is 503.
 package longpoll

@@ -18,7 +18,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/web"
 )
 
-// silentLog is an engine whose log does not answer where the newest events of a filter begin.
+// silentLog is an engine whose log does not answer where the newest events of a filter start.
 type silentLog struct{}
 
 func (silentLog) Start(func([]*hub.Event)) (hub.Cursor, error) {
@@ -34,7 +34,7 @@ func (silentLog) Close() error { return nil }
 func (silentLog) Tip(context.Context) (uint64, error) { return 100, nil }
 
 func (silentLog) ReadAfter(context.Context, uint64, hub.ReadLimit) ([]*hub.Event, error) {
-	return []*hub.Event{{ID: hub.Cursor{Epoch: 1, Seq: 100}}}, nil // all before is gone
+	return []*hub.Event{{ID: hub.Cursor{Epoch: 1, Seq: 100}}}, nil // all earlier events are gone
 }
 
 func (silentLog) SeqAt(context.Context, time.Time) (uint64, error) { return 0, hub.ErrUnavailable }
@@ -43,13 +43,13 @@ func (silentLog) Count(context.Context, hub.FilterSet, int) (int, error) {
 	return 0, hub.ErrUnavailable
 }
 
-// TestLongestPoll: many proxies give up after a minute, so a poll is answered before that, whatever
-// it waits for.
+// Many proxies time out after a minute, so every poll is answered before that, whatever it waits
+// for.
 func TestLongestPoll(t *testing.T) {
 	for _, row := range []struct {
 		engine hub.Engine
 		query  string
-		wait   int // seconds
+		wait   int
 		status int
 		want   time.Duration
 	}{

@@ -20,54 +20,55 @@ import (
 const (
 	maxWait     = 60 * time.Second
 	defaultWait = 25 * time.Second
-	// longestPoll is when a poll is answered at the latest, since many proxies give up after 60 s.
-	longestPoll = 55 * time.Second
-	maxEvents   = 1000
-	defaultMax  = 100
-	maxAnswer   = 1 << 20 // bytes of events in an answer, unless the first alone has more
-	// patience is how much longer than its wait a poll goes on reading a log where it would have been
-	// for nothing otherwise: see the package's comment. Clients may give up a second after their wait.
-	patience = 900 * time.Millisecond
+	// maxAnswerDelay is the longest time until a poll is answered, since many proxies time out
+	// after 60 s.
+	maxAnswerDelay = 55 * time.Second
+	maxEvents      = 1000
+	defaultMax     = 100
+	maxAnswer      = 1 << 20 // bytes of events in an answer, unless the first event alone is larger
+	// readGrace is how much longer than its wait a poll may read a log, if it would otherwise end
+	// without result; see the package comment. Clients may time out a second after their wait.
+	readGrace = 900 * time.Millisecond
 )
 
-// Config is what a Handler is made of.
+// Config configures a Handler.
 type Config struct {
 	Hub          *hub.Hub
-	Registry     *connection.Registry // polls are no members of it, but end when it drains
+	Registry     *connection.Registry // polls are not members, but end when it drains
 	Access       web.AccessFunc
 	Counters     *connection.Counters
-	MaxTopics    int           // filters of a subscription; 0: any number
-	WriteTimeout time.Duration // of an answer over HTTP/2, without progress
-	// CloudEvents writes the events of ?format=cloudevents.
+	MaxTopics    int           // filters per subscription; 0: any number
+	WriteTimeout time.Duration // limit of a write over HTTP/2 without progress
+	// CloudEvents encodes events for ?format=cloudevents.
 	CloudEvents wire.CloudEvents
 }
 
 // Handler answers GET /poll.
 type Handler struct {
-	cfg    Config // static
-	alarms sync.Pool
-	bodies sync.Pool
+	cfg     Config // static
+	wakers  sync.Pool
+	buffers sync.Pool
 }
 
-// New makes a Handler. Its server must listen by an connection.Listener: over HTTP/1, that is what ends
-// an answer which makes no progress.
+// New returns a Handler. Its server must use a connection.Listener, which closes HTTP/1 connections
+// that make no progress.
 func New(cfg Config) *Handler { return &Handler{cfg: cfg} }
 
-// poll is what a request asks for.
+// poll is a parsed request.
 type poll struct {
-	subscribe hub.Request
-	wait      time.Duration
-	max       int
-	format    connection.Format
+	request hub.Request
+	wait    time.Duration
+	max     int
+	format  connection.Format
 }
 
-// ServeHTTP answers as soon as there is something, else after the wait.
+// ServeHTTP answers as soon as there are events, or after the wait.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !web.AllowMethods(w, r, http.MethodGet) {
 		return
 	}
 	access := h.cfg.Access(r.Context())
-	p, problem := h.parse(r, access)
+	p, problem := h.parseRequest(r, access)
 	if problem == nil && h.cfg.Registry.IsDraining() {
 		problem = wire.Draining(web.RetryDelay())
 	}
@@ -75,86 +76,86 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		web.WriteProblem(w, r, problem)
 		return
 	}
-	a := h.alarm()
-	defer h.alarms.Put(a)
-	bell := a.bell
-	if problem := access.Acquire(bell); problem != nil {
+	a := h.getWaker()
+	defer h.wakers.Put(a)
+	wakeup := a.wakeup
+	if problem := access.Acquire(wakeup); problem != nil {
 		web.WriteProblem(w, r, problem)
 		return
 	}
-	defer access.Release(bell)
-	if problem := access.ReserveFilters(bell, p.subscribe.Filters); problem != nil {
+	defer access.Release(wakeup)
+	if problem := access.ReserveFilters(wakeup, p.request.Filters); problem != nil {
 		web.WriteProblem(w, r, problem)
 		return
 	}
-	s, err := h.cfg.Hub.Subscribe(p.subscribe, bell)
+	subscription, err := h.cfg.Hub.Subscribe(p.request, wakeup)
 	if err != nil {
 		web.WriteProblem(w, r, wire.ProblemOf(err))
 		return
 	}
-	defer s.Close()
-	p.subscribe.Filters = s.Filters() // which all share who wait for the same
+	defer subscription.Close()
+	p.request.Filters = subscription.Filters() // polls with equal filters share one set
 	h.cfg.Counters.Connections.Add(1)
 	defer h.cfg.Counters.Connections.Add(-1)
-	batch := h.wait(r, s, a, p, access)
-	// What was found is not for one who has lost the right to it meanwhile.
-	if problem := access.Authorize(p.subscribe.Filters); problem != nil {
+	batch := h.waitForEvents(r, subscription, a, p, access)
+	// The token may have lost its right during the wait.
+	if problem := access.Authorize(p.request.Filters); problem != nil {
 		h.cfg.Counters.Unauthorized.Add(1)
 		web.WriteProblem(w, r, problem)
 		return
 	}
-	if !s.Begun() {
-		problem := wire.Unavailable("where this begins in the log was not found in time")
+	if !subscription.Begun() {
+		problem := wire.Unavailable("the start position was not found in the log in time")
 		if h.cfg.Registry.IsDraining() {
 			problem = wire.Draining(web.RetryDelay())
 		}
 		web.WriteProblem(w, r, problem)
 		return
 	}
-	h.answer(w, r, s, access, p.format, batch)
+	h.answer(w, r, subscription, access, p.format, batch)
 }
 
-// wait gives the first batch with something in it, or an empty one when the wait is over: by its
-// time, by a drain, by a loss of the right to it, or because the client has closed its side, which
-// may be half of a connection.
-func (h *Handler) wait(r *http.Request, s *hub.Subscription, a *alarm, p poll, access web.Access) hub.Batch {
-	over := p.wait == 0
-	a.timer.Reset(cmp.Or(p.wait, patience))
+// waitForEvents returns the first batch with events or a gap. It returns an empty batch when the
+// wait is over, the hub drains, the right is lost, or the client has closed at least its write
+// side.
+func (h *Handler) waitForEvents(r *http.Request, s *hub.Subscription, a *waker, p poll, access web.Access) hub.Batch {
+	finalRead := p.wait == 0
+	a.timer.Reset(cmp.Or(p.wait, readGrace))
 	defer a.timer.Stop()
 	limit := hub.ReadLimit{Events: p.max, Bytes: maxAnswer}
 	for {
 		batch := s.Read(limit)
 		switch {
 		case len(batch.Events) > 0:
-			return fill(s, batch, limit)
+			return readMore(s, batch, limit)
 		case batch.Gap != nil:
 			return batch
 		case batch.More:
 			select {
 			case <-a.timer.C:
-				if over || s.Begun() {
+				if finalRead || s.Begun() {
 					return batch
 				}
-				over = true
-				a.timer.Reset(min(patience, longestPoll-p.wait))
+				finalRead = true
+				a.timer.Reset(min(readGrace, maxAnswerDelay-p.wait))
 			default:
 			}
 			s.Turn()()
 			continue
-		case over && !batch.Waiting, access.Authorize(p.subscribe.Filters) != nil:
+		case finalRead && !batch.Waiting, access.Authorize(p.request.Filters) != nil:
 			return batch
 		}
 		select {
-		case <-a.bell:
+		case <-a.wakeup:
 		case <-a.timer.C:
-			if over || s.Begun() {
+			if finalRead || s.Begun() {
 				return s.Read(limit)
 			}
-			more := min(patience, longestPoll-p.wait)
+			more := min(readGrace, maxAnswerDelay-p.wait)
 			if more <= 0 {
 				return s.Read(limit)
 			}
-			over = true
+			finalRead = true
 			a.timer.Reset(more)
 		case <-h.cfg.Registry.Draining():
 			return s.Read(limit)
@@ -164,8 +165,9 @@ func (h *Handler) wait(r *http.Request, s *hub.Subscription, a *alarm, p poll, a
 	}
 }
 
-// fill adds what can be read without waiting for the log: the hub reads in pieces.
-func fill(s *hub.Subscription, batch hub.Batch, limit hub.ReadLimit) hub.Batch {
+// readMore adds events that can be read without waiting for the log, since one Read returns only a
+// piece.
+func readMore(s *hub.Subscription, batch hub.Batch, limit hub.ReadLimit) hub.Batch {
 	for added := batch.Events; batch.More; {
 		limit.Events -= len(added)
 		for _, e := range added {
@@ -176,7 +178,7 @@ func fill(s *hub.Subscription, batch hub.Batch, limit hub.ReadLimit) hub.Batch {
 		}
 		next := s.Read(limit)
 		if next.Gap != nil || next.Waiting {
-			break // a gap is for the next answer, which begins after the last event
+			break // a gap belongs in the next answer, which starts after the last event
 		}
 		if added, batch.More = next.Events, next.More; len(added) == 0 && next.More {
 			s.Turn()()
@@ -186,7 +188,7 @@ func fill(s *hub.Subscription, batch hub.Batch, limit hub.ReadLimit) hub.Batch {
 	return batch
 }
 
-func (h *Handler) parse(r *http.Request, access web.Access) (poll, *wire.Problem) {
+func (h *Handler) parseRequest(r *http.Request, access web.Access) (poll, *wire.Problem) {
 	q, problem := web.ParseQuery(r)
 	if problem != nil {
 		return poll{}, problem
@@ -204,9 +206,9 @@ func (h *Handler) parse(r *http.Request, access web.Access) (poll, *wire.Problem
 		return poll{}, problem
 	}
 	cloudEvents, problem := web.ParseFormat(q)
-	p := poll{subscribe: request, wait: min(wait, longestPoll), max: events, format: frames{}}
+	p := poll{request: request, wait: min(wait, maxAnswerDelay), max: events, format: envelopeFormat{}}
 	if cloudEvents {
-		p.format = cloudEventFrames{h.cfg.CloudEvents}
+		p.format = cloudEventFormat{h.cfg.CloudEvents}
 	}
 	return p, problem
 }
@@ -223,8 +225,8 @@ func parseWait(q url.Values, header http.Header) (time.Duration, *wire.Problem) 
 	return seconds, nil
 }
 
-// preferredWait reads Prefer: wait=N (RFC 7240 section 4.3). What it cannot take it ignores, as a
-// preference demands nothing.
+// preferredWait parses Prefer: wait=N (RFC 7240 section 4.3). Invalid values are ignored, since a
+// preference is optional.
 func preferredWait(header http.Header) time.Duration {
 	for _, field := range header.Values("Prefer") {
 		for preference := range strings.SplitSeq(field, ",") {
@@ -232,7 +234,7 @@ func preferredWait(header http.Header) time.Duration {
 			if !strings.EqualFold(strings.TrimSpace(name), "wait") {
 				continue
 			}
-			value, _, _ = strings.Cut(value, ";") // its parameters
+			value, _, _ = strings.Cut(value, ";") // drop parameters
 			if seconds, ok := parseSeconds(strings.Trim(strings.TrimSpace(value), `"`)); ok {
 				return min(seconds, maxWait)
 			}
@@ -241,7 +243,7 @@ func preferredWait(header http.Header) time.Duration {
 	return defaultWait
 }
 
-// parseSeconds reads "25" or "25s". What is too long for a Duration is as long as one can be.
+// parseSeconds parses "25" or "25s".
 func parseSeconds(s string) (time.Duration, bool) {
 	n, err := strconv.ParseUint(strings.TrimSuffix(s, "s"), 10, 31)
 	return time.Duration(n) * time.Second, err == nil

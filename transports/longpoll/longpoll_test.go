@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// get asks once; header is name and value, or empty.
+// get sends one poll; header is a name and a value, or empty.
 func get(t *testing.T, s *tt.Server, query string, header ...string) (*http.Response, wire.PollAnswer) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.Addr+"/poll?"+query, nil)
@@ -49,8 +49,8 @@ func get(t *testing.T, s *tt.Server, query string, header ...string) (*http.Resp
 	return response, answer
 }
 
-// TestParts: an answer ends at max events or 1 MiB, with one event at least.
-func TestParts(t *testing.T) {
+// An answer ends at max events or 1 MiB, with one event at least.
+func TestAnswerLimits(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	_, begin := get(t, s, "wait=0")
 	require.Empty(t, begin.Events)
@@ -93,8 +93,8 @@ func TestWait(t *testing.T) {
 	}
 }
 
-// TestWakes: the first event ends the wait.
-func TestWakes(t *testing.T) {
+// The first event ends the wait.
+func TestEventEndsWait(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	got := make(chan wire.PollAnswer)
 	go func() {
@@ -109,7 +109,7 @@ func TestWakes(t *testing.T) {
 	require.Equal(t, e.ID.String(), answer.Cursor)
 }
 
-func TestGone(t *testing.T) {
+func TestClientDisconnects(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	conn, err := net.Dial("tcp", s.Addr)
 	require.NoError(t, err)
@@ -121,7 +121,8 @@ func TestGone(t *testing.T) {
 	require.Zero(t, s.Hub.Stats().Subscriptions)
 }
 
-// TestHTTP10: an answer has its length and no chunks, short or long, so that the connection stays.
+// An answer has a Content-Length and no chunks, whatever its size, so that the connection stays
+// open.
 func TestHTTP10(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	c, err := s.Dial(tt.Ask{})
@@ -163,11 +164,11 @@ func TestBadParameters(t *testing.T) {
 	}
 }
 
-// TestSlowReader: who reads a large answer slowly, but reads, gets all of it.
+// A client that reads a large answer slowly gets all of it.
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
-	const timeout = 3 * time.Second // on a busy machine it may be long until it reads again
-	const size = 16 << 20           // more than the kernel takes
+	const timeout = 3 * time.Second // a busy machine may pause the reader for long
+	const size = 16 << 20           // more than the kernel buffers
 	s := tt.Start(t, tt.Config{WriteTimeout: timeout, Hub: hub.Config{MaxEventSize: size}})
 	s.Publish(t, tt.JSON("a", `"`+strings.Repeat("a", size-2)+`"`))
 	c, err := s.Dial(tt.Ask{Slow: true})
@@ -185,7 +186,7 @@ func TestSlowReader(t *testing.T) {
 		}
 		require.NoError(t, err)
 		if i%2 == 0 && time.Since(begin) < 3*timeout/2 {
-			time.Sleep(time.Millisecond) // it is slow, not waiting for something
+			time.Sleep(time.Millisecond) // the delay simulates a slow reader; it waits for nothing
 		}
 	}
 	require.Greater(t, got, size)

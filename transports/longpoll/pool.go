@@ -6,40 +6,40 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// What a poll needs and gives back when it has answered. A client asks again at once, so that at a
-// steady rate each is made about once for each who waits.
+// Objects that a poll uses and returns to a pool. A client sends its next poll at once, so at a
+// steady rate about one object is allocated for each waiting client.
 
-// alarm is what wakes a poll. A ring for the poll that had it before may come late, and has this one
-// look in vain.
-type alarm struct {
-	bell  hub.Bell
-	timer *time.Timer // stopped
+// waker wakes a poll. A wakeup meant for the previous poll may arrive late; it causes one read that
+// finds nothing.
+type waker struct {
+	wakeup hub.Bell
+	timer  *time.Timer // stopped
 }
 
-func (h *Handler) alarm() *alarm {
-	if a, ok := h.alarms.Get().(*alarm); ok {
+func (h *Handler) getWaker() *waker {
+	if a, ok := h.wakers.Get().(*waker); ok {
 		return a
 	}
-	a := &alarm{hub.NewBell(), time.NewTimer(maxWait)}
+	a := &waker{hub.NewBell(), time.NewTimer(maxWait)}
 	a.timer.Stop()
 	return a
 }
 
-// maxKept bounds the memory of a body that is kept for the next, in bytes.
-const maxKept = 64 << 10
+// maxPooledBuffer is the largest buffer, in bytes, that is returned to the pool.
+const maxPooledBuffer = 64 << 10
 
-// body gives empty memory for a body. It is kept when net/http has copied or sent it: when Write has
-// returned.
-func (h *Handler) body() *[]byte {
-	if b, ok := h.bodies.Get().(*[]byte); ok {
+// getBuffer returns an empty buffer for a body. It can be reused when Write has returned, since
+// net/http has then copied or sent it.
+func (h *Handler) getBuffer() *[]byte {
+	if b, ok := h.buffers.Get().(*[]byte); ok {
 		return b
 	}
 	return new([]byte)
 }
 
-func (h *Handler) keep(b *[]byte) {
-	if cap(*b) <= maxKept {
+func (h *Handler) putBuffer(b *[]byte) {
+	if cap(*b) <= maxPooledBuffer {
 		*b = (*b)[:0]
-		h.bodies.Put(b)
+		h.buffers.Put(b)
 	}
 }

@@ -20,34 +20,34 @@ import (
 
 const mebibyte = 1 << 20
 
-// ample is time for what must come, on a machine that is busy.
+// ample bounds waits for results that must come, on a busy machine.
 const ample = 3 * time.Minute
 
-// heap returns the most live bytes of several looks.
+// heap returns the maximum of several measurements of the live heap, in bytes.
 func heap() (most uint64) {
 	for range 8 {
 		runtime.GC()
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
 		most = max(most, m.HeapAlloc)
-		time.Sleep(time.Millisecond) // for goroutines that have begun to write
+		time.Sleep(time.Millisecond) // let goroutines begin their writes
 	}
 	return most
 }
 
-// filler encodes everything as so many bytes.
+// filler is a format that encodes every event as this many bytes.
 type filler int
 
 func (filler) Form() hub.Form             { return 0 }
 func (n filler) Encode(*hub.Event) []byte { return make([]byte, n) }
 
-// takeRoom has another subject take all room for encodings.
+// takeRoom fills the cache with encodings of another subject.
 func takeRoom(t *testing.T, s *tt.Server) {
 	held, _ := s.Registry.EncodingCache().Acquire(&hub.Event{}, filler(32*mebibyte), "another")
 	require.NotNil(t, held)
 }
 
-// stall begins polls whose clients read no more than the begin of the answer, which it waits for.
+// stall starts polls whose clients read only the start of the answer, and waits for that.
 func stall(t *testing.T, s *tt.Server, polls int, query string) (readers []*bufio.Reader) {
 	for range polls {
 		c, err := s.Dial(tt.Ask{Slow: true})
@@ -76,20 +76,20 @@ func answerOf(t *testing.T, r *bufio.Reader) wire.PollAnswer {
 	return answer
 }
 
-// filling is a JSON string of size bytes that begins with a number.
+// filling is a JSON string of size bytes that starts with a number.
 func filling(i, size int) string {
 	s := fmt.Sprintf("%d ", i)
 	return `"` + s + strings.Repeat("a", size-len(s)-2) + `"`
 }
 
-// TestSlowPollsShareEvents: what a client costs that reads an answer slowly does not depend on the
-// answer's size, and each gets it whole.
+// The memory of a client that reads an answer slowly does not depend on the answer's size, and each
+// client gets the whole answer.
 func TestSlowPollsShareEvents(t *testing.T) {
 	const polls = 24
 	for name, row := range map[string]struct {
 		events, size int
-		full         bool // there is no room to hold encodings
-		want         int  // events of an answer
+		full         bool // the cache has no memory
+		want         int  // events per answer
 	}{
 		"one event":            {events: 1, size: mebibyte, want: 1},
 		"one event, no room":   {events: 1, size: mebibyte, full: true, want: 1},
@@ -112,7 +112,7 @@ func TestSlowPollsShareEvents(t *testing.T) {
 				s.Publish(t, tt.JSON("a", filling(i, size)))
 			}
 			query := fmt.Sprintf("last=%d&max=1000&wait=0", row.events)
-			stall(t, s, 1, query) // what is encoded once for all
+			stall(t, s, 1, query) // create the encodings that are shared
 			before := heap()
 			readers := stall(t, s, polls, query)
 			grown := int64(heap()) - int64(before)
@@ -139,8 +139,8 @@ func TestSlowPollsShareEvents(t *testing.T) {
 	}
 }
 
-// TestRemovedWithinAnAnswer: retention removes the event that clients are reading. Where its encoding
-// is held they get it whole; where there was no room the answer is cut, and counted.
+// Retention removes the event that clients are reading. If its encoding is held, they get it whole;
+// if the cache had no memory, the answer is cut and counted.
 func TestRemovedWithinAnAnswer(t *testing.T) {
 	for name, full := range map[string]bool{"held": false, "no room": true} {
 		t.Run(name, func(t *testing.T) {
@@ -170,9 +170,9 @@ func TestRemovedWithinAnAnswer(t *testing.T) {
 	}
 }
 
-// TestNoRoomBehind: a large event behind the window, for whose encoding there is no room, is not begun.
-// The client is told to come back, and gets it when there is room.
-func TestNoRoomBehind(t *testing.T) {
+// A large event older than the in-memory log is not started if the cache has no memory for its
+// encoding. The client is asked to retry, and gets it when there is memory.
+func TestLargeOldEventWithoutMemory(t *testing.T) {
 	engine, err := jetstream.New(jetstream.Config{Store: t.TempDir()})
 	require.NoError(t, err)
 	s := tt.Start(t, tt.Config{WriteTimeout: ample, Hub: hub.Config{Engine: engine, Retention: hub.Retention{Events: 2}}})

@@ -10,47 +10,48 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// codec spells a stream. The hub keeps each event's block as an HTTP/1.1 chunk, whose inside is
-// what goes on a stream without chunks.
+// codec encodes a stream. The hub caches each event's block inside an HTTP/1.1 chunk; streams
+// without chunks use the block only.
 type codec struct {
 	format  format
-	events  wire.CloudEvents // of ?format=cloudevents
+	events  wire.CloudEvents // for ?format=cloudevents
 	chunked bool
-	// clean ends every body with its last chunk. Otherwise one that is to be resumed ends without:
-	// @microsoft/fetch-event-source, r3labs/sse and others take a clean end for the end of everything.
-	clean bool
+	// cleanEnd ends every body with its last chunk. Otherwise a body that the client is to resume
+	// ends without it: @microsoft/fetch-event-source, r3labs/sse and others never reconnect after a
+	// clean end.
+	cleanEnd bool
 }
 
 var _ connection.Codec = codec{}
 
-// format is what the data of an event is on a stream.
+// format is what a stream sends as the data of an event.
 type format int
 
 const (
-	dataAlone   format = iota
+	plainData   format = iota
 	envelopes          // ?envelope=1
 	cloudEvents        // ?format=cloudevents
 	formatCount
 )
 
-// formatOf reads the two parameters that choose a format.
+// formatOf parses the two parameters that select a format.
 func formatOf(q url.Values) (format, *wire.Problem) {
 	inEnvelope, problem := web.BoolParameter(q, "envelope")
 	if problem != nil {
-		return dataAlone, problem
+		return plainData, problem
 	}
 	asCloudEvents, problem := web.ParseFormat(q)
 	switch {
 	case problem != nil:
-		return dataAlone, problem
+		return plainData, problem
 	case inEnvelope && asCloudEvents:
-		return dataAlone, wire.BadParameter("format", "cloudevents and envelope=1 exclude each other")
+		return plainData, wire.BadParameter("format", "cloudevents and envelope=1 exclude each other")
 	case inEnvelope:
 		return envelopes, nil
 	case asCloudEvents:
 		return cloudEvents, nil
 	}
-	return dataAlone, nil
+	return plainData, nil
 }
 
 func (c codec) Form() hub.Form {
@@ -80,35 +81,35 @@ func (c codec) Unwrap(chunk []byte) []byte {
 	return wire.Unchunk(chunk)
 }
 
-// chunk puts a block on the stream.
-func (c codec) chunk(dst, block []byte) []byte {
+// appendBlock appends a block with the framing of the stream.
+func (c codec) appendBlock(dst, block []byte) []byte {
 	if c.chunked {
 		return wire.AppendChunk(dst, block)
 	}
 	return append(dst, block...)
 }
 
-// last is chunk for the block with which the stream ends, to be resumed or for good.
-func (c codec) last(dst, block []byte, resumed bool) []byte {
-	dst = c.chunk(dst, block)
-	if c.chunked && (c.clean || !resumed) {
+// appendFinal appends the last block of a stream. resumed means that the client is to resume it.
+func (c codec) appendFinal(dst, block []byte, resumed bool) []byte {
+	dst = c.appendBlock(dst, block)
+	if c.chunked && (c.cleanEnd || !resumed) {
 		dst = append(dst, wire.LastChunk...)
 	}
 	return dst
 }
 
 func (c codec) AppendHeartbeat(dst []byte, id string) []byte {
-	return c.chunk(dst, wire.AppendSSEHeartbeat(nil, id))
+	return c.appendBlock(dst, wire.AppendSSEHeartbeat(nil, id))
 }
 
 func (c codec) AppendGap(dst []byte, g *hub.Gap) []byte {
-	return c.chunk(dst, wire.AppendSSEGap(nil, g))
+	return c.appendBlock(dst, wire.AppendSSEGap(nil, g))
 }
 
 func (c codec) AppendError(dst []byte, id string, p *wire.Problem) []byte {
-	return c.last(dst, wire.AppendSSEError(nil, web.RetryDelay(), id, p), p.Temporary())
+	return c.appendFinal(dst, wire.AppendSSEError(nil, web.RetryDelay(), id, p), p.Temporary())
 }
 
 func (c codec) AppendGoaway(dst []byte, id string, retry time.Duration) []byte {
-	return c.last(dst, wire.AppendSSEGoaway(nil, retry, id), true)
+	return c.appendFinal(dst, wire.AppendSSEGoaway(nil, retry, id), true)
 }

@@ -14,37 +14,37 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// Config is what a Handler is made of.
+// Config configures a Handler.
 type Config struct {
 	Hub          *hub.Hub
 	Registry     *connection.Registry
 	Access       web.AccessFunc
 	Counters     *connection.Counters
-	MaxTopics    int           // filters of a subscription; 0: any number
+	MaxTopics    int           // filters per subscription; 0: any number
 	WriteTimeout time.Duration // without progress
-	Disconnect   bool          // a subscriber that retention has overtaken is sent away
-	// CleanEnd ends every stream in order. Otherwise one that its client is to resume is cut, since
-	// several libraries take an orderly end for the end of everything.
+	Disconnect   bool          // disconnect subscribers that fall behind retention
+	// CleanEnd ends every stream cleanly. By default a stream that its client is to resume is cut,
+	// since several libraries never reconnect after a clean end.
 	CleanEnd bool
-	// CloudEvents writes the events of ?format=cloudevents.
+	// CloudEvents encodes events for ?format=cloudevents.
 	CloudEvents wire.CloudEvents
-	// Portable keeps to the write path that every platform has.
+	// Portable disables direct writes.
 	Portable bool
 }
 
 // Handler answers GET and HEAD /sse.
 type Handler struct {
-	cfg     Config
-	outlets map[codec]*connection.Config // shared by the connections of each spelling
+	cfg           Config
+	writerConfigs map[codec]*connection.Config // shared by the connections with one codec
 }
 
-// New makes a Handler.
+// New returns a Handler.
 func New(cfg Config) *Handler {
-	h := &Handler{cfg: cfg, outlets: make(map[codec]*connection.Config)}
+	h := &Handler{cfg: cfg, writerConfigs: make(map[codec]*connection.Config)}
 	for f := range formatCount {
 		for _, chunked := range []bool{false, true} {
 			c := h.codec(f, chunked)
-			h.outlets[c] = &connection.Config{
+			h.writerConfigs[c] = &connection.Config{
 				Codec:        c,
 				Counters:     cfg.Counters,
 				Registry:     cfg.Registry,
@@ -57,16 +57,16 @@ func New(cfg Config) *Handler {
 }
 
 func (h *Handler) codec(f format, chunked bool) codec {
-	return codec{format: f, events: h.cfg.CloudEvents, chunked: chunked, clean: h.cfg.CleanEnd}
+	return codec{format: f, events: h.cfg.CloudEvents, chunked: chunked, cleanEnd: h.cfg.CleanEnd}
 }
 
-// ServeHTTP begins a stream.
+// ServeHTTP starts a stream.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !web.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
 		return
 	}
 	access := h.cfg.Access(r.Context())
-	request, c, problem := h.parse(r, access)
+	request, c, problem := h.parseRequest(r, access)
 	if problem == nil && h.cfg.Registry.IsDraining() {
 		problem = wire.Draining(web.RetryDelay())
 	}
@@ -78,27 +78,27 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		setHeader(w)
 		return
 	}
-	o := connection.New()
-	if problem = access.Acquire(o); problem != nil {
+	writer := connection.New()
+	if problem = access.Acquire(writer); problem != nil {
 		h.HandleError(w, r, problem)
 		return
 	}
-	if problem = access.ReserveFilters(o, request.Filters); problem != nil {
-		access.Release(o)
+	if problem = access.ReserveFilters(writer, request.Filters); problem != nil {
+		access.Release(writer)
 		h.HandleError(w, r, problem)
 		return
 	}
-	s, err := h.cfg.Hub.Subscribe(request, o)
+	subscription, err := h.cfg.Hub.Subscribe(request, writer)
 	if err != nil {
-		access.Release(o)
+		access.Release(writer)
 		h.HandleError(w, r, wire.ProblemOf(err))
 		return
 	}
-	opening := c.chunk(nil, wire.AppendSSEOpen(nil, web.RetryDelay(), s.Place()))
+	opening := c.appendBlock(nil, wire.AppendSSEOpen(nil, web.RetryDelay(), subscription.Place()))
 	setHeader(w)
-	b := &beginning{access: access, codec: c, out: o, subscription: s, opening: opening}
+	b := &pendingStream{access: access, codec: c, writer: writer, subscription: subscription, opening: opening}
 	if r.ProtoMajor > 1 {
-		h.serve(w, r, b)
+		h.serveHTTP2(w, r, b)
 		return
 	}
 	conn, err := h.hijack(w, c)
@@ -106,39 +106,39 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		b.abandon()
 		return
 	}
-	if !h.start(b, conn) {
+	if !h.startWriter(b, conn) {
 		conn.Close()
 	}
 }
 
-// beginning is a stream that has been let in.
-type beginning struct {
+// pendingStream is a stream that is admitted but not started.
+type pendingStream struct {
 	access       web.Access
 	codec        codec
-	out          *connection.Writer
+	writer       *connection.Writer
 	subscription *hub.Subscription
 	opening      []byte
 }
 
-// abandon takes back what was begun, where it comes to no stream.
-func (b *beginning) abandon() {
-	b.access.Release(b.out)
+// abandon releases the session and the subscription of a stream that was not started.
+func (b *pendingStream) abandon() {
+	b.access.Release(b.writer)
 	b.subscription.Close()
 }
 
-// start leaves the connection to the outlet, unless the hub has begun to drain: then the client is
-// told, and the connection is still the caller's.
-func (h *Handler) start(b *beginning, conn connection.Conn) bool {
-	if b.out.Start(h.outlets[b.codec], b.access, b.subscription, conn, b.opening) {
+// startWriter starts the Writer of a stream. If the hub has begun to drain, it writes an error to
+// the client and returns false, and the connection remains the caller's.
+func (h *Handler) startWriter(b *pendingStream, conn connection.Conn) bool {
+	if b.writer.Start(h.writerConfigs[b.codec], b.access, b.subscription, conn, b.opening) {
 		return true
 	}
 	last := b.codec.AppendError(b.opening, b.subscription.Place(), wire.Draining(web.RetryDelay()))
-	_ = conn.Write(last, h.cfg.WriteTimeout) // nobody is left to be told
+	_ = conn.Write(last, h.cfg.WriteTimeout) // if this fails, the client is gone
 	b.abandon()
 	return false
 }
 
-func (h *Handler) parse(r *http.Request, access web.Access) (hub.Request, codec, *wire.Problem) {
+func (h *Handler) parseRequest(r *http.Request, access web.Access) (hub.Request, codec, *wire.Problem) {
 	q, problem := web.ParseQuery(r)
 	if problem != nil {
 		return hub.Request{}, codec{}, problem
@@ -151,7 +151,7 @@ func (h *Handler) parse(r *http.Request, access web.Access) (hub.Request, codec,
 	return request, h.codec(f, r.ProtoAtLeast(1, 1) && r.ProtoMajor == 1), problem
 }
 
-// contentType names the charset, since Python's requests takes text for ISO-8859-1 without it.
+// contentType names the charset, since Python's requests otherwise decodes text as ISO-8859-1.
 const contentType = "text/event-stream; charset=utf-8"
 
 func setHeader(w http.ResponseWriter) {
@@ -161,8 +161,8 @@ func setHeader(w http.ResponseWriter) {
 	header.Set("X-Accel-Buffering", "no")
 }
 
-// hijack sends the header and takes the connection from net/http, with which the request's
-// memory goes.
+// hijack sends the header and takes the connection over from net/http, which frees the request's
+// memory.
 func (h *Handler) hijack(w http.ResponseWriter, c codec) (connection.Conn, error) {
 	control := http.NewResponseController(w)
 	w.WriteHeader(http.StatusOK)
@@ -173,41 +173,41 @@ func (h *Handler) hijack(w http.ResponseWriter, c codec) (connection.Conn, error
 	if err != nil {
 		return nil, err
 	}
-	// The server's deadlines were for the request.
+	// Remove the server's deadlines, which were for the request.
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		conn.Close()
 		return nil, err
 	}
-	// What is written directly is as the hub keeps it, in chunks.
+	// Direct writes send events as the hub caches them, in chunks.
 	if h.cfg.Portable || !c.chunked {
 		return connection.NewPortableConn(conn), nil
 	}
 	return connection.NewConn(conn, h.cfg.WriteTimeout), nil
 }
 
-// serve is for HTTP/2, where the handler has to stay.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, b *beginning) {
-	if h.start(b, connection.NewResponseConn(w)) {
-		defer context.AfterFunc(r.Context(), b.out.Close)()
-		b.out.Wait()
+// serveHTTP2 writes the stream and returns when it has ended.
+func (h *Handler) serveHTTP2(w http.ResponseWriter, r *http.Request, b *pendingStream) {
+	if h.startWriter(b, connection.NewResponseConn(w)) {
+		defer context.AfterFunc(r.Context(), b.writer.Close)()
+		b.writer.Wait()
 	}
-	if !b.out.EndedForGood() {
-		h.cut(w)
+	if !b.writer.EndedForGood() {
+		h.abortBody(w)
 	}
 }
 
-// cut ends the body of a stream that is to be resumed, after what was written: over HTTP/1.1 without
-// the last chunk, over HTTP/2 by RST_STREAM with INTERNAL_ERROR.
-func (h *Handler) cut(w http.ResponseWriter) {
+// abortBody ends the body of a stream that is to be resumed, after everything written: over
+// HTTP/1.1 without the last chunk, over HTTP/2 by RST_STREAM with INTERNAL_ERROR.
+func (h *Handler) abortBody(w http.ResponseWriter) {
 	if h.cfg.CleanEnd {
 		return
 	}
-	_ = http.NewResponseController(w).Flush() // it fails as the connection does, which ends then anyway
+	_ = http.NewResponseController(w).Flush() // if this fails, the connection is broken, and ends anyway
 	panic(http.ErrAbortHandler)
 }
 
-// position returns where a request says that its client stands, "" where it does not say so.
-func position(r *http.Request) string {
+// clientPosition returns the position named in a request, or "" if there is none.
+func clientPosition(r *http.Request) string {
 	q := r.URL.Query()
 	cursor, err := hub.ParseCursor(cmp.Or(wire.LastEventID(q, r.Header.Get("Last-Event-ID")), q.Get("cursor")))
 	if err != nil {
@@ -216,8 +216,8 @@ func position(r *http.Request) string {
 	return cursor.String()
 }
 
-// Refuse answers a request that gets no stream. An EventSource gives up for good on any status
-// but 200, so one that is refused for a while only is given a stream that says so and is cut.
+// HandleError answers a refused request. An EventSource never reconnects after a status other than
+// 200, so a temporary refusal is sent as a stream with an error, which is then cut.
 func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *wire.Problem) {
 	if !p.Temporary() || r.Method != http.MethodGet || !acceptsStream(r) {
 		web.WriteProblem(w, r, p)
@@ -225,13 +225,13 @@ func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *wire.Pr
 	}
 	web.CountProblem(r, p)
 	setHeader(w)
-	_, err := w.Write(wire.AppendSSEError(nil, max(web.RetryDelay(), p.RetryAfter), position(r), p))
+	_, err := w.Write(wire.AppendSSEError(nil, max(web.RetryDelay(), p.RetryAfter), clientPosition(r), p))
 	if err == nil {
-		h.cut(w)
+		h.abortBody(w)
 	}
 }
 
-// acceptsStream reports whether Accept names the media type of event streams; */* does not.
+// acceptsStream reports whether Accept names the media type of event streams. */* does not count.
 func acceptsStream(r *http.Request) bool {
 	for _, field := range r.Header.Values("Accept") {
 		for part := range strings.SplitSeq(field, ",") {

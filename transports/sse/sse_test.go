@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// request sends what is spelt and gives all that comes back.
+// request sends raw bytes and returns the whole answer.
 func request(t *testing.T, s *tt.Server, head string) *bufio.Reader {
 	t.Helper()
 	conn, err := net.Dial("tcp", s.Addr)
@@ -34,7 +34,7 @@ func request(t *testing.T, s *tt.Server, head string) *bufio.Reader {
 	return bufio.NewReader(conn)
 }
 
-// line reads a line with a given prefix, and gives the rest.
+// line reads a line with the given prefix, and returns the rest of it.
 func line(t *testing.T, r *bufio.Reader, prefix string) string {
 	t.Helper()
 	s, err := r.ReadString('\n')
@@ -43,8 +43,8 @@ func line(t *testing.T, r *bufio.Reader, prefix string) string {
 	return strings.TrimSuffix(s[len(prefix):], "\n")
 }
 
-// TestBytes reads a stream as it is: from the past, live, and its end.
-func TestBytes(t *testing.T) {
+// Checks the bytes of a stream: past events, live events and the end.
+func TestStreamBytes(t *testing.T) {
 	for _, proto := range []string{"HTTP/1.0", "HTTP/1.1"} {
 		for _, portable := range []bool{false, true} {
 			t.Run(fmt.Sprint(proto, " portable ", portable), func(t *testing.T) {
@@ -75,7 +75,7 @@ func TestBytes(t *testing.T) {
 				require.Equal(t, "a", line(t, body, "topic: "))
 				require.Equal(t, "2", line(t, body, "data: "))
 				require.Empty(t, line(t, body, ""))
-				s.Registry.Drain(context.Background(), 4*time.Second) // or what is busy elsewhere would cut it
+				s.Registry.Drain(context.Background(), 4*time.Second) // a short drain could cut a busy client
 				retry := line(t, body, "retry: ")
 				line(t, body, "event: trivium.goaway")
 				require.Equal(t, live.ID.String(), line(t, body, "id: "))
@@ -105,8 +105,8 @@ func TestHead(t *testing.T) {
 	require.Zero(t, s.Hub.Stats().Subscriptions)
 }
 
-// TestRefused: an EventSource ends for good on any status but 200, so what is temporary is told to
-// it in a stream.
+// An EventSource never reconnects after a status other than 200, so a temporary refusal is sent in
+// a stream.
 func TestRefused(t *testing.T) {
 	s := tt.Start(t, tt.Config{Grant: &hub.Grant{Subscribe: hub.NewFilterSet()}})
 	draining := tt.Start(t, tt.Config{})
@@ -160,9 +160,9 @@ func TestBadEnvelope(t *testing.T) {
 	}
 }
 
-// TestHTTP2End: the handler of a stream over HTTP/2 returns when it is drained; when the client goes,
+// The handler of an HTTP/2 stream returns when the stream is drained; when the client disconnects,
 // its subscription ends.
-func TestHTTP2End(t *testing.T) {
+func TestHTTP2StreamEnds(t *testing.T) {
 	t.Parallel()
 	s := tt.Start(t, tt.Config{TLS: true})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -175,7 +175,7 @@ func TestHTTP2End(t *testing.T) {
 	stays := get(t.Context())
 	defer stays.Body.Close()
 	s.Publish(t, tt.JSON("a", `"last"`))
-	s.Registry.Drain(context.Background(), 4*time.Second) // or what is busy elsewhere would cut it
+	s.Registry.Drain(context.Background(), 4*time.Second) // a short drain could cut a busy client
 	body, err := io.ReadAll(stays.Body)
 	require.ErrorContains(t, err, "INTERNAL_ERROR")
 	require.Contains(t, string(body), `"last"`)
@@ -199,13 +199,13 @@ func overHTTP2(t *testing.T, s *tt.Server) func(context.Context) *http.Response 
 	}
 }
 
-// TestEndOfBody: many libraries take a clean end of the body for the end of everything, so a stream
-// ends cleanly only if it is over for good, or if that was asked for.
+// Many libraries never reconnect after a clean end of the body. So a stream ends cleanly only if
+// the client is not meant to resume, or if CleanEnd is set.
 func TestEndOfBody(t *testing.T) {
 	drain := func(s *tt.Server) { s.Registry.Drain(context.Background(), 2*time.Second) }
 	for _, row := range []struct {
 		name   string
-		before func(*tt.Server) // the request
+		before func(*tt.Server) // called before the request
 		after  func(*tt.Server)
 		event  string
 		clean  bool
@@ -253,8 +253,7 @@ func endingStream(t *testing.T, s *tt.Server, two bool) io.Reader {
 	return response.Body
 }
 
-// TestRefusedPosition: a client that is refused for a while keeps its position, even where it takes
-// that from the last event.
+// A client that is refused temporarily keeps its position, even if it takes it from the last event.
 func TestRefusedPosition(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	s.Registry.Drain(context.Background(), time.Millisecond)
@@ -265,7 +264,7 @@ func TestRefusedPosition(t *testing.T) {
 		response, err := http.ReadResponse(r, nil)
 		require.NoError(t, err)
 		if response.StatusCode == http.StatusBadRequest {
-			continue // a cursor that is none
+			continue // not a cursor
 		}
 		e, err := wire.NewSSEDecoder(response.Body, 0).Next()
 		require.NoError(t, err)
