@@ -31,6 +31,31 @@ var idleRows = []row{
 		occupy(t, p, 400, "", func(i int) string { return fmt.Sprintf("127.0.2.%d", 1+i%200) })
 		stillServes(t, p)
 	}},
+	{"bodies that do not come, on more connections than the process may open files", stallBodies},
+}
+
+// stallBodies has requests wait for their bodies, with a token from one address and without one from
+// many, and finds that others are served.
+func stallBodies(t *testing.T, _ *fort) {
+	for _, stalled := range []struct {
+		line, header string
+		source       func(int) string
+	}{
+		{"POST /publish/stalled", "Content-Length: 100", func(int) string { return "127.0.3.1" }},
+		{"POST /publish", "Content-Type: application/x-ndjson\r\nContent-Length: 100", func(int) string { return "127.0.3.2" }},
+		{"POST /healthz", "Content-Length: 100", func(i int) string { return fmt.Sprintf("127.0.4.%d", 1+i%200) }},
+	} {
+		p := limitFiles(t, serve, 300, binary(t, append(anyPorts, "--read-timeout", "10m")...))
+		text := fmt.Sprintf("%s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n%s\r\n\r\n{\"", stalled.line, p.token, stalled.header)
+		for i := range 400 {
+			dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(stalled.source(i))}, Timeout: patience}
+			conn, err := dialer.Dial("tcp", p.http)
+			require.NoError(t, err)
+			t.Cleanup(func() { conn.Close() })
+			_, _ = io.WriteString(conn, text) // fails where the connection was closed to make room
+		}
+		stillServes(t, p)
+	}
 }
 
 // limitFiles starts a hub that may have so many files open, if it raises its limit itself.

@@ -49,6 +49,7 @@ var (
 	descTokens       = describe("tokens_in_use", "Tokens that somebody holds a connection by, or has used just now.")
 	descOpen         = describe("http_connections_open", "Connections that have not become a subscriber's own: requests, publishers, polls, HTTP/2.")
 	descIdleClosed   = describe("idle_closed_total", "Idle connections closed early to make room for new ones.")
+	descSlowClosed   = describe("slow_closed_total", "Connections closed early to make room for new ones while the hub waited for the rest of a request, or for the peer of one without a token.")
 	descAcceptErrors = describe("accept_errors_total", "Connections that could not be accepted, such as for want of file descriptors.")
 	descPanics       = describe("handler_panics_total", "Requests that ended in a panic of their handler, a fault of the hub.")
 	descReceiving    = describe("receiving_bytes", "Bytes reserved for bodies, lines and WebSocket messages that are being received.")
@@ -121,6 +122,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descOpen, int64(s.Access.Open))
 	gauge(descReceiving, s.Access.Receiving)
 	counter(descIdleClosed, s.Access.IdleClosed)
+	counter(descSlowClosed, s.Access.SlowClosed)
 	counter(descAcceptErrors, s.Access.NotAccepted)
 	counter(descPanics, s.Access.Panics)
 	for code, n := range s.Access.Problems {

@@ -57,7 +57,8 @@ const logConnectionsEvery = 10 * time.Second
 // judged. Connections that a transport has hijacked are not counted: they have limits of their own.
 //
 // When nine tenths of the connections are in use, or nearly all file descriptors, the connection that
-// has been idle longest is closed for each new one, so that idle connections keep nobody out.
+// has been idle longest is closed for each new one, so that idle connections keep nobody out. Where
+// none is idle, it is one on which the hub waits for the rest of a request.
 type openConnections struct {
 	limits  openLimits
 	proxies *auth.Proxies // whose connections are of many clients
@@ -69,15 +70,18 @@ type openConnections struct {
 	conns    map[net.Conn]*openConn
 	networks map[netip.Prefix]*network
 	waiting  [waitingQueues]list.List // of *openConn, the longest waiting first
+	senders  map[string]int           // connections in the queue unfinished, by sender
 	closing  int                      // connections in conns that have been closed to make room
 	counts   openStats
 }
 
-// Queues of connections on which no request is being served, in the order in which they are closed.
+// Queues of connections that wait for their peers, in the order in which they are closed.
 const (
 	idleAnonymous = iota // after a request, none had a token
 	idleKnown            // after a request, one had a token
-	fresh                // before the first request is complete
+	// unfinished are those on which a request is not complete, and those whose request is served
+	// without a token: such requests are short, unless the peer does not read the answer.
+	unfinished
 	waitingQueues
 )
 
@@ -98,9 +102,12 @@ type openConn struct {
 
 	// guarded by openConnections.mu
 
+	sender    string // the token of the last request; the address if none had one
+	serving   int    // requests with a token that are being served: several over HTTP/2
+	receiving int    // of them, those that wait for a part of their body
 	closing   bool
 	queue     int           // of element
-	element   *list.Element // in waiting; nil while a request is served
+	element   *list.Element // in waiting; nil while the peer waits for the hub
 	ofNetwork *list.Element // in network.idle
 }
 
@@ -110,6 +117,7 @@ type openStats struct {
 	refused        uint64 // new connections, because of the limit on all
 	refusedAddress uint64 // new connections, because of a limit on one address
 	idleClosed     uint64 // idle connections, to make room for new ones
+	slowClosed     uint64 // connections with an unfinished request, to make room for new ones
 }
 
 func newOpenConnections(limits openLimits, proxies *auth.Proxies, log *slog.Logger) *openConnections {
@@ -119,6 +127,7 @@ func newOpenConnections(limits openLimits, proxies *auth.Proxies, log *slog.Logg
 		addressLog: rate.Sometimes{Interval: logConnectionsEvery},
 		conns:      make(map[net.Conn]*openConn),
 		networks:   make(map[netip.Prefix]*network),
+		senders:    make(map[string]int),
 	}
 }
 
@@ -136,8 +145,8 @@ func (o *openConnections) begin(ctx context.Context, conn net.Conn) context.Cont
 	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
 		peer = tcp.AddrPort().Addr().Unmap()
 	}
-	c := &openConn{conn: conn, trusted: o.proxies.Trusts(peer)}
 	prefix := auth.NetworkOf(peer)
+	c := &openConn{conn: conn, trusted: o.proxies.Trusts(peer), sender: prefix.String()}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c.network = o.networks[prefix]
@@ -149,21 +158,6 @@ func (o *openConnections) begin(ctx context.Context, conn net.Conn) context.Cont
 	c.network.anonymous++
 	o.conns[conn] = c
 	return context.WithValue(ctx, openConnKey{}, c)
-}
-
-// vouched notes for each request that reaches next that its connection has brought a token that
-// is good, or that none is asked for.
-func (o *openConnections) vouched(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c, ok := r.Context().Value(openConnKey{}).(*openConn); ok && !c.known.Load() {
-			o.mu.Lock()
-			if !c.known.Swap(true) {
-				c.network.anonymous--
-			}
-			o.mu.Unlock()
-		}
-		next.ServeHTTP(w, r)
-	})
 }
 
 // track is the ConnState of a server.
@@ -181,6 +175,7 @@ func (o *openConnections) track(conn net.Conn, state http.ConnState) {
 		o.leaveQueue(c)
 		switch {
 		case state == http.StateActive:
+			o.enqueue(c, unfinished) // until vouched knows better
 		case c.known.Load():
 			o.enqueue(c, idleKnown)
 		default:
@@ -204,7 +199,7 @@ func (o *openConnections) admit(conn net.Conn) {
 	switch n := c.network; {
 	case !c.trusted && (over(n.anonymous, o.limits.anonymousPerAddress) || over(n.all, o.limits.perAddress)):
 		if front := n.idle.Front(); front != nil {
-			idle = o.closeIdle(front.Value.(*openConn))
+			idle = o.closeEarly(front.Value.(*openConn))
 		} else {
 			refused = true
 			o.counts.refusedAddress++
@@ -218,7 +213,7 @@ func (o *openConnections) admit(conn net.Conn) {
 		defer o.logFull()
 	}
 	if !refused {
-		o.enqueue(c, fresh)
+		o.enqueue(c, unfinished)
 	}
 	o.mu.Unlock()
 	switch {
@@ -252,30 +247,40 @@ func (o *openConnections) refuse() {
 	o.counts.refused++
 }
 
-// oldest takes the connection that is to be closed first out of its queue; nil: a request is being
-// served on all of them. It is called with mu held, and the caller closes the connection without it.
+// oldest takes the connection that is to be closed first out of its queue; nil: the hub works on all
+// of them. It is called with mu held, and the caller closes the connection without it.
 func (o *openConnections) oldest() *openConn {
-	for i := range o.waiting {
-		if front := o.waiting[i].Front(); front != nil {
-			return o.closeIdle(front.Value.(*openConn))
+	for queue := range unfinished {
+		if front := o.waiting[queue].Front(); front != nil {
+			return o.closeEarly(front.Value.(*openConn))
 		}
+	}
+	if c := o.slowest(); c != nil {
+		return o.closeEarly(c)
 	}
 	return nil
 }
 
-// closeIdle counts a connection as closed; see oldest.
-func (o *openConnections) closeIdle(c *openConn) *openConn {
+// closeEarly counts a connection as closed; see oldest.
+func (o *openConnections) closeEarly(c *openConn) *openConn {
+	if c.queue == unfinished {
+		o.counts.slowClosed++
+	} else {
+		o.counts.idleClosed++
+	}
 	o.leaveQueue(c)
 	c.closing = true
 	o.closing++
-	o.counts.idleClosed++
 	return c
 }
 
 func (o *openConnections) enqueue(c *openConn, queue int) {
 	c.queue, c.element = queue, o.waiting[queue].PushBack(c)
-	if queue == idleAnonymous {
+	switch queue {
+	case idleAnonymous:
 		c.ofNetwork = c.network.idle.PushBack(c)
+	case unfinished:
+		o.senders[c.sender]++
 	}
 }
 
@@ -283,6 +288,11 @@ func (o *openConnections) leaveQueue(c *openConn) {
 	if c.element != nil {
 		o.waiting[c.queue].Remove(c.element)
 		c.element = nil
+		if c.queue == unfinished {
+			if o.senders[c.sender]--; o.senders[c.sender] == 0 {
+				delete(o.senders, c.sender)
+			}
+		}
 	}
 	if c.ofNetwork != nil {
 		c.network.idle.Remove(c.ofNetwork)
@@ -313,8 +323,8 @@ func (o *openConnections) forget(conn net.Conn) {
 func (o *openConnections) logFull() {
 	o.fullLog.Do(func() {
 		s := o.stats()
-		o.log.Error("too many connections: those that are idle longest are closed, and new ones refused where none is idle",
-			"open", s.open, "limit", o.limits.total, "idle_closed", s.idleClosed, "refused", s.refused)
+		o.log.Error("too many connections: those that are idle or silent longest are closed, and new ones refused where there are none",
+			"open", s.open, "limit", o.limits.total, "idle_closed", s.idleClosed, "slow_closed", s.slowClosed, "refused", s.refused)
 	})
 }
 
@@ -322,7 +332,7 @@ func (o *openConnections) logFull() {
 func (o *openConnections) logAddress(of netip.Prefix) {
 	o.addressLog.Do(func() {
 		s := o.stats()
-		o.log.Warn("too many connections of one address: those that are idle longest are closed, and new ones refused where none is idle",
+		o.log.Warn("too many connections of one address: those that are idle or silent longest are closed, and new ones refused where there are none",
 			"address", of.String(), "limit", cmp.Or(o.limits.perAddress, o.limits.anonymousPerAddress),
 			"idle_closed", s.idleClosed, "refused", s.refusedAddress)
 	})

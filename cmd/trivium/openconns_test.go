@@ -46,6 +46,14 @@ func ask(o *openConnections, conn *peerConn, ctx context.Context, token bool) {
 	o.track(conn, http.StateIdle)
 }
 
+// workOn has the hub work on a request with a token, and returns what is known of its connection.
+func workOn(o *openConnections, conn *peerConn, ctx context.Context, sender string) *openConn {
+	o.track(conn, http.StateActive)
+	c := ctx.Value(openConnKey{}).(*openConn)
+	o.beginServing(c, sender)
+	return c
+}
+
 func discardLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // TestOldestIdleConnectionIsClosed: at nine tenths of the limit, idle connections without a token
@@ -59,29 +67,75 @@ func TestOldestIdleConnectionIsClosed(t *testing.T) {
 	ask(o, older, ctx, false)
 	younger, ctx := connect(o, "192.0.2.4")
 	ask(o, younger, ctx, false)
-	busy, _ := connect(o, "192.0.2.5")
-	o.track(busy, http.StateActive)
-	for _, next := range []*peerConn{older, younger, known, silent} {
+	busy, ctx := connect(o, "192.0.2.5")
+	workOn(o, busy, ctx, "token")
+	for i, next := range []*peerConn{older, younger, known, silent} {
 		require.False(t, next.closed)
-		_, _ = connect(o, "192.0.2.6")
+		_, _ = connect(o, fmt.Sprintf("192.0.2.1%d", i))
 		require.True(t, next.closed)
 		o.track(next, http.StateClosed)
 	}
 	require.False(t, busy.closed)
-	require.Equal(t, openStats{open: 5, idleClosed: 4}, o.stats())
+	require.Equal(t, openStats{open: 5, idleClosed: 3, slowClosed: 1}, o.stats())
 }
 
 // TestBusyConnectionsKeepTheirPlace: where no connection is idle, it is the new one that is closed.
 func TestBusyConnectionsKeepTheirPlace(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 2}, nil, discardLog())
 	for range 2 {
-		conn, _ := connect(o, "192.0.2.1")
-		o.track(conn, http.StateActive)
+		conn, ctx := connect(o, "192.0.2.1")
+		workOn(o, conn, ctx, "token")
 	}
 	late, _ := connect(o, "192.0.2.1")
 	require.True(t, late.closed)
 	o.track(late, http.StateClosed)
 	require.Equal(t, openStats{open: 2, refused: 1}, o.stats())
+}
+
+// TestUnfinishedRequestsMakeRoom: where no connection is idle, one whose request waits for its body is
+// closed, of the sender with the most of them, and one on which the hub works is not.
+func TestUnfinishedRequestsMakeRoom(t *testing.T) {
+	o := newOpenConnections(openLimits{total: 4}, nil, discardLog())
+	waiting := func(sender string) (*peerConn, *openConn) {
+		conn, ctx := connect(o, "192.0.2.1")
+		c := workOn(o, conn, ctx, sender)
+		o.await(c, 1)
+		return conn, c
+	}
+	one, _ := waiting("one")
+	first, c := waiting("many")
+	o.await(c, -1) // a part has come
+	second, _ := waiting("many")
+	o.await(c, 1)
+	third, _ := waiting("many")
+	for _, next := range []*peerConn{second, first} {
+		require.False(t, next.closed)
+		busy, ctx := connect(o, "192.0.2.2")
+		workOn(o, busy, ctx, "busy")
+		require.True(t, next.closed)
+		o.track(next, http.StateClosed)
+	}
+	require.False(t, one.closed || third.closed)
+	require.Equal(t, openStats{open: 4, slowClosed: 2}, o.stats())
+}
+
+// TestUnreadBodyMakesRoom: a connection of which net/http still reads the body after the answer has no
+// hub that works on it, and one over HTTP/2 with another request has.
+func TestUnreadBodyMakesRoom(t *testing.T) {
+	o := newOpenConnections(openLimits{total: 1}, nil, discardLog())
+	conn, ctx := connect(o, "192.0.2.1")
+	c := workOn(o, conn, ctx, "token")
+	o.beginServing(c, "token")
+	o.await(c, 1)
+	require.Nil(t, c.element)
+	o.await(c, -1)
+	o.endServing(c, false)
+	require.Nil(t, c.element)
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", strings.NewReader("x"))
+	o.endServing(c, false)
+	o.vouched(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { require.Nil(t, c.element) })).ServeHTTP(httptest.NewRecorder(), r)
+	_, _ = connect(o, "192.0.2.2")
+	require.True(t, conn.closed)
 }
 
 // TestAnonymousConnectionsOfOneAddress: they are bounded, and connections on which a token came are not.
@@ -117,6 +171,7 @@ func TestOpenConnectionsForgetsAll(t *testing.T) {
 	}
 	require.Empty(t, o.conns)
 	require.Empty(t, o.networks)
+	require.Empty(t, o.senders)
 	require.Zero(t, o.closing)
 	for i := range o.waiting {
 		require.Zero(t, o.waiting[i].Len())

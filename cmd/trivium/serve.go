@@ -98,10 +98,11 @@ type server struct {
 	files *watcher
 	door  *door
 
-	hub    *hub.Hub
-	engine *jetstream.Engine // nil: memory
-	group  *connection.Registry
-	open   *openConnections
+	hub       *hub.Hub
+	engine    *jetstream.Engine // nil: memory
+	group     *connection.Registry
+	open      *openConnections
+	adminOpen *openConnections
 	// accepts is the part of public that accepts, once it has started; adminAccepts that of admin.
 	accepts, adminAccepts *acceptor
 	count                 counters
@@ -237,11 +238,11 @@ func (s *server) listen() context.Context {
 	s.serve(public, s.public)
 	if s.admin != nil {
 		// Its connections are bounded apart from all others.
-		open := newOpenConnections(openLimits{total: adminConnections}, nil, s.log)
-		s.adminAccepts = newAcceptor(s.admin, open, 0, s.log)
+		s.adminOpen = newOpenConnections(openLimits{total: adminConnections}, nil, s.log)
+		s.adminAccepts = newAcceptor(s.admin, s.adminOpen, 0, s.log)
 		s.adminHandler.set(s.startingAdminRoutes())
 		admin := s.newHTTP(&s.adminHandler)
-		open.attach(admin)
+		s.adminOpen.attach(admin)
 		s.serve(admin, s.adminAccepts)
 	}
 	s.running.Go(func() { s.door.run(ctx) })
@@ -254,7 +255,7 @@ func (s *server) start(ctx context.Context) {
 	s.demo = newDemo(s.cfg, s.log)
 	s.intake = intake.New(publish.LargestBody(s.hub.MaxEventSize()))
 	if s.admin != nil {
-		s.adminHandler.set(adminRoutes(s.newObserver(), s.door, s.log))
+		s.adminHandler.set(s.adminOpen.vouched(adminRoutes(s.newObserver(), s.door, s.log)))
 	}
 	s.publicHandler.set(s.publicRoutes())
 	building, endBuild := context.WithCancel(ctx)

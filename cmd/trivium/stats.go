@@ -87,6 +87,7 @@ type accessStats struct {
 	Open        int               `json:"open"`         // connections that have not become a subscriber's
 	Receiving   int64             `json:"receiving"`    // bytes reserved for what has not arrived as a whole
 	IdleClosed  uint64            `json:"idle_closed"`  // idle connections, closed to make room for new ones
+	SlowClosed  uint64            `json:"slow_closed"`  // connections with an unfinished request, closed for the same
 	NotAccepted uint64            `json:"not_accepted"` // errors of accepting a connection
 	Panics      uint64            `json:"panics"`       // requests whose handler panicked
 	Problems    map[string]uint64 `json:"problems"`     // requests refused, by the code of the problem
@@ -177,6 +178,7 @@ func (o *observer) access() accessStats {
 		Connections: g.Connections,
 		Open:        open.open,
 		IdleClosed:  open.idleClosed,
+		SlowClosed:  open.slowClosed,
 		NotAccepted: o.acceptErrors(),
 		Panics:      o.counters.panics.Load(),
 		Problems:    o.counters.problems.ByCode(),
