@@ -29,6 +29,11 @@ var (
 	ErrNotBearer = errors.New("a session needs the token as Authorization: Bearer")
 	// ErrMethod: sessions know POST and DELETE only (405); the header Allow is set.
 	ErrMethod = errors.New("a session is made by POST and taken back by DELETE")
+	// ErrNotToken is returned for a token that is to renew a connection, where rights do not come from tokens.
+	ErrNotToken = errors.New("rights do not come from tokens here: connect again to renew them")
+
+	// ErrNotAuthorized is wrapped by the errors of Config.Authorize (403).
+	ErrNotAuthorized = errors.New("not authorized")
 
 	// ErrNoToken: the request has no token (401, a challenge without an error code).
 	ErrNoToken = errors.New("a token is needed: Authorization: Bearer (or Basic with it as the password), access_token in the query, or the cookie trivium_token")

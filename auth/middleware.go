@@ -12,6 +12,9 @@ type Config struct {
 	// token is not looked into, nor is a cookie. One that stands in two places is refused even
 	// then, so that a client made against an open hub works with a closed one.
 	Verifier Verifier
+	// Authorize, if it is set, decides what a request may do, in place of a token and Verifier. The program
+	// that embeds the hub reads its own session or certificate there. An error refuses the request.
+	Authorize func(*http.Request) (*Credential, error)
 	// Hosts are the names by which the hub may be reached; nil: any. An open hub and the admin
 	// listener need them, as there a page needs no token to do harm.
 	Hosts *HostPolicy
@@ -118,6 +121,9 @@ func (m *Middleware) admit(w http.ResponseWriter, r *http.Request, refuse ErrorH
 
 // judge gives what a request may do that was admitted, or why it may do nothing.
 func (m *Middleware) judge(r *http.Request, query url.Values) (*Access, error) {
+	if m.config.Authorize != nil {
+		return m.authorize(r)
+	}
 	token, present, err := findToken(r, query)
 	if err == nil && !present && m.config.Verifier != nil {
 		token, present, err = m.findCookie(r)
@@ -159,6 +165,8 @@ var anonymous = &Credential{Grant: everything("anonymous")}
 
 func (m *Middleware) verify(token string) (*Credential, error) {
 	switch {
+	case m.config.Authorize != nil:
+		return nil, ErrNotToken
 	case m.config.Verifier == nil:
 		return anonymous, nil
 	case !validToken(token):
