@@ -1,0 +1,239 @@
+package transports
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/trivium-hub/trivium/auth"
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/connection"
+	"github.com/trivium-hub/trivium/transports/intake"
+	"github.com/trivium-hub/trivium/transports/longpoll"
+	"github.com/trivium-hub/trivium/transports/publish"
+	"github.com/trivium-hub/trivium/transports/sse"
+	"github.com/trivium-hub/trivium/transports/web"
+	"github.com/trivium-hub/trivium/transports/websocket"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// Counters count what an API does.
+type Counters struct {
+	SSE, WebSocket, LongPoll connection.Counters
+	WebSocketRefusals        websocket.Refusals
+	Problems                 web.ProblemCounts // of requests whose context comes from API.Context
+}
+
+// API serves a hub over HTTP. It is an http.Handler; see the package comment for its routes.
+type API struct {
+	cfg      Config
+	auth     *auth.Middleware
+	registry *connection.Registry
+	counters Counters
+	origins  originWarnings
+
+	routes atomic.Pointer[routes]
+	intake *intake.Budget // set by Start
+
+	// publishing ends when nothing is taken any more.
+	publishing    context.Context
+	endPublishing context.CancelCauseFunc
+
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// routes are the handlers of the paths.
+type routes struct {
+	exact map[string]http.Handler
+	topic http.Handler // of /publish/{topic}
+}
+
+// New returns the API of cfg.Hub. Close must follow.
+func New(cfg Config) (*API, error) {
+	if cfg.Hub == nil {
+		return nil, errors.New("transports: Config.Hub is required")
+	}
+	a, err := NewStarting(cfg)
+	if err != nil {
+		return nil, err
+	}
+	a.Start(cfg.Hub)
+	return a, nil
+}
+
+// NewStarting returns an API that answers 503 with Retry-After until Start, so that a program can listen while
+// its hub waits for an engine. Config.Hub is ignored.
+func NewStarting(cfg Config) (*API, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	middleware, own, err := cfg.middleware()
+	if err != nil {
+		return nil, err
+	}
+	a := &API{cfg: cfg, auth: middleware, registry: connection.NewRegistry(cfg.Heartbeat)}
+	a.publishing, a.endPublishing = context.WithCancelCause(a.counters.Problems.Context(context.Background()))
+	ctx, stop := context.WithCancel(context.Background())
+	a.stop = stop
+	if own {
+		a.running.Go(func() { middleware.Run(ctx) })
+	}
+	a.routes.Store(a.startingRoutes())
+	return a, nil
+}
+
+// Start begins to serve the hub. It must be called once.
+func (a *API) Start(h *hub.Hub) {
+	a.intake = intake.New(publish.LargestBody(h.MaxEventSize()))
+	a.routes.Store(a.servingRoutes(h))
+}
+
+// ServeHTTP implements http.Handler.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	routes := a.routes.Load()
+	path := r.URL.EscapedPath() // a topic may contain what a path must escape
+	if handler, ok := routes.exact[path]; ok {
+		handler.ServeHTTP(w, r)
+		return
+	}
+	if topic, ok := strings.CutPrefix(path, "/publish/"); ok && !strings.Contains(topic, "/") {
+		routes.topic.ServeHTTP(w, r)
+		return
+	}
+	web.NotFound(w, r)
+}
+
+// admit returns next behind the access control of a route.
+func (a *API) admit(route string, refuse Refusal, next http.Handler) http.Handler {
+	admitted := next
+	if f := a.cfg.Admitted; f != nil {
+		admitted = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			f(r)
+			next.ServeHTTP(w, r)
+		})
+	}
+	return a.auth.Wrap(a.HandleError(route, refuse))(admitted)
+}
+
+func (a *API) servingRoutes(h *hub.Hub) *routes {
+	events, sockets := a.newSSE(h), a.newWebSocket(h)
+	polls := longpoll.New(longpoll.Config{
+		Hub: h, Registry: a.registry, Access: accessFrom, Counters: &a.counters.LongPoll,
+		MaxTopics: a.cfg.MaxTopics, WriteTimeout: a.cfg.WriteTimeout, CloudEvents: a.cloudEvents(),
+	})
+	publisher := publish.New(publish.Config{
+		Hub: h, Access: accessFrom, LineTimeout: a.cfg.ReadTimeout, Intake: a.intake, Requests: a.publishing,
+	})
+	return &routes{
+		exact: map[string]http.Handler{
+			"/sse":     a.admit("/sse", events.HandleError, events),
+			"/ws":      a.admit("/ws", sockets.HandleError, sockets),
+			"/poll":    a.admit("/poll", web.WriteProblem, polls),
+			"/publish": a.admit("/publish", web.WriteProblem, http.HandlerFunc(publisher.ServeEnvelopes)),
+			"/session": a.auth.Session(a.HandleError("/session", web.WriteProblem)),
+		},
+		topic: a.admit("/publish", web.WriteProblem, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			topic, err := url.PathUnescape(strings.TrimPrefix(r.URL.EscapedPath(), "/publish/"))
+			if err != nil {
+				web.WriteProblem(w, r, wire.BadParameter("topic", "a % in the path is not followed by two hexadecimal digits"))
+				return
+			}
+			publisher.ServeTopic(w, r, topic)
+		})),
+	}
+}
+
+// startingRoutes returns the routes that answer until there is a hub.
+func (a *API) startingRoutes() *routes {
+	starting := func(route string, refuse Refusal) http.Handler {
+		return a.admit(route, refuse, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			refuse(w, r, StartingProblem())
+		}))
+	}
+	publishing := starting("/publish", web.WriteProblem)
+	return &routes{
+		exact: map[string]http.Handler{
+			"/sse":     starting("/sse", a.newSSE(nil).HandleError),
+			"/ws":      starting("/ws", a.newWebSocket(nil).HandleError),
+			"/poll":    starting("/poll", web.WriteProblem),
+			"/publish": publishing,
+			"/session": starting("/session", web.WriteProblem),
+		},
+		topic: publishing,
+	}
+}
+
+// StartingProblem returns the problem that requests are answered with before Start.
+func StartingProblem() *wire.Problem {
+	p := wire.Unavailable("the hub is starting: its engine is not available yet")
+	p.RetryAfter = web.RetryDelay()
+	return p
+}
+
+func (a *API) cloudEvents() wire.CloudEvents {
+	return wire.CloudEvents{Source: a.cfg.CloudEventsSource}
+}
+
+func (a *API) newSSE(h *hub.Hub) *sse.Handler {
+	return sse.New(sse.Config{
+		Hub: h, Registry: a.registry, Access: accessFrom, Counters: &a.counters.SSE,
+		MaxTopics: a.cfg.MaxTopics, WriteTimeout: a.cfg.WriteTimeout, Disconnect: a.cfg.Disconnect,
+		CleanEnd: a.cfg.CleanEnd, CloudEvents: a.cloudEvents(),
+	})
+}
+
+func (a *API) newWebSocket(h *hub.Hub) *websocket.Handler {
+	return websocket.New(websocket.Config{
+		Hub: h, Registry: a.registry, Access: accessFrom, Counters: &a.counters.WebSocket,
+		MaxTopics: a.cfg.MaxTopics, WriteTimeout: a.cfg.WriteTimeout, Disconnect: a.cfg.Disconnect,
+		MaxMessage: a.cfg.MaxMessageBytes, MessageRate: a.cfg.MaxMessageRate, MaxFragments: a.cfg.MaxMessageFragments,
+		MessageTimeout: a.cfg.ReadTimeout, Intake: a.intake,
+		Refusals: &a.counters.WebSocketRefusals, Compression: a.cfg.Compression, CloudEvents: a.cloudEvents(),
+	})
+}
+
+// Listener returns a listener whose connections let the API notice a client that stops reading, also below TLS
+// and HTTP/2, and write to it with the least cost. Without it, the API works on the connections of any server.
+func (a *API) Listener(l net.Listener) net.Listener {
+	return &connection.Listener{Listener: l, WriteTimeout: a.cfg.WriteTimeout}
+}
+
+// Context returns a context for http.Server.BaseContext: Counters then include the problems that requests were
+// answered with.
+func (a *API) Context() context.Context { return a.publishing }
+
+// Counters returns what the API has counted.
+func (a *API) Counters() *Counters { return &a.counters }
+
+// Intake returns the budget of the bodies and messages that are being received; nil before Start.
+func (a *API) Intake() *intake.Budget { return a.intake }
+
+// SlowBytes returns the memory of the encodings that slow connections hold.
+func (a *API) SlowBytes() int64 { return a.registry.EncodingCache().Bytes() }
+
+// IsDraining reports whether Drain has begun.
+func (a *API) IsDraining() bool { return a.registry.IsDraining() }
+
+// Drain takes no more subscriptions and closes those there are, each at a random time of the window, after it was
+// sent what was published before. Publishing goes on. Drain returns when the last connection is closed; those
+// left at the end of the window or of ctx are cut.
+func (a *API) Drain(ctx context.Context, window time.Duration) { a.registry.Drain(ctx, window) }
+
+// StopPublishing ends the streams that publish events; each is answered with what was published.
+func (a *API) StopPublishing() { a.endPublishing(publish.ErrEnding) }
+
+// Close closes all connections and waits for the API's goroutines. The hub stays open.
+func (a *API) Close() {
+	a.StopPublishing()
+	a.registry.Close()
+	a.stop()
+	a.running.Wait()
+}
