@@ -113,14 +113,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // admit returns next behind the access control of a route.
 func (a *API) admit(route string, refuse Refusal, next http.Handler) http.Handler {
-	admitted := next
-	if f := a.cfg.Admitted; f != nil {
-		admitted = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			f(r)
-			next.ServeHTTP(w, r)
-		})
+	if a.cfg.Admitted != nil {
+		next = a.cfg.Admitted(next)
 	}
-	return a.auth.Wrap(a.HandleError(route, refuse))(admitted)
+	return a.auth.Wrap(a.HandleError(route, refuse))(next)
 }
 
 func (a *API) servingRoutes(h *hub.Hub) *routes {

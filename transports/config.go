@@ -54,8 +54,8 @@ type Config struct {
 	// Advice returns what the operator can do about an error of auth on a route; it is appended to the answer.
 	// Nil: nothing.
 	Advice func(route string, err error) string
-	// Admitted is called for each request that Auth or Authorize has let pass. Nil: nothing.
-	Admitted func(*http.Request)
+	// Admitted wraps the handlers of requests that Auth or Authorize has let pass. Nil: nothing.
+	Admitted func(http.Handler) http.Handler
 }
 
 // Defaults of Config.

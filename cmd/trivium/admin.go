@@ -9,6 +9,7 @@ import (
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/trivium-hub/trivium/transports"
 	"github.com/trivium-hub/trivium/transports/web"
 )
 
@@ -26,7 +27,7 @@ const adminRoute = "admin"
 
 // adminRoutes is what only the operator sees. It asks for no token: it has its own listener, on
 // loopback unless said, and answers to no other host name and to no page of another origin.
-func adminRoutes(o *observer, d *door, log *slog.Logger) http.Handler {
+func adminRoutes(o *observer, d *door, api *transports.API, log *slog.Logger) http.Handler {
 	routes := mux.NewRouter().SkipClean(true)
 	routes.Handle("/", text(adminIndex))
 	metrics := promhttp.HandlerFor(newRegistry(o), promhttp.HandlerOpts{})
@@ -53,5 +54,5 @@ func adminRoutes(o *observer, d *door, log *slog.Logger) http.Handler {
 	routes.PathPrefix("/debug/pprof/").HandlerFunc(pprof.Index)
 	routes.Handle("/debug/pprof", http.RedirectHandler("/debug/pprof/", http.StatusMovedPermanently))
 	routes.NotFoundHandler = http.HandlerFunc(web.NotFound)
-	return d.admin.Wrap(d.denials.by(adminRoute, web.WriteProblem))(routes) // before any route's redirect
+	return d.admin.Wrap(api.HandleError(adminRoute, web.WriteProblem))(routes) // before any route's redirect
 }

@@ -12,19 +12,18 @@ import (
 // door is who may come in: what requests are judged by, and what of it is read from files that may
 // change while it stands.
 type door struct {
-	token string           // made at start; "" where there are others, or none are asked for
-	guard *auth.Middleware // of the routes that need a token
-	free  *auth.Middleware // of those that need none, but are not for foreign pages either
-	admin *auth.Middleware // of the operator's
-	denials
-	jwt     *auth.JWT // nil: JWTs are not taken
+	token   string           // made at start; "" where there are others, or none are asked for
+	guard   *auth.Middleware // of the routes that need a token
+	free    *auth.Middleware // of those that need none, but are not for foreign pages either
+	admin   *auth.Middleware // of the operator's
+	jwt     *auth.JWT        // nil: JWTs are not taken
 	proxies *auth.Proxies
 }
 
 // newDoor reads all that the settings name, by way of the watcher, which rereads it from then on.
 // Nothing runs yet. The faults are all there are; then there is no door.
 func newDoor(cfg *ServeConfig, files *watcher, log *slog.Logger) (*door, []fault) {
-	d := &door{denials: newDenials(log)}
+	d := new(door)
 	config := auth.Config{Limits: cfg.connections()}
 	verifier, faults := d.verifier(cfg, files, log)
 	config.Verifier = verifier

@@ -16,6 +16,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -78,9 +79,9 @@ func askAdmin(ctx context.Context, method, adminURL, path string) (*http.Respons
 	defer response.Body.Close()
 	var problem struct{ Title, Detail string }
 	if json.NewDecoder(io.LimitReader(response.Body, 64<<10)).Decode(&problem) != nil {
-		return nil, fmt.Errorf("%s answered %s", target, shown(response.Status))
+		return nil, fmt.Errorf("%s answered %s", target, transports.Printable(response.Status))
 	}
-	return nil, errors.New(shown(problem.Title + ": " + problem.Detail))
+	return nil, errors.New(transports.Printable(problem.Title + ": " + problem.Detail))
 }
 
 // eraser serves DELETE /events/{id} on the admin listener.

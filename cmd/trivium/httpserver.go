@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/trivium-hub/trivium/transports"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -84,7 +85,7 @@ func (s *server) newHTTP(handler http.Handler) *http.Server {
 		ReadHeaderTimeout: s.cfg.ReadTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    min(unlimited(s.cfg.MaxHeaderBytes), math.MaxInt-headerSlack) + headerSlack,
-		BaseContext:       func(net.Listener) context.Context { return s.requests },
+		BaseContext:       func(net.Listener) context.Context { return s.api.Context() },
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 }
@@ -99,10 +100,10 @@ func (s *server) reporting(next http.Handler) http.Handler {
 				return
 			}
 			if cause != http.ErrAbortHandler { // which a handler panics with to end the connection
-				s.count.panics.Add(1)
+				s.panics.Add(1)
 				often.Do(func() {
-					s.log.Error("a request handler panicked", "panic", shown(fmt.Sprint(cause)), "peer", r.RemoteAddr,
-						"panics", s.count.panics.Load(), "stack", string(debug.Stack()))
+					s.log.Error("a request handler panicked", "panic", transports.Printable(fmt.Sprint(cause)), "peer", r.RemoteAddr,
+						"panics", s.panics.Load(), "stack", string(debug.Stack()))
 				})
 			}
 			panic(http.ErrAbortHandler)

@@ -219,7 +219,7 @@ func TestPanicsAreLogged(t *testing.T) {
 			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
 		})
 	}
-	require.Equal(t, uint64(2), s.count.panics.Load())
+	require.Equal(t, uint64(2), s.panics.Load())
 	require.Contains(t, log.String(), `"level":"ERROR","msg":"a request handler panicked","panic":"a\\nb"`)
 	require.Contains(t, log.String(), "openconns_test.go")
 	require.NotContains(t, log.String(), "abort")

@@ -1,43 +1,28 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/mux"
 
-	"github.com/trivium-hub/trivium/auth"
+	"github.com/trivium-hub/trivium/transports"
 	"github.com/trivium-hub/trivium/transports/connection"
-	"github.com/trivium-hub/trivium/transports/longpoll"
-	"github.com/trivium-hub/trivium/transports/publish"
-	"github.com/trivium-hub/trivium/transports/sse"
 	"github.com/trivium-hub/trivium/transports/web"
-	"github.com/trivium-hub/trivium/transports/websocket"
 	"github.com/trivium-hub/trivium/transports/wire"
 	"github.com/trivium-hub/trivium/wasmdemo"
 )
 
-// counters count what each transport does.
-type counters struct {
-	sse, websocket, longpoll connection.Counters
-	refused                  websocket.Refusals
-	panics                   atomic.Uint64 // of handlers
-	problems                 web.ProblemCounts
+// byTransport returns the counters of the connections by the names of metrics and /stats.
+func byTransport(c *transports.Counters) map[string]*connection.Counters {
+	return map[string]*connection.Counters{"sse": &c.SSE, "websocket": &c.WebSocket, "longpoll": &c.LongPoll}
 }
 
-// byTransport names them as metrics and /stats do.
-func (c *counters) byTransport() map[string]*connection.Counters {
-	return map[string]*connection.Counters{"sse": &c.sse, "websocket": &c.websocket, "longpoll": &c.longpoll}
-}
-
-// cut counts the connections that a drain's end cut with something unsaid.
-func (c *counters) cut() (n uint64) {
-	for _, transport := range c.byTransport() {
+// closedAtDeadline returns the number of connections that were closed at the end of a drain with data unwritten.
+func closedAtDeadline(c *transports.Counters) (n uint64) {
+	for _, transport := range byTransport(c) {
 		n += transport.ClosedAtDeadline.Load()
 	}
 	return n
@@ -69,63 +54,55 @@ func newDemo(cfg *ServeConfig, log *slog.Logger) *wasmdemo.Demo {
 	})
 }
 
-// publicRoutes joins the transports on the main listener.
-func (s *server) publicRoutes() http.Handler {
-	cfg, h, group, count := s.cfg, s.hub, s.group, &s.count
-	deny, guard := s.door.denials.by, s.door.guard
-	// admitted are the routes that need a token; whoever comes so far has one.
-	admitted := func(route string, refuse func(http.ResponseWriter, *http.Request, *wire.Problem), next http.Handler) http.Handler {
-		return guard.Wrap(deny(route, refuse))(s.open.vouched(next))
-	}
-	everybody := s.door.free.Wrap(deny("others", web.WriteProblem))
-	asCloudEvents := wire.CloudEvents{Source: cfg.CloudEventsSource}
-	events := sse.New(sse.Config{
-		Hub: h, Registry: group, Access: accessFrom, Counters: &count.sse,
-		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout, Disconnect: cfg.Slow == "disconnect",
-		CleanEnd: cfg.SSEEnd == "clean", CloudEvents: asCloudEvents,
+// newAPI returns the HTTP API, which answers that the hub is starting until it has one.
+func (s *server) newAPI() (*transports.API, error) {
+	cfg := s.cfg
+	return transports.NewStarting(transports.Config{
+		Auth: s.door.guard, Admitted: s.open.vouched, Advice: advice, Log: s.log,
+		Heartbeat: cfg.Heartbeat, WriteTimeout: cfg.WriteTimeout, ReadTimeout: orUnlimited(cfg.ReadTimeout),
+		MaxTopics: orUnlimited(cfg.MaxTopics), Disconnect: cfg.Slow == "disconnect",
+		MaxMessageBytes: int64(cfg.MaxMessageBytes), MaxMessageRate: float64(cfg.MaxMessageRate), MaxMessageFragments: cfg.MaxMessageFragments,
+		CleanEnd: cfg.SSEEnd == "clean", Compression: cfg.WSCompression, CloudEventsSource: cfg.CloudEventsSource,
 	})
-	sockets := websocket.New(websocket.Config{
-		Hub: h, Registry: group, Access: accessFrom, Counters: &count.websocket,
-		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout, Disconnect: cfg.Slow == "disconnect",
-		MaxMessage: int64(cfg.MaxMessageBytes), MessageRate: float64(cfg.MaxMessageRate), MaxFragments: cfg.MaxMessageFragments,
-		MessageTimeout: cfg.ReadTimeout, Intake: s.intake,
-		Refusals: &count.refused, Compression: cfg.WSCompression, CloudEvents: asCloudEvents,
-	})
-	polls := longpoll.New(longpoll.Config{
-		Hub: h, Registry: group, Access: accessFrom, Counters: &count.longpoll,
-		MaxTopics: cfg.MaxTopics, WriteTimeout: cfg.WriteTimeout, CloudEvents: asCloudEvents,
-	})
-	publisher := publish.New(publish.Config{
-		Hub: h, Access: accessFrom, LineTimeout: cfg.ReadTimeout, Intake: s.intake, Requests: s.requests,
-	})
+}
 
-	// Topics may have what a path must escape, and "." and ".." are for the topic's rules to judge.
+// orUnlimited returns a setting of which 0 is no limit for a Config of which a negative value is.
+func orUnlimited[T int | time.Duration](setting T) T {
+	if setting == 0 {
+		return -1
+	}
+	return setting
+}
+
+// apiRoutes registers the API's routes.
+func (s *server) apiRoutes(routes *mux.Router) {
+	for _, path := range []string{"/sse", "/ws", "/poll", "/publish", "/session"} {
+		routes.Handle(path, s.api)
+	}
+	routes.PathPrefix("/publish/").Handler(s.api)
+}
+
+// tokenless returns the middleware of routes that need no token.
+func (s *server) tokenless() func(http.Handler) http.Handler {
+	return s.door.free.Wrap(s.api.HandleError("others", web.WriteProblem))
+}
+
+// publicRoutes returns the routes of the main listener.
+func (s *server) publicRoutes() http.Handler {
+	// A topic in a path may contain what a path must escape, and may be "." or "..", which the API judges.
 	routes := mux.NewRouter().UseEncodedPath().SkipClean(true)
-	routes.Handle("/sse", admitted("/sse", events.HandleError, events))
-	routes.Handle("/ws", admitted("/ws", sockets.HandleError, sockets))
-	routes.Handle("/poll", admitted("/poll", web.WriteProblem, polls))
-	publishing := routes.PathPrefix("/publish").Subrouter()
-	publishing.Use(func(next http.Handler) http.Handler { return admitted("/publish", web.WriteProblem, next) })
-	publishing.HandleFunc("", publisher.ServeEnvelopes)
-	publishing.HandleFunc("/{topic:[^/]*}", func(w http.ResponseWriter, r *http.Request) {
-		topic, err := url.PathUnescape(mux.Vars(r)["topic"])
-		if err != nil {
-			web.WriteProblem(w, r, wire.BadParameter("topic", "a % in the path is not followed by two hexadecimal digits"))
-			return
-		}
-		publisher.ServeTopic(w, r, topic)
-	})
-	routes.Handle("/session", guard.Session(deny("/session", web.WriteProblem)))
+	s.apiRoutes(routes)
+	tokenless := s.tokenless()
 	named := index
 	if s.demo != nil {
 		named += demoIndex
-		routes.Handle("/demo", everybody(s.demo))
-		routes.PathPrefix("/demo/").Handler(everybody(s.demo))
+		routes.Handle("/demo", tokenless(s.demo))
+		routes.PathPrefix("/demo/").Handler(tokenless(s.demo))
 	}
-	routes.Handle("/", everybody(text(named)))
-	routes.Handle("/healthz", everybody(text("ok\n")))
-	routes.Handle("/readyz", everybody(ready(group, s.away)))
-	routes.NotFoundHandler = everybody(http.HandlerFunc(web.NotFound))
+	routes.Handle("/", tokenless(text(named)))
+	routes.Handle("/healthz", tokenless(text("ok\n")))
+	routes.Handle("/readyz", tokenless(ready(s.api, s.away)))
+	routes.NotFoundHandler = tokenless(http.HandlerFunc(web.NotFound))
 	return routes
 }
 
@@ -144,10 +121,10 @@ func text(s string) http.HandlerFunc {
 }
 
 // ready says whether a load balancer should send subscribers here.
-func ready(group *connection.Registry, away func() error) http.HandlerFunc {
+func ready(api *transports.API, away func() error) http.HandlerFunc {
 	ok := text("ready\n")
 	return func(w http.ResponseWriter, r *http.Request) {
-		if group.IsDraining() {
+		if api.IsDraining() {
 			web.WriteProblem(w, r, wire.Draining(retryDraining))
 			return
 		}
@@ -156,59 +133,5 @@ func ready(group *connection.Registry, away func() error) http.HandlerFunc {
 			return
 		}
 		ok(w, r)
-	}
-}
-
-// refusal is the problem of an error of the guard.
-func refusal(err error) *wire.Problem {
-	var limit *auth.LimitError
-	var unavailable *auth.UnavailableError
-	var origin *auth.OriginError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &unavailable):
-		return keysUnavailable(unavailable)
-	case errors.Is(err, auth.ErrHost):
-		return wire.MisdirectedHost("this Host is not served here; --host names those that are")
-	case errors.As(err, &origin):
-		return wire.ForeignOrigin(err.Error() + originAdvice(origin))
-	case errors.Is(err, auth.ErrMethod):
-		return wire.MethodNotAllowed("DELETE, POST")
-	case errors.Is(err, auth.ErrTwoTokens), errors.Is(err, auth.ErrLoneBearer),
-		errors.Is(err, auth.ErrCookieTooLong), errors.Is(err, auth.ErrNotBearer):
-		return wire.BadRequest(err.Error())
-	case errors.Is(err, auth.ErrNoToken):
-		return wire.MissingToken()
-	case errors.As(err, &limit):
-		return limitProblem(limit)
-	case errors.Is(err, auth.ErrTokenEnded):
-		return wire.TokenEnded()
-	case errors.Is(err, auth.ErrTokenSyntax), errors.Is(err, auth.ErrBadToken), errors.Is(err, auth.ErrTokenNotYet):
-		return wire.InvalidToken(err.Error())
-	default: // the verifier could not tell
-		return wire.ProblemOf(err)
-	}
-}
-
-// keysSpread is the time over which clients come back that wait for the keys to be fetched again.
-const keysSpread = 2 * time.Second
-
-// keysUnavailable tells clients to come back at different times, since all of them are told the time
-// of the same fetch.
-func keysUnavailable(e *auth.UnavailableError) *wire.Problem {
-	problem := wire.Unavailable(e.Error())
-	problem.RetryAfter = web.Jitter(e.RetryAfter, e.RetryAfter+keysSpread).Round(time.Millisecond)
-	return problem
-}
-
-func limitProblem(e *auth.LimitError) *wire.Problem {
-	switch e.Limit {
-	case auth.LimitConnectRate:
-		return wire.TooManyTries(e.Error(), e.RetryAfter)
-	case auth.LimitPublishRate:
-		return wire.RateLimited(e.Error(), e.RetryAfter)
-	default:
-		return wire.TooManyConnections(e.Error(), web.RetryDelay())
 	}
 }

@@ -14,14 +14,13 @@ import (
 	"os/signal"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/hub/jetstream"
-	"github.com/trivium-hub/trivium/transports/connection"
-	"github.com/trivium-hub/trivium/transports/intake"
-	"github.com/trivium-hub/trivium/transports/publish"
+	"github.com/trivium-hub/trivium/transports"
 	"github.com/trivium-hub/trivium/transports/udp"
 	"github.com/trivium-hub/trivium/transports/wire"
 	"github.com/trivium-hub/trivium/wasmdemo"
@@ -100,26 +99,21 @@ type server struct {
 
 	hub       *hub.Hub
 	engine    *jetstream.Engine // nil: memory
-	group     *connection.Registry
+	api       *transports.API
 	open      *openConnections
 	adminOpen *openConnections
 	// accepts is the part of public that accepts, once it has started; adminAccepts that of admin.
 	accepts, adminAccepts *acceptor
-	count                 counters
-	intake                *intake.Budget     // of all that is being received over HTTP
+	panics                atomic.Uint64      // of request handlers
 	udp                   *udp.Source        // nil: off
 	demo                  *wasmdemo.Demo     // nil: off
 	stop                  context.CancelFunc // ends what runs beside the listeners
 	// endBuild ends the building of the demo's program, which nobody waits for any more.
 	endBuild context.CancelFunc
-	// requests is the context of every request; ended when publishing ends, so that a stream of
-	// events which goes on is told how far it came.
-	requests    context.Context
-	endRequests context.CancelCauseFunc
-	tls         *tls.Config // of public; nil: it has none
-	public      net.Listener
-	admin       net.Listener // nil: off
-	servers     []*http.Server
+	tls      *tls.Config // of public; nil: it has none
+	public   net.Listener
+	admin    net.Listener // nil: off
+	servers  []*http.Server
 
 	publicHandler, adminHandler switchable
 
@@ -139,13 +133,15 @@ func newServer(cfg *ServeConfig, stderr io.Writer) (_ *server, err error) {
 	if s.door, faults = newDoor(cfg, s.files, s.log); len(faults) > 0 {
 		return nil, errorOf(faults)
 	}
-	s.requests, s.endRequests = context.WithCancelCause(s.count.problems.Context(context.Background()))
 	defer func() {
 		if err != nil {
 			s.discard()
 		}
 	}()
-	s.group = connection.NewRegistry(cfg.Heartbeat)
+	s.open = newOpenConnections(newOpenLimits(cfg.connections(), cfg.spareConnections()), s.door.proxies, s.log)
+	if s.api, err = s.newAPI(); err != nil {
+		return nil, err
+	}
 	if s.tls, err = newTLS(&cfg.TLSConfig, s.files, s.log); err != nil {
 		return nil, err
 	}
@@ -228,9 +224,8 @@ func (s *server) listenUDP() (*udp.Source, error) {
 func (s *server) listen() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
-	s.open = newOpenConnections(newOpenLimits(s.cfg.connections(), s.cfg.spareConnections()), s.door.proxies, s.log)
 	s.accepts = newAcceptor(s.public, s.open, s.cfg.publicDescriptors(), s.log)
-	s.public = &connection.Listener{Listener: s.accepts, WriteTimeout: s.cfg.WriteTimeout}
+	s.public = s.api.Listener(s.accepts)
 	s.publicHandler.set(s.startingRoutes())
 	public := s.newHTTP(&s.publicHandler)
 	s.open.attach(public)
@@ -253,9 +248,9 @@ func (s *server) listen() context.Context {
 // start begins to serve the hub.
 func (s *server) start(ctx context.Context) {
 	s.demo = newDemo(s.cfg, s.log)
-	s.intake = intake.New(publish.LargestBody(s.hub.MaxEventSize()))
+	s.api.Start(s.hub)
 	if s.admin != nil {
-		s.adminHandler.set(s.adminOpen.vouched(adminRoutes(s.newObserver(), s.door, s.log)))
+		s.adminHandler.set(s.adminOpen.vouched(adminRoutes(s.newObserver(), s.door, s.api, s.log)))
 	}
 	s.publicHandler.set(s.publicRoutes())
 	building, endBuild := context.WithCancel(ctx)
@@ -274,8 +269,7 @@ func (s *server) start(ctx context.Context) {
 
 func (s *server) newObserver() *observer {
 	return &observer{
-		hub: s.hub, engine: s.cfg.Engine, away: s.away, log: s.engine, counters: &s.count, guard: s.door.guard, open: s.open, udp: s.udp,
-		intake: s.intake, draining: s.group.IsDraining, slow: s.group.EncodingCache().Bytes,
+		hub: s.hub, engine: s.cfg.Engine, away: s.away, log: s.engine, api: s.api, panics: &s.panics, guard: s.door.guard, open: s.open, udp: s.udp,
 		acceptErrors: func() uint64 { return s.accepts.errors.Load() + s.adminAccepts.errors.Load() },
 	}
 }
@@ -306,8 +300,8 @@ func (s *server) shutdown() {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Drain+exitGrace)
 	defer cancel()
 	s.endBuild()
-	s.group.Drain(ctx, s.cfg.Drain)
-	s.endRequests(publish.ErrEnding)
+	s.api.Drain(ctx, s.cfg.Drain)
+	s.api.StopPublishing()
 	for _, server := range s.servers {
 		if err := server.Shutdown(ctx); err != nil {
 			server.Close() // what has not ended by now is cut
@@ -315,16 +309,18 @@ func (s *server) shutdown() {
 	}
 	s.stop()
 	s.running.Wait()
-	s.group.Close()
+	s.api.Close()
 	if err := s.hub.Close(); err != nil {
 		s.log.Error("closing the hub", "error", err.Error())
 	}
-	s.log.Info("ended", "cut", s.count.cut())
+	s.log.Info("ended", "cut", closedAtDeadline(s.api.Counters()))
 }
 
 // discard takes back what was opened when the rest could not be.
 func (s *server) discard() {
-	s.endRequests(publish.ErrEnding)
+	if s.api != nil {
+		s.api.StopPublishing()
+	}
 	for _, server := range s.servers {
 		server.Close()
 	}
@@ -342,8 +338,8 @@ func (s *server) discard() {
 		cancel()
 		_ = s.udp.Run(ctx) // it only closes
 	}
-	if s.group != nil {
-		s.group.Close()
+	if s.api != nil {
+		s.api.Close()
 	}
 	if s.hub != nil {
 		s.hub.Close()

@@ -11,10 +11,8 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/sse"
+	"github.com/trivium-hub/trivium/transports"
 	"github.com/trivium-hub/trivium/transports/web"
-	"github.com/trivium-hub/trivium/transports/websocket"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // The listeners are open before the engine is: a hub that waits for NATS is alive, answers that it is not
@@ -57,46 +55,21 @@ func (s *server) openHub(ctx context.Context) (err error) {
 	}
 }
 
-// startingRoutes answers until the hub has started: alive, and not ready.
+// startingRoutes returns the routes of the main listener until the hub has started: alive, and not ready.
 func (s *server) startingRoutes() http.Handler {
-	deny, guard := s.door.denials.by, s.door.guard
-	events := sse.New(sse.Config{
-		Registry: s.group, Access: accessFrom, Counters: &s.count.sse, WriteTimeout: s.cfg.WriteTimeout, CleanEnd: s.cfg.SSEEnd == "clean",
-	})
-	sockets := websocket.New(websocket.Config{
-		Registry: s.group, Access: accessFrom, Counters: &s.count.websocket, WriteTimeout: s.cfg.WriteTimeout, Refusals: &s.count.refused,
-	})
-	type refuser = func(http.ResponseWriter, *http.Request, *wire.Problem)
-	starting := func(refuse refuser) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			refuse(w, r, startingProblem())
-		})
-	}
 	routes := mux.NewRouter().UseEncodedPath().SkipClean(true)
-	for _, route := range []struct {
-		path   string
-		refuse refuser
-	}{{"/sse", events.HandleError}, {"/ws", sockets.HandleError}, {"/poll", web.WriteProblem}, {"/publish", web.WriteProblem}} {
-		handler := guard.Wrap(deny(route.path, route.refuse))(starting(route.refuse))
-		routes.Handle(route.path, handler)
-		if route.path == "/publish" {
-			routes.PathPrefix("/publish/").Handler(handler)
-		}
-	}
-	everybody := s.door.free.Wrap(deny("others", web.WriteProblem))
-	routes.Handle("/healthz", everybody(text("ok\n")))
-	routes.NotFoundHandler = everybody(starting(web.WriteProblem))
+	s.apiRoutes(routes)
+	tokenless := s.tokenless()
+	routes.Handle("/healthz", tokenless(text("ok\n")))
+	routes.NotFoundHandler = tokenless(http.HandlerFunc(notStarted))
 	return routes
 }
 
-func startingProblem() *wire.Problem {
-	p := wire.Unavailable("the hub is starting: its engine is not available yet")
-	p.RetryAfter = web.RetryDelay()
-	return p
+func notStarted(w http.ResponseWriter, r *http.Request) {
+	web.WriteProblem(w, r, transports.StartingProblem())
 }
 
 // startingAdminRoutes answers the operator until the hub has started.
 func (s *server) startingAdminRoutes() http.Handler {
-	return s.door.admin.Wrap(s.door.denials.by("admin", web.WriteProblem))(
-		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { web.WriteProblem(w, r, startingProblem()) }))
+	return s.door.admin.Wrap(s.api.HandleError(adminRoute, web.WriteProblem))(http.HandlerFunc(notStarted))
 }

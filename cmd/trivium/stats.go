@@ -1,10 +1,12 @@
 package main
 
 import (
+	"sync/atomic"
+
 	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/hub/jetstream"
-	"github.com/trivium-hub/trivium/transports/intake"
+	"github.com/trivium-hub/trivium/transports"
 	"github.com/trivium-hub/trivium/transports/udp"
 )
 
@@ -103,26 +105,24 @@ type udpSnapshot struct {
 
 // observer looks at everything that counts.
 type observer struct {
-	hub      *hub.Hub
-	engine   string
-	away     func() error      // why the engine takes nothing now
-	log      *jetstream.Engine // nil: the engine keeps events in memory
-	counters *counters
-	guard    *auth.Middleware
-	open     *openConnections
-	udp      *udp.Source // nil: off
-	intake   *intake.Budget
-	draining func() bool
+	hub    *hub.Hub
+	engine string
+	away   func() error      // why the engine takes nothing now
+	log    *jetstream.Engine // nil: the engine keeps events in memory
+	api    *transports.API
+	panics *atomic.Uint64 // of request handlers
+	guard  *auth.Middleware
+	open   *openConnections
+	udp    *udp.Source // nil: off
 	// acceptErrors counts the errors of accepting connections, on all listeners.
 	acceptErrors func() uint64
-	slow         func() int64 // bytes that slow connections hold
 }
 
 func (o *observer) snapshot() snapshot {
 	h := o.hub.Stats()
 	s := snapshot{
 		Version:  buildVersion(),
-		Draining: o.draining(),
+		Draining: o.api.IsDraining(),
 		Position: h.Position.String(),
 		Engine:   engineStats{Name: o.engine, Up: o.away() == nil, Refused: h.Refused},
 		Events: eventStats{
@@ -141,13 +141,13 @@ func (o *observer) snapshot() snapshot {
 			KeysSpared:      h.KeysSpared,
 		},
 		Subscribed: subscribedStats{
-			Subscriptions: h.Subscriptions, Feeds: h.Feeds, FilterBytes: h.FilterBytes, SlowBytes: o.slow(),
+			Subscriptions: h.Subscriptions, Feeds: h.Feeds, FilterBytes: h.FilterBytes, SlowBytes: o.api.SlowBytes(),
 		},
 		Gaps:       h.Gaps,
 		Access:     o.access(),
 		Transports: make(map[string]transportSnapshot),
 	}
-	for name, c := range o.counters.byTransport() {
+	for name, c := range byTransport(o.api.Counters()) {
 		t := transportSnapshot{
 			Connections: c.Connections.Load(),
 			Delivered:   c.Delivered.Load(),
@@ -180,12 +180,12 @@ func (o *observer) access() accessStats {
 		IdleClosed:  open.idleClosed,
 		SlowClosed:  open.slowClosed,
 		NotAccepted: o.acceptErrors(),
-		Panics:      o.counters.panics.Load(),
-		Problems:    o.counters.problems.ByCode(),
-		WebSocket:   o.counters.refused.ByReason(),
+		Panics:      o.panics.Load(),
+		Problems:    o.api.Counters().Problems.ByCode(),
+		WebSocket:   o.api.Counters().WebSocketRefusals.ByReason(),
 		Limited:     map[string]uint64{"open_connections": open.refused, "open_connections_per_address": open.refusedAddress},
 	}
-	received := o.intake.Stats()
+	received := o.api.Intake().Stats()
 	s.Receiving = received.Taken
 	for limit, n := range received.Refused {
 		s.Limited[limit] = n

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/trivium-hub/trivium/transports"
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
@@ -133,7 +134,7 @@ func statusText(state client.State, stats client.Stats, perSecond float64) strin
 		fmt.Fprintf(&b, ", %d gaps", stats.Gaps)
 	}
 	if state.Reason != nil {
-		b.WriteString(" | " + shown(state.Reason.Error()))
+		b.WriteString(" | " + transports.Printable(state.Reason.Error()))
 	}
 	return b.String()
 }
