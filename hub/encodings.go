@@ -37,13 +37,13 @@ type encodingCache struct {
 func (c *encodingCache) keep(e *Event, f Form, b []byte) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if kept := e.forms[f].Load(); kept != nil {
-		return *kept
+	if kept := e.kept(f); kept != nil {
+		return kept.bytes
 	}
 	if e.keepsNothing || e.ID.Seq <= c.floor || !c.makeRoom(e.ID.Seq, int64(len(b))) {
 		return b
 	}
-	e.forms[f].Store(&b)
+	e.forms.Store(&encoding{bytes: b, form: f, next: e.forms.Load()})
 	c.bytes.Add(int64(len(b)))
 	if e.keepsForm {
 		return b

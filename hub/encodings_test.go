@@ -56,14 +56,14 @@ func TestReplayEvictsNoNewerEncodings(t *testing.T) {
 	newest := h.window.events.at(n - 1)
 	newest.Form(1, func(e *Event) []byte { return e.Data })
 	encodeAll(h, 1)
-	require.NotNil(t, newest.forms[1].Load())
+	require.NotNil(t, newest.kept(1))
 	for i := range n {
-		require.Equal(t, i >= n-h.window.cache.ascending.len()-len(h.window.cache.late), h.window.events.at(i).forms[0].Load() != nil,
+		require.Equal(t, i >= n-h.window.cache.ascending.len()-len(h.window.cache.late), h.window.events.at(i).kept(0) != nil,
 			"the newest keep theirs")
 	}
 	bytes := h.window.cache.bytes.Load()
 	h.window.events.at(0).Form(0, func(*Event) []byte { return make([]byte, 1000) })
-	require.Nil(t, h.window.events.at(0).forms[0].Load())
+	require.Nil(t, h.window.events.at(0).kept(0))
 	require.Equal(t, bytes, h.window.cache.bytes.Load(), "nothing was evicted for the oldest")
 }
 
@@ -80,15 +80,15 @@ func TestEvictionIsBounded(t *testing.T) {
 	encode := func(*Event) []byte { return make([]byte, small) }
 	for _, left := range []int{2 * maxEvictions, maxEvictions} {
 		large.Form(0, encode)
-		require.Nil(t, large.forms[0].Load(), "to make room would take too long at once")
+		require.Nil(t, large.kept(0), "to make room would take too long at once")
 		require.Equal(t, left, c.ascending.len())
 	}
 	large.Form(0, encode)
-	require.NotNil(t, large.forms[0].Load())
+	require.NotNil(t, large.kept(0))
 	require.Equal(t, int64(small), c.bytes.Load())
-	require.Nil(t, events[small-1].forms[0].Load())
+	require.Nil(t, events[small-1].kept(0))
 	large.Form(1, func(*Event) []byte { return make([]byte, small+1) })
-	require.NotNil(t, large.forms[0].Load(), "what is larger than the budget evicts nothing")
+	require.NotNil(t, large.kept(0), "what is larger than the budget evicts nothing")
 }
 
 // Events that end together are removed in pieces, between which others get the lock.

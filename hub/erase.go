@@ -120,8 +120,7 @@ func (t *topicTree) popErased(topic string) {
 	if n.log.len() > 0 {
 		return
 	}
-	n.log = nil
-	t.retained--
+	t.retire(n)
 	if n.lost.none() {
 		delete(t.byName, topic)
 		n.topic = ""

@@ -37,18 +37,19 @@ type Event struct {
 	Data     []byte
 	Encoding Encoding
 
-	// Erases makes this an element of a log that says what was erased, and no event; see Engine.Start. It
-	// is zero in what is published.
-	Erases uint64
-
-	forms     [FormCount]atomic.Pointer[[]byte] // written with encodings.mu held
-	encodings *encodingCache                    // nil until the in-memory log has the event: nothing is kept
-	keepsForm bool                              // at least one slot of forms was set; guarded by encodings.mu
+	keepsForm bool // at least one encoding was kept; guarded by encodings.mu
 	// keepsNothing: the event was erased, so what a reader encodes of it yet is not kept; guarded by encodings.mu
 	keepsNothing bool
 	// superseded: a newer one of the same topic and key is or was in the window, guarded by Hub.mu; of an
 	// event that the archive read, in the same chunk, static.
 	superseded bool
+
+	// Erases makes this an element of a log that says what was erased, and no event; see Engine.Start. It
+	// is zero in what is published.
+	Erases uint64
+
+	forms     atomic.Pointer[encoding] // written with encodings.mu held
+	encodings *encodingCache           // nil until the in-memory log has the event: nothing is kept
 
 	// Set when the in-memory log takes the event, and static from then on. Neither falls from one event to
 	// the next, as Time may. In nanoseconds since 1970.
@@ -117,16 +118,12 @@ func validateLabel(parameter, s string, limit int) error {
 	return nil
 }
 
-// overhead is what an event costs beside its strings and data: the struct, its place in the
-// window and in its topic's list, allocator rounding. It counts toward RetainBytes.
-const overhead = 320
+// eventSize is the memory of an event in bytes beside its strings and data: the struct, and its places in the
+// window and in its topic's list, which are rings that grow by halves. It counts toward RetainBytes.
+const eventSize = 192
 
-// tokenOverhead is what each token of a topic costs past the second, in the tree of topics, if the
-// event is the only one there.
-const tokenOverhead = 360
-
-// size is what the event counts toward RetainBytes, without its encoded forms.
+// size is what the event counts toward RetainBytes, without its encoded forms and what its topic and its key
+// count, see window.size.
 func (e *Event) size() int64 {
-	deep := max(0, strings.Count(e.Topic, ".")-1)
-	return int64(overhead + deep*tokenOverhead + len(e.Topic) + len(e.Type) + len(e.Key) + len(e.Data))
+	return int64(eventSize + len(e.Topic) + len(e.Type) + len(e.Key) + len(e.Data))
 }

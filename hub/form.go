@@ -14,8 +14,8 @@ const FormCount = 7
 // Kept encodings have a part of Retention.Bytes to themselves, see encodingCache. An event that finds
 // no room there is encoded anew for each reader.
 func (e *Event) Form(f Form, encode func(*Event) []byte) []byte {
-	if kept := e.forms[f].Load(); kept != nil {
-		return *kept
+	if kept := e.kept(f); kept != nil {
+		return kept.bytes
 	}
 	b := encode(e)
 	if e.encodings == nil {
@@ -24,13 +24,27 @@ func (e *Event) Form(f Form, encode func(*Event) []byte) []byte {
 	return e.encodings.keep(e, f, b)
 }
 
+// encoding is an event's bytes in one form, in a list of those that the event keeps.
+type encoding struct {
+	bytes []byte
+	form  Form
+	next  *encoding
+}
+
+// kept returns the event's encoding in a form, nil if it keeps none.
+func (e *Event) kept(f Form) *encoding {
+	at := e.forms.Load()
+	for at != nil && at.form != f {
+		at = at.next
+	}
+	return at
+}
+
 // dropForms removes the encodings of the event and returns how many bytes they were.
 func (e *Event) dropForms() int64 {
 	var n int64
-	for i := range e.forms {
-		if b := e.forms[i].Swap(nil); b != nil {
-			n += int64(len(*b))
-		}
+	for at := e.forms.Swap(nil); at != nil; at = at.next {
+		n += int64(len(at.bytes))
 	}
 	return n
 }

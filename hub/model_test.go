@@ -207,10 +207,8 @@ func (m *model) checkQuiet() {
 	for i := range w.events.len() {
 		e := w.events.at(i)
 		bytes += e.size()
-		for f := range e.forms {
-			if b := e.forms[f].Load(); b != nil {
-				forms += int64(len(*b))
-			}
+		for at := e.forms.Load(); at != nil; at = at.next {
+			forms += int64(len(at.bytes))
 		}
 	}
 	require.Equal(m.t, bytes, w.bytes)

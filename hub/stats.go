@@ -64,7 +64,7 @@ func (h *Hub) Stats() Stats {
 		Feeds:           len(h.feeds),
 		FilterBytes:     h.filterBytes,
 		RetainedEvents:  w.events.len() - w.erased,
-		RetainedBytes:   w.bytes + w.cache.bytes.Load(),
+		RetainedBytes:   w.size() + w.cache.bytes.Load(),
 		RetainedTopics:  w.topics.retained,
 		GapTopics:       w.topics.lossy,
 		RemovedByCount:  w.removed[removedByCount],

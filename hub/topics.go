@@ -51,6 +51,7 @@ type topicNode struct {
 type innerNode struct {
 	children map[string]*topicNode
 	head     uint64 // seq of their newest event ever
+	live     int    // of these topics, those with events
 	lost     newest
 }
 
@@ -67,9 +68,10 @@ type topicTree struct {
 	root   topicNode             // has an inner part always
 	byName map[string]*topicNode // those with events or a loss
 
-	nodes          int // of the tree
-	retained       int // topics with events
-	lossy          int // topics with a loss
+	nodes          int   // of the tree
+	retained       int   // topics with events
+	bytes          int64 // of the nodes of topics with events
+	lossy          int   // topics with a loss
 	oldest, newest *topicNode
 	forgotten      mark // the newest loss that may have been forgotten
 
@@ -96,6 +98,7 @@ func (t *topicTree) push(e *Event) {
 	if n.log == nil {
 		n.log = new(deque[*Event])
 		t.retained++
+		t.count(n, 1)
 	}
 	n.log.push(e)
 	n.above(e.Topic, func(in *innerNode) { in.head = e.ID.Seq })
@@ -117,10 +120,43 @@ func (t *topicTree) pop(e *Event) {
 	n := t.byName[e.Topic]
 	n.log.pop()
 	if n.log.len() == 0 {
-		n.log = nil
-		t.retained--
+		t.retire(n)
 	}
 	t.lose(n, e.Topic, mark{e.ID.Seq, e.order}, e.superseded)
+}
+
+// retire notes that a topic has no events any more.
+func (t *topicTree) retire(n *topicNode) {
+	n.log = nil
+	t.retained--
+	t.count(n, -1)
+}
+
+// Memory in bytes: of a topic's list and its part of byName, of a node and its part of its parent's children,
+// and of an innerNode with the first memory of its map.
+const (
+	topicSize = 104
+	nodeSize  = 152
+	innerSize = 304
+)
+
+// count adds a topic that got its first event to bytes, or with -1 takes one away that lost its last. A node
+// counts while it is, or leads to, a topic with events.
+func (t *topicTree) count(n *topicNode, sign int64) {
+	t.bytes += sign * topicSize
+	if n.inner == nil || n.inner.live == 0 {
+		t.bytes += sign * nodeSize
+	}
+	for p := n.parent; p != nil; p = p.parent {
+		before := p.inner.live
+		if p.inner.live += int(sign); before > 0 && p.inner.live > 0 {
+			continue
+		}
+		t.bytes += sign * innerSize
+		if p.log == nil {
+			t.bytes += sign * nodeSize
+		}
+	}
 }
 
 // lose remembers a loss of the topic, n's, newer than all before it.

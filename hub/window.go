@@ -46,7 +46,7 @@ type window struct {
 	topics topicTree
 	latest map[subject]*Event // the newest retained of each topic and key
 	cache  encodingCache
-	bytes  int64  // of the events, without their encodings
+	bytes  int64  // of the events, see Event.size
 	head   uint64 // seq of the newest event ever
 	floor  uint64 // seq of the newest event let go: what follows it is all here
 
@@ -57,6 +57,7 @@ type window struct {
 	passing uint64 // seq of the element if it is a hole that the window has gone over; else 0
 
 	order, taken int64 // of the newest event ever
+	clockAt      int64 // this machine's clock when it was read last
 	// early: an event before floor may have a later time than those of the window.
 	early bool
 
@@ -114,7 +115,10 @@ func (w *window) clock(e *Event) {
 	at := e.Time.UnixNano()
 	w.order = max(w.order, at)
 	// The time of a server whose clock is ahead must neither make the others' events old nor keep them.
-	w.taken = max(w.taken, min(at, time.Now().UnixNano()))
+	if at > w.clockAt {
+		w.clockAt = time.Now().UnixNano()
+	}
+	w.taken = max(w.taken, min(at, w.clockAt))
 	e.order, e.taken = w.order, w.taken
 }
 
@@ -145,7 +149,7 @@ func (w *window) due(horizon time.Time) (why removal, due bool) {
 	case w.events.len() > w.keep.Events:
 		return removedByCount, true
 	default:
-		return removedByBytes, w.bytes > w.keep.Bytes-w.cache.limit
+		return removedByBytes, w.size() > w.keep.Bytes-w.cache.limit
 	}
 }
 
@@ -197,6 +201,15 @@ func (w *window) drop() *Event {
 	}
 	w.floor = e.ID.Seq
 	return e
+}
+
+// latestSize is the memory of one element of latest in bytes, its part of the map included.
+const latestSize = 88
+
+// size returns what the window counts toward Retention.Bytes, without the encodings. What a topic or a key takes
+// counts once however many events have it; topics that only have a loss are bounded by Retention.GapTopics.
+func (w *window) size() int64 {
+	return w.bytes + w.topics.bytes + int64(len(w.latest))*latestSize
 }
 
 // nextExpiry says how long the oldest event has left.

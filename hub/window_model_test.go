@@ -78,6 +78,7 @@ func (m *windowModel) trim() {
 		for _, e := range kept {
 			bytes += e.size()
 		}
+		bytes += sharedSize(kept)
 		var why removal
 		switch {
 		case m.now.Sub(kept[0].Time) > m.keep.Age:
@@ -150,10 +151,8 @@ func (m *windowModel) check(t *rapid.T) {
 			latest[subject{e.Topic, e.Key}] = e.Event
 		}
 		var forms int64
-		for f := range e.Event.forms {
-			if b := e.Event.forms[f].Load(); b != nil {
-				forms += int64(len(*b))
-			}
+		for at := e.Event.forms.Load(); at != nil; at = at.next {
+			forms += int64(len(at.bytes))
 		}
 		require.Equal(t, e.formBytes(), forms)
 	}
@@ -163,10 +162,31 @@ func (m *windowModel) check(t *rapid.T) {
 		require.Equal(t, n, w.topics.byName[topic].log.len())
 	}
 	require.Equal(t, bytes, w.bytes)
+	require.Equal(t, bytes+sharedSize(kept), w.size())
 	require.Equal(t, formBytes(kept), w.cache.bytes.Load())
 	require.LessOrEqual(t, w.cache.bytes.Load(), m.keep.Bytes/encodingShare)
 	require.LessOrEqual(t, w.topics.lossy, m.keep.GapTopics)
 	require.LessOrEqual(t, len(w.topics.byName), w.topics.retained+w.topics.lossy)
 	require.Equal(t, m.removed, w.removed)
 	require.Equal(t, m.head(), w.head)
+}
+
+// sharedSize returns what the topics and keys of the events count, each once.
+func sharedSize(kept []*modelled) (n int64) {
+	topics, nodes, inner, keys := make(map[string]bool), make(map[string]bool), make(map[string]bool), make(map[subject]bool)
+	for _, e := range kept {
+		topics[e.Topic] = true
+		if e.Key != "" {
+			keys[subject{e.Topic, e.Key}] = true
+		}
+	}
+	for topic := range topics {
+		nodes[""], nodes[topic], inner[""] = true, true, true
+		for i := range topic {
+			if topic[i] == '.' {
+				nodes[topic[:i]], inner[topic[:i]] = true, true
+			}
+		}
+	}
+	return int64(topicSize*len(topics) + nodeSize*len(nodes) + innerSize*len(inner) + latestSize*len(keys))
 }

@@ -81,10 +81,10 @@ func (m *windowModel) encode(t *rapid.T) {
 		return
 	}
 	if !m.keeps(e, int64(n)) {
-		require.Nil(t, e.Event.forms[f].Load())
+		require.Nil(t, e.Event.kept(f))
 		return
 	}
-	require.NotNil(t, e.Event.forms[f].Load(), "it had room")
+	require.NotNil(t, e.Event.kept(f), "it had room")
 	if e.forms == nil {
 		e.forms = make(map[Form]int)
 	}

@@ -1,0 +1,61 @@
+//go:build !js
+
+package hub
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestSizeIsTrue compares what retained events count toward Retention.Bytes with the heap that they take.
+func TestSizeIsTrue(t *testing.T) {
+	const n = 20_000
+	const deep = "%d.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p"
+	for _, topics := range []struct {
+		name, format string
+		count        int
+	}{
+		{"one topic", "orders.%d", 1},
+		{"a topic each", "orders.%d.paid", n},
+		{"one of 16 tokens", deep, 1},
+		{"200 of 16 tokens", deep, 200},
+		{"16 tokens each", deep, n},
+		{"16 tokens each that share 15", "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.%d", n},
+	} {
+		for _, keys := range []int{0, 1, 100, n} {
+			for _, bytes := range []int{0, 20, 900} {
+				t.Run(fmt.Sprintf("%s, %d keys, %d bytes", topics.name, keys, bytes), func(t *testing.T) {
+					w := newWindow(Retention{Events: 2 * n, Bytes: 1 << 40}.withDefaults(), 0)
+					before := heapInUse()
+					for i := range n {
+						e := &Event{ID: Cursor{1, uint64(i) + 1}, Topic: fmt.Sprintf(topics.format, i%topics.count), Time: time.Unix(1e9, 0)}
+						e.Data = make([]byte, bytes)
+						if keys > 0 {
+							e.Type, e.Key = fmt.Sprint("a type ", i), fmt.Sprint("a key ", i%keys)
+						}
+						w.add(e)
+					}
+					took := heapInUse() - before
+					t.Logf("%d bytes an event, counted %d", took/n, w.size()/n)
+					require.InEpsilon(t, 1, float64(w.size())/float64(took), 0.2)
+					for !w.clear() {
+					}
+					require.Zero(t, w.size())
+				})
+			}
+		}
+	}
+}
+
+// heapInUse returns the bytes of all that is reachable.
+func heapInUse() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
