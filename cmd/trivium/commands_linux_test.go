@@ -14,7 +14,7 @@ import (
 )
 
 // documented lists the pages whose commands TestDocumentedCommands runs, in this order.
-var documented = []string{"README.md", "docs/publishing.md"}
+var documented = []string{"README.md", "docs/publishing.md", "docs/security.md"}
 
 // outcomes says what the commands of the pages print. The first whose part occurs in a command
 // counts; a command without one fails the test, and so does an outcome without a command.
@@ -33,13 +33,16 @@ var outcomes = []struct {
 	{part: "trivium pub", prints: "-"},
 	{part: "trivium token", prints: "\n"},
 	{part: "serve --check", prints: ""},
+	{part: "openssl rand", prints: ""},
+	{part: "chmod", prints: ""},
 	{part: "/readyz", prints: ""},
 	{part: "/metrics", prints: "trivium_engine_up 1\n"},
 	{part: "trivium bench", prints: "fanout"},
 }
 
-// TestDocumentedCommands runs every command of the README and of docs/publishing.md as it stands there. It replaces
-// the default addresses by free ones and the placeholder of the token; nothing else.
+// TestDocumentedCommands runs every command of the README, docs/publishing.md and docs/security.md as it stands there.
+// It replaces the default addresses by free ones and the placeholder of the token; nothing else. Each page has a
+// directory of its own.
 func TestDocumentedCommands(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds the program")
@@ -47,10 +50,12 @@ func TestDocumentedCommands(t *testing.T) {
 	t.Parallel()
 	needTool(t, "curl", "a Debian package of that name")
 	needTool(t, "bash", "a Debian package of that name")
-	s := &shell{t: t, dir: t.TempDir(), bin: t.TempDir(), used: map[string]bool{}}
+	needTool(t, "openssl", "a Debian package of that name")
+	s := &shell{t: t, bin: t.TempDir(), used: map[string]bool{}}
 	for _, page := range documented {
 		text, err := os.ReadFile(filepath.Join(topRoom, page))
 		require.NoError(t, err)
+		s.dir = t.TempDir()
 		for _, command := range shellCommands(string(text)) {
 			s.run(command)
 		}
@@ -107,10 +112,12 @@ func (s *shell) run(command string) {
 		cmd.Env = append(os.Environ(), "GOBIN="+s.bin)
 		out, err := cmd.CombinedOutput()
 		require.NoError(s.t, err, string(out))
-	case command == "trivium serve":
+	case strings.HasPrefix(command, "trivium serve") && !strings.Contains(command, "--check"):
 		cmd := s.command("exec " + command)
 		cmd.Env = append(cmd.Env, "TRIVIUM_HTTP=127.0.0.1:0", "TRIVIUM_UDP=127.0.0.1:0", "TRIVIUM_ADMIN=127.0.0.1:0", "TRIVIUM_PRINT_TOKEN=true")
-		s.hub = serve(s.t, cmd)
+		if hub := serve(s.t, cmd); s.hub == nil {
+			s.hub = hub
+		}
 	case regexp.MustCompile(`^[A-Z]+=\S+$`).MatchString(command):
 		s.settings += command + "\n"
 	default:
