@@ -100,10 +100,19 @@ func (s *server) publicRoutes() http.Handler {
 		routes.PathPrefix("/demo/").Handler(tokenless(s.demo))
 	}
 	routes.Handle("/", tokenless(text(named)))
+	routes.Handle("/favicon.ico", tokenless(http.HandlerFunc(noIcon)))
 	routes.Handle("/healthz", tokenless(text("ok\n")))
 	routes.Handle("/readyz", tokenless(ready(s.api, s.away)))
 	routes.NotFoundHandler = tokenless(http.HandlerFunc(web.NotFound))
 	return routes
+}
+
+// noIcon answers browsers, which ask for the icon of every page.
+func noIcon(w http.ResponseWriter, r *http.Request) {
+	if web.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
+		w.Header().Set("Cache-Control", "max-age=86400")
+		w.WriteHeader(http.StatusNoContent)
+	}
 }
 
 // retryDraining is when to ask again whether the hub is ready: another may be by then.

@@ -208,6 +208,11 @@ func TestDoor(t *testing.T) {
 		"rebound host, admin":   {p: closed, path: "/stats", host: "evil.test", admin: true, status: 421},
 		"stats are the admin's": {p: open, path: "/stats", status: 404},
 		"no such method":        {p: open, method: "PUT", path: "/publish/a", status: 405},
+		"probe by HEAD":         {p: open, method: "HEAD", path: "/poll", status: 200},
+		"no token, by HEAD":     {p: closed, method: "HEAD", path: "/poll", status: 401},
+		"probe by OPTIONS":      {p: closed, method: "OPTIONS", path: "/", status: 204},
+		"OPTIONS of a route":    {p: open, method: "OPTIONS", path: "/publish/a", status: 204},
+		"icon":                  {p: closed, path: "/favicon.ico", status: 204},
 	} {
 		t.Run(name, func(t *testing.T) {
 			base := c.p.http

@@ -62,9 +62,9 @@ type poll struct {
 	format  connection.Format
 }
 
-// ServeHTTP answers as soon as there are events, or after the wait.
+// ServeHTTP answers as soon as there are events, or after the wait. It answers HEAD at once, with the header alone.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !web.AllowMethods(w, r, http.MethodGet) {
+	if !web.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
 		return
 	}
 	access := h.cfg.Access(r.Context())
@@ -74,6 +74,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if problem != nil {
 		web.WriteProblem(w, r, problem)
+		return
+	}
+	if r.Method == http.MethodHead {
+		header := w.Header()
+		header["Content-Type"], header["Cache-Control"] = jsonContentType, noStore
 		return
 	}
 	a := h.getWaker()

@@ -10,12 +10,18 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// AllowMethods reports whether the request's method is one of methods. If not, it answers with 405.
+// AllowMethods reports whether the request's method is one of methods. If not, it answers: OPTIONS with 204 and
+// Allow (RFC 9110 section 9.3.7), any other method with 405.
 func AllowMethods(w http.ResponseWriter, r *http.Request, methods ...string) bool {
 	if slices.Contains(methods, r.Method) {
 		return true
 	}
 	allowed := strings.Join(methods, ", ")
+	if r.Method == http.MethodOptions {
+		w.Header().Set("Allow", allowed+", OPTIONS")
+		w.WriteHeader(http.StatusNoContent)
+		return false
+	}
 	w.Header().Set("Allow", allowed)
 	WriteProblem(w, r, wire.MethodNotAllowed(allowed))
 	return false

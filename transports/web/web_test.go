@@ -99,6 +99,11 @@ func TestAllow(t *testing.T) {
 	require.Equal(t, "GET, HEAD", w.Header().Get("Allow"))
 
 	w = httptest.NewRecorder()
+	require.False(t, AllowMethods(w, httptest.NewRequest(http.MethodOptions, "/", nil), http.MethodGet, http.MethodHead))
+	require.Equal(t, http.StatusNoContent, w.Code)
+	require.Equal(t, "GET, HEAD, OPTIONS", w.Header().Get("Allow"))
+
+	w = httptest.NewRecorder()
 	NotFound(w, httptest.NewRequest(http.MethodGet, "/", nil))
 	require.Equal(t, http.StatusNotFound, w.Code)
 }
