@@ -224,7 +224,7 @@ func (a *API) IsDraining() bool { return a.registry.IsDraining() }
 func (a *API) Drain(ctx context.Context, window time.Duration) { a.registry.Drain(ctx, window) }
 
 // StopPublishing ends the streams that publish events; each is answered with what was published.
-func (a *API) StopPublishing() { a.endPublishing(publish.ErrEnding) }
+func (a *API) StopPublishing() { a.endPublishing(publish.ErrShutdown) }
 
 // Close closes all connections and waits for the API's goroutines. The hub stays open.
 func (a *API) Close() {

@@ -15,115 +15,115 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// stretch is the part of a body that must come within the time limit.
-const stretch = 16 << 10 // bytes
+// stretchSize is the part of a body that must arrive within the time limit.
+const stretchSize = 16 << 10 // bytes
 
-// firstRead is how much memory a body gets before any of it has come.
-const firstRead = 4 << 10 // bytes
+// initialBody is the initial size of a body's buffer.
+const initialBody = 4 << 10 // bytes
 
-// pacedBody reads a body from a client that may be slow, or never send it all. The limit is on a
-// stretch rather than on the body, so that a large one on a slow line goes through, and rather
-// than on a single read, so that one that comes byte by byte does not. The whole body, or a line of
-// it, has a limit too, see intake.TimeFor. The time between reads does not count.
+// timedBody reads a body from a client that may be slow or stop sending. The limit applies to a
+// stretch of bytes. A limit on the whole body would refuse a large one on a slow line, and a limit
+// on each read would accept one that arrives byte by byte. The whole body, or a line of it, has a
+// limit too; see intake.TimeFor. Only time spent in reads counts.
 //
-// A body of lines may be silent for as long as it likes once a line has come and no part of
-// another: nothing is held for it then but its connection.
+// A body of lines may pause without limit between two lines, since only its connection is held
+// then.
 //
-// An error of the body is io.EOF, a *wire.Problem, or why the context of the request has ended.
-type pacedBody struct {
+// Read returns io.EOF, a *wire.Problem, or the reason why the request's context has ended.
+type timedBody struct {
 	io.ReadCloser
-	ctx        context.Context // of the request
-	connection *http.ResponseController
-	timeout    time.Duration // 0: none
-	lines      bool          // a line ends a stretch too
-	late       func()        // counts a timeout
+	ctx          context.Context // the request's
+	connection   *http.ResponseController
+	timeout      time.Duration // 0: none
+	lines        bool          // the end of a line ends a stretch too
+	countTimeout func()        // counts a timeout
 
-	got     int           // bytes of this stretch
-	left    time.Duration // of its time
-	size    int64         // bytes of the body, or of the line that is not whole
-	spent   time.Duration // on them
-	between bool          // a line has come, and no part of another
+	stretchRead  int           // bytes read of this stretch
+	stretchLeft  time.Duration // time left for this stretch
+	size         int64         // bytes of the body, or of the incomplete line
+	spent        time.Duration // time spent on size
+	betweenLines bool          // the last line is complete, and no part of another has arrived
 }
 
-func (h *Handler) pace(w http.ResponseWriter, r *http.Request, lines bool) *pacedBody {
-	return &pacedBody{
-		ReadCloser: r.Body,
-		ctx:        r.Context(),
-		connection: http.NewResponseController(w),
-		timeout:    h.lineTimeout,
-		lines:      lines,
-		late:       h.intake.CountLate,
-		left:       h.lineTimeout,
+func (h *Handler) newTimedBody(w http.ResponseWriter, r *http.Request, lines bool) *timedBody {
+	return &timedBody{
+		ReadCloser:   r.Body,
+		ctx:          r.Context(),
+		connection:   http.NewResponseController(w),
+		timeout:      h.lineTimeout,
+		lines:        lines,
+		countTimeout: h.intake.CountLate,
+		stretchLeft:  h.lineTimeout,
 	}
 }
 
-func (b *pacedBody) Read(p []byte) (int, error) {
-	begin := time.Now()
+func (b *timedBody) Read(p []byte) (int, error) {
+	start := time.Now()
 	if b.timeout > 0 {
-		if err := b.connection.SetReadDeadline(b.deadline(begin)); err != nil {
+		if err := b.connection.SetReadDeadline(b.deadline(start)); err != nil {
 			return 0, fmt.Errorf("limit the time of a body: %w", err)
 		}
 	}
-	// After the deadline above, so that this one stays.
+	// Set after the deadline above, so that this one stays in force.
 	stop := context.AfterFunc(b.ctx, func() { _ = b.connection.SetReadDeadline(time.Unix(1, 0)) })
 	n, err := b.ReadCloser.Read(p)
 	stop()
-	b.count(p[:n], time.Since(begin))
+	b.count(p[:n], time.Since(start))
 	switch {
 	case err == nil || errors.Is(err, io.EOF):
-	case endOf(b.ctx) != nil:
-		err = endOf(b.ctx)
+	case endError(b.ctx) != nil:
+		err = endError(b.ctx)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		b.late()
+		b.countTimeout()
 		err = wire.RequestTimeout()
 	default:
-		err = wire.BadRequest("the body broke off or is framed wrongly")
+		err = wire.BadRequest("the body ended early or has invalid framing")
 	}
 	return n, err
 }
 
-// deadline returns until when the next bytes must come; the zero time is never.
-func (b *pacedBody) deadline(now time.Time) time.Time {
-	if b.between {
+// deadline returns the time by which the next bytes must arrive; the zero time means never.
+func (b *timedBody) deadline(now time.Time) time.Time {
+	if b.betweenLines {
 		return time.Time{}
 	}
-	return now.Add(min(b.left, intake.TimeFor(b.size, b.timeout)-b.spent))
+	return now.Add(min(b.stretchLeft, intake.TimeFor(b.size, b.timeout)-b.spent))
 }
 
-// count notes what a read brought and how long it took.
-func (b *pacedBody) count(p []byte, took time.Duration) {
-	if b.between {
+// count records what a read returned and how long it took.
+func (b *timedBody) count(p []byte, took time.Duration) {
+	if b.betweenLines {
 		took = 0
 	}
-	b.got += len(p)
-	b.left -= took
+	b.stretchRead += len(p)
+	b.stretchLeft -= took
 	b.size += int64(len(p))
 	b.spent += took
 	end := -1
 	if b.lines {
 		end = bytes.LastIndexByte(p, '\n')
 	}
-	if b.got >= stretch || end >= 0 {
-		b.got, b.left = 0, b.timeout
+	if b.stretchRead >= stretchSize || end >= 0 {
+		b.stretchRead, b.stretchLeft = 0, b.timeout
 	}
 	if end >= 0 {
 		b.size, b.spent = int64(len(p)-end-1), 0
 	}
-	b.between = b.size == 0 && (end >= 0 || b.between)
+	b.betweenLines = b.size == 0 && (end >= 0 || b.betweenLines)
 }
 
-// lineEnded notes that a line has come whole, with so many bytes of the next one, where the body
-// cannot tell by itself.
-func (b *pacedBody) lineEnded(rest int64) {
-	b.got, b.left = 0, b.timeout
+// lineEnded records that a line is complete, with rest bytes of the next one. It is called for
+// compressed bodies, in which timedBody cannot see lines.
+func (b *timedBody) lineEnded(rest int64) {
+	b.stretchRead, b.stretchLeft = 0, b.timeout
 	b.size, b.spent = rest, 0
-	b.between = rest == 0
+	b.betweenLines = rest == 0
 }
 
-// endOf gives what is told to a client whose request the hub has ended; nil if it has not.
-func endOf(ctx context.Context) error {
+// endError returns the error for the client of a request that the hub has ended; nil if it has not.
+func endError(ctx context.Context) error {
 	switch cause := context.Cause(ctx); {
-	case errors.Is(cause, ErrEnding):
+	case errors.Is(cause, ErrShutdown):
 		return wire.Draining(web.RetryDelay())
 	case cause != nil && !errors.Is(cause, context.Canceled):
 		return cause
@@ -131,21 +131,21 @@ func endOf(ctx context.Context) error {
 	return nil
 }
 
-// open reserves memory for a body of the request: its first 64 KiB always have room.
-func (h *Handler) open(r *http.Request) *intake.Reservation {
+// openReservation returns a reservation for a body of the request. Its first 64 KiB do not count.
+func (h *Handler) openReservation(r *http.Request) *intake.Reservation {
 	return h.intake.Open(h.access(r.Context()).Sender(), intake.SmallSize)
 }
 
-// resize reserves memory of a size.
-func resize(held *intake.Reservation, size int) error {
+// resizeReservation sets the size of a reservation.
+func resizeReservation(held *intake.Reservation, size int) error {
 	if err := held.Resize(int64(size)); err != nil {
 		return wire.Unavailable(err.Error())
 	}
 	return nil
 }
 
-// decode converts a body that is text or JSON in another charset to UTF-8.
-func decode(body []byte, contentType string, held *intake.Reservation) ([]byte, error) {
+// toUTF8Body converts a text or JSON body in another charset to UTF-8.
+func toUTF8Body(body []byte, contentType string, held *intake.Reservation) ([]byte, error) {
 	if !wire.IsTextual(contentType) {
 		return body, nil
 	}
@@ -153,15 +153,15 @@ func decode(body []byte, contentType string, held *intake.Reservation) ([]byte, 
 	if err != nil || charset == "" || charset == "utf-8" {
 		return body, err
 	}
-	// A character of two bytes has three in UTF-8 at most.
-	if err := resize(held, cap(body)+2*len(body)); err != nil {
+	// A character of two bytes has at most three in UTF-8.
+	if err := resizeReservation(held, cap(body)+2*len(body)); err != nil {
 		return nil, err
 	}
 	return toUTF8(body, charset)
 }
 
-// readBody reads the whole body, of at most limit bytes, into memory that is reserved as it comes
-// and not as it is announced.
+// readBody reads the whole body, of at most limit bytes. Memory is reserved as the body arrives,
+// not as it is announced.
 func (h *Handler) readBody(
 	w http.ResponseWriter, r *http.Request, encoding contentEncoding, limit int64, held *intake.Reservation,
 ) ([]byte, error) {
@@ -169,8 +169,8 @@ func (h *Handler) readBody(
 	if encoding == identity && r.ContentLength > limit {
 		return nil, tooLarge
 	}
-	reader, memory := h.reader(w, r, encoding, false, limit)
-	body := make([]byte, 0, firstRead)
+	reader, memory := h.bodyReader(w, r, encoding, false, limit)
+	body := make([]byte, 0, initialBody)
 	for {
 		n, err := reader.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
@@ -187,9 +187,9 @@ func (h *Handler) readBody(
 		}
 		size := 2 * cap(body)
 		if encoding == identity && r.ContentLength >= int64(len(body)) {
-			size = min(size, int(r.ContentLength)+1) // the byte more is where the end is read
+			size = min(size, int(r.ContentLength)+1) // the additional byte is for reading the end
 		}
-		if err := resize(held, memory+size); err != nil {
+		if err := resizeReservation(held, memory+size); err != nil {
 			return nil, err
 		}
 		body = append(make([]byte, 0, size), body...)

@@ -11,8 +11,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// charsets are what text may be in, for a client that sent another.
-const charsets = "text in UTF-8, ISO-8859-1, UTF-16LE, UTF-16BE, or UTF-16 with a byte order mark"
+// supportedCharsets names the charsets that are accepted, for an error.
+const supportedCharsets = "text in UTF-8, ISO-8859-1, UTF-16LE, UTF-16BE, or UTF-16 with a byte order mark"
 
 // charsetOf returns the charset parameter of a media type in lower case, "" if there is none.
 func charsetOf(contentType string) (string, error) {
@@ -23,8 +23,8 @@ func charsetOf(contentType string) (string, error) {
 	return strings.ToLower(parameters["charset"]), nil
 }
 
-// toUTF8 converts text to UTF-8. UTF-8 itself is not checked; text of a charset that is not known is
-// accepted as long as it has ASCII characters only.
+// toUTF8 converts text to UTF-8. It does not check UTF-8 itself. Text of an unknown charset is
+// accepted if it is ASCII.
 func toUTF8(text []byte, charset string) ([]byte, error) {
 	switch charset {
 	case "", "utf-8", "utf8", "us-ascii", "ascii":
@@ -51,13 +51,13 @@ func toUTF8(text []byte, charset string) ([]byte, error) {
 		return nil, wire.BadParameter("body", "begins with no byte order mark, which charset=utf-16 needs; utf-16le and utf-16be need none")
 	}
 	if !isPlainASCII(text) {
-		return nil, wire.UnsupportedMediaType(charsets)
+		return nil, wire.UnsupportedMediaType(supportedCharsets)
 	}
 	return text, nil
 }
 
-// isPlainASCII reports whether text has characters only that stand for themselves in any charset that
-// has ASCII in it.
+// isPlainASCII reports whether text has only characters that mean the same in every charset that
+// contains ASCII.
 func isPlainASCII(text []byte) bool {
 	return bytes.IndexFunc(text, func(r rune) bool {
 		return r >= utf8.RuneSelf || r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0x7f
@@ -77,7 +77,7 @@ func fromUTF16(text []byte, order binary.ByteOrder) ([]byte, error) {
 				low = rune(order.Uint16(text[i:]))
 			}
 			if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
-				return nil, wire.BadParameter("body", "has half of a surrogate pair, and its charset is UTF-16")
+				return nil, wire.BadParameter("body", "has an unpaired surrogate, and its charset is UTF-16")
 			}
 		}
 		converted = utf8.AppendRune(converted, r)

@@ -16,22 +16,23 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// cloudEventsMode is how a request carries CloudEvents (HTTP Protocol Binding, section 3).
+// cloudEventsMode is how a request contains CloudEvents (HTTP Protocol Binding, section 3).
 type cloudEventsMode int
 
 const (
 	noCloudEvents cloudEventsMode = iota
-	binaryMode                    // attributes in headers, the body is the data
+	binaryMode                    // attributes are in headers, the body is the data
 	structuredMode
 	batchMode
 )
 
-// ceHeader begins the headers of binary mode, as net/http writes them.
+// ceHeader is the prefix of the headers of binary mode, in the canonical form of net/http.
 const ceHeader = "Ce-"
 
-// cloudEventsModeOf returns the mode of a request. A CloudEvents format other than JSON is 415.
+// cloudEventsModeOf returns the mode of a request. A CloudEvents format other than JSON is a
+// problem with status 415.
 func cloudEventsModeOf(w http.ResponseWriter, r *http.Request) (cloudEventsMode, error) {
-	contentType, err := single(r, "Content-Type")
+	contentType, err := singleHeader(r, "Content-Type")
 	if err != nil {
 		return noCloudEvents, err
 	}
@@ -53,11 +54,11 @@ func cloudEventsModeOf(w http.ResponseWriter, r *http.Request) (cloudEventsMode,
 	return noCloudEvents, nil
 }
 
-// routing is what a request says about the events that it carries.
+// routing is the topic, type and key that a request sets for its events.
 type routing struct {
-	topic     string // of the path; "": none
-	fallback  string // ?topic=, for events that do not name a topic by an attribute of that name
-	kind, key string // "": of the events themselves
+	topic     string // from the path; "": none
+	fallback  string // from ?topic=, for events without the attribute topic
+	kind, key string // "": those of the events
 }
 
 func routingOf(r *http.Request, topic string) (routing, error) {
@@ -80,16 +81,16 @@ func routingOf(r *http.Request, topic string) (routing, error) {
 	return to, nil
 }
 
-const noTopic = "is missing; name it by the path /publish/{topic}, the extension attribute topic, the query ?topic=, or a subject that is a topic"
+const noTopicDetail = "is missing; name it by the path /publish/{topic}, the extension attribute topic, the query ?topic=, or a subject that is a topic"
 
-// event returns the event to be published for a CloudEvent: its data is the whole CloudEvent.
-func (to routing) event(c wire.CloudEvent) (*hub.Event, error) {
+// newEvent returns the event to publish for a CloudEvent. Its data is the whole CloudEvent.
+func (to routing) newEvent(c wire.CloudEvent) (*hub.Event, error) {
 	topic := cmp.Or(to.topic, c.Topic, to.fallback)
 	if topic == "" && hub.ValidateTopic(c.Subject) == nil {
 		topic = c.Subject
 	}
 	if topic == "" {
-		return nil, &hub.InvalidError{Parameter: "topic", Detail: noTopic}
+		return nil, &hub.InvalidError{Parameter: "topic", Detail: noTopicDetail}
 	}
 	return &hub.Event{
 		Topic: topic,
@@ -99,8 +100,8 @@ func (to routing) event(c wire.CloudEvent) (*hub.Event, error) {
 	}, nil
 }
 
-// cloudEvents publishes the events of a request, to the topic of its path if there is one.
-func (h *Handler) cloudEvents(w http.ResponseWriter, r *http.Request, mode cloudEventsMode, topic string) (hub.Receipt, error) {
+// publishCloudEvents publishes the events of a request. topic is that of the path, if any.
+func (h *Handler) publishCloudEvents(w http.ResponseWriter, r *http.Request, mode cloudEventsMode, topic string) (hub.Receipt, error) {
 	encoding, err := encodingOf(w, r)
 	if err != nil {
 		return hub.Receipt{}, err
@@ -113,7 +114,7 @@ func (h *Handler) cloudEvents(w http.ResponseWriter, r *http.Request, mode cloud
 	if err != nil {
 		return hub.Receipt{}, err
 	}
-	// All that can be refused now is, before the body is asked for.
+	// Refuse what can be refused before the body is read.
 	if err := to.check(h.hub.MaxEventSize()); err != nil {
 		return hub.Receipt{}, err
 	}
@@ -125,12 +126,12 @@ func (h *Handler) cloudEvents(w http.ResponseWriter, r *http.Request, mode cloud
 	if problem != nil {
 		return hub.Receipt{}, problem
 	}
-	once, err := h.once(r, key)
+	once, err := h.claimKey(r, key)
 	if err != nil {
 		return hub.Receipt{}, err
 	}
 	defer func() { once.Abandon() }()
-	held := h.open(r)
+	held := h.openReservation(r)
 	defer held.Close()
 	parsed, err := h.parseCloudEvents(w, r, mode, encoding, held)
 	if err != nil {
@@ -138,25 +139,25 @@ func (h *Handler) cloudEvents(w http.ResponseWriter, r *http.Request, mode cloud
 	}
 	events := make([]*hub.Event, len(parsed))
 	for i, c := range parsed {
-		if events[i], err = to.event(c); err != nil {
+		if events[i], err = to.newEvent(c); err != nil {
 			return hub.Receipt{}, wire.AtIndex(i, mode == batchMode, err)
 		}
 	}
 	if once == nil {
-		if once, err = h.onceOf(r, parsed); err != nil {
+		if once, err = h.claimCloudEventsKey(r, parsed); err != nil {
 			return hub.Receipt{}, err
 		}
 	}
 	return h.publish(r, once, events...)
 }
 
-// check refuses what no event makes good.
+// check validates the parts that are independent of the events.
 func (to routing) check(maxEventSize int) error {
 	e := hub.Event{Topic: cmp.Or(to.topic, "none"), Type: to.kind, Key: to.key}
 	return e.Validate(maxEventSize)
 }
 
-// parseCloudEvents reads the body and what it has.
+// parseCloudEvents reads and parses the body.
 func (h *Handler) parseCloudEvents(
 	w http.ResponseWriter, r *http.Request, mode cloudEventsMode, encoding contentEncoding, held *intake.Reservation,
 ) ([]wire.CloudEvent, error) {
@@ -174,7 +175,7 @@ func (h *Handler) parseCloudEvents(
 		if err != nil {
 			return nil, err
 		}
-		if err := resize(held, cap(body)+2*len(body)); err != nil {
+		if err := resizeReservation(held, cap(body)+2*len(body)); err != nil {
 			return nil, err
 		}
 		text, err := wire.AppendBinaryCloudEvent(nil, attributes, contentType, body)
@@ -182,9 +183,9 @@ func (h *Handler) parseCloudEvents(
 			return nil, err
 		}
 		event, err := wire.ParseCloudEvent(text)
-		return []wire.CloudEvent{event}, inHeader(err)
+		return []wire.CloudEvent{event}, nameHeader(err)
 	}
-	if body, err = decode(body, contentType, held); err != nil {
+	if body, err = toUTF8Body(body, contentType, held); err != nil {
 		return nil, err
 	}
 	if mode == batchMode {
@@ -194,8 +195,8 @@ func (h *Handler) parseCloudEvents(
 	return []wire.CloudEvent{event}, err
 }
 
-// binaryAttributes reads the attributes of binary mode. The content type of the data is that of the body,
-// and where the body has none that of ce-datacontenttype, which some senders have.
+// binaryAttributes returns the attributes of binary mode. The content type of the data is that of
+// the body, or that of ce-datacontenttype, which some senders set instead.
 func binaryAttributes(header http.Header, contentType *string) (map[string]string, error) {
 	attributes := make(map[string]string)
 	for name, values := range header {
@@ -221,10 +222,10 @@ func binaryAttributes(header http.Header, contentType *string) (map[string]strin
 	return attributes, nil
 }
 
-// decodeHeader decodes the value of an attribute's header (HTTP Protocol Binding, section 3.1.3.2): a
-// quoted string, then percent-encoding. Some senders, the SDK for Go among them, encode nothing: a percent
-// sign that begins no escape stands for itself, and so do all in a URI with other escapes than %25, the only
-// one that the encoding of a URI makes.
+// decodeHeader decodes the value of an attribute's header (HTTP Protocol Binding, section 3.1.3.2):
+// a quoted string, then percent-encoding. Some senders, such as the Go SDK, do not encode. So a
+// percent sign that starts no escape is kept, and a URI is decoded only if all its escapes are %25,
+// since a sender that encodes would have encoded every percent sign.
 func decodeHeader(value string, isURI bool) string {
 	if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
 		var b strings.Builder
@@ -245,8 +246,8 @@ func decodeHeader(value string, isURI bool) string {
 	return value
 }
 
-// inHeader makes an error about an attribute name the header that it stood in.
-func inHeader(err error) error {
+// nameHeader replaces the attribute in an error by the header that contained it.
+func nameHeader(err error) error {
 	invalid, ok := errors.AsType[*hub.InvalidError](err)
 	if !ok {
 		return err
@@ -262,10 +263,11 @@ func inHeader(err error) error {
 	return &bad
 }
 
-// onceOf makes source and id, which are the same in every attempt to send an event, the idempotency key
-// of a request that has none; those of all its events are that of a batch. It is nil where the token has
-// used up what there is of such keys: the event is published then, since no sender has asked for the key.
-func (h *Handler) onceOf(r *http.Request, events []wire.CloudEvent) (*hub.Once, error) {
+// claimCloudEventsKey derives an idempotency key from source and id, which are the same in every
+// attempt to send an event; for a batch, from those of all its events. It returns nil if the token
+// has used up its keys. The event is then published without one, since the sender did not ask for a
+// key.
+func (h *Handler) claimCloudEventsKey(r *http.Request, events []wire.CloudEvent) (*hub.Once, error) {
 	grant := h.access(r.Context()).Grant()
 	if grant == nil {
 		return nil, wire.TokenEnded()
@@ -273,7 +275,7 @@ func (h *Handler) onceOf(r *http.Request, events []wire.CloudEvent) (*hub.Once, 
 	return h.hub.OnceIfSpare(grant.Subject, identityKey(events))
 }
 
-// identityKey returns the same key for the same sources and ids in one order.
+// identityKey returns the same key for the same sources and ids in the same order.
 func identityKey(events []wire.CloudEvent) string {
 	sum := sha256.New()
 	for _, e := range events {

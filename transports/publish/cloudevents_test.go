@@ -21,7 +21,8 @@ var (
 	asBatch      = header("Content-Type", "application/cloudevents-batch+json")
 )
 
-// ceHeaders are the headers of an event in binary mode; pairs change them, an empty value removes one.
+// ceHeaders returns the headers of an event in binary mode. pairs change them; an empty value
+// removes one.
 func ceHeaders(pairs ...string) http.Header {
 	h := header("Ce-Specversion", "1.0", "Ce-Id", "1", "Ce-Source", "/s", "Ce-Type", "paid")
 	for i := 0; i < len(pairs); i += 2 {
@@ -51,10 +52,10 @@ func manyAttributes(n int) string {
 
 var cloudEventRequests = []struct {
 	name      string
-	path      string // /publish
+	path      string // default: /publish
 	header    http.Header
 	body      string
-	published []string // none: it is refused
+	published []string // nil: the request is refused
 	status    int      // 400
 	parameter string
 	detail    string
@@ -160,7 +161,7 @@ func TestCloudEvents(t *testing.T) {
 	f := newFixtureOf(t, 0, ceMaxSize)
 	for i, c := range cloudEventRequests {
 		t.Run(c.name, func(t *testing.T) {
-			f.grant.Subject = fmt.Sprint(i) // its own keys
+			f.grant.Subject = fmt.Sprint(i) // separate idempotency keys
 			path := c.path
 			if path == "" {
 				path = "/publish"
@@ -183,8 +184,8 @@ func TestCloudEvents(t *testing.T) {
 	}
 }
 
-// TestCloudEventsAreRetried: a sender that repeats an event, which has the same source and id then, gets the
-// first answer again; without a header of its own.
+// A repeated event, with the same source and id, gets the first answer again, without an
+// idempotency header.
 func TestCloudEventsAreRetried(t *testing.T) {
 	f := newFixtureOf(t, 0, ceMaxSize)
 	post := func(path string, h http.Header, body string) (int, string) {

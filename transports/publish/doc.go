@@ -1,15 +1,17 @@
-// Package publish takes events in over HTTP (docs/protocol.md#publishing-over-http): one envelope or an array of
-// them, a stream of lines, or a body or lines whose topic is in the path. A body may be compressed by
-// gzip; it is decompressed as it is read, and limits count what it expands to.
+// Package publish accepts events over HTTP (docs/protocol.md#publishing-over-http): one envelope,
+// an array of them, a stream of lines, or a body or lines whose topic is in the path. A body may be
+// compressed with gzip. It is decompressed as it is read, and limits apply to the decompressed
+// size.
 //
-// A request is read, judged and published by the goroutine that serves it. What has come whole is
-// published even if its client does not wait for the answer, since an idempotency key must not be
-// forgotten for that; it is the engine that bounds how long publishing takes.
+// The goroutine that serves a request also reads, authorizes and publishes its events. Events that
+// have arrived completely are published even if the client disconnects, since an idempotency key
+// must not be forgotten because of that. The engine bounds how long publishing takes.
 //
-// A stream of lines holds no complete line back while it waits for more. Where a publish takes a
-// while, as on disk or in a cluster, a second goroutine does it, for which the first waits at the
-// end; what is read meanwhile goes together in the next publish, so that many small events cost few
-// of them. It takes memory for one line and for two such batches, however long it is. It ends
-// when its token does; other bodies are judged by what the token grants once they are there. What all
-// of them hold together, and each sender of them, is bounded by an intake.Budget.
+// A stream of lines publishes every complete line before it waits for more input. If publishing is
+// slow, as on disk or in a cluster, a second goroutine publishes while the first reads on. Lines
+// that are read during one publish go together into the next, so that many small events need few
+// publishes. The first goroutine waits for the second at the end. Whatever its length, a stream
+// uses the memory of one line and two such batches. It ends when its token ends. Other bodies are
+// authorized once they have arrived. An intake.Budget bounds the memory of all bodies together and
+// of each sender.
 package publish

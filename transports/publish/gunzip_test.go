@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// flushed compresses texts into one stream, and returns what is sent for each, and for the end.
+// flushed compresses texts into one stream, and returns the bytes of each and of the end.
 func flushed(texts ...string) (parts [][]byte) {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
@@ -30,8 +30,8 @@ func flushed(texts ...string) (parts [][]byte) {
 	return append(parts, b.Bytes())
 }
 
-// TestCompressedStream: each line is published when it has come, the stream may be silent between two
-// lines, and not within one.
+// Each line is published when it has arrived. The stream may pause between two lines, but not
+// within one.
 func TestCompressedStream(t *testing.T) {
 	const limit = 10 * time.Second
 	synctest.Test(t, func(t *testing.T) {
@@ -68,7 +68,7 @@ func TestCompressedStream(t *testing.T) {
 	})
 }
 
-// TestCompressedByteByByte: a body that brings too little in its time is cut, whatever it expands to.
+// A body that is too slow is cut, whatever its decompressed size.
 func TestCompressedByteByByte(t *testing.T) {
 	const limit = 10 * time.Second
 	synctest.Test(t, func(t *testing.T) {
@@ -95,13 +95,13 @@ func TestCompressedByteByByte(t *testing.T) {
 	})
 }
 
-// TestCompressedBodiesAreCounted: what a body expands to is taken from the budget, and given back.
+// The decompressed size of a body counts toward the budget, and is released.
 func TestCompressedBodiesAreCounted(t *testing.T) {
 	f := newFixture(t, 0)
 	random := make([]byte, 4<<20)
 	source := rand.NewChaCha8([32]byte{})
 	_, _ = source.Read(random)
-	parts := flushed(`"` + hex.EncodeToString(random)) // half as long when compressed
+	parts := flushed(`"` + hex.EncodeToString(random)) // half the size when compressed
 	require.Less(t, len(parts[0]), 5<<20)
 	compressed := asJSON.Clone()
 	compressed.Set("Content-Encoding", "gzip")

@@ -18,7 +18,7 @@ import (
 	tt "github.com/trivium-hub/trivium/transports/transporttest"
 )
 
-// slowly sends the beginning of a body and waits with the rest until stop, which gives the status.
+// slowly sends the start of a body and keeps the rest back until stop, which returns the status.
 func (f *fixture) slowly(t *testing.T, header http.Header, beginning string) (stop func() int) {
 	read, write := io.Pipe()
 	answered := make(chan int, 1)
@@ -27,14 +27,14 @@ func (f *fixture) slowly(t *testing.T, header http.Header, beginning string) (st
 		_ = read.CloseWithError(io.ErrClosedPipe)
 		answered <- w.Code
 	}()
-	_, _ = io.WriteString(write, beginning) // it may be refused meanwhile
+	_, _ = io.WriteString(write, beginning) // the request may be refused meanwhile
 	return func() int {
 		_ = write.Close()
 		return <-answered
 	}
 }
 
-// TestSlowBodiesTakeOneShare has a sender use up its share of what is received.
+// One sender uses up its share of the receive memory.
 func TestSlowBodiesTakeOneShare(t *testing.T) {
 	f := newFixture(t, 0)
 	large := strings.Repeat(" ", 12<<20)
@@ -60,7 +60,7 @@ func TestSlowBodiesTakeOneShare(t *testing.T) {
 	require.Zero(t, f.intake.Stats().Taken)
 }
 
-// TestAnnouncedIsNotReserved: a body counts as it comes.
+// A body counts as it arrives, not as announced.
 func TestAnnouncedIsNotReserved(t *testing.T) {
 	f := newFixture(t, 0)
 	synctest.Test(t, func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestAnnouncedIsNotReserved(t *testing.T) {
 	})
 }
 
-// TestQueueWithoutRoom: a stream goes on in the memory of its line where there is no room to queue.
+// If the budget has no memory for the queue, a stream continues in the memory of its line.
 func TestQueueWithoutRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, err := hub.New(hub.Config{Engine: slowEngine{hub.NewMemory(), time.Second}})
@@ -94,7 +94,7 @@ func TestQueueWithoutRoom(t *testing.T) {
 		other, held := budget.Open("a", 0), budget.Open("a", intake.SmallSize)
 		require.NoError(t, other.Resize(32<<20))
 		q := newQueue(t.Context(), h, tt.NewToken(&hub.Grant{Publish: hub.NewFilterSet(hub.Everything)}), held, nil)
-		q.took = quick
+		q.lastDuration = quickPublish
 		for i := range 20 {
 			require.NoError(t, q.add(&hub.Event{Topic: "a", Data: make([]byte, 100<<10), Encoding: hub.Binary}, i+1))
 			require.Zero(t, q.waiting.size, "it is published before the next is read")
@@ -115,7 +115,7 @@ func TestQueueWithoutRoom(t *testing.T) {
 	})
 }
 
-// TestHalfClosedStream: a client that has sent its lines may close its side and wait for the answer.
+// A client may close its write side after its lines and wait for the answer.
 func TestHalfClosedStream(t *testing.T) {
 	f := newFixture(t, 0)
 	for range 100 {
@@ -123,7 +123,7 @@ func TestHalfClosedStream(t *testing.T) {
 		read, write := io.Pipe()
 		go func() {
 			_, _ = fmt.Fprintln(write, good)
-			cancel() // as the server does once the body has ended and the connection is half closed
+			cancel() // like the server when the body has ended and the connection is half closed
 			_ = write.Close()
 		}()
 		r, err := http.NewRequestWithContext(ctx, "POST", "/publish", read)
@@ -136,10 +136,10 @@ func TestHalfClosedStream(t *testing.T) {
 	require.Len(t, f.published(t), 100)
 }
 
-// TestTimeOfWhole: parts in time do not keep a body or line going for ever.
+// Parts that arrive in time do not keep a body or line alive for ever.
 func TestTimeOfWhole(t *testing.T) {
 	now := time.Now()
-	b := &pacedBody{timeout: 10 * time.Second, left: 10 * time.Second, lines: true}
+	b := &timedBody{timeout: 10 * time.Second, stretchLeft: 10 * time.Second, lines: true}
 	left := func() time.Duration {
 		if d := b.deadline(now); !d.IsZero() {
 			return d.Sub(now)
@@ -148,7 +148,7 @@ func TestTimeOfWhole(t *testing.T) {
 	}
 	for range 6 {
 		require.Positive(t, left())
-		b.count(make([]byte, stretch), 9*time.Second)
+		b.count(make([]byte, stretchSize), 9*time.Second)
 	}
 	require.Equal(t, 6*time.Second, left())
 	b.count(make([]byte, 1<<20), 5*time.Second)

@@ -14,43 +14,43 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// MaxEvents is the longest array of envelopes (docs/protocol.md#publishing-over-http).
+// MaxEvents is the maximum length of an array of envelopes (docs/protocol.md#publishing-over-http).
 const MaxEvents = 1000
 
 const (
-	// maxEscape is how many bytes JSON may spend on one byte of text, as in \u0000.
+	// maxEscape is the maximum number of bytes in JSON for one byte of text, as in \u0000.
 	maxEscape = 6
-	// bodyRoom is what a body may have beside the data of an event: its other members, white
-	// space, members that are ignored.
-	bodyRoom = 64 << 10 // bytes
-	// minArray bounds the body of an array where that of one envelope is not larger anyway: it
-	// is held in memory whole.
-	minArray = 16 << 20 // bytes
+	// bodyOverhead is the maximum size of a body beside the data of an event: other members and
+	// white space.
+	bodyOverhead = 64 << 10 // bytes
+	// minMaxBody is the limit of a body if that of one envelope is not higher. The whole body is in
+	// memory.
+	minMaxBody = 16 << 20 // bytes
 )
 
-// Config is what a Handler works with.
+// Config configures a Handler.
 type Config struct {
 	Hub    *hub.Hub
 	Access web.AccessFunc
-	// LineTimeout is how long the client may take for a line of a stream, or 16 KiB of a longer
-	// one or of another body; for all of it, see intake.TimeFor. Only the time spent waiting for it
-	// counts. Between two lines there is no limit. 0: without limit.
+	// LineTimeout is the time in which a line of a stream, or 16 KiB of a longer line or another
+	// body, must arrive; see intake.TimeFor for the whole. Only time spent waiting for the client
+	// counts. There is no limit between two lines. 0: no limit.
 	LineTimeout time.Duration
-	// Requests is the context that all requests have, ended with ErrEnding when nothing is taken any
-	// more; nil: there is none.
+	// Requests is a context that ends with the cause ErrShutdown when no more events are accepted;
+	// nil: none.
 	Requests context.Context
-	// Intake bounds what all bodies hold; nil: a Budget of its own.
+	// Intake bounds the memory of all bodies; nil: a Budget of its own.
 	Intake *intake.Budget
 }
 
-// LargestBody returns how many bytes a body of envelopes may have, of a hub with this limit of an
+// LargestBody returns the limit of a body of envelopes in bytes, for a hub with this limit of an
 // event's data.
 func LargestBody(maxEventSize int) int64 {
-	return max(int64(maxLine(maxEventSize)), minArray)
+	return max(int64(maxLine(maxEventSize)), minMaxBody)
 }
 
 func maxLine(maxEventSize int) int {
-	return min(maxEventSize, math.MaxInt/maxEscape-bodyRoom)*maxEscape + bodyRoom
+	return min(maxEventSize, math.MaxInt/maxEscape-bodyOverhead)*maxEscape + bodyOverhead
 }
 
 // Handler answers the publishing routes.
@@ -58,14 +58,14 @@ type Handler struct {
 	hub         *hub.Hub
 	access      web.AccessFunc
 	lineTimeout time.Duration
-	maxData     int   // bytes of a body that is the data itself
-	maxLine     int   // bytes of one envelope
-	maxBody     int64 // bytes of an envelope or an array of them
+	maxData     int   // limit in bytes of a body that is the data itself
+	maxLine     int   // limit in bytes of one envelope
+	maxBody     int64 // limit in bytes of an envelope or an array of them
 	intake      *intake.Budget
 	requests    context.Context
 }
 
-// New makes a Handler.
+// New returns a Handler.
 func New(config Config) *Handler {
 	size := config.Hub.MaxEventSize()
 	if config.Requests == nil {
@@ -78,7 +78,7 @@ func New(config Config) *Handler {
 		hub:         config.Hub,
 		access:      config.Access,
 		lineTimeout: config.LineTimeout,
-		maxData:     min(size, math.MaxInt-bodyRoom) + bodyRoom,
+		maxData:     min(size, math.MaxInt-bodyOverhead) + bodyOverhead,
 		maxLine:     maxLine(size),
 		maxBody:     LargestBody(size),
 		intake:      config.Intake,
@@ -90,22 +90,22 @@ func New(config Config) *Handler {
 // application/json, a stream of envelopes as application/x-ndjson, or CloudEvents.
 func (h *Handler) ServeEnvelopes(w http.ResponseWriter, r *http.Request) {
 	if web.AllowMethods(w, r, http.MethodPost) {
-		receipt, err := h.envelopes(w, r)
-		answer(w, r, receipt, err)
+		receipt, err := h.publishEnvelopes(w, r)
+		writeAnswer(w, r, receipt, err)
 	}
 }
 
-// ServeTopic answers POST /publish/{topic}: the body is the data of one event, or as
-// application/x-ndjson each line of it is; CloudEvents are taken as at ServeEnvelopes.
+// ServeTopic answers POST /publish/{topic}: the body is the data of one event; in
+// application/x-ndjson each line is. CloudEvents are accepted as in ServeEnvelopes.
 func (h *Handler) ServeTopic(w http.ResponseWriter, r *http.Request, topic string) {
 	if web.AllowMethods(w, r, http.MethodPost) {
-		receipt, err := h.body(w, r, topic)
-		answer(w, r, receipt, err)
+		receipt, err := h.publishTopic(w, r, topic)
+		writeAnswer(w, r, receipt, err)
 	}
 }
 
-func (h *Handler) envelopes(w http.ResponseWriter, r *http.Request) (hub.Receipt, error) {
-	// What may publish nothing sends no body.
+func (h *Handler) publishEnvelopes(w http.ResponseWriter, r *http.Request) (hub.Receipt, error) {
+	// A client without any right to publish is refused before it sends the body.
 	if problem := web.MayPublishAny(h.access(r.Context()).Grant()); problem != nil {
 		return hub.Receipt{}, problem
 	}
@@ -113,7 +113,7 @@ func (h *Handler) envelopes(w http.ResponseWriter, r *http.Request) (hub.Receipt
 	case err != nil:
 		return hub.Receipt{}, err
 	case mode != noCloudEvents:
-		return h.cloudEvents(w, r, mode, "")
+		return h.publishCloudEvents(w, r, mode, "")
 	}
 	lines, err := isStream(w, r)
 	if err != nil {
@@ -128,16 +128,16 @@ func (h *Handler) envelopes(w http.ResponseWriter, r *http.Request) (hub.Receipt
 	case err != nil:
 		return hub.Receipt{}, err
 	case lines && key != "":
-		return hub.Receipt{}, keyOfLines
+		return hub.Receipt{}, errKeyWithLines
 	case lines:
-		return h.stream(w, r, encoding, h.maxLine, wire.ParseEnvelope)
+		return h.publishStream(w, r, encoding, h.maxLine, wire.ParseEnvelope)
 	}
-	once, err := h.once(r, key)
+	once, err := h.claimKey(r, key)
 	if err != nil {
 		return hub.Receipt{}, err
 	}
 	defer once.Abandon()
-	held := h.open(r)
+	held := h.openReservation(r)
 	defer held.Close()
 	body, err := h.readBody(w, r, encoding, h.maxBody, held)
 	if err != nil {
@@ -150,14 +150,14 @@ func (h *Handler) envelopes(w http.ResponseWriter, r *http.Request) (hub.Receipt
 	return h.publish(r, once, events...)
 }
 
-func (h *Handler) body(w http.ResponseWriter, r *http.Request, topic string) (hub.Receipt, error) {
+func (h *Handler) publishTopic(w http.ResponseWriter, r *http.Request, topic string) (hub.Receipt, error) {
 	switch mode, err := cloudEventsModeOf(w, r); {
 	case err != nil:
 		return hub.Receipt{}, err
 	case mode != noCloudEvents:
-		return h.cloudEvents(w, r, mode, topic)
+		return h.publishCloudEvents(w, r, mode, topic)
 	}
-	contentType, err := single(r, "Content-Type")
+	contentType, err := singleHeader(r, "Content-Type")
 	if err != nil {
 		return hub.Receipt{}, err
 	}
@@ -169,18 +169,18 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request, topic string) (hu
 	if err != nil {
 		return hub.Receipt{}, err
 	}
-	lines, err := isLines(w, contentType)
+	lines, err := isLineStream(w, contentType)
 	switch {
 	case err != nil:
 		return hub.Receipt{}, err
 	case lines && key != "":
-		return hub.Receipt{}, keyOfLines
+		return hub.Receipt{}, errKeyWithLines
 	}
 	event := &hub.Event{Topic: topic}
 	if event.Type, event.Key, err = typeAndKey(r); err != nil {
 		return hub.Receipt{}, err
 	}
-	// All that can be refused now is, before the body is asked for.
+	// Refuse what can be refused before the body is read.
 	if err := event.Validate(h.hub.MaxEventSize()); err != nil {
 		return hub.Receipt{}, err
 	}
@@ -188,20 +188,20 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request, topic string) (hu
 		return hub.Receipt{}, problem
 	}
 	if lines {
-		return h.stream(w, r, encoding, h.maxData, func(text []byte) (*hub.Event, error) { return eventOfLine(event, text) })
+		return h.publishStream(w, r, encoding, h.maxData, func(text []byte) (*hub.Event, error) { return eventOfLine(event, text) })
 	}
-	once, err := h.once(r, key)
+	once, err := h.claimKey(r, key)
 	if err != nil {
 		return hub.Receipt{}, err
 	}
 	defer once.Abandon()
-	held := h.open(r)
+	held := h.openReservation(r)
 	defer held.Close()
 	body, err := h.readBody(w, r, encoding, int64(h.maxData), held)
 	if err != nil {
 		return hub.Receipt{}, err
 	}
-	if body, err = decode(body, contentType, held); err != nil {
+	if body, err = toUTF8Body(body, contentType, held); err != nil {
 		return hub.Receipt{}, err
 	}
 	if event.Data, event.Encoding, err = wire.ParseBody(body, contentType); err != nil {
@@ -210,7 +210,7 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request, topic string) (hu
 	return h.publish(r, once, event)
 }
 
-// eventOfLine returns an event like the given one with a line of JSON for its data.
+// eventOfLine returns an event like the given one with a line of JSON as its data.
 func eventOfLine(like *hub.Event, text []byte) (*hub.Event, error) {
 	event := &hub.Event{Topic: like.Topic, Type: like.Type, Key: like.Key}
 	var err error
@@ -218,10 +218,10 @@ func eventOfLine(like *hub.Event, text []byte) (*hub.Event, error) {
 	return event, err
 }
 
-// publish puts all the events into the hub or none.
+// publish publishes all the events or none.
 func (h *Handler) publish(r *http.Request, once *hub.Once, events ...*hub.Event) (hub.Receipt, error) {
 	access := h.access(r.Context())
-	grant := access.Grant() // of now: the body may have been long in coming
+	grant := access.Grant() // current rights: the body may have taken long to arrive
 	for _, e := range events {
 		if problem := web.MayPublish(grant, e.Topic); problem != nil {
 			return hub.Receipt{}, problem
@@ -230,7 +230,7 @@ func (h *Handler) publish(r *http.Request, once *hub.Once, events ...*hub.Event)
 	if problem := access.AdmitPublish(len(events)); problem != nil {
 		return hub.Receipt{}, problem
 	}
-	ctx := hub.WithPublisher(context.WithoutCancel(r.Context()), grant.Subject) // see the package's comment
+	ctx := hub.WithPublisher(context.WithoutCancel(r.Context()), grant.Subject) // see the package comment
 	if once != nil {
 		return once.Publish(ctx, events...)
 	}
@@ -238,9 +238,9 @@ func (h *Handler) publish(r *http.Request, once *hub.Once, events ...*hub.Event)
 	return hub.Receipt{Last: last, Count: len(events)}, err
 }
 
-// once claims the request's idempotency key before its body is read: from now on the first is
-// under way. It is nil where there is no key.
-func (h *Handler) once(r *http.Request, key string) (*hub.Once, error) {
+// claimKey claims the request's idempotency key before its body is read, so that a repeated request
+// is refused meanwhile. It returns nil if there is no key.
+func (h *Handler) claimKey(r *http.Request, key string) (*hub.Once, error) {
 	if key == "" {
 		return nil, nil
 	}
@@ -251,17 +251,18 @@ func (h *Handler) once(r *http.Request, key string) (*hub.Once, error) {
 	return h.hub.Once(grant.Subject, key)
 }
 
-// ErrEnding is the cause with which to end the context of requests when nothing is taken any more:
-// a body that is still being sent is answered then, a stream with how many of its events stand.
-var ErrEnding = errors.New("publishing has ended")
+// ErrShutdown is the cause with which the context of requests ends when no more events are
+// accepted. A body that is still being sent is then answered, a stream with the number of its
+// accepted events.
+var ErrShutdown = errors.New("the hub no longer accepts events")
 
-// answer writes the receipt, or the problem that the error is.
-func answer(w http.ResponseWriter, r *http.Request, receipt hub.Receipt, err error) {
+// writeAnswer writes the receipt, or the problem of the error.
+func writeAnswer(w http.ResponseWriter, r *http.Request, receipt hub.Receipt, err error) {
 	if err != nil {
 		web.WriteProblem(w, r, wire.ProblemOf(err))
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_, _ = fmt.Fprintf(w, "{\"id\":\"%s\",\"count\":%d}\n", receipt.Last, receipt.Count) // nobody is left to be told
+	_, _ = fmt.Fprintf(w, "{\"id\":\"%s\",\"count\":%d}\n", receipt.Last, receipt.Count) // if this fails, the client is gone
 }

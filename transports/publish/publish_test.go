@@ -32,8 +32,8 @@ const maxEventSize = 100 // bytes
 // failing is the memory engine with a switch.
 type failing struct {
 	hub.Engine
-	left  atomic.Int64  // publishes until it is away
-	takes time.Duration // a publish; in a bubble
+	left  atomic.Int64  // number of publishes until it fails
+	takes time.Duration // duration of a publish, on a fake clock
 }
 
 func (f *failing) Publish(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
@@ -44,14 +44,14 @@ func (f *failing) Publish(ctx context.Context, events []*hub.Event) (hub.Cursor,
 	return f.Engine.Publish(ctx, events)
 }
 
-// fixture is a hub with its publishing routes, and all that was published in it.
+// fixture is a hub with its publishing routes, and the events published in it.
 type fixture struct {
 	hub     *hub.Hub
 	engine  *failing
 	handler http.Handler
-	grant   *hub.Grant // of the token
+	grant   *hub.Grant // the token's rights
 	token   *tt.Token
-	sender  string // of the next request; "": that of the token
+	sender  string // sender of the next request; "": the token
 	intake  *intake.Budget
 	all     *hub.Subscription
 	bell    hub.Bell
@@ -93,7 +93,7 @@ func newFixtureOf(t *testing.T, timeout time.Duration, maxEventSize int) *fixtur
 	return f
 }
 
-// from is a token whose requests come from a sender of their own.
+// from is an Access with its own sender.
 type from struct {
 	*tt.Token
 	sender string
@@ -101,10 +101,10 @@ type from struct {
 
 func (f from) Sender() string { return cmp.Or(f.sender, f.Token.Sender()) }
 
-// AwaitPublish is refused where the context has ended, as by the limit of a rate.
+// WaitPublish fails if the context has ended, as a rate limit does.
 func (f from) WaitPublish(ctx context.Context, events int) (int, error) { return events, ctx.Err() }
 
-// published gives what came since it was last asked for, as "topic type key data".
+// published returns the events since its last call, as "topic type key data".
 func (f *fixture) published(t require.TestingT) []string {
 	var lines []string
 	for {
@@ -119,7 +119,7 @@ func (f *fixture) published(t require.TestingT) []string {
 	}
 }
 
-// do makes a request; a status other than 200 comes with its problem.
+// do sends a request. A status other than 200 must come with its problem.
 func (f *fixture) do(method, path string, header http.Header, body io.Reader) (*httptest.ResponseRecorder, wire.Problem) {
 	r := httptest.NewRequest(method, path, body)
 	for name, lines := range header {
@@ -163,16 +163,16 @@ func manyEnvelopes(n int) string {
 	return "[" + strings.TrimSuffix(strings.Repeat(good+",", n), ",") + "]"
 }
 
-// requests are all that does not depend on time: what is asked, and what comes of it.
+// requests are the requests that do not depend on time, and their expected results.
 var requests = []struct {
 	name      string
-	method    string // POST
-	path      string // /publish
+	method    string // default: POST
+	path      string // default: /publish
 	header    http.Header
 	body      string
 	status    int    // 200
-	parameter string // of the problem
-	detail    string // in it
+	parameter string // the problem's
+	detail    string // part of the problem's
 	count     int
 	published []string
 }{
@@ -200,7 +200,7 @@ var requests = []struct {
 	{name: "compressed, another sum", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), body: strings.TrimSuffix(compress("1"), "\x00\x00\x00") + "\x01\x00\x00", status: 400, detail: "corrupt"},
 	{name: "compressed twice", path: "/publish/orders.a", header: header("Content-Encoding", "gzip, gzip"), body: compress(compress("1")), status: 415, detail: "gzip"},
 	{name: "compressed by zstd", header: header("Content-Type", "application/json", "Content-Encoding", "zstd"), body: good, status: 415, detail: "gzip"},
-	{name: "compressed over the limit", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), body: compress(strings.Repeat("a", maxEventSize+bodyRoom+1)), status: 413, parameter: "body"},
+	{name: "compressed over the limit", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), body: compress(strings.Repeat("a", maxEventSize+bodyOverhead+1)), status: 413, parameter: "body"},
 	{name: "compressed data over the limit", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), body: compress(strings.Repeat("a", maxEventSize+1)), status: 413, parameter: "data"},
 	{name: "a compression bomb", header: header("Content-Type", "application/json", "Content-Encoding", "gzip"), body: compress(good + strings.Repeat(" ", 8<<20)), status: 413, parameter: "body", detail: "100 times"},
 	{name: "compressed twice over", path: "/publish/orders.a", header: header("Content-Encoding", "identity", "Content-Encoding", "br"), body: good, status: 415},
@@ -215,7 +215,7 @@ var requests = []struct {
 	{name: "all or nothing, by form", header: asJSON, body: `[` + good + `,{"topic":"orders..a","data":1}]`, status: 400, parameter: "topic", detail: "event 2 of 2"},
 	{name: "too many", header: asJSON, body: manyEnvelopes(MaxEvents + 1), status: 400, parameter: "body", detail: "1000"},
 	{name: "data over the limit", header: asJSON, body: `{"topic":"orders.a","data":"` + strings.Repeat("a", maxEventSize-1) + `"}`, status: 413, parameter: "data"},
-	{name: "body over the limit", header: asJSON, body: good + strings.Repeat(" ", minArray), status: 413, parameter: "body"},
+	{name: "body over the limit", header: asJSON, body: good + strings.Repeat(" ", minMaxBody), status: 413, parameter: "body"},
 
 	{name: "empty key", header: header("Content-Type", "application/json", "Idempotency-Key", ""), body: good, status: 400, parameter: "Idempotency-Key"},
 	{name: "long key", header: header("Content-Type", "application/json", "Idempotency-Key", strings.Repeat("k", 129)), body: good, status: 400, parameter: "Idempotency-Key"},
@@ -257,7 +257,7 @@ var requests = []struct {
 		count: 1, published: []string{"orders.a   0:[1]"}},
 	{name: "topic: UTF-16 without a mark", path: "/publish/orders.a", header: header("Content-Type", "text/plain; charset=utf-16"), body: "\x00a", status: 400, parameter: "body", detail: "byte order mark"},
 	{name: "topic: half a character", path: "/publish/orders.a", header: header("Content-Type", "text/plain; charset=utf-16be"), body: "\x00a\x00", status: 400, parameter: "body", detail: "odd"},
-	{name: "topic: half a pair", path: "/publish/orders.a", header: header("Content-Type", "text/plain; charset=utf-16be"), body: "\xd8\x3d\x00a", status: 400, parameter: "body", detail: "half of a surrogate pair"},
+	{name: "topic: half a pair", path: "/publish/orders.a", header: header("Content-Type", "text/plain; charset=utf-16be"), body: "\xd8\x3d\x00a", status: 400, parameter: "body", detail: "an unpaired surrogate"},
 	{name: "topic: Latin-1", path: "/publish/orders.a", header: header("Content-Type", "text/plain; charset=iso-8859-1"), body: "gr\xfc\xdf",
 		count: 1, published: []string{"orders.a   1:gr\u00fc\u00df"}},
 	{name: "topic: ASCII of another charset", path: "/publish/orders.a", header: header("Content-Type", "text/plain; charset=windows-1252"), body: "plain\n",
@@ -276,7 +276,7 @@ var requests = []struct {
 	{name: "topic: none", path: "/publish/", status: 400, parameter: "topic"},
 	{name: "topic: no right", path: "/publish/secret", status: 403, detail: `"secret"`},
 	{name: "topic: data over the limit", path: "/publish/orders.a", body: strings.Repeat("\xff", maxEventSize+1), status: 413, parameter: "data"},
-	{name: "topic: body over the limit", path: "/publish/orders.a", body: strings.Repeat("\xff", maxEventSize+bodyRoom+1), status: 413, parameter: "body"},
+	{name: "topic: body over the limit", path: "/publish/orders.a", body: strings.Repeat("\xff", maxEventSize+bodyOverhead+1), status: 413, parameter: "body"},
 }
 
 func TestRequests(t *testing.T) {
@@ -293,7 +293,7 @@ func TestRequests(t *testing.T) {
 			if status == 0 {
 				status = http.StatusOK
 			}
-			// Without a length, the limit shows only while reading.
+			// Without Content-Length, the limit applies only while reading.
 			for _, body := range []io.Reader{strings.NewReader(c.body), io.MultiReader(strings.NewReader(c.body))} {
 				w, problem := f.do(method, path, c.header, body)
 				require.Equal(t, status, w.Code, w.Body)
@@ -309,7 +309,7 @@ func TestRequests(t *testing.T) {
 					require.Equal(t, fmt.Sprintf(`{"id":"%s","count":%d}`+"\n", f.hub.Position(), c.count), w.Body.String())
 				}
 				if c.header.Get("Idempotency-Key") != "" {
-					return // the repeat is another matter
+					return // repeats are tested elsewhere
 				}
 			}
 		})
@@ -367,8 +367,7 @@ func TestRefusedByTheHub(t *testing.T) {
 	}
 }
 
-// FuzzBody has the hub's own errors told apart from the client's: no input is the hub's fault, and
-// what is refused leaves nothing.
+// No input causes an internal error, and a refused body publishes nothing.
 func FuzzBody(f *testing.F) {
 	for _, c := range requests {
 		if len(c.body) < 1000 {

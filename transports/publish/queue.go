@@ -12,71 +12,72 @@ import (
 	"github.com/trivium-hub/trivium/transports/web"
 )
 
-// maxQueued bounds what waits in a queue, beside MaxEvents; with one event more, and as much again
-// that is being published, it is what a stream holds. It is large because a publish may take an
-// engine milliseconds however small it is: of events of 10 KiB, too, many then share them.
+// maxQueued bounds the bytes of events waiting in a queue, besides MaxEvents. A stream holds that
+// much, one event more, and as much again that is being published. The limit is large because a
+// publish may take an engine milliseconds whatever its size, and many events, even of 10 KiB,
+// should share one.
 const maxQueued = 1 << 20 // bytes
 
-// quick: a publish that takes less is not worth a goroutine of its own.
-const quick = 100 * time.Microsecond
+// quickPublish is the duration up to which a publish is done without another goroutine.
+const quickPublish = 100 * time.Microsecond
 
-// perEvent is what an event in a queue takes beside its bytes.
-const perEvent = 256 // bytes
+// eventOverhead is the memory of a queued event besides its fields.
+const eventOverhead = 256 // bytes
 
-// queue publishes a stream's events in their order, while more of them are read: what is added
-// during a publish goes with the next one. Its goroutine is there only as long as there is
-// something to publish; who made the queue waits for it with finish.
+// queue publishes a stream's events in order while more are read. Events added during a publish go
+// into the next one. Its goroutine exists only while there is something to publish; the owner of
+// the queue waits for it with finish.
 type queue struct {
-	hub    *hub.Hub
-	access web.Access
-	ctx    context.Context // for waiting
-	fail   func(error)     // told, once, why it cannot go on
-	held   *intake.Reservation
+	hub         *hub.Hub
+	access      web.Access
+	ctx         context.Context // ends waits
+	fail        func(error)     // called once with the reason why publishing has failed
+	reservation *intake.Reservation
 
-	moved sync.Cond // by its goroutine
+	changed sync.Cond // signaled by its goroutine
 
-	mu      sync.Mutex // guards what follows
-	waiting batch
-	flying  int  // bytes of memory that the events being published take
-	due     bool // waiting is to be published
-	running bool // the goroutine is there
-	line    int  // of the first event that could not be published
-	err     error
+	mu             sync.Mutex // guards the fields below
+	waiting        batch
+	publishingSize int  // memory of the events being published, in bytes
+	publishDue     bool // waiting must be published
+	running        bool // the goroutine exists
+	line           int  // line of the first event that could not be published
+	err            error
 
-	// owned by whoever publishes
+	// owned by the goroutine that publishes
 
-	receipt hub.Receipt   // what was published
-	took    time.Duration // the last publish
+	receipt      hub.Receipt   // events published so far
+	lastDuration time.Duration // duration of the last publish
 }
 
-// batch is events to be published together, and where they stood.
+// batch is a list of events to be published together, and their line numbers.
 type batch struct {
 	events []*hub.Event
 	lines  []int
 	size   int // bytes
 }
 
-// memory is what the batch takes, in bytes.
-func (b *batch) memory() int { return b.size + perEvent*len(b.events) }
+// memory returns the memory of the batch in bytes.
+func (b *batch) memory() int { return b.size + eventOverhead*len(b.events) }
 
 func newQueue(ctx context.Context, h *hub.Hub, access web.Access, held *intake.Reservation, fail func(error)) *queue {
-	q := &queue{hub: h, access: access, ctx: ctx, held: held, fail: fail}
-	q.moved.L = &q.mu
-	q.receipt.Last = h.Position() // of a stream without events
+	q := &queue{hub: h, access: access, ctx: ctx, reservation: held, fail: fail}
+	q.changed.L = &q.mu
+	q.receipt.Last = h.Position() // for a stream without events
 	return q
 }
 
-// add takes an event; it waits while the queue is full, or has no room by the budget. Then the event
-// is published before add returns, in the memory that is reserved for its line. The error is why an
-// earlier one could not be published.
+// add queues an event. It blocks while the queue is full. If the budget has no memory for the
+// event, add blocks until the event is published; it then uses the memory reserved for its line.
+// The error is that of an earlier event that could not be published.
 func (q *queue) add(event *hub.Event, line int) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	size := len(event.Data) + len(event.Topic) + len(event.Type) + len(event.Key)
 	room := q.reserve(size)
 	for q.err == nil && q.full(room) {
-		if q.publish(); q.running {
-			q.moved.Wait()
+		if q.startPublish(); q.running {
+			q.changed.Wait()
 		}
 		room = q.reserve(size)
 	}
@@ -84,55 +85,57 @@ func (q *queue) add(event *hub.Event, line int) error {
 	b.events, b.lines = append(b.events, event), append(b.lines, line)
 	b.size += size
 	if !room {
-		for q.publish(); q.running; {
-			q.moved.Wait()
+		for q.startPublish(); q.running; {
+			q.changed.Wait()
 		}
 	}
 	return q.err
 }
 
-// full reports whether an event has to wait. It is called with mu held.
+// full reports whether an event has to wait. Called with mu held.
 func (q *queue) full(room bool) bool {
 	n := len(q.waiting.events)
 	return n == MaxEvents || q.waiting.size >= maxQueued || !room && (n > 0 || q.running)
 }
 
-// reserve reports whether there is room for one event more. It is called with mu held.
+// reserve reports whether the budget has memory for one more event. Called with mu held.
 func (q *queue) reserve(size int) bool {
-	return q.held.Resize(roundUp(q.waiting.memory()+q.flying+size+perEvent)) == nil
+	return q.reservation.Resize(roundUp(q.waiting.memory()+q.publishingSize+size+eventOverhead)) == nil
 }
 
-// roundUp makes a size one of few, so that a small event seldom changes what is reserved.
+// roundUp rounds up to a multiple of intake.SmallSize, so that small events seldom change the
+// reservation.
 func roundUp(size int) int64 {
 	return (int64(size) + intake.SmallSize - 1) / intake.SmallSize * intake.SmallSize
 }
 
-// flush has what waits published, at once or right after what is being published.
+// flush starts publishing the waiting events, or marks them to be published after the current ones.
 func (q *queue) flush() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.publish()
+	q.startPublish()
 	return q.err
 }
 
-// finish waits until all is published, or gives the line of the first event that could not be, and
-// why.
+// finish blocks until everything is published. On failure it returns the line of the first event
+// that could not be published, and the error.
 func (q *queue) finish() (line int, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.publish()
+	q.startPublish()
 	for q.running {
-		q.moved.Wait()
+		q.changed.Wait()
 	}
 	return q.line, q.err
 }
 
-// publish is called with mu held.
-func (q *queue) publish() {
-	q.due = len(q.waiting.events) > 0 && q.err == nil
+// startPublish publishes the waiting events, in this goroutine if publishing is quick, else in
+// another. Called with mu held.
+func (q *queue) startPublish() {
+	q.publishDue = len(q.waiting.events) > 0 && q.err == nil
 	switch {
-	case !q.due || q.running:
-	case q.took < quick:
+	case !q.publishDue || q.running:
+	case q.lastDuration < quickPublish:
 		q.run()
 	default:
 		q.running = true
@@ -141,49 +144,51 @@ func (q *queue) publish() {
 			defer q.mu.Unlock()
 			q.run()
 			q.running = false
-			q.moved.Broadcast()
+			q.changed.Broadcast()
 		}()
 	}
 }
 
-// run is called with mu held, and gives it up while it publishes.
+// run publishes the waiting events until there are none. It is called with mu held, and unlocks mu
+// while it publishes.
 func (q *queue) run() {
-	for q.due {
+	for q.publishDue {
 		b := q.waiting
-		q.waiting, q.due, q.flying = batch{}, false, b.memory()
-		q.moved.Broadcast()
+		q.waiting, q.publishDue, q.publishingSize = batch{}, false, b.memory()
+		q.changed.Broadcast()
 		q.mu.Unlock()
-		n, err := q.put(b.events)
+		n, err := q.publishBatch(b.events)
 		q.mu.Lock()
-		q.flying = 0
-		_ = q.held.Resize(roundUp(q.waiting.memory())) // to give back is never refused
+		q.publishingSize = 0
+		_ = q.reservation.Resize(roundUp(q.waiting.memory())) // freeing is never refused
 		if err != nil {
-			q.line, q.err, q.due = b.lines[n], err, false
+			q.line, q.err, q.publishDue = b.lines[n], err, false
 			q.fail(err)
 		}
 	}
 }
 
-// put publishes the events as fast as the token may, and gives how many it did.
-func (q *queue) put(events []*hub.Event) (done int, err error) {
+// publishBatch publishes the events as fast as the token's rate allows, and returns how many it
+// published.
+func (q *queue) publishBatch(events []*hub.Event) (done int, err error) {
 	for done < len(events) && err == nil {
 		var n int
 		if n, err = q.access.WaitPublish(q.ctx, len(events)-done); err != nil {
-			if ended := endOf(q.ctx); ended != nil {
+			if ended := endError(q.ctx); ended != nil {
 				err = ended
 			}
 			break
 		}
-		// The wait may have been long: what was right when the line came may not be any more.
+		// The wait may have been long, and rights may have changed since the line arrived.
 		next := events[done : done+n]
 		grant := q.access.Grant()
-		if n, err = permitted(grant, next); n == 0 {
+		if n, err = countPermitted(grant, next); n == 0 {
 			break
 		}
-		// What has come whole is published, even if its client does not wait.
-		begin := time.Now()
+		// Events that have arrived are published even if the client disconnects.
+		start := time.Now()
 		last, failed := q.hub.PublishInOrder(hub.WithPublisher(context.WithoutCancel(q.ctx), grant.Subject), next[:n]...)
-		q.took = time.Since(begin)
+		q.lastDuration = time.Since(start)
 		var partial *hub.PartialError
 		switch {
 		case errors.As(failed, &partial):
@@ -199,8 +204,9 @@ func (q *queue) put(events []*hub.Event) (done int, err error) {
 	return done, err
 }
 
-// permitted gives how many of the events may be published now, and why not all.
-func permitted(grant *hub.Grant, events []*hub.Event) (int, error) {
+// countPermitted returns how many of the events may be published, up to the first that may not, and
+// the problem of that one.
+func countPermitted(grant *hub.Grant, events []*hub.Event) (int, error) {
 	for i, e := range events {
 		if problem := web.MayPublish(grant, e.Topic); problem != nil {
 			return i, problem

@@ -18,7 +18,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// recorder is an engine that notes how many events came together.
+// recorder is an engine that records the number of events in each publish.
 type recorder struct {
 	hub.Engine
 	batches []int
@@ -29,10 +29,10 @@ func (r *recorder) Publish(ctx context.Context, events []*hub.Event) (hub.Cursor
 	return r.Engine.Publish(ctx, events)
 }
 
-// TestTogether has events come while others are published: they wait for that, and then go all at
-// once, but no more of them than an engine takes, nor more bytes than a stream may hold.
+// Events that arrive during a publish wait, then go together into the next one, up to the limits of
+// the engine and of the stream's memory.
 func TestTogether(t *testing.T) {
-	const first = 1 // is published at once
+	const first = 1 // published at once
 	for name, c := range map[string]struct {
 		size, events int
 		batches      []int
@@ -48,7 +48,7 @@ func TestTogether(t *testing.T) {
 				require.NoError(t, err)
 				defer func() { require.NoError(t, h.Close()) }()
 				q := newQueue(t.Context(), h, tt.NewToken(&hub.Grant{Publish: hub.NewFilterSet(hub.Everything)}), nil, nil)
-				q.took = quick
+				q.lastDuration = quickPublish
 				for i := range c.events {
 					require.NoError(t, q.add(&hub.Event{Topic: "a", Data: make([]byte, c.size), Encoding: hub.Binary}, i+1))
 					if i < first {
@@ -65,8 +65,8 @@ func TestTogether(t *testing.T) {
 	}
 }
 
-// TestAwayWhileWaiting has the engine go away while the stream waits for its client: it is told
-// then, not when it sends more.
+// The engine fails while the stream waits for its client. The client is answered at once, not when
+// it sends more.
 func TestAwayWhileWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, time.Hour)
@@ -81,7 +81,7 @@ func TestAwayWhileWaiting(t *testing.T) {
 		}
 		_, err := io.WriteString(client, "POST /publish HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n")
 		require.NoError(t, err)
-		send(1) // the handler itself publishes the first
+		send(1) // the handler's goroutine publishes the first
 		time.Sleep(time.Second)
 		for range 3 {
 			time.Sleep(100 * time.Millisecond)
@@ -101,7 +101,7 @@ func TestAwayWhileWaiting(t *testing.T) {
 	})
 }
 
-// prefixEngine stores the first two of the events that it is given, and fails.
+// prefixEngine stores the first two of the given events, and fails.
 type prefixEngine struct{ hub.Engine }
 
 func (e prefixEngine) PublishInOrder(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
@@ -112,8 +112,8 @@ func (e prefixEngine) PublishInOrder(ctx context.Context, events []*hub.Event) (
 	return last, &hub.PartialError{Stored: 2, Err: hub.ErrUnavailable}
 }
 
-// TestPartOfLines: where the engine has stored the first lines alone, the answer names the line after them and
-// how many stand.
+// If the engine has stored only the first lines, the answer names the line after them and their
+// number.
 func TestPartOfLines(t *testing.T) {
 	h, err := hub.New(hub.Config{Engine: prefixEngine{hub.NewMemory()}})
 	require.NoError(t, err)

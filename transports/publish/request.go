@@ -18,9 +18,10 @@ const (
 	typeLines = "application/x-ndjson"
 )
 
-// isStream tells the two media types of POST /publish apart; any other is 415.
+// isStream reports whether the body of POST /publish is a stream of lines. A media type other than
+// the two supported ones is a problem with status 415.
 func isStream(w http.ResponseWriter, r *http.Request) (bool, error) {
-	contentType, err := single(r, "Content-Type")
+	contentType, err := singleHeader(r, "Content-Type")
 	if err != nil {
 		return false, err
 	}
@@ -34,8 +35,8 @@ func isStream(w http.ResponseWriter, r *http.Request) (bool, error) {
 	return mediaType == typeLines, nil
 }
 
-// isLines reports whether a body whose topic is in the path is a stream of lines.
-func isLines(w http.ResponseWriter, contentType string) (bool, error) {
+// isLineStream reports whether a body whose topic is in the path is a stream of lines.
+func isLineStream(w http.ResponseWriter, contentType string) (bool, error) {
 	mediaType, parameters, _ := mime.ParseMediaType(contentType)
 	if charset := parameters["charset"]; mediaType == typeLines && charset != "" && !strings.EqualFold(charset, "utf-8") {
 		w.Header().Set("Accept", typeLines)
@@ -44,11 +45,11 @@ func isLines(w http.ResponseWriter, contentType string) (bool, error) {
 	return mediaType == typeLines, nil
 }
 
-// keyOfLines refuses an idempotency key.
-var keyOfLines = wire.BadParameter(keyHeader, "is not for application/x-ndjson, of which a part may have been published")
+// errKeyWithLines refuses an idempotency key.
+var errKeyWithLines = wire.BadParameter(keyHeader, "cannot be used with application/x-ndjson, which may be published in part")
 
-// typeAndKey returns what names the type and the key of an event whose topic is in the path: the
-// headers Trivium-Type and Trivium-Key, or where one is missing or empty the parameter of the query.
+// typeAndKey returns the type and the key of an event whose topic is in the path: from the headers
+// Trivium-Type and Trivium-Key, or from the query where a header is missing or empty.
 func typeAndKey(r *http.Request) (kind, key string, err error) {
 	query, problem := web.ParseQuery(r)
 	if problem != nil {
@@ -58,7 +59,7 @@ func typeAndKey(r *http.Request) (kind, key string, err error) {
 		header, parameter string
 		value             *string
 	}{{"Trivium-Type", "type", &kind}, {"Trivium-Key", "key", &key}} {
-		if *place.value, err = single(r, place.header); err != nil {
+		if *place.value, err = singleHeader(r, place.header); err != nil {
 			return "", "", err
 		}
 		values := query[place.parameter]
@@ -72,7 +73,7 @@ func typeAndKey(r *http.Request) (kind, key string, err error) {
 	return kind, key, nil
 }
 
-// contentEncoding is how a body is compressed.
+// contentEncoding is the compression of a body.
 type contentEncoding int
 
 const (
@@ -80,7 +81,7 @@ const (
 	gzipped
 )
 
-// encodingOf reads Content-Encoding; anything but gzip, once, is 415.
+// encodingOf parses Content-Encoding. Anything but a single gzip is a problem with status 415.
 func encodingOf(w http.ResponseWriter, r *http.Request) (contentEncoding, error) {
 	found := identity
 	for _, line := range r.Header["Content-Encoding"] {
@@ -98,9 +99,9 @@ func encodingOf(w http.ResponseWriter, r *http.Request) (contentEncoding, error)
 	return found, nil
 }
 
-// idempotencyKey gives the key of the request, "" if it has none.
+// idempotencyKey returns the key of the request, or "".
 func idempotencyKey(r *http.Request) (string, error) {
-	key, err := single(r, keyHeader)
+	key, err := singleHeader(r, keyHeader)
 	if err != nil {
 		return "", err
 	}
@@ -110,8 +111,8 @@ func idempotencyKey(r *http.Request) (string, error) {
 	return key, nil
 }
 
-// single gives the value of a header that may stand once, "" where it does not stand.
-func single(r *http.Request, name string) (string, error) {
+// singleHeader returns the value of a header that must not be repeated, or "".
+func singleHeader(r *http.Request, name string) (string, error) {
 	if lines := r.Header[name]; len(lines) > 1 {
 		return "", wire.BadParameter(name, "must be given only once")
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// step is what a slow client does next.
+// step is an action of a slow client.
 type step struct {
 	pause time.Duration
 	text  string
@@ -41,15 +41,15 @@ func repeat(n int, s step) []step {
 	return steps
 }
 
-// TestSlowClient has clients that stop, that go on slowly, and that are only far away.
+// Clients that stop, that continue slowly, and that only have a long delay.
 func TestSlowClient(t *testing.T) {
 	const limit = 10 * time.Second
 	const second = time.Second
 	for name, c := range map[string]struct {
 		lines     bool
 		steps     []step
-		more      bool          // bytes are missing after the steps
-		publish   time.Duration // what the engine takes
+		more      bool          // the body is incomplete after the steps
+		publish   time.Duration // duration of a publish
 		status    int
 		after     time.Duration // from the first byte of the request to the answer
 		line      int
@@ -61,7 +61,7 @@ func TestSlowClient(t *testing.T) {
 		"line breaks do not help": {steps: append(repeat(5, step{9 * second, "\n"}), step{0, good}), status: 408, after: limit},
 		"slow enough":             {steps: drip(good, second/10), status: 200, after: time.Duration(len(good)) * second / 10, published: 1},
 		"large and slow": {
-			steps:  append(repeat(4, step{9 * second, strings.Repeat(" ", stretch)}), step{9 * second, good}),
+			steps:  append(repeat(4, step{9 * second, strings.Repeat(" ", stretchSize)}), step{9 * second, good}),
 			status: 200, after: 45 * second, published: 1,
 		},
 		"the engine is slow": {steps: []step{{0, good}}, publish: time.Minute, status: 200, after: time.Minute, published: 1},
@@ -141,7 +141,7 @@ func TestSlowClient(t *testing.T) {
 	}
 }
 
-// TestRefusedAtOnce has clients that wait for an answer before they send the rest.
+// The clients wait for an answer before they send the rest.
 func TestRefusedAtOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		request   string
@@ -176,7 +176,7 @@ func TestRefusedAtOnce(t *testing.T) {
 	}
 }
 
-// TestClientGone has a client leave while the engine is busy with what it sent.
+// A client disconnects while the engine is publishing its events.
 func TestClientGone(t *testing.T) {
 	for _, contentType := range []string{"application/json", "application/x-ndjson"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -194,7 +194,7 @@ func TestClientGone(t *testing.T) {
 	}
 }
 
-// slowEngine takes its time, and minds who waits for it.
+// slowEngine is slow, and stops when the context of its caller ends.
 type slowEngine struct {
 	hub.Engine
 	time.Duration
@@ -209,7 +209,7 @@ func (e slowEngine) Publish(ctx context.Context, events []*hub.Event) (hub.Curso
 	}
 }
 
-// serve gives the client's end of a connection to a server of the fixture.
+// serve returns the client's end of a connection to a server of the fixture.
 func (f *fixture) serve(t *testing.T) net.Conn {
 	t.Helper()
 	client, conn := net.Pipe()
@@ -229,7 +229,7 @@ func (f *fixture) serve(t *testing.T) net.Conn {
 	return client
 }
 
-// listener accepts what it is handed.
+// listener accepts the connections that it is given.
 type listener struct{ conns chan net.Conn }
 
 func (l *listener) Accept() (net.Conn, error) {

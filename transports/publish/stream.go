@@ -12,89 +12,93 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// stream is one request of events, one a line. It is the reader of its own body, and before it
-// waits for more of that it has published what was read.
+// stream is one request with one event per line. It reads its own body, and publishes what it has
+// read before it waits for more.
 type stream struct {
-	body    io.Reader
-	queue   *queue
-	line    *intake.Reservation // of the line that is being read
-	memory  int                 // bytes that the body takes beside it, reserved with it
-	maxLine int                 // bytes
-	maxData int                 // bytes
-	parse   func(text []byte) (*hub.Event, error)
+	body            io.Reader
+	queue           *queue
+	lineReservation *intake.Reservation // for the line being read
+	bodyMemory      int                 // memory of the body's reader in bytes, reserved with the line
+	maxLine         int                 // bytes
+	maxData         int                 // bytes
+	parse           func(text []byte) (*hub.Event, error)
 }
 
-// stream publishes line by line what parse makes of each, which has at most maxLine bytes. An error is a *wire.Problem with the line at fault and the number
-// of events that stand.
-func (h *Handler) stream(w http.ResponseWriter, r *http.Request, encoding contentEncoding, maxLine int,
+// publishStream publishes the body line by line. Each line has at most maxLine bytes and is parsed
+// by parse. An error is a *wire.Problem with the number of the line at fault and the number of
+// accepted events.
+func (h *Handler) publishStream(w http.ResponseWriter, r *http.Request, encoding contentEncoding, maxLine int,
 	parse func([]byte) (*hub.Event, error),
 ) (hub.Receipt, error) {
-	// The server ends the context of a request whose client has closed its side of the connection:
-	// after the last line it may, and waits for its answer. The body tells what came too early.
+	// The server ends the context of a request whose client has closed its write side, which a
+	// client may do after the last line while it waits for the answer. The body itself reports an
+	// end that came too early.
 	ctx, end := context.WithCancelCause(context.WithoutCancel(r.Context()))
 	defer end(nil)
 	for _, requests := range []context.Context{h.requests, r.Context()} {
 		defer context.AfterFunc(requests, func() {
-			if endOf(requests) != nil {
+			if endError(requests) != nil {
 				end(context.Cause(requests))
 			}
 		})()
 	}
 	access := h.access(r.Context())
-	watcher := &streamWatcher{access: access, end: end}
+	watcher := &tokenWatcher{access: access, end: end}
 	if problem := access.AcquireUncounted(watcher); problem != nil {
 		return hub.Receipt{}, problem
 	}
 	defer access.Release(watcher)
-	line, queued := h.open(r), h.open(r)
+	line, queued := h.openReservation(r), h.openReservation(r)
 	defer line.Close()
 	defer queued.Close()
-	body, memory := h.reader(w, r.WithContext(ctx), encoding, true, 0)
+	body, memory := h.bodyReader(w, r.WithContext(ctx), encoding, true, 0)
 	s := &stream{
-		body:    body,
-		memory:  memory,
-		queue:   newQueue(ctx, h.hub, access, queued, end),
-		line:    line,
-		maxLine: maxLine,
-		maxData: h.hub.MaxEventSize(),
-		parse:   parse,
+		body:            body,
+		bodyMemory:      memory,
+		queue:           newQueue(ctx, h.hub, access, queued, end),
+		lineReservation: line,
+		maxLine:         maxLine,
+		maxData:         h.hub.MaxEventSize(),
+		parse:           parse,
 	}
 	number, err := s.run()
 	if err == nil {
 		return s.queue.receipt, nil
 	}
 	if r.ProtoMajor == 1 {
-		w.Header().Set("Connection", "close") // the rest of the stream is not awaited
+		w.Header().Set("Connection", "close") // the rest of the stream is not read
 	}
 	problem := wire.ProblemOf(err)
 	problem.Line, problem.Accepted = &number, &s.queue.receipt.Count
 	return hub.Receipt{}, problem
 }
 
-// streamWatcher ends a stream that waits when its token ends; of one that goes on each line is judged.
-type streamWatcher struct {
+// tokenWatcher ends a stream that waits for input when its token ends. Lines that arrive are
+// authorized one by one.
+type tokenWatcher struct {
 	access web.Access
 	end    context.CancelCauseFunc
 }
 
-// Revise implements hub.Holder.
-func (w *streamWatcher) OnRightsChanged() {
+// OnRightsChanged implements hub.Holder.
+func (w *tokenWatcher) OnRightsChanged() {
 	if w.access.Grant() == nil {
 		w.end(wire.TokenEnded())
 	}
 }
 
-// run reads to the end of the body, or gives the first line that is refused, and why.
+// run reads to the end of the body. On failure it returns the number of the first refused line, and
+// the error.
 func (s *stream) run() (line int, err error) {
 	lines := wire.NewLineReader(s, s.maxLine)
-	lines.Reserve(func(size int) error { return resize(s.line, s.memory+size) })
+	lines.Reserve(func(size int) error { return resizeReservation(s.lineReservation, s.bodyMemory+size) })
 	for err == nil {
 		var text []byte
 		if text, line, err = lines.Next(); err == nil {
 			err = s.add(text, line)
 		}
 	}
-	// What came before this line stands, or was refused before it.
+	// Earlier lines have been published, or one of them was refused first.
 	if line, err := s.queue.finish(); err != nil {
 		return line, err
 	}
@@ -104,7 +108,7 @@ func (s *stream) run() (line int, err error) {
 	return line, err
 }
 
-// Read reads from the body, with nothing left to publish while it waits.
+// Read reads from the body, after it has started to publish everything read before.
 func (s *stream) Read(p []byte) (int, error) {
 	if err := s.queue.flush(); err != nil {
 		return 0, err
@@ -112,7 +116,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	return s.body.Read(p)
 }
 
-// add takes a line. Whether it may be published is judged when its turn has come.
+// add queues a line. It is authorized when it is published.
 func (s *stream) add(text []byte, line int) error {
 	event, err := s.parse(text)
 	if err != nil {

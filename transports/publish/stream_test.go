@@ -22,10 +22,10 @@ import (
 
 var asLines = header("Content-Type", "application/x-ndjson")
 
-// lineKinds are what may stand in a line, and what is said of it.
+// lineKinds are possible lines and their results.
 var lineKinds = []struct {
 	text      string
-	status    int // 0: not refused
+	status    int // 0: accepted
 	parameter string
 	event     string
 }{
@@ -39,11 +39,11 @@ var lineKinds = []struct {
 	{text: `{"topic":"orders.*","data":1}`, status: 400, parameter: "topic"},
 	{text: `{"topic":"secret","data":1}`, status: 403},
 	{text: `{"topic":"orders.a","data_base64":"` + strings.Repeat("AAAA", maxEventSize) + `"}`, status: 413, parameter: "data"},
-	{text: strings.Repeat(" ", maxEventSize*maxEscape+bodyRoom) + good, status: 413, parameter: "data"},
+	{text: strings.Repeat(" ", maxEventSize*maxEscape+bodyOverhead) + good, status: 413, parameter: "data"},
 }
 
-// TestLines has any lines, in any pieces, with an engine that is quick or slow and may go away, end
-// in what was promised: all that precedes the first refused line stands, and nothing after it.
+// For any lines, in any pieces, with an engine that is quick, slow or fails: all lines before the
+// first refused one are published, and none after it.
 func TestLines(t *testing.T) {
 	for _, takes := range []time.Duration{0, time.Second} {
 		synctest.Test(t, func(t *testing.T) {
@@ -54,15 +54,15 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// timeless hides the deadline of a test, for which rapid must not ask in a bubble.
+// timeless hides the deadline of a test, which rapid must not read on a fake clock.
 type timeless struct{ *testing.T }
 
 func (f *fixture) checkLines(t *rapid.T) {
-	const extra = 20 // good ones
+	const extra = 20 // additional good lines
 	kinds := rapid.SliceOfN(rapid.IntRange(-extra, len(lineKinds)-1), 0, 20).Draw(t, "kinds")
 	var body strings.Builder
 	var want []string
-	var lines []int // of want
+	var lines []int // line numbers of want
 	status, line, parameter := http.StatusOK, 0, ""
 	for i, k := range kinds {
 		kind := lineKinds[max(k, 0)]
@@ -101,8 +101,8 @@ func (f *fixture) checkLines(t *rapid.T) {
 	require.Equal(t, len(want), *problem.Accepted)
 }
 
-// TestLinesWithoutEngine has the engine go away: what it had taken stands, and the line that it
-// did not take is named, blank ones counted, whether it was published with others or alone.
+// The engine fails: events it has accepted stay, and the answer names the first line that it did
+// not accept, counting blank lines.
 func TestLinesWithoutEngine(t *testing.T) { synctest.Test(t, testLinesWithoutEngine) }
 
 func testLinesWithoutEngine(t *testing.T) {
@@ -127,8 +127,8 @@ func testLinesWithoutEngine(t *testing.T) {
 	}
 }
 
-// TestLinesAtOnce writes to a real connection: each line is there before the next is sent, and a
-// request that is cut leaves what it had sent whole.
+// Over a real connection, each line is published before the next is sent, and all complete lines of
+// a cut request stay published.
 func TestLinesAtOnce(t *testing.T) {
 	f := newFixture(t, time.Minute)
 	server := httptest.NewServer(f.handler)
@@ -151,13 +151,13 @@ func TestLinesAtOnce(t *testing.T) {
 		two = append(two, f.published(t)...)
 	}
 	require.Equal(t, []string{goods, goods}, two)
-	send(good) // which has no end yet
+	send(good) // without its line end
 	require.NoError(t, conn.Close())
-	server.Close() // waits for the request
+	server.Close() // waits for the request to end
 	require.Empty(t, f.published(t))
 }
 
-// TestManyLines holds memory flat: the heap of a long stream's end is that of its beginning.
+// The heap does not grow over a long stream.
 func TestManyLines(t *testing.T) {
 	f := newFixture(t, 0)
 	const blocks, perBlock = 200, 300
@@ -181,7 +181,7 @@ func TestManyLines(t *testing.T) {
 	require.Less(t, slices.Max(heap), heap[0]+1<<20)
 }
 
-// readFunc is a reader of nothing that is told when it is its turn.
+// readFunc is a reader without data that calls a function when it is read.
 type readFunc func()
 
 func (f readFunc) Read([]byte) (int, error) {
@@ -189,7 +189,7 @@ func (f readFunc) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// TestRightWithdrawn: what waits for its turn is judged by what is granted then.
+// Queued lines are authorized when they are published.
 func TestRightWithdrawn(t *testing.T) { synctest.Test(t, testRightWithdrawn) }
 
 func testRightWithdrawn(t *testing.T) {
@@ -197,7 +197,7 @@ func testRightWithdrawn(t *testing.T) {
 	read, write := io.Pipe()
 	go func() {
 		_, _ = io.WriteString(write, good+"\n\n"+good+"\n")
-		_, _ = io.WriteString(write, "") // it has been asked for more: the first two are published
+		_, _ = io.WriteString(write, "") // the reader has been asked for more: the first two are published
 		f.token.SetGrant(&hub.Grant{Subject: "tester", Publish: hub.NewFilterSet()})
 		_, _ = io.WriteString(write, good+"\n"+good+"\n")
 		_ = write.Close()

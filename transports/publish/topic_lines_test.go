@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLinesOfATopic: of a stream whose topic is in the path, what precedes the first refused line
-// stands, and the answer names the line.
+// In a stream whose topic is in the path, the lines before the first refused one are published, and
+// the answer names that line.
 func TestLinesOfATopic(t *testing.T) {
 	f := newFixture(t, 0)
 	for _, c := range []struct {
@@ -20,7 +20,7 @@ func TestLinesOfATopic(t *testing.T) {
 		{"{", http.StatusBadRequest, "body"},
 		{"plain text", http.StatusBadRequest, "body"},
 		{`"` + strings.Repeat("a", maxEventSize) + `"`, http.StatusRequestEntityTooLarge, "data"},
-		{strings.Repeat(" ", maxEventSize+bodyRoom) + "1", http.StatusRequestEntityTooLarge, "data"},
+		{strings.Repeat(" ", maxEventSize+bodyOverhead) + "1", http.StatusRequestEntityTooLarge, "data"},
 	} {
 		w, problem := f.do(http.MethodPost, "/publish/orders.a?type=t", asLines, strings.NewReader("1\n\n"+c.line+"\n3"))
 		require.Equal(t, c.status, w.Code, c.line)

@@ -42,21 +42,21 @@ type lossLog struct {
 	dropped func() map[string]uint64    // totals by reason
 	sample  func(reason string) *sample // takes the one that was kept; nil: there is none
 
-	told   map[string]uint64 // of the totals
-	toldAt map[string]time.Time
+	logged   map[string]uint64 // of the totals
+	loggedAt map[string]time.Time
 }
 
 // run looks at the totals until stopped is closed, and then once more.
 func (l *lossLog) run(stopped <-chan struct{}) {
-	l.told, l.toldAt = make(map[string]uint64), make(map[string]time.Time)
+	l.logged, l.loggedAt = make(map[string]uint64), make(map[string]time.Time)
 	ticker := time.NewTicker(lossCheck)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			l.tell(false)
+			l.log(false)
 		case <-stopped:
-			l.tell(true)
+			l.log(true)
 			return
 		}
 	}
@@ -64,14 +64,14 @@ func (l *lossLog) run(stopped <-chan struct{}) {
 
 // tell logs what is new of each reason that was not told of within lossPeriod, or at the end of
 // all.
-func (l *lossLog) tell(last bool) {
+func (l *lossLog) log(last bool) {
 	totals, now := l.dropped(), time.Now()
 	for _, reason := range slices.Sorted(maps.Keys(totals)) {
-		total, at := totals[reason], l.toldAt[reason]
-		if total == l.told[reason] || !last && !at.IsZero() && now.Sub(at) < lossPeriod {
+		total, at := totals[reason], l.loggedAt[reason]
+		if total == l.logged[reason] || !last && !at.IsZero() && now.Sub(at) < lossPeriod {
 			continue
 		}
-		attrs := []any{"reason", reason, "count", total - l.told[reason], "total", total}
+		attrs := []any{"reason", reason, "count", total - l.logged[reason], "total", total}
 		if example := l.sample(reason); example != nil {
 			attrs = append(attrs, "sender", example.from.String())
 			if example.text != "" {
@@ -79,6 +79,6 @@ func (l *lossLog) tell(last bool) {
 			}
 		}
 		l.logger.Warn("udp: dropped", attrs...)
-		l.told[reason], l.toldAt[reason] = total, now
+		l.logged[reason], l.loggedAt[reason] = total, now
 	}
 }

@@ -16,7 +16,7 @@ const (
 
 // queue stands between reading and publishing. put never waits; take does.
 type queue struct {
-	filled sync.Cond // waiting is not empty, or closed
+	available sync.Cond // waiting is not empty, or closed
 
 	mu      sync.Mutex // guards what follows
 	waiting []*hub.Event
@@ -28,7 +28,7 @@ type queue struct {
 
 func newQueue() *queue {
 	q := new(queue)
-	q.filled.L = &q.mu
+	q.available.L = &q.mu
 	return q
 }
 
@@ -46,7 +46,7 @@ func (q *queue) put(e *hub.Event, id string) bool {
 	q.events++
 	q.bytes += sizeOf(e)
 	if len(q.waiting) == 1 {
-		q.filled.Signal()
+		q.available.Signal()
 	}
 	return true
 }
@@ -57,7 +57,7 @@ func (q *queue) take() (batch []*hub.Event, ids []string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.waiting) == 0 && !q.closed {
-		q.filled.Wait()
+		q.available.Wait()
 	}
 	n := min(len(q.waiting), maxBatch)
 	if n == 0 {
@@ -91,7 +91,7 @@ func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
-	q.filled.Signal()
+	q.available.Signal()
 }
 
 // sizeOf reads only what the hub leaves as it was.

@@ -72,7 +72,7 @@ type Source struct {
 	kernel    kernelDrops
 
 	// Owned by Run's calling goroutine.
-	guard  *guard
+	filter *packetFilter
 	syslog *syslogParser // nil: Format.Mode is another
 	parsed []*hub.Event  // of one datagram
 }
@@ -99,7 +99,7 @@ func Listen(cfg Config) (*Source, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	guard, err := newGuard(&cfg)
+	guard, err := newPacketFilter(&cfg)
 	if err != nil {
 		return nil, fmt.Errorf("udp: %w", err)
 	}
@@ -125,7 +125,7 @@ func Listen(cfg Config) (*Source, error) {
 		cfg.Logger.Warn("udp: the system gives a smaller read buffer; bursts are lost sooner (net.core.rmem_max)",
 			"bytes", got, "asked", cfg.ReadBuffer)
 	}
-	s := &Source{cfg: cfg, conn: conn, queue: newQueue(), guard: guard, dropped: make(map[string]*atomic.Uint64), samples: make(map[string]*atomic.Pointer[sample])}
+	s := &Source{cfg: cfg, conn: conn, queue: newQueue(), filter: guard, dropped: make(map[string]*atomic.Uint64), samples: make(map[string]*atomic.Pointer[sample])}
 	if cfg.Format.Mode == wire.DatagramSyslog {
 		s.syslog = newSyslogParser()
 	}
@@ -199,25 +199,25 @@ func (s *Source) read(ctx context.Context) error {
 			return fmt.Errorf("udp: %w", err)
 		}
 		s.datagrams.Add(1)
-		payload, id, reason := s.guard.check(from.Addr(), buf[:n])
+		payload, id, reason := s.filter.check(from.Addr(), buf[:n])
 		if reason != "" {
 			s.refuse(reason, from, buf[:n])
 			continue
 		}
-		s.take(from, payload, id)
+		s.enqueue(from, payload, id)
 	}
 }
 
 // take queues the events of one datagram that has passed the guard. Each has the datagram's ID and its own
 // place in it.
-func (s *Source) take(from netip.AddrPort, datagram []byte, id string) {
+func (s *Source) enqueue(from netip.AddrPort, datagram []byte, id string) {
 	if s.cfg.PublishUnique == nil {
 		id = ""
 	}
 	text := datagram
 	if s.syslog != nil {
 		var err error
-		if text, err = s.syslog.json(datagram); err != nil {
+		if text, err = s.syslog.toJSON(datagram); err != nil {
 			s.refuse(wire.RefusedMalformed, from, datagram)
 			return
 		}

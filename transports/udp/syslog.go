@@ -26,12 +26,12 @@ type syslogMessage struct {
 }
 
 // syslogParser reads messages of RFC 5424 and RFC 3164. It is for one goroutine at a time.
-type syslogParser struct{ modern, old syslog.Machine }
+type syslogParser struct{ rfc5424, rfc3164 syslog.Machine }
 
 func newSyslogParser() *syslogParser {
 	return &syslogParser{
-		modern: rfc5424.NewMachine(rfc5424.WithBestEffort()),
-		old: rfc3164.NewMachine(rfc3164.WithBestEffort(), rfc3164.WithLenientDay(), rfc3164.WithRFC3339(), rfc3164.WithEmbeddedNewlines(),
+		rfc5424: rfc5424.NewMachine(rfc5424.WithBestEffort()),
+		rfc3164: rfc3164.NewMachine(rfc3164.WithBestEffort(), rfc3164.WithLenientDay(), rfc3164.WithRFC3339(), rfc3164.WithEmbeddedNewlines(),
 			rfc3164.WithYear(rfc3164.CurrentYear{}), rfc3164.WithTimezone(time.Local)),
 	}
 }
@@ -40,7 +40,7 @@ var errNoPriority = errors.New("a syslog message begins with a priority such as 
 
 // json returns the message as JSON. RFC 3164 section 4.3.3 has a message that is not understood behind its
 // priority kept whole.
-func (p *syslogParser) json(datagram []byte) ([]byte, error) {
+func (p *syslogParser) toJSON(datagram []byte) ([]byte, error) {
 	datagram = bytes.TrimRight(datagram, "\x00\r\n")
 	priority, rest, found := bytes.Cut(datagram, []byte{'>'})
 	if !found || len(priority) < 2 || len(priority) > 4 || priority[0] != '<' {
@@ -50,12 +50,12 @@ func (p *syslogParser) json(datagram []byte) ([]byte, error) {
 	parsed, _ := p.parse(datagram, rest) // in best effort an error comes with what was understood
 	switch got := parsed.(type) {
 	case *rfc5424.SyslogMessage:
-		m.take(&got.Base)
+		m.setBase(&got.Base)
 		if got.StructuredData != nil {
 			m.StructuredData = *got.StructuredData
 		}
 	case *rfc3164.SyslogMessage:
-		m.take(&got.Base)
+		m.setBase(&got.Base)
 	default:
 		return nil, errNoPriority
 	}
@@ -73,12 +73,12 @@ func (p *syslogParser) json(datagram []byte) ([]byte, error) {
 // parse takes a version behind the priority for RFC 5424.
 func (p *syslogParser) parse(datagram, rest []byte) (syslog.Message, error) {
 	if version, _, found := bytes.Cut(rest, []byte{' '}); found && len(version) > 0 && len(version) < 4 && len(bytes.Trim(version, "0123456789")) == 0 {
-		return p.modern.Parse(datagram)
+		return p.rfc5424.Parse(datagram)
 	}
-	return p.old.Parse(datagram)
+	return p.rfc3164.Parse(datagram)
 }
 
-func (m *syslogMessage) take(b *syslog.Base) {
+func (m *syslogMessage) setBase(b *syslog.Base) {
 	if b.Facility != nil && b.Severity != nil {
 		m.Facility, m.Severity = *b.Facility, *b.Severity
 	}

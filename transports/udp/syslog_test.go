@@ -24,13 +24,13 @@ func TestSyslog(t *testing.T) {
 		{"no UTF-8", "<13>1 - - - - - - a\xffb", `{"facility":1,"severity":5,"message":"a` + "\ufffd" + `b"}`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			got, err := newSyslogParser().json([]byte(row.in))
+			got, err := newSyslogParser().toJSON([]byte(row.in))
 			require.NoError(t, err)
 			require.Contains(t, string(got), row.want)
 		})
 	}
 	for _, in := range []string{"", "hello", "<>x", "<1234>x", "<13", "13>x"} {
-		_, err := newSyslogParser().json([]byte(in))
+		_, err := newSyslogParser().toJSON([]byte(in))
 		require.ErrorIs(t, err, errNoPriority, in)
 	}
 }
@@ -40,7 +40,7 @@ func FuzzSyslog(f *testing.F) {
 	f.Add([]byte("<165>1 2003-10-11T22:14:15.003Z h a 1 m [x@1 a=\"1\"] text"))
 	p := newSyslogParser()
 	f.Fuzz(func(t *testing.T, in []byte) {
-		if got, err := p.json(in); err == nil {
+		if got, err := p.toJSON(in); err == nil {
 			require.True(t, len(got) > 0 && got[0] == '{')
 		}
 	})

@@ -362,7 +362,7 @@ func TestSignedOnAnotherHub(t *testing.T) {
 	first := wire.SignDatagram(nil, secret, at, []byte("1\n2\n3"))
 	opened, err := wire.VerifyDatagram(secret, first)
 	require.NoError(t, err)
-	id := idOf(&opened)
+	id := datagramID(&opened)
 	r.send(t, string(first))
 	r.eventually(t, func(s Stats) bool { return s.Events == 3 })
 	mu.Lock()
@@ -370,7 +370,7 @@ func TestSignedOnAnotherHub(t *testing.T) {
 	second := wire.SignDatagram(nil, secret, at, []byte("9\n8\n7"))
 	opened, err = wire.VerifyDatagram(secret, second)
 	require.NoError(t, err)
-	known[idOf(&opened)+".1"] = true // as if another hub had published it
+	known[datagramID(&opened)+".1"] = true // as if another hub had published it
 	mu.Unlock()
 	r.send(t, string(second))
 	r.eventually(t, func(s Stats) bool { return s.Events == 4 && s.Dropped["replayed"] == 1 && s.Dropped["engine"] == 1 })

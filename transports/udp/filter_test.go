@@ -105,7 +105,7 @@ func TestWhatIsTaken(t *testing.T) {
 func TestTheSkewToTheNanosecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const skew = 7*time.Second + 1
-		g, err := newGuard(&Config{Secret: testSecret, Skew: skew})
+		g, err := newPacketFilter(&Config{Secret: testSecret, Skew: skew})
 		require.NoError(t, err)
 		var from netip.Addr // nobody asks for it
 		for offset, want := range map[time.Duration]string{
@@ -157,7 +157,7 @@ func TestSenders(t *testing.T) {
 		{"fe80::1", "fe80::1%7", true},
 		{"fe80::1", "fe80::2%7", false},
 	} {
-		g, err := newGuard(&Config{Allow: senders(t, c.allow)})
+		g, err := newPacketFilter(&Config{Allow: senders(t, c.allow)})
 		require.NoError(t, err)
 		payload, _, reason := g.check(netip.MustParseAddr(c.sender), []byte("1"))
 		if c.allowed {
@@ -184,7 +184,7 @@ func BenchmarkGuard(b *testing.B) {
 		"signed":  {Secret: testSecret},
 	} {
 		b.Run(name, func(b *testing.B) {
-			g, err := newGuard(&cfg)
+			g, err := newPacketFilter(&cfg)
 			require.NoError(b, err)
 			for b.Loop() {
 				g.check(from, datagram)

@@ -33,20 +33,20 @@ func ParseSenders(s string) (netip.Prefix, error) {
 }
 
 // guard decides which datagrams are taken. It is owned by the goroutine that reads.
-type guard struct {
-	allow  []netip.Prefix // none: every sender
-	secret []byte         // none: nothing is signed
-	taken  ledger
+type packetFilter struct {
+	allow   []netip.Prefix // none: every sender
+	secret  []byte         // none: nothing is signed
+	replays replayCache
 }
 
-func newGuard(cfg *Config) (*guard, error) {
+func newPacketFilter(cfg *Config) (*packetFilter, error) {
 	if cfg.Skew < 0 || cfg.Skew > MaxSkew {
 		return nil, fmt.Errorf("skew: want 0s to %v, got %v", MaxSkew, cfg.Skew)
 	}
 	if cfg.Secret != nil && len(cfg.Secret) == 0 {
 		return nil, errors.New("secret: want at least one byte, got none") // not meant to let all in
 	}
-	g := &guard{secret: slices.Clone(cfg.Secret), taken: newLedger(cmp.Or(cfg.Skew, DefaultSkew), maxTaken)}
+	g := &packetFilter{secret: slices.Clone(cfg.Secret), replays: newReplayCache(cmp.Or(cfg.Skew, DefaultSkew), maxReplayEntries)}
 	for _, prefix := range cfg.Allow {
 		if !prefix.IsValid() {
 			return nil, fmt.Errorf("allow: want a range of IP addresses, got %v", prefix)
@@ -62,26 +62,26 @@ func newGuard(cfg *Config) (*guard, error) {
 // check gives the payload of a datagram and the ID of what was signed, "" if nothing was; or the reason to
 // drop it. Nothing is looked at in a datagram from a sender that is not allowed, and nothing is believed
 // before its signature is.
-func (g *guard) check(from netip.Addr, datagram []byte) (payload []byte, id, reason string) {
-	if len(g.allow) > 0 && !g.allows(from) {
+func (f *packetFilter) check(from netip.Addr, datagram []byte) (payload []byte, id, reason string) {
+	if len(f.allow) > 0 && !f.allows(from) {
 		return nil, "", droppedSender
 	}
-	if len(g.secret) == 0 {
+	if len(f.secret) == 0 {
 		return datagram, "", ""
 	}
-	signed, err := wire.VerifyDatagram(g.secret, datagram)
+	signed, err := wire.VerifyDatagram(f.secret, datagram)
 	if err != nil {
 		return nil, "", droppedSignature
 	}
-	return signed.Payload, idOf(&signed), g.taken.enter(time.Now(), &signed)
+	return signed.Payload, datagramID(&signed), f.replays.add(time.Now(), &signed)
 }
 
 // idOf names a signed datagram to all hubs, by as much of its MAC as a ledger remembers.
-func idOf(s *wire.SignedDatagram) string {
+func datagramID(s *wire.SignedDatagram) string {
 	return base64.RawURLEncoding.EncodeToString(s.MAC[:len(fingerprint{})])
 }
 
-func (g *guard) allows(from netip.Addr) bool {
+func (f *packetFilter) allows(from netip.Addr) bool {
 	from = from.Unmap().WithZone("") // a prefix contains no address with a zone
-	return slices.ContainsFunc(g.allow, func(p netip.Prefix) bool { return p.Contains(from) })
+	return slices.ContainsFunc(f.allow, func(p netip.Prefix) bool { return p.Contains(from) })
 }

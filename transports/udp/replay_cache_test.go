@@ -21,9 +21,9 @@ func entry(at time.Time, payload int) *wire.SignedDatagram {
 func TestTheLedger(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		skew := time.Duration(rapid.SampledFrom([]int{1, 15, 16, 100, 1000}).Draw(t, "skew"))
-		page := max(1, skew/pages)
+		page := max(1, skew/bucketCount)
 		limit := rapid.IntRange(1, 30).Draw(t, "limit")
-		l := newLedger(skew, limit)
+		l := newReplayCache(skew, limit)
 		clockSet := rapid.Bool().Draw(t, "clock set")
 		now := time.Unix(1767225600, 0)
 		high := now
@@ -36,7 +36,7 @@ func TestTheLedger(t *testing.T) {
 			now = now.Add(time.Duration(step))
 			offset := time.Duration(rapid.Int64Range(-int64(skew)-1, int64(skew)+1).Draw(t, "offset"))
 			s := entry(now.Add(offset), rapid.IntRange(0, 1).Draw(t, "payload"))
-			reason := l.enter(now, s)
+			reason := l.add(now, s)
 
 			_, again := taken[s.MAC]
 			remembered, kept := 0, 0 // what must be remembered, and what may be
@@ -69,7 +69,7 @@ func TestTheLedger(t *testing.T) {
 			}
 			require.LessOrEqual(t, l.entries, limit)
 			counted := 0
-			for _, page := range l.entered {
+			for _, page := range l.buckets {
 				counted += len(page)
 			}
 			require.Equal(t, counted, l.entries)
@@ -80,10 +80,10 @@ func TestTheLedger(t *testing.T) {
 // A full ledger forgets nothing to make room: what it has no room for is taken when there is some.
 func TestAFullLedger(t *testing.T) {
 	const skew = 16 * time.Second
-	l := newLedger(skew, 3)
+	l := newReplayCache(skew, 3)
 	began := time.Unix(1767225600, 0)
 	for i := range 3 {
-		require.Empty(t, l.enter(began, entry(began, i)))
+		require.Empty(t, l.add(began, entry(began, i)))
 	}
 	for _, c := range []struct {
 		after   time.Duration
@@ -100,7 +100,7 @@ func TestAFullLedger(t *testing.T) {
 		{skew + time.Second, 5, skew, ""},
 		{skew + time.Second, 5, skew, droppedReplayed},
 	} {
-		require.Equal(t, c.want, l.enter(began.Add(c.after), entry(began.Add(c.signed), c.payload)), c)
+		require.Equal(t, c.want, l.add(began.Add(c.after), entry(began.Add(c.signed), c.payload)), c)
 	}
 	require.Equal(t, 1, l.entries)
 }
