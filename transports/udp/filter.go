@@ -12,15 +12,15 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// How far a signed datagram's time may be from the hub's.
+// Limits on the difference between a signed datagram's time and the hub's clock.
 const (
 	DefaultSkew = 30 * time.Second
-	MaxSkew     = 24 * time.Hour // of what can be configured
+	MaxSkew     = 24 * time.Hour // the largest that can be configured
 )
 
-// ParseSenders reads an IP address, or a range of them such as 10.0.0.0/8, for Config.Allow. An
-// address with a zone is refused: which interface a datagram came in by is not looked at. A
-// range of IPv4 within IPv6 has 96 bits at least: no sender is in a larger one.
+// ParseSenders parses an IP address, or a range such as 10.0.0.0/8, for Config.Allow. An address
+// with a zone is refused, since the receiving interface is not checked. An IPv4 range mapped to
+// IPv6 needs at least 96 bits, since a larger one contains no sender.
 func ParseSenders(s string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
 		return netip.PrefixFrom(addr, addr.BitLen()), nil
@@ -32,10 +32,10 @@ func ParseSenders(s string) (netip.Prefix, error) {
 	return prefix, nil
 }
 
-// guard decides which datagrams are taken. It is owned by the goroutine that reads.
+// packetFilter decides which datagrams are accepted. It is owned by the goroutine that reads.
 type packetFilter struct {
-	allow   []netip.Prefix // none: every sender
-	secret  []byte         // none: nothing is signed
+	allow   []netip.Prefix // empty: all senders
+	secret  []byte         // empty: datagrams are not signed
 	replays replayCache
 }
 
@@ -44,7 +44,7 @@ func newPacketFilter(cfg *Config) (*packetFilter, error) {
 		return nil, fmt.Errorf("skew: want 0s to %v, got %v", MaxSkew, cfg.Skew)
 	}
 	if cfg.Secret != nil && len(cfg.Secret) == 0 {
-		return nil, errors.New("secret: want at least one byte, got none") // not meant to let all in
+		return nil, errors.New("secret: want at least one byte, got none") // an empty secret is not meant to accept everything
 	}
 	g := &packetFilter{secret: slices.Clone(cfg.Secret), replays: newReplayCache(cmp.Or(cfg.Skew, DefaultSkew), maxReplayEntries)}
 	for _, prefix := range cfg.Allow {
@@ -52,16 +52,15 @@ func newPacketFilter(cfg *Config) (*packetFilter, error) {
 			return nil, fmt.Errorf("allow: want a range of IP addresses, got %v", prefix)
 		}
 		if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 {
-			prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96) // senders are unmapped too
+			prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96) // senders' addresses are unmapped too
 		}
 		g.allow = append(g.allow, prefix)
 	}
 	return g, nil
 }
 
-// check gives the payload of a datagram and the ID of what was signed, "" if nothing was; or the reason to
-// drop it. Nothing is looked at in a datagram from a sender that is not allowed, and nothing is believed
-// before its signature is.
+// check returns the payload of a datagram and, if it is signed, its ID; or the reason to drop it.
+// It checks the sender first, then the signature, and parses nothing before both.
 func (f *packetFilter) check(from netip.Addr, datagram []byte) (payload []byte, id, reason string) {
 	if len(f.allow) > 0 && !f.allows(from) {
 		return nil, "", droppedSender
@@ -76,12 +75,13 @@ func (f *packetFilter) check(from netip.Addr, datagram []byte) (payload []byte, 
 	return signed.Payload, datagramID(&signed), f.replays.add(time.Now(), &signed)
 }
 
-// idOf names a signed datagram to all hubs, by as much of its MAC as a ledger remembers.
+// datagramID returns an ID of a signed datagram that is the same on all hubs: the part of its MAC
+// that the replay cache keeps.
 func datagramID(s *wire.SignedDatagram) string {
 	return base64.RawURLEncoding.EncodeToString(s.MAC[:len(fingerprint{})])
 }
 
 func (f *packetFilter) allows(from netip.Addr) bool {
-	from = from.Unmap().WithZone("") // a prefix contains no address with a zone
+	from = from.Unmap().WithZone("") // prefixes do not match addresses with a zone
 	return slices.ContainsFunc(f.allow, func(p netip.Prefix) bool { return p.Contains(from) })
 }

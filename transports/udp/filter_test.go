@@ -19,7 +19,7 @@ import (
 
 var testSecret = []byte("open sesame")
 
-// sign makes the datagram whose time is as far from now.
+// sign returns a datagram whose time differs from now by this much.
 func sign(secret []byte, offset time.Duration, payload string) string {
 	return string(wire.SignDatagram(nil, secret, time.Now().Add(offset), []byte(payload)))
 }
@@ -36,8 +36,8 @@ func senders(t *testing.T, ranges ...string) (prefixes []netip.Prefix) {
 	return prefixes
 }
 
-// TestWhatIsTaken sends over real sockets what whoever may or may not publish would.
-func TestWhatIsTaken(t *testing.T) {
+// Sends, over real sockets, datagrams that are accepted and datagrams that are not.
+func TestDatagramFilter(t *testing.T) {
 	good := sign(testSecret, 0, `"good"`)
 	signed := Config{Secret: testSecret}
 	raw := Config{Secret: testSecret, Format: wire.DatagramFormat{Mode: wire.DatagramRaw}}
@@ -45,7 +45,7 @@ func TestWhatIsTaken(t *testing.T) {
 		name      string
 		cfg       Config
 		datagrams []string
-		data      string // of the events, in order
+		data      string // data of the events, in order
 		dropped   map[string]uint64
 	}{
 		{"signed", signed, []string{good}, `"good"`, nil},
@@ -102,12 +102,12 @@ func TestWhatIsTaken(t *testing.T) {
 	}
 }
 
-func TestTheSkewToTheNanosecond(t *testing.T) {
+func TestSkewIsExact(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const skew = 7*time.Second + 1
 		g, err := newPacketFilter(&Config{Secret: testSecret, Skew: skew})
 		require.NoError(t, err)
-		var from netip.Addr // nobody asks for it
+		var from netip.Addr // not used
 		for offset, want := range map[time.Duration]string{
 			-skew - 1: droppedReplayed, -skew: "", -1: "", 0: "", 1: "", skew: "", skew + 1: droppedReplayed,
 		} {
@@ -119,7 +119,7 @@ func TestTheSkewToTheNanosecond(t *testing.T) {
 				continue
 			}
 			require.Equal(t, "1", string(payload))
-			// It is not taken again for as long as it could be, and never after.
+			// It is refused as long as its time is acceptable, and never accepted after that.
 			for _, until := range []time.Time{time.Now(), at.Add(skew), at.Add(skew + 1), at.Add(3 * skew)} {
 				time.Sleep(max(0, time.Until(until)))
 				_, _, reason = g.check(from, datagram)
@@ -142,7 +142,7 @@ func TestSenders(t *testing.T) {
 		{"192.0.2.1", "192.0.2.1", true},
 		{"192.0.2.1", "192.0.2.2", false},
 		{"192.0.2.1", "::ffff:192.0.2.1", true},
-		{"192.0.2.1/24", "192.0.2.200", true}, // host bits don't count
+		{"192.0.2.1/24", "192.0.2.200", true}, // host bits are ignored
 		{"192.0.2.0/24", "192.0.3.0", false},
 		{"0.0.0.0/0", "::ffff:8.8.8.8", true},
 		{"0.0.0.0/0", "2001:db8::1", false},

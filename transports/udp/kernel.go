@@ -5,20 +5,20 @@ import (
 	"sync"
 )
 
-// kernelDrops adds up what the kernel dropped at one socket. The kernel counts in 32 bits and
-// forgets with the socket; the sum does neither.
+// kernelDrops accumulates the kernel's drop counter of one socket. That counter has 32 bits and is
+// lost with the socket.
 type kernelDrops struct {
-	mu   sync.Mutex // guards what follows
-	last uint32     // as the kernel counted
+	mu   sync.Mutex // guards the fields below
+	last uint32     // last value of the kernel's counter
 	sum  uint64
 }
 
-// read asks the socket. Once it is closed, the sum stands.
+// read updates and returns the sum. After the socket is closed the sum no longer changes.
 func (k *kernelDrops) read(conn *net.UDPConn) uint64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if n, err := socketDrops(conn); err == nil {
-		k.sum += uint64(n - k.last) // right across a wrap to zero
+		k.sum += uint64(n - k.last) // correct when the counter wraps
 		k.last = n
 	}
 	return k.sum

@@ -12,20 +12,21 @@ import (
 )
 
 const (
-	lossCheck  = time.Second      // how soon a loss is seen
-	lossPeriod = 10 * time.Second // between two lines about one reason
+	lossCheck  = time.Second      // interval between checks
+	lossPeriod = 10 * time.Second // minimum interval between two lines with one reason
 )
 
-// maxSample is how many bytes of a dropped datagram are logged.
+// maxSample is the number of bytes of a dropped datagram that are logged.
 const maxSample = 64
 
-// sample describes one of the datagrams that were dropped for a reason.
+// sample is an example of the datagrams dropped for one reason.
 type sample struct {
 	from netip.AddrPort
-	text string // escaped; empty: not shown
+	text string // escaped; empty: not logged
 }
 
-// sampleOf returns what is logged of a datagram. A signed one is not shown: others could send it again.
+// sampleOf returns the sample of a datagram. A signed datagram's content is not logged, since
+// readers of the log could send it again.
 func sampleOf(reason string, from netip.AddrPort, datagram []byte) *sample {
 	s := &sample{from: from}
 	switch reason {
@@ -35,18 +36,18 @@ func sampleOf(reason string, from netip.AddrPort, datagram []byte) *sample {
 	return s
 }
 
-// lossLog logs how many texts or datagrams were dropped for each reason, and the sender and the beginning of one
-// of them. It is owned by the goroutine of run.
+// lossLog logs the number of texts or datagrams dropped for each reason, with the sender and the
+// start of one of them. It is owned by the goroutine of run.
 type lossLog struct {
 	logger  *slog.Logger
 	dropped func() map[string]uint64    // totals by reason
-	sample  func(reason string) *sample // takes the one that was kept; nil: there is none
+	sample  func(reason string) *sample // removes and returns the stored sample; nil if there is none
 
-	logged   map[string]uint64 // of the totals
+	logged   map[string]uint64 // totals already logged
 	loggedAt map[string]time.Time
 }
 
-// run looks at the totals until stopped is closed, and then once more.
+// run checks the totals until stopped is closed, and then once more.
 func (l *lossLog) run(stopped <-chan struct{}) {
 	l.logged, l.loggedAt = make(map[string]uint64), make(map[string]time.Time)
 	ticker := time.NewTicker(lossCheck)
@@ -62,8 +63,8 @@ func (l *lossLog) run(stopped <-chan struct{}) {
 	}
 }
 
-// tell logs what is new of each reason that was not told of within lossPeriod, or at the end of
-// all.
+// log logs the new losses of each reason that was not logged within lossPeriod, or of all reasons
+// if last is set.
 func (l *lossLog) log(last bool) {
 	totals, now := l.dropped(), time.Now()
 	for _, reason := range slices.Sorted(maps.Keys(totals)) {

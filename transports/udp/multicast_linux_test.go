@@ -12,7 +12,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// sendToGroup sends a datagram to a multicast group by way of the loopback interface.
+// sendToGroup sends a datagram to a multicast group over the loopback interface.
 func sendToGroup(t *testing.T, group, text string) {
 	t.Helper()
 	conn, err := net.Dial("udp", group)
@@ -31,8 +31,7 @@ func sendToGroup(t *testing.T, group, text string) {
 	require.NoError(t, err)
 }
 
-// TestGroupIsJoined: of a multicast group, the datagrams to it are taken, and none to the machine's
-// own addresses or to another group.
+// Datagrams to the group are received, but none to the machine's own addresses or to another group.
 func TestGroupIsJoined(t *testing.T) {
 	events := make(chan *hub.Event, 1)
 	s := listen(t, Config{Addr: "239.255.42.1:0", Interface: "lo", Publish: takeAllTo(events)})
@@ -43,7 +42,7 @@ func TestGroupIsJoined(t *testing.T) {
 	sender, err := net.Dial("udp", "127.0.0.1:"+port)
 	require.NoError(t, err)
 	defer sender.Close()
-	_, _ = sender.Write([]byte(`"to this machine"`)) // the kernel may answer that nobody listens there
+	_, _ = sender.Write([]byte(`"to this machine"`)) // the kernel may report that no socket is bound there
 	sendToGroup(t, "239.255.42.2:"+port, `"to another group"`)
 	sendToGroup(t, "239.255.42.1:"+port, `"to the group"`)
 	require.Equal(t, `"to the group"`, string((<-events).Data))
@@ -51,7 +50,7 @@ func TestGroupIsJoined(t *testing.T) {
 	require.Equal(t, uint64(1), s.Stats().Datagrams)
 }
 
-// TestGroupIsRefused: what cannot be joined is an error, not a socket that gets nothing.
+// A group that cannot be joined is an error, not a socket that receives nothing.
 func TestGroupIsRefused(t *testing.T) {
 	format := wire.DatagramFormat{Topic: "a"}
 	_, err := Listen(Config{Addr: "239.255.42.1:0", Interface: "nowhere0", Format: format})

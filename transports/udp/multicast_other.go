@@ -7,7 +7,8 @@ import (
 	"net"
 )
 
-// listenGroup refuses: the net package would take datagrams to every address of the machine.
+// listenGroup returns an error: with package net, the socket would receive datagrams to any
+// address.
 func listenGroup(group *net.UDPAddr, _ string) (*net.UDPConn, error) {
-	return nil, fmt.Errorf("multicast groups such as %v are taken on Linux only", group.IP)
+	return nil, fmt.Errorf("multicast groups such as %v are supported on Linux only", group.IP)
 }

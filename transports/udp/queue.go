@@ -6,23 +6,23 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Limits of the queue, of what waits and what is being published together: a stall of the engine
-// for more than half a second at 100,000 events a second.
+// Limits of the queue, including events being published: a stall of the engine of half a second at
+// 100,000 events per second.
 const (
 	maxQueuedEvents = 64 << 10
-	maxQueuedBytes  = 32 << 20 // of data, topics, types and keys
-	maxBatch        = 512      // events; more at once would hold the hub's lock for long
+	maxQueuedBytes  = 32 << 20 // bytes of data, topics, types and keys
+	maxBatch        = 512      // events; larger batches would hold the hub's lock for long
 )
 
-// queue stands between reading and publishing. put never waits; take does.
+// queue connects reading and publishing. put never blocks; take does.
 type queue struct {
-	available sync.Cond // waiting is not empty, or closed
+	available sync.Cond // waiting is not empty, or the queue is closed
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	waiting []*hub.Event
-	ids     []string // of those waiting, at the same index; nil: they have none
-	events  int      // put and not done
-	bytes   int      // of these
+	ids     []string // IDs of waiting, by index; nil: no IDs
+	events  int      // passed to put and not yet to done
+	bytes   int      // size of these
 	closed  bool
 }
 
@@ -32,7 +32,7 @@ func newQueue() *queue {
 	return q
 }
 
-// put appends the event, with its ID if all have one; false means that it has no room.
+// put appends the event, with its ID if events have IDs. It returns false if the queue is full.
 func (q *queue) put(e *hub.Event, id string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -51,8 +51,8 @@ func (q *queue) put(e *hub.Event, id string) bool {
 	return true
 }
 
-// take waits for events and gives those that wait, at most maxBatch, and their IDs; nil once the queue
-// is closed and empty. They count until done is called with them.
+// take blocks until there are events, and returns at most maxBatch of them and their IDs. It
+// returns nil when the queue is closed and empty. The events count until done is called with them.
 func (q *queue) take() (batch []*hub.Event, ids []string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -68,12 +68,12 @@ func (q *queue) take() (batch []*hub.Event, ids []string) {
 		ids, q.ids = q.ids[:n:n], q.ids[n:]
 	}
 	if q.waiting = q.waiting[n:]; len(q.waiting) == 0 {
-		q.waiting, q.ids = nil, nil // the batch has been given away with its array
+		q.waiting, q.ids = nil, nil // the batch uses this array now
 	}
 	return batch, ids
 }
 
-// done ends the counting of a batch, and forgets its events: the array may live on in waiting.
+// done stops counting a batch and clears it, since its array may be part of waiting.
 func (q *queue) done(batch []*hub.Event) {
 	bytes := 0
 	for _, e := range batch {
@@ -86,7 +86,7 @@ func (q *queue) done(batch []*hub.Event) {
 	q.bytes -= bytes
 }
 
-// close lets take end when it has given all.
+// close makes take return nil once the queue is empty.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -94,7 +94,7 @@ func (q *queue) close() {
 	q.available.Signal()
 }
 
-// sizeOf reads only what the hub leaves as it was.
+// sizeOf returns the counted size. It uses only fields that the hub does not change.
 func sizeOf(e *hub.Event) int {
 	return len(e.Data) + len(e.Topic) + len(e.Type) + len(e.Key)
 }

@@ -7,33 +7,33 @@ import (
 )
 
 const (
-	// maxTaken is how many signed datagrams are remembered at most. That many take up to 80 MB,
-	// which only who has the secret can fill.
+	// maxReplayEntries is the maximum number of signed datagrams that are remembered. They use up
+	// to 80 MB, and only senders with the secret can fill them.
 	maxReplayEntries = 1 << 21
-	// pages is how many of them the skew is divided into.
+	// bucketCount is the number of buckets in which the skew is divided.
 	bucketCount = 16
 )
 
-// ledger remembers which signed datagrams were taken, until their own time has them refused. They
-// are entered on pages by their time, and a page is torn out as a whole: a timer or an order for
-// each would cost more than what is remembered of it.
+// replayCache remembers accepted signed datagrams until their time alone has them refused. They are
+// stored in buckets by their time, and a bucket is deleted as a whole, since a timer or a list
+// entry for each datagram would cost more memory than its fingerprint.
 type replayCache struct {
 	skew  time.Duration
-	limit int // of entries
+	limit int // maximum number of entries
 
-	buckets map[int64]map[fingerprint]struct{} // by page: the time, divided by a page's length
-	oldest  int64                              // those before it have been torn out
+	buckets map[int64]map[fingerprint]struct{} // by time, divided by a bucket's length
+	oldest  int64                              // earlier buckets are deleted
 	entries int
 }
 
-// fingerprint is the beginning of a MAC: without the secret, 128 bits are not met by chance.
+// fingerprint is the start of a MAC. Without the secret, a match of 128 bits cannot be found.
 type fingerprint [16]byte
 
 func newReplayCache(skew time.Duration, limit int) replayCache {
 	return replayCache{skew: skew, limit: limit, buckets: make(map[int64]map[fingerprint]struct{})}
 }
 
-// enter gives "" if the datagram is to be taken, which happens once, or the reason to drop it.
+// add returns "" if the datagram is new and acceptable, and records it; else the reason to drop it.
 func (c *replayCache) add(now time.Time, s *wire.SignedDatagram) (reason string) {
 	if age := now.Sub(s.Time); age > c.skew || age < -c.skew {
 		return droppedReplayed
@@ -41,7 +41,7 @@ func (c *replayCache) add(now time.Time, s *wire.SignedDatagram) (reason string)
 	c.dropBefore(c.bucketOf(now.Add(-c.skew)))
 	n := c.bucketOf(s.Time)
 	if n < c.oldest {
-		return droppedReplayed // the clock was set back, and nobody knows any more
+		return droppedReplayed // the clock was set back, and this bucket is deleted
 	}
 	bucket, id := c.buckets[n], fingerprint(s.MAC[:])
 	if _, again := bucket[id]; again {
@@ -59,7 +59,7 @@ func (c *replayCache) add(now time.Time, s *wire.SignedDatagram) (reason string)
 	return ""
 }
 
-// forget tears out the pages before the given one, which is that of the oldest time still taken.
+// dropBefore deletes the buckets before first, the bucket of the oldest acceptable time.
 func (c *replayCache) dropBefore(first int64) {
 	if first <= c.oldest {
 		return

@@ -12,13 +12,13 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// entry is a datagram of a sender who signs at a time.
+// entry returns a datagram signed at a time.
 func entry(at time.Time, payload int) *wire.SignedDatagram {
 	return &wire.SignedDatagram{Time: at, MAC: sha256.Sum256(fmt.Append(nil, at.UnixNano(), payload))}
 }
 
-// TestTheLedger plays it against a map of all that was ever taken. The clock may be set.
-func TestTheLedger(t *testing.T) {
+// Compares the cache with a map of all accepted datagrams. The clock may be set.
+func TestReplayCache(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		skew := time.Duration(rapid.SampledFrom([]int{1, 15, 16, 100, 1000}).Draw(t, "skew"))
 		page := max(1, skew/bucketCount)
@@ -39,7 +39,7 @@ func TestTheLedger(t *testing.T) {
 			reason := l.add(now, s)
 
 			_, again := taken[s.MAC]
-			remembered, kept := 0, 0 // what must be remembered, and what may be
+			remembered, kept := 0, 0 // entries that must be kept, and that may be kept
 			for _, at := range taken {
 				if !at.Before(now.Add(-skew)) {
 					remembered++
@@ -77,8 +77,8 @@ func TestTheLedger(t *testing.T) {
 	})
 }
 
-// A full ledger forgets nothing to make room: what it has no room for is taken when there is some.
-func TestAFullLedger(t *testing.T) {
+// A full cache forgets nothing to make room. New datagrams are refused until there is room.
+func TestFullReplayCache(t *testing.T) {
 	const skew = 16 * time.Second
 	l := newReplayCache(skew, 3)
 	began := time.Unix(1767225600, 0)
@@ -95,7 +95,7 @@ func TestAFullLedger(t *testing.T) {
 		{skew, 5, skew, droppedOverload},
 		{skew, 0, 0, droppedReplayed},
 		{skew, 4, 0, droppedOverload},
-		{skew + time.Second - 1, 6, skew, droppedOverload}, // they share a page
+		{skew + time.Second - 1, 6, skew, droppedOverload}, // they share a bucket
 		{skew + time.Second, 0, 0, droppedReplayed},
 		{skew + time.Second, 5, skew, ""},
 		{skew + time.Second, 5, skew, droppedReplayed},

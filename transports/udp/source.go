@@ -15,7 +15,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// Reasons of a loss, beside those of wire.RefusalReason.
+// Reasons for losses, besides those of wire.RefusalReason.
 const (
 	droppedSender    = "sender"
 	droppedSignature = "signature"
@@ -26,39 +26,40 @@ const (
 )
 
 const (
-	defaultReadBuffer = 4 << 20  // bytes; 65 ms of 100,000 datagrams a second
-	maxDatagram       = 64 << 10 // bytes; more than UDP can carry, so none is ever cut
+	defaultReadBuffer = 4 << 20  // bytes; 65 ms at 100,000 datagrams per second
+	maxDatagram       = 64 << 10 // bytes; more than the largest datagram, so none is truncated
 	flushTimeout      = 500 * time.Millisecond
 )
 
-// Config is a source's configuration. Addr, Format.Topic and Publish must be set.
+// Config configures a Source. Addr, Format.Topic and Publish are required.
 type Config struct {
-	Addr          string              // host:port; port 0 takes a free one. A multicast group is joined (Linux)
-	Interface     string              // on which a multicast group is joined; empty: the system chooses
+	Addr          string              // host:port; port 0 selects a free one. A multicast group is joined (Linux)
+	Interface     string              // interface on which a multicast group is joined; empty: chosen by the system
 	Format        wire.DatagramFormat // how a datagram becomes events
-	MaxEventBytes int                 // of an event's data; 0: hub.DefaultMaxEventSize
-	ReadBuffer    int                 // bytes of the socket's buffer asked for; 0: 4 MiB
-	// Allow holds the addresses of whom datagrams are taken; none: everybody. IPv4 is IPv4 also
-	// when it is mapped to IPv6 (RFC 4291 section 2.5.5.2), on both sides, and of a sender's
-	// address the zone does not count.
+	MaxEventBytes int                 // limit of an event's data; 0: hub.DefaultMaxEventSize
+	ReadBuffer    int                 // requested size of the socket's buffer in bytes; 0: 4 MiB
+	// Allow lists the addresses of accepted senders; empty: all. IPv4 addresses match their form
+	// mapped to IPv6 (RFC 4291 section 2.5.5.2), on both sides. The zone of a sender's address is
+	// ignored.
 	Allow []netip.Prefix
-	// Secret is what a datagram must be signed with (docs/protocol.md#signed-datagrams), byte for byte; nil: no
-	// datagram is signed.
+	// Secret is the secret with which datagrams must be signed (docs/protocol.md#signed-datagrams);
+	// nil: datagrams are not signed.
 	Secret []byte
-	// Skew is how far the time of a signed datagram may be from the hub's, to either side; 0:
-	// DefaultSkew.
+	// Skew is the maximum difference between a signed datagram's time and the hub's clock, in
+	// either direction; 0: DefaultSkew.
 	Skew time.Duration
-	// Publish takes a batch of valid events, as hub.Hub.PublishEach does. One call at a
-	// time is made.
+	// Publish publishes a batch of valid events, like hub.Hub.PublishEach. Calls are not
+	// concurrent.
 	Publish func(ctx context.Context, events ...*hub.Event) (hub.Cursor, error)
-	// PublishUnique, if not nil, takes the batches of signed datagrams in place of Publish, with an ID for
-	// each event, as hub.Hub.PublishUnique does: what another hub has taken counts as replayed.
+	// PublishUnique, if not nil, publishes the batches of signed datagrams instead of Publish, with
+	// an ID for each event, like hub.Hub.PublishUnique. Events that another hub has published count
+	// as replayed.
 	PublishUnique func(ctx context.Context, ids []string, events ...*hub.Event) (repeated int, err error)
-	Logger        *slog.Logger // nil: none
+	Logger        *slog.Logger
 }
 
-// Source reads datagrams from a socket and publishes what they hold. Addr and Stats may be called
-// by any goroutine at any time.
+// Source reads datagrams from a socket and publishes their events. Addr and Stats are safe for
+// concurrent use.
 type Source struct {
 	// Static after Listen.
 	cfg  Config
@@ -67,25 +68,25 @@ type Source struct {
 	queue     *queue
 	datagrams atomic.Uint64
 	events    atomic.Uint64
-	dropped   map[string]*atomic.Uint64          // by reason; the map is static
-	samples   map[string]*atomic.Pointer[sample] // of what was dropped, by reason; the map is static
+	dropped   map[string]*atomic.Uint64          // by reason; the map does not change
+	samples   map[string]*atomic.Pointer[sample] // of dropped datagrams, by reason; the map does not change
 	kernel    kernelDrops
 
-	// Owned by Run's calling goroutine.
+	// owned by the goroutine that called Run
 	filter *packetFilter
-	syslog *syslogParser // nil: Format.Mode is another
-	parsed []*hub.Event  // of one datagram
+	syslog *syslogParser // nil unless Format.Mode is DatagramSyslog
+	parsed []*hub.Event  // events of the current datagram
 }
 
-// Stats is what a source has counted since Listen.
+// Stats are the counts of a source since Listen.
 type Stats struct {
-	Datagrams uint64            // read
-	Events    uint64            // published
-	Dropped   map[string]uint64 // by reason (see the package); every reason is there
+	Datagrams uint64            // datagrams read
+	Events    uint64            // events published
+	Dropped   map[string]uint64 // by reason (see the package comment); every reason is present
 }
 
-// Listen opens the socket. Run must follow: it reads it, and closes it in the end. The error says
-// which part of the configuration cannot work, or why the system refused the address.
+// Listen opens the socket. Run must be called to read and close it. The error names the part of the
+// configuration that is invalid, or the reason why the system refused the address.
 func Listen(cfg Config) (*Source, error) {
 	if err := cfg.Format.Validate(); err != nil {
 		return nil, fmt.Errorf("udp: %w", err)
@@ -122,8 +123,8 @@ func Listen(cfg Config) (*Source, error) {
 		return nil, fmt.Errorf("udp: set the read buffer: %w", err)
 	}
 	if got < cfg.ReadBuffer {
-		cfg.Logger.Warn("udp: the system gives a smaller read buffer; bursts are lost sooner (net.core.rmem_max)",
-			"bytes", got, "asked", cfg.ReadBuffer)
+		cfg.Logger.Warn("udp: read buffer is smaller than requested, so bursts may be lost; raise net.core.rmem_max",
+			"bytes", got, "requested", cfg.ReadBuffer)
 	}
 	s := &Source{cfg: cfg, conn: conn, queue: newQueue(), filter: guard, dropped: make(map[string]*atomic.Uint64), samples: make(map[string]*atomic.Pointer[sample])}
 	if cfg.Format.Mode == wire.DatagramSyslog {
@@ -138,10 +139,10 @@ func Listen(cfg Config) (*Source, error) {
 	return s, nil
 }
 
-// Addr is the address listened on.
+// Addr returns the local address.
 func (s *Source) Addr() net.Addr { return s.conn.LocalAddr() }
 
-// Stats counts up to now; after Run has returned, for good.
+// Stats returns the current counts. They are final after Run has returned.
 func (s *Source) Stats() Stats {
 	stats := Stats{
 		Datagrams: s.datagrams.Load(),
@@ -155,10 +156,10 @@ func (s *Source) Stats() Stats {
 	return stats
 }
 
-// Run reads and publishes until ctx ends, publishes what was read, and closes the socket. It is
-// called once. The error is nil, or the one with which the socket failed.
+// Run reads and publishes until ctx ends. Then it publishes the queued events and closes the
+// socket. It must be called once. The error is nil, or that of the socket.
 func (s *Source) Run(ctx context.Context) error {
-	// What was read is published also after ctx has ended.
+	// Queued events are published even after ctx has ended.
 	publishing, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
 	published, stopped, logged := make(chan struct{}), make(chan struct{}), make(chan struct{})
@@ -171,14 +172,14 @@ func (s *Source) Run(ctx context.Context) error {
 		losses := lossLog{logger: s.cfg.Logger, dropped: func() map[string]uint64 { return s.Stats().Dropped }, sample: s.takeSample}
 		losses.run(stopped)
 	}()
-	// A deadline in the past wakes the read without closing the socket, which has yet to be
-	// asked what it dropped.
+	// A deadline in the past interrupts the read without closing the socket, whose drop counter is
+	// still needed.
 	unwatch := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer unwatch()
 
 	err := s.read(ctx)
 	s.kernel.read(s.conn)
-	_ = s.conn.Close() // nothing was written that could be lost
+	_ = s.conn.Close() // nothing was written, so no error matters
 	s.queue.close()
 	flushing := time.AfterFunc(flushTimeout, giveUp)
 	defer flushing.Stop()
@@ -208,8 +209,8 @@ func (s *Source) read(ctx context.Context) error {
 	}
 }
 
-// take queues the events of one datagram that has passed the guard. Each has the datagram's ID and its own
-// place in it.
+// enqueue queues the events of a datagram that has passed the filter. The ID of an event consists
+// of the datagram's ID and the event's index in it.
 func (s *Source) enqueue(from netip.AddrPort, datagram []byte, id string) {
 	if s.cfg.PublishUnique == nil {
 		id = ""
@@ -237,7 +238,7 @@ func (s *Source) enqueue(from netip.AddrPort, datagram []byte, id string) {
 	clear(s.parsed)
 }
 
-// refuse counts a datagram, or a text in it, and keeps one for the log.
+// refuse counts a dropped datagram, or a text in it, and stores a sample for the log.
 func (s *Source) refuse(reason string, from netip.AddrPort, datagram []byte) {
 	s.drop(reason, 1)
 	if kept := s.samples[reason]; kept.Load() == nil {
@@ -245,7 +246,7 @@ func (s *Source) refuse(reason string, from netip.AddrPort, datagram []byte) {
 	}
 }
 
-// takeSample returns the sample of a reason, and leaves room for the next.
+// takeSample removes and returns the sample of a reason.
 func (s *Source) takeSample(reason string) *sample {
 	if kept := s.samples[reason]; kept != nil {
 		return kept.Swap(nil)
@@ -257,7 +258,7 @@ func (s *Source) drop(reason string, n int) {
 	s.dropped[reason].Add(uint64(n))
 }
 
-// publish empties the queue until it is closed and empty.
+// publish publishes the queued events until the queue is closed and empty.
 func (s *Source) publish(ctx context.Context) {
 	for batch, ids := s.queue.take(); batch != nil; batch, ids = s.queue.take() {
 		repeated, err := s.publishBatch(ctx, ids, batch)

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setReadBuffer asks for a read buffer of n bytes and says how many the socket has, overhead of
-// the kernel not counted.
+// setReadBuffer requests a read buffer of n bytes and returns the size that the socket has, without
+// the kernel's overhead.
 func setReadBuffer(conn *net.UDPConn, n int) (int, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -17,7 +17,7 @@ func setReadBuffer(conn *net.UDPConn, n int) (int, error) {
 	got := 0
 	var sockErr error
 	err = raw.Control(func(fd uintptr) {
-		// Past net.core.rmem_max only with CAP_NET_ADMIN, so it may well be refused.
+		// Exceeding net.core.rmem_max requires CAP_NET_ADMIN.
 		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, n) != nil {
 			sockErr = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, n)
 		}
@@ -28,12 +28,12 @@ func setReadBuffer(conn *net.UDPConn, n int) (int, error) {
 	if err == nil {
 		err = sockErr
 	}
-	return got / 2, err // socket(7): the kernel doubles what it is asked for
+	return got / 2, err // socket(7): the kernel doubles the requested size
 }
 
-// socketDrops is how many datagrams the kernel has dropped at the socket, modulo 2^32: because
-// its buffer was full, or their checksum wrong. SO_MEMINFO is exact at any time; SO_RXQ_OVFL only
-// comes with the next datagram that is read.
+// socketDrops returns the number of datagrams that the kernel has dropped at the socket, modulo
+// 2^32, because its buffer was full or a checksum was wrong. SO_MEMINFO is exact at any time,
+// whereas SO_RXQ_OVFL arrives only with the next datagram.
 func socketDrops(conn *net.UDPConn) (uint32, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {

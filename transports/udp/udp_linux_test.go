@@ -10,9 +10,9 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Nobody reads while the flood comes, so most of it is lost in the kernel; what was sent is
-// published or counted, to one, also when the socket is gone.
-func TestWhatTheKernelDropsIsCounted(t *testing.T) {
+// No goroutine reads during the flood, so the kernel drops most of it. Every datagram is published
+// or counted, even after the socket is closed.
+func TestKernelDropsAreCounted(t *testing.T) {
 	s := listen(t, Config{ReadBuffer: 8 << 10, Publish: takeAll})
 	const sent = 1000
 	flood(t, s, sent)
@@ -30,8 +30,8 @@ func TestWhatTheKernelDropsIsCounted(t *testing.T) {
 	require.Equal(t, uint64(sent), stats.Events+sum(stats.Dropped))
 }
 
-// What was lost since anybody last asked is not lost with the socket.
-func TestTheKernelsCountOutlivesTheSocket(t *testing.T) {
+// Losses since the last call are not lost with the socket.
+func TestKernelDropsSurviveClose(t *testing.T) {
 	s := listen(t, Config{ReadBuffer: 8 << 10, Publish: takeAll})
 	flood(t, s, 1000)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -40,7 +40,7 @@ func TestTheKernelsCountOutlivesTheSocket(t *testing.T) {
 	require.Positive(t, s.Stats().Dropped["kernel"])
 }
 
-// takeAllTo passes on each event that is published.
+// takeAllTo sends each published event to a channel.
 func takeAllTo(events chan<- *hub.Event) func(context.Context, ...*hub.Event) (hub.Cursor, error) {
 	return func(_ context.Context, published ...*hub.Event) (hub.Cursor, error) {
 		for _, e := range published {
@@ -52,8 +52,8 @@ func takeAllTo(events chan<- *hub.Event) func(context.Context, ...*hub.Event) (h
 
 func takeAll(context.Context, ...*hub.Event) (hub.Cursor, error) { return hub.Cursor{}, nil }
 
-// flood sends n datagrams, a tenth of them no JSON. On loopback each is in the socket's buffer or
-// dropped when its write returns.
+// flood sends n datagrams, of which a tenth are not JSON. On loopback, each is in the socket's
+// buffer or dropped when its write returns.
 func flood(t *testing.T, s *Source, n int) {
 	t.Helper()
 	sender, err := net.Dial("udp", s.Addr().String())
@@ -69,15 +69,15 @@ func flood(t *testing.T, s *Source, n int) {
 	}
 }
 
-func TestTheReadBufferIsAsBigAsAsked(t *testing.T) {
+func TestReadBufferSize(t *testing.T) {
 	s := listen(t, Config{})
 	defer start(t, s).stop()
-	got, err := setReadBuffer(s.conn, 128<<10) // no system's limit is below
+	got, err := setReadBuffer(s.conn, 128<<10) // below every system's limit
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, got, 128<<10)
 }
 
-func TestTheKernelsCounterMayWrap(t *testing.T) {
+func TestKernelCounterWraps(t *testing.T) {
 	s := listen(t, Config{})
 	defer start(t, s).stop()
 	k := kernelDrops{last: 1<<32 - 3, sum: 1<<32 - 3}

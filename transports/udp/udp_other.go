@@ -4,10 +4,10 @@ package udp
 
 import "net"
 
-// setReadBuffer asks for a read buffer of n bytes. What the system made of it is not known.
+// setReadBuffer requests a read buffer of n bytes. The actual size is unknown.
 func setReadBuffer(conn *net.UDPConn, n int) (int, error) {
 	return n, conn.SetReadBuffer(n)
 }
 
-// socketDrops is always 0: the system does not say.
+// socketDrops returns 0: the system does not report drops.
 func socketDrops(*net.UDPConn) (uint32, error) { return 0, nil }

@@ -23,14 +23,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// running is a source on a loopback socket, and one that sends to it.
+// running is a source on a loopback socket, and a client that sends to it.
 type running struct {
 	*Source
 	sender net.Conn
 	stop   func() // ends Run and waits for it
 }
 
-// listen fills in what every test needs of the configuration.
+// listen completes the configuration with what every test needs.
 func listen(t *testing.T, cfg Config) *Source {
 	t.Helper()
 	cfg.Addr = cmp.Or(cfg.Addr, "127.0.0.1:0")
@@ -78,7 +78,7 @@ func sum(dropped map[string]uint64) (n uint64) {
 	return n
 }
 
-func TestWhatIsSentIsPublishedInOrder(t *testing.T) {
+func TestDatagramsArePublishedInOrder(t *testing.T) {
 	h, err := hub.New(hub.Config{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, h.Close()) })
@@ -90,7 +90,7 @@ func TestWhatIsSentIsPublishedInOrder(t *testing.T) {
 		}
 		return last, err
 	}}))
-	longest := `"` + strings.Repeat("x", 65507-2) + `"` // of what IPv4 carries
+	longest := `"` + strings.Repeat("x", 65507-2) + `"` // the largest payload of IPv4
 	r.send(t, `{"a": 1.0}`, `{"topic":"orders.eu","data":2}`, "3\n4\r\n\n5", longest, `{"topic":"b","text":true,"data":"six"}`)
 	r.eventually(t, func(s Stats) bool { return s.Events == 7 })
 	r.stop()
@@ -145,8 +145,8 @@ func TestEveryLossIsCountedUnderItsReason(t *testing.T) {
 	require.Contains(t, log.String(), "sender=127.0.0.1:")
 }
 
-// A publisher that stands still costs bounded memory, and what does not fit is counted, to one.
-func TestTheQueueIsBounded(t *testing.T) {
+// A stalled publisher uses bounded memory, and every event that does not fit is counted.
+func TestQueueIsBoundedInEvents(t *testing.T) {
 	release := make(chan struct{})
 	r := start(t, listen(t, Config{Publish: func(context.Context, ...*hub.Event) (hub.Cursor, error) {
 		<-release
@@ -166,7 +166,7 @@ func TestTheQueueIsBounded(t *testing.T) {
 	require.Equal(t, uint64(lost), sum(r.Stats().Dropped))
 }
 
-func TestTheQueueIsBoundedInBytes(t *testing.T) {
+func TestQueueIsBoundedInBytes(t *testing.T) {
 	q := newQueue()
 	e := func() *hub.Event { return &hub.Event{Topic: "a", Data: make([]byte, maxQueuedBytes/4-1)} }
 	for range 4 {
@@ -202,7 +202,7 @@ func TestBatchesAreBoundedAndInOrder(t *testing.T) {
 	}
 }
 
-func TestWhatWasReadIsPublishedAtTheEnd(t *testing.T) {
+func TestQueuedEventsArePublishedAtShutdown(t *testing.T) {
 	entered, release := make(chan struct{}, 3), make(chan struct{})
 	r := start(t, listen(t, Config{Publish: func(ctx context.Context, _ ...*hub.Event) (hub.Cursor, error) {
 		entered <- struct{}{}
@@ -223,7 +223,7 @@ func TestWhatWasReadIsPublishedAtTheEnd(t *testing.T) {
 	require.Zero(t, sum(r.Stats().Dropped))
 }
 
-func TestAnEngineThatIsAwayDoesNotHoldUpTheEnd(t *testing.T) {
+func TestUnavailableEngineDoesNotDelayShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		entered := make(chan struct{}, 2)
 		r := start(t, listen(t, Config{Publish: func(ctx context.Context, _ ...*hub.Event) (hub.Cursor, error) {
@@ -240,7 +240,7 @@ func TestAnEngineThatIsAwayDoesNotHoldUpTheEnd(t *testing.T) {
 	})
 }
 
-func TestListenRefusesWhatCannotWork(t *testing.T) {
+func TestListenRefusesInvalidConfig(t *testing.T) {
 	s := listen(t, Config{})
 	for _, c := range []struct {
 		cfg  Config
@@ -262,13 +262,13 @@ func TestListenRefusesWhatCannotWork(t *testing.T) {
 	require.Zero(t, s.Stats().Datagrams)
 }
 
-// lossScript is the totals that a lossLog looks at and the lines that it wrote.
+// lossScript holds the totals that a lossLog reads and the lines that it has logged.
 type lossScript struct {
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	totals map[string]uint64
 	log    bytes.Buffer
 
-	samples map[string]*sample // the test sets them before it adds to the totals
+	samples map[string]*sample // the test sets samples before it increases the totals
 }
 
 func (l *lossScript) sample(reason string) *sample {
@@ -294,9 +294,9 @@ func (l *lossScript) add(reason string, n uint64) {
 	l.totals[reason] += n
 }
 
-// lines lets time pass and gives the lines since the last call, from the reason on.
+// lines advances the fake clock and returns the new lines, starting at the reason.
 func (l *lossScript) lines(after time.Duration) (all []string) {
-	time.Sleep(after) // in a synctest bubble
+	time.Sleep(after) // on a fake clock
 	synctest.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -308,7 +308,7 @@ func (l *lossScript) lines(after time.Duration) (all []string) {
 	return all
 }
 
-func TestLossesAreLoggedAtMostOnceInAWhile(t *testing.T) {
+func TestLossesAreLoggedOncePerPeriod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := &lossScript{totals: map[string]uint64{"malformed": 0, "kernel": 0}}
 		losses := lossLog{logger: slog.New(slog.NewTextHandler(script, nil)), dropped: script.dropped, sample: script.sample}
@@ -338,7 +338,8 @@ func TestLossesAreLoggedAtMostOnceInAWhile(t *testing.T) {
 	})
 }
 
-// What another hub has taken counts as replayed, and each event of a datagram has an ID of its own.
+// Events that another hub has published count as replayed, and each event of a datagram has its own
+// ID.
 func TestSignedOnAnotherHub(t *testing.T) {
 	secret, at := []byte("secret"), time.Now()
 	var taken [][]string
@@ -370,7 +371,7 @@ func TestSignedOnAnotherHub(t *testing.T) {
 	second := wire.SignDatagram(nil, secret, at, []byte("9\n8\n7"))
 	opened, err = wire.VerifyDatagram(secret, second)
 	require.NoError(t, err)
-	known[datagramID(&opened)+".1"] = true // as if another hub had published it
+	known[datagramID(&opened)+".1"] = true // as if published by another hub
 	mu.Unlock()
 	r.send(t, string(second))
 	r.eventually(t, func(s Stats) bool { return s.Events == 4 && s.Dropped["replayed"] == 1 && s.Dropped["engine"] == 1 })
