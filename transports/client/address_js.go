@@ -6,7 +6,7 @@ import (
 )
 
 func parseAddress(text string) (address, error) {
-	u, err := attempt(func() js.Value { return js.Global().Get("URL").New(text) })
+	u, err := catchThrown(func() js.Value { return js.Global().Get("URL").New(text) })
 	if err != nil {
 		return address{}, err
 	}

@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestQueryIsReadAsItWasMeant by who parses URLs, whatever the values are.
-func TestQueryIsReadAsItWasMeant(t *testing.T) {
+// TestQueryRoundTrip checks that url.ParseQuery decodes what query encodes.
+func TestQueryRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := url.Values{}
 		var q query

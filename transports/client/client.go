@@ -9,28 +9,28 @@ import (
 	"sync/atomic"
 )
 
-// Client is a subscription that survives its connections. Its methods may be called by any goroutine.
+// Client is a subscription that outlives its connections. Its methods are safe for concurrent use.
 type Client struct {
 	// static
 
 	cfg      Config // with defaults
 	platform Platform
-	base     string // of every URL: scheme, host, and path without a slash at its end
-	vault    *vault
-	tab      string          // of the URL of polls in a page, so that no other tab polls the same; "": there is no page
+	base     string // prefix of every URL: scheme, host, and path without a trailing slash
+	tokens   *tokenCache
+	pollTab  string          // unique parameter in the URL of polls, since a browser queues requests for one URL; "" outside a page
 	ctx      context.Context // done when the client ends
 	cancel   context.CancelFunc
 
-	workers    sync.WaitGroup // the goroutines that run has started, directly or not
-	over       chan struct{}  // closed when run and workers have ended
+	workers    sync.WaitGroup // goroutines started by run, directly or indirectly
+	stopped    chan struct{}  // closed when run and workers have ended
 	deliveries chan delivery
 	commands   chan func(*loop)
 	changes    chan *change
-	done       chan struct{} // closed at the end; end and rest are set before
-	end        error         // what Events ends with
-	rest       []delivery    // of what came before the end; owned by who reads
+	done       chan struct{} // closed at the end; endErr and leftover are set before
+	endErr     error         // the last error that Events returns
+	leftover   []delivery    // events received before the end; owned by the caller of Events
 
-	reading atomic.Bool // Events is being read
+	reading atomic.Bool // a loop over Events is running
 	cursor  atomic.Pointer[string]
 	states  states
 	stats   counters
@@ -40,13 +40,13 @@ type counters struct {
 	delivered, gaps, connects, reconnects, switches atomic.Uint64
 }
 
-// ErrClosed is the end of a client that was closed.
+// ErrClosed is the error of a client after Close.
 var ErrClosed = errors.New("client: closed")
 
-// Connect checks the configuration and begins to connect; it does not wait. Where nothing says where to
-// begin, what is published before the client is Live is not for it. What the hub says comes by States
-// and at the end of Events. When ctx is done the client ends as by Close. The error names
-// every field that is wrong.
+// Connect checks the configuration and starts a client; it does not wait for a connection. If cfg names no start
+// position, events published before the client is Live are not delivered. Refusals by the hub are reported by
+// States and at the end of Events. The client ends as by Close when ctx is done. The error names every invalid
+// field.
 func Connect(ctx context.Context, cfg Config) (*Client, error) {
 	base, err := cfg.check()
 	if err != nil {
@@ -60,13 +60,13 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 		commands:   make(chan func(*loop)),
 		changes:    make(chan *change),
 		done:       make(chan struct{}),
-		over:       make(chan struct{}),
+		stopped:    make(chan struct{}),
 	}
 	c.ctx, c.cancel = context.WithCancel(ctx)
-	c.vault = newVault(c.ctx, cfg.Token, &c.workers)
+	c.tokens = newTokenCache(c.ctx, cfg.Token, &c.workers)
 	c.cursor.Store(&cfg.Cursor)
 	if pageOrigin() != "" {
-		c.tab = strconv.FormatUint(rand.Uint64(), 36)
+		c.pollTab = strconv.FormatUint(rand.Uint64(), 36)
 	}
 	l := newLoop(c)
 	c.states.set(State{Phase: Connecting, Transport: l.transport})
@@ -74,7 +74,7 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// address makes a URL of the hub.
+// address returns the URL of a path at the hub.
 func (c *Client) address(path string, q query) string {
 	if q == "" {
 		return c.base + path
@@ -82,17 +82,17 @@ func (c *Client) address(path string, q query) string {
 	return c.base + path + "?" + string(q)
 }
 
-// Cursor is where the program stands: after the last event it was given, or later if the hub has
-// said since that nothing that matches came. It moves only while Events is read, and before that it
-// is Config.Cursor.
+// Cursor returns the program's position: after the last event that it took, or later if the hub has since
+// reported a newer position without matching events. It moves only while Events is read; before that it is
+// Config.Cursor.
 func (c *Client) Cursor() string { return *c.cursor.Load() }
 
-// Use changes the transport. The new one goes on where the old one stood. Auto begins with the best,
-// even where it was Auto before. One that there is none of here (EventSource outside a page) ends the
-// client, by a *FinalError.
-func (c *Client) Use(t Transport) { c.command(func(l *loop) { l.use(t) }) }
+// Use changes the transport. The new one resumes where the old one stopped. Auto starts again with the best
+// transport, even if it was selected before. A transport that is unavailable here (EventSource outside a page)
+// ends the client with a *FinalError.
+func (c *Client) Use(t Transport) { c.command(func(l *loop) { l.useTransport(t) }) }
 
-// Reconnect drops the connection, if there is one, and makes another at once.
+// Reconnect closes the connection, if any, and opens another at once.
 func (c *Client) Reconnect() { c.command((*loop).reconnect) }
 
 func (c *Client) command(do func(*loop)) {
@@ -102,7 +102,7 @@ func (c *Client) command(do func(*loop)) {
 	}
 }
 
-// Stats counts.
+// Stats returns the counters.
 func (c *Client) Stats() Stats {
 	return Stats{
 		Delivered:  c.stats.delivered.Load(),
@@ -113,9 +113,9 @@ func (c *Client) Stats() Stats {
 	}
 }
 
-// Close lets the connection go and waits for what the client has started, a call of the TokenSource
-// too, which must not call it. Events ends with ErrClosed.
+// Close closes the connection and waits for every goroutine of the client, a running call of the TokenSource
+// included; a TokenSource must not call Close. Events then ends with ErrClosed.
 func (c *Client) Close() {
 	c.cancel()
-	<-c.over
+	<-c.stopped
 }

@@ -11,21 +11,21 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// over runs the test by each transport.
+// over runs the test once per transport.
 func over(t *testing.T, run func(*testing.T, client.Transport)) {
 	for _, tr := range transports {
 		t.Run(tr.String(), func(t *testing.T) { run(t, tr) })
 	}
 }
 
-// bubble is over, with time that passes when nothing else does.
+// bubble is over with a fake clock (testing/synctest).
 func bubble(t *testing.T, run func(*testing.T, client.Transport)) {
 	over(t, func(t *testing.T, tr client.Transport) {
 		synctest.Test(t, func(t *testing.T) { run(t, tr) })
 	})
 }
 
-func TestEventsGoOnAfterCuts(t *testing.T) {
+func TestResumeAfterCutLosesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
 		c := r.client(client.Config{Transport: tr, Topics: []string{"a.>"}})
@@ -44,7 +44,7 @@ func TestEventsGoOnAfterCuts(t *testing.T) {
 	})
 }
 
-func TestSwitches(t *testing.T) {
+func TestSwitchingTransportsLosesNothing(t *testing.T) {
 	r := newRig(t, rigConfig{})
 	c := r.client(client.Config{})
 	read := r.reader(c)

@@ -13,23 +13,22 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// Transport is a road from the hub.
+// Transport is a way to read events from the hub.
 type Transport int
 
 // The transports.
 const (
-	// Auto takes the first of WebSocket, SSE and LongPoll that works, and tries later whether a
-	// better one works by then.
+	// Auto uses the first of WebSocket, SSE and LongPoll that works. It probes for a better one later.
 	Auto Transport = iota
 	WebSocket
 	SSE
 	LongPoll
-	// EventSource is SSE by the browser's own EventSource, for pages alone. It shows what plain
-	// JavaScript gets; SSE can more: it sees the status of a refusal.
+	// EventSource is SSE through the browser's EventSource, available in pages only. It shows what plain
+	// JavaScript receives. SSE is preferable: it sees the HTTP status of a refusal.
 	EventSource
 )
 
-// String gives the name, as people write it.
+// String returns the transport's name.
 func (t Transport) String() string {
 	switch t {
 	case Auto:
@@ -46,44 +45,45 @@ func (t Transport) String() string {
 	return fmt.Sprintf("Transport(%d)", int(t))
 }
 
-// Config says what to connect to and what to ask for. URL alone is required, in a page nothing is.
+// Config is the configuration of a client. Only URL is required, and in a page nothing is.
 type Config struct {
-	// URL is the hub's: http or https, host, and the path it stands under if there is one. In a
-	// page "" is the page's own origin.
+	// URL is the hub's base URL: http or https, the host, and the path prefix if there is one. In a page, ""
+	// means the page's origin.
 	URL string
-	// Token gives the token, nil for a hub that needs none. See TokenSource.
+	// Token supplies tokens; nil if the hub needs none.
 	Token TokenSource
-	// Transport is how to read; it can be changed by Client.Use.
+	// Transport selects the transport; Client.Use can change it.
 	Transport Transport
 
-	// Topics are filters (docs/protocol.md#topics), at most 64; nil is all that the token may read, and
-	// empty but not nil is none until Client.SetTopics: then there is no connection, and the client
-	// stands still.
+	// Topics are topic filters (docs/protocol.md#topics), at most 64. nil means everything that the token may read.
+	// Empty but not nil means none: there is no connection until Client.SetTopics.
 	Topics []string
-	// Cursor, Last, Since and SinceTime say where to begin, at most one of them (docs/protocol.md#starting-a-subscription):
-	// after an event's ID, with the newest Last events (1 to 1000), with those that were no older
-	// than Since when Connect was called, or with the first that the hub accepted no earlier than
-	// SinceTime. With none it is the next event.
+	// Cursor, Last, Since and SinceTime select the start position; at most one may be set
+	// (docs/protocol.md#starting-a-subscription).
+	// Cursor resumes after the event with this ID. Last starts with the newest N events (1 to 1000). Since
+	// starts with events at most this old when Connect is called. SinceTime starts with the first event that the
+	// hub accepted no earlier. With none set, the subscription starts with the next event.
 	Cursor    string
 	Last      int
 	Since     time.Duration
 	SinceTime time.Time
-	// Conflate has the hub leave out, of several events with one topic and key for which this
-	// client was too slow, all but the newest.
+	// Conflate lets the hub skip outdated events when this client falls behind: of waiting events with the same
+	// topic and key only the newest is delivered.
 	Conflate bool
 
-	// Platform is the network, nil for NewPlatform's.
+	// Platform is the network; nil means NewPlatform's default.
 	Platform Platform
-	// Silence is how long a connection may be silent before it is taken for dead where the hub
-	// does not say how often its heartbeats come; 0 is 40 s. Where it does, it is two and a half
-	// times that, and a second at least. It is doubled, up to three times, when a connection fell
-	// silent, and until heartbeats have shown how often they come. At most it is 24 h.
+	// Silence is how long a connection may receive nothing before it counts as dead, if the hub does not
+	// announce its heartbeat interval; 0 means 40 s, the maximum is 24 h. If the hub does announce it, the limit
+	// is 2.5 intervals and at least one second. The limit doubles, up to three times, after each connection that
+	// fell silent, until heartbeats have shown their interval.
 	Silence time.Duration
-	// MaxWait is the longest wait between two tries that the hub did not ask for, at most 24 h; 0 is 30 s.
+	// MaxWait is the longest wait between two attempts, unless the hub asks for more; at most 24 h, 0 means 30
+	// s.
 	MaxWait time.Duration
-	// OpenTimeout is how long a connection may take until the hub has said where the client stands, at
-	// most 24 h; 0 is 10 s. Set it higher where the network or the machine is slow; Auto takes as long
-	// to find out that a proxy holds a stream back.
+	// OpenTimeout is how long a connection may take until the hub confirms the subscription; at most 24 h, 0
+	// means 10 s. Raise it on a slow network or machine. With Auto it is also how long a proxy that buffers a
+	// stream delays the next transport.
 	OpenTimeout time.Duration
 }
 
@@ -93,11 +93,11 @@ const (
 	defaultMaxWait = 30 * time.Second
 	defaultOpen    = 10 * time.Second
 	maxTopics      = 64
-	longest        = 24 * time.Hour // that a time may be which is multiplied
+	maxDuration    = 24 * time.Hour // bound of durations that are multiplied
 )
 
-// check sets the defaults, and gives the URL that all others begin with. The error names every field
-// that is wrong, and repeats nothing of the URL, where there may be a secret.
+// check sets the defaults and returns the base URL. The error names every invalid field. It never repeats the
+// URL, which may contain a secret.
 func (cfg *Config) check() (base string, err error) {
 	if cfg.Platform == nil {
 		cfg.Platform = defaultPlatform()
@@ -122,7 +122,7 @@ func (cfg *Config) check() (base string, err error) {
 	if year := cfg.SinceTime.UTC().Year(); year < 0 || year > 9999 {
 		bad("SinceTime", errors.New("must be in the years 0 to 9999"))
 	}
-	if cfg.starts() > 1 {
+	if cfg.countStarts() > 1 {
 		faults = append(faults, errors.New("client: Config.Cursor, Last, Since and SinceTime exclude each other"))
 	}
 	bad("Silence", checkTime(cfg.Silence))
@@ -134,8 +134,8 @@ func (cfg *Config) check() (base string, err error) {
 	return base, errors.Join(faults...)
 }
 
-// starts is in how many ways it says where to begin.
-func (cfg *Config) starts() (n int) {
+// countStarts returns how many start positions are set.
+func (cfg *Config) countStarts() (n int) {
 	for _, said := range []bool{cfg.Cursor != "", cfg.Last != 0, cfg.Since != 0, !cfg.SinceTime.IsZero()} {
 		if said {
 			n++
@@ -148,13 +148,13 @@ func checkURL(text string) (string, error) {
 	u, err := parseAddress(text)
 	switch {
 	case text == "":
-		return "", errors.New("is needed: the hub's, as in https://hub.example")
+		return "", errors.New("is required, such as https://hub.example")
 	case err != nil:
-		return "", errors.New("is no URL")
+		return "", errors.New("is not a valid URL")
 	case u.scheme != "http" && u.scheme != "https", u.host == "":
 		return "", errors.New("must begin with http:// or https:// and a host")
 	case u.user:
-		return "", errors.New("must have no user and no password; Config.Token is for the token")
+		return "", errors.New("must have no user and no password; use Config.Token")
 	case u.query || u.fragment:
 		return "", errors.New("must have no query and no fragment")
 	}
@@ -171,12 +171,12 @@ func checkTransport(t Transport, p Platform) error {
 	return nil
 }
 
-var errNoTransport = errors.New("is none of the package's transports")
+var errNoTransport = errors.New("is not a transport of this package")
 
-// checkTopics: the error is a *Problem.
+// checkTopics returns a *Problem for the first invalid topic filter.
 func checkTopics(topics []string) error {
 	if len(topics) > maxTopics {
-		return wire.BadParameter("topic", fmt.Sprintf("at most %d are allowed, these are %d", maxTopics, len(topics)))
+		return wire.BadParameter("topic", fmt.Sprintf("at most %d are allowed, got %d", maxTopics, len(topics)))
 	}
 	for i, topic := range topics {
 		if _, err := hub.ParseFilter(topic); err != nil {
@@ -196,13 +196,13 @@ func notNegative(d time.Duration) error {
 }
 
 func checkTime(d time.Duration) error {
-	if d < 0 || d > longest {
+	if d < 0 || d > maxDuration {
 		return errors.New("must be 0 to 24h")
 	}
 	return nil
 }
 
-// distinct gives the topics each once. nil stays nil.
+// distinct returns the topics without duplicates; nil stays nil.
 func distinct(topics []string) []string {
 	if topics == nil {
 		return nil
@@ -216,21 +216,20 @@ func distinct(topics []string) []string {
 	return once
 }
 
-// Token is what the hub asks for, and until when it is good.
+// Token is an access token and its expiry.
 type Token struct {
 	Value string
-	// Ends is when it ends; zero is unknown, or the "exp" of a JWT.
+	// Ends is the expiry. Zero means unknown; for a JWT, the "exp" claim is used then.
 	Ends time.Time
 }
 
-// TokenSource gives a token that is good now. It is called before the first connection, a minute
-// before a token ends (or when four fifths of its life are over, if that is later), and once when
-// the hub refuses a token. Its error ends the client if it is a *FinalError, otherwise it is tried
-// again. A WebSocket is told of a fresh token and a poll asks with it; SSE and EventSource, which
-// cannot be told, are connected anew with it.
+// TokenSource returns a token that is valid now. The client calls it before the first connection, one minute
+// before a token expires (or after four fifths of its life, whichever is later), and when the hub rejects a
+// token. A *FinalError ends the client; the client retries after any other error. A WebSocket and a poll take a
+// fresh token without reconnecting; SSE and EventSource reconnect with it.
 type TokenSource func(ctx context.Context) (Token, error)
 
-// StaticToken is a TokenSource of one token.
+// StaticToken returns a TokenSource that always returns the same token.
 func StaticToken(value string) TokenSource {
 	return func(context.Context) (Token, error) { return Token{Value: value}, nil }
 }

@@ -14,15 +14,15 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// TestConfig: what is wrong is named, all of it at once, and no secret is repeated.
-func TestConfig(t *testing.T) {
+// TestConfigNamesEveryFault checks that all faults are reported at once and that no secret is repeated.
+func TestConfigNamesEveryFault(t *testing.T) {
 	const url = "http://hub.test"
 	for name, row := range map[string]struct {
 		cfg  client.Config
 		want []string
 	}{
-		"nothing":      {client.Config{}, []string{"Config.URL: is needed"}},
-		"no URL":       {client.Config{URL: "http://%zz/secret"}, []string{"Config.URL: is no URL"}},
+		"nothing":      {client.Config{}, []string{"Config.URL: is required"}},
+		"no URL":       {client.Config{URL: "http://%zz/secret"}, []string{"Config.URL: is not a valid URL"}},
 		"no scheme":    {client.Config{URL: "hub.test:3000/secret"}, []string{"Config.URL: must begin with http:// or https://"}},
 		"ws":           {client.Config{URL: "ws://hub.test"}, []string{"Config.URL: must begin with http:// or https://"}},
 		"no host":      {client.Config{URL: "http:///secret"}, []string{"Config.URL: must begin with http:// or https://"}},
@@ -30,12 +30,12 @@ func TestConfig(t *testing.T) {
 		"query":        {client.Config{URL: url + "?access_token=secret"}, []string{"Config.URL: must have no query"}},
 		"no query":     {client.Config{URL: url + "?"}, []string{"Config.URL: must have no query"}},
 		"fragment":     {client.Config{URL: url + "#secret"}, []string{"Config.URL: must have no query and no fragment"}},
-		"transport":    {client.Config{URL: url, Transport: 9}, []string{"Config.Transport: is none"}},
-		"no page":      {client.Config{URL: url, Transport: client.EventSource}, []string{"Config.Transport: EventSource is the browser's own"}},
+		"transport":    {client.Config{URL: url, Transport: 9}, []string{"Config.Transport: is not a transport"}},
+		"no page":      {client.Config{URL: url, Transport: client.EventSource}, []string{"Config.Transport: EventSource is available in browser pages only"}},
 		"topic":        {client.Config{URL: url, Topics: []string{"a", "b..c"}}, []string{"Config.Topics:", "(topic 2 of 2)"}},
 		"topics":       {client.Config{URL: url, Topics: make([]string, 65)}, []string{"Config.Topics:", "at most 64"}},
-		"cursor":       {client.Config{URL: url, Cursor: "not a cursor"}, []string{"Config.Cursor: an id has"}},
-		"long cursor":  {client.Config{URL: url, Cursor: strings.Repeat("a", 65)}, []string{"Config.Cursor: an id has"}},
+		"cursor":       {client.Config{URL: url, Cursor: "not a cursor"}, []string{"Config.Cursor: an id must be"}},
+		"long cursor":  {client.Config{URL: url, Cursor: strings.Repeat("a", 65)}, []string{"Config.Cursor: an id must be"}},
 		"last":         {client.Config{URL: url, Last: 1001}, []string{"Config.Last: must be 0 to 1000"}},
 		"negative":     {client.Config{URL: url, Last: -1, Since: -1}, []string{"Config.Last:", "Config.Since:"}},
 		"two starts":   {client.Config{URL: url, Cursor: "a", Last: 1}, []string{"exclude each other"}},
@@ -56,8 +56,8 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// TestReplacedTransport: programs put a wrapper in the place of net/http's own, to trace what is sent.
-func TestReplacedTransport(t *testing.T) {
+// TestReplacedDefaultTransport: programs replace http.DefaultTransport by a wrapper, for example for tracing.
+func TestReplacedDefaultTransport(t *testing.T) {
 	before := http.DefaultTransport
 	defer func() { http.DefaultTransport = before }()
 	http.DefaultTransport = struct{ http.RoundTripper }{before}
@@ -68,21 +68,21 @@ func TestReplacedTransport(t *testing.T) {
 	r.await(c, liveBy(client.WebSocket))
 }
 
-// TestNativePlatforms: over sockets, with the platform that is made by default and with one of a
-// program's own client, by TLS and HTTP/2.
+// TestNativePlatforms uses sockets, with the default platform and with one from an http.Client over TLS and
+// HTTP/2.
 func TestNativePlatforms(t *testing.T) {
 	for name, secure := range map[string]bool{"default": false, "own client, TLS": true} {
 		t.Run(name, func(t *testing.T) {
 			over(t, func(t *testing.T, tr client.Transport) {
 				if tr == client.EventSource {
-					return // it is the test's own
+					return // the native platforms have none
 				}
 				r := newRig(t, rigConfig{TLS: secure})
 				cfg := client.Config{URL: r.URL + "//", Transport: tr, Topics: []string{"a"}}
 				if secure {
 					transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: r.roots}, ForceAttemptHTTP2: true}
 					defer transport.CloseIdleConnections()
-					cfg.Platform = client.NewPlatform(&http.Client{Transport: transport, Timeout: time.Millisecond}) // which does not count
+					cfg.Platform = client.NewPlatform(&http.Client{Transport: transport, Timeout: time.Millisecond}) // the timeout is ignored
 				}
 				c, err := client.Connect(t.Context(), cfg)
 				require.NoError(t, err)

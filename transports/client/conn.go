@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// conn is one connection, from the try to the end. Its goroutine, the pump, opens the stream and hands
-// on what comes, one message at a time: nobody reads ahead, so a client that does not take its events
-// holds back the hub.
+// conn is one connection attempt and the connection that follows. Its goroutine, the pump, opens the stream and
+// forwards one message at a time. It never reads ahead, so a program that takes no events slows the hub down.
 type conn struct {
 	// static
 
@@ -18,38 +17,38 @@ type conn struct {
 	transport Transport
 	messages  chan message // closed at the end
 	cancel    context.CancelFunc
-	begun     time.Time
+	startedAt time.Time
 
-	err error // why it ended; read after messages is closed
+	err error // why it ended; valid after messages is closed
 
-	heard atomic.Int64           // when bytes came last, in nanoseconds from begun: clocks are set
-	used  atomic.Pointer[string] // the token that was sent last
+	lastRead  atomic.Int64           // time of the last received bytes, in ns since startedAt; monotonic
+	sentToken atomic.Pointer[string] // the token sent last
 
 	mu      sync.Mutex
-	stream  stream // nil: not open yet
+	stream  stream // nil until open
 	stopped bool
 }
 
-// connect begins a connection. Who begins it stops it.
-func (c *Client) connect(ctx context.Context, t Transport, a ask) *conn {
+// connect starts a connection. The caller must stop it.
+func (c *Client) connect(ctx context.Context, t Transport, a subscribeParams) *conn {
 	ctx, cancel := context.WithCancel(ctx)
-	n := &conn{client: c, transport: t, messages: make(chan message), cancel: cancel, begun: time.Now()}
+	n := &conn{client: c, transport: t, messages: make(chan message), cancel: cancel, startedAt: time.Now()}
 	none := ""
-	n.used.Store(&none)
+	n.sentToken.Store(&none)
 	c.workers.Go(func() {
 		defer close(n.messages)
-		n.err = withoutToken(n.pump(ctx, a), *n.used.Load())
+		n.err = withoutToken(n.pump(ctx, a), *n.sentToken.Load())
 	})
 	return n
 }
 
-func (n *conn) pump(ctx context.Context, a ask) error {
+func (n *conn) pump(ctx context.Context, a subscribeParams) error {
 	s, err := n.open(ctx, a)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	if !n.hold(s) {
+	if !n.setStream(s) {
 		return context.Canceled
 	}
 	for {
@@ -65,32 +64,33 @@ func (n *conn) pump(ctx context.Context, a ask) error {
 	}
 }
 
-// hold keeps the stream for who wants to stop it or to send by it, unless it is stopped already.
-func (n *conn) hold(s stream) bool {
+// setStream publishes the stream for stop and send, and reports false if the connection was already stopped.
+func (n *conn) setStream(s stream) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.stream = s
 	return !n.stopped
 }
 
-// stop ends the connection and waits for the pump. What it had in hand is dropped.
+// stop closes the connection and waits for the pump. Messages not yet forwarded are dropped; they are read again
+// after the cursor.
 func (n *conn) stop() {
 	n.mu.Lock()
 	s := n.stream
 	n.stopped = true
 	n.mu.Unlock()
 	if s != nil {
-		s.close() // before the context ends, so that a goodbye can be said
+		s.close() // before the context is canceled, so that a close frame can be sent
 	}
 	n.cancel()
 	for range n.messages {
 	}
 }
 
-// errNoCommands: only a WebSocket takes commands.
+// errNoCommands is returned by send unless the stream is a WebSocket.
 var errNoCommands = errors.New("this connection takes no commands")
 
-// send sends a command.
+// send sends a WebSocket command.
 func (n *conn) send(command []byte) error {
 	n.mu.Lock()
 	s, ok := n.stream.(*streamSocket)
@@ -101,14 +101,15 @@ func (n *conn) send(command []byte) error {
 	return s.send(command)
 }
 
-// token gives the token to send.
-func (n *conn) token() string {
-	token := n.client.vault.value()
-	n.used.Store(&token)
+// tokenToSend returns the current token and records it as sent.
+func (n *conn) tokenToSend() string {
+	token := n.client.tokens.value()
+	n.sentToken.Store(&token)
 	return token
 }
 
-// outdated reports that there is another token by now.
-func (n *conn) outdated() bool { return *n.used.Load() != n.client.vault.value() }
+// tokenOutdated reports whether the token cache has a newer token than the one sent.
+func (n *conn) tokenOutdated() bool { return *n.sentToken.Load() != n.client.tokens.value() }
 
-func (n *conn) touch() { n.heard.Store(int64(time.Since(n.begun))) }
+// markRead records that bytes arrived.
+func (n *conn) markRead() { n.lastRead.Store(int64(time.Since(n.startedAt))) }

@@ -1,21 +1,20 @@
-// Package client reads events from a hub, in a Go program or in a page.
+// Package client reads events from a hub, in a Go program or in a browser page (js/wasm).
 //
-// A Client is one subscription that survives its connections: whatever transport carries it and how
-// often that is lost, the program gets each event once, in the hub's order, and where events are lost
-// for good it is told so by an Event with a Gap. One cursor goes through all transports, so a switch
-// from one to another loses nothing and repeats nothing.
+// A Client is one subscription that outlives its connections. The program gets each event once and in the hub's
+// order, over any transport and across any number of reconnects. Lost events are reported by an Event with a
+// Gap. All transports share one cursor, so switching between them neither loses nor repeats events.
 //
-// Who owns what. The goroutine run (type loop) owns the state of the connection; every other
-// goroutine tells it by a channel. A connection (type conn) has one goroutine, the pump, which opens
-// the stream and hands on what comes, one message at a time. run keeps at most one event that the
-// program has not taken, and until it is taken reads no further: so a program that is slow, or stops,
-// holds back the hub by its socket, costs bounded memory, and catches up from the hub's log. A look
-// at whether a better transport works, and a call of the TokenSource, have a goroutine each. run
-// stops a connection and waits for its pump before it makes another; at the end it waits for all that
-// was started, and Close waits for run.
+// Contexts: the context of Connect covers the client's whole life; that of Events, States, SetTopics and Publish
+// covers the call alone.
 //
-// Contexts: that of Connect is for the client's whole life; that of Events, States, SetTopics and
-// Publish is for the call alone.
+// Goroutines. The goroutine run (type loop) owns the connection state; other goroutines send to it on channels.
+// Each connection (type conn) has one goroutine, the pump, which opens the stream and forwards its messages one
+// at a time. run keeps at most one undelivered event and reads no further until the program takes it. A slow
+// program therefore slows the hub down through its socket, costs bounded memory, and catches up from the hub's
+// log. Each probe for a better transport and each call of the TokenSource has a goroutine of its own. run stops
+// a connection and waits for its pump before it opens another. At the end it waits for every goroutine that it
+// started, and Close waits for run.
 //
-// All that differs between systems is a Platform. Compiled for a page the package needs no net/http.
+// Everything that differs between systems is behind Platform. Compiled for a page, the package does not import
+// net/http.
 package client

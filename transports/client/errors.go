@@ -7,12 +7,12 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// Problem is why the hub refused something (RFC 9457).
+// Problem is a refusal by the hub (RFC 9457).
 type Problem = wire.Problem
 
-// FinalError is why a client has ended by itself: trying again would not help.
+// FinalError ends a client because retrying would not help.
 type FinalError struct {
-	Status int   // 400, 401, 403, or what else the last of Auto's transports answered; 0: nothing did
+	Status int   // HTTP status of the last answer, such as 400, 401 or 403; 0 if there was none
 	Err    error // a *Problem if there was an answer
 }
 
@@ -23,19 +23,19 @@ func (e *FinalError) Error() string {
 	return fmt.Sprintf("client: refused with %d: %v", e.Status, e.Err)
 }
 
-// Unwrap gives Err.
+// Unwrap returns Err.
 func (e *FinalError) Unwrap() error { return e.Err }
 
-// HandshakeError is an answer to a WebSocket's handshake that was none.
+// HandshakeError is an HTTP answer that refuses a WebSocket handshake.
 type HandshakeError struct {
-	Response *Response // its body holds at most 64 KiB
+	Response *Response // the body is cut at 64 KiB
 }
 
 func (e *HandshakeError) Error() string {
 	return fmt.Sprintf("the handshake was answered with %d", e.Response.Status)
 }
 
-// CloseError is the end of a WebSocket.
+// CloseError is the close of a WebSocket by its peer.
 type CloseError struct {
 	Code   int // RFC 6455, section 7.4
 	Reason string
@@ -43,7 +43,7 @@ type CloseError struct {
 
 func (e *CloseError) Error() string { return fmt.Sprintf("closed with %d %s", e.Code, e.Reason) }
 
-// goawayError is why a client waits that was told to: the hub is about to end.
+// goawayError is the reason for a wait that a draining hub asked for.
 type goawayError struct{ retry time.Duration }
 
 func (e *goawayError) Error() string { return "the hub is shutting down and asked to reconnect later" }

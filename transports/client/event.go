@@ -6,29 +6,25 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Event is what a client gets, in the order of the hub: an event, or the word that some are
-// missing.
+// Event is an event of the hub, or a gap in place of lost events. Events arrive in the hub's order.
 type Event struct {
-	// ID is the cursor: a client that begins with it goes on right after this event, or after the
-	// gap. It is opaque.
+	// ID is the cursor: a client that starts with it resumes right after this event or gap. It is opaque.
 	ID    string
 	Topic string
 	Type  string    // optional
 	Key   string    // optional
 	Time  time.Time // when the hub accepted it
-	// Data is the payload, byte for byte as it was published: JSON, text or binary as Encoding
-	// says; SSE turns the line ends that JSON has between its tokens into LF. It is the receiver's
-	// own. What comes is at most 8 MiB with all that is around it; a longer event the client does
-	// not get past, and says so in State.
+	// Data is the payload, byte for byte as published: JSON, text or binary according to Encoding. Over SSE,
+	// line breaks between JSON tokens arrive as LF. The receiver owns the slice. An event with its envelope is
+	// limited to 8 MiB; the client cannot read past a longer one and reports the error in State.
 	Data     []byte
 	Encoding Encoding
 
-	// Gap, if there is one, says that what matches was lost between Gap.After and ID, and nothing
-	// else of the event is set but ID.
+	// Gap is set if matching events between Gap.After and ID were lost. Then no other field but ID is set.
 	Gap *Gap
 }
 
-// Encoding says what Data is.
+// Encoding is the kind of Data.
 type Encoding = hub.Encoding
 
 // The encodings.
@@ -38,5 +34,5 @@ const (
 	Binary = hub.Binary
 )
 
-// Gap says which events were lost (docs/protocol.md#gaps).
+// Gap describes lost events (docs/protocol.md#gaps).
 type Gap = hub.Gap

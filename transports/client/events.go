@@ -6,7 +6,7 @@ import (
 	"iter"
 )
 
-// delivery is what run hands to the program: an event, or word that the program stands later by now.
+// delivery is what run sends to the program: an event, or only a newer position.
 type delivery struct {
 	event *Event
 	id    string
@@ -19,12 +19,12 @@ func (d delivery) size() int {
 	return len(d.event.Data)
 }
 
-var errTwoReaders = errors.New("client: the events are being read already")
+var errTwoReaders = errors.New("client: another loop over Events is already running")
 
-// Events gives the events in order, each once. The last pair has the error for which there are no
-// more: *FinalError, ErrClosed, or ctx's. While the loop's body runs, Cursor is that of the event it
-// has. A loop that was left can be taken up by another; two at once are an error. A client whose
-// events nobody takes stops reading, and catches up later from the hub's log.
+// Events returns an iterator over the events, in order and each once. The last pair has the error that ended it:
+// a *FinalError, ErrClosed, or ctx's error. In the loop's body, Cursor is the position of the current event.
+// After a loop is left, another may continue; two loops at once are an error. While no loop runs, the client
+// stops reading and later catches up from the hub's log.
 func (c *Client) Events(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		if !c.reading.CompareAndSwap(false, true) {
@@ -33,7 +33,7 @@ func (c *Client) Events(ctx context.Context) iter.Seq2[Event, error] {
 		}
 		defer c.reading.Store(false)
 		for {
-			e, err := c.next(ctx)
+			e, err := c.nextEvent(ctx)
 			if !yield(e, err) || err != nil {
 				return
 			}
@@ -41,8 +41,7 @@ func (c *Client) Events(ctx context.Context) iter.Seq2[Event, error] {
 	}
 }
 
-// Handle calls handle with each event, as Events gives them, until it returns an error, which Handle
-// returns.
+// Handle calls handle with each event until handle or Events returns an error, and returns that error.
 func (c *Client) Handle(ctx context.Context, handle func(Event) error) error {
 	for e, err := range c.Events(ctx) {
 		if err == nil {
@@ -55,8 +54,8 @@ func (c *Client) Handle(ctx context.Context, handle func(Event) error) error {
 	return nil // not reached: the last pair has an error
 }
 
-// next waits for the next event.
-func (c *Client) next(ctx context.Context) (Event, error) {
+// nextEvent blocks until there is an event or the end.
+func (c *Client) nextEvent(ctx context.Context) (Event, error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return Event{}, err
@@ -67,10 +66,10 @@ func (c *Client) next(ctx context.Context) (Event, error) {
 		case <-ctx.Done():
 			continue
 		case <-c.done:
-			if len(c.rest) == 0 {
-				return Event{}, c.end
+			if len(c.leftover) == 0 {
+				return Event{}, c.endErr
 			}
-			d, c.rest = c.rest[0], c.rest[1:]
+			d, c.leftover = c.leftover[0], c.leftover[1:]
 		}
 		c.cursor.Store(&d.id)
 		if d.event != nil {

@@ -21,8 +21,9 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// TestGap: what is lost is told, before anything newer, and reading goes on after it.
-func TestGap(t *testing.T) {
+// TestGapPrecedesNewerEvents checks that a gap is reported before anything newer and that reading continues
+// after it.
+func TestGapPrecedesNewerEvents(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Hub: hub.Config{Retention: hub.Retention{Events: 5}}})
 		c := r.client(client.Config{Transport: tr})
@@ -46,7 +47,7 @@ func TestGap(t *testing.T) {
 		require.EqualValues(t, 1, c.Stats().Gaps)
 		require.EqualValues(t, 6, c.Stats().Delivered)
 
-		// A cursor of another hub.
+		// A cursor of another epoch.
 		c = r.client(client.Config{Transport: tr, Cursor: "00000000-7"})
 		e = r.reader(c).next()
 		require.Equal(t, hub.GapEpoch, e.Gap.Reason)
@@ -55,8 +56,8 @@ func TestGap(t *testing.T) {
 	})
 }
 
-// TestStart: where a client begins, which it does once, however often its first connection is lost.
-func TestStart(t *testing.T) {
+// TestStartPosition checks each start position; a lost first connection must not change it.
+func TestStartPosition(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
 		r.publish(0, 5, "a")
@@ -80,7 +81,7 @@ func TestStart(t *testing.T) {
 			require.Equal(t, row.cfg.Cursor, c.Cursor())
 			r.await(c, isPhase(client.Waiting))
 			if row.cfg.Since != 0 {
-				time.Sleep(50 * time.Second) // which does not move the time that is meant
+				time.Sleep(50 * time.Second) // must not change the start position
 			}
 			r.away(false)
 			r.await(c, liveBy(tr))
@@ -100,7 +101,7 @@ func TestStart(t *testing.T) {
 	})
 }
 
-// TestConflate: of what waits the hub leaves out all but the newest.
+// TestConflate checks that of waiting events with one key only the newest arrives.
 func TestConflate(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -114,8 +115,8 @@ func TestConflate(t *testing.T) {
 	})
 }
 
-// TestGoodbye: a WebSocket that is let go of is closed as the standard asks.
-func TestGoodbye(t *testing.T) {
+// TestUseSendsCloseFrame checks that a WebSocket that is no longer needed is closed with 1000.
+func TestUseSendsCloseFrame(t *testing.T) {
 	r := newRig(t, rigConfig{})
 	codes := make(chan websocket.StatusCode, 1)
 	r.proxy("/ws", func(w http.ResponseWriter, request *http.Request) {
@@ -133,8 +134,8 @@ func TestGoodbye(t *testing.T) {
 	require.Equal(t, websocket.StatusNormalClosure, <-codes)
 }
 
-// TestCursorOfQuietTopics: heartbeats move it, while the program waits for an event.
-func TestCursorOfQuietTopics(t *testing.T) {
+// TestHeartbeatsMoveCursor checks that heartbeats move the cursor while the program waits for an event.
+func TestHeartbeatsMoveCursor(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
 		c := r.client(client.Config{Transport: tr, Topics: []string{"quiet"}})
@@ -159,8 +160,8 @@ func TestCursorOfQuietTopics(t *testing.T) {
 	})
 }
 
-// TestEventsOneAtATime: a loop can be left and taken up, and there are not two.
-func TestEventsOneAtATime(t *testing.T) {
+// TestEventsAllowsOneLoop checks that a loop can be left and continued by another, and that two at once fail.
+func TestEventsAllowsOneLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})
 		c := r.client(client.Config{})
@@ -170,7 +171,7 @@ func TestEventsOneAtATime(t *testing.T) {
 		n := 0
 		err := c.Handle(t.Context(), func(client.Event) error {
 			for _, err := range c.Events(t.Context()) {
-				require.ErrorContains(t, err, "being read already")
+				require.ErrorContains(t, err, "already running")
 			}
 			if n++; n == 2 {
 				return enough
@@ -188,8 +189,8 @@ func TestEventsOneAtATime(t *testing.T) {
 	})
 }
 
-// TestClose ends a client in whatever phase it is, and at once; so does its context.
-func TestClose(t *testing.T) {
+// TestCloseInEveryPhase checks that Close, and the end of Connect's context, take effect at once.
+func TestCloseInEveryPhase(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		for phase, spoil := range map[client.Phase]func(*rig){
 			client.Connecting: func(r *rig) { r.proxyAll(hang) },
@@ -216,8 +217,7 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// TestBackpressure: of a program that takes nothing the client holds little, and the hub keeps the
-// rest.
+// TestBackpressure checks that a client whose program takes no events reads little ahead.
 func TestBackpressure(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})

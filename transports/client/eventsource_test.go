@@ -13,8 +13,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// eventSourcer is a platform with an EventSource as the WHATWG HTML standard has it (section 9.2), for
-// want of a page: it comes back by itself, and an answer that is no stream ends it for good.
+// eventSourcer is a platform with an EventSource as in the WHATWG HTML standard, section 9.2: it reconnects by
+// itself, and an answer that is not a stream ends it for good.
 type eventSourcer struct{ client.Platform }
 
 // EventSource implements client.EventSourcer.
@@ -45,7 +45,7 @@ type source struct {
 	retry  time.Duration
 }
 
-// connect reports whether to come back.
+// connect reads one stream and reports whether to reconnect.
 func (s *source) connect(ctx context.Context) bool {
 	header := map[string]string{"Accept": "text/event-stream"}
 	if s.lastID != "" {

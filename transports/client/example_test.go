@@ -21,7 +21,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/websocket"
 )
 
-// exampleHub is a hub in this process. Yours is a URL.
+// exampleHub runs a hub in this process. A real program has the URL of one.
 func exampleHub() (url string, stop func()) {
 	h, err := hub.New(hub.Config{})
 	if err != nil {
@@ -93,7 +93,7 @@ func Example() {
 	// orders.paris: three
 }
 
-// A program that keeps its cursor goes on where it was, by whatever transport.
+// A program that saves its cursor resumes there, over any transport.
 func ExampleClient_Cursor() {
 	url, stop := exampleHub()
 	defer stop()
@@ -116,7 +116,7 @@ func ExampleClient_Cursor() {
 		if _, err := c.Publish(ctx, one, one); err != nil {
 			fmt.Println(err)
 		}
-		for e := range c.Events(ctx) { // one of the two; the other is for the next client
+		for e := range c.Events(ctx) { // take one event; the next client takes the other
 			_, number, _ := strings.Cut(e.ID, "-") // an ID is opaque; it is cut for this output alone
 			fmt.Println(transport, "gave event", number)
 			break
@@ -130,7 +130,7 @@ func ExampleClient_Cursor() {
 	// long-poll gave event 3
 }
 
-// Topics can be changed while events come; a token is asked for before the one in use ends.
+// Topics can be changed while events arrive. A token is renewed before it expires.
 func ExampleClient_SetTopics() {
 	url, stop := exampleHub()
 	defer stop()

@@ -15,7 +15,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// tells is a hub of its own kind: it says this on a WebSocket, then listens.
+// tells is a server that sends the messages on a WebSocket and then only reads.
 func tells(messages ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		conn, err := websocket.Accept(w, r, nil)
@@ -34,9 +34,8 @@ func tells(messages ...string) http.HandlerFunc {
 	}
 }
 
-// TestTwoBeginnings: a stream begins once. One that does it again would have Auto look for a better
-// transport, and count a connection, as often as it likes.
-func TestTwoBeginnings(t *testing.T) {
+// TestSecondOpeningMessage: a stream that opens twice must not count as two connections or trigger probes.
+func TestSecondOpeningMessage(t *testing.T) {
 	const hello = `{"op":"hello","id":"00000001-1","heartbeat_ms":15000}`
 	open := func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -53,14 +52,14 @@ func TestTwoBeginnings(t *testing.T) {
 			r.proxyAll(server)
 			c := r.client(client.Config{Transport: tr})
 			state := r.await(c, isPhase(client.Waiting))
-			require.ErrorContains(t, state.Reason, "begun twice")
+			require.ErrorContains(t, state.Reason, "sent its opening message twice")
 			require.EqualValues(t, 1, c.Stats().Connects)
 		})
 	}
 }
 
-// TestHeartbeatsOfCenturies are none that would have silence noticed after no time at all.
-func TestHeartbeatsOfCenturies(t *testing.T) {
+// TestHugeHeartbeatInterval checks that a huge interval does not overflow the silence limit.
+func TestHugeHeartbeatInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})
 		r.proxy("/ws", tells(`{"op":"hello","id":"00000001-1","heartbeat_ms":2000000000000}`))
@@ -71,8 +70,8 @@ func TestHeartbeatsOfCenturies(t *testing.T) {
 	})
 }
 
-// TestAnswersToNothing: what answers no command changes nothing.
-func TestAnswersToNothing(t *testing.T) {
+// TestUnexpectedAcks checks that answers to no command change nothing.
+func TestUnexpectedAcks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})
 		auths := 0

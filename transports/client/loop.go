@@ -6,83 +6,82 @@ import (
 	"time"
 )
 
-// loop is the client's one goroutine, run: it owns the state of the connection, whose fields nobody
-// else touches. It waits in one place, step, and for nothing else but the end of a connection that it
-// stops, which does not take long, and for room for a command.
+// loop is the state of the goroutine run; no other goroutine accesses it. step is the only place where run
+// waits, except to stop a connection, which is quick.
 type loop struct {
 	c *Client // static
 
-	// what is wanted
+	// requested
 
-	choice   Transport
-	topics   []string // agreed with the hub, or as configured
-	change   *change  // of the topics, under way; nil: none
-	received string   // where the next connection resumes; "": as configured
-	begun    time.Time
+	selected  Transport
+	topics    []string // as agreed with the hub, or as configured
+	change    *change  // the running change of topics; nil if none
+	received  string   // cursor of the next connection; "" means the configured start position
+	startedAt time.Time
 
-	// what there is
+	// current connection
 
-	phase     Phase
-	transport Transport  // of conn, or of the next
-	conn      *conn      // nil: none
-	pending   []delivery // what came, until the program takes it: events, and at the end perhaps a place
-	ahead     int        // bytes of data in it
-	alarm     *time.Timer
-	liveSince time.Time
-	retry     time.Duration // what the stream said of when to come back; 0: nothing
-	watch     watch
-	ended     error
+	phase        Phase
+	transport    Transport  // of conn, or of the next connection
+	conn         *conn      // nil if none
+	pending      []delivery // received but not taken: events, and possibly a position at the end
+	pendingBytes int        // bytes of data in pending
+	phaseTimer   *time.Timer
+	liveSince    time.Time
+	retryHint    time.Duration // the stream's retry time; 0 if it sent none
+	liveness     liveness
+	endErr       error
 
-	// what was before
+	// history
 
-	tries     int       // that failed since it was live for a while
-	connected bool      // it has been live
-	before    Transport // by this one
-	ladder    ladder
+	tries         int // failed attempts since the last stable connection
+	hasBeenLive   bool
+	lastTransport Transport // of the previous live connection
+	fallback      fallbackList
 
-	// the token
+	// token
 
-	asking      *tokenCall // under way; nil: none
-	renewal     *time.Timer
-	failures    int      // calls to renew that failed, in turn
-	denied      *Problem // of the token that was sent last; nil: it was not
-	deniedToken string
-	denials     int // of tokens in turn, since one was accepted
+	tokenCall       *tokenCall // running call of the source; nil if none
+	renewalTimer    *time.Timer
+	renewalFailures int      // consecutive failed renewals
+	rejection       *Problem // why the token sent last was rejected; nil if it was not
+	rejectedToken   string
+	rejections      int // consecutive rejected tokens
 
-	// commands on a WebSocket
+	// WebSocket commands
 
-	refs    int
-	authRef string // of the auth under way; "": none
-	token   string // that it brings
+	lastRef   int
+	authRef   string // ref of the running auth command; "" if none
+	authToken string // the token in it
 }
 
 func newLoop(c *Client) *loop {
 	l := &loop{
-		c:        c,
-		choice:   c.cfg.Transport,
-		topics:   distinct(c.cfg.Topics),
-		received: c.cfg.Cursor,
-		begun:    time.Now(),
-		alarm:    stoppedTimer(),
-		renewal:  stoppedTimer(),
-		ladder:   newLadder(),
+		c:            c,
+		selected:     c.cfg.Transport,
+		topics:       distinct(c.cfg.Topics),
+		received:     c.cfg.Cursor,
+		startedAt:    time.Now(),
+		phaseTimer:   stoppedTimer(),
+		renewalTimer: stoppedTimer(),
+		fallback:     newFallbackList(),
 	}
-	l.transport = l.ladder.choose(l.choice)
+	l.transport = l.fallback.transportFor(l.selected)
 	return l
 }
 
-// stoppedTimer makes a timer to be Reset.
+// stoppedTimer returns a timer that is not running.
 func stoppedTimer() *time.Timer {
 	t := time.NewTimer(time.Hour)
 	t.Stop()
 	return t
 }
 
-// run is the goroutine.
+// run is the client's goroutine.
 func (l *loop) run() {
 	wakes, stop := l.c.platform.Wakes()
 	l.connect()
-	for l.ended == nil {
+	for l.endErr == nil {
 		l.step(wakes)
 	}
 	stop()
@@ -91,52 +90,52 @@ func (l *loop) run() {
 	if p, ok := l.c.platform.(interface{ CloseIdleConnections() }); ok {
 		p.CloseIdleConnections()
 	}
-	close(l.c.over)
+	close(l.c.stopped)
 }
 
-// step waits for one thing and does what it takes.
+// step waits for one event and handles it.
 func (l *loop) step(wakes <-chan Wake) {
-	messages, deliveries, changes, asked := l.waitsFor()
+	messages, deliveries, changes, asked := l.activeChannels()
 	var next delivery
 	if len(l.pending) > 0 {
 		next = l.pending[0]
 	}
 	select {
 	case <-l.c.ctx.Done():
-		l.ended = ErrClosed
+		l.endErr = ErrClosed
 	case deliveries <- next:
-		l.delivered()
+		l.onDelivered()
 	case m, ok := <-messages:
 		if ok {
 			l.receive(m)
 		} else {
-			l.lose(l.conn.err)
+			l.connectionLost(l.conn.err)
 		}
-	case <-l.alarm.C:
-		l.ring()
+	case <-l.phaseTimer.C:
+		l.onPhaseTimer()
 	case do := <-l.c.commands:
 		do(l)
 	case ch := <-changes:
-		l.begin(ch)
+		l.startChange(ch)
 	case <-asked:
-		l.answered()
-	case <-l.renewal.C:
-		l.asking = l.c.vault.ask()
-	case <-l.c.vault.renewed:
-		l.freshen()
-	case <-l.ladder.timer.C:
-		l.probe()
-	case better := <-l.ladder.found:
-		l.probed(better)
+		l.onTokenCallDone()
+	case <-l.renewalTimer.C:
+		l.tokenCall = l.c.tokens.fetchAsync()
+	case <-l.c.tokens.renewed:
+		l.applyToken()
+	case <-l.fallback.probeTimer.C:
+		l.startProbe()
+	case better := <-l.fallback.probeResult:
+		l.onProbeResult(better)
 	case w := <-wakes:
-		l.wake(w)
+		l.onWake(w)
 	}
 }
 
-// waitsFor gives the channels that count just now; one that does not is nil.
-func (l *loop) waitsFor() (<-chan message, chan<- delivery, <-chan *change, <-chan struct{}) {
+// activeChannels returns the channels to wait on in the current state; nil for those to ignore.
+func (l *loop) activeChannels() (<-chan message, chan<- delivery, <-chan *change, <-chan struct{}) {
 	var messages <-chan message
-	if l.reading() {
+	if l.canRead() {
 		messages = l.conn.messages
 	}
 	var deliveries chan<- delivery
@@ -148,102 +147,103 @@ func (l *loop) waitsFor() (<-chan message, chan<- delivery, <-chan *change, <-ch
 		changes = l.c.changes
 	}
 	var asked <-chan struct{}
-	if l.asking != nil {
-		asked = l.asking.done
+	if l.tokenCall != nil {
+		asked = l.tokenCall.done
 	}
 	return messages, deliveries, changes, asked
 }
 
-// reading reports that more is taken from the connection. Where an event waits for the program it is
-// not, but for two answers that the program may be waiting for itself: that a connection begins, which
-// comes first on it, and that a command was carried out, to which it reads on for a while.
-func (l *loop) reading() bool {
+// canRead reports whether to read from the connection. While an event waits for the program, reading stops,
+// except for two answers that the program itself may be waiting for: the start of a connection, and the answer
+// to a command, which may come after a bounded number of events.
+func (l *loop) canRead() bool {
 	switch {
 	case l.conn == nil:
 		return false
 	case l.phase == Connecting || len(l.pending) == 0 || l.pending[0].event == nil:
 		return true
 	}
-	return l.telling() && len(l.pending) < maxAhead && l.ahead < maxAheadBytes
+	return l.commandPending() && len(l.pending) < maxAhead && l.pendingBytes < maxAheadBytes
 }
 
-// What is kept for the program while a command is under way.
+// Bounds on what is read ahead while a command is running.
 const (
 	maxAhead      = 1000
 	maxAheadBytes = 1 << 20
 )
 
-// enter changes what State says.
-func (l *loop) enter(p Phase, reason error) {
-	l.show(State{Phase: p, Transport: l.transport, Reason: reason})
+// setPhase changes the phase and its reason.
+func (l *loop) setPhase(p Phase, reason error) {
+	l.setState(State{Phase: p, Transport: l.transport, Reason: reason})
 }
 
-func (l *loop) show(s State) {
+func (l *loop) setState(s State) {
 	l.phase = s.Phase
 	if last := l.c.State(); s.Phase == Connecting && last == (State{Phase: Connecting, Transport: s.Transport}) && s.Reason == nil {
-		return // it is no news
+		return // unchanged
 	}
 	l.c.states.set(s)
 }
 
-// connect makes a connection, if there is something to read and all that it takes.
+// connect opens a connection, unless there are no topics or a token is needed first.
 func (l *loop) connect() {
-	l.drop()
-	l.transport = l.ladder.choose(l.choice)
-	topics := l.wanted()
+	l.dropConnection()
+	l.transport = l.fallback.transportFor(l.selected)
+	topics := l.wantedTopics()
 	switch {
 	case topics != nil && len(topics) == 0:
-		l.enter(Idle, nil)
+		l.setPhase(Idle, nil)
 		return
-	case l.denied != nil || l.c.vault.missing():
-		l.asking = l.c.vault.ask()
-		l.enter(Connecting, l.reason())
+	case l.rejection != nil || l.c.tokens.missing():
+		l.tokenCall = l.c.tokens.fetchAsync()
+		l.setPhase(Connecting, l.fallbackReason())
 		return
 	}
-	l.conn = l.c.connect(l.c.ctx, l.transport, l.ask(topics))
-	l.alarm.Reset(l.c.cfg.OpenTimeout)
-	l.enter(Connecting, l.reason())
+	l.conn = l.c.connect(l.c.ctx, l.transport, l.subscribeParams(topics))
+	l.phaseTimer.Reset(l.c.cfg.OpenTimeout)
+	l.setPhase(Connecting, l.fallbackReason())
 }
 
-func (l *loop) ask(topics []string) ask {
+func (l *loop) subscribeParams(topics []string) subscribeParams {
 	cfg := &l.c.cfg
-	return ask{topics: topics, cursor: l.received, last: cfg.Last, since: l.since(), conflate: cfg.Conflate}
+	return subscribeParams{topics: topics, cursor: l.received, last: cfg.Last, since: l.sinceParam(), conflate: cfg.Conflate}
 }
 
-// since is as the hub takes it. What is told to begin some time ago means the same events however long
-// the first connection takes; and the hub's clock counts, which need not be this one.
-func (l *loop) since() string {
+// sinceParam returns the value of the query parameter since. Config.Since grows by the time since Connect, so
+// that a late first connection starts with the same events. It stays a duration, because the hub's clock may
+// differ from ours.
+func (l *loop) sinceParam() string {
 	switch cfg := &l.c.cfg; {
 	case !cfg.SinceTime.IsZero():
 		return cfg.SinceTime.UTC().Format(time.RFC3339Nano)
 	case cfg.Since > 0:
-		ago := cfg.Since + min(time.Since(l.begun), math.MaxInt64-cfg.Since)
+		ago := cfg.Since + min(time.Since(l.startedAt), math.MaxInt64-cfg.Since)
 		return ago.String()
 	}
 	return ""
 }
 
-// wanted is what the next connection asks for.
-func (l *loop) wanted() []string {
+// wantedTopics returns the topics for the next connection.
+func (l *loop) wantedTopics() []string {
 	if l.change != nil {
 		return l.change.topics
 	}
 	return l.topics
 }
 
-// reason is why the transport is not the one that Auto would choose first.
-func (l *loop) reason() error {
-	if l.choice != Auto {
+// fallbackReason returns why Auto does not use its best transport.
+func (l *loop) fallbackReason() error {
+	if l.selected != Auto {
 		return nil
 	}
-	return l.ladder.reason()
+	return l.fallback.reason()
 }
 
-// drop lets the connection go, if there is one, and whatever was to happen with it.
-func (l *loop) drop() {
-	l.alarm.Stop()
-	l.ladder.rest()
-	l.authRef, l.retry = "", 0
+// dropConnection stops the connection, if any, with its timers and commands.
+func (l *loop) dropConnection() {
+	l.phaseTimer.Stop()
+	l.fallback.stopProbing()
+	l.authRef, l.retryHint = "", 0
 	if l.change != nil {
 		l.change.ref = ""
 	}
@@ -253,13 +253,13 @@ func (l *loop) drop() {
 	}
 }
 
-// ring is called when the time is over for what the phase waits for.
-func (l *loop) ring() {
+// onPhaseTimer handles the timeout of the current phase.
+func (l *loop) onPhaseTimer() {
 	switch l.phase {
 	case Connecting:
-		l.lose(fmt.Errorf("the hub has said nothing for %v", l.c.cfg.OpenTimeout))
+		l.connectionLost(fmt.Errorf("no answer from the hub within %v", l.c.cfg.OpenTimeout))
 	case Live:
-		l.look()
+		l.checkLiveness()
 	case Waiting:
 		l.connect()
 	}
@@ -271,50 +271,50 @@ func (l *loop) reconnect() {
 	}
 }
 
-func (l *loop) use(t Transport) {
-	if l.choice == t && (t != Auto || l.ladder.rung == 0) {
+func (l *loop) useTransport(t Transport) {
+	if l.selected == t && (t != Auto || l.fallback.step == 0) {
 		return
 	}
-	l.choice = t
-	l.ladder.reset()
-	if next := l.ladder.choose(t); next == l.transport && (l.phase == Live || l.phase == Connecting) {
-		l.enter(l.phase, nil)
+	l.selected = t
+	l.fallback.reset()
+	if next := l.fallback.transportFor(t); next == l.transport && (l.phase == Live || l.phase == Connecting) {
+		l.setPhase(l.phase, nil)
 		return
 	}
 	if l.phase == Idle {
-		l.transport = l.ladder.choose(t)
-		l.enter(Idle, nil)
+		l.transport = l.fallback.transportFor(t)
+		l.setPhase(Idle, nil)
 		return
 	}
 	l.connect()
 }
 
-// wake follows what the platform tells.
-func (l *loop) wake(w Wake) {
+// onWake handles a wake-up of the platform.
+func (l *loop) onWake(w Wake) {
 	switch {
-	case l.phase == Idle || l.ended != nil:
+	case l.phase == Idle || l.endErr != nil:
 	case w == WakeNetwork:
-		l.ladder.reset()
+		l.fallback.reset()
 		l.tries = 0
 		l.connect()
-	case l.phase == Waiting, l.phase == Live && l.quiet() > l.beat():
+	case l.phase == Waiting, l.phase == Live && l.silence() > l.expectedInterval():
 		l.connect()
 	}
 }
 
-// finish ends what the loop has begun. What came before a final answer the program still gets.
+// finish releases everything. After a final answer, the program still gets the events received before.
 func (l *loop) finish() {
-	l.drop()
-	l.renewal.Stop()
-	l.c.vault.close()
-	if l.ended != ErrClosed {
-		l.c.rest = l.pending
+	l.dropConnection()
+	l.renewalTimer.Stop()
+	l.c.tokens.close()
+	if l.endErr != ErrClosed {
+		l.c.leftover = l.pending
 	}
 	if l.change != nil {
-		l.change.reply <- l.ended
+		l.change.reply <- l.endErr
 	}
-	l.c.end = l.ended
-	l.enter(Ended, l.ended)
+	l.c.endErr = l.endErr
+	l.setPhase(Ended, l.endErr)
 	l.c.cancel()
 	close(l.c.done)
 }

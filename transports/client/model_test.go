@@ -19,8 +19,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// TestNothingLostNothingTwice drives a client at random (cuts, switches, other topics, a hub that is
-// away or forgets, a program that stalls) and holds what it was given to what was published.
+// TestNothingLostNothingTwice drives a client at random (cuts, switches, topic changes, an unreachable hub,
+// expired events, a stalled program) and compares its events with those published.
 func TestNothingLostNothingTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(timeless{t}, func(t *rapid.T) {
@@ -44,27 +44,28 @@ func TestNothingLostNothingTwice(t *testing.T) {
 	})
 }
 
-// timeless has no deadline, which a bubble could not tell.
+// timeless hides the test's deadline, which has no meaning with a fake clock.
 type timeless struct{ *testing.T }
 
 func (timeless) Deadline() (time.Time, bool) { return time.Time{}, false }
 
-// modelTopics are published to; the last is always read, so that the end can be awaited.
+// modelTopics are the topics published to. The last one is always subscribed, so that the end can be awaited.
 var modelTopics = []string{"a", "b", "c", "always"}
 
 type model struct {
 	rig    *rig
 	client *client.Client
-	events []*hub.Event // all that were published; that with seq n at n-1
+	events []*hub.Event // all published events; the event with seq n is at n-1
 
-	// What the client reads now, and each choice before with the seq from which another held. A change
-	// takes effect somewhere between the position of the client and the head.
+	// The current topics, and each earlier choice with the seq where it ended. A change takes effect somewhere
+	// between the client's position and the hub's last seq.
 	topic []string
-	given uint64 // seq up to which the program stands
+	given uint64 // seq of the program's position
 	eras  []era
 }
 
-// era is a time with one choice of topics: from some seq on that is at least from, and at most sure.
+// era is a period with one choice of topics. It starts after seq from at the earliest, and after sure at the
+// latest.
 type era struct {
 	from, sure uint64
 	topics     []string
@@ -97,7 +98,7 @@ func (m *model) one(topic string) {
 	m.events = append(m.events, e)
 }
 
-// read takes some events, as far as there are any, and checks each.
+// read takes some events, if there are any, and checks each.
 func (m *model) read(t *rapid.T) {
 	m.take(rapid.IntRange(1, 10).Draw(t, "n"), 3*time.Second)
 }
@@ -117,8 +118,8 @@ func (m *model) take(n int, patience time.Duration) {
 	}
 }
 
-// check holds one event to what was published: it is newer than what came before, it is wanted, and
-// nothing wanted lies between, unless a gap says so.
+// check verifies that an event is newer than the previous one, that it is subscribed, and that no subscribed
+// event in between is missing without a gap.
 func (m *model) check(e client.Event) {
 	t := m.rig.t
 	cursor, err := hub.ParseCursor(e.ID)
@@ -141,7 +142,7 @@ func (m *model) check(e client.Event) {
 	require.Equal(t, e.ID, m.client.Cursor())
 }
 
-// must says that the event has to come: all choices that can hold for it have its topic.
+// must reports whether the event has to arrive: every era that may apply to it has its topic.
 func (m *model) must(seq uint64) bool {
 	for _, era := range m.at(seq) {
 		if !slices.Contains(era.topics, m.events[seq-1].Topic) {
@@ -151,14 +152,14 @@ func (m *model) must(seq uint64) bool {
 	return true
 }
 
-// may says that the event can come.
+// may reports whether the event is allowed to arrive.
 func (m *model) may(seq uint64) bool {
 	return slices.ContainsFunc(m.at(seq), func(e era) bool {
 		return slices.Contains(e.topics, m.events[seq-1].Topic)
 	})
 }
 
-// at gives the eras that can hold for an event.
+// at returns the eras that may apply to an event.
 func (m *model) at(seq uint64) []era {
 	var eras []era
 	for i, e := range m.eras {
@@ -180,11 +181,11 @@ func (m *model) topics(t *rapid.T) {
 	topics = append(topics, "always")
 	m.reach()
 	require.NoError(m.rig.t, m.client.SetTopics(context.Background(), topics))
-	// What is in the client's hands may be of before, and of after.
+	// Events in flight may belong to the old or the new topics.
 	m.eras = append(m.eras, era{m.given, uint64(len(m.events)), topics})
 }
 
-// reach has the hub there again, without what may stand between.
+// reach makes the hub reachable and removes all proxies.
 func (m *model) reach() {
 	m.rig.away(false)
 	m.rig.proxyAll(nil)
@@ -198,14 +199,14 @@ func (m *model) pass(t *rapid.T) {
 	time.Sleep(time.Duration(rapid.SampledFrom([]int{1, 500, 5_000, 120_000}).Draw(t, "ms")) * time.Millisecond)
 }
 
-// block has one road blocked by what stands between, or free again.
+// block replaces or restores one route.
 func (m *model) block(t *rapid.T) {
 	path := rapid.SampledFrom(paths).Draw(t, "path")
 	handler := rapid.SampledFrom([]string{"free", "refused", "hanging"}).Draw(t, "how")
 	m.rig.proxy(path, map[string]http.HandlerFunc{"free": nil, "refused": answers(502), "hanging": hang}[handler])
 }
 
-// finish reads all that is left.
+// finish reads all remaining events.
 func (m *model) finish() {
 	m.reach()
 	m.one("always")

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// cuttable is a connection of the rig. Frozen, it is as one whose cable was pulled: nothing comes, and
-// nobody says so.
+// cuttable is a client's connection. When frozen it behaves as if its cable was pulled: it receives nothing and
+// stays open.
 type cuttable struct {
 	net.Conn
 	rig    *rig
@@ -49,31 +49,31 @@ func (c *cuttable) Close() error {
 	return c.Conn.Close()
 }
 
-// all takes the connections that there are.
+// all returns the open connections.
 func (r *rig) all() []*cuttable {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Collect(maps.Keys(r.conns))
 }
 
-// cut drops every connection without a word.
+// cut closes every connection abruptly.
 func (r *rig) cut() {
 	for _, c := range r.all() {
 		_ = c.Conn.Close()
 	}
 }
 
-// freeze pulls the cable of every connection.
+// freeze freezes every connection.
 func (r *rig) freeze() {
 	for _, c := range r.all() {
 		c.freeze.Do(func() { close(c.frozen) })
 	}
 }
 
-// received is how many bytes the clients have read.
+// received returns how many bytes the clients have read.
 func (r *rig) received() int64 { return r.read.Load() }
 
-// slow has every read of a connection take so long, and give so many bytes at most.
+// slow delays each read and limits its size.
 func (r *rig) slow(bytes int, pause time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -86,7 +86,7 @@ func (r *rig) pace() (bytes int, pause time.Duration) {
 	return r.bytes, r.pause
 }
 
-// away has the hub reachable or not.
+// away makes the hub unreachable, or reachable again.
 func (r *rig) away(yes bool) {
 	r.mu.Lock()
 	r.deaf = yes

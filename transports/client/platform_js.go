@@ -8,12 +8,11 @@ import (
 	"syscall/js"
 )
 
-// NewPlatform makes the platform of the page, or worker, or Node.js that runs the program: fetch,
-// WebSocket and EventSource as they are there. It has an EventSource of its own (EventSourcer)
-// where there is one, and wakes where there are a window's events.
+// NewPlatform returns the platform of the page, worker or Node.js that runs the program: its fetch, WebSocket
+// and, where available, EventSource (see EventSourcer). Wakes reports the events of a window, if there is one.
 //
-// JavaScript calls back on its one thread, which waits for the callback: a callback that waited for
-// anything would freeze the page, so they only put down what came.
+// JavaScript calls back on its only thread. A callback that blocks would freeze the page, so callbacks only
+// store what they receive.
 func NewPlatform() Platform {
 	if js.Global().Get("EventSource").Type() == js.TypeFunction {
 		return browser{}
@@ -25,10 +24,10 @@ func defaultPlatform() Platform { return NewPlatform() }
 
 type page struct{}
 
-// browser is a page that has an EventSource.
+// browser is a page with an EventSource.
 type browser struct{ page }
 
-// pageOrigin is where the page came from, "" where there is none to connect to (Node.js, a file).
+// pageOrigin returns the page's origin, or "" if the program was not loaded from a web server (Node.js, a file).
 func pageOrigin() string {
 	location := js.Global().Get("location")
 	if location.Type() != js.TypeObject {
@@ -40,13 +39,14 @@ func pageOrigin() string {
 	return ""
 }
 
-// Wakes listens to what a window tells: online, visibilitychange, pageshow.
+// Wakes implements Platform with the window's events online, visibilitychange and pageshow.
 func (page) Wakes() (wakes <-chan Wake, stop func()) {
 	window, document := js.Global(), js.Global().Get("document")
 	if window.Get("addEventListener").Type() != js.TypeFunction {
 		return nil, func() {}
 	}
-	// One place is enough: a wake that nobody has taken yet says the same, unless the news is worse.
+	// One buffered value is enough: a second wake-up adds nothing unless it is WakeNetwork, which replaces a
+	// pending WakeVisible.
 	waiting := make(chan Wake, 1)
 	wake := func(w Wake) {
 		if w == WakeNetwork {
@@ -77,9 +77,9 @@ func (page) Wakes() (wakes <-chan Wake, stop func()) {
 	return waiting, func() { windows.release(); documents.release() }
 }
 
-// listeners are what JavaScript objects call. Until release, none of it can be collected.
+// listeners are callbacks registered with JavaScript objects. They are not garbage collected before release.
 type listeners struct {
-	mu   sync.Mutex // held for a few steps that wait for nothing, so by callbacks too
+	mu   sync.Mutex // never held while blocking: callbacks take it too
 	list []listener
 }
 
@@ -100,7 +100,7 @@ func (l *listeners) on(target js.Value, name string, handle func(event js.Value)
 	l.list = append(l.list, listener{target, name, call})
 }
 
-// release may be called by one of the listeners, and more than once.
+// release may be called by a listener, and more than once.
 func (l *listeners) release() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -111,8 +111,8 @@ func (l *listeners) release() {
 	l.list = nil
 }
 
-// await waits for a promise. When ctx is done it no longer does; the promise has to be settled by
-// other means then, for the functions that wait for it to be let go.
+// await blocks until a promise settles or ctx is done. After ctx is done the caller must make the promise settle
+// in another way; only then are its callbacks released.
 func await(ctx context.Context, promise js.Value) (js.Value, error) {
 	var value js.Value
 	var err error
@@ -142,8 +142,8 @@ func await(ctx context.Context, promise js.Value) (js.Value, error) {
 	}
 }
 
-// attempt turns what the call throws into an error.
-func attempt(call func() js.Value) (value js.Value, err error) {
+// catchThrown returns an exception thrown by call as an error.
+func catchThrown(call func() js.Value) (value js.Value, err error) {
 	defer func() {
 		switch thrown := recover().(type) {
 		case nil:
@@ -156,8 +156,8 @@ func attempt(call func() js.Value) (value js.Value, err error) {
 	return call(), nil
 }
 
-// scriptError names what was thrown. Its message is left out, since some repeat the URL or the
-// header that they are about, and so a token; Node.js has a code that says more.
+// scriptError returns an error with the exception's name. Its message is omitted, because some messages repeat a
+// URL or header that contains the token. Node.js adds a code.
 func scriptError(thrown js.Value) error {
 	text := "client: " + stringMember(thrown, "name", "error")
 	if thrown.Type() == js.TypeObject {
@@ -168,12 +168,12 @@ func scriptError(thrown js.Value) error {
 	return errors.New(text)
 }
 
-// stringMember is a member that is a string, else another string.
-func stringMember(object js.Value, member, otherwise string) string {
+// stringMember returns a string member of an object, or fallback.
+func stringMember(object js.Value, member, fallback string) string {
 	if object.Type() == js.TypeObject {
 		if value := object.Get(member); value.Type() == js.TypeString {
 			return value.String()
 		}
 	}
-	return otherwise
+	return fallback
 }

@@ -9,10 +9,10 @@ import (
 	"syscall/js"
 )
 
-// unseenRedirect is the status of every redirect: a page may not follow it and see it.
+// unseenRedirect is the status reported for every redirect: fetch does not show the real one.
 const unseenRedirect = 302
 
-// Do sends a request by fetch. Redirects are answers like any other, as natively.
+// Do implements Platform with fetch. Redirects are not followed, as on the native platform.
 func (page) Do(ctx context.Context, request *Request) (*Response, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -27,8 +27,8 @@ func (page) Do(ctx context.Context, request *Request) (*Response, error) {
 		"credentials": "same-origin", "redirect": "manual",
 	}
 	if request.Method == "GET" && !request.OwnURL {
-		// For the cache, Chromium queues requests for one URL. With this it does not, but asks for CORS
-		// leave each time.
+		// Chromium queues requests for the same URL because of its cache. no-store avoids that, but causes a
+		// CORS preflight for each request.
 		options["cache"] = "no-store"
 	}
 	if request.Body != nil {
@@ -40,17 +40,17 @@ func (page) Do(ctx context.Context, request *Request) (*Response, error) {
 	if err != nil {
 		controller.Call("abort")
 		if ctx.Err() == nil {
-			err = fmt.Errorf("no answer came, and a page is not told why: %w", err)
+			err = fmt.Errorf("no answer; the browser does not report why: %w", err)
 		}
 		return nil, err
 	}
 	body := &fetchBody{ctx: ctx, controller: controller}
 	if stream := answer.Get("body"); stream.Type() == js.TypeObject {
 		body.reader = stream.Call("getReader")
-	} else { // of a 204, or to HEAD
+	} else { // status 204, or a HEAD request
 		body.err = io.EOF
 	}
-	body.unwatch = context.AfterFunc(ctx, body.abort)
+	body.stopWatching = context.AfterFunc(ctx, body.abort)
 	status, fields := answer.Get("status").Int(), answer.Get("headers")
 	if answer.Get("type").String() == "opaqueredirect" {
 		status = unseenRedirect
@@ -67,19 +67,18 @@ func (page) Do(ctx context.Context, request *Request) (*Response, error) {
 	}, nil
 }
 
-// fetchBody reads a body chunk by chunk as it is asked for, so that the browser holds the peer back
-// when nobody asks.
+// fetchBody reads a body one chunk at a time, on demand, so that the browser applies backpressure to the peer.
 type fetchBody struct {
-	ctx        context.Context
-	controller js.Value // an AbortController
-	unwatch    func() bool
+	ctx          context.Context
+	controller   js.Value // an AbortController
+	stopWatching func() bool
 
-	// Owned by the one who reads.
+	// Owned by the reader.
 	reader js.Value // a ReadableStreamDefaultReader
-	chunk  js.Value // a Uint8Array, of which the first taken bytes have been given
+	chunk  js.Value // a Uint8Array; its first taken bytes are consumed
 	size   int
 	taken  int
-	err    error // stays
+	err    error // kept after the first error
 }
 
 func (b *fetchBody) Read(p []byte) (int, error) {
@@ -87,7 +86,7 @@ func (b *fetchBody) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	for b.taken == b.size && b.err == nil {
-		b.next()
+		b.readChunk()
 	}
 	if b.err != nil {
 		return 0, b.err
@@ -97,15 +96,15 @@ func (b *fetchBody) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// next waits for a chunk.
-func (b *fetchBody) next() {
+// readChunk blocks until the next chunk.
+func (b *fetchBody) readChunk() {
 	result, err := await(b.ctx, b.reader.Call("read"))
 	switch {
 	case err != nil:
 		b.err = err
 	case result.Get("done").Bool():
 		b.err = io.EOF
-		b.unwatch()
+		b.stopWatching()
 	default:
 		b.chunk = result.Get("value")
 		b.size, b.taken = b.chunk.Length(), 0
@@ -115,9 +114,9 @@ func (b *fetchBody) next() {
 	}
 }
 
-// Close lets the connection go, and ends a Read that waits.
+// Close closes the connection and ends a blocked Read.
 func (b *fetchBody) Close() error {
-	b.unwatch()
+	b.stopWatching()
 	b.abort()
 	return nil
 }

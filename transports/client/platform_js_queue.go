@@ -8,28 +8,27 @@ import (
 	"sync"
 )
 
-// A page's WebSocket and EventSource deliver as fast as the network does, whether anybody takes
-// what they bring. So much may wait, and one message more; who lets more wait loses the connection,
-// and goes on at its cursor when it has taken what waited.
+// Bounds of a queue. A page's WebSocket and EventSource deliver without backpressure. When a message arrives at
+// a full queue, the connection is closed; the client reconnects at its cursor after it has read the queue.
 const (
 	maxQueuedMessages = 10_000
 	maxQueuedBytes    = 4 << 20
 )
 
-// errBehind ends a connection of which too much waits to be taken.
-var errBehind = errors.New("client: let go, for more messages waited than a page keeps")
+// errQueueFull ends a connection whose queue is full.
+var errQueueFull = errors.New("client: closed because too many messages were waiting to be read")
 
-// errLetGo is the end of what was closed from this side.
-var errLetGo = errors.New("client: the connection was closed from this side")
+// errClosedLocally is the error of a connection after Close.
+var errClosedLocally = errors.New("client: connection closed by this side")
 
-// queue hands what callbacks bring to the goroutine that takes it.
+// queue passes items from callbacks to the goroutine that reads them.
 type queue[T any] struct {
-	news chan struct{} // has a value if there is something new to see
+	changed chan struct{} // capacity 1; signaled when items or err changed
 
-	mu    sync.Mutex // held for a few steps that wait for nothing, so by callbacks too
+	mu    sync.Mutex // never held while blocking: callbacks take it too
 	items []queued[T]
 	bytes int
-	err   error // what follows the items, once it is known
+	err   error // returned after the items; nil while open
 }
 
 type queued[T any] struct {
@@ -37,73 +36,73 @@ type queued[T any] struct {
 	size int // bytes
 }
 
-func newQueue[T any]() *queue[T] { return &queue[T]{news: make(chan struct{}, 1)} }
+func newQueue[T any]() *queue[T] { return &queue[T]{changed: make(chan struct{}, 1)} }
 
-// put adds an item; if there is no room, it is the end, by errBehind.
-func (q *queue[T]) put(item T, size int) (ok bool) {
+// add appends an item. If the queue is full, it closes the queue with errQueueFull and returns false.
+func (q *queue[T]) add(item T, size int) (ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
 	case q.err != nil:
 		return false
 	case len(q.items) >= maxQueuedMessages || q.bytes >= maxQueuedBytes:
-		q.endLocked(errBehind)
+		q.closeLocked(errQueueFull)
 		return false
 	}
 	q.items = append(q.items, queued[T]{item, size})
 	q.bytes += size
-	q.ring()
+	q.signal()
 	return true
 }
 
-// end says what follows the items. The first end stays.
-func (q *queue[T]) end(err error) {
+// close sets the error to return after the items. Later calls have no effect.
+func (q *queue[T]) close(err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.endLocked(err)
+	q.closeLocked(err)
 }
 
-func (q *queue[T]) endLocked(err error) {
+func (q *queue[T]) closeLocked(err error) {
 	if q.err == nil {
 		q.err = err
-		q.ring()
+		q.signal()
 	}
 }
 
-// drop ends it now, without what still waits.
-func (q *queue[T]) drop(err error) {
+// discard drops all items and closes the queue.
+func (q *queue[T]) discard(err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.items, q.bytes = nil, 0
-	q.endLocked(err)
+	q.closeLocked(err)
 }
 
-func (q *queue[T]) ring() {
+func (q *queue[T]) signal() {
 	select {
-	case q.news <- struct{}{}:
+	case q.changed <- struct{}{}:
 	default:
 	}
 }
 
-// take waits for the next item, or the end. It is for one goroutine at a time.
-func (q *queue[T]) take(ctx context.Context) (item T, err error) {
+// receive blocks until the next item or the end. Only one goroutine may call it.
+func (q *queue[T]) receive(ctx context.Context) (item T, err error) {
 	for {
-		if item, err, ok := q.next(); ok {
+		if item, err, ok := q.tryReceive(); ok {
 			return item, err
 		}
 		select {
-		case <-q.news:
+		case <-q.changed:
 		case <-ctx.Done():
 			return item, ctx.Err()
 		}
 	}
 }
 
-func (q *queue[T]) next() (item T, err error, ok bool) {
+func (q *queue[T]) tryReceive() (item T, err error, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.items) == 0 {
-		q.items = nil // and with it the memory of those that were taken
+		q.items = nil // release the backing array
 		return item, q.err, q.err != nil
 	}
 	first := q.items[0]

@@ -10,18 +10,18 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// sourceNames are the events that an EventSource is asked for: a browser has no way to ask for all.
+// sourceNames are the event names to listen for: an EventSource cannot listen for all names.
 var sourceNames = []string{
 	"message", "trivium.open", "trivium.heartbeat", "trivium.gap", "trivium.error", "trivium.goaway",
 }
 
-// EventSource opens one of the browser's.
+// EventSource implements EventSourcer with the browser's.
 func (browser) EventSource(ctx context.Context, url string) (EventStream, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	constructor := js.Global().Get("EventSource")
-	source, err := attempt(func() js.Value { return constructor.New(url) })
+	source, err := catchThrown(func() js.Value { return constructor.New(url) })
 	if err != nil {
 		return nil, err
 	}
@@ -30,43 +30,43 @@ func (browser) EventSource(ctx context.Context, url string) (EventStream, error)
 		s.on(source, name, s.event)
 	}
 	s.on(source, "error", func(js.Value) {
-		if source.Get("readyState").Int() == constructor.Get("CLOSED").Int() { // else it tries again
-			s.queue.end(io.EOF)
+		if source.Get("readyState").Int() == constructor.Get("CLOSED").Int() { // otherwise it reconnects by itself
+			s.queue.close(io.EOF)
 			s.release()
 		}
 	})
-	s.unwatch = context.AfterFunc(ctx, s.shut)
+	s.stopWatching = context.AfterFunc(ctx, s.closeSource)
 	return s, nil
 }
 
-// pageSource is an EventSource of the browser's.
+// pageSource is the browser's EventSource.
 type pageSource struct {
 	source js.Value
 	listeners
-	queue   *queue[wire.SSEEvent]
-	unwatch func() bool
+	queue        *queue[wire.SSEEvent]
+	stopWatching func() bool
 }
 
 func (s *pageSource) event(event js.Value) {
 	e := wire.SSEEvent{ID: event.Get("lastEventId").String(), Type: event.Get("type").String(), Data: event.Get("data").String()}
 	if e.Type == "message" {
-		e.Type = "" // as in the stream
+		e.Type = "" // as on the wire
 	}
-	if !s.queue.put(e, len(e.ID)+len(e.Type)+len(e.Data)) {
-		s.shut()
+	if !s.queue.add(e, len(e.ID)+len(e.Type)+len(e.Data)) {
+		s.closeSource()
 	}
 }
 
-func (s *pageSource) Next(ctx context.Context) (wire.SSEEvent, error) { return s.queue.take(ctx) }
+func (s *pageSource) Next(ctx context.Context) (wire.SSEEvent, error) { return s.queue.receive(ctx) }
 
 func (s *pageSource) Close() {
-	s.unwatch()
-	s.queue.drop(errLetGo)
-	s.shut()
+	s.stopWatching()
+	s.queue.discard(errClosedLocally)
+	s.closeSource()
 }
 
-func (s *pageSource) shut() {
-	s.queue.end(errLetGo)
+func (s *pageSource) closeSource() {
+	s.queue.close(errClosedLocally)
 	s.release()
 	s.source.Call("close")
 }

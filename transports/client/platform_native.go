@@ -21,24 +21,24 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// Timeouts of the default platform. Nothing bounds a request as a whole: streams have no end.
+// Timeouts of the default platform. There is no timeout for a whole request, since streams do not end.
 const (
-	dialTimeout   = 10 * time.Second
-	headerTimeout = 60 * time.Second // a poll's header comes when its wait is over
-	goodbyeTime   = 100 * time.Millisecond
+	dialTimeout       = 10 * time.Second
+	headerTimeout     = 60 * time.Second // a poll's header arrives after its wait
+	closeFrameTimeout = 100 * time.Millisecond
 )
 
-// maxHandshakeAnswer is what is kept of the body of a refused handshake.
+// maxHandshakeAnswer is how much of the body of a refused handshake is kept.
 const maxHandshakeAnswer = 64 << 10 // bytes
 
-// NewPlatform makes the platform of a program outside a browser: net/http, and WebSockets over it. hc
-// is how to reach the hub, by a proxy or with certificates of its own; its Timeout does not count,
-// since streams have no end. nil is a client with timeouts for dialing, TLS and headers, otherwise as
-// http.DefaultTransport, which goes unchanged if it is no *http.Transport.
+// NewPlatform returns the platform for programs outside a browser: net/http, with WebSockets over it. hc
+// configures proxies and certificates; its Timeout is ignored, since streams do not end. If hc is nil, a copy of
+// http.DefaultTransport with timeouts for dialing, TLS and headers is used (or http.DefaultTransport itself if
+// it is not an *http.Transport).
 //
-// Redirects are answers like any other: what follows one would show the token to whom it leads.
+// Redirects are not followed: the token would be sent to their target.
 func NewPlatform(hc *http.Client) Platform {
-	p := &native{}
+	p := &nativePlatform{}
 	if hc != nil {
 		p.client = *hc
 	} else if standard, ok := http.DefaultTransport.(*http.Transport); ok {
@@ -55,27 +55,27 @@ func NewPlatform(hc *http.Client) Platform {
 
 func defaultPlatform() Platform { return NewPlatform(nil) }
 
-// pageOrigin: there is no page.
+// pageOrigin returns "": there is no page.
 func pageOrigin() string { return "" }
 
-type native struct {
+type nativePlatform struct {
 	client http.Client
-	own    *http.Transport // nil: the client is somebody else's
+	own    *http.Transport // nil if the http.Client was passed in
 }
 
-// CloseIdleConnections is called at a client's end; connections of an http.Client that was given are
-// its owner's.
-func (p *native) CloseIdleConnections() {
+// CloseIdleConnections is called at the client's end. Connections of an http.Client that was passed in are left
+// to its owner.
+func (p *nativePlatform) CloseIdleConnections() {
 	if p.own != nil {
 		p.own.CloseIdleConnections()
 	}
 }
 
-// Wakes implements Platform: nothing tells.
-func (p *native) Wakes() (<-chan Wake, func()) { return nil, func() {} }
+// Wakes implements Platform; there are no wake-ups.
+func (p *nativePlatform) Wakes() (<-chan Wake, func()) { return nil, func() {} }
 
 // Do implements Platform.
-func (p *native) Do(ctx context.Context, request *Request) (*Response, error) {
+func (p *nativePlatform) Do(ctx context.Context, request *Request) (*Response, error) {
 	var body io.Reader
 	if request.Body != nil {
 		body = bytes.NewReader(request.Body)
@@ -84,7 +84,7 @@ func (p *native) Do(ctx context.Context, request *Request) (*Response, error) {
 	if err != nil {
 		return nil, withoutURL(err)
 	}
-	// A stream that is compressed on its way may be held back on its way.
+	// A proxy that compresses a stream may buffer it.
 	r.Header.Set("Accept-Encoding", "identity")
 	for name, value := range request.Header {
 		r.Header.Set(name, value)
@@ -96,7 +96,7 @@ func (p *native) Do(ctx context.Context, request *Request) (*Response, error) {
 	return &Response{Status: response.StatusCode, Header: response.Header.Get, Body: response.Body}, nil
 }
 
-// withoutURL keeps a token in the query out of what is said of an error.
+// withoutURL removes the URL from an error, because its query may contain a token.
 func withoutURL(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		return e.Err
@@ -105,10 +105,10 @@ func withoutURL(err error) error {
 }
 
 // Dial implements Platform.
-func (p *native) Dial(ctx context.Context, url string, protocols []string) (Socket, error) {
-	tap := &tap{under: p.client.Transport}
-	if tap.under == nil {
-		tap.under = http.DefaultTransport
+func (p *nativePlatform) Dial(ctx context.Context, url string, protocols []string) (Socket, error) {
+	tap := &handshakeTransport{base: p.client.Transport}
+	if tap.base == nil {
+		tap.base = http.DefaultTransport
 	}
 	hc := p.client
 	hc.Transport = tap
@@ -123,16 +123,16 @@ func (p *native) Dial(ctx context.Context, url string, protocols []string) (Sock
 	return &socket{conn: conn, raw: tap.raw}, nil
 }
 
-// tap is the way of a handshake, which keeps the connection that it leads to, or the answer if it
-// leads to none.
-type tap struct {
-	under  http.RoundTripper
+// handshakeTransport sends the handshake request. It keeps the raw connection of an accepted handshake, or the
+// answer of a refused one.
+type handshakeTransport struct {
+	base   http.RoundTripper
 	raw    io.ReadWriteCloser
 	answer *Response
 }
 
-func (t *tap) RoundTrip(r *http.Request) (*http.Response, error) {
-	response, err := t.under.RoundTrip(r)
+func (t *handshakeTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := t.base.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
@@ -152,14 +152,14 @@ func (t *tap) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// socket is a WebSocket of the library, and the connection under it: the library says goodbye only
-// to wait for the answer.
+// socket is a WebSocket of the library with its raw connection. The library's own Close waits for the peer's
+// close frame, so Close writes the frame itself.
 type socket struct {
 	conn *websocket.Conn
 	raw  io.ReadWriteCloser
 	once sync.Once
 
-	err error // of Read; stays; owned by who reads
+	err error // of the last Read; owned by the reader
 }
 
 // Read implements Socket.
@@ -172,7 +172,7 @@ func (s *socket) Read(ctx context.Context) ([]byte, error) {
 		err = &CloseError{Code: int(end.Code), Reason: end.Reason}
 	}
 	if err == nil && kind != websocket.MessageText {
-		err = errors.New("a binary message came, where all are text")
+		err = errors.New("received a binary message; only text is allowed")
 	}
 	s.err = err
 	if err != nil {
@@ -186,30 +186,30 @@ func (s *socket) Write(ctx context.Context, message []byte) error {
 	return s.conn.Write(ctx, websocket.MessageText, message)
 }
 
-// Close implements Socket. A close frame that finds no room at once is not said.
+// Close implements Socket. The close frame is dropped if it cannot be written within closeFrameTimeout.
 func (s *socket) Close(code int, reason string) {
 	s.once.Do(func() {
-		said := make(chan struct{})
+		written := make(chan struct{})
 		go func() {
-			defer close(said)
-			_, _ = s.raw.Write(closeFrame(code, reason)) // nobody is left to be told
+			defer close(written)
+			_, _ = s.raw.Write(closeFrame(code, reason)) // the connection is closed either way
 		}()
-		room := time.NewTimer(goodbyeTime)
-		defer room.Stop()
+		timeout := time.NewTimer(closeFrameTimeout)
+		defer timeout.Stop()
 		select {
-		case <-said:
-		case <-room.C:
+		case <-written:
+		case <-timeout.C:
 		}
-		_ = s.conn.CloseNow() // which ends the write, too
-		<-said
+		_ = s.conn.CloseNow() // also ends a blocked write
+		<-written
 	})
 }
 
-// closeFrame is one of a client, masked (RFC 6455, sections 5.3 and 5.5.1).
+// closeFrame returns a client's close frame, masked (RFC 6455, sections 5.3 and 5.5.1).
 func closeFrame(code int, reason string) []byte {
-	const most = 123 // bytes
-	if len(reason) > most {
-		reason = strings.ToValidUTF8(reason[:most], "")
+	const maxReason = 123 // bytes
+	if len(reason) > maxReason {
+		reason = strings.ToValidUTF8(reason[:maxReason], "")
 	}
 	payload := append(binary.BigEndian.AppendUint16(nil, uint16(code)), reason...)
 	var mask [4]byte

@@ -15,53 +15,53 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// maxPublish is the longest array of envelopes (docs/protocol.md#publishing-over-http).
+// maxPublish is the largest number of events in one request (docs/protocol.md#publishing-over-http).
 const maxPublish = 1000
 
-// maxReceipt bounds the answer to a publish.
-const maxReceipt = 4 << 10 // bytes
+// maxPublishAnswer bounds the body of the answer to a publish.
+const maxPublishAnswer = 4 << 10 // bytes
 
-// Publish publishes events by HTTP, all or none, at most 1000, and gives the ID of the last. It is
-// tried again, with one Idempotency-Key, until ctx is done or the hub has answered for good; of ID
-// and Time nothing is sent. Data is JSON unless Encoding says otherwise.
+// Publish publishes 1 to 1000 events by HTTP, all or none, and returns the ID of the last. It retries with one
+// Idempotency-Key until ctx is done or the hub gives a final answer. ID and Time are not sent. Data is JSON
+// unless Encoding says otherwise.
 //
-// The error is a *Problem if the hub refuses, as Events' if the client has ended, or else tells why
-// the last try failed; then the events may have been published or not. A hub remembers a key for two
-// minutes: after that a try might publish twice, and is not made.
+// The error is a *Problem if the hub refuses, and the error of Events if the client has ended. Otherwise it is
+// the reason of the last failed attempt, and the events may or may not have been published. The hub remembers a
+// key for two minutes; Publish stops retrying before that, since a later attempt could publish twice.
 func (c *Client) Publish(ctx context.Context, events ...Event) (id string, err error) {
-	body, err := publication(events)
+	body, err := encodeEvents(events)
 	if err != nil {
 		return "", err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.ctx, cancel)()
-	header := map[string]string{"Content-Type": "application/json", "Idempotency-Key": unique()}
-	p := publisher{client: c, request: &Request{Method: "POST", URL: c.address("/publish", ""), Header: header, Body: body}}
+	header := map[string]string{"Content-Type": "application/json", "Idempotency-Key": newIdempotencyKey()}
+	p := publishCall{client: c, request: &Request{Method: "POST", URL: c.address("/publish", ""), Header: header, Body: body}}
 	for tries := 0; ; tries++ {
 		id, wait, err := p.try(ctx)
 		if err == nil || wait < 0 {
 			return id, err
 		}
 		if ctx.Err() == nil {
-			p.last = err
+			p.lastErr = err
 		}
-		if p.doubtful(err) || !sleep(ctx, max(min(wait, maxHint), backoff(tries, c.cfg.MaxWait))) {
-			return "", p.unpublished(ctx)
+		if p.keyExpired(err) || !sleep(ctx, max(min(wait, maxHint), backoff(tries, c.cfg.MaxWait))) {
+			return "", p.giveUpError(ctx)
 		}
 	}
 }
 
-// keyLife is how long one publish is tried again that may have come through: the hub forgets its key
+// keyLife bounds the retries of a publish that the hub may have accepted. The hub forgets an idempotency key
 // after two minutes.
 const keyLife = 110 * time.Second
 
-var errKeyLife = errors.New("the hub remembers its key no longer")
+var errKeyLife = errors.New("the idempotency key has expired")
 
-// publication is the body of a publish: an array of envelopes.
-func publication(events []Event) ([]byte, error) {
+// encodeEvents returns the body of a publish: an array of envelopes.
+func encodeEvents(events []Event) ([]byte, error) {
 	if len(events) == 0 || len(events) > maxPublish {
-		return nil, wire.BadParameter("body", fmt.Sprintf("must be 1 to %d events, these are %d", maxPublish, len(events)))
+		return nil, wire.BadParameter("body", fmt.Sprintf("must be 1 to %d events, got %d", maxPublish, len(events)))
 	}
 	body := []byte{'['}
 	for i, e := range events {
@@ -81,43 +81,44 @@ func publication(events []Event) ([]byte, error) {
 	return append(body, ']'), nil
 }
 
-// checkData holds data to what its encoding says. Within JSON, what is more than one text would be
-// members or events of its own, and what is not UTF-8 would be altered in text.
+// checkData validates the data against its encoding. Data that is not exactly one JSON text would add members or
+// events to the body, and text that is not UTF-8 would be altered.
 func checkData(e Event) error {
 	switch {
 	case e.Encoding == JSON && len(e.Data) > 0 && !json.Valid(e.Data):
-		return errors.New("must be JSON, or have another Encoding")
+		return errors.New("must be JSON unless Encoding is Text or Binary")
 	case e.Encoding != Binary && !utf8.Valid(e.Data):
-		return errors.New("must be UTF-8, or have the Encoding Binary")
+		return errors.New("must be UTF-8 unless Encoding is Binary")
 	}
 	return nil
 }
 
-// publisher is a publish on its way.
-type publisher struct {
-	client  *Client
-	request *Request
-	asked   bool      // the source, for a token in place of one that was refused
-	doubt   time.Time // when a try ended first that may have come through
-	last    error     // of the last try that was not given up
+// publishCall is one call of Publish.
+type publishCall struct {
+	client          *Client
+	request         *Request
+	renewedToken    bool      // the source was asked to replace a rejected token
+	maybeAcceptedAt time.Time // end of the first attempt that the hub may have accepted
+	lastErr         error     // of the last attempt that was not canceled
 }
 
-// doubtful reports that too much time has gone by since a try that may have come through.
-func (p *publisher) doubtful(err error) bool {
+// keyExpired reports whether the idempotency key may have expired since an attempt that the hub may have
+// accepted.
+func (p *publishCall) keyExpired(err error) bool {
 	if problem, ok := errors.AsType[*Problem](err); ok && problem.Code != "" {
-		return false // the hub itself says that it did not
+		return false // refused by the hub itself, hence not accepted
 	}
-	if p.doubt.IsZero() {
-		p.doubt = time.Now()
+	if p.maybeAcceptedAt.IsZero() {
+		p.maybeAcceptedAt = time.Now()
 	}
-	return time.Since(p.doubt) > keyLife
+	return time.Since(p.maybeAcceptedAt) > keyLife
 }
 
-// unpublished says why a publish was given up.
-func (p *publisher) unpublished(ctx context.Context) error {
+// giveUpError returns why the publish was given up.
+func (p *publishCall) giveUpError(ctx context.Context) error {
 	select {
 	case <-p.client.done:
-		return p.client.end
+		return p.client.endErr
 	default:
 	}
 	cause := ctx.Err()
@@ -126,15 +127,15 @@ func (p *publisher) unpublished(ctx context.Context) error {
 		return ErrClosed
 	case cause == nil:
 		cause = errKeyLife
-	case p.last == nil:
+	case p.lastErr == nil:
 		return fmt.Errorf("client: publish: %w", cause)
 	}
-	return fmt.Errorf("client: publish: %w; the last try: %w", cause, p.last)
+	return fmt.Errorf("client: publish: %w; last attempt: %w", cause, p.lastErr)
 }
 
-// try tries once. A wait that is negative means that it was for good; otherwise it is how long to
-// wait at least.
-func (p *publisher) try(ctx context.Context) (id string, wait time.Duration, err error) {
+// try makes one attempt. A negative wait means that the result is final; otherwise wait is the minimum time
+// before the next attempt.
+func (p *publishCall) try(ctx context.Context) (id string, wait time.Duration, err error) {
 	token, err := p.token(ctx, "")
 	for err == nil {
 		id, err = p.post(ctx, token)
@@ -142,14 +143,14 @@ func (p *publisher) try(ctx context.Context) (id string, wait time.Duration, err
 		switch {
 		case !ok:
 			return id, 0, err
-		case problem.Status == 401 && p.client.vault.source != nil && !p.asked:
-			p.asked = true
+		case problem.Status == 401 && p.client.tokens.source != nil && !p.renewedToken:
+			p.renewedToken = true
 			var fresh string
 			if fresh, err = p.token(ctx, token); err == nil && fresh == token {
 				return "", -1, problem
 			}
 			token = fresh
-		case problem.Status == 409 && problem.Code == wire.CodeKeyBusy, temporary(problem.Status), mayPass(problem):
+		case problem.Status == 409 && problem.Code == wire.CodeKeyBusy, temporary(problem.Status), fromIntermediary(problem):
 			return "", problem.RetryAfter, err
 		default:
 			return "", -1, err
@@ -161,13 +162,13 @@ func (p *publisher) try(ctx context.Context) (id string, wait time.Duration, err
 	return "", wait, err
 }
 
-// token gives a token that is not the refused one, if there is another.
-func (p *publisher) token(ctx context.Context, refused string) (string, error) {
-	v := p.client.vault
+// token returns a token other than the rejected one, if the source has one.
+func (p *publishCall) token(ctx context.Context, refused string) (string, error) {
+	v := p.client.tokens
 	if token := v.value(); v.source == nil || token != refused {
 		return token, nil
 	}
-	call := v.ask()
+	call := v.fetchAsync()
 	select {
 	case <-call.done:
 		return call.token, call.err
@@ -176,22 +177,22 @@ func (p *publisher) token(ctx context.Context, refused string) (string, error) {
 	}
 }
 
-// post sends it, and reads the receipt.
-func (p *publisher) post(ctx context.Context, token string) (id string, err error) {
+// post sends the request and returns the ID in the answer.
+func (p *publishCall) post(ctx context.Context, token string) (id string, err error) {
 	if token != "" {
 		p.request.Header["Authorization"] = "Bearer " + token
 	}
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout+time.Duration(len(p.request.Body)/publishPace)*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout+time.Duration(len(p.request.Body)/publishBytesPerSecond)*time.Second)
 	defer cancel()
 	response, err := p.client.platform.Do(ctx, p.request)
 	if err != nil {
 		return "", withoutToken(err, token)
 	}
 	if response.Status != 200 {
-		return "", withoutToken(refusal(response), token)
+		return "", withoutToken(problemOf(response), token)
 	}
-	defer func() { _ = response.Body.Close() }() // all of it that matters has been read
-	text, err := io.ReadAll(io.LimitReader(response.Body, maxReceipt))
+	defer func() { _ = response.Body.Close() }() // the body has been read
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxPublishAnswer))
 	if err != nil {
 		return "", withoutToken(err, token)
 	}
@@ -202,26 +203,26 @@ func (p *publisher) post(ctx context.Context, token string) (id string, err erro
 		return nil
 	})
 	if err != nil || checkID(id) != nil {
-		return "", errReceipt
+		return "", errBadPublishAnswer
 	}
 	return id, nil
 }
 
-// unique is a name that nobody else gives: 128 random bits. Package uuid would bring all of crypto into
-// a page, and the name is no secret.
-func unique() string {
+// newIdempotencyKey returns 128 random bits. crypto/rand and uuid would add much code to a page, and the key is
+// not a secret.
+func newIdempotencyKey() string {
 	return strconv.FormatUint(rand.Uint64(), 16) + "-" + strconv.FormatUint(rand.Uint64(), 16)
 }
 
-// What one try may take: a connection that is dead is found by nothing else.
+// Time limits of one attempt. Nothing else detects a dead connection.
 const (
-	publishTimeout = 30 * time.Second
-	publishPace    = 32 << 10 // bytes a second of the body; more time is given by it
+	publishTimeout        = 30 * time.Second
+	publishBytesPerSecond = 32 << 10 // extends the limit by the time for the body
 )
 
-var errReceipt = errors.New("the answer to a publish is no receipt of a hub")
+var errBadPublishAnswer = errors.New("the answer to a publish is not a hub's")
 
-// sleep reports whether d went by before ctx was done.
+// sleep waits for d and reports false if ctx is done first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

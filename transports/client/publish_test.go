@@ -19,7 +19,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// TestPublishByteForByte: what is published is what comes.
+// TestPublishByteForByte checks that data arrives exactly as published.
 func TestPublishByteForByte(t *testing.T) {
 	events := []client.Event{
 		{Topic: "t", Data: []byte(`1.50`)},
@@ -42,13 +42,13 @@ func TestPublishByteForByte(t *testing.T) {
 			require.WithinDuration(t, time.Now(), got.Time, time.Minute)
 			last, want.ID, want.Time = got.ID, got.ID, got.Time
 			require.Equal(t, want, got)
-			_ = append(got.Data, "what a program does with its own"...) // is nobody else's business
+			_ = append(got.Data, "what a program does with its own"...) // must not change other events
 		}
 		require.Equal(t, last, id)
 	})
 }
 
-// TestPublishOnce: however a try is lost, the events are published once.
+// TestPublishOnce checks that lost answers do not publish an event twice.
 func TestPublishOnce(t *testing.T) {
 	for name, spoil := range map[string]func(*rig, http.ResponseWriter, *http.Request){
 		"the answer is cut": func(_ *rig, w http.ResponseWriter, _ *http.Request) {
@@ -83,7 +83,7 @@ func TestPublishOnce(t *testing.T) {
 	}
 }
 
-// TestPublishRefused: what is refused for good is told, and the rest is tried until it is done.
+// TestPublishRefused checks which refusals are final and which are retried.
 func TestPublishRefused(t *testing.T) {
 	one := client.Event{Topic: "a", Data: []byte("1")}
 	for name, row := range map[string]struct {
@@ -108,7 +108,7 @@ func TestPublishRefused(t *testing.T) {
 		"too fast":       {says(wire.RateLimited("", time.Minute)), []client.Event{one}, 0, 60},
 		"busy":           {says(wire.ProblemOf(hub.ErrKeyBusy)), []client.Event{one}, 0, 0},
 		"hub not there":  {says(wire.Unavailable("")), []client.Event{one}, 0, 0},
-		"lost by a road": {answers(502), []client.Event{one}, 0, 0},
+		"a proxy's 502":  {answers(502), []client.Event{one}, 0, 0},
 		"a proxy's 403":  {answers(403), []client.Event{one}, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -126,8 +126,8 @@ func TestPublishRefused(t *testing.T) {
 				case row.status != 0:
 					require.Equal(t, row.status, problem.Status)
 					require.Zero(t, time.Since(begin))
-				case name == "lost by a road", name == "a proxy's 403": // it may have come through, and the hub may have forgotten that
-					require.ErrorContains(t, err, "remembers its key no longer")
+				case name == "a proxy's 502", name == "a proxy's 403": // the hub may have accepted it and forgotten the key
+					require.ErrorContains(t, err, "idempotency key has expired")
 					require.Less(t, time.Since(begin), 3*time.Minute)
 				default:
 					require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -141,8 +141,8 @@ func TestPublishRefused(t *testing.T) {
 	}
 }
 
-// TestPublishToken: a token that is refused is replaced, once; without a connection, too.
-func TestPublishToken(t *testing.T) {
+// TestPublishRenewsToken checks that a rejected token is replaced once, even without a connection.
+func TestPublishRenewsToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})
 		m := &mint{r: r, life: 24 * time.Hour}
@@ -157,8 +157,8 @@ func TestPublishToken(t *testing.T) {
 	})
 }
 
-// TestPublishAtTheEnd: a client that is closed lets go of what is under way.
-func TestPublishAtTheEnd(t *testing.T) {
+// TestCloseEndsPublish checks that Close ends a running Publish.
+func TestCloseEndsPublish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})
 		r.proxy("/publish", hang)

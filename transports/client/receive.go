@@ -5,101 +5,101 @@ import (
 	"time"
 )
 
-// receive takes a message of the connection.
+// receive handles a message of the connection.
 func (l *loop) receive(m message) {
-	l.watch.heard(time.Now())
-	if l.phase != Live && m.kind > first {
-		l.lose(errOrder)
+	l.liveness.received(time.Now())
+	if l.phase != Live && m.kind > firstLiveKind {
+		l.connectionLost(errNotOpened)
 		return
 	}
-	if l.phase == Live && m.kind == opened && l.transport != EventSource { // which comes back by itself
-		l.lose(errTwice)
+	if l.phase == Live && m.kind == kindOpened && l.transport != EventSource { // a browser reconnects by itself
+		l.connectionLost(errOpenedTwice)
 		return
 	}
 	switch m.kind {
-	case opened:
-		l.opened(m)
-	case event:
-		l.push(delivery{event: &m.event, id: m.id})
-		if l.telling() && !l.reading() { // a connection of its own is sooner told of the change
+	case kindOpened:
+		l.onOpened(m)
+	case kindEvent:
+		l.enqueue(delivery{event: &m.event, id: m.id})
+		if l.commandPending() && !l.canRead() { // read-ahead is exhausted; a new connection applies the change sooner
 			l.connect()
 		}
-	case position:
-		if l.transport != LongPoll { // whose answers are no heartbeats
-			l.watch.beat(time.Now(), l.c.cfg.Silence)
+	case kindPosition:
+		if l.transport != LongPoll { // answers to polls are not heartbeats
+			l.liveness.heartbeatReceived(time.Now(), l.c.cfg.Silence)
 		}
-		l.push(delivery{id: m.id})
-	case problem:
-		l.lose(m.problem)
-	case goaway:
-		l.lose(&goawayError{m.retry})
-	case accepted:
-		l.accepted(m.ref)
-	case refused:
-		l.refused(m.ref, m.problem)
+		l.enqueue(delivery{id: m.id})
+	case kindProblem:
+		l.connectionLost(m.problem)
+	case kindGoaway:
+		l.connectionLost(&goawayError{m.retry})
+	case kindAccepted:
+		l.onAccepted(m.ref)
+	case kindRefused:
+		l.onRefused(m.ref, m.problem)
 	}
 }
 
-var errOrder = errors.New("the hub did not say first where the subscription begins")
+var errNotOpened = errors.New("the stream does not begin with its position")
 
-var errTwice = errors.New("the stream has begun twice")
+var errOpenedTwice = errors.New("the stream sent its opening message twice")
 
-// push keeps what came for the program. A place that it has not been told of yet gives way.
-func (l *loop) push(d delivery) {
+// enqueue appends to pending. A trailing position that was not delivered yet is replaced.
+func (l *loop) enqueue(d delivery) {
 	l.received = d.id
 	if last := len(l.pending) - 1; last >= 0 && l.pending[last].event == nil {
 		l.pending = l.pending[:last]
 	}
 	l.pending = append(l.pending, d)
-	l.ahead += d.size()
+	l.pendingBytes += d.size()
 }
 
-// delivered is called when the program has taken what came first. While that took its time, nothing
-// was read, so nothing was silent.
-func (l *loop) delivered() {
-	paused := !l.reading()
-	l.ahead -= l.pending[0].size()
+// onDelivered removes the first pending delivery. If reading was paused until now, the silence meanwhile does
+// not count.
+func (l *loop) onDelivered() {
+	paused := !l.canRead()
+	l.pendingBytes -= l.pending[0].size()
 	l.pending[0] = delivery{}
 	if l.pending = l.pending[1:]; len(l.pending) == 0 {
 		l.pending = nil
 	}
-	if paused && l.reading() {
-		l.watch.resume(time.Now())
+	if paused && l.canRead() {
+		l.liveness.resume(time.Now())
 	}
 }
 
-// opened is the hub's word that the subscription has begun.
-func (l *loop) opened(m message) {
+// onOpened handles the hub's confirmation of the subscription.
+func (l *loop) onOpened(m message) {
 	if m.event.ID != "" {
-		l.push(delivery{event: &m.event, id: m.id})
+		l.enqueue(delivery{event: &m.event, id: m.id})
 	} else {
-		l.push(delivery{id: m.id})
+		l.enqueue(delivery{id: m.id})
 	}
 	now := time.Now()
-	l.liveSince, l.retry = now, m.retry
-	l.watch.begin(now, m.heartbeat)
-	l.note()
-	l.alarm.Reset(l.limit())
-	l.enter(Live, l.reason())
+	l.liveSince, l.retryHint = now, m.retry
+	l.liveness.start(now, m.heartbeat)
+	l.countConnect()
+	l.phaseTimer.Reset(l.silenceLimit())
+	l.setPhase(Live, l.fallbackReason())
 	if l.change != nil {
 		l.topics = l.change.topics
-		l.settle(nil)
+		l.finishChange(nil)
 	}
-	if l.choice == Auto {
-		l.ladder.live()
+	if l.selected == Auto {
+		l.fallback.scheduleProbe()
 	}
-	l.freshen()
+	l.applyToken()
 }
 
-// note counts a connection.
-func (l *loop) note() {
+// countConnect updates the counters for a connection that became Live.
+func (l *loop) countConnect() {
 	stats := &l.c.stats
 	stats.connects.Add(1)
-	if l.connected {
+	if l.hasBeenLive {
 		stats.reconnects.Add(1)
-		if l.before != l.transport {
+		if l.lastTransport != l.transport {
 			stats.switches.Add(1)
 		}
 	}
-	l.connected, l.before = true, l.transport
+	l.hasBeenLive, l.lastTransport = true, l.transport
 }

@@ -35,7 +35,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// everything is what a token grants by default.
+// everything is the grant of tokens without limits.
 var everything = &hub.Grant{
 	Subject:   "test",
 	Subscribe: hub.NewFilterSet(hub.Everything),
@@ -51,8 +51,8 @@ type tester interface {
 	Cleanup(func())
 }
 
-// rig is a real hub with its real handlers, whose connections can be cut and whose routes can be
-// taken over, as by a proxy in between.
+// rig is a real hub with its real handlers. A test can cut its connections and replace its routes, as a proxy in
+// between would.
 type rig struct {
 	// static
 
@@ -71,22 +71,22 @@ type rig struct {
 
 	mu       sync.Mutex
 	conns    map[*cuttable]struct{}
-	deaf     bool // nothing can be dialed
-	bytes    int  // of each read; 0: any number
+	deaf     bool // new connections are refused
+	bytes    int  // of each read; 0 means unlimited
 	pause    time.Duration
 	proxies  map[string]http.HandlerFunc
-	tokens   map[string]*tt.Token // nil: everybody may do everything
+	tokens   map[string]*tt.Token // nil means that no token is required
 	requests map[string]int       // by path
-	versions map[string]int       // of HTTP, by path, of the last request
+	versions map[string]int       // HTTP version of the last request, by path
 }
 
-// rigConfig is what a rig is made of.
+// rigConfig configures a rig.
 type rigConfig struct {
 	Hub       hub.Config
 	Heartbeat time.Duration
-	Memory    bool // no sockets, for synctest
+	Memory    bool // net.Pipe in place of sockets, for synctest
 	MaxTopics int
-	TLS       bool // HTTP/1.1 and HTTP/2, as the client chooses
+	TLS       bool // with HTTP/1.1 and HTTP/2
 }
 
 func newRig(t tester, cfg rigConfig) *rig {
@@ -115,7 +115,7 @@ func newRig(t tester, cfg rigConfig) *rig {
 	if cfg.Memory {
 		pipes := newPipes()
 		listener, r.dial, r.URL = pipes, pipes.dial, "http://hub.test/at"
-		r.patience = 24 * time.Hour // of a bubble's
+		r.patience = 24 * time.Hour // of the fake clock
 	} else {
 		listener, err = net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
@@ -130,7 +130,7 @@ func (r *rig) listen(listener net.Listener, secure bool) {
 	server := httptest.NewUnstartedServer(http.StripPrefix("/at", http.HandlerFunc(r.serve)))
 	require.NoError(r.t, server.Listener.Close())
 	server.Listener = listener
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // what is cut in a test is no news
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // tests cut connections on purpose
 	if secure {
 		server.EnableHTTP2 = true
 		server.StartTLS()
@@ -164,7 +164,7 @@ func (r *rig) serve(w http.ResponseWriter, request *http.Request) {
 	r.route(w, request)
 }
 
-// route has the hub answer.
+// route passes a request to the hub.
 func (r *rig) route(w http.ResponseWriter, request *http.Request) {
 	handler := r.routes[request.URL.Path]
 	access, problem := r.admit(request)
@@ -182,21 +182,21 @@ func (r *rig) route(w http.ResponseWriter, request *http.Request) {
 	}
 }
 
-// proxy has a route answered by something that is not the hub; nil gives it back.
+// proxy replaces a route; nil restores it.
 func (r *rig) proxy(path string, handler http.HandlerFunc) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.proxies[path] = handler
 }
 
-// asked is how often a path was asked for.
+// asked returns the number of requests for a path.
 func (r *rig) asked(path string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.requests[path]
 }
 
-// version is the newest HTTP by which one of the paths was asked for last.
+// version returns the highest HTTP version of the last requests for the paths.
 func (r *rig) version(paths ...string) (newest int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -206,7 +206,7 @@ func (r *rig) version(paths ...string) (newest int) {
 	return newest
 }
 
-// platform is a native platform whose connections the rig can cut.
+// platform returns a native platform whose connections the rig can cut.
 func (r *rig) platform() client.Platform {
 	transport := &http.Transport{DialContext: r.connect, DisableKeepAlives: true}
 	return eventSourcer{client.NewPlatform(&http.Client{Transport: transport})}
@@ -263,12 +263,12 @@ func (r *rig) send(events ...*hub.Event) {
 	}
 }
 
-// bigEvent has so many bytes of data.
+// bigEvent returns an event with size bytes of data.
 func bigEvent(size int) *hub.Event {
 	return tt.JSON("big", `"`+strings.Repeat("x", size-2)+`"`)
 }
 
-// reader takes events one by one, with patience.
+// reader reads events one by one, each within the rig's patience.
 type reader struct {
 	r *rig
 	c *client.Client
@@ -292,7 +292,7 @@ func (r reader) try() (client.Event, error) {
 	return client.Event{}, nil
 }
 
-// numbers reads the numbers from..from+n-1 and nothing else.
+// numbers reads events with the numbers from..from+n-1 and fails on any other.
 func (r reader) numbers(from, n int) {
 	r.r.t.Helper()
 	for i := from; i < from+n; i++ {
@@ -303,7 +303,7 @@ func (r reader) numbers(from, n int) {
 	}
 }
 
-// await waits until the state is as wanted.
+// await waits for a state.
 func (r *rig) await(c *client.Client, wanted func(client.State) bool) client.State {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), r.patience)
@@ -313,7 +313,7 @@ func (r *rig) await(c *client.Client, wanted func(client.State) bool) client.Sta
 			return s
 		}
 	}
-	require.FailNow(r.t, "the state never came", "it is %+v", c.State())
+	require.FailNow(r.t, "state not reached", "current state: %+v", c.State())
 	return client.State{}
 }
 

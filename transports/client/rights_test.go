@@ -12,7 +12,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// grant has the rig ask for tokens, of which this is one more.
+// grant adds a token; from the first one on, the rig requires a token.
 func (r *rig) grant(token string, grant *hub.Grant) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -22,7 +22,7 @@ func (r *rig) grant(token string, grant *hub.Grant) {
 	r.tokens[token] = tt.NewToken(grant)
 }
 
-// revise changes what a token grants; nil ends it.
+// revise changes the rights of a token; nil ends it.
 func (r *rig) revise(token string, grant *hub.Grant) {
 	r.mu.Lock()
 	t := r.tokens[token]
@@ -30,7 +30,7 @@ func (r *rig) revise(token string, grant *hub.Grant) {
 	t.SetGrant(grant)
 }
 
-// admit judges the request's token, wherever it stands (docs/protocol.md#authentication).
+// admit returns the access of the request's token, wherever it is sent (docs/protocol.md#authentication).
 func (r *rig) admit(request *http.Request) (web.Access, *wire.Problem) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -59,7 +59,7 @@ func (r *rig) admit(request *http.Request) (web.Access, *wire.Problem) {
 	return renewable{t, r}, nil
 }
 
-// renewable takes the rig's other tokens in its place.
+// renewable is a token that a connection may replace by another token of the rig.
 type renewable struct {
 	*tt.Token
 	rig *rig
@@ -75,7 +75,7 @@ func (a renewable) Renew(text string) (web.Access, *wire.Problem) {
 	return takeover{renewable{t, a.rig}, a.Token}, nil
 }
 
-// takeover is the fresh one, to which connections go over from the old.
+// takeover is the replacement; it releases the old token once it is held.
 type takeover struct {
 	renewable
 	old *tt.Token

@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// Phase says what a client is doing.
+// Phase is a client's connection phase.
 type Phase int
 
 // The phases.
 const (
-	Connecting Phase = iota // over State.Transport
-	Live                    // over State.Transport: the hub has said where the client stands
-	Waiting                 // State.Wait, then it connects again
-	Ended                   // for good
-	Idle                    // there are no topics, so there is no connection
+	Connecting Phase = iota // by State.Transport
+	Live                    // the hub has confirmed the subscription on State.Transport
+	Waiting                 // for State.Wait, then it reconnects
+	Ended                   // permanently
+	Idle                    // no topics, hence no connection
 )
 
-// String gives the name.
+// String returns the phase's name.
 func (p Phase) String() string {
 	switch p {
 	case Connecting:
@@ -34,21 +34,21 @@ func (p Phase) String() string {
 	return fmt.Sprintf("Phase(%d)", int(p))
 }
 
-// State is what a client is doing, and why.
+// State is a client's phase and the reason for it.
 type State struct {
 	Phase     Phase
 	Transport Transport // never Auto
 	Wait      time.Duration
-	// Reason is why it waits, why it has ended, and why it connects or is live by a transport that
-	// Auto would not have chosen first. It is nil where nothing went wrong.
+	// Reason is why the client waits, why it ended, or why it uses a transport other than Auto's first choice.
+	// It is nil if nothing failed.
 	Reason error
 }
 
-// Stats counts what a client did since Connect.
+// Stats are a client's counters since Connect.
 type Stats struct {
-	Delivered  uint64 // events given to the program, gaps not counted
-	Gaps       uint64 // given to the program
-	Connects   uint64 // times that it went live
-	Reconnects uint64 // of these, those after a connection was lost or let go
-	Switches   uint64 // of these, those that were by another transport than the one before
+	Delivered  uint64 // events taken by the program, without gaps
+	Gaps       uint64 // gaps taken by the program
+	Connects   uint64 // times that the client became Live
+	Reconnects uint64 // of these, all but the first
+	Switches   uint64 // of these, those on another transport than the previous connection
 }

@@ -6,17 +6,17 @@ import (
 	"sync/atomic"
 )
 
-// states is a list that grows at its end: who watches holds the node that it has seen last, and by
-// it all later ones, so nobody is waited for and nothing is missed.
+// states is a linked list that only grows at its end. A watcher holds the node that it saw last and follows the
+// links, so it misses no state and blocks nobody.
 type states struct{ last atomic.Pointer[stateNode] }
 
 type stateNode struct {
 	state State
-	later chan struct{} // closed when next is there
+	later chan struct{} // closed when next is set
 	next  *stateNode
 }
 
-// set is called by one goroutine.
+// set appends a state. Only one goroutine may call it.
 func (s *states) set(state State) {
 	node := &stateNode{state: state, later: make(chan struct{})}
 	before := s.last.Swap(node)
@@ -26,8 +26,8 @@ func (s *states) set(state State) {
 	}
 }
 
-// States gives the present state and every later one, in order. It ends with Ended, or when ctx is
-// done.
+// States returns an iterator over the current state and all later ones, in order. It ends after Ended, or when
+// ctx is done.
 func (c *Client) States(ctx context.Context) iter.Seq[State] {
 	return func(yield func(State) bool) {
 		for node := c.states.last.Load(); yield(node.state) && node.state.Phase != Ended; node = node.next {
@@ -40,5 +40,5 @@ func (c *Client) States(ctx context.Context) iter.Seq[State] {
 	}
 }
 
-// State is the present one.
+// State returns the current state.
 func (c *Client) State() State { return c.states.last.Load().state }

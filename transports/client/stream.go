@@ -12,28 +12,28 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// stream is an open subscription over one transport. next is called by one goroutine; close by any,
-// as often as it likes, and it ends a next that waits.
+// stream is an open subscription over one transport. next is called by one goroutine. close may be called by any
+// goroutine and repeatedly; it ends a blocked next.
 type stream interface {
-	// next waits for the next message. The error is a *Problem if the hub, or what stands between, has
-	// said why there are no more.
+	// next blocks until the next message. The error is a *Problem if the hub or an intermediary gave a reason
+	// for the end.
 	next() (message, error)
 	close()
 }
 
-// kind says what a message is, whatever transport it came by.
+// kind is the kind of a message, independent of the transport.
 type kind int
 
 const (
-	problem  kind = iota // the last of a stream
-	goaway               // the last of a stream: come back after retry
-	opened               // id: where it begins; or the first event, where the place before it is not told
-	event                // also a gap
-	position             // a heartbeat, or the end of a poll's answer: all that matches up to id came
-	accepted             // the answer to a command of ref
-	refused              // problem is the answer to a command of ref
+	kindProblem  kind = iota // ends the stream
+	kindGoaway               // ends the stream; reconnect after retry
+	kindOpened               // id is the start position; or the first event, if the transport does not report that position
+	kindEvent                // an event or a gap
+	kindPosition             // a heartbeat or the end of a poll's answer: all matching events up to id were sent
+	kindAccepted             // a command was accepted: ref
+	kindRefused              // a command was refused: ref, problem
 
-	first = opened // of a stream that is live
+	firstLiveKind = kindOpened // kinds above it require an open stream
 )
 
 type message struct {
@@ -41,24 +41,24 @@ type message struct {
 	id        string
 	event     Event
 	problem   *Problem
-	retry     time.Duration // of opened and goaway: when to come back; 0: nothing was said
+	retry     time.Duration // kindOpened and kindGoaway: time before reconnecting; 0 if not sent
 	ref       string
-	heartbeat time.Duration // of opened: how often one comes; 0: never; unknown: it was not said
+	heartbeat time.Duration // kindOpened: heartbeat interval; 0 means none, heartbeatUnknown means not announced
 }
 
-const unknown = -1
+const heartbeatUnknown = -1
 
-// ask is what a stream is asked for.
-type ask struct {
-	topics   []string // nil: all that the token may read; never empty otherwise
-	cursor   string   // where to resume; "": as last and since say
+// subscribeParams are the parameters of a subscription.
+type subscribeParams struct {
+	topics   []string // nil means all that the token may read; otherwise not empty
+	cursor   string   // position to resume at; "" means start as last and since say
 	last     int
-	since    string // as the hub takes it; "": not said
+	since    string // value of the query parameter; "" if unset
 	conflate bool
 }
 
-// query gives the parameters that every transport has; the position is left out.
-func (a ask) query() query {
+// query returns the parameters common to all transports, without the cursor.
+func (a subscribeParams) query() query {
 	var q query
 	for _, topic := range a.topics {
 		q = q.with("topic", topic)
@@ -76,8 +76,8 @@ func (a ask) query() query {
 	return q
 }
 
-// open begins a stream. ctx is for all of its life.
-func (n *conn) open(ctx context.Context, a ask) (stream, error) {
+// open opens a stream. ctx covers its whole life.
+func (n *conn) open(ctx context.Context, a subscribeParams) (stream, error) {
 	switch n.transport {
 	case WebSocket:
 		return openSocket(ctx, n, a)
@@ -91,24 +91,24 @@ func (n *conn) open(ctx context.Context, a ask) (stream, error) {
 	return nil, &FinalError{Err: fmt.Errorf("%v %w", n.transport, errNoTransport)}
 }
 
-// get sends a GET with the token and, if there is one, the cursor in headers: so the URL of a
-// subscription stays the same, and a browser asks for CORS leave once.
+// get sends a GET request with token and cursor in headers. The URL of a subscription thus stays the same, and a
+// browser sends one CORS preflight only.
 func (n *conn) get(ctx context.Context, path string, q query, accept, cursor string) (*Response, error) {
 	header := map[string]string{"Accept": accept}
-	if token := n.token(); token != "" {
+	if token := n.tokenToSend(); token != "" {
 		header["Authorization"] = "Bearer " + token
 	}
 	if cursor != "" {
 		header["Last-Event-ID"] = cursor
 	}
 	own := false
-	if tab := n.client.tab; tab != "" && path == pollPath {
+	if tab := n.client.pollTab; tab != "" && path == pollPath {
 		q, own = q.with("tab", tab), true
 	}
 	return n.client.platform.Do(ctx, &Request{Method: "GET", URL: n.client.address(path, q), Header: header, OwnURL: own})
 }
 
-// checkID holds an id to docs/protocol.md#cursors, since it goes into a header and a URL again.
+// checkID validates an id as in docs/protocol.md#cursors, because it is sent back in a header and a URL.
 func checkID(id string) error {
 	const longest = 64 // bytes
 	for i := range len(id) {
@@ -125,35 +125,35 @@ func checkID(id string) error {
 	return nil
 }
 
-var errID = errors.New("an id has 1 to 64 of the characters 0-9 A-Z a-z . _ ~ -")
+var errID = errors.New("an id must be 1 to 64 of the characters 0-9 A-Z a-z . _ ~ -")
 
-// place makes a message that says where the client stands.
-func place(k kind, id string) (message, error) {
-	return message{kind: k, id: id, heartbeat: unknown}, checkID(id)
+// positionMessage returns a message that carries only a position.
+func positionMessage(k kind, id string) (message, error) {
+	return message{kind: k, id: id, heartbeat: heartbeatUnknown}, checkID(id)
 }
 
 func eventMessage(e *hub.Event) (message, error) {
 	if e.ID == (hub.Cursor{}) {
-		return message{}, errors.New("an event came without an id")
+		return message{}, errors.New("received an event without an id")
 	}
 	id := e.ID.String()
-	return message{kind: event, id: id, event: Event{
+	return message{kind: kindEvent, id: id, event: Event{
 		ID: id, Topic: e.Topic, Type: e.Type, Key: e.Key, Time: e.Time, Data: e.Data, Encoding: e.Encoding,
 	}}, nil
 }
 
 func gapMessage(g *hub.Gap) message {
 	id := g.ResumedAt.String()
-	return message{kind: event, id: id, event: Event{ID: id, Gap: g}}
+	return message{kind: kindEvent, id: id, event: Event{ID: id, Gap: g}}
 }
 
 func problemMessage(p *Problem, retry time.Duration) message {
 	p.RetryAfter = retry
-	return message{kind: problem, problem: p}
+	return message{kind: kindProblem, problem: p}
 }
 
-// sseMessage reads an event of a stream that was asked for with envelopes. ok is false if it is of a
-// kind that is not known, and to be passed over.
+// sseMessage decodes an event of a stream with envelopes. ok is false for an unknown kind, which the caller
+// skips.
 func sseMessage(e wire.SSEEvent, retry time.Duration) (m message, ok bool, err error) {
 	switch e.Type {
 	case "":
@@ -162,10 +162,10 @@ func sseMessage(e wire.SSEEvent, retry time.Duration) (m message, ok bool, err e
 			m, err = eventMessage(decoded)
 		}
 	case "trivium.open":
-		m, err = place(opened, e.ID)
+		m, err = positionMessage(kindOpened, e.ID)
 		m.retry = retry
 	case "trivium.heartbeat":
-		m, err = place(position, e.ID)
+		m, err = positionMessage(kindPosition, e.ID)
 	case "trivium.gap":
 		var g *hub.Gap
 		if g, err = wire.DecodeGap([]byte(e.Data)); err == nil {
@@ -177,15 +177,15 @@ func sseMessage(e wire.SSEEvent, retry time.Duration) (m message, ok bool, err e
 			m = problemMessage(p, retry)
 		}
 	case "trivium.goaway":
-		m = message{kind: goaway, retry: cmp.Or(retryMember(e.Data), retry)}
+		m = message{kind: kindGoaway, retry: cmp.Or(retryMember(e.Data), retry)}
 	default:
 		return message{}, false, nil
 	}
 	return m, err == nil, err
 }
 
-// retryMember reads the data of trivium.goaway, since an EventSource keeps the stream's retry to
-// itself; 0 is none.
+// retryMember returns retry_ms of the data of trivium.goaway, or 0. An EventSource does not expose the stream's
+// retry field.
 func retryMember(data string) time.Duration {
 	var milliseconds uint64
 	err := wire.Members([]byte(data), func(name string, value []byte) (err error) {

@@ -6,18 +6,18 @@ import (
 	"io"
 )
 
-var errNoEventSource = errors.New("EventSource is the browser's own, which there is none of here")
+var errNoEventSource = errors.New("EventSource is available in browser pages only")
 
-// streamEventSource is a browser's own EventSource. It comes back by itself, which shows as one more
-// opened; what it was told of when, it does not tell.
+// streamEventSource reads through a browser's EventSource. It reconnects by itself, which shows as another
+// kindOpened, and hides the status of a refused request.
 type streamEventSource struct {
 	ctx    context.Context
 	conn   *conn
-	ask    ask
+	params subscribeParams
 	source EventStream
 }
 
-func openEventSource(ctx context.Context, c *conn, a ask) (stream, error) {
+func openEventSource(ctx context.Context, c *conn, a subscribeParams) (stream, error) {
 	platform, ok := c.client.platform.(EventSourcer)
 	if !ok {
 		return nil, &FinalError{Err: errNoEventSource}
@@ -27,21 +27,21 @@ func openEventSource(ctx context.Context, c *conn, a ask) (stream, error) {
 	if a.cursor != "" {
 		q = q.with("cursor", a.cursor)
 	}
-	if token := c.token(); token != "" {
+	if token := c.tokenToSend(); token != "" {
 		q = q.with("access_token", token)
 	}
 	source, err := platform.EventSource(ctx, c.client.address("/sse", q))
 	if err != nil {
 		return nil, err
 	}
-	return &streamEventSource{ctx: ctx, conn: c, ask: a, source: source}, nil
+	return &streamEventSource{ctx: ctx, conn: c, params: a, source: source}, nil
 }
 
 func (s *streamEventSource) next() (message, error) {
 	for {
 		e, err := s.source.Next(s.ctx)
 		if errors.Is(err, io.EOF) {
-			err = s.why()
+			err = s.findRefusal()
 		}
 		if err != nil {
 			return message{}, err
@@ -52,19 +52,19 @@ func (s *streamEventSource) next() (message, error) {
 	}
 }
 
-// why asks what an EventSource was not told: the status that has ended it.
-func (s *streamEventSource) why() error {
-	q := s.ask.query()
+// findRefusal repeats the request with fetch to learn the status that ended the EventSource.
+func (s *streamEventSource) findRefusal() error {
+	q := s.params.query()
 	q = q.with("envelope", "1")
-	response, err := s.conn.get(s.ctx, "/sse", q, streamType, s.ask.cursor)
+	response, err := s.conn.get(s.ctx, "/sse", q, streamType, s.params.cursor)
 	if err != nil {
 		return err
 	}
 	if response.Status != 200 || mediaType(response) != streamType {
-		return refusal(response)
+		return problemOf(response)
 	}
-	_ = response.Body.Close() // it would be let in now
-	return errEnded
+	_ = response.Body.Close() // the request is accepted now
+	return errStreamEnded
 }
 
 func (s *streamEventSource) close() { s.source.Close() }

@@ -13,37 +13,37 @@ import (
 
 const (
 	pollPath = "/poll"
-	// maxPollWait is how long the hub may wait for something to answer with.
+	// maxPollWait is the longest wait asked of the hub.
 	maxPollWait = 25 * time.Second
-	// pollEvents is the most that the hub gives in one answer.
+	// pollEvents is the largest number of events asked for in one answer.
 	pollEvents = "1000"
-	// pollPause is what lies between two polls if the first had nothing and did not wait, as of a
-	// proxy that answers for the hub.
+	// pollPause is the pause after a poll that returned at once without events, such as one that a proxy
+	// answered.
 	pollPause = time.Second
 )
 
-// pollWait leaves an answer the rest of the silence that counts to be on its way. It is in whole
-// seconds.
+// pollWait returns the wait to ask for, in whole seconds. It is 5/8 of the silence limit; the rest is for the
+// answer to arrive.
 func pollWait(silence time.Duration) time.Duration {
 	return max(time.Second, min(maxPollWait, silence*5/8)).Truncate(time.Second)
 }
 
-var errLongAnswer = errors.New("the answer to a poll is too long")
+var errLongAnswer = errors.New("poll answer too long")
 
-// streamPoll asks again and again (docs/protocol.md#long-poll). Its first request does not wait, so that it
-// knows where it stands.
+// streamPoll reads by long-poll (docs/protocol.md#long-poll). Its first request does not wait, so that the start
+// position is known at once.
 type streamPoll struct {
-	ctx    context.Context
-	cancel context.CancelFunc
-	conn   *conn
-	ask    ask
-	cursor string
-	waits  bool      // the first request is over
-	queue  []message // of the last answer
+	ctx       context.Context
+	cancel    context.CancelFunc
+	conn      *conn
+	params    subscribeParams
+	cursor    string
+	firstDone bool      // the first request has been answered
+	queue     []message // messages of the last answer
 }
 
-func openPoll(ctx context.Context, c *conn, a ask) stream {
-	s := &streamPoll{conn: c, ask: a, cursor: a.cursor}
+func openPoll(ctx context.Context, c *conn, a subscribeParams) stream {
+	s := &streamPoll{conn: c, params: a, cursor: a.cursor}
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	return s
 }
@@ -55,20 +55,20 @@ func (s *streamPoll) next() (message, error) {
 		}
 	}
 	m := s.queue[0]
-	s.queue[0] = message{} // its data may be let go of
+	s.queue[0] = message{} // release its data
 	s.queue = s.queue[1:]
 	return m, nil
 }
 
 func (s *streamPoll) query() query {
 	wait := time.Duration(0)
-	if s.waits {
+	if s.firstDone {
 		wait = pollWait(s.conn.client.cfg.Silence)
 	}
-	return s.ask.query().with("max", pollEvents).with("wait", strconv.Itoa(int(wait/time.Second)))
+	return s.params.query().with("max", pollEvents).with("wait", strconv.Itoa(int(wait/time.Second)))
 }
 
-// poll asks once.
+// poll sends one request.
 func (s *streamPoll) poll() error {
 	begin := time.Now()
 	response, err := s.conn.get(s.ctx, pollPath, s.query(), "application/json", s.cursor)
@@ -76,20 +76,20 @@ func (s *streamPoll) poll() error {
 		return err
 	}
 	if response.Status != 200 || mediaType(response) != "application/json" {
-		if p := refusal(response); p.Status != 401 || !s.conn.outdated() {
+		if p := problemOf(response); p.Status != 401 || !s.conn.tokenOutdated() {
 			return p
 		}
-		return nil // with the fresh token
+		return nil // the next request sends the fresh token
 	}
 	answer, err := s.read(response)
 	if err != nil {
 		return err
 	}
-	if err := s.take(answer); err != nil {
+	if err := s.enqueue(answer); err != nil {
 		return err
 	}
 	if after := parseRetryAfter(response.Header("Retry-After"), time.Now()); after > 0 {
-		s.queue = append(s.queue, message{kind: goaway, retry: after})
+		s.queue = append(s.queue, message{kind: kindGoaway, retry: after})
 	}
 	if len(s.queue) == 0 && time.Since(begin) < pollPause {
 		return s.pause()
@@ -98,8 +98,8 @@ func (s *streamPoll) poll() error {
 }
 
 func (s *streamPoll) read(response *Response) (wire.PollAnswer, error) {
-	defer func() { _ = response.Body.Close() }() // all of it that matters has been read
-	body, err := io.ReadAll(io.LimitReader(listened{response.Body, s.conn}, wire.DefaultMaxSSEEvent+1))
+	defer func() { _ = response.Body.Close() }() // the body has been read
+	body, err := io.ReadAll(io.LimitReader(activityReader{response.Body, s.conn}, wire.DefaultMaxSSEEvent+1))
 	switch {
 	case err != nil:
 		return wire.PollAnswer{}, err
@@ -109,13 +109,13 @@ func (s *streamPoll) read(response *Response) (wire.PollAnswer, error) {
 	return wire.DecodePollAnswer(body)
 }
 
-// take makes messages of an answer.
-func (s *streamPoll) take(answer wire.PollAnswer) error {
+// enqueue converts an answer to messages.
+func (s *streamPoll) enqueue(answer wire.PollAnswer) error {
 	if err := checkID(answer.Cursor); err != nil {
 		return err
 	}
 	reached := s.cursor
-	if !s.waits && s.cursor != "" {
+	if !s.firstDone && s.cursor != "" {
 		s.queue = append(s.queue, message{id: s.cursor})
 	}
 	if answer.Gap != nil {
@@ -127,17 +127,17 @@ func (s *streamPoll) take(answer wire.PollAnswer) error {
 		if err != nil {
 			return err
 		}
-		m.event.Data = bytes.Clone(m.event.Data) // not to keep the whole answer with it
+		m.event.Data = bytes.Clone(m.event.Data) // do not retain the whole answer
 		s.queue, reached = append(s.queue, m), m.id
 	}
 	if reached != answer.Cursor {
-		s.queue = append(s.queue, message{kind: position, id: answer.Cursor})
+		s.queue = append(s.queue, message{kind: kindPosition, id: answer.Cursor})
 	}
-	if !s.waits { // there is one message at least
-		s.queue[0].kind, s.queue[0].heartbeat = opened, unknown
+	if !s.firstDone { // the queue is not empty then
+		s.queue[0].kind, s.queue[0].heartbeat = kindOpened, heartbeatUnknown
 	}
-	s.waits, s.cursor = true, answer.Cursor
-	s.ask.last, s.ask.since = 0, ""
+	s.firstDone, s.cursor = true, answer.Cursor
+	s.params.last, s.params.since = 0, ""
 	return nil
 }
 

@@ -10,41 +10,41 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// writeTimeout is how long a command may wait for room on its connection.
+// writeTimeout is how long a command may wait for the connection to accept it.
 const writeTimeout = 10 * time.Second
 
-// The subprotocols (docs/protocol.md#websocket).
+// WebSocket subprotocols (docs/protocol.md#websocket).
 const (
 	protocolName   = "trivium.v1"
 	protocolBearer = "trivium.bearer."
 )
 
-// normalClosure is the code of a goodbye (RFC 6455, section 7.4.1).
+// normalClosure is the close code for a regular close (RFC 6455, section 7.4.1).
 const normalClosure = 1000
 
-// streamSocket is a subscription over a WebSocket (docs/protocol.md#websocket), and commands back to the hub.
+// streamSocket reads over a WebSocket (docs/protocol.md#websocket), and sends commands to the hub.
 type streamSocket struct {
 	ctx    context.Context
 	socket Socket
 	once   sync.Once
 }
 
-func openSocket(ctx context.Context, c *conn, a ask) (stream, error) {
+func openSocket(ctx context.Context, c *conn, a subscribeParams) (stream, error) {
 	q := a.query()
 	if a.cursor != "" {
 		q = q.with("cursor", a.cursor)
 	}
 	protocols := []string{protocolName}
-	if token := c.token(); token != "" {
+	if token := c.tokenToSend(); token != "" {
 		protocols = append(protocols, protocolBearer+token)
 	}
 	address := "ws" + strings.TrimPrefix(c.client.address("/ws", q), "http")
 	socket, err := c.client.platform.Dial(ctx, address, protocols)
 	if handshake, ok := errors.AsType[*HandshakeError](err); ok {
-		return nil, refusal(handshake.Response)
+		return nil, problemOf(handshake.Response)
 	}
-	if errors.Is(err, errUntold) {
-		err = c.whyNot(ctx, a, err)
+	if errors.Is(err, errHandshakeHidden) {
+		err = c.findRefusal(ctx, a, err)
 	}
 	if err != nil {
 		return nil, err
@@ -52,12 +52,14 @@ func openSocket(ctx context.Context, c *conn, a ask) (stream, error) {
 	return &streamSocket{ctx: ctx, socket: socket}, nil
 }
 
-// errUntold is a handshake's end on a platform that is not told why. A hub lets a page in whose
-// origin it allows, to tell it; without an origin, as in Node.js, it answers.
-var errUntold = errors.New("client: the WebSocket's handshake failed, and it is not told why")
+// errHandshakeHidden is a failed handshake on a platform that hides the reason. A hub accepts the handshake of a
+// page whose origin it allows, and sends the reason then. Without an origin, as in Node.js, it answers with an
+// HTTP status, which the platform hides.
+var errHandshakeHidden = errors.New("client: WebSocket handshake failed, and the platform does not report why")
 
-// whyNot asks what a WebSocket was not told: whether the hub refuses this subscription.
-func (n *conn) whyNot(ctx context.Context, a ask, err error) error {
+// findRefusal sends a poll with the same parameters, to learn whether the hub refuses the subscription. It
+// returns err if it does not.
+func (n *conn) findRefusal(ctx context.Context, a subscribeParams, err error) error {
 	q := a.query()
 	q = q.with("wait", "0")
 	response, failure := n.get(ctx, "/poll", q, "application/json", a.cursor)
@@ -65,10 +67,10 @@ func (n *conn) whyNot(ctx context.Context, a ask, err error) error {
 		return err
 	}
 	if response.Status != 400 && response.Status != 401 && response.Status != 403 {
-		_ = response.Body.Close() // it would be let in there
+		_ = response.Body.Close() // a poll is accepted
 		return err
 	}
-	if p := refusal(response); p.Code != "" {
+	if p := problemOf(response); p.Code != "" {
 		return p
 	}
 	return err
@@ -90,35 +92,35 @@ func (s *streamSocket) next() (message, error) {
 	}
 }
 
-// socketMessage: ok is false if the message is of a kind that is not known, and to be passed over.
+// socketMessage converts a decoded message. ok is false for an unknown kind, which the caller skips.
 func socketMessage(from wire.Message) (m message, ok bool, err error) {
 	switch from.Op {
 	case "":
 		m, err = eventMessage(from.Event)
 	case wire.OpHello:
-		m, err = place(opened, from.ID)
+		m, err = positionMessage(kindOpened, from.ID)
 		m.heartbeat = from.Heartbeat
 	case wire.OpHeartbeat:
-		m, err = place(position, from.ID)
+		m, err = positionMessage(kindPosition, from.ID)
 	case wire.OpGap:
 		m = gapMessage(from.Gap)
 	case wire.OpAck:
-		m = message{kind: accepted, ref: string(from.Ref)}
+		m = message{kind: kindAccepted, ref: string(from.Ref)}
 	case wire.OpError:
 		m = problemMessage(from.Problem, 0)
 		if from.Ref != nil {
-			m.kind, m.ref = refused, string(from.Ref)
+			m.kind, m.ref = kindRefused, string(from.Ref)
 		}
 	case wire.OpGoaway:
-		m = message{kind: goaway, retry: from.Retry}
+		m = message{kind: kindGoaway, retry: from.Retry}
 	default:
 		return message{}, false, nil
 	}
 	return m, err == nil, err
 }
 
-// endOfSocket gives the closes that are a hub's own as the problems they stand for. Most often the
-// problem itself has come before.
+// endOfSocket converts the hub's own close codes to the problems they stand for. Usually the problem itself was
+// sent before.
 func endOfSocket(err error) error {
 	end, ok := errors.AsType[*CloseError](err)
 	if !ok {

@@ -8,18 +8,18 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// errEnded is the end of a stream without a word.
-var errEnded = errors.New("the stream has ended")
+// errStreamEnded is the end of a stream without a reason.
+var errStreamEnded = errors.New("the stream ended")
 
 const streamType = "text/event-stream"
 
-// streamSSE is a stream of server-sent events (docs/protocol.md#server-sent-events), read as it comes.
+// streamSSE reads a stream of server-sent events (docs/protocol.md#server-sent-events).
 type streamSSE struct {
 	body    io.ReadCloser
 	decoder *wire.SSEDecoder
 }
 
-func openSSE(ctx context.Context, c *conn, a ask) (stream, error) {
+func openSSE(ctx context.Context, c *conn, a subscribeParams) (stream, error) {
 	q := a.query()
 	q = q.with("envelope", "1")
 	response, err := c.get(ctx, "/sse", q, streamType, a.cursor)
@@ -27,11 +27,11 @@ func openSSE(ctx context.Context, c *conn, a ask) (stream, error) {
 		return nil, err
 	}
 	if response.Status != 200 || mediaType(response) != streamType {
-		return nil, refusal(response)
+		return nil, problemOf(response)
 	}
 	return &streamSSE{
 		body:    response.Body,
-		decoder: wire.NewSSEDecoder(listened{response.Body, c}, wire.DefaultMaxSSEEvent),
+		decoder: wire.NewSSEDecoder(activityReader{response.Body, c}, wire.DefaultMaxSSEEvent),
 	}, nil
 }
 
@@ -39,7 +39,7 @@ func (s *streamSSE) next() (message, error) {
 	for {
 		e, err := s.decoder.Next()
 		if errors.Is(err, io.EOF) {
-			err = errEnded
+			err = errStreamEnded
 		}
 		if err != nil {
 			return message{}, err
@@ -51,18 +51,18 @@ func (s *streamSSE) next() (message, error) {
 	}
 }
 
-func (s *streamSSE) close() { _ = s.body.Close() } // a connection that is left has no errors to tell
+func (s *streamSSE) close() { _ = s.body.Close() }
 
-// listened notes that a connection is alive with each byte, where a message may be long in coming.
-type listened struct {
+// activityReader records on conn each time that bytes arrive, since one message may take long to arrive.
+type activityReader struct {
 	io.Reader
 	conn *conn
 }
 
-func (l listened) Read(p []byte) (int, error) {
+func (l activityReader) Read(p []byte) (int, error) {
 	n, err := l.Reader.Read(p)
 	if n > 0 {
-		l.conn.touch()
+		l.conn.markRead()
 	}
 	return n, err
 }

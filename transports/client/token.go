@@ -14,66 +14,66 @@ import (
 )
 
 const (
-	// tokenTimeout is how long a TokenSource may take.
+	// tokenTimeout bounds a call of a TokenSource.
 	tokenTimeout = 30 * time.Second
-	// renewBefore is how long before its end a token is renewed, if that is not too early.
+	// renewBefore is how long before its expiry a token is renewed, if at least 4/5 of its life have passed.
 	renewBefore = time.Minute
-	// renewPause is the least time between two calls of a source that gave the same token again, and renewLeast
-	// that of one which gave another.
-	renewPause = 5 * time.Second
-	renewLeast = time.Second
-	maxToken   = 8 << 10 // bytes, docs/protocol.md#authentication
+	// minRepeatInterval is the least time between two calls of a source that returned the same token again;
+	// minRenewInterval is the least time after a new token.
+	minRepeatInterval = 5 * time.Second
+	minRenewInterval  = time.Second
+	maxToken          = 8 << 10 // bytes, docs/protocol.md#authentication
 )
 
-// vault keeps the token and calls its source, once at a time whoever asks. Methods may be called by
-// any goroutine. The calls' goroutines are the client's.
-type vault struct {
-	source  TokenSource     // nil: no token is needed
-	ctx     context.Context // of the client
-	workers *sync.WaitGroup // of the client
-	renewed chan struct{}   // capacity 1: a call has given a token
+// tokenCache holds the current token and calls the source, at most one call at a time. Its methods are safe for
+// concurrent use. The goroutines of calls count in workers.
+type tokenCache struct {
+	source  TokenSource     // nil if no token is needed
+	ctx     context.Context // the client's
+	workers *sync.WaitGroup // the client's
+	renewed chan struct{}   // capacity 1; signaled after each successful call
 
-	mu      sync.Mutex
-	present Token
-	renewAt time.Time  // zero: never
-	call    *tokenCall // under way; nil: none
-	closed  bool
+	mu          sync.Mutex
+	current     Token
+	renewAt     time.Time  // zero means never
+	pendingCall *tokenCall // the running call; nil if none
+	closed      bool
 }
 
-// tokenCall is one call of the source; what it gave may be read when done is closed.
+// tokenCall is one call of the source. token and err are valid after done is closed.
 type tokenCall struct {
 	done  chan struct{}
 	token string
 	err   error
 }
 
-func newVault(ctx context.Context, source TokenSource, workers *sync.WaitGroup) *vault {
-	return &vault{source: source, ctx: ctx, workers: workers, renewed: make(chan struct{}, 1)}
+func newTokenCache(ctx context.Context, source TokenSource, workers *sync.WaitGroup) *tokenCache {
+	return &tokenCache{source: source, ctx: ctx, workers: workers, renewed: make(chan struct{}, 1)}
 }
 
-// value is the present token, "" while there is none.
-func (v *vault) value() string {
+// value returns the current token, or "" if there is none.
+func (v *tokenCache) value() string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.present.Value
+	return v.current.Value
 }
 
-// missing reports that there is no token yet where one is needed.
-func (v *vault) missing() bool { return v.source != nil && v.value() == "" }
+// missing reports whether a token is needed and none is cached yet.
+func (v *tokenCache) missing() bool { return v.source != nil && v.value() == "" }
 
-// due is when to ask for a fresh token; zero is never.
-func (v *vault) due() time.Time {
+// renewalDue returns when to renew the token; zero means never.
+func (v *tokenCache) renewalDue() time.Time {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.renewAt
 }
 
-// ask joins the call that is under way, or begins one.
-func (v *vault) ask() *tokenCall {
+// fetchAsync starts a call of the source, or returns the running one.
+func (v *tokenCache) fetchAsync() *tokenCall {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.call != nil {
-		return v.call
+	if v.pendingCall != nil {
+		return v.pendingCall
 	}
 	call := &tokenCall{done: make(chan struct{})}
 	if v.closed {
@@ -81,84 +81,85 @@ func (v *vault) ask() *tokenCall {
 		close(call.done)
 		return call
 	}
-	v.call = call
+	v.pendingCall = call
 	v.workers.Go(func() {
 		defer close(call.done)
 		token, err := v.fetch()
-		v.settle(token, err, call)
+		v.store(token, err, call)
 	})
 	return call
 }
 
-func (v *vault) fetch() (Token, error) {
+func (v *tokenCache) fetch() (Token, error) {
 	ctx, cancel := context.WithTimeout(v.ctx, tokenTimeout)
 	defer cancel()
 	token, err := v.source(ctx)
-	token.Value = strings.TrimSpace(token.Value) // files and variables end with a line break
+	token.Value = strings.TrimSpace(token.Value) // tokens from files and variables often end with a line break
 	if err == nil {
 		err = checkToken(token.Value)
 	}
 	return token, err
 }
 
-func (v *vault) settle(token Token, err error, call *tokenCall) {
+// store records the result of a call.
+func (v *tokenCache) store(token Token, err error, call *tokenCall) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.call = nil
+	v.pendingCall = nil
 	if call.token, call.err = token.Value, err; err != nil {
 		return
 	}
 	if token.Ends.IsZero() {
 		token.Ends = jwtEnd(token.Value)
 	}
-	least := renewLeast
-	if token.Value == v.present.Value {
-		least = renewPause
+	minInterval := minRenewInterval
+	if token.Value == v.current.Value {
+		minInterval = minRepeatInterval
 	}
-	v.renewAt = renewal(token, time.Now(), least)
-	v.present = token
+	v.renewAt = renewalTime(token, time.Now(), minInterval)
+	v.current = token
 	select {
 	case v.renewed <- struct{}{}:
 	default:
 	}
 }
 
-// close ends the asking: no call begins any more.
-func (v *vault) close() {
+// close prevents further calls.
+func (v *tokenCache) close() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.closed = true
 }
 
-// renewal returns when a token that was given now is renewed, not before least; zero is never.
-func renewal(token Token, now time.Time, least time.Duration) time.Time {
+// renewalTime returns when to renew a token received now, at least minInterval from now. Zero means never.
+func renewalTime(token Token, now time.Time, minInterval time.Duration) time.Time {
 	life := token.Ends.Sub(now)
 	if token.Ends.IsZero() || life <= 0 {
-		return time.Time{} // if it has ended the hub will say so: clocks differ
+		return time.Time{} // clocks differ: whether it has expired is for the hub to decide
 	}
-	return now.Add(max(life-renewBefore, life*4/5, min(least, life)))
+	return now.Add(max(life-renewBefore, life*4/5, min(minInterval, life)))
 }
 
-// checkToken: the error is final, and does not repeat the token.
+// checkToken returns a *FinalError for a malformed token. The error does not repeat the token.
 func checkToken(token string) error {
 	for i := range len(token) {
 		switch c := token[i]; {
 		case '0' <= c && c <= '9', 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z':
 		case c == '.', c == '_', c == '~', c == '-':
 		default:
-			return &FinalError{Err: errTokenForm}
+			return &FinalError{Err: errTokenSyntax}
 		}
 	}
 	if token == "" || len(token) > maxToken {
-		return &FinalError{Err: errTokenForm}
+		return &FinalError{Err: errTokenSyntax}
 	}
 	return nil
 }
 
-var errTokenForm = errors.New("the token has to be 1 to 8192 of the characters A-Z a-z 0-9 - . _ ~")
+var errTokenSyntax = errors.New("the token must be 1 to 8192 of the characters A-Z a-z 0-9 - . _ ~")
 
-// jwtEnd reads "exp" of a JWT (RFC 7519, section 4.1.4), whose signature is the hub's business; zero if
-// the token is none or has none.
+// jwtEnd returns the "exp" claim of a JWT (RFC 7519, section 4.1.4), or zero if token is not a JWT or has no
+// such claim. The hub verifies the signature.
 func jwtEnd(token string) time.Time {
 	_, rest, _ := strings.Cut(token, ".")
 	payload, signature, ok := strings.Cut(rest, ".")
@@ -176,7 +177,7 @@ func jwtEnd(token string) time.Time {
 		}
 		return err
 	})
-	const latest = 1 << 40 // seconds; what is later never comes
+	const latest = 1 << 40 // seconds; a later expiry is treated as none
 	if err != nil || end <= 0 || end > latest {
 		return time.Time{}
 	}

@@ -19,11 +19,11 @@ import (
 	tt "github.com/trivium-hub/trivium/transports/transporttest"
 )
 
-// mint gives tokens that last for a while, and has the hub know them and end them.
+// mint is a token source whose tokens expire after life.
 type mint struct {
 	r    *rig
 	life time.Duration
-	jwt  bool // their end stands in them alone
+	jwt  bool // the expiry is in the token only
 
 	mu    sync.Mutex
 	calls int
@@ -60,12 +60,12 @@ func (m *mint) asked() int {
 	return m.calls
 }
 
-// TestTokenRenewed: a fresh token is asked for before the old one ends, and nothing is lost over it.
-func TestTokenRenewed(t *testing.T) {
+// TestTokenRenewedBeforeExpiry checks when tokens are renewed and that no event is lost.
+func TestTokenRenewedBeforeExpiry(t *testing.T) {
 	for _, jwt := range []bool{false, true} {
 		for life, renewal := range map[time.Duration]time.Duration{
 			5 * time.Minute:  4 * time.Minute,
-			20 * time.Second: 16 * time.Second, // four fifths are later
+			20 * time.Second: 16 * time.Second, // four fifths of its life
 			5 * time.Second:  4 * time.Second,
 		} {
 			t.Run(fmt.Sprintf("JWT %v, %v", jwt, life), func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestTokenRenewed(t *testing.T) {
 						r.publish(i, 1, "a")
 						read.numbers(i, 1)
 					}
-					if tr == client.WebSocket || tr == client.LongPoll { // the others cannot be told on the way
+					if tr == client.WebSocket || tr == client.LongPoll { // the others reconnect with a fresh token
 						require.EqualValues(t, 1, c.Stats().Connects)
 					}
 				})
@@ -93,8 +93,8 @@ func TestTokenRenewed(t *testing.T) {
 	}
 }
 
-// TestLateTokens: tokens that live for some seconds only, and a source that gives an old one twice more after
-// its end, do not end the client, and nothing is lost.
+// TestLateTokens: tokens with a life of seconds, and a source that returns an expired token twice, must not end
+// the client or lose events.
 func TestLateTokens(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
@@ -129,7 +129,8 @@ func TestLateTokens(t *testing.T) {
 	})
 }
 
-// TestTokenSourceFails: the old token goes on while it lasts, and the source is asked again.
+// TestTokenSourceFails checks that the old token stays in use while it is valid and that the source is asked
+// again.
 func TestTokenSourceFails(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
@@ -144,7 +145,7 @@ func TestTokenSourceFails(t *testing.T) {
 		require.Equal(t, client.Live, c.State().Phase)
 		asked := m.asked()
 		require.Greater(t, asked, 4)
-		time.Sleep(time.Minute) // it has ended
+		time.Sleep(time.Minute) // the token has expired
 		require.Equal(t, client.Waiting, r.await(c, isPhase(client.Waiting)).Phase)
 		m.set(nil)
 		r.await(c, liveBy(tr))
@@ -153,8 +154,8 @@ func TestTokenSourceFails(t *testing.T) {
 	})
 }
 
-// TestTokenRefused: the source is asked once for another.
-func TestTokenRefused(t *testing.T) {
+// TestTokenRejected checks that the source is asked for another token after a rejection.
+func TestTokenRejected(t *testing.T) {
 	for name, row := range map[string]struct {
 		source func(*mint) client.TokenSource
 		lives  bool
@@ -201,8 +202,8 @@ func TestTokenRefused(t *testing.T) {
 	}
 }
 
-// TestRightWithdrawn is final.
-func TestRightWithdrawn(t *testing.T) {
+// TestRightWithdrawnIsFinal checks that a 403 ends the client.
+func TestRightWithdrawnIsFinal(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
 		r.grant("sesame-open", everything)
@@ -213,20 +214,20 @@ func TestRightWithdrawn(t *testing.T) {
 	})
 }
 
-// TestBadTokens never leave the program.
-func TestBadTokens(t *testing.T) {
+// TestMalformedTokenIsNotSent checks that a malformed token ends the client without a request.
+func TestMalformedTokenIsNotSent(t *testing.T) {
 	for _, token := range []string{"", "with space", "li\nne", "caf\u00e9", string(make([]byte, 9000))} {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, rigConfig{Memory: true})
 			c := r.client(client.Config{Token: client.StaticToken(token)})
-			require.ErrorContains(t, r.ended(c), "the token has to be")
+			require.ErrorContains(t, r.ended(c), "the token must be")
 			require.Zero(t, r.asked("/ws"))
 		})
 	}
 }
 
-// TestCloseDuringCall: a source that takes its time is told, and waited for.
-func TestCloseDuringCall(t *testing.T) {
+// TestCloseWaitsForTokenSource checks that Close cancels a running call of the source and waits for it.
+func TestCloseWaitsForTokenSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})
 		over := false

@@ -8,12 +8,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTokenWithNewline: what a source gives is used without the white space around it.
-func TestTokenWithNewline(t *testing.T) {
+// TestTokenIsTrimmed checks that white space around a token is removed, and refused inside it.
+func TestTokenIsTrimmed(t *testing.T) {
 	for _, value := range []string{"token", "token\n", "\r\n\ttoken \r\n"} {
 		var workers sync.WaitGroup
-		v := newVault(t.Context(), StaticToken(value), &workers)
-		call := v.ask()
+		v := newTokenCache(t.Context(), StaticToken(value), &workers)
+		call := v.fetchAsync()
 		<-call.done
 		require.NoError(t, call.err)
 		require.Equal(t, "token", call.token)
@@ -22,10 +22,10 @@ func TestTokenWithNewline(t *testing.T) {
 	}
 	for _, value := range []string{"", "\n", "to ken", "to\nken", "token\x00"} {
 		var workers sync.WaitGroup
-		v := newVault(context.Background(), StaticToken(value), &workers)
-		call := v.ask()
+		v := newTokenCache(context.Background(), StaticToken(value), &workers)
+		call := v.fetchAsync()
 		<-call.done
-		require.ErrorIs(t, call.err, errTokenForm, "%q", value)
+		require.ErrorIs(t, call.err, errTokenSyntax, "%q", value)
 		workers.Wait()
 	}
 }

@@ -8,17 +8,17 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// change is one of the topics, until the hub has agreed or refused.
+// change is a running change of the topics.
 type change struct {
 	topics         []string
-	added, removed []string // what is still to be told on a WebSocket
-	ref            string   // of the command under way; "": a connection is to tell
+	added, removed []string // still to be sent on the WebSocket
+	ref            string   // ref of the running command; "" if a new connection applies the change
 	reply          chan error
 }
 
-// SetTopics changes what is read, from the position at which the client stands. It waits until the
-// hub has agreed; if it refuses, all stays as it was and the error is a *Problem. When ctx is done
-// before, the change is still made if the hub agrees.
+// SetTopics changes the topics, from the client's current position. It blocks until the hub has agreed. If the
+// hub refuses, the topics stay as they were and the error is a *Problem. If ctx is done first, the change is
+// still applied once the hub agrees.
 func (c *Client) SetTopics(ctx context.Context, topics []string) error {
 	if err := checkTopics(topics); err != nil {
 		return err
@@ -29,7 +29,7 @@ func (c *Client) SetTopics(ctx context.Context, topics []string) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-c.done:
-		return c.end
+		return c.endErr
 	}
 	select {
 	case err := <-ch.reply:
@@ -39,90 +39,90 @@ func (c *Client) SetTopics(ctx context.Context, topics []string) error {
 	}
 }
 
-// begin begins a change.
-func (l *loop) begin(ch *change) {
+// startChange starts a change of the topics.
+func (l *loop) startChange(ch *change) {
 	l.change = ch
 	switch all := ch.topics == nil; {
 	case all == (l.topics == nil) && sameSet(ch.topics, l.topics):
-		l.settle(nil)
+		l.finishChange(nil)
 	case !all && len(ch.topics) == 0:
 		l.topics = ch.topics
 		l.connect()
-		l.settle(nil)
+		l.finishChange(nil)
 	case !all && l.topics != nil && l.transport == WebSocket && l.phase == Live:
-		l.amend()
+		l.changeOnSocket()
 	case l.phase != Waiting:
 		l.connect()
 	}
 }
 
-// amend has the change made on the connection, what is new first, so that nothing is missed of what
-// stays covered.
-func (l *loop) amend() {
+// changeOnSocket applies the change with commands on the open WebSocket. It subscribes before it unsubscribes,
+// so that topics covered by both sets miss no event.
+func (l *loop) changeOnSocket() {
 	ch := l.change
 	ch.added, ch.removed = without(ch.topics, l.topics), without(l.topics, ch.topics)
-	l.tell()
+	l.sendNextCommand()
 }
 
-// tell sends the next command of the change, if there is one.
-func (l *loop) tell() {
+// sendNextCommand sends the next command of the change, or finishes it.
+func (l *loop) sendNextCommand() {
 	switch ch := l.change; {
 	case len(ch.added) > 0:
-		ch.ref = l.say(command{op: wire.OpSubscribe, topics: ch.added})
+		ch.ref = l.sendCommand(command{op: wire.OpSubscribe, topics: ch.added})
 	case len(ch.removed) > 0:
-		ch.ref = l.say(command{op: wire.OpUnsubscribe, topics: ch.removed})
+		ch.ref = l.sendCommand(command{op: wire.OpUnsubscribe, topics: ch.removed})
 	default:
 		l.topics = ch.topics
-		l.settle(nil)
+		l.finishChange(nil)
 	}
 }
 
-// telling reports that the hub is about to answer a command of a change, on which the program waits.
-func (l *loop) telling() bool { return l.change != nil && l.change.ref != "" }
+// commandPending reports whether the hub still has to answer a command of a change, for which the program waits.
+func (l *loop) commandPending() bool { return l.change != nil && l.change.ref != "" }
 
-// settle ends the change.
-func (l *loop) settle(err error) {
+// finishChange reports the result of the change.
+func (l *loop) finishChange(err error) {
 	l.change.reply <- err
 	l.change = nil
 }
 
-// accepted is called when the hub has carried out a command.
-func (l *loop) accepted(ref string) {
+// onAccepted handles an accepted command.
+func (l *loop) onAccepted(ref string) {
 	switch {
-	case ref == "": // it answers nothing
+	case ref == "": // not an answer to a command
 	case ref == l.authRef:
 		l.authRef = ""
-		token := l.token
-		l.conn.used.Store(&token)
-		l.freshen() // there may be a third
+		token := l.authToken
+		l.conn.sentToken.Store(&token)
+		l.applyToken() // the token may have changed again
 	case l.change != nil && ref == l.change.ref:
 		if len(l.change.added) > 0 {
 			l.change.added = nil
 		} else {
 			l.change.removed = nil
 		}
-		l.tell()
+		l.sendNextCommand()
 	}
 }
 
-// refused is called when the hub has refused a command.
-func (l *loop) refused(ref string, p *Problem) {
+// onRefused handles a refused command.
+func (l *loop) onRefused(ref string, p *Problem) {
 	switch {
-	case ref == l.authRef: // a connection of its own will show what is wrong with the token
+	case ref == l.authRef: // a new connection reports what is wrong with the token
 		l.connect()
 	case l.change == nil || ref != l.change.ref:
 	case len(l.change.added) > 0 && (p.Status != 400 || len(l.change.removed) == 0):
-		l.settle(p)
-	default: // together they may be too many, or the hub has others than was thought
+		l.finishChange(p)
+	default: // old and new topics together may exceed the limit, or the hub's set differs from ours
 		l.connect()
 	}
 }
 
-// command is what a client says on a WebSocket (docs/protocol.md#commands).
+// command is a WebSocket command to the hub (docs/protocol.md#commands).
 type command struct {
 	op     string
-	topics []string // nil: none
-	token  string   // "": none
+	topics []string // nil if none
+	token  string   // "" if none
 }
 
 func (cmd command) appendJSON(dst []byte, ref string) []byte {
@@ -145,18 +145,18 @@ func (cmd command) appendJSON(dst []byte, ref string) []byte {
 	return append(dst, '}')
 }
 
-// say sends a command, and gives its ref. If it could not be sent the connection is about to end,
-// which its reader tells.
-func (l *loop) say(cmd command) (ref string) {
-	l.refs++
-	ref = strconv.Itoa(l.refs)
+// sendCommand sends a command and returns its ref. An error is ignored: the connection is ending then, and its
+// reader reports that.
+func (l *loop) sendCommand(cmd command) (ref string) {
+	l.lastRef++
+	ref = strconv.Itoa(l.lastRef)
 	_ = l.conn.send(cmd.appendJSON(nil, ref))
 	return ref
 }
 
 func sameSet(a, b []string) bool { return len(without(a, b)) == 0 && len(without(b, a)) == 0 }
 
-// without gives those of a that are not in b.
+// without returns the elements of a that are not in b.
 func without(a, b []string) []string {
 	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return slices.Contains(b, s) })
 }

@@ -14,7 +14,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// TestSetTopics: what stays is neither missed nor doubled, what is new begins where the client stands.
+// TestSetTopics checks that topics that stay lose and repeat nothing, and that new ones start at the client's
+// position.
 func TestSetTopics(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -25,7 +26,7 @@ func TestSetTopics(t *testing.T) {
 		for _, step := range []struct {
 			topics    []string
 			yes, no   string
-			reconnect bool // on a WebSocket, too
+			reconnect bool // even on a WebSocket
 		}{
 			{[]string{"a", "c"}, "c", "b", false},
 			{[]string{"a"}, "a", "c", false},
@@ -53,8 +54,8 @@ func TestSetTopics(t *testing.T) {
 	})
 }
 
-// TestNoTopics: without topics there is no connection, and afterwards the client goes on where it
-// stood.
+// TestNoTopics checks that there is no connection without topics, and that the client resumes at its position
+// later.
 func TestNoTopics(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -76,9 +77,9 @@ func TestNoTopics(t *testing.T) {
 	})
 }
 
-// TestSetTopicsAmidEvents: a program changes its topics while it has an event and others wait, however
-// many; the hub's answer comes behind them.
-func TestSetTopicsAmidEvents(t *testing.T) {
+// TestSetTopicsWithPendingEvents: the hub's answer follows events that the program has not taken yet, however
+// many.
+func TestSetTopicsWithPendingEvents(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		for _, waiting := range []int{3, 3000} {
 			r := newRig(t, rigConfig{Memory: true})
@@ -102,7 +103,7 @@ func TestSetTopicsAmidEvents(t *testing.T) {
 	})
 }
 
-// TestSetTopicsRefused: all stays as it was.
+// TestSetTopicsRefused checks that a refusal leaves the topics unchanged.
 func TestSetTopicsRefused(t *testing.T) {
 	filters := func(topics ...string) hub.FilterSet {
 		var set []hub.Filter
@@ -133,7 +134,7 @@ func TestSetTopicsRefused(t *testing.T) {
 			{[]string{"a..b"}, 400},
 			{many, 400},
 			{[]string{"a.a", "a.b", "a.c", "a.d"}, 400},
-			{[]string{"a.a", "a.c", "a.d"}, 0}, // though together with what is there they are too many
+			{[]string{"a.a", "a.c", "a.d"}, 0}, // old and new topics together exceed the limit
 			{[]string{"a.a", "b"}, 0},
 		} {
 			var problem *client.Problem
@@ -150,7 +151,8 @@ func TestSetTopicsRefused(t *testing.T) {
 	})
 }
 
-// TestSetTopicsWithoutHub: it waits for the hub, and is made also if nobody waits for it any more.
+// TestSetTopicsWithoutHub checks that SetTopics waits for the hub, and that the change is applied even if its
+// context has ended.
 func TestSetTopicsWithoutHub(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})

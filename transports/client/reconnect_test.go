@@ -19,10 +19,10 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// paths are those of the transports; EventSource shares one.
+// paths are the routes of the transports; SSE and EventSource share one.
 var paths = []string{"/ws", "/sse", "/poll"}
 
-// answers is a proxy that says always the same.
+// answers is a proxy that always gives the same answer.
 func answers(status int, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		for i := 0; i < len(header); i += 2 {
@@ -33,19 +33,19 @@ func answers(status int, header ...string) http.HandlerFunc {
 	}
 }
 
-// says is the hub's own answer.
+// says answers with a hub's problem.
 func says(p *wire.Problem) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { web.WriteProblem(w, r, p) }
 }
 
-// proxyAll has every transport answered so.
+// proxyAll sets the proxy of every transport; nil removes it.
 func (r *rig) proxyAll(handler http.HandlerFunc) {
 	for _, path := range paths {
 		r.proxy(path, handler)
 	}
 }
 
-// ended gives how a client has ended that was not closed.
+// ended waits until the client has ended by itself and returns its error.
 func (r *rig) ended(c *client.Client) *client.FinalError {
 	r.t.Helper()
 	state := r.await(c, isPhase(client.Ended))
@@ -56,7 +56,7 @@ func (r *rig) ended(c *client.Client) *client.FinalError {
 	return final
 }
 
-// TestFinalAnswers: what trying again would not change ends the client, at once.
+// TestFinalAnswers checks that a refusal that a retry would not change ends the client at once.
 func TestFinalAnswers(t *testing.T) {
 	for name, row := range map[string]struct {
 		answer http.HandlerFunc
@@ -88,8 +88,8 @@ func TestFinalAnswers(t *testing.T) {
 	}
 }
 
-// TestForeignAnswers: what stands before the hub may answer anything for a while, before the client has ever
-// been live and afterwards, and the client goes on when it has passed.
+// TestForeignAnswers: an intermediary may answer anything for a while, before the client was Live and after. The
+// client resumes when that has passed.
 func TestForeignAnswers(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"400": answers(400), "401": answers(401), "403": answers(403), "404": answers(404), "405": answers(405),
@@ -107,8 +107,8 @@ func TestForeignAnswers(t *testing.T) {
 					read := r.reader(c)
 					state := r.await(c, isPhase(client.Waiting))
 					require.NotContains(t, state.Reason.Error(), "secret")
-					if name == "301" && tr != client.EventSource { // which does not tell
-						require.ErrorContains(t, state.Reason, "it leads to https://else.test/ws")
+					if name == "301" && tr != client.EventSource { // it hides the redirect
+						require.ErrorContains(t, state.Reason, "redirect to https://else.test/ws")
 					}
 					time.Sleep(time.Minute)
 					r.proxyAll(nil)
@@ -128,22 +128,22 @@ func TestForeignAnswers(t *testing.T) {
 	}
 }
 
-// TestTemporaryAnswers: they are waited out, for as long as they say.
+// TestTemporaryAnswers checks that the client waits for as long as the answer asks.
 func TestTemporaryAnswers(t *testing.T) {
 	in90s := func() string { return time.Now().Add(90 * time.Second).UTC().Format(http.TimeFormat) }
 	for name, row := range map[string]struct {
 		answer func() http.HandlerFunc
 		wait   time.Duration // 0: at random
 	}{
-		"hub drains":        {func() http.HandlerFunc { return says(wire.Draining(7 * time.Second)) }, 7 * time.Second},
-		"too many":          {func() http.HandlerFunc { return says(wire.TooManyTries("", 3*time.Second)) }, 3 * time.Second},
-		"until a date":      {func() http.HandlerFunc { return answers(503, "Retry-After", in90s()) }, 90 * time.Second},
-		"until doomsday":    {func() http.HandlerFunc { return answers(503, "Retry-After", "99999999999") }, 0},
-		"for a year":        {func() http.HandlerFunc { return answers(429, "Retry-After", "31536000") }, 10 * time.Minute},
-		"no word of it":     {func() http.HandlerFunc { return answers(502) }, 0},
-		"a portal's page":   {func() http.HandlerFunc { return answers(200, "Content-Type", "text/html") }, 0},
-		"an empty answer":   {func() http.HandlerFunc { return answers(204) }, 0},
-		"hub is overloaded": {func() http.HandlerFunc { return says(wire.Unavailable("")) }, 2 * time.Second},
+		"hub drains":          {func() http.HandlerFunc { return says(wire.Draining(7 * time.Second)) }, 7 * time.Second},
+		"too many":            {func() http.HandlerFunc { return says(wire.TooManyTries("", 3*time.Second)) }, 3 * time.Second},
+		"until a date":        {func() http.HandlerFunc { return answers(503, "Retry-After", in90s()) }, 90 * time.Second},
+		"invalid Retry-After": {func() http.HandlerFunc { return answers(503, "Retry-After", "99999999999") }, 0},
+		"for a year":          {func() http.HandlerFunc { return answers(429, "Retry-After", "31536000") }, 10 * time.Minute},
+		"no Retry-After":      {func() http.HandlerFunc { return answers(502) }, 0},
+		"a portal's page":     {func() http.HandlerFunc { return answers(200, "Content-Type", "text/html") }, 0},
+		"an empty answer":     {func() http.HandlerFunc { return answers(204) }, 0},
+		"hub is overloaded":   {func() http.HandlerFunc { return says(wire.Unavailable("")) }, 2 * time.Second},
 	} {
 		for _, tr := range append([]client.Transport{client.Auto}, transports...) {
 			t.Run(name+" by "+tr.String(), func(t *testing.T) {
@@ -168,8 +168,8 @@ func TestTemporaryAnswers(t *testing.T) {
 	}
 }
 
-// TestBackoff: waits grow up to their bound, at random within it, and begin anew when the client has
-// been live for a while.
+// TestBackoff checks that waits are random, that their bound doubles up to MaxWait, and that it starts over
+// after a stable connection.
 func TestBackoff(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -180,8 +180,8 @@ func TestBackoff(t *testing.T) {
 		for s := range c.States(t.Context()) {
 			if s.Phase == client.Waiting {
 				waits = append(waits, s.Wait)
-				if tr == client.EventSource { // which keeps it to itself
-					require.ErrorContains(t, s.Reason, "the hub has said nothing")
+				if tr == client.EventSource { // it hides the error
+					require.ErrorContains(t, s.Reason, "no answer from the hub")
 				} else {
 					require.ErrorContains(t, s.Reason, "connection refused")
 				}
@@ -202,11 +202,11 @@ func TestBackoff(t *testing.T) {
 		r.await(c, liveBy(tr))
 		time.Sleep(6 * time.Second)
 		r.away(true)
-		require.LessOrEqual(t, r.await(c, isPhase(client.Waiting)).Wait, 4*time.Second) // SSE says when
+		require.LessOrEqual(t, r.await(c, isPhase(client.Waiting)).Wait, 4*time.Second) // SSE sends a retry time
 	})
 }
 
-// TestDrain: a hub that goes away says when to come back.
+// TestDrain checks that the client waits for as long as a draining hub asks.
 func TestDrain(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -228,8 +228,9 @@ func TestDrain(t *testing.T) {
 	})
 }
 
-// TestAfterTheEnd: what came before a final answer is still given, and then the end again and again.
-func TestAfterTheEnd(t *testing.T) {
+// TestEventsBeforeFinalErrorAreDelivered checks that events received before a final answer are delivered,
+// followed by the same error on every call.
+func TestEventsBeforeFinalErrorAreDelivered(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
 		r.grant("sesame-open", everything)
@@ -238,7 +239,7 @@ func TestAfterTheEnd(t *testing.T) {
 		r.publish(0, 1, "a")
 		synctest.Wait()
 		r.revise("sesame-open", nil)
-		c.Reconnect() // since it does not read on
+		c.Reconnect() // the client is not reading
 		r.await(c, isPhase(client.Ended))
 		read := r.reader(c)
 		read.numbers(0, 1)
@@ -253,8 +254,8 @@ func TestAfterTheEnd(t *testing.T) {
 	})
 }
 
-// TestNoTokenInWhatIsSaid: whoever repeats the token, the client does not.
-func TestNoTokenInWhatIsSaid(t *testing.T) {
+// TestErrorsContainNoToken: a server may repeat the token in its answer; errors must not.
+func TestErrorsContainNoToken(t *testing.T) {
 	const token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJzZWNyZXQifQ.c2lnbmF0dXJl"
 	echo := func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", wire.ProblemContentType)
@@ -285,7 +286,7 @@ func TestNoTokenInWhatIsSaid(t *testing.T) {
 	}
 }
 
-// TestHostileAnswers: whatever is served, the client waits and tries again, or ends; no more.
+// TestHostileAnswers checks that the client waits and retries, whatever a server sends.
 func TestHostileAnswers(t *testing.T) {
 	long := strings.Repeat("9", 9<<20)
 	for name, row := range map[string]struct {
@@ -321,7 +322,7 @@ func TestHostileAnswers(t *testing.T) {
 				state := r.await(c, isPhase(client.Waiting))
 				require.Error(t, state.Reason)
 				if name == "no opening" {
-					require.ErrorContains(t, state.Reason, "did not say first where")
+					require.ErrorContains(t, state.Reason, "does not begin with its position")
 				}
 				require.Zero(t, time.Since(begin))
 				r.proxyAll(nil)

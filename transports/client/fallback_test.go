@@ -17,20 +17,20 @@ import (
 	tt "github.com/trivium-hub/trivium/transports/transporttest"
 )
 
-// hang is a proxy that takes a request and says nothing.
+// hang is a proxy that accepts a request and never answers.
 func hang(_ http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body) // or it would not be noticed that the client goes
+	_, _ = io.Copy(io.Discard, r.Body) // otherwise the server does not notice that the client has gone
 	<-r.Context().Done()
 }
 
-// swallow is a proxy that lets a stream begin, and keeps what is in it.
+// swallow is a proxy that answers with the header of a stream and holds back its body.
 func swallow(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	_ = http.NewResponseController(w).Flush()
 	hang(w, r)
 }
 
-// flicker is a proxy that lets a stream go as soon as it is open.
+// flicker is a proxy that ends each stream right after its opening message.
 func flicker(r *rig) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -38,9 +38,9 @@ func flicker(r *rig) http.HandlerFunc {
 	}
 }
 
-// TestStepDown: Auto takes the best transport that works here, says why it is no better one, and goes
-// up again when that works.
-func TestStepDown(t *testing.T) {
+// TestFallback checks that Auto uses the best working transport, gives the reason, and moves up when a better
+// one works.
+func TestFallback(t *testing.T) {
 	for name, row := range map[string]struct {
 		ws, sse http.HandlerFunc
 		within  time.Duration
@@ -50,11 +50,11 @@ func TestStepDown(t *testing.T) {
 		"WebSocket refused":     {answers(403), nil, 0, client.SSE, "WebSocket: answered with status 403"},
 		"WebSocket unknown":     {answers(404), nil, 0, client.SSE, "WebSocket: answered with status 404"},
 		"upgrade lost":          {answers(200), nil, 0, client.SSE, "WebSocket: answered with status 200"},
-		"WebSocket unanswered":  {hang, nil, 10 * time.Second, client.SSE, "WebSocket: the hub has said nothing for 10s"},
-		"SSE held back":         {answers(502), swallow, 10 * time.Second, client.LongPoll, "SSE: the hub has said nothing for 10s"},
+		"WebSocket unanswered":  {hang, nil, 10 * time.Second, client.SSE, "WebSocket: no answer from the hub within 10s"},
+		"SSE held back":         {answers(502), swallow, 10 * time.Second, client.LongPoll, "SSE: no answer from the hub within 10s"},
 		"SSE refused":           {answers(502), answers(400), 0, client.LongPoll, "SSE: answered with status 400"},
-		"SSE lost at once":      {answers(502), nil, time.Second, client.LongPoll, "SSE: the stream has ended"},
-		"SSE is somebody's own": {answers(502), answers(200, "Content-Type", "text/html"), 0, client.LongPoll, "SSE: answered with status 200, but not as a hub does"},
+		"SSE lost at once":      {answers(502), nil, time.Second, client.LongPoll, "SSE: the stream ended"},
+		"SSE is somebody's own": {answers(502), answers(200, "Content-Type", "text/html"), 0, client.LongPoll, "SSE: answered with status 200, but not by a hub"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -85,7 +85,7 @@ func TestStepDown(t *testing.T) {
 	}
 }
 
-// TestOpenTimeout: who sets it waits as long for the hub, and one that is slower than the default works.
+// TestOpenTimeout checks that Config.OpenTimeout replaces the default of 10 s.
 func TestOpenTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -93,13 +93,13 @@ func TestOpenTimeout(t *testing.T) {
 		begin := time.Now()
 		state := r.await(r.client(client.Config{OpenTimeout: time.Minute}), liveBy(client.SSE))
 		require.Equal(t, time.Minute, time.Since(begin))
-		require.ErrorContains(t, state.Reason, "WebSocket: the hub has said nothing for 1m0s")
+		require.ErrorContains(t, state.Reason, "WebSocket: no answer from the hub within 1m0s")
 	})
 }
 
-// TestLookUpNowAndThen: whether a better transport works is looked at after a minute, then after two
-// and so on up to half an hour, and the one in use goes on meanwhile.
-func TestLookUpNowAndThen(t *testing.T) {
+// TestProbeIntervals checks that probes for a better transport follow after 1, 2, 4 and up to 30 minutes,
+// without disturbing the current connection.
+func TestProbeIntervals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
 		r.proxy("/ws", hang)
@@ -109,13 +109,13 @@ func TestLookUpNowAndThen(t *testing.T) {
 			asked := r.asked("/ws")
 			time.Sleep(minutes*time.Minute - time.Second)
 			require.Equal(t, asked, r.asked("/ws"))
-			time.Sleep(time.Second + 10*time.Second) // for which the look lasts
+			time.Sleep(time.Second + 10*time.Second) // the duration of the probe
 			synctest.Wait()
 			require.Equal(t, asked+1, r.asked("/ws"))
 		}
 		require.EqualValues(t, 1, c.Stats().Connects)
 
-		// One rung at least.
+		// A probe may also move up by one step only.
 		r.proxy("/sse", answers(502))
 		r.cut()
 		r.await(c, liveBy(client.LongPoll))
@@ -126,7 +126,7 @@ func TestLookUpNowAndThen(t *testing.T) {
 	})
 }
 
-// TestAutoWithoutNetwork: where nothing works it is the network, and Auto begins with the best again.
+// TestAutoWithoutNetwork checks that Auto starts over with the best transport if none works.
 func TestAutoWithoutNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -140,12 +140,12 @@ func TestAutoWithoutNetwork(t *testing.T) {
 	})
 }
 
-// TestUse: the program may choose at any time, and Auto begins with the best.
+// TestUse checks that the program can change the transport at any time, and that Auto starts with the best.
 func TestUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})
 		r.proxy("/ws", answers(404))
-		c := r.client(client.Config{Platform: struct{ client.Platform }{r.platform()}}) // no page's
+		c := r.client(client.Config{Platform: struct{ client.Platform }{r.platform()}}) // without EventSource
 		r.await(c, liveBy(client.SSE))
 		r.proxy("/ws", nil)
 		c.Use(client.LongPoll)
@@ -153,7 +153,7 @@ func TestUse(t *testing.T) {
 		require.NoError(t, state.Reason)
 		c.Use(client.Auto)
 		r.await(c, liveBy(client.WebSocket))
-		c.Use(client.WebSocket) // it is that already
+		c.Use(client.WebSocket) // no change
 		synctest.Wait()
 		require.EqualValues(t, 3, c.Stats().Connects)
 		require.EqualValues(t, 2, c.Stats().Switches)
@@ -162,21 +162,21 @@ func TestUse(t *testing.T) {
 		require.EqualValues(t, 4, c.Stats().Connects)
 		require.EqualValues(t, 2, c.Stats().Switches)
 		c.Use(client.EventSource)
-		require.ErrorContains(t, r.ended(c), "EventSource is the browser's own")
+		require.ErrorContains(t, r.ended(c), "EventSource is available in browser pages only")
 
 		c = r.client(client.Config{Transport: client.SSE})
 		r.await(c, liveBy(client.SSE))
 		r.proxy("/ws", answers(502))
 		c.Use(client.WebSocket)
 		state = r.await(c, isPhase(client.Waiting))
-		require.LessOrEqual(t, state.Wait, 500*time.Millisecond) // what SSE was told to wait is over with it
+		require.LessOrEqual(t, state.Wait, 500*time.Millisecond) // the retry time of SSE does not apply
 		c.Use(client.EventSource + 1)
-		require.ErrorContains(t, r.ended(c), "Transport(5) is none of the package's transports")
+		require.ErrorContains(t, r.ended(c), "Transport(5) is not a transport of this package")
 	})
 }
 
-// TestStates: who watches sees every state, however late it looks.
-func TestStates(t *testing.T) {
+// TestStatesMissesNone checks that a slow watcher sees every state.
+func TestStatesMissesNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})
 		r.proxy("/ws", answers(404))

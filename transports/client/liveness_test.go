@@ -13,7 +13,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// TestHalfOpen: a connection that is dead without having ended is found by its silence.
+// TestHalfOpen checks that silence reveals a dead connection that was not closed.
 func TestHalfOpen(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
@@ -22,18 +22,18 @@ func TestHalfOpen(t *testing.T) {
 		r.await(c, liveBy(tr))
 		r.publish(0, 3, "a")
 		read.numbers(0, 3)
-		synctest.Wait() // a poll is between two connections
+		synctest.Wait() // let a poll that is between two connections start
 		r.freeze()
 		begin := time.Now()
 		r.publish(3, 3, "a")
 		read.numbers(3, 3)
-		require.InDelta(t, 42, time.Since(begin).Seconds(), 5) // silence, and the wait after it
+		require.InDelta(t, 42, time.Since(begin).Seconds(), 5) // the silence limit and a wait
 		require.EqualValues(t, 1, c.Stats().Reconnects)
 	})
 }
 
-// TestSilentHub: a hub without heartbeats is not taken for dead for ever.
-func TestSilentHub(t *testing.T) {
+// TestHubWithoutHeartbeats checks that a hub without heartbeats does not count as dead again and again.
+func TestHubWithoutHeartbeats(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
 		c := r.client(client.Config{Transport: tr})
@@ -41,13 +41,13 @@ func TestSilentHub(t *testing.T) {
 		r.await(c, liveBy(tr))
 		time.Sleep(time.Hour)
 		most := uint64(1)
-		if tr == client.SSE || tr == client.EventSource { // where nothing can be asked; the silence that counts grows to 320 s
+		if tr == client.SSE || tr == client.EventSource { // no ping possible: the silence limit doubles up to 320 s
 			most = 4 + 3600/320
 		}
 		require.LessOrEqual(t, c.Stats().Connects, most)
 		require.Equal(t, client.Live, r.await(c, isPhase(client.Live)).Phase)
 
-		synctest.Wait() // a poll is between two connections
+		synctest.Wait() // let a poll that is between two connections start
 		r.freeze()
 		begin := time.Now()
 		r.publish(0, 3, "a")
@@ -56,7 +56,7 @@ func TestSilentHub(t *testing.T) {
 	})
 }
 
-// TestSlowHeartbeats: two of them show how often they come, and then their absence is noticed by that.
+// TestSlowHeartbeats checks that the client learns the interval from two heartbeats.
 func TestSlowHeartbeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: time.Minute})
@@ -68,17 +68,17 @@ func TestSlowHeartbeats(t *testing.T) {
 		require.LessOrEqual(t, learned, uint64(3))
 		time.Sleep(time.Hour)
 		require.Equal(t, learned, c.Stats().Connects)
-		synctest.Wait() // a poll is between two connections
+		synctest.Wait() // let a poll that is between two connections start
 		r.freeze()
 		begin := time.Now()
 		r.publish(0, 3, "a")
 		read.numbers(0, 3)
-		require.Less(t, time.Since(begin), 160*time.Second) // two and a half minutes, and the wait
+		require.Less(t, time.Since(begin), 160*time.Second) // 2.5 intervals and a wait
 	})
 }
 
-// TestSlowBytes: a message that is long in coming keeps its connection alive where bytes can be seen.
-func TestSlowBytes(t *testing.T) {
+// TestSlowMessageKeepsConnection checks that the bytes of a slow message count as activity.
+func TestSlowMessageKeepsConnection(t *testing.T) {
 	for _, tr := range []client.Transport{client.SSE, client.LongPoll} {
 		t.Run(tr.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -86,7 +86,7 @@ func TestSlowBytes(t *testing.T) {
 				c := r.client(client.Config{Transport: tr})
 				read := r.reader(c)
 				r.await(c, liveBy(tr))
-				r.slow(4<<10, 5*time.Second) // less would be no progress for the hub
+				r.slow(4<<10, 5*time.Second) // slower reading would exceed the hub's write timeout
 				e := bigEvent(100 << 10)
 				r.send(e)
 				require.Equal(t, e.Data, read.next().Data)
@@ -96,7 +96,8 @@ func TestSlowBytes(t *testing.T) {
 	}
 }
 
-// TestStalledProgram: while the program takes nothing, silence means nothing, and nothing is lost.
+// TestStalledProgram checks that silence does not count while the program takes nothing, and that nothing is
+// lost.
 func TestStalledProgram(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second, Hub: hub.Config{Retention: hub.Retention{Age: 24 * time.Hour}}})
@@ -113,8 +114,7 @@ func TestStalledProgram(t *testing.T) {
 	})
 }
 
-// TestWakes: the news that the person or the network is back ends a wait, or a connection that is
-// likely to be dead.
+// TestWakes checks that a wake-up ends a wait, and replaces a connection that is likely dead.
 func TestWakes(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
@@ -122,7 +122,7 @@ func TestWakes(t *testing.T) {
 		c := r.client(client.Config{Transport: tr, Platform: p})
 		r.await(c, liveBy(tr))
 
-		p.wakes <- client.WakeVisible // all is well
+		p.wakes <- client.WakeVisible // a healthy connection stays
 		synctest.Wait()
 		require.EqualValues(t, 1, c.Stats().Connects)
 
@@ -130,10 +130,10 @@ func TestWakes(t *testing.T) {
 		synctest.Wait()
 		require.EqualValues(t, 2, c.Stats().Connects)
 
-		synctest.Wait() // a poll is between two connections
+		synctest.Wait() // let a poll that is between two connections start
 		r.freeze()
 		time.Sleep(26 * time.Second)
-		p.wakes <- client.WakeVisible // silent for longer than a heartbeat, or a poll, takes
+		p.wakes <- client.WakeVisible // silent for longer than a heartbeat interval or a poll
 		synctest.Wait()
 		require.EqualValues(t, 3, c.Stats().Connects)
 
@@ -151,7 +151,7 @@ func TestWakes(t *testing.T) {
 	})
 }
 
-// waker is a platform that tells when the test says so.
+// waker is a platform whose wake-ups the test sends.
 type waker struct {
 	eventSourcer
 	wakes   chan client.Wake
