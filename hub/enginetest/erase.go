@@ -1,7 +1,11 @@
 package enginetest
 
 import (
+	"context"
 	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -88,4 +92,60 @@ func testEraseRetention(t *testing.T, h *hub.Hub) {
 	}
 	require.Empty(t, live.Gaps)
 	require.ErrorIs(t, h.Erase(t.Context(), live.Events[0].ID), hub.ErrNoEvent, "retention has removed it")
+}
+
+// testEraseUnderLoad: while events are published and erased, readers begin anywhere. None gets an event that was
+// erased before it began, a gap, or too few of the others.
+func testEraseUnderLoad(t *testing.T, h *hub.Hub) {
+	const batches = 120
+	begin := h.Position()
+	live := Subscribe(t, h, hub.Request{Filters: Set(t, ">")})
+	rng := rand.New(rand.NewPCG(1, 2))
+	gone := map[hub.Cursor]bool{}
+	published := make(chan hub.Cursor, batches)
+	var publishing sync.WaitGroup
+	defer publishing.Wait()
+	publishing.Go(func() {
+		defer close(published)
+		for i := range batches {
+			last, err := h.PublishEach(context.Background(), batchOf("a", fmt.Sprint("b.", i%3), "a")...)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			published <- last
+		}
+	})
+	var last hub.Cursor
+	n := 0
+	for last = range published {
+		live.Until(last.Seq)
+		id := live.Events[rng.IntN(len(live.Events))].ID
+		if !gone[id] {
+			require.NoError(t, h.Erase(t.Context(), id))
+			gone[id] = true
+		}
+		if n++; n%10 > 0 && n < batches {
+			continue
+		}
+		set := Set(t, []string{">", "a", "b.*"}[n%3])
+		after := begin
+		if n%20 == 0 && n < batches {
+			after = live.Events[rng.IntN(len(live.Events))].ID
+		}
+		r := Subscribe(t, h, hub.Request{Filters: set, Start: hub.Start{Cursor: &after}})
+		r.Until(last.Seq)
+		require.Empty(t, r.Gaps)
+		var want []string
+		for _, e := range live.Events {
+			if e.ID.Seq > after.Seq && e.ID.Seq <= last.Seq && set.Match(e.Topic) && !gone[e.ID] {
+				want = append(want, e.ID.String()+e.Topic)
+			}
+		}
+		got := slices.DeleteFunc(r.Events, func(e *hub.Event) bool { return e.ID.Seq > last.Seq }) // it may have read on
+		require.Equal(t, want, idsOf(got), "after %v", after)
+	}
+	require.Empty(t, live.Gaps)
+	require.Len(t, live.Events, 3*batches)
+	require.EqualValues(t, len(gone), h.Stats().Erased)
 }

@@ -39,6 +39,7 @@ func runHubs(t *testing.T, long bool, newEngine func(*testing.T, hub.Retention) 
 		{"each", hub.Retention{}, testEach},
 		{"erase", hub.Retention{}, testErase},
 		{"erase what retention removes", hub.Retention{Events: 40}, testEraseRetention},
+		{"erase under load", hub.Retention{}, testEraseUnderLoad},
 		{"many events", hub.Retention{Events: 10_000}, func(t *testing.T, h *hub.Hub) { testMany(t, h, events) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
