@@ -10,9 +10,9 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// NewCredential returns the credential of a subject with the rights to subscribe to and to publish to what the
-// filters select, until expires; the zero time is no end. It is for Config.Authorize. Requests with equal
-// rights of one subject share their limits.
+// NewCredential returns a credential for Config.Authorize: the subject may subscribe and publish to
+// topics that the filters match, until expires (zero: no end). Requests of one subject with equal
+// rights share limits.
 func NewCredential(subject string, subscribe, publish hub.FilterSet, expires time.Time) *Credential {
 	rights := fmt.Sprintf("%q %q %q %d", subject, subscribe.Key(), publish.Key(), expires.UnixNano())
 	return &Credential{
@@ -23,7 +23,7 @@ func NewCredential(subject string, subscribe, publish hub.FilterSet, expires tim
 	}
 }
 
-// authorize returns the access that Config.Authorize gives to a request. Done must follow.
+// authorize returns the Access of a request by Config.Authorize. Done must be called.
 func (m *Middleware) authorize(r *http.Request) (*Access, error) {
 	credential, err := m.config.Authorize(r)
 	switch {
@@ -34,7 +34,7 @@ func (m *Middleware) authorize(r *http.Request) (*Access, error) {
 	case credential == nil:
 		return nil, ErrNoToken
 	}
-	session, err := m.sessions.of(credential, m.sessions.reviewed(), m.config.Verifier)
+	session, err := m.sessions.acquire(credential, m.sessions.generation(), m.config.Verifier)
 	if err != nil {
 		return nil, err
 	}

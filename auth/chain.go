@@ -5,10 +5,10 @@ import (
 	"errors"
 )
 
-// Chain makes a Verifier of several. A token is judged by the first that knows it; one that
-// answers ErrBadToken does not, and one that cannot judge is passed over for one that can. What a
-// token stands for is reviewed by the verifier that said it. Of several refusals, that counts
-// which tells most: that the token could not be judged, then why it is not valid.
+// Chain returns a Verifier that asks several. The first one that knows a token decides. A verifier
+// that returns ErrBadToken does not know it, and one that is unavailable is skipped. A credential
+// is rechecked by the verifier that issued it. Of several errors the most informative is returned:
+// first that the token could not be verified, then why it is invalid.
 func Chain(verifiers ...Verifier) Verifier { return chain(verifiers) }
 
 type chain []Verifier
@@ -19,7 +19,7 @@ func (c chain) Verify(token string) (*Credential, error) {
 		credential, err := v.Verify(token)
 		switch {
 		case err == nil:
-			return from(v, credential), nil
+			return withSource(v, credential), nil
 		case errors.Is(err, ErrTokenEnded), errors.Is(err, ErrTokenNotYet):
 			return nil, err
 		case !errors.Is(err, ErrBadToken):
@@ -34,17 +34,18 @@ func (c chain) Verify(token string) (*Credential, error) {
 func (c chain) Recheck(credential *Credential) (*Credential, error) {
 	source := credential.source
 	if source == nil {
-		return nil, ErrTokenEnded // it is none of ours
+		return nil, ErrTokenEnded // not from this chain
 	}
 	now, err := source.Recheck(credential)
 	if err != nil || now == credential {
 		return now, err
 	}
-	return from(source, now), nil
+	return withSource(source, now), nil
 }
 
-// from notes the source of a credential in a copy: a verifier may give the same one to all.
-func from(v Verifier, credential *Credential) *Credential {
+// withSource returns a copy of a credential with its source, since a verifier may return a shared
+// one.
+func withSource(v Verifier, credential *Credential) *Credential {
 	noted := *credential
 	noted.source = v
 	return &noted

@@ -29,7 +29,7 @@ func (s *stub) Recheck(c *Credential) (*Credential, error) {
 
 func TestChain(t *testing.T) {
 	other := errors.New("away")
-	reason, second := bad("reason"), bad("second reason")
+	reason, second := badToken("reason"), badToken("second reason")
 	for _, tt := range []struct {
 		errs []error
 		want error
@@ -102,7 +102,7 @@ func TestChainOfFileAndJWT(t *testing.T) {
 	require.Equal(t, ErrBadToken, err)
 	_, err = c.Verify(vectors.token(t, "no end"))
 	require.EqualError(t, err, "the token is not valid: it has no end (exp)")
-	j.remote.had = false
+	j.remote.everFetched = false
 	_, err = c.Verify("opaque")
 	require.Equal(t, ErrBadToken, err, "the keys don't matter")
 	_, err = c.Verify(vectors.token(t, "key set, no kid"))

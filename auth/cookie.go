@@ -6,29 +6,30 @@ import (
 	"time"
 )
 
-// MaxCookieTokenLen is the longest token that a cookie carries, in bytes: browsers take 4096 for
-// name, value and attributes.
+// MaxCookieTokenLen is the longest token in a cookie, in bytes. Browsers limit name, value and
+// attributes together to 4096.
 const MaxCookieTokenLen = 3 << 10
 
-// Names of the session's cookie. Browsers do not keep the cookies of one host's ports apart, so two
-// hubs on one host share them.
+// Names of the session's cookie. Browsers do not separate cookies by port, so two hubs on one host
+// share them.
 const (
-	// secureCookieName is the name over HTTPS. By its prefix, browsers take such a cookie only from
-	// the host itself over HTTPS: a neighbour of the same site cannot set one (RFC 6265bis).
+	// secureCookieName is the name over HTTPS. Because of its prefix, browsers accept the cookie
+	// only from the host itself over HTTPS; another host of the same site cannot set it (RFC
+	// 6265bis).
 	secureCookieName = "__Host-trivium_token"
 	// cookieName is the name over HTTP, where browsers refuse the other. Over HTTPS it is read for
-	// sessions that began before there were two names.
+	// sessions from before the second name was introduced.
 	cookieName = "trivium_token"
 )
 
-// maxCookieAge is the longest that browsers keep a cookie.
+// maxCookieAge is the longest lifetime that browsers accept.
 const maxCookieAge = 400 * 24 * time.Hour
 
-// Session is the handler of sessions, for pages that use EventSource and so cannot set a header:
-// POST takes a token from Authorization: Bearer and answers 204 with a cookie that carries it, for
-// as long as it is valid; DELETE needs no token and takes the cookie back. An open hub has no use
-// for the cookie, and answers POST without one. It judges requests as Middleware does, and must not
-// stand behind it.
+// Session returns the handler of sessions, for pages that use EventSource and so cannot set a
+// header. POST takes a token from Authorization: Bearer and answers 204 with a cookie that contains
+// the token, for as long as it is valid. DELETE needs no token and removes the cookie. An open hub
+// needs no cookie, and answers POST without one. Session checks requests like Wrap, and must not be
+// wrapped by it.
 func (m *Middleware) Session(refuse ErrorHandler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query, goesOn := m.admit(w, r, refuse)
@@ -59,8 +60,8 @@ func (m *Middleware) Session(refuse ErrorHandler) http.Handler {
 	})
 }
 
-// setCookie sends the session's cookie, or takes it back where its MaxAge is negative. Over HTTPS one of
-// the other name is taken back in any case.
+// setCookie sends the session's cookie, or removes it if MaxAge is negative. Over HTTPS it also
+// removes a cookie with the other name.
 func setCookie(w http.ResponseWriter, r *http.Request, cookie *http.Cookie, secure bool) {
 	cookie.Path, cookie.HttpOnly, cookie.SameSite = "/", true, http.SameSiteStrictMode
 	cookie.Name = cookieName
@@ -75,15 +76,15 @@ func setCookie(w http.ResponseWriter, r *http.Request, cookie *http.Cookie, secu
 	}
 }
 
-// newSession gives the value and the end of the cookie for the request's token, nil for an open
-// hub. Where the token stands is as strict there, so that a client made against an open hub works
-// with a closed one; that it stands nowhere is no fault.
+// newSession returns the cookie with the request's token, or nil for an open hub. An open hub
+// checks the place of the token too, so that a client written for it works with others, but
+// requires no token.
 func (m *Middleware) newSession(r *http.Request, query url.Values) (*http.Cookie, error) {
 	token, present, err := findToken(r, query)
 	switch {
 	case err != nil:
 		return nil, err
-	case present && bearer(r) == nil:
+	case present && bearerToken(r) == nil:
 		return nil, ErrNotBearer
 	case m.config.Verifier == nil:
 		return nil, nil
@@ -99,21 +100,21 @@ func (m *Middleware) newSession(r *http.Request, query url.Values) (*http.Cookie
 	cookie := &http.Cookie{Value: token, Expires: credential.Expires}
 	if !credential.Expires.IsZero() {
 		left := min(time.Until(credential.Expires), maxCookieAge)
-		cookie.MaxAge = max(1, int(left/time.Second)) // 0 would be a cookie without an end
+		cookie.MaxAge = max(1, int(left/time.Second)) // 0 would mean no limit
 	}
 	return cookie, nil
 }
 
-// findCookie gives what stands in the session's cookie, which counts as not there where the page
-// that had it sent may be a foreign one. The error is ErrTwoTokens if there are several that differ
-// (a neighbour of the same site can add one to the name without prefix), or ErrCookieTooLong. That name
-// counts only where the other is not there.
+// findCookie returns the token in the session's cookie. A cookie is ignored if the request may come
+// from a foreign page. The error is ErrTwoTokens for several different cookies (another host of the
+// same site can add one to the name without prefix), or ErrCookieTooLong. The name without prefix
+// counts only if there is no cookie with the other.
 func (m *Middleware) findCookie(r *http.Request) (token string, present bool, err error) {
 	cookies := r.CookiesNamed(secureCookieName)
 	if len(cookies) == 0 {
 		cookies = r.CookiesNamed(cookieName)
 	}
-	if len(cookies) == 0 || !m.takesCookie(r) {
+	if len(cookies) == 0 || !m.acceptsCookie(r) {
 		return "", false, nil
 	}
 	token = cookies[0].Value
@@ -128,28 +129,28 @@ func (m *Middleware) findCookie(r *http.Request) (token string, present bool, er
 	return token, true, nil
 }
 
-// findBasic returns the password of Authorization: Basic, with which senders of web hooks and the
-// like can carry a token, whatever the user name is. It counts least, since it may be meant for a proxy in
-// between, and only where a cookie would: browsers add it to requests of foreign pages by themselves.
+// findBasic returns the password of Authorization: Basic, in which senders of webhooks can pass a
+// token; the user name is ignored. It has the lowest priority, since it may be meant for a proxy.
+// It counts only where a cookie would, since browsers add it to requests of foreign pages.
 func (m *Middleware) findBasic(r *http.Request) (token string, present bool) {
 	_, password, ok := r.BasicAuth()
-	if !ok || password == "" || !m.takesCookie(r) {
+	if !ok || password == "" || !m.acceptsCookie(r) {
 		return "", false
 	}
 	return password, true
 }
 
-// takesCookie reports whether the request comes of a page that may use the cookie. SameSite keeps
-// only the pages of other sites away, and a GET of fetch's mode "no-cors" or of an <img> has no
-// Origin; Sec-Fetch-Site tells it from one of the same origin.
-func (m *Middleware) takesCookie(r *http.Request) bool {
-	switch m.pageOf(r) {
-	case samePage:
+// acceptsCookie reports whether the request comes from a page that may use the cookie. SameSite
+// excludes only pages of other sites, and GET requests of fetch's mode "no-cors" or of an <img>
+// have no Origin; Sec-Fetch-Site distinguishes those.
+func (m *Middleware) acceptsCookie(r *http.Request) bool {
+	switch m.originKindOf(r) {
+	case sameOriginPage:
 		return true
-	case allowedPage:
+	case allowedOrigin:
 		return m.config.Origins.credentialed && r.Header.Get("Origin") != nullOrigin
-	case noPage:
-		return ofOwnPage(r)
+	case noOrigin:
+		return notCrossSite(r)
 	}
 	return false
 }

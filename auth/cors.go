@@ -12,38 +12,37 @@ import (
 	"github.com/jub0bs/cors/cfgerrors"
 )
 
-// Patterns that are no scheme and host.
+// Patterns other than scheme and host.
 const (
 	anyOrigin = "*"
-	// nullOrigin is the origin of pages that have none of their own, or that hide it: of files,
-	// sandboxed frames, data: URLs and some redirects. Any page can make one.
+	// nullOrigin is the origin of pages that have none or hide it: from files, sandboxed frames,
+	// data: URLs and some redirects. Any page can obtain it.
 	nullOrigin = "null"
 )
 
-// preflightAge is how long a browser may keep what a preflight allowed: as long as Chromium keeps it
-// at most.
+// preflightAge is how long a browser may cache a preflight's answer: the maximum of Chromium.
 const preflightAge = 2 * time.Hour
 
-// Origins names the pages of other origins that may ask, and tells browsers so (CORS, in the Fetch
-// standard). Nil allows none, and tells nothing.
+// Origins are the other origins whose pages may send requests, announced to browsers by CORS (Fetch
+// standard). Nil allows none, and sends no headers.
 type Origins struct {
-	named *cors.Middleware // of pages whose origin matches a pattern; nil: there is none
-	null  *cors.Middleware // of those whose origin is null; nil: they are refused
-	// credentialed: cookies of the pages named count.
+	allowed *cors.Middleware // for origins that match a pattern; nil: none
+	null    *cors.Middleware // for the origin null; nil: refused
+	// credentialed reports that cookies of the allowed pages count.
 	credentialed bool
 }
 
-// NewOrigins makes Origins of patterns: scheme://host or scheme://host:port, as a browser writes an
-// origin (lower case, punycode, no default port, no path). "*." as the beginning of the host stands
-// for any subdomain, however deep, and "*" as the port for any. http is as good as https: whoever
-// names it knows the network. "*" stands for every origin that has a name; then no cookie counts but
-// for pages of the hub's own origin. "null" stands for pages without an origin of their own, whose
-// cookies never count. No pattern gives nil.
+// NewOrigins returns Origins for patterns. A pattern is scheme://host or scheme://host:port, as a
+// browser writes an origin (lower case, punycode, no default port, no path). The host may begin
+// with "*." for any subdomain of any depth, and the port may be "*" for any port. http is accepted
+// like https. The pattern "*" allows every origin except null; cookies then count only for the
+// hub's own origin. "null" allows pages without an origin, whose cookies never count. Without
+// patterns the result is nil.
 //
-// A page may set the request headers that the hub reads, those that tracing and AJAX libraries add by
-// themselves, and the headers given.
+// A page may set the request headers that the hub reads, those that tracing and AJAX libraries add,
+// and the given headers.
 //
-// The error names every pattern and header that is wrong, and why.
+// The error describes every invalid pattern and header.
 func NewOrigins(patterns []string, headers ...string) (*Origins, error) {
 	if len(patterns) == 0 {
 		return nil, nil
@@ -55,7 +54,7 @@ func NewOrigins(patterns []string, headers ...string) (*Origins, error) {
 	if slices.Contains(patterns, nullOrigin) {
 		patterns = slices.DeleteFunc(slices.Clone(patterns), func(p string) bool { return p == nullOrigin })
 		var err error
-		// Browsers take * for null too, and send no cookies then.
+		// "*" also allows null, without cookies.
 		if o.null, err = newCORS([]string{anyOrigin}, headers, false); err != nil {
 			return nil, err
 		}
@@ -66,14 +65,14 @@ func NewOrigins(patterns []string, headers ...string) (*Origins, error) {
 	everyone := slices.Contains(patterns, anyOrigin)
 	o.credentialed = !everyone
 	var err error
-	o.named, err = newCORS(patterns, headers, o.credentialed)
+	o.allowed, err = newCORS(patterns, headers, o.credentialed)
 	var faults []error
 	if everyone && len(patterns) > 1 {
 		faults = append(faults, fmt.Errorf("origin %q: is every origin, without cookies, so it stands alone", anyOrigin))
 	}
 	if err != nil {
 		for fault := range cfgerrors.All(err) {
-			faults = append(faults, originFault(fault))
+			faults = append(faults, describeOriginError(fault))
 		}
 	}
 	if faults != nil {
@@ -82,8 +81,8 @@ func NewOrigins(patterns []string, headers ...string) (*Origins, error) {
 	return o, nil
 }
 
-// requestHeaders are those that a page may set: what the hub reads, and behind it what libraries of
-// browsers and of tracing add by themselves, which would else fail every request of such a page.
+// requestHeaders are the headers that a page may set: those that the hub reads, then those that
+// browser and tracing libraries add, without which every request of such a page would fail.
 var requestHeaders = []string{
 	"Authorization", "Content-Encoding", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer", "Trivium-Key", "Trivium-Type",
 	"Baggage", "Cache-Control", "Pragma", "Sentry-Trace", "Traceparent", "Tracestate", "X-Requested-With",
@@ -101,7 +100,7 @@ func newCORS(patterns, headers []string, credentialed bool) (*cors.Middleware, e
 	})
 }
 
-// CheckRequestHeaders returns what is wrong with the names of headers for NewOrigins.
+// CheckRequestHeaders returns an error that describes every invalid header name for NewOrigins.
 func CheckRequestHeaders(names []string) error {
 	var faults []error
 	for _, name := range names {
@@ -119,8 +118,8 @@ func CheckRequestHeaders(names []string) error {
 	return errors.Join(faults...)
 }
 
-// originFault says what is wrong with a pattern in the words of who wrote it.
-func originFault(err error) error {
+// describeOriginError replaces an error of the library by a description of the invalid pattern.
+func describeOriginError(err error) error {
 	switch err := err.(type) {
 	case *cfgerrors.UnacceptableOriginPatternError:
 		if strings.HasPrefix(err.Value, "file:") {
@@ -135,14 +134,14 @@ func originFault(err error) error {
 	return err
 }
 
-// allows reports whether pages of the origin may ask, which is that of another host.
+// allows reports whether pages of another origin are allowed.
 func (o *Origins) allows(origin string) bool {
 	switch {
 	case o == nil:
 		return false
 	case origin == nullOrigin:
 		return o.null != nil
-	case o.named == nil:
+	case o.allowed == nil:
 		return false
 	}
 	// The library takes anything for a host that stands between brackets.
@@ -152,7 +151,7 @@ func (o *Origins) allows(origin string) bool {
 	}
 	// It tells what it thinks of an origin to a browser only.
 	w := &preflightAnswer{header: make(http.Header)}
-	o.named.Wrap(nil).ServeHTTP(w, &http.Request{
+	o.allowed.Wrap(nil).ServeHTTP(w, &http.Request{
 		Method: http.MethodOptions,
 		Header: http.Header{"Origin": {origin}, "Access-Control-Request-Method": {http.MethodGet}},
 	})
@@ -161,17 +160,17 @@ func (o *Origins) allows(origin string) bool {
 
 // share tells a browser which pages may have the answer, and reports whether the request goes on;
 // if not, it was a preflight, which has been answered.
-func (o *Origins) share(w http.ResponseWriter, r *http.Request) (goesOn bool) {
+func (o *Origins) applyCORS(w http.ResponseWriter, r *http.Request) (goesOn bool) {
 	if o == nil {
 		return true
 	}
-	middleware := o.named
+	middleware := o.allowed
 	switch {
 	case r.Header.Get("Origin") == nullOrigin:
 		middleware, r = o.null, withOrigin(r, someOrigin)
-		o.vary(w)
-	case o.named == nil: // no browser, or a request that it sends without an Origin
-		o.vary(w)
+		o.setVary(w)
+	case o.allowed == nil: // not from a browser, or from one that sends no Origin
+		o.setVary(w)
 		return true
 	}
 	middleware.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { goesOn = true })).ServeHTTP(w, asBrowsersAsk(r))
@@ -181,8 +180,8 @@ func (o *Origins) share(w http.ResponseWriter, r *http.Request) (goesOn bool) {
 	return goesOn
 }
 
-// someOrigin is one that has a name, as the library wants it even where every origin is allowed; which
-// it is makes no difference to the answer.
+// someOrigin is an origin for the library, which needs one even where every origin is allowed. It
+// has no effect on the answer.
 const someOrigin = "https://origin.invalid"
 
 // withOrigin returns a copy of the request with another Origin.
@@ -193,8 +192,9 @@ func withOrigin(r *http.Request, origin string) *http.Request {
 	return &other
 }
 
-// asBrowsersAsk spells the names of a preflight as the Fetch standard has browsers do, in lower case
-// and in order, which is the one spelling that the library takes: other clients ask too.
+// asBrowsersAsk normalizes the header names of a preflight to lower case and sorted order, as
+// browsers send them (Fetch standard). The library accepts only this form, but other clients send
+// others.
 func asBrowsersAsk(r *http.Request) *http.Request {
 	const field = "Access-Control-Request-Headers"
 	lines := r.Header[field]
@@ -202,7 +202,7 @@ func asBrowsersAsk(r *http.Request) *http.Request {
 		return r
 	}
 	var names []string
-	for _, name := range list(lines) {
+	for _, name := range listElements(lines) {
 		if name != "" {
 			names = append(names, strings.ToLower(name))
 		}
@@ -214,14 +214,14 @@ func asBrowsersAsk(r *http.Request) *http.Request {
 	return &spelt
 }
 
-// vary keeps caches from giving an answer that was for one origin to another.
-func (o *Origins) vary(w http.ResponseWriter) {
+// setVary prevents caches from using an answer for another origin.
+func (o *Origins) setVary(w http.ResponseWriter) {
 	if o != nil {
 		w.Header().Add("Vary", "Origin")
 	}
 }
 
-// preflightAnswer is a [http.ResponseWriter] that keeps the status only.
+// preflightAnswer is an [http.ResponseWriter] that records only the status.
 type preflightAnswer struct {
 	header http.Header
 	status int
@@ -231,14 +231,14 @@ func (a *preflightAnswer) Header() http.Header         { return a.header }
 func (a *preflightAnswer) Write(b []byte) (int, error) { return len(b), nil }
 func (a *preflightAnswer) WriteHeader(status int)      { a.status = status }
 
-// bodyGrace is how long the rest of a body that nobody reads may take. net/http reads a part of it
-// before it sends the answer, for as long as it takes if nothing limits it.
+// bodyGrace is how long the rest of an unread body may take. net/http reads part of it before it
+// sends the answer, without a limit of its own.
 const bodyGrace = time.Second
 
-// boundBody bounds the time of a body that nobody reads.
+// boundBody limits the time of an unread body.
 func boundBody(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
-		// Where there is no deadline to set there is no connection to wait on.
+		// SetReadDeadline fails only where no connection could block, as in tests.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyGrace))
 	}
 }

@@ -1,41 +1,39 @@
-// Package auth decides who a request comes from and what it may do (docs/protocol.md#authentication): the
-// names a hub may be reached by, the pages that may reach it, and the token that stands in a
+// Package auth authenticates and authorizes requests (docs/protocol.md#authentication): it checks
+// the host names by which the hub is reached, the pages that send requests, and the token of a
 // request.
 //
-// A [Guard] is a middleware. It judges each request before the request has any effect, in this
-// order:
+// A [Middleware] checks each request before the request has any effect, in this order:
 //
 //  1. The Host, against DNS rebinding ([HostPolicy]).
-//  2. The Origin. A page of the hub's own origin goes on; so does one of an origin that [Origins]
-//     allows, and from here on each answer, a refusal too, has the headers of CORS that let the
-//     page read it. A preflight, which has no token, is answered here. Any other page is refused,
-//     token or not. A request without Origin goes on: it is of no browser, or one that a browser
-//     sends for a page without asking whose it is.
-//  3. The place of the token. One of Authorization: Bearer, the query and the WebSocket subprotocol
-//     overrides the cookie of [Guard.Session], and the cookie counts only where the page that had
-//     it sent is known to be a good one. The password of Authorization: Basic counts where a cookie
-//     would, and none of the others stands.
-//  4. The token itself: its form, then what the [Verifier] knows of it.
+//  2. The Origin. A page of the hub's own origin, or of one that [Origins] allows, continues. From here
+//     on every answer, errors included, has the CORS headers with which the page can read it. A
+//     preflight, which has no token, is answered here. Any other page is refused, with or without a
+//     token. A request without Origin continues: it comes from a program, or from a browser that does
+//     not send Origin for this kind of request.
+//  3. The place of the token. A token in Authorization: Bearer, in the query or in the WebSocket
+//     subprotocol overrides the cookie of [Middleware.Session]. The cookie counts only if the request
+//     comes from a page that may use it. The password of Authorization: Basic counts like the cookie,
+//     if there is no other token.
+//  4. The token itself: its syntax, then what the [Verifier] knows about it.
 //
-// Who passes gets an [Access] in the context of the request; who does not is handed, with the
-// reason, to the route's own way of refusing, since a browser's WebSocket cannot see an HTTP
-// status. Each reason says which of Host, Origin and token is at fault; whether a right is missing,
-// the route judges.
+// An accepted request has an [Access] in its context. A refused one is passed, with the reason, to
+// the route's error handler, since a browser cannot see the HTTP status of a refused WebSocket. The
+// reason tells whether Host, Origin or token is at fault. The routes themselves check the rights.
 //
-// Verifiers are [Tokens], a file of hashes, [JWT], and [Chain] of both. What they go by may change
-// at any time; [Guard.Review] then has every token in use judged again.
+// Verifiers are [Tokens] (a file of hashes), [JWT], and [Chain] for both. Their configuration may
+// change at any time; [Middleware.Recheck] then verifies every token in use again.
 //
-// An Access lasts as long as its token. All requests and connections of one token share a lease,
-// which knows the token's end, what it grants now and what counts toward its limits. Who holds a
-// connection by it is told when any of that changes, as is a request that waits; a sweep over the
-// leases, not over the connections, looks for those whose end has come. Lock order: the holder's own
-// lock, then that of the leases; holders are told with neither held.
+// An Access is valid as long as its token. All requests and connections with one token share a
+// token session, which holds the token's expiry, its current rights and its use of limits.
+// Connections are notified when any of that changes, and so are requests that wait. Expired tokens
+// are found by a sweep over the sessions, not over the connections. Lock order: the lock of a
+// connection, then that of the session table. Connections are notified with neither held.
 //
-// Behind a reverse proxy [Proxies] tell the client's address, and whether it speaks TLS: the scheme
-// of the hub's own origin hangs on that. Its host is always the Host, which a proxy must keep as it
-// came.
+// Behind a reverse proxy, [Proxies] determine the client's address and whether it uses TLS, and
+// with it the scheme of the hub's own origin. The host of that origin is always the Host header,
+// which a proxy must not change.
 //
-// No error of this package repeats anything of a token. The package starts no goroutine: Guard.Run
-// (the sweep) and JWT.Run (the keys of a JWKS URL) are for goroutines of the caller, and return when
-// their contexts end. Everything else is safe for use by several at once.
+// No error of this package contains any part of a token. The package starts no goroutine:
+// Middleware.Run (the sweep) and JWT.Run (the keys of a JWKS URL) run in goroutines of the caller,
+// and return when their contexts end. Everything else is safe for concurrent use.
 package auth

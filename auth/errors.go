@@ -10,26 +10,27 @@ import (
 
 // Why a request is refused. Which HTTP status or close code tells it, the transports decide.
 var (
-	// ErrHost: the Host header is none of the hub's names (421). It must be answered plainly,
-	// on a WebSocket route too: the page that asks is of the same false name.
+	// ErrHost: the Host header is none of the hub's names (421). It must be answered with an HTTP
+	// status, also on the WebSocket route, since the page has the same wrong host.
 	ErrHost = errors.New("the Host is neither loopback, nor an address listened on, nor a name of this hub")
-	// ErrForeignOrigin: the page that asks is of another origin (403). It must be answered
-	// plainly, on a WebSocket route too. What a Guard returns is an *OriginError.
+	// ErrForeignOrigin: the page is of another origin (403). It must be answered with an HTTP
+	// status, also on the WebSocket route. The Middleware returns it as an *OriginError.
 	ErrForeignOrigin = errors.New("the Origin is neither that of this hub nor one that is allowed")
 
-	// ErrTwoTokens: a token stands in two places, or twice in one, or two cookies differ (400).
+	// ErrTwoTokens: the request has more than one token, or cookies that differ (400).
 	ErrTwoTokens = errors.New("more than one token: give one, as Authorization: Bearer, access_token, trivium.bearer.<token> or the cookie trivium_token")
-	// ErrLoneBearer: the subprotocol with the token is offered without one that the hub could
-	// choose (400).
+	// ErrLoneBearer: the subprotocol with the token is offered without one that the hub can select
+	// (400).
 	ErrLoneBearer = errors.New("the subprotocol trivium.bearer.<token> needs trivium.v1 beside it")
 
-	// ErrCookieTooLong: the token is longer than a cookie carries (400).
+	// ErrCookieTooLong: the token is too long for a cookie (400).
 	ErrCookieTooLong = errors.New("a token in a cookie has at most 3072 characters")
-	// ErrNotBearer: a session is asked for with a token that does not stand in Authorization (400).
+	// ErrNotBearer: the token for a session is not in Authorization (400).
 	ErrNotBearer = errors.New("a session needs the token as Authorization: Bearer")
-	// ErrMethod: sessions know POST and DELETE only (405); the header Allow is set.
+	// ErrMethod: sessions support only POST and DELETE (405); the header Allow is set.
 	ErrMethod = errors.New("a session is made by POST and taken back by DELETE")
-	// ErrNotToken is returned for a token that is to renew a connection, where rights do not come from tokens.
+	// ErrNotToken is returned for a token that is to renew a connection when rights do not come
+	// from tokens.
 	ErrNotToken = errors.New("rights do not come from tokens here: connect again to renew them")
 
 	// ErrNotAuthorized is wrapped by the errors of Config.Authorize (403).
@@ -37,24 +38,23 @@ var (
 
 	// ErrNoToken: the request has no token (401, a challenge without an error code).
 	ErrNoToken = errors.New("a token is needed: Authorization: Bearer (or Basic with it as the password), access_token in the query, or the cookie trivium_token")
-	// ErrTokenSyntax: what stands in the token's place cannot be one (401, RFC 6750 invalid_token).
+	// ErrTokenSyntax: the token has invalid characters or length (401, RFC 6750 invalid_token).
 	ErrTokenSyntax = errors.New("a token is 1 to 8192 characters of A-Z a-z 0-9 - . _ ~")
-	// ErrBadToken: nobody was given this token (401, RFC 6750 invalid_token).
+	// ErrBadToken: the token is unknown or invalid (401, RFC 6750 invalid_token).
 	ErrBadToken = errors.New("the token is not valid")
-	// ErrTokenEnded: the token was valid and is no more, by its time or because it was taken back
-	// (401, RFC 6750 invalid_token).
+	// ErrTokenEnded: the token has expired or was revoked (401, RFC 6750 invalid_token).
 	ErrTokenEnded = errors.New("the token has ended or was revoked")
-	// ErrTokenNotYet: the token will be valid (401, RFC 6750 invalid_token).
+	// ErrTokenNotYet: the token is not valid yet (401, RFC 6750 invalid_token).
 	ErrTokenNotYet = errors.New("the token is not valid yet")
-	// ErrUnavailable: the token may be good, and nothing is there to tell (503, for a while).
+	// ErrUnavailable: the token cannot be verified at the moment (503, temporary).
 	ErrUnavailable = errors.New("the keys to judge tokens with are not available")
 )
 
-// OriginError is an ErrForeignOrigin that says what was compared. Its text can be shown: nothing of
-// the request is in it as it came but printable ASCII characters.
+// OriginError is an ErrForeignOrigin with the compared origins. Its text can be shown to the
+// client: parts of the request are reduced to printable ASCII.
 type OriginError struct {
-	Origins []string // the lines of the header Origin; none: the browser says otherwise that it is another site's page
-	Own     string   // the hub's own origin, as far as it can tell from the request
+	Origins []string // the Origin headers; empty if Sec-Fetch-Site names another site
+	Own     string   // the hub's own origin, as far as the request shows it
 }
 
 // Error implements error.
@@ -75,19 +75,19 @@ func (e *OriginError) Error() string {
 // Unwrap returns ErrForeignOrigin.
 func (e *OriginError) Unwrap() error { return ErrForeignOrigin }
 
-// maxPrinted bounds what printable returns of a text, in bytes of the text.
+// maxPrinted is the number of bytes of a text that printable uses.
 const maxPrinted = 256
 
-// printable returns the beginning of a text of a client with everything escaped but printable ASCII.
+// printable returns the start of a text from a client with everything but printable ASCII escaped.
 func printable(text string) string {
 	quoted := strconv.QuoteToASCII(text[:min(len(text), maxPrinted)])
 	return quoted[1 : len(quoted)-1]
 }
 
-// UnavailableError is an ErrUnavailable with the time after which to try again.
+// UnavailableError is an ErrUnavailable with the time after which to retry.
 type UnavailableError struct {
 	RetryAfter time.Duration // above 0
-	detail     string        // "": that of ErrUnavailable
+	detail     string        // "": the text of ErrUnavailable
 }
 
 // Error implements error.
@@ -96,15 +96,17 @@ func (e *UnavailableError) Error() string { return cmp.Or(e.detail, ErrUnavailab
 // Unwrap returns ErrUnavailable.
 func (e *UnavailableError) Unwrap() error { return ErrUnavailable }
 
-// minRetryAfter is the least time after which to try again: a fetch that is under way takes as long.
+// minRetryAfter is the shortest retry delay.
 const minRetryAfter = time.Millisecond
 
-// keysMissing is for a token that arrives before the first keys; the next fetch is due after wait.
+// keysMissing returns the error for a token that arrives before the first keys. The next fetch
+// starts after wait.
 func keysMissing(wait time.Duration) error {
 	return &UnavailableError{RetryAfter: max(wait, minRetryAfter)}
 }
 
-// keyPending is for a token whose key may be in the next fetch, which may be made after wait.
+// keyPending returns the error for a token whose key may be in the next fetch, which may start
+// after wait.
 func keyPending(wait time.Duration) error {
 	return &UnavailableError{
 		RetryAfter: max(wait, minRetryAfter),

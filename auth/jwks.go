@@ -18,26 +18,26 @@ import (
 	"github.com/MicahParks/jwkset"
 )
 
-// Times of a key set.
+// Timing of the fetches of a key set.
 const (
 	fetchTimeout    = 10 * time.Second
 	refreshInterval = time.Hour
-	// failureInterval is the time after which a refresh that failed is tried again.
+	// failureInterval is the time after which a failed refresh is retried.
 	failureInterval = time.Minute
-	// refetchInterval is the least time between two fetches because of unknown keys. Anybody can
-	// send a token that names an unknown key, so this is also how long a flood of them can delay
-	// the fetch that a good token waits for after a rotation. Ten fetches a minute do not hurt an
+	// refetchInterval is the minimum time between two fetches because of unknown keys. Anyone can
+	// send tokens with unknown keys, so it is also the longest time that a flood of them can delay
+	// the fetch for a valid token after a key rotation. Ten fetches a minute do not overload an
 	// issuer.
 	refetchInterval = 6 * time.Second
-	// firstRetry is the time after which the very first fetch is tried again if it failed. It
-	// doubles each time, up to failureInterval.
+	// firstRetry is the time after which a failed first fetch is retried. It doubles each time, up
+	// to failureInterval.
 	firstRetry = time.Second
 
 	maxRedirects = 3
-	// maxKeyWaiters bounds how many requests wait for a fetch; further ones are told to come back.
+	// maxKeyWaiters bounds the requests that wait for a fetch; further ones are asked to retry.
 	maxKeyWaiters = 256
-	// crowdedRetry is how long those stay away.
-	crowdedRetry = 2 * time.Second
+	// waitersFullRetry is the retry delay of those.
+	waitersFullRetry = 2 * time.Second
 )
 
 // keySet holds the keys of a JWK Set URL.
@@ -45,31 +45,32 @@ type keySet struct {
 	url    *url.URL      // static
 	client *http.Client  // static
 	log    *slog.Logger  // static
-	wanted chan struct{} // asks run for a fetch, cap 1
+	wanted chan struct{} // requests a fetch from run; capacity 1
 	ended  chan struct{} // closed when run has ended
-	// interval is static: refetchInterval, but in tests.
+	// interval is refetchInterval, except in tests; static.
 	interval time.Duration
 
-	mu       sync.Mutex
-	keys     []key
-	had      bool          // whether a fetch has ever succeeded
-	current  bool          // whether the last one did
-	fetching *pendingFetch // asked for or under way; nil: none
-	waiters  int           // requests that wait for fetching
-	refetch  time.Time     // no fetch is made because of an unknown key before
-	refresh  time.Time     // when run fetches without being asked
+	mu            sync.Mutex
+	keys          []key
+	everFetched   bool          // a fetch has succeeded
+	lastSucceeded bool          // the last fetch has succeeded
+	fetching      *pendingFetch // requested or in progress; nil: none
+	waiters       int           // requests waiting for fetching
+	refetch       time.Time     // earliest time of a fetch because of an unknown key
+	refresh       time.Time     // time of the next regular fetch
 }
 
-// pendingFetch is a fetch of the keys that has not ended.
+// pendingFetch is a fetch that has not ended.
 type pendingFetch struct {
-	begun bool          // the request is sent: keys published from now on may be missing in it
-	ended chan struct{} // closed at its end
-	err   error         // set before ended is closed
+	started bool          // the request was sent; it may miss keys published after that
+	ended   chan struct{} // closed at its end
+	err     error         // set before ended is closed
 }
 
 func newPendingFetch() *pendingFetch { return &pendingFetch{ended: make(chan struct{})} }
 
-// newKeySet takes an https URL, or an http one on a loopback host, or any if allowHTTP.
+// newKeySet returns the key set of a URL, which must be https, or http to a loopback host, or any
+// http if allowHTTP.
 func newKeySet(address string, allowHTTP bool, log *slog.Logger) (*keySet, error) {
 	u, err := url.Parse(address)
 	switch {
@@ -79,7 +80,7 @@ func newKeySet(address string, allowHTTP bool, log *slog.Logger) (*keySet, error
 		return nil, errors.New("the key set: want a URL of https; http is for a loopback host, or for where it is explicitly allowed")
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.DisableKeepAlives = true // a request an hour
+	transport.DisableKeepAlives = true // there is one request per hour
 	transport.MaxResponseHeaderBytes = 64 << 10
 	return &keySet{
 		url: u,
@@ -88,15 +89,15 @@ func newKeySet(address string, allowHTTP bool, log *slog.Logger) (*keySet, error
 			Timeout:       fetchTimeout,
 			CheckRedirect: checkRedirect,
 		},
-		log:      log.With("url", u.Scheme+"://"+u.Host+u.EscapedPath()), // without what may be secret
+		log:      log.With("url", u.Scheme+"://"+u.Host+u.EscapedPath()), // without parts that may be secret
 		wanted:   make(chan struct{}, 1),
 		ended:    make(chan struct{}),
 		interval: refetchInterval,
-		fetching: newPendingFetch(), // run begins with a fetch
+		fetching: newPendingFetch(), // run starts with a fetch
 	}, nil
 }
 
-// checkRedirect follows from https to https only.
+// checkRedirect allows redirects from https to https only.
 func checkRedirect(r *http.Request, via []*http.Request) error {
 	if r.URL.Scheme != "https" || via[0].URL.Scheme != "https" {
 		return errors.New("a redirect is followed from https to https only")
@@ -113,8 +114,9 @@ func isLoopback(host string) bool {
 	return err == nil && addr.Unmap().IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-// Run fetches the keys of the JWK Set URL, again every hour and when there is need to, until the
-// context ends; at once if there is no URL. It is called once, in a goroutine of the caller.
+// Run fetches the keys of the JWK Set URL every hour and when a token has an unknown key, until the
+// context ends. Without a URL it returns at once. It must be called once, in a goroutine of the
+// caller.
 func (j *JWT) Run(ctx context.Context) {
 	if j.remote != nil {
 		j.remote.run(ctx)
@@ -125,7 +127,7 @@ func (s *keySet) run(ctx context.Context) {
 	defer close(s.ended)
 	retry := firstRetry
 	for {
-		s.begin()
+		s.startFetch()
 		err := s.update(ctx)
 		if ctx.Err() != nil {
 			return
@@ -137,9 +139,9 @@ func (s *keySet) run(ctx context.Context) {
 		case err != nil:
 			next = failureInterval
 		}
-		s.finish(err, next)
+		s.endFetch(err, next)
 		if err != nil {
-			s.log.Warn("the keys for tokens could not be fetched", "error", err, "next", next.String())
+			s.log.Warn("fetching the key set failed", "error", err, "next", next.String())
 		}
 		timer := time.NewTimer(next)
 		select {
@@ -158,42 +160,43 @@ func (s *keySet) run(ctx context.Context) {
 func (s *keySet) hasKeys() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.had
+	return s.everFetched
 }
 
-// begin notes that a fetch is under way.
-func (s *keySet) begin() {
+// startFetch records that a fetch has started.
+func (s *keySet) startFetch() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fetching == nil {
 		s.fetching = newPendingFetch()
 	}
-	s.fetching.begun = true
-	select { // the timer and a request may ask at the same time: one fetch serves both
+	s.fetching.started = true
+	select { // the timer and a request may both have asked; one fetch serves both
 	case <-s.wanted:
 	default:
 	}
 }
 
-// finish notes how a fetch went, and in how long the next one is due.
-func (s *keySet) finish(err error, next time.Duration) {
+// endFetch records the result of a fetch and the time until the next.
+func (s *keySet) endFetch(err error, next time.Duration) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.current = err == nil
-	s.had = s.had || s.current
+	s.lastSucceeded = err == nil
+	s.everFetched = s.everFetched || s.lastSucceeded
 	s.refetch, s.refresh = now.Add(s.interval), now.Add(next)
 	s.fetching.err = err
 	close(s.fetching.ended)
 	s.fetching = nil
 }
 
-// judge reports whether one of the keys made the signature: nil, a wrapped ErrBadToken, or an
-// *UnavailableError if the keys known cannot tell. A token whose key is not known is refused only
-// if a fetch that began after the token arrived does not know the key either.
-func (s *keySet) judge(h header, text string, signature []byte) error {
+// checkSignature returns nil if one of the keys has made the signature. Otherwise it returns a
+// wrapped ErrBadToken, or an *UnavailableError if the known keys cannot decide. A token with an
+// unknown key is refused only if a fetch that started after the token arrived does not contain the
+// key either.
+func (s *keySet) checkSignature(h header, text string, signature []byte) error {
 	s.mu.Lock()
-	keys, had, wait := s.keys, s.had, time.Until(s.refresh)
+	keys, had, wait := s.keys, s.everFetched, time.Until(s.refresh)
 	s.mu.Unlock()
 	switch {
 	case !had:
@@ -203,11 +206,11 @@ func (s *keySet) judge(h header, text string, signature []byte) error {
 	case !h.mayBeNew(keys):
 		return errUnsigned
 	}
-	fetch, fresh, err := s.join()
+	fetch, fresh, err := s.joinFetch()
 	if err != nil {
 		return err
 	}
-	err = s.await(fetch)
+	err = s.waitFetch(fetch)
 	if err == nil {
 		err = fetch.err
 	}
@@ -226,12 +229,12 @@ func (s *keySet) judge(h header, text string, signature []byte) error {
 }
 
 var (
-	errUnsigned   = bad("its signature is by none of the keys")
-	errUnknownKey = bad("its key (kid) is not known")
+	errUnsigned   = badToken("its signature is by none of the keys")
+	errUnknownKey = badToken("its key (kid) is not known")
 )
 
-// mayBeNew reports whether the token may be signed by a key that is not among those known: one with
-// the token's key id, or where the token and keys of its algorithm have no id, one more such key.
+// mayBeNew reports whether the token may be signed by a key that is not known yet: the key ID is
+// unknown, or the token and the keys of its algorithm have no IDs.
 func (h header) mayBeNew(keys []key) bool {
 	if h.kid != "" {
 		return !slices.ContainsFunc(keys, func(k key) bool { return k.id == h.kid })
@@ -239,10 +242,10 @@ func (h header) mayBeNew(keys []key) bool {
 	return slices.ContainsFunc(keys, func(k key) bool { return k.id == "" && k.method.Alg() == h.alg })
 }
 
-// join returns the fetch to wait for, asking for one if none is pending, and counts the request
-// among its waiters; await must follow. fresh reports that the fetch has not begun yet. The error is
-// an *UnavailableError: no fetch may be made yet, or too many requests wait already.
-func (s *keySet) join() (fetch *pendingFetch, fresh bool, err error) {
+// joinFetch returns the fetch to wait for, requesting one if none is pending, and counts the
+// request as a waiter; waitFetch must be called. fresh reports that the fetch has not started yet.
+// The error is an *UnavailableError: a fetch is not allowed yet, or too many requests wait already.
+func (s *keySet) joinFetch() (fetch *pendingFetch, fresh bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fetching == nil {
@@ -253,14 +256,15 @@ func (s *keySet) join() (fetch *pendingFetch, fresh bool, err error) {
 		s.wanted <- struct{}{}
 	}
 	if s.waiters == maxKeyWaiters {
-		return nil, false, keyPending(crowdedRetry)
+		return nil, false, keyPending(waitersFullRetry)
 	}
 	s.waiters++
-	return s.fetching, !s.fetching.begun, nil
+	return s.fetching, !s.fetching.started, nil
 }
 
-// await blocks until the fetch has ended, for fetchTimeout at most. The error means that it has not.
-func (s *keySet) await(fetch *pendingFetch) error {
+// waitFetch blocks until the fetch has ended, at most for fetchTimeout. The error means that it has
+// not.
+func (s *keySet) waitFetch(fetch *pendingFetch) error {
 	defer func() {
 		s.mu.Lock()
 		s.waiters--
@@ -277,7 +281,7 @@ func (s *keySet) await(fetch *pendingFetch) error {
 	return ErrUnavailable
 }
 
-// update fetches the keys. If it fails the old ones stay.
+// update fetches the keys. If that fails, the old ones stay.
 func (s *keySet) update(ctx context.Context) error {
 	text, err := s.fetch(ctx)
 	if err != nil {
@@ -292,13 +296,13 @@ func (s *keySet) update(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	s.keys = keys
-	news := !s.current
+	news := !s.lastSucceeded
 	s.mu.Unlock()
 	level := slog.LevelDebug
 	if news {
 		level = slog.LevelInfo
 	}
-	s.log.Log(ctx, level, "fetched the keys for tokens", "keys", len(keys), "passed_over", passedOver)
+	s.log.Log(ctx, level, "fetched the key set", "keys", len(keys), "passed_over", passedOver)
 	return nil
 }
 
@@ -327,8 +331,8 @@ func (s *keySet) fetch(ctx context.Context) ([]byte, error) {
 	return text, err
 }
 
-// parseKeySet reads a JWK Set. Keys that are not for verifying, or not of a kind that the hub
-// takes, are passed over (RFC 7517 section 5), symmetric ones among them.
+// parseKeySet parses a JWK Set. Keys that are not for verifying or of an unsupported kind are
+// skipped (RFC 7517 section 5), including symmetric ones.
 func parseKeySet(text []byte) (keys []key, passedOver int, err error) {
 	set, err := parseObject(text, "text")
 	var elements []json.RawMessage
@@ -349,8 +353,8 @@ func parseKeySet(text []byte) (keys []key, passedOver int, err error) {
 	return keys, passedOver, nil
 }
 
-// parseJWK takes the members of a public key, and not those that would have the library read
-// private or symmetric keys, or certificates.
+// parseJWK parses a public key. It ignores the members with which the library would read private or
+// symmetric keys, or certificates.
 func parseJWK(text []byte) (key, error) {
 	var m jwkset.JWKMarshal
 	if err := json.Unmarshal(text, &m); err != nil {

@@ -12,37 +12,37 @@ import (
 	"time"
 )
 
-// JWTConfig is what a JWT verifier goes by. One source of keys at least must be given; a token may
-// be signed by a key of any.
+// JWTConfig configures a JWT verifier. At least one source of keys is required; a token may be
+// signed by a key of any.
 type JWTConfig struct {
 	Keys
-	// JWKSURL is where a JSON Web Key Set is fetched from (RFC 7517); "": nowhere. It is of https,
-	// or of http on a loopback host; AllowHTTP lets it be of http anywhere.
+	// JWKSURL is the URL of a JSON Web Key Set (RFC 7517); "": none. It must be https, or http to a
+	// loopback host; AllowHTTP allows http to any host.
 	JWKSURL   string
 	AllowHTTP bool
 
-	Issuer   string        // which the claim iss must be; "": any
-	Audience string        // which the claim aud must be or contain; "": any
-	Leeway   time.Duration // how far ahead of this clock nbf may be; exp gets none
-	Limits   Limits        // of each token
+	Issuer   string        // required value of the claim iss; "": any
+	Audience string        // required value in the claim aud; "": any
+	Leeway   time.Duration // how far nbf may be ahead of this clock; exp has no leeway
+	Limits   Limits        // limits of each token
 	Log      *slog.Logger  // nil: slog.Default
 }
 
-// JWT is a Verifier of JSON Web Tokens by RFC 7519 and RFC 8725: signed by RS256, ES256, EdDSA
-// (Ed25519) or HS256, with the claim exp, and with lists of topic filters as the claims subscribe
-// and publish.
+// JWT is a Verifier of JSON Web Tokens (RFC 7519, RFC 8725). They must be signed with RS256, ES256,
+// EdDSA (Ed25519) or HS256, and have the claim exp. The claims subscribe and publish are lists of
+// topic filters.
 type JWT struct {
 	issuer, audience string        // static
 	leeway           time.Duration // static
 	limits           Limits        // static
 	remote           *keySet       // static; nil if there is no URL
 
-	local   atomic.Pointer[[]key] // of secret and PEM
+	local   atomic.Pointer[[]key] // from the secret and the PEM text
 	revoked atomic.Pointer[revocations]
-	grants  grants // of tokens with many filters
+	grants  grantCache // of tokens with many filters
 }
 
-// NewJWT makes a verifier. It requests nothing; Run does.
+// NewJWT returns a verifier. It fetches nothing; Run does.
 func NewJWT(config JWTConfig) (*JWT, error) {
 	j := &JWT{issuer: config.Issuer, audience: config.Audience, leeway: config.Leeway, limits: config.Limits}
 	if config.JWKSURL != "" {
@@ -62,8 +62,8 @@ func NewJWT(config JWTConfig) (*JWT, error) {
 	return j, nil
 }
 
-// SetKeys puts other keys in place of those of the secret and the PEM text. Tokens that were let
-// in before stay. If anything is wrong with them nothing changes, and the error says all of it.
+// SetKeys replaces the keys of the secret and the PEM text. Tokens that were accepted before stay
+// valid. On an error nothing changes; the error describes all faults.
 func (j *JWT) SetKeys(k Keys) error {
 	keys, err := k.parse()
 	if err != nil {
@@ -76,28 +76,27 @@ func (j *JWT) SetKeys(k Keys) error {
 	return nil
 }
 
-// Verify returns an *UnavailableError for a token whose key may be one of the URL's while these
-// cannot be had. For a key id that is not known it has the keys fetched again, once in
-// refetchInterval at most, and waits for the fetch, fetchTimeout at most; the token is refused only
-// if its key is not in what was fetched after it came. While no fetch may be made, or too many wait
-// for one, the error is an *UnavailableError too.
+// Verify implements Verifier. For a token with an unknown key ID it requests a fetch of the keys,
+// at most once in refetchInterval, and waits for it, at most for fetchTimeout. The token is refused
+// only if a fetch that started after it arrived does not contain its key. While the keys are
+// unavailable, no fetch is allowed, or too many requests wait, the error is an *UnavailableError.
 func (j *JWT) Verify(token string) (*Credential, error) {
 	if !validToken(token) || strings.Count(token, ".") != 2 {
 		return nil, ErrBadToken
 	}
-	payload, err := j.authentic(token)
+	payload, err := j.verifySignature(token)
 	if err != nil {
 		return nil, err
 	}
 	c, err := parseClaims(payload)
 	if err != nil {
-		return nil, bad(err.Error())
+		return nil, badToken(err.Error())
 	}
 	switch now := time.Now(); {
 	case j.issuer != "" && c.issuer != j.issuer:
-		return nil, bad("its issuer (iss) is not the one expected")
+		return nil, badToken("its issuer (iss) is not the one expected")
 	case j.audience != "" && !slices.Contains(c.audience, j.audience):
-		return nil, bad("the audience expected is not in its aud")
+		return nil, badToken("the audience expected is not in its aud")
 	case j.isRevoked(c.id, c.subject, c.issuedAt), !now.Before(c.expires):
 		return nil, ErrTokenEnded
 	case now.Add(j.leeway).Before(c.notBefore):
@@ -106,24 +105,24 @@ func (j *JWT) Verify(token string) (*Credential, error) {
 	return j.credential(token, c), nil
 }
 
-// authentic gives the payload of a token that one of the keys has signed.
-func (j *JWT) authentic(token string) (payload []byte, err error) {
+// verifySignature returns the payload of a token that is signed by one of the keys.
+func (j *JWT) verifySignature(token string) (payload []byte, err error) {
 	last := strings.LastIndexByte(token, '.')
 	first := strings.IndexByte(token, '.')
 	head, err := decodeSegment(token[:first])
 	if err != nil {
-		return nil, bad("its header is not base64url")
+		return nil, badToken("its header is not base64url")
 	}
 	header, err := parseHeader(head)
 	if err != nil {
-		return nil, bad(err.Error())
+		return nil, badToken(err.Error())
 	}
 	if payload, err = decodeSegment(token[first+1 : last]); err != nil {
-		return nil, bad("its payload is not base64url")
+		return nil, badToken("its payload is not base64url")
 	}
 	signature, err := decodeSegment(token[last+1:])
 	if err != nil {
-		return nil, bad("its signature is not base64url")
+		return nil, badToken("its signature is not base64url")
 	}
 	if header.signed(token[:last], signature, *j.local.Load()) {
 		return payload, nil
@@ -131,16 +130,17 @@ func (j *JWT) authentic(token string) (payload []byte, err error) {
 	if j.remote == nil || header.alg == algHS256 {
 		return nil, errUnsigned
 	}
-	return payload, j.remote.judge(header, token[:last], signature)
+	return payload, j.remote.checkSignature(header, token[:last], signature)
 }
 
-// credential is what a token stands for. Its hash is of what is signed: a signature of ES256 can
-// be turned into another one that is as good (r, n-s), and so can the hash of the whole.
+// credential returns the credential of a token. Its hash covers only what is signed: an ES256
+// signature can be changed into another valid one (r, n-s), and that would change a hash of the
+// whole token.
 func (j *JWT) credential(token string, c *claims) *Credential {
 	hash := sha256.Sum256([]byte(token[:strings.LastIndexByte(token, '.')]))
 	return &Credential{
 		Hash:    hash,
-		Grant:   j.grants.of(c, hash),
+		Grant:   j.grants.grantFor(c, hash),
 		Expires: c.expires,
 		ID:      c.id,
 		Subject: c.subject,
@@ -149,10 +149,11 @@ func (j *JWT) credential(token string, c *claims) *Credential {
 	}
 }
 
-// subjectPrefix keeps the subjects of JWTs apart from the names of a file, which may not begin so.
+// subjectPrefix separates the subjects of JWTs from names in a tokens file, which must not begin
+// with it.
 const subjectPrefix = "jwt:"
 
-// subjectOf names who the token is of: its sub, or itself if it has none.
+// subjectOf returns the subject of a token: its sub, its jti, or its hash.
 func subjectOf(c *claims, hash [sha256.Size]byte) string {
 	switch {
 	case c.subject != "":
@@ -164,7 +165,7 @@ func subjectOf(c *claims, hash [sha256.Size]byte) string {
 	}
 }
 
-// Review gives ErrTokenEnded for what is revoked. A change of keys ends no token.
+// Recheck returns ErrTokenEnded for a revoked token. A change of keys ends no token.
 func (j *JWT) Recheck(c *Credential) (*Credential, error) {
 	if j.isRevoked(c.ID, c.Subject, c.Issued) {
 		return nil, ErrTokenEnded
@@ -172,5 +173,5 @@ func (j *JWT) Recheck(c *Credential) (*Credential, error) {
 	return c, nil
 }
 
-// bad is ErrBadToken with the reason, which repeats nothing of the token.
-func bad(reason string) error { return fmt.Errorf("%w: %s", ErrBadToken, reason) }
+// badToken returns ErrBadToken with the reason, which must not contain parts of the token.
+func badToken(reason string) error { return fmt.Errorf("%w: %s", ErrBadToken, reason) }

@@ -17,24 +17,23 @@ import (
 )
 
 const (
-	maxClaimLen = 256          // bytes of sub and jti
-	maxDate     = 253402300799 // seconds since 1970, the end of the year 9999
+	maxClaimLen = 256          // in bytes, of sub and jti
+	maxDate     = 253402300799 // seconds since 1970: the end of the year 9999
 )
 
-// strict refuses stray bits at the end, so that a token has one spelling.
+// strict refuses nonzero trailing bits, so that a token has only one encoding.
 var strict = base64.RawURLEncoding.Strict()
 
 func decodeSegment(s string) ([]byte, error) { return strict.DecodeString(s) }
 
-// header is the JOSE header of a token (RFC 7515 section 4), as far as it is looked at. Keys and
-// URLs that stand in it (jwk, x5c, jku, x5u) are passed over: who signs does not say by what to
-// judge.
+// header is the JOSE header of a token (RFC 7515 section 4). Keys and URLs in it (jwk, x5c, jku,
+// x5u) are ignored: the signer must not choose the key.
 type header struct {
 	alg string
-	kid string // "" if it has none
+	kid string // "" if absent
 }
 
-// parseHeader says what is wrong without repeating it.
+// parseHeader parses a header. The error does not repeat its content.
 func parseHeader(text []byte) (header, error) {
 	var h header
 	o, err := parseObject(text, "header")
@@ -47,13 +46,13 @@ func parseHeader(text []byte) (header, error) {
 	if raw, ok := o["b64"]; ok && string(raw) != "true" {
 		return h, errors.New("its header has b64, and the hub knows no other than true")
 	}
-	if h.alg, err = o.text("alg"); err != nil {
+	if h.alg, err = o.stringMember("alg"); err != nil {
 		return h, err
 	}
-	if h.kid, err = o.text("kid"); err != nil {
+	if h.kid, err = o.stringMember("kid"); err != nil {
 		return h, err
 	}
-	if _, err = o.text("typ"); err != nil {
+	if _, err = o.stringMember("typ"); err != nil {
 		return h, err
 	}
 	if !knownAlg(h.alg) {
@@ -62,7 +61,7 @@ func parseHeader(text []byte) (header, error) {
 	return h, nil
 }
 
-// claims are of a token's payload, each of the type it must have (RFC 7519 section 4.1).
+// claims are the claims of a token's payload (RFC 7519 section 4.1).
 type claims struct {
 	issuer, subject, id string // "" if absent
 	audience            []string
@@ -71,8 +70,8 @@ type claims struct {
 	subscribe, publish  []hub.Filter
 }
 
-// parseClaims says what is wrong without repeating it. Members that it does not know are passed
-// over; case counts, as encoding/json would have it not.
+// parseClaims parses a payload. Unknown members are ignored, and names are case-sensitive, unlike
+// in encoding/json. The error does not repeat the content.
 func parseClaims(payload []byte) (*claims, error) {
 	o, err := parseObject(payload, "payload")
 	if err != nil {
@@ -83,7 +82,7 @@ func parseClaims(payload []byte) (*claims, error) {
 		name   string
 		target *string
 	}{{"iss", &c.issuer}, {"sub", &c.subject}, {"jti", &c.id}} {
-		if *text.target, err = o.text(text.name); err != nil {
+		if *text.target, err = o.stringMember(text.name); err != nil {
 			return nil, err
 		}
 	}
@@ -91,39 +90,39 @@ func parseClaims(payload []byte) (*claims, error) {
 		name   string
 		target *time.Time
 	}{{"exp", &c.expires}, {"nbf", &c.notBefore}, {"iat", &c.issuedAt}} {
-		if *date.target, err = o.date(date.name); err != nil {
+		if *date.target, err = o.dateMember(date.name); err != nil {
 			return nil, err
 		}
 	}
-	if c.audience, err = o.audience(); err != nil {
+	if c.audience, err = o.audienceMember(); err != nil {
 		return nil, err
 	}
-	if c.subscribe, err = o.filters("subscribe"); err != nil {
+	if c.subscribe, err = o.filtersMember("subscribe"); err != nil {
 		return nil, err
 	}
-	if c.publish, err = o.filters("publish"); err != nil {
+	if c.publish, err = o.filtersMember("publish"); err != nil {
 		return nil, err
 	}
 	switch {
 	case c.expires.IsZero():
 		return nil, errors.New("it has no end (exp)")
-	case !plain(c.subject):
+	case !isPlainClaim(c.subject):
 		return nil, fmt.Errorf("its subject (sub) is longer than %d bytes or has control characters", maxClaimLen)
-	case !plain(c.id) || strings.TrimSpace(c.id) != c.id || strings.HasPrefix(c.id, revokedComment):
+	case !isPlainClaim(c.id) || strings.TrimSpace(c.id) != c.id || strings.HasPrefix(c.id, revokedComment):
 		return nil, fmt.Errorf("its id (jti) is longer than %d bytes, or no line of a file of revoked ids could name it", maxClaimLen)
 	}
 	return c, nil
 }
 
-func plain(s string) bool {
+func isPlainClaim(s string) bool {
 	return len(s) <= maxClaimLen && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// object is a JSON object by its members' exact names.
+// object is a JSON object, by exact member names.
 type object map[string]json.RawMessage
 
-// parseObject takes one JSON object in UTF-8 with no name twice. The part of the token is named
-// in the error.
+// parseObject parses one JSON object in UTF-8 without duplicate names. Errors name the part of the
+// token.
 func parseObject(text []byte, part string) (object, error) {
 	if !utf8.Valid(text) {
 		return nil, fmt.Errorf("its %s is not UTF-8", part)
@@ -143,7 +142,7 @@ func parseObject(text []byte, part string) (object, error) {
 		if err := decoder.Decode(&raw); err != nil {
 			return nil, noObject
 		}
-		if _, again := o[name.(string)]; again { // the decoder takes nothing else for a name
+		if _, again := o[name.(string)]; again { // the decoder accepts only strings as names
 			return nil, fmt.Errorf("its %s has a member twice", part)
 		}
 		o[name.(string)] = raw
@@ -157,31 +156,32 @@ func parseObject(text []byte, part string) (object, error) {
 	return o, nil
 }
 
-// text gives a member that is a string, "" if it is absent.
-func (o object) text(name string) (string, error) {
+// stringMember returns a member that is a string, "" if absent.
+func (o object) stringMember(name string) (string, error) {
 	raw, ok := o[name]
 	if !ok {
 		return "", nil
 	}
-	s, ok := jsonText(raw)
+	s, ok := jsonString(raw)
 	if !ok {
 		return "", fmt.Errorf("its %s is no string", name)
 	}
 	return s, nil
 }
 
-// jsonText asks for the quotes: null is taken for a string by encoding/json.
-func jsonText(raw json.RawMessage) (s string, ok bool) {
+// jsonString decodes a JSON string. It checks the quotes, since encoding/json decodes null into a
+// string too.
+func jsonString(raw json.RawMessage) (s string, ok bool) {
 	return s, raw[0] == '"' && json.Unmarshal(raw, &s) == nil
 }
 
-// date gives a member that is a NumericDate (RFC 7519 section 2), the zero Time if it is absent.
-func (o object) date(name string) (time.Time, error) {
+// dateMember returns a member that is a NumericDate (RFC 7519 section 2), the zero Time if absent.
+func (o object) dateMember(name string) (time.Time, error) {
 	raw, ok := o[name]
 	if !ok {
 		return time.Time{}, nil
 	}
-	// In JSON, what is no number begins with none of its characters.
+	// ParseFloat accepts more than JSON numbers, but those begin with other characters.
 	n, err := strconv.ParseFloat(string(raw), 64)
 	if err != nil || strings.IndexByte("0123456789", raw[0]) < 0 || n > maxDate {
 		return time.Time{}, fmt.Errorf("its %s is no number of seconds since 1970", name)
@@ -190,20 +190,20 @@ func (o object) date(name string) (time.Time, error) {
 	return time.Unix(int64(seconds), int64(fraction*1e9)), nil
 }
 
-// audience gives aud, which is a string or a list of them.
-func (o object) audience() ([]string, error) {
+// audienceMember returns aud, which is a string or a list of strings.
+func (o object) audienceMember() ([]string, error) {
 	raw, ok := o["aud"]
 	if !ok {
 		return nil, nil
 	}
-	if one, ok := jsonText(raw); ok {
+	if one, ok := jsonString(raw); ok {
 		return []string{one}, nil
 	}
-	return o.list("aud")
+	return o.listMember("aud")
 }
 
-// list gives a member that is a list of strings.
-func (o object) list(name string) ([]string, error) {
+// listMember returns a member that is a list of strings.
+func (o object) listMember(name string) ([]string, error) {
 	raw, ok := o[name]
 	if !ok {
 		return nil, nil
@@ -215,16 +215,16 @@ func (o object) list(name string) ([]string, error) {
 	}
 	texts := make([]string, len(elements))
 	for i, element := range elements {
-		if texts[i], ok = jsonText(element); !ok {
+		if texts[i], ok = jsonString(element); !ok {
 			return nil, wrong
 		}
 	}
 	return texts, nil
 }
 
-// filters gives a member that is a list of topic filters.
-func (o object) filters(name string) ([]hub.Filter, error) {
-	texts, err := o.list(name)
+// filtersMember returns a member that is a list of topic filters.
+func (o object) filtersMember(name string) ([]hub.Filter, error) {
+	texts, err := o.listMember(name)
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +234,7 @@ func (o object) filters(name string) ([]hub.Filter, error) {
 	filters := make([]hub.Filter, len(texts))
 	for i, text := range texts {
 		if filters[i], err = hub.ParseFilter(text); err != nil {
-			return nil, fmt.Errorf("its %s has what is no topic filter: %s", name, filterFault(err))
+			return nil, fmt.Errorf("its %s has what is no topic filter: %s", name, filterErrorDetail(err))
 		}
 	}
 	return filters, nil

@@ -7,25 +7,25 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Bounds of the grants that are kept.
+// Bounds of the cached grants.
 const (
-	maxGrantBytes = 4 << 20 // of their filters, in memory
-	smallGrant    = 16      // filters up to which a set is made faster than it is found
+	maxGrantBytes = 4 << 20 // memory of their filters in bytes
+	smallGrant    = 16      // number of filters up to which building the sets is faster than a lookup
 )
 
-// grants keeps the grants of tokens with many filters, which every request of a token needs and which are
-// slow to make. When there are too many it forgets all.
-type grants struct {
+// grantCache caches the grants of tokens with many filters, since each request needs the grant and
+// building it is slow. When the cache is full it is cleared.
+type grantCache struct {
 	mu     sync.Mutex
 	byHash map[[sha256.Size]byte]*hub.Grant
 	bytes  int
 }
 
-// of returns the grant of a token whose signature was verified.
-func (g *grants) of(c *claims, hash [sha256.Size]byte) *hub.Grant {
+// grantFor returns the grant of a verified token.
+func (g *grantCache) grantFor(c *claims, hash [sha256.Size]byte) *hub.Grant {
 	small := len(c.subscribe)+len(c.publish) <= smallGrant
 	if !small {
-		if known := g.known(hash); known != nil {
+		if known := g.lookup(hash); known != nil {
 			return known
 		}
 	}
@@ -35,18 +35,18 @@ func (g *grants) of(c *claims, hash [sha256.Size]byte) *hub.Grant {
 		Publish:   hub.NewFilterSet(c.publish...),
 	}
 	if !small {
-		g.keep(hash, grant)
+		g.add(hash, grant)
 	}
 	return grant
 }
 
-func (g *grants) known(hash [sha256.Size]byte) *hub.Grant {
+func (g *grantCache) lookup(hash [sha256.Size]byte) *hub.Grant {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.byHash[hash]
 }
 
-func (g *grants) keep(hash [sha256.Size]byte, grant *hub.Grant) {
+func (g *grantCache) add(hash [sha256.Size]byte, grant *hub.Grant) {
 	size := grant.Subscribe.Size() + grant.Publish.Size()
 	g.mu.Lock()
 	defer g.mu.Unlock()

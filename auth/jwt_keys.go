@@ -29,32 +29,31 @@ func knownAlg(alg string) bool { return slices.Contains(algs, alg) }
 
 // Limits of keys.
 const (
-	minSecretLen = 32      // bytes, by RFC 7518 section 3.2
-	maxKeyFile   = 1 << 20 // bytes, of a secret, a PEM text and a key set
-	maxKeys      = 100     // of one source; a token without a key id is tried with each
-	minRSABits   = 2048    // by RFC 7518 section 3.3
-	maxRSABits   = 8192    // what is longer takes long
+	minSecretLen = 32      // bytes; RFC 7518 section 3.2
+	maxKeyFile   = 1 << 20 // bytes; of a secret, a PEM text and a key set
+	maxKeys      = 100     // of one source; a token without a key ID is tried with each
+	minRSABits   = 2048    // RFC 7518 section 3.3
+	maxRSABits   = 8192    // longer keys are slow
 )
 
-// Keys are the contents of the files that keys are read from. What is nil is not there; what is
-// there and empty is an error.
+// Keys are the contents of key files. Nil means no file; an empty file is an error.
 type Keys struct {
-	// Secret signs by HS256. It has 32 bytes at least; white space at its end is no part of it.
+	// Secret is for HS256. It has at least 32 bytes, not counting trailing white space.
 	Secret []byte
-	// Public is PEM: one or more public keys (RSA of 2048 to 8192 bits, P-256 or Ed25519) or
-	// certificates, of which nothing but the key counts.
+	// Public is PEM: public keys (RSA of 2048 to 8192 bits, P-256 or Ed25519) or certificates, of
+	// which only the key is used.
 	Public []byte
 }
 
-// key is one key, bound to the one algorithm that it is for (RFC 8725 section 3.1).
+// key is a key, bound to one algorithm (RFC 8725 section 3.1).
 type key struct {
 	method jwt.SigningMethod
-	id     string // kid; "": it may be any
+	id     string // kid; "": none
 	value  any
 }
 
-// signed reports whether one of the keys that are for the token's algorithm, and of its key id if
-// it and they have one, made the signature.
+// signed reports whether one of the keys with the token's algorithm, and its key ID if both have
+// one, has made the signature.
 func (h header) signed(text string, signature []byte, keys []key) bool {
 	for _, k := range keys {
 		if k.method.Alg() == h.alg && (k.id == h.kid || k.id == "" || h.kid == "") &&
@@ -94,8 +93,8 @@ func secretKey(file []byte) (key, error) {
 	return key{method: jwt.SigningMethodHS256, value: bytes.Clone(secret)}, nil
 }
 
-// publicKeys reads a PEM text (RFC 7468). A block that cannot be read is not passed over: some
-// token would be refused, and nobody would know why.
+// publicKeys parses a PEM text (RFC 7468). An unreadable block is an error, since otherwise tokens
+// would be refused for no visible reason.
 func publicKeys(file []byte) ([]key, error) {
 	if len(file) > maxKeyFile {
 		return nil, fmt.Errorf("want at most %d bytes, got %d", maxKeyFile, len(file))
@@ -133,7 +132,7 @@ func publicKey(block *pem.Block) (key, error) {
 			public = certificate.PublicKey
 		}
 	default:
-		// A private key is not for who only verifies.
+		// A verifier must not hold private keys.
 		return key{}, fmt.Errorf("want PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE, got %q", block.Type)
 	}
 	if err != nil {
@@ -142,7 +141,7 @@ func publicKey(block *pem.Block) (key, error) {
 	return verifyingKey(public)
 }
 
-// verifyingKey finds the algorithm that a public key is for.
+// verifyingKey returns a public key with its algorithm.
 func verifyingKey(public any) (key, error) {
 	switch k := public.(type) {
 	case *rsa.PublicKey:

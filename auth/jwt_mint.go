@@ -14,24 +14,24 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Claims are what a JWT is made to say.
+// Claims are the claims of a new JWT.
 type Claims struct {
 	Subject   string // at most 256 bytes, no control characters
-	ID        string // jti, by which it can be revoked; the same, and a line of a file could name it
-	Issuer    string // "": none
-	Audience  string // "": none
+	ID        string // jti, by which the token can be revoked; at most 256 bytes, and valid in a file of revoked tokens
+	Issuer    string
+	Audience  string
 	Subscribe []hub.Filter
 	Publish   []hub.Filter
 	Expires   time.Time // to the second
 }
 
-// SigningKey makes JWTs.
+// SigningKey signs JWTs.
 type SigningKey struct {
 	method jwt.SigningMethod
 	value  any
 }
 
-// NewSecretKey takes the secret of a file, which signs by HS256 (see Keys).
+// NewSecretKey returns the key for HS256 from a secret file; see Keys.
 func NewSecretKey(file []byte) (*SigningKey, error) {
 	k, err := secretKey(file)
 	if err != nil {
@@ -40,8 +40,8 @@ func NewSecretKey(file []byte) (*SigningKey, error) {
 	return &SigningKey{k.method, k.value}, nil
 }
 
-// NewPrivateKey takes the first private key of a PEM text. Its kind says the algorithm: RS256 for
-// RSA of 2048 to 8192 bits, ES256 for P-256, EdDSA for Ed25519.
+// NewPrivateKey returns the first private key of a PEM text. Its type determines the algorithm:
+// RS256 for RSA of 2048 to 8192 bits, ES256 for P-256, EdDSA for Ed25519.
 func NewPrivateKey(file []byte) (*SigningKey, error) {
 	for block, rest := pem.Decode(file); block != nil; block, rest = pem.Decode(rest) {
 		var private any
@@ -53,14 +53,14 @@ func NewPrivateKey(file []byte) (*SigningKey, error) {
 			private, err = x509.ParsePKCS1PrivateKey(block.Bytes)
 		case "EC PRIVATE KEY":
 			private, err = x509.ParseECPrivateKey(block.Bytes)
-		default: // such as EC PARAMETERS, which openssl puts before a key
+		default: // such as EC PARAMETERS, which openssl writes before a key
 			continue
 		}
 		if err != nil {
-			return nil, errors.New("the private key cannot be read; want it unencrypted") // err may tell of it
+			return nil, errors.New("the private key cannot be read; want it unencrypted") // err may contain parts of the key
 		}
 		signer, ok := private.(crypto.Signer)
-		if !ok { // such as one of X25519
+		if !ok { // such as X25519
 			return nil, errors.New("want a key that signs")
 		}
 		public, err := verifyingKey(signer.Public())
@@ -72,16 +72,16 @@ func NewPrivateKey(file []byte) (*SigningKey, error) {
 	return nil, errors.New("want a private key in PEM, found none")
 }
 
-// Mint makes a JWT, with the id of its key in the header unless that is "". The error says what no
-// verifier of this package would take.
+// Mint returns a signed JWT, with keyID in the header unless it is "". It returns an error if no
+// verifier of this package would accept the token.
 func (k *SigningKey) Mint(keyID string, c Claims) (string, error) {
 	members := jwt.MapClaims{
 		"sub":       c.Subject,
 		"jti":       c.ID,
 		"iat":       time.Now().Unix(),
 		"exp":       c.Expires.Unix(),
-		"subscribe": spellFilters(c.Subscribe),
-		"publish":   spellFilters(c.Publish),
+		"subscribe": filterStrings(c.Subscribe),
+		"publish":   filterStrings(c.Publish),
 	}
 	for name, value := range map[string]string{"iss": c.Issuer, "aud": c.Audience} {
 		if value != "" {

@@ -7,21 +7,21 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// ConnectionLimits are of all tokens together. 0 is no limit.
+// ConnectionLimits are the limits of all tokens together. 0 is no limit.
 type ConnectionLimits struct {
-	Total int // connections at a time
-	// PerAddress is of the connections of one address at a time. Of IPv6 the first 64 bits count:
-	// whoever has one address of such a network has all of them.
+	Total int // concurrent connections
+	// PerAddress limits the concurrent connections of one address. For IPv6 the first 64 bits
+	// count, since a client has all addresses of such a network.
 	PerAddress int
-	// FilterBytes is the memory of the filters that subscribers have, FilterBytesPerToken that of one
-	// token's. Equal sets of one token count once, and the first KiB of a set does not.
+	// FilterBytes limits the memory of all subscribers' filters, FilterBytesPerToken that of one
+	// token's. Equal sets of one token count once, and the first KiB of a set does not count.
 	FilterBytes, FilterBytesPerToken int
 }
 
-// Limit names what a LimitError is about, as metrics do.
+// Limit is the name of a limit, as in metrics.
 type Limit string
 
-// The limits that a request can run into.
+// The limits.
 const (
 	LimitConnections           Limit = "connections"
 	LimitConnectionsPerToken   Limit = "connections_per_token"
@@ -32,17 +32,17 @@ const (
 	LimitFilterBytesPerToken   Limit = "filter_bytes_per_token"
 )
 
-// AllLimits are all of them.
+// AllLimits lists all limits.
 var AllLimits = []Limit{
 	LimitConnections, LimitConnectionsPerToken, LimitConnectionsPerAddress, LimitConnectRate, LimitPublishRate,
 	LimitFilterBytes, LimitFilterBytesPerToken,
 }
 
-// LimitError refuses what would be more than a limit allows, for the moment.
+// LimitError is a temporary refusal because of a limit.
 type LimitError struct {
 	Limit Limit
-	Value int // the limit: a number, or a rate in events a second
-	// RetryAfter is when there will be room; 0 where nobody can know.
+	Value int // the limit: a number, or events per second
+	// RetryAfter is when to retry; 0 if unknown.
 	RetryAfter time.Duration
 }
 
@@ -65,14 +65,14 @@ func (e *LimitError) Error() string {
 	}
 }
 
-// meter is a rate that may be none. Its burst is what may come in a second.
-type meter struct{ *rate.Limiter }
+// rateLimiter is a token bucket, or no limit. Its burst is one second's worth.
+type rateLimiter struct{ *rate.Limiter }
 
-func newMeter(perSecond int) meter {
-	return meter{rate.NewLimiter(limitOf(perSecond), perSecond)}
+func newRateLimiter(perSecond int) rateLimiter {
+	return rateLimiter{rate.NewLimiter(limitOf(perSecond), perSecond)}
 }
 
-func (m meter) set(perSecond int) {
+func (m rateLimiter) set(perSecond int) {
 	m.SetLimit(limitOf(perSecond))
 	m.SetBurst(perSecond)
 }
@@ -84,12 +84,12 @@ func limitOf(perSecond int) rate.Limit {
 	return rate.Limit(perSecond)
 }
 
-// full reports that nothing is known of the meter that a new one would not know.
-func (m meter) full() bool { return m.Limit() == rate.Inf || m.Tokens() >= float64(m.Burst()) }
+// unused reports whether the limiter is in the same state as a new one.
+func (m rateLimiter) unused() bool { return m.Limit() == rate.Inf || m.Tokens() >= float64(m.Burst()) }
 
-// take counts n at once if there is room for one: what comes whole cannot be let in by halves, so
-// what is more is paid for by a longer wait after it. If there is none, wait is when there will be.
-func (m meter) take(n int) (wait time.Duration, ok bool) {
+// allow admits n events if one token is available, and may overdraw the bucket; later calls then
+// wait longer. Otherwise it returns the time until a token is available.
+func (m rateLimiter) allow(n int) (wait time.Duration, ok bool) {
 	now := time.Now()
 	if m.Limit() == rate.Inf {
 		return 0, true

@@ -6,72 +6,73 @@ import (
 	"net/url"
 )
 
-// Config is what a Guard goes by.
+// Config configures a Middleware.
 type Config struct {
-	// Verifier judges tokens. Nil leaves the hub open: every request may do everything, and a
-	// token is not looked into, nor is a cookie. One that stands in two places is refused even
-	// then, so that a client made against an open hub works with a closed one.
+	// Verifier verifies tokens. Nil makes the hub open: every request has all rights, and tokens
+	// and cookies are not checked. More than one token is refused even then, so that a client
+	// written for an open hub works with others.
 	Verifier Verifier
-	// Authorize, if it is set, decides what a request may do, in place of a token and Verifier. The program
-	// that embeds the hub reads its own session or certificate there. An error refuses the request.
+	// Authorize, if set, determines the rights of a request instead of a token and Verifier. A
+	// program that embeds the hub can check its own session or certificate there. An error refuses
+	// the request.
 	Authorize func(*http.Request) (*Credential, error)
 	// Hosts are the names by which the hub may be reached; nil: any. An open hub and the admin
-	// listener need them, as there a page needs no token to do harm.
+	// listener need them, since a page needs no token there.
 	Hosts *HostPolicy
-	// Limits are of all connections together; a token's own come with its credential.
+	// Limits are the limits of all connections together; those of a token are in its credential.
 	Limits ConnectionLimits
-	// Origins are the pages of other origins that may ask; nil: none.
+	// Origins are the other origins whose pages are allowed; nil: none.
 	Origins *Origins
-	// Proxies are believed what they say of the client; nil: none.
+	// Proxies are the trusted reverse proxies; nil: none.
 	Proxies *Proxies
-	// CrossSite says what becomes of a request without an Origin that another site's page makes, as
-	// an <img> does.
+	// CrossSite is the policy for requests without Origin from pages of other sites, such as for an
+	// <img>.
 	CrossSite CrossSite
 }
 
-// CrossSite is a policy for requests that have no Origin, but whose browser says in Sec-Fetch-Site that
-// they come from a page of another origin. Such a page cannot read the answer. Where no token is
-// needed, the request may do harm all the same.
+// CrossSite is a policy for requests that have no Origin, but come from a page of another origin by
+// their Sec-Fetch-Site. The page cannot read the answer, but the request can have effects where no
+// token is needed.
 type CrossSite int
 
 // Policies for cross-site requests without an Origin.
 const (
 	CrossSiteAllowed CrossSite = iota
-	// CrossSiteNavigation refuses all but those that lead the user to another page, as a link does.
+	// CrossSiteNavigation refuses all but navigations, such as links.
 	CrossSiteNavigation
 	// CrossSiteRefused refuses all.
 	CrossSiteRefused
 )
 
-// Guard judges requests before they reach a transport, and what they hold after.
+// Middleware authenticates requests, and notifies their connections when rights change.
 type Middleware struct {
 	config   Config
 	sessions *sessionTable
 }
 
-// New makes a Guard. Without Run, tokens that end do so for new requests alone.
+// New returns a Middleware. Without Run, an expired token is refused for new requests only.
 func New(config Config) *Middleware {
-	return &Middleware{config: config, sessions: newLeases(config.Limits)}
+	return &Middleware{config: config, sessions: newSessionTable(config.Limits)}
 }
 
-// Run ends what is held by tokens whose time has come, until ctx ends.
+// Run ends the sessions of expired tokens, until ctx ends.
 func (m *Middleware) Run(ctx context.Context) { m.sessions.run(ctx) }
 
-// Review has all tokens in use judged again; it is to be called when what the Verifier goes by has
-// changed. Who has lost its token or a right has been told when it returns.
+// Recheck verifies all tokens in use again. It must be called when the Verifier's configuration has
+// changed. When it returns, connections that have lost their token or a right have been notified.
 func (m *Middleware) Recheck() {
 	if m.config.Verifier != nil {
-		m.sessions.review(m.config.Verifier)
+		m.sessions.recheckAll(m.config.Verifier)
 	}
 }
 
-// Refuse answers a request that is refused, for one of the reasons of this package or an error of
-// the Verifier.
+// ErrorHandler answers a refused request. The reason is an error of this package or of the
+// Verifier.
 type ErrorHandler func(w http.ResponseWriter, r *http.Request, reason error)
 
-// Middleware lets pass what may go on, with its grant in the context, and hands the rest to
-// refuse; preflights it answers itself, so they must reach it. The headers of CORS are set before
-// either. It fits mux.Router.Use.
+// Wrap returns a middleware that passes accepted requests on, with their Access in the context, and
+// others to refuse. It answers preflights itself, so they must reach it. CORS headers are set in
+// all cases. It fits mux.Router.Use.
 func (m *Middleware) Wrap(refuse ErrorHandler) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -79,7 +80,7 @@ func (m *Middleware) Wrap(refuse ErrorHandler) func(http.Handler) http.Handler {
 			if !goesOn {
 				return
 			}
-			access, err := m.judge(r, query)
+			access, err := m.authenticate(r, query)
 			if err != nil {
 				refuse(w, r, err)
 				return
@@ -90,37 +91,37 @@ func (m *Middleware) Wrap(refuse ErrorHandler) func(http.Handler) http.Handler {
 	}
 }
 
-// admit judges Host and Origin, and sets the headers that follow from them and from the query. What
-// does not go on has been answered: refused, or a preflight.
+// admit checks Host and Origin, and sets the headers that depend on them and on the query. If
+// goesOn is false, the request is answered: refused, or a preflight.
 func (m *Middleware) admit(w http.ResponseWriter, r *http.Request, refuse ErrorHandler) (query url.Values, goesOn bool) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil || query.Has(queryToken) {
-		// A query that does not parse may hold a token all the same.
+		// A malformed query may contain a token too.
 		w.Header().Set("Referrer-Policy", "no-referrer")
 	}
 	if err := m.config.Hosts.Check(r); err != nil {
 		refuse(w, r, err)
 		return nil, false
 	}
-	switch m.pageOf(r) {
-	case foreignPage:
-		m.config.Origins.vary(w)
+	switch m.originKindOf(r) {
+	case foreignOrigin:
+		m.config.Origins.setVary(w)
 		refuse(w, r, &OriginError{Origins: r.Header["Origin"], Own: m.ownOrigin(r)})
 		return nil, false
-	case samePage: // it needs no leave, and its browser asks for none
-		m.config.Origins.vary(w)
+	case sameOriginPage: // needs no CORS
+		m.config.Origins.setVary(w)
 		return query, true
-	case noPage:
+	case noOrigin:
 		if !m.config.CrossSite.allows(r) {
 			refuse(w, r, &OriginError{Own: m.ownOrigin(r)})
 			return nil, false
 		}
 	}
-	return query, m.config.Origins.share(w, r)
+	return query, m.config.Origins.applyCORS(w, r)
 }
 
-// judge gives what a request may do that was admitted, or why it may do nothing.
-func (m *Middleware) judge(r *http.Request, query url.Values) (*Access, error) {
+// authenticate returns the Access of an admitted request.
+func (m *Middleware) authenticate(r *http.Request, query url.Values) (*Access, error) {
 	if m.config.Authorize != nil {
 		return m.authorize(r)
 	}
@@ -145,22 +146,21 @@ func (m *Middleware) judge(r *http.Request, query url.Values) (*Access, error) {
 	return access, nil
 }
 
-// access gives what a token opens, wherever it came from; of an open hub, everything. Done must
-// follow.
+// access returns the Access of a token, or with all rights on an open hub. Done must be called.
 func (m *Middleware) access(token string) (*Access, error) {
-	reviews := m.sessions.reviewed()
+	reviews := m.sessions.generation()
 	credential, err := m.verify(token)
 	if err != nil {
 		return nil, err
 	}
-	lease, err := m.sessions.of(credential, reviews, m.config.Verifier)
+	session, err := m.sessions.acquire(credential, reviews, m.config.Verifier)
 	if err != nil {
 		return nil, err
 	}
-	return &Access{middleware: m, session: lease}, nil
+	return &Access{middleware: m, session: session}, nil
 }
 
-// anonymous is everybody, where the hub is open.
+// anonymous is the credential of all requests to an open hub.
 var anonymous = &Credential{Grant: everything("anonymous")}
 
 func (m *Middleware) verify(token string) (*Credential, error) {
@@ -177,7 +177,7 @@ func (m *Middleware) verify(token string) (*Credential, error) {
 
 type accessKey struct{}
 
-// AccessFrom gives what the request of the context may do; nil if no Guard has let it pass.
+// AccessFrom returns the Access in a context, or nil if no Middleware has accepted the request.
 func AccessFrom(ctx context.Context) *Access {
 	access, _ := ctx.Value(accessKey{}).(*Access)
 	return access

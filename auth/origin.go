@@ -10,51 +10,51 @@ import (
 	"strings"
 )
 
-// page is what the Origin says of who asks.
-type page int
+// originKind classifies the Origin of a request.
+type originKind int
 
 const (
-	noPage      page = iota // there is none: no browser, or a request as it sends without one
-	samePage                // a page of the hub's own origin
-	allowedPage             // a page of another one that is allowed
-	foreignPage
+	noOrigin       originKind = iota // no Origin: not from a browser, or from one that does not send it here
+	sameOriginPage                   // a page of the hub's own origin
+	allowedOrigin                    // a page of another, allowed origin
+	foreignOrigin
 )
 
-// pageOf reads the Origin. Two lines of it are foreign, though both be good: a browser sends one.
-func (m *Middleware) pageOf(r *http.Request) page {
+// originKindOf classifies the Origin. Two Origin headers are foreign, since browsers send one.
+func (m *Middleware) originKindOf(r *http.Request) originKind {
 	lines := r.Header["Origin"]
 	switch {
 	case len(lines) == 0:
-		return noPage
+		return noOrigin
 	case len(lines) > 1:
-		return foreignPage
+		return foreignOrigin
 	case sameOrigin(lines[0], r.Host, m.config.Proxies.Secure(r)):
-		return samePage
+		return sameOriginPage
 	case m.config.Origins.allows(lines[0]):
-		return allowedPage
+		return allowedOrigin
 	}
-	return foreignPage
+	return foreignOrigin
 }
 
-// ofOwnPage reports whether the browser, if it is one, says that no page of another origin makes the
-// request: a page of the hub's own does, or the user.
-func ofOwnPage(r *http.Request) bool {
+// notCrossSite reports whether Sec-Fetch-Site, if present, says that the request comes from a page
+// of the hub's own origin or from the user.
+func notCrossSite(r *http.Request) bool {
 	site := r.Header["Sec-Fetch-Site"]
 	return len(site) == 0 || len(site) == 1 && (site[0] == "same-origin" || site[0] == "none")
 }
 
-// allows reports whether the policy lets a request pass that has no Origin.
+// allows reports whether the policy accepts a request without Origin.
 func (c CrossSite) allows(r *http.Request) bool {
-	return c == CrossSiteAllowed || ofOwnPage(r) || c == CrossSiteNavigation && isNavigation(r)
+	return c == CrossSiteAllowed || notCrossSite(r) || c == CrossSiteNavigation && isNavigation(r)
 }
 
-// isNavigation reports whether the browser asks for a page to show by itself, not within another.
+// isNavigation reports whether the browser loads a top-level page.
 func isNavigation(r *http.Request) bool {
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
 		r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
 }
 
-// ownOrigin returns the hub's own origin, as far as it can tell from the request.
+// ownOrigin returns the hub's own origin, as far as the request shows it.
 func (m *Middleware) ownOrigin(r *http.Request) string {
 	if m.config.Proxies.Secure(r) {
 		return "https://" + r.Host
@@ -62,8 +62,8 @@ func (m *Middleware) ownOrigin(r *http.Request) string {
 	return "http://" + r.Host
 }
 
-// sameOrigin reports whether a page of the origin stands on the host that it asks: scheme, host and
-// port (RFC 6454 section 5). A port left out is the one of the scheme.
+// sameOrigin reports whether the origin has the scheme, host and port of the request (RFC 6454
+// section 5). An omitted port is the scheme's default.
 func sameOrigin(origin, wanted string, secure bool) bool {
 	scheme, authority, _ := strings.Cut(origin, "://")
 	wantScheme, defaultPort := "http", "80"
@@ -76,21 +76,21 @@ func sameOrigin(origin, wanted string, secure bool) bool {
 		cmp.Or(originPort, defaultPort) == cmp.Or(port, defaultPort)
 }
 
-// HostPolicy names the hosts by which a hub may be reached, whatever the port. A page whose name
-// an attacker has bent to a local address (DNS rebinding) is of the same origin as what it asks
-// for; only its name gives it away. Nil lets every name pass.
+// HostPolicy lists the hosts by which a hub may be reached, with any port. In DNS rebinding, an
+// attacker's page has the same origin as its target, and only its host name differs from the hub's.
+// Nil accepts every name.
 type HostPolicy struct {
 	names map[string]bool
 }
 
-// NewHostPolicy makes a policy of the names beside the loopback ones and the address that a
-// connection came in on, each with or without a port. The error names the one that is no host.
+// NewHostPolicy returns a policy that accepts the names, loopback names and the local address of
+// the connection, each with or without a port. The error names the invalid host.
 func NewHostPolicy(names ...string) (*HostPolicy, error) {
 	policy := &HostPolicy{names: make(map[string]bool, len(names))}
 	for _, name := range names {
 		host := name
 		if addr, err := netip.ParseAddr(name); err == nil {
-			host = addr.String() // an IPv6 address may stand without brackets here
+			host = addr.String() // an IPv6 address is accepted without brackets here
 		} else if host, _, err = parseHost(name); err != nil {
 			return nil, fmt.Errorf("host %q: %w", name, err)
 		}
@@ -99,8 +99,8 @@ func NewHostPolicy(names ...string) (*HostPolicy, error) {
 	return policy, nil
 }
 
-// Check gives ErrHost if the request is for a host that the policy does not know. A request of
-// HTTP/1.0 may name none; browsers don't speak it.
+// Check returns ErrHost if the policy does not accept the request's host. An HTTP/1.0 request,
+// which browsers do not send, may have none.
 func (p *HostPolicy) Check(r *http.Request) error {
 	if p == nil || r.Host == "" && !r.ProtoAtLeast(1, 1) {
 		return nil
@@ -120,8 +120,8 @@ func (p *HostPolicy) Check(r *http.Request) error {
 	return ErrHost
 }
 
-// localAddr is the address at which the connection of the request came in, the zero Addr if
-// that is not of TCP.
+// localAddr returns the local address of the request's connection, or the zero Addr if it is not
+// TCP.
 func localAddr(r *http.Request) netip.Addr {
 	tcp, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	if !ok {
@@ -130,15 +130,14 @@ func localAddr(r *http.Request) netip.Addr {
 	return tcp.AddrPort().Addr().Unmap().WithZone("")
 }
 
-// splitHost is parseHost for where the reason does not matter.
+// splitHost is parseHost without the error.
 func splitHost(s string) (host, port string, ok bool) {
 	host, port, err := parseHost(s)
 	return host, port, err == nil
 }
 
-// parseHost takes apart "host" or "host:port", strictly, so that nothing but these two passes as
-// one of them: no user, no path, no escape. The host is given in lower case, an IPv6 address
-// without brackets.
+// parseHost splits "host" or "host:port" strictly: nothing else, such as a user, a path or an
+// escape, is accepted. The host is returned in lower case, an IPv6 address without brackets.
 func parseHost(s string) (host, port string, err error) {
 	host, port, hasPort := strings.Cut(s, ":")
 	if bracketed, ok := strings.CutPrefix(s, "["); ok {
@@ -161,7 +160,8 @@ func parseHost(s string) (host, port string, err error) {
 	return strings.ToLower(host), port, nil
 }
 
-// notInHost leaves names in ASCII, for which lower case is one thing.
+// notInHost reports whether a rune is not allowed in a host. Only ASCII is, so that lower case is
+// unambiguous.
 func notInHost(r rune) bool {
 	switch {
 	case 'A' <= r && r <= 'Z', 'a' <= r && r <= 'z', '0' <= r && r <= '9':

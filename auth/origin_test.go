@@ -97,8 +97,8 @@ func TestOrigin(t *testing.T) {
 // and the spelling of an IPv6 address, or an origin that a pattern takes in.
 func passesRightly(t require.TestingT, g *Middleware, origin, host string) {
 	r := attempt{host: host, header: http.Header{"Origin": {origin}}}.request()
-	switch g.pageOf(r) {
-	case samePage:
+	switch g.originKindOf(r) {
+	case sameOriginPage:
 		if strings.Contains(host, "[") {
 			return
 		}
@@ -107,11 +107,11 @@ func passesRightly(t require.TestingT, g *Middleware, origin, host string) {
 		}
 		rest, isHTTP := strings.CutPrefix(strings.ToLower(origin), "http://")
 		require.True(t, isHTTP && bare(rest, ":80") == bare(host, ":80"), "%q passes as %q", origin, host)
-	case allowedPage:
+	case allowedOrigin:
 		require.Regexp(t, takenIn, origin)
-	case noPage:
+	case noOrigin:
 		require.Fail(t, "there is an Origin")
-	case foreignPage:
+	case foreignOrigin:
 		require.NotRegexp(t, `^https://[a-z]{1,9}\.example\.com$`, origin, "the plainest of the allowed ones")
 	}
 }

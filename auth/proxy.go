@@ -9,20 +9,20 @@ import (
 	"strings"
 )
 
-// maxHops is how many forwarded addresses are looked at.
+// maxHops is the maximum number of forwarded addresses that are examined.
 const maxHops = 32
 
-// Proxies are the reverse proxies that are believed: the peer of a connection that is one of them
-// says who the client is (X-Forwarded-For) and whether it came over TLS (X-Forwarded-Proto). They
-// must append to the first or replace it, set the second, and keep the Host: X-Forwarded-Host and
-// Forwarded are never read, since not every proxy that sets the others takes these away from a
-// client. Nil believes nobody.
+// Proxies are the trusted reverse proxies. If the peer of a connection is one of them, it
+// determines the client's address (X-Forwarded-For) and whether the client uses TLS
+// (X-Forwarded-Proto). A proxy must append to or replace the first, set the second, and keep the
+// Host. X-Forwarded-Host and Forwarded are never read, since not every proxy removes them from a
+// client's request. Nil trusts no proxy.
 type Proxies struct {
 	trusted []netip.Prefix
 }
 
-// NewProxies makes Proxies of addresses and CIDR prefixes; none gives nil. The error names each one
-// that is neither, or that is every address.
+// NewProxies returns Proxies for addresses and CIDR prefixes; nil for none. The error names each
+// invalid entry, and each that contains all addresses.
 func NewProxies(cidrs ...string) (*Proxies, error) {
 	if len(cidrs) == 0 {
 		return nil, nil
@@ -42,7 +42,7 @@ func NewProxies(cidrs ...string) (*Proxies, error) {
 	return p, nil
 }
 
-// parsePrefix reads an address or a prefix. IPv4 within IPv6 is IPv4, as it is for peers.
+// parsePrefix parses an address or a prefix. IPv4 mapped to IPv6 becomes IPv4, as for peers.
 func parsePrefix(s string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
 		addr = addr.Unmap()
@@ -64,10 +64,11 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return prefix, nil
 }
 
-// Client gives the address of who asks: the peer of the connection, or, if that is a trusted proxy,
-// the last forwarded address that is none. What is no address ends the search at the last good one,
-// as whoever wrote it is not known. If all are trusted it is the first. It is an IPv4 address where
-// it can be and has no zone; the zero Addr if the connection has none, as on a Unix socket.
+// Client returns the client's address: the peer of the connection or, if that is a trusted proxy,
+// the last forwarded address that is not trusted. If all are trusted it is the first. An entry that
+// is no address ends the search at the address before it, since its author is unknown. The result
+// is an IPv4 address where possible and has no zone. It is the zero Addr if the connection has no
+// address, as on a Unix socket.
 func (p *Proxies) Client(r *http.Request) netip.Addr {
 	client := peer(r)
 	lines := r.Header["X-Forwarded-For"]
@@ -88,22 +89,22 @@ func (p *Proxies) Client(r *http.Request) netip.Addr {
 	return client
 }
 
-// Secure reports whether the client came over TLS: to this process, or to a trusted proxy that says
-// so in the last value of X-Forwarded-Proto.
+// Secure reports whether the client uses TLS: to this process, or to a trusted proxy by the last
+// value of X-Forwarded-Proto.
 func (p *Proxies) Secure(r *http.Request) bool {
 	if r.TLS != nil || !p.Trusts(peer(r)) {
 		return r.TLS != nil
 	}
-	said := list(r.Header["X-Forwarded-Proto"])
+	said := listElements(r.Header["X-Forwarded-Proto"])
 	return len(said) > 0 && strings.EqualFold(said[len(said)-1], "https")
 }
 
-// Trusts reports whether the address is one of them.
+// Trusts reports whether the address is a trusted proxy.
 func (p *Proxies) Trusts(addr netip.Addr) bool {
 	return p != nil && slices.ContainsFunc(p.trusted, func(prefix netip.Prefix) bool { return prefix.Contains(addr) })
 }
 
-// peer is the address at the other end of the connection.
+// peer returns the remote address of the connection.
 func peer(r *http.Request) netip.Addr {
 	addr, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -112,8 +113,7 @@ func peer(r *http.Request) netip.Addr {
 	return addr.Addr().Unmap().WithZone("")
 }
 
-// parseHop reads an address as proxies write it: with a port or without, one of IPv6 in brackets or
-// not.
+// parseHop parses an address as proxies write it, with or without port and brackets.
 func parseHop(s string) (netip.Addr, bool) {
 	s = strings.Trim(s, " \t")
 	addr, err := netip.ParseAddr(s)

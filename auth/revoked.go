@@ -11,39 +11,40 @@ import (
 	"unicode/utf8"
 )
 
-// Marks of a line of a file of revoked tokens.
+// Syntax of a file of revoked tokens.
 const (
 	revokedComment = "#"
 	revokedSubject = "sub:"
 	revokedBefore  = "before:"
 )
 
-// maxRevokedFaults is how many wrong lines are reported at once.
+// maxRevokedFaults is the maximum number of invalid lines that are reported.
 const maxRevokedFaults = 20
 
-// revocations is a file of revoked tokens, read.
+// revocations is a parsed file of revoked tokens.
 type revocations struct {
 	ids map[string]struct{}
-	// subjects has for each revoked sub the time before which its tokens were issued that are
-	// revoked, zero for all of them.
+	// subjects maps each revoked sub to the time before which its revoked tokens were issued; zero
+	// revokes all.
 	subjects map[string]time.Time
 }
 
-// SetRevoked replaces the revoked tokens by those of a file, of which each line is one of
+// SetRevoked replaces the revoked tokens by those of a file. Each line is one of
 //
 //	ID                      the token with that jti (RFC 7519 section 4.1.7)
 //	sub:NAME                all tokens with that sub
 //	sub:NAME before:TIME    those of them with an iat before the time (RFC 3339), or without an iat
 //
-// NAME has no white space and does not begin with a quote, or is a JSON string. Of several lines for
-// one sub that counts which revokes most. A line that begins with sub: revokes the jti of the same
-// text too. Blank lines and those that begin with # are comments. If a line is wrong, or the file is
-// larger than 16 MiB, nothing changes, and the error says what is wrong in which lines.
+// NAME contains no white space and does not begin with a quote, or is a JSON string. Of several
+// lines for one sub, the one that revokes most counts. A line that begins with sub: also revokes
+// the jti of the same text. Blank lines and those that begin with # are comments. If a line is
+// invalid, or the file is larger than 16 MiB, nothing changes, and the error describes the invalid
+// lines.
 func (j *JWT) SetRevoked(file []byte) error {
 	if len(file) > maxFile {
 		return fmt.Errorf("want at most %d bytes, got %d", maxFile, len(file))
 	}
-	file = bytes.TrimPrefix(file, []byte("\ufeff")) // of an editor; it would hide the first id
+	file = bytes.TrimPrefix(file, []byte("\ufeff")) // a byte order mark would hide the first ID
 	if i := bytes.IndexFunc(file, notInText); i >= 0 {
 		line := 1 + bytes.Count(file[:i], []byte("\n"))
 		return fmt.Errorf("line %d: want text in UTF-8 without control characters", line)
@@ -85,13 +86,13 @@ func parseRevoked(file string) (*revocations, error) {
 	return r, errors.Join(faults...)
 }
 
-// addSubject adds what stands behind "sub:" in a line.
+// addSubject adds the rest of a line after "sub:".
 func (r *revocations) addSubject(text string) error {
 	name, rest, err := cutSubject(text)
 	switch {
 	case err != nil:
 		return err
-	case name == "" || !plain(name):
+	case name == "" || !isPlainClaim(name):
 		return fmt.Errorf("want, after sub:, a subject of 1 to %d bytes without control characters", maxClaimLen)
 	}
 	var before time.Time
@@ -109,7 +110,7 @@ func (r *revocations) addSubject(text string) error {
 	return nil
 }
 
-// cutSubject splits off the name that a text begins with.
+// cutSubject splits a text after the name at its start.
 func cutSubject(text string) (name, rest string, err error) {
 	if !strings.HasPrefix(text, `"`) {
 		end := strings.IndexFunc(text, unicode.IsSpace)
@@ -125,13 +126,13 @@ func cutSubject(text string) (name, rest string, err error) {
 	return name, strings.TrimSpace(text[decoder.InputOffset():]), nil
 }
 
-// notInText finds what no editor writes, and the bytes that are not UTF-8.
+// notInText reports whether a rune is a control character other than white space, or invalid UTF-8.
 func notInText(r rune) bool {
 	return r == utf8.RuneError || unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t'
 }
 
-// isRevoked reports whether a token with these claims is revoked; "" and the zero time stand for
-// those that it does not have.
+// isRevoked reports whether a token with these claims is revoked. "" and the zero time mean absent
+// claims.
 func (j *JWT) isRevoked(id, subject string, issued time.Time) bool {
 	revoked := j.revoked.Load()
 	if _, ok := revoked.ids[id]; ok {

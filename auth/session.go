@@ -11,67 +11,68 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// lease is a token in use: all requests and connections that came with one token share it, so that
-// an end or a change is looked for by token and not by connection.
+// tokenSession is a token in use. All requests and connections with the token share it, so that
+// expiry and changes are handled by token and not by connection.
 type tokenSession struct {
-	grant     atomic.Pointer[hub.Grant] // now; nil: taken back
-	sender    string                    // static: the token's hash; "" for everybody of an open hub
-	connects  meter                     // static, safe for use by several
-	publishes meter                     // static, safe for use by several
+	grant     atomic.Pointer[hub.Grant] // current rights; nil: the session has ended
+	sender    string                    // static: the token's hash; "" on an open hub
+	connects  rateLimiter               // static; safe for concurrent use
+	publishes rateLimiter               // static; safe for concurrent use
 
-	// guarded by leases.mu
+	// guarded by sessionTable.mu
 	credential  *Credential
-	requests    int                 // being served
-	holders     map[hub.Holder]bool // true: counted as a connection
+	requests    int                 // requests being served
+	holders     map[hub.Holder]bool // true: counts as a connection
 	connections int
 
-	sets        map[string]*filterUse     // by FilterSet.Key; those that are counted
-	filters     map[hub.Holder]*filterUse // of each holder
-	filterBytes int                       // of sets
+	sets        map[string]*filterUse     // counted filter sets, by FilterSet.Key
+	filters     map[hub.Holder]*filterUse // by holder
+	filterBytes int                       // total of sets
 }
 
-// leases are the tokens in use, and the connections that use them.
+// sessionTable holds the tokens in use.
 type sessionTable struct {
 	limits  ConnectionLimits // static
 	refused map[Limit]*atomic.Uint64
 
-	mu          sync.Mutex // guards what follows
+	mu          sync.Mutex // guards the fields below
 	byHash      map[[sha256.Size]byte]*tokenSession
-	reviews     int // of all leases, so far
+	rechecks    int // number of calls of recheckAll
 	connections int
-	filterBytes int                  // of all leases
-	addresses   map[netip.Prefix]int // connections of each
+	filterBytes int                  // total of all sessions
+	addresses   map[netip.Prefix]int // connections by address
 
-	paused func() // for tests: called by each when it has released mu; static
+	paused func() // for tests: called by each while mu is released; static
 }
 
-func newLeases(limits ConnectionLimits) *sessionTable {
-	l := &sessionTable{
+func newSessionTable(limits ConnectionLimits) *sessionTable {
+	t := &sessionTable{
 		limits:    limits,
 		refused:   make(map[Limit]*atomic.Uint64),
 		byHash:    make(map[[sha256.Size]byte]*tokenSession),
 		addresses: make(map[netip.Prefix]int),
 	}
 	for _, limit := range AllLimits {
-		l.refused[limit] = new(atomic.Uint64)
+		t.refused[limit] = new(atomic.Uint64)
 	}
-	return l
+	return t
 }
 
-// reviewed is a count to be read before a token is judged, and given to of with what came out.
-func (l *sessionTable) reviewed() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.reviews
+// generation returns the number of rechecks so far. Read it before verifying a token and pass it to
+// acquire, so that a recheck in between is not missed.
+func (t *sessionTable) generation() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.rechecks
 }
 
-// of gives the lease of the token, for a request that is to end with done. If what tokens are
-// judged by has changed since, the credential is reviewed first: whoever reviews all leases does
-// not know of this one yet.
-func (l *sessionTable) of(c *Credential, reviews int, verifier Verifier) (*tokenSession, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if reviews != l.reviews {
+// acquire returns the session of a token for one request; release must be called. If a recheck has
+// taken place since generation, the credential is rechecked first, since that recheck did not know
+// this session.
+func (t *sessionTable) acquire(c *Credential, reviews int, verifier Verifier) (*tokenSession, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if reviews != t.rechecks {
 		var err error
 		if c, err = verifier.Recheck(c); err != nil {
 			return nil, err
@@ -80,43 +81,43 @@ func (l *sessionTable) of(c *Credential, reviews int, verifier Verifier) (*token
 	if ended(c, time.Now()) {
 		return nil, ErrTokenEnded
 	}
-	known := l.byHash[c.Hash]
-	if known == nil || known.grant.Load() == nil {
-		known = &tokenSession{
+	session := t.byHash[c.Hash]
+	if session == nil || session.grant.Load() == nil {
+		session = &tokenSession{
 			credential: c,
 			sender:     senderOf(c),
-			connects:   newMeter(c.Limits.ConnectRate),
-			publishes:  newMeter(c.Limits.PublishRate),
+			connects:   newRateLimiter(c.Limits.ConnectRate),
+			publishes:  newRateLimiter(c.Limits.PublishRate),
 			holders:    make(map[hub.Holder]bool),
 		}
-		known.grant.Store(c.Grant)
-		l.byHash[c.Hash] = known
+		session.grant.Store(c.Grant)
+		t.byHash[c.Hash] = session
 	}
-	known.requests++
-	return known, nil
+	session.requests++
+	return session, nil
 }
 
-// done ends what of began: the lease may be forgotten if nobody else uses it.
-func (l *sessionTable) done(lease *tokenSession) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	lease.requests--
+// release ends the use of a session by one request. Unused sessions are deleted later.
+func (t *sessionTable) release(session *tokenSession) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	session.requests--
 }
 
 func ended(c *Credential, now time.Time) bool {
 	return !c.Expires.IsZero() && !now.Before(c.Expires)
 }
 
-// Access is what one request may do, for as long as its token holds. It may be used by several
-// goroutines at once, but for Hold and Release of one holder.
+// Access holds the rights of one request for as long as its token is valid. It is safe for
+// concurrent use, except Acquire and Release of the same holder.
 type Access struct {
 	middleware *Middleware
 	session    *tokenSession
-	network    netip.Prefix // of the client
-	renews     *Access      // whose connection this is to take over, until it has
+	network    netip.Prefix // of the client's address
+	renewing   *Access      // the Access whose connection this one takes over; nil afterwards
 }
 
-// Grant is what may be done now; nil: nothing any more, or on a nil Access.
+// Grant returns the current rights; nil if there are none, or on a nil Access.
 func (a *Access) Grant() *hub.Grant {
 	if a == nil {
 		return nil
@@ -124,7 +125,7 @@ func (a *Access) Grant() *hub.Grant {
 	return a.session.grant.Load()
 }
 
-// Sender names who sends: the token, or on an open hub the client's address.
+// Sender identifies the sender: the token, or on an open hub the client's address.
 func (a *Access) Sender() string {
 	if a.session.sender != "" {
 		return a.session.sender
@@ -139,8 +140,8 @@ func senderOf(c *Credential) string {
 	return string(c.Hash[:])
 }
 
-// Hold lets a connection in: it is counted, and h is told when what is granted changes, until
-// Release. The error is ErrTokenEnded or a *LimitError.
+// Acquire admits a connection and counts it. h is notified when the rights change, until Release.
+// The error is ErrTokenEnded or a *LimitError.
 func (a *Access) Acquire(h hub.Holder) error {
 	all := a.middleware.sessions
 	all.mu.Lock()
@@ -149,19 +150,19 @@ func (a *Access) Acquire(h hub.Holder) error {
 		return ErrTokenEnded
 	}
 	limits := a.session.credential.Limits
-	if over(a.session.connections, limits.Connections) && (a.renews == nil || a.renews.session != a.session) {
+	if over(a.session.connections, limits.Connections) && (a.renewing == nil || a.renewing.session != a.session) {
 		return all.refuse(LimitConnectionsPerToken, limits.Connections, 0)
 	}
-	if a.renews != nil {
-		if use := a.renews.session.filters[h]; use != nil && a.renews.session != a.session {
-			if err := all.use(a.session, h, use.set); err != nil {
+	if a.renewing != nil {
+		if use := a.renewing.session.filters[h]; use != nil && a.renewing.session != a.session {
+			if err := all.reserveFilters(a.session, h, use.set); err != nil {
 				return err
 			}
-			all.unuse(a.renews.session, h)
+			all.releaseFilters(a.renewing.session, h)
 		}
-		a.renews.part(h)
-		a.renews = nil
-		a.join(h)
+		a.renewing.detach(h)
+		a.renewing = nil
+		a.addConnection(h)
 		return nil
 	}
 	switch {
@@ -173,39 +174,40 @@ func (a *Access) Acquire(h hub.Holder) error {
 	if err := a.AdmitSubscription(); err != nil {
 		return err
 	}
-	a.join(h)
+	a.addConnection(h)
 	all.connections++
 	all.addresses[a.network]++
 	return nil
 }
 
-// over reports whether one more would be too many.
+// over reports whether one more would exceed the limit.
 func over(count, limit int) bool { return limit > 0 && count >= limit }
 
-func (l *sessionTable) refuse(limit Limit, value int, retry time.Duration) error {
-	l.refused[limit].Add(1)
+func (t *sessionTable) refuse(limit Limit, value int, retry time.Duration) error {
+	t.refused[limit].Add(1)
 	return &LimitError{Limit: limit, Value: value, RetryAfter: retry}
 }
 
-func (a *Access) join(h hub.Holder) {
+func (a *Access) addConnection(h hub.Holder) {
 	a.session.holders[h] = true
 	a.session.connections++
 }
 
-func (a *Access) leave(h hub.Holder) {
-	a.middleware.sessions.unuse(a.session, h)
-	a.part(h)
+func (a *Access) removeConnection(h hub.Holder) {
+	a.middleware.sessions.releaseFilters(a.session, h)
+	a.detach(h)
 }
 
-// part is leave for a holder whose filters go on to be used.
-func (a *Access) part(h hub.Holder) {
+// detach is removeConnection for a connection that keeps its filters.
+func (a *Access) detach(h hub.Holder) {
 	if a.session.holders[h] {
 		a.session.connections--
 	}
 	delete(a.session.holders, h)
 }
 
-// Watch is Hold for what is no connection of a subscriber: it is told, but not counted.
+// AcquireUncounted is Acquire for a request that is no subscriber's connection: it is notified, but
+// does not count.
 func (a *Access) AcquireUncounted(h hub.Holder) error {
 	a.middleware.sessions.mu.Lock()
 	defer a.middleware.sessions.mu.Unlock()
@@ -216,7 +218,7 @@ func (a *Access) AcquireUncounted(h hub.Holder) error {
 	return nil
 }
 
-// Release ends what Hold or Watch began.
+// Release ends what Acquire or AcquireUncounted began.
 func (a *Access) Release(h hub.Holder) {
 	all := a.middleware.sessions
 	all.mu.Lock()
@@ -225,7 +227,7 @@ func (a *Access) Release(h hub.Holder) {
 	if !held {
 		return
 	}
-	a.leave(h)
+	a.removeConnection(h)
 	if !counted {
 		return
 	}
@@ -235,25 +237,24 @@ func (a *Access) Release(h hub.Holder) {
 	}
 }
 
-// Subscribe counts the beginning of a subscription toward the rate of the token; Hold does so
-// itself. The error is a *LimitError.
+// AdmitSubscription counts a new subscription toward the token's rate; Acquire includes it. The
+// error is a *LimitError.
 func (a *Access) AdmitSubscription() error {
-	if wait, ok := a.session.connects.take(1); !ok {
+	if wait, ok := a.session.connects.allow(1); !ok {
 		return a.middleware.sessions.refuse(LimitConnectRate, a.session.connects.Burst(), wait)
 	}
 	return nil
 }
 
-// Publish counts events toward the rate of the token, all of them or none. The error is a
-// *LimitError.
+// AdmitPublish counts events toward the token's rate, all or none. The error is a *LimitError.
 func (a *Access) AdmitPublish(events int) error {
-	if wait, ok := a.session.publishes.take(events); !ok {
+	if wait, ok := a.session.publishes.allow(events); !ok {
 		return a.middleware.sessions.refuse(LimitPublishRate, a.session.publishes.Burst(), wait)
 	}
 	return nil
 }
 
-// AwaitPublish waits until some of the events may be published, and says how many.
+// WaitPublish blocks until some of the events may be published, and returns their number.
 func (a *Access) WaitPublish(ctx context.Context, events int) (int, error) {
 	if burst := a.session.publishes.Burst(); burst > 0 {
 		events = min(events, burst)
@@ -261,22 +262,22 @@ func (a *Access) WaitPublish(ctx context.Context, events int) (int, error) {
 	return events, a.session.publishes.WaitN(ctx, events)
 }
 
-// Renew judges a fresh token for a connection. The Hold of what it gives takes over the connection
-// that a holds; until then nothing has changed. Done must follow.
+// Renew verifies a new token for a connection. Acquire of the returned Access takes over the
+// connection of a; until then nothing changes. Done must be called.
 func (a *Access) Renew(token string) (*Access, error) {
 	fresh, err := a.middleware.access(token)
 	if err != nil {
 		return nil, err
 	}
-	fresh.network, fresh.renews = a.network, a
+	fresh.network, fresh.renewing = a.network, a
 	return fresh, nil
 }
 
-// Done ends the use of what Renew gave, but for what is held by it.
-func (a *Access) Done() { a.middleware.sessions.done(a.session) }
+// Done ends the use of an Access returned by Renew. Connections that it has acquired remain.
+func (a *Access) Done() { a.middleware.sessions.release(a.session) }
 
-// NetworkOf is what of an address counts toward limits: of IPv6 the first 64 bits. The zero Prefix
-// stands for what has none.
+// NetworkOf returns the part of an address that counts toward limits: the first 64 bits of IPv6,
+// all of IPv4. It returns the zero Prefix for an invalid address.
 func NetworkOf(addr netip.Addr) netip.Prefix {
 	bits := 64
 	if addr.Is4() {
@@ -289,15 +290,15 @@ func NetworkOf(addr netip.Addr) netip.Prefix {
 	return network
 }
 
-// LimitStats is what counts toward limits, and what they refused.
+// LimitStats are the current use of limits, and the refusals.
 type LimitStats struct {
 	Connections int
-	Tokens      int // in use
+	Tokens      int // tokens in use
 	Refused     map[Limit]uint64
-	FilterBytes int // of subscribers' filters, as far as they are counted
+	FilterBytes int // counted memory of subscribers' filters
 }
 
-// Stats counts up to now.
+// Stats returns the current counts.
 func (m *Middleware) Stats() LimitStats {
 	m.sessions.mu.Lock()
 	defer m.sessions.mu.Unlock()

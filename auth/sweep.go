@@ -7,12 +7,12 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// sweepPeriod is how often it is looked for tokens whose end has come. What their connections are
-// told, and the second within which these are closed, begins then.
+// sweepPeriod is the interval between two searches for expired tokens. The time in which their
+// connections are closed, a second, starts at such a search.
 const sweepPeriod = 100 * time.Millisecond
 
-// run ends the tokens whose time has come, and forgets those that nobody uses, until ctx ends.
-func (l *sessionTable) run(ctx context.Context) {
+// run ends expired sessions and deletes unused ones, until ctx ends.
+func (t *sessionTable) run(ctx context.Context) {
 	ticker := time.NewTicker(sweepPeriod)
 	defer ticker.Stop()
 	for {
@@ -20,83 +20,85 @@ func (l *sessionTable) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			l.sweep()
+			t.sweep()
 		}
 	}
 }
 
-func (l *sessionTable) sweep() {
+func (t *sessionTable) sweep() {
 	now := time.Now()
-	l.each(func(lease *tokenSession) bool {
-		if lease.requests == 0 && len(lease.holders) == 0 && lease.connects.full() && lease.publishes.full() {
-			delete(l.byHash, lease.credential.Hash)
+	t.each(func(session *tokenSession) bool {
+		if session.requests == 0 && len(session.holders) == 0 && session.connects.unused() && session.publishes.unused() {
+			delete(t.byHash, session.credential.Hash)
 			return false
 		}
-		if !ended(lease.credential, now) {
+		if !ended(session.credential, now) {
 			return false
 		}
-		l.end(lease)
+		t.end(session)
 		return true
 	})
 }
 
-// review has every token in use judged again.
-func (l *sessionTable) review(verifier Verifier) {
-	l.mu.Lock()
-	l.reviews++
-	l.mu.Unlock()
-	l.each(func(lease *tokenSession) bool {
-		c, err := verifier.Recheck(lease.credential)
+// recheckAll verifies every token in use again.
+func (t *sessionTable) recheckAll(verifier Verifier) {
+	t.mu.Lock()
+	t.rechecks++
+	t.mu.Unlock()
+	t.each(func(session *tokenSession) bool {
+		c, err := verifier.Recheck(session.credential)
 		if err != nil {
-			l.end(lease)
+			t.end(session)
 			return true
 		}
-		if c == lease.credential {
+		if c == session.credential {
 			return false
 		}
-		lease.credential = c
-		lease.connects.set(c.Limits.ConnectRate)
-		lease.publishes.set(c.Limits.PublishRate)
-		lease.grant.Store(c.Grant)
+		session.credential = c
+		session.connects.set(c.Limits.ConnectRate)
+		session.publishes.set(c.Limits.PublishRate)
+		session.grant.Store(c.Grant)
 		return true
 	})
 }
 
-// end takes a lease back. Its holders have yet to be told, and to let go of it.
-func (l *sessionTable) end(lease *tokenSession) {
-	lease.grant.Store(nil)
-	delete(l.byHash, lease.credential.Hash)
+// end ends a session. The caller must notify its connections.
+func (t *sessionTable) end(session *tokenSession) {
+	session.grant.Store(nil)
+	delete(t.byHash, session.credential.Hash)
 }
 
-// maxPerHold bounds the sessions, or the holders of one, that each goes through before it releases the lock.
+// maxPerHold is the number of sessions, or connections of one, after which each releases the lock.
 const maxPerHold = 256
 
-// each calls change with every session, with mu held, and notifies the holders of the sessions for which
-// change returned true. It releases mu after maxPerHold elements, and while it notifies, since holders have
-// locks of their own under which they call Release. A session that is added meanwhile may be left out.
-func (l *sessionTable) each(change func(*tokenSession) bool) {
+// each calls change with every session, with mu held, and notifies the connections of the sessions
+// for which change returned true. It releases mu after maxPerHold elements, and while it notifies,
+// since connections have locks of their own under which they call Release. It may miss a session
+// that is added meanwhile.
+func (t *sessionTable) each(change func(*tokenSession) bool) {
 	var notify []hub.Holder
 	count := 0
 	pause := func() {
-		l.mu.Unlock()
+		t.mu.Unlock()
 		for _, holder := range notify {
 			holder.OnRightsChanged()
 		}
 		notify, count = notify[:0], 0
-		if l.paused != nil {
-			l.paused()
+		if t.paused != nil {
+			t.paused()
 		}
-		l.mu.Lock()
+		t.mu.Lock()
 	}
 	step := func() {
 		if count++; count == maxPerHold {
 			pause()
 		}
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	// Both loops go on after others have changed the map: what stays in a map is visited once.
-	for _, session := range l.byHash {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	// Others may change the maps while mu is released: elements that stay in a map are visited
+	// once.
+	for _, session := range t.byHash {
 		if change(session) {
 			for holder := range session.holders {
 				notify = append(notify, holder)

@@ -43,7 +43,7 @@ func TestReviewReleasesTheLock(t *testing.T) {
 	open := func(i int, limits Limits) *Access {
 		token := fmt.Sprint("token", i)
 		credential := &Credential{Hash: [32]byte{byte(i), byte(i >> 8), byte(i >> 16)}, Grant: everything(token), Limits: limits}
-		session, err := m.sessions.of(credential, m.sessions.reviewed(), verifier)
+		session, err := m.sessions.acquire(credential, m.sessions.generation(), verifier)
 		require.NoError(t, err)
 		return &Access{middleware: m, session: session}
 	}

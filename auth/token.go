@@ -12,21 +12,20 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// MaxTokenLen is the longest token, in bytes.
+// MaxTokenLen is the maximum length of a token in bytes.
 const MaxTokenLen = 8 << 10
 
-// The places of a token beside Authorization, and the subprotocol that the hub chooses.
+// The places of a token besides Authorization, and the subprotocol that the hub selects.
 const (
 	queryToken     = "access_token"
 	bearerProtocol = "trivium.bearer."
 	protocol       = "trivium.v1"
 )
 
-// NewToken makes a random token of at least 128 bits.
+// NewToken returns a random token of at least 128 bits.
 func NewToken() string { return rand.Text() }
 
-// NewStaticToken makes a Verifier that knows one token, and grants everything to it under the
-// subject "default".
+// NewStaticToken returns a Verifier of one token, which has all rights and the subject "default".
 func NewStaticToken(token string, limits Limits) Verifier {
 	return &staticToken{Credential{
 		Hash:   sha256.Sum256([]byte(token)),
@@ -49,12 +48,12 @@ func (s *staticToken) Recheck(*Credential) (*Credential, error) { return &s.cred
 
 var all = hub.NewFilterSet(hub.Everything)
 
-// everything is the grant of the whole hub.
+// everything returns a grant of all rights.
 func everything(subject string) *hub.Grant {
 	return &hub.Grant{Subject: subject, Subscribe: all, Publish: all}
 }
 
-// validToken reports whether s is made as a token is; then every place can carry it.
+// validToken reports whether s has the syntax of a token, with which it is valid in every place.
 func validToken(s string) bool {
 	return s != "" && len(s) <= MaxTokenLen && !strings.ContainsFunc(s, func(r rune) bool {
 		switch {
@@ -65,16 +64,17 @@ func validToken(s string) bool {
 	})
 }
 
-// findToken gives what stands in the one place of a token that the request uses, cookies aside. The
-// error is ErrTwoTokens or ErrLoneBearer.
+// findToken returns the request's token, except from cookies. The error is ErrTwoTokens or
+// ErrLoneBearer.
 func findToken(r *http.Request, query url.Values) (token string, present bool, err error) {
-	// Authorization is one field (RFC 9110 section 11.6.2): of two, nobody knows which is meant.
+	// Authorization must not be repeated (RFC 9110 section 11.6.2); of two it is unclear which is
+	// meant.
 	if len(r.Header["Authorization"]) > 1 {
 		return "", false, ErrTwoTokens
 	}
-	found := append(bearer(r), query[queryToken]...)
+	found := append(bearerToken(r), query[queryToken]...)
 	if isWebSocket(r) {
-		offered := list(r.Header["Sec-Websocket-Protocol"])
+		offered := listElements(r.Header["Sec-Websocket-Protocol"])
 		for _, p := range offered {
 			if token, ok := strings.CutPrefix(p, bearerProtocol); ok {
 				found = append(found, token)
@@ -93,9 +93,9 @@ func findToken(r *http.Request, query url.Values) (token string, present bool, e
 	return found[0], true, nil
 }
 
-// bearer gives what stands in Authorization: Bearer, nil if it is not there. Another scheme is no
-// token of ours: it may be meant for a proxy in between.
-func bearer(r *http.Request) []string {
+// bearerToken returns the token in Authorization: Bearer, nil if absent. Other schemes are ignored,
+// since they may be meant for a proxy.
+func bearerToken(r *http.Request) []string {
 	scheme, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return nil
@@ -103,16 +103,16 @@ func bearer(r *http.Request) []string {
 	return []string{strings.Trim(credentials, " ")}
 }
 
-// isWebSocket reports whether the request asks for an upgrade (RFC 6455 section 4.2.1).
+// isWebSocket reports whether the request asks for a WebSocket upgrade (RFC 6455 section 4.2.1).
 func isWebSocket(r *http.Request) bool {
-	return slices.ContainsFunc(list(r.Header["Upgrade"]), func(s string) bool {
+	return slices.ContainsFunc(listElements(r.Header["Upgrade"]), func(s string) bool {
 		return strings.EqualFold(s, "websocket")
 	})
 }
 
-// list gives the elements of a field that is a comma-separated list, over all its lines (RFC 9110
+// listElements returns the elements of a comma-separated header, over all its lines (RFC 9110
 // section 5.6.1).
-func list(lines []string) []string {
+func listElements(lines []string) []string {
 	var elements []string
 	for _, line := range lines {
 		for element := range strings.SplitSeq(line, ",") {

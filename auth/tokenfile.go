@@ -12,19 +12,18 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Tokens is a Verifier by a tokens file, which knows of each token its SHA-256 hash and what it
-// grants. Until a file is loaded it knows none.
+// Tokens is a Verifier by a tokens file, which contains the SHA-256 hash and the rights of each
+// token. Before a file is loaded it knows no token.
 type Tokens struct {
 	defaults Limits   // static
-	salt     [32]byte // static, of this process
+	salt     [32]byte // static; random for each process
 	table    atomic.Pointer[tokenTable]
 }
 
-// tokenTable is what one file says, by indexOf the hash.
+// tokenTable holds the credentials of a file, by indexOf their hash.
 type tokenTable map[[sha256.Size]byte]*Credential
 
-// NewTokens makes a Verifier by a tokens file. The defaults are for what an entry's limits leave
-// out.
+// NewTokens returns a Verifier by a tokens file. The defaults apply to limits that an entry omits.
 func NewTokens(defaults Limits) *Tokens {
 	t := &Tokens{defaults: defaults}
 	_, _ = rand.Read(t.salt[:]) // never fails
@@ -32,9 +31,8 @@ func NewTokens(defaults Limits) *Tokens {
 	return t
 }
 
-// Load puts what a tokens file says in place of what was loaded before. If anything is wrong with
-// the file nothing changes, and the error says all of it, one fault a line, with the line of the
-// file, the entry and the key.
+// Load replaces the loaded file. On an error nothing changes. The error lists all faults, one per
+// line, with the line of the file, the entry and the key.
 func (t *Tokens) Load(file []byte) error {
 	parsed, err := parseTokens(file)
 	if err != nil {
@@ -46,14 +44,14 @@ func (t *Tokens) Load(file []byte) error {
 			Hash:    e.hash,
 			Grant:   &hub.Grant{Subject: e.name, Subscribe: e.subscribe, Publish: e.publish},
 			Expires: e.expires,
-			Limits:  e.limits.over(t.defaults),
+			Limits:  e.limits.withDefaults(t.defaults),
 		}
 	}
 	t.table.Store(&table)
 	return nil
 }
 
-// Verify gives ErrBadToken for a token that the file does not know.
+// Verify returns ErrBadToken for a token that is not in the file.
 func (t *Tokens) Verify(token string) (*Credential, error) {
 	c := t.find(sha256.Sum256([]byte(token)))
 	switch {
@@ -65,7 +63,8 @@ func (t *Tokens) Verify(token string) (*Credential, error) {
 	return c, nil
 }
 
-// Review gives what the file says now, ErrTokenEnded if it is silent.
+// Recheck returns the current credential of a token, or ErrTokenEnded if the file no longer
+// contains it.
 func (t *Tokens) Recheck(c *Credential) (*Credential, error) {
 	if now := t.find(c.Hash); now != nil {
 		return now, nil
@@ -73,7 +72,7 @@ func (t *Tokens) Recheck(c *Credential) (*Credential, error) {
 	return nil, ErrTokenEnded
 }
 
-// find gives nil for a hash that the file does not have.
+// find returns the credential of a hash, or nil.
 func (t *Tokens) find(hash [sha256.Size]byte) *Credential {
 	c := (*t.table.Load())[t.indexOf(hash)]
 	if c == nil || subtle.ConstantTimeCompare(c.Hash[:], hash[:]) != 1 {
@@ -82,8 +81,8 @@ func (t *Tokens) find(hash [sha256.Size]byte) *Credential {
 	return c
 }
 
-// indexOf keeps the time that the map takes from telling anything of the hashes in it: without the
-// salt nobody can tell which index a hash has.
+// indexOf returns the map index of a hash. It depends on the salt, so that the time of a map lookup
+// reveals nothing about the stored hashes.
 func (t *Tokens) indexOf(hash [sha256.Size]byte) [sha256.Size]byte {
 	mac := hmac.New(sha256.New, t.salt[:])
 	mac.Write(hash[:])
@@ -106,14 +105,14 @@ func (e tokenEntry) equal(other tokenEntry) bool {
 		slices.Equal(e.publish.Filters(), other.publish.Filters())
 }
 
-// entryLimits are those that an entry gives; unsaid leaves one to the default.
+// entryLimits are the limits of an entry; unset means the default.
 type entryLimits Limits
 
-const unsaid = -1
+const unset = -1
 
-func (l entryLimits) over(defaults Limits) Limits {
+func (l entryLimits) withDefaults(defaults Limits) Limits {
 	pick := func(said, otherwise int) int {
-		if said == unsaid {
+		if said == unset {
 			return otherwise
 		}
 		return said

@@ -14,16 +14,16 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// TokenEntry is a token to be put in a tokens file. It is not the token that stands there.
+// TokenEntry is a new entry of a tokens file. The file contains the token's hash, not the token.
 type TokenEntry struct {
-	Name      string // 1 to 128 bytes of printable characters, of no other entry
+	Name      string // unique; 1 to 128 bytes of printable characters
 	Token     string
 	Subscribe []hub.Filter
 	Publish   []hub.Filter
 	Expires   time.Time // zero: never
 }
 
-// entryText is an entry as it is written.
+// entryText is an entry as it is encoded.
 type entryText struct {
 	Name      string   `yaml:"name"`
 	SHA256    string   `yaml:"sha256"`
@@ -32,9 +32,9 @@ type entryText struct {
 	Expires   string   `yaml:"expires,omitempty"`
 }
 
-// AppendToken gives the text of a tokens file with an entry more at its end and all else as it
-// stood, comments too. A file may be empty. The error says what is wrong with the file, that it
-// has the name or the token already, or that the entry would not be good in it.
+// AppendToken returns the text of a tokens file with a new entry at its end. All other text is
+// unchanged, comments included. The file may be empty. It returns an error if the file or the entry
+// is invalid, or if the file already contains the name or the token.
 func AppendToken(file []byte, entry TokenEntry) ([]byte, error) {
 	if detail := checkTokenName(entry.Name); detail != "" {
 		return nil, errors.New("name: " + detail)
@@ -67,7 +67,7 @@ func AppendToken(file []byte, entry TokenEntry) ([]byte, error) {
 			indent = ""
 		}
 	}
-	added, wanted, err := entry.spell(indent)
+	added, wanted, err := entry.encode(indent)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func AppendToken(file []byte, entry TokenEntry) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("with the new entry: %w", err)
 	}
-	// YAML has many ways to end a file; whatever this one's is, nobody's rights have changed.
+	// YAML files can end in many ways; verify that all other entries are unchanged.
 	last := len(after.entries) - 1
 	same := last == len(before.entries) && after.entries[last].equal(wanted)
 	for i, e := range before.entries {
@@ -88,21 +88,21 @@ func AppendToken(file []byte, entry TokenEntry) ([]byte, error) {
 	return result, nil
 }
 
-// spell gives the entry's text, and what it must be read as.
-func (e TokenEntry) spell(indent string) (text string, wanted tokenEntry, err error) {
+// encode returns the entry's text, and the entry as which it must be parsed.
+func (e TokenEntry) encode(indent string) (text string, wanted tokenEntry, err error) {
 	wanted = tokenEntry{
 		name:      e.Name,
 		hash:      sha256.Sum256([]byte(e.Token)),
 		subscribe: hub.NewFilterSet(e.Subscribe...),
 		publish:   hub.NewFilterSet(e.Publish...),
 		expires:   e.Expires,
-		limits:    entryLimits{unsaid, unsaid, unsaid},
+		limits:    entryLimits{unset, unset, unset},
 	}
 	spelled := entryText{
 		Name:      e.Name,
 		SHA256:    hex.EncodeToString(wanted.hash[:]),
-		Subscribe: spellFilters(e.Subscribe),
-		Publish:   spellFilters(e.Publish),
+		Subscribe: filterStrings(e.Subscribe),
+		Publish:   filterStrings(e.Publish),
 	}
 	if !e.Expires.IsZero() {
 		spelled.Expires = e.Expires.UTC().Format(time.RFC3339Nano)
@@ -119,7 +119,7 @@ func (e TokenEntry) spell(indent string) (text string, wanted tokenEntry, err er
 	return text, wanted, nil
 }
 
-func spellFilters(filters []hub.Filter) []string {
+func filterStrings(filters []hub.Filter) []string {
 	texts := make([]string, len(filters))
 	for i, f := range filters {
 		texts[i] = f.String()
@@ -134,7 +134,7 @@ func endLine(text string) string {
 	return text
 }
 
-// cutBrackets takes an empty list in brackets out of the text.
+// cutBrackets removes an empty list in brackets from the text.
 func cutBrackets(text string, list *yaml.Node) (string, error) {
 	lines := strings.SplitAfter(text, "\n")
 	line := lines[list.Line-1]

@@ -19,35 +19,36 @@ import (
 
 // Limits of a tokens file.
 const (
-	maxFile       = 16 << 20 // bytes, of a file of revoked ids too
+	maxFile       = 16 << 20 // bytes; also of a file of revoked tokens
 	maxNameLen    = 128      // bytes
-	maxFilters    = 1024     // in one list
+	maxFilters    = 1024     // per list
 	maxLimit      = 1 << 30
-	maxTokenFault = 100 // told at once
+	maxTokenFault = 100 // reported at once
 )
 
-// errNoTokens keeps a file that is being written from revoking every token.
+// errNoTokens refuses an empty file, since a file that is being written would otherwise revoke
+// every token.
 var errNoTokens = errors.New("want a list of tokens, the file is empty; tokens: [] is a list without any")
 
-// tokenFile is a tokens file, read.
+// tokenFile is a parsed tokens file.
 type tokenFile struct {
 	entries []tokenEntry
-	mapping bool       // whether the list stands under the key tokens
+	mapping bool       // the list is under the key tokens
 	list    *yaml.Node // the list
 }
 
-// tokenParser collects what is wrong.
+// tokenParser parses entries and collects faults.
 type tokenParser struct {
 	faults []error
-	more   int // faults beside those
+	more   int // number of faults beyond those
 	names  map[string]int
 	hashes map[[sha256.Size]byte]int
-	// sets are of lists already seen: by aliases, one list may stand in every entry.
+	// sets caches parsed lists, since YAML aliases allow one list in every entry.
 	sets map[*yaml.Node]hub.FilterSet
 }
 
-// parseTokens reads a tokens file: a list of entries, or one under the key tokens. The error joins
-// all that is wrong; it is errNoTokens for a file with nothing in it but comments.
+// parseTokens parses a tokens file: a list of entries, or one under the key tokens. The error lists
+// all faults. It is errNoTokens for a file without content.
 func parseTokens(file []byte) (*tokenFile, error) {
 	if len(file) > maxFile {
 		return nil, fmt.Errorf("want at most %d bytes, got %d", maxFile, len(file))
@@ -101,7 +102,7 @@ func yamlError(err error) error {
 	return errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
 }
 
-// deref follows an alias, so that entries can share rights.
+// deref follows an alias, with which entries can share rights.
 func deref(node *yaml.Node) *yaml.Node {
 	if node.Kind == yaml.AliasNode {
 		return node.Alias
@@ -109,7 +110,7 @@ func deref(node *yaml.Node) *yaml.Node {
 	return node
 }
 
-// fault notes what is wrong; line 0 is the file as a whole, and where may be "".
+// fault records a fault. line 0 means the whole file; where may be "".
 func (p *tokenParser) fault(line int, where, detail string) {
 	if len(p.faults) == maxTokenFault {
 		p.more++
@@ -125,7 +126,7 @@ func (p *tokenParser) fault(line int, where, detail string) {
 	p.faults = append(p.faults, errors.New(text))
 }
 
-// members gives the values of a mapping by key, less what is no known key or one given before.
+// members returns the values of a mapping by key, and records unknown and duplicate keys.
 func (p *tokenParser) members(node *yaml.Node, where string, known []string) map[string]*yaml.Node {
 	values := make(map[string]*yaml.Node, len(known))
 	lines := make(map[string]int, len(known))
@@ -152,16 +153,16 @@ func (p *tokenParser) members(node *yaml.Node, where string, known []string) map
 	return values
 }
 
-// entry reads one token, the number-th of the file.
+// entry parses the entry with this number.
 func (p *tokenParser) entry(node *yaml.Node, number int) tokenEntry {
 	where := "entry " + strconv.Itoa(number)
-	e := tokenEntry{limits: entryLimits{unsaid, unsaid, unsaid}}
+	e := tokenEntry{limits: entryLimits{unset, unset, unset}}
 	if node.Kind != yaml.MappingNode {
 		p.fault(node.Line, where, "want keys and values, such as name: alice")
 		return e
 	}
 	keys := []string{"name", "sha256", "subscribe", "publish", "expires", "limits"}
-	// The name tells who is meant, wherever in the entry it stands.
+	// Use the name in errors, wherever it is in the entry.
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		if name := deref(node.Content[i+1]); node.Content[i].Value == keys[0] && checkTokenName(name.Value) == "" {
 			where = fmt.Sprintf("%s (%s)", where, name.Value)
@@ -193,8 +194,8 @@ func (p *tokenParser) entry(node *yaml.Node, number int) tokenEntry {
 	return e
 }
 
-// isText says that a value is one, and no list or null. What it looks like to YAML is not asked: a
-// hash may well look like a number.
+// isText reports whether a value is a scalar other than null. Its YAML type is ignored, since a
+// hash may look like a number.
 func isText(node *yaml.Node) bool {
 	return node.Kind == yaml.ScalarNode && node.Tag != "!!null"
 }
@@ -214,7 +215,7 @@ func (p *tokenParser) name(node *yaml.Node, where string) string {
 	return node.Value
 }
 
-// checkTokenName says what is wrong with the name of a token, "" if nothing is.
+// checkTokenName describes the fault of a token's name, "" if it is valid.
 func checkTokenName(name string) string {
 	odd := func(r rune) bool { return !unicode.IsPrint(r) }
 	if name == "" || len(name) > maxNameLen || !utf8.ValidString(name) || strings.ContainsFunc(name, odd) {
@@ -226,7 +227,7 @@ func checkTokenName(name string) string {
 	return ""
 }
 
-// hash never tells the value: it may be the token, by mistake.
+// hash parses a hash. Its errors do not contain the value, which may be the token by mistake.
 func (p *tokenParser) hash(node *yaml.Node, where string) (hash [sha256.Size]byte) {
 	decoded, err := hex.DecodeString(strings.TrimSpace(node.Value))
 	if !isText(node) || err != nil || len(decoded) != len(hash) {
@@ -241,7 +242,7 @@ func (p *tokenParser) hash(node *yaml.Node, where string) (hash [sha256.Size]byt
 	return hash
 }
 
-// filters reads a list of filters; there is none if the node is nil.
+// filters parses a list of filters; nil is an empty list.
 func (p *tokenParser) filters(node *yaml.Node, where string) hub.FilterSet {
 	if node == nil {
 		return hub.NewFilterSet()
@@ -266,7 +267,7 @@ func (p *tokenParser) filters(node *yaml.Node, where string) hub.FilterSet {
 		}
 		filter, err := hub.ParseFilter(element.Value)
 		if err != nil {
-			p.fault(element.Line, where, fmt.Sprintf("%q: %s", element.Value, filterFault(err)))
+			p.fault(element.Line, where, fmt.Sprintf("%q: %s", element.Value, filterErrorDetail(err)))
 			continue
 		}
 		filters = append(filters, filter)
@@ -276,8 +277,8 @@ func (p *tokenParser) filters(node *yaml.Node, where string) hub.FilterSet {
 	return set
 }
 
-// filterFault is the reason without the parameter's name.
-func filterFault(err error) string {
+// filterErrorDetail returns the reason without the parameter's name.
+func filterErrorDetail(err error) string {
 	var invalid *hub.InvalidError
 	if errors.As(err, &invalid) {
 		return invalid.Detail
