@@ -48,7 +48,7 @@ func (w *window) sinceAll(set FilterSet, t time.Time, conflate bool) uint64 {
 // deepWindow has n events, of as many topics as there are, which wildcards can tell apart by the last token
 // alone.
 func deepWindow(n int) *window {
-	w := newWindow(Retention{Events: n, GapTopics: n}.withDefaults(), 0)
+	w := newWindow(Retention{Events: n, GapTopics: 4 * n}.withDefaults(), 0) // each of several tokens of its own
 	at := time.Unix(1e9, 0)
 	for seq := range uint64(n) {
 		topic := fmt.Sprintf("a.b.c.d.e.f.g.h.i.j.k.l.m.%d.%d.p", seq%100, seq)

@@ -55,9 +55,13 @@ type innerNode struct {
 	lost     newest
 }
 
-// maxNodes bounds the tree, as a multiple of the topics that it has room for: where these share so
-// few tokens that it is reached, fewer losses are remembered.
-const maxNodes = 4
+// lossSize and lossSlack bound the memory of the nodes that are there for losses alone, in bytes: so many
+// for each topic of the limit, and some more. That is enough for topics of one token of their own. Those of
+// several take more, so fewer of their losses are remembered.
+const (
+	lossSize  = 320
+	lossSlack = 64 << 10
+)
 
 // topicTree knows the topics that have events in the window, and those that lost some: the last
 // limit of them to do so. Since the window lets go of the oldest first, a loss is always newer
@@ -68,7 +72,8 @@ type topicTree struct {
 	root   topicNode             // has an inner part always
 	byName map[string]*topicNode // those with events or a loss
 
-	nodes          int   // of the tree
+	nodes          int   // of the tree, without the root
+	inners         int   // of them, those with topics further down
 	retained       int   // topics with events
 	bytes          int64 // of the nodes of topics with events
 	lossy          int   // topics with a loss
@@ -169,9 +174,14 @@ func (t *topicTree) lose(n *topicNode, topic string, m mark, superseded bool) {
 	n.lost.note(m, superseded)
 	t.link(n)
 	n.above(topic, func(in *innerNode) { in.lost.note(m, superseded) })
-	for t.lossy > t.limit || t.lossy > 1 && t.nodes > maxNodes*(t.limit+t.retained) {
+	for t.lossy > t.limit || t.lossy > 1 && t.lossBytes() > lossSize*int64(t.limit)+lossSlack {
 		t.forget(t.oldest)
 	}
+}
+
+// lossBytes returns the memory of the nodes that are there for losses alone.
+func (t *topicTree) lossBytes() int64 {
+	return int64(t.nodes)*nodeSize + int64(t.inners)*innerSize + int64(len(t.byName))*topicSize - t.bytes
 }
 
 // forget the loss of n, the oldest.
@@ -219,6 +229,7 @@ func (t *topicTree) grow(topic string) *topicNode {
 	for token := range strings.SplitSeq(topic, ".") {
 		if n.inner == nil {
 			n.inner = &innerNode{children: make(map[string]*topicNode)}
+			t.inners++
 		}
 		child := n.inner.children[token]
 		if child == nil {
@@ -240,6 +251,7 @@ func (t *topicTree) prune(n *topicNode) {
 		n = n.parent
 		if len(siblings) == 0 && n.parent != nil {
 			n.inner = nil
+			t.inners--
 		}
 	}
 }

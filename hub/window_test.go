@@ -311,7 +311,7 @@ func TestTopicsThatComeAndGoLeaveNothing(t *testing.T) {
 // Wildcards that lead everywhere cost no more than a look at every event, and find the same.
 func TestSearchThatGivesUp(t *testing.T) {
 	const topics = 5 * maxSearch
-	w := newWindow(Retention{Events: topics, Bytes: 1 << 30, Age: time.Hour, GapTopics: topics}, 0)
+	w := newWindow(Retention{Events: topics, Bytes: 1 << 30, Age: time.Hour, GapTopics: 3 * topics}, 0) // each of two tokens of its own
 	at := time.Unix(1e9, 0)
 	for seq := range uint64(2 * topics) {
 		w.add(&Event{ID: Cursor{1, seq + 1}, Topic: fmt.Sprintf("t%d.x%d", seq, seq%topics), Time: at})

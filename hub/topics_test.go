@@ -1,0 +1,52 @@
+package hub
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// lostTopics returns a tree with so many topics that each lost its only event.
+func lostTopics(limit, topics int, topic func(i int) string) *topicTree {
+	t := newTopicTree(limit, 0)
+	for i := range topics {
+		e := &Event{ID: Cursor{Seq: uint64(i) + 1}, Topic: topic(i)}
+		t.push(e)
+		t.pop(e)
+	}
+	return &t
+}
+
+// TestLostTopicsTakeBoundedMemory: topics of 16 tokens of their own take no more memory than the limit of
+// topics stands for, whose losses are then remembered for fewer topics.
+func TestLostTopicsTakeBoundedMemory(t *testing.T) {
+	const limit = 4096
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	tree := lostTopics(limit, 2*limit, func(i int) string {
+		tokens := make([]string, MaxTopicTokens)
+		for at := range tokens {
+			tokens[at] = fmt.Sprintf("%08x", i<<4+at)
+		}
+		return strings.Join(tokens, ".")
+	})
+	used := heap() - before
+	t.Logf("%d topics of %d take %d KiB", tree.lossy, limit, used>>10)
+	require.Less(t, used, int64(2*lossSize*limit))
+	require.Greater(t, tree.lossy, limit/64)
+	runtime.KeepAlive(tree)
+}
+
+// TestLostTopicsOfOneToken: topics with one token of their own are remembered up to the limit.
+func TestLostTopicsOfOneToken(t *testing.T) {
+	tree := lostTopics(4096, 8192, func(i int) string { return fmt.Sprintf("orders.%d", i) })
+	require.Equal(t, 4096, tree.lossy)
+}
