@@ -13,7 +13,7 @@ import (
 const (
 	chunkEvents = 512
 	chunkBytes  = 512 << 10
-	maxChunks   = 16 // kept, for subscribers that read at about one place
+	maxChunks   = 16 // kept or being read, for subscribers that read at about one place
 	// chunkLife is about how long a chunk is kept: what the log has lost since must not be read for ever.
 	chunkLife = time.Second
 	// logRetry is the time between two tries of a log that is away.
@@ -21,10 +21,11 @@ const (
 )
 
 // archive reads for subscribers what the window does not have: events that it has let go or never
-// had, and where the log ends. One goroutine reads for all, chunk after chunk, and rests as long as
-// it has worked, so that those who are behind leave the live ones half of everything. Memory is
-// that of maxChunks, however many they are, however far behind and however large the events, and is
-// given back soon after the last was read.
+// had, and where the log ends. One goroutine reads for all and rests as long as
+// it has worked, so that subscribers that are behind leave half of everything to the live ones; waiting for a log in
+// another process is no work, see AddWaiting. Several chunks are read at once, and ahead, for subscribers that
+// go forward. Memory is that of maxChunks, chunks that are being read included, however many subscribers are
+// behind, however far and however large the events, and is given back soon after the last chunk was read.
 type archive struct {
 	log  Log
 	seek Seeker        // nil: the log is none
@@ -36,6 +37,7 @@ type archive struct {
 	asked   map[*Subscription]*list.Element
 	answers map[*Subscription]reply // to what is no chunk
 	turn    int                     // how often next has looked for an inquiry
+	ahead   inquiry                 // the chunk that a subscriber will want next; until is 0 if there is none
 	swept   uint64                  // the next of the chunks upwards is after this seq
 	tail    tail
 	reads   map[*logRead]struct{} // that are under way
@@ -47,6 +49,8 @@ type chunk struct {
 	elements []*Event // events and holes, see Engine.Start
 	size     int64
 	read     time.Time // from the log
+	depth    int       // how many reads before it went forward to its beginning without a break
+	end      uint64    // of the last chunk that was read together with it
 	apart    bool      // the elements are only those that somebody looks for: the log may have others between
 }
 
@@ -57,6 +61,7 @@ type inquiry struct {
 	since  time.Time // of askTime
 	set    FilterSet // of askCount and askNewest, as enough
 	enough int
+	until  uint64   // of askChunk: chunks further than this are not wanted
 	stops  []uint64 // of askChunk: only these elements are wanted, of which the first is right after seq; nil: all
 
 	asker *Subscription
@@ -92,18 +97,20 @@ func newArchive(log Log, gapTopics int) *archive {
 	}
 }
 
-// after gives the chunk that seq stands in, or of what is read for its stops the first. If it has to be read
-// first, ok is false, and the subscription's sink is told when it is there.
-func (a *archive) after(s *Subscription, seq uint64, stops []uint64) (c chunk, ok bool) {
+// after returns the chunk that seq stands in, or of what is read for its stops the first. If the chunk has to be
+// read first, ok is false, and the subscription's sink is called when it is there. The subscription goes forward
+// up to about until.
+func (a *archive) after(s *Subscription, seq uint64, stops []uint64, until uint64) (c chunk, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i := len(a.chunks) - 1; i >= 0; i-- {
 		if c, ok := a.chunks[i].at(seq); ok {
 			a.withdraw(s)
+			a.wantAhead(&c, until)
 			return c, true
 		}
 	}
-	a.ask(inquiry{kind: askChunk, seq: seq, stops: stops, asker: s})
+	a.ask(inquiry{kind: askChunk, seq: seq, stops: stops, until: until, asker: s})
 	return chunk{}, false
 }
 
@@ -138,6 +145,11 @@ func (a *archive) ask(q inquiry) {
 	default:
 		at.Value = &q
 	}
+	a.wake()
+}
+
+// wake has run look for something to read.
+func (a *archive) wake() {
 	select {
 	case a.some <- struct{}{}:
 	default:
@@ -206,11 +218,12 @@ func (a *archive) run(ctx context.Context) {
 		}
 		for q, any := a.next(); any; q, any = a.next() {
 			begin := time.Now()
-			told, err := a.answer(ctx, q)
+			var waited waiting
+			told, err := a.answer(waited.context(ctx), q)
 			for _, s := range told {
 				s.sink.Ready(&Round{})
 			}
-			rest.Reset(time.Since(begin))
+			rest.Reset(time.Since(begin) - waited.time())
 			if err != nil {
 				a.postpone(q.asker)
 				rest.Reset(logRetry)
@@ -250,7 +263,7 @@ func (a *archive) next() (q inquiry, any bool) {
 	}
 	longest := a.queue.Front()
 	if longest == nil {
-		return inquiry{}, false
+		return a.takeAhead()
 	}
 	a.turn++
 	pick := longest.Value.(*inquiry)
@@ -281,10 +294,18 @@ func (a *archive) answer(ctx context.Context, q inquiry) ([]*Subscription, error
 		r.seqs, err = a.seek.Newest(ctx, q.set, q.seq, q.enough)
 	default:
 		var told []*Subscription
-		err = a.read(func() ([]*Event, error) { return a.fetch(ctx, q) }, func(elements []*Event) {
-			c := chunk{from: q.seq, to: elements[len(elements)-1].ID.Seq, elements: elements, read: time.Now(), apart: q.stops != nil}
-			a.keep(c)
-			told = a.settle(q, r, c)
+		var chunks []chunk
+		depth, n := a.makeRoom(q)
+		fetch := func() (elements []*Event, err error) {
+			elements, err = a.fetch(ctx, q, n)
+			chunks = split(q.seq, elements, depth, q.stops != nil)
+			return elements, err
+		}
+		err = a.read(fetch, func([]*Event) {
+			for _, c := range chunks {
+				a.keep(c)
+				told = append(told, a.settle(q, r, c)...)
+			}
 		})
 		return told, err
 	}
@@ -296,9 +317,9 @@ func (a *archive) answer(ctx context.Context, q inquiry) ([]*Subscription, error
 	return a.settle(q, r, chunk{}), nil
 }
 
-// fetch reads the elements of the chunk that the inquiry asks for.
-func (a *archive) fetch(ctx context.Context, q inquiry) ([]*Event, error) {
-	limit := ReadLimit{Events: chunkEvents, Bytes: chunkBytes}
+// fetch reads the elements of the n chunks that begin where the inquiry asks for.
+func (a *archive) fetch(ctx context.Context, q inquiry, n int) ([]*Event, error) {
+	limit := ReadLimit{Events: n * chunkEvents, Bytes: n * chunkBytes}
 	if q.stops != nil {
 		return a.seek.ReadEach(ctx, q.stops[:min(len(q.stops), maxEach)], limit)
 	}
@@ -342,23 +363,18 @@ func (a *archive) settles(q *inquiry, n uint64, c *chunk, other *inquiry) bool {
 
 // keep puts a chunk in the place of the oldest. Called with mu held.
 func (a *archive) keep(c chunk) {
-	newer := make(map[subject]bool)
-	for _, e := range slices.Backward(c.elements) {
-		c.size += e.size()
-		if e.Key != "" {
-			about := subject{e.Topic, e.Key}
-			e.superseded = newer[about]
-			newer[about] = true
-		}
-	}
-	kept := c.size
-	for i := range slices.Backward(a.chunks) {
-		if kept += a.chunks[i].size; kept > maxChunks*chunkBytes || len(a.chunks)-i == maxChunks {
-			a.chunks = slices.Delete(a.chunks, 0, i+1)
-			break
-		}
-	}
+	a.trim(maxChunks-1, maxChunks*chunkBytes-c.size)
 	a.chunks = append(a.chunks, c)
+}
+
+// trim removes the oldest chunks until there are at most that many, of that size in all. Called with mu held.
+func (a *archive) trim(most int, size int64) {
+	for i := range slices.Backward(a.chunks) {
+		if size -= a.chunks[i].size; size < 0 || len(a.chunks)-i > most {
+			a.chunks = slices.Delete(a.chunks, 0, i+1)
+			return
+		}
+	}
 }
 
 // tidy lets go of chunks that are too old.

@@ -19,6 +19,7 @@ type logEngine struct {
 	away    error         // of reading
 	reads   int           // of ReadAfter
 	takes   time.Duration // by each
+	remote  bool          // and they wait for another process
 
 	timeless bool          // SeqAt fails
 	ahead    time.Duration // of the engine's clock
@@ -81,7 +82,11 @@ func (l *logEngine) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
 
 func (l *logEngine) ReadAfter(ctx context.Context, seq uint64, limit ReadLimit) ([]*Event, error) {
 	var takes time.Duration
-	l.change(func() { takes = l.takes })
+	l.change(func() {
+		if takes = l.takes; l.remote {
+			AddWaiting(ctx, takes)
+		}
+	})
 	time.Sleep(takes)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -217,7 +222,7 @@ func TestChunksEnd(t *testing.T) {
 			if i > 2*maxChunks {
 				size = 3 * chunkBytes
 			}
-			h.archive.keep(chunk{from: i, to: i + 1, elements: []*Event{{ID: Cursor{1, i + 1}, Data: make([]byte, size)}}})
+			h.archive.keep(split(i, []*Event{{ID: Cursor{1, i + 1}, Data: make([]byte, size)}}, 0, false)[0])
 			kept := int64(0)
 			for _, c := range h.archive.chunks {
 				kept += c.size

@@ -48,7 +48,7 @@ func (s *Subscription) readArchive(limit ReadLimit) (b Batch) {
 	if s.lost != nil {
 		from = 0
 	}
-	c, ok := s.hub.archive.after(s, from, s.trace.apart(s.hub.archive, from))
+	c, ok := s.hub.archive.after(s, from, s.trace.apart(s.hub.archive, from), w.floor)
 	if !ok {
 		return Batch{Waiting: true}
 	}

@@ -57,7 +57,7 @@ func (t *trace) back(s *Subscription) (position uint64, ok bool) {
 			return t.position, ok
 		}
 		t.scanned++
-		c, ok := a.after(s, t.at, nil)
+		c, ok := a.after(s, t.at, nil, t.to)
 		if !ok {
 			return 0, false
 		}

@@ -140,14 +140,14 @@ var errMissing = away(errors.New("messages of a direct get are missing"))
 // getBatch reads the answers to one direct get. Each names the sequence before it, so that none can
 // be missing unseen.
 func (e *Engine) getBatch(ctx context.Context, r getRequest, seq uint64) (events []*hub.Event, err error) {
-	answers, err := e.ask(r)
+	answers, end, err := e.ask(r)
 	if err != nil {
 		return nil, away(err)
 	}
-	defer func() { _ = answers.Unsubscribe() }() // fails only with the connection
+	defer end()
 	sent := uint64(0)
 	for {
-		m, err := answers.NextMsgWithContext(ctx)
+		m, err := e.nextAnswer(ctx, answers)
 		if err != nil {
 			return nil, away(err)
 		}
@@ -186,22 +186,44 @@ func (e *Engine) getBatch(ctx context.Context, r getRequest, seq uint64) (events
 	}
 }
 
-// ask sends a direct get that has several answers.
-func (e *Engine) ask(r getRequest) (*nats.Subscription, error) {
+// ask sends a direct get of a batch. The channel has room for all answers. End must be called.
+func (e *Engine) ask(r getRequest) (answers chan *nats.Msg, end func(), err error) {
 	body, err := json.Marshal(r)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	inbox := e.conn.NewInbox()
-	answers, err := e.conn.SubscribeSync(inbox)
+	answers = make(chan *nats.Msg, r.Batch+1) // and the end of the batch
+	sub, err := e.conn.ChanSubscribe(inbox, answers)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	end = func() { _ = sub.Unsubscribe() } // fails only with the connection
 	if err := e.conn.PublishRequest("$JS.API.DIRECT.GET."+e.cfg.Stream, inbox, body); err != nil {
-		_ = answers.Unsubscribe()
-		return nil, err
+		end()
+		return nil, nil, err
 	}
-	return answers, nil
+	return answers, end, nil
+}
+
+// nextAnswer returns the next answer to a direct get. It notes how long it has waited for a server in another
+// process.
+func (e *Engine) nextAnswer(ctx context.Context, answers chan *nats.Msg) (*nats.Msg, error) {
+	select {
+	case m := <-answers:
+		return m, nil
+	default:
+	}
+	begin := time.Now()
+	select {
+	case m := <-answers:
+		if e.server == nil {
+			hub.AddWaiting(ctx, time.Since(begin))
+		}
+		return m, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // got is the event of an answer to a direct get; what is none leaves a hole.

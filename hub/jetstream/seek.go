@@ -153,13 +153,13 @@ func (e *Engine) list(ctx context.Context, subject string, from, to uint64) (fou
 
 // listBatch returns the sequences of one direct get, and whether there are more.
 func (e *Engine) listBatch(ctx context.Context, r getRequest) (found []uint64, more bool, err error) {
-	answers, err := e.ask(r)
+	answers, end, err := e.ask(r)
 	if err != nil {
 		return nil, false, err
 	}
-	defer func() { _ = answers.Unsubscribe() }() // fails only with the connection
+	defer end()
 	for sent := uint64(0); ; {
-		m, err := answers.NextMsgWithContext(ctx)
+		m, err := e.nextAnswer(ctx, answers)
 		if err != nil {
 			return nil, false, err
 		}
