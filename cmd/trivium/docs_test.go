@@ -147,3 +147,36 @@ func TestProxyRecipesShown(t *testing.T) {
 		require.Contains(t, text, "\n"+strings.TrimSpace(recipe)+"\n```\n", f)
 	}
 }
+
+// TestArchitectureNamesExist: each name such as hub.Engine or connection.Writer in docs/architecture.md is one of the code.
+func TestArchitectureNamesExist(t *testing.T) {
+	t.Parallel()
+	dirs := map[string]string{
+		"hub": "hub", "jetstream": "hub/jetstream", "enginetest": "hub/enginetest", "auth": "auth", "transports": "transports",
+		"wire": "transports/wire", "connection": "transports/connection", "web": "transports/web", "udp": "transports/udp",
+		"client": "transports/client",
+	}
+	found := 0
+	for _, match := range regexp.MustCompile("`(\\w+)\\.([A-Z]\\w*)(?:\\.([A-Z]\\w*))?`").FindAllStringSubmatch(page(t, "docs/architecture.md"), -1) {
+		dir, known := dirs[match[1]]
+		if !known {
+			continue // Hub.mu, Writer.mu and the like
+		}
+		sources, err := filepath.Glob(filepath.Join(topRoom, dir, "*.go"))
+		require.NoError(t, err)
+		var code strings.Builder
+		for _, path := range sources {
+			text, err := os.ReadFile(path)
+			require.NoError(t, err)
+			code.Write(text)
+		}
+		for _, name := range match[2:] {
+			if name != "" {
+				declared := regexp.MustCompile(`(?m)^(func|type|const|var|\t)\s*(\([^)]*\) )?` + name + `\b`).MatchString(code.String())
+				require.True(t, declared, "docs/architecture.md names %s, which is not declared in %s", match[0], dir)
+				found++
+			}
+		}
+	}
+	require.NotZero(t, found)
+}
