@@ -178,6 +178,13 @@ var ways = []way{
 	{name: inProcess, child: true},
 }
 
+// engineWays are the ways over the network to a hub with an engine.
+var engineWays = []way{
+	{name: "udp", udp: true, batch: 1},
+	{name: "http", batch: 1},
+	{name: "http, 1000 a request", batch: 1000},
+}
+
 const (
 	// ingestWindow is how many events are published before it is looked whether they have come in.
 	ingestWindow = 1000

@@ -145,6 +145,23 @@ func (r *runner) publishBeside(s spec) (*Result, error) {
 	return result, nil
 }
 
+// ingestEngine measures publishing inside of a process, next to JetStream's own, and over the network.
+func (r *runner) ingestEngine(s spec) ([]*Result, error) {
+	beside, err := r.publishBeside(s)
+	if err != nil {
+		return nil, err
+	}
+	results := []*Result{beside}
+	for _, w := range engineWays {
+		result, err := r.take(s, w, append(r.engine.newLog(), "--max-event-bytes", strconv.Itoa(engineEventBytes))...)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", w.name, err)
+		}
+		results = append(results, result)
+	}
+	return results, nil
+}
+
 // hubs has 1, 2 and 3 hubs, each time on one stream, share out the subscribers; the first of them takes
 // all that is published.
 func (r *runner) hubs(s spec) ([]*Result, error) {

@@ -22,11 +22,13 @@ func (r *runner) ingest(s spec) ([]*Result, error) {
 		if w.child && r.cfg.Target != "" || w.udp && r.cfg.Target != "" && r.cfg.TargetUDP == "" {
 			continue
 		}
-		take := r.take
+		var result *Result
+		var err error
 		if w.child {
-			take = r.publishInside
+			result, err = r.publishInside(s, w)
+		} else {
+			result, err = r.take(s, w)
 		}
-		result, err := take(s, w)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", w.name, err)
 		}
@@ -69,9 +71,9 @@ func ingested(s spec, w way, rounds []*round) *Result {
 	return result
 }
 
-// take measures a way over the network.
-func (r *runner) take(s spec, w way) (*Result, error) {
-	server, err := r.hub()
+// take measures a way over the network, to a hub that has these flags as well.
+func (r *runner) take(s spec, w way, flags ...string) (*Result, error) {
+	server, err := r.hub(flags...)
 	if err != nil {
 		return nil, err
 	}

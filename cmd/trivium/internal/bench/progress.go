@@ -22,6 +22,7 @@ func (s spec) steps() int {
 		if s.engine == "" {
 			return s.rounds * len(ways)
 		}
+		return s.rounds * (s.sides() + len(engineWays))
 	case Fanout:
 		if s.engine != "" {
 			return 2 * s.sides() * s.rounds

@@ -40,6 +40,13 @@ func (r *Report) publishTable(w io.Writer) {
 			continue
 		}
 		hub, own := result.Hub, result.Floor
+		if own == nil { // over the network, where there is nothing to hold it against
+			rows = append(rows, []string{
+				result.Engine, result.Transport, count(int64(result.Rounds)),
+				count(int64(hub.DeliveriesPerSecond)), none, none, micros(hub.CPUPerDelivery), none, none,
+			})
+			continue
+		}
 		rows = append(rows, []string{
 			result.Engine, result.Transport, count(int64(result.Rounds)),
 			count(int64(hub.DeliveriesPerSecond)), count(int64(own.DeliveriesPerSecond)), times(result.RateRatio),

@@ -130,7 +130,7 @@ func (r *runner) run(s spec) ([]*Result, error) {
 		return one(r.resume(s))
 	case Ingest:
 		if s.engine != "" {
-			return one(r.publishBeside(s))
+			return r.ingestEngine(s)
 		}
 		return r.ingest(s)
 	case Hubs:
