@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// stub answers one token, or every one with an error.
+// stub accepts one token, or answers every token with an error.
 type stub struct {
 	token string
 	err   error
@@ -72,8 +72,8 @@ func TestChain(t *testing.T) {
 	require.Equal(t, ErrTokenEnded, err, "given by nobody")
 }
 
-// TestChainOfFileAndJWT: a token of three parts that the file knows is no JWT; of one that it does
-// not know, the JWT verifier has the word, and of others the file.
+// A token of three parts in the file is no JWT. For one that is not in the file the JWT verifier
+// decides, and for other tokens the file.
 func TestChainOfFileAndJWT(t *testing.T) {
 	vectors := readVectors(t)
 	j := vectors.verifier(t, JWTConfig{})

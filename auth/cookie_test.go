@@ -14,7 +14,7 @@ import (
 
 const wrong = "canary-wrong"
 
-// TestCookiePlaces: any other place of a token overrides the cookie, for good and for bad.
+// A token in any other place overrides the cookie, valid or not.
 func TestCookiePlaces(t *testing.T) {
 	good := New(Config{Verifier: NewStaticToken(canary, Limits{})})
 	bad := New(Config{Verifier: NewStaticToken("another", Limits{})})
@@ -124,7 +124,7 @@ func TestCookie(t *testing.T) {
 	}
 }
 
-// brief is a Verifier of tokens that end.
+// brief is a Verifier of tokens that expire.
 type brief struct{ left time.Duration }
 
 func (b brief) Verify(token string) (*Credential, error) {
@@ -226,7 +226,7 @@ func TestSession(t *testing.T) {
 	}
 }
 
-// TestSessionReplacesTheOldName: over HTTPS the cookie without the prefix is taken back.
+// Over HTTPS the cookie without the prefix is removed.
 func TestSessionReplacesTheOldName(t *testing.T) {
 	g := New(Config{Verifier: NewStaticToken(canary, Limits{})})
 	for method, value := range map[string]string{http.MethodPost: canary, http.MethodDelete: ""} {
@@ -242,7 +242,7 @@ func TestSessionReplacesTheOldName(t *testing.T) {
 	}
 }
 
-// TestSessionServes: what POST has set lets a page in that sends no more than that.
+// The cookie set by POST is enough to authenticate a page.
 func TestSessionServes(t *testing.T) {
 	g := New(Config{Verifier: NewStaticToken(canary, Limits{})})
 	w := httptest.NewRecorder()

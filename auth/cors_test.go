@@ -18,7 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patterns of origins, and beside each what it takes in as one who does not know the library reads it.
+// patterns are origin patterns, each with an independent regular expression for the origins that it
+// allows.
 var (
 	patterns = []string{
 		"https://*.example.com",
@@ -44,11 +45,11 @@ var (
 	}, "|") + `)$`)
 )
 
-// otherOrigins are none of the hub's own.
+// otherOrigins are origins other than the hub's own.
 var otherOrigins = []struct {
 	origin  string
 	allowed bool
-	unnamed bool // by "*" too it is not allowed
+	unnamed bool // not even allowed by "*"
 }{
 	{origin: "https://app.example.com", allowed: true},
 	{origin: "https://a.b.c.d.example.com", allowed: true},
@@ -166,7 +167,7 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-// TestCORS asks a server as browsers do: first a preflight, which has no token, then with one.
+// Sends requests as browsers do: first a preflight without a token, then a request with one.
 func TestCORS(t *testing.T) {
 	named, err := NewOrigins(patterns)
 	require.NoError(t, err)
@@ -345,7 +346,8 @@ func TestRequestHeaders(t *testing.T) {
 	require.Error(t, err)
 }
 
-// TestBodyThatNeverComes: what the guard answers itself is answered though a body is announced.
+// A request that the middleware answers itself is answered although its announced body does not
+// arrive.
 func TestBodyThatNeverComes(t *testing.T) {
 	origins, err := NewOrigins([]string{"https://app.example.com"})
 	require.NoError(t, err)
@@ -375,7 +377,7 @@ func TestBodyThatNeverComes(t *testing.T) {
 	}
 }
 
-// pipeListener accepts what it is given.
+// pipeListener accepts the connections that it is given.
 type pipeListener struct {
 	accepted chan net.Conn
 	closed   chan struct{}

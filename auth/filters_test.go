@@ -9,7 +9,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// largeSet returns a set of 64 filters that no other number gives.
+// largeSet returns a set of 64 filters that differs for each number.
 func largeSet(t *testing.T, n int) hub.FilterSet {
 	var filters []hub.Filter
 	for i := range 64 {
@@ -20,8 +20,8 @@ func largeSet(t *testing.T, n int) hub.FilterSet {
 	return hub.NewFilterSet(filters...)
 }
 
-// TestFilterLimits: the filters of a token's connections take no more memory than they may, equal sets count
-// once, those of a connection that ends or has others no more, and a few filters never.
+// The memory of the filters of a token's connections is limited. Equal sets count once, filters of
+// closed connections and replaced filters do not count, and small sets never do.
 func TestFilterLimits(t *testing.T) {
 	size := filterBytes(largeSet(t, 1))
 	require.Positive(t, size)

@@ -16,13 +16,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// keyFixture is a verifier that fetches its keys from an issuer, in a bubble.
+// keyFixture is a verifier that fetches its keys from an issuer, on a fake clock.
 type keyFixture struct {
 	*issuer
 	jwt *JWT
 	log strings.Builder
-	old crypto.Signer // the key "old", which the issuer has from the beginning
-	new crypto.Signer // the key "new", which it does not have yet
+	old crypto.Signer // the key "old", which the issuer serves from the start
+	new crypto.Signer // the key "new", which it does not serve yet
 }
 
 // inKeyBubble calls f with a verifier that has fetched its keys a day ago.
@@ -46,7 +46,7 @@ func inKeyBubble(t *testing.T, f func(*testing.T, *keyFixture)) {
 	})
 }
 
-// unavailableFor requires that the token is refused for now, and returns for how long.
+// unavailableFor requires that the token is refused temporarily, and returns the retry delay.
 func (fx *keyFixture) unavailableFor(t *testing.T, token string) time.Duration {
 	t.Helper()
 	_, err := fx.jwt.Verify(token)
@@ -57,9 +57,8 @@ func (fx *keyFixture) unavailableFor(t *testing.T, token string) time.Duration {
 	return unavailable.RetryAfter
 }
 
-// TestRotationUnderFlood: somebody without any token cannot have a good token refused for good, can
-// delay the fetch for its key by no more than one interval, and costs the issuer no more requests
-// than one an interval.
+// A client without a token cannot have a valid token refused permanently. It can delay the fetch
+// for its key by at most one interval, and causes at most one request to the issuer per interval.
 func TestRotationUnderFlood(t *testing.T) {
 	inKeyBubble(t, func(t *testing.T, fx *keyFixture) {
 		begin := time.Now()
@@ -105,8 +104,7 @@ func TestRotationUnderFlood(t *testing.T) {
 	})
 }
 
-// TestUnknownKeyIsJudgedByFreshKeys: a key id is refused for good only by a fetch that was made after
-// the token arrived.
+// A key ID is refused permanently only by a fetch that started after the token arrived.
 func TestUnknownKeyIsJudgedByFreshKeys(t *testing.T) {
 	inKeyBubble(t, func(t *testing.T, fx *keyFixture) {
 		fx.set(func(i *issuer) { i.delay = 2 * time.Second })
@@ -131,7 +129,7 @@ func TestUnknownKeyIsJudgedByFreshKeys(t *testing.T) {
 		require.ErrorIs(t, verdicts["comes while it is under way"], ErrUnavailable)
 		require.NoError(t, verdicts["comes while it is under way, and is in it"])
 
-		// Within the interval, no fetch is made; after it, one is.
+		// No fetch is made within the interval; one is made after it.
 		wait := fx.unavailableFor(t, fx.token(fx.new, "stranger"))
 		require.Equal(t, refetchInterval, wait)
 		time.Sleep(refetchInterval - time.Millisecond)
@@ -142,8 +140,7 @@ func TestUnknownKeyIsJudgedByFreshKeys(t *testing.T) {
 	})
 }
 
-// TestWaitersAreBounded: those who wait for a fetch are so many and no more, and the fetch is made
-// even if nobody can wait for it.
+// The number of requests that wait for a fetch is bounded, and the fetch is made even beyond that.
 func TestWaitersAreBounded(t *testing.T) {
 	inKeyBubble(t, func(t *testing.T, fx *keyFixture) {
 		fx.set(func(i *issuer) { i.delay = time.Second; i.keys["new"] = fx.new })
@@ -167,7 +164,7 @@ func TestWaitersAreBounded(t *testing.T) {
 	})
 }
 
-// TestEmptyKeySetChangesNothing: an issuer that serves no key has failed to serve its keys.
+// An empty key set counts as a failed fetch.
 func TestEmptyKeySetChangesNothing(t *testing.T) {
 	inKeyBubble(t, func(t *testing.T, fx *keyFixture) {
 		good := fx.token(fx.old, "old")
@@ -189,7 +186,7 @@ func TestEmptyKeySetChangesNothing(t *testing.T) {
 	})
 }
 
-// TestRotationWithoutKeyIDs: where keys have no id, a signature by none of them may be by a new one.
+// If keys have no IDs, an unknown signature may be by a new key.
 func TestRotationWithoutKeyIDs(t *testing.T) {
 	inKeyBubble(t, func(t *testing.T, fx *keyFixture) {
 		_, err := fx.jwt.Verify(fx.token(fx.new, ""))

@@ -22,15 +22,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// issuer signs tokens and serves keys, in place of the network.
+// issuer signs tokens and serves keys, without a network.
 type issuer struct {
 	t        *testing.T
 	requests atomic.Int32
 
 	mu    sync.Mutex
 	keys  map[string]crypto.Signer
-	err   error         // what a request fails with
-	delay time.Duration // before the answer
+	err   error         // error of every request
+	delay time.Duration // delay before the answer
 }
 
 func (i *issuer) set(change func(*issuer)) {
@@ -39,7 +39,7 @@ func (i *issuer) set(change func(*issuer)) {
 	change(i)
 }
 
-// body is the key set.
+// body returns the key set.
 func (i *issuer) body() string {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -71,7 +71,7 @@ func (i *issuer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(i.body()))}, nil
 }
 
-// token is good, of the key and the key id.
+// token returns a valid token, signed by the key and with the key ID.
 func (i *issuer) token(k crypto.Signer, id string) string {
 	unsigned := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{"exp": time.Now().Add(24 * time.Hour).Unix()})
 	unsigned.Header["kid"] = id
@@ -80,7 +80,7 @@ func (i *issuer) token(k crypto.Signer, id string) string {
 	return token
 }
 
-// TestKeySetInTime: when the keys are requested, and what is answered meanwhile.
+// Checks when the keys are fetched, and how tokens are answered meanwhile.
 func TestKeySetInTime(t *testing.T) {
 	_, _, first := signers(t)
 	_, _, second := signers(t)
@@ -117,7 +117,7 @@ func TestKeySetInTime(t *testing.T) {
 		}
 		good, rotated, forged := source.token(first, "first"), source.token(second, "second"), source.token(second, "first")
 
-		// Away from the start: tried again at 1, 3, 7, 15, 31, 63 and then 123 s.
+		// Unavailable from the start: retries after 1, 3, 7, 15, 31, 63 and then 123 s.
 		verify(good, ErrUnavailable)
 		requests(0, "nobody runs it yet")
 		running.Go(func() { j.Run(ctx) })
@@ -143,7 +143,7 @@ func TestKeySetInTime(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		requests(1, "every hour")
 
-		// Unknown key ids: once an interval, whatever their number.
+		// Unknown key IDs: one fetch per interval, whatever their number.
 		verify(rotated, ErrUnavailable)
 		time.Sleep(refetchInterval)
 		verify(rotated, ErrBadToken)
@@ -168,7 +168,7 @@ func TestKeySetInTime(t *testing.T) {
 		verify(rotated, nil)
 		requests(1, "for all of these")
 
-		// Away again, and slow at it: the old keys stay.
+		// Unavailable again, and slow: the old keys stay.
 		source.set(func(i *issuer) { i.err, i.delay = errors.New("away"), time.Hour })
 		time.Sleep(refetchInterval)
 		started = time.Now()
@@ -186,7 +186,7 @@ func TestKeySetInTime(t *testing.T) {
 		verify(good, ErrBadToken)
 		requests(1, "for the key that was taken away")
 
-		// The end, with somebody waiting.
+		// Shutdown while a request waits.
 		source.set(func(i *issuer) { i.delay = time.Hour })
 		time.Sleep(time.Minute)
 		running.Go(func() { verify(source.token(first, "fourth"), ErrUnavailable) })
@@ -204,7 +204,7 @@ func TestKeySetInTime(t *testing.T) {
 	})
 }
 
-// TestKeySetServed: answers that are no key set change nothing.
+// Answers that are no key set change nothing.
 func TestKeySetServed(t *testing.T) {
 	_, _, k := signers(t)
 	source := &issuer{t: t, keys: map[string]crypto.Signer{"k": k}}
@@ -332,7 +332,7 @@ func TestKeySetURL(t *testing.T) {
 	}
 }
 
-// TestKeySetRuns does it once over a socket, as a hub does.
+// Fetches once over a socket.
 func TestKeySetRuns(t *testing.T) {
 	_, _, k := signers(t)
 	source := &issuer{t: t, keys: map[string]crypto.Signer{"k": k}}
@@ -354,7 +354,7 @@ func TestKeySetRuns(t *testing.T) {
 	running.Wait()
 }
 
-// FuzzJWK holds that no text makes another key than one of the kinds taken.
+// No text yields a key of an unsupported kind.
 func FuzzJWK(f *testing.F) {
 	var set struct{ Keys []json.RawMessage }
 	require.NoError(f, json.Unmarshal(readVectors(f).JWKS, &set))

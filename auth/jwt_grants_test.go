@@ -11,8 +11,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// TestGrantsAreMadeOnce: a token with many filters has its sets compiled by its first request alone, and
-// the memory of all such sets is bounded.
+// The sets of a token with many filters are built only for its first request, and the memory of all
+// such sets is bounded.
 func TestGrantsAreMadeOnce(t *testing.T) {
 	secret := []byte(strings.Repeat("s", 32))
 	j, err := NewJWT(JWTConfig{Keys: Keys{Secret: secret}})

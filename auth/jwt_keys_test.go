@@ -31,7 +31,7 @@ func pemOf(t *testing.T, k any) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 }
 
-// signers gives a private key of each kind.
+// signers returns a private key of each kind.
 func signers(t *testing.T) (rsaKey *rsa.PrivateKey, ecKey *ecdsa.PrivateKey, edKey ed25519.PrivateKey) {
 	t.Helper()
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -43,7 +43,7 @@ func signers(t *testing.T) (rsaKey *rsa.PrivateKey, ecKey *ecdsa.PrivateKey, edK
 	return rsaKey, ecKey, edKey
 }
 
-// TestKeys: what is no good key is refused, with the reason, and the old ones stay.
+// An invalid key is refused with the reason, and the old keys stay.
 func TestKeys(t *testing.T) {
 	vectors := readVectors(t)
 	rsaKey, ecKey, edKey := signers(t)
@@ -100,7 +100,7 @@ func TestKeys(t *testing.T) {
 	mintAndVerify(t, j, []byte(strings.Repeat("s", 32)+" \r\n"), NewSecretKey)
 }
 
-// mintAndVerify: what is minted is verified, and says what it was made to.
+// mintAndVerify requires that a minted token verifies and has the given claims.
 func mintAndVerify(t *testing.T, j *JWT, file []byte, parse func([]byte) (*SigningKey, error)) {
 	t.Helper()
 	k, err := parse(file)

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestJWTLeeway: the issuer's clock may be ahead of this one, but no token lives longer for that.
+// The issuer's clock may be ahead, but no token is valid longer because of that.
 func TestJWTLeeway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		secret := []byte("a secret of thirty-two bytes, or more")

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// jwtVector is a token of testdata/tokens/jwt.json, and what it must be answered with.
+// jwtVector is a token of testdata/tokens/jwt.json and the expected result.
 type jwtVector struct {
 	Name     string
 	Want     string // ok, bad, ended, not_yet
@@ -23,12 +23,12 @@ type jwtVector struct {
 	Audience string // expected
 	Token    string
 
-	Subject   string // "": one made up
+	Subject   string // "": generated
 	Subscribe []string
 	Publish   []string
 	ID        string
 	Expires   float64
-	SameAs    string // the name of a vector whose hash it has
+	SameAs    string // name of a vector with the same hash
 }
 
 type jwtVectors struct {
@@ -48,7 +48,7 @@ func readVectors(t testing.TB) *jwtVectors {
 	return v
 }
 
-// token gives the vector of that name.
+// token returns the vector with that name.
 func (v *jwtVectors) token(t testing.TB, name string) string {
 	t.Helper()
 	for _, vector := range v.Tokens {
@@ -60,7 +60,7 @@ func (v *jwtVectors) token(t testing.TB, name string) string {
 	return ""
 }
 
-// verifier returns a verifier that knows all keys of the vectors, and whose issuer has no others.
+// verifier returns a verifier with all keys of the vectors; its issuer serves no others.
 func (v *jwtVectors) verifier(t testing.TB, config JWTConfig) *JWT {
 	t.Helper()
 	config.Keys = Keys{Secret: []byte(v.Secret + "\r\n"), Public: []byte(v.Public)}
@@ -95,7 +95,7 @@ func (v *jwtVectors) verifier(t testing.TB, config JWTConfig) *JWT {
 
 var wanted = map[string]error{"bad": ErrBadToken, "ended": ErrTokenEnded, "not_yet": ErrTokenNotYet}
 
-// TestJWTVectors judges signatures of another implementation. In the bubble it is the year 2000.
+// Verifies signatures of another implementation. The fake clock is in the year 2000.
 func TestJWTVectors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vectors := readVectors(t)
@@ -132,7 +132,7 @@ func TestJWTVectors(t *testing.T) {
 	})
 }
 
-// TestJWTSpellings: of a good token no other spelling is good.
+// A valid token has no other valid encoding.
 func TestJWTSpellings(t *testing.T) {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	vectors := readVectors(t)
@@ -171,7 +171,7 @@ func TestJWTSpellings(t *testing.T) {
 	}
 }
 
-// TestJWTNone: no spelling of none is an algorithm, with a signature or without.
+// No variant of the algorithm "none" is accepted, with or without a signature.
 func TestJWTNone(t *testing.T) {
 	vectors := readVectors(t)
 	j := vectors.verifier(t, JWTConfig{})
@@ -193,7 +193,7 @@ func TestJWTNone(t *testing.T) {
 	}
 }
 
-// TestJWTLength: what is too long is not looked into.
+// Tokens that are too long are not parsed.
 func TestJWTLength(t *testing.T) {
 	j := readVectors(t).verifier(t, JWTConfig{})
 	for _, long := range []string{
@@ -246,12 +246,12 @@ func TestJWTReview(t *testing.T) {
 	require.ErrorIs(t, err, ErrBadToken)
 }
 
-// FuzzJWT holds that nothing passes but what the vectors have signed.
+// Only tokens with the signatures of the vectors are accepted.
 func FuzzJWT(f *testing.F) {
 	vectors := readVectors(f)
 	good := map[string]bool{}
 	for _, v := range vectors.Tokens {
-		if len(v.Token) < 1000 { // the fuzzer makes long ones shorter, at length
+		if len(v.Token) < 1000 { // the fuzzer takes long to minimize long inputs
 			f.Add(v.Token)
 		}
 		good[v.Token] = v.Want == "ok" || v.Want == "not_yet" || v.Issuer+v.Audience != ""
@@ -268,12 +268,12 @@ func FuzzJWT(f *testing.F) {
 	})
 }
 
-// FuzzClaims holds that a payload that passes is JSON, and that its end is a date.
+// An accepted payload is JSON and has a valid expiry.
 func FuzzClaims(f *testing.F) {
 	for _, v := range readVectors(f).Tokens {
 		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(v.Token, ".")[1])
 		require.NoError(f, err)
-		if len(payload) < 300 { // the fuzzer makes long ones shorter, at length
+		if len(payload) < 300 { // the fuzzer takes long to minimize long inputs
 			f.Add(payload)
 		}
 	}

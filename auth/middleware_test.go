@@ -20,15 +20,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const canary = "canary-7.Q_z~secret"
 
-// attempt is a request as a client spells it, and what the guard thinks of it.
+// attempt is a request and the expected reaction of the middleware.
 type attempt struct {
 	name   string
-	method string      // GET
-	target string      // /sse
-	host   string      // hub.example
-	header http.Header // as on the wire
+	method string      // default: GET
+	target string      // default: /sse
+	host   string      // default: hub.example
+	header http.Header // in canonical form
 	tls    bool
-	peer   string // 192.0.2.1:1234
+	peer   string // default: 192.0.2.1:1234
 	http10 bool
 	want   error
 }
@@ -56,7 +56,7 @@ func (a attempt) request() *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, local))
 }
 
-// try gives what the guard passes on, or why it refuses.
+// try returns what the middleware passes on, or the reason why it refuses.
 func try(t *testing.T, g *Middleware, a attempt) (grant *hub.Grant, header http.Header, reason error) {
 	t.Helper()
 	answers := 0
@@ -77,7 +77,7 @@ func try(t *testing.T, g *Middleware, a attempt) (grant *hub.Grant, header http.
 	return grant, w.Header(), reason
 }
 
-// bearers spell one token in each place; more than one of them is one too many.
+// bearers put one token in each place; more than one of them is an error.
 var bearers = []struct {
 	name   string
 	target string
@@ -224,14 +224,14 @@ func TestNewToken(t *testing.T) {
 	require.NotEqual(t, token, NewToken())
 }
 
-// TestCrossSiteWithoutOrigin: what each policy lets pass of requests that have no Origin.
+// Checks which requests without Origin each policy accepts.
 func TestCrossSiteWithoutOrigin(t *testing.T) {
 	link := http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}}
 	frame := http.Header{"Sec-Fetch-Site": {"same-site"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"iframe"}}
 	for name, c := range map[string]struct {
 		method  string
 		header  http.Header
-		passes  CrossSite // the strictest policy that lets it pass
+		passes  CrossSite // the strictest policy that accepts the request
 		origins bool
 	}{
 		"no browser":          {header: nil, passes: CrossSiteRefused},

@@ -93,8 +93,8 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
-// passesRightly holds that what passes is the Host behind the scheme, but for case, a default port
-// and the spelling of an IPv6 address, or an origin that a pattern takes in.
+// passesRightly requires that an accepted origin is scheme and Host of the request, except for
+// case, a default port and the form of an IPv6 address, or that a pattern allows it.
 func passesRightly(t require.TestingT, g *Middleware, origin, host string) {
 	r := attempt{host: host, header: http.Header{"Origin": {origin}}}.request()
 	switch g.originKindOf(r) {
@@ -129,7 +129,7 @@ func FuzzOrigin(f *testing.F) {
 	f.Fuzz(func(t *testing.T, origin, host string) { passesRightly(t, g, origin, host) })
 }
 
-// TestOriginPieces puts together what origins are made of.
+// Combines parts of origins.
 func TestOriginPieces(t *testing.T) {
 	allowed, err := NewOrigins(patterns)
 	require.NoError(t, err)
@@ -161,7 +161,7 @@ func TestHost(t *testing.T) {
 		"[::ffff:127.0.0.1]":     nil,
 		"[0:0:0:0:0:0:0:1]:3000": nil,
 		"192.0.2.7:3000":         nil, // the local address of the connection
-		"192.0.2.7:8080":         nil, // a port is mapped easily
+		"192.0.2.7:8080":         nil, // ports may be forwarded
 		"[::ffff:192.0.2.7]":     nil,
 		"hub.example":            nil,
 		"HUB.EXAMPLE.:9":         nil,

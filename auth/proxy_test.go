@@ -78,8 +78,8 @@ func TestClient(t *testing.T) {
 	}
 }
 
-// FuzzClient holds that a client can put nothing into the header that counts: neither if it
-// connects itself, nor before what a proxy adds.
+// A client cannot influence the part of the header that counts, neither when it connects directly
+// nor before what a proxy adds.
 func FuzzClient(f *testing.F) {
 	for _, row := range forwarded {
 		f.Add(strings.Join(row.lines, "\n"), row.peer)
@@ -131,7 +131,7 @@ func TestSecure(t *testing.T) {
 		}}
 		g := New(Config{Proxies: testProxies(t)})
 		require.Equal(t, c.want, g.config.Proxies.Secure(a.request()), c.name)
-		// The page's origin has the scheme that the browser sees, and that scheme's port.
+		// The page's origin has the scheme that the browser uses, and that scheme's port.
 		for origin, same := range map[string]bool{
 			"https://hub.example":     c.want,
 			"https://hub.example:443": c.want,

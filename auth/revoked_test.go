@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRevokedSubjects: a line names an id, a subject, or a subject and a time of issue.
+// A line contains an ID, a subject, or a subject and a time.
 func TestRevokedSubjects(t *testing.T) {
 	j := readVectors(t).verifier(t, JWTConfig{})
 	noon := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
@@ -24,7 +24,7 @@ func TestRevokedSubjects(t *testing.T) {
 		{"sub:alice", "x", "Alice", noon, false},
 		{"sub:alice", "x", "", noon, false},
 		{"sub:alice", "alice", "bob", noon, false},
-		{"sub:alice", "sub:alice", "bob", noon, true}, // a jti, as in files from before subjects
+		{"sub:alice", "sub:alice", "bob", noon, true}, // a jti, as in files from before subjects were supported
 		{"alice", "x", "alice", noon, false},
 		{"Sub:alice", "x", "alice", noon, false},
 		{"\ufeff# comment\n\n\tsub:alice \r\nid-1\n", "id-1", "", never, true},
@@ -49,7 +49,7 @@ func TestRevokedSubjects(t *testing.T) {
 	}
 }
 
-// TestRevokedFileFaults: what is wrong is named with its line, and changes nothing.
+// Errors name the line, and change nothing.
 func TestRevokedFileFaults(t *testing.T) {
 	const (
 		after   = "want a time such as before:2026-11-28T12:00:00Z after the subject, or nothing; a subject with spaces stands in double quotes"
@@ -88,7 +88,7 @@ func TestRevokedFileFaults(t *testing.T) {
 	}
 }
 
-// TestRevokedSubjectIsReviewed: it counts for new tokens and for those in use.
+// A revoked subject applies to new tokens and to those in use.
 func TestRevokedSubjectIsReviewed(t *testing.T) {
 	vectors := readVectors(t)
 	j := vectors.verifier(t, JWTConfig{})

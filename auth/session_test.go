@@ -17,11 +17,11 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// book is a Verifier of tokens that can be changed while they are in use.
+// book is a Verifier of tokens that can be changed while in use.
 type book struct {
 	mu     sync.Mutex
 	tokens map[string]*Credential
-	during func() // called between a Verify and its return
+	during func() // called before Verify returns
 }
 
 func newBook(tokens ...string) *book {
@@ -72,7 +72,7 @@ func (b *book) Recheck(c *Credential) (*Credential, error) {
 	return nil, ErrTokenEnded
 }
 
-// holder counts how often it was told; as an Outlet does, it lets go of its own accord.
+// holder counts its notifications. Like a connection.Writer, it releases the session itself.
 type holder struct{ told atomic.Int32 }
 
 func (h *holder) OnRightsChanged() { h.told.Add(1) }
@@ -108,7 +108,7 @@ func TestConnectionLimits(t *testing.T) {
 		t.Helper()
 		access, h := at(token, address)
 		requireLimit(t, access.Acquire(h), limit)
-		access.Release(h) // which does nothing
+		access.Release(h) // has no effect
 	}
 
 	first, one := hold("bound", "192.0.2.1")
@@ -129,7 +129,7 @@ func TestConnectionLimits(t *testing.T) {
 	require.NoError(t, third.AcquireUncounted(watcher), "who only watches is no connection")
 	third.Release(watcher)
 
-	// A token in another's place takes its connection over and needs no room of its own.
+	// A token that replaces another takes over its connection, which is not counted twice.
 	fresh, err := second.Renew("other")
 	require.NoError(t, err)
 	defer fresh.Done()
@@ -176,7 +176,7 @@ func TestRates(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)
 		require.NoError(t, hold())
 
-		// What comes whole is let in whole, and paid for after.
+		// A batch is admitted whole, and overdraws the bucket.
 		require.NoError(t, access.AdmitPublish(1000))
 		err = accessOf(t, g, "bound", "192.0.2.9").AdmitPublish(1)
 		requireLimit(t, err, LimitPublishRate)
@@ -184,7 +184,7 @@ func TestRates(t *testing.T) {
 		time.Sleep(err.(*LimitError).RetryAfter)
 		require.NoError(t, access.AdmitPublish(1))
 
-		// A stream is let through as fast as the rate, in parts that are not more than a second's.
+		// A stream is admitted at the rate, in parts of at most one second's worth.
 		time.Sleep(time.Second)
 		begin, passed := time.Now(), 0
 		for passed < 100 {
@@ -210,8 +210,8 @@ func TestRates(t *testing.T) {
 	})
 }
 
-// TestLeaseEnds has tokens end by time and by being taken back.
-func TestLeaseEnds(t *testing.T) {
+// Tokens expire and are revoked.
+func TestSessionEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBook("kept", "removed", "changed", "unused")
 		const life = time.Minute
@@ -247,7 +247,7 @@ func TestLeaseEnds(t *testing.T) {
 		require.Equal(t, []string{"removed", "changed"}, told())
 		require.Nil(t, held["removed"].Grant())
 		require.Same(t, less, held["changed"].Grant())
-		time.Sleep(time.Second) // a new rate begins with nothing
+		time.Sleep(time.Second) // a new rate starts with an empty bucket
 		require.NoError(t, held["changed"].AdmitPublish(1))
 		requireLimit(t, held["changed"].AdmitPublish(1), LimitPublishRate)
 		require.ErrorIs(t, held["removed"].Acquire(new(holder)), ErrTokenEnded)
@@ -281,9 +281,9 @@ func TestLeaseEnds(t *testing.T) {
 	})
 }
 
-// TestReviewMeanwhile: a token that is removed while a request with it is being judged is not let
-// in by what was read before.
-func TestReviewMeanwhile(t *testing.T) {
+// A token that is removed while a request with it is being verified is not accepted because of what
+// was read before.
+func TestRecheckDuringVerify(t *testing.T) {
 	b := newBook("t")
 	g := New(Config{Verifier: b})
 	b.during = func() {
@@ -295,8 +295,8 @@ func TestReviewMeanwhile(t *testing.T) {
 	require.ErrorIs(t, err, ErrTokenEnded)
 }
 
-// TestForgotten: whoever is forgotten between two requests must not gain by it.
-func TestForgotten(t *testing.T) {
+// Deleting an unused session between two requests must not reset its limits.
+func TestUnusedSessionsKeepLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBook()
 		b.set("bound", Credential{Limits: Limits{PublishRate: 1}})
@@ -310,9 +310,9 @@ func TestForgotten(t *testing.T) {
 	})
 }
 
-// TestRequestUnderWay: what a request was let in by is not forgotten while it is served, or it would
-// miss the end of its token.
-func TestRequestUnderWay(t *testing.T) {
+// The session of a request is not deleted while the request is served, since it would miss the
+// token's end.
+func TestSessionOfRequestIsKept(t *testing.T) {
 	b := newBook("t")
 	g := New(Config{Verifier: b})
 	access, err := g.access("t")

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// countedRechecks counts the sessions that are judged, and the calls of OnRightsChanged.
+// countedRechecks counts the sessions that are rechecked, and the calls of OnRightsChanged.
 type countedRechecks struct {
 	*book
 	rechecks, notified int
@@ -34,9 +34,9 @@ func (h *countedHolder) OnRightsChanged() {
 	h.all.notified++
 }
 
-// TestReviewReleasesTheLock counts the sessions and the holders that a review goes through in one hold of the
-// lock, while sessions and holders come and go between the holds.
-func TestReviewReleasesTheLock(t *testing.T) {
+// Counts the sessions and holders that a recheck visits in one hold of the lock, while sessions and
+// holders come and go between the holds.
+func TestRecheckReleasesTheLock(t *testing.T) {
 	const tokens, holders = 3000, 3000
 	verifier := &countedRechecks{book: newBook()}
 	m := New(Config{Verifier: verifier})
@@ -66,7 +66,7 @@ func TestReviewReleasesTheLock(t *testing.T) {
 		assert.LessOrEqual(t, verifier.rechecks-rechecks, maxPerHold)
 		assert.LessOrEqual(t, verifier.notified-notified, maxPerHold)
 		holds, rechecks, notified = holds+1, verifier.rechecks, verifier.notified
-		open(tokens+holds, Limits{Connections: 2}) // judged by what holds now
+		open(tokens+holds, Limits{Connections: 2}) // verified with the current configuration
 		late := &countedHolder{all: verifier}
 		assert.NoError(t, crowd.AcquireUncounted(late)) // has the new rights
 		if h := all[holds]; h.told == 0 {

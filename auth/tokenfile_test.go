@@ -17,18 +17,18 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// fileVector is a tokens file of testdata/tokens/files.yaml. Of each entry that is good, the token
-// is its name with "-token" after it.
+// fileVector is a tokens file of testdata/tokens/files.yaml. The token of each valid entry is its
+// name followed by "-token".
 type fileVector struct {
 	Name   string
 	File   string
 	Tokens map[string]struct { // by the entry's name
 		Subscribe, Publish string // filters with spaces between
 		Expires            time.Time
-		Limits             [3]int // of connections, connects and publishes
+		Limits             [3]int // connections, connect rate and publish rate
 		Ended              bool
 	}
-	Faults string // the error, a fault a line
+	Faults string // the error, one fault per line
 }
 
 func readFileVectors(t testing.TB) []fileVector {
@@ -41,8 +41,8 @@ func readFileVectors(t testing.TB) []fileVector {
 	return vectors
 }
 
-// TestTokensFiles loads each file, and holds that a bad one changes nothing. In the bubble it is
-// the year 2000.
+// Loads each file, and requires that an invalid one changes nothing. The fake clock is in the year
+// 2000.
 func TestTokensFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, v := range readFileVectors(t) {
@@ -90,9 +90,9 @@ func hashOf(token string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// TestTokensReview: a right withdrawn, a limit changed and an end by time are told by what the file
-// says now; only what has gone from it has ended.
-func TestTokensReview(t *testing.T) {
+// A withdrawn right, a changed limit and an expiry follow the current file; only tokens that were
+// removed from it have ended.
+func TestTokensRecheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tokens := NewTokens(Limits{})
 		load := func(rest string) {
@@ -130,7 +130,7 @@ func TestTokensReview(t *testing.T) {
 	})
 }
 
-// TestTokensFaultsAreBounded: neither a large file nor many faults are told at length.
+// The errors of a large file, or of many faults, are bounded.
 func TestTokensFaultsAreBounded(t *testing.T) {
 	tokens := NewTokens(Limits{})
 	err := tokens.Load([]byte(strings.Repeat("- x\n", 1000)))
@@ -142,7 +142,7 @@ func TestTokensFaultsAreBounded(t *testing.T) {
 	err = tokens.Load([]byte("- {name: a, sha256: " + hashOf("a") + ", publish: " + list + "}"))
 	require.EqualError(t, err, "line 1: entry 1 (a): publish: want at most 1024 filters, got 1025")
 
-	// One list in ten thousand entries is one list.
+	// One list shared by ten thousand entries is parsed once.
 	var filters, file strings.Builder
 	for i := range maxFilters {
 		fmt.Fprintf(&filters, "f%d, ", i)
@@ -162,7 +162,7 @@ func TestTokensFaultsAreBounded(t *testing.T) {
 	require.Equal(t, maxFilters, c.Grant.Subscribe.Len())
 }
 
-// TestAppendToken: the text stays, whatever its form, and gains an entry.
+// The text is unchanged, whatever its form, and gains an entry.
 func TestAppendToken(t *testing.T) {
 	entry := TokenEntry{
 		Name: "new: #1", Token: "new-token", Subscribe: []hub.Filter{hub.Everything},
@@ -215,8 +215,7 @@ func TestAppendToken(t *testing.T) {
 	require.EqualError(t, err, "name: want 1 to 128 bytes of printable characters")
 }
 
-// TestAppendTokens: a file made of nothing but appended entries, of any names and filters, knows
-// them all.
+// A file built only of appended entries, with any names and filters, contains them all.
 func TestAppendTokens(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var file []byte
@@ -242,8 +241,8 @@ func TestAppendTokens(t *testing.T) {
 	})
 }
 
-// FuzzTokens holds that a file is taken or refused with a reason, and that one that is taken can
-// be added to, or is refused whole.
+// A file is accepted, or refused with a reason. An entry can be appended to an accepted file, or
+// the append is refused and changes nothing.
 func FuzzTokens(f *testing.F) {
 	for _, v := range readFileVectors(f) {
 		f.Add([]byte(v.File))

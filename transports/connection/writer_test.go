@@ -21,7 +21,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	tt.Waiting()
+	tt.SetParallelism()
 	goleak.VerifyTestMain(m)
 }
 
@@ -76,7 +76,7 @@ func newBench(t testing.TB, heartbeat, writeTimeout time.Duration) *bench {
 
 // connect returns a new writer and the client's end of its connection.
 func (b *bench) connect() (*connection.Writer, net.Conn) {
-	client, err := (&tt.Server{Addr: b.listener.Addr().String()}).Dial(tt.Ask{Slow: !b.fast})
+	client, err := (&tt.Server{Addr: b.listener.Addr().String()}).Dial(tt.Request{Slow: !b.fast})
 	require.NoError(b.t, err)
 	b.t.Cleanup(func() { client.Close() })
 	require.NoError(b.t, client.SetDeadline(time.Now().Add(longTimeout)))

@@ -19,7 +19,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	tt.Waiting()
+	tt.SetParallelism()
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		http.DefaultClient.CloseIdleConnections()
 	}))
@@ -125,7 +125,7 @@ func TestClientDisconnects(t *testing.T) {
 // open.
 func TestHTTP10(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
-	c, err := s.Dial(tt.Ask{})
+	c, err := s.Dial(tt.Request{})
 	require.NoError(t, err)
 	defer c.Close()
 	require.NoError(t, c.SetDeadline(time.Now().Add(tt.Patience)))
@@ -171,7 +171,7 @@ func TestSlowReader(t *testing.T) {
 	const size = 16 << 20           // more than the kernel buffers
 	s := tt.Start(t, tt.Config{WriteTimeout: timeout, Hub: hub.Config{MaxEventSize: size}})
 	s.Publish(t, tt.JSON("a", `"`+strings.Repeat("a", size-2)+`"`))
-	c, err := s.Dial(tt.Ask{Slow: true})
+	c, err := s.Dial(tt.Request{Slow: true})
 	require.NoError(t, err)
 	defer c.Close()
 	require.NoError(t, c.SetDeadline(time.Now().Add(tt.Patience)))

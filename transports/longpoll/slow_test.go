@@ -50,7 +50,7 @@ func takeRoom(t *testing.T, s *tt.Server) {
 // stall starts polls whose clients read only the start of the answer, and waits for that.
 func stall(t *testing.T, s *tt.Server, polls int, query string) (readers []*bufio.Reader) {
 	for range polls {
-		c, err := s.Dial(tt.Ask{Slow: true})
+		c, err := s.Dial(tt.Request{Slow: true})
 		require.NoError(t, err)
 		t.Cleanup(func() { c.Close() })
 		require.NoError(t, c.SetDeadline(time.Now().Add(ample)))

@@ -12,25 +12,25 @@ import (
 	"time"
 )
 
-// carrier sends requests over one connection. Its deadline is Patience from the last call of get
-// or patience on.
+// carrier sends requests over one connection. Its deadline is Patience after the last call of get
+// or extendDeadline.
 type carrier interface {
-	get(path string, ask Ask) (*http.Response, error)
-	patience()
+	get(path string, ask Request) (*http.Response, error)
+	extendDeadline()
 	cut()
 }
 
-// smallBuffer is what a slow client lets the kernel receive for it, in bytes.
+// smallBuffer is the kernel's receive buffer of a slow client, in bytes.
 const smallBuffer = 4 << 10
 
-// smallWindow is the least that HTTP/2 may have for flow control, in bytes.
+// smallWindow is the smallest flow-control window of HTTP/2, in bytes.
 const smallWindow = 64 << 10
 
-// Dial connects as the ask says, by TCP alone.
-func (s *Server) Dial(ask Ask) (net.Conn, error) {
+// Dial opens a TCP connection with the properties of the request.
+func (s *Server) Dial(ask Request) (net.Conn, error) {
 	var d net.Dialer
 	if ask.Slow {
-		// Before the handshake, for it is then that the window is told.
+		// Before the handshake, in which the window is announced.
 		d.Control = func(_, _ string, c syscall.RawConn) (err error) {
 			if failed := c.Control(func(fd uintptr) { err = setReceiveBuffer(fd, smallBuffer) }); failed != nil {
 				return failed
@@ -43,17 +43,17 @@ func (s *Server) Dial(ask Ask) (net.Conn, error) {
 		return nil, err
 	}
 	if ask.CutAfter > 0 {
-		conn = &frail{Conn: conn, left: ask.CutAfter}
+		conn = &cutConn{Conn: conn, left: ask.CutAfter}
 	}
-	if ask.Hold != nil {
-		conn = &held{Conn: conn, hold: ask.Hold}
+	if ask.BeforeRead != nil {
+		conn = &throttledConn{Conn: conn, beforeRead: ask.BeforeRead}
 	}
 	return conn, nil
 }
 
-// secure is Dial, and TLS for HTTP/1.1 where the server wants it: as a browser does for WebSocket,
-// it offers nothing else.
-func (s *Server) secure(ask Ask) (net.Conn, error) {
+// dialTLS is Dial, with TLS for HTTP/1.1 if the server uses TLS. Like a browser for WebSocket, it
+// offers no other protocol.
+func (s *Server) dialTLS(ask Request) (net.Conn, error) {
 	conn, err := s.Dial(ask)
 	if err != nil || s.roots == nil {
 		return conn, err
@@ -74,30 +74,30 @@ func (s *Server) secure(ask Ask) (net.Conn, error) {
 	return over, nil
 }
 
-// serverName stands in httptest's certificate.
+// serverName is the name in httptest's certificate.
 const serverName = "example.com"
 
-// heldRead is what a held connection takes at once, in bytes.
-const heldRead = 1 << 10
+// throttledRead is the size of one read of a throttledConn, in bytes.
+const throttledRead = 1 << 10
 
-// held is a connection that reads when it is let.
-type held struct {
+// throttledConn is a connection that calls a function before each read.
+type throttledConn struct {
 	net.Conn
-	hold func()
+	beforeRead func()
 }
 
-func (c *held) Read(p []byte) (int, error) {
-	c.hold()
-	return c.Conn.Read(p[:min(len(p), heldRead)])
+func (c *throttledConn) Read(p []byte) (int, error) {
+	c.beforeRead()
+	return c.Conn.Read(p[:min(len(p), throttledRead)])
 }
 
-// frail is a connection that is lost after some bytes.
-type frail struct {
+// cutConn is a connection that is lost after a number of bytes.
+type cutConn struct {
 	net.Conn
 	left int64
 }
 
-func (c *frail) Read(p []byte) (int, error) {
+func (c *cutConn) Read(p []byte) (int, error) {
 	if c.left == 0 {
 		c.Conn.Close()
 		return 0, io.ErrUnexpectedEOF
@@ -107,25 +107,25 @@ func (c *frail) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// raw is HTTP/1 spelt by hand.
-type raw struct {
+// http1Carrier sends HTTP/1 requests as plain text.
+type http1Carrier struct {
 	server *Server
 	proto  string
 	conn   net.Conn
 	reader *bufio.Reader
 }
 
-func (s *Server) raw(proto string) *raw { return &raw{server: s, proto: proto} }
+func (s *Server) http1(proto string) *http1Carrier { return &http1Carrier{server: s, proto: proto} }
 
-func (c *raw) get(path string, ask Ask) (*http.Response, error) {
+func (c *http1Carrier) get(path string, ask Request) (*http.Response, error) {
 	if c.conn == nil {
-		conn, err := c.server.secure(ask)
+		conn, err := c.server.dialTLS(ask)
 		if err != nil {
 			return nil, err
 		}
 		c.conn, c.reader = conn, bufio.NewReader(conn)
 	}
-	c.patience()
+	c.extendDeadline()
 	request := fmt.Appendf(nil, "GET %s?%s %s\r\nHost: %s\r\n", path, ask.Query.Encode(), c.proto, c.server.Addr)
 	for name, values := range ask.header() {
 		request = fmt.Appendf(request, "%s: %s\r\n", name, values[0])
@@ -136,25 +136,25 @@ func (c *raw) get(path string, ask Ask) (*http.Response, error) {
 	return http.ReadResponse(c.reader, nil)
 }
 
-// A connection that is closed already says so at the next read.
-func (c *raw) patience() { _ = c.conn.SetDeadline(time.Now().Add(Patience)) }
+// On a closed connection this fails, and so does the next read.
+func (c *http1Carrier) extendDeadline() { _ = c.conn.SetDeadline(time.Now().Add(Patience)) }
 
-func (c *raw) cut() {
+func (c *http1Carrier) cut() {
 	if c.conn != nil {
 		c.conn.Close()
 		c.conn = nil
 	}
 }
 
-// multiplexed is HTTP/2, which net/http speaks: over TLS, or else with prior knowledge.
-type multiplexed struct {
+// http2Carrier uses HTTP/2 of net/http, over TLS or with prior knowledge.
+type http2Carrier struct {
 	server    *Server
 	transport *http.Transport
 	cancel    context.CancelFunc
 	timer     *time.Timer
 }
 
-func (c *multiplexed) get(path string, ask Ask) (*http.Response, error) {
+func (c *http2Carrier) get(path string, ask Request) (*http.Response, error) {
 	if c.transport == nil {
 		c.transport = &http.Transport{
 			Protocols:       new(http.Protocols),
@@ -188,16 +188,16 @@ func (c *multiplexed) get(path string, ask Ask) (*http.Response, error) {
 	return response, err
 }
 
-func (c *multiplexed) patience() { c.timer.Reset(Patience) }
+func (c *http2Carrier) extendDeadline() { c.timer.Reset(Patience) }
 
-func (c *multiplexed) stop() {
+func (c *http2Carrier) stop() {
 	if c.cancel != nil {
 		c.timer.Stop()
 		c.cancel()
 	}
 }
 
-func (c *multiplexed) cut() {
+func (c *http2Carrier) cut() {
 	c.stop()
 	if c.transport != nil {
 		c.transport.CloseIdleConnections()

@@ -12,56 +12,56 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// Patience is how long a Client waits for anything; a test in which it ends has failed.
+// Patience is how long a Client waits for anything. A test in which it expires fails.
 const Patience = 3 * time.Minute
 
-// Kind says what an Item is.
+// Kind is the kind of an Item.
 type Kind string
 
-// The kinds of what a subscriber is told.
+// The kinds of items that a subscriber receives.
 const (
 	Event     Kind = "event"
-	Open      Kind = "open" // the stream begins; its ID is where
+	Open      Kind = "open" // the start of the stream; its ID is the position
 	Heartbeat Kind = "heartbeat"
 	Gap       Kind = "gap"
 	Error     Kind = "error"
 	Goaway    Kind = "goaway"
-	Close     Kind = "close" // a close frame
+	Close     Kind = "close" // a WebSocket close frame
 )
 
-// Item is one thing that a subscriber is told, whatever the transport.
+// Item is an event or control message, independent of the transport.
 type Item struct {
 	Kind        Kind
-	ID          string // where to resume; "" if it says nothing of that
+	ID          string // position to resume from; "" if the item has none
 	Topic, Type string // of an event
-	Data        string // of an event, as Client.Spell
+	Data        string // of an event; see Client.ExpectedData
 	Gap         *hub.Gap
 	Problem     *wire.Problem // of an error
 	Retry       time.Duration // of a goaway
 	Code        int           // of a close
 }
 
-// Ask is what a Client asks for.
-type Ask struct {
+// Request is what a Client requests.
+type Request struct {
 	Query       url.Values
-	LastEventID string // the header; "": it is sent if EmptyID says so
+	LastEventID string // the header Last-Event-ID; if it is "" it is sent only with EmptyID
 	EmptyID     bool
 
-	CutAfter int64  // bytes of what the server sends, then the connection is lost; 0: never
-	Slow     bool   // take as little as can be unless asked by Next
-	Hold     func() // called before each read of the connection, of 1 KiB at most; nil: it reads freely
+	CutAfter   int64  // bytes from the server after which the connection is lost; 0: never
+	Slow       bool   // receive as little as possible except in Next
+	BeforeRead func() // called before each read of at most 1 KiB; nil: unthrottled reads
 }
 
-// Query makes an Ask of names and values in turn.
-func Query(pairs ...string) Ask {
+// Query returns a Request with parameters, given as names and values in turn.
+func Query(pairs ...string) Request {
 	q := url.Values{}
 	for i := 0; i < len(pairs); i += 2 {
 		q.Add(pairs[i], pairs[i+1])
 	}
-	return Ask{Query: q}
+	return Request{Query: q}
 }
 
-func (a Ask) header() http.Header {
+func (a Request) header() http.Header {
 	h := http.Header{}
 	if a.LastEventID != "" || a.EmptyID {
 		h.Set("Last-Event-ID", a.LastEventID)
@@ -69,19 +69,20 @@ func (a Ask) header() http.Header {
 	return h
 }
 
-// Client is a subscriber over one Road.
+// Client is a subscriber over one Path.
 type Client interface {
-	// Connect begins. The error is a *Refusal if the hub answered otherwise.
-	Connect(Ask) error
-	// Next waits for the next item, for Patience. The error is io.EOF at the orderly end.
+	// Connect starts a subscription. The error is a *Refusal if the hub refused it.
+	Connect(Request) error
+	// Next blocks until the next item arrives, at most for Patience. The error is io.EOF at a clean
+	// end.
 	Next() (Item, error)
-	// Cut drops the connection without a word.
+	// Cut closes the connection without a close handshake.
 	Cut()
-	// Spell gives the event's data as this client gets it.
-	Spell(*hub.Event) string
+	// ExpectedData returns the event's data in the form in which this client receives it.
+	ExpectedData(*hub.Event) string
 }
 
-// Refusal is an answer that begins no subscription.
+// Refusal is an answer other than a subscription.
 type Refusal struct {
 	Status  int
 	Header  http.Header
@@ -103,33 +104,33 @@ func refusal(response *http.Response) error {
 	return r
 }
 
-// spellEnvelope: an envelope has the data byte for byte.
-func spellEnvelope(e *hub.Event) string { return string(e.Data) }
+// envelopeData returns the data of an event as an envelope contains it.
+func envelopeData(e *hub.Event) string { return string(e.Data) }
 
 func eventItem(e *hub.Event) Item {
 	return Item{Kind: Event, ID: e.ID.String(), Topic: e.Topic, Type: e.Type, Data: string(e.Data)}
 }
 
-// Road is one way from the hub to a subscriber.
-type Road struct {
+// Path is one way from the hub to a subscriber.
+type Path struct {
 	Name   string
-	Config Config // what it needs of the Server
+	Config Config // required configuration of the Server
 	New    func(*Server) Client
 }
 
-// Roads gives all there are.
-func Roads() []Road {
+// Paths returns all paths.
+func Paths() []Path {
 	direct, portable := Config{}, Config{Portable: true}
 	secure, h2c := Config{TLS: true}, Config{H2C: true}
-	return []Road{
-		{"sse", direct, func(s *Server) Client { return &sseClient{carrier: s.raw("HTTP/1.1")} }},
-		{"sse portable", portable, func(s *Server) Client { return &sseClient{carrier: s.raw("HTTP/1.1")} }},
-		{"sse envelope", direct, func(s *Server) Client { return &sseClient{carrier: s.raw("HTTP/1.1"), envelope: true} }},
-		{"sse CloudEvents", direct, func(s *Server) Client { return &sseClient{carrier: s.raw("HTTP/1.1"), cloudEvents: true} }},
-		{"sse HTTP 1.0", direct, func(s *Server) Client { return &sseClient{carrier: s.raw("HTTP/1.0")} }},
-		{"sse TLS", secure, func(s *Server) Client { return &sseClient{carrier: s.raw("HTTP/1.1")} }},
-		{"sse HTTP 2", secure, func(s *Server) Client { return &sseClient{carrier: &multiplexed{server: s}} }},
-		{"sse h2c", h2c, func(s *Server) Client { return &sseClient{carrier: &multiplexed{server: s}} }},
+	return []Path{
+		{"sse", direct, func(s *Server) Client { return &sseClient{carrier: s.http1("HTTP/1.1")} }},
+		{"sse portable", portable, func(s *Server) Client { return &sseClient{carrier: s.http1("HTTP/1.1")} }},
+		{"sse envelope", direct, func(s *Server) Client { return &sseClient{carrier: s.http1("HTTP/1.1"), envelope: true} }},
+		{"sse CloudEvents", direct, func(s *Server) Client { return &sseClient{carrier: s.http1("HTTP/1.1"), cloudEvents: true} }},
+		{"sse HTTP 1.0", direct, func(s *Server) Client { return &sseClient{carrier: s.http1("HTTP/1.0")} }},
+		{"sse TLS", secure, func(s *Server) Client { return &sseClient{carrier: s.http1("HTTP/1.1")} }},
+		{"sse HTTP 2", secure, func(s *Server) Client { return &sseClient{carrier: &http2Carrier{server: s}} }},
+		{"sse h2c", h2c, func(s *Server) Client { return &sseClient{carrier: &http2Carrier{server: s}} }},
 		{"websocket", direct, func(s *Server) Client { return &socketClient{server: s} }},
 		{"websocket portable", portable, func(s *Server) Client { return &socketClient{server: s} }},
 		{"websocket deflate", Config{Compression: true}, func(s *Server) Client { return &socketClient{server: s, deflate: true} }},
@@ -138,13 +139,13 @@ func Roads() []Road {
 			return &socketClient{server: s, deflate: true, cloudEvents: true}
 		}},
 		{"websocket TLS", secure, func(s *Server) Client { return &socketClient{server: s} }},
-		{"poll", direct, func(s *Server) Client { return &pollClient{carrier: s.raw("HTTP/1.1")} }},
-		{"poll CloudEvents", direct, func(s *Server) Client { return &pollClient{carrier: s.raw("HTTP/1.1"), cloudEvents: true} }},
-		{"poll TLS", secure, func(s *Server) Client { return &pollClient{carrier: s.raw("HTTP/1.1")} }},
-		{"poll HTTP 2", secure, func(s *Server) Client { return &pollClient{carrier: &multiplexed{server: s}} }},
+		{"poll", direct, func(s *Server) Client { return &pollClient{carrier: s.http1("HTTP/1.1")} }},
+		{"poll CloudEvents", direct, func(s *Server) Client { return &pollClient{carrier: s.http1("HTTP/1.1"), cloudEvents: true} }},
+		{"poll TLS", secure, func(s *Server) Client { return &pollClient{carrier: s.http1("HTTP/1.1")} }},
+		{"poll HTTP 2", secure, func(s *Server) Client { return &pollClient{carrier: &http2Carrier{server: s}} }},
 	}
 }
 
-// Polls reports that the road is a long-poll, whose stream is made of answers: it has no end to
-// be told, and never falls behind while it is connected.
-func (r Road) Polls() bool { return strings.HasPrefix(r.Name, "poll") }
+// IsLongPoll reports whether the path is a long-poll. Its stream consists of answers, so it has no
+// end message, and it never falls behind while connected.
+func (r Path) IsLongPoll() bool { return strings.HasPrefix(r.Name, "poll") }

@@ -12,8 +12,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// asCloudEvents adds ?format=cloudevents to what is asked for, unless the test asks for a format itself.
-func asCloudEvents(ask Ask) Ask {
+// asCloudEvents adds ?format=cloudevents to a request, unless the test sets a format itself.
+func asCloudEvents(ask Request) Request {
 	ask.Query = maps.Clone(ask.Query)
 	if ask.Query == nil {
 		ask.Query = url.Values{}
@@ -24,13 +24,13 @@ func asCloudEvents(ask Ask) Ask {
 	return ask
 }
 
-// isCloudEvent reports whether a message is a CloudEvent and not one of the hub's own.
+// isCloudEvent reports whether a message is a CloudEvent and no control message.
 func isCloudEvent(message []byte) bool {
 	var m map[string]json.RawMessage
 	return json.Unmarshal(message, &m) == nil && m["specversion"] != nil
 }
 
-// decodeCloudEvent reads an event that was not published as a CloudEvent.
+// decodeCloudEvent decodes an event that was not published as a CloudEvent.
 func decodeCloudEvent(b []byte) (*hub.Event, error) {
 	var c struct {
 		SpecVersion string          `json:"specversion"`
@@ -73,7 +73,7 @@ func decodeCloudEvent(b []byte) (*hub.Event, error) {
 	return e, err
 }
 
-// decodeCloudEventAnswer reads the answer of a poll whose events are CloudEvents.
+// decodeCloudEventAnswer decodes a long-poll's answer whose events are CloudEvents.
 func decodeCloudEventAnswer(b []byte) (wire.PollAnswer, error) {
 	var body struct {
 		Cursor string            `json:"cursor"`

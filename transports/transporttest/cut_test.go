@@ -16,8 +16,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// history is what the streams that are cut carry: some short events and some that take more than
-// one write.
+// history is the events of the streams to be cut: short ones, and some that take more than one
+// write.
 func history() []*hub.Event {
 	var events []*hub.Event
 	for i := range 30 {
@@ -33,20 +33,20 @@ func history() []*hub.Event {
 	return events
 }
 
-// TestCutEverywhere loses a connection after each of its bytes and resumes over another road.
+// A connection is lost after each of its bytes, and resumed over another path.
 func TestCutEverywhere(t *testing.T) {
 	t.Parallel()
 	s := Start(t, Config{Heartbeat: 200 * time.Millisecond})
 	events := history()
 	s.Publish(t, events...)
-	start := hub.Cursor{Epoch: events[0].ID.Epoch + 1}.String() // a gap is told first
-	roads := make(map[string]Road)
-	for _, r := range Roads() {
+	start := hub.Cursor{Epoch: events[0].ID.Epoch + 1}.String() // the stream starts with a gap
+	roads := make(map[string]Path)
+	for _, r := range Paths() {
 		roads[r.Name] = r
 	}
 	names := []string{"sse", "websocket", "poll"}
 	for i, name := range names {
-		others := []Road{roads[names[(i+1)%3]], roads[names[(i+2)%3]]}
+		others := []Path{roads[names[(i+1)%3]], roads[names[(i+2)%3]]}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for i, n := range cuts(record(t, s, name, start)) {
@@ -63,9 +63,9 @@ func TestCutEverywhere(t *testing.T) {
 	}
 }
 
-// cutAfter gives what arrived in the first n bytes, as the hub's cursors name it, and where to
-// resume.
-func cutAfter(t *testing.T, s *Server, r Road, start string, n int64) (had []Item, cursor string) {
+// cutAfter returns what arrived in the first n bytes, identified by cursors, and the position to
+// resume from.
+func cutAfter(t *testing.T, s *Server, r Path, start string, n int64) (had []Item, cursor string) {
 	c := r.New(s)
 	defer c.Cut()
 	ask := Query("cursor", start, "max", "7")
@@ -83,21 +83,22 @@ func cutAfter(t *testing.T, s *Server, r Road, start string, n int64) (had []Ite
 			cursor = item.ID
 		}
 		if !quiet(item) {
-			had = append(had, said(c, item))
+			had = append(had, comparableItem(c, item))
 		}
 	}
 	return had, cursor
 }
 
-// said makes items of different roads comparable: the data is known by what the road makes of it.
-func said(c Client, item Item) Item {
+// comparableItem makes items of different paths comparable: their data is compared with what the path
+// should return.
+func comparableItem(c Client, item Item) Item {
 	if _, ok := c.(*sseClient); !ok && item.Topic == "text" {
 		item.Data = lineEnds.Replace(item.Data)
 	}
 	return item
 }
 
-func requireWhole(t *testing.T, s *Server, had []Item, cursor string, r Road, events []*hub.Event, n int64) {
+func requireWhole(t *testing.T, s *Server, had []Item, cursor string, r Path, events []*hub.Event, n int64) {
 	t.Helper()
 	c := r.New(s)
 	defer c.Cut()
@@ -105,7 +106,7 @@ func requireWhole(t *testing.T, s *Server, had []Item, cursor string, r Road, ev
 	if newest := events[len(events)-1].ID; cursor != newest.String() {
 		require.NoError(t, c.Connect(Query("cursor", cursor)))
 		for _, item := range readTo(t, c, newest) {
-			all = append(all, said(c, item))
+			all = append(all, comparableItem(c, item))
 		}
 	}
 	require.Len(t, all, 1+len(events), "cut after byte %d", n)
@@ -116,7 +117,7 @@ func requireWhole(t *testing.T, s *Server, had []Item, cursor string, r Road, ev
 	}
 }
 
-// record gives the bytes that the server sends. They are as many each time.
+// record returns the bytes that the server sends. Their number is the same each time.
 func record(t *testing.T, s *Server, name, start string) []byte {
 	path := map[string]string{"sse": "/sse", "websocket": "/ws", "poll": "/poll"}[name]
 	conn, err := net.Dial("tcp", s.Addr)
@@ -136,11 +137,11 @@ func record(t *testing.T, s *Server, name, start string) []byte {
 		require.NoError(t, err)
 		seen.Write(buffer[:n])
 	}
-	// The rest of the newest event, and what polls in parts have more than one in a whole.
+	// The rest of the newest event, and the events that polls with small answers return twice.
 	return append(seen.Bytes(), make([]byte, 2<<10)...)
 }
 
-// cuts says after how many bytes to cut: around all that may be a border of a message, and
+// cuts returns the numbers of bytes after which to cut: around possible message boundaries, and
 // between them after every step.
 func cuts(stream []byte) []int64 {
 	var all []int64

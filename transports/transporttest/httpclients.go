@@ -22,7 +22,7 @@ type sseClient struct {
 	body        io.Closer
 }
 
-func (c *sseClient) Connect(ask Ask) error {
+func (c *sseClient) Connect(ask Request) error {
 	ask.Query = maps.Clone(ask.Query)
 	if ask.Query == nil {
 		ask.Query = url.Values{}
@@ -45,7 +45,7 @@ func (c *sseClient) Connect(ask Ask) error {
 }
 
 func (c *sseClient) Next() (Item, error) {
-	c.carrier.patience()
+	c.carrier.extendDeadline()
 	e, err := c.decoder.Next()
 	if err != nil {
 		return Item{}, err
@@ -96,10 +96,10 @@ func (c *sseClient) Cut() {
 	}
 }
 
-// lineEnds is what the standard makes of line ends within a stream.
+// lineEnds replaces the line ends in text as the SSE standard does.
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
-func (c *sseClient) Spell(e *hub.Event) string {
+func (c *sseClient) ExpectedData(e *hub.Event) string {
 	switch {
 	case e.Encoding == hub.JSON:
 		return lineEnds.Replace(string(e.Data))
@@ -112,16 +112,16 @@ func (c *sseClient) Spell(e *hub.Event) string {
 	}
 }
 
-// pollClient asks again and again. The first answer, which it does not wait for, is its opening.
+// pollClient sends polls one after another. The first, with wait=0, yields the Open item.
 type pollClient struct {
 	carrier     carrier
 	cloudEvents bool
-	ask         Ask
+	ask         Request
 	items       []Item
-	draining    bool // the last answer said when to come back
+	draining    bool // the last answer had Retry-After
 }
 
-func (c *pollClient) Connect(ask Ask) error {
+func (c *pollClient) Connect(ask Request) error {
 	ask.Query = maps.Clone(ask.Query)
 	if ask.Query == nil {
 		ask.Query = url.Values{}
@@ -140,7 +140,7 @@ func (c *pollClient) Connect(ask Ask) error {
 	return nil
 }
 
-// poll asks once; an answer with nothing in it is of the kind empty.
+// poll sends one poll. An empty answer yields an item of the kind empty.
 func (c *pollClient) poll(empty Kind) error {
 	response, err := c.carrier.get("/poll", c.ask)
 	if err != nil {
@@ -196,4 +196,4 @@ func (c *pollClient) Next() (Item, error) {
 
 func (c *pollClient) Cut() { c.carrier.cut() }
 
-func (c *pollClient) Spell(e *hub.Event) string { return spellEnvelope(e) }
+func (c *pollClient) ExpectedData(e *hub.Event) string { return envelopeData(e) }

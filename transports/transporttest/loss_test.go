@@ -34,7 +34,7 @@ func TestLosses(t *testing.T) {
 	})
 }
 
-func otherEpoch(t *testing.T, s *Server, r Road) {
+func otherEpoch(t *testing.T, s *Server, r Path) {
 	events := numbered(t, s, 3, "a")
 	other := hub.Cursor{Epoch: events[0].ID.Epoch + 1, Seq: 2}
 	c := connect(t, s, r, Query("cursor", other.String()))
@@ -45,7 +45,7 @@ func otherEpoch(t *testing.T, s *Server, r Road) {
 	expect(t, connect(t, s, r, Query("cursor", gap.ID)), events...)
 }
 
-func future(t *testing.T, s *Server, r Road) {
+func future(t *testing.T, s *Server, r Path) {
 	events := numbered(t, s, 3, "a")
 	ahead := events[2].ID
 	ahead.Seq += 7
@@ -56,7 +56,7 @@ func future(t *testing.T, s *Server, r Road) {
 	expect(t, c, events...)
 }
 
-func expired(t *testing.T, s *Server, r Road) {
+func expired(t *testing.T, s *Server, r Path) {
 	events := numbered(t, s, 30, "a", "b")
 	cursor := events[10].ID.String()
 	c := connect(t, s, r, Query("cursor", cursor, "topic", "a"))
@@ -75,7 +75,7 @@ func expired(t *testing.T, s *Server, r Road) {
 	expect(t, connect(t, s, r, Query("last", "100")), events[20:]...)
 }
 
-func onlyOthersLost(t *testing.T, s *Server, r Road) {
+func onlyOthersLost(t *testing.T, s *Server, r Path) {
 	mine := numbered(t, s, 2, "a")
 	numbered(t, s, 30, "b")
 	next := JSON("a", `"next"`)
@@ -87,7 +87,7 @@ func onlyOthersLost(t *testing.T, s *Server, r Road) {
 	expect(t, lost, next)
 }
 
-func forgotten(t *testing.T, s *Server, r Road) {
+func forgotten(t *testing.T, s *Server, r Path) {
 	first := numbered(t, s, 1, "b")[0]
 	numbered(t, s, 40, "x", "y", "z")
 	next := JSON("a", `"next"`)
@@ -109,7 +109,7 @@ func flood(t *testing.T, s *Server, event func(i int) *hub.Event) *hub.Event {
 	return end
 }
 
-// bulk is data of 8 KiB that does not get much smaller.
+// bulk is data of 8 KiB that hardly compresses.
 func bulk(i int) string {
 	var b strings.Builder
 	b.WriteByte('"')
@@ -120,8 +120,8 @@ func bulk(i int) string {
 	return b.String() + `"`
 }
 
-func overtaken(t *testing.T, s *Server, r Road) {
-	c, begin := opened(t, s, r, Ask{Slow: true})
+func overtaken(t *testing.T, s *Server, r Path) {
+	c, begin := opened(t, s, r, Request{Slow: true})
 	end := flood(t, s, func(i int) *hub.Event { return JSON("a", bulk(i)) })
 	after, gaps := begin, 0
 	for _, item := range readTo(t, c, end.ID) {
@@ -138,13 +138,13 @@ func overtaken(t *testing.T, s *Server, r Road) {
 	require.Positive(t, gaps)
 }
 
-func sentAway(t *testing.T, s *Server, r Road) {
-	c, _ := opened(t, s, r, Ask{Slow: true})
+func sentAway(t *testing.T, s *Server, r Path) {
+	c, _ := opened(t, s, r, Request{Slow: true})
 	first := numbered(t, s, 1, "a")[0]
-	expect(t, c, first) // who had not begun to read would be told a gap
+	expect(t, c, first) // a client that has not begun to read would get a gap
 	after := first.ID.String()
 	end := flood(t, s, func(i int) *hub.Event { return JSON("a", bulk(i)) })
-	for !r.Polls() {
+	for !r.IsLongPoll() {
 		item := read(t, c, 1)[0]
 		if item.Kind == Error {
 			require.Equal(t, http.StatusRequestTimeout, item.Problem.Status)
@@ -161,8 +161,9 @@ func sentAway(t *testing.T, s *Server, r Road) {
 	require.Len(t, again, 21)
 }
 
-// requireEnd reads the end of a stream: an orderly one, but of an event stream that is to be resumed.
-func requireEnd(t *testing.T, c Client, r Road, code int) {
+// requireEnd reads the end of a stream. It must be clean, except for an event stream that is to be
+// resumed.
+func requireEnd(t *testing.T, c Client, r Path, code int) {
 	t.Helper()
 	if strings.HasPrefix(r.Name, "websocket") {
 		require.Equal(t, Item{Kind: Close, Code: code}, read(t, c, 1)[0])
@@ -175,8 +176,8 @@ func requireEnd(t *testing.T, c Client, r Road, code int) {
 	require.Equal(t, io.EOF, err)
 }
 
-func conflated(t *testing.T, s *Server, r Road) {
-	c, _ := opened(t, s, r, Ask{Slow: true, Query: Query("conflate", "key").Query})
+func conflated(t *testing.T, s *Server, r Path) {
+	c, _ := opened(t, s, r, Request{Slow: true, Query: Query("conflate", "key").Query})
 	newest, keyless := make(map[string]string), 0
 	end := flood(t, s, func(i int) *hub.Event {
 		if i%50 == 0 {
@@ -207,14 +208,14 @@ func conflated(t *testing.T, s *Server, r Road) {
 	}
 }
 
-func drain(t *testing.T, s *Server, r Road) {
+func drain(t *testing.T, s *Server, r Path) {
 	const window = 4 * time.Second
-	c, begin := opened(t, s, r, Ask{})
+	c, begin := opened(t, s, r, Request{})
 	events := numbered(t, s, 300, "a")
 	answered := make(chan error, 1)
-	if r.Polls() {
+	if r.IsLongPoll() {
 		expect(t, c, events...)
-		// Its handler may not have returned yet.
+		// The handler may not have returned yet.
 		require.Eventually(t, func() bool { return s.Poll.Connections.Load() == 0 }, Patience, time.Millisecond)
 		go func() {
 			item, err := c.Next()
@@ -230,7 +231,7 @@ func drain(t *testing.T, s *Server, r Road) {
 		defer close(done)
 		s.Registry.Drain(context.Background(), window)
 	}()
-	if r.Polls() {
+	if r.IsLongPoll() {
 		require.Equal(t, io.EOF, <-answered, "at once, and with Retry-After")
 	} else {
 		expect(t, c, events...)

@@ -11,12 +11,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	Waiting()
+	SetParallelism()
 	goleak.VerifyTestMain(m)
 }
 
-// connect begins a subscription that must not be refused.
-func connect(t *testing.T, s *Server, r Road, ask Ask) Client {
+// connect starts a subscription that must not be refused.
+func connect(t *testing.T, s *Server, r Path, ask Request) Client {
 	t.Helper()
 	c := r.New(s)
 	t.Cleanup(c.Cut)
@@ -24,8 +24,9 @@ func connect(t *testing.T, s *Server, r Road, ask Ask) Client {
 	return c
 }
 
-// opened is connect up to the opening, from whose ID a subscriber resumes that has nothing yet.
-func opened(t *testing.T, s *Server, r Road, ask Ask) (Client, string) {
+// opened is connect, and also reads the Open item. Its ID is where a subscriber without events
+// resumes.
+func opened(t *testing.T, s *Server, r Path, ask Request) (Client, string) {
 	t.Helper()
 	c := connect(t, s, r, ask)
 	item, err := c.Next()
@@ -34,10 +35,10 @@ func opened(t *testing.T, s *Server, r Road, ask Ask) (Client, string) {
 	return c, item.ID
 }
 
-// quiet reports that the item says only where the subscriber stands.
+// quiet reports whether an item contains only the subscriber's position.
 func quiet(item Item) bool { return item.Kind == Open || item.Kind == Heartbeat }
 
-// read gives the next n items that are not quiet.
+// read returns the next n items that are not quiet.
 func read(t *testing.T, c Client, n int) []Item {
 	t.Helper()
 	var items []Item
@@ -51,7 +52,7 @@ func read(t *testing.T, c Client, n int) []Item {
 	return items
 }
 
-// readTo gives the items that are not quiet up to the event with the ID, and that one.
+// readTo returns the items that are not quiet up to and including the event with the ID.
 func readTo(t *testing.T, c Client, id hub.Cursor) []Item {
 	t.Helper()
 	var items []Item
@@ -63,22 +64,22 @@ func readTo(t *testing.T, c Client, id hub.Cursor) []Item {
 	}
 }
 
-// wanted is what a client is to get of the events.
+// wanted returns the items that a client must receive for the events.
 func wanted(c Client, events ...*hub.Event) []Item {
 	items := make([]Item, len(events))
 	for i, e := range events {
-		items[i] = Item{Kind: Event, ID: e.ID.String(), Topic: e.Topic, Type: e.Type, Data: c.Spell(e)}
+		items[i] = Item{Kind: Event, ID: e.ID.String(), Topic: e.Topic, Type: e.Type, Data: c.ExpectedData(e)}
 	}
 	return items
 }
 
-// expect reads the events and nothing else.
+// expect reads exactly the events.
 func expect(t *testing.T, c Client, events ...*hub.Event) {
 	t.Helper()
 	require.Equal(t, wanted(c, events...), read(t, c, len(events)))
 }
 
-func refused(t *testing.T, s *Server, r Road, ask Ask) *Refusal {
+func refused(t *testing.T, s *Server, r Path, ask Request) *Refusal {
 	t.Helper()
 	c := r.New(s)
 	defer c.Cut()

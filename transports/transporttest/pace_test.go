@@ -8,18 +8,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPace holds the roads whose bytes are not the outlet's to write, but those of TLS and HTTP,
-// to the same end: who moves is not cut, however slowly, and who does not is in time.
+// Paths on which TLS or HTTP/2 writes the bytes: a slow reader is not closed, and a stalled one is.
 func TestPace(t *testing.T) {
 	t.Parallel()
-	// One who is to be cut may be cut soon. One who is not has to get to the processor in time, too.
+	// A reader to be closed may be closed soon; one that must stay needs time on a busy machine
+	// too.
 	const timeout, ample = 400 * time.Millisecond, 6 * time.Second
-	portable := Road{"sse TLS portable", Config{TLS: true, Portable: true}, func(s *Server) Client {
-		return &sseClient{carrier: s.raw("HTTP/1.1")}
+	portable := Path{"sse TLS portable", Config{TLS: true, Portable: true}, func(s *Server) Client {
+		return &sseClient{carrier: s.http1("HTTP/1.1")}
 	}}
-	for _, r := range append(Roads(), portable) {
-		if !r.Config.TLS && !r.Config.H2C && !r.Polls() {
-			continue // outlet's own tests have them
+	for _, r := range append(Paths(), portable) {
+		if !r.Config.TLS && !r.Config.H2C && !r.IsLongPoll() {
+			continue // tested in package connection
 		}
 		t.Run("slow/"+r.Name, func(t *testing.T) {
 			t.Parallel()
@@ -36,17 +36,17 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// pacedEvents are more than the buffers between hub and client hold.
+// pacedEvents is more than the buffers between hub and client hold.
 const pacedEvents = 60
 
-// slow reads less than a record of TLS in a write timeout for some of them.
-func slow(t *testing.T, s *Server, r Road, timeout time.Duration) {
-	var until time.Time // of the reader
+// slow reads less than a TLS record per write timeout, for several timeouts.
+func slow(t *testing.T, s *Server, r Path, timeout time.Duration) {
+	var until time.Time // end of slow reading
 	ask := Query("last", "100", "max", "100")
 	ask.Slow = true
-	ask.Hold = func() {
+	ask.BeforeRead = func() {
 		if time.Now().Before(until) {
-			time.Sleep(timeout / 8) // it is slow, not waiting for something
+			time.Sleep(timeout / 8) // the delay simulates a slow reader; it waits for nothing
 		}
 	}
 	for i := range pacedEvents {
@@ -60,13 +60,13 @@ func slow(t *testing.T, s *Server, r Road, timeout time.Duration) {
 	require.Zero(t, s.SSE.WriteStalled.Load()+s.WebSocket.WriteStalled.Load())
 }
 
-// stuck reads nothing from some moment on.
-func stuck(t *testing.T, s *Server, r Road, timeout time.Duration) {
+// stuck stops reading at some point.
+func stuck(t *testing.T, s *Server, r Path, timeout time.Duration) {
 	connections := func() int64 {
 		return s.SSE.Connections.Load() + s.WebSocket.Connections.Load() + s.Poll.Connections.Load()
 	}
 	var hold sync.Mutex
-	c, _ := opened(t, s, r, Ask{Slow: true, Hold: func() {
+	c, _ := opened(t, s, r, Request{Slow: true, BeforeRead: func() {
 		hold.Lock()
 		defer hold.Unlock()
 	}})
@@ -76,8 +76,8 @@ func stuck(t *testing.T, s *Server, r Road, timeout time.Duration) {
 		s.Publish(t, JSON("a", bulk(i)))
 	}
 	var asked sync.WaitGroup
-	if r.Polls() {
-		// The handler of its opening may not have returned yet.
+	if r.IsLongPoll() {
+		// The handler may not have returned yet.
 		require.Eventually(t, func() bool { return connections() == 0 }, Patience, time.Millisecond)
 		asked.Go(func() { _, _ = c.Next() })
 		require.Eventually(t, func() bool { return connections() == 1 }, Patience, time.Millisecond)

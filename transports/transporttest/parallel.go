@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// Waiting has a TestMain's parallel tests run so many at once, rather than one for each processor,
-// unless -parallel says otherwise: they mostly wait.
-func Waiting() {
+// SetParallelism makes parallel tests run 16 at a time instead of one per processor, unless
+// -parallel is given, since they mostly wait. TestMain calls it.
+func SetParallelism() {
 	const atOnce = "16"
 	if !flag.Parsed() {
 		testing.Init()
@@ -16,6 +16,6 @@ func Waiting() {
 	said := false
 	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
 	if !said {
-		_ = flag.Set("test.parallel", atOnce) // a number
+		_ = flag.Set("test.parallel", atOnce)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// TestRights takes back what connections were let in by.
+// The rights of connections are withdrawn.
 func TestRights(t *testing.T) {
 	t.Parallel()
 	runScenarios(t, []scenario{
@@ -20,10 +20,11 @@ func TestRights(t *testing.T) {
 	})
 }
 
-// requireExpelled reads what is told to one who has lost the right, and that nothing follows.
-func requireExpelled(t *testing.T, c Client, r Road, status int) {
+// requireUnauthorized reads the error sent to a subscriber that has lost its right, and requires
+// that nothing follows.
+func requireUnauthorized(t *testing.T, c Client, r Path, status int) {
 	t.Helper()
-	if r.Polls() {
+	if r.IsLongPoll() {
 		item, err := c.Next()
 		for err == nil && quiet(item) {
 			item, err = c.Next()
@@ -45,25 +46,25 @@ func requireReleased(t *testing.T, s *Server) {
 	require.Eventually(t, func() bool { return s.Hub.Stats().Subscriptions == 0 }, Patience, time.Millisecond)
 }
 
-func tokenEnds(t *testing.T, s *Server, r Road) {
-	c, _ := opened(t, s, r, Ask{})
+func tokenEnds(t *testing.T, s *Server, r Path) {
+	c, _ := opened(t, s, r, Request{})
 	e := JSON("a", `1`)
 	s.Publish(t, e)
 	expect(t, c, e)
-	end := time.AfterFunc(20*time.Millisecond, func() { s.Token.SetGrant(nil) }) // a poll waits by then, or comes after it
+	end := time.AfterFunc(20*time.Millisecond, func() { s.Token.SetGrant(nil) }) // a poll waits by then, or starts later
 	defer end.Stop()
-	requireExpelled(t, c, r, 401)
+	requireUnauthorized(t, c, r, 401)
 	requireReleased(t, s)
-	require.Equal(t, 401, refused(t, s, r, Ask{}).Status)
+	require.Equal(t, 401, refused(t, s, r, Request{}).Status)
 }
 
-func rightWithdrawn(t *testing.T, s *Server, r Road) {
+func rightWithdrawn(t *testing.T, s *Server, r Path) {
 	loser, _ := opened(t, s, r, Query("topic", "a.*", "topic", "b"))
 	keeper, _ := opened(t, s, r, Query("topic", "a.b"))
 	less := &hub.Grant{Subject: "test", Subscribe: filterSet("a.>")}
 	end := time.AfterFunc(20*time.Millisecond, func() { s.Token.SetGrant(less) })
 	defer end.Stop()
-	requireExpelled(t, loser, r, 403)
+	requireUnauthorized(t, loser, r, 403)
 	e := JSON("a.b", `1`)
 	s.Publish(t, e)
 	expect(t, keeper, e)
@@ -71,12 +72,12 @@ func rightWithdrawn(t *testing.T, s *Server, r Road) {
 	keeper.Cut()
 }
 
-// stuckTokenEnds: who does not take its last words is cut.
-func stuckTokenEnds(t *testing.T, s *Server, r Road) {
-	if r.Polls() {
-		return // it is told whenever it asks again
+// stuckTokenEnds: a client that does not read its last message is disconnected.
+func stuckTokenEnds(t *testing.T, s *Server, r Path) {
+	if r.IsLongPoll() {
+		return // it gets the error with its next request
 	}
-	_, _ = opened(t, s, r, Ask{Slow: true})
+	_, _ = opened(t, s, r, Request{Slow: true})
 	flood(t, s, func(int) *hub.Event { return JSON("a", bulk(1)) })
 	begin := time.Now()
 	s.Token.SetGrant(nil)

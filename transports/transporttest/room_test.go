@@ -12,17 +12,17 @@ import (
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// filler encodes everything as so many bytes.
+// filler is a format that encodes every event as this many bytes.
 type filler int
 
 func (filler) Form() hub.Form             { return 0 }
 func (n filler) Encode(*hub.Event) []byte { return make([]byte, n) }
 
-// TestNoRoomBehind: before a large event behind the window, for whose encoding there is no room, a
-// stream ends with an error. Who resumes gets the event when there is room.
-func TestNoRoomBehind(t *testing.T) {
-	for _, road := range Roads() {
-		if road.Polls() {
+// A stream ends with an error before a large event that is older than the in-memory log and for
+// whose encoding there is no memory. A client that resumes receives the event when there is memory.
+func TestLargeOldEventWithoutMemory(t *testing.T) {
+	for _, road := range Paths() {
+		if road.IsLongPoll() {
 			continue // see the transport's own test
 		}
 		t.Run(road.Name, func(t *testing.T) {
@@ -52,7 +52,7 @@ func TestNoRoomBehind(t *testing.T) {
 			c := road.New(s)
 			require.NoError(t, c.Connect(Query("cursor", begin)))
 			place := next(c)
-			require.Equal(t, c.Spell(first), place.Data)
+			require.Equal(t, c.ExpectedData(first), place.Data)
 			told := next(c)
 			require.Equal(t, Error, told.Kind)
 			require.Equal(t, 503, told.Problem.Status)
@@ -64,14 +64,14 @@ func TestNoRoomBehind(t *testing.T) {
 			s.Registry.EncodingCache().Release(all, "another")
 			c = road.New(s)
 			require.NoError(t, c.Connect(Query("cursor", place.ID)))
-			require.Equal(t, c.Spell(second), next(c).Data)
+			require.Equal(t, c.ExpectedData(second), next(c).Data)
 			require.Eventually(t, func() bool { return s.Registry.EncodingCache().Bytes() == 0 }, Patience, time.Millisecond)
 			c.Cut()
 		})
 	}
 }
 
-// random returns a JSON string that does not get much smaller by compression.
+// random returns a JSON string that hardly compresses.
 func random(size int) string {
 	b := make([]byte, 0, size+2)
 	b = append(b, '"')

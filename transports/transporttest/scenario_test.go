@@ -12,17 +12,17 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// scenario is one row: what every road must do.
+// scenario is one row: what every path must do.
 type scenario struct {
 	name   string
-	config Config // beside what the road needs
-	run    func(*testing.T, *Server, Road)
+	config Config // in addition to the path's
+	run    func(*testing.T, *Server, Path)
 }
 
 func runScenarios(t *testing.T, rows []scenario) {
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			for _, r := range Roads() {
+			for _, r := range Paths() {
 				t.Run(r.Name, func(t *testing.T) {
 					t.Parallel()
 					cfg := row.config
@@ -69,8 +69,8 @@ func filterSet(filters ...string) hub.FilterSet {
 	return hub.NewFilterSet(set...)
 }
 
-func live(t *testing.T, s *Server, r Road) {
-	c, _ := opened(t, s, r, Ask{})
+func live(t *testing.T, s *Server, r Path) {
+	c, _ := opened(t, s, r, Request{})
 	var events []*hub.Event
 	for i := range 50 {
 		events = append(events, JSON("t"+strconv.Itoa(i%3), strconv.Itoa(i)))
@@ -81,7 +81,7 @@ func live(t *testing.T, s *Server, r Road) {
 	expect(t, c, events[20:]...)
 }
 
-func byteForByte(t *testing.T, s *Server, r Road) {
+func byteForByte(t *testing.T, s *Server, r Path) {
 	events := []*hub.Event{
 		JSON("t", `1.50`),
 		JSON("t", `12345678901234567890`),
@@ -97,13 +97,13 @@ func byteForByte(t *testing.T, s *Server, r Road) {
 		{Topic: "t", Encoding: hub.Binary, Data: []byte{0, 255, '\r', '\n', 128}},
 		{Topic: "t", Encoding: hub.Binary},
 	}
-	c, begin := opened(t, s, r, Ask{})
+	c, begin := opened(t, s, r, Request{})
 	s.Publish(t, events...)
 	expect(t, c, events...)
 	expect(t, connect(t, s, r, Query("cursor", begin)), events...)
 }
 
-func filters(t *testing.T, s *Server, r Road) {
+func filters(t *testing.T, s *Server, r Path) {
 	topics := []string{"a", "a.b", "a.b.c", "a.x.c", "b", "b.b.c", "end"}
 	for _, row := range []struct {
 		filters []string
@@ -116,7 +116,7 @@ func filters(t *testing.T, s *Server, r Road) {
 		{[]string{"*.b.*", "a.b.c", "a.>", "end"}, []string{"a.b", "a.b.c", "a.x.c", "b.b.c", "end"}},
 		{[]string{"end", "b", "a"}, []string{"a", "b", "end"}},
 	} {
-		ask := Ask{Query: map[string][]string{"topic": row.filters}}
+		ask := Request{Query: map[string][]string{"topic": row.filters}}
 		c, begin := opened(t, s, r, ask)
 		var events []*hub.Event
 		for _, topic := range topics {
@@ -146,7 +146,7 @@ func numbered(t *testing.T, s *Server, n int, topics ...string) []*hub.Event {
 	return events
 }
 
-func last(t *testing.T, s *Server, r Road) {
+func last(t *testing.T, s *Server, r Path) {
 	before := numbered(t, s, 10, "a", "b")
 	after := JSON("a", `"after"`)
 	three := connect(t, s, r, Query("last", "3"))
@@ -160,34 +160,34 @@ func last(t *testing.T, s *Server, r Road) {
 	expect(t, none, after)
 }
 
-func since(t *testing.T, s *Server, r Road) {
+func since(t *testing.T, s *Server, r Path) {
 	events := numbered(t, s, 10, "a", "b")
 	at := events[4].Time.Format(time.RFC3339Nano)
 	expect(t, connect(t, s, r, Query("since", at)), events[4:]...)
 	expect(t, connect(t, s, r, Query("since", at, "topic", "b")), events[5], events[7], events[9])
 	expect(t, connect(t, s, r, Query("since", "1m")), events...)
 	if strings.HasPrefix(r.Name, "poll") {
-		return // its next request has a cursor, and that is all it has
+		return // its next request contains only a cursor
 	}
 	due := time.Now().Add(300 * time.Millisecond)
 	future := connect(t, s, r, Query("since", due.UTC().Format(time.RFC3339Nano)))
 	early, next := JSON("a", `"early"`), JSON("a", `"next"`)
 	s.Publish(t, early)
-	time.Sleep(time.Until(due)) // what is accepted from then on is for it
+	time.Sleep(time.Until(due)) // events accepted from now on must be delivered
 	s.Publish(t, next)
-	if !early.Time.Before(due) { // to connect took as long as that
+	if !early.Time.Before(due) { // connecting took that long
 		expect(t, future, early)
 	}
 	expect(t, future, next)
 }
 
-func resume(t *testing.T, s *Server, r Road) {
+func resume(t *testing.T, s *Server, r Path) {
 	events := numbered(t, s, 20, "a", "b")
 	for i := 0; i < len(events)-1; i += 5 {
 		cursor := events[i].ID.String()
 		expect(t, connect(t, s, r, Query("cursor", cursor)), events[i+1:]...)
 	}
-	// The cursor of an event that was not for these filters is as good.
+	// The cursor of an event that does not match these filters is valid too.
 	expect(t, connect(t, s, r, Query("cursor", events[4].ID.String(), "topic", "b")), events[5], events[7], events[9])
 	newest, _ := opened(t, s, r, Query("cursor", events[19].ID.String()))
 	next := JSON("a", `"next"`)
@@ -195,10 +195,10 @@ func resume(t *testing.T, s *Server, r Road) {
 	expect(t, newest, next)
 }
 
-func lastEventID(t *testing.T, s *Server, r Road) {
+func lastEventID(t *testing.T, s *Server, r Path) {
 	events := numbered(t, s, 10, "a")
 	cursor := events[6].ID.String()
-	for name, ask := range map[string]Ask{
+	for name, ask := range map[string]Request{
 		"alone":       {LastEventID: cursor},
 		"over cursor": {LastEventID: cursor, Query: Query("cursor", events[1].ID.String()).Query},
 		"over rest":   {LastEventID: cursor, Query: Query("last", "9", "since", "never").Query},
@@ -208,7 +208,7 @@ func lastEventID(t *testing.T, s *Server, r Road) {
 		expect(t, connect(t, s, r, ask), events[7:]...)
 	}
 	for _, id := range []string{"garbage", "42", "\u00e9 x", cursor + "x"} {
-		c := connect(t, s, r, Ask{LastEventID: id})
+		c := connect(t, s, r, Request{LastEventID: id})
 		requireGap(t, read(t, c, 1)[0], hub.GapEpoch, false)
 		expect(t, c, events...)
 	}
@@ -222,7 +222,7 @@ func requireGap(t *testing.T, item Item, reason hub.GapReason, certain bool) {
 	require.Equal(t, item.Gap.ResumedAt.String(), item.ID)
 }
 
-func cutBeforeFirst(t *testing.T, s *Server, r Road) {
+func cutBeforeFirst(t *testing.T, s *Server, r Path) {
 	numbered(t, s, 3, "a")
 	c, begin := opened(t, s, r, Query("topic", "a"))
 	c.Cut()
@@ -231,13 +231,13 @@ func cutBeforeFirst(t *testing.T, s *Server, r Road) {
 	expect(t, connect(t, s, r, Query("topic", "a", "cursor", begin)), missed)
 }
 
-func heartbeat(t *testing.T, s *Server, r Road) {
+func heartbeat(t *testing.T, s *Server, r Path) {
 	c, _ := opened(t, s, r, Query("topic", "quiet"))
 	for range 3 {
 		numbered(t, s, 5, "other")
 		newest := s.Hub.Position().String()
 		var item Item
-		for item.ID != newest { // some may have been under way
+		for item.ID != newest { // some may have been in flight
 			var err error
 			item, err = c.Next()
 			require.NoError(t, err)
@@ -249,8 +249,8 @@ func heartbeat(t *testing.T, s *Server, r Road) {
 	expect(t, c, e)
 }
 
-// join has subscribers begin in the past while a publisher goes at full speed.
-func join(t *testing.T, s *Server, r Road) {
+// join starts subscriptions in the past while events are published at full speed.
+func join(t *testing.T, s *Server, r Path) {
 	const n = 3000
 	history := numbered(t, s, 500, "a", "b")
 	done := make(chan []*hub.Event)
@@ -271,8 +271,8 @@ func join(t *testing.T, s *Server, r Road) {
 	}
 }
 
-func grant(t *testing.T, s *Server, r Road) {
-	all, _ := opened(t, s, r, Ask{})
+func grant(t *testing.T, s *Server, r Path) {
+	all, _ := opened(t, s, r, Request{})
 	one, _ := opened(t, s, r, Query("topic", "a.b"))
 	for _, topic := range []string{"b", "a", ">", "*.b"} {
 		refusal := refused(t, s, r, Query("topic", "a.b", "topic", topic))
@@ -285,10 +285,10 @@ func grant(t *testing.T, s *Server, r Road) {
 	expect(t, one, events[0], events[3])
 }
 
-func badParameters(t *testing.T, s *Server, r Road) {
+func badParameters(t *testing.T, s *Server, r Path) {
 	for _, row := range []struct {
 		parameter string
-		ask       Ask
+		ask       Request
 	}{
 		{"topic", Query("topic", "a*")},
 		{"topic", Query("topic", "")},

@@ -24,34 +24,34 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// Config is what a Server is made of.
+// Config configures a Server.
 type Config struct {
 	Hub            hub.Config
 	Heartbeat      time.Duration  // 0: none
 	WriteTimeout   time.Duration  // 0: Patience
-	Grant          *hub.Grant     // of every request; nil: it may do everything
-	MessageRate    float64        // as of websocket.Config
-	Intake         *intake.Budget // of WebSocket messages; nil: none
-	MessageTimeout time.Duration  // as of websocket.Config
+	Grant          *hub.Grant     // rights of every request; nil: all
+	MessageRate    float64        // see websocket.Config
+	Intake         *intake.Budget // for WebSocket messages; nil: none
+	MessageTimeout time.Duration  // see websocket.Config
 	MaxTopics      int            // 0: any number
-	Disconnect     bool           // --slow=disconnect
-	Compression    bool           // --ws-compression
-	CleanEnd       bool           // --sse-end=clean
-	Portable       bool           // the write path that every platform has
-	TLS            bool           // HTTP/1.1 and HTTP/2, as the client chooses
+	Disconnect     bool           // disconnect subscribers that fall behind retention
+	Compression    bool           // offer permessage-deflate
+	CleanEnd       bool           // end every SSE stream cleanly
+	Portable       bool           // no direct writes
+	TLS            bool           // HTTP/1.1 and HTTP/2, as the client selects
 	H2C            bool           // HTTP/2 without TLS, by prior knowledge
 }
 
-// Server is a hub with its routes /sse, /ws and /poll on a socket of the loopback.
+// Server is a hub with the routes /sse, /ws and /poll on a loopback socket.
 type Server struct {
 	Hub      *hub.Hub
 	Registry *connection.Registry
-	Token    *Token // of every request
-	// Addr is where it listens.
+	Token    *Token // used by every request
+	// Addr is the address it listens on.
 	Addr                 string
 	SSE, WebSocket, Poll connection.Counters
 
-	roots *x509.CertPool // of TLS
+	roots *x509.CertPool // for TLS
 }
 
 // CloudEventsSource is the source of events that are not published as CloudEvents.
@@ -88,7 +88,7 @@ func Start(t testing.TB, cfg Config) *Server {
 
 func (s *Server) serve(t testing.TB, routes http.Handler, cfg Config) {
 	server := httptest.NewUnstartedServer(routes)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // what is cut in a test is no news
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // tests cut connections on purpose
 	server.Listener = &connection.Listener{
 		Listener: server.Listener, WriteTimeout: cmp.Or(cfg.WriteTimeout, Patience), Portable: cfg.Portable,
 	}
@@ -114,7 +114,7 @@ func (s *Server) serve(t testing.TB, routes http.Handler, cfg Config) {
 	})
 }
 
-// Publish publishes the events one after the other, each with a time of its own.
+// Publish publishes the events one by one, each with its own time.
 func (s *Server) Publish(t testing.TB, events ...*hub.Event) {
 	t.Helper()
 	for _, e := range events {
@@ -123,7 +123,7 @@ func (s *Server) Publish(t testing.TB, events ...*hub.Event) {
 	}
 }
 
-// JSON makes an event.
+// JSON returns an event with JSON data.
 func JSON(topic, data string) *hub.Event {
 	return &hub.Event{Topic: topic, Data: []byte(data)}
 }

@@ -18,20 +18,20 @@ import (
 // The bits and opcodes of a frame's first byte (RFC 6455, section 5.2).
 const (
 	Fin        = 0x80
-	Compressed = 0x40 // RSV1, of permessage-deflate
+	Compressed = 0x40 // RSV1, for permessage-deflate
 	TextFrame  = 0x1
 	CloseFrame = 0x8
 	PingFrame  = 0x9
 	PongFrame  = 0xa
 )
 
-// Frame is one frame.
+// Frame is a WebSocket frame.
 type Frame struct {
 	First   byte // FIN, the reserved bits, the opcode
 	Payload []byte
 }
 
-// Code gives the status of a close frame; 0 if there is none.
+// Code returns the status of a close frame; 0 if there is none.
 func (f Frame) Code() int {
 	if f.First != Fin|CloseFrame || len(f.Payload) < 2 {
 		return 0
@@ -39,7 +39,7 @@ func (f Frame) Code() int {
 	return int(binary.BigEndian.Uint16(f.Payload))
 }
 
-// AppendFrame appends a frame as a client has to send it: masked.
+// AppendFrame appends a masked frame, as clients must send.
 func AppendFrame(dst []byte, first byte, payload []byte) []byte {
 	const masked = 0x80
 	mask := [4]byte{0x12, 0x34, 0x56, 0x78}
@@ -58,7 +58,7 @@ func AppendFrame(dst []byte, first byte, payload []byte) []byte {
 	return dst
 }
 
-// Socket is a WebSocket connection that sends and shows frames as they are.
+// Socket is a WebSocket connection with access to its frames.
 type Socket struct {
 	net.Conn
 	Response *http.Response // to the handshake
@@ -66,10 +66,10 @@ type Socket struct {
 	reader *bufio.Reader
 }
 
-// DialSocket does the handshake of the query and header; early is sent in one write with it.
-// Where the connection is not upgraded, the error is a *Refusal.
-func (s *Server) DialSocket(ask Ask, header http.Header, early []byte) (*Socket, error) {
-	conn, err := s.secure(ask)
+// DialSocket does the handshake with the query and header. early is sent in the same write. If the
+// connection is not upgraded, the error is a *Refusal.
+func (s *Server) DialSocket(ask Request, header http.Header, early []byte) (*Socket, error) {
+	conn, err := s.dialTLS(ask)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (s *Server) DialSocket(ask Ask, header http.Header, early []byte) (*Socket,
 	return socket, nil
 }
 
-func (s *Socket) handshake(host string, ask Ask, header http.Header, early []byte) error {
+func (s *Socket) handshake(host string, ask Request, header http.Header, early []byte) error {
 	s.patience()
 	request := bytes.NewBuffer(fmt.Appendf(nil, "GET /ws?%s HTTP/1.1\r\nHost: %s\r\n", ask.Query.Encode(), host))
 	all := http.Header{
@@ -93,7 +93,7 @@ func (s *Socket) handshake(host string, ask Ask, header http.Header, early []byt
 			all[name] = values
 		}
 	}
-	_ = all.Write(request) // a bytes.Buffer takes everything
+	_ = all.Write(request) // a bytes.Buffer never fails
 	request.WriteString("\r\n")
 	request.Write(early)
 	if _, err := s.Write(request.Bytes()); err != nil {
@@ -121,10 +121,10 @@ func (s *Socket) Send(first byte, payload string) error {
 	return err
 }
 
-// Say sends one text message.
-func (s *Socket) Say(message string) error { return s.Send(Fin|TextFrame, message) }
+// SendText sends one text message.
+func (s *Socket) SendText(message string) error { return s.Send(Fin|TextFrame, message) }
 
-// Receive reads one frame; a masked one is an error.
+// Receive reads one frame. A masked frame is an error.
 func (s *Socket) Receive() (Frame, error) {
 	s.patience()
 	var head [10]byte
@@ -151,7 +151,8 @@ func (s *Socket) Receive() (Frame, error) {
 	return f, err
 }
 
-// Message reads frames up to the next message of the hub. A close frame is an *Ended.
+// Message reads frames up to the next message from the hub. A close frame is returned as an *Ended
+// error.
 func (s *Socket) Message() (wire.Message, error) {
 	f, err := s.Receive()
 	if err != nil {
@@ -190,9 +191,10 @@ func (e *Ended) payload() []byte { return binary.BigEndian.AppendUint16(nil, uin
 
 func (e *Ended) Error() string { return fmt.Sprintf("closed with %d %q", e.Code, e.Reason) }
 
-// Inflate undoes permessage-deflate (RFC 7692, section 7.2.2) without context takeover.
+// Inflate decompresses a message of permessage-deflate (RFC 7692, section 7.2.2) without context
+// takeover.
 func Inflate(payload []byte) ([]byte, error) {
-	const tail = "\x00\x00\xff\xff\x01\x00\x00\xff\xff" // what a message leaves out, and an end
+	const tail = "\x00\x00\xff\xff\x01\x00\x00\xff\xff" // the omitted end of a message, and an empty last block
 	return io.ReadAll(flate.NewReader(io.MultiReader(bytes.NewReader(payload), bytes.NewReader([]byte(tail)))))
 }
 
@@ -205,7 +207,7 @@ type socketClient struct {
 	ended       bool
 }
 
-func (c *socketClient) Connect(ask Ask) error {
+func (c *socketClient) Connect(ask Request) error {
 	header := http.Header{}
 	if c.deflate {
 		header.Set("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits")
@@ -222,7 +224,7 @@ func (c *socketClient) Next() (Item, error) {
 	m, err := c.socket.Message()
 	if ended, ok := err.(*Ended); ok && !c.ended {
 		c.ended = true
-		_ = c.socket.Send(Fin|CloseFrame, string(ended.payload())) // a server may be gone by now
+		_ = c.socket.Send(Fin|CloseFrame, string(ended.payload())) // the server may be gone
 		return Item{Kind: Close, Code: ended.Code}, nil
 	}
 	if err != nil {
@@ -250,4 +252,4 @@ func (c *socketClient) Cut() {
 	}
 }
 
-func (c *socketClient) Spell(e *hub.Event) string { return spellEnvelope(e) }
+func (c *socketClient) ExpectedData(e *hub.Event) string { return envelopeData(e) }

@@ -7,13 +7,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSocketOverHTTP2: who chose HTTP/2 cannot upgrade, and is told so without the fields of a
-// connection, for which clients have to drop the answer (RFC 9113, section 8.2.2).
+// A client that uses HTTP/2 cannot upgrade. The error has no connection-specific headers, which
+// would make clients discard the answer (RFC 9113, section 8.2.2).
 func TestSocketOverHTTP2(t *testing.T) {
 	s := Start(t, Config{TLS: true})
-	c := &multiplexed{server: s}
+	c := &http2Carrier{server: s}
 	defer c.cut()
-	response, err := c.get("/ws", Ask{})
+	response, err := c.get("/ws", Request{})
 	require.NoError(t, err)
 	defer response.Body.Close()
 	require.Equal(t, http.StatusUpgradeRequired, response.StatusCode)

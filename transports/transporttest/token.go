@@ -17,23 +17,23 @@ var everything = &hub.Grant{
 	Publish:   hub.NewFilterSet(hub.Everything),
 }
 
-// freshToken is what the auth command may bring; it stands for a grant to everything.
+// freshToken is a valid token for the command auth, with all rights.
 const freshToken = "fresh"
 
-// Token is a web.Access that every request of a server comes with. It bounds nothing.
+// Token is the web.Access of every request to a Server. It has no limits.
 type Token struct {
-	renews  *Token // whose holders it takes over
-	mu      sync.Mutex
-	grant   *hub.Grant
-	holders map[hub.Holder]struct{}
+	renewing *Token // the Token whose connections this one takes over
+	mu       sync.Mutex
+	grant    *hub.Grant
+	holders  map[hub.Holder]struct{}
 }
 
-// NewToken makes a Token for the grant.
+// NewToken returns a Token with the grant.
 func NewToken(grant *hub.Grant) *Token {
 	return &Token{grant: grant, holders: make(map[hub.Holder]struct{})}
 }
 
-// Revise changes what the token grants; nil ends it.
+// SetGrant changes the rights of the token; nil ends it.
 func (t *Token) SetGrant(grant *hub.Grant) {
 	t.mu.Lock()
 	t.grant = grant
@@ -44,7 +44,7 @@ func (t *Token) SetGrant(grant *hub.Grant) {
 	}
 }
 
-// Holders is how many hold it.
+// Holders returns the number of connections.
 func (t *Token) Holders() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -61,10 +61,10 @@ func (t *Token) Grant() *hub.Grant {
 // Sender implements web.Access.
 func (t *Token) Sender() string { return "token" }
 
-// Judge implements web.Access.
+// Authorize implements web.Access.
 func (t *Token) Authorize(set hub.FilterSet) *wire.Problem { return web.Authorize(t.Grant(), set) }
 
-// Hold implements web.Access.
+// Acquire implements web.Access.
 func (t *Token) Acquire(h hub.Holder) *wire.Problem {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -72,13 +72,13 @@ func (t *Token) Acquire(h hub.Holder) *wire.Problem {
 		return wire.TokenEnded()
 	}
 	t.holders[h] = struct{}{}
-	if t.renews != nil {
-		t.renews.Release(h)
+	if t.renewing != nil {
+		t.renewing.Release(h)
 	}
 	return nil
 }
 
-// Watch implements web.Access.
+// AcquireUncounted implements web.Access.
 func (t *Token) AcquireUncounted(h hub.Holder) *wire.Problem { return t.Acquire(h) }
 
 // Release implements web.Access.
@@ -88,16 +88,16 @@ func (t *Token) Release(h hub.Holder) {
 	delete(t.holders, h)
 }
 
-// Filters implements web.Access.
+// ReserveFilters implements web.Access.
 func (t *Token) ReserveFilters(hub.Holder, hub.FilterSet) *wire.Problem { return nil }
 
-// Subscribe implements web.Access.
+// AdmitSubscription implements web.Access.
 func (t *Token) AdmitSubscription() *wire.Problem { return nil }
 
-// Publish implements web.Access.
+// AdmitPublish implements web.Access.
 func (t *Token) AdmitPublish(int) *wire.Problem { return nil }
 
-// AwaitPublish implements web.Access.
+// WaitPublish implements web.Access.
 func (t *Token) WaitPublish(_ context.Context, events int) (int, error) { return events, nil }
 
 // Renew implements web.Access.
@@ -106,7 +106,7 @@ func (t *Token) Renew(text string) (web.Access, *wire.Problem) {
 		return nil, wire.InvalidToken("the token is not valid")
 	}
 	fresh := NewToken(everything)
-	fresh.renews = t
+	fresh.renewing = t
 	return fresh, nil
 }
 

@@ -84,7 +84,7 @@ func TestDeflate(t *testing.T) {
 	}
 	require.NoError(t, c.Send(text|tt.Compressed, deflate(t, pingCommand)))
 	require.Equal(t, wire.OpAck, message(t, c).Op)
-	require.NoError(t, c.Say(pingCommand))
+	require.NoError(t, c.SendText(pingCommand))
 	require.Equal(t, wire.OpAck, message(t, c).Op)
 
 	require.NoError(t, c.Send(text|tt.Compressed, deflate(t, of(100<<20))))

@@ -31,7 +31,7 @@ func TestIdle(t *testing.T) {
 	settled(before + n/10)
 	for range 3 {
 		for i, c := range clients {
-			require.NoError(t, c.Say(`{"op":"ping","ref":`+strconv.Itoa(i)+`}`))
+			require.NoError(t, c.SendText(`{"op":"ping","ref":`+strconv.Itoa(i)+`}`))
 		}
 		for i, c := range clients {
 			require.Equal(t, strconv.Itoa(i), string(message(t, c).Ref))
@@ -58,7 +58,7 @@ func TestChurn(t *testing.T) {
 				}
 				ref := strconv.Itoa(i*1000 + j)
 				for range 5 {
-					m, err := wire.Message{}, c.Say(`{"op":"ping","ref":`+ref+`}`)
+					m, err := wire.Message{}, c.SendText(`{"op":"ping","ref":`+ref+`}`)
 					for err == nil && m.Op != wire.OpAck {
 						m, err = c.Message()
 					}
@@ -68,7 +68,7 @@ func TestChurn(t *testing.T) {
 				}
 				switch j % 3 {
 				case 1:
-					_ = c.Say(pingCommand)
+					_ = c.SendText(pingCommand)
 				case 2:
 					_ = c.Send(closing, "")
 				}

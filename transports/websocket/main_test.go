@@ -13,7 +13,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	tt.Waiting()
+	tt.SetParallelism()
 	goleak.VerifyTestMain(m)
 }
 
@@ -37,7 +37,7 @@ func message(t *testing.T, c *tt.Socket) wire.Message {
 // exchange sends a command and returns its answer.
 func exchange(t *testing.T, c *tt.Socket, command string) wire.Message {
 	t.Helper()
-	require.NoError(t, c.Say(command))
+	require.NoError(t, c.SendText(command))
 	return message(t, c)
 }
 

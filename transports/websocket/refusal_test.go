@@ -81,7 +81,7 @@ func TestHostileFrames(t *testing.T) {
 		s.requireCounted(t, v, func() {
 			c := dial(t, s.Server, "subscribe", "none")
 			before := s.Hub.Stats().Published
-			require.NoError(t, c.Say(publishing))
+			require.NoError(t, c.SendText(publishing))
 			for _, b := range writes {
 				_, err := c.Write([]byte(b))
 				require.NoError(t, err)
