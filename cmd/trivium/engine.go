@@ -2,19 +2,25 @@ package main
 
 import (
 	"log/slog"
+	"runtime/debug"
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// retention gives what the hub keeps in memory, the window, and what its engine does. Where that is a
-// log of its own, it is of the lengths configured, and the window no longer than by default.
-func (c *ServeConfig) retention() (window, log hub.Retention) {
+// windowShare is the part of the runtime's memory limit, as a divisor, that the window has where the engine has a
+// log of its own. The embedded server keeps blocks of its log in memory beside it, of 8 MiB each.
+const windowShare = 4
+
+// retention returns what the hub keeps in memory, the window, and what its engine keeps. Where that is a
+// log of its own, it is of the lengths configured, and the window no longer than by default and than the memory
+// limit in bytes permits: what is older is read from the log.
+func (c *ServeConfig) retention(memoryLimit int64) (window, log hub.Retention) {
 	log = hub.Retention{Events: c.RetainEvents, Bytes: int64(c.RetainBytes), Age: c.RetainAge, GapTopics: c.GapTopics}
 	window = log
 	if c.Engine != engineMemory {
 		window.Events = min(log.Events, hub.DefaultRetainEvents)
-		window.Bytes = min(log.Bytes, hub.DefaultRetainBytes)
+		window.Bytes = min(log.Bytes, hub.DefaultRetainBytes, max(memoryLimit/windowShare, 1<<20))
 	}
 	return window, log
 }
@@ -32,7 +38,7 @@ func (c *ServeConfig) maxEventSize() int {
 
 // newHub opens the engine and starts the hub. The engine is nil where it is the memory's own.
 func newHub(cfg *ServeConfig, log *slog.Logger) (*hub.Hub, *jetstream.Engine, error) {
-	window, kept := cfg.retention()
+	window, kept := cfg.retention(debug.SetMemoryLimit(-1))
 	config := hub.Config{MaxEventSize: cfg.maxEventSize(), Retention: window}
 	if cfg.Engine == engineMemory {
 		h, err := hub.New(config)
