@@ -59,7 +59,7 @@ func (BenchCmd) Help() string {
 }
 
 func (c *BenchCmd) check() []fault {
-	trimmed(&c.Target, &c.Token)
+	trimSpace(&c.Target, &c.Token)
 	if c.Child != "" {
 		return nil // the bench has made the command line
 	}

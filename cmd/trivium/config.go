@@ -15,70 +15,69 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// off, or no text at all, turns a listener off.
+// off, or an empty text, disables a listener.
 const off = "off"
 
-// Upper bounds of what can be configured. They catch a unit too many, not a large machine.
+// Upper bounds of settings. They catch typing errors, such as a wrong unit.
 const (
 	maxEventBytes  = Size(256 << 20)
 	maxHeaderBytes = Size(16 << 20)
 	maxRetainBytes = Size(1 << 40)
 	maxTopics      = 4096
 	maxFilterBytes = 1 << 30
-	maxCount       = 1 << 30 // events retained, topics remembered
+	maxCount       = 1 << 30 // bounds counts, such as of events or topics
 	maxDuration    = 24 * time.Hour
 	maxRetainAge   = 366 * 24 * time.Hour
 )
 
-// ServeConfig is every setting of `trivium serve`: one field is a flag, the environment variable
-// TRIVIUM_<NAME>, a key of the YAML file and a line of the help. The first that is set of flag,
-// environment, file and default counts. Once checked, listeners that are off are "".
+// ServeConfig holds every setting of `trivium serve`. Each field is a flag, the environment variable
+// TRIVIUM_<NAME>, a key of the YAML file and a line of the help. The order of precedence is flag, environment,
+// file, default. After check, disabled listeners are "".
 type ServeConfig struct {
-	Config string `placeholder:"FILE" help:"YAML file with settings, its keys named as these flags without the dashes."`
-	Check  bool   `help:"Read all settings, print what is wrong and where, and end without listening: exit code 0 if all is good, else 2."`
+	Config string `placeholder:"FILE" help:"YAML file with settings, with the flags' names, without dashes, as keys."`
+	Check  bool   `help:"Check all settings, print each error with its place, and exit without listening. Exit code 0 if valid, 2 if not."`
 
 	HTTP  string   `name:"http" default:"127.0.0.1:3000" help:"Address to serve HTTP on, host:port."`
-	UDP   string   `name:"udp" default:"127.0.0.1:3000" help:"Address to take datagrams on, host:port; off for none. A multicast group such as 239.255.42.1:3000 is joined. Whoever reaches it may publish, unless --udp-secret-file or --udp-allow is set."`
-	Admin string   `default:"127.0.0.1:3002" help:"Address to serve metrics and profiles on, host:port; off for none. They need no token, so only the operator should reach it."`
-	Auth  string   `default:"token" help:"Who may connect: token (those of --tokens or JWTs; with neither, one made at start and printed on a terminal, see --print-token), or none (everybody)."`
+	UDP   string   `name:"udp" default:"127.0.0.1:3000" help:"Address to receive datagrams on, host:port; off disables UDP. A multicast group such as 239.255.42.1:3000 is joined. Every sender that can reach it may publish, unless --udp-secret-file or --udp-allow is set."`
+	Admin string   `default:"127.0.0.1:3002" help:"Address to serve metrics and profiles on, host:port; off disables it. Requests need no token, so only operators should be able to reach it."`
+	Auth  string   `default:"token" help:"Authentication: token or none. token accepts the tokens of --tokens and JWTs; if neither is configured, the hub generates a token at start and prints it on a terminal (see --print-token). none lets everybody read and publish."`
 	Demo  bool     `default:"true" negatable:"" help:"Serve the demo page at /demo/."`
-	Host  []string `placeholder:"NAME" help:"Further Host name, without a port, that is taken under --auth none and on the admin listener, beside loopback and the addresses listened on. Repeatable."`
+	Host  []string `placeholder:"NAME" help:"Host name, without a port, to accept in the Host header under --auth none and on the admin listener. Loopback and the listening addresses are always accepted. Repeatable."`
 
 	AccessConfig
 	TLSConfig
 	LimitConfig
 
-	WriteTimeout      time.Duration `default:"10s" help:"Longest that a write may make no progress before its connection is closed."`
-	Heartbeat         time.Duration `default:"15s" help:"Time between two heartbeats on a connection."`
-	Drain             time.Duration `default:"8s" help:"Time over which subscribers are sent away at the end. The process ends a second later at the latest, so what stops it must wait longer than that: docker stop waits 10s. 0 is at once."`
-	CloudEventsSource string        `name:"cloudevents-source" default:"urn:trivium:hub" placeholder:"URI" help:"The source, in ?format=cloudevents, of events that were not published as CloudEvents: a URI that names this hub."`
-	SSEEnd            string        `name:"sse-end" default:"cut" help:"How the body of an event stream ends that its client is to resume: cut (without the last chunk, since some libraries never come back after an orderly end) or clean."`
-	Slow              string        `default:"gap" help:"What befalls a subscriber that retention overtakes: gap (it is told and goes on) or disconnect."`
+	WriteTimeout      time.Duration `default:"10s" help:"Time without progress of a write after which the connection is closed. Raise it for very slow clients."`
+	Heartbeat         time.Duration `default:"15s" help:"Interval of heartbeats on a connection. Keep it below the idle timeout of proxies."`
+	Drain             time.Duration `default:"8s" help:"Time at shutdown over which subscribers are disconnected. The process exits at most 1s later, so the service manager must wait longer than that; docker stop waits 10s. 0 disconnects all at once."`
+	CloudEventsSource string        `name:"cloudevents-source" default:"urn:trivium:hub" placeholder:"URI" help:"CloudEvents source, with ?format=cloudevents, of events that were not published as CloudEvents: a URI that identifies this hub."`
+	SSEEnd            string        `name:"sse-end" default:"cut" help:"How an event stream ends when the client should reconnect: cut (without the last HTTP chunk, because some libraries do not reconnect after a clean end) or clean."`
+	Slow              string        `default:"gap" help:"What to do with a subscriber that falls behind retention: gap (report the gap and continue) or disconnect."`
 
 	EngineConfig
 
-	RetainEvents int           `default:"65536" help:"Most events retained."`
-	RetainBytes  Size          `default:"64MiB" help:"Most bytes that retained events take."`
-	RetainAge    time.Duration `default:"10m" help:"Longest that an event is retained."`
-	GapTopics    int           `default:"65536" help:"Most topics of which the hub remembers what it has let go, to tell gaps exactly."`
+	RetainEvents int           `default:"65536" help:"Maximum number of retained events; the oldest are removed first."`
+	RetainBytes  Size          `default:"64MiB" help:"Maximum size of all retained events, in bytes or with a unit such as MiB."`
+	RetainAge    time.Duration `default:"10m" help:"Maximum age of retained events."`
+	GapTopics    int           `default:"65536" help:"Number of topics for which the hub remembers the last removed event, so that gaps are reported exactly. Raise it with more topics."`
 
-	UDPFormat     string `name:"udp-format" default:"auto" help:"What a datagram holds: auto (envelopes, other JSON, or text; one a line), json (JSON as data), raw (one event of any bytes) or syslog (RFC 5424 or RFC 3164, made JSON)."`
-	UDPTopic      string `name:"udp-topic" default:"events" help:"Topic of datagrams that name none."`
-	UDPTopicField string `name:"udp-topic-field" placeholder:"NAME" help:"Member of the JSON data that names the topic; dots lead into nested members."`
-	UDPTypeField  string `name:"udp-type-field" placeholder:"NAME" help:"Member of the JSON data that names the type; dots lead into nested members."`
+	UDPFormat     string `name:"udp-format" default:"auto" help:"Content of datagrams: auto (envelopes, other JSON or text, one per line), json (JSON data, one per line), raw (the whole datagram is one event) or syslog (RFC 5424 or RFC 3164, converted to JSON)."`
+	UDPTopic      string `name:"udp-topic" default:"events" help:"Topic of datagrams that do not name one."`
+	UDPTopicField string `name:"udp-topic-field" placeholder:"NAME" help:"Member of the JSON data that holds the topic; use dots for nested members, such as meta.topic."`
+	UDPTypeField  string `name:"udp-type-field" placeholder:"NAME" help:"Member of the JSON data that holds the type; use dots for nested members, such as meta.type."`
 
 	UDPInterface  string        `name:"udp-interface" placeholder:"NAME" help:"Network interface on which to join the multicast group in --udp, such as eth0. Default: the system's choice."`
-	UDPAllow      []string      `name:"udp-allow" placeholder:"CIDR" help:"Sender whose datagrams are taken, an IP address or a range such as 10.0.0.0/8. Repeatable; without it everybody's are."`
-	UDPSecretFile string        `name:"udp-secret-file" placeholder:"FILE" help:"File with the secret that datagrams must be signed with, of 16 bytes at least; white space at its end is no part of it."`
-	UDPSkew       time.Duration `name:"udp-skew" default:"30s" help:"How far the time of a signed datagram may be from the hub's, to either side."`
+	UDPAllow      []string      `name:"udp-allow" placeholder:"CIDR" help:"Sender whose datagrams are accepted, an IP address or a network such as 10.0.0.0/8. Repeatable. Default: all senders."`
+	UDPSecretFile string        `name:"udp-secret-file" placeholder:"FILE" help:"File with the secret that datagrams must be signed with, at least 16 bytes. White space at its end is ignored."`
+	UDPSkew       time.Duration `name:"udp-skew" default:"30s" help:"Maximum difference between the time of a signed datagram and the hub's clock."`
 
 	WSCompression bool       `name:"ws-compression" help:"Offer permessage-deflate to WebSocket clients."`
-	LogLevel      slog.Level `default:"info" help:"Least level that is logged, on standard error: debug, info, warn or error."`
-	LogFormat     string     `placeholder:"FORMAT" help:"Form of the log: text or json. Default: text on a terminal, else json."`
+	LogLevel      slog.Level `default:"info" help:"Lowest level to log, on standard error: debug, info, warn or error."`
+	LogFormat     string     `placeholder:"FORMAT" help:"Format of the log: text or json. Default: text on a terminal, json otherwise."`
 }
 
-// check says all that is wrong with the settings, flag by flag, and turns spellings of one thing
-// into one.
+// check returns every invalid setting and normalizes the others.
 func (c *ServeConfig) check() []fault {
 	for _, address := range []*string{&c.UDP, &c.Admin} {
 		if *address == off {
@@ -110,8 +109,8 @@ func (c *ServeConfig) checkListeners() []fault {
 	return faults
 }
 
-// checkAdminApart: what is for the operator alone must not be found beside what is for all. Port
-// 0 stands for a free one, another each time.
+// checkAdminApart refuses an admin address equal to the public one. Port 0 is allowed for both, since each
+// listener gets a free port of its own.
 func (c *ServeConfig) checkAdminApart() string {
 	if c.Admin == c.HTTP && !strings.HasSuffix(c.Admin, ":0") {
 		return fmt.Sprintf("want another address than --http, got %q for both", c.Admin)
@@ -142,11 +141,11 @@ func (c *ServeConfig) checkSources() []fault {
 	}
 	for _, senders := range c.UDPAllow {
 		_, err := udp.ParseSenders(senders)
-		faults = append(faults, faulty("udp-allow", said(err))...)
+		faults = append(faults, faulty("udp-allow", errorText(err))...)
 	}
 	if c.UDPSecretFile != "" {
 		_, err := readUDPSecret(c.UDPSecretFile)
-		faults = append(faults, faulty("udp-secret-file", said(err))...)
+		faults = append(faults, faulty("udp-secret-file", errorText(err))...)
 	}
 	faults = append(faults, faulty("udp-interface", c.checkInterface())...)
 	faults = append(faults, faulty("udp-skew", between(c.UDPSkew, time.Millisecond, udp.MaxSkew))...)
@@ -158,7 +157,7 @@ func (c *ServeConfig) checkSources() []fault {
 	return faults
 }
 
-// newLogger makes the program's logger, of the form and least level configured.
+// newLogger returns the program's logger, with the configured format and level.
 func (c *ServeConfig) newLogger(w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: c.LogLevel}
 	if c.LogFormat == "text" || c.LogFormat == "" && isTerminal(w) {

@@ -17,26 +17,26 @@ const (
 	engineNATS     = "nats"
 )
 
-// The least that a log on JetStream keeps.
+// Lower bounds of the retention of a JetStream log.
 const (
 	minLogAge   = 100 * time.Millisecond
 	minLogBytes = 2 * jetstream.EventRoom
 )
 
-// EngineConfig says who keeps the events (docs/protocol.md#operating-a-hub).
+// EngineConfig selects and configures the engine, which stores the events (docs/protocol.md#operating-a-hub).
 type EngineConfig struct {
-	Engine     string        `default:"memory" help:"Who keeps the events: memory (they end with the process), embedded (NATS JetStream in the process, on disk in --store) or nats (JetStream of --nats-url, shared by any number of hubs)."`
-	Store      string        `placeholder:"DIR" help:"Directory of the embedded engine's events, made if it is not there."`
-	Sync       string        `default:"interval" help:"When the embedded engine has events on disk: interval (every 100ms; a power loss may take what came since, and the end of the process alone nothing) or always (before each is acknowledged)."`
-	NATSURL    string        `name:"nats-url" placeholder:"URL" help:"NATS servers, such as nats://a.example:4222; several are separated by commas. Set TRIVIUM_NATS_URL or the file of --config if there is a password in it: others can see a command line."`
-	NATSCreds  string        `name:"nats-creds" placeholder:"FILE" help:"File of credentials for NATS, instead of a password in --nats-url."`
-	NATSStream string        `name:"nats-stream" default:"trivium" help:"Stream of the events, made if it is not there. Their subjects begin with its name."`
-	EngineWait time.Duration `default:"0s" help:"How long to wait at start for NATS that is unavailable, alive but not ready. 0 is without end."`
-	Replicas   int           `default:"1" help:"Servers of the NATS cluster that keep the stream: 1, 3 or 5."`
+	Engine     string        `default:"memory" help:"Where events are stored: memory (lost when the process exits), embedded (NATS JetStream inside the process, on disk in --store) or nats (JetStream at --nats-url, shared by any number of hubs)."`
+	Store      string        `placeholder:"DIR" help:"Directory of the embedded engine's events; created if missing."`
+	Sync       string        `default:"interval" help:"When the embedded engine syncs events to disk: interval (every 100ms; a power loss may lose the events since, a crash of the process loses none) or always (before each event is acknowledged, which is slower)."`
+	NATSURL    string        `name:"nats-url" placeholder:"URL" help:"NATS servers, such as nats://a.example:4222; separate several with commas. If it contains a password, set TRIVIUM_NATS_URL or use the file of --config, since other users can see the command line."`
+	NATSCreds  string        `name:"nats-creds" placeholder:"FILE" help:"NATS credentials file, instead of a password in --nats-url."`
+	NATSStream string        `name:"nats-stream" default:"trivium" help:"JetStream stream of the events; created if missing. Its name is also the prefix of their subjects."`
+	EngineWait time.Duration `default:"0s" help:"How long to wait at start while NATS is unavailable; meanwhile /healthz succeeds and /readyz fails. 0 waits forever."`
+	Replicas   int           `default:"1" help:"Number of NATS servers that store the stream: 1, 3 or 5."`
 }
 
-// check says what is wrong, and what was set that the engine chosen does not look at: whoever sets
-// it expects events to be kept.
+// check returns every invalid setting, and settings of engines other than the selected one: whoever sets them
+// may expect that events are stored.
 func (c *EngineConfig) check() []fault {
 	faults := faulty("engine", oneOf(c.Engine, engineMemory, engineEmbedded, engineNATS))
 	faults = append(faults, faulty("sync", oneOf(c.Sync, "interval", "always"))...)
@@ -64,9 +64,9 @@ func (c *EngineConfig) check() []fault {
 	} {
 		switch {
 		case of.set && c.Engine != of.engine:
-			faults = append(faults, faulty(of.flag, fmt.Sprintf("wants --engine %s, got %s", of.engine, c.Engine))...)
+			faults = append(faults, faulty(of.flag, fmt.Sprintf("requires --engine %s, got %s", of.engine, c.Engine))...)
 		case !of.set && of.needed && c.Engine == of.engine:
-			faults = append(faults, faulty(of.flag, fmt.Sprintf("want one with --engine %s, got none", of.engine))...)
+			faults = append(faults, faulty(of.flag, fmt.Sprintf("required with --engine %s", of.engine))...)
 		}
 	}
 	if c.Store != "" {
@@ -77,12 +77,12 @@ func (c *EngineConfig) check() []fault {
 	}
 	if c.NATSCreds != "" {
 		_, err := readSecret(c.NATSCreds)
-		faults = append(faults, faulty("nats-creds", said(err))...)
+		faults = append(faults, faulty("nats-creds", errorText(err))...)
 	}
 	return faults
 }
 
-// checkNATS repeats nothing of the URLs: there may be a password in one.
+// checkNATS validates a list of URLs. The error does not repeat them, because they may contain a password.
 func checkNATS(list string) string {
 	for text := range strings.SplitSeq(list, ",") {
 		u, err := url.Parse(strings.TrimSpace(text))
@@ -107,7 +107,7 @@ func (c *ServeConfig) minRetainBytes() Size {
 	return minLogBytes
 }
 
-// checkLog says what an engine that keeps a log cannot do.
+// checkLog checks the limits of engines with a durable log.
 func (c *ServeConfig) checkLog() []fault {
 	if c.Engine == engineMemory {
 		return nil

@@ -7,26 +7,26 @@ import (
 	"github.com/trivium-hub/trivium/auth"
 )
 
-// LimitConfig bounds what clients may ask for. 0 means no limit (docs/protocol.md#limits), which
-// net/http and the Config structs of the rooms read as their default.
+// LimitConfig holds the limits on clients. 0 means no limit (docs/protocol.md#limits); net/http and the Config
+// structs of other packages read 0 as their default instead.
 type LimitConfig struct {
-	MaxConnections           int `default:"100000" help:"Most subscribers connected, waiting polls included. 0 is no limit."`
-	MaxConnectionsPerToken   int `default:"0" help:"Most subscribers connected with one token. 0 is no limit."`
-	MaxConnectionsPerAddress int `default:"0" help:"Most subscribers connected from one address, or one /64 of IPv6. 0 is no limit."`
-	MaxConnectRate           int `default:"0" help:"Most subscriptions, polls included, that one token may begin in a second. 0 is no limit."`
-	MaxPublishRate           int `default:"0" help:"Most events that one token may publish in a second. 0 is no limit."`
+	MaxConnections           int `default:"100000" help:"Maximum number of connected subscribers, waiting polls included. 0 means no limit."`
+	MaxConnectionsPerToken   int `default:"0" help:"Maximum number of connected subscribers per token. 0 means no limit."`
+	MaxConnectionsPerAddress int `default:"0" help:"Maximum number of connected subscribers per client address (per /64 network for IPv6). 0 means no limit."`
+	MaxConnectRate           int `default:"0" help:"Maximum number of new subscriptions per second and token, polls included. 0 means no limit."`
+	MaxPublishRate           int `default:"0" help:"Maximum number of published events per second and token. 0 means no limit."`
 
-	MaxFilterBytes         Size `default:"128MiB" help:"Most memory that the filters of all subscribers may take; of each set of filters the first KiB does not count. 0 is no limit."`
-	MaxFilterBytesPerToken Size `default:"32MiB" help:"Most memory that the filters of one token's subscribers may take. Equal sets count once. 0 is no limit."`
+	MaxFilterBytes         Size `default:"128MiB" help:"Maximum memory of the filters of all subscribers. The first KiB of each filter set does not count. 0 means no limit."`
+	MaxFilterBytesPerToken Size `default:"32MiB" help:"Maximum memory of the filters of one token's subscribers. Equal filter sets count once. 0 means no limit."`
 
-	MaxTopics      int           `default:"64" help:"Most filters of a subscription. 0 is no limit."`
-	MaxEventBytes  Size          `default:"1MiB" help:"Largest data of an event, in bytes. 0 is no limit."`
-	MaxHeaderBytes Size          `default:"16KiB" help:"Largest header of a request, in bytes. 0 is no limit."`
-	ReadTimeout    time.Duration `default:"10s" help:"Longest that a request's header or body may take. 0 is no limit."`
+	MaxTopics      int           `default:"64" help:"Maximum number of topic filters per subscription. 0 means no limit."`
+	MaxEventBytes  Size          `default:"1MiB" help:"Maximum size of an event's data. 0 means no limit."`
+	MaxHeaderBytes Size          `default:"16KiB" help:"Maximum size of a request's header. 0 means no limit."`
+	ReadTimeout    time.Duration `default:"10s" help:"Maximum time to receive a request's header or body. 0 means no limit."`
 
-	MaxMessageBytes     Size `default:"64KiB" help:"Largest message of a WebSocket client, in bytes, after decompression."`
-	MaxMessageRate      int  `default:"100" help:"Most messages that a WebSocket client may send in a second, pings and pongs included."`
-	MaxMessageFragments int  `default:"1024" help:"Most frames that a message of a WebSocket client may come in."`
+	MaxMessageBytes     Size `default:"64KiB" help:"Maximum size of a message from a WebSocket client, after decompression."`
+	MaxMessageRate      int  `default:"100" help:"Maximum number of messages per second from a WebSocket client, pings and pongs included."`
+	MaxMessageFragments int  `default:"1024" help:"Maximum number of frames of one message from a WebSocket client."`
 }
 
 func (c *LimitConfig) check() []fault {
@@ -48,7 +48,7 @@ func (c *LimitConfig) check() []fault {
 	)
 }
 
-// perToken are the limits of a token that has none of its own.
+// perToken returns the limits of tokens that have none of their own.
 func (c *LimitConfig) perToken() auth.Limits {
 	return auth.Limits{
 		Connections: c.MaxConnectionsPerToken,

@@ -10,35 +10,35 @@ import (
 	"time"
 )
 
-// TLSConfig says how the main listener is encrypted.
+// TLSConfig configures TLS on the main listener.
 type TLSConfig struct {
-	TLSCert       string        `name:"tls-cert" placeholder:"FILE" help:"Serve TLS with the certificate chain in this PEM file, its own first. Reread when it changes."`
+	TLSCert       string        `name:"tls-cert" placeholder:"FILE" help:"Serve TLS with the certificate chain in this PEM file, the server's certificate first. Reread when it changes."`
 	TLSKey        string        `name:"tls-key" placeholder:"FILE" help:"PEM file with the key of --tls-cert."`
-	ACME          []string      `name:"acme" placeholder:"HOST" help:"Serve TLS with certificates for this host name, had by ACME; the CA connects to port 443 of it. Repeatable."`
-	ACMECache     string        `name:"acme-cache" placeholder:"DIR" help:"Directory in which certificates had by ACME are kept. Default: trivium/acme in the user's cache directory."`
-	ACMEEmail     string        `name:"acme-email" placeholder:"ADDRESS" help:"Address that the CA may write to."`
-	ACMEDirectory string        `name:"acme-directory" placeholder:"URL" help:"Directory of the CA. Default: Let's Encrypt."`
-	HSTS          time.Duration `name:"hsts" default:"24h" help:"For how long browsers use TLS alone for the host name, on every port of it, once they have been here over TLS (Strict-Transport-Security). Raise it when nothing on the host is served without TLS; 0 sends none."`
-	H2C           bool          `name:"h2c" help:"Take HTTP/2 without TLS, from a proxy that speaks it."`
+	ACME          []string      `name:"acme" placeholder:"HOST" help:"Serve TLS with certificates for this host name, obtained by ACME; the CA must reach its port 443. Repeatable."`
+	ACMECache     string        `name:"acme-cache" placeholder:"DIR" help:"Directory for certificates obtained by ACME. Default: trivium/acme in the user's cache directory."`
+	ACMEEmail     string        `name:"acme-email" placeholder:"ADDRESS" help:"E-mail address for notices of the CA."`
+	ACMEDirectory string        `name:"acme-directory" placeholder:"URL" help:"ACME directory URL of the CA. Default: Let's Encrypt."`
+	HSTS          time.Duration `name:"hsts" default:"24h" help:"Lifetime of Strict-Transport-Security: how long browsers that have connected over TLS use only TLS for this host name, on every port. Raise it once everything on the host uses TLS; 0 omits the header."`
+	H2C           bool          `name:"h2c" help:"Accept HTTP/2 without TLS, for a proxy that uses it."`
 }
 
-// maxHSTS is the longest that is in use.
+// maxHSTS bounds --hsts; nobody uses more than two years.
 const maxHSTS = 2 * 366 * 24 * time.Hour
 
-// tls reports that the main listener speaks TLS.
+// tls reports whether the main listener uses TLS.
 func (c *TLSConfig) tls() bool { return c.TLSCert != "" || len(c.ACME) > 0 }
 
-// checkTLS refuses what would not do what it seems to, and reads the files that are named.
+// checkTLS refuses settings without effect and reads the files that are named.
 func (c *TLSConfig) checkTLS() []fault {
 	var faults []fault
 	switch {
 	case c.TLSCert != "" && c.TLSKey == "":
-		faults = faulty("tls-cert", "want --tls-key beside it")
+		faults = faulty("tls-cert", "requires --tls-key")
 	case c.TLSKey != "" && c.TLSCert == "":
-		faults = faulty("tls-key", "want --tls-cert beside it")
+		faults = faulty("tls-key", "requires --tls-cert")
 	}
 	if c.TLSCert != "" && len(c.ACME) > 0 {
-		faults = append(faults, faulty("acme", "want it or --tls-cert, got both")...)
+		faults = append(faults, faulty("acme", "cannot be combined with --tls-cert")...)
 	}
 	for i, host := range c.ACME {
 		c.ACME[i] = strings.ToLower(host)
@@ -48,7 +48,7 @@ func (c *TLSConfig) checkTLS() []fault {
 		{"acme-cache", c.ACMECache}, {"acme-email", c.ACMEEmail}, {"acme-directory", c.ACMEDirectory},
 	} {
 		if setting.value != "" && len(c.ACME) == 0 {
-			faults = append(faults, faulty(setting.flag, "means nothing without --acme")...)
+			faults = append(faults, faulty(setting.flag, "requires --acme")...)
 		}
 	}
 	if c.ACMECache != "" {
@@ -57,7 +57,7 @@ func (c *TLSConfig) checkTLS() []fault {
 	faults = append(faults, faulty("acme-directory", checkDirectory(c.ACMEDirectory))...)
 	faults = append(faults, faulty("hsts", between(c.HSTS, 0, maxHSTS))...)
 	if c.H2C && c.tls() {
-		faults = append(faults, faulty("h2c", "want it without TLS only, over which HTTP/2 is spoken in any case")...)
+		faults = append(faults, faulty("h2c", "cannot be combined with TLS, which always offers HTTP/2")...)
 	}
 	if len(faults) == 0 && c.TLSCert != "" {
 		log := slog.New(slog.DiscardHandler)
@@ -68,7 +68,7 @@ func (c *TLSConfig) checkTLS() []fault {
 	return faults
 }
 
-// checkACMEHost takes a name that an authority can reach: of two parts at least, and no address.
+// checkACMEHost accepts host names that a CA can reach: at least two labels, and not an IP address.
 func checkACMEHost(host string) string {
 	_, err := netip.ParseAddr(host)
 	parts := strings.Split(host, ".")

@@ -11,9 +11,9 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-func between[T interface{ ~int | ~int64 }](got, least, most T) string {
-	if got < least || got > most {
-		return fmt.Sprintf("want %v to %v, got %v", least, most, got)
+func between[T interface{ ~int | ~int64 }](got, low, high T) string {
+	if got < low || got > high {
+		return fmt.Sprintf("want %v to %v, got %v", low, high, got)
 	}
 	return ""
 }
@@ -43,8 +43,7 @@ func checkAddress(s string) string {
 	return ""
 }
 
-// checkHost takes an IP address or a name of the characters that RFC 3986 leaves to one, less its
-// percent-encoding.
+// checkHost accepts an IP address or a host name of unreserved characters (RFC 3986, section 3.2.2).
 func checkHost(s string) string {
 	if _, err := netip.ParseAddr(s); err == nil {
 		return ""
@@ -58,7 +57,7 @@ func checkHost(s string) string {
 	return ""
 }
 
-// checkField takes a dotted path of member names, or none.
+// checkField accepts "" or a dotted path of member names.
 func checkField(s string) string {
 	if s != "" && slices.Contains(strings.Split(s, "."), "") {
 		return fmt.Sprintf("want member names separated by single dots, such as meta.topic, got %q", s)
@@ -66,8 +65,8 @@ func checkField(s string) string {
 	return ""
 }
 
-// said is the text of an error, "" of none.
-func said(err error) string {
+// errorText returns the text of an error, or "" for nil.
+func errorText(err error) string {
 	if err == nil {
 		return ""
 	}

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// warnings returns the settings that may be meant but seldom are, flag by flag. The hub starts with
-// them; check refuses what is never right.
+// warnings returns valid settings that are usually a mistake. The hub starts with them; check refuses invalid
+// settings.
 func (c *ServeConfig) warnings() []fault {
 	var found []fault
 	warn := func(applies bool, flag, detail string) {
@@ -19,31 +19,31 @@ func (c *ServeConfig) warnings() []fault {
 	}
 	open := c.Auth == "none"
 	warn(open && !localOnly(c.HTTP), "http",
-		fmt.Sprintf("other machines reach %s, and may read and publish everything (--auth none)", c.HTTP))
+		fmt.Sprintf("%s is reachable from other machines, which may read and publish everything (--auth none)", c.HTTP))
 	warn(open && slices.Contains(c.Origin, "*"), "origin",
-		"with --auth none, every web page that a user of this network opens may read and publish everything")
-	warn(c.JWKSURL != "" && c.JWTIssuer == "", "jwt-issuer", "is not set: a token of --jwks-url is taken whoever issued it")
+		"with --auth none, every web page that a user of this network opens can read and publish everything")
+	warn(c.JWKSURL != "" && c.JWTIssuer == "", "jwt-issuer", "not set: tokens of --jwks-url are accepted from every issuer")
 	warn(c.JWKSURL != "" && c.JWTAudience == "", "jwt-audience",
-		"is not set: a token that was issued for another service is taken too")
+		"not set: tokens that were issued for other services are accepted too")
 	warn(c.Admin != "" && !localOnly(c.Admin), "admin",
-		fmt.Sprintf("other machines reach %s, and its profiles and figures need no token; let only the operator's reach it", c.Admin))
+		fmt.Sprintf("%s is reachable from other machines, and metrics and profiles need no token; restrict access to operators", c.Admin))
 	warn(c.UDP != "" && !open && !localOnly(c.UDP) && c.UDPSecretFile == "" && len(c.UDPAllow) == 0, "udp",
-		fmt.Sprintf("other machines reach %s, and may publish without a token; set --udp-secret-file or --udp-allow", c.UDP))
+		fmt.Sprintf("%s is reachable from other machines, which may publish without a token; set --udp-secret-file or --udp-allow", c.UDP))
 	for _, proxy := range c.TrustedProxy {
 		warn(largeNetwork(proxy), "trusted-proxy",
-			fmt.Sprintf("%s is a large part of all addresses, and each of them could name any client; name the proxy's own network", proxy))
+			fmt.Sprintf("%s is very large, and every address in it can forge client addresses; use the proxy's own network", proxy))
 	}
 	for _, u := range []struct{ flag, url, instead string }{
 		{"nats-url", c.NATSURL, "set TRIVIUM_NATS_URL or the file of --config instead, or use --nats-creds"},
 		{"jwks-url", c.JWKSURL, "set TRIVIUM_JWKS_URL or the file of --config instead"},
 	} {
-		warn(u.url != "" && shownByPS(u.url), u.flag, "is on the command line, which every user of this machine can see; "+u.instead)
+		warn(u.url != "" && shownByPS(u.url), u.flag, "contains a password or a query on the command line, which every user of this machine can see; "+u.instead)
 	}
 	for _, secret := range []struct{ flag, path string }{
 		{"jwt-secret-file", c.JWTSecretFile}, {"udp-secret-file", c.UDPSecretFile}, {"tls-key", c.TLSKey}, {"nats-creds", c.NATSCreds},
 	} {
 		warn(secret.path != "" && readableByAll(secret.path), secret.flag,
-			fmt.Sprintf("every user of this machine may read %s; chmod o-r takes that away", secret.path))
+			fmt.Sprintf("every user of this machine can read %s; run chmod o-r on it", secret.path))
 	}
 	return found
 }
@@ -64,7 +64,7 @@ func largeNetwork(cidr string) bool {
 	}
 }
 
-// localOnly reports whether no other machine reaches an address of the form host:port.
+// localOnly reports whether an address of the form host:port is reachable from this machine only.
 func localOnly(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -77,14 +77,14 @@ func localOnly(address string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-// checkInterface returns what is wrong with --udp-interface, which is for multicast groups alone.
+// checkInterface validates --udp-interface, which applies to multicast groups only.
 func (c *ServeConfig) checkInterface() string {
 	if c.UDPInterface == "" {
 		return ""
 	}
 	host, _, _ := net.SplitHostPort(c.UDP)
 	if ip, err := netip.ParseAddr(host); err != nil || !ip.IsMulticast() {
-		return "is for a multicast group in --udp, such as 239.255.42.1:3000"
+		return "requires a multicast group in --udp, such as 239.255.42.1:3000"
 	}
 	if _, err := net.InterfaceByName(c.UDPInterface); err != nil {
 		return fmt.Sprintf("want the name of an interface, such as eth0, got %q", c.UDPInterface)

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReadableSecrets: a secret that every user may read is warned of, by --check and at start.
-func TestReadableSecrets(t *testing.T) {
+// TestWarnsOfReadableSecrets checks that --check and the start warn of a secret that every user may read.
+func TestWarnsOfReadableSecrets(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		return // its rights are not looked at
 	}
@@ -22,7 +22,7 @@ func TestReadableSecrets(t *testing.T) {
 	require.NoError(t, os.Chmod(secret, 0o640))
 	require.Empty(t, parseServe(t, nil, args...).warnings())
 	require.NoError(t, os.Chmod(secret, 0o644))
-	detail := "every user of this machine may read " + secret + "; chmod o-r takes that away"
+	detail := "every user of this machine can read " + secret + "; run chmod o-r on it"
 	require.Equal(t, []fault{{"--jwt-secret-file", detail}, {"--udp-secret-file", detail}}, parseServe(t, nil, args...).warnings())
 	p := serve(t, program(t, nil, append(anyPorts, args...)...))
 	require.Contains(t, p.log(), `"level":"WARN","msg":"a setting that is seldom meant","flag":"--jwt-secret-file"`)

@@ -29,11 +29,11 @@ func newDoor(cfg *ServeConfig, files *watcher, log *slog.Logger) (*door, []fault
 	config.Verifier = verifier
 	var err error
 	config.Origins, err = auth.NewOrigins(cfg.Origin, cfg.CORSHeader...)
-	faults = append(faults, faulty("origin", said(err))...)
+	faults = append(faults, faulty("origin", errorText(err))...)
 	config.Proxies, err = auth.NewProxies(cfg.TrustedProxy...)
-	faults = append(faults, faulty("trusted-proxy", said(err))...)
+	faults = append(faults, faulty("trusted-proxy", errorText(err))...)
 	hosts, err := auth.NewHostPolicy(cfg.hostNames()...)
-	faults = append(faults, faulty("host", said(err))...)
+	faults = append(faults, faulty("host", errorText(err))...)
 	pages := auth.CrossSiteAllowed
 	if cfg.Auth == "none" { // else a page of another site or of a bent name has no token
 		config.Hosts = hosts
@@ -107,7 +107,7 @@ func (d *door) newJWT(cfg *ServeConfig, files *watcher, log *slog.Logger) (*auth
 	if len(keyFiles) > 0 {
 		faults = d.read(files, load, keyFiles...)
 	} else {
-		faults = faulty("jwks-url", said(load(nil)))
+		faults = faulty("jwks-url", errorText(load(nil)))
 	}
 	if cfg.RevokedFile != "" && jwt != nil {
 		faults = append(faults, d.read(files, func(contents [][]byte) error {

@@ -1,13 +1,12 @@
-// Command trivium is the hub's program: it serves, publishes from a shell, makes tokens and measures.
+// Command trivium runs the hub, publishes and subscribes from a shell, makes tokens, and measures.
 //
-// This package is the only one that reads flags and environment and the only one that joins the
-// rooms together. It owns the process: main starts no goroutine of its own, a command's Run
-// returns when all that it started has ended, and main turns what it returned into the exit
-// code, in one place.
+// This package is the only one that reads flags and environment variables, and the only one that joins the other
+// packages. It owns the process: main starts no goroutine, a command's Run returns after everything that it
+// started has ended, and main converts the returned error to the exit code.
 //
-// Settings come from flags, environment and a YAML file through one struct for each command.
-// The file is read here and not by a loader of kong's: such a loader stands above the
-// environment, knows no line numbers and passes over keys that mean nothing.
+// Settings come from flags, environment and a YAML file through one struct per command. The file is not read by
+// a kong resolver: a resolver would take precedence over the environment, report no line numbers, and ignore
+// unknown keys.
 package main
 
 import (
@@ -27,13 +26,13 @@ const (
 	exitUsage  = 2 // bad usage or configuration
 )
 
-// console is where a command reads and writes. It is bound for every Run method.
+// console holds a command's standard streams. It is bound for every Run method.
 type console struct {
 	In       io.Reader
 	Out, Err io.Writer
 }
 
-// usageError makes the program end with exitUsage. Each line is one thing that is wrong.
+// usageError ends the program with exitUsage. Each line is one error.
 type usageError struct{ lines []string }
 
 func (e *usageError) Error() string { return strings.Join(e.lines, "\n") }
@@ -42,40 +41,40 @@ func (e *usageError) Error() string { return strings.Join(e.lines, "\n") }
 type commands struct {
 	Serve   ServeCmd   `cmd:"" help:"Run the hub until SIGTERM or SIGINT."`
 	Pub     PubCmd     `cmd:"" help:"Publish one event, or one for each line of standard input."`
-	Sub     SubCmd     `cmd:"" help:"Print events as they come."`
-	Token   TokenCmd   `cmd:"" help:"Make a token: add one to a tokens file, or sign a JWT."`
-	Bench   BenchCmd   `cmd:"" help:"Measure a hub next to a bare loop of writes."`
+	Sub     SubCmd     `cmd:"" help:"Print events as they arrive."`
+	Token   TokenCmd   `cmd:"" help:"Create a token: add one to a tokens file, or sign a JWT."`
+	Bench   BenchCmd   `cmd:"" help:"Measure a hub, and for comparison a bare loop of writes."`
 	Backup  BackupCmd  `cmd:"" help:"Write the log of a running hub with the embedded engine to a file."`
-	Restore RestoreCmd `cmd:"" help:"Make a store of a backup."`
-	Erase   EraseCmd   `cmd:"" help:"Remove one event of a running hub for good."`
-	Version VersionCmd `cmd:"" help:"Print the version and end."`
+	Restore RestoreCmd `cmd:"" help:"Create a store from a backup."`
+	Erase   EraseCmd   `cmd:"" help:"Remove one event from a running hub permanently."`
+	Version VersionCmd `cmd:"" help:"Print the version and exit."`
 }
 
 // ServeCmd runs the hub.
 type ServeCmd struct{ ServeConfig }
 
-// Help is what the flags have in common.
+// Help explains what all flags have in common.
 func (ServeCmd) Help() string {
-	return "Every flag is also an environment variable, --max-topics for one TRIVIUM_MAX_TOPICS, and a key of " +
-		"the YAML file, max-topics. The first that is set of flag, environment, file and default counts. What is " +
-		"repeatable is a list in YAML, and separated by commas in a variable."
+	return "Every flag is also an environment variable (--max-topics is TRIVIUM_MAX_TOPICS) and a key of " +
+		"the YAML file (max-topics). Precedence: flag, environment, file, default. Repeatable " +
+		"settings are lists in YAML and comma-separated in a variable."
 }
 
-// checked is a command that can say what is wrong with its settings once all are known.
-type checked interface{ check() []fault }
+// checker is implemented by commands that validate their settings before Run.
+type checker interface{ check() []fault }
 
 func main() {
 	os.Exit(run(os.Args[1:], &console{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }
 
-// run is the program without the process: it gives the exit code.
+// run executes the program and returns its exit code.
 func run(args []string, con *console) int {
 	err := dispatch(args, con)
 	if err == nil {
 		return exitDone
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
-		fmt.Fprintln(con.Err, "trivium: "+harmless(line)) // some of it may be a hub's or a proxy's
+		fmt.Fprintln(con.Err, "trivium: "+harmless(line)) // parts of it may come from a hub or a proxy
 	}
 	var usage *usageError
 	if errors.As(err, &usage) {
@@ -100,17 +99,17 @@ func dispatch(args []string, con *console) error {
 	}
 	if len(args) == 0 {
 		parser.Stdout = con.Err
-		_, _ = parser.Parse([]string{"--help"}) // that no command was selected is told below
-		return &usageError{lines: []string{"a command is missing"}}
+		_, _ = parser.Parse([]string{"--help"}) // the missing command is reported below
+		return &usageError{lines: []string{"missing command"}}
 	}
 	ctx, err := parser.Parse(args)
 	switch {
 	case helped:
 		return nil
 	case err != nil:
-		return &usageError{lines: []string{err.Error(), `"trivium --help" names the commands, "trivium <command> --help" their flags`}}
+		return &usageError{lines: []string{err.Error(), `"trivium --help" lists the commands, "trivium <command> --help" their flags`}}
 	}
-	if command, ok := ctx.Selected().Target.Addr().Interface().(checked); ok {
+	if command, ok := ctx.Selected().Target.Addr().Interface().(checker); ok {
 		if lines := sources.complaints(ctx, command.check()); len(lines) > 0 {
 			return &usageError{lines: lines}
 		}
@@ -119,14 +118,14 @@ func dispatch(args []string, con *console) error {
 		for _, line := range sources.complaints(ctx, cli.Serve.warnings()) {
 			fmt.Fprintln(con.Err, "trivium: warning: "+line)
 		}
-		_, err := fmt.Fprintln(con.Out, "the configuration is good")
+		_, err := fmt.Fprintln(con.Out, "the configuration is valid")
 		return err
 	}
 	return ctx.Run()
 }
 
-// isTerminal reports whether a stream is a character device, as a terminal is and a file, a pipe
-// or a journal's socket is not.
+// isTerminal reports whether a stream is a character device. A terminal is one; a file, a pipe or a journal's
+// socket is not.
 func isTerminal(stream any) bool {
 	file, ok := stream.(*os.File)
 	if !ok {

@@ -14,7 +14,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// asProgram makes the test binary be the program, so that transcripts run what is tested.
+// asProgram is an environment variable that makes the test binary act as the program, so that transcripts run
+// the tested code.
 const asProgram = "TRIVIUM_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -62,9 +63,9 @@ func program(t *testing.T, env []string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// TestTranscripts runs what testdata/*.txt shows. "-- name --" begins a file; "$ " a command, with
-// variables before it as in a shell; what follows is all that it writes, and its exit code if that
-// is not 0.
+// TestTranscripts runs the commands in testdata/*.txt. "-- name --" starts a file; "$ " starts a command, with
+// variables before it as in a shell. The lines after a command are its output and its exit code, if that is not
+// 0.
 func TestTranscripts(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.txt")
 	require.NoError(t, err)

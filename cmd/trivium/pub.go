@@ -19,34 +19,33 @@ import (
 )
 
 const (
-	// pubLinger is how long a request stays open for the next line: shorter than any hub's
-	// patience with a line (--read-timeout), so that a slow source is no fault.
+	// pubLinger is how long a request stays open for the next line. It is shorter than any hub's --read-timeout,
+	// so that a slow source does not fail.
 	pubLinger = time.Second
-	// pubMaxLine is the longest line taken from standard input, in bytes. What an event may
-	// hold is for the hub to say.
+	// pubMaxLine is the longest line read from standard input, in bytes. The hub enforces the limit of an event.
 	pubMaxLine = 64 << 20
 )
 
 // PubCmd publishes: one event from the command line, or one for each line of standard input.
 type PubCmd struct {
 	URL           string        `name:"url" default:"http://127.0.0.1:3000" env:"TRIVIUM_URL" help:"The hub's URL, http or https."`
-	Token         string        `env:"TRIVIUM_TOKEN" help:"Token that may publish. The variable is safer: others can see a command line."`
+	Token         string        `env:"TRIVIUM_TOKEN" help:"Token that may publish. Prefer the variable, since other users can see the command line."`
 	Type          string        `help:"Type of the events."`
-	Key           string        `help:"Key of the events: what they are about, for conflation."`
-	UDP           string        `name:"udp" placeholder:"HOST:PORT" help:"Send datagrams there instead; nothing ever confirms them."`
-	UDPSecretFile string        `name:"udp-secret-file" env:"TRIVIUM_UDP_SECRET_FILE" placeholder:"FILE" help:"File with the secret by which the hub of --udp takes datagrams; white space at its end is no part of it."`
-	Timeout       time.Duration `default:"10s" help:"Longest to wait for a connection, and for an answer once all is sent."`
-	Text          bool          `help:"The data is text, even what would be JSON."`
+	Key           string        `help:"Key of the events, for conflation: subscribers that fall behind may get only the newest event with a key."`
+	UDP           string        `name:"udp" placeholder:"HOST:PORT" help:"Send UDP datagrams to this address instead of HTTP requests. They are not confirmed."`
+	UDPSecretFile string        `name:"udp-secret-file" env:"TRIVIUM_UDP_SECRET_FILE" placeholder:"FILE" help:"File with the secret to sign datagrams of --udp with. White space at its end is ignored."`
+	Timeout       time.Duration `default:"10s" help:"Maximum time to wait for a connection, and for the answer after everything is sent."`
+	Text          bool          `help:"Send the data as text, even if it is valid JSON."`
 	Topic         string        `arg:"" help:"Topic to publish on."`
-	Data          *string       `arg:"" optional:"" help:"Data of the one event: JSON if it is that, else text. Without it, or with -, each line of standard input that is not blank is an event."`
+	Data          *string       `arg:"" optional:"" help:"Data of one event, sent as JSON if it is valid JSON and as text otherwise. Without it, or with -, each non-blank line of standard input is an event."`
 
-	secret []byte // of UDPSecretFile, once checked; none: datagrams are not signed
+	secret []byte // contents of UDPSecretFile, set by check; empty: datagrams are not signed
 }
 
-// Help is what the flags leave open.
+// Help explains the output.
 func (PubCmd) Help() string {
-	return "Prints the id of the event, or how many there were and the last one's id. " +
-		"Put -- before data that begins with a hyphen."
+	return "Prints the id of the event, or the number of events and the id of the last one. " +
+		"Put -- before data that starts with a hyphen."
 }
 
 func checkHubURL(text string) []fault {
@@ -57,16 +56,16 @@ func checkHubURL(text string) []fault {
 	return nil
 }
 
-// trimmed removes the white space around settings that stand in variables and files of secrets, which
-// often end with a line break.
-func trimmed(settings ...*string) {
+// trimSpace removes surrounding white space from settings. Values from variables and files often end with a line
+// break.
+func trimSpace(settings ...*string) {
 	for _, setting := range settings {
 		*setting = strings.TrimSpace(*setting)
 	}
 }
 
 func (c *PubCmd) check() []fault {
-	trimmed(&c.URL, &c.Token)
+	trimSpace(&c.URL, &c.Token)
 	faults := faulty("timeout", between(c.Timeout, time.Millisecond, maxDuration))
 	faults = append(faults, checkHubURL(c.URL)...)
 	if c.UDP != "" {
@@ -87,14 +86,13 @@ func (c *PubCmd) check() []fault {
 	return faults
 }
 
-// Run publishes and prints what was published. What the hub refuses is a *problem. Reading
-// standard input, it leaves a goroutine waiting in Read when the hub refuses a line; the process
-// ends then.
+// Run publishes and prints the result. A refusal by the hub is a *problem. If the hub refuses a line of standard
+// input, Run leaves a goroutine blocked in Read; the process exits right after.
 func (c *PubCmd) Run(con *console) error {
 	one := c.Data != nil && *c.Data != "-"
 	switch {
 	case c.Data == nil && isTerminal(con.In):
-		return &usageError{lines: []string{"<data> is missing; - reads it from the terminal, an event a line"}}
+		return &usageError{lines: []string{"missing <data>; use - to read events from the terminal, one per line"}}
 	case c.UDP != "" && one:
 		return c.sendOne(*c.Data)
 	case c.UDP != "":
@@ -154,11 +152,11 @@ func (c *PubCmd) sendLines(con *console) error {
 	return err
 }
 
-// udpSender sends datagrams to one hub, signed if there is a secret.
+// udpSender sends datagrams to one hub and signs them if there is a secret.
 type udpSender struct {
 	conn   net.Conn
 	secret []byte
-	last   int64 // Unix nanoseconds; the time of the newest signature
+	last   int64 // Unix nanoseconds of the newest signature
 }
 
 func (c *PubCmd) dialUDP() (*udpSender, error) {
@@ -171,7 +169,8 @@ func (c *PubCmd) dialUDP() (*udpSender, error) {
 
 func (s *udpSender) send(payload []byte) error {
 	if len(s.secret) > 0 {
-		// No two have one time, or the second of two equal events would be a replay.
+		// Each signature has a distinct time. Otherwise the hub would drop the second of two equal events as a
+		// replay.
 		s.last = max(s.last+1, time.Now().UnixNano())
 		payload = wire.SignDatagram(nil, s.secret, time.Unix(0, s.last), payload)
 	}
@@ -179,10 +178,9 @@ func (s *udpSender) send(payload []byte) error {
 	return err
 }
 
-func (s *udpSender) close() { _ = s.conn.Close() } // a datagram sent is sent
+func (s *udpSender) close() { _ = s.conn.Close() } // Close errors do not matter: sent datagrams are on their way
 
-// pubLines gives the lines of a stream that are not blank, without their ends. The bytes are good
-// until the next one.
+// pubLines iterates over the non-blank lines of a stream, without line ends. A line is valid until the next one.
 func pubLines(in io.Reader) func(yield func([]byte, error) bool) {
 	return func(yield func([]byte, error) bool) {
 		scanner := bufio.NewScanner(in)
@@ -198,8 +196,8 @@ func pubLines(in io.Reader) func(yield func([]byte, error) bool) {
 	}
 }
 
-// envelope spells an event as docs/protocol.md#events has it of a publisher, in one line if the data
-// is. JSON is passed on as it stands.
+// envelope encodes an event as a publisher's envelope (docs/protocol.md#events), on one line if the data is one
+// line. JSON data is kept byte for byte.
 func (c *PubCmd) envelope(data []byte) []byte {
 	e := &hub.Event{Topic: c.Topic, Type: c.Type, Key: c.Key, Data: data}
 	switch {

@@ -16,26 +16,26 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// published is the hub's answer to a publish.
+// published is the hub's answer to a successful publish.
 type published struct {
 	ID    string `json:"id"`
 	Count int    `json:"count"`
 }
 
-// problem is an answer by which the hub refuses. Its Line, if it has one, is of the lines sent.
+// problem is a refusal by the hub. Line, if set, counts the lines sent.
 type problem struct {
 	wire.Problem
-	retryAfter string // seconds or a date, "" if the hub names none
+	retryAfter string // seconds or a date; "" if the hub sent none
 }
 
-// Error has nothing in it that a terminal obeys or that looks like another line: the hub, or a proxy
-// before it, chose the words.
+// Error escapes the texts of the hub, or of a proxy in between, so that they cannot control a terminal or forge
+// a line.
 func (p *problem) Error() string {
 	var b strings.Builder
 	if p.Line != nil {
 		fmt.Fprintf(&b, "event %d of the input: ", *p.Line)
 	}
-	fmt.Fprintf(&b, "the hub answers %d %s", p.Status, harmless(cmp.Or(p.Title, http.StatusText(p.Status))))
+	fmt.Fprintf(&b, "the hub answered %d %s", p.Status, harmless(cmp.Or(p.Title, http.StatusText(p.Status))))
 	if p.Detail != "" {
 		b.WriteString(": " + harmless(p.Detail))
 	}
@@ -51,7 +51,7 @@ func (p *problem) Error() string {
 	return b.String()
 }
 
-// pubClient speaks HTTP to one hub.
+// pubClient sends HTTP requests to one hub.
 type pubClient struct {
 	cmd       *PubCmd
 	base      *url.URL
@@ -66,13 +66,13 @@ func newPubClient(c *PubCmd) (*pubClient, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DialContext = (&net.Dialer{Timeout: c.Timeout}).DialContext
 	transport.TLSHandshakeTimeout = c.Timeout
-	transport.ResponseHeaderTimeout = c.Timeout // runs once the whole request is sent
+	transport.ResponseHeaderTimeout = c.Timeout // starts after the whole request is sent
 	return &pubClient{cmd: c, base: base, transport: transport}, nil
 }
 
 func (p *pubClient) close() { p.transport.CloseIdleConnections() }
 
-// publish sends data as one event. Without --text no Content-Type says what it is: the hub looks.
+// publish sends data as one event. Without --text there is no Content-Type, and the hub detects JSON.
 func (p *pubClient) publish(data string) (published, error) {
 	header := http.Header{}
 	if p.cmd.Type != "" {
@@ -87,13 +87,13 @@ func (p *pubClient) publish(data string) (published, error) {
 	return p.post(p.base.JoinPath("publish", url.PathEscape(p.cmd.Topic)), header, strings.NewReader(data))
 }
 
-// publishStream sends envelopes, one a line, until the body ends.
+// publishStream sends envelopes, one per line, until the body ends.
 func (p *pubClient) publishStream(body io.Reader) (published, error) {
 	header := http.Header{"Content-Type": {"application/x-ndjson"}}
 	return p.post(p.base.JoinPath("publish"), header, body)
 }
 
-// post goes past http.Client on purpose: a redirect of a publish is for the user to see.
+// post uses the transport directly, so that redirects are not followed but reported to the user.
 func (p *pubClient) post(to *url.URL, header http.Header, body io.Reader) (published, error) {
 	request, err := http.NewRequest(http.MethodPost, to.String(), body)
 	if err != nil {
@@ -107,14 +107,14 @@ func (p *pubClient) post(to *url.URL, header http.Header, body io.Reader) (publi
 	if err != nil {
 		return published{}, fmt.Errorf("publishing to %s: %w", p.base.Redacted(), err)
 	}
-	defer func() { _ = response.Body.Close() }() // all of it that matters has been read
+	defer func() { _ = response.Body.Close() }() // the body has been read
 	answer := io.LimitReader(response.Body, 1<<20)
 	if response.StatusCode != http.StatusOK {
 		return published{}, readProblem(response, answer)
 	}
 	var done published
 	if err := json.NewDecoder(answer).Decode(&done); err != nil || done.ID == "" {
-		return published{}, fmt.Errorf("%s does not answer as a hub does", p.base.Redacted())
+		return published{}, fmt.Errorf("unexpected answer from %s: not a Trivium hub?", p.base.Redacted())
 	}
 	done.ID = harmless(done.ID)
 	return done, nil
@@ -123,16 +123,16 @@ func (p *pubClient) post(to *url.URL, header http.Header, body io.Reader) (publi
 func readProblem(response *http.Response, body io.Reader) error {
 	p := &problem{}
 	if kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); kind == wire.ProblemContentType {
-		_ = json.NewDecoder(body).Decode(&p.Problem) // if it is none, the status has to do
+		_ = json.NewDecoder(body).Decode(&p.Problem) // without a valid problem, the status is reported alone
 	}
 	p.Status = response.StatusCode
 	p.retryAfter = response.Header.Get("Retry-After")
 	return p
 }
 
-// publishLines makes an event of each line of in and posts them as they come. A request ends when
-// no line has come for pubLinger, so that what a slow source wrote is confirmed soon; the next
-// line begins another. On an error, published says what stands from earlier requests.
+// publishLines posts each line of in as an event. A request ends when no line has arrived for pubLinger, so that
+// lines of a slow source are confirmed soon; the next line starts another request. If an error is returned too,
+// published covers the earlier requests.
 func publishLines(in io.Reader, encode func([]byte) []byte, post func(io.Reader) (published, error)) (published, error) {
 	lines, stop := make(chan []byte), make(chan struct{})
 	defer close(stop)
@@ -155,7 +155,7 @@ func publishLines(in io.Reader, encode func([]byte) []byte, post func(io.Reader)
 	return all, nil
 }
 
-// afterEvents counts the lines of earlier requests in.
+// afterEvents adds the lines of earlier requests to the line number of an error.
 func afterEvents(count int, err error) error {
 	var refused *problem
 	if errors.As(err, &refused) && refused.Line != nil {
@@ -182,7 +182,7 @@ func feedLines(in io.Reader, encode func([]byte) []byte, lines chan<- []byte, st
 	return nil
 }
 
-// postBatch posts first and what follows it without a pause in one request.
+// postBatch posts first, and the lines that follow without a pause, in one request.
 func postBatch(first []byte, lines <-chan []byte, post func(io.Reader) (published, error)) (published, error) {
 	type result struct {
 		published
@@ -192,7 +192,7 @@ func postBatch(first []byte, lines <-chan []byte, post func(io.Reader) (publishe
 	answered := make(chan result, 1)
 	go func() {
 		done, err := post(reader)
-		_ = reader.Close() // never fails; sets a Write free that nobody reads any more
+		_ = reader.Close() // never fails; unblocks a Write after post has returned
 		answered <- result{done, err}
 	}()
 	pause := time.NewTimer(pubLinger)

@@ -71,7 +71,7 @@ func TestPubHTTP(t *testing.T) {
 			request: "POST /publish/topic\nAuthorization: Bearer from-env\n\nx",
 			status:  403, header: http.Header{"Content-Type": {"application/problem+json"}},
 			answer: `{"title":"Forbidden","detail":"no right to publish","parameter":"topic"}`, code: 1,
-			errs: "trivium: the hub answers 403 Forbidden: no right to publish (parameter topic)\n",
+			errs: "trivium: the hub answered 403 Forbidden: no right to publish (parameter topic)\n",
 		},
 		{
 			name: "refused line", in: "1\n2\n", args: []string{"topic", "-"},
@@ -79,24 +79,24 @@ func TestPubHTTP(t *testing.T) {
 				`{"topic":"topic","data":1}` + "\n" + `{"topic":"topic","data":2}` + "\n",
 			status: 413, header: http.Header{"Content-Type": {"application/problem+json; charset=utf-8"}},
 			answer: `{"title":"Too large","line":2,"accepted":1}`, code: 1,
-			errs: "trivium: event 2 of the input: the hub answers 413 Too large\n",
+			errs: "trivium: event 2 of the input: the hub answered 413 Too large\n",
 		},
 		{
 			name: "busy", args: []string{"topic", "x"},
 			request: "POST /publish/topic\nAuthorization: Bearer from-env\n\nx",
 			status:  503, header: http.Header{"Retry-After": {"3"}}, answer: "<html>", code: 1,
-			errs: "trivium: the hub answers 503 Service Unavailable; try again after 3 s\n",
+			errs: "trivium: the hub answered 503 Service Unavailable; try again after 3 s\n",
 		},
 		{
 			name: "redirected", args: []string{"topic", "x"},
 			request: "POST /publish/topic\nAuthorization: Bearer from-env\n\nx",
 			status:  302, header: http.Header{"Location": {"/elsewhere"}}, code: 1,
-			errs: "trivium: the hub answers 302 Found\n",
+			errs: "trivium: the hub answered 302 Found\n",
 		},
 		{
 			name: "no hub", args: []string{"topic", "x"},
 			request: "POST /publish/topic\nAuthorization: Bearer from-env\n\nx",
-			status:  200, answer: "<html>", code: 1, errs: "trivium: URL does not answer as a hub does\n",
+			status:  200, answer: "<html>", code: 1, errs: "trivium: unexpected answer from URL: not a Trivium hub?\n",
 		},
 	}
 	for _, tt := range tests {
@@ -196,8 +196,8 @@ func TestPubSignsDatagrams(t *testing.T) {
 	require.WithinRange(t, last, began, time.Now())
 }
 
-// TestADatagramsTimeOnlyRises: a clock that stands still or is set back makes no replays.
-func TestADatagramsTimeOnlyRises(t *testing.T) {
+// TestSignatureTimeIncreases: a clock that stops or is set back must not make a datagram look like a replay.
+func TestSignatureTimeIncreases(t *testing.T) {
 	ours, theirs := net.Pipe()
 	ahead := time.Now().Add(time.Hour).UnixNano()
 	s := &udpSender{conn: ours, secret: []byte("k"), last: ahead}
@@ -251,8 +251,8 @@ func TestReadSecret(t *testing.T) {
 	}
 }
 
-// TestEnvelope: whatever the data, the envelope is one JSON text that says it again.
-func TestEnvelope(t *testing.T) {
+// TestEnvelopeRoundTrip checks that any data is encoded as one JSON text that decodes to the same data.
+func TestEnvelopeRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		data := []byte(rapid.OneOf(
 			rapid.String(), rapid.StringMatching(` ?[0-9]{1,20} `), rapid.StringMatching(`\[ "[<>&a-z\x{2028}]*" \]`),
@@ -282,9 +282,9 @@ func TestEnvelope(t *testing.T) {
 	})
 }
 
-// TestPublishLinesAsTheyCome: a pause ends a request, its lines are confirmed, and the next line
-// begins another. Errors count from the first line of all.
-func TestPublishLinesAsTheyCome(t *testing.T) {
+// TestPublishLinesConfirmsAfterPause checks that a pause ends a request, that its lines are confirmed, and that
+// the next line starts another. Line numbers in errors count from the first line of all requests.
+func TestPublishLinesConfirmsAfterPause(t *testing.T) {
 	line := 1
 	refused := &problem{Problem: wire.Problem{Status: 400, Line: &line}}
 	broken := errors.New("connection reset")
@@ -295,7 +295,7 @@ func TestPublishLinesAsTheyCome(t *testing.T) {
 		reason string
 	}{
 		{"all good", nil, 5, ""},
-		{"a line refused", refused, 3, "event 4 of the input: the hub answers 400 Bad Request"},
+		{"a line refused", refused, 3, "event 4 of the input: the hub answered 400 Bad Request"},
 		{"cut", broken, 3, "after 3 events: connection reset"},
 	}
 	for _, tt := range tests {

@@ -16,35 +16,35 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// SubCmd prints events as they come.
+// SubCmd prints events as they arrive.
 type SubCmd struct {
 	URL        string   `name:"url" default:"http://127.0.0.1:3000" env:"TRIVIUM_URL" help:"The hub's URL, http or https."`
-	Token      string   `env:"TRIVIUM_TOKEN" help:"Token that may subscribe. The variable is safer: others can see a command line."`
-	Transport  string   `default:"auto" help:"How to read: websocket, sse, longpoll, or auto, which is the first of them that works."`
-	Last       int      `placeholder:"N" help:"Begin with the newest N events that the hub has, 1000 at most."`
-	Since      string   `placeholder:"WHEN" help:"Begin with the first event that is not older than a duration such as 10m, or than an RFC 3339 time."`
-	Cursor     string   `placeholder:"ID" help:"Begin after the event with this id."`
-	Conflate   bool     `help:"When this reader is too slow, get of several waiting events with one topic and key only the newest."`
-	JSON       bool     `name:"json" help:"Print envelopes, one a line, and gaps as lines of their own, {\"gap\":{…}}."`
-	Count      int      `placeholder:"N" help:"End after N events."`
-	SaveCursor string   `placeholder:"FILE" help:"Keep in this file after which event to go on, and go on there the next time."`
-	Topics     []string `arg:"" optional:"" help:"Topics or filters such as 'orders.>' to read; none is all that the token may read."`
+	Token      string   `env:"TRIVIUM_TOKEN" help:"Token that may subscribe. Prefer the variable, since other users can see the command line."`
+	Transport  string   `default:"auto" help:"Transport: websocket, sse, longpoll, or auto for the first of them that works."`
+	Last       int      `placeholder:"N" help:"Start with the newest N retained events, at most 1000."`
+	Since      string   `placeholder:"WHEN" help:"Start with the first event that is not older than a duration such as 10m or an RFC 3339 time."`
+	Cursor     string   `placeholder:"ID" help:"Start after the event with this id."`
+	Conflate   bool     `help:"When this subscriber falls behind, skip outdated events: of waiting events with the same topic and key only the newest is delivered."`
+	JSON       bool     `name:"json" help:"Print envelopes, one per line, and gaps as lines {\"gap\":{…}}."`
+	Count      int      `placeholder:"N" help:"Exit after N events. Default: no limit."`
+	SaveCursor string   `placeholder:"FILE" help:"Save the position in this file, and resume there at the next run."`
+	Topics     []string `arg:"" optional:"" help:"Topics or filters such as 'orders.>' to read. Default: everything that the token may read."`
 
-	ago   time.Duration // of Since, once checked, if it is one; 0: it is not
-	at    time.Time     // of Since, if it is a time
-	saved *cursorFile   // of SaveCursor, once checked; nil: there is none
+	ago   time.Duration // Since as a duration, set by check; 0 if it is a time
+	at    time.Time     // Since as a time
+	saved *cursorFile   // file of SaveCursor, set by check; nil if unset
 }
 
-// Help is what the flags leave open.
+// Help explains output, exit codes and the start position.
 func (SubCmd) Help() string {
-	return "On a terminal an event is a readable line, with a status line below. Elsewhere it is its data, one line an " +
-		"event: JSON on one line, text as it is, or as a JSON string if it has line breaks in it, binary data in base64. " +
-		"Events that were lost are told on standard error. " +
-		"It goes on through lost connections until --count, SIGINT or SIGTERM ends it, the reader of its output goes away " +
-		"(exit code 0 for these) or the hub refuses it (1).\n\n" +
-		"--cursor, --last and --since say where to begin as long as there is nothing in the file of --save-cursor: so one " +
-		"command line serves the first run and all others. The file is written after what was printed, at most four times a " +
-		"second, and at the end: what is killed in between prints the last events again, and loses none."
+	return "On a terminal, each event is a readable line, with a status line below. Otherwise only its data is printed, one line per " +
+		"event: JSON on one line, text unchanged or as a JSON string if it contains line breaks, binary data in base64. " +
+		"Lost events are reported on standard error. " +
+		"The command reconnects until --count is reached, SIGINT or SIGTERM arrives, the reader of its output exits " +
+		"(exit code 0 for these) or the hub refuses the subscription (exit code 1).\n\n" +
+		"--cursor, --last and --since apply only while the file of --save-cursor is empty, so the same " +
+		"command line works for the first run and all later ones. The file is written after events are printed, at most four times a " +
+		"second, and at exit. A process that is killed in between prints the last events again at the next run, and loses none."
 }
 
 // transportNames are the values of --transport.
@@ -61,8 +61,7 @@ func transportName(t client.Transport) string {
 	return ""
 }
 
-// checkCursor takes what a hub may have given (docs/protocol.md#cursors). Whether it is one is for the hub
-// to say.
+// checkCursor checks the characters of a cursor (docs/protocol.md#cursors). The hub decides whether it is valid.
 func checkCursor(s string) string {
 	odd := func(c byte) bool {
 		return c != '.' && c != '_' && c != '~' && c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z')
@@ -74,7 +73,7 @@ func checkCursor(s string) string {
 }
 
 func (c *SubCmd) check() []fault {
-	trimmed(&c.URL, &c.Token)
+	trimSpace(&c.URL, &c.Token)
 	faults := checkHubURL(c.URL)
 	faults = append(faults, faulty("transport", oneOf(c.Transport, slices.Sorted(maps.Keys(transportNames))...))...)
 	faults = append(faults, faulty("last", between(c.Last, 0, hub.MaxLast))...)
@@ -82,14 +81,14 @@ func (c *SubCmd) check() []fault {
 	if c.Cursor != "" {
 		faults = append(faults, faulty("cursor", checkCursor(c.Cursor))...)
 	}
-	begins := 0
+	starts := 0
 	for _, said := range []bool{c.Cursor != "", c.Last != 0, c.Since != ""} {
 		if said {
-			begins++
+			starts++
 		}
 	}
-	if begins > 1 {
-		faults = append(faults, fault{"--cursor", fmt.Sprintf("want one of --cursor, --last and --since, got %d", begins)})
+	if starts > 1 {
+		faults = append(faults, fault{"--cursor", fmt.Sprintf("want one of --cursor, --last and --since, got %d", starts)})
 	}
 	faults = append(faults, faulty("count", between(c.Count, 0, maxCount))...)
 	for _, topic := range c.Topics {
@@ -101,12 +100,12 @@ func (c *SubCmd) check() []fault {
 	if c.SaveCursor != "" && len(faults) == 0 {
 		var err error
 		c.saved, err = openCursorFile(c.SaveCursor)
-		faults = append(faults, faulty("save-cursor", said(err))...)
+		faults = append(faults, faulty("save-cursor", errorText(err))...)
 	}
 	return faults
 }
 
-// parseSince tells a duration from a time, and says what is wrong with either.
+// parseSince parses Since as a duration or a time, and returns what is wrong with it.
 func (c *SubCmd) parseSince() string {
 	if c.Since == "" {
 		return ""
@@ -121,8 +120,8 @@ func (c *SubCmd) parseSince() string {
 	return ""
 }
 
-// begin gives what the client is to do.
-func (c *SubCmd) begin() client.Config {
+// clientConfig returns the client's configuration.
+func (c *SubCmd) clientConfig() client.Config {
 	cfg := client.Config{URL: c.URL, Transport: transportNames[c.Transport], Topics: c.Topics, Conflate: c.Conflate}
 	if c.Token != "" {
 		cfg.Token = client.StaticToken(c.Token)
@@ -133,63 +132,62 @@ func (c *SubCmd) begin() client.Config {
 	return cfg
 }
 
-// Run prints events until there are enough of them, a signal comes or nobody reads them. What the hub
-// refuses is a *problem. A second signal ends the program at once.
+// Run prints events until --count is reached, a signal arrives or the output is closed. A refusal by the hub is
+// a *problem. A second signal ends the program at once.
 func (c *SubCmd) Run(con *console) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	signal.Ignore(syscall.SIGPIPE) // a write says so as well, and there is a cursor to save
+	signal.Ignore(syscall.SIGPIPE) // the failed write is reported as an error, after which the cursor is saved
 	defer signal.Reset(syscall.SIGPIPE)
-	reader, err := client.Connect(ctx, c.begin())
+	reader, err := client.Connect(ctx, c.clientConfig())
 	if err != nil {
 		return &usageError{lines: []string{err.Error()}}
 	}
 	defer reader.Close()
 	s := &subscriber{client: reader, saved: c.saved, left: c.Count, endless: c.Count == 0}
-	s.events = &eventWriter{out: con.Out, form: formPlain}
-	s.notes = &notes{out: con.Err}
+	s.events = &eventWriter{out: con.Out, format: formatPlain}
+	s.status = &statusReporter{out: con.Err}
 	terminal := isTerminal(con.Out)
 	switch {
 	case c.JSON && terminal:
-		s.events.form = formShownJSON
+		s.events.format = formatShownJSON
 	case c.JSON:
-		s.events.form = formJSON
+		s.events.format = formatJSON
 	case terminal:
-		s.events.form = formReadable
+		s.events.format = formatReadable
 	}
 	if terminal && isTerminal(con.Err) && os.Getenv("TERM") != "dumb" {
-		s.notes.line = newStatusLine(con.Err)
+		s.status.line = newStatusLine(con.Err)
 	}
 	return s.run(ctx)
 }
 
-// turn is how long events are taken before it is looked what else there is to do: to save where the
-// program stands, and to say how it does.
-const turn = 250 * time.Millisecond
+// turnTime is how long events are printed before the cursor is saved and the status is updated.
+const turnTime = 250 * time.Millisecond
 
-// subscriber is a run of the command. One goroutine does it all, so that what is saved is never ahead
-// of what is written.
+// subscriber is one run of the command. It has a single goroutine, so that the saved cursor is never ahead of
+// the output.
 type subscriber struct {
 	client  *client.Client
 	events  *eventWriter
-	notes   *notes
-	saved   *cursorFile // nil: nothing is saved
+	status  *statusReporter
+	saved   *cursorFile // nil if unset
 	endless bool
-	left    int    // events to print before the end, unless it is endless
-	last    string // the cursor after what was printed last
+	left    int    // events to print before the end, unless endless
+	last    string // cursor of the last printed event, or a later position
 }
 
-// errEnough ends a run that has printed all that it was to.
+// errEnough ends a run that has printed --count events.
 var errEnough = errors.New("enough")
 
-// run takes turns until one of them fails, and gives what is to be told of that.
+// run prints events until an error, saves the cursor, and returns the error to report.
 func (s *subscriber) run(ctx context.Context) error {
 	for {
-		s.notes.tell(s.client.State(), s.client.Stats())
-		err := s.takeTurn(ctx)
+		s.status.report(s.client.State(), s.client.Stats())
+		err := s.printForTurn(ctx)
 		if err == nil {
-			// Nothing was given to this program that is not printed.
+			// All delivered events have been printed.
 			s.last = s.client.Cursor()
 		}
 		if saveErr := s.saved.save(s.last); saveErr != nil && (err == nil || !isFailure(err)) {
@@ -198,7 +196,7 @@ func (s *subscriber) run(ctx context.Context) error {
 		if err == nil {
 			continue
 		}
-		s.notes.end()
+		s.status.end()
 		if isFailure(err) {
 			return asProblem(err)
 		}
@@ -206,9 +204,9 @@ func (s *subscriber) run(ctx context.Context) error {
 	}
 }
 
-// takeTurn prints events for a while. The error is why there are no more to print.
-func (s *subscriber) takeTurn(ctx context.Context) error {
-	until, cancel := context.WithTimeout(ctx, turn)
+// printForTurn prints events for turnTime. It returns an error if there are no more events to print.
+func (s *subscriber) printForTurn(ctx context.Context) error {
+	until, cancel := context.WithTimeout(ctx, turnTime)
 	defer cancel()
 	for e, err := range s.client.Events(until) {
 		switch {
@@ -227,9 +225,9 @@ func (s *subscriber) takeTurn(ctx context.Context) error {
 }
 
 func (s *subscriber) print(e client.Event) error {
-	s.notes.clear()
+	s.status.clear()
 	if e.Gap != nil {
-		s.notes.gap(e.Gap)
+		s.status.gap(e.Gap)
 	}
 	if err := s.events.write(e); err != nil {
 		return err
@@ -243,13 +241,13 @@ func (s *subscriber) print(e client.Event) error {
 	return nil
 }
 
-// isFailure tells from what ends a run as it should: enough was printed, a signal came, or who read
-// the output, as head does, has enough.
+// isFailure reports whether a run failed. It did not if enough events were printed, a signal arrived, or the
+// reader of the output, such as head, has exited.
 func isFailure(err error) bool {
 	return !errors.Is(err, errEnough) && !errors.Is(err, context.Canceled) && !errors.Is(err, syscall.EPIPE)
 }
 
-// asProblem spells a refusal as pub does.
+// asProblem converts a final refusal to the error that pub reports.
 func asProblem(err error) error {
 	var final *client.FinalError
 	if !errors.As(err, &final) || final.Status == 0 {

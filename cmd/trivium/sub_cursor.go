@@ -9,17 +9,16 @@ import (
 	"strings"
 )
 
-// cursorFile is where trivium sub keeps after which event to go on: one line, nothing else.
+// cursorFile is the file of --save-cursor: one line with a cursor.
 type cursorFile struct {
 	path string
-	kept string // what is in it, "" for nothing
+	kept string // its content; "" if empty
 }
 
-// openCursorFile reads a file, which need not be there yet, and tries whether it can be replaced. The
-// error says what is wrong with it.
+// openCursorFile reads a file, which may be missing, and checks that it can be replaced.
 func openCursorFile(path string) (*cursorFile, error) {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target // or the link would be replaced
+		path = target // otherwise the link would be replaced
 	}
 	f := &cursorFile{path: path}
 	info, err := os.Stat(path)
@@ -28,9 +27,9 @@ func openCursorFile(path string) (*cursorFile, error) {
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("want a plain file, %s is none", path)
-	case info.Mode().Perm()&0o200 == 0: // replacing it does not ask for that
-		return nil, fmt.Errorf("want a file that may be written, %s is read-only", path)
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	case info.Mode().Perm()&0o200 == 0: // a rename would succeed despite the mode
+		return nil, fmt.Errorf("%s is read-only", path)
 	default:
 		content, err := readBounded(path, 1<<10)
 		if err != nil {
@@ -38,13 +37,13 @@ func openCursorFile(path string) (*cursorFile, error) {
 		}
 		f.kept = strings.TrimSpace(string(content))
 		if f.kept != "" && checkCursor(f.kept) != "" {
-			return nil, fmt.Errorf("want what trivium sub has saved, %s holds something else", path)
+			return nil, fmt.Errorf("%s does not contain a cursor saved by trivium sub", path)
 		}
 	}
 	probe, err := f.scratch()
 	var failed *fs.PathError
 	if errors.As(err, &failed) {
-		return nil, fmt.Errorf("no file can be made in %s: %w", filepath.Dir(path), failed.Err)
+		return nil, fmt.Errorf("cannot create a file in %s: %w", filepath.Dir(path), failed.Err)
 	}
 	if err != nil {
 		return nil, err
@@ -52,12 +51,12 @@ func openCursorFile(path string) (*cursorFile, error) {
 	return f, errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
-// scratch makes a file that can take the place of f. Only its owner may read it.
+// scratch creates a temporary file in the same directory, readable by its owner only.
 func (f *cursorFile) scratch() (*os.File, error) {
 	return os.CreateTemp(filepath.Dir(f.path), ".trivium-cursor-*")
 }
 
-// cursor is what the file holds, "" if it holds nothing or there is none.
+// cursor returns the saved cursor, or "" if there is none.
 func (f *cursorFile) cursor() string {
 	if f == nil {
 		return ""
@@ -65,8 +64,8 @@ func (f *cursorFile) cursor() string {
 	return f.kept
 }
 
-// save puts a cursor in place of the one that is there: whenever the program or the machine ends, the
-// one or the other is in the file. None at all is not saved.
+// save replaces the file atomically: after a crash it holds the old or the new cursor. An empty cursor is not
+// saved.
 func (f *cursorFile) save(cursor string) error {
 	if f == nil || cursor == "" || cursor == f.kept {
 		return nil

@@ -16,27 +16,27 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// eventForm is how events are printed.
-type eventForm int
+// eventFormat is the output format of events.
+type eventFormat int
 
 const (
-	formPlain     eventForm = iota // the data, for another program
-	formJSON                       // the envelope, for another program
-	formShownJSON                  // the envelope, such that a terminal does no more than show it
-	formReadable                   // for a person
+	formatPlain     eventFormat = iota // the data, for programs
+	formatJSON                         // the envelope, for programs
+	formatShownJSON                    // the envelope, with characters escaped that could control a terminal
+	formatReadable                     // for people
 )
 
-// eventWriter prints events, one line each, one write each.
+// eventWriter prints each event as one line, with one write.
 type eventWriter struct {
-	out  io.Writer
-	form eventForm
-	line []byte // of the event before; its memory serves again
+	out    io.Writer
+	format eventFormat
+	line   []byte // buffer, reused
 }
 
-// write prints an event. A gap is a line in JSON alone; the other forms have no room for one.
+// write prints an event. Gaps are printed in the JSON formats only.
 func (w *eventWriter) write(e client.Event) error {
 	w.line = w.line[:0]
-	isJSON := w.form == formJSON || w.form == formShownJSON
+	isJSON := w.format == formatJSON || w.format == formatShownJSON
 	switch {
 	case isJSON && e.Gap != nil:
 		w.line = appendGap(w.line, e.Gap)
@@ -44,12 +44,12 @@ func (w *eventWriter) write(e client.Event) error {
 		return nil
 	case isJSON:
 		w.line = oneLine(wire.AppendEnvelope(w.line, eventOf(e)))
-	case w.form == formReadable:
+	case w.format == formatReadable:
 		w.line = appendReadable(w.line, e)
 	default:
 		w.line = appendPlain(w.line, e)
 	}
-	if w.form == formShownJSON {
+	if w.format == formatShownJSON {
 		w.line = harmlessJSON(w.line)
 	}
 	w.line = append(w.line, '\n')
@@ -57,8 +57,7 @@ func (w *eventWriter) write(e client.Event) error {
 	return err
 }
 
-// eventOf gives what the client got as the hub has it. The id is one of a hub's, or it would be left
-// out.
+// eventOf returns the hub's form of an event. An id that does not come from a hub is omitted.
 func eventOf(e client.Event) *hub.Event {
 	id, _ := hub.ParseCursor(e.ID)
 	return &hub.Event{ID: id, Topic: e.Topic, Type: e.Type, Key: e.Key, Time: e.Time, Data: e.Data, Encoding: e.Encoding}
@@ -72,12 +71,12 @@ func appendGap(line []byte, gap *client.Gap) []byte {
 		Certain   bool          `json:"certain"`
 	}{gap.Reason, gap.After, gap.ResumedAt.String(), gap.Certain}})
 	if err != nil {
-		panic(err) // strings and a bool can always be written
+		panic(err) // cannot fail for strings and a bool
 	}
 	return append(line, text...)
 }
 
-// oneLine makes line breaks spaces. In JSON they stand between tokens only.
+// oneLine replaces line breaks by spaces. In JSON they occur between tokens only.
 func oneLine(b []byte) []byte {
 	for i, c := range b {
 		if c == '\n' || c == '\r' {
@@ -87,7 +86,7 @@ func oneLine(b []byte) []byte {
 	return b
 }
 
-// appendPlain spells the data in one line, as it is where that can be.
+// appendPlain appends the data as one line, unchanged if possible.
 func appendPlain(line []byte, e client.Event) []byte {
 	switch {
 	case e.Encoding == client.Binary:
@@ -100,22 +99,21 @@ func appendPlain(line []byte, e client.Event) []byte {
 	return append(line, e.Data...)
 }
 
-// appendJSONString spells text as JSON does, with no more escapes than it asks for.
+// appendJSONString appends text as a JSON string with as few escapes as possible.
 func appendJSONString(line, text []byte) []byte {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(string(text)); err != nil {
-		panic(err) // a string can always be written
+		panic(err) // cannot fail for a string
 	}
 	return append(line, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
 }
 
-// maxReadable bounds what a person is shown of an event's data, in bytes.
+// maxReadable bounds the bytes of data shown in the readable format.
 const maxReadable = 4 << 10
 
-// appendReadable spells when, where and what, such that nothing in it makes a terminal do more than
-// show it.
+// appendReadable appends time, topic and data, with characters escaped that could control a terminal.
 func appendReadable(line []byte, e client.Event) []byte {
 	line = e.Time.Local().AppendFormat(line, "15:04:05.000  ")
 	line = append(line, harmless(e.Topic)...)
@@ -142,14 +140,14 @@ func appendReadable(line []byte, e client.Event) []byte {
 	return line
 }
 
-// harmless is text with what a terminal would obey, or what is not to be seen, written as Go escapes
-// it: control characters, those that turn the direction of writing, what is not UTF-8.
+// harmless escapes, in Go syntax, the characters that could control a terminal or are invisible: control
+// characters, those that change the writing direction, and invalid UTF-8.
 func harmless(s string) string { return escaped(s, isOdd) }
 
-// oddBeyondASCII is isOdd for what JSON lets stand as it is.
+// oddBeyondASCII is isOdd without the characters that JSON escapes itself.
 func oddBeyondASCII(r rune) bool { return r >= 0x7f && isOdd(r) }
 
-// escaped is text with the runes that are odd written as Go escapes them.
+// escaped returns s with the runes for which odd is true escaped in Go syntax.
 func escaped(s string, odd func(rune) bool) string {
 	if strings.IndexFunc(s, odd) < 0 {
 		return s
@@ -168,8 +166,8 @@ func escaped(s string, odd func(rune) bool) string {
 	return b.String()
 }
 
-// harmlessJSON is harmless as JSON escapes it, so that it means the same. All that is odd in JSON
-// stands in its strings, but for a tab.
+// harmlessJSON is harmless with JSON escapes, so that the text keeps its meaning. In JSON such characters occur
+// inside strings only, except for tabs.
 func harmlessJSON(text []byte) []byte {
 	odd := func(r rune) bool { return r != '\t' && isOdd(r) }
 	if bytes.IndexFunc(text, odd) < 0 {
@@ -188,5 +186,5 @@ func harmlessJSON(text []byte) []byte {
 	return b
 }
 
-// isOdd takes U+FFFD for what is not UTF-8; one that was sent is shown escaped as well.
+// isOdd reports whether a rune is escaped. U+FFFD is, because it stands for invalid UTF-8.
 func isOdd(r rune) bool { return r == utf8.RuneError || !strconv.IsPrint(r) }

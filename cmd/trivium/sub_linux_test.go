@@ -47,7 +47,7 @@ func terminal(t *testing.T) (inside *os.File, shown func() string) {
 	}
 }
 
-// TestSubTerminal: on a terminal an event is a readable line above a line that says how it goes.
+// TestSubTerminal checks that a terminal shows events as readable lines above a status line.
 func TestSubTerminal(t *testing.T) {
 	p := serve(t, program(t, nil, anyPorts...))
 	inside, shown := terminal(t)

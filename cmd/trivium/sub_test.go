@@ -23,14 +23,14 @@ import (
 )
 
 // printed gives an event's line, in a form.
-func printed(t require.TestingT, form eventForm, e client.Event) string {
+func printed(t require.TestingT, form eventFormat, e client.Event) string {
 	var out bytes.Buffer
-	w := &eventWriter{out: &out, form: form}
+	w := &eventWriter{out: &out, format: form}
 	require.NoError(t, w.write(e))
 	return out.String()
 }
 
-func TestSubForms(t *testing.T) {
+func TestSubFormats(t *testing.T) {
 	at := time.Date(2026, 1, 2, 15, 4, 5, 67_000_000, time.Local)
 	const begin = "15:04:05.067  a.b  "
 	for name, c := range map[string]struct {
@@ -73,22 +73,22 @@ func TestSubForms(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e := c.event
 			e.ID, e.Topic, e.Time = "0000000a-7", "a.b", at
-			require.Equal(t, c.plain+"\n", printed(t, formPlain, e))
-			require.Equal(t, c.readable+"\n", printed(t, formReadable, e))
-			line := printed(t, formJSON, e)
+			require.Equal(t, c.plain+"\n", printed(t, formatPlain, e))
+			require.Equal(t, c.readable+"\n", printed(t, formatReadable, e))
+			line := printed(t, formatJSON, e)
 			require.True(t, strings.HasPrefix(line, `{"id":"0000000a-7","topic":"a.b",`), line)
 			require.True(t, strings.HasSuffix(line, c.json+"\n"), line)
 		})
 	}
 	gap := client.Event{ID: "0000000a-7", Gap: &client.Gap{Reason: hub.GapExpired, After: "0000000a-1", ResumedAt: hub.Cursor{Epoch: 10, Seq: 7}, Certain: true}}
-	require.Equal(t, `{"gap":{"reason":"expired","after":"0000000a-1","resumed_at":"0000000a-7","certain":true}}`+"\n", printed(t, formJSON, gap))
-	require.Empty(t, printed(t, formPlain, gap))
-	require.Empty(t, printed(t, formReadable, gap))
+	require.Equal(t, `{"gap":{"reason":"expired","after":"0000000a-1","resumed_at":"0000000a-7","certain":true}}`+"\n", printed(t, formatJSON, gap))
+	require.Empty(t, printed(t, formatPlain, gap))
+	require.Empty(t, printed(t, formatReadable, gap))
 }
 
-// TestSubLines: whatever somebody publishes is one line, gives back what it was where it is told how,
-// and does nothing to a terminal.
-func TestSubLines(t *testing.T) {
+// TestSubPrintsOneLinePerEvent checks that any event is printed as one line, can be decoded where the format
+// allows it, and cannot control a terminal.
+func TestSubPrintsOneLinePerEvent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringOf(rapid.OneOf(rapid.Rune(), rapid.SampledFrom([]rune("\r\n\t\x1b\x00\u0085\u2028\u200f\ufffd \"\\")))).Draw(t, "text")
 		raw := rapid.OneOf(rapid.Just([]byte(text)), rapid.SliceOf(rapid.Byte())).Draw(t, "data")
@@ -101,20 +101,20 @@ func TestSubLines(t *testing.T) {
 			e.Data, e.Encoding = spelled, client.JSON
 		}
 		data := bytes.Clone(e.Data)
-		for _, form := range []eventForm{formPlain, formJSON, formShownJSON, formReadable} {
+		for _, form := range []eventFormat{formatPlain, formatJSON, formatShownJSON, formatReadable} {
 			e.Data = bytes.Clone(data)
 			line := printed(t, form, e)
 			require.Equal(t, len(line)-1, strings.IndexByte(line, '\n'))
-			if form == formReadable || form == formShownJSON {
+			if form == formatReadable || form == formatShownJSON {
 				for _, r := range strings.TrimSuffix(line, "\n") {
 					require.True(t, unicode.IsGraphic(r) && r != '\u00a0', "%q in %q", r, line)
 				}
 			}
-			if form == formReadable {
+			if form == formatReadable {
 				continue
 			}
 			back := []byte(strings.TrimSuffix(line, "\n"))
-			if form != formPlain {
+			if form != formatPlain {
 				envelope, err := wire.DecodeEnvelope(back)
 				require.NoError(t, err)
 				back = envelope.Data
@@ -219,7 +219,7 @@ func TestSubStatus(t *testing.T) {
 		require.Equal(t, "\r\x1b[Klive over longpoll | 10 events, 5.0/s, 2 gaps | invalid syn", shown(live, 10, 2), "less than the width")
 		l.width = func() int { return 100 }
 		waiting := client.State{Phase: client.Waiting, Transport: client.SSE, Wait: 2345 * time.Millisecond, Reason: os.ErrClosed}
-		require.Equal(t, "\r\x1b[Knot connected, trying again in 2.3s | 10 events, 5.0/s | file already closed", shown(waiting, 10, 0))
+		require.Equal(t, "\r\x1b[Knot connected, retrying in 2.3s | 10 events, 5.0/s | file already closed", shown(waiting, 10, 0))
 		time.Sleep(10 * time.Second)
 		require.Contains(t, shown(live, 10, 0), " 0.0/s", "what was before counts no more")
 		out.Reset()
@@ -229,10 +229,10 @@ func TestSubStatus(t *testing.T) {
 	})
 }
 
-// TestSubNotes: away and back are a line each, however often one looks.
-func TestSubNotes(t *testing.T) {
+// TestSubReportsEachChangeOnce checks that the loss and the return of a connection are reported once each.
+func TestSubReportsEachChangeOnce(t *testing.T) {
 	var out bytes.Buffer
-	n := &notes{out: &out}
+	n := &statusReporter{out: &out}
 	waiting := client.State{Phase: client.Waiting, Reason: strconv.ErrRange}
 	for _, state := range []client.State{
 		{Phase: client.Connecting, Transport: client.WebSocket},
@@ -245,14 +245,14 @@ func TestSubNotes(t *testing.T) {
 		waiting,
 		{Phase: client.Live, Transport: client.WebSocket},
 	} {
-		n.tell(state, client.Stats{})
-		n.tell(state, client.Stats{})
+		n.report(state, client.Stats{})
+		n.report(state, client.Stats{})
 	}
-	require.Equal(t, `trivium: not connected, and trying again: invalid syntax
+	require.Equal(t, `trivium: not connected, retrying: invalid syntax
 trivium: connected over websocket
-trivium: not connected, and trying again: value out of range
+trivium: not connected, retrying: value out of range
 trivium: connected over sse: invalid syntax
-trivium: not connected, and trying again: value out of range
+trivium: not connected, retrying: value out of range
 trivium: connected over websocket
 `, out.String())
 }

@@ -13,37 +13,37 @@ import (
 )
 
 const (
-	// jwtLife is how long a JWT is good if nothing is said.
+	// jwtLife is the default lifetime of a JWT.
 	jwtLife = time.Hour
-	// maxTokenFile is what auth takes of a file, in bytes; it says what is too large.
+	// maxTokenFile bounds the size of a file to read, in bytes; package auth enforces its own limit.
 	maxTokenFile = 16 << 20
 )
 
 // TokenCmd makes a token: an opaque one, whose hash it adds to a tokens file, or a JWT.
 type TokenCmd struct {
-	Tokens            string `placeholder:"FILE" help:"Make a random token and add its hash to this tokens file, which may be new."`
-	JWTSecretFile     string `name:"jwt-secret-file" placeholder:"FILE" help:"Make a JWT, signed by HS256 with the secret in this file."`
-	JWTPrivateKeyFile string `name:"jwt-private-key-file" placeholder:"FILE" help:"Make a JWT, signed with the private key in this PEM file: RS256, ES256 or EdDSA, by its kind."`
+	Tokens            string `placeholder:"FILE" help:"Create a random token and add its hash to this tokens file; created if missing."`
+	JWTSecretFile     string `name:"jwt-secret-file" placeholder:"FILE" help:"Create a JWT signed with HS256 and the secret in this file."`
+	JWTPrivateKeyFile string `name:"jwt-private-key-file" placeholder:"FILE" help:"Create a JWT signed with the private key in this PEM file: RS256, ES256 or EdDSA, depending on the key."`
 
-	Subscribe []string `sep:"none" placeholder:"FILTER" help:"Topic filter that the token may subscribe to. Repeatable; without it, none."`
-	Publish   []string `sep:"none" placeholder:"FILTER" help:"Topic filter that the token may publish to. Repeatable; without it, none."`
-	Expires   string   `placeholder:"WHEN" help:"End of the token: after a duration such as 24h, or at a time such as 2030-01-31T00:00:00Z. Default: 1h for a JWT, else never."`
+	Subscribe []string `sep:"none" placeholder:"FILTER" help:"Topic filter that the token may subscribe to. Repeatable. Default: none."`
+	Publish   []string `sep:"none" placeholder:"FILTER" help:"Topic filter that the token may publish to. Repeatable. Default: none."`
+	Expires   string   `placeholder:"WHEN" help:"Expiry of the token: a duration from now such as 24h, or a time such as 2030-01-31T00:00:00Z. Default: 1h for a JWT, never for an opaque token."`
 
 	KID      string `name:"kid" placeholder:"ID" help:"Id of the key (kid), for the header of a JWT."`
 	Issuer   string `help:"Issuer (iss) of a JWT."`
 	Audience string `help:"Audience (aud) of a JWT."`
 	ID       string `name:"id" placeholder:"JTI" help:"Id (jti) of a JWT, by which it can be revoked. Default: a random UUID."`
 
-	Name string `arg:"" help:"Who the token is for: the entry's name, or the subject (sub) of a JWT."`
+	Name string `arg:"" help:"Name of the token's holder: the name of its entry, or the subject (sub) of a JWT."`
 
-	subscribe, publish []hub.Filter // by check
-	expires            time.Time    // by check; zero: never
+	subscribe, publish []hub.Filter // set by check
+	expires            time.Time    // set by check; zero: never
 }
 
-// Help is what the flags leave open.
+// Help explains the output.
 func (TokenCmd) Help() string {
-	return "Give one of --tokens, --jwt-secret-file and --jwt-private-key-file. The token is printed this once, alone " +
-		"on standard output; the file keeps its SHA-256 hash only."
+	return "Set one of --tokens, --jwt-secret-file and --jwt-private-key-file. The token is printed once, alone " +
+		"on standard output; the tokens file stores its SHA-256 hash only."
 }
 
 func (c *TokenCmd) check() []fault {
@@ -69,7 +69,7 @@ func (c *TokenCmd) check() []fault {
 			{"kid", c.KID}, {"issuer", c.Issuer}, {"audience", c.Audience}, {"id", c.ID},
 		} {
 			if f.value != "" {
-				faults = append(faults, fault{"--" + f.flag, "is of a JWT; --tokens makes none"})
+				faults = append(faults, fault{"--" + f.flag, "applies to JWTs only, not to --tokens"})
 			}
 		}
 	}
@@ -90,7 +90,7 @@ func parseFilters(target *[]hub.Filter, flag string, texts []string) []fault {
 	return faults
 }
 
-// parseExpires finds the end of the token, and says what is wrong with it.
+// parseExpires sets the expiry, and returns what is wrong with it.
 func (c *TokenCmd) parseExpires(now time.Time) string {
 	if c.Expires == "" {
 		if c.Tokens == "" {
@@ -104,7 +104,7 @@ func (c *TokenCmd) parseExpires(now time.Time) string {
 		return fmt.Sprintf("want a duration such as 24h or a time such as 2030-01-31T00:00:00Z, got %q", c.Expires)
 	}
 	if !c.expires.After(now) {
-		return fmt.Sprintf("want a time to come, a second from now at least, got %q", c.Expires)
+		return fmt.Sprintf("want a time at least one second in the future, got %q", c.Expires)
 	}
 	return ""
 }
@@ -159,7 +159,7 @@ func (c *TokenCmd) signingKey() (*auth.SigningKey, error) {
 	return key, nil
 }
 
-// inFile names the file in each line of what is wrong with it.
+// inFile prefixes each line of an error with the file's path.
 func inFile(path string, err error) error {
 	lines := strings.Split(err.Error(), "\n")
 	for i, line := range lines {

@@ -10,18 +10,17 @@ import (
 	"time"
 )
 
-// changeFile replaces a file by what change makes of it, as one step: who reads it sees the old
-// or the new. The file keeps its mode and owner; a new one is for its owner alone. Beside it, while
-// this lasts, stands FILE.lock, so that of two changes at once none is lost. What cannot be
-// replaced, such as a file mounted by itself into a container, is written at its end.
+// changeFile atomically replaces a file by the result of change. The file keeps its mode and owner; a new file
+// is accessible to its owner only. FILE.lock exists meanwhile, so that concurrent changes are not lost. A file
+// that cannot be replaced, such as one mounted into a container, is appended to.
 func changeFile(path string, change func(old []byte) ([]byte, error)) (err error) {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target // the link stays one
+		path = target // keep the link
 	}
 	lock := path + ".lock"
 	temp, lockErr := openNew(lock)
 	if errors.Is(lockErr, fs.ErrExist) {
-		return fmt.Errorf("%s exists: another command is changing the file, or one was cut short; then remove it", lock)
+		return fmt.Errorf("%s exists: another command is changing the file; if none is running, remove it", lock)
 	}
 	if lockErr == nil {
 		defer func() {
@@ -56,10 +55,10 @@ func changeFile(path string, change func(old []byte) ([]byte, error)) (err error
 	return nil
 }
 
-// lockPatience is how long another command may take to change the file.
+// lockPatience is how long to wait for another command that changes the file.
 const lockPatience = 2 * time.Second
 
-// openNew makes a file, and waits for another of the name to go.
+// openNew creates a file. If it exists, openNew waits for its removal.
 func openNew(path string) (*os.File, error) {
 	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -69,7 +68,7 @@ func openNew(path string) (*os.File, error) {
 	}
 }
 
-// replaceFile puts the text in the place of path by way of temp.
+// replaceFile writes the text to temp and renames temp to path.
 func replaceFile(path string, temp *os.File, text []byte, isNew bool) error {
 	if !isNew {
 		info, err := os.Stat(path)
@@ -89,7 +88,7 @@ func replaceFile(path string, temp *os.File, text []byte, isNew bool) error {
 	if err := temp.Sync(); err != nil {
 		return err
 	}
-	if err := temp.Close(); err != nil { // Windows renames no open file
+	if err := temp.Close(); err != nil { // Windows cannot rename an open file
 		return err
 	}
 	return os.Rename(temp.Name(), path)

@@ -29,7 +29,7 @@ func makeToken(args ...string) (code int, out, errs string) {
 	return code, stdout.String(), stderr.String()
 }
 
-// TestTokenFile: what is printed is what the file lets in, and is nowhere in the file.
+// TestTokenFile checks that the hub accepts the printed token, and that the file does not contain it.
 func TestTokenFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -97,7 +97,7 @@ func TestTokenFile(t *testing.T) {
 	refused("open DIR/none/t.yaml.lock: no such file or directory", "x", "--tokens", filepath.Join(dir, "none", "t.yaml"))
 	mode(0o640)
 	require.NoError(t, os.WriteFile(real+".lock", nil, 0o600))
-	refused("DIR/real.yaml.lock exists: another command is changing the file, or one was cut short; then remove it",
+	refused("DIR/real.yaml.lock exists: another command is changing the file; if none is running, remove it",
 		"carol", "--tokens", path)
 	broken := filepath.Join(dir, "broken.yaml")
 	require.NoError(t, os.WriteFile(broken, []byte("- name: x\n"), 0o600))
@@ -116,7 +116,7 @@ func TestTokenFile(t *testing.T) {
 	refused("open "+path+".lock: file name too long", "erin", "--tokens", path)
 }
 
-// TestTokenJWT: what is printed is what a hub with the key lets in.
+// TestTokenJWT checks that a hub with the key accepts the printed JWT.
 func TestTokenJWT(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name string, text []byte) string {

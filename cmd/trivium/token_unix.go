@@ -7,8 +7,7 @@ import (
 	"syscall"
 )
 
-// keepOwner gives a file the owner of another: a hub that runs as somebody else must go on reading
-// what an administrator changes.
+// keepOwner sets the owner of file to that of like, so that a hub that runs as another user can still read it.
 func keepOwner(file *os.File, like os.FileInfo) error {
 	stat, ok := like.Sys().(*syscall.Stat_t)
 	if !ok {

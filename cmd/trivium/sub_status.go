@@ -13,43 +13,44 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// notes is what is told beside the events: on a terminal by a status line, else in lines of its own
-// when the connection is lost and when it is back. That events were lost is always a line.
-type notes struct {
-	out  io.Writer
-	line *statusLine // nil: there is none
-	away bool        // it was told that there is no connection
-	why  string      // the reason that was told last
+// statusReporter reports the connection's state: in a status line on a terminal, otherwise in a line of its own
+// when the connection is lost or restored. Gaps are always reported in a line.
+type statusReporter struct {
+	out          io.Writer
+	line         *statusLine // nil if there is no status line
+	disconnected bool        // the loss of the connection was reported
+	lastReason   string      // the last reported reason
 }
 
-// tell says how the client does.
-func (n *notes) tell(state client.State, stats client.Stats) {
+// report shows the state and counters.
+func (n *statusReporter) report(state client.State, stats client.Stats) {
 	if n.line != nil {
 		n.line.draw(state, stats)
 		return
 	}
 	reason := reasonOf(state)
 	switch {
-	case trying(state) && !n.away:
-		n.away = true
-		n.say("not connected, and trying again: " + reason)
-	case state.Phase != client.Live || !n.away && reason == n.why:
+	case trying(state) && !n.disconnected:
+		n.disconnected = true
+		n.printLine("not connected, retrying: " + reason)
+	case state.Phase != client.Live || !n.disconnected && reason == n.lastReason:
 	case reason != "":
-		n.away, n.why = false, reason
-		n.say("connected over " + transportName(state.Transport) + ": " + reason)
-	case n.away:
-		n.away, n.why = false, reason
-		n.say("connected over " + transportName(state.Transport))
+		n.disconnected, n.lastReason = false, reason
+		n.printLine("connected over " + transportName(state.Transport) + ": " + reason)
+	case n.disconnected:
+		n.disconnected, n.lastReason = false, reason
+		n.printLine("connected over " + transportName(state.Transport))
 	}
 }
 
-// trying reports that a try has failed. Between three that wait for an answer there is no wait.
+// trying reports whether an attempt has failed. With --transport auto, a failed attempt on one transport is
+// followed by the next without a wait.
 func trying(state client.State) bool {
 	return state.Phase == client.Waiting || state.Phase == client.Connecting && state.Reason != nil
 }
 
-// gap says that events were lost.
-func (n *notes) gap(gap *client.Gap) {
+// gap reports lost events.
+func (n *statusReporter) gap(gap *client.Gap) {
 	lost := "events were lost"
 	if !gap.Certain {
 		lost = "events may have been lost"
@@ -58,19 +59,19 @@ func (n *notes) gap(gap *client.Gap) {
 	if gap.After != "" {
 		after = " after " + harmless(gap.After)
 	}
-	n.say(fmt.Sprintf("%s%s (%s); going on after %s", lost, after, harmless(string(gap.Reason)), gap.ResumedAt))
+	n.printLine(fmt.Sprintf("%s%s (%s); resuming after %s", lost, after, harmless(string(gap.Reason)), gap.ResumedAt))
 }
 
-func (n *notes) say(text string) { fmt.Fprintln(n.out, "trivium: "+text) }
+func (n *statusReporter) printLine(text string) { fmt.Fprintln(n.out, "trivium: "+text) }
 
-// clear makes room for a line; end does so for good.
-func (n *notes) clear() {
+// clear erases the status line before another line is printed.
+func (n *statusReporter) clear() {
 	if n.line != nil {
 		n.line.erase()
 	}
 }
 
-func (n *notes) end() { n.clear() }
+func (n *statusReporter) end() { n.clear() }
 
 func reasonOf(state client.State) string {
 	if state.Reason == nil {
@@ -79,12 +80,12 @@ func reasonOf(state client.State) string {
 	return harmless(state.Reason.Error())
 }
 
-// statusLine is the last line of a terminal, which says how the client does.
+// statusLine shows the client's state in the last line of a terminal.
 type statusLine struct {
 	out   io.Writer
-	width func() int // of the terminal, in cells
+	width func() int // of the terminal, in columns
 	drawn bool
-	pace  pace
+	rate  rateMeter
 }
 
 func newStatusLine(out io.Writer) *statusLine {
@@ -99,10 +100,9 @@ func newStatusLine(out io.Writer) *statusLine {
 	return &statusLine{out: out, width: width}
 }
 
-// draw replaces the line. It takes less than the width: a line that is full has some terminals go on
-// in the next, which nothing would erase.
+// draw replaces the line. It stays shorter than the terminal's width, because some terminals wrap a full line.
 func (l *statusLine) draw(state client.State, stats client.Stats) {
-	text := statusText(state, stats, l.pace.at(time.Now(), stats.Delivered))
+	text := statusText(state, stats, l.rate.add(time.Now(), stats.Delivered))
 	text = text[:min(len(text), max(l.width()-1, 0))]
 	fmt.Fprint(l.out, "\r\x1b[K"+text)
 	l.drawn = true
@@ -115,7 +115,7 @@ func (l *statusLine) erase() {
 	}
 }
 
-// statusText is in ASCII, a cell for each byte.
+// statusText returns the status in ASCII, so that each byte takes one column.
 func statusText(state client.State, stats client.Stats, perSecond float64) string {
 	var b strings.Builder
 	over := transportName(state.Transport)
@@ -125,7 +125,7 @@ func statusText(state client.State, stats client.Stats, perSecond float64) strin
 	case client.Live:
 		b.WriteString("live over " + over)
 	case client.Waiting:
-		fmt.Fprintf(&b, "not connected, trying again in %v", state.Wait.Round(100*time.Millisecond))
+		fmt.Fprintf(&b, "not connected, retrying in %v", state.Wait.Round(100*time.Millisecond))
 	default:
 		b.WriteString("ended")
 	}
@@ -139,19 +139,19 @@ func statusText(state client.State, stats client.Stats, perSecond float64) strin
 	return b.String()
 }
 
-// pace is how many events came in a second, over the last few.
-type pace struct{ seen []sample }
+// rateMeter measures events per second over the last rateWindow.
+type rateMeter struct{ seen []sample }
 
 type sample struct {
 	at    time.Time
 	count uint64
 }
 
-// rateWindow is the time over which a rate is taken.
+// rateWindow is the period over which the rate is measured.
 const rateWindow = 3 * time.Second
 
-// at adds a count and gives the rate up to then.
-func (p *pace) at(now time.Time, count uint64) float64 {
+// add records a count and returns the rate.
+func (p *rateMeter) add(now time.Time, count uint64) float64 {
 	p.seen = append(p.seen, sample{now, count})
 	for len(p.seen) > 2 && now.Sub(p.seen[0].at) > rateWindow {
 		p.seen = p.seen[1:]

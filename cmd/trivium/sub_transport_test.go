@@ -57,7 +57,7 @@ func (p *process) publishTo(topic, data string) {
 	require.Equal(p.t, http.StatusOK, status, text)
 }
 
-// TestSub reads the same events by every transport, in each form.
+// TestSub reads the same events over every transport and in each format.
 func TestSub(t *testing.T) {
 	p := serve(t, program(t, nil, anyPorts...))
 	began := time.Now().Format(time.RFC3339Nano)
@@ -89,7 +89,7 @@ func TestSub(t *testing.T) {
 		code, out, errs = finish(t, p.sub("--transport", transport, "--cursor", "00000001-5", "--count", "1", "--json", "a.c"))
 		require.Equal(t, exitDone, code, errs)
 		require.Contains(t, out, `{"gap":{"reason":"epoch","after":"00000001-5","resumed_at":"`)
-		require.Contains(t, errs, "trivium: events may have been lost after 00000001-5 (epoch); going on after ")
+		require.Contains(t, errs, "trivium: events may have been lost after 00000001-5 (epoch); resuming after ")
 		require.Equal(t, 2, strings.Count(out, "\n"))
 	}
 }
@@ -104,8 +104,8 @@ func TestSubRefused(t *testing.T) {
 		for token, c := range map[string]struct {
 			topic, want string
 		}{
-			good:                     {"b", "trivium: the hub answers 403 Forbidden: this token may not subscribe to b\n"},
-			"no-such-token-anywhere": {"a.b", "trivium: the hub answers 401 "},
+			good:                     {"b", "trivium: the hub answered 403 Forbidden: this token may not subscribe to b\n"},
+			"no-such-token-anywhere": {"a.b", "trivium: the hub answered 401 "},
 		} {
 			p.token = token
 			cursor := filepath.Join(t.TempDir(), "cursor")
@@ -119,8 +119,8 @@ func TestSubRefused(t *testing.T) {
 	}
 }
 
-// TestSubGoesOn: each run goes on where the one before stopped, however that ended.
-func TestSubGoesOn(t *testing.T) {
+// TestSubResumes checks that each run resumes where the previous one stopped, however that ended.
+func TestSubResumes(t *testing.T) {
 	p := serve(t, program(t, nil, anyPorts...))
 	cursor := filepath.Join(t.TempDir(), "cursor")
 	args := []string{"--save-cursor", cursor, "--last", "2", "a"}
@@ -169,8 +169,8 @@ func TestSubGoesOn(t *testing.T) {
 	require.Empty(t, errs, "the file goes before --cursor, of which there would be a gap")
 }
 
-// TestSubQuiet: one that was killed before it printed anything misses nothing either.
-func TestSubQuiet(t *testing.T) {
+// TestSubKilledBeforeFirstEvent checks that a run that was killed before it printed anything misses no event.
+func TestSubKilledBeforeFirstEvent(t *testing.T) {
 	p := serve(t, program(t, nil, anyPorts...))
 	cursor := filepath.Join(t.TempDir(), "cursor")
 	p.publishTo("a", "0")
@@ -188,8 +188,9 @@ func TestSubQuiet(t *testing.T) {
 	require.Equal(t, "1\n", out)
 }
 
-// TestSubAway: a hub that goes and comes again ends nothing, and is told.
-func TestSubAway(t *testing.T) {
+// TestSubSurvivesHubRestart checks that sub reconnects to a restarted hub and reports both the loss and the
+// return.
+func TestSubSurvivesHubRestart(t *testing.T) {
 	t.Parallel()
 	p := serve(t, program(t, nil, append(anyPorts, "--auth", "none")...))
 	cmd := p.sub("--count", "2", "a")
@@ -209,7 +210,7 @@ func TestSubAway(t *testing.T) {
 	require.Equal(t, "1\n", line(lines))
 	p.signal(syscall.SIGKILL)
 	p.wait()
-	require.Contains(t, line(told), "trivium: not connected, and trying again: ")
+	require.Contains(t, line(told), "trivium: not connected, retrying: ")
 	again := serve(t, program(t, nil, append(anyPorts, "--auth", "none", "--http", p.http)...))
 	require.Eventually(t, func() bool { return again.stats().Subscribed.Subscriptions == 1 }, patience, 10*time.Millisecond)
 	again.publishTo("a", "2")
