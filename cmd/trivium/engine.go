@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/hub/jetstream"
@@ -57,11 +59,43 @@ func newHub(cfg *ServeConfig, log *slog.Logger) (*hub.Hub, *jetstream.Engine, er
 		Logger:       log,
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nameFlags(err)
 	}
 	config.Engine = engine
 	h, err := hub.New(config)
-	return h, engine, err
+	return h, engine, nameFlags(err)
+}
+
+// engineFlags maps the fields of jetstream.Config to the flags that set them.
+var engineFlags = map[string]string{
+	"MaxEventSize":     "--max-event-bytes",
+	"Replicas":         "--replicas",
+	"Retention.Age":    "--retain-age",
+	"Retention.Bytes":  "--retain-bytes",
+	"Retention.Events": "--retain-events",
+}
+
+// nameFlags adds the flags that are at fault to an error of the engine.
+func nameFlags(err error) error {
+	var flags []string
+	var collect func(error)
+	collect = func(err error) {
+		if fault, ok := err.(*jetstream.ConfigError); ok {
+			flags = append(flags, engineFlags[fault.Field])
+		}
+		switch err := err.(type) {
+		case interface{ Unwrap() error }:
+			collect(err.Unwrap())
+		case interface{ Unwrap() []error }:
+			for _, one := range err.Unwrap() {
+				collect(one)
+			}
+		}
+	}
+	if collect(err); len(flags) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w (see %s)", err, strings.Join(flags, ", "))
 }
 
 // lost tells why the engine cannot go on.

@@ -80,8 +80,21 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("JetStream takes events of at most %d bytes, not %d", MaxEventSize, c.MaxEventSize)
 	}
 	if least := int64(c.MaxEventSize + EventRoom); c.Retention.Bytes < least {
-		return c, fmt.Errorf("a log of %d bytes (--retain-bytes) does not hold one event of %d (--max-event-bytes): want %d at least",
+		return c, configError("Retention.Bytes", "a log of %d bytes does not hold one event of %d: want at least %d",
 			c.Retention.Bytes, c.MaxEventSize, least)
 	}
 	return c, nil
+}
+
+// ConfigError reports that a field of Config does not fit the server, the stream or another field.
+type ConfigError struct {
+	Field  string // of Config, such as "Retention.Bytes"
+	Detail string
+}
+
+// Error implements error.
+func (e *ConfigError) Error() string { return e.Detail }
+
+func configError(field, format string, args ...any) error {
+	return &ConfigError{Field: field, Detail: fmt.Sprintf(format, args...)}
 }

@@ -61,7 +61,7 @@ func openEmbedded(cfg *Config) (_ *embedded, err error) {
 // warnOfRoom tells of a disk that will be full before the stream is, which has so many bytes by now.
 func (e *embedded) warnOfRoom(cfg *Config, has uint64) {
 	if free, known := roomIn(e.store.dir); known && free+has < uint64(cfg.Retention.Bytes) {
-		cfg.Logger.Warn("the disk of the store has less room than --retain-bytes",
+		cfg.Logger.Warn("the disk of the store has less free space than the configured retention",
 			"store", cfg.Store, "room", free+has, "retain_bytes", cfg.Retention.Bytes)
 	}
 }

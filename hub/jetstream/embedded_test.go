@@ -126,7 +126,7 @@ func TestStoreRefused(t *testing.T) {
 	_, err = New(Config{Store: "x", MaxEventSize: MaxEventSize + 1})
 	require.ErrorContains(t, err, "JetStream takes events of at most 32505856 bytes")
 	_, err = New(Config{Store: "x", Retention: hub.Retention{Bytes: 1 << 20}})
-	require.ErrorContains(t, err, "a log of 1048576 bytes (--retain-bytes) does not hold one event of 1048576 (--max-event-bytes): want 1052672 at least")
+	require.ErrorContains(t, err, "a log of 1048576 bytes does not hold one event of 1048576: want at least 1052672")
 	_, err = New(Config{Store: "x", Replicas: 3})
 	require.ErrorContains(t, err, "replicas: want 1")
 }
@@ -195,7 +195,7 @@ func TestLessRoom(t *testing.T) {
 	require.NoError(t, err)
 	_, _ = reopen(t, h, cfg, func(*state) {})
 	if _, known := roomIn(cfg.Store); known {
-		require.Contains(t, log.String(), "the disk of the store has less room than --retain-bytes")
+		require.Contains(t, log.String(), "the disk of the store has less free space than the configured retention")
 	}
 }
 

@@ -184,7 +184,7 @@ func (e *Engine) connect() (err error) {
 		return err
 	}
 	if most := e.conn.MaxPayload() - EventRoom; most < int64(e.cfg.MaxEventSize) {
-		return fmt.Errorf("the NATS server takes messages of at most %d bytes (its max_payload), so events may have at most %d bytes of data, not %d (--max-event-bytes)",
+		return configError("MaxEventSize", "the NATS server takes messages of at most %d bytes (its max_payload), so events may have at most %d bytes of data, not %d",
 			e.conn.MaxPayload(), most, e.cfg.MaxEventSize)
 	}
 	if err := e.acks.listen(e.conn); err != nil {

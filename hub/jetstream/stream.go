@@ -137,17 +137,22 @@ func differences(got, want *jetstream.StreamConfig) error {
 			all = append(all, fmt.Errorf("%s: want %v, it has %v", what, want, got))
 		}
 	}
+	field := func(name, what string, got, want any) {
+		if got != want {
+			all = append(all, configError(name, "%s: want %v, it has %v", what, want, got))
+		}
+	}
 	differs("trivium_version (metadata)", got.Metadata[metaVersion], want.Metadata[metaVersion])
 	differs("subjects", fmt.Sprint(got.Subjects), fmt.Sprint(want.Subjects))
 	differs("storage", got.Storage, want.Storage)
 	differs("retention", got.Retention, want.Retention)
 	differs("discard", got.Discard, want.Discard)
-	differs("max messages (--retain-events)", got.MaxMsgs, want.MaxMsgs)
-	differs("max bytes (--retain-bytes)", got.MaxBytes, want.MaxBytes)
-	differs("max age (--retain-age)", got.MaxAge, want.MaxAge)
+	field("Retention.Events", "max messages", got.MaxMsgs, want.MaxMsgs)
+	field("Retention.Bytes", "max bytes", got.MaxBytes, want.MaxBytes)
+	field("Retention.Age", "max age", got.MaxAge, want.MaxAge)
 	differs("max messages per subject", got.MaxMsgsPerSubject, want.MaxMsgsPerSubject)
 	differs("max message size", got.MaxMsgSize, want.MaxMsgSize)
-	differs("replicas (--replicas)", got.Replicas, want.Replicas)
+	field("Replicas", "replicas", got.Replicas, want.Replicas)
 	differs("duplicate window", got.Duplicates, want.Duplicates)
 	differs("direct get", got.AllowDirect, want.AllowDirect)
 	differs("atomic publish (of nats-server 2.12)", got.AllowAtomicPublish, want.AllowAtomicPublish)
