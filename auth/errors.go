@@ -29,6 +29,8 @@ var (
 	ErrNotBearer = errors.New("a session needs the token as Authorization: Bearer")
 	// ErrMethod: sessions support only POST and DELETE (405); the header Allow is set.
 	ErrMethod = errors.New("a session is made by POST and taken back by DELETE")
+	// ErrTicketMethod is returned for a method other than POST on the route of tickets (405).
+	ErrTicketMethod = errors.New("a ticket is issued by POST")
 	// ErrNotToken is returned for a token that is to renew a connection when rights do not come
 	// from tokens.
 	ErrNotToken = errors.New("rights do not come from tokens here: connect again to renew them")

@@ -30,12 +30,13 @@ const (
 	LimitPublishRate           Limit = "publish_rate"
 	LimitFilterBytes           Limit = "filter_bytes"
 	LimitFilterBytesPerToken   Limit = "filter_bytes_per_token"
+	LimitTickets               Limit = "tickets"
 )
 
 // AllLimits lists all limits.
 var AllLimits = []Limit{
 	LimitConnections, LimitConnectionsPerToken, LimitConnectionsPerAddress, LimitConnectRate, LimitPublishRate,
-	LimitFilterBytes, LimitFilterBytesPerToken,
+	LimitFilterBytes, LimitFilterBytesPerToken, LimitTickets,
 }
 
 // LimitError is a temporary refusal because of a limit.
@@ -60,6 +61,8 @@ func (e *LimitError) Error() string {
 		return fmt.Sprintf("the filters of all subscribers may take %d bytes, and these would take more", e.Value)
 	case LimitFilterBytesPerToken:
 		return fmt.Sprintf("the filters of this token's subscribers may take %d bytes, and these would take more", e.Value)
+	case LimitTickets:
+		return fmt.Sprintf("%d tickets were issued within 30 seconds, and no more may be", e.Value)
 	default:
 		return fmt.Sprintf("the hub has %d connections, and takes no more", e.Value)
 	}

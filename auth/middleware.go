@@ -16,6 +16,8 @@ type Config struct {
 	// program that embeds the hub can check its own session or certificate there. An error refuses
 	// the request.
 	Authorize func(*http.Request) (*Credential, error)
+	// Tickets issues and redeems tickets; nil: none are accepted.
+	Tickets *Tickets
 	// Hosts are the names by which the hub may be reached; nil: any. An open hub and the admin
 	// listener need them, since a page needs no token there.
 	Hosts *HostPolicy
@@ -74,13 +76,34 @@ type ErrorHandler func(w http.ResponseWriter, r *http.Request, reason error)
 // others to refuse. It answers preflights itself, so they must reach it. CORS headers are set in
 // all cases. It fits mux.Router.Use.
 func (m *Middleware) Wrap(refuse ErrorHandler) func(http.Handler) http.Handler {
+	return m.wrap(refuse, m.authenticate)
+}
+
+// WrapSubscription is Wrap for the routes of subscriptions, which accept a ticket in place of a token.
+func (m *Middleware) WrapSubscription(refuse ErrorHandler) func(http.Handler) http.Handler {
+	if m.config.Tickets == nil {
+		return m.Wrap(refuse)
+	}
+	return m.wrap(refuse, func(r *http.Request, query url.Values) (*Access, error) {
+		token, present, err := m.redeem(r, query)
+		switch {
+		case err != nil:
+			return nil, err
+		case present:
+			return m.accessFor(r, token)
+		}
+		return m.authenticate(r, query)
+	})
+}
+
+func (m *Middleware) wrap(refuse ErrorHandler, authenticate func(*http.Request, url.Values) (*Access, error)) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			query, goesOn := m.admit(w, r, refuse)
 			if !goesOn {
 				return
 			}
-			access, err := m.authenticate(r, query)
+			access, err := authenticate(r, query)
 			if err != nil {
 				refuse(w, r, err)
 				return
@@ -95,7 +118,7 @@ func (m *Middleware) Wrap(refuse ErrorHandler) func(http.Handler) http.Handler {
 // goesOn is false, the request is answered: refused, or a preflight.
 func (m *Middleware) admit(w http.ResponseWriter, r *http.Request, refuse ErrorHandler) (query url.Values, goesOn bool) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil || query.Has(queryToken) {
+	if err != nil || query.Has(queryToken) || query.Has(queryTicket) {
 		// A malformed query may contain a token too.
 		w.Header().Set("Referrer-Policy", "no-referrer")
 	}
@@ -138,6 +161,11 @@ func (m *Middleware) authenticate(r *http.Request, query url.Values) (*Access, e
 	case !present && m.config.Verifier != nil:
 		return nil, ErrNoToken
 	}
+	return m.accessFor(r, token)
+}
+
+// accessFor returns the access that a token gives to a request. Done must follow.
+func (m *Middleware) accessFor(r *http.Request, token string) (*Access, error) {
 	access, err := m.access(token)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,78 @@
+package auth
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// queryTicket is the parameter that stands for a token, on routes of WrapSubscription.
+const queryTicket = "ticket"
+
+// Ticket is the handler of POST /ticket: it takes a token from Authorization: Bearer and answers with a ticket for
+// it, as {"ticket":"…","expires_in":30}. It checks requests as Wrap does, and must not stand behind it. Without a
+// Verifier the ticket stands for nothing, as a token does.
+func (m *Middleware) Ticket(refuse ErrorHandler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		query, proceed := m.admit(w, r, refuse)
+		if !proceed {
+			return
+		}
+		text, err := m.newTicket(r, query)
+		if err != nil {
+			if err == ErrTicketMethod {
+				w.Header().Set("Allow", http.MethodPost)
+			}
+			refuse(w, r, err)
+			return
+		}
+		boundBody(w, r)
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]any{"ticket": text, "expires_in": int(TicketLifetime / time.Second)})
+	})
+}
+
+func (m *Middleware) newTicket(r *http.Request, query url.Values) (string, error) {
+	if r.Method != http.MethodPost {
+		return "", ErrTicketMethod
+	}
+	token, present, err := findToken(r, query)
+	switch {
+	case err != nil:
+		return "", err
+	case present && bearerToken(r) == nil:
+		return "", ErrNotBearer
+	case m.config.Tickets == nil:
+		return "", ErrNotToken
+	case m.config.Verifier == nil:
+		return m.config.Tickets.newText(), nil
+	case !present:
+		return "", ErrNoToken
+	}
+	if _, err := m.verify(token); err != nil {
+		return "", err
+	}
+	text, err := m.config.Tickets.Issue(token)
+	if err != nil {
+		m.sessions.refused[LimitTickets].Add(1)
+	}
+	return text, err
+}
+
+// redeem returns the token that the ticket of a request stands for; present is false if it has none.
+func (m *Middleware) redeem(r *http.Request, query url.Values) (token string, present bool, err error) {
+	tickets := query[queryTicket]
+	if len(tickets) == 0 {
+		return "", false, nil
+	}
+	if _, other, err := findToken(r, query); err != nil || other || len(tickets) > 1 {
+		return "", false, ErrTwoTokens
+	}
+	if m.config.Verifier == nil {
+		return "", false, nil
+	}
+	token, err = m.config.Tickets.Redeem(r.Context(), tickets[0])
+	return token, true, err
+}

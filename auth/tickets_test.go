@@ -1,0 +1,187 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestTicketIsValidOnceAndFor30Seconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tickets := NewTickets()
+		text, err := tickets.Issue("token")
+		require.NoError(t, err)
+		time.Sleep(TicketLifetime - 1)
+		token, err := tickets.Redeem(t.Context(), text)
+		require.NoError(t, err)
+		require.Equal(t, "token", token)
+		_, err = tickets.Redeem(t.Context(), text)
+		require.ErrorIs(t, err, ErrTicket, "a second time")
+
+		text, err = tickets.Issue("token")
+		require.NoError(t, err)
+		time.Sleep(TicketLifetime)
+		_, err = tickets.Redeem(t.Context(), text)
+		require.ErrorIs(t, err, ErrTicket, "after its end")
+		for _, text := range []string{"", ".", "x", tickets.ID() + ".", tickets.ID() + ".AAAAAAAAAAAAAAAAAAAAAAAA", strings.Repeat("a", 9000)} {
+			_, err := tickets.Redeem(t.Context(), text)
+			require.ErrorIs(t, err, ErrTicket, text)
+		}
+	})
+}
+
+// TestTicketsAreBounded has one token, and then many, ask for as many as there are.
+func TestTicketsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tickets := NewTickets()
+		for range maxTicketsPerToken {
+			text, err := tickets.Issue("greedy")
+			require.NoError(t, err)
+			_, err = tickets.Redeem(t.Context(), text)
+			require.NoError(t, err) // used ones count as well
+		}
+		var limit *LimitError
+		_, err := tickets.Issue("greedy")
+		require.ErrorAs(t, err, &limit)
+		_, err = tickets.Issue("another")
+		require.NoError(t, err)
+
+		long := strings.Repeat("a", MaxTokenLen-4)
+		issued := 0
+		for i := range 2 * maxTickets {
+			if _, err = tickets.Issue(long + string(rune('a'+i%26)) + string(rune('a'+i/26%26))); err != nil {
+				break
+			}
+			issued++
+		}
+		require.ErrorAs(t, err, &limit)
+		require.LessOrEqual(t, issued*len(long), maxTicketBytes)
+		time.Sleep(TicketLifetime)
+		_, err = tickets.Issue("greedy")
+		require.NoError(t, err)
+		require.Len(t, tickets.queue, 1)
+		require.Len(t, tickets.byHash, 1)
+		require.Len(t, tickets.byToken, 1)
+		require.Equal(t, len("greedy"), tickets.bytes)
+	})
+}
+
+// hubs is what connects two Tickets.
+type hubs map[string]*Tickets
+
+func (h hubs) AskPeer(_ context.Context, id string, request []byte) ([]byte, error) {
+	if h[id] == nil {
+		return nil, nil
+	}
+	return h[id].Answer(request), nil
+}
+
+func TestTicketIsValidOnceAmongHubs(t *testing.T) {
+	a, b := NewTickets(), NewTickets()
+	peers := hubs{a.ID(): a, b.ID(): b}
+	a.SetPeers(peers)
+	b.SetPeers(peers)
+	text, err := a.Issue("token")
+	require.NoError(t, err)
+	token, err := b.Redeem(t.Context(), text)
+	require.NoError(t, err)
+	require.Equal(t, "token", token)
+	for _, hub := range []*Tickets{a, b} {
+		_, err = hub.Redeem(t.Context(), text)
+		require.ErrorIs(t, err, ErrTicket)
+	}
+	gone := NewTickets()
+	text, err = gone.Issue("token")
+	require.NoError(t, err)
+	_, err = b.Redeem(t.Context(), text)
+	require.ErrorIs(t, err, ErrTicket, "of a hub that is gone")
+	require.Nil(t, a.Answer([]byte("no hash")))
+}
+
+// TestTicketStandsForItsToken goes through the middleware.
+func TestTicketStandsForItsToken(t *testing.T) {
+	m := New(Config{Verifier: NewStaticToken("secret", Limits{}), Tickets: NewTickets()})
+	var reason error
+	refuse := func(w http.ResponseWriter, _ *http.Request, err error) {
+		reason = err
+		w.WriteHeader(http.StatusTeapot)
+	}
+	ask := func(handler http.Handler, method, target, authorization string) *httptest.ResponseRecorder {
+		reason = nil
+		r := httptest.NewRequest(method, target, nil)
+		if authorization != "" {
+			r.Header.Set("Authorization", authorization)
+		}
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		return w
+	}
+	served := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		require.NotNil(t, AccessFrom(r.Context()).Grant())
+	})
+	issue, subscription, publish := m.Ticket(refuse), m.WrapSubscription(refuse)(served), m.Wrap(refuse)(served)
+	for _, c := range []struct {
+		method, target, authorization string
+		want                          error
+	}{
+		{http.MethodGet, "/ticket", "Bearer secret", ErrTicketMethod},
+		{http.MethodPost, "/ticket", "", ErrNoToken},
+		{http.MethodPost, "/ticket", "Bearer other", ErrBadToken},
+		{http.MethodPost, "/ticket?access_token=secret", "", ErrNotBearer},
+		{http.MethodPost, "/ticket?access_token=secret", "Bearer secret", ErrTwoTokens},
+	} {
+		ask(issue, c.method, c.target, c.authorization)
+		require.ErrorIs(t, reason, c.want, "%+v", c)
+	}
+	ticket := func() string {
+		w := ask(issue, http.MethodPost, "/ticket", "Bearer secret")
+		require.Equal(t, http.StatusOK, w.Code, reason)
+		require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+		_, text, _ := strings.Cut(w.Body.String(), `"ticket":"`)
+		text, _, _ = strings.Cut(text, `"`)
+		return text
+	}
+	text := ticket()
+	ask(publish, http.MethodPost, "/publish?ticket="+text, "")
+	require.ErrorIs(t, reason, ErrNoToken, "a ticket is for subscriptions")
+	ask(subscription, http.MethodGet, "/sse?ticket="+text, "Bearer secret")
+	require.ErrorIs(t, reason, ErrTwoTokens)
+	ask(subscription, http.MethodGet, "/sse?ticket="+text+"&ticket="+text, "")
+	require.ErrorIs(t, reason, ErrTwoTokens)
+	w := ask(subscription, http.MethodGet, "/sse?ticket="+text, "")
+	require.Equal(t, http.StatusOK, w.Code, reason)
+	require.Equal(t, "no-referrer", w.Header().Get("Referrer-Policy"))
+	ask(subscription, http.MethodGet, "/sse?ticket="+text, "")
+	require.ErrorIs(t, reason, ErrTicket)
+	w = ask(subscription, http.MethodGet, "/sse", "Bearer secret")
+	require.Equal(t, http.StatusOK, w.Code, "a token goes on to do")
+
+	for range maxTicketsPerToken {
+		if w = ask(issue, http.MethodPost, "/ticket", "Bearer secret"); w.Code != http.StatusOK {
+			break
+		}
+	}
+	var limit *LimitError
+	require.True(t, errors.As(reason, &limit))
+	require.Equal(t, uint64(1), m.Stats().Refused[LimitTickets])
+}
+
+// TestOpenHubHandsOutTicketsThatStandForNothing: a client made for tickets works with an open hub, which keeps none.
+func TestOpenHubHandsOutTicketsThatStandForNothing(t *testing.T) {
+	m := New(Config{Tickets: NewTickets()})
+	refuse := func(_ http.ResponseWriter, _ *http.Request, err error) { t.Error(err) }
+	w := httptest.NewRecorder()
+	m.Ticket(refuse).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/ticket", nil))
+	require.Contains(t, w.Body.String(), `"ticket":"`)
+	require.Empty(t, m.config.Tickets.queue)
+	w = httptest.NewRecorder()
+	m.WrapSubscription(refuse)(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/sse?ticket=a", nil))
+	require.Equal(t, http.StatusNotFound, w.Code)
+}
