@@ -1,0 +1,55 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// peerTimeout is how long a request to another hub may take.
+const peerTimeout = 2 * time.Second
+
+// peerSubject returns the subject on which the hub with this ID answers. It is outside the stream's subjects.
+func (e *Engine) peerSubject(id string) string {
+	return "_TRIVIUM." + e.cfg.Stream + ".peer." + id
+}
+
+// ServePeers answers the requests of the other hubs that use the stream, until Close. answer must not block. It
+// must be called after Start, once.
+func (e *Engine) ServePeers(id string, answer func(request []byte) []byte) error {
+	if e.server != nil {
+		return nil // an embedded server has no other hub
+	}
+	_, err := e.conn.Subscribe(e.peerSubject(id), func(m *nats.Msg) {
+		if err := m.Respond(answer(m.Data)); err != nil {
+			e.cfg.Logger.Debug("answering another hub", "error", err.Error())
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("subscribe to %s: %w", e.peerSubject(id), err)
+	}
+	return nil
+}
+
+// AskPeer returns the answer of the hub that serves peers under id; it is empty if there is no such hub. The error
+// wraps hub.ErrUnavailable.
+func (e *Engine) AskPeer(ctx context.Context, id string, request []byte) ([]byte, error) {
+	if e.server != nil {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, peerTimeout)
+	defer cancel()
+	answer, err := e.conn.RequestWithContext(ctx, e.peerSubject(id), request)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("%w: ask another hub: %w", hub.ErrUnavailable, err)
+	}
+	return answer.Data, nil
+}
