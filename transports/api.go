@@ -116,7 +116,11 @@ func (a *API) admit(route string, refuse Refusal, next http.Handler) http.Handle
 	if a.cfg.Admitted != nil {
 		next = a.cfg.Admitted(next)
 	}
-	return a.auth.Wrap(a.HandleError(route, refuse))(next)
+	handleError := a.HandleError(route, refuse)
+	if route == "/publish" {
+		return a.auth.Wrap(handleError)(next)
+	}
+	return a.auth.WrapSubscription(handleError)(next)
 }
 
 func (a *API) servingRoutes(h *hub.Hub) *routes {
@@ -135,6 +139,7 @@ func (a *API) servingRoutes(h *hub.Hub) *routes {
 			"/poll":    a.admit("/poll", web.WriteProblem, polls),
 			"/publish": a.admit("/publish", web.WriteProblem, http.HandlerFunc(publisher.ServeEnvelopes)),
 			"/session": a.auth.Session(a.HandleError("/session", web.WriteProblem)),
+			"/ticket":  a.auth.Ticket(a.HandleError("/ticket", web.WriteProblem)),
 		},
 		topic: a.admit("/publish", web.WriteProblem, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			topic, err := url.PathUnescape(strings.TrimPrefix(r.URL.EscapedPath(), "/publish/"))
@@ -162,6 +167,7 @@ func (a *API) startingRoutes() *routes {
 			"/poll":    starting("/poll", web.WriteProblem),
 			"/publish": publishing,
 			"/session": starting("/session", web.WriteProblem),
+			"/ticket":  starting("/ticket", web.WriteProblem),
 		},
 		topic: publishing,
 	}

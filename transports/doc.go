@@ -4,8 +4,8 @@
 //	api, err := transports.New(transports.Config{Hub: h}) // no authentication, same origin only
 //	mux.Handle("/realtime/", http.StripPrefix("/realtime", api))
 //
-// The routes are GET /sse, GET /ws, GET /poll, POST /publish, POST /publish/{topic}, and POST and DELETE /session;
-// docs/protocol.md describes them. A router that mounts the API under a prefix has to strip it.
+// The routes are GET /sse, GET /ws, GET /poll, POST /publish, POST /publish/{topic}, POST /ticket, and POST and DELETE
+// /session; docs/protocol.md describes them. A router that mounts the API under a prefix has to strip it.
 //
 // The API works on the connections of any http.Server. A server that listens by [API.Listener] notices sooner
 // that a client has stopped reading. Its ReadTimeout and WriteTimeout should be zero: streams last, and the API

@@ -29,6 +29,8 @@ func problemOf(err error) *wire.Problem {
 		return wire.MisdirectedHost("this Host is not served here")
 	case errors.Is(err, auth.ErrForeignOrigin):
 		return wire.ForeignOrigin(err.Error())
+	case errors.Is(err, auth.ErrTicketMethod):
+		return wire.MethodNotAllowed(http.MethodPost)
 	case errors.Is(err, auth.ErrMethod):
 		return wire.MethodNotAllowed("DELETE, POST")
 	case errors.Is(err, auth.ErrTwoTokens), errors.Is(err, auth.ErrLoneBearer), errors.Is(err, auth.ErrNotToken),
@@ -40,7 +42,7 @@ func problemOf(err error) *wire.Problem {
 		return limitProblem(limit)
 	case errors.Is(err, auth.ErrTokenEnded):
 		return wire.TokenEnded()
-	case errors.Is(err, auth.ErrTokenSyntax), errors.Is(err, auth.ErrBadToken), errors.Is(err, auth.ErrTokenNotYet):
+	case errors.Is(err, auth.ErrTokenSyntax), errors.Is(err, auth.ErrBadToken), errors.Is(err, auth.ErrTicket), errors.Is(err, auth.ErrTokenNotYet):
 		return wire.InvalidToken(err.Error())
 	case errors.Is(err, auth.ErrNotAuthorized):
 		return wire.Forbidden("this request is not authorized")
@@ -61,6 +63,8 @@ func keysUnavailable(e *auth.UnavailableError) *wire.Problem {
 
 func limitProblem(e *auth.LimitError) *wire.Problem {
 	switch e.Limit {
+	case auth.LimitTickets:
+		return wire.RateLimited(e.Error(), e.RetryAfter)
 	case auth.LimitConnectRate:
 		return wire.TooManyTries(e.Error(), e.RetryAfter)
 	case auth.LimitPublishRate:

@@ -107,6 +107,7 @@ var varying = []struct {
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "SESSION"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"},
 	{regexp.MustCompile(`(retry: |Retry-After: |"retry_ms":|"heartbeat_ms":)\d+`), "${1}NUMBER"},
+	{regexp.MustCompile(`[0-9a-f]{16}\.[\w-]{24}`), "TICKET"},
 }
 
 // requireSame compares a text of the page with one of the hub.

@@ -12,7 +12,8 @@ import (
 // door is who may come in: what requests are judged by, and what of it is read from files that may
 // change while it stands.
 type door struct {
-	token   string           // made at start; "" where there are others, or none are asked for
+	token   string // made at start; "" where there are others, or none are asked for
+	tickets *auth.Tickets
 	guard   *auth.Middleware // of the routes that need a token
 	free    *auth.Middleware // of those that need none, but are not for foreign pages either
 	admin   *auth.Middleware // of the operator's
@@ -24,7 +25,7 @@ type door struct {
 // Nothing runs yet. The faults are all there are; then there is no door.
 func newDoor(cfg *ServeConfig, files *watcher, log *slog.Logger) (*door, []fault) {
 	d := new(door)
-	config := auth.Config{Limits: cfg.connections()}
+	config := auth.Config{Limits: cfg.connections(), Tickets: auth.NewTickets()}
 	verifier, faults := d.verifier(cfg, files, log)
 	config.Verifier = verifier
 	var err error
@@ -42,7 +43,7 @@ func newDoor(cfg *ServeConfig, files *watcher, log *slog.Logger) (*door, []fault
 	if len(faults) > 0 {
 		return nil, faults
 	}
-	d.guard, d.proxies = auth.New(config), config.Proxies
+	d.guard, d.proxies, d.tickets = auth.New(config), config.Proxies, config.Tickets
 	d.free = auth.New(auth.Config{Hosts: config.Hosts, Origins: config.Origins, Proxies: config.Proxies, CrossSite: pages})
 	d.admin = auth.New(auth.Config{Hosts: hosts, CrossSite: auth.CrossSiteRefused})
 	return d, nil

@@ -35,6 +35,7 @@ GET  /ws                events over WebSocket, and publishing
 GET  /poll              events by long-poll
 POST /publish           publish envelopes: application/json, application/x-ndjson
 POST /publish/{topic}   publish the body
+POST /ticket            exchange the token for a ticket, which stands for it in a URL once
 POST /session           keep the token in a cookie, for pages that use EventSource
 GET  /healthz           200 while the process is alive
 GET  /readyz            200 while subscriptions are taken
@@ -76,7 +77,7 @@ func orUnlimited[T int | time.Duration](setting T) T {
 
 // apiRoutes registers the API's routes.
 func (s *server) apiRoutes(routes *mux.Router) {
-	for _, path := range []string{"/sse", "/ws", "/poll", "/publish", "/session"} {
+	for _, path := range []string{"/sse", "/ws", "/poll", "/publish", "/session", "/ticket"} {
 		routes.Handle(path, s.api)
 	}
 	routes.PathPrefix("/publish/").Handler(s.api)

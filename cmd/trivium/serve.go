@@ -249,6 +249,7 @@ func (s *server) listen() context.Context {
 func (s *server) start(ctx context.Context) {
 	s.demo = newDemo(s.cfg, s.log)
 	s.api.Start(s.hub)
+	s.shareTickets()
 	if s.admin != nil {
 		s.adminHandler.set(s.adminOpen.vouched(adminRoutes(s.newObserver(), s.door, s.api, s.log)))
 	}

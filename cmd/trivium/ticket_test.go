@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/coder/websocket"
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/auth"
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// TestTicketIsTakenOnceByAnyHub has two hubs of one cluster. A ticket that one of them issued is redeemed at each,
+// once, on each transport, and a connection that it opened ends with its token.
+func TestTicketIsTakenOnceByAnyHub(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	token, tokens := auth.NewToken(), filepath.Join(t.TempDir(), "tokens.yaml")
+	filter, err := hub.ParseFilter("a.>")
+	require.NoError(t, err)
+	file, err := auth.AppendToken(nil, auth.TokenEntry{Name: "page", Token: token, Subscribe: []hub.Filter{filter}})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(tokens, file, 0o600))
+	args := append(anyPorts, "--tokens", tokens, "--engine", "nats", "--nats-url", serveNATS(t).ClientURL(), "--max-event-bytes", "64KiB")
+	issuer, other := serve(t, program(t, nil, args...)), serve(t, program(t, nil, args...))
+	issuer.token, other.token = token, ""
+
+	ticket := func() string {
+		status, text := issuer.request(http.MethodPost, "http://"+issuer.http+"/ticket", "", "")
+		require.Equal(t, http.StatusOK, status, text)
+		var answer struct {
+			Ticket  string
+			Expires int `json:"expires_in"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(text), &answer))
+		require.Equal(t, 30, answer.Expires)
+		return answer.Ticket
+	}
+	open := func(p *process, path string) *http.Response {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.http+path, nil)
+		require.NoError(t, err)
+		response, err := p.client.Do(r)
+		require.NoError(t, err)
+		t.Cleanup(func() { response.Body.Close() })
+		return response
+	}
+	for _, p := range []*process{other, issuer} {
+		poll, socket := ticket(), ticket()
+		require.Equal(t, http.StatusOK, open(p, "/poll?wait=0&ticket="+poll).StatusCode)
+		conn, _, err := websocket.Dial(ctx, "ws://"+p.http+"/ws?ticket="+socket, &websocket.DialOptions{HTTPClient: p.client})
+		require.NoError(t, err)
+		require.NoError(t, conn.CloseNow())
+		for _, used := range []string{poll, socket} {
+			for _, q := range []*process{other, issuer} {
+				require.Equal(t, http.StatusUnauthorized, open(q, "/sse?ticket="+used).StatusCode)
+			}
+		}
+	}
+	require.Equal(t, http.StatusForbidden, open(other, "/sse?topic=b&ticket="+ticket()).StatusCode, "it has the rights of its token")
+	last := ticket()
+	events := wire.NewSSEDecoder(open(other, "/sse?ticket="+last).Body, 0)
+	replaced, err := auth.AppendToken(nil, auth.TokenEntry{Name: "page", Token: auth.NewToken(), Subscribe: []hub.Filter{filter}})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(tokens, replaced, 0o600))
+	for e, err := events.Next(); e.Type != "trivium.error"; e, err = events.Next() {
+		require.NoError(t, err)
+	}
+	for _, p := range []*process{issuer, other} {
+		require.NotContains(t, p.log(), last)
+	}
+}
