@@ -1,8 +1,9 @@
-// Package enginetest is what every hub.Engine has to pass: the promises of hub.Engine, and those of
-// docs/protocol.md that a hub keeps with it, one subtest for each. A test of an engine calls Run.
+// Package enginetest is a conformance suite for implementations of hub.Engine. It checks the contract of
+// hub.Engine, and what docs/protocol.md promises of a hub with the engine, in one subtest each. The test of an
+// engine calls Run.
 //
-// An engine may deliver before or after its Publish answers, so the suite waits for what is to
-// come, at most Patience. Its goroutines are publishers, for which each subtest waits.
+// An engine may deliver events before or after its Publish returns, so the suite waits up to Patience for
+// deliveries. The only goroutines are publishers, and each subtest waits for its own.
 package enginetest
 
 import (
@@ -19,12 +20,12 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Patience is how long the suite waits for one event to be delivered.
+// Patience is how long the suite waits for one delivery.
 const Patience = 3 * time.Minute
 
-// Run holds an engine to hub.Engine. newEngine makes one that has not been started and has no
-// events, and retains what the Retention says at least; the suite starts and closes it. In the long
-// form a million events go through a hub, else 20,000.
+// Run checks an engine against hub.Engine. newEngine returns an engine that is not started, has no events, and
+// retains at least what keep says; the suite starts and closes it. With long, one million events pass through a
+// hub, otherwise 20,000.
 func Run(t *testing.T, long bool, newEngine func(t *testing.T, keep hub.Retention) hub.Engine) {
 	for _, test := range []struct {
 		name string
@@ -49,14 +50,14 @@ func Run(t *testing.T, long bool, newEngine func(t *testing.T, keep hub.Retentio
 	runHubs(t, long, newEngine)
 }
 
-// log takes what an engine delivers, and holds to the rules that it is given at any time.
+// log records what an engine delivers, and checks the rules that hold for every delivery.
 type log struct {
 	t      *testing.T
 	engine hub.Engine
 	start  hub.Cursor
-	more   chan struct{} // capacity 1: something was delivered
+	more   chan struct{} // capacity 1; signaled after each delivery
 
-	delivering sync.Mutex // held by the one call of deliver
+	delivering sync.Mutex // held during deliver, to detect concurrent calls
 
 	mu     sync.Mutex
 	events []*hub.Event
@@ -72,10 +73,10 @@ func (l *log) deliver(events []*hub.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		l.t.Error("a deliver after Close has returned")
+		l.t.Error("deliver called after Close returned")
 	}
 	if len(events) == 0 {
-		l.t.Error("a deliver without events")
+		l.t.Error("deliver called without events")
 	}
 	l.events = append(l.events, events...)
 	select {
@@ -84,7 +85,7 @@ func (l *log) deliver(events []*hub.Event) {
 	}
 }
 
-// upTo waits until the event of that ID is delivered, and gives all that have been.
+// upTo blocks until the event with that ID is delivered, and returns all events delivered so far.
 func (l *log) upTo(id hub.Cursor) []*hub.Event {
 	l.t.Helper()
 	timeout := time.NewTimer(Patience)
@@ -108,7 +109,7 @@ func (l *log) delivered() []*hub.Event {
 	return slices.Clone(l.events)
 }
 
-// close ends the engine and looks at the whole log.
+// close closes the engine and checks the order of the whole log.
 func (l *log) close() {
 	l.t.Helper()
 	l.mu.Lock()
@@ -123,7 +124,7 @@ func (l *log) close() {
 	last := l.start
 	for _, e := range l.delivered() {
 		require.Equal(l.t, l.start.Epoch, e.ID.Epoch)
-		require.Greater(l.t, e.ID.Seq, last.Seq, "seqs rise from the start on")
+		require.Greater(l.t, e.ID.Seq, last.Seq, "seqs must increase from the start position")
 		require.False(l.t, e.Time.IsZero())
 		last = e.ID
 	}
@@ -153,8 +154,8 @@ func topicsOf(events []*hub.Event) []string {
 	return topics
 }
 
-// testOrder: events come in the order in which they were published, each once, and Publish gives
-// the ID of the last of its own.
+// testOrder checks that events arrive once and in the order of publishing, and that Publish returns the ID of
+// its last event.
 func testOrder(t *testing.T, l *log) {
 	var want []string
 	ids := make(map[hub.Cursor]string)
@@ -181,7 +182,7 @@ func testOrder(t *testing.T, l *log) {
 	require.Empty(t, ids)
 }
 
-// testMembers: what the publisher set arrives as it was, whatever it is.
+// testMembers checks that all members arrive as published.
 func testMembers(t *testing.T, l *log) {
 	every := make([]byte, 256)
 	for i := range every {
@@ -212,8 +213,8 @@ func testMembers(t *testing.T, l *log) {
 	}
 }
 
-// testConcurrent: publishers at once lose nothing, get IDs of their own, and the batches of each
-// keep their order.
+// testConcurrent checks that concurrent publishers lose nothing and get distinct IDs, and that each publisher's
+// batches stay in order.
 func testConcurrent(t *testing.T, l *log) {
 	const publishers, batches, size = 8, 50, 3
 	var running sync.WaitGroup
@@ -242,7 +243,7 @@ func testConcurrent(t *testing.T, l *log) {
 		})
 	}
 	running.Wait()
-	require.Len(t, last, publishers*batches, "no two batches have one ID")
+	require.Len(t, last, publishers*batches, "each batch has its own ID")
 	events := l.upTo(newest)
 	require.Len(t, events, publishers*batches*size)
 	next := make([]int, publishers)
@@ -258,7 +259,7 @@ func testConcurrent(t *testing.T, l *log) {
 	}
 }
 
-// testEndedContext: a publish with a context that has ended is either refused whole or done whole.
+// testEndedContext checks that a publish whose context has ended is refused or accepted as a whole.
 func testEndedContext(t *testing.T, l *log) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -271,7 +272,7 @@ func testEndedContext(t *testing.T, l *log) {
 	require.Equal(t, append(want, "last"), topicsOf(l.upTo(id)))
 }
 
-// testClose: nothing is taken after Close, and the error says so.
+// testClose checks that Publish fails with hub.ErrClosed after Close.
 func testClose(t *testing.T, l *log) {
 	id := l.publish("a", "b")
 	l.upTo(id)
@@ -281,14 +282,14 @@ func testClose(t *testing.T, l *log) {
 	require.Equal(t, []string{"a", "b"}, topicsOf(l.delivered()))
 }
 
-// testCloseUnderLoad: publishers end with an error, none waits for ever, and nothing is delivered
-// that is not of the log's order.
+// testCloseUnderLoad checks that Close unblocks all publishers with an error, and that everything delivered is
+// in order.
 func testCloseUnderLoad(t *testing.T, l *log) {
 	var running sync.WaitGroup
 	for p := range 4 {
 		running.Go(func() {
 			for n := 0; ; n++ {
-				runtime.Gosched() // in WebAssembly nobody else would run
+				runtime.Gosched() // WebAssembly has one thread and no preemption
 				if _, err := l.engine.Publish(t.Context(), batchOf(fmt.Sprintf("%d.%d", p, n))); err != nil {
 					return
 				}
@@ -300,7 +301,7 @@ func testCloseUnderLoad(t *testing.T, l *log) {
 		select {
 		case <-l.more:
 		case <-timeout:
-			require.FailNow(t, "nothing is delivered")
+			require.FailNow(t, "nothing delivered")
 		}
 	}
 	l.close()

@@ -13,8 +13,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// testErase: an erased event is gone for every reader, wherever it begins, and no reader gets a gap; its ID
-// stays a cursor, and what was not erased is untouched.
+// testErase checks that no reader, from any start position, gets an erased event or a gap for it; that the ID of
+// an erased event stays a valid cursor; and that all other events are unaffected.
 func testErase(t *testing.T, h *hub.Hub) {
 	begin := h.Position()
 	live := Subscribe(t, h, hub.Request{Filters: Set(t, ">")})
@@ -22,7 +22,7 @@ func testErase(t *testing.T, h *hub.Hub) {
 	require.NoError(t, err)
 	live.Until(keyed.Last.Seq)
 	var last hub.Cursor
-	for i := range 3 * shortWindow { // the oldest are in the log alone where there is one
+	for i := range 3 * shortWindow { // with a durable log, the oldest are no longer in memory
 		last = publish(t, h, []string{"a", "b", fmt.Sprint("c.", i%5)}[i%3])
 	}
 	live.Until(last.Seq)
@@ -39,7 +39,7 @@ func testErase(t *testing.T, h *hub.Hub) {
 	}
 	again, err := h.PublishOnce(t.Context(), "me", "key", batchOf("a", "b", "a")...)
 	require.NoError(t, err)
-	require.Equal(t, keyed, again, "the answer that names erased events stays")
+	require.Equal(t, keyed, again, "the remembered answer stays the same after an erase")
 	end := publish(t, h, "a")
 	live.Until(end.Seq)
 	require.Empty(t, live.Gaps)
@@ -73,7 +73,7 @@ func testErase(t *testing.T, h *hub.Hub) {
 	require.EqualValues(t, len(gone), h.Stats().Erased)
 }
 
-// testEraseRetention: what was erased before retention came to it is no loss.
+// testEraseRetention checks that retention does not report an event as lost that was erased before.
 func testEraseRetention(t *testing.T, h *hub.Hub) {
 	begin := h.Position()
 	live := Subscribe(t, h, hub.Request{Filters: Set(t, ">")})
@@ -91,11 +91,11 @@ func testEraseRetention(t *testing.T, h *hub.Hub) {
 		require.Len(t, r.Gaps, gaps, topic)
 	}
 	require.Empty(t, live.Gaps)
-	require.ErrorIs(t, h.Erase(t.Context(), live.Events[0].ID), hub.ErrNoEvent, "retention has removed it")
+	require.ErrorIs(t, h.Erase(t.Context(), live.Events[0].ID), hub.ErrNoEvent, "removed by retention")
 }
 
-// testEraseUnderLoad: while events are published and erased, readers begin anywhere. None gets an event that was
-// erased before it began, a gap, or too few of the others.
+// testEraseUnderLoad starts readers at any position while events are published and erased. No reader may get an
+// event that was erased before the reader started, a gap, or too few of the other events.
 func testEraseUnderLoad(t *testing.T, h *hub.Hub) {
 	const batches = 120
 	begin := h.Position()
@@ -142,7 +142,7 @@ func testEraseUnderLoad(t *testing.T, h *hub.Hub) {
 				want = append(want, e.ID.String()+e.Topic)
 			}
 		}
-		got := slices.DeleteFunc(r.Events, func(e *hub.Event) bool { return e.ID.Seq > last.Seq }) // it may have read on
+		got := slices.DeleteFunc(r.Events, func(e *hub.Event) bool { return e.ID.Seq > last.Seq }) // the reader may have read further
 		require.Equal(t, want, idsOf(got), "after %v", after)
 	}
 	require.Empty(t, live.Gaps)

@@ -15,10 +15,11 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// shortWindow is how many events a hub before a log has in memory, where a test does not say.
+// shortWindow is the size of the in-memory log, in events, of a hub with a durable log, unless a test sets it.
+// The rest is read from the durable log.
 const shortWindow = 200
 
-// runHubs runs what is promised by an engine and a hub together.
+// runHubs checks what an engine and a hub promise together.
 func runHubs(t *testing.T, long bool, newEngine func(*testing.T, hub.Retention) hub.Engine) {
 	events := 20_000
 	if long {
@@ -45,7 +46,7 @@ func runHubs(t *testing.T, long bool, newEngine func(*testing.T, hub.Retention) 
 		t.Run(test.name, func(t *testing.T) {
 			config := hub.Config{Engine: newEngine(t, test.keep), Retention: test.keep}
 			if _, ok := config.Engine.(hub.Log); ok && test.keep.Events == 0 {
-				config.Retention.Events = shortWindow // the rest is read of the log
+				config.Retention.Events = shortWindow // the rest is read from the durable log
 			}
 			h, err := hub.New(config)
 			require.NoError(t, err)
@@ -62,8 +63,7 @@ func publish(t *testing.T, h *hub.Hub, topics ...string) hub.Cursor {
 	return last
 }
 
-// history publishes events, some alone and some in batches, and gives their IDs by a reader that
-// was there all the time.
+// history publishes single events and batches, and returns the events as a live subscriber received them.
 func history(t *testing.T, h *hub.Hub, batches int) []*hub.Event {
 	t.Helper()
 	live := Subscribe(t, h, hub.Request{Filters: Set(t, ">")})
@@ -81,7 +81,7 @@ func history(t *testing.T, h *hub.Hub, batches int) []*hub.Event {
 	return live.Events
 }
 
-// testReplay: resuming after any position yields what followed it, for any filters.
+// testReplay checks that resuming after any position delivers all matching events that follow.
 func testReplay(t *testing.T, h *hub.Hub) {
 	begin := h.Position()
 	all := history(t, h, 30)
@@ -93,8 +93,8 @@ func testReplay(t *testing.T, h *hub.Hub) {
 	}
 }
 
-// resume has a reader of the set begin after each position from begin on, and gives it when it has read
-// all, with the IDs of what followed.
+// resume subscribes after every position from begin on. It calls check with each reader when it has read
+// everything, and with the IDs of the events expected.
 func resume(t *testing.T, h *hub.Hub, begin hub.Cursor, all []*hub.Event, set hub.FilterSet, check func(after hub.Cursor, want []string, r *Reader)) {
 	t.Helper()
 	for i := range len(all) + 1 {
@@ -114,8 +114,8 @@ func resume(t *testing.T, h *hub.Hub, begin hub.Cursor, all []*hub.Event, set hu
 	}
 }
 
-// testLast: who asks for the newest events of its filters gets so many of all that is retained, or all
-// where they are fewer, and then what comes, with no gap; wherever they are in the log.
+// testLast checks that Last delivers the newest N matching events, or all if there are fewer, wherever they are
+// in the log, followed by new events and without a gap.
 func testLast(t *testing.T, h *hub.Hub) {
 	live := Subscribe(t, h, hub.Request{Filters: Set(t, ">")})
 	for i := range 20 {
@@ -151,7 +151,7 @@ func testLast(t *testing.T, h *hub.Hub) {
 	}
 }
 
-// testAllGone: of a log of which nothing is left it is told that there was something, and when.
+// testAllGone checks which gaps are reported for a log whose events have all expired.
 func testAllGone(t *testing.T, h *hub.Hub) {
 	begin := h.Position()
 	last := publish(t, h, "a", "b", "a")
@@ -195,7 +195,7 @@ func idsOf(events []*hub.Event) (ids []string) {
 	return ids
 }
 
-// testStarts: cursors that are not of this log, and beginnings that are no cursors.
+// testStarts checks cursors of other epochs and of the future, and start positions other than cursors.
 func testStarts(t *testing.T, h *hub.Hub) {
 	all := history(t, h, 10)
 	last := all[len(all)-1].ID
@@ -219,7 +219,7 @@ func testStarts(t *testing.T, h *hub.Hub) {
 				return len(row.want) > 0 && !e.Time.Before(row.want[0].Time)
 			})
 			if row.name == "since a moment" {
-				row.want = all[first:] // several may have been accepted at that time
+				row.want = all[first:] // several events may have the same time
 			}
 			r := Subscribe(t, h, hub.Request{Filters: Set(t, ">"), Start: row.start})
 			r.Until(last.Seq)
@@ -236,8 +236,8 @@ func testStarts(t *testing.T, h *hub.Hub) {
 	}
 }
 
-// testJoin: who joins a log that grows at full speed, from where it likes, gets all from there on,
-// each once and in order.
+// testJoin checks that subscribers that start anywhere in a growing log get all events from there, each once and
+// in order.
 func testJoin(t *testing.T, h *hub.Hub) {
 	const readers, batches = 12, 400
 	var running sync.WaitGroup
@@ -282,16 +282,16 @@ func testJoin(t *testing.T, h *hub.Hub) {
 		r.Until(last.Seq)
 		require.Empty(t, r.Gaps)
 		if len(r.Events) == 0 {
-			continue // it came when all was over
+			continue // it started after the last event
 		}
 		require.Equal(t, all[len(all)-len(r.Events):], idsOf(r.Events))
-		require.Equal(t, uint64(len(r.Events)), last.Seq-r.Events[0].ID.Seq+1, "every seq, from the first on")
+		require.Equal(t, uint64(len(r.Events)), last.Seq-r.Events[0].ID.Seq+1, "every seq from the first event")
 	}
 	require.Len(t, joined[2].Events, len(all))
 }
 
-// testRetention: what retention has removed is told as a gap if and only if something of the
-// filters was lost, and all the rest is there.
+// testRetention checks that a gap is reported if and only if retention has removed a matching event, and that
+// all other events arrive.
 func testRetention(t *testing.T, h *hub.Hub) {
 	begin := h.Position()
 	all := history(t, h, 80)
@@ -311,11 +311,11 @@ func testRetention(t *testing.T, h *hub.Hub) {
 			missed[lost > 0]++
 		})
 	}
-	require.Positive(t, missed[true], "something was lost")
+	require.Positive(t, missed[true], "no case lost an event")
 	require.Positive(t, missed[false])
 }
 
-// testOnce: a repeat under one key publishes nothing.
+// testOnce checks that a repeat with the same idempotency key publishes nothing.
 func testOnce(t *testing.T, h *hub.Hub) {
 	for _, topics := range [][]string{{"a"}, {"a", "b", "c"}} {
 		key := fmt.Sprint("key of ", len(topics))
@@ -333,7 +333,7 @@ func testOnce(t *testing.T, h *hub.Hub) {
 	}
 }
 
-// testEach: events that need not be all or none are, where nothing fails, as others.
+// testEach checks PublishEach and PublishInOrder, which are not atomic, in the case that nothing fails.
 func testEach(t *testing.T, h *hub.Hub) {
 	topics := make([]string, 1500)
 	for i := range topics {
@@ -356,7 +356,7 @@ func testEach(t *testing.T, h *hub.Hub) {
 	}
 }
 
-// testMany: a log that grows and grows costs no more memory than what it retains.
+// testMany checks that memory does not grow with the number of events published.
 func testMany(t *testing.T, h *hub.Hub, total int) {
 	const size = 500
 	topics := make([]string, size)
@@ -379,8 +379,8 @@ func testMany(t *testing.T, h *hub.Hub, total int) {
 		}
 	}
 	if grown = heap(); grown > used {
-		// Three servers in the process have caches of their own, which come and go.
-		require.Less(t, grown-used, uint64(48<<20), "bytes more than after a quarter of them")
+		// The engine may run three NATS servers in this process, whose caches grow and shrink.
+		require.Less(t, grown-used, uint64(48<<20), "heap growth in bytes since a quarter of the events")
 	}
 	require.GreaterOrEqual(t, last.Seq, uint64(total))
 }

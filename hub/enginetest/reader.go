@@ -12,7 +12,7 @@ import (
 
 var wide = hub.ReadLimit{Events: math.MaxInt, Bytes: math.MaxInt}
 
-// Set makes the set of the filters.
+// Set parses the filters and returns their set.
 func Set(t *testing.T, filters ...string) hub.FilterSet {
 	t.Helper()
 	parsed := make([]hub.Filter, len(filters))
@@ -34,7 +34,7 @@ type Reader struct {
 	Gaps   []hub.Gap
 }
 
-// Subscribe begins a subscription that ends with the test.
+// Subscribe starts a subscription, which is closed when the test ends.
 func Subscribe(t *testing.T, h *hub.Hub, r hub.Request) *Reader {
 	t.Helper()
 	bell := hub.NewBell()
@@ -44,7 +44,7 @@ func Subscribe(t *testing.T, h *hub.Hub, r hub.Request) *Reader {
 	return &Reader{t: t, sub: s, bell: bell}
 }
 
-// Reached reads what there is, and reports that this is all up to seq.
+// Reached reads what is available, and reports whether that is everything up to seq.
 func (r *Reader) Reached(seq uint64) bool {
 	for {
 		b := r.sub.Read(wide)
@@ -57,7 +57,7 @@ func (r *Reader) Reached(seq uint64) bool {
 	}
 }
 
-// Until reads until it has read everything up to seq.
+// Until blocks until everything up to seq has been read.
 func (r *Reader) Until(seq uint64) {
 	r.t.Helper()
 	timeout := time.NewTimer(Patience)
@@ -65,7 +65,7 @@ func (r *Reader) Until(seq uint64) {
 	for !r.Reached(seq) {
 		select {
 		case <-r.bell:
-		case <-time.After(10 * time.Millisecond): // the log may go on with nothing for these filters
+		case <-time.After(10 * time.Millisecond): // events that do not match cause no wake-up
 		case <-timeout.C:
 			require.FailNow(r.t, "not read", "at %v of %d", r.sub.Position(), seq)
 		}

@@ -2,7 +2,7 @@ package bench
 
 import "slices"
 
-// Tally is what was wrong with the events that subscribers got.
+// Tally counts errors in the events that subscribers received.
 type Tally struct {
 	Lost       int64 `json:"lost"`
 	Duplicated int64 `json:"duplicated"`
@@ -17,22 +17,20 @@ func (t *Tally) add(o Tally) {
 	t.Changed += o.Changed
 }
 
-// Clean reports whether nothing was wrong.
+// Clean reports whether there were no errors.
 func (t Tally) Clean() bool { return t == Tally{} }
 
-// span is the events from first up to, without, end.
+// span is the range of events [first, end).
 type span struct{ first, end uint32 }
 
-// checker follows the events of one subscriber. Its zero value expects the stream from its
-// beginning.
+// checker checks the sequence of events of one subscriber. Its zero value expects event 0.
 type checker struct {
-	next    uint32 // number of the event that must come now
-	missing []span // passed over; each may still come late
+	next    uint32 // number of the next event
+	missing []span // skipped; each event in it may still arrive late
 }
 
-// take accounts for an event with a good checksum, and says how many places the subscriber has
-// come forward.
-func (c *checker) take(seq uint32, t *Tally) int64 {
+// account records an event with a valid checksum, and returns by how many events the subscriber has advanced.
+func (c *checker) account(seq uint32, t *Tally) int64 {
 	switch {
 	case seq == c.next:
 		c.next++
@@ -59,16 +57,16 @@ func (c *checker) take(seq uint32, t *Tally) int64 {
 	return 0
 }
 
-// takeChanged accounts for an event that is not as it was published: which one it was cannot be
-// known, so it stands for the one that had to come.
-func (c *checker) takeChanged(t *Tally) int64 {
+// accountCorrupt records an event with an invalid checksum. Its number is unknown, so it counts as the next
+// expected one.
+func (c *checker) accountCorrupt(t *Tally) int64 {
 	t.Changed++
 	c.next++
 	return 1
 }
 
-// end accounts for what has not come of a stream of n events.
-func (c *checker) end(n uint32, t *Tally) {
+// accountMissing counts events that never arrived, of a stream of n events, as lost.
+func (c *checker) accountMissing(n uint32, t *Tally) {
 	if n > c.next {
 		t.Lost += int64(n - c.next)
 	}

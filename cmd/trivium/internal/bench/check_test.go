@@ -30,24 +30,24 @@ func TestChecker(t *testing.T) {
 			var got Tally
 			advanced := int64(0)
 			for _, seq := range tt.got {
-				advanced += c.take(seq, &got)
+				advanced += c.account(seq, &got)
 			}
 			require.EqualValues(t, c.next, advanced)
-			c.end(6, &got)
+			c.accountMissing(6, &got)
 			require.Equal(t, tt.want, got)
 			require.Equal(t, tt.want == Tally{}, got.Clean())
 		})
 	}
 	var c checker
 	var got Tally
-	c.take(0, &got)
-	c.takeChanged(&got)
-	c.take(2, &got)
-	c.end(3, &got)
+	c.account(0, &got)
+	c.accountCorrupt(&got)
+	c.account(2, &got)
+	c.accountMissing(3, &got)
 	require.Equal(t, Tally{Changed: 1}, got)
 }
 
-// TestCheckerAccounts: whatever comes in whatever order, the four counts explain it.
+// TestCheckerAccounts checks that the four counts explain any sequence of events.
 func TestCheckerAccounts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const n = 12
@@ -57,7 +57,7 @@ func TestCheckerAccounts(t *testing.T) {
 		seen := map[uint32]bool{}
 		highest, late, again := -1, int64(0), int64(0)
 		for _, seq := range got {
-			c.take(seq, &tally)
+			c.account(seq, &tally)
 			switch {
 			case seen[seq]:
 				again++
@@ -67,14 +67,14 @@ func TestCheckerAccounts(t *testing.T) {
 			seen[seq] = true
 			highest = max(highest, int(seq))
 		}
-		c.end(n, &tally)
+		c.accountMissing(n, &tally)
 		if want := (Tally{Lost: int64(n - len(seen)), Duplicated: again, Reordered: late}); tally != want {
 			t.Fatalf("want %+v, got %+v", want, tally)
 		}
 	})
 }
 
-// TestStamp: an event says what it is, and any changed byte is seen.
+// TestStamp checks that a stamp survives encoding and that a change of any byte is detected.
 func TestStamp(t *testing.T) {
 	for _, size := range []int{MinSize, 128, 1000} {
 		want := stamp{stream: 7, seq: 1<<32 - 1, sent: 1 << 40}

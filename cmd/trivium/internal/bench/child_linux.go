@@ -19,19 +19,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// startPatience bounds the wait for a child to listen.
+// startPatience bounds the wait until a child listens.
 const startPatience = 2 * time.Minute
 
-// server is what subscribers connect to: a child, or a hub that runs already.
+// server is what subscribers connect to: a child, or a hub that is already running.
 type server struct {
 	address
 	token string
-	child *exec.Cmd     // nil: not ours
-	read  chan struct{} // closed when its standard error has ended
+	child *exec.Cmd     // nil if the hub was already running
+	read  chan struct{} // closed at the end of its standard error
 }
 
-// address is what a child says of itself: a line of JSON on standard error, for the hub one of its
-// log. One that publishes inside of itself says what that took.
+// address is the JSON line in which a child announces its listeners on standard error; for a hub, a line of its
+// log. A child that publishes by itself reports its measurements there.
 type address struct {
 	Message string        `json:"msg"`
 	HTTP    string        `json:"http"`
@@ -43,17 +43,17 @@ type address struct {
 
 const listening = "listening"
 
-// hubFlags are those of the hub under test: as it comes, but on free ports of loopback.
+// hubFlags are the flags of the hub under test: the defaults, on free loopback ports.
 var hubFlags = []string{"serve", "--http", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--admin", "off", "--auth", "token", "--print-token",
 	"--log-format", "json", "--log-level", "info"}
 
-// start runs this program once more, on the core for servers, and waits until it listens. The
-// caller holds its thread, since the kernel kills the child when the thread that has started it
-// ends; so it ends with the bench, whatever happens to that.
+// start runs this program as a child on the servers' core and blocks until it listens. The caller must be locked
+// to its thread: the kernel kills the child when the thread that started it ends, so a child never outlives the
+// bench.
 func (r *runner) start(extra []string, args ...string) (*server, error) {
 	cmd := exec.Command(r.cfg.Program, args...)
 	cmd.Env = append(append([]string{}, r.cfg.Environ...), extra...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true} // a terminal's ^C is for the bench to handle
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true} // only the bench receives ^C from the terminal
 	pipe, err := cmd.StderrPipe()
 	if err != nil {
 		return nil, err
@@ -69,12 +69,12 @@ func (r *runner) start(extra []string, args ...string) (*server, error) {
 	go func() {
 		defer close(s.read)
 		where <- s.follow(pipe)
-		_, _ = io.Copy(io.Discard, pipe) // what it says later is of no interest, but must not block it
+		_, _ = io.Copy(io.Discard, pipe) // drain the pipe so that the child never blocks
 	}()
 	select {
 	case err = <-where:
 	case <-time.After(startPatience):
-		err = errors.New("it does not listen")
+		err = errors.New("timeout while waiting for it to listen")
 	case <-r.ctx.Done():
 		err = context.Cause(r.ctx)
 	}
@@ -85,7 +85,7 @@ func (r *runner) start(extra []string, args ...string) (*server, error) {
 	return s, nil
 }
 
-// follow reads until the child has said where it listens.
+// follow reads standard error until the child has announced its addresses.
 func (s *server) follow(pipe io.Reader) error {
 	var said []string
 	for lines := bufio.NewScanner(pipe); lines.Scan(); {
@@ -100,7 +100,7 @@ func (s *server) follow(pipe io.Reader) error {
 		}
 		said = append(said, line)
 	}
-	return fmt.Errorf("ended before it listened: %s", strings.Join(said, "; "))
+	return fmt.Errorf("exited before it listened: %s", strings.Join(said, "; "))
 }
 
 // stop kills the child and waits for it.
@@ -108,13 +108,12 @@ func (s *server) stop() {
 	if s.child == nil {
 		return
 	}
-	_ = s.child.Process.Kill() // it may have ended
+	_ = s.child.Process.Kill() // it may have exited already
 	<-s.read
 	_ = s.child.Wait()
 }
 
-// cpu is the time that the server has taken on a CPU so far, all threads, user and system: the
-// kernel's own count in ns, not in ticks.
+// cpu returns the CPU time of all the server's threads so far, user and system. The kernel counts it in ns.
 func (s *server) cpu() (time.Duration, error) {
 	return cpuOf(s.child.Process.Pid)
 }
@@ -122,14 +121,14 @@ func (s *server) cpu() (time.Duration, error) {
 func cpuOf(pid int) (time.Duration, error) {
 	const cpuClockSched = 2
 	var t unix.Timespec
-	// The clock of another process, as clock_getcpuclockid(3) spells it.
+	// The clock of another process, as encoded by clock_getcpuclockid(3).
 	if err := unix.ClockGettime(int32(^pid<<3|cpuClockSched), &t); err != nil {
 		return 0, fmt.Errorf("CPU time of process %d: %w", pid, err)
 	}
 	return time.Duration(t.Nano()), nil
 }
 
-// pss is the server's proportional set size, in bytes.
+// pss returns the server's proportional set size, in bytes.
 func (s *server) pss() (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", s.child.Process.Pid))
 	if err != nil {
@@ -144,14 +143,14 @@ func (s *server) pss() (int64, error) {
 	return kib << 10, err
 }
 
-// cores keeps the servers and the load apart, where there are two.
+// cores separates servers and load, if there are at least two cores.
 type cores struct {
 	pinned       bool
 	server, load unix.CPUSet
 }
 
-// newCores takes the first two cores that this process may run on, and puts all its threads on the
-// second. Threads that it starts later inherit that.
+// newCores uses the first two cores that this process may run on, and moves all its threads to the second. New
+// threads inherit that.
 func newCores() (*cores, error) {
 	c := &cores{}
 	var all unix.CPUSet
@@ -179,10 +178,10 @@ func newCores() (*cores, error) {
 	return c, nil
 }
 
-// enterServer moves the calling thread, and what it starts, to the core of servers.
+// enterServer moves the calling thread, and children that it starts, to the servers' core.
 func (c *cores) enterServer() { c.enter(&c.server) }
 
-// enterLoad moves it back.
+// enterLoad moves the calling thread back to the load's core.
 func (c *cores) enterLoad() { c.enter(&c.load) }
 
 func (c *cores) enter(set *unix.CPUSet) {
@@ -191,7 +190,7 @@ func (c *cores) enter(set *unix.CPUSet) {
 	}
 }
 
-// allowFiles raises the limit on open files to n if it can, and gives the limit.
+// allowFiles tries to raise the limit on open files to n, and returns the limit.
 func allowFiles(n int) (int, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {

@@ -6,25 +6,25 @@ import (
 	"time"
 )
 
-// What there is to measure.
+// Scenarios.
 const (
 	Fanout = "fanout" // every event to every subscriber, at a steady rate
 	Burst  = "burst"  // the same, as fast as it goes
-	Idle   = "idle"   // connections that get nothing: memory, and CPU at rest
+	Idle   = "idle"   // connections that receive nothing: memory, and CPU at rest
 	Topics = "topics" // each subscriber has a topic of its own
 	Slow   = "slow"   // fanout with 1 % of the subscribers stalled
 	Resume = "resume" // all reconnect at once
 	Ingest = "ingest" // publishing alone
-	Hubs   = "hubs"   // fanout, its subscribers shared out among 1, 2 and 3 hubs on one stream
+	Hubs   = "hubs"   // fanout, with subscribers spread over 1, 2 and 3 hubs on one stream
 )
 
-// Engines that are measured next to memory, by the names that the hub has for them.
+// Engines to compare with the memory engine, by their names in the hub's configuration.
 const (
 	EngineEmbedded = "embedded"
 	EngineNATS     = "nats"
 )
 
-// EngineScenarios are those that there are of an engine.
+// EngineScenarios returns the scenarios available for an engine.
 func EngineScenarios(engine string) []string {
 	if engine == EngineNATS {
 		return []string{Fanout, Ingest, Hubs}
@@ -45,7 +45,7 @@ const (
 	PublishHTTP = "http"
 )
 
-// What a child of the bench does instead of the bench.
+// Roles of child processes.
 const (
 	ChildFloor   = "floor"   // the bare loop of write(2)
 	ChildHandler = "handler" // the bare net/http handler that waits and answers
@@ -56,34 +56,34 @@ const (
 	ChildJetStream = "jetstream" // publishing without a hub
 )
 
-// Config is what a bench does. Numbers that are 0 are the scenario's own.
+// Config configures a bench. A number of 0 means the scenario's default.
 type Config struct {
 	Scenarios   []string
 	Transports  []string
 	Subscribers int
 	Rate        int           // events/s
 	Size        int           // bytes of an event's data, MinSize to MaxSize
-	Duration    time.Duration // measured time of the hub, and of the floor as much, all rounds together
-	Rounds      int           // in which the two take turns
+	Duration    time.Duration // measured time of the hub over all rounds; the floor takes the same again
+	Rounds      int           // in which hub and floor take turns
 	Publish     string        // PublishUDP or PublishHTTP
 	Goals       bool          // run what the goals need, instead of Scenarios
 
-	Target    string // URL of a hub that runs already; "": a child
-	TargetUDP string // where it takes datagrams, host:port
-	Token     string // for it
+	Target    string // URL of a running hub; "" starts a child
+	TargetUDP string // host:port where the target receives datagrams
+	Token     string // for the target
 
-	Engine   string // measure it next to memory; "": memory's hub next to the floor
-	Store    string // directory in which engines keep events until the end; "": that for temporary files
-	NATSURL  string // of servers that run already; "": a child
+	Engine   string // engine to compare with memory; "" compares the memory engine with the floor
+	Store    string // directory for the engines' events during the run; "" means the directory for temporary files
+	NATSURL  string // running NATS servers; "" starts a child
 	Replicas int    // of streams
-	Stream   string // of a child
+	Stream   string // name of a child's stream
 
-	Program  string    // this program; its children are started from it
+	Program  string    // path of this program, for starting children
 	Environ  []string  // for children
-	Progress io.Writer // a terminal; nil: no progress is shown
+	Progress io.Writer // a terminal; nil shows no progress
 }
 
-// spec is one measurement: a scenario over a transport, all its numbers known.
+// spec is one measurement: a scenario over a transport, with all numbers set.
 type spec struct {
 	scenario, transport string
 	engine              string // "": memory
@@ -119,12 +119,12 @@ var over = map[string][]string{
 // Scenarios are all there are, in the order of the report.
 var Scenarios = []string{Fanout, Burst, Idle, Topics, Slow, Resume, Ingest, Hubs}
 
-// spec completes the numbers of a scenario.
+// spec returns the scenario with its defaults filled in.
 func (c *Config) spec(scenario, transport string) spec {
 	s := defaults[scenario]
 	s.scenario, s.transport, s.engine = scenario, transport, c.Engine
 	if c.Engine != "" && transport == LongPoll {
-		s.rate = quietRate // a poll for each event costs a core more than it has
+		s.rate = quietRate // one poll per event at the full rate exceeds a core
 	}
 	if c.Subscribers > 0 && scenario != Ingest {
 		s.subscribers = c.Subscribers
@@ -144,12 +144,12 @@ func (c *Config) spec(scenario, transport string) spec {
 	return s
 }
 
-// result is an empty one.
+// result returns an empty result for s.
 func (s spec) result() *Result {
 	return &Result{Scenario: s.scenario, Transport: s.transport, Engine: s.engine, Subscribers: s.subscribers, Rate: s.rate, Size: s.size, Rounds: s.rounds}
 }
 
-// sides is how many servers take turns, each with all its subscribers.
+// sides returns how many servers take turns, each with all its subscribers.
 func (s spec) sides() int {
 	if s.scenario == Hubs {
 		return maxHubs
@@ -157,18 +157,18 @@ func (s spec) sides() int {
 	return 2
 }
 
-// way is one into the hub, for ingest.
+// way is one way to publish, for the ingest scenario.
 type way struct {
 	name  string
-	udp   bool // datagrams, else HTTP
-	child bool // neither: inside of a process
+	udp   bool // datagrams; otherwise HTTP
+	child bool // published inside one process, neither by UDP nor HTTP
 	batch int  // events in a request
 }
 
-// maxHubs is how many hubs share one stream at most.
+// maxHubs is the largest number of hubs on one stream.
 const maxHubs = 3
 
-// inProcess is the way of who has the hub in his own program.
+// inProcess is publishing from within the hub's own process.
 const inProcess = "in-process"
 
 var ways = []way{
@@ -195,7 +195,7 @@ const (
 	datagramRoom = 1 << 10
 )
 
-// window is how many events of a size are published at once.
+// window returns how many events of a size are published in one burst.
 func (w way) window(size int) int {
 	if w.udp {
 		return min(ingestWindow, windowRoom/(size+datagramRoom))
@@ -203,7 +203,7 @@ func (w way) window(size int) int {
 	return ingestWindow
 }
 
-// specs are the measurements that were asked for.
+// specs returns the requested measurements.
 func (c *Config) specs() []spec {
 	var all []spec
 	for _, scenario := range Scenarios {

@@ -11,18 +11,18 @@ const (
 	againstJetStream = "JetStream"
 )
 
-// alone is a scenario's publishing for one subscriber, of its own topic.
+// alone returns the same scenario with a single subscriber on its own topic.
 func (s spec) alone() spec {
 	s.scenario, s.subscribers = Topics, 1
 	return s
 }
 
-// perPublish is the CPU in us that an event takes beside its deliveries, but for one.
+// perPublish returns the CPU time per published event in us, including one delivery.
 func (r *round) perPublish() float64 {
 	return float64(r.alone.cpu.Nanoseconds()) / 1000 / float64(max(r.alone.events, 1))
 }
 
-// fanoutPerDelivery is the CPU in us of a delivery, without what publishing takes.
+// fanoutPerDelivery returns the CPU time per delivery in us, without the cost of publishing.
 func (r *round) fanoutPerDelivery() float64 {
 	cpu := float64(r.cpu.Nanoseconds())/1000 - r.perPublish()*float64(r.events)
 	return max(cpu, 0) / float64(max(r.deliveries-r.events, 1))
@@ -32,7 +32,7 @@ func (r *round) natsPerEvent() float64 {
 	return float64(r.nats.Nanoseconds()) / 1000 / float64(max(r.events, 1))
 }
 
-// medianAdded is the median of what the rounds' figures of hubs are more than those of others.
+// medianAdded returns the median difference between the hubs' rounds and the others'.
 func medianAdded(hubs, others []*round, percentile float64) float64 {
 	added := make([]float64, len(hubs))
 	for i := range hubs {
@@ -64,13 +64,13 @@ func (r *runner) logHubs(s spec, n int) (*side, error) {
 	return d, nil
 }
 
-// watchAlone has what publishing takes measured apart, with the same connections.
+// watchAlone adds the measurement of publishing for one subscriber, with the same connections.
 func (d *side) watchAlone(s spec) (err error) {
 	d.alone, err = d.r.side(s.alone(), d.server, true)
 	return err
 }
 
-// compareEngine has a hub with the engine and one without do the same work in turns.
+// compareEngine measures a hub with the engine and one with the memory engine in turns.
 func (r *runner) compareEngine(s spec) (*Result, error) {
 	hub, err := r.logHubs(s, 1)
 	if err != nil {
@@ -105,20 +105,20 @@ func (r *runner) compareEngine(s spec) (*Result, error) {
 	result.Floor.apart(memories)
 	result.Hub.NATSPerEvent = median(each(hubs, (*round).natsPerEvent))
 	for _, d := range []*side{hub, memory} {
-		d.alone.shut()
+		d.alone.closeSubscribers()
 		result.Tally.add(d.alone.tally)
 	}
 	return result, nil
 }
 
-// apart tells what publishing takes from what deliveries do.
+// apart separates the cost of publishing from that of deliveries.
 func (f *Figures) apart(rounds []*round) {
 	f.CPUPerPublish = median(each(rounds, (*round).perPublish))
 	f.FanoutPerDelivery = median(each(rounds, (*round).fanoutPerDelivery))
 }
 
-// publishBeside has children publish through a hub with the engine and by JetStream's own client in
-// turns, each to a log of its own.
+// publishBeside measures publishing through a hub with the engine and through JetStream's own client in turns,
+// each to a log of its own.
 func (r *runner) publishBeside(s spec) (*Result, error) {
 	rounds := map[string][]*round{}
 	for i := range s.rounds {
@@ -153,7 +153,7 @@ func (r *runner) ingestEngine(s spec) ([]*Result, error) {
 	}
 	results := []*Result{beside}
 	for _, w := range engineWays {
-		result, err := r.take(s, w, append(r.engine.newLog(), "--max-event-bytes", strconv.Itoa(engineEventBytes))...)
+		result, err := r.ingestOver(s, w, append(r.engine.newLog(), "--max-event-bytes", strconv.Itoa(engineEventBytes))...)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", w.name, err)
 		}
@@ -162,8 +162,7 @@ func (r *runner) ingestEngine(s spec) ([]*Result, error) {
 	return results, nil
 }
 
-// hubs has 1, 2 and 3 hubs, each time on one stream, share out the subscribers; the first of them takes
-// all that is published.
+// hubs spreads the subscribers over 1, 2 and 3 hubs on one stream. All events are published to the first hub.
 func (r *runner) hubs(s spec) ([]*Result, error) {
 	sides := make([]*side, maxHubs)
 	for i := range sides {
@@ -181,7 +180,7 @@ func (r *runner) hubs(s spec) ([]*Result, error) {
 	var results []*Result
 	for i, d := range sides {
 		result := compared(s, d, sides[0], rounds)
-		result.Hubs, result.Floor = i+1, nil // one hub has a result of its own
+		result.Hubs, result.Floor = i+1, nil // the result of one hub is reported separately
 		result.Hub.NATSPerEvent = median(each(rounds[d], (*round).natsPerEvent))
 		result.P50Added, result.P99Added = medianAdded(rounds[d], rounds[sides[0]], 50), medianAdded(rounds[d], rounds[sides[0]], 99)
 		results = append(results, result)

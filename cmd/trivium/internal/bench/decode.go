@@ -43,7 +43,7 @@ func (d *sseDecoder) feed(p []byte, emit func(message)) error {
 	return nil
 }
 
-// blocks parses in place what is whole, and keeps the rest.
+// blocks decodes complete blocks in place and keeps the rest.
 func (d *sseDecoder) blocks(p []byte, emit func(message)) {
 	kept := len(d.partial) > 0
 	if kept {
@@ -146,7 +146,7 @@ const (
 	opPing  = 0x89
 )
 
-// frame takes the frame at the beginning of p, and says how long it is; 0 if it is not whole.
+// frame decodes the frame at the start of p and returns its length, or 0 if it is incomplete.
 func frame(p []byte, emit func(message)) (int, error) {
 	if len(p) < 2 {
 		return 0, nil
@@ -160,7 +160,7 @@ func frame(p []byte, emit func(message)) (int, error) {
 	case size == 126, size == 127:
 		return 0, nil
 	case size > 127:
-		return 0, errors.New("a masked frame from the hub")
+		return 0, errors.New("received a masked frame")
 	}
 	if size > uint64(len(p)-at) {
 		return 0, nil
@@ -174,12 +174,12 @@ func frame(p []byte, emit func(message)) (int, error) {
 	case opPing:
 		emit(message{kind: kindPing, data: body})
 	default:
-		return 0, fmt.Errorf("an unexpected frame, %#x", p[0])
+		return 0, fmt.Errorf("unexpected frame %#x", p[0])
 	}
 	return end, nil
 }
 
-// text takes a WebSocket message: an envelope, or one of the hub's own.
+// text decodes a WebSocket message: an envelope or a control message.
 func text(p []byte, emit func(message)) {
 	if !bytes.HasPrefix(p, []byte(`{"op":`)) {
 		emit(message{kind: kindEvent, id: member(p, `"id":"`), data: data(p)})
@@ -195,14 +195,14 @@ func text(p []byte, emit func(message)) {
 	}
 }
 
-// member gives the string that follows the first of a name; it has no escapes in it.
+// member returns the string after the first occurrence of a member name. It must not contain escapes.
 func member(p []byte, name string) []byte {
 	_, after, _ := bytes.Cut(p, []byte(name))
 	value, _, _ := bytes.Cut(after, []byte(`"`))
 	return value
 }
 
-// data gives the member data of the first envelope in p, a string, with its quotes.
+// data returns the member data of the first envelope in p: a string, with its quotes.
 func data(p []byte) []byte {
 	const name = `"data":`
 	at := bytes.Index(p, []byte(name))
@@ -220,7 +220,7 @@ func data(p []byte) []byte {
 	return p[:end+2]
 }
 
-// pollDecoder reads the answers of /poll (docs/protocol.md#long-poll) on a connection that stays.
+// pollDecoder decodes answers of /poll (docs/protocol.md#long-poll) on a persistent connection.
 type pollDecoder struct {
 	head   head
 	inBody bool
@@ -239,11 +239,11 @@ func (d *pollDecoder) feed(p []byte, emit func(message)) error {
 				return refused(d.head.status)
 			}
 			if d.head.length < 0 && !d.head.chunked {
-				return errors.New("an answer without its length")
+				return errors.New("answer without a length")
 			}
 			d.inBody, p = true, rest
 		}
-		rest, ended, err := d.take(p)
+		rest, ended, err := d.appendBody(p)
 		if err != nil {
 			return err
 		}
@@ -257,8 +257,8 @@ func (d *pollDecoder) feed(p []byte, emit func(message)) error {
 	return nil
 }
 
-// take adds to the body.
-func (d *pollDecoder) take(p []byte) (rest []byte, ended bool, err error) {
+// appendBody appends to the body.
+func (d *pollDecoder) appendBody(p []byte) (rest []byte, ended bool, err error) {
 	if !d.head.chunked {
 		n := min(len(p), d.head.length-len(d.body))
 		d.body = append(d.body, p[:n]...)

@@ -1,22 +1,20 @@
-// Package bench measures a hub from outside: it opens subscribers, publishes, and checks that each
-// of them gets every event once, in order and unchanged. Beside the hub it measures the floor, which
-// is the same work done by a bare loop of write(2), or for long-poll by a bare net/http handler. The
-// two are children of the bench, take turns in short rounds, and have one core, while the load stays
-// on another. So the ratio of the two says what a hub adds to the kernel's own work, whatever the
-// machine. One that is busy with something else spoils it all the same: a hub that finds events
-// waiting writes them at once. The report says where that may have been.
+// Package bench measures a hub from outside. It opens subscribers, publishes, and checks that each subscriber
+// gets every event once, in order and unchanged. For comparison it measures the floor: the same work done by a
+// bare loop of write(2), or for long-poll by a bare net/http handler. Hub and floor are child processes that
+// take turns in short rounds on one core, while the load runs on another core. The ratio of the two shows what
+// the hub costs beyond the kernel's work, on any machine. Other work on the machine still distorts the ratio,
+// because a delayed hub finds several events waiting and writes them together. The report marks results where
+// that may have happened.
 //
-// Of an engine it measures what that costs next to memory, whose hub then stands in the floor's place:
-// with the same connections it publishes for all and for one alone, so that publishing can be told
-// from delivering. Publishing itself it holds against that of JetStream's own client, on a stream with
-// the same settings.
+// For an engine, it measures the cost in comparison with the memory engine, which then takes the floor's place.
+// Events are published to all subscribers and to a single one, to separate the cost of publishing from that of
+// delivery. Publishing alone is compared with JetStream's own client on a stream with the same settings.
 //
-// Run's goroutine is the load: it keeps its thread, starts the children, opens all sockets, and
-// reads them by one epoll. Beside it there is one goroutine that publishes, which it starts and waits
-// for in each round, and one for the standard error of each child, which ends with that. Every child
-// is killed and waited for before the scenario that has started it returns; should the bench be
-// killed, the kernel kills them.
+// The goroutine of Run is the load: it is locked to its thread, starts the children, opens all sockets, and
+// reads them with one epoll. Each round also starts one publishing goroutine and waits for it. One goroutine per
+// child reads its standard error and ends with it. Each scenario kills its children and waits for them before it
+// returns; if the bench itself is killed, the kernel kills them.
 //
-// What decodes and checks (message.go, decode.go, check.go) does no input or output, and takes a
-// stream in whatever pieces it comes.
+// The code that decodes and checks (message.go, decode.go, check.go) does no I/O and accepts a stream in pieces
+// of any size.
 package bench

@@ -21,7 +21,7 @@ import (
 // NATS server takes.
 const engineEventBytes = 64 << 10
 
-// engine is where the hubs that are measured keep their events. All of it ends with the run.
+// engine is where the measured hubs store their events. Everything in it is deleted after the run.
 type engine struct {
 	cfg  *Config
 	dir  string  // of all stores
@@ -30,8 +30,8 @@ type engine struct {
 	logs []string // stores or streams that were given out
 }
 
-// openEngine makes a place for the stores, and starts the NATS server if it takes one. What it gives is
-// to be closed whatever the error.
+// openEngine creates the directory for stores, and starts the NATS server if one is needed. The result must be
+// closed even after an error.
 func (r *runner) openEngine() (_ *engine, err error) {
 	e := &engine{cfg: r.cfg, url: r.cfg.NATSURL}
 	if e.dir, err = os.MkdirTemp(r.cfg.Store, "trivium-bench-"); err != nil {
@@ -46,7 +46,7 @@ func (r *runner) openEngine() (_ *engine, err error) {
 	return e, err
 }
 
-// close ends the server, and deletes all that was kept: of an outside server its streams.
+// close stops the server and deletes everything stored; on an outside server, its streams.
 func (e *engine) close() (err error) {
 	if e.nats != nil {
 		e.nats.stop()
@@ -76,7 +76,7 @@ func (e *engine) deleteStreams() error {
 	return err
 }
 
-// cpu is that of the server, where it is a child.
+// cpu returns the CPU time of the NATS server if it is a child.
 func (e *engine) cpu() (time.Duration, error) {
 	if e == nil || e.nats == nil {
 		return 0, nil
@@ -84,7 +84,7 @@ func (e *engine) cpu() (time.Duration, error) {
 	return e.nats.cpu()
 }
 
-// newLog gives the flags of hubs that have one log for themselves. They are also those of a child.
+// newLog returns the flags of hubs that share a new log, which are also a child's flags.
 func (e *engine) newLog() []string {
 	// The directory's name is random; so are the streams'.
 	name := fmt.Sprintf("%s-%d", filepath.Base(e.dir), len(e.logs)+1)
@@ -96,8 +96,8 @@ func (e *engine) newLog() []string {
 	return append(flags, "--nats-url", e.url, "--nats-stream", name, "--replicas", strconv.Itoa(max(e.cfg.Replicas, 1)))
 }
 
-// runNATS is the child: a NATS server on loopback, as an embedded one is but for that. It ends by being
-// killed.
+// runNATS is the child's main function: a NATS server on loopback, configured as an embedded one. It runs until
+// it is killed.
 func runNATS(stderr io.Writer, dir string) error {
 	s, err := startNATS(&natsserver.Options{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, StoreDir: dir})
 	if err != nil {
@@ -107,10 +107,10 @@ func runNATS(stderr io.Writer, dir string) error {
 		return err
 	}
 	s.WaitForShutdown()
-	return errors.New("the NATS server has ended")
+	return errors.New("the NATS server exited")
 }
 
-// startNATS starts a server that writes to disk as often as an embedded one.
+// startNATS starts a server that syncs to disk as often as an embedded one.
 func startNATS(options *natsserver.Options) (*natsserver.Server, error) {
 	options.NoSigs, options.NoLog, options.JetStream, options.SyncInterval = true, true, true, jetstream.SyncInterval
 	s, err := natsserver.NewServer(options)
@@ -120,7 +120,7 @@ func startNATS(options *natsserver.Options) (*natsserver.Server, error) {
 	s.Start()
 	if !s.ReadyForConnections(startPatience) || !s.JetStreamEnabled() {
 		s.Shutdown()
-		return nil, errors.New("the NATS server does not start")
+		return nil, errors.New("the NATS server did not start")
 	}
 	return s, nil
 }

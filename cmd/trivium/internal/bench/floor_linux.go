@@ -23,7 +23,7 @@ import (
 // Before the events of a run it is told by a datagram what to do, and takes that many connections.
 const openCommand = "!open "
 
-// floorEnviron is what makes the runtime keep out of its way.
+// floorEnviron disables garbage collection and preemption.
 var floorEnviron = []string{"GOGC=off", "GODEBUG=asyncpreemptoff=1"}
 
 // floor is the child's state.
@@ -33,11 +33,11 @@ type floor struct {
 	topics        bool // each subscriber has its own
 	fds           []int
 	frame         []byte // of an event; all are of one size
-	data          int    // where in it the data begins
+	data          int    // offset of the data in frame
 	from, size    int    // of the data in a datagram; size 0: not known yet
 }
 
-// runFloor is the child; it ends by being killed.
+// runFloor is the child's main function; it runs until it is killed.
 func runFloor(stderr io.Writer) error {
 	runtime.LockOSThread()
 	f := &floor{}
@@ -94,12 +94,12 @@ func portOf(fd int) string {
 	return ""
 }
 
-// announce says where a child listens, as the hub's log does.
+// announce prints the child's addresses, in the format of the hub's log.
 func announce(stderr io.Writer, http, udp string) error {
 	return json.NewEncoder(stderr).Encode(address{Message: listening, HTTP: http, UDP: udp})
 }
 
-// open takes the connections of a run.
+// open accepts the connections of a run.
 func (f *floor) open(command string) error {
 	var transport, form string
 	var n int
@@ -116,15 +116,15 @@ func (f *floor) open(command string) error {
 		if err != nil {
 			return fmt.Errorf("floor: accept: %w", err)
 		}
-		if err := f.greet(fd, i); err != nil {
+		if err := f.handshake(fd, i); err != nil {
 			return fmt.Errorf("floor: handshake: %w", err)
 		}
 	}
 	return nil
 }
 
-// greet answers the request, and puts the socket in its place.
-func (f *floor) greet(fd, i int) error {
+// handshake answers the request and stores the socket at its index.
+func (f *floor) handshake(fd, i int) error {
 	var request []byte
 	part := make([]byte, 4096)
 	for !bytes.HasSuffix(request, []byte("\r\n\r\n")) {
@@ -160,10 +160,10 @@ func (f *floor) greet(fd, i int) error {
 	return unix.SetNonblock(fd, true)
 }
 
-// event is the floor: what it costs is what is measured.
+// event writes an event to all subscribers; its cost is the floor.
 func (f *floor) event(datagram []byte) error {
 	if f.size == 0 || len(datagram) != f.from+f.size+1 {
-		f.shape(datagram)
+		f.buildFrame(datagram)
 	}
 	data := datagram[f.from : f.from+f.size]
 	copy(f.frame[f.data:], data)
@@ -183,7 +183,7 @@ func (f *floor) event(datagram []byte) error {
 	return nil
 }
 
-// write gives one socket the frame.
+// write writes the frame to one socket.
 func (f *floor) write(fd int) error {
 	for p := f.frame; ; {
 		n, _, errno := syscall.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
@@ -204,9 +204,8 @@ func (f *floor) write(fd int) error {
 	}
 }
 
-// shape makes the frame for datagrams of this size, with as many bytes around the data as the
-// hub's has.
-func (f *floor) shape(datagram []byte) {
+// buildFrame builds the frame for datagrams of this size, with as many bytes around the data as in the hub's.
+func (f *floor) buildFrame(datagram []byte) {
 	f.from = bytes.Index(datagram, []byte(`"data":`)) + len(`"data":`)
 	f.size = len(datagram) - 1 - f.from
 	topic := topicOf(0)
@@ -224,7 +223,7 @@ func (f *floor) shape(datagram []byte) {
 	f.data = bytes.Index(f.frame, []byte(room))
 }
 
-// openFloor is the datagram that tells a floor what to do.
+// openFloor returns the datagram that configures a floor for a run.
 func openFloor(transport, form string, subscribers int) []byte {
 	return fmt.Appendf(nil, "%s%s %s %d", openCommand, transport, form, subscribers)
 }

@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// Goal is one that the hub is built for, beside what was measured.
+// Goal is a performance goal of the hub with the measured value.
 type Goal struct {
 	Name     string  `json:"name"`
 	Measured float64 `json:"measured"`
 	Unit     string  `json:"unit"`
 	Want     float64 `json:"want"`
-	AtLeast  bool    `json:"at_least"` // else at most
+	AtLeast  bool    `json:"at_least"` // otherwise at most
 	Met      bool    `json:"met"`
 
-	Disturbed bool `json:"disturbed"` // as the result is that it stands on
+	Disturbed bool `json:"disturbed"` // the underlying result was disturbed
 }
 
 func (g Goal) wanted() string {
@@ -57,8 +57,8 @@ func goalSpecs(c *Config) []spec {
 	return all
 }
 
-// goalsOf holds one result against its goals.
-func goalsOf(r *Result) []Goal {
+// goalsFor returns the goals that one result decides.
+func goalsFor(r *Result) []Goal {
 	const floor = "x floor"
 	if r.Engine != "" {
 		return engineGoals(r)
@@ -115,7 +115,7 @@ func engineGoals(r *Result) []Goal {
 	return nil
 }
 
-// atMost is a goal from above. A ratio of 0 was not measured.
+// atMost returns a goal with an upper bound. A ratio of 0 was not measured.
 func atMost(name string, measured, want float64, unit string) Goal {
 	met := measured <= want && (measured > 0 || !strings.HasPrefix(unit, "x "))
 	return Goal{Name: name, Measured: measured, Unit: unit, Want: want, Met: met}
@@ -125,11 +125,11 @@ func atLeast(name string, measured, want float64, unit string) Goal {
 	return Goal{Name: name, Measured: measured, Unit: unit, Want: want, AtLeast: true, Met: measured >= want}
 }
 
-// judge holds all results against the goals.
-func judge(results []*Result) []Goal {
+// evaluateGoals returns the goals of all results.
+func evaluateGoals(results []*Result) []Goal {
 	var goals []Goal
 	for _, r := range results {
-		for _, g := range goalsOf(r) {
+		for _, g := range goalsFor(r) {
 			g.Disturbed = r.Disturbed
 			goals = append(goals, g)
 		}

@@ -32,7 +32,7 @@ func TestGoals(t *testing.T) {
 		ratio float64
 		met   int
 	}{{0.1, 29}, {1.2, 29 - 2 - 3 - 1}, {100, 3 + 2}, {0, 29 - 3 - 4 - 2 - 2 - 2 - 2}} {
-		goals := judge(results(tt.ratio))
+		goals := evaluateGoals(results(tt.ratio))
 		require.Len(t, goals, 29)
 		met := 0
 		for _, g := range goals {
@@ -51,7 +51,7 @@ func TestGoals(t *testing.T) {
 				r.FanoutRatio, r.RateRatio = tt.fanout, tt.rate
 				all = append(all, r)
 			}
-			goals := judge(all)
+			goals := evaluateGoals(all)
 			require.Len(t, goals, 4)
 			for _, g := range goals {
 				if g.Met {
@@ -67,7 +67,7 @@ func TestGoals(t *testing.T) {
 	for _, r := range report.Results {
 		r.noteDoubts()
 	}
-	report.Goals = judge(report.Results)
+	report.Goals = evaluateGoals(report.Results)
 	require.False(t, report.Clean())
 	var text, svg bytes.Buffer
 	require.NoError(t, report.Text(&text))

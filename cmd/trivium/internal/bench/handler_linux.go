@@ -9,9 +9,9 @@ import (
 	"sync"
 )
 
-// handler is a bare net/http handler that waits for the next event and answers with it: what a
-// long-poll costs that has no cursors to speak of, no filters, no rights and no limits. An answer
-// has all that the client has not seen, so that nothing is lost between two polls.
+// handler is a bare net/http handler that waits for the next event and answers with it: long-poll without
+// cursors, filters, rights and limits. An answer has all events that the client has not seen, so that nothing is
+// lost between two polls.
 type handler struct {
 	mu     sync.Mutex
 	events [][]byte // envelopes, from number first on
@@ -22,7 +22,7 @@ type handler struct {
 // handlerKeeps is how many events a client may be behind.
 const handlerKeeps = 4096
 
-// runHandler is the child; it ends by being killed.
+// runHandler is the child's main function; it runs until it is killed.
 func runHandler(stderr io.Writer) error {
 	h := &handler{more: make(chan struct{})}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -61,7 +61,8 @@ func (h *handler) receive(udp net.PacketConn) error {
 	}
 }
 
-// ServeHTTP takes cursor, the number of the next event; without one it begins with the next.
+// ServeHTTP reads the parameter cursor, the number of the next event; without it, the answer starts with the
+// next event.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	cursor, err := strconv.Atoi(query.Get("cursor"))

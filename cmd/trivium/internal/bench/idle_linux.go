@@ -16,7 +16,8 @@ const (
 	idleTraffic = 30 // events that each idle connection gets
 )
 
-// idle measures what a connection takes that gets nothing, before and after it once got something.
+// idle measures the memory and CPU of connections that receive nothing, before and after they once received
+// events.
 func (r *runner) idle(s spec) (*Result, error) {
 	server, err := r.hub()
 	if err != nil {
@@ -62,12 +63,12 @@ func (r *runner) idle(s spec) (*Result, error) {
 		AfterTraffic: float64(used-before) / n,
 		RestCPU:      rest.cpu.Seconds() / rest.wall.Seconds(),
 	}
-	d.shut()
+	d.closeSubscribers()
 	result.Tally, result.Gaps = d.tally, d.gaps
 	return result, nil
 }
 
-// rehearse has some connections come and go.
+// rehearse opens and closes some connections.
 func (d *side) rehearse(s spec) error {
 	n := min(rehearsal, s.subscribers)
 	d.source.fan = int64(n)
@@ -77,7 +78,7 @@ func (d *side) rehearse(s spec) error {
 	if err := d.published(100, rehearsalEvents); err != nil {
 		return err
 	}
-	d.shut()
+	d.closeSubscribers()
 	for range 2 { // the first write finds it out, and is one of the hub's tries
 		if err := d.flush(); err != nil {
 			return err
@@ -86,12 +87,12 @@ func (d *side) rehearse(s spec) error {
 	return nil
 }
 
-// settledPSS waits until the runtime gives nothing more back to the system: three looks a
-// settleLook apart that differ by less than half a percent.
+// settledPSS waits until the runtime returns no more memory to the system: three samples, settleLook apart, that
+// differ by less than half a percent.
 func (d *side) settledPSS() (int64, error) {
 	var last [2]int64
 	for end := time.Now().Add(settleFor); ; {
-		if err := d.r.load.rest(settleLook); err != nil {
+		if err := d.r.load.pumpFor(settleLook); err != nil {
 			return 0, err
 		}
 		now, err := d.server.pss()

@@ -13,9 +13,9 @@ const (
 	markPatience = 10 * time.Second
 )
 
-// ingest measures what it costs to take events that nobody reads, for each way in. How many were
-// taken is seen by one subscriber of another topic, which gets one event after each window: the
-// hub numbers all events in one row.
+// ingest measures the cost of accepting events that nobody reads, for each way to publish. One subscriber of
+// another topic gets one event after each burst; because the hub numbers all events in sequence, that event's
+// seq shows how many were accepted.
 func (r *runner) ingest(s spec) ([]*Result, error) {
 	var results []*Result
 	for _, w := range ways {
@@ -27,7 +27,7 @@ func (r *runner) ingest(s spec) ([]*Result, error) {
 		if w.child {
 			result, err = r.publishInside(s, w)
 		} else {
-			result, err = r.take(s, w)
+			result, err = r.ingestOver(s, w)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", w.name, err)
@@ -37,7 +37,7 @@ func (r *runner) ingest(s spec) ([]*Result, error) {
 	return results, nil
 }
 
-// publishInside has a child publish inside of itself.
+// publishInside measures a child that publishes inside its own process.
 func (r *runner) publishInside(s spec, w way) (*Result, error) {
 	var rounds []*round
 	for range s.rounds {
@@ -71,8 +71,8 @@ func ingested(s spec, w way, rounds []*round) *Result {
 	return result
 }
 
-// take measures a way over the network, to a hub that has these flags as well.
-func (r *runner) take(s spec, w way, flags ...string) (*Result, error) {
+// ingestOver measures publishing over the network.
+func (r *runner) ingestOver(s spec, w way, flags ...string) (*Result, error) {
 	server, err := r.hub(flags...)
 	if err != nil {
 		return nil, err
@@ -150,8 +150,8 @@ func (d *side) windows(flood *source, w way, length time.Duration) (lost int64, 
 	return lost, nil
 }
 
-// mark publishes an event for the one subscriber, and gives the number that the hub gave it. One
-// that is lost counts, and is followed by another.
+// mark publishes an event for the one subscriber and returns its seq. A lost event is counted and replaced by
+// another.
 func (d *side) mark() (int64, error) {
 	for range marks {
 		if err := d.source.publish(1); err != nil {
@@ -165,7 +165,7 @@ func (d *side) mark() (int64, error) {
 			_, number, _ := bytes.Cut(d.group.lastID, []byte("-"))
 			return strconv.ParseInt(string(number), 10, 64)
 		}
-		d.group.settle(d.source.head)
+		d.group.countLost(d.source.head)
 	}
-	return 0, errors.New("no event comes through")
+	return 0, errors.New("no event arrived")
 }

@@ -25,8 +25,8 @@ const (
 	maxLatency = int64(time.Minute)
 )
 
-// load is the side of the subscribers: one goroutine, one epoll over all sockets. Everything here
-// is owned by the goroutine that calls pump.
+// load is the side of the subscribers: one goroutine with one epoll for all sockets. Everything here is owned by
+// the goroutine that calls pump.
 type load struct {
 	ctx     context.Context
 	epoll   int
@@ -46,7 +46,7 @@ func newLoad(ctx context.Context) (*load, error) {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
 	l := &load{ctx: ctx, epoll: epoll, base: time.Now(), ready: make([]unix.EpollEvent, maxReady), buf: make([]byte, 256<<10)}
-	l.emit = func(m message) { l.current.take(m) }
+	l.emit = func(m message) { l.current.handle(m) }
 	return l, nil
 }
 
@@ -59,11 +59,11 @@ func (l *load) close() {
 	unix.Close(l.epoll)
 }
 
-// clock gives the ns by which events are stamped: monotonic.
+// clock returns monotonic ns, used to stamp events.
 func (l *load) clock() int64 { return int64(time.Since(l.base)) }
 
-// pump reads what comes until done says so, at most for the patience given. It reports whether
-// done was so.
+// pump reads from all sockets until done returns true, for at most the given time, and returns the last result
+// of done.
 func (l *load) pump(most time.Duration, done func() bool) (bool, error) {
 	until := time.Now().Add(most)
 	for {
@@ -92,16 +92,16 @@ func (l *load) pump(most time.Duration, done func() bool) (bool, error) {
 	}
 }
 
-// rest pumps for a time.
-func (l *load) rest(d time.Duration) error {
+// pumpFor pumps for a fixed time.
+func (l *load) pumpFor(d time.Duration) error {
 	_, err := l.pump(d, func() bool { return false })
 	return err
 }
 
 // serve handles a socket that is ready.
 func (l *load) serve(c *conn) {
-	err := c.begin()
-	if err == nil && c.begun {
+	err := c.sendRequest()
+	if err == nil && c.requestSent {
 		err = l.read(c)
 	}
 	if err != nil && l.err == nil {
@@ -117,7 +117,7 @@ func (l *load) read(c *conn) error {
 	case err != nil:
 		return err
 	case n == 0:
-		return errors.New("the hub has closed the connection")
+		return errors.New("the hub closed the connection")
 	}
 	l.current, l.now = c, l.clock()
 	if err := c.decoder.feed(l.buf[:n], l.emit); err != nil {
@@ -126,19 +126,19 @@ func (l *load) read(c *conn) error {
 	return c.err
 }
 
-// watch has the loop read a socket, or tells what it waits for.
-func (l *load) watch(c *conn, op int, events uint32) error {
+// epollCtl adds, changes or removes a socket in the epoll.
+func (l *load) epollCtl(c *conn, op int, events uint32) error {
 	return unix.EpollCtl(l.epoll, op, c.fd, &unix.EpollEvent{Events: events, Fd: int32(c.fd)})
 }
 
-// drop ends a connection by a reset, which leaves no port in TIME_WAIT.
+// drop closes a connection with a reset, which leaves no port in TIME_WAIT.
 func (l *load) drop(c *conn) {
 	l.conns[c.fd] = nil
 	_ = unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	unix.Close(c.fd)
 }
 
-// group is subscribers of one kind at one server.
+// group is a set of subscribers of one kind at one server.
 type group struct {
 	load *load
 	name string
@@ -146,18 +146,18 @@ type group struct {
 
 	conns    []*conn
 	opened   int
-	advanced int64 // places that subscribers have come forward since they were opened
+	advanced int64 // sum of the events by which the subscribers have advanced
 	tally    Tally
 	gaps     int64
-	latency  *hdrhistogram.Histogram // nil while it is not measured
+	latency  *hdrhistogram.Histogram // nil while not measured
 	lastID   []byte                  // of the event that came last
 	lastSeq  uint32
 }
 
-// plan says how a group's subscribers are opened.
+// plan describes how to open the subscribers of a group.
 type plan struct {
 	transport     string
-	at            []endpoint // among which the subscribers are shared out
+	at            []endpoint // subscribers are spread over these
 	n             int
 	topic         func(i int) string
 	stream        func(i int) uint32
@@ -166,7 +166,7 @@ type plan struct {
 	receiveBuffer int                // bytes; 0: the kernel's choice
 }
 
-// endpoint is a server as a subscriber sees it.
+// endpoint is the address of a server for a subscriber.
 type endpoint struct {
 	address     *net.TCPAddr
 	host, token string
@@ -174,7 +174,7 @@ type endpoint struct {
 
 func (p *plan) of(i int) *endpoint { return &p.at[i%len(p.at)] }
 
-// connect opens the subscribers, some at a time, and returns when every subscription stands.
+// connect opens the subscribers, a bounded number at a time, and returns when every subscription is confirmed.
 func (l *load) connect(name string, p plan) (*group, error) {
 	g := &group{load: l, name: name, plan: p}
 	started := 0
@@ -220,10 +220,10 @@ func (g *group) open(i int) error {
 	if err := unix.Connect(fd, address); err != nil && err != unix.EINPROGRESS {
 		return err
 	}
-	return g.load.watch(c, unix.EPOLL_CTL_ADD, unix.EPOLLOUT)
+	return g.load.epollCtl(c, unix.EPOLL_CTL_ADD, unix.EPOLLOUT)
 }
 
-// close ends the group's connections.
+// close closes the group's connections.
 func (g *group) close() {
 	for _, c := range g.conns {
 		if g.load.conns[c.fd] == c {
@@ -232,12 +232,12 @@ func (g *group) close() {
 	}
 }
 
-// settle accounts for all that has not come of what was published, as lost.
-func (g *group) settle(heads func(stream uint32) uint32) {
+// countLost counts all published events that have not arrived as lost.
+func (g *group) countLost(heads func(stream uint32) uint32) {
 	for _, c := range g.conns {
 		head := heads(c.stream)
 		before := c.check.next
-		c.check.end(head, &g.tally)
+		c.check.accountMissing(head, &g.tally)
 		if head > before {
 			g.advanced += int64(head - before)
 			c.check.missing = append(c.check.missing, span{before, head})
@@ -248,30 +248,30 @@ func (g *group) settle(heads func(stream uint32) uint32) {
 
 // conn is one subscriber.
 type conn struct {
-	fd      int
-	group   *group
-	index   int
-	stream  uint32
-	begun   bool // the request is sent
-	isOpen  bool
-	decoder decoder
-	check   checker
-	err     error
+	fd          int
+	group       *group
+	index       int
+	stream      uint32
+	requestSent bool
+	isOpen      bool
+	decoder     decoder
+	check       checker
+	err         error
 }
 
-// begin sends the request once the connection stands.
-func (c *conn) begin() error {
-	if c.begun {
+// sendRequest sends the request after the connection is established.
+func (c *conn) sendRequest() error {
+	if c.requestSent {
 		return nil
 	}
 	if code, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_ERROR); err != nil || code != 0 {
 		return cmpErr(err, unix.Errno(code))
 	}
-	c.begun = true
+	c.requestSent = true
 	if err := c.send(c.request()); err != nil {
 		return err
 	}
-	return c.group.load.watch(c, unix.EPOLL_CTL_MOD, unix.EPOLLIN)
+	return c.group.load.epollCtl(c, unix.EPOLL_CTL_MOD, unix.EPOLLIN)
 }
 
 func cmpErr(err error, code unix.Errno) error {
@@ -281,7 +281,8 @@ func cmpErr(err error, code unix.Errno) error {
 	return code
 }
 
-// send writes a request; on a connection that waits for its answer there is room for one.
+// send writes a request. It must fit into the socket buffer, which is empty on a connection that waits for an
+// answer.
 func (c *conn) send(p []byte) error {
 	n, err := unix.Write(c.fd, p)
 	if err == nil && n < len(p) {
@@ -324,8 +325,8 @@ func (e *endpoint) authorization() string {
 	return "Authorization: Bearer " + e.token + "\r\n"
 }
 
-// take is what the decoder gives.
-func (c *conn) take(m message) {
+// handle processes a decoded message.
+func (c *conn) handle(m message) {
 	g := c.group
 	switch m.kind {
 	case kindOpen:
@@ -338,7 +339,7 @@ func (c *conn) take(m message) {
 	case kindGap:
 		g.gaps++
 	case kindEnd:
-		c.err = fmt.Errorf("the hub has ended the subscription: %q", m.data)
+		c.err = fmt.Errorf("the hub ended the subscription: %q", m.data)
 	case kindPing:
 		// masked with zeros, which leave the bytes as they are
 		c.err = c.send(append([]byte{0x8a, 0x80 | byte(len(m.data)), 0, 0, 0, 0}, m.data...))
@@ -356,10 +357,10 @@ func (c *conn) event(m message) {
 	g := c.group
 	s, ok := parseStamp(m.data)
 	if !ok || s.stream != c.stream {
-		g.advanced += c.check.takeChanged(&g.tally)
+		g.advanced += c.check.accountCorrupt(&g.tally)
 		return
 	}
-	g.advanced += c.check.take(s.seq, &g.tally)
+	g.advanced += c.check.account(s.seq, &g.tally)
 	g.lastID, g.lastSeq = append(g.lastID[:0], m.id...), s.seq
 	if g.latency != nil {
 		_ = g.latency.RecordValue(min(max(g.load.now-s.sent, 1), maxLatency)) // always within its bounds

@@ -17,13 +17,13 @@ const (
 	warmUp = 300 * time.Millisecond
 )
 
-// round is what one round of one side has measured.
+// round holds the measurements of one round of one side.
 type round struct {
 	events, deliveries int64
 	cpu, wall, load    time.Duration
 	nats               time.Duration // CPU of the NATS server
 	latency            *hdrhistogram.Histogram
-	alone              *round // as many events for one subscriber alone; nil: not measured
+	alone              *round // the same events with a single subscriber; nil if not measured
 }
 
 func (r *round) perDelivery() float64 {
@@ -38,7 +38,7 @@ func (r *round) micros(percentile float64) float64 {
 
 func newLatency() *hdrhistogram.Histogram { return hdrhistogram.New(1, maxLatency, 3) }
 
-// round measures what work does, from its first event until the last has come.
+// round measures work, from its first event until the last one has arrived.
 func (d *side) round(work func() error) (*round, error) {
 	r := &round{latency: newLatency()}
 	d.group.latency = r.latency
@@ -69,7 +69,7 @@ func (d *side) round(work func() error) (*round, error) {
 	return r, err
 }
 
-// cpu of a hub that is not ours is not known.
+// cpu returns the CPU time of the side's servers, or 0 for a hub that the bench did not start.
 func (d *side) cpu() (time.Duration, error) {
 	if d.server.child == nil {
 		return 0, nil
@@ -91,7 +91,7 @@ func ownCPU() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// work is a stretch of a scenario: events at its rate, or bursts.
+// work returns the work of a scenario for a time: events at its rate, or bursts.
 func (d *side) work(s spec, length time.Duration) func() error {
 	if s.rate > 0 {
 		return func() error { return d.published(s.rate, max(1, int(length.Seconds()*float64(s.rate)))) }
@@ -108,7 +108,7 @@ func (d *side) work(s spec, length time.Duration) func() error {
 	}
 }
 
-// warmed measures a round of a scenario after a warm-up.
+// warmed measures one round after a warm-up.
 func (d *side) warmed(s spec) (*round, error) {
 	length := s.duration / time.Duration(s.rounds)
 	if err := d.work(s, min(warmUp, length))(); err != nil {
@@ -119,7 +119,7 @@ func (d *side) warmed(s spec) (*round, error) {
 	return r, err
 }
 
-// compare has the hub and the floor do the same work in turns.
+// compare measures hub and floor in turns with the same work.
 func (r *runner) compare(s spec) (*Result, error) {
 	server, err := r.hub()
 	if err != nil {
@@ -142,18 +142,18 @@ func (r *runner) compare(s spec) (*Result, error) {
 	return compared(s, hub, floor, rounds), nil
 }
 
-// turns has sides do the same work in turns, and ends their connections.
+// turns measures several sides in turns with the same work, and closes their connections.
 func (r *runner) turns(s spec, sides ...*side) (map[*side][]*round, error) {
 	rounds := map[*side][]*round{}
 	for i := range s.rounds {
 		order := slices.Clone(sides)
 		if i%2 == 1 {
-			slices.Reverse(order) // who is first must not matter
+			slices.Reverse(order) // alternate the order
 		}
 		for _, d := range order {
-			one, err := d.turn(s)
+			one, err := d.measureTurn(s)
 			if err == nil && d.alone != nil {
-				one.alone, err = d.alone.turn(s.alone())
+				one.alone, err = d.alone.measureTurn(s.alone())
 			}
 			if err != nil {
 				return nil, err
@@ -165,12 +165,12 @@ func (r *runner) turns(s spec, sides ...*side) (map[*side][]*round, error) {
 		if err := d.linger(); err != nil {
 			return nil, err
 		}
-		d.shut()
+		d.closeSubscribers()
 	}
 	return rounds, nil
 }
 
-// compared is the result of a hub that is held against another side.
+// compared returns the result of a hub compared with another side.
 func compared(s spec, hub, floor *side, rounds map[*side][]*round) *Result {
 	result := s.result()
 	hubs, floors := rounds[hub], rounds[floor]
@@ -182,9 +182,9 @@ func compared(s spec, hub, floor *side, rounds map[*side][]*round) *Result {
 	return result
 }
 
-// turn is one round of a side, whose connections end after it if those of the other do not fit
-// beside them.
-func (d *side) turn(s spec) (*round, error) {
+// measureTurn measures one round of a side. Its connections are closed afterwards if both sides' do not fit into
+// the limit on open files.
+func (d *side) measureTurn(s spec) (*round, error) {
 	if d.group == nil {
 		if err := d.subscribe(s); err != nil {
 			return nil, err
@@ -197,7 +197,7 @@ func (d *side) turn(s spec) (*round, error) {
 	if err := d.linger(); err != nil {
 		return nil, err
 	}
-	d.shut()
+	d.closeSubscribers()
 	return one, d.flush()
 }
 
@@ -211,20 +211,20 @@ func (d *side) subscribe(s spec) error {
 	return d.open(d.name, s.transport, s.subscribers)
 }
 
-// flush has a server find, by writing to them, that its subscribers have gone.
+// flush publishes to subscribers that have gone, so that the server notices and releases them.
 func (d *side) flush() error {
 	fan := d.source.fan
 	d.source.fan = 0
 	defer func() { d.source.fan = fan }()
 	ended := make(chan error, 1)
 	n := int(max(d.source.streams, 1))
-	if err := d.beside(flushRate, n, ended, func() error { return d.r.load.rest(time.Duration(n) * time.Second / flushRate) }); err != nil {
+	if err := d.beside(flushRate, n, ended, func() error { return d.r.load.pumpFor(time.Duration(n) * time.Second / flushRate) }); err != nil {
 		return err
 	}
-	return d.r.load.rest(200 * time.Millisecond)
+	return d.r.load.pumpFor(200 * time.Millisecond)
 }
 
-// floor starts what the hub is held against.
+// floor starts the floor.
 func (r *runner) floor(s spec) (*side, error) {
 	role, environ := ChildFloor, floorEnviron
 	if s.transport == LongPoll {
@@ -243,7 +243,7 @@ func (r *runner) floor(s spec) (*side, error) {
 	return d, nil
 }
 
-// figures sums up the rounds of a side.
+// figures summarizes the rounds of a side.
 func figures(rounds []*round) *Figures {
 	f := &Figures{}
 	var cpu time.Duration
@@ -269,7 +269,7 @@ func each(rounds []*round, figure func(*round) float64) []float64 {
 	return all
 }
 
-// medianOf is the median of the rounds' ratios; 0 if there is nothing to compare.
+// medianOf returns the median of the rounds' ratios, or 0 if there is nothing to compare.
 func medianOf(hubs, floors []*round, figure func(*round) float64) float64 {
 	return median(ratiosOf(hubs, floors, figure))
 }

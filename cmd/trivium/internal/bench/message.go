@@ -6,30 +6,30 @@ import (
 	"fmt"
 )
 
-// kind tells what a subscriber was sent.
+// kind is the kind of a received message.
 type kind uint8
 
 const (
-	kindOpen   kind = iota // the subscription stands; id is its position
+	kindOpen   kind = iota // the subscription is confirmed; id is its position
 	kindEvent              // id (not on long-poll) and data
 	kindAnswer             // a poll's answer has ended; id is its cursor
-	kindGap                // the hub says that events were lost
-	kindEnd                // the hub ends the subscription; data says why
+	kindGap                // events were lost
+	kindEnd                // the hub ends the subscription; data is the reason
 	kindPing               // a ping of WebSocket; data is to be sent back
 )
 
-// message is one thing that a subscriber was sent. Its bytes are good until emit returns.
+// message is one received message. Its bytes are valid until emit returns.
 type message struct {
 	kind     kind
 	id, data []byte
 }
 
-// decoder takes a connection's bytes as they come, cut anywhere.
+// decoder decodes a connection's bytes, which may be split anywhere.
 type decoder interface {
 	feed(p []byte, emit func(message)) error
 }
 
-// newDecoder makes the decoder of a transport.
+// newDecoder returns the decoder of a transport.
 func newDecoder(transport string) decoder {
 	switch transport {
 	case WebSocket:
@@ -44,7 +44,7 @@ func newDecoder(transport string) decoder {
 // maxHead bounds the header of an answer, in bytes.
 const maxHead = 16 << 10
 
-var errHead = errors.New("the header of the answer is too long")
+var errHead = errors.New("the answer's header is too long")
 
 // head collects an HTTP answer's header.
 type head struct {
@@ -54,7 +54,7 @@ type head struct {
 	chunked bool
 }
 
-// feed gives what follows the header once that is complete.
+// feed returns the bytes after the header once the header is complete.
 func (h *head) feed(p []byte) (rest []byte, done bool, err error) {
 	before := len(h.buf)
 	h.buf = append(h.buf, p...)
@@ -91,10 +91,10 @@ func (h *head) parse(text []byte) error {
 	return nil
 }
 
-// refused is the answer of a hub that does not open what was asked for.
+// refused returns the error for an unexpected HTTP status.
 func refused(status int) error { return fmt.Errorf("refused with status %d", status) }
 
-// dechunker takes the chunks away from around a body (RFC 9112 section 7.1).
+// dechunker removes the chunked transfer coding (RFC 9112, section 7.1).
 type dechunker struct {
 	state chunkState
 	left  int // bytes of this chunk to come
@@ -149,7 +149,7 @@ func (d *dechunker) next(p []byte) (content, rest []byte, ended bool, err error)
 	return nil, nil, false, nil
 }
 
-// header takes a byte of the line before a chunk.
+// header consumes a byte of a chunk's size line.
 func (d *dechunker) header(c byte) error {
 	switch {
 	case c == '\n' && d.left == 0:

@@ -24,13 +24,13 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// stamp is what an event says of itself.
+// stamp is the header of an event's data.
 type stamp struct {
 	stream, seq uint32
 	sent        int64 // ns
 }
 
-// put writes the data of an event over all of p.
+// put fills p with the data of an event.
 func (s stamp) put(p []byte) {
 	var raw [stampSize]byte
 	binary.BigEndian.PutUint32(raw[:], s.stream)
@@ -50,7 +50,7 @@ func checksum(p []byte) uint32 {
 	return crc32.Update(crc32.Checksum(p[:sumAt], castagnoli), castagnoli, p[padAt:])
 }
 
-// parseStamp reads the data of an event; ok is false if it is not as it was published.
+// parseStamp decodes the data of an event; ok is false if it was altered.
 func parseStamp(p []byte) (s stamp, ok bool) {
 	if len(p) < MinSize {
 		return stamp{}, false

@@ -7,13 +7,13 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// progress shows how far a run is; without a writer it shows nothing.
+// progress shows how far a run is; with a nil writer it shows nothing.
 type progress struct {
-	bar     *progressbar.ProgressBar // nil: nothing is shown
-	started int                      // steps of the scenarios that have begun
+	bar     *progressbar.ProgressBar // nil shows nothing
+	started int                      // steps of the scenarios started so far
 }
 
-// steps is how many times a scenario calls step, at most.
+// steps returns the maximum number of calls of step in a scenario.
 func (s spec) steps() int {
 	switch s.scenario {
 	case Idle, Resume:
@@ -46,13 +46,13 @@ func newProgress(w io.Writer, specs []spec) *progress {
 		progressbar.OptionSetPredictTime(false))}
 }
 
-// begin shows what runs now.
+// begin shows the current scenario.
 func (p *progress) begin(s spec) {
 	if p.bar == nil {
 		return
 	}
 	p.bar.Describe(strings.TrimSpace(s.scenario + " " + s.transport))
-	_ = p.bar.Set(p.started) // what is shown is not worth an end
+	_ = p.bar.Set(p.started) // errors of the display are ignored
 	p.started += s.steps()
 }
 

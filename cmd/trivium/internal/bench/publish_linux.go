@@ -23,13 +23,13 @@ const eachBatch = 512
 
 // publisher is what a child publishes to.
 type publisher struct {
-	some func(topics []string, data []byte) error // an event for each topic
-	done func() error                             // waits until all that was published is done
+	some func(topics []string, data []byte) error // publishes one event per topic
+	done func() error                             // waits until everything published has been processed
 	end  func() error
 }
 
-// runPublish is the child: it publishes with nobody there to read, for about as long as said, and
-// until all of that is done.
+// runPublish is the child's main function: it publishes without subscribers for about the given time, and until
+// everything is processed.
 func runPublish(stderr io.Writer, cfg *Config, role string) (err error) {
 	open := map[string]func(*Config) (*publisher, error){ChildPublish: openMemory, ChildEngine: openEngine, ChildJetStream: openJetStream}[role]
 	p, err := open(cfg)
@@ -71,7 +71,7 @@ func runPublish(stderr io.Writer, cfg *Config, role string) (err error) {
 	return json.NewEncoder(stderr).Encode(address{Message: listening, Events: n, CPU: after - before, Wall: wall})
 }
 
-// openMemory publishes one event at a time.
+// openMemory returns a publisher of single events to a hub with the memory engine.
 func openMemory(*Config) (*publisher, error) {
 	h, err := hub.New(hub.Config{})
 	if err != nil {
@@ -88,7 +88,7 @@ func openMemory(*Config) (*publisher, error) {
 	return &publisher{some: some, done: func() error { return nil }, end: h.Close}, nil
 }
 
-// openHub opens a hub with the engine that the child was told of.
+// openHub opens a hub with the configured engine.
 func openHub(cfg *Config) (*hub.Hub, error) {
 	engine, err := jetstream.New(jetstream.Config{
 		Store: cfg.Store, URL: cfg.NATSURL, Stream: cfg.Stream, Replicas: cfg.Replicas, MaxEventSize: engineEventBytes,
@@ -99,8 +99,8 @@ func openHub(cfg *Config) (*hub.Hub, error) {
 	return hub.New(hub.Config{Engine: engine, MaxEventSize: engineEventBytes})
 }
 
-// openEngine publishes as a datagram source does: many at once, each for itself, in order. Done is what
-// the hub has delivered.
+// openEngine returns a publisher of batches, as a datagram source publishes them: not atomic, and in order. done
+// waits until the hub has delivered them.
 func openEngine(cfg *Config) (*publisher, error) {
 	h, err := openHub(cfg)
 	if err != nil {
@@ -121,7 +121,7 @@ func openEngine(cfg *Config) (*publisher, error) {
 	done := func() error {
 		for end := time.Now().Add(patience); h.Position().Seq < last.Seq; time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
-				return errors.New("the hub does not get what it has published")
+				return errors.New("the hub did not receive its own events")
 			}
 		}
 		return nil
@@ -129,8 +129,8 @@ func openEngine(cfg *Config) (*publisher, error) {
 	return &publisher{some: some, done: done, end: h.Close}, nil
 }
 
-// openJetStream publishes by the asynchronous publish of NATS's own client, to a stream that a hub has
-// made for itself and then left.
+// openJetStream returns a publisher that uses the asynchronous publish of NATS's client, to a stream that a hub
+// has created.
 func openJetStream(cfg *Config) (*publisher, error) {
 	h, err := openHub(cfg)
 	if err != nil {
@@ -182,7 +182,7 @@ func openJetStream(cfg *Config) (*publisher, error) {
 		select {
 		case <-js.PublishAsyncComplete():
 		case <-time.After(patience):
-			return errors.New("JetStream does not acknowledge")
+			return errors.New("no acknowledgement from JetStream")
 		}
 		select {
 		case err := <-failed:

@@ -9,7 +9,7 @@ import (
 	"text/tabwriter"
 )
 
-// Report is what a bench has measured. Its JSON names stay as they are.
+// Report holds the results of a bench. Its JSON names are stable.
 type Report struct {
 	Version string    `json:"version"`
 	System  string    `json:"system"`
@@ -21,38 +21,38 @@ type Report struct {
 	Goals   []Goal    `json:"goals,omitempty"`
 }
 
-// Result is one scenario over one transport. Ratios are the hub's to the floor's, each the median
-// of its rounds; 0 is not measured. Of an engine the floor is what Against says.
+// Result is one scenario over one transport. Ratios are hub to floor, each the median of the rounds; 0 means not
+// measured. For an engine, Against names what takes the floor's place.
 type Result struct {
 	Scenario        string   `json:"scenario"`
-	Transport       string   `json:"transport"` // of ingest the way in
+	Transport       string   `json:"transport"` // for ingest, the way to publish
 	Subscribers     int      `json:"subscribers"`
-	Rate            int      `json:"rate"` // events/s asked for; 0: as fast as it goes
+	Rate            int      `json:"rate"` // events/s; 0 means as fast as possible
 	Size            int      `json:"size"` // bytes of data
 	Rounds          int      `json:"rounds"`
 	Hub             *Figures `json:"hub,omitempty"`
 	Floor           *Figures `json:"floor,omitempty"`
 	CPURatio        float64  `json:"cpu_ratio,omitempty"`
-	P99Ratio        float64  `json:"p99_ratio,omitempty"` // of slow and resume: to the time without
+	P99Ratio        float64  `json:"p99_ratio,omitempty"` // for slow and resume: to the p99 without the disturbance
 	Tally                    // of the hub
 	Gaps            int64    `json:"gaps"`
 	FloorLost       int64    `json:"floor_lost"`
 	Engine          string   `json:"engine,omitempty"`
 	Against         string   `json:"against,omitempty"`
-	Hubs            int      `json:"hubs,omitempty"`         // on one stream, that have the subscribers together
-	FanoutRatio     float64  `json:"fanout_ratio,omitempty"` // CPU a delivery, without what publishing takes
-	RateRatio       float64  `json:"rate_ratio,omitempty"`   // of ingest: events/s
-	P50Added        float64  `json:"p50_added_us,omitempty"` // the hub's less the other's
+	Hubs            int      `json:"hubs,omitempty"`         // number of hubs on one stream that share the subscribers
+	FanoutRatio     float64  `json:"fanout_ratio,omitempty"` // CPU per delivery, without the cost of publishing
+	RateRatio       float64  `json:"rate_ratio,omitempty"`   // for ingest: events/s
+	P50Added        float64  `json:"p50_added_us,omitempty"` // hub minus the other side
 	P99Added        float64  `json:"p99_added_us,omitempty"`
 	Memory          *Memory  `json:"memory,omitempty"`
 	CaughtUpSeconds float64  `json:"caught_up_seconds,omitempty"` // of resume
-	LoadCPU         float64  `json:"load_cpu"`                    // share of a core that the load side took
-	Disturbed       bool     `json:"disturbed"`                   // the machine was too busy for the ratios to be believed
+	LoadCPU         float64  `json:"load_cpu"`                    // share of a core used by the load
+	Disturbed       bool     `json:"disturbed"`                   // the machine was too busy for reliable ratios
 	Notes           []string `json:"notes,omitempty"`
 }
 
-// Figures are those of one server: sums over all rounds for counts, medians of them for the rest,
-// except the longest latency.
+// Figures are the measurements of one server: counts are summed over all rounds, other values are medians of the
+// rounds, and the maximum latency is over all rounds.
 type Figures struct {
 	Events              int64   `json:"events"`
 	Deliveries          int64   `json:"deliveries"`
@@ -67,8 +67,8 @@ type Figures struct {
 	Max                 float64 `json:"max_us"`
 }
 
-// Memory is the proportional set size for each connection, in bytes, above that of the hub which
-// has served some before and has none.
+// Memory is the proportional set size per connection, in bytes. The base is a hub without connections that has
+// served some before.
 type Memory struct {
 	Before       int64   `json:"pss_before"` // of the process
 	Connected    float64 `json:"pss_per_connection"`
@@ -76,7 +76,7 @@ type Memory struct {
 	RestCPU      float64 `json:"rest_cpu"` // share of a core while nothing is published
 }
 
-// Clean reports whether every subscriber got everything once, in order, unchanged.
+// Clean reports whether every subscriber got every event once, in order and unchanged.
 func (r *Report) Clean() bool {
 	for _, result := range r.Results {
 		if !result.Tally.Clean() {
@@ -96,13 +96,13 @@ type namedFigures struct {
 	name string
 }
 
-// sides are those that were measured.
+// sides returns the figures of the sides that were measured.
 func (r *Result) sides() []namedFigures {
 	both := []namedFigures{{r.Hub, "the hub"}, {r.Floor, cmp.Or(r.Against, "the floor")}}
 	return slices.DeleteFunc(both, func(f namedFigures) bool { return f.Figures == nil })
 }
 
-// noteDoubts says which figures stand on too little, or were disturbed.
+// noteDoubts adds notes on figures that are too small or were disturbed.
 func (r *Result) noteDoubts() {
 	r.noteShort()
 	if r.Scenario == Fanout || r.Scenario == Hubs {
@@ -124,14 +124,15 @@ func (r *Result) noteShort() {
 	}
 }
 
-// noteLate: who joins what waits looks better than he is.
+// noteLate notes late deliveries. A subscriber that finds several events waiting reads them together, so its CPU
+// time looks too good.
 func (r *Result) noteLate() {
 	interval := 1e6 / float64(r.Rate)
 	for _, f := range r.sides() {
 		if f.P99 > interval {
 			r.Disturbed = true
 			r.note("%s delivered events after the next ones had been published (p99 %s), so several may have been written at once: "+
-				"the machine was busy with something else, or it is too much for one core", f.name, micros(f.P99))
+				"other work kept the machine busy, or one core is not enough", f.name, micros(f.P99))
 		}
 	}
 }
@@ -139,15 +140,15 @@ func (r *Result) noteLate() {
 // maxSpread is how many times the lowest of the rounds' ratios the highest may be.
 const maxSpread = 1.5
 
-// noteSpread: rounds of a second or two on a machine that is busy with something else tell little.
+// noteSpread notes widely differing ratios: rounds of a second or two are unreliable on a busy machine.
 func (r *Result) noteSpread(ratios []float64) {
 	if low, high := slices.Min(ratios), slices.Max(ratios); high > maxSpread*low {
 		r.Disturbed = true
-		r.note("the rounds' ratios go from %.2f to %.2f: the machine was busy with something else", low, high)
+		r.note("the rounds' ratios go from %.2f to %.2f: other work kept the machine busy", low, high)
 	}
 }
 
-// name is the scenario over its transport, and among how many hubs.
+// name returns the scenario with its transport and number of hubs.
 func (r *Result) name() string {
 	name := r.Scenario + " " + r.Transport
 	if r.Hubs > 0 {
@@ -258,7 +259,7 @@ func (r *Report) goalTable(w io.Writer) {
 	if r.Engine != "" {
 		return
 	}
-	fmt.Fprintln(w, "That a delivery allocates nothing is not to be seen from outside: TestDeliveryAllocatesNothing of transports/connection holds it.")
+	fmt.Fprintln(w, "Allocations per delivery cannot be measured from outside; TestDeliveryAllocatesNothing of transports/connection checks that there are none.")
 }
 
 // table writes rows beneath the first, if there are any.
@@ -271,7 +272,7 @@ func table(w io.Writer, rows [][]string) {
 	for _, row := range rows {
 		fmt.Fprintln(t, strings.Join(row, "\t"))
 	}
-	_ = t.Flush() // what w has against it, the last line tells
+	_ = t.Flush() // an error of w shows in the last write
 }
 
 // none stands for what was not measured.

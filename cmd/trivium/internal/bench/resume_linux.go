@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// resume has all subscribers come back at once with a cursor a few seconds old, while a tenth as
-// many others are there and events go on. They are admitted handshakes at a time.
+// resume reconnects all subscribers at once with a cursor a few seconds old, while a tenth as many others stay
+// connected and events continue. A bounded number of handshakes run at a time.
 func (r *runner) resume(s spec) (*Result, error) {
 	server, err := r.hub()
 	if err != nil {
@@ -23,7 +23,7 @@ func (r *runner) resume(s spec) (*Result, error) {
 		return nil, err
 	}
 	result := s.result()
-	err = d.beside(s.rate, 0, make(chan error, 1), func() error { return d.comeBack(s, result) })
+	err = d.beside(s.rate, 0, make(chan error, 1), func() error { return d.measureResume(s, result) })
 	if err != nil {
 		return nil, err
 	}
@@ -31,17 +31,17 @@ func (r *runner) resume(s spec) (*Result, error) {
 		return nil, err
 	}
 	r.progress.step()
-	d.shut()
+	d.closeSubscribers()
 	result.Tally.add(d.tally)
 	result.Gaps += d.gaps
 	return result, nil
 }
 
-// comeBack runs while events go on.
-func (d *side) comeBack(s spec, result *Result) error {
+// measureResume measures the reconnects while events continue.
+func (d *side) measureResume(s spec, result *Result) error {
 	l := d.r.load
 	if known, err := l.pump(patience, func() bool { return len(d.group.lastID) > 0 }); err != nil || !known {
-		return cmpError(err, errors.New("no event has come"))
+		return cmpError(err, errors.New("no event arrived"))
 	}
 	cursor, next := string(d.group.lastID), d.group.lastSeq+1
 	before, err := d.listen(s.duration)
@@ -55,7 +55,7 @@ func (d *side) comeBack(s spec, result *Result) error {
 	p.cursor, p.next = cursor, func(int) uint32 { return next }
 	var back *group
 	meanwhile, err := d.round(func() (err error) {
-		if back, err = l.connect("those who come back", p); err != nil {
+		if back, err = l.connect("the resuming subscribers", p); err != nil {
 			return err
 		}
 		return back.catchUp(d.out(), next)
@@ -72,7 +72,7 @@ func (d *side) comeBack(s spec, result *Result) error {
 	if err != nil {
 		return err
 	}
-	back.settle(func(uint32) uint32 { return head })
+	back.countLost(func(uint32) uint32 { return head })
 	rounds := []*round{meanwhile}
 	result.Hub, result.LoadCPU, result.CaughtUpSeconds = figures(rounds), loadShare(rounds), meanwhile.wall.Seconds()
 	if p99 := before.micros(99); p99 > 0 {
@@ -85,25 +85,25 @@ func (d *side) comeBack(s spec, result *Result) error {
 	return nil
 }
 
-// listen measures for a time what goes on by itself.
+// listen measures events that another goroutine publishes, for a time.
 func (d *side) listen(length time.Duration) (*round, error) {
-	return d.round(func() error { return d.r.load.rest(length) })
+	return d.round(func() error { return d.r.load.pumpFor(length) })
 }
 
 // out is how many events of the one stream are out, or about to be: also while the source
 // runs.
 func (d *side) out() uint32 { return uint32(d.source.expected.Load() / d.source.fan) }
 
-// catchUp waits until all of the group have come to head; what does not come is lost.
+// catchUp waits until all subscribers of the group have read up to head; the rest counts as lost.
 func (g *group) catchUp(head, from uint32) error {
 	done, err := g.load.pump(patience, func() bool { return g.reached(head, from) })
 	if err == nil && !done {
-		g.settle(func(uint32) uint32 { return head })
+		g.countLost(func(uint32) uint32 { return head })
 	}
 	return err
 }
 
-// reached reports whether all of the group have come so far.
+// reached reports whether all subscribers of the group have read up to head.
 func (g *group) reached(head, from uint32) bool {
 	if g.advanced < int64(len(g.conns))*int64(head-from) {
 		return false // cheap, and mostly so

@@ -16,8 +16,7 @@ import (
 // spareFiles is what a process has open beside its sockets.
 const spareFiles = 100
 
-// runner is one run of the bench. Its goroutine keeps its thread: it starts the children, and is
-// the load.
+// runner is one run of the bench. Its goroutine is locked to its thread, starts the children, and is the load.
 type runner struct {
 	cfg      *Config
 	ctx      context.Context
@@ -29,8 +28,8 @@ type runner struct {
 	progress *progress
 }
 
-// Run measures. It ends early when the context does, with its cause; every child has ended when it
-// returns. The threads of this process stay on the core of the load.
+// Run runs the bench. It returns early with the context's cause when ctx ends. All children have exited when it
+// returns. This process's threads stay on the load's core.
 func Run(ctx context.Context, cfg Config) (report *Report, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -75,12 +74,12 @@ func Run(ctx context.Context, cfg Config) (report *Report, err error) {
 		}
 	}
 	if cfg.Goals {
-		r.report.Goals = judge(r.report.Results)
+		r.report.Goals = evaluateGoals(r.report.Results)
 	}
 	return r.report, nil
 }
 
-// Child is what a child of the bench does; it returns only if it cannot, or is one that publishes.
+// Child runs a child's role. It returns only on an error, or after a role that publishes.
 func Child(cfg Config, role string, stderr io.Writer) error {
 	switch role {
 	case ChildFloor:
@@ -102,8 +101,8 @@ func system() string {
 	return unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:])
 }
 
-// allow raises the limit on open files to what hub and floor together need, or at least one of
-// them: then they take turns with their connections too.
+// allow raises the limit on open files to what hub and floor need together, or else to what one of them needs;
+// then their connections take turns too.
 func (r *runner) allow(specs []spec) (err error) {
 	most, all := 0, 0
 	for _, s := range specs {
@@ -118,7 +117,7 @@ func (r *runner) allow(specs []spec) (err error) {
 	return nil
 }
 
-// run measures one scenario over one transport; ingest gives a result for each way in.
+// run measures one scenario over one transport. ingest returns one result per way to publish.
 func (r *runner) run(s spec) ([]*Result, error) {
 	one := func(result *Result, err error) ([]*Result, error) { return []*Result{result}, err }
 	switch s.scenario {
@@ -158,7 +157,7 @@ type side struct {
 	gaps   int64
 }
 
-// hub starts the hub, or finds the target.
+// hub starts a hub, or returns the target.
 func (r *runner) hub(extra ...string) (*server, error) {
 	if r.cfg.Target == "" {
 		return r.start(nil, slices.Concat(hubFlags, extra)...)
@@ -175,7 +174,7 @@ func (r *runner) hub(extra ...string) (*server, error) {
 	return s, nil
 }
 
-// side gives a server its source; the caller closes it.
+// side creates a side for a server; the caller closes it.
 func (r *runner) side(s spec, server *server, own bool) (*side, error) {
 	streams := uint32(0)
 	if s.scenario == Topics {
@@ -191,7 +190,7 @@ func (r *runner) side(s spec, server *server, own bool) (*side, error) {
 
 func (d *side) servers() []*server { return append([]*server{d.server}, d.others...) }
 
-// plan opens n subscribers of what the source publishes from now on.
+// plan returns the plan for n subscribers that start with the source's next event.
 func (d *side) plan(transport string, n int) (plan, error) {
 	var at []endpoint
 	for _, server := range d.servers() {
@@ -225,8 +224,8 @@ func (d *side) open(name, transport string, n int) error {
 	return err
 }
 
-// shut ends the subscribers, and keeps what they have counted.
-func (d *side) shut() {
+// closeSubscribers closes the subscribers and keeps their counts.
+func (d *side) closeSubscribers() {
 	if d.group != nil {
 		d.group.close()
 		d.tally.add(d.group.tally)
@@ -237,40 +236,40 @@ func (d *side) shut() {
 
 func (d *side) close() {
 	if d.alone != nil {
-		d.alone.shut()
+		d.alone.closeSubscribers()
 		d.alone.source.close()
 	}
-	d.shut()
+	d.closeSubscribers()
 	d.source.close()
 	for _, server := range d.servers() {
 		server.stop()
 	}
 }
 
-// caughtUp reports whether every subscriber has come to the end of what was published.
+// caughtUp reports whether every subscriber has received everything published.
 func (d *side) caughtUp() bool { return d.group.advanced >= d.source.expected.Load()-d.base }
 
-// drain reads until every subscriber has everything; what does not come is lost.
+// drain reads until every subscriber has received everything; the rest counts as lost.
 func (d *side) drain() error {
 	if d.group == nil {
 		return nil
 	}
 	done, err := d.r.load.pump(patience, d.caughtUp)
 	if err == nil && !done {
-		d.group.settle(d.source.head)
+		d.group.countLost(d.source.head)
 	}
 	return err
 }
 
-// linger gives what comes twice the time to come.
+// linger waits for a while, so that duplicates can arrive.
 func (d *side) linger() error {
 	if d.group == nil {
 		return nil
 	}
-	return d.r.load.rest(100 * time.Millisecond)
+	return d.r.load.pumpFor(100 * time.Millisecond)
 }
 
-// published runs the source beside the load until it has published n events, and all have come.
+// published runs the source until it has published n events and all have arrived.
 func (d *side) published(rate, n int) error {
 	ended := make(chan error, 1)
 	return d.beside(rate, n, ended, func() error {
@@ -294,8 +293,8 @@ func (d *side) published(rate, n int) error {
 // forever is longer than any pumping.
 const forever = 1 << 62
 
-// beside does work, which pumps, while the source publishes n events (0: until work has ended), and
-// reads the rest. It tells work by ended when the source has, and waits for it.
+// beside runs work, which pumps, while the source publishes n events (0: until work returns), and reads the
+// rest. The end of the source is sent on ended; beside waits for it.
 func (d *side) beside(rate, n int, ended chan error, work func() error) error {
 	ctx, cancel := context.WithCancel(d.r.ctx)
 	go func() { ended <- d.source.pace(ctx, rate, n) }()

@@ -8,10 +8,10 @@ import (
 	"io"
 )
 
-var errLinux = errors.New("bench needs Linux: it reads by epoll, and the kernel's own count of CPU time and memory")
+var errLinux = errors.New("bench requires Linux, for epoll and for the kernel's CPU and memory counters")
 
-// Run needs Linux.
+// Run returns an error: bench requires Linux.
 func Run(context.Context, Config) (*Report, error) { return nil, errLinux }
 
-// Child needs Linux.
+// Child returns an error: bench requires Linux.
 func Child(Config, string, io.Writer) error { return errLinux }

@@ -15,9 +15,9 @@ const (
 	stalledBuffer = 4096
 )
 
-// slow measures the latency of those who read, without and with 1 % who do not.
+// slow measures the latency of normal subscribers, without and with 1 % stalled ones.
 func (r *runner) slow(s spec) (*Result, error) {
-	// Stalled ones have to stay: what is measured is what they cost, not their end.
+	// Stalled subscribers must stay connected: their cost is measured, not their disconnection.
 	server, err := r.hub("--write-timeout", "10m")
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func (r *runner) slow(s spec) (*Result, error) {
 	}
 	result.Hub = figures(with)
 	result.P99Ratio = medianOf(with, without, func(r *round) float64 { return r.micros(99) })
-	d.shut()
+	d.closeSubscribers()
 	result.Tally.add(d.tally)
 	result.Gaps += d.gaps
 	result.LoadCPU = loadShare(with)
@@ -56,8 +56,8 @@ func (r *runner) slow(s spec) (*Result, error) {
 	return result, nil
 }
 
-// withStalled measures a round during which some stand still. After it they read on, and must get
-// all that they have left lying.
+// withStalled measures a round with stalled subscribers. Afterwards they resume reading and must get every
+// event.
 func (d *side) withStalled(s spec, result *Result) (*round, error) {
 	p, err := d.plan(s.transport, max(1, s.subscribers/100))
 	if err != nil {
@@ -70,7 +70,7 @@ func (d *side) withStalled(s spec, result *Result) (*round, error) {
 		return nil, err
 	}
 	for _, c := range stalled.conns {
-		if err := d.r.load.watch(c, unix.EPOLL_CTL_DEL, 0); err != nil {
+		if err := d.r.load.epollCtl(c, unix.EPOLL_CTL_DEL, 0); err != nil {
 			return nil, err
 		}
 	}
@@ -90,10 +90,10 @@ func (d *side) withStalled(s spec, result *Result) (*round, error) {
 	bytes := int(d.source.head(0)-first) * s.size
 	for _, c := range stalled.conns {
 		if arrived, err := unix.IoctlGetInt(c.fd, unix.SIOCINQ); err != nil || arrived >= bytes {
-			return nil, fmt.Errorf("a subscriber that does not read was not stalled: %d bytes have come (%w)", arrived, err)
+			return nil, fmt.Errorf("a subscriber that does not read was not stalled: %d bytes arrived (%w)", arrived, err)
 		}
 		_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20)
-		if err := d.r.load.watch(c, unix.EPOLL_CTL_ADD, unix.EPOLLIN); err != nil {
+		if err := d.r.load.epollCtl(c, unix.EPOLL_CTL_ADD, unix.EPOLLIN); err != nil {
 			return nil, err
 		}
 	}
@@ -101,14 +101,14 @@ func (d *side) withStalled(s spec, result *Result) (*round, error) {
 	if _, err := d.r.load.pump(patience, func() bool { return stalled.advanced >= missed }); err != nil {
 		return nil, err
 	}
-	stalled.settle(d.source.head)
+	stalled.countLost(d.source.head)
 	result.Tally.add(stalled.tally)
 	result.Gaps += stalled.gaps
-	return one, d.leave(stalled)
+	return one, d.closeGroup(stalled)
 }
 
-// leave closes a group, and has the hub notice.
-func (d *side) leave(g *group) error {
+// closeGroup closes a group and makes the hub notice.
+func (d *side) closeGroup(g *group) error {
 	g.close()
 	if err := d.source.publish(1); err != nil {
 		return err
@@ -116,5 +116,5 @@ func (d *side) leave(g *group) error {
 	if err := d.drain(); err != nil {
 		return err
 	}
-	return d.r.load.rest(50 * time.Millisecond)
+	return d.r.load.pumpFor(50 * time.Millisecond)
 }

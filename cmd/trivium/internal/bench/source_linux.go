@@ -31,14 +31,14 @@ type source struct {
 	url    string
 	token  string
 
-	heads    []uint32 // by stream: number of its next event
-	turn     uint32   // of the stream whose turn it is
-	event    []byte
-	body     []byte
-	expected atomic.Int64 // places that all subscribers together have to come forward
+	heads      []uint32 // by stream: number of its next event
+	nextStream uint32   // the stream of the next event
+	event      []byte
+	body       []byte
+	expected   atomic.Int64 // events that all subscribers together should receive
 }
 
-// topicOf is the topic of a stream.
+// topicOf returns the topic of a stream.
 func topicOf(stream uint32) string {
 	if stream == 0 {
 		return "bench"
@@ -47,14 +47,14 @@ func topicOf(stream uint32) string {
 }
 
 func newSource(l *load, s spec, streams uint32) *source {
-	fan := int64(s.subscribers)
+	fan := int64(s.subscribers) // deliveries per event
 	if streams > 0 {
 		fan = 1
 	}
 	return &source{clock: l.clock, size: s.size, streams: streams, fan: fan, heads: make([]uint32, streams+1)}
 }
 
-// overUDP has it send datagrams.
+// overUDP makes the source send datagrams.
 func (s *source) overUDP(address string) error {
 	conn, err := net.Dial("udp", address)
 	if err != nil {
@@ -64,7 +64,7 @@ func (s *source) overUDP(address string) error {
 	return nil
 }
 
-// overHTTP has it post envelopes.
+// overHTTP makes the source post envelopes.
 func (s *source) overHTTP(base, token string) {
 	s.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}, Timeout: patience}
 	s.url, s.token = base+"/publish", token
@@ -81,12 +81,12 @@ func (s *source) close() {
 
 func (s *source) head(stream uint32) uint32 { return s.heads[stream] }
 
-// next makes the envelope of the next event.
+// next returns the envelope of the next event.
 func (s *source) next() []byte {
 	stream := uint32(0)
 	if s.streams > 0 {
-		stream = 1 + s.turn%s.streams
-		s.turn++
+		stream = 1 + s.nextStream%s.streams
+		s.nextStream++
 	}
 	s.event = append(s.event[:0], `{"topic":"`...)
 	s.event = append(s.event, topicOf(stream)...)
@@ -99,7 +99,7 @@ func (s *source) next() []byte {
 	return s.event
 }
 
-// publish sends n events, each stamped when it is its turn.
+// publish sends n events; each is stamped right before it is sent.
 func (s *source) publish(n int) error {
 	if s.udp != nil {
 		for range n {
@@ -153,9 +153,8 @@ func (s *source) post(body []byte) error {
 	return nil
 }
 
-// pace publishes at a rate until n are out, or without a number (0) until the context ends, which
-// is no error. It has a thread of its own, since a timer of the runtime is only good to a
-// millisecond.
+// pace publishes at a rate until n events are sent or, if n is 0, until the context ends, which is no error. It
+// is locked to a thread, because the runtime's timers are accurate to a millisecond only.
 func (s *source) pace(ctx context.Context, rate, n int) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -164,7 +163,7 @@ func (s *source) pace(ctx context.Context, rate, n int) error {
 		due := start + int64(i)*int64(time.Second)/int64(rate)
 		if wait := due - s.clock(); wait > 0 {
 			t := unix.NsecToTimespec(min(wait, int64(100*time.Millisecond)))
-			_ = unix.Nanosleep(&t, nil) // a signal only makes it look again
+			_ = unix.Nanosleep(&t, nil) // after a signal the loop checks the time again
 			if ctx.Err() != nil {
 				return nil
 			}

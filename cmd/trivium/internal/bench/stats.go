@@ -2,7 +2,7 @@ package bench
 
 import "slices"
 
-// median gives the middle, of an even number the mean of the two; 0 of none.
+// median returns the median, or 0 for no values.
 func median(all []float64) float64 {
 	if len(all) == 0 {
 		return 0

@@ -35,7 +35,7 @@ type row struct {
 	bars []bar
 }
 
-// SVG draws CPU time and latency, the hub beside the floor.
+// SVG writes a chart of CPU time and latency, hub next to floor.
 func (r *Report) SVG(w io.Writer) error {
 	var cpu, latency []row
 	for _, result := range r.Results {
@@ -62,7 +62,7 @@ func (r *Report) SVG(w io.Writer) error {
 	return err
 }
 
-// bars leaves out what was not measured.
+// bars returns a row without the figures that were not measured.
 func bars(name string, all ...bar) row {
 	r := row{name: name}
 	for _, b := range all {
@@ -73,7 +73,7 @@ func bars(name string, all ...bar) row {
 	return r
 }
 
-// chart draws rows of bars to one scale from y on, and gives where it ends.
+// chart draws rows of bars to one scale from y on, and returns the y where it ends.
 func chart(w *strings.Builder, y int, title string, rows []row) int {
 	most := 0.0
 	for _, r := range rows {
