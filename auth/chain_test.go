@@ -69,7 +69,7 @@ func TestChain(t *testing.T) {
 	_, err = c.Recheck(got)
 	require.Equal(t, ErrTokenEnded, err, "by who gave it")
 	_, err = c.Recheck(&Credential{})
-	require.Equal(t, ErrTokenEnded, err, "given by nobody")
+	require.Equal(t, ErrTokenEnded, err, "not issued by this chain")
 }
 
 // A token of three parts in the file is no JWT. For one that is not in the file the JWT verifier

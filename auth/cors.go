@@ -68,7 +68,7 @@ func NewOrigins(patterns []string, headers ...string) (*Origins, error) {
 	o.allowed, err = newCORS(patterns, headers, o.credentialed)
 	var faults []error
 	if everyone && len(patterns) > 1 {
-		faults = append(faults, fmt.Errorf("origin %q: is every origin, without cookies, so it stands alone", anyOrigin))
+		faults = append(faults, fmt.Errorf("origin %q: allows every origin, without cookies, so it must be the only pattern", anyOrigin))
 	}
 	if err != nil {
 		for fault := range cfgerrors.All(err) {
@@ -144,12 +144,12 @@ func (o *Origins) allows(origin string) bool {
 	case o.allowed == nil:
 		return false
 	}
-	// The library takes anything for a host that stands between brackets.
+	// The library accepts anything between brackets as a host.
 	_, authority, _ := strings.Cut(origin, "://")
 	if _, _, ok := splitHost(authority); !ok {
 		return false
 	}
-	// It tells what it thinks of an origin to a browser only.
+	// The library decides on an origin only in its answer to a preflight.
 	w := &preflightAnswer{header: make(http.Header)}
 	o.allowed.Wrap(nil).ServeHTTP(w, &http.Request{
 		Method: http.MethodOptions,
@@ -158,8 +158,8 @@ func (o *Origins) allows(origin string) bool {
 	return w.status == http.StatusNoContent
 }
 
-// share tells a browser which pages may have the answer, and reports whether the request goes on;
-// if not, it was a preflight, which has been answered.
+// applyCORS sets the CORS headers of the answer, and reports whether the request continues. If not,
+// it was a preflight, which is answered.
 func (o *Origins) applyCORS(w http.ResponseWriter, r *http.Request) (goesOn bool) {
 	if o == nil {
 		return true

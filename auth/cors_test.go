@@ -307,7 +307,7 @@ func TestOriginPatterns(t *testing.T) {
 
 	const form = "want scheme://host or scheme://host:port"
 	bad := map[string]string{
-		"*":                   "stands alone",
+		"*":                   "must be the only pattern",
 		"file:///home":        "have the origin null",
 		"https://*.github.io": "public suffix",
 	}

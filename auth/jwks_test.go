@@ -119,7 +119,7 @@ func TestKeySetInTime(t *testing.T) {
 
 		// Unavailable from the start: retries after 1, 3, 7, 15, 31, 63 and then 123 s.
 		verify(good, ErrUnavailable)
-		requests(0, "nobody runs it yet")
+		requests(0, "run has not started")
 		running.Go(func() { j.Run(ctx) })
 		requests(1, "at once")
 		for _, wait := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {

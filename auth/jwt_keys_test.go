@@ -120,7 +120,7 @@ func mintAndVerify(t *testing.T, j *JWT, file []byte, parse func([]byte) (*Signi
 
 	want.Subject = "a\nb"
 	_, err = k.Mint("", want)
-	require.EqualError(t, err, "no hub would take the token: its subject (sub) is longer than 256 bytes or has control characters")
+	require.EqualError(t, err, "a hub would refuse the token: its subject (sub) is longer than 256 bytes or has control characters")
 	want.Subject, want.Audience = "a", strings.Repeat("x", MaxTokenLen)
 	_, err = k.Mint("", want)
 	require.ErrorContains(t, err, "a token has at most 8192 bytes")

@@ -93,7 +93,7 @@ func (k *SigningKey) Mint(keyID string, c Claims) (string, error) {
 		return "", err
 	}
 	if _, err := parseClaims(payload); err != nil {
-		return "", fmt.Errorf("no hub would take the token: %w", err)
+		return "", fmt.Errorf("a hub would refuse the token: %w", err)
 	}
 	unsigned := jwt.NewWithClaims(k.method, members)
 	if keyID != "" {

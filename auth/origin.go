@@ -144,11 +144,11 @@ func parseHost(s string) (host, port string, err error) {
 		inside, rest, closed := strings.Cut(bracketed, "]")
 		addr, err := netip.ParseAddr(inside)
 		if err != nil || !closed || !addr.Is6() || addr.Zone() != "" {
-			return "", "", errors.New("between brackets stands an IPv6 address")
+			return "", "", errors.New("want an IPv6 address between the brackets")
 		}
 		host = addr.String()
 		if port, hasPort = strings.CutPrefix(rest, ":"); !hasPort && rest != "" {
-			return "", "", errors.New("after an address stands a port or nothing")
+			return "", "", errors.New("want a port or nothing after an address")
 		}
 	}
 	if host == "" || strings.ContainsFunc(host, notInHost) {

@@ -59,7 +59,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
 	}
 	if prefix.Bits() == 0 {
-		return netip.Prefix{}, errors.New("is every address, and whoever connects could name any client; want the proxy's own, such as 10.0.0.0/8")
+		return netip.Prefix{}, errors.New("contains all addresses, so any client could claim any address; want the proxy's own, such as 10.0.0.0/8")
 	}
 	return prefix, nil
 }

@@ -100,7 +100,7 @@ func (r *revocations) addSubject(text string) error {
 		date, ok := strings.CutPrefix(rest, revokedBefore)
 		if before, err = time.Parse(time.RFC3339, date); !ok || err != nil {
 			return errors.New("want a time such as before:2026-11-28T12:00:00Z after the subject, or nothing; " +
-				"a subject with spaces stands in double quotes")
+				"put a subject with spaces in double quotes")
 		}
 	}
 	if known, again := r.subjects[name]; again && (known.IsZero() || !before.IsZero() && before.Before(known)) {

@@ -52,7 +52,7 @@ func TestRevokedSubjects(t *testing.T) {
 // Errors name the line, and change nothing.
 func TestRevokedFileFaults(t *testing.T) {
 	const (
-		after   = "want a time such as before:2026-11-28T12:00:00Z after the subject, or nothing; a subject with spaces stands in double quotes"
+		after   = "want a time such as before:2026-11-28T12:00:00Z after the subject, or nothing; put a subject with spaces in double quotes"
 		subject = "want, after sub:, a subject of 1 to 256 bytes without control characters"
 		quotes  = "want a subject in double quotes as a JSON string, with the closing quote"
 	)

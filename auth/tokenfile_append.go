@@ -58,7 +58,7 @@ func AppendToken(file []byte, entry TokenEntry) ([]byte, error) {
 	case before.list.Style&yaml.FlowStyle == 0:
 		indent = strings.Repeat(" ", before.list.Column-1)
 	case len(before.list.Content) > 0:
-		return nil, errors.New("the list of tokens stands in brackets; write its entries in lines of their own, each after a hyphen")
+		return nil, errors.New("the list of tokens is in brackets; write its entries on separate lines, each after a hyphen")
 	default:
 		if text, err = cutBrackets(text, before.list); err != nil {
 			return nil, err
@@ -83,7 +83,7 @@ func AppendToken(file []byte, entry TokenEntry) ([]byte, error) {
 		same = same && after.entries[i].equal(e)
 	}
 	if !same {
-		return nil, errors.New("the file's form leaves no place for an entry at its end")
+		return nil, errors.New("cannot append an entry to a file of this form")
 	}
 	return result, nil
 }

@@ -144,7 +144,7 @@ func (p *tokenParser) members(node *yaml.Node, where string, known []string) map
 		case name == "":
 			p.fault(key.Line, where, "a key that is no text, want "+strings.Join(known, ", "))
 		case lines[name] > 0:
-			p.fault(key.Line, where, fmt.Sprintf("%s stands in line %d already", name, lines[name]))
+			p.fault(key.Line, where, fmt.Sprintf("%s is in line %d already", name, lines[name]))
 		default:
 			lines[name] = key.Line
 			values[name] = deref(node.Content[i+1])

@@ -186,7 +186,7 @@ func TestAppendToken(t *testing.T) {
 		{name: "empty list", file: "# None.\n[]\n# End.", want: "# None.\n# End.\n" + added("")},
 		{name: "empty list of a mapping", file: "tokens: [ ] # none", want: "tokens: # none\n" + added("  ")},
 		{name: "empty quoted key", file: `"tokens": []`, want: "\"tokens\":\n" + added("  ")},
-		{name: "brackets", file: "[{name: a, sha256: " + hashOf("a") + "}]", err: "the list of tokens stands in brackets; write its entries in lines of their own, each after a hyphen"},
+		{name: "brackets", file: "[{name: a, sha256: " + hashOf("a") + "}]", err: "the list of tokens is in brackets; write its entries on separate lines, each after a hyphen"},
 		{name: "braces", file: "{tokens: []}", err: "with the new entry: line 1: did not find expected <document start>"},
 		{name: "brackets on two lines", file: "[\n]", err: "the empty list of tokens is not written as []"},
 		{name: "anchor", file: "tokens: &all []", want: "tokens: &all\n" + added("  ")},

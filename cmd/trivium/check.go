@@ -249,7 +249,7 @@ func (s *sources) readItem(key, value *yaml.Node, known map[string]bool) {
 		s.complain(key.Line, fmt.Sprintf("unknown key %q; \"trivium serve --help\" names them all", key.Value))
 		return
 	case again:
-		s.complain(key.Line, fmt.Sprintf("%s stands in line %d already", key.Value, first.line))
+		s.complain(key.Line, fmt.Sprintf("%s is in line %d already", key.Value, first.line))
 		return
 	}
 	item := fileItem{line: key.Line}

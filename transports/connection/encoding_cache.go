@@ -48,7 +48,7 @@ type encodingKey struct {
 type CachedEncoding struct {
 	bytes []byte // static
 
-	// guarded by Encodings.mu
+	// guarded by EncodingCache.mu
 
 	key     encodingKey
 	holders []holder // by subject

@@ -142,5 +142,5 @@ func TestUnreadableLogKeepsCursor(t *testing.T) {
 	}()
 	require.Eventually(t, func() bool { return s.Hub.Stats().Subscriptions > waiting }, tt.Patience, time.Millisecond)
 	s.Registry.Drain(t.Context(), 0)
-	require.Equal(t, http.StatusServiceUnavailable, <-status, "nobody knows from where to ask again")
+	require.Equal(t, http.StatusServiceUnavailable, <-status, "the position is unknown")
 }

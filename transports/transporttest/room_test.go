@@ -56,7 +56,7 @@ func TestLargeOldEventWithoutMemory(t *testing.T) {
 			told := next(c)
 			require.Equal(t, Error, told.Kind)
 			require.Equal(t, 503, told.Problem.Status)
-			require.Contains(t, []string{"", place.ID}, told.ID, "where to come back to")
+			require.Contains(t, []string{"", place.ID}, told.ID, "position to resume from")
 			c.Cut()
 			require.EqualValues(t, 1, s.SSE.NoEncodingMemory.Load()+s.WebSocket.NoEncodingMemory.Load())
 			require.EqualValues(t, 1, s.SSE.Delivered.Load()+s.WebSocket.Delivered.Load())
