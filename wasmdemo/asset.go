@@ -16,7 +16,7 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo/internal/build"
 )
 
-// contentTypes are said here, and not by the system that the hub happens to run on.
+// contentTypes are fixed here so that they do not depend on the system.
 var contentTypes = map[string]string{
 	".css":  "text/css; charset=utf-8",
 	".html": "text/html; charset=utf-8",
@@ -25,27 +25,26 @@ var contentTypes = map[string]string{
 	".svg":  "image/svg+xml",
 }
 
-// asset is a file that is served. It is kept compressed, as browsers ask for it.
+// asset is a served file, kept compressed.
 type asset struct {
 	contentType string
-	tag         string // names the content, for the ETag
+	tag         string // ETag, derived from the content
 	compressed  []byte
-	plain       func() ([]byte, error) // the same, made when somebody first wants it so, and kept
+	plain       func() ([]byte, error) // returns the uncompressed content; computed at its first use
 }
 
-// newAsset makes an asset of a file that the program carries. A name with another extension than
-// contentTypes has is a fault of the program, which a test finds.
+// newAsset returns an asset of an embedded file. Its extension must be in contentTypes, which a test checks.
 func newAsset(name string, content []byte) *asset {
 	compressed, err := build.Compress(content)
 	if err != nil {
-		panic(err) // memory takes whatever is written
+		panic(err) // writes to memory cannot fail
 	}
 	a := newCompressed(contentTypes[path.Ext(name)], compressed)
 	a.plain = func() ([]byte, error) { return content, nil }
 	return a
 }
 
-// newCompressed makes an asset of what is compressed by gzip already.
+// newCompressed returns an asset of gzip-compressed content.
 func newCompressed(contentType string, compressed []byte) *asset {
 	sum := sha256.Sum256(compressed)
 	return &asset{
@@ -62,8 +61,8 @@ func newCompressed(contentType string, compressed []byte) *asset {
 	}
 }
 
-// serve answers GET and HEAD with the asset. It is always asked for anew, and not sent again to who
-// has it: after another build, or with another hub on the same port, the old one is not to be used.
+// serve answers GET and HEAD. Browsers must revalidate the asset each time, because a rebuilt hub, or another
+// hub on the same port, may serve a different one.
 func (a *asset) serve(w http.ResponseWriter, r *http.Request, writeTimeout time.Duration) {
 	h := w.Header()
 	content, tag := a.compressed, `"`+a.tag+`-gzip"`
@@ -96,12 +95,12 @@ func (a *asset) serve(w http.ResponseWriter, r *http.Request, writeTimeout time.
 // chunk bounds one write in bytes, so that progress is seen within a large answer.
 const chunk = 16 << 10
 
-// write sends all of p unless a chunk makes no progress for the timeout, or the client has gone.
+// write sends p. It gives up when a chunk makes no progress within the timeout, or the client has gone.
 func write(w http.ResponseWriter, p []byte, timeout time.Duration) {
 	controller := http.NewResponseController(w)
 	for len(p) > 0 {
 		if timeout > 0 {
-			// Where there is no deadline to set there is no connection to wait on.
+			// A writer without deadlines has no connection that could block.
 			_ = controller.SetWriteDeadline(time.Now().Add(timeout))
 		}
 		n, err := w.Write(p[:min(len(p), chunk)])
@@ -113,11 +112,11 @@ func write(w http.ResponseWriter, p []byte, timeout time.Duration) {
 		}
 		p = p[n:]
 	}
-	_ = controller.SetWriteDeadline(time.Time{}) // the connection may have another request to answer
+	_ = controller.SetWriteDeadline(time.Time{}) // the connection may serve further requests
 }
 
-// acceptsGzip reads Accept-Encoding (RFC 9110 section 12.5.3): gzip or * with a weight above 0, what
-// is said of gzip itself before what is said of *.
+// acceptsGzip parses Accept-Encoding (RFC 9110, section 12.5.3). A weight for gzip takes precedence over one for
+// *.
 func acceptsGzip(lines []string) bool {
 	named, any := -1.0, 0.0
 	for _, line := range lines {
@@ -137,8 +136,7 @@ func acceptsGzip(lines []string) bool {
 	return any > 0
 }
 
-// weight reads the parameter q (RFC 9110 section 12.4.2); what is no weight is 0, so that a client
-// gets nothing that it may not understand.
+// weight parses the parameter q (RFC 9110, section 12.4.2). An invalid weight counts as 0.
 func weight(parameters string) float64 {
 	if strings.TrimSpace(parameters) == "" {
 		return 1
@@ -151,8 +149,8 @@ func weight(parameters string) float64 {
 	return q
 }
 
-// matches reads If-None-Match (RFC 9110 section 13.1.2), where a weak tag is as good as a strong one.
-// Tags of ours have no comma in them.
+// matches parses If-None-Match (RFC 9110, section 13.1.2), with weak comparison. The hub's own tags contain no
+// comma.
 func matches(lines []string, tag string) bool {
 	for _, line := range lines {
 		for element := range strings.SplitSeq(line, ",") {

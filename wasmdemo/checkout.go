@@ -11,9 +11,9 @@ import (
 
 const module = "github.com/trivium-hub/trivium"
 
-// FindCheckout gives the root of the module that the running program was built from, "" unless go run
-// built it just now from a directory that is still what it was. Where the program runs says nothing:
-// somebody else's files may lie there, and what they build would run in the reader's browser.
+// FindCheckout returns the root of the module that the running program was built from, or "" unless go run has
+// just built it from an unchanged directory. The working directory is not used: it may contain somebody else's
+// files, whose code would run in the reader's browser.
 func FindCheckout() string {
 	executable, err := os.Executable()
 	if err != nil {
@@ -23,8 +23,8 @@ func FindCheckout() string {
 	return findCheckout(executable, source)
 }
 
-// findCheckout judges where the program lies and where the source of this package lay as it was
-// compiled, which -trimpath takes out of it.
+// findCheckout decides by the program's path and by the path of this package's source at compile time, which
+// -trimpath removes.
 func findCheckout(executable, source string) string {
 	if !builtByGoRun(executable) || !filepath.IsAbs(source) {
 		return ""
@@ -51,8 +51,7 @@ func builtByGoRun(executable string) bool {
 	return workDir.MatchString(executable) || cacheDir.MatchString(executable)
 }
 
-// isOurModule reports whether a go.mod is that of our module: its module line is the first that is
-// neither blank nor a comment, as it is in ours.
+// isOurModule reports whether a go.mod is this module's, by its module line.
 func isOurModule(path string) bool {
 	file, err := os.Open(path)
 	if err != nil {

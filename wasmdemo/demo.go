@@ -21,13 +21,12 @@ const (
 //go:embed static
 var static embed.FS
 
-// absentPage stands in for the page where there is no program. It says how to get one without
-// running anything.
+// absentPage is shown if there is no program. It explains how to get one.
 //
 //go:embed absent.html
 var absentPage []byte
 
-// Config is what a Demo is made of. Allow and NotFound are required.
+// Config configures a Demo. Allow and NotFound are required.
 type Config struct {
 	// Checkout is the root of the module whose wasmdemo/app Run builds, as FindCheckout gives it;
 	// "": Run builds nothing. A program that is carried goes before it.
@@ -41,10 +40,10 @@ type Config struct {
 	NotFound http.HandlerFunc
 }
 
-// State says whether the program can be had.
+// State is the availability of the program.
 type State string
 
-// The states. Building becomes one of the next two, the others stay.
+// The states. Building changes to Ready or Failed; the others are permanent.
 const (
 	Building State = "building"
 	Ready    State = "ready"
@@ -52,11 +51,11 @@ const (
 	Absent   State = "absent"
 )
 
-// howTo tells whoever asks for a program that is not there.
+// howTo explains how to get a program.
 const howTo = "this trivium was built without the page's program; either run it from a checkout: " +
 	"go run ./cmd/trivium serve; or build it in: go generate ./wasmdemo && go build -tags embeddemo ./cmd/trivium"
 
-// Demo is the page. It is an http.Handler of /demo and what is below it.
+// Demo is the demo page, an http.Handler for /demo and the paths below.
 type Demo struct {
 	cfg    Config
 	pages  map[string]*asset // by path below /demo/
@@ -68,8 +67,8 @@ type Demo struct {
 	program map[string]*asset // once Ready, by path below /demo/
 }
 
-// New makes the page. The program is Ready at once if it is carried; what has to be built is
-// Building until Run has done so.
+// New returns the page. An embedded program is Ready at once; otherwise the state is Building until Run has
+// built it, or Absent.
 func New(cfg Config) *Demo {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -78,7 +77,7 @@ func New(cfg Config) *Demo {
 	carried, ok := carriedProgram()
 	switch {
 	case ok:
-		d.take(carried)
+		d.setProgram(carried)
 	case cfg.Checkout != "":
 		d.state, d.detail = Building, "the page's program is being built"
 	default:
@@ -87,7 +86,7 @@ func New(cfg Config) *Demo {
 	return d
 }
 
-// readPages reads the static files; index.html is that of /demo/ itself.
+// readPages returns the static files; index.html is served at /demo/.
 func readPages() map[string]*asset {
 	pages := make(map[string]*asset)
 	err := fs.WalkDir(static, "static", func(name string, entry fs.DirEntry, err error) error {
@@ -106,13 +105,13 @@ func readPages() map[string]*asset {
 		return nil
 	})
 	if err != nil {
-		panic(err) // they are part of the program
+		panic(err) // the files are embedded
 	}
 	return pages
 }
 
-// Run builds the program if that is to be done, and returns when it is or, nothing of it being left,
-// when ctx is done. Why it failed is logged, and shown on the page.
+// Run builds the program if necessary. It returns when the build has finished, or was canceled by ctx and has
+// cleaned up. A failure is logged and shown on the page.
 func (d *Demo) Run(ctx context.Context) {
 	if state, _ := d.State(); state != Building {
 		return
@@ -121,38 +120,38 @@ func (d *Demo) Run(ctx context.Context) {
 	built, err := build.Run(ctx, d.cfg.Checkout)
 	switch {
 	case err == nil:
-		d.take(built)
+		d.setProgram(built)
 		d.cfg.Log.Info("the demo page is ready", "gzip_bytes", len(built.Program), "took", time.Since(begin).Round(time.Millisecond).String())
 	case ctx.Err() != nil:
-		d.settle(Failed, "the hub ended before the page's program was built", nil)
+		d.setState(Failed, "the hub was stopped before the page's program was built", nil)
 	default:
-		d.settle(Failed, err.Error(), nil)
+		d.setState(Failed, err.Error(), nil)
 		d.cfg.Log.Error("the demo page's program could not be built", "error", err.Error())
 	}
 }
 
-// take puts a program in place.
-func (d *Demo) take(p build.Result) {
-	d.settle(Ready, "", map[string]*asset{
+// setProgram makes a program available.
+func (d *Demo) setProgram(p build.Result) {
+	d.setState(Ready, "", map[string]*asset{
 		programPath: newCompressed("application/wasm", p.Program),
 		loaderPath:  newAsset(loaderPath, p.Loader),
 	})
 }
 
-func (d *Demo) settle(state State, detail string, program map[string]*asset) {
+func (d *Demo) setState(state State, detail string, program map[string]*asset) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.state, d.detail, d.program = state, detail, program
 }
 
-// State says whether the program can be had, and if not, why.
+// State returns whether the program is available, and if not, why.
 func (d *Demo) State() (state State, detail string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.state, d.detail
 }
 
-// find gives what is served at a path below /demo/, nil if there is nothing.
+// find returns the asset at a path below /demo/, or nil.
 func (d *Demo) find(below string) *asset {
 	d.mu.Lock()
 	defer d.mu.Unlock()

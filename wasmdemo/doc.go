@@ -1,16 +1,16 @@
-// Package wasmdemo serves the page at /demo/ and the WebAssembly program that runs in it
-// (wasmdemo/app), with the wasm_exec.js of the toolchain that built the program.
+// Package wasmdemo serves the demo page at /demo/ and the WebAssembly program that runs in it (wasmdemo/app),
+// with the wasm_exec.js of the toolchain that built the program.
 //
-// Where the program comes from: a release carries it (built with -tags embeddemo after go generate
-// ./wasmdemo); under go run it is built in the background from the checkout that the hub itself was
-// built from; else there is none, and the page says how to get it. A hub that was installed never
-// builds: it has no way to know whose code lies where it happens to run.
+// A release contains the program (built with -tags embeddemo after go generate ./wasmdemo). Under go run, the
+// program is built in the background from the checkout of the hub itself. Otherwise there is no program, and the
+// page explains how to get it. An installed hub never builds: the directory it runs in may contain somebody
+// else's code.
 //
-// [Demo.Run] owns the build's process group and one goroutine of os/exec beside it; it returns when
-// they have ended. The handler starts nothing.
+// [Demo.Run] owns the build's process group and one goroutine of os/exec, and returns after both have ended. The
+// handler starts nothing.
 //
-// The pages are static and need no token. The package knows nothing of the hub: what a refusal looks
-// like is given to it.
+// The pages are static and need no token. The package does not depend on the hub; the caller supplies the error
+// answers.
 package wasmdemo
 
 //go:generate go run ./internal/generate

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// ServeHTTP serves /demo/, what is below it, and from /demo the way there.
+// ServeHTTP serves /demo/ and the paths below, and redirects /demo there.
 func (d *Demo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setPolicies(w.Header(), r.Host)
 	if !d.cfg.Allow(w, r, http.MethodGet, http.MethodHead) {
@@ -16,7 +16,7 @@ func (d *Demo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	below, isBelow := strings.CutPrefix(r.URL.Path, "/demo/")
 	switch {
 	case r.URL.Path == "/demo":
-		// Relative, for a proxy may have the hub stand below another path.
+		// Relative, because a proxy may serve the hub under a path prefix.
 		w.Header().Set("Location", "demo/")
 		w.Header().Set("Cache-Control", "no-cache")
 		w.WriteHeader(http.StatusPermanentRedirect)
@@ -33,7 +33,7 @@ func (d *Demo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.cfg.NotFound(w, r)
 }
 
-// serveState tells a page that waits how the build stands.
+// serveState reports the state of the build to a waiting page.
 func (d *Demo) serveState(w http.ResponseWriter, r *http.Request) {
 	state, detail := d.State()
 	text, err := json.Marshal(struct {
@@ -41,17 +41,17 @@ func (d *Demo) serveState(w http.ResponseWriter, r *http.Request) {
 		Detail string `json:"detail"`
 	}{state, detail})
 	if err != nil {
-		panic(err) // two strings can always be written
+		panic(err) // cannot fail for two strings
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(append(text, '\n')) // nobody is left to be told
+		_, _ = w.Write(append(text, '\n')) // the client has gone
 	}
 }
 
-// setPolicies says what a browser may do with an answer: the page loads and reaches nothing but its
-// own hub, and no other page frames or loads what is here.
+// setPolicies sets the browser's policies: the page loads from and connects to its own hub only, and no other
+// page may frame or load it.
 func setPolicies(h http.Header, host string) {
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "+
 		"connect-src 'self'"+sockets(host)+"; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
@@ -64,8 +64,8 @@ func setPolicies(h http.Header, host string) {
 // hostSource is what CSP can name as a host, an IPv6 address not being of it.
 var hostSource = regexp.MustCompile(`^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?$`)
 
-// sockets names the hub's WebSocket for browsers that do not take it for 'self' (Safari before 15.4).
-// A Host that is none, which may hold whatever would end the directive, is left out.
+// sockets returns the hub's WebSocket origins for browsers that do not include them in 'self' (Safari before
+// 15.4). An invalid Host, which could end the directive, is omitted.
 func sockets(host string) string {
 	if !hostSource.MatchString(host) {
 		return ""

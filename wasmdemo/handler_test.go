@@ -37,7 +37,7 @@ func ready(t *testing.T, configure func(*httptest.Server)) (*Demo, *httptest.Ser
 	})
 	compressed, err := build.Compress(plain)
 	require.NoError(t, err)
-	d.take(build.Result{Program: compressed, Loader: []byte("// loader")})
+	d.setProgram(build.Result{Program: compressed, Loader: []byte("// loader")})
 	server := httptest.NewUnstartedServer(d)
 	if configure != nil {
 		configure(server)
@@ -168,7 +168,7 @@ func TestNewBuild(t *testing.T) {
 	old := ask(t, server.Client(), "GET", url, nil)
 	compressed, err := build.Compress([]byte("another"))
 	require.NoError(t, err)
-	d.take(build.Result{Program: compressed})
+	d.setProgram(build.Result{Program: compressed})
 	a := ask(t, server.Client(), "GET", url, http.Header{"If-None-Match": {old.header.Get("ETag")}})
 	require.Equal(t, 200, a.status)
 	require.Equal(t, "another", a.body)
@@ -207,7 +207,7 @@ func TestStates(t *testing.T) {
 	}{
 		{Building, "being built"}, {Failed, "main.go:3:1: </script> \"quoted\"\nsecond line"}, {Absent, "how to"},
 	} {
-		d.settle(c.state, c.detail, nil)
+		d.setState(c.state, c.detail, nil)
 		a := ask(t, server.Client(), "GET", server.URL+"/demo/build", nil)
 		var got struct{ State, Detail string }
 		require.NoError(t, json.Unmarshal([]byte(a.body), &got))
@@ -267,7 +267,7 @@ func TestStuckReader(t *testing.T) {
 		for i := range noise {
 			noise[i] = byte(i)
 		}
-		d.settle(Ready, "", map[string]*asset{programPath: {contentType: "application/wasm", compressed: noise}})
+		d.setState(Ready, "", map[string]*asset{programPath: {contentType: "application/wasm", compressed: noise}})
 		protocols := new(http.Protocols)
 		protocols.SetHTTP1(!h2)
 		protocols.SetUnencryptedHTTP2(h2)

@@ -10,8 +10,8 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo/app/board"
 )
 
-// maxHeld is how many of the six connections that a browser allows a host one tab may hold, so that
-// two tabs leave some for publishing.
+// maxHeld is how many of the browser's six connections per host one tab may hold, so that two tabs leave some
+// for publishing.
 const maxHeld = 2
 
 // transports are the choices, in the order of the select's options.
@@ -29,7 +29,7 @@ var transports = []struct {
 type column struct {
 	page  *page
 	index int
-	road  *board.Road
+	conn  *board.Connection
 	use   client.Transport
 	asked bool // that its client has ended has been dealt with
 
@@ -44,12 +44,12 @@ type column struct {
 	chart                                 *chart
 }
 
-func newColumn(p *page, index int, road *board.Road) *column {
+func newColumn(p *page, index int, road *board.Connection) *column {
 	root := byID("road").Get("content").Get("firstElementChild").Call("cloneNode", true)
 	part := func(name string) js.Value { return root.Call("querySelector", `[data-part="`+name+`"]`) }
 	byID("roads").Call("append", root)
 	c := &column{
-		page: p, index: index, road: road, use: road.Status(time.Now()).Use,
+		page: p, index: index, conn: road, use: road.Status(time.Now()).Use,
 		choice: part("use"), mode: &attribute{node: root, name: "data-mode"},
 		state: textOf(part("state")), count: textOf(part("count")), rate: textOf(part("rate")),
 		median: textOf(part("median")), measure: textOf(part("measure")), p99: textOf(part("p99")), last: textOf(part("last")),
@@ -80,39 +80,39 @@ func newColumn(p *page, index int, road *board.Road) *column {
 	return c
 }
 
-// chosen goes on over another transport, at the cursor.
+// chosen continues over another transport, at the cursor.
 func (c *column) chosen() {
 	value := c.choice.Get("value").String()
 	for _, t := range transports {
 		if t.value == value {
 			c.use = t.use
-			c.road.Use(t.use)
+			c.conn.Use(t.use)
 		}
 	}
 }
 
 func (c *column) toggled() {
 	switch {
-	case c.road.Status(time.Now()).On:
-		c.road.Disconnect()
+	case c.conn.Status(time.Now()).On:
+		c.conn.Disconnect()
 	case !c.page.started:
 		c.page.begin()
 	default:
-		c.road.Connect()
+		c.conn.Connect()
 	}
 }
 
 func (c *column) stalled() {
-	if c.road.Status(time.Now()).Stalled {
-		c.road.Resume()
+	if c.conn.Status(time.Now()).Stalled {
+		c.conn.Resume()
 	} else {
-		c.road.Stall()
+		c.conn.Stall()
 	}
 }
 
 // draw shows what has changed; held is how many columns hold a connection, or would.
-func (c *column) draw(now time.Time, tally board.Tally, f *board.Figures, scale board.Scale, held int) board.RoadStatus {
-	status := c.road.Status(now)
+func (c *column) draw(now time.Time, tally board.Tally, f *board.Figures, scale board.Scale, held int) board.ConnectionStatus {
+	status := c.conn.Status(now)
 	c.mode.set(string(status.Mode))
 	c.state.set(status.Text)
 	switch {
@@ -154,8 +154,7 @@ func (c *column) draw(now time.Time, tally board.Tally, f *board.Figures, scale 
 	return status
 }
 
-// rows is the list of the newest events. Its items are used again, so that it costs the browser
-// little at any rate.
+// rows is the list of the newest events. Its nodes are reused, which keeps it cheap at any rate.
 type rows struct {
 	list  js.Value
 	items []*row // newest first

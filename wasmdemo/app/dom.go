@@ -9,12 +9,12 @@ var (
 	window   = js.Global()
 )
 
-// What makes the page's nodes is not inlined, which is a tenth of the program.
+// These functions are not inlined, which saves a tenth of the program's size.
 
 //go:noinline
 func byID(id string) js.Value { return document.Call("getElementById", id) }
 
-// property is one of a node's that is written only when it changes.
+// property is a node's property that is written only when it changes.
 type property struct {
 	node  js.Value
 	name  string
@@ -49,7 +49,7 @@ func (f *flag) set(value bool) {
 	}
 }
 
-// attribute is one that is written only when it changes.
+// attribute is a node's attribute that is written only when it changes.
 type attribute struct {
 	node  js.Value
 	name  string
@@ -63,9 +63,8 @@ func (a *attribute) set(value string) {
 	}
 }
 
-// queue has what the page is to do next, done one by one by the main goroutine, which alone touches
-// the page. A callback of the browser's must not wait, so it only queues; what does not fit, when a
-// person presses faster than the page can follow, is let go.
+// queue holds work for the main goroutine, which alone accesses the page. Callbacks of the browser must not
+// block, so they only queue; if the queue is full, the work is dropped.
 type queue chan func()
 
 func (q queue) add(do func()) {
@@ -88,5 +87,5 @@ func (q queue) on(node js.Value, event string, do func()) {
 	}))
 }
 
-// clock is the page's own, in milliseconds.
+// clock returns the page's monotonic time in milliseconds.
 func clock() float64 { return window.Get("performance").Call("now").Float() }

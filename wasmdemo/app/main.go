@@ -1,13 +1,12 @@
 //go:build js
 
-// Command app is the program of the demo page. It shows one hub's events as they come by three
-// roads side by side, and whether they are the same; static/index.html has what it fills.
+// Command app is the program of the demo page. It shows one hub's events as they arrive over three transports
+// side by side, and whether the columns agree. It fills static/index.html.
 //
-// The main goroutine alone touches the page: it does what callbacks have queued, and draws what has
-// changed, a few times a second in an animation frame. Each column's road and the load have a
-// goroutine; they and the page share a board, which has its own mutex. What takes long besides, as to
-// publish, has one of its own and queues what came of it. The program has no end but that of the page,
-// which ends all of them.
+// Only the main goroutine accesses the page: it runs what callbacks have queued, and draws changes a few times
+// per second in an animation frame. Each column's connection and the load have a goroutine; they share a board
+// with the page, which has its own mutex. Other slow work, such as publishing, runs in a goroutine that queues
+// its result. The program ends with the page.
 package main
 
 import (
@@ -22,14 +21,14 @@ import (
 func main() {
 	p := newPage(context.Background())
 	for _, column := range p.columns {
-		p.running.Go(func() { column.road.Run(p.ctx) })
+		p.running.Go(func() { column.conn.Run(p.ctx) })
 	}
 	p.running.Go(func() { p.load.Run(p.ctx) })
 	p.run()
 }
 
-// page is the whole of it. Its fields are the main goroutine's but for access and what has a mutex
-// of its own.
+// page is the whole program state. Its fields are owned by the main goroutine, except access and those with a
+// mutex of their own.
 type page struct {
 	ctx     context.Context
 	queue   queue
@@ -60,7 +59,7 @@ func newPage(ctx context.Context) *page {
 	p.hub = &board.Hub{Platform: platform, URL: hubURL(), Token: p.access.get}
 	p.load = board.NewLoad(p.hub, p.board, clock)
 	for c, use := range []client.Transport{client.WebSocket, client.SSE, client.LongPoll} {
-		p.columns[c] = newColumn(p, c, board.NewRoad(board.RoadConfig{
+		p.columns[c] = newColumn(p, c, board.NewConnection(board.ConnectionConfig{
 			Column: c, Board: p.board, Platform: platform, URL: p.hub.URL, Token: p.access.get, Clock: clock, Use: use,
 		}))
 	}
@@ -76,14 +75,14 @@ func newPage(ctx context.Context) *page {
 	return p
 }
 
-// hubURL is where the hub stands: the page is at demo/ below it.
+// hubURL returns the hub's URL: the page is at demo/ below it.
 func hubURL() string {
 	location := window.Get("location")
 	path, _, _ := strings.Cut(location.Get("pathname").String(), "/demo")
 	return location.Get("origin").String() + path
 }
 
-// access is the token, which is kept nowhere else.
+// access holds the token, in memory only.
 type access struct {
 	mu    sync.Mutex
 	token string

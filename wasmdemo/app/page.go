@@ -19,7 +19,7 @@ const (
 	beginRetry = 2 * time.Second
 )
 
-// listen connects the page's own buttons and what happens to it.
+// listen connects the page's buttons and events.
 func (p *page) listen() {
 	p.queue.on(document, "visibilitychange", p.visibility)
 	p.queue.on(window, "online", p.drawTrouble)
@@ -27,13 +27,13 @@ func (p *page) listen() {
 	p.queue.on(byID("all-on"), "click", p.connectAll)
 	p.queue.on(byID("all-off"), "click", func() {
 		for _, c := range p.columns {
-			c.road.Disconnect()
+			c.conn.Disconnect()
 		}
 	})
 	p.queue.on(byID("start-over"), "click", p.begin)
 	p.queue.on(byID("access-form"), "submit", func() {
 		field := byID("access-token")
-		p.take(field.Get("value").String())
+		p.useToken(field.Get("value").String())
 		field.Set("value", "")
 	})
 	window.Get("trivium").Set("onToken", js.FuncOf(func(js.Value, []js.Value) any {
@@ -42,13 +42,13 @@ func (p *page) listen() {
 	}))
 }
 
-// run shows the page and does what is queued, for as long as it stands.
+// run draws the page and runs queued work until the page closes.
 func (p *page) run() {
 	p.visibility()
 	byID("main").Set("hidden", false)
 	p.snippets.draw()
 	if token := p.handover(); token != "" {
-		p.take(token)
+		p.useToken(token)
 	} else {
 		p.begin()
 	}
@@ -76,7 +76,7 @@ func (p *page) run() {
 	}
 }
 
-// handover takes the token that the loader took from the page's address.
+// handover returns the token that the loader took from the page's address.
 func (p *page) handover() string {
 	token := window.Get("trivium").Get("token").String()
 	window.Get("trivium").Set("token", "")
@@ -85,14 +85,14 @@ func (p *page) handover() string {
 
 func (p *page) takeHandover() {
 	if token := p.handover(); token != "" {
-		p.take(token)
+		p.useToken(token)
 	}
 }
 
-// take goes on with another token.
-func (p *page) take(token string) {
+// useToken continues with another token.
+func (p *page) useToken(token string) {
 	if !board.ValidToken(token) {
-		p.ask("That is no token: tokens are made of letters, digits and - . _ ~")
+		p.askForToken("That is no token: tokens are made of letters, digits and - . _ ~")
 		return
 	}
 	p.access.set(token)
@@ -106,8 +106,8 @@ func (p *page) take(token string) {
 	p.connectAll()
 }
 
-// ask asks for a token, and says why.
-func (p *page) ask(why string) {
+// askForToken shows the token form with a reason.
+func (p *page) askForToken(why string) {
 	p.why.set(why)
 	section := byID("access")
 	if section.Get("hidden").Bool() {
@@ -118,8 +118,8 @@ func (p *page) ask(why string) {
 	}
 }
 
-// begin begins anew: it asks the hub for its newest position, and connects all columns after it. Until
-// then nothing else connects one, so that no event from before comes into what is compared.
+// begin starts over: it asks the hub for its newest position, and connects all columns there. Until then no
+// column connects, so that no earlier event is compared.
 func (p *page) begin() {
 	p.stop()
 	p.started = false
@@ -128,7 +128,7 @@ func (p *page) begin() {
 	p.running.Go(func() { p.beginning(ctx) })
 }
 
-// do queues what is no more to be done once ctx is.
+// do queues work that is skipped once ctx has ended.
 func (p *page) do(ctx context.Context, what func()) {
 	p.queue <- func() {
 		if ctx.Err() == nil {
@@ -139,7 +139,7 @@ func (p *page) do(ctx context.Context, what func()) {
 
 func (p *page) beginning(ctx context.Context) {
 	for _, c := range p.columns {
-		c.road.Rest(ctx)
+		c.conn.Rest(ctx)
 	}
 	for ctx.Err() == nil {
 		try, cancel := context.WithTimeout(ctx, beginTimes)
@@ -161,17 +161,17 @@ func (p *page) beginning(ctx context.Context) {
 	}
 }
 
-// start connects the columns, at rest, after a cursor.
+// start connects the columns after a cursor.
 func (p *page) start(at hub.Cursor) {
-	p.say("")
+	p.setHindrance("")
 	p.started = true
 	p.board.Start(at)
 	for _, c := range p.columns {
-		c.road.Begin(at.String())
+		c.conn.Begin(at.String())
 	}
 }
 
-// refused says whether the hub wants another token.
+// refused reports whether the hub rejected the token.
 func refused(err error) bool {
 	problem, ok := errors.AsType[*client.Problem](err)
 	return ok && (problem.Status == 401 || problem.Status == 403)
@@ -179,21 +179,21 @@ func refused(err error) bool {
 
 func (p *page) couldNotBegin(err error, again bool) {
 	if !again {
-		p.say("")
-		p.ask(board.Reason(err) + ".")
+		p.setHindrance("")
+		p.askForToken(board.Reason(err) + ".")
 		return
 	}
-	p.say("The hub cannot be reached, it is tried again every two seconds: " + board.Reason(err) + ".")
+	p.setHindrance("The hub cannot be reached, it is tried again every two seconds: " + board.Reason(err) + ".")
 }
 
-// say shows what keeps the page from beginning, "" if nothing does.
-func (p *page) say(hindrance string) {
+// setHindrance shows what keeps the page from starting; "" hides it.
+func (p *page) setHindrance(hindrance string) {
 	p.hindrance = hindrance
 	p.drawTrouble()
 }
 
-// drawTrouble shows what a person should know before all else. What the browser says of its network
-// goes first: a page is not told why a connection failed.
+// drawTrouble shows the most important problem. Being offline comes first, because a page is not told why a
+// connection failed.
 func (p *page) drawTrouble() {
 	trouble := p.hindrance
 	if !window.Get("navigator").Get("onLine").Bool() {
@@ -209,15 +209,15 @@ func (p *page) connectAll() {
 		return
 	}
 	for _, c := range p.columns {
-		c.road.Connect()
+		c.conn.Connect()
 	}
 }
 
-// visibility lets go of what others of the browser's tabs may need while this one is hidden.
+// visibility releases connections that other tabs may need while this tab is hidden.
 func (p *page) visibility() {
 	hidden := document.Get("hidden").Bool()
 	for _, c := range p.columns {
-		c.road.Hide(hidden)
+		c.conn.Hide(hidden)
 	}
 	p.load.Set(func(w *board.LoadWant) { w.Hidden = hidden })
 	p.draw(time.Now()) // there are no frames while it is hidden
@@ -226,7 +226,7 @@ func (p *page) visibility() {
 // draw shows what has changed.
 func (p *page) draw(now time.Time) {
 	for _, c := range p.columns {
-		c.road.Settle()
+		c.conn.SyncPosition()
 	}
 	report := p.board.Report()
 	p.proof.draw(p, report)
@@ -245,7 +245,7 @@ func (p *page) draw(now time.Time) {
 		if status.Err != nil {
 			var final *client.FinalError
 			if errors.As(status.Err, &final) && (final.Status == 401 || final.Status == 403) && !c.asked {
-				p.ask("Column " + number(i) + " was ended by the hub: " + board.Reason(status.Err) + ".")
+				p.askForToken("Column " + number(i) + " was ended by the hub: " + board.Reason(status.Err) + ".")
 			}
 		}
 		c.asked = status.Err != nil

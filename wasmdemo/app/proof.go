@@ -55,7 +55,7 @@ type announcer struct {
 	said    time.Time
 }
 
-func (a *announcer) note(column int, status board.RoadStatus) {
+func (a *announcer) note(column int, status board.ConnectionStatus) {
 	if a.modes[column] != status.Mode {
 		a.modes[column] = status.Mode
 		a.columns[column] = "Column " + number(column) + ": " + status.Text + "."

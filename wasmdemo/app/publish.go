@@ -121,7 +121,7 @@ func (f *publishForm) done(id string, err error) {
 			field.show(problem.Detail)
 		}
 		if problem.Status == 401 {
-			f.page.ask("Publishing was refused: " + board.ProblemText(problem) + ".")
+			f.page.askForToken("Publishing was refused: " + board.ProblemText(problem) + ".")
 		}
 	default: // the same key has the hub know it again
 		f.say("answer bad", "It is not known whether it was published: "+board.Reason(err)+". To press again is safe.")

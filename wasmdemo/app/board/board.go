@@ -20,7 +20,7 @@ const (
 	zwnj, zwj = '\u200C', '\u200D' // the joiners, of the format characters
 )
 
-// Board is what came by all columns. Its methods may be called from several goroutines.
+// Board holds the events of all columns. Its methods are safe for concurrent use.
 type Board struct {
 	mu      sync.Mutex
 	proof   Proof
@@ -28,7 +28,7 @@ type Board struct {
 	columns [Columns]column
 }
 
-// column is what came by one.
+// column holds the events of one column.
 type column struct {
 	rows    []Row  // MaxRows places; the n-th row stands in the one of n modulo MaxRows
 	count   uint64 // rows so far
@@ -38,7 +38,7 @@ type column struct {
 	last    string // ID
 }
 
-// Row is an event as it is shown.
+// Row is an event as displayed.
 type Row struct {
 	N     uint64 // counts the column's rows from 1
 	ID    string
@@ -50,7 +50,7 @@ type Row struct {
 	Gap   string    // a gap in words, instead of all else but ID
 }
 
-// Start forgets everything. The columns begin after the cursor.
+// Start discards everything. The columns start after the cursor.
 func (b *Board) Start(at hub.Cursor) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -61,23 +61,23 @@ func (b *Board) Start(at hub.Cursor) {
 	}
 }
 
-// BeginSeries has the page's own events numbered from 1 again under another name, where it is not
-// known which of the last ones came.
+// BeginSeries starts a new series of the page's own events. It is used when it is unknown which of the last ones
+// were accepted.
 func (b *Board) BeginSeries() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.series.Begin(newSeriesName())
 }
 
-// Take gives the next n numbers of the page's own series.
-func (b *Board) Take(n uint64) (series string, first uint64) {
+// TakeNumbers reserves the next n numbers of the page's own series.
+func (b *Board) TakeNumbers(n uint64) (series string, first uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.series.name, b.series.Take(n)
+	return b.series.name, b.series.TakeNumbers(n)
 }
 
-// Arrive takes an event, or a gap, that came by a column. now is the page's clock, clock the same
-// moment in the milliseconds that its own events carry.
+// Arrive records an event or gap of a column. now is the time of day; clock is the same moment on the page's
+// monotonic clock, as in its own events.
 func (b *Board) Arrive(c int, e client.Event, now time.Time, clock float64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -99,7 +99,7 @@ func (b *Board) Arrive(c int, e client.Event, now time.Time, clock float64) {
 	took := now.Sub(e.Time)
 	n, sent, own := ParseSeries(e.Data, b.series.name)
 	if own {
-		col.missing += b.series.Came(c, n)
+		col.missing += b.series.Received(c, n)
 		took = time.Duration(math.Min(clock-sent, 1e9) * float64(time.Millisecond))
 	}
 	col.rate.Add(now, 1)
@@ -109,7 +109,7 @@ func (b *Board) Arrive(c int, e client.Event, now time.Time, clock float64) {
 	*slot = row
 }
 
-// Position says that a column has all that there is for it up to the cursor.
+// Position records that a column has received everything up to the cursor.
 func (b *Board) Position(c int, id string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -118,7 +118,7 @@ func (b *Board) Position(c int, id string) {
 	}
 }
 
-// Report is the proof's, with what is missing of the page's own events in all columns alike.
+// Report returns the comparison, and what all columns miss of the page's own events.
 func (b *Board) Report() Report {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -129,7 +129,7 @@ func (b *Board) Report() Report {
 	return r
 }
 
-// Figures are a column's at one moment.
+// Figures are a column's measurements.
 type Figures struct {
 	Rate     float64 // events a second
 	Median   time.Duration
@@ -141,7 +141,7 @@ type Figures struct {
 	Chart    [ChartSlots]Bar
 }
 
-// Figures gives a column's.
+// Figures returns a column's measurements.
 func (b *Board) Figures(c int, now time.Time) Figures {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -153,7 +153,7 @@ func (b *Board) Figures(c int, now time.Time) Figures {
 	return f
 }
 
-// RowsAfter gives the rows after the n-th that are still there, oldest first.
+// RowsAfter returns the rows after the n-th that are still kept, oldest first.
 func (b *Board) RowsAfter(c int, n uint64) []Row {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -168,8 +168,8 @@ func (b *Board) RowsAfter(c int, n uint64) []Row {
 	return rows
 }
 
-// Preview is the beginning of an event's data in one line, with nothing in it that a reader could
-// not see. A page shows it as text alone.
+// Preview returns the start of an event's data on one line, without invisible characters. The page shows it as
+// text.
 func Preview(data []byte, encoding client.Encoding) string {
 	if encoding == client.Binary {
 		return "binary, " + Count(uint64(len(data))) + " bytes"

@@ -1,8 +1,7 @@
-// Package board is what the demo page knows: which events came by which column and what follows
-// from it. It has no DOM in it, so all of it is tested natively; the page reads it once a frame.
+// Package board is the state of the demo page: which events arrived in which column, and how the columns
+// compare. It does not use the DOM, so it is tested natively; the page reads it once per frame.
 //
-// A Board is written by the goroutines of the columns' roads, as events come, and read by the
-// page's; its mutex guards all that it has. It starts no goroutine. A Road owns one client and the
-// goroutine that takes its events: that of Road.Run, which ends when its context does and has
-// waited for all it started.
+// The goroutines of the columns' connections write a Board and the page's goroutine reads it; its mutex guards
+// everything. A Board starts no goroutine. A Connection owns one client and the goroutine of Connection.Run,
+// which ends with its context after everything that it started has ended.
 package board

@@ -20,7 +20,7 @@ const (
 	bins       = decades * perDecade
 )
 
-// Latency is how long events took, over the last half minute.
+// Latency measures the latency of events over the last half minute.
 type Latency struct {
 	slots [ChartSlots]latencySlot
 	now   int64 // the newest slot, counted from the clock's zero
@@ -33,10 +33,10 @@ type latencySlot struct {
 	bins     [bins]uint32
 }
 
-// Add counts one that came at a time, which does not go back. foreign says that it is measured
-// between the hub's clock and the page's.
+// Add records a latency. at must not decrease. foreign means that it was measured between the hub's clock and
+// the page's.
 func (l *Latency) Add(at time.Time, d time.Duration, foreign bool) {
-	l.turn(at)
+	l.clearOldSlots(at)
 	d = max(d, 0) // another clock's may be ahead
 	s := &l.slots[l.now%ChartSlots]
 	if s.count == 0 || d < s.min {
@@ -57,10 +57,10 @@ func bin(d time.Duration) int {
 	return min(bins-1, int(math.Log10(float64(d)/float64(MinLatency))*perDecade))
 }
 
-// Quantile is the latency that a share q of the events was within, and false if there were none.
-// It is the upper end of its bin, so up to a fifth too large.
+// Quantile returns the latency that a share q of the events did not exceed, and false without events. It is the
+// upper end of a bin, so up to a fifth too large.
 func (l *Latency) Quantile(at time.Time, q float64) (time.Duration, bool) {
-	l.turn(at)
+	l.clearOldSlots(at)
 	var sum [bins]uint32
 	var count uint32
 	var longest time.Duration
@@ -88,10 +88,10 @@ func (l *Latency) Quantile(at time.Time, q float64) (time.Duration, bool) {
 	return longest, true
 }
 
-// Foreign is how many events of the last half minute were measured by the hub's clock, and how many
-// there were.
+// Foreign returns how many events of the last half minute were measured with the hub's clock, and how many there
+// were.
 func (l *Latency) Foreign(at time.Time) (foreign, all uint32) {
-	l.turn(at)
+	l.clearOldSlots(at)
 	for i := range l.slots {
 		foreign += l.slots[i].foreign
 		all += l.slots[i].count
@@ -105,9 +105,9 @@ type Bar struct {
 	Min, Max time.Duration
 }
 
-// Chart gives the slots up to a time, oldest first.
+// Chart returns the slots up to a time, oldest first.
 func (l *Latency) Chart(at time.Time) (bars [ChartSlots]Bar) {
-	l.turn(at)
+	l.clearOldSlots(at)
 	for i := range bars {
 		s := &l.slots[(l.now+1+int64(i))%ChartSlots]
 		bars[i] = Bar{s.count, s.min, s.max}
@@ -115,13 +115,14 @@ func (l *Latency) Chart(at time.Time) (bars [ChartSlots]Bar) {
 	return bars
 }
 
-// Scale is a logarithmic one, of so many decades from ScaleBegin on. What is shorter stands there.
+// Scale is a logarithmic scale: the number of decades from ScaleBegin on. Shorter latencies are drawn at its
+// start.
 type Scale int
 
-// ScaleBegin is as little as a browser's clock tells apart.
+// ScaleBegin is the resolution of a browser's clock.
 const ScaleBegin = time.Millisecond
 
-// ScaleOf is one with room for all that the columns' charts show, so that they can be compared.
+// ScaleOf returns a scale that fits the charts of all columns, so that they can be compared.
 func ScaleOf(figures *[Columns]Figures) Scale {
 	const least, most = 2, 5 // noise does not fill it, and a latency may be a minute
 	longest := time.Duration(0)
@@ -137,13 +138,13 @@ func ScaleOf(figures *[Columns]Figures) Scale {
 	return scale
 }
 
-// Height is where a latency stands, from 0; 1 is the scale's end.
+// Height returns the position of a latency, from 0 to 1.
 func (s Scale) Height(d time.Duration) float64 {
 	return math.Log10(float64(max(d, ScaleBegin))/float64(ScaleBegin)) / float64(s)
 }
 
-// turn empties the slots that time has come to again.
-func (l *Latency) turn(at time.Time) {
+// clearOldSlots empties the slots that are reused.
+func (l *Latency) clearOldSlots(at time.Time) {
 	now := at.UnixNano() / int64(chartSlot)
 	for s := max(l.now+1, now-ChartSlots+1); s <= now; s++ {
 		l.slots[s%ChartSlots] = latencySlot{}

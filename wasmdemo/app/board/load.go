@@ -19,8 +19,8 @@ const (
 	keyLife = 100 * time.Second
 )
 
-// Load publishes at a rate, a batch at a time, in the order of the page's series. What the hub
-// refuses for the moment is sent again, as it was, so that nothing of it comes twice.
+// Load publishes at a fixed rate, in batches and in the order of the page's series. A batch that the hub refuses
+// temporarily is repeated unchanged under the same key, so that no event is published twice.
 type Load struct {
 	Hub   *Hub
 	Board *Board
@@ -34,7 +34,7 @@ type Load struct {
 	rate   Rate // of what was accepted
 }
 
-// LoadWant is what the person set.
+// LoadWant is the requested setting.
 type LoadWant struct {
 	On     bool
 	Hidden bool // the tab: the load pauses
@@ -42,7 +42,7 @@ type LoadWant struct {
 	Topic  string
 }
 
-// LoadStatus is what became of it.
+// LoadStatus is the result so far.
 type LoadStatus struct {
 	LoadWant
 	Accepted uint64  // events
@@ -52,12 +52,12 @@ type LoadStatus struct {
 	Trouble  string  // why the last batch was refused, "" once one is accepted again
 }
 
-// NewLoad makes one that is off.
+// NewLoad returns a load that is switched off.
 func NewLoad(h *Hub, b *Board, clock func() float64) *Load {
 	return &Load{Hub: h, Board: b, Clock: clock, kick: make(chan struct{}, 1)}
 }
 
-// Set changes what is wanted.
+// Set changes the requested setting.
 func (l *Load) Set(change func(*LoadWant)) {
 	l.mu.Lock()
 	before := l.want
@@ -72,7 +72,7 @@ func (l *Load) Set(change func(*LoadWant)) {
 	}
 }
 
-// Status says how it goes.
+// Status returns the result so far.
 func (l *Load) Status(now time.Time) LoadStatus {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -102,7 +102,7 @@ func (l *Load) Run(ctx context.Context) {
 	}
 }
 
-// run publishes at one setting, until that changes.
+// run publishes with one setting until it changes.
 func (l *Load) run(ctx context.Context) {
 	want := l.wanted()
 	ticker := time.NewTicker(loadTick)
@@ -125,10 +125,10 @@ func (l *Load) run(ctx context.Context) {
 	}
 }
 
-// batch publishes n events, and tries again until the hub has answered for good.
+// batch publishes n events, and retries until the hub gives a final answer.
 func (l *Load) batch(ctx context.Context, want LoadWant, n int) {
 	events := make([]*hub.Event, n)
-	series, first := l.Board.Take(uint64(n))
+	series, first := l.Board.TakeNumbers(uint64(n))
 	sent := l.Clock()
 	for i := range events {
 		events[i] = &hub.Event{Topic: want.Topic, Data: AppendSeries(nil, series, first+uint64(i), sent)}
@@ -154,7 +154,7 @@ func (l *Load) batch(ctx context.Context, want LoadWant, n int) {
 			wait = problem.RetryAfter
 		}
 		if now.Add(wait).Sub(begun) > keyLife || !l.sleep(ctx, wait) {
-			l.Board.BeginSeries() // whether the batch came is not known
+			l.Board.BeginSeries() // it is unknown whether the batch was accepted
 			return
 		}
 		l.note(func(s *LoadStatus) { s.Repeats++ })

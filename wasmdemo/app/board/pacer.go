@@ -9,18 +9,18 @@ const (
 	MaxRate = 1000
 )
 
-// Pacer says how many events are due, so that a rate is kept however late one asks.
+// Pacer computes how many events are due at a rate, however late it is asked.
 type Pacer struct {
 	rate  float64 // events a second
 	since time.Time
 	owed  float64
 }
 
-// Set begins a rate at a time; nothing is due yet.
+// Set starts a rate; nothing is due yet.
 func (p *Pacer) Set(rate float64, at time.Time) { *p = Pacer{rate: rate, since: at} }
 
-// Due gives how many events are due at a time, at most MaxBatch, and how many more can't be made up
-// for and are dropped.
+// Due returns how many events are due, at most MaxBatch, and how many are dropped because the backlog is too
+// large.
 func (p *Pacer) Due(at time.Time) (due, dropped int) {
 	p.owed += p.rate * at.Sub(p.since).Seconds()
 	p.since = at

@@ -15,53 +15,53 @@ const (
 	keepKnown = 4_096   // events kept after all columns have passed them, to tell what doubled from what was late
 )
 
-// Proof finds out whether the columns have the same events in the same order. It compares what
-// came since one common start: what one column has and another passed over is lost there, what a
-// column gets again is doubled, and what comes after something newer is out of order. What a
-// column has yet to reach is only behind; what the hub said is lost is told. The page belongs to the
-// hub, so it may look into cursors, which are opaque to others.
+// Proof checks whether the columns received the same events in the same order since a common start. An event
+// that one column received and another passed over is lost there. An event received again is doubled; one
+// received after a newer event is out of order. Events that a column has yet to reach count as behind, and
+// events in a reported gap do not count as lost. The page belongs to the hub, so it may look into cursors, which
+// are opaque to other clients.
 //
-// It is for one goroutine at a time.
+// It is not safe for concurrent use.
 type Proof struct {
-	columns  [Columns]standing
+	columns  [Columns]place
 	lives    int    // of the log so far
 	compared uint64 // events of lives that no column stands in any more
 }
 
-// Tally is what a column's events come to.
+// Tally counts a column's events.
 type Tally struct {
 	Got       uint64 // events, each time that one came
-	Lost      uint64 // passed over, and no gap told
+	Lost      uint64 // passed over without a gap
 	Doubled   uint64
-	Disorder  uint64 // came after a newer one, or from another life of the log unannounced
-	Gaps      uint64 // told
-	Told      uint64 // events that the other columns got and a gap told this one it would not
-	Behind    uint64 // events that another column has and this one has yet to reach
-	Unchecked uint64 // came when the others' were forgotten, so far behind was it
+	Disorder  uint64 // after a newer event, or from another epoch without a gap
+	Gaps      uint64 // reported
+	InGaps    uint64 // events in reported gaps that other columns received
+	Behind    uint64 // events of other columns that this one has yet to reach
+	Unchecked uint64 // too far behind to be compared
 }
 
-// Faulty says whether something came that must not, or did not come that must.
+// Faulty reports whether a column lost, repeated or reordered events.
 func (t Tally) Faulty() bool { return t.Lost+t.Doubled+t.Disorder > 0 }
 
-// Report is what the proof says at one moment.
+// Report is the state of the comparison.
 type Report struct {
 	Compared uint64 // events that all columns have reached
 	Columns  [Columns]Tally
 }
 
-// Faulty says whether any column is.
+// Faulty reports whether any column is faulty.
 func (r Report) Faulty() bool {
 	return slices.ContainsFunc(r.Columns[:], Tally.Faulty)
 }
 
-// standing is where a column stands.
-type standing struct {
+// place is a column's position.
+type place struct {
 	life *life
 	seq  uint64 // in that life: all up to it has come, or never will
 	Tally
 }
 
-// life is one life of the log, of those in which a column stands.
+// life is one epoch of the log in which at least one column stands.
 type life struct {
 	epoch    hub.Epoch
 	number   int // lives are counted in the order in which they were met
@@ -71,7 +71,7 @@ type life struct {
 	told     [Columns][]span
 }
 
-// entry is an event that came by some column; each column has a bit in each mask.
+// entry is an event received by some column; each column has a bit in each mask.
 type entry struct {
 	seq             uint64
 	got, lost, told mask
@@ -79,19 +79,19 @@ type entry struct {
 
 type mask uint8
 
-// span is what a gap told: events after the first and up to the last.
+// span is the range of a gap: events after the first and up to the last.
 type span struct{ after, last uint64 }
 
-// Start forgets everything. All columns begin after the cursor.
+// Start discards everything. All columns start after the cursor.
 func (p *Proof) Start(at hub.Cursor) {
 	*p = Proof{}
 	l := p.lifeOf(at.Epoch)
 	for c := range p.columns {
-		p.columns[c] = standing{life: l, seq: at.Seq}
+		p.columns[c] = place{life: l, seq: at.Seq}
 	}
 }
 
-// lifeOf finds the life among those where columns stand, or begins it.
+// lifeOf returns the life of an epoch, and creates it if necessary.
 func (p *Proof) lifeOf(epoch hub.Epoch) *life {
 	for _, column := range p.columns {
 		if column.life != nil && column.life.epoch == epoch {
@@ -102,7 +102,7 @@ func (p *Proof) lifeOf(epoch hub.Epoch) *life {
 	return &life{epoch: epoch, number: p.lives}
 }
 
-// Event says that an event came by a column.
+// Event records an event of a column.
 func (p *Proof) Event(c int, id hub.Cursor) {
 	s := &p.columns[c]
 	s.Got++
@@ -126,7 +126,7 @@ func (p *Proof) Event(c int, id hub.Cursor) {
 		l.log = slices.Insert(l.log, at, entry{seq: id.Seq})
 		for other := range p.columns {
 			if other != c && p.hasPassed(other, l, id.Seq) {
-				p.miss(other, l, &l.log[at])
+				p.countMissed(other, l, &l.log[at])
 			}
 		}
 	}
@@ -136,16 +136,16 @@ func (p *Proof) Event(c int, id hub.Cursor) {
 		s.Doubled++
 	case id.Seq <= s.seq:
 		s.Disorder++
-		p.found(c, e)
+		p.undoMissed(c, e)
 	default:
-		p.reach(c, id.Seq-1)
+		p.advance(c, id.Seq-1)
 		s.seq = id.Seq
 	}
 	e.got |= bit
 	p.trim(l)
 }
 
-// Gap says that a column was told of one; it goes on after the cursor.
+// Gap records a gap of a column, which resumes after the cursor.
 func (p *Proof) Gap(c int, resumed hub.Cursor) {
 	s := &p.columns[c]
 	s.Gaps++
@@ -153,15 +153,15 @@ func (p *Proof) Gap(c int, resumed hub.Cursor) {
 	p.trim(s.life)
 }
 
-// Position says that a column has all that there is for it up to the cursor.
+// Position records that a column has received everything up to the cursor.
 func (p *Proof) Position(c int, at hub.Cursor) {
 	if s := &p.columns[c]; s.life.epoch == at.Epoch && at.Seq > s.seq {
-		p.reach(c, at.Seq)
+		p.advance(c, at.Seq)
 		p.trim(s.life)
 	}
 }
 
-// move has a column go on elsewhere, having been told so.
+// move moves a column to a position after a reported gap.
 func (p *Proof) move(c int, to hub.Cursor) {
 	s := &p.columns[c]
 	l := s.life
@@ -173,22 +173,22 @@ func (p *Proof) move(c int, to hub.Cursor) {
 		return
 	}
 	if l.epoch != to.Epoch {
-		p.tell(c, l, span{s.seq, math.MaxUint64})
+		p.recordGap(c, l, span{s.seq, math.MaxUint64})
 		s.life, s.seq = p.lifeOf(to.Epoch), 0
-		if !p.inhabited(l) {
+		if !p.hasColumns(l) {
 			p.compared += l.compared + uint64(len(l.log))
 		}
 	}
-	p.tell(c, s.life, span{s.seq, to.Seq})
+	p.recordGap(c, s.life, span{s.seq, to.Seq})
 	s.seq = to.Seq
 }
 
-func (p *Proof) inhabited(l *life) bool {
-	return slices.ContainsFunc(p.columns[:], func(s standing) bool { return s.life == l })
+func (p *Proof) hasColumns(l *life) bool {
+	return slices.ContainsFunc(p.columns[:], func(s place) bool { return s.life == l })
 }
 
-// tell notes a told gap, also for events in it that come by other columns later.
-func (p *Proof) tell(c int, l *life, gap span) {
+// recordGap records a gap, for events in it that arrive in other columns later.
+func (p *Proof) recordGap(c int, l *life, gap span) {
 	const enough = 64 // a column that is told more often remembers the newest
 	l.told[c] = append(l.told[c], gap)
 	if len(l.told[c]) > enough {
@@ -197,52 +197,52 @@ func (p *Proof) tell(c int, l *life, gap span) {
 	from, _ := l.find(gap.after + 1)
 	for at := from; at < len(l.log) && l.log[at].seq <= gap.last; at++ {
 		if l.log[at].got&(1<<c) == 0 {
-			p.miss(c, l, &l.log[at])
+			p.countMissed(c, l, &l.log[at])
 		}
 	}
 }
 
-// reach has a column pass over all that it has not got up to seq.
-func (p *Proof) reach(c int, seq uint64) {
+// advance moves a column to seq; events in between that it has not received are missed.
+func (p *Proof) advance(c int, seq uint64) {
 	s := &p.columns[c]
 	from, _ := s.life.find(s.seq + 1)
 	for at := from; at < len(s.life.log) && s.life.log[at].seq <= seq; at++ {
 		if s.life.log[at].got&(1<<c) == 0 {
-			p.miss(c, s.life, &s.life.log[at])
+			p.countMissed(c, s.life, &s.life.log[at])
 		}
 	}
 	s.seq = max(s.seq, seq)
 }
 
-// miss counts an event that a column has passed without getting it.
-func (p *Proof) miss(c int, l *life, e *entry) {
+// countMissed counts an event that a column has passed without receiving it.
+func (p *Proof) countMissed(c int, l *life, e *entry) {
 	bit := mask(1) << c
 	within := func(gap span) bool { return gap.after < e.seq && e.seq <= gap.last }
 	switch {
 	case (e.lost|e.told)&bit != 0:
 	case slices.ContainsFunc(l.told[c], within):
 		e.told |= bit
-		p.columns[c].Told++
+		p.columns[c].InGaps++
 	default:
 		e.lost |= bit
 		p.columns[c].Lost++
 	}
 }
 
-// found takes back that an event was missed.
-func (p *Proof) found(c int, e *entry) {
+// undoMissed reverses countMissed for an event that arrived late.
+func (p *Proof) undoMissed(c int, e *entry) {
 	bit := mask(1) << c
 	if e.lost&bit != 0 {
 		p.columns[c].Lost--
 	}
 	if e.told&bit != 0 {
-		p.columns[c].Told--
+		p.columns[c].InGaps--
 	}
 	e.lost &^= bit
 	e.told &^= bit
 }
 
-// hasPassed says whether a column has been at an event's place in a life.
+// hasPassed reports whether a column has passed an event's position.
 func (p *Proof) hasPassed(c int, l *life, seq uint64) bool {
 	s := &p.columns[c]
 	if s.life == l {
@@ -251,8 +251,7 @@ func (p *Proof) hasPassed(c int, l *life, seq uint64) bool {
 	return s.life.number > l.number
 }
 
-// trim forgets what all columns have passed but for the newest of it, and of the rest what is too
-// much.
+// trim removes entries that all columns have passed, except the newest, and the oldest entries beyond maxLog.
 func (p *Proof) trim(l *life) {
 	passed := len(l.log)
 	for c := range p.columns {
@@ -288,7 +287,7 @@ func (l *life) find(seq uint64) (at int, known bool) {
 	})
 }
 
-// Report says how it stands.
+// Report returns the state of the comparison.
 func (p *Proof) Report() Report {
 	r := Report{Compared: p.compared}
 	for c := range p.columns {
@@ -298,7 +297,7 @@ func (p *Proof) Report() Report {
 			continue
 		}
 		for other, o := range p.columns {
-			first := !slices.ContainsFunc(p.columns[:other], func(s standing) bool { return s.life == o.life })
+			first := !slices.ContainsFunc(p.columns[:other], func(s place) bool { return s.life == o.life })
 			switch {
 			case !first:
 			case o.life == s.life:
@@ -310,14 +309,14 @@ func (p *Proof) Report() Report {
 		}
 	}
 	for c, s := range p.columns {
-		if s.life != nil && !slices.ContainsFunc(p.columns[:c], func(o standing) bool { return o.life == s.life }) {
+		if s.life != nil && !slices.ContainsFunc(p.columns[:c], func(o place) bool { return o.life == s.life }) {
 			r.Compared += p.comparedIn(s.life)
 		}
 	}
 	return r
 }
 
-// comparedIn counts the events of a life that all columns have passed.
+// comparedIn returns how many events of a life all columns have passed.
 func (p *Proof) comparedIn(l *life) uint64 {
 	passed := len(l.log)
 	for _, s := range p.columns {

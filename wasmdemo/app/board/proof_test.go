@@ -184,8 +184,8 @@ func TestProofThroughARestart(t *testing.T) {
 	p.Event(2, at(2, 3))
 	r := p.Report()
 	require.False(t, r.Faulty(), "%+v", r)
-	require.Equal(t, Tally{Got: 2, Gaps: 1, Told: 4, Behind: 2}, r.Columns[1])
-	require.Equal(t, Tally{Got: 2, Gaps: 1, Told: 6}, r.Columns[2])
+	require.Equal(t, Tally{Got: 2, Gaps: 1, InGaps: 4, Behind: 2}, r.Columns[1])
+	require.Equal(t, Tally{Got: 2, Gaps: 1, InGaps: 6}, r.Columns[2])
 	require.Equal(t, uint64(5+1), r.Compared)
 }
 

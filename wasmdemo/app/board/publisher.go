@@ -15,17 +15,17 @@ import (
 // maxAnswer bounds what is read of an answer, in bytes.
 const maxAnswer = 64 << 10
 
-// Hub asks the hub what needs no subscription. Unlike client.Client.Publish it tries once, since the
-// page is to show each refusal.
+// Hub sends requests that need no subscription. Unlike client.Client.Publish it does not retry, because the page
+// shows each refusal.
 type Hub struct {
 	Platform client.Platform
 	URL      string        // the origin
 	Token    func() string // "" where none is needed
 }
 
-// Publish publishes events, all or none, and gives the ID of the last. A repeat under the same key
-// within two minutes publishes nothing twice. The error is a *client.Problem if it was refused, with
-// RetryAfter if the hub said it; after any other it is not known what became of the events.
+// Publish publishes events atomically and returns the ID of the last. A repeat under the same key within two
+// minutes publishes nothing. The error is a *client.Problem if the hub refused; after any other error it is
+// unknown whether the events were published.
 func (h *Hub) Publish(ctx context.Context, key string, events ...*hub.Event) (id string, err error) {
 	body := []byte{'['}
 	for i, e := range events {
@@ -40,7 +40,7 @@ func (h *Hub) Publish(ctx context.Context, key string, events ...*hub.Event) (id
 	}, "id")
 }
 
-// Newest gives the cursor of the newest event, or the hub's refusal as a *client.Problem.
+// Newest returns the cursor of the newest event, or a *client.Problem.
 func (h *Hub) Newest(ctx context.Context) (hub.Cursor, error) {
 	cursor, err := h.do(ctx, &client.Request{
 		Method: "GET", URL: h.URL + "/poll?wait=0&max=1", Header: map[string]string{},
@@ -51,7 +51,7 @@ func (h *Hub) Newest(ctx context.Context) (hub.Cursor, error) {
 	return hub.ParseCursor(cursor)
 }
 
-// do asks, and gives a member of the answer, a JSON object.
+// do sends a request and returns a member of the JSON answer.
 func (h *Hub) do(ctx context.Context, request *client.Request, member string) (found string, err error) {
 	if token := h.Token(); token != "" {
 		request.Header["Authorization"] = "Bearer " + token
@@ -88,7 +88,7 @@ func (h *Hub) do(ctx context.Context, request *client.Request, member string) (f
 	return "", problem
 }
 
-// refusal gives the hub's final answer if err is one: trying again does not help.
+// refusal returns the hub's final answer if err is one.
 func refusal(err error) *client.Problem {
 	problem, ok := errors.AsType[*client.Problem](err)
 	if !ok || problem.RetryAfter > 0 || problem.Status >= 500 || problem.Status == 409 || problem.Status == 429 || problem.Status == 408 {

@@ -7,21 +7,21 @@ const (
 	rateSlots = 20
 )
 
-// Rate is how many events a second came in the last two seconds.
+// Rate measures events per second over the last two seconds.
 type Rate struct {
 	slots [rateSlots]uint64
 	now   int64 // the newest slot, counted from the clock's zero
 }
 
-// Add counts n events at a time, which does not go back.
+// Add counts n events. at must not decrease.
 func (r *Rate) Add(at time.Time, n uint64) {
-	r.turn(at)
+	r.clearOldSlots(at)
 	r.slots[r.now%rateSlots] += n
 }
 
-// PerSecond is the rate at a time.
+// PerSecond returns the rate.
 func (r *Rate) PerSecond(at time.Time) float64 {
-	r.turn(at)
+	r.clearOldSlots(at)
 	var sum uint64
 	for _, n := range r.slots {
 		sum += n
@@ -29,8 +29,8 @@ func (r *Rate) PerSecond(at time.Time) float64 {
 	return float64(sum) / (rateSlot * rateSlots).Seconds()
 }
 
-// turn empties the slots that time has come to again.
-func (r *Rate) turn(at time.Time) {
+// clearOldSlots empties the slots that are reused.
+func (r *Rate) clearOldSlots(at time.Time) {
 	now := at.UnixNano() / int64(rateSlot)
 	for s := max(r.now+1, now-rateSlots+1); s <= now; s++ {
 		r.slots[s%rateSlots] = 0

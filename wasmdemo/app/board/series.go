@@ -7,9 +7,8 @@ import (
 	"strconv"
 )
 
-// Series is how the page knows its own events again, and finds out what was lost in all columns
-// alike, which comparing them can't show: events that are sent under one name are numbered from 1
-// without a hole, and sent in that order.
+// Series identifies the page's own events, and finds losses that all columns share, which a comparison cannot
+// show: the events of a series are numbered from 1 and sent in order.
 type Series struct {
 	name string
 	sent uint64
@@ -17,14 +16,14 @@ type Series struct {
 	told [Columns]bool // a gap since the last
 }
 
-// Unique gives a text that nobody else has, in hexadecimal digits. It is no secret, and package uuid
-// would bring all of crypto into the page.
+// Unique returns a random hexadecimal text. It is not a secret, and package uuid would add much code to the
+// page.
 func Unique() string {
 	const long = 1 << 63 // so that none is shorter than 16 digits
 	return strconv.FormatUint(long|rand.Uint64(), 16) + strconv.FormatUint(long|rand.Uint64(), 16)
 }
 
-// newSeriesName is short, since a person sees it.
+// newSeriesName returns a short name, since it is shown.
 func newSeriesName() string { return Unique()[:8] }
 
 // The parts of an event's data.
@@ -42,7 +41,7 @@ func AppendSeries(dst []byte, name string, n uint64, sent float64) []byte {
 	return append(append(append(dst, seriesName...), name...), seriesEnd...)
 }
 
-// ParseSeries reads what AppendSeries wrote under the name; ok is false for anything else.
+// ParseSeries parses what AppendSeries wrote under the name; ok is false for anything else.
 func ParseSeries(data []byte, name string) (n uint64, sent float64, ok bool) {
 	rest, head := bytes.CutPrefix(data, []byte(seriesN))
 	rest, tail := bytes.CutSuffix(rest, []byte(seriesName+name+seriesEnd))
@@ -58,18 +57,17 @@ func ParseSeries(data []byte, name string) (n uint64, sent float64, ok bool) {
 	return n, sent, true
 }
 
-// Begin begins another series.
+// Begin starts another series.
 func (s *Series) Begin(name string) { *s = Series{name: name} }
 
-// Take gives the first of the next n numbers.
-func (s *Series) Take(n uint64) (first uint64) {
+// TakeNumbers returns the first of the next n numbers.
+func (s *Series) TakeNumbers(n uint64) (first uint64) {
 	s.sent += n
 	return s.sent - n + 1
 }
 
-// Came says that number n of the series came by a column, and gives how many are missing before
-// it that no gap told of.
-func (s *Series) Came(c int, n uint64) (missing uint64) {
+// Received records number n in a column, and returns how many numbers before it are missing without a gap.
+func (s *Series) Received(c int, n uint64) (missing uint64) {
 	if n > s.last[c] {
 		if !s.told[c] {
 			missing = n - s.last[c] - 1
@@ -80,5 +78,5 @@ func (s *Series) Came(c int, n uint64) (missing uint64) {
 	return missing
 }
 
-// Gap says that a column was told of one.
+// Gap records a gap of a column.
 func (s *Series) Gap(c int) { s.told[c] = true }

@@ -2,7 +2,7 @@ package board
 
 import "strings"
 
-// Snippets are programs that a page of plain JavaScript reads the hub with, ready to be pasted.
+// Snippets are plain JavaScript programs that read the hub, ready to be pasted into a page.
 type Snippets struct {
 	EventSource, WebSocket, Polling string
 }
@@ -10,7 +10,7 @@ type Snippets struct {
 // Mask stands for a token on the screen.
 const Mask = "••••••••"
 
-// NewSnippets writes them for a hub's origin and a token, which may be "" or Mask.
+// NewSnippets returns the programs for a hub's origin and a token, which may be "" or Mask.
 func NewSnippets(origin, token string) Snippets {
 	query, protocols, header := "", "", ""
 	if token != "" {
@@ -36,7 +36,7 @@ function connect() {
     console.log(JSON.parse(data));
   };
   events.addEventListener("trivium.gap", ({ data }) => console.warn("lost", data));
-  // It reconnects by itself, but for good it ends on any status but 200, as of a proxy.
+  // It reconnects by itself, except after a status other than 200, such as a proxy's.
   events.onerror = () => {
     if (events.readyState === EventSource.CLOSED) setTimeout(connect, 500 + 2500 * Math.random());
   };

@@ -9,10 +9,10 @@ import (
 type Verdict struct {
 	Headline string // whether the columns have the same events in the same order
 	Counts   string // how many were compared, lost and doubled
-	Detail   string // who is behind, and which gaps were told
+	Detail   string // columns that are behind, and reported gaps
 }
 
-// Verdict says a report in words.
+// Verdict returns the report in words.
 func (r Report) Verdict() Verdict {
 	var lost, doubled, disorder, gaps uint64
 	var faults, detail []string
@@ -35,8 +35,8 @@ func (r Report) Verdict() Verdict {
 		}
 		if t.Gaps > 0 {
 			gap := column + " was told of " + Plural(t.Gaps, "gap", "gaps")
-			if t.Told > 0 {
-				gap += " with " + Plural(t.Told, "event", "events")
+			if t.InGaps > 0 {
+				gap += " with " + Plural(t.InGaps, "event", "events")
 			}
 			detail = append(detail, gap)
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// TransportName is what a transport is called on the page.
+// TransportName returns a transport's name on the page.
 func TransportName(t client.Transport) string {
 	switch t {
 	case client.WebSocket:
@@ -26,7 +26,7 @@ func TransportName(t client.Transport) string {
 	return "the best that works"
 }
 
-// Count writes a number with its thousands apart.
+// Count formats a number with thousands separators.
 func Count(n uint64) string {
 	digits := strconv.FormatUint(n, 10)
 	var b strings.Builder
@@ -39,7 +39,7 @@ func Count(n uint64) string {
 	return b.String()
 }
 
-// PerSecond writes a rate: to one decimal where that says something.
+// PerSecond formats a rate; small rates have one decimal.
 func PerSecond(rate float64) string {
 	if rate < 10 {
 		return strconv.FormatFloat(rate, 'f', 1, 64)
@@ -47,7 +47,7 @@ func PerSecond(rate float64) string {
 	return Count(uint64(math.Round(rate)))
 }
 
-// Span writes a duration as one looks at it, three digits at most.
+// Span formats a duration with at most three digits.
 func Span(d time.Duration) string {
 	ms := float64(d) / float64(time.Millisecond)
 	switch {
@@ -61,7 +61,7 @@ func Span(d time.Duration) string {
 	return strconv.FormatFloat(ms/1000, 'f', 0, 64) + " s"
 }
 
-// Plural writes a count with its noun.
+// Plural formats a count with its noun.
 func Plural(n uint64, one, many string) string {
 	if n == 1 {
 		return "1 " + one
@@ -69,7 +69,7 @@ func Plural(n uint64, one, many string) string {
 	return Count(n) + " " + many
 }
 
-// clockText says how latencies were measured.
+// clockText describes how latencies were measured.
 func clockText(foreign, all uint32) string {
 	switch {
 	case all == 0:
@@ -82,10 +82,10 @@ func clockText(foreign, all uint32) string {
 	return "by the hub’s clock"
 }
 
-// networkError is what fetch calls all that is wrong with the network; it tells a person nothing.
+// networkError is fetch's name for every network error; it means nothing to a user.
 const networkError = "TypeError"
 
-// Reason says an error in words, with the status of a refusal.
+// Reason describes an error, with the status of a refusal.
 func Reason(err error) string {
 	if err == nil {
 		return ""
@@ -103,7 +103,7 @@ func Reason(err error) string {
 	return strings.TrimSuffix(text, ": "+networkError)
 }
 
-// ProblemText says why the hub refused something.
+// ProblemText describes a refusal by the hub.
 func ProblemText(p *client.Problem) string {
 	text := p.Error()
 	if p.Status != 0 {
@@ -112,7 +112,7 @@ func ProblemText(p *client.Problem) string {
 	return text
 }
 
-// GapText says what a gap is.
+// GapText describes a gap.
 func GapText(g *client.Gap) string {
 	text := "Events were lost here: "
 	if !g.Certain {
@@ -120,7 +120,7 @@ func GapText(g *client.Gap) string {
 	}
 	switch g.Reason {
 	case "expired":
-		return text + "the hub had let them go."
+		return text + "the hub no longer retained them."
 	case "epoch":
 		return text + "the hub began another log."
 	case "future":
@@ -129,12 +129,12 @@ func GapText(g *client.Gap) string {
 	return text + string(g.Reason)
 }
 
-// Seconds writes how long is left, in seconds.
+// Seconds formats a remaining time in seconds.
 func Seconds(d time.Duration) string {
 	return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " s"
 }
 
-// Moment writes a time of day as the page's clock has it, to the millisecond.
+// Moment formats a local time of day, to the millisecond.
 func Moment(t time.Time) string {
 	hour, minute, second := t.Clock()
 	text := []byte("00:00:00.000")

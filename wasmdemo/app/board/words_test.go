@@ -44,7 +44,7 @@ func TestVerdict(t *testing.T) {
 		Counts:   "1,200 compared · lost\u00a00 · doubled\u00a00 · out\u00a0of\u00a0order\u00a00",
 		Detail:   "all three are level",
 	}, r.Verdict())
-	r.Columns[1] = Tally{Behind: 3, Gaps: 1, Told: 2}
+	r.Columns[1] = Tally{Behind: 3, Gaps: 1, InGaps: 2}
 	require.Equal(t, "column 2 is behind by 3 · column 2 was told of 1 gap with 2 events", r.Verdict().Detail)
 	require.Contains(t, r.Verdict().Headline, "the same events", "behind is not lost, told is not silent")
 	r.Columns[0].Lost, r.Columns[2].Doubled = 1, 2

@@ -1,6 +1,5 @@
-// Package build makes the program of the demo page by the Go toolchain: for the hub that does so in
-// the background, and for go generate. It owns the process group of the toolchain, all of which has
-// ended when Run returns.
+// Package build compiles the demo page's program with the Go toolchain, for the hub's background build and for
+// go generate. It owns the toolchain's process group, which has ended when Run returns.
 package build
 
 import (
@@ -19,7 +18,7 @@ import (
 // MaxProgram is the most that the program may take by gzip, in bytes: it is what a phone has to load.
 const MaxProgram = 1_200_000
 
-// Result is a program and what starts it.
+// Result is a compiled program and its loader.
 type Result struct {
 	Program []byte // WebAssembly, by gzip
 	Loader  []byte // wasm_exec.js of the toolchain that built the program
@@ -31,16 +30,16 @@ const patience = 300 * time.Millisecond
 // maxOutput bounds what is kept of the toolchain's output, in bytes.
 const maxOutput = 16 << 10
 
-// Run builds ./wasmdemo/app of the module at root with the toolchain that go in PATH is there. It
-// writes nothing into the module. The error of a build that failed is what the toolchain said.
+// Run builds ./wasmdemo/app of the module at root with the go command in PATH. It writes nothing into the
+// module. If the build fails, the error contains the toolchain's output.
 func Run(ctx context.Context, root string) (Result, error) {
 	dir, err := os.MkdirTemp("", "trivium-demo-")
 	if err != nil {
 		return Result{}, err
 	}
-	defer func() { _ = os.RemoveAll(dir) }() // the system clears it some day otherwise
+	defer func() { _ = os.RemoveAll(dir) }() // left to the system if it fails
 	output := filepath.Join(dir, "app.wasm")
-	// These flags make a build one that can be repeated, byte for byte, anywhere.
+	// These flags make the build reproducible.
 	if _, err := goTool(ctx, root, "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", output, "./wasmdemo/app"); err != nil {
 		return Result{}, err
 	}
@@ -63,7 +62,7 @@ func Run(ctx context.Context, root string) (Result, error) {
 	return Result{Program: program, Loader: loader}, err
 }
 
-// goTool runs the go command for WebAssembly and gives what it printed.
+// goTool runs the go command for js/wasm and returns its output.
 func goTool(ctx context.Context, root string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = root
@@ -83,7 +82,7 @@ func goTool(ctx context.Context, root string, args ...string) (string, error) {
 		return stdout.String(), nil
 	case ctx.Err() != nil:
 		if cmd.Process != nil {
-			killGroup(cmd.Process.Pid) // of what was told to end, something may still be at it
+			killGroup(cmd.Process.Pid) // kill what is left after the interrupt
 		}
 		return "", ctx.Err()
 	case errors.Is(err, exec.ErrNotFound):
@@ -92,7 +91,7 @@ func goTool(ctx context.Context, root string, args ...string) (string, error) {
 	return "", fmt.Errorf("go %s: %w\n%s", args[0], err, bytes.TrimSpace(stderr.kept))
 }
 
-// head keeps the beginning of what is written to it.
+// head keeps the first bytes written to it.
 type head struct {
 	kept []byte
 	room int
@@ -104,7 +103,7 @@ func (h *head) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Compress gives content by gzip, as small as can be and always the same.
+// Compress returns content compressed by gzip, reproducibly and as small as possible.
 func Compress(content []byte) ([]byte, error) {
 	var b bytes.Buffer
 	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)

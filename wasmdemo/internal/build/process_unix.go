@@ -7,14 +7,14 @@ import (
 	"syscall"
 )
 
-// ownGroup has a command and all that it starts be one process group, which is interrupted when the
-// command's context ends: the toolchain then takes away what it wrote.
+// ownGroup runs a command in its own process group, which is interrupted when the command's context ends, so
+// that the toolchain removes its temporary files.
 func ownGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
 }
 
-// killGroup ends what is left of a group.
+// killGroup kills what is left of a group.
 func killGroup(leader int) { _ = syscall.Kill(-leader, syscall.SIGKILL) } // there may be none
 
 // niceness leaves the processor to whoever serves.

@@ -1,6 +1,6 @@
-// Command generate makes wasmdemo/dist, which a build with -tags embeddemo carries: the demo page's
-// program by gzip and the wasm_exec.js of the toolchain that built it. go generate runs it in
-// wasmdemo. One toolchain makes the same bytes everywhere.
+// Command generate creates wasmdemo/dist, which a build with -tags embeddemo embeds: the demo page's compressed
+// program and the wasm_exec.js of the toolchain that built it. go generate runs it in wasmdemo. The output is
+// reproducible with one toolchain.
 package main
 
 import (

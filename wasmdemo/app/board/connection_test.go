@@ -27,7 +27,7 @@ type table struct {
 	*testing.T
 	server  *transporttest.Server
 	board   *Board
-	roads   [Columns]*Road
+	roads   [Columns]*Connection
 	load    *Load
 	refuse  atomic.Pointer[wire.Problem] // of publishing
 	refused atomic.Int64
@@ -58,7 +58,7 @@ func newTable(t *testing.T, cfg transporttest.Config) *table {
 	b.load = NewLoad(&Hub{Platform: platform, URL: front.URL, Token: none}, b.board, clock)
 	running.Go(func() { b.load.Run(ctx) })
 	for c, use := range []client.Transport{client.WebSocket, client.SSE, client.LongPoll} {
-		b.roads[c] = NewRoad(RoadConfig{
+		b.roads[c] = NewConnection(ConnectionConfig{
 			Column: c, Board: b.board, Platform: platform, URL: "http://" + b.server.Addr, Token: none, Clock: clock, Use: use,
 		})
 		running.Go(func() { b.roads[c].Run(ctx) })
@@ -124,7 +124,7 @@ func TestRoadsAreProved(t *testing.T) {
 			road.Use(choices[rand.IntN(len(choices))])
 		}
 		time.Sleep(time.Duration(rand.IntN(30)) * time.Millisecond)
-		b.roads[rand.IntN(Columns)].Settle()
+		b.roads[rand.IntN(Columns)].SyncPosition()
 		r := b.board.Report()
 		require.False(t, r.Faulty(), "%+v", r)
 	}
@@ -155,8 +155,8 @@ func TestRoadSaysWhatItDoes(t *testing.T) {
 	b.mode(0, Stalled)
 	b.server.Publish(t, transporttest.JSON("a", "1"), transporttest.JSON("a", "2"))
 	b.await("two behind", func(r Report) bool { return r.Columns[1].Got == 2 && r.Columns[2].Got == 2 && r.Columns[0].Behind == 2 })
-	b.roads[0].Settle()
-	b.roads[0].Settle()
+	b.roads[0].SyncPosition()
+	b.roads[0].SyncPosition()
 	require.False(t, b.board.Report().Faulty(), "a stalled column has lost nothing")
 	b.roads[0].Resume()
 	b.await("level", level(2))

@@ -9,10 +9,10 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// Road is how a column gets its events: a client whenever the person wants one, which begins where
-// the one before it stood.
-type Road struct {
-	cfg  RoadConfig
+// Connection supplies a column with events: it runs a client while the column is switched on, and each client
+// resumes where the previous one stopped.
+type Connection struct {
+	cfg  ConnectionConfig
 	kick chan struct{}
 
 	mu      sync.Mutex
@@ -20,19 +20,19 @@ type Road struct {
 	hidden  bool
 	use     client.Transport
 	cursor  string
-	stalled chan struct{} // closed when the stall ends; nil: no stall
+	stalled chan struct{} // closed when the stall ends; nil if there is none
 	client  *client.Client
 	leave   context.CancelFunc // ends the client; nil without one
 	idle    chan struct{}      // closed when the last client has ended; nil before the first
 	state   client.State
-	since   time.Time // when the state began
-	taken   uint64    // events and gaps of this client that the board has
-	stood   string    // the client's cursor when Settle looked last
+	since   time.Time // start of the current state
+	taken   uint64    // events and gaps of this client that were delivered to the board
+	stood   string    // the client's cursor at the last call of SyncPosition
 	ended   error     // why the last client ended by itself
 }
 
-// RoadConfig is what a road needs.
-type RoadConfig struct {
+// ConnectionConfig configures a Connection.
+type ConnectionConfig struct {
 	Column   int
 	Board    *Board
 	Platform client.Platform
@@ -42,16 +42,16 @@ type RoadConfig struct {
 	Use      client.Transport
 }
 
-// NewRoad makes one that is off.
-func NewRoad(cfg RoadConfig) *Road {
-	return &Road{cfg: cfg, use: cfg.Use, kick: make(chan struct{}, 1)}
+// NewConnection returns a connection that is switched off.
+func NewConnection(cfg ConnectionConfig) *Connection {
+	return &Connection{cfg: cfg, use: cfg.Use, kick: make(chan struct{}, 1)}
 }
 
-// Run does what is wanted until ctx is done.
-func (r *Road) Run(ctx context.Context) {
+// Run starts and stops clients as requested until ctx is done.
+func (r *Connection) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if c, within := r.connect(ctx); c != nil {
-			r.take(within, c)
+			r.deliver(within, c)
 			continue
 		}
 		select {
@@ -61,11 +61,11 @@ func (r *Road) Run(ctx context.Context) {
 	}
 }
 
-// connect begins a client if one is wanted.
-func (r *Road) connect(ctx context.Context) (*client.Client, context.Context) {
+// connect starts a client if one is requested.
+func (r *Connection) connect(ctx context.Context) (*client.Client, context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.on || r.letGo() {
+	if !r.on || r.suspended() {
 		return nil, nil
 	}
 	within, leave := context.WithCancel(ctx)
@@ -83,24 +83,23 @@ func (r *Road) connect(ctx context.Context) (*client.Client, context.Context) {
 	return c, within
 }
 
-// token is nil where none is needed.
-func (r *Road) token() client.TokenSource {
+// token returns nil if no token is needed.
+func (r *Connection) token() client.TokenSource {
 	if r.cfg.Token() == "" {
 		return nil
 	}
 	return func(context.Context) (client.Token, error) { return client.Token{Value: r.cfg.Token()}, nil }
 }
 
-// letGo says whether the tab's being hidden keeps this road from being held: browsers allow six
-// connections a host, and other tabs need some.
-func (r *Road) letGo() bool { return r.hidden && Held(r.use) }
+// suspended reports whether the connection is released because the tab is hidden: a browser allows six
+// connections per host, and other tabs need some.
+func (r *Connection) suspended() bool { return r.hidden && Held(r.use) }
 
-// Held says whether a transport holds one of the six connections that a browser allows a host.
-// WebSockets count apart.
+// Held reports whether a transport occupies one of the browser's six connections per host. WebSockets do not.
 func Held(t client.Transport) bool { return t != client.WebSocket }
 
-// take hands the client's events to the board until it ends.
-func (r *Road) take(within context.Context, c *client.Client) {
+// deliver passes the client's events to the board until the client ends.
+func (r *Connection) deliver(within context.Context, c *client.Client) {
 	var watch sync.WaitGroup
 	watch.Go(func() {
 		for s := range c.States(within) {
@@ -115,7 +114,7 @@ func (r *Road) take(within context.Context, c *client.Client) {
 			end = err
 			break
 		}
-		r.wait(within) // then it is taken in any case: the client has counted it as given
+		r.waitForStall(within) // the event is delivered in any case, because the client has counted it
 		r.cfg.Board.Arrive(r.cfg.Column, e, time.Now(), r.cfg.Clock())
 		r.mu.Lock()
 		r.taken++
@@ -137,8 +136,8 @@ func (r *Road) take(within context.Context, c *client.Client) {
 	}
 }
 
-// wait waits for the end of a stall.
-func (r *Road) wait(ctx context.Context) {
+// waitForStall blocks until the stall ends.
+func (r *Connection) waitForStall(ctx context.Context) {
 	r.mu.Lock()
 	stalled := r.stalled
 	r.mu.Unlock()
@@ -151,11 +150,11 @@ func (r *Road) wait(ctx context.Context) {
 	}
 }
 
-// change changes what is wanted, and lets the client go if it is not any more.
-func (r *Road) change(how func()) {
+// change applies a request, and ends the client if it is no longer needed.
+func (r *Connection) change(how func()) {
 	r.mu.Lock()
 	how()
-	if r.leave != nil && (!r.on || r.letGo()) {
+	if r.leave != nil && (!r.on || r.suspended()) {
 		r.leave()
 	}
 	r.mu.Unlock()
@@ -165,14 +164,14 @@ func (r *Road) change(how func()) {
 	}
 }
 
-// Connect goes on where the road stood.
-func (r *Road) Connect() { r.change(func() { r.on, r.ended = true, nil }) }
+// Connect resumes at the connection's cursor.
+func (r *Connection) Connect() { r.change(func() { r.on, r.ended = true, nil }) }
 
-// Disconnect lets the connection go.
-func (r *Road) Disconnect() { r.change(func() { r.on, r.ended = false, nil; r.resume() }) }
+// Disconnect ends the client.
+func (r *Connection) Disconnect() { r.change(func() { r.on, r.ended = false, nil; r.resume() }) }
 
-// Rest disconnects and waits until nothing comes any more.
-func (r *Road) Rest(ctx context.Context) {
+// Rest disconnects and waits until no more events arrive.
+func (r *Connection) Rest(ctx context.Context) {
 	r.Disconnect()
 	r.mu.Lock()
 	idle := r.idle
@@ -186,24 +185,26 @@ func (r *Road) Rest(ctx context.Context) {
 	}
 }
 
-// Hide says whether the tab is hidden.
-func (r *Road) Hide(hidden bool) { r.change(func() { r.hidden = hidden }) }
+// Hide sets whether the tab is hidden.
+func (r *Connection) Hide(hidden bool) { r.change(func() { r.hidden = hidden }) }
 
-// Begin connects a road at rest, after a cursor.
-func (r *Road) Begin(cursor string) { r.change(func() { r.on, r.ended, r.cursor = true, nil, cursor }) }
+// Begin connects after a cursor. The connection must be at rest.
+func (r *Connection) Begin(cursor string) {
+	r.change(func() { r.on, r.ended, r.cursor = true, nil, cursor })
+}
 
 // Use changes the transport.
-func (r *Road) Use(t client.Transport) {
+func (r *Connection) Use(t client.Transport) {
 	r.change(func() {
 		r.use = t
-		if r.client != nil && !r.letGo() {
+		if r.client != nil && !r.suspended() {
 			r.client.Use(t)
 		}
 	})
 }
 
-// Cut drops the connection; the client makes another.
-func (r *Road) Cut() {
+// Cut drops the connection; the client reconnects.
+func (r *Connection) Cut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.client != nil {
@@ -211,8 +212,8 @@ func (r *Road) Cut() {
 	}
 }
 
-// Stall stops taking events, Resume takes them again.
-func (r *Road) Stall() {
+// Stall stops reading events until Resume.
+func (r *Connection) Stall() {
 	r.change(func() {
 		if r.stalled == nil {
 			r.stalled = make(chan struct{})
@@ -221,19 +222,19 @@ func (r *Road) Stall() {
 }
 
 // Resume ends a stall.
-func (r *Road) Resume() { r.change(r.resume) }
+func (r *Connection) Resume() { r.change(r.resume) }
 
-func (r *Road) resume() {
+func (r *Connection) resume() {
 	if r.stalled != nil {
 		close(r.stalled)
 		r.stalled = nil
 	}
 }
 
-// Settle tells the board how far the hub says that nothing more came, which finds a loss that no
-// event comes after. The client's cursor moves before the board has the event it stands for, so it
-// counts only if all that was given had been taken by then, and it stood there the last time too.
-func (r *Road) Settle() {
+// SyncPosition passes the client's cursor to the board, which reveals a loss that no later event shows. The
+// cursor may be ahead of the board, so it counts only if all events were delivered and it has not moved since
+// the last call.
+func (r *Connection) SyncPosition() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.client == nil {
@@ -246,7 +247,7 @@ func (r *Road) Settle() {
 	r.stood = at
 }
 
-// Mode is what a road is doing, for its colour and its buttons.
+// Mode is a connection's state, for colours and buttons.
 type Mode string
 
 // The modes.
@@ -260,8 +261,8 @@ const (
 	Ended      Mode = "ended"
 )
 
-// RoadStatus is how a road stands at one moment.
-type RoadStatus struct {
+// ConnectionStatus is a connection's state.
+type ConnectionStatus struct {
 	Mode    Mode
 	Use     client.Transport
 	On      bool // the person wants it connected
@@ -271,11 +272,11 @@ type RoadStatus struct {
 	Err     error // why it ended
 }
 
-// Status says how it stands.
-func (r *Road) Status(now time.Time) RoadStatus {
+// Status returns the current state.
+func (r *Connection) Status(now time.Time) ConnectionStatus {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := RoadStatus{Use: r.use, On: r.on, Stalled: r.stalled != nil, Begun: r.cursor != "", Err: r.ended}
+	s := ConnectionStatus{Use: r.use, On: r.on, Stalled: r.stalled != nil, Begun: r.cursor != "", Err: r.ended}
 	name := TransportName(r.state.Transport)
 	why := Reason(r.state.Reason)
 	switch {
@@ -283,7 +284,7 @@ func (r *Road) Status(now time.Time) RoadStatus {
 		s.Mode, s.Text = Ended, "Ended: "+Reason(r.ended)
 	case !r.on && r.client == nil:
 		s.Mode, s.Text = Off, "Disconnected"
-	case r.letGo():
+	case r.suspended():
 		s.Mode, s.Text = LetGo, "Let go while the tab is hidden"
 	case r.client == nil, r.state.Phase == client.Connecting:
 		s.Mode, s.Text = Connecting, sentence("Connecting over "+TransportName(r.use), why)
