@@ -27,7 +27,7 @@ const adminRoute = "admin"
 
 // adminRoutes is what only the operator sees. It asks for no token: it has its own listener, on
 // loopback unless said, and answers to no other host name and to no page of another origin.
-func adminRoutes(o *observer, d *door, api *transports.API, log *slog.Logger) http.Handler {
+func adminRoutes(o *observer, access *accessControl, api *transports.API, log *slog.Logger) http.Handler {
 	routes := mux.NewRouter().SkipClean(true)
 	routes.Handle("/", text(adminIndex))
 	metrics := promhttp.HandlerFor(newRegistry(o), promhttp.HandlerOpts{})
@@ -45,8 +45,8 @@ func adminRoutes(o *observer, d *door, api *transports.API, log *slog.Logger) ht
 			_ = encoder.Encode(o.snapshot()) // fails only when nobody listens any more
 		}
 	})
-	routes.Handle("/backup", &backups{engine: o.log})
-	routes.Handle("/events/{id}", &eraser{hub: o.hub, log: log})
+	routes.Handle("/backup", &backupHandler{engine: o.log})
+	routes.Handle("/events/{id}", &eraseHandler{hub: o.hub, log: log})
 	routes.HandleFunc("/debug/pprof/cmdline", serveCmdline)
 	routes.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	routes.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
@@ -54,5 +54,5 @@ func adminRoutes(o *observer, d *door, api *transports.API, log *slog.Logger) ht
 	routes.PathPrefix("/debug/pprof/").HandlerFunc(pprof.Index)
 	routes.Handle("/debug/pprof", http.RedirectHandler("/debug/pprof/", http.StatusMovedPermanently))
 	routes.NotFoundHandler = http.HandlerFunc(web.NotFound)
-	return d.admin.Wrap(api.HandleError(adminRoute, web.WriteProblem))(routes) // before any route's redirect
+	return access.operator.Wrap(api.HandleError(adminRoute, web.WriteProblem))(routes) // before any route's redirect
 }

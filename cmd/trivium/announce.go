@@ -22,7 +22,7 @@ func (s *server) announce(w io.Writer, show bool) {
 	if s.cfg.Auth != "none" {
 		token := "TOKEN"
 		if show {
-			token = cmp.Or(s.door.token, token)
+			token = cmp.Or(s.access.token, token)
 		}
 		query = "?access_token=" + token
 		fragment = "#token=" + token
@@ -47,7 +47,7 @@ func (s *server) announce(w io.Writer, show bool) {
 	switch {
 	case s.cfg.Auth == "none":
 		fmt.Fprintf(&b, "\nAnybody who reaches these addresses may read and publish (--auth none).\n")
-	case s.door.token == "":
+	case s.access.token == "":
 		fmt.Fprintf(&b, "\nTOKEN is one of the file or issuer that you named.\n")
 	case show:
 		fmt.Fprintf(&b, "\nThe token is of this run alone.\n")

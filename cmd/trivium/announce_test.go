@@ -22,7 +22,7 @@ func TestTokenIsPrintedOnTerminalsAlone(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer listener.Close()
-	s := &server{cfg: &ServeConfig{Auth: "token"}, door: &door{token: "canary"}, public: listener}
+	s := &server{cfg: &ServeConfig{Auth: "token"}, access: &accessControl{token: "canary"}, public: listener}
 	for _, terminal := range []bool{true, false} {
 		var out bytes.Buffer
 		s.announce(&out, terminal)

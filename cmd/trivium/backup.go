@@ -92,13 +92,13 @@ func (c *RestoreCmd) Run(con *console) error {
 }
 
 // backups serves GET /backup on the admin listener, one at a time.
-type backups struct {
+type backupHandler struct {
 	engine *jetstream.Engine // nil: the engine keeps events in memory
 	busy   sync.Mutex
 }
 
 // ServeHTTP implements http.Handler.
-func (b *backups) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (b *backupHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !web.AllowMethods(w, r, http.MethodGet) {
 		return
 	}
@@ -114,7 +114,7 @@ func (b *backups) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Disposition", `attachment; filename="trivium.backup"`)
-	out := &counting{to: w}
+	out := &countingWriter{to: w}
 	switch err := b.engine.Backup(r.Context(), out); {
 	case err == nil:
 	case out.n == 0:
@@ -125,12 +125,12 @@ func (b *backups) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // counting counts what is written.
-type counting struct {
+type countingWriter struct {
 	to io.Writer
 	n  int64
 }
 
-func (c *counting) Write(b []byte) (int, error) {
+func (c *countingWriter) Write(b []byte) (int, error) {
 	n, err := c.to.Write(b)
 	c.n += int64(n)
 	return n, err

@@ -68,7 +68,7 @@ func (c *ServeConfig) checkAccess() []fault {
 	}
 	if len(faults) == 0 && len(c.checkListeners()) == 0 {
 		log := slog.New(slog.DiscardHandler)
-		_, faults = newDoor(c, newWatcher(log), log)
+		_, faults = newAccessControl(c, newWatcher(log), log)
 	}
 	return faults
 }

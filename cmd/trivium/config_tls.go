@@ -62,7 +62,7 @@ func (c *TLSConfig) checkTLS() []fault {
 	if len(faults) == 0 && c.TLSCert != "" {
 		log := slog.New(slog.DiscardHandler)
 		if _, err := newTLS(c, newWatcher(log), log); err != nil {
-			faults = unreadable(err)
+			faults = splitFaults(err)
 		}
 	}
 	return faults

@@ -10,9 +10,9 @@ import (
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// windowShare is the part of the runtime's memory limit, as a divisor, that the window has where the engine has a
+// memlogShare is the part of the runtime's memory limit, as a divisor, that the window has where the engine has a
 // log of its own. The embedded server keeps blocks of its log in memory beside it, of 8 MiB each.
-const windowShare = 4
+const memlogShare = 4
 
 // retention returns what the hub keeps in memory, the window, and what its engine keeps. Where that is a
 // log of its own, it is of the lengths configured, and the window no longer than by default and than the memory
@@ -22,7 +22,7 @@ func (c *ServeConfig) retention(memoryLimit int64) (window, log hub.Retention) {
 	window = log
 	if c.Engine != engineMemory {
 		window.Events = min(log.Events, hub.DefaultRetainEvents)
-		window.Bytes = min(log.Bytes, hub.DefaultRetainBytes, max(memoryLimit/windowShare, 1<<20))
+		window.Bytes = min(log.Bytes, hub.DefaultRetainBytes, max(memoryLimit/memlogShare, 1<<20))
 	}
 	return window, log
 }
@@ -99,7 +99,7 @@ func nameFlags(err error) error {
 }
 
 // lost tells why the engine cannot go on.
-func (s *server) lost() <-chan error {
+func (s *server) engineFailed() <-chan error {
 	if s.engine == nil {
 		return nil
 	}
@@ -107,7 +107,7 @@ func (s *server) lost() <-chan error {
 }
 
 // away says why the engine takes nothing now.
-func (s *server) away() error {
+func (s *server) engineError() error {
 	if s.engine == nil {
 		return nil
 	}

@@ -85,13 +85,13 @@ func askAdmin(ctx context.Context, method, adminURL, path string) (*http.Respons
 }
 
 // eraser serves DELETE /events/{id} on the admin listener.
-type eraser struct {
+type eraseHandler struct {
 	hub *hub.Hub
 	log *slog.Logger
 }
 
 // ServeHTTP implements http.Handler.
-func (e *eraser) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (e *eraseHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !web.AllowMethods(w, r, http.MethodDelete) {
 		return
 	}

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// hardened sets the headers that tell browsers what not to do with any answer: to guess its type, to
+// securityHeaders sets the headers that tell browsers what not to do with any answer: to guess its type, to
 // give it to a page of another origin that has not asked by CORS, and, over TLS, to ask without TLS
 // for the time of hsts.
-func hardened(hsts time.Duration, next http.Handler) http.Handler {
+func securityHeaders(hsts time.Duration, next http.Handler) http.Handler {
 	age := "max-age=" + strconv.FormatInt(int64(hsts/time.Second), 10)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()

@@ -55,7 +55,7 @@ func TestStrictTransportSecurity(t *testing.T) {
 			r.TLS = new(tls.ConnectionState)
 		}
 		w := httptest.NewRecorder()
-		hardened(c.hsts, none).ServeHTTP(w, r)
+		securityHeaders(c.hsts, none).ServeHTTP(w, r)
 		require.Equal(t, c.want, w.Header().Get("Strict-Transport-Security"), "%v", c)
 	}
 }

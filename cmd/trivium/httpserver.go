@@ -31,7 +31,7 @@ func unlimited(s Size) int {
 // unambiguous closes the connection after a request in chunks. net/http takes one that has a
 // Content-Length too, by which a proxy before it may have split the bytes otherwise, and does not
 // tell (RFC 9112 section 6.1): what follows on the connection is not to be trusted.
-func unambiguous(next http.Handler) http.Handler {
+func closeAfterChunked(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
 			w.Header().Set("Connection", "close")
@@ -42,7 +42,7 @@ func unambiguous(next http.Handler) http.Handler {
 
 // timed bounds the time of a body that nobody reads: net/http reads a part of it before it sends an
 // answer, for as long as it takes. Who does read it sets limits of its own.
-func (s *server) timed(next http.Handler) http.Handler {
+func (s *server) limitBodyTime(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 && s.cfg.ReadTimeout > 0 {
 			// Where there is no deadline to set there is no connection to wait on.
@@ -57,7 +57,7 @@ func (s *server) timed(next http.Handler) http.Handler {
 const headerSlack = 8 << 10
 
 // bounded refuses a header that is larger than it may be, as HTTP/1.1 writes it.
-func (s *server) bounded(next http.Handler) http.Handler {
+func (s *server) limitHeader(next http.Handler) http.Handler {
 	limit := unlimited(s.cfg.MaxHeaderBytes)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if headerSize(r) > limit {
@@ -81,7 +81,7 @@ func headerSize(r *http.Request) int {
 // newHTTP makes a server with the bounds that every listener has.
 func (s *server) newHTTP(handler http.Handler) *http.Server {
 	return &http.Server{
-		Handler:           s.reporting(hardened(s.cfg.HSTS, unambiguous(s.bounded(s.timed(handler))))),
+		Handler:           s.recoverPanics(securityHeaders(s.cfg.HSTS, closeAfterChunked(s.limitHeader(s.limitBodyTime(handler))))),
 		ReadHeaderTimeout: s.cfg.ReadTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    min(unlimited(s.cfg.MaxHeaderBytes), math.MaxInt-headerSlack) + headerSlack,
@@ -91,7 +91,7 @@ func (s *server) newHTTP(handler http.Handler) *http.Server {
 }
 
 // reporting counts and logs the panics of handlers, which net/http would log at its own level.
-func (s *server) reporting(next http.Handler) http.Handler {
+func (s *server) recoverPanics(next http.Handler) http.Handler {
 	often := rate.Sometimes{Interval: logPanicsEvery}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {

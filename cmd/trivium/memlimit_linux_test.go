@@ -111,7 +111,7 @@ func TestContainerEmbedded(t *testing.T) {
 	s := p.stats()
 	require.Less(t, s.Events.Retained, inStore)
 	if contained {
-		require.LessOrEqual(t, s.Events.RetainedBytes, limitOf(embeddedMemory)/windowShare)
+		require.LessOrEqual(t, s.Events.RetainedBytes, limitOf(embeddedMemory)/memlogShare)
 	}
 }
 

@@ -36,7 +36,7 @@ var (
 	descKeys          = describe("idempotency_keys", "Idempotency keys remembered.")
 	descKeysSpared    = describe("idempotency_keys_spared_total", "CloudEvents requests published without remembering source and id, since the keys were used up.")
 	descSubscribers   = describe("subscriptions", "Subscriptions of all transports.")
-	descFeeds         = describe("feeds", "Distinct sets of filters subscribed to.")
+	descGroups        = describe("feeds", "Distinct sets of filters subscribed to.")
 	descFilterBytes   = describe("filter_bytes", "Memory of the filters subscribed to, in bytes. Equal sets count once.")
 	descSlow          = describe("slow_bytes", "Bytes of large events that slow connections are in the middle of, each counted once.")
 	descGaps          = describe("gaps_total", "Gaps told to subscribers, by reason.", "reason")
@@ -82,7 +82,7 @@ func (e emitter) gauge(d *prometheus.Desc, v int64, labels ...string) {
 	e.emit(d, prometheus.GaugeValue, float64(v), labels...)
 }
 
-func (e emitter) truth(d *prometheus.Desc, v bool) {
+func (e emitter) boolean(d *prometheus.Desc, v bool) {
 	if v {
 		e.gauge(d, 1)
 	} else {
@@ -93,9 +93,9 @@ func (e emitter) truth(d *prometheus.Desc, v bool) {
 // Collect implements prometheus.Collector.
 func (c collector) Collect(ch chan<- prometheus.Metric) {
 	to := emitter(ch)
-	counter, gauge, truth := to.counter, to.gauge, to.truth
+	counter, gauge, boolean := to.counter, to.gauge, to.boolean
 	s := c.snapshot()
-	truth(descEngineUp, s.Engine.Up)
+	boolean(descEngineUp, s.Engine.Up)
 	counter(descEngineRefused, s.Engine.Refused)
 	if s.Engine.Log != nil {
 		to.log(s.Engine.Log)
@@ -112,7 +112,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descKeys, int64(s.Events.IdempotencyKeys))
 	counter(descKeysSpared, s.Events.KeysSpared)
 	gauge(descSubscribers, int64(s.Subscribed.Subscriptions))
-	gauge(descFeeds, int64(s.Subscribed.Feeds))
+	gauge(descGroups, int64(s.Subscribed.Feeds))
 	gauge(descFilterBytes, int64(s.Subscribed.FilterBytes))
 	gauge(descSlow, s.Subscribed.SlowBytes)
 	for reason, n := range s.Gaps {
@@ -134,7 +134,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	for reason, n := range s.Access.WebSocket {
 		counter(descRefused, n, reason)
 	}
-	truth(descDraining, s.Draining)
+	boolean(descDraining, s.Draining)
 	for name, t := range s.Transports {
 		gauge(descConnections, t.Connections, name)
 		counter(descDelivered, t.Delivered, name)

@@ -133,14 +133,14 @@ func newOpenConnections(limits openLimits, proxies *auth.Proxies, log *slog.Logg
 
 // attach makes a server's connections count here.
 func (o *openConnections) attach(server *http.Server) {
-	server.ConnContext = o.begin
-	server.ConnState = o.track
+	server.ConnContext = o.connContext
+	server.ConnState = o.connState
 }
 
 type openConnKey struct{}
 
 // begin is the ConnContext of a server, which calls it before track with StateNew.
-func (o *openConnections) begin(ctx context.Context, conn net.Conn) context.Context {
+func (o *openConnections) connContext(ctx context.Context, conn net.Conn) context.Context {
 	var peer netip.Addr
 	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
 		peer = tcp.AddrPort().Addr().Unmap()
@@ -161,7 +161,7 @@ func (o *openConnections) begin(ctx context.Context, conn net.Conn) context.Cont
 }
 
 // track is the ConnState of a server.
-func (o *openConnections) track(conn net.Conn, state http.ConnState) {
+func (o *openConnections) connState(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		o.admit(conn)
@@ -184,7 +184,7 @@ func (o *openConnections) track(conn net.Conn, state http.ConnState) {
 	case http.StateHijacked, http.StateClosed:
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		o.forget(conn)
+		o.remove(conn)
 	}
 }
 
@@ -206,7 +206,7 @@ func (o *openConnections) admit(conn net.Conn) {
 		}
 		defer o.logAddress(n.prefix)
 	case o.limits.total > 0 && open > o.limits.total-o.limits.total/10:
-		if idle = o.oldest(); idle == nil && open > o.limits.total {
+		if idle = o.takeOldest(); idle == nil && open > o.limits.total {
 			refused = true
 			o.counts.refused++
 		}
@@ -231,7 +231,7 @@ func over(count, limit int) bool { return limit > 0 && count > limit }
 func (o *openConnections) makeRoom() bool {
 	defer o.logFull()
 	o.mu.Lock()
-	c := o.oldest()
+	c := o.takeOldest()
 	o.mu.Unlock()
 	if c == nil {
 		return false
@@ -249,7 +249,7 @@ func (o *openConnections) refuse() {
 
 // oldest takes the connection that is to be closed first out of its queue; nil: the hub works on all
 // of them. It is called with mu held, and the caller closes the connection without it.
-func (o *openConnections) oldest() *openConn {
+func (o *openConnections) takeOldest() *openConn {
 	for queue := range unfinished {
 		if front := o.waiting[queue].Front(); front != nil {
 			return o.closeEarly(front.Value.(*openConn))
@@ -301,7 +301,7 @@ func (o *openConnections) leaveQueue(c *openConn) {
 }
 
 // forget ends what begin began.
-func (o *openConnections) forget(conn net.Conn) {
+func (o *openConnections) remove(conn net.Conn) {
 	c := o.conns[conn]
 	if c == nil {
 		return

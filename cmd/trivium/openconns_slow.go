@@ -32,7 +32,7 @@ func (o *openConnections) slowest() *openConn {
 // vouched notes for each request that reaches next that its connection has brought a token that
 // is good, or that none is asked for. While next serves all such requests of a connection, it keeps
 // its place, unless each of them waits for a part of its body.
-func (o *openConnections) vouched(next http.Handler) http.Handler {
+func (o *openConnections) trackServing(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, ok := r.Context().Value(openConnKey{}).(*openConn)
 		if !ok {
@@ -44,9 +44,9 @@ func (o *openConnections) vouched(next http.Handler) http.Handler {
 			sender = access.Sender()
 		}
 		o.beginServing(c, sender)
-		var body *awaitedBody
+		var body *trackedBody
 		if r.ContentLength != 0 {
-			body = &awaitedBody{ReadCloser: r.Body, open: o, conn: c}
+			body = &trackedBody{ReadCloser: r.Body, open: o, conn: c}
 			r.Body = body
 		}
 		// After an answer over HTTP/1, net/http reads what next has left of the body.
@@ -74,13 +74,13 @@ func (o *openConnections) endServing(c *openConn, unread bool) {
 	defer o.mu.Unlock()
 	c.serving--
 	o.requeue(c)
-	if unread && c.element == nil && o.keeps(c) {
+	if unread && c.element == nil && o.isTracked(c) {
 		o.enqueue(c, unfinished)
 	}
 }
 
 // await notes that a request begins to wait for a part of its body (1), or has waited (-1).
-func (o *openConnections) await(c *openConn, requests int) {
+func (o *openConnections) addReceiving(c *openConn, requests int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c.receiving += requests
@@ -91,16 +91,16 @@ func (o *openConnections) await(c *openConn, requests int) {
 // called with mu held.
 func (o *openConnections) requeue(c *openConn) {
 	o.leaveQueue(c)
-	if c.serving > 0 && c.receiving == c.serving && o.keeps(c) {
+	if c.serving > 0 && c.receiving == c.serving && o.isTracked(c) {
 		o.enqueue(c, unfinished)
 	}
 }
 
 // keeps reports whether a connection counts: it is neither hijacked nor being closed.
-func (o *openConnections) keeps(c *openConn) bool { return !c.closing && o.conns[c.conn] == c }
+func (o *openConnections) isTracked(c *openConn) bool { return !c.closing && o.conns[c.conn] == c }
 
-// awaitedBody is the body of a request that notes on its connection when it waits for the peer.
-type awaitedBody struct {
+// trackedBody is the body of a request that notes on its connection when it waits for the peer.
+type trackedBody struct {
 	io.ReadCloser
 	open  *openConnections
 	conn  *openConn
@@ -108,10 +108,10 @@ type awaitedBody struct {
 }
 
 // Read implements io.Reader.
-func (b *awaitedBody) Read(p []byte) (int, error) {
-	b.open.await(b.conn, 1)
+func (b *trackedBody) Read(p []byte) (int, error) {
+	b.open.addReceiving(b.conn, 1)
 	n, err := b.ReadCloser.Read(p)
-	b.open.await(b.conn, -1)
+	b.open.addReceiving(b.conn, -1)
 	b.ended = b.ended || err != nil
 	return n, err
 }

@@ -31,24 +31,24 @@ func (c *peerConn) Close() error         { c.closed = true; return nil }
 // connect begins a connection as net/http does.
 func connect(o *openConnections, address string) (*peerConn, context.Context) {
 	conn := &peerConn{address: net.TCPAddr{IP: net.ParseIP(address), Port: 1}}
-	ctx := o.begin(context.Background(), conn)
-	o.track(conn, http.StateNew)
+	ctx := o.connContext(context.Background(), conn)
+	o.connState(conn, http.StateNew)
 	return conn, ctx
 }
 
 // ask has a connection bring a request, with a token or without.
 func ask(o *openConnections, conn *peerConn, ctx context.Context, token bool) {
-	o.track(conn, http.StateActive)
+	o.connState(conn, http.StateActive)
 	if token {
 		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
-		o.vouched(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(httptest.NewRecorder(), r)
+		o.trackServing(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(httptest.NewRecorder(), r)
 	}
-	o.track(conn, http.StateIdle)
+	o.connState(conn, http.StateIdle)
 }
 
 // workOn has the hub work on a request with a token, and returns what is known of its connection.
 func workOn(o *openConnections, conn *peerConn, ctx context.Context, sender string) *openConn {
-	o.track(conn, http.StateActive)
+	o.connState(conn, http.StateActive)
 	c := ctx.Value(openConnKey{}).(*openConn)
 	o.beginServing(c, sender)
 	return c
@@ -73,7 +73,7 @@ func TestOldestIdleConnectionIsClosed(t *testing.T) {
 		require.False(t, next.closed)
 		_, _ = connect(o, fmt.Sprintf("192.0.2.1%d", i))
 		require.True(t, next.closed)
-		o.track(next, http.StateClosed)
+		o.connState(next, http.StateClosed)
 	}
 	require.False(t, busy.closed)
 	require.Equal(t, openStats{open: 5, idleClosed: 3, slowClosed: 1}, o.stats())
@@ -88,7 +88,7 @@ func TestBusyConnectionsKeepTheirPlace(t *testing.T) {
 	}
 	late, _ := connect(o, "192.0.2.1")
 	require.True(t, late.closed)
-	o.track(late, http.StateClosed)
+	o.connState(late, http.StateClosed)
 	require.Equal(t, openStats{open: 2, refused: 1}, o.stats())
 }
 
@@ -99,21 +99,21 @@ func TestUnfinishedRequestsMakeRoom(t *testing.T) {
 	waiting := func(sender string) (*peerConn, *openConn) {
 		conn, ctx := connect(o, "192.0.2.1")
 		c := workOn(o, conn, ctx, sender)
-		o.await(c, 1)
+		o.addReceiving(c, 1)
 		return conn, c
 	}
 	one, _ := waiting("one")
 	first, c := waiting("many")
-	o.await(c, -1) // a part has come
+	o.addReceiving(c, -1) // a part has come
 	second, _ := waiting("many")
-	o.await(c, 1)
+	o.addReceiving(c, 1)
 	third, _ := waiting("many")
 	for _, next := range []*peerConn{second, first} {
 		require.False(t, next.closed)
 		busy, ctx := connect(o, "192.0.2.2")
 		workOn(o, busy, ctx, "busy")
 		require.True(t, next.closed)
-		o.track(next, http.StateClosed)
+		o.connState(next, http.StateClosed)
 	}
 	require.False(t, one.closed || third.closed)
 	require.Equal(t, openStats{open: 4, slowClosed: 2}, o.stats())
@@ -126,14 +126,14 @@ func TestUnreadBodyMakesRoom(t *testing.T) {
 	conn, ctx := connect(o, "192.0.2.1")
 	c := workOn(o, conn, ctx, "token")
 	o.beginServing(c, "token")
-	o.await(c, 1)
+	o.addReceiving(c, 1)
 	require.Nil(t, c.element)
-	o.await(c, -1)
+	o.addReceiving(c, -1)
 	o.endServing(c, false)
 	require.Nil(t, c.element)
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", strings.NewReader("x"))
 	o.endServing(c, false)
-	o.vouched(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { require.Nil(t, c.element) })).ServeHTTP(httptest.NewRecorder(), r)
+	o.trackServing(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { require.Nil(t, c.element) })).ServeHTTP(httptest.NewRecorder(), r)
 	_, _ = connect(o, "192.0.2.2")
 	require.True(t, conn.closed)
 }
@@ -151,7 +151,7 @@ func TestAnonymousConnectionsOfOneAddress(t *testing.T) {
 		_, _ = connect(o, "192.0.2.1")
 	}
 	require.True(t, first.closed)
-	o.track(first, http.StateClosed)
+	o.connState(first, http.StateClosed)
 	refused, _ := connect(o, "192.0.2.1")
 	require.True(t, refused.closed)
 	other, _ := connect(o, "192.0.2.2")
@@ -167,7 +167,7 @@ func TestOpenConnectionsForgetsAll(t *testing.T) {
 		if i%3 > 0 {
 			ask(o, conn, ctx, i%3 == 1)
 		}
-		o.track(conn, []http.ConnState{http.StateHijacked, http.StateClosed}[i%2])
+		o.connState(conn, []http.ConnState{http.StateHijacked, http.StateClosed}[i%2])
 	}
 	require.Empty(t, o.conns)
 	require.Empty(t, o.networks)
@@ -214,7 +214,7 @@ func TestPanicsAreLogged(t *testing.T) {
 	var log bytes.Buffer
 	s := &server{log: slog.New(slog.NewJSONHandler(&log, nil))}
 	for _, cause := range []any{"a\nb", "again", http.ErrAbortHandler} {
-		h := s.reporting(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(cause) }))
+		h := s.recoverPanics(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(cause) }))
 		require.PanicsWithValue(t, http.ErrAbortHandler, func() {
 			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
 		})

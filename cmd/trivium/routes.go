@@ -59,7 +59,7 @@ func newDemo(cfg *ServeConfig, log *slog.Logger) *wasmdemo.Demo {
 func (s *server) newAPI() (*transports.API, error) {
 	cfg := s.cfg
 	return transports.NewStarting(transports.Config{
-		Auth: s.door.guard, Admitted: s.open.vouched, Advice: advice, Log: s.log,
+		Auth: s.access.requireToken, Admitted: s.open.trackServing, Advice: advice, Log: s.log,
 		Heartbeat: cfg.Heartbeat, WriteTimeout: cfg.WriteTimeout, ReadTimeout: orUnlimited(cfg.ReadTimeout),
 		MaxTopics: orUnlimited(cfg.MaxTopics), Disconnect: cfg.Slow == "disconnect",
 		MaxMessageBytes: int64(cfg.MaxMessageBytes), MaxMessageRate: float64(cfg.MaxMessageRate), MaxMessageFragments: cfg.MaxMessageFragments,
@@ -85,7 +85,7 @@ func (s *server) apiRoutes(routes *mux.Router) {
 
 // tokenless returns the middleware of routes that need no token.
 func (s *server) tokenless() func(http.Handler) http.Handler {
-	return s.door.free.Wrap(s.api.HandleError("others", web.WriteProblem))
+	return s.access.tokenless.Wrap(s.api.HandleError("others", web.WriteProblem))
 }
 
 // publicRoutes returns the routes of the main listener.
@@ -103,7 +103,7 @@ func (s *server) publicRoutes() http.Handler {
 	routes.Handle("/", tokenless(text(named)))
 	routes.Handle("/favicon.ico", tokenless(http.HandlerFunc(noIcon)))
 	routes.Handle("/healthz", tokenless(text("ok\n")))
-	routes.Handle("/readyz", tokenless(ready(s.api, s.away)))
+	routes.Handle("/readyz", tokenless(ready(s.api, s.engineError)))
 	routes.NotFoundHandler = tokenless(http.HandlerFunc(web.NotFound))
 	return routes
 }
@@ -131,14 +131,14 @@ func text(s string) http.HandlerFunc {
 }
 
 // ready says whether a load balancer should send subscribers here.
-func ready(api *transports.API, away func() error) http.HandlerFunc {
+func ready(api *transports.API, engineError func() error) http.HandlerFunc {
 	ok := text("ready\n")
 	return func(w http.ResponseWriter, r *http.Request) {
 		if api.IsDraining() {
 			web.WriteProblem(w, r, wire.Draining(retryDraining))
 			return
 		}
-		if err := away(); err != nil {
+		if err := engineError(); err != nil {
 			web.WriteProblem(w, r, wire.ProblemOf(err))
 			return
 		}

@@ -83,7 +83,7 @@ func (s *server) serveUntil(signals, reread <-chan os.Signal) error {
 		case err := <-s.failed:
 			s.log.Error("a listener failed; draining", "error", err.Error())
 			return err
-		case err := <-s.lost():
+		case err := <-s.engineFailed():
 			s.log.Error("the log is lost; draining", "error", err.Error())
 			return err
 		}
@@ -92,10 +92,10 @@ func (s *server) serveUntil(signals, reread <-chan os.Signal) error {
 
 // server is a running hub with its listeners. It owns the goroutines that serve them.
 type server struct {
-	cfg   *ServeConfig
-	log   *slog.Logger
-	files *watcher
-	door  *door
+	cfg    *ServeConfig
+	log    *slog.Logger
+	files  *watcher
+	access *accessControl
 
 	hub       *hub.Hub
 	engine    *jetstream.Engine // nil: memory
@@ -130,15 +130,15 @@ func newServer(cfg *ServeConfig, stderr io.Writer) (_ *server, err error) {
 	}
 	s.files = newWatcher(s.log)
 	var faults []fault
-	if s.door, faults = newDoor(cfg, s.files, s.log); len(faults) > 0 {
-		return nil, errorOf(faults)
+	if s.access, faults = newAccessControl(cfg, s.files, s.log); len(faults) > 0 {
+		return nil, newUsageError(faults)
 	}
 	defer func() {
 		if err != nil {
 			s.discard()
 		}
 	}()
-	s.open = newOpenConnections(newOpenLimits(cfg.connections(), cfg.spareConnections()), s.door.proxies, s.log)
+	s.open = newOpenConnections(newOpenLimits(cfg.connections(), cfg.spareConnections()), s.access.proxies, s.log)
 	if s.api, err = s.newAPI(); err != nil {
 		return nil, err
 	}
@@ -240,7 +240,7 @@ func (s *server) listen() context.Context {
 		s.adminOpen.attach(admin)
 		s.serve(admin, s.adminAccepts)
 	}
-	s.running.Go(func() { s.door.run(ctx) })
+	s.running.Go(func() { s.access.run(ctx) })
 	s.running.Go(func() { s.files.run(ctx) })
 	return ctx
 }
@@ -251,7 +251,7 @@ func (s *server) start(ctx context.Context) {
 	s.api.Start(s.hub)
 	s.shareTickets()
 	if s.admin != nil {
-		s.adminHandler.set(s.adminOpen.vouched(adminRoutes(s.newObserver(), s.door, s.api, s.log)))
+		s.adminHandler.set(s.adminOpen.trackServing(adminRoutes(s.newObserver(), s.access, s.api, s.log)))
 	}
 	s.publicHandler.set(s.publicRoutes())
 	building, endBuild := context.WithCancel(ctx)
@@ -270,7 +270,7 @@ func (s *server) start(ctx context.Context) {
 
 func (s *server) newObserver() *observer {
 	return &observer{
-		hub: s.hub, engine: s.cfg.Engine, away: s.away, log: s.engine, api: s.api, panics: &s.panics, guard: s.door.guard, open: s.open, udp: s.udp,
+		hub: s.hub, engine: s.cfg.Engine, engineError: s.engineError, log: s.engine, api: s.api, panics: &s.panics, middleware: s.access.requireToken, open: s.open, udp: s.udp,
 		acceptErrors: func() uint64 { return s.accepts.errors.Load() + s.adminAccepts.errors.Load() },
 	}
 }

@@ -71,7 +71,7 @@ func notStarted(w http.ResponseWriter, r *http.Request) {
 
 // startingAdminRoutes answers the operator until the hub has started.
 func (s *server) startingAdminRoutes() http.Handler {
-	return s.door.admin.Wrap(s.api.HandleError(adminRoute, web.WriteProblem))(http.HandlerFunc(notStarted))
+	return s.access.operator.Wrap(s.api.HandleError(adminRoute, web.WriteProblem))(http.HandlerFunc(notStarted))
 }
 
 // shareTickets has all hubs of a cluster accept each other's tickets.
@@ -79,8 +79,8 @@ func (s *server) shareTickets() {
 	if s.cfg.Engine != engineNATS {
 		return
 	}
-	if err := s.engine.ServePeers(s.door.tickets.ID(), s.door.tickets.Answer); err != nil {
+	if err := s.engine.ServePeers(s.access.tickets.ID(), s.access.tickets.Answer); err != nil {
 		s.log.Warn("other hubs cannot accept the tickets of this one", "error", err.Error())
 	}
-	s.door.tickets.SetPeers(s.engine)
+	s.access.tickets.SetPeers(s.engine)
 }

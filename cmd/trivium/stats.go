@@ -105,15 +105,15 @@ type udpSnapshot struct {
 
 // observer looks at everything that counts.
 type observer struct {
-	hub    *hub.Hub
-	engine string
-	away   func() error      // why the engine takes nothing now
-	log    *jetstream.Engine // nil: the engine keeps events in memory
-	api    *transports.API
-	panics *atomic.Uint64 // of request handlers
-	guard  *auth.Middleware
-	open   *openConnections
-	udp    *udp.Source // nil: off
+	hub         *hub.Hub
+	engine      string
+	engineError func() error      // why the engine takes nothing now
+	log         *jetstream.Engine // nil: the engine keeps events in memory
+	api         *transports.API
+	panics      *atomic.Uint64 // of request handlers
+	middleware  *auth.Middleware
+	open        *openConnections
+	udp         *udp.Source // nil: off
 	// acceptErrors counts the errors of accepting connections, on all listeners.
 	acceptErrors func() uint64
 }
@@ -124,7 +124,7 @@ func (o *observer) snapshot() snapshot {
 		Version:  buildVersion(),
 		Draining: o.api.IsDraining(),
 		Position: h.Position.String(),
-		Engine:   engineStats{Name: o.engine, Up: o.away() == nil, Refused: h.Refused},
+		Engine:   engineStats{Name: o.engine, Up: o.engineError() == nil, Refused: h.Refused},
 		Events: eventStats{
 			Published:      h.Published,
 			Erased:         h.Erased,
@@ -171,7 +171,7 @@ func (o *observer) snapshot() snapshot {
 }
 
 func (o *observer) access() accessStats {
-	g := o.guard.Stats()
+	g := o.middleware.Stats()
 	open := o.open.stats()
 	s := accessStats{
 		Tokens:      g.Tokens,

@@ -17,10 +17,10 @@ import (
 
 // How a change is waited for. Together they are less than the second within which it counts.
 const (
-	watchQuiet = 100 * time.Millisecond // without an event, since who writes a file may not be done
-	watchMost  = 250 * time.Millisecond // then it is read even if there were events all the time
-	watchGrace = 400 * time.Millisecond // for a fault to mend itself, as where a pair is replaced one by one
-	watchPoll  = 250 * time.Millisecond // between two looks where the system does not tell of changes
+	watchQuiet    = 100 * time.Millisecond // without an event, since who writes a file may not be done
+	watchMaxDelay = 250 * time.Millisecond // then it is read even if there were events all the time
+	watchGrace    = 400 * time.Millisecond // for a fault to mend itself, as where a pair is replaced one by one
+	watchPoll     = 250 * time.Millisecond // between two looks where the system does not tell of changes
 )
 
 const maxWatchedFile = 16 << 20 // bytes
@@ -32,9 +32,9 @@ type watchedFile struct{ flag, path string }
 // made again, or behind a symbolic link that leads elsewhere. What cannot be used leaves in force
 // what was read before.
 type watcher struct {
-	log    *slog.Logger
-	notify func() (*fsnotify.Watcher, error)
-	asked  chan struct{}
+	log     *slog.Logger
+	notify  func() (*fsnotify.Watcher, error)
+	reloads chan struct{}
 
 	// static before run, owned by it from then on
 	units []*watchUnit
@@ -45,14 +45,14 @@ type watchUnit struct {
 	flags, paths []string
 	load         func([][]byte) error
 
-	sum   [sha256.Size]byte // of what was read last, good or not
-	fault string            // of what was read last; "": it is in force
-	since time.Time         // when fault was found; zero: it is said
-	said  string            // what the log was told last; "": that all is good
+	sum        [sha256.Size]byte // of what was read last, good or not
+	fault      string            // of what was read last; "": it is in force
+	faultSince time.Time         // when fault was found; zero: it is said
+	logged     string            // what the log was told last; "": that all is good
 }
 
 func newWatcher(log *slog.Logger) *watcher {
-	return &watcher{log: log, notify: fsnotify.NewWatcher, asked: make(chan struct{}, 1)}
+	return &watcher{log: log, notify: fsnotify.NewWatcher, reloads: make(chan struct{}, 1)}
 }
 
 // watch reads the files, hands them to load in their order, and has run do so again whenever one
@@ -74,15 +74,15 @@ func (w *watcher) watch(load func([][]byte) error, files ...watchedFile) error {
 // reload has run read all files now, and say what is wrong with them even if it has before.
 func (w *watcher) reload() {
 	select {
-	case w.asked <- struct{}{}:
+	case w.reloads <- struct{}{}:
 	default: // it has been asked already
 	}
 }
 
 // run watches until ctx ends. Nothing of it is left then.
 func (w *watcher) run(ctx context.Context) {
-	notes := w.open()
-	defer func() { notes.close() }()
+	events := w.openEvents()
+	defer func() { events.close() }()
 	ticker := time.NewTicker(watchPoll)
 	defer ticker.Stop()
 	timer := time.NewTimer(0) // what has changed since it was first read
@@ -90,32 +90,32 @@ func (w *watcher) run(ctx context.Context) {
 	var first time.Time // event since the last look; zero: there was none
 	for {
 		poll := ticker.C
-		if notes != nil {
+		if events != nil {
 			poll = nil
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case event := <-notes.events():
-			if !notes.concerns(event) {
+		case event := <-events.events():
+			if !events.concerns(event) {
 				continue
 			}
 			if first.IsZero() {
 				first = time.Now()
 			}
-			timer.Reset(min(watchQuiet, time.Until(first.Add(watchMost))))
+			timer.Reset(min(watchQuiet, time.Until(first.Add(watchMaxDelay))))
 			continue
-		case <-notes.overflow(): // some were lost: look at once
+		case <-events.overflow(): // some were lost: look at once
 		case <-timer.C:
 		case <-poll:
-		case <-w.asked:
+		case <-w.reloads:
 			for _, u := range w.units {
-				u.said, u.since = "", time.Time{}
+				u.logged, u.faultSince = "", time.Time{}
 			}
 		}
 		first = time.Time{}
-		notes = w.follow(notes) // before reading, so that nothing is missed in between
-		if next := w.look(); next > 0 {
+		events = w.updateDirs(events) // before reading, so that nothing is missed in between
+		if next := w.rereadChanged(); next > 0 {
 			timer.Reset(next)
 		}
 	}
@@ -123,27 +123,27 @@ func (w *watcher) run(ctx context.Context) {
 
 // look reads what has changed, and says what there is to be said. It gives when to look again; 0:
 // when something happens.
-func (w *watcher) look() (again time.Duration) {
+func (w *watcher) rereadChanged() (again time.Duration) {
 	for _, u := range w.units {
 		changed := u.read()
 		attributes := []any{"flag", u.flag(), "path", u.path()}
 		switch {
 		case u.fault == "":
-			u.since, u.said = time.Time{}, ""
+			u.faultSince, u.logged = time.Time{}, ""
 			if changed {
 				w.log.Info("reread a file", attributes...)
 			}
 			continue
-		case u.fault == u.said:
+		case u.fault == u.logged:
 			continue
-		case u.since.IsZero():
-			u.since = time.Now()
+		case u.faultSince.IsZero():
+			u.faultSince = time.Now()
 		}
-		if left := time.Until(u.since.Add(watchGrace)); left > 0 {
+		if left := time.Until(u.faultSince.Add(watchGrace)); left > 0 {
 			again = max(again, left)
 			continue
 		}
-		u.since, u.said = time.Time{}, u.fault
+		u.faultSince, u.logged = time.Time{}, u.fault
 		w.log.Error("a file cannot be used; what was read before stays in force", append(attributes, "error", u.fault)...)
 	}
 	return again

@@ -11,22 +11,22 @@ import (
 
 // door is who may come in: what requests are judged by, and what of it is read from files that may
 // change while it stands.
-type door struct {
-	token   string // made at start; "" where there are others, or none are asked for
-	tickets *auth.Tickets
-	guard   *auth.Middleware // of the routes that need a token
-	free    *auth.Middleware // of those that need none, but are not for foreign pages either
-	admin   *auth.Middleware // of the operator's
-	jwt     *auth.JWT        // nil: JWTs are not taken
-	proxies *auth.Proxies
+type accessControl struct {
+	token        string // made at start; "" where there are others, or none are asked for
+	tickets      *auth.Tickets
+	requireToken *auth.Middleware // of the routes that need a token
+	tokenless    *auth.Middleware // of those that need none, but are not for foreign pages either
+	operator     *auth.Middleware // of the operator's
+	jwt          *auth.JWT        // nil: JWTs are not taken
+	proxies      *auth.Proxies
 }
 
-// newDoor reads all that the settings name, by way of the watcher, which rereads it from then on.
+// newAccessControl reads all that the settings name, by way of the watcher, which rereads it from then on.
 // Nothing runs yet. The faults are all there are; then there is no door.
-func newDoor(cfg *ServeConfig, files *watcher, log *slog.Logger) (*door, []fault) {
-	d := new(door)
+func newAccessControl(cfg *ServeConfig, files *watcher, log *slog.Logger) (*accessControl, []fault) {
+	a := new(accessControl)
 	config := auth.Config{Limits: cfg.connections(), Tickets: auth.NewTickets()}
-	verifier, faults := d.verifier(cfg, files, log)
+	verifier, faults := a.verifier(cfg, files, log)
 	config.Verifier = verifier
 	var err error
 	config.Origins, err = auth.NewOrigins(cfg.Origin, cfg.CORSHeader...)
@@ -43,42 +43,42 @@ func newDoor(cfg *ServeConfig, files *watcher, log *slog.Logger) (*door, []fault
 	if len(faults) > 0 {
 		return nil, faults
 	}
-	d.guard, d.proxies, d.tickets = auth.New(config), config.Proxies, config.Tickets
-	d.free = auth.New(auth.Config{Hosts: config.Hosts, Origins: config.Origins, Proxies: config.Proxies, CrossSite: pages})
-	d.admin = auth.New(auth.Config{Hosts: hosts, CrossSite: auth.CrossSiteRefused})
-	return d, nil
+	a.requireToken, a.proxies, a.tickets = auth.New(config), config.Proxies, config.Tickets
+	a.tokenless = auth.New(auth.Config{Hosts: config.Hosts, Origins: config.Origins, Proxies: config.Proxies, CrossSite: pages})
+	a.operator = auth.New(auth.Config{Hosts: hosts, CrossSite: auth.CrossSiteRefused})
+	return a, nil
 }
 
 // verifier gives what judges tokens; nil where everybody may do everything.
-func (d *door) verifier(cfg *ServeConfig, files *watcher, log *slog.Logger) (auth.Verifier, []fault) {
+func (a *accessControl) verifier(cfg *ServeConfig, files *watcher, log *slog.Logger) (auth.Verifier, []fault) {
 	var all []auth.Verifier
 	var faults []fault
 	if cfg.Tokens != "" {
 		tokens := auth.NewTokens(cfg.perToken())
 		all = append(all, tokens)
-		faults = append(faults, d.read(files, func(contents [][]byte) error {
+		faults = append(faults, a.read(files, func(contents [][]byte) error {
 			return tokens.Load(contents[0])
 		}, watchedFile{"--tokens", cfg.Tokens})...)
 	}
 	if cfg.jwt() {
-		jwt, more := d.newJWT(cfg, files, log)
+		jwt, more := a.newJWT(cfg, files, log)
 		if faults = append(faults, more...); len(more) == 0 {
-			all, d.jwt = append(all, jwt), jwt
+			all, a.jwt = append(all, jwt), jwt
 		}
 	}
 	switch {
 	case cfg.Auth == "none" || len(faults) > 0:
 		return nil, faults
 	case len(all) == 0:
-		d.token = auth.NewToken()
-		return auth.NewStaticToken(d.token, cfg.perToken()), nil
+		a.token = auth.NewToken()
+		return auth.NewStaticToken(a.token, cfg.perToken()), nil
 	}
 	return auth.Chain(all...), nil
 }
 
 // newJWT makes the judge of JWTs. The files of its keys are one unit: they are put in place
 // together.
-func (d *door) newJWT(cfg *ServeConfig, files *watcher, log *slog.Logger) (*auth.JWT, []fault) {
+func (a *accessControl) newJWT(cfg *ServeConfig, files *watcher, log *slog.Logger) (*auth.JWT, []fault) {
 	var jwt *auth.JWT
 	var keyFiles []watchedFile
 	for _, f := range []watchedFile{{"--jwt-secret-file", cfg.JWTSecretFile}, {"--jwt-key-file", cfg.JWTKeyFile}} {
@@ -106,12 +106,12 @@ func (d *door) newJWT(cfg *ServeConfig, files *watcher, log *slog.Logger) (*auth
 	}
 	var faults []fault
 	if len(keyFiles) > 0 {
-		faults = d.read(files, load, keyFiles...)
+		faults = a.read(files, load, keyFiles...)
 	} else {
 		faults = faulty("jwks-url", errorText(load(nil)))
 	}
 	if cfg.RevokedFile != "" && jwt != nil {
-		faults = append(faults, d.read(files, func(contents [][]byte) error {
+		faults = append(faults, a.read(files, func(contents [][]byte) error {
 			return jwt.SetRevoked(contents[0])
 		}, watchedFile{"--revoked-file", cfg.RevokedFile})...)
 	}
@@ -119,24 +119,24 @@ func (d *door) newJWT(cfg *ServeConfig, files *watcher, log *slog.Logger) (*auth
 }
 
 // read has the watcher read files, and whoever holds a token be judged again when they change.
-func (d *door) read(files *watcher, load func([][]byte) error, named ...watchedFile) []fault {
+func (a *accessControl) read(files *watcher, load func([][]byte) error, named ...watchedFile) []fault {
 	err := files.watch(func(contents [][]byte) error {
 		if err := load(contents); err != nil {
 			return err
 		}
-		if d.guard != nil {
-			d.guard.Recheck()
+		if a.requireToken != nil {
+			a.requireToken.Recheck()
 		}
 		return nil
 	}, named...)
 	if err == nil {
 		return nil
 	}
-	return unreadable(err)
+	return splitFaults(err)
 }
 
 // unreadable gives the faults that watch found, one a line.
-func unreadable(err error) []fault {
+func splitFaults(err error) []fault {
 	var faults []fault
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		setting, detail, _ := strings.Cut(line, ": ")
@@ -146,20 +146,20 @@ func unreadable(err error) []fault {
 }
 
 // run ends what tokens hold whose time has come, and keeps the keys of JWTs fresh, until ctx ends.
-func (d *door) run(ctx context.Context) {
+func (a *accessControl) run(ctx context.Context) {
 	refreshed := make(chan struct{})
 	go func() {
 		defer close(refreshed)
-		if d.jwt != nil {
-			d.jwt.Run(ctx)
+		if a.jwt != nil {
+			a.jwt.Run(ctx)
 		}
 	}()
-	d.guard.Run(ctx)
+	a.requireToken.Run(ctx)
 	<-refreshed
 }
 
 // errorOf joins faults that were to be found before anything was begun.
-func errorOf(faults []fault) error {
+func newUsageError(faults []fault) error {
 	lines := make([]string, len(faults))
 	for i, f := range faults {
 		lines[i] = fmt.Sprintf("%s: %s", f.setting, f.detail)

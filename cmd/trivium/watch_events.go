@@ -11,55 +11,55 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// watchNotes are what the system tells of changes. Directories are watched and not files, as a
+// fileEvents are what the system tells of changes. Directories are watched and not files, as a
 // file that is replaced is another one. Nil: it tells nothing.
-type watchNotes struct {
+type fileEvents struct {
 	system *fsnotify.Watcher
 	names  map[string]bool // whatever stands on the way to a file, by the directory it stands in
 }
 
 // open begins to listen; nil where the system cannot be had.
-func (w *watcher) open() *watchNotes {
+func (w *watcher) openEvents() *fileEvents {
 	system, err := w.notify()
 	if err != nil {
-		w.warn(err)
+		w.warnPolling(err)
 		return nil
 	}
-	return &watchNotes{system: system}
+	return &fileEvents{system: system}
 }
 
-func (w *watcher) warn(err error) {
+func (w *watcher) warnPolling(err error) {
 	w.log.Warn("the system does not tell of changed files; they are looked at again and again",
 		"every", watchPoll.String(), "error", err.Error())
 }
 
-func (n *watchNotes) close() {
-	if n != nil {
-		n.system.Close()
+func (e *fileEvents) close() {
+	if e != nil {
+		e.system.Close()
 	}
 }
 
-func (n *watchNotes) events() <-chan fsnotify.Event {
-	if n == nil {
+func (e *fileEvents) events() <-chan fsnotify.Event {
+	if e == nil {
 		return nil
 	}
-	return n.system.Events
+	return e.system.Events
 }
 
-func (n *watchNotes) overflow() <-chan error {
-	if n == nil {
+func (e *fileEvents) overflow() <-chan error {
+	if e == nil {
 		return nil
 	}
-	return n.system.Errors
+	return e.system.Errors
 }
 
 // concerns reports that an event may have changed a file. A directory is full of others' files.
-func (n *watchNotes) concerns(event fsnotify.Event) bool { return n.names[event.Name] }
+func (e *fileEvents) concerns(event fsnotify.Event) bool { return e.names[event.Name] }
 
 // follow watches the directories on the way to the files, which may be others now. It gives nil
 // where that cannot be.
-func (w *watcher) follow(n *watchNotes) *watchNotes {
-	if n == nil {
+func (w *watcher) updateDirs(e *fileEvents) *fileEvents {
+	if e == nil {
 		return nil
 	}
 	changed := true
@@ -68,43 +68,43 @@ func (w *watcher) follow(n *watchNotes) *watchNotes {
 			break
 		}
 		changed = false
-		n.names = map[string]bool{}
+		e.names = map[string]bool{}
 		var dirs []string
 		for _, u := range w.units {
 			for _, path := range u.paths {
-				dirs = append(dirs, trail(path, n.names)...)
+				dirs = append(dirs, dirsOnPath(path, e.names)...)
 			}
 		}
-		watched := n.system.WatchList()
+		watched := e.system.WatchList()
 		for _, dir := range watched {
 			if !slices.Contains(dirs, dir) {
-				_ = n.system.Remove(dir) // fails only if it is gone, and its watch with it
+				_ = e.system.Remove(dir) // fails only if it is gone, and its watch with it
 			}
 		}
 		for _, dir := range dirs {
 			if slices.Contains(watched, dir) {
 				continue
 			}
-			err := n.system.Add(dir)
+			err := e.system.Add(dir)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				w.warn(err)
-				n.close()
+				w.warnPolling(err)
+				e.close()
 				return nil
 			}
 			// It may have changed before it was watched, and the way lead elsewhere.
 			changed = true
 		}
 	}
-	return n
+	return e
 }
 
 // maxLinks on a way are more than systems follow.
 const maxLinks = 40
 
 // trail gives the directories in which something may change that has a path lead to another file,
-// or to one at all: those that hold a symbolic link, the file, or what is missing. It notes what
+// or to one at all: those that hold a symbolic link, the file, or what is missing. It events what
 // stands in them on the way.
-func trail(path string, names map[string]bool) (dirs []string) {
+func dirsOnPath(path string, names map[string]bool) (dirs []string) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil // there is no working directory, and nothing to be read
