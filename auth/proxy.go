@@ -36,10 +36,34 @@ func NewProxies(cidrs ...string) (*Proxies, error) {
 		}
 		p.trusted = append(p.trusted, prefix)
 	}
+	for _, whole := range []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")} {
+		if faults == nil && covered(whole, p.trusted) {
+			faults = append(faults, errors.New("the proxies together contain all addresses, so any client could claim any address"))
+		}
+	}
 	if faults != nil {
 		return nil, errors.Join(faults...)
 	}
 	return p, nil
+}
+
+// covered reports whether the prefixes together contain all addresses of p.
+func covered(p netip.Prefix, by []netip.Prefix) bool {
+	divided := false // whether one of them contains a part of p
+	for _, b := range by {
+		if b.Bits() <= p.Bits() && b.Contains(p.Addr()) {
+			return true
+		}
+		divided = divided || p.Contains(b.Addr())
+	}
+	if !divided {
+		return false
+	}
+	lower := netip.PrefixFrom(p.Addr(), p.Bits()+1)
+	bytes := p.Addr().AsSlice()
+	bytes[p.Bits()/8] |= 0x80 >> (p.Bits() % 8)
+	upper, _ := netip.AddrFromSlice(bytes)
+	return covered(lower, by) && covered(netip.PrefixFrom(upper, lower.Bits()), by)
 }
 
 // parsePrefix parses an address or a prefix. IPv4 mapped to IPv6 becomes IPv4, as for peers.

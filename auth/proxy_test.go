@@ -164,3 +164,20 @@ func TestNewProxies(t *testing.T) {
 		require.Contains(t, fault, `proxy "`+bad[i]+`": want `)
 	}
 }
+
+func TestProxiesMustNotCoverAllAddresses(t *testing.T) {
+	for _, all := range [][]string{
+		{"0.0.0.0/1", "128.0.0.0/1"},
+		{"0.0.0.0/2", "64.0.0.0/2", "10.0.0.0/8", "128.0.0.0/1"},
+		{"::/1", "8000::/1"},
+	} {
+		_, err := NewProxies(all...)
+		require.ErrorContains(t, err, "together contain all addresses", all)
+	}
+	for _, some := range [][]string{
+		{"0.0.0.0/1", "128.0.0.0/2"}, {"10.0.0.0/8", "192.168.0.0/16", "fc00::/7"}, {"::1", "127.0.0.1", "8000::/1"},
+	} {
+		_, err := NewProxies(some...)
+		require.NoError(t, err, some)
+	}
+}

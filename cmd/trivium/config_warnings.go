@@ -79,11 +79,15 @@ func localOnly(address string) bool {
 
 // checkInterface validates --udp-interface, which applies to multicast groups only.
 func (c *ServeConfig) checkInterface() string {
+	host, _, _ := net.SplitHostPort(c.UDP)
+	ip, err := netip.ParseAddr(host)
 	if c.UDPInterface == "" {
+		if ip.Is6() && ip.Zone() == "" && (ip.IsLinkLocalMulticast() || ip.IsInterfaceLocalMulticast()) {
+			return fmt.Sprintf("is required for the group %s, which exists on each interface", ip)
+		}
 		return ""
 	}
-	host, _, _ := net.SplitHostPort(c.UDP)
-	if ip, err := netip.ParseAddr(host); err != nil || !ip.IsMulticast() {
+	if err != nil || !ip.IsMulticast() {
 		return "requires a multicast group in --udp, such as 239.255.42.1:3000"
 	}
 	if _, err := net.InterfaceByName(c.UDPInterface); err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 )
 
@@ -44,16 +45,36 @@ func readUDPSecret(path string) ([]byte, error) {
 	return secret, err
 }
 
-// checkDir returns what is wrong with a path that is a directory or will be made one.
+// checkDir returns what is wrong with the path of a directory that exists or is to be made.
 func checkDir(path string) string {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return ""
+		return checkMakeable(path)
 	case err != nil:
 		return err.Error()
 	case !info.IsDir():
 		return fmt.Sprintf("want a directory, %s is none", path)
+	}
+	return ""
+}
+
+// checkMakeable returns why a directory cannot be made: it makes another one in the nearest directory that
+// exists, and removes it.
+func checkMakeable(path string) string {
+	parent := filepath.Dir(path)
+	for {
+		if _, err := os.Stat(parent); !errors.Is(err, fs.ErrNotExist) || parent == filepath.Dir(parent) {
+			break
+		}
+		parent = filepath.Dir(parent)
+	}
+	made, err := os.MkdirTemp(parent, ".trivium-check-")
+	if err == nil {
+		err = os.Remove(made)
+	}
+	if err != nil {
+		return fmt.Sprintf("cannot make %s: nothing can be made in %s", path, parent)
 	}
 	return ""
 }
