@@ -30,7 +30,7 @@ func TestBrowser(t *testing.T) {
 	report(t, out, code == "0")
 }
 
-// TestPlain: what a browser has gets every event too, with no library.
+// TestPlain checks that plain JavaScript without a library gets every event.
 func TestPlain(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a browser takes long")
@@ -41,12 +41,12 @@ func TestPlain(t *testing.T) {
 	require.NoError(t, err)
 	out, code := visit(t, browserAt(t, path), startHarness(t).server.URL+"/page/plain.html#"+value)
 	require.Equal(t, "0", code, out)
-	for _, road := range []string{"EventSource", "WebSocket", "poll"} {
-		require.Contains(t, out, road+": 1,2,3,4,5,6,7,8,9\n")
+	for _, tr := range []string{"EventSource", "WebSocket", "poll"} {
+		require.Contains(t, out, tr+": 1,2,3,4,5,6,7,8,9\n")
 	}
 }
 
-// browser gives the path of a Chromium, or ends the test.
+// browser returns the path of Chromium, or skips the test.
 func browser(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
@@ -58,10 +58,10 @@ func browser(t *testing.T) string {
 	return ""
 }
 
-// exitLine begins the line by which a page says that it is done, and how.
+// exitLine is the prefix of the line in which a page reports its result.
 const exitLine = "exit: "
 
-// shared is the browser of the tests that run, which costs more than most of what runs in it.
+// shared is the browser that all running tests share, since starting one is expensive.
 var shared struct {
 	mu      sync.Mutex
 	holders int
@@ -69,8 +69,7 @@ var shared struct {
 	close   func() error
 }
 
-// browserAt gives a context from which tabs of the browser are made. It ends with the last of the
-// tests that have it.
+// browserAt returns a context for opening tabs. The browser ends with the last test that uses it.
 func browserAt(t *testing.T, path string) context.Context {
 	t.Helper()
 	b := &shared
@@ -105,8 +104,7 @@ func browserAt(t *testing.T, path string) context.Context {
 	return b.ctx
 }
 
-// visit opens a page in a window of its own and gives what it writes to its console, and how it says
-// that it ended.
+// visit opens a page in its own window, and returns its console output and its exit code.
 func visit(t *testing.T, browser context.Context, address string) (out, code string) {
 	t.Helper()
 	ctx, _ := chromedp.NewContext(browser)

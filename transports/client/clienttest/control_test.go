@@ -21,8 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// harness is the control server and the hubs that were asked of it. A request that fails is
-// answered with 500 and the reason.
+// harness is the control server with its hubs. It answers a failed request with status 500 and the reason.
 type harness struct {
 	server     *httptest.Server
 	secretFile string
@@ -68,7 +67,7 @@ func startHarness(t *testing.T) *harness {
 	return h
 }
 
-// answer sends JSON, or what went wrong.
+// answer writes the value as JSON, or the error.
 func answer(w http.ResponseWriter, value any, err error) {
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -79,7 +78,7 @@ func answer(w http.ResponseWriter, value any, err error) {
 	_ = json.NewEncoder(w).Encode(value)
 }
 
-// station is a hub, the proxy before it and the filter before that.
+// station is a hub with its toxiproxy and its filter.
 type station struct {
 	id     string
 	hub    *hubProcess
@@ -211,7 +210,7 @@ func (s *station) act(r *http.Request) (value any, err error) {
 	}
 }
 
-// serveFront makes a hub be of the control server's origin.
+// serveFront serves a hub under the control server's origin.
 func (h *harness) serveFront(w http.ResponseWriter, r *http.Request) {
 	s := h.front.Load()
 	if s == nil {

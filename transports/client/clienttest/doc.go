@@ -1,13 +1,12 @@
-// Package clienttest is the client's suite: the same tests natively, under Node.js and in a browser.
+// Package clienttest tests the client natively, under Node.js and in a browser, with the same suites.
 //
-// What runs in all three knows a hub by its URLs alone and the client by its public API (clientSuite,
-// platformSuite). A harness, which is always native, owns the rest: real hubs as processes, a
-// toxiproxy before each, and a control server by which a test in a page too can cut, blind or slow a
-// connection, restart a hub, publish, or have a token made. The test binary, compiled for js/wasm,
-// is run by Node.js and by a page that the control server serves.
+// The suites that run everywhere (clientSuite, platformSuite) know a hub by its URL only and use the client's
+// public API. Everything else belongs to a harness, which always runs natively: hubs as processes, a toxiproxy
+// in front of each, and a control server through which a test, also in a page, can cut, block or slow a
+// connection, restart a hub, publish, or create a token. The test binary, compiled for js/wasm, is run by
+// Node.js and by a page of the control server.
 //
-// TRIVIUM_LONG=1 does 10,000 random switches everywhere and waits for what takes a minute;
-// TRIVIUM_SEED=N repeats the switches of a run that printed N; TRIVIUM_REQUIRE_BROWSER=1 fails
-// where there is no browser or no Node.js. Of -run TestBrowser/client/cut what follows the first
-// slash selects in the page.
+// TRIVIUM_LONG=1 runs 10,000 random switches and the tests that take minutes. TRIVIUM_SEED=N repeats the
+// switches of a run that printed N. TRIVIUM_REQUIRE_BROWSER=1 fails if there is no browser or no Node.js. In
+// -run TestBrowser/client/cut, the part after the first slash selects tests in the page.
 package clienttest

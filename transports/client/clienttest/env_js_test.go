@@ -14,7 +14,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent")) // it waits for JavaScript's
 }
 
-// TestInside is what Node.js and the page run.
+// TestInside runs the suites under Node.js and in the page.
 func TestInside(t *testing.T) {
 	suite(t, newEnv(os.Getenv(envControl)))
 }
@@ -23,10 +23,10 @@ func newPlatform() client.Platform { return client.NewPlatform() }
 
 const isNative = false
 
-// isPage: Node.js has no EventSource, and no window.
+// isPage reports whether this is a browser page. Node.js has no EventSource.
 var isPage = js.Global().Get("EventSource").Type() == js.TypeFunction
 
-// goOnline tells the page what a browser tells it when the network is back.
+// goOnline sends the page the event of a network that is back.
 func goOnline() {
 	js.Global().Call("dispatchEvent", js.Global().Get("Event").New("online"))
 }

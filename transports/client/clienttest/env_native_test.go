@@ -8,7 +8,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// newPlatform makes one that keeps no idle connection, which would outlive its test.
+// newPlatform returns a platform without idle connections, which would outlive the test.
 func newPlatform() client.Platform {
 	return client.NewPlatform(&http.Client{Transport: unshared})
 }
@@ -18,5 +18,5 @@ const (
 	isPage   = false
 )
 
-// goOnline is for pages alone.
+// goOnline does nothing outside a page.
 func goOnline() {}

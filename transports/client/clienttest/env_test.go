@@ -18,17 +18,17 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// The variables by which a harness tells a suite that runs elsewhere where it is.
+// Environment variables that tell a suite under Node.js where the harness is.
 const (
 	envControl = "TRIVIUM_CONTROL"
 	envLong    = "TRIVIUM_LONG"
 	envSeed    = "TRIVIUM_SEED"
 )
 
-// patience is for what must come, however slow the machine is.
+// patience bounds the wait for expected events on slow machines.
 const patience = 3 * time.Minute
 
-// env is where a suite runs.
+// env is the environment of a suite.
 type env struct {
 	control  string          // URL of the harness
 	platform client.Platform // for what is asked of the harness, and to be tried itself
@@ -39,13 +39,13 @@ func newEnv(control string) *env {
 	return &env{control: control, platform: newPlatform(), long: os.Getenv(envLong) != ""}
 }
 
-// ask sends a request to the harness and reads its answer into value, if that is not nil.
+// ask sends a request to the harness and decodes the answer into value, unless that is nil.
 func (e *env) ask(t testing.TB, method, path string, query url.Values, value any) {
 	t.Helper()
 	require.NoError(t, e.tryAsk(context.Background(), method, path, query, value))
 }
 
-// tryAsk is ask for a goroutine that is not the test's.
+// tryAsk is ask for goroutines other than the test's.
 func (e *env) tryAsk(ctx context.Context, method, path string, query url.Values, value any) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*patience)
 	defer cancel()
@@ -66,7 +66,7 @@ func (e *env) tryAsk(ctx context.Context, method, path string, query url.Values,
 	return json.Unmarshal(text, value)
 }
 
-// hub is one of the harness's.
+// hub is a hub of the harness.
 type hub struct {
 	env *env
 
@@ -76,7 +76,7 @@ type hub struct {
 	Filtered string `json:"filtered"` // through the proxy that knows only HTTP, and then that
 }
 
-// newHub starts a hub with more flags of serve.
+// newHub starts a hub with additional flags.
 func (e *env) newHub(t testing.TB, flags ...string) *hub {
 	t.Helper()
 	h := &hub{env: e}
@@ -85,8 +85,8 @@ func (e *env) newHub(t testing.TB, flags ...string) *hub {
 	return h
 }
 
-// do has the harness do something with the hub: cut, blackhole, slow, brittle, heal, filter, kill,
-// drain, start, front. The pairs are names and values.
+// do runs an action of the harness on the hub: cut, blackhole, slow, brittle, heal, filter, kill, drain, start
+// or front. pairs are parameter names and values.
 func (h *hub) do(t testing.TB, action string, pairs ...string) (last int) {
 	t.Helper()
 	query := url.Values{}
@@ -98,7 +98,7 @@ func (h *hub) do(t testing.TB, action string, pairs ...string) (last int) {
 	return answer.Last
 }
 
-// publish publishes n events on a topic, with so many bytes besides, and gives the last's number.
+// publish publishes n events on a topic, each with size additional bytes, and returns the number of the last.
 func (h *hub) publish(t testing.TB, topic string, n, size int) (last int) {
 	t.Helper()
 	return h.do(t, "publish", "topic", topic, "n", strconv.Itoa(n), "size", strconv.Itoa(size))
@@ -106,15 +106,15 @@ func (h *hub) publish(t testing.TB, topic string, n, size int) (last int) {
 
 var secret = []byte("a secret of the tests, longer than 32 bytes")
 
-// token makes one for a hub of the harness, that lives so long and may read and publish what the
-// filters say; a JWT ends at a whole second.
+// token creates a JWT for the harness's hubs with a lifetime and filters to read and publish; it expires at a
+// whole second.
 func token(life time.Duration, filters ...string) (string, error) {
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
 		"exp": time.Now().Add(life).Unix(), "subscribe": filters, "publish": filters,
 	}).SignedString(secret)
 }
 
-// tokens is a source of tokens that live so long.
+// tokens returns a source of tokens with a lifetime.
 func tokens(life time.Duration) client.TokenSource {
 	return func(context.Context) (client.Token, error) {
 		value, err := token(life, ">")
@@ -122,7 +122,7 @@ func tokens(life time.Duration) client.TokenSource {
 	}
 }
 
-// pattern is n bytes, the i-th of which is i mod 251.
+// pattern returns n bytes; byte i is i mod 251.
 func pattern(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {

@@ -13,30 +13,30 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// toxic is one of toxiproxy's, as its API spells it.
+// toxic returns a toxic in the JSON of toxiproxy's API.
 func toxic(kind, stream string, toxicity float64, attribute string, value int) string {
 	return fmt.Sprintf(`{"name":"%[1]s_%[2]s","type":"%[1]s","stream":"%[2]s","toxicity":%[3]g,"attributes":{"%[4]s":%[5]d}}`,
 		kind, stream, toxicity, attribute, value)
 }
 
-// blackhole swallows everything and closes nothing.
+// blackhole drops all data and keeps connections open.
 func blackhole() []string {
 	return []string{toxic("timeout", "downstream", 1, "timeout", 0), toxic("timeout", "upstream", 1, "timeout", 0)}
 }
 
-// slow lets through so many KB a second.
+// slow limits the rate, in KB/s.
 func slow(rate int) []string {
 	return []string{toxic("bandwidth", "downstream", 1, "rate", rate), toxic("bandwidth", "upstream", 1, "rate", rate)}
 }
 
-// brittle resets each connection after so many bytes from the hub. That it is reset, and not
-// closed, is what a toxic does that is there and never acts.
+// brittle resets each connection after a number of bytes from the hub. A second toxic that never acts makes it a
+// reset rather than a close.
 func brittle(bytes int) []string {
 	return []string{toxic("reset_peer", "downstream", 0, "timeout", 0), toxic("limit_data", "downstream", 1, "bytes", bytes)}
 }
 
-// faults is a proxy to a hub at an address that stays. Instead of taking a toxic from a link, which
-// toxiproxy can't while the link is stuck, it begins again with a new proxy.
+// faults is a proxy to a hub with a stable address. toxiproxy cannot remove a toxic from a blocked link, so
+// faults replaces the proxy instead.
 type faults struct {
 	server *toxiproxy.ApiServer
 
@@ -51,7 +51,7 @@ func newFaults(upstream string) (*faults, error) {
 	return f, f.turn(upstream)
 }
 
-// swap cuts all connections; those to come meet the toxics.
+// swap cuts all connections; new ones get the toxics.
 func (f *faults) swap(toxics ...string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -64,7 +64,7 @@ func (f *faults) swap(toxics ...string) error {
 			return err
 		}
 	}
-	// For a moment the port was free, and may be a connection's.
+	// The port was free for a moment, and another connection may have taken it.
 	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
 		err := proxy.Start()
 		if err == nil {
@@ -77,7 +77,7 @@ func (f *faults) swap(toxics ...string) error {
 	}
 }
 
-// add puts toxics on the connections that there are, and on those to come.
+// add applies toxics to existing and new connections.
 func (f *faults) add(toxics ...string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -89,7 +89,7 @@ func (f *faults) add(toxics ...string) error {
 	return nil
 }
 
-// turn leads to another hub.
+// turn switches to another hub.
 func (f *faults) turn(upstream string) error {
 	f.mu.Lock()
 	f.upstream = upstream

@@ -13,11 +13,10 @@ import (
 	"sync/atomic"
 )
 
-// unshared keeps no connection for later.
+// unshared keeps no idle connections.
 var unshared = &http.Transport{DisableKeepAlives: true}
 
-// proxyTo makes a proxy that passes everything on at once and hangs up when something goes wrong,
-// which is no answer of a hub's.
+// proxyTo returns a proxy that forwards data at once, and closes the connection on an error.
 func proxyTo(host string) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		FlushInterval: -1, Transport: unshared, ErrorLog: log.New(io.Discard, "", 0),
@@ -29,8 +28,7 @@ func proxyTo(host string) *httputil.ReverseProxy {
 	}
 }
 
-// filter is a proxy of the kind that stands in offices: it knows HTTP, and of WebSocket or of
-// streams it may know nothing.
+// filter is a corporate proxy: it passes plain HTTP, and may block WebSockets or buffer streams.
 type filter struct {
 	server  *httptest.Server
 	stopped context.Context

@@ -14,8 +14,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// follower takes a client's events, each of which says which of its topic's it is, and checks that
-// none is missing, comes twice or comes late.
+// follower reads a client's events, which carry a number per topic, and checks that none is missing, repeated or
+// out of order.
 type follower struct {
 	client *client.Client
 	hub    *hub
@@ -29,19 +29,19 @@ type follower struct {
 	changed chan struct{} // closed with each change of the above
 }
 
-// connect makes a client for the topic "t", or as change says, that is live.
-func (h *hub) connect(t *testing.T, road client.Transport, change func(*client.Config)) *client.Client {
+// connect returns a live client for the topic "t", or as changed by change.
+func (h *hub) connect(t *testing.T, tr client.Transport, change func(*client.Config)) *client.Client {
 	t.Helper()
-	c := h.begin(t, road, change)
+	c := h.begin(t, tr, change)
 	await(t, c, "live", func(s client.State) bool { return s.Phase == client.Live })
 	return c
 }
 
-// begin is connect without the wait.
-func (h *hub) begin(t *testing.T, road client.Transport, change func(*client.Config)) *client.Client {
+// begin is connect without waiting for Live.
+func (h *hub) begin(t *testing.T, tr client.Transport, change func(*client.Config)) *client.Client {
 	t.Helper()
 	cfg := client.Config{
-		URL: h.URL, Token: tokens(time.Hour), Transport: road, Topics: []string{"t"},
+		URL: h.URL, Token: tokens(time.Hour), Transport: tr, Topics: []string{"t"},
 		// Only what a scenario does may end a connection, and no machine that is slow.
 		Silence: time.Hour, OpenTimeout: patience, MaxWait: 200 * time.Millisecond,
 	}
@@ -70,10 +70,10 @@ func await(t *testing.T, c *client.Client, what string, ok func(client.State) bo
 
 func notLive(s client.State) bool { return s.Phase != client.Live }
 
-// follow takes the events of connect's client until the test ends.
-func (h *hub) follow(t *testing.T, road client.Transport, change func(*client.Config)) *follower {
+// follow connects a client and reads its events until the test ends.
+func (h *hub) follow(t *testing.T, tr client.Transport, change func(*client.Config)) *follower {
 	t.Helper()
-	return h.followClient(t, h.connect(t, road, change))
+	return h.followClient(t, h.connect(t, tr, change))
 }
 
 func (h *hub) followClient(t *testing.T, c *client.Client) *follower {
@@ -116,7 +116,7 @@ func (f *follower) note(e client.Event, err error) {
 	f.changed = make(chan struct{})
 }
 
-// wait waits until something holds of what came, while nothing is wrong with it.
+// wait waits for a condition on the received events, and fails if they are wrong.
 func (f *follower) wait(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	timeout := time.After(patience)
@@ -136,7 +136,7 @@ func (f *follower) wait(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// reach waits for the topic's event of a number.
+// reach waits for the topic's event with a number.
 func (f *follower) reach(t *testing.T, topic string, n int) {
 	t.Helper()
 	f.wait(t, fmt.Sprintf("%s %d", topic, n), func() bool { return f.last[topic] >= n })
@@ -151,7 +151,7 @@ func (f *follower) publish(t *testing.T, n int) {
 	f.reach(t, "t", f.hub.publish(t, "t", n, 0))
 }
 
-// noGap: nothing was lost so far.
+// noGap checks that no gap was reported.
 func (f *follower) noGap(t *testing.T) {
 	t.Helper()
 	f.mu.Lock()
@@ -159,14 +159,14 @@ func (f *follower) noGap(t *testing.T) {
 	require.Empty(t, f.gaps)
 }
 
-// ends waits for the end of the events and gives their error.
+// ends waits for the end of the events and returns the error.
 func (f *follower) ends(t *testing.T) error {
 	t.Helper()
 	f.wait(t, "the end", func() bool { return f.end != nil })
 	return f.end
 }
 
-// refusal is the error as one for which the client ended.
+// refusal checks that the error is a *client.FinalError.
 func refusal(t *testing.T, err error) *client.FinalError {
 	t.Helper()
 	var final *client.FinalError

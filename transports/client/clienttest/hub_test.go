@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// hubProcess is a hub that can be ended and begun again; every life has an address of its own.
+// hubProcess is a hub process that can be restarted, each time with another address.
 type hubProcess struct {
 	args []string
 	log  tail
@@ -31,7 +31,7 @@ func newHubProcess(secretFile, origin string, flags []string) *hubProcess {
 	return &hubProcess{args: append(args, flags...)}
 }
 
-// start begins a life and gives its address.
+// start starts the process and returns its address.
 func (h *hubProcess) start() (addr string, err error) {
 	binary, err := hubBinary()
 	if err != nil {
@@ -59,7 +59,7 @@ func (h *hubProcess) start() (addr string, err error) {
 	}
 }
 
-// end sends the signal, and waits for the end.
+// end sends a signal and waits for the process to exit.
 func (h *hubProcess) end(signal os.Signal) error {
 	if err := h.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
@@ -72,7 +72,7 @@ func (h *hubProcess) end(signal os.Signal) error {
 	}
 }
 
-// tail keeps the end of what a process writes, and looks for something in it.
+// tail keeps the end of a process's output and searches it for a text.
 type tail struct {
 	found chan string
 

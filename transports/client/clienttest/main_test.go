@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	// waiting is how many scenarios run at once if -parallel does not say: they mostly wait.
+	// waiting is the default of -parallel; scenarios mostly wait.
 	waiting = "24"
-	// inOneThread is as many in Node.js and in a page, where all wait for each other's computing.
+	// inOneThread is the default under Node.js and in a page, which have a single thread.
 	inOneThread = "12"
 )
 
@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 		}))
 }
 
-// built is where the programs under test are built.
+// built is the directory of the programs under test.
 var built string
 
 // hubBinary builds the hub.
@@ -56,14 +56,14 @@ var hubBinary = sync.OnceValues(func() (string, error) {
 	return path, build(nil, path, "build", "../../../cmd/trivium")
 })
 
-// suiteBinary builds these tests for a page.
+// suiteBinary builds these tests for js/wasm.
 var suiteBinary = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(built, "suite.wasm")
 	return path, build([]string{"GOOS=js", "GOARCH=wasm"}, path, "test", "-c", "-vet=off", ".")
 })
 
-// build runs the toolchain. It looks at all that is built, so that go test takes no result from its
-// cache after a change of it.
+// build runs the toolchain. It also opens the sources, so that go test does not use a cached result after they
+// change.
 func build(env []string, path string, command ...string) error {
 	for _, room := range []string{"hub", "auth", "transports", "cmd", "testdata/client"} {
 		if err := filepath.WalkDir(filepath.Join("../../..", room), func(_ string, _ fs.DirEntry, err error) error { return err }); err != nil {
@@ -76,7 +76,7 @@ func build(env []string, path string, command ...string) error {
 	return cmd.Run()
 }
 
-// wasmLibrary gives a file of what the toolchain has to run its programs elsewhere.
+// wasmLibrary returns the path of a file of the toolchain's js/wasm support.
 func wasmLibrary(t *testing.T, file string) string {
 	t.Helper()
 	root, err := exec.Command("go", "env", "GOROOT").Output()

@@ -9,28 +9,28 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// testOwnOrigin: in a page that the hub serves, nothing needs to be said of where it is.
+// testOwnOrigin checks that a page served by the hub needs no URL.
 func testOwnOrigin(t *testing.T, e *env) {
 	if !isPage {
 		return
 	}
 	h := e.newHub(t)
 	h.do(t, "front")
-	for _, road := range roads(e) {
-		f := h.follow(t, road, func(cfg *client.Config) { cfg.URL = "" })
+	for _, tr := range transports(e) {
+		f := h.follow(t, tr, func(cfg *client.Config) { cfg.URL = "" })
 		f.publish(t, 3)
 	}
 }
 
-// testWoken: when the network is back, nobody waits for the silence of a connection to be noticed.
+// testWoken checks that the client reconnects at once when the network is back.
 func testWoken(t *testing.T, e *env) {
 	if !isPage {
 		return
 	}
 	h := e.newHub(t)
 	var followers []*follower
-	for _, road := range roads(e) {
-		followers = append(followers, h.follow(t, road, func(cfg *client.Config) { cfg.Silence = time.Hour }))
+	for _, tr := range transports(e) {
+		followers = append(followers, h.follow(t, tr, func(cfg *client.Config) { cfg.Silence = time.Hour }))
 	}
 	goOnline()
 	for _, f := range followers {

@@ -20,8 +20,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// peers are what the platforms are tried against. What happens to one that has a name (?name=) can
-// be asked and told by /peer/wait and /peer/tell.
+// peers are the servers that platforms are tested against. A test can name a peer (?name=), and wait for its
+// reports and send it commands through /peer/wait and /peer/tell.
 type peers struct {
 	routes  http.ServeMux
 	stopped context.Context
@@ -57,7 +57,7 @@ func (p *peers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.routes.ServeHTTP(w, r)
 }
 
-// close waits for those that run; stopped has to be done.
+// close waits for running peers; stopped must be closed first.
 func (p *peers) close() { p.running.Wait() }
 
 func (p *peers) channel(name string) chan string {
@@ -73,7 +73,7 @@ func (p *peers) channel(name string) chan string {
 
 func (p *peers) tell(name, news string) { p.channel(name) <- news }
 
-// wait gives the next news of a name, "timeout" if there are none for long.
+// wait returns the next report under a name, or "timeout".
 func (p *peers) wait(ctx context.Context, name string) string {
 	select {
 	case news := <-p.channel(name):
@@ -85,7 +85,7 @@ func (p *peers) wait(ctx context.Context, name string) string {
 	return "timeout"
 }
 
-// echo answers with what it was sent.
+// echo answers with the request's body.
 func (p *peers) echo(w http.ResponseWriter, r *http.Request) {
 	status, _ := strconv.Atoi(r.FormValue("status"))
 	body, _ := io.ReadAll(r.Body)
@@ -97,13 +97,13 @@ func (p *peers) echo(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// bytes sends n bytes, the i-th of which is i mod 251.
+// bytes sends n bytes; byte i is i mod 251.
 func (p *peers) bytes(w http.ResponseWriter, r *http.Request) {
 	n, _ := strconv.Atoi(r.FormValue("n"))
 	_, _ = w.Write(pattern(n))
 }
 
-// hang says that it was asked, never answers, and says that it was left.
+// hang reports the request, never answers, and reports when the client has gone.
 func (p *peers) hang(_ http.ResponseWriter, r *http.Request) {
 	name := r.FormValue("name")
 	p.tell(name, "asked")
@@ -114,7 +114,7 @@ func (p *peers) hang(_ http.ResponseWriter, r *http.Request) {
 	p.tell(name, "left")
 }
 
-// stream sends "one", when it is told to "two", and says when it was left.
+// stream sends "one", sends "two" on command, and reports when the client has gone.
 func (p *peers) stream(w http.ResponseWriter, r *http.Request) {
 	name := r.FormValue("name")
 	_, _ = io.WriteString(w, "one")
@@ -129,8 +129,7 @@ func (p *peers) stream(w http.ResponseWriter, r *http.Request) {
 	p.tell(name, "left")
 }
 
-// source is an event stream that ends after two events; then it goes on where the client stands,
-// and after that it refuses.
+// source is an event stream that ends after two events, resumes at the client's position once, and then refuses.
 func (p *peers) source(w http.ResponseWriter, r *http.Request) {
 	switch r.Header.Get("Last-Event-ID") {
 	case "":
@@ -144,8 +143,8 @@ func (p *peers) source(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// socket says which subprotocols it was offered, takes trivium.v1, and then does as the messages
-// say: "send N" sends so many, "close CODE REASON" closes, all else is sent back.
+// socket reports the offered subprotocols, selects trivium.v1, and executes messages: "send N" sends N messages,
+// "close CODE REASON" closes; any other message is echoed.
 func (p *peers) socket(w http.ResponseWriter, r *http.Request) {
 	name := r.FormValue("name")
 	under := &hijacked{ResponseWriter: w}
@@ -192,7 +191,7 @@ func (p *peers) socket(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// hijacked keeps the connection that is taken from a response.
+// hijacked keeps the raw connection of a response.
 type hijacked struct {
 	http.ResponseWriter
 	conn   net.Conn
@@ -207,8 +206,8 @@ func (h *hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, buffered, err
 }
 
-// goodbye says goodbye and waits for the same from the other side, for as long as that takes: the
-// library's Close waits for five seconds, in which a page where much runs at once does not get to it.
+// goodbye sends a close frame and waits without limit for the peer's. The library's Close waits 5 s only, which
+// is too short for a busy page.
 func (h *hijacked) goodbye(code int, reason string) bool {
 	const finClose, length, most = 0x88, 0x7f, 125 // RFC 6455, section 5
 	said := append(binary.BigEndian.AppendUint16(nil, uint16(code)), reason...)
@@ -232,7 +231,7 @@ func (h *hijacked) goodbye(code int, reason string) bool {
 	return bytes.HasPrefix(said, payload) && len(payload) >= 2 // Node.js repeats the code alone
 }
 
-// deaf shakes hands and then neither reads nor writes.
+// deaf completes the handshake, and then neither reads nor writes.
 func (p *peers) deaf(w http.ResponseWriter, r *http.Request) {
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 	if err != nil {

@@ -11,26 +11,26 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// testCut: what is published while the connection is away comes when it is back.
-func testCut(t *testing.T, e *env, road client.Transport) {
+// testCut checks that events published during an interruption arrive after it.
+func testCut(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
-	f := h.follow(t, road, nil)
+	f := h.follow(t, tr, nil)
 	f.publish(t, 3)
 	for range 2 {
 		h.do(t, "cut")
 		f.publish(t, 3)
 	}
 	f.noGap(t)
-	if road != client.LongPoll { // whose requests net/http and browsers repeat by themselves
+	if tr != client.LongPoll { // whose requests net/http and browsers repeat by themselves
 		require.Positive(t, f.client.Stats().Reconnects)
 	}
 	require.Equal(t, uint64(9), f.client.Stats().Delivered)
 }
 
-// testHalfOpen: that nothing comes through any more is found without anybody closing anything.
-func testHalfOpen(t *testing.T, e *env, road client.Transport) {
+// testHalfOpen checks that a blocked connection is detected although nobody closes it.
+func testHalfOpen(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t, "--heartbeat=250ms")
-	f := h.follow(t, road, func(cfg *client.Config) { cfg.Silence = 2 * time.Second })
+	f := h.follow(t, tr, func(cfg *client.Config) { cfg.Silence = 2 * time.Second })
 	f.publish(t, 3)
 	h.do(t, "blackhole")
 	last := h.publish(t, "t", 3, 0)
@@ -40,13 +40,12 @@ func testHalfOpen(t *testing.T, e *env, road client.Transport) {
 	f.noGap(t)
 }
 
-// testStall: who takes nothing for a while gets everything afterwards, also what is more than a page
-// keeps of what nothing holds back.
-func testStall(t *testing.T, e *env, road client.Transport) {
+// testStall checks that a program that pauses gets every event later, even more than a page can queue.
+func testStall(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
-	c := h.connect(t, road, nil)
+	c := h.connect(t, tr, nil)
 	n := 3000
-	if !isNative && (road == client.WebSocket || road == client.EventSource) {
+	if !isNative && (tr == client.WebSocket || tr == client.EventSource) {
 		n = 11_000
 	}
 	last := h.publish(t, "t", n, 100)
@@ -57,30 +56,29 @@ func testStall(t *testing.T, e *env, road client.Transport) {
 	f.publish(t, 1)
 }
 
-// testSlow: 120 KB over 64 KB a second.
-func testSlow(t *testing.T, e *env, road client.Transport) {
+// testSlow reads 120 KB at 64 KB/s.
+func testSlow(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t, "--heartbeat=500ms")
-	f := h.follow(t, road, nil)
+	f := h.follow(t, tr, nil)
 	h.do(t, "slow", "n", "64")
 	f.reach(t, "t", h.publish(t, "t", 60, 2000))
 	f.noGap(t)
 }
 
-// seesLoss has a client see that its connection is lost: an EventSource comes back by itself and says
-// nothing of it, so its silence has to be short.
-func seesLoss(road client.Transport) func(*client.Config) {
+// seesLoss shortens the silence limit for EventSource, which reconnects by itself and does not report a loss.
+func seesLoss(tr client.Transport) func(*client.Config) {
 	return func(cfg *client.Config) {
-		if road == client.EventSource {
+		if tr == client.EventSource {
 			cfg.Silence = 2 * time.Second
 		}
 	}
 }
 
-// testReset: the peer resets each connection after 60 KB, in the middle of an event.
-func testReset(t *testing.T, e *env, road client.Transport) {
+// testReset resets each connection after 60 KB, in the middle of an event.
+func testReset(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
 	h.do(t, "brittle", "n", "60000")
-	f := h.follow(t, road, seesLoss(road))
+	f := h.follow(t, tr, seesLoss(tr))
 	last := h.publish(t, "t", 40, 5000)
 	await(t, f.client, "that the connection is lost", notLive)
 	h.do(t, "heal")
@@ -88,10 +86,10 @@ func testReset(t *testing.T, e *env, road client.Transport) {
 	f.noGap(t)
 }
 
-// testRestart: a hub that begins again has forgotten, and says so.
-func testRestart(t *testing.T, e *env, road client.Transport) {
+// testRestart checks that a restarted hub without its old events reports a gap.
+func testRestart(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
-	f := h.follow(t, road, seesLoss(road))
+	f := h.follow(t, tr, seesLoss(tr))
 	f.publish(t, 3)
 	h.do(t, "kill")
 	await(t, f.client, "that the hub is away", notLive)
@@ -105,9 +103,9 @@ func testRestart(t *testing.T, e *env, road client.Transport) {
 }
 
 // testDrain: a hub that ends delivers what it has, and says when to come back.
-func testDrain(t *testing.T, e *env, road client.Transport) {
+func testDrain(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t, "--drain=5s") // in which the hub finds a moment to say it, whatever else runs
-	f := h.follow(t, road, nil)
+	f := h.follow(t, tr, nil)
 	waits := make(chan client.State, 1)
 	ctx := withPatience(t)
 	go func() {
@@ -121,19 +119,19 @@ func testDrain(t *testing.T, e *env, road client.Transport) {
 	last := h.publish(t, "t", 300, 100)
 	// Between two polls it is nobody whom the hub waits for, and a browser may drop what it has not
 	// handed to a busy page when the hub's machine is gone. One thread for all scenarios may be late.
-	if road == client.LongPoll || !isNative {
+	if tr == client.LongPoll || !isNative {
 		f.reach(t, "t", last)
 	}
 	h.do(t, "drain")
 	f.reach(t, "t", last)
 	judge := func(s client.State) {
 		require.Error(t, s.Reason)
-		if road != client.LongPoll { // which may be between two requests when the hub ends
+		if tr != client.LongPoll { // which may be between two requests when the hub ends
 			// It is told a second at least, and would not wait so long on its own.
 			require.GreaterOrEqual(t, s.Wait, time.Second, "%+v", s)
 		}
 	}
-	if road != client.EventSource {
+	if tr != client.EventSource {
 		select {
 		case s := <-waits:
 			judge(s)
@@ -152,12 +150,12 @@ func testDrain(t *testing.T, e *env, road client.Transport) {
 }
 
 // testDenied: the hub's refusals are told apart, also where a page can't see an answer's status.
-func testDenied(t *testing.T, e *env, road client.Transport) {
+func testDenied(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
 	narrow, err := token(time.Hour, "other")
 	require.NoError(t, err)
 	for value, status := range map[string]int{"wrong": 401, narrow: 403} {
-		c := h.begin(t, road, func(cfg *client.Config) { cfg.Token = client.StaticToken(value) })
+		c := h.begin(t, tr, func(cfg *client.Config) { cfg.Token = client.StaticToken(value) })
 		final := refusal(t, h.followClient(t, c).ends(t))
 		require.Equal(t, status, final.Status, "%v", final)
 		require.NotContains(t, final.Error(), narrow)
@@ -165,11 +163,11 @@ func testDenied(t *testing.T, e *env, road client.Transport) {
 }
 
 // testTokenEnds: who has no fresh token is out.
-func testTokenEnds(t *testing.T, e *env, road client.Transport) {
+func testTokenEnds(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
 	once, err := token(4*time.Second, ">")
 	require.NoError(t, err)
-	c := h.begin(t, road, func(cfg *client.Config) { cfg.Token = client.StaticToken(once) })
+	c := h.begin(t, tr, func(cfg *client.Config) { cfg.Token = client.StaticToken(once) })
 	f := h.followClient(t, c)
 	final := refusal(t, f.ends(t))
 	require.Equal(t, 401, final.Status)
@@ -179,11 +177,11 @@ func testTokenEnds(t *testing.T, e *env, road client.Transport) {
 }
 
 // testTokenRenewed: who has fresh tokens in time stays, and misses nothing.
-func testTokenRenewed(t *testing.T, e *env, road client.Transport) {
+func testTokenRenewed(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
 	source := tokens(10 * time.Second)
 	asked := make(chan struct{}, 100)
-	f := h.follow(t, road, func(cfg *client.Config) {
+	f := h.follow(t, tr, func(cfg *client.Config) {
 		cfg.Token = func(ctx context.Context) (client.Token, error) {
 			asked <- struct{}{}
 			return source(ctx)
@@ -203,9 +201,9 @@ func testTokenRenewed(t *testing.T, e *env, road client.Transport) {
 }
 
 // testTopics: what is read is changed without losing anything of what stays.
-func testTopics(t *testing.T, e *env, road client.Transport) {
+func testTopics(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
-	f := h.follow(t, road, func(cfg *client.Config) { cfg.Topics = []string{"a"} })
+	f := h.follow(t, tr, func(cfg *client.Config) { cfg.Topics = []string{"a"} })
 	both := func() (a, b int) { return h.publish(t, "a", 2, 0), h.publish(t, "b", 2, 0) }
 	both()
 	ctx := withPatience(t)
@@ -227,9 +225,9 @@ func testTopics(t *testing.T, e *env, road client.Transport) {
 }
 
 // testPublish: an answer that was lost makes no second event.
-func testPublish(t *testing.T, e *env, road client.Transport) {
+func testPublish(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
-	f := h.follow(t, road, nil)
+	f := h.follow(t, tr, nil)
 	witness := h.follow(t, client.Auto, func(cfg *client.Config) { cfg.URL = h.Direct })
 	ctx := withPatience(t)
 	publish := func(n int) error {

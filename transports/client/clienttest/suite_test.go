@@ -12,19 +12,19 @@ func suite(t *testing.T, e *env) {
 	t.Run("client", func(t *testing.T) { clientSuite(t, e) })
 }
 
-// roads are the transports that every scenario is tried over. In the short form Auto is left to the
+// transports are the transports that every scenario is tried over. In the short form Auto is left to the
 // native run, and to what only Auto does.
-func roads(e *env) map[string]client.Transport {
-	roads := map[string]client.Transport{
+func transports(e *env) map[string]client.Transport {
+	transports := map[string]client.Transport{
 		"websocket": client.WebSocket, "sse": client.SSE, "longpoll": client.LongPoll,
 	}
 	if isPage {
-		roads["eventsource"] = client.EventSource
+		transports["eventsource"] = client.EventSource
 	}
 	if e.long || isNative {
-		roads["auto"] = client.Auto
+		transports["auto"] = client.Auto
 	}
-	return roads
+	return transports
 }
 
 func clientSuite(t *testing.T, e *env) {
@@ -36,8 +36,8 @@ func clientSuite(t *testing.T, e *env) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for road, transport := range roads(e) {
-				t.Run(road, func(t *testing.T) {
+			for tr, transport := range transports(e) {
+				t.Run(tr, func(t *testing.T) {
 					t.Parallel()
 					scenario(t, e, transport)
 				})
