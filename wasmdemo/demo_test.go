@@ -42,7 +42,7 @@ var realBuild = sync.OnceValues(func() (build.Result, error) {
 	return build.Run(ctx, "..")
 })
 
-// files gives what is in a directory, by path.
+// files returns the files of a directory, by path.
 func files(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	found := map[string]string{}

@@ -161,7 +161,7 @@ func TestEncodings(t *testing.T) {
 	}
 }
 
-// TestNewBuild: who has the program of another build gets the one there is now.
+// TestNewBuild checks that a browser with an old build's program gets the current one.
 func TestNewBuild(t *testing.T) {
 	d, server := ready(t, nil)
 	url := server.URL + "/demo/app.wasm"

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// findBrowser gives the path of a Chromium, or ends the test.
+// findBrowser returns the path of Chromium, or skips the test.
 func findBrowser(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
@@ -33,7 +33,7 @@ func findBrowser(t *testing.T) string {
 	return ""
 }
 
-// startBrowser gives a context from which tabs are made; the browser ends with the test.
+// startBrowser returns a context for opening tabs; the browser ends with the test.
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],

@@ -92,8 +92,7 @@ func testSocketLost(t *testing.T, e *env) {
 	require.Error(t, err)
 }
 
-// testSocketDeaf: who does not answer the goodbye is not waited for; who takes nothing is, for as
-// long as one likes.
+// testSocketDeaf checks that Close does not wait for a peer that never answers the close frame.
 func testSocketDeaf(t *testing.T, e *env) {
 	s, _ := dial(t, e, "ws/deaf")
 	ended := make(chan error, 1)

@@ -52,7 +52,7 @@ func get(address string) *client.Request {
 	return &client.Request{Method: http.MethodGet, URL: address}
 }
 
-// news waits for what a peer with the test's name says next.
+// news waits for the next report of the peer with the test's name.
 func (e *env) news(t *testing.T) string {
 	t.Helper()
 	var answer struct{ News string }

@@ -14,8 +14,7 @@ import (
 	"time"
 )
 
-// publish publishes n events whose data says which of the topic's it is, from 1, and gives the
-// number of the last.
+// publish publishes n events numbered from 1 per topic, and returns the number of the last.
 func (s *station) publish(ctx context.Context, topic string, n, size int) (last any, err error) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()

@@ -56,7 +56,7 @@ func TestNode(t *testing.T) {
 	report(t, string(out), err == nil)
 }
 
-// wasm gives the suite's binary.
+// wasm returns the path of the suite's js/wasm binary.
 func wasm(t *testing.T) string {
 	t.Helper()
 	binary, err := suiteBinary()
@@ -84,10 +84,10 @@ func (h *harness) suiteEnv() map[string]string {
 	return env
 }
 
-// progress is what go test -v says of tests that run, of which here there are many at once.
+// progress matches the progress lines of go test -v.
 var progress = regexp.MustCompile(`(?m)^\s*=== (RUN|PAUSE|CONT) .*\n`)
 
-// report tells what a suite elsewhere has told.
+// report fails or passes the test by the output of a suite under Node.js or in a page.
 func report(t *testing.T, out string, ok bool) {
 	t.Helper()
 	out = progress.ReplaceAllString(out, "")

@@ -102,7 +102,7 @@ func testRestart(t *testing.T, e *env, tr client.Transport) {
 	require.Equal(t, uint64(1), f.client.Stats().Gaps)
 }
 
-// testDrain: a hub that ends delivers what it has, and says when to come back.
+// testDrain checks that a draining hub delivers all events and gives a time to reconnect.
 func testDrain(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t, "--drain=5s") // in which the hub finds a moment to say it, whatever else runs
 	f := h.follow(t, tr, nil)
@@ -149,7 +149,7 @@ func testDrain(t *testing.T, e *env, tr client.Transport) {
 	}
 }
 
-// testDenied: the hub's refusals are told apart, also where a page can't see an answer's status.
+// testDenied checks that the client distinguishes refusals, even in a page that cannot see the status.
 func testDenied(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
 	narrow, err := token(time.Hour, "other")
@@ -162,7 +162,7 @@ func testDenied(t *testing.T, e *env, tr client.Transport) {
 	}
 }
 
-// testTokenEnds: who has no fresh token is out.
+// testTokenEnds checks that a client without a fresh token ends.
 func testTokenEnds(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
 	once, err := token(4*time.Second, ">")
@@ -176,7 +176,7 @@ func testTokenEnds(t *testing.T, e *env, tr client.Transport) {
 	require.Equal(t, error(final), last.Reason)
 }
 
-// testTokenRenewed: who has fresh tokens in time stays, and misses nothing.
+// testTokenRenewed checks that a client with fresh tokens stays connected and misses nothing.
 func testTokenRenewed(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
 	source := tokens(10 * time.Second)

@@ -40,7 +40,7 @@ func pollAnswer(chunked bool, body string) string {
 	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }
 
-// streams are what a subscriber gets over each transport, and what that says.
+// streams returns what a subscriber receives over each transport, and the expected messages.
 func streams() map[string]struct{ transport, text, want string } {
 	hello := "event: trivium.open\nid: 00c0ffee-0\ndata: \n\n"
 	block := func(seq uint32) string {

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestGoals: what the goals run gives a row for each of them, met or not as the figures say.
+// TestGoals checks that each goal has a row, met or not according to the figures.
 func TestGoals(t *testing.T) {
 	results := func(ratio float64) []*Result {
 		var all []*Result

@@ -126,7 +126,7 @@ func (r *runner) ingestOver(s spec, w way, flags ...string) (*Result, error) {
 	return result, nil
 }
 
-// windows publishes for a time, and says how many events were lost.
+// windows publishes bursts for a time, and returns how many events were lost.
 func (d *side) windows(flood *source, w way, length time.Duration) (lost int64, err error) {
 	window := w.window(flood.size)
 	for end := time.Now().Add(length); time.Now().Before(end); {

@@ -113,8 +113,8 @@ const (
 
 var errChunk = errors.New("malformed chunk")
 
-// next gives the next piece of content and what follows it. Content is empty when p is used up or,
-// with ended, when the body has ended.
+// next returns the next piece of content and the bytes after it. Content is empty when p is used up or, with
+// ended, at the end of the body.
 func (d *dechunker) next(p []byte) (content, rest []byte, ended bool, err error) {
 	for len(p) > 0 {
 		c := p[0]
