@@ -13,15 +13,14 @@ import (
 // logAcceptEvery bounds how often the log repeats that connections cannot be accepted.
 const logAcceptEvery = 10 * time.Second
 
-// acceptor is a listener that reports the errors of Accept, which net/http only retries, and keeps
-// file descriptors free for the rest of the process.
+// acceptor is a listener that counts and logs the errors of Accept, which net/http retries without reporting them.
+// It also keeps file descriptors free for the rest of the process.
 type acceptor struct {
 	net.Listener
 	log  *slog.Logger
 	open *openConnections
-	// descriptors is the number from which on a new connection's descriptor is one of those that are
-	// kept free; 0: unknown, none are. A new descriptor has the lowest number that is free, so its
-	// number is the least count of those in use.
+	// descriptors is the lowest descriptor number that connections may not use; 0: no limit is known. The system
+	// gives each new descriptor the lowest free number, so at least that many descriptors are in use.
 	descriptors int
 
 	errors   atomic.Uint64
@@ -35,7 +34,8 @@ func newAcceptor(l net.Listener, open *openConnections, descriptors int, log *sl
 	}
 }
 
-// Accept implements net.Listener. It closes connections for which there is no descriptor to spare.
+// Accept implements net.Listener. It closes a new connection if its descriptor is in the reserved range and no
+// connection that waits for its peer can be closed instead.
 func (a *acceptor) Accept() (net.Conn, error) {
 	for {
 		conn, err := a.Listener.Accept()
@@ -57,7 +57,8 @@ func (a *acceptor) Accept() (net.Conn, error) {
 	}
 }
 
-// failed counts and logs an error. Most likely no descriptor is left, so one is freed.
+// failed counts and logs an error of Accept. The usual cause is a lack of descriptors, so it closes a connection that
+// waits for its peer.
 func (a *acceptor) failed(err error) {
 	a.errors.Add(1)
 	a.errorLog.Do(func() {

@@ -9,20 +9,20 @@ import (
 	"github.com/trivium-hub/trivium/auth"
 )
 
-// door is who may come in: what requests are judged by, and what of it is read from files that may
-// change while it stands.
+// accessControl is the access setup of a server: the middleware of each kind of route, and the keys and tokens
+// that they check. It reloads keys and tokens when their files change.
 type accessControl struct {
-	token        string // made at start; "" where there are others, or none are asked for
+	token        string // generated at start; "" if tokens are configured or --auth is none
 	tickets      *auth.Tickets
-	requireToken *auth.Middleware // of the routes that need a token
-	tokenless    *auth.Middleware // of those that need none, but are not for foreign pages either
-	operator     *auth.Middleware // of the operator's
-	jwt          *auth.JWT        // nil: JWTs are not taken
+	requireToken *auth.Middleware // for routes that need a token
+	tokenless    *auth.Middleware // for routes without token, which still check Host and Origin
+	operator     *auth.Middleware // for the admin listener
+	jwt          *auth.JWT        // nil: JWTs are not accepted
 	proxies      *auth.Proxies
 }
 
-// newAccessControl reads all that the settings name, by way of the watcher, which rereads it from then on.
-// Nothing runs yet. The faults are all there are; then there is no door.
+// newAccessControl returns the access setup of the settings, or all faults in the settings. The watcher reads the
+// files that the settings name now, and rereads them when they change. No goroutine runs until run is called.
 func newAccessControl(cfg *ServeConfig, files *watcher, log *slog.Logger) (*accessControl, []fault) {
 	a := new(accessControl)
 	config := auth.Config{Limits: cfg.connections(), Tickets: auth.NewTickets()}
@@ -36,7 +36,7 @@ func newAccessControl(cfg *ServeConfig, files *watcher, log *slog.Logger) (*acce
 	hosts, err := auth.NewHostPolicy(cfg.hostNames()...)
 	faults = append(faults, faulty("host", errorText(err))...)
 	pages := auth.CrossSiteAllowed
-	if cfg.Auth == "none" { // else a page of another site or of a bent name has no token
+	if cfg.Auth == "none" { // otherwise tokens protect against cross-site requests and DNS rebinding
 		config.Hosts = hosts
 		config.CrossSite, pages = auth.CrossSiteRefused, auth.CrossSiteNavigation
 	}
@@ -49,7 +49,8 @@ func newAccessControl(cfg *ServeConfig, files *watcher, log *slog.Logger) (*acce
 	return a, nil
 }
 
-// verifier gives what judges tokens; nil where everybody may do everything.
+// verifier returns the verifier of all configured kinds of token; nil if --auth is none. Without configured tokens
+// it generates one.
 func (a *accessControl) verifier(cfg *ServeConfig, files *watcher, log *slog.Logger) (auth.Verifier, []fault) {
 	var all []auth.Verifier
 	var faults []fault
@@ -76,8 +77,8 @@ func (a *accessControl) verifier(cfg *ServeConfig, files *watcher, log *slog.Log
 	return auth.Chain(all...), nil
 }
 
-// newJWT makes the judge of JWTs. The files of its keys are one unit: they are put in place
-// together.
+// newJWT returns the verifier of JWTs. The watcher loads both key files as one unit, so that the verifier never
+// has a new key of one file with an old key of the other.
 func (a *accessControl) newJWT(cfg *ServeConfig, files *watcher, log *slog.Logger) (*auth.JWT, []fault) {
 	var jwt *auth.JWT
 	var keyFiles []watchedFile
@@ -118,7 +119,8 @@ func (a *accessControl) newJWT(cfg *ServeConfig, files *watcher, log *slog.Logge
 	return jwt, faults
 }
 
-// read has the watcher read files, and whoever holds a token be judged again when they change.
+// read registers files with the watcher, which calls load with their contents now and after each change. After a
+// change the middleware checks all tokens in use again.
 func (a *accessControl) read(files *watcher, load func([][]byte) error, named ...watchedFile) []fault {
 	err := files.watch(func(contents [][]byte) error {
 		if err := load(contents); err != nil {
@@ -135,7 +137,7 @@ func (a *accessControl) read(files *watcher, load func([][]byte) error, named ..
 	return splitFaults(err)
 }
 
-// unreadable gives the faults that watch found, one a line.
+// splitFaults returns one fault for each line of an error of watcher.watch.
 func splitFaults(err error) []fault {
 	var faults []fault
 	for line := range strings.SplitSeq(err.Error(), "\n") {
@@ -145,7 +147,7 @@ func splitFaults(err error) []fault {
 	return faults
 }
 
-// run ends what tokens hold whose time has come, and keeps the keys of JWTs fresh, until ctx ends.
+// run closes the connections of tokens that expire and refreshes the JWT keys of --jwks-url, until ctx ends.
 func (a *accessControl) run(ctx context.Context) {
 	refreshed := make(chan struct{})
 	go func() {
@@ -158,7 +160,7 @@ func (a *accessControl) run(ctx context.Context) {
 	<-refreshed
 }
 
-// errorOf joins faults that were to be found before anything was begun.
+// newUsageError returns one error for all faults.
 func newUsageError(faults []fault) error {
 	lines := make([]string, len(faults))
 	for i, f := range faults {

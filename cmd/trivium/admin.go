@@ -13,20 +13,20 @@ import (
 	"github.com/trivium-hub/trivium/transports/web"
 )
 
-const adminIndex = `Trivium, for its operator.
+const adminIndex = `Trivium admin listener
 
 GET /metrics        Prometheus
-GET /stats          the same as JSON
+GET /stats          the same figures as JSON
 GET /debug/pprof/   profiles
 GET /backup         the log of the embedded engine (see trivium backup)
 DELETE /events/{id} removes an event for good (see trivium erase)
 `
 
-// adminRoute names all routes of the operator's listener in the log.
+// adminRoute is the route name of all requests to the admin listener in the log.
 const adminRoute = "admin"
 
-// adminRoutes is what only the operator sees. It asks for no token: it has its own listener, on
-// loopback unless said, and answers to no other host name and to no page of another origin.
+// adminRoutes returns the routes of the admin listener. They need no token: by default the listener is on loopback
+// only. Requests with an unknown host name or from a page of another origin are refused.
 func adminRoutes(o *observer, access *accessControl, api *transports.API, log *slog.Logger) http.Handler {
 	routes := mux.NewRouter().SkipClean(true)
 	routes.Handle("/", text(adminIndex))
@@ -42,7 +42,7 @@ func adminRoutes(o *observer, access *accessControl, api *transports.API, log *s
 			w.Header().Set("Cache-Control", "no-store")
 			encoder := json.NewEncoder(w)
 			encoder.SetIndent("", "  ")
-			_ = encoder.Encode(o.snapshot()) // fails only when nobody listens any more
+			_ = encoder.Encode(o.snapshot()) // fails only if the client has disconnected
 		}
 	})
 	routes.Handle("/backup", &backupHandler{engine: o.log})
@@ -54,5 +54,5 @@ func adminRoutes(o *observer, access *accessControl, api *transports.API, log *s
 	routes.PathPrefix("/debug/pprof/").HandlerFunc(pprof.Index)
 	routes.Handle("/debug/pprof", http.RedirectHandler("/debug/pprof/", http.StatusMovedPermanently))
 	routes.NotFoundHandler = http.HandlerFunc(web.NotFound)
-	return access.operator.Wrap(api.HandleError(adminRoute, web.WriteProblem))(routes) // before any route's redirect
+	return access.operator.Wrap(api.HandleError(adminRoute, web.WriteProblem))(routes) // outermost, so that it also covers redirects
 }

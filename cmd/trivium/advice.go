@@ -6,18 +6,19 @@ import (
 	"github.com/trivium-hub/trivium/auth"
 )
 
-// advice returns what the operator can do about a refused request; it follows the reason in the answer.
+// advice returns a suffix for the error message of a refused request, which names the flags to change; "" if there
+// are none.
 func advice(route string, err error) string {
 	var origin *auth.OriginError
 	switch {
 	case errors.Is(err, auth.ErrHost):
-		return "; --host names those that are"
+		return "; allow it with --host"
 	case !errors.As(err, &origin):
 		return ""
 	case route == adminRoute:
-		return "; the listener of --admin answers pages of its own origin only"
+		return "; the admin listener answers only pages of its own origin"
 	case len(origin.Origins) == 0:
-		return "; a page of an origin allowed with --origin asks by fetch, EventSource or WebSocket, which have one"
+		return "; use fetch, EventSource or WebSocket from a page of an origin that --origin allows: their requests name it"
 	default:
 		return "; behind a proxy keep Host and use --trusted-proxy, or allow the origin with --origin"
 	}

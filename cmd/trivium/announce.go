@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// announce prints where everything is, on URLs that work as they are. A token that was made at start
-// is in them only where show is set: what is no terminal is a journal, which keeps it.
+// announce prints a ready-to-use command or URL for each service. If show is set, they contain the token that was
+// generated at start. show is not set when standard error is not a terminal, as a log would store the token.
 func (s *server) announce(w io.Writer, show bool) {
 	base := "http://" + reachable(s.public.Addr())
 	switch {
-	case len(s.cfg.ACME) > 0: // for whose name the certificate is
+	case len(s.cfg.ACME) > 0: // the certificate is valid for this name only
 		base = "https://" + s.cfg.ACME[0]
 	case s.tls != nil:
 		base = "https://" + reachable(s.public.Addr())
@@ -38,7 +38,7 @@ func (s *server) announce(w io.Writer, show bool) {
 		fmt.Fprintf(&b, "  demo       %s/demo/%s\n", base, fragment)
 	}
 	if s.udp != nil {
-		host, port, _ := net.SplitHostPort(reachable(s.udp.Addr())) // made by JoinHostPort
+		host, port, _ := net.SplitHostPort(reachable(s.udp.Addr())) // cannot fail: JoinHostPort made the address
 		fmt.Fprintf(&b, "  UDP        echo '{\"hello\":\"world\"}' | nc -u -w1 %s %s\n", host, port)
 	}
 	if s.admin != nil {
@@ -59,8 +59,8 @@ func (s *server) announce(w io.Writer, show bool) {
 	fmt.Fprintln(w, b.String())
 }
 
-// reachable is an address that this machine can connect to: a listener on all addresses is
-// reached on loopback.
+// reachable returns an address at which this machine can connect to a listener: localhost if the listener is on all
+// addresses.
 func reachable(a net.Addr) string {
 	host, port, err := net.SplitHostPort(a.String())
 	if err != nil {

@@ -22,9 +22,9 @@ type BackupCmd struct {
 	File     string `arg:"" help:"File to write; an existing one is replaced once the backup is complete. - is standard output."`
 }
 
-// Help describes what a backup is.
+// Help returns the description of the command in its help text.
 func (BackupCmd) Help() string {
-	return "Writes the log of a hub with --engine embedded as it is at one moment, while the hub runs. trivium restore makes a store of it."
+	return "Writes a consistent snapshot of the log of a running hub with --engine embedded. trivium restore makes a store directory from it."
 }
 
 func (c *BackupCmd) check() []fault {
@@ -44,7 +44,7 @@ func (c *BackupCmd) Run(con *console) (err error) {
 		_, err := io.Copy(con.Out, response.Body)
 		return err
 	}
-	f, err := os.OpenFile(c.File+".part", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) // payloads are nobody else's
+	f, err := os.OpenFile(c.File+".part", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) // other users must not read events
 	if err != nil {
 		return err
 	}
@@ -59,19 +59,19 @@ func (c *BackupCmd) Run(con *console) (err error) {
 	return err
 }
 
-// RestoreCmd makes a store of a backup.
+// RestoreCmd makes a store directory from a backup.
 type RestoreCmd struct {
 	Store string `required:"" placeholder:"DIR" help:"Directory of the store to make. It must be empty or not exist."`
 	File  string `arg:"" help:"Backup to read; - is standard input."`
 }
 
-// Help describes what a restored store is.
+// Help returns the description of the command in its help text.
 func (RestoreCmd) Help() string {
-	return "The restored log begins a new epoch: clients that resume get a gap and all that is retained, since events may " +
+	return "The restored log begins a new epoch: clients that resume get a gap and all retained events, since events may " +
 		"have been published after the backup. Run it while no hub uses the store."
 }
 
-// Run makes the store.
+// Run restores the backup into the store directory.
 func (c *RestoreCmd) Run(con *console) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -91,7 +91,7 @@ func (c *RestoreCmd) Run(con *console) error {
 	return err
 }
 
-// backups serves GET /backup on the admin listener, one at a time.
+// backupHandler serves GET /backup on the admin listener. It makes one backup at a time.
 type backupHandler struct {
 	engine *jetstream.Engine // nil: the engine keeps events in memory
 	busy   sync.Mutex
@@ -107,7 +107,7 @@ func (b *backupHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !b.busy.TryLock() {
-		web.WriteProblem(w, r, wire.Unavailable("another backup is being made"))
+		web.WriteProblem(w, r, wire.Unavailable("another backup is in progress"))
 		return
 	}
 	defer b.busy.Unlock()
@@ -120,16 +120,17 @@ func (b *backupHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case out.n == 0:
 		web.WriteProblem(w, r, wire.ProblemOf(err))
 	default:
-		panic(http.ErrAbortHandler) // a cut connection tells the client that the backup is not complete
+		panic(http.ErrAbortHandler) // closing the connection early shows the client that the backup is incomplete
 	}
 }
 
-// counting counts what is written.
+// countingWriter counts the bytes written to a writer.
 type countingWriter struct {
 	to io.Writer
 	n  int64
 }
 
+// Write implements io.Writer.
 func (c *countingWriter) Write(b []byte) (int, error) {
 	n, err := c.to.Write(b)
 	c.n += int64(n)

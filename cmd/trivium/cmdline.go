@@ -12,13 +12,13 @@ import (
 	"github.com/trivium-hub/trivium/transports/web"
 )
 
-// Parts of a URL that may be secret.
+// Patterns of the parts of a URL that may be secret.
 var (
 	urlUser  = regexp.MustCompile(`://[^/\s,]*@`)
 	urlQuery = regexp.MustCompile(`(://[^\s,?]*)\?[^\s,]*`)
 )
 
-// withoutSecrets returns a command line whose URLs have no user, password or query.
+// withoutSecrets returns the arguments with user, password and query of each URL replaced by ***.
 func withoutSecrets(args []string) []string {
 	clean := make([]string, len(args))
 	for i, arg := range args {
@@ -27,7 +27,7 @@ func withoutSecrets(args []string) []string {
 	return clean
 }
 
-// serveCmdline is pprof.Cmdline without the secrets.
+// serveCmdline serves the command line as pprof.Cmdline does, but hides the secrets in it.
 func serveCmdline(w http.ResponseWriter, r *http.Request) {
 	if web.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -35,8 +35,8 @@ func serveCmdline(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// shownByPS reports whether a URL has a password or a query and stands on the command line, which every
-// user of the machine can see.
+// shownByPS reports whether one of the URLs in a comma-separated list has a user, a password or a query and was given
+// on the command line, which every user of the machine can read with ps.
 func shownByPS(text string) bool {
 	secret := slices.ContainsFunc(strings.Split(text, ","), func(one string) bool {
 		u, err := url.Parse(strings.TrimSpace(one))

@@ -7,20 +7,19 @@ import (
 	"github.com/trivium-hub/trivium/auth"
 )
 
-// adminConnections is how many connections the operator's listener has at most.
+// adminConnections is the limit of open connections on the admin listener.
 const adminConnections = 32
 
-// File descriptors that the main listener leaves to the rest of the process.
+// File descriptors that connections to the main listener may not use.
 const (
-	// ownDescriptors are for the operator's listener, for files that are reread, for the log and for
-	// connections to issuers and NATS.
+	// ownDescriptors are for the admin listener, watched files, the log, and connections to token issuers and NATS.
 	ownDescriptors = 32 + adminConnections
 	// storeDescriptors are for the files of an embedded engine.
 	storeDescriptors = 64
 )
 
-// publicDescriptors returns how many descriptors may be in use when the main listener takes a
-// connection; 0: the system names no limit.
+// publicDescriptors returns the number of file descriptors that may be in use when the main listener accepts a
+// connection; 0 if the system has no limit.
 func (c *ServeConfig) publicDescriptors() int {
 	limit, known := descriptorLimit()
 	if !known {
@@ -33,9 +32,9 @@ func (c *ServeConfig) publicDescriptors() int {
 	return max(limit-own, limit/2)
 }
 
-// connections returns the limits of all subscribers together. They are lower than configured where the
-// process may not open as many files, as each of them may take one; a quarter of the descriptors is
-// left to connections that are no subscriber's.
+// connections returns the connection limits of subscribers. Each connection needs a file descriptor, so the total is
+// lower than --max-connections if the process may not open that many files. Up to a quarter of the descriptors is left
+// to other connections.
 func (c *ServeConfig) connections() auth.ConnectionLimits {
 	limits := auth.ConnectionLimits{
 		Total: c.MaxConnections, PerAddress: c.MaxConnectionsPerAddress,
@@ -50,7 +49,7 @@ func (c *ServeConfig) connections() auth.ConnectionLimits {
 	return limits
 }
 
-// spareConnections returns how many connections there may be beside those of subscribers.
+// spareConnections returns the number of connections that may be open in addition to those of subscribers.
 func (c *ServeConfig) spareConnections() int {
 	room := c.publicDescriptors()
 	if room == 0 {
@@ -59,11 +58,11 @@ func (c *ServeConfig) spareConnections() int {
 	return min(spareConnections, room-c.connections().Total)
 }
 
-// warnOfDescriptors logs that the process may not open as many files as --max-connections wants.
+// warnOfDescriptors logs a warning if the process may not open enough files for --max-connections.
 func (c *ServeConfig) warnOfDescriptors(log *slog.Logger) {
 	if most := c.connections().Total; most < c.MaxConnections {
 		limit, _ := descriptorLimit()
-		log.Warn("the limit of open files is too low for --max-connections, which is lowered; raise it (ulimit -n, LimitNOFILE= of systemd)",
+		log.Warn("the open file limit is too low for --max-connections, which was lowered; raise the limit (ulimit -n, LimitNOFILE= of systemd)",
 			"open_files", limit, "max_connections", c.MaxConnections, "lowered_to", most)
 	}
 }

@@ -4,8 +4,8 @@ package main
 
 import "net"
 
-// descriptorLimit returns how many files the process may have open: the system has no such limit.
+// descriptorLimit returns known = false: systems other than Unix have no limit of open files.
 func descriptorLimit() (limit int, known bool) { return 0, false }
 
-// descriptorOf returns the number of a socket's descriptor, which is not looked at.
+// descriptorOf returns known = false: without a limit the number of a socket's descriptor is not needed.
 func descriptorOf(net.Conn) (number int, known bool) { return 0, false }

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// descriptorLimit returns how many files the process may have open. Go's runtime has raised the soft
-// limit to the hard one by the time main begins.
+// descriptorLimit returns the number of files that the process may have open. Go's runtime raises the soft limit to
+// the hard limit before main runs.
 func descriptorLimit() (limit int, known bool) {
 	var l unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {

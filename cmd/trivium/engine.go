@@ -10,38 +10,39 @@ import (
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// memlogShare is the part of the runtime's memory limit, as a divisor, that the window has where the engine has a
-// log of its own. The embedded server keeps blocks of its log in memory beside it, of 8 MiB each.
+// memlogShare is the divisor of the runtime's memory limit that bounds the hub's in-memory log when the engine has a
+// durable log. The rest is needed: an embedded server also keeps blocks of its log in memory, 8 MiB each.
 const memlogShare = 4
 
-// retention returns what the hub keeps in memory, the window, and what its engine keeps. Where that is a
-// log of its own, it is of the lengths configured, and the window no longer than by default and than the memory
-// limit in bytes permits: what is older is read from the log.
-func (c *ServeConfig) retention(memoryLimit int64) (window, log hub.Retention) {
+// retention returns the bounds of the hub's in-memory log and of the engine's durable log. With the memory engine
+// both are the configured bounds. With a durable engine the configured bounds apply to its log, and the in-memory
+// log is also bounded by the defaults and by a share of memoryLimit (bytes); older events are read from the durable
+// log.
+func (c *ServeConfig) retention(memoryLimit int64) (memlog, log hub.Retention) {
 	log = hub.Retention{Events: c.RetainEvents, Bytes: int64(c.RetainBytes), Age: c.RetainAge, GapTopics: c.GapTopics}
-	window = log
+	memlog = log
 	if c.Engine != engineMemory {
-		window.Events = min(log.Events, hub.DefaultRetainEvents)
-		window.Bytes = min(log.Bytes, hub.DefaultRetainBytes, max(memoryLimit/memlogShare, 1<<20))
+		memlog.Events = min(log.Events, hub.DefaultRetainEvents)
+		memlog.Bytes = min(log.Bytes, hub.DefaultRetainBytes, max(memoryLimit/memlogShare, 1<<20))
 	}
-	return window, log
+	return memlog, log
 }
 
-// maxEventSize is the most data that an event may have, in bytes: no more than the engine takes, and than
-// its log has room for. What is answered must be there to be told.
+// maxEventSize returns the limit of an event's data in bytes. It is at most what the engine accepts and what fits
+// into its log, so that each event that the hub accepts can also be delivered.
 func (c *ServeConfig) maxEventSize() int {
 	size := unlimited(c.MaxEventBytes)
 	if c.Engine != engineMemory {
-		room := min(c.RetainBytes-jetstream.EventRoom, jetstream.MaxEventSize) // an int may be too short for what is retained
+		room := min(c.RetainBytes-jetstream.EventRoom, jetstream.MaxEventSize) // int64: --retain-bytes may exceed an int of 32 bits
 		size = min(size, int(room))
 	}
 	return size
 }
 
-// newHub opens the engine and starts the hub. The engine is nil where it is the memory's own.
+// newHub opens the engine and starts the hub. The engine is nil with --engine memory.
 func newHub(cfg *ServeConfig, log *slog.Logger) (*hub.Hub, *jetstream.Engine, error) {
-	window, kept := cfg.retention(debug.SetMemoryLimit(-1))
-	config := hub.Config{MaxEventSize: cfg.maxEventSize(), Retention: window}
+	memlog, durable := cfg.retention(debug.SetMemoryLimit(-1))
+	config := hub.Config{MaxEventSize: cfg.maxEventSize(), Retention: memlog}
 	if cfg.Engine == engineMemory {
 		h, err := hub.New(config)
 		return h, nil, err
@@ -53,8 +54,8 @@ func newHub(cfg *ServeConfig, log *slog.Logger) (*hub.Hub, *jetstream.Engine, er
 		Credentials:  cfg.NATSCreds,
 		Stream:       cfg.NATSStream,
 		Replicas:     cfg.Replicas,
-		Retention:    kept,
-		Window:       window.Events,
+		Retention:    durable,
+		Window:       memlog.Events,
 		MaxEventSize: config.MaxEventSize,
 		Logger:       log,
 	})
@@ -75,7 +76,7 @@ var engineFlags = map[string]string{
 	"Retention.Events": "--retain-events",
 }
 
-// nameFlags adds the flags that are at fault to an error of the engine.
+// nameFlags adds to an error of the engine the flags that set the fields which the error is about.
 func nameFlags(err error) error {
 	var flags []string
 	var collect func(error)
@@ -98,7 +99,8 @@ func nameFlags(err error) error {
 	return fmt.Errorf("%w (see %s)", err, strings.Join(flags, ", "))
 }
 
-// lost tells why the engine cannot go on.
+// engineFailed returns a channel that receives the error with which the engine failed for good; nil with --engine
+// memory.
 func (s *server) engineFailed() <-chan error {
 	if s.engine == nil {
 		return nil
@@ -106,7 +108,7 @@ func (s *server) engineFailed() <-chan error {
 	return s.engine.Failed()
 }
 
-// away says why the engine takes nothing now.
+// engineError returns the reason why the engine accepts no events now; nil if it accepts them.
 func (s *server) engineError() error {
 	if s.engine == nil {
 		return nil
@@ -114,15 +116,15 @@ func (s *server) engineError() error {
 	return s.engine.Ready()
 }
 
-// warnOfSkew warns if a signed datagram may still be in time on one hub when the cluster has forgotten that
-// another has taken it: its time may be ahead by the skew when it is taken, and behind by it when it is
-// replayed.
+// warnOfSkew logs a warning if a signed datagram stays valid for longer than the cluster remembers it. A replay to
+// another hub would then be accepted. A datagram is valid for twice the skew: its time may be ahead of the clock by
+// the skew at first, and behind by the skew at last.
 func (s *server) warnOfSkew() {
 	if s.cfg.Engine != engineNATS {
 		return
 	}
 	if period := s.engine.UniquePeriod(); 2*s.cfg.UDPSkew > period {
-		s.log.Warn("--udp-skew is more than half of the time for which the cluster remembers signed datagrams; after that another hub may take one again",
+		s.log.Warn("--udp-skew is more than half of the time for which the cluster remembers signed datagrams; another hub may accept a replay after that time",
 			"skew", s.cfg.UDPSkew.String(), "remembered", period.String())
 	}
 }

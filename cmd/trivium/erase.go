@@ -21,13 +21,13 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// EraseCmd erases an event of a running hub.
+// EraseCmd erases an event from a running hub.
 type EraseCmd struct {
 	AdminURL string `name:"admin-url" default:"http://127.0.0.1:3002" env:"TRIVIUM_ADMIN_URL" help:"The hub's admin listener (its --admin), http or https."`
 	ID       string `arg:"" help:"ID of the event, as publishers and subscribers see it, such as 1f0c9a77-42."`
 }
 
-// Help describes what erasing is.
+// Help returns the description of the command in its help text.
 func (EraseCmd) Help() string {
 	return "Removes one event for good: from the memory of all hubs that share the log, and from the log on disk, where its " +
 		"bytes are overwritten. Subscribers that resume before it get no gap. Backups made before still have it."
@@ -40,7 +40,7 @@ func (c *EraseCmd) check() []fault {
 	return checkAdminURL(c.AdminURL)
 }
 
-// checkAdminURL checks the URL of an admin listener.
+// checkAdminURL returns a fault if text is not an http or https URL.
 func checkAdminURL(text string) []fault {
 	base, err := url.Parse(text)
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
@@ -49,7 +49,7 @@ func checkAdminURL(text string) []fault {
 	return nil
 }
 
-// Run asks the hub.
+// Run sends the request to the hub and prints that the event is erased.
 func (c *EraseCmd) Run(con *console) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -62,7 +62,7 @@ func (c *EraseCmd) Run(con *console) error {
 	return err
 }
 
-// askAdmin sends a request to an admin listener. Any answer but 200 is an error.
+// askAdmin sends a request to an admin listener. It returns an error for any status other than 200.
 func askAdmin(ctx context.Context, method, adminURL, path string) (*http.Response, error) {
 	target, err := url.JoinPath(adminURL, path)
 	if err != nil {
@@ -84,7 +84,7 @@ func askAdmin(ctx context.Context, method, adminURL, path string) (*http.Respons
 	return nil, errors.New(transports.Printable(problem.Title + ": " + problem.Detail))
 }
 
-// eraser serves DELETE /events/{id} on the admin listener.
+// eraseHandler serves DELETE /events/{id} on the admin listener.
 type eraseHandler struct {
 	hub *hub.Hub
 	log *slog.Logger
@@ -100,10 +100,10 @@ func (e *eraseHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		web.WriteProblem(w, r, wire.BadParameter("id", err.Error()))
 		return
 	}
-	// An erasure that has begun is ended, even if its client does not wait.
+	// An erasure continues if the client disconnects, so that it is never half done.
 	if err := e.hub.Erase(context.WithoutCancel(r.Context()), id); err != nil {
 		if !errors.Is(err, hub.ErrNoEvent) {
-			e.log.Warn("an event could not be erased", "id", id.String(), "error", err.Error())
+			e.log.Warn("event could not be erased", "id", id.String(), "error", err.Error())
 		}
 		web.WriteProblem(w, r, wire.ProblemOf(err))
 		return
@@ -111,5 +111,5 @@ func (e *eraseHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.log.Info("event erased", "id", id.String())
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_, _ = io.WriteString(w, "{\"erased\":true}\n") // fails only when nobody listens any more
+	_, _ = io.WriteString(w, "{\"erased\":true}\n") // fails only if the client has disconnected
 }

@@ -11,12 +11,12 @@ import (
 	"runtime"
 )
 
+// maxSecretBytes is the limit of a file that holds a secret.
 const maxSecretBytes = 1 << 20
 
-// readSecret gives what a file holds, byte for byte, less the ASCII white space at its end, which
-// editors and echo leave there. The error names the file and nothing that is in it: it cannot be
-// read, is longer than maxSecretBytes or holds no secret. Which flag it was is for the caller to
-// say.
+// readSecret returns the content of a file without the ASCII white space at its end, which editors and echo leave
+// there. It returns an error if the file cannot be read, is longer than maxSecretBytes or has no other content. The
+// error names the file and contains no part of the secret; the caller adds the flag.
 func readSecret(path string) ([]byte, error) {
 	secret, err := readBounded(path, maxSecretBytes)
 	if err != nil {
@@ -32,11 +32,11 @@ func readSecret(path string) ([]byte, error) {
 	return secret, nil
 }
 
-// minUDPSecretBytes is the shortest secret that signs datagrams: a shorter one can be guessed from a
-// datagram.
+// minUDPSecretBytes is the minimum length of a secret that signs datagrams. A shorter secret could be found by
+// trying all secrets against a recorded datagram.
 const minUDPSecretBytes = 16
 
-// readUDPSecret is readSecret for the secret of signed datagrams.
+// readUDPSecret reads the secret of signed datagrams, as readSecret does, and checks its length.
 func readUDPSecret(path string) ([]byte, error) {
 	secret, err := readSecret(path)
 	if err == nil && len(secret) < minUDPSecretBytes {
@@ -45,7 +45,7 @@ func readUDPSecret(path string) ([]byte, error) {
 	return secret, err
 }
 
-// checkDir returns what is wrong with the path of a directory that exists or is to be made.
+// checkDir returns why a path cannot be used as a directory; "" if it is a directory or does not exist yet.
 func checkDir(path string) string {
 	info, err := os.Stat(path)
 	switch {
@@ -59,8 +59,8 @@ func checkDir(path string) string {
 	return ""
 }
 
-// checkMakeable returns why a directory cannot be made: it makes another one in the nearest directory that
-// exists, and removes it.
+// checkMakeable returns why a directory cannot be created; "" if it can. To find out, it creates a temporary directory
+// in the nearest parent that exists, and removes it.
 func checkMakeable(path string) string {
 	parent := filepath.Dir(path)
 	for {
@@ -79,19 +79,19 @@ func checkMakeable(path string) string {
 	return ""
 }
 
-// readableByAll reports whether every user of the machine may read a file. Windows has other rights,
-// which are not looked at.
+// readableByAll reports whether every user of the machine may read a file. It returns false on Windows, whose access
+// rights it does not check.
 func readableByAll(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o004 != 0
 }
 
-// readBounded reads a file, and of one that is longer than limit one byte more than that.
+// readBounded reads a file, but no more than limit+1 bytes, so that the caller can detect a file that is too long.
 func readBounded(path string, limit int64) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = file.Close() }() // only read
+	defer func() { _ = file.Close() }() // nothing was written, so no error matters
 	return io.ReadAll(io.LimitReader(file, limit+1))
 }

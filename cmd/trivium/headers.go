@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// securityHeaders sets the headers that tell browsers what not to do with any answer: to guess its type, to
-// give it to a page of another origin that has not asked by CORS, and, over TLS, to ask without TLS
-// for the time of hsts.
+// securityHeaders sets headers on every response. They tell browsers not to guess its type, and not to let a page of
+// another origin load it without CORS. Over TLS they also tell browsers to use only TLS for the time of hsts.
 func securityHeaders(hsts time.Duration, next http.Handler) http.Handler {
 	age := "max-age=" + strconv.FormatInt(int64(hsts/time.Second), 10)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -25,8 +24,8 @@ func securityHeaders(hsts time.Duration, next http.Handler) http.Handler {
 	})
 }
 
-// isLocalName reports whether a Host is one for which HSTS must not be set: a browser would use TLS for
-// every port of localhost, and ignores HSTS of an IP address (RFC 6797 section 8.1.1).
+// isLocalName reports whether HSTS must not be set for a host. With HSTS for localhost a browser would use TLS for
+// every port of localhost. For an IP address a browser ignores HSTS (RFC 6797 section 8.1.1).
 func isLocalName(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name

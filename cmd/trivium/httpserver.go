@@ -18,19 +18,20 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-const idleTimeout = 2 * time.Minute // of a kept connection between two requests
+// idleTimeout is how long a connection stays open between two requests.
+const idleTimeout = 2 * time.Minute
 
-// logPanicsEvery bounds how often the log has the stack of a handler that panicked.
+// logPanicsEvery is the minimum time between two log lines about panics, each of which has a stack trace.
 const logPanicsEvery = 10 * time.Second
 
-// unlimited reads a size of 0 as no limit.
+// unlimited returns the size, or math.MaxInt if it is 0, which settings use for no limit.
 func unlimited(s Size) int {
 	return cmp.Or(int(s), math.MaxInt)
 }
 
-// unambiguous closes the connection after a request in chunks. net/http takes one that has a
-// Content-Length too, by which a proxy before it may have split the bytes otherwise, and does not
-// tell (RFC 9112 section 6.1): what follows on the connection is not to be trusted.
+// closeAfterChunked closes an HTTP/1 connection after a request with chunked transfer encoding. net/http accepts such
+// a request even if it has a Content-Length too, and hides that from handlers. A proxy that uses the Content-Length
+// would find another end of the request, so the bytes after it are not trusted (RFC 9112 section 6.1).
 func closeAfterChunked(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
@@ -40,23 +41,24 @@ func closeAfterChunked(next http.Handler) http.Handler {
 	})
 }
 
-// timed bounds the time of a body that nobody reads: net/http reads a part of it before it sends an
-// answer, for as long as it takes. Who does read it sets limits of its own.
+// limitBodyTime sets a read deadline for request bodies that the handler does not read: net/http reads a part of
+// them before it sends the response, without a time limit. Handlers that read the body set deadlines of their own.
 func (s *server) limitBodyTime(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 && s.cfg.ReadTimeout > 0 {
-			// Where there is no deadline to set there is no connection to wait on.
+			// The error is ignored: without a connection, as in tests, there is nothing to wait for.
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.ReadTimeout))
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// headerSlack is how much more of a header net/http lets pass than may be: it counts otherwise for
-// each version, and its own refusal is no problem, or ends a connection of HTTP/2 with all on it.
+// headerSlack is how many more bytes of header net/http accepts than the setting allows, so that limitHeader answers
+// instead of net/http. net/http counts differently for each version of HTTP, does not answer with a problem document,
+// and for HTTP/2 closes the connection with all other requests on it.
 const headerSlack = 8 << 10
 
-// bounded refuses a header that is larger than it may be, as HTTP/1.1 writes it.
+// limitHeader refuses a request whose header is larger than --max-header-bytes in the format of HTTP/1.1.
 func (s *server) limitHeader(next http.Handler) http.Handler {
 	limit := unlimited(s.cfg.MaxHeaderBytes)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -68,6 +70,7 @@ func (s *server) limitHeader(next http.Handler) http.Handler {
 	})
 }
 
+// headerSize returns the size in bytes of a request's header in the format of HTTP/1.1.
 func headerSize(r *http.Request) int {
 	size := len(r.Method) + len(r.RequestURI) + len(r.Proto) + len("  \r\n") + len("Host: \r\n") + len(r.Host)
 	for name, lines := range r.Header {
@@ -78,7 +81,7 @@ func headerSize(r *http.Request) int {
 	return size
 }
 
-// newHTTP makes a server with the bounds that every listener has.
+// newHTTP returns an HTTP server with the limits and headers that all listeners share.
 func (s *server) newHTTP(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           s.recoverPanics(securityHeaders(s.cfg.HSTS, closeAfterChunked(s.limitHeader(s.limitBodyTime(handler))))),
@@ -90,7 +93,7 @@ func (s *server) newHTTP(handler http.Handler) *http.Server {
 	}
 }
 
-// reporting counts and logs the panics of handlers, which net/http would log at its own level.
+// recoverPanics counts the panics of handlers and logs them as errors. net/http would only log them, at debug level.
 func (s *server) recoverPanics(next http.Handler) http.Handler {
 	often := rate.Sometimes{Interval: logPanicsEvery}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -99,7 +102,7 @@ func (s *server) recoverPanics(next http.Handler) http.Handler {
 			if cause == nil {
 				return
 			}
-			if cause != http.ErrAbortHandler { // which a handler panics with to end the connection
+			if cause != http.ErrAbortHandler { // handlers panic with it to close the connection
 				s.panics.Add(1)
 				often.Do(func() {
 					s.log.Error("a request handler panicked", "panic", transports.Printable(fmt.Sprint(cause)), "peer", r.RemoteAddr,

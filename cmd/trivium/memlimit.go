@@ -10,17 +10,17 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// gcPercent, unless GOGC says otherwise: what is collected is little beside what a hub's connections
-// hold for as long as they are idle, and by Go's default it may use up as much again.
+// gcPercent is the garbage collector's target (GOGC) unless the environment sets GOGC. Most of a hub's heap is the
+// state of idle connections, which is never garbage; Go's default of 100 would let the heap grow to twice that size.
 const gcPercent = 50
 
-// memoryShare is the part of a container's memory that the Go runtime may use. The rest is for what the
-// kernel counts too: socket buffers, page cache and the program's own pages.
+// memoryShare is the part of a container's memory limit that the Go runtime may use. The kernel also counts socket
+// buffers, the page cache and the program's own pages toward the limit.
 const memoryShare = 0.85
 
-// limitMemory has the garbage collector keep the process within the memory of its cgroup: without that
-// it may let the heap grow to half as much again as is in use, and the kernel ends the process. GOGC and
-// GOMEMLIMIT in the environment go first.
+// limitMemory sets the runtime's memory limit from the limit of the process's cgroup. Without a memory limit the heap
+// may grow to 1.5 times the memory in use, and the kernel would kill the process. GOGC and GOMEMLIMIT in the
+// environment take precedence.
 func limitMemory(log *slog.Logger) {
 	if _, set := os.LookupEnv("GOGC"); !set {
 		debug.SetGCPercent(gcPercent)
@@ -32,11 +32,11 @@ func limitMemory(log *slog.Logger) {
 	limit, err := memlimit.Set(memlimit.WithRatio(memoryShare))
 	switch {
 	case errors.Is(err, memlimit.ErrCgroupsNotSupported), errors.Is(err, memlimit.ErrNoCgroup):
-		log.Debug("no memory limit: there is no cgroup")
+		log.Debug("no memory limit set: the process is in no cgroup")
 	case err != nil:
-		log.Warn("no memory limit: the cgroup's cannot be read; set GOMEMLIMIT", "error", err.Error())
+		log.Warn("no memory limit set: the cgroup's limit cannot be read; set GOMEMLIMIT", "error", err.Error())
 	case limit == math.MaxInt64:
-		log.Debug("no memory limit: the cgroup has none")
+		log.Debug("no memory limit set: the cgroup has no limit")
 	default:
 		log.Info("memory limit derived from the cgroup", "bytes", limit, "share", memoryShare)
 	}

@@ -18,26 +18,26 @@ import (
 	"github.com/trivium-hub/trivium/auth"
 )
 
-// How many connections net/http may have beside those of subscribers, in all and of one address:
-// of publishers, of probes, and of who has yet to say what it wants.
+// Connections that may be open in addition to those of subscribers, in all and of one address. They are for
+// publishers, health probes, and connections that have not sent a request yet.
 const (
 	spareConnections           = 1024
 	spareConnectionsPerAddress = 64
 )
 
-// openLimits bound the connections that net/http has; 0 is no limit.
+// openLimits are the limits of the connections that net/http serves; 0 is no limit.
 type openLimits struct {
 	total      int
-	perAddress int // whether or not a token came on the connection
-	// anonymousPerAddress bounds the connections of one address on which no token has come yet.
+	perAddress int // with and without a token
+	// anonymousPerAddress is the limit of one address's connections on which no request had a token yet.
 	anonymousPerAddress int
 }
 
-// anonymousShare is the part of all connections that one address may hold without a token.
+// anonymousShare is the divisor of the total limit that gives the limit of one address's connections without a token.
 const anonymousShare = 4
 
-// newOpenLimits returns the limits that go with those of subscribers, where spare connections are
-// kept for everything else.
+// newOpenLimits returns the limits of connections for the limits of subscribers, plus spare connections for other
+// requests.
 func newOpenLimits(limits auth.ConnectionLimits, spare int) openLimits {
 	var l openLimits
 	if limits.Total > 0 {
@@ -50,23 +50,23 @@ func newOpenLimits(limits auth.ConnectionLimits, spare int) openLimits {
 	return l
 }
 
-// logConnectionsEvery bounds how often the log repeats that connections run short.
+// logConnectionsEvery is the minimum time between two log lines about too many connections.
 const logConnectionsEvery = 10 * time.Second
 
-// openConnections bounds the connections that net/http has, from before a request on them can be
-// judged. Connections that a transport has hijacked are not counted: they have limits of their own.
+// openConnections limits the connections that net/http serves. A connection counts from its acceptance, before a
+// request on it can be authorized, until a transport hijacks it; hijacked connections have limits of their own.
 //
-// When nine tenths of the connections are in use, or nearly all file descriptors, the connection that
-// has been idle longest is closed for each new one, so that idle connections keep nobody out. Where
-// none is idle, it is one on which the hub waits for the rest of a request.
+// When nine tenths of the connections are in use, or nearly all file descriptors, openConnections closes one
+// connection for each new one, so that idle connections cannot keep new clients out. It closes the connection that has
+// been idle longest. If none is idle, it closes one on which the hub waits for the rest of a request.
 type openConnections struct {
 	limits  openLimits
-	proxies *auth.Proxies // whose connections are of many clients
+	proxies *auth.Proxies // exempt from the limits per address, as they forward many clients
 	log     *slog.Logger
 
 	fullLog, addressLog rate.Sometimes
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	conns    map[net.Conn]*openConn
 	networks map[netip.Prefix]*network
 	waiting  [waitingQueues]list.List // of *openConn, the longest waiting first
@@ -75,21 +75,21 @@ type openConnections struct {
 	counts   openStats
 }
 
-// Queues of connections that wait for their peers, in the order in which they are closed.
+// Queues of connections on which the hub waits for the peer. Connections of the first queue are closed first.
 const (
-	idleAnonymous = iota // after a request, none had a token
-	idleKnown            // after a request, one had a token
-	// unfinished are those on which a request is not complete, and those whose request is served
-	// without a token: such requests are short, unless the peer does not read the answer.
+	idleAnonymous = iota // between requests; no request had a token
+	idleKnown            // between requests; at least one had a token
+	// unfinished has connections whose request is incomplete, and connections whose request without a token is being
+	// served: such a request is short unless the peer does not read the response.
 	unfinished
 	waitingQueues
 )
 
-// network is what is counted of one address, or of one /64 of IPv6.
+// network has the counts of one IPv4 address or one IPv6 /64 prefix.
 type network struct {
 	prefix    netip.Prefix
 	all       int
-	anonymous int       // connections on which no token has come
+	anonymous int       // connections on which no request had a token
 	idle      list.List // of *openConn in the queue idleAnonymous, the longest waiting first
 }
 
@@ -100,18 +100,18 @@ type openConn struct {
 	trusted bool        // the peer is a trusted proxy
 	known   atomic.Bool // a request on it had a token
 
-	// guarded by openConnections.mu
+	// Guarded by openConnections.mu.
 
 	sender    string // the token of the last request; the address if none had one
-	serving   int    // requests with a token that are being served: several over HTTP/2
-	receiving int    // of them, those that wait for a part of their body
+	serving   int    // requests with a token that are being served; HTTP/2 may have several
+	receiving int    // requests of serving that wait for a part of their body
 	closing   bool
-	queue     int           // of element
-	element   *list.Element // in waiting; nil while the peer waits for the hub
-	ofNetwork *list.Element // in network.idle
+	queue     int           // index in waiting of the queue that has element
+	element   *list.Element // entry in a queue of waiting; nil while the peer waits for the hub
+	ofNetwork *list.Element // entry in network.idle
 }
 
-// openStats is what openConnections counted.
+// openStats are the counts of openConnections.
 type openStats struct {
 	open           int
 	refused        uint64 // new connections, because of the limit on all
@@ -131,15 +131,16 @@ func newOpenConnections(limits openLimits, proxies *auth.Proxies, log *slog.Logg
 	}
 }
 
-// attach makes a server's connections count here.
+// attach sets the hooks of a server so that its connections are counted and limited.
 func (o *openConnections) attach(server *http.Server) {
 	server.ConnContext = o.connContext
 	server.ConnState = o.connState
 }
 
+// openConnKey is the context key of a request's *openConn.
 type openConnKey struct{}
 
-// begin is the ConnContext of a server, which calls it before track with StateNew.
+// connContext implements http.Server.ConnContext. The server calls it before connState with StateNew.
 func (o *openConnections) connContext(ctx context.Context, conn net.Conn) context.Context {
 	var peer netip.Addr
 	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
@@ -160,7 +161,7 @@ func (o *openConnections) connContext(ctx context.Context, conn net.Conn) contex
 	return context.WithValue(ctx, openConnKey{}, c)
 }
 
-// track is the ConnState of a server.
+// connState implements http.Server.ConnState.
 func (o *openConnections) connState(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
@@ -175,7 +176,7 @@ func (o *openConnections) connState(conn net.Conn, state http.ConnState) {
 		o.leaveQueue(c)
 		switch {
 		case state == http.StateActive:
-			o.enqueue(c, unfinished) // until vouched knows better
+			o.enqueue(c, unfinished) // until trackServing finds that the request has a token
 		case c.known.Load():
 			o.enqueue(c, idleKnown)
 		default:
@@ -188,25 +189,25 @@ func (o *openConnections) connState(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// admit lets a new connection stay or closes it. Where it can, it makes room for it by closing one
-// that is idle.
+// admit keeps a new connection or closes it. If a limit is reached, it first tries to close a connection that waits
+// for its peer instead.
 func (o *openConnections) admit(conn net.Conn) {
 	o.mu.Lock()
 	c := o.conns[conn]
-	var idle *openConn
+	var victim *openConn
 	var refused bool
 	open := len(o.conns) - o.closing
 	switch n := c.network; {
 	case !c.trusted && (over(n.anonymous, o.limits.anonymousPerAddress) || over(n.all, o.limits.perAddress)):
 		if front := n.idle.Front(); front != nil {
-			idle = o.closeEarly(front.Value.(*openConn))
+			victim = o.closeEarly(front.Value.(*openConn))
 		} else {
 			refused = true
 			o.counts.refusedAddress++
 		}
 		defer o.logAddress(n.prefix)
 	case o.limits.total > 0 && open > o.limits.total-o.limits.total/10:
-		if idle = o.takeOldest(); idle == nil && open > o.limits.total {
+		if victim = o.takeOldest(); victim == nil && open > o.limits.total {
 			refused = true
 			o.counts.refused++
 		}
@@ -217,17 +218,17 @@ func (o *openConnections) admit(conn net.Conn) {
 	}
 	o.mu.Unlock()
 	switch {
-	case idle != nil:
-		closeAtOnce(idle.conn)
+	case victim != nil:
+		closeAtOnce(victim.conn)
 	case refused:
-		closeAtOnce(conn) // net/http then reports StateClosed
+		closeAtOnce(conn) // net/http then calls connState with StateClosed
 	}
 }
 
-// over reports whether there are more than a limit allows, where 0 is none.
+// over reports whether a count exceeds a limit; a limit of 0 is none.
 func over(count, limit int) bool { return limit > 0 && count > limit }
 
-// makeRoom closes the connection that has been idle longest, and reports whether there was one.
+// makeRoom closes the connection that takeOldest returns, and reports whether there was one.
 func (o *openConnections) makeRoom() bool {
 	defer o.logFull()
 	o.mu.Lock()
@@ -240,15 +241,15 @@ func (o *openConnections) makeRoom() bool {
 	return true
 }
 
-// refuse counts a connection that was closed because no descriptor was left for it.
+// refuse counts a new connection that the acceptor closed for lack of file descriptors.
 func (o *openConnections) refuse() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.counts.refused++
 }
 
-// oldest takes the connection that is to be closed first out of its queue; nil: the hub works on all
-// of them. It is called with mu held, and the caller closes the connection without it.
+// takeOldest removes the connection to close first from its queue and returns it; nil if no connection waits for its
+// peer. The caller holds mu, and closes the connection after it has released mu.
 func (o *openConnections) takeOldest() *openConn {
 	for queue := range unfinished {
 		if front := o.waiting[queue].Front(); front != nil {
@@ -261,7 +262,8 @@ func (o *openConnections) takeOldest() *openConn {
 	return nil
 }
 
-// closeEarly counts a connection as closed; see oldest.
+// closeEarly marks and counts a connection as closed to make room, and returns it. The caller holds mu, and closes the
+// connection after it has released mu.
 func (o *openConnections) closeEarly(c *openConn) *openConn {
 	if c.queue == unfinished {
 		o.counts.slowClosed++
@@ -274,6 +276,7 @@ func (o *openConnections) closeEarly(c *openConn) *openConn {
 	return c
 }
 
+// enqueue appends a connection to a queue. The caller holds mu.
 func (o *openConnections) enqueue(c *openConn, queue int) {
 	c.queue, c.element = queue, o.waiting[queue].PushBack(c)
 	switch queue {
@@ -284,6 +287,7 @@ func (o *openConnections) enqueue(c *openConn, queue int) {
 	}
 }
 
+// leaveQueue removes a connection from its queue, if it is in one. The caller holds mu.
 func (o *openConnections) leaveQueue(c *openConn) {
 	if c.element != nil {
 		o.waiting[c.queue].Remove(c.element)
@@ -300,7 +304,7 @@ func (o *openConnections) leaveQueue(c *openConn) {
 	}
 }
 
-// forget ends what begin began.
+// remove removes a connection that connContext has added. The caller holds mu.
 func (o *openConnections) remove(conn net.Conn) {
 	c := o.conns[conn]
 	if c == nil {
@@ -319,26 +323,26 @@ func (o *openConnections) remove(conn net.Conn) {
 	}
 }
 
-// logFull reports, now and then, that connections run short.
+// logFull logs that the limit of all connections is nearly reached, at most once in logConnectionsEvery.
 func (o *openConnections) logFull() {
 	o.fullLog.Do(func() {
 		s := o.stats()
-		o.log.Error("too many connections: those that are idle or silent longest are closed, and new ones refused where there are none",
+		o.log.Error("too many connections: closing the longest idle or silent connection for each new one, or refusing the new one if there is none",
 			"open", s.open, "limit", o.limits.total, "idle_closed", s.idleClosed, "slow_closed", s.slowClosed, "refused", s.refused)
 	})
 }
 
-// logAddress reports, now and then, that an address has all the connections it may have.
+// logAddress logs that an address has reached its limit of connections, at most once in logConnectionsEvery.
 func (o *openConnections) logAddress(of netip.Prefix) {
 	o.addressLog.Do(func() {
 		s := o.stats()
-		o.log.Warn("too many connections of one address: those that are idle or silent longest are closed, and new ones refused where there are none",
+		o.log.Warn("too many connections of one address: closing its longest idle connection for each new one, or refusing the new one if there is none",
 			"address", of.String(), "limit", cmp.Or(o.limits.perAddress, o.limits.anonymousPerAddress),
 			"idle_closed", s.idleClosed, "refused", s.refusedAddress)
 	})
 }
 
-// stats returns what was counted up to now.
+// stats returns the current counts.
 func (o *openConnections) stats() openStats {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -347,7 +351,7 @@ func (o *openConnections) stats() openStats {
 	return s
 }
 
-// closeAtOnce closes a connection without the last words of TLS, which might wait for the peer.
+// closeAtOnce closes a connection without sending the close alert of TLS, which could block on the peer.
 func closeAtOnce(conn net.Conn) {
 	if secured, ok := conn.(*tls.Conn); ok {
 		conn = secured.NetConn()

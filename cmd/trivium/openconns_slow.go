@@ -7,12 +7,12 @@ import (
 	"github.com/trivium-hub/trivium/auth"
 )
 
-// slowestAmong is how many of the connections that have been silent longest are compared when one of
-// them has to be closed.
+// slowestAmong is the number of longest waiting connections from which slowest chooses.
 const slowestAmong = 16
 
-// slowest returns the connection with an unfinished request that is to be closed first: of those that
-// have been silent longest, one of the sender that has the most. It is called with mu held.
+// slowest returns the connection with an unfinished request to close first: among the slowestAmong longest waiting
+// ones, a connection of the sender with the most unfinished requests. It returns nil if there is none. The caller
+// holds mu.
 func (o *openConnections) slowest() *openConn {
 	var slowest *openConn
 	element := o.waiting[unfinished].Front()
@@ -29,9 +29,9 @@ func (o *openConnections) slowest() *openConn {
 	return slowest
 }
 
-// vouched notes for each request that reaches next that its connection has brought a token that
-// is good, or that none is asked for. While next serves all such requests of a connection, it keeps
-// its place, unless each of them waits for a part of its body.
+// trackServing marks the connection of each request as known: next is only reached with a valid token, or where none
+// is needed. A connection is not closed to make room while next serves a request on it, unless all requests
+// on it wait for a part of their body.
 func (o *openConnections) trackServing(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, ok := r.Context().Value(openConnKey{}).(*openConn)
@@ -49,12 +49,14 @@ func (o *openConnections) trackServing(next http.Handler) http.Handler {
 			body = &trackedBody{ReadCloser: r.Body, open: o, conn: c}
 			r.Body = body
 		}
-		// After an answer over HTTP/1, net/http reads what next has left of the body.
+		// After a response over HTTP/1, net/http reads the part of the body that next has not read.
 		defer func() { o.endServing(c, body != nil && !body.ended && r.ProtoMajor == 1) }()
 		next.ServeHTTP(w, r)
 	})
 }
 
+// beginServing counts a request that is being served, and takes its connection out of its queue. An empty sender
+// leaves the connection's sender as it is.
 func (o *openConnections) beginServing(c *openConn, sender string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -68,7 +70,7 @@ func (o *openConnections) beginServing(c *openConn, sender string) {
 	}
 }
 
-// endServing ends what beginServing began. A part of the request's body may be unread.
+// endServing counts a request as served. unread is set if net/http may still wait for the rest of the request's body.
 func (o *openConnections) endServing(c *openConn, unread bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -79,7 +81,8 @@ func (o *openConnections) endServing(c *openConn, unread bool) {
 	}
 }
 
-// await notes that a request begins to wait for a part of its body (1), or has waited (-1).
+// addReceiving adds to the number of requests on a connection that wait for a part of their body: 1 when a request
+// begins to wait, -1 when it ends.
 func (o *openConnections) addReceiving(c *openConn, requests int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -87,8 +90,8 @@ func (o *openConnections) addReceiving(c *openConn, requests int) {
 	o.requeue(c)
 }
 
-// requeue has a connection among the unfinished if all requests on it wait for their bodies. It is
-// called with mu held.
+// requeue puts a connection in the queue unfinished if all requests on it wait for their bodies, and else in no queue.
+// The caller holds mu.
 func (o *openConnections) requeue(c *openConn) {
 	o.leaveQueue(c)
 	if c.serving > 0 && c.receiving == c.serving && o.isTracked(c) {
@@ -96,15 +99,15 @@ func (o *openConnections) requeue(c *openConn) {
 	}
 }
 
-// keeps reports whether a connection counts: it is neither hijacked nor being closed.
+// isTracked reports whether a connection is neither closed nor hijacked nor being closed. The caller holds mu.
 func (o *openConnections) isTracked(c *openConn) bool { return !c.closing && o.conns[c.conn] == c }
 
-// trackedBody is the body of a request that notes on its connection when it waits for the peer.
+// trackedBody is a request's body that calls addReceiving before and after each read.
 type trackedBody struct {
 	io.ReadCloser
 	open  *openConnections
 	conn  *openConn
-	ended bool // a read has returned an error, io.EOF as a rule
+	ended bool // a read has returned an error, usually io.EOF
 }
 
 // Read implements io.Reader.

@@ -59,7 +59,7 @@ func TestForeignOriginExplainsItself(t *testing.T) {
 		require.Equal(t, c.detail, problem.Detail)
 	}
 	_, problem := p.ask(http.MethodGet, "http://"+p.admin+"/metrics", http.Header{"Origin": {own}})
-	require.Equal(t, "origin "+own+" does not match http://"+p.admin+seen+"; the listener of --admin answers pages of its own origin only", problem.Detail)
+	require.Equal(t, "origin "+own+" does not match http://"+p.admin+seen+"; the admin listener answers only pages of its own origin", problem.Detail)
 
 	var warnings []map[string]any
 	for line := range strings.Lines(p.log()) {

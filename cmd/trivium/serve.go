@@ -26,32 +26,32 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo"
 )
 
-// exitGrace is how long after the drain's window what is still going on may take to end.
+// exitGrace is the time that requests and connections have to end after --drain has passed. Then they are closed.
 const exitGrace = 500 * time.Millisecond
 
-// Run serves until the first SIGTERM or SIGINT and then drains; a second one ends the process
-// at once. SIGHUP ends nothing.
+// Run serves until the first SIGTERM or SIGINT, and then drains. A second of these signals ends the process at
+// once. SIGHUP rereads the files that settings name.
 func (c *ServeCmd) Run(con *console) error {
 	limitMemory(c.newLogger(con.Err))
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
 	reread := make(chan os.Signal, 1)
-	signal.Notify(reread, syscall.SIGHUP) // also while draining, or it would end the process
+	signal.Notify(reread, syscall.SIGHUP) // kept during the drain: by default SIGHUP ends a process
 	defer signal.Stop(reread)
 	var s *server
-	begun := make(chan error, 1)
+	started := make(chan error, 1)
 	go func() {
 		var err error
 		s, err = newServer(&c.ServeConfig, con.Err)
-		begun <- err
+		started <- err
 	}()
 	select {
-	case err := <-begun:
+	case err := <-started:
 		if err != nil {
 			return err
 		}
-	case got := <-signals: // a cluster may take a minute to find together; what is being opened ends with the process
+	case got := <-signals: // opening the engine may take minutes; the exit of the process cancels it
 		c.newLogger(con.Err).Info("interrupted during startup", "signal", got.String())
 		return nil
 	}
@@ -66,12 +66,13 @@ func (c *ServeCmd) Run(con *console) error {
 	select {
 	case <-ended:
 	case <-signals:
-		return errors.New("ended at once by a second signal")
+		return errors.New("exited before the drain ended: second signal")
 	}
 	return failed
 }
 
-// serveUntil gives why a listener failed, nil if it was a signal that came first.
+// serveUntil blocks until the first signal to stop, and returns nil, or until a listener or the engine fails, and
+// returns that error. It rereads the watched files at each signal of reread.
 func (s *server) serveUntil(signals, reread <-chan os.Signal) error {
 	for {
 		select {
@@ -84,13 +85,13 @@ func (s *server) serveUntil(signals, reread <-chan os.Signal) error {
 			s.log.Error("a listener failed; draining", "error", err.Error())
 			return err
 		case err := <-s.engineFailed():
-			s.log.Error("the log is lost; draining", "error", err.Error())
+			s.log.Error("the engine failed; draining", "error", err.Error())
 			return err
 		}
 	}
 }
 
-// server is a running hub with its listeners. It owns the goroutines that serve them.
+// server is a running hub with its listeners. It owns the goroutines that serve the listeners.
 type server struct {
 	cfg    *ServeConfig
 	log    *slog.Logger
@@ -102,15 +103,15 @@ type server struct {
 	api       *transports.API
 	open      *openConnections
 	adminOpen *openConnections
-	// accepts is the part of public that accepts, once it has started; adminAccepts that of admin.
+	// The acceptors below public and admin. listen sets them; adminAccepts is nil without --admin.
 	accepts, adminAccepts *acceptor
 	panics                atomic.Uint64      // of request handlers
 	udp                   *udp.Source        // nil: off
 	demo                  *wasmdemo.Demo     // nil: off
-	stop                  context.CancelFunc // ends what runs beside the listeners
-	// endBuild ends the building of the demo's program, which nobody waits for any more.
+	stop                  context.CancelFunc // ends the watcher, access setup, UDP source and demo
+	// endBuild cancels the build of the demo's WebAssembly program at shutdown.
 	endBuild context.CancelFunc
-	tls      *tls.Config // of public; nil: it has none
+	tls      *tls.Config // of public; nil: plain HTTP
 	public   net.Listener
 	admin    net.Listener // nil: off
 	servers  []*http.Server
@@ -118,10 +119,11 @@ type server struct {
 	publicHandler, adminHandler switchable
 
 	running sync.WaitGroup
-	failed  chan error // one listener has failed
+	failed  chan error // receives the error of a listener that stopped by itself
 }
 
-// newServer opens everything or nothing.
+// newServer opens the listeners, the engine and the hub, and starts to serve. If it returns an error, everything
+// that it had opened is closed again.
 func newServer(cfg *ServeConfig, stderr io.Writer) (_ *server, err error) {
 	s := &server{cfg: cfg, log: cfg.newLogger(stderr), failed: make(chan error, 3)}
 	cfg.warnOfDescriptors(s.log)
@@ -166,7 +168,7 @@ func newServer(cfg *ServeConfig, stderr io.Writer) (_ *server, err error) {
 	return s, nil
 }
 
-// addresses are where it listens, for the log.
+// addresses returns the addresses of all listeners and the authentication mode, as attributes for the log.
 func (s *server) addresses() []any {
 	where := []any{"http", s.public.Addr().String()}
 	if s.udp != nil {
@@ -178,6 +180,7 @@ func (s *server) addresses() []any {
 	return append(where, "auth", s.cfg.Auth)
 }
 
+// listenUDP opens the socket of --udp. The caller runs the source.
 func (s *server) listenUDP() (*udp.Source, error) {
 	mode, err := wire.ParseDatagramMode(s.cfg.UDPFormat)
 	if err != nil {
@@ -220,7 +223,8 @@ func (s *server) listenUDP() (*udp.Source, error) {
 	})
 }
 
-// listen serves the listeners, which answer that the hub is starting. The context ends with the server.
+// listen starts to serve the HTTP listeners, whose answers say that the hub is starting until start replaces
+// their handlers. It returns a context that is cancelled when the server stops.
 func (s *server) listen() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
@@ -232,7 +236,7 @@ func (s *server) listen() context.Context {
 	setProtocols(public, s.tls, s.cfg.H2C)
 	s.serve(public, s.public)
 	if s.admin != nil {
-		// Its connections are bounded apart from all others.
+		// The admin listener has connection limits of its own, so that public clients cannot use them up.
 		s.adminOpen = newOpenConnections(openLimits{total: adminConnections}, nil, s.log)
 		s.adminAccepts = newAcceptor(s.admin, s.adminOpen, 0, s.log)
 		s.adminHandler.set(s.startingAdminRoutes())
@@ -245,7 +249,7 @@ func (s *server) listen() context.Context {
 	return ctx
 }
 
-// start begins to serve the hub.
+// start replaces the handlers of a starting hub by the hub's own, and starts the demo and the UDP source.
 func (s *server) start(ctx context.Context) {
 	s.demo = newDemo(s.cfg, s.log)
 	s.api.Start(s.hub)
@@ -268,6 +272,7 @@ func (s *server) start(ctx context.Context) {
 	}
 }
 
+// newObserver returns the source of the statistics for /stats and /metrics.
 func (s *server) newObserver() *observer {
 	return &observer{
 		hub: s.hub, engine: s.cfg.Engine, engineError: s.engineError, log: s.engine, api: s.api, panics: &s.panics, middleware: s.access.requireToken, open: s.open, udp: s.udp,
@@ -275,8 +280,8 @@ func (s *server) newObserver() *observer {
 	}
 }
 
-// hostNames are the names by which the hub may be reached beside loopback and the address that a
-// connection came in on.
+// hostNames returns the host names that requests may carry in Host: those of --host, --acme, --http and --admin.
+// Loopback names and the local address of a connection are always allowed and not in the list.
 func (c *ServeConfig) hostNames() []string {
 	names := slices.Concat(c.Host, c.ACME)
 	for _, address := range []string{c.HTTP, c.Admin} {
@@ -287,6 +292,8 @@ func (c *ServeConfig) hostNames() []string {
 	return names
 }
 
+// serve runs an HTTP server on a listener in a goroutine. Errors go to s.failed, except for the one that
+// Shutdown and Close cause.
 func (s *server) serve(server *http.Server, l net.Listener) {
 	s.servers = append(s.servers, server)
 	s.running.Go(func() {
@@ -296,7 +303,8 @@ func (s *server) serve(server *http.Server, l net.Listener) {
 	})
 }
 
-// shutdown drains the subscribers; only when the last has gone, publishing ends too.
+// shutdown drains the subscribers. Publishing ends after that, so that subscribers receive events until the end
+// of the drain.
 func (s *server) shutdown() {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Drain+exitGrace)
 	defer cancel()
@@ -305,19 +313,19 @@ func (s *server) shutdown() {
 	s.api.StopPublishing()
 	for _, server := range s.servers {
 		if err := server.Shutdown(ctx); err != nil {
-			server.Close() // what has not ended by now is cut
+			server.Close() // closes the connections that are still open
 		}
 	}
 	s.stop()
 	s.running.Wait()
 	s.api.Close()
 	if err := s.hub.Close(); err != nil {
-		s.log.Error("closing the hub", "error", err.Error())
+		s.log.Error("the hub could not be closed", "error", err.Error())
 	}
 	s.log.Info("ended", "cut", closedAtDeadline(s.api.Counters()))
 }
 
-// discard takes back what was opened when the rest could not be.
+// discard closes everything that newServer opened before it failed.
 func (s *server) discard() {
 	if s.api != nil {
 		s.api.StopPublishing()
@@ -337,7 +345,7 @@ func (s *server) discard() {
 	if s.udp != nil {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		_ = s.udp.Run(ctx) // it only closes
+		_ = s.udp.Run(ctx) // with a cancelled context, Run only closes the socket
 	}
 	if s.api != nil {
 		s.api.Close()
