@@ -15,7 +15,7 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo"
 )
 
-// byTransport returns the counters of the connections by the names of metrics and /stats.
+// byTransport returns the connection counters of each transport by its name in metrics and /stats.
 func byTransport(c *transports.Counters) map[string]*connection.Counters {
 	return map[string]*connection.Counters{"sse": &c.SSE, "websocket": &c.WebSocket, "longpoll": &c.LongPoll}
 }
@@ -41,10 +41,10 @@ GET  /healthz           200 while the process is alive
 GET  /readyz            200 while subscriptions are taken
 `
 
-// demoIndex is the line of the index for the demo page.
+// demoIndex is the demo page's line in the index.
 const demoIndex = "GET  /demo/             a page that shows the three side by side\n"
 
-// newDemo makes the demo page; nil: it is off.
+// newDemo returns the demo page; nil if --demo is off.
 func newDemo(cfg *ServeConfig, log *slog.Logger) *wasmdemo.Demo {
 	if !cfg.Demo {
 		return nil
@@ -55,7 +55,7 @@ func newDemo(cfg *ServeConfig, log *slog.Logger) *wasmdemo.Demo {
 	})
 }
 
-// newAPI returns the HTTP API, which answers that the hub is starting until it has one.
+// newAPI returns the HTTP API, which answers that the hub is starting until api.Start is called.
 func (s *server) newAPI() (*transports.API, error) {
 	cfg := s.cfg
 	return transports.NewStarting(transports.Config{
@@ -67,7 +67,7 @@ func (s *server) newAPI() (*transports.API, error) {
 	})
 }
 
-// orUnlimited returns a setting of which 0 is no limit for a Config of which a negative value is.
+// orUnlimited converts a setting, where 0 means no limit, to a value of transports.Config, where -1 means no limit.
 func orUnlimited[T int | time.Duration](setting T) T {
 	if setting == 0 {
 		return -1
@@ -90,17 +90,17 @@ func (s *server) tokenless() func(http.Handler) http.Handler {
 
 // publicRoutes returns the routes of the main listener.
 func (s *server) publicRoutes() http.Handler {
-	// A topic in a path may contain what a path must escape, and may be "." or "..", which the API judges.
+	// A topic in a path may contain what a path must escape, and may be "." or "..", which the API checks.
 	routes := mux.NewRouter().UseEncodedPath().SkipClean(true)
 	s.apiRoutes(routes)
 	tokenless := s.tokenless()
-	named := index
+	indexText := index
 	if s.demo != nil {
-		named += demoIndex
+		indexText += demoIndex
 		routes.Handle("/demo", tokenless(s.demo))
 		routes.PathPrefix("/demo/").Handler(tokenless(s.demo))
 	}
-	routes.Handle("/", tokenless(text(named)))
+	routes.Handle("/", tokenless(text(indexText)))
 	routes.Handle("/favicon.ico", tokenless(http.HandlerFunc(noIcon)))
 	routes.Handle("/healthz", tokenless(text("ok\n")))
 	routes.Handle("/readyz", tokenless(ready(s.api, s.engineError)))
@@ -116,10 +116,10 @@ func noIcon(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// retryDraining is when to ask again whether the hub is ready: another may be by then.
+// retryDraining is the Retry-After of /readyz during a drain: behind a load balancer another hub may be ready by then.
 const retryDraining = 2 * time.Second
 
-// text answers GET and HEAD with a text.
+// text returns a handler that answers GET and HEAD with a text.
 func text(s string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if web.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
@@ -130,7 +130,8 @@ func text(s string) http.HandlerFunc {
 	}
 }
 
-// ready says whether a load balancer should send subscribers here.
+// ready returns the handler of /readyz. It answers 200 if a load balancer should send subscribers to this hub, and 503
+// while the hub drains or its engine is unavailable.
 func ready(api *transports.API, engineError func() error) http.HandlerFunc {
 	ok := text("ready\n")
 	return func(w http.ResponseWriter, r *http.Request) {

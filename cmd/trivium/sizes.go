@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// Size is a number of bytes. Its text form is a whole number and a unit: none or B, the decimal
-// KB, MB, GB, TB, or the binary KiB, MiB, GiB, TiB; in any case of letters.
+// Size is a number of bytes. Its text form is a whole number and a unit in upper or lower case: none or B, the decimal
+// KB, MB, GB, TB, or the binary KiB, MiB, GiB, TiB.
 type Size int64
 
-// sizeUnits stand from the largest down, so that String finds the shortest exact form first.
-// The suffix of "B" alone is tried last: all others end with it.
+// sizeUnits are ordered from the largest to the smallest binary unit, so that String finds the shortest exact form
+// first. "B" is last, since all other units end with it.
 var sizeUnits = []struct {
 	name  string
 	bytes int64
@@ -23,8 +23,7 @@ var sizeUnits = []struct {
 
 var errSize = errors.New("want a size in bytes such as 1048576, 64KB or 1MiB")
 
-// UnmarshalText reads the text form. A "K" or "M" alone is refused: some read it as 1000, some as
-// 1024.
+// UnmarshalText parses the text form. It refuses "K" or "M" alone, which may mean 1000 or 1024.
 func (s *Size) UnmarshalText(text []byte) error {
 	number, scale := strings.TrimSpace(string(text)), int64(1)
 	for _, unit := range sizeUnits {
@@ -41,7 +40,7 @@ func (s *Size) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// String gives the size in the largest binary unit that divides it, else in bytes.
+// String returns the size in the largest binary unit that divides it, or in bytes if none does.
 func (s Size) String() string {
 	for _, unit := range sizeUnits[:4] {
 		if s != 0 && int64(s)%unit.bytes == 0 {

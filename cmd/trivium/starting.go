@@ -15,18 +15,19 @@ import (
 	"github.com/trivium-hub/trivium/transports/web"
 )
 
-// The listeners are open before the engine is: a hub that waits for NATS is alive, answers that it is not
-// ready, and lets clients come back instead of refusing their connections.
+// The listeners open before the engine. While a hub waits for NATS, /healthz answers 200, and other requests get a 503
+// with Retry-After instead of a refused connection.
 
-// Times between two tries to open the engine.
+// Bounds of the pause between two attempts to open the engine.
 const (
 	minEngineRetry = 500 * time.Millisecond
 	maxEngineRetry = 10 * time.Second
 )
 
-// switchable is a handler that is replaced once, when the hub has started.
+// switchable is an http.Handler that calls the handler set last. set replaces it once, when the hub has started.
 type switchable struct{ current atomic.Pointer[http.Handler] }
 
+// set replaces the current handler.
 func (h *switchable) set(next http.Handler) { h.current.Store(&next) }
 
 // ServeHTTP implements http.Handler.
@@ -34,8 +35,8 @@ func (h *switchable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	(*h.current.Load()).ServeHTTP(w, r)
 }
 
-// openHub opens the engine and starts the hub. While NATS is unavailable it tries again, for
-// --engine-wait at most.
+// openHub opens the engine and starts the hub. While NATS is unavailable it tries again until --engine-wait has passed
+// or ctx ends.
 func (s *server) openHub(ctx context.Context) (err error) {
 	begin := time.Now()
 	for pause := minEngineRetry; ; pause = min(2*pause, maxEngineRetry) {
@@ -55,7 +56,8 @@ func (s *server) openHub(ctx context.Context) (err error) {
 	}
 }
 
-// startingRoutes returns the routes of the main listener until the hub has started: alive, and not ready.
+// startingRoutes returns the routes of the main listener until the hub has started: /healthz answers 200, and all
+// others answer that the hub is starting.
 func (s *server) startingRoutes() http.Handler {
 	routes := mux.NewRouter().UseEncodedPath().SkipClean(true)
 	s.apiRoutes(routes)
@@ -65,16 +67,17 @@ func (s *server) startingRoutes() http.Handler {
 	return routes
 }
 
+// notStarted answers that the hub is starting.
 func notStarted(w http.ResponseWriter, r *http.Request) {
 	web.WriteProblem(w, r, transports.StartingProblem())
 }
 
-// startingAdminRoutes answers the operator until the hub has started.
+// startingAdminRoutes returns the routes of the admin listener until the hub has started.
 func (s *server) startingAdminRoutes() http.Handler {
 	return s.access.operator.Wrap(s.api.HandleError(adminRoute, web.WriteProblem))(http.HandlerFunc(notStarted))
 }
 
-// shareTickets has all hubs of a cluster accept each other's tickets.
+// shareTickets connects the tickets of the hubs of a NATS cluster, so that each hub accepts the tickets of all.
 func (s *server) shareTickets() {
 	if s.cfg.Engine != engineNATS {
 		return

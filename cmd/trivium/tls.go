@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// newTLS makes the configuration of the main listener; nil: it has no TLS. Certificates of files
-// are followed by the watcher.
+// newTLS returns the TLS configuration of the main listener; nil if TLS is off. The watcher reloads a certificate from
+// files when they change.
 func newTLS(cfg *TLSConfig, files *watcher, log *slog.Logger) (*tls.Config, error) {
 	switch {
 	case !cfg.tls():
@@ -38,8 +38,8 @@ func newTLS(cfg *TLSConfig, files *watcher, log *slog.Logger) (*tls.Config, erro
 	}, nil
 }
 
-// warnOfDates says what clients will say. The certificate is taken all the same: it may be all
-// there is.
+// warnOfDates logs a warning if a certificate has expired or is not valid yet. Such a certificate is used all the same,
+// as there may be no other.
 func warnOfDates(c *tls.Certificate, log *slog.Logger) {
 	switch now := time.Now(); {
 	case now.After(c.Leaf.NotAfter):
@@ -49,15 +49,16 @@ func warnOfDates(c *tls.Certificate, log *slog.Logger) {
 	}
 }
 
-// Bounds of a connection of HTTP/2. Its header is bounded by http.Server.MaxHeaderBytes, its
-// handshake by ReadHeaderTimeout, and what it resets and how often by net/http.
+// Limits of an HTTP/2 connection. http.Server.MaxHeaderBytes limits its headers, ReadHeaderTimeout its handshake, and
+// net/http the rate of stream resets.
 const (
 	maxStreams      = 250
-	maxFrame        = 16 << 10  // bytes; a connection keeps a buffer of its largest
-	maxUnreadBodies = 256 << 10 // bytes received of bodies that no handler has read
+	maxFrame        = 16 << 10  // bytes; a connection keeps a buffer of the size of the largest frame it has received
+	maxUnreadBodies = 256 << 10 // bytes received of bodies that handlers have not read yet
 )
 
-// setProtocols has a server speak HTTP/1.1, and HTTP/2 by TLS or, with h2c, without.
+// setProtocols sets the protocols of a server: HTTP/1.1, HTTP/2 over TLS if config is not nil, and HTTP/2 without TLS
+// if h2c is set.
 func setProtocols(server *http.Server, config *tls.Config, h2c bool) {
 	server.TLSConfig = config
 	server.Protocols = new(http.Protocols)
@@ -72,7 +73,7 @@ func setProtocols(server *http.Server, config *tls.Config, h2c bool) {
 	}
 }
 
-// serveOn is http.Server.Serve, by TLS where setProtocols was given a configuration.
+// serveOn serves a listener, over TLS if setProtocols was called with a configuration.
 func serveOn(server *http.Server, l net.Listener) error {
 	if server.TLSConfig == nil {
 		return server.Serve(l)

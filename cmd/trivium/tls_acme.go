@@ -18,18 +18,18 @@ import (
 )
 
 const (
-	acmeTimeout  = 30 * time.Second // of one request to the authority
-	acmeLogEvery = time.Minute      // for one host, as each of its clients finds that it has no certificate
+	acmeTimeout  = 30 * time.Second // of one request to the certificate authority
+	acmeLogEvery = time.Minute      // minimum time between two errors of one host in the log: each handshake may fail
 )
 
-// newACME makes a configuration whose certificates an authority issues, each when its host is
-// first asked for, and again before it ends.
+// newACME returns a TLS configuration with certificates from an ACME authority. It requests a host's certificate at the
+// first handshake for the host, and renews it before it expires.
 func newACME(cfg *TLSConfig, log *slog.Logger) (*tls.Config, error) {
 	dir := cfg.ACMECache
 	if dir == "" {
 		caches, err := os.UserCacheDir()
 		if err != nil {
-			return nil, fmt.Errorf("--acme-cache: want a directory, as the user has none of their own: %w", err)
+			return nil, fmt.Errorf("--acme-cache: want a directory, as the user has no cache directory: %w", err)
 		}
 		dir = filepath.Join(caches, "trivium", "acme")
 	}
@@ -56,10 +56,10 @@ func newACME(cfg *TLSConfig, log *slog.Logger) (*tls.Config, error) {
 	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		certificate, err := manager.GetCertificate(hello)
 		host := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
-		proof := slices.Equal(hello.SupportedProtos, []string{acme.ALPNProto}) // is asked for, or somebody pretends
-		if failure := failures[host]; err != nil && failure != nil && !proof { // other names are the client's fault
+		challenge := slices.Equal(hello.SupportedProtos, []string{acme.ALPNProto}) // from the authority, or anybody
+		if failure := failures[host]; err != nil && failure != nil && !challenge { // failure is nil for hosts that are not configured
 			failure.Do(func() {
-				log.Error("there is no certificate", "flag", "--acme", "host", host, "error", err.Error())
+				log.Error("no certificate available", "flag", "--acme", "host", host, "error", err.Error())
 			})
 		}
 		return certificate, err
@@ -67,21 +67,22 @@ func newACME(cfg *TLSConfig, log *slog.Logger) (*tls.Config, error) {
 	return config, nil
 }
 
-// acmeCache says what autocert keeps to itself.
+// acmeCache logs issued certificates and failed writes, which autocert does not report.
 type acmeCache struct {
 	autocert.Cache
 	log *slog.Logger
 }
 
-// Put implements autocert.Cache. The names of what is no certificate have a + and more in them.
+// Put implements autocert.Cache. The name of a certificate is its host, with suffix +rsa for an RSA key. Other entries
+// have other suffixes after a +.
 func (c acmeCache) Put(ctx context.Context, name string, data []byte) error {
 	err := c.Cache.Put(ctx, name, data)
 	host, kind, _ := strings.Cut(name, "+")
 	switch {
 	case err != nil:
-		c.log.Error("a certificate or its account cannot be kept", "flag", "--acme-cache", "name", name, "error", err.Error())
+		c.log.Error("a certificate or the ACME account could not be stored", "flag", "--acme-cache", "name", name, "error", err.Error())
 	case kind == "" || kind == "rsa":
-		c.log.Info("the authority has issued a certificate", "flag", "--acme", "host", host)
+		c.log.Info("certificate issued", "flag", "--acme", "host", host)
 	}
 	return err
 }

@@ -15,79 +15,80 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// How a change is waited for. Together they are less than the second within which it counts.
+// Times of the watcher. Their sum is less than 1 s, the time within which a changed file takes effect.
 const (
-	watchQuiet    = 100 * time.Millisecond // without an event, since who writes a file may not be done
-	watchMaxDelay = 250 * time.Millisecond // then it is read even if there were events all the time
-	watchGrace    = 400 * time.Millisecond // for a fault to mend itself, as where a pair is replaced one by one
-	watchPoll     = 250 * time.Millisecond // between two looks where the system does not tell of changes
+	watchQuiet    = 100 * time.Millisecond // without an event before files are read: the writer of a file may not be done
+	watchMaxDelay = 250 * time.Millisecond // after the first event: then files are read even if events keep coming
+	watchGrace    = 400 * time.Millisecond // before a fault is logged: it may go away, as when the two files of a pair are replaced one by one
+	watchPoll     = 250 * time.Millisecond // between two reads if file notifications are unavailable
 )
 
-const maxWatchedFile = 16 << 20 // bytes
+// maxWatchedFile is the limit of a watched file's size in bytes.
+const maxWatchedFile = 16 << 20
 
 // watchedFile is a file that a flag names.
 type watchedFile struct{ flag, path string }
 
-// watcher rereads files when they change, in whatever way: written in place, replaced, removed and
-// made again, or behind a symbolic link that leads elsewhere. What cannot be used leaves in force
-// what was read before.
+// watcher rereads files when they change: when they are written in place, replaced, removed and created again, or when
+// a symbolic link on their path changes. If the new content cannot be used, the previous content stays in use.
 type watcher struct {
 	log     *slog.Logger
 	notify  func() (*fsnotify.Watcher, error)
 	reloads chan struct{}
 
-	// static before run, owned by it from then on
+	// Not changed after run has started, which then owns the units.
 	units []*watchUnit
 }
 
-// watchUnit is one or more files that only make sense together.
+// watchUnit is a group of files that are loaded together, such as a certificate and its key.
 type watchUnit struct {
 	flags, paths []string
 	load         func([][]byte) error
 
-	sum        [sha256.Size]byte // of what was read last, good or not
-	fault      string            // of what was read last; "": it is in force
-	faultSince time.Time         // when fault was found; zero: it is said
-	logged     string            // what the log was told last; "": that all is good
+	sum        [sha256.Size]byte // hash of the content that was read last, valid or not
+	fault      string            // why the content that was read last cannot be used; "": it is in use
+	faultSince time.Time         // when fault was found; zero: none, or it is logged
+	logged     string            // the fault that was logged last; "": none since the files were valid
 }
 
+// newWatcher returns a watcher without files.
 func newWatcher(log *slog.Logger) *watcher {
 	return &watcher{log: log, notify: fsnotify.NewWatcher, reloads: make(chan struct{}, 1)}
 }
 
-// watch reads the files, hands them to load in their order, and has run do so again whenever one
-// has changed. load takes all or, with an error that has nothing secret in it, nothing. Each line of
-// the error names the first file's flag and all paths.
+// watch reads the files and calls load with their contents, in order. From then on run does the same whenever a file
+// has changed. load uses all contents, or none if it returns an error; the error must contain no secret. Each line of
+// watch's error names the first file's flag and all paths.
 func (w *watcher) watch(load func([][]byte) error, files ...watchedFile) error {
 	u := &watchUnit{load: load}
 	for _, f := range files {
 		u.flags, u.paths = append(u.flags, f.flag), append(u.paths, f.path)
 	}
 	if u.read(); u.fault != "" {
-		place := u.flags[0] + ": " + u.path() + ": "
-		return errors.New(place + strings.ReplaceAll(u.fault, "\n", "\n"+place))
+		prefix := u.flags[0] + ": " + u.path() + ": "
+		return errors.New(prefix + strings.ReplaceAll(u.fault, "\n", "\n"+prefix))
 	}
 	w.units = append(w.units, u)
 	return nil
 }
 
-// reload has run read all files now, and say what is wrong with them even if it has before.
+// reload makes run read all files now, and log all faults, even those that were logged before.
 func (w *watcher) reload() {
 	select {
 	case w.reloads <- struct{}{}:
-	default: // it has been asked already
+	default: // a reload is pending already
 	}
 }
 
-// run watches until ctx ends. Nothing of it is left then.
+// run rereads files that change until ctx ends.
 func (w *watcher) run(ctx context.Context) {
 	events := w.openEvents()
 	defer func() { events.close() }()
 	ticker := time.NewTicker(watchPoll)
 	defer ticker.Stop()
-	timer := time.NewTimer(0) // what has changed since it was first read
+	timer := time.NewTimer(0) // fires at once: files may have changed since watch read them
 	defer timer.Stop()
-	var first time.Time // event since the last look; zero: there was none
+	var first time.Time // first event since files were last read; zero: there was none
 	for {
 		poll := ticker.C
 		if events != nil {
@@ -105,7 +106,7 @@ func (w *watcher) run(ctx context.Context) {
 			}
 			timer.Reset(min(watchQuiet, time.Until(first.Add(watchMaxDelay))))
 			continue
-		case <-events.overflow(): // some were lost: look at once
+		case <-events.overflow(): // events were lost: read at once
 		case <-timer.C:
 		case <-poll:
 		case <-w.reloads:
@@ -114,15 +115,15 @@ func (w *watcher) run(ctx context.Context) {
 			}
 		}
 		first = time.Time{}
-		events = w.updateDirs(events) // before reading, so that nothing is missed in between
+		events = w.updateDirs(events) // before reading, so that no change in between is missed
 		if next := w.rereadChanged(); next > 0 {
 			timer.Reset(next)
 		}
 	}
 }
 
-// look reads what has changed, and says what there is to be said. It gives when to look again; 0:
-// when something happens.
+// rereadChanged loads the files that have changed, and logs the result. A fault is logged once it has lasted for
+// watchGrace. again is the time after which to call rereadChanged again to log a fault; 0 if there is none to log.
 func (w *watcher) rereadChanged() (again time.Duration) {
 	for _, u := range w.units {
 		changed := u.read()
@@ -144,16 +145,18 @@ func (w *watcher) rereadChanged() (again time.Duration) {
 			continue
 		}
 		u.faultSince, u.logged = time.Time{}, u.fault
-		w.log.Error("a file cannot be used; what was read before stays in force", append(attributes, "error", u.fault)...)
+		w.log.Error("a changed file cannot be used; its previous content stays in use", append(attributes, "error", u.fault)...)
 	}
 	return again
 }
 
+// flag returns the flags of all files for the log.
 func (u *watchUnit) flag() string { return strings.Join(u.flags, ", ") }
 
+// path returns the paths of all files for the log.
 func (u *watchUnit) path() string { return strings.Join(u.paths, ", ") }
 
-// read loads what the files hold, if that is not what they held before.
+// read reads the files, loads them if their content has changed, and reports whether it has.
 func (u *watchUnit) read() (changed bool) {
 	contents := make([][]byte, len(u.paths))
 	var err error
@@ -166,7 +169,7 @@ func (u *watchUnit) read() (changed bool) {
 			fmt.Fprint(hash, err)
 			break
 		}
-		part := sha256.Sum256(contents[i]) // so that it counts where one file ends
+		part := sha256.Sum256(contents[i]) // hashed one by one, so that the boundary between two files matters
 		hash.Write(part[:])
 	}
 	sum := [sha256.Size]byte(hash.Sum(nil))
@@ -182,14 +185,14 @@ func (u *watchUnit) read() (changed bool) {
 	return true
 }
 
-// readWatched reads a file whole. The error does not name it.
+// readWatched returns the content of a regular file of at most maxWatchedFile bytes. The error does not name the file.
 func readWatched(path string) ([]byte, error) {
 	data, err := func() ([]byte, error) {
 		info, err := os.Stat(path)
 		switch {
 		case err != nil:
 			return nil, err
-		case !info.Mode().IsRegular(): // to open a pipe would wait for who writes to it
+		case !info.Mode().IsRegular(): // opening a named pipe would block until a writer opens it
 			return nil, errors.New("want a regular file")
 		}
 		return readBounded(path, maxWatchedFile)

@@ -11,14 +11,14 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// fileEvents are what the system tells of changes. Directories are watched and not files, as a
-// file that is replaced is another one. Nil: it tells nothing.
+// fileEvents receives the system's notifications about changed files. It watches the files' directories, since a watch
+// on a file ends when the file is replaced. A nil *fileEvents sends no events: notifications are unavailable.
 type fileEvents struct {
 	system *fsnotify.Watcher
-	names  map[string]bool // whatever stands on the way to a file, by the directory it stands in
+	names  map[string]bool // paths of the files, symbolic links and directories that lead to a watched file
 }
 
-// open begins to listen; nil where the system cannot be had.
+// openEvents starts to receive notifications; it returns nil if they are unavailable.
 func (w *watcher) openEvents() *fileEvents {
 	system, err := w.notify()
 	if err != nil {
@@ -28,17 +28,20 @@ func (w *watcher) openEvents() *fileEvents {
 	return &fileEvents{system: system}
 }
 
+// warnPolling logs that the watcher polls its files.
 func (w *watcher) warnPolling(err error) {
-	w.log.Warn("the system does not tell of changed files; they are looked at again and again",
+	w.log.Warn("file notifications unavailable, polling files",
 		"every", watchPoll.String(), "error", err.Error())
 }
 
+// close stops the notifications.
 func (e *fileEvents) close() {
 	if e != nil {
 		e.system.Close()
 	}
 }
 
+// events returns the channel of changes in the watched directories.
 func (e *fileEvents) events() <-chan fsnotify.Event {
 	if e == nil {
 		return nil
@@ -46,6 +49,7 @@ func (e *fileEvents) events() <-chan fsnotify.Event {
 	return e.system.Events
 }
 
+// overflow returns the channel of errors, after which events may be missing.
 func (e *fileEvents) overflow() <-chan error {
 	if e == nil {
 		return nil
@@ -53,11 +57,11 @@ func (e *fileEvents) overflow() <-chan error {
 	return e.system.Errors
 }
 
-// concerns reports that an event may have changed a file. A directory is full of others' files.
+// concerns reports whether an event may have changed a watched file. Watched directories also hold other files.
 func (e *fileEvents) concerns(event fsnotify.Event) bool { return e.names[event.Name] }
 
-// follow watches the directories on the way to the files, which may be others now. It gives nil
-// where that cannot be.
+// updateDirs sets the watched directories to those that lead to the files now: symbolic links may have changed. It
+// returns nil if a directory cannot be watched.
 func (w *watcher) updateDirs(e *fileEvents) *fileEvents {
 	if e == nil {
 		return nil
@@ -78,7 +82,7 @@ func (w *watcher) updateDirs(e *fileEvents) *fileEvents {
 		watched := e.system.WatchList()
 		for _, dir := range watched {
 			if !slices.Contains(dirs, dir) {
-				_ = e.system.Remove(dir) // fails only if it is gone, and its watch with it
+				_ = e.system.Remove(dir) // fails only if the directory is gone, and then its watch is too
 			}
 		}
 		for _, dir := range dirs {
@@ -91,23 +95,22 @@ func (w *watcher) updateDirs(e *fileEvents) *fileEvents {
 				e.close()
 				return nil
 			}
-			// It may have changed before it was watched, and the way lead elsewhere.
+			// A link in the directory may have changed before the watch began, so the paths are followed again.
 			changed = true
 		}
 	}
 	return e
 }
 
-// maxLinks on a way are more than systems follow.
+// maxLinks bounds the symbolic links that dirsOnPath follows on a path; Linux follows no more either.
 const maxLinks = 40
 
-// trail gives the directories in which something may change that has a path lead to another file,
-// or to one at all: those that hold a symbolic link, the file, or what is missing. It events what
-// stands in them on the way.
+// dirsOnPath returns the directories in which a change may make path lead to another file: those with a symbolic link
+// of the path, with the file, or with the first missing element. It adds each element of the path to names.
 func dirsOnPath(path string, names map[string]bool) (dirs []string) {
 	path, err := filepath.Abs(path)
 	if err != nil {
-		return nil // there is no working directory, and nothing to be read
+		return nil // the working directory is gone, so the file cannot be read either
 	}
 	root := filepath.VolumeName(path) + string(filepath.Separator)
 	at, left := root, strings.TrimPrefix(path, root)
@@ -117,7 +120,7 @@ func dirsOnPath(path string, names map[string]bool) (dirs []string) {
 		if name == "" || name == "." {
 			continue
 		}
-		next := filepath.Join(at, name) // ".." is right, as at has no link in it
+		next := filepath.Join(at, name) // ".." is resolved correctly, as at contains no symbolic link
 		names[next] = true
 		info, err := os.Lstat(next)
 		switch {
