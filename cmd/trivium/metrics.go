@@ -5,7 +5,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// newRegistry makes the registry of /metrics: the hub's own, Go's and the process's.
+// newRegistry returns the registry of /metrics: the metrics of the hub, the Go runtime and the process.
 func newRegistry(o *observer) *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
@@ -16,50 +16,52 @@ func newRegistry(o *observer) *prometheus.Registry {
 	return registry
 }
 
-// collector spells the snapshot of the moment; nothing is counted twice.
+// collector is a prometheus.Collector that converts the current snapshot to metrics, so that /metrics and /stats report
+// the same counters.
 type collector struct{ *observer }
 
+// describe returns the description of the metric trivium_name.
 func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("trivium_"+name, help, labels, nil)
 }
 
 var (
-	descEngineUp      = describe("engine_up", "1 while the engine takes events; 0 while it is away, and with it publishing and /readyz.")
-	descEngineRefused = describe("engine_refused_total", "Events of all sources that the engine did not take, or did not confirm, because it was away.")
+	descEngineUp      = describe("engine_up", "1 while the engine accepts events; 0 while it is unavailable, when publishing and /readyz fail too.")
+	descEngineRefused = describe("engine_refused_total", "Events of all sources that the engine did not accept, or did not confirm, because it was unavailable.")
 	descPublished     = describe("events_published_total", "Events accepted, from all sources.")
 	descErased        = describe("events_erased_total", "Events erased through this hub's admin listener.")
-	descRetained      = describe("events_retained", "Events in memory that can be read again. With a durable engine, trivium_log_events counts those in its log.")
-	descBytes         = describe("retained_bytes", "Bytes of retained events and their encoded forms, as counted toward --retain-bytes.")
+	descRetained      = describe("events_retained", "Events in memory. With a durable engine, trivium_log_events counts the events in its log.")
+	descBytes         = describe("retained_bytes", "Bytes of retained events and their encodings, as counted toward --retain-bytes.")
 	descTopics        = describe("retained_topics", "Topics of the retained events.")
 	descRemoved       = describe("events_removed_total", "Events removed from memory, by the limit that was reached. A durable engine may still have them.", "limit")
 	descGapTopics     = describe("gap_topics", "Topics remembered for exact gaps.")
 	descKeys          = describe("idempotency_keys", "Idempotency keys remembered.")
-	descKeysSpared    = describe("idempotency_keys_spared_total", "CloudEvents requests published without remembering source and id, since the keys were used up.")
+	descKeysSpared    = describe("idempotency_keys_spared_total", "CloudEvents requests published without an idempotency key, because the token's share was used up.")
 	descSubscribers   = describe("subscriptions", "Subscriptions of all transports.")
 	descGroups        = describe("feeds", "Distinct sets of filters subscribed to.")
-	descFilterBytes   = describe("filter_bytes", "Memory of the filters subscribed to, in bytes. Equal sets count once.")
-	descSlow          = describe("slow_bytes", "Bytes of large events that slow connections are in the middle of, each counted once.")
-	descGaps          = describe("gaps_total", "Gaps told to subscribers, by reason.", "reason")
-	descDraining      = describe("draining", "1 while no new subscription is taken.")
-	descConnections   = describe("connections", "Connections that are subscribed, by transport.", "transport")
+	descFilterBytes   = describe("filter_bytes", "Memory of the filters of all subscriptions, in bytes. Equal sets count once.")
+	descSlow          = describe("slow_bytes", "Bytes of large events that slow connections are still being sent, each event counted once.")
+	descGaps          = describe("gaps_total", "Gaps reported to subscribers, by reason.", "reason")
+	descDraining      = describe("draining", "1 while the hub drains and accepts no new subscriptions.")
+	descConnections   = describe("connections", "Connections with a subscription, by transport.", "transport")
 	descDelivered     = describe("events_delivered_total", "Events written to subscribers, by transport.", "transport")
 	descClosed        = describe("connections_closed_total",
-		"Connections that the hub closed: overtaken by retention (--slow=disconnect), stuck (no write made progress), cut at the end of a drain, expelled (the token ended or lost the right), or no_room (in a large event that retention had removed, with no memory to keep it for all slow readers).",
+		"Connections that the hub closed, by reason: overtaken (fell behind retention, with --slow=disconnect), stuck (no write made progress), cut (at the end of a drain), expelled (the token ended or lost the right), or no_room (slow in a large event that retention has removed, and no memory left to keep it).",
 		"transport", "reason")
-	descTokens       = describe("tokens_in_use", "Tokens that somebody holds a connection by, or has used just now.")
-	descOpen         = describe("http_connections_open", "Connections that have not become a subscriber's own: requests, publishers, polls, HTTP/2.")
+	descTokens       = describe("tokens_in_use", "Tokens with a connection, or used just now.")
+	descOpen         = describe("http_connections_open", "Connections without a subscription of their own: requests, publishers, polls, HTTP/2.")
 	descIdleClosed   = describe("idle_closed_total", "Idle connections closed early to make room for new ones.")
-	descSlowClosed   = describe("slow_closed_total", "Connections closed early to make room for new ones while the hub waited for the rest of a request, or for the peer of one without a token.")
-	descAcceptErrors = describe("accept_errors_total", "Connections that could not be accepted, such as for want of file descriptors.")
-	descPanics       = describe("handler_panics_total", "Requests that ended in a panic of their handler, a fault of the hub.")
-	descReceiving    = describe("receiving_bytes", "Bytes reserved for bodies, lines and WebSocket messages that are being received.")
-	descProblems     = describe("problems_total", "Requests refused, by the code of the problem.", "code")
-	descLimited      = describe("limited_total", "What was refused because of a limit, by limit.", "limit")
-	descRefused      = describe("websocket_refused_total", "WebSocket connections closed for what their peer sent, by reason.", "reason")
+	descSlowClosed   = describe("slow_closed_total", "Connections with an unfinished request, or a request without a token, closed early to make room for new ones.")
+	descAcceptErrors = describe("accept_errors_total", "Connections that could not be accepted, for example for lack of file descriptors.")
+	descPanics       = describe("handler_panics_total", "Requests whose handler panicked: a fault of the hub.")
+	descReceiving    = describe("receiving_bytes", "Bytes reserved for bodies, lines and WebSocket messages being received.")
+	descProblems     = describe("problems_total", "Requests refused, by problem code.", "code")
+	descLimited      = describe("limited_total", "Requests, connections and messages refused because of a limit, by limit.", "limit")
+	descRefused      = describe("websocket_refused_total", "WebSocket connections closed because of what the client sent, by reason.", "reason")
 	descDatagrams    = describe("udp_datagrams_total", "Datagrams read.")
 	descUDPEvents    = describe("udp_events_total", "Events published from datagrams.")
 	descUDPDropped   = describe("udp_dropped_total",
-		"What came by UDP and was not published, by reason; of the reason kernel whole datagrams, of the others texts in them.", "reason")
+		"Datagrams (reason kernel) and events in datagrams (all other reasons) that were not published, by reason.", "reason")
 )
 
 // Describe implements prometheus.Collector.
@@ -67,21 +69,25 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	prometheus.DescribeByCollect(c, ch)
 }
 
-// emitter sends metrics to a collection.
+// emitter sends metrics to the channel of a Collect call.
 type emitter chan<- prometheus.Metric
 
+// emit sends one metric.
 func (e emitter) emit(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
 	e <- prometheus.MustNewConstMetric(d, kind, v, labels...)
 }
 
+// counter sends a counter.
 func (e emitter) counter(d *prometheus.Desc, v uint64, labels ...string) {
 	e.emit(d, prometheus.CounterValue, float64(v), labels...)
 }
 
+// gauge sends a gauge.
 func (e emitter) gauge(d *prometheus.Desc, v int64, labels ...string) {
 	e.emit(d, prometheus.GaugeValue, float64(v), labels...)
 }
 
+// boolean sends a gauge of 1 for true or 0 for false.
 func (e emitter) boolean(d *prometheus.Desc, v bool) {
 	if v {
 		e.gauge(d, 1)

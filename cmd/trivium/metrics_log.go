@@ -1,19 +1,20 @@
 package main
 
-// Metrics of the log that a durable engine keeps.
+// Metrics of a durable engine's log.
 var (
 	descLogFirst    = describe("log_first_seq", "Sequence of the oldest event in the durable log.")
 	descLogLast     = describe("log_last_seq", "Sequence of the newest event in the durable log.")
-	descLogEvents   = describe("log_events", "Events in the durable log. trivium_events_retained counts those in memory.")
-	descLogBytes    = describe("log_bytes", "Bytes of the durable log, of one replica.")
-	descLogFree     = describe("log_disk_free_bytes", "Bytes left on the disk of the embedded engine's store.")
+	descLogEvents   = describe("log_events", "Events in the durable log. trivium_events_retained counts the events in memory.")
+	descLogBytes    = describe("log_bytes", "Bytes of one replica of the durable log.")
+	descLogFree     = describe("log_disk_free_bytes", "Free bytes on the disk of the embedded engine's store.")
 	descLogReplicas = describe("log_replicas", "Replicas of the durable log: configured, and current (running and caught up).", "state")
-	descLogLag      = describe("log_lag_events", "Events in the durable log that were not delivered to this hub yet.")
+	descLogLag      = describe("log_lag_events", "Events in the durable log that this hub has not received yet.")
 	descLogDiffers  = describe("log_replica_differs_total",
-		"Comparisons in which a NATS server held other messages than the stream's leader, by server.", "server")
-	descLogFromLeader = describe("log_read_from_leader_total", "Events read from the leader, since another replica lacked them.")
+		"Comparisons in which a NATS server had other messages than the stream's leader, by server.", "server")
+	descLogFromLeader = describe("log_read_from_leader_total", "Events read from the leader because another replica lacked them.")
 )
 
+// log sends the metrics of a durable log.
 func (e emitter) log(s *logStats) {
 	e.gauge(descLogFirst, int64(s.FirstSeq))
 	e.gauge(descLogLast, int64(s.LastSeq))

@@ -10,7 +10,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/udp"
 )
 
-// snapshot is all that is counted, as /stats shows it and /metrics spells it.
+// snapshot is the content of /stats at one moment. /metrics shows the same figures.
 type snapshot struct {
 	Version    string                       `json:"version"`
 	Draining   bool                         `json:"draining"`
@@ -24,15 +24,16 @@ type snapshot struct {
 	UDP        *udpSnapshot                 `json:"udp,omitempty"`
 }
 
+// engineStats describes the engine.
 type engineStats struct {
-	Name    string `json:"name"` // as --engine has it
+	Name    string `json:"name"` // the value of --engine
 	Up      bool   `json:"up"`
-	Refused uint64 `json:"refused"` // events, because it was away
+	Refused uint64 `json:"refused"` // events that it did not accept or confirm because it was unavailable
 
-	Log *logStats `json:"log,omitempty"` // none in memory
+	Log *logStats `json:"log,omitempty"` // nil with --engine memory
 }
 
-// logStats describes the log of a durable engine. Events describes what of it is in memory.
+// logStats describes the log of a durable engine. eventStats describes the part of the log that is in memory.
 type logStats struct {
 	FirstSeq        uint64            `json:"first_seq"`
 	LastSeq         uint64            `json:"last_seq"`
@@ -46,6 +47,7 @@ type logStats struct {
 	ReadFromLeader  uint64            `json:"read_from_leader"`
 }
 
+// logStatsOf converts the statistics of an engine.
 func logStatsOf(s jetstream.Stats) *logStats {
 	l := &logStats{
 		FirstSeq: s.FirstSeq, LastSeq: s.LastSeq, Events: s.Events, Bytes: s.Bytes, Replicas: s.Replicas,
@@ -57,6 +59,7 @@ func logStatsOf(s jetstream.Stats) *logStats {
 	return l
 }
 
+// eventStats counts events and what is in memory of them.
 type eventStats struct {
 	Published       uint64            `json:"published"`
 	Erased          uint64            `json:"erased"` // through this hub
@@ -66,58 +69,63 @@ type eventStats struct {
 	Removed         map[string]uint64 `json:"removed"` // by the limit that was reached
 	GapTopics       int               `json:"gap_topics"`
 	IdempotencyKeys int               `json:"idempotency_keys"`
-	KeysSpared      uint64            `json:"idempotency_keys_spared"` // publishes of CloudEvents whose source and id are not remembered
+	KeysSpared      uint64            `json:"idempotency_keys_spared"` // CloudEvents published without remembering their source and id
 }
 
+// subscribedStats counts subscriptions.
 type subscribedStats struct {
 	Subscriptions int `json:"subscriptions"`
-	Feeds         int `json:"feeds"`
-	FilterBytes   int `json:"filter_bytes"` // memory of the feeds' filters
-	// SlowBytes are the encodings of large events that slow connections are in the middle of.
+	Feeds         int `json:"feeds"`        // subscription groups: distinct filter sets
+	FilterBytes   int `json:"filter_bytes"` // memory of the groups' filters
+	// SlowBytes is the size of the encodings of large events that slow connections are still being sent.
 	SlowBytes int64 `json:"slow_bytes"`
 }
 
+// transportSnapshot counts the connections of one transport.
 type transportSnapshot struct {
 	Connections int64             `json:"connections"`
 	Delivered   uint64            `json:"delivered"`
 	Closed      map[string]uint64 `json:"closed,omitempty"` // by the hub, by reason
 }
 
+// accessStats counts connections, requests and refusals.
 type accessStats struct {
 	Tokens      int               `json:"tokens"`       // in use
-	Connections int               `json:"connections"`  // as counted toward the limits
-	Open        int               `json:"open"`         // connections that have not become a subscriber's
-	Receiving   int64             `json:"receiving"`    // bytes reserved for what has not arrived as a whole
+	Connections int               `json:"connections"`  // of subscribers, as counted toward the limits
+	Open        int               `json:"open"`         // connections without a subscription of their own
+	Receiving   int64             `json:"receiving"`    // bytes reserved for requests and messages being received
 	IdleClosed  uint64            `json:"idle_closed"`  // idle connections, closed to make room for new ones
-	SlowClosed  uint64            `json:"slow_closed"`  // connections with an unfinished request, closed for the same
-	NotAccepted uint64            `json:"not_accepted"` // errors of accepting a connection
+	SlowClosed  uint64            `json:"slow_closed"`  // connections with an unfinished request, closed to make room for new ones
+	NotAccepted uint64            `json:"not_accepted"` // connections that could not be accepted
 	Panics      uint64            `json:"panics"`       // requests whose handler panicked
-	Problems    map[string]uint64 `json:"problems"`     // requests refused, by the code of the problem
-	Limited     map[string]uint64 `json:"limited"`      // by the limit that was reached
-	WebSocket   map[string]uint64 `json:"websocket"`    // closed for what their peer sent, by reason
+	Problems    map[string]uint64 `json:"problems"`     // requests refused, by problem code
+	Limited     map[string]uint64 `json:"limited"`      // refusals because of a limit, by limit
+	WebSocket   map[string]uint64 `json:"websocket"`    // connections closed because of what the client sent, by reason
 }
 
+// udpSnapshot counts what arrived by UDP.
 type udpSnapshot struct {
 	Datagrams uint64            `json:"datagrams"`
 	Events    uint64            `json:"events"`
 	Dropped   map[string]uint64 `json:"dropped"`
 }
 
-// observer looks at everything that counts.
+// observer collects the statistics of all parts of a server.
 type observer struct {
 	hub         *hub.Hub
 	engine      string
-	engineError func() error      // why the engine takes nothing now
+	engineError func() error      // why the engine accepts no events now; nil if it does
 	log         *jetstream.Engine // nil: the engine keeps events in memory
 	api         *transports.API
 	panics      *atomic.Uint64 // of request handlers
 	middleware  *auth.Middleware
 	open        *openConnections
 	udp         *udp.Source // nil: off
-	// acceptErrors counts the errors of accepting connections, on all listeners.
+	// acceptErrors returns the number of Accept errors on all listeners.
 	acceptErrors func() uint64
 }
 
+// snapshot returns the current statistics.
 func (o *observer) snapshot() snapshot {
 	h := o.hub.Stats()
 	s := snapshot{
@@ -153,7 +161,7 @@ func (o *observer) snapshot() snapshot {
 			Delivered:   c.Delivered.Load(),
 			Closed:      map[string]uint64{"expelled": c.Unauthorized.Load(), "no_room": c.NoEncodingMemory.Load()},
 		}
-		if name != "longpoll" { // a poll is never too slow: it asks again
+		if name != "longpoll" { // a poll gets one response, so it cannot fall behind or stall
 			t.Closed["overtaken"] = c.FellBehind.Load()
 			t.Closed["stuck"] = c.WriteStalled.Load()
 			t.Closed["cut"] = c.ClosedAtDeadline.Load()
@@ -170,6 +178,7 @@ func (o *observer) snapshot() snapshot {
 	return s
 }
 
+// access returns the statistics of connections, requests and refusals.
 func (o *observer) access() accessStats {
 	g := o.middleware.Stats()
 	open := o.open.stats()

@@ -5,17 +5,17 @@ import (
 	"runtime/debug"
 )
 
-// VersionCmd prints what was built.
+// VersionCmd prints the version of the program.
 type VersionCmd struct{}
 
-// Run prints one line on standard output.
+// Run prints the version in one line on standard output.
 func (VersionCmd) Run(con *console) error {
 	_, err := fmt.Fprintln(con.Out, "trivium", buildVersion())
 	return err
 }
 
-// buildVersion says which module version, revision of the source and Go toolchain made the
-// program, as far as the toolchain has put it in.
+// buildVersion returns the module version, source revision and Go version of the program, as far as the toolchain
+// has recorded them.
 func buildVersion() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -24,6 +24,7 @@ func buildVersion() string {
 	return describeBuild(info)
 }
 
+// describeBuild formats the version, revision and Go version of a build.
 func describeBuild(info *debug.BuildInfo) string {
 	version := info.Main.Version
 	if version == "" {
