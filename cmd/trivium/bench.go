@@ -19,14 +19,14 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/bench"
 )
 
-// Upper bounds of what a bench can be asked for.
+// Upper limits of the settings.
 const (
 	maxBenchSubscribers = 1_000_000
 	maxBenchRate        = 1_000_000
 	maxBenchRounds      = 1000
 )
 
-// BenchCmd measures a hub next to the floor.
+// BenchCmd measures a hub and a minimal baseline, the floor.
 type BenchCmd struct {
 	Subscribers int           `placeholder:"N" help:"Subscribers. Default: the scenario's own, 1000 or 10000."`
 	Rate        int           `placeholder:"N" help:"Events a second. Default: the scenario's own, 100 for fanout."`
@@ -50,7 +50,7 @@ type BenchCmd struct {
 	Scenario    []string      `arg:"" optional:"" help:"fanout, burst, idle, topics, slow, resume or ingest. Default: fanout and burst. With --engine fanout, ingest or, of nats, hubs. Default: all of these."`
 }
 
-// Help is what the flags leave open.
+// Help returns the description of the command in its help text.
 func (BenchCmd) Help() string {
 	return "The floor is a bare loop of write(2) to as many sockets, for long-poll a bare net/http handler that waits " +
 		"and answers; it gets the same events at the same rate. Hub and floor run on one core and the load on another, " +
@@ -61,7 +61,7 @@ func (BenchCmd) Help() string {
 func (c *BenchCmd) check() []fault {
 	trimSpace(&c.Target, &c.Token)
 	if c.Child != "" {
-		return nil // the bench has made the command line
+		return nil // the parent bench has checked the settings
 	}
 	var faults []fault
 	for _, number := range []struct {
@@ -88,7 +88,7 @@ func (c *BenchCmd) check() []fault {
 	return slices.Concat(faults, c.checkTarget(), c.checkEngine())
 }
 
-// checkTarget looks at what goes with --target, and chooses the way to publish.
+// checkTarget returns the faults of --target and the flags that depend on it, and sets the default of --publish.
 func (c *BenchCmd) checkTarget() []fault {
 	var faults []fault
 	if c.Publish != "" {
@@ -121,7 +121,7 @@ func (c *BenchCmd) checkTarget() []fault {
 	return faults
 }
 
-// checkEngine looks at what goes with --engine.
+// checkEngine returns the faults of --engine and the flags that depend on it.
 func (c *BenchCmd) checkEngine() []fault {
 	if c.Engine != "" {
 		if detail := oneOf(c.Engine, bench.EngineEmbedded, bench.EngineNATS); detail != "" {
@@ -158,7 +158,7 @@ func (c *BenchCmd) checkEngine() []fault {
 	return append(faults, faulty("nats-url", checkNATS(c.NATSURL))...)
 }
 
-// Run measures and prints the report.
+// Run measures, and prints the report.
 func (c *BenchCmd) Run(con *console) error {
 	cfg, err := c.config(con)
 	if err != nil {
@@ -188,6 +188,7 @@ func (c *BenchCmd) Run(con *console) error {
 	return nil
 }
 
+// config returns the configuration of the bench.
 func (c *BenchCmd) config(con *console) (bench.Config, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -214,8 +215,8 @@ func (c *BenchCmd) config(con *console) (bench.Config, error) {
 	return cfg, err
 }
 
-// withoutSettings leaves out what would configure a hub that is started to be measured: it is to be
-// as it comes.
+// withoutSettings removes the environment variables of serve's flags, so that a measured hub runs with its default
+// settings.
 func withoutSettings(environ []string) ([]string, error) {
 	var cli struct {
 		Serve ServeCmd `cmd:""`
@@ -234,6 +235,7 @@ func withoutSettings(environ []string) ([]string, error) {
 	}), nil
 }
 
+// print writes the report as text or JSON.
 func (c *BenchCmd) print(w io.Writer, report *bench.Report) error {
 	if !c.JSON {
 		return report.Text(w)
@@ -243,6 +245,7 @@ func (c *BenchCmd) print(w io.Writer, report *bench.Report) error {
 	return encoder.Encode(report)
 }
 
+// draw writes the report's chart to the file of --svg.
 func (c *BenchCmd) draw(report *bench.Report) error {
 	file, err := os.Create(c.SVG)
 	if err != nil {

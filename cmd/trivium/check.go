@@ -17,13 +17,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// fault is one setting that is not as it must be.
+// fault describes one invalid setting.
 type fault struct {
-	setting string // "--http", or a positional argument as the help spells it
-	detail  string // what was expected and what there is
+	setting string // a flag such as "--http", or a positional argument as the help writes it
+	detail  string // what is expected, and the value
 }
 
-// faulty gives the faults of a flag, one for each line of the detail, none if that is empty.
+// faulty returns one fault of a flag for each line of detail; none if detail is empty.
 func faulty(flag, detail string) []fault {
 	if detail == "" {
 		return nil
@@ -35,19 +35,19 @@ func faulty(flag, detail string) []fault {
 	return faults
 }
 
-// sources finds the values of flags that the command line does not set, and remembers where each
-// was found and what could not be read. Nothing ends the search early, so that all that is wrong
-// is told at once.
+// sources looks up flags that the command line does not set in the environment and the configuration file. It records
+// where each value was found and which values could not be parsed. It does not stop at the first fault, so that all
+// faults are reported at once.
 type sources struct {
 	lookupEnv func(string) (string, bool)
 	path      string              // of the file, "" if there is none
 	file      map[string]fileItem // by key
 	broken    []string            // what is wrong with the file itself
-	origin    map[string]string   // by setting; those from elsewhere than the command line
-	unread    map[string]string   // by setting, why its text is no value
+	origin    map[string]string   // where a setting was found, by setting; not for those of the command line
+	unread    map[string]string   // why a setting's text could not be parsed, by setting
 }
 
-// fileItem is a key's value: a string, or a list of them.
+// fileItem is the value of a key in the file: a string, or a list of strings.
 type fileItem struct {
 	value any
 	line  int
@@ -61,7 +61,8 @@ func newSources(lookupEnv func(string) (string, bool)) *sources {
 	}
 }
 
-// options join the sources to the parser. The mappers never fail on a value, they note it.
+// options returns the parser's options that make it use the sources. The mappers record values that they cannot parse
+// instead of returning an error.
 func (s *sources) options() []kong.Option {
 	number := func(text string, target reflect.Value) error {
 		n, err := strconv.Atoi(text)
@@ -99,7 +100,7 @@ func (s *sources) options() []kong.Option {
 	}
 }
 
-// noting makes a mapper of a parser of text.
+// noting returns a mapper that parses a value and records a failure.
 func (s *sources) noting(parse func(string, reflect.Value) error) kong.MapperFunc {
 	return func(ctx *kong.DecodeContext, target reflect.Value) error {
 		token := ctx.Scan.Peek()
@@ -113,25 +114,27 @@ func (s *sources) noting(parse func(string, reflect.Value) error) kong.MapperFun
 	}
 }
 
-// negativeNumber tells what the scanner takes for a flag; no flag begins with a digit.
+// negativeNumber reports whether text looks like a negative number, which the scanner mistakes for a flag. No flag
+// begins with a digit.
 func negativeNumber(text string) bool {
 	return len(text) > 1 && text[0] == '-' && '0' <= text[1] && text[1] <= '9'
 }
 
-// note keeps a fault even if a later occurrence of the flag is good: nobody meant the first.
+// note records err as a fault of a flag. The fault stays if the flag occurs again with a valid value: the first value
+// is a mistake all the same.
 func (s *sources) note(value *kong.Value, text string, err error) {
 	if err != nil {
 		s.unread[value.ShortSummary()] = fmt.Sprintf("%v, got %q", err, text)
 	}
 }
 
-// switchMapper reads a flag that needs no value.
+// switchMapper parses a boolean flag, whose value is optional.
 type switchMapper struct{ sources *sources }
 
-// IsBool tells the parser so.
+// IsBool implements kong.BoolMapper.
 func (switchMapper) IsBool() bool { return true }
 
-// Decode takes the words that YAML 1.1 and 1.2 have for the two values.
+// Decode implements kong.Mapper. It accepts the words for booleans of YAML 1.1 and 1.2.
 func (m switchMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
 	if ctx.Scan.Peek().Type != kong.FlagValueToken {
 		target.SetBool(true)
@@ -151,7 +154,7 @@ func (m switchMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) erro
 	return nil
 }
 
-// BeforeResolve reads the file, whose name the command line or the environment gives.
+// BeforeResolve reads the configuration file that the command line or the environment names.
 func (c *ServeConfig) BeforeResolve(ctx *kong.Context, s *sources) error {
 	known := map[string]bool{}
 	for _, flag := range ctx.Selected().Flags {
@@ -173,23 +176,24 @@ func (c *ServeConfig) BeforeResolve(ctx *kong.Context, s *sources) error {
 	return nil
 }
 
+// envName returns the name of a flag's environment variable.
 func envName(flag *kong.Flag) string {
 	return "TRIVIUM_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
 }
 
-// Validate has nothing to say of the grammar; see complaints.
+// Validate implements kong.Resolver. complaints reports the faults instead.
 func (s *sources) Validate(*kong.Application) error { return nil }
 
-// variable returns the environment variable of a flag, without a line break at its end, which secret
-// stores and files leave there.
+// variable returns the value of a flag's environment variable, without the line breaks at its end that secret stores
+// and files leave there.
 func (s *sources) variable(flag *kong.Flag) (text string, ok bool) {
 	text, ok = s.lookupEnv(envName(flag))
 	return strings.TrimRight(text, "\r\n"), ok
 }
 
-// Resolve gives the value of a flag of serve that the command line does not set. What is set for
-// a hub is not meant for a publisher on the same machine, so other commands name their variables
-// themselves.
+// Resolve implements kong.Resolver. It returns the value of a flag of serve that the command line does not set. It
+// ignores other commands, which declare their environment variables themselves: the settings of a hub are not meant
+// for a publisher on the same machine.
 func (s *sources) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
 	if parent.Command == nil || parent.Command.Name != "serve" {
 		return nil, nil
@@ -211,8 +215,8 @@ func (s *sources) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (
 	return item.value, nil
 }
 
-// readFile reads the YAML file: one mapping from known keys to scalars or lists of them. A
-// scalar's text is taken as it stands, so that "off" and "10" are what they look like.
+// readFile reads the YAML file: one mapping from known keys to scalars or lists of scalars. It keeps the text of each
+// scalar without the conversions of YAML, so that flags parse "off" and "10" as on the command line.
 func (s *sources) readFile(known map[string]bool) {
 	data, err := os.ReadFile(s.path)
 	if err != nil {
@@ -242,6 +246,7 @@ func (s *sources) readFile(known map[string]bool) {
 	}
 }
 
+// readItem adds a key and its value to s.file, or records a fault.
 func (s *sources) readItem(key, value *yaml.Node, known map[string]bool) {
 	first, again := s.file[key.Value]
 	switch {
@@ -275,7 +280,7 @@ func (s *sources) readItem(key, value *yaml.Node, known map[string]bool) {
 	s.file[key.Value] = item
 }
 
-// complain notes what is wrong with the file; line 0 is the file as a whole.
+// complain records a fault of the file; line 0 is the file as a whole.
 func (s *sources) complain(line int, detail string) {
 	place := s.path
 	if line > 0 {
@@ -284,8 +289,8 @@ func (s *sources) complain(line int, detail string) {
 	s.broken = append(s.broken, place+": "+detail)
 }
 
-// complaints gives a line for each thing that is wrong: with the file, with the text of a value,
-// with a value. A value whose text is none has no other fault.
+// complaints returns one line for each fault: of the file, of values that could not be parsed, and of settings in
+// faults. A value that could not be parsed has no other fault.
 func (s *sources) complaints(ctx *kong.Context, faults []fault) []string {
 	lines := slices.Clone(s.broken)
 	for _, flag := range ctx.Flags() {
@@ -301,7 +306,7 @@ func (s *sources) complaints(ctx *kong.Context, faults []fault) []string {
 	return lines
 }
 
-// locate names a setting and, where that is not the command line, the place it was set at.
+// locate returns a setting's name and, unless the command line set it, the place that did.
 func (s *sources) locate(setting string) string {
 	if origin, ok := s.origin[setting]; ok {
 		return setting + " (" + origin + ")"
