@@ -72,7 +72,7 @@ func (f *fort) pour(t *testing.T, p *process, token, header, piece string, piece
 }
 
 func endlessLines(t *testing.T, f *fort) {
-	p := f.besieged(t)
+	p := f.besieged(t, "--read-timeout", "10m") // none is given up before the last of them has come
 	before := p.resident()
 	const header = "Content-Type: application/x-ndjson\r\nContent-Length: 1000000000"
 	for range 60 {
@@ -83,7 +83,7 @@ func endlessLines(t *testing.T, f *fort) {
 }
 
 func endlessBodies(t *testing.T, f *fort) {
-	p := f.besieged(t)
+	p := f.besieged(t, "--read-timeout", "10m")
 	before := p.resident()
 	const size = 16<<20 - 1
 	pour := func(who string) {

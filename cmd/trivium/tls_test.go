@@ -178,11 +178,11 @@ func TestTLSHandshakeLimit(t *testing.T) {
 	const limit = 200 * time.Millisecond
 	address := serveTLS(t, config, false, limit, log.logger())
 	for _, said := range []string{"", "\x16\x03\x01\x02\x00\x01"} {
+		begin := time.Now()
 		conn, err := net.Dial("tcp", address)
 		require.NoError(t, err)
 		defer conn.Close()
 		require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
-		begin := time.Now()
 		_, err = io.WriteString(conn, said)
 		require.NoError(t, err)
 		_, err = conn.Read(make([]byte, 1))

@@ -52,7 +52,7 @@ func testSocketBounded(t *testing.T, e *env) {
 		require.Equal(t, strconv.Itoa(i), string(message))
 	}
 	_, err := s.Read(ctx)
-	require.ErrorContains(t, err, "more messages waited than a page keeps")
+	require.ErrorContains(t, err, "too many messages were waiting to be read")
 }
 
 func testSource(t *testing.T, e *env) {

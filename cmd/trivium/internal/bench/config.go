@@ -181,9 +181,12 @@ var ways = []way{
 // engineWays are the ways over the network to a hub with an engine.
 var engineWays = []way{
 	{name: "udp", udp: true, batch: 1},
-	{name: "http", batch: 1},
+	{name: singleHTTP, batch: 1},
 	{name: "http, 1000 a request", batch: 1000},
 }
+
+// singleHTTP is the way of one event a request.
+const singleHTTP = "http"
 
 const (
 	// ingestWindow is how many events are published before it is looked whether they have come in.
