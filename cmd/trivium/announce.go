@@ -46,15 +46,15 @@ func (s *server) announce(w io.Writer, show bool) {
 	}
 	switch {
 	case s.cfg.Auth == "none":
-		fmt.Fprintf(&b, "\nAnybody who reaches these addresses may read and publish (--auth none).\n")
+		fmt.Fprintf(&b, "\nAnybody who can reach these addresses may read and publish (--auth none).\n")
 	case s.access.token == "":
-		fmt.Fprintf(&b, "\nTOKEN is one of the file or issuer that you named.\n")
+		fmt.Fprintf(&b, "\nTOKEN stands for a token of the configured file or issuer.\n")
 	case show:
-		fmt.Fprintf(&b, "\nThe token is of this run alone.\n")
+		fmt.Fprintf(&b, "\nThe token is valid until the hub stops.\n")
 	default:
-		fmt.Fprintf(&b, "\nTOKEN was made for this run and is not shown, since standard error is no terminal: a journal would keep it.\n"+
-			"To have one that you know: trivium token NAME --tokens FILE --subscribe '>' --publish '>', then serve with --tokens FILE.\n"+
-			"To have this one shown all the same: --print-token.\n")
+		fmt.Fprintf(&b, "\nTOKEN was generated for this run. It is not shown, since standard error is not a terminal and a log would store it.\n"+
+			"To create a token: trivium token NAME --tokens FILE --subscribe '>' --publish '>', then serve with --tokens FILE.\n"+
+			"To show the generated token: --print-token.\n")
 	}
 	fmt.Fprintln(w, b.String())
 }

@@ -94,7 +94,7 @@ func (c *RestoreCmd) Run(con *console) error {
 // backupHandler serves GET /backup on the admin listener. It makes one backup at a time.
 type backupHandler struct {
 	engine *jetstream.Engine // nil: the engine keeps events in memory
-	busy   sync.Mutex
+	busy   sync.Mutex        // held while a backup is made
 }
 
 // ServeHTTP implements http.Handler.

@@ -33,29 +33,29 @@ type BenchCmd struct {
 	Size        Size          `placeholder:"SIZE" help:"Size of an event's data. Default: 128B; of slow, 1KiB."`
 	Duration    time.Duration `placeholder:"TIME" help:"Time for which a hub is measured in each scenario and over each transport, all rounds together. Default: the scenario's own, 5s to 15s."`
 	Rounds      int           `placeholder:"N" help:"Rounds in which hub and floor take turns. Default: the scenario's own, 3 or 5."`
-	Transport   []string      `default:"sse,websocket,longpoll" help:"Transports of the subscribers. Scenarios pass over those that they do not have."`
+	Transport   []string      `default:"sse,websocket,longpoll" help:"Transports of the subscribers. A scenario skips transports that it does not support."`
 	Publish     string        `placeholder:"WAY" help:"How to publish: udp or http. Default: udp; with --target and no --udp, http."`
-	Target      string        `placeholder:"URL" help:"Measure the hub at this URL, http only, instead of one that is started for it. What it takes of CPU and memory is not known then. Its topics are bench and bench.*."`
-	UDP         string        `name:"udp" placeholder:"HOST:PORT" help:"Where the hub of --target takes datagrams."`
-	Token       string        `env:"TRIVIUM_TOKEN" help:"Token for the hub of --target. The variable is safer: others can see a command line."`
-	Engine      string        `placeholder:"NAME" help:"Measure what an engine costs, embedded or nats, next to memory and to JetStream's own publish."`
-	Store       string        `placeholder:"DIR" help:"Directory in which the bench has engines keep events until its end. Default: that for temporary files, which may not be on a disk."`
-	NATSURL     string        `name:"nats-url" placeholder:"URL" help:"NATS servers that run already, instead of one that is started for it. Streams trivium-bench-* are made and deleted."`
+	Target      string        `placeholder:"URL" help:"Measure the hub at this http URL instead of starting one. The report then has no CPU and memory. The bench uses the topics bench and bench.*."`
+	UDP         string        `name:"udp" placeholder:"HOST:PORT" help:"UDP address of the hub of --target."`
+	Token       string        `env:"TRIVIUM_TOKEN" help:"Token for the hub of --target. The environment variable is safer: other users can see the command line."`
+	Engine      string        `placeholder:"NAME" help:"Engine whose cost to measure, embedded or nats, compared with the memory engine and JetStream's own publish."`
+	Store       string        `placeholder:"DIR" help:"Directory for the events of engines, removed at the end. Default: the directory for temporary files, which may not be on a disk."`
+	NATSURL     string        `name:"nats-url" placeholder:"URL" help:"Running NATS servers to use instead of starting one. The bench creates and deletes streams trivium-bench-*."`
 	Replicas    int           `default:"1" help:"Servers of --nats-url that keep the streams: 1, 3 or 5."`
 	NATSStream  string        `name:"nats-stream" hidden:"" help:"Stream of a child."`
-	Goals       bool          `help:"Measure what the goals need, and print each: measured, wanted, met or not. It takes seven minutes or so."`
+	Goals       bool          `help:"Measure and print each performance goal: measured value, goal, met or not. Takes about seven minutes."`
 	JSON        bool          `name:"json" help:"Print the report as JSON."`
-	SVG         string        `name:"svg" placeholder:"FILE" help:"Draw CPU and latency, the hub beside the floor, into this file."`
+	SVG         string        `name:"svg" placeholder:"FILE" help:"File for a chart of CPU and latency of hub and floor."`
 	Child       string        `hidden:"" help:"Be a child of a bench."`
 	Scenario    []string      `arg:"" optional:"" help:"fanout, burst, idle, topics, slow, resume or ingest. Default: fanout and burst. With --engine fanout, ingest or, of nats, hubs. Default: all of these."`
 }
 
 // Help returns the description of the command in its help text.
 func (BenchCmd) Help() string {
-	return "The floor is a bare loop of write(2) to as many sockets, for long-poll a bare net/http handler that waits " +
-		"and answers; it gets the same events at the same rate. Hub and floor run on one core and the load on another, " +
-		"where there are two. With --engine a hub in memory takes the floor's place, publishing is held against " +
-		"JetStream's own asynchronous publish on a stream of the same settings, and 1, 2 and 3 hubs share one stream of NATS. Exit code 1 if anything was lost, doubled, reordered or changed."
+	return "The floor is the baseline of the comparison: a loop of write(2) to as many sockets, or for long-poll a minimal " +
+		"net/http handler, with the same events at the same rate. Hub and floor run on one core and the load on another, " +
+		"if there are two. With --engine the floor is a hub with the memory engine, publishing is compared with " +
+		"JetStream's own asynchronous publish on a stream of the same settings, and 1, 2 and 3 hubs share one stream of NATS. Exit code 1 if an event was lost, duplicated, reordered or changed."
 }
 
 func (c *BenchCmd) check() []fault {
@@ -83,7 +83,7 @@ func (c *BenchCmd) check() []fault {
 		}
 	}
 	if c.Goals && len(c.Scenario) > 0 {
-		faults = append(faults, fault{"<scenario>", "is for the goals to choose; there is --goals"})
+		faults = append(faults, fault{"<scenario>", "cannot be used with --goals, which chooses the scenarios"})
 	}
 	return slices.Concat(faults, c.checkTarget(), c.checkEngine())
 }
