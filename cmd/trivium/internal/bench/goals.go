@@ -110,13 +110,12 @@ func engineGoals(r *Result) []Goal {
 	case Fanout:
 		return []Goal{atMost(fmt.Sprintf("%s %s, %s: CPU a delivery", r.Scenario, r.Transport, r.Engine), r.FanoutRatio, 1.1, "x memory")}
 	case Ingest:
-		switch {
-		case r.Floor == nil && r.Transport == singleHTTP:
+		switch r.Transport {
+		case singleHTTP:
 			return []Goal{atMost(fmt.Sprintf("%s %s, %s: CPU an event", r.Scenario, r.Transport, r.Engine), r.Hub.CPUPerDelivery, 200, "us")}
-		case r.Floor == nil:
-			return nil
+		case inProcess, "":
+			return []Goal{atLeast(fmt.Sprintf("%s, %s: events a second", r.Scenario, r.Engine), r.RateRatio, 0.7, "x JetStream's own")}
 		}
-		return []Goal{atLeast(fmt.Sprintf("%s, %s: events a second", r.Scenario, r.Engine), r.RateRatio, 0.7, "x JetStream's own")}
 	}
 	return nil
 }

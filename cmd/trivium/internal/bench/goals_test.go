@@ -61,6 +61,17 @@ func TestGoals(t *testing.T) {
 			require.Equal(t, tt.met, met, "%+v", goals)
 		}
 	}
+	for _, tt := range []struct {
+		transport string
+		goals     int
+	}{{singleHTTP, 1}, {"udp", 0}} {
+		r := &Result{Scenario: Ingest, Engine: EngineEmbedded, Transport: tt.transport, Hub: &Figures{CPUPerDelivery: 201}}
+		goals := evaluateGoals([]*Result{r})
+		require.Len(t, goals, tt.goals)
+		for _, g := range goals {
+			require.False(t, g.Met)
+		}
+	}
 	report := &Report{Results: results(100)}
 	report.Results[0].Lost = 1
 	report.Results[0].Hub.P99 = 1e6/usualRate + 1
