@@ -6,35 +6,35 @@ import (
 	"strconv"
 )
 
-// Epoch names one life of the log. Cursors of different epochs cannot be compared.
+// Epoch identifies one lifetime of the log. Cursors of different epochs cannot be compared.
 type Epoch uint32
 
-// String gives the epoch as docs/protocol.md#cursors spells it: 8 lower-case hexadecimal digits.
+// String returns the epoch as 8 lower-case hexadecimal digits (docs/protocol.md#cursors).
 func (e Epoch) String() string {
 	return string(appendEpoch(nil, e))
 }
 
-// Cursor is a position in the log: everything up to and including Seq has been seen.
-// As the ID of an event it names that event. Seq 0 is the position before the first event.
+// Cursor is a position in the log, right after the event with sequence number Seq. It is also the ID of that
+// event. Seq 0 is the position before the first event.
 type Cursor struct {
 	Epoch Epoch
 	Seq   uint64
 }
 
-// MaxCursorLen is the longest text form of a cursor, in bytes: 8 digits, a hyphen and a uint64.
+// MaxCursorLen is the length of the longest cursor as text, in bytes: 8 digits, a hyphen and a uint64.
 const MaxCursorLen = epochLen + 1 + 20
 
 const epochLen = 8
 
-// ErrCursor is returned for a text that is not the text form of a cursor.
+// ErrCursor is returned by ParseCursor for a text that is not a cursor.
 var ErrCursor = errors.New("a cursor is 8 lower-case hexadecimal digits, a hyphen and a decimal number, as in 1f0c9a77-42")
 
-// String gives the text form, "<epoch>-<seq>".
+// String returns the cursor as text: "<epoch>-<seq>".
 func (c Cursor) String() string {
 	return string(c.AppendText(make([]byte, 0, MaxCursorLen)))
 }
 
-// AppendText appends the text form to dst.
+// AppendText appends the cursor as text to dst.
 func (c Cursor) AppendText(dst []byte) []byte {
 	dst = append(appendEpoch(dst, c.Epoch), '-')
 	return strconv.AppendUint(dst, c.Seq, 10)
@@ -48,8 +48,8 @@ func appendEpoch(dst []byte, e Epoch) []byte {
 	return dst
 }
 
-// ParseCursor reads the text form. It takes just what String gives, so that two spellings of
-// one position never exist; the error is ErrCursor.
+// ParseCursor parses a cursor. It accepts only the output of String, so that each position has exactly one
+// text. The error is ErrCursor.
 func ParseCursor(s string) (Cursor, error) {
 	if len(s) < epochLen+2 || len(s) > MaxCursorLen || s[epochLen] != '-' {
 		return Cursor{}, ErrCursor
@@ -79,7 +79,7 @@ func hexDigit(c byte) (byte, bool) {
 	return 0, false
 }
 
-// parseDecimal is stricter than strconv: no sign, no leading zero.
+// parseDecimal parses an unsigned number. Unlike strconv, it rejects leading zeros.
 func parseDecimal(s string) (uint64, bool) {
 	if s == "" || s[0] == '0' && len(s) > 1 {
 		return 0, false

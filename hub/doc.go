@@ -1,28 +1,29 @@
-// Package hub is the core of Trivium: events in one order, who wants which, and where each
-// subscriber stands. It knows no network and no format.
+// Package hub is the core of Trivium. It keeps an ordered log of events, matches events with subscriptions,
+// and tracks the position of each subscription. It does not know networks or wire formats.
 //
-// An Engine decides the order and hands the events back; the hub keeps the newest of them in a
-// window, finds the feeds that each concerns, and has workers offer every feed's new events to
-// its subscribers in rounds. A subscriber is a set of filters and a cursor: what it has not read
-// is in the window, whether it comes back after a cut, has fallen behind, or asks by long-poll.
-// So there is no seam between history and the present, and no queue for each subscriber.
+// An Engine decides the order of events and delivers them to the hub. The hub keeps the newest events in an
+// in-memory log (type window). It finds the subscription groups (type feed) that each event matches. Fan-out
+// workers then offer the new events of each group to its subscribers in batches (type Round). A subscription is
+// a set of filters and a cursor. It reads its events from the in-memory log in every case: after a reconnect,
+// after falling behind, or by long-poll. So history and live events are read the same way, and no subscriber has
+// a queue of its own.
 //
-// What the window lets go of it remembers topic by topic, so that a subscriber is told of a gap
-// if and only if something of its filters was lost.
+// The hub remembers, by topic, which events retention removed. It reports a gap to a subscriber if and only if
+// an event that matches the subscriber's filters was lost.
 //
-// An engine may be a Log too, of which the window is but the end. Who stands behind the window then
-// reads the log by way of the archive, in chunks that all share, until it is in the window; a hole
-// in the log is an element of it, to which each reader comes in its place. Who asks for more of the
-// newest events than the window has goes back through the log first, by a trace. Of what the log
-// loses it is the tail that remembers the topics.
+// An engine may also be a Log, such as a durable log, of which the in-memory log holds only the end. Subscribers
+// older than the in-memory log then read the durable log through the replay reader (type archive), in chunks that
+// all of them share. A deleted range of the log is an element of the log, and each reader meets it at its
+// position. If a subscriber asks for more of the newest events than the in-memory log has, a backward scan (type
+// trace) first finds where they begin in the durable log. The trimmed-topic index (type tail) remembers the
+// topics of the events that the durable log removed.
 //
-// A publisher never waits for a subscriber: it waits for the engine, with a Log a moment longer for its
-// events to come by, and for Hub.mu, which is held for bounded work: what has to look at more
-// than a number of events or topics does so in pieces, which take turns with other such work. The lock order is:
-// the engine's, delivery.mu, Hub.mu, fanout.mu or archive.mu, topicTree.walking. A Sink is called with none of
-// them held.
+// A publisher never waits for a subscriber. It waits for the engine, for Hub.mu, and with a Log until the hub has
+// its events. Hub.mu is held for bounded work only: a search over many events or topics works in pieces, and
+// such searches take turns. The lock order is: the engine's locks, delivery.mu, Hub.mu, fanout.mu or archive.mu,
+// topicTree.walking. A Sink is called without any of these locks.
 //
-// The goroutines are the Hub's: the fan-out workers and one that ends the age of events; with a Log
-// one that reads it for subscribers, and one that watches its oldest end and lets go of what was read.
-// New starts them and Close waits for them. The package compiles and passes its tests as WebAssembly.
+// The hub owns all goroutines: the fan-out workers and one that removes expired events. With a Log there are two
+// more: the replay reader, and one that tracks the log's oldest events and frees chunks. New starts the
+// goroutines and Close waits for them. The package compiles and passes its tests as WebAssembly.
 package hub

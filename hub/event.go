@@ -16,53 +16,54 @@ const (
 	DefaultMaxEventSize = 1 << 20 // bytes of data
 )
 
-// Encoding says what the bytes of an event's data are.
+// Encoding is the kind of an event's data.
 type Encoding uint8
 
-// The three kinds of payload. JSON is one RFC 8259 text without white space around it.
+// The kinds of data. JSON data is one RFC 8259 text without surrounding white space.
 const (
 	JSON Encoding = iota
 	Text
 	Binary
 )
 
-// Event is what the hub carries. Who publishes fills Topic, Type, Key, Data and Encoding and
-// gives the event away; the hub sets ID and Time, and from then on nobody changes it.
+// Event is one published message. The publisher sets Topic, Type, Key, Data and Encoding, and must not use the
+// event after publishing it. The hub sets ID and Time. After that the event must not be changed.
 type Event struct {
 	ID       Cursor
 	Topic    string
 	Type     string // optional
-	Key      string // optional; read by conflation alone
+	Key      string // optional; used only for conflation
 	Time     time.Time
 	Data     []byte
 	Encoding Encoding
 
-	keepsForm bool // at least one encoding was kept; guarded by encodings.mu
-	// keepsNothing: the event was erased, so what a reader encodes of it yet is not kept; guarded by encodings.mu
+	keepsForm bool // at least one encoding was cached; guarded by encodings.mu
+	// keepsNothing is set when the event was erased: encodings made later are not cached. Guarded by encodings.mu.
 	keepsNothing bool
-	// superseded: a newer one of the same topic and key is or was in the window, guarded by Hub.mu; of an
-	// event that the archive read, in the same chunk, static.
+	// superseded is set when a newer event with the same topic and key is or was in the in-memory log; it is
+	// then guarded by Hub.mu. For an event of a replay chunk, it is set when the chunk has a newer one, and
+	// then static.
 	superseded bool
 
-	// Erases makes this an element of a log that says what was erased, and no event; see Engine.Start. It
-	// is zero in what is published.
+	// Erases is the seq of the event that this element erases; the element itself is then not an event. See
+	// Engine.Start. It is zero in published events.
 	Erases uint64
 
 	forms     atomic.Pointer[encoding] // written with encodings.mu held
-	encodings *encodingCache           // nil until the in-memory log has the event: nothing is kept
+	encodings *encodingCache           // nil until the in-memory log has the event; encodings are then not cached
 
-	// Set when the in-memory log takes the event, and static from then on. Neither falls from one event to
-	// the next, as Time may. In nanoseconds since 1970.
+	// Set when the event is added to the in-memory log, and static from then on. Unlike Time, neither
+	// decreases from one event to the next. In nanoseconds since 1970.
 
-	order int64 // the latest Time up to this event: searches by time and marks of losses go by it
-	taken int64 // the same of times not after this machine's clock: retention by age goes by it
+	order int64 // the latest Time up to this event; used for searches by time and for loss marks
+	taken int64 // as order, but never ahead of this machine's clock; used for retention by age
 }
 
-// InvalidError says which part of an input is at fault and what was expected.
+// InvalidError reports which parameter of an input is invalid and what was expected.
 type InvalidError struct {
 	Parameter string // "topic", "type", "key", "data", "cursor", …
-	Detail    string // names the limit or the form expected
-	TooLarge  bool   // the input is well-formed and over its size limit
+	Detail    string // names the limit or the expected format
+	TooLarge  bool   // the input is well-formed but exceeds its size limit
 }
 
 func (e *InvalidError) Error() string { return e.Parameter + ": " + e.Detail }
@@ -71,9 +72,9 @@ func invalid(parameter, detail string) error {
 	return &InvalidError{Parameter: parameter, Detail: detail}
 }
 
-// Validate says whether the event may be published: its topic, type, key and the size of its
-// data, of which at most maxData bytes are allowed. The encoding is for the parser to check.
-// The error is an *InvalidError.
+// Validate reports whether the event may be published. It checks the topic, the type, the key and that the data
+// has at most maxData bytes. It does not check that the data is valid in its Encoding. The error is an
+// *InvalidError.
 func (e *Event) Validate(maxData int) error {
 	if err := ValidateTopic(e.Topic); err != nil {
 		return err
@@ -94,8 +95,8 @@ func (e *Event) Validate(maxData int) error {
 	return nil
 }
 
-// validateType refuses what a browser's EventSource or the hub itself dispatches: a page must be
-// able to tell those from the publisher's.
+// validateType reports whether s may be an event type. It rejects the types that a browser's EventSource or the
+// hub itself dispatches, so that a page can distinguish them from published events.
 func validateType(s string) error {
 	switch {
 	case s == "error" || s == "open":
@@ -118,12 +119,13 @@ func validateLabel(parameter, s string, limit int) error {
 	return nil
 }
 
-// eventSize is the memory of an event in bytes beside its strings and data: the struct, and its places in the
-// window and in its topic's list, which are rings that grow by halves. It counts toward RetainBytes.
+// eventSize is the memory of an event in bytes without its strings and data: the struct and its entries in the
+// in-memory log and in its topic's list. Both are ring buffers that grow by half. It counts toward
+// Retention.Bytes.
 const eventSize = 192
 
-// size is what the event counts toward RetainBytes, without its encoded forms and what its topic and its key
-// count, see window.size.
+// size returns the bytes that the event counts toward Retention.Bytes. Cached encodings, and the index entries of
+// its topic and key, are counted elsewhere, see window.size.
 func (e *Event) size() int64 {
 	return int64(eventSize + len(e.Topic) + len(e.Type) + len(e.Key) + len(e.Data))
 }

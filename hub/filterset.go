@@ -6,24 +6,25 @@ import (
 	"strings"
 )
 
-// FilterSet is a set of filters in canonical form: sorted, without a filter that another one covers.
-// It is compiled when it is made, and shared by all copies. Subscribers with equal sets share a feed.
+// FilterSet is a set of filters in canonical form: sorted, without filters that another filter covers. It is
+// compiled once and immutable, and copies share its memory. Subscribers with equal sets share a subscription
+// group.
 type FilterSet struct{ c *compiled } // nil: no filters
 
-// compiled holds the filters of a set and what matches them. It is immutable.
+// compiled holds the filters of a set and the masks that match them with topics. It is immutable.
 type compiled struct {
 	key    string      // the filters in order, each followed by a space
-	ends   []uint32    // for each filter, where it ends in key; isWild is set where it has a wildcard
-	blocks []maskBlock // of 64 filters each; nil where there are no more than fewFilters
+	ends   []uint32    // the end of each filter in key; the bit isWild is set if the filter has a wildcard
+	blocks []maskBlock // 64 filters each; nil if there are no more than fewFilters
 }
 
 const isWild = 1 << 31
 
-// fewFilters is up to how many filters are compared with a topic one by one.
+// fewFilters is the largest number of filters that are compared with a topic one by one, without masks.
 const fewFilters = 4
 
-// NewFilterSet returns the canonical set of the filters. It does not keep the slice, nor the memory of
-// the filters' texts. Its time grows little faster than the number of filters.
+// NewFilterSet returns the canonical set of the filters. It keeps neither the slice nor the filters' texts. Its
+// running time is nearly linear in the number of filters.
 func NewFilterSet(filters ...Filter) FilterSet {
 	sorted := slices.DeleteFunc(slices.Clone(filters), func(f Filter) bool { return f.text == "" })
 	slices.SortFunc(sorted, func(a, b Filter) int { return strings.Compare(a.text, b.text) })
@@ -44,7 +45,7 @@ func NewFilterSet(filters ...Filter) FilterSet {
 	return FilterSet{c}
 }
 
-// compile returns the set of filters that are sorted and differ.
+// compile returns the compiled set of filters, which must be sorted and distinct.
 func compile(filters []Filter) *compiled {
 	size := 0
 	for _, f := range filters {
@@ -104,7 +105,7 @@ func (c *compiled) match(t *topicTokens) bool {
 	return false
 }
 
-// covers reports whether a filter of the set other than number except covers f.
+// covers reports whether a filter of the set covers f. The filter at index except is ignored.
 func (c *compiled) covers(f Filter, except int) bool {
 	if c.blocks == nil {
 		for i := range c.ends {
@@ -115,7 +116,7 @@ func (c *compiled) covers(f Filter, except int) bool {
 		return false
 	}
 	var t topicTokens
-	t.split(f.text) // read as a topic, see covers of Filter
+	t.split(f.text) // treated as a topic, see the function covers
 	for i := range c.blocks {
 		for found := c.blocks[i].find(&t); found != 0; found &= found - 1 {
 			if n := i*blockFilters + lowest(found); n != except && c.at(n).Cover(f) {
@@ -126,7 +127,7 @@ func (c *compiled) covers(f Filter, except int) bool {
 	return false
 }
 
-// Key returns a text that equal sets have in common, and no others.
+// Key returns a text that identifies the set: two sets are equal if and only if their keys are.
 func (s FilterSet) Key() string {
 	if s.c == nil {
 		return ""
@@ -153,10 +154,10 @@ func (s FilterSet) All() iter.Seq[Filter] {
 	}
 }
 
-// Filters returns the filters, sorted. The slice is the caller's.
+// Filters returns the filters in a new, sorted slice.
 func (s FilterSet) Filters() []Filter { return slices.AppendSeq(make([]Filter, 0, s.Len()), s.All()) }
 
-// exact reports that no filter has a wildcard.
+// exact reports whether no filter has a wildcard.
 func (s FilterSet) exact() bool {
 	for f := range s.All() {
 		if !f.Exact() {
@@ -175,7 +176,7 @@ func (s FilterSet) Match(topic string) bool {
 	return s.match(&t, topic)
 }
 
-// match is Match with scratch that a loop over topics uses again.
+// match reports the same as Match. A loop over topics can reuse scratch.
 func (s FilterSet) match(scratch *topicTokens, topic string) bool {
 	switch {
 	case s.c == nil:
@@ -188,11 +189,11 @@ func (s FilterSet) match(scratch *topicTokens, topic string) bool {
 	return s.c.match(scratch)
 }
 
-// Cover reports whether one filter of the set covers f. It is the rule by which rights are judged: a
-// filter that only several together cover is refused.
+// Cover reports whether a single filter of the set covers f. Access rights are checked by this rule: a filter
+// that only several filters together cover is rejected.
 func (s FilterSet) Cover(f Filter) bool { return s.c != nil && f.text != "" && s.c.covers(f, -1) }
 
-// Size returns the bytes of memory that the set takes, about, its part of a hub's index included.
+// Size returns the approximate memory of the set in bytes, including its entries in the hub's index.
 func (s FilterSet) Size() int {
 	if s.c == nil {
 		return 0
@@ -204,4 +205,4 @@ func (s FilterSet) Size() int {
 	return size
 }
 
-const compiledSize = 64 // bytes of a compiled
+const compiledSize = 64 // memory of a compiled in bytes

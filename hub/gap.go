@@ -1,29 +1,29 @@
 package hub
 
-// GapReason says why events are missing (docs/protocol.md#gaps).
+// GapReason is the reason why events are missing (docs/protocol.md#gaps).
 type GapReason string
 
 // The reasons of a gap.
 const (
-	GapExpired GapReason = "expired" // retention had let them go
-	GapEpoch   GapReason = "epoch"   // the cursor is of another life of the log
+	GapExpired GapReason = "expired" // retention removed the events
+	GapEpoch   GapReason = "epoch"   // the cursor belongs to another epoch of the log
 	GapFuture  GapReason = "future"  // the cursor is past the end of the log
 )
 
-// Gap tells a subscriber that events of its filters are lost to it.
+// Gap reports that events which match the subscriber's filters are lost.
 type Gap struct {
 	Reason GapReason
-	// After is the subscriber's cursor, as text since it may be of another hub, or of none. It is
-	// empty where there was none, a start by time, and where it was no text or a long one.
+	// After is the subscriber's cursor. It is text, because it may not be a cursor of this hub. It is empty
+	// for a start by time, and if the given cursor was too long or not valid text.
 	After string
-	// ResumedAt is where reading goes on: resuming after it yields what follows the gap.
+	// ResumedAt is the position after the gap, where reading continues.
 	ResumedAt Cursor
-	// Certain means that something that matches was removed; otherwise it may have been.
+	// Certain is set if a matching event was removed. Otherwise a matching event may have been removed.
 	Certain bool
 }
 
-// gap finds what is lost between the position and the window, and moves the position past it. It does a
-// piece of that, and reports whether that was the last.
+// gap searches for matching events that were lost between the position and the in-memory log, and moves the
+// position past them. It does one piece of the search, and done reports whether the search is complete.
 func (s *Subscription) gap(w *window, set FilterSet) (g *Gap, done bool) {
 	switch {
 	case s.lost != nil:
@@ -32,7 +32,7 @@ func (s *Subscription) gap(w *window, set FilterSet) (g *Gap, done bool) {
 		s.stopSearches()
 		return nil, true
 	case s.origin == byLast && !s.begun:
-		// "The newest retained" is true of whatever is left of them by now.
+		// The subscriber asked for the newest retained events, so events that were removed since are no gap.
 	default:
 		lost, done := w.topics.searchLosses(s.lossSearch(set), w.looks)
 		if !done {
@@ -44,8 +44,8 @@ func (s *Subscription) gap(w *window, set FilterSet) (g *Gap, done bool) {
 	return s.goPast(w.floor, g), true
 }
 
-// lossSearch returns the search for what the window has lost after the position, a new one if it is the
-// first piece or the position has moved.
+// lossSearch returns the search for events that the in-memory log lost after the position. It starts a new
+// search if there is none or the position has moved.
 func (s *Subscription) lossSearch(set FilterSet) *lossSearch {
 	after := s.position
 	if s.byTimeYet() {
@@ -64,7 +64,7 @@ func (s *Subscription) lossSearch(set FilterSet) *lossSearch {
 	return s.losses
 }
 
-// stopSearches ends what Read has not found out. Called with Hub.mu held.
+// stopSearches cancels the searches that Read has not completed. Hub.mu must be held.
 func (s *Subscription) stopSearches() {
 	s.hub.window.topics.cancel(s.losses)
 	s.losses = nil
@@ -74,10 +74,10 @@ func (s *Subscription) stopSearches() {
 	s.hole = nil
 }
 
-// byTimeYet reports that it is the time, not the position, that says what is lost.
+// byTimeYet reports whether losses are searched from the start time instead of the position.
 func (s *Subscription) byTimeYet() bool { return !s.begun && !s.since.IsZero() }
 
-// expired is the gap after the position if something was lost there, or may have been.
+// expired returns the gap after the position, or nil if no matching event can have been lost.
 func (s *Subscription) expired(certain, possible bool) *Gap {
 	if !possible {
 		return nil
@@ -89,7 +89,7 @@ func (s *Subscription) expired(certain, possible bool) *Gap {
 	return g
 }
 
-// goPast moves the position to seq, before which g, if any, is what was lost.
+// goPast moves the position to seq. It completes and counts the gap g before seq, unless g is nil.
 func (s *Subscription) goPast(seq uint64, g *Gap) *Gap {
 	s.position = seq
 	if g != nil {

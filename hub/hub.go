@@ -10,52 +10,52 @@ import (
 	"time"
 )
 
-// Config is a hub's configuration. The zero Config is a hub in memory with the default limits.
+// Config configures a hub. The zero Config keeps events in memory, with the default limits.
 type Config struct {
 	Engine       Engine    // nil: NewMemory()
-	Retention    Retention // what can be read again
+	Retention    Retention // limits of the in-memory log
 	MaxEventSize int       // bytes of data in an event; 0: DefaultMaxEventSize
-	Workers      int       // goroutines that fan out; 0: GOMAXPROCS
+	Workers      int       // fan-out goroutines; 0: GOMAXPROCS
 }
 
-// Hub takes events in and hands them to subscriptions. All methods may be called by any goroutine.
+// Hub accepts events and delivers them to subscriptions. All methods are safe for concurrent use.
 type Hub struct {
 	engine       Engine   // static
 	epoch        Epoch    // static
 	maxEventSize int      // static
-	archive      *archive // static; nil: the window is all there is
+	archive      *archive // static; nil: the engine is not a Log
 	fanout       *fanout
-	turns        chan struct{} // static; has as many elements as there may be long searches at a moment
+	turns        chan struct{} // static; a semaphore: its capacity is the limit on concurrent long searches
 	steps        int           // static; maxSteps
 	keys         *idempotency
 	stats        counters
 
-	closing context.Context // ends when Close has closed the engine
+	closing context.Context // canceled once Close has closed the engine
 	stop    context.CancelFunc
-	aged    chan struct{} // capacity 1: the window has got a first event, mind its age
+	aged    chan struct{} // capacity 1: wakes expire when the in-memory log is no longer empty
 	running sync.WaitGroup
-	yielded func()     // for tests: called by yield while it does not hold mu; static
-	erasing sync.Mutex // held by Erase, so that of two erasures of one event the second finds none
+	yielded func()     // for tests: called by yield while mu is not held; static
+	erasing sync.Mutex // held by Erase, so that a second erasure of the same event returns ErrNoEvent
 
 	mu            sync.RWMutex
 	window        *window
 	index         index
 	feeds         map[string]*feed // by FilterSet.key
 	subscriptions int
-	filterBytes   int // of feeds
+	filterBytes   int // memory of all filter sets in feeds
 	closed        bool
 	arrivals      arrivalHeap
-	born          []*feed // while deliver matches events: feeds that it has not gathered
-	matching      bool    // deliver matches events
+	born          []*feed // groups created while deliver matches events; deliver has not gathered them
+	matching      bool    // deliver is matching events
 
 	delivery delivery // owned by deliver
 }
 
-// startPatience is how long New waits for what the log has already.
+// startPatience is how long New waits for the events that the log already has.
 const startPatience = time.Minute
 
-// New starts a hub: when it returns, the window has the newest of what the engine's log had. Close
-// ends it.
+// New starts a hub. When New returns, the in-memory log has the newest events of the engine's log. The caller
+// must call Close.
 func New(cfg Config) (*Hub, error) {
 	h := &Hub{
 		engine:       cfg.Engine,
@@ -111,13 +111,13 @@ func (h *Hub) start(cfg Config) error {
 	return nil
 }
 
-// load waits until all that the log has now was delivered: the first subscriber must not take it
-// for what comes next.
+// load blocks until every event that the log now has is delivered. Otherwise the first subscriber would receive
+// older events as new ones.
 func (h *Hub) load(log Log) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startPatience)
 	defer cancel()
 	tip, err := log.Tip(ctx)
-	for errors.Is(err, ErrUnavailable) && ctx.Err() == nil { // a cluster may be about to find together
+	for errors.Is(err, ErrUnavailable) && ctx.Err() == nil { // a cluster may still be forming
 		time.Sleep(logRetry)
 		tip, err = log.Tip(ctx)
 	}
@@ -127,13 +127,13 @@ func (h *Hub) load(log Log) error {
 	if !h.await(ctx, tip) {
 		return fmt.Errorf("not delivered within %v: %w", startPatience, ErrUnavailable)
 	}
-	h.stats.published.Store(0) // that was before
+	h.stats.published.Store(0) // count from the start of this hub
 	h.lookEarly(ctx, log)
 	return nil
 }
 
-// lookEarly finds out whether an event before the window has a later time than its first: a server's clock
-// was ahead.
+// lookEarly sets window.early if an event before the in-memory log has a later time than the first event in it.
+// That happens when a server's clock was ahead.
 func (h *Hub) lookEarly(ctx context.Context, log Log) {
 	h.mu.RLock()
 	var first *Event
@@ -150,9 +150,9 @@ func (h *Hub) lookEarly(ctx context.Context, log Log) {
 	h.window.early = err != nil || seq+1 < first.ID.Seq
 }
 
-// Publish validates the events and puts them at the end of the log, in their order, all or none.
-// It gives the ID of the last, and never waits for a subscriber. As a rule they have been delivered
-// when it returns. Without events it gives the position of the newest.
+// Publish validates the events and appends all of them or none to the log, in order. It returns the ID of the
+// last one. It never waits for a subscriber. Usually the hub has delivered the events when Publish returns.
+// Without events, it returns the position of the newest event.
 //
 // The error is an *InvalidError, ErrClosed, or one that wraps ErrUnavailable.
 func (h *Hub) Publish(ctx context.Context, events ...*Event) (Cursor, error) {
@@ -163,8 +163,8 @@ func (h *Hub) Publish(ctx context.Context, events ...*Event) (Cursor, error) {
 	return last, err
 }
 
-// PublishEach is Publish for events that need not be all or none, such as those of a datagram
-// source. Where the error is a *PartialError, some are in the log.
+// PublishEach publishes events that need not be stored atomically, such as those of a datagram source. If the
+// error is a *PartialError, some of the events are in the log.
 func (h *Hub) PublishEach(ctx context.Context, events ...*Event) (Cursor, error) {
 	if s, ok := h.engine.(Streamer); ok {
 		return h.publish(events, func() (Cursor, error) { return s.PublishEach(ctx, events) })
@@ -172,8 +172,8 @@ func (h *Hub) PublishEach(ctx context.Context, events ...*Event) (Cursor, error)
 	return h.Publish(ctx, events...)
 }
 
-// PublishInOrder is Publish for events that need not be all or none, such as the lines of a stream. Where the
-// error is a *PartialError, the first of them are in the log.
+// PublishInOrder publishes events that need not be stored atomically, such as the lines of a stream. If the
+// error is a *PartialError, its Stored field counts the leading events that are in the log.
 func (h *Hub) PublishInOrder(ctx context.Context, events ...*Event) (Cursor, error) {
 	o, ok := h.engine.(OrderedPublisher)
 	if !ok {
@@ -186,9 +186,9 @@ func (h *Hub) PublishInOrder(ctx context.Context, events ...*Event) (Cursor, err
 	return last, err
 }
 
-// PublishUnique is PublishEach for events that have an ID each, at the same index of ids: an engine that
-// shares its log with other hubs leaves out those whose ID is in the log already, and repeated is how many
-// they were. An engine that does not know IDs publishes all.
+// PublishUnique publishes as PublishEach does, where ids holds the ID of each event at the same index. A
+// UniquePublisher skips events whose ID is already in the log; repeated is the number of skipped events. Any
+// other engine publishes all events.
 func (h *Hub) PublishUnique(ctx context.Context, ids []string, events ...*Event) (repeated int, err error) {
 	u, ok := h.engine.(UniquePublisher)
 	if !ok {
@@ -200,12 +200,13 @@ func (h *Hub) PublishUnique(ctx context.Context, ids []string, events ...*Event)
 		return last, err
 	})
 	if errors.Is(err, ErrUnavailable) {
-		h.stats.refused.Add(-uint64(repeated)) // publish has counted all that are not stored
+		h.stats.refused.Add(-uint64(repeated)) // publish has counted the repeated events as refused
 	}
 	return repeated, err
 }
 
-// publish has the engine do it if the events are good, and there are some.
+// publish validates the events and calls do, which publishes them. Without events, it returns the current
+// position.
 func (h *Hub) publish(events []*Event, do func() (Cursor, error)) (Cursor, error) {
 	if len(events) == 0 {
 		return h.Position(), nil
@@ -226,7 +227,7 @@ func (h *Hub) publish(events []*Event, do func() (Cursor, error)) (Cursor, error
 	return last, err
 }
 
-// atIndex names the event of a batch that an *InvalidError is about.
+// atIndex adds the number of the invalid event to an *InvalidError, if n is more than one.
 func atIndex(err error, i, n int) error {
 	if bad, ok := err.(*InvalidError); ok && n > 1 {
 		return &InvalidError{Parameter: bad.Parameter, Detail: fmt.Sprintf("event %d of %d: %s", i+1, n, bad.Detail), TooLarge: bad.TooLarge}
@@ -234,8 +235,8 @@ func atIndex(err error, i, n int) error {
 	return err
 }
 
-// yield lets others have Hub.mu, where work under it goes on for longer than one hold may last. What the
-// lock guards is consistent meanwhile, and no other delivery begins.
+// yield releases Hub.mu for a moment during long work and locks it again. The guarded data must be consistent
+// when yield is called. No other delivery begins meanwhile.
 func (h *Hub) yield() {
 	h.mu.Unlock()
 	if h.yielded != nil {
@@ -244,25 +245,25 @@ func (h *Hub) yield() {
 	h.mu.Lock()
 }
 
-// floor is the seq up to which the window has let go.
+// floor returns the low watermark of the in-memory log: events up to this seq are no longer in it.
 func (h *Hub) floor() uint64 {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return h.window.floor
 }
 
-// Position is the cursor of the newest event.
+// Position returns the cursor of the newest event.
 func (h *Hub) Position() Cursor {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return Cursor{h.epoch, h.window.head}
 }
 
-// MaxEventSize is the limit on an event's data, in bytes.
+// MaxEventSize returns the limit on an event's data, in bytes.
 func (h *Hub) MaxEventSize() int { return h.maxEventSize }
 
-// Subscribe begins a subscription. From now on sink is told of what there is to read; what was
-// there before must be asked for once with Read. The error is ErrClosed.
+// Subscribe starts a subscription. The hub calls sink.Ready for events published from now on. The caller must
+// call Read once for events that are already in the log. The error is ErrClosed.
 func (h *Hub) Subscribe(r Request, sink Sink) (*Subscription, error) {
 	r = h.Locate(r)
 	h.mu.Lock()
@@ -277,7 +278,7 @@ func (h *Hub) Subscribe(r Request, sink Sink) (*Subscription, error) {
 	return s, nil
 }
 
-// feedOf gives the feed of the set, a new one if nobody has asked for it yet.
+// feedOf returns the subscription group of the set. It creates the group if there is none.
 func (h *Hub) feedOf(set FilterSet) *feed {
 	f := h.feeds[set.Key()]
 	if f == nil {
@@ -292,7 +293,7 @@ func (h *Hub) feedOf(set FilterSet) *feed {
 	return f
 }
 
-// release forgets the feed if nobody is left in it.
+// release removes the subscription group if it has no subscriptions.
 func (h *Hub) release(f *feed) {
 	if len(f.subs) == 0 {
 		delete(h.feeds, f.set.Key())
@@ -301,8 +302,8 @@ func (h *Hub) release(f *feed) {
 	}
 }
 
-// Close ends the hub: nothing is taken or delivered any more, and its goroutines have ended when
-// it returns. Subscriptions stay readable and are for their owners to close.
+// Close stops the hub and blocks until its goroutines have ended. The hub then neither accepts nor delivers
+// events. Subscriptions remain readable, and their owners must close them.
 func (h *Hub) Close() error {
 	h.mu.Lock()
 	again := h.closed
@@ -318,10 +319,10 @@ func (h *Hub) Close() error {
 	return err
 }
 
-// minExpiry keeps a stream of events that each end at another moment from waking expire for each.
+// minExpiry is the shortest interval between two runs of expire, so that it does not wake for every event.
 const minExpiry = 20 * time.Millisecond
 
-// expire lets events go when their age ends, published or not.
+// expire removes events when they reach the maximum age, even if nothing is published.
 func (h *Hub) expire() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()

@@ -2,48 +2,48 @@ package hub
 
 import "time"
 
-// Sink is told that there is something to read. It is the write side of a connection, or a Bell.
+// Sink is notified when a subscription has events to read. It is a connection writer or a Bell.
 type Sink interface {
-	// Ready is called by a fan-out worker when r has events for the subscription, and by the archive,
-	// with an empty round, when a Read that was Waiting can go on. It must not block, and may be called
-	// once more after Subscription.Close has returned.
+	// Ready notifies the subscriber. A fan-out worker calls it with a batch of events for the subscription.
+	// The replay reader calls it with an empty batch when a Read that returned Waiting can continue. Ready
+	// must not block. It may be called once more after Subscription.Close has returned.
 	Ready(r *Round)
 }
 
-// Bell is a Sink and a Holder that wakes whoever receives from it.
+// Bell is a notifier: a Sink and a Holder that sends on its channel when it is called.
 type Bell chan struct{}
 
-// NewBell makes a Bell.
+// NewBell returns a new Bell.
 func NewBell() Bell { return make(Bell, 1) }
 
 // Ready implements Sink.
 func (b Bell) Ready(*Round) { b.ring() }
 
-// Revise implements Holder: who is woken looks at its grant too.
+// OnRightsChanged implements Holder. The receiver must check its grant whenever it receives.
 func (b Bell) OnRightsChanged() { b.ring() }
 
 func (b Bell) ring() {
 	select {
 	case b <- struct{}{}:
-	default: // it has rung and nobody has come yet
+	default: // a notification is already pending
 	}
 }
 
-// Request is what a subscriber asks for.
+// Request describes a subscription.
 type Request struct {
-	Filters FilterSet // empty: nothing yet
+	Filters FilterSet // may be empty; see Subscription.SetFilters
 	Start   Start
-	// Conflate: of the waiting events with one topic and key deliver only the newest. Behind the window
-	// it is the newest of those that were read of the log at once, and none that the window has newer.
+	// Conflate delivers, of the unread events with the same topic and key, only the newest. For events older
+	// than the in-memory log, it compares only the events of one replay chunk and of the in-memory log.
 	Conflate bool
 
-	located *located // see Hub.Locate; nil: not yet, or nothing has to be found
+	located *located // set by Hub.Locate; nil: not located yet, or the start needs no search
 }
 
-// Subscription is one subscriber: a set of filters and a position in the log. It has no queue;
-// what it has not read is in the window, or in the log behind it. It has no goroutine either.
+// Subscription is a set of filters and a position in the log. It has no queue and no goroutine: it reads events
+// from the in-memory log, or older ones from the durable log.
 //
-// Its methods other than Close are for one goroutine at a time: the owner of the Sink.
+// Except for Close, its methods may be called by one goroutine at a time, the owner of the Sink.
 type Subscription struct {
 	// static
 
@@ -53,37 +53,38 @@ type Subscription struct {
 
 	// owned by the reader
 
-	begun     bool // has been read once
-	unsure    bool // the position is past what was delivered: it may be past the log's end
-	seeking   bool // where since begins is not known yet
-	held      bool // began after a cursor without filters: it stands there until it has some
-	scattered bool // see window.merge; until all has been read
+	begun     bool // Read has been called, or Skip
+	unsure    bool // the position is after the last delivered event, and may be past the log's end
+	seeking   bool // the position of the start time since is not known yet
+	held      bool // started after a cursor without filters: the position stays until there are filters
+	scattered bool // see window.merge; reset once everything has been read
 	origin    origin
-	trace     *trace      // finds where the newest of the log begin, and then what lies between them
-	position  uint64      // all up to here has been read
-	lost      *lost       // to be told before anything else: the start was not of this log
-	since     time.Time   // of a start by time, until events come that are no older
-	rounds    *feed       // whose rounds are for it: one of an earlier set may still be under way
-	losses    *lossSearch // for what the window has lost after the position; nil: none is under way
-	hole      *holeSearch // the same for the log
+	trace     *trace      // backward scan for a start with Last; later it lists the events that it found
+	position  uint64      // all matching events up to this seq have been read
+	lost      *lost       // gap to report first: the start position is not in this log
+	since     time.Time   // start time; zero once no older event can follow
+	rounds    *feed       // group whose batches are accepted; a batch of an earlier group may still arrive
+	losses    *lossSearch // search for events that the in-memory log lost after the position; nil: none
+	hole      *holeSearch // search for events that the durable log lost after the position; nil: none
 
 	// guarded by Hub.mu
 
 	closed bool
-	slot   int32 // in feed.subs
+	slot   int32 // index in feed.subs
 	feed   *feed // nil: no filters, or closed
 }
 
-// Position is where the subscription stands: everything of its filters up to there was read.
+// Position returns the position of the subscription. All matching events up to it have been read.
 func (s *Subscription) Position() Cursor { return Cursor{s.hub.epoch, s.position} }
 
-// Reached reports that all up to seq was read, what the start had to tell included.
+// Reached reports whether all matching events up to seq have been read, and the gap at the start, if any, has
+// been reported.
 func (s *Subscription) Reached(seq uint64) bool {
 	return s.lost == nil && !s.unsure && s.position >= seq
 }
 
-// Place is Position as text, but while a gap of the start is still to be told it is the subscriber's
-// own cursor: who resumes from it loses nothing, that gap included.
+// Place returns the cursor from which a subscriber can resume, as text. It is Position, except while a gap at the
+// start has not been reported: then it is the cursor from the request, so that resuming reports the gap again.
 func (s *Subscription) Place() string {
 	if s.lost != nil {
 		return s.lost.begin
@@ -91,28 +92,28 @@ func (s *Subscription) Place() string {
 	return s.Position().String()
 }
 
-// Batch is what one Read found.
+// Batch is the result of one Read.
 type Batch struct {
-	// Gap, if any, comes before the events.
+	// Gap is a gap before Events, or nil.
 	Gap *Gap
-	// Overtaken means that the gap is of a subscriber that was reading and was too slow.
+	// Overtaken is set if the subscription had already been reading and fell behind retention.
 	Overtaken bool
 	Events    []*Event
-	// More means that the limit or the hub's own bound ended the read: read on, and after a read that found
-	// nothing in one's Turn.
+	// More is set if the read stopped at the caller's limit or at the hub's own bound. Call Read again, and
+	// call Turn first if this read found nothing.
 	More bool
-	// Waiting means that there may be more, which has to be fetched: the Sink is told when it is there.
+	// Waiting is set if the next events are being fetched. The hub calls Sink.Ready when they are available.
 	Waiting bool
 }
 
-// Read takes what follows the position, within the limit, and moves the position past it. With
-// nothing to read the batch is empty and the position is that of the newest event; but one that
-// began after a cursor without filters stays there until it has some.
+// Read returns the events after the position, within the limit, and moves the position past them. If there is
+// nothing to read, the batch is empty and the position is that of the newest event. A subscription that started
+// after a cursor without filters keeps its position until it has filters.
 func (s *Subscription) Read(limit ReadLimit) Batch {
 	s.hub.mu.RLock()
 	defer s.hub.mu.RUnlock()
 	w := s.hub.window
-	if w.pushing && !s.held && !s.hasMore() { // it has read all but what is being added
+	if w.pushing && !s.held && !s.hasMore() { // everything was read except the element that is being added
 		s.position, s.begun, s.scattered = max(s.position, w.settled), true, false
 	}
 	switch {
@@ -121,7 +122,7 @@ func (s *Subscription) Read(limit ReadLimit) Batch {
 	case s.hub.archive != nil && !s.located():
 		return Batch{Waiting: true}
 	case !s.behind():
-		// What was let go meanwhile, whoever's it was, is no loss to this subscriber.
+		// No removed event matched the filters, so nothing was lost.
 		s.position, s.begun, s.scattered = max(s.position, w.head), true, false
 		return Batch{}
 	case s.hub.archive != nil && (s.lost != nil || s.position < w.floor) && w.floor > 0:
@@ -143,7 +144,7 @@ func (s *Subscription) Read(limit ReadLimit) Batch {
 	return b
 }
 
-// set is of the filters subscribed to now. Called with Hub.mu held.
+// set returns the current filters. Hub.mu must be held.
 func (s *Subscription) set() FilterSet {
 	if s.feed == nil {
 		return FilterSet{}
@@ -151,7 +152,8 @@ func (s *Subscription) set() FilterSet {
 	return s.feed.set
 }
 
-// due leaves out the events that are older than a start at a time to come.
+// due returns the events without those that are older than the start time. It clears the start time once no
+// older event can follow.
 func (s *Subscription) due(events []*Event) []*Event {
 	if s.since.IsZero() {
 		return events
@@ -161,14 +163,14 @@ func (s *Subscription) due(events []*Event) []*Event {
 		early++
 	}
 	if early < len(events) || !s.since.After(time.Now()) {
-		s.since = time.Time{} // what comes later is no older
+		s.since = time.Time{} // no older event follows
 	}
 	return events[early:]
 }
 
-// Take finds where in the round the subscription stands. ok means that all events it has not read
-// are the round's from start on; Skip moves the position as they are delivered. Otherwise, as when
-// the round is of filters that it had before, it reads on its own.
+// Take returns the index of the first event in the batch that the subscription has not read. If ok, its unread
+// events up to r.To are exactly r.Events[start:], and the caller calls Skip as it delivers them. If not ok, the
+// caller must use Read; for example, the batch may belong to the filters before SetFilters.
 func (s *Subscription) Take(r *Round) (start int, ok bool) {
 	if r.feed != s.rounds || s.position < r.From || s.lost != nil || s.unsure || s.trace.pending() || s.conflate || !s.since.IsZero() {
 		return 0, false
@@ -182,35 +184,34 @@ func (s *Subscription) Take(r *Round) (start int, ok bool) {
 	return start, true
 }
 
-// Skip moves the position forward to seq: all up to there was delivered from a round.
+// Skip moves the position forward to seq. The caller has delivered all matching events up to seq from a batch.
 func (s *Subscription) Skip(seq uint64) {
 	s.position = max(s.position, seq)
 	s.begun = true
 }
 
-// Filters are those subscribed to now; none after Close. It may be called by any goroutine.
+// Filters returns the current filters, which are empty after Close. It is safe for concurrent use.
 func (s *Subscription) Filters() FilterSet {
 	s.hub.mu.RLock()
 	defer s.hub.mu.RUnlock()
 	return s.set()
 }
 
-// SetFilters changes what is subscribed to from the position on. As after Subscribe, what was
-// there before must be asked for once with Read, if Behind says that there may be something.
+// SetFilters replaces the filters, from the current position on. As after Subscribe, the caller must call Read
+// once for events that are already in the log, if Behind returns true.
 func (s *Subscription) SetFilters(set FilterSet) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	s.join(set)
 	if !s.trace.pending() {
-		s.trace = nil // it was of the filters before
+		s.trace = nil // its result was for the previous filters
 	}
 	if !s.begun && !s.seeking {
-		s.since = time.Time{} // for other filters the position is what counts
+		s.since = time.Time{} // for the new filters, only the position counts
 	}
 }
 
-// Restart changes the filters and puts the subscription where the request says; Conflate is
-// not looked at.
+// Restart replaces the filters and the position by those of the request. It ignores Conflate.
 func (s *Subscription) Restart(r Request) {
 	r = s.hub.Locate(r)
 	s.hub.mu.Lock()
@@ -219,12 +220,12 @@ func (s *Subscription) Restart(r Request) {
 	s.start(r)
 }
 
-// join moves the subscription to the feed of the set. Called with Hub.mu held.
+// join moves the subscription to the subscription group of the set. Hub.mu must be held.
 func (s *Subscription) join(set FilterSet) {
 	if s.closed {
 		return
 	}
-	s.stopSearches() // they are of the filters before
+	s.stopSearches() // they are for the previous filters
 	s.scattered = false
 	s.leave()
 	if set.Len() > 0 {
@@ -244,7 +245,7 @@ func (s *Subscription) leave() {
 	s.feed = nil
 }
 
-// Close ends the subscription; it may be called more than once.
+// Close closes the subscription. It may be called more than once and by any goroutine.
 func (s *Subscription) Close() {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
@@ -259,7 +260,7 @@ func (s *Subscription) Close() {
 	}
 }
 
-// Behind reports whether there is something to read, or may be.
+// Behind reports whether there may be something to read.
 func (s *Subscription) Behind() bool {
 	s.hub.mu.RLock()
 	defer s.hub.mu.RUnlock()
@@ -271,14 +272,14 @@ func (s *Subscription) behind() bool {
 	return s.hasMore() || s.feed != nil && w.pushing && s.position < w.head
 }
 
-// hasMore is behind without the element that is being added to the feeds.
+// hasMore reports the same as behind, without regard to the element that is being added to the groups.
 func (s *Subscription) hasMore() bool {
 	return !s.held && (s.lost != nil || s.unsure || s.trace.pending()) || s.feed != nil && s.position < s.feed.last
 }
 
-// Begun reports that it is known where the subscription begins; until then its position is before
-// all that it can get.
+// Begun reports whether the start of the subscription has been located. Until then, its position is before
+// every event that it can receive.
 func (s *Subscription) Begun() bool { return !s.seeking && !s.trace.pending() }
 
-// Newest is the position that a subscriber has who has read everything.
+// Newest returns the position of a subscription that has read everything.
 func (s *Subscription) Newest() Cursor { return s.hub.Position() }

@@ -17,8 +17,8 @@ const (
 	anyTail  = ">" // as the last token, matches one or more
 )
 
-// ValidateTopic says whether an event may be published on the topic. The error is an
-// *InvalidError for the parameter "topic".
+// ValidateTopic reports whether an event may be published on the topic. The error is an *InvalidError for the
+// parameter "topic".
 func ValidateTopic(topic string) error {
 	if strings.HasPrefix(topic, "$") {
 		return invalid("topic", "topics that begin with $ are the hub's own")
@@ -26,7 +26,7 @@ func ValidateTopic(topic string) error {
 	return checkTokens(topic, false)
 }
 
-// checkTokens holds what topics and filters have in common; wildcards are whole tokens.
+// checkTokens checks the rules that topics and filters share. If wildcards is set, a token may be a wildcard.
 func checkTokens(s string, wildcards bool) error {
 	switch {
 	case s == "":
@@ -70,7 +70,7 @@ func checkToken(token string) error {
 	return nil
 }
 
-// Filter selects topics. It is made by ParseFilter; the zero Filter selects nothing.
+// Filter selects topics. ParseFilter returns one. The zero Filter selects nothing.
 type Filter struct {
 	text string
 	wild bool
@@ -79,8 +79,8 @@ type Filter struct {
 // Everything is the filter ">".
 var Everything = Filter{text: anyTail, wild: true}
 
-// ParseFilter reads a topic filter: tokens as in a topic, where "*" stands for exactly one
-// token and a last ">" for one or more. The error is an *InvalidError for "topic".
+// ParseFilter parses a topic filter. It consists of tokens as a topic does, where "*" matches exactly one token
+// and ">" as the last token matches one or more. The error is an *InvalidError for the parameter "topic".
 func ParseFilter(s string) (Filter, error) {
 	if err := checkTokens(s, true); err != nil {
 		return Filter{}, err
@@ -92,14 +92,14 @@ func ParseFilter(s string) (Filter, error) {
 	return Filter{text: s, wild: wild}, nil
 }
 
-// String gives the filter as it was parsed.
+// String returns the text from which the filter was parsed.
 func (f Filter) String() string { return f.text }
 
-// Exact reports that the filter has no wildcard, and so selects the topic of the same name.
+// Exact reports whether the filter has no wildcard. It then selects only the topic of the same name.
 func (f Filter) Exact() bool { return !f.wild && f.text != "" }
 
-// Match reports whether the filter selects the topic. A wildcard as first token does not
-// select the hub's own topics, those that begin with "$".
+// Match reports whether the filter selects the topic. A filter whose first token is a wildcard does not select
+// the hub's own topics, which begin with "$".
 func (f Filter) Match(topic string) bool {
 	if !f.wild {
 		return f.text != "" && f.text == topic
@@ -115,9 +115,8 @@ func (f Filter) Cover(other Filter) bool {
 	return covers(f.text, other.text)
 }
 
-// covers walks filter and other, a topic or a filter, token by token. Read as topics, the
-// wildcards of other are tokens like any: "*" stands for one token whatever it is, so only
-// "*" or ">" covers it, and ">" for one or more, so only ">" does.
+// covers reports whether filter selects every topic that other selects. The other text is a topic or a filter.
+// Its "*" is covered only by "*" or ">", and its ">" only by ">".
 func covers(filter, other string) bool {
 	if strings.HasPrefix(other, "$") && (filter[0] == '*' || filter[0] == '>') {
 		return false
