@@ -37,8 +37,9 @@ type fort struct {
 	limited sync.Mutex // held by who uses up the limits of strict
 
 	mu          sync.Mutex
-	tokensFile  string // of main; quietFile, of the others, stays as it is
-	quietFile   string
+	tokensFile  string // of main
+	textFile    string // of text
+	quietFile   string // of the others; it stays as it is
 	revokedFile string
 	entries     []entry
 	revoked     []string
@@ -84,6 +85,7 @@ func newFort(t *testing.T) *fort {
 	}
 	f.udpKey = []byte(f.secret(rand.Text()))
 	f.tokensFile, f.quietFile = file("tokens.yaml", f.tokensText()), file("quiet.yaml", f.tokensText())
+	f.textFile = file("text.yaml", f.tokensText())
 	f.revokedFile = file("revoked", "# nobody yet\n")
 	access := []string{
 		"--jwt-secret-file", file("secret", string(f.hmacKey)), "--jwt-key-file", file("keys.pem", f.pem),
@@ -103,7 +105,7 @@ func newFort(t *testing.T) *fort {
 	f.open = serve(t, program(t, nil, append(anyPorts, "--auth", "none", "--read-timeout", "3s", "--ws-compression")...))
 	f.lenient = serve(t, program(t, nil, append(anyPorts, "--auth", "none", "--read-timeout", "10m", "--ws-compression")...))
 	f.text = serveText(t, program(t, jwks, slices.Concat(anyPorts, access, []string{
-		"--tokens", f.quietFile, "--log-format", "text", "--retain-events", "16", "--heartbeat", "50ms"})...))
+		"--tokens", f.textFile, "--log-format", "text", "--retain-events", "16", "--heartbeat", "50ms"})...))
 	for _, p := range []*process{f.main, f.strict, f.plain, f.text} {
 		p.token = f.tokens["master"]
 	}

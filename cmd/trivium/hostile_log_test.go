@@ -55,12 +55,12 @@ func escapeCodes(t *testing.T, f *fort) {
 		broken += fmt.Sprintf("- name: \"%s\"\n  \"k%s\": 1\n  subscribe: [\"%s\"]\n", yaml, yaml, yaml)
 	}
 	replace(t, f.tokensFile, broken)
-	replace(t, f.quietFile, broken)
+	replace(t, f.textFile, broken)
 	for _, p := range []*process{f.main, f.text} {
-		require.Eventually(t, func() bool { return strings.Contains(p.log(), "stays in force") }, patience, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return strings.Contains(p.log(), "stays in use") }, patience, 10*time.Millisecond)
 	}
 	replace(t, f.tokensFile, f.tokensText())
-	replace(t, f.quietFile, f.tokensText())
+	replace(t, f.textFile, f.tokensText())
 	for _, p := range f.hubs() {
 		p.findCleanLog(t)
 	}
