@@ -4,7 +4,7 @@
 // An Engine decides the order of events and delivers them to the hub. The hub keeps the newest events in an
 // in-memory log (type window). It finds the subscription groups (type feed) that each event matches. Fan-out
 // workers then offer the new events of each group to its subscribers in batches (type Round). A subscription is
-// a set of filters and a cursor. It reads its events from the in-memory log in every case: after a reconnect,
+// a set of filters and a cursor. It reads its events from the in-memory log, and older ones of a Log from there: after a reconnect,
 // after falling behind, or by long-poll. So history and live events are read the same way, and no subscriber has
 // a queue of its own.
 //

@@ -43,7 +43,7 @@ type Request struct {
 // Subscription is a set of filters and a position in the log. It has no queue and no goroutine: it reads events
 // from the in-memory log, or older ones from the durable log.
 //
-// Except for Close, its methods may be called by one goroutine at a time, the owner of the Sink.
+// Close, Filters and Retained may be called by any goroutine, the other methods by one at a time, the owner of the Sink.
 type Subscription struct {
 	// static
 
@@ -53,7 +53,7 @@ type Subscription struct {
 
 	// owned by the reader
 
-	begun     bool // Read has been called, or Skip
+	begun     bool // reading has started: a Read has completed, or Skip was called
 	unsure    bool // the position is after the last delivered event, and may be past the log's end
 	seeking   bool // the position of the start time since is not known yet
 	held      bool // started after a cursor without filters: the position stays until there are filters
