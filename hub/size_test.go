@@ -13,6 +13,9 @@ import (
 
 // TestSizeIsTrue compares what retained events count toward Retention.Bytes with the heap that they take.
 func TestSizeIsTrue(t *testing.T) {
+	if testing.Short() {
+		t.Skip("counting memory takes long")
+	}
 	const n = 20_000
 	const deep = "%d.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p"
 	for _, topics := range []struct {

@@ -82,6 +82,9 @@ func protocolCommands(t *testing.T) map[string][]string {
 // TestProtocolProgramsLoseNothing runs the programs through a restart of the hub, with events published while
 // nobody is connected, and a TCP reset: each must get every event once, in order, and report the gap at the start.
 func TestProtocolProgramsLoseNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("restarts take long")
+	}
 	t.Parallel()
 	commands := protocolCommands(t)
 	playProtocol(t, func(r *clientRun, base string) {
@@ -93,6 +96,9 @@ func TestProtocolProgramsLoseNothing(t *testing.T) {
 
 // TestProtocolProgramsInBrowser does the same with those in JavaScript, in a page of the hub's origin.
 func TestProtocolProgramsInBrowser(t *testing.T) {
+	if testing.Short() {
+		t.Skip("restarts take long")
+	}
 	t.Parallel()
 	files, err := filepath.Glob(protocolPrograms + "/*.mjs")
 	require.NoError(t, err)

@@ -43,6 +43,9 @@ var hostileRows = slices.Concat(
 // TestHostile tries them all over real sockets, against the program, and then looks for what was
 // used as a token or a secret in all that the hubs have said meanwhile.
 func TestHostile(t *testing.T) {
+	if testing.Short() {
+		t.Skip("attacks take long")
+	}
 	t.Parallel()
 	f := newFort(t)
 	t.Run("try", func(t *testing.T) {

@@ -103,6 +103,9 @@ const embeddedMemory = 192 * mebibyte
 // TestContainerEmbedded is TestContainer on the embedded engine: the in-memory log is bounded by the container's
 // memory, and the replays read what is older from the store.
 func TestContainerEmbedded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("filling a log takes long")
+	}
 	args := append(anyPorts, "--auth", "none", "--log-level", "info", "--engine", "embedded", "--store", t.TempDir())
 	cmd, contained := contain(t, binary(t, args...), embeddedMemory)
 	p := serve(t, cmd)

@@ -14,6 +14,9 @@ import (
 // TestBackup: a backup made while events are published holds all that were there when it began, and a
 // store made of it begins a new epoch. One that is damaged or cut off makes no store.
 func TestBackup(t *testing.T) {
+	if testing.Short() {
+		t.Skip("filling a log takes long")
+	}
 	h, e := startHub(t, Config{Store: t.TempDir()}, hub.Retention{})
 	var last hub.Cursor
 	var err error

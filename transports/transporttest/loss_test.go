@@ -16,6 +16,9 @@ import (
 )
 
 func TestLosses(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waiting for losses takes long")
+	}
 	t.Parallel()
 	forgetful := retain(10)
 	forgetful.Hub.Retention.GapTopics = 2
