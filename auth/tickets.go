@@ -23,6 +23,9 @@ const (
 	maxTicketBytes     = 16 << 20 // of the tokens of all tickets
 )
 
+// peerRetry is when to try again after a hub did not answer. The ticket is then still valid, if it was not used.
+const peerRetry = 2 * time.Second
+
 // ErrTicket is returned for a ticket that was never issued, was used, or has expired (401).
 var ErrTicket = errors.New("the ticket is not valid: it was used, or is older than 30 seconds")
 
@@ -150,8 +153,8 @@ func (t *Tickets) Redeem(ctx context.Context, text string) (token string, err er
 		return token, nil
 	}
 	sealed, err := peers.AskPeer(ctx, id, hash[:])
-	if err != nil {
-		return "", err
+	if err != nil { // the error is about the link between hubs, which is not the client's business
+		return "", &UnavailableError{RetryAfter: peerRetry, detail: "the hub that issued the ticket does not answer"}
 	}
 	aead, nonce := sealer(ticketKey(text))
 	plain, err := aead.Open(nil, nonce, sealed, nil)
@@ -162,7 +165,7 @@ func (t *Tickets) Redeem(ctx context.Context, text string) (token string, err er
 }
 
 // Answer answers a request of another hub's Redeem: it returns the token of the ticket with this hash, encrypted
-// with the ticket itself, and nothing if there is none. So whoever reads the traffic between hubs learns neither.
+// with the ticket itself, and nothing if there is none. A reader of the traffic between hubs learns neither of them.
 func (t *Tickets) Answer(request []byte) []byte {
 	if len(request) != sha256.Size {
 		return nil

@@ -83,6 +83,13 @@ func (h hubs) AskPeer(_ context.Context, id string, request []byte) ([]byte, err
 	return h[id].Answer(request), nil
 }
 
+// silent is a link on which no hub answers.
+type silent struct{}
+
+func (silent) AskPeer(context.Context, string, []byte) ([]byte, error) {
+	return nil, errors.New("timeout")
+}
+
 func TestTicketIsValidOnceAmongHubs(t *testing.T) {
 	a, b := NewTickets(), NewTickets()
 	peers := hubs{a.ID(): a, b.ID(): b}
@@ -97,6 +104,16 @@ func TestTicketIsValidOnceAmongHubs(t *testing.T) {
 		_, err = hub.Redeem(t.Context(), text)
 		require.ErrorIs(t, err, ErrTicket)
 	}
+	text, err = a.Issue("token")
+	require.NoError(t, err)
+	b.SetPeers(silent{})
+	_, err = b.Redeem(t.Context(), text)
+	require.ErrorIs(t, err, ErrUnavailable)
+	require.EqualError(t, err, "the hub that issued the ticket does not answer")
+	b.SetPeers(peers)
+	_, err = b.Redeem(t.Context(), text)
+	require.NoError(t, err, "the ticket was not used")
+
 	gone := NewTickets()
 	text, err = gone.Issue("token")
 	require.NoError(t, err)
