@@ -18,7 +18,7 @@
 //
 // An accepted request has an [Access] in its context. A refused one is passed, with the reason, to
 // the route's error handler, since a browser cannot see the HTTP status of a refused WebSocket. The
-// reason tells whether Host, Origin or token is at fault. The routes themselves check the rights.
+// reason names Host, Origin or token as the cause. The routes themselves check the rights.
 //
 // Verifiers are [Tokens] (a file of hashes), [JWT], and [Chain] for both. Their configuration may
 // change at any time; [Middleware.Recheck] then verifies every token in use again.

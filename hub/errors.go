@@ -10,7 +10,7 @@ var (
 	// ErrClosed: the hub has been closed.
 	ErrClosed = errors.New("the hub is closed")
 	// ErrUnavailable: the engine cannot take events or confirm a position now; try again later.
-	ErrUnavailable = errors.New("the engine is away")
+	ErrUnavailable = errors.New("storage unavailable")
 	// ErrNoEvent: the log has no event with this ID, or not any more.
 	ErrNoEvent = errors.New("the log has no event with this ID")
 	// ErrKeyReused: the idempotency key stands for other events.

@@ -23,8 +23,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// clientsDir has the programs of TestClients, each of which reads the hub named by HUB with one
-// library and prints the number of each event.
+// clientsDir is the directory of the programs of TestClients. Each program subscribes with one library to the hub at
+// the URL in the variable HUB, and prints the number of each event.
 const clientsDir = "../../testdata/clients"
 
 // TestClients runs widely used client libraries through a drain, a TCP reset and a kill of the hub,

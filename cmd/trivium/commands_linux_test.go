@@ -16,8 +16,8 @@ import (
 // documented lists the pages whose commands TestDocumentedCommands runs, in this order.
 var documented = []string{"README.md", "docs/publishing.md", "docs/security.md"}
 
-// outcomes says what the commands of the pages print. The first whose part occurs in a command
-// counts; a command without one fails the test, and so does an outcome without a command.
+// outcomes are the outputs expected of the commands in the pages. The first entry whose part occurs in a command
+// applies to it. A command without an entry fails the test, and so does an entry without a command.
 var outcomes = []struct {
 	part, prints string
 	endless      bool // the command runs until it is stopped

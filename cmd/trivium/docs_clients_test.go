@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// protocolPrograms has the clients of docs/protocol.md, each of which exports a function subscribe.
+// protocolPrograms is the directory of the clients in docs/protocol.md. Each file exports a function subscribe.
 const protocolPrograms = "../../testdata/protocol"
 
 // How a test calls subscribe of the file %q: what arrives goes to standard output.

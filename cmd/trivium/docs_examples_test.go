@@ -20,8 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// protocolPage has the examples: fenced blocks of the language http, websocket or udp. Their info string
-// has "example=NAME" and may have
+// protocolPage contains the examples: fenced blocks of the language http, websocket or udp. Their info string
+// contains "example=NAME", and these optional attributes:
 //
 //	hub=NAME    the hub to ask, one of exampleHubs; without it one hub that the examples share, in their order
 //	then=NAME   one of exampleActions, carried out when the first message of the answer has arrived

@@ -109,7 +109,7 @@ func overdrawRate(_ *testing.T, h *exampleHub) {
 	h.publish("application/json", "["+strings.Repeat(`{"topic":"many","data":1},`, 999)+`{"topic":"many","data":1}]`)
 }
 
-// beginDrain has the hub drain for as long as the example takes.
+// beginDrain starts a drain of the hub that lasts longer than the example.
 func beginDrain(t *testing.T, h *exampleHub) {
 	h.sse("")
 	h.signal(syscall.SIGTERM)

@@ -63,8 +63,8 @@ func (f *fort) cpu(t *testing.T, p *process) time.Duration {
 	return time.Duration(f.counted(t, p, "process_cpu_seconds_total") * float64(time.Second))
 }
 
-// searchingPolls has two clients of one token poll by every kind of start; another token's events are published
-// and delivered meanwhile.
+// searchingPolls runs two clients of one token that poll with every kind of start. It checks that events of another
+// token are published and delivered meanwhile.
 func searchingPolls(t *testing.T, f *fort) {
 	p := f.besieged(t, "--retain-events", "12000")
 	before := p.resident()

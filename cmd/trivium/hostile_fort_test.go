@@ -26,7 +26,7 @@ type fort struct {
 	tokens map[string]string // by the name of the entry
 	udpKey []byte
 
-	main    *process // all that a hub can be told about who may come in
+	main    *process // every access setting
 	open    *process // --auth none, and little patience
 	lenient *process // --auth none, and a message may take an hour
 	strict  *process // behind a trusted proxy, with small limits

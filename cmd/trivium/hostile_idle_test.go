@@ -34,8 +34,8 @@ var idleRows = []row{
 	{"bodies that do not come, on more connections than the process may open files", stallBodies},
 }
 
-// stallBodies has requests wait for their bodies, with a token from one address and without one from
-// many, and finds that others are served.
+// stallBodies sends requests whose bodies never arrive, with a token from one address and without a token from
+// many. It checks that other clients are served.
 func stallBodies(t *testing.T, _ *fort) {
 	for _, stalled := range []struct {
 		line, header string

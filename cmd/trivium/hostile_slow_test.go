@@ -72,7 +72,7 @@ func (c *crowd) hear(t *testing.T, data string) {
 	}
 }
 
-// weigh has the other tenant go on for a while, and returns by how much the hub has grown at most.
+// weigh publishes and reads as the other tenant for a while, and returns the largest growth of the hub's memory.
 func (c *crowd) weigh(t *testing.T) (grown int64) {
 	t.Helper()
 	for i := range 50 {

@@ -118,8 +118,9 @@ func takingAllKeys(t *testing.T, f *fort) {
 	}
 }
 
-// manyArrays has one token publish arrays of 16 MB beside each other. Others' small events are taken
-// meanwhile and come out, no subscriber misses anything, and what was answered with 503 is not in the log.
+// manyArrays publishes arrays of 16 MB concurrently with one token. It checks that small events of other tokens are
+// accepted and delivered meanwhile, that no subscriber misses an event, and that an array answered with 503 is not in
+// the log.
 func manyArrays(t *testing.T, f *fort) {
 	const arrays, rounds, events, size = 24, 2, 16, 1_000_000
 	p := f.tenants(t, "--engine", "embedded", "--store", t.TempDir(), "--retain-bytes", "1GiB")

@@ -271,7 +271,7 @@ func (e *Engine) hopeless() error {
 
 var errNotConnected = away(errors.New("there is no connection to NATS"))
 
-// Ready says why the engine is away, nil if it is not.
+// Ready returns why the engine is unavailable, nil if it is available.
 func (e *Engine) Ready() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
