@@ -11,16 +11,21 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/fsnotify/fsnotify"
 )
 
 // Times of the watcher. Their sum is less than 1 s, the time within which a changed file takes effect.
 const (
-	watchQuiet    = 100 * time.Millisecond // without an event before files are read: the writer of a file may not be done
-	watchMaxDelay = 250 * time.Millisecond // after the first event: then files are read even if events keep coming
-	watchGrace    = 400 * time.Millisecond // before a fault is logged: it may go away, as when the two files of a pair are replaced one by one
-	watchPoll     = 250 * time.Millisecond // between two reads if file notifications are unavailable
+	watchPoll  = 250 * time.Millisecond // between two reads
+	watchQuiet = 100 * time.Millisecond // before a changed content is read again: the writer of a file may not be done
+	watchGrace = 400 * time.Millisecond // before a fault is logged: it may go away, as when the two files of a pair are replaced one by one
+)
+
+// A file of at most watchAlways bytes is read at each poll. A larger one is read if its size, its modification time or
+// the file behind its path has changed, and for watchSettled after that: a file system may give two writes within 2 s
+// the same modification time.
+const (
+	watchAlways  = 64 << 10
+	watchSettled = 3 * time.Second
 )
 
 // maxWatchedFile is the limit of a watched file's size in bytes.
@@ -29,11 +34,11 @@ const maxWatchedFile = 16 << 20
 // watchedFile is a file that a flag names.
 type watchedFile struct{ flag, path string }
 
-// watcher rereads files when they change: when they are written in place, replaced, removed and created again, or when
-// a symbolic link on their path changes. If the new content cannot be used, the previous content stays in use.
+// watcher polls files and loads them when their content has changed. It polls instead of using the system's
+// notifications, which do not cover network file systems, symbolic links on a path, or a directory that is replaced. If
+// the new content cannot be used, the previous content stays in use.
 type watcher struct {
 	log     *slog.Logger
-	notify  func() (*fsnotify.Watcher, error)
 	reloads chan struct{}
 
 	// Not changed after run has started, which then owns the units.
@@ -45,15 +50,18 @@ type watchUnit struct {
 	flags, paths []string
 	load         func([][]byte) error
 
-	sum        [sha256.Size]byte // hash of the content that was read last, valid or not
-	fault      string            // why the content that was read last cannot be used; "": it is in use
+	infos      []fs.FileInfo     // what Stat returned for the files when they were read last; nil for a fault
+	infosSince time.Time         // when infos changed
+	seen       [sha256.Size]byte // hash of the content that was read last
+	sum        [sha256.Size]byte // hash of the content that was loaded last, valid or not
+	fault      string            // why the content that was loaded last cannot be used; "": it is in use
 	faultSince time.Time         // when fault was found; zero: none, or it is logged
 	logged     string            // the fault that was logged last; "": none since the files were valid
 }
 
 // newWatcher returns a watcher without files.
 func newWatcher(log *slog.Logger) *watcher {
-	return &watcher{log: log, notify: fsnotify.NewWatcher, reloads: make(chan struct{}, 1)}
+	return &watcher{log: log, reloads: make(chan struct{}, 1)}
 }
 
 // watch reads the files and calls load with their contents, in order. From then on run does the same whenever a file
@@ -64,7 +72,7 @@ func (w *watcher) watch(load func([][]byte) error, files ...watchedFile) error {
 	for _, f := range files {
 		u.flags, u.paths = append(u.flags, f.flag), append(u.paths, f.path)
 	}
-	if u.read(); u.fault != "" {
+	if u.read(true); u.fault != "" {
 		prefix := u.flags[0] + ": " + u.path() + ": "
 		return errors.New(prefix + strings.ReplaceAll(u.fault, "\n", "\n"+prefix))
 	}
@@ -82,51 +90,31 @@ func (w *watcher) reload() {
 
 // run rereads files that change until ctx ends.
 func (w *watcher) run(ctx context.Context) {
-	events := w.openEvents()
-	defer func() { events.close() }()
-	ticker := time.NewTicker(watchPoll)
-	defer ticker.Stop()
 	timer := time.NewTimer(0) // fires at once: files may have changed since watch read them
 	defer timer.Stop()
-	var first time.Time // first event since files were last read; zero: there was none
 	for {
-		poll := ticker.C
-		if events != nil {
-			poll = nil
-		}
 		select {
 		case <-ctx.Done():
 			return
-		case event := <-events.events():
-			if !events.concerns(event) {
-				continue
-			}
-			if first.IsZero() {
-				first = time.Now()
-			}
-			timer.Reset(min(watchQuiet, time.Until(first.Add(watchMaxDelay))))
-			continue
-		case <-events.overflow(): // events were lost: read at once
 		case <-timer.C:
-		case <-poll:
 		case <-w.reloads:
 			for _, u := range w.units {
-				u.logged, u.faultSince = "", time.Time{}
+				u.logged, u.faultSince, u.infos = "", time.Time{}, nil
 			}
 		}
-		first = time.Time{}
-		events = w.updateDirs(events) // before reading, so that no change in between is missed
-		if next := w.rereadChanged(); next > 0 {
-			timer.Reset(next)
-		}
+		timer.Reset(w.rereadChanged())
 	}
 }
 
 // rereadChanged loads the files that have changed, and logs the result. A fault is logged once it has lasted for
-// watchGrace. again is the time after which to call rereadChanged again to log a fault; 0 if there is none to log.
-func (w *watcher) rereadChanged() (again time.Duration) {
+// watchGrace. next is the time after which to call rereadChanged again.
+func (w *watcher) rereadChanged() (next time.Duration) {
+	next = watchPoll
 	for _, u := range w.units {
-		changed := u.read()
+		changed, again := u.read(false)
+		if again {
+			next = min(next, watchQuiet)
+		}
 		attributes := []any{"flag", u.flag(), "path", u.path()}
 		switch {
 		case u.fault == "":
@@ -141,13 +129,13 @@ func (w *watcher) rereadChanged() (again time.Duration) {
 			u.faultSince = time.Now()
 		}
 		if left := time.Until(u.faultSince.Add(watchGrace)); left > 0 {
-			again = max(again, left)
+			next = min(next, left)
 			continue
 		}
 		u.faultSince, u.logged = time.Time{}, u.fault
 		w.log.Error("a changed file cannot be used; its previous content stays in use", append(attributes, "error", u.fault)...)
 	}
-	return again
+	return next
 }
 
 // flag returns the flags of all files for the log.
@@ -156,8 +144,12 @@ func (u *watchUnit) flag() string { return strings.Join(u.flags, ", ") }
 // path returns the paths of all files for the log.
 func (u *watchUnit) path() string { return strings.Join(u.paths, ", ") }
 
-// read reads the files, loads them if their content has changed, and reports whether it has.
-func (u *watchUnit) read() (changed bool) {
+// read reads the files, loads them if their content has changed, and reports whether it has loaded them. Unless atOnce
+// is set, it loads a new content when it has read the same twice; if it has read it once, it sets again.
+func (u *watchUnit) read(atOnce bool) (loaded, again bool) {
+	if u.unchanged() {
+		return false, false
+	}
 	contents := make([][]byte, len(u.paths))
 	var err error
 	hash := sha256.New()
@@ -173,8 +165,14 @@ func (u *watchUnit) read() (changed bool) {
 		hash.Write(part[:])
 	}
 	sum := [sha256.Size]byte(hash.Sum(nil))
-	if sum == u.sum {
-		return false
+	twice := sum == u.seen
+	u.seen = sum
+	switch {
+	case sum == u.sum:
+		return false, false
+	case !twice && !atOnce:
+		u.infos = nil // read again, however large the files are
+		return false, true
 	}
 	if u.sum = sum; err == nil {
 		err = u.load(contents)
@@ -182,7 +180,28 @@ func (u *watchUnit) read() (changed bool) {
 	if u.fault = ""; err != nil {
 		u.fault = err.Error()
 	}
-	return true
+	return true, false
+}
+
+// unchanged reports whether reading the files again can be saved: one is large, and none has changed for watchSettled,
+// as far as Stat tells.
+func (u *watchUnit) unchanged() bool {
+	infos := make([]fs.FileInfo, len(u.paths))
+	large, same := false, len(u.infos) == len(infos)
+	for i, path := range u.paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			u.infos = nil
+			return false
+		}
+		infos[i] = info
+		large = large || info.Size() > watchAlways
+		same = same && os.SameFile(info, u.infos[i]) && info.Size() == u.infos[i].Size() && info.ModTime().Equal(u.infos[i].ModTime())
+	}
+	if !same {
+		u.infos, u.infosSince = infos, time.Now()
+	}
+	return large && same && time.Since(u.infosSince) > watchSettled
 }
 
 // readWatched returns the content of a regular file of at most maxWatchedFile bytes. The error does not name the file.

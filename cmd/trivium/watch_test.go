@@ -15,7 +15,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
 	"github.com/stretchr/testify/require"
 )
 
@@ -48,8 +47,6 @@ func (l *logbook) take(t *testing.T) (all []string) {
 	l.lines.Reset()
 	return all
 }
-
-var errNoNotes = errors.New("too many")
 
 // startWatcher watches until the test ends.
 func startWatcher(t *testing.T, w *watcher) {
@@ -146,33 +143,27 @@ func TestWatcherSees(t *testing.T) {
 		},
 	}
 	for name, way := range ways {
-		for mode, notify := range map[string]func() (*fsnotify.Watcher, error){
-			"told":   fsnotify.NewWatcher,
-			"polled": func() (*fsnotify.Watcher, error) { return nil, errNoNotes },
-		} {
-			t.Run(name+"/"+mode, func(t *testing.T) {
-				t.Parallel()
-				dir := t.TempDir()
-				if way.begin == nil {
-					put(t, dir+"/f", "1")
-				} else {
-					way.begin(t, dir)
-				}
-				w := newWatcher((&logbook{}).logger())
-				w.notify = notify
-				var got atomic.Value
-				require.NoError(t, w.watch(func(contents [][]byte) error {
-					got.Store(string(contents[0]))
-					return nil
-				}, watchedFile{"--flag", dir + "/f"}))
-				require.Equal(t, "1", got.Load())
-				startWatcher(t, w)
-				for _, text := range []string{"22", "333"} {
-					way.change(t, dir, text)
-					require.Eventually(t, func() bool { return got.Load() == text }, patience, time.Millisecond, text)
-				}
-			})
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			if way.begin == nil {
+				put(t, dir+"/f", "1")
+			} else {
+				way.begin(t, dir)
+			}
+			w := newWatcher((&logbook{}).logger())
+			var got atomic.Value
+			require.NoError(t, w.watch(func(contents [][]byte) error {
+				got.Store(string(contents[0]))
+				return nil
+			}, watchedFile{"--flag", dir + "/f"}))
+			require.Equal(t, "1", got.Load())
+			startWatcher(t, w)
+			for _, text := range []string{"22", "333"} {
+				way.change(t, dir, text)
+				require.Eventually(t, func() bool { return got.Load() == text }, patience, time.Millisecond, text)
+			}
+		})
 	}
 }
 
@@ -185,7 +176,6 @@ func TestWatcherSays(t *testing.T) {
 		put(t, two, "a")
 		var log logbook
 		w := newWatcher(log.logger())
-		w.notify = func() (*fsnotify.Watcher, error) { return nil, errNoNotes }
 		var loads atomic.Int32
 		require.NoError(t, w.watch(func(contents [][]byte) error {
 			loads.Add(1)
@@ -203,10 +193,10 @@ func TestWatcherSays(t *testing.T) {
 			want  []string
 			loads int32
 		}{
-			{"nothing", func() {}, []string{"WARN  . too many"}, 1},
+			{"nothing", func() {}, nil, 1},
 			{"one after the other", func() {
 				put(t, one, "b")
-				time.Sleep(watchPoll + watchGrace/2)
+				time.Sleep(watchPoll + watchQuiet + watchGrace/2)
 				put(t, two, "b")
 			}, []string{"INFO --one, --two two"}, 3},
 			{"one alone", func() { put(t, one, "c") }, []string{"ERROR --one, --two two they differ"}, 4},
@@ -221,6 +211,13 @@ func TestWatcherSays(t *testing.T) {
 			}, []string{"ERROR --one, --two two " + one + ": want at most 16MiB"}, 5},
 			{"good again", func() { put(t, one, "b") }, []string{"INFO --one, --two two"}, 6},
 			{"asked without a change", w.reload, nil, 6},
+			{"in parts, each valid", func() {
+				for _, part := range []string{"x", "y", "z"} {
+					put(t, one, part)
+					put(t, two, part)
+					time.Sleep(watchQuiet * 3 / 4)
+				}
+			}, []string{"INFO --one, --two two"}, 7},
 		} {
 			step.do()
 			time.Sleep(long)
@@ -240,4 +237,32 @@ func TestWatcherBegins(t *testing.T) {
 	put(t, path, "x")
 	require.EqualError(t, w.watch(load, watchedFile{"--tokens", path}), "--tokens: "+path+": line 3: want more")
 	require.Empty(t, w.units)
+}
+
+// TestWatcherSkipsLargeFiles: a large file that has not changed for a while is not read, and its next change is seen.
+func TestWatcherSkipsLargeFiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "f")
+		text := strings.Repeat("x", watchAlways+1)
+		put(t, path, text)
+		w := newWatcher((&logbook{}).logger())
+		var got string
+		require.NoError(t, w.watch(func(contents [][]byte) error {
+			got = string(contents[0])
+			return nil
+		}, watchedFile{"--flag", path}))
+		poll := func(total time.Duration) {
+			for range total / watchPoll {
+				time.Sleep(watchPoll)
+				w.rereadChanged()
+			}
+		}
+		poll(watchSettled / 2)
+		require.False(t, w.units[0].unchanged())
+		poll(watchSettled)
+		require.True(t, w.units[0].unchanged())
+		put(t, path, text+"y")
+		poll(time.Second)
+		require.Equal(t, text+"y", got)
+	})
 }
