@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// changeFile atomically replaces a file by the result of change. The file keeps its mode and owner; a new file
-// is accessible to its owner only. FILE.lock exists meanwhile, so that concurrent changes are not lost. A file
+// changeFile atomically replaces a file by the result of change. The file keeps its mode and owner. A new file
+// is accessible to its owner only, which is the owner of the directory if the process may set it: root creates
+// tokens in the directory of a hub that runs as another user. FILE.lock exists meanwhile, so that concurrent changes are not lost. A file
 // that cannot be replaced, such as one mounted into a container, is appended to.
 func changeFile(path string, change func(old []byte) ([]byte, error)) (err error) {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
@@ -70,7 +71,11 @@ func openNew(path string) (*os.File, error) {
 
 // replaceFile writes the text to temp and renames temp to path.
 func replaceFile(path string, temp *os.File, text []byte, isNew bool) error {
-	if !isNew {
+	if isNew {
+		if dir, err := os.Stat(filepath.Dir(path)); err == nil {
+			_ = keepOwner(temp, dir) // only root may
+		}
+	} else {
 		info, err := os.Stat(path)
 		if err != nil {
 			return err
