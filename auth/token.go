@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/trivium-hub/trivium/hub"
 )
 
@@ -105,9 +107,7 @@ func bearerToken(r *http.Request) []string {
 
 // isWebSocket reports whether the request asks for a WebSocket upgrade (RFC 6455 section 4.2.1).
 func isWebSocket(r *http.Request) bool {
-	return slices.ContainsFunc(listElements(r.Header["Upgrade"]), func(s string) bool {
-		return strings.EqualFold(s, "websocket")
-	})
+	return httpguts.HeaderValuesContainsToken(r.Header["Upgrade"], "websocket")
 }
 
 // listElements returns the elements of a comma-separated header, over all its lines (RFC 9110

@@ -233,16 +233,14 @@ func parseWait(q url.Values, header http.Header) (time.Duration, *wire.Problem) 
 // preferredWait parses Prefer: wait=N (RFC 7240 section 4.3). Invalid values are ignored, since a
 // preference is optional.
 func preferredWait(header http.Header) time.Duration {
-	for _, field := range header.Values("Prefer") {
-		for preference := range strings.SplitSeq(field, ",") {
-			name, value, _ := strings.Cut(preference, "=")
-			if !strings.EqualFold(strings.TrimSpace(name), "wait") {
-				continue
-			}
-			value, _, _ = strings.Cut(value, ";") // drop parameters
-			if seconds, ok := parseSeconds(strings.Trim(strings.TrimSpace(value), `"`)); ok {
-				return min(seconds, maxWait)
-			}
+	for preference := range web.Elements(header.Values("Prefer")) {
+		name, value, _ := strings.Cut(preference, "=")
+		if !strings.EqualFold(strings.TrimSpace(name), "wait") {
+			continue
+		}
+		value, _, _ = strings.Cut(value, ";") // drop parameters
+		if seconds, ok := parseSeconds(strings.Trim(strings.TrimSpace(value), `"`)); ok {
+			return min(seconds, maxWait)
 		}
 	}
 	return defaultWait

@@ -84,16 +84,14 @@ const (
 // encodingOf parses Content-Encoding. Anything but a single gzip is a problem with status 415.
 func encodingOf(w http.ResponseWriter, r *http.Request) (contentEncoding, error) {
 	found := identity
-	for _, line := range r.Header["Content-Encoding"] {
-		for name := range strings.SplitSeq(line, ",") {
-			switch name = strings.ToLower(strings.Trim(name, " \t")); {
-			case name == "" || name == "identity":
-			case (name == "gzip" || name == "x-gzip") && found == identity:
-				found = gzipped
-			default:
-				w.Header().Set("Accept-Encoding", "gzip") // RFC 9110 section 12.5.3
-				return 0, wire.UnsupportedMediaType("a body with Content-Encoding: gzip, or with none")
-			}
+	for name := range web.Elements(r.Header["Content-Encoding"]) {
+		switch name = strings.ToLower(name); {
+		case name == "identity":
+		case (name == "gzip" || name == "x-gzip") && found == identity:
+			found = gzipped
+		default:
+			w.Header().Set("Accept-Encoding", "gzip") // RFC 9110 section 12.5.3
+			return 0, wire.UnsupportedMediaType("a body with Content-Encoding: gzip, or with none")
 		}
 	}
 	return found, nil

@@ -5,7 +5,6 @@ import (
 	"context"
 	"mime"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
@@ -233,11 +232,9 @@ func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *wire.Pr
 
 // acceptsStream reports whether Accept names the media type of event streams. */* does not count.
 func acceptsStream(r *http.Request) bool {
-	for _, field := range r.Header.Values("Accept") {
-		for part := range strings.SplitSeq(field, ",") {
-			if kind, _, err := mime.ParseMediaType(part); err == nil && kind == "text/event-stream" {
-				return true
-			}
+	for part := range web.Elements(r.Header.Values("Accept")) {
+		if kind, _, err := mime.ParseMediaType(part); err == nil && kind == "text/event-stream" {
+			return true
 		}
 	}
 	return false

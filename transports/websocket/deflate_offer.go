@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/trivium-hub/trivium/transports/web"
 )
 
 // The parameters of permessage-deflate (RFC 7692, section 7.1).
@@ -22,15 +24,13 @@ const (
 // declined (RFC 7692, section 7.1). window reports that the answer must repeat
 // server_max_window_bits.
 func deflateOffer(header http.Header) (offer string, window bool) {
-	for _, line := range header.Values("Sec-WebSocket-Extensions") {
-		for extension := range strings.SplitSeq(line, ",") {
-			name, parameters, _ := strings.Cut(extension, ";")
-			if strings.TrimSpace(name) != deflateName {
-				continue
-			}
-			if window, ok := parseDeflateOffer(parameters, strings.Contains(extension, ";")); ok {
-				return deflateName, window
-			}
+	for extension := range web.Elements(header.Values("Sec-WebSocket-Extensions")) {
+		name, parameters, _ := strings.Cut(extension, ";")
+		if strings.TrimSpace(name) != deflateName {
+			continue
+		}
+		if window, ok := parseDeflateOffer(parameters, strings.Contains(extension, ";")); ok {
+			return deflateName, window
 		}
 	}
 	return "", false

@@ -5,10 +5,11 @@ import (
 	"bytes"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/trivium-hub/trivium/transports/web"
 )
 
 // upgrade is the ResponseWriter for the library's handshake. Afterwards the session owns the
@@ -59,11 +60,9 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) (*upgrade, err
 // offersSubprotocol reports whether the client offers the subprotocol. Names are case-sensitive
 // (RFC 6455 section 11.5).
 func offersSubprotocol(r *http.Request, protocol string) bool {
-	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
-		for name := range strings.SplitSeq(line, ",") {
-			if strings.TrimSpace(name) == protocol {
-				return true
-			}
+	for name := range web.Elements(r.Header.Values("Sec-WebSocket-Protocol")) {
+		if name == protocol {
+			return true
 		}
 	}
 	return false

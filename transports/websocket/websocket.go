@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/net/http/httpguts"
 	"golang.org/x/time/rate"
 
 	"github.com/trivium-hub/trivium/hub"
@@ -300,8 +301,8 @@ func handshakeProblem(r *http.Request) *wire.Problem {
 	keys := r.Header.Values("Sec-WebSocket-Key")
 	switch {
 	case r.Method != http.MethodGet || r.ProtoMajor != 1 || r.ProtoMinor < 1,
-		!hasToken(r.Header.Values("Connection"), "upgrade"),
-		!hasToken(r.Header.Values("Upgrade"), "websocket"),
+		!httpguts.HeaderValuesContainsToken(r.Header.Values("Connection"), "upgrade"),
+		!httpguts.HeaderValuesContainsToken(r.Header.Values("Upgrade"), "websocket"),
 		r.Header.Get("Sec-WebSocket-Version") != "13":
 		return wire.UpgradeRequired()
 	case len(keys) != 1 || !validKey(keys[0]):
@@ -313,16 +314,4 @@ func handshakeProblem(r *http.Request) *wire.Problem {
 func validKey(key string) bool {
 	nonce, err := base64.StdEncoding.DecodeString(strings.TrimSpace(key))
 	return err == nil && len(nonce) == 16
-}
-
-// hasToken reports whether comma-separated header fields contain a token.
-func hasToken(fields []string, token string) bool {
-	for _, field := range fields {
-		for part := range strings.SplitSeq(field, ",") {
-			if strings.EqualFold(strings.TrimSpace(part), token) {
-				return true
-			}
-		}
-	}
-	return false
 }
