@@ -30,7 +30,10 @@ func NewProxies(cidrs ...string) (*Proxies, error) {
 	p := &Proxies{trusted: make([]netip.Prefix, 0, len(cidrs))}
 	var faults []error
 	for _, cidr := range cidrs {
-		prefix, err := parsePrefix(cidr)
+		prefix, err := ParseNetwork(cidr)
+		if err == nil && prefix.Bits() == 0 {
+			err = errors.New("contains all addresses, so any client could claim any address; want the proxy's own, such as 10.0.0.0/8")
+		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("proxy %q: %w", cidr, err))
 		}
@@ -66,24 +69,21 @@ func covered(p netip.Prefix, by []netip.Prefix) bool {
 	return covered(lower, by) && covered(netip.PrefixFrom(upper, lower.Bits()), by)
 }
 
-// parsePrefix parses an address or a prefix. IPv4 mapped to IPv6 becomes IPv4, as for peers.
-func parsePrefix(s string) (netip.Prefix, error) {
+// ParseNetwork parses an IP address without a zone, or a prefix such as 10.0.0.0/8. IPv4 mapped to IPv6 becomes IPv4.
+func ParseNetwork(s string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
 		addr = addr.Unmap()
 		return netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
 	prefix, err := netip.ParsePrefix(s)
 	if err != nil {
-		return netip.Prefix{}, errors.New("want an IP address without a zone, or a prefix such as 10.0.0.0/8")
+		return netip.Prefix{}, fmt.Errorf("want an IP address without a zone, or a prefix such as 10.0.0.0/8 or fd00::/8, got %q", s)
 	}
 	if prefix.Addr().Is4In6() {
-		if prefix.Bits() < 96 {
-			return netip.Prefix{}, errors.New("want at least 96 bits of an IPv4 address within IPv6")
+		if prefix.Bits() < 96 { // no address would match
+			return netip.Prefix{}, fmt.Errorf("want at least 96 bits of an IPv4 address within IPv6, got %q", s)
 		}
 		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
-	}
-	if prefix.Bits() == 0 {
-		return netip.Prefix{}, errors.New("contains all addresses, so any client could claim any address; want the proxy's own, such as 10.0.0.0/8")
 	}
 	return prefix, nil
 }

@@ -155,7 +155,8 @@ func TestNewProxies(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, none)
 
-	bad := []string{"", "proxy.example", "10.0.0.0/33", "10.0.0.0/", "10.0.0.1:80", "fe80::1%eth0", "fe80::%eth0/64", "[::1]", "::ffff:0.0.0.0/95"}
+	bad := []string{"", "proxy.example", "10.0.0.0/33", "10.0.0.0/", "10.0.0.1:80", "fe80::1%eth0", "fe80::%eth0/64", "[::1]", "::ffff:0.0.0.0/95",
+		" 192.0.2.1", "192.0.2", "192.0.2.1/-1", "192.0.2.0-9", "::1/129", "localhost", "*", "010.0.0.1"}
 	_, err = NewProxies(append([]string{"10.0.0.1"}, bad...)...)
 	require.Error(t, err)
 	faults := strings.Split(err.Error(), "\n")

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/udp"
 	"github.com/trivium-hub/trivium/transports/wire"
@@ -140,7 +141,7 @@ func (c *ServeConfig) checkSources() []fault {
 		faults = append(faults, faulty("udp-topic", fmt.Sprintf("%s, got %q", invalid.Detail, c.UDPTopic))...)
 	}
 	for _, senders := range c.UDPAllow {
-		_, err := udp.ParseSenders(senders)
+		_, err := auth.ParseNetwork(senders)
 		faults = append(faults, faulty("udp-allow", errorText(err))...)
 	}
 	if c.UDPSecretFile != "" {

@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/hub/jetstream"
 	"github.com/trivium-hub/trivium/transports"
@@ -188,7 +189,7 @@ func (s *server) listenUDP() (*udp.Source, error) {
 	}
 	var allow []netip.Prefix
 	for _, senders := range s.cfg.UDPAllow {
-		prefix, err := udp.ParseSenders(senders)
+		prefix, err := auth.ParseNetwork(senders)
 		if err != nil {
 			return nil, err
 		}

@@ -18,20 +18,6 @@ const (
 	MaxSkew     = 24 * time.Hour // the largest that can be configured
 )
 
-// ParseSenders parses an IP address, or a range such as 10.0.0.0/8, for Config.Allow. An address
-// with a zone is refused, since the receiving interface is not checked. An IPv4 range mapped to
-// IPv6 needs at least 96 bits, since a larger one contains no sender.
-func ParseSenders(s string) (netip.Prefix, error) {
-	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
-		return netip.PrefixFrom(addr, addr.BitLen()), nil
-	}
-	prefix, err := netip.ParsePrefix(s)
-	if err != nil || prefix.Addr().Is4In6() && prefix.Bits() < 96 {
-		return netip.Prefix{}, fmt.Errorf("want an IP address or a range such as 10.0.0.0/8 or fd00::/8, got %q", s)
-	}
-	return prefix, nil
-}
-
 // packetFilter decides which datagrams are accepted. It is owned by the goroutine that reads.
 type packetFilter struct {
 	allow   []netip.Prefix // empty: all senders

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -29,7 +30,7 @@ func upperHex(datagram string) string { return strings.ToUpper(datagram[:64]) + 
 func senders(t *testing.T, ranges ...string) (prefixes []netip.Prefix) {
 	t.Helper()
 	for _, s := range ranges {
-		prefix, err := ParseSenders(s)
+		prefix, err := auth.ParseNetwork(s)
 		require.NoError(t, err)
 		prefixes = append(prefixes, prefix)
 	}
@@ -165,13 +166,6 @@ func TestSenders(t *testing.T) {
 		} else {
 			require.Equal(t, []any{"", "sender"}, []any{string(payload), reason}, c)
 		}
-	}
-	for _, s := range []string{"::ffff:10.0.0.0/90",
-		"", " 192.0.2.1", "192.0.2", "192.0.2.1/33", "192.0.2.1/-1", "192.0.2.1/", "192.0.2.1:3000", "192.0.2.0-9", "::1/129",
-		"[::1]", "fe80::1%eth0", "fe80::%eth0/64", "localhost", "*", "010.0.0.1",
-	} {
-		_, err := ParseSenders(s)
-		require.ErrorContains(t, err, "want an IP address or a range such as 10.0.0.0/8 or fd00::/8, got ", s)
 	}
 }
 
