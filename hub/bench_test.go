@@ -42,15 +42,15 @@ func BenchmarkPublish(b *testing.B) {
 func BenchmarkMatch(b *testing.B) {
 	ix := newIndex()
 	for i := range 10_000 {
-		ix.add(&feed{set: setOf(fmt.Sprintf("orders.%d.paid", i))})
+		ix.add(&group{set: setOf(fmt.Sprintf("orders.%d.paid", i))})
 		if i%10 == 0 {
-			ix.add(&feed{set: setOf(fmt.Sprintf("orders.%d.>", i), fmt.Sprintf("*.%d.sent", i))})
+			ix.add(&group{set: setOf(fmt.Sprintf("orders.%d.>", i), fmt.Sprintf("*.%d.sent", i))})
 		}
 	}
-	ix.add(&feed{set: setOf("orders.*.paid")})
-	ix.add(&feed{set: setOf(">")})
+	ix.add(&group{set: setOf("orders.*.paid")})
+	ix.add(&group{set: setOf(">")})
 	b.ReportAllocs()
-	var found []*feed
+	var found []*group
 	for b.Loop() {
 		found = ix.match(found[:0], "orders.420.paid")
 	}
@@ -63,12 +63,12 @@ type taker struct {
 	took *sync.WaitGroup
 }
 
-func (k *taker) Ready(r *Round) {
-	start, ok := k.sub.Take(r)
-	for ok && start < len(r.Events) {
-		_, start = r.Join(0, func(e *Event) []byte { return e.Data }, start)
+func (k *taker) Ready(b *Batch) {
+	start, ok := k.sub.Offset(b)
+	for ok && start < len(b.Events) {
+		_, start = b.Coalesce(0, func(e *Event) []byte { return e.Data }, start)
 	}
-	k.sub.Skip(r.To)
+	k.sub.Advance(b.To)
 	k.took.Done()
 }
 
@@ -113,7 +113,7 @@ func BenchmarkHostileFilters(b *testing.B) {
 	require.NoError(b, err)
 	defer h.Close()
 	for range 200 {
-		_, err := h.Subscribe(Request{Filters: NewFilterSet(agreeingFilters(rng, 64)...)}, NewBell())
+		_, err := h.Subscribe(Request{Filters: NewFilterSet(agreeingFilters(rng, 64)...)}, NewWakeup())
 		require.NoError(b, err)
 	}
 	b.ReportAllocs()

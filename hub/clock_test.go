@@ -105,7 +105,7 @@ func TestRetentionByAgeWhenTimesFall(t *testing.T) {
 			synctest.Wait()
 			h.mu.RLock()
 			defer h.mu.RUnlock()
-			return h.window.events.len()
+			return h.memlog.events.len()
 		}
 		publish()
 		l.change(func() { l.ahead = time.Hour })

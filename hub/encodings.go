@@ -32,23 +32,23 @@ type encodingCache struct {
 	late      eventHeap
 }
 
-// keep stores the encoding in the event's slot if there is room for it, and returns the bytes to use:
+// store stores the encoding in the event's slot if there is room for it, and returns the bytes to use:
 // those of another caller who was faster, or b.
-func (c *encodingCache) keep(e *Event, f Form, b []byte) []byte {
+func (c *encodingCache) store(e *Event, format WireFormat, b []byte) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if kept := e.kept(f); kept != nil {
+	if kept := e.encodingIn(format); kept != nil {
 		return kept.bytes
 	}
-	if e.keepsNothing || e.ID.Seq <= c.floor || !c.makeRoom(e.ID.Seq, int64(len(b))) {
+	if e.uncacheable || e.ID.Seq <= c.floor || !c.makeRoom(e.ID.Seq, int64(len(b))) {
 		return b
 	}
-	e.forms.Store(&encoding{bytes: b, form: f, next: e.forms.Load()})
+	e.encodings.Store(&encoding{bytes: b, format: format, next: e.encodings.Load()})
 	c.bytes.Add(int64(len(b)))
-	if e.keepsForm {
+	if e.cached {
 		return b
 	}
-	e.keepsForm = true
+	e.cached = true
 	if n := c.ascending.len(); n == 0 || c.ascending.at(n-1).ID.Seq < e.ID.Seq {
 		c.ascending.push(e)
 	} else {
@@ -94,8 +94,8 @@ func (c *encodingCache) evictOldest() {
 	} else {
 		c.ascending.pop()
 	}
-	e.keepsForm = false
-	c.bytes.Add(-e.dropForms())
+	e.cached = false
+	c.bytes.Add(-e.dropEncodings())
 }
 
 // release drops the encodings of events up to seq, which have left the log. A reader may still hold such

@@ -21,9 +21,9 @@ func fillByBytes(t *testing.T, h *Hub, size int) {
 
 // encodeAll encodes all retained events in n forms, as so many kinds of readers do, the oldest first.
 func encodeAll(h *Hub, n int) {
-	for f := range Form(n) {
-		for i := range h.window.events.len() {
-			h.window.events.at(i).Form(f, func(e *Event) []byte { return append([]byte("data: "), e.Data...) })
+	for format := range WireFormat(n) {
+		for i := range h.memlog.events.len() {
+			h.memlog.events.at(i).Encoded(format, func(e *Event) []byte { return append([]byte("data: "), e.Data...) })
 		}
 	}
 }
@@ -52,19 +52,19 @@ func TestReplayEvictsNoNewerEncodings(t *testing.T) {
 	require.NoError(t, err)
 	defer h.Close()
 	fillByBytes(t, h, 1000)
-	n := h.window.events.len()
-	newest := h.window.events.at(n - 1)
-	newest.Form(1, func(e *Event) []byte { return e.Data })
+	n := h.memlog.events.len()
+	newest := h.memlog.events.at(n - 1)
+	newest.Encoded(1, func(e *Event) []byte { return e.Data })
 	encodeAll(h, 1)
-	require.NotNil(t, newest.kept(1))
+	require.NotNil(t, newest.encodingIn(1))
 	for i := range n {
-		require.Equal(t, i >= n-h.window.cache.ascending.len()-len(h.window.cache.late), h.window.events.at(i).kept(0) != nil,
+		require.Equal(t, i >= n-h.memlog.cache.ascending.len()-len(h.memlog.cache.late), h.memlog.events.at(i).encodingIn(0) != nil,
 			"the newest keep theirs")
 	}
-	bytes := h.window.cache.bytes.Load()
-	h.window.events.at(0).Form(0, func(*Event) []byte { return make([]byte, 1000) })
-	require.Nil(t, h.window.events.at(0).kept(0))
-	require.Equal(t, bytes, h.window.cache.bytes.Load(), "nothing was evicted for the oldest")
+	bytes := h.memlog.cache.bytes.Load()
+	h.memlog.events.at(0).Encoded(0, func(*Event) []byte { return make([]byte, 1000) })
+	require.Nil(t, h.memlog.events.at(0).encodingIn(0))
+	require.Equal(t, bytes, h.memlog.cache.bytes.Load(), "nothing was evicted for the oldest")
 }
 
 func TestEvictionIsBounded(t *testing.T) {
@@ -72,38 +72,38 @@ func TestEvictionIsBounded(t *testing.T) {
 	c := &encodingCache{limit: small}
 	var events []*Event
 	for seq := range small {
-		e := &Event{ID: Cursor{1, uint64(seq) + 1}, encodings: c}
-		e.Form(0, func(*Event) []byte { return make([]byte, 1) })
+		e := &Event{ID: Cursor{1, uint64(seq) + 1}, cache: c}
+		e.Encoded(0, func(*Event) []byte { return make([]byte, 1) })
 		events = append(events, e)
 	}
-	large := &Event{ID: Cursor{1, small + 1}, encodings: c}
+	large := &Event{ID: Cursor{1, small + 1}, cache: c}
 	encode := func(*Event) []byte { return make([]byte, small) }
 	for _, left := range []int{2 * maxEvictions, maxEvictions} {
-		large.Form(0, encode)
-		require.Nil(t, large.kept(0), "to make room would take too long at once")
+		large.Encoded(0, encode)
+		require.Nil(t, large.encodingIn(0), "to make room would take too long at once")
 		require.Equal(t, left, c.ascending.len())
 	}
-	large.Form(0, encode)
-	require.NotNil(t, large.kept(0))
+	large.Encoded(0, encode)
+	require.NotNil(t, large.encodingIn(0))
 	require.Equal(t, int64(small), c.bytes.Load())
-	require.Nil(t, events[small-1].kept(0))
-	large.Form(1, func(*Event) []byte { return make([]byte, small+1) })
-	require.NotNil(t, large.kept(0), "what is larger than the budget evicts nothing")
+	require.Nil(t, events[small-1].encodingIn(0))
+	large.Encoded(1, func(*Event) []byte { return make([]byte, small+1) })
+	require.NotNil(t, large.encodingIn(0), "what is larger than the budget evicts nothing")
 }
 
 // Events that end together are removed in pieces, between which others get the lock.
 func TestRemovalIsBounded(t *testing.T) {
-	w := newWindow(Retention{}.withDefaults(), 0)
+	l := newMemlog(Retention{}.withDefaults(), 0)
 	at := time.Unix(1e9, 0)
 	for seq := range uint64(2*maxRemovals + 1) {
-		w.add(&Event{ID: Cursor{1, seq + 1}, Topic: "a", Time: at})
+		l.add(&Event{ID: Cursor{1, seq + 1}, Topic: "a", Time: at})
 	}
 	for _, left := range []int{maxRemovals + 1, 1} {
-		require.False(t, w.trim(at.Add(time.Hour)))
-		require.Equal(t, left, w.events.len())
+		require.False(t, l.trim(at.Add(time.Hour)))
+		require.Equal(t, left, l.events.len())
 	}
-	require.True(t, w.trim(at.Add(time.Hour)))
-	require.Zero(t, w.events.len())
+	require.True(t, l.trim(at.Add(time.Hour)))
+	require.Zero(t, l.events.len())
 
 	synctest.Test(t, func(t *testing.T) {
 		h, err := New(Config{})

@@ -29,8 +29,8 @@ type Engine interface {
 // events, older or newer, that were not delivered to this hub. The errors of all methods wrap ErrUnavailable if
 // a retry may succeed.
 type Log interface {
-	// Tip returns the seq of the newest event. It asks the server that assigns sequence numbers.
-	Tip(ctx context.Context) (uint64, error)
+	// LastSeq returns the seq of the newest event. It asks the server that assigns sequence numbers.
+	LastSeq(ctx context.Context) (uint64, error)
 	// ReadAfter returns the elements after seq, in order: events and, as in Engine.Start, deleted ranges. It
 	// returns at least one element, and about as many as limit allows. The caller owns the elements. The hub
 	// asks only for elements that were delivered to it or are older.
@@ -54,17 +54,17 @@ type Seeker interface {
 	ReadEach(ctx context.Context, seqs []uint64, limit ReadLimit) ([]*Event, error)
 }
 
-// Deduplicator is implemented by engines that remember publishes by idempotency key, including those of other
+// IdempotentPublisher is implemented by engines that remember publishes by idempotency key, including those of other
 // hubs.
-type Deduplicator interface {
+type IdempotentPublisher interface {
 	// PublishOnce publishes under a subject's idempotency key. For IdempotencyPeriod, a repeated call
 	// returns the first call's result and publishes nothing. The digest identifies the events: if it differs,
 	// the error is ErrKeyReused. While the first call runs, the error is ErrKeyBusy.
 	PublishOnce(ctx context.Context, subject, key string, digest Digest, events []*Event) (Cursor, error)
 }
 
-// Streamer is implemented by engines that publish a batch cheaper than one atomic array.
-type Streamer interface {
+// BatchPublisher is implemented by engines that publish a batch cheaper than one atomic array.
+type BatchPublisher interface {
 	// PublishEach publishes as Publish does, but need not be atomic. If the error is a *PartialError, some of
 	// the events are in the log, in order.
 	PublishEach(ctx context.Context, events []*Event) (Cursor, error)

@@ -15,8 +15,8 @@ var (
 	ErrNoEvent = errors.New("the log has no event with this ID")
 	// ErrKeyReused: the idempotency key stands for other events.
 	ErrKeyReused = errors.New("this idempotency key was used for other events")
-	// ErrKeyBusy: the first publish under this idempotency key has not ended.
-	ErrKeyBusy = errors.New("a publish with this idempotency key is under way")
+	// ErrKeyInUse: the first publish under this idempotency key has not ended.
+	ErrKeyInUse = errors.New("a publish with this idempotency key is under way")
 	// ErrKeysFull: as many idempotency keys as the subject, or all, may have are remembered, and none is
 	// forgotten early.
 	ErrKeysFull = errors.New("too many idempotency keys are remembered")

@@ -37,9 +37,9 @@ type Event struct {
 	Data     []byte
 	Encoding Encoding
 
-	keepsForm bool // at least one encoding was cached; guarded by encodings.mu
-	// keepsNothing is set when the event was erased: encodings made later are not cached. Guarded by encodings.mu.
-	keepsNothing bool
+	cached bool // at least one encoding was cached; guarded by encodingCache.mu
+	// uncacheable is set when the event was erased: encodings made later are not cached. Guarded by encodingCache.mu.
+	uncacheable bool
 	// superseded is set when a newer event with the same topic and key is or was in the in-memory log; it is
 	// then guarded by Hub.mu. For an event of a replay chunk, it is set when the chunk has a newer one, and
 	// then static.
@@ -49,14 +49,14 @@ type Event struct {
 	// Engine.Start. It is zero in published events.
 	Erases uint64
 
-	forms     atomic.Pointer[encoding] // written with encodings.mu held
-	encodings *encodingCache           // nil until the in-memory log has the event; encodings are then not cached
+	encodings atomic.Pointer[encoding] // written with encodingCache.mu held
+	cache     *encodingCache           // nil until the in-memory log has the event; encodings are then not cached
 
 	// Set when the event is added to the in-memory log, and static from then on. Unlike Time, neither
 	// decreases from one event to the next. In nanoseconds since 1970.
 
-	order int64 // the latest Time up to this event; used for searches by time and for loss marks
-	taken int64 // as order, but never ahead of this machine's clock; used for retention by age
+	maxTime int64 // the latest Time up to this event; used for searches by time and for loss marks
+	ageTime int64 // as order, but never ahead of this machine's clock; used for retention by age
 }
 
 // InvalidError reports which parameter of an input is invalid and what was expected.
@@ -125,7 +125,7 @@ func validateLabel(parameter, s string, limit int) error {
 const eventSize = 192
 
 // size returns the bytes that the event counts toward Retention.Bytes. Cached encodings, and the index entries of
-// its topic and key, are counted elsewhere, see window.size.
+// its topic and key, are counted elsewhere, see memlog.size.
 func (e *Event) size() int64 {
 	return int64(eventSize + len(e.Topic) + len(e.Type) + len(e.Key) + len(e.Data))
 }

@@ -36,7 +36,7 @@ func (h *Hub) Events(ctx context.Context, filters ...string) iter.Seq2[*Event, e
 			yield(nil, err)
 			return
 		}
-		wake := NewBell()
+		wake := NewWakeup()
 		s, err := h.Subscribe(Request{Filters: set}, wake)
 		if err != nil {
 			yield(nil, err)
@@ -56,7 +56,7 @@ func (h *Hub) Events(ctx context.Context, filters ...string) iter.Seq2[*Event, e
 					return
 				}
 			}
-			if err := h.wait(ctx, s, batch, wake); err != nil {
+			if err := h.waitReadable(ctx, s, batch, wake); err != nil {
 				yield(nil, err)
 				return
 			}
@@ -64,13 +64,13 @@ func (h *Hub) Events(ctx context.Context, filters ...string) iter.Seq2[*Event, e
 	}
 }
 
-// wait blocks until the subscription can be read again after batch.
-func (h *Hub) wait(ctx context.Context, s *Subscription, batch Batch, wake Bell) error {
+// waitReadable blocks until the subscription can be read again after batch.
+func (h *Hub) waitReadable(ctx context.Context, s *Subscription, batch ReadResult, wake Wakeup) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case batch.More:
-		s.Turn()()
+		s.WaitTurn()()
 		return nil
 	case len(batch.Events) > 0 || batch.Gap != nil:
 		return nil

@@ -4,35 +4,35 @@ import "sync"
 
 // fanout is the queue of feeds that have something to offer.
 type fanout struct {
-	mu     sync.Mutex
-	some   sync.Cond
-	queue  deque[*feed]
-	closed bool
+	mu       sync.Mutex
+	notEmpty sync.Cond
+	queue    deque[*group]
+	closed   bool
 }
 
 func newFanout() *fanout {
 	f := new(fanout)
-	f.some.L = &f.mu
+	f.notEmpty.L = &f.mu
 	return f
 }
 
 // push queues a feed that is not queued.
-func (q *fanout) push(f *feed) {
+func (q *fanout) push(g *group) {
 	q.mu.Lock()
-	q.queue.push(f)
+	q.queue.push(g)
 	q.mu.Unlock()
-	q.some.Signal()
+	q.notEmpty.Signal()
 }
 
 // pop waits for a feed; nil means that the hub is closed.
-func (q *fanout) pop() *feed {
+func (q *fanout) pop() *group {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.queue.len() == 0 {
 		if q.closed {
 			return nil
 		}
-		q.some.Wait()
+		q.notEmpty.Wait()
 	}
 	return q.queue.pop()
 }
@@ -41,30 +41,30 @@ func (q *fanout) close() {
 	q.mu.Lock()
 	q.closed = true
 	q.mu.Unlock()
-	q.some.Broadcast()
+	q.notEmpty.Broadcast()
 }
 
 // work offers rounds of feeds to their subscribers until the hub is closed.
 func (h *Hub) work() {
-	var r Round
-	for f := h.fanout.pop(); f != nil; f = h.fanout.pop() {
+	var b Batch
+	for g := h.fanout.pop(); g != nil; g = h.fanout.pop() {
 		h.mu.Lock()
-		some := f.next(&r, h.window)
-		subs := f.subs
-		f.lent = some
-		f.queued = some
+		some := g.nextBatch(&b, h.memlog)
+		subs := g.subs
+		g.subsShared = some
+		g.queued = some
 		h.mu.Unlock()
 		if !some {
 			continue
 		}
 		for _, s := range subs {
-			s.sink.Ready(&r)
+			s.sink.Ready(&b)
 		}
-		r.release()
+		b.dropEvents()
 		h.mu.Lock()
-		f.queued = len(f.pending) > 0 || f.overflow
-		if f.queued {
-			h.fanout.push(f)
+		g.queued = len(g.pending) > 0 || g.overflow
+		if g.queued {
+			h.fanout.push(g)
 		}
 		h.mu.Unlock()
 	}

@@ -22,75 +22,75 @@ type Gap struct {
 	Certain bool
 }
 
-// gap searches for matching events that were lost between the position and the in-memory log, and moves the
+// findGap searches for matching events that were lost between the position and the in-memory log, and moves the
 // position past them. It does one piece of the search, and done reports whether the search is complete.
-func (s *Subscription) gap(w *window, set FilterSet) (g *Gap, done bool) {
+func (s *Subscription) findGap(l *memlog, set FilterSet) (g *Gap, done bool) {
 	switch {
-	case s.lost != nil:
-		g, s.lost = &s.lost.gap, nil
-	case s.position >= w.floor:
+	case s.foreign != nil:
+		g, s.foreign = &s.foreign.gap, nil
+	case s.position >= l.lowWatermark:
 		s.stopSearches()
 		return nil, true
-	case s.origin == byLast && !s.begun:
+	case s.origin == byLast && !s.started:
 		// The subscriber asked for the newest retained events, so events that were removed since are no gap.
 	default:
-		lost, done := w.topics.searchLosses(s.lossSearch(set), w.looks)
+		lost, done := l.topics.searchLosses(s.currentLossSearch(set), l.visits)
 		if !done {
 			return nil, false
 		}
-		s.losses = nil
-		g = s.expired(lost.certain, lost.possible)
+		s.lossSearch = nil
+		g = s.expiredGap(lost.certain, lost.possible)
 	}
-	return s.goPast(w.floor, g), true
+	return s.moveTo(l.lowWatermark, g), true
 }
 
-// lossSearch returns the search for events that the in-memory log lost after the position. It starts a new
+// currentLossSearch returns the search for events that the in-memory log lost after the position. It starts a new
 // search if there is none or the position has moved.
-func (s *Subscription) lossSearch(set FilterSet) *lossSearch {
+func (s *Subscription) currentLossSearch(set FilterSet) *lossSearch {
 	after := s.position
-	if s.byTimeYet() {
+	if s.searchesByTime() {
 		after = 0
 	}
-	if s.losses != nil && s.losses.after != after {
+	if s.lossSearch != nil && s.lossSearch.after != after {
 		s.stopSearches()
 	}
 	switch {
-	case s.losses != nil:
-	case s.byTimeYet():
-		s.losses = newSince(set, s.since, s.conflate)
+	case s.lossSearch != nil:
+	case s.searchesByTime():
+		s.lossSearch = newLossSearchSince(set, s.since, s.conflate)
 	default:
-		s.losses = newAfter(set, after, s.conflate)
+		s.lossSearch = newLossSearchAfter(set, after, s.conflate)
 	}
-	return s.losses
+	return s.lossSearch
 }
 
 // stopSearches cancels the searches that Read has not completed. Hub.mu must be held.
 func (s *Subscription) stopSearches() {
-	s.hub.window.topics.cancel(s.losses)
-	s.losses = nil
-	if s.hub.archive != nil {
-		s.hub.archive.cancel(s.hole)
+	s.hub.memlog.topics.cancelSearch(s.lossSearch)
+	s.lossSearch = nil
+	if s.hub.replay != nil {
+		s.hub.replay.cancelSearch(s.rangeSearch)
 	}
-	s.hole = nil
+	s.rangeSearch = nil
 }
 
-// byTimeYet reports whether losses are searched from the start time instead of the position.
-func (s *Subscription) byTimeYet() bool { return !s.begun && !s.since.IsZero() }
+// searchesByTime reports whether losses are searched from the start time instead of the position.
+func (s *Subscription) searchesByTime() bool { return !s.started && !s.since.IsZero() }
 
-// expired returns the gap after the position, or nil if no matching event can have been lost.
-func (s *Subscription) expired(certain, possible bool) *Gap {
+// expiredGap returns the gap after the position, or nil if no matching event can have been lost.
+func (s *Subscription) expiredGap(certain, possible bool) *Gap {
 	if !possible {
 		return nil
 	}
 	g := &Gap{Reason: GapExpired, Certain: certain}
-	if s.begun || s.origin != byTime {
+	if s.started || s.origin != byTime {
 		g.After = s.Position().String()
 	}
 	return g
 }
 
-// goPast moves the position to seq. It completes and counts the gap g before seq, unless g is nil.
-func (s *Subscription) goPast(seq uint64, g *Gap) *Gap {
+// moveTo moves the position to seq. It completes and counts the gap g before seq, unless g is nil.
+func (s *Subscription) moveTo(seq uint64, g *Gap) *Gap {
 	s.position = seq
 	if g != nil {
 		g.ResumedAt = s.Position()

@@ -20,39 +20,39 @@ type Config struct {
 
 // Hub accepts events and delivers them to subscriptions. All methods are safe for concurrent use.
 type Hub struct {
-	engine       Engine   // static
-	epoch        Epoch    // static
-	maxEventSize int      // static
-	archive      *archive // static; nil: the engine is not a Log
+	engine       Engine        // static
+	epoch        Epoch         // static
+	maxEventSize int           // static
+	replay       *replayReader // static; nil: the engine is not a Log
 	fanout       *fanout
 	turns        chan struct{} // static; a semaphore: its capacity is the limit on concurrent long searches
 	steps        int           // static; maxSteps
 	keys         *idempotency
 	stats        counters
 
-	closing context.Context // canceled once Close has closed the engine
-	stop    context.CancelFunc
-	aged    chan struct{} // capacity 1: wakes expire when the in-memory log is no longer empty
-	running sync.WaitGroup
-	yielded func()     // for tests: called by yield while mu is not held; static
-	erasing sync.Mutex // held by Erase, so that a second erasure of the same event returns ErrNoEvent
+	closing    context.Context // canceled once Close has closed the engine
+	stop       context.CancelFunc
+	wakeExpiry chan struct{} // capacity 1: wakes expire when the in-memory log is no longer empty
+	running    sync.WaitGroup
+	yielded    func()     // for tests: called by yield while mu is not held; static
+	erasing    sync.Mutex // held by Erase, so that a second erasure of the same event returns ErrNoEvent
 
 	mu            sync.RWMutex
-	window        *window
+	memlog        *memlog
 	index         index
-	feeds         map[string]*feed // by FilterSet.key
+	groups        map[string]*group // by FilterSet.key
 	subscriptions int
 	filterBytes   int // memory of all filter sets in feeds
 	closed        bool
-	arrivals      arrivalHeap
-	born          []*feed // groups created while deliver matches events; deliver has not gathered them
-	matching      bool    // deliver is matching events
+	deliveryWaits waitHeap
+	newGroups     []*group // groups created while deliver matches events; deliver has not gathered them
+	matching      bool     // deliver is matching events
 
 	delivery delivery // owned by deliver
 }
 
-// startPatience is how long New waits for the events that the log already has.
-const startPatience = time.Minute
+// startTimeout is how long New waits for the events that the log already has.
+const startTimeout = time.Minute
 
 // New starts a hub. When New returns, the in-memory log has the newest events of the engine's log. The caller
 // must call Close.
@@ -64,9 +64,9 @@ func New(cfg Config) (*Hub, error) {
 		turns:        make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 		steps:        maxSteps,
 		keys:         newIdempotency(),
-		aged:         make(chan struct{}, 1),
+		wakeExpiry:   make(chan struct{}, 1),
 		index:        newIndex(),
-		feeds:        make(map[string]*feed),
+		groups:       make(map[string]*group),
 	}
 	h.closing, h.stop = context.WithCancel(context.Background())
 	if h.engine == nil {
@@ -74,7 +74,7 @@ func New(cfg Config) (*Hub, error) {
 	}
 	log, lasting := h.engine.(Log)
 	if lasting {
-		h.archive = newArchive(log, cfg.Retention.withDefaults().GapTopics)
+		h.replay = newReplayReader(log, cfg.Retention.withDefaults().GapTopics)
 	}
 	if err := h.start(cfg); err != nil {
 		return nil, fmt.Errorf("start the engine: %w", err)
@@ -98,15 +98,17 @@ func (h *Hub) start(cfg Config) error {
 		return err
 	}
 	h.epoch = from.Epoch
-	h.window = newWindow(cfg.Retention.withDefaults(), from.Seq)
+	h.memlog = newMemlog(cfg.Retention.withDefaults(), from.Seq)
 	for range cmp.Or(cfg.Workers, runtime.GOMAXPROCS(0)) {
 		h.running.Go(h.work)
 	}
 	h.running.Go(h.expire)
-	if h.archive != nil {
-		h.window.passed = h.archive.passed
-		h.running.Go(func() { h.archive.run(h.closing) })
-		h.running.Go(func() { h.archive.watch(h.closing, h.floor, func() uint64 { return h.Position().Seq }) })
+	if h.replay != nil {
+		h.memlog.onRemoved = h.replay.recordRemoved
+		h.running.Go(func() { h.replay.run(h.closing) })
+		h.running.Go(func() {
+			h.replay.maintainLossIndex(h.closing, h.lowWatermark, func() uint64 { return h.Position().Seq })
+		})
 	}
 	return nil
 }
@@ -114,31 +116,31 @@ func (h *Hub) start(cfg Config) error {
 // load blocks until every event that the log now has is delivered. Otherwise the first subscriber would receive
 // older events as new ones.
 func (h *Hub) load(log Log) error {
-	ctx, cancel := context.WithTimeout(context.Background(), startPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	tip, err := log.Tip(ctx)
+	tip, err := log.LastSeq(ctx)
 	for errors.Is(err, ErrUnavailable) && ctx.Err() == nil { // a cluster may still be forming
 		time.Sleep(logRetry)
-		tip, err = log.Tip(ctx)
+		tip, err = log.LastSeq(ctx)
 	}
 	if err != nil {
 		return err
 	}
-	if !h.await(ctx, tip) {
-		return fmt.Errorf("not delivered within %v: %w", startPatience, ErrUnavailable)
+	if !h.waitDelivered(ctx, tip) {
+		return fmt.Errorf("not delivered within %v: %w", startTimeout, ErrUnavailable)
 	}
 	h.stats.published.Store(0) // count from the start of this hub
-	h.lookEarly(ctx, log)
+	h.detectEarlyEvents(ctx, log)
 	return nil
 }
 
-// lookEarly sets window.early if an event before the in-memory log has a later time than the first event in it.
+// detectEarlyEvents sets memlog.hasEarlierEvents if an event before the in-memory log has a later time than the first event in it.
 // That happens when a server's clock was ahead.
-func (h *Hub) lookEarly(ctx context.Context, log Log) {
+func (h *Hub) detectEarlyEvents(ctx context.Context, log Log) {
 	h.mu.RLock()
 	var first *Event
-	if h.window.events.len() > 0 && h.window.floor > 0 {
-		first = h.window.events.at(0)
+	if h.memlog.events.len() > 0 && h.memlog.lowWatermark > 0 {
+		first = h.memlog.events.at(0)
 	}
 	h.mu.RUnlock()
 	if first == nil {
@@ -147,7 +149,7 @@ func (h *Hub) lookEarly(ctx context.Context, log Log) {
 	seq, err := log.SeqAt(ctx, first.Time.Add(1))
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.window.early = err != nil || seq+1 < first.ID.Seq
+	h.memlog.hasEarlierEvents = err != nil || seq+1 < first.ID.Seq
 }
 
 // Publish validates the events and appends all of them or none to the log, in order. It returns the ID of the
@@ -158,7 +160,7 @@ func (h *Hub) lookEarly(ctx context.Context, log Log) {
 func (h *Hub) Publish(ctx context.Context, events ...*Event) (Cursor, error) {
 	last, err := h.publish(events, func() (Cursor, error) { return h.engine.Publish(ctx, events) })
 	if err == nil {
-		h.echo(ctx, last)
+		h.waitOwnWrite(ctx, last)
 	}
 	return last, err
 }
@@ -166,7 +168,7 @@ func (h *Hub) Publish(ctx context.Context, events ...*Event) (Cursor, error) {
 // PublishEach publishes events that need not be stored atomically, such as those of a datagram source. If the
 // error is a *PartialError, some of the events are in the log.
 func (h *Hub) PublishEach(ctx context.Context, events ...*Event) (Cursor, error) {
-	if s, ok := h.engine.(Streamer); ok {
+	if s, ok := h.engine.(BatchPublisher); ok {
 		return h.publish(events, func() (Cursor, error) { return s.PublishEach(ctx, events) })
 	}
 	return h.Publish(ctx, events...)
@@ -181,7 +183,7 @@ func (h *Hub) PublishInOrder(ctx context.Context, events ...*Event) (Cursor, err
 	}
 	last, err := h.publish(events, func() (Cursor, error) { return o.PublishInOrder(ctx, events) })
 	if err == nil {
-		h.echo(ctx, last)
+		h.waitOwnWrite(ctx, last)
 	}
 	return last, err
 }
@@ -245,18 +247,18 @@ func (h *Hub) yield() {
 	h.mu.Lock()
 }
 
-// floor returns the low watermark of the in-memory log: events up to this seq are no longer in it.
-func (h *Hub) floor() uint64 {
+// lowWatermark returns the low watermark of the in-memory log: events up to this seq are no longer in it.
+func (h *Hub) lowWatermark() uint64 {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return h.window.floor
+	return h.memlog.lowWatermark
 }
 
 // Position returns the cursor of the newest event.
 func (h *Hub) Position() Cursor {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return Cursor{h.epoch, h.window.head}
+	return Cursor{h.epoch, h.memlog.lastSeq}
 }
 
 // MaxEventSize returns the limit on an event's data, in bytes.
@@ -272,33 +274,33 @@ func (h *Hub) Subscribe(r Request, sink Sink) (*Subscription, error) {
 		return nil, ErrClosed
 	}
 	s := &Subscription{hub: h, sink: sink, conflate: r.Conflate}
-	s.join(r.Filters)
-	s.start(r)
+	s.joinGroup(r.Filters)
+	s.setStart(r)
 	h.subscriptions++
 	return s, nil
 }
 
-// feedOf returns the subscription group of the set. It creates the group if there is none.
-func (h *Hub) feedOf(set FilterSet) *feed {
-	f := h.feeds[set.Key()]
-	if f == nil {
-		f = &feed{set: set, from: h.window.head, last: h.window.head}
-		h.feeds[set.Key()] = f
+// groupOf returns the subscription group of the set. It creates the group if there is none.
+func (h *Hub) groupOf(set FilterSet) *group {
+	g := h.groups[set.Key()]
+	if g == nil {
+		g = &group{set: set, from: h.memlog.lastSeq, last: h.memlog.lastSeq}
+		h.groups[set.Key()] = g
 		h.filterBytes += set.Size()
-		h.index.add(f)
+		h.index.add(g)
 		if h.matching {
-			h.born = append(h.born, f)
+			h.newGroups = append(h.newGroups, g)
 		}
 	}
-	return f
+	return g
 }
 
-// release removes the subscription group if it has no subscriptions.
-func (h *Hub) release(f *feed) {
-	if len(f.subs) == 0 {
-		delete(h.feeds, f.set.Key())
-		h.filterBytes -= f.set.Size()
-		h.index.remove(f)
+// releaseGroup removes the subscription group if it has no subscriptions.
+func (h *Hub) releaseGroup(g *group) {
+	if len(g.subs) == 0 {
+		delete(h.groups, g.set.Key())
+		h.filterBytes -= g.set.Size()
+		h.index.remove(g)
 	}
 }
 
@@ -333,17 +335,17 @@ func (h *Hub) expire() {
 		case <-timer.C:
 		}
 		h.mu.Lock()
-		for !h.window.trim(time.Now()) {
+		for !h.memlog.trim(time.Now()) {
 			h.yield()
 		}
-		left, any := h.window.nextExpiry()
+		left, any := h.memlog.nextExpiry()
 		h.mu.Unlock()
 		if !any {
 			select {
 			case <-h.closing.Done():
 				return
-			case <-h.aged:
-				left = h.window.keep.Age
+			case <-h.wakeExpiry:
+				left = h.memlog.keep.Age
 			}
 		}
 		timer.Reset(max(left, minExpiry))

@@ -45,7 +45,7 @@ func TestPublish(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Cursor{h.epoch, 2}, id)
 	require.Equal(t, id, h.Position())
-	s, err := h.Subscribe(Request{Filters: setOf(">"), Start: Start{Last: 9}}, NewBell())
+	s, err := h.Subscribe(Request{Filters: setOf(">"), Start: Start{Last: 9}}, NewWakeup())
 	require.NoError(t, err)
 	defer s.Close()
 	batch := s.Read(wide)
@@ -87,10 +87,10 @@ func TestBegin(t *testing.T) {
 		{name: "nothing of it ever", set: setOf("d"), start: Start{Cursor: at(0)}, begin: at(0).String()},
 		{name: "future", set: setOf("a"), start: Start{Cursor: at(7)}, begin: at(7).String(), gap: gap(GapFuture, at(7).String(), false), read: "a a"},
 		{name: "epoch", set: setOf("b"), start: Start{Cursor: foreign}, begin: foreign.String(), gap: gap(GapEpoch, foreign.String(), false), read: "b"},
-		{name: "foreign", set: setOf("b"), start: Start{Foreign: "x.Y_~-1"}, begin: "x.Y_~-1", gap: gap(GapEpoch, "x.Y_~-1", false), read: "b"},
-		{name: "foreign, unsafe", set: setOf("b"), start: Start{Foreign: "x\ny"}, begin: Cursor{^h.epoch, 0}.String(), gap: gap(GapEpoch, "x\ny", false), read: "b"},
-		{name: "foreign, long", set: setOf("b"), start: Start{Foreign: strings.Repeat("x", 257)}, begin: Cursor{^h.epoch, 0}.String(), gap: gap(GapEpoch, "", false), read: "b"},
-		{name: "foreign, no text", set: setOf("b"), start: Start{Foreign: "\xff"}, begin: Cursor{^h.epoch, 0}.String(), gap: gap(GapEpoch, "", false), read: "b"},
+		{name: "foreign", set: setOf("b"), start: Start{ForeignCursor: "x.Y_~-1"}, begin: "x.Y_~-1", gap: gap(GapEpoch, "x.Y_~-1", false), read: "b"},
+		{name: "foreign, unsafe", set: setOf("b"), start: Start{ForeignCursor: "x\ny"}, begin: Cursor{^h.epoch, 0}.String(), gap: gap(GapEpoch, "x\ny", false), read: "b"},
+		{name: "foreign, long", set: setOf("b"), start: Start{ForeignCursor: strings.Repeat("x", 257)}, begin: Cursor{^h.epoch, 0}.String(), gap: gap(GapEpoch, "", false), read: "b"},
+		{name: "foreign, no text", set: setOf("b"), start: Start{ForeignCursor: "\xff"}, begin: Cursor{^h.epoch, 0}.String(), gap: gap(GapEpoch, "", false), read: "b"},
 		{name: "last 2", set: setOf(">"), start: Start{Last: 2}, begin: at(4).String(), read: "a c"},
 		{name: "last 2 in all", set: setOf("a", "b"), start: Start{Last: 2}, begin: at(3).String(), read: "b a"},
 		{name: "last 9, no gap", set: setOf("b"), start: Start{Last: 9}, begin: at(3).String(), read: "b"},
@@ -99,16 +99,16 @@ func TestBegin(t *testing.T) {
 		{name: "since a time to come", set: setOf(">"), start: Start{Since: time.Now().Add(time.Hour)}, begin: at(6).String()},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			s, err := h.Subscribe(Request{Filters: row.set, Start: row.start}, NewBell())
+			s, err := h.Subscribe(Request{Filters: row.set, Start: row.start}, NewWakeup())
 			require.NoError(t, err)
 			defer s.Close()
-			require.Equal(t, row.begin, s.Place())
+			require.Equal(t, row.begin, s.Cursor())
 			batch := s.Read(wide)
 			require.Equal(t, row.gap, batch.Gap)
 			require.Equal(t, row.read, topicsOf(batch.Events))
-			require.False(t, batch.More || batch.Overtaken)
+			require.False(t, batch.More || batch.FellBehind)
 			require.Equal(t, *at(6), s.Position())
-			require.Equal(t, at(6).String(), s.Place())
+			require.Equal(t, at(6).String(), s.Cursor())
 			require.Empty(t, s.Read(wide), "told and delivered once")
 		})
 	}
@@ -134,17 +134,17 @@ func TestBeginWithoutFilters(t *testing.T) {
 		{start: Start{Cursor: &foreign}, place: foreign.String(), gap: true, read: "a a"},
 		{place: h.Position().String()},
 	} {
-		s, err := h.Subscribe(Request{Start: row.start}, NewBell())
+		s, err := h.Subscribe(Request{Start: row.start}, NewWakeup())
 		require.NoError(t, err)
 		defer s.Close()
 		require.False(t, s.Behind())
 		require.Empty(t, s.Read(wide))
-		require.Equal(t, row.place, s.Place())
+		require.Equal(t, row.place, s.Cursor())
 		s.SetFilters(setOf("a"))
 		batch := s.Read(wide)
 		require.Equal(t, row.gap, batch.Gap != nil)
 		require.Equal(t, row.read, topicsOf(batch.Events))
-		require.Equal(t, h.Position().String(), s.Place())
+		require.Equal(t, h.Position().String(), s.Cursor())
 	}
 }
 
@@ -152,7 +152,7 @@ func TestBeginWithoutFilters(t *testing.T) {
 func TestSinceATimeToCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := startHub(t, Config{})
-		s, err := h.Subscribe(Request{Filters: setOf(">"), Start: Start{Since: time.Now().Add(time.Minute)}}, NewBell())
+		s, err := h.Subscribe(Request{Filters: setOf(">"), Start: Start{Since: time.Now().Add(time.Minute)}}, NewWakeup())
 		require.NoError(t, err)
 		defer s.Close()
 		publish := func(topic string) {
@@ -173,7 +173,7 @@ func TestSinceATimeToCome(t *testing.T) {
 
 func TestConflation(t *testing.T) {
 	h := startHub(t, Config{Retention: Retention{Events: 5}})
-	s, err := h.Subscribe(Request{Filters: setOf("a", "b"), Conflate: true}, NewBell())
+	s, err := h.Subscribe(Request{Filters: setOf("a", "b"), Conflate: true}, NewWakeup())
 	require.NoError(t, err)
 	defer s.Close()
 	for _, e := range []*Event{
@@ -186,7 +186,7 @@ func TestConflation(t *testing.T) {
 	batch := s.Read(wide)
 	require.Nil(t, batch.Gap)
 	require.Equal(t, []uint64{2, 3, 4, 5, 6}, ids(batch.Events))
-	every, err := h.Subscribe(Request{Filters: setOf("a"), Start: Start{Cursor: &Cursor{Epoch: h.epoch}}}, NewBell())
+	every, err := h.Subscribe(Request{Filters: setOf("a"), Start: Start{Cursor: &Cursor{Epoch: h.epoch}}}, NewWakeup())
 	require.NoError(t, err)
 	defer every.Close()
 	require.True(t, every.Read(wide).Gap.Certain)
@@ -195,7 +195,7 @@ func TestConflation(t *testing.T) {
 // The clock of the machine may be set back; the log's is not.
 func TestTimeNeverFalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := NewMemory().(*memory)
+		m := NewMemory().(*memoryEngine)
 		h := startHub(t, Config{Engine: m})
 		ahead := time.Now().UTC().Add(time.Hour).Round(0)
 		m.clock = ahead
@@ -213,11 +213,11 @@ func TestTimeNeverFalls(t *testing.T) {
 func TestSlowSubscriber(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := startHub(t, Config{Retention: Retention{Events: 10}})
-		slow, err := h.Subscribe(Request{Filters: setOf("a")}, NewBell())
+		slow, err := h.Subscribe(Request{Filters: setOf("a")}, NewWakeup())
 		require.NoError(t, err)
 		defer slow.Close()
-		bell := NewBell()
-		quick, err := h.Subscribe(Request{Filters: setOf(">")}, bell)
+		wakeup := NewWakeup()
+		quick, err := h.Subscribe(Request{Filters: setOf(">")}, wakeup)
 		require.NoError(t, err)
 		defer quick.Close()
 		for i := range 3 * maxPendingEvents {
@@ -225,12 +225,12 @@ func TestSlowSubscriber(t *testing.T) {
 			require.NoError(t, err)
 			if i%10 == 9 {
 				synctest.Wait()
-				<-bell
+				<-wakeup
 				require.Len(t, quick.Read(wide).Events, 10)
 			}
 		}
 		synctest.Wait()
-		require.LessOrEqual(t, cap(slow.feed.pending), 16)
+		require.LessOrEqual(t, cap(slow.group.pending), 16)
 		require.True(t, slow.Behind())
 		batch := slow.Read(wide)
 		require.Len(t, batch.Events, 10)
@@ -238,13 +238,13 @@ func TestSlowSubscriber(t *testing.T) {
 			Reason: GapExpired, After: Cursor{h.epoch, 0}.String(),
 			ResumedAt: Cursor{h.epoch, 3*maxPendingEvents - 10}, Certain: true,
 		}, batch.Gap)
-		require.False(t, batch.Overtaken, "it had not begun to read")
+		require.False(t, batch.FellBehind, "it had not begun to read")
 		require.False(t, slow.Behind())
 		for range 11 {
 			_, err := h.Publish(t.Context(), &Event{Topic: "a"})
 			require.NoError(t, err)
 		}
-		require.True(t, slow.Read(wide).Overtaken)
+		require.True(t, slow.Read(wide).FellBehind)
 	})
 }
 
@@ -274,7 +274,7 @@ func TestAgeEndsWithoutPublishing(t *testing.T) {
 func TestClose(t *testing.T) {
 	h, err := New(Config{})
 	require.NoError(t, err)
-	s, err := h.Subscribe(Request{Filters: setOf("a")}, NewBell())
+	s, err := h.Subscribe(Request{Filters: setOf("a")}, NewWakeup())
 	require.NoError(t, err)
 	var publishers sync.WaitGroup
 	for range 4 {
@@ -295,10 +295,10 @@ func TestClose(t *testing.T) {
 	publishers.Wait()
 	_, err = h.PublishOnce(t.Context(), "s", "k", &Event{Topic: "a"})
 	require.ErrorIs(t, err, ErrClosed)
-	_, err = h.Subscribe(Request{Filters: setOf("a")}, NewBell())
+	_, err = h.Subscribe(Request{Filters: setOf("a")}, NewWakeup())
 	require.ErrorIs(t, err, ErrClosed)
 	read := 0
-	for batch := (Batch{More: true}); batch.More; read += len(batch.Events) {
+	for batch := (ReadResult{More: true}); batch.More; read += len(batch.Events) {
 		batch = s.Read(wide)
 		if batch.Gap != nil {
 			read += int(batch.Gap.ResumedAt.Seq)
@@ -310,7 +310,7 @@ func TestClose(t *testing.T) {
 	s.Close()
 	s.SetFilters(setOf("a"))
 	require.Zero(t, h.Stats().Subscriptions)
-	require.Zero(t, h.Stats().Feeds)
+	require.Zero(t, h.Stats().Groups)
 }
 
 type broken struct{ Engine }

@@ -51,7 +51,7 @@ type idempotency struct {
 	start time.Time       // static
 
 	mu      sync.Mutex
-	answers map[keyID]*answer
+	records map[keyID]*keyRecord
 	held    map[keyID]int // keys in answers, by subject
 	expiry  deque[expiring]
 
@@ -62,7 +62,7 @@ func newIdempotency() *idempotency {
 	return &idempotency{
 		seeds:   [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
 		start:   time.Now(),
-		answers: make(map[keyID]*answer),
+		records: make(map[keyID]*keyRecord),
 		held:    make(map[keyID]int),
 	}
 }
@@ -84,11 +84,11 @@ func (k *idempotency) idOf(names ...string) keyID {
 	return id
 }
 
-type answer struct {
+type keyRecord struct {
 	subject keyID
 	digest  Digest // of the events
 	receipt Receipt
-	busy    bool // the first publish has not ended; digest and receipt are not set yet
+	pending bool // the first publish has not ended; digest and receipt are not set yet
 }
 
 type expiring struct {
@@ -96,32 +96,32 @@ type expiring struct {
 	at  time.Duration // since idempotency.start: a clock that is set forward ends no key
 }
 
-// Once is the use of an idempotency key by one request. Publish or Abandon ends it.
-type Once struct {
+// KeyClaim is the use of an idempotency key by one request. Publish or Abandon ends it.
+type KeyClaim struct {
 	hub          *Hub
 	subject, key string
-	id           keyID   // of subject and key
-	known        *answer // of an earlier publish; nil: this is the first
-	over         bool
-	spare        bool // made by OnceIfSpare; static
+	id           keyID      // of subject and key
+	earlier      *keyRecord // of an earlier publish; nil: this is the first
+	ended        bool
+	ifSpare      bool // made by ClaimKeyIfSpare; static
 }
 
-// Once begins a publish under an idempotency key: for two minutes after it succeeded, the same
+// ClaimKey begins a publish under an idempotency key: for two minutes after it succeeded, the same
 // subject's publish of the same events under the same key gets the same Receipt and publishes
 // nothing. The error is ErrKeyBusy while the first under the key has not ended, or wraps ErrKeysFull,
 // where the subject's share of the keys or all of them are used up.
-func (h *Hub) Once(subject, key string) (*Once, error) {
+func (h *Hub) ClaimKey(subject, key string) (*KeyClaim, error) {
 	id := h.keys.idOf(subject, key)
 	known, err := h.keys.claim(h.keys.idOf(subject), id, 1, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	return &Once{hub: h, subject: subject, key: key, id: id, known: known}, nil
+	return &KeyClaim{hub: h, subject: subject, key: key, id: id, earlier: known}, nil
 }
 
-// OnceIfSpare is Once for a key that the publisher did not ask for. It leaves half of the subject's share
+// ClaimKeyIfSpare is Once for a key that the publisher did not ask for. It leaves half of the subject's share
 // of the keys to others: where that is not free, it returns nil, and Stats.KeysSpared counts it.
-func (h *Hub) OnceIfSpare(subject, key string) (*Once, error) {
+func (h *Hub) ClaimKeyIfSpare(subject, key string) (*KeyClaim, error) {
 	id := h.keys.idOf(subject, key)
 	known, err := h.keys.claim(h.keys.idOf(subject), id, 2, time.Now())
 	switch {
@@ -131,65 +131,65 @@ func (h *Hub) OnceIfSpare(subject, key string) (*Once, error) {
 	case err != nil:
 		return nil, err
 	}
-	return &Once{hub: h, subject: subject, key: key, id: id, known: known, spare: true}, nil
+	return &KeyClaim{hub: h, subject: subject, key: key, id: id, earlier: known, ifSpare: true}, nil
 }
 
 // Publish is Hub.Publish, once. A further error is ErrKeyReused, where the key stands for other
 // events.
-func (o *Once) Publish(ctx context.Context, events ...*Event) (Receipt, error) {
+func (o *KeyClaim) Publish(ctx context.Context, events ...*Event) (Receipt, error) {
 	digest := digestOf(events)
-	if o.known != nil {
-		if o.known.digest != digest {
+	if o.earlier != nil {
+		if o.earlier.digest != digest {
 			return Receipt{}, ErrKeyReused
 		}
-		return o.known.receipt, nil
+		return o.earlier.receipt, nil
 	}
 	last, err := o.publish(ctx, digest, events)
 	if err != nil {
 		o.Abandon()
 		return Receipt{}, err
 	}
-	o.over = true
+	o.ended = true
 	receipt := Receipt{Last: last, Count: len(events)}
-	o.hub.keys.settle(o.id, digest, receipt, time.Now())
+	o.hub.keys.complete(o.id, digest, receipt, time.Now())
 	return receipt, nil
 }
 
 // publish has the engine remember the publish too, if it can: an answer that was lost on its way
 // here is found again, and hubs that share a log share its keys.
-func (o *Once) publish(ctx context.Context, digest Digest, events []*Event) (Cursor, error) {
-	d, ok := o.hub.engine.(Deduplicator)
+func (o *KeyClaim) publish(ctx context.Context, digest Digest, events []*Event) (Cursor, error) {
+	d, ok := o.hub.engine.(IdempotentPublisher)
 	if !ok {
 		return o.hub.Publish(ctx, events...)
 	}
 	last, err := o.hub.publish(events, func() (Cursor, error) {
 		last, err := d.PublishOnce(ctx, o.subject, o.key, digest, events)
-		if o.spare && errors.Is(err, ErrKeysFull) { // of all hubs together; nothing was published
+		if o.ifSpare && errors.Is(err, ErrKeysFull) { // of all hubs together; nothing was published
 			o.hub.stats.keysSpared.Add(1)
 			return o.hub.engine.Publish(ctx, events)
 		}
 		return last, err
 	})
 	if err == nil {
-		o.hub.echo(ctx, last)
+		o.hub.waitOwnWrite(ctx, last)
 	}
 	return last, err
 }
 
 // Abandon gives the key up if Publish was not called. A nil Once has none.
-func (o *Once) Abandon() {
-	if o == nil || o.over {
+func (o *KeyClaim) Abandon() {
+	if o == nil || o.ended {
 		return
 	}
-	if o.known == nil {
+	if o.earlier == nil {
 		o.hub.keys.release(o.id)
 	}
-	o.over = true
+	o.ended = true
 }
 
 // PublishOnce is Once and its Publish in one.
 func (h *Hub) PublishOnce(ctx context.Context, subject, key string, events ...*Event) (Receipt, error) {
-	o, err := h.Once(subject, key)
+	o, err := h.ClaimKey(subject, key)
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -198,20 +198,20 @@ func (h *Hub) PublishOnce(ctx context.Context, subject, key string, events ...*E
 
 // claim gives the remembered answer; nil makes the caller the first, who ends it with release or
 // settle. The key counts as cost keys toward the subject's share.
-func (k *idempotency) claim(subject, id keyID, cost int, now time.Time) (*answer, error) {
+func (k *idempotency) claim(subject, id keyID, cost int, now time.Time) (*keyRecord, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.forget(now)
-	a := k.answers[id]
+	k.removeExpired(now)
+	a := k.records[id]
 	switch {
-	case a == nil && !MayHoldKey(cost*k.held[subject], len(k.answers)):
-		return nil, KeysFull(k.held[subject], len(k.answers))
+	case a == nil && !MayHoldKey(cost*k.held[subject], len(k.records)):
+		return nil, KeysFull(k.held[subject], len(k.records))
 	case a == nil:
-		k.answers[id] = &answer{subject: subject, busy: true}
+		k.records[id] = &keyRecord{subject: subject, pending: true}
 		k.held[subject]++
 		return nil, nil
-	case a.busy:
-		return nil, ErrKeyBusy
+	case a.pending:
+		return nil, ErrKeyInUse
 	}
 	return a, nil
 }
@@ -225,31 +225,31 @@ func (k *idempotency) release(id keyID) {
 
 // remove forgets a key. Called with mu held.
 func (k *idempotency) remove(id keyID) {
-	subject := k.answers[id].subject
-	delete(k.answers, id)
+	subject := k.records[id].subject
+	delete(k.records, id)
 	if k.held[subject]--; k.held[subject] == 0 {
 		delete(k.held, subject)
 	}
 }
 
-// settle remembers a success. Who has looked at the answer before has seen that it is busy, and no more.
-func (k *idempotency) settle(id keyID, digest Digest, receipt Receipt, now time.Time) {
+// complete remembers a success. Who has looked at the answer before has seen that it is busy, and no more.
+func (k *idempotency) complete(id keyID, digest Digest, receipt Receipt, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	a := k.answers[id]
-	a.digest, a.receipt, a.busy = digest, receipt, false
+	a := k.records[id]
+	a.digest, a.receipt, a.pending = digest, receipt, false
 	k.expiry.push(expiring{id, now.Sub(k.start) + IdempotencyPeriod})
 }
 
-// maxForgotten bounds the keys that forget removes in one hold of the lock.
-const maxForgotten = 512
+// maxExpired bounds the keys that forget removes in one hold of the lock.
+const maxExpired = 512
 
-// forget removes the keys whose time is over. Called with mu held, which it releases where they are many; when
+// removeExpired removes the keys whose time is over. Called with mu held, which it releases where they are many; when
 // it returns none is left.
-func (k *idempotency) forget(now time.Time) {
+func (k *idempotency) removeExpired(now time.Time) {
 	for n := 1; k.expiry.len() > 0 && k.expiry.at(0).at <= now.Sub(k.start); n++ {
 		k.remove(k.expiry.pop().key)
-		if n%maxForgotten == 0 {
+		if n%maxExpired == 0 {
 			k.mu.Unlock()
 			if k.yielded != nil {
 				k.yielded()
@@ -263,8 +263,8 @@ func (k *idempotency) forget(now time.Time) {
 func (k *idempotency) len(now time.Time) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.forget(now)
-	return len(k.answers)
+	k.removeExpired(now)
+	return len(k.records)
 }
 
 // Digest stands for a list of events, in every process the same.

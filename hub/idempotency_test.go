@@ -123,10 +123,10 @@ func TestPublishOnceAtOnce(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(5 * time.Minute) // one that is under way does not expire
 		_, err := h.PublishOnce(t.Context(), "s", "k", &Event{Topic: "a"})
-		require.ErrorIs(t, err, ErrKeyBusy)
+		require.ErrorIs(t, err, ErrKeyInUse)
 		close(release)
 		calls.Wait()
-		require.Equal(t, map[error]int{nil: 1, ErrKeyBusy: callers - 1}, outcome)
+		require.Equal(t, map[error]int{nil: 1, ErrKeyInUse: callers - 1}, outcome)
 		require.Equal(t, uint64(1), h.Position().Seq)
 	})
 }
@@ -134,20 +134,20 @@ func TestPublishOnceAtOnce(t *testing.T) {
 // A request claims its key before it has read its events, and may end without publishing.
 func TestOnce(t *testing.T) {
 	h := startHub(t, Config{})
-	once, err := h.Once("s", "k")
+	once, err := h.ClaimKey("s", "k")
 	require.NoError(t, err)
-	_, err = h.Once("s", "k")
-	require.ErrorIs(t, err, ErrKeyBusy)
+	_, err = h.ClaimKey("s", "k")
+	require.ErrorIs(t, err, ErrKeyInUse)
 	once.Abandon()
 	require.Zero(t, h.Stats().IdempotencyKeys)
 
-	once, err = h.Once("s", "k")
+	once, err = h.ClaimKey("s", "k")
 	require.NoError(t, err)
 	first, err := once.Publish(t.Context(), &Event{Topic: "a"})
 	require.NoError(t, err)
 	once.Abandon() // after the end it is nothing
 	for range 2 {
-		known, err := h.Once("s", "k")
+		known, err := h.ClaimKey("s", "k")
 		require.NoError(t, err)
 		known.Abandon() // the answer stays
 	}
@@ -157,10 +157,10 @@ func TestOnce(t *testing.T) {
 
 	_, err = h.PublishOnce(t.Context(), "s", "refused", &Event{Topic: "*"})
 	require.Error(t, err)
-	next, err := h.Once("s", "refused")
+	next, err := h.ClaimKey("s", "refused")
 	require.NoError(t, err)
 	next.Abandon()
-	(*Once)(nil).Abandon()
+	(*KeyClaim)(nil).Abandon()
 }
 
 func TestPublishOnceForgetsNoneEarly(t *testing.T) {
@@ -200,7 +200,7 @@ func TestPublishOnceForgetsNoneEarly(t *testing.T) {
 func TestOnceIfSpare(t *testing.T) {
 	h := startHub(t, Config{Retention: Retention{Events: 1}})
 	publish := func(key string) Cursor {
-		once, err := h.OnceIfSpare("s", key)
+		once, err := h.ClaimKeyIfSpare("s", key)
 		require.NoError(t, err)
 		if once == nil {
 			return Cursor{}
@@ -230,7 +230,7 @@ func TestKeyShares(t *testing.T) {
 		if _, err := k.claim(k.idOf(subject), id, 1, now); err != nil {
 			return err
 		}
-		k.settle(id, Digest{}, Receipt{}, now)
+		k.complete(id, Digest{}, Receipt{}, now)
 		return nil
 	}
 	const greedy = 20
@@ -256,7 +256,7 @@ func TestKeyShares(t *testing.T) {
 	for i := range greedy {
 		require.InDelta(t, MaxIdempotencyKeys/(greedy+keyShare), k.held[k.idOf(strconv.Itoa(i))], 1)
 	}
-	require.Greater(t, MaxIdempotencyKeys-len(k.answers), MaxIdempotencyKeys/10, "and much is free")
+	require.Greater(t, MaxIdempotencyKeys-len(k.records), MaxIdempotencyKeys/10, "and much is free")
 	now = now.Add(IdempotencyPeriod)
 	require.Zero(t, k.len(now))
 	require.Empty(t, k.held)
@@ -274,7 +274,7 @@ func TestKeysMemory(t *testing.T) {
 		id := k.idOf(subject, key)
 		_, err := k.claim(k.idOf(subject), id, 1, now)
 		require.NoError(t, err)
-		k.settle(id, Digest{}, Receipt{}, now)
+		k.complete(id, Digest{}, Receipt{}, now)
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
@@ -295,25 +295,25 @@ func TestForgettingKeysReleasesTheLock(t *testing.T) {
 	for i := range keys {
 		_, err := k.claim(keyID{uint64(i)}, id(i), 1, begin)
 		require.NoError(t, err)
-		k.settle(id(i), Digest{}, Receipt{Count: i}, begin)
+		k.complete(id(i), Digest{}, Receipt{Count: i}, begin)
 	}
 	left := func() int {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		return len(k.answers)
+		return len(k.records)
 	}
 	holds, before := 0, left()
 	over := begin.Add(IdempotencyPeriod)
 	k.yielded = func() {
 		now := left()
-		assert.LessOrEqual(t, before-now, maxForgotten)
+		assert.LessOrEqual(t, before-now, maxExpired)
 		holds, before = holds+1, now
 		if holds == 1 { // a key that is still to be forgotten is used anew by another publisher
 			k.yielded = nil
 			known, err := k.claim(keyID{7}, id(keys-1), 1, over)
 			assert.NoError(t, err)
 			assert.Nil(t, known, "the time of the answer is over")
-			k.settle(id(keys-1), Digest{}, Receipt{Count: 1}, over)
+			k.complete(id(keys-1), Digest{}, Receipt{Count: 1}, over)
 		}
 	}
 	known, err := k.claim(keyID{8}, id(keys+1), 1, over)

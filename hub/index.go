@@ -13,28 +13,28 @@ import (
 //
 // It is guarded by Hub.mu; deliver, which never runs twice at once, may gather while it reads.
 type index struct {
-	feeds []*feed  // by number; nil: free
-	free  []uint32 // numbers
+	groups []*group // by number; nil: free
+	free   []uint32 // numbers
 	// anchors has for each key the one place there, or the number of a list of places. Keys are hashes:
 	// two anchors may share one.
-	anchors map[uint32]uint64
-	lists   [][]place
-	unused  []uint32 // numbers of lists
-	unnamed int      // feeds at the anchor anywhere
-	round   uint64   // of gathering
+	anchors     map[uint32]uint64
+	lists       [][]indexEntry
+	unused      []uint32 // numbers of lists
+	unanchored  int      // feeds at the anchor anywhere
+	searchRound uint64   // of gathering
 }
 
 // isList marks the value of an anchor that is the number of a list.
 const isList = 1 << 63
 
-// place is where a feed stands at an anchor: the feed's number, and the number of the anchor among the
+// indexEntry is where a feed stands at an anchor: the feed's number, and the number of the anchor among the
 // feed's. Both are below 2^31.
-type place uint64
+type indexEntry uint64
 
-func placeOf(feed, anchor uint32) place { return place(feed)<<32 | place(anchor) }
+func newIndexEntry(feed, anchor uint32) indexEntry { return indexEntry(feed)<<32 | indexEntry(anchor) }
 
-func (p place) feed() uint32   { return uint32(p >> 32) }
-func (p place) anchor() uint32 { return uint32(p) }
+func (p indexEntry) group() uint32  { return uint32(p >> 32) }
+func (p indexEntry) anchor() uint32 { return uint32(p) }
 
 // anchor is where a feed is found.
 type anchor struct {
@@ -48,8 +48,8 @@ const anchorSize = 8 + 24
 // anywhere is the anchor of filters that name no token.
 const anywhere = 0
 
-// maxChoice bounds the anchors that are looked at for one feed, beyond one for each filter.
-const maxChoice = 1024
+// maxAnchorChoices bounds the anchors that are looked at for one feed, beyond one for each filter.
+const maxAnchorChoices = 1024
 
 func newIndex() index { return index{anchors: make(map[uint32]uint64)} }
 
@@ -71,38 +71,38 @@ func topicKey(t *topicTokens) uint32 {
 func nonzero(n uint64) uint32 { return max(1, uint32(n)) }
 
 // add takes up a feed.
-func (ix *index) add(f *feed) {
+func (ix *index) add(g *group) {
 	if n := len(ix.free); n > 0 {
-		f.number, ix.free = ix.free[n-1], ix.free[:n-1]
-		ix.feeds[f.number] = f
+		g.number, ix.free = ix.free[n-1], ix.free[:n-1]
+		ix.groups[g.number] = g
 	} else {
-		f.number = uint32(len(ix.feeds))
-		ix.feeds = append(ix.feeds, f)
+		g.number = uint32(len(ix.groups))
+		ix.groups = append(ix.groups, g)
 	}
-	f.anchors = make([]anchor, 0, f.set.Len())
-	choice := max(1, maxChoice/f.set.Len())
+	g.anchors = make([]anchor, 0, g.set.Len())
+	choice := max(1, maxAnchorChoices/g.set.Len())
 	var t topicTokens
-	for filter := range f.set.All() {
+	for filter := range g.set.All() {
 		t.split(filter.text)
 		key := topicKey(&t)
 		if !filter.Exact() {
-			key = ix.choose(f, &t, choice)
+			key = ix.chooseAnchor(g, &t, choice)
 		}
-		ix.put(f, key)
+		ix.addAnchor(g, key)
 	}
-	ix.unnamed += unnamed(f)
+	ix.unanchored += countUnanchored(g)
 }
 
-// unnamed returns 1 for a feed with filters that name no token.
-func unnamed(f *feed) int {
-	if slices.ContainsFunc(f.anchors, func(a anchor) bool { return a.key == anywhere }) {
+// countUnanchored returns 1 for a feed with filters that name no token.
+func countUnanchored(g *group) int {
+	if slices.ContainsFunc(g.anchors, func(a anchor) bool { return a.key == anywhere }) {
 		return 1
 	}
 	return 0
 }
 
-// choose returns the key of the anchor with the fewest feeds, of at most so many that the filter has.
-func (ix *index) choose(f *feed, t *topicTokens, choice int) uint32 {
+// chooseAnchor returns the key of the anchor with the fewest feeds, of at most so many that the filter has.
+func (ix *index) chooseAnchor(g *group, t *topicTokens, choice int) uint32 {
 	best, least := uint32(anywhere), -1
 	for at := t.n - 1; at >= 0 && choice > 0; at-- {
 		if t.tokens[at] == anyToken || t.tokens[at] == anyTail {
@@ -110,7 +110,7 @@ func (ix *index) choose(f *feed, t *topicTokens, choice int) uint32 {
 		}
 		choice--
 		key := tokenKey(t.hash(at), at)
-		if n := ix.cost(f, key); least < 0 || n < least {
+		if n := ix.cost(g, key); least < 0 || n < least {
 			best, least = key, n
 		}
 	}
@@ -119,44 +119,44 @@ func (ix *index) choose(f *feed, t *topicTokens, choice int) uint32 {
 
 // cost compares anchors for a feed: by the other feeds there, and of two with as many it prefers the one
 // where the feed stands already.
-func (ix *index) cost(f *feed, key uint32) int {
+func (ix *index) cost(g *group, key uint32) int {
 	v, some := ix.anchors[key]
 	if !some {
 		return 1
 	}
-	n, newest := 1, place(v)
+	n, newest := 1, indexEntry(v)
 	if v&isList != 0 {
 		list := ix.lists[v&^isList]
 		n, newest = len(list), list[len(list)-1]
 	}
-	if newest.feed() == f.number {
+	if newest.group() == g.number {
 		return 2 * (n - 1)
 	}
 	return 2*n + 1
 }
 
-// put has the feed stand at an anchor, unless it does.
-func (ix *index) put(f *feed, key uint32) {
+// addAnchor has the feed stand at an anchor, unless it does.
+func (ix *index) addAnchor(g *group, key uint32) {
 	v, some := ix.anchors[key]
-	p := placeOf(f.number, uint32(len(f.anchors)))
+	p := newIndexEntry(g.number, uint32(len(g.anchors)))
 	switch {
 	case !some:
 		ix.anchors[key] = uint64(p)
-		f.anchors = append(f.anchors, anchor{key, 0})
+		g.anchors = append(g.anchors, anchor{key, 0})
 		return
 	case v&isList == 0:
-		if place(v).feed() == f.number {
+		if indexEntry(v).group() == g.number {
 			return
 		}
 		v = ix.newList() | isList
-		ix.lists[v&^isList] = append(ix.lists[v&^isList], place(ix.anchors[key]))
+		ix.lists[v&^isList] = append(ix.lists[v&^isList], indexEntry(ix.anchors[key]))
 		ix.anchors[key] = v
 	}
 	list := ix.lists[v&^isList]
-	if list[len(list)-1].feed() == f.number {
+	if list[len(list)-1].group() == g.number {
 		return
 	}
-	f.anchors = append(f.anchors, anchor{key, uint32(len(list))})
+	g.anchors = append(g.anchors, anchor{key, uint32(len(list))})
 	ix.lists[v&^isList] = append(list, p)
 }
 
@@ -171,18 +171,18 @@ func (ix *index) newList() uint64 {
 }
 
 // remove lets go of a feed.
-func (ix *index) remove(f *feed) {
-	ix.unnamed -= unnamed(f)
-	for _, a := range f.anchors {
-		ix.take(a)
+func (ix *index) remove(g *group) {
+	ix.unanchored -= countUnanchored(g)
+	for _, a := range g.anchors {
+		ix.removeEntry(a)
 	}
-	f.anchors = nil
-	ix.feeds[f.number] = nil
-	ix.free = append(ix.free, f.number)
+	g.anchors = nil
+	ix.groups[g.number] = nil
+	ix.free = append(ix.free, g.number)
 }
 
-// take removes a place from its anchor, and puts the newest one there in its stead.
-func (ix *index) take(a anchor) {
+// removeEntry removes a place from its anchor, and puts the newest one there in its stead.
+func (ix *index) removeEntry(a anchor) {
 	v := ix.anchors[a.key]
 	if v&isList == 0 {
 		delete(ix.anchors, a.key)
@@ -192,10 +192,10 @@ func (ix *index) take(a anchor) {
 	list := ix.lists[number]
 	last := list[len(list)-1]
 	list[a.slot] = last
-	ix.feeds[last.feed()].anchors[last.anchor()].slot = a.slot
+	ix.groups[last.group()].anchors[last.anchor()].slot = a.slot
 	list = list[:len(list)-1]
 	if len(list) > 0 {
-		ix.lists[number] = shrunk(list)
+		ix.lists[number] = shrinkList(list)
 		return
 	}
 	delete(ix.anchors, a.key)
@@ -203,38 +203,38 @@ func (ix *index) take(a anchor) {
 	ix.unused = append(ix.unused, uint32(number))
 }
 
-// shrunk returns the list in less memory where it needs little of what it has.
-func shrunk(list []place) []place {
+// shrinkList returns the list in less memory where it needs little of what it has.
+func shrinkList(list []indexEntry) []indexEntry {
 	if cap(list) < 32 || len(list) > cap(list)/4 {
 		return list
 	}
-	return append(make([]place, 0, 2*len(list)), list...)
+	return append(make([]indexEntry, 0, 2*len(list)), list...)
 }
 
-// gathering is how far a search for the feeds of a topic has come. The zero gathering is at its beginning.
-type gathering struct {
-	begun bool
-	at    int // the anchor, in the order of gather
-	left  int // the places at that anchor that are left, the oldest; 0: all
+// gatherState is how far a search for the feeds of a topic has come. The zero gathering is at its beginning.
+type gatherState struct {
+	begun     bool
+	at        int // the anchor, in the order of gather
+	remaining int // the places at that anchor that are left, the oldest; 0: all
 }
 
 // gather appends the feeds that may have a filter which selects the topic, each once, but for feeds that come
 // between two pieces of a search. It does one piece, of as many places as it may look at, and reports whether
 // that was the last. At most one search is under way.
-func (ix *index) gather(dst []*feed, t *topicTokens, g *gathering, looks int) (_ []*feed, done bool) {
+func (ix *index) gather(dst []*group, t *topicTokens, state *gatherState, looks int) (_ []*group, done bool) {
 	if len(ix.anchors) == 0 {
 		return dst, true
 	}
-	if !g.begun {
-		g.begun = true
-		ix.round++
-		if ix.unnamed == 0 {
-			g.at++
+	if !state.begun {
+		state.begun = true
+		ix.searchRound++
+		if ix.unanchored == 0 {
+			state.at++
 		}
 	}
-	for ; g.at < 2+min(t.n, MaxTopicTokens); g.at++ {
+	for ; state.at < 2+min(t.n, MaxTopicTokens); state.at++ {
 		key := uint32(anywhere)
-		if at := g.at - 2; at >= 0 {
+		if at := state.at - 2; at >= 0 {
 			key = tokenKey(t.hash(at), at)
 		} else if at == -1 {
 			key = topicKey(t)
@@ -243,43 +243,43 @@ func (ix *index) gather(dst []*feed, t *topicTokens, g *gathering, looks int) (_
 		switch {
 		case !some:
 		case v&isList == 0:
-			dst = ix.visit(dst, place(v))
+			dst = ix.visit(dst, indexEntry(v))
 		default:
 			// From the newest on: where a place is removed, it is the newest that takes its slot.
 			list := ix.lists[v&^isList]
-			if g.left == 0 || g.left > len(list) {
-				g.left = len(list)
+			if state.remaining == 0 || state.remaining > len(list) {
+				state.remaining = len(list)
 			}
-			for ; g.left > 0; g.left-- {
+			for ; state.remaining > 0; state.remaining-- {
 				if looks--; looks < 0 {
 					return dst, false
 				}
-				dst = ix.visit(dst, list[g.left-1])
+				dst = ix.visit(dst, list[state.remaining-1])
 			}
 		}
 	}
 	return dst, true
 }
 
-func (ix *index) visit(dst []*feed, p place) []*feed {
-	f := ix.feeds[p.feed()]
-	if f.visited == ix.round {
+func (ix *index) visit(dst []*group, p indexEntry) []*group {
+	g := ix.groups[p.group()]
+	if g.visitedRound == ix.searchRound {
 		return dst
 	}
-	f.visited = ix.round
-	return append(dst, f)
+	g.visitedRound = ix.searchRound
+	return append(dst, g)
 }
 
 // match appends the feeds with a filter that selects the topic.
-func (ix *index) match(dst []*feed, topic string) []*feed {
+func (ix *index) match(dst []*group, topic string) []*group {
 	var t topicTokens
 	t.split(topic)
 	first := len(dst)
-	dst, _ = ix.gather(dst, &t, new(gathering), math.MaxInt)
+	dst, _ = ix.gather(dst, &t, new(gatherState), math.MaxInt)
 	kept := dst[:first]
-	for _, f := range dst[first:] {
-		if f.set.c.match(&t) {
-			kept = append(kept, f)
+	for _, g := range dst[first:] {
+		if g.set.c.match(&t) {
+			kept = append(kept, g)
 		}
 	}
 	clear(dst[len(kept):])
@@ -288,5 +288,5 @@ func (ix *index) match(dst []*feed, topic string) []*feed {
 
 // empty reports whether nothing stands in the index.
 func (ix *index) empty() bool {
-	return len(ix.anchors) == 0 && len(ix.free) == len(ix.feeds) && len(ix.unused) == len(ix.lists)
+	return len(ix.anchors) == 0 && len(ix.free) == len(ix.groups) && len(ix.unused) == len(ix.lists)
 }

@@ -10,12 +10,12 @@ import (
 func TestIndexProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		ix := newIndex()
-		var feeds []*feed
+		var feeds []*group
 		t.Repeat(map[string]func(*rapid.T){
 			"add": func(t *rapid.T) {
-				f := &feed{set: NewFilterSet(rapid.SliceOfN(filterGen, 1, 5).Draw(t, "filters")...)}
-				ix.add(f)
-				feeds = append(feeds, f)
+				g := &group{set: NewFilterSet(rapid.SliceOfN(filterGen, 1, 5).Draw(t, "filters")...)}
+				ix.add(g)
+				feeds = append(feeds, g)
 			},
 			"remove": func(t *rapid.T) {
 				if len(feeds) == 0 {
@@ -27,23 +27,23 @@ func TestIndexProperty(t *testing.T) {
 			},
 			"": func(t *rapid.T) {
 				topic := topicGen.Draw(t, "topic")
-				found := make(map[*feed]bool)
-				for _, f := range ix.match(nil, topic) {
-					found[f] = true
+				found := make(map[*group]bool)
+				for _, g := range ix.match(nil, topic) {
+					found[g] = true
 				}
-				for _, f := range feeds {
+				for _, g := range feeds {
 					selects := false
-					for filter := range f.set.All() {
+					for filter := range g.set.All() {
 						selects = selects || naiveSelects(filter.text, topic)
 					}
-					require.Equal(t, selects, found[f], "%s %s", f.set.Key(), topic)
-					delete(found, f)
+					require.Equal(t, selects, found[g], "%s %s", g.set.Key(), topic)
+					delete(found, g)
 				}
 				require.Empty(t, found)
 			},
 		})
-		for _, f := range feeds {
-			ix.remove(f)
+		for _, g := range feeds {
+			ix.remove(g)
 		}
 		require.True(t, ix.empty())
 	})

@@ -105,10 +105,10 @@ func TestFilterSetsAreSmall(t *testing.T) {
 	}
 	before := heap()
 	ix := newIndex()
-	feeds := make([]*feed, sets)
+	feeds := make([]*group, sets)
 	size := 0
 	for i, filters := range requests {
-		feeds[i] = &feed{set: NewFilterSet(filters...)}
+		feeds[i] = &group{set: NewFilterSet(filters...)}
 		ix.add(feeds[i])
 		size += feeds[i].set.Size()
 	}
@@ -128,11 +128,11 @@ func TestHostileFiltersCostLittle(t *testing.T) {
 	ix := newIndex()
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range feeds {
-		ix.add(&feed{set: NewFilterSet(agreeingFilters(rng, 64)...)})
-		ix.add(&feed{set: NewFilterSet(deepFilters(rng, 64)...)})
+		ix.add(&group{set: NewFilterSet(agreeingFilters(rng, 64)...)})
+		ix.add(&group{set: NewFilterSet(deepFilters(rng, 64)...)})
 	}
 	for range 1000 {
-		ix.add(&feed{set: setOf(fmt.Sprint("user.", rng.Uint64(), ".>"), fmt.Sprint("*.", rng.Uint64()))})
+		ix.add(&group{set: setOf(fmt.Sprint("user.", rng.Uint64(), ".>"), fmt.Sprint("*.", rng.Uint64()))})
 	}
 	looked := func(text string) int {
 		var topic topicTokens

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// memory is the default engine: the window is all there is of the log, and a restart begins a
+// memoryEngine is the default engine: the window is all there is of the log, and a restart begins a
 // new epoch. It has no goroutine; Publish delivers before it answers.
-type memory struct {
+type memoryEngine struct {
 	mu      sync.Mutex
 	deliver func([]*Event) // nil before Start and after Close
 	last    Cursor
@@ -18,17 +18,17 @@ type memory struct {
 
 // NewMemory makes the engine that keeps events in memory alone.
 func NewMemory() Engine {
-	return &memory{last: Cursor{Epoch: Epoch(rand.Uint32())}}
+	return &memoryEngine{last: Cursor{Epoch: Epoch(rand.Uint32())}}
 }
 
-func (m *memory) Start(deliver func([]*Event)) (Cursor, error) {
+func (m *memoryEngine) Start(deliver func([]*Event)) (Cursor, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.deliver = deliver
 	return m.last, nil
 }
 
-func (m *memory) Publish(_ context.Context, events []*Event) (Cursor, error) {
+func (m *memoryEngine) Publish(_ context.Context, events []*Event) (Cursor, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.deliver == nil {
@@ -47,7 +47,7 @@ func (m *memory) Publish(_ context.Context, events []*Event) (Cursor, error) {
 }
 
 // Erase implements Eraser: what there is of the log is the hub's.
-func (m *memory) Erase(_ context.Context, seq uint64) (at uint64, err error) {
+func (m *memoryEngine) Erase(_ context.Context, seq uint64) (at uint64, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.deliver == nil {
@@ -57,7 +57,7 @@ func (m *memory) Erase(_ context.Context, seq uint64) (at uint64, err error) {
 	return m.last.Seq, nil
 }
 
-func (m *memory) Close() error {
+func (m *memoryEngine) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.deliver = nil

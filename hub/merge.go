@@ -4,93 +4,95 @@ package hub
 // looking at every event.
 const maxMerge = 64
 
-// merge steps through events in the order of seq, or back, from several logs.
-type merge struct {
-	heads []head // a heap: the next event is that of the first
-	back  bool
+// eventMerge steps through events in the order of seq, or back, from several logs.
+type eventMerge struct {
+	sources  []mergeSource // a heap: the next event is that of the first
+	backward bool
 }
 
-// head is where a log stands.
-type head struct {
-	seq uint64 // of the event at that index
-	at  int
-	log *deque[*Event]
+// mergeSource is where a log stands.
+type mergeSource struct {
+	seq   uint64 // of the event at that index
+	index int
+	log   *deque[*Event]
 }
 
 // merge steps through events among which all those of the set are that follow seq, or, back, that come
 // before it: through its topics' own where they are few, so that a resume costs what was missed, else
 // through all. Scattered is set where the topics are not few; a later call for the same set that is given it
 // does not look for them again.
-func (w *window) merge(set FilterSet, seq uint64, back bool, scattered *bool) merge {
+func (l *memlog) merge(set FilterSet, seq uint64, back bool, scattered *bool) eventMerge {
 	after := seq
 	if back {
 		after = 0
 	}
-	logs := []*deque[*Event]{&w.events}
+	logs := []*deque[*Event]{&l.events}
 	if !*scattered {
-		if own, ok := w.topics.logs(set, after); ok {
+		if own, ok := l.topics.logs(set, after); ok {
 			logs = own
 		} else {
 			*scattered = true
 		}
 	}
-	m := merge{heads: make([]head, 0, len(logs)), back: back}
+	m := eventMerge{sources: make([]mergeSource, 0, len(logs)), backward: back}
 	for _, log := range logs {
 		at := firstAfter(log, seq)
 		if back {
 			at = firstAfter(log, seq-1) - 1
 		}
 		if at >= 0 && at < log.len() {
-			m.heads = append(m.heads, head{log.at(at).ID.Seq, at, log})
+			m.sources = append(m.sources, mergeSource{log.at(at).ID.Seq, at, log})
 		}
 	}
-	for i := len(m.heads)/2 - 1; i >= 0; i-- {
-		m.sink(i)
+	for i := len(m.sources)/2 - 1; i >= 0; i-- {
+		m.siftDown(i)
 	}
 	return m
 }
 
 // next returns the next event, nil if there is none.
-func (m *merge) next() *Event {
-	if len(m.heads) == 0 {
+func (m *eventMerge) next() *Event {
+	if len(m.sources) == 0 {
 		return nil
 	}
-	first := &m.heads[0]
-	e := first.log.at(first.at)
-	if m.back {
-		first.at--
+	first := &m.sources[0]
+	e := first.log.at(first.index)
+	if m.backward {
+		first.index--
 	} else {
-		first.at++
+		first.index++
 	}
-	if first.at >= 0 && first.at < first.log.len() {
-		first.seq = first.log.at(first.at).ID.Seq
+	if first.index >= 0 && first.index < first.log.len() {
+		first.seq = first.log.at(first.index).ID.Seq
 	} else {
-		last := len(m.heads) - 1
-		m.heads[0] = m.heads[last]
-		m.heads = m.heads[:last]
+		last := len(m.sources) - 1
+		m.sources[0] = m.sources[last]
+		m.sources = m.sources[:last]
 	}
-	m.sink(0)
+	m.siftDown(0)
 	return e
 }
 
-// sink has a head change places with those under it that come before it.
-func (m *merge) sink(i int) {
+// siftDown has a head change places with those under it that come before it.
+func (m *eventMerge) siftDown(i int) {
 	for {
 		first := i
-		for child := 2*i + 1; child <= 2*i+2 && child < len(m.heads); child++ {
-			if m.before(child, first) {
+		for child := 2*i + 1; child <= 2*i+2 && child < len(m.sources); child++ {
+			if m.comesBefore(child, first) {
 				first = child
 			}
 		}
 		if first == i {
 			return
 		}
-		m.heads[i], m.heads[first] = m.heads[first], m.heads[i]
+		m.sources[i], m.sources[first] = m.sources[first], m.sources[i]
 		i = first
 	}
 }
 
-func (m *merge) before(i, j int) bool { return m.heads[i].seq < m.heads[j].seq != m.back }
+func (m *eventMerge) comesBefore(i, j int) bool {
+	return m.sources[i].seq < m.sources[j].seq != m.backward
+}
 
 // firstAfter returns the index of the first event past seq.
 func firstAfter(d *deque[*Event], seq uint64) int {

@@ -9,15 +9,15 @@ import (
 )
 
 // conn is one connection of the model test: it reads by rounds, as the outlet of a transport
-// does, or by Bell. It holds all that the hub gives it to the truth.
+// does, or by Wakeup. It holds all that the hub gives it to the truth.
 type conn struct {
 	m    *model
-	bell Bell // nil: by rounds
+	bell Wakeup // nil: by rounds
 
 	mu  sync.Mutex // one goroutine at a time for sub; Hub.mu comes after it
 	rng *rand.Rand
 	sub *Subscription
-	// busy as of an outlet: rounds pass it over, until a drain has read all. Of a Bell: it has to
+	// busy as of an outlet: rounds pass it over, until a drain has read all. Of a Wakeup: it has to
 	// read though the bell is silent.
 	busy   bool
 	closed bool
@@ -36,7 +36,7 @@ type conn struct {
 }
 
 // Ready does what transports/connection does, over a connection that takes a part now and then.
-func (c *conn) Ready(r *Round) {
+func (c *conn) Ready(r *Batch) {
 	if c.bell != nil {
 		c.bell.Ready(r)
 		return
@@ -47,13 +47,13 @@ func (c *conn) Ready(r *Round) {
 	if c.busy || c.closed {
 		return
 	}
-	start, ok := c.sub.Take(r)
+	start, ok := c.sub.Offset(r)
 	if !ok {
 		c.busy = true
 		return
 	}
 	for start < len(r.Events) {
-		b, end := r.Join(0, encodeModel, start)
+		b, end := r.Coalesce(0, encodeModel, start)
 		var want []byte
 		for _, e := range r.Events[start:end] {
 			want = append(want, encodeModel(e)...)
@@ -81,7 +81,7 @@ func (c *conn) Ready(r *Round) {
 }
 
 func (c *conn) skip(seq uint64) {
-	c.sub.Skip(seq)
+	c.sub.Advance(seq)
 	c.fresh = false
 }
 
@@ -106,8 +106,8 @@ func (c *conn) read() bool {
 	switch g := batch.Gap; {
 	case g != nil:
 		c.checkGap(g, before, after)
-		if batch.Overtaken != !c.fresh {
-			c.m.fail("overtaken is %v, fresh %v", batch.Overtaken, c.fresh)
+		if batch.FellBehind != !c.fresh {
+			c.m.fail("overtaken is %v, fresh %v", batch.FellBehind, c.fresh)
 		}
 		c.at = max(c.at, g.ResumedAt.Seq)
 		if c.lost != "" {
@@ -180,12 +180,12 @@ func (c *conn) account(events []*Event, to, overtaken uint64) {
 		c.m.fail("the position fell from %d to %d", c.at, to)
 	}
 	if c.conflate {
-		newest := make(map[subject]bool)
+		newest := make(map[conflationKey]bool)
 		for _, e := range events {
-			if about := (subject{e.Topic, e.Key}); e.Key != "" && newest[about] {
-				c.m.fail("%s came twice in one conflated batch", about)
+			if key := (conflationKey{e.Topic, e.Key}); e.Key != "" && newest[key] {
+				c.m.fail("%s came twice in one conflated batch", key)
 			} else {
-				newest[about] = true
+				newest[key] = true
 			}
 		}
 	}
@@ -301,7 +301,7 @@ func (c *conn) choose(seen uint64) Request {
 	case 9:
 		r.Start.Cursor = &Cursor{head.Epoch, head.Seq + 1e9}
 	case 10:
-		r.Start.Foreign = []string{"some-id", "not a cursor"}[c.rng.IntN(2)]
+		r.Start.ForeignCursor = []string{"some-id", "not a cursor"}[c.rng.IntN(2)]
 	default:
 		r.Start.Cursor = &Cursor{head.Epoch, seen}
 	}
@@ -311,7 +311,7 @@ func (c *conn) choose(seen uint64) Request {
 // begun takes down where the client stands after a start that found the hub at head or later.
 func (c *conn) begun(s Start, head uint64) {
 	c.at, c.lost, c.fresh = c.sub.Position().Seq, "", true
-	c.held = len(modelSets[c.set]) == 0 && (s.Cursor != nil || s.Foreign != "")
+	c.held = len(modelSets[c.set]) == 0 && (s.Cursor != nil || s.ForeignCursor != "")
 	c.byTime, c.byLast, c.received = !s.Since.IsZero(), s.Last > 0, nil
 	switch {
 	case s.Cursor != nil && s.Cursor.Epoch != c.m.hub.epoch:
@@ -320,8 +320,8 @@ func (c *conn) begun(s Start, head uint64) {
 		c.lost, c.after = GapFuture, s.Cursor.String()
 	case s.Cursor != nil:
 		c.at = s.Cursor.Seq
-	case s.Foreign != "":
-		c.lost, c.after = GapEpoch, s.Foreign
+	case s.ForeignCursor != "":
+		c.lost, c.after = GapEpoch, s.ForeignCursor
 	case c.byLast:
 		c.checkLast(s.Last, head)
 	case c.byTime:

@@ -88,7 +88,7 @@ func (l *truth) erase(erasure []*Event, deliver func([]*Event)) {
 	l.mu.Unlock()
 	deliver(erasure)
 	l.hub.mu.RLock()
-	kept := l.hub.window.floor < seq
+	kept := l.hub.memlog.lowWatermark < seq
 	l.hub.mu.RUnlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()

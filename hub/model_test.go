@@ -70,7 +70,7 @@ func (m *model) fail(format string, args ...any) {
 func (m *model) floor() uint64 {
 	m.hub.mu.RLock()
 	defer m.hub.mu.RUnlock()
-	return m.hub.window.floor
+	return m.hub.memlog.lowWatermark
 }
 
 func runModel(t *testing.T, seed uint64, operations int) {
@@ -84,9 +84,9 @@ func runModel(t *testing.T, seed uint64, operations int) {
 		Age:       []time.Duration{10 * time.Millisecond, time.Second, time.Hour}[m.rng.IntN(3)],
 		GapTopics: m.gapTopics,
 	}})
-	m.hub.window.looks = []int{1, 3, 20, maxLooks}[m.rng.IntN(4)]
+	m.hub.memlog.visits = []int{1, 3, 20, maxVisits}[m.rng.IntN(4)]
 	m.hub.steps = []int{1, 2, 5, maxSteps}[m.rng.IntN(4)]
-	m.hub.window.topics.reach = []int{0, 5, maxSearch}[m.rng.IntN(3)]
+	m.hub.memlog.topics.searchLimit = []int{0, 5, maxTopicSearch}[m.rng.IntN(3)]
 	m.truth.hub = m.hub
 	m.conns = make([]*conn, subscribers)
 	for i := range m.conns {
@@ -146,7 +146,7 @@ func (m *model) attach(i int, rng *rand.Rand) *conn {
 	m.mu.Unlock()
 	c := &conn{m: m, busy: true, rng: rand.New(rand.NewPCG(rng.Uint64(), 0)), conflate: rng.IntN(5) == 0}
 	if rng.IntN(2) == 0 {
-		c.bell = NewBell()
+		c.bell = NewWakeup()
 	}
 	old.mu.Lock()
 	seen := uint64(0)
@@ -202,17 +202,17 @@ func (m *model) checkQuiet() {
 		c.sub.Close()
 		c.mu.Unlock()
 	}
-	w := m.hub.window
+	l := m.hub.memlog
 	var bytes, forms int64
-	for i := range w.events.len() {
-		e := w.events.at(i)
+	for i := range l.events.len() {
+		e := l.events.at(i)
 		bytes += e.size()
-		for at := e.forms.Load(); at != nil; at = at.next {
+		for at := e.encodings.Load(); at != nil; at = at.next {
 			forms += int64(len(at.bytes))
 		}
 	}
-	require.Equal(m.t, bytes, w.bytes)
-	require.Equal(m.t, forms, w.cache.bytes.Load())
+	require.Equal(m.t, bytes, l.bytes)
+	require.Equal(m.t, forms, l.cache.bytes.Load())
 	s := m.hub.Stats()
 	require.Equal(m.t, len(m.truth.log), int(s.Published))
 	erased := int(head) - int(s.RemovedByCount+s.RemovedByBytes+s.RemovedByAge) - s.RetainedEvents
@@ -220,7 +220,7 @@ func (m *model) checkQuiet() {
 	require.LessOrEqual(m.t, erased, m.truth.erased+m.truth.unsure)
 	require.Equal(m.t, m.erased.Load(), s.Erased)
 	require.Zero(m.t, s.Subscriptions)
-	require.Zero(m.t, s.Feeds)
+	require.Zero(m.t, s.Groups)
 	require.Zero(m.t, s.FilterBytes)
 	require.True(m.t, m.hub.index.empty())
 }

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// maxLooks bounds the events, or the topics, that are looked at while Hub.mu is held once, so that it is
+// maxVisits bounds the events, or the topics, that are looked at while Hub.mu is held once, so that it is
 // held for less than a millisecond. Work that needs to look at more goes on after others had the lock.
-const maxLooks = 512
+const maxVisits = 512
 
 // ReadLimit bounds one read. An event over Bytes still comes, alone.
 type ReadLimit struct {
@@ -18,16 +18,16 @@ type ReadLimit struct {
 // read appends the events of the set that follow seq, and says up to where it has looked:
 // everything of the set up to reached is in dst. It must not be asked for what is below floor.
 // Scattered is as for merge.
-func (w *window) read(dst []*Event, set FilterSet, seq uint64, limit ReadLimit, conflate bool, scattered *bool) (_ []*Event, reached uint64) {
-	m := w.merge(set, seq, false, scattered)
+func (l *memlog) read(dst []*Event, set FilterSet, seq uint64, limit ReadLimit, conflate bool, scattered *bool) (_ []*Event, reached uint64) {
+	m := l.merge(set, seq, false, scattered)
 	last, size := seq, 0
 	var scratch topicTokens
 	for looked := 0; ; looked++ {
 		e := m.next()
 		switch {
 		case e == nil:
-			return dst, w.head
-		case looked == w.looks:
+			return dst, l.lastSeq
+		case looked == l.visits:
 			return dst, seq
 		case e.Erases != 0, conflate && e.superseded, !set.match(&scratch, e.Topic):
 		case limit.Events == 0, size > 0 && size+int(e.size()) > limit.Bytes:
@@ -50,25 +50,25 @@ type lastSearch struct {
 
 	scattered bool // see merge
 
-	head     uint64 // newest event when the search began
-	before   uint64 // all events from here on have been looked at
-	found    int
-	position uint64 // before the oldest event that was found; else head
-	floor    uint64 // once the search has come to the oldest event: the seq before that
+	lastSeq      uint64 // newest event when the search began
+	before       uint64 // all events from here on have been looked at
+	found        int
+	position     uint64 // before the oldest event that was found; else head
+	lowWatermark uint64 // once the search has come to the oldest event: the seq before that
 }
 
-func (w *window) newLastSearch(set FilterSet, wanted int) *lastSearch {
-	return &lastSearch{set: set, wanted: wanted, head: w.head, before: w.head + 1, position: w.head}
+func (l *memlog) newLastSearch(set FilterSet, wanted int) *lastSearch {
+	return &lastSearch{set: set, wanted: wanted, lastSeq: l.lastSeq, before: l.lastSeq + 1, position: l.lastSeq}
 }
 
 // searchLast does one piece of a search and reports whether it is the last.
-func (w *window) searchLast(s *lastSearch) (done bool) {
-	m := w.merge(s.set, s.before, true, &s.scattered)
+func (l *memlog) searchLast(s *lastSearch) (done bool) {
+	m := l.merge(s.set, s.before, true, &s.scattered)
 	var scratch topicTokens
-	for range w.looks {
+	for range l.visits {
 		e := m.next()
 		if e == nil {
-			s.floor = w.floor
+			s.lowWatermark = l.lowWatermark
 			return true
 		}
 		if s.before = e.ID.Seq; e.Erases != 0 || !s.set.match(&scratch, e.Topic) {
@@ -82,42 +82,42 @@ func (w *window) searchLast(s *lastSearch) (done bool) {
 	return false
 }
 
-// newSince begins a search for losses of the set among events accepted no earlier than t.
-func newSince(set FilterSet, t time.Time, conflate bool) *lossSearch {
-	return &lossSearch{set: set, conflate: conflate, late: lateSince(t)}
+// newLossSearchSince begins a search for losses of the set among events accepted no earlier than t.
+func newLossSearchSince(set FilterSet, t time.Time, conflate bool) *lossSearch {
+	return &lossSearch{set: set, conflate: conflate, counts: countsSince(t)}
 }
 
-// newAfter begins a search for losses of the set after seq.
-func newAfter(set FilterSet, seq uint64, conflate bool) *lossSearch {
-	return &lossSearch{set: set, conflate: conflate, late: lateAfter(seq), after: seq}
+// newLossSearchAfter begins a search for losses of the set after seq.
+func newLossSearchAfter(set FilterSet, seq uint64, conflate bool) *lossSearch {
+	return &lossSearch{set: set, conflate: conflate, counts: countsAfter(seq), after: seq}
 }
 
-func lateSince(t time.Time) func(mark) bool {
-	return func(m mark) bool {
-		return m.seq > 0 && (m.at == 0 || !time.Unix(0, m.at).Before(t)) // zero: not known when
+func countsSince(t time.Time) func(lossMark) bool {
+	return func(m lossMark) bool {
+		return m.seq > 0 && (m.time == 0 || !time.Unix(0, m.time).Before(t)) // zero: not known when
 	}
 }
 
-func lateAfter(seq uint64) func(mark) bool { return func(m mark) bool { return m.seq > seq } }
+func countsAfter(seq uint64) func(lossMark) bool { return func(m lossMark) bool { return m.seq > seq } }
 
-// since gives the position before the first event whose Time is t or later. Where some of the set
+// positionSince gives the position before the first event whose Time is t or later. Where some of the set
 // were let go, as a search has found, it is a position before them, so that who resumes from it is told.
-func (w *window) since(t time.Time, lost verdict) uint64 {
+func (l *memlog) positionSince(t time.Time, lost lossResult) uint64 {
 	switch {
 	case lost.certain:
 		return lost.seq - 1
 	case lost.possible:
 		return 0 // which is before all that is forgotten
 	}
-	if i := w.events.search(func(e *Event) bool { return !time.Unix(0, e.order).Before(t) }); i < w.events.len() {
-		return w.events.at(i).ID.Seq - 1
+	if i := l.events.search(func(e *Event) bool { return !time.Unix(0, e.maxTime).Before(t) }); i < l.events.len() {
+		return l.events.at(i).ID.Seq - 1
 	}
-	return w.head
+	return l.lastSeq
 }
 
-// isBefore reports that the first event whose Time is t or later may lie before the window.
-func (w *window) isBefore(t time.Time) bool {
-	return w.floor > 0 && (w.early || w.events.len() == 0 || !time.Unix(0, w.events.at(0).order).Before(t))
+// mayBeginBefore reports that the first event whose Time is t or later may lie before the window.
+func (l *memlog) mayBeginBefore(t time.Time) bool {
+	return l.lowWatermark > 0 && (l.hasEarlierEvents || l.events.len() == 0 || !time.Unix(0, l.events.at(0).maxTime).Before(t))
 }
 
 // inPieces has work done a piece at a time with Hub.mu held for reading, until a piece reports that it was
@@ -141,9 +141,9 @@ func (h *Hub) inPieces(piece func() (done bool)) {
 	}
 }
 
-// Turn blocks until the subscriber may go on with a read that found nothing and has More. End must be
+// WaitTurn blocks until the subscriber may go on with a read that found nothing and has More. End must be
 // called after the next read. No lock may be held that a Sink needs.
-func (s *Subscription) Turn() (end func()) {
+func (s *Subscription) WaitTurn() (end func()) {
 	runtime.Gosched()
 	s.hub.turns <- struct{}{}
 	return func() { <-s.hub.turns }

@@ -6,5 +6,5 @@ package hub
 func (s *Subscription) Retained(seq uint64) *Event {
 	s.hub.mu.RLock()
 	defer s.hub.mu.RUnlock()
-	return s.hub.window.event(seq)
+	return s.hub.memlog.event(seq)
 }

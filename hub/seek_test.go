@@ -69,7 +69,7 @@ func TestNewestAreReadWithoutTheRest(t *testing.T) {
 	}
 	_, err = h.Publish(t.Context(), events...)
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return !h.archive.lookAtTail(t.Context(), h.floor(), n) }, time.Minute, 1)
+	require.Eventually(t, func() bool { return !h.replay.updateLossIndex(t.Context(), h.lowWatermark(), n) }, time.Minute, 1)
 	for _, row := range []struct {
 		filters string
 		last    int

@@ -32,7 +32,7 @@ func TestSizeIsTrue(t *testing.T) {
 		for _, keys := range []int{0, 1, 100, n} {
 			for _, bytes := range []int{0, 20, 900} {
 				t.Run(fmt.Sprintf("%s, %d keys, %d bytes", topics.name, keys, bytes), func(t *testing.T) {
-					w := newWindow(Retention{Events: 2 * n, Bytes: 1 << 40}.withDefaults(), 0)
+					l := newMemlog(Retention{Events: 2 * n, Bytes: 1 << 40}.withDefaults(), 0)
 					before := heapInUse()
 					for i := range n {
 						e := &Event{ID: Cursor{1, uint64(i) + 1}, Topic: fmt.Sprintf(topics.format, i%topics.count), Time: time.Unix(1e9, 0)}
@@ -40,14 +40,14 @@ func TestSizeIsTrue(t *testing.T) {
 						if keys > 0 {
 							e.Type, e.Key = fmt.Sprint("a type ", i), fmt.Sprint("a key ", i%keys)
 						}
-						w.add(e)
+						l.add(e)
 					}
 					took := heapInUse() - before
-					t.Logf("%d bytes an event, counted %d", took/n, w.size()/n)
-					require.InEpsilon(t, 1, float64(w.size())/float64(took), 0.2)
-					for !w.clear() {
+					t.Logf("%d bytes an event, counted %d", took/n, l.size()/n)
+					require.InEpsilon(t, 1, float64(l.size())/float64(took), 0.2)
+					for !l.clear() {
 					}
-					require.Zero(t, w.size())
+					require.Zero(t, l.size())
 				})
 			}
 		}

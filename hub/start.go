@@ -10,9 +10,9 @@ import (
 type Start struct {
 	// Cursor: after this position.
 	Cursor *Cursor
-	// Foreign: the text of a position that is no cursor of any hub; it is answered as a cursor
+	// ForeignCursor: the text of a position that is no cursor of any hub; it is answered as a cursor
 	// of another epoch.
-	Foreign string
+	ForeignCursor string
 	// Last: with the newest Last retained events of the filters, at most MaxLast.
 	Last int
 	// Since: with the first event accepted no earlier, be that a time to come.
@@ -22,10 +22,10 @@ type Start struct {
 // MaxLast bounds Start.Last.
 const MaxLast = 1000
 
-// lost is a start that was not of this log.
-type lost struct {
-	gap   Gap
-	begin string // what was asked for, as text
+// foreignStart is a start that was not of this log.
+type foreignStart struct {
+	gap    Gap
+	cursor string // what was asked for, as text
 }
 
 // origin is how the position was given.
@@ -37,8 +37,8 @@ const (
 	byTime
 )
 
-// located is where a request begins, as far as the window can tell.
-type located struct {
+// locatedStart is where a request begins, as far as the window can tell.
+type locatedStart struct {
 	last     *lastSearch
 	position uint64 // of a start by time
 }
@@ -49,11 +49,11 @@ type located struct {
 func (h *Hub) Locate(r Request) Request {
 	start := &r.Start
 	switch {
-	case r.located != nil || start.Cursor != nil || start.Foreign != "":
+	case r.located != nil || start.Cursor != nil || start.ForeignCursor != "":
 	case start.Last > 0:
-		r.located = &located{last: h.findLast(r.Filters, start.Last)}
+		r.located = &locatedStart{last: h.findLast(r.Filters, start.Last)}
 	case !start.Since.IsZero():
-		r.located = &located{position: h.findSince(r.Filters, start.Since, r.Conflate)}
+		r.located = &locatedStart{position: h.findSince(r.Filters, start.Since, r.Conflate)}
 	}
 	return r
 }
@@ -61,65 +61,65 @@ func (h *Hub) Locate(r Request) Request {
 func (h *Hub) findLast(set FilterSet, wanted int) (s *lastSearch) {
 	h.inPieces(func() (done bool) {
 		if s == nil {
-			s = h.window.newLastSearch(set, wanted)
+			s = h.memlog.newLastSearch(set, wanted)
 		}
-		return h.window.searchLast(s)
+		return h.memlog.searchLast(s)
 	})
 	return s
 }
 
 func (h *Hub) findSince(set FilterSet, t time.Time, conflate bool) (position uint64) {
-	s := newSince(set, t, conflate)
+	s := newLossSearchSince(set, t, conflate)
 	h.inPieces(func() (done bool) {
-		lost, done := h.window.topics.searchLosses(s, h.window.looks)
+		lost, done := h.memlog.topics.searchLosses(s, h.memlog.visits)
 		if done {
-			position = h.window.since(t, lost)
+			position = h.memlog.positionSince(t, lost)
 		}
 		return done
 	})
 	return position
 }
 
-// start puts the subscription where the request, which has been located, says. Called with Hub.mu held.
-func (s *Subscription) start(r Request) {
-	w, epoch := s.hub.window, s.hub.epoch
-	s.held = r.Filters.Len() == 0 && (r.Start.Cursor != nil || r.Start.Foreign != "")
-	s.position, s.lost, s.begun, s.origin, s.since = w.head, nil, false, byCursor, r.Start.Since
-	s.unsure, s.seeking, s.trace = false, false, nil
-	if s.hub.archive != nil {
-		s.hub.archive.forget(s)
+// setStart puts the subscription where the request, which has been located, says. Called with Hub.mu held.
+func (s *Subscription) setStart(r Request) {
+	l, epoch := s.hub.memlog, s.hub.epoch
+	s.paused = r.Filters.Len() == 0 && (r.Start.Cursor != nil || r.Start.ForeignCursor != "")
+	s.position, s.foreign, s.started, s.origin, s.since = l.lastSeq, nil, false, byCursor, r.Start.Since
+	s.unconfirmed, s.locatingTime, s.scan = false, false, nil
+	if s.hub.replay != nil {
+		s.hub.replay.dropQueries(s)
 	}
 	s.stopSearches()
 	switch start := r.Start; {
 	case start.Cursor != nil && start.Cursor.Epoch != epoch:
-		s.lost = s.lostAt(GapEpoch, start.Cursor.String())
-	case start.Cursor != nil && start.Cursor.Seq > w.head && s.hub.archive != nil:
-		s.position, s.unsure = start.Cursor.Seq, true
-	case start.Cursor != nil && start.Cursor.Seq > w.head:
-		s.lost = s.lostAt(GapFuture, start.Cursor.String())
+		s.foreign = s.newForeignStart(GapEpoch, start.Cursor.String())
+	case start.Cursor != nil && start.Cursor.Seq > l.lastSeq && s.hub.replay != nil:
+		s.position, s.unconfirmed = start.Cursor.Seq, true
+	case start.Cursor != nil && start.Cursor.Seq > l.lastSeq:
+		s.foreign = s.newForeignStart(GapFuture, start.Cursor.String())
 	case start.Cursor != nil:
 		s.position = start.Cursor.Seq
-	case start.Foreign != "":
-		s.lost = s.lostAt(GapEpoch, start.Foreign)
+	case start.ForeignCursor != "":
+		s.foreign = s.newForeignStart(GapEpoch, start.ForeignCursor)
 	case start.Last > 0:
 		last := r.located.last
 		s.position, s.origin = last.position, byLast
-		if s.hub.archive != nil && last.found < start.Last && last.floor > 0 && r.Filters.Len() > 0 {
-			s.position, s.trace = 0, newTrace(r.Filters, last.floor, last.position, last.found, start.Last)
+		if s.hub.replay != nil && last.found < start.Last && last.lowWatermark > 0 && r.Filters.Len() > 0 {
+			s.position, s.scan = 0, newBackwardScan(r.Filters, last.lowWatermark, last.position, last.found, start.Last)
 		}
 	case !start.Since.IsZero():
 		s.position, s.origin = r.located.position, byTime
-		if s.hub.archive != nil && w.isBefore(start.Since) {
-			s.position, s.seeking = 0, true
+		if s.hub.replay != nil && l.mayBeginBefore(start.Since) {
+			s.position, s.locatingTime = 0, true
 		}
 	}
 }
 
-// lostAt is the start after a cursor that is not of this log.
-func (s *Subscription) lostAt(reason GapReason, after string) *lost {
-	l := &lost{gap: Gap{Reason: reason, After: after}, begin: after}
+// newForeignStart is the start after a cursor that is not of this log.
+func (s *Subscription) newForeignStart(reason GapReason, after string) *foreignStart {
+	l := &foreignStart{gap: Gap{Reason: reason, After: after}, cursor: after}
 	if !isCursorText(after) {
-		l.begin = Cursor{Epoch: ^s.hub.epoch}.String() // as foreign as what was given, and safe in a stream
+		l.cursor = Cursor{Epoch: ^s.hub.epoch}.String() // as foreign as what was given, and safe in a stream
 	}
 	if len(after) > maxAfterLen || !utf8.ValidString(after) {
 		l.gap.After = ""

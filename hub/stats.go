@@ -11,7 +11,7 @@ type counters struct {
 	erased     atomic.Uint64    // through this hub
 	refused    atomic.Uint64    // by an engine that was away
 	gaps       [3]atomic.Uint64 // by GapReason.index
-	keysSpared atomic.Uint64    // calls of OnceIfSpare without a key
+	keysSpared atomic.Uint64    // calls of ClaimKeyIfSpare without a key
 }
 
 func (r GapReason) index() int {
@@ -32,7 +32,7 @@ type Stats struct {
 	Refused       uint64 // events of this hub's publishers not taken, or not confirmed, with ErrUnavailable
 	Erased        uint64 // events erased through this hub
 	Subscriptions int
-	Feeds         int // distinct sets of filters subscribed to
+	Groups        int // distinct sets of filters subscribed to
 	FilterBytes   int // their memory
 
 	RetainedEvents int
@@ -46,7 +46,7 @@ type Stats struct {
 	Gaps map[GapReason]uint64 // told to subscribers
 
 	IdempotencyKeys int    // remembered
-	KeysSpared      uint64 // publishes that were to have a key by OnceIfSpare, and had none
+	KeysSpared      uint64 // publishes that were to have a key by ClaimKeyIfSpare, and had none
 }
 
 // Stats looks.
@@ -54,22 +54,22 @@ func (h *Hub) Stats() Stats {
 	keys := h.keys.len(time.Now())
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	w := h.window
+	l := h.memlog
 	s := Stats{
-		Position:        Cursor{h.epoch, w.head},
+		Position:        Cursor{h.epoch, l.lastSeq},
 		Published:       h.stats.published.Load(),
 		Refused:         h.stats.refused.Load(),
 		Erased:          h.stats.erased.Load(),
 		Subscriptions:   h.subscriptions,
-		Feeds:           len(h.feeds),
+		Groups:          len(h.groups),
 		FilterBytes:     h.filterBytes,
-		RetainedEvents:  w.events.len() - w.erased,
-		RetainedBytes:   w.size() + w.cache.bytes.Load(),
-		RetainedTopics:  w.topics.retained,
-		GapTopics:       w.topics.lossy,
-		RemovedByCount:  w.removed[removedByCount],
-		RemovedByBytes:  w.removed[removedByBytes],
-		RemovedByAge:    w.removed[removedByAge],
+		RetainedEvents:  l.events.len() - l.placeholders,
+		RetainedBytes:   l.size() + l.cache.bytes.Load(),
+		RetainedTopics:  l.topics.retained,
+		GapTopics:       l.topics.lossy,
+		RemovedByCount:  l.removed[removedByCount],
+		RemovedByBytes:  l.removed[removedByBytes],
+		RemovedByAge:    l.removed[removedByAge],
 		Gaps:            make(map[GapReason]uint64, len(h.stats.gaps)),
 		IdempotencyKeys: keys,
 		KeysSpared:      h.stats.keysSpared.Load(),

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func gatherAll(ix *index, t *topicTokens) []*feed {
-	found, _ := ix.gather(nil, t, new(gathering), math.MaxInt)
+func gatherAll(ix *index, t *topicTokens) []*group {
+	found, _ := ix.gather(nil, t, new(gatherState), math.MaxInt)
 	return found
 }
 
@@ -23,7 +23,7 @@ type holds struct {
 	hub                  *Hub
 	feeds, added, popped int // most in one hold
 	count                int
-	last                 map[*feed]uint64
+	last                 map[*group]uint64
 	head, floor          uint64
 }
 
@@ -41,33 +41,33 @@ func countHolds(h *Hub) *holds {
 }
 
 func (c *holds) note() {
-	c.last = make(map[*feed]uint64)
-	for _, f := range c.hub.feeds {
-		c.last[f] = f.last
+	c.last = make(map[*group]uint64)
+	for _, g := range c.hub.groups {
+		c.last[g] = g.last
 	}
-	c.head, c.floor = c.hub.window.head, c.hub.window.floor
+	c.head, c.floor = c.hub.memlog.lastSeq, c.hub.memlog.lowWatermark
 }
 
 // look compares with the state after the hold before.
 func (c *holds) look() {
 	changed := 0
-	for _, f := range c.hub.feeds {
-		if before, known := c.last[f]; known && before != f.last {
+	for _, g := range c.hub.groups {
+		if before, known := c.last[g]; known && before != g.last {
 			changed++
 		}
 	}
 	c.count++
 	c.feeds = max(c.feeds, changed)
-	c.added = max(c.added, int(c.hub.window.head-c.head))
-	c.popped = max(c.popped, int(c.hub.window.floor-c.floor))
+	c.added = max(c.added, int(c.hub.memlog.lastSeq-c.head))
+	c.popped = max(c.popped, int(c.hub.memlog.lowWatermark-c.floor))
 	c.note()
 }
 
-func subscribeTo(t *testing.T, h *Hub, filter string) (*Subscription, Bell) {
-	bell := NewBell()
-	s, err := h.Subscribe(Request{Filters: setOf(filter)}, bell)
+func subscribeTo(t *testing.T, h *Hub, filter string) (*Subscription, Wakeup) {
+	wakeup := NewWakeup()
+	s, err := h.Subscribe(Request{Filters: setOf(filter)}, wakeup)
 	require.NoError(t, err)
-	return s, bell
+	return s, wakeup
 }
 
 // TestDeliverReleasesTheLock counts what deliver does in one hold of the lock: a batch of 1000 events with long
@@ -93,7 +93,7 @@ func TestDeliverReleasesTheLock(t *testing.T) {
 
 	const feeds = 3000
 	subs := make([]*Subscription, feeds)
-	bells := make([]Bell, feeds)
+	bells := make([]Wakeup, feeds)
 	for i := range subs {
 		subs[i], bells[i] = subscribeTo(t, h, fmt.Sprintf("*.wanted.%d.>", i))
 		if i%2 == 0 {
@@ -143,7 +143,7 @@ func TestReadWhileAnEventIsAdded(t *testing.T) {
 		s, _ := subscribeTo(t, h, fmt.Sprint("late.", pauses))
 		late, lateWant = append(late, s), append(lateWant, 0)
 		cursor := Cursor{h.epoch, 0}
-		s, err := h.Subscribe(Request{Filters: setOf("x.wanted", fmt.Sprint("late.", pauses)), Start: Start{Cursor: &cursor}}, NewBell())
+		s, err := h.Subscribe(Request{Filters: setOf("x.wanted", fmt.Sprint("late.", pauses)), Start: Start{Cursor: &cursor}}, NewWakeup())
 		assert.NoError(t, err)
 		late, lateWant = append(late, s), append(lateWant, 1)
 	}
@@ -174,7 +174,7 @@ func TestHoleReleasesTheLock(t *testing.T) {
 	engine := &holeEngine{Engine: NewMemory()}
 	h := startHub(t, Config{Engine: engine})
 	const feeds = 3000
-	bells := make([]Bell, feeds)
+	bells := make([]Wakeup, feeds)
 	for i := range bells {
 		_, bells[i] = subscribeTo(t, h, fmt.Sprint("a.", i))
 	}
@@ -183,25 +183,25 @@ func TestHoleReleasesTheLock(t *testing.T) {
 	c.look()
 	require.LessOrEqual(t, c.feeds, maxSteps)
 	require.GreaterOrEqual(t, c.count, feeds/maxSteps)
-	for _, bell := range bells {
-		<-bell
+	for _, wakeup := range bells {
+		<-wakeup
 	}
 }
 
 // TestFeedKnowsOfAHoleBeforeItsTurn: whether a subscriber had read all there was does not depend on how far
 // the hub has come with the feeds.
 func TestFeedKnowsOfAHoleBeforeItsTurn(t *testing.T) {
-	w := newWindow(Retention{}.withDefaults(), 0)
-	for _, f := range []*feed{{last: 5}, {last: 5, hole: 5, beforeHole: 3}} {
-		w.pushing, w.settled, w.passing = true, 9, 12
+	l := newMemlog(Retention{}.withDefaults(), 0)
+	for _, g := range []*group{{last: 5}, {last: 5, rangeEnd: 5, beforeRange: 3}} {
+		l.adding, l.lastSeqBefore, l.deletedTo = true, 9, 12
 		var before [15]bool
 		for seq := range before {
-			before[seq] = f.hadRead(uint64(seq), w)
+			before[seq] = g.hadReadAll(uint64(seq), l)
 		}
-		f.skip(12)
-		w.pushing, w.passing = false, 0
+		g.skipDeletedRange(12)
+		l.adding, l.deletedTo = false, 0
 		for seq := range before {
-			require.Equal(t, f.hadRead(uint64(seq), w), before[seq], "at %d", seq)
+			require.Equal(t, g.hadReadAll(uint64(seq), l), before[seq], "at %d", seq)
 		}
 	}
 }
@@ -212,17 +212,17 @@ func TestArrivedReleasesTheLock(t *testing.T) {
 	const waits = 2000
 	ended := make(chan bool, waits)
 	for i := range uint64(waits) {
-		go func() { ended <- h.await(t.Context(), 1+(i*7)%3) }()
+		go func() { ended <- h.waitDelivered(t.Context(), 1+(i*7)%3) }()
 	}
 	waiting := func() int {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		return len(h.arrivals)
+		return len(h.deliveryWaits)
 	}
 	require.Eventually(t, func() bool { return waiting() == waits }, time.Minute, time.Millisecond)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.False(t, h.await(ctx, 1))
+	require.False(t, h.waitDelivered(ctx, 1))
 	before, most := waits, 0
 	h.yielded = func() {
 		now := waiting()
@@ -231,7 +231,7 @@ func TestArrivedReleasesTheLock(t *testing.T) {
 	_, err := h.Publish(t.Context(), &Event{Topic: "a"}, &Event{Topic: "a"})
 	require.NoError(t, err)
 	h.yielded()
-	require.Equal(t, maxArrivals, most)
+	require.Equal(t, maxWaitsEnded, most)
 	require.InDelta(t, waits/3, before, 1)
 	_, err = h.Publish(t.Context(), &Event{Topic: "a"})
 	require.NoError(t, err)
@@ -247,25 +247,25 @@ func TestGatherGoesOnWhileFeedsCome(t *testing.T) {
 	ix := newIndex()
 	var topic topicTokens
 	topic.split("a.b." + strings.Repeat("c.", 3) + "d")
-	stay := make(map[*feed]int)
-	var gone []*feed
-	add := func(i int) *feed {
-		f := &feed{set: setOf("*.*.*.*.*.d", fmt.Sprint("none.", i))}
-		ix.add(f)
-		return f
+	stay := make(map[*group]int)
+	var gone []*group
+	add := func(i int) *group {
+		g := &group{set: setOf("*.*.*.*.*.d", fmt.Sprint("none.", i))}
+		ix.add(g)
+		return g
 	}
 	for i := range 1000 {
-		if f := add(i); i%3 == 0 {
-			gone = append(gone, f)
+		if g := add(i); i%3 == 0 {
+			gone = append(gone, g)
 		} else {
-			stay[f] = 0
+			stay[g] = 0
 		}
 	}
-	var g gathering
-	var found []*feed
+	var state gatherState
+	var found []*group
 	for n, done := 1000, false; !done; n++ {
 		before := len(found)
-		found, done = ix.gather(found, &topic, &g, 10)
+		found, done = ix.gather(found, &topic, &state, 10)
 		require.LessOrEqual(t, len(found)-before, 10)
 		for range 5 {
 			if len(gone) > 0 {
@@ -276,9 +276,9 @@ func TestGatherGoesOnWhileFeedsCome(t *testing.T) {
 		}
 		add(n)
 	}
-	for _, f := range found {
-		if _, ok := stay[f]; ok {
-			stay[f]++
+	for _, g := range found {
+		if _, ok := stay[g]; ok {
+			stay[g]++
 		}
 	}
 	for _, n := range stay {

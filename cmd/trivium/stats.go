@@ -149,7 +149,7 @@ func (o *observer) snapshot() snapshot {
 			KeysSpared:      h.KeysSpared,
 		},
 		Subscribed: subscribedStats{
-			Subscriptions: h.Subscriptions, Feeds: h.Feeds, FilterBytes: h.FilterBytes, SlowBytes: o.api.SlowBytes(),
+			Subscriptions: h.Subscriptions, Feeds: h.Groups, FilterBytes: h.FilterBytes, SlowBytes: o.api.SlowBytes(),
 		},
 		Gaps:       h.Gaps,
 		Access:     o.access(),

@@ -209,7 +209,7 @@ func testStarts(t *testing.T, h *hub.Hub) {
 		{"the newest", hub.Start{Cursor: &last}, "", nil},
 		{"past the end", hub.Start{Cursor: &past}, hub.GapFuture, all},
 		{"another epoch", hub.Start{Cursor: &other}, hub.GapEpoch, all},
-		{"foreign", hub.Start{Foreign: "42"}, hub.GapEpoch, all},
+		{"foreign", hub.Start{ForeignCursor: "42"}, hub.GapEpoch, all},
 		{"last 3", hub.Start{Last: 3}, "", all[len(all)-3:]},
 		{"since ever", hub.Start{Since: time.Unix(1, 0)}, "", all},
 		{"since a moment", hub.Start{Since: all[4].Time}, "", all[4:]},

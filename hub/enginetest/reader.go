@@ -28,7 +28,7 @@ func Set(t *testing.T, filters ...string) hub.FilterSet {
 type Reader struct {
 	t    *testing.T
 	sub  *hub.Subscription
-	bell hub.Bell
+	bell hub.Wakeup
 
 	Events []*hub.Event
 	Gaps   []hub.Gap
@@ -37,7 +37,7 @@ type Reader struct {
 // Subscribe starts a subscription, which is closed when the test ends.
 func Subscribe(t *testing.T, h *hub.Hub, r hub.Request) *Reader {
 	t.Helper()
-	bell := hub.NewBell()
+	bell := hub.NewWakeup()
 	s, err := h.Subscribe(r, bell)
 	require.NoError(t, err)
 	t.Cleanup(s.Close)

@@ -25,8 +25,8 @@ const lookInterval = time.Second
 // just come up may not know it yet.
 const maxMissed = 3
 
-// Engine is a hub.Engine on a JetStream stream. It is a hub.Log, a hub.Deduplicator and a
-// hub.Streamer too.
+// Engine is a hub.Engine on a JetStream stream. It is a hub.Log, a hub.IdempotentPublisher and a
+// hub.BatchPublisher too.
 type Engine struct {
 	cfg     Config
 	prefix  string        // of subjects, before the topic; static

@@ -81,7 +81,7 @@ func BenchmarkFar(b *testing.B) {
 func read(b *testing.B, h *hub.Hub, topic string, start hub.Start, most int) (n int) {
 	f, err := hub.ParseFilter(topic)
 	require.NoError(b, err)
-	bell := hub.NewBell()
+	bell := hub.NewWakeup()
 	s, err := h.Subscribe(hub.Request{Filters: hub.NewFilterSet(f), Start: start}, bell)
 	require.NoError(b, err)
 	defer s.Close()

@@ -159,7 +159,7 @@ func keyID(subject, key string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// PublishOnce implements hub.Deduplicator: the key's ID is the first message's, so JetStream refuses it
+// PublishOnce implements hub.IdempotentPublisher: the key's ID is the first message's, so JetStream refuses it
 // a second time, be it of another hub.
 func (e *Engine) PublishOnce(ctx context.Context, subject, key string, digest hub.Digest, events []*hub.Event) (hub.Cursor, error) {
 	done, err := e.begin()
@@ -200,7 +200,7 @@ func (e *Engine) PublishOnce(ctx context.Context, subject, key string, digest hu
 	})
 	switch {
 	case hasCode(err, errInProcess):
-		return hub.Cursor{}, hub.ErrKeyBusy
+		return hub.Cursor{}, hub.ErrKeyInUse
 	case err != nil:
 		return hub.Cursor{}, e.failure(err)
 	case first == 0:

@@ -232,7 +232,7 @@ func readAck(data []byte) (*jetstream.PubAck, error) {
 	return &answer.PubAck, nil
 }
 
-// PublishEach implements hub.Streamer. What was not acknowledged is not sent again: what came after
+// PublishEach implements hub.BatchPublisher. What was not acknowledged is not sent again: what came after
 // it may be in the log.
 func (e *Engine) PublishEach(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
 	last, _, err := e.publishEach(ctx, nil, events)

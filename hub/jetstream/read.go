@@ -17,10 +17,10 @@ import (
 // infoTimeout bounds what is asked of the stream beside publishing.
 const infoTimeout = 2 * time.Second
 
-// Tip implements hub.Log. In a cluster a server that was paused may still take itself for the leader,
+// LastSeq implements hub.Log. In a cluster a server that was paused may still take itself for the leader,
 // and one that is a new leader may not have applied all that is committed. So something is sent through
 // the log between two looks at it, and both have to be at one leader that most others follow.
-func (e *Engine) Tip(ctx context.Context) (uint64, error) {
+func (e *Engine) LastSeq(ctx context.Context) (uint64, error) {
 	before, err := e.check(ctx)
 	if err != nil {
 		return 0, err
@@ -93,7 +93,7 @@ func (e *Engine) checkReaches(ctx context.Context, seq uint64) (*jetstream.Strea
 	if err != nil || info.State.LastSeq >= seq {
 		return info, err
 	}
-	tip, err := e.Tip(ctx) // a leader that is new may have more than it says at first
+	tip, err := e.LastSeq(ctx) // a leader that is new may have more than it says at first
 	if err != nil || tip >= seq {
 		return info, err
 	}
@@ -218,7 +218,7 @@ func (e *Engine) nextAnswer(ctx context.Context, answers chan *nats.Msg) (*nats.
 	select {
 	case m := <-answers:
 		if e.server == nil {
-			hub.AddWaiting(ctx, time.Since(begin))
+			hub.AddWaitTime(ctx, time.Since(begin))
 		}
 		return m, nil
 	case <-ctx.Done():

@@ -106,7 +106,7 @@ func TestPublishRefused(t *testing.T) {
 		"denied":         {says(wire.TokenEnded()), []client.Event{one}, 401, 1},
 		"a proxy's 413":  {answers(413), []client.Event{one}, 413, 1},
 		"too fast":       {says(wire.RateLimited("", time.Minute)), []client.Event{one}, 0, 60},
-		"busy":           {says(wire.ProblemOf(hub.ErrKeyBusy)), []client.Event{one}, 0, 0},
+		"busy":           {says(wire.ProblemOf(hub.ErrKeyInUse)), []client.Event{one}, 0, 0},
 		"hub not there":  {says(wire.Unavailable("")), []client.Event{one}, 0, 0},
 		"a proxy's 502":  {answers(502), []client.Event{one}, 0, 0},
 		"a proxy's 403":  {answers(403), []client.Event{one}, 0, 0},

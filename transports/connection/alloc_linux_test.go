@@ -17,7 +17,7 @@ type measure struct {
 	allocs  chan float64
 }
 
-func (m *measure) Ready(r *hub.Round) {
+func (m *measure) Ready(r *hub.Batch) {
 	i := 0
 	m.allocs <- testing.AllocsPerRun(len(m.writers)-1, func() { // AllocsPerRun runs once more to warm up
 		m.writers[i].Ready(r)

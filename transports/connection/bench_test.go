@@ -27,7 +27,7 @@ type timed struct {
 	took    atomic.Int64 // ns
 }
 
-func (s *timed) Ready(r *hub.Round) {
+func (s *timed) Ready(r *hub.Batch) {
 	start := time.Now()
 	for _, w := range s.writers {
 		w.Ready(r)

@@ -103,7 +103,7 @@ func (w *Writer) nextPortion() (p portion, ok bool) {
 // held.
 func (w *Writer) yieldToWorkers() {
 	w.mu.Unlock()
-	end := w.sub.Turn()
+	end := w.sub.WaitTurn()
 	w.mu.Lock()
 	end()
 }
@@ -130,7 +130,7 @@ func (w *Writer) collect() (p portion, readMore bool) {
 	for len(p.bytes) == 0 {
 		if w.ending && (w.queued.endAt == 0 || w.sub.Reached(w.queued.endAt)) {
 			w.ended, w.endedForGood = true, w.queued.end.forGood
-			p.bytes = w.queued.end.final(cmp.Or(w.queued.endCursor, w.sub.Place()))
+			p.bytes = w.queued.end.final(cmp.Or(w.queued.endCursor, w.sub.Cursor()))
 			return p, false
 		}
 		position := w.sub.Position()
@@ -147,7 +147,7 @@ func (w *Writer) collect() (p portion, readMore bool) {
 		}
 		if w.heartbeatDue && !w.ending {
 			w.heartbeatDue = false
-			p.bytes = w.cfg.Codec.AppendHeartbeat(nil, w.sub.Place())
+			p.bytes = w.cfg.Codec.AppendHeartbeat(nil, w.sub.Cursor())
 			return p, false
 		}
 		if !w.ending || b.Waiting {
@@ -159,7 +159,7 @@ func (w *Writer) collect() (p portion, readMore bool) {
 }
 
 // portionOf returns the portion of a batch that was read from position on.
-func (w *Writer) portionOf(position hub.Cursor, b *hub.Batch) portion {
+func (w *Writer) portionOf(position hub.Cursor, b *hub.ReadResult) portion {
 	p := portion{events: b.Events, position: position}
 	if b.Gap != nil {
 		p.bytes, p.position = w.cfg.Codec.AppendGap(nil, b.Gap), b.Gap.ResumedAt
@@ -169,8 +169,8 @@ func (w *Writer) portionOf(position hub.Cursor, b *hub.Batch) portion {
 
 // endIfFellBehind schedules the end of the stream if the subscriber fell behind retention and
 // Config.Disconnect is set. It reports whether the caller must discard the batch.
-func (w *Writer) endIfFellBehind(b *hub.Batch) bool {
-	if !b.Overtaken || !w.cfg.Disconnect || w.ending {
+func (w *Writer) endIfFellBehind(b *hub.ReadResult) bool {
+	if !b.FellBehind || !w.cfg.Disconnect || w.ending {
 		return false
 	}
 	w.cfg.Counters.FellBehind.Add(1)
@@ -182,12 +182,12 @@ func (w *Writer) endIfFellBehind(b *hub.Batch) bool {
 }
 
 // appendBatch appends the encoding of a batch whose events are small.
-func (w *Writer) appendBatch(dst []byte, b *hub.Batch) []byte {
+func (w *Writer) appendBatch(dst []byte, b *hub.ReadResult) []byte {
 	if b.Gap != nil {
 		dst = w.cfg.Codec.AppendGap(dst, b.Gap)
 	}
 	for _, e := range b.Events {
-		dst = append(dst, w.cfg.Codec.Unwrap(e.Form(w.cfg.Codec.Form(), w.cfg.Codec.Encode))...)
+		dst = append(dst, w.cfg.Codec.Unwrap(e.Encoded(w.cfg.Codec.Form(), w.cfg.Codec.Encode))...)
 	}
 	w.cfg.Counters.Delivered.Add(uint64(len(b.Events)))
 	return dst

@@ -35,13 +35,13 @@ type EncodingCache struct {
 // Format encodes events in one wire format.
 type Format interface {
 	// Form identifies the slot in which the hub caches the result of Encode.
-	Form() hub.Form
+	Form() hub.WireFormat
 	Encode(*hub.Event) []byte
 }
 
 type encodingKey struct {
 	event hub.Cursor
-	form  hub.Form
+	form  hub.WireFormat
 }
 
 // CachedEncoding is an event in one wire format, held by connections that write it.
@@ -167,5 +167,5 @@ func (s *EncodingCache) Encode(e *hub.Event, f Format) []byte {
 		s.encodeSlots <- struct{}{}
 		defer func() { <-s.encodeSlots }()
 	}
-	return e.Form(f.Form(), f.Encode)
+	return e.Encoded(f.Form(), f.Encode)
 }

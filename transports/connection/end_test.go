@@ -123,7 +123,7 @@ func TestDisconnectWhenBehindRetention(t *testing.T) {
 	for name, find := range map[string]func(*connection.Writer){
 		"heartbeat": (*connection.Writer).Heartbeat,
 		"message":   func(w *connection.Writer) { w.WriteControl([]byte("message\n")) },
-		"round":     func(w *connection.Writer) { w.Ready(new(hub.Round)) },
+		"round":     func(w *connection.Writer) { w.Ready(new(hub.Batch)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, 0, longTimeout)

@@ -112,7 +112,7 @@ func (w *Writer) writeEvent(c *chunk, e *hub.Event, subject string) error {
 	codec := w.cfg.Codec
 	if len(e.Data) <= smallData {
 		w.cfg.Counters.Delivered.Add(1)
-		return c.append(codec.Unwrap(e.Form(codec.Form(), codec.Encode)))
+		return c.append(codec.Unwrap(e.Encoded(codec.Form(), codec.Encode)))
 	}
 	id := e.ID
 	held, b := w.cache().Acquire(e, codec, subject)

@@ -41,7 +41,7 @@ func heap() (most uint64) {
 // filler is a format that encodes every event as this many bytes.
 type filler int
 
-func (filler) Form() hub.Form             { return 0 }
+func (filler) Form() hub.WireFormat       { return 0 }
 func (n filler) Encode(*hub.Event) []byte { return make([]byte, n) }
 
 // leaveRoom fills the cache with encodings of another subject until n bytes are left.

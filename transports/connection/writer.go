@@ -143,20 +143,20 @@ func (w *Writer) Start(cfg *Config, lease TokenSession, sub *hub.Subscription, c
 }
 
 // Ready implements hub.Sink. It writes as much of the batch as the socket accepts without blocking.
-func (w *Writer) Ready(r *hub.Round) {
+func (w *Writer) Ready(r *hub.Batch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.writing || w.closed || w.ended {
 		return
 	}
-	start, ok := w.sub.Take(r)
+	start, ok := w.sub.Offset(r)
 	if !ok {
 		w.startDrain()
 		return
 	}
 	form, encode := w.cfg.Codec.Form(), w.cfg.Codec.Encode
 	for start < len(r.Events) {
-		b, end := r.Join(form, encode, start)
+		b, end := r.Coalesce(form, encode, start)
 		n, err := w.conn.TryWrite(b)
 		if err != nil {
 			w.closeOnError(err)
@@ -167,11 +167,11 @@ func (w *Writer) Ready(r *hub.Round) {
 			w.startDrain()
 			return
 		}
-		w.sub.Skip(r.Events[end-1].ID.Seq)
+		w.sub.Advance(r.Events[end-1].ID.Seq)
 		w.cfg.Counters.Delivered.Add(uint64(end - start))
 		start = end
 	}
-	w.sub.Skip(r.To)
+	w.sub.Advance(r.To)
 }
 
 // advancePast advances the position past the events whose bytes are among the first n of joined. If
@@ -184,9 +184,9 @@ func (w *Writer) advancePast(events []*hub.Event, joined []byte, n int) {
 		}
 		b := joined
 		if len(events) > 1 {
-			b = e.Form(w.cfg.Codec.Form(), w.cfg.Codec.Encode)
+			b = e.Encoded(w.cfg.Codec.Form(), w.cfg.Codec.Encode)
 		}
-		w.sub.Skip(e.ID.Seq)
+		w.sub.Advance(e.ID.Seq)
 		w.cfg.Counters.Delivered.Add(1)
 		if n < len(b) {
 			w.keepRest(e.ID, b, n)
@@ -309,7 +309,7 @@ func (w *Writer) Heartbeat() {
 		w.heartbeatDue = true
 		w.startDrain()
 	default:
-		w.writeControl(w.cfg.Codec.AppendHeartbeat(nil, w.sub.Place()))
+		w.writeControl(w.cfg.Codec.AppendHeartbeat(nil, w.sub.Cursor()))
 	}
 }
 

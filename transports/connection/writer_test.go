@@ -32,7 +32,7 @@ const retained = 200
 // lines encodes each message as a line that begins with the message's kind.
 type lines struct{}
 
-func (lines) Form() hub.Form                               { return 0 }
+func (lines) Form() hub.WireFormat                         { return 0 }
 func (lines) Encode(e *hub.Event) []byte                   { return []byte("event " + string(e.Data) + "\n") }
 func (lines) Unwrap(b []byte) []byte                       { return b }
 func (lines) AppendHeartbeat(dst []byte, id string) []byte { return append(dst, "beat "+id+"\n"...) }
@@ -273,7 +273,7 @@ func TestHeartbeatsSpreadOverPeriod(t *testing.T) {
 // ignoringSink is a sink that ignores its batches.
 type ignoringSink struct{}
 
-func (ignoringSink) Ready(*hub.Round) {}
+func (ignoringSink) Ready(*hub.Batch) {}
 
 // A closed peer is detected without anything to deliver.
 func TestClosedPeerIsDetected(t *testing.T) {

@@ -18,13 +18,13 @@ const maxCopied = 64 << 10 // bytes
 // envelopeFormat encodes the events of an answer as envelopes.
 type envelopeFormat struct{}
 
-func (envelopeFormat) Form() hub.Form             { return wire.FormFrame }
+func (envelopeFormat) Form() hub.WireFormat       { return wire.FormFrame }
 func (envelopeFormat) Encode(e *hub.Event) []byte { return wire.EncodeFrame(e) }
 
 // cloudEventFormat encodes events for ?format=cloudevents.
 type cloudEventFormat struct{ events wire.CloudEvents }
 
-func (cloudEventFormat) Form() hub.Form               { return wire.FormFrameCloudEvent }
+func (cloudEventFormat) Form() hub.WireFormat         { return wire.FormFrameCloudEvent }
 func (f cloudEventFormat) Encode(e *hub.Event) []byte { return f.events.EncodeFrame(e) }
 
 // answer holds the events of one answer as encodings, since retention may remove the events while a
@@ -96,14 +96,14 @@ func (a *answer) release() {
 
 // answer writes one answer. Its cursor is the position of the next poll.
 func (h *Handler) answer(
-	w http.ResponseWriter, r *http.Request, s *hub.Subscription, access web.Access, format connection.Format, batch hub.Batch,
+	w http.ResponseWriter, r *http.Request, s *hub.Subscription, access web.Access, format connection.Format, batch hub.ReadResult,
 ) {
 	a := &answer{cache: h.cfg.Registry.EncodingCache(), format: format}
 	defer a.release()
 	if grant := access.Grant(); grant != nil {
 		a.subject = grant.Subject
 	}
-	cursor := s.Place()
+	cursor := s.Cursor()
 	if n := len(batch.Events); n > 0 {
 		last := a.addEvents(batch.Events)
 		if a.count < n || batch.More {

@@ -31,7 +31,7 @@ func (silentLog) Publish(context.Context, []*hub.Event) (hub.Cursor, error) {
 
 func (silentLog) Close() error { return nil }
 
-func (silentLog) Tip(context.Context) (uint64, error) { return 100, nil }
+func (silentLog) LastSeq(context.Context) (uint64, error) { return 100, nil }
 
 func (silentLog) ReadAfter(context.Context, uint64, hub.ReadLimit) ([]*hub.Event, error) {
 	return []*hub.Event{{ID: hub.Cursor{Epoch: 1, Seq: 100}}}, nil // all earlier events are gone

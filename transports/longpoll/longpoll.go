@@ -109,7 +109,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		web.WriteProblem(w, r, problem)
 		return
 	}
-	if !subscription.Begun() {
+	if !subscription.Located() {
 		problem := wire.Unavailable("the start position was not found in the log in time")
 		if h.cfg.Registry.IsDraining() {
 			problem = wire.Draining(web.RetryDelay())
@@ -123,7 +123,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // waitForEvents returns the first batch with events or a gap. It returns an empty batch when the
 // wait is over, the hub drains, the right is lost, or the client has closed at least its write
 // side.
-func (h *Handler) waitForEvents(r *http.Request, s *hub.Subscription, a *waker, p poll, access web.Access) hub.Batch {
+func (h *Handler) waitForEvents(r *http.Request, s *hub.Subscription, a *waker, p poll, access web.Access) hub.ReadResult {
 	finalRead := p.wait == 0
 	a.timer.Reset(cmp.Or(p.wait, readGrace))
 	defer a.timer.Stop()
@@ -138,14 +138,14 @@ func (h *Handler) waitForEvents(r *http.Request, s *hub.Subscription, a *waker, 
 		case batch.More:
 			select {
 			case <-a.timer.C:
-				if finalRead || s.Begun() {
+				if finalRead || s.Located() {
 					return batch
 				}
 				finalRead = true
 				a.timer.Reset(min(readGrace, maxAnswerDelay-p.wait))
 			default:
 			}
-			s.Turn()()
+			s.WaitTurn()()
 			continue
 		case finalRead && !batch.Waiting, access.Authorize(p.request.Filters) != nil:
 			return batch
@@ -153,7 +153,7 @@ func (h *Handler) waitForEvents(r *http.Request, s *hub.Subscription, a *waker, 
 		select {
 		case <-a.wakeup:
 		case <-a.timer.C:
-			if finalRead || s.Begun() {
+			if finalRead || s.Located() {
 				return s.Read(limit)
 			}
 			more := min(readGrace, maxAnswerDelay-p.wait)
@@ -172,7 +172,7 @@ func (h *Handler) waitForEvents(r *http.Request, s *hub.Subscription, a *waker, 
 
 // readMore adds events that can be read without waiting for the log, since one Read returns only a
 // piece.
-func readMore(s *hub.Subscription, batch hub.Batch, limit hub.ReadLimit) hub.Batch {
+func readMore(s *hub.Subscription, batch hub.ReadResult, limit hub.ReadLimit) hub.ReadResult {
 	for added := batch.Events; batch.More; {
 		limit.Events -= len(added)
 		for _, e := range added {
@@ -186,7 +186,7 @@ func readMore(s *hub.Subscription, batch hub.Batch, limit hub.ReadLimit) hub.Bat
 			break // a gap belongs in the next answer, which starts after the last event
 		}
 		if added, batch.More = next.Events, next.More; len(added) == 0 && next.More {
-			s.Turn()()
+			s.WaitTurn()()
 		}
 		batch.Events = slices.Concat(batch.Events, added)
 	}

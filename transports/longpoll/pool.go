@@ -12,7 +12,7 @@ import (
 // waker wakes a poll. A wakeup meant for the previous poll may arrive late; it causes one read that
 // finds nothing.
 type waker struct {
-	wakeup hub.Bell
+	wakeup hub.Wakeup
 	timer  *time.Timer // stopped
 }
 
@@ -20,7 +20,7 @@ func (h *Handler) getWaker() *waker {
 	if a, ok := h.wakers.Get().(*waker); ok {
 		return a
 	}
-	a := &waker{hub.NewBell(), time.NewTimer(maxWait)}
+	a := &waker{hub.NewWakeup(), time.NewTimer(maxWait)}
 	a.timer.Stop()
 	return a
 }

@@ -267,12 +267,12 @@ func nameHeader(err error) error {
 // attempt to send an event; for a batch, from those of all its events. It returns nil if the token
 // has used up its keys. The event is then published without one, since the sender did not ask for a
 // key.
-func (h *Handler) claimCloudEventsKey(r *http.Request, events []wire.CloudEvent) (*hub.Once, error) {
+func (h *Handler) claimCloudEventsKey(r *http.Request, events []wire.CloudEvent) (*hub.KeyClaim, error) {
 	grant := h.access(r.Context()).Grant()
 	if grant == nil {
 		return nil, wire.TokenEnded()
 	}
-	return h.hub.OnceIfSpare(grant.Subject, identityKey(events))
+	return h.hub.ClaimKeyIfSpare(grant.Subject, identityKey(events))
 }
 
 // identityKey returns the same key for the same sources and ids in the same order.

@@ -219,7 +219,7 @@ func eventOfLine(like *hub.Event, text []byte) (*hub.Event, error) {
 }
 
 // publish publishes all the events or none.
-func (h *Handler) publish(r *http.Request, once *hub.Once, events ...*hub.Event) (hub.Receipt, error) {
+func (h *Handler) publish(r *http.Request, once *hub.KeyClaim, events ...*hub.Event) (hub.Receipt, error) {
 	access := h.access(r.Context())
 	grant := access.Grant() // current rights: the body may have taken long to arrive
 	for _, e := range events {
@@ -240,7 +240,7 @@ func (h *Handler) publish(r *http.Request, once *hub.Once, events ...*hub.Event)
 
 // claimKey claims the request's idempotency key before its body is read, so that a repeated request
 // is refused meanwhile. It returns nil if there is no key.
-func (h *Handler) claimKey(r *http.Request, key string) (*hub.Once, error) {
+func (h *Handler) claimKey(r *http.Request, key string) (*hub.KeyClaim, error) {
 	if key == "" {
 		return nil, nil
 	}
@@ -248,7 +248,7 @@ func (h *Handler) claimKey(r *http.Request, key string) (*hub.Once, error) {
 	if grant == nil {
 		return nil, wire.TokenEnded()
 	}
-	return h.hub.Once(grant.Subject, key)
+	return h.hub.ClaimKey(grant.Subject, key)
 }
 
 // ErrShutdown is the cause with which the context of requests ends when no more events are

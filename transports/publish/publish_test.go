@@ -54,7 +54,7 @@ type fixture struct {
 	sender  string // sender of the next request; "": the token
 	intake  *intake.Budget
 	all     *hub.Subscription
-	bell    hub.Bell
+	bell    hub.Wakeup
 }
 
 func newFixture(t *testing.T, timeout time.Duration) *fixture {
@@ -64,7 +64,7 @@ func newFixture(t *testing.T, timeout time.Duration) *fixture {
 
 func newFixtureOf(t *testing.T, timeout time.Duration, maxEventSize int) *fixture {
 	t.Helper()
-	f := &fixture{engine: &failing{Engine: hub.NewMemory()}, bell: hub.NewBell()}
+	f := &fixture{engine: &failing{Engine: hub.NewMemory()}, bell: hub.NewWakeup()}
 	f.engine.left.Store(1 << 30)
 	var err error
 	f.hub, err = hub.New(hub.Config{Engine: f.engine, Retention: hub.Retention{Events: 2000}, MaxEventSize: maxEventSize})

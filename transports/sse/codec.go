@@ -54,7 +54,7 @@ func formatOf(q url.Values) (format, *wire.Problem) {
 	return plainData, nil
 }
 
-func (c codec) Form() hub.Form {
+func (c codec) Form() hub.WireFormat {
 	switch c.format {
 	case envelopes:
 		return wire.FormSSEEnvelope

@@ -93,7 +93,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.HandleError(w, r, wire.ProblemOf(err))
 		return
 	}
-	opening := c.appendBlock(nil, wire.AppendSSEOpen(nil, web.RetryDelay(), subscription.Place()))
+	opening := c.appendBlock(nil, wire.AppendSSEOpen(nil, web.RetryDelay(), subscription.Cursor()))
 	setHeader(w)
 	b := &pendingStream{access: access, codec: c, writer: writer, subscription: subscription, opening: opening}
 	if r.ProtoMajor > 1 {
@@ -131,7 +131,7 @@ func (h *Handler) startWriter(b *pendingStream, conn connection.Conn) bool {
 	if b.writer.Start(h.writerConfigs[b.codec], b.access, b.subscription, conn, b.opening) {
 		return true
 	}
-	last := b.codec.AppendError(b.opening, b.subscription.Place(), wire.Draining(web.RetryDelay()))
+	last := b.codec.AppendError(b.opening, b.subscription.Cursor(), wire.Draining(web.RetryDelay()))
 	_ = conn.Write(last, h.cfg.WriteTimeout) // if this fails, the client is gone
 	b.abandon()
 	return false

@@ -15,7 +15,7 @@ import (
 // filler is a format that encodes every event as this many bytes.
 type filler int
 
-func (filler) Form() hub.Form             { return 0 }
+func (filler) Form() hub.WireFormat       { return 0 }
 func (n filler) Encode(*hub.Event) []byte { return make([]byte, n) }
 
 // A stream ends with an error before a large event that is older than the in-memory log and for

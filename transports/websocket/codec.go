@@ -16,7 +16,7 @@ type codec struct {
 
 var _ connection.Codec = codec{}
 
-func (c codec) Form() hub.Form {
+func (c codec) Form() hub.WireFormat {
 	switch {
 	case c.cloudEvents != nil && c.deflate:
 		return wire.FormDeflateCloudEvent

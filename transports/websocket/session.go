@@ -78,7 +78,7 @@ func (s *session) execute(c *wire.Command) error {
 func (s *session) updateSubscription(c *wire.Command, f func(*hub.Subscription)) {
 	s.out.Update(func(subscription *hub.Subscription) []byte {
 		f(subscription)
-		return wire.AppendTextFrame(nil, wire.AppendAck(nil, c.Ref, subscription.Place()))
+		return wire.AppendTextFrame(nil, wire.AppendAck(nil, c.Ref, subscription.Cursor()))
 	})
 }
 

@@ -156,7 +156,7 @@ func (s *session) start(u *upgrade, subscription *hub.Subscription, cloudEvents 
 	if !s.h.cfg.Portable {
 		conn.Conn = connection.NewConn(u.conn, s.h.cfg.WriteTimeout)
 	}
-	hello := wire.AppendHello(nil, subscription.Place(), uuid.NewString(), s.h.cfg.Registry.Heartbeat())
+	hello := wire.AppendHello(nil, subscription.Cursor(), uuid.NewString(), s.h.cfg.Registry.Heartbeat())
 	if !s.out.Start(config, s.access, subscription, conn, wire.AppendTextFrame(nil, hello)) {
 		s.access.Release(s.out)
 		subscription.Close()

@@ -14,13 +14,13 @@ import (
 
 // The encodings of an event that the hub caches, as slots of hub.Event.Form.
 const (
-	FormSSE               hub.Form = iota // EncodeSSE
-	FormSSEEnvelope                       // EncodeSSEEnvelope
-	FormFrame                             // EncodeFrame
-	FormDeflate                           // EncodeDeflate
-	FormSSECloudEvent                     // CloudEvents.EncodeSSE
-	FormFrameCloudEvent                   // CloudEvents.EncodeFrame
-	FormDeflateCloudEvent                 // CloudEvents.EncodeDeflate
+	FormSSE               hub.WireFormat = iota // EncodeSSE
+	FormSSEEnvelope                             // EncodeSSEEnvelope
+	FormFrame                                   // EncodeFrame
+	FormDeflate                                 // EncodeDeflate
+	FormSSECloudEvent                           // CloudEvents.EncodeSSE
+	FormFrameCloudEvent                         // CloudEvents.EncodeFrame
+	FormDeflateCloudEvent                       // CloudEvents.EncodeDeflate
 )
 
 // envelopeOverhead is an upper estimate of an envelope's size beside its data: the member names and

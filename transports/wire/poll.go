@@ -31,7 +31,7 @@ func AppendPollAnswer(dst []byte, cursor string, gap *hub.Gap, events []*hub.Eve
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(dst, FramePayload(e.Form(FormFrame, EncodeFrame))...)
+		dst = append(dst, FramePayload(e.Encoded(FormFrame, EncodeFrame))...)
 	}
 	return append(dst, PollEnd...)
 }

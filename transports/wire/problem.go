@@ -209,8 +209,8 @@ func ProblemOf(err error) *Problem {
 	switch {
 	case errors.Is(err, hub.ErrNoEvent):
 		return &Problem{Code: CodeNotFound, Title: "Not found", Status: 404, Detail: err.Error()}
-	case errors.Is(err, hub.ErrKeyBusy):
-		return &Problem{Code: CodeKeyBusy, Title: "Idempotency key busy", Status: 409, Detail: hub.ErrKeyBusy.Error()}
+	case errors.Is(err, hub.ErrKeyInUse):
+		return &Problem{Code: CodeKeyBusy, Title: "Idempotency key busy", Status: 409, Detail: hub.ErrKeyInUse.Error()}
 	case errors.Is(err, hub.ErrKeyReused):
 		return &Problem{Code: CodeKeyReused, Title: "Idempotency key reused", Status: 422, Detail: hub.ErrKeyReused.Error()}
 	case errors.Is(err, hub.ErrKeysFull):

@@ -30,7 +30,7 @@ func TestProblemOf(t *testing.T) {
 		{"problem", refused, wire.CodeInvalidParameter, 400, 4400, false},
 		{"invalid", &hub.InvalidError{Parameter: "topic", Detail: "d"}, wire.CodeInvalidParameter, 400, 4400, false},
 		{"too large", &hub.InvalidError{Parameter: "data", Detail: "d", TooLarge: true}, wire.CodeTooLarge, 413, 1009, false},
-		{"key busy", hub.ErrKeyBusy, wire.CodeKeyBusy, 409, 4400, false},
+		{"key busy", hub.ErrKeyInUse, wire.CodeKeyBusy, 409, 4400, false},
 		{"key reused", hub.ErrKeyReused, wire.CodeKeyReused, 422, 4400, false},
 		{"keys full", hub.ErrKeysFull, wire.CodeKeysFull, 503, 1013, true},
 		{"unavailable", hub.ErrUnavailable, wire.CodeUnavailable, 503, 1013, true},

@@ -21,7 +21,7 @@ type Selection struct {
 // url.Values; its plain type avoids importing net/url into the WebAssembly program.
 //
 // lastEventID is the value of the header Last-Event-ID. It overrides the position in the query, and
-// is never refused: one that is no cursor becomes a Foreign start. The parameter lastEventId does
+// is never refused: one that is no cursor becomes a ForeignCursor. The parameter lastEventId does
 // the same if the header is absent. A since that is a duration counts back from now. The error is a
 // *hub.InvalidError that names the parameter.
 func ParseSelection(q map[string][]string, lastEventID string, maxTopics int, now time.Time) (Selection, error) {
@@ -88,7 +88,7 @@ func LastEventID(q map[string][]string, header string) string {
 func startAfter(lastEventID string) hub.Start {
 	cursor, err := hub.ParseCursor(lastEventID)
 	if err != nil {
-		return hub.Start{Foreign: lastEventID}
+		return hub.Start{ForeignCursor: lastEventID}
 	}
 	return hub.Start{Cursor: &cursor}
 }

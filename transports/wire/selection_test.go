@@ -50,7 +50,7 @@ func TestParseSelection(t *testing.T) {
 				since = s.Start.Since.UTC().Format(time.RFC3339Nano)
 			}
 			require.Equal(t, want.Cursor, cursor)
-			require.Equal(t, want.Foreign, s.Start.Foreign)
+			require.Equal(t, want.Foreign, s.Start.ForeignCursor)
 			require.Equal(t, want.Last, s.Start.Last)
 			require.Equal(t, want.Since, since)
 			require.Equal(t, want.Conflate, s.Conflate)

@@ -9,9 +9,9 @@ import (
 
 // feedModel is a feed over a window, and the events that its rounds have yet to bring.
 type feedModel struct {
-	w    *window
-	f    *feed
-	r    Round
+	w    *memlog
+	f    *group
+	r    Batch
 	to   uint64 // of the last round
 	want []*Event
 }
@@ -23,8 +23,8 @@ func TestFeedRounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		keep := Retention{Events: rapid.SampledFrom([]int{5, 500, 1 << 20}).Draw(t, "retain"), Bytes: 1 << 40}
 		m := &feedModel{
-			w: newWindow(keep.withDefaults(), 0),
-			f: &feed{set: rapid.SampledFrom(windowSets[1:]).Draw(t, "set")},
+			w: newMemlog(keep.withDefaults(), 0),
+			f: &group{set: rapid.SampledFrom(windowSets[1:]).Draw(t, "set")},
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"push": func(t *rapid.T) { m.push(rapid.SampledFrom(windowTopics).Draw(t, "topic"), nil) },
@@ -48,7 +48,7 @@ func TestFeedRounds(t *testing.T) {
 }
 
 func (m *feedModel) push(topic string, data []byte) {
-	e := &Event{ID: Cursor{1, m.w.head + 1}, Topic: topic, Data: data}
+	e := &Event{ID: Cursor{1, m.w.lastSeq + 1}, Topic: topic, Data: data}
 	m.w.add(e)
 	if m.f.set.Match(topic) {
 		m.want = append(m.want, e)
@@ -59,33 +59,33 @@ func (m *feedModel) push(topic string, data []byte) {
 }
 
 func (m *feedModel) next(t *rapid.T) {
-	r := &m.r
-	if !m.f.next(r, m.w) {
+	b := &m.r
+	if !m.f.nextBatch(b, m.w) {
 		require.Empty(t, m.want)
 		require.False(t, m.f.overflow)
-		m.to = m.w.head
+		m.to = m.w.lastSeq
 		return
 	}
-	require.GreaterOrEqual(t, r.From, m.to)
-	if r.From > m.to { // it was overtaken: who stands before finds the gap in the window
-		require.Equal(t, m.w.floor, r.From)
+	require.GreaterOrEqual(t, b.From, m.to)
+	if b.From > m.to { // it was overtaken: who stands before finds the gap in the window
+		require.Equal(t, m.w.lowWatermark, b.From)
 	}
-	for len(m.want) > 0 && m.want[0].ID.Seq <= r.From {
+	for len(m.want) > 0 && m.want[0].ID.Seq <= b.From {
 		m.want = m.want[1:]
 	}
 	n := 0
-	for n < len(m.want) && m.want[n].ID.Seq <= r.To {
+	for n < len(m.want) && m.want[n].ID.Seq <= b.To {
 		n++
 	}
-	require.Equal(t, ids(m.want[:n]), ids(r.Events))
-	m.want, m.to = m.want[n:], r.To
-	r.release()
+	require.Equal(t, ids(m.want[:n]), ids(b.Events))
+	m.want, m.to = m.want[n:], b.To
+	b.dropEvents()
 }
 
 // Who asks for the same gets the same bytes, and a join is as long as it may be.
 func TestRoundJoin(t *testing.T) {
-	sizes := []int{10, 20, maxJoin - 30, 1, 2 * maxJoin, 5, maxJoin, 1}
-	var r Round
+	sizes := []int{10, 20, maxCoalescedBytes - 30, 1, 2 * maxCoalescedBytes, 5, maxCoalescedBytes, 1}
+	var r Batch
 	for range 3 { // the buffers are taken up again
 		var events []*Event
 		for i, n := range sizes {
@@ -95,13 +95,13 @@ func TestRoundJoin(t *testing.T) {
 			}
 			events = append(events, e)
 		}
-		r.reset(nil, 0, 8, events)
+		r.fill(nil, 0, 8, events)
 		encoded := 0
 		encode := func(e *Event) []byte { encoded++; return e.Data }
 		ends := make([]int, len(events))
 		for start := range events {
-			b, end := r.Join(0, encode, start)
-			again, sameEnd := r.Join(0, encode, start)
+			b, end := r.Coalesce(0, encode, start)
+			again, sameEnd := r.Coalesce(0, encode, start)
 			require.Same(t, &b[0], &again[0])
 			require.Equal(t, end, sameEnd)
 			var want []byte
@@ -112,8 +112,8 @@ func TestRoundJoin(t *testing.T) {
 			ends[start] = end
 		}
 		require.Equal(t, []int{3, 4, 4, 4, 5, 6, 7, 8}, ends)
-		other, _ := r.Join(1, func(*Event) []byte { return []byte("other") }, 0)
+		other, _ := r.Coalesce(1, func(*Event) []byte { return []byte("other") }, 0)
 		require.Equal(t, "otherotherotherotherotherotherotherother", string(other))
-		r.release()
+		r.dropEvents()
 	}
 }

@@ -21,10 +21,10 @@ func TestBehindModel(t *testing.T) {
 		h, err := New(Config{Engine: l, Retention: Retention{Events: window}})
 		require.NoError(r, err)
 		defer func() { require.NoError(r, h.Close()) }()
-		h.window.looks = rapid.SampledFrom([]int{1, 5, maxLooks}).Draw(r, "looks")
+		h.memlog.visits = rapid.SampledFrom([]int{1, 5, maxVisits}).Draw(r, "looks")
 		h.steps = rapid.SampledFrom([]int{1, 2, maxSteps}).Draw(r, "steps")
-		h.window.topics.reach = rapid.SampledFrom([]int{0, maxSearch}).Draw(r, "reach")
-		h.archive.tail.lost.reach = h.window.topics.reach
+		h.memlog.topics.searchLimit = rapid.SampledFrom([]int{0, maxTopicSearch}).Draw(r, "reach")
+		h.replay.losses.tree.searchLimit = h.memlog.topics.searchLimit
 		publish := func(r *rapid.T) {
 			for range rapid.IntRange(1, 300).Draw(r, "n") {
 				_, err := h.Publish(t.Context(), &Event{Topic: rapid.SampledFrom(topics).Draw(r, "topic"), Data: []byte("1")})
@@ -48,8 +48,8 @@ func TestBehindModel(t *testing.T) {
 					}
 				}
 			},
-			"look": func(r *rapid.T) { h.archive.lookAtTail(t.Context(), h.floor(), h.Position().Seq) },
-			"tidy": func(*rapid.T) { h.archive.tidy(time.Now().Add(time.Hour)) },
+			"look": func(r *rapid.T) { h.replay.updateLossIndex(t.Context(), h.lowWatermark(), h.Position().Seq) },
+			"tidy": func(*rapid.T) { h.replay.dropOldChunks(time.Now().Add(time.Hour)) },
 			"cursor": func(r *rapid.T) {
 				start := rapid.Uint64Range(0, h.Position().Seq).Draw(r, "after")
 				set := setOf(rapid.SampledFrom(sets).Draw(r, "filter"))
@@ -83,7 +83,7 @@ func TestBehindModel(t *testing.T) {
 				for _, e := range l.log.events {
 					if l.log.has(e) && set.Match(e.Topic) {
 						all = append(all, e.ID.Seq)
-						if e.ID.Seq > min(l.log.gone, h.floor()) {
+						if e.ID.Seq > min(l.log.gone, h.lowWatermark()) {
 							retained++
 						}
 					}
@@ -98,8 +98,8 @@ func TestBehindModel(t *testing.T) {
 
 // readAll reads from the start to the newest event, and requires that gaps be certain.
 func readAll(r *rapid.T, h *Hub, set FilterSet, start Start) (seqs []uint64, gaps []Gap) {
-	bell := NewBell()
-	s, err := h.Subscribe(Request{Filters: set, Start: start}, bell)
+	wakeup := NewWakeup()
+	s, err := h.Subscribe(Request{Filters: set, Start: start}, wakeup)
 	require.NoError(r, err)
 	defer s.Close()
 	limit := ReadLimit{rapid.IntRange(1, 100).Draw(r, "limit"), 1 << 20}
@@ -114,7 +114,7 @@ func readAll(r *rapid.T, h *Hub, set FilterSet, start Start) (seqs []uint64, gap
 		}
 		if b.Waiting {
 			select {
-			case <-bell:
+			case <-wakeup:
 			case <-time.After(time.Minute):
 				require.FailNow(r, "nothing comes")
 			}

@@ -11,7 +11,7 @@ import (
 // windowModel is a window told naively: every event there ever was, and which are removed.
 // Its answers are found by scanning all of them.
 type windowModel struct {
-	w       *window
+	w       *memlog
 	keep    Retention
 	now     time.Time
 	events  []*modelled
@@ -21,8 +21,8 @@ type windowModel struct {
 type modelled struct {
 	*Event
 	removed bool
-	live    bool         // removed, and none of its topic and key had come after it
-	forms   map[Form]int // bytes kept
+	live    bool               // removed, and none of its topic and key had come after it
+	forms   map[WireFormat]int // bytes kept
 }
 
 func (m *windowModel) retained() []*modelled {
@@ -139,45 +139,45 @@ func (m *windowModel) follow(set FilterSet, seq uint64, conflate bool) (events [
 
 // check compares all that can be counted.
 func (m *windowModel) check(t *rapid.T) {
-	w, kept := m.w, m.retained()
-	require.Equal(t, len(kept), w.events.len())
-	topics, latest := make(map[string]int), make(map[subject]*Event)
+	l, kept := m.w, m.retained()
+	require.Equal(t, len(kept), l.events.len())
+	topics, latest := make(map[string]int), make(map[conflationKey]*Event)
 	var bytes int64
 	for i, e := range kept {
-		require.Same(t, e.Event, w.events.at(i))
+		require.Same(t, e.Event, l.events.at(i))
 		topics[e.Topic]++
 		bytes += e.size()
 		if e.Key != "" {
-			latest[subject{e.Topic, e.Key}] = e.Event
+			latest[conflationKey{e.Topic, e.Key}] = e.Event
 		}
 		var forms int64
-		for at := e.Event.forms.Load(); at != nil; at = at.next {
+		for at := e.Event.encodings.Load(); at != nil; at = at.next {
 			forms += int64(len(at.bytes))
 		}
 		require.Equal(t, e.formBytes(), forms)
 	}
-	require.Equal(t, latest, w.latest)
-	require.Equal(t, len(topics), w.topics.retained)
+	require.Equal(t, latest, l.latest)
+	require.Equal(t, len(topics), l.topics.retained)
 	for topic, n := range topics {
-		require.Equal(t, n, w.topics.byName[topic].log.len())
+		require.Equal(t, n, l.topics.byName[topic].log.len())
 	}
-	require.Equal(t, bytes, w.bytes)
-	require.Equal(t, bytes+sharedSize(kept), w.size())
-	require.Equal(t, formBytes(kept), w.cache.bytes.Load())
-	require.LessOrEqual(t, w.cache.bytes.Load(), m.keep.Bytes/encodingShare)
-	require.LessOrEqual(t, w.topics.lossy, m.keep.GapTopics)
-	require.LessOrEqual(t, len(w.topics.byName), w.topics.retained+w.topics.lossy)
-	require.Equal(t, m.removed, w.removed)
-	require.Equal(t, m.head(), w.head)
+	require.Equal(t, bytes, l.bytes)
+	require.Equal(t, bytes+sharedSize(kept), l.size())
+	require.Equal(t, formBytes(kept), l.cache.bytes.Load())
+	require.LessOrEqual(t, l.cache.bytes.Load(), m.keep.Bytes/encodingShare)
+	require.LessOrEqual(t, l.topics.lossy, m.keep.GapTopics)
+	require.LessOrEqual(t, len(l.topics.byName), l.topics.retained+l.topics.lossy)
+	require.Equal(t, m.removed, l.removed)
+	require.Equal(t, m.head(), l.lastSeq)
 }
 
 // sharedSize returns what the topics and keys of the events count, each once.
 func sharedSize(kept []*modelled) (n int64) {
-	topics, nodes, inner, keys := make(map[string]bool), make(map[string]bool), make(map[string]bool), make(map[subject]bool)
+	topics, nodes, inner, keys := make(map[string]bool), make(map[string]bool), make(map[string]bool), make(map[conflationKey]bool)
 	for _, e := range kept {
 		topics[e.Topic] = true
 		if e.Key != "" {
-			keys[subject{e.Topic, e.Key}] = true
+			keys[conflationKey{e.Topic, e.Key}] = true
 		}
 	}
 	for topic := range topics {

@@ -26,7 +26,7 @@ func (l *lateLog) PublishOnce(ctx context.Context, _, _ string, _ Digest, events
 // TestEcho: who has published finds the events here, unless the hub lags behind its log.
 func TestEcho(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &lateLog{late: echoPatience / 2}
+		l := &lateLog{late: ownWriteTimeout / 2}
 		h, err := New(Config{Engine: l})
 		require.NoError(t, err)
 		defer func() {
@@ -47,9 +47,9 @@ func TestEcho(t *testing.T) {
 		_, err = h.Publish(t.Context(), &Event{Topic: "a", Data: []byte("3")})
 		require.NoError(t, err)
 		require.Equal(t, receipt.Last, h.Position())
-		require.Equal(t, echoPatience, time.Since(begin))
+		require.Equal(t, ownWriteTimeout, time.Since(begin))
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		require.Empty(t, h.arrivals)
+		require.Empty(t, h.deliveryWaits)
 	})
 }

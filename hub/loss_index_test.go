@@ -33,7 +33,7 @@ func (l *sliceLog) erase(seq uint64) (*Event, error) {
 // has reports whether the event is left, or was before retention came to it.
 func (l *sliceLog) has(e *Event) bool { return !l.erased[e.ID.Seq] }
 
-func (l *sliceLog) Tip(context.Context) (uint64, error) { return uint64(len(l.events)), nil }
+func (l *sliceLog) LastSeq(context.Context) (uint64, error) { return uint64(len(l.events)), nil }
 
 func (l *sliceLog) SeqAt(_ context.Context, t time.Time) (uint64, error) {
 	for _, e := range l.events[l.gone:] {
@@ -67,7 +67,7 @@ func (l *sliceLog) ReadAfter(_ context.Context, seq uint64, limit ReadLimit) (fo
 			found = append(found, &Event{ID: Cursor{1, lost}})
 		}
 		if lost < l.gone {
-			found = append(found, erased(Cursor{1, l.gone}))
+			found = append(found, erasedElement(Cursor{1, l.gone}))
 		}
 		seq = l.gone
 	}
@@ -80,7 +80,7 @@ func (l *sliceLog) ReadAfter(_ context.Context, seq uint64, limit ReadLimit) (fo
 		case e.Erases != 0:
 			found = append(found, &Event{ID: e.ID, Erases: e.Erases})
 		default:
-			found = append(found, erased(e.ID))
+			found = append(found, erasedElement(e.ID))
 		}
 	}
 	if len(found) == 0 {
@@ -94,8 +94,8 @@ func (l *sliceLog) ReadAfter(_ context.Context, seq uint64, limit ReadLimit) (fo
 func TestTail(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		log := &sliceLog{}
-		a := newArchive(log, 100)
-		a.tail.lost.reach = rapid.SampledFrom([]int{0, 3, maxSearch}).Draw(t, "reach")
+		rr := newReplayReader(log, 100)
+		rr.losses.tree.searchLimit = rapid.SampledFrom([]int{0, 3, maxTopicSearch}).Draw(t, "reach")
 		topics := []string{"a", "b", "c.d", "c.e"}
 		window := rapid.Uint64Range(0, 20).Draw(t, "window")
 		floor := uint64(0)
@@ -107,7 +107,7 @@ func TestTail(t *testing.T) {
 					ID: Cursor{1, seq}, Topic: rapid.SampledFrom(topics).Draw(t, "topic"), Time: time.Unix(int64(seq), 0),
 				})
 				for ; floor+window < seq; floor++ {
-					a.passed(floor, log.events[floor])
+					rr.recordRemoved(floor, log.events[floor])
 				}
 			}
 		}
@@ -121,13 +121,13 @@ func TestTail(t *testing.T) {
 			for _, e := range log.events[from:log.gone] {
 				lost = lost || set.Match(e.Topic)
 			}
-			if a.tail.known < log.gone {
+			if rr.losses.known < log.gone {
 				forgotten = log.gone
 			}
-			search := &holeSearch{from: from, to: log.gone, at: from, losses: newAfter(set, from, false)}
-			_, v, done := a.searchHole(search, 2)
+			search := &rangeSearch{from: from, to: log.gone, searchedTo: from, losses: newLossSearchAfter(set, from, false)}
+			_, v, done := rr.searchDeletedRange(search, 2)
 			for !done {
-				_, v, done = a.searchHole(search, 2)
+				_, v, done = rr.searchDeletedRange(search, 2)
 			}
 			certain, possible := v.certain, v.possible
 			require.True(t, lost || !certain)
@@ -140,13 +140,13 @@ func TestTail(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"add": add,
 			"look": func(t *rapid.T) {
-				if a.tail.known < log.gone {
+				if rr.losses.known < log.gone {
 					forgotten = log.gone
 				}
-				for a.lookAtTail(t.Context(), floor, uint64(len(log.events))) {
+				for rr.updateLossIndex(t.Context(), floor, uint64(len(log.events))) {
 				}
 				if len(log.events) > 0 {
-					require.GreaterOrEqual(t, a.tail.known, floor)
+					require.GreaterOrEqual(t, rr.losses.known, floor)
 				}
 			},
 			"go": func(t *rapid.T) {

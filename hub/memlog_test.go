@@ -31,8 +31,8 @@ func TestWindowModel(t *testing.T) {
 				GapTopics: rapid.SampledFrom([]int{1, 2, 3, 5, 100}).Draw(t, "gap topics"),
 			},
 		}
-		m.w = newWindow(m.keep, 0)
-		m.w.topics.reach = rapid.SampledFrom([]int{0, 3, 10, maxSearch}).Draw(t, "reach")
+		m.w = newMemlog(m.keep, 0)
+		m.w.topics.searchLimit = rapid.SampledFrom([]int{0, 3, 10, maxTopicSearch}).Draw(t, "reach")
 		t.Repeat(map[string]func(*rapid.T){
 			"add":     m.add,
 			"add two": func(t *rapid.T) { m.add(t); m.add(t) },
@@ -71,30 +71,30 @@ func (m *windowModel) encode(t *rapid.T) {
 		return
 	}
 	e := rapid.SampledFrom(m.events).Draw(t, "event")
-	f := Form(rapid.IntRange(0, FormCount-1).Draw(t, "form"))
+	format := WireFormat(rapid.IntRange(0, WireFormatCount-1).Draw(t, "form"))
 	n := rapid.IntRange(0, 3000).Draw(t, "bytes")
-	if kept, ok := e.forms[f]; ok {
+	if kept, ok := e.forms[format]; ok {
 		n = kept
 	}
-	require.Len(t, e.Form(f, func(*Event) []byte { return make([]byte, n) }), n)
-	if _, again := e.forms[f]; again {
+	require.Len(t, e.Encoded(format, func(*Event) []byte { return make([]byte, n) }), n)
+	if _, again := e.forms[format]; again {
 		return
 	}
 	if !m.keeps(e, int64(n)) {
-		require.Nil(t, e.Event.kept(f))
+		require.Nil(t, e.Event.encodingIn(format))
 		return
 	}
-	require.NotNil(t, e.Event.kept(f), "it had room")
+	require.NotNil(t, e.Event.encodingIn(format), "it had room")
 	if e.forms == nil {
-		e.forms = make(map[Form]int)
+		e.forms = make(map[WireFormat]int)
 	}
-	e.forms[f] = n
+	e.forms[format] = n
 }
 
 func (m *windowModel) read(t *rapid.T) {
 	set := rapid.SampledFrom(windowSets).Draw(t, "set")
 	conflate := rapid.Bool().Draw(t, "conflate")
-	seq := rapid.Uint64Range(m.w.floor, m.head()+1).Draw(t, "position")
+	seq := rapid.Uint64Range(m.w.lowWatermark, m.head()+1).Draw(t, "position")
 	limit := ReadLimit{rapid.IntRange(1, 12).Draw(t, "events"), rapid.IntRange(1, 6000).Draw(t, "bytes")}
 	want, reached, size := m.follow(set, seq, conflate), m.head(), 0
 	for i, e := range want {
@@ -172,40 +172,40 @@ func (m *windowModel) since(t *rapid.T) {
 // is told that something may be lost as far as the first event of which the time is known.
 func TestWindowSinceBeforeAnEarlierLog(t *testing.T) {
 	start := time.Unix(1e9, 0)
-	w := newWindow(Retention{}.withDefaults(), 100)
+	l := newMemlog(Retention{}.withDefaults(), 100)
 	lost := func(at time.Time) bool {
-		_, possible := w.losses(setOf("a"), w.sinceAll(setOf("a"), at, false), false)
+		_, possible := l.losses(setOf("a"), l.sinceAll(setOf("a"), at, false), false)
 		return possible
 	}
 	require.True(t, lost(start), "nothing is known yet")
-	w.add(&Event{ID: Cursor{1, 103}, Topic: "b", Time: start})
+	l.add(&Event{ID: Cursor{1, 103}, Topic: "b", Time: start})
 	require.True(t, lost(start.Add(-time.Second)))
 	require.False(t, lost(start.Add(time.Second)))
 }
 
 // A form that a reader makes while the window lets the event go, or after, is not counted.
 func TestFormsOfRemovedEvents(t *testing.T) {
-	w := newWindow(Retention{Events: 1, Bytes: 1 << 20, Age: time.Hour, GapTopics: 1}, 0)
+	l := newMemlog(Retention{Events: 1, Bytes: 1 << 20, Age: time.Hour, GapTopics: 1}, 0)
 	add := func(seq uint64) *Event {
 		e := &Event{ID: Cursor{1, seq}, Topic: "a", Time: time.Unix(1e9, 0)}
-		w.add(e)
-		w.trim(e.Time)
+		l.add(e)
+		l.trim(e.Time)
 		return e
 	}
 	first := add(1)
-	first.Form(0, func(*Event) []byte {
+	first.Encoded(0, func(*Event) []byte {
 		add(2)
 		return make([]byte, 100)
 	})
-	first.Form(1, func(*Event) []byte { return make([]byte, 100) })
-	require.Zero(t, w.cache.bytes.Load())
+	first.Encoded(1, func(*Event) []byte { return make([]byte, 100) })
+	require.Zero(t, l.cache.bytes.Load())
 
 	var readers sync.WaitGroup
 	taken := make(chan *Event, 16)
 	for range 2 {
 		readers.Go(func() {
 			for e := range taken {
-				e.Form(0, func(*Event) []byte { return make([]byte, 10) })
+				e.Encoded(0, func(*Event) []byte { return make([]byte, 10) })
 			}
 		})
 	}
@@ -216,17 +216,17 @@ func TestFormsOfRemovedEvents(t *testing.T) {
 	}
 	close(taken)
 	readers.Wait()
-	kept := w.events.at(0).Form(0, func(*Event) []byte { return make([]byte, 10) })
-	require.Equal(t, int64(len(kept)), w.cache.bytes.Load())
+	kept := l.events.at(0).Encoded(0, func(*Event) []byte { return make([]byte, 10) })
+	require.Equal(t, int64(len(kept)), l.cache.bytes.Load())
 }
 
 // What a resume looks at is what it missed, whoever else has published.
 func TestResumeOfExactTopicCostsWhatWasMissed(t *testing.T) {
-	w := newWindow(Retention{}.withDefaults(), 0)
+	l := newMemlog(Retention{}.withDefaults(), 0)
 	seq := uint64(0)
 	add := func(topic string) {
 		seq++
-		w.add(&Event{ID: Cursor{1, seq}, Topic: topic})
+		l.add(&Event{ID: Cursor{1, seq}, Topic: topic})
 	}
 	for i := range DefaultRetainEvents {
 		if i%1000 == 0 {
@@ -235,13 +235,13 @@ func TestResumeOfExactTopicCostsWhatWasMissed(t *testing.T) {
 		add(fmt.Sprint("other.", i%100))
 	}
 	for _, set := range []FilterSet{setOf("mine"), setOf("mine", "none", "nothing"), setOf("*", "none.>")} {
-		m, looked := w.merge(set, 0, false, new(bool)), 0
+		m, looked := l.merge(set, 0, false, new(bool)), 0
 		for e := m.next(); e != nil; e = m.next() {
 			require.Equal(t, "mine", e.Topic)
 			looked++
 		}
 		require.Equal(t, 66, looked)
-		got, reached := w.read(nil, set, w.topics.byName["mine"].log.at(60).ID.Seq, ReadLimit{100, 1 << 20}, false, new(bool))
+		got, reached := l.read(nil, set, l.topics.byName["mine"].log.at(60).ID.Seq, ReadLimit{100, 1 << 20}, false, new(bool))
 		require.Len(t, got, 5)
 		require.Equal(t, seq, reached)
 	}
@@ -249,21 +249,21 @@ func TestResumeOfExactTopicCostsWhatWasMissed(t *testing.T) {
 
 // One read holds the lock for a bounded time: it ends after maxLooks events that it passes over.
 func TestReadLooksAtNoMoreThanMaxLooks(t *testing.T) {
-	w := newWindow(Retention{}.withDefaults(), 0)
-	const quiet, n = 3 * maxLooks, 3*maxLooks + 100 // more topics than are merged, after what is passed over
+	l := newMemlog(Retention{}.withDefaults(), 0)
+	const quiet, n = 3 * maxVisits, 3*maxVisits + 100 // more topics than are merged, after what is passed over
 	for seq := range uint64(n) {
 		topic := "other"
 		if seq >= quiet {
 			topic = fmt.Sprint("a.", seq)
 		}
-		w.add(&Event{ID: Cursor{1, seq + 1}, Topic: topic})
+		l.add(&Event{ID: Cursor{1, seq + 1}, Topic: topic})
 	}
 	var got []*Event
 	position, reads := uint64(0), 0
 	for ; position < n; reads++ {
 		before := position
-		got, position = w.read(got, setOf("a.*"), before, ReadLimit{1000, 1 << 20}, false, new(bool))
-		require.LessOrEqual(t, position-before, uint64(maxLooks))
+		got, position = l.read(got, setOf("a.*"), before, ReadLimit{1000, 1 << 20}, false, new(bool))
+		require.LessOrEqual(t, position-before, uint64(maxVisits))
 		require.Less(t, before, position)
 	}
 	require.Len(t, got, n-quiet)
@@ -272,12 +272,12 @@ func TestReadLooksAtNoMoreThanMaxLooks(t *testing.T) {
 
 func TestTopicsThatComeAndGoLeaveNothing(t *testing.T) {
 	const retain, gapTopics = 1000, 2000
-	w := newWindow(Retention{Events: retain, Bytes: 1 << 30, Age: time.Hour, GapTopics: gapTopics}, 0)
+	w := newMemlog(Retention{Events: retain, Bytes: 1 << 30, Age: time.Hour, GapTopics: gapTopics}, 0)
 	at := time.Unix(1e9, 0)
 	for seq := range uint64(500_000) {
 		e := &Event{ID: Cursor{1, seq + 1}, Topic: fmt.Sprint("t.", seq), Key: "k", Time: at}
 		w.add(e)
-		e.Form(0, func(*Event) []byte { return []byte("form") })
+		e.Encoded(0, func(*Event) []byte { return []byte("form") })
 		w.trim(at)
 	}
 	for range 2 { // then all that is left goes by age
@@ -310,25 +310,25 @@ func TestTopicsThatComeAndGoLeaveNothing(t *testing.T) {
 
 // Wildcards that lead everywhere cost no more than a look at every event, and find the same.
 func TestSearchThatGivesUp(t *testing.T) {
-	const topics = 5 * maxSearch
-	w := newWindow(Retention{Events: topics, Bytes: 1 << 30, Age: time.Hour, GapTopics: 3 * topics}, 0) // each of two tokens of its own
+	const topics = 5 * maxTopicSearch
+	l := newMemlog(Retention{Events: topics, Bytes: 1 << 30, Age: time.Hour, GapTopics: 3 * topics}, 0) // each of two tokens of its own
 	at := time.Unix(1e9, 0)
 	for seq := range uint64(2 * topics) {
-		w.add(&Event{ID: Cursor{1, seq + 1}, Topic: fmt.Sprintf("t%d.x%d", seq, seq%topics), Time: at})
-		w.trim(at)
+		l.add(&Event{ID: Cursor{1, seq + 1}, Topic: fmt.Sprintf("t%d.x%d", seq, seq%topics), Time: at})
+		l.trim(at)
 	}
-	_, ok := w.topics.logs(setOf("*.x7"), 0)
+	_, ok := l.topics.logs(setOf("*.x7"), 0)
 	require.False(t, ok)
-	got, _ := w.read(nil, setOf("*.x7"), topics, ReadLimit{10, 1 << 20}, false, new(bool))
+	got, _ := l.read(nil, setOf("*.x7"), topics, ReadLimit{10, 1 << 20}, false, new(bool))
 	require.Equal(t, []uint64{topics + 8}, ids(got))
-	position, found := w.beforeLast(setOf("*.x7"), 3)
+	position, found := l.beforeLast(setOf("*.x7"), 3)
 	require.Equal(t, uint64(topics+7), position)
 	require.Equal(t, 1, found)
-	certain, possible := w.losses(setOf("*.x7"), 7, false)
+	certain, possible := l.losses(setOf("*.x7"), 7, false)
 	require.True(t, certain && possible)
-	certain, possible = w.losses(setOf("*.x7"), 8, false)
+	certain, possible = l.losses(setOf("*.x7"), 8, false)
 	require.False(t, certain || possible)
-	certain, possible = w.losses(setOf("*.none", "none.*"), 0, false)
+	certain, possible = l.losses(setOf("*.none", "none.*"), 0, false)
 	require.False(t, certain || possible)
 }
 

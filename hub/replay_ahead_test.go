@@ -19,41 +19,41 @@ func TestReplayOfDistantLog(t *testing.T) {
 		begin, n := time.Now(), 0
 		for s := subscribeBehind(t, h, ">", after(0)); !s.Reached(chunks * chunkEvents); {
 			n += len(s.next(t).Events)
-			h.archive.mu.Lock()
-			require.LessOrEqual(t, len(h.archive.chunks), maxChunks)
-			h.archive.mu.Unlock()
+			h.replay.mu.Lock()
+			require.LessOrEqual(t, len(h.replay.chunks), maxChunks)
+			h.replay.mu.Unlock()
 		}
 		require.Equal(t, chunks*chunkEvents, n)
 		// The reads are of 1, 2, 4, and then 8 chunks; others are of the watch of the log's end.
-		require.LessOrEqual(t, time.Since(begin), (3+(chunks-7)/maxAhead+2)*delay)
-		l.change(func() { require.LessOrEqual(t, l.reads, 2*(3+(chunks-7)/maxAhead+2)) })
+		require.LessOrEqual(t, time.Since(begin), (3+(chunks-7)/maxReadAhead+2)*delay)
+		l.change(func() { require.LessOrEqual(t, l.reads, 2*(3+(chunks-7)/maxReadAhead+2)) })
 	})
 }
 
 // TestRoomForReads: what is kept leaves room for what is being read, and many places share the room.
 func TestRoomForReads(t *testing.T) {
-	a := newArchive(&sliceLog{}, 10)
+	rr := newReplayReader(&sliceLog{}, 10)
 	const far = 1 << 20
 	at, total := uint64(0), 0
 	for range 6 {
-		q := inquiry{kind: askChunk, seq: at, until: far}
-		depth, n := a.makeRoom(q)
-		require.LessOrEqual(t, len(a.chunks)+n, maxChunks)
+		q := logQuery{kind: queryChunk, seq: at, until: far}
+		depth, n := rr.makeRoom(q)
+		require.LessOrEqual(t, len(rr.chunks)+n, maxChunks)
 		elements := make([]*Event, n*chunkEvents)
 		for i := range elements {
 			elements[i] = &Event{ID: Cursor{1, at + uint64(i) + 1}, Topic: "a"}
 		}
-		for _, c := range split(at, elements, depth, false) {
-			a.keep(c)
+		for _, c := range splitChunks(at, elements, depth, false) {
+			rr.addChunk(c)
 		}
 		at, total = at+uint64(len(elements)), total+n
 	}
-	require.Equal(t, 1+2+4+3*maxAhead, total)
-	for i := range uint64(maxAhead) {
-		a.ask(inquiry{kind: askChunk, seq: far + i*chunkEvents, until: 2 * far, asker: new(Subscription)})
+	require.Equal(t, 1+2+4+3*maxReadAhead, total)
+	for i := range uint64(maxReadAhead) {
+		rr.enqueue(logQuery{kind: queryChunk, seq: far + i*chunkEvents, until: 2 * far, sub: new(Subscription)})
 	}
-	_, n := a.makeRoom(inquiry{kind: askChunk, seq: at, until: far})
+	_, n := rr.makeRoom(logQuery{kind: queryChunk, seq: at, until: far})
 	require.Equal(t, 1, n)
-	_, n = a.makeRoom(inquiry{kind: askChunk, seq: at, until: at + 1})
+	_, n = rr.makeRoom(logQuery{kind: queryChunk, seq: at, until: at + 1})
 	require.Equal(t, 1, n, "no more than is wanted")
 }

@@ -55,10 +55,10 @@ func (l *logEngine) Erase(_ context.Context, seq uint64) (at uint64, err error) 
 
 func (l *logEngine) Close() error { return nil }
 
-func (l *logEngine) Tip(ctx context.Context) (uint64, error) {
+func (l *logEngine) LastSeq(ctx context.Context) (uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.log.Tip(ctx)
+	return l.log.LastSeq(ctx)
 }
 
 func (l *logEngine) Count(ctx context.Context, set FilterSet, enough int) (int, error) {
@@ -84,7 +84,7 @@ func (l *logEngine) ReadAfter(ctx context.Context, seq uint64, limit ReadLimit) 
 	var takes time.Duration
 	l.change(func() {
 		if takes = l.takes; l.remote {
-			AddWaiting(ctx, takes)
+			AddWaitTime(ctx, takes)
 		}
 	})
 	time.Sleep(takes)
@@ -122,12 +122,12 @@ func startLog(t *testing.T, n, window int) (*Hub, *logEngine) {
 // behind is a subscription, read as a connection reads.
 type behind struct {
 	*Subscription
-	bell Bell
+	bell Wakeup
 }
 
 func subscribeBehind(t *testing.T, h *Hub, filter string, start Start) *behind {
 	t.Helper()
-	b := &behind{bell: NewBell()}
+	b := &behind{bell: NewWakeup()}
 	var err error
 	b.Subscription, err = h.Subscribe(Request{Filters: setOf(filter), Start: start}, b.bell)
 	require.NoError(t, err)
@@ -136,7 +136,7 @@ func subscribeBehind(t *testing.T, h *Hub, filter string, start Start) *behind {
 }
 
 // next reads until there is something, or all was read.
-func (b *behind) next(t *testing.T) Batch {
+func (b *behind) next(t *testing.T) ReadResult {
 	t.Helper()
 	for {
 		batch := b.Read(ReadLimit{1000, 1 << 20})
@@ -164,11 +164,11 @@ func TestArchiveForgets(t *testing.T) {
 		require.True(t, s.Read(ReadLimit{1, 1}).Waiting)
 		s.Close()
 	}
-	h.archive.mu.Lock()
-	defer h.archive.mu.Unlock()
-	require.Zero(t, h.archive.queue.Len())
-	require.Empty(t, h.archive.asked)
-	require.Empty(t, h.archive.answers)
+	h.replay.mu.Lock()
+	defer h.replay.mu.Unlock()
+	require.Zero(t, h.replay.queue.Len())
+	require.Empty(t, h.replay.queuedBy)
+	require.Empty(t, h.replay.results)
 }
 
 // TestArchivePasses: what the log cannot answer does not keep others from their answers.
@@ -187,7 +187,7 @@ func TestTraceReadsLittle(t *testing.T) {
 	h, l := startLog(t, 20_000, 10)
 	_, err := h.Publish(t.Context(), &Event{Topic: "new", Data: []byte("1")})
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return !h.archive.lookAtTail(t.Context(), h.floor(), 20_001) }, time.Minute, 1)
+	require.Eventually(t, func() bool { return !h.replay.updateLossIndex(t.Context(), h.lowWatermark(), 20_001) }, time.Minute, 1)
 	var before int
 	l.change(func() { before = l.reads })
 	require.Empty(t, subscribeBehind(t, h, "none", Start{Last: 9}).next(t).Events)
@@ -209,27 +209,27 @@ func TestChunksEnd(t *testing.T) {
 		h, l := startLog(t, 100, 10)
 		require.Len(t, subscribeBehind(t, h, ">", after(0)).next(t).Events, 100)
 		l.change(func() { l.log.gone = 60 })
-		time.Sleep(chunkLife + 2*tailInterval)
+		time.Sleep(chunkLife + 2*lossInterval)
 		again := subscribeBehind(t, h, ">", after(0)).next(t)
 		require.NotNil(t, again.Gap)
 		require.Equal(t, uint64(61), again.Events[0].ID.Seq)
-		time.Sleep(chunkLife + 2*tailInterval)
-		h.archive.mu.Lock()
-		defer h.archive.mu.Unlock()
-		require.Empty(t, h.archive.chunks)
+		time.Sleep(chunkLife + 2*lossInterval)
+		h.replay.mu.Lock()
+		defer h.replay.mu.Unlock()
+		require.Empty(t, h.replay.chunks)
 		for i := range uint64(3 * maxChunks) {
 			size := 1
 			if i > 2*maxChunks {
 				size = 3 * chunkBytes
 			}
-			h.archive.keep(split(i, []*Event{{ID: Cursor{1, i + 1}, Data: make([]byte, size)}}, 0, false)[0])
+			h.replay.addChunk(splitChunks(i, []*Event{{ID: Cursor{1, i + 1}, Data: make([]byte, size)}}, 0, false)[0])
 			kept := int64(0)
-			for _, c := range h.archive.chunks {
+			for _, c := range h.replay.chunks {
 				kept += c.size
 			}
 			require.LessOrEqual(t, kept, int64(maxChunks*chunkBytes))
-			require.LessOrEqual(t, len(h.archive.chunks), maxChunks)
-			require.Equal(t, i, h.archive.chunks[len(h.archive.chunks)-1].from)
+			require.LessOrEqual(t, len(h.replay.chunks), maxChunks)
+			require.Equal(t, i, h.replay.chunks[len(h.replay.chunks)-1].from)
 		}
 	})
 }

@@ -26,9 +26,9 @@ func TestLostBeforeTheWindow(t *testing.T) {
 	} {
 		t.Run(row.filter, func(t *testing.T) {
 			h, l := startLog(t, 100, 50)
-			require.Equal(t, uint64(50), h.floor())
+			require.Equal(t, uint64(50), h.lowWatermark())
 			l.change(func() { l.log.gone = 80 })
-			h.archive.lookAtTail(t.Context(), h.floor(), 100)
+			h.replay.updateLossIndex(t.Context(), h.lowWatermark(), 100)
 			s := subscribeBehind(t, h, row.filter, row.start)
 			var events []*Event
 			var gap *Gap
@@ -95,7 +95,7 @@ func TestLastGoes(t *testing.T) {
 		}
 		require.Equal(t, uint64(50), s.Position().Seq)
 		l.change(func() { l.log.gone = 80 })
-		h.archive.tidy(time.Now().Add(time.Hour))
+		h.replay.dropOldChunks(time.Now().Add(time.Hour))
 		batch := s.next(t)
 		require.Nil(t, batch.Gap)
 		require.Equal(t, uint64(81), batch.Events[0].ID.Seq)
@@ -135,7 +135,7 @@ func TestConflatesBehind(t *testing.T) {
 	publish("t", "c", "b")
 	const c, b = chunkEvents + 9, chunkEvents + 10
 	for conflate, want := range map[bool][]uint64{false: {1, 2, 3, 4, 5, 6, 7, 8, c, b}, true: {3, 4, 6, 7, c, b}} {
-		s := &behind{bell: NewBell()}
+		s := &behind{bell: NewWakeup()}
 		var err error
 		s.Subscription, err = h.Subscribe(Request{Filters: setOf("t"), Start: after(0), Conflate: conflate}, s.bell)
 		require.NoError(t, err)
@@ -175,7 +175,7 @@ func TestHoleOvertakesTheSlow(t *testing.T) {
 		batch := s.next(t)
 		require.NotNil(t, batch.Gap)
 		require.Equal(t, uint64(50), batch.Gap.ResumedAt.Seq)
-		require.Equal(t, overtaken, batch.Overtaken)
+		require.Equal(t, overtaken, batch.FellBehind)
 	}
 }
 

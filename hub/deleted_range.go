@@ -1,0 +1,63 @@
+package hub
+
+// rangeSearch finds out whether events in a hole of the log, from after seq from to seq to, were lost that
+// its search for losses accepts. It goes on piece after piece.
+type rangeSearch struct {
+	from, to uint64
+	losses   *lossSearch
+
+	// of a hole that has events before it
+
+	searchedTo uint64 // all up to here has been looked at
+	possible   bool
+}
+
+// searchDeletedRange does one piece of a search and reports whether it is the last. Where the log has lost more
+// meanwhile the hole goes further, to seq end.
+func (rr *replayReader) searchDeletedRange(s *rangeSearch, looks int) (end uint64, v lossResult, done bool) {
+	rr.mu.Lock()
+	defer rr.mu.Unlock()
+	l := &rr.losses
+	if s.from > l.removed {
+		v, done = l.searchPending(s, looks)
+		return s.to, v, done
+	}
+	if !l.remove(s.to) {
+		return 0, lossResult{}, false
+	}
+	v, done = l.tree.searchLosses(s.losses, looks)
+	v.certain = v.certain && !(s.losses.conflate && l.fromLog)
+	return l.removed, v, done
+}
+
+// searchPending judges a hole that has events before it.
+func (l *lossIndex) searchPending(s *rangeSearch, looks int) (v lossResult, done bool) {
+	if set := s.losses.set; set.Len() == 0 || s.to > l.known {
+		return lossResult{possible: set.Len() > 0}, true
+	}
+	var scratch topicTokens
+	for i := l.pending.search(func(e logElement) bool { return e.seq > s.searchedTo }); i < l.pending.len() && l.pending.at(i).seq <= s.to; i++ {
+		if looks--; looks < 0 {
+			return lossResult{}, false
+		}
+		e := l.pending.at(i)
+		if s.searchedTo = e.seq; e.erased {
+			continue
+		}
+		if e.topic == "" {
+			s.possible = true
+		} else if s.losses.set.match(&scratch, e.topic) {
+			return lossResult{certain: true, possible: true}, true
+		}
+	}
+	return lossResult{possible: s.possible}, true
+}
+
+// cancelSearch ends a search, which may be nil.
+func (rr *replayReader) cancelSearch(s *rangeSearch) {
+	if s != nil {
+		rr.mu.Lock()
+		defer rr.mu.Unlock()
+		rr.losses.tree.cancelSearch(s.losses)
+	}
+}

@@ -1,0 +1,164 @@
+package hub
+
+// What a subscription reads by way of the archive, which is there with a Log only.
+
+// locate finds out where the subscription begins if its start did not say so; false means that
+// this is being asked for. Called with Hub.mu held.
+func (s *Subscription) locate() bool {
+	rr, l := s.hub.replay, s.hub.memlog
+	switch {
+	case s.unconfirmed && l.lastSeq >= s.position:
+		rr.dropQueries(s)
+		s.unconfirmed = false
+	case s.unconfirmed:
+		tip, ok := rr.queryNumber(s, logQuery{kind: queryLastSeq, seq: s.position})
+		if !ok {
+			return false
+		}
+		s.unconfirmed = false
+		if tip < s.position {
+			s.foreign = s.newForeignStart(GapFuture, s.Position().String())
+		}
+	case s.locatingTime:
+		position, ok := rr.queryNumber(s, logQuery{kind: queryTime, since: s.since})
+		if !ok {
+			return false
+		}
+		s.position, s.locatingTime = position, false
+	case s.scan.pending():
+		position, ok := s.scan.run(s)
+		if !ok {
+			return false
+		}
+		s.position, s.scan.finished = position, true
+		if !s.scan.set.Equal(s.set()) || position >= l.lowWatermark {
+			s.scan = nil // other filters may have something between
+		}
+	}
+	return true
+}
+
+// readReplay reads on behind the window. Called with Hub.mu held.
+func (s *Subscription) readReplay(limit ReadLimit) (b ReadResult) {
+	l, set := s.hub.memlog, s.set()
+	if s.skipToFound(); s.foreign == nil && s.position >= l.lowWatermark {
+		return ReadResult{More: true}
+	}
+	from := s.position
+	if s.foreign != nil {
+		from = 0
+	}
+	c, ok := s.hub.replay.chunkAfter(s, from, s.scan.sparseSeqs(s.hub.replay, from), l.lowWatermark)
+	if !ok {
+		return ReadResult{Waiting: true}
+	}
+	b.More = true
+	if s.foreign != nil {
+		b.Gap = s.resumeForeign(&c)
+	}
+	size := 0
+	var scratch topicTokens
+	for _, e := range c.elements {
+		switch {
+		case e.ID.Seq <= s.position:
+			continue
+		case e.Erases != 0:
+			s.position = e.ID.Seq
+		case e.Topic == "" && (b.Gap != nil || len(b.Events) > 0 || s.position >= l.lowWatermark):
+			return b // one gap at a time, and before the events; and none where the window goes on
+		case e.Topic == "":
+			before := s.position
+			var done bool
+			if b.Gap, done = s.passDeletedRange(e.ID.Seq); !done {
+				return b
+			}
+			b.FellBehind = b.Gap != nil && s.started && !s.group.hadReadAll(before, l)
+			if s.origin == byLast && !s.started && s.scan != nil {
+				return b // it has not begun: the next that was found may have gone too
+			}
+			if s.position < e.ID.Seq {
+				s.started = true
+				return b // what follows is read of the window
+			}
+		case !set.match(&scratch, e.Topic), s.conflate && s.isSuperseded(l, e):
+			s.position = e.ID.Seq
+		case limit.Events == 0, size > 0 && size+int(e.size()) > limit.Bytes:
+			return b
+		default:
+			s.position = e.ID.Seq
+			limit.Events--
+			if b.Events = append(b.Events, e); len(s.dropEarly(b.Events[len(b.Events)-1:])) == 0 {
+				b.Events = b.Events[:len(b.Events)-1]
+				continue
+			}
+			size += int(e.size())
+		}
+		s.started = true
+	}
+	s.started = true
+	return b
+}
+
+// skipToFound goes over what a trace has looked at and found to be of no interest.
+func (s *Subscription) skipToFound() {
+	b := s.scan
+	if b == nil {
+		return
+	}
+	for len(b.foundSeqs) > 0 && b.foundSeqs[0] <= s.position {
+		b.foundSeqs = b.foundSeqs[1:]
+	}
+	if len(b.foundSeqs) > 0 {
+		s.position = b.foundSeqs[0] - 1
+	}
+	if len(b.foundSeqs) <= 1 {
+		s.scan = nil
+	}
+}
+
+// passDeletedRange gives the gap of a hole in the log that ends at seq, where there is one. It goes no further than
+// to what the window has, which the log may have lost before it. It does a piece of that, and reports
+// whether that was the last.
+func (s *Subscription) passDeletedRange(seq uint64) (g *Gap, done bool) {
+	if s.rangeSearch != nil && s.rangeSearch.from != s.position {
+		s.stopSearches()
+	}
+	if s.rangeSearch == nil {
+		s.rangeSearch = &rangeSearch{
+			from: s.position, to: min(seq, s.hub.memlog.lowWatermark), searchedTo: s.position,
+			losses: newLossSearchAfter(s.set(), s.position, s.conflate),
+		}
+		if s.searchesByTime() {
+			s.rangeSearch.losses = newLossSearchSince(s.set(), s.since, s.conflate)
+		}
+	}
+	end, lost, done := s.hub.replay.searchDeletedRange(s.rangeSearch, s.hub.memlog.visits)
+	if !done {
+		return nil, false
+	}
+	s.rangeSearch = nil
+	if s.origin == byLast && !s.started {
+		return s.moveTo(end, nil), true // "the newest retained" is true of whatever is left of them by now
+	}
+	return s.moveTo(end, s.expiredGap(lost.certain, lost.possible)), true
+}
+
+// resumeForeign gives the gap of a start that was not of this log: all that is left of the log follows.
+func (s *Subscription) resumeForeign(first *chunk) *Gap {
+	g := &s.foreign.gap
+	s.foreign = nil
+	start := uint64(0)
+	if e := first.elements[0]; e.Topic == "" && e.Erases == 0 {
+		start = min(e.ID.Seq, s.hub.memlog.lowWatermark) // what the window has is there
+	}
+	return s.moveTo(start, g)
+}
+
+// isSuperseded reports that a newer event of the topic and key is known.
+func (s *Subscription) isSuperseded(l *memlog, e *Event) bool {
+	if e.superseded || e.Key == "" {
+		return e.superseded
+	}
+	newest := l.latest[conflationKey{e.Topic, e.Key}]
+	return newest != nil && newest.ID.Seq > e.ID.Seq
+}
