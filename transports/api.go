@@ -16,6 +16,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/connection"
 	"github.com/trivium-hub/trivium/transports/intake"
 	"github.com/trivium-hub/trivium/transports/longpoll"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/publish"
 	"github.com/trivium-hub/trivium/transports/sse"
 	"github.com/trivium-hub/trivium/transports/web"
@@ -144,7 +145,7 @@ func (a *API) servingRoutes(h *hub.Hub) *routes {
 		topic: a.admit("/publish", web.WriteProblem, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			topic, err := url.PathUnescape(strings.TrimPrefix(r.URL.EscapedPath(), "/publish/"))
 			if err != nil {
-				web.WriteProblem(w, r, wire.BadParameter("topic", "a % in the path is not followed by two hexadecimal digits"))
+				web.WriteProblem(w, r, problems.BadParameter("topic", "a % in the path is not followed by two hexadecimal digits"))
 				return
 			}
 			publisher.ServeTopic(w, r, topic)
@@ -174,8 +175,8 @@ func (a *API) startingRoutes() *routes {
 }
 
 // StartingProblem returns the problem that requests are answered with before Start.
-func StartingProblem() *wire.Problem {
-	p := wire.Unavailable("the hub is starting: its engine is not available yet")
+func StartingProblem() *problems.Problem {
+	p := problems.Unavailable("the hub is starting: its engine is not available yet")
 	p.RetryAfter = web.RetryDelay()
 	return p
 }

@@ -9,15 +9,15 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/auth"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/web"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // A Refusal writes the answer to a request that is refused, as its route does.
-type Refusal = func(http.ResponseWriter, *http.Request, *wire.Problem)
+type Refusal = func(http.ResponseWriter, *http.Request, *problems.Problem)
 
 // problemOf returns the problem that an error of auth is answered with; nil for nil.
-func problemOf(err error) *wire.Problem {
+func problemOf(err error) *problems.Problem {
 	var limit *auth.LimitError
 	var unavailable *auth.UnavailableError
 	switch {
@@ -26,28 +26,28 @@ func problemOf(err error) *wire.Problem {
 	case errors.As(err, &unavailable):
 		return keysUnavailable(unavailable)
 	case errors.Is(err, auth.ErrHost):
-		return wire.MisdirectedHost("this Host is not served here")
+		return problems.MisdirectedHost("this Host is not served here")
 	case errors.Is(err, auth.ErrForeignOrigin):
-		return wire.ForeignOrigin(err.Error())
+		return problems.ForeignOrigin(err.Error())
 	case errors.Is(err, auth.ErrTicketMethod):
-		return wire.MethodNotAllowed(http.MethodPost)
+		return problems.MethodNotAllowed(http.MethodPost)
 	case errors.Is(err, auth.ErrMethod):
-		return wire.MethodNotAllowed("DELETE, POST")
+		return problems.MethodNotAllowed("DELETE, POST")
 	case errors.Is(err, auth.ErrTwoTokens), errors.Is(err, auth.ErrLoneBearer), errors.Is(err, auth.ErrNotToken),
 		errors.Is(err, auth.ErrCookieTooLong), errors.Is(err, auth.ErrNotBearer):
-		return wire.BadRequest(err.Error())
+		return problems.BadRequest(err.Error())
 	case errors.Is(err, auth.ErrNoToken):
-		return wire.MissingToken()
+		return problems.MissingToken()
 	case errors.As(err, &limit):
 		return limitProblem(limit)
 	case errors.Is(err, auth.ErrTokenEnded):
-		return wire.TokenEnded()
+		return problems.TokenEnded()
 	case errors.Is(err, auth.ErrTokenSyntax), errors.Is(err, auth.ErrBadToken), errors.Is(err, auth.ErrTicket), errors.Is(err, auth.ErrTokenNotYet):
-		return wire.InvalidToken(err.Error())
+		return problems.InvalidToken(err.Error())
 	case errors.Is(err, auth.ErrNotAuthorized):
-		return wire.Forbidden("this request is not authorized")
+		return problems.Forbidden("this request is not authorized")
 	default: // the verifier could not tell
-		return wire.ProblemOf(err)
+		return problems.Of(err)
 	}
 }
 
@@ -55,22 +55,22 @@ func problemOf(err error) *wire.Problem {
 const keysSpread = 2 * time.Second
 
 // keysUnavailable has clients come back at different times, since all of them wait for the same fetch.
-func keysUnavailable(e *auth.UnavailableError) *wire.Problem {
-	problem := wire.Unavailable(e.Error())
+func keysUnavailable(e *auth.UnavailableError) *problems.Problem {
+	problem := problems.Unavailable(e.Error())
 	problem.RetryAfter = web.Jitter(e.RetryAfter, e.RetryAfter+keysSpread).Round(time.Millisecond)
 	return problem
 }
 
-func limitProblem(e *auth.LimitError) *wire.Problem {
+func limitProblem(e *auth.LimitError) *problems.Problem {
 	switch e.Limit {
 	case auth.LimitTickets:
-		return wire.RateLimited(e.Error(), e.RetryAfter)
+		return problems.RateLimited(e.Error(), e.RetryAfter)
 	case auth.LimitConnectRate:
-		return wire.TooManyTries(e.Error(), e.RetryAfter)
+		return problems.TooManyTries(e.Error(), e.RetryAfter)
 	case auth.LimitPublishRate:
-		return wire.RateLimited(e.Error(), e.RetryAfter)
+		return problems.RateLimited(e.Error(), e.RetryAfter)
 	default:
-		return wire.TooManyConnections(e.Error(), web.RetryDelay())
+		return problems.TooManyConnections(e.Error(), web.RetryDelay())
 	}
 }
 
@@ -130,7 +130,7 @@ const maxLogged = 256
 
 // describeRequest returns what helps to find out why a request was refused. The path and the query are left out:
 // clients put tokens there.
-func describeRequest(r *http.Request, route string, p *wire.Problem) []slog.Attr {
+func describeRequest(r *http.Request, route string, p *problems.Problem) []slog.Attr {
 	attrs := []slog.Attr{
 		slog.String("route", route),
 		slog.String("reason", p.Code),

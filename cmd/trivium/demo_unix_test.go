@@ -17,7 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // get asks for a path of the main listener without a token.
@@ -108,7 +108,7 @@ func TestDemoIsNoWayIn(t *testing.T) {
 			response, _ := c.p.get(c.path, c.header)
 			require.Equal(t, c.status, response.StatusCode)
 			if c.status >= 400 {
-				require.Equal(t, wire.ProblemContentType, response.Header.Get("Content-Type"))
+				require.Equal(t, problems.ContentType, response.Header.Get("Content-Type"))
 			}
 		})
 	}

@@ -47,9 +47,9 @@ func TestProtocolSignedDatagram(t *testing.T) {
 	require.True(t, bytes.HasSuffix([]byte(match[2]), signed.Payload))
 }
 
-// TestProtocolListsProblems compares the table of errors with the codes of transports/wire.
+// TestProtocolListsProblems compares the table of errors with the codes of transports/problems.
 func TestProtocolListsProblems(t *testing.T) {
-	source, err := os.ReadFile("../../transports/wire/problem.go")
+	source, err := os.ReadFile("../../transports/problems/problems.go")
 	require.NoError(t, err)
 	require.Equal(t, matches(problemCode, string(source)), matches(problemRow, readProtocol(t)))
 }

@@ -154,7 +154,7 @@ func TestArchitectureNamesExist(t *testing.T) {
 	dirs := map[string]string{
 		"hub": "hub", "jetstream": "hub/jetstream", "enginetest": "hub/enginetest", "auth": "auth", "transports": "transports",
 		"wire": "transports/wire", "connection": "transports/connection", "web": "transports/web", "udp": "transports/udp",
-		"client": "transports/client",
+		"client": "transports/client", "problems": "transports/problems",
 	}
 	found := 0
 	for _, match := range regexp.MustCompile("`(\\w+)\\.([A-Z]\\w*)(?:\\.([A-Z]\\w*))?`").FindAllStringSubmatch(page(t, "docs/architecture.md"), -1) {

@@ -17,8 +17,8 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/web"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // EraseCmd erases an event from a running hub.
@@ -97,7 +97,7 @@ func (e *eraseHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	id, err := hub.ParseCursor(mux.Vars(r)["id"])
 	if err != nil {
-		web.WriteProblem(w, r, wire.BadParameter("id", err.Error()))
+		web.WriteProblem(w, r, problems.BadParameter("id", err.Error()))
 		return
 	}
 	// An erasure continues if the client disconnects, so that it is never half done.
@@ -105,7 +105,7 @@ func (e *eraseHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !errors.Is(err, hub.ErrNoEvent) {
 			e.log.Warn("event could not be erased", "id", id.String(), "error", err.Error())
 		}
-		web.WriteProblem(w, r, wire.ProblemOf(err))
+		web.WriteProblem(w, r, problems.Of(err))
 		return
 	}
 	e.log.Info("event erased", "id", id.String())

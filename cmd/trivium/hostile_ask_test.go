@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
@@ -222,7 +223,7 @@ func (f *fort) say(t *testing.T, x *exchange, command string) wire.Message {
 
 func problemStatus(t *testing.T, text string) int {
 	t.Helper()
-	var p wire.Problem
+	var p problems.Problem
 	require.NoError(t, json.Unmarshal([]byte(text), &p))
 	return p.Status
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
@@ -182,7 +183,7 @@ func hearStream(h *heard, x *exchange) {
 		case err != nil:
 			return
 		case e.Type == "trivium.error":
-			var p wire.Problem
+			var p problems.Problem
 			_ = json.Unmarshal([]byte(e.Data), &p) // a status of 0 is found out
 			h.refused(p.Status)
 		case e.Topic != "":

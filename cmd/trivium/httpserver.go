@@ -14,8 +14,8 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/trivium-hub/trivium/transports"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/web"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // idleTimeout is how long a connection stays open between two requests.
@@ -63,7 +63,7 @@ func (s *server) limitHeader(next http.Handler) http.Handler {
 	limit := unlimited(s.cfg.MaxHeaderBytes)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if headerSize(r) > limit {
-			web.WriteProblem(w, r, wire.HeaderTooLarge(limit))
+			web.WriteProblem(w, r, problems.HeaderTooLarge(limit))
 			return
 		}
 		next.ServeHTTP(w, r)

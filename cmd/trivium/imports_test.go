@@ -84,13 +84,16 @@ var roomRules = []roomRule{
 	{dir: "transports/transporttest", any: true},
 	{dir: "hub", allowed: []string{"hub"}},
 	{dir: "transports/client/clienttest", any: true},
-	{dir: "transports/client", allowed: []string{"hub", "transports/wire", "transports/client"}},
-	{dir: "transports/wire", allowed: []string{"hub", "transports/wire"}},
-	{dir: "transports/connection", allowed: []string{"hub", "transports/wire"}},
-	{dir: "transports/web", allowed: []string{"hub", "transports/wire"}},
+	{dir: "transports/client", allowed: []string{"hub", "transports/problems", "transports/wire", "transports/client", "transports/internal/jsonscan"}},
+	{dir: "transports/internal/jsonscan", allowed: []string{"hub"}},
+	{dir: "transports/internal/jsontest"},
+	{dir: "transports/problems", allowed: []string{"hub", "transports/internal/jsonscan"}},
+	{dir: "transports/wire", allowed: []string{"hub", "transports/problems", "transports/internal/jsonscan"}},
+	{dir: "transports/connection", allowed: []string{"hub", "transports/problems", "transports/wire"}},
+	{dir: "transports/web", allowed: []string{"hub", "transports/problems", "transports/wire"}},
 	{dir: "transports/intake"},
 	{dir: "transports", exact: true, allowed: []string{"hub", "auth", "transports"}},
-	{dir: "transports", allowed: []string{"hub", "transports/wire", "transports/connection", "transports/web", "transports/intake"}},
+	{dir: "transports", allowed: []string{"hub", "transports/problems", "transports/internal", "transports/wire", "transports/connection", "transports/web", "transports/intake"}},
 	{dir: "auth", allowed: []string{"hub", "auth"}},
 	{dir: "wasmdemo/app", allowed: []string{"transports/client", "transports/wire", "hub", "wasmdemo/app"}},
 	{dir: "wasmdemo", allowed: []string{"wasmdemo/internal"}},
@@ -135,8 +138,8 @@ func TestImportsGoOneWay(t *testing.T) {
 func TestCoreStandsAlone(t *testing.T) {
 	t.Parallel()
 	for _, target := range []struct{ goos, goarch string }{{"linux", "amd64"}, {"js", "wasm"}} {
-		packages := goList(t, target.goos, target.goarch, "./hub", "./transports/wire")
-		for _, name := range []string{"hub", "transports/wire"} {
+		packages := goList(t, target.goos, target.goarch, "./hub", "./transports/wire", "./transports/problems")
+		for _, name := range []string{"hub", "transports/wire", "transports/problems"} {
 			p := packages[module+"/"+name]
 			require.NotContains(t, p.Deps, "net/http", "%s for %s", name, target.goos)
 			for _, dep := range p.Deps {
@@ -200,6 +203,9 @@ func TestRules(t *testing.T) {
 		{"hub", module + "/transports/wire", "must not import transports/wire"},
 		{"hub/enginetest", module + "/hub", ""},
 		{"transports/wire", module + "/hub", ""},
+		{"transports/wire", module + "/transports/problems", ""},
+		{"transports/problems", module + "/transports/wire", "must not import transports/wire"},
+		{"transports/internal/jsonscan", module + "/transports/problems", "must not import transports/problems"},
 		{"transports/wire", module + "/transports/connection", "must not import transports/connection"},
 		{"transports/connection", module + "/transports/web", "must not import transports/web"},
 		{"transports/web", module + "/transports/wire", ""},

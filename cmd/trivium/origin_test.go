@@ -8,12 +8,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // ask sends a request with a header to a listener of the hub, and returns the answer and the problem
 // that it may be.
-func (p *process) ask(method, url string, header http.Header) (*http.Response, wire.Problem) {
+func (p *process) ask(method, url string, header http.Header) (*http.Response, problems.Problem) {
 	p.t.Helper()
 	r, err := http.NewRequest(method, url, nil)
 	require.NoError(p.t, err)
@@ -24,7 +24,7 @@ func (p *process) ask(method, url string, header http.Header) (*http.Response, w
 	response, err := p.client.Do(r)
 	require.NoError(p.t, err)
 	defer response.Body.Close()
-	var problem wire.Problem
+	var problem problems.Problem
 	if response.StatusCode >= 400 {
 		require.NoError(p.t, json.NewDecoder(response.Body).Decode(&problem))
 	}
@@ -55,7 +55,7 @@ func TestForeignOriginExplainsItself(t *testing.T) {
 		c.header["Authorization"] = bearer
 		response, problem := p.ask(http.MethodGet, poll, c.header)
 		require.Equal(t, http.StatusForbidden, response.StatusCode, c.detail)
-		require.Equal(t, wire.CodeForeignOrigin, problem.Code)
+		require.Equal(t, problems.CodeForeignOrigin, problem.Code)
 		require.Equal(t, c.detail, problem.Detail)
 	}
 	_, problem := p.ask(http.MethodGet, "http://"+p.admin+"/metrics", http.Header{"Origin": {own}})

@@ -18,6 +18,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
@@ -179,7 +180,7 @@ func (p *proxied) foreign(t *testing.T) {
 	require.NoError(t, err)
 	defer response.Body.Close()
 	require.Equal(t, http.StatusForbidden, response.StatusCode)
-	require.Equal(t, wire.ProblemContentType, response.Header.Get("Content-Type"))
+	require.Equal(t, problems.ContentType, response.Header.Get("Content-Type"))
 }
 
 // nativeSource is an EventSource that nobody opens again.

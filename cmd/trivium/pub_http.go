@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // published is the hub's answer to a successful publish.
@@ -24,7 +24,7 @@ type published struct {
 
 // problem is a refusal by the hub. Line, if set, counts the lines sent.
 type problem struct {
-	wire.Problem
+	problems.Problem
 	retryAfter string // seconds or a date; "" if the hub sent none
 }
 
@@ -122,7 +122,7 @@ func (p *pubClient) post(to *url.URL, header http.Header, body io.Reader) (publi
 
 func readProblem(response *http.Response, body io.Reader) error {
 	p := &problem{}
-	if kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); kind == wire.ProblemContentType {
+	if kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); kind == problems.ContentType {
 		_ = json.NewDecoder(body).Decode(&p.Problem) // without a valid problem, the status is reported alone
 	}
 	p.Status = response.StatusCode

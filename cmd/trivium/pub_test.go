@@ -20,6 +20,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/wire"
 	"pgregory.net/rapid"
 )
@@ -286,7 +287,7 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 // the next line starts another. Line numbers in errors count from the first line of all requests.
 func TestPublishLinesConfirmsAfterPause(t *testing.T) {
 	line := 1
-	refused := &problem{Problem: wire.Problem{Status: 400, Line: &line}}
+	refused := &problem{Problem: problems.Problem{Status: 400, Line: &line}}
 	broken := errors.New("connection reset")
 	tests := []struct {
 		name   string

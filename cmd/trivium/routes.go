@@ -10,8 +10,8 @@ import (
 
 	"github.com/trivium-hub/trivium/transports"
 	"github.com/trivium-hub/trivium/transports/connection"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/web"
-	"github.com/trivium-hub/trivium/transports/wire"
 	"github.com/trivium-hub/trivium/wasmdemo"
 )
 
@@ -136,11 +136,11 @@ func ready(api *transports.API, engineError func() error) http.HandlerFunc {
 	ok := text("ready\n")
 	return func(w http.ResponseWriter, r *http.Request) {
 		if api.IsDraining() {
-			web.WriteProblem(w, r, wire.Draining(retryDraining))
+			web.WriteProblem(w, r, problems.Draining(retryDraining))
 			return
 		}
 		if err := engineError(); err != nil {
-			web.WriteProblem(w, r, wire.ProblemOf(err))
+			web.WriteProblem(w, r, problems.Of(err))
 			return
 		}
 		ok(w, r)

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
@@ -232,7 +233,7 @@ func TestDoor(t *testing.T) {
 			defer response.Body.Close()
 			require.Equal(t, c.status, response.StatusCode)
 			if c.status >= 400 {
-				require.Equal(t, wire.ProblemContentType, response.Header.Get("Content-Type"))
+				require.Equal(t, problems.ContentType, response.Header.Get("Content-Type"))
 			}
 			challenged := c.status == 401 || c.status == 403
 			require.Equal(t, challenged, response.Header.Get("WWW-Authenticate") != "")

@@ -13,7 +13,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/client"
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // SubCmd prints events as they arrive.
@@ -253,7 +253,7 @@ func asProblem(err error) error {
 	if !errors.As(err, &final) || final.Status == 0 {
 		return err
 	}
-	refused := &problem{Problem: wire.Problem{Status: final.Status}}
+	refused := &problem{Problem: problems.Problem{Status: final.Status}}
 	var said *client.Problem
 	if errors.As(err, &said) {
 		refused.Problem = *said

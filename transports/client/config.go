@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // Transport is a way to read events from the hub.
@@ -176,11 +176,11 @@ var errNoTransport = errors.New("is not a transport of this package")
 // checkTopics returns a *Problem for the first invalid topic filter.
 func checkTopics(topics []string) error {
 	if len(topics) > maxTopics {
-		return wire.BadParameter("topic", fmt.Sprintf("at most %d are allowed, got %d", maxTopics, len(topics)))
+		return problems.BadParameter("topic", fmt.Sprintf("at most %d are allowed, got %d", maxTopics, len(topics)))
 	}
 	for i, topic := range topics {
 		if _, err := hub.ParseFilter(topic); err != nil {
-			problem := wire.ProblemOf(err)
+			problem := problems.Of(err)
 			problem.Detail += fmt.Sprintf(" (topic %d of %d)", i+1, len(topics))
 			return problem
 		}

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // Problem is a refusal by the hub (RFC 9457).
-type Problem = wire.Problem
+type Problem = problems.Problem
 
 // FinalError ends a client because retrying would not help.
 type FinalError struct {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/client"
+	"github.com/trivium-hub/trivium/transports/problems"
 	tt "github.com/trivium-hub/trivium/transports/transporttest"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -196,7 +197,7 @@ func TestCloseInEveryPhase(t *testing.T) {
 			client.Connecting: func(r *rig) { r.proxyAll(hang) },
 			client.Live:       func(*rig) {},
 			client.Waiting:    func(r *rig) { r.proxyAll(answers(503, "Retry-After", "60")) },
-			client.Ended:      func(r *rig) { r.proxyAll(says(wire.NotFound())) },
+			client.Ended:      func(r *rig) { r.proxyAll(says(problems.NotFound())) },
 		} {
 			r := newRig(t, rigConfig{Memory: true})
 			spoil(r)

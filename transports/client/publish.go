@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
@@ -61,7 +62,7 @@ var errKeyLife = errors.New("the idempotency key has expired")
 // encodeEvents returns the body of a publish: an array of envelopes.
 func encodeEvents(events []Event) ([]byte, error) {
 	if len(events) == 0 || len(events) > maxPublish {
-		return nil, wire.BadParameter("body", fmt.Sprintf("must be 1 to %d events, got %d", maxPublish, len(events)))
+		return nil, problems.BadParameter("body", fmt.Sprintf("must be 1 to %d events, got %d", maxPublish, len(events)))
 	}
 	body := []byte{'['}
 	for i, e := range events {
@@ -69,10 +70,10 @@ func encodeEvents(events []Event) ([]byte, error) {
 			body = append(body, ',')
 		}
 		if e.Gap != nil {
-			return nil, wire.BadParameter("body", fmt.Sprintf("event %d is a gap", i+1))
+			return nil, problems.BadParameter("body", fmt.Sprintf("event %d is a gap", i+1))
 		}
 		if err := checkData(e); err != nil {
-			return nil, wire.BadParameter("data", fmt.Sprintf("event %d: %v", i+1, err))
+			return nil, problems.BadParameter("data", fmt.Sprintf("event %d: %v", i+1, err))
 		}
 		body = wire.AppendEnvelope(body, &hub.Event{
 			Topic: e.Topic, Type: e.Type, Key: e.Key, Data: e.Data, Encoding: e.Encoding,
@@ -150,7 +151,7 @@ func (p *publishCall) try(ctx context.Context) (id string, wait time.Duration, e
 				return "", -1, problem
 			}
 			token = fresh
-		case problem.Status == 409 && problem.Code == wire.CodeKeyBusy, temporary(problem.Status), fromIntermediary(problem):
+		case problem.Status == 409 && problem.Code == problems.CodeKeyBusy, temporary(problem.Status), fromIntermediary(problem):
 			return "", problem.RetryAfter, err
 		default:
 			return "", -1, err
@@ -196,12 +197,7 @@ func (p *publishCall) post(ctx context.Context, token string) (id string, err er
 	if err != nil {
 		return "", withoutToken(err, token)
 	}
-	err = wire.Members(text, func(name string, value []byte) error {
-		if name == "id" {
-			id, _ = wire.DecodeString(value)
-		}
-		return nil
-	})
+	id, err = StringMember(text, "id")
 	if err != nil || checkID(id) != nil {
 		return "", errBadPublishAnswer
 	}

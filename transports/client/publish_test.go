@@ -16,7 +16,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/client"
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // TestPublishByteForByte checks that data arrives exactly as published.
@@ -101,13 +101,13 @@ func TestPublishRefused(t *testing.T) {
 		"one more name":  {nil, []client.Event{{Topic: "a", Data: []byte(`1,"key":"k"`)}}, 400, 0},
 		"no text":        {nil, []client.Event{{Topic: "a", Data: []byte("caf\xe9"), Encoding: client.Text}}, 400, 0},
 		"too large":      {nil, []client.Event{{Topic: "a", Data: bytes.Repeat([]byte("x"), 2<<20), Encoding: client.Text}}, 413, 1},
-		"key reused":     {says(wire.ProblemOf(hub.ErrKeyReused)), []client.Event{one}, 422, 1},
-		"forbidden":      {says(wire.Forbidden("")), []client.Event{one}, 403, 1},
-		"denied":         {says(wire.TokenEnded()), []client.Event{one}, 401, 1},
+		"key reused":     {says(problems.Of(hub.ErrKeyReused)), []client.Event{one}, 422, 1},
+		"forbidden":      {says(problems.Forbidden("")), []client.Event{one}, 403, 1},
+		"denied":         {says(problems.TokenEnded()), []client.Event{one}, 401, 1},
 		"a proxy's 413":  {answers(413), []client.Event{one}, 413, 1},
-		"too fast":       {says(wire.RateLimited("", time.Minute)), []client.Event{one}, 0, 60},
-		"busy":           {says(wire.ProblemOf(hub.ErrKeyInUse)), []client.Event{one}, 0, 0},
-		"hub not there":  {says(wire.Unavailable("")), []client.Event{one}, 0, 0},
+		"too fast":       {says(problems.RateLimited("", time.Minute)), []client.Event{one}, 0, 60},
+		"busy":           {says(problems.Of(hub.ErrKeyInUse)), []client.Event{one}, 0, 0},
+		"hub not there":  {says(problems.Unavailable("")), []client.Event{one}, 0, 0},
 		"a proxy's 502":  {answers(502), []client.Event{one}, 0, 0},
 		"a proxy's 403":  {answers(403), []client.Event{one}, 0, 0},
 	} {

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/transports/client"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/web"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // paths are the routes of the transports; SSE and EventSource share one.
@@ -34,7 +34,7 @@ func answers(status int, header ...string) http.HandlerFunc {
 }
 
 // says answers with a hub's problem.
-func says(p *wire.Problem) http.HandlerFunc {
+func says(p *problems.Problem) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { web.WriteProblem(w, r, p) }
 }
 
@@ -63,11 +63,11 @@ func TestFinalAnswers(t *testing.T) {
 		status int
 		code   string
 	}{
-		"bad request":  {says(wire.BadParameter("topic", "is no filter")), 400, wire.CodeInvalidParameter},
-		"no token":     {says(wire.MissingToken()), 401, wire.CodeMissingToken},
-		"forbidden":    {says(wire.Forbidden("not yours")), 403, wire.CodeForbidden},
-		"another host": {says(wire.MisdirectedHost("misdirected")), 421, wire.CodeMisdirectedHost},
-		"another path": {says(wire.NotFound()), 404, wire.CodeNotFound},
+		"bad request":  {says(problems.BadParameter("topic", "is no filter")), 400, problems.CodeInvalidParameter},
+		"no token":     {says(problems.MissingToken()), 401, problems.CodeMissingToken},
+		"forbidden":    {says(problems.Forbidden("not yours")), 403, problems.CodeForbidden},
+		"another host": {says(problems.MisdirectedHost("misdirected")), 421, problems.CodeMisdirectedHost},
+		"another path": {says(problems.NotFound()), 404, problems.CodeNotFound},
 	} {
 		for _, tr := range append([]client.Transport{client.Auto}, transports...) {
 			t.Run(name+" by "+tr.String(), func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestForeignAnswers(t *testing.T) {
 		"301":            answers(301, "Location", "https://else.test/ws?access_token=secret"),
 		"302":            answers(302, "Location", "/login"),
 		"307":            answers(307, "Location", "https://portal.test/"),
-		"another format": answers(404, "Content-Type", wire.ProblemContentType),
+		"another format": answers(404, "Content-Type", problems.ContentType),
 	} {
 		for _, tr := range append([]client.Transport{client.Auto}, transports...) {
 			t.Run(name+" by "+tr.String(), func(t *testing.T) {
@@ -135,15 +135,15 @@ func TestTemporaryAnswers(t *testing.T) {
 		answer func() http.HandlerFunc
 		wait   time.Duration // 0: at random
 	}{
-		"hub drains":          {func() http.HandlerFunc { return says(wire.Draining(7 * time.Second)) }, 7 * time.Second},
-		"too many":            {func() http.HandlerFunc { return says(wire.TooManyTries("", 3*time.Second)) }, 3 * time.Second},
+		"hub drains":          {func() http.HandlerFunc { return says(problems.Draining(7 * time.Second)) }, 7 * time.Second},
+		"too many":            {func() http.HandlerFunc { return says(problems.TooManyTries("", 3*time.Second)) }, 3 * time.Second},
 		"until a date":        {func() http.HandlerFunc { return answers(503, "Retry-After", in90s()) }, 90 * time.Second},
 		"invalid Retry-After": {func() http.HandlerFunc { return answers(503, "Retry-After", "99999999999") }, 0},
 		"for a year":          {func() http.HandlerFunc { return answers(429, "Retry-After", "31536000") }, 10 * time.Minute},
 		"no Retry-After":      {func() http.HandlerFunc { return answers(502) }, 0},
 		"a portal's page":     {func() http.HandlerFunc { return answers(200, "Content-Type", "text/html") }, 0},
 		"an empty answer":     {func() http.HandlerFunc { return answers(204) }, 0},
-		"hub is overloaded":   {func() http.HandlerFunc { return says(wire.Unavailable("")) }, 2 * time.Second},
+		"hub is overloaded":   {func() http.HandlerFunc { return says(problems.Unavailable("")) }, 2 * time.Second},
 	} {
 		for _, tr := range append([]client.Transport{client.Auto}, transports...) {
 			t.Run(name+" by "+tr.String(), func(t *testing.T) {
@@ -258,7 +258,7 @@ func TestEventsBeforeFinalErrorAreDelivered(t *testing.T) {
 func TestErrorsContainNoToken(t *testing.T) {
 	const token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJzZWNyZXQifQ.c2lnbmF0dXJl"
 	echo := func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", wire.ProblemContentType)
+		w.Header().Set("Content-Type", problems.ContentType)
 		w.WriteHeader(502)
 		fmt.Fprintf(w, `{"title":%q,"detail":%q}`, r.Header.Get("Authorization"), r.Header.Get("Sec-WebSocket-Protocol"))
 	}

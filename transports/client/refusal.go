@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // maxProblemBody bounds the bytes read from the body of a refusal.
@@ -18,7 +18,7 @@ const maxProblemBody = 64 << 10 // bytes
 func problemOf(r *Response) *Problem {
 	defer func() { _ = r.Body.Close() }() // the rest of the body is not needed
 	p := new(Problem)
-	if mediaType(r) == wire.ProblemContentType {
+	if mediaType(r) == problems.ContentType {
 		body, err := io.ReadAll(io.LimitReader(r.Body, maxProblemBody))
 		if err != nil || p.UnmarshalJSON(body) != nil {
 			*p = Problem{}

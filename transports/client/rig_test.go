@@ -25,12 +25,12 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 	"github.com/trivium-hub/trivium/transports/connection"
 	"github.com/trivium-hub/trivium/transports/longpoll"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/publish"
 	"github.com/trivium-hub/trivium/transports/sse"
 	tt "github.com/trivium-hub/trivium/transports/transporttest"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/websocket"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -174,7 +174,7 @@ func (r *rig) route(w http.ResponseWriter, request *http.Request) {
 	}
 	switch refuser := handler.(type) {
 	case interface {
-		Refuse(http.ResponseWriter, *http.Request, *wire.Problem)
+		Refuse(http.ResponseWriter, *http.Request, *problems.Problem)
 	}:
 		refuser.Refuse(w, request, problem)
 	default:

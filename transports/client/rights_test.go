@@ -7,9 +7,9 @@ import (
 	"strings"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/problems"
 	tt "github.com/trivium-hub/trivium/transports/transporttest"
 	"github.com/trivium-hub/trivium/transports/web"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // grant adds a token; from the first one on, the rig requires a token.
@@ -31,7 +31,7 @@ func (r *rig) revise(token string, grant *hub.Grant) {
 }
 
 // admit returns the access of the request's token, wherever it is sent (docs/protocol.md#authentication).
-func (r *rig) admit(request *http.Request) (web.Access, *wire.Problem) {
+func (r *rig) admit(request *http.Request) (web.Access, *problems.Problem) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.tokens == nil {
@@ -47,14 +47,14 @@ func (r *rig) admit(request *http.Request) (web.Access, *wire.Problem) {
 		text, ok = q.Get("access_token"), true
 	}
 	if !ok {
-		return nil, wire.MissingToken()
+		return nil, problems.MissingToken()
 	}
 	t, known := r.tokens[text]
 	switch {
 	case !known:
-		return nil, wire.InvalidToken("the token is not valid")
+		return nil, problems.InvalidToken("the token is not valid")
 	case t.Grant() == nil:
-		return nil, wire.TokenEnded()
+		return nil, problems.TokenEnded()
 	}
 	return renewable{t, r}, nil
 }
@@ -65,12 +65,12 @@ type renewable struct {
 	rig *rig
 }
 
-func (a renewable) Renew(text string) (web.Access, *wire.Problem) {
+func (a renewable) Renew(text string) (web.Access, *problems.Problem) {
 	a.rig.mu.Lock()
 	defer a.rig.mu.Unlock()
 	t, ok := a.rig.tokens[text]
 	if !ok || t.Grant() == nil {
-		return nil, wire.InvalidToken("the token is not valid")
+		return nil, problems.InvalidToken("the token is not valid")
 	}
 	return takeover{renewable{t, a.rig}, a.Token}, nil
 }
@@ -81,7 +81,7 @@ type takeover struct {
 	old *tt.Token
 }
 
-func (a takeover) Acquire(h hub.Holder) *wire.Problem {
+func (a takeover) Acquire(h hub.Holder) *problems.Problem {
 	problem := a.renewable.Acquire(h)
 	if problem == nil {
 		a.old.Release(h)

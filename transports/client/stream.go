@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
@@ -188,7 +189,7 @@ func sseMessage(e wire.SSEEvent, retry time.Duration) (m message, ok bool, err e
 // retry field.
 func retryMember(data string) time.Duration {
 	var milliseconds uint64
-	err := wire.Members([]byte(data), func(name string, value []byte) (err error) {
+	err := jsonscan.ObjectMembers([]byte(data), func(name string, value []byte) (err error) {
 		if name == "retry_ms" {
 			milliseconds, err = strconv.ParseUint(string(value), 10, 32)
 		}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
@@ -128,15 +129,15 @@ func endOfSocket(err error) error {
 	}
 	switch end.Code {
 	case 4400:
-		return wire.BadRequest(end.Reason)
+		return problems.BadRequest(end.Reason)
 	case 4401:
-		return wire.TokenEnded()
+		return problems.TokenEnded()
 	case 4403:
-		return wire.Forbidden(end.Reason)
+		return problems.Forbidden(end.Reason)
 	case 4408:
-		return wire.TooSlow()
+		return problems.TooSlow()
 	case 1013:
-		return wire.TooManyConnections(end.Reason, 0)
+		return problems.TooManyConnections(end.Reason, 0)
 	}
 	return end
 }

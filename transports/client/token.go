@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
 )
 
 const (
@@ -171,7 +171,7 @@ func jwtEnd(token string) time.Time {
 		return time.Time{}
 	}
 	var end float64
-	err = wire.Members(text, func(name string, value []byte) (err error) {
+	err = jsonscan.ObjectMembers(text, func(name string, value []byte) (err error) {
 		if name == "exp" {
 			end, err = strconv.ParseFloat(string(value), 64)
 		}

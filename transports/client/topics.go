@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
@@ -134,13 +135,13 @@ func (cmd command) appendJSON(dst []byte, ref string) []byte {
 		} else {
 			dst = append(dst, ',')
 		}
-		dst = wire.AppendString(dst, topic)
+		dst = jsonscan.AppendString(dst, topic)
 	}
 	if cmd.topics != nil {
 		dst = append(dst, ']')
 	}
 	if cmd.token != "" {
-		dst = wire.AppendString(append(dst, `,"token":`...), cmd.token)
+		dst = jsonscan.AppendString(append(dst, `,"token":`...), cmd.token)
 	}
 	return append(dst, '}')
 }

@@ -6,7 +6,7 @@ import (
 	"syscall"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // chunkLimit bounds one read of the drain goroutine. Events that it has read stay in memory until
@@ -177,7 +177,7 @@ func (w *Writer) endIfFellBehind(b *hub.ReadResult) bool {
 	q := w.pending()
 	// The read has advanced past the gap. The error carries the position before it, so that a
 	// client that resumes there receives the gap.
-	w.ending, q.end, q.endCursor = true, w.problemEnding(wire.TooSlow()), b.Gap.After
+	w.ending, q.end, q.endCursor = true, w.problemEnding(problems.TooSlow()), b.Gap.After
 	return true
 }
 

@@ -3,7 +3,7 @@ package connection
 import (
 	"time"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // ending describes how a stream ends.
@@ -24,12 +24,12 @@ func (w *Writer) Goaway(retry time.Duration) {
 }
 
 // EndWithProblem ends the stream with an error message. Unread events are not written.
-func (w *Writer) EndWithProblem(p *wire.Problem) {
+func (w *Writer) EndWithProblem(p *problems.Problem) {
 	w.startEnding(w.problemEnding(p))
 }
 
 // problemEnding returns an ending with an error message.
-func (w *Writer) problemEnding(p *wire.Problem) ending {
+func (w *Writer) problemEnding(p *problems.Problem) ending {
 	return ending{func(id string) []byte { return w.cfg.Codec.AppendError(nil, id, p) }, !p.Temporary()}
 }
 

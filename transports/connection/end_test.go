@@ -14,8 +14,8 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/connection"
+	"github.com/trivium-hub/trivium/transports/problems"
 	tt "github.com/trivium-hub/trivium/transports/transporttest"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 func TestEndIsLastMessage(t *testing.T) {
@@ -28,7 +28,7 @@ func TestEndIsLastMessage(t *testing.T) {
 		require.Equal(t, "open", r.line())
 		r.number(r.line(), 10)
 		place := b.hub.Position().String()
-		w.EndWithProblem(wire.TokenEnded())
+		w.EndWithProblem(problems.TokenEnded())
 		b.publish(1, 10, 10)
 		w.WriteControl([]byte("message\n"))
 		w.EndWith([]byte("again\n"))

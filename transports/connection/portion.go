@@ -6,7 +6,7 @@ import (
 	"sync"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // maxChunk bounds what is copied for one connection, in bytes. A larger event is written from its
@@ -233,7 +233,7 @@ func (w *Writer) endForLackOfMemory(position hub.Cursor) {
 	w.cfg.Counters.NoEncodingMemory.Add(1)
 	q := w.pending()
 	if !w.ending {
-		p := wire.Unavailable("too many slow subscribers read large events that are no longer in memory; resume later")
+		p := problems.Unavailable("too many slow subscribers read large events that are no longer in memory; resume later")
 		w.ending, q.end = true, w.problemEnding(p)
 	}
 	q.endAt, q.endCursor = 0, position.String()

@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // TokenSession holds the rights of a connection. The Writer releases it when it is closed.
@@ -12,8 +12,8 @@ type TokenSession interface {
 	// Grant returns the current rights, or nil if the token is no longer valid.
 	Grant() *hub.Grant
 	// Authorize returns the problem that ends a subscription to set, or nil if it may continue.
-	Authorize(set hub.FilterSet) *wire.Problem
-	Acquire(h hub.Holder) *wire.Problem
+	Authorize(set hub.FilterSet) *problems.Problem
+	Acquire(h hub.Holder) *problems.Problem
 	Release(h hub.Holder)
 }
 
@@ -48,7 +48,7 @@ func (w *Writer) checkRights() {
 }
 
 // Renew replaces the session by fresh. If it returns a problem, nothing has changed.
-func (w *Writer) Renew(fresh TokenSession) *wire.Problem {
+func (w *Writer) Renew(fresh TokenSession) *problems.Problem {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed || w.ending {

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // Codec encodes the hub's events and control messages for one transport. Each Append method appends
@@ -21,7 +21,7 @@ type Codec interface {
 	AppendGap(dst []byte, g *hub.Gap) []byte
 	// AppendError and AppendGoaway append messages that end the stream. id is the subscriber's
 	// position.
-	AppendError(dst []byte, id string, p *wire.Problem) []byte
+	AppendError(dst []byte, id string, p *problems.Problem) []byte
 	AppendGoaway(dst []byte, id string, retry time.Duration) []byte
 }
 

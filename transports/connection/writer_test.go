@@ -16,8 +16,8 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/connection"
+	"github.com/trivium-hub/trivium/transports/problems"
 	tt "github.com/trivium-hub/trivium/transports/transporttest"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 func TestMain(m *testing.M) {
@@ -37,7 +37,7 @@ func (lines) Encode(e *hub.Event) []byte                   { return []byte("even
 func (lines) Unwrap(b []byte) []byte                       { return b }
 func (lines) AppendHeartbeat(dst []byte, id string) []byte { return append(dst, "beat "+id+"\n"...) }
 func (lines) AppendGap(dst []byte, g *hub.Gap) []byte      { return append(dst, "gap\n"...) }
-func (lines) AppendError(dst []byte, id string, p *wire.Problem) []byte {
+func (lines) AppendError(dst []byte, id string, p *problems.Problem) []byte {
 	return append(dst, "error "+p.Code+" "+id+"\n"...)
 }
 func (lines) AppendGoaway(dst []byte, id string, _ time.Duration) []byte {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/connection"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -113,7 +114,7 @@ func (h *Handler) answer(
 	}
 	if a.large != (hub.Cursor{}) && s.Retained(a.large.Seq) == nil {
 		h.cfg.Counters.NoEncodingMemory.Add(1)
-		web.WriteProblem(w, r, wire.Unavailable(noMemoryDetail))
+		web.WriteProblem(w, r, problems.Unavailable(noMemoryDetail))
 		return
 	}
 	header := w.Header()

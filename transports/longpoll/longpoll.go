@@ -12,6 +12,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/connection"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -70,7 +71,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	access := h.cfg.Access(r.Context())
 	p, problem := h.parseRequest(r, access)
 	if problem == nil && h.cfg.Registry.IsDraining() {
-		problem = wire.Draining(web.RetryDelay())
+		problem = problems.Draining(web.RetryDelay())
 	}
 	if problem != nil {
 		web.WriteProblem(w, r, problem)
@@ -95,7 +96,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	subscription, err := h.cfg.Hub.Subscribe(p.request, wakeup)
 	if err != nil {
-		web.WriteProblem(w, r, wire.ProblemOf(err))
+		web.WriteProblem(w, r, problems.Of(err))
 		return
 	}
 	defer subscription.Close()
@@ -110,9 +111,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !subscription.Located() {
-		problem := wire.Unavailable("the start position was not found in the log in time")
+		problem := problems.Unavailable("the start position was not found in the log in time")
 		if h.cfg.Registry.IsDraining() {
-			problem = wire.Draining(web.RetryDelay())
+			problem = problems.Draining(web.RetryDelay())
 		}
 		web.WriteProblem(w, r, problem)
 		return
@@ -193,7 +194,7 @@ func readMore(s *hub.Subscription, batch hub.ReadResult, limit hub.ReadLimit) hu
 	return batch
 }
 
-func (h *Handler) parseRequest(r *http.Request, access web.Access) (poll, *wire.Problem) {
+func (h *Handler) parseRequest(r *http.Request, access web.Access) (poll, *problems.Problem) {
 	q, problem := web.ParseQuery(r)
 	if problem != nil {
 		return poll{}, problem
@@ -218,14 +219,14 @@ func (h *Handler) parseRequest(r *http.Request, access web.Access) (poll, *wire.
 	return p, problem
 }
 
-func parseWait(q url.Values, header http.Header) (time.Duration, *wire.Problem) {
+func parseWait(q url.Values, header http.Header) (time.Duration, *problems.Problem) {
 	values := q["wait"]
 	if len(values) == 0 {
 		return preferredWait(header), nil
 	}
 	seconds, ok := parseSeconds(values[0])
 	if len(values) > 1 || !ok || seconds > maxWait {
-		return 0, wire.BadParameter("wait", "must be 0 to 60 seconds, as 25 or 25s, once")
+		return 0, problems.BadParameter("wait", "must be 0 to 60 seconds, as 25 or 25s, once")
 	}
 	return seconds, nil
 }
@@ -252,14 +253,14 @@ func parseSeconds(s string) (time.Duration, bool) {
 	return time.Duration(n) * time.Second, err == nil
 }
 
-func parseMax(q url.Values) (int, *wire.Problem) {
+func parseMax(q url.Values) (int, *problems.Problem) {
 	values := q["max"]
 	if len(values) == 0 {
 		return defaultMax, nil
 	}
 	n, err := strconv.ParseUint(values[0], 10, 31)
 	if len(values) > 1 || err != nil || n < 1 || n > maxEvents {
-		return 0, wire.BadParameter("max", "must be a number from 1 to 1000, once")
+		return 0, problems.BadParameter("max", "must be a number from 1 to 1000, once")
 	}
 	return int(n), nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/transports/intake"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -29,7 +30,7 @@ const initialBody = 4 << 10 // bytes
 // A body of lines may pause without limit between two lines, since only its connection is held
 // then.
 //
-// Read returns io.EOF, a *wire.Problem, or the reason why the request's context has ended.
+// Read returns io.EOF, a *problems.Problem, or the reason why the request's context has ended.
 type timedBody struct {
 	io.ReadCloser
 	ctx          context.Context // the request's
@@ -75,9 +76,9 @@ func (b *timedBody) Read(p []byte) (int, error) {
 		err = endError(b.ctx)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		b.countTimeout()
-		err = wire.RequestTimeout()
+		err = problems.RequestTimeout()
 	default:
-		err = wire.BadRequest("the body ended early or has invalid framing")
+		err = problems.BadRequest("the body ended early or has invalid framing")
 	}
 	return n, err
 }
@@ -124,7 +125,7 @@ func (b *timedBody) lineEnded(rest int64) {
 func endError(ctx context.Context) error {
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, ErrShutdown):
-		return wire.Draining(web.RetryDelay())
+		return problems.Draining(web.RetryDelay())
 	case cause != nil && !errors.Is(cause, context.Canceled):
 		return cause
 	}
@@ -139,7 +140,7 @@ func (h *Handler) openReservation(r *http.Request) *intake.Reservation {
 // resizeReservation sets the size of a reservation.
 func resizeReservation(held *intake.Reservation, size int) error {
 	if err := held.Resize(int64(size)); err != nil {
-		return wire.Unavailable(err.Error())
+		return problems.Unavailable(err.Error())
 	}
 	return nil
 }
@@ -165,7 +166,7 @@ func toUTF8Body(body []byte, contentType string, held *intake.Reservation) ([]by
 func (h *Handler) readBody(
 	w http.ResponseWriter, r *http.Request, encoding contentEncoding, limit int64, held *intake.Reservation,
 ) ([]byte, error) {
-	tooLarge := wire.TooLarge("body", fmt.Sprintf("at most %d bytes are allowed", limit))
+	tooLarge := problems.TooLarge("body", fmt.Sprintf("at most %d bytes are allowed", limit))
 	if encoding == identity && r.ContentLength > limit {
 		return nil, tooLarge
 	}

@@ -8,7 +8,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // supportedCharsets names the charsets that are accepted, for an error.
@@ -18,7 +18,7 @@ const supportedCharsets = "text in UTF-8, ISO-8859-1, UTF-16LE, UTF-16BE, or UTF
 func charsetOf(contentType string) (string, error) {
 	_, parameters, err := mime.ParseMediaType(contentType)
 	if err != nil && strings.Contains(strings.ToLower(contentType), "charset") {
-		return "", wire.BadParameter("Content-Type", "its parameters cannot be read, want a form such as text/plain; charset=utf-8")
+		return "", problems.BadParameter("Content-Type", "its parameters cannot be read, want a form such as text/plain; charset=utf-8")
 	}
 	return strings.ToLower(parameters["charset"]), nil
 }
@@ -48,10 +48,10 @@ func toUTF8(text []byte, charset string) ([]byte, error) {
 		case len(text) == 0:
 			return text, nil
 		}
-		return nil, wire.BadParameter("body", "begins with no byte order mark, which charset=utf-16 needs; utf-16le and utf-16be need none")
+		return nil, problems.BadParameter("body", "begins with no byte order mark, which charset=utf-16 needs; utf-16le and utf-16be need none")
 	}
 	if !isPlainASCII(text) {
-		return nil, wire.UnsupportedMediaType(supportedCharsets)
+		return nil, problems.UnsupportedMediaType(supportedCharsets)
 	}
 	return text, nil
 }
@@ -66,7 +66,7 @@ func isPlainASCII(text []byte) bool {
 
 func fromUTF16(text []byte, order binary.ByteOrder) ([]byte, error) {
 	if len(text)%2 != 0 {
-		return nil, wire.BadParameter("body", "has an odd number of bytes, and its charset is UTF-16")
+		return nil, problems.BadParameter("body", "has an odd number of bytes, and its charset is UTF-16")
 	}
 	converted := make([]byte, 0, len(text))
 	for i := 0; i < len(text); i += 2 {
@@ -77,7 +77,7 @@ func fromUTF16(text []byte, order binary.ByteOrder) ([]byte, error) {
 				low = rune(order.Uint16(text[i:]))
 			}
 			if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
-				return nil, wire.BadParameter("body", "has an unpaired surrogate, and its charset is UTF-16")
+				return nil, problems.BadParameter("body", "has an unpaired surrogate, and its charset is UTF-16")
 			}
 		}
 		converted = utf8.AppendRune(converted, r)

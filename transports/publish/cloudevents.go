@@ -12,6 +12,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/intake"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -44,7 +45,7 @@ func cloudEventsModeOf(w http.ResponseWriter, r *http.Request) (cloudEventsMode,
 		return batchMode, nil
 	case strings.HasPrefix(mediaType, "application/cloudevents"):
 		w.Header().Set("Accept", wire.TypeCloudEvent+", "+wire.TypeCloudEventBatch)
-		return noCloudEvents, wire.UnsupportedMediaType(wire.TypeCloudEvent + " or " + wire.TypeCloudEventBatch)
+		return noCloudEvents, problems.UnsupportedMediaType(wire.TypeCloudEvent + " or " + wire.TypeCloudEventBatch)
 	}
 	for _, name := range []string{"Specversion", "Id", "Source", "Type"} {
 		if _, present := r.Header[ceHeader+name]; present {
@@ -73,7 +74,7 @@ func routingOf(r *http.Request, topic string) (routing, error) {
 	case problem != nil:
 		return to, problem
 	case len(values) > 1:
-		return to, wire.BadParameter("topic", "must be given only once")
+		return to, problems.BadParameter("topic", "must be given only once")
 	case len(values) == 1 && values[0] != "":
 		to.fallback = values[0]
 		return to, hub.ValidateTopic(to.fallback)
@@ -208,15 +209,15 @@ func binaryAttributes(header http.Header, contentType *string) (map[string]strin
 		value := decodeHeader(values[0], attribute == "source" || attribute == "dataschema")
 		switch {
 		case len(values) > 1:
-			return nil, wire.BadParameter(strings.ToLower(name), "must be given only once")
+			return nil, problems.BadParameter(strings.ToLower(name), "must be given only once")
 		case attribute == "data" || attribute == "data_base64":
-			return nil, wire.BadParameter(strings.ToLower(name), "is no attribute; the data is the body")
+			return nil, problems.BadParameter(strings.ToLower(name), "is no attribute; the data is the body")
 		case attribute != "datacontenttype":
 			attributes[attribute] = value
 		case *contentType == "" || *contentType == value:
 			*contentType = value
 		default:
-			return nil, wire.BadParameter("ce-datacontenttype", "must not differ from Content-Type")
+			return nil, problems.BadParameter("ce-datacontenttype", "must not differ from Content-Type")
 		}
 	}
 	return attributes, nil
@@ -270,7 +271,7 @@ func nameHeader(err error) error {
 func (h *Handler) claimCloudEventsKey(r *http.Request, events []wire.CloudEvent) (*hub.KeyClaim, error) {
 	grant := h.access(r.Context()).Grant()
 	if grant == nil {
-		return nil, wire.TokenEnded()
+		return nil, problems.TokenEnded()
 	}
 	return h.hub.ClaimKeyIfSpare(grant.Subject, identityKey(events))
 }

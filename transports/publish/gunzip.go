@@ -9,7 +9,7 @@ import (
 	"io"
 	"net/http"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 const (
@@ -22,7 +22,7 @@ const (
 	uncheckedExpansion = 1 << 20 // bytes
 )
 
-// gunzip decompresses a body. Its errors are those of the body, and a *wire.Problem for data that
+// gunzip decompresses a body. Its errors are those of the body, and a *problems.Problem for data that
 // is not gzip or expands too much.
 type gunzip struct {
 	source   *countedSource
@@ -47,7 +47,7 @@ func (g *gunzip) Read(p []byte) (n int, err error) {
 	}
 	n, err = g.reader.Read(p)
 	if g.expanded += int64(n); g.expanded > uncheckedExpansion+maxExpansion*g.source.read {
-		return 0, wire.TooLarge("body", fmt.Sprintf("more than %d times the size of the compressed body", maxExpansion))
+		return 0, problems.TooLarge("body", fmt.Sprintf("more than %d times the size of the compressed body", maxExpansion))
 	}
 	if end := bytes.LastIndexByte(p[:n], '\n'); g.body != nil && end >= 0 {
 		g.body.lineEnded(int64(n - end - 1))
@@ -59,7 +59,7 @@ func (g *gunzip) Read(p []byte) (n int, err error) {
 func gzipError(err error) error {
 	_, corrupt := errors.AsType[flate.CorruptInputError](err)
 	if corrupt || errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return wire.BadRequest("the body does not match Content-Encoding: gzip: it is corrupt or cut off")
+		return problems.BadRequest("the body does not match Content-Encoding: gzip: it is corrupt or cut off")
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/intake"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -246,7 +247,7 @@ func (h *Handler) claimKey(r *http.Request, key string) (*hub.KeyClaim, error) {
 	}
 	grant := h.access(r.Context()).Grant()
 	if grant == nil {
-		return nil, wire.TokenEnded()
+		return nil, problems.TokenEnded()
 	}
 	return h.hub.ClaimKey(grant.Subject, key)
 }
@@ -259,7 +260,7 @@ var ErrShutdown = errors.New("the hub no longer accepts events")
 // writeAnswer writes the receipt, or the problem of the error.
 func writeAnswer(w http.ResponseWriter, r *http.Request, receipt hub.Receipt, err error) {
 	if err != nil {
-		web.WriteProblem(w, r, wire.ProblemOf(err))
+		web.WriteProblem(w, r, problems.Of(err))
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

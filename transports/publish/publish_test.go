@@ -20,9 +20,9 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/intake"
+	"github.com/trivium-hub/trivium/transports/problems"
 	tt "github.com/trivium-hub/trivium/transports/transporttest"
 	"github.com/trivium-hub/trivium/transports/web"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -120,14 +120,14 @@ func (f *fixture) published(t require.TestingT) []string {
 }
 
 // do sends a request. A status other than 200 must come with its problem.
-func (f *fixture) do(method, path string, header http.Header, body io.Reader) (*httptest.ResponseRecorder, wire.Problem) {
+func (f *fixture) do(method, path string, header http.Header, body io.Reader) (*httptest.ResponseRecorder, problems.Problem) {
 	r := httptest.NewRequest(method, path, body)
 	for name, lines := range header {
 		r.Header[name] = lines
 	}
 	w := httptest.NewRecorder()
 	f.handler.ServeHTTP(w, r)
-	var p wire.Problem
+	var p problems.Problem
 	if w.Code != http.StatusOK {
 		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
 			panic(err)

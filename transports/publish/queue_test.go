@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/problems"
 	tt "github.com/trivium-hub/trivium/transports/transporttest"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // recorder is an engine that records the number of events in each publish.
@@ -94,7 +94,7 @@ func TestAwayWhileWaiting(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
 		require.NotEmpty(t, response.Header.Get("Retry-After"))
-		var p wire.Problem
+		var p problems.Problem
 		require.NoError(t, p.UnmarshalJSON(body))
 		require.Equal(t, []int{4, 3}, []int{*p.Line, *p.Accepted})
 		require.Len(t, f.published(t), 3)

@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/web"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 const keyHeader = "Idempotency-Key"
@@ -30,7 +30,7 @@ func isStream(w http.ResponseWriter, r *http.Request) (bool, error) {
 	charset := parameters["charset"]
 	if err != nil || !known || charset != "" && !strings.EqualFold(charset, "utf-8") {
 		w.Header().Set("Accept", typeJSON+", "+typeLines) // RFC 9110 section 15.5.16
-		return false, wire.UnsupportedMediaType(typeJSON + " or " + typeLines + ", in UTF-8")
+		return false, problems.UnsupportedMediaType(typeJSON + " or " + typeLines + ", in UTF-8")
 	}
 	return mediaType == typeLines, nil
 }
@@ -40,13 +40,13 @@ func isLineStream(w http.ResponseWriter, contentType string) (bool, error) {
 	mediaType, parameters, _ := mime.ParseMediaType(contentType)
 	if charset := parameters["charset"]; mediaType == typeLines && charset != "" && !strings.EqualFold(charset, "utf-8") {
 		w.Header().Set("Accept", typeLines)
-		return false, wire.UnsupportedMediaType(typeLines + " in UTF-8")
+		return false, problems.UnsupportedMediaType(typeLines + " in UTF-8")
 	}
 	return mediaType == typeLines, nil
 }
 
 // errKeyWithLines refuses an idempotency key.
-var errKeyWithLines = wire.BadParameter(keyHeader, "cannot be used with application/x-ndjson, which may be published in part")
+var errKeyWithLines = problems.BadParameter(keyHeader, "cannot be used with application/x-ndjson, which may be published in part")
 
 // typeAndKey returns the type and the key of an event whose topic is in the path: from the headers
 // Trivium-Type and Trivium-Key, or from the query where a header is missing or empty.
@@ -64,7 +64,7 @@ func typeAndKey(r *http.Request) (kind, key string, err error) {
 		}
 		values := query[place.parameter]
 		if len(values) > 1 {
-			return "", "", wire.BadParameter(place.parameter, "must be given only once")
+			return "", "", problems.BadParameter(place.parameter, "must be given only once")
 		}
 		if *place.value == "" && len(values) == 1 {
 			*place.value = values[0]
@@ -91,7 +91,7 @@ func encodingOf(w http.ResponseWriter, r *http.Request) (contentEncoding, error)
 			found = gzipped
 		default:
 			w.Header().Set("Accept-Encoding", "gzip") // RFC 9110 section 12.5.3
-			return 0, wire.UnsupportedMediaType("a body with Content-Encoding: gzip, or with none")
+			return 0, problems.UnsupportedMediaType("a body with Content-Encoding: gzip, or with none")
 		}
 	}
 	return found, nil
@@ -104,7 +104,7 @@ func idempotencyKey(r *http.Request) (string, error) {
 		return "", err
 	}
 	if _, present := r.Header[keyHeader]; present && (key == "" || len(key) > hub.MaxIdempotencyKeyLen) {
-		return "", wire.BadParameter(keyHeader, fmt.Sprintf("must have 1 to %d bytes, it has %d", hub.MaxIdempotencyKeyLen, len(key)))
+		return "", problems.BadParameter(keyHeader, fmt.Sprintf("must have 1 to %d bytes, it has %d", hub.MaxIdempotencyKeyLen, len(key)))
 	}
 	return key, nil
 }
@@ -112,7 +112,7 @@ func idempotencyKey(r *http.Request) (string, error) {
 // singleHeader returns the value of a header that must not be repeated, or "".
 func singleHeader(r *http.Request, name string) (string, error) {
 	if lines := r.Header[name]; len(lines) > 1 {
-		return "", wire.BadParameter(name, "must be given only once")
+		return "", problems.BadParameter(name, "must be given only once")
 	}
 	return r.Header.Get(name), nil
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // step is an action of a slow client.
@@ -130,7 +130,7 @@ func TestSlowClient(t *testing.T) {
 					return
 				}
 				require.True(t, response.Close)
-				var p wire.Problem
+				var p problems.Problem
 				require.NoError(t, p.UnmarshalJSON(body))
 				require.Equal(t, c.line > 0, p.Line != nil)
 				if p.Line != nil {

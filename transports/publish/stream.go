@@ -8,6 +8,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/intake"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -25,7 +26,7 @@ type stream struct {
 }
 
 // publishStream publishes the body line by line. Each line has at most maxLine bytes and is parsed
-// by parse. An error is a *wire.Problem with the number of the line at fault and the number of
+// by parse. An error is a *problems.Problem with the number of the line at fault and the number of
 // accepted events.
 func (h *Handler) publishStream(w http.ResponseWriter, r *http.Request, encoding contentEncoding, maxLine int,
 	parse func([]byte) (*hub.Event, error),
@@ -68,7 +69,7 @@ func (h *Handler) publishStream(w http.ResponseWriter, r *http.Request, encoding
 	if r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close") // the rest of the stream is not read
 	}
-	problem := wire.ProblemOf(err)
+	problem := problems.Of(err)
 	problem.Line, problem.Accepted = &number, &s.queue.receipt.Count
 	return hub.Receipt{}, problem
 }
@@ -83,7 +84,7 @@ type tokenWatcher struct {
 // OnRightsChanged implements hub.Holder.
 func (w *tokenWatcher) OnRightsChanged() {
 	if w.access.Grant() == nil {
-		w.end(wire.TokenEnded())
+		w.end(problems.TokenEnded())
 	}
 }
 

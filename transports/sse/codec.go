@@ -6,6 +6,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/connection"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -35,7 +36,7 @@ const (
 )
 
 // formatOf parses the two parameters that select a format.
-func formatOf(q url.Values) (format, *wire.Problem) {
+func formatOf(q url.Values) (format, *problems.Problem) {
 	inEnvelope, problem := web.BoolParameter(q, "envelope")
 	if problem != nil {
 		return plainData, problem
@@ -45,7 +46,7 @@ func formatOf(q url.Values) (format, *wire.Problem) {
 	case problem != nil:
 		return plainData, problem
 	case inEnvelope && asCloudEvents:
-		return plainData, wire.BadParameter("format", "cloudevents and envelope=1 exclude each other")
+		return plainData, problems.BadParameter("format", "cloudevents and envelope=1 exclude each other")
 	case inEnvelope:
 		return envelopes, nil
 	case asCloudEvents:
@@ -106,7 +107,7 @@ func (c codec) AppendGap(dst []byte, g *hub.Gap) []byte {
 	return c.appendBlock(dst, wire.AppendSSEGap(nil, g))
 }
 
-func (c codec) AppendError(dst []byte, id string, p *wire.Problem) []byte {
+func (c codec) AppendError(dst []byte, id string, p *problems.Problem) []byte {
 	return c.appendFinal(dst, wire.AppendSSEError(nil, web.RetryDelay(), id, p), p.Temporary())
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/connection"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -67,7 +68,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	access := h.cfg.Access(r.Context())
 	request, c, problem := h.parseRequest(r, access)
 	if problem == nil && h.cfg.Registry.IsDraining() {
-		problem = wire.Draining(web.RetryDelay())
+		problem = problems.Draining(web.RetryDelay())
 	}
 	if problem != nil {
 		h.HandleError(w, r, problem)
@@ -90,7 +91,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	subscription, err := h.cfg.Hub.Subscribe(request, writer)
 	if err != nil {
 		access.Release(writer)
-		h.HandleError(w, r, wire.ProblemOf(err))
+		h.HandleError(w, r, problems.Of(err))
 		return
 	}
 	opening := c.appendBlock(nil, wire.AppendSSEOpen(nil, web.RetryDelay(), subscription.Cursor()))
@@ -131,13 +132,13 @@ func (h *Handler) startWriter(b *pendingStream, conn connection.Conn) bool {
 	if b.writer.Start(h.writerConfigs[b.codec], b.access, b.subscription, conn, b.opening) {
 		return true
 	}
-	last := b.codec.AppendError(b.opening, b.subscription.Cursor(), wire.Draining(web.RetryDelay()))
+	last := b.codec.AppendError(b.opening, b.subscription.Cursor(), problems.Draining(web.RetryDelay()))
 	_ = conn.Write(last, h.cfg.WriteTimeout) // if this fails, the client is gone
 	b.abandon()
 	return false
 }
 
-func (h *Handler) parseRequest(r *http.Request, access web.Access) (hub.Request, codec, *wire.Problem) {
+func (h *Handler) parseRequest(r *http.Request, access web.Access) (hub.Request, codec, *problems.Problem) {
 	q, problem := web.ParseQuery(r)
 	if problem != nil {
 		return hub.Request{}, codec{}, problem
@@ -217,7 +218,7 @@ func clientPosition(r *http.Request) string {
 
 // HandleError answers a refused request. An EventSource never reconnects after a status other than
 // 200, so a temporary refusal is sent as a stream with an error, which is then cut.
-func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *wire.Problem) {
+func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *problems.Problem) {
 	if !p.Temporary() || r.Method != http.MethodGet || !acceptsStream(r) {
 		web.WriteProblem(w, r, p)
 		return

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // Patience is how long a Client waits for anything. A test in which it expires fails.
@@ -36,9 +36,9 @@ type Item struct {
 	Topic, Type string // of an event
 	Data        string // of an event; see Client.ExpectedData
 	Gap         *hub.Gap
-	Problem     *wire.Problem // of an error
-	Retry       time.Duration // of a goaway
-	Code        int           // of a close
+	Problem     *problems.Problem // of an error
+	Retry       time.Duration     // of a goaway
+	Code        int               // of a close
 }
 
 // Request is what a Client requests.
@@ -86,7 +86,7 @@ type Client interface {
 type Refusal struct {
 	Status  int
 	Header  http.Header
-	Problem wire.Problem
+	Problem problems.Problem
 }
 
 func (r *Refusal) Error() string { return fmt.Sprintf("refused with %d: %v", r.Status, &r.Problem) }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
@@ -60,7 +61,7 @@ func (c *sseClient) Next() (Item, error) {
 		item.Kind = Gap
 		item.Gap, err = wire.DecodeGap([]byte(e.Data))
 	case "trivium.error":
-		item.Kind, item.Problem = Error, new(wire.Problem)
+		item.Kind, item.Problem = Error, new(problems.Problem)
 		err = item.Problem.UnmarshalJSON([]byte(e.Data))
 	case "trivium.goaway":
 		item.Kind = Goaway

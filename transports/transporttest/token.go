@@ -7,8 +7,8 @@ import (
 	"sync"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/web"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 var everything = &hub.Grant{
@@ -62,14 +62,14 @@ func (t *Token) Grant() *hub.Grant {
 func (t *Token) Sender() string { return "token" }
 
 // Authorize implements web.Access.
-func (t *Token) Authorize(set hub.FilterSet) *wire.Problem { return web.Authorize(t.Grant(), set) }
+func (t *Token) Authorize(set hub.FilterSet) *problems.Problem { return web.Authorize(t.Grant(), set) }
 
 // Acquire implements web.Access.
-func (t *Token) Acquire(h hub.Holder) *wire.Problem {
+func (t *Token) Acquire(h hub.Holder) *problems.Problem {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.grant == nil {
-		return wire.TokenEnded()
+		return problems.TokenEnded()
 	}
 	t.holders[h] = struct{}{}
 	if t.renewing != nil {
@@ -79,7 +79,7 @@ func (t *Token) Acquire(h hub.Holder) *wire.Problem {
 }
 
 // AcquireUncounted implements web.Access.
-func (t *Token) AcquireUncounted(h hub.Holder) *wire.Problem { return t.Acquire(h) }
+func (t *Token) AcquireUncounted(h hub.Holder) *problems.Problem { return t.Acquire(h) }
 
 // Release implements web.Access.
 func (t *Token) Release(h hub.Holder) {
@@ -89,21 +89,21 @@ func (t *Token) Release(h hub.Holder) {
 }
 
 // ReserveFilters implements web.Access.
-func (t *Token) ReserveFilters(hub.Holder, hub.FilterSet) *wire.Problem { return nil }
+func (t *Token) ReserveFilters(hub.Holder, hub.FilterSet) *problems.Problem { return nil }
 
 // AdmitSubscription implements web.Access.
-func (t *Token) AdmitSubscription() *wire.Problem { return nil }
+func (t *Token) AdmitSubscription() *problems.Problem { return nil }
 
 // AdmitPublish implements web.Access.
-func (t *Token) AdmitPublish(int) *wire.Problem { return nil }
+func (t *Token) AdmitPublish(int) *problems.Problem { return nil }
 
 // WaitPublish implements web.Access.
 func (t *Token) WaitPublish(_ context.Context, events int) (int, error) { return events, nil }
 
 // Renew implements web.Access.
-func (t *Token) Renew(text string) (web.Access, *wire.Problem) {
+func (t *Token) Renew(text string) (web.Access, *problems.Problem) {
 	if text != freshToken {
-		return nil, wire.InvalidToken("the token is not valid")
+		return nil, problems.InvalidToken("the token is not valid")
 	}
 	fresh := NewToken(everything)
 	fresh.renewing = t

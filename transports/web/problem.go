@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // bodyGrace is how long the rest of a refused request's body may take. net/http reads part of it
@@ -16,10 +16,10 @@ const bodyGrace = time.Second
 
 // WriteProblem answers the request with the problem (RFC 9457) and counts it. Headers that are
 // already set are sent too.
-func WriteProblem(w http.ResponseWriter, r *http.Request, p *wire.Problem) {
+func WriteProblem(w http.ResponseWriter, r *http.Request, p *problems.Problem) {
 	CountProblem(r, p)
 	h := w.Header()
-	h.Set("Content-Type", wire.ProblemContentType)
+	h.Set("Content-Type", problems.ContentType)
 	h.Set("Cache-Control", "no-store")
 	if p.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.FormatInt(ceilSeconds(p.RetryAfter), 10))
@@ -47,12 +47,12 @@ func ceilSeconds(d time.Duration) int64 {
 
 // challenge returns the value of WWW-Authenticate (RFC 6750 section 3). It has an error only if the
 // token is at fault, not if there is none or the origin is foreign.
-func challenge(p *wire.Problem) string {
+func challenge(p *problems.Problem) string {
 	c := `Bearer realm="trivium"`
 	switch p.Code {
-	case wire.CodeInvalidToken, wire.CodeTokenEnded:
+	case problems.CodeInvalidToken, problems.CodeTokenEnded:
 		c += `, error="invalid_token"`
-	case wire.CodeForbidden:
+	case problems.CodeForbidden:
 		c += `, error="insufficient_scope"`
 	default:
 		return c

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"sync"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // ProblemCounts counts refused requests by problem code, for all transports.
@@ -30,7 +30,7 @@ func (p *ProblemCounts) ByCode() map[string]uint64 {
 }
 
 // CountProblem counts the problem of a request that is not answered by WriteProblem.
-func CountProblem(r *http.Request, problem *wire.Problem) {
+func CountProblem(r *http.Request, problem *problems.Problem) {
 	p, ok := r.Context().Value(problemsKey{}).(*ProblemCounts)
 	if !ok {
 		return

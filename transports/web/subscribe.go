@@ -7,16 +7,17 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // ParseSubscription parses the subscription that the request asks for, and authorizes it. Without a
 // topic it covers everything that the grant may read. It also returns the filters named in the
 // query. maxTopics is as for wire.ParseSelection.
-func ParseSubscription(r *http.Request, q url.Values, grant *hub.Grant, maxTopics int) (hub.Request, []hub.Filter, *wire.Problem) {
+func ParseSubscription(r *http.Request, q url.Values, grant *hub.Grant, maxTopics int) (hub.Request, []hub.Filter, *problems.Problem) {
 	s, err := wire.ParseSelection(q, r.Header.Get("Last-Event-ID"), maxTopics, time.Now())
 	if err != nil {
-		return hub.Request{}, nil, wire.ProblemOf(err)
+		return hub.Request{}, nil, problems.Of(err)
 	}
 	request := hub.Request{Start: s.Start, Conflate: s.Conflate}
 	if len(s.Filters) == 0 && grant != nil {
@@ -28,48 +29,48 @@ func ParseSubscription(r *http.Request, q url.Values, grant *hub.Grant, maxTopic
 }
 
 // MaySubscribe returns the problem of subscribing to the set, or nil if the grant allows it.
-func MaySubscribe(grant *hub.Grant, set hub.FilterSet) *wire.Problem {
+func MaySubscribe(grant *hub.Grant, set hub.FilterSet) *problems.Problem {
 	if grant == nil {
-		return wire.TokenEnded()
+		return problems.TokenEnded()
 	}
 	if grant.Subscribe.Len() == 0 {
-		return wire.Forbidden("this token may not subscribe to anything")
+		return problems.Forbidden("this token may not subscribe to anything")
 	}
 	if refused, ok := grant.MaySubscribe(set); !ok {
-		return wire.Forbidden("this token may not subscribe to " + refused.String())
+		return problems.Forbidden("this token may not subscribe to " + refused.String())
 	}
 	return nil
 }
 
 // MayPublishAny returns a problem if the grant allows no topic at all, else nil. It is used before
 // the topic is known.
-func MayPublishAny(grant *hub.Grant) *wire.Problem {
+func MayPublishAny(grant *hub.Grant) *problems.Problem {
 	switch {
 	case grant == nil:
-		return wire.TokenEnded()
+		return problems.TokenEnded()
 	case grant.Publish.Len() == 0:
-		return wire.Forbidden("this token may not publish to anything")
+		return problems.Forbidden("this token may not publish to anything")
 	}
 	return nil
 }
 
 // MayPublish returns the problem of publishing to the topic, or nil if the grant allows it. An
 // invalid topic is left to the hub to refuse, since it is no matter of rights.
-func MayPublish(grant *hub.Grant, topic string) *wire.Problem {
+func MayPublish(grant *hub.Grant, topic string) *problems.Problem {
 	if grant == nil {
-		return wire.TokenEnded()
+		return problems.TokenEnded()
 	}
 	if !grant.MayPublish(topic) && hub.ValidateTopic(topic) == nil {
-		return wire.Forbidden("this token may not publish to " + strconv.Quote(topic))
+		return problems.Forbidden("this token may not publish to " + strconv.Quote(topic))
 	}
 	return nil
 }
 
 // ParseQuery returns the URL's parameters. Unlike URL.Query it refuses a malformed query.
-func ParseQuery(r *http.Request) (url.Values, *wire.Problem) {
+func ParseQuery(r *http.Request) (url.Values, *problems.Problem) {
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, wire.BadRequest("the URL's query is not well formed: " + queryErrorDetail(err))
+		return nil, problems.BadRequest("the URL's query is not well formed: " + queryErrorDetail(err))
 	}
 	return q, nil
 }
@@ -83,29 +84,29 @@ func queryErrorDetail(err error) string {
 }
 
 // ParseFormat parses the parameter format and reports whether it asks for CloudEvents.
-func ParseFormat(q url.Values) (cloudEvents bool, problem *wire.Problem) {
+func ParseFormat(q url.Values) (cloudEvents bool, problem *problems.Problem) {
 	switch values := q["format"]; {
 	case len(values) == 0:
 		return false, nil
 	case len(values) > 1 || values[0] != "cloudevents":
-		return false, wire.BadParameter("format", `must be "cloudevents", once`)
+		return false, problems.BadParameter("format", `must be "cloudevents", once`)
 	}
 	return true, nil
 }
 
 // BoolParameter parses a parameter that is true as "1" or "true", and false as "0", "false" or
 // absent.
-func BoolParameter(q url.Values, name string) (bool, *wire.Problem) {
+func BoolParameter(q url.Values, name string) (bool, *problems.Problem) {
 	switch values := q[name]; {
 	case len(values) == 0:
 		return false, nil
 	case len(values) > 1:
-		return false, wire.BadParameter(name, "must be given only once")
+		return false, problems.BadParameter(name, "must be given only once")
 	case values[0] == "1" || values[0] == "true":
 		return true, nil
 	case values[0] == "0" || values[0] == "false":
 		return false, nil
 	default:
-		return false, wire.BadParameter(name, "must be 1 or 0")
+		return false, problems.BadParameter(name, "must be 1 or 0")
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // AllowMethods reports whether the request's method is one of methods. If not, it answers: OPTIONS with 204 and
@@ -23,13 +23,13 @@ func AllowMethods(w http.ResponseWriter, r *http.Request, methods ...string) boo
 		return false
 	}
 	w.Header().Set("Allow", allowed)
-	WriteProblem(w, r, wire.MethodNotAllowed(allowed))
+	WriteProblem(w, r, problems.MethodNotAllowed(allowed))
 	return false
 }
 
 // NotFound answers 404.
 func NotFound(w http.ResponseWriter, r *http.Request) {
-	WriteProblem(w, r, wire.NotFound())
+	WriteProblem(w, r, problems.NotFound())
 }
 
 // Jitter returns a random duration, uniform between shortest and longest. It spreads the reconnects

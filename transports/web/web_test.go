@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -22,43 +22,43 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestWriteProblem(t *testing.T) {
 	for name, c := range map[string]struct {
 		method    string
-		problem   *wire.Problem
+		problem   *problems.Problem
 		challenge string
 		retry     string
 		body      string
 	}{
 		"parameter": {
-			problem: wire.BadParameter("last", "must be 0 to 1000"),
+			problem: problems.BadParameter("last", "must be 0 to 1000"),
 			body: `{"type":"urn:trivium:problem:invalid-parameter","title":"Invalid parameter","status":400,` +
 				`"detail":"last: must be 0 to 1000","parameter":"last"}` + "\n",
 		},
 		"no token": {
-			problem:   wire.MissingToken(),
+			problem:   problems.MissingToken(),
 			challenge: `Bearer realm="trivium"`,
 		},
 		"bad token": {
-			problem:   wire.InvalidToken("the token is not valid"),
+			problem:   problems.InvalidToken("the token is not valid"),
 			challenge: `Bearer realm="trivium", error="invalid_token", error_description="the token is not valid"`,
 		},
 		"bad token, for no said reason": {
-			problem:   wire.InvalidToken(""),
+			problem:   problems.InvalidToken(""),
 			challenge: `Bearer realm="trivium", error="invalid_token"`,
 		},
 		"ended": {
-			problem:   wire.TokenEnded(),
+			problem:   problems.TokenEnded(),
 			challenge: `Bearer realm="trivium", error="invalid_token", error_description="the token has ended or was revoked"`,
 		},
 		"no right": {
-			problem:   wire.Forbidden("may not publish on \"caf\u00e9\\\r\n\""),
+			problem:   problems.Forbidden("may not publish on \"caf\u00e9\\\r\n\""),
 			challenge: `Bearer realm="trivium", error="insufficient_scope", error_description="may not publish on 'caf?'??'"`,
 		},
-		"foreign":           {problem: wire.ForeignOrigin("foreign"), challenge: `Bearer realm="trivium"`},
-		"host":              {problem: wire.MisdirectedHost("misdirected")},
-		"HEAD":              {method: http.MethodHead, problem: wire.NotFound(), body: "none"},
-		"a moment":          {problem: wire.Draining(time.Nanosecond), retry: "1"},
-		"a second":          {problem: wire.Draining(time.Second), retry: "1"},
-		"more than two":     {problem: wire.Draining(2*time.Second + 1), retry: "3"},
-		"never, as not set": {problem: wire.Draining(0)},
+		"foreign":           {problem: problems.ForeignOrigin("foreign"), challenge: `Bearer realm="trivium"`},
+		"host":              {problem: problems.MisdirectedHost("misdirected")},
+		"HEAD":              {method: http.MethodHead, problem: problems.NotFound(), body: "none"},
+		"a moment":          {problem: problems.Draining(time.Nanosecond), retry: "1"},
+		"a second":          {problem: problems.Draining(time.Second), retry: "1"},
+		"more than two":     {problem: problems.Draining(2*time.Second + 1), retry: "3"},
+		"never, as not set": {problem: problems.Draining(0)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := httptest.NewRecorder()
@@ -110,7 +110,7 @@ func TestAllow(t *testing.T) {
 
 // The client announces a body and sends it only when the server asks for it.
 func TestRefusedBeforeBody(t *testing.T) {
-	for name, p := range map[string]*wire.Problem{"403": wire.ForeignOrigin("foreign"), "408": wire.RequestTimeout()} {
+	for name, p := range map[string]*problems.Problem{"403": problems.ForeignOrigin("foreign"), "408": problems.RequestTimeout()} {
 		synctest.Test(t, func(t *testing.T) {
 			client, server := net.Pipe()
 			defer client.Close()

@@ -5,6 +5,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/connection"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
@@ -50,7 +51,7 @@ func (c codec) AppendGap(dst []byte, g *hub.Gap) []byte {
 	return wire.AppendTextFrame(dst, wire.AppendGap(nil, g))
 }
 
-func (c codec) AppendError(dst []byte, _ string, p *wire.Problem) []byte {
+func (c codec) AppendError(dst []byte, _ string, p *problems.Problem) []byte {
 	dst = wire.AppendTextFrame(dst, wire.AppendError(nil, nil, p))
 	return wire.AppendCloseFrame(dst, p.CloseCode(), p.Title)
 }

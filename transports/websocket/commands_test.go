@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/problems"
 	tt "github.com/trivium-hub/trivium/transports/transporttest"
 	"github.com/trivium-hub/trivium/transports/websocket"
 	"github.com/trivium-hub/trivium/transports/wire"
@@ -276,7 +277,7 @@ func TestRejectedConnectionsAreBounded(t *testing.T) {
 		"Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"AAAAAAAAAAAAAAAAAAAAAA=="},
 	}
 	w := httptest.NewRecorder()
-	h.HandleError(w, r, wire.Forbidden("no"))
+	h.HandleError(w, r, problems.Forbidden("no"))
 	require.Equal(t, http.StatusForbidden, w.Code)
 }
 

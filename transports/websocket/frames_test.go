@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/transports/problems"
 	tt "github.com/trivium-hub/trivium/transports/transporttest"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -142,7 +143,7 @@ func TestRate(t *testing.T) {
 			continue
 		}
 		require.NoError(t, err)
-		require.Equal(t, wire.CodeRateLimited, m.Problem.Code)
+		require.Equal(t, problems.CodeRateLimited, m.Problem.Code)
 		break
 	}
 	require.GreaterOrEqual(t, acks, 100)

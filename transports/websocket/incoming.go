@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/transports/intake"
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // uncountedSize is the size in bytes up to which a message's buffer does not count toward the
@@ -86,7 +86,7 @@ func (s *session) startMessageTimer() {
 			s.h.cfg.Intake.CountLate()
 			s.h.cfg.Refusals.counts[reasonReceivingTime].Add(1)
 			time.AfterFunc(closeTimeout, s.out.Close) // even if the peer does not read the last message
-			s.out.EndWithProblem(wire.MessageTimeout(limit))
+			s.out.EndWithProblem(problems.MessageTimeout(limit))
 		})
 	}
 }

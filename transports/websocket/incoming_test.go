@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/transports/intake"
+	"github.com/trivium-hub/trivium/transports/problems"
 	tt "github.com/trivium-hub/trivium/transports/transporttest"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -57,7 +58,7 @@ func TestNoRoomForMessage(t *testing.T) {
 	require.NoError(t, c.Send(text, pingCommand+spaces(60<<10)))
 	m := message(t, c)
 	require.Equal(t, wire.OpError, m.Op)
-	require.Equal(t, wire.CodeUnavailable, m.Problem.Code)
+	require.Equal(t, problems.CodeUnavailable, m.Problem.Code)
 	require.Contains(t, m.Problem.Detail, "its share of the receive memory")
 	requireClosed(t, c, 1013)
 
@@ -79,7 +80,7 @@ func TestMessageOverdue(t *testing.T) {
 			require.NoError(t, c.Send(firstPart, `{"op"`))
 			m := message(t, c)
 			require.Equal(t, wire.OpError, m.Op)
-			require.Equal(t, wire.CodeRequestTimeout, m.Problem.Code)
+			require.Equal(t, problems.CodeRequestTimeout, m.Problem.Code)
 			requireClosed(t, c, 4408)
 			require.EqualValues(t, 1, cfg.Intake.Stats().Refused["receiving_time"])
 			require.Equal(t, wire.OpAck, exchange(t, idle, pingCommand).Op, "between messages there is no limit")

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/trivium-hub/trivium/transports/connection"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
@@ -81,9 +82,9 @@ func (s *session) closeForViolation(v *violation) {
 	time.AfterFunc(closeTimeout, s.out.Close) // even if the peer does not read the last message
 	switch v.reason {
 	case reasonRate:
-		s.out.EndWithProblem(wire.RateLimited(v.text, 0))
+		s.out.EndWithProblem(problems.RateLimited(v.text, 0))
 	case reasonReceiving:
-		s.out.EndWithProblem(wire.Unavailable(v.text))
+		s.out.EndWithProblem(problems.Unavailable(v.text))
 	default:
 		s.out.EndWith(wire.AppendCloseFrame(nil, v.code, v.text))
 	}
@@ -109,7 +110,7 @@ func (s *session) message(text []byte) *violation {
 		err = s.execute(&command)
 	}
 	if err != nil {
-		s.writeMessage(wire.AppendError(nil, command.Ref, wire.ProblemOf(err)))
+		s.writeMessage(wire.AppendError(nil, command.Ref, problems.Of(err)))
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/connection"
+	"github.com/trivium-hub/trivium/transports/problems"
 	tt "github.com/trivium-hub/trivium/transports/transporttest"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/websocket"
@@ -156,12 +157,12 @@ func TestFloods(t *testing.T) {
 				require.NoError(t, err)
 				answers := 0
 				f, err := c.Receive()
-				for err == nil && f.First == tc.answer && !bytes.Contains(f.Payload, []byte(wire.CodeRateLimited)) {
+				for err == nil && f.First == tc.answer && !bytes.Contains(f.Payload, []byte(problems.CodeRateLimited)) {
 					answers++
 					f, err = c.Receive()
 				}
 				require.NoError(t, err)
-				require.Contains(t, string(f.Payload), wire.CodeRateLimited)
+				require.Contains(t, string(f.Payload), problems.CodeRateLimited)
 				if tc.answer != 0 {
 					require.GreaterOrEqual(t, answers, 10)
 				}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/connection"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -88,10 +89,10 @@ func (s *session) subscribe(c *wire.Command) error {
 		return err
 	}
 	if len(c.Topics) == 0 {
-		return wire.BadParameter("topic", "must be a filter or a list of filters")
+		return problems.BadParameter("topic", "must be a filter or a list of filters")
 	}
 	if c.PositionMember() != "" && len(s.filters)+s.grantedSet.Len() > 0 {
-		return wire.BadParameter(c.PositionMember(), "may be given only while the connection has no topics")
+		return problems.BadParameter(c.PositionMember(), "may be given only while the connection has no topics")
 	}
 	filters, err := s.withFilters(c.Topics)
 	if err != nil {
@@ -148,7 +149,7 @@ func (s *session) withFilters(topics []string) ([]hub.Filter, error) {
 		case known[topic]:
 			continue
 		case limit > 0 && len(filters) >= limit:
-			return nil, wire.BadParameter("topic", fmt.Sprintf("at most %d filters are allowed on a connection", limit))
+			return nil, problems.BadParameter("topic", fmt.Sprintf("at most %d filters are allowed on a connection", limit))
 		}
 		known[topic] = true
 		filters = append(filters, f)
@@ -160,13 +161,13 @@ func (s *session) unsubscribe(c *wire.Command) error {
 	gone := make(map[string]bool, len(c.Topics))
 	for _, topic := range c.Topics {
 		if gone[topic] {
-			return wire.BadParameter("topic", "names a filter twice")
+			return problems.BadParameter("topic", "names a filter twice")
 		}
 		gone[topic] = true
 	}
 	filters := slices.DeleteFunc(s.currentFilters(), func(f hub.Filter) bool { return gone[f.String()] })
 	if len(filters) != len(s.filters)+s.grantedSet.Len()-len(gone) {
-		return wire.BadParameter("topic", "is not subscribed to")
+		return problems.BadParameter("topic", "is not subscribed to")
 	}
 	set := hub.NewFilterSet(filters...)
 	if problem := s.access.ReserveFilters(s.out, set); problem != nil {

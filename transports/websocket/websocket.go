@@ -18,6 +18,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/connection"
 	"github.com/trivium-hub/trivium/transports/intake"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
@@ -109,7 +110,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := &session{h: h, access: h.cfg.Access(r.Context())}
 	request, problem := s.parseQuery(r)
 	if problem == nil && h.cfg.Registry.IsDraining() {
-		problem = wire.Draining(web.RetryDelay())
+		problem = problems.Draining(web.RetryDelay())
 	}
 	if problem != nil {
 		h.HandleError(w, r, problem)
@@ -130,7 +131,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	subscription, err := h.cfg.Hub.Subscribe(request, s.out)
 	if err != nil {
 		s.access.Release(s.out)
-		h.HandleError(w, r, wire.ProblemOf(err))
+		h.HandleError(w, r, problems.Of(err))
 		return
 	}
 	u, err := h.upgrade(w, r)
@@ -170,7 +171,7 @@ func (s *session) start(u *upgrade, subscription *hub.Subscription, cloudEvents 
 }
 
 // parseQuery parses the query: the initial subscription.
-func (s *session) parseQuery(r *http.Request) (hub.Request, *wire.Problem) {
+func (s *session) parseQuery(r *http.Request) (hub.Request, *problems.Problem) {
 	q, problem := web.ParseQuery(r)
 	if problem != nil {
 		return hub.Request{}, problem
@@ -194,13 +195,13 @@ func (s *session) parseQuery(r *http.Request) (hub.Request, *wire.Problem) {
 
 // parseQueryWithoutTopics parses the query of a connection that starts with no topics, and so needs
 // no right to read.
-func (s *session) parseQueryWithoutTopics(r *http.Request, q url.Values) (hub.Request, *wire.Problem) {
+func (s *session) parseQueryWithoutTopics(r *http.Request, q url.Values) (hub.Request, *problems.Problem) {
 	selection, err := wire.ParseSelection(q, r.Header.Get("Last-Event-ID"), 0, time.Now())
 	switch {
 	case err != nil:
-		return hub.Request{}, wire.ProblemOf(err)
+		return hub.Request{}, problems.Of(err)
 	case s.access.Grant() == nil:
-		return hub.Request{}, wire.TokenEnded()
+		return hub.Request{}, problems.TokenEnded()
 	}
 	if selection.Start != (hub.Start{}) {
 		s.pendingStart = &selection.Start
@@ -210,14 +211,14 @@ func (s *session) parseQueryWithoutTopics(r *http.Request, q url.Values) (hub.Re
 
 // checkSubscribe checks the parameter subscribe, whose only value means that there are no topics
 // yet.
-func checkSubscribe(q url.Values) *wire.Problem {
+func checkSubscribe(q url.Values) *problems.Problem {
 	switch values := q["subscribe"]; {
 	case len(values) == 0:
 		return nil
 	case len(values) > 1 || values[0] != "none":
-		return wire.BadParameter("subscribe", `must be "none", once`)
+		return problems.BadParameter("subscribe", `must be "none", once`)
 	case q.Has("topic"):
-		return wire.BadParameter("subscribe", "none and a topic exclude each other")
+		return problems.BadParameter("subscribe", "none and a topic exclude each other")
 	}
 	return nil
 }
@@ -225,7 +226,7 @@ func checkSubscribe(q url.Values) *wire.Problem {
 // HandleError answers a refused request. A page cannot see the status of a refused handshake. A
 // request with an Origin, which is an allowed one here, is therefore upgraded, sent the error, and
 // closed.
-func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *wire.Problem) {
+func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *problems.Problem) {
 	if r.Header.Get("Origin") == "" || handshakeProblem(r) != nil || !h.rejected.acquire() {
 		web.WriteProblem(w, r, p)
 		return
@@ -237,7 +238,7 @@ func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *wire.Pr
 	}
 	web.CountProblem(r, p)
 	lastMessage := codec{}.AppendError(nil, "", p)
-	if p.Code == wire.CodeDraining {
+	if p.Code == problems.CodeDraining {
 		lastMessage = codec{}.AppendGoaway(nil, "", p.RetryAfter)
 	}
 	h.cfg.Registry.Go(func() {
@@ -297,16 +298,16 @@ func checkHandshake(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-func handshakeProblem(r *http.Request) *wire.Problem {
+func handshakeProblem(r *http.Request) *problems.Problem {
 	keys := r.Header.Values("Sec-WebSocket-Key")
 	switch {
 	case r.Method != http.MethodGet || r.ProtoMajor != 1 || r.ProtoMinor < 1,
 		!httpguts.HeaderValuesContainsToken(r.Header.Values("Connection"), "upgrade"),
 		!httpguts.HeaderValuesContainsToken(r.Header.Values("Upgrade"), "websocket"),
 		r.Header.Get("Sec-WebSocket-Version") != "13":
-		return wire.UpgradeRequired()
+		return problems.UpgradeRequired()
 	case len(keys) != 1 || !validKey(keys[0]):
-		return wire.BadParameter("Sec-WebSocket-Key", "must be given once, as 16 bytes in base64")
+		return problems.BadParameter("Sec-WebSocket-Key", "must be given once, as 16 bytes in base64")
 	}
 	return nil
 }

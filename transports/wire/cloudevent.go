@@ -12,6 +12,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
 )
 
 // The media types of CloudEvents 1.0 in JSON (HTTP Protocol Binding, sections 3.2 and 3.3).
@@ -40,9 +42,9 @@ type CloudEvent struct {
 // ParseCloudEvent parses an event in structured mode. The error is a *hub.InvalidError that names
 // the attribute, or "body" if b is no JSON object.
 func ParseCloudEvent(b []byte) (CloudEvent, error) {
-	b = trimJSON(b)
-	if !validJSON(b) {
-		return CloudEvent{}, badInput("body", jsonErrorDetail(b))
+	b = jsonscan.Trim(b)
+	if !jsonscan.Valid(b) {
+		return CloudEvent{}, jsonscan.BadInput("body", jsonscan.ErrorDetail(b))
 	}
 	return parseCloudEvent(b)
 }
@@ -50,17 +52,17 @@ func ParseCloudEvent(b []byte) (CloudEvent, error) {
 // ParseCloudEvents parses a batch of 1 to maxEvents events, all or none. The error is like that of
 // ParseCloudEvent; its detail contains the index of the event.
 func ParseCloudEvents(b []byte, maxEvents int) ([]CloudEvent, error) {
-	b = trimJSON(b)
-	if !validJSON(b) {
-		return nil, badInput("body", jsonErrorDetail(b))
+	b = jsonscan.Trim(b)
+	if !jsonscan.Valid(b) {
+		return nil, jsonscan.BadInput("body", jsonscan.ErrorDetail(b))
 	}
 	if b[0] != '[' {
-		return nil, badInput("body", "a batch is a JSON array of CloudEvents")
+		return nil, jsonscan.BadInput("body", "a batch is a JSON array of CloudEvents")
 	}
 	var events []CloudEvent
-	err := elements(b, func(value []byte) error {
+	err := jsonscan.Elements(b, func(value []byte) error {
 		if len(events) == maxEvents {
-			return badInput("body", fmt.Sprintf("at most %d events are allowed in a batch", maxEvents))
+			return jsonscan.BadInput("body", fmt.Sprintf("at most %d events are allowed in a batch", maxEvents))
 		}
 		e, err := parseCloudEvent(value)
 		if err != nil {
@@ -73,7 +75,7 @@ func ParseCloudEvents(b []byte, maxEvents int) ([]CloudEvent, error) {
 	case err != nil:
 		return nil, err
 	case len(events) == 0:
-		return nil, badInput("body", "must have at least one event")
+		return nil, jsonscan.BadInput("body", "must have at least one event")
 	}
 	return events, nil
 }
@@ -82,9 +84,9 @@ func ParseCloudEvents(b []byte, maxEvents int) ([]CloudEvent, error) {
 func parseCloudEvent(text []byte) (CloudEvent, error) {
 	e := CloudEvent{JSON: text}
 	if text[0] != '{' {
-		return e, badInput("body", "a CloudEvent is a JSON object")
+		return e, jsonscan.BadInput("body", "a CloudEvent is a JSON object")
 	}
-	if err := checkNesting("body", text); err != nil {
+	if err := jsonscan.CheckNesting("body", text); err != nil {
 		return e, err
 	}
 	var version string
@@ -93,12 +95,12 @@ func parseCloudEvent(text []byte) (CloudEvent, error) {
 		"topic": &e.Topic, "partitionkey": &e.PartitionKey,
 	}
 	seen := make(map[string]bool, 8)
-	err := members(text, func(name string, value []byte) error {
+	err := jsonscan.Members(text, func(name string, value []byte) error {
 		if seen[name] {
-			return badInput(name, "must be given only once")
+			return jsonscan.BadInput(name, "must be given only once")
 		}
 		if seen[name] = true; len(seen) > maxAttributes {
-			return badInput("body", fmt.Sprintf("at most %d attributes are allowed", maxAttributes))
+			return jsonscan.BadInput("body", fmt.Sprintf("at most %d attributes are allowed", maxAttributes))
 		}
 		if string(value) == "null" && name != "data" {
 			seen[name] = false // JSON Event Format section 2.2: null means absent
@@ -107,8 +109,8 @@ func parseCloudEvent(text []byte) (CloudEvent, error) {
 		if err := checkMember(name, value); err != nil {
 			return err
 		}
-		if to := known[name]; to != nil && isString(value) {
-			*to, _ = decodeString(value)
+		if to := known[name]; to != nil && jsonscan.IsString(value) {
+			*to, _ = jsonscan.DecodeString(value)
 		}
 		return nil
 	})
@@ -116,15 +118,15 @@ func parseCloudEvent(text []byte) (CloudEvent, error) {
 	case err != nil:
 		return e, err
 	case seen["data"] && seen["data_base64"]:
-		return e, badInput("data_base64", "must not be given beside data")
+		return e, jsonscan.BadInput("data_base64", "must not be given beside data")
 	}
 	for _, name := range []string{"specversion", "id", "source", "type"} {
 		if *known[name] == "" {
-			return e, badInput(name, "is missing; every CloudEvent has specversion, id, source and type")
+			return e, jsonscan.BadInput(name, "is missing; every CloudEvent has specversion, id, source and type")
 		}
 	}
 	if version != cloudEventsVersion {
-		return e, badInput("specversion", fmt.Sprintf("must be %q, this is %q", cloudEventsVersion, version))
+		return e, jsonscan.BadInput("specversion", fmt.Sprintf("must be %q, this is %q", cloudEventsVersion, version))
 	}
 	return e, nil
 }
@@ -138,18 +140,18 @@ func checkMember(name string, value []byte) error {
 		_, err := decodeBase64(value)
 		return err
 	case "specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema":
-		s, err := requireString(name, value)
+		s, err := jsonscan.RequireString(name, value)
 		if err != nil {
 			return err
 		}
 		return checkAttribute(name, s)
 	}
 	if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" || name == "" {
-		return badInput(name, "is no attribute name; names have lower-case letters and digits only")
+		return jsonscan.BadInput(name, "is no attribute name; names have lower-case letters and digits only")
 	}
 	switch {
-	case isString(value):
-		s, err := requireString(name, value)
+	case jsonscan.IsString(value):
+		s, err := jsonscan.RequireString(name, value)
 		if err != nil {
 			return err
 		}
@@ -158,7 +160,7 @@ func checkMember(name string, value []byte) error {
 		return nil
 	}
 	if n, err := strconv.ParseInt(string(value), 10, 64); err != nil || n < math.MinInt32 || n > math.MaxInt32 {
-		return badInput(name, "must be a string, true, false or a whole number of 32 bits; put other JSON into data")
+		return jsonscan.BadInput(name, "must be a string, true, false or a whole number of 32 bits; put other JSON into data")
 	}
 	return nil
 }
@@ -166,18 +168,18 @@ func checkMember(name string, value []byte) error {
 // checkAttribute checks a string attribute that the specification defines.
 func checkAttribute(name, s string) error {
 	if s == "" {
-		return badInput(name, "must not be empty")
+		return jsonscan.BadInput(name, "must not be empty")
 	}
 	switch name {
 	case "time":
 		if _, err := time.Parse(time.RFC3339Nano, s); err != nil {
-			return badInput(name, "must be an RFC 3339 time, as 2006-01-02T15:04:05Z")
+			return jsonscan.BadInput(name, "must be an RFC 3339 time, as 2006-01-02T15:04:05Z")
 		}
 	case "source", "dataschema":
 		return CheckURIReference(name, s)
 	case "datacontenttype":
 		if !strings.Contains(mediaTypeOf(s), "/") {
-			return badInput(name, "must be a media type, as in text/plain")
+			return jsonscan.BadInput(name, "must be a media type, as in text/plain")
 		}
 	}
 	return checkText(name, s)
@@ -187,7 +189,7 @@ func checkAttribute(name, s string) error {
 // 3.1.1).
 func checkText(name, s string) error {
 	if strings.ContainsFunc(s, unicode.IsControl) {
-		return badInput(name, "must not have a control character")
+		return jsonscan.BadInput(name, "must not have a control character")
 	}
 	return nil
 }
@@ -200,13 +202,13 @@ func CheckURIReference(parameter, s string) error {
 	}
 	switch {
 	case s == "":
-		return badInput(parameter, "must not be empty")
+		return jsonscan.BadInput(parameter, "must not be empty")
 	case !utf8.ValidString(s) || strings.ContainsFunc(s, invalid):
-		return badInput(parameter, "must be a URI or a reference to one (RFC 3986), without spaces")
+		return jsonscan.BadInput(parameter, "must be a URI or a reference to one (RFC 3986), without spaces")
 	case !validScheme(s):
-		return badInput(parameter, "must be a URI or a reference to one (RFC 3986): the text before its first colon is no scheme")
+		return jsonscan.BadInput(parameter, "must be a URI or a reference to one (RFC 3986): the text before its first colon is no scheme")
 	case !validEscapes(s):
-		return badInput(parameter, "must be a URI or a reference to one (RFC 3986): a % is not followed by two hexadecimal digits")
+		return jsonscan.BadInput(parameter, "must be a URI or a reference to one (RFC 3986): a % is not followed by two hexadecimal digits")
 	}
 	return nil
 }
@@ -244,26 +246,26 @@ func AppendBinaryCloudEvent(dst []byte, attributes map[string]string, contentTyp
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(appendQuoted(dst, name), ':')
-		dst = appendQuoted(dst, attributes[name])
+		dst = append(jsonscan.AppendString(dst, name), ':')
+		dst = jsonscan.AppendString(dst, attributes[name])
 	}
 	if contentType != "" {
 		dst = append(dst, `,"datacontenttype":`...)
-		dst = appendQuoted(dst, contentType)
+		dst = jsonscan.AppendString(dst, contentType)
 	}
-	trimmed := trimJSON(body)
+	trimmed := jsonscan.Trim(body)
 	mediaType := mediaTypeOf(contentType)
 	// By the specification, data of every +json type is JSON, but the Go SDK expects base64 for
 	// those.
 	isJSON, isUTF8 := mediaType == "" || mediaType == "application/json" || mediaType == "text/json", charsetIsUTF8(contentType)
 	switch {
 	case len(body) == 0:
-	case isJSON && isUTF8 && validJSON(trimmed):
+	case isJSON && isUTF8 && jsonscan.Valid(trimmed):
 		dst = append(append(dst, `,"data":`...), trimmed...)
 	case isJSON && isUTF8 && contentType != "":
-		return nil, badInput("body", jsonErrorDetail(trimmed))
+		return nil, jsonscan.BadInput("body", jsonscan.ErrorDetail(trimmed))
 	case isTextData(mediaType) && isUTF8 && utf8.Valid(body):
-		dst = appendQuoted(append(dst, `,"data":`...), body)
+		dst = jsonscan.AppendString(append(dst, `,"data":`...), body)
 	default:
 		dst = append(dst, `,"data_base64":"`...)
 		dst = append(base64.StdEncoding.AppendEncode(dst, body), '"')

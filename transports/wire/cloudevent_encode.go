@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
 )
 
 // DefaultCloudEventsSource is the default source of events that were not published as CloudEvents.
@@ -36,22 +37,22 @@ func AppendCloudEvent(dst []byte, e *hub.Event, source string) []byte {
 	dst = append(dst, `{"specversion":"1.0","id":"`...)
 	dst = e.ID.AppendText(dst)
 	dst = append(dst, `","source":`...)
-	dst = appendQuoted(dst, source)
+	dst = jsonscan.AppendString(dst, source)
 	dst = append(dst, `,"type":`...)
 	if e.Type != "" {
-		dst = appendQuoted(dst, e.Type)
+		dst = jsonscan.AppendString(dst, e.Type)
 	} else {
-		dst = appendQuoted(dst, defaultCloudEventType)
+		dst = jsonscan.AppendString(dst, defaultCloudEventType)
 	}
 	dst = append(dst, `,"subject":`...)
-	dst = appendQuoted(dst, e.Topic)
+	dst = jsonscan.AppendString(dst, e.Topic)
 	dst = append(dst, `,"time":`...)
 	dst = appendTime(dst, e.Time)
 	dst = append(appendHubAttributes(append(dst, ','), e), ',')
 	switch e.Encoding {
 	case hub.Text:
 		dst = append(dst, `"datacontenttype":"text/plain","data":`...)
-		dst = appendQuoted(dst, e.Data)
+		dst = jsonscan.AppendString(dst, e.Data)
 	case hub.Binary:
 		dst = append(dst, `"datacontenttype":"application/octet-stream","data_base64":"`...)
 		dst = append(base64.StdEncoding.AppendEncode(dst, e.Data), '"')
@@ -65,7 +66,7 @@ func AppendCloudEvent(dst []byte, e *hub.Event, source string) []byte {
 // appendPublishedCloudEvent appends the CloudEvent in the event's data.
 func appendPublishedCloudEvent(dst []byte, e *hub.Event) []byte {
 	dst = append(dst, '{')
-	_ = members(e.Data, func(name string, value []byte) error {
+	_ = jsonscan.Members(e.Data, func(name string, value []byte) error {
 		if string(value) == "null" && name != "data" {
 			return nil // null means absent, and the Go SDK cannot read it
 		}
@@ -73,7 +74,7 @@ func appendPublishedCloudEvent(dst []byte, e *hub.Event) []byte {
 		case attributeCursor, attributeTopic, attributeKey, attributeTime:
 			return nil
 		}
-		dst = append(appendQuoted(dst, name), ':')
+		dst = append(jsonscan.AppendString(dst, name), ':')
 		dst = append(append(dst, value...), ',')
 		return nil
 	})
@@ -84,10 +85,10 @@ func appendHubAttributes(dst []byte, e *hub.Event) []byte {
 	dst = append(dst, `"`+attributeCursor+`":"`...)
 	dst = e.ID.AppendText(dst)
 	dst = append(dst, `","`+attributeTopic+`":`...)
-	dst = appendQuoted(dst, e.Topic)
+	dst = jsonscan.AppendString(dst, e.Topic)
 	if e.Key != "" {
 		dst = append(dst, `,"`+attributeKey+`":`...)
-		dst = appendQuoted(dst, e.Key)
+		dst = jsonscan.AppendString(dst, e.Key)
 	}
 	dst = append(dst, `,"`+attributeTime+`":`...)
 	return appendTime(dst, e.Time)

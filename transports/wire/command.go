@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
 )
 
 // The operations of a client's WebSocket messages (docs/protocol.md#commands).
@@ -61,12 +62,12 @@ func (c *Command) PositionMember() string {
 // The error is a *hub.InvalidError that names the member, or "message" if b is no JSON object. The
 // returned command has the Ref, if it could be parsed, for the answer.
 func ParseCommand(b []byte, maxTopics int) (Command, error) {
-	b = trimJSON(b)
-	if !validJSON(b) {
-		return Command{}, badInput("message", jsonErrorDetail(b))
+	b = jsonscan.Trim(b)
+	if !jsonscan.Valid(b) {
+		return Command{}, jsonscan.BadInput("message", jsonscan.ErrorDetail(b))
 	}
 	if b[0] != '{' {
-		return Command{}, badInput("message", "must be a JSON object")
+		return Command{}, jsonscan.BadInput("message", "must be a JSON object")
 	}
 	var f commandFields
 	f.read(b)
@@ -76,12 +77,12 @@ func ParseCommand(b []byte, maxTopics int) (Command, error) {
 		return Command{}, err
 	}
 	if f.duplicate != "" {
-		return c, badInput(f.duplicate, "must be given only once")
+		return c, jsonscan.BadInput(f.duplicate, "must be given only once")
 	}
 	if f.op == nil {
-		return c, badInput("op", "is missing; every message needs an operation")
+		return c, jsonscan.BadInput("op", "is missing; every message needs an operation")
 	}
-	if c.Op, err = requireString("op", f.op); err != nil {
+	if c.Op, err = jsonscan.RequireString("op", f.op); err != nil {
 		return c, err
 	}
 	switch c.Op {
@@ -95,7 +96,7 @@ func ParseCommand(b []byte, maxTopics int) (Command, error) {
 		err = c.parseAuth(&f)
 	case OpPing:
 	default:
-		err = badInput("op", "must be subscribe, unsubscribe, publish, auth or ping")
+		err = jsonscan.BadInput("op", "must be subscribe, unsubscribe, publish, auth or ping")
 	}
 	return c, err
 }
@@ -109,7 +110,7 @@ type commandFields struct {
 }
 
 func (f *commandFields) read(obj []byte) {
-	_ = members(obj, func(name string, value []byte) error {
+	_ = jsonscan.Members(obj, func(name string, value []byte) error {
 		slot := f.slot(name)
 		if slot == nil {
 			return nil
@@ -150,10 +151,10 @@ func parseRef(value []byte) (Ref, error) {
 	switch {
 	case value == nil:
 		return nil, nil
-	case !isString(value) && !isNumber(value):
-		return nil, badInput("ref", "must be a string or a number")
+	case !jsonscan.IsString(value) && !isNumber(value):
+		return nil, jsonscan.BadInput("ref", "must be a string or a number")
 	case len(value) > maxRefLen:
-		return nil, badInput("ref", fmt.Sprintf("at most %d bytes of JSON are allowed, these are %d", maxRefLen, len(value)))
+		return nil, jsonscan.BadInput("ref", fmt.Sprintf("at most %d bytes of JSON are allowed, these are %d", maxRefLen, len(value)))
 	}
 	return Ref(bytes.Clone(value)), nil
 }
@@ -175,7 +176,7 @@ func (c *Command) parseSubscribe(f *commandFields, maxTopics int) error {
 	}
 	if f.last != nil {
 		if !isNumber(f.last) {
-			return badInput("last", "must be a number")
+			return jsonscan.BadInput("last", "must be a number")
 		}
 		last := string(f.last)
 		c.Last = &last
@@ -185,7 +186,7 @@ func (c *Command) parseSubscribe(f *commandFields, maxTopics int) error {
 
 func (c *Command) parseUnsubscribe(f *commandFields, maxTopics int) error {
 	if f.topic == nil {
-		return badInput("topic", "is missing; name the filters to remove")
+		return jsonscan.BadInput("topic", "is missing; name the filters to remove")
 	}
 	var err error
 	c.Topics, err = parseTopics(f.topic, maxTopics)
@@ -197,38 +198,38 @@ func parseTopics(value []byte, limit int) ([]string, error) {
 	switch {
 	case value == nil:
 		return nil, nil
-	case isString(value):
-		topic, err := requireString("topic", value)
+	case jsonscan.IsString(value):
+		topic, err := jsonscan.RequireString("topic", value)
 		return []string{topic}, err
 	case value[0] != '[':
-		return nil, badInput("topic", "must be a filter or a list of filters")
+		return nil, jsonscan.BadInput("topic", "must be a filter or a list of filters")
 	}
 	var topics []string
-	err := elements(value, func(value []byte) error {
+	err := jsonscan.Elements(value, func(value []byte) error {
 		if limit > 0 && len(topics) == limit {
-			return badInput("topic", fmt.Sprintf("at most %d filters are allowed, duplicates included", limit))
+			return jsonscan.BadInput("topic", fmt.Sprintf("at most %d filters are allowed, duplicates included", limit))
 		}
-		if !isString(value) {
-			return badInput("topic", "must be a list of strings")
+		if !jsonscan.IsString(value) {
+			return jsonscan.BadInput("topic", "must be a list of strings")
 		}
-		topic, err := requireString("topic", value)
+		topic, err := jsonscan.RequireString("topic", value)
 		topics = append(topics, topic)
 		return err
 	})
 	if err == nil && len(topics) == 0 {
-		err = badInput("topic", "must be a list of at least one filter")
+		err = jsonscan.BadInput("topic", "must be a list of at least one filter")
 	}
 	return topics, err
 }
 
 func (c *Command) parsePublish(f *commandFields, message []byte) error {
 	if f.idempotencyKey != nil {
-		key, err := requireString("idempotency_key", f.idempotencyKey)
+		key, err := jsonscan.RequireString("idempotency_key", f.idempotencyKey)
 		if err != nil {
 			return err
 		}
 		if key == "" || len(key) > hub.MaxIdempotencyKeyLen {
-			return badInput("idempotency_key", fmt.Sprintf("must have 1 to %d bytes, it has %d", hub.MaxIdempotencyKeyLen, len(key)))
+			return jsonscan.BadInput("idempotency_key", fmt.Sprintf("must have 1 to %d bytes, it has %d", hub.MaxIdempotencyKeyLen, len(key)))
 		}
 		c.IdempotencyKey = key
 	}
@@ -239,11 +240,11 @@ func (c *Command) parsePublish(f *commandFields, message []byte) error {
 
 func (c *Command) parseAuth(f *commandFields) error {
 	if f.token == nil {
-		return badInput("token", "is missing; auth needs a new token")
+		return jsonscan.BadInput("token", "is missing; auth needs a new token")
 	}
 	var err error
-	if c.Token, err = requireString("token", f.token); err == nil && c.Token == "" {
-		err = badInput("token", "must not be empty")
+	if c.Token, err = jsonscan.RequireString("token", f.token); err == nil && c.Token == "" {
+		err = jsonscan.BadInput("token", "must not be empty")
 	}
 	return err
 }
@@ -252,7 +253,7 @@ func optionalString(name string, value []byte) (*string, error) {
 	if value == nil {
 		return nil, nil
 	}
-	s, err := requireString(name, value)
+	s, err := jsonscan.RequireString(name, value)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
 )
 
 type commandVector struct {
@@ -110,7 +111,7 @@ func FuzzParseCommand(f *testing.F) {
 		c, err := ParseCommand(b, 0)
 		require.LessOrEqual(t, len(c.Ref), maxRefLen)
 		if c.Ref != nil {
-			require.True(t, validJSON(c.Ref))
+			require.True(t, jsonscan.Valid(c.Ref))
 			require.Contains(t, `"-0123456789`, string(c.Ref[:1]))
 		}
 		if err != nil {

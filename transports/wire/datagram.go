@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
 )
 
 // DatagramMode is how datagrams are parsed (docs/protocol.md#publishing-over-udp).
@@ -59,10 +60,10 @@ func (f *DatagramFormat) Validate() error {
 		return err
 	}
 	if hasEmptyName(f.TopicField) {
-		return badInput("topic-field", "must be names with single dots between them")
+		return jsonscan.BadInput("topic-field", "must be names with single dots between them")
 	}
 	if hasEmptyName(f.TypeField) {
-		return badInput("type-field", "must be names with single dots between them")
+		return jsonscan.BadInput("type-field", "must be names with single dots between them")
 	}
 	return nil
 }
@@ -111,18 +112,18 @@ func (f *DatagramFormat) Parse(dst []*hub.Event, datagram []byte, refuse func(re
 		}
 		dst = append(dst, e)
 	}
-	text := trimJSON(bytes.TrimRight(bytes.TrimPrefix(datagram, byteOrderMark), "\x00"))
+	text := jsonscan.Trim(bytes.TrimRight(bytes.TrimPrefix(datagram, byteOrderMark), "\x00"))
 	switch {
 	case len(text) == 0, isCutOff(text):
 		refuse(RefusedMalformed)
-	case validJSON(text):
+	case jsonscan.Valid(text):
 		add(text)
 	default:
 		for line := range bytes.SplitSeq(text, []byte{'\n'}) {
-			line = trimJSON(line)
+			line = jsonscan.Trim(line)
 			switch {
 			case len(line) == 0:
-			case validJSON(line):
+			case jsonscan.Valid(line):
 				add(line)
 			case f.Mode == DatagramAuto && line[0] != '{' && line[0] != '[' && utf8.Valid(line):
 				dst = append(dst, &hub.Event{Topic: f.Topic, Data: bytes.Clone(line), Encoding: hub.Text})
@@ -143,7 +144,7 @@ func isCutOff(text []byte) bool {
 	if text[0] != '{' && text[0] != '[' {
 		return false
 	}
-	err := json.Compact(new(bytes.Buffer), text) // not Unmarshal: see jsonErrorDetail
+	err := json.Compact(new(bytes.Buffer), text) // not Unmarshal: see jsonscan.ErrorDetail
 	return err != nil && err.Error() == "unexpected end of JSON input"
 }
 
@@ -176,7 +177,7 @@ func (f *DatagramFormat) parse(text []byte) (*hub.Event, error) {
 			return nil, err
 		}
 	}
-	return &hub.Event{Topic: topic, Type: kind, Data: bytes.Clone(text), Encoding: hub.JSON}, checkNesting("data", text)
+	return &hub.Event{Topic: topic, Type: kind, Data: bytes.Clone(text), Encoding: hub.JSON}, jsonscan.CheckNesting("data", text)
 }
 
 // cloudEventWithTopic returns the event of a CloudEvent, or nil if the text is none. A CloudEvent
@@ -200,10 +201,10 @@ func fieldOr(obj []byte, path, parameter, fallback string) (string, error) {
 		return fallback, nil
 	}
 	value := lookup(obj, path)
-	if !isString(value) {
+	if !jsonscan.IsString(value) {
 		return fallback, nil
 	}
-	return requireString(parameter, value)
+	return jsonscan.RequireString(parameter, value)
 }
 
 // lookup returns the raw value at a dotted path, or nil. Of equal names the last counts, as in
@@ -212,7 +213,7 @@ func lookup(obj []byte, path string) []byte {
 	for {
 		name, rest, more := strings.Cut(path, ".")
 		var found []byte
-		_ = members(obj, func(n string, value []byte) error {
+		_ = jsonscan.Members(obj, func(n string, value []byte) error {
 			if n == name {
 				found = value
 			}

@@ -9,6 +9,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
+	"github.com/trivium-hub/trivium/transports/internal/jsontest"
 )
 
 type datagramVector struct {
@@ -61,10 +63,10 @@ func TestDatagramOfLines(t *testing.T) {
 		bad := 0
 		for range rapid.IntRange(2, 6).Draw(t, "lines") {
 			line := rapid.OneOf(
-				rapid.Custom(func(t *rapid.T) string { return drawRawJSON(t, 2) }),
+				rapid.Custom(func(t *rapid.T) string { return jsontest.Value(t, 2) }),
 				rapid.SampledFrom([]string{"x", `{"a"}`, "\"\xff\"", "1 2"}),
 			).Filter(func(s string) bool { return !bytes.ContainsAny([]byte(s), "\n") }).Draw(t, "line")
-			if validJSON([]byte(line)) {
+			if jsonscan.Valid([]byte(line)) {
 				want = append(want, line)
 			} else {
 				bad++
@@ -121,7 +123,7 @@ func TestRefusalReason(t *testing.T) {
 		require.Equal(t, c.reason, RefusalReason(c.event.Validate(10)))
 	}
 	require.Equal(t, RefusedMalformed, RefusalReason(errors.New("x")))
-	require.Equal(t, RefusedMalformed, RefusalReason(badInput("data", "x")))
+	require.Equal(t, RefusedMalformed, RefusalReason(jsonscan.BadInput("data", "x")))
 }
 
 // Every datagram yields an event or a refusal, and JSON data is an unchanged part of it.
@@ -139,9 +141,9 @@ func FuzzDatagram(f *testing.F) {
 		require.Positive(t, len(events)+refused)
 		for _, e := range events {
 			if e.Encoding == hub.JSON {
-				require.True(t, validJSON(e.Data))
+				require.True(t, jsonscan.Valid(e.Data))
 				require.True(t, bytes.Contains(datagram, e.Data))
-				require.Equal(t, trimJSON(e.Data), e.Data)
+				require.Equal(t, jsonscan.Trim(e.Data), e.Data)
 			}
 			require.LessOrEqual(t, len(e.Data), len(datagram))
 		}

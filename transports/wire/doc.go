@@ -7,8 +7,7 @@
 // ready for the socket: an SSE block is inside its HTTP/1.1 chunk, an envelope inside its WebSocket
 // frame. FramePayload and Unchunk return the bytes inside without a copy, for transports with
 // another framing (long-poll, HTTP/2, HTTP/1.0). The package also encodes the control messages of
-// docs/protocol.md#control-messages for SSE and for WebSocket. Problem maps each error to its HTTP
-// status and its WebSocket close code.
+// docs/protocol.md#control-messages for SSE and for WebSocket.
 //
 // Incoming, the package decodes what publishers send (datagrams, request bodies, commands) and, for
 // the client, what the hub sends (SSEDecoder, DecodeMessage, DecodePollAnswer).

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
 )
 
 // The encodings of an event that the hub caches, as slots of hub.Event.Form.
@@ -38,14 +38,14 @@ func AppendEnvelope(dst []byte, e *hub.Event) []byte {
 		dst = append(dst, `",`...)
 	}
 	dst = append(dst, `"topic":`...)
-	dst = appendQuoted(dst, e.Topic)
+	dst = jsonscan.AppendString(dst, e.Topic)
 	if e.Type != "" {
 		dst = append(dst, `,"type":`...)
-		dst = appendQuoted(dst, e.Type)
+		dst = jsonscan.AppendString(dst, e.Type)
 	}
 	if e.Key != "" {
 		dst = append(dst, `,"key":`...)
-		dst = appendQuoted(dst, e.Key)
+		dst = jsonscan.AppendString(dst, e.Key)
 	}
 	if !e.Time.IsZero() {
 		dst = append(dst, `,"time":"`...)
@@ -55,7 +55,7 @@ func AppendEnvelope(dst []byte, e *hub.Event) []byte {
 	switch e.Encoding {
 	case hub.Text:
 		dst = append(dst, `,"text":true,"data":`...)
-		dst = appendQuoted(dst, e.Data)
+		dst = jsonscan.AppendString(dst, e.Data)
 	case hub.Binary:
 		dst = append(dst, `,"data_base64":"`...)
 		dst = base64.StdEncoding.AppendEncode(dst, e.Data)
@@ -74,50 +74,6 @@ func jsonData(e *hub.Event) []byte {
 		return []byte("null")
 	}
 	return e.Data
-}
-
-// appendQuoted appends s as a JSON string (RFC 8259, section 7) with no more escapes than needed.
-// Bytes that are not UTF-8 become U+FFFD.
-func appendQuoted[S string | []byte](dst []byte, s S) []byte {
-	const hex = "0123456789abcdef"
-	dst = append(dst, '"')
-	done := 0 // s[:done] is written
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
-			if r == utf8.RuneError && size == 1 {
-				dst = append(append(dst, s[done:i]...), "\ufffd"...)
-				done = i + 1
-			}
-			i += size
-			continue
-		}
-		if c >= ' ' && c != '"' && c != '\\' {
-			i++
-			continue
-		}
-		dst = append(dst, s[done:i]...)
-		switch c {
-		case '"', '\\':
-			dst = append(dst, '\\', c)
-		case '\n':
-			dst = append(dst, `\n`...)
-		case '\r':
-			dst = append(dst, `\r`...)
-		case '\t':
-			dst = append(dst, `\t`...)
-		case '\b':
-			dst = append(dst, `\b`...)
-		case '\f':
-			dst = append(dst, `\f`...)
-		default:
-			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&0xf])
-		}
-		i++
-		done = i
-	}
-	return append(append(dst, s[done:]...), '"')
 }
 
 // scratch is a pooled buffer in which an encoding is built before its length is known, so that the
@@ -146,28 +102,28 @@ func (s *scratch) free() {
 // ones are ignored. The topic and one of data and data_base64 are required. The event may share b's
 // memory. The error names the member and the expected value.
 func DecodeEnvelope(b []byte) (*hub.Event, error) {
-	obj, err := trimObject(b)
+	obj, err := jsonscan.Object(b)
 	if err != nil {
 		return nil, fmt.Errorf("envelope: %w", err)
 	}
 	return decodeEnvelope(obj)
 }
 
-// decodeEnvelope decodes an object that trimObject has validated.
+// decodeEnvelope decodes an object that jsonscan.Object has validated.
 func decodeEnvelope(obj []byte) (*hub.Event, error) {
 	e := new(hub.Event)
 	var data []byte
 	var text, binary bool
-	err := members(obj, func(name string, value []byte) (err error) {
+	err := jsonscan.Members(obj, func(name string, value []byte) (err error) {
 		switch name {
 		case "id":
 			e.ID, err = cursorMember(name, value)
 		case "topic":
-			e.Topic, err = requireString(name, value)
+			e.Topic, err = jsonscan.RequireString(name, value)
 		case "type":
-			e.Type, err = requireString(name, value)
+			e.Type, err = jsonscan.RequireString(name, value)
 		case "key":
-			e.Key, err = requireString(name, value)
+			e.Key, err = jsonscan.RequireString(name, value)
 		case "time":
 			e.Time, err = timeMember(name, value)
 		case "text":
@@ -190,7 +146,7 @@ func decodeEnvelope(obj []byte) (*hub.Event, error) {
 		e.Encoding = hub.Binary
 	case text:
 		var s string
-		s, err = requireString("data", data)
+		s, err = jsonscan.RequireString("data", data)
 		e.Data, e.Encoding = []byte(s), hub.Text
 	default:
 		e.Data = data
@@ -202,7 +158,7 @@ func decodeEnvelope(obj []byte) (*hub.Event, error) {
 }
 
 func cursorMember(name string, value []byte) (hub.Cursor, error) {
-	s, err := requireString(name, value)
+	s, err := jsonscan.RequireString(name, value)
 	if err != nil {
 		return hub.Cursor{}, err
 	}
@@ -214,7 +170,7 @@ func cursorMember(name string, value []byte) (hub.Cursor, error) {
 }
 
 func timeMember(name string, value []byte) (time.Time, error) {
-	s, err := requireString(name, value)
+	s, err := jsonscan.RequireString(name, value)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -226,7 +182,7 @@ func timeMember(name string, value []byte) (time.Time, error) {
 }
 
 func base64Member(name string, value []byte) ([]byte, error) {
-	s, err := requireString(name, value)
+	s, err := jsonscan.RequireString(name, value)
 	if err != nil {
 		return nil, err
 	}

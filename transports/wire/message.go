@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // Ref is the client's own identifier of a command: the raw JSON of a string or number, repeated
@@ -27,9 +29,9 @@ const (
 // AppendHello appends the first message of a connection. heartbeat is 0 if there are none.
 func AppendHello(dst []byte, id, session string, heartbeat time.Duration) []byte {
 	dst = append(dst, `{"op":"hello","id":`...)
-	dst = appendQuoted(dst, id)
+	dst = jsonscan.AppendString(dst, id)
 	dst = append(dst, `,"session":`...)
-	dst = appendQuoted(dst, session)
+	dst = jsonscan.AppendString(dst, session)
 	dst = append(dst, `,"heartbeat_ms":`...)
 	dst = strconv.AppendInt(dst, heartbeat.Milliseconds(), 10)
 	return append(dst, '}')
@@ -38,7 +40,7 @@ func AppendHello(dst []byte, id, session string, heartbeat time.Duration) []byte
 // AppendHeartbeat appends a heartbeat with the subscriber's position.
 func AppendHeartbeat(dst []byte, id string) []byte {
 	dst = append(dst, `{"op":"heartbeat","id":`...)
-	return append(appendQuoted(dst, id), '}')
+	return append(jsonscan.AppendString(dst, id), '}')
 }
 
 // AppendGap appends a gap. Its id is the position at which the gap ends.
@@ -52,10 +54,10 @@ func AppendGap(dst []byte, g *hub.Gap) []byte {
 // appendGapMembers appends the members of a gap without the enclosing braces.
 func appendGapMembers(dst []byte, g *hub.Gap) []byte {
 	dst = append(dst, `"reason":`...)
-	dst = appendQuoted(dst, string(g.Reason))
+	dst = jsonscan.AppendString(dst, string(g.Reason))
 	if g.After != "" {
 		dst = append(dst, `,"after":`...)
-		dst = appendQuoted(dst, g.After)
+		dst = jsonscan.AppendString(dst, g.After)
 	}
 	dst = append(dst, `,"resumed_at":"`...)
 	dst = g.ResumedAt.AppendText(dst)
@@ -69,17 +71,17 @@ func AppendAck(dst []byte, ref Ref, id string) []byte {
 	dst = appendRefMember(dst, ref)
 	if id != "" {
 		dst = append(dst, `,"id":`...)
-		dst = appendQuoted(dst, id)
+		dst = jsonscan.AppendString(dst, id)
 	}
 	return append(dst, '}')
 }
 
 // AppendError appends the answer to a refused command or, with a nil ref, the last message before a
 // close.
-func AppendError(dst []byte, ref Ref, p *Problem) []byte {
+func AppendError(dst []byte, ref Ref, p *problems.Problem) []byte {
 	dst = append(dst, `{"op":"error"`...)
 	dst = append(appendRefMember(dst, ref), ',')
-	return append(p.appendMembers(dst), '}')
+	return append(p.AppendMembers(dst), '}')
 }
 
 func appendRefMember(dst []byte, ref Ref) []byte {
@@ -102,28 +104,28 @@ func appendRetryMember(dst []byte, retry time.Duration) []byte {
 
 // Message is one message from the hub to a WebSocket client. Which members are set depends on Op.
 type Message struct {
-	Op        string        // empty for an event
-	Event     *hub.Event    // of an event
-	ID        string        // of hello, heartbeat, gap and ack; opaque to a client
-	Ref       Ref           // of ack and error
-	Session   string        // of hello
-	Heartbeat time.Duration // of hello
-	Gap       *hub.Gap      // of gap
-	Problem   *Problem      // of error
-	Retry     time.Duration // of goaway
+	Op        string            // empty for an event
+	Event     *hub.Event        // of an event
+	ID        string            // of hello, heartbeat, gap and ack; opaque to a client
+	Ref       Ref               // of ack and error
+	Session   string            // of hello
+	Heartbeat time.Duration     // of hello
+	Gap       *hub.Gap          // of gap
+	Problem   *problems.Problem // of error
+	Retry     time.Duration     // of goaway
 }
 
 // DecodeMessage decodes one message of the hub. If its op is unknown, only Op is set, and the
 // caller ignores the message. Unknown members are ignored. The message may share b's memory.
 func DecodeMessage(b []byte) (Message, error) {
 	var m Message
-	obj, err := trimObject(b)
+	obj, err := jsonscan.Object(b)
 	if err != nil {
 		return m, fmt.Errorf("message: %w", err)
 	}
-	err = members(obj, func(name string, value []byte) (err error) {
+	err = jsonscan.Members(obj, func(name string, value []byte) (err error) {
 		if name == "op" {
-			m.Op, err = requireString(name, value)
+			m.Op, err = jsonscan.RequireString(name, value)
 		}
 		return err
 	})
@@ -136,7 +138,7 @@ func DecodeMessage(b []byte) (Message, error) {
 	case OpGap:
 		m.Gap, err = decodeGap(obj)
 	case OpError:
-		m.Problem = new(Problem)
+		m.Problem = new(problems.Problem)
 		err = m.Problem.UnmarshalJSON(obj)
 	}
 	if err == nil && m.Op != "" {
@@ -150,14 +152,14 @@ func DecodeMessage(b []byte) (Message, error) {
 
 // decodeMembers decodes the members that are not part of an event, a gap or a problem.
 func (m *Message) decodeMembers(obj []byte) error {
-	return members(obj, func(name string, value []byte) (err error) {
+	return jsonscan.Members(obj, func(name string, value []byte) (err error) {
 		switch name {
 		case "id":
-			m.ID, err = requireString(name, value)
+			m.ID, err = jsonscan.RequireString(name, value)
 		case "ref":
 			m.Ref = value
 		case "session":
-			m.Session, err = requireString(name, value)
+			m.Session, err = jsonscan.RequireString(name, value)
 		case "heartbeat_ms":
 			m.Heartbeat, err = millisecondsMember(name, value)
 		case "retry_ms":
@@ -169,7 +171,7 @@ func (m *Message) decodeMembers(obj []byte) error {
 
 // DecodeGap decodes the data of trivium.gap, or the gap of a long-poll's answer.
 func DecodeGap(b []byte) (*hub.Gap, error) {
-	obj, err := trimObject(b)
+	obj, err := jsonscan.Object(b)
 	if err != nil {
 		return nil, fmt.Errorf("gap: %w", err)
 	}
@@ -179,14 +181,14 @@ func DecodeGap(b []byte) (*hub.Gap, error) {
 func decodeGap(obj []byte) (*hub.Gap, error) {
 	g := new(hub.Gap)
 	found := false
-	err := members(obj, func(name string, value []byte) (err error) {
+	err := jsonscan.Members(obj, func(name string, value []byte) (err error) {
 		switch name {
 		case "reason":
 			var s string
-			s, err = requireString(name, value)
+			s, err = jsonscan.RequireString(name, value)
 			g.Reason = hub.GapReason(s)
 		case "after":
-			g.After, err = requireString(name, value)
+			g.After, err = jsonscan.RequireString(name, value)
 		case "resumed_at":
 			found = true
 			g.ResumedAt, err = cursorMember(name, value)
@@ -210,13 +212,4 @@ func millisecondsMember(name string, value []byte) (time.Duration, error) {
 		return 0, fmt.Errorf("%s: a whole number of milliseconds is expected", name)
 	}
 	return time.Duration(n) * time.Millisecond, nil
-}
-
-// trimObject validates that b is one JSON object, and returns it without surrounding white space.
-func trimObject(b []byte) ([]byte, error) {
-	b = trimJSON(b)
-	if len(b) == 0 || b[0] != '{' || !validJSON(b) {
-		return nil, errors.New("one JSON object in UTF-8 is expected")
-	}
-	return b, nil
 }

@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"encoding/json"
+	"errors"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
@@ -26,7 +28,7 @@ func messageVectors() []messageVector {
 	gap := &hub.Gap{Reason: hub.GapEpoch, After: "00000000-7", ResumedAt: resumed}
 	sinceGap := &hub.Gap{Reason: hub.GapExpired, ResumedAt: resumed, Certain: true}
 	line, accepted := 3, 0
-	problem := &wire.Problem{
+	problem := &problems.Problem{
 		Code: "too-large", Title: "Too large", Status: 413, Detail: `"a"`, Parameter: "data",
 		Line: &line, Accepted: &accepted,
 	}
@@ -66,9 +68,9 @@ func messageVectors() []messageVector {
 				`"detail":"\"a\"","parameter":"data","line":3,"accepted":0}`,
 			wire.Message{Op: wire.OpError, Ref: wire.Ref(`7`), Problem: problem},
 		}, {
-			"error without ref", wire.AppendError(nil, nil, wire.ProblemOf(errSecret)),
+			"error without ref", wire.AppendError(nil, nil, problems.Of(errors.New("dial 10.0.0.7: password wrong"))),
 			`{"op":"error","type":"urn:trivium:problem:internal","title":"Internal error","status":500}`,
-			wire.Message{Op: wire.OpError, Problem: wire.ProblemOf(errSecret)},
+			wire.Message{Op: wire.OpError, Problem: problems.Of(errors.New("dial 10.0.0.7: password wrong"))},
 		}, {
 			"goaway", wire.AppendGoaway(nil, 2500*time.Millisecond),
 			`{"op":"goaway","retry_ms":2500}`,

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
 )
 
 // LineReader reads lines, such as newline-delimited JSON, and holds at most one line in memory. It
@@ -51,7 +52,7 @@ func (l *LineReader) Next() (line []byte, number int, err error) {
 		if err != nil && !errors.Is(err, io.EOF) {
 			break
 		}
-		if line = trimJSON(line); len(line) > 0 {
+		if line = jsonscan.Trim(line); len(line) > 0 {
 			return line, l.number, nil
 		}
 	}

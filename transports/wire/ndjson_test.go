@@ -9,6 +9,8 @@ import (
 	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
 )
 
 type numberedLine struct {
@@ -141,7 +143,7 @@ func FuzzLineReader(f *testing.F) {
 			if tooLong = len(line) > limit; tooLong {
 				break
 			}
-			if line = string(trimJSON([]byte(line))); line != "" {
+			if line = string(jsonscan.Trim([]byte(line))); line != "" {
 				want = append(want, numberedLine{line, i + 1})
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
 )
 
 // nested returns nested JSON arrays; the innermost string contains brackets, which do not count.
@@ -33,9 +34,9 @@ func TestNestingLimit(t *testing.T) {
 		"datagram": udp, "datagram envelope": func(data string) error { return udp(envelope(data)) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			require.NoError(t, publish(nested(MaxNesting)))
-			require.NoError(t, publish(strings.Repeat("[[],", MaxNesting-1)+"[]"+strings.Repeat("]", MaxNesting-1)))
-			for _, levels := range []int{MaxNesting + 1, maxJSONDepth - 3, maxJSONDepth, 5 * maxJSONDepth} {
+			require.NoError(t, publish(nested(jsonscan.MaxNesting)))
+			require.NoError(t, publish(strings.Repeat("[[],", jsonscan.MaxNesting-1)+"[]"+strings.Repeat("]", jsonscan.MaxNesting-1)))
+			for _, levels := range []int{jsonscan.MaxNesting + 1, jsonscan.MaxDepth - 3, jsonscan.MaxDepth, 5 * jsonscan.MaxDepth} {
 				require.ErrorContains(t, publish(nested(levels)), "levels", "%d", levels)
 			}
 		})
@@ -44,7 +45,7 @@ func TestNestingLimit(t *testing.T) {
 
 // Data at the nesting limit can be decoded in every format in which it is delivered.
 func TestDeepestNestingIsReadable(t *testing.T) {
-	e := &hub.Event{Topic: "a", Data: []byte(nested(MaxNesting))}
+	e := &hub.Event{Topic: "a", Data: []byte(nested(jsonscan.MaxNesting))}
 	_, err := DecodeEnvelope(AppendEnvelope(nil, e))
 	require.NoError(t, err)
 	_, err = DecodePollAnswer([]byte(`{"cursor":"x","events":[` + string(AppendEnvelope(nil, e)) + `]}`))

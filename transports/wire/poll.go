@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
 )
 
 // AppendPollHead appends the start of a long-poll's body (docs/protocol.md#long-poll), up to its
@@ -12,7 +13,7 @@ import (
 // PollEnd.
 func AppendPollHead(dst []byte, cursor string, gap *hub.Gap) []byte {
 	dst = append(dst, `{"cursor":`...)
-	dst = appendQuoted(dst, cursor)
+	dst = jsonscan.AppendString(dst, cursor)
 	if gap != nil {
 		dst = append(dst, `,"gap":{`...)
 		dst = append(appendGapMembers(dst, gap), '}')
@@ -47,9 +48,9 @@ type PollAnswer struct {
 // The events may share b's memory.
 func DecodePollAnswer(b []byte) (PollAnswer, error) {
 	var a PollAnswer
-	obj, err := trimObject(b)
+	obj, err := jsonscan.Object(b)
 	if err == nil {
-		err = members(obj, a.member)
+		err = jsonscan.Members(obj, a.member)
 	}
 	if err == nil && a.Cursor == "" {
 		err = errors.New("cursor: is missing")
@@ -63,14 +64,14 @@ func DecodePollAnswer(b []byte) (PollAnswer, error) {
 func (a *PollAnswer) member(name string, value []byte) (err error) {
 	switch name {
 	case "cursor":
-		a.Cursor, err = requireString(name, value)
+		a.Cursor, err = jsonscan.RequireString(name, value)
 	case "gap":
 		a.Gap, err = DecodeGap(value)
 	case "events":
 		if value[0] != '[' {
 			return errors.New("events: a list is expected")
 		}
-		err = elements(value, func(envelope []byte) error {
+		err = jsonscan.Elements(value, func(envelope []byte) error {
 			e, err := DecodeEnvelope(envelope)
 			if err != nil {
 				return fmt.Errorf("events: %w", err)

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
 )
 
 // ParseEnvelope parses a publisher's envelope (docs/protocol.md#events): topic, type, key, and
@@ -18,9 +19,9 @@ import (
 // Only the format is checked; limits and the rules for topic and type are up to hub.Event.Validate.
 // The error is a *hub.InvalidError that names the member, or "body" if b is no JSON object.
 func ParseEnvelope(b []byte) (*hub.Event, error) {
-	b = trimJSON(b)
-	if !validJSON(b) {
-		return nil, badInput("body", jsonErrorDetail(b))
+	b = jsonscan.Trim(b)
+	if !jsonscan.Valid(b) {
+		return nil, jsonscan.BadInput("body", jsonscan.ErrorDetail(b))
 	}
 	return parseEnvelope(b)
 }
@@ -28,9 +29,9 @@ func ParseEnvelope(b []byte) (*hub.Event, error) {
 // ParseEnvelopes parses one envelope or an array of 1 to maxEvents, all or none. The error is like
 // that of ParseEnvelope; in an array, its detail contains the index.
 func ParseEnvelopes(b []byte, maxEvents int) ([]*hub.Event, error) {
-	b = trimJSON(b)
-	if !validJSON(b) {
-		return nil, badInput("body", jsonErrorDetail(b))
+	b = jsonscan.Trim(b)
+	if !jsonscan.Valid(b) {
+		return nil, jsonscan.BadInput("body", jsonscan.ErrorDetail(b))
 	}
 	if b[0] != '[' {
 		e, err := parseEnvelope(b)
@@ -40,9 +41,9 @@ func ParseEnvelopes(b []byte, maxEvents int) ([]*hub.Event, error) {
 		return []*hub.Event{e}, nil
 	}
 	var events []*hub.Event
-	err := elements(b, func(value []byte) error {
+	err := jsonscan.Elements(b, func(value []byte) error {
 		if len(events) == maxEvents {
-			return badInput("body", fmt.Sprintf("at most %d envelopes are allowed in an array", maxEvents))
+			return jsonscan.BadInput("body", fmt.Sprintf("at most %d envelopes are allowed in an array", maxEvents))
 		}
 		e, err := parseEnvelope(value)
 		if err != nil {
@@ -55,7 +56,7 @@ func ParseEnvelopes(b []byte, maxEvents int) ([]*hub.Event, error) {
 	case err != nil:
 		return nil, err
 	case len(events) == 0:
-		return nil, badInput("body", "must be an envelope or an array of at least one")
+		return nil, jsonscan.BadInput("body", "must be an envelope or an array of at least one")
 	}
 	return events, nil
 }
@@ -72,7 +73,7 @@ func AtIndex(index int, isArray bool, err error) error {
 func atIndex(index int, err error) error {
 	var invalid *hub.InvalidError
 	if errors.As(err, &invalid) {
-		return badInput(invalid.Parameter, fmt.Sprintf("event %d of the array (index %d): %s", index+1, index, invalid.Detail))
+		return jsonscan.BadInput(invalid.Parameter, fmt.Sprintf("event %d of the array (index %d): %s", index+1, index, invalid.Detail))
 	}
 	return err
 }
@@ -86,7 +87,7 @@ type envelope struct {
 }
 
 func (v *envelope) read(obj []byte) {
-	_ = members(obj, func(name string, value []byte) error {
+	_ = jsonscan.Members(obj, func(name string, value []byte) error {
 		slot := v.slot(name)
 		if slot == nil {
 			return nil
@@ -95,7 +96,7 @@ func (v *envelope) read(obj []byte) {
 			v.duplicate = name
 		}
 		*slot = value
-		v.hasTopic = v.hasTopic || slot == &v.topic && isString(value)
+		v.hasTopic = v.hasTopic || slot == &v.topic && jsonscan.IsString(value)
 		return nil
 	})
 }
@@ -121,7 +122,7 @@ func (v *envelope) slot(name string) *[]byte {
 // parseEnvelope parses an envelope from valid JSON.
 func parseEnvelope(text []byte) (*hub.Event, error) {
 	if text[0] != '{' {
-		return nil, badInput("body", "an envelope is a JSON object")
+		return nil, jsonscan.BadInput("body", "an envelope is a JSON object")
 	}
 	var v envelope
 	v.read(text)
@@ -132,9 +133,9 @@ func parseEnvelope(text []byte) (*hub.Event, error) {
 func (v *envelope) event() (*hub.Event, error) {
 	switch {
 	case v.duplicate != "":
-		return nil, badInput(v.duplicate, "must be given only once")
+		return nil, jsonscan.BadInput(v.duplicate, "must be given only once")
 	case v.topic == nil:
-		return nil, badInput("topic", "is missing; every envelope needs a topic")
+		return nil, jsonscan.BadInput("topic", "is missing; every envelope needs a topic")
 	}
 	e := new(hub.Event)
 	for _, m := range []struct {
@@ -146,7 +147,7 @@ func (v *envelope) event() (*hub.Event, error) {
 			continue
 		}
 		var err error
-		if *m.to, err = requireString(m.name, m.value); err != nil {
+		if *m.to, err = jsonscan.RequireString(m.name, m.value); err != nil {
 			return nil, err
 		}
 	}
@@ -162,34 +163,34 @@ func (v *envelope) payload() ([]byte, hub.Encoding, error) {
 	text := string(v.text) == "true"
 	switch {
 	case v.data == nil && v.base64 == nil:
-		return nil, 0, badInput("data", "is missing; an envelope needs data or data_base64")
+		return nil, 0, jsonscan.BadInput("data", "is missing; an envelope needs data or data_base64")
 	case v.data != nil && v.base64 != nil:
-		return nil, 0, badInput("data_base64", "must not be given beside data")
+		return nil, 0, jsonscan.BadInput("data_base64", "must not be given beside data")
 	case v.text != nil && !text && string(v.text) != "false":
-		return nil, 0, badInput("text", "must be true or false")
+		return nil, 0, jsonscan.BadInput("text", "must be true or false")
 	case text && v.base64 != nil:
-		return nil, 0, badInput("text", "must not be true beside data_base64")
+		return nil, 0, jsonscan.BadInput("text", "must not be true beside data_base64")
 	case v.base64 != nil:
 		data, err := decodeBase64(v.base64)
 		return data, hub.Binary, err
 	case text:
-		if !isString(v.data) {
-			return nil, 0, badInput("data", `must be a string where "text" is true`)
+		if !jsonscan.IsString(v.data) {
+			return nil, 0, jsonscan.BadInput("data", `must be a string where "text" is true`)
 		}
-		s, err := requireString("data", v.data)
+		s, err := jsonscan.RequireString("data", v.data)
 		return []byte(s), hub.Text, err
 	}
-	return bytes.Clone(v.data), hub.JSON, checkNesting("data", v.data)
+	return bytes.Clone(v.data), hub.JSON, jsonscan.CheckNesting("data", v.data)
 }
 
 func decodeBase64(value []byte) ([]byte, error) {
-	s, err := requireString("data_base64", value)
+	s, err := jsonscan.RequireString("data_base64", value)
 	if err != nil {
 		return nil, err
 	}
 	data, err := base64.StdEncoding.Strict().DecodeString(s)
 	if err != nil || strings.ContainsAny(s, "\r\n") { // which the decoder ignores
-		return nil, badInput("data_base64", "must be standard base64 with padding (RFC 4648 section 4)")
+		return nil, jsonscan.BadInput("data_base64", "must be standard base64 with padding (RFC 4648 section 4)")
 	}
 	return data, nil
 }
@@ -203,29 +204,29 @@ func decodeBase64(value []byte) ([]byte, error) {
 func ParseBody(b []byte, contentType string) (data []byte, enc hub.Encoding, err error) {
 	mediaType := mediaTypeOf(contentType)
 	if contentType != "" && mediaType == "" {
-		return nil, 0, badInput("Content-Type", "must be a media type, as in text/plain (RFC 9110 section 8.3.1)")
+		return nil, 0, jsonscan.BadInput("Content-Type", "must be a media type, as in text/plain (RFC 9110 section 8.3.1)")
 	}
-	trimmed := trimJSON(b)
+	trimmed := jsonscan.Trim(b)
 	switch {
 	case mediaType == "" || mediaType == "application/x-www-form-urlencoded":
-		if enc = sniff(b, trimmed); enc == hub.Text && nestedDeeper(trimmed, maxJSONDepth) {
-			return nil, 0, badInput("body", tooDeepDetail)
+		if enc = sniff(b, trimmed); enc == hub.Text && jsonscan.NestedDeeper(trimmed, jsonscan.MaxDepth) {
+			return nil, 0, jsonscan.BadInput("body", jsonscan.TooDeepDetail)
 		}
 	case IsJSONType(mediaType):
-		if !validJSON(trimmed) {
-			return nil, 0, badInput("body", jsonErrorDetail(trimmed))
+		if !jsonscan.Valid(trimmed) {
+			return nil, 0, jsonscan.BadInput("body", jsonscan.ErrorDetail(trimmed))
 		}
 		enc = hub.JSON
 	case strings.HasPrefix(mediaType, "text/"):
 		if !utf8.Valid(b) {
-			return nil, 0, badInput("body", "must be valid UTF-8, since its Content-Type is "+mediaType)
+			return nil, 0, jsonscan.BadInput("body", "must be valid UTF-8, since its Content-Type is "+mediaType)
 		}
 		enc = hub.Text
 	default:
 		enc = hub.Binary
 	}
 	if enc == hub.JSON {
-		b, err = trimmed, checkNesting("body", trimmed)
+		b, err = trimmed, jsonscan.CheckNesting("body", trimmed)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -267,7 +268,7 @@ func mediaTypeOf(contentType string) string {
 
 func sniff(b, trimmed []byte) hub.Encoding {
 	switch {
-	case validJSON(trimmed):
+	case jsonscan.Valid(trimmed):
 		return hub.JSON
 	case utf8.Valid(b):
 		return hub.Text

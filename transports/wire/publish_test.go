@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/jsontest"
 )
 
 // vectorInput is an input in the tables of testdata/ingress.
@@ -103,7 +104,7 @@ func drawEvent(t *rapid.T) *hub.Event {
 	}
 	switch e.Encoding {
 	case hub.JSON:
-		e.Data = []byte(drawRawJSON(t, 3))
+		e.Data = []byte(jsontest.Value(t, 3))
 	case hub.Text:
 		e.Data = []byte(rapid.String().Draw(t, "text"))
 	case hub.Binary:

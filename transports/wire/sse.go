@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // EncodeSSE encodes FormSSE: one HTTP/1.1 chunk with the event's block
@@ -163,7 +164,7 @@ func AppendSSEGap(dst []byte, g *hub.Gap) []byte {
 
 // AppendSSEError appends trivium.error, after which the stream ends. id is the subscriber's
 // position; "" omits the field.
-func AppendSSEError(dst []byte, retry time.Duration, id string, p *Problem) []byte {
+func AppendSSEError(dst []byte, retry time.Duration, id string, p *problems.Problem) []byte {
 	return SSEMessage{Retry: retry, Event: "trivium.error", ID: id, Data: string(p.AppendJSON(nil))}.Append(dst)
 }
 

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
@@ -112,7 +113,7 @@ func TestSSEControl(t *testing.T) {
 	resumed := hub.Cursor{Epoch: 0x1f0c9a77, Seq: 42}
 	gap := &hub.Gap{Reason: hub.GapExpired, After: "1f0c9a77-7", ResumedAt: resumed, Certain: true}
 	sinceGap := &hub.Gap{Reason: hub.GapExpired, ResumedAt: resumed}
-	problem := wire.BadParameter("topic", "a\rb")
+	problem := problems.BadParameter("topic", "a\rb")
 	for _, tt := range []struct {
 		name string
 		got  []byte
@@ -132,7 +133,7 @@ func TestSSEControl(t *testing.T) {
 		{"error", wire.AppendSSEError(nil, 0, "1f0c9a77-42", problem), "event: trivium.error\nid: 1f0c9a77-42\n" +
 			`data: {"type":"urn:trivium:problem:invalid-parameter","title":"Invalid parameter","status":400,` +
 			`"detail":"topic: a\rb","parameter":"topic"}` + "\n\n"},
-		{"error with retry", wire.AppendSSEError(nil, 3*time.Second, "", wire.TooSlow())[:20], "retry: 3000\nevent: t"},
+		{"error with retry", wire.AppendSSEError(nil, 3*time.Second, "", problems.TooSlow())[:20], "retry: 3000\nevent: t"},
 		{"goaway", wire.AppendSSEGoaway(nil, 4*time.Second, "1f0c9a77-42"),
 			"retry: 4000\nevent: trivium.goaway\nid: 1f0c9a77-42\ndata: {\"retry_ms\":4000}\n\n"},
 		{"goaway at once", wire.AppendSSEGoaway(nil, 0, "1f0c9a77-42"),

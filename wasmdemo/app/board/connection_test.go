@@ -14,10 +14,10 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/client"
+	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/publish"
 	"github.com/trivium-hub/trivium/transports/transporttest"
 	"github.com/trivium-hub/trivium/transports/web"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 const patience = 3 * time.Minute
@@ -29,7 +29,7 @@ type table struct {
 	board   *Board
 	roads   [Columns]*Connection
 	load    *Load
-	refuse  atomic.Pointer[wire.Problem] // of publishing
+	refuse  atomic.Pointer[problems.Problem] // of publishing
 	refused atomic.Int64
 }
 
@@ -190,7 +190,7 @@ func TestLoadIsHonest(t *testing.T) {
 	b.load.Set(func(w *LoadWant) { *w = LoadWant{On: true, Rate: 200, Topic: "demo.load"} })
 	b.await("some came", func(r Report) bool { return r.Compared > 10 })
 
-	b.refuse.Store(wire.RateLimited("at most 10 events a second", time.Second))
+	b.refuse.Store(problems.RateLimited("at most 10 events a second", time.Second))
 	require.Eventually(t, func() bool { return b.load.Status(time.Now()).Trouble != "" }, patience, time.Millisecond)
 	require.Contains(t, b.load.Status(time.Now()).Trouble, "429 Too many requests: at most 10 events a second")
 	b.refuse.Store(nil)
@@ -203,7 +203,7 @@ func TestLoadIsHonest(t *testing.T) {
 	b.load.Set(func(w *LoadWant) { w.Hidden = false })
 	b.await("goes on", level(before+20))
 
-	b.refuse.Store(wire.Forbidden("the token may not publish on demo.load"))
+	b.refuse.Store(problems.Forbidden("the token may not publish on demo.load"))
 	require.Eventually(t, func() bool { return !b.load.Status(time.Now()).On }, patience, time.Millisecond)
 	require.Contains(t, b.load.Status(time.Now()).Trouble, "403 Forbidden")
 	require.Equal(t, repeats, b.load.Status(time.Now()).Repeats, "what is refused for good is not sent again")

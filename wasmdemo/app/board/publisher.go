@@ -9,7 +9,6 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/client"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // maxAnswer bounds what is read of an answer, in bytes.
@@ -32,7 +31,7 @@ func (h *Hub) Publish(ctx context.Context, key string, events ...*hub.Event) (id
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = wire.AppendEnvelope(body, e)
+		body = client.AppendEnvelope(body, e)
 	}
 	return h.do(ctx, &client.Request{
 		Method: "POST", URL: h.URL + "/publish", Body: append(body, ']'),
@@ -66,12 +65,7 @@ func (h *Hub) do(ctx context.Context, request *client.Request, member string) (f
 		return "", err
 	}
 	if answer.Status == 200 {
-		err := wire.Members(body, func(name string, value []byte) error {
-			if name == member {
-				found, _ = wire.DecodeString(value)
-			}
-			return nil
-		})
+		found, err := client.StringMember(body, member)
 		if err == nil && found == "" {
 			err = errors.New("the answer is none of a hub's")
 		}

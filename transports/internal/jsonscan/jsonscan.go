@@ -1,8 +1,13 @@
-package wire
+// Package jsonscan reads and writes JSON without reflection. It replaces encoding/json, which does not preserve
+// what the protocol promises: its structs match names without regard to case, the last of two equal names wins, and
+// values are not the bytes that were sent. Functions that do not return an error require input that Valid has
+// accepted. Functions are safe for concurrent use.
+package jsonscan
 
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -10,13 +15,9 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// The scanners below replace encoding/json, which does not preserve what the protocol promises: its
-// structs match names without regard to case, the last of two equal names wins, and values are not
-// the bytes that were sent. The scanners require input that validJSON has accepted.
-
-// validJSON reports whether b is one JSON text (RFC 8259) in valid UTF-8, without a byte order
-// mark. It refuses values nested deeper than maxJSONDepth.
-func validJSON(b []byte) bool {
+// Valid reports whether b is one JSON text (RFC 8259) in valid UTF-8, without a byte order
+// mark. It refuses values nested deeper than MaxDepth.
+func Valid(b []byte) bool {
 	return json.Valid(b) && utf8.Valid(b)
 }
 
@@ -24,18 +25,19 @@ func validJSON(b []byte) bool {
 // common languages accept this depth.
 const MaxNesting = 500
 
-// checkNesting refuses JSON that is nested deeper than MaxNesting.
-func checkNesting(parameter string, value []byte) error {
-	if len(value) <= 2*MaxNesting || !nestedDeeper(value, MaxNesting) {
+// CheckNesting refuses JSON that is nested deeper than MaxNesting.
+func CheckNesting(parameter string, value []byte) error {
+	if len(value) <= 2*MaxNesting || !NestedDeeper(value, MaxNesting) {
 		return nil
 	}
-	return badInput(parameter, tooDeepDetail)
+	return BadInput(parameter, TooDeepDetail)
 }
 
-var tooDeepDetail = fmt.Sprintf("arrays and objects are nested more than %d levels deep", MaxNesting)
+// TooDeepDetail describes JSON over MaxNesting.
+var TooDeepDetail = fmt.Sprintf("arrays and objects are nested more than %d levels deep", MaxNesting)
 
-// nestedDeeper reports whether a text, which need not be valid JSON, is nested deeper than limit.
-func nestedDeeper(b []byte, limit int) bool {
+// NestedDeeper reports whether a text, which need not be valid JSON, is nested deeper than limit.
+func NestedDeeper(b []byte, limit int) bool {
 	depth := 0
 	for i := 0; i < len(b); i++ {
 		switch b[i] {
@@ -56,13 +58,13 @@ func nestedDeeper(b []byte, limit int) bool {
 	return false
 }
 
-// maxJSONDepth is the limit of encoding/json.
-const maxJSONDepth = 10000
+// MaxDepth is the limit of encoding/json.
+const MaxDepth = 10000
 
-// jsonErrorDetail describes the error in a text that validJSON refused.
-func jsonErrorDetail(b []byte) string {
-	if nestedDeeper(b, maxJSONDepth) {
-		return tooDeepDetail
+// ErrorDetail describes the error in a text that Valid refused.
+func ErrorDetail(b []byte) string {
+	if NestedDeeper(b, MaxDepth) {
+		return TooDeepDetail
 	}
 	// Unmarshal would need reflection, which adds half a megabyte to the WebAssembly program.
 	if err := json.Compact(new(bytes.Buffer), b); err != nil {
@@ -71,20 +73,21 @@ func jsonErrorDetail(b []byte) string {
 	return "must be JSON in valid UTF-8"
 }
 
-const jsonSpace = " \t\r\n" // RFC 8259 section 2; Unicode has more white space
+// Space is the white space of JSON.
+const Space = " \t\r\n" // RFC 8259 section 2; Unicode has more white space
 
-// trimJSON strips JSON white space around b.
-func trimJSON(b []byte) []byte {
-	return bytes.Trim(b, jsonSpace)
+// Trim strips JSON white space around b.
+func Trim(b []byte) []byte {
+	return bytes.Trim(b, Space)
 }
 
-// members calls visit for each member of a valid JSON object, in order. It stops at the first error
+// Members calls visit for each member of a valid JSON object, in order. It stops at the first error
 // of visit and returns it. The name is unescaped and case-sensitive. The value is the raw text, a
 // slice of obj without surrounding white space.
-func members(obj []byte, visit func(name string, value []byte) error) error {
+func Members(obj []byte, visit func(name string, value []byte) error) error {
 	for rest := contents(obj); len(rest) > 0; {
 		n := valueLen(rest)
-		name, _ := decodeString(rest[:n])
+		name, _ := DecodeString(rest[:n])
 		rest = afterSpace(rest[n:])
 		rest = afterSpace(rest[1:]) // the colon
 		n = valueLen(rest)
@@ -96,8 +99,8 @@ func members(obj []byte, visit func(name string, value []byte) error) error {
 	return nil
 }
 
-// elements calls visit for each element of a valid JSON array. See members.
-func elements(array []byte, visit func(value []byte) error) error {
+// Elements calls visit for each element of a valid JSON array. See Members.
+func Elements(array []byte, visit func(value []byte) error) error {
 	for rest := contents(array); len(rest) > 0; {
 		n := valueLen(rest)
 		if err := visit(rest[:n]); err != nil {
@@ -110,8 +113,8 @@ func elements(array []byte, visit func(value []byte) error) error {
 
 // contents returns the text between the brackets of an object or array.
 func contents(b []byte) []byte {
-	b = trimJSON(b)
-	return trimJSON(b[1 : len(b)-1])
+	b = Trim(b)
+	return Trim(b[1 : len(b)-1])
 }
 
 func afterSpace(b []byte) []byte {
@@ -137,7 +140,7 @@ func valueLen(b []byte) int {
 	case '{', '[':
 		return containerLen(b)
 	}
-	if n := bytes.IndexAny(b, ",]}"+jsonSpace); n >= 0 {
+	if n := bytes.IndexAny(b, ",]}"+Space); n >= 0 {
 		return n
 	}
 	return len(b)
@@ -170,14 +173,14 @@ func containerLen(b []byte) int {
 	}
 }
 
-// isString reports whether a raw value is a JSON string. The value may be nil.
-func isString(value []byte) bool {
+// IsString reports whether a raw value is a JSON string. The value may be nil.
+func IsString(value []byte) bool {
 	return len(value) > 0 && value[0] == '"'
 }
 
-// decodeString unescapes a valid raw JSON string. ok is false if it has the escape of an unpaired
+// DecodeString unescapes a valid raw JSON string. ok is false if it has the escape of an unpaired
 // surrogate, which has no UTF-8 encoding (RFC 8259 section 8.2) and is replaced by U+FFFD.
-func decodeString(raw []byte) (s string, ok bool) {
+func DecodeString(raw []byte) (s string, ok bool) {
 	raw = raw[1 : len(raw)-1]
 	escape := bytes.IndexByte(raw, '\\')
 	if escape < 0 {
@@ -235,42 +238,93 @@ func escapedUnit(b []byte) int {
 	return unit
 }
 
-// requireString decodes the value of a member that must be a string. The error is a
+// RequireString decodes the value of a member that must be a string. The error is a
 // *hub.InvalidError for the member.
-func requireString(name string, value []byte) (string, error) {
-	if !isString(value) {
-		return "", badInput(name, "must be a string")
+func RequireString(name string, value []byte) (string, error) {
+	if !IsString(value) {
+		return "", BadInput(name, "must be a string")
 	}
-	s, ok := decodeString(value)
+	s, ok := DecodeString(value)
 	if !ok {
-		return "", badInput(name, `must not contain an unpaired surrogate (\ud800 to \udfff)`)
+		return "", BadInput(name, `must not contain an unpaired surrogate (\ud800 to \udfff)`)
 	}
 	return s, nil
 }
 
-// Members calls visit for each member of a JSON object, in order. It stops at the first error of
+// ObjectMembers calls visit for each member of a JSON object, in order. It stops at the first error of
 // visit and returns it. The name is unescaped and case-sensitive; the value is raw, valid JSON.
 // Programs that cannot afford the reflection of encoding/json use it for small messages.
-func Members(object []byte, visit func(name string, value []byte) error) error {
-	object, err := trimObject(object)
+func ObjectMembers(object []byte, visit func(name string, value []byte) error) error {
+	object, err := Object(object)
 	if err != nil {
 		return err
 	}
-	return members(object, visit)
+	return Members(object, visit)
 }
 
-// DecodeString decodes a raw value passed by Members. ok is false if the value is no string, or
+// StringValue decodes a raw value passed by ObjectMembers. ok is false if the value is no string, or
 // contains an unpaired surrogate.
-func DecodeString(value []byte) (s string, ok bool) {
-	if !isString(value) {
+func StringValue(value []byte) (s string, ok bool) {
+	if !IsString(value) {
 		return "", false
 	}
-	return decodeString(value)
+	return DecodeString(value)
 }
 
-// AppendString appends s as a JSON string. Bytes that are not UTF-8 become U+FFFD.
-func AppendString(dst []byte, s string) []byte { return appendQuoted(dst, s) }
-
-func badInput(parameter, detail string) error {
+// BadInput returns a *hub.InvalidError for the parameter.
+func BadInput(parameter, detail string) error {
 	return &hub.InvalidError{Parameter: parameter, Detail: detail}
+}
+
+// AppendString appends s as a JSON string (RFC 8259, section 7) with no more escapes than needed.
+// Bytes that are not UTF-8 become U+FFFD.
+func AppendString[S string | []byte](dst []byte, s S) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	done := 0 // s[:done] is written
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			r, size := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
+			if r == utf8.RuneError && size == 1 {
+				dst = append(append(dst, s[done:i]...), "\ufffd"...)
+				done = i + 1
+			}
+			i += size
+			continue
+		}
+		if c >= ' ' && c != '"' && c != '\\' {
+			i++
+			continue
+		}
+		dst = append(dst, s[done:i]...)
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, `\n`...)
+		case '\r':
+			dst = append(dst, `\r`...)
+		case '\t':
+			dst = append(dst, `\t`...)
+		case '\b':
+			dst = append(dst, `\b`...)
+		case '\f':
+			dst = append(dst, `\f`...)
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&0xf])
+		}
+		i++
+		done = i
+	}
+	return append(append(dst, s[done:]...), '"')
+}
+
+// Object validates that b is one JSON object, and returns it without surrounding white space.
+func Object(b []byte) ([]byte, error) {
+	b = Trim(b)
+	if len(b) == 0 || b[0] != '{' || !Valid(b) {
+		return nil, errors.New("one JSON object in UTF-8 is expected")
+	}
+	return b, nil
 }

@@ -1,4 +1,4 @@
-package wire
+package jsonscan
 
 import (
 	"encoding/json"
@@ -21,7 +21,7 @@ func TestDecodeStringMatchesEncodingJSON(t *testing.T) {
 		raw := []byte(`"` + strings.Join(pieces, "") + `"`)
 		var want string
 		require.NoError(t, json.Unmarshal(raw, &want))
-		got, ok := decodeString(raw)
+		got, ok := DecodeString(raw)
 		require.Equal(t, want, got)
 
 		written := strings.Count(string(raw), "\uFFFD") + strings.Count(strings.ToLower(string(raw)), `\ufffd`)
@@ -35,15 +35,15 @@ func TestDecodeStringMatchesEncodingJSON(t *testing.T) {
 func TestMembersOfAnObject(t *testing.T) {
 	var names []string
 	read := func(name string, value []byte) error {
-		s, ok := DecodeString(value)
+		s, ok := StringValue(value)
 		names = append(names, name+"="+s)
 		require.Equal(t, name == "a", ok)
 		return nil
 	}
-	require.NoError(t, Members([]byte(` {"a":"x\n","b":1,"c":"\ud800"} `), read))
+	require.NoError(t, ObjectMembers([]byte(` {"a":"x\n","b":1,"c":"\ud800"} `), read))
 	require.Equal(t, []string{"a=x\n", "b=", "c=\uFFFD"}, names)
 	for _, bad := range []string{"", "[]", `"a"`, `{"a":}`, `{"a":1`, "{\"a\":\"\xff\"}"} {
-		require.Error(t, Members([]byte(bad), read), bad)
+		require.Error(t, ObjectMembers([]byte(bad), read), bad)
 	}
 	require.Equal(t, `"<\"\u0001é`+"\uFFFD"+`"`, string(AppendString(nil, "<\"\x01é\xff")))
 }

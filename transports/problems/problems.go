@@ -1,17 +1,22 @@
-package wire
+// Package problems holds the errors that the hub answers requests with, in the format of RFC 9457.
+//
+//	p := problems.Of(err)               // nil for nil
+//	transports.WriteProblem(w, r, p)    // {"type":"urn:trivium:problem:invalid-parameter","title":…}
+//
+// Of converts the errors of the hub. docs/protocol.md#errors lists the codes. The package does no I/O and starts no
+// goroutine; functions are safe for concurrent use. It is part of the browser's client and does not import net/http.
+package problems
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// The codes of problems. They are stable: a problem's type is ProblemURN followed by its code.
+// The codes of problems. They are stable: a problem's type is URN followed by its code.
 const (
 	CodeBadRequest           = "bad-request"
 	CodeInvalidParameter     = "invalid-parameter"
@@ -40,11 +45,11 @@ const (
 	CodeDraining             = "draining"
 )
 
-// ProblemURN is the prefix of every problem's type.
-const ProblemURN = "urn:trivium:problem:"
+// URN is the prefix of every problem's type.
+const URN = "urn:trivium:problem:"
 
-// ProblemContentType is the media type of a problem (RFC 9457, section 3).
-const ProblemContentType = "application/problem+json"
+// ContentType is the media type of a problem (RFC 9457, section 3).
+const ContentType = "application/problem+json"
 
 // The default retry delays.
 const (
@@ -84,89 +89,6 @@ func (p *Problem) Temporary() bool {
 	return false
 }
 
-// AppendJSON appends the problem as a JSON object.
-func (p *Problem) AppendJSON(dst []byte) []byte {
-	return append(p.appendMembers(append(dst, '{')), '}')
-}
-
-// MarshalJSON implements json.Marshaler. It never fails.
-func (p *Problem) MarshalJSON() ([]byte, error) { return p.AppendJSON(nil), nil }
-
-// appendMembers appends the members without the enclosing braces.
-func (p *Problem) appendMembers(dst []byte) []byte {
-	dst = append(dst, `"type":`...)
-	dst = appendQuoted(dst, ProblemURN+p.Code)
-	dst = append(dst, `,"title":`...)
-	dst = appendQuoted(dst, p.Title)
-	dst = append(dst, `,"status":`...)
-	dst = strconv.AppendInt(dst, int64(p.Status), 10)
-	if p.Detail != "" {
-		dst = append(dst, `,"detail":`...)
-		dst = appendQuoted(dst, p.Detail)
-	}
-	if p.Parameter != "" {
-		dst = append(dst, `,"parameter":`...)
-		dst = appendQuoted(dst, p.Parameter)
-	}
-	if p.Line != nil {
-		dst = append(dst, `,"line":`...)
-		dst = strconv.AppendInt(dst, int64(*p.Line), 10)
-	}
-	if p.Accepted != nil {
-		dst = append(dst, `,"accepted":`...)
-		dst = strconv.AppendInt(dst, int64(*p.Accepted), 10)
-	}
-	return dst
-}
-
-// UnmarshalJSON implements json.Unmarshaler. Code stays empty if the type is not one of the hub's,
-// for example in a problem from a proxy.
-func (p *Problem) UnmarshalJSON(b []byte) error {
-	var read Problem
-	if err := Members(b, read.member); err != nil {
-		return fmt.Errorf("problem: %w", err)
-	}
-	*p = read
-	return nil
-}
-
-func (p *Problem) member(name string, value []byte) (err error) {
-	if string(value) == "null" { // some servers write null for absent members
-		return nil
-	}
-	switch name {
-	case "type":
-		var kind string
-		kind, err = requireString(name, value)
-		if code, ours := strings.CutPrefix(kind, ProblemURN); ours {
-			p.Code = code
-		}
-	case "title":
-		p.Title, err = requireString(name, value)
-	case "detail":
-		p.Detail, err = requireString(name, value)
-	case "parameter":
-		p.Parameter, err = requireString(name, value)
-	case "status":
-		p.Status, err = requireInt(name, value)
-	case "line":
-		p.Line = new(int)
-		*p.Line, err = requireInt(name, value)
-	case "accepted":
-		p.Accepted = new(int)
-		*p.Accepted, err = requireInt(name, value)
-	}
-	return err
-}
-
-func requireInt(name string, value []byte) (int, error) {
-	n, err := strconv.Atoi(string(value))
-	if err != nil {
-		return 0, badInput(name, "must be a whole number")
-	}
-	return n, nil
-}
-
 // CloseCode returns the problem's WebSocket close code (docs/protocol.md#close-codes).
 func (p *Problem) CloseCode() int {
 	switch p.Code {
@@ -189,10 +111,10 @@ func (p *Problem) CloseCode() int {
 	return 4400
 }
 
-// ProblemOf converts an error to a problem; nil returns nil. It knows the types Problem,
+// Of converts an error to a problem; nil returns nil. It knows the types Problem,
 // hub.InvalidError and the hub's other errors, and those of contexts. Any other error becomes
 // "internal error" without its text, which may be confidential. The caller may change the result.
-func ProblemOf(err error) *Problem {
+func Of(err error) *Problem {
 	if err == nil {
 		return nil
 	}

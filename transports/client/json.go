@@ -1,0 +1,26 @@
+package client
+
+import (
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
+	"github.com/trivium-hub/trivium/transports/wire"
+)
+
+// AppendEnvelope appends the event as a JSON object, as publishers send it and subscribers get it
+// (docs/protocol.md#events). A zero ID or Time is left out.
+func AppendEnvelope(dst []byte, e *hub.Event) []byte { return wire.AppendEnvelope(dst, e) }
+
+// DecodeEnvelope decodes an event's JSON object. The event may share b's memory.
+func DecodeEnvelope(b []byte) (*hub.Event, error) { return wire.DecodeEnvelope(b) }
+
+// StringMember returns a member of a JSON object. It is "" if the member is absent or no string. A browser page
+// uses StringMember in place of encoding/json, whose reflection adds half a megabyte to the page.
+func StringMember(object []byte, name string) (value string, err error) {
+	err = jsonscan.ObjectMembers(object, func(found string, raw []byte) error {
+		if found == name {
+			value, _ = jsonscan.StringValue(raw)
+		}
+		return nil
+	})
+	return value, err
+}

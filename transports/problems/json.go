@@ -1,0 +1,92 @@
+package problems
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
+)
+
+// AppendJSON appends the problem as a JSON object.
+func (p *Problem) AppendJSON(dst []byte) []byte {
+	return append(p.AppendMembers(append(dst, '{')), '}')
+}
+
+// MarshalJSON implements json.Marshaler. It never fails.
+func (p *Problem) MarshalJSON() ([]byte, error) { return p.AppendJSON(nil), nil }
+
+// AppendMembers appends the members without the enclosing braces.
+func (p *Problem) AppendMembers(dst []byte) []byte {
+	dst = append(dst, `"type":`...)
+	dst = jsonscan.AppendString(dst, URN+p.Code)
+	dst = append(dst, `,"title":`...)
+	dst = jsonscan.AppendString(dst, p.Title)
+	dst = append(dst, `,"status":`...)
+	dst = strconv.AppendInt(dst, int64(p.Status), 10)
+	if p.Detail != "" {
+		dst = append(dst, `,"detail":`...)
+		dst = jsonscan.AppendString(dst, p.Detail)
+	}
+	if p.Parameter != "" {
+		dst = append(dst, `,"parameter":`...)
+		dst = jsonscan.AppendString(dst, p.Parameter)
+	}
+	if p.Line != nil {
+		dst = append(dst, `,"line":`...)
+		dst = strconv.AppendInt(dst, int64(*p.Line), 10)
+	}
+	if p.Accepted != nil {
+		dst = append(dst, `,"accepted":`...)
+		dst = strconv.AppendInt(dst, int64(*p.Accepted), 10)
+	}
+	return dst
+}
+
+// UnmarshalJSON implements json.Unmarshaler. Code stays empty if the type is not one of the hub's,
+// for example in a problem from a proxy.
+func (p *Problem) UnmarshalJSON(b []byte) error {
+	var read Problem
+	if err := jsonscan.ObjectMembers(b, read.member); err != nil {
+		return fmt.Errorf("problem: %w", err)
+	}
+	*p = read
+	return nil
+}
+
+func (p *Problem) member(name string, value []byte) (err error) {
+	if string(value) == "null" { // some servers write null for absent members
+		return nil
+	}
+	switch name {
+	case "type":
+		var kind string
+		kind, err = jsonscan.RequireString(name, value)
+		if code, ours := strings.CutPrefix(kind, URN); ours {
+			p.Code = code
+		}
+	case "title":
+		p.Title, err = jsonscan.RequireString(name, value)
+	case "detail":
+		p.Detail, err = jsonscan.RequireString(name, value)
+	case "parameter":
+		p.Parameter, err = jsonscan.RequireString(name, value)
+	case "status":
+		p.Status, err = requireInt(name, value)
+	case "line":
+		p.Line = new(int)
+		*p.Line, err = requireInt(name, value)
+	case "accepted":
+		p.Accepted = new(int)
+		*p.Accepted, err = requireInt(name, value)
+	}
+	return err
+}
+
+func requireInt(name string, value []byte) (int, error) {
+	n, err := strconv.Atoi(string(value))
+	if err != nil {
+		return 0, jsonscan.BadInput(name, "must be a whole number")
+	}
+	return n, nil
+}
