@@ -13,8 +13,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/wire"
 )
 
-// eventSourcer is a platform with an EventSource as in the WHATWG HTML standard, section 9.2: it reconnects by
-// itself, and an answer that is not a stream ends it for good.
+// eventSourcer is a platform with an EventSource as in the WHATWG HTML standard, section 9.2: it reports a lost
+// connection with an error event and reconnects by itself, and an answer that is not a stream ends it for good.
 type eventSourcer struct{ client.Platform }
 
 // EventSource implements client.EventSourcer.
@@ -24,6 +24,9 @@ func (p eventSourcer) EventSource(ctx context.Context, url string) (client.Event
 	go func() {
 		defer close(s.done)
 		for s.connect(ctx) {
+			if !s.deliver(ctx, wire.SSEEvent{Type: "error"}) {
+				return
+			}
 			select {
 			case <-time.After(s.retry):
 			case <-ctx.Done():
@@ -68,11 +71,19 @@ func (s *source) connect(ctx context.Context) bool {
 			return ctx.Err() == nil
 		}
 		s.lastID, e.Topic = e.ID, ""
-		select {
-		case s.events <- e:
-		case <-ctx.Done():
+		if !s.deliver(ctx, e) {
 			return false
 		}
+	}
+}
+
+// deliver passes an event to Next and reports false if the source was closed.
+func (s *source) deliver(ctx context.Context, e wire.SSEEvent) bool {
+	select {
+	case s.events <- e:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

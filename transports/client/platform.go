@@ -28,8 +28,10 @@ type Platform interface {
 
 // EventSourcer is implemented by a Platform with an EventSource, such as a browser's.
 type EventSourcer interface {
-	// EventSource opens an EventSource. ctx covers its whole life. Next returns io.EOF after it has closed for
-	// good. Its automatic reconnects show as further trivium.open events.
+	// EventSource opens an EventSource. ctx covers its whole life. When the connection is lost or cannot be
+	// opened, and the EventSource will reconnect by itself, Next returns an event of type "error", with no other
+	// member set. Next returns io.EOF after the EventSource has closed for good. Each connection begins with a
+	// trivium.open event.
 	EventSource(ctx context.Context, url string) (EventStream, error)
 }
 

@@ -30,9 +30,12 @@ func (browser) EventSource(ctx context.Context, url string) (EventStream, error)
 		s.on(source, name, s.event)
 	}
 	s.on(source, "error", func(js.Value) {
-		if source.Get("readyState").Int() == constructor.Get("CLOSED").Int() { // otherwise it reconnects by itself
+		switch source.Get("readyState").Int() {
+		case constructor.Get("CLOSED").Int():
 			s.queue.close(io.EOF)
 			s.release()
+		case constructor.Get("CONNECTING").Int(): // the browser will reconnect
+			s.add(wire.SSEEvent{Type: sourceError})
 		}
 	})
 	s.stopWatching = context.AfterFunc(ctx, s.closeSource)
@@ -52,6 +55,11 @@ func (s *pageSource) event(event js.Value) {
 	if e.Type == "message" {
 		e.Type = "" // as on the wire
 	}
+	s.add(e)
+}
+
+// add queues an event, and closes the source if the queue is full.
+func (s *pageSource) add(e wire.SSEEvent) {
 	if !s.queue.add(e, len(e.ID)+len(e.Type)+len(e.Data)) {
 		s.closeSource()
 	}

@@ -12,7 +12,7 @@ func (l *loop) receive(m message) {
 		l.connectionLost(errNotOpened)
 		return
 	}
-	if l.phase == Live && m.kind == kindOpened && l.transport != EventSource { // a browser reconnects by itself
+	if l.phase == Live && m.kind == kindOpened && l.transport != EventSource { // a Platform may reconnect by itself without reporting the loss
 		l.connectionLost(errOpenedTwice)
 		return
 	}

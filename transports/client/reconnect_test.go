@@ -168,6 +168,27 @@ func TestTemporaryAnswers(t *testing.T) {
 	}
 }
 
+// TestLossIsReportedAtOnce checks that a closed connection ends Live without waiting for the silence limit, while
+// nothing listens at the hub's address.
+func TestLossIsReportedAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, tr client.Transport) {
+		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
+		c := r.client(client.Config{Transport: tr})
+		r.await(c, liveBy(tr))
+		synctest.Wait() // let a poll that is between two connections start
+		begin := time.Now()
+		r.away(true)
+		lost := r.await(c, func(s client.State) bool { return s.Phase != client.Live })
+		require.Zero(t, time.Since(begin))
+		require.Equal(t, client.Waiting, lost.Phase)
+		require.Error(t, lost.Reason)
+		time.Sleep(time.Minute)
+		require.NotEqual(t, client.Live, c.State().Phase)
+		r.away(false)
+		r.await(c, liveBy(tr))
+	})
+}
+
 // TestBackoff checks that waits are random, that their bound doubles up to MaxWait, and that it starts over
 // after a stable connection.
 func TestBackoff(t *testing.T) {
@@ -181,7 +202,7 @@ func TestBackoff(t *testing.T) {
 			if s.Phase == client.Waiting {
 				waits = append(waits, s.Wait)
 				if tr == client.EventSource { // it hides the error
-					require.ErrorContains(t, s.Reason, "no answer from the hub")
+					require.ErrorContains(t, s.Reason, "the EventSource lost its connection")
 				} else {
 					require.ErrorContains(t, s.Reason, "connection refused")
 				}

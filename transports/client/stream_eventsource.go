@@ -8,8 +8,16 @@ import (
 
 var errNoEventSource = errors.New("EventSource is available in browser pages only")
 
-// streamEventSource reads through a browser's EventSource. It reconnects by itself, which shows as another
-// kindOpened, and hides the status of a refused request.
+// errSourceLost ends a stream whose EventSource reports an error while it reconnects. The browser hides the cause.
+var errSourceLost = errors.New("the EventSource lost its connection")
+
+// sourceError is the type of the event by which a platform reports that its EventSource lost the connection. A
+// hub sends no event of this type (docs/protocol.md#events).
+const sourceError = "error"
+
+// streamEventSource reads through a browser's EventSource. The stream ends with the first lost connection,
+// although the EventSource would reconnect by itself: the client's own reconnect reports its state, backs off and
+// sends a fresh token. An EventSource hides the status of a refused request.
 type streamEventSource struct {
 	ctx    context.Context
 	conn   *conn
@@ -45,6 +53,9 @@ func (s *streamEventSource) next() (message, error) {
 		}
 		if err != nil {
 			return message{}, err
+		}
+		if e.Type == sourceError {
+			return message{}, errSourceLost
 		}
 		if m, ok, err := sseMessage(e, 0); ok || err != nil {
 			return m, err

@@ -66,7 +66,7 @@ func testSource(t *testing.T, e *env) {
 	require.NoError(t, err)
 	defer source.Close()
 	for _, want := range []wire.SSEEvent{
-		{ID: "a-1", Type: "trivium.open"}, {ID: "a-2", Data: "é\n2"}, {ID: "a-3", Type: "trivium.open"},
+		{ID: "a-1", Type: "trivium.open"}, {ID: "a-2", Data: "é\n2"}, {Type: "error"}, {ID: "a-3", Type: "trivium.open"}, {Type: "error"},
 	} {
 		event, err := source.Next(ctx)
 		require.NoError(t, err)
