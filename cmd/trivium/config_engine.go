@@ -20,7 +20,7 @@ const (
 // Lower bounds of the retention of a JetStream log.
 const (
 	minLogAge   = 100 * time.Millisecond
-	minLogBytes = 2 * jetstream.EventRoom
+	minLogBytes = 2 * jetstream.MaxMessageOverhead
 )
 
 // EngineConfig selects and configures the engine, which stores the events (docs/protocol.md#operating-a-hub).

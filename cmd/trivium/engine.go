@@ -33,7 +33,7 @@ func (c *ServeConfig) retention(memoryLimit int64) (memlog, log hub.Retention) {
 func (c *ServeConfig) maxEventSize() int {
 	size := unlimited(c.MaxEventBytes)
 	if c.Engine != engineMemory {
-		room := min(c.RetainBytes-jetstream.EventRoom, jetstream.MaxEventSize) // int64: --retain-bytes may exceed an int of 32 bits
+		room := min(c.RetainBytes-jetstream.MaxMessageOverhead, jetstream.MaxEventSize) // int64: --retain-bytes may exceed an int of 32 bits
 		size = min(size, int(room))
 	}
 	return size

@@ -15,24 +15,24 @@ import (
 )
 
 // acks takes JetStream's answers to messages that are on their way many at once: one subscription
-// for all, and no more than a count for each flight.
+// for all, and no more than a count for each group.
 type acks struct {
 	prefix string
 
-	mu      sync.Mutex
-	next    uint64
-	flights map[uint64]*flight
+	mu     sync.Mutex
+	next   uint64
+	groups map[uint64]*ackGroup
 }
 
-// flight is messages sent together. Guarded by acks.mu but for landed.
-type flight struct {
-	left int
-	landing
-	landed chan struct{} // closed when all are answered
+// group is messages sent together. Guarded by acks.mu but for answered.
+type ackGroup struct {
+	unanswered int
+	outcome
+	answered chan struct{} // closed when all are answered
 }
 
-// landing is what came of a flight.
-type landing struct {
+// outcome is what came of a group.
+type outcome struct {
 	stored   int
 	leading  int    // of the stored: those answered before any failure
 	repeated int    // not stored: their IDs were known
@@ -43,34 +43,34 @@ type landing struct {
 
 // listen begins to take answers; they end with the connection.
 func (a *acks) listen(conn *nats.Conn) error {
-	a.prefix, a.flights = conn.NewInbox()+".", make(map[uint64]*flight)
-	_, err := conn.Subscribe(a.prefix+"*", a.take)
+	a.prefix, a.groups = conn.NewInbox()+".", make(map[uint64]*ackGroup)
+	_, err := conn.Subscribe(a.prefix+"*", a.onAck)
 	return err
 }
 
-// begin makes a flight of n messages and the subject for their answers.
-func (a *acks) begin(n int) (id uint64, reply string, f *flight) {
+// begin makes a group of n messages and the subject for their answers.
+func (a *acks) add(n int) (id uint64, reply string, f *ackGroup) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.next++
-	f = &flight{left: n, landed: make(chan struct{})}
-	a.flights[a.next] = f
+	f = &ackGroup{unanswered: n, answered: make(chan struct{})}
+	a.groups[a.next] = f
 	return a.next, a.prefix + strconv.FormatUint(a.next, 36), f
 }
 
-// end forgets the flight and returns what came of it. The outcome of what is not answered yet is unknown.
-func (a *acks) end(id uint64) landing {
+// end forgets the group and returns what came of it. The outcome of what is not answered yet is unknown.
+func (a *acks) remove(id uint64) outcome {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	f := a.flights[id]
-	delete(a.flights, id)
-	if f.left > 0 && f.failed == nil {
+	f := a.groups[id]
+	delete(a.groups, id)
+	if f.unanswered > 0 && f.failed == nil {
 		f.failed = errors.New("JetStream does not answer")
 	}
-	return f.landing
+	return f.outcome
 }
 
-func (a *acks) take(m *nats.Msg) {
+func (a *acks) onAck(m *nats.Msg) {
 	id, err := strconv.ParseUint(strings.TrimPrefix(m.Subject, a.prefix), 36, 64)
 	if err != nil {
 		return
@@ -78,11 +78,11 @@ func (a *acks) take(m *nats.Msg) {
 	seq, repeated, err := readSeq(m)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	f := a.flights[id]
+	f := a.groups[id]
 	if f == nil {
 		return
 	}
-	f.left--
+	f.unanswered--
 	switch {
 	case repeated:
 		f.repeated++
@@ -98,8 +98,8 @@ func (a *acks) take(m *nats.Msg) {
 			f.first = seq
 		}
 	}
-	if f.left == 0 {
-		close(f.landed)
+	if f.unanswered == 0 {
+		close(f.answered)
 	}
 }
 
@@ -130,14 +130,14 @@ func readSeq(m *nats.Msg) (seq uint64, repeated bool, err error) {
 }
 
 // send has messages on their way all at once, with IDs if there are any, and returns what came of them.
-func (e *Engine) send(ctx context.Context, ids []string, events []*hub.Event) landing {
+func (e *Engine) sendGroup(ctx context.Context, ids []string, events []*hub.Event) outcome {
 	ctx, cancel := e.linked(ctx, ackTimeout)
 	defer cancel()
 	if err := e.verify(ctx); err != nil {
-		return landing{failed: err}
+		return outcome{failed: err}
 	}
 	delivered := e.follows.reached()
-	id, reply, flight := e.acks.begin(len(events))
+	id, reply, group := e.acks.add(len(events))
 	var failed error
 	for i, event := range events {
 		m := e.encode(event)
@@ -151,13 +151,13 @@ func (e *Engine) send(ctx context.Context, ids []string, events []*hub.Event) la
 	}
 	if failed == nil {
 		select {
-		case <-flight.landed:
+		case <-group.answered:
 		case <-ctx.Done():
 		}
 	}
-	of := e.acks.end(id)
+	of := e.acks.remove(id)
 	if of.first > 0 && of.first <= delivered {
-		return landing{failed: e.reused(ctx, of.first, delivered)}
+		return outcome{failed: e.reused(ctx, of.first, delivered)}
 	}
 	of.failed = errors.Join(failed, of.failed, e.server.raise(of.last))
 	return of

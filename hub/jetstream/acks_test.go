@@ -10,22 +10,22 @@ import (
 
 // TestAcksCountLeading: of what was stored, only what comes before a failure is known to be the first.
 func TestAcksCountLeading(t *testing.T) {
-	a := &acks{prefix: "_INBOX.x.", flights: make(map[uint64]*flight)}
-	id, reply, f := a.begin(4)
+	a := &acks{prefix: "_INBOX.x.", groups: make(map[uint64]*ackGroup)}
+	id, reply, f := a.add(4)
 	for _, answer := range []string{
 		`{"stream":"s","seq":7}`, `{"stream":"s","seq":8}`, `{"error":{"code":503,"err_code":10077,"description":"full"},"stream":"s","seq":0}`, `{"stream":"s","seq":9}`,
 	} {
-		a.take(&nats.Msg{Subject: reply, Data: []byte(answer)})
+		a.onAck(&nats.Msg{Subject: reply, Data: []byte(answer)})
 	}
-	<-f.landed
-	of := a.end(id)
+	<-f.answered
+	of := a.remove(id)
 	require.Error(t, of.failed)
 	of.failed = nil
-	require.Equal(t, landing{stored: 3, leading: 2, first: 7, last: 9}, of)
+	require.Equal(t, outcome{stored: 3, leading: 2, first: 7, last: 9}, of)
 
-	id, reply, _ = a.begin(2)
-	a.take(&nats.Msg{Subject: reply, Data: []byte(`{"stream":"s","seq":10}`)})
-	of = a.end(id)
+	id, reply, _ = a.add(2)
+	a.onAck(&nats.Msg{Subject: reply, Data: []byte(`{"stream":"s","seq":10}`)})
+	of = a.remove(id)
 	require.Equal(t, 1, of.leading)
 	require.ErrorContains(t, errors.Join(of.failed), "does not answer")
 }

@@ -46,7 +46,7 @@ func BenchmarkPublish(b *testing.B) {
 	}
 	b.Run("JetStream", func(b *testing.B) {
 		e, _ := start(b)
-		same := e.wanted()
+		same := e.streamConfig()
 		same.Name, same.Subjects = "other", []string{"other.>"}
 		_, err := e.js.CreateStream(b.Context(), same)
 		require.NoError(b, err)

@@ -37,7 +37,7 @@ func TestLiveAndReadTimesAreTheSame(t *testing.T) {
 				at = at.Add(time.Hour)
 			}
 			m := followed{m: &nats.Msg{Subject: "trivium.a", Data: []byte("1")}}
-			require.NoError(t, f.take(t.Context(), m, &jetstream.MsgMetadata{Sequence: jetstream.SequencePair{Stream: seq}, Timestamp: at.Local()}))
+			require.NoError(t, f.enqueueMessage(t.Context(), m, &jetstream.MsgMetadata{Sequence: jetstream.SequencePair{Stream: seq}, Timestamp: at.Local()}))
 		}
 		return f.queue
 	}

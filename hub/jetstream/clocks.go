@@ -36,7 +36,7 @@ type clocks struct {
 }
 
 // follow notes the time of a message that follows those before it.
-func (c *clocks) follow(seq uint64, at time.Time) {
+func (c *clocks) observe(seq uint64, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.begin == 0 {
@@ -52,8 +52,8 @@ func (c *clocks) follow(seq uint64, at time.Time) {
 	c.fall = max(c.fall, c.highest.Sub(at))
 }
 
-// noteOlder notes the times of some messages before those that were followed, in their order.
-func (c *clocks) noteOlder(times []time.Time) {
+// observeOlder notes the times of some messages before those that were followed, in their order.
+func (c *clocks) observeOlder(times []time.Time) {
 	if len(times) == 0 {
 		return
 	}
@@ -91,7 +91,7 @@ func (e *Engine) largestFall(ctx context.Context, first, last uint64) (time.Dura
 		if err != nil {
 			return 0, err
 		}
-		c.noteOlder(times)
+		c.observeOlder(times)
 		c.sampled = true
 	}
 	c.mu.Lock()

@@ -250,7 +250,7 @@ func testSettings(t *testing.T, c *cluster) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			cfg := c.config(hub.Retention{})
-			stream := newEngine(t, cfg).wanted()
+			stream := newEngine(t, cfg).streamConfig()
 			row.change(&stream, &cfg)
 			_, err := js.CreateStream(t.Context(), stream)
 			require.NoError(t, err)

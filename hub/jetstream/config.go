@@ -22,9 +22,9 @@ const (
 	MaxEventSize = 31 << 20
 )
 
-// EventRoom is what a message may have beside its data: the subject, type and key escaped, the
+// MaxMessageOverhead is what a message may have beside its data: the subject, type and key escaped, the
 // headers of a batch and of an idempotency key.
-const EventRoom = 4 << 10
+const MaxMessageOverhead = 4 << 10
 
 // Config says which stream. The zero value of each member but Store or URL works.
 type Config struct {
@@ -79,7 +79,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MaxEventSize > MaxEventSize {
 		return c, fmt.Errorf("JetStream takes events of at most %d bytes, not %d", MaxEventSize, c.MaxEventSize)
 	}
-	if least := int64(c.MaxEventSize + EventRoom); c.Retention.Bytes < least {
+	if least := int64(c.MaxEventSize + MaxMessageOverhead); c.Retention.Bytes < least {
 		return c, configError("Retention.Bytes", "a log of %d bytes does not hold one event of %d: want at least %d",
 			c.Retention.Bytes, c.MaxEventSize, least)
 	}

@@ -90,7 +90,7 @@ func (c *continuity) seeLeader(info *jetstream.StreamInfo) {
 }
 
 // watchLeader notices elections of a leader when they happen. Without the right to subscribe to this
-// advisory the engine notices them within lookInterval.
+// advisory the engine notices them within watchInterval.
 func (e *Engine) watchLeader() error {
 	_, err := e.conn.Subscribe("$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED."+e.cfg.Stream, func(*nats.Msg) { e.continuity.changes.Add(1) })
 	return err

@@ -32,7 +32,7 @@ func openEmbedded(cfg *Config) (_ *embedded, err error) {
 			err = errors.Join(err, e.close(false))
 		}
 	}()
-	payload := cfg.MaxEventSize + EventRoom
+	payload := cfg.MaxEventSize + MaxMessageOverhead
 	e.nats, err = server.NewServer(&server.Options{
 		ServerName:   "trivium",
 		DontListen:   true,
@@ -58,9 +58,9 @@ func openEmbedded(cfg *Config) (_ *embedded, err error) {
 	return e, nil
 }
 
-// warnOfRoom tells of a disk that will be full before the stream is, which has so many bytes by now.
-func (e *embedded) warnOfRoom(cfg *Config, has uint64) {
-	if free, known := roomIn(e.store.dir); known && free+has < uint64(cfg.Retention.Bytes) {
+// logLowSpace tells of a disk that will be full before the stream is, which has so many bytes by now.
+func (e *embedded) logLowSpace(cfg *Config, has uint64) {
+	if free, known := freeSpace(e.store.dir); known && free+has < uint64(cfg.Retention.Bytes) {
 		cfg.Logger.Warn("the disk of the store has less free space than the configured retention",
 			"store", cfg.Store, "room", free+has, "retain_bytes", cfg.Retention.Bytes)
 	}
@@ -79,8 +79,8 @@ func (e *embedded) raise(seq uint64) error {
 	return e.store.mark.raise(seq)
 }
 
-// warnOfLoss logs what the server has found damaged and left out.
-func (e *embedded) warnOfLoss(log *slog.Logger, info *jetstream.StreamInfo) {
+// logLostEvents logs what the server has found damaged and left out.
+func (e *embedded) logLostEvents(log *slog.Logger, info *jetstream.StreamInfo) {
 	if lost := info.State.Lost; lost != nil && len(lost.Msgs) > 0 {
 		log.Warn("the store is damaged: events are lost, and clients get a gap",
 			"events", len(lost.Msgs), "first", slices.Min(lost.Msgs), "last", slices.Max(lost.Msgs), "bytes", lost.Bytes)
@@ -93,11 +93,11 @@ func (e *embedded) health() error {
 	if e == nil {
 		return nil
 	}
-	for _, sick := range e.nats.Healthz(&server.HealthzOptions{Details: true}).Errors {
+	for _, failure := range e.nats.Healthz(&server.HealthzOptions{Details: true}).Errors {
 		// Whether it takes connections it has to say within a millisecond, which a busy machine may
 		// not have for it.
-		if sick.Type != server.HealthzErrorConn {
-			return fmt.Errorf("the embedded server takes nothing more; the log says why: %s", sick.Error)
+		if failure.Type != server.HealthzErrorConn {
+			return fmt.Errorf("the embedded server takes nothing more; the log says why: %s", failure.Error)
 		}
 	}
 	return nil
@@ -112,7 +112,7 @@ func (e *embedded) close(well bool) error {
 	var err error
 	if well {
 		if err = e.store.flush(); err == nil {
-			err = e.store.note(true)
+			err = e.store.setClean(true)
 		}
 	}
 	return errors.Join(err, e.store.close())
@@ -121,22 +121,22 @@ func (e *embedded) close(well bool) error {
 // natsLog has the server log by way of slog, less by one level: its notices are nobody's here.
 type natsLog struct{ log *slog.Logger }
 
-func (l *natsLog) Noticef(format string, v ...any) { l.log.Debug(line(format, v)) }
+func (l *natsLog) Noticef(format string, v ...any) { l.log.Debug(formatLine(format, v)) }
 func (l *natsLog) Warnf(format string, v ...any) {
-	level, text := slog.LevelInfo, line(format, v)
+	level, text := slog.LevelInfo, formatLine(format, v)
 	if damaged.MatchString(text) {
 		level = slog.LevelWarn
 	}
 	l.log.Log(context.Background(), level, text)
 }
-func (l *natsLog) Errorf(format string, v ...any) { l.log.Warn(line(format, v)) }
-func (l *natsLog) Fatalf(format string, v ...any) { l.log.Error(line(format, v)) }
+func (l *natsLog) Errorf(format string, v ...any) { l.log.Warn(formatLine(format, v)) }
+func (l *natsLog) Fatalf(format string, v ...any) { l.log.Error(formatLine(format, v)) }
 func (l *natsLog) Debugf(string, ...any)          {}
 func (l *natsLog) Tracef(string, ...any)          {}
 
 // damaged matches the server's warnings about files that it cannot read as they are.
 var damaged = regexp.MustCompile(`(?i)corrupt|checksum|inconsisten|too short|bad (block|subject)|errored|could not (read|locate)`)
 
-func line(format string, v []any) string {
+func formatLine(format string, v []any) string {
 	return "nats-server: " + strings.TrimSpace(fmt.Sprintf(format, v...))
 }

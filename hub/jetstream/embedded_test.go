@@ -194,7 +194,7 @@ func TestLessRoom(t *testing.T) {
 	_, err := h.Publish(t.Context(), one("a"), one("b"))
 	require.NoError(t, err)
 	_, _ = reopen(t, h, cfg, func(*state) {})
-	if _, known := roomIn(cfg.Store); known {
+	if _, known := freeSpace(cfg.Store); known {
 		require.Contains(t, log.String(), "the disk of the store has less free space than the configured retention")
 	}
 }

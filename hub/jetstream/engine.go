@@ -18,12 +18,12 @@ import (
 // startTimeout is how long Start waits for a cluster that is there but not ready.
 const startTimeout = 15 * time.Second
 
-// lookInterval is how often the engine looks whether the stream is there.
-const lookInterval = time.Second
+// watchInterval is how often the engine looks whether the stream is there.
+const watchInterval = time.Second
 
-// maxMissed is how often in a row the stream must not be found to be gone for good: a server that has
+// maxNotFound is how often in a row the stream must not be found to be gone for good: a server that has
 // just come up may not know it yet.
-const maxMissed = 3
+const maxNotFound = 3
 
 // Engine is a hub.Engine on a JetStream stream. It is a hub.Log, a hub.IdempotentPublisher and a
 // hub.BatchPublisher too.
@@ -52,18 +52,18 @@ type Engine struct {
 	running sync.WaitGroup
 	follows *follower
 
-	mu         sync.Mutex
-	closed     bool
-	publishing sync.WaitGroup // Add with mu held
-	gone       error          // why the stream is away; nil: it is there
-	goneSince  time.Time      // set with gone
-	state      Stats          // of the stream; without what Stats adds
-	lost       bool           // for good
-	failed     chan error     // capacity 1
+	mu               sync.Mutex
+	closed           bool
+	publishing       sync.WaitGroup // Add with mu held
+	unavailable      error          // why the stream is away; nil: it is there
+	unavailableSince time.Time      // set with gone
+	state            Stats          // of the stream; without what Stats adds
+	ended            bool           // for good
+	failed           chan error     // capacity 1
 
-	linkMu sync.Mutex
-	link   context.Context // ends with the connection that there is: what waits for an answer gets none
-	cut    context.CancelFunc
+	connectedMu  sync.Mutex
+	connected    context.Context // ends with the connection that there is: what waits for an answer gets none
+	disconnected context.CancelFunc
 }
 
 // New makes an engine; Start opens it. The error says what is wrong with the configuration.
@@ -83,7 +83,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.continuity.seed = maphash.MakeSeed()
 	e.closing, e.close = context.WithCancel(context.Background())
-	e.link, e.cut = context.WithCancel(e.closing)
+	e.connected, e.disconnected = context.WithCancel(e.closing)
 	return e, nil
 }
 
@@ -113,7 +113,7 @@ func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
 	}
 	ctx, cancel := context.WithTimeout(e.closing, startTimeout)
 	defer cancel()
-	info, err := e.open(ctx)
+	info, err := e.openStream(ctx)
 	if err != nil {
 		return hub.Cursor{}, err
 	}
@@ -124,8 +124,8 @@ func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
 		if err = e.server.begin(info); err != nil {
 			return hub.Cursor{}, err
 		}
-		e.server.warnOfLoss(e.cfg.Logger, info)
-		e.server.warnOfRoom(&e.cfg, info.State.Bytes)
+		e.server.logLostEvents(e.cfg.Logger, info)
+		e.server.logLowSpace(&e.cfg, info.State.Bytes)
 	}
 	if err := e.learnErasures(ctx); err != nil {
 		e.cfg.Logger.Warn("the erased events are not known yet", "error", err.Error()) // a deleted range asks again
@@ -137,8 +137,8 @@ func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
 	}
 	e.follows = newFollower(e, from, deliver)
 	e.running.Go(func() { e.follows.follow(e.closing) })
-	e.running.Go(e.follows.hand)
-	e.running.Go(func() { e.look(e.closing) })
+	e.running.Go(e.follows.deliverQueued)
+	e.running.Go(func() { e.watchStream(e.closing) })
 	if e.cfg.Replicas > 1 {
 		e.running.Go(func() { e.compareReplicas(e.closing) })
 	}
@@ -162,7 +162,7 @@ func (e *Engine) connect() (err error) {
 			e.cfg.Logger.Warn("NATS", "error", err.Error())
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			e.unlink()
+			e.cancelRequests()
 			if err != nil {
 				e.cfg.Logger.Warn("NATS is away", "error", err.Error())
 			}
@@ -183,7 +183,7 @@ func (e *Engine) connect() (err error) {
 	if err := checkVersion(e.conn.ConnectedServerVersion()); err != nil {
 		return err
 	}
-	if most := e.conn.MaxPayload() - EventRoom; most < int64(e.cfg.MaxEventSize) {
+	if most := e.conn.MaxPayload() - MaxMessageOverhead; most < int64(e.cfg.MaxEventSize) {
 		return configError("MaxEventSize", "the NATS server takes messages of at most %d bytes (its max_payload), so events may have at most %d bytes of data, not %d",
 			e.conn.MaxPayload(), most, e.cfg.MaxEventSize)
 	}
@@ -196,27 +196,27 @@ func (e *Engine) connect() (err error) {
 	return e.watchLeader()
 }
 
-// unlink gives up what is under way: no answer will come.
-func (e *Engine) unlink() {
-	e.linkMu.Lock()
-	defer e.linkMu.Unlock()
-	e.cut()
-	e.link, e.cut = context.WithCancel(e.closing)
+// cancelRequests gives up what is under way: no answer will come.
+func (e *Engine) cancelRequests() {
+	e.connectedMu.Lock()
+	defer e.connectedMu.Unlock()
+	e.disconnected()
+	e.connected, e.disconnected = context.WithCancel(e.closing)
 }
 
 // linked bounds the context by a time, by the connection that there is and by Close.
 func (e *Engine) linked(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
-	e.linkMu.Lock()
-	link := e.link
-	e.linkMu.Unlock()
+	e.connectedMu.Lock()
+	connected := e.connected
+	e.connectedMu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
-	stop := context.AfterFunc(link, cancel)
+	stop := context.AfterFunc(connected, cancel)
 	return ctx, func() { stop(); cancel() }
 }
 
-// look asks for the stream every lookInterval, so that it is known when nothing is published.
-func (e *Engine) look(ctx context.Context) {
-	tick := time.NewTicker(lookInterval)
+// look asks for the stream every watchInterval, so that it is known when nothing is published.
+func (e *Engine) watchStream(ctx context.Context) {
+	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
 	for missed := 0; ; {
 		select {
@@ -229,42 +229,42 @@ func (e *Engine) look(ctx context.Context) {
 		}
 		info, err := e.checkReaches(ctx, e.follows.reached())
 		if err == nil {
-			e.follows.hear(info.State.LastSeq)
+			e.follows.setTip(info.State.LastSeq)
 			e.seeState(info)
 			e.erased.forget(info.State.FirstSeq)
 			err = e.verify(ctx)
 		}
 		if missed++; !errors.Is(err, jetstream.ErrStreamNotFound) {
 			missed = 0
-		} else if missed == maxMissed {
+		} else if missed == maxNotFound {
 			e.fail(fmt.Errorf("the stream %q is gone", e.cfg.Stream))
 		}
-		e.setGone(err)
+		e.setUnavailable(err)
 	}
 }
 
-func (e *Engine) setGone(err error) {
+func (e *Engine) setUnavailable(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.lost {
+	if e.ended {
 		return
 	}
-	if err != nil && e.gone == nil {
-		e.goneSince = time.Now()
+	if err != nil && e.unavailable == nil {
+		e.unavailableSince = time.Now()
 	}
-	e.gone = err
+	e.unavailable = err
 }
 
-// electionTime is how long publishing waits for a stream without a leader. After that it is refused at
+// electionTimeout is how long publishing waits for a stream without a leader. After that it is refused at
 // once: most of its servers are away.
-const electionTime = 5 * time.Second
+const electionTimeout = 5 * time.Second
 
-// hopeless returns why publishing will not succeed for now, nil if it may.
-func (e *Engine) hopeless() error {
+// publishUnavailable returns why publishing will not succeed for now, nil if it may.
+func (e *Engine) publishUnavailable() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.lost || e.gone != nil && time.Since(e.goneSince) > electionTime {
-		return e.gone
+	if e.ended || e.unavailable != nil && time.Since(e.unavailableSince) > electionTimeout {
+		return e.unavailable
 	}
 	return nil
 }
@@ -282,8 +282,8 @@ func (e *Engine) ready() error {
 	switch {
 	case !e.conn.IsConnected():
 		return errNotConnected
-	case e.gone != nil:
-		return e.gone
+	case e.unavailable != nil:
+		return e.unavailable
 	}
 	return e.follows.ready()
 }
@@ -295,19 +295,19 @@ func (e *Engine) Failed() <-chan error { return e.failed }
 func (e *Engine) fail(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.lost {
+	if e.ended {
 		return
 	}
-	e.gone, e.goneSince, e.lost = away(err), time.Now(), true
+	e.unavailable, e.unavailableSince, e.ended = away(err), time.Now(), true
 	e.failed <- fmt.Errorf("jetstream: %w", err)
-	e.unlink()
+	e.cancelRequests()
 }
 
 // Close implements hub.Engine: what is being published is ended, known or not.
 func (e *Engine) Close() error {
 	e.close()
 	e.mu.Lock()
-	again, well := e.closed || e.js == nil, !e.lost
+	again, well := e.closed || e.js == nil, !e.ended
 	e.closed = true
 	e.mu.Unlock()
 	if again {

@@ -15,6 +15,6 @@ func TestFailsOnce(t *testing.T) {
 	require.ErrorContains(t, <-e.Failed(), "first")
 	e.fail(errors.New("second"))
 	require.Empty(t, e.Failed())
-	require.ErrorContains(t, e.gone, "first")
+	require.ErrorContains(t, e.unavailable, "first")
 	require.NoError(t, e.Close())
 }

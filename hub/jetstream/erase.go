@@ -43,7 +43,7 @@ type erasures struct {
 }
 
 // note remembers an erasure and the sequence of its event.
-func (s *erasures) note(at, seq uint64) {
+func (s *erasures) add(at, seq uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, n := range []uint64{seq, at} {
@@ -64,7 +64,7 @@ func (s *erasures) has(seq uint64) bool {
 }
 
 // lost returns the newest sequence in (after, through] that was not erased, after itself if all were.
-func (s *erasures) lost(after, through uint64) uint64 {
+func (s *erasures) newestLost(after, through uint64) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i, _ := slices.BinarySearch(s.seqs, through+1)
@@ -96,7 +96,7 @@ func (e *Engine) erasureOf(headers nats.Header, subject string, at uint64) (seq 
 }
 
 // skipped is the element that stands for all up to seq having been erased.
-func (e *Engine) skipped(seq uint64) *hub.Event {
+func (e *Engine) erasedRange(seq uint64) *hub.Event {
 	return &hub.Event{ID: hub.Cursor{Epoch: e.epoch, Seq: seq}, Erases: seq}
 }
 
@@ -104,18 +104,18 @@ func (e *Engine) skipped(seq uint64) *hub.Event {
 // any of it lost it asks the leader for the erasures that this hub does not know yet: an event may be gone
 // before the erasure has come by.
 func (e *Engine) deletedRange(ctx context.Context, after, through uint64) (elements []*hub.Event, err error) {
-	lost := e.erased.lost(after, through)
+	lost := e.erased.newestLost(after, through)
 	if lost > after {
 		if err := e.learnErasures(ctx); err != nil {
 			return nil, err
 		}
-		lost = e.erased.lost(after, through)
+		lost = e.erased.newestLost(after, through)
 	}
 	if lost > after {
 		elements = append(elements, e.hole(lost))
 	}
 	if lost < through {
-		elements = append(elements, e.skipped(through))
+		elements = append(elements, e.erasedRange(through))
 	}
 	return elements, nil
 }
@@ -139,7 +139,7 @@ func (e *Engine) learnErasures(ctx context.Context) error {
 			return away(err)
 		}
 		if seq, ok := e.erasureOf(m.header, m.subject, m.seq); ok {
-			s.note(m.seq, seq)
+			s.add(m.seq, seq)
 		}
 		s.mu.Lock()
 		s.known = m.seq
@@ -150,13 +150,13 @@ func (e *Engine) learnErasures(ctx context.Context) error {
 // element returns what stands in the log for a message of the stream.
 func (e *Engine) element(m stored) *hub.Event {
 	if seq, ok := e.erasureOf(m.header, m.subject, m.seq); ok {
-		e.erased.note(m.seq, seq)
-		event := e.skipped(m.seq)
+		e.erased.add(m.seq, seq)
+		event := e.erasedRange(m.seq)
 		event.Erases = seq
 		return event
 	}
 	if e.erased.has(m.seq) {
-		return e.skipped(m.seq) // its message is about to be deleted
+		return e.erasedRange(m.seq) // its message is about to be deleted
 	}
 	if event := e.decode(m.header, m.data, m.subject, m.seq, m.time); event != nil {
 		return event
@@ -167,7 +167,7 @@ func (e *Engine) element(m stored) *hub.Event {
 // Erase implements hub.Eraser. If it fails after the erasure has been published, all hubs have removed the
 // event from memory and none serves it, but its message is still in the stream; a further call deletes it.
 func (e *Engine) Erase(ctx context.Context, seq uint64) (at uint64, err error) {
-	done, err := e.begin()
+	done, err := e.beginPublish()
 	if err != nil {
 		return 0, err
 	}
@@ -175,29 +175,29 @@ func (e *Engine) Erase(ctx context.Context, seq uint64) (at uint64, err error) {
 	looking, cancel := e.linked(ctx, ackTimeout)
 	defer cancel()
 	if err := e.verify(looking); err != nil {
-		return 0, e.failure(err)
+		return 0, e.publishError(err)
 	}
 	m, err := e.getLeader(looking, getRequest{Seq: seq})
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return 0, hub.ErrNoEvent
 	case err != nil:
-		return 0, e.failure(err)
+		return 0, e.publishError(err)
 	case e.decode(m.header, m.data, m.subject, m.seq, m.time) == nil:
 		return 0, hub.ErrNoEvent
 	}
-	if err := e.mayDelete(looking); err != nil {
-		return 0, e.failure(err)
+	if err := e.checkDeleteAllowed(looking); err != nil {
+		return 0, e.publishError(err)
 	}
 	erasure := &nats.Msg{Subject: e.prefix + erasedSubject, Header: nats.Header{headerErased: {strconv.FormatUint(seq, 10)}}}
 	ack, err := e.retry(ctx, isRefused, func(ctx context.Context) (*jetstream.PubAck, error) {
-		return e.put(ctx, []*nats.Msg{erasure})
+		return e.publishVerified(ctx, []*nats.Msg{erasure})
 	})
 	if err != nil {
-		return 0, e.failure(err)
+		return 0, e.publishError(err)
 	}
 	if err := e.deleteMessage(ctx, seq); err != nil {
-		return 0, e.failure(err)
+		return 0, e.publishError(err)
 	}
 	return ack.Sequence, nil
 }
@@ -225,8 +225,8 @@ func (e *Engine) askDelete(ctx context.Context, body string) error {
 	return nil
 }
 
-// mayDelete reports why messages of the stream cannot be deleted, with a request that changes nothing.
-func (e *Engine) mayDelete(ctx context.Context) error {
+// checkDeleteAllowed reports why messages of the stream cannot be deleted, with a request that changes nothing.
+func (e *Engine) checkDeleteAllowed(ctx context.Context) error {
 	info, err := e.check(ctx)
 	if err != nil {
 		return err

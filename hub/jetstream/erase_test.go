@@ -20,14 +20,14 @@ import (
 
 func TestErasures(t *testing.T) {
 	var s erasures
-	s.note(9, 3)
-	s.note(8, 4)
-	s.note(9, 3)
+	s.add(9, 3)
+	s.add(8, 4)
+	s.add(9, 3)
 	require.Equal(t, []uint64{3, 4, 8, 9}, s.seqs)
 	for _, row := range []struct{ after, through, want uint64 }{
 		{2, 3, 2}, {2, 4, 2}, {1, 4, 2}, {4, 7, 7}, {4, 9, 7}, {7, 9, 7}, {9, 12, 12}, {0, 2, 2}, {5, 6, 6},
 	} {
-		require.Equal(t, row.want, s.lost(row.after, row.through), "%+v", row)
+		require.Equal(t, row.want, s.newestLost(row.after, row.through), "%+v", row)
 	}
 	s.forget(5)
 	require.Equal(t, []uint64{3, 4, 8, 9}, s.seqs, "a subscriber at 2 has lost nothing")

@@ -23,7 +23,7 @@ const (
 	maxDelivered  = 512         // at once: the hub's lock is held for so long
 	consumerLife  = 30 * time.Second
 	stallTime     = 2 * time.Second
-	worksAfter    = 2 * infoTimeout // a consumer that has lasted so long does work
+	settledAfter  = 2 * infoTimeout // a consumer that has lasted so long does work
 	maxPause      = time.Second     // between two of them
 )
 
@@ -56,8 +56,8 @@ func (f *follower) follow(ctx context.Context) {
 	for ctx.Err() == nil {
 		begin := time.Now()
 		err := f.consume(ctx)
-		f.noteBroken(err)
-		if time.Since(begin) > worksAfter {
+		f.setBroken(err)
+		if time.Since(begin) > settledAfter {
 			pause, said = retryWait, ""
 		}
 		if err != nil && ctx.Err() == nil && err.Error() != said {
@@ -101,9 +101,9 @@ func (f *follower) consume(ctx context.Context) error {
 		defer cancel()
 		_ = e.js.DeleteConsumer(deleting, e.cfg.Stream, consumer.CachedInfo().Name)
 	}()
-	f.hear(info.State.LastSeq)
+	f.setTip(info.State.LastSeq)
 	if consumer.CachedInfo().NumPending == 0 {
-		if err := f.passOver(making, info.State.LastSeq); err != nil {
+		if err := f.enqueueDeleted(making, info.State.LastSeq); err != nil {
 			return err
 		}
 	}
@@ -122,7 +122,7 @@ func (f *follower) consume(ctx context.Context) error {
 			return
 		}
 		expected++
-		if err := f.take(ctx, m, meta); err != nil {
+		if err := f.enqueueMessage(ctx, m, meta); err != nil {
 			ended = true
 			breaks(err)
 		}
@@ -132,16 +132,16 @@ func (f *follower) consume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = f.await(ctx, broken)
+	err = f.waitBroken(ctx, broken)
 	running.Stop()
 	<-running.Closed()
 	return err
 }
 
-// passOver puts a hole where nothing is left up to the tip. The consumer's replica had nothing, but that
+// enqueueDeleted puts a hole where nothing is left up to the tip. The consumer's replica had nothing, but that
 // may lag behind: only the leader can say that it is gone. It is not asked where there is something,
 // since it answers with all of that.
-func (f *follower) passOver(ctx context.Context, tip uint64) error {
+func (f *follower) enqueueDeleted(ctx context.Context, tip uint64) error {
 	last := f.reached()
 	if tip <= last {
 		return nil
@@ -152,14 +152,14 @@ func (f *follower) passOver(ctx context.Context, tip uint64) error {
 	}
 	gone, err := f.engine.deletedRange(ctx, last, tip)
 	for _, element := range gone {
-		f.put(element)
+		f.enqueue(element)
 	}
 	return err
 }
 
 // await waits until the consumer breaks, or does not come to a tip that was there before: its replica
 // lags behind, or that is gone already.
-func (f *follower) await(ctx context.Context, broken <-chan error) error {
+func (f *follower) waitBroken(ctx context.Context, broken <-chan error) error {
 	tick := time.NewTicker(stallTime)
 	defer tick.Stop()
 	before, tip := f.state()
@@ -176,14 +176,14 @@ func (f *follower) await(ctx context.Context, broken <-chan error) error {
 			return errors.New("nothing comes, and there was more")
 		}
 		if ticks > 0 { // long enough for heartbeats to have been missed
-			f.noteBroken(nil)
+			f.setBroken(nil)
 		}
 		before, tip = now, told
 	}
 }
 
-// noteBroken keeps why the consumer broke, or with nil that it works.
-func (f *follower) noteBroken(err error) {
+// setBroken keeps why the consumer broke, or with nil that it works.
+func (f *follower) setBroken(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err != nil && f.broken == nil {
@@ -203,7 +203,7 @@ func (f *follower) ready() error {
 }
 
 // hear takes what the leader told of the stream's tip.
-func (f *follower) hear(tip uint64) {
+func (f *follower) setTip(tip uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.tip = tip
@@ -223,7 +223,7 @@ func (f *follower) reached() uint64 {
 
 // take puts a message into the queue, behind what the log has before it that the consumer's replica
 // has not.
-func (f *follower) take(ctx context.Context, m jetstream.Msg, meta *jetstream.MsgMetadata) error {
+func (f *follower) enqueueMessage(ctx context.Context, m jetstream.Msg, meta *jetstream.MsgMetadata) error {
 	seq := meta.Sequence.Stream
 	for f.last+1 < seq {
 		missing, err := f.engine.deleted(ctx, f.last, seq, pullMessages)
@@ -231,7 +231,7 @@ func (f *follower) take(ctx context.Context, m jetstream.Msg, meta *jetstream.Ms
 			return err
 		}
 		for _, event := range missing {
-			f.put(event)
+			f.enqueue(event)
 		}
 		if f.isClosed() {
 			return nil
@@ -241,17 +241,17 @@ func (f *follower) take(ctx context.Context, m jetstream.Msg, meta *jetstream.Ms
 	if event.Topic == "" && event.Erases == 0 {
 		f.engine.cfg.Logger.Warn("a message in the stream is no event", "sequence", seq)
 	} else if id, one, ok := keyedOf(m.Headers(), seq, meta.Timestamp); ok {
-		f.engine.keys.note(id, one)
+		f.engine.keys.add(id, one)
 	}
-	f.engine.clocks.follow(seq, meta.Timestamp)
+	f.engine.clocks.observe(seq, meta.Timestamp)
 	f.engine.continuity.note(f.engine.anchorOf(seq, meta.Timestamp, m.Subject(), m.Data()))
-	f.put(event)
+	f.enqueue(event)
 	return nil
 }
 
 // put waits for room in the queue. What was told to be gone stays so: a replica that lags behind may
 // have it yet.
-func (f *follower) put(event *hub.Event) {
+func (f *follower) enqueue(event *hub.Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if event.ID.Seq <= f.last {
@@ -271,7 +271,7 @@ func (f *follower) put(event *hub.Event) {
 }
 
 // hand delivers what is queued until the follower is closed.
-func (f *follower) hand() {
+func (f *follower) deliverQueued() {
 	for {
 		f.mu.Lock()
 		for len(f.queue) == 0 && !f.closed {

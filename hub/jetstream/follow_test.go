@@ -21,18 +21,18 @@ func TestQueue(t *testing.T) {
 		event := func(seq uint64) *hub.Event {
 			return &hub.Event{ID: hub.Cursor{Seq: seq}, Topic: "a", Data: make([]byte, hub.DefaultMaxEventSize)}
 		}
-		f.put(f.engine.hole(20))
+		f.enqueue(f.engine.hole(20))
 		go func() {
 			for _, seq := range []uint64{19, 20, 21, 21, 20, 22} {
-				f.put(event(seq))
+				f.enqueue(event(seq))
 			}
 			for seq := uint64(23); seq < 60; seq++ {
-				f.put(event(seq))
+				f.enqueue(event(seq))
 			}
 		}()
 		synctest.Wait()
 		require.Equal(t, maxQueuedSize/hub.DefaultMaxEventSize+1, len(f.queue))
-		go f.hand()
+		go f.deliverQueued()
 		synctest.Wait()
 		require.Len(t, got, 40)
 		for i, seq := range got {

@@ -25,7 +25,7 @@ import (
 // A subject has a share of them, as it has of the keys of a hub: it may publish through many hubs.
 type keys struct {
 	mu    sync.Mutex
-	byID  map[idHash]keyed
+	byID  map[idHash]keyedPublish
 	order []idHash              // of byID, the oldest first
 	held  map[publisherHash]int // keys of byID, by publisher
 }
@@ -37,28 +37,28 @@ type (
 	publisherHash [8]byte
 )
 
-// keyed is a publish under a key.
-type keyed struct {
-	once      once
+// keyedPublish is a publish under a key.
+type keyedPublish struct {
+	content   keyedContent
 	last      uint64        // sequence
 	at        time.Time     // when it was stored
 	publisher publisherHash // zero: a hub published it that does not name it
 }
 
 // note takes a publish that came by; each comes by once.
-func (k *keys) note(id string, one keyed) {
+func (k *keys) add(id string, one keyedPublish) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.byID == nil {
-		k.byID, k.held = make(map[idHash]keyed), make(map[publisherHash]int)
+		k.byID, k.held = make(map[idHash]keyedPublish), make(map[publisherHash]int)
 	}
 	now := time.Now()
 	if one.at.After(now) {
 		one.at = now // the leader's clock is ahead
 	}
-	k.forget(now, hub.MaxIdempotencyKeys-1)
+	k.evict(now, hub.MaxIdempotencyKeys-1)
 	hash := hashOf(id)
-	if _, again := k.byID[hash]; !again && !one.isOver(now) {
+	if _, again := k.byID[hash]; !again && !one.expired(now) {
 		k.byID[hash] = one
 		k.order = append(k.order, hash)
 		k.held[one.publisher]++
@@ -66,8 +66,8 @@ func (k *keys) note(id string, one keyed) {
 }
 
 // forget removes what is over, and the oldest beyond the most that are to be left.
-func (k *keys) forget(now time.Time, most int) {
-	for len(k.order) > 0 && (len(k.order) > most || k.byID[k.order[0]].isOver(now)) {
+func (k *keys) evict(now time.Time, most int) {
+	for len(k.order) > 0 && (len(k.order) > most || k.byID[k.order[0]].expired(now)) {
 		publisher := k.byID[k.order[0]].publisher
 		if k.held[publisher]--; k.held[publisher] == 0 {
 			delete(k.held, publisher)
@@ -78,25 +78,25 @@ func (k *keys) forget(now time.Time, most int) {
 }
 
 // find gives the publish that came by under the ID within hub.IdempotencyPeriod.
-func (k *keys) find(id string) (one keyed, known bool) {
+func (k *keys) lookup(id string) (one keyedPublish, known bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	one, known = k.byID[hashOf(id)]
-	return one, known && !one.isOver(time.Now())
+	return one, known && !one.expired(time.Now())
 }
 
 // admit gives hub.ErrKeysFull if the publisher has used up its share on all hubs together.
 func (k *keys) admit(publisher publisherHash) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.forget(time.Now(), hub.MaxIdempotencyKeys)
+	k.evict(time.Now(), hub.MaxIdempotencyKeys)
 	if held := k.held[publisher]; !hub.MayHoldKey(held, len(k.order)) {
 		return hub.KeysFull(held, len(k.order))
 	}
 	return nil
 }
 
-func (one keyed) isOver(now time.Time) bool { return now.Sub(one.at) >= hub.IdempotencyPeriod }
+func (one keyedPublish) expired(now time.Time) bool { return now.Sub(one.at) >= hub.IdempotencyPeriod }
 
 func hashOf(id string) idHash {
 	sum := sha256.Sum256([]byte(id))
@@ -105,26 +105,26 @@ func hashOf(id string) idHash {
 
 // Headers of the first message of a keyed publish.
 const (
-	headerOnce      = "Trivium-Once"      // how many events it is and what their digest is
+	headerContent   = "Trivium-Once"      // how many events it is and what their digest is
 	headerPublisher = "Trivium-Publisher" // whose key it is, see publisherOf
 )
 
-// once is what headerOnce says; of zero events where it says nothing.
-type once struct {
+// once is what headerContent says; of zero events where it says nothing.
+type keyedContent struct {
 	events uint64
 	digest hub.Digest
 }
 
-func (o once) String() string { return fmt.Sprintf("%d %x", o.events, o.digest) }
+func (o keyedContent) String() string { return fmt.Sprintf("%d %x", o.events, o.digest) }
 
-func parseOnce(text string) (o once) {
+func parseContent(text string) (o keyedContent) {
 	count, digest, _ := strings.Cut(text, " ")
 	events, err := strconv.ParseUint(count, 10, 16)
 	if err != nil || len(digest) != hex.EncodedLen(len(o.digest)) {
-		return once{}
+		return keyedContent{}
 	}
 	if _, err := hex.Decode(o.digest[:], []byte(digest)); err != nil {
-		return once{}
+		return keyedContent{}
 	}
 	o.events = events
 	return o
@@ -144,12 +144,12 @@ func parsePublisher(text string) (p publisherHash) {
 }
 
 // keyedOf reads from the headers of a message whether a keyed publish begins with it.
-func keyedOf(headers nats.Header, seq uint64, at time.Time) (id string, one keyed, ok bool) {
-	o := parseOnce(headers.Get(headerOnce))
+func keyedOf(headers nats.Header, seq uint64, at time.Time) (id string, one keyedPublish, ok bool) {
+	o := parseContent(headers.Get(headerContent))
 	if o.events == 0 {
-		return "", keyed{}, false
+		return "", keyedPublish{}, false
 	}
-	one = keyed{once: o, last: seq + o.events - 1, at: at, publisher: parsePublisher(headers.Get(headerPublisher))}
+	one = keyedPublish{content: o, last: seq + o.events - 1, at: at, publisher: parsePublisher(headers.Get(headerPublisher))}
 	return headers.Get(jetstream.MsgIDHeader), one, true
 }
 
@@ -162,7 +162,7 @@ func keyID(subject, key string) string {
 // PublishOnce implements hub.IdempotentPublisher: the key's ID is the first message's, so JetStream refuses it
 // a second time, be it of another hub.
 func (e *Engine) PublishOnce(ctx context.Context, subject, key string, digest hub.Digest, events []*hub.Event) (hub.Cursor, error) {
-	done, err := e.begin()
+	done, err := e.beginPublish()
 	if err != nil {
 		return hub.Cursor{}, err
 	}
@@ -171,26 +171,26 @@ func (e *Engine) PublishOnce(ctx context.Context, subject, key string, digest hu
 	if err != nil {
 		return hub.Cursor{}, err
 	}
-	id, this, publisher := keyID(subject, key), once{uint64(len(events)), digest}, publisherOf(subject)
-	if before, known := e.keys.find(id); known {
-		return e.repeat(before, this)
+	id, this, publisher := keyID(subject, key), keyedContent{uint64(len(events)), digest}, publisherOf(subject)
+	if before, known := e.keys.lookup(id); known {
+		return e.repeatAnswer(before, this)
 	}
 	if err := e.keys.admit(publisher); err != nil {
 		return hub.Cursor{}, err
 	}
-	leave, err := e.enter(ctx, events)
+	leave, err := e.enterLane(ctx, events)
 	if err != nil {
 		return hub.Cursor{}, err
 	}
 	defer leave()
 	addHeader(messages[0], jetstream.MsgIDHeader, id)
-	addHeader(messages[0], headerOnce, this.String())
+	addHeader(messages[0], headerContent, this.String())
 	addHeader(messages[0], headerPublisher, hex.EncodeToString(publisher[:]))
 	always := func(error) bool { return ctx.Err() == nil }
 	var first uint64 // of the publish that was first
 	ack, err := e.retry(ctx, always, func(ctx context.Context) (ack *jetstream.PubAck, err error) {
-		if ack, err = e.put(ctx, messages); hasCode(err, errDuplicate) {
-			first, err = e.firstOf(ctx, id)
+		if ack, err = e.publishVerified(ctx, messages); hasCode(err, errDuplicate) {
+			first, err = e.seqOfID(ctx, id)
 			return nil, err
 		}
 		if err == nil && ack.Duplicate {
@@ -202,20 +202,20 @@ func (e *Engine) PublishOnce(ctx context.Context, subject, key string, digest hu
 	case hasCode(err, errInProcess):
 		return hub.Cursor{}, hub.ErrKeyInUse
 	case err != nil:
-		return hub.Cursor{}, e.failure(err)
+		return hub.Cursor{}, e.publishError(err)
 	case first == 0:
 		return hub.Cursor{Epoch: e.epoch, Seq: ack.Sequence}, nil
 	}
-	before, err := e.earlier(ctx, id, first, keyed{once: this, last: first + uint64(len(events)) - 1})
+	before, err := e.storedPublish(ctx, id, first, keyedPublish{content: this, last: first + uint64(len(events)) - 1})
 	if err != nil {
-		return hub.Cursor{}, e.failure(err)
+		return hub.Cursor{}, e.publishError(err)
 	}
-	return e.repeat(before, this)
+	return e.repeatAnswer(before, this)
 }
 
 // repeat gives the answer to an earlier publish once more, if this one is of the same events.
-func (e *Engine) repeat(before keyed, this once) (hub.Cursor, error) {
-	if before.once != this {
+func (e *Engine) repeatAnswer(before keyedPublish, this keyedContent) (hub.Cursor, error) {
+	if before.content != this {
 		return hub.Cursor{}, hub.ErrKeyReused
 	}
 	return hub.Cursor{Epoch: e.epoch, Seq: before.last}, nil
@@ -223,25 +223,25 @@ func (e *Engine) repeat(before keyed, this once) (hub.Cursor, error) {
 
 // earlier gives the publish under the ID whose first message is at seq. Where that is no longer in the
 // log and has not come by there is nothing to compare with: it is taken for the same as now.
-func (e *Engine) earlier(ctx context.Context, id string, seq uint64, now keyed) (keyed, error) {
+func (e *Engine) storedPublish(ctx context.Context, id string, seq uint64, now keyedPublish) (keyedPublish, error) {
 	ctx, cancel := e.linked(ctx, ackTimeout)
 	defer cancel()
 	m, err := e.getLeader(ctx, getRequest{Seq: seq})
 	switch {
 	case err == nil:
-		return keyed{once: parseOnce(m.header.Get(headerOnce)), last: now.last}, nil
+		return keyedPublish{content: parseContent(m.header.Get(headerContent)), last: now.last}, nil
 	case !errors.Is(err, jetstream.ErrMsgNotFound):
-		return keyed{}, err
+		return keyedPublish{}, err
 	}
-	if one, known := e.keys.find(id); known {
+	if one, known := e.keys.lookup(id); known {
 		return one, nil
 	}
 	return now, nil
 }
 
-// firstOf finds the message with the id. Only the answer to a message, not to a batch, names it; so
+// seqOfID finds the message with the id. Only the answer to a message, not to a batch, names it; so
 // one is sent that could not be stored even if the id were unknown.
-func (e *Engine) firstOf(ctx context.Context, id string) (uint64, error) {
+func (e *Engine) seqOfID(ctx context.Context, id string) (uint64, error) {
 	probe := &nats.Msg{Subject: e.prefix + "$none", Header: nats.Header{jetstream.MsgIDHeader: {id}}}
 	if e.cfg.Replicas == 1 {
 		addHeader(probe, jetstream.ExpectedLastMsgIDHeader, "none has this")
@@ -249,7 +249,7 @@ func (e *Engine) firstOf(ctx context.Context, id string) (uint64, error) {
 		// It is refused before it is proposed to the others, which the ID of a message would not be.
 		addHeader(probe, jetstream.ExpectedLastSeqHeader, strconv.FormatUint(math.MaxInt64, 10))
 	}
-	ack, err := e.put(ctx, []*nats.Msg{probe})
+	ack, err := e.publishVerified(ctx, []*nats.Msg{probe})
 	switch {
 	case err != nil:
 		return 0, err

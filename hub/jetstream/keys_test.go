@@ -56,22 +56,22 @@ func testKeys(t *testing.T, c *cluster) {
 func TestKeysEnd(t *testing.T) {
 	var k keys
 	now := time.Now()
-	k.note("old", keyed{last: 7, at: now.Add(-hub.IdempotencyPeriod)})
-	k.note("ending", keyed{last: 8, at: now.Add(-hub.IdempotencyPeriod + time.Minute)})
-	k.note("ending", keyed{last: 9, at: now})
-	_, known := k.find("old")
+	k.add("old", keyedPublish{last: 7, at: now.Add(-hub.IdempotencyPeriod)})
+	k.add("ending", keyedPublish{last: 8, at: now.Add(-hub.IdempotencyPeriod + time.Minute)})
+	k.add("ending", keyedPublish{last: 9, at: now})
+	_, known := k.lookup("old")
 	require.False(t, known)
-	one, _ := k.find("ending")
+	one, _ := k.lookup("ending")
 	require.Equal(t, uint64(8), one.last, "the first of the name")
 	for i := range hub.MaxIdempotencyKeys {
-		k.note(fmt.Sprint(i), keyed{at: now, publisher: publisherOf(fmt.Sprint(i % 3))})
+		k.add(fmt.Sprint(i), keyedPublish{at: now, publisher: publisherOf(fmt.Sprint(i % 3))})
 	}
 	require.Len(t, k.order, hub.MaxIdempotencyKeys)
 	require.Len(t, k.byID, hub.MaxIdempotencyKeys)
 	require.Len(t, k.held, 3)
-	_, known = k.find("ending")
+	_, known = k.lookup("ending")
 	require.False(t, known, "the oldest goes")
-	k.forget(now.Add(hub.IdempotencyPeriod), hub.MaxIdempotencyKeys)
+	k.evict(now.Add(hub.IdempotencyPeriod), hub.MaxIdempotencyKeys)
 	require.Empty(t, k.byID)
 	require.Empty(t, k.held)
 }
@@ -82,21 +82,21 @@ func TestKeysOfHubs(t *testing.T) {
 	greedy, other := publisherOf("greedy"), publisherOf("other")
 	n := 0
 	for ; k.admit(greedy) == nil; n++ {
-		k.note(fmt.Sprint(n), keyed{at: time.Now(), publisher: greedy})
+		k.add(fmt.Sprint(n), keyedPublish{at: time.Now(), publisher: greedy})
 	}
 	require.Equal(t, hub.MaxIdempotencyKeys/5, n)
 	require.ErrorIs(t, k.admit(greedy), hub.ErrKeysFull)
 	require.NoError(t, k.admit(other))
 
 	id := keyID("greedy", "k")
-	headers := nats.Header{jetstream.MsgIDHeader: {id}, headerOnce: {once{2, hub.Digest{1}}.String()}, headerPublisher: {hex.EncodeToString(greedy[:])}}
+	headers := nats.Header{jetstream.MsgIDHeader: {id}, headerContent: {keyedContent{2, hub.Digest{1}}.String()}, headerPublisher: {hex.EncodeToString(greedy[:])}}
 	at := time.Now()
 	named, one, ok := keyedOf(headers, 7, at)
 	require.True(t, ok)
 	require.Equal(t, id, named)
-	require.Equal(t, keyed{once: once{2, hub.Digest{1}}, last: 8, at: at, publisher: greedy}, one)
+	require.Equal(t, keyedPublish{content: keyedContent{2, hub.Digest{1}}, last: 8, at: at, publisher: greedy}, one)
 	for _, text := range []string{"", "2", "x 0a", "2 0a", "-1 " + strings.Repeat("0", 32), "0 " + strings.Repeat("0", 32), "2 " + strings.Repeat("x", 32)} {
-		_, _, ok = keyedOf(nats.Header{headerOnce: {text}}, 7, at)
+		_, _, ok = keyedOf(nats.Header{headerContent: {text}}, 7, at)
 		require.False(t, ok, text)
 	}
 }
@@ -140,15 +140,15 @@ func testUnique(t *testing.T, c *cluster) {
 func TestKeysOfFutureEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var k keys
-		one := keyed{once: once{events: 1}, publisher: publisherHash{1}}
+		one := keyedPublish{content: keyedContent{events: 1}, publisher: publisherHash{1}}
 		one.at = time.Now().Add(time.Hour)
-		k.note("ahead", one)
+		k.add("ahead", one)
 		one.at = time.Now()
-		k.note("right", one)
-		_, known := k.find("ahead")
+		k.add("right", one)
+		_, known := k.lookup("ahead")
 		require.True(t, known)
 		time.Sleep(hub.IdempotencyPeriod)
-		_, known = k.find("ahead")
+		_, known = k.lookup("ahead")
 		require.False(t, known)
 		require.NoError(t, k.admit(publisherHash{1}))
 		require.Empty(t, k.held)

@@ -124,10 +124,10 @@ func TestLanesBySize(t *testing.T) {
 	require.Zero(t, l.large.underWay)
 }
 
-func TestFlightOf(t *testing.T) {
-	flight := func(n, size int) int { return flightOf(slices.Repeat([]*hub.Event{{Data: make([]byte, size)}}, n)) }
+func TestGroupSize(t *testing.T) {
+	flight := func(n, size int) int { return groupSize(slices.Repeat([]*hub.Event{{Data: make([]byte, size)}}, n)) }
 	require.Equal(t, 1, flight(1, 0))
-	require.Equal(t, maxFlight, flight(2*maxFlight, 1))
-	require.Equal(t, 1, flight(5, 8*maxPiece))
-	require.Equal(t, 3, flight(5, maxPiece))
+	require.Equal(t, maxUnacked, flight(2*maxUnacked, 1))
+	require.Equal(t, 1, flight(5, 8*maxUnackedBytes))
+	require.Equal(t, 3, flight(5, maxUnackedBytes))
 }

@@ -17,9 +17,9 @@ import (
 // header says what an event is beside its topic and its data: the encoding's letter, the type and the
 // key, escaped, with slashes between them and none at the end. A message without it has no type and
 // no key, and its data says what it is: most events need no more, and others may publish such.
-const header = "Trivium"
+const headerEvent = "Trivium"
 
-var letters = map[hub.Encoding]string{hub.JSON: "j", hub.Text: "t", hub.Binary: "b"}
+var encodingLetters = map[hub.Encoding]string{hub.JSON: "j", hub.Text: "t", hub.Binary: "b"}
 
 // encode makes the message of an event. Subjects and topics are made of the same tokens, but that a
 // subject may have more in them.
@@ -28,14 +28,14 @@ func (e *Engine) encode(event *hub.Event) *nats.Msg {
 	if event.Encoding == hub.JSON && event.Type == "" && event.Key == "" {
 		return m
 	}
-	about := letters[event.Encoding]
+	about := encodingLetters[event.Encoding]
 	if event.Type != "" || event.Key != "" {
 		about += "/" + url.PathEscape(event.Type)
 	}
 	if event.Key != "" {
 		about += "/" + url.PathEscape(event.Key)
 	}
-	m.Header = nats.Header{header: {about}}
+	m.Header = nats.Header{headerEvent: {about}}
 	return m
 }
 
@@ -46,9 +46,9 @@ func (e *Engine) decode(headers nats.Header, data []byte, subject string, seq ui
 		return nil
 	}
 	event := &hub.Event{ID: hub.Cursor{Epoch: e.epoch, Seq: seq}, Topic: topic, Time: at.UTC(), Data: data}
-	if about := headers[header]; len(about) == 0 {
-		event.Encoding = encodingOf(data)
-	} else if !describe(event, about[0]) || !fits(event.Encoding, data) {
+	if about := headers[headerEvent]; len(about) == 0 {
+		event.Encoding = guessEncoding(data)
+	} else if !parseEventHeader(event, about[0]) || !validData(event.Encoding, data) {
 		return nil // others may publish too, and what is no JSON would end its readers
 	}
 	if event.Validate(math.MaxInt) != nil {
@@ -57,8 +57,8 @@ func (e *Engine) decode(headers nats.Header, data []byte, subject string, seq ui
 	return event
 }
 
-// describe reads the header; false means that it is none of ours.
-func describe(event *hub.Event, about string) bool {
+// parseEventHeader reads the header; false means that it is none of ours.
+func parseEventHeader(event *hub.Event, about string) bool {
 	letter, rest, _ := strings.Cut(about, "/")
 	switch letter {
 	case "j":
@@ -82,12 +82,12 @@ func describe(event *hub.Event, about string) bool {
 	return err == nil
 }
 
-// encodingOf judges data that nobody has described.
-func encodingOf(data []byte) hub.Encoding {
+// guessEncoding judges data that nobody has described.
+func guessEncoding(data []byte) hub.Encoding {
 	switch {
-	case fits(hub.JSON, data) && len(bytes.TrimSpace(data)) == len(data):
+	case validData(hub.JSON, data) && len(bytes.TrimSpace(data)) == len(data):
 		return hub.JSON
-	case fits(hub.Text, data):
+	case validData(hub.Text, data):
 		return hub.Text
 	default:
 		return hub.Binary
@@ -95,7 +95,7 @@ func encodingOf(data []byte) hub.Encoding {
 }
 
 // fits reports that data is what an event of the encoding may have.
-func fits(encoding hub.Encoding, data []byte) bool {
+func validData(encoding hub.Encoding, data []byte) bool {
 	switch encoding {
 	case hub.JSON:
 		return json.Valid(data) && utf8.Valid(data)

@@ -31,7 +31,7 @@ func TestForeignMessages(t *testing.T) {
 	} {
 		var headers nats.Header
 		if row.about != "" {
-			headers = nats.Header{header: {row.about}}
+			headers = nats.Header{headerEvent: {row.about}}
 		}
 		got := e.decode(headers, []byte(row.data), row.subject, 1, time.Now())
 		require.Equal(t, row.event, got != nil, row.name)

@@ -24,10 +24,10 @@ const (
 
 // Bounds of what is on its way at once.
 const (
-	maxBatch   = 1000      // events of an atomic batch: the server's own
-	maxBatches = 16        // of one hub: the server takes 50 of all
-	maxFlight  = 2048      // messages of PublishEach
-	maxPiece   = 256 << 10 // bytes of a batch, or of PublishEach four times as much, without an answer to them
+	maxBatch        = 1000      // events of an atomic batch: the server's own
+	maxBatches      = 16        // of one hub: the server takes 50 of all
+	maxUnacked      = 2048      // messages of PublishEach
+	maxUnackedBytes = 256 << 10 // bytes of a batch, or of PublishEach four times as much, without an answer to them
 )
 
 // Headers of an atomic batch (NATS ADR-50).
@@ -39,7 +39,7 @@ const (
 
 // Publish implements hub.Engine. At most 1000 events go at once.
 func (e *Engine) Publish(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
-	done, err := e.begin()
+	done, err := e.beginPublish()
 	if err != nil {
 		return hub.Cursor{}, err
 	}
@@ -48,20 +48,20 @@ func (e *Engine) Publish(ctx context.Context, events []*hub.Event) (hub.Cursor, 
 	if err != nil {
 		return hub.Cursor{}, err
 	}
-	leave, err := e.enter(ctx, events)
+	leave, err := e.enterLane(ctx, events)
 	if err != nil {
 		return hub.Cursor{}, err
 	}
 	defer leave()
-	ack, err := e.retry(ctx, isRefused, func(ctx context.Context) (*jetstream.PubAck, error) { return e.put(ctx, messages) })
+	ack, err := e.retry(ctx, isRefused, func(ctx context.Context) (*jetstream.PubAck, error) { return e.publishVerified(ctx, messages) })
 	if err != nil {
-		return hub.Cursor{}, e.failure(err)
+		return hub.Cursor{}, e.publishError(err)
 	}
 	return hub.Cursor{Epoch: e.epoch, Seq: ack.Sequence}, nil
 }
 
 // enter waits for room in a lane, for as long as retry tries. Nothing was sent if the error is not nil.
-func (e *Engine) enter(ctx context.Context, events []*hub.Event) (leave func(), err error) {
+func (e *Engine) enterLane(ctx context.Context, events []*hub.Event) (leave func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, retryTime)
 	defer cancel()
 	defer context.AfterFunc(e.closing, cancel)()
@@ -83,7 +83,7 @@ func (e *Engine) encodeAll(events []*hub.Event) ([]*nats.Msg, error) {
 }
 
 // begin holds Close up until done is called.
-func (e *Engine) begin() (done func(), err error) {
+func (e *Engine) beginPublish() (done func(), err error) {
 	e.mu.Lock()
 	if e.closed || e.js == nil {
 		e.mu.Unlock()
@@ -94,7 +94,7 @@ func (e *Engine) begin() (done func(), err error) {
 	if !e.conn.IsConnected() {
 		err = errNotConnected
 	} else {
-		err = e.hopeless()
+		err = e.publishUnavailable()
 	}
 	if err != nil {
 		e.publishing.Done()
@@ -104,7 +104,7 @@ func (e *Engine) begin() (done func(), err error) {
 }
 
 // failure is what the hub is told of an error of NATS.
-func (e *Engine) failure(err error) error {
+func (e *Engine) publishError(err error) error {
 	select {
 	case <-e.closing.Done():
 		return hub.ErrClosed
@@ -121,7 +121,7 @@ func (e *Engine) retry(ctx context.Context, again func(error) bool, try func(con
 	defer context.AfterFunc(e.closing, cancel)()
 	for {
 		ack, err := try(ctx)
-		if err == nil || !again(err) || e.hopeless() != nil {
+		if err == nil || !again(err) || e.publishUnavailable() != nil {
 			return ack, err
 		}
 		select {
@@ -137,7 +137,7 @@ var errUnverified = errors.New("the stream is being compared with what was deliv
 
 // put sends the messages once and waits for JetStream's answer. The engine ends if the answer shows that
 // sequences are assigned a second time.
-func (e *Engine) put(ctx context.Context, messages []*nats.Msg) (*jetstream.PubAck, error) {
+func (e *Engine) publishVerified(ctx context.Context, messages []*nats.Msg) (*jetstream.PubAck, error) {
 	verifying, cancel := e.linked(ctx, ackTimeout)
 	err := e.verify(verifying)
 	cancel()
@@ -145,7 +145,7 @@ func (e *Engine) put(ctx context.Context, messages []*nats.Msg) (*jetstream.PubA
 		return nil, fmt.Errorf("%w: %w", errUnverified, err)
 	}
 	delivered := e.follows.reached()
-	ack, err := e.putAll(ctx, messages)
+	ack, err := e.publishMessages(ctx, messages)
 	if err == nil && !ack.Duplicate && ack.Sequence-uint64(len(messages)-1) <= delivered {
 		return nil, e.reused(ctx, ack.Sequence, delivered)
 	}
@@ -155,7 +155,7 @@ func (e *Engine) put(ctx context.Context, messages []*nats.Msg) (*jetstream.PubA
 	return ack, err
 }
 
-func (e *Engine) putAll(ctx context.Context, messages []*nats.Msg) (*jetstream.PubAck, error) {
+func (e *Engine) publishMessages(ctx context.Context, messages []*nats.Msg) (*jetstream.PubAck, error) {
 	if len(messages) == 1 {
 		ctx, cancel := e.linked(ctx, ackTimeout)
 		defer cancel()
@@ -172,7 +172,7 @@ func (e *Engine) putAll(ctx context.Context, messages []*nats.Msg) (*jetstream.P
 	for i, m := range messages[:last] {
 		addHeader(m, headerBatchID, id)
 		addHeader(m, headerBatchSeq, strconv.Itoa(i+1))
-		if size += len(m.Data) + messageOverhead; size < maxPiece {
+		if size += len(m.Data) + messageOverhead; size < maxUnackedBytes {
 			if err := e.conn.PublishMsg(m); err != nil {
 				return nil, err
 			}
@@ -251,10 +251,10 @@ func (e *Engine) PublishUnique(ctx context.Context, ids []string, events []*hub.
 }
 
 // UniquePeriod is how long JetStream remembers an ID.
-func (e *Engine) UniquePeriod() time.Duration { return e.wanted().Duplicates }
+func (e *Engine) UniquePeriod() time.Duration { return e.streamConfig().Duplicates }
 
 func (e *Engine) publishEach(ctx context.Context, ids []string, events []*hub.Event) (last hub.Cursor, repeated int, err error) {
-	done, err := e.begin()
+	done, err := e.beginPublish()
 	if err != nil {
 		return hub.Cursor{}, 0, err
 	}
@@ -265,9 +265,9 @@ func (e *Engine) publishEach(ctx context.Context, ids []string, events []*hub.Ev
 	case all.failed == nil:
 		return last, all.repeated, nil
 	case all.stored == 0:
-		return hub.Cursor{}, all.repeated, e.failure(all.failed)
+		return hub.Cursor{}, all.repeated, e.publishError(all.failed)
 	}
-	return last, all.repeated, &hub.PartialError{Stored: all.stored, Err: e.failure(all.failed)}
+	return last, all.repeated, &hub.PartialError{Stored: all.stored, Err: e.publishError(all.failed)}
 }
 
 // PublishInOrder implements hub.OrderedPublisher. The embedded server takes messages and answers in the order
@@ -277,12 +277,12 @@ func (e *Engine) PublishInOrder(ctx context.Context, events []*hub.Event) (hub.C
 	if e.cfg.Store == "" || len(events) == 1 {
 		return e.Publish(ctx, events)
 	}
-	done, err := e.begin()
+	done, err := e.beginPublish()
 	if err != nil {
 		return hub.Cursor{}, err
 	}
 	defer done()
-	leave, err := e.enter(ctx, events)
+	leave, err := e.enterLane(ctx, events)
 	if err != nil {
 		return hub.Cursor{}, err
 	}
@@ -293,33 +293,33 @@ func (e *Engine) PublishInOrder(ctx context.Context, events []*hub.Event) (hub.C
 	case all.failed == nil:
 		return last, nil
 	case all.leading == 0:
-		return hub.Cursor{}, e.failure(all.failed)
+		return hub.Cursor{}, e.publishError(all.failed)
 	}
-	return last, &hub.PartialError{Stored: all.leading, Err: e.failure(all.failed)}
+	return last, &hub.PartialError{Stored: all.leading, Err: e.publishError(all.failed)}
 }
 
 // sendAll sends flight after flight until one fails.
-func (e *Engine) sendAll(ctx context.Context, ids []string, events []*hub.Event) (all landing) {
+func (e *Engine) sendAll(ctx context.Context, ids []string, events []*hub.Event) (all outcome) {
 	for len(events) > 0 && all.failed == nil {
-		n := flightOf(events)
-		var of landing
+		n := groupSize(events)
+		var of outcome
 		if ids == nil {
-			of = e.send(ctx, nil, events[:n])
+			of = e.sendGroup(ctx, nil, events[:n])
 		} else {
-			of = e.send(ctx, ids[:n], events[:n])
+			of = e.sendGroup(ctx, ids[:n], events[:n])
 			ids = ids[n:]
 		}
 		events = events[n:]
-		all = landing{stored: all.stored + of.stored, leading: all.leading + of.leading, repeated: all.repeated + of.repeated, last: max(all.last, of.last), failed: of.failed}
+		all = outcome{stored: all.stored + of.stored, leading: all.leading + of.leading, repeated: all.repeated + of.repeated, last: max(all.last, of.last), failed: of.failed}
 	}
 	return all
 }
 
-// flightOf returns how many of the events may be sent without waiting for an answer, one at least.
-func flightOf(events []*hub.Event) int {
+// groupSize returns how many of the events may be sent without waiting for an answer, one at least.
+func groupSize(events []*hub.Event) int {
 	n, size := 0, 0
-	for n < min(len(events), maxFlight) {
-		if size += len(events[n].Data) + messageOverhead; n > 0 && size > 4*maxPiece {
+	for n < min(len(events), maxUnacked) {
+		if size += len(events[n].Data) + messageOverhead; n > 0 && size > 4*maxUnackedBytes {
 			break
 		}
 		n++

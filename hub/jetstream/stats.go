@@ -6,7 +6,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Stats describes the stream as its leader reported it last, at most lookInterval ago while it is available.
+// Stats describes the stream as its leader reported it last, at most watchInterval ago while it is available.
 type Stats struct {
 	FirstSeq, LastSeq uint64 // of the events that are kept
 	Events            uint64
@@ -30,7 +30,7 @@ func (e *Engine) Stats() Stats {
 	s.Lag = s.LastSeq - min(s.LastSeq, e.follows.reached())
 	s.Free = -1
 	if e.server != nil {
-		if free, known := roomIn(e.server.store.dir); known {
+		if free, known := freeSpace(e.server.store.dir); known {
 			s.Free = int64(free)
 		}
 	}

@@ -22,12 +22,12 @@ const storeVersion = 1
 
 // store is the directory of an embedded server, locked.
 type store struct {
-	dir    string
-	lock   *os.File
-	before state  // as it was found
-	seen   uint64 // the highest sequence that anybody may have seen before
-	now    state
-	mark   *mark // nil until the store is in use
+	dir       string
+	lock      *os.File
+	previous  state  // as it was found
+	highWater uint64 // the highest sequence that anybody may have seen before
+	current   state
+	mark      *mark // nil until the store is in use
 }
 
 // state is what stateName says.
@@ -50,7 +50,7 @@ func openStore(dir string, always bool) (_ *store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &store{dir: dir, before: before, now: state{Version: storeVersion, Boot: bootID(), Always: always}}
+	s := &store{dir: dir, previous: before, current: state{Version: storeVersion, Boot: bootID(), Always: always}}
 	if s.lock, err = os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
 		return nil, fmt.Errorf("the store: %w", err)
 	}
@@ -62,19 +62,19 @@ func openStore(dir string, always bool) (_ *store, err error) {
 	if err := lockFile(s.lock); err != nil {
 		return nil, fmt.Errorf("the store %s is in use by another process: %w", dir, err)
 	}
-	if s.before, err = readState(dir); err != nil { // as its last user left it
+	if s.previous, err = readState(dir); err != nil { // as its last user left it
 		return nil, err
 	}
-	if s.seen, err = readMark(dir); err != nil {
+	if s.highWater, err = readMark(dir); err != nil {
 		return nil, err
 	}
 	info, err := s.lock.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("the store: %w", err)
 	}
-	s.now.Lock = fileID(info)
+	s.current.Lock = fileID(info)
 	// Whether there is room at all is better known now than with the first event.
-	return s, s.write(s.before)
+	return s, s.write(s.previous)
 }
 
 // readState reads what the store says of itself; a directory with nothing in it says that it is new.
@@ -108,21 +108,21 @@ func readState(dir string) (state, error) {
 
 // mayHaveLost reports that the machine went down while the store was open and not all was on disk.
 func (s *store) mayHaveLost() bool {
-	return !s.before.Clean && !s.before.Always && (s.before.Boot == "" || s.before.Boot != s.now.Boot)
+	return !s.previous.Clean && !s.previous.Always && (s.previous.Boot == "" || s.previous.Boot != s.current.Boot)
 }
 
-// distrust returns why sequences may be assigned a second time by a stream of this epoch and end, empty if
+// newEpochReason returns why sequences may be assigned a second time by a stream of this epoch and end, empty if
 // they cannot.
-func (s *store) distrust(epoch string, last uint64) string {
+func (s *store) newEpochReason(epoch string, last uint64) string {
 	switch {
 	case s.mayHaveLost():
 		return "the machine went down while the store was in use, and not all of it was on disk"
-	case s.before.Lock != 0 && s.now.Lock != 0 && s.before.Lock != s.now.Lock:
+	case s.previous.Lock != 0 && s.current.Lock != 0 && s.previous.Lock != s.current.Lock:
 		return "the store is a copy, perhaps of an earlier state"
-	case s.before.Epoch != "" && s.before.Epoch != epoch:
+	case s.previous.Epoch != "" && s.previous.Epoch != epoch:
 		return "the stream in the store is another one than was used last"
-	case last < s.seen:
-		return fmt.Sprintf("the log ends at %d, and events up to %d were delivered", last, s.seen)
+	case last < s.highWater:
+		return fmt.Sprintf("the log ends at %d, and events up to %d were delivered", last, s.highWater)
 	}
 	return ""
 }
@@ -132,8 +132,8 @@ func (s *store) begin(epoch string, last uint64) (err error) {
 	if s.mark, err = openMark(s.dir, last); err != nil {
 		return err
 	}
-	s.now.Epoch = epoch
-	return s.note(false)
+	s.current.Epoch = epoch
+	return s.setClean(false)
 }
 
 // flush has all that is in the store on disk. The server leaves that to the system when it ends.
@@ -165,9 +165,9 @@ func syncFile(path string) error {
 }
 
 // note keeps whether the store is left in order.
-func (s *store) note(clean bool) error {
-	s.now.Clean = clean
-	return s.write(s.now)
+func (s *store) setClean(clean bool) error {
+	s.current.Clean = clean
+	return s.write(s.current)
 }
 
 // write replaces the state whole, and has it on disk when it returns.

@@ -23,7 +23,7 @@ const (
 )
 
 // wanted is the stream as it is made.
-func (e *Engine) wanted() jetstream.StreamConfig {
+func (e *Engine) streamConfig() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:               e.cfg.Stream,
 		Subjects:           []string{e.prefix + ">"},
@@ -48,24 +48,24 @@ func newEpoch() hub.Epoch { return hub.Epoch(rand.Uint32()) }
 
 // open finds the stream or makes it. Nothing of an existing one is changed if the error is not nil. The stream
 // of a store that may have lost events begins a new epoch.
-func (e *Engine) open(ctx context.Context) (*jetstream.StreamInfo, error) {
-	info, err := e.lookUpOrMake(ctx)
+func (e *Engine) openStream(ctx context.Context) (*jetstream.StreamInfo, error) {
+	info, err := e.getOrCreateStream(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("stream %q: %w", e.cfg.Stream, err)
 	}
-	want := e.wanted()
+	want := e.streamConfig()
 	if e.cfg.Store != "" {
 		// The store is this hub's alone: what it keeps is for its configuration to say.
 		info.Config.MaxMsgs, info.Config.MaxBytes, info.Config.MaxAge, info.Config.Duplicates =
 			want.MaxMsgs, want.MaxBytes, want.MaxAge, want.Duplicates
 	}
-	if err := differences(&info.Config, &want); err != nil {
+	if err := checkStreamConfig(&info.Config, &want); err != nil {
 		return nil, fmt.Errorf("stream %q has other settings: %w", e.cfg.Stream, err)
 	}
 	if e.cfg.Store == "" {
 		return info, nil
 	}
-	if why := e.server.store.distrust(info.Config.Metadata[metaEpoch], info.State.LastSeq); why != "" {
+	if why := e.server.store.newEpochReason(info.Config.Metadata[metaEpoch], info.State.LastSeq); why != "" {
 		e.cfg.Logger.Warn("a new epoch begins, and clients that resume get a gap", "reason", why)
 		info.Config.Metadata[metaEpoch] = newEpoch().String()
 	}
@@ -75,16 +75,16 @@ func (e *Engine) open(ctx context.Context) (*jetstream.StreamInfo, error) {
 	return e.lookUp(ctx)
 }
 
-// lookUpOrMake finds the stream or makes it. In a cluster that is just beginning, with other hubs that do
+// getOrCreateStream finds the stream or makes it. In a cluster that is just beginning, with other hubs that do
 // the same, either may fail for a while: the server that answers may not know yet what another one did.
-func (e *Engine) lookUpOrMake(ctx context.Context) (*jetstream.StreamInfo, error) {
+func (e *Engine) getOrCreateStream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	for {
 		info, err := e.lookUp(ctx)
 		if err == nil || !errors.Is(err, jetstream.ErrStreamNotFound) {
-			return info, transient(err)
+			return info, markTransient(err)
 		}
-		_, err = e.js.CreateStream(ctx, e.wanted())
-		if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) && !errors.Is(transient(err), hub.ErrUnavailable) {
+		_, err = e.js.CreateStream(ctx, e.streamConfig())
+		if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) && !errors.Is(markTransient(err), hub.ErrUnavailable) {
 			return nil, err
 		}
 		select {
@@ -97,7 +97,7 @@ func (e *Engine) lookUpOrMake(ctx context.Context) (*jetstream.StreamInfo, error
 
 // transient marks an error as one that may pass: no answer, no leader, or servers that have not joined
 // the cluster yet.
-func transient(err error) error {
+func markTransient(err error) error {
 	if isRefused(err) || hasCode(err, errNoPeers) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) {
 		return away(err)
 	}
@@ -130,7 +130,7 @@ func (e *Engine) info(ctx context.Context) (*jetstream.StreamInfo, error) {
 }
 
 // differences names what the events' home must not have otherwise.
-func differences(got, want *jetstream.StreamConfig) error {
+func checkStreamConfig(got, want *jetstream.StreamConfig) error {
 	var all []error
 	differs := func(what string, got, want any) {
 		if got != want {

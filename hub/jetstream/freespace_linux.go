@@ -2,8 +2,8 @@ package jetstream
 
 import "golang.org/x/sys/unix"
 
-// roomIn gives how many bytes the disk of a directory takes yet.
-func roomIn(dir string) (free uint64, known bool) {
+// freeSpace gives how many bytes the disk of a directory takes yet.
+func freeSpace(dir string) (free uint64, known bool) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {
 		return 0, false
