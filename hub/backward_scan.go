@@ -2,33 +2,34 @@ package hub
 
 import "slices"
 
-// backwardScan finds where the newest events of a set begin, of which the window has too few. It goes back
-// through the log, stretch after stretch, each of which is read forwards in chunks. The stretches are
-// the same for all, so that who comes by the same way has them of the archive at once.
+// backwardScan finds the position of a start with Last if the in-memory log has too few matching events. It goes
+// backward through the log in stretches of fixed boundaries. Each stretch is read forward in chunks. Because of the
+// fixed boundaries, subscriptions that scan the same part share the chunks.
 type backwardScan struct {
 	set       FilterSet
-	position  uint64   // before the oldest that was found, or the newest of all
-	known     int      // events that the window had
-	missing   int      // events that are still looked for
-	counted   bool     // missing is no more than the log can have
-	finished  bool     // the position has been given
-	scanned   int      // chunks
-	foundSeqs []uint64 // the events that were found, and the first seq of the window then
+	position  uint64   // before the oldest event that was found; if none, the newest event
+	known     int      // number of matching events in the in-memory log
+	missing   int      // number of events that are still to be found
+	counted   bool     // missing was limited to the number of matching events in the log
+	finished  bool     // the position was returned
+	scanned   int      // number of chunks
+	foundSeqs []uint64 // events that were found, followed by the first seq that the in-memory log had
 
-	// of (from, to], the stretch, what is up to at was looked at
+	// The current stretch is (from, to]. Events up to scannedTo were scanned.
 
 	from, scannedTo, to uint64
-	inStretch           []uint64 // seqs
+	inStretch           []uint64 // seqs found in the current stretch
 }
 
-// newBackwardScan begins before floor: after it found events of the set have been found, from position on.
+// newBackwardScan returns a scan of the log before floor. In the newer events, found matching events were found, of
+// which the oldest follows position.
 func newBackwardScan(set FilterSet, floor, position uint64, found, wanted int) *backwardScan {
 	b := &backwardScan{set: set, position: position, known: found, missing: wanted - found, foundSeqs: []uint64{floor + 1}}
 	b.startStretch(floor)
 	return b
 }
 
-// pending reports that there is a trace which has not given its position.
+// pending reports whether b is a scan that has not returned its position. b may be nil.
 func (b *backwardScan) pending() bool { return b != nil && !b.finished }
 
 func (b *backwardScan) startStretch(seq uint64) {
@@ -37,8 +38,8 @@ func (b *backwardScan) startStretch(seq uint64) {
 	b.scannedTo, b.inStretch = b.from, b.inStretch[:0]
 }
 
-// run goes on until it has found enough or the log begins, and gives the position. If it has to wait
-// for the archive, ok is false. Called with Hub.mu held.
+// run continues the scan until it has found enough events or the log begins, and returns the position. ok is false
+// if it waits for the replay reader. Hub.mu must be held.
 func (b *backwardScan) run(s *Subscription) (position uint64, ok bool) {
 	rr := s.hub.replay
 	if begin := rr.removedTo(); b.to > begin && !b.counted && !b.usesSeeker(rr) {
@@ -66,7 +67,7 @@ func (b *backwardScan) run(s *Subscription) (position uint64, ok bool) {
 	return b.position, true
 }
 
-// scanChunk looks at a chunk that at stands in.
+// scanChunk scans a chunk that contains the element after scannedTo.
 func (b *backwardScan) scanChunk(c *chunk) {
 	for _, e := range c.elements {
 		if seq := e.ID.Seq; b.scannedTo < seq && seq <= b.to && e.Topic != "" && b.set.Match(e.Topic) {
@@ -80,7 +81,7 @@ func (b *backwardScan) scanChunk(c *chunk) {
 	b.startStretch(b.from)
 }
 
-// addFound takes the newest of the events that were found, as many as are missing.
+// addFound adds the newest of the found events, no more than are missing.
 func (b *backwardScan) addFound(found []uint64) {
 	if n := min(len(found), b.missing); n > 0 {
 		newest := found[len(found)-n:]
@@ -90,21 +91,21 @@ func (b *backwardScan) addFound(found []uint64) {
 	}
 }
 
-// Bounds of seeking.
+// Limits of the use of a Seeker.
 const (
-	maxSeekFilters  = 64 // filters of a set
-	scansBeforeSeek = 4  // chunks that are scanned for wildcards first: most are found there, at less cost to the log
-	maxSparse       = 64 // elements that are read one by one
-	denseSeqs       = 8  // that lie within a chunk's length are read with all that lies between them
+	maxSeekFilters  = 64 // largest number of filters
+	scansBeforeSeek = 4  // chunks that are scanned first for filters with wildcards; most searches end there, at less cost for the log
+	maxSparse       = 64 // largest number of elements that are read one by one
+	denseSeqs       = 8  // if so many of the found events are within the length of a chunk, whole chunks are read
 )
 
-// usesSeeker reports that the log is asked for the rest of what is missing.
+// usesSeeker reports whether the Seeker is used to find the missing events.
 func (b *backwardScan) usesSeeker(rr *replayReader) bool {
 	return rr.seeker != nil && b.set.Len() <= maxSeekFilters && (b.set.exact() || b.scanned >= scansBeforeSeek)
 }
 
-// sparseSeqs returns the events that are to be read one by one, beginning right after seq; nil if a chunk has
-// several of them, or seq is elsewhere.
+// sparseSeqs returns the found events that are to be read one by one, beginning with seq+1. It returns nil if the
+// subscription is elsewhere, or if the found events are so dense that whole chunks are read.
 func (b *backwardScan) sparseSeqs(rr *replayReader, seq uint64) []uint64 {
 	if rr.seeker == nil || b == nil || len(b.foundSeqs) < 2 || b.foundSeqs[0] != seq+1 {
 		return nil

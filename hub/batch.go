@@ -1,25 +1,26 @@
 package hub
 
-// Batch is what a feed offers its subscribers at once. It is the worker's: a Sink must not keep
-// it, nor bytes of Join, after Ready returns.
+// Batch is a sequence of events that a group offers to its subscribers. It belongs to the fan-out worker: a Sink
+// must not use the batch, or bytes returned by Coalesce, after Ready has returned.
 type Batch struct {
-	// All events of the feed in (From, To] are Events, in order.
+	// Events are all matching events in (From, To], in order.
 	From, To uint64
 	Events   []*Event
 
 	group     *group
-	coalesced []coalescedWrite // of this round; the buffers are kept from round to round
+	coalesced []coalescedWrite // of this batch; the buffers are reused by later batches
 }
 
-// coalescedWrite is a range of the round's events in one form, made contiguous so that it is one write.
+// coalescedWrite is a range of the batch's events in one wire format, copied together so that they can be written
+// at once.
 type coalescedWrite struct {
 	format     WireFormat
 	start, end int
 	bytes      []byte
-	buffer     []byte // the memory of bytes, where it is several events
+	buffer     []byte // memory of bytes if it has several events
 }
 
-// maxCoalescedBytes bounds the bytes of one join of several events.
+// maxCoalescedBytes limits the size of one coalesced write of several events.
 const maxCoalescedBytes = 64 << 10
 
 func (b *Batch) fill(g *group, from, to uint64, events []*Event) {
@@ -28,9 +29,9 @@ func (b *Batch) fill(g *group, from, to uint64, events []*Event) {
 	b.coalesced = b.coalesced[:0]
 }
 
-// Coalesce gives the bytes of the events from start on, in a form, as many as go into 64 KiB but one
-// at least, and the index after the last. Who asks for the same gets the same bytes: they are
-// joined once for all who stand at one place.
+// Coalesce returns the encoded events from index start on, and the index after the last one. It returns at least
+// one event, and more as long as they fit in 64 KiB. Calls with the same format and start return the same bytes, so
+// that all subscribers at one position share them.
 func (b *Batch) Coalesce(format WireFormat, encode func(*Event) []byte, start int) (joined []byte, end int) {
 	for i := range b.coalesced {
 		if j := &b.coalesced[i]; j.format == format && j.start == start {
@@ -58,7 +59,7 @@ func (b *Batch) Coalesce(format WireFormat, encode func(*Event) []byte, start in
 	return j.bytes, j.end
 }
 
-// addCoalesced takes up the buffer of an earlier round where there is one.
+// addCoalesced appends a coalesced write. It reuses the buffer of an earlier batch if there is one.
 func (b *Batch) addCoalesced() *coalescedWrite {
 	if n := len(b.coalesced); n < cap(b.coalesced) {
 		b.coalesced = b.coalesced[:n+1]
@@ -68,11 +69,11 @@ func (b *Batch) addCoalesced() *coalescedWrite {
 	return &b.coalesced[len(b.coalesced)-1]
 }
 
-// maxCoalescedWrites bounds the joins of a round, and so the memory of a worker: 2 MiB. Who stands at yet
-// another place takes one event at a time.
+// maxCoalescedWrites limits the coalesced writes of a batch, and so the memory of a worker to 2 MiB. Past the
+// limit, Coalesce returns single events.
 const maxCoalescedWrites = 32
 
-// dropEvents lets go of the events, so that an idle worker pins none.
+// dropEvents clears the batch, so that an idle worker keeps no events in memory.
 func (b *Batch) dropEvents() {
 	clear(b.Events)
 	b.group, b.Events = nil, b.Events[:0]

@@ -1,19 +1,19 @@
 package hub
 
-// rangeSearch finds out whether events in a hole of the log, from after seq from to seq to, were lost that
-// its search for losses accepts. It goes on piece after piece.
+// rangeSearch searches a deleted range of the log, after from up to to, for lost events that its lossSearch counts.
+// It works in pieces.
 type rangeSearch struct {
 	from, to uint64
 	losses   *lossSearch
 
-	// of a hole that has events before it
+	// for a range that has remaining events before it
 
-	searchedTo uint64 // all up to here has been looked at
+	searchedTo uint64 // events up to here have been checked
 	possible   bool
 }
 
-// searchDeletedRange does one piece of a search and reports whether it is the last. Where the log has lost more
-// meanwhile the hole goes further, to seq end.
+// searchDeletedRange does one piece of a search. done reports whether the search is complete. If the log has
+// removed more events meanwhile, the range is longer: it ends at end.
 func (rr *replayReader) searchDeletedRange(s *rangeSearch, looks int) (end uint64, v lossResult, done bool) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
@@ -30,7 +30,7 @@ func (rr *replayReader) searchDeletedRange(s *rangeSearch, looks int) (end uint6
 	return l.removed, v, done
 }
 
-// searchPending judges a hole that has events before it.
+// searchPending searches a range that has remaining events before it.
 func (l *lossIndex) searchPending(s *rangeSearch, looks int) (v lossResult, done bool) {
 	if set := s.losses.set; set.Len() == 0 || s.to > l.known {
 		return lossResult{possible: set.Len() > 0}, true
@@ -53,7 +53,7 @@ func (l *lossIndex) searchPending(s *rangeSearch, looks int) (v lossResult, done
 	return lossResult{possible: s.possible}, true
 }
 
-// cancelSearch ends a search, which may be nil.
+// cancelSearch cancels a search. s may be nil.
 func (rr *replayReader) cancelSearch(s *rangeSearch) {
 	if s != nil {
 		rr.mu.Lock()

@@ -6,32 +6,32 @@ import (
 	"time"
 )
 
-// Bounds of what deliver does at once.
+// Limits of one step of deliver.
 const (
 	maxDelivered = 128  // events that are matched before they are added
-	maxMatches   = 4096 // the same of matches, but for those of the last event
-	maxSteps     = 512  // tokens of topics, and groups, in one hold of the lock
+	maxMatches   = 4096 // matches before events are added; the last event may exceed it
+	maxSteps     = 512  // topic tokens and groups in one hold of the lock
 )
 
-// delivery is what deliver works with; its memory is kept from one call to the next.
+// delivery is the state of deliver. Its memory is reused by the next call.
 type delivery struct {
-	mu          sync.Mutex // an engine has one call at a time; this orders them, before Hub.mu
-	candidates  []*group   // of all events, in their order
+	mu          sync.Mutex // orders the engine's calls, which do not overlap; locked before Hub.mu
+	candidates  []*group   // groups that may match the current event
 	matched     []groupMatch
-	stepsInHold int // in this hold of Hub.mu
+	stepsInHold int // since Hub.mu was locked
 }
 
-// groupMatch is a feed that an event concerns.
+// groupMatch is a group that an event matches.
 type groupMatch struct {
 	group *group
-	event int // among those of one call of push
+	event int // index in the events of one call of addEvents
 }
 
-// maxReusable bounds the memory that a delivery keeps, in elements.
+// maxReusable limits the elements in each slice that a delivery keeps for reuse.
 const maxReusable = 1024
 
-// deliver takes events from the engine, in order, into the window and to the feeds. What costs most,
-// matching filters with topics, it does before it takes the lock to change anything.
+// deliver adds the engine's events to the in-memory log and to the groups. It matches filters with topics, the
+// expensive part, before it takes the write lock.
 func (h *Hub) deliver(events []*Event) {
 	d := &h.delivery
 	d.mu.Lock()
@@ -47,8 +47,8 @@ func (h *Hub) deliver(events []*Event) {
 	}
 }
 
-// matchGroups finds the feeds that the first events concern, and returns how many events those are. A feed
-// that is made meanwhile is among born.
+// matchGroups finds the groups that the first n events match, and returns n. Groups that are created meanwhile are
+// added to newGroups.
 func (h *Hub) matchGroups(events []*Event) (n int) {
 	d := &h.delivery
 	var t topicTokens
@@ -59,7 +59,7 @@ func (h *Hub) matchGroups(events []*Event) (n int) {
 			var state gatherState
 			for done := false; !done; {
 				h.mu.RLock()
-				h.matching = true // nobody else writes it while somebody may read it
+				h.matching = true // only deliver writes it, so a read lock is enough
 				d.candidates, done = h.index.gather(d.candidates, &t, &state, h.steps)
 				h.mu.RUnlock()
 			}
@@ -75,9 +75,8 @@ func (h *Hub) matchGroups(events []*Event) (n int) {
 	return n
 }
 
-// addEvents adds the events that have been matched to the window and to the feeds. It releases the lock between
-// two steps of that where it took many, also before all feeds have an event that the window has: see
-// memlog.adding.
+// addEvents adds the matched events to the in-memory log and to the groups. It may release the lock in between,
+// also when only some of the groups have an event; see memlog.adding.
 func (h *Hub) addEvents(events []*Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -114,7 +113,7 @@ func (h *Hub) addEvents(events []*Event) {
 	}
 }
 
-// addEvent takes an event that the matches are of. Called with mu held, which it may release meanwhile.
+// addEvent adds one event and its matches. mu must be held; it may be released meanwhile.
 func (h *Hub) addEvent(e *Event, matched []groupMatch) {
 	h.memlog.add(e)
 	h.stats.published.Add(1)
@@ -123,7 +122,7 @@ func (h *Hub) addEvent(e *Event, matched []groupMatch) {
 		h.pushToGroup(m.group, e)
 		h.countSteps(1)
 	}
-	for _, g := range h.newGroups { // a feed that is made from now on begins after the event
+	for _, g := range h.newGroups { // groups created from now on begin after the event
 		if g.set.Match(e.Topic) {
 			h.pushToGroup(g, e)
 		}
@@ -131,7 +130,7 @@ func (h *Hub) addEvent(e *Event, matched []groupMatch) {
 	}
 }
 
-// countSteps counts steps of deliver, and releases the lock after as many as one hold may have. Called with mu held.
+// countSteps counts n steps and releases the lock for a moment after maxSteps. mu must be held.
 func (h *Hub) countSteps(n int) {
 	if h.delivery.stepsInHold += n; h.delivery.stepsInHold >= h.steps {
 		h.yield()
@@ -139,8 +138,8 @@ func (h *Hub) countSteps(n int) {
 	}
 }
 
-// pushToGroup adds an event to a feed and has it offered. Nobody may be left in the feed, and a new feed may begin
-// after the event. Called with mu held.
+// pushToGroup adds an event to a group and queues the group. It does nothing if the group has no subscriptions any
+// more or was created after the event. mu must be held.
 func (h *Hub) pushToGroup(g *group, e *Event) {
 	if len(g.subs) == 0 || g.last >= e.ID.Seq {
 		return
@@ -149,7 +148,7 @@ func (h *Hub) pushToGroup(g *group, e *Event) {
 	h.enqueueGroup(g)
 }
 
-// enqueueGroup has the feed's subscribers offered what there is. Called with mu held.
+// enqueueGroup queues the group for the fan-out workers. mu must be held.
 func (h *Hub) enqueueGroup(g *group) {
 	if !g.queued {
 		g.queued = true
@@ -157,15 +156,15 @@ func (h *Hub) enqueueGroup(g *group) {
 	}
 }
 
-// addDeletedRange goes over a hole in the log. What the window has from before it is left to the archive, so
-// that every reader comes to the hole in its place; and every feed is queued, for its readers to look.
+// addDeletedRange applies a deleted range of the log. It removes all older events from the in-memory log, so that
+// every subscription reads through the replay reader and meets the range at its position. It queues all groups.
 func (h *Hub) addDeletedRange(hole *Event) {
 	for !h.memlog.clear() {
 		h.yield()
 	}
 	h.memlog.restartAfter(hole)
 	h.memlog.deletedTo = hole.ID.Seq
-	for _, g := range h.groups { // what stays in the map is visited once
+	for _, g := range h.groups { // an iteration over a map visits each remaining entry once, even if others are added or deleted
 		if g.last < hole.ID.Seq {
 			g.skipDeletedRange(hole.ID.Seq)
 			h.enqueueGroup(g)

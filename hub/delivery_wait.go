@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// ownWriteTimeout is how long Publish waits for its own events to be delivered. It is far more than that
-// takes, and a hub that lags behind its log answers all the same.
+// ownWriteTimeout limits how long Publish waits for its own events to be delivered. Delivery usually takes far
+// less. If the hub lags behind its log, Publish returns without it.
 const ownWriteTimeout = 250 * time.Millisecond
 
-// deliveryWait is an event that somebody waits for. Guarded by Hub.mu.
+// deliveryWait is a wait for the delivery of an event. Guarded by Hub.mu.
 type deliveryWait struct {
 	seq  uint64
-	slot int           // in Hub.arrivals; -1: it was delivered
-	done chan struct{} // closed when it was delivered
+	slot int           // index in Hub.deliveryWaits; -1: the event was delivered
+	done chan struct{} // closed when the event was delivered
 }
 
-// maxWaitsEnded bounds the waits that one call of arrived ends, and so how long Hub.mu is held.
+// maxWaitsEnded limits the waits that one call of endDeliveryWaits ends, and so how long Hub.mu is held.
 const maxWaitsEnded = 256
 
-// waitDelivered waits until all up to seq was delivered; false means that the context has ended before.
+// waitDelivered blocks until all events up to seq were delivered. It returns false if the context ends before.
 func (h *Hub) waitDelivered(ctx context.Context, seq uint64) bool {
 	h.mu.Lock()
 	if h.memlog.lastSeq >= seq {
@@ -43,8 +43,8 @@ func (h *Hub) waitDelivered(ctx context.Context, seq uint64) bool {
 	return false
 }
 
-// endDeliveryWaits ends the waits for events that have been delivered, at most maxArrivals of them, and reports whether
-// none is left to end. Called with mu held.
+// endDeliveryWaits ends waits for delivered events, at most maxWaitsEnded. It reports whether none is left to end.
+// mu must be held.
 func (h *Hub) endDeliveryWaits() (done bool) {
 	for range maxWaitsEnded {
 		if len(h.deliveryWaits) == 0 || h.deliveryWaits[0].seq > h.memlog.lastSeq {
@@ -83,7 +83,8 @@ func (h *waitHeap) Pop() any {
 	return a
 }
 
-// waitOwnWrite has a publisher find its events here when it has its answer, though they come by way of a log.
+// waitOwnWrite blocks until the publisher's events are delivered, so that the publisher can read its own writes.
+// Only a Log may deliver after Publish has returned.
 func (h *Hub) waitOwnWrite(ctx context.Context, last Cursor) {
 	if h.replay == nil {
 		return

@@ -2,7 +2,7 @@ package hub
 
 import "sort"
 
-// deque is a queue in a ring that grows and shrinks by halves; its length is a power of two.
+// deque is a queue in a ring buffer. The length of the buffer is a power of two; it doubles and halves.
 type deque[T any] struct {
 	ring  []T
 	first int
@@ -11,10 +11,10 @@ type deque[T any] struct {
 
 func (d *deque[T]) len() int { return d.count }
 
-// at gives the i-th oldest.
+// at returns element i. Element 0 is the oldest.
 func (d *deque[T]) at(i int) T { return d.ring[(d.first+i)&(len(d.ring)-1)] }
 
-// set replaces the i-th oldest.
+// set replaces element i.
 func (d *deque[T]) set(i int, v T) { d.ring[(d.first+i)&(len(d.ring)-1)] = v }
 
 func (d *deque[T]) push(v T) {
@@ -45,8 +45,8 @@ func (d *deque[T]) resize(n int) {
 	d.ring, d.first = ring, 0
 }
 
-// search gives the index of the oldest for which after is true, len if there is none. after must be
-// false up to some index and true from there on.
+// search returns the index of the first element for which after is true, or len. Once after is true for an element,
+// it must be true for all that follow.
 func (d *deque[T]) search(after func(T) bool) int {
 	return sort.Search(d.count, func(i int) bool { return after(d.at(i)) })
 }

@@ -6,34 +6,30 @@ import (
 	"sync/atomic"
 )
 
-// encodingShare is the part of Retention.Bytes that encodings have, as a divisor. Events have the rest.
+// encodingShare divides Retention.Bytes: one part of 8 is for encodings, the rest for events.
 const encodingShare = 8
 
-// maxEvictions bounds the events whose encodings are evicted to make room for one encoding, and so how
-// long the cache is locked.
+// maxEvictions limits the events that one call of makeRoom evicts, and so how long the cache is locked.
 const maxEvictions = 256
 
-// encodingCache holds the encodings of the events of one in-memory log to a budget in bytes. The budget
-// is the encodings' own: however much is read, no event is removed for it. Encodings of newer events
-// evict those of older ones and never the other way round, so that a replay of old events leaves the
-// encodings alone that the next round of live subscribers shares.
-//
-// Its lock is taken after Hub.mu, and also without it.
+// encodingCache bounds the memory of the cached encodings of the in-memory log's events. Its budget is separate:
+// caching never removes an event. Encodings of newer events evict those of older events, but not vice versa. So a
+// replay of old events does not evict the encodings that live subscribers share.
+// Its lock is taken after Hub.mu, or without it.
 type encodingCache struct {
 	limit int64        // bytes; static
-	bytes atomic.Int64 // of all encodings that are kept; written with mu held
+	bytes atomic.Int64 // of all cached encodings; written with mu held
 
 	mu    sync.Mutex
-	floor uint64 // events up to this seq have left the log and keep nothing
-	// The events that keep an encoding are in one of these, the oldest first: in ascending when the
-	// event was newer than all others there at its first encoding, which costs O(1) and is the usual
-	// case, else in late.
+	floor uint64 // events up to this seq have left the log and are not cached
+	// Events with cached encodings, the oldest first. An event is in ascending if it was newer than all others
+	// there when it was first encoded, which is usual and costs O(1). Otherwise it is in late.
 	ascending deque[*Event]
 	late      eventHeap
 }
 
-// store stores the encoding in the event's slot if there is room for it, and returns the bytes to use:
-// those of another caller who was faster, or b.
+// store caches the encoding if there is room for it. It returns the cached encoding of a concurrent caller, if
+// there is one, or else b.
 func (c *encodingCache) store(e *Event, format WireFormat, b []byte) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -57,8 +53,8 @@ func (c *encodingCache) store(e *Event, format WireFormat, b []byte) []byte {
 	return b
 }
 
-// makeRoom evicts encodings of events older than seq until n bytes more are within the budget, and
-// reports whether they are. Called with mu held.
+// makeRoom evicts encodings of events older than seq until n more bytes fit in the budget. It reports whether they
+// fit. mu must be held.
 func (c *encodingCache) makeRoom(seq uint64, n int64) bool {
 	if n > c.limit {
 		return false
@@ -72,7 +68,7 @@ func (c *encodingCache) makeRoom(seq uint64, n int64) bool {
 	return true
 }
 
-// oldest returns the oldest event that keeps an encoding, nil if none does. Called with mu held.
+// oldest returns the oldest event with a cached encoding, or nil. mu must be held.
 func (c *encodingCache) oldest() *Event {
 	switch {
 	case c.ascending.len() == 0 && len(c.late) == 0:
@@ -84,12 +80,12 @@ func (c *encodingCache) oldest() *Event {
 	}
 }
 
-// evictOldest drops the encodings of the event that oldest returns. Called with mu held.
+// evictOldest removes the encodings of the event that oldest returns. mu must be held.
 func (c *encodingCache) evictOldest() {
 	e := c.oldest()
 	if len(c.late) > 0 && c.late[0] == e {
 		if heap.Pop(&c.late); len(c.late) == 0 {
-			c.late = nil // a replay is over
+			c.late = nil // free the memory after a replay
 		}
 	} else {
 		c.ascending.pop()
@@ -98,8 +94,8 @@ func (c *encodingCache) evictOldest() {
 	c.bytes.Add(-e.dropEncodings())
 }
 
-// release drops the encodings of events up to seq, which have left the log. A reader may still hold such
-// an event and encode it; that encoding is not kept.
+// release removes the encodings of events up to seq, which have left the log. If a reader still encodes such an
+// event, the encoding is not cached.
 func (c *encodingCache) release(seq uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,14 +7,13 @@ import (
 	"time"
 )
 
-// eraseTimeout is how long Erase waits until this hub has removed the event from its memory.
+// eraseTimeout limits how long Erase waits until this hub has removed the event from memory.
 const eraseTimeout = 5 * time.Second
 
-// Erase removes an event from the log for good: from memory and from the engine's storage, on all hubs that
-// share the log. Subscribers that resume before the event get no gap, and its ID stays a valid cursor. A
-// subscriber to which the event is being sent may still get it.
-//
-// The error is ErrNoEvent, ErrClosed, or one that wraps ErrUnavailable, after which the event may be erased
+// Erase removes an event for good from memory and from the engine's storage, on all hubs that share the log.
+// Subscribers that resume before the event get no gap, and its ID remains a valid cursor. A subscriber to which the
+// event is being sent may still receive it.
+// The error is ErrNoEvent, ErrClosed, or one that wraps ErrUnavailable; in the last case, the event may be erased
 // or not.
 func (h *Hub) Erase(ctx context.Context, id Cursor) error {
 	eraser, ok := h.engine.(Eraser)
@@ -33,7 +32,7 @@ func (h *Hub) Erase(ctx context.Context, id Cursor) error {
 	h.stats.erased.Add(1)
 	ctx, cancel := context.WithTimeout(ctx, eraseTimeout)
 	defer cancel()
-	h.waitDelivered(ctx, at) // a hub that lags behind its log removes it later
+	h.waitDelivered(ctx, at) // if the hub lags behind its log, it removes the event later
 	return nil
 }
 
@@ -44,7 +43,7 @@ func (h *Hub) retains(seq uint64) bool {
 	return h.memlog.event(seq) != nil
 }
 
-// applyErasure takes an element of the log that erases an event. Called by deliver with mu held.
+// applyErasure removes the event that the element erases. It is called by deliver with mu held.
 func (h *Hub) applyErasure(element *Event) {
 	h.memlog.lastSeq = max(h.memlog.lastSeq, element.ID.Seq)
 	if e := h.memlog.erase(element.Erases); e != nil {
@@ -66,10 +65,10 @@ func (h *Hub) applyErasure(element *Event) {
 	}
 }
 
-// erasedElement returns what stands in a log in place of an erased event.
+// erasedElement returns the element that replaces an erased event in a log.
 func erasedElement(id Cursor) *Event { return &Event{ID: id, Erases: id.Seq} }
 
-// event returns the retained event with this seq, nil if there is none.
+// event returns the retained event with this seq, or nil.
 func (l *memlog) event(seq uint64) *Event {
 	if i := l.find(seq); i >= 0 {
 		return l.events.at(i)
@@ -77,7 +76,7 @@ func (l *memlog) event(seq uint64) *Event {
 	return nil
 }
 
-// find returns the index of the retained event with this seq, -1 if there is none or it was erased.
+// find returns the index of the retained event with this seq, or -1. It does not find erased events.
 func (l *memlog) find(seq uint64) int {
 	if seq == 0 {
 		return -1
@@ -89,9 +88,9 @@ func (l *memlog) find(seq uint64) int {
 	return i
 }
 
-// erase puts a placeholder in the place of a retained event, and returns the event; nil if there is none.
-// The placeholder has the topic, by which it is found in the topic's own log, and no data. Once retention
-// removes it, it counts as no loss. An older event of its conflation key stays superseded.
+// erase replaces a retained event by a placeholder and returns the event, or nil if there is none. The placeholder
+// has no data. It has the topic, because it also replaces the event in the topic's own log. Its removal by
+// retention counts as no loss. An older event with the same conflation key stays superseded.
 func (l *memlog) erase(seq uint64) *Event {
 	i := l.find(seq)
 	if i < 0 {
@@ -113,7 +112,7 @@ func (l *memlog) erase(seq uint64) *Event {
 	return e
 }
 
-// popErased removes the oldest event of the topic, which was erased.
+// popErased removes the oldest event of the topic, which is a placeholder.
 func (t *topicTree) popErased(topic string) {
 	n := t.byName[topic]
 	n.log.pop()
@@ -128,8 +127,8 @@ func (t *topicTree) popErased(topic string) {
 	}
 }
 
-// erase drops the encodings of an event and keeps none that is made later. The placeholder takes the event's
-// place, so that nothing here refers to its data.
+// erase removes the encodings of an event, and prevents that new ones are cached. The placeholder replaces the
+// event in the cache, so that the cache does not keep the event's data in memory.
 func (c *encodingCache) erase(e, place *Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -146,7 +145,7 @@ func (c *encodingCache) erase(e, place *Event) {
 	}
 }
 
-// erase removes an event that no round has offered yet.
+// erase removes an event that is not in any batch yet.
 func (g *group) erase(e *Event) {
 	i, found := slices.BinarySearchFunc(g.pending, e.ID.Seq, func(p *Event, seq uint64) int { return cmp.Compare(p.ID.Seq, seq) })
 	if found {
@@ -155,12 +154,12 @@ func (g *group) erase(e *Event) {
 	}
 }
 
-// logRead is a read of the log that is under way.
+// logRead is a running read of the log.
 type logRead struct {
-	erased []uint64 // what was erased since it began, which it may have found all the same
+	erased []uint64 // events erased since the read began; its result may still have them
 }
 
-// read has fetch read the log, and calls take, with mu held, with what it found.
+// read calls fetch to read the log, and then calls take with the elements while mu is held.
 func (rr *replayReader) read(fetch func() ([]*Event, error), take func(elements []*Event)) error {
 	r := new(logRead)
 	rr.mu.Lock()
@@ -180,7 +179,8 @@ func (rr *replayReader) read(fetch func() ([]*Event, error), take func(elements 
 	return nil
 }
 
-// erase removes an event from what was read of the log. Called with Hub.mu held, so nobody reads a chunk.
+// erase removes an event from all cached chunks and running reads. Hub.mu must be held, so that no subscription
+// reads a chunk.
 func (rr *replayReader) erase(seq uint64) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
@@ -193,7 +193,7 @@ func (rr *replayReader) erase(seq uint64) {
 	rr.losses.erase(seq)
 }
 
-// eraseElement replaces the event with this seq, if it is among the elements.
+// eraseElement replaces the event with this seq, if the elements have it.
 func eraseElement(elements []*Event, seq uint64) {
 	i, found := slices.BinarySearchFunc(elements, seq, func(e *Event, seq uint64) int { return int(min(max(int64(e.ID.Seq-seq), -1), 1)) })
 	if found && elements[i].Topic != "" {
@@ -201,7 +201,7 @@ func eraseElement(elements []*Event, seq uint64) {
 	}
 }
 
-// erase has the tail know that the event is no loss when the log lets it go.
+// erase marks the event as erased, so that its removal from the log counts as no loss.
 func (l *lossIndex) erase(seq uint64) {
 	i := l.pending.search(func(e logElement) bool { return e.seq >= seq })
 	if i < l.pending.len() && l.pending.at(i).seq == seq && l.pending.at(i).topic != "" {
@@ -209,7 +209,7 @@ func (l *lossIndex) erase(seq uint64) {
 	}
 }
 
-// skipErased notes that all between what is gone and seq was erased.
+// skipErased records that all events between the removed ones and seq were erased.
 func (l *lossIndex) skipErased(seq uint64) {
 	for l.pending.len() > 0 && l.pending.at(0).seq <= seq {
 		l.pending.pop()

@@ -5,25 +5,26 @@ import (
 	"fmt"
 )
 
-// What Publish and Subscribe answer when nothing is wrong with what was asked.
+// Errors of Publish, Erase and Subscribe for valid input.
 var (
-	// ErrClosed: the hub has been closed.
+	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("the hub is closed")
-	// ErrUnavailable: the engine cannot take events or confirm a position now; try again later.
+	// ErrUnavailable is wrapped if the engine can neither accept events nor confirm a position now. Try again
+	// later.
 	ErrUnavailable = errors.New("storage unavailable")
-	// ErrNoEvent: the log has no event with this ID, or not any more.
+	// ErrNoEvent is returned if the log does not have the event, or has it no longer.
 	ErrNoEvent = errors.New("the log has no event with this ID")
-	// ErrKeyReused: the idempotency key stands for other events.
+	// ErrKeyReused is returned if the idempotency key was used for different events.
 	ErrKeyReused = errors.New("this idempotency key was used for other events")
-	// ErrKeyInUse: the first publish under this idempotency key has not ended.
+	// ErrKeyInUse is returned while the first publish with the idempotency key is running.
 	ErrKeyInUse = errors.New("a publish with this idempotency key is under way")
-	// ErrKeysFull: as many idempotency keys as the subject, or all, may have are remembered, and none is
-	// forgotten early.
+	// ErrKeysFull is wrapped if the limit of remembered idempotency keys is reached, that of the subject or that of
+	// the hub. Keys are never forgotten early.
 	ErrKeysFull = errors.New("too many idempotency keys are remembered")
 )
 
-// ErrOverloaded is an ErrUnavailable of an engine that takes no more at once now: nothing of the publish
-// is in the log, nor will be.
+// ErrOverloaded is an ErrUnavailable. The engine has too many publishes in progress. None of the events is in the
+// log, and none will be.
 var ErrOverloaded error = overloadedError{}
 
 type overloadedError struct{}
@@ -32,12 +33,12 @@ func (overloadedError) Error() string {
 	return "too much is being published at once; nothing of this was stored"
 }
 
-// Is makes the error an ErrUnavailable.
+// Is makes errors.Is(err, ErrUnavailable) true.
 func (overloadedError) Is(target error) bool { return target == ErrUnavailable }
 
-// PartialError is the error of a PublishEach of which a part was done.
+// PartialError is the error of a publish that stored only some of the events.
 type PartialError struct {
-	Stored int // events that are in the log
+	Stored int // number of events in the log
 	Err    error
 }
 

@@ -16,17 +16,17 @@ func (e *GapError) Error() string {
 	return fmt.Sprintf("events may have been lost (%s)", e.Gap.Reason)
 }
 
-// eventsLimit bounds one read of Events.
+// eventsLimit limits one read of Events.
 var eventsLimit = ReadLimit{Events: 256, Bytes: 1 << 20}
 
-// Events returns an iterator over the events that match one of the filters, all events if there are none. It
-// begins with the first event published after the iteration begins.
+// Events returns an iterator over the events that match one of the filters, or over all events if there are none.
+// It begins with the first event published after the iteration starts.
 //
 //	for e, err := range h.Events(ctx, "orders.>") { … }
 //
-// The iterator yields each event once, in the order of the log, and a nil error. A slow loop holds up nobody:
-// what it has not read stays in the log, and if retention removes it, the iterator yields a *GapError and goes
-// on. Every other error is the last: an *InvalidError for a filter, ErrClosed, or the cause of ctx.
+// The iterator yields each event once, in the order of the log, with a nil error. A slow loop delays no other
+// subscriber. If retention removes events before the loop has read them, the iterator yields a *GapError and
+// continues. Any other error ends the iteration: an *InvalidError for a filter, ErrClosed, or the cause of ctx.
 //
 // Events must not be changed.
 func (h *Hub) Events(ctx context.Context, filters ...string) iter.Seq2[*Event, error] {
@@ -64,7 +64,7 @@ func (h *Hub) Events(ctx context.Context, filters ...string) iter.Seq2[*Event, e
 	}
 }
 
-// waitReadable blocks until the subscription can be read again after batch.
+// waitReadable blocks until the subscription can be read again after it returned batch.
 func (h *Hub) waitReadable(ctx context.Context, s *Subscription, batch ReadResult, wake Wakeup) error {
 	switch {
 	case ctx.Err() != nil:
@@ -85,7 +85,7 @@ func (h *Hub) waitReadable(ctx context.Context, s *Subscription, batch ReadResul
 	}
 }
 
-// parseFilters returns the set of the filters, Everything if there are none.
+// parseFilters returns the set of the filters, or of Everything if there are none.
 func parseFilters(texts []string) (FilterSet, error) {
 	if len(texts) == 0 {
 		return NewFilterSet(Everything), nil

@@ -2,7 +2,7 @@ package hub
 
 import "sync"
 
-// fanout is the queue of feeds that have something to offer.
+// fanout is the queue of groups that have events for their subscribers.
 type fanout struct {
 	mu       sync.Mutex
 	notEmpty sync.Cond
@@ -16,7 +16,7 @@ func newFanout() *fanout {
 	return f
 }
 
-// push queues a feed that is not queued.
+// push adds a group that is not in the queue.
 func (q *fanout) push(g *group) {
 	q.mu.Lock()
 	q.queue.push(g)
@@ -24,7 +24,7 @@ func (q *fanout) push(g *group) {
 	q.notEmpty.Signal()
 }
 
-// pop waits for a feed; nil means that the hub is closed.
+// pop blocks until the queue has a group, and returns it. It returns nil if the hub is closed.
 func (q *fanout) pop() *group {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -44,7 +44,7 @@ func (q *fanout) close() {
 	q.notEmpty.Broadcast()
 }
 
-// work offers rounds of feeds to their subscribers until the hub is closed.
+// work is a fan-out worker: it offers the batches of queued groups to their subscribers until the hub is closed.
 func (h *Hub) work() {
 	var b Batch
 	for g := h.fanout.pop(); g != nil; g = h.fanout.pop() {

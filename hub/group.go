@@ -2,40 +2,40 @@ package hub
 
 import "slices"
 
-// Bounds of what waits in a feed for its next round. Past them the round after reads the rest
-// from the window.
+// Limits of the pending events of a group. If they are exceeded, the group reads further events from the in-memory
+// log later.
 const (
 	maxPendingEvents = 1024
 	maxPendingBytes  = 1 << 20
 )
 
-// group is the ordered events of one set of filters, shared by all who asked for that set. It
-// keeps only what no round has offered yet; the rest is the window's. Guarded by Hub.mu.
+// group is a subscription group: all subscriptions with one filter set. It keeps the matching events that no batch
+// has offered yet. Older ones are in the in-memory log. Guarded by Hub.mu.
 type group struct {
 	set          FilterSet
-	number       uint32   // in the index, with what follows
-	anchors      []anchor // where its filters stand
-	visitedRound uint64   // by the round of gathering
+	number       uint32   // in the index, as are the next two fields
+	anchors      []anchor // of its filters
+	visitedRound uint64   // index.searchRound in which a search found the group
 
 	subs []*Subscription
-	// subsShared means that a worker goes through subs: change a copy.
+	// subsShared is set while a worker iterates over subs. Changes must then be made to a copy.
 	subsShared bool
 
-	// last is the seq of the newest event of the set, or the hub's when the feed was made: who
-	// stands there or later has nothing to read.
+	// last is the seq of the newest matching event, or the hub's last seq when the group was created. A
+	// subscription at this position or later has nothing to read.
 	last uint64
-	// Who stands from beforeHole on, before hole, had read all of the set when the log came to the hole
-	// that ends there. Zero: it came to none.
+	// The newest deleted range ends at rangeEnd. If a subscription's position is at least beforeRange and less than
+	// rangeEnd, it had read all matching events when the range was added. Both are zero if there was no range.
 	beforeRange, rangeEnd uint64
 
-	from         uint64   // all events of the set in (from, to of the next round] are pending
-	pending      []*Event // in order
+	from         uint64   // all matching events after from, up to the end of the next batch, are in pending
+	pending      []*Event // in the order of the log
 	pendingBytes int64
-	overflow     bool // events after the last pending one were not added
-	queued       bool // in the fan-out's queue or with a worker
+	overflow     bool // pending is full, newer events were not added
+	queued       bool // in the fan-out queue, or with a worker
 }
 
-// push adds the newest event, once however many filters of the set selected it.
+// push adds the newest event. It may be called once for each filter that matches the event.
 func (g *group) push(e *Event) {
 	g.last = e.ID.Seq
 	n := len(g.pending)
@@ -50,10 +50,10 @@ func (g *group) push(e *Event) {
 	}
 }
 
-// skipDeletedRange goes over a hole that ends at seq: the next round begins after it, and who stands before it
-// finds it.
+// skipDeletedRange drops the pending events before a deleted range that ends at seq. The next batch begins after
+// the range. Subscriptions before it meet the range when they read.
 func (g *group) skipDeletedRange(seq uint64) {
-	if g.last > g.rangeEnd { // else it is the same hole, or one right behind it
+	if g.last > g.rangeEnd { // otherwise the range extends the previous one
 		g.beforeRange = g.last
 	}
 	g.rangeEnd, g.last = seq, seq
@@ -61,10 +61,11 @@ func (g *group) skipDeletedRange(seq uint64) {
 	g.pending, g.pendingBytes, g.overflow = g.pending[:0], 0, true
 }
 
-// hadReadAll reports that who stands at seq had read all that there was when the newest hole came.
+// hadReadAll reports whether a subscription at seq had read all matching events when the newest deleted range was
+// added.
 func (g *group) hadReadAll(seq uint64, l *memlog) bool {
 	before, hole := g.beforeRange, g.rangeEnd
-	if l.adding && l.deletedTo > g.last { // skip has yet to be called
+	if l.adding && l.deletedTo > g.last { // skipDeletedRange has not been called yet
 		if g.last > g.rangeEnd {
 			before = g.last
 		}
@@ -73,14 +74,14 @@ func (g *group) hadReadAll(seq uint64, l *memlog) bool {
 	return before <= seq && seq < hole
 }
 
-// nextBatch fills r with what no round has offered and reports whether there was any.
+// nextBatch fills b with the events that no batch has offered yet, and reports whether there are any.
 func (g *group) nextBatch(b *Batch, l *memlog) bool {
 	to, overtaken := l.lastSeq, false
 	if l.adding && g.last <= l.lastSeqBefore {
-		to = max(l.lastSeqBefore, g.from) // the newest event may be of the set too
+		to = max(l.lastSeqBefore, g.from) // the event that is being added may match too
 	}
 	if g.overflow && len(g.pending) == 0 {
-		overtaken = g.from < l.lowWatermark // who stands before the floor reads the window, and finds the gap
+		overtaken = g.from < l.lowWatermark // a subscription before the low watermark reads the in-memory log and finds the gap
 		g.from = max(g.from, l.lowWatermark)
 		g.pending, to = l.read(g.pending, g.set, g.from, ReadLimit{maxPendingEvents, maxPendingBytes}, false, new(bool))
 		g.overflow = to < l.lastSeq
@@ -96,7 +97,7 @@ func (g *group) nextBatch(b *Batch, l *memlog) bool {
 	clear(g.pending)
 	g.pending = g.pending[:0]
 	if cap(g.pending) > 16 && len(b.Events) < cap(g.pending)/4 {
-		g.pending = nil // a burst is over
+		g.pending = nil // free the memory after a burst
 	}
 	return true
 }
@@ -116,7 +117,7 @@ func (g *group) detach(s *Subscription) {
 	g.subs = g.subs[:last]
 }
 
-// copySubs makes subs this feed's alone again, after a worker was lent it.
+// copySubs replaces subs by a copy if a worker is using it.
 func (g *group) copySubs() {
 	if g.subsShared {
 		g.subs = slices.Clone(g.subs)

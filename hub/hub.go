@@ -42,7 +42,7 @@ type Hub struct {
 	index         index
 	groups        map[string]*group // by FilterSet.key
 	subscriptions int
-	filterBytes   int // memory of all filter sets in feeds
+	filterBytes   int // memory of all filter sets in groups
 	closed        bool
 	deliveryWaits waitHeap
 	newGroups     []*group // groups created while deliver matches events; deliver has not gathered them

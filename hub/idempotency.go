@@ -15,28 +15,28 @@ import (
 // Limits of idempotency keys (docs/protocol.md#idempotency-keys).
 const (
 	MaxIdempotencyKeyLen = 128     // bytes
-	MaxIdempotencyKeys   = 100_000 // remembered at once, of all subjects, and none forgotten early
+	MaxIdempotencyKeys   = 100_000 // remembered at once, of all subjects; keys are never forgotten early
 	IdempotencyPeriod    = 2 * time.Minute
 )
 
-// Receipt is the answer to a publish.
+// Receipt is the result of a publish with an idempotency key.
 type Receipt struct {
-	Last  Cursor // ID of the last event
+	Last  Cursor // ID of the newest of the events
 	Count int
 }
 
-// keyShare is how many keys must be free for each that a subject holds, for it to claim another. So one
-// subject alone holds a fifth of all at most; the more hold many, the less each may, and while there is
-// any free key, one who holds none finds it.
+// keyShare is the number of keys that must be free for each key that a subject holds, so that the subject can claim
+// another. A subject alone holds at most a fifth of all keys. The more keys all subjects hold, the fewer each may
+// claim. While any key is free, a subject without keys can claim one.
 const keyShare = 4
 
-// MayHoldKey reports whether a subject that holds so many idempotency keys may hold another, when so many
-// are remembered in all.
+// MayHoldKey reports whether a subject that holds held idempotency keys may claim another, when remembered keys are
+// in use in total.
 func MayHoldKey(held, remembered int) bool {
 	return held*keyShare < MaxIdempotencyKeys-remembered
 }
 
-// KeysFull returns the ErrKeysFull of a subject that may not hold another key: it names the limit.
+// KeysFull returns an error that wraps ErrKeysFull and names the limit that was reached.
 func KeysFull(held, remembered int) error {
 	if remembered >= MaxIdempotencyKeys {
 		return fmt.Errorf("%w: %d of all tokens, the hub's limit", ErrKeysFull, remembered)
@@ -44,18 +44,18 @@ func KeysFull(held, remembered int) error {
 	return fmt.Errorf("%w: %d of this token, its share of %d", ErrKeysFull, held, MaxIdempotencyKeys)
 }
 
-// idempotency remembers the answers to publishes with a key. Of keys and subjects it keeps hashes, so
-// that an entry takes as much memory however long they are.
+// idempotency remembers the results of publishes with a key. It stores hashes of keys and subjects, so that entries
+// have a fixed size.
 type idempotency struct {
 	seeds [2]maphash.Seed // static
 	start time.Time       // static
 
 	mu      sync.Mutex
 	records map[keyID]*keyRecord
-	held    map[keyID]int // keys in answers, by subject
+	held    map[keyID]int // number of keys in records, by subject
 	expiry  deque[expiring]
 
-	yielded func() // for tests: called by forget while it does not hold mu; static
+	yielded func() // for tests: called by removeExpired while mu is not held; static
 }
 
 func newIdempotency() *idempotency {
@@ -67,8 +67,8 @@ func newIdempotency() *idempotency {
 	}
 }
 
-// keyID is the hash of a subject, or of a key as a subject used it: subjects do not see each other's. The
-// seeds are random, so nobody can choose a name that has the hash of another.
+// keyID is the hash of a subject, or of a subject and its key. Subjects cannot use each other's keys. The seeds are
+// random, so nobody can construct a collision.
 type keyID [2]uint64
 
 func (k *idempotency) idOf(names ...string) keyID {
@@ -88,28 +88,27 @@ type keyRecord struct {
 	subject keyID
 	digest  Digest // of the events
 	receipt Receipt
-	pending bool // the first publish has not ended; digest and receipt are not set yet
+	pending bool // the first publish is running; digest and receipt are not set yet
 }
 
 type expiring struct {
 	key keyID
-	at  time.Duration // since idempotency.start: a clock that is set forward ends no key
+	at  time.Duration // since idempotency.start, which is monotonic: setting the clock expires no key
 }
 
-// KeyClaim is the use of an idempotency key by one request. Publish or Abandon ends it.
+// KeyClaim is the use of an idempotency key by one request. The caller must call Publish or Abandon.
 type KeyClaim struct {
 	hub          *Hub
 	subject, key string
 	id           keyID      // of subject and key
-	earlier      *keyRecord // of an earlier publish; nil: this is the first
+	earlier      *keyRecord // record of an earlier publish; nil: this is the first
 	ended        bool
-	ifSpare      bool // made by ClaimKeyIfSpare; static
+	ifSpare      bool // from ClaimKeyIfSpare; static
 }
 
-// ClaimKey begins a publish under an idempotency key: for two minutes after it succeeded, the same
-// subject's publish of the same events under the same key gets the same Receipt and publishes
-// nothing. The error is ErrKeyBusy while the first under the key has not ended, or wraps ErrKeysFull,
-// where the subject's share of the keys or all of them are used up.
+// ClaimKey begins a publish with an idempotency key. For IdempotencyPeriod after a successful publish, another
+// publish of the same events by the same subject with the same key returns the same Receipt and publishes nothing.
+// The error is ErrKeyInUse while the first publish is running, or wraps ErrKeysFull.
 func (h *Hub) ClaimKey(subject, key string) (*KeyClaim, error) {
 	id := h.keys.idOf(subject, key)
 	known, err := h.keys.claim(h.keys.idOf(subject), id, 1, time.Now())
@@ -119,8 +118,8 @@ func (h *Hub) ClaimKey(subject, key string) (*KeyClaim, error) {
 	return &KeyClaim{hub: h, subject: subject, key: key, id: id, earlier: known}, nil
 }
 
-// ClaimKeyIfSpare is Once for a key that the publisher did not ask for. It leaves half of the subject's share
-// of the keys to others: where that is not free, it returns nil, and Stats.KeysSpared counts it.
+// ClaimKeyIfSpare claims a key that the publisher did not ask for. It leaves half of the subject's share for other
+// keys: if only that half is free, it returns nil and increments Stats.KeysSpared.
 func (h *Hub) ClaimKeyIfSpare(subject, key string) (*KeyClaim, error) {
 	id := h.keys.idOf(subject, key)
 	known, err := h.keys.claim(h.keys.idOf(subject), id, 2, time.Now())
@@ -134,8 +133,8 @@ func (h *Hub) ClaimKeyIfSpare(subject, key string) (*KeyClaim, error) {
 	return &KeyClaim{hub: h, subject: subject, key: key, id: id, earlier: known, ifSpare: true}, nil
 }
 
-// Publish is Hub.Publish, once. A further error is ErrKeyReused, where the key stands for other
-// events.
+// Publish publishes the events as Hub.Publish does, or returns the Receipt of the earlier publish. The error may
+// also be ErrKeyReused.
 func (o *KeyClaim) Publish(ctx context.Context, events ...*Event) (Receipt, error) {
 	digest := digestOf(events)
 	if o.earlier != nil {
@@ -155,8 +154,8 @@ func (o *KeyClaim) Publish(ctx context.Context, events ...*Event) (Receipt, erro
 	return receipt, nil
 }
 
-// publish has the engine remember the publish too, if it can: an answer that was lost on its way
-// here is found again, and hubs that share a log share its keys.
+// publish publishes the events. An IdempotentPublisher remembers the key in the log. A retry then succeeds even if
+// the first result was lost, and on any hub that shares the log.
 func (o *KeyClaim) publish(ctx context.Context, digest Digest, events []*Event) (Cursor, error) {
 	d, ok := o.hub.engine.(IdempotentPublisher)
 	if !ok {
@@ -164,7 +163,7 @@ func (o *KeyClaim) publish(ctx context.Context, digest Digest, events []*Event) 
 	}
 	last, err := o.hub.publish(events, func() (Cursor, error) {
 		last, err := d.PublishOnce(ctx, o.subject, o.key, digest, events)
-		if o.ifSpare && errors.Is(err, ErrKeysFull) { // of all hubs together; nothing was published
+		if o.ifSpare && errors.Is(err, ErrKeysFull) { // the engine's limit is reached, and nothing was published
 			o.hub.stats.keysSpared.Add(1)
 			return o.hub.engine.Publish(ctx, events)
 		}
@@ -176,7 +175,7 @@ func (o *KeyClaim) publish(ctx context.Context, digest Digest, events []*Event) 
 	return last, err
 }
 
-// Abandon gives the key up if Publish was not called. A nil Once has none.
+// Abandon frees the key if Publish was not called. The claim may be nil.
 func (o *KeyClaim) Abandon() {
 	if o == nil || o.ended {
 		return
@@ -187,7 +186,7 @@ func (o *KeyClaim) Abandon() {
 	o.ended = true
 }
 
-// PublishOnce is Once and its Publish in one.
+// PublishOnce claims the key and publishes the events.
 func (h *Hub) PublishOnce(ctx context.Context, subject, key string, events ...*Event) (Receipt, error) {
 	o, err := h.ClaimKey(subject, key)
 	if err != nil {
@@ -196,8 +195,8 @@ func (h *Hub) PublishOnce(ctx context.Context, subject, key string, events ...*E
 	return o.Publish(ctx, events...)
 }
 
-// claim gives the remembered answer; nil makes the caller the first, who ends it with release or
-// settle. The key counts as cost keys toward the subject's share.
+// claim returns the record of an earlier publish. If there is none, it returns nil, and the caller must call
+// release or complete. For the limit, each key of the subject counts as cost keys.
 func (k *idempotency) claim(subject, id keyID, cost int, now time.Time) (*keyRecord, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -216,14 +215,14 @@ func (k *idempotency) claim(subject, id keyID, cost int, now time.Time) (*keyRec
 	return a, nil
 }
 
-// release leaves no trace of a publish that failed.
+// release frees the key of a failed publish.
 func (k *idempotency) release(id keyID) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.remove(id)
 }
 
-// remove forgets a key. Called with mu held.
+// remove removes a key. mu must be held.
 func (k *idempotency) remove(id keyID) {
 	subject := k.records[id].subject
 	delete(k.records, id)
@@ -232,7 +231,8 @@ func (k *idempotency) remove(id keyID) {
 	}
 }
 
-// complete remembers a success. Who has looked at the answer before has seen that it is busy, and no more.
+// complete records a successful publish. Until then the record is pending, and no other goroutine reads its other
+// fields.
 func (k *idempotency) complete(id keyID, digest Digest, receipt Receipt, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -241,11 +241,10 @@ func (k *idempotency) complete(id keyID, digest Digest, receipt Receipt, now tim
 	k.expiry.push(expiring{id, now.Sub(k.start) + IdempotencyPeriod})
 }
 
-// maxExpired bounds the keys that forget removes in one hold of the lock.
+// maxExpired limits the keys that removeExpired removes before it releases the lock for a moment.
 const maxExpired = 512
 
-// removeExpired removes the keys whose time is over. Called with mu held, which it releases where they are many; when
-// it returns none is left.
+// removeExpired removes all keys that have expired. mu must be held; it is released in between if there are many.
 func (k *idempotency) removeExpired(now time.Time) {
 	for n := 1; k.expiry.len() > 0 && k.expiry.at(0).at <= now.Sub(k.start); n++ {
 		k.remove(k.expiry.pop().key)
@@ -259,7 +258,7 @@ func (k *idempotency) removeExpired(now time.Time) {
 	}
 }
 
-// len gives how many keys are remembered.
+// len returns the number of remembered keys.
 func (k *idempotency) len(now time.Time) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -267,12 +266,11 @@ func (k *idempotency) len(now time.Time) int {
 	return len(k.records)
 }
 
-// Digest stands for a list of events, in every process the same.
+// Digest identifies a list of events. It is the same in every process.
 type Digest [16]byte
 
-// digestOf tells lists of events apart by all that a publisher sets. The hash need not withstand an
-// attack: who makes two of its own publishes collide deceives itself alone. And a page, which has the
-// hub's types in its program, need not load a cryptographic one.
+// digestOf hashes all that a publisher sets. A cryptographic hash is not needed: a publisher that constructs a
+// collision only harms itself. It would also enlarge WebAssembly programs.
 func digestOf(events []*Event) (sum Digest) {
 	d := fnv.New128a()
 	for _, e := range events {

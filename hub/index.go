@@ -5,30 +5,29 @@ import (
 	"slices"
 )
 
-// index finds the feeds that an event concerns. Each filter of a feed stands at one anchor: an exact
-// filter at its topic, another at one of the tokens that it names, with the position, and of these at
-// the one with the fewest others. The feeds at the anchors of a topic are then matched with it, each
-// once and with all its filters together. So what many filters cost is bounded by the number of their
-// feeds, whatever their wildcards.
-//
-// It is guarded by Hub.mu; deliver, which never runs twice at once, may gather while it reads.
+// index finds the groups that an event may match. Each filter of a group has one anchor. The anchor of a filter
+// without wildcards is its topic. The anchor of another filter is one of its tokens together with the token's
+// position; of these, the index chooses the one with the fewest groups.
+// The groups at the anchors of a topic are then matched with it, each once and with all its filters together. So
+// the cost of many filters is limited by the number of their groups, regardless of wildcards.
+// The index is guarded by Hub.mu. Calls of deliver do not overlap, so deliver may call gather with a read lock.
 type index struct {
-	groups []*group // by number; nil: free
-	free   []uint32 // numbers
-	// anchors has for each key the one place there, or the number of a list of places. Keys are hashes:
-	// two anchors may share one.
+	groups []*group // by number; nil: the number is free
+	free   []uint32 // free numbers
+	// anchors maps the key of an anchor to its only entry, or to the number of a list of entries. Keys are hashes,
+	// so two anchors may share a key.
 	anchors     map[uint32]uint64
 	lists       [][]indexEntry
-	unused      []uint32 // numbers of lists
-	unanchored  int      // feeds at the anchor anywhere
-	searchRound uint64   // of gathering
+	unused      []uint32 // free numbers of lists
+	unanchored  int      // number of groups at the anchor anywhere
+	searchRound uint64   // number of the current or last search by gather
 }
 
-// isList marks the value of an anchor that is the number of a list.
+// isList is set in a value of anchors that is the number of a list.
 const isList = 1 << 63
 
-// indexEntry is where a feed stands at an anchor: the feed's number, and the number of the anchor among the
-// feed's. Both are below 2^31.
+// indexEntry is an entry of a group at an anchor. It holds the group's number and the index in group.anchors. Both
+// are below 2^31.
 type indexEntry uint64
 
 func newIndexEntry(feed, anchor uint32) indexEntry { return indexEntry(feed)<<32 | indexEntry(anchor) }
@@ -36,29 +35,29 @@ func newIndexEntry(feed, anchor uint32) indexEntry { return indexEntry(feed)<<32
 func (p indexEntry) group() uint32  { return uint32(p >> 32) }
 func (p indexEntry) anchor() uint32 { return uint32(p) }
 
-// anchor is where a feed is found.
+// anchor is an anchor of a group.
 type anchor struct {
 	key  uint32
-	slot uint32 // of the feed in the anchor's list
+	slot uint32 // index of the group's entry in the anchor's list
 }
 
-// anchorSize is the memory of one anchor in bytes, its part of the map included.
+// anchorSize is the memory of one anchor in bytes, including its entry in the map.
 const anchorSize = 8 + 24
 
-// anywhere is the anchor of filters that name no token.
+// anywhere is the key of the anchor for filters that have only wildcards.
 const anywhere = 0
 
-// maxAnchorChoices bounds the anchors that are looked at for one feed, beyond one for each filter.
+// maxAnchorChoices limits the anchors that are compared for all filters of one group. Each filter has at least one.
 const maxAnchorChoices = 1024
 
 func newIndex() index { return index{anchors: make(map[uint32]uint64)} }
 
-// tokenKey returns the key of a token's anchor.
+// tokenKey returns the anchor key for a token at position at.
 func tokenKey(hash uint64, at int) uint32 {
 	return nonzero((hash + uint64(at)*0x9e3779b97f4a7c15) >> 16)
 }
 
-// topicKey returns the key of an exact topic's anchor.
+// topicKey returns the anchor key for a filter without wildcards.
 func topicKey(t *topicTokens) uint32 {
 	sum := uint64(t.n)
 	for at := range min(t.n, MaxTopicTokens) {
@@ -70,7 +69,7 @@ func topicKey(t *topicTokens) uint32 {
 
 func nonzero(n uint64) uint32 { return max(1, uint32(n)) }
 
-// add takes up a feed.
+// add adds a group.
 func (ix *index) add(g *group) {
 	if n := len(ix.free); n > 0 {
 		g.number, ix.free = ix.free[n-1], ix.free[:n-1]
@@ -93,7 +92,7 @@ func (ix *index) add(g *group) {
 	ix.unanchored += countUnanchored(g)
 }
 
-// countUnanchored returns 1 for a feed with filters that name no token.
+// countUnanchored returns 1 if the group has a filter of wildcards only, else 0.
 func countUnanchored(g *group) int {
 	if slices.ContainsFunc(g.anchors, func(a anchor) bool { return a.key == anywhere }) {
 		return 1
@@ -101,7 +100,8 @@ func countUnanchored(g *group) int {
 	return 0
 }
 
-// chooseAnchor returns the key of the anchor with the fewest feeds, of at most so many that the filter has.
+// chooseAnchor returns the key of the filter's anchor that has the fewest groups. It compares at most choice
+// anchors.
 func (ix *index) chooseAnchor(g *group, t *topicTokens, choice int) uint32 {
 	best, least := uint32(anywhere), -1
 	for at := t.n - 1; at >= 0 && choice > 0; at-- {
@@ -117,8 +117,8 @@ func (ix *index) chooseAnchor(g *group, t *topicTokens, choice int) uint32 {
 	return best
 }
 
-// cost compares anchors for a feed: by the other feeds there, and of two with as many it prefers the one
-// where the feed stands already.
+// cost returns a number by which anchors are compared for a group. It grows with the number of other groups at the
+// anchor. If that is equal, an anchor that the group already has costs less.
 func (ix *index) cost(g *group, key uint32) int {
 	v, some := ix.anchors[key]
 	if !some {
@@ -135,7 +135,7 @@ func (ix *index) cost(g *group, key uint32) int {
 	return 2*n + 1
 }
 
-// addAnchor has the feed stand at an anchor, unless it does.
+// addAnchor adds the group to an anchor, if it is not there yet.
 func (ix *index) addAnchor(g *group, key uint32) {
 	v, some := ix.anchors[key]
 	p := newIndexEntry(g.number, uint32(len(g.anchors)))
@@ -170,7 +170,7 @@ func (ix *index) newList() uint64 {
 	return uint64(len(ix.lists) - 1)
 }
 
-// remove lets go of a feed.
+// remove removes a group.
 func (ix *index) remove(g *group) {
 	ix.unanchored -= countUnanchored(g)
 	for _, a := range g.anchors {
@@ -181,7 +181,7 @@ func (ix *index) remove(g *group) {
 	ix.free = append(ix.free, g.number)
 }
 
-// removeEntry removes a place from its anchor, and puts the newest one there in its stead.
+// removeEntry removes a group's entry from an anchor. The newest entry takes its slot.
 func (ix *index) removeEntry(a anchor) {
 	v := ix.anchors[a.key]
 	if v&isList == 0 {
@@ -203,7 +203,7 @@ func (ix *index) removeEntry(a anchor) {
 	ix.unused = append(ix.unused, uint32(number))
 }
 
-// shrinkList returns the list in less memory where it needs little of what it has.
+// shrinkList returns the list, reallocated if it uses little of its capacity.
 func shrinkList(list []indexEntry) []indexEntry {
 	if cap(list) < 32 || len(list) > cap(list)/4 {
 		return list
@@ -211,16 +211,16 @@ func shrinkList(list []indexEntry) []indexEntry {
 	return append(make([]indexEntry, 0, 2*len(list)), list...)
 }
 
-// gatherState is how far a search for the feeds of a topic has come. The zero gathering is at its beginning.
+// gatherState is the state of a search by gather. The zero value begins a search.
 type gatherState struct {
 	begun     bool
-	at        int // the anchor, in the order of gather
-	remaining int // the places at that anchor that are left, the oldest; 0: all
+	at        int // the current anchor: 0 is anywhere, 1 the whole topic, from 2 on the tokens
+	remaining int // entries of the current anchor that are left, the oldest ones; 0: all
 }
 
-// gather appends the feeds that may have a filter which selects the topic, each once, but for feeds that come
-// between two pieces of a search. It does one piece, of as many places as it may look at, and reports whether
-// that was the last. At most one search is under way.
+// gather appends to dst the groups that may match the topic, each once. Groups that are added between two pieces of
+// a search may be missing. It does one piece of the search, in which it visits at most looks entries, and reports
+// whether the search is complete. Only one search may run at a time.
 func (ix *index) gather(dst []*group, t *topicTokens, state *gatherState, looks int) (_ []*group, done bool) {
 	if len(ix.anchors) == 0 {
 		return dst, true
@@ -245,7 +245,8 @@ func (ix *index) gather(dst []*group, t *topicTokens, state *gatherState, looks 
 		case v&isList == 0:
 			dst = ix.visit(dst, indexEntry(v))
 		default:
-			// From the newest on: where a place is removed, it is the newest that takes its slot.
+			// From the newest to the oldest: removeEntry moves the newest into the free slot, so a removal between
+			// two pieces does not hide an entry that was not visited.
 			list := ix.lists[v&^isList]
 			if state.remaining == 0 || state.remaining > len(list) {
 				state.remaining = len(list)
@@ -270,7 +271,7 @@ func (ix *index) visit(dst []*group, p indexEntry) []*group {
 	return append(dst, g)
 }
 
-// match appends the feeds with a filter that selects the topic.
+// match appends the groups that match the topic.
 func (ix *index) match(dst []*group, topic string) []*group {
 	var t topicTokens
 	t.split(topic)
@@ -286,7 +287,7 @@ func (ix *index) match(dst []*group, topic string) []*group {
 	return kept
 }
 
-// empty reports whether nothing stands in the index.
+// empty reports whether the index has no group and no anchor.
 func (ix *index) empty() bool {
 	return len(ix.anchors) == 0 && len(ix.free) == len(ix.groups) && len(ix.unused) == len(ix.lists)
 }

@@ -5,35 +5,36 @@ import (
 	"time"
 )
 
-// Bounds of what is known of the log's oldest events.
+// Limits of the loss index.
 const (
-	maxPendingRemovals = 65536 // events that may go until the log is looked at again, with their gaps exact
+	maxPendingRemovals = 65536 // elements that may be removed until the next update, so that their gaps remain exact
 	lossReadEvents     = 2048
 	lossInterval       = time.Second
 )
 
-// lossIndex knows what the log has let go, topic by topic, as far back as Retention.GapTopics allows: an
-// event's topic must be known before it is gone. The window gives what it lets go; of a log much
-// longer than that, the oldest events are read shortly before their end. Guarded by replayReader.mu.
+// lossIndex is the trimmed-topic index: it records which topics lost events to the retention of the durable log,
+// within Retention.GapTopics. It needs the topic of an event before the log removes the event. The in-memory log
+// passes on the events that it removes. If the durable log is much longer, the index reads the oldest events from
+// it before they are removed. Guarded by replayReader.mu.
 type lossIndex struct {
-	tree    topicTree // of what went; it has no logs
+	tree    topicTree // losses by topic; the nodes have no events
 	pending deque[logElement]
-	removed uint64 // all up to here is gone
-	maxTime int64  // latest time of an event up to known, as in Event
-	known   uint64 // what is left of (removed, known] is in next
-	fromLog bool   // some of next was read from the log, so that nobody knows whether it was superseded
+	removed uint64 // all events up to this seq are removed
+	maxTime int64  // latest time of an event up to known, see Event.maxTime
+	known   uint64 // the log's remaining elements in (removed, known] are in pending
+	fromLog bool   // some of pending was read from the log, so it is not known whether these events are superseded
 }
 
-// logElement is an event that will go; one without a topic is a hole.
+// logElement describes an element of the log that retention will remove. Without a topic, it is a deleted range.
 type logElement struct {
 	seq        uint64
-	maxTime    int64 // see order
+	maxTime    int64 // see Event.maxTime
 	topic      string
 	superseded bool
 	erased     bool
 }
 
-// add takes the element that follows what is known, if there is room.
+// add appends the element that follows the known ones, if there is room.
 func (l *lossIndex) add(e *Event) {
 	switch {
 	case l.pending.len() == maxPendingRemovals:
@@ -51,8 +52,8 @@ func (l *lossIndex) add(e *Event) {
 	}
 }
 
-// remove notes that the log is gone up to seq. It lets go of at most maxRemovals elements, and reports
-// whether none is left to go.
+// remove records that the log has removed all elements up to seq. It records at most maxRemovals elements, and
+// reports whether none is left.
 func (l *lossIndex) remove(seq uint64) (done bool) {
 	for range maxRemovals {
 		if l.pending.len() == 0 || l.pending.at(0).seq > seq {
@@ -77,14 +78,15 @@ func (l *lossIndex) remove(seq uint64) (done bool) {
 	return false
 }
 
-// setForgottenTime notes when the events that nobody knows were accepted at the latest.
+// setForgottenTime sets the latest time that the unknown events before the first known one can have.
 func (l *lossIndex) setForgottenTime(at int64) {
 	if f := &l.tree.forgotten; f.seq > 0 && f.time == 0 {
 		f.time = at
 	}
 }
 
-// recordRemoved takes what the window lets go. before is up to where it had let go.
+// recordRemoved records an element that the in-memory log removes. before is the seq of the previous one. It sets
+// memlog.onRemoved.
 func (rr *replayReader) recordRemoved(before uint64, e *Event) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
@@ -93,8 +95,8 @@ func (rr *replayReader) recordRemoved(before uint64, e *Event) {
 	}
 }
 
-// maintainLossIndex keeps the tail ahead of what the log lets go, and the chunks fresh, until the context ends. floor
-// gives up to where the window has let go, head the newest event.
+// maintainLossIndex keeps the loss index ahead of the log's retention, and drops old chunks, until the context
+// ends. floor returns the low watermark of the in-memory log, head the seq of the newest event.
 func (rr *replayReader) maintainLossIndex(ctx context.Context, floor, head func() uint64) {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
@@ -109,13 +111,13 @@ func (rr *replayReader) maintainLossIndex(ctx context.Context, floor, head func(
 		more := rr.updateLossIndex(ctx, floor(), head())
 		pause.Reset(lossInterval)
 		if more {
-			pause.Reset(time.Since(begin)) // it leaves half of the time to others
+			pause.Reset(time.Since(begin)) // rest as long as it worked
 		}
 	}
 }
 
-// updateLossIndex finds out what is gone, and reads on if the window will not tell what goes next. It
-// reports whether there is more to read at once.
+// updateLossIndex determines which events the log has removed. It reads further elements from the log if the next
+// removals are older than those that the in-memory log passes on. It reports whether to call it again at once.
 func (rr *replayReader) updateLossIndex(ctx context.Context, floor, head uint64) (more bool) {
 	rr.mu.Lock()
 	removed := rr.losses.removed
@@ -133,7 +135,7 @@ func (rr *replayReader) updateLossIndex(ctx context.Context, floor, head uint64)
 		rr.losses.skipErased(first[0].ID.Seq)
 		more = true
 	case first[0].Topic == "":
-		for !rr.losses.remove(min(first[0].ID.Seq, floor)) { // what follows is in the window, and will be passed
+		for !rr.losses.remove(min(first[0].ID.Seq, floor)) { // later elements are in the in-memory log, which will pass them on
 			rr.mu.Unlock()
 			rr.mu.Lock()
 		}

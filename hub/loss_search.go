@@ -5,23 +5,22 @@ import (
 	"strings"
 )
 
-// maxTopicSearch bounds the nodes that one search for all filters of a set looks at.
+// maxTopicSearch limits the nodes that one search visits for all filters of a set.
 const maxTopicSearch = 1024
 
-// topicSearch walks the topics that filters select. It gives up past its bound: wildcards before the
-// last token may lead everywhere.
+// topicSearch visits the topics that filters select. It gives up at its limit, because wildcards before the last
+// token may select any number of topics.
 type topicSearch struct {
-	remaining int // nodes to look at
-	// enter says whether to look among the topics further down.
+	remaining int // number of nodes that may still be visited
+	// enter reports whether the topics below a node need to be visited.
 	enter func(*innerNode) bool
-	// visitAll, if not nil, judges all topics further down at once where a last ">" selects them.
+	// visitAll, if not nil, is called instead of visit where a ">" selects all topics below a node.
 	visitAll func(*innerNode) bool
-	// visit judges one topic. False from all or visit ends the search.
+	// visit is called for a topic. If visit or visitAll returns false, the search ends.
 	visit func(*topicNode) bool
 }
 
-// descend goes on from n, which the filter's tokens so far have selected. It reports whether the
-// search goes on.
+// descend continues the search below n, with the rest of the filter. It reports whether the search must go on.
 func (s *topicSearch) descend(n *topicNode, filter string) bool {
 	if n.inner == nil || !s.enter(n.inner) {
 		return true
@@ -58,7 +57,7 @@ func (s *topicSearch) descend(n *topicNode, filter string) bool {
 
 func (s *topicSearch) gaveUp() bool { return s.remaining < 0 }
 
-// visitChild goes to a child that the filter's next token selects.
+// visitChild continues the search at a child that the filter's current token selects.
 func (s *topicSearch) visitChild(child *topicNode, rest string, more bool) bool {
 	if more {
 		return s.descend(child, rest)
@@ -66,10 +65,10 @@ func (s *topicSearch) visitChild(child *topicNode, rest string, more bool) bool 
 	return s.visit(child)
 }
 
-// logs gives the retained events of the topics that the set selects and that have some after seq.
-// ok is false if wildcards select more than maxMerge of these, or too many to look through.
+// logs returns the own logs of the topics that the set selects and that have events after seq. ok is false if
+// wildcards select more than maxMerge topics or the search gave up.
 func (t *topicTree) logs(set FilterSet, seq uint64) (logs []*deque[*Event], ok bool) {
-	var wild []*deque[*Event] // a topic may be selected by several; an exact filter is covered by none
+	var wild []*deque[*Event] // without duplicates, because several wildcard filters may select a topic
 	search := topicSearch{
 		remaining: t.searchLimit,
 		enter:     func(in *innerNode) bool { return in.lastSeq > seq },
@@ -93,31 +92,32 @@ func (t *topicTree) logs(set FilterSet, seq uint64) (logs []*deque[*Event], ok b
 	return append(logs, wild...), true
 }
 
-// lossResult says whether something that a set selects was removed: certain means that it was, possible that
-// it may have been and is forgotten; seq is of a removal that is to blame.
+// lossResult is the result of a lossSearch. certain is set if a matching event was removed. possible is also set if
+// one may have been removed whose topic the tree has forgotten. seq is that of the removed event.
 type lossResult struct {
 	seq               uint64
 	certain, possible bool
 }
 
-// lossSearch finds out whether something that a set selects was removed, piece after piece. Removals that
-// come before its end count.
+// lossSearch searches for removed events that match a set. It works in pieces. Events that are removed before it
+// ends are included.
 type lossSearch struct {
 	set      FilterSet
 	conflate bool
-	// counts accepts the removals that count: a test by seq or by time that is true from some removal on,
-	// and not of the zero mark.
+	// counts reports whether a removal is recent enough, by seq or by time. It is false for the zero mark, and once
+	// true, it is true for all newer removals.
 	counts func(lossMark) bool
-	after  uint64 // of a test by seq
+	after  uint64 // if counts compares by seq
 
-	// of a search through all topics with a loss, from the newest
+	// For the search through all topics with losses, from the newest to the oldest:
 
 	begun                bool
-	at                   *topicNode // the next one; nil: the oldest has been looked at
-	startedAt, checkedTo uint64     // it began at the loss top, and all up to done were looked at before
+	at                   *topicNode // the next topic; nil: all were visited
+	startedAt, checkedTo uint64     // the walk began at the loss startedAt; earlier walks have covered losses up to checkedTo
 }
 
-// searchLosses does one piece of a search and reports whether it is the last.
+// searchLosses does one piece of a search, and over reports whether the search is complete. It first visits the
+// topics that the filters select. If these are too many, it visits all topics with losses.
 func (t *topicTree) searchLosses(s *lossSearch, looks int) (v lossResult, over bool) {
 	if !s.begun {
 		if v, over = t.findLoss(s); over {
@@ -141,13 +141,13 @@ func (t *topicTree) searchLosses(s *lossSearch, looks int) (v lossResult, over b
 		if t.newest == nil || t.newest.lost[0].seq <= s.startedAt {
 			return t.notFound(s), true
 		}
-		t.walkFrom(s, s.startedAt) // more were lost meanwhile
+		t.walkFrom(s, s.startedAt) // events were removed since the walk began
 	}
 	t.suspend(s)
 	return lossResult{}, false
 }
 
-// walkFrom has a search begin at the newest loss, and end before those up to done.
+// walkFrom starts a walk at the newest loss. The walk ends before losses up to done.
 func (t *topicTree) walkFrom(s *lossSearch, done uint64) {
 	s.at, s.checkedTo = t.newest, done
 	if s.at != nil {
@@ -155,7 +155,7 @@ func (t *topicTree) walkFrom(s *lossSearch, done uint64) {
 	}
 }
 
-// suspend notes where a search stands until its next piece.
+// suspend registers the search at its next topic until its next piece.
 func (t *topicTree) suspend(s *lossSearch) {
 	if s.at == nil {
 		return
@@ -168,7 +168,7 @@ func (t *topicTree) suspend(s *lossSearch) {
 	t.suspended[s.at] = append(t.suspended[s.at], s)
 }
 
-// cancelSearch ends the wait of a search, which may be nil or not wait.
+// cancelSearch ends the registration of a search. s may be nil or not registered.
 func (t *topicTree) cancelSearch(s *lossSearch) {
 	if s == nil || s.at == nil {
 		return
@@ -183,7 +183,7 @@ func (t *topicTree) cancelSearch(s *lossSearch) {
 	}
 }
 
-// moveSearches has the searches that stand at n go on with the next older loss. Nobody reads meanwhile.
+// moveSearches moves the searches registered at n to the next older loss. No reader may run meanwhile.
 func (t *topicTree) moveSearches(n *topicNode) {
 	if len(t.suspended) == 0 {
 		return
@@ -202,7 +202,7 @@ func (t *topicTree) notFound(s *lossSearch) lossResult {
 	return lossResult{t.forgotten.seq, false, s.set.Len() > 0 && s.counts(t.forgotten)}
 }
 
-// findLoss looks where the filters lead. It gives up where they lead too far.
+// findLoss visits the topics that the filters select. over is false if it gave up.
 func (t *topicTree) findLoss(s *lossSearch) (v lossResult, over bool) {
 	blame := func(m lossMark) bool {
 		if s.counts(m) {

@@ -7,36 +7,38 @@ import (
 	"strings"
 )
 
-// blockFilters is the number of filters that are matched at once: one bit each.
+// blockFilters is the number of filters in a maskBlock, one bit each.
 const blockFilters = 64
 
-// maskBlock matches up to 64 filters with a topic at once. For each token of the topic it has the mask
-// of the filters that a topic with this token there can match: those that name the token, by a table of
-// tags, and those with "*". Tags are 16 bits of the token's hash, so that what find returns has to be
-// compared with the topic once more.
+// maskBlock matches up to 64 filters with a topic at once. For each position it has two kinds of masks: the filters
+// with "*" there, and by token the filters that name this token. find combines the masks of all tokens of the
+// topic.
+// Tokens are identified by tags, which are 16 bits of their hashes. So the result of find has to be compared with
+// the topic again.
 type maskBlock struct {
-	depth  int    // tokens of the longest filter
+	depth  int    // number of tokens of the longest filter
 	rooted uint64 // filters that begin with a wildcard
-	// masks has three masks for each position up to depth: filters with "*" there, filters whose ">"
-	// stands there, filters whose last token is there. Masks that slots refer to follow.
+	// masks has three masks for each position up to depth: the filters with "*" there, the filters whose ">" is
+	// there, and the filters whose last token is there. The masks to which slots refer follow.
 	masks []uint64
-	// slots are of the tokens named by filters, ordered by position and then by tag: the tag, and below
-	// it the number of the one filter that names the token, or blockFilters plus the number of a mask.
+	// slots describe the tokens that filters name, ordered by position and then by tag. The upper half is the tag.
+	// The lower half is the number of the only filter that names the token, or blockFilters plus the number of a
+	// mask.
 	slots  []uint32
-	starts [MaxTopicTokens + 1]uint16 // where the slots of each position begin, and the last ends
+	starts [MaxTopicTokens + 1]uint16 // index of the first slot of each position, and the number of slots
 }
 
 // lowest returns the number of the lowest bit that is set.
 func lowest(mask uint64) int { return bits.TrailingZeros64(mask) }
 
-// newMaskBlock compiles at most blockFilters filters. It returns scratch for another call.
+// newMaskBlock compiles at most blockFilters filters. It returns scratch for reuse.
 func newMaskBlock(filters []Filter, scratch []uint64) (maskBlock, []uint64) {
 	var b maskBlock
 	for _, f := range filters {
 		b.depth = max(b.depth, strings.Count(f.text, ".")+1)
 	}
 	b.masks = make([]uint64, 3*b.depth)
-	named := scratch // position, tag and filter of each token that is named
+	named := scratch // position, tag and filter of each named token
 	var t topicTokens
 	for i, f := range filters {
 		bit := uint64(1) << i
@@ -64,7 +66,7 @@ func newMaskBlock(filters []Filter, scratch []uint64) (maskBlock, []uint64) {
 	return b, named
 }
 
-// index fills slots and the masks that they refer to.
+// index fills slots and the masks to which they refer.
 func (b *maskBlock) index(named []uint64) {
 	slots, shared := 0, 0
 	runs(named, func(_ int, run []uint64) {
@@ -93,7 +95,7 @@ func (b *maskBlock) index(named []uint64) {
 	}
 }
 
-// runs calls f with the stretches of named that have position and tag in common.
+// runs calls f for each run of elements with the same position and tag.
 func runs(named []uint64, f func(at int, run []uint64)) {
 	for len(named) > 0 {
 		n := 1
@@ -105,7 +107,7 @@ func runs(named []uint64, f func(at int, run []uint64)) {
 	}
 }
 
-// find returns the mask of the filters that may select the topic; of those that do none is missing.
+// find returns the mask of the filters that may select the topic. It includes all that do.
 func (b *maskBlock) find(t *topicTokens) (found uint64) {
 	alive := ^uint64(0)
 	if t.reserved {
@@ -124,14 +126,14 @@ func (b *maskBlock) find(t *topicTokens) (found uint64) {
 	return found | alive&b.masks[2*b.depth+t.n-1]
 }
 
-// naming returns the mask of the filters that name a token with this tag at a position.
+// naming returns the mask of the filters that name a token with this tag at position at.
 func (b *maskBlock) naming(at int, tag uint16) uint64 {
 	slots := b.slots[b.starts[at]:b.starts[at+1]]
 	if len(slots) == 0 {
 		return 0
 	}
 	want := uint32(tag)
-	i := int(want * uint32(len(slots)) >> 16) // tags are spread evenly
+	i := int(want * uint32(len(slots)) >> 16) // first guess, because tags are evenly distributed
 	for i > 0 && slots[i-1]>>16 >= want {
 		i--
 	}
@@ -148,27 +150,27 @@ func (b *maskBlock) naming(at int, tag uint16) uint64 {
 	return b.masks[3*b.depth+int(value)-blockFilters]
 }
 
-// size returns the bytes of memory that the block takes.
+// size returns the memory of the block in bytes.
 func (b *maskBlock) size() int {
 	return maskBlockSize + 8*cap(b.masks) + 4*cap(b.slots)
 }
 
 const maskBlockSize = 104 // bytes of a maskBlock
 
-// topicTokens are the tokens of a topic, or of a filter, and their hashes.
+// topicTokens holds the tokens of a topic or filter, and their hashes.
 type topicTokens struct {
 	text     string
-	n        int // tokens; MaxTopicTokens+1 stands for more
-	hashed   int // of how many tokens the hash is known
+	n        int // number of tokens; MaxTopicTokens+1: there are more
+	hashed   int // number of tokens whose hashes are known
 	reserved bool
 	tokens   [MaxTopicTokens]string
 	hashes   [MaxTopicTokens]uint64
 }
 
-// hashSeed keeps a client from choosing tokens with one hash.
+// hashSeed is random, so that clients cannot construct tokens with equal hashes.
 var hashSeed = maphash.MakeSeed()
 
-// split takes up another text.
+// split sets the text and splits it into tokens.
 func (t *topicTokens) split(text string) {
 	t.begin(text)
 	for rest, more := text, true; more; {
@@ -183,7 +185,7 @@ func (t *topicTokens) split(text string) {
 	}
 }
 
-// begin takes up a text whose tokens are set by the caller.
+// begin sets the text. The caller sets the tokens.
 func (t *topicTokens) begin(text string) {
 	t.text, t.n, t.hashed, t.reserved = text, 0, 0, strings.HasPrefix(text, "$")
 }

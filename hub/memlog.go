@@ -5,15 +5,14 @@ import (
 	"time"
 )
 
-// Retention bounds what the window keeps. Whichever limit is reached first lets the oldest
-// events go; but for its age the newest event is always kept.
+// Retention limits what the in-memory log keeps. Whichever limit is reached first removes the oldest events. Except
+// by age, the newest event is never removed.
 type Retention struct {
 	Events int           // 0: DefaultRetainEvents
-	Bytes  int64         // seven eighths for events, one for their encodings; 0: DefaultRetainBytes
+	Bytes  int64         // 7/8 for events, 1/8 for their encodings; 0: DefaultRetainBytes
 	Age    time.Duration // 0: DefaultRetainAge
-	// GapTopics is how many topics are remembered from which events were let go, so that gaps
-	// are told exactly; fewer where they are of so many tokens of their own that the tree of topics
-	// reaches its bound. 0: DefaultGapTopics.
+	// GapTopics is the number of topics whose losses are remembered, so that gaps are exact. Fewer are remembered
+	// if the topics have so many distinct tokens that the topic tree reaches its memory limit. 0: DefaultGapTopics.
 	GapTopics int
 }
 
@@ -34,44 +33,44 @@ func (r Retention) withDefaults() Retention {
 	}
 }
 
-// maxRemovals bounds the events that one call of trim or clear removes, and so how long Hub.mu is held.
+// maxRemovals limits the events that one call of trim or clear removes, and so how long Hub.mu is held.
 const maxRemovals = 64
 
-// memlog is the retained end of the log: by seq and by topic, with what it has let go. It is
-// guarded by Hub.mu, but for the encodings of its events.
+// memlog is the in-memory log: the retained events by seq and by topic, and the losses of topics. It is guarded by
+// Hub.mu, except for the encodings of its events.
 type memlog struct {
 	keep         Retention // static
-	visits       int       // static; maxLooks
+	visits       int       // static; maxVisits
 	events       deque[*Event]
 	topics       topicTree
-	latest       map[conflationKey]*Event // the newest retained of each topic and key
+	latest       map[conflationKey]*Event // newest retained event for each topic and key
 	cache        encodingCache
 	bytes        int64  // of the events, see Event.size
-	lastSeq      uint64 // seq of the newest event ever
-	lowWatermark uint64 // seq of the newest event let go: what follows it is all here
+	lastSeq      uint64 // seq of the newest element that was added
+	lowWatermark uint64 // seq of the newest element that was removed: all later ones are retained
 
-	// adding: an element of the log is being added. Feeds whose last is past settled, where head was before,
-	// have it; the others may yet get it.
+	// adding is set while an element is being added to the groups. lastSeqBefore is lastSeq before the element.
+	// Groups whose last is greater have the element; the others may still get it.
 	adding        bool
 	lastSeqBefore uint64
-	deletedTo     uint64 // seq of the element if it is a hole that the window has gone over; else 0
+	deletedTo     uint64 // seq of the element if it is a deleted range; else 0
 
-	maxTime, maxAgeTime int64 // of the newest event ever
-	clockRead           int64 // this machine's clock when it was read last
-	// hasEarlierEvents: an event before floor may have a later time than those of the window.
+	maxTime, maxAgeTime int64 // of the newest event, see Event
+	clockRead           int64 // last reading of this machine's clock
+	// hasEarlierEvents is set if an event up to lowWatermark may have a later time than a retained event.
 	hasEarlierEvents bool
 
-	removed      [3]uint64 // events let go, by removal
-	placeholders int       // placeholders among events, of those that were erased
-	// onRemoved, if not nil, is told of each event that is let go and of each hole, in order; before is
-	// the seq of the one before it.
+	removed      [3]uint64 // events removed by retention, by reason
+	placeholders int       // number of retained placeholders of erased events
+	// onRemoved, if not nil, is called with each removed event and each deleted range, in order. before is the seq
+	// of the previous one.
 	onRemoved func(before uint64, e *Event)
 }
 
-// conflationKey is what conflation goes by.
+// conflationKey identifies events of which only the newest is delivered if a subscription conflates.
 type conflationKey struct{ topic, key string }
 
-// removal is why an event was let go.
+// removal is the reason why retention removed an event.
 type removal int
 
 const (
@@ -80,7 +79,7 @@ const (
 	removedByAge
 )
 
-// newMemlog begins after floor, the last seq of which nothing is known.
+// newMemlog returns an empty in-memory log that begins after floor.
 func newMemlog(keep Retention, floor uint64) *memlog {
 	return &memlog{
 		keep:         keep,
@@ -93,7 +92,7 @@ func newMemlog(keep Retention, floor uint64) *memlog {
 	}
 }
 
-// add takes the next event of the log. Trim when a batch is in.
+// add adds the next event of the log. The caller must call trim after a sequence of events.
 func (l *memlog) add(e *Event) {
 	e.cache = &l.cache
 	l.lastSeq = e.ID.Seq
@@ -110,11 +109,11 @@ func (l *memlog) add(e *Event) {
 	}
 }
 
-// setTimes sets the times of an event that never fall.
+// setTimes sets the event's times that never decrease.
 func (l *memlog) setTimes(e *Event) {
 	at := e.Time.UnixNano()
 	l.maxTime = max(l.maxTime, at)
-	// The time of a server whose clock is ahead must neither make the others' events old nor keep them.
+	// If a server's clock is ahead, its events must not expire the events of other servers, nor be kept longer.
 	if at > l.clockRead {
 		l.clockRead = time.Now().UnixNano()
 	}
@@ -122,8 +121,7 @@ func (l *memlog) setTimes(e *Event) {
 	e.maxTime, e.ageTime = l.maxTime, l.maxAgeTime
 }
 
-// trim removes events that the limits don't allow, at most maxRemovals of them, and reports whether none
-// is left to remove.
+// trim removes events that exceed the limits, at most maxRemovals, and reports whether none is left to remove.
 func (l *memlog) trim(now time.Time) (done bool) {
 	defer func() { l.cache.release(l.lowWatermark) }()
 	horizon := now.Add(-l.keep.Age)
@@ -137,7 +135,7 @@ func (l *memlog) trim(now time.Time) (done bool) {
 	return false
 }
 
-// nextRemoval reports whether the oldest event must go, and why.
+// nextRemoval reports whether the oldest event must be removed, and why.
 func (l *memlog) nextRemoval(horizon time.Time) (why removal, due bool) {
 	switch {
 	case l.events.len() == 0:
@@ -153,7 +151,7 @@ func (l *memlog) nextRemoval(horizon time.Time) (why removal, due bool) {
 	}
 }
 
-// clear drops events, at most maxRemovals of them, and reports whether none is left.
+// clear removes events, at most maxRemovals, and reports whether the log is empty.
 func (l *memlog) clear() (done bool) {
 	defer func() { l.cache.release(l.lowWatermark) }()
 	for range maxRemovals {
@@ -165,7 +163,7 @@ func (l *memlog) clear() (done bool) {
 	return l.events.len() == 0
 }
 
-// restartAfter begins anew after a hole. The window has been cleared.
+// restartAfter sets the log's position to the end of a deleted range. The log must be empty.
 func (l *memlog) restartAfter(hole *Event) {
 	if l.onRemoved != nil {
 		l.onRemoved(l.lastSeq, hole)
@@ -180,7 +178,7 @@ func (l *memlog) remove(why removal) {
 	}
 }
 
-// drop lets the oldest go, and returns it. Its encodings go with encodingCache.release.
+// drop removes the oldest event and returns it. The caller must call encodingCache.release for its encodings.
 func (l *memlog) drop() *Event {
 	e := l.events.pop()
 	if e.Erases != 0 {
@@ -203,16 +201,17 @@ func (l *memlog) drop() *Event {
 	return e
 }
 
-// latestSize is the memory of one element of latest in bytes, its part of the map included.
+// latestSize is the memory of one entry of latest in bytes.
 const latestSize = 88
 
-// size returns what the window counts toward Retention.Bytes, without the encodings. What a topic or a key takes
-// counts once however many events have it; topics that only have a loss are bounded by Retention.GapTopics.
+// size returns the bytes that count toward Retention.Bytes, without the encodings. A topic or key counts once,
+// regardless of the number of its events. Topics with only a loss are not included; Retention.GapTopics limits
+// them.
 func (l *memlog) size() int64 {
 	return l.bytes + l.topics.topicBytes + int64(len(l.latest))*latestSize
 }
 
-// nextExpiry says how long the oldest event has left.
+// nextExpiry returns the time until the oldest event expires. any is false if there is no event.
 func (l *memlog) nextExpiry() (left time.Duration, any bool) {
 	if l.events.len() == 0 {
 		return 0, false

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// memoryEngine is the default engine: the window is all there is of the log, and a restart begins a
-// new epoch. It has no goroutine; Publish delivers before it answers.
+// memoryEngine is the default engine. It stores nothing itself: the hub's in-memory log has all events, and a
+// restart begins a new epoch. It has no goroutine; Publish delivers the events before it returns.
 type memoryEngine struct {
 	mu      sync.Mutex
 	deliver func([]*Event) // nil before Start and after Close
@@ -16,7 +16,7 @@ type memoryEngine struct {
 	clock   time.Time
 }
 
-// NewMemory makes the engine that keeps events in memory alone.
+// NewMemory returns an engine that keeps events only in memory.
 func NewMemory() Engine {
 	return &memoryEngine{last: Cursor{Epoch: Epoch(rand.Uint32())}}
 }
@@ -34,7 +34,7 @@ func (m *memoryEngine) Publish(_ context.Context, events []*Event) (Cursor, erro
 	if m.deliver == nil {
 		return Cursor{}, ErrClosed
 	}
-	// The clock of the machine may be set back; the log's never is.
+	// The machine's clock may be set back. Event times must not decrease.
 	if now := time.Now().UTC().Round(0); now.After(m.clock) {
 		m.clock = now
 	}
@@ -46,7 +46,7 @@ func (m *memoryEngine) Publish(_ context.Context, events []*Event) (Cursor, erro
 	return m.last, nil
 }
 
-// Erase implements Eraser: what there is of the log is the hub's.
+// Erase implements Eraser. The hub erases the event from its in-memory log.
 func (m *memoryEngine) Erase(_ context.Context, seq uint64) (at uint64, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -1,26 +1,26 @@
 package hub
 
-// maxMerge is how many topics that wildcards select have their events merged; more are found by
-// looking at every event.
+// maxMerge is the largest number of topics selected by wildcards whose own logs are merged. With more topics, all
+// events are visited.
 const maxMerge = 64
 
-// eventMerge steps through events in the order of seq, or back, from several logs.
+// eventMerge iterates over the events of several logs in the order of seq, or backward.
 type eventMerge struct {
-	sources  []mergeSource // a heap: the next event is that of the first
+	sources  []mergeSource // a heap: the first has the next event
 	backward bool
 }
 
-// mergeSource is where a log stands.
+// mergeSource is a position in one log.
 type mergeSource struct {
-	seq   uint64 // of the event at that index
+	seq   uint64 // of the event at index
 	index int
 	log   *deque[*Event]
 }
 
-// merge steps through events among which all those of the set are that follow seq, or, back, that come
-// before it: through its topics' own where they are few, so that a resume costs what was missed, else
-// through all. Scattered is set where the topics are not few; a later call for the same set that is given it
-// does not look for them again.
+// merge returns an iterator over events after seq, or backward before seq. It includes all events that match the
+// set, and may include others. If the set selects few topics, it merges their own logs, so that a resume costs no
+// more than the missed events. Otherwise it iterates over all events and sets scattered. Pass scattered to later
+// calls for the same set, so that they do not count the topics again.
 func (l *memlog) merge(set FilterSet, seq uint64, back bool, scattered *bool) eventMerge {
 	after := seq
 	if back {
@@ -73,7 +73,7 @@ func (m *eventMerge) next() *Event {
 	return e
 }
 
-// siftDown has a head change places with those under it that come before it.
+// siftDown moves source i down the heap to its place.
 func (m *eventMerge) siftDown(i int) {
 	for {
 		first := i
@@ -94,9 +94,9 @@ func (m *eventMerge) comesBefore(i, j int) bool {
 	return m.sources[i].seq < m.sources[j].seq != m.backward
 }
 
-// firstAfter returns the index of the first event past seq.
+// firstAfter returns the index of the first event after seq.
 func firstAfter(d *deque[*Event], seq uint64) int {
-	// Readers are mostly at the end, and seqs mostly follow each other without a hole.
+	// Most readers are near the end, and most seqs are consecutive.
 	if n := d.len(); n > 0 {
 		if newest := d.at(n - 1).ID.Seq; newest <= seq {
 			return n

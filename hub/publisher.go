@@ -4,13 +4,13 @@ import "context"
 
 type publisherKey struct{}
 
-// WithPublisher returns a context that names the subject for whom events are published. An engine that
-// has to make publishers wait shares its capacity among subjects by it.
+// WithPublisher returns a context with the subject that publishes. An engine that limits concurrent publishes uses
+// it to divide its capacity among subjects.
 func WithPublisher(ctx context.Context, subject string) context.Context {
 	return context.WithValue(ctx, publisherKey{}, subject)
 }
 
-// PublisherOf returns the subject that WithPublisher named, "" if none was named.
+// PublisherOf returns the subject set by WithPublisher, or "".
 func PublisherOf(ctx context.Context) string {
 	subject, _ := ctx.Value(publisherKey{}).(string)
 	return subject

@@ -5,19 +5,18 @@ import (
 	"time"
 )
 
-// maxVisits bounds the events, or the topics, that are looked at while Hub.mu is held once, so that it is
-// held for less than a millisecond. Work that needs to look at more goes on after others had the lock.
+// maxVisits limits the events or topics that are visited in one hold of Hub.mu, so that it is held for less than a
+// millisecond. Longer work releases the lock in between.
 const maxVisits = 512
 
-// ReadLimit bounds one read. An event over Bytes still comes, alone.
+// ReadLimit limits one read. An event larger than Bytes is returned alone.
 type ReadLimit struct {
 	Events int
-	Bytes  int // of data and what stands around it, about
+	Bytes  int // approximate memory of the events
 }
 
-// read appends the events of the set that follow seq, and says up to where it has looked:
-// everything of the set up to reached is in dst. It must not be asked for what is below floor.
-// Scattered is as for merge.
+// read appends the events after seq that match the set. All matching events up to reached are in the result. seq
+// must not be below the low watermark. See merge for scattered.
 func (l *memlog) read(dst []*Event, set FilterSet, seq uint64, limit ReadLimit, conflate bool, scattered *bool) (_ []*Event, reached uint64) {
 	m := l.merge(set, seq, false, scattered)
 	last, size := seq, 0
@@ -31,7 +30,7 @@ func (l *memlog) read(dst []*Event, set FilterSet, seq uint64, limit ReadLimit, 
 			return dst, seq
 		case e.Erases != 0, conflate && e.superseded, !set.match(&scratch, e.Topic):
 		case limit.Events == 0, size > 0 && size+int(e.size()) > limit.Bytes:
-			return dst, last // more of the set wait
+			return dst, last // more events match
 		default:
 			dst = append(dst, e)
 			last = e.ID.Seq
@@ -42,26 +41,26 @@ func (l *memlog) read(dst []*Event, set FilterSet, seq uint64, limit ReadLimit, 
 	}
 }
 
-// lastSearch finds where the newest events of a set begin, piece after piece. Events that come after its
-// beginning do not count, and those that are removed meanwhile may.
+// lastSearch searches for the position before the newest events of a set. It works in pieces. It ignores events
+// that are added after its start. Events that are removed meanwhile may count.
 type lastSearch struct {
 	set    FilterSet
 	wanted int
 
 	scattered bool // see merge
 
-	lastSeq      uint64 // newest event when the search began
-	before       uint64 // all events from here on have been looked at
+	lastSeq      uint64 // newest event when the search started
+	before       uint64 // events from this seq on were visited
 	found        int
-	position     uint64 // before the oldest event that was found; else head
-	lowWatermark uint64 // once the search has come to the oldest event: the seq before that
+	position     uint64 // before the oldest event that was found; lastSeq if none
+	lowWatermark uint64 // set when all events were visited: the memlog's low watermark then
 }
 
 func (l *memlog) newLastSearch(set FilterSet, wanted int) *lastSearch {
 	return &lastSearch{set: set, wanted: wanted, lastSeq: l.lastSeq, before: l.lastSeq + 1, position: l.lastSeq}
 }
 
-// searchLast does one piece of a search and reports whether it is the last.
+// searchLast does one piece of a search and reports whether the search is complete.
 func (l *memlog) searchLast(s *lastSearch) (done bool) {
 	m := l.merge(s.set, s.before, true, &s.scattered)
 	var scratch topicTokens
@@ -82,32 +81,33 @@ func (l *memlog) searchLast(s *lastSearch) (done bool) {
 	return false
 }
 
-// newLossSearchSince begins a search for losses of the set among events accepted no earlier than t.
+// newLossSearchSince returns a search for removed events of the set whose time is t or later.
 func newLossSearchSince(set FilterSet, t time.Time, conflate bool) *lossSearch {
 	return &lossSearch{set: set, conflate: conflate, counts: countsSince(t)}
 }
 
-// newLossSearchAfter begins a search for losses of the set after seq.
+// newLossSearchAfter returns a search for removed events of the set after seq.
 func newLossSearchAfter(set FilterSet, seq uint64, conflate bool) *lossSearch {
 	return &lossSearch{set: set, conflate: conflate, counts: countsAfter(seq), after: seq}
 }
 
 func countsSince(t time.Time) func(lossMark) bool {
 	return func(m lossMark) bool {
-		return m.seq > 0 && (m.time == 0 || !time.Unix(0, m.time).Before(t)) // zero: not known when
+		return m.seq > 0 && (m.time == 0 || !time.Unix(0, m.time).Before(t)) // zero: unknown
 	}
 }
 
 func countsAfter(seq uint64) func(lossMark) bool { return func(m lossMark) bool { return m.seq > seq } }
 
-// positionSince gives the position before the first event whose Time is t or later. Where some of the set
-// were let go, as a search has found, it is a position before them, so that who resumes from it is told.
+// positionSince returns the position before the first event whose Time is t or later. If the search for losses
+// found a removed event of the set, it returns a position before that event, so that a subscriber who resumes from
+// it gets a gap.
 func (l *memlog) positionSince(t time.Time, lost lossResult) uint64 {
 	switch {
 	case lost.certain:
 		return lost.seq - 1
 	case lost.possible:
-		return 0 // which is before all that is forgotten
+		return 0 // before all forgotten losses
 	}
 	if i := l.events.search(func(e *Event) bool { return !time.Unix(0, e.maxTime).Before(t) }); i < l.events.len() {
 		return l.events.at(i).ID.Seq - 1
@@ -115,14 +115,13 @@ func (l *memlog) positionSince(t time.Time, lost lossResult) uint64 {
 	return l.lastSeq
 }
 
-// mayBeginBefore reports that the first event whose Time is t or later may lie before the window.
+// mayBeginBefore reports whether the first event whose Time is t or later may be older than the in-memory log.
 func (l *memlog) mayBeginBefore(t time.Time) bool {
 	return l.lowWatermark > 0 && (l.hasEarlierEvents || l.events.len() == 0 || !time.Unix(0, l.events.at(0).maxTime).Before(t))
 }
 
-// inPieces has work done a piece at a time with Hub.mu held for reading, until a piece reports that it was
-// the last. Long work takes turns with other such work, so that all of it together leaves others half of
-// the processors.
+// inPieces calls piece with a read lock on Hub.mu until piece returns true. After the first call, it waits for its
+// turn before each call. The turns limit all such work to half of the processors.
 func (h *Hub) inPieces(piece func() (done bool)) {
 	for long := false; ; long = true {
 		if long {
@@ -141,8 +140,8 @@ func (h *Hub) inPieces(piece func() (done bool)) {
 	}
 }
 
-// WaitTurn blocks until the subscriber may go on with a read that found nothing and has More. End must be
-// called after the next read. No lock may be held that a Sink needs.
+// WaitTurn blocks until the subscriber may call Read again, after a Read that found nothing and set More. Call end
+// after that Read. The caller must not hold a lock that a Sink needs.
 func (s *Subscription) WaitTurn() (end func()) {
 	runtime.Gosched()
 	s.hub.turns <- struct{}{}

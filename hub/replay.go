@@ -9,63 +9,66 @@ import (
 	"time"
 )
 
-// Bounds of what is read of a log behind the window.
+// Limits of one read of the durable log.
 const (
 	chunkEvents = 512
 	chunkBytes  = 512 << 10
-	maxChunks   = 16 // kept or being read, for subscribers that read at about one place
-	// chunkLife is about how long a chunk is kept: what the log has lost since must not be read for ever.
+	maxChunks   = 16 // cached or being read, in total
+	// chunkLife is about how long a chunk is cached. It is short, because a chunk may have events that the log has
+	// removed since.
 	chunkLife = time.Second
-	// logRetry is the time between two tries of a log that is away.
+	// logRetry is the delay before a read that failed is retried.
 	logRetry = 250 * time.Millisecond
 )
 
-// replayReader reads for subscribers what the window does not have: events that it has let go or never
-// had, and where the log ends. One goroutine reads for all and rests as long as
-// it has worked, so that subscribers that are behind leave half of everything to the live ones; waiting for a log in
-// another process is no work, see AddWaiting. Several chunks are read at once, and ahead, for subscribers that
-// go forward. Memory is that of maxChunks, chunks that are being read included, however many subscribers are
-// behind, however far and however large the events, and is given back soon after the last chunk was read.
+// replayReader reads for subscriptions what the in-memory log does not have: events that are older than it, and the
+// positions of starts in the durable log.
+// One goroutine executes the queries of all subscriptions. After each read it pauses for as long as the read took,
+// so that replays leave half of the processor time to live subscribers. Time spent waiting for a server in another
+// process is not counted, see AddWaitTime. For subscribers that read forward, it reads several chunks at once and
+// ahead.
+// The memory for chunks, those being read included, is limited by maxChunks, regardless of the number of
+// subscribers and of the event sizes. It is freed soon after the last read.
 type replayReader struct {
 	log    Log
-	seeker Seeker        // nil: the log is none
-	wakeup chan struct{} // capacity 1: somebody waits
+	seeker Seeker        // nil if the log is not a Seeker
+	wakeup chan struct{} // capacity 1: the queue has a query, or chunks are to be read ahead
 
 	mu        sync.Mutex
-	chunks    []chunk   // newest last
-	queue     list.List // of *inquiry, the longest waiting first
+	chunks    []chunk   // cached; the newest last
+	queue     list.List // of *logQuery, in order of arrival
 	queuedBy  map[*Subscription]*list.Element
-	results   map[*Subscription]queryResult // to what is no chunk
-	picks     int                           // how often next has looked for an inquiry
-	readAhead logQuery                      // the chunk that a subscriber will want next; until is 0 if there is none
-	sweptTo   uint64                        // the next of the chunks upwards is after this seq
+	results   map[*Subscription]queryResult // of queries for positions, until the subscription takes them
+	picks     int                           // number of queries that nextQuery has picked
+	readAhead logQuery                      // the chunk that a subscriber will need next; until is 0 if there is none
+	sweptTo   uint64                        // the upward sweep of nextQuery continues with the first chunk query at or after this seq
 	losses    lossIndex
-	reads     map[*logRead]struct{} // that are under way
+	reads     map[*logRead]struct{} // running
 }
 
-// chunk is a stretch of the log: all that is left of (from, to] is in elements.
+// chunk is a range of the log. Its elements are all that the log has in (from, to].
 type chunk struct {
 	from, to uint64
-	elements []*Event // events and holes, see Engine.Start
+	elements []*Event // events and deleted ranges, see Engine.Start
 	size     int64
-	readAt   time.Time // from the log
-	depth    int       // how many reads before it went forward to its beginning without a break
-	readEnd  uint64    // of the last chunk that was read together with it
-	sparse   bool      // the elements are only those that somebody looks for: the log may have others between
+	readAt   time.Time // when it was read from the log
+	depth    int       // number of consecutive forward reads before this one
+	readEnd  uint64    // end of the last chunk that the same read returned
+	sparse   bool      // only requested elements were read; the log may have others between them
 }
 
-// logQuery is what a subscription waits for: the chunk after seq, or a number.
+// logQuery is a query of a subscription that the log has to answer: for a chunk or for a position.
 type logQuery struct {
 	kind   queryKind
-	seq    uint64    // of askChunk and askTip
-	since  time.Time // of askTime
-	set    FilterSet // of askCount and askNewest, as enough
+	seq    uint64    // for queryChunk: the position before the chunk; for queryLastSeq and queryNewest: a seq
+	since  time.Time // for queryTime
+	set    FilterSet // with enough: for queryCount and queryNewest
 	enough int
-	until  uint64   // of askChunk: chunks further than this are not wanted
-	seqs   []uint64 // of askChunk: only these elements are wanted, of which the first is right after seq; nil: all
+	until  uint64   // for queryChunk: the subscriber does not need chunks past this seq
+	seqs   []uint64 // for queryChunk: read only the elements with these seqs, of which the first is seq+1; nil: read all
 
 	sub   *Subscription
-	picks int // of the archive when it was made
+	picks int // replayReader.picks when the query was made
 }
 
 type queryKind uint8
@@ -73,15 +76,15 @@ type queryKind uint8
 const (
 	queryChunk queryKind = iota
 	queryLastSeq
-	queryTime  // where the events since a time begin
-	queryCount // how many events of a set there are
+	queryTime  // the position before the first event since a time
+	queryCount // the number of events that match a set
 	queryNewest
 )
 
-// queryResult is the answer to an inquiry that is for no chunk.
+// queryResult is the result of a query that is not a queryChunk.
 type queryResult struct {
 	n    uint64
-	seqs []uint64 // of askNewest
+	seqs []uint64 // for queryNewest
 }
 
 func newReplayReader(log Log, gapTopics int) *replayReader {
@@ -97,9 +100,9 @@ func newReplayReader(log Log, gapTopics int) *replayReader {
 	}
 }
 
-// chunkAfter returns the chunk that seq stands in, or of what is read for its stops the first. If the chunk has to be
-// read first, ok is false, and the subscription's sink is called when it is there. The subscription goes forward
-// up to about until.
+// chunkAfter returns the chunk that contains the element after seq. If the chunk is not cached, ok is false, the
+// query is queued, and Sink.Ready is called when the chunk has been read. If seqs is not nil, only these elements
+// are read, each as a chunk of its own. The subscription will read forward to about until.
 func (rr *replayReader) chunkAfter(s *Subscription, seq uint64, stops []uint64, until uint64) (c chunk, ok bool) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
@@ -114,7 +117,8 @@ func (rr *replayReader) chunkAfter(s *Subscription, seq uint64, stops []uint64, 
 	return chunk{}, false
 }
 
-// queryNumber gives the answer to an inquiry that is for no chunk, as after does.
+// queryNumber returns the result of a query for a number. If the result is not there yet, ok is false and the query
+// is queued, as by chunkAfter.
 func (rr *replayReader) queryNumber(s *Subscription, q logQuery) (n uint64, ok bool) {
 	r, ok := rr.query(s, q)
 	return r.n, ok
@@ -132,8 +136,7 @@ func (rr *replayReader) query(s *Subscription, q logQuery) (r queryResult, ok bo
 	return queryResult{}, false
 }
 
-// enqueue puts the inquiry into the queue, in the place of another of the same subscription. Called with mu
-// held.
+// enqueue queues the query. It replaces an earlier query of the same subscription. mu must be held.
 func (rr *replayReader) enqueue(q logQuery) {
 	q.picks = rr.picks
 	at, again := rr.queuedBy[q.sub]
@@ -148,7 +151,7 @@ func (rr *replayReader) enqueue(q logQuery) {
 	rr.wake()
 }
 
-// wake has run look for something to read.
+// wake makes run look for a query.
 func (rr *replayReader) wake() {
 	select {
 	case rr.wakeup <- struct{}{}:
@@ -156,13 +159,13 @@ func (rr *replayReader) wake() {
 	}
 }
 
-// sameAs reports that both ask for the same.
+// sameAs reports whether both queries have the same result.
 func (q *logQuery) sameAs(other *logQuery) bool {
 	return q.kind == other.kind && q.seq == other.seq && q.since.Equal(other.since) &&
 		q.set.Equal(other.set) && q.enough == other.enough
 }
 
-// dropQueries takes back what the subscription has asked.
+// dropQueries removes the query and the result of a subscription.
 func (rr *replayReader) dropQueries(s *Subscription) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
@@ -170,7 +173,7 @@ func (rr *replayReader) dropQueries(s *Subscription) {
 	delete(rr.results, s)
 }
 
-// dequeue takes the subscription out of the queue. Called with mu held.
+// dequeue removes the query of a subscription from the queue. mu must be held.
 func (rr *replayReader) dequeue(s *Subscription) {
 	if at, ok := rr.queuedBy[s]; ok {
 		rr.queue.Remove(at)
@@ -178,7 +181,8 @@ func (rr *replayReader) dequeue(s *Subscription) {
 	}
 }
 
-// find returns the chunk if seq stands in it. Of one whose elements are apart it is the part right after seq.
+// find returns the chunk if it contains the element after seq. For a sparse chunk, it returns a chunk with that
+// element only.
 func (c *chunk) find(seq uint64) (chunk, bool) {
 	if !c.sparse {
 		return *c, c.from <= seq && seq < c.to
@@ -190,7 +194,8 @@ func (c *chunk) find(seq uint64) (chunk, bool) {
 	return chunk{from: seq, to: seq + 1, elements: c.elements[i : i+1]}, true
 }
 
-// postpone has the others come first, which the log may be able to answer.
+// postpone moves the subscription's query to the end of the queue. The log failed to answer it, but may answer
+// others.
 func (rr *replayReader) postpone(s *Subscription) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
@@ -199,14 +204,14 @@ func (rr *replayReader) postpone(s *Subscription) {
 	}
 }
 
-// removedTo is the seq up to which the log is known to be gone.
+// removedTo returns the seq up to which the log is known to have removed all events.
 func (rr *replayReader) removedTo() uint64 {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
 	return rr.losses.removed
 }
 
-// run answers until the context ends.
+// run executes queries until the context ends.
 func (rr *replayReader) run(ctx context.Context) {
 	rest := time.NewTimer(0)
 	defer rest.Stop()
@@ -237,10 +242,12 @@ func (rr *replayReader) run(ctx context.Context) {
 	}
 }
 
-// nextQuery gives what the log is asked next. Every other time it is the next chunk upwards, round and round, so
-// that those who are behind come on together with all whom this has caught up with. Between these it is in
-// turn what takes the least, a number or the chunk that is nearest to the window, and what has waited for the
-// longest: a round is as long as the log, and of one that grows faster than it is read it never ends.
+// nextQuery picks the next query. Every second pick is the chunk query with the lowest seq above that of the last
+// such pick. So subscribers move up through the log together and share chunks. After the highest seq, the sweep
+// begins again with the lowest.
+// The other picks alternate between the cheapest query (one for a position, or the chunk nearest to the in-memory
+// log) and the query that has waited longest. Otherwise a query could wait forever in a log that grows faster than
+// it is read.
 func (rr *replayReader) nextQuery() (q logQuery, any bool) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
@@ -270,14 +277,14 @@ func (rr *replayReader) nextQuery() (q logQuery, any bool) {
 	switch {
 	case rr.picks%2 == 0 && lowest != nil:
 		pick = cmp.Or(upward, lowest)
-		rr.sweptTo = pick.seq + 1 // who is still there then waits for the next round
+		rr.sweptTo = pick.seq + 1 // a query for this chunk that comes later waits for the next sweep
 	case rr.picks%4 == 1:
 		pick = cmp.Or(number, nearest)
 	}
 	return *pick, true
 }
 
-// execute asks the log and gives the subscriptions that have their answer by that.
+// execute sends the query to the log. It returns the subscriptions whose queries the result answers.
 func (rr *replayReader) execute(ctx context.Context, q logQuery) ([]*Subscription, error) {
 	var r queryResult
 	var err error
@@ -317,7 +324,7 @@ func (rr *replayReader) execute(ctx context.Context, q logQuery) ([]*Subscriptio
 	return rr.resolve(q, r, chunk{}), nil
 }
 
-// readElements reads the elements of the n chunks that begin where the inquiry asks for.
+// readElements reads the elements of n chunks, beginning at the position of the query.
 func (rr *replayReader) readElements(ctx context.Context, q logQuery, n int) ([]*Event, error) {
 	limit := ReadLimit{Events: n * chunkEvents, Bytes: n * chunkBytes}
 	if q.seqs != nil {
@@ -326,7 +333,7 @@ func (rr *replayReader) readElements(ctx context.Context, q logQuery, n int) ([]
 	return rr.log.ReadAfter(ctx, q.seq, limit)
 }
 
-// resolve takes those out of the queue whose inquiry is answered by r or c. Called with mu held.
+// resolve removes the queries from the queue that r or c answers, and returns their subscriptions. mu must be held.
 func (rr *replayReader) resolve(q logQuery, r queryResult, c chunk) (told []*Subscription) {
 	for at, next := rr.queue.Front(), (*list.Element)(nil); at != nil; at = next {
 		next = at.Next()
@@ -343,7 +350,7 @@ func (rr *replayReader) resolve(q logQuery, r queryResult, c chunk) (told []*Sub
 	return told
 }
 
-// resolves reports that n or c, the answer to q, is one to the other inquiry too, which may have been made
+// resolves reports whether n or c, the result of q, answers the query other too. The query other may have been made
 // after the log was asked.
 func (rr *replayReader) resolves(q *logQuery, n uint64, c *chunk, other *logQuery) bool {
 	switch {
@@ -361,13 +368,14 @@ func (rr *replayReader) resolves(q *logQuery, n uint64, c *chunk, other *logQuer
 	}
 }
 
-// addChunk puts a chunk in the place of the oldest. Called with mu held.
+// addChunk caches a chunk and removes the oldest ones that exceed the limits. mu must be held.
 func (rr *replayReader) addChunk(c chunk) {
 	rr.trimChunks(maxChunks-1, maxChunks*chunkBytes-c.size)
 	rr.chunks = append(rr.chunks, c)
 }
 
-// trimChunks removes the oldest chunks until there are at most that many, of that size in all. Called with mu held.
+// trimChunks removes the oldest chunks until there are no more than most, with no more than size bytes in total. mu
+// must be held.
 func (rr *replayReader) trimChunks(most int, size int64) {
 	for i := range slices.Backward(rr.chunks) {
 		if size -= rr.chunks[i].size; size < 0 || len(rr.chunks)-i > most {
@@ -377,7 +385,7 @@ func (rr *replayReader) trimChunks(most int, size int64) {
 	}
 }
 
-// dropOldChunks lets go of chunks that are too old.
+// dropOldChunks removes chunks that were cached for longer than chunkLife.
 func (rr *replayReader) dropOldChunks(now time.Time) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()

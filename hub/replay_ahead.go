@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// maxReadAhead bounds the chunks of one read, so that a subscriber that goes forward has as many to read while the
-// next are being read.
+// maxReadAhead limits the chunks of one read to half of the cache. A subscriber can then read the other half while
+// the next chunks are being read.
 const maxReadAhead = maxChunks / 2
 
-// AddWaitTime notes that a read of a Log with this context has waited that long for another process. The hub
-// rests between reads for as long as they have worked, and waiting is no work.
+// AddWaitTime reports that a read of a Log with this context has waited for another process for duration d. After a
+// read, the hub pauses for as long as the read took without this time.
 func AddWaitTime(ctx context.Context, d time.Duration) {
 	if w, ok := ctx.Value(waitTimeKey{}).(*waitTime); ok {
 		(*atomic.Int64)(w).Add(int64(d))
 	}
 }
 
-// waitTime is how long a read has waited, in nanoseconds.
+// waitTime is the time that a read has waited, in nanoseconds.
 type waitTime atomic.Int64
 
 type waitTimeKey struct{}
@@ -29,8 +29,8 @@ func (w *waitTime) withContext(ctx context.Context) context.Context {
 
 func (w *waitTime) total() time.Duration { return time.Duration((*atomic.Int64)(w).Load()) }
 
-// planReadAhead has the chunks that follow c and those read with it be read before they are asked for, if subscribers
-// have gone forward to c and are not there yet. Called with mu held.
+// planReadAhead schedules a read of the chunks after c before a subscriber asks for them. It does so if subscribers
+// have read forward to c and have further to go. mu must be held.
 func (rr *replayReader) planReadAhead(c *chunk, until uint64) {
 	if c.depth == 0 || c.readEnd >= until || rr.hasChunk(c.readEnd) {
 		return
@@ -39,13 +39,14 @@ func (rr *replayReader) planReadAhead(c *chunk, until uint64) {
 	rr.wake()
 }
 
-// takeReadAhead returns the inquiry that reads ahead, if there is one that is still of use. Called with mu held.
+// takeReadAhead returns the scheduled query, if its chunk is not cached yet. mu must be held.
 func (rr *replayReader) takeReadAhead() (q logQuery, ok bool) {
 	q, rr.readAhead = rr.readAhead, logQuery{}
 	return q, q.until > 0 && !rr.hasChunk(q.seq)
 }
 
-// hasChunk reports whether a chunk is kept that everybody who stands at seq can read. Called with mu held.
+// hasChunk reports whether a chunk with the element after seq is cached. It ignores sparse chunks, which not every
+// subscription can read. mu must be held.
 func (rr *replayReader) hasChunk(seq uint64) bool {
 	for i := range rr.chunks {
 		if c := &rr.chunks[i]; !c.sparse && c.from <= seq && seq < c.to {
@@ -55,8 +56,9 @@ func (rr *replayReader) hasChunk(seq uint64) bool {
 	return false
 }
 
-// makeRoom returns how many chunks are read for an inquiry, and how many reads went forward to it. The number
-// doubles with these reads. Chunks for other places share the room. It removes old chunks, so that there is room.
+// makeRoom returns the number n of chunks to read for a query, and depth, the number of consecutive forward reads
+// before it. n doubles with depth, within the limit that remains if subscribers read at several places. It removes
+// old chunks to make room for n.
 func (rr *replayReader) makeRoom(q logQuery) (depth, n int) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
@@ -69,7 +71,7 @@ func (rr *replayReader) makeRoom(q logQuery) (depth, n int) {
 			case c.to == q.seq:
 				depth = c.depth + 1
 			case c.to == c.readEnd && !rr.hasChunk(c.to):
-				places++ // somebody may go on there
+				places++ // a subscriber may continue there
 			}
 		}
 		places = max(places, min(len(rr.queuedBy), maxReadAhead))
@@ -80,7 +82,7 @@ func (rr *replayReader) makeRoom(q logQuery) (depth, n int) {
 	return depth, n
 }
 
-// splitChunks makes chunks of the elements that were read after seq.
+// splitChunks divides the elements that were read after seq into chunks.
 func splitChunks(seq uint64, elements []*Event, depth int, apart bool) (chunks []chunk) {
 	now := time.Now()
 	for len(elements) > 0 {
@@ -99,7 +101,7 @@ func splitChunks(seq uint64, elements []*Event, depth int, apart bool) (chunks [
 	return chunks
 }
 
-// markSuperseded notes which events of the chunk have a newer one of their topic and key in it.
+// markSuperseded marks the events for which the chunk has a newer event with the same topic and key.
 func (c *chunk) markSuperseded() {
 	newer := make(map[conflationKey]bool)
 	for i := len(c.elements) - 1; i >= 0; i-- {

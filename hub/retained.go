@@ -1,8 +1,8 @@
 package hub
 
-// Retained returns the event with this sequence number, or nil if the in-memory log does not have it, be it
-// removed or erased. A reader that is in the middle of a large event need not keep the event in memory. It may be called
-// by any goroutine, also after Close.
+// Retained returns the event with this sequence number, or nil if retention or an erasure has removed it from the
+// in-memory log. A caller that sends a large event in parts can call it for each part instead of keeping the event
+// in memory. It is safe for concurrent use, also after Close.
 func (s *Subscription) Retained(seq uint64) *Event {
 	s.hub.mu.RLock()
 	defer s.hub.mu.RUnlock()

@@ -5,47 +5,46 @@ import (
 	"unicode/utf8"
 )
 
-// Start says where a subscription begins. At most one of its members is set; the zero Start is
-// the position of the newest event, so that the next one comes first.
+// Start specifies where a subscription begins. At most one field may be set. The zero Start is the position of the
+// newest event: the subscription receives only later events.
 type Start struct {
-	// Cursor: after this position.
+	// Cursor starts after this position.
 	Cursor *Cursor
-	// ForeignCursor: the text of a position that is no cursor of any hub; it is answered as a cursor
-	// of another epoch.
+	// ForeignCursor is a text that is not a cursor of any hub. It is treated as a cursor of another epoch.
 	ForeignCursor string
-	// Last: with the newest Last retained events of the filters, at most MaxLast.
+	// Last starts with the newest Last retained events that match the filters. The maximum is MaxLast.
 	Last int
-	// Since: with the first event accepted no earlier, be that a time to come.
+	// Since starts with the first event whose time is Since or later. It may be in the future.
 	Since time.Time
 }
 
-// MaxLast bounds Start.Last.
+// MaxLast is the maximum of Start.Last.
 const MaxLast = 1000
 
-// foreignStart is a start that was not of this log.
+// foreignStart is a start cursor that is not in this log.
 type foreignStart struct {
 	gap    Gap
-	cursor string // what was asked for, as text
+	cursor string // cursor for resuming, until the gap is reported
 }
 
-// origin is how the position was given.
+// origin is the kind of start that determined the position.
 type origin uint8
 
 const (
-	byCursor origin = iota // or the newest event
+	byCursor origin = iota // also the zero Start
 	byLast
 	byTime
 )
 
-// locatedStart is where a request begins, as far as the window can tell.
+// locatedStart is the result of Hub.Locate: the start as far as the in-memory log determines it.
 type locatedStart struct {
 	last     *lastSearch
-	position uint64 // of a start by time
+	position uint64 // for a start by time
 }
 
-// Locate returns the request with its beginning found, which may take long where the request begins with the
-// newest events of its filters, or at a time. Subscribe and Restart do so themselves. A caller of Restart that
-// holds a lock which its Sink needs locates the request before.
+// Locate returns the request with its start determined. That may take long for a start with Last or Since.
+// Subscribe and Restart call it themselves. If the caller of Restart holds a lock that its Sink needs, it must call
+// Locate first, without the lock.
 func (h *Hub) Locate(r Request) Request {
 	start := &r.Start
 	switch {
@@ -80,7 +79,7 @@ func (h *Hub) findSince(set FilterSet, t time.Time, conflate bool) (position uin
 	return position
 }
 
-// setStart puts the subscription where the request, which has been located, says. Called with Hub.mu held.
+// setStart sets the position by the request, which must be located. Hub.mu must be held.
 func (s *Subscription) setStart(r Request) {
 	l, epoch := s.hub.memlog, s.hub.epoch
 	s.paused = r.Filters.Len() == 0 && (r.Start.Cursor != nil || r.Start.ForeignCursor != "")
@@ -115,11 +114,11 @@ func (s *Subscription) setStart(r Request) {
 	}
 }
 
-// newForeignStart is the start after a cursor that is not of this log.
+// newForeignStart returns the start for a cursor that is not in this log.
 func (s *Subscription) newForeignStart(reason GapReason, after string) *foreignStart {
 	l := &foreignStart{gap: Gap{Reason: reason, After: after}, cursor: after}
 	if !isCursorText(after) {
-		l.cursor = Cursor{Epoch: ^s.hub.epoch}.String() // as foreign as what was given, and safe in a stream
+		l.cursor = Cursor{Epoch: ^s.hub.epoch}.String() // also a foreign cursor, and safe to write to a stream
 	}
 	if len(after) > maxAfterLen || !utf8.ValidString(after) {
 		l.gap.After = ""
@@ -127,10 +126,10 @@ func (s *Subscription) newForeignStart(reason GapReason, after string) *foreignS
 	return l
 }
 
-// maxAfterLen bounds what is repeated of a text that is no cursor.
+// maxAfterLen limits the length of an invalid cursor that is repeated in a gap.
 const maxAfterLen = 256 // bytes
 
-// isCursorText reports that the text could be a cursor of some hub (docs/protocol.md#cursors).
+// isCursorText reports whether the text could be a cursor of some hub (docs/protocol.md#cursors).
 func isCursorText(s string) bool {
 	const maxLen = 64
 	for i := range len(s) {

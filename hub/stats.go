@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// counters are what the hub counts beside the sizes it can look up.
+// counters holds the statistics that cannot be derived from other state.
 type counters struct {
 	published  atomic.Uint64
 	erased     atomic.Uint64    // through this hub
-	refused    atomic.Uint64    // by an engine that was away
+	refused    atomic.Uint64    // because the engine was unavailable
 	gaps       [3]atomic.Uint64 // by GapReason.index
-	keysSpared atomic.Uint64    // calls of ClaimKeyIfSpare without a key
+	keysSpared atomic.Uint64    // calls of ClaimKeyIfSpare that returned no claim
 }
 
 func (r GapReason) index() int {
@@ -25,31 +25,31 @@ func (r GapReason) index() int {
 	}
 }
 
-// Stats is the hub at one moment. Counts begin with the hub.
+// Stats is a snapshot of the hub's statistics. Counters begin at zero when the hub starts.
 type Stats struct {
 	Position      Cursor // of the newest event
-	Published     uint64 // events that came into the log, by whichever hub
-	Refused       uint64 // events of this hub's publishers not taken, or not confirmed, with ErrUnavailable
+	Published     uint64 // events added to the log by any hub
+	Refused       uint64 // events published through this hub that failed with ErrUnavailable, or were not confirmed
 	Erased        uint64 // events erased through this hub
 	Subscriptions int
-	Groups        int // distinct sets of filters subscribed to
-	FilterBytes   int // their memory
+	Groups        int // subscription groups: distinct filter sets
+	FilterBytes   int // memory of all filter sets in bytes
 
 	RetainedEvents int
-	RetainedBytes  int64 // of the events and their encodings
+	RetainedBytes  int64 // of events and their encodings
 	RetainedTopics int
-	GapTopics      int    // topics remembered for exact gaps
-	RemovedByCount uint64 // events let go, by the limit that was reached
+	GapTopics      int    // topics whose losses are remembered for exact gaps
+	RemovedByCount uint64 // events removed by retention, by the limit that was reached
 	RemovedByBytes uint64
 	RemovedByAge   uint64
 
-	Gaps map[GapReason]uint64 // told to subscribers
+	Gaps map[GapReason]uint64 // gaps reported to subscribers
 
-	IdempotencyKeys int    // remembered
-	KeysSpared      uint64 // publishes that were to have a key by ClaimKeyIfSpare, and had none
+	IdempotencyKeys int    // number of remembered keys
+	KeysSpared      uint64 // publishes without a key because ClaimKeyIfSpare returned none
 }
 
-// Stats looks.
+// Stats returns the current statistics.
 func (h *Hub) Stats() Stats {
 	keys := h.keys.len(time.Now())
 	h.mu.RLock()

@@ -1,9 +1,10 @@
 package hub
 
-// What a subscription reads by way of the archive, which is there with a Log only.
+// This file has the part of Subscription that reads through the replay reader. It is used only if the engine is a
+// Log.
 
-// locate finds out where the subscription begins if its start did not say so; false means that
-// this is being asked for. Called with Hub.mu held.
+// locate determines the start position if only the durable log knows it. It returns false while a query for it is
+// pending. Hub.mu must be held.
 func (s *Subscription) locate() bool {
 	rr, l := s.hub.replay, s.hub.memlog
 	switch {
@@ -32,13 +33,13 @@ func (s *Subscription) locate() bool {
 		}
 		s.position, s.scan.finished = position, true
 		if !s.scan.set.Equal(s.set()) || position >= l.lowWatermark {
-			s.scan = nil // other filters may have something between
+			s.scan = nil // with other filters, events between the found ones may match
 		}
 	}
 	return true
 }
 
-// readReplay reads on behind the window. Called with Hub.mu held.
+// readReplay reads events that are older than the in-memory log. Hub.mu must be held.
 func (s *Subscription) readReplay(limit ReadLimit) (b ReadResult) {
 	l, set := s.hub.memlog, s.set()
 	if s.skipToFound(); s.foreign == nil && s.position >= l.lowWatermark {
@@ -65,7 +66,7 @@ func (s *Subscription) readReplay(limit ReadLimit) (b ReadResult) {
 		case e.Erases != 0:
 			s.position = e.ID.Seq
 		case e.Topic == "" && (b.Gap != nil || len(b.Events) > 0 || s.position >= l.lowWatermark):
-			return b // one gap at a time, and before the events; and none where the window goes on
+			return b // a result has one gap, before its events; the in-memory log continues at lowWatermark
 		case e.Topic == "":
 			before := s.position
 			var done bool
@@ -74,11 +75,11 @@ func (s *Subscription) readReplay(limit ReadLimit) (b ReadResult) {
 			}
 			b.FellBehind = b.Gap != nil && s.started && !s.group.hadReadAll(before, l)
 			if s.origin == byLast && !s.started && s.scan != nil {
-				return b // it has not begun: the next that was found may have gone too
+				return b // reading has not started: the next event that the scan found may be removed too
 			}
 			if s.position < e.ID.Seq {
 				s.started = true
-				return b // what follows is read of the window
+				return b // the next events are in the in-memory log
 			}
 		case !set.match(&scratch, e.Topic), s.conflate && s.isSuperseded(l, e):
 			s.position = e.ID.Seq
@@ -99,7 +100,8 @@ func (s *Subscription) readReplay(limit ReadLimit) (b ReadResult) {
 	return b
 }
 
-// skipToFound goes over what a trace has looked at and found to be of no interest.
+// skipToFound moves the position to before the next event that the backward scan found. No event in between
+// matches.
 func (s *Subscription) skipToFound() {
 	b := s.scan
 	if b == nil {
@@ -116,9 +118,10 @@ func (s *Subscription) skipToFound() {
 	}
 }
 
-// passDeletedRange gives the gap of a hole in the log that ends at seq, where there is one. It goes no further than
-// to what the window has, which the log may have lost before it. It does a piece of that, and reports
-// whether that was the last.
+// passDeletedRange moves the position past a deleted range that ends at seq, and returns the gap, or nil if no
+// matching event was lost. It does not move past the low watermark, because the in-memory log may have events that
+// the durable log removed. It does one piece of the search for losses, and done reports whether the search is
+// complete.
 func (s *Subscription) passDeletedRange(seq uint64) (g *Gap, done bool) {
 	if s.rangeSearch != nil && s.rangeSearch.from != s.position {
 		s.stopSearches()
@@ -138,23 +141,24 @@ func (s *Subscription) passDeletedRange(seq uint64) (g *Gap, done bool) {
 	}
 	s.rangeSearch = nil
 	if s.origin == byLast && !s.started {
-		return s.moveTo(end, nil), true // "the newest retained" is true of whatever is left of them by now
+		return s.moveTo(end, nil), true // the subscriber asked for the newest retained events, so removed ones are no gap
 	}
 	return s.moveTo(end, s.expiredGap(lost.certain, lost.possible)), true
 }
 
-// resumeForeign gives the gap of a start that was not of this log: all that is left of the log follows.
+// resumeForeign returns the gap for a start cursor that is not in this log. Reading continues with the oldest event
+// of the log.
 func (s *Subscription) resumeForeign(first *chunk) *Gap {
 	g := &s.foreign.gap
 	s.foreign = nil
 	start := uint64(0)
 	if e := first.elements[0]; e.Topic == "" && e.Erases == 0 {
-		start = min(e.ID.Seq, s.hub.memlog.lowWatermark) // what the window has is there
+		start = min(e.ID.Seq, s.hub.memlog.lowWatermark) // the in-memory log may have events of the range
 	}
 	return s.moveTo(start, g)
 }
 
-// isSuperseded reports that a newer event of the topic and key is known.
+// isSuperseded reports whether the chunk or the in-memory log has a newer event with the same topic and key.
 func (s *Subscription) isSuperseded(l *memlog, e *Event) bool {
 	if e.superseded || e.Key == "" {
 		return e.superseded

@@ -5,15 +5,15 @@ import (
 	"sync"
 )
 
-// lossMark is the newest removal of some kind: its seq, and the latest time of an event up to it. The
-// zero mark is none.
+// lossMark identifies the newest removal of some kind: its seq, and the latest time of an event up to it. The zero
+// mark means that there was none.
 type lossMark struct {
 	seq  uint64
 	time int64 // nanoseconds since 1970
 }
 
-// lossMarks is a mark for each way of reading: by one that takes every event, and by one that
-// conflates, to whom an event superseded by a later one of its topic and key is no loss.
+// lossMarks has one mark for subscribers that receive every event and one for subscribers that conflate. For the
+// latter, the removal of a superseded event is no loss.
 type lossMarks [2]lossMark
 
 func (n *lossMarks) of(conflate bool) lossMark {
@@ -32,56 +32,55 @@ func (n *lossMarks) record(m lossMark, superseded bool) {
 	}
 }
 
-// topicNode is a token of a tree of topics, and what the window knows of the topic that ends there.
+// topicNode is a node of the topic tree: a token, and the state of the topic that ends with it.
 type topicNode struct {
 	parent *topicNode
 	token  string
-	topic  string     // its name, if it has events or a loss
-	inner  *innerNode // nil: no topic goes on from here
+	topic  string     // full name, if the topic has events or a loss
+	inner  *innerNode // nil: no topic continues below this node
 
-	log  *deque[*Event] // its retained events; nil: none
-	lost lossMarks      // of its own; zero if nothing is remembered
+	log  *deque[*Event] // retained events of this topic; nil: none
+	lost lossMarks      // of this topic; zero: none is remembered
 
-	older, newer *topicNode // those with a loss, in its order
+	older, newer *topicNode // list of the topics with a loss, in the order of the losses
 }
 
-// innerNode is what a node has with topics further down: what it knows of all of them together, so
-// that a search need not go where nothing is. That may tell of topics that are forgotten, and is
-// as true as it was.
+// innerNode aggregates all topics below a node, so that a search can skip them. Aggregates are not lowered when a
+// topic is forgotten, so they may over-report.
 type innerNode struct {
 	children map[string]*topicNode
-	lastSeq  uint64 // seq of their newest event ever
-	live     int    // of these topics, those with events
+	lastSeq  uint64 // of the newest event of these topics, even if it was removed
+	live     int    // number of these topics that have events
 	lost     lossMarks
 }
 
-// lossSize and lossSlack bound the memory of the nodes that are there for losses alone, in bytes: so many
-// for each topic of the limit, and some more. That is enough for topics of one token of their own. Those of
-// several take more, so fewer of their losses are remembered.
+// lossSize and lossSlack limit the memory of nodes that exist only for losses, in bytes: lossSize for each topic of
+// the limit, plus lossSlack. This suffices for topics of one token of their own. Topics with several tokens of
+// their own need more memory, so fewer of their losses are remembered.
 const (
 	lossSize  = 320
 	lossSlack = 64 << 10
 )
 
-// topicTree knows the topics that have events in the window, and those that lost some: the last
-// limit of them to do so. Since the window lets go of the oldest first, a loss is always newer
-// than all before it, and the topic that is forgotten is the one whose loss is oldest.
+// topicTree has the topics with retained events, and those with a remembered loss: the last limit topics that lost
+// an event. Events are removed from the oldest to the newest, so each loss is newer than all previous ones. If
+// there are too many, the oldest loss is forgotten.
 type topicTree struct {
 	limit       int                   // topics with a loss; static
-	searchLimit int                   // static; maxSearch
-	root        topicNode             // has an inner part always
-	byName      map[string]*topicNode // those with events or a loss
+	searchLimit int                   // static; maxTopicSearch
+	root        topicNode             // its inner is never nil
+	byName      map[string]*topicNode // topics with events or a loss
 
-	nodes          int   // of the tree, without the root
-	inners         int   // of them, those with topics further down
-	retained       int   // topics with events
-	topicBytes     int64 // of the nodes of topics with events
-	lossy          int   // topics with a loss
+	nodes          int   // number of nodes, without the root
+	inners         int   // number of nodes with topics below them
+	retained       int   // number of topics with events
+	topicBytes     int64 // memory of the nodes of topics with events
+	lossy          int   // number of topics with a loss
 	oldest, newest *topicNode
 	forgotten      lossMark // the newest loss that may have been forgotten
 
-	suspendedMu sync.Mutex                   // readers that share the lock of the tree write walks
-	suspended   map[*topicNode][]*lossSearch // searches between two pieces, by where they stand
+	suspendedMu sync.Mutex                   // guards suspended, which readers with a shared lock write
+	suspended   map[*topicNode][]*lossSearch // searches between two pieces, by the next topic that they visit
 }
 
 func newTopicTree(limit int, floor uint64) topicTree {
@@ -97,7 +96,7 @@ func newTopicTree(limit int, floor uint64) topicTree {
 // push adds the newest event.
 func (t *topicTree) push(e *Event) {
 	if t.forgotten.time == 0 {
-		t.forgotten.time = e.maxTime // what went before the first event was no later
+		t.forgotten.time = e.maxTime // events before the first one have no later time
 	}
 	n := t.nodeOf(e.Topic)
 	if n.log == nil {
@@ -109,7 +108,7 @@ func (t *topicTree) push(e *Event) {
 	n.above(e.Topic, func(in *innerNode) { in.lastSeq = e.ID.Seq })
 }
 
-// nodeOf gives the topic's node.
+// nodeOf returns the node of the topic, and creates it if necessary.
 func (t *topicTree) nodeOf(topic string) *topicNode {
 	n := t.byName[topic]
 	if n == nil {
@@ -120,7 +119,7 @@ func (t *topicTree) nodeOf(topic string) *topicNode {
 	return n
 }
 
-// pop lets go of the oldest event, e, and remembers its loss.
+// pop removes e, the oldest event, and records its loss.
 func (t *topicTree) pop(e *Event) {
 	n := t.byName[e.Topic]
 	n.log.pop()
@@ -130,23 +129,24 @@ func (t *topicTree) pop(e *Event) {
 	t.recordLoss(n, e.Topic, lossMark{e.ID.Seq, e.maxTime}, e.superseded)
 }
 
-// retire notes that a topic has no events any more.
+// retire records that a topic has no events any more.
 func (t *topicTree) retire(n *topicNode) {
 	n.log = nil
 	t.retained--
 	t.countTopic(n, -1)
 }
 
-// Memory in bytes: of a topic's list and its part of byName, of a node and its part of its parent's children,
-// and of an innerNode with the first memory of its map.
+// Memory in bytes: of a topic's log and its entry in byName, of a node and its entry in the parent's children, and
+// of an innerNode with its smallest map.
 const (
 	topicSize = 104
 	nodeSize  = 152
 	innerSize = 304
 )
 
-// countTopic adds a topic that got its first event to bytes, or with -1 takes one away that lost its last. A node
-// counts while it is, or leads to, a topic with events.
+// countTopic adds the memory of a topic to topicBytes when the topic gets its first event, with sign 1. It
+// subtracts the memory when the topic loses its last event, with sign -1. A node counts while it is on the path to
+// a topic with events.
 func (t *topicTree) countTopic(n *topicNode, sign int64) {
 	t.topicBytes += sign * topicSize
 	if n.inner == nil || n.inner.live == 0 {
@@ -164,7 +164,7 @@ func (t *topicTree) countTopic(n *topicNode, sign int64) {
 	}
 }
 
-// recordLoss remembers a loss of the topic, n's, newer than all before it.
+// recordLoss records a loss of the topic of node n. The loss must be newer than all previous ones.
 func (t *topicTree) recordLoss(n *topicNode, topic string, m lossMark, superseded bool) {
 	if n.lost.none() {
 		t.lossy++
@@ -179,12 +179,12 @@ func (t *topicTree) recordLoss(n *topicNode, topic string, m lossMark, supersede
 	}
 }
 
-// lossBytes returns the memory of the nodes that are there for losses alone.
+// lossBytes returns the memory of the nodes that exist only for losses.
 func (t *topicTree) lossBytes() int64 {
 	return int64(t.nodes)*nodeSize + int64(t.inners)*innerSize + int64(len(t.byName))*topicSize - t.topicBytes
 }
 
-// forgetLoss the loss of n, the oldest.
+// forgetLoss removes the loss of n, which must be the oldest.
 func (t *topicTree) forgetLoss(n *topicNode) {
 	t.unlinkLoss(n)
 	t.lossy--
@@ -223,7 +223,7 @@ func (t *topicTree) unlinkLoss(n *topicNode) {
 	}
 }
 
-// addNodes makes the nodes down to a topic.
+// addNodes creates the nodes on the path to a topic, and returns the last.
 func (t *topicTree) addNodes(topic string) *topicNode {
 	n := &t.root
 	for token := range strings.SplitSeq(topic, ".") {
@@ -242,7 +242,7 @@ func (t *topicTree) addNodes(topic string) *topicNode {
 	return n
 }
 
-// pruneNodes takes away the nodes that stand for nothing any more, upwards.
+// pruneNodes removes n and the nodes above it as far as they are empty.
 func (t *topicTree) pruneNodes(n *topicNode) {
 	for n.parent != nil && n.log == nil && n.lost.none() && n.inner == nil {
 		siblings := n.parent.inner.children
@@ -256,8 +256,8 @@ func (t *topicTree) pruneNodes(n *topicNode) {
 	}
 }
 
-// above calls f for the nodes over n; for the root only if a wildcard as first token selects the
-// topic.
+// above calls f for the inner nodes above n. It calls f for the root only if a wildcard as the first token of a
+// filter selects the topic.
 func (n *topicNode) above(topic string, f func(*innerNode)) {
 	for p := n.parent; p != nil; p = p.parent {
 		if p.parent != nil || !strings.HasPrefix(topic, "$") {

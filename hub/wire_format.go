@@ -1,18 +1,15 @@
 package hub
 
-// WireFormat is a slot for one encoded form of an event. What a form is, only its encoder knows;
-// the hub keeps the bytes with the event, so that they are made once however many subscribers
-// and feeds carry the event.
+// WireFormat is a slot for an event's encoding in one wire format. The hub does not know the formats. It caches the
+// encoded bytes with the event, so that an event is encoded once for all subscribers.
 type WireFormat int
 
-// WireFormatCount is the number of slots.
+// WireFormatCount is the number of wire formats.
 const WireFormatCount = 7
 
-// Encoded returns the event's bytes in a form, encoded on first use. Two callers at once may both
-// encode; one result is kept. The bytes must not be changed.
-//
-// Kept encodings have a part of Retention.Bytes to themselves, see encodingCache. An event that finds
-// no room there is encoded anew for each reader.
+// Encoded returns the event's bytes in a wire format. It calls encode on first use. Concurrent callers may both
+// encode; one result is cached. The bytes must not be changed.
+// If the encoding cache has no room for the event, the event is encoded anew for each reader.
 func (e *Event) Encoded(format WireFormat, encode func(*Event) []byte) []byte {
 	if kept := e.encodingIn(format); kept != nil {
 		return kept.bytes
@@ -24,14 +21,14 @@ func (e *Event) Encoded(format WireFormat, encode func(*Event) []byte) []byte {
 	return e.cache.store(e, format, b)
 }
 
-// encoding is an event's bytes in one form, in a list of those that the event keeps.
+// encoding is an event's bytes in one wire format, an element of a linked list.
 type encoding struct {
 	bytes  []byte
 	format WireFormat
 	next   *encoding
 }
 
-// encodingIn returns the event's encoding in a form, nil if it keeps none.
+// encodingIn returns the event's cached encoding in a wire format, or nil.
 func (e *Event) encodingIn(format WireFormat) *encoding {
 	at := e.encodings.Load()
 	for at != nil && at.format != format {
@@ -40,7 +37,7 @@ func (e *Event) encodingIn(format WireFormat) *encoding {
 	return at
 }
 
-// dropEncodings removes the encodings of the event and returns how many bytes they were.
+// dropEncodings removes the event's cached encodings and returns their size in bytes.
 func (e *Event) dropEncodings() int64 {
 	var n int64
 	for at := e.encodings.Swap(nil); at != nil; at = at.next {
