@@ -21,11 +21,11 @@ type backwardScan struct {
 	inStretch           []uint64 // seqs found in the current stretch
 }
 
-// newBackwardScan returns a scan of the log before floor. In the newer events, found matching events were found, of
+// newBackwardScan returns a scan of the log up to lowWatermark. In the newer events, found matching events were found, of
 // which the oldest follows position.
-func newBackwardScan(set FilterSet, floor, position uint64, found, wanted int) *backwardScan {
-	b := &backwardScan{set: set, position: position, known: found, missing: wanted - found, foundSeqs: []uint64{floor + 1}}
-	b.startStretch(floor)
+func newBackwardScan(set FilterSet, lowWatermark, position uint64, found, wanted int) *backwardScan {
+	b := &backwardScan{set: set, position: position, known: found, missing: wanted - found, foundSeqs: []uint64{lowWatermark + 1}}
+	b.startStretch(lowWatermark)
 	return b
 }
 

@@ -14,30 +14,30 @@ type rangeSearch struct {
 
 // searchDeletedRange does one piece of a search. done reports whether the search is complete. If the log has
 // removed more events meanwhile, the range is longer: it ends at end.
-func (rr *replayReader) searchDeletedRange(s *rangeSearch, looks int) (end uint64, v lossResult, done bool) {
+func (rr *replayReader) searchDeletedRange(s *rangeSearch, visits int) (end uint64, v lossResult, done bool) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
 	l := &rr.losses
 	if s.from > l.removed {
-		v, done = l.searchPending(s, looks)
+		v, done = l.searchPending(s, visits)
 		return s.to, v, done
 	}
 	if !l.remove(s.to) {
 		return 0, lossResult{}, false
 	}
-	v, done = l.tree.searchLosses(s.losses, looks)
+	v, done = l.tree.searchLosses(s.losses, visits)
 	v.certain = v.certain && !(s.losses.conflate && l.fromLog)
 	return l.removed, v, done
 }
 
 // searchPending searches a range that has remaining events before it.
-func (l *lossIndex) searchPending(s *rangeSearch, looks int) (v lossResult, done bool) {
+func (l *lossIndex) searchPending(s *rangeSearch, visits int) (v lossResult, done bool) {
 	if set := s.losses.set; set.Len() == 0 || s.to > l.known {
 		return lossResult{possible: set.Len() > 0}, true
 	}
 	var scratch topicTokens
 	for i := l.pending.search(func(e logElement) bool { return e.seq > s.searchedTo }); i < l.pending.len() && l.pending.at(i).seq <= s.to; i++ {
-		if looks--; looks < 0 {
+		if visits--; visits < 0 {
 			return lossResult{}, false
 		}
 		e := l.pending.at(i)
@@ -53,8 +53,8 @@ func (l *lossIndex) searchPending(s *rangeSearch, looks int) (v lossResult, done
 	return lossResult{possible: s.possible}, true
 }
 
-// cancelSearch cancels a search. s may be nil.
-func (rr *replayReader) cancelSearch(s *rangeSearch) {
+// cancelRangeSearch cancels a search. s may be nil.
+func (rr *replayReader) cancelRangeSearch(s *rangeSearch) {
 	if s != nil {
 		rr.mu.Lock()
 		defer rr.mu.Unlock()

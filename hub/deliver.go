@@ -101,7 +101,7 @@ func (h *Hub) addEvents(events []*Event) {
 	}
 	clear(h.newGroups)
 	h.newGroups, h.matching = h.newGroups[:0], false
-	for !h.memlog.trim(time.Unix(0, h.memlog.maxAgeTime)) {
+	for !h.memlog.trim(time.Unix(0, h.memlog.ageTime)) {
 		h.yield()
 	}
 	select {
@@ -158,15 +158,15 @@ func (h *Hub) enqueueGroup(g *group) {
 
 // addDeletedRange applies a deleted range of the log. It removes all older events from the in-memory log, so that
 // every subscription reads through the replay reader and meets the range at its position. It queues all groups.
-func (h *Hub) addDeletedRange(hole *Event) {
+func (h *Hub) addDeletedRange(deletedRange *Event) {
 	for !h.memlog.clear() {
 		h.yield()
 	}
-	h.memlog.restartAfter(hole)
-	h.memlog.deletedTo = hole.ID.Seq
+	h.memlog.restartAfter(deletedRange)
+	h.memlog.deletedTo = deletedRange.ID.Seq
 	for _, g := range h.groups { // an iteration over a map visits each remaining entry once, even if others are added or deleted
-		if g.last < hole.ID.Seq {
-			g.skipDeletedRange(hole.ID.Seq)
+		if g.last < deletedRange.ID.Seq {
+			g.skipDeletedRange(deletedRange.ID.Seq)
 			h.enqueueGroup(g)
 		}
 		h.countSteps(1)

@@ -97,18 +97,18 @@ func (l *memlog) erase(seq uint64) *Event {
 		return nil
 	}
 	e := l.events.at(i)
-	place := erasedElement(e.ID)
-	place.Topic, place.Time = e.Topic, e.Time
-	place.maxTime, place.ageTime = e.maxTime, e.ageTime
-	l.events.set(i, place)
+	placeholder := erasedElement(e.ID)
+	placeholder.Topic, placeholder.Time = e.Topic, e.Time
+	placeholder.maxTime, placeholder.ageTime = e.maxTime, e.ageTime
+	l.events.set(i, placeholder)
 	own := l.topics.byName[e.Topic].log
-	own.set(firstAfter(own, seq-1), place)
+	own.set(firstAfter(own, seq-1), placeholder)
 	if key := (conflationKey{e.Topic, e.Key}); l.latest[key] == e {
 		delete(l.latest, key)
 	}
-	l.bytes += place.size() - e.size()
+	l.bytes += placeholder.size() - e.size()
 	l.placeholders++
-	l.cache.erase(e, place)
+	l.cache.erase(e, placeholder)
 	return e
 }
 
@@ -129,7 +129,7 @@ func (t *topicTree) popErased(topic string) {
 
 // erase removes the encodings of an event, and prevents that new ones are cached. The placeholder replaces the
 // event in the cache, so that the cache does not keep the event's data in memory.
-func (c *encodingCache) erase(e, place *Event) {
+func (c *encodingCache) erase(e, placeholder *Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e.uncacheable = true
@@ -137,11 +137,11 @@ func (c *encodingCache) erase(e, place *Event) {
 	if !e.cached {
 		return
 	}
-	place.cached = true
+	placeholder.cached = true
 	if i := c.ascending.search(func(other *Event) bool { return other.ID.Seq >= e.ID.Seq }); i < c.ascending.len() && c.ascending.at(i) == e {
-		c.ascending.set(i, place)
+		c.ascending.set(i, placeholder)
 	} else if i := slices.Index(c.late, e); i >= 0 {
-		c.late[i] = place
+		c.late[i] = placeholder
 	}
 }
 

@@ -30,7 +30,7 @@ var ErrOverloaded error = overloadedError{}
 type overloadedError struct{}
 
 func (overloadedError) Error() string {
-	return "too much is being published at once; nothing of this was stored"
+	return "too many publishes in progress; no event was stored"
 }
 
 // Is makes errors.Is(err, ErrUnavailable) true.
@@ -43,7 +43,7 @@ type PartialError struct {
 }
 
 func (e *PartialError) Error() string {
-	return fmt.Sprintf("%d events are in the log, the rest is not: %v", e.Stored, e.Err)
+	return fmt.Sprintf("%d events were stored, the others were not: %v", e.Stored, e.Err)
 }
 
 func (e *PartialError) Unwrap() error { return e.Err }

@@ -36,8 +36,8 @@ func (h *Hub) Events(ctx context.Context, filters ...string) iter.Seq2[*Event, e
 			yield(nil, err)
 			return
 		}
-		wake := NewWakeup()
-		s, err := h.Subscribe(Request{Filters: set}, wake)
+		wakeup := NewWakeup()
+		s, err := h.Subscribe(Request{Filters: set}, wakeup)
 		if err != nil {
 			yield(nil, err)
 			return
@@ -56,7 +56,7 @@ func (h *Hub) Events(ctx context.Context, filters ...string) iter.Seq2[*Event, e
 					return
 				}
 			}
-			if err := h.waitReadable(ctx, s, batch, wake); err != nil {
+			if err := h.waitReadable(ctx, s, batch, wakeup); err != nil {
 				yield(nil, err)
 				return
 			}
@@ -65,7 +65,7 @@ func (h *Hub) Events(ctx context.Context, filters ...string) iter.Seq2[*Event, e
 }
 
 // waitReadable blocks until the subscription can be read again after it returned batch.
-func (h *Hub) waitReadable(ctx context.Context, s *Subscription, batch ReadResult, wake Wakeup) error {
+func (h *Hub) waitReadable(ctx context.Context, s *Subscription, batch ReadResult, wakeup Wakeup) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -76,7 +76,7 @@ func (h *Hub) waitReadable(ctx context.Context, s *Subscription, batch ReadResul
 		return nil
 	}
 	select {
-	case <-wake:
+	case <-wakeup:
 		return nil
 	case <-h.closing.Done():
 		return ErrClosed

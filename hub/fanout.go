@@ -49,12 +49,12 @@ func (h *Hub) work() {
 	var b Batch
 	for g := h.fanout.pop(); g != nil; g = h.fanout.pop() {
 		h.mu.Lock()
-		some := g.nextBatch(&b, h.memlog)
+		ok := g.nextBatch(&b, h.memlog)
 		subs := g.subs
-		g.subsShared = some
-		g.queued = some
+		g.subsShared = ok
+		g.queued = ok
 		h.mu.Unlock()
-		if !some {
+		if !ok {
 			continue
 		}
 		for _, s := range subs {

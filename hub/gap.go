@@ -69,7 +69,7 @@ func (s *Subscription) stopSearches() {
 	s.hub.memlog.topics.cancelSearch(s.lossSearch)
 	s.lossSearch = nil
 	if s.hub.replay != nil {
-		s.hub.replay.cancelSearch(s.rangeSearch)
+		s.hub.replay.cancelRangeSearch(s.rangeSearch)
 	}
 	s.rangeSearch = nil
 }

@@ -76,19 +76,19 @@ func (g *group) hadReadAll(seq uint64, l *memlog) bool {
 
 // nextBatch fills b with the events that no batch has offered yet, and reports whether there are any.
 func (g *group) nextBatch(b *Batch, l *memlog) bool {
-	to, overtaken := l.lastSeq, false
+	to, fellBehind := l.lastSeq, false
 	if l.adding && g.last <= l.lastSeqBefore {
 		to = max(l.lastSeqBefore, g.from) // the event that is being added may match too
 	}
 	if g.overflow && len(g.pending) == 0 {
-		overtaken = g.from < l.lowWatermark // a subscription before the low watermark reads the in-memory log and finds the gap
+		fellBehind = g.from < l.lowWatermark // a subscription before the low watermark reads the in-memory log and finds the gap
 		g.from = max(g.from, l.lowWatermark)
 		g.pending, to = l.read(g.pending, g.set, g.from, ReadLimit{maxPendingEvents, maxPendingBytes}, false, new(bool))
 		g.overflow = to < l.lastSeq
 	} else if g.overflow {
 		to = g.pending[len(g.pending)-1].ID.Seq
 	}
-	if len(g.pending) == 0 && !g.overflow && !overtaken {
+	if len(g.pending) == 0 && !g.overflow && !fellBehind {
 		g.from = to
 		return false
 	}

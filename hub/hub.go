@@ -130,13 +130,13 @@ func (h *Hub) load(log Log) error {
 		return fmt.Errorf("not delivered within %v: %w", startTimeout, ErrUnavailable)
 	}
 	h.stats.published.Store(0) // count from the start of this hub
-	h.detectEarlyEvents(ctx, log)
+	h.detectTimeOverlap(ctx, log)
 	return nil
 }
 
-// detectEarlyEvents sets memlog.hasEarlierEvents if an event before the in-memory log has a later time than the first event in it.
+// detectTimeOverlap sets memlog.hasEarlierEvents if an event before the in-memory log has a later time than the first event in it.
 // That happens when a server's clock was ahead.
-func (h *Hub) detectEarlyEvents(ctx context.Context, log Log) {
+func (h *Hub) detectTimeOverlap(ctx context.Context, log Log) {
 	h.mu.RLock()
 	var first *Event
 	if h.memlog.events.len() > 0 && h.memlog.lowWatermark > 0 {
@@ -149,7 +149,7 @@ func (h *Hub) detectEarlyEvents(ctx context.Context, log Log) {
 	seq, err := log.SeqAt(ctx, first.Time.Add(1))
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.memlog.hasEarlierEvents = err != nil || seq+1 < first.ID.Seq
+	h.memlog.timesOverlap = err != nil || seq+1 < first.ID.Seq
 }
 
 // Publish validates the events and appends all of them or none to the log, in order. It returns the ID of the
@@ -338,9 +338,9 @@ func (h *Hub) expire() {
 		for !h.memlog.trim(time.Now()) {
 			h.yield()
 		}
-		left, any := h.memlog.nextExpiry()
+		left, ok := h.memlog.nextExpiry()
 		h.mu.Unlock()
-		if !any {
+		if !ok {
 			select {
 			case <-h.closing.Done():
 				return

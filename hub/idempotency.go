@@ -39,9 +39,9 @@ func MayHoldKey(held, remembered int) bool {
 // KeysFull returns an error that wraps ErrKeysFull and names the limit that was reached.
 func KeysFull(held, remembered int) error {
 	if remembered >= MaxIdempotencyKeys {
-		return fmt.Errorf("%w: %d of all tokens, the hub's limit", ErrKeysFull, remembered)
+		return fmt.Errorf("%w: %d in total, the limit of the hub", ErrKeysFull, remembered)
 	}
-	return fmt.Errorf("%w: %d of this token, its share of %d", ErrKeysFull, held, MaxIdempotencyKeys)
+	return fmt.Errorf("%w: %d for this token, its share of %d", ErrKeysFull, held, MaxIdempotencyKeys)
 }
 
 // idempotency remembers the results of publishes with a key. It stores hashes of keys and subjects, so that entries
@@ -135,64 +135,64 @@ func (h *Hub) ClaimKeyIfSpare(subject, key string) (*KeyClaim, error) {
 
 // Publish publishes the events as Hub.Publish does, or returns the Receipt of the earlier publish. The error may
 // also be ErrKeyReused.
-func (o *KeyClaim) Publish(ctx context.Context, events ...*Event) (Receipt, error) {
+func (c *KeyClaim) Publish(ctx context.Context, events ...*Event) (Receipt, error) {
 	digest := digestOf(events)
-	if o.earlier != nil {
-		if o.earlier.digest != digest {
+	if c.earlier != nil {
+		if c.earlier.digest != digest {
 			return Receipt{}, ErrKeyReused
 		}
-		return o.earlier.receipt, nil
+		return c.earlier.receipt, nil
 	}
-	last, err := o.publish(ctx, digest, events)
+	last, err := c.publish(ctx, digest, events)
 	if err != nil {
-		o.Abandon()
+		c.Abandon()
 		return Receipt{}, err
 	}
-	o.ended = true
+	c.ended = true
 	receipt := Receipt{Last: last, Count: len(events)}
-	o.hub.keys.complete(o.id, digest, receipt, time.Now())
+	c.hub.keys.complete(c.id, digest, receipt, time.Now())
 	return receipt, nil
 }
 
 // publish publishes the events. An IdempotentPublisher remembers the key in the log. A retry then succeeds even if
 // the first result was lost, and on any hub that shares the log.
-func (o *KeyClaim) publish(ctx context.Context, digest Digest, events []*Event) (Cursor, error) {
-	d, ok := o.hub.engine.(IdempotentPublisher)
+func (c *KeyClaim) publish(ctx context.Context, digest Digest, events []*Event) (Cursor, error) {
+	d, ok := c.hub.engine.(IdempotentPublisher)
 	if !ok {
-		return o.hub.Publish(ctx, events...)
+		return c.hub.Publish(ctx, events...)
 	}
-	last, err := o.hub.publish(events, func() (Cursor, error) {
-		last, err := d.PublishOnce(ctx, o.subject, o.key, digest, events)
-		if o.ifSpare && errors.Is(err, ErrKeysFull) { // the engine's limit is reached, and nothing was published
-			o.hub.stats.keysSpared.Add(1)
-			return o.hub.engine.Publish(ctx, events)
+	last, err := c.hub.publish(events, func() (Cursor, error) {
+		last, err := d.PublishOnce(ctx, c.subject, c.key, digest, events)
+		if c.ifSpare && errors.Is(err, ErrKeysFull) { // the engine's limit is reached, and nothing was published
+			c.hub.stats.keysSpared.Add(1)
+			return c.hub.engine.Publish(ctx, events)
 		}
 		return last, err
 	})
 	if err == nil {
-		o.hub.waitOwnWrite(ctx, last)
+		c.hub.waitOwnWrite(ctx, last)
 	}
 	return last, err
 }
 
 // Abandon frees the key if Publish was not called. The claim may be nil.
-func (o *KeyClaim) Abandon() {
-	if o == nil || o.ended {
+func (c *KeyClaim) Abandon() {
+	if c == nil || c.ended {
 		return
 	}
-	if o.earlier == nil {
-		o.hub.keys.release(o.id)
+	if c.earlier == nil {
+		c.hub.keys.release(c.id)
 	}
-	o.ended = true
+	c.ended = true
 }
 
 // PublishOnce claims the key and publishes the events.
 func (h *Hub) PublishOnce(ctx context.Context, subject, key string, events ...*Event) (Receipt, error) {
-	o, err := h.ClaimKey(subject, key)
+	c, err := h.ClaimKey(subject, key)
 	if err != nil {
 		return Receipt{}, err
 	}
-	return o.Publish(ctx, events...)
+	return c.Publish(ctx, events...)
 }
 
 // claim returns the record of an earlier publish. If there is none, it returns nil, and the caller must call
@@ -201,18 +201,18 @@ func (k *idempotency) claim(subject, id keyID, cost int, now time.Time) (*keyRec
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.removeExpired(now)
-	a := k.records[id]
+	r := k.records[id]
 	switch {
-	case a == nil && !MayHoldKey(cost*k.held[subject], len(k.records)):
+	case r == nil && !MayHoldKey(cost*k.held[subject], len(k.records)):
 		return nil, KeysFull(k.held[subject], len(k.records))
-	case a == nil:
+	case r == nil:
 		k.records[id] = &keyRecord{subject: subject, pending: true}
 		k.held[subject]++
 		return nil, nil
-	case a.pending:
+	case r.pending:
 		return nil, ErrKeyInUse
 	}
-	return a, nil
+	return r, nil
 }
 
 // release frees the key of a failed publish.
@@ -236,8 +236,8 @@ func (k *idempotency) remove(id keyID) {
 func (k *idempotency) complete(id keyID, digest Digest, receipt Receipt, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	a := k.records[id]
-	a.digest, a.receipt, a.pending = digest, receipt, false
+	r := k.records[id]
+	r.digest, r.receipt, r.pending = digest, receipt, false
 	k.expiry.push(expiring{id, now.Sub(k.start) + IdempotencyPeriod})
 }
 

@@ -71,9 +71,9 @@ func TestPublishOnce(t *testing.T) {
 			require.ErrorIs(t, err, ErrKeyReused)
 		}
 
-		apart, err := once("other", "k", order()...)
+		sparse, err := once("other", "k", order()...)
 		require.NoError(t, err)
-		require.Equal(t, uint64(4), apart.Last.Seq, "subjects do not see each other's keys")
+		require.Equal(t, uint64(4), sparse.Last.Seq, "subjects do not see each other's keys")
 
 		time.Sleep(time.Nanosecond)
 		require.Equal(t, 1, h.Stats().IdempotencyKeys, "what has expired is not remembered")
@@ -171,8 +171,8 @@ func TestPublishOnceForgetsNoneEarly(t *testing.T) {
 			return err
 		}
 		// take has the subject hold as many keys as it may, up to most.
-		take := func(subject string, most int) (n int) {
-			for n < most && once(subject, strconv.Itoa(n)) == nil {
+		take := func(subject string, limit int) (n int) {
+			for n < limit && once(subject, strconv.Itoa(n)) == nil {
 				n++
 			}
 			return n
@@ -183,7 +183,7 @@ func TestPublishOnceForgetsNoneEarly(t *testing.T) {
 		require.Equal(t, share, take("s", MaxIdempotencyKeys))
 		err := once("s", "one more")
 		require.ErrorIs(t, err, ErrKeysFull)
-		require.ErrorContains(t, err, "20000 of this token, its share of 100000")
+		require.ErrorContains(t, err, "20000 for this token, its share of 100000")
 		require.NoError(t, once("s", "0"), "what is known is answered")
 		require.Equal(t, uint64(share), h.Position().Seq)
 		require.NoError(t, once("other", "0"), "and others have theirs")
@@ -282,7 +282,7 @@ func TestKeysMemory(t *testing.T) {
 	t.Logf("%d keys of as many subjects: %d MiB", MaxIdempotencyKeys, took>>20)
 	require.Less(t, took, int64(32<<20))
 	_, err := k.claim(k.idOf("one more"), k.idOf("one more", "k"), 1, now)
-	require.ErrorContains(t, err, "100000 of all tokens, the hub's limit")
+	require.ErrorContains(t, err, "100000 in total, the limit of the hub")
 	runtime.KeepAlive(k)
 }
 

@@ -120,8 +120,8 @@ func (ix *index) chooseAnchor(g *group, t *topicTokens, choice int) uint32 {
 // cost returns a number by which anchors are compared for a group. It grows with the number of other groups at the
 // anchor. If that is equal, an anchor that the group already has costs less.
 func (ix *index) cost(g *group, key uint32) int {
-	v, some := ix.anchors[key]
-	if !some {
+	v, ok := ix.anchors[key]
+	if !ok {
 		return 1
 	}
 	n, newest := 1, indexEntry(v)
@@ -137,10 +137,10 @@ func (ix *index) cost(g *group, key uint32) int {
 
 // addAnchor adds the group to an anchor, if it is not there yet.
 func (ix *index) addAnchor(g *group, key uint32) {
-	v, some := ix.anchors[key]
+	v, ok := ix.anchors[key]
 	p := newIndexEntry(g.number, uint32(len(g.anchors)))
 	switch {
-	case !some:
+	case !ok:
 		ix.anchors[key] = uint64(p)
 		g.anchors = append(g.anchors, anchor{key, 0})
 		return
@@ -219,9 +219,9 @@ type gatherState struct {
 }
 
 // gather appends to dst the groups that may match the topic, each once. Groups that are added between two pieces of
-// a search may be missing. It does one piece of the search, in which it visits at most looks entries, and reports
+// a search may be missing. It does one piece of the search, in which it visits at most visits entries, and reports
 // whether the search is complete. Only one search may run at a time.
-func (ix *index) gather(dst []*group, t *topicTokens, state *gatherState, looks int) (_ []*group, done bool) {
+func (ix *index) gather(dst []*group, t *topicTokens, state *gatherState, visits int) (_ []*group, done bool) {
 	if len(ix.anchors) == 0 {
 		return dst, true
 	}
@@ -239,9 +239,9 @@ func (ix *index) gather(dst []*group, t *topicTokens, state *gatherState, looks 
 		} else if at == -1 {
 			key = topicKey(t)
 		}
-		v, some := ix.anchors[key]
+		v, ok := ix.anchors[key]
 		switch {
-		case !some:
+		case !ok:
 		case v&isList == 0:
 			dst = ix.visit(dst, indexEntry(v))
 		default:
@@ -252,7 +252,7 @@ func (ix *index) gather(dst []*group, t *topicTokens, state *gatherState, looks 
 				state.remaining = len(list)
 			}
 			for ; state.remaining > 0; state.remaining-- {
-				if looks--; looks < 0 {
+				if visits--; visits < 0 {
 					return dst, false
 				}
 				dst = ix.visit(dst, list[state.remaining-1])

@@ -96,8 +96,8 @@ func (rr *replayReader) recordRemoved(before uint64, e *Event) {
 }
 
 // maintainLossIndex keeps the loss index ahead of the log's retention, and drops old chunks, until the context
-// ends. floor returns the low watermark of the in-memory log, head the seq of the newest event.
-func (rr *replayReader) maintainLossIndex(ctx context.Context, floor, head func() uint64) {
+// ends. lowWatermark returns that of the in-memory log, lastSeq the seq of the newest event.
+func (rr *replayReader) maintainLossIndex(ctx context.Context, lowWatermark, lastSeq func() uint64) {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	for {
@@ -108,7 +108,7 @@ func (rr *replayReader) maintainLossIndex(ctx context.Context, floor, head func(
 		}
 		begin := time.Now()
 		rr.dropOldChunks(begin)
-		more := rr.updateLossIndex(ctx, floor(), head())
+		more := rr.updateLossIndex(ctx, lowWatermark(), lastSeq())
 		pause.Reset(lossInterval)
 		if more {
 			pause.Reset(time.Since(begin)) // rest as long as it worked
@@ -118,11 +118,11 @@ func (rr *replayReader) maintainLossIndex(ctx context.Context, floor, head func(
 
 // updateLossIndex determines which events the log has removed. It reads further elements from the log if the next
 // removals are older than those that the in-memory log passes on. It reports whether to call it again at once.
-func (rr *replayReader) updateLossIndex(ctx context.Context, floor, head uint64) (more bool) {
+func (rr *replayReader) updateLossIndex(ctx context.Context, lowWatermark, lastSeq uint64) (more bool) {
 	rr.mu.Lock()
 	removed := rr.losses.removed
 	rr.mu.Unlock()
-	if removed >= head {
+	if removed >= lastSeq {
 		return false
 	}
 	first, err := rr.log.ReadAfter(ctx, removed, ReadLimit{Events: 1, Bytes: 1})
@@ -135,14 +135,14 @@ func (rr *replayReader) updateLossIndex(ctx context.Context, floor, head uint64)
 		rr.losses.skipErased(first[0].ID.Seq)
 		more = true
 	case first[0].Topic == "":
-		for !rr.losses.remove(min(first[0].ID.Seq, floor)) { // later elements are in the in-memory log, which will pass them on
+		for !rr.losses.remove(min(first[0].ID.Seq, lowWatermark)) { // later elements are in the in-memory log, which will pass them on
 			rr.mu.Unlock()
 			rr.mu.Lock()
 		}
 	}
 	known, room := rr.losses.known, maxPendingRemovals-rr.losses.pending.len()
 	rr.mu.Unlock()
-	if known >= floor || room < maxPendingRemovals/2 {
+	if known >= lowWatermark || room < maxPendingRemovals/2 {
 		return more
 	}
 	fetch := func() ([]*Event, error) {

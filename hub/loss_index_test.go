@@ -98,7 +98,7 @@ func TestTail(t *testing.T) {
 		rr.losses.tree.searchLimit = rapid.SampledFrom([]int{0, 3, maxTopicSearch}).Draw(t, "reach")
 		topics := []string{"a", "b", "c.d", "c.e"}
 		window := rapid.Uint64Range(0, 20).Draw(t, "window")
-		floor := uint64(0)
+		lowWatermark := uint64(0)
 		forgotten := uint64(0) // what went up to here is not all known
 		add := func(t *rapid.T) {
 			for range rapid.IntRange(1, 30).Draw(t, "n") {
@@ -106,8 +106,8 @@ func TestTail(t *testing.T) {
 				log.events = append(log.events, &Event{
 					ID: Cursor{1, seq}, Topic: rapid.SampledFrom(topics).Draw(t, "topic"), Time: time.Unix(int64(seq), 0),
 				})
-				for ; floor+window < seq; floor++ {
-					rr.recordRemoved(floor, log.events[floor])
+				for ; lowWatermark+window < seq; lowWatermark++ {
+					rr.recordRemoved(lowWatermark, log.events[lowWatermark])
 				}
 			}
 		}
@@ -143,15 +143,15 @@ func TestTail(t *testing.T) {
 				if rr.losses.known < log.gone {
 					forgotten = log.gone
 				}
-				for rr.updateLossIndex(t.Context(), floor, uint64(len(log.events))) {
+				for rr.updateLossIndex(t.Context(), lowWatermark, uint64(len(log.events))) {
 				}
 				if len(log.events) > 0 {
-					require.GreaterOrEqual(t, rr.losses.known, floor)
+					require.GreaterOrEqual(t, rr.losses.known, lowWatermark)
 				}
 			},
 			"go": func(t *rapid.T) {
-				if floor > log.gone {
-					log.gone = rapid.Uint64Range(log.gone, floor).Draw(t, "gone")
+				if lowWatermark > log.gone {
+					log.gone = rapid.Uint64Range(log.gone, lowWatermark).Draw(t, "gone")
 				}
 			},
 			"check": check,

@@ -112,52 +112,52 @@ type lossSearch struct {
 	// For the search through all topics with losses, from the newest to the oldest:
 
 	begun                bool
-	at                   *topicNode // the next topic; nil: all were visited
+	next                 *topicNode // the next topic; nil: all were visited
 	startedAt, checkedTo uint64     // the walk began at the loss startedAt; earlier walks have covered losses up to checkedTo
 }
 
 // searchLosses does one piece of a search, and over reports whether the search is complete. It first visits the
 // topics that the filters select. If these are too many, it visits all topics with losses.
-func (t *topicTree) searchLosses(s *lossSearch, looks int) (v lossResult, over bool) {
+func (t *topicTree) searchLosses(s *lossSearch, visits int) (v lossResult, over bool) {
 	if !s.begun {
 		if v, over = t.findLoss(s); over {
 			return v, true
 		}
 		s.begun = true
-		t.walkFrom(s, 0)
+		t.startWalk(s, 0)
 	} else {
 		t.cancelSearch(s)
 	}
 	var scratch topicTokens
-	for ; looks > 0; looks-- {
-		n := s.at
+	for ; visits > 0; visits-- {
+		n := s.next
 		if n != nil && n.lost[0].seq > s.checkedTo && s.counts(n.lost[0]) {
 			if m := n.lost.of(s.conflate); s.counts(m) && s.set.match(&scratch, n.topic) {
 				return lossResult{m.seq, true, true}, true
 			}
-			s.at = n.older
+			s.next = n.older
 			continue
 		}
 		if t.newest == nil || t.newest.lost[0].seq <= s.startedAt {
 			return t.notFound(s), true
 		}
-		t.walkFrom(s, s.startedAt) // events were removed since the walk began
+		t.startWalk(s, s.startedAt) // events were removed since the walk began
 	}
 	t.suspend(s)
 	return lossResult{}, false
 }
 
-// walkFrom starts a walk at the newest loss. The walk ends before losses up to done.
-func (t *topicTree) walkFrom(s *lossSearch, done uint64) {
-	s.at, s.checkedTo = t.newest, done
-	if s.at != nil {
-		s.startedAt = s.at.lost[0].seq
+// startWalk starts a walk at the newest loss. The walk ends before losses up to done.
+func (t *topicTree) startWalk(s *lossSearch, done uint64) {
+	s.next, s.checkedTo = t.newest, done
+	if s.next != nil {
+		s.startedAt = s.next.lost[0].seq
 	}
 }
 
 // suspend registers the search at its next topic until its next piece.
 func (t *topicTree) suspend(s *lossSearch) {
-	if s.at == nil {
+	if s.next == nil {
 		return
 	}
 	t.suspendedMu.Lock()
@@ -165,21 +165,21 @@ func (t *topicTree) suspend(s *lossSearch) {
 	if t.suspended == nil {
 		t.suspended = make(map[*topicNode][]*lossSearch)
 	}
-	t.suspended[s.at] = append(t.suspended[s.at], s)
+	t.suspended[s.next] = append(t.suspended[s.next], s)
 }
 
 // cancelSearch ends the registration of a search. s may be nil or not registered.
 func (t *topicTree) cancelSearch(s *lossSearch) {
-	if s == nil || s.at == nil {
+	if s == nil || s.next == nil {
 		return
 	}
 	t.suspendedMu.Lock()
 	defer t.suspendedMu.Unlock()
-	rest := slices.DeleteFunc(t.suspended[s.at], func(other *lossSearch) bool { return other == s })
+	rest := slices.DeleteFunc(t.suspended[s.next], func(other *lossSearch) bool { return other == s })
 	if len(rest) > 0 {
-		t.suspended[s.at] = rest
+		t.suspended[s.next] = rest
 	} else {
-		delete(t.suspended, s.at)
+		delete(t.suspended, s.next)
 	}
 }
 
@@ -191,7 +191,7 @@ func (t *topicTree) moveSearches(n *topicNode) {
 	waiting := t.suspended[n]
 	delete(t.suspended, n)
 	for _, s := range waiting {
-		s.at = n.older
+		s.next = n.older
 	}
 	if len(waiting) > 0 && n.older != nil {
 		t.suspended[n.older] = append(t.suspended[n.older], waiting...)

@@ -55,10 +55,10 @@ type memlog struct {
 	lastSeqBefore uint64
 	deletedTo     uint64 // seq of the element if it is a deleted range; else 0
 
-	maxTime, maxAgeTime int64 // of the newest event, see Event
-	clockRead           int64 // last reading of this machine's clock
-	// hasEarlierEvents is set if an event up to lowWatermark may have a later time than a retained event.
-	hasEarlierEvents bool
+	maxTime, ageTime int64 // of the newest event, see Event
+	clockRead        int64 // last reading of this machine's clock
+	// timesOverlap is set if an event up to lowWatermark may have a later time than a retained event.
+	timesOverlap bool
 
 	removed      [3]uint64 // events removed by retention, by reason
 	placeholders int       // number of retained placeholders of erased events
@@ -79,16 +79,16 @@ const (
 	removedByAge
 )
 
-// newMemlog returns an empty in-memory log that begins after floor.
-func newMemlog(keep Retention, floor uint64) *memlog {
+// newMemlog returns an empty in-memory log that begins after lowWatermark.
+func newMemlog(keep Retention, lowWatermark uint64) *memlog {
 	return &memlog{
 		keep:         keep,
 		visits:       maxVisits,
-		topics:       newTopicTree(keep.GapTopics, floor),
+		topics:       newTopicTree(keep.GapTopics, lowWatermark),
 		latest:       make(map[conflationKey]*Event),
-		cache:        encodingCache{limit: keep.Bytes / encodingShare, floor: floor},
-		lastSeq:      floor,
-		lowWatermark: floor,
+		cache:        encodingCache{limit: keep.Bytes / encodingShare, floor: lowWatermark},
+		lastSeq:      lowWatermark,
+		lowWatermark: lowWatermark,
 	}
 }
 
@@ -117,8 +117,8 @@ func (l *memlog) setTimes(e *Event) {
 	if at > l.clockRead {
 		l.clockRead = time.Now().UnixNano()
 	}
-	l.maxAgeTime = max(l.maxAgeTime, min(at, l.clockRead))
-	e.maxTime, e.ageTime = l.maxTime, l.maxAgeTime
+	l.ageTime = max(l.ageTime, min(at, l.clockRead))
+	e.maxTime, e.ageTime = l.maxTime, l.ageTime
 }
 
 // trim removes events that exceed the limits, at most maxRemovals, and reports whether none is left to remove.
@@ -164,12 +164,12 @@ func (l *memlog) clear() (done bool) {
 }
 
 // restartAfter sets the log's position to the end of a deleted range. The log must be empty.
-func (l *memlog) restartAfter(hole *Event) {
+func (l *memlog) restartAfter(deletedRange *Event) {
 	if l.onRemoved != nil {
-		l.onRemoved(l.lastSeq, hole)
+		l.onRemoved(l.lastSeq, deletedRange)
 	}
-	l.lastSeq, l.lowWatermark = hole.ID.Seq, hole.ID.Seq
-	l.topics.forgotten = lossMark{seq: hole.ID.Seq}
+	l.lastSeq, l.lowWatermark = deletedRange.ID.Seq, deletedRange.ID.Seq
+	l.topics.forgotten = lossMark{seq: deletedRange.ID.Seq}
 }
 
 func (l *memlog) remove(why removal) {
@@ -211,8 +211,8 @@ func (l *memlog) size() int64 {
 	return l.bytes + l.topics.topicBytes + int64(len(l.latest))*latestSize
 }
 
-// nextExpiry returns the time until the oldest event expires. any is false if there is no event.
-func (l *memlog) nextExpiry() (left time.Duration, any bool) {
+// nextExpiry returns the time until the oldest event expires. ok is false if there is no event.
+func (l *memlog) nextExpiry() (left time.Duration, ok bool) {
 	if l.events.len() == 0 {
 		return 0, false
 	}

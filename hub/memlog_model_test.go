@@ -165,8 +165,8 @@ func (m *windowModel) check(t *rapid.T) {
 	require.Equal(t, bytes+sharedSize(kept), l.size())
 	require.Equal(t, formBytes(kept), l.cache.bytes.Load())
 	require.LessOrEqual(t, l.cache.bytes.Load(), m.keep.Bytes/encodingShare)
-	require.LessOrEqual(t, l.topics.lossy, m.keep.GapTopics)
-	require.LessOrEqual(t, len(l.topics.byName), l.topics.retained+l.topics.lossy)
+	require.LessOrEqual(t, l.topics.lossTopics, m.keep.GapTopics)
+	require.LessOrEqual(t, len(l.topics.byName), l.topics.retained+l.topics.lossTopics)
 	require.Equal(t, m.removed, l.removed)
 	require.Equal(t, m.head(), l.lastSeq)
 }

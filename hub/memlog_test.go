@@ -284,7 +284,7 @@ func TestTopicsThatComeAndGoLeaveNothing(t *testing.T) {
 		require.LessOrEqual(t, w.topics.retained, retain)
 		require.LessOrEqual(t, len(w.latest), retain)
 		require.LessOrEqual(t, len(w.events.ring), 4*retain)
-		require.Equal(t, gapTopics, w.topics.lossy)
+		require.Equal(t, gapTopics, w.topics.lossTopics)
 		require.LessOrEqual(t, len(w.topics.byName), retain+gapTopics)
 		require.LessOrEqual(t, len(w.topics.root.inner.children["t"].inner.children), retain+gapTopics)
 		linked := 0

@@ -102,7 +102,7 @@ func (c *conn) read() bool {
 	if batch.More && batch.Gap == nil && len(batch.Events) == 0 && to == position {
 		return true // it has begun to look for what was lost
 	}
-	overtaken := uint64(0)
+	fellBehind := uint64(0)
 	switch g := batch.Gap; {
 	case g != nil:
 		c.checkGap(g, before, after)
@@ -117,10 +117,10 @@ func (c *conn) read() bool {
 		c.m.fail("no gap for a start by %s", c.after)
 		c.lost = ""
 	case c.byLast && c.fresh:
-		overtaken = after // the newest that were retained, less what has gone since
+		fellBehind = after // the newest that were retained, less what has gone since
 	}
 	c.fresh = false
-	c.account(batch.Events, to, overtaken)
+	c.account(batch.Events, to, fellBehind)
 	return batch.More
 }
 
@@ -160,7 +160,7 @@ func (c *conn) checkGap(g *Gap, before, after uint64) {
 
 // account holds a step of the position to the truth: the events delivered are all that match
 // between where the client stood and to, but for those up to overtaken.
-func (c *conn) account(events []*Event, to, overtaken uint64) {
+func (c *conn) account(events []*Event, to, fellBehind uint64) {
 	l, i := c.m.truth, 0
 	for _, seq := range l.between(c.set, c.at, to) {
 		switch {
@@ -168,7 +168,7 @@ func (c *conn) account(events []*Event, to, overtaken uint64) {
 			if i++; l.mustLack(seq) {
 				c.m.fail("set %d: %d was delivered and had been erased before", c.set, seq)
 			}
-		case seq <= overtaken, l.mayLack(seq), c.conflate && l.superseded(seq):
+		case seq <= fellBehind, l.mayLack(seq), c.conflate && l.superseded(seq):
 		default:
 			c.m.fail("set %d: %d was not delivered between %d and %d (%v) floor %d %+v", c.set, seq, c.at, to, ids(events), c.m.floor(), *c.sub)
 		}
@@ -260,9 +260,9 @@ func (c *conn) restart() {
 	defer c.mu.Unlock()
 	c.change(func() {
 		r := c.choose(c.anyCursor())
-		head := c.m.hub.Position().Seq
+		lastSeq := c.m.hub.Position().Seq
 		c.sub.Restart(r)
-		c.begun(r.Start, head)
+		c.begun(r.Start, lastSeq)
 	})
 }
 
@@ -285,67 +285,67 @@ func (c *conn) anyCursor() uint64 {
 func (c *conn) choose(seen uint64) Request {
 	c.set = c.rng.IntN(len(modelSets))
 	r := Request{Filters: setOf(modelSets[c.set]...), Conflate: c.conflate}
-	head := c.m.hub.Position()
+	lastSeq := c.m.hub.Position()
 	switch c.rng.IntN(16) {
 	case 0: // the next event
 	case 1:
-		r.Start.Cursor = &Cursor{head.Epoch, 0}
+		r.Start.Cursor = &Cursor{lastSeq.Epoch, 0}
 	case 2, 3:
-		r.Start.Cursor = &Cursor{head.Epoch, c.rng.Uint64N(head.Seq + 1)}
+		r.Start.Cursor = &Cursor{lastSeq.Epoch, c.rng.Uint64N(lastSeq.Seq + 1)}
 	case 4, 5:
 		r.Start.Last = 1 + c.rng.IntN(20)
 	case 6, 7:
 		r.Start.Since = time.Now().Add(-time.Duration(c.rng.IntN(int(time.Since(c.m.begin)) + 1e6)).Round(time.Microsecond))
 	case 8:
-		r.Start.Cursor = &Cursor{head.Epoch + 1 + Epoch(c.rng.Uint32N(9)), c.rng.Uint64N(100)}
+		r.Start.Cursor = &Cursor{lastSeq.Epoch + 1 + Epoch(c.rng.Uint32N(9)), c.rng.Uint64N(100)}
 	case 9:
-		r.Start.Cursor = &Cursor{head.Epoch, head.Seq + 1e9}
+		r.Start.Cursor = &Cursor{lastSeq.Epoch, lastSeq.Seq + 1e9}
 	case 10:
 		r.Start.ForeignCursor = []string{"some-id", "not a cursor"}[c.rng.IntN(2)]
 	default:
-		r.Start.Cursor = &Cursor{head.Epoch, seen}
+		r.Start.Cursor = &Cursor{lastSeq.Epoch, seen}
 	}
 	return r
 }
 
 // begun takes down where the client stands after a start that found the hub at head or later.
-func (c *conn) begun(s Start, head uint64) {
+func (c *conn) begun(s Start, lastSeq uint64) {
 	c.at, c.lost, c.fresh = c.sub.Position().Seq, "", true
 	c.held = len(modelSets[c.set]) == 0 && (s.Cursor != nil || s.ForeignCursor != "")
 	c.byTime, c.byLast, c.received = !s.Since.IsZero(), s.Last > 0, nil
 	switch {
 	case s.Cursor != nil && s.Cursor.Epoch != c.m.hub.epoch:
 		c.lost, c.after = GapEpoch, s.Cursor.String()
-	case s.Cursor != nil && s.Cursor.Seq > head+1e6:
+	case s.Cursor != nil && s.Cursor.Seq > lastSeq+1e6:
 		c.lost, c.after = GapFuture, s.Cursor.String()
 	case s.Cursor != nil:
 		c.at = s.Cursor.Seq
 	case s.ForeignCursor != "":
 		c.lost, c.after = GapEpoch, s.ForeignCursor
 	case c.byLast:
-		c.checkLast(s.Last, head)
+		c.checkLast(s.Last, lastSeq)
 	case c.byTime:
-		if seq, any := c.m.truth.firstSince(s.Since, head); any {
+		if seq, ok := c.m.truth.firstSince(s.Since, lastSeq); ok {
 			c.at = seq - 1
 			return
 		}
 		fallthrough
 	default:
-		if c.at < head {
-			c.m.fail("begins at %d, the newest was %d", c.at, head)
+		if c.at < lastSeq {
+			c.m.fail("begins at %d, the newest was %d", c.at, lastSeq)
 		}
 	}
 }
 
 // checkLast: n events match after the start, or all that are retained, and those that came since.
-func (c *conn) checkLast(n int, head uint64) {
+func (c *conn) checkLast(n int, lastSeq uint64) {
 	l := c.m.truth
-	if before := len(l.left(c.set, c.at, head)); before > n {
+	if before := len(l.left(c.set, c.at, lastSeq)); before > n {
 		c.m.fail("the last %d begin %d before the newest", n, before)
 	}
-	floor, now := c.m.floor(), c.m.hub.Position().Seq
+	lowWatermark, now := c.m.floor(), c.m.hub.Position().Seq
 	got := slices.DeleteFunc(slices.Clone(l.between(c.set, c.at, now)), l.mustLack)
-	if len(got) < n && len(l.left(c.set, floor, c.at)) > 0 {
+	if len(got) < n && len(l.left(c.set, lowWatermark, c.at)) > 0 {
 		c.m.fail("the last %d begin at %d, and more are retained", n, c.at)
 	}
 }

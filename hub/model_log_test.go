@@ -136,16 +136,16 @@ func (l *truth) between(set int, from, to uint64) []uint64 {
 }
 
 // firstSince gives the first seq up to head that was accepted no earlier than t.
-func (l *truth) firstSince(t time.Time, head uint64) (seq uint64, any bool) {
+func (l *truth) firstSince(t time.Time, lastSeq uint64) (seq uint64, ok bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	i, _ := slices.BinarySearchFunc(l.log[:head], t, func(e entry, t time.Time) int {
+	i, _ := slices.BinarySearchFunc(l.log[:lastSeq], t, func(e entry, t time.Time) int {
 		if e.at.Before(t) {
 			return -1
 		}
 		return 1
 	})
-	return uint64(i) + 1, uint64(i) < head
+	return uint64(i) + 1, uint64(i) < lastSeq
 }
 
 // superseded reports that a newer event has the topic and the key of this one.
@@ -159,11 +159,11 @@ func (l *truth) superseded(seq uint64) bool {
 // remembers says what a hub that has let go of all up to floor, and remembers n topics, knows of
 // losses after from: whether it remembers one that the set selects, and whether there were more
 // topics than it can remember.
-func (l *truth) remembers(n, set int, from, floor uint64) (certain, overflowed bool) {
+func (l *truth) remembers(n, set int, from, lowWatermark uint64) (certain, overflowed bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	seen := make(map[int]bool)
-	for seq := floor; seq > from; seq-- {
+	for seq := lowWatermark; seq > from; seq-- {
 		e := l.log[seq-1]
 		if seen[e.topic] || !e.erasedAt.IsZero() {
 			continue
@@ -209,11 +209,11 @@ func (m *model) erase(rng *rand.Rand, stop chan struct{}) {
 			n = 200
 		}
 		for range n {
-			floor, head := m.floor(), m.hub.Position()
-			if head.Seq == floor {
+			lowWatermark, lastSeq := m.floor(), m.hub.Position()
+			if lastSeq.Seq == lowWatermark {
 				break
 			}
-			id := Cursor{head.Epoch, floor + 1 + rng.Uint64N(head.Seq-floor)}
+			id := Cursor{lastSeq.Epoch, lowWatermark + 1 + rng.Uint64N(lastSeq.Seq-lowWatermark)}
 			if err := m.hub.Erase(m.t.Context(), id); err == nil {
 				m.erased.Add(1)
 			} else if !errors.Is(err, ErrNoEvent) {

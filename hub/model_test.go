@@ -159,14 +159,14 @@ func (m *model) attach(i int, rng *rand.Rand) *conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := c.choose(seen)
-	head := m.hub.Position().Seq
+	lastSeq := m.hub.Position().Seq
 	sub, err := m.hub.Subscribe(r, c)
 	if err != nil {
 		m.fail("subscribe: %v", err)
 		return c
 	}
 	c.sub = sub
-	c.begun(r.Start, head)
+	c.begun(r.Start, lastSeq)
 	c.busy = c.bell != nil || sub.Behind()
 	m.mu.Lock()
 	m.conns[i] = c
@@ -179,9 +179,9 @@ func (m *model) attach(i int, rng *rand.Rand) *conn {
 func (m *model) meddle() {
 	m.mu.Lock()
 	c := m.conns[m.rng.IntN(len(m.conns))]
-	some := m.rng.IntN(20) == 0
+	ok := m.rng.IntN(20) == 0
 	m.mu.Unlock()
-	if some {
+	if ok {
 		c.refilter()
 	}
 }
@@ -189,15 +189,15 @@ func (m *model) meddle() {
 // checkQuiet: nothing is published any more and all rounds are over. Who waits must have all there
 // is; who is behind gets all there is; and the hub's own accounts are right.
 func (m *model) checkQuiet() {
-	head := m.hub.Position().Seq
+	lastSeq := m.hub.Position().Seq
 	for i, c := range m.conns {
 		c.mu.Lock()
-		if waits := !c.busy && len(c.bell) == 0; waits && (c.sub.Behind() || len(m.truth.left(c.set, c.at, head)) > 0) {
-			m.fail("subscriber %d waits at %d for what there is up to %d", i, c.at, head)
+		if waits := !c.busy && len(c.bell) == 0; waits && (c.sub.Behind() || len(m.truth.left(c.set, c.at, lastSeq)) > 0) {
+			m.fail("subscriber %d waits at %d for what there is up to %d", i, c.at, lastSeq)
 		}
 		c.drain()
-		if !c.held && c.at != head || c.sub.Behind() {
-			m.fail("subscriber %d has read all and stands at %d, the newest is %d", i, c.at, head)
+		if !c.held && c.at != lastSeq || c.sub.Behind() {
+			m.fail("subscriber %d has read all and stands at %d, the newest is %d", i, c.at, lastSeq)
 		}
 		c.sub.Close()
 		c.mu.Unlock()
@@ -215,7 +215,7 @@ func (m *model) checkQuiet() {
 	require.Equal(m.t, forms, l.cache.bytes.Load())
 	s := m.hub.Stats()
 	require.Equal(m.t, len(m.truth.log), int(s.Published))
-	erased := int(head) - int(s.RemovedByCount+s.RemovedByBytes+s.RemovedByAge) - s.RetainedEvents
+	erased := int(lastSeq) - int(s.RemovedByCount+s.RemovedByBytes+s.RemovedByAge) - s.RetainedEvents
 	require.GreaterOrEqual(m.t, erased, m.truth.erased)
 	require.LessOrEqual(m.t, erased, m.truth.erased+m.truth.unsure)
 	require.Equal(m.t, m.erased.Load(), s.Erased)

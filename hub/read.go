@@ -117,7 +117,7 @@ func (l *memlog) positionSince(t time.Time, lost lossResult) uint64 {
 
 // mayBeginBefore reports whether the first event whose Time is t or later may be older than the in-memory log.
 func (l *memlog) mayBeginBefore(t time.Time) bool {
-	return l.lowWatermark > 0 && (l.hasEarlierEvents || l.events.len() == 0 || !time.Unix(0, l.events.at(0).maxTime).Before(t))
+	return l.lowWatermark > 0 && (l.timesOverlap || l.events.len() == 0 || !time.Unix(0, l.events.at(0).maxTime).Before(t))
 }
 
 // inPieces calls piece with a read lock on Hub.mu until piece returns true. After the first call, it waits for its

@@ -103,7 +103,7 @@ func newReplayReader(log Log, gapTopics int) *replayReader {
 // chunkAfter returns the chunk that contains the element after seq. If the chunk is not cached, ok is false, the
 // query is queued, and Sink.Ready is called when the chunk has been read. If seqs is not nil, only these elements
 // are read, each as a chunk of its own. The subscription will read forward to about until.
-func (rr *replayReader) chunkAfter(s *Subscription, seq uint64, stops []uint64, until uint64) (c chunk, ok bool) {
+func (rr *replayReader) chunkAfter(s *Subscription, seq uint64, seqs []uint64, until uint64) (c chunk, ok bool) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
 	for i := len(rr.chunks) - 1; i >= 0; i-- {
@@ -113,7 +113,7 @@ func (rr *replayReader) chunkAfter(s *Subscription, seq uint64, stops []uint64, 
 			return c, true
 		}
 	}
-	rr.enqueue(logQuery{kind: queryChunk, seq: seq, seqs: stops, until: until, sub: s})
+	rr.enqueue(logQuery{kind: queryChunk, seq: seq, seqs: seqs, until: until, sub: s})
 	return chunk{}, false
 }
 
@@ -221,11 +221,11 @@ func (rr *replayReader) run(ctx context.Context) {
 			return
 		case <-rr.wakeup:
 		}
-		for q, any := rr.nextQuery(); any; q, any = rr.nextQuery() {
+		for q, ok := rr.nextQuery(); ok; q, ok = rr.nextQuery() {
 			begin := time.Now()
 			var waited waitTime
-			told, err := rr.execute(waited.withContext(ctx), q)
-			for _, s := range told {
+			notified, err := rr.execute(waited.withContext(ctx), q)
+			for _, s := range notified {
 				s.sink.Ready(&Batch{})
 			}
 			rest.Reset(time.Since(begin) - waited.total())
@@ -248,7 +248,7 @@ func (rr *replayReader) run(ctx context.Context) {
 // The other picks alternate between the cheapest query (one for a position, or the chunk nearest to the in-memory
 // log) and the query that has waited longest. Otherwise a query could wait forever in a log that grows faster than
 // it is read.
-func (rr *replayReader) nextQuery() (q logQuery, any bool) {
+func (rr *replayReader) nextQuery() (q logQuery, ok bool) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
 	var number, nearest, lowest, upward *logQuery
@@ -300,7 +300,7 @@ func (rr *replayReader) execute(ctx context.Context, q logQuery) ([]*Subscriptio
 	case queryNewest:
 		r.seqs, err = rr.seeker.Newest(ctx, q.set, q.seq, q.enough)
 	default:
-		var told []*Subscription
+		var notified []*Subscription
 		var chunks []chunk
 		depth, n := rr.makeRoom(q)
 		fetch := func() (elements []*Event, err error) {
@@ -311,10 +311,10 @@ func (rr *replayReader) execute(ctx context.Context, q logQuery) ([]*Subscriptio
 		err = rr.read(fetch, func([]*Event) {
 			for _, c := range chunks {
 				rr.addChunk(c)
-				told = append(told, rr.resolve(q, r, c)...)
+				notified = append(notified, rr.resolve(q, r, c)...)
 			}
 		})
-		return told, err
+		return notified, err
 	}
 	if err != nil {
 		return nil, err
@@ -334,7 +334,7 @@ func (rr *replayReader) readElements(ctx context.Context, q logQuery, n int) ([]
 }
 
 // resolve removes the queries from the queue that r or c answers, and returns their subscriptions. mu must be held.
-func (rr *replayReader) resolve(q logQuery, r queryResult, c chunk) (told []*Subscription) {
+func (rr *replayReader) resolve(q logQuery, r queryResult, c chunk) (notified []*Subscription) {
 	for at, next := rr.queue.Front(), (*list.Element)(nil); at != nil; at = next {
 		next = at.Next()
 		other := at.Value.(*logQuery)
@@ -345,9 +345,9 @@ func (rr *replayReader) resolve(q logQuery, r queryResult, c chunk) (told []*Sub
 			rr.results[other.sub] = r
 		}
 		rr.dequeue(other.sub)
-		told = append(told, other.sub)
+		notified = append(notified, other.sub)
 	}
-	return told
+	return notified
 }
 
 // resolves reports whether n or c, the result of q, answers the query other too. The query other may have been made
@@ -376,9 +376,9 @@ func (rr *replayReader) addChunk(c chunk) {
 
 // trimChunks removes the oldest chunks until there are no more than most, with no more than size bytes in total. mu
 // must be held.
-func (rr *replayReader) trimChunks(most int, size int64) {
+func (rr *replayReader) trimChunks(limit int, size int64) {
 	for i := range slices.Backward(rr.chunks) {
-		if size -= rr.chunks[i].size; size < 0 || len(rr.chunks)-i > most {
+		if size -= rr.chunks[i].size; size < 0 || len(rr.chunks)-i > limit {
 			rr.chunks = slices.Delete(rr.chunks, 0, i+1)
 			return
 		}

@@ -83,12 +83,12 @@ func (rr *replayReader) makeRoom(q logQuery) (depth, n int) {
 }
 
 // splitChunks divides the elements that were read after seq into chunks.
-func splitChunks(seq uint64, elements []*Event, depth int, apart bool) (chunks []chunk) {
+func splitChunks(seq uint64, elements []*Event, depth int, sparse bool) (chunks []chunk) {
 	now := time.Now()
 	for len(elements) > 0 {
-		c := chunk{from: seq, readAt: now, depth: depth, sparse: apart, readEnd: elements[len(elements)-1].ID.Seq}
+		c := chunk{from: seq, readAt: now, depth: depth, sparse: sparse, readEnd: elements[len(elements)-1].ID.Seq}
 		n := 0
-		for n < len(elements) && (n == 0 || apart || n < chunkEvents && c.size+elements[n].size() <= chunkBytes) {
+		for n < len(elements) && (n == 0 || sparse || n < chunkEvents && c.size+elements[n].size() <= chunkBytes) {
 			c.size += elements[n].size()
 			n++
 		}

@@ -55,7 +55,7 @@ func TestBehindModel(t *testing.T) {
 				set := setOf(rapid.SampledFrom(sets).Draw(r, "filter"))
 				got, gaps := readAll(r, h, set, after(start))
 				for _, e := range l.log.events[start:] {
-					told := slices.IndexFunc(gaps, func(g Gap) bool {
+					notified := slices.IndexFunc(gaps, func(g Gap) bool {
 						from, _ := ParseCursor(g.After)
 						return from.Seq < e.ID.Seq && e.ID.Seq <= g.ResumedAt.Seq
 					})
@@ -64,8 +64,8 @@ func TestBehindModel(t *testing.T) {
 					case len(got) > 0 && got[0] == e.ID.Seq:
 						got = got[1:]
 					default:
-						require.GreaterOrEqual(r, told, 0, "%d lost in silence", e.ID.Seq)
-						gaps[told].Certain = false // it is true
+						require.GreaterOrEqual(r, notified, 0, "%d lost in silence", e.ID.Seq)
+						gaps[notified].Certain = false // it is true
 					}
 				}
 				require.Empty(r, got)
@@ -103,7 +103,7 @@ func readAll(r *rapid.T, h *Hub, set FilterSet, start Start) (seqs []uint64, gap
 	require.NoError(r, err)
 	defer s.Close()
 	limit := ReadLimit{rapid.IntRange(1, 100).Draw(r, "limit"), 1 << 20}
-	for head := h.Position().Seq; !s.Reached(head); {
+	for lastSeq := h.Position().Seq; !s.Reached(lastSeq); {
 		b := s.Read(limit)
 		if b.Gap != nil {
 			require.True(r, b.Gap.Certain)

@@ -66,7 +66,7 @@ func (h *Hub) Stats() Stats {
 		RetainedEvents:  l.events.len() - l.placeholders,
 		RetainedBytes:   l.size() + l.cache.bytes.Load(),
 		RetainedTopics:  l.topics.retained,
-		GapTopics:       l.topics.lossy,
+		GapTopics:       l.topics.lossTopics,
 		RemovedByCount:  l.removed[removedByCount],
 		RemovedByBytes:  l.removed[removedByBytes],
 		RemovedByAge:    l.removed[removedByAge],

@@ -133,12 +133,12 @@ func TestReadWhileAnEventIsAdded(t *testing.T) {
 	pauses := 0
 	h.yielded = func() {
 		pauses++
-		head := h.Position()
+		lastSeq := h.Position()
 		for i := pauses % 3; i < feeds; i += 3 {
 			b := subs[i].Read(wide)
 			assert.Nil(t, b.Gap)
 			got[i] += len(b.Events)
-			assert.Equal(t, head, subs[i].Position())
+			assert.Equal(t, lastSeq, subs[i].Position())
 		}
 		s, _ := subscribeTo(t, h, fmt.Sprint("late.", pauses))
 		late, lateWant = append(late, s), append(lateWant, 0)
@@ -223,15 +223,15 @@ func TestArrivedReleasesTheLock(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.False(t, h.waitDelivered(ctx, 1))
-	before, most := waits, 0
+	before, limit := waits, 0
 	h.yielded = func() {
 		now := waiting()
-		before, most = now, max(most, before-now)
+		before, limit = now, max(limit, before-now)
 	}
 	_, err := h.Publish(t.Context(), &Event{Topic: "a"}, &Event{Topic: "a"})
 	require.NoError(t, err)
 	h.yielded()
-	require.Equal(t, maxWaitsEnded, most)
+	require.Equal(t, maxWaitsEnded, limit)
 	require.InDelta(t, waits/3, before, 1)
 	_, err = h.Publish(t.Context(), &Event{Topic: "a"})
 	require.NoError(t, err)

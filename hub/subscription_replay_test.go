@@ -171,11 +171,11 @@ func TestHoleOvertakesTheSlow(t *testing.T) {
 		})
 		l.deliver([]*Event{{ID: Cursor{1, seq}}})
 	}
-	for s, overtaken := range map[*behind]bool{all: false, quiet: false, slow: true} {
+	for s, fellBehind := range map[*behind]bool{all: false, quiet: false, slow: true} {
 		batch := s.next(t)
 		require.NotNil(t, batch.Gap)
 		require.Equal(t, uint64(50), batch.Gap.ResumedAt.Seq)
-		require.Equal(t, overtaken, batch.FellBehind)
+		require.Equal(t, fellBehind, batch.FellBehind)
 	}
 }
 

@@ -75,7 +75,7 @@ type topicTree struct {
 	inners         int   // number of nodes with topics below them
 	retained       int   // number of topics with events
 	topicBytes     int64 // memory of the nodes of topics with events
-	lossy          int   // number of topics with a loss
+	lossTopics     int   // number of topics with a loss
 	oldest, newest *topicNode
 	forgotten      lossMark // the newest loss that may have been forgotten
 
@@ -83,13 +83,13 @@ type topicTree struct {
 	suspended   map[*topicNode][]*lossSearch // searches between two pieces, by the next topic that they visit
 }
 
-func newTopicTree(limit int, floor uint64) topicTree {
+func newTopicTree(limit int, lowWatermark uint64) topicTree {
 	return topicTree{
 		limit:       limit,
 		searchLimit: maxTopicSearch,
 		root:        topicNode{inner: &innerNode{children: make(map[string]*topicNode)}},
 		byName:      make(map[string]*topicNode),
-		forgotten:   lossMark{seq: floor},
+		forgotten:   lossMark{seq: lowWatermark},
 	}
 }
 
@@ -105,7 +105,7 @@ func (t *topicTree) push(e *Event) {
 		t.countTopic(n, 1)
 	}
 	n.log.push(e)
-	n.above(e.Topic, func(in *innerNode) { in.lastSeq = e.ID.Seq })
+	n.eachAncestor(e.Topic, func(in *innerNode) { in.lastSeq = e.ID.Seq })
 }
 
 // nodeOf returns the node of the topic, and creates it if necessary.
@@ -167,14 +167,14 @@ func (t *topicTree) countTopic(n *topicNode, sign int64) {
 // recordLoss records a loss of the topic of node n. The loss must be newer than all previous ones.
 func (t *topicTree) recordLoss(n *topicNode, topic string, m lossMark, superseded bool) {
 	if n.lost.none() {
-		t.lossy++
+		t.lossTopics++
 	} else {
 		t.unlinkLoss(n)
 	}
 	n.lost.record(m, superseded)
 	t.linkLoss(n)
-	n.above(topic, func(in *innerNode) { in.lost.record(m, superseded) })
-	for t.lossy > t.limit || t.lossy > 1 && t.lossBytes() > lossSize*int64(t.limit)+lossSlack {
+	n.eachAncestor(topic, func(in *innerNode) { in.lost.record(m, superseded) })
+	for t.lossTopics > t.limit || t.lossTopics > 1 && t.lossBytes() > lossSize*int64(t.limit)+lossSlack {
 		t.forgetLoss(t.oldest)
 	}
 }
@@ -187,7 +187,7 @@ func (t *topicTree) lossBytes() int64 {
 // forgetLoss removes the loss of n, which must be the oldest.
 func (t *topicTree) forgetLoss(n *topicNode) {
 	t.unlinkLoss(n)
-	t.lossy--
+	t.lossTopics--
 	if n.lost[0].seq > t.forgotten.seq {
 		t.forgotten = n.lost[0]
 	}
@@ -256,9 +256,9 @@ func (t *topicTree) pruneNodes(n *topicNode) {
 	}
 }
 
-// above calls f for the inner nodes above n. It calls f for the root only if a wildcard as the first token of a
+// eachAncestor calls f for the inner nodes above n. It calls f for the root only if a wildcard as the first token of a
 // filter selects the topic.
-func (n *topicNode) above(topic string, f func(*innerNode)) {
+func (n *topicNode) eachAncestor(topic string, f func(*innerNode)) {
 	for p := n.parent; p != nil; p = p.parent {
 		if p.parent != nil || !strings.HasPrefix(topic, "$") {
 			f(p.inner)

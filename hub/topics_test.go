@@ -39,14 +39,14 @@ func TestLostTopicsTakeBoundedMemory(t *testing.T) {
 		return strings.Join(tokens, ".")
 	})
 	used := heap() - before
-	t.Logf("%d topics of %d take %d KiB", tree.lossy, limit, used>>10)
+	t.Logf("%d topics of %d take %d KiB", tree.lossTopics, limit, used>>10)
 	require.Less(t, used, int64(2*lossSize*limit))
-	require.Greater(t, tree.lossy, limit/64)
+	require.Greater(t, tree.lossTopics, limit/64)
 	runtime.KeepAlive(tree)
 }
 
 // TestLostTopicsOfOneToken: topics with one token of their own are remembered up to the limit.
 func TestLostTopicsOfOneToken(t *testing.T) {
 	tree := lostTopics(4096, 8192, func(i int) string { return fmt.Sprintf("orders.%d", i) })
-	require.Equal(t, 4096, tree.lossy)
+	require.Equal(t, 4096, tree.lossTopics)
 }
