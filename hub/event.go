@@ -56,7 +56,9 @@ type Event struct {
 	// decreases from one event to the next. In nanoseconds since 1970.
 
 	maxTime int64 // the latest Time up to this event; used for searches by time and for loss marks
-	ageTime int64 // as order, but never ahead of this machine's clock; used for retention by age
+	// ageTime is as maxTime, but never ahead of this machine's clock; used for retention by age. The memory engine
+	// sets it to that clock beforehand, so that the in-memory log need not read the clock again.
+	ageTime int64
 }
 
 // InvalidError reports which parameter of an input is invalid and what was expected.

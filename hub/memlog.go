@@ -114,7 +114,10 @@ func (l *memlog) setTimes(e *Event) {
 	at := e.Time.UnixNano()
 	l.maxTime = max(l.maxTime, at)
 	// If a server's clock is ahead, its events must not expire the events of other servers, nor be kept longer.
-	if at > l.clockRead {
+	switch {
+	case e.ageTime != 0:
+		l.clockRead = e.ageTime
+	case at > l.clockRead:
 		l.clockRead = time.Now().UnixNano()
 	}
 	l.ageTime = max(l.ageTime, min(at, l.clockRead))
@@ -123,24 +126,28 @@ func (l *memlog) setTimes(e *Event) {
 
 // trim removes events that exceed the limits, at most maxRemovals, and reports whether none is left to remove.
 func (l *memlog) trim(now time.Time) (done bool) {
-	defer func() { l.cache.release(l.lowWatermark) }()
-	horizon := now.Add(-l.keep.Age)
-	for range maxRemovals {
+	before := l.lowWatermark
+	horizon := now.Add(-l.keep.Age).UnixNano()
+	for removed := 0; !done && removed < maxRemovals; removed++ {
 		why, due := l.nextRemoval(horizon)
-		if !due {
-			return true
+		if due {
+			l.remove(why)
 		}
-		l.remove(why)
+		done = !due
 	}
-	return false
+	if l.lowWatermark != before {
+		l.cache.release(l.lowWatermark)
+	}
+	return done
 }
 
-// nextRemoval reports whether the oldest event must be removed, and why.
-func (l *memlog) nextRemoval(horizon time.Time) (why removal, due bool) {
+// nextRemoval reports whether the oldest event must be removed, and why. Events with an ageTime before horizon
+// are too old.
+func (l *memlog) nextRemoval(horizon int64) (why removal, due bool) {
 	switch {
 	case l.events.len() == 0:
 		return 0, false
-	case time.Unix(0, l.events.at(0).ageTime).Before(horizon):
+	case l.events.at(0).ageTime < horizon:
 		return removedByAge, true
 	case l.events.len() == 1:
 		return 0, false

@@ -35,12 +35,14 @@ func (m *memoryEngine) Publish(_ context.Context, events []*Event) (Cursor, erro
 		return Cursor{}, ErrClosed
 	}
 	// The machine's clock may be set back. Event times must not decrease.
-	if now := time.Now().UTC().Round(0); now.After(m.clock) {
+	now := time.Now().UTC().Round(0)
+	if now.After(m.clock) {
 		m.clock = now
 	}
+	clockRead := now.UnixNano()
 	for _, e := range events {
 		m.last.Seq++
-		e.ID, e.Time = m.last, m.clock
+		e.ID, e.Time, e.ageTime = m.last, m.clock, clockRead
 	}
 	m.deliver(events)
 	return m.last, nil
