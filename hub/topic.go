@@ -57,6 +57,9 @@ func checkTokens(s string, wildcards bool) error {
 }
 
 func checkToken(token string) error {
+	if isPlain(token) {
+		return nil
+	}
 	for _, r := range token {
 		switch {
 		case r == '*' || r == '>':
@@ -68,6 +71,17 @@ func checkToken(token string) error {
 		}
 	}
 	return nil
+}
+
+// isPlain reports whether the token consists of printable ASCII without wildcards, as almost all tokens do. Such
+// a token is valid, and the tables of package unicode need not be searched for its characters.
+func isPlain(token string) bool {
+	for i := range len(token) {
+		if c := token[i]; c <= ' ' || c > '~' || c == '*' || c == '>' {
+			return false
+		}
+	}
+	return true
 }
 
 // Filter selects topics. ParseFilter returns one. The zero Filter selects nothing.
