@@ -39,9 +39,9 @@ func (d *deque[T]) pop() T {
 
 func (d *deque[T]) resize(n int) {
 	ring := make([]T, n)
-	for i := range d.count {
-		ring[i] = d.at(i)
-	}
+	end := min(d.first+d.count, len(d.ring))
+	older := copy(ring, d.ring[d.first:end])
+	copy(ring[older:], d.ring[:d.count-older])
 	d.ring, d.first = ring, 0
 }
 
