@@ -52,27 +52,43 @@ func (h *Hub) deliver(events []*Event) {
 func (h *Hub) matchGroups(events []*Event) (n int) {
 	d := &h.delivery
 	var t topicTokens
+	same := 0 // number of matches of the previous event
 	for n < len(events) && len(d.matched) < maxMatches {
-		if e := events[n]; e.Topic != "" {
-			t.split(e.Topic)
-			d.candidates = d.candidates[:0]
-			var state gatherState
-			for done := false; !done; {
-				h.mu.RLock()
-				h.matching = true // only deliver writes it, so a read lock is enough
-				d.candidates, done = h.index.gather(d.candidates, &t, &state, h.steps)
-				h.mu.RUnlock()
+		topic, known := events[n].Topic, len(d.matched)
+		switch {
+		case topic == "":
+			t.text = ""
+		case topic == t.text: // a burst on one topic is matched once
+			for _, m := range d.matched[known-same:] {
+				d.matched = append(d.matched, groupMatch{m.group, n})
 			}
-			for _, g := range d.candidates {
-				if g.set.c.match(&t) {
-					d.matched = append(d.matched, groupMatch{g, n})
-				}
-			}
-			clear(d.candidates)
+		default:
+			t.split(topic)
+			h.matchTopic(&t, n)
 		}
+		same = len(d.matched) - known
 		n++
 	}
 	return n
+}
+
+// matchTopic appends the groups that select the topic of one event to delivery.matched.
+func (h *Hub) matchTopic(t *topicTokens, event int) {
+	d := &h.delivery
+	d.candidates = d.candidates[:0]
+	var state gatherState
+	for done := false; !done; {
+		h.mu.RLock()
+		h.matching = true // only deliver writes it, so a read lock is enough
+		d.candidates, done = h.index.gather(d.candidates, t, &state, h.steps)
+		h.mu.RUnlock()
+	}
+	for _, g := range d.candidates {
+		if g.set.c.match(t) {
+			d.matched = append(d.matched, groupMatch{g, event})
+		}
+	}
+	clear(d.candidates)
 }
 
 // addEvents adds the matched events to the in-memory log and to the groups. It may release the lock in between,

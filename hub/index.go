@@ -2,7 +2,6 @@ package hub
 
 import (
 	"math"
-	"slices"
 )
 
 // index finds the groups that an event may match. Each filter of a group has one anchor. The anchor of a filter
@@ -16,11 +15,12 @@ type index struct {
 	free   []uint32 // free numbers
 	// anchors maps the key of an anchor to its only entry, or to the number of a list of entries. Keys are hashes,
 	// so two anchors may share a key.
-	anchors     map[uint32]uint64
-	lists       [][]indexEntry
-	unused      []uint32 // free numbers of lists
-	unanchored  int      // number of groups at the anchor anywhere
-	searchRound uint64   // number of the current or last search by gather
+	anchors map[uint32]uint64
+	lists   [][]indexEntry
+	unused  []uint32 // free numbers of lists
+	// kindCounts counts the anchors of all groups by kind. A search skips the kinds without anchors.
+	kindCounts  [anchorKinds]int
+	searchRound uint64 // number of the current or last search by gather
 }
 
 // isList is set in a value of anchors that is the number of a list.
@@ -35,7 +35,7 @@ func newIndexEntry(feed, anchor uint32) indexEntry { return indexEntry(feed)<<32
 func (p indexEntry) group() uint32  { return uint32(p >> 32) }
 func (p indexEntry) anchor() uint32 { return uint32(p) }
 
-// anchor is an anchor of a group.
+// anchor is an anchor of a group. The low bits of the key are its kind, the other bits a hash.
 type anchor struct {
 	key  uint32
 	slot uint32 // index of the group's entry in the anchor's list
@@ -44,8 +44,18 @@ type anchor struct {
 // anchorSize is the memory of one anchor in bytes, including its entry in the map.
 const anchorSize = 8 + 24
 
-// anywhere is the key of the anchor for filters that have only wildcards.
-const anywhere = 0
+// Kinds of anchors. The kinds below MaxTopicTokens are the positions of tokens.
+const (
+	exactTopic  = MaxTopicTokens + iota
+	anywhere    // filters that have only wildcards; also the key of the only anchor of this kind
+	anchorKinds // the number of kinds
+
+	kindBits = 5
+)
+
+func anchorKind(key uint32) uint32 { return key & (1<<kindBits - 1) }
+
+func anchorKey(hash uint64, kind int) uint32 { return uint32(hash)<<kindBits | uint32(kind) }
 
 // maxAnchorChoices limits the anchors that are compared for all filters of one group. Each filter has at least one.
 const maxAnchorChoices = 1024
@@ -54,7 +64,7 @@ func newIndex() index { return index{anchors: make(map[uint32]uint64)} }
 
 // tokenKey returns the anchor key for a token at position at.
 func tokenKey(hash uint64, at int) uint32 {
-	return nonzero((hash + uint64(at)*0x9e3779b97f4a7c15) >> 16)
+	return anchorKey(hash>>16, at)
 }
 
 // topicKey returns the anchor key for a filter without wildcards.
@@ -64,10 +74,8 @@ func topicKey(t *topicTokens) uint32 {
 		sum = (sum ^ t.hash(at)) * 0x9e3779b97f4a7c15
 		sum ^= sum >> 29
 	}
-	return nonzero(sum >> 8)
+	return anchorKey(sum>>8, exactTopic)
 }
-
-func nonzero(n uint64) uint32 { return max(1, uint32(n)) }
 
 // add adds a group.
 func (ix *index) add(g *group) {
@@ -89,15 +97,9 @@ func (ix *index) add(g *group) {
 		}
 		ix.addAnchor(g, key)
 	}
-	ix.unanchored += countUnanchored(g)
-}
-
-// countUnanchored returns 1 if the group has a filter of wildcards only, else 0.
-func countUnanchored(g *group) int {
-	if slices.ContainsFunc(g.anchors, func(a anchor) bool { return a.key == anywhere }) {
-		return 1
+	for _, a := range g.anchors {
+		ix.kindCounts[anchorKind(a.key)]++
 	}
-	return 0
 }
 
 // chooseAnchor returns the key of the filter's anchor that has the fewest groups. It compares at most choice
@@ -172,8 +174,8 @@ func (ix *index) newList() uint64 {
 
 // remove removes a group.
 func (ix *index) remove(g *group) {
-	ix.unanchored -= countUnanchored(g)
 	for _, a := range g.anchors {
+		ix.kindCounts[anchorKind(a.key)]--
 		ix.removeEntry(a)
 	}
 	g.anchors = nil
@@ -214,7 +216,7 @@ func shrinkList(list []indexEntry) []indexEntry {
 // gatherState is the state of a search by gather. The zero value begins a search.
 type gatherState struct {
 	begun     bool
-	at        int // the current anchor: 0 is anywhere, 1 the whole topic, from 2 on the tokens
+	kind      int // of the current anchor
 	remaining int // entries of the current anchor that are left, the oldest ones; 0: all
 }
 
@@ -228,18 +230,12 @@ func (ix *index) gather(dst []*group, t *topicTokens, state *gatherState, visits
 	if !state.begun {
 		state.begun = true
 		ix.searchRound++
-		if ix.unanchored == 0 {
-			state.at++
-		}
 	}
-	for ; state.at < 2+min(t.n, MaxTopicTokens); state.at++ {
-		key := uint32(anywhere)
-		if at := state.at - 2; at >= 0 {
-			key = tokenKey(t.hash(at), at)
-		} else if at == -1 {
-			key = topicKey(t)
+	for ; state.kind < anchorKinds; state.kind++ {
+		if ix.kindCounts[state.kind] == 0 || state.kind < MaxTopicTokens && state.kind >= t.n {
+			continue
 		}
-		v, ok := ix.anchors[key]
+		v, ok := ix.anchors[state.key(t)]
 		switch {
 		case !ok:
 		case v&isList == 0:
@@ -260,6 +256,18 @@ func (ix *index) gather(dst []*group, t *topicTokens, state *gatherState, visits
 		}
 	}
 	return dst, true
+}
+
+// key returns the key of the topic's anchor of the current kind.
+func (state *gatherState) key(t *topicTokens) uint32 {
+	switch state.kind {
+	case exactTopic:
+		return topicKey(t)
+	case anywhere:
+		return anywhere
+	default:
+		return tokenKey(t.hash(state.kind), state.kind)
+	}
 }
 
 func (ix *index) visit(dst []*group, p indexEntry) []*group {

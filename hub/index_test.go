@@ -48,3 +48,27 @@ func TestIndexProperty(t *testing.T) {
 		require.True(t, ix.empty())
 	})
 }
+
+// TestMatchRepeatedTopics compares the groups that a batch matches with those that each event matches alone.
+func TestMatchRepeatedTopics(t *testing.T) {
+	h := startHub(t, Config{})
+	for _, filter := range []string{"a.*", "a.b", "*", "$a", "d.>"} {
+		_, _ = subscribeTo(t, h, filter)
+	}
+	var events []*Event
+	for _, topic := range []string{"a.b", "a.b", "", "a.b", "c", "c", "none.e", "none.e", "a.b", "$a", "", "", "$a", "$a"} {
+		events = append(events, &Event{Topic: topic})
+	}
+	require.Equal(t, len(events), h.matchGroups(events))
+	var want []groupMatch
+	for i, e := range events {
+		if e.Topic == "" {
+			continue
+		}
+		for _, g := range h.index.match(nil, e.Topic) {
+			want = append(want, groupMatch{g, i})
+		}
+	}
+	require.Len(t, want, 4*2+2+3)
+	require.Equal(t, want, h.delivery.matched)
+}
