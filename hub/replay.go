@@ -35,15 +35,15 @@ type replayReader struct {
 	wakeup chan struct{} // capacity 1: the queue has a query, or chunks are to be read ahead
 
 	mu        sync.Mutex
-	chunks    []chunk   // cached; the newest last
-	queue     list.List // of *logQuery, in order of arrival
-	queuedBy  map[*Subscription]*list.Element
+	chunks    []chunk // cached; the newest last
+	queue     queryQueue
 	results   map[*Subscription]queryResult // of queries for positions, until the subscription takes them
 	picks     int                           // number of queries that nextQuery has picked
 	readAhead logQuery                      // the chunk that a subscriber will need next; until is 0 if there is none
 	sweptTo   uint64                        // the upward sweep of nextQuery continues with the first chunk query at or after this seq
 	losses    lossIndex
 	reads     map[*logRead]struct{} // running
+	yielded   func()                // for tests: called by settle between two holds of mu; static
 }
 
 // chunk is a range of the log. Its elements are all that the log has in (from, to].
@@ -68,7 +68,12 @@ type logQuery struct {
 	seqs   []uint64 // for queryChunk: read only the elements with these seqs, of which the first is seq+1; nil: read all
 
 	sub   *Subscription
-	picks int // replayReader.picks when the query was made
+	picks int // replayReader.picks when the query was made; in the result of nextQuery, when it was picked
+
+	// owned by queryQueue
+
+	number                      uint64 // ascends in the order in which queries were enqueued
+	inOldest, inNumbers, inSame *list.Element
 }
 
 type queryKind uint8
@@ -90,13 +95,13 @@ type queryResult struct {
 func newReplayReader(log Log, gapTopics int) *replayReader {
 	seek, _ := log.(Seeker)
 	return &replayReader{
-		seeker:   seek,
-		losses:   lossIndex{tree: newTopicTree(gapTopics, 0)},
-		log:      log,
-		wakeup:   make(chan struct{}, 1),
-		queuedBy: make(map[*Subscription]*list.Element),
-		results:  make(map[*Subscription]queryResult),
-		reads:    make(map[*logRead]struct{}),
+		seeker:  seek,
+		losses:  lossIndex{tree: newTopicTree(gapTopics, 0)},
+		log:     log,
+		wakeup:  make(chan struct{}, 1),
+		queue:   newQueryQueue(),
+		results: make(map[*Subscription]queryResult),
+		reads:   make(map[*logRead]struct{}),
 	}
 }
 
@@ -108,7 +113,7 @@ func (rr *replayReader) chunkAfter(s *Subscription, seq uint64, seqs []uint64, u
 	defer rr.mu.Unlock()
 	for i := len(rr.chunks) - 1; i >= 0; i-- {
 		if c, ok := rr.chunks[i].find(seq); ok {
-			rr.dequeue(s)
+			rr.queue.remove(s)
 			rr.planReadAhead(&c, until)
 			return c, true
 		}
@@ -139,16 +144,9 @@ func (rr *replayReader) query(s *Subscription, q logQuery) (r queryResult, ok bo
 // enqueue queues the query. It replaces an earlier query of the same subscription. mu must be held.
 func (rr *replayReader) enqueue(q logQuery) {
 	q.picks = rr.picks
-	at, again := rr.queuedBy[q.sub]
-	switch {
-	case !again:
-		rr.queuedBy[q.sub] = rr.queue.PushBack(&q)
-	case at.Value.(*logQuery).sameAs(&q):
-		return
-	default:
-		at.Value = &q
+	if rr.queue.put(&q) {
+		rr.wake()
 	}
-	rr.wake()
 }
 
 // wake makes run look for a query.
@@ -169,16 +167,8 @@ func (q *logQuery) sameAs(other *logQuery) bool {
 func (rr *replayReader) dropQueries(s *Subscription) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
-	rr.dequeue(s)
+	rr.queue.remove(s)
 	delete(rr.results, s)
-}
-
-// dequeue removes the query of a subscription from the queue. mu must be held.
-func (rr *replayReader) dequeue(s *Subscription) {
-	if at, ok := rr.queuedBy[s]; ok {
-		rr.queue.Remove(at)
-		delete(rr.queuedBy, s)
-	}
 }
 
 // find returns the chunk if it contains the element after seq. For a sparse chunk, it returns a chunk with that
@@ -199,9 +189,7 @@ func (c *chunk) find(seq uint64) (chunk, bool) {
 func (rr *replayReader) postpone(s *Subscription) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
-	if at, ok := rr.queuedBy[s]; ok {
-		rr.queue.MoveToBack(at)
-	}
+	rr.queue.postpone(s)
 }
 
 // removedTo returns the seq up to which the log is known to have removed all events.
@@ -224,10 +212,7 @@ func (rr *replayReader) run(ctx context.Context) {
 		for q, ok := rr.nextQuery(); ok; q, ok = rr.nextQuery() {
 			begin := time.Now()
 			var waited waitTime
-			notified, err := rr.execute(waited.withContext(ctx), q)
-			for _, s := range notified {
-				s.sink.Ready(&Batch{})
-			}
+			err := rr.execute(waited.withContext(ctx), q)
 			rest.Reset(time.Since(begin) - waited.total())
 			if err != nil {
 				rr.postpone(q.sub)
@@ -251,41 +236,26 @@ func (rr *replayReader) run(ctx context.Context) {
 func (rr *replayReader) nextQuery() (q logQuery, ok bool) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
-	var number, nearest, lowest, upward *logQuery
-	for at := rr.queue.Front(); at != nil; at = at.Next() {
-		q := at.Value.(*logQuery)
-		if q.kind != queryChunk {
-			number = cmp.Or(number, q)
-			continue
-		}
-		if nearest == nil || q.seq > nearest.seq {
-			nearest = q
-		}
-		if lowest == nil || q.seq < lowest.seq {
-			lowest = q
-		}
-		if q.seq >= rr.sweptTo && (upward == nil || q.seq < upward.seq) {
-			upward = q
-		}
-	}
-	longest := rr.queue.Front()
-	if longest == nil {
+	oldest := firstOf(&rr.queue.oldest)
+	if oldest == nil {
 		return rr.takeReadAhead()
 	}
 	rr.picks++
-	pick := longest.Value.(*logQuery)
-	switch {
+	switch lowest := rr.queue.chunkFrom(0); {
 	case rr.picks%2 == 0 && lowest != nil:
-		pick = cmp.Or(upward, lowest)
-		rr.sweptTo = pick.seq + 1 // a query for this chunk that comes later waits for the next sweep
+		q = *cmp.Or(rr.queue.chunkFrom(rr.sweptTo), lowest)
+		rr.sweptTo = q.seq + 1 // a query for this chunk that comes later waits for the next sweep
 	case rr.picks%4 == 1:
-		pick = cmp.Or(number, nearest)
+		q = *cmp.Or(firstOf(&rr.queue.numbers), rr.queue.newestChunk())
+	default:
+		q = *oldest
 	}
-	return *pick, true
+	q.picks = rr.picks
+	return q, true
 }
 
-// execute sends the query to the log. It returns the subscriptions whose queries the result answers.
-func (rr *replayReader) execute(ctx context.Context, q logQuery) ([]*Subscription, error) {
+// execute sends the query to the log, and wakes the subscriptions whose queries the result answers.
+func (rr *replayReader) execute(ctx context.Context, q logQuery) error {
 	var r queryResult
 	var err error
 	switch q.kind {
@@ -300,28 +270,34 @@ func (rr *replayReader) execute(ctx context.Context, q logQuery) ([]*Subscriptio
 	case queryNewest:
 		r.seqs, err = rr.seeker.Newest(ctx, q.set, q.seq, q.enough)
 	default:
-		var notified []*Subscription
-		var chunks []chunk
-		depth, n := rr.makeRoom(q)
-		fetch := func() (elements []*Event, err error) {
-			elements, err = rr.readElements(ctx, q, n)
-			chunks = splitChunks(q.seq, elements, depth, q.seqs != nil)
-			return elements, err
+		return rr.readChunks(ctx, q)
+	}
+	if err == nil {
+		rr.settle(func() ([]*Subscription, bool) { return rr.settleSame(&q, r) })
+	}
+	return err
+}
+
+// readChunks reads the chunks for a query.
+func (rr *replayReader) readChunks(ctx context.Context, q logQuery) error {
+	var chunks []chunk
+	var sweeps []sweep
+	depth, n := rr.makeRoom(q)
+	fetch := func() (elements []*Event, err error) {
+		elements, err = rr.readElements(ctx, q, n)
+		chunks = splitChunks(q.seq, elements, depth, q.seqs != nil)
+		return elements, err
+	}
+	err := rr.read(fetch, func([]*Event) {
+		for _, c := range chunks {
+			rr.addChunk(c)
+			sweeps = append(sweeps, c.sweeps(rr.queue.enqueued)...)
 		}
-		err = rr.read(fetch, func([]*Event) {
-			for _, c := range chunks {
-				rr.addChunk(c)
-				notified = append(notified, rr.resolve(q, r, c)...)
-			}
-		})
-		return notified, err
+	})
+	for i := range sweeps { // none after an error
+		rr.settle(func() ([]*Subscription, bool) { return rr.queue.takeSwept(nil, &sweeps[i]) })
 	}
-	if err != nil {
-		return nil, err
-	}
-	rr.mu.Lock()
-	defer rr.mu.Unlock()
-	return rr.resolve(q, r, chunk{}), nil
+	return err
 }
 
 // readElements reads the elements of n chunks, beginning at the position of the query.
@@ -333,39 +309,42 @@ func (rr *replayReader) readElements(ctx context.Context, q logQuery, n int) ([]
 	return rr.log.ReadAfter(ctx, q.seq, limit)
 }
 
-// resolve removes the queries from the queue that r or c answers, and returns their subscriptions. mu must be held.
-func (rr *replayReader) resolve(q logQuery, r queryResult, c chunk) (notified []*Subscription) {
-	for at, next := rr.queue.Front(), (*list.Element)(nil); at != nil; at = next {
-		next = at.Next()
-		other := at.Value.(*logQuery)
-		if !rr.resolves(&q, r.n, &c, other) {
-			continue
+// settle calls piece, which removes queries from the queue, with mu held until it is done. It wakes the
+// subscriptions of each piece.
+func (rr *replayReader) settle(piece func() (subs []*Subscription, done bool)) {
+	for done := false; !done; {
+		var subs []*Subscription
+		rr.mu.Lock()
+		subs, done = piece()
+		rr.mu.Unlock()
+		for _, s := range subs {
+			s.sink.Ready(&Batch{})
 		}
-		if q.kind != queryChunk {
-			rr.results[other.sub] = r
+		if rr.yielded != nil {
+			rr.yielded()
 		}
-		rr.dequeue(other.sub)
-		notified = append(notified, other.sub)
 	}
-	return notified
 }
 
-// resolves reports whether n or c, the result of q, answers the query other too. The query other may have been made
-// after the log was asked.
-func (rr *replayReader) resolves(q *logQuery, n uint64, c *chunk, other *logQuery) bool {
-	switch {
-	case other.kind != q.kind:
-		return false
-	case q.kind == queryChunk:
-		_, ok := c.find(other.seq)
-		return ok
-	case q.kind == queryLastSeq:
-		return other.seq <= n || other.picks < rr.picks
-	case q.kind == queryCount, q.kind == queryNewest:
-		return other.sameAs(q) && other.picks < rr.picks
-	default:
-		return other.sameAs(q)
+// settleSame does one piece of settling the queries that ask what q asks, with the result r. mu must be held.
+func (rr *replayReader) settleSame(q *logQuery, r queryResult) (subs []*Subscription, done bool) {
+	subs, done = rr.queue.takeSame(nil, q)
+	for _, s := range subs {
+		rr.results[s] = r
 	}
+	return subs, done
+}
+
+// sweeps returns the sweeps over the queries, up to the given number, that the chunk settles. mu must be held.
+func (c *chunk) sweeps(newest uint64) []sweep {
+	if !c.sparse {
+		return []sweep{{next: c.from, to: c.to, newest: newest}}
+	}
+	all := make([]sweep, len(c.elements))
+	for i, e := range c.elements {
+		all[i] = sweep{next: e.ID.Seq - 1, to: e.ID.Seq, newest: newest}
+	}
+	return all
 }
 
 // addChunk caches a chunk and removes the oldest ones that exceed the limits. mu must be held.

@@ -74,7 +74,7 @@ func (rr *replayReader) makeRoom(q logQuery) (depth, n int) {
 				places++ // a subscriber may continue there
 			}
 		}
-		places = max(places, min(len(rr.queuedBy), maxReadAhead))
+		places = max(places, min(rr.queue.len(), maxReadAhead))
 		wanted := (q.until - min(q.until, q.seq) + chunkEvents - 1) / chunkEvents
 		n = max(1, min(1<<min(depth, 10), maxReadAhead/places, int(min(wanted, maxReadAhead))))
 	}

@@ -166,8 +166,7 @@ func TestArchiveForgets(t *testing.T) {
 	}
 	h.replay.mu.Lock()
 	defer h.replay.mu.Unlock()
-	require.Zero(t, h.replay.queue.Len())
-	require.Empty(t, h.replay.queuedBy)
+	requireNoneWaits(t, h.replay)
 	require.Empty(t, h.replay.results)
 }
 

@@ -1,0 +1,257 @@
+package hub
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+func requireNoneWaits(t *testing.T, rr *replayReader) {
+	t.Helper()
+	w := &rr.queue
+	require.Zero(t, w.len())
+	require.Zero(t, w.oldest.Len())
+	require.Zero(t, w.numbers.Len())
+	require.Empty(t, w.chunks)
+	require.Empty(t, w.sameAsks)
+}
+
+// countingSink counts how often its subscription is woken.
+type countingSink struct{ woken int }
+
+func (s *countingSink) Ready(*Batch) { s.woken++ }
+
+// waitingReaders returns a replay reader of a log with n events, and n subscriptions that wait for the chunk after each event.
+func waitingReaders(n int) (*replayReader, []*Subscription) {
+	log := &sliceLog{}
+	for i := range uint64(n) {
+		log.events = append(log.events, &Event{ID: Cursor{1, i + 1}, Topic: "a", Data: []byte("1")})
+	}
+	rr := newReplayReader(log, 10)
+	subs := make([]*Subscription, n)
+	for i := range subs {
+		subs[i] = &Subscription{sink: new(countingSink)}
+		rr.enqueue(logQuery{kind: queryChunk, seq: uint64(i), until: uint64(n), sub: subs[i]})
+	}
+	return rr, subs
+}
+
+// TestReplayLockHoldsAreBounded counts the queries that are visited in one hold of the lock while 10,000
+// wait.
+func TestReplayLockHoldsAreBounded(t *testing.T) {
+	const n, searches = 10_000, 4 * 15 // a binary search among 10,000 takes 14 steps
+	rr, subs := waitingReaders(n)
+	holds, most := 0, 0
+	hold := func() {
+		holds, most = holds+1, max(most, rr.queue.visited)
+		rr.queue.visited = 0
+	}
+	rr.queue.visited = 0
+	rr.yielded = hold
+
+	for range 8 {
+		_, ok := rr.nextQuery()
+		require.True(t, ok)
+		hold()
+	}
+	require.LessOrEqual(t, most, searches)
+	rr.postpone(subs[5])
+	rr.dropQueries(subs[5])
+	hold()
+	require.LessOrEqual(t, most, searches)
+
+	q, _ := rr.nextQuery()
+	hold()
+	holds = 0
+	require.NoError(t, rr.execute(t.Context(), logQuery{kind: queryChunk, seq: 0, until: n, picks: q.picks}))
+	require.LessOrEqual(t, most, maxSettled+searches)
+	require.Equal(t, chunkEvents/maxSettled, holds)
+	for i, s := range subs {
+		want := 0
+		if i < chunkEvents && i != 5 {
+			want = 1
+		}
+		require.Equal(t, want, s.sink.(*countingSink).woken, "%d", i)
+	}
+
+	for _, kind := range []queryKind{queryLastSeq, queryTime} {
+		holds = 0
+		for _, s := range subs {
+			rr.enqueue(logQuery{kind: kind, since: time.Unix(1, 0), sub: s})
+			hold()
+		}
+		require.LessOrEqual(t, most, maxSettled+searches)
+		for len(rr.results) == 0 {
+			q, _ := rr.nextQuery()
+			hold()
+			holds = 0
+			require.NoError(t, rr.execute(t.Context(), q))
+		}
+		require.Len(t, rr.results, n)
+		require.Equal(t, n/maxSettled+1, holds)
+		require.LessOrEqual(t, most, maxSettled+searches)
+		clear(rr.results)
+	}
+	requireNoneWaits(t, rr)
+}
+
+// TestSettleEnds checks that a chunk settles the queries enqueued before it was read, and no later ones: otherwise
+// subscriptions that keep coming could make it last forever.
+func TestSettleEnds(t *testing.T) {
+	rr, subs := waitingReaders(3 * maxSettled / 2)
+	late := 0
+	rr.yielded = func() {
+		for range maxSettled {
+			late++
+			require.Less(t, late, 100*maxSettled)
+			rr.enqueue(logQuery{kind: queryChunk, seq: uint64(late % len(subs)), until: 1 << 20, sub: new(Subscription)})
+		}
+	}
+	q, _ := rr.nextQuery()
+	q.seq = 0
+	require.NoError(t, rr.execute(t.Context(), q))
+	for _, s := range subs {
+		require.Equal(t, 1, s.sink.(*countingSink).woken)
+	}
+	require.Equal(t, late, rr.queue.len())
+}
+
+// TestQueryQueueModel compares the queue with a slice of its queries.
+func TestQueryQueueModel(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		w := newQueryQueue()
+		var model []*logQuery // the longest waiting first
+		subs := make([]*Subscription, 20)
+		for i := range subs {
+			subs[i] = new(Subscription)
+		}
+		picks := 0
+		find := func(s *Subscription) int {
+			for i, q := range model {
+				if q.sub == s {
+					return i
+				}
+			}
+			return -1
+		}
+		drop := func(subs []*Subscription) {
+			for _, s := range subs {
+				i := find(s)
+				require.GreaterOrEqual(r, i, 0)
+				model = append(model[:i], model[i+1:]...)
+			}
+		}
+		best := func(better func(a, b *logQuery) bool, of func(*logQuery) bool) (found *logQuery) {
+			for _, q := range model {
+				if of(q) && (found == nil || better(q, found)) {
+					found = q
+				}
+			}
+			return found
+		}
+		isChunk := func(q *logQuery) bool { return q.kind == queryChunk }
+		isNumber := func(q *logQuery) bool { return q.kind != queryChunk }
+		oldest := func(*logQuery, *logQuery) bool { return false }
+		r.Repeat(map[string]func(*rapid.T){
+			"put": func(r *rapid.T) {
+				picks += rapid.IntRange(0, 1).Draw(r, "picks")
+				q := logQuery{
+					kind: rapid.SampledFrom([]queryKind{queryChunk, queryChunk, queryLastSeq, queryTime, queryCount}).Draw(r, "kind"),
+					seq:  rapid.Uint64Range(0, 9).Draw(r, "seq"), picks: picks,
+					sub: rapid.SampledFrom(subs).Draw(r, "sub"),
+				}
+				at := find(q.sub)
+				changed := w.put(&q)
+				switch {
+				case at < 0:
+					model = append(model, &q)
+				case changed:
+					model[at] = &q
+				default:
+					require.True(r, model[at].sameAs(&q))
+				}
+			},
+			"remove": func(r *rapid.T) {
+				s := rapid.SampledFrom(subs).Draw(r, "sub")
+				if w.remove(s); find(s) >= 0 {
+					drop([]*Subscription{s})
+				}
+			},
+			"postpone": func(r *rapid.T) {
+				s := rapid.SampledFrom(subs).Draw(r, "sub")
+				if i := find(s); i >= 0 {
+					model = append(append(model[:i:i], model[i+1:]...), model[i])
+				}
+				w.postpone(s)
+			},
+			"sweep": func(r *rapid.T) {
+				s := sweep{next: rapid.Uint64Range(0, 9).Draw(r, "from"), newest: rapid.Uint64Range(0, w.enqueued).Draw(r, "newest")}
+				s.to = rapid.Uint64Range(s.next, 10).Draw(r, "to")
+				from := s.next
+				var want, got []*Subscription
+				for _, q := range model {
+					if isChunk(q) && from <= q.seq && q.seq < s.to && q.number <= s.newest {
+						want = append(want, q.sub)
+					}
+				}
+				for done := false; !done; {
+					got, done = w.takeSwept(got, &s)
+				}
+				require.ElementsMatch(r, want, got)
+				drop(got)
+			},
+			"same": func(r *rapid.T) {
+				q := best(oldest, isNumber)
+				if q == nil {
+					return
+				}
+				asked := *q
+				asked.picks = rapid.IntRange(q.picks, picks+1).Draw(r, "asked")
+				var want, got []*Subscription
+				for _, other := range model {
+					if isNumber(other) && other.question() == q.question() && other.picks < asked.picks {
+						want = append(want, other.sub)
+					}
+				}
+				for done := false; !done; {
+					got, done = w.takeSame(got, &asked)
+				}
+				require.ElementsMatch(r, want, got)
+				drop(got)
+			},
+			"": func(r *rapid.T) {
+				require.Equal(r, len(model), w.len())
+				require.Same(r, best(oldest, func(*logQuery) bool { return true }), firstOf(&w.oldest))
+				seq := rapid.Uint64Range(0, 10).Draw(r, "from")
+				lower := func(a, b *logQuery) bool { return compareQueries(a, b) < 0 }
+				require.Same(r, best(lower, func(q *logQuery) bool { return isChunk(q) && q.seq >= seq }), w.chunkFrom(seq))
+				higher := func(a, b *logQuery) bool { return compareQueries(a, b) > 0 }
+				require.Same(r, best(higher, isChunk), w.newestChunk())
+			},
+		})
+	})
+}
+
+// BenchmarkWaitingReaders measures one step of the replay reader, without reading the log, while n subscriptions
+// wait: it picks a query, wakes the subscriptions that read there, and one of them enqueues its next query.
+func BenchmarkWaitingReaders(b *testing.B) {
+	for _, n := range []int{10, 1000, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			rr := newReplayReader(&sliceLog{}, 10)
+			for range n {
+				rr.enqueue(logQuery{kind: queryChunk, seq: rand.Uint64N(1 << 30), until: 1 << 31, sub: &Subscription{sink: new(countingSink)}})
+			}
+			for b.Loop() {
+				q, _ := rr.nextQuery()
+				c := chunk{from: q.seq, to: q.seq + 100}
+				s := c.sweeps(rr.queue.enqueued)
+				rr.settle(func() ([]*Subscription, bool) { return rr.queue.takeSwept(nil, &s[0]) })
+				rr.enqueue(logQuery{kind: queryChunk, seq: c.to, until: 1 << 31, sub: q.sub})
+			}
+		})
+	}
+}
