@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"github.com/trivium-hub/trivium/hub/jetstream"
 	"github.com/trivium-hub/trivium/transports"
 	"github.com/trivium-hub/trivium/transports/connection"
 	"github.com/trivium-hub/trivium/transports/problems"
@@ -140,7 +142,11 @@ func ready(api *transports.API, engineError func() error) http.HandlerFunc {
 			return
 		}
 		if err := engineError(); err != nil {
-			web.WriteProblem(w, r, problems.Of(err))
+			problem := problems.Of(err)
+			if rights, found := errors.AsType[*jetstream.RightsError](err); found {
+				problem.Detail = rights.Error() // an operator sees what to change
+			}
+			web.WriteProblem(w, r, problem)
 			return
 		}
 		ok(w, r)

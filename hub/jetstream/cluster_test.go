@@ -151,6 +151,7 @@ func TestOneServer(t *testing.T) {
 		}{
 			{"shared", testShared, false}, {"keys", testKeys, false}, {"unique", testUnique, false}, {"settings", testSettings, false},
 			{"erase forged", testEraseForged, false}, {"lost stream", testLostStream, false}, {"gone at once", testGoneAtOnce, true}, {"stalled", testStalled, true},
+			{"lost rights", testLostRights, true},
 		} {
 			if row.long && testing.Short() {
 				continue

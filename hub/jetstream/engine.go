@@ -46,6 +46,7 @@ type Engine struct {
 	replicas   replicas
 	erased     erasures
 	clocks     clocks
+	rights     rights
 
 	closing context.Context // ends when Close begins
 	close   context.CancelFunc
@@ -80,6 +81,7 @@ func New(cfg Config) (*Engine, error) {
 		failed:  make(chan error, 1),
 
 		replicas: newReplicas(),
+		rights:   newRights(),
 	}
 	e.continuity.seed = maphash.MakeSeed()
 	e.closing, e.close = context.WithCancel(context.Background())
@@ -107,7 +109,7 @@ func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
 		return hub.Cursor{}, err
 	}
 	if e.server == nil {
-		if err = e.checkRights(); err != nil {
+		if err = e.checkRights(e.closing); err != nil {
 			return hub.Cursor{}, err
 		}
 	}
@@ -139,6 +141,9 @@ func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
 	e.running.Go(func() { e.follows.follow(e.closing) })
 	e.running.Go(e.follows.deliverQueued)
 	e.running.Go(func() { e.watchStream(e.closing) })
+	if e.server == nil {
+		e.running.Go(func() { e.watchRights(e.closing) })
+	}
 	if e.cfg.Replicas > 1 {
 		e.running.Go(func() { e.compareReplicas(e.closing) })
 	}
@@ -159,7 +164,9 @@ func (e *Engine) connect() (err error) {
 		nats.Timeout(2 * time.Second),
 		nats.FlusherTimeout(ackTimeout), // who writes holds up all others, and whoever asks whether there is a connection
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			e.cfg.Logger.Warn("NATS", "error", err.Error())
+			if !e.rights.note(err) {
+				e.cfg.Logger.Warn("NATS", "error", err.Error())
+			}
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			e.cancelRequests()
@@ -282,7 +289,13 @@ func (e *Engine) ready() error {
 	switch {
 	case !e.conn.IsConnected():
 		return errNotConnected
-	case e.unavailable != nil:
+	case e.ended:
+		return e.unavailable
+	}
+	if err := e.rights.err(); err != nil {
+		return away(err) // the reason for what else may be found
+	}
+	if e.unavailable != nil {
 		return e.unavailable
 	}
 	return e.follows.ready()

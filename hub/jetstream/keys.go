@@ -242,7 +242,7 @@ func (e *Engine) storedPublish(ctx context.Context, id string, seq uint64, now k
 // seqOfID finds the message with the id. Only the answer to a message, not to a batch, names it; so
 // one is sent that could not be stored even if the id were unknown.
 func (e *Engine) seqOfID(ctx context.Context, id string) (uint64, error) {
-	probe := &nats.Msg{Subject: e.prefix + "$none", Header: nats.Header{jetstream.MsgIDHeader: {id}}}
+	probe := &nats.Msg{Subject: e.noSubject(), Header: nats.Header{jetstream.MsgIDHeader: {id}}}
 	if e.cfg.Replicas == 1 {
 		addHeader(probe, jetstream.ExpectedLastMsgIDHeader, "none has this")
 	} else {

@@ -91,9 +91,12 @@ func (e *Engine) beginPublish() (done func(), err error) {
 	}
 	e.publishing.Add(1)
 	e.mu.Unlock()
-	if !e.conn.IsConnected() {
+	switch {
+	case !e.conn.IsConnected():
 		err = errNotConnected
-	} else {
+	case e.rights.lacks(e.noSubject()):
+		err = away(missingRights([]string{e.noSubject()}))
+	default:
 		err = e.publishUnavailable()
 	}
 	if err != nil {

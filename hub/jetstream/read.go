@@ -64,7 +64,7 @@ func (e *Engine) barrier(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return stream.Purge(ctx, jetstream.WithPurgeSubject(e.prefix+"$none"))
+	return stream.Purge(ctx, jetstream.WithPurgeSubject(e.noSubject()))
 }
 
 // check asks the leader for the stream, and whether it is still the one that was opened. Without a

@@ -1,0 +1,53 @@
+//go:build unix
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestReadinessNamesLostRight: when the NATS user loses the right to publish while the hub runs, /readyz fails and
+// names the right. When the right is back, the hub continues.
+func TestReadinessNamesLostRight(t *testing.T) {
+	place := natsPlace{Name: "n", Port: freePorts(t, 1)[0], Store: t.TempDir(), Rights: filepath.Join(t.TempDir(), "denied.json")}
+	deny := func(subjects ...string) {
+		text, err := json.Marshal(subjects)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(place.Rights, text, 0o600))
+	}
+	deny()
+	server := startNATS(t, place)
+	t.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	})
+	p := serve(t, binary(t, append(anyPorts, "--auth", "none", "--engine", "nats", "--replicas", "1",
+		"--nats-url", fmt.Sprintf("nats://%s127.0.0.1:%d", place.user(hubUser), place.Port))...))
+	ready := func(wanted int, detail string) func() bool {
+		return func() bool {
+			status, text := p.request(http.MethodGet, "http://"+p.http+"/readyz", "", "")
+			return status == wanted && strings.Contains(text, detail)
+		}
+	}
+	require.Eventually(t, ready(200, ""), patience, 10*time.Millisecond)
+	deny("trivium.>")
+	require.NoError(t, server.Process.Signal(syscall.SIGHUP))
+	require.Eventually(t, ready(503, `the NATS user may not publish to \"trivium.$none\"`), patience, 10*time.Millisecond)
+	status, _ := p.request(http.MethodPost, "http://"+p.http+"/publish", "application/json", `{"topic":"a","data":1}`)
+	require.Equal(t, 503, status)
+	deny()
+	require.NoError(t, server.Process.Signal(syscall.SIGHUP))
+	require.Eventually(t, ready(200, ""), patience, 10*time.Millisecond)
+	status, text := p.request(http.MethodPost, "http://"+p.http+"/publish", "application/json", `{"topic":"a","data":1}`)
+	require.Equal(t, 200, status, text)
+}

@@ -1,0 +1,134 @@
+package jetstream
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/hub/enginetest"
+)
+
+// neededRights are the subjects to which a hub must be able to publish (docs/operations.md).
+var neededRights = []string{
+	"trivium.>", "$JS.API.STREAM.INFO.trivium", "$JS.API.STREAM.CREATE.trivium", "$JS.API.STREAM.UPDATE.trivium",
+	"$JS.API.STREAM.PURGE.trivium", "$JS.API.STREAM.MSG.GET.trivium", "$JS.API.DIRECT.GET.trivium",
+	"$JS.API.CONSUMER.*.trivium.>", "$JS.API.CONSUMER.MSG.NEXT.trivium.>",
+}
+
+// testRights: a hub whose NATS user lacks a right does not start, and names it.
+func testRights(t *testing.T) {
+	all := neededRights
+	var users []*server.User
+	allow := func(name string, publish, subscribe []string) {
+		users = append(users, &server.User{Username: name, Password: "secret", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Allow: publish}, Subscribe: &server.SubjectPermission{Allow: subscribe},
+		}})
+	}
+	allow("all", all, []string{"_INBOX.>", "$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.trivium"})
+	allow("no-advisory", all, []string{"_INBOX.>"})
+	for i := range all {
+		allow(fmt.Sprint("without-", i), slices.Delete(slices.Clone(all), i, i+1), []string{"_INBOX.>"})
+	}
+	allow("deaf", all, []string{"other"})
+	nats, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, JetStream: true,
+		StoreDir: t.TempDir(), MaxPayload: 2 << 20, Users: users,
+	})
+	require.NoError(t, err)
+	nats.Start()
+	t.Cleanup(func() { nats.Shutdown(); nats.WaitForShutdown() })
+	require.True(t, nats.ReadyForConnections(enginetest.Patience))
+	for _, user := range users {
+		t.Run(user.Username, func(t *testing.T) {
+			e := newEngine(t, Config{URL: "nats://" + user.Username + ":secret@" + nats.Addr().String()})
+			_, err := e.Start(func([]*hub.Event) {})
+			without, found := strings.CutPrefix(user.Username, "without-")
+			switch {
+			case user.Username == "deaf":
+				require.ErrorContains(t, err, `the NATS user may not subscribe to "_INBOX.>"`)
+			case !found:
+				require.NoError(t, err)
+				require.NoError(t, e.Close())
+			default:
+				i, err2 := strconv.Atoi(without)
+				require.NoError(t, err2)
+				lacks, _, _ := strings.Cut(strings.TrimSuffix(all[i], ">"), "*")
+				require.ErrorContains(t, err, `the NATS user may not publish to "`+lacks)
+			}
+		})
+	}
+}
+
+// testLostRights: a hub whose NATS user loses a right while it runs reports itself as not ready and names the
+// right. It continues when the right is back.
+func testLostRights(t *testing.T, _ *cluster) {
+	options := &server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, JetStream: true,
+		StoreDir: t.TempDir(), MaxPayload: 2 << 20,
+	}
+	allow := func(o *server.Options, publish, subscribe []string) {
+		o.Users = []*server.User{{Username: "hub", Password: "secret", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Allow: publish}, Subscribe: &server.SubjectPermission{Allow: subscribe},
+		}}}
+	}
+	answers := []string{"_INBOX.>"}
+	allow(options, neededRights, answers)
+	nats, err := server.NewServer(options)
+	require.NoError(t, err)
+	nats.Start()
+	t.Cleanup(func() { nats.Shutdown(); nats.WaitForShutdown() })
+	require.True(t, nats.ReadyForConnections(enginetest.Patience))
+	var log journal
+	h, e := startHub(t, Config{
+		URL: "nats://hub:secret@" + nats.Addr().String(), Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	}, hub.Retention{})
+	r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">")})
+	for i, right := range []string{"trivium.>", "$JS.API.STREAM.MSG.GET.trivium", "$JS.API.CONSUMER.*.trivium.>", "_INBOX.>"} {
+		publish, subscribe, want := neededRights, answers, `the NATS user may not subscribe to "_INBOX.>"`
+		if right == "_INBOX.>" {
+			subscribe = []string{"other"}
+		} else {
+			lost, _, _ := strings.Cut(strings.TrimSuffix(right, ">"), "*")
+			want = `the NATS user may not publish to "` + lost
+			publish = slices.DeleteFunc(slices.Clone(neededRights), func(r string) bool { return r == right })
+		}
+		t.Run(want, func(t *testing.T) {
+			changed := options.Clone()
+			allow(changed, publish, subscribe)
+			require.NoError(t, nats.ReloadOptions(changed))
+			require.Eventually(t, func() bool {
+				err := e.Ready()
+				return err != nil && strings.Contains(err.Error(), want)
+			}, enginetest.Patience, 10*time.Millisecond, "%s", want)
+			require.ErrorIs(t, e.Ready(), hub.ErrUnavailable)
+			if right == "trivium.>" {
+				_, err := h.Publish(t.Context(), one("refused"))
+				require.ErrorIs(t, err, hub.ErrUnavailable)
+				require.ErrorContains(t, err, want)
+			}
+			require.Positive(t, log.count("the NATS user lacks rights"))
+			changed = options.Clone()
+			allow(changed, neededRights, answers)
+			require.NoError(t, nats.ReloadOptions(changed))
+			var last hub.Cursor
+			require.Eventually(t, func() bool {
+				if e.Ready() != nil {
+					return false
+				}
+				last, err = h.Publish(t.Context(), one("a"))
+				return err == nil
+			}, enginetest.Patience, 10*time.Millisecond)
+			r.Until(last.Seq)
+			require.Empty(t, r.Gaps)
+			require.Equal(t, i+1, log.count("the NATS user has all rights again"))
+		})
+	}
+}
