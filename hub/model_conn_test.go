@@ -35,7 +35,7 @@ type conn struct {
 	received []Cursor // the newest few
 }
 
-// Ready does what transports/connection does, over a connection that takes a part now and then.
+// Ready does what transports/internal/connection does, over a connection that takes a part now and then.
 func (c *conn) Ready(r *Batch) {
 	if c.bell != nil {
 		c.bell.Ready(r)

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/auth"
+	"github.com/trivium-hub/trivium/transports/internal/web"
 	"github.com/trivium-hub/trivium/transports/problems"
-	"github.com/trivium-hub/trivium/transports/web"
 )
 
 // A Refusal writes the answer to a request that is refused, as its route does.

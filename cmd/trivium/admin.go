@@ -10,7 +10,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/trivium-hub/trivium/transports"
-	"github.com/trivium-hub/trivium/transports/web"
 )
 
 const adminIndex = `Trivium admin listener
@@ -32,12 +31,12 @@ func adminRoutes(o *observer, access *accessControl, api *transports.API, log *s
 	routes.Handle("/", text(adminIndex))
 	metrics := promhttp.HandlerFor(newRegistry(o), promhttp.HandlerOpts{})
 	routes.HandleFunc("/metrics", func(w http.ResponseWriter, r *http.Request) {
-		if web.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
+		if transports.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
 			metrics.ServeHTTP(w, r)
 		}
 	})
 	routes.HandleFunc("/stats", func(w http.ResponseWriter, r *http.Request) {
-		if web.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
+		if transports.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
 			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("Cache-Control", "no-store")
 			encoder := json.NewEncoder(w)
@@ -53,6 +52,6 @@ func adminRoutes(o *observer, access *accessControl, api *transports.API, log *s
 	routes.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	routes.PathPrefix("/debug/pprof/").HandlerFunc(pprof.Index)
 	routes.Handle("/debug/pprof", http.RedirectHandler("/debug/pprof/", http.StatusMovedPermanently))
-	routes.NotFoundHandler = http.HandlerFunc(web.NotFound)
-	return access.operator.Wrap(api.HandleError(adminRoute, web.WriteProblem))(routes) // outermost, so that it also covers redirects
+	routes.NotFoundHandler = http.HandlerFunc(transports.NotFound)
+	return access.operator.Wrap(api.HandleError(adminRoute, transports.WriteProblem))(routes) // outermost, so that it also covers redirects
 }

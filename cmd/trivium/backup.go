@@ -12,8 +12,8 @@ import (
 	"syscall"
 
 	"github.com/trivium-hub/trivium/hub/jetstream"
+	"github.com/trivium-hub/trivium/transports"
 	"github.com/trivium-hub/trivium/transports/problems"
-	"github.com/trivium-hub/trivium/transports/web"
 )
 
 // BackupCmd writes the log of a running hub to a file.
@@ -99,15 +99,15 @@ type backupHandler struct {
 
 // ServeHTTP implements http.Handler.
 func (b *backupHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !web.AllowMethods(w, r, http.MethodGet) {
+	if !transports.AllowMethods(w, r, http.MethodGet) {
 		return
 	}
 	if b.engine == nil || !b.engine.Embedded() {
-		web.WriteProblem(w, r, problems.BadRequest(jetstream.ErrNotEmbedded.Error()))
+		transports.WriteProblem(w, r, problems.BadRequest(jetstream.ErrNotEmbedded.Error()))
 		return
 	}
 	if !b.busy.TryLock() {
-		web.WriteProblem(w, r, problems.Unavailable("another backup is in progress"))
+		transports.WriteProblem(w, r, problems.Unavailable("another backup is in progress"))
 		return
 	}
 	defer b.busy.Unlock()
@@ -118,7 +118,7 @@ func (b *backupHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch err := b.engine.Backup(r.Context(), out); {
 	case err == nil:
 	case out.n == 0:
-		web.WriteProblem(w, r, problems.Of(err))
+		transports.WriteProblem(w, r, problems.Of(err))
 	default:
 		panic(http.ErrAbortHandler) // closing the connection early shows the client that the backup is incomplete
 	}

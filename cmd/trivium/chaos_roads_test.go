@@ -12,8 +12,8 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // traveller is a subscriber that takes its cursor from hub to hub.
@@ -75,7 +75,7 @@ func (s *traveller) poll(ctx context.Context, where string) error {
 		if err != nil {
 			return err
 		}
-		answer, err := wire.DecodePollAnswer(text)
+		answer, err := decode.DecodePollAnswer(text)
 		if err != nil {
 			return err
 		}
@@ -95,7 +95,7 @@ func (s *traveller) sse(ctx context.Context, where string) error {
 		return err
 	}
 	defer body.Close()
-	stream := wire.NewSSEDecoder(body, 0)
+	stream := decode.NewSSEDecoder(body)
 	for {
 		next, err := stream.Next()
 		switch {
@@ -123,15 +123,15 @@ func (s *traveller) websocket(ctx context.Context, where string) error {
 		if err != nil {
 			return err
 		}
-		m, err := wire.DecodeMessage(text)
+		m, err := decode.DecodeMessage(text)
 		switch {
 		case err != nil:
 			return err
 		case m.Event != nil:
 			s.take(m.Event.ID.String(), string(m.Event.Data))
-		case m.Op == wire.OpGap:
+		case m.Op == decode.OpGap:
 			s.gap(string(text))
-		case m.Op == wire.OpHeartbeat:
+		case m.Op == decode.OpHeartbeat:
 			s.cursor = m.ID
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/trivium-hub/trivium/transports/web"
+	"github.com/trivium-hub/trivium/transports"
 )
 
 // Patterns of the parts of a URL that may be secret.
@@ -29,7 +29,7 @@ func withoutSecrets(args []string) []string {
 
 // serveCmdline serves the command line as pprof.Cmdline does, but hides the secrets in it.
 func serveCmdline(w http.ResponseWriter, r *http.Request) {
-	if web.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
+	if transports.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprint(w, strings.Join(withoutSecrets(os.Args), "\x00"))
 	}

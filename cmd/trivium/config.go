@@ -13,7 +13,6 @@ import (
 	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/udp"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // off, or an empty text, disables a listener.
@@ -135,7 +134,7 @@ func (c *ServeConfig) checkDelivery() []fault {
 }
 
 func (c *ServeConfig) checkSources() []fault {
-	faults := faulty("udp-format", oneOf(c.UDPFormat, wire.DatagramModes...))
+	faults := faulty("udp-format", oneOf(c.UDPFormat, udp.Modes()...))
 	var invalid *hub.InvalidError
 	if errors.As(hub.ValidateTopic(c.UDPTopic), &invalid) {
 		faults = append(faults, faulty("udp-topic", fmt.Sprintf("%s, got %q", invalid.Detail, c.UDPTopic))...)

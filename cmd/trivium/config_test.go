@@ -12,7 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports"
 )
 
 // parseServe reads settings as the program does, short of telling what is wrong.
@@ -58,7 +58,7 @@ func TestDefaults(t *testing.T) {
 		Drain:        8 * time.Second,
 		SSEEnd:       "cut",
 
-		CloudEventsSource: wire.DefaultCloudEventsSource,
+		CloudEventsSource: transports.DefaultCloudEventsSource,
 
 		Slow: "gap",
 		EngineConfig: EngineConfig{

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports"
 )
 
 func between[T interface{ ~int | ~int64 }](got, low, high T) string {
@@ -26,7 +26,7 @@ func oneOf(got string, names ...string) string {
 }
 
 func checkURI(s string) string {
-	if wire.CheckURIReference("", s) != nil {
+	if transports.ValidateCloudEventsSource(s) != nil {
 		return fmt.Sprintf("want a URI without spaces, such as https://hub.example.com, got %q", s)
 	}
 	return ""

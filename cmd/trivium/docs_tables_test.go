@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/udp"
 )
 
 var (
@@ -41,10 +41,10 @@ func matches(pattern *regexp.Regexp, text string) (found []string) {
 func TestProtocolSignedDatagram(t *testing.T) {
 	match := signedExample.FindStringSubmatch(readProtocol(t))
 	require.NotNil(t, match)
-	signed, err := wire.VerifyDatagram([]byte(match[1]), []byte(match[2]))
+	_, payload, err := udp.Verify([]byte(match[1]), []byte(match[2]))
 	require.NoError(t, err)
-	require.NotEmpty(t, signed.Payload)
-	require.True(t, bytes.HasSuffix([]byte(match[2]), signed.Payload))
+	require.NotEmpty(t, payload)
+	require.True(t, bytes.HasSuffix([]byte(match[2]), payload))
 }
 
 // TestProtocolListsProblems compares the table of errors with the codes of transports/problems.

@@ -153,7 +153,7 @@ func TestArchitectureNamesExist(t *testing.T) {
 	t.Parallel()
 	dirs := map[string]string{
 		"hub": "hub", "jetstream": "hub/jetstream", "enginetest": "hub/enginetest", "auth": "auth", "transports": "transports",
-		"wire": "transports/wire", "connection": "transports/connection", "web": "transports/web", "udp": "transports/udp",
+		"wire": "transports/internal/wire", "connection": "transports/internal/connection", "web": "transports/internal/web", "udp": "transports/udp",
 		"client": "transports/client", "problems": "transports/problems",
 	}
 	found := 0

@@ -16,8 +16,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 	"github.com/trivium-hub/trivium/hub/jetstream"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // embedded begins the program on a store.
@@ -143,7 +143,7 @@ func (l *pressure) run(publisher int) {
 }
 
 // follow reads the stream until it breaks, and gives what it saw, by ID.
-func (l *pressure) follow(stream *wire.SSEDecoder) map[string]string {
+func (l *pressure) follow(stream *decode.SSEDecoder) map[string]string {
 	seen := map[string]string{}
 	for {
 		next, err := stream.Next()

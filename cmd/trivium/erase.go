@@ -18,7 +18,6 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports"
 	"github.com/trivium-hub/trivium/transports/problems"
-	"github.com/trivium-hub/trivium/transports/web"
 )
 
 // EraseCmd erases an event from a running hub.
@@ -92,12 +91,12 @@ type eraseHandler struct {
 
 // ServeHTTP implements http.Handler.
 func (e *eraseHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !web.AllowMethods(w, r, http.MethodDelete) {
+	if !transports.AllowMethods(w, r, http.MethodDelete) {
 		return
 	}
 	id, err := hub.ParseCursor(mux.Vars(r)["id"])
 	if err != nil {
-		web.WriteProblem(w, r, problems.BadParameter("id", err.Error()))
+		transports.WriteProblem(w, r, problems.BadParameter("id", err.Error()))
 		return
 	}
 	// An erasure continues if the client disconnects, so that it is never half done.
@@ -105,7 +104,7 @@ func (e *eraseHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !errors.Is(err, hub.ErrNoEvent) {
 			e.log.Warn("event could not be erased", "id", id.String(), "error", err.Error())
 		}
-		web.WriteProblem(w, r, problems.Of(err))
+		transports.WriteProblem(w, r, problems.Of(err))
 		return
 	}
 	e.log.Info("event erased", "id", id.String())

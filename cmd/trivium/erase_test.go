@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
 // dataAfter reads events up to the one whose data is last, and requires that no gap comes.
@@ -105,7 +105,7 @@ func requireNoneOf(t *testing.T, p *process, ids []string) {
 		conn := p.websocket(query)
 		require.Equal(t, want, dataAfter(t, `"secret 4"`, func() (string, bool) {
 			m := p.message(conn)
-			require.NotEqual(t, wire.OpGap, m.Op)
+			require.NotEqual(t, decode.OpGap, m.Op)
 			if m.Event == nil {
 				return "", false
 			}

@@ -14,8 +14,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 	"github.com/trivium-hub/trivium/transports/problems"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // request is one as a hostile client may write it.
@@ -42,7 +42,7 @@ type exchange struct {
 
 	conn   net.Conn
 	reader *bufio.Reader
-	stream *wire.SSEDecoder // of /sse
+	stream *decode.SSEDecoder // of /sse
 }
 
 // ask sends a request of its own and reads the answer, or the beginning of one that has no end.
@@ -76,7 +76,7 @@ func (f *fort) begin(t *testing.T, r request) *exchange {
 	case response.StatusCode == http.StatusSwitchingProtocols:
 		f.readHello(t, x)
 	case response.StatusCode == http.StatusOK && strings.HasPrefix(x.header.Get("Content-Type"), "text/event-stream") && method == http.MethodGet:
-		x.stream = wire.NewSSEDecoder(response.Body, 0)
+		x.stream = decode.NewSSEDecoder(response.Body)
 		e, err := x.stream.Next()
 		require.NoError(t, err)
 		if e.Type == "trivium.error" {
@@ -135,17 +135,17 @@ func (f *fort) readHello(t *testing.T, x *exchange) {
 	x.status = http.StatusOK
 	m, _, err := x.message()
 	require.NoError(t, err)
-	if m.Op == wire.OpHello {
+	if m.Op == decode.OpHello {
 		return
 	}
-	require.Equal(t, wire.OpError, m.Op)
+	require.Equal(t, decode.OpError, m.Op)
 	x.status, x.body = m.Problem.Status, m.Problem.Error()
 	_, x.code, err = x.message()
 	require.NoError(t, err)
 }
 
 // message reads one from a WebSocket, or the code with which it is closed.
-func (x *exchange) message() (m wire.Message, code int, err error) {
+func (x *exchange) message() (m decode.Message, code int, err error) {
 	opcode, payload, err := x.frame()
 	switch {
 	case err != nil:
@@ -153,7 +153,7 @@ func (x *exchange) message() (m wire.Message, code int, err error) {
 	case opcode == opClose && len(payload) >= 2:
 		return m, int(octets.BigEndian.Uint16(payload)), nil
 	case opcode == opText:
-		m, err = wire.DecodeMessage(payload)
+		m, err = decode.DecodeMessage(payload)
 		return m, 0, err
 	}
 	return m, 0, fmt.Errorf("a frame of %d %q", opcode, payload)
@@ -203,7 +203,7 @@ func clientFrame(first byte, payload []byte) []byte {
 }
 
 // say sends a command, and gives the answer that repeats its ref; events before it are passed over.
-func (f *fort) say(t *testing.T, x *exchange, command string) wire.Message {
+func (f *fort) say(t *testing.T, x *exchange, command string) decode.Message {
 	t.Helper()
 	_, err := x.conn.Write(clientFrame(bitFin|opText, []byte(command)))
 	require.NoError(t, err)
@@ -212,10 +212,10 @@ func (f *fort) say(t *testing.T, x *exchange, command string) wire.Message {
 		require.NoError(t, err)
 		require.Zero(t, code)
 		switch m.Op {
-		case wire.OpError:
+		case decode.OpError:
 			f.refused(m.Problem.Error())
 			return m
-		case wire.OpAck:
+		case decode.OpAck:
 			return m
 		}
 	}

@@ -17,8 +17,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 	"github.com/trivium-hub/trivium/transports/problems"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // endRows are of tokens that change while connections hold them. The name of an entry is that of
@@ -201,7 +201,7 @@ func hearSocket(h *heard, x *exchange) {
 			return
 		case code != 0:
 			h.code = code
-		case m.Op == wire.OpError:
+		case m.Op == decode.OpError:
 			h.refused(m.Problem.Status)
 		case m.Event != nil:
 			h.event(string(m.Event.Data))
@@ -216,7 +216,7 @@ func (f *fort) hearPolls(h *heard, token, first string) {
 	_, target, _ := strings.Cut(h.where, " ")
 	body := []byte(first)
 	for {
-		answer, err := wire.DecodePollAnswer(body)
+		answer, err := decode.DecodePollAnswer(body)
 		if err != nil {
 			h.refused(0)
 			return
@@ -320,11 +320,11 @@ func renewal(t *testing.T, f *fort) {
 		require.NoError(t, err)
 		require.Zero(t, code)
 		switch m.Op {
-		case wire.OpAck:
+		case decode.OpAck:
 			if renewed++; string(m.Ref) == `"last"` {
 				published = busy.stop(t)
 			}
-		case wire.OpError:
+		case decode.OpError:
 			refused++
 			require.Equal(t, http.StatusUnauthorized, m.Problem.Status)
 		case "":
@@ -339,7 +339,7 @@ func renewal(t *testing.T, f *fort) {
 	require.Equal(t, http.StatusForbidden, f.say(t, x, `{"op":"auth","token":"`+f.tokens["narrow"]+`"}`).Problem.Status)
 	// From now on it is the new token that counts, though the one before is good.
 	id := uuid.NewString()
-	require.Equal(t, wire.OpAck, f.say(t, x, `{"op":"auth","token":"`+f.jwt(map[string]string{"jti": quoted(id)})+`"}`).Op)
+	require.Equal(t, decode.OpAck, f.say(t, x, `{"op":"auth","token":"`+f.jwt(map[string]string{"jti": quoted(id)})+`"}`).Op)
 	f.revoke(t, id)
 	h := heard{}
 	hearSocket(&h, x)

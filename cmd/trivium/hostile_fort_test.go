@@ -17,7 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
 // fort is what the rows are tried against: hubs that let in the same tokens.
@@ -207,7 +207,7 @@ func breachIn(topic string) string { return `{"topic":"` + topic + `","data":"` 
 // watch reads all that a hub publishes, for breaches.
 type watch struct {
 	hub    *process
-	stream *wire.SSEDecoder
+	stream *decode.SSEDecoder
 	ended  chan struct{}
 
 	found []string // topics; to be read when it has ended

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
 var frameRows = []row{
@@ -54,7 +54,7 @@ func (f *fort) closedWith(t *testing.T, code int, sent []byte) {
 			require.Equal(t, code, got)
 			break
 		}
-		require.Equal(t, wire.OpError, m.Op, "what is refused is not done")
+		require.Equal(t, decode.OpError, m.Op, "what is refused is not done")
 	}
 	_, _ = x.conn.Write(clientFrame(bitFin|opClose, nil)) // it may be closed already
 	_, _ = io.Copy(io.Discard, x.reader)                  // and it is over
@@ -67,7 +67,7 @@ func byteFragments(t *testing.T, f *fort) {
 	require.NoError(t, err)
 	m, _, err := x.message()
 	require.NoError(t, err)
-	require.Equal(t, wire.OpAck, m.Op, "so many are allowed")
+	require.Equal(t, decode.OpAck, m.Op, "so many are allowed")
 
 	counter := `trivium_websocket_refused_total{reason="fragments"}`
 	before := f.counted(t, f.lenient, counter)

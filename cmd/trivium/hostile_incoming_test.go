@@ -12,8 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivium-hub/trivium/transports/intake"
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
 // incomingRows are of what is sent without end: memory and processor time are bounded, and others publish meanwhile.
@@ -55,7 +54,7 @@ func (f *fort) grown(t *testing.T, p *process, before int64) {
 	t.Helper()
 	after := p.resident()
 	t.Logf("resident: %d MiB before, %d MiB after; reserved: %.0f MiB", before/mebibyte, after/mebibyte, f.counted(t, p, "trivium_receiving_bytes")/mebibyte)
-	require.Less(t, after-before, int64(intake.DefaultTotal*3/2), "what is reserved, and what the collector has yet to free")
+	require.Less(t, after-before, int64(int64(128<<20)*3/2), "what is reserved, and what the collector has yet to free")
 }
 
 // pour begins a publish and goes on to send pieces until the hub does not take them.
@@ -119,7 +118,7 @@ func endlessMessages(t *testing.T, f *fort) {
 	f.grown(t, p, before)
 	x := f.begin(t, request{hub: p, line: "GET /ws?subscribe=none", token: f.tokens["two"]})
 	m := f.say(t, x, `{"op":"publish","topic":"victim","data":"`+strings.Repeat("x", 60<<10)+`"}`)
-	require.Equal(t, wire.OpAck, m.Op)
+	require.Equal(t, decode.OpAck, m.Op)
 	// A message that stays unfinished is closed, and gives back its memory.
 	p = f.besieged(t, "--read-timeout", "3s") // a slow machine needs half a second for a small request
 	endless(p, 20)
@@ -142,7 +141,7 @@ func manyFilters(t *testing.T, f *fort) {
 		for _, list := range []string{different.String(), strings.Repeat(`,"a"`, 65)} {
 			for range commands / 4 {
 				m := f.say(t, x, `{"op":"`+op+`","topic":[`+list[1:]+`]}`)
-				require.Equal(t, wire.OpError, m.Op)
+				require.Equal(t, decode.OpError, m.Op)
 				require.Contains(t, m.Problem.Detail, "at most 64 filters")
 			}
 		}
@@ -152,7 +151,7 @@ func manyFilters(t *testing.T, f *fort) {
 	for _, line := range []string{"GET /sse?", "GET /ws?", "GET /poll?wait=0&"} {
 		require.Equal(t, http.StatusBadRequest, f.ask(t, request{hub: p, line: line + query, token: f.tokens["one"]}).status, line)
 	}
-	require.Equal(t, wire.OpAck, f.say(t, x, `{"op":"subscribe","topic":[`+strings.Repeat(`,"a"`, 64)[1:]+`]}`).Op)
+	require.Equal(t, decode.OpAck, f.say(t, x, `{"op":"subscribe","topic":[`+strings.Repeat(`,"a"`, 64)[1:]+`]}`).Op)
 }
 
 func deepNesting(t *testing.T, f *fort) {
@@ -174,7 +173,7 @@ func deepNesting(t *testing.T, f *fort) {
 		}
 		x := f.begin(t, request{line: "GET /ws?subscribe=none", token: f.tokens["one"]})
 		m := f.say(t, x, envelope)
-		require.Equal(t, wire.OpError, m.Op)
+		require.Equal(t, decode.OpError, m.Op)
 		require.Contains(t, m.Problem.Detail, "more than 500 levels deep")
 	}
 }

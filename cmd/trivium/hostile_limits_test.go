@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
 var limitRows = []row{
@@ -169,7 +169,7 @@ func tooFast(t *testing.T, f *fort) {
 	}, patience, 100*time.Millisecond)
 	said := func(command string) func() int {
 		return func() int {
-			if m := f.say(t, x, command); m.Op == wire.OpError {
+			if m := f.say(t, x, command); m.Op == decode.OpError {
 				return m.Problem.Status
 			}
 			return http.StatusOK

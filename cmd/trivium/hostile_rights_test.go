@@ -10,8 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 var rightRows = []row{
@@ -55,7 +55,7 @@ func widerFilters(t *testing.T, f *fort) {
 				socket = f.begin(t, request{line: "GET /ws?subscribe=none", token: narrow})
 			}
 			m := f.say(t, socket, `{"op":"subscribe","topic":["a.b",`+quoted(filter)+`]}`)
-			require.Equal(t, wire.OpError, m.Op, "%q", filter)
+			require.Equal(t, decode.OpError, m.Op, "%q", filter)
 			require.Contains(t, []int{status, http.StatusBadRequest}, m.Problem.Status, "%q", filter)
 		}
 	}
@@ -128,7 +128,7 @@ func widerPublishing(t *testing.T, f *fort) {
 	socket := f.begin(t, request{line: "GET /ws?subscribe=none", token: narrow})
 	for _, topic := range []string{"secret", "a.c", "A.b", "a.b.", "x.*", "x.y.z", "$x.y", "a\\u002ec"} {
 		m := f.say(t, socket, `{"op":"publish","topic":"`+topic+`","data":"`+breach+`"}`)
-		require.Equal(t, wire.OpError, m.Op, topic)
+		require.Equal(t, decode.OpError, m.Op, topic)
 	}
 	for _, target := range []string{"a.b", "a%2Eb", "%61.b", "x.y", "x.%C3%A9"} { // what it may
 		x := f.ask(t, request{line: "POST /publish/" + target, token: narrow, body: "1"})
@@ -147,9 +147,9 @@ func halfRights(t *testing.T, f *fort) {
 	}
 	socket = f.begin(t, request{line: "GET /ws?subscribe=none&last=10", token: publisher})
 	require.Equal(t, http.StatusForbidden, f.say(t, socket, `{"op":"subscribe","topic":"a.b","last":5}`).Problem.Status)
-	require.Equal(t, wire.OpAck, f.say(t, socket, `{"op":"publish","topic":"half.rights","data":1}`).Op)
+	require.Equal(t, decode.OpAck, f.say(t, socket, `{"op":"publish","topic":"half.rights","data":1}`).Op)
 	m := f.say(t, socket, `{"op":"ping"}`)
-	require.Equal(t, wire.OpAck, m.Op, "its own event did not come before")
+	require.Equal(t, decode.OpAck, m.Op, "its own event did not come before")
 	// A JWT without the claims may do nothing.
 	bare := f.jwt(map[string]string{"subscribe": "", "publish": ""})
 	f.knockAt(t, pollNow, http.StatusForbidden, bare)
@@ -172,7 +172,7 @@ func foreignHistory(t *testing.T, f *fort) {
 	history := func(query, header string) (topics []string, gap *hub.Gap) {
 		x := f.ask(t, request{hub: f.text, line: pollNow + "&" + query, token: narrow, header: lines(header)})
 		require.Equal(t, http.StatusOK, x.status, query)
-		answer, err := wire.DecodePollAnswer([]byte(x.body))
+		answer, err := decode.DecodePollAnswer([]byte(x.body))
 		require.NoError(t, err)
 		for _, e := range answer.Events {
 			topics = append(topics, e.Topic)
@@ -239,9 +239,9 @@ func (x *exchange) untilHeartbeat(t *testing.T) (topics []string, gap *hub.Gap) 
 			require.NoError(t, err)
 			require.Zero(t, code)
 			switch m.Op {
-			case wire.OpHeartbeat:
+			case decode.OpHeartbeat:
 				return topics, gap
-			case wire.OpGap:
+			case decode.OpGap:
 				gap = m.Gap
 			default:
 				topics = append(topics, m.Event.Topic)
@@ -254,7 +254,7 @@ func (x *exchange) untilHeartbeat(t *testing.T) (topics []string, gap *hub.Gap) 
 		case "trivium.heartbeat":
 			return topics, gap
 		case "trivium.gap":
-			gap, err = wire.DecodeGap([]byte(e.Data))
+			gap, err = decode.DecodeGap([]byte(e.Data))
 			require.NoError(t, err)
 		default:
 			topics = append(topics, e.Topic)

@@ -14,7 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
 // slowRows are of clients that read too slowly, or not at all.
@@ -196,7 +196,7 @@ func stalledPolls(t *testing.T, f *fort) {
 		if err != nil {
 			return err
 		}
-		answer, err := wire.DecodePollAnswer(body)
+		answer, err := decode.DecodePollAnswer(body)
 		if err == nil && (len(answer.Events) != 1 || string(answer.Events[0].Data) != quoted(large(100))) {
 			err = fmt.Errorf("%d bytes, which are not those of the event", len(body))
 		}

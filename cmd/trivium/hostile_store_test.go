@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
 // storeRows are about what all tokens share: the retained events, the idempotency keys and the engine.
@@ -57,7 +57,7 @@ func readingEverything(t *testing.T, f *fort) {
 	for found := 0; found < before.Retained; {
 		m, _, err := ws.message()
 		require.NoError(t, err)
-		require.NotEqual(t, wire.OpGap, m.Op)
+		require.NotEqual(t, decode.OpGap, m.Op)
 		if m.Event != nil {
 			found++
 		}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/udp"
 )
 
 var udpRows = []row{
@@ -40,7 +40,7 @@ func (f *fort) datagrams(t *testing.T, p *process, datagrams ...[]byte) *udpSnap
 func hostileDatagrams(t *testing.T, f *fort) {
 	now := time.Now()
 	sign := func(at time.Time, payload string) []byte {
-		return wire.SignDatagram(nil, f.udpKey, at, []byte(payload))
+		return udp.Sign(nil, f.udpKey, at, []byte(payload))
 	}
 	evil := breachIn("datagram")
 	good := sign(now, `{"topic":"datagram","data":1}`)
@@ -55,8 +55,8 @@ func hostileDatagrams(t *testing.T, f *fort) {
 	later := func(text []byte, by string) []byte { return bytes.Replace(text, []byte(" "), []byte(" "+by), 1) }
 	forged := [][]byte{
 		[]byte(evil), []byte(`{"topic":"datagram","data":"` + breach + `"}`), {}, []byte(" "), []byte("\n"), mac, append(bytes.Clone(mac), ' '),
-		wire.SignDatagram(nil, []byte("another secret"), now, []byte(evil)), wire.SignDatagram(nil, append(bytes.Clone(f.udpKey), '\n'), now, []byte(evil)),
-		wire.SignDatagram(nil, []byte{0}, now, []byte(evil)), bytes.Replace(good, []byte("1}"), []byte(`"`+breach+`"}`), 1),
+		udp.Sign(nil, []byte("another secret"), now, []byte(evil)), udp.Sign(nil, append(bytes.Clone(f.udpKey), '\n'), now, []byte(evil)),
+		udp.Sign(nil, []byte{0}, now, []byte(evil)), bytes.Replace(good, []byte("1}"), []byte(`"`+breach+`"}`), 1),
 		append(bytes.Clone(fresh), '\n'), append([]byte(" "), fresh...), fresh[1:], fresh[:len(fresh)-1], later(fresh, " "), later(fresh, "1"), later(fresh, "-"),
 		append([]byte(strings.Repeat("0", 64)+" "), fresh[65:]...), bytes.Replace(fresh, []byte(" "), []byte("\t"), 1), bytes.Repeat([]byte("."), 60_000),
 		// Signed, but not with a time.
@@ -77,7 +77,7 @@ func signed(secret []byte, content string) []byte {
 }
 
 func strangeSender(t *testing.T, f *fort) {
-	signed := wire.SignDatagram(nil, f.udpKey, time.Now(), []byte(breachIn("datagram")))
+	signed := udp.Sign(nil, f.udpKey, time.Now(), []byte(breachIn("datagram")))
 	udp := f.datagrams(t, f.strict, signed, []byte(breachIn("datagram")), nil)
 	require.Zero(t, udp.Events)
 	require.EqualValues(t, 3, udp.Dropped["sender"])

@@ -15,7 +15,6 @@ import (
 
 	"github.com/trivium-hub/trivium/transports"
 	"github.com/trivium-hub/trivium/transports/problems"
-	"github.com/trivium-hub/trivium/transports/web"
 )
 
 // idleTimeout is how long a connection stays open between two requests.
@@ -63,7 +62,7 @@ func (s *server) limitHeader(next http.Handler) http.Handler {
 	limit := unlimited(s.cfg.MaxHeaderBytes)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if headerSize(r) > limit {
-			web.WriteProblem(w, r, problems.HeaderTooLarge(limit))
+			transports.WriteProblem(w, r, problems.HeaderTooLarge(limit))
 			return
 		}
 		next.ServeHTTP(w, r)

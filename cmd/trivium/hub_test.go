@@ -19,7 +19,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
 // patience bounds what a test waits for; nothing takes it unless something is wrong.
@@ -154,7 +154,7 @@ func (p *process) stats() (s snapshot) {
 }
 
 // sse opens a stream and reads what begins it.
-func (p *process) sse(query string) *wire.SSEDecoder {
+func (p *process) sse(query string) *decode.SSEDecoder {
 	p.t.Helper()
 	conn, err := net.Dial("tcp", p.http)
 	require.NoError(p.t, err)
@@ -165,7 +165,7 @@ func (p *process) sse(query string) *wire.SSEDecoder {
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(p.t, err)
 	require.Equal(p.t, http.StatusOK, response.StatusCode)
-	stream := wire.NewSSEDecoder(response.Body, 0)
+	stream := decode.NewSSEDecoder(response.Body)
 	opening, err := stream.Next()
 	require.NoError(p.t, err)
 	require.Equal(p.t, "trivium.open", opening.Type)
@@ -185,27 +185,27 @@ func (p *process) websocket(query string) *websocket.Conn {
 	require.NoError(p.t, err)
 	conn.SetReadLimit(4 << 20)
 	p.t.Cleanup(func() { _ = conn.CloseNow() })
-	require.Equal(p.t, wire.OpHello, p.message(conn).Op)
+	require.Equal(p.t, decode.OpHello, p.message(conn).Op)
 	return conn
 }
 
-func (p *process) message(conn *websocket.Conn) wire.Message {
+func (p *process) message(conn *websocket.Conn) decode.Message {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	_, text, err := conn.Read(ctx)
 	require.NoError(p.t, err)
-	message, err := wire.DecodeMessage(text)
+	message, err := decode.DecodeMessage(text)
 	require.NoError(p.t, err)
 	return message
 }
 
 // poll gives one answer.
-func (p *process) poll(query string) wire.PollAnswer {
+func (p *process) poll(query string) decode.PollAnswer {
 	p.t.Helper()
 	status, text := p.request(http.MethodGet, "http://"+p.http+"/poll?"+query, "", "")
 	require.Equal(p.t, http.StatusOK, status, text)
-	answer, err := wire.DecodePollAnswer([]byte(text))
+	answer, err := decode.DecodePollAnswer([]byte(text))
 	require.NoError(p.t, err)
 	return answer
 }

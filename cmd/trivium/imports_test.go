@@ -26,6 +26,7 @@ const (
 // goPackage is what `go list -json` says of a package.
 type goPackage struct {
 	ImportPath string
+	Name       string
 	Dir        string
 	Standard   bool
 	GoFiles    []string
@@ -48,7 +49,7 @@ func within(room, dir string) bool { return room == dir || strings.HasPrefix(roo
 // goList lists packages with all that they depend on, as built for a target, by import path.
 func goList(t *testing.T, goos, goarch string, patterns ...string) map[string]goPackage {
 	t.Helper()
-	cmd := exec.Command("go", append([]string{"list", "-deps", "-json=ImportPath,Dir,Standard,GoFiles,Imports,Deps"}, patterns...)...)
+	cmd := exec.Command("go", append([]string{"list", "-deps", "-json=ImportPath,Name,Dir,Standard,GoFiles,Imports,Deps"}, patterns...)...)
 	cmd.Dir = topRoom
 	cmd.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch)
 	out, err := cmd.Output()
@@ -81,21 +82,21 @@ type roomRule struct {
 var roomRules = []roomRule{
 	{dir: "cmd", any: true},
 	{dir: "hub/enginetest", any: true},
-	{dir: "transports/transporttest", any: true},
+	{dir: "transports/internal/transporttest", any: true},
 	{dir: "hub", allowed: []string{"hub"}},
-	{dir: "transports/client/clienttest", any: true},
-	{dir: "transports/client", allowed: []string{"hub", "transports/problems", "transports/wire", "transports/client", "transports/internal/jsonscan"}},
+	{dir: "transports/client/internal/clienttest", any: true},
+	{dir: "transports/client", allowed: []string{"hub", "transports/problems", "transports/internal/wire", "transports/client", "transports/internal/jsonscan"}},
 	{dir: "transports/internal/jsonscan", allowed: []string{"hub"}},
 	{dir: "transports/internal/jsontest"},
+	{dir: "transports/internal/intake"},
+	{dir: "transports/internal/wire", allowed: []string{"hub", "transports/problems", "transports/internal/jsonscan"}},
+	{dir: "transports/internal/connection", allowed: []string{"hub", "transports/problems", "transports/internal/wire"}},
+	{dir: "transports/internal/web", allowed: []string{"hub", "transports/problems", "transports/internal/wire"}},
 	{dir: "transports/problems", allowed: []string{"hub", "transports/internal/jsonscan"}},
-	{dir: "transports/wire", allowed: []string{"hub", "transports/problems", "transports/internal/jsonscan"}},
-	{dir: "transports/connection", allowed: []string{"hub", "transports/problems", "transports/wire"}},
-	{dir: "transports/web", allowed: []string{"hub", "transports/problems", "transports/wire"}},
-	{dir: "transports/intake"},
 	{dir: "transports", exact: true, allowed: []string{"hub", "auth", "transports"}},
-	{dir: "transports", allowed: []string{"hub", "transports/problems", "transports/internal", "transports/wire", "transports/connection", "transports/web", "transports/intake"}},
+	{dir: "transports", allowed: []string{"hub", "transports/problems", "transports/internal"}},
 	{dir: "auth", allowed: []string{"hub", "auth"}},
-	{dir: "wasmdemo/app", allowed: []string{"transports/client", "transports/wire", "hub", "wasmdemo/app"}},
+	{dir: "wasmdemo/app", allowed: []string{"transports/client", "hub", "wasmdemo/app"}},
 	{dir: "wasmdemo", allowed: []string{"wasmdemo/internal"}},
 }
 
@@ -138,8 +139,8 @@ func TestImportsGoOneWay(t *testing.T) {
 func TestCoreStandsAlone(t *testing.T) {
 	t.Parallel()
 	for _, target := range []struct{ goos, goarch string }{{"linux", "amd64"}, {"js", "wasm"}} {
-		packages := goList(t, target.goos, target.goarch, "./hub", "./transports/wire", "./transports/problems")
-		for _, name := range []string{"hub", "transports/wire", "transports/problems"} {
+		packages := goList(t, target.goos, target.goarch, "./hub", "./transports/internal/wire", "./transports/problems")
+		for _, name := range []string{"hub", "transports/internal/wire", "transports/problems"} {
 			p := packages[module+"/"+name]
 			require.NotContains(t, p.Deps, "net/http", "%s for %s", name, target.goos)
 			for _, dep := range p.Deps {
@@ -200,17 +201,17 @@ func TestRules(t *testing.T) {
 		want               string
 	}{
 		{"hub", "context", ""},
-		{"hub", module + "/transports/wire", "must not import transports/wire"},
+		{"hub", module + "/transports/internal/wire", "must not import transports/internal/wire"},
 		{"hub/enginetest", module + "/hub", ""},
-		{"transports/wire", module + "/hub", ""},
-		{"transports/wire", module + "/transports/problems", ""},
-		{"transports/problems", module + "/transports/wire", "must not import transports/wire"},
+		{"transports/internal/wire", module + "/hub", ""},
+		{"transports/internal/wire", module + "/transports/problems", ""},
+		{"transports/problems", module + "/transports/internal/wire", "must not import transports/internal/wire"},
 		{"transports/internal/jsonscan", module + "/transports/problems", "must not import transports/problems"},
-		{"transports/wire", module + "/transports/connection", "must not import transports/connection"},
-		{"transports/connection", module + "/transports/web", "must not import transports/web"},
-		{"transports/web", module + "/transports/wire", ""},
-		{"transports/web", module + "/transports/sse", "must not import transports/sse"},
-		{"transports/sse", module + "/transports/web", ""},
+		{"transports/internal/wire", module + "/transports/internal/connection", "must not import transports/internal/connection"},
+		{"transports/internal/connection", module + "/transports/internal/web", "must not import transports/internal/web"},
+		{"transports/internal/web", module + "/transports/internal/wire", ""},
+		{"transports/internal/web", module + "/transports/sse", "must not import transports/sse"},
+		{"transports/sse", module + "/transports/internal/web", ""},
 		{"transports/sse", module + "/transports/longpoll", "must not import transports/longpoll"},
 		{"transports/udp", module + "/auth", "must not import auth"},
 		{"transports", module + "/auth", ""},
@@ -218,15 +219,15 @@ func TestRules(t *testing.T) {
 		{"transports", module + "/cmd/trivium", "must not import cmd/trivium"},
 		{"transports/udp", module + "/hubris", "must not import hubris"},
 		{"transports/udp", "flag", "only cmd may import flag"},
-		{"transports/transporttest", module + "/transports/sse", ""},
+		{"transports/internal/transporttest", module + "/transports/sse", ""},
 		{"auth", module + "/hub", ""},
-		{"auth", module + "/transports/web", "must not import transports/web"},
+		{"auth", module + "/transports/internal/web", "must not import transports/internal/web"},
 		{"auth", "github.com/gorilla/mux", "only cmd may import github.com/gorilla/mux"},
-		{"transports/client", module + "/transports/wire", ""},
-		{"transports/client", module + "/transports/connection", "must not import transports/connection"},
-		{"transports/client/clienttest", module + "/cmd/trivium", ""},
+		{"transports/client", module + "/transports/internal/wire", ""},
+		{"transports/client", module + "/transports/internal/connection", "must not import transports/internal/connection"},
+		{"transports/client/internal/clienttest", module + "/cmd/trivium", ""},
 		{"wasmdemo", module + "/wasmdemo/internal/build", ""},
-		{"wasmdemo", module + "/transports/web", "must not import transports/web"},
+		{"wasmdemo", module + "/transports/internal/web", "must not import transports/internal/web"},
 		{"wasmdemo/app", module + "/transports/client", ""},
 		{"wasmdemo/app", module + "/wasmdemo", "must not import wasmdemo"},
 		{"cmd/trivium", "github.com/gorilla/mux", ""},
@@ -237,6 +238,23 @@ func TestRules(t *testing.T) {
 	for _, tt := range tests {
 		require.Equal(t, tt.want, importFault(tt.importer, tt.imported), "%s imports %s", tt.importer, tt.imported)
 	}
+}
+
+// TestPublicPackages: programs of others can import these packages and no more.
+func TestPublicPackages(t *testing.T) {
+	t.Parallel()
+	var public []string
+	for _, p := range goList(t, "linux", "amd64", "./...") {
+		if name := room(p.ImportPath); ours(p.ImportPath) && p.Name != "main" && !slices.Contains(strings.Split(name, "/"), "internal") {
+			public = append(public, name)
+		}
+	}
+	require.ElementsMatch(t, []string{
+		"hub", "hub/jetstream", "hub/enginetest", "auth",
+		"transports", "transports/problems", "transports/client",
+		"transports/sse", "transports/websocket", "transports/longpoll", "transports/publish", "transports/udp",
+		"wasmdemo", // for cmd/trivium
+	}, public)
 }
 
 // TestTopRoom: only the rooms and what describes the whole stand at the top of the repository.

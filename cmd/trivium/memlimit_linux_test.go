@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
 // containerMemory is what the smallest container has that the defaults must do with.
@@ -78,7 +78,7 @@ func (p *process) replay(transport, cursor, end string) (n int) {
 	}
 	for conn := p.websocket("cursor=" + cursor); ; n++ {
 		m := p.message(conn)
-		require.NotEqual(p.t, wire.OpGap, m.Op)
+		require.NotEqual(p.t, decode.OpGap, m.Op)
 		if m.Event != nil && m.Event.ID.String() == end {
 			return n + 1
 		}

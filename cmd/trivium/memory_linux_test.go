@@ -15,8 +15,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 const mebibyte = 1 << 20
@@ -109,7 +109,7 @@ func TestSlowReaders(t *testing.T) {
 	require.NoError(t, stuck[0].SetDeadline(time.Now().Add(patience)))
 	response, err := http.ReadResponse(bufio.NewReader(stuck[0]), nil)
 	require.NoError(t, err)
-	stream := wire.NewSSEDecoder(response.Body, 0)
+	stream := decode.NewSSEDecoder(response.Body)
 	var gap *hub.Gap
 	last, after := -1, 0
 	for last < events-1 {
@@ -118,7 +118,7 @@ func TestSlowReaders(t *testing.T) {
 		switch e.Type {
 		case "trivium.gap":
 			after = 0
-			gap, err = wire.DecodeGap([]byte(e.Data))
+			gap, err = decode.DecodeGap([]byte(e.Data))
 			require.NoError(t, err)
 		case "":
 			number, _, _ := strings.Cut(e.Data, " ")

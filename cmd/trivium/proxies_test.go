@@ -18,8 +18,8 @@ import (
 	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 	"github.com/trivium-hub/trivium/transports/problems"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // TestProxies tries each way in and out of a hub behind the proxies of the recipes, and an
@@ -90,7 +90,7 @@ func (p *proxied) sse(t *testing.T) {
 	require.NoError(t, err)
 	defer response.Body.Close()
 	require.Equal(t, "text/event-stream; charset=utf-8", response.Header.Get("Content-Type"))
-	stream := wire.NewSSEDecoder(response.Body, 0)
+	stream := decode.NewSSEDecoder(response.Body)
 	e, err := stream.Next()
 	require.NoError(t, err)
 	require.Equal(t, "trivium.open", e.Type)
@@ -112,13 +112,13 @@ func (p *proxied) websocket(t *testing.T) {
 	conn, _, err := websocket.Dial(ctx, strings.Replace(p.base, "http", "ws", 1)+"/ws?topic=a.b", &websocket.DialOptions{HTTPClient: over, HTTPHeader: header})
 	require.NoError(t, err)
 	defer conn.CloseNow()
-	require.Equal(t, wire.OpHello, p.hub.message(conn).Op)
+	require.Equal(t, decode.OpHello, p.hub.message(conn).Op)
 	require.NoError(t, conn.Write(ctx, websocket.MessageText, []byte(`{"op":"publish","ref":1,"topic":"a.b","data":4}`)))
 	for range 2 { // the event and the ack, in either order
 		if m := p.hub.message(conn); m.Op == "" {
 			require.Equal(t, "4", string(m.Event.Data))
 		} else {
-			require.Equal(t, wire.OpAck, m.Op)
+			require.Equal(t, decode.OpAck, m.Op)
 		}
 	}
 }
@@ -145,7 +145,7 @@ func (p *proxied) ndjson(t *testing.T) {
 	response, err := p.client.Get(p.base + "/sse?topic=line")
 	require.NoError(t, err)
 	defer response.Body.Close()
-	stream := wire.NewSSEDecoder(response.Body, 0)
+	stream := decode.NewSSEDecoder(response.Body)
 	_, err = stream.Next()
 	require.NoError(t, err)
 	body, lines := io.Pipe()

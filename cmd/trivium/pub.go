@@ -15,7 +15,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/client"
+	"github.com/trivium-hub/trivium/transports/udp"
 )
 
 const (
@@ -172,7 +173,7 @@ func (s *udpSender) send(payload []byte) error {
 		// Each signature has a distinct time. Otherwise the hub would drop the second of two equal events as a
 		// replay.
 		s.last = max(s.last+1, time.Now().UnixNano())
-		payload = wire.SignDatagram(nil, s.secret, time.Unix(0, s.last), payload)
+		payload = udp.Sign(nil, s.secret, time.Unix(0, s.last), payload)
 	}
 	_, err := s.conn.Write(payload)
 	return err
@@ -206,5 +207,5 @@ func (c *PubCmd) envelope(data []byte) []byte {
 	case c.Text || !json.Valid(data):
 		e.Encoding = hub.Text
 	}
-	return wire.AppendEnvelope(nil, e)
+	return client.AppendEnvelope(nil, e)
 }

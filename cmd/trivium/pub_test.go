@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/transports/problems"
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/udp"
 	"pgregory.net/rapid"
 )
 
@@ -178,11 +178,11 @@ func TestPubSignsDatagrams(t *testing.T) {
 		require.NoError(t, source.SetReadDeadline(time.Now().Add(patience)))
 		n, _, err := source.ReadFrom(buf)
 		require.NoError(t, err)
-		signed, err := wire.VerifyDatagram(secret, buf[:n])
+		at, payload, err := udp.Verify(secret, buf[:n])
 		require.NoError(t, err)
-		require.True(t, signed.Time.After(last), "no two have one time")
-		last = signed.Time
-		return string(signed.Payload)
+		require.True(t, at.After(last), "no two have one time")
+		last = at
+		return string(payload)
 	}
 	code, out, errs := pub("", "--udp", source.LocalAddr().String(), "--udp-secret-file", path, "topic", "{\n}")
 	require.Equal(t, []any{0, "", ""}, []any{code, out, errs})
@@ -213,9 +213,9 @@ func TestSignatureTimeIncreases(t *testing.T) {
 		buf := make([]byte, 1<<10)
 		n, err := theirs.Read(buf)
 		require.NoError(t, err)
-		signed, err := wire.VerifyDatagram(s.secret, buf[:n])
+		at, _, err := udp.Verify(s.secret, buf[:n])
 		require.NoError(t, err)
-		require.Equal(t, ahead+1+i, signed.Time.UnixNano())
+		require.Equal(t, ahead+1+i, at.UnixNano())
 	}
 }
 

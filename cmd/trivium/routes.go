@@ -11,20 +11,13 @@ import (
 
 	"github.com/trivium-hub/trivium/hub/jetstream"
 	"github.com/trivium-hub/trivium/transports"
-	"github.com/trivium-hub/trivium/transports/connection"
 	"github.com/trivium-hub/trivium/transports/problems"
-	"github.com/trivium-hub/trivium/transports/web"
 	"github.com/trivium-hub/trivium/wasmdemo"
 )
 
-// byTransport returns the connection counters of each transport by its name in metrics and /stats.
-func byTransport(c *transports.Counters) map[string]*connection.Counters {
-	return map[string]*connection.Counters{"sse": &c.SSE, "websocket": &c.WebSocket, "longpoll": &c.LongPoll}
-}
-
 // closedAtDeadline returns the number of connections that were closed at the end of a drain with data unwritten.
 func closedAtDeadline(c *transports.Counters) (n uint64) {
-	for _, transport := range byTransport(c) {
+	for _, transport := range c.ByTransport() {
 		n += transport.ClosedAtDeadline.Load()
 	}
 	return n
@@ -53,7 +46,7 @@ func newDemo(cfg *ServeConfig, log *slog.Logger) *wasmdemo.Demo {
 	}
 	return wasmdemo.New(wasmdemo.Config{
 		Checkout: wasmdemo.FindCheckout(), Log: log, WriteTimeout: cfg.WriteTimeout,
-		Allow: web.AllowMethods, NotFound: web.NotFound,
+		Allow: transports.AllowMethods, NotFound: transports.NotFound,
 	})
 }
 
@@ -87,7 +80,7 @@ func (s *server) apiRoutes(routes *mux.Router) {
 
 // tokenless returns the middleware of routes that need no token.
 func (s *server) tokenless() func(http.Handler) http.Handler {
-	return s.access.tokenless.Wrap(s.api.HandleError("others", web.WriteProblem))
+	return s.access.tokenless.Wrap(s.api.HandleError("others", transports.WriteProblem))
 }
 
 // publicRoutes returns the routes of the main listener.
@@ -106,13 +99,13 @@ func (s *server) publicRoutes() http.Handler {
 	routes.Handle("/favicon.ico", tokenless(http.HandlerFunc(noIcon)))
 	routes.Handle("/healthz", tokenless(text("ok\n")))
 	routes.Handle("/readyz", tokenless(ready(s.api, s.engineError)))
-	routes.NotFoundHandler = tokenless(http.HandlerFunc(web.NotFound))
+	routes.NotFoundHandler = tokenless(http.HandlerFunc(transports.NotFound))
 	return routes
 }
 
 // noIcon answers browsers, which ask for the icon of every page.
 func noIcon(w http.ResponseWriter, r *http.Request) {
-	if web.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
+	if transports.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
 		w.Header().Set("Cache-Control", "max-age=86400")
 		w.WriteHeader(http.StatusNoContent)
 	}
@@ -124,7 +117,7 @@ const retryDraining = 2 * time.Second
 // text returns a handler that answers GET and HEAD with a text.
 func text(s string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if web.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
+		if transports.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 			w.Header().Set("Cache-Control", "no-store")
 			fmt.Fprint(w, s)
@@ -138,7 +131,7 @@ func ready(api *transports.API, engineError func() error) http.HandlerFunc {
 	ok := text("ready\n")
 	return func(w http.ResponseWriter, r *http.Request) {
 		if api.IsDraining() {
-			web.WriteProblem(w, r, problems.Draining(retryDraining))
+			transports.WriteProblem(w, r, problems.Draining(retryDraining))
 			return
 		}
 		if err := engineError(); err != nil {
@@ -146,7 +139,7 @@ func ready(api *transports.API, engineError func() error) http.HandlerFunc {
 			if rights, found := errors.AsType[*jetstream.RightsError](err); found {
 				problem.Detail = rights.Error() // an operator sees what to change
 			}
-			web.WriteProblem(w, r, problem)
+			transports.WriteProblem(w, r, problem)
 			return
 		}
 		ok(w, r)

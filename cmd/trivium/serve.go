@@ -23,7 +23,6 @@ import (
 	"github.com/trivium-hub/trivium/hub/jetstream"
 	"github.com/trivium-hub/trivium/transports"
 	"github.com/trivium-hub/trivium/transports/udp"
-	"github.com/trivium-hub/trivium/transports/wire"
 	"github.com/trivium-hub/trivium/wasmdemo"
 )
 
@@ -183,7 +182,7 @@ func (s *server) addresses() []any {
 
 // listenUDP opens the socket of --udp. The caller runs the source.
 func (s *server) listenUDP() (*udp.Source, error) {
-	mode, err := wire.ParseDatagramMode(s.cfg.UDPFormat)
+	mode, err := udp.ParseMode(s.cfg.UDPFormat)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +210,7 @@ func (s *server) listenUDP() (*udp.Source, error) {
 
 		Addr:      s.cfg.UDP,
 		Interface: s.cfg.UDPInterface,
-		Format: wire.DatagramFormat{
+		Format: udp.Format{
 			Mode:       mode,
 			Topic:      s.cfg.UDPTopic,
 			TopicField: s.cfg.UDPTopicField,

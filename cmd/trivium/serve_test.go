@@ -14,9 +14,10 @@ import (
 	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/client"
 	"github.com/trivium-hub/trivium/transports/problems"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // TestRoad sends events in by every way and finds them on every transport: the same ids, the same
@@ -46,7 +47,7 @@ func TestRoad(t *testing.T) {
 	for range want {
 		next, err := stream.Next()
 		require.NoError(t, err)
-		e, err := wire.DecodeEnvelope([]byte(next.Data))
+		e, err := client.DecodeEnvelope([]byte(next.Data))
 		require.NoError(t, err)
 		require.Equal(t, next.ID, e.ID.String())
 		streamed, streamedIDs = append(streamed, spell(e)), append(streamedIDs, e.ID)
@@ -56,7 +57,7 @@ func TestRoad(t *testing.T) {
 	require.Equal(t, ids, streamedIDs)
 	for i, acked := 1, false; i < len(want) || !acked; {
 		switch m := p.message(socket); m.Op {
-		case wire.OpAck:
+		case decode.OpAck:
 			acked = true
 			require.Equal(t, ids[4].String(), m.ID)
 		default:
@@ -101,7 +102,7 @@ func TestDrain(t *testing.T) {
 	go func() {
 		e := end{seen: map[string]int{}}
 		for e.err == nil {
-			var next wire.SSEEvent
+			var next decode.SSEEvent
 			if next, e.err = stream.Next(); e.err == nil {
 				e.seen[next.Type+next.Topic]++
 			}
@@ -113,7 +114,7 @@ func TestDrain(t *testing.T) {
 		for e.err == nil {
 			var text []byte
 			if _, text, e.err = socket.Read(context.Background()); e.err == nil {
-				if m, err := wire.DecodeMessage(text); err == nil && m.Event != nil {
+				if m, err := decode.DecodeMessage(text); err == nil && m.Event != nil {
 					e.seen[m.Event.Topic]++
 				} else {
 					e.seen[m.Op]++
@@ -141,7 +142,7 @@ func TestDrain(t *testing.T) {
 	require.ErrorIs(t, sse.err, io.ErrUnexpectedEOF, "a clean end would be the end for some clients")
 	require.Equal(t, websocket.StatusGoingAway, websocket.CloseStatus(ws.err))
 	require.Equal(t, []int{events, 1}, []int{sse.seen["big"], sse.seen["trivium.goaway"]})
-	require.Equal(t, []int{events, 1}, []int{ws.seen["big"], ws.seen[wire.OpGoaway]})
+	require.Equal(t, []int{events, 1}, []int{ws.seen["big"], ws.seen[decode.OpGoaway]})
 	code, _ := p.wait()
 	require.Equal(t, exitDone, code)
 	require.Contains(t, p.log(), `"msg":"ended","cut":1`)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/udp"
 )
 
 // TestSignedOncePerCluster: of two hubs that are sent the same signed datagrams at once, and again, one
@@ -30,7 +30,7 @@ func TestSignedOncePerCluster(t *testing.T) {
 	}
 	now := time.Now()
 	for i := range datagrams {
-		d := wire.SignDatagram(nil, secret, now.Add(time.Duration(i)), []byte("1\n2"))
+		d := udp.Sign(nil, secret, now.Add(time.Duration(i)), []byte("1\n2"))
 		for range 2 {
 			for _, conn := range conns {
 				_, err := conn.Write(d)

@@ -12,7 +12,6 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports"
-	"github.com/trivium-hub/trivium/transports/web"
 )
 
 // The listeners open before the engine. While a hub waits for NATS, /healthz answers 200, and other requests get a 503
@@ -69,12 +68,12 @@ func (s *server) startingRoutes() http.Handler {
 
 // notStarted answers that the hub is starting.
 func notStarted(w http.ResponseWriter, r *http.Request) {
-	web.WriteProblem(w, r, transports.StartingProblem())
+	transports.WriteProblem(w, r, transports.StartingProblem())
 }
 
 // startingAdminRoutes returns the routes of the admin listener until the hub has started.
 func (s *server) startingAdminRoutes() http.Handler {
-	return s.access.operator.Wrap(s.api.HandleError(adminRoute, web.WriteProblem))(http.HandlerFunc(notStarted))
+	return s.access.operator.Wrap(s.api.HandleError(adminRoute, transports.WriteProblem))(http.HandlerFunc(notStarted))
 }
 
 // shareTickets connects the tickets of the hubs of a NATS cluster, so that each hub accepts the tickets of all.

@@ -155,7 +155,7 @@ func (o *observer) snapshot() snapshot {
 		Access:     o.access(),
 		Transports: make(map[string]transportSnapshot),
 	}
-	for name, c := range byTransport(o.api.Counters()) {
+	for name, c := range o.api.Counters().ByTransport() {
 		t := transportSnapshot{
 			Connections: c.Connections.Load(),
 			Delivered:   c.Delivered.Load(),

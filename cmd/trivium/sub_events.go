@@ -13,7 +13,6 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/client"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // eventFormat is the output format of events.
@@ -43,7 +42,7 @@ func (w *eventWriter) write(e client.Event) error {
 	case e.Gap != nil:
 		return nil
 	case isJSON:
-		w.line = oneLine(wire.AppendEnvelope(w.line, eventOf(e)))
+		w.line = oneLine(client.AppendEnvelope(w.line, eventOf(e)))
 	case w.format == formatReadable:
 		w.line = appendReadable(w.line, e)
 	default:

@@ -19,7 +19,6 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/client"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // printed gives an event's line, in a form.
@@ -115,7 +114,7 @@ func TestSubPrintsOneLinePerEvent(t *testing.T) {
 			}
 			back := []byte(strings.TrimSuffix(line, "\n"))
 			if form != formatPlain {
-				envelope, err := wire.DecodeEnvelope(back)
+				envelope, err := client.DecodeEnvelope(back)
 				require.NoError(t, err)
 				back = envelope.Data
 			} else if e.Encoding == client.Binary {

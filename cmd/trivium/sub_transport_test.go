@@ -16,7 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/client"
 )
 
 // sub makes a command that reads from the hub with its token.
@@ -77,7 +77,7 @@ func TestSub(t *testing.T) {
 		require.Equal(t, exitDone, code, errs)
 		require.Equal(t, 3, strings.Count(out, "\n"))
 		for i, line := range strings.Split(strings.TrimSpace(out), "\n") {
-			e, err := wire.DecodeEnvelope([]byte(line))
+			e, err := client.DecodeEnvelope([]byte(line))
 			require.NoError(t, err)
 			require.Equal(t, ids[i], e.ID.String())
 		}

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/auth"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // TestTicketIsTakenOnceByAnyHub has two hubs of one cluster. A ticket that one of them issued is redeemed at each,
@@ -65,7 +65,7 @@ func TestTicketIsTakenOnceByAnyHub(t *testing.T) {
 	}
 	require.Equal(t, http.StatusForbidden, open(other, "/sse?topic=b&ticket="+ticket()).StatusCode, "it has the rights of its token")
 	last := ticket()
-	events := wire.NewSSEDecoder(open(other, "/sse?ticket="+last).Body, 0)
+	events := decode.NewSSEDecoder(open(other, "/sse?ticket="+last).Body)
 	replaced, err := auth.AppendToken(nil, auth.TokenEntry{Name: "page", Token: auth.NewToken(), Subscribe: []hub.Filter{filter}})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(tokens, replaced, 0o600))

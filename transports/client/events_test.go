@@ -17,9 +17,9 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/client"
+	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 	"github.com/trivium-hub/trivium/transports/problems"
-	tt "github.com/trivium-hub/trivium/transports/transporttest"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // TestGapPrecedesNewerEvents checks that a gap is reported before anything newer and that reading continues

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/transports/client"
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 // eventSourcer is a platform with an EventSource as in the WHATWG HTML standard, section 9.2: it reports a lost

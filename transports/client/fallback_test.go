@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/transports/client"
-	tt "github.com/trivium-hub/trivium/transports/transporttest"
+	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 )
 
 // hang is a proxy that accepts a request and never answers.

@@ -3,7 +3,7 @@ package client
 import (
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 // AppendEnvelope appends the event as a JSON object, as publishers send it and subscribers get it

@@ -4,7 +4,7 @@ import (
 	"context"
 	"io"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 // Platform is everything that differs between a Go program and a page: sending requests, opening WebSockets, and

@@ -7,7 +7,7 @@ import (
 	"io"
 	"syscall/js"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 // sourceNames are the event names to listen for: an EventSource cannot listen for all names.

@@ -12,8 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 	"github.com/trivium-hub/trivium/transports/problems"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // maxPublish is the largest number of events in one request (docs/protocol.md#publishing-over-http).

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 // connectionLost handles the end of the connection, or of the attempt to open one, and decides what follows.

@@ -7,9 +7,9 @@ import (
 	"strings"
 
 	"github.com/trivium-hub/trivium/hub"
+	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
+	"github.com/trivium-hub/trivium/transports/internal/web"
 	"github.com/trivium-hub/trivium/transports/problems"
-	tt "github.com/trivium-hub/trivium/transports/transporttest"
-	"github.com/trivium-hub/trivium/transports/web"
 )
 
 // grant adds a token; from the first one on, the rig requires a token.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 // stream is an open subscription over one transport. next is called by one goroutine. close may be called by any

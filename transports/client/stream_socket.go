@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 	"github.com/trivium-hub/trivium/transports/problems"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // writeTimeout is how long a command may wait for the connection to accept it.

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"io"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 // errStreamEnded is the end of a stream without a reason.

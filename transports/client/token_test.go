@@ -16,7 +16,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/client"
-	tt "github.com/trivium-hub/trivium/transports/transporttest"
+	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 )
 
 // mint is a token source whose tokens expire after life.

@@ -6,7 +6,7 @@ import (
 	"strconv"
 
 	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 // change is a running change of the topics.

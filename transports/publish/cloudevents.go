@@ -11,10 +11,10 @@ import (
 	"strings"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/intake"
+	"github.com/trivium-hub/trivium/transports/internal/intake"
+	"github.com/trivium-hub/trivium/transports/internal/web"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 	"github.com/trivium-hub/trivium/transports/problems"
-	"github.com/trivium-hub/trivium/transports/web"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // cloudEventsMode is how a request contains CloudEvents (HTTP Protocol Binding, section 3).

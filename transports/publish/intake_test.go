@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/intake"
-	tt "github.com/trivium-hub/trivium/transports/transporttest"
+	"github.com/trivium-hub/trivium/transports/internal/intake"
+	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 )
 
 // slowly sends the start of a body and keeps the rest back until stop, which returns the status.

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/intake"
-	"github.com/trivium-hub/trivium/transports/web"
+	"github.com/trivium-hub/trivium/transports/internal/intake"
+	"github.com/trivium-hub/trivium/transports/internal/web"
 )
 
 // maxQueued bounds the bytes of events waiting in a queue, besides MaxEvents. A stream holds that

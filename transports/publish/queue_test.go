@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/hub"
+	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 	"github.com/trivium-hub/trivium/transports/problems"
-	tt "github.com/trivium-hub/trivium/transports/transporttest"
 )
 
 // recorder is an engine that records the number of events in each publish.

@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/web"
 	"github.com/trivium-hub/trivium/transports/problems"
-	"github.com/trivium-hub/trivium/transports/web"
 )
 
 const keyHeader = "Idempotency-Key"

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 // Limits on the difference between a signed datagram's time and the hub's clock.

@@ -15,7 +15,7 @@ import (
 
 	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 var testSecret = []byte("open sesame")
@@ -41,7 +41,7 @@ func senders(t *testing.T, ranges ...string) (prefixes []netip.Prefix) {
 func TestDatagramFilter(t *testing.T) {
 	good := sign(testSecret, 0, `"good"`)
 	signed := Config{Secret: testSecret}
-	raw := Config{Secret: testSecret, Format: wire.DatagramFormat{Mode: wire.DatagramRaw}}
+	raw := Config{Secret: testSecret, Format: Format{Mode: Raw}}
 	tests := []struct {
 		name      string
 		cfg       Config

@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // sendToGroup sends a datagram to a multicast group over the loopback interface.
@@ -52,7 +51,7 @@ func TestGroupIsJoined(t *testing.T) {
 
 // A group that cannot be joined is an error, not a socket that receives nothing.
 func TestGroupIsRefused(t *testing.T) {
-	format := wire.DatagramFormat{Topic: "a"}
+	format := Format{Topic: "a"}
 	_, err := Listen(Config{Addr: "239.255.42.1:0", Interface: "nowhere0", Format: format})
 	require.ErrorContains(t, err, `interface "nowhere0"`)
 	_, err = Listen(Config{Addr: fmt.Sprintf("[ff02::%x]:0", 0x42), Interface: "nowhere0", Format: format})

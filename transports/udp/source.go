@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 // Reasons for losses, besides those of wire.RefusalReason.
@@ -33,11 +33,11 @@ const (
 
 // Config configures a Source. Addr, Format.Topic and Publish are required.
 type Config struct {
-	Addr          string              // host:port; port 0 selects a free one. A multicast group is joined (Linux)
-	Interface     string              // interface on which a multicast group is joined; empty: chosen by the system
-	Format        wire.DatagramFormat // how a datagram becomes events
-	MaxEventBytes int                 // limit of an event's data; 0: hub.DefaultMaxEventSize
-	ReadBuffer    int                 // requested size of the socket's buffer in bytes; 0: 4 MiB
+	Addr          string // host:port; port 0 selects a free one. A multicast group is joined (Linux)
+	Interface     string // interface on which a multicast group is joined; empty: chosen by the system
+	Format        Format // how a datagram becomes events
+	MaxEventBytes int    // limit of an event's data; 0: hub.DefaultMaxEventSize
+	ReadBuffer    int    // requested size of the socket's buffer in bytes; 0: 4 MiB
 	// Allow lists the addresses of accepted senders; empty: all. IPv4 addresses match their form
 	// mapped to IPv6 (RFC 4291 section 2.5.5.2), on both sides. The zone of a sender's address is
 	// ignored.
@@ -62,8 +62,9 @@ type Config struct {
 // concurrent use.
 type Source struct {
 	// Static after Listen.
-	cfg  Config
-	conn *net.UDPConn
+	cfg    Config
+	format wire.DatagramFormat
+	conn   *net.UDPConn
 
 	queue     *queue
 	datagrams atomic.Uint64
@@ -74,7 +75,7 @@ type Source struct {
 
 	// owned by the goroutine that called Run
 	filter *packetFilter
-	syslog *syslogParser // nil unless Format.Mode is DatagramSyslog
+	syslog *syslogParser // nil unless Format.Mode is Syslog
 	parsed []*hub.Event  // events of the current datagram
 }
 
@@ -88,7 +89,8 @@ type Stats struct {
 // Listen opens the socket. Run must be called to read and close it. The error names the part of the
 // configuration that is invalid, or the reason why the system refused the address.
 func Listen(cfg Config) (*Source, error) {
-	if err := cfg.Format.Validate(); err != nil {
+	format := cfg.Format.wire()
+	if err := format.Validate(); err != nil {
 		return nil, fmt.Errorf("udp: %w", err)
 	}
 	if cfg.MaxEventBytes == 0 {
@@ -126,8 +128,8 @@ func Listen(cfg Config) (*Source, error) {
 		cfg.Logger.Warn("udp: read buffer is smaller than requested, so bursts may be lost; raise net.core.rmem_max",
 			"bytes", got, "requested", cfg.ReadBuffer)
 	}
-	s := &Source{cfg: cfg, conn: conn, queue: newQueue(), filter: guard, dropped: make(map[string]*atomic.Uint64), samples: make(map[string]*atomic.Pointer[sample])}
-	if cfg.Format.Mode == wire.DatagramSyslog {
+	s := &Source{cfg: cfg, format: format, conn: conn, queue: newQueue(), filter: guard, dropped: make(map[string]*atomic.Uint64), samples: make(map[string]*atomic.Pointer[sample])}
+	if cfg.Format.Mode == Syslog {
 		s.syslog = newSyslogParser()
 	}
 	for _, reason := range []string{
@@ -223,7 +225,7 @@ func (s *Source) enqueue(from netip.AddrPort, datagram []byte, id string) {
 			return
 		}
 	}
-	s.parsed = s.cfg.Format.Parse(s.parsed[:0], text, func(reason string) { s.refuse(reason, from, datagram) })
+	s.parsed = s.format.Parse(s.parsed[:0], text, func(reason string) { s.refuse(reason, from, datagram) })
 	for i, e := range s.parsed {
 		own := id
 		if id != "" && i > 0 {

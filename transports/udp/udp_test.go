@@ -18,7 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/wire"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -247,13 +247,13 @@ func TestListenRefusesInvalidConfig(t *testing.T) {
 		want string
 	}{
 		{Config{Addr: "127.0.0.1:0"}, "topic"},
-		{Config{Addr: "127.0.0.1:0", Format: wire.DatagramFormat{Topic: "a.>"}}, "topic"},
-		{Config{Addr: "127.0.0.1", Format: wire.DatagramFormat{Topic: "a"}}, "port"},
-		{Config{Addr: s.Addr().String(), Format: wire.DatagramFormat{Topic: "a"}}, "in use"},
-		{Config{Addr: "127.0.0.1:0", Format: wire.DatagramFormat{Topic: "a"}, Skew: -1}, "skew: want 0s to 24h0m0s, got -1ns"},
-		{Config{Addr: "127.0.0.1:0", Format: wire.DatagramFormat{Topic: "a"}, Skew: MaxSkew + 1}, "skew"},
-		{Config{Addr: "127.0.0.1:0", Format: wire.DatagramFormat{Topic: "a"}, Secret: []byte{}}, "secret: want at least one byte"},
-		{Config{Addr: "127.0.0.1:0", Format: wire.DatagramFormat{Topic: "a"}, Allow: make([]netip.Prefix, 1)}, "allow"},
+		{Config{Addr: "127.0.0.1:0", Format: Format{Topic: "a.>"}}, "topic"},
+		{Config{Addr: "127.0.0.1", Format: Format{Topic: "a"}}, "port"},
+		{Config{Addr: s.Addr().String(), Format: Format{Topic: "a"}}, "in use"},
+		{Config{Addr: "127.0.0.1:0", Format: Format{Topic: "a"}, Skew: -1}, "skew: want 0s to 24h0m0s, got -1ns"},
+		{Config{Addr: "127.0.0.1:0", Format: Format{Topic: "a"}, Skew: MaxSkew + 1}, "skew"},
+		{Config{Addr: "127.0.0.1:0", Format: Format{Topic: "a"}, Secret: []byte{}}, "secret: want at least one byte"},
+		{Config{Addr: "127.0.0.1:0", Format: Format{Topic: "a"}, Allow: make([]netip.Prefix, 1)}, "allow"},
 	} {
 		_, err := Listen(c.cfg)
 		require.ErrorContains(t, err, c.want)

@@ -5,8 +5,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	tt "github.com/trivium-hub/trivium/transports/transporttest"
-	"github.com/trivium-hub/trivium/transports/wire"
+	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 // BenchmarkMessage sends a command of 200 bytes and reads its ack over a socket, both ends in this

@@ -4,9 +4,9 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/connection"
+	"github.com/trivium-hub/trivium/transports/internal/connection"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 	"github.com/trivium-hub/trivium/transports/problems"
-	"github.com/trivium-hub/trivium/transports/wire"
 )
 
 // codec encodes each message as one frame, and ends the stream with a close frame.

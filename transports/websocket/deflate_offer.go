@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/trivium-hub/trivium/transports/web"
+	"github.com/trivium-hub/trivium/transports/internal/web"
 )
 
 // The parameters of permessage-deflate (RFC 7692, section 7.1).

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/time/rate"
 	"pgregory.net/rapid"
 
-	tt "github.com/trivium-hub/trivium/transports/transporttest"
+	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 	"github.com/trivium-hub/trivium/transports/websocket"
 )
 

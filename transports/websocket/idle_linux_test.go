@@ -9,8 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	tt "github.com/trivium-hub/trivium/transports/transporttest"
-	"github.com/trivium-hub/trivium/transports/wire"
+	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 // An idle connection has no goroutine, before and after it has sent something, and its close is

@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/trivium-hub/trivium/transports/intake"
+	"github.com/trivium-hub/trivium/transports/internal/intake"
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 

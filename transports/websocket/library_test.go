@@ -11,8 +11,8 @@ import (
 	library "github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
 
-	tt "github.com/trivium-hub/trivium/transports/transporttest"
-	"github.com/trivium-hub/trivium/transports/wire"
+	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 // A client of another library publishes, receives its events, pings and closes, with and without

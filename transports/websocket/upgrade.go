@@ -9,7 +9,7 @@ import (
 
 	"github.com/coder/websocket"
 
-	"github.com/trivium-hub/trivium/transports/web"
+	"github.com/trivium-hub/trivium/transports/internal/web"
 )
 
 // upgrade is the ResponseWriter for the library's handshake. Afterwards the session owns the

@@ -6,7 +6,7 @@ import (
 	"syscall/js"
 	"time"
 
-	"github.com/trivium-hub/trivium/wasmdemo/app/board"
+	"github.com/trivium-hub/trivium/wasmdemo/app/internal/board"
 )
 
 const (

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/transports/client"
-	"github.com/trivium-hub/trivium/wasmdemo/app/board"
+	"github.com/trivium-hub/trivium/wasmdemo/app/internal/board"
 )
 
 // maxHeld is how many of the browser's six connections per host one tab may hold, so that two tabs leave some

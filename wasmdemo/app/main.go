@@ -15,7 +15,7 @@ import (
 	"sync"
 
 	"github.com/trivium-hub/trivium/transports/client"
-	"github.com/trivium-hub/trivium/wasmdemo/app/board"
+	"github.com/trivium-hub/trivium/wasmdemo/app/internal/board"
 )
 
 func main() {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/trivium-hub/trivium/wasmdemo/app/board"
+	"github.com/trivium-hub/trivium/wasmdemo/app/internal/board"
 )
 
 func number(column int) string { return strconv.Itoa(column + 1) }

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/transports/client"
-	"github.com/trivium-hub/trivium/wasmdemo/app/board"
+	"github.com/trivium-hub/trivium/wasmdemo/app/internal/board"
 )
 
 const publishTimes = 15 * time.Second // for the hub's answer

@@ -5,7 +5,7 @@ package main
 import (
 	"syscall/js"
 
-	"github.com/trivium-hub/trivium/wasmdemo/app/board"
+	"github.com/trivium-hub/trivium/wasmdemo/app/internal/board"
 )
 
 // snippetView is the programs for one's own page.

@@ -259,7 +259,7 @@ func (r *Report) goalTable(w io.Writer) {
 	if r.Engine != "" {
 		return
 	}
-	fmt.Fprintln(w, "Allocations per delivery cannot be measured from outside; TestDeliveryAllocatesNothing of transports/connection checks that there are none.")
+	fmt.Fprintln(w, "Allocations per delivery cannot be measured from outside; TestDeliveryAllocatesNothing of transports/internal/connection checks that there are none.")
 }
 
 // table writes rows beneath the first, if there are any.

@@ -1,0 +1,62 @@
+package decode
+
+import (
+	"bufio"
+	"io"
+	"strings"
+)
+
+// SSEEvent is one event of an event stream.
+type SSEEvent struct {
+	ID    string // the last event ID; an event without an id field inherits it
+	Type  string // empty if the event has no name
+	Topic string // empty if absent
+	Data  string // lines joined by LF
+}
+
+// SSEDecoder decodes an event stream (section 9.2.6 of the WHATWG HTML standard). Lines end with LF, as the hub's do.
+type SSEDecoder struct {
+	r    *bufio.Reader
+	id   string // the last event ID
+	next SSEEvent
+	data []string
+}
+
+// NewSSEDecoder returns a decoder that reads from r.
+func NewSSEDecoder(r io.Reader) *SSEDecoder { return &SSEDecoder{r: bufio.NewReader(r)} }
+
+// Next returns the next event that has data. At the end of the stream an incomplete event is dropped, and the error is
+// io.EOF.
+func (d *SSEDecoder) Next() (SSEEvent, error) {
+	for {
+		line, err := d.r.ReadString('\n')
+		if err != nil {
+			return SSEEvent{}, err
+		}
+		if line = strings.TrimSuffix(line, "\n"); line != "" {
+			d.field(line)
+			continue
+		}
+		e, data := d.next, d.data
+		d.next, d.data = SSEEvent{}, nil
+		if e.ID = d.id; data != nil {
+			e.Data = strings.Join(data, "\n")
+			return e, nil
+		}
+	}
+}
+
+func (d *SSEDecoder) field(line string) {
+	name, value, _ := strings.Cut(line, ":")
+	value = strings.TrimPrefix(value, " ")
+	switch name {
+	case "event":
+		d.next.Type = value
+	case "topic":
+		d.next.Topic = value
+	case "id":
+		d.id = value
+	case "data":
+		d.data = append(d.data, value)
+	}
+}

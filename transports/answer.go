@@ -1,0 +1,36 @@
+package transports
+
+import (
+	"net/http"
+
+	"github.com/trivium-hub/trivium/transports/internal/connection"
+	"github.com/trivium-hub/trivium/transports/internal/web"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
+)
+
+// WriteProblem answers a request with a problem and counts it, if the request's context comes from API.Context.
+// Headers that are already set are sent too.
+func WriteProblem(w http.ResponseWriter, r *http.Request, p *problems.Problem) {
+	web.WriteProblem(w, r, p)
+}
+
+// NotFound answers 404.
+func NotFound(w http.ResponseWriter, r *http.Request) { web.NotFound(w, r) }
+
+// AllowMethods reports whether the request's method is one of methods. If not, it answers: OPTIONS with 204 and
+// Allow (RFC 9110 section 9.3.7), any other method with 405.
+func AllowMethods(w http.ResponseWriter, r *http.Request, methods ...string) bool {
+	return web.AllowMethods(w, r, methods...)
+}
+
+// ValidateCloudEventsSource returns an error unless Config.CloudEventsSource may be s: a URI reference (RFC 3986).
+func ValidateCloudEventsSource(s string) error { return wire.CheckURIReference("CloudEventsSource", s) }
+
+// ConnectionCounters count what the connections of one transport do.
+type ConnectionCounters = connection.Counters
+
+// ByTransport returns the counters of each transport by its name in metrics.
+func (c *Counters) ByTransport() map[string]*ConnectionCounters {
+	return map[string]*ConnectionCounters{"sse": &c.SSE, "websocket": &c.WebSocket, "longpoll": &c.LongPoll}
+}

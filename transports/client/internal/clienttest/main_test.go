@@ -1,0 +1,85 @@
+//go:build !js
+
+package clienttest
+
+import (
+	"flag"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+const (
+	// waiting is the default of -parallel; scenarios mostly wait.
+	waiting = "24"
+	// inOneThread is the default under Node.js and in a page, which have a single thread.
+	inOneThread = "12"
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	said := false
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
+	if !said {
+		_ = flag.Set("test.parallel", waiting) // a number
+	}
+	zerolog.SetGlobalLevel(zerolog.Disabled) // toxiproxy's
+	var err error
+	if built, err = os.MkdirTemp("", "trivium-clienttest-"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m,
+		// Links whose reader has gone while they were writing stay.
+		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
+		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"),
+		goleak.Cleanup(func(code int) {
+			os.RemoveAll(built)
+			os.Exit(code)
+		}))
+}
+
+// built is the directory of the programs under test.
+var built string
+
+// hubBinary builds the hub.
+var hubBinary = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(built, "trivium.exe") // which is only a name where it need not be one
+	return path, build(nil, path, "build", "../../../../cmd/trivium")
+})
+
+// suiteBinary builds these tests for js/wasm.
+var suiteBinary = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(built, "suite.wasm")
+	return path, build([]string{"GOOS=js", "GOARCH=wasm"}, path, "test", "-c", "-vet=off", ".")
+})
+
+// build runs the toolchain. It also opens the sources, so that go test does not use a cached result after they
+// change.
+func build(env []string, path string, command ...string) error {
+	for _, room := range []string{"hub", "auth", "transports", "cmd", "testdata/client"} {
+		if err := filepath.WalkDir(filepath.Join("../../../..", room), func(_ string, _ fs.DirEntry, err error) error { return err }); err != nil {
+			return err
+		}
+	}
+	cmd := exec.Command("go", slices.Insert(command, 1, "-o", path)...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	return cmd.Run()
+}
+
+// wasmLibrary returns the path of a file of the toolchain's js/wasm support.
+func wasmLibrary(t *testing.T, file string) string {
+	t.Helper()
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	require.NoError(t, err)
+	return filepath.Join(strings.TrimSpace(string(root)), "lib", "wasm", file)
+}

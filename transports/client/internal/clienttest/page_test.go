@@ -1,0 +1,32 @@
+//go:build !js
+
+package clienttest
+
+import (
+	"net/http"
+	"path/filepath"
+)
+
+// suitePage is what the page that runs the suite is to run.
+type suitePage struct {
+	binary string
+	loader string            // wasm_exec.js
+	Args   []string          `json:"args"`
+	Env    map[string]string `json:"env"`
+}
+
+// pageFiles is where pages are.
+const pageFiles = "../../../../testdata/client"
+
+func (h *harness) servePage(w http.ResponseWriter, r *http.Request) {
+	switch file := r.PathValue("file"); file {
+	case "suite.json":
+		answer(w, h.suite.Load(), nil)
+	case "suite.wasm":
+		http.ServeFile(w, r, h.suite.Load().binary)
+	case "wasm_exec.js":
+		http.ServeFile(w, r, h.suite.Load().loader)
+	default:
+		http.ServeFile(w, r, filepath.Join(pageFiles, file))
+	}
+}

@@ -1,0 +1,181 @@
+package connection_test
+
+import (
+	"bufio"
+	"context"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/connection"
+	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
+	"github.com/trivium-hub/trivium/transports/problems"
+)
+
+func TestEndIsLastMessage(t *testing.T) {
+	allPaths(t, func(t *testing.T, p path) {
+		b := newBench(t, 0, longTimeout)
+		b.portable, b.secure = p.portable, p.secure
+		w, client := b.connect()
+		b.publish(0, 1, 10)
+		r := reader{t, bufio.NewReader(client)}
+		require.Equal(t, "open", r.line())
+		r.number(r.line(), 10)
+		place := b.hub.Position().String()
+		w.EndWithProblem(problems.TokenEnded())
+		b.publish(1, 10, 10)
+		w.WriteControl([]byte("message\n"))
+		w.EndWith([]byte("again\n"))
+		require.Equal(t, "error token-ended "+place, r.line())
+		_, err := r.r.ReadByte()
+		require.EqualError(t, err, "EOF")
+		w.Wait()
+		require.True(t, w.EndedForGood())
+		w.Close()
+	})
+}
+
+// To a subscriber that is behind, the writer completes the event that it has started, then writes
+// the queued messages and the end of the stream, but no other event.
+func TestEndSkipsUnreadEvents(t *testing.T) {
+	allPaths(t, func(t *testing.T, p path) {
+		b := newBench(t, 0, longTimeout)
+		b.portable, b.secure = p.portable, p.secure
+		w, client := b.connect()
+		const n, size = 30, 100 << 10
+		b.publish(0, n, size)
+		require.Eventually(t, func() bool { return b.counters.Delivered.Load() > 0 }, longTimeout, time.Millisecond)
+		for i := range 3 {
+			w.WriteControl([]byte("message " + strconv.Itoa(i) + "\n"))
+		}
+		w.EndWith([]byte("bye\n"))
+		w.WriteControl([]byte("late\n"))
+		r := reader{t, bufio.NewReader(client)}
+		require.Equal(t, "open", r.line())
+		events, line := 0, r.line()
+		for ; strings.HasPrefix(line, "event "); line = r.line() {
+			require.Equal(t, events, r.number(line, size))
+			events++
+		}
+		require.Less(t, events, n)
+		require.EqualValues(t, events, b.counters.Delivered.Load())
+		for i := range 3 {
+			require.Equal(t, "message "+strconv.Itoa(i), line)
+			line = r.line()
+		}
+		require.Equal(t, "bye", line)
+		_, err := r.r.ReadByte()
+		require.EqualError(t, err, "EOF")
+	})
+}
+
+// nullConn is a Conn that discards everything.
+type nullConn struct{ connection.Conn }
+
+func (nullConn) TryWrite(p []byte) (int, error)    { return len(p), nil }
+func (nullConn) Write([]byte, time.Duration) error { return nil }
+func (nullConn) PeerClosed() bool                  { return false }
+func (nullConn) End() bool                         { return true }
+func (nullConn) Close()                            {}
+
+// A connection that starts during a drain is closed, or not started.
+func TestStartWhileDraining(t *testing.T) {
+	h, err := hub.New(hub.Config{})
+	require.NoError(t, err)
+	all := hub.NewFilterSet(hub.Everything)
+	for range 2000 {
+		registry := connection.NewRegistry(0)
+		cfg := &connection.Config{Codec: lines{}, Counters: new(connection.Counters), Registry: registry, WriteTimeout: longTimeout}
+		token := tt.NewToken(&hub.Grant{Subscribe: all})
+		w := connection.New()
+		require.Nil(t, token.Acquire(w))
+		s, err := h.Subscribe(hub.Request{Filters: all}, w)
+		require.NoError(t, err)
+		var wait sync.WaitGroup
+		proceed := make(chan struct{})
+		wait.Go(func() {
+			<-proceed
+			registry.Drain(context.Background(), 0)
+		})
+		close(proceed)
+		began := w.Start(cfg, token, s, nullConn{}, []byte("open\n"))
+		wait.Wait()
+		if !began {
+			token.Release(w)
+			s.Close()
+		}
+		registry.Close()
+		require.Zero(t, token.Holders())
+		require.Zero(t, cfg.Counters.Connections.Load())
+	}
+	require.Zero(t, h.Stats().Subscriptions)
+	require.NoError(t, h.Close())
+}
+
+// The subscriber is disconnected whichever path detects that it fell behind retention.
+func TestDisconnectWhenBehindRetention(t *testing.T) {
+	for name, find := range map[string]func(*connection.Writer){
+		"heartbeat": (*connection.Writer).Heartbeat,
+		"message":   func(w *connection.Writer) { w.WriteControl([]byte("message\n")) },
+		"round":     func(w *connection.Writer) { w.Ready(new(hub.Batch)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, 0, longTimeout)
+			b.cfg.Disconnect = true
+			b.sink = func(*connection.Writer) hub.Sink { return ignoringSink{} } // no events from the workers
+			w, client := b.connect()
+			r := reader{t, bufio.NewReader(client)}
+			require.Equal(t, "open", r.line())
+			b.publish(0, 1, 10)
+			w.Heartbeat()
+			require.Equal(t, 0, r.number(r.line(), 10))
+			place, found := strings.CutPrefix(r.line(), "beat ")
+			require.True(t, found)
+			b.publish(1, retained+10, 10)
+			find(w)
+			require.Equal(t, "error too-slow "+place, r.line(), "resuming there yields the gap")
+			_, err := r.r.ReadByte()
+			require.EqualError(t, err, "EOF")
+			require.EqualValues(t, 1, b.counters.FellBehind.Load())
+		})
+	}
+}
+
+func TestDrainLastsWholeWindow(t *testing.T) {
+	t.Parallel()
+	const window = 200 * time.Millisecond
+	b := newBench(t, 0, longTimeout)
+	b.connect()
+	b.publish(0, 100, 100<<10)
+	start := time.Now()
+	b.registry.Drain(context.Background(), window)
+	require.GreaterOrEqual(t, time.Since(start), window)
+	require.EqualValues(t, 1, b.counters.ClosedAtDeadline.Load())
+}
+
+func TestDrainEndsWithLastMember(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, err := hub.New(hub.Config{})
+		require.NoError(t, err)
+		registry, all := connection.NewRegistry(0), hub.NewFilterSet(hub.Everything)
+		cfg := &connection.Config{Codec: lines{}, Counters: new(connection.Counters), Registry: registry, WriteTimeout: longTimeout}
+		w := connection.New()
+		s, err := h.Subscribe(hub.Request{Filters: all}, w)
+		require.NoError(t, err)
+		require.True(t, w.Start(cfg, tt.NewToken(&hub.Grant{Subscribe: all}), s, nullConn{}, []byte("open\n")))
+		const window = time.Hour
+		start := time.Now()
+		registry.Drain(t.Context(), window)
+		require.LessOrEqual(t, time.Since(start), window*3/4, "goaway was sent to all members by then")
+		require.Zero(t, cfg.Counters.ClosedAtDeadline.Load())
+		require.False(t, connection.New().Start(cfg, nil, nil, nil, nil), "nullConn comes in any more")
+		registry.Close()
+		require.NoError(t, h.Close())
+	})
+}

@@ -1,0 +1,206 @@
+package connection_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/connection"
+)
+
+// slowTimeout bounds waits for results that must come, on a busy machine.
+const slowTimeout = 3 * time.Minute
+
+// connectSlow is connect for a client that begins to read late.
+func (b *bench) connectSlow() (*connection.Writer, net.Conn) {
+	w, client := b.connect()
+	require.NoError(b.t, client.SetDeadline(time.Now().Add(slowTimeout)))
+	return w, client
+}
+
+// heap returns the maximum of several measurements of the live heap, in bytes.
+func heap() (most uint64) {
+	for range 8 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		most = max(most, m.HeapAlloc)
+		time.Sleep(time.Millisecond) // let goroutines begin their writes
+	}
+	return most
+}
+
+// filler is a format that encodes every event as this many bytes.
+type filler int
+
+func (filler) Form() hub.WireFormat       { return 0 }
+func (n filler) Encode(*hub.Event) []byte { return make([]byte, n) }
+
+// leaveRoom fills the cache with encodings of another subject until n bytes are left.
+func (b *bench) leaveRoom(n int) {
+	const all = 32 << 20
+	held, _ := b.registry.EncodingCache().Acquire(&hub.Event{}, filler(all-n), "another")
+	require.NotNil(b.t, held)
+}
+
+// stall connects readers that read nothing, and blocks until each has begun an event of this size.
+func (b *bench) stall(readers, size int) (clients []net.Conn) {
+	for range readers {
+		_, client := b.connectSlow()
+		clients = append(clients, client)
+	}
+	b.publish(0, 1, size)
+	require.Eventually(b.t, func() bool { return b.counters.Delivered.Load() == uint64(readers) }, slowTimeout, time.Millisecond)
+	return clients
+}
+
+// The memory of a reader that is stalled within a large event does not depend on the event's size.
+func TestStalledReadersShareAnEvent(t *testing.T) {
+	const readers, size = 64, 1 << 20
+	for name, row := range map[string]struct {
+		path path
+		full bool // the cache has no memory for the encoding
+	}{
+		"direct": {}, "portable": {path: path{portable: true}}, "TLS": {path: path{secure: true}},
+		"direct, no room": {full: true}, "portable, no room": {path: path{portable: true}, full: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, 0, slowTimeout)
+			b.portable, b.secure = row.path.portable, row.path.secure
+			if row.full {
+				b.leaveRoom(0)
+			}
+			held := b.registry.EncodingCache().Bytes()
+			for range readers {
+				b.connect()
+			}
+			before := heap()
+			b.publish(0, 1, size)
+			require.Eventually(t, func() bool { return b.counters.Delivered.Load() == readers }, slowTimeout, time.Millisecond)
+			grown := int64(heap()) - int64(before)
+			t.Logf("%d readers of an event of %d bytes: %d KiB of heap each", readers, size, grown>>10/readers)
+			require.Less(t, grown, int64(readers*(100<<10)+3*size))
+			require.LessOrEqual(t, b.registry.EncodingCache().Bytes()-held, int64(size+100))
+		})
+	}
+}
+
+// Stalled readers get the whole event and those after it.
+func TestStalledReadersContinue(t *testing.T) {
+	const readers, size = 8, 1 << 20
+	for name, room := range map[string]int{"held": 2 << 20, "no room": 0} {
+		t.Run(name, func(t *testing.T) {
+			allPaths(t, func(t *testing.T, p path) {
+				b := newBench(t, 0, slowTimeout)
+				b.portable, b.secure = p.portable, p.secure
+				b.leaveRoom(room)
+				held := b.registry.EncodingCache().Bytes()
+				clients := b.stall(readers, size)
+				b.publish(1, 1, 10)
+				for _, client := range clients {
+					r := reader{t, bufio.NewReader(client)}
+					require.Equal(t, "open", r.line())
+					require.Equal(t, 0, r.number(r.line(), size))
+					require.Equal(t, 1, r.number(r.line(), 10))
+				}
+				require.Eventually(t, func() bool { return b.registry.EncodingCache().Bytes() == held }, slowTimeout, time.Millisecond)
+				require.Zero(t, b.counters.NoEncodingMemory.Load()+b.counters.WriteStalled.Load())
+			})
+		})
+	}
+}
+
+// Retention removes an event within which readers are stalled. Readers that hold its encoding get
+// the whole event, then a gap. Without memory for the encoding, the connection is closed and
+// counted.
+func TestEventRemovedWhileWriting(t *testing.T) {
+	const readers, size = 8, 1 << 20
+	for name, row := range map[string]struct{ room, cut int }{"held": {2 << 20, 0}, "no room": {0, readers}} {
+		t.Run(name, func(t *testing.T) {
+			allPaths(t, func(t *testing.T, p path) {
+				b := newBench(t, 0, slowTimeout)
+				b.portable, b.secure = p.portable, p.secure
+				b.leaveRoom(row.room)
+				clients := b.stall(readers, size)
+				b.publish(1, 1, 10)
+				require.Eventually(t, func() bool { return b.counters.Delivered.Load() == readers }, slowTimeout, time.Millisecond)
+				b.publish(2, retained, 10)
+				for _, client := range clients {
+					r := reader{t, bufio.NewReader(client)}
+					require.Equal(t, "open", r.line())
+					if row.cut > 0 {
+						_, err := io.Copy(io.Discard, r.r)
+						if !p.secure { // TLS reports an unexpected end
+							require.NoError(t, err)
+						}
+						continue
+					}
+					require.Equal(t, 0, r.number(r.line(), size))
+					require.Equal(t, "gap", r.line())
+					for i := range retained {
+						require.Equal(t, i+2, r.number(r.line(), 10))
+					}
+				}
+				require.EqualValues(t, row.cut, b.counters.NoEncodingMemory.Load())
+				require.EqualValues(t, readers-row.cut, b.counters.Connections.Load())
+				require.Zero(t, b.counters.WriteStalled.Load())
+			})
+		})
+	}
+}
+
+// Encodings held by one subject are bounded, and readers beyond the bound still get all events.
+func TestStalledAtDifferentEvents(t *testing.T) {
+	const readers, size, share = 40, 1 << 20, 16 << 20
+	b := newBench(t, 0, slowTimeout)
+	var clients []net.Conn
+	for i := range readers {
+		_, client := b.connectSlow()
+		clients = append(clients, client)
+		b.publish(i, 1, size)
+		require.Eventually(t, func() bool { return b.counters.Delivered.Load() == uint64(i+1) }, slowTimeout, time.Millisecond)
+	}
+	bytes := b.registry.EncodingCache().Bytes()
+	require.LessOrEqual(t, bytes, int64(share))
+	require.Greater(t, bytes, int64(share-2*size))
+	for i, client := range clients {
+		r := reader{t, bufio.NewReader(client)}
+		require.Equal(t, "open", r.line())
+		require.Equal(t, i, r.number(r.line(), size))
+		client.Close()
+	}
+	require.Eventually(t, func() bool { return b.counters.Connections.Load() == 0 }, slowTimeout, time.Millisecond)
+	require.Zero(t, b.registry.EncodingCache().Bytes())
+	require.Zero(t, b.counters.NoEncodingMemory.Load())
+}
+
+// Events that a message or a heartbeat finds unread are not copied.
+func TestFlushPendingSharesEncoding(t *testing.T) {
+	const size = 1 << 20
+	for name, find := range map[string]func(*connection.Writer){
+		"heartbeat": (*connection.Writer).Heartbeat,
+		"message":   func(w *connection.Writer) { w.WriteControl([]byte("message\n")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, 0, slowTimeout)
+			b.sink = func(*connection.Writer) hub.Sink { return ignoringSink{} } // no events from the workers
+			w, client := b.connectSlow()
+			b.publish(0, 1, size)
+			find(w)
+			require.Eventually(t, func() bool { return b.registry.EncodingCache().Bytes() > size/2 }, slowTimeout, time.Millisecond)
+			r := reader{t, bufio.NewReader(client)}
+			require.Equal(t, "open", r.line())
+			require.Equal(t, 0, r.number(r.line(), size))
+			last := r.line()
+			require.True(t, last == "message" || strings.HasPrefix(last, "beat "), strconv.Quote(last))
+		})
+	}
+}

@@ -1,0 +1,366 @@
+package connection_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/connection"
+	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
+	"github.com/trivium-hub/trivium/transports/problems"
+)
+
+func TestMain(m *testing.M) {
+	tt.SetParallelism()
+	goleak.VerifyTestMain(m)
+}
+
+const longTimeout = 3 * time.Minute
+
+const retained = 200
+
+// lines encodes each message as a line that begins with the message's kind.
+type lines struct{}
+
+func (lines) Form() hub.WireFormat                         { return 0 }
+func (lines) Encode(e *hub.Event) []byte                   { return []byte("event " + string(e.Data) + "\n") }
+func (lines) Unwrap(b []byte) []byte                       { return b }
+func (lines) AppendHeartbeat(dst []byte, id string) []byte { return append(dst, "beat "+id+"\n"...) }
+func (lines) AppendGap(dst []byte, g *hub.Gap) []byte      { return append(dst, "gap\n"...) }
+func (lines) AppendError(dst []byte, id string, p *problems.Problem) []byte {
+	return append(dst, "error "+p.Code+" "+id+"\n"...)
+}
+func (lines) AppendGoaway(dst []byte, id string, _ time.Duration) []byte {
+	return append(dst, "goaway "+id+"\n"...)
+}
+
+// bench is a hub with connections over TCP.
+type bench struct {
+	t        testing.TB
+	hub      *hub.Hub
+	registry *connection.Registry
+	counters connection.Counters
+	cfg      connection.Config
+	portable bool
+	secure   bool                              // use TLS
+	fast     bool                              // clients read with default buffers
+	sink     func(*connection.Writer) hub.Sink // the sink that subscribes; nil: the writer
+	listener *connection.Listener
+}
+
+func newBench(t testing.TB, heartbeat, writeTimeout time.Duration) *bench {
+	h, err := hub.New(hub.Config{Retention: hub.Retention{Events: retained}})
+	require.NoError(t, err)
+	b := &bench{t: t, hub: h, registry: connection.NewRegistry(heartbeat)}
+	b.cfg = connection.Config{Codec: lines{}, Counters: &b.counters, Registry: b.registry, WriteTimeout: writeTimeout}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	b.listener = &connection.Listener{Listener: listener, WriteTimeout: writeTimeout}
+	t.Cleanup(func() {
+		b.registry.Close()
+		b.listener.Close()
+		require.NoError(t, h.Close())
+	})
+	return b
+}
+
+// connect returns a new writer and the client's end of its connection.
+func (b *bench) connect() (*connection.Writer, net.Conn) {
+	client, err := (&tt.Server{Addr: b.listener.Addr().String()}).Dial(tt.Request{Slow: !b.fast})
+	require.NoError(b.t, err)
+	b.t.Cleanup(func() { client.Close() })
+	require.NoError(b.t, client.SetDeadline(time.Now().Add(longTimeout)))
+	b.listener.Portable = b.portable
+	server, err := b.listener.Accept()
+	require.NoError(b.t, err)
+	if b.secure {
+		over := tls.Server(server, connection.SelfSigned())
+		done := make(chan error, 1)
+		go func() { done <- over.Handshake() }()
+		client = tls.Client(client, &tls.Config{InsecureSkipVerify: true})
+		require.NoError(b.t, client.(*tls.Conn).Handshake())
+		require.NoError(b.t, <-done)
+		server = over
+	}
+	conn := connection.NewConn(server, b.cfg.WriteTimeout)
+	if b.portable {
+		conn = connection.NewPortableConn(server)
+	}
+	w := connection.New()
+	var sink hub.Sink = w
+	if b.sink != nil {
+		sink = b.sink(w)
+	}
+	s, err := b.hub.Subscribe(hub.Request{Filters: hub.NewFilterSet(hub.Everything)}, sink)
+	require.NoError(b.t, err)
+	require.True(b.t, w.Start(&b.cfg, tt.NewToken(&hub.Grant{Subscribe: hub.NewFilterSet(hub.Everything)}), s, conn, []byte("open\n")))
+	return w, client
+}
+
+// publish publishes n events of size bytes, numbered from first.
+func (b *bench) publish(first, n, size int) {
+	for i := first; i < first+n; i++ {
+		data := `"` + strconv.Itoa(i) + strings.Repeat(" ", max(0, size-10)) + `"`
+		_, err := b.hub.Publish(context.Background(), &hub.Event{Topic: "t", Data: []byte(data)})
+		require.NoError(b.t, err)
+	}
+}
+
+// reader reads lines from a connection.
+type reader struct {
+	t *testing.T
+	r *bufio.Reader
+}
+
+func (r reader) line() string {
+	s, err := r.r.ReadString('\n')
+	require.NoError(r.t, err)
+	return strings.TrimSuffix(s, "\n")
+}
+
+// number returns the number in an event's line, and requires the line to be complete.
+func (r reader) number(line string, size int) int {
+	data, ok := strings.CutPrefix(line, `event "`)
+	require.True(r.t, ok, "%.40q", line)
+	digits := strings.TrimRight(data, ` "`)
+	n, err := strconv.Atoi(digits)
+	require.NoError(r.t, err)
+	require.Equal(r.t, digits+strings.Repeat(" ", max(0, size-10))+`"`, data)
+	return n
+}
+
+// path selects a write path.
+type path struct{ portable, secure bool }
+
+// allPaths runs test with direct and with portable writes, each with and without TLS.
+func allPaths(t *testing.T, test func(t *testing.T, p path)) {
+	t.Parallel()
+	for name, p := range map[string]path{
+		"direct": {}, "portable": {portable: true}, "TLS": {secure: true}, "portable TLS": {portable: true, secure: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, p)
+		})
+	}
+}
+
+// The connection blocks again and again within events and messages; the writer continues where it
+// stopped.
+func TestPartialWritesResume(t *testing.T) {
+	allPaths(t, func(t *testing.T, p path) {
+		b := newBench(t, 0, longTimeout)
+		b.portable, b.secure = p.portable, p.secure
+		w, client := b.connect()
+		const rounds, n = 6, 8
+		sizes := []int{200 << 10, 10, 70 << 10, 3 << 10}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for i := range rounds {
+				b.publish(i*n, n, sizes[i%len(sizes)])
+				w.WriteControl([]byte("message " + strconv.Itoa(i) + "\n"))
+			}
+		}()
+		r := reader{t, bufio.NewReaderSize(client, 4001)}
+		require.Equal(t, "open", r.line())
+		events, messages := 0, 0
+		for events < rounds*n || messages < rounds {
+			line := r.line()
+			if message, ok := strings.CutPrefix(line, "message "); ok {
+				require.Equal(t, strconv.Itoa(messages), message)
+				messages++
+				continue
+			}
+			require.Equal(t, events, r.number(line, sizes[events/n%len(sizes)]))
+			events++
+		}
+		<-done
+		require.Zero(t, b.counters.WriteStalled.Load())
+		require.EqualValues(t, rounds*n, b.counters.Delivered.Load())
+		b.publish(rounds*n, 1, 10)
+		require.Equal(t, rounds*n, r.number(r.line(), 10), "live delivery continues")
+	})
+}
+
+func TestStalledPeerIsClosed(t *testing.T) {
+	allPaths(t, func(t *testing.T, p path) {
+		b := newBench(t, 0, 200*time.Millisecond)
+		b.portable, b.secure = p.portable, p.secure
+		b.connect()
+		b.publish(0, 100, 100<<10)
+		require.Eventually(t, func() bool { return b.counters.Connections.Load() == 0 }, longTimeout, time.Millisecond)
+		require.EqualValues(t, 1, b.counters.WriteStalled.Load())
+		require.Zero(t, b.hub.Stats().Subscriptions)
+	})
+}
+
+// A reader that takes a little now and then is not closed, however long the kernel's buffer stays
+// full.
+func TestSlowReaderIsNotClosed(t *testing.T) {
+	allPaths(t, func(t *testing.T, p path) {
+		const timeout = 2 * time.Second // a busy machine may pause the reader for long
+		b := newBench(t, 0, timeout)
+		b.portable, b.secure = p.portable, p.secure
+		_, client := b.connect()
+		const n, size = 2, 900 << 10 // one write takes long
+		b.publish(0, n, size)
+		slow := &trickle{Conn: client, until: time.Now().Add(5 * timeout / 2)}
+		r := reader{t, bufio.NewReaderSize(slow, 1<<10)}
+		require.Equal(t, "open", r.line())
+		for i := range n {
+			require.Equal(t, i, r.number(r.line(), size))
+		}
+		require.Zero(t, b.counters.WriteStalled.Load())
+	})
+}
+
+// trickle is a connection that is read slowly for a while.
+type trickle struct {
+	net.Conn
+	until time.Time
+}
+
+func (c *trickle) Read(p []byte) (int, error) {
+	if time.Now().Before(c.until) {
+		time.Sleep(15 * time.Millisecond) // the delay simulates a slow reader; it waits for nothing
+	}
+	return c.Conn.Read(p)
+}
+
+func TestHeartbeatsSpreadOverPeriod(t *testing.T) {
+	allPaths(t, func(t *testing.T, p path) {
+		const period, n = 2560 * time.Millisecond, 60
+		b := newBench(t, period, longTimeout)
+		b.portable, b.secure = p.portable, p.secure
+		var wait sync.WaitGroup
+		start, at := time.Now(), make([]time.Duration, n)
+		for i := range n {
+			_, client := b.connect()
+			wait.Go(func() {
+				r := bufio.NewReader(client)
+				for line := ""; !strings.HasPrefix(line, "beat"); {
+					var err error
+					if line, err = r.ReadString('\n'); err != nil {
+						return
+					}
+				}
+				at[i] = time.Since(start)
+			})
+		}
+		wait.Wait()
+		var quarters [4]int
+		for _, d := range at {
+			require.NotZero(t, d)
+			quarters[d*4/period%4]++
+		}
+		for _, q := range quarters {
+			require.Positive(t, q, "spread over the period: %v", quarters)
+		}
+	})
+}
+
+// ignoringSink is a sink that ignores its batches.
+type ignoringSink struct{}
+
+func (ignoringSink) Ready(*hub.Batch) {}
+
+// A closed peer is detected without anything to deliver.
+func TestClosedPeerIsDetected(t *testing.T) {
+	allPaths(t, func(t *testing.T, p path) {
+		b := newBench(t, 100*time.Millisecond, longTimeout)
+		b.portable, b.secure = p.portable, p.secure
+		_, client := b.connect()
+		client.Close()
+		require.Eventually(t, func() bool { return b.counters.Connections.Load() == 0 }, longTimeout, time.Millisecond)
+		require.Zero(t, b.counters.WriteStalled.Load()+b.counters.ClosedAtDeadline.Load())
+	})
+}
+
+// A peer that reads gets everything accepted and a goaway; one that does not read is closed at the
+// deadline.
+func TestDrainDeliversThenCloses(t *testing.T) {
+	allPaths(t, func(t *testing.T, p path) {
+		const window, readers, n, size = 8 * time.Second, 8, 30, 80 << 10
+		b := newBench(t, 0, longTimeout)
+		b.portable, b.secure, b.fast = p.portable, p.secure, true
+		var wait sync.WaitGroup
+		for range readers {
+			_, client := b.connect()
+			wait.Go(func() {
+				var last string
+				for r := bufio.NewReader(client); ; {
+					line, err := r.ReadString('\n')
+					if err != nil {
+						break
+					}
+					if strings.HasPrefix(line, "goaway ") {
+						require.Contains(t, last, `event "`+strconv.Itoa(n-1)+" ")
+					}
+					last = line
+				}
+				require.Equal(t, "goaway "+b.hub.Position().String()+"\n", last)
+			})
+		}
+		b.fast = false
+		for range 2 {
+			b.connect()
+		}
+		b.publish(0, n, size)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			wait.Wait()
+			cancel() // otherwise the drain lasts the whole window, as two peers never leave
+		}()
+		b.registry.Drain(ctx, window)
+		wait.Wait()
+		require.EqualValues(t, 2, b.counters.ClosedAtDeadline.Load())
+		require.Zero(t, b.counters.Connections.Load())
+		require.True(t, b.registry.IsDraining())
+	})
+}
+
+func TestGoawayAfterPendingEvents(t *testing.T) {
+	allPaths(t, func(t *testing.T, p path) {
+		const n, size = 60, 80 << 10
+		b := newBench(t, 0, longTimeout)
+		b.portable, b.secure, b.fast = p.portable, p.secure, true
+		w, client := b.connect()
+		b.publish(0, n, size)
+		w.Goaway(time.Second)
+		r := reader{t, bufio.NewReader(client)}
+		require.Equal(t, "open", r.line())
+		for i := range n {
+			require.Equal(t, i, r.number(r.line(), size))
+		}
+		require.Equal(t, "goaway "+b.hub.Position().String(), r.line())
+		w.Wait()
+		require.False(t, w.EndedForGood(), "the peer is to resume")
+	})
+}
+
+func TestCloseDoesNotWaitForPeers(t *testing.T) {
+	allPaths(t, func(t *testing.T, p path) {
+		b := newBench(t, 100*time.Millisecond, longTimeout)
+		b.portable, b.secure = p.portable, p.secure
+		for range 4 {
+			b.connect()
+		}
+		b.publish(0, 100, 50<<10)
+		start := time.Now()
+		b.registry.Close()
+		require.Less(t, time.Since(start), longTimeout/2, "well before the write timeout")
+		require.Zero(t, b.counters.Connections.Load())
+		b.registry = connection.NewRegistry(0) // for the bench's cleanup
+	})
+}

@@ -1,0 +1,129 @@
+package transporttest
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/connection"
+	"github.com/trivium-hub/trivium/transports/internal/intake"
+	"github.com/trivium-hub/trivium/transports/internal/web"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
+	"github.com/trivium-hub/trivium/transports/longpoll"
+	"github.com/trivium-hub/trivium/transports/sse"
+	"github.com/trivium-hub/trivium/transports/websocket"
+)
+
+// Config configures a Server.
+type Config struct {
+	Hub            hub.Config
+	Heartbeat      time.Duration  // 0: none
+	WriteTimeout   time.Duration  // 0: Patience
+	Grant          *hub.Grant     // rights of every request; nil: all
+	MessageRate    float64        // see websocket.Config
+	Intake         *intake.Budget // for WebSocket messages; nil: none
+	MessageTimeout time.Duration  // see websocket.Config
+	MaxTopics      int            // 0: any number
+	Disconnect     bool           // disconnect subscribers that fall behind retention
+	Compression    bool           // offer permessage-deflate
+	CleanEnd       bool           // end every SSE stream cleanly
+	Portable       bool           // no direct writes
+	TLS            bool           // HTTP/1.1 and HTTP/2, as the client selects
+	H2C            bool           // HTTP/2 without TLS, by prior knowledge
+}
+
+// Server is a hub with the routes /sse, /ws and /poll on a loopback socket.
+type Server struct {
+	Hub      *hub.Hub
+	Registry *connection.Registry
+	Token    *Token // used by every request
+	// Addr is the address it listens on.
+	Addr                 string
+	SSE, WebSocket, Poll connection.Counters
+
+	roots *x509.CertPool // for TLS
+}
+
+// CloudEventsSource is the source of events that are not published as CloudEvents.
+const CloudEventsSource = "https://hub.example.com/#test"
+
+// Start runs a Server until the test ends.
+func Start(t testing.TB, cfg Config) *Server {
+	t.Helper()
+	h, err := hub.New(cfg.Hub)
+	require.NoError(t, err)
+	s := &Server{Hub: h, Registry: connection.NewRegistry(cfg.Heartbeat), Token: NewToken(cmp.Or(cfg.Grant, everything))}
+	access := func(context.Context) web.Access { return s.Token }
+	asCloudEvents := wire.CloudEvents{Source: CloudEventsSource}
+	timeout := cmp.Or(cfg.WriteTimeout, Patience)
+
+	routes := http.NewServeMux()
+	routes.Handle("/sse", sse.New(sse.Config{
+		Hub: h, Registry: s.Registry, Access: access, Counters: &s.SSE, MaxTopics: cfg.MaxTopics,
+		WriteTimeout: timeout, Disconnect: cfg.Disconnect, CleanEnd: cfg.CleanEnd, Portable: cfg.Portable, CloudEvents: asCloudEvents,
+	}))
+	routes.Handle("/ws", websocket.New(websocket.Config{
+		Hub: h, Registry: s.Registry, Access: access, Counters: &s.WebSocket, MaxTopics: cfg.MaxTopics,
+		WriteTimeout: timeout, Disconnect: cfg.Disconnect, Portable: cfg.Portable,
+		Intake: cfg.Intake, MessageTimeout: cfg.MessageTimeout, MessageRate: cfg.MessageRate, Compression: cfg.Compression,
+		CloudEvents: asCloudEvents,
+	}))
+	routes.Handle("/poll", longpoll.New(longpoll.Config{
+		Hub: h, Registry: s.Registry, Access: access, Counters: &s.Poll, MaxTopics: cfg.MaxTopics,
+		WriteTimeout: timeout, CloudEvents: asCloudEvents,
+	}))
+	s.serve(t, routes, cfg)
+	return s
+}
+
+func (s *Server) serve(t testing.TB, routes http.Handler, cfg Config) {
+	server := httptest.NewUnstartedServer(routes)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // tests cut connections on purpose
+	server.Listener = &connection.Listener{
+		Listener: server.Listener, WriteTimeout: cmp.Or(cfg.WriteTimeout, Patience), Portable: cfg.Portable,
+	}
+	if cfg.H2C {
+		server.Config.Protocols = new(http.Protocols)
+		server.Config.Protocols.SetUnencryptedHTTP2(true)
+	}
+	if cfg.TLS {
+		server.EnableHTTP2 = true
+		server.TLS = &tls.Config{NextProtos: []string{"h2", "http/1.1"}}
+		server.StartTLS()
+		s.roots = x509.NewCertPool()
+		s.roots.AddCert(server.Certificate())
+	} else {
+		server.Start()
+	}
+	s.Addr = server.Listener.Addr().String()
+	t.Cleanup(func() {
+		s.Registry.Close()
+		server.CloseClientConnections()
+		server.Close()
+		require.NoError(t, s.Hub.Close())
+	})
+}
+
+// Publish publishes the events one by one, each with its own time.
+func (s *Server) Publish(t testing.TB, events ...*hub.Event) {
+	t.Helper()
+	for _, e := range events {
+		_, err := s.Hub.Publish(context.Background(), e)
+		require.NoError(t, err)
+	}
+}
+
+// JSON returns an event with JSON data.
+func JSON(topic, data string) *hub.Event {
+	return &hub.Event{Topic: topic, Data: []byte(data)}
+}

@@ -1,0 +1,112 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
+)
+
+// ParseSubscription parses the subscription that the request asks for, and authorizes it. Without a
+// topic it covers everything that the grant may read. It also returns the filters named in the
+// query. maxTopics is as for wire.ParseSelection.
+func ParseSubscription(r *http.Request, q url.Values, grant *hub.Grant, maxTopics int) (hub.Request, []hub.Filter, *problems.Problem) {
+	s, err := wire.ParseSelection(q, r.Header.Get("Last-Event-ID"), maxTopics, time.Now())
+	if err != nil {
+		return hub.Request{}, nil, problems.Of(err)
+	}
+	request := hub.Request{Start: s.Start, Conflate: s.Conflate}
+	if len(s.Filters) == 0 && grant != nil {
+		request.Filters = grant.Subscribe // compiled already, and shared by all subscribers with the token
+	} else {
+		request.Filters = hub.NewFilterSet(s.Filters...)
+	}
+	return request, s.Filters, MaySubscribe(grant, request.Filters)
+}
+
+// MaySubscribe returns the problem of subscribing to the set, or nil if the grant allows it.
+func MaySubscribe(grant *hub.Grant, set hub.FilterSet) *problems.Problem {
+	if grant == nil {
+		return problems.TokenEnded()
+	}
+	if grant.Subscribe.Len() == 0 {
+		return problems.Forbidden("this token may not subscribe to anything")
+	}
+	if refused, ok := grant.MaySubscribe(set); !ok {
+		return problems.Forbidden("this token may not subscribe to " + refused.String())
+	}
+	return nil
+}
+
+// MayPublishAny returns a problem if the grant allows no topic at all, else nil. It is used before
+// the topic is known.
+func MayPublishAny(grant *hub.Grant) *problems.Problem {
+	switch {
+	case grant == nil:
+		return problems.TokenEnded()
+	case grant.Publish.Len() == 0:
+		return problems.Forbidden("this token may not publish to anything")
+	}
+	return nil
+}
+
+// MayPublish returns the problem of publishing to the topic, or nil if the grant allows it. An
+// invalid topic is left to the hub to refuse, since it is no matter of rights.
+func MayPublish(grant *hub.Grant, topic string) *problems.Problem {
+	if grant == nil {
+		return problems.TokenEnded()
+	}
+	if !grant.MayPublish(topic) && hub.ValidateTopic(topic) == nil {
+		return problems.Forbidden("this token may not publish to " + strconv.Quote(topic))
+	}
+	return nil
+}
+
+// ParseQuery returns the URL's parameters. Unlike URL.Query it refuses a malformed query.
+func ParseQuery(r *http.Request) (url.Values, *problems.Problem) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, problems.BadRequest("the URL's query is not well formed: " + queryErrorDetail(err))
+	}
+	return q, nil
+}
+
+// queryErrorDetail describes the error without repeating the query, which may contain a token.
+func queryErrorDetail(err error) string {
+	if _, ok := err.(url.EscapeError); ok {
+		return "a % is not followed by two hexadecimal digits"
+	}
+	return "parameters are separated by &, and ; is not one"
+}
+
+// ParseFormat parses the parameter format and reports whether it asks for CloudEvents.
+func ParseFormat(q url.Values) (cloudEvents bool, problem *problems.Problem) {
+	switch values := q["format"]; {
+	case len(values) == 0:
+		return false, nil
+	case len(values) > 1 || values[0] != "cloudevents":
+		return false, problems.BadParameter("format", `must be "cloudevents", once`)
+	}
+	return true, nil
+}
+
+// BoolParameter parses a parameter that is true as "1" or "true", and false as "0", "false" or
+// absent.
+func BoolParameter(q url.Values, name string) (bool, *problems.Problem) {
+	switch values := q[name]; {
+	case len(values) == 0:
+		return false, nil
+	case len(values) > 1:
+		return false, problems.BadParameter(name, "must be given only once")
+	case values[0] == "1" || values[0] == "true":
+		return true, nil
+	case values[0] == "0" || values[0] == "false":
+		return false, nil
+	default:
+		return false, problems.BadParameter(name, "must be 1 or 0")
+	}
+}

@@ -1,0 +1,144 @@
+package wire_test
+
+import (
+	"bytes"
+	"io"
+	"net/http/httputil"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
+	"github.com/trivium-hub/trivium/transports/problems"
+)
+
+// decodeStream returns all events of a stream that ends without an error.
+func decodeStream(t require.TestingT, r io.Reader) []wire.SSEEvent {
+	d := wire.NewSSEDecoder(r, 0)
+	var events []wire.SSEEvent
+	for {
+		e, err := d.Next()
+		if err == io.EOF {
+			return events
+		}
+		require.NoError(t, err)
+		events = append(events, e)
+	}
+}
+
+func TestEncodeSSE(t *testing.T) {
+	for _, v := range eventVectors(t) {
+		t.Run(v.Name, func(t *testing.T) {
+			e := v.event(t)
+			require.Equal(t, v.SSE, string(wire.Unchunk(wire.EncodeSSE(e))))
+			require.Equal(t, v.SSEEnvelope, string(wire.Unchunk(wire.EncodeSSEEnvelope(e))))
+
+			require.Equal(t, []wire.SSEEvent{
+				{ID: v.Event.ID, Type: v.Event.Type, Topic: v.Event.Topic, Data: v.SSEData},
+				{ID: v.Event.ID, Data: v.SSEEnvelopeData},
+			}, decodeStream(t, strings.NewReader(v.SSE+v.SSEEnvelope)))
+		})
+	}
+}
+
+// requireNoForging requires that the stream of an event contains that event only, whatever text its
+// members contain.
+func requireNoForging(t require.TestingT, e *hub.Event) {
+	stream := append(wire.EncodeSSE(e), wire.EncodeSSEEnvelope(e)...)
+	stream = append(stream, wire.LastChunk...)
+	events := decodeStream(t, httputil.NewChunkedReader(bytes.NewReader(stream)))
+	require.Len(t, events, 2)
+
+	lines := strings.NewReplacer("\r\n", "\n", "\r", "\n")
+	require.Equal(t, e.ID.String(), events[0].ID)
+	require.Equal(t, e.Type, events[0].Type)
+	require.Equal(t, e.Topic, events[0].Topic)
+	if e.Encoding != hub.Binary {
+		require.Equal(t, lines.Replace(string(e.Data)), events[0].Data)
+	}
+
+	require.Equal(t, wire.SSEEvent{ID: e.ID.String(), Data: events[1].Data}, events[1])
+	back, err := wire.DecodeEnvelope([]byte(events[1].Data))
+	require.NoError(t, err)
+	want := &hub.Event{
+		ID: e.ID, Topic: e.Topic, Type: e.Type, Key: e.Key, Time: e.Time, Encoding: e.Encoding, Data: e.Data,
+	}
+	if e.Encoding == hub.JSON {
+		want.Data = []byte(lines.Replace(string(e.Data)))
+	}
+	requireSameEvent(t, want, back)
+}
+
+func TestSSERoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) { requireNoForging(t, anyEvent().Draw(t, "event")) })
+}
+
+func FuzzSSERoundTrip(f *testing.F) {
+	for _, v := range eventVectors(f) {
+		e := v.event(f)
+		f.Add(e.Topic, e.Type, e.Key, string(e.Data), e.Encoding == hub.Binary)
+	}
+	f.Fuzz(func(t *testing.T, topic, typ, key, data string, binary bool) {
+		e := &hub.Event{
+			ID: hub.Cursor{Epoch: 1, Seq: 1}, Time: time.Unix(1, 0), Encoding: hub.Text,
+			Topic: topic, Type: typ, Key: key, Data: []byte(strings.ToValidUTF8(data, "?")),
+		}
+		if binary {
+			e.Encoding, e.Data = hub.Binary, []byte(data)
+		}
+		if e.Validate(hub.DefaultMaxEventSize) != nil {
+			return
+		}
+		requireNoForging(t, e)
+	})
+}
+
+func TestChunk(t *testing.T) {
+	for _, n := range []int{1, 9, 10, 15, 16, 255, 256, 65536} {
+		block := bytes.Repeat([]byte("\r\n"), n)[:n]
+		chunk := wire.AppendChunk([]byte{}, block)
+		require.Equal(t, block, wire.Unchunk(chunk))
+		body, err := io.ReadAll(httputil.NewChunkedReader(bytes.NewReader(append(chunk, wire.LastChunk...))))
+		require.NoError(t, err)
+		require.Equal(t, block, body)
+	}
+	require.Equal(t, "x", string(wire.AppendChunk([]byte("x"), nil)), "an empty chunk would end the body")
+}
+
+func TestSSEControl(t *testing.T) {
+	resumed := hub.Cursor{Epoch: 0x1f0c9a77, Seq: 42}
+	gap := &hub.Gap{Reason: hub.GapExpired, After: "1f0c9a77-7", ResumedAt: resumed, Certain: true}
+	sinceGap := &hub.Gap{Reason: hub.GapExpired, ResumedAt: resumed}
+	problem := problems.BadParameter("topic", "a\rb")
+	for _, tt := range []struct {
+		name string
+		got  []byte
+		want string
+	}{
+		{"empty", wire.SSEMessage{}.Append(nil), "data:\n\n"},
+		{"all", wire.SSEMessage{Retry: 1500 * time.Microsecond, ID: "1", Event: "e", Data: "a\rb\n"}.Append(nil),
+			"retry: 1\nevent: e\nid: 1\ndata: a\ndata: b\ndata:\n\n"},
+		{"open", wire.AppendSSEOpen(nil, 2500*time.Millisecond, "1f0c9a77-42"),
+			"retry: 2500\nevent: trivium.open\nid: 1f0c9a77-42\ndata: {}\n\n"},
+		{"heartbeat", wire.AppendSSEHeartbeat(nil, "1f0c9a77-42"),
+			"event: trivium.heartbeat\nid: 1f0c9a77-42\ndata: {}\n\n"},
+		{"gap", wire.AppendSSEGap(nil, gap), "event: trivium.gap\nid: 1f0c9a77-42\n" +
+			`data: {"reason":"expired","after":"1f0c9a77-7","resumed_at":"1f0c9a77-42","certain":true}` + "\n\n"},
+		{"gap without after", wire.AppendSSEGap(nil, sinceGap), "event: trivium.gap\nid: 1f0c9a77-42\n" +
+			`data: {"reason":"expired","resumed_at":"1f0c9a77-42","certain":false}` + "\n\n"},
+		{"error", wire.AppendSSEError(nil, 0, "1f0c9a77-42", problem), "event: trivium.error\nid: 1f0c9a77-42\n" +
+			`data: {"type":"urn:trivium:problem:invalid-parameter","title":"Invalid parameter","status":400,` +
+			`"detail":"topic: a\rb","parameter":"topic"}` + "\n\n"},
+		{"error with retry", wire.AppendSSEError(nil, 3*time.Second, "", problems.TooSlow())[:20], "retry: 3000\nevent: t"},
+		{"goaway", wire.AppendSSEGoaway(nil, 4*time.Second, "1f0c9a77-42"),
+			"retry: 4000\nevent: trivium.goaway\nid: 1f0c9a77-42\ndata: {\"retry_ms\":4000}\n\n"},
+		{"goaway at once", wire.AppendSSEGoaway(nil, 0, "1f0c9a77-42"),
+			"retry: 1\nevent: trivium.goaway\nid: 1f0c9a77-42\ndata: {\"retry_ms\":1}\n\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) { require.Equal(t, tt.want, string(tt.got)) })
+	}
+}

@@ -1,0 +1,274 @@
+package board
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/auth"
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports"
+	"github.com/trivium-hub/trivium/transports/client"
+	"github.com/trivium-hub/trivium/transports/problems"
+)
+
+const patience = 3 * time.Minute
+
+// table is a board with its roads and its load, on a real hub.
+type table struct {
+	*testing.T
+	hub     *hub.Hub
+	tokens  *tokens
+	auth    *auth.Middleware
+	board   *Board
+	roads   [Columns]*Connection
+	load    *Load
+	refuse  atomic.Pointer[problems.Problem] // of publishing
+	refused atomic.Int64
+}
+
+func newTable(t *testing.T, heartbeat time.Duration) *table {
+	b := &table{T: t, tokens: &tokens{}, board: &Board{}}
+	b.auth = auth.New(auth.Config{Verifier: b.tokens})
+	var err error
+	b.hub, err = hub.New(hub.Config{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.hub.Close()) })
+	api, err := transports.New(transports.Config{Hub: b.hub, Auth: b.auth, Heartbeat: heartbeat})
+	require.NoError(t, err)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if problem := b.refuse.Load(); problem != nil && r.URL.Path == "/publish" {
+			b.refused.Add(1)
+			transports.WriteProblem(w, r, problem)
+			return
+		}
+		api.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	t.Cleanup(front.CloseClientConnections)
+	t.Cleanup(api.Close)
+
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	t.Cleanup(func() { cancel(); running.Wait() })
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	platform := client.NewPlatform(&http.Client{Transport: transport})
+	token := func() string { return "t0ken" }
+	clock := func() float64 { return float64(time.Now().UnixNano()) / 1e6 }
+	b.load = NewLoad(&Hub{Platform: platform, URL: front.URL, Token: token}, b.board, clock)
+	running.Go(func() { b.load.Run(ctx) })
+	for c, use := range []client.Transport{client.WebSocket, client.SSE, client.LongPoll} {
+		b.roads[c] = NewConnection(ConnectionConfig{
+			Column: c, Board: b.board, Platform: platform, URL: front.URL, Token: token, Clock: clock, Use: use,
+		})
+		running.Go(func() { b.roads[c].Run(ctx) })
+	}
+	newest, err := (&Hub{Platform: platform, URL: front.URL, Token: token}).Newest(ctx)
+	require.NoError(t, err)
+	b.board.Start(newest)
+	for _, road := range b.roads {
+		road.Begin(newest.String())
+	}
+	return b
+}
+
+// tokens accepts every token until all have ended.
+type tokens struct{ ended atomic.Bool }
+
+func (v *tokens) Verify(string) (*auth.Credential, error) {
+	every, err := hub.ParseFilter(">")
+	if err != nil {
+		return nil, err
+	}
+	all := hub.NewFilterSet(every)
+	return v.Recheck(&auth.Credential{Grant: &hub.Grant{Subject: "everybody", Subscribe: all, Publish: all}})
+}
+
+func (v *tokens) Recheck(c *auth.Credential) (*auth.Credential, error) {
+	if v.ended.Load() {
+		return nil, auth.ErrTokenEnded
+	}
+	return c, nil
+}
+
+// publish publishes JSON on a topic.
+func (b *table) publish(topic, data string) {
+	b.Helper()
+	_, err := b.hub.Publish(context.Background(), &hub.Event{Topic: topic, Data: []byte(data)})
+	require.NoError(b, err)
+}
+
+// await waits until a condition holds of the proof, which must not fail meanwhile.
+func (b *table) await(what string, holds func(Report) bool) Report {
+	b.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		r := b.board.Report()
+		require.False(b, r.Faulty(), "%+v", r)
+		if holds(r) {
+			return r
+		}
+		if time.Now().After(end) {
+			require.FailNow(b, what, "%+v %v", r, b.load.Status(time.Now()))
+		}
+	}
+}
+
+func (b *table) mode(c int, want Mode) {
+	b.Helper()
+	require.Eventually(b, func() bool { return b.roads[c].Status(time.Now()).Mode == want }, patience, time.Millisecond,
+		"column %d is %+v", c+1, b.roads[c].Status(time.Now()))
+}
+
+func level(n uint64) func(Report) bool {
+	return func(r Report) bool {
+		return r.Compared >= n && r.Columns[0].Behind+r.Columns[1].Behind+r.Columns[2].Behind == 0
+	}
+}
+
+// TestRoadsAreProved has a person press at random while events flow: the proof holds at every
+// moment, and when all is over the columns are level.
+func TestRoadsAreProved(t *testing.T) {
+	b := newTable(t, 0)
+	b.load.Set(func(w *LoadWant) { *w = LoadWant{On: true, Rate: 500, Topic: "demo.load"} })
+	choices := []client.Transport{client.WebSocket, client.SSE, client.LongPoll}
+	for range 40 {
+		road := b.roads[rand.IntN(Columns)]
+		switch rand.IntN(8) {
+		case 0:
+			road.Cut()
+		case 1:
+			road.Stall()
+		case 2:
+			road.Resume()
+		case 3:
+			road.Disconnect()
+		case 4:
+			road.Connect()
+		case 5:
+			road.Hide(rand.IntN(2) == 0)
+		default:
+			road.Use(choices[rand.IntN(len(choices))])
+		}
+		time.Sleep(time.Duration(rand.IntN(30)) * time.Millisecond)
+		b.roads[rand.IntN(Columns)].SyncPosition()
+		r := b.board.Report()
+		require.False(t, r.Faulty(), "%+v", r)
+	}
+	b.load.Set(func(w *LoadWant) { w.On = false })
+	for _, road := range b.roads {
+		road.Hide(false)
+		road.Resume()
+		road.Connect()
+	}
+	b.await("nothing came", func(r Report) bool { return r.Compared > 0 })
+	require.Eventually(t, func() bool {
+		sent := b.load.Status(time.Now()).Accepted
+		return level(sent)(b.board.Report()) && b.board.Report().Compared == sent
+	}, patience, 10*time.Millisecond, "%+v %+v", b.board.Report(), b.load.Status(time.Now()))
+	r := b.board.Report()
+	require.False(t, r.Faulty(), "%+v", r)
+}
+
+// TestRoadSaysWhatItDoes goes through what a person can do with one.
+func TestRoadSaysWhatItDoes(t *testing.T) {
+	b := newTable(t, 50*time.Millisecond)
+	for c := range Columns {
+		b.mode(c, Live)
+	}
+	require.Equal(t, "Live over long-poll", b.roads[2].Status(time.Now()).Text)
+
+	b.roads[0].Stall()
+	b.mode(0, Stalled)
+	b.publish("a", "1")
+	b.publish("a", "2")
+	b.await("two behind", func(r Report) bool { return r.Columns[1].Got == 2 && r.Columns[2].Got == 2 && r.Columns[0].Behind == 2 })
+	b.roads[0].SyncPosition()
+	b.roads[0].SyncPosition()
+	require.False(t, b.board.Report().Faulty(), "a stalled column has lost nothing")
+	b.roads[0].Resume()
+	b.await("level", level(2))
+
+	b.roads[1].Disconnect()
+	b.mode(1, Off)
+	b.roads[2].Hide(true)
+	b.mode(2, LetGo)
+	b.roads[0].Hide(true)
+	b.mode(0, Live) // a WebSocket is none of the six
+	b.publish("a", "3")
+	b.await("one behind", func(r Report) bool { return r.Columns[1].Behind == 1 && r.Columns[2].Behind == 1 })
+	require.True(t, b.roads[1].Status(time.Now()).Begun)
+	b.roads[1].Connect()
+	b.roads[2].Hide(false)
+	b.roads[0].Use(client.SSE) // while hidden: let go
+	b.mode(0, LetGo)
+	b.roads[0].Hide(false)
+	b.await("level", level(3))
+
+	b.tokens.ended.Store(true)
+	b.auth.Recheck()
+	for c := range Columns {
+		b.mode(c, Ended)
+		require.Contains(t, b.roads[c].Status(time.Now()).Text, "401 Token ended")
+	}
+}
+
+// TestLoadIsHonest: what the hub refuses is said, sent again under the same key and counted once.
+func TestLoadIsHonest(t *testing.T) {
+	b := newTable(t, 0)
+	b.load.Set(func(w *LoadWant) { *w = LoadWant{On: true, Rate: 200, Topic: "demo.load"} })
+	b.await("some came", func(r Report) bool { return r.Compared > 10 })
+
+	b.refuse.Store(problems.RateLimited("at most 10 events a second", time.Second))
+	require.Eventually(t, func() bool { return b.load.Status(time.Now()).Trouble != "" }, patience, time.Millisecond)
+	require.Contains(t, b.load.Status(time.Now()).Trouble, "429 Too many requests: at most 10 events a second")
+	b.refuse.Store(nil)
+	require.Eventually(t, func() bool { return b.load.Status(time.Now()).Trouble == "" }, patience, time.Millisecond)
+	repeats := b.load.Status(time.Now()).Repeats
+	require.Equal(t, uint64(b.refused.Load()), repeats)
+
+	b.load.Set(func(w *LoadWant) { w.Hidden = true })
+	before := b.load.Status(time.Now()).Accepted
+	b.load.Set(func(w *LoadWant) { w.Hidden = false })
+	b.await("goes on", level(before+20))
+
+	b.refuse.Store(problems.Forbidden("the token may not publish on demo.load"))
+	require.Eventually(t, func() bool { return !b.load.Status(time.Now()).On }, patience, time.Millisecond)
+	require.Contains(t, b.load.Status(time.Now()).Trouble, "403 Forbidden")
+	require.Equal(t, repeats, b.load.Status(time.Now()).Repeats, "what is refused for good is not sent again")
+	b.await("level", level(b.load.Status(time.Now()).Accepted))
+}
+
+// TestHubSaysWhyNot: a refusal is a problem, whoever answered.
+func TestHubSaysWhyNot(t *testing.T) {
+	answer := ""
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		require.Equal(t, "Bearer t0ken", r.Header.Get("Authorization"))
+		w.Header().Set("Retry-After", "7")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = w.Write([]byte(answer))
+	}))
+	defer front.Close()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	h := &Hub{Platform: client.NewPlatform(&http.Client{Transport: transport}), URL: front.URL, Token: func() string { return "t0ken" }}
+	for want, body := range map[string]string{
+		"503 Draining: the hub is shutting down": `{"type":"urn:trivium:problem:draining","title":"Draining","status":503,"detail":"the hub is shutting down"}`,
+		"503 the answer was 503":                 "<h1>Bad gateway</h1>",
+	} {
+		answer = body
+		_, err := h.Publish(context.Background(), "k", &hub.Event{Topic: "a", Data: []byte("1")})
+		var problem *client.Problem
+		require.ErrorAs(t, err, &problem)
+		require.Equal(t, want, Reason(err))
+		require.Equal(t, 7*time.Second, problem.RetryAfter)
+		require.Nil(t, refusal(err), "it may help to try again")
+	}
+}
