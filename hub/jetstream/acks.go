@@ -14,8 +14,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// acks takes JetStream's answers to messages that are on their way many at once: one subscription
-// for all, and no more than a count for each group.
+// acks receives JetStream's answers to messages sent in groups. All groups share one subscription.
 type acks struct {
 	prefix string
 
@@ -24,31 +23,32 @@ type acks struct {
 	groups map[uint64]*ackGroup
 }
 
-// group is messages sent together. Guarded by acks.mu but for answered.
+// ackGroup is a number of messages that were sent without waiting between them. acks.mu guards all fields but
+// answered.
 type ackGroup struct {
 	unanswered int
 	outcome
-	answered chan struct{} // closed when all are answered
+	answered chan struct{} // closed when JetStream has answered all messages
 }
 
-// outcome is what came of a group.
+// outcome is the sum of JetStream's answers to a group.
 type outcome struct {
 	stored   int
-	leading  int    // of the stored: those answered before any failure
-	repeated int    // not stored: their IDs were known
-	first    uint64 // lowest sequence of the stored; 0: none yet
-	last     uint64 // highest sequence of the stored
-	failed   error  // of those that were neither
+	leading  int    // stored messages that were answered before any failure
+	repeated int    // messages that were not stored because JetStream knew their IDs
+	first    uint64 // lowest sequence of the stored messages; 0: none
+	last     uint64 // highest sequence of the stored messages
+	failed   error  // error of the other messages
 }
 
-// listen begins to take answers; they end with the connection.
+// listen subscribes to the answers. The subscription ends with the connection.
 func (a *acks) listen(conn *nats.Conn) error {
 	a.prefix, a.groups = conn.NewInbox()+".", make(map[uint64]*ackGroup)
 	_, err := conn.Subscribe(a.prefix+"*", a.onAck)
 	return err
 }
 
-// begin makes a group of n messages and the subject for their answers.
+// add registers a group of n messages, and returns its ID and the reply subject of its messages.
 func (a *acks) add(n int) (id uint64, reply string, f *ackGroup) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -58,7 +58,7 @@ func (a *acks) add(n int) (id uint64, reply string, f *ackGroup) {
 	return a.next, a.prefix + strconv.FormatUint(a.next, 36), f
 }
 
-// end forgets the group and returns what came of it. The outcome of what is not answered yet is unknown.
+// remove unregisters the group and returns its outcome. The outcome of a message without an answer is unknown.
 func (a *acks) remove(id uint64) outcome {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -103,8 +103,8 @@ func (a *acks) onAck(m *nats.Msg) {
 	}
 }
 
-// readSeq reads an answer, the usual one without a JSON parser. A message is repeated if its ID was known,
-// be it from one that is being stored.
+// readSeq decodes an answer, the usual one without a JSON parser. repeated is set if JetStream knew the message's
+// ID, also if it is still storing the first message with that ID.
 func readSeq(m *nats.Msg) (seq uint64, repeated bool, err error) {
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
 		return 0, false, nats.ErrNoResponders
@@ -129,7 +129,8 @@ func readSeq(m *nats.Msg) (seq uint64, repeated bool, err error) {
 	return ack.Sequence, ack.Duplicate, nil
 }
 
-// send has messages on their way all at once, with IDs if there are any, and returns what came of them.
+// sendGroup sends messages without waiting between them, with IDs if ids is not nil. It waits for the answers and
+// returns the outcome.
 func (e *Engine) sendGroup(ctx context.Context, ids []string, events []*hub.Event) outcome {
 	ctx, cancel := e.linked(ctx, ackTimeout)
 	defer cancel()
@@ -146,7 +147,7 @@ func (e *Engine) sendGroup(ctx context.Context, ids []string, events []*hub.Even
 			addHeader(m, jetstream.MsgIDHeader, ids[i])
 		}
 		if failed = e.conn.PublishMsg(m); failed != nil {
-			break // what was sent is answered, or not
+			break // messages that were already sent may still be answered
 		}
 	}
 	if failed == nil {

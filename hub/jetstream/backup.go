@@ -18,15 +18,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A backup is a line of JSON (backupHeader), then JetStream's own snapshot in pieces, each after its length
-// in four bytes, big endian. A length of zero ends it; the SHA-256 of all before it follows. So a backup
-// that was cut off is told from a whole one.
+// A backup is one line of JSON (backupHeader), followed by JetStream's snapshot in pieces. A length of four bytes,
+// big endian, precedes each piece. A length of zero ends the pieces, and the SHA-256 of everything before follows,
+// so that a truncated backup is recognised.
 
 const (
 	backupFormat   = "trivium-backup"
 	backupVersion  = 1
 	backupPiece    = 256 << 10        // bytes
-	backupPatience = 30 * time.Second // for the next piece
+	backupPatience = 30 * time.Second // the longest wait for the next piece
 	maxBackupLine  = 1 << 20
 )
 
@@ -39,14 +39,14 @@ type backupHeader struct {
 	State   json.RawMessage         `json:"state"`
 }
 
-// ErrNotEmbedded is returned by Backup for a stream that NATS servers outside of the process keep: they
-// have tools of their own.
+// ErrNotEmbedded is returned by Backup if NATS servers outside of this process keep the stream: NATS has its own
+// backup tools.
 var ErrNotEmbedded = errors.New("only the log of an embedded engine can be backed up by the hub")
 
-// Embedded reports whether the log is kept by a server in this process.
+// Embedded reports whether a server in this process keeps the log.
 func (e *Engine) Embedded() bool { return e.server != nil }
 
-// Backup writes the log to w, as it is at one moment, while it is in use.
+// Backup writes a consistent snapshot of the log to w. The log remains in use meanwhile.
 func (e *Engine) Backup(ctx context.Context, w io.Writer) error {
 	if e.server == nil {
 		return ErrNotEmbedded
@@ -83,7 +83,7 @@ func (e *Engine) Backup(ctx context.Context, w io.Writer) error {
 	return copyPieces(ctx, out, w, sum, pieces)
 }
 
-// copyPieces writes the snapshot's pieces and what ends a backup.
+// copyPieces writes the snapshot's pieces and the end of the backup.
 func copyPieces(ctx context.Context, out, w io.Writer, sum hash.Hash, pieces *nats.Subscription) error {
 	for {
 		waiting, cancel := context.WithTimeout(ctx, backupPatience)
@@ -105,7 +105,7 @@ func copyPieces(ctx context.Context, out, w io.Writer, sum hash.Hash, pieces *na
 			return err
 		}
 		if m.Reply != "" {
-			if err := m.Respond(nil); err != nil { // it sends the next
+			if err := m.Respond(nil); err != nil { // requests the next piece
 				return err
 			}
 		}
@@ -117,7 +117,7 @@ func copyPieces(ctx context.Context, out, w io.Writer, sum hash.Hash, pieces *na
 	return err
 }
 
-// request asks JetStream and decodes the answer.
+// request sends a request to JetStream and decodes the answer.
 func (e *Engine) request(ctx context.Context, subject string, body []byte, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, backupPatience)
 	defer cancel()
@@ -128,7 +128,7 @@ func (e *Engine) request(ctx context.Context, subject string, body []byte, answe
 	return json.Unmarshal(m.Data, answer)
 }
 
-// Restore makes a store of a backup. The directory must be empty or not exist. The log begins a new epoch:
+// Restore creates a store from a backup. The directory must be empty or not exist. The log gets a new epoch:
 // events may have been published after the backup, and their IDs will be assigned again.
 func Restore(ctx context.Context, dir string, r io.Reader) (err error) {
 	in := bufio.NewReaderSize(r, maxBackupLine)
@@ -151,7 +151,7 @@ func Restore(ctx context.Context, dir string, r io.Reader) (err error) {
 	defer func() {
 		e.close()
 		err = errors.Join(err, e.release(whole))
-		if !whole { // a part of a log is none
+		if !whole { // a partial log must not be used
 			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, "jetstream")), os.Remove(filepath.Join(dir, stateName)), os.Remove(filepath.Join(dir, lockName)))
 		}
 	}()
@@ -184,7 +184,7 @@ func readBackupHeader(in *bufio.Reader, sum hash.Hash) (*backupHeader, error) {
 	return &header, nil
 }
 
-// restoreStream sends the pieces to JetStream and begins a new epoch.
+// restoreStream sends the pieces to JetStream and gives the stream a new epoch.
 func (e *Engine) restoreStream(ctx context.Context, header *backupHeader, in *bufio.Reader, sum hash.Hash) error {
 	epoch := newEpoch().String()
 	header.Config.Metadata[metaEpoch] = epoch
@@ -226,7 +226,7 @@ func (e *Engine) restoreStream(ctx context.Context, header *backupHeader, in *bu
 	if err != nil {
 		return err
 	}
-	info.Config.Metadata[metaEpoch] = epoch // a snapshot brings its own configuration
+	info.Config.Metadata[metaEpoch] = epoch // the snapshot contains the old configuration
 	if _, err := e.js.UpdateStream(ctx, info.Config); err != nil {
 		return err
 	}
@@ -236,7 +236,7 @@ func (e *Engine) restoreStream(ctx context.Context, header *backupHeader, in *bu
 	return e.server.begin(info)
 }
 
-// readPiece returns the next piece of the snapshot, empty at its end, whose sum is checked.
+// readPiece returns the next piece of the snapshot. At the end it checks the SHA-256 and returns nil.
 func readPiece(in io.Reader, sum hash.Hash) ([]byte, error) {
 	var length [4]byte
 	if _, err := io.ReadFull(in, length[:]); err != nil {

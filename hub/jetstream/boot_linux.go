@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// bootID names the machine's time since it was switched on; empty if that cannot be known.
+// bootID returns the ID of the machine's current boot, or "" if it is unknown.
 func bootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

@@ -2,5 +2,5 @@
 
 package jetstream
 
-// bootID is not known here: every unclean end may have been one of the machine.
+// bootID returns "": the boot is unknown, so every unclean end may have been a restart of the machine.
 func bootID() string { return "" }

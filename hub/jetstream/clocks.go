@@ -11,31 +11,32 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// The leader gives each message its time, and the clocks of servers differ: after an election, or after a clock
-// was set back, times fall. JetStream looks for a time by bisection, which takes times to rise, so it may find a
-// later message than the first. If no time in the stream is lower than an earlier one by more than some duration,
-// everything before the message that bisection finds for t less that duration is older than t. So the engine
-// keeps the largest fall that it has seen, looks for an earlier time by as much, and reads on from there.
+// The leader stamps each message with its own clock, and the clocks of servers differ. So times may decrease after
+// an election, or after a clock was set back. JetStream finds a time by bisection, which assumes increasing times,
+// so it may find a later message than the first. But if no message is older than an earlier one by more than some
+// duration, then bisection for t minus that duration finds no message that lies behind the first one for t. So the
+// engine records the largest such decrease ("fall"), searches for an earlier time by as much, and reads on from
+// there.
 
 const (
-	clockSamples = 64 // messages before those that the hub has followed whose times are looked at
-	maxSinceRead = 8  // batches that are read on to find the exact message; after that the subscriber begins early
+	clockSamples = 64 // messages before the followed ones whose times are sampled
+	maxSinceRead = 8  // batches read to find the exact message; after them the subscriber starts earlier than requested
 	sinceBatch   = 1000
 )
 
-// clocks knows how far times fall in the stream.
+// clocks records how far times decrease in the stream.
 type clocks struct {
-	sampling sync.Mutex // held while older messages are read; taken before mu
+	sampling sync.Mutex // held while older messages are sampled; taken before mu
 	sampled  bool       // guarded by sampling
 
 	mu      sync.Mutex
-	begin   uint64        // the first sequence that was followed, 0: none yet
-	highest time.Time     // of the messages that were followed
-	lowest  time.Time     // of the messages that were followed
-	fall    time.Duration // the largest
+	begin   uint64        // the first observed sequence; 0: none yet
+	highest time.Time     // of the observed messages
+	lowest  time.Time     // of the observed messages
+	fall    time.Duration // the largest decrease
 }
 
-// follow notes the time of a message that follows those before it.
+// observe records the time of a live message. Messages must be observed in their order.
 func (c *clocks) observe(seq uint64, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -52,7 +53,7 @@ func (c *clocks) observe(seq uint64, at time.Time) {
 	c.fall = max(c.fall, c.highest.Sub(at))
 }
 
-// observeOlder notes the times of some messages before those that were followed, in their order.
+// observeOlder records the times of messages before the observed ones, in their order.
 func (c *clocks) observeOlder(times []time.Time) {
 	if len(times) == 0 {
 		return
@@ -74,8 +75,8 @@ func (c *clocks) observeOlder(times []time.Time) {
 	}
 }
 
-// largestFall returns the largest fall that is known. Once it has a look at messages that are older than those
-// that the hub has followed.
+// largestFall returns the largest known decrease. The first call samples the messages that are older than the
+// observed ones.
 func (e *Engine) largestFall(ctx context.Context, first, last uint64) (time.Duration, error) {
 	c := &e.clocks
 	c.sampling.Lock()
@@ -99,7 +100,7 @@ func (e *Engine) largestFall(ctx context.Context, first, last uint64) (time.Dura
 	return c.fall, nil
 }
 
-// sampleTimes returns the times of messages at about equal distances in [first, last].
+// sampleTimes returns the times of about evenly spaced messages in [first, last].
 func (e *Engine) sampleTimes(ctx context.Context, first, last uint64) (times []time.Time, err error) {
 	if first == 0 || last < first {
 		return nil, nil
@@ -108,7 +109,7 @@ func (e *Engine) sampleTimes(ctx context.Context, first, last uint64) (times []t
 	all, err := inFlight(int(n), func(i int) (time.Time, error) {
 		m, err := e.getDirect(ctx, getRequest{Seq: first + uint64(i)*((last-first)/n), Next: e.prefix + ">"})
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return time.Time{}, nil // removed meanwhile, or the replica lags behind
+			return time.Time{}, nil // removed since, or the replica lags behind
 		} else if err != nil {
 			return time.Time{}, err
 		}
@@ -122,8 +123,8 @@ func (e *Engine) sampleTimes(ctx context.Context, first, last uint64) (times []t
 	return times, err
 }
 
-// firstSince returns the position before the first event from seq on whose time is t or later, or an earlier one
-// if that is far away.
+// firstSince returns the position before the first event after seq with time t or later. If that event is more than
+// maxSinceRead batches away, it returns an earlier position.
 func (e *Engine) firstSince(ctx context.Context, seq, last uint64, t time.Time) (uint64, error) {
 	for range maxSinceRead {
 		if seq >= last {

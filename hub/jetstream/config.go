@@ -11,46 +11,45 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// DefaultStream is the name of the stream where none is configured.
+// DefaultStream is the stream's name if none is configured.
 const DefaultStream = "trivium"
 
 // Limits of the configuration.
 const (
-	MaxReplicas = 5 // JetStream's own
-	// MaxEventSize is the most data that a stream on disk takes in an event: 32 MiB with all that
-	// stands beside it.
+	MaxReplicas = 5 // the maximum of JetStream
+	// MaxEventSize is the largest size of an event's data in a stream on disk. With the message overhead it stays
+	// below 32 MiB.
 	MaxEventSize = 31 << 20
 )
 
-// MaxMessageOverhead is what a message may have beside its data: the subject, type and key escaped, the
-// headers of a batch and of an idempotency key.
+// MaxMessageOverhead is the largest size of a message besides its data: the subject, the escaped type and key, and
+// the headers of a batch and of an idempotency key.
 const MaxMessageOverhead = 4 << 10
 
-// Config says which stream. The zero value of each member but Store or URL works.
+// Config selects and describes the stream. Every field except Store and URL may be zero.
 type Config struct {
-	// Store is the directory of an embedded server. Either it or URL is set.
+	// Store is the directory of an embedded server. Exactly one of Store and URL must be set.
 	Store string
-	// SyncAlways has the embedded server write to disk before each acknowledgement, not every
-	// SyncInterval.
+	// SyncAlways makes the embedded server write to disk before each acknowledgement instead of every SyncInterval.
 	SyncAlways bool
-	// URL is of one or more servers, comma-separated.
+	// of one or more NATS servers, separated by commas
 	URL         string
-	Credentials string // a file; empty: none
+	Credentials string // path of a credentials file; empty: none
 
-	Stream       string        // its name, of letters, digits, - and _; empty: DefaultStream
-	Replicas     int           // of the stream; 0: 1
+	Stream       string        // letters, digits, - and _; empty: DefaultStream
+	Replicas     int           // replicas of the stream; 0: 1
 	Retention    hub.Retention // of the stream
-	Window       int           // events that are delivered at the start; 0: hub.DefaultRetainEvents
-	MaxEventSize int           // bytes of data; 0: hub.DefaultMaxEventSize
+	Window       int           // number of events that the in-memory log is filled with at the start; 0: hub.DefaultRetainEvents
+	MaxEventSize int           // bytes of an event's data; 0: hub.DefaultMaxEventSize
 	Logger       *slog.Logger  // nil: nothing is logged
 }
 
-// SyncInterval is how often an embedded server writes to disk.
+// SyncInterval is the interval at which an embedded server writes to disk.
 const SyncInterval = 100 * time.Millisecond
 
 var streamName = regexp.MustCompile(`^[0-9A-Za-z_-]{1,64}$`)
 
-// ValidateStream says what is wrong with the name of a stream.
+// ValidateStream returns an error if name is not a valid stream name.
 func ValidateStream(name string) error {
 	if !streamName.MatchString(name) {
 		return fmt.Errorf("want 1 to 64 letters, digits, - or _, got %q", name)
@@ -88,7 +87,7 @@ func (c Config) withDefaults() (Config, error) {
 
 // ConfigError reports that a field of Config does not fit the server, the stream or another field.
 type ConfigError struct {
-	Field  string // of Config, such as "Retention.Bytes"
+	Field  string // of Config, for example "Retention.Bytes"
 	Detail string
 }
 

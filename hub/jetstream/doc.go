@@ -1,27 +1,28 @@
-// Package jetstream is the hub's engine that does not forget and that many hubs share: NATS
-// JetStream, embedded in the process or outside of it.
+// Package jetstream implements hub.Engine on a NATS JetStream stream: a log on disk, which several hubs may share.
+// The NATS server runs embedded in the process, or outside of it.
 //
-// There is one stream. An event's seq is its sequence in it, its topic a subject below the stream's
-// name, and the epoch stands in the stream's metadata since it was made; so a cursor is good on
-// every hub and after every restart. The hub follows the stream with one consumer and reads behind
-// its window by direct gets, in chunks.
+// The engine uses one stream. An event's seq is the stream sequence of its message, its topic is the message's
+// subject without the stream's name, and the epoch is stored in the stream's metadata. So every hub accepts the
+// same cursors, also after a restart. The engine follows the stream with one consumer, and serves events older than
+// the in-memory log by direct gets, in chunks.
 //
-// What is told is what was committed: Publish answers after JetStream's acknowledgement. One event
-// is one message; several that must stand or fall together are an atomic batch; those of a
-// datagram source go as messages each, many on their way at once, and none is ever sent again, so
-// that none can overtake another. What failed for certain, as while the stream elects a leader,
-// is tried again for retryTime; what may have been done is tried again only under an idempotency
-// key, by which JetStream knows it. What came by on the stream under a key the hub remembers too, since
-// JetStream can tell no longer what it was once the event is gone.
+// Publish returns after JetStream's acknowledgement, and the hub delivers only committed events. One event is one
+// message. Events that must be stored together or not at all are an atomic batch. Events of a datagram source are
+// single messages, many of them unacknowledged at once; none is sent a second time, because it could then arrive
+// after a later one. A publish that was certainly not stored, for example during the election of a leader, is tried
+// again for retryTime. If the outcome is unknown it is tried again only with an idempotency key, which JetStream
+// recognises. The engine also remembers the keys that it reads from the stream, because JetStream no longer knows
+// what was published under a key once the event has been removed.
 //
-// An embedded server has no listener: the hub talks to it through memory. Its store is locked while
-// it is open, and knows whether it was closed well. Under the interval sync a power loss may take
-// events that were acknowledged, whose sequences would then be given again: so after an unclean
-// end with another boot of the machine the epoch is new. The end of the process alone loses nothing.
+// An embedded server has no listener: the hub connects to it in memory. Its store is locked while it is open, and
+// records whether it was closed cleanly. With interval sync, a power loss may remove acknowledged events, and
+// JetStream would assign their sequences again. So a new epoch begins if the store was not closed cleanly and the
+// machine was restarted since. If only the process ended, nothing is lost.
 //
-// The engine owns these goroutines besides those of NATS: one follows, one delivers, one looks every
-// second whether the stream is there, and with several replicas one compares them. Start starts them and Close waits for them. A stream that
-// was deleted, made anew, or lost what was delivered of it, which gives it a new epoch, cannot be followed
-// any more, nor can an embedded one that could not be written: Failed tells, and the hub has to be
-// started anew.
+// Besides the goroutines of NATS, the engine owns four: one follows the stream, one delivers events to the hub, one
+// checks every second that the stream exists, and one compares the replicas if there are several. Start starts
+// them and Close waits for them. The engine cannot continue if the stream was deleted or created anew, if the
+// stream
+// lost events that were delivered (it then gets a new epoch), or if the embedded server cannot write. Failed
+// reports this, and the hub must be restarted.
 package jetstream

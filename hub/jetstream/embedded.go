@@ -14,13 +14,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// embedded is a server in the process, with its store.
+// embedded is a NATS server in this process, with its store.
 type embedded struct {
 	store *store
 	nats  *server.Server
 }
 
-// openEmbedded takes the store and starts a server on it.
+// openEmbedded opens the store and starts a server on it.
 func openEmbedded(cfg *Config) (_ *embedded, err error) {
 	s, err := openStore(cfg.Store, cfg.SyncAlways)
 	if err != nil {
@@ -43,8 +43,9 @@ func openEmbedded(cfg *Config) (_ *embedded, err error) {
 		SyncAlways:   cfg.SyncAlways,
 		MaxPayload:   int32(min(payload, math.MaxInt32)),
 		MaxPending:   int64(max(server.MAX_PENDING_SIZE, 4*payload)),
-		// The stream's own limit is the only one. A share of what is free when it starts, the default,
-		// may be less than what it has already.
+		// Only the stream's own limit applies. The default is a share of the free space at the start, which may be
+		// less
+		// than the stream already has.
 		JetStreamMaxStore: math.MaxInt64,
 	})
 	if err != nil {
@@ -58,7 +59,8 @@ func openEmbedded(cfg *Config) (_ *embedded, err error) {
 	return e, nil
 }
 
-// logLowSpace tells of a disk that will be full before the stream is, which has so many bytes by now.
+// logLowSpace logs a warning if the disk will be full before the stream reaches its limit. has is the stream's
+// present size in bytes.
 func (e *embedded) logLowSpace(cfg *Config, has uint64) {
 	if free, known := freeSpace(e.store.dir); known && free+has < uint64(cfg.Retention.Bytes) {
 		cfg.Logger.Warn("the disk of the store has less free space than the configured retention",
@@ -66,12 +68,12 @@ func (e *embedded) logLowSpace(cfg *Config, has uint64) {
 	}
 }
 
-// begin notes that the store is in use. The mark begins where the stream ends.
+// begin records that the store is in use, and sets the high-water mark to the end of the stream.
 func (e *embedded) begin(info *jetstream.StreamInfo) error {
 	return e.store.begin(info.Config.Metadata[metaEpoch], info.State.LastSeq)
 }
 
-// raise notes that sequences up to seq are about to be seen.
+// raise records that subscribers are about to see sequences up to seq.
 func (e *embedded) raise(seq uint64) error {
 	if e == nil {
 		return nil
@@ -79,7 +81,7 @@ func (e *embedded) raise(seq uint64) error {
 	return e.store.mark.raise(seq)
 }
 
-// logLostEvents logs what the server has found damaged and left out.
+// logLostEvents logs the events that the server left out because their files are damaged.
 func (e *embedded) logLostEvents(log *slog.Logger, info *jetstream.StreamInfo) {
 	if lost := info.State.Lost; lost != nil && len(lost.Msgs) > 0 {
 		log.Warn("the store is damaged: events are lost, and clients get a gap",
@@ -87,15 +89,15 @@ func (e *embedded) logLostEvents(log *slog.Logger, info *jetstream.StreamInfo) {
 	}
 }
 
-// health says why the server has given up: what could once not be written is not tried again, even
-// when there is room. Nil has none to say.
+// health returns why the server has stopped writing, or nil. After a failed write the server does not try again,
+// even if there is space.
 func (e *embedded) health() error {
 	if e == nil {
 		return nil
 	}
 	for _, failure := range e.nats.Healthz(&server.HealthzOptions{Details: true}).Errors {
-		// Whether it takes connections it has to say within a millisecond, which a busy machine may
-		// not have for it.
+		// The server's check for new connections fails if it takes longer than a millisecond, which it may on a
+		// busy machine.
 		if failure.Type != server.HealthzErrorConn {
 			return fmt.Errorf("the embedded server takes nothing more; the log says why: %s", failure.Error)
 		}
@@ -103,14 +105,15 @@ func (e *embedded) health() error {
 	return nil
 }
 
-// close ends the server and then, if all is well and on disk, notes that nothing can be missing.
-func (e *embedded) close(well bool) error {
+// close stops the server. If clean is set and everything could be written to disk, it records that nothing is
+// missing.
+func (e *embedded) close(clean bool) error {
 	if e.nats != nil {
 		e.nats.Shutdown()
 		e.nats.WaitForShutdown()
 	}
 	var err error
-	if well {
+	if clean {
 		if err = e.store.flush(); err == nil {
 			err = e.store.setClean(true)
 		}
@@ -118,7 +121,7 @@ func (e *embedded) close(well bool) error {
 	return errors.Join(err, e.store.close())
 }
 
-// natsLog has the server log by way of slog, less by one level: its notices are nobody's here.
+// natsLog forwards the server's log to slog, one level lower: its notices do not concern operators of a hub.
 type natsLog struct{ log *slog.Logger }
 
 func (l *natsLog) Noticef(format string, v ...any) { l.log.Debug(formatLine(format, v)) }
@@ -134,7 +137,7 @@ func (l *natsLog) Fatalf(format string, v ...any) { l.log.Error(formatLine(forma
 func (l *natsLog) Debugf(string, ...any)          {}
 func (l *natsLog) Tracef(string, ...any)          {}
 
-// damaged matches the server's warnings about files that it cannot read as they are.
+// damaged matches the server's warnings about files that it cannot read completely.
 var damaged = regexp.MustCompile(`(?i)corrupt|checksum|inconsisten|too short|bad (block|subject)|errored|could not (read|locate)`)
 
 func formatLine(format string, v []any) string {

@@ -57,8 +57,8 @@ func TestRestart(t *testing.T) {
 		change func(*state)
 		anew   bool
 	}{
-		{"closed well", false, func(*state) {}, false},
-		{"closed well, another boot", false, func(s *state) { s.Boot = "another" }, false},
+		{"closed cleanly", false, func(*state) {}, false},
+		{"closed cleanly, another boot", false, func(s *state) { s.Boot = "another" }, false},
 		{"killed", false, func(s *state) { s.Clean = false }, false},
 		{"power loss", false, func(s *state) { s.Clean, s.Boot = false, "another" }, true},
 		{"killed, no boot known", false, func(s *state) { s.Clean, s.Boot = false, "" }, true},

@@ -15,28 +15,27 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// startTimeout is how long Start waits for a cluster that is there but not ready.
+// startTimeout bounds the time that Start waits for a cluster that is reachable but not ready.
 const startTimeout = 15 * time.Second
 
-// watchInterval is how often the engine looks whether the stream is there.
+// watchInterval is the interval at which the engine checks that the stream exists.
 const watchInterval = time.Second
 
-// maxNotFound is how often in a row the stream must not be found to be gone for good: a server that has
-// just come up may not know it yet.
+// maxNotFound is the number of checks in a row after which a missing stream counts as deleted. A server that has
+// just started may not know the stream yet.
 const maxNotFound = 3
 
-// Engine is a hub.Engine on a JetStream stream. It is a hub.Log, a hub.IdempotentPublisher and a
-// hub.BatchPublisher too.
+// Engine is a hub.Engine on a JetStream stream. It also implements hub.Log, hub.Deduplicator and hub.Streamer.
 type Engine struct {
 	cfg     Config
-	prefix  string        // of subjects, before the topic; static
-	batches chan struct{} // holds as many as are on their way
+	prefix  string        // of subjects: the stream's name and a dot; static
+	batches chan struct{} // one element per atomic batch under way
 	lanes   lanes
 	keys    keys
 
-	// set by Start, static afterwards
+	// Set by Start, static afterwards.
 
-	server *embedded // nil: outside
+	server *embedded // nil: the servers are outside of this process
 	conn   *nats.Conn
 	js     jetstream.JetStream
 	acks   acks
@@ -48,7 +47,7 @@ type Engine struct {
 	clocks     clocks
 	rights     rights
 
-	closing context.Context // ends when Close begins
+	closing context.Context // ends when Close is called
 	close   context.CancelFunc
 	running sync.WaitGroup
 	follows *follower
@@ -56,18 +55,18 @@ type Engine struct {
 	mu               sync.Mutex
 	closed           bool
 	publishing       sync.WaitGroup // Add with mu held
-	unavailable      error          // why the stream is away; nil: it is there
-	unavailableSince time.Time      // set with gone
-	state            Stats          // of the stream; without what Stats adds
-	ended            bool           // for good
+	unavailable      error          // why the stream is unavailable; nil: it is available
+	unavailableSince time.Time      // set together with unavailable
+	state            Stats          // of the stream, without the fields that Stats fills in
+	ended            bool           // the engine has failed and does not recover
 	failed           chan error     // capacity 1
 
 	connectedMu  sync.Mutex
-	connected    context.Context // ends with the connection that there is: what waits for an answer gets none
+	connected    context.Context // ends when the connection is lost; requests under way will then not be answered
 	disconnected context.CancelFunc
 }
 
-// New makes an engine; Start opens it. The error says what is wrong with the configuration.
+// New returns an engine that is not started. The error names the invalid field of the configuration.
 func New(cfg Config) (*Engine, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -89,14 +88,14 @@ func New(cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// Start implements hub.Engine. The error is for an operator: what was found and what was wanted.
+// Start implements hub.Engine. Its error is meant for operators: it names what was found and what is required.
 func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	defer func() {
 		if err != nil {
 			e.close()
-			e.closed = true // there is nothing left for Close to end, or to call well ended
+			e.closed = true // everything is released below; Close has nothing to do
 			err = errors.Join(fmt.Errorf("jetstream: %w", err), e.release(false))
 		}
 	}()
@@ -130,7 +129,7 @@ func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
 		e.server.logLowSpace(&e.cfg, info.State.Bytes)
 	}
 	if err := e.learnErasures(ctx); err != nil {
-		e.cfg.Logger.Warn("the erased events are not known yet", "error", err.Error()) // a deleted range asks again
+		e.cfg.Logger.Warn("the erased events are not known yet", "error", err.Error()) // learned later, when a deleted range is read
 	}
 	last := info.State.LastSeq
 	from := last - min(last, uint64(e.cfg.Window))
@@ -150,19 +149,19 @@ func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
 	return hub.Cursor{Epoch: e.epoch, Seq: from}, nil
 }
 
-// connect connects to the servers, and checks that they take the largest event.
+// connect connects to the servers and checks that they accept a message of the largest size.
 func (e *Engine) connect() (err error) {
 	options := []nats.Option{
 		nats.Name("trivium"),
 		nats.MaxReconnects(-1),
-		nats.IgnoreAuthErrorAbort(), // credentials may be renewed, here or there
+		nats.IgnoreAuthErrorAbort(), // credentials may be renewed on either side
 		nats.ReconnectWait(200 * time.Millisecond),
 		nats.ReconnectJitter(100*time.Millisecond, 100*time.Millisecond),
-		nats.ReconnectBufSize(-1), // what is kept for a server to come back could overtake what is sent again
+		nats.ReconnectBufSize(-1), // a message buffered until the reconnect could be stored after its own repetition
 		nats.PingInterval(time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.Timeout(2 * time.Second),
-		nats.FlusherTimeout(ackTimeout), // who writes holds up all others, and whoever asks whether there is a connection
+		nats.FlusherTimeout(ackTimeout), // a blocked write also blocks other publishers and Ready
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if !e.rights.note(err) {
 				e.cfg.Logger.Warn("NATS", "error", err.Error())
@@ -183,7 +182,7 @@ func (e *Engine) connect() (err error) {
 		options = append(options, nats.InProcessServer(e.server.nats))
 	}
 	if e.conn, err = nats.Connect(e.cfg.URL, options...); errors.As(err, new(*url.Error)) {
-		return errors.New("connect to NATS: want URLs such as nats://a.example:4222") // it repeats the password in it
+		return errors.New("connect to NATS: want URLs such as nats://a.example:4222") // the error of nats.Connect contains the password
 	} else if err != nil {
 		return away(fmt.Errorf("connect to NATS: %w", err))
 	}
@@ -203,7 +202,7 @@ func (e *Engine) connect() (err error) {
 	return e.watchLeader()
 }
 
-// cancelRequests gives up what is under way: no answer will come.
+// cancelRequests ends the contexts of linked: after a disconnect no answer will come.
 func (e *Engine) cancelRequests() {
 	e.connectedMu.Lock()
 	defer e.connectedMu.Unlock()
@@ -211,7 +210,7 @@ func (e *Engine) cancelRequests() {
 	e.connected, e.disconnected = context.WithCancel(e.closing)
 }
 
-// linked bounds the context by a time, by the connection that there is and by Close.
+// linked returns a context that ends after timeout, with the current connection, or when Close is called.
 func (e *Engine) linked(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	e.connectedMu.Lock()
 	connected := e.connected
@@ -221,7 +220,7 @@ func (e *Engine) linked(ctx context.Context, timeout time.Duration) (context.Con
 	return ctx, func() { stop(); cancel() }
 }
 
-// look asks for the stream every watchInterval, so that it is known when nothing is published.
+// watchStream checks the stream every watchInterval, so that a failure is noticed while nothing is published.
 func (e *Engine) watchStream(ctx context.Context) {
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
@@ -262,11 +261,11 @@ func (e *Engine) setUnavailable(err error) {
 	e.unavailable = err
 }
 
-// electionTimeout is how long publishing waits for a stream without a leader. After that it is refused at
-// once: most of its servers are away.
+// electionTimeout bounds the time that publishers wait for a stream without a leader. After it they are refused at
+// once, because most servers of the stream are unavailable.
 const electionTimeout = 5 * time.Second
 
-// publishUnavailable returns why publishing will not succeed for now, nil if it may.
+// publishUnavailable returns why publishing cannot succeed at the moment, or nil.
 func (e *Engine) publishUnavailable() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -278,7 +277,7 @@ func (e *Engine) publishUnavailable() error {
 
 var errNotConnected = away(errors.New("there is no connection to NATS"))
 
-// Ready returns why the engine is unavailable, nil if it is available.
+// Ready returns why the engine is unavailable, or nil.
 func (e *Engine) Ready() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -301,10 +300,10 @@ func (e *Engine) ready() error {
 	return e.follows.ready()
 }
 
-// Failed tells, once, why the hub has to be started anew.
+// Failed returns a channel that receives one error when the hub must be restarted.
 func (e *Engine) Failed() <-chan error { return e.failed }
 
-// fail ends the engine for good; what it finds afterwards follows from that.
+// fail ends the engine for good. Only the first error is reported, because later ones follow from it.
 func (e *Engine) fail(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -316,11 +315,11 @@ func (e *Engine) fail(err error) {
 	e.cancelRequests()
 }
 
-// Close implements hub.Engine: what is being published is ended, known or not.
+// Close implements hub.Engine. It cancels publishes under way, so their outcome may be unknown.
 func (e *Engine) Close() error {
 	e.close()
 	e.mu.Lock()
-	again, well := e.closed || e.js == nil, !e.ended
+	again, clean := e.closed || e.js == nil, !e.ended
 	e.closed = true
 	e.mu.Unlock()
 	if again {
@@ -329,16 +328,17 @@ func (e *Engine) Close() error {
 	e.publishing.Wait()
 	e.follows.close()
 	e.running.Wait()
-	return e.release(well)
+	return e.release(clean)
 }
 
-// release gives back what Start took. well means that all is as it should be.
-func (e *Engine) release(well bool) error {
+// release closes the connection and the embedded server. clean reports whether the store may be marked as closed
+// cleanly.
+func (e *Engine) release(clean bool) error {
 	if e.conn != nil {
 		e.conn.Close()
 	}
 	if e.server == nil {
 		return nil
 	}
-	return e.server.close(well)
+	return e.server.close(clean)
 }

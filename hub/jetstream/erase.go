@@ -16,33 +16,34 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// An event is erased in two steps. First an erasure, a small message that names the event's sequence, goes
-// into the stream, where every hub finds it: the hub removes the event from its memory, also when it was
-// cut off meanwhile or starts later. Then the event's message is deleted from the stream and overwritten on
-// the disks. The erasure has the higher sequence, so retention removes it after the event. A hub that knows
-// the erasures in the stream can tell the deleted message of an erased event from a lost one.
+// An event is erased in two steps. First an erasure, a small message that contains the event's sequence, is stored
+// in the stream. Every hub reads it and removes the event from memory, also a hub that was disconnected meanwhile
+// or
+// starts later. Then the event's message is deleted from the stream and overwritten on the disks. The erasure has
+// the higher sequence, so retention removes it after the event. From the erasures in the stream a hub knows whether
+// a missing message was erased or lost.
 
-// erasedSubject is the subject of erasures, after the stream's prefix. No event has it: topics do not begin
-// with "$".
+// erasedSubject is the subject of erasures, after the stream's prefix. Topics do not begin with "$", so no event
+// has this subject.
 const erasedSubject = "$erased"
 
-// headerErased is the header of an erasure: the sequence of the erased event.
+// headerErased is a header of an erasure and contains the sequence of the erased event.
 const headerErased = "Trivium-Erased"
 
-// maxErasures bounds the sequences that are remembered, 8 bytes each. What is forgotten becomes a gap.
+// maxErasures bounds the number of remembered sequences, 8 bytes each. A forgotten one becomes a gap.
 const maxErasures = 1 << 17
 
-// erasures knows the sequences at which the stream has nothing to read though nothing is lost: those of
-// erased events and those of the erasures themselves.
+// erasures is the set of sequences without an event although nothing is lost: those of erased events and of the
+// erasures themselves.
 type erasures struct {
-	learning sync.Mutex // held while the stream is asked; taken before mu
+	learning sync.Mutex // held while the stream is read; taken before mu
 
 	mu    sync.Mutex
 	seqs  []uint64 // sorted
-	known uint64   // all erasures up to this sequence were learned
+	known uint64   // all erasures up to this sequence are in seqs
 }
 
-// note remembers an erasure and the sequence of its event.
+// add remembers the erasure at sequence at of the event at seq.
 func (s *erasures) add(at, seq uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,7 +64,8 @@ func (s *erasures) has(seq uint64) bool {
 	return known
 }
 
-// lost returns the newest sequence in (after, through] that was not erased, after itself if all were.
+// newestLost returns the newest sequence in (after, through] that was not erased. If all were erased it returns
+// after.
 func (s *erasures) newestLost(after, through uint64) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,8 +76,8 @@ func (s *erasures) newestLost(after, through uint64) uint64 {
 	return through
 }
 
-// forget forgets what retention has removed. It keeps the sequences right before the first of the stream,
-// since a subscriber that stands there has lost nothing.
+// forget removes the sequences before first, which retention has removed from the stream. It keeps an unbroken run
+// right before first, because a subscriber that stands in it has lost nothing.
 func (s *erasures) forget(first uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,7 +88,7 @@ func (s *erasures) forget(first uint64) {
 	s.seqs = slices.Delete(s.seqs, 0, i)
 }
 
-// erasureOf reports whether a message of the stream is an erasure, and of which event.
+// erasureOf reports whether a message of the stream is an erasure, and returns the sequence of the erased event.
 func (e *Engine) erasureOf(headers nats.Header, subject string, at uint64) (seq uint64, ok bool) {
 	if subject != e.prefix+erasedSubject {
 		return 0, false
@@ -95,14 +97,14 @@ func (e *Engine) erasureOf(headers nats.Header, subject string, at uint64) (seq 
 	return seq, err == nil && seq > 0 && seq < at
 }
 
-// skipped is the element that stands for all up to seq having been erased.
+// erasedRange returns the log element for a range that ends at seq and contains only erased events.
 func (e *Engine) erasedRange(seq uint64) *hub.Event {
 	return &hub.Event{ID: hub.Cursor{Epoch: e.epoch, Seq: seq}, Erases: seq}
 }
 
-// deletedRange returns the elements that stand for the stream having nothing in (after, through]. Before it calls
-// any of it lost it asks the leader for the erasures that this hub does not know yet: an event may be gone
-// before the erasure has come by.
+// deletedRange returns the log elements for the range (after, through], in which the stream has no messages. Before
+// it reports a loss it reads erasures from the leader, because an event may be deleted before the follower has read
+// its erasure.
 func (e *Engine) deletedRange(ctx context.Context, after, through uint64) (elements []*hub.Event, err error) {
 	lost := e.erased.newestLost(after, through)
 	if lost > after {
@@ -120,7 +122,7 @@ func (e *Engine) deletedRange(ctx context.Context, after, through uint64) (eleme
 	return elements, nil
 }
 
-// learnErasures reads the erasures that came into the stream since it was called last.
+// learnErasures reads the erasures that were stored since the last call.
 func (e *Engine) learnErasures(ctx context.Context) error {
 	s := &e.erased
 	s.learning.Lock()
@@ -147,7 +149,7 @@ func (e *Engine) learnErasures(ctx context.Context) error {
 	}
 }
 
-// element returns what stands in the log for a message of the stream.
+// element returns the log element for a message of the stream.
 func (e *Engine) element(m stored) *hub.Event {
 	if seq, ok := e.erasureOf(m.header, m.subject, m.seq); ok {
 		e.erased.add(m.seq, seq)
@@ -156,7 +158,7 @@ func (e *Engine) element(m stored) *hub.Event {
 		return event
 	}
 	if e.erased.has(m.seq) {
-		return e.erasedRange(m.seq) // its message is about to be deleted
+		return e.erasedRange(m.seq) // the erased message is about to be deleted
 	}
 	if event := e.decode(m.header, m.data, m.subject, m.seq, m.time); event != nil {
 		return event
@@ -164,8 +166,9 @@ func (e *Engine) element(m stored) *hub.Event {
 	return e.hole(m.seq)
 }
 
-// Erase implements hub.Eraser. If it fails after the erasure has been published, all hubs have removed the
-// event from memory and none serves it, but its message is still in the stream; a further call deletes it.
+// Erase implements hub.Eraser. If it fails after the erasure was stored, every hub has removed the event from
+// memory
+// and none delivers it, but its message is still in the stream. Another call deletes the message.
 func (e *Engine) Erase(ctx context.Context, seq uint64) (at uint64, err error) {
 	done, err := e.beginPublish()
 	if err != nil {
@@ -202,8 +205,9 @@ func (e *Engine) Erase(ctx context.Context, seq uint64) (at uint64, err error) {
 	return ack.Sequence, nil
 }
 
-// askDelete sends a request to delete a message, which overwrites its bytes on all replicas. The error of the
-// server is an *jetstream.APIError.
+// askDelete asks the server to delete a message and to overwrite its bytes on all replicas. An error from the
+// server
+// is a *jetstream.APIError.
 func (e *Engine) askDelete(ctx context.Context, body string) error {
 	subject := "$JS.API.STREAM.MSG.DELETE." + e.cfg.Stream
 	m, err := e.conn.RequestWithContext(ctx, subject, []byte(body))
@@ -225,7 +229,9 @@ func (e *Engine) askDelete(ctx context.Context, body string) error {
 	return nil
 }
 
-// checkDeleteAllowed reports why messages of the stream cannot be deleted, with a request that changes nothing.
+// checkDeleteAllowed returns why messages of the stream cannot be deleted, or nil. It sends an invalid request,
+// which
+// deletes nothing.
 func (e *Engine) checkDeleteAllowed(ctx context.Context) error {
 	info, err := e.check(ctx)
 	if err != nil {
@@ -237,7 +243,7 @@ func (e *Engine) checkDeleteAllowed(ctx context.Context) error {
 	if err := e.askDelete(ctx, ""); !errors.As(err, new(*jetstream.APIError)) {
 		return err
 	}
-	return nil // a bad request, which the user may send
+	return nil // the server rejected the request as invalid, so the user has the right to send it
 }
 
 // deleteMessage deletes a message from the stream.
@@ -249,7 +255,7 @@ func (e *Engine) deleteMessage(ctx context.Context, seq uint64) error {
 		return err
 	}
 	if _, left := e.getLeader(ctx, getRequest{Seq: seq}); errors.Is(left, jetstream.ErrMsgNotFound) {
-		return nil // by another hub, or by retention
+		return nil // already deleted by another hub or by retention
 	}
 	return err
 }

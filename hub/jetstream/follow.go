@@ -12,34 +12,34 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// How the stream is followed.
+// Limits and intervals of following the stream.
 const (
 	pullMessages  = 2000
-	pullBytes     = 32<<20 + 64<<10 // the largest message of a stream: who publishes it may have other limits
+	pullBytes     = 32<<20 + 64<<10 // the largest message of a stream; other publishers may have a larger limit than this hub
 	pullExpiry    = 10 * time.Second
-	pullHeartbeat = time.Second // two of them missing, and the consumer is made anew
+	pullHeartbeat = time.Second // the consumer is replaced after two missed heartbeats
 	maxQueued     = 4096        // events between the consumer and the hub
-	maxQueuedSize = 8 << 20     // bytes of their data, and one event more
-	maxDelivered  = 512         // at once: the hub's lock is held for so long
+	maxQueuedSize = 8 << 20     // bytes of their data; one event may exceed it
+	maxDelivered  = 512         // events per call of deliver, which holds the hub's lock
 	consumerLife  = 30 * time.Second
 	stallTime     = 2 * time.Second
-	settledAfter  = 2 * infoTimeout // a consumer that has lasted so long does work
-	maxPause      = time.Second     // between two of them
+	settledAfter  = 2 * infoTimeout // a consumer that lasted this long was not broken from its start
+	maxPause      = time.Second     // longest pause before a new consumer
 )
 
-// follower brings the hub what comes into the stream. Its two goroutines are the engine's.
+// follower reads the stream and delivers its events to the hub. The engine owns its two goroutines.
 type follower struct {
 	engine  *Engine
 	deliver func([]*hub.Event)
 
 	mu     sync.Mutex
-	change sync.Cond // of mu: queue or closed
+	change sync.Cond // uses mu; signals changes of queue and closed
 	queue  []*hub.Event
 	size   int       // bytes of data in the queue
-	tip    uint64    // of the stream, as the leader told last
-	broken error     // why the last consumer broke; nil: the one there is works
-	since  time.Time // when that began; set with broken
-	last   uint64    // sequence of the newest element in the queue, or of where it all began; the consumer alone changes it
+	tip    uint64    // last sequence of the stream, as the leader last reported it
+	broken error     // why the last consumer failed; nil: the present one works
+	since  time.Time // when broken was set
+	last   uint64    // sequence of the newest queued element, initially of the start; only the consumer changes it
 	closed bool
 }
 
@@ -49,8 +49,8 @@ func newFollower(e *Engine, last uint64, deliver func([]*hub.Event)) *follower {
 	return f
 }
 
-// follow makes consumers until the context ends, the next after the last where that broke: at first at
-// once, and ever more slowly while none works. What keeps them from it is logged when it changes.
+// follow creates a consumer, and a new one whenever it fails, until ctx ends. The pause between them grows while
+// consumers keep failing. An error is logged when it differs from the one before.
 func (f *follower) follow(ctx context.Context) {
 	pause, said := retryWait, ""
 	for ctx.Err() == nil {
@@ -72,7 +72,7 @@ func (f *follower) follow(ctx context.Context) {
 	}
 }
 
-// consume follows with one consumer until it breaks.
+// consume follows the stream with one consumer until it fails.
 func (f *follower) consume(ctx context.Context) error {
 	e := f.engine
 	if err := e.verify(ctx); err != nil {
@@ -96,7 +96,7 @@ func (f *follower) consume(ctx context.Context) error {
 		return err
 	}
 	defer func() {
-		// It ends by itself if it cannot be told to.
+		// if this fails, the consumer expires by itself
 		deleting, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryWait)
 		defer cancel()
 		_ = e.js.DeleteConsumer(deleting, e.cfg.Stream, consumer.CachedInfo().Name)
@@ -138,9 +138,9 @@ func (f *follower) consume(ctx context.Context) error {
 	return err
 }
 
-// enqueueDeleted puts a hole where nothing is left up to the tip. The consumer's replica had nothing, but that
-// may lag behind: only the leader can say that it is gone. It is not asked where there is something,
-// since it answers with all of that.
+// enqueueDeleted queues a deleted range if the stream has no messages up to tip. The consumer's replica has none,
+// but may lag behind, so the leader is asked. It must be called only if the consumer has no messages, because the
+// leader's answer contains the whole next message.
 func (f *follower) enqueueDeleted(ctx context.Context, tip uint64) error {
 	last := f.reached()
 	if tip <= last {
@@ -157,8 +157,8 @@ func (f *follower) enqueueDeleted(ctx context.Context, tip uint64) error {
 	return err
 }
 
-// await waits until the consumer breaks, or does not come to a tip that was there before: its replica
-// lags behind, or that is gone already.
+// waitBroken blocks until the consumer fails or ctx ends. A consumer also counts as failed if it delivers nothing
+// for stallTime although the stream has more: its replica lags behind, or the messages were deleted.
 func (f *follower) waitBroken(ctx context.Context, broken <-chan error) error {
 	tick := time.NewTicker(stallTime)
 	defer tick.Stop()
@@ -175,14 +175,14 @@ func (f *follower) waitBroken(ctx context.Context, broken <-chan error) error {
 		if now < tip && now == before {
 			return errors.New("nothing comes, and there was more")
 		}
-		if ticks > 0 { // long enough for heartbeats to have been missed
+		if ticks > 0 { // two ticks without an error: missed heartbeats would have been reported
 			f.setBroken(nil)
 		}
 		before, tip = now, told
 	}
 }
 
-// setBroken keeps why the consumer broke, or with nil that it works.
+// setBroken records why the consumer failed. nil means that the present one works.
 func (f *follower) setBroken(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -192,7 +192,7 @@ func (f *follower) setBroken(err error) {
 	f.broken = err
 }
 
-// ready returns why nothing is delivered, once that has lasted for stallTime.
+// ready returns why nothing is delivered, once that has lasted longer than stallTime.
 func (f *follower) ready() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -202,7 +202,7 @@ func (f *follower) ready() error {
 	return nil
 }
 
-// hear takes what the leader told of the stream's tip.
+// setTip stores the last sequence that the leader reported.
 func (f *follower) setTip(tip uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -215,14 +215,13 @@ func (f *follower) state() (reached, tip uint64) {
 	return f.last, f.tip
 }
 
-// reached is the sequence of the newest element in the queue.
+// reached returns the sequence of the newest queued element.
 func (f *follower) reached() uint64 {
 	last, _ := f.state()
 	return last
 }
 
-// take puts a message into the queue, behind what the log has before it that the consumer's replica
-// has not.
+// enqueueMessage queues a message, after the elements for sequences that the consumer's replica skipped.
 func (f *follower) enqueueMessage(ctx context.Context, m jetstream.Msg, meta *jetstream.MsgMetadata) error {
 	seq := meta.Sequence.Stream
 	for f.last+1 < seq {
@@ -249,8 +248,8 @@ func (f *follower) enqueueMessage(ctx context.Context, m jetstream.Msg, meta *je
 	return nil
 }
 
-// put waits for room in the queue. What was told to be gone stays so: a replica that lags behind may
-// have it yet.
+// enqueue blocks until the queue has space and appends the element. It ignores sequences that were queued before: a
+// replica that lags behind may still have a message that was already reported as deleted.
 func (f *follower) enqueue(event *hub.Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -270,7 +269,7 @@ func (f *follower) enqueue(event *hub.Event) {
 	f.change.Broadcast()
 }
 
-// hand delivers what is queued until the follower is closed.
+// deliverQueued delivers queued elements to the hub until the follower is closed.
 func (f *follower) deliverQueued() {
 	for {
 		f.mu.Lock()

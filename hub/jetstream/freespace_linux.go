@@ -2,7 +2,7 @@ package jetstream
 
 import "golang.org/x/sys/unix"
 
-// freeSpace gives how many bytes the disk of a directory takes yet.
+// freeSpace returns the free bytes on the disk of a directory.
 func freeSpace(dir string) (free uint64, known bool) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {

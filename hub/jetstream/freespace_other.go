@@ -2,5 +2,5 @@
 
 package jetstream
 
-// freeSpace is not known here.
+// freeSpace reports that the free space is unknown.
 func freeSpace(string) (free uint64, known bool) { return 0, false }

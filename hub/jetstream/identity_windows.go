@@ -2,5 +2,5 @@ package jetstream
 
 import "io/fs"
 
-// fileID is unknown: a store that was copied back is not noticed by it.
+// fileID returns 0: on Windows a copied store is not recognised by its file ID.
 func fileID(fs.FileInfo) uint64 { return 0 }

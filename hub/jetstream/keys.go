@@ -18,34 +18,34 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// keys knows the keyed publishes of all hubs that came by on the stream, the newest
-// hub.MaxIdempotencyKeys of them. JetStream remembers an ID no longer than it keeps events, and not what
-// was published under it once the first event is gone.
+// keys remembers the newest hub.MaxIdempotencyKeys keyed publishes of all hubs, as read from the stream. JetStream
+// remembers an ID no longer than it retains events, and does not know what was published under it once the first
+// event is gone.
 //
-// A subject has a share of them, as it has of the keys of a hub: it may publish through many hubs.
+// Each subject may hold only a share of the keys, counted over all hubs, because it may publish through many.
 type keys struct {
 	mu    sync.Mutex
 	byID  map[idHash]keyedPublish
-	order []idHash              // of byID, the oldest first
-	held  map[publisherHash]int // keys of byID, by publisher
+	order []idHash              // oldest first
+	held  map[publisherHash]int // number of keys in byID, by publisher
 }
 
-// idHash stands for the ID of a message, and publisherHash for a subject, as keyID and publisherOf give
-// them: a key takes as much memory however long they are.
+// idHash and publisherHash are short hashes of a message ID and of a subject (see keyID and publisherOf), so that a
+// key takes the same memory however long they are.
 type (
 	idHash        [16]byte
 	publisherHash [8]byte
 )
 
-// keyedPublish is a publish under a key.
+// keyedPublish is a publish with an idempotency key.
 type keyedPublish struct {
 	content   keyedContent
-	last      uint64        // sequence
+	last      uint64        // sequence of its last event
 	at        time.Time     // when it was stored
-	publisher publisherHash // zero: a hub published it that does not name it
+	publisher publisherHash // zero: the publishing hub did not name it
 }
 
-// note takes a publish that came by; each comes by once.
+// add remembers a publish read from the stream.
 func (k *keys) add(id string, one keyedPublish) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -65,7 +65,7 @@ func (k *keys) add(id string, one keyedPublish) {
 	}
 }
 
-// forget removes what is over, and the oldest beyond the most that are to be left.
+// evict removes the expired publishes, and the oldest ones until at most most are left.
 func (k *keys) evict(now time.Time, most int) {
 	for len(k.order) > 0 && (len(k.order) > most || k.byID[k.order[0]].expired(now)) {
 		publisher := k.byID[k.order[0]].publisher
@@ -77,7 +77,7 @@ func (k *keys) evict(now time.Time, most int) {
 	}
 }
 
-// find gives the publish that came by under the ID within hub.IdempotencyPeriod.
+// lookup returns the publish with the ID, if it was read from the stream within hub.IdempotencyPeriod.
 func (k *keys) lookup(id string) (one keyedPublish, known bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -85,7 +85,7 @@ func (k *keys) lookup(id string) (one keyedPublish, known bool) {
 	return one, known && !one.expired(time.Now())
 }
 
-// admit gives hub.ErrKeysFull if the publisher has used up its share on all hubs together.
+// admit returns hub.ErrKeysFull if the publisher holds its share of keys, counted over all hubs.
 func (k *keys) admit(publisher publisherHash) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -105,11 +105,11 @@ func hashOf(id string) idHash {
 
 // Headers of the first message of a keyed publish.
 const (
-	headerContent   = "Trivium-Once"      // how many events it is and what their digest is
-	headerPublisher = "Trivium-Publisher" // whose key it is, see publisherOf
+	headerContent   = "Trivium-Once"      // number of events and their digest
+	headerPublisher = "Trivium-Publisher" // hash of the subject, see publisherOf
 )
 
-// once is what headerContent says; of zero events where it says nothing.
+// keyedContent is the value of headerContent. events is 0 if the header is missing or invalid.
 type keyedContent struct {
 	events uint64
 	digest hub.Digest
@@ -130,7 +130,7 @@ func parseContent(text string) (o keyedContent) {
 	return o
 }
 
-// publisherOf names a subject to all hubs, without telling who reads the stream what it is called.
+// publisherOf returns a hash of the subject, so that other readers of the stream do not learn its name.
 func publisherOf(subject string) (p publisherHash) {
 	sum := sha256.Sum256([]byte("publisher " + subject))
 	return publisherHash(sum[:])
@@ -138,12 +138,12 @@ func publisherOf(subject string) (p publisherHash) {
 
 func parsePublisher(text string) (p publisherHash) {
 	if len(text) == hex.EncodedLen(len(p)) {
-		_, _ = hex.Decode(p[:], []byte(text)) // what is none is a publisher as well
+		_, _ = hex.Decode(p[:], []byte(text)) // any other text counts as the zero publisher
 	}
 	return p
 }
 
-// keyedOf reads from the headers of a message whether a keyed publish begins with it.
+// keyedOf reports whether a message is the first of a keyed publish, and returns it.
 func keyedOf(headers nats.Header, seq uint64, at time.Time) (id string, one keyedPublish, ok bool) {
 	o := parseContent(headers.Get(headerContent))
 	if o.events == 0 {
@@ -153,14 +153,14 @@ func keyedOf(headers nats.Header, seq uint64, at time.Time) (id string, one keye
 	return headers.Get(jetstream.MsgIDHeader), one, true
 }
 
-// keyID names a subject's key, so that nobody can name another's.
+// keyID returns the message ID of a subject's key. The length prefix keeps subjects from using each other's keys.
 func keyID(subject, key string) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s%s", len(subject), subject, key))
 	return hex.EncodeToString(sum[:])
 }
 
-// PublishOnce implements hub.IdempotentPublisher: the key's ID is the first message's, so JetStream refuses it
-// a second time, be it of another hub.
+// PublishOnce implements hub.Deduplicator. The first message carries the key's ID, so JetStream rejects a second
+// publish of it, also from another hub.
 func (e *Engine) PublishOnce(ctx context.Context, subject, key string, digest hub.Digest, events []*hub.Event) (hub.Cursor, error) {
 	done, err := e.beginPublish()
 	if err != nil {
@@ -187,7 +187,7 @@ func (e *Engine) PublishOnce(ctx context.Context, subject, key string, digest hu
 	addHeader(messages[0], headerContent, this.String())
 	addHeader(messages[0], headerPublisher, hex.EncodeToString(publisher[:]))
 	always := func(error) bool { return ctx.Err() == nil }
-	var first uint64 // of the publish that was first
+	var first uint64 // sequence of the first event of an earlier publish with this key; 0: none
 	ack, err := e.retry(ctx, always, func(ctx context.Context) (ack *jetstream.PubAck, err error) {
 		if ack, err = e.publishVerified(ctx, messages); hasCode(err, errDuplicate) {
 			first, err = e.seqOfID(ctx, id)
@@ -213,7 +213,7 @@ func (e *Engine) PublishOnce(ctx context.Context, subject, key string, digest hu
 	return e.repeatAnswer(before, this)
 }
 
-// repeat gives the answer to an earlier publish once more, if this one is of the same events.
+// repeatAnswer returns the cursor of an earlier publish if it had the same events, else hub.ErrKeyReused.
 func (e *Engine) repeatAnswer(before keyedPublish, this keyedContent) (hub.Cursor, error) {
 	if before.content != this {
 		return hub.Cursor{}, hub.ErrKeyReused
@@ -221,8 +221,8 @@ func (e *Engine) repeatAnswer(before keyedPublish, this keyedContent) (hub.Curso
 	return hub.Cursor{Epoch: e.epoch, Seq: before.last}, nil
 }
 
-// earlier gives the publish under the ID whose first message is at seq. Where that is no longer in the
-// log and has not come by there is nothing to compare with: it is taken for the same as now.
+// storedPublish returns the publish with the ID whose first message is at seq. If that message is gone and was not
+// read from the stream either, nothing is left to compare with, and it returns now.
 func (e *Engine) storedPublish(ctx context.Context, id string, seq uint64, now keyedPublish) (keyedPublish, error) {
 	ctx, cancel := e.linked(ctx, ackTimeout)
 	defer cancel()
@@ -239,14 +239,16 @@ func (e *Engine) storedPublish(ctx context.Context, id string, seq uint64, now k
 	return now, nil
 }
 
-// seqOfID finds the message with the id. Only the answer to a message, not to a batch, names it; so
-// one is sent that could not be stored even if the id were unknown.
+// seqOfID returns the sequence of the message with the ID. JetStream names it only in the answer to a single
+// message,
+// not to a batch. So seqOfID sends a message that JetStream would reject even if the ID were unknown.
 func (e *Engine) seqOfID(ctx context.Context, id string) (uint64, error) {
 	probe := &nats.Msg{Subject: e.noSubject(), Header: nats.Header{jetstream.MsgIDHeader: {id}}}
 	if e.cfg.Replicas == 1 {
 		addHeader(probe, jetstream.ExpectedLastMsgIDHeader, "none has this")
 	} else {
-		// It is refused before it is proposed to the others, which the ID of a message would not be.
+		// With several replicas, JetStream checks the expected sequence before it replicates the message, but not
+		// the expected ID.
 		addHeader(probe, jetstream.ExpectedLastSeqHeader, strconv.FormatUint(math.MaxInt64, 10))
 	}
 	ack, err := e.publishVerified(ctx, []*nats.Msg{probe})

@@ -8,54 +8,55 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Bounds in bytes of what is on its way to JetStream and of what waits for that. Large publishes have a
-// lane of their own, so that a small one waits behind no megabytes of theirs.
+// Bounds in bytes of publishes under way to JetStream and of waiting ones. Large publishes have a lane of their
+// own,
+// so that a small one does not wait behind megabytes of them.
 const (
-	smallPublish = 64 << 10 // a publish up to this size goes in the small lane
+	smallPublish = 64 << 10 // largest publish of the small lane
 
 	maxSmall        = 8 << 20
 	maxSmallWaiting = 16 << 20
 
-	maxLarge        = 16 << 20 // an array over HTTP is no larger
+	maxLarge        = 16 << 20 // not less than the largest array over HTTP
 	maxLargeWaiting = 128 << 20
-	minLarge        = maxLarge / 8 // so that at most eight arrays are staged at once
+	minLarge        = maxLarge / 8 // at most eight arrays are under way at once
 )
 
 // messageOverhead is about what a message takes beside its data.
-const messageOverhead = 200 // bytes
+const messageOverhead = 200 // approximate bytes of a message besides its data
 
-// lane bounds the bytes of publishes under way. What finds no room waits, in turn with other publishers;
-// what would make a publisher wait with more than its share is refused before anything of it is sent.
+// lane bounds the bytes of publishes under way. A publish without room waits, and the publishers take turns. A
+// publisher that already waits with its share is refused before anything is sent.
 type lane struct {
-	limit      int64 // bytes under way; one larger publish goes alone; static
-	maxWaiting int64 // bytes, of all publishers; static
+	limit      int64 // bytes under way; a larger publish goes alone; static
+	maxWaiting int64 // bytes of all waiting publishes; static
 
 	mu       sync.Mutex
 	underWay int64
 	waiting  int64
-	queues   map[string]*laneQueue // of the publishers that wait
-	turns    list.List             // of *laneQueue; the one whose turn it is comes first
+	queues   map[string]*laneQueue // of the waiting publishers
+	turns    list.List             // of *laneQueue, in the order of their turns
 }
 
-// laneQueue is what one publisher waits with.
+// laneQueue is the waiting publishes of one publisher.
 type laneQueue struct {
 	publisher string
-	turn      *list.Element // in turns
-	waiters   list.List     // of *laneWaiter, the oldest first
+	turn      *list.Element // element of lane.turns
+	waiters   list.List     // of *laneWaiter, oldest first
 	bytes     int64
 }
 
 type laneWaiter struct {
 	bytes   int64
-	entered chan struct{} // closed when it is under way
+	entered chan struct{} // closed when the publish may be sent
 }
 
 func newLane(limit, maxWaiting int64) *lane {
 	return &lane{limit: limit, maxWaiting: maxWaiting, queues: make(map[string]*laneQueue)}
 }
 
-// enter waits until n bytes may be under way; leave must follow with the same n. The error is
-// hub.ErrOverloaded, at once or when the context ends.
+// enter blocks until n bytes may be under way. The caller must call leave with the same n afterwards. The error is
+// hub.ErrOverloaded, returned at once or when ctx ends.
 func (l *lane) enter(ctx context.Context, publisher string, n int64) error {
 	l.mu.Lock()
 	if l.turns.Len() == 0 && l.hasRoom(n) {
@@ -64,7 +65,7 @@ func (l *lane) enter(ctx context.Context, publisher string, n int64) error {
 		return nil
 	}
 	q := l.queues[publisher]
-	// Half as much as is free may wait of one publisher, so that others always find room to wait.
+	// A publisher may wait with half of the free space, so that other publishers always find space.
 	if held := heldBy(q); 2*held >= l.maxWaiting-l.waiting {
 		l.mu.Unlock()
 		return hub.ErrOverloaded
@@ -87,7 +88,7 @@ func (l *lane) enter(ctx context.Context, publisher string, n int64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	select {
-	case <-w.entered: // meanwhile
+	case <-w.entered: // it was admitted at the same time
 		l.underWay -= n
 	default:
 		l.remove(q, at)
@@ -96,7 +97,7 @@ func (l *lane) enter(ctx context.Context, publisher string, n int64) error {
 	return hub.ErrOverloaded
 }
 
-// leave ends what enter began.
+// leave frees the n bytes of a successful enter.
 func (l *lane) leave(n int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -113,7 +114,7 @@ func heldBy(q *laneQueue) int64 {
 
 func (l *lane) hasRoom(n int64) bool { return l.underWay == 0 || l.underWay+n <= l.limit }
 
-// admit lets in whoever's turn it is, one publish of each publisher after the other. Called with mu held.
+// admit lets waiting publishes go while there is room, one of each publisher in turn. mu must be held.
 func (l *lane) admit() {
 	for l.turns.Len() > 0 {
 		q := l.turns.Front().Value.(*laneQueue)
@@ -129,7 +130,7 @@ func (l *lane) admit() {
 	}
 }
 
-// remove takes a waiter out of its queue, and an empty queue out of the turns. Called with mu held.
+// remove deletes a waiter from its queue, and an empty queue from the turns. mu must be held.
 func (l *lane) remove(q *laneQueue, at *list.Element) {
 	n := q.waiters.Remove(at).(*laneWaiter).bytes
 	q.bytes -= n
@@ -140,15 +141,15 @@ func (l *lane) remove(q *laneQueue, at *list.Element) {
 	}
 }
 
-// lanes are those of an engine.
+// lanes are the two lanes of an engine.
 type lanes struct{ small, large *lane }
 
 func newLanes() lanes {
 	return lanes{small: newLane(maxSmall, maxSmallWaiting), large: newLane(maxLarge, maxLargeWaiting)}
 }
 
-// enter waits for room for the events in the lane of their size, for the publisher that the context
-// names. leave gives the room back.
+// enter blocks until the lane for this size of publish has room. The publisher is taken from ctx. leave frees the
+// room again.
 func (l *lanes) enter(ctx context.Context, events []*hub.Event) (leave func(), err error) {
 	n, in := int64(0), l.small
 	for _, e := range events {

@@ -11,12 +11,13 @@ import (
 	"sync"
 )
 
-// markName is the file with the highest sequence that anybody may have seen. It stands beside what the
-// server keeps, so a stream that was damaged or put back to an earlier state ends before it.
+// markName is the file with the highest sequence that a subscriber may have seen. It is not one of the server's
+// files, so a stream that was damaged or put back to an earlier state ends before this sequence.
 const markName = "high-water"
 
-// mark is that file, open. A write is in the system's memory when it returns, so it outlasts the process;
-// after a power loss the epoch is new anyway.
+// mark is the open high-water file. A write is not synced: it survives the process, and after a power loss the
+// epoch
+// is new anyway.
 type mark struct {
 	file *os.File
 
@@ -24,18 +25,18 @@ type mark struct {
 	seq uint64
 }
 
-// readMark returns the highest sequence that the store's users may have seen; 0 if none is known.
+// readMark returns the highest sequence that a subscriber of the store may have seen, or 0 if none is recorded.
 func readMark(dir string) (uint64, error) {
 	data, err := os.ReadFile(filepath.Join(dir, markName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil // of a version that had none
+		return 0, nil // a store of a version without this file
 	}
 	if err != nil {
 		return 0, fmt.Errorf("store: %w", err)
 	}
 	text := strings.TrimSpace(string(data))
 	if text == "" {
-		return 0, nil // made, and nothing was published
+		return 0, nil // nothing was published yet
 	}
 	seq, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
@@ -44,7 +45,7 @@ func readMark(dir string) (uint64, error) {
 	return seq, nil
 }
 
-// openMark begins to keep the mark, from the end of the log on.
+// openMark opens the file and writes seq, the end of the log, to it.
 func openMark(dir string, seq uint64) (*mark, error) {
 	f, err := os.OpenFile(filepath.Join(dir, markName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -57,7 +58,7 @@ func openMark(dir string, seq uint64) (*mark, error) {
 	return m, nil
 }
 
-// raise notes that seq is about to be seen.
+// raise records that subscribers are about to see seq.
 func (m *mark) raise(seq uint64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -67,7 +68,7 @@ func (m *mark) raise(seq uint64) error {
 	return m.write(seq)
 }
 
-// write replaces the sequence. The text always has the same length, so no part of an earlier one is left.
+// write overwrites the sequence. Its text has a fixed length, so nothing of the old one remains.
 func (m *mark) write(seq uint64) error {
 	if _, err := m.file.WriteAt(fmt.Appendf(nil, "%020d\n", seq), 0); err != nil {
 		return fmt.Errorf("store: %w", err)

@@ -14,15 +14,15 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// header says what an event is beside its topic and its data: the encoding's letter, the type and the
-// key, escaped, with slashes between them and none at the end. A message without it has no type and
-// no key, and its data says what it is: most events need no more, and others may publish such.
+// headerEvent is the header with an event's encoding, type and key: the encoding's letter, then the escaped type
+// and
+// key, each after a slash; empty ones at the end are omitted. A message without the header has no type and no key,
+// and its encoding is guessed from the data. So most events need no header, and other programs may publish events.
 const headerEvent = "Trivium"
 
 var encodingLetters = map[hub.Encoding]string{hub.JSON: "j", hub.Text: "t", hub.Binary: "b"}
 
-// encode makes the message of an event. Subjects and topics are made of the same tokens, but that a
-// subject may have more in them.
+// encode returns the message of an event. Every topic is valid in a subject.
 func (e *Engine) encode(event *hub.Event) *nats.Msg {
 	m := &nats.Msg{Subject: e.prefix + event.Topic, Data: event.Data}
 	if event.Encoding == hub.JSON && event.Type == "" && event.Key == "" {
@@ -39,7 +39,7 @@ func (e *Engine) encode(event *hub.Event) *nats.Msg {
 	return m
 }
 
-// decode gives the event of a message of the stream, nil if it is none.
+// decode returns the event of a message of the stream, or nil if the message is not an event.
 func (e *Engine) decode(headers nats.Header, data []byte, subject string, seq uint64, at time.Time) *hub.Event {
 	topic, ours := strings.CutPrefix(subject, e.prefix)
 	if !ours {
@@ -49,7 +49,7 @@ func (e *Engine) decode(headers nats.Header, data []byte, subject string, seq ui
 	if about := headers[headerEvent]; len(about) == 0 {
 		event.Encoding = guessEncoding(data)
 	} else if !parseEventHeader(event, about[0]) || !validData(event.Encoding, data) {
-		return nil // others may publish too, and what is no JSON would end its readers
+		return nil // other programs may publish anything, and clients fail on invalid JSON
 	}
 	if event.Validate(math.MaxInt) != nil {
 		return nil
@@ -57,7 +57,8 @@ func (e *Engine) decode(headers nats.Header, data []byte, subject string, seq ui
 	return event
 }
 
-// parseEventHeader reads the header; false means that it is none of ours.
+// parseEventHeader sets the event's encoding, type and key from the header, and reports whether the header is
+// valid.
 func parseEventHeader(event *hub.Event, about string) bool {
 	letter, rest, _ := strings.Cut(about, "/")
 	switch letter {
@@ -82,7 +83,7 @@ func parseEventHeader(event *hub.Event, about string) bool {
 	return err == nil
 }
 
-// guessEncoding judges data that nobody has described.
+// guessEncoding returns the encoding of data without a header.
 func guessEncoding(data []byte) hub.Encoding {
 	switch {
 	case validData(hub.JSON, data) && len(bytes.TrimSpace(data)) == len(data):
@@ -94,7 +95,7 @@ func guessEncoding(data []byte) hub.Encoding {
 	}
 }
 
-// fits reports that data is what an event of the encoding may have.
+// validData reports whether data is valid in the encoding.
 func validData(encoding hub.Encoding, data []byte) bool {
 	switch encoding {
 	case hub.JSON:
@@ -106,7 +107,7 @@ func validData(encoding hub.Encoding, data []byte) bool {
 	}
 }
 
-// hole is the element that stands for all up to seq being gone.
+// hole returns the log element for a range that ends at seq and has lost events.
 func (e *Engine) hole(seq uint64) *hub.Event {
 	return &hub.Event{ID: hub.Cursor{Epoch: e.epoch, Seq: seq}}
 }

@@ -14,16 +14,16 @@ import (
 // peerTimeout is how long a request to another hub may take.
 const peerTimeout = 2 * time.Second
 
-// peerSubject returns the subject on which the hub with this ID answers. It is outside the stream's subjects.
+// peerSubject returns the subject on which the hub with this ID answers. It is not one of the stream's subjects.
 func (e *Engine) peerSubject(id string) string {
 	return "_TRIVIUM." + e.cfg.Stream + ".peer." + id
 }
 
-// ServePeers answers the requests of the other hubs that use the stream, until Close. answer must not block. It
-// must be called after Start, once.
+// ServePeers answers the requests of the other hubs that use the stream, until Close. answer must not block.
+// ServePeers must be called once, after Start.
 func (e *Engine) ServePeers(id string, answer func(request []byte) []byte) error {
 	if e.server != nil {
-		return nil // an embedded server has no other hub
+		return nil // no other hub uses an embedded server
 	}
 	_, err := e.conn.Subscribe(e.peerSubject(id), func(m *nats.Msg) {
 		if err := m.Respond(answer(m.Data)); err != nil {
@@ -36,8 +36,8 @@ func (e *Engine) ServePeers(id string, answer func(request []byte) []byte) error
 	return nil
 }
 
-// AskPeer returns the answer of the hub that serves peers under id; it is empty if there is no such hub. The error
-// wraps hub.ErrUnavailable.
+// AskPeer returns the answer of the hub that serves peers under id, or nil if there is no such hub. The error wraps
+// hub.ErrUnavailable.
 func (e *Engine) AskPeer(ctx context.Context, id string, request []byte) ([]byte, error) {
 	if e.server != nil {
 		return nil, nil

@@ -15,19 +15,19 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// How long publishing takes at most. A leader is elected within a few seconds.
+// Timeouts of publishing. The election of a leader takes a few seconds.
 const (
-	ackTimeout = 5 * time.Second // for one try
-	retryTime  = 8 * time.Second // for all of them
+	ackTimeout = 5 * time.Second // of one attempt
+	retryTime  = 8 * time.Second // of all attempts together
 	retryWait  = 100 * time.Millisecond
 )
 
-// Bounds of what is on its way at once.
+// Limits of what is sent without an answer.
 const (
-	maxBatch        = 1000      // events of an atomic batch: the server's own
-	maxBatches      = 16        // of one hub: the server takes 50 of all
-	maxUnacked      = 2048      // messages of PublishEach
-	maxUnackedBytes = 256 << 10 // bytes of a batch, or of PublishEach four times as much, without an answer to them
+	maxBatch        = 1000      // events of an atomic batch; the limit of nats-server
+	maxBatches      = 16        // atomic batches of one hub at once; nats-server allows 50 for all its clients
+	maxUnacked      = 2048      // messages of PublishEach without an answer
+	maxUnackedBytes = 256 << 10 // bytes of a batch without an answer; PublishEach may have four times as much
 )
 
 // Headers of an atomic batch (NATS ADR-50).
@@ -37,7 +37,7 @@ const (
 	headerBatchCommit = "Nats-Batch-Commit"
 )
 
-// Publish implements hub.Engine. At most 1000 events go at once.
+// Publish implements hub.Engine. It accepts at most maxBatch events.
 func (e *Engine) Publish(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
 	done, err := e.beginPublish()
 	if err != nil {
@@ -60,7 +60,7 @@ func (e *Engine) Publish(ctx context.Context, events []*hub.Event) (hub.Cursor, 
 	return hub.Cursor{Epoch: e.epoch, Seq: ack.Sequence}, nil
 }
 
-// enter waits for room in a lane, for as long as retry tries. Nothing was sent if the error is not nil.
+// enterLane blocks until a lane has room, for at most retryTime. If it fails, nothing was sent.
 func (e *Engine) enterLane(ctx context.Context, events []*hub.Event) (leave func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, retryTime)
 	defer cancel()
@@ -82,7 +82,7 @@ func (e *Engine) encodeAll(events []*hub.Event) ([]*nats.Msg, error) {
 	return messages, nil
 }
 
-// begin holds Close up until done is called.
+// beginPublish reports whether publishing is possible. Close waits until done is called.
 func (e *Engine) beginPublish() (done func(), err error) {
 	e.mu.Lock()
 	if e.closed || e.js == nil {
@@ -106,7 +106,7 @@ func (e *Engine) beginPublish() (done func(), err error) {
 	return e.publishing.Done, nil
 }
 
-// failure is what the hub is told of an error of NATS.
+// publishError converts an error of NATS to one of the hub.
 func (e *Engine) publishError(err error) error {
 	select {
 	case <-e.closing.Done():
@@ -116,8 +116,7 @@ func (e *Engine) publishError(err error) error {
 	}
 }
 
-// retry tries until it works, the error is one after which it must not be done again, or the time
-// is over.
+// retry calls try until it succeeds, again(err) is false, or retryTime is over.
 func (e *Engine) retry(ctx context.Context, again func(error) bool, try func(context.Context) (*jetstream.PubAck, error)) (*jetstream.PubAck, error) {
 	ctx, cancel := context.WithTimeout(ctx, retryTime)
 	defer cancel()
@@ -135,11 +134,12 @@ func (e *Engine) retry(ctx context.Context, again func(error) bool, try func(con
 	}
 }
 
-// errUnverified reports that nothing was sent: the stream must be compared first.
+// errUnverified is returned if nothing was sent because the stream could not be compared with the delivered events.
 var errUnverified = errors.New("the stream is being compared with what was delivered of it")
 
-// put sends the messages once and waits for JetStream's answer. The engine ends if the answer shows that
-// sequences are assigned a second time.
+// publishVerified sends the messages once and waits for JetStream's answer. The engine fails if the answer shows
+// that
+// JetStream assigns sequences a second time.
 func (e *Engine) publishVerified(ctx context.Context, messages []*nats.Msg) (*jetstream.PubAck, error) {
 	verifying, cancel := e.linked(ctx, ackTimeout)
 	err := e.verify(verifying)
@@ -181,13 +181,13 @@ func (e *Engine) publishMessages(ctx context.Context, messages []*nats.Msg) (*je
 			}
 			continue
 		}
-		// An answer shows that JetStream has come so far. Without waiting for it others' publishes
-		// would stand behind the whole batch.
+		// Wait until JetStream has processed the messages so far. Otherwise other publishes would queue behind the
+		// whole batch.
 		size = 0
 		if answer, err := e.requestMsg(ctx, m); err != nil {
 			return nil, err
 		} else if len(answer) > 0 {
-			return readAck(answer) // the error why the batch is not taken
+			return readAck(answer) // an answer before the end of a batch is the reason of its rejection
 		}
 	}
 	m := messages[last]
@@ -201,7 +201,7 @@ func (e *Engine) publishMessages(ctx context.Context, messages []*nats.Msg) (*je
 	return readAck(answer)
 }
 
-// requestMsg sends a message and waits for the answer to it.
+// requestMsg sends a message and returns the data of the answer.
 func (e *Engine) requestMsg(ctx context.Context, m *nats.Msg) ([]byte, error) {
 	ctx, cancel := e.linked(ctx, ackTimeout)
 	defer cancel()
@@ -235,16 +235,16 @@ func readAck(data []byte) (*jetstream.PubAck, error) {
 	return &answer.PubAck, nil
 }
 
-// PublishEach implements hub.BatchPublisher. What was not acknowledged is not sent again: what came after
-// it may be in the log.
+// PublishEach implements hub.Streamer. Messages without an acknowledgement are not sent again, because later
+// messages
+// may already be stored.
 func (e *Engine) PublishEach(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
 	last, _, err := e.publishEach(ctx, nil, events)
 	return last, err
 }
 
-// PublishUnique implements hub.UniquePublisher: JetStream refuses an ID that it knows, from whichever hub.
-// An embedded server has no other hub, and would remember in this process, in more memory, what the caller
-// knows already.
+// PublishUnique implements hub.UniquePublisher: JetStream rejects an ID that it knows, whichever hub sends it. An
+// embedded server is used by one hub only, whose caller checks IDs itself, so the IDs are not sent to it.
 func (e *Engine) PublishUnique(ctx context.Context, ids []string, events []*hub.Event) (repeated int, err error) {
 	if e.cfg.Store != "" {
 		ids = nil
@@ -253,7 +253,7 @@ func (e *Engine) PublishUnique(ctx context.Context, ids []string, events []*hub.
 	return repeated, err
 }
 
-// UniquePeriod is how long JetStream remembers an ID.
+// UniquePeriod returns how long JetStream remembers an ID.
 func (e *Engine) UniquePeriod() time.Duration { return e.streamConfig().Duplicates }
 
 func (e *Engine) publishEach(ctx context.Context, ids []string, events []*hub.Event) (last hub.Cursor, repeated int, err error) {
@@ -273,9 +273,10 @@ func (e *Engine) publishEach(ctx context.Context, ids []string, events []*hub.Ev
 	return last, all.repeated, &hub.PartialError{Stored: all.stored, Err: e.publishError(all.failed)}
 }
 
-// PublishInOrder implements hub.OrderedPublisher. The embedded server takes messages and answers in the order
-// in which they are sent, and takes none after it has failed to write one. The servers of a cluster may fail
-// one message and take the next, so there it is Publish.
+// PublishInOrder implements hub.OrderedPublisher. The embedded server stores messages in the order in which they
+// are
+// sent, and none after a failed write. In a cluster a message may fail and the next one succeed, so there
+// PublishInOrder calls Publish.
 func (e *Engine) PublishInOrder(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
 	if e.cfg.Store == "" || len(events) == 1 {
 		return e.Publish(ctx, events)
@@ -301,7 +302,7 @@ func (e *Engine) PublishInOrder(ctx context.Context, events []*hub.Event) (hub.C
 	return last, &hub.PartialError{Stored: all.leading, Err: e.publishError(all.failed)}
 }
 
-// sendAll sends flight after flight until one fails.
+// sendAll sends the events in groups until one group fails.
 func (e *Engine) sendAll(ctx context.Context, ids []string, events []*hub.Event) (all outcome) {
 	for len(events) > 0 && all.failed == nil {
 		n := groupSize(events)
@@ -318,7 +319,7 @@ func (e *Engine) sendAll(ctx context.Context, ids []string, events []*hub.Event)
 	return all
 }
 
-// groupSize returns how many of the events may be sent without waiting for an answer, one at least.
+// groupSize returns how many of the events may be sent without waiting for an answer. It is at least 1.
 func groupSize(events []*hub.Event) int {
 	n, size := 0, 0
 	for n < min(len(events), maxUnacked) {

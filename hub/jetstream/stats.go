@@ -6,19 +6,19 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Stats describes the stream as its leader reported it last, at most watchInterval ago while it is available.
+// Stats is a description of the stream by its leader, at most watchInterval old while the stream is available.
 type Stats struct {
-	FirstSeq, LastSeq uint64 // of the events that are kept
+	FirstSeq, LastSeq uint64 // of the retained events
 	Events            uint64
 	Bytes             uint64 // of one replica
-	Free              int64  // bytes that the disk of an embedded server has left; -1: unknown
+	Free              int64  // free bytes on the disk of an embedded server; -1: unknown
 	Replicas          int    // configured
-	CurrentReplicas   int    // of them, running and caught up
-	// Lag is how many events the stream has that were not delivered to this hub yet.
+	CurrentReplicas   int    // replicas that run and have caught up
+	// Lag is the number of events in the stream that have not been delivered to this hub yet.
 	Lag uint64
-	// Differ counts the comparisons in which a server held other messages than the leader, by its name.
+	// Differ counts, by server name, the comparisons in which a server held other messages than the leader.
 	Differ map[string]uint64
-	// FromLeader counts the events that were read from the leader, since another replica lacked them.
+	// FromLeader counts the events that were read from the leader because another replica lacked them.
 	FromLeader uint64
 }
 
@@ -40,7 +40,7 @@ func (e *Engine) Stats() Stats {
 	return s
 }
 
-// seeState keeps what the leader reported of the stream.
+// seeState stores the leader's description of the stream.
 func (e *Engine) seeState(info *jetstream.StreamInfo) {
 	s := Stats{
 		FirstSeq: info.State.FirstSeq, LastSeq: info.State.LastSeq, Events: info.State.Msgs, Bytes: info.State.Bytes,

@@ -11,37 +11,37 @@ import (
 	"strings"
 )
 
-// What stands in a store's directory beside what the server keeps.
+// Files in a store's directory besides those of the server.
 const (
 	lockName  = "lock"
 	stateName = "trivium.json"
 )
 
-// storeVersion is of what the directory holds.
+// storeVersion is the version of the directory's layout.
 const storeVersion = 1
 
-// store is the directory of an embedded server, locked.
+// store is the locked directory of an embedded server.
 type store struct {
 	dir       string
 	lock      *os.File
-	previous  state  // as it was found
-	highWater uint64 // the highest sequence that anybody may have seen before
+	previous  state  // as the last process left it
+	highWater uint64 // the highest sequence that a subscriber may have seen before the start
 	current   state
 	mark      *mark // nil until the store is in use
 }
 
-// state is what stateName says.
+// state is the content of the file stateName.
 type state struct {
 	Version int    `json:"version"`
-	Clean   bool   `json:"clean"` // nobody has it open, and nobody was cut off
-	Boot    string `json:"boot"`  // of the machine, when it was opened last; empty: not known
+	Clean   bool   `json:"clean"` // the store is not open, and was closed cleanly
+	Boot    string `json:"boot"`  // ID of the machine's boot in which the store was last opened; empty: unknown
 	Always  bool   `json:"sync_always"`
-	Epoch   string `json:"epoch,omitempty"`   // of the stream; empty: not known
-	Lock    uint64 `json:"lock_id,omitempty"` // of the lock file on its disk; 0: not known
+	Epoch   string `json:"epoch,omitempty"`   // of the stream; empty: unknown
+	Lock    uint64 `json:"lock_id,omitempty"` // file ID of the lock file; 0: unknown
 }
 
-// openStore locks the directory, which is made if it is not there. If the error is not nil,
-// nothing in it was changed.
+// openStore creates the directory if it does not exist and locks it. If it fails, the directory's files are
+// unchanged.
 func openStore(dir string, always bool) (_ *store, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("the store: %w", err)
@@ -62,7 +62,7 @@ func openStore(dir string, always bool) (_ *store, err error) {
 	if err := lockFile(s.lock); err != nil {
 		return nil, fmt.Errorf("the store %s is in use by another process: %w", dir, err)
 	}
-	if s.previous, err = readState(dir); err != nil { // as its last user left it
+	if s.previous, err = readState(dir); err != nil { // again, now that no other process can change it
 		return nil, err
 	}
 	if s.highWater, err = readMark(dir); err != nil {
@@ -73,11 +73,11 @@ func openStore(dir string, always bool) (_ *store, err error) {
 		return nil, fmt.Errorf("the store: %w", err)
 	}
 	s.current.Lock = fileID(info)
-	// Whether there is room at all is better known now than with the first event.
+	// This fails on a full disk, which is better noticed now than at the first event.
 	return s, s.write(s.previous)
 }
 
-// readState reads what the store says of itself; a directory with nothing in it says that it is new.
+// readState reads the state of a store. An empty directory is a new store.
 func readState(dir string) (state, error) {
 	path := filepath.Join(dir, stateName)
 	data, err := os.ReadFile(path)
@@ -87,7 +87,7 @@ func readState(dir string) (state, error) {
 			return state{}, fmt.Errorf("the store: %w", err)
 		}
 		for _, entry := range entries {
-			if entry.Name() != lockName && !strings.HasPrefix(entry.Name(), stateName) { // both are of a first start that was cut off
+			if entry.Name() != lockName && !strings.HasPrefix(entry.Name(), stateName) { // a first start that was interrupted leaves these
 				return state{}, fmt.Errorf("%s is no store: there is %s in it and no %s", dir, entry.Name(), stateName)
 			}
 		}
@@ -106,13 +106,13 @@ func readState(dir string) (state, error) {
 	return s, nil
 }
 
-// mayHaveLost reports that the machine went down while the store was open and not all was on disk.
+// mayHaveLost reports whether the machine was restarted while the store was open and not everything was on disk.
 func (s *store) mayHaveLost() bool {
 	return !s.previous.Clean && !s.previous.Always && (s.previous.Boot == "" || s.previous.Boot != s.current.Boot)
 }
 
-// newEpochReason returns why sequences may be assigned a second time by a stream of this epoch and end, empty if
-// they cannot.
+// newEpochReason returns why a stream with this epoch and last sequence may assign sequences a second time. It is
+// empty if the stream cannot.
 func (s *store) newEpochReason(epoch string, last uint64) string {
 	switch {
 	case s.mayHaveLost():
@@ -127,7 +127,7 @@ func (s *store) newEpochReason(epoch string, last uint64) string {
 	return ""
 }
 
-// begin notes that the store is in use, by a stream of this epoch that ends at last.
+// begin records that the store is in use by a stream with this epoch and last sequence.
 func (s *store) begin(epoch string, last uint64) (err error) {
 	if s.mark, err = openMark(s.dir, last); err != nil {
 		return err
@@ -136,7 +136,7 @@ func (s *store) begin(epoch string, last uint64) (err error) {
 	return s.setClean(false)
 }
 
-// flush has all that is in the store on disk. The server leaves that to the system when it ends.
+// flush syncs all files of the store to disk. The server leaves that to the operating system when it stops.
 func (s *store) flush() error {
 	err := filepath.WalkDir(s.dir, func(path string, entry fs.DirEntry, err error) error {
 		switch {
@@ -145,7 +145,7 @@ func (s *store) flush() error {
 		case err == nil:
 			err = syncFile(path)
 		}
-		if errors.Is(err, fs.ErrNotExist) { // what was purged may be on its way out still
+		if errors.Is(err, fs.ErrNotExist) { // the server may still be deleting purged files
 			return nil
 		}
 		return err
@@ -164,13 +164,13 @@ func syncFile(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// note keeps whether the store is left in order.
+// setClean records whether the store was closed cleanly.
 func (s *store) setClean(clean bool) error {
 	s.current.Clean = clean
 	return s.write(s.current)
 }
 
-// write replaces the state whole, and has it on disk when it returns.
+// write replaces the state file atomically and syncs it to disk.
 func (s *store) write(content state) error {
 	data, err := json.Marshal(content)
 	if err != nil {

@@ -8,12 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockFile takes the file for this process, until it is closed or the process ends.
+// lockFile locks the file exclusively, until it is closed or the process ends.
 func lockFile(f *os.File) error {
 	return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 }
 
-// syncDir has the names in a directory on disk.
+// syncDir syncs a directory's entries to disk.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

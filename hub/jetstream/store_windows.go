@@ -6,10 +6,10 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// lockFile takes the file for this process, until it is closed or the process ends.
+// lockFile locks the file exclusively, until it is closed or the process ends.
 func lockFile(f *os.File) error {
 	return windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, new(windows.Overlapped))
 }
 
-// syncDir does nothing: a directory is no file that could be written out.
+// syncDir does nothing: Windows cannot sync a directory.
 func syncDir(string) error { return nil }

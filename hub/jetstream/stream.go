@@ -15,14 +15,14 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// What the stream's metadata says.
+// Keys of the stream's metadata.
 const (
-	metaEpoch   = "trivium_epoch"   // as a cursor begins
-	metaVersion = "trivium_version" // of how events are kept in it
+	metaEpoch   = "trivium_epoch"   // in hexadecimal, as at the beginning of a cursor
+	metaVersion = "trivium_version" // version of the message format in the stream
 	version     = "1"
 )
 
-// wanted is the stream as it is made.
+// streamConfig returns the configuration of the stream with a new epoch.
 func (e *Engine) streamConfig() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:               e.cfg.Stream,
@@ -46,8 +46,8 @@ func (e *Engine) streamConfig() jetstream.StreamConfig {
 
 func newEpoch() hub.Epoch { return hub.Epoch(rand.Uint32()) }
 
-// open finds the stream or makes it. Nothing of an existing one is changed if the error is not nil. The stream
-// of a store that may have lost events begins a new epoch.
+// openStream returns the stream, which it creates if it does not exist. If it fails, an existing stream is
+// unchanged. The stream of a store that may have lost events gets a new epoch.
 func (e *Engine) openStream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	info, err := e.getOrCreateStream(ctx)
 	if err != nil {
@@ -55,7 +55,7 @@ func (e *Engine) openStream(ctx context.Context) (*jetstream.StreamInfo, error) 
 	}
 	want := e.streamConfig()
 	if e.cfg.Store != "" {
-		// The store is this hub's alone: what it keeps is for its configuration to say.
+		// No other hub uses the store, so the configured retention replaces the stream's.
 		info.Config.MaxMsgs, info.Config.MaxBytes, info.Config.MaxAge, info.Config.Duplicates =
 			want.MaxMsgs, want.MaxBytes, want.MaxAge, want.Duplicates
 	}
@@ -75,8 +75,8 @@ func (e *Engine) openStream(ctx context.Context) (*jetstream.StreamInfo, error) 
 	return e.lookUp(ctx)
 }
 
-// getOrCreateStream finds the stream or makes it. In a cluster that is just beginning, with other hubs that do
-// the same, either may fail for a while: the server that answers may not know yet what another one did.
+// getOrCreateStream returns the stream, which it creates if it does not exist. Either may fail for a while in a
+// starting cluster in which other hubs create the stream too: the servers do not learn of it at the same time.
 func (e *Engine) getOrCreateStream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	for {
 		info, err := e.lookUp(ctx)
@@ -95,8 +95,8 @@ func (e *Engine) getOrCreateStream(ctx context.Context) (*jetstream.StreamInfo, 
 	}
 }
 
-// transient marks an error as one that may pass: no answer, no leader, or servers that have not joined
-// the cluster yet.
+// markTransient wraps err with hub.ErrUnavailable if a retry may succeed: no answer, no leader, or servers that
+// have not joined the cluster yet.
 func markTransient(err error) error {
 	if isRefused(err) || hasCode(err, errNoPeers) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) {
 		return away(err)
@@ -104,7 +104,8 @@ func markTransient(err error) error {
 	return err
 }
 
-// lookUp asks the stream's leader, in a cluster that is just beginning again and again.
+// lookUp returns the stream's description from its leader. It retries until ctx ends, because a starting cluster
+// fails for a while.
 func (e *Engine) lookUp(ctx context.Context) (*jetstream.StreamInfo, error) {
 	for {
 		info, err := e.info(ctx)
@@ -129,7 +130,7 @@ func (e *Engine) info(ctx context.Context) (*jetstream.StreamInfo, error) {
 	return stream.CachedInfo(), nil
 }
 
-// differences names what the events' home must not have otherwise.
+// checkStreamConfig returns an error for each setting of the stream that differs from the required one.
 func checkStreamConfig(got, want *jetstream.StreamConfig) error {
 	var all []error
 	differs := func(what string, got, want any) {
@@ -174,23 +175,23 @@ func epochOf(c *jetstream.StreamConfig) (hub.Epoch, error) {
 	return hub.Epoch(n), nil
 }
 
-// away says that an error is one that passes.
+// away wraps err with hub.ErrUnavailable, which marks it as temporary.
 func away(err error) error {
 	return fmt.Errorf("%w: %w", hub.ErrUnavailable, err)
 }
 
-// isRefused reports that what was asked for was not done, and may be if it is asked again: nobody or no
-// leader was there, or too much was waiting (too many batches too).
+// isRefused reports whether err shows that the request was not carried out and may be repeated: the stream had no
+// leader or did not answer, too many requests were waiting, or too many atomic batches were open.
 func isRefused(err error) bool {
 	var api *jetstream.APIError
 	return errors.Is(err, errUnverified) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
 		errors.As(err, &api) && (api.Code == 503 || api.Code == 429 || api.ErrorCode == errIncompleteBatch)
 }
 
-// Codes of JetStream's errors (nats-server, errors.json).
+// Error codes of JetStream (errors.json of nats-server).
 const (
 	errIncompleteBatch = 10176
 	errDuplicate       = 10201 // in an atomic batch
-	errInProcess       = 10158 // a message with this ID is on its way
-	errNoPeers         = 10005 // for the replicas of a stream
+	errInProcess       = 10158 // a message with this ID is being stored
+	errNoPeers         = 10005 // too few servers for the replicas of a stream
 )
