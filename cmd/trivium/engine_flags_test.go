@@ -12,8 +12,8 @@ import (
 
 // TestEngineErrorsNameFlags: errors of the engine package name no flags, so the command adds them.
 func TestEngineErrorsNameFlags(t *testing.T) {
-	age := &jetstream.ConfigError{Field: "Retention.Age", Detail: "max age: want 10m0s, it has 1h0m0s"}
-	replicas := &jetstream.ConfigError{Field: "Replicas", Detail: "replicas: want 3, it has 1"}
+	age := &jetstream.ConfigError{Field: "Retention.Age", Detail: "max age: want 10m0s, the stream has 1h0m0s"}
+	replicas := &jetstream.ConfigError{Field: "Replicas", Detail: "replicas: want 3, the stream has 1"}
 	err := nameFlags(fmt.Errorf("stream: %w", errors.Join(age, errors.New("subjects"), replicas)))
 	require.ErrorContains(t, err, "(see --retain-age, --replicas)")
 	require.ErrorIs(t, err, age)

@@ -158,7 +158,7 @@ func manyArrays(t *testing.T, f *fort) {
 		}
 	}
 	t.Logf("%d publishes of the victim, %d refused, the slowest took %v; the stream was followed anew %d times; the arrays were answered with %v",
-		n, refused, slowest, strings.Count(p.log(), "following the stream anew"), statuses)
+		n, refused, slowest, strings.Count(p.log(), "following the stream failed, retrying"), statuses)
 	require.Zero(t, refused)
 	for next := 0; next < n; {
 		e, err := watch.stream.Next()

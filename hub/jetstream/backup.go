@@ -168,15 +168,15 @@ func Restore(ctx context.Context, dir string, r io.Reader) (err error) {
 func readBackupHeader(in *bufio.Reader, sum hash.Hash) (*backupHeader, error) {
 	line, err := in.ReadSlice('\n')
 	if err != nil {
-		return nil, errors.New("this is no backup: its first line does not end")
+		return nil, errors.New("not a backup: the first line does not end")
 	}
 	sum.Write(line)
 	var header backupHeader
 	if err := json.Unmarshal(line, &header); err != nil || header.Format != backupFormat || header.Config == nil {
-		return nil, fmt.Errorf("this is no backup: its first line is not JSON with format %q", backupFormat)
+		return nil, fmt.Errorf("not a backup: the first line is not JSON with format %q", backupFormat)
 	}
 	if header.Version != backupVersion {
-		return nil, fmt.Errorf("the backup is of version %d, and this program reads %d", header.Version, backupVersion)
+		return nil, fmt.Errorf("the backup has version %d, but this program supports only version %d", header.Version, backupVersion)
 	}
 	if _, err := epochOf(header.Config); err != nil {
 		return nil, err
@@ -240,14 +240,14 @@ func (e *Engine) restoreStream(ctx context.Context, header *backupHeader, in *bu
 func readPiece(in io.Reader, sum hash.Hash) ([]byte, error) {
 	var length [4]byte
 	if _, err := io.ReadFull(in, length[:]); err != nil {
-		return nil, errors.New("the backup is cut off")
+		return nil, errors.New("the backup is truncated")
 	}
 	sum.Write(length[:])
 	n := binary.BigEndian.Uint32(length[:])
 	if n == 0 {
 		want := make([]byte, sha256.Size)
 		if _, err := io.ReadFull(in, want); err != nil {
-			return nil, errors.New("the backup is cut off")
+			return nil, errors.New("the backup is truncated")
 		}
 		if string(want) != string(sum.Sum(nil)) {
 			return nil, errors.New("the backup is damaged: its SHA-256 differs")
@@ -259,7 +259,7 @@ func readPiece(in io.Reader, sum hash.Hash) ([]byte, error) {
 	}
 	piece := make([]byte, n)
 	if _, err := io.ReadFull(in, piece); err != nil {
-		return nil, errors.New("the backup is cut off")
+		return nil, errors.New("the backup is truncated")
 	}
 	sum.Write(piece)
 	return piece, nil

@@ -58,7 +58,7 @@ func TestBackup(t *testing.T) {
 	flipped := bytes.Clone(whole)
 	flipped[len(flipped)/2] ^= 1
 	for name, bad := range map[string][]byte{
-		"cut off": whole[:len(whole)/2], "damaged": flipped, "this is no backup": []byte("{}\n"), "its first line does not end": nil,
+		"truncated": whole[:len(whole)/2], "damaged": flipped, "not a backup": []byte("{}\n"), "the first line does not end": nil,
 	} {
 		dir := filepath.Join(t.TempDir(), "bad")
 		require.ErrorContains(t, Restore(t.Context(), dir, bytes.NewReader(bad)), name)

@@ -233,18 +233,18 @@ func testSettings(t *testing.T, c *cluster) {
 		change func(*natsjs.StreamConfig, *Config)
 		want   string
 	}{
-		{"age", func(s *natsjs.StreamConfig, _ *Config) { s.MaxAge = time.Hour }, "max age: want 10m0s, it has 1h0m0s"},
-		{"count", func(s *natsjs.StreamConfig, _ *Config) { s.MaxMsgs = 7 }, "max messages: want 65536, it has 7"},
+		{"age", func(s *natsjs.StreamConfig, _ *Config) { s.MaxAge = time.Hour }, "max age: want 10m0s, the stream has 1h0m0s"},
+		{"count", func(s *natsjs.StreamConfig, _ *Config) { s.MaxMsgs = 7 }, "max messages: want 65536, the stream has 7"},
 		{"subjects", func(s *natsjs.StreamConfig, _ *Config) { s.Subjects = []string{"x.>"} }, "subjects: want [s"},
-		{"memory", func(s *natsjs.StreamConfig, _ *Config) { s.Storage = natsjs.MemoryStorage }, "storage: want File, it has Memory"},
-		{"no answers", func(s *natsjs.StreamConfig, _ *Config) { s.NoAck = true }, "no acknowledgements: want false, it has true"},
+		{"memory", func(s *natsjs.StreamConfig, _ *Config) { s.Storage = natsjs.MemoryStorage }, "storage: want File, the stream has Memory"},
+		{"no answers", func(s *natsjs.StreamConfig, _ *Config) { s.NoAck = true }, "no acknowledgements: want false, the stream has true"},
 		{"subjects changed", func(s *natsjs.StreamConfig, _ *Config) {
 			s.SubjectTransform = &natsjs.SubjectTransformConfig{Source: ">", Destination: s.Name + ".>"}
-		}, "a transformation of subjects: want false, it has true"},
+		}, "subject transform: want false, the stream has true"},
 		{"not ours", func(s *natsjs.StreamConfig, _ *Config) { s.Metadata = nil }, "trivium_epoch (metadata): want 8 hexadecimal digits"},
-		{"of another version", func(s *natsjs.StreamConfig, _ *Config) { s.Metadata[metaVersion] = "2" }, "trivium_version (metadata): want 1, it has 2"},
-		{"not atomic", func(s *natsjs.StreamConfig, _ *Config) { s.AllowAtomicPublish = false }, "atomic publish (of nats-server 2.12): want true, it has false"},
-		{"replicas", func(_ *natsjs.StreamConfig, c *Config) { c.Replicas = 3 }, "replicas: want 3, it has 1"},
+		{"of another version", func(s *natsjs.StreamConfig, _ *Config) { s.Metadata[metaVersion] = "2" }, "trivium_version (metadata): want 1, the stream has 2"},
+		{"not atomic", func(s *natsjs.StreamConfig, _ *Config) { s.AllowAtomicPublish = false }, "atomic publish (of nats-server 2.12): want true, the stream has false"},
+		{"replicas", func(_ *natsjs.StreamConfig, c *Config) { c.Replicas = 3 }, "replicas: want 3, the stream has 1"},
 		{"payload", func(_ *natsjs.StreamConfig, c *Config) { c.MaxEventSize = 2 << 20 }, "events may have at most 2093056 bytes of data, not 2097152"},
 		{"no URL", func(_ *natsjs.StreamConfig, c *Config) { c.URL = "nats://a:secret/@b" }, "connect to NATS: want URLs such as"},
 		{"nobody there", func(_ *natsjs.StreamConfig, c *Config) { c.URL = "nats://127.0.0.1:1" }, "connect to NATS: nats: no servers available"},
@@ -275,7 +275,7 @@ func testLostStream(t *testing.T, c *cluster) {
 	require.NoError(t, e.js.DeleteStream(t.Context(), cfg.Stream))
 	select {
 	case err := <-e.Failed():
-		require.ErrorContains(t, err, "is gone")
+		require.ErrorContains(t, err, "was deleted")
 	case <-time.After(enginetest.Patience):
 		require.FailNow(t, "nobody noticed")
 	}

@@ -73,10 +73,10 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("stream: %w", err)
 	}
 	if c.Replicas < 1 || c.Replicas > MaxReplicas || c.Store != "" && c.Replicas > 1 {
-		return c, fmt.Errorf("replicas: want 1 to %d, and 1 of an embedded server, got %d", MaxReplicas, c.Replicas)
+		return c, fmt.Errorf("replicas: want 1 to %d, and 1 for an embedded server, got %d", MaxReplicas, c.Replicas)
 	}
 	if c.MaxEventSize > MaxEventSize {
-		return c, fmt.Errorf("JetStream takes events of at most %d bytes, not %d", MaxEventSize, c.MaxEventSize)
+		return c, fmt.Errorf("JetStream accepts events of at most %d bytes, not %d", MaxEventSize, c.MaxEventSize)
 	}
 	if least := int64(c.MaxEventSize + MaxMessageOverhead); c.Retention.Bytes < least {
 		return c, configError("Retention.Bytes", "a log of %d bytes does not hold one event of %d: want at least %d",

@@ -49,12 +49,12 @@ func openEmbedded(cfg *Config) (_ *embedded, err error) {
 		JetStreamMaxStore: math.MaxInt64,
 	})
 	if err != nil {
-		return e, fmt.Errorf("the embedded server: %w", err)
+		return e, fmt.Errorf("start the embedded server: %w", err)
 	}
 	e.nats.SetLoggerV2(&natsLog{cfg.Logger}, false, false, false)
 	e.nats.Start()
 	if !e.nats.ReadyForConnections(startTimeout) || !e.nats.JetStreamEnabled() {
-		return e, fmt.Errorf("the embedded server does not start on %s; the log says why", cfg.Store)
+		return e, fmt.Errorf("the embedded server does not start on %s; see the log for the reason", cfg.Store)
 	}
 	return e, nil
 }
@@ -99,7 +99,7 @@ func (e *embedded) health() error {
 		// The server's check for new connections fails if it takes longer than a millisecond, which it may on a
 		// busy machine.
 		if failure.Type != server.HealthzErrorConn {
-			return fmt.Errorf("the embedded server takes nothing more; the log says why: %s", failure.Error)
+			return fmt.Errorf("the embedded server has stopped writing; see the log for the reason: %s", failure.Error)
 		}
 	}
 	return nil

@@ -101,8 +101,8 @@ func TestStoreRefused(t *testing.T) {
 		prepare func(t *testing.T, dir string)
 		want    string
 	}{
-		{"another version", func(t *testing.T, dir string) { write(t, dir, stateName, `{"version":2,"clean":true}`) }, "is of version 2, and this program knows 1 alone"},
-		{"another's directory", func(t *testing.T, dir string) { write(t, dir, "notes.txt", "mine") }, "is no store: there is notes.txt in it"},
+		{"another version", func(t *testing.T, dir string) { write(t, dir, stateName, `{"version":2,"clean":true}`) }, "has version 2, but this program supports only version 1"},
+		{"another's directory", func(t *testing.T, dir string) { write(t, dir, "notes.txt", "mine") }, "is not a store: it contains notes.txt"},
 		{"broken", func(t *testing.T, dir string) { write(t, dir, stateName, "{") }, "trivium.json: unexpected"},
 		{"in use", func(t *testing.T, dir string) {
 			h, _ := startHub(t, Config{Store: dir}, hub.Retention{})
@@ -124,7 +124,7 @@ func TestStoreRefused(t *testing.T) {
 	_, err = New(Config{Store: "x", Stream: "a.b"})
 	require.ErrorContains(t, err, `stream: want 1 to 64 letters`)
 	_, err = New(Config{Store: "x", MaxEventSize: MaxEventSize + 1})
-	require.ErrorContains(t, err, "JetStream takes events of at most 32505856 bytes")
+	require.ErrorContains(t, err, "JetStream accepts events of at most 32505856 bytes")
 	_, err = New(Config{Store: "x", Retention: hub.Retention{Bytes: 1 << 20}})
 	require.ErrorContains(t, err, "a log of 1048576 bytes does not hold one event of 1048576: want at least 1052672")
 	_, err = New(Config{Store: "x", Replicas: 3})

@@ -129,7 +129,7 @@ func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
 		e.server.logLowSpace(&e.cfg, info.State.Bytes)
 	}
 	if err := e.learnErasures(ctx); err != nil {
-		e.cfg.Logger.Warn("the erased events are not known yet", "error", err.Error()) // learned later, when a deleted range is read
+		e.cfg.Logger.Warn("reading the erasures failed, will be retried when they are needed", "error", err.Error()) // learned later, when a deleted range is read
 	}
 	last := info.State.LastSeq
 	from := last - min(last, uint64(e.cfg.Window))
@@ -164,16 +164,16 @@ func (e *Engine) connect() (err error) {
 		nats.FlusherTimeout(ackTimeout), // a blocked write also blocks other publishers and Ready
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if !e.rights.note(err) {
-				e.cfg.Logger.Warn("NATS", "error", err.Error())
+				e.cfg.Logger.Warn("NATS client error", "error", err.Error())
 			}
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			e.cancelRequests()
 			if err != nil {
-				e.cfg.Logger.Warn("NATS is away", "error", err.Error())
+				e.cfg.Logger.Warn("disconnected from NATS", "error", err.Error())
 			}
 		}),
-		nats.ReconnectHandler(func(c *nats.Conn) { e.cfg.Logger.Info("NATS is back", "server", c.ConnectedUrlRedacted()) }),
+		nats.ReconnectHandler(func(c *nats.Conn) { e.cfg.Logger.Info("reconnected to NATS", "server", c.ConnectedUrlRedacted()) }),
 	}
 	if e.cfg.Credentials != "" {
 		options = append(options, nats.UserCredentials(e.cfg.Credentials))
@@ -190,7 +190,7 @@ func (e *Engine) connect() (err error) {
 		return err
 	}
 	if most := e.conn.MaxPayload() - MaxMessageOverhead; most < int64(e.cfg.MaxEventSize) {
-		return configError("MaxEventSize", "the NATS server takes messages of at most %d bytes (its max_payload), so events may have at most %d bytes of data, not %d",
+		return configError("MaxEventSize", "the NATS server accepts messages of at most %d bytes (its max_payload), so events may have at most %d bytes of data, not %d",
 			e.conn.MaxPayload(), most, e.cfg.MaxEventSize)
 	}
 	if err := e.acks.listen(e.conn); err != nil {
@@ -243,7 +243,7 @@ func (e *Engine) watchStream(ctx context.Context) {
 		if missed++; !errors.Is(err, jetstream.ErrStreamNotFound) {
 			missed = 0
 		} else if missed == maxNotFound {
-			e.fail(fmt.Errorf("the stream %q is gone", e.cfg.Stream))
+			e.fail(fmt.Errorf("the stream %q was deleted", e.cfg.Stream))
 		}
 		e.setUnavailable(err)
 	}
@@ -275,7 +275,7 @@ func (e *Engine) publishUnavailable() error {
 	return nil
 }
 
-var errNotConnected = away(errors.New("there is no connection to NATS"))
+var errNotConnected = away(errors.New("not connected to NATS"))
 
 // Ready returns why the engine is unavailable, or nil.
 func (e *Engine) Ready() error {

@@ -62,7 +62,7 @@ func (f *follower) follow(ctx context.Context) {
 		}
 		if err != nil && ctx.Err() == nil && err.Error() != said {
 			said = err.Error()
-			f.engine.cfg.Logger.Warn("following the stream anew", "after", f.reached(), "error", said)
+			f.engine.cfg.Logger.Warn("following the stream failed, retrying", "after", f.reached(), "error", said)
 		}
 		select {
 		case <-ctx.Done():
@@ -118,7 +118,7 @@ func (f *follower) consume(ctx context.Context) error {
 	running, err := consumer.Consume(func(m jetstream.Msg) {
 		meta, err := m.Metadata()
 		if ended = ended || err != nil || meta.Sequence.Consumer != expected; ended {
-			breaks(errors.New("a message was lost on its way"))
+			breaks(errors.New("the consumer skipped a message"))
 			return
 		}
 		expected++
@@ -173,7 +173,7 @@ func (f *follower) waitBroken(ctx context.Context, broken <-chan error) error {
 		}
 		now, told := f.state()
 		if now < tip && now == before {
-			return errors.New("nothing comes, and there was more")
+			return errors.New("the consumer delivers nothing although the stream has more")
 		}
 		if ticks > 0 { // two ticks without an error: missed heartbeats would have been reported
 			f.setBroken(nil)
@@ -238,7 +238,7 @@ func (f *follower) enqueueMessage(ctx context.Context, m jetstream.Msg, meta *je
 	}
 	event := f.engine.element(stored{seq: seq, time: meta.Timestamp, subject: m.Subject(), header: m.Headers(), data: m.Data()})
 	if event.Topic == "" && event.Erases == 0 {
-		f.engine.cfg.Logger.Warn("a message in the stream is no event", "sequence", seq)
+		f.engine.cfg.Logger.Warn("a message in the stream is not a valid event", "sequence", seq)
 	} else if id, one, ok := keyedOf(m.Headers(), seq, meta.Timestamp); ok {
 		f.engine.keys.add(id, one)
 	}

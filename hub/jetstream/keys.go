@@ -256,7 +256,7 @@ func (e *Engine) seqOfID(ctx context.Context, id string) (uint64, error) {
 	case err != nil:
 		return 0, err
 	case !ack.Duplicate:
-		return 0, errors.New("a probe was taken")
+		return 0, errors.New("JetStream stored a probe message")
 	}
 	return ack.Sequence, nil
 }

@@ -29,13 +29,13 @@ func TestStorePutBack(t *testing.T) {
 		{"what the server keeps", func(t *testing.T, store, earlier string) {
 			require.NoError(t, os.RemoveAll(filepath.Join(store, "jetstream")))
 			require.NoError(t, os.CopyFS(filepath.Join(store, "jetstream"), os.DirFS(filepath.Join(earlier, "jetstream"))))
-		}, "the log ends at 20, and events up to 40 were delivered"},
+		}, "the log ends at 20, but events up to 40 were delivered"},
 		{"the last block is cut", func(t *testing.T, store, _ string) {
 			cutLastBlock(t, store)
-		}, "and events up to 40 were delivered"},
+		}, "but events up to 40 were delivered"},
 		{"no stream", func(t *testing.T, store, _ string) {
 			require.NoError(t, os.RemoveAll(filepath.Join(store, "jetstream")))
-		}, "the stream in the store is another one"},
+		}, "the store contains another stream"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			cfg := Config{Store: filepath.Join(t.TempDir(), "store")}

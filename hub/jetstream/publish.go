@@ -73,7 +73,7 @@ func (e *Engine) enterLane(ctx context.Context, events []*hub.Event) (leave func
 
 func (e *Engine) encodeAll(events []*hub.Event) ([]*nats.Msg, error) {
 	if len(events) > maxBatch {
-		return nil, &hub.InvalidError{Parameter: "events", Detail: fmt.Sprintf("at most %d may be published at once, these are %d", maxBatch, len(events))}
+		return nil, &hub.InvalidError{Parameter: "events", Detail: fmt.Sprintf("at most %d events may be published at once, got %d", maxBatch, len(events))}
 	}
 	messages := make([]*nats.Msg, len(events))
 	for i, event := range events {
@@ -135,7 +135,7 @@ func (e *Engine) retry(ctx context.Context, again func(error) bool, try func(con
 }
 
 // errUnverified is returned if nothing was sent because the stream could not be compared with the delivered events.
-var errUnverified = errors.New("the stream is being compared with what was delivered of it")
+var errUnverified = errors.New("the stream could not be compared with the delivered events")
 
 // publishVerified sends the messages once and waits for JetStream's answer. The engine fails if the answer shows
 // that
@@ -226,11 +226,11 @@ func readAck(data []byte) (*jetstream.PubAck, error) {
 	}
 	switch err := json.Unmarshal(data, &answer); {
 	case err != nil:
-		return nil, fmt.Errorf("an acknowledgement that is none: %w", err)
+		return nil, fmt.Errorf("decode an acknowledgement: %w", err)
 	case answer.Error != nil:
 		return nil, answer.Error
 	case answer.Sequence == 0:
-		return nil, errors.New("an acknowledgement without a sequence")
+		return nil, errors.New("acknowledgement without a sequence")
 	}
 	return &answer.PubAck, nil
 }

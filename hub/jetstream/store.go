@@ -44,7 +44,7 @@ type state struct {
 // unchanged.
 func openStore(dir string, always bool) (_ *store, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("the store: %w", err)
+		return nil, fmt.Errorf("store: %w", err)
 	}
 	before, err := readState(dir)
 	if err != nil {
@@ -52,7 +52,7 @@ func openStore(dir string, always bool) (_ *store, err error) {
 	}
 	s := &store{dir: dir, previous: before, current: state{Version: storeVersion, Boot: bootID(), Always: always}}
 	if s.lock, err = os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
-		return nil, fmt.Errorf("the store: %w", err)
+		return nil, fmt.Errorf("store: %w", err)
 	}
 	defer func() {
 		if err != nil {
@@ -70,7 +70,7 @@ func openStore(dir string, always bool) (_ *store, err error) {
 	}
 	info, err := s.lock.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("the store: %w", err)
+		return nil, fmt.Errorf("store: %w", err)
 	}
 	s.current.Lock = fileID(info)
 	// This fails on a full disk, which is better noticed now than at the first event.
@@ -84,24 +84,24 @@ func readState(dir string) (state, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
-			return state{}, fmt.Errorf("the store: %w", err)
+			return state{}, fmt.Errorf("store: %w", err)
 		}
 		for _, entry := range entries {
 			if entry.Name() != lockName && !strings.HasPrefix(entry.Name(), stateName) { // a first start that was interrupted leaves these
-				return state{}, fmt.Errorf("%s is no store: there is %s in it and no %s", dir, entry.Name(), stateName)
+				return state{}, fmt.Errorf("%s is not a store: it contains %s but no %s", dir, entry.Name(), stateName)
 			}
 		}
 		return state{Version: storeVersion, Clean: true}, nil
 	}
 	if err != nil {
-		return state{}, fmt.Errorf("the store: %w", err)
+		return state{}, fmt.Errorf("store: %w", err)
 	}
 	var s state
 	if err := json.NewDecoder(bytes.NewReader(data)).Decode(&s); err != nil {
 		return state{}, fmt.Errorf("%s: %w", path, err)
 	}
 	if s.Version != storeVersion {
-		return state{}, fmt.Errorf("the store %s is of version %d, and this program knows %d alone", dir, s.Version, storeVersion)
+		return state{}, fmt.Errorf("the store %s has version %d, but this program supports only version %d", dir, s.Version, storeVersion)
 	}
 	return s, nil
 }
@@ -116,13 +116,13 @@ func (s *store) mayHaveLost() bool {
 func (s *store) newEpochReason(epoch string, last uint64) string {
 	switch {
 	case s.mayHaveLost():
-		return "the machine went down while the store was in use, and not all of it was on disk"
+		return "the machine went down while the store was in use and not completely on disk"
 	case s.previous.Lock != 0 && s.current.Lock != 0 && s.previous.Lock != s.current.Lock:
 		return "the store is a copy, perhaps of an earlier state"
 	case s.previous.Epoch != "" && s.previous.Epoch != epoch:
-		return "the stream in the store is another one than was used last"
+		return "the store contains another stream than when it was last used"
 	case last < s.highWater:
-		return fmt.Sprintf("the log ends at %d, and events up to %d were delivered", last, s.highWater)
+		return fmt.Sprintf("the log ends at %d, but events up to %d were delivered", last, s.highWater)
 	}
 	return ""
 }
@@ -151,7 +151,7 @@ func (s *store) flush() error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("the store: %w", err)
+		return fmt.Errorf("store: %w", err)
 	}
 	return nil
 }
@@ -179,7 +179,7 @@ func (s *store) write(content state) error {
 	path := filepath.Join(s.dir, stateName)
 	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return fmt.Errorf("the store: %w", err)
+		return fmt.Errorf("store: %w", err)
 	}
 	_, err = f.Write(append(data, '\n'))
 	err = errors.Join(err, f.Sync(), f.Close())
@@ -188,7 +188,7 @@ func (s *store) write(content state) error {
 	}
 	if err != nil {
 		_ = os.Remove(f.Name())
-		return fmt.Errorf("the store: %w", err)
+		return fmt.Errorf("store: %w", err)
 	}
 	return syncDir(s.dir)
 }

@@ -33,7 +33,7 @@ func TestNotOnDisk(t *testing.T) {
 	require.False(t, left.Clean)
 }
 
-// TestFullDisk: when the disk takes nothing more, here no file more than 256 KiB of it, publishing is
+// TestFullDisk: when the disk has stopped writing, here no file more than 256 KiB of it, publishing is
 // refused, the engine tells that it has ended, and the store is not said to be in order. Where there is
 // room again all that was acknowledged is there.
 func TestFullDisk(t *testing.T) {
@@ -66,7 +66,7 @@ func TestFullDisk(t *testing.T) {
 	require.ErrorIs(t, err, hub.ErrUnavailable)
 	select {
 	case err := <-e.Failed():
-		require.ErrorContains(t, err, "takes nothing more")
+		require.ErrorContains(t, err, "has stopped writing")
 	case <-time.After(enginetest.Patience):
 		require.FailNow(t, "nobody noticed")
 	}

@@ -60,13 +60,13 @@ func (e *Engine) openStream(ctx context.Context) (*jetstream.StreamInfo, error) 
 			want.MaxMsgs, want.MaxBytes, want.MaxAge, want.Duplicates
 	}
 	if err := checkStreamConfig(&info.Config, &want); err != nil {
-		return nil, fmt.Errorf("stream %q has other settings: %w", e.cfg.Stream, err)
+		return nil, fmt.Errorf("stream %q has other settings than required: %w", e.cfg.Stream, err)
 	}
 	if e.cfg.Store == "" {
 		return info, nil
 	}
 	if why := e.server.store.newEpochReason(info.Config.Metadata[metaEpoch], info.State.LastSeq); why != "" {
-		e.cfg.Logger.Warn("a new epoch begins, and clients that resume get a gap", "reason", why)
+		e.cfg.Logger.Warn("starting a new epoch: clients that resume get a gap", "reason", why)
 		info.Config.Metadata[metaEpoch] = newEpoch().String()
 	}
 	if _, err := e.js.UpdateStream(ctx, info.Config); err != nil {
@@ -135,12 +135,12 @@ func checkStreamConfig(got, want *jetstream.StreamConfig) error {
 	var all []error
 	differs := func(what string, got, want any) {
 		if got != want {
-			all = append(all, fmt.Errorf("%s: want %v, it has %v", what, want, got))
+			all = append(all, fmt.Errorf("%s: want %v, the stream has %v", what, want, got))
 		}
 	}
 	field := func(name, what string, got, want any) {
 		if got != want {
-			all = append(all, configError(name, "%s: want %v, it has %v", what, want, got))
+			all = append(all, configError(name, "%s: want %v, the stream has %v", what, want, got))
 		}
 	}
 	differs("trivium_version (metadata)", got.Metadata[metaVersion], want.Metadata[metaVersion])
@@ -159,7 +159,7 @@ func checkStreamConfig(got, want *jetstream.StreamConfig) error {
 	differs("atomic publish (of nats-server 2.12)", got.AllowAtomicPublish, want.AllowAtomicPublish)
 	differs("sealed", got.Sealed, false)
 	differs("no acknowledgements", got.NoAck, false)
-	differs("a transformation of subjects", got.SubjectTransform != nil, false)
+	differs("subject transform", got.SubjectTransform != nil, false)
 	if _, err := epochOf(got); err != nil {
 		all = append(all, err)
 	}
@@ -170,7 +170,7 @@ func epochOf(c *jetstream.StreamConfig) (hub.Epoch, error) {
 	text := c.Metadata[metaEpoch]
 	n, err := strconv.ParseUint(text, 16, 32)
 	if err != nil || hub.Epoch(n).String() != text {
-		return 0, fmt.Errorf("%s (metadata): want 8 hexadecimal digits, it has %q", metaEpoch, text)
+		return 0, fmt.Errorf("%s (metadata): want 8 hexadecimal digits, got %q", metaEpoch, text)
 	}
 	return hub.Epoch(n), nil
 }
