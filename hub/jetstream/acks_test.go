@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAcksCountLeading: of what was stored, only what comes before a failure is known to be the first.
+// Only messages that were stored before a failure count as leading.
 func TestAcksCountLeading(t *testing.T) {
 	a := &acks{prefix: "_INBOX.x.", groups: make(map[uint64]*ackGroup)}
 	id, reply, f := a.add(4)

@@ -13,12 +13,13 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// longLog is a hub with a window of 50 events before a log of n, of topics t.0 to t.9 and x in turn.
+// longLog returns a hub with an in-memory log of 50 events and n events in the stream. Their topics are t.0 to t.9
+// and x, in turn.
 func longLog(t *testing.T, n int) (*hub.Hub, *Engine, []*hub.Event) {
 	t.Helper()
 	h, e := startHub(t, Config{Store: t.TempDir(), Retention: hub.Retention{Events: 10 * n}}, hub.Retention{Events: 50})
 	live := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">")})
-	for range n / 50 { // as many as the window has: nothing is read behind it yet
+	for range n / 50 { // as many as the in-memory log holds, so nothing is read from the stream yet
 		batch := make([]*hub.Event, 50)
 		for j := range batch {
 			batch[j] = one(fmt.Sprint("t.", j%10))
@@ -36,9 +37,9 @@ func longLog(t *testing.T, n int) (*hub.Hub, *Engine, []*hub.Event) {
 	return h, e, live.Events
 }
 
-// TestBehindTheWindow: a cursor older than the window yields all from there on, as if the window were
-// as long as the log, wherever it stands; so does a time.
-func TestBehindTheWindow(t *testing.T) {
+// A subscriber older than the in-memory log receives all events from its cursor on, wherever that is, as if the
+// in-memory log were as long as the stream. The same holds for a start by time.
+func TestReplayOlderThanMemory(t *testing.T) {
 	h, _, all := longLog(t, 3000)
 	tip := uint64(len(all))
 	for i := range 40 {
@@ -71,16 +72,16 @@ func TestBehindTheWindow(t *testing.T) {
 	r.Until(tip)
 	require.Len(t, r.Gaps, 1)
 	require.Zero(t, r.Gaps[0].ResumedAt.Seq)
-	require.Len(t, r.Events, len(all), "all that is retained")
+	require.Len(t, r.Events, len(all), "all retained events")
 
 	conflated := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, "x"), Conflate: true, Start: hub.Start{Cursor: &hub.Cursor{Epoch: all[0].ID.Epoch}}})
 	conflated.Until(tip)
 	require.Len(t, conflated.Events, 1, "the newest of its topic and key")
 }
 
-// TestManyBehindTheWindow: however many read old events at once, the live ones are served meanwhile,
-// and each gets all of its own.
-func TestManyBehindTheWindow(t *testing.T) {
+// While many subscribers read old events, live events are delivered without delay, and each subscriber receives all
+// its events.
+func TestReplaysDoNotDelayLiveSubscribers(t *testing.T) {
 	const readers = 60
 	h, _, all := longLog(t, 5000)
 	tip := uint64(len(all))
@@ -110,9 +111,9 @@ func TestManyBehindTheWindow(t *testing.T) {
 	require.Empty(t, live.Gaps)
 }
 
-// TestHoles: what was deleted within the log is told as a gap where it was, to those behind the window
-// and after a restart; and what was not delivered yet is told to all who are live.
-func TestHoles(t *testing.T) {
+// Events that were deleted from the stream become a gap at their position, for subscribers older than the in-memory
+// log and after a restart. If they were not delivered yet, live subscribers get the gap too.
+func TestDeletedRangesBecomeGaps(t *testing.T) {
 	h, e, all := longLog(t, 500)
 	stream, err := e.js.Stream(t.Context(), e.cfg.Stream)
 	require.NoError(t, err)
@@ -148,13 +149,14 @@ func TestHoles(t *testing.T) {
 	}
 	newest := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Last: 450}})
 	newest.Until(500)
-	require.Empty(t, newest.Gaps, "they are all there")
+	require.Empty(t, newest.Gaps, "none of them was deleted")
 	require.Len(t, newest.Events, 450)
 }
 
-// TestSinceDeleted: a time after all that is left, though not after all that there was, is answered: who
-// asks for it must not hold up those who read old events after it.
-func TestSinceDeleted(t *testing.T) {
+// A time after all retained events, but before deleted ones, can be resolved. A subscriber that starts there must
+// not
+// delay other subscribers that read old events after it.
+func TestSinceAfterDeletedEnd(t *testing.T) {
 	h, e, all := longLog(t, 500)
 	last, err := h.Publish(t.Context(), one("late"))
 	require.NoError(t, err)
@@ -172,8 +174,8 @@ func TestSinceDeleted(t *testing.T) {
 	require.False(t, all[seq].Time.Before(all[400].Time))
 }
 
-// TestRetentionBehindTheWindow: of a log longer than the window it is exact too who has lost something.
-func TestRetentionBehindTheWindow(t *testing.T) {
+// If the stream is longer than the in-memory log, exactly the subscribers that lost events get a gap.
+func TestReplayReportsRetentionLossExactly(t *testing.T) {
 	h, _ := startHub(t, Config{Store: t.TempDir(), Retention: hub.Retention{Events: 300}}, hub.Retention{Events: 50})
 	live := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">")})
 	for i := range 20 {

@@ -11,9 +11,9 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// TestBackup: a backup made while events are published holds all that were there when it began, and a
-// store made of it begins a new epoch. One that is damaged or cut off makes no store.
-func TestBackup(t *testing.T) {
+// A backup made while events are published holds all events that were there when it began. A store restored from it
+// begins a new epoch. A damaged or truncated backup creates no store.
+func TestBackupAndRestore(t *testing.T) {
 	if testing.Short() {
 		t.Skip("filling a log takes long")
 	}

@@ -13,8 +13,9 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// cpuOf reports the processor's time of what runs until the function that it gives is called, server,
-// hub and all: the wall's depends on who else is on the machine.
+// cpuOf measures processor time until stop is called, including the server and the hub. Wall-clock time would
+// depend
+// on other programs.
 func cpuOf(b *testing.B) (stop func()) {
 	spent := func() int64 {
 		var u syscall.Rusage
@@ -25,8 +26,8 @@ func cpuOf(b *testing.B) (stop func()) {
 	return func() { b.ReportMetric(float64(spent()-before)/float64(b.N), "cpu-ns/op") }
 }
 
-// BenchmarkPublish compares JetStream's own asynchronous publish to a stream of the same settings, that
-// of the engine with a hub that follows, and arrays that stand or fall together.
+// BenchmarkPublish compares JetStream's own asynchronous publish, the engine with a following hub, and atomic
+// arrays.
 func BenchmarkPublish(b *testing.B) {
 	data := []byte(`{"order":"4711","state":"paid","amount":42.50,"text":"` + strings.Repeat("x", 145) + `"}`)
 	start := func(b *testing.B) (*Engine, *hub.Hub) {

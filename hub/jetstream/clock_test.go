@@ -12,18 +12,19 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// followed is a message as a consumer delivers it.
-type followed struct {
+// deliveredMessage implements jetstream.Msg for a message from a consumer.
+type deliveredMessage struct {
 	jetstream.Msg
 	m *nats.Msg
 }
 
-func (f followed) Headers() nats.Header { return f.m.Header }
-func (f followed) Data() []byte         { return f.m.Data }
-func (f followed) Subject() string      { return f.m.Subject }
+func (f deliveredMessage) Headers() nats.Header { return f.m.Header }
+func (f deliveredMessage) Data() []byte         { return f.m.Data }
+func (f deliveredMessage) Subject() string      { return f.m.Subject }
 
-// TestLiveAndReadTimesAreTheSame: a leader's clock was ahead, and what follows has earlier times, live and
-// read of the log, by a hub that was there and by one that came later.
+// After the leader's clock was ahead, later events have earlier times. Events have the same times live and when
+// read
+// from the stream, also for a hub that started later.
 func TestLiveAndReadTimesAreTheSame(t *testing.T) {
 	e, err := New(Config{URL: "nats://127.0.0.1", Stream: "trivium"})
 	require.NoError(t, err)
@@ -36,7 +37,7 @@ func TestLiveAndReadTimesAreTheSame(t *testing.T) {
 			if seq <= 10 {
 				at = at.Add(time.Hour)
 			}
-			m := followed{m: &nats.Msg{Subject: "trivium.a", Data: []byte("1")}}
+			m := deliveredMessage{m: &nats.Msg{Subject: "trivium.a", Data: []byte("1")}}
 			require.NoError(t, f.enqueueMessage(t.Context(), m, &jetstream.MsgMetadata{Sequence: jetstream.SequencePair{Stream: seq}, Timestamp: at.Local()}))
 		}
 		return f.queue

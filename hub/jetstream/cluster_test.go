@@ -20,7 +20,7 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// cluster is NATS servers on real sockets in this process.
+// cluster is a number of NATS servers in this process, on real sockets.
 type cluster struct {
 	t       *testing.T
 	options []*server.Options
@@ -37,8 +37,9 @@ func startCluster(t *testing.T, n int) *cluster {
 		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", port)})
 	}
 	for i := range n {
-		// SyncInterval is the default, minutes: a store of nats-server 2.15.2 starts its timer without its
-		// lock, and where that fires before the store is in use the race detector tells of it.
+		// SyncInterval keeps its default of minutes: a store of nats-server 2.15.2 starts its sync timer without
+		// holding its
+		// lock, and the race detector reports that if the timer fires before the store is in use.
 		o := &server.Options{
 			ServerName: fmt.Sprint("n", i), Host: "127.0.0.1", Port: clients[i], NoSigs: true, NoLog: true,
 			JetStream: true, StoreDir: t.TempDir(), MaxPayload: 2 << 20,
@@ -59,8 +60,9 @@ func startCluster(t *testing.T, n int) *cluster {
 	return c
 }
 
-// freePorts finds ports that nobody listens on, below those that systems give to connections (from 32768
-// on Linux, 49152 elsewhere): one of those may be taken again before a server listens on it.
+// freePorts returns ports on which nothing listens. They are below the ports that systems assign to connections
+// (from
+// 32768 on Linux, 49152 elsewhere), because a server could lose one of those before it listens.
 func freePorts(t *testing.T, n int) (ports []int) {
 	t.Helper()
 	for tries := 0; len(ports) < n; tries++ {
@@ -93,7 +95,7 @@ func (c *cluster) stop(i int) {
 	}
 }
 
-// waitReady waits until the cluster makes streams.
+// waitReady blocks until the cluster can create streams.
 func (c *cluster) waitReady() {
 	c.t.Helper()
 	conn := c.connect()
@@ -122,7 +124,7 @@ func (c *cluster) connect() *nats.Conn {
 	return conn
 }
 
-// config is of an engine with a stream of its own.
+// config returns the configuration of an engine with a new stream.
 func (c *cluster) config(keep hub.Retention) Config {
 	return Config{
 		URL: c.url(), Stream: fmt.Sprint("s", c.streams.Add(1)), Replicas: len(c.servers), Retention: keep,
@@ -143,14 +145,14 @@ func TestCluster(t *testing.T) {
 
 func TestOneServer(t *testing.T) {
 	c := startCluster(t, 1)
-	t.Run("left alone", func(t *testing.T) { // beside each other: they mostly wait
+	t.Run("parallel", func(t *testing.T) { // these tests mostly wait
 		for _, row := range []struct {
 			name string
 			run  func(*testing.T, *cluster)
 			long bool
 		}{
-			{"shared", testShared, false}, {"keys", testKeys, false}, {"unique", testUnique, false}, {"settings", testSettings, false},
-			{"erase forged", testEraseForged, false}, {"lost stream", testLostStream, false}, {"gone at once", testGoneAtOnce, true}, {"stalled", testStalled, true},
+			{"shared", testShared, false}, {"keys", testKeys, false}, {"unique", testUnique, false}, {"settings", testStreamSettings, false},
+			{"erase forged", testEraseForged, false}, {"deleted stream", testDeletedStream, false}, {"deleted before delivery", testDeletedBeforeDelivery, true}, {"stalled", testStalledServer, true},
 			{"lost rights", testLostRights, true},
 		} {
 			if row.long && testing.Short() {
@@ -166,16 +168,15 @@ func TestOneServer(t *testing.T) {
 	if !testing.Short() {
 		t.Run("reused sequences", func(t *testing.T) { testReusedSequences(t, c) })
 	}
-	t.Run("cut off", func(t *testing.T) { testCutOff(t, c); testErased(t, c) })
-	t.Run("refused", testCredentials)
+	t.Run("disconnected hub", func(t *testing.T) { testDisconnectedHub(t, c); testErased(t, c) })
+	t.Run("credentials", testCredentials)
 	t.Run("rights", testRights)
-	t.Run("away", func(t *testing.T) { testAway(t, c) })
+	t.Run("server restart", func(t *testing.T) { testServerRestart(t, c) })
 }
 
 func one(topic string) *hub.Event { return &hub.Event{Topic: topic, Data: []byte("1")} }
 
-// testShared: what one hub takes all deliver, a cursor of one is good on every other, and so is an
-// idempotency key.
+// All hubs deliver what one of them publishes, and accept each other's cursors and idempotency keys.
 func testShared(t *testing.T, c *cluster) {
 	cfg := c.config(hub.Retention{})
 	var hubs []*hub.Hub
@@ -189,7 +190,7 @@ func testShared(t *testing.T, c *cluster) {
 		var err error
 		last, err = hubs[i%3].Publish(t.Context(), &hub.Event{Topic: fmt.Sprint("t.", i), Data: []byte("1")})
 		require.NoError(t, err)
-		// Where it was published is not where it is asked for: the cursor may be ahead of that hub.
+		// The subscriber uses another hub than the publisher, so the cursor may be ahead of that hub.
 		moved := enginetest.Subscribe(t, hubs[(i+1)%3], hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &last}})
 		moved.Until(last.Seq)
 		require.Empty(t, moved.Gaps)
@@ -222,8 +223,8 @@ func testShared(t *testing.T, c *cluster) {
 	}
 }
 
-// testSettings: a stream that is not as this hub would have it is left alone.
-func testSettings(t *testing.T, c *cluster) {
+// A stream with other settings than required is refused and not changed.
+func testStreamSettings(t *testing.T, c *cluster) {
 	conn := c.connect()
 	defer conn.Close()
 	js, err := natsjs.New(conn)
@@ -237,17 +238,17 @@ func testSettings(t *testing.T, c *cluster) {
 		{"count", func(s *natsjs.StreamConfig, _ *Config) { s.MaxMsgs = 7 }, "max messages: want 65536, the stream has 7"},
 		{"subjects", func(s *natsjs.StreamConfig, _ *Config) { s.Subjects = []string{"x.>"} }, "subjects: want [s"},
 		{"memory", func(s *natsjs.StreamConfig, _ *Config) { s.Storage = natsjs.MemoryStorage }, "storage: want File, the stream has Memory"},
-		{"no answers", func(s *natsjs.StreamConfig, _ *Config) { s.NoAck = true }, "no acknowledgements: want false, the stream has true"},
+		{"no acknowledgements", func(s *natsjs.StreamConfig, _ *Config) { s.NoAck = true }, "no acknowledgements: want false, the stream has true"},
 		{"subjects changed", func(s *natsjs.StreamConfig, _ *Config) {
 			s.SubjectTransform = &natsjs.SubjectTransformConfig{Source: ">", Destination: s.Name + ".>"}
 		}, "subject transform: want false, the stream has true"},
-		{"not ours", func(s *natsjs.StreamConfig, _ *Config) { s.Metadata = nil }, "trivium_epoch (metadata): want 8 hexadecimal digits"},
+		{"no metadata", func(s *natsjs.StreamConfig, _ *Config) { s.Metadata = nil }, "trivium_epoch (metadata): want 8 hexadecimal digits"},
 		{"of another version", func(s *natsjs.StreamConfig, _ *Config) { s.Metadata[metaVersion] = "2" }, "trivium_version (metadata): want 1, the stream has 2"},
 		{"not atomic", func(s *natsjs.StreamConfig, _ *Config) { s.AllowAtomicPublish = false }, "atomic publish (of nats-server 2.12): want true, the stream has false"},
 		{"replicas", func(_ *natsjs.StreamConfig, c *Config) { c.Replicas = 3 }, "replicas: want 3, the stream has 1"},
 		{"payload", func(_ *natsjs.StreamConfig, c *Config) { c.MaxEventSize = 2 << 20 }, "events may have at most 2093056 bytes of data, not 2097152"},
 		{"no URL", func(_ *natsjs.StreamConfig, c *Config) { c.URL = "nats://a:secret/@b" }, "connect to NATS: want URLs such as"},
-		{"nobody there", func(_ *natsjs.StreamConfig, c *Config) { c.URL = "nats://127.0.0.1:1" }, "connect to NATS: nats: no servers available"},
+		{"no server", func(_ *natsjs.StreamConfig, c *Config) { c.URL = "nats://127.0.0.1:1" }, "connect to NATS: nats: no servers available"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			cfg := c.config(hub.Retention{})
@@ -266,8 +267,8 @@ func testSettings(t *testing.T, c *cluster) {
 	}
 }
 
-// testLostStream: a stream that is gone cannot be followed; one made anew has another epoch.
-func testLostStream(t *testing.T, c *cluster) {
+// An engine fails if its stream is deleted. A stream that is created anew has another epoch.
+func testDeletedStream(t *testing.T, c *cluster) {
 	cfg := c.config(hub.Retention{})
 	h, e := startHub(t, cfg, hub.Retention{})
 	last, err := h.Publish(t.Context(), one("a"))
@@ -277,15 +278,15 @@ func testLostStream(t *testing.T, c *cluster) {
 	case err := <-e.Failed():
 		require.ErrorContains(t, err, "was deleted")
 	case <-time.After(enginetest.Patience):
-		require.FailNow(t, "nobody noticed")
+		require.FailNow(t, "the engine did not fail")
 	}
 	require.ErrorIs(t, e.Ready(), hub.ErrUnavailable)
 	_, err = h.Publish(t.Context(), one("a"))
 	require.ErrorIs(t, err, hub.ErrUnavailable)
-	anew, _ := startHub(t, cfg, hub.Retention{})
-	require.NotEqual(t, last.Epoch, anew.Position().Epoch)
-	r := enginetest.Subscribe(t, anew, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &last}})
-	next, err := anew.Publish(t.Context(), one("b"))
+	restarted, _ := startHub(t, cfg, hub.Retention{})
+	require.NotEqual(t, last.Epoch, restarted.Position().Epoch)
+	r := enginetest.Subscribe(t, restarted, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &last}})
+	next, err := restarted.Publish(t.Context(), one("b"))
 	require.NoError(t, err)
 	r.Until(next.Seq)
 	require.Len(t, r.Gaps, 1)
@@ -293,8 +294,8 @@ func testLostStream(t *testing.T, c *cluster) {
 	require.Len(t, r.Events, 1)
 }
 
-// testLostEvents: where the servers have lost what was delivered, as by a power loss, the sequences that
-// they give again are of a new epoch.
+// If the servers lost delivered events, as after a power loss, the sequences that they assign again belong to a new
+// epoch.
 func testLostEvents(t *testing.T, c *cluster) {
 	cfg := c.config(hub.Retention{})
 	h, e := startHub(t, cfg, hub.Retention{})
@@ -318,11 +319,11 @@ func testLostEvents(t *testing.T, c *cluster) {
 	case err := <-e.Failed():
 		require.ErrorContains(t, err, "ends at 2 and was delivered up to 3: it has lost events")
 	case <-time.After(enginetest.Patience):
-		require.FailNow(t, "nobody noticed")
+		require.FailNow(t, "the engine did not fail")
 	}
-	anew, _ := startHub(t, cfg, hub.Retention{})
-	again := enginetest.Subscribe(t, anew, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &last}})
-	next, err := anew.Publish(t.Context(), one("new"))
+	restarted, _ := startHub(t, cfg, hub.Retention{})
+	again := enginetest.Subscribe(t, restarted, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &last}})
+	next, err := restarted.Publish(t.Context(), one("new"))
 	require.NoError(t, err)
 	require.Equal(t, last.Seq, next.Seq)
 	require.NotEqual(t, last.Epoch, next.Epoch)
@@ -332,8 +333,8 @@ func testLostEvents(t *testing.T, c *cluster) {
 	require.Equal(t, []string{"kept", "kept", "new"}, topicsOf(again.Events))
 }
 
-// testGoneAtOnce: what is gone before it was delivered is told, though nothing comes after it.
-func testGoneAtOnce(t *testing.T, c *cluster) {
+// Events that were deleted before the hub received them become a gap, also if no event follows.
+func testDeletedBeforeDelivery(t *testing.T, c *cluster) {
 	cfg := c.config(hub.Retention{Bytes: 8 << 10})
 	cfg.MaxEventSize = 1 << 10
 	h, e := startHub(t, cfg, hub.Retention{})
@@ -349,9 +350,9 @@ func testGoneAtOnce(t *testing.T, c *cluster) {
 	require.Equal(t, ack.Sequence, r.Gaps[0].ResumedAt.Seq)
 }
 
-// testAway: while the server is away publishing is refused at once and subscribers wait; when it is
-// back all goes on, without a loss.
-func testAway(t *testing.T, c *cluster) {
+// While the server is down, publishing fails at once and subscribers wait. After its restart they continue without
+// a gap.
+func testServerRestart(t *testing.T, c *cluster) {
 	h, e := startHub(t, c.config(hub.Retention{}), hub.Retention{})
 	r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">")})
 	last, err := h.Publish(t.Context(), one("before"))
@@ -370,10 +371,10 @@ func testAway(t *testing.T, c *cluster) {
 	} {
 		begin := time.Now()
 		require.ErrorIs(t, publish(), hub.ErrUnavailable)
-		require.Less(t, time.Since(begin), retryTime/2, "it does not wait for what is not there")
+		require.Less(t, time.Since(begin), retryTime/2, "publishing must not wait for the server")
 	}
 	early := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &ahead}})
-	require.False(t, early.Reached(ahead.Seq), "nobody can say yet whether that is past the end")
+	require.False(t, early.Reached(ahead.Seq), "while the server is down it is unknown whether the position is past the end")
 	c.start(0)
 	require.Eventually(t, func() bool { return e.Ready() == nil }, enginetest.Patience, 10*time.Millisecond)
 	receipt, err := h.PublishOnce(t.Context(), "s", "k", one("after"))

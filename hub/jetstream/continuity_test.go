@@ -13,7 +13,7 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// putBack stops the server and puts its store back to the state in dir.
+// putBack stops the server and replaces its store with the earlier state in dir.
 func (c *cluster) putBack(i int, dir string) {
 	c.t.Helper()
 	c.stop(i)
@@ -21,12 +21,12 @@ func (c *cluster) putBack(i int, dir string) {
 	require.NoError(c.t, os.CopyFS(c.options[i].StoreDir, os.DirFS(dir)))
 }
 
-// testReusedSequences: a server whose store was put back to an earlier state assigns the lost sequences
-// again. Whoever publishes first, no subscriber gets another event under an ID that was delivered.
+// A server whose store was put back to an earlier state assigns the lost sequences again. Whoever publishes first,
+// no subscriber may receive another event under an ID that was delivered before.
 func testReusedSequences(t *testing.T, c *cluster) {
 	for _, row := range []struct {
 		name    string
-		publish func(t *testing.T, cfg Config, h *hub.Hub) error // an array that ends past what was delivered
+		publish func(t *testing.T, cfg Config, h *hub.Hub) error // an array whose last sequence was not delivered yet
 		each    bool
 	}{
 		{name: "this hub", publish: func(t *testing.T, _ Config, h *hub.Hub) error {
@@ -77,7 +77,7 @@ func reuseSequences(t *testing.T, c *cluster, publish func(*testing.T, Config, *
 	t.Logf("published: %v", err)
 	select {
 	case err := <-e.Failed():
-		// The follower may see the new epoch before the publisher that began it has told of it.
+		// The follower may notice the new epoch before the publisher that began it has reported it.
 		require.Regexp(t, "it has lost events, and goes on in a new epoch|was made anew", err.Error())
 	case <-time.After(enginetest.Patience):
 		require.FailNow(t, "the lost events were not noticed")
@@ -85,9 +85,9 @@ func reuseSequences(t *testing.T, c *cluster, publish func(*testing.T, Config, *
 	require.ErrorIs(t, e.Ready(), hub.ErrUnavailable)
 	require.Equal(t, last, h.Position(), "nothing more is delivered under the old epoch")
 
-	anew, _ := startHub(t, cfg, hub.Retention{})
-	again := enginetest.Subscribe(t, anew, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &last}})
-	next, err := anew.Publish(t.Context(), one("end"))
+	restarted, _ := startHub(t, cfg, hub.Retention{})
+	again := enginetest.Subscribe(t, restarted, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &last}})
+	next, err := restarted.Publish(t.Context(), one("end"))
 	require.NoError(t, err)
 	require.NotEqual(t, last.Epoch, next.Epoch)
 	again.Until(next.Seq)

@@ -14,7 +14,7 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// journal is what was logged.
+// journal records log lines.
 type journal struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -32,8 +32,7 @@ func (j *journal) count(what string) int {
 	return bytes.Count(j.text.Bytes(), []byte(what))
 }
 
-// testCredentials: a hub whose credentials are refused for a while, be it again and again, goes on when they
-// are taken.
+// A hub whose credentials are rejected repeatedly continues once they are accepted.
 func testCredentials(t *testing.T) {
 	options := &server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, JetStream: true,

@@ -18,9 +18,10 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// testCutOff: a hub that was cut off while retention went past it tells all its subscribers, since
-// nobody knows what it was, and goes on with what there is.
-func testCutOff(t *testing.T, c *cluster) {
+// While a hub is disconnected, retention removes events that it has not read. All its subscribers get a gap,
+// because
+// the topics of the lost events are unknown, and the hub continues with the retained events.
+func testDisconnectedHub(t *testing.T, c *cluster) {
 	proxy := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()),
 		"cut", "127.0.0.1:0", fmt.Sprintf("127.0.0.1:%d", c.options[0].Port))
 	require.NoError(t, proxy.Start())
@@ -55,8 +56,10 @@ func testCutOff(t *testing.T, c *cluster) {
 	require.Empty(t, idle.Events)
 }
 
-// stalling passes connections on to the address, until it is told to read nothing more of the clients.
-func stalling(t *testing.T, address string) (url string, stall func()) {
+// startStallingProxy forwards connections to the address until stall is called. After that it reads nothing more
+// from
+// the clients.
+func startStallingProxy(t *testing.T, address string) (url string, stall func()) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	var running sync.WaitGroup
@@ -95,21 +98,21 @@ func stalling(t *testing.T, address string) (url string, stall func()) {
 	return "nats://" + listener.Addr().String(), stall
 }
 
-// testStalled: a server that takes nothing more off its socket, as one that is paused, holds nobody up
-// for longer than an answer may take.
-func testStalled(t *testing.T, c *cluster) {
+// A server that no longer reads from its socket, as when it is paused, blocks no call for longer than an answer may
+// take.
+func testStalledServer(t *testing.T, c *cluster) {
 	cfg := c.config(hub.Retention{})
 	var stall func()
-	cfg.URL, stall = stalling(t, fmt.Sprintf("127.0.0.1:%d", c.options[0].Port))
+	cfg.URL, stall = startStallingProxy(t, fmt.Sprintf("127.0.0.1:%d", c.options[0].Port))
 	h, e := startHub(t, cfg, hub.Retention{})
 	stall()
-	many := make([]*hub.Event, 32) // more than sockets hold
+	many := make([]*hub.Event, 32) // more bytes than the socket buffers hold
 	for i := range many {
 		many[i] = &hub.Event{Topic: "a", Encoding: hub.Binary, Data: make([]byte, hub.DefaultMaxEventSize)}
 	}
 	begin := time.Now()
 	_, err := h.Publish(t.Context(), many...)
 	require.ErrorIs(t, err, hub.ErrUnavailable)
-	_ = e.Ready() // it answers, whatever that is
+	_ = e.Ready() // only that Ready returns is tested
 	require.Less(t, time.Since(begin), nats.DefaultFlusherTimeout/2)
 }

@@ -31,7 +31,7 @@ func TestEmbedded(t *testing.T) {
 	})
 }
 
-// reopen closes what is open on the store, changes what its state says, and opens it again.
+// reopen closes the hub, applies change to the store's state file, and opens the store again.
 func reopen(t *testing.T, h *hub.Hub, cfg Config, change func(*state)) (*hub.Hub, *Engine) {
 	t.Helper()
 	require.NoError(t, h.Close())
@@ -48,14 +48,13 @@ func reopen(t *testing.T, h *hub.Hub, cfg Config, change func(*state)) (*hub.Hub
 	return startHub(t, cfg, hub.Retention{})
 }
 
-// TestRestart: cursors and idempotency keys outlast the hub; but where events may have been lost
-// that had IDs, the epoch is new.
-func TestRestart(t *testing.T) {
+// Cursors and idempotency keys survive a restart. The epoch changes only if events with IDs may have been lost.
+func TestRestartKeepsCursorsAndKeys(t *testing.T) {
 	for _, row := range []struct {
-		name   string
-		always bool
-		change func(*state)
-		anew   bool
+		name     string
+		always   bool
+		change   func(*state)
+		newEpoch bool
 	}{
 		{"closed cleanly", false, func(*state) {}, false},
 		{"closed cleanly, another boot", false, func(s *state) { s.Boot = "another" }, false},
@@ -73,10 +72,10 @@ func TestRestart(t *testing.T) {
 			require.NoError(t, err)
 			h, _ = reopen(t, h, cfg, row.change)
 			require.Equal(t, keyed.Last.Seq, h.Position().Seq)
-			require.Equal(t, row.anew, h.Position().Epoch != first.Epoch)
+			require.Equal(t, row.newEpoch, h.Position().Epoch != first.Epoch)
 			r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &first}})
 			r.Until(keyed.Last.Seq)
-			if row.anew {
+			if row.newEpoch {
 				require.Len(t, r.Gaps, 1)
 				require.Equal(t, hub.GapEpoch, r.Gaps[0].Reason)
 				require.Equal(t, []string{"a", "b", "c", "d"}, topicsOf(r.Events))
@@ -94,16 +93,16 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestStoreRefused: what cannot be opened is told, and stays as it was.
-func TestStoreRefused(t *testing.T) {
+// A store that cannot be opened returns an error and is not changed.
+func TestFailedOpenLeavesStoreUnchanged(t *testing.T) {
 	for _, row := range []struct {
 		name    string
 		prepare func(t *testing.T, dir string)
 		want    string
 	}{
-		{"another version", func(t *testing.T, dir string) { write(t, dir, stateName, `{"version":2,"clean":true}`) }, "has version 2, but this program supports only version 1"},
-		{"another's directory", func(t *testing.T, dir string) { write(t, dir, "notes.txt", "mine") }, "is not a store: it contains notes.txt"},
-		{"broken", func(t *testing.T, dir string) { write(t, dir, stateName, "{") }, "trivium.json: unexpected"},
+		{"another version", func(t *testing.T, dir string) { writeFile(t, dir, stateName, `{"version":2,"clean":true}`) }, "has version 2, but this program supports only version 1"},
+		{"not a store", func(t *testing.T, dir string) { writeFile(t, dir, "notes.txt", "mine") }, "is not a store: it contains notes.txt"},
+		{"invalid JSON", func(t *testing.T, dir string) { writeFile(t, dir, stateName, "{") }, "trivium.json: unexpected"},
 		{"in use", func(t *testing.T, dir string) {
 			h, _ := startHub(t, Config{Store: dir}, hub.Retention{})
 			_, err := h.Publish(t.Context(), one("a"))
@@ -113,10 +112,10 @@ func TestStoreRefused(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			dir := t.TempDir()
 			row.prepare(t, dir)
-			before := listing(t, dir)
+			before := listDir(t, dir)
 			_, err := newEngine(t, Config{Store: dir}).Start(func([]*hub.Event) {})
 			require.ErrorContains(t, err, row.want)
-			require.Equal(t, before, listing(t, dir))
+			require.Equal(t, before, listDir(t, dir))
 		})
 	}
 	_, err := New(Config{})
@@ -131,13 +130,13 @@ func TestStoreRefused(t *testing.T) {
 	require.ErrorContains(t, err, "replicas: want 1")
 }
 
-// TestStartFails: what a start that failed has found it leaves, and so does the Close after it.
-func TestStartFails(t *testing.T) {
+// A failed start, and Close after it, leave the store as it was.
+func TestFailedStartLeavesStoreUnchanged(t *testing.T) {
 	cfg := Config{Store: t.TempDir()}
 	h, _ := startHub(t, cfg, hub.Retention{})
 	require.NoError(t, h.Close())
 	lost := `{"version":1,"clean":false,"boot":"another","sync_always":false}` + "\n"
-	write(t, cfg.Store, stateName, lost)
+	writeFile(t, cfg.Store, stateName, lost)
 	e := newEngine(t, cfg)
 	e.cfg.Stream = "other"
 	_, err := e.Start(func([]*hub.Event) {})
@@ -150,12 +149,12 @@ func TestStartFails(t *testing.T) {
 	require.ErrorIs(t, err, hub.ErrClosed)
 }
 
-func write(t *testing.T, dir, name, content string) {
+func writeFile(t *testing.T, dir, name, content string) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
 }
 
-func listing(t *testing.T, dir string) (names []string) {
+func listDir(t *testing.T, dir string) (names []string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
@@ -165,8 +164,8 @@ func listing(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// TestRetentionChanges: what the only hub of a store is told to keep is what is kept.
-func TestRetentionChanges(t *testing.T) {
+// The stream of an embedded server takes over the configured retention.
+func TestRetentionFollowsConfiguration(t *testing.T) {
 	cfg := Config{Store: t.TempDir()}
 	h, _ := startHub(t, cfg, hub.Retention{})
 	for i := range 20 {
@@ -183,8 +182,8 @@ func TestRetentionChanges(t *testing.T) {
 	require.Len(t, r.Events, 5)
 }
 
-// TestLessRoom: a store on a disk with less room than it may come to take works, as long as there is some.
-func TestLessRoom(t *testing.T) {
+// An engine starts on a disk with less free space than the configured retention.
+func TestStartOnSmallDisk(t *testing.T) {
 	var log strings.Builder
 	cfg := Config{
 		Store: t.TempDir(), Retention: hub.Retention{Bytes: 1 << 60},
@@ -199,8 +198,8 @@ func TestLessRoom(t *testing.T) {
 	}
 }
 
-// TestLargeBefore: what was published under a larger limit is delivered still.
-func TestLargeBefore(t *testing.T) {
+// Events that were published under a larger size limit are still delivered.
+func TestEventsAboveLoweredLimitAreDelivered(t *testing.T) {
 	const size = 10 << 20
 	cfg := Config{Store: t.TempDir(), MaxEventSize: size}
 	e := newEngine(t, cfg)
@@ -219,8 +218,8 @@ func TestLargeBefore(t *testing.T) {
 	require.Len(t, r.Events[0].Data, size)
 }
 
-// TestMessages: every event that may be published comes back as it was, by either way.
-func TestMessages(t *testing.T) {
+// Every valid event is the same after encode and decode, read from a consumer and by direct get.
+func TestEventsSurviveEncoding(t *testing.T) {
 	h, e := startHub(t, Config{Store: t.TempDir()}, hub.Retention{})
 	r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">")})
 	token := rapid.StringOfN(rapid.Rune().Filter(func(r rune) bool {

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestFailsOnce: who has been told why the engine ended is not told again, nor anything else.
-func TestFailsOnce(t *testing.T) {
+// Failed reports only the first error, and only once.
+func TestFailedReportsFirstErrorOnly(t *testing.T) {
 	e, err := New(Config{Store: t.TempDir()})
 	require.NoError(t, err)
 	e.fail(errors.New("first"))

@@ -35,8 +35,8 @@ func TestErasures(t *testing.T) {
 	require.Equal(t, []uint64{8, 9}, s.seqs)
 }
 
-// holding returns the files below a directory that contain the text.
-func holding(t *testing.T, dir, text string) (files []string) {
+// filesContaining returns the files below a directory that contain the text.
+func filesContaining(t *testing.T, dir, text string) (files []string) {
 	t.Helper()
 	require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -51,10 +51,11 @@ func holding(t *testing.T, dir, text string) (files []string) {
 	return files
 }
 
-// TestEraseOutlastsRestart: the bytes of an erased event are in no file of the store, and a hub started later
-// tells no gap where it was, nor where it never had it in memory.
-func TestEraseOutlastsRestart(t *testing.T) {
-	for _, after := range []int{0, 500} { // events, so that the erased one is in the newest block or far behind
+// No file of the store contains the bytes of an erased event. A hub that starts later reports no gap at its
+// position,
+// whether the position is in its in-memory log or older.
+func TestErasureSurvivesRestart(t *testing.T) {
+	for _, after := range []int{0, 500} { // events after the erased one, so that it is in the newest block or in an older one
 		t.Run(fmt.Sprint(after, " events after it"), func(t *testing.T) {
 			const marker = "marker-of-the-erased-event"
 			cfg := Config{Store: t.TempDir(), Window: 50}
@@ -68,7 +69,7 @@ func TestEraseOutlastsRestart(t *testing.T) {
 				_, err = h.Publish(t.Context(), one("a"))
 				require.NoError(t, err)
 			}
-			require.Eventually(t, func() bool { return len(holding(t, cfg.Store, marker)) > 0 }, enginetest.Patience, 10*time.Millisecond)
+			require.Eventually(t, func() bool { return len(filesContaining(t, cfg.Store, marker)) > 0 }, enginetest.Patience, 10*time.Millisecond)
 			require.NoError(t, h.Erase(t.Context(), secret))
 			last, err := h.Publish(t.Context(), one("a"))
 			require.NoError(t, err)
@@ -81,15 +82,15 @@ func TestEraseOutlastsRestart(t *testing.T) {
 				}
 				require.ErrorIs(t, h.Erase(t.Context(), secret), hub.ErrNoEvent)
 				require.NoError(t, h.Close())
-				require.Empty(t, holding(t, cfg.Store, marker))
+				require.Empty(t, filesContaining(t, cfg.Store, marker))
 				h, _ = startHub(t, cfg, keep)
 			}
 		})
 	}
 }
 
-// testErased: an event erased through one hub is gone on all: on one that was cut off, on one that had not
-// read it before it was gone, and on one that starts later; and none tells a gap.
+// An event erased through one hub is gone on all hubs: on a disconnected one, on one that had not read the event
+// yet, and on one that starts later. None reports a gap.
 func testErased(t *testing.T, c *cluster) {
 	proxy := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()),
 		"cut", "127.0.0.1:0", fmt.Sprintf("127.0.0.1:%d", c.options[0].Port))
@@ -111,15 +112,15 @@ func testErased(t *testing.T, c *cluster) {
 	}
 	publish(10)
 	live.Until(ids[9].Seq)
-	if len(c.servers) == 1 { // else the hub connects to another server
+	if len(c.servers) == 1 { // in a cluster the hub would connect to another server
 		proxy.Stop()
 		require.Eventually(t, func() bool { return e.Ready() != nil }, enginetest.Patience, 10*time.Millisecond)
 	}
-	require.NoError(t, other.Erase(t.Context(), ids[4]), "the hub that is cut off has it in memory")
+	require.NoError(t, other.Erase(t.Context(), ids[4]), "the disconnected hub has it in memory")
 	publish(10)
-	require.NoError(t, other.Erase(t.Context(), ids[14]), "it has not read this one")
+	require.NoError(t, other.Erase(t.Context(), ids[14]), "the disconnected hub has not read this one")
 	publish(10)
-	require.NoError(t, other.Erase(t.Context(), ids[29]), "nor the newest")
+	require.NoError(t, other.Erase(t.Context(), ids[29]), "and has not read the newest one")
 	if len(c.servers) == 1 {
 		require.NoError(t, proxy.Start())
 	}
@@ -129,7 +130,7 @@ func testErased(t *testing.T, c *cluster) {
 	require.Empty(t, live.Gaps)
 	require.Eventually(t, func() bool { return other.Position().Seq >= ids[30].Seq }, enginetest.Patience, time.Millisecond)
 	if len(c.servers) == 1 {
-		require.Len(t, live.Events, 31-2, "of those that it had not read two were erased")
+		require.Len(t, live.Events, 31-2, "two of the events that it had not read were erased")
 	}
 	late, _ := startHub(t, cfg, hub.Retention{Events: 5})
 	for name, hub := range map[string]*hub.Hub{"cut off": h, "other": other, "started later": late} {
@@ -143,7 +144,7 @@ func testErased(t *testing.T, c *cluster) {
 
 var errNoEvent = hub.ErrNoEvent
 
-// requireErased reads the log from each position, and wants all but the erased events and no gap.
+// requireErased reads the log from each position, and requires all events but the erased ones and no gap.
 func requireErased(t *testing.T, name string, h *hub.Hub, ids []hub.Cursor, erased ...int) {
 	t.Helper()
 	for i := range ids {
@@ -160,8 +161,9 @@ func requireErased(t *testing.T, name string, h *hub.Hub, ids []hub.Cursor, eras
 	}
 }
 
-// testEraseForged: only the hub's own messages erase: not one on another subject, nor one that names
-// itself or a later sequence, nor one without a number.
+// Only messages of the hub erase events. A message on another subject, one that names itself or a later sequence,
+// and
+// one without a number do not.
 func testEraseForged(t *testing.T, c *cluster) {
 	cfg := c.config(hub.Retention{})
 	h, e := startHub(t, cfg, hub.Retention{})

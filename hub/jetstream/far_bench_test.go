@@ -15,14 +15,15 @@ import (
 )
 
 var (
-	farEvents = flag.Int("far.events", 100_000, "events of the store of BenchmarkFar")
+	farEvents = flag.Int("far.events", 100_000, "events of the store of BenchmarkRareTopics")
 	farStore  = flag.String("far.store", "", "directory of that store, to be used again; empty: a new one")
 )
 
-// BenchmarkFar reads what lies far behind the window: the newest events of topics that are rare, and the whole
-// log. An event of rare comes every 100,000 events, of seldom every 1,000; old has all of its 100 at the
-// beginning.
-func BenchmarkFar(b *testing.B) {
+// BenchmarkRareTopics reads events far older than the in-memory log: the newest events of rare topics, and the
+// whole
+// log. Topic rare has one of 100,000 events, topic seldom one of 1,000, and all 100 events of topic old are the
+// first.
+func BenchmarkRareTopics(b *testing.B) {
 	dir := *farStore
 	if dir == "" {
 		dir = b.TempDir()
@@ -77,7 +78,7 @@ func BenchmarkFar(b *testing.B) {
 	})
 }
 
-// read reads up to that many events of the topic and returns how many there were.
+// read returns the number of events of the topic, at most most, that a subscriber receives.
 func read(b *testing.B, h *hub.Hub, topic string, start hub.Start, most int) (n int) {
 	f, err := hub.ParseFilter(topic)
 	require.NoError(b, err)

@@ -9,8 +9,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// TestQueue: what waits for the hub is bounded in bytes too, and none of it comes twice or late.
-func TestQueue(t *testing.T) {
+// The follower's queue is also bounded in bytes, and delivers each element once and in order.
+func TestQueueIsBoundedAndOrdered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got []uint64
 		f := newFollower(&Engine{}, 10, func(events []*hub.Event) {

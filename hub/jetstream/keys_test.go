@@ -18,8 +18,7 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// testKeys: a key is good on another hub when its events are not in the log any more, for the same events
-// alone.
+// Another hub accepts a key for the same events only, also after these events have left the log.
 func testKeys(t *testing.T, c *cluster) {
 	keep := hub.Retention{Events: 10}
 	cfg := c.config(keep)
@@ -36,7 +35,7 @@ func testKeys(t *testing.T, c *cluster) {
 		key := fmt.Sprint("k", n)
 		receipt, err := first.PublishOnce(t.Context(), "s", key, order("o")...)
 		require.NoError(t, err)
-		follows.Until(receipt.Last.Seq) // what is gone before it came by nobody knows
+		follows.Until(receipt.Last.Seq) // a hub knows only keys of events that it has read
 		var last hub.Cursor
 		for range 2 * keep.Events {
 			last, err = first.Publish(t.Context(), one("more"))
@@ -53,7 +52,7 @@ func testKeys(t *testing.T, c *cluster) {
 	}
 }
 
-func TestKeysEnd(t *testing.T) {
+func TestKeysExpire(t *testing.T) {
 	var k keys
 	now := time.Now()
 	k.add("old", keyedPublish{last: 7, at: now.Add(-hub.IdempotencyPeriod)})
@@ -62,7 +61,7 @@ func TestKeysEnd(t *testing.T) {
 	_, known := k.lookup("old")
 	require.False(t, known)
 	one, _ := k.lookup("ending")
-	require.Equal(t, uint64(8), one.last, "the first of the name")
+	require.Equal(t, uint64(8), one.last, "a repeated ID does not replace the first")
 	for i := range hub.MaxIdempotencyKeys {
 		k.add(fmt.Sprint(i), keyedPublish{at: now, publisher: publisherOf(fmt.Sprint(i % 3))})
 	}
@@ -70,14 +69,14 @@ func TestKeysEnd(t *testing.T) {
 	require.Len(t, k.byID, hub.MaxIdempotencyKeys)
 	require.Len(t, k.held, 3)
 	_, known = k.lookup("ending")
-	require.False(t, known, "the oldest goes")
+	require.False(t, known, "the oldest is evicted")
 	k.evict(now.Add(hub.IdempotencyPeriod), hub.MaxIdempotencyKeys)
 	require.Empty(t, k.byID)
 	require.Empty(t, k.held)
 }
 
-// TestKeysOfHubs: what a subject publishes by way of other hubs counts toward its share.
-func TestKeysOfHubs(t *testing.T) {
+// Publishes of a subject through other hubs count towards its share of keys.
+func TestKeySharesCountAllHubs(t *testing.T) {
 	var k keys
 	greedy, other := publisherOf("greedy"), publisherOf("other")
 	n := 0
@@ -101,7 +100,7 @@ func TestKeysOfHubs(t *testing.T) {
 	}
 }
 
-// testUnique: an event with an ID is taken once by all hubs together, also when they are sent it at once.
+// All hubs together store an event with an ID once, also if they receive it at the same time.
 func testUnique(t *testing.T, c *cluster) {
 	keep := hub.Retention{Events: 10_000}
 	cfg := c.config(keep)
@@ -135,9 +134,9 @@ func testUnique(t *testing.T, c *cluster) {
 	require.Equal(t, uint64(n+2), last.Seq)
 }
 
-// TestKeysOfFutureEnd: a key that came by with a time to come, from a leader whose clock is ahead, is remembered
-// no longer than others, and does not keep later ones.
-func TestKeysOfFutureEnd(t *testing.T) {
+// A key with a time in the future, from a leader whose clock is ahead, expires like others and does not keep later
+// keys from expiring.
+func TestKeysFromFastClockExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var k keys
 		one := keyedPublish{content: keyedContent{events: 1}, publisher: publisherHash{1}}

@@ -17,7 +17,7 @@ import (
 func TestLaneTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLane(10, 1000)
-		require.NoError(t, l.enter(t.Context(), "greedy", 100), "a large one goes alone")
+		require.NoError(t, l.enter(t.Context(), "greedy", 100), "a publish above the limit goes alone")
 		var mu sync.Mutex
 		var order []string
 		enter := func(publisher string, n int64) {
@@ -53,8 +53,8 @@ func TestLaneTakesTurns(t *testing.T) {
 	})
 }
 
-// What waits is bounded, of one publisher and in all, and others find room to wait.
-func TestLaneRefuses(t *testing.T) {
+// Waiting publishes are bounded per publisher and in total, and other publishers still find space to wait.
+func TestLaneBoundsWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLane(10, 100)
 		require.NoError(t, l.enter(t.Context(), "greedy", 10))
@@ -99,7 +99,7 @@ func TestLaneRefuses(t *testing.T) {
 	})
 }
 
-func TestLanesBySize(t *testing.T) {
+func TestLaneIsChosenBySize(t *testing.T) {
 	l := newLanes()
 	enter := func(sizes ...int) func() {
 		var events []*hub.Event

@@ -14,17 +14,17 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	const atOnce = "8" // parallel tests, if -parallel does not say: they mostly wait
+	const atOnce = "8" // parallel tests unless -parallel is set; they mostly wait
 	flag.Parse()
 	said := false
 	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
 	if !said {
-		_ = flag.Set("test.parallel", atOnce) // a number
+		_ = flag.Set("test.parallel", atOnce) // cannot fail: the value is a number
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// startHub starts a hub, and again while NATS is unavailable, as the program does.
+// startHub starts a hub, and tries again while NATS is unavailable, as the program does.
 func startHub(t *testing.T, cfg Config, keep hub.Retention) (*hub.Hub, *Engine) {
 	t.Helper()
 	for begin := time.Now(); ; time.Sleep(retryWait) {

@@ -14,26 +14,26 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// TestStorePutBack: a store that was put back to an earlier state, or lost its end, assigns no ID a
-// second time under one epoch, and clients get a gap.
-func TestStorePutBack(t *testing.T) {
+// A store that was put back to an earlier state, or lost its end, assigns no ID a second time under one epoch.
+// Subscribers get a gap.
+func TestOlderStoreBeginsNewEpoch(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		damage func(t *testing.T, store, earlier string)
-		said   string
+		reason string
 	}{
-		{"all of it", func(t *testing.T, store, earlier string) {
+		{"whole directory", func(t *testing.T, store, earlier string) {
 			require.NoError(t, os.RemoveAll(store))
 			require.NoError(t, os.CopyFS(store, os.DirFS(earlier)))
 		}, "the store is a copy"},
-		{"what the server keeps", func(t *testing.T, store, earlier string) {
+		{"server files only", func(t *testing.T, store, earlier string) {
 			require.NoError(t, os.RemoveAll(filepath.Join(store, "jetstream")))
 			require.NoError(t, os.CopyFS(filepath.Join(store, "jetstream"), os.DirFS(filepath.Join(earlier, "jetstream"))))
 		}, "the log ends at 20, but events up to 40 were delivered"},
 		{"the last block is cut", func(t *testing.T, store, _ string) {
 			cutLastBlock(t, store)
 		}, "but events up to 40 were delivered"},
-		{"no stream", func(t *testing.T, store, _ string) {
+		{"server files deleted", func(t *testing.T, store, _ string) {
 			require.NoError(t, os.RemoveAll(filepath.Join(store, "jetstream")))
 		}, "the store contains another stream"},
 	} {
@@ -51,11 +51,11 @@ func TestStorePutBack(t *testing.T) {
 			require.NoError(t, h.Close())
 			row.damage(t, cfg.Store, earlier)
 
-			var said journal
-			cfg.Logger = slog.New(slog.NewTextHandler(&said, nil))
+			var logged journal
+			cfg.Logger = slog.New(slog.NewTextHandler(&logged, nil))
 			h, _ = startHub(t, cfg, hub.Retention{})
 			require.NotEqual(t, last.Epoch, h.Position().Epoch)
-			require.Positive(t, said.count(row.said), said.text.String())
+			require.Positive(t, logged.count(row.reason), logged.text.String())
 			r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &last}})
 			next, err := h.Publish(t.Context(), many("new", 30)...)
 			require.NoError(t, err)
@@ -65,13 +65,12 @@ func TestStorePutBack(t *testing.T) {
 			require.Len(t, r.Events, int(next.Seq))
 			require.NoError(t, h.Close())
 			h, _ = startHub(t, cfg, hub.Retention{})
-			require.Equal(t, next, h.Position(), "the epoch is new once")
+			require.Equal(t, next, h.Position(), "the next start keeps the new epoch")
 		})
 	}
 }
 
-// cutLastBlock takes the end of the newest messages away, as a disk may, and what the server knows of
-// them besides.
+// cutLastBlock truncates the file with the newest messages, as a damaged disk may, and deletes the server's index.
 func cutLastBlock(t *testing.T, store string) {
 	blocks, err := filepath.Glob(filepath.Join(store, "jetstream", "*", "streams", "*", "msgs", "*.blk"))
 	require.NoError(t, err)
@@ -83,11 +82,11 @@ func cutLastBlock(t *testing.T, store string) {
 	require.NoError(t, os.Remove(filepath.Join(filepath.Dir(last), "index.db")))
 }
 
-// TestMarkRefused: a mark that is none ends the start and stays as it is.
-func TestMarkRefused(t *testing.T) {
+// An invalid mark fails the start and is not changed.
+func TestInvalidMarkFailsStart(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, stateName, `{"version":1,"clean":true}`)
-	write(t, dir, markName, "x\n")
+	writeFile(t, dir, stateName, `{"version":1,"clean":true}`)
+	writeFile(t, dir, markName, "x\n")
 	_, err := newEngine(t, Config{Store: dir}).Start(func([]*hub.Event) {})
 	require.ErrorContains(t, err, fmt.Sprintf("store: %s: want a sequence number", markName))
 	content, err := os.ReadFile(filepath.Join(dir, markName))

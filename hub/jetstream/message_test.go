@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestForeignMessages: what others publish into the stream is an event only if a hub would have taken it.
-func TestForeignMessages(t *testing.T) {
+// A message from another program is an event only if the hub would have accepted it.
+func TestDecodeForeignMessages(t *testing.T) {
 	e := newEngine(t, Config{Store: t.TempDir()})
 	for _, row := range []struct {
 		name, subject, about, data string

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRefused: only what was certainly not done is tried again.
-func TestRefused(t *testing.T) {
+// Only errors of requests that were certainly not carried out count as refused.
+func TestIsRefused(t *testing.T) {
 	api := func(code int, number jetstream.ErrorCode) error {
 		return &jetstream.APIError{Code: code, ErrorCode: number}
 	}
@@ -21,13 +21,13 @@ func TestRefused(t *testing.T) {
 		err     error
 		refused bool
 	}{
-		{"nobody there", nats.ErrNoResponders, true},
-		{"nobody there, as the library says it", jetstream.ErrNoStreamResponse, true},
+		{"no responders", nats.ErrNoResponders, true},
+		{"no stream response", jetstream.ErrNoStreamResponse, true},
 		{"no leader", api(503, 10008), true},
-		{"too much waiting", api(429, 10167), true},
+		{"too many requests", api(429, 10167), true},
 		{"too many batches", api(429, 10210), true},
-		{"a message of a batch did not arrive", api(400, errIncompleteBatch), true},
-		{"a key known", api(400, errDuplicate), false},
+		{"incomplete batch", api(400, errIncompleteBatch), true},
+		{"duplicate ID", api(400, errDuplicate), false},
 		{"a key under way", api(409, errInProcess), false},
 		{"too large", api(400, 10054), false},
 		{"no answer", nats.ErrTimeout, false},

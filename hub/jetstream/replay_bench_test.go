@@ -19,8 +19,9 @@ import (
 
 var replayEvents = flag.Int("replay.events", 100_000, "events of the stream of BenchmarkReplay")
 
-// BenchmarkReplay reads a whole stream from its first event, with a NATS server that is further away with each row:
-// the delay is of each direction.
+// BenchmarkReplay reads a whole stream from its first event. Each row adds a network delay, in each direction,
+// between
+// the hub and the NATS server.
 func BenchmarkReplay(b *testing.B) {
 	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, StoreDir: b.TempDir(), JetStream: true, MaxPayload: 8 << 20, NoSigs: true, NoLog: true})
 	require.NoError(b, err)
@@ -48,7 +49,7 @@ func BenchmarkReplay(b *testing.B) {
 	require.NoError(b, h.Close())
 	for _, delay := range []time.Duration{0, time.Millisecond, 100 * time.Millisecond} {
 		b.Run(fmt.Sprint("delay ", delay), func(b *testing.B) {
-			h, e := start(delayed(b, s.Addr().String(), delay))
+			h, e := start(startDelayingProxy(b, s.Addr().String(), delay))
 			defer func() { require.NoError(b, h.Close()) }()
 			n := 0
 			for b.Loop() {
@@ -60,9 +61,9 @@ func BenchmarkReplay(b *testing.B) {
 	}
 }
 
-// delayed returns the address of a proxy that brings what it gets to the address a while later, in each direction.
-// It ends with the benchmark.
-func delayed(b *testing.B, to string, delay time.Duration) string {
+// startDelayingProxy returns the address of a proxy that delays all bytes, in each direction. It stops with the
+// benchmark.
+func startDelayingProxy(b *testing.B, to string, delay time.Duration) string {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(b, err)
 	var running sync.WaitGroup
@@ -85,7 +86,7 @@ func delayed(b *testing.B, to string, delay time.Duration) string {
 	return listener.Addr().String()
 }
 
-// relay copies until either side ends, and closes both.
+// relay copies until either side closes, and closes both.
 func relay(to, from net.Conn, delay time.Duration) {
 	type piece struct {
 		data []byte

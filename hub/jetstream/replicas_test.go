@@ -14,8 +14,8 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// testDamagedReplica: a follower that has lost some of its files reports deleted ranges where the others
-// have events. Readers get all events, from the in-memory log and from behind it, and the log names the server.
+// A follower that lost some of its files reports deleted ranges where the other servers have events. Subscribers
+// receive all events, from the in-memory log and from the stream, and the log names the server.
 func testDamagedReplica(t *testing.T, c *cluster) {
 	keep := hub.Retention{Bytes: 64 << 20}
 	cfg := c.config(keep)
@@ -50,7 +50,7 @@ func testDamagedReplica(t *testing.T, c *cluster) {
 
 	short := hub.Retention{Events: 10}
 	cfg.Window = 10
-	for range 6 { // replicas answer in turn
+	for range 6 { // replicas take turns in answering
 		behind, _ := startHub(t, cfg, short)
 		r := enginetest.Subscribe(t, behind, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &hub.Cursor{Epoch: last.Epoch}}})
 		r.Until(last.Seq)
@@ -60,22 +60,22 @@ func testDamagedReplica(t *testing.T, c *cluster) {
 	}
 	cfg.Window = events
 	for range 6 {
-		anew, _ := startHub(t, cfg, keep)
-		r := enginetest.Subscribe(t, anew, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &hub.Cursor{Epoch: last.Epoch}}})
+		restarted, _ := startHub(t, cfg, keep)
+		r := enginetest.Subscribe(t, restarted, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &hub.Cursor{Epoch: last.Epoch}}})
 		r.Until(last.Seq)
 		require.Empty(t, r.Gaps)
 		require.Len(t, r.Events, events)
-		require.NoError(t, anew.Close())
+		require.NoError(t, restarted.Close())
 	}
-	require.Eventually(t, func() bool { // a server that has just started may not be current yet
+	require.Eventually(t, func() bool { // a server that has just started may not have caught up yet
 		e.compareOnce(t.Context(), 1500)
 		return e.Stats().Differ[c.options[damaged].ServerName] > 0
 	}, enginetest.Patience, 100*time.Millisecond)
 	require.Positive(t, log.count("server="+c.options[damaged].ServerName))
 }
 
-// followerOf waits until all servers have all messages of the engine's stream, and returns one that does not lead
-// it.
+// followerOf waits until all servers have all messages of the engine's stream, and returns one that is not its
+// leader.
 func (c *cluster) followerOf(e *Engine) (server int) {
 	c.t.Helper()
 	require.Eventually(c.t, func() bool {

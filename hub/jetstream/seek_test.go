@@ -12,7 +12,7 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// TestNewestFindsWhatAScanFinds: with events of all densities, and some deleted.
+// Newest returns the same events as a scan, for frequent and rare topics and with deleted events.
 func TestNewestFindsWhatAScanFinds(t *testing.T) {
 	h, e := startHub(t, Config{Store: t.TempDir(), Retention: hub.Retention{Events: 1 << 20}}, hub.Retention{Events: 50})
 	const n = 20_000

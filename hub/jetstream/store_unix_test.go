@@ -17,9 +17,10 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// TestNotOnDisk: a store of which something could not be written to disk is not said to be in order, or a
-// power loss after that would have IDs given twice. A pipe is what cannot.
-func TestNotOnDisk(t *testing.T) {
+// If a file of the store cannot be synced, the store is not marked as closed cleanly. Otherwise IDs could be
+// assigned
+// twice after a power loss. A pipe is a file that cannot be synced.
+func TestFailedSyncLeavesStoreUnclean(t *testing.T) {
 	dir := t.TempDir()
 	e := newEngine(t, Config{Store: dir})
 	_, err := e.Start(func([]*hub.Event) {})
@@ -33,19 +34,19 @@ func TestNotOnDisk(t *testing.T) {
 	require.False(t, left.Clean)
 }
 
-// TestFullDisk: when the disk has stopped writing, here no file more than 256 KiB of it, publishing is
-// refused, the engine tells that it has ended, and the store is not said to be in order. Where there is
-// room again all that was acknowledged is there.
-func TestFullDisk(t *testing.T) {
+// On a full disk, simulated by a file size limit of 256 KiB, publishing is refused, the engine fails, and the store
+// is
+// not marked as closed cleanly. Once there is space again, all acknowledged events are there.
+func TestFullDiskFailsEngine(t *testing.T) {
 	const inChild = "TRIVIUM_TEST_FULL_DISK"
-	if os.Getenv(inChild) == "" { // the limit is the process's, and what go test has it write is large too
-		child := exec.Command(os.Args[0], "-test.run=^TestFullDisk$")
+	if os.Getenv(inChild) == "" { // the limit applies to the whole process, and go test itself writes large files
+		child := exec.Command(os.Args[0], "-test.run=^TestFullDiskFailsEngine$")
 		child.Env = append(os.Environ(), inChild+"=1")
 		out, err := child.CombinedOutput()
 		require.NoError(t, err, "%s", out)
 		return
 	}
-	signal.Ignore(syscall.SIGXFSZ) // it would end the process
+	signal.Ignore(syscall.SIGXFSZ) // the signal would end the process
 	cfg := Config{Store: t.TempDir()}
 	h, e := startHub(t, cfg, hub.Retention{})
 	var before syscall.Rlimit
@@ -68,7 +69,7 @@ func TestFullDisk(t *testing.T) {
 	case err := <-e.Failed():
 		require.ErrorContains(t, err, "has stopped writing")
 	case <-time.After(enginetest.Patience):
-		require.FailNow(t, "nobody noticed")
+		require.FailNow(t, "the engine did not fail")
 	}
 	require.ErrorIs(t, e.Ready(), hub.ErrUnavailable)
 	require.NoError(t, h.Close())

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestServerVersion(t *testing.T) {
+func TestCheckVersion(t *testing.T) {
 	for _, version := range []string{server.VERSION, "2.15.2", "2.15.3", "2.16.0", "3.0.0", "2.16.0-RC.1", "a build of somebody's own"} {
 		require.NoError(t, checkVersion(version), version)
 	}
