@@ -154,8 +154,7 @@ func TestDeletedRangesBecomeGaps(t *testing.T) {
 }
 
 // A time after all retained events, but before deleted ones, can be resolved. A subscriber that starts there must
-// not
-// delay other subscribers that read old events after it.
+// not delay other subscribers that read old events after it.
 func TestSinceAfterDeletedEnd(t *testing.T) {
 	h, e, all := longLog(t, 500)
 	last, err := h.Publish(t.Context(), one("late"))

@@ -128,8 +128,8 @@ func (e *Engine) request(ctx context.Context, subject string, body []byte, answe
 	return json.Unmarshal(m.Data, answer)
 }
 
-// Restore creates a store from a backup. The directory must be empty or not exist. The log gets a new epoch:
-// events may have been published after the backup, and their IDs will be assigned again.
+// Restore creates a store from a backup. The directory must be empty or not exist. The log gets a new epoch: events
+// may have been published after the backup, and their IDs will be assigned again.
 func Restore(ctx context.Context, dir string, r io.Reader) (err error) {
 	in := bufio.NewReaderSize(r, maxBackupLine)
 	sum := sha256.New()

@@ -14,8 +14,7 @@ import (
 )
 
 // cpuOf measures processor time until stop is called, including the server and the hub. Wall-clock time would
-// depend
-// on other programs.
+// depend on other programs.
 func cpuOf(b *testing.B) (stop func()) {
 	spent := func() int64 {
 		var u syscall.Rusage

@@ -23,8 +23,7 @@ func (f deliveredMessage) Data() []byte         { return f.m.Data }
 func (f deliveredMessage) Subject() string      { return f.m.Subject }
 
 // After the leader's clock was ahead, later events have earlier times. Events have the same times live and when
-// read
-// from the stream, also for a hub that started later.
+// read from the stream, also for a hub that started later.
 func TestLiveAndReadTimesAreTheSame(t *testing.T) {
 	e, err := New(Config{URL: "nats://127.0.0.1", Stream: "trivium"})
 	require.NoError(t, err)

@@ -38,8 +38,7 @@ func startCluster(t *testing.T, n int) *cluster {
 	}
 	for i := range n {
 		// SyncInterval keeps its default of minutes: a store of nats-server 2.15.2 starts its sync timer without
-		// holding its
-		// lock, and the race detector reports that if the timer fires before the store is in use.
+		// holding its lock, and the race detector reports that if the timer fires before the store is in use.
 		o := &server.Options{
 			ServerName: fmt.Sprint("n", i), Host: "127.0.0.1", Port: clients[i], NoSigs: true, NoLog: true,
 			JetStream: true, StoreDir: t.TempDir(), MaxPayload: 2 << 20,
@@ -61,8 +60,7 @@ func startCluster(t *testing.T, n int) *cluster {
 }
 
 // freePorts returns ports on which nothing listens. They are below the ports that systems assign to connections
-// (from
-// 32768 on Linux, 49152 elsewhere), because a server could lose one of those before it listens.
+// (from 32768 on Linux, 49152 elsewhere), because a server could lose one of those before it listens.
 func freePorts(t *testing.T, n int) (ports []int) {
 	t.Helper()
 	for tries := 0; len(ports) < n; tries++ {

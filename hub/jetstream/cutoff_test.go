@@ -19,8 +19,7 @@ import (
 )
 
 // While a hub is disconnected, retention removes events that it has not read. All its subscribers get a gap,
-// because
-// the topics of the lost events are unknown, and the hub continues with the retained events.
+// because the topics of the lost events are unknown, and the hub continues with the retained events.
 func testDisconnectedHub(t *testing.T, c *cluster) {
 	proxy := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()),
 		"cut", "127.0.0.1:0", fmt.Sprintf("127.0.0.1:%d", c.options[0].Port))
@@ -57,8 +56,7 @@ func testDisconnectedHub(t *testing.T, c *cluster) {
 }
 
 // startStallingProxy forwards connections to the address until stall is called. After that it reads nothing more
-// from
-// the clients.
+// from the clients.
 func startStallingProxy(t *testing.T, address string) (url string, stall func()) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

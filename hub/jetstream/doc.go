@@ -19,10 +19,10 @@
 // JetStream would assign their sequences again. So a new epoch begins if the store was not closed cleanly and the
 // machine was restarted since. If only the process ended, nothing is lost.
 //
-// Besides the goroutines of NATS, the engine owns four: one follows the stream, one delivers events to the hub, one
-// checks every second that the stream exists, and one compares the replicas if there are several. Start starts
-// them and Close waits for them. The engine cannot continue if the stream was deleted or created anew, if the
-// stream
-// lost events that were delivered (it then gets a new epoch), or if the embedded server cannot write. Failed
-// reports this, and the hub must be restarted.
+// Besides the goroutines of NATS, the engine owns up to five: one follows the stream, one delivers events to the
+// hub, one checks every second that the stream exists, one checks the rights of the NATS user if the server is
+// outside of the process, and one compares the replicas if there are several. Start starts them and Close waits for
+// them. The engine cannot continue if the stream was deleted or created anew, if the stream lost events that were
+// delivered (it then gets a new epoch), or if the embedded server cannot write. Failed reports this, and the hub
+// must be restarted.
 package jetstream

@@ -44,8 +44,7 @@ func openEmbedded(cfg *Config) (_ *embedded, err error) {
 		MaxPayload:   int32(min(payload, math.MaxInt32)),
 		MaxPending:   int64(max(server.MAX_PENDING_SIZE, 4*payload)),
 		// Only the stream's own limit applies. The default is a share of the free space at the start, which may be
-		// less
-		// than the stream already has.
+		// less than the stream already has.
 		JetStreamMaxStore: math.MaxInt64,
 	})
 	if err != nil {

@@ -18,10 +18,9 @@ import (
 
 // An event is erased in two steps. First an erasure, a small message that contains the event's sequence, is stored
 // in the stream. Every hub reads it and removes the event from memory, also a hub that was disconnected meanwhile
-// or
-// starts later. Then the event's message is deleted from the stream and overwritten on the disks. The erasure has
-// the higher sequence, so retention removes it after the event. From the erasures in the stream a hub knows whether
-// a missing message was erased or lost.
+// or starts later. Then the event's message is deleted from the stream and overwritten on the disks. The erasure
+// has the higher sequence, so retention removes it after the event. From the erasures in the stream a hub knows
+// whether a missing message was erased or lost.
 
 // erasedSubject is the subject of erasures, after the stream's prefix. Topics do not begin with "$", so no event
 // has this subject.
@@ -167,8 +166,7 @@ func (e *Engine) element(m stored) *hub.Event {
 }
 
 // Erase implements hub.Eraser. If it fails after the erasure was stored, every hub has removed the event from
-// memory
-// and none delivers it, but its message is still in the stream. Another call deletes the message.
+// memory and none delivers it, but its message is still in the stream. Another call deletes the message.
 func (e *Engine) Erase(ctx context.Context, seq uint64) (at uint64, err error) {
 	done, err := e.beginPublish()
 	if err != nil {
@@ -206,8 +204,7 @@ func (e *Engine) Erase(ctx context.Context, seq uint64) (at uint64, err error) {
 }
 
 // askDelete asks the server to delete a message and to overwrite its bytes on all replicas. An error from the
-// server
-// is a *jetstream.APIError.
+// server is a *jetstream.APIError.
 func (e *Engine) askDelete(ctx context.Context, body string) error {
 	subject := "$JS.API.STREAM.MSG.DELETE." + e.cfg.Stream
 	m, err := e.conn.RequestWithContext(ctx, subject, []byte(body))
@@ -230,8 +227,7 @@ func (e *Engine) askDelete(ctx context.Context, body string) error {
 }
 
 // checkDeleteAllowed returns why messages of the stream cannot be deleted, or nil. It sends an invalid request,
-// which
-// deletes nothing.
+// which deletes nothing.
 func (e *Engine) checkDeleteAllowed(ctx context.Context) error {
 	info, err := e.check(ctx)
 	if err != nil {

@@ -52,8 +52,7 @@ func filesContaining(t *testing.T, dir, text string) (files []string) {
 }
 
 // No file of the store contains the bytes of an erased event. A hub that starts later reports no gap at its
-// position,
-// whether the position is in its in-memory log or older.
+// position, whether the position is in its in-memory log or older.
 func TestErasureSurvivesRestart(t *testing.T) {
 	for _, after := range []int{0, 500} { // events after the erased one, so that it is in the newest block or in an older one
 		t.Run(fmt.Sprint(after, " events after it"), func(t *testing.T) {
@@ -162,8 +161,7 @@ func requireErased(t *testing.T, name string, h *hub.Hub, ids []hub.Cursor, eras
 }
 
 // Only messages of the hub erase events. A message on another subject, one that names itself or a later sequence,
-// and
-// one without a number do not.
+// and one without a number do not.
 func testEraseForged(t *testing.T, c *cluster) {
 	cfg := c.config(hub.Retention{})
 	h, e := startHub(t, cfg, hub.Retention{})

@@ -20,9 +20,8 @@ var (
 )
 
 // BenchmarkRareTopics reads events far older than the in-memory log: the newest events of rare topics, and the
-// whole
-// log. Topic rare has one of 100,000 events, topic seldom one of 1,000, and all 100 events of topic old are the
-// first.
+// whole log. Topic rare has one of 100,000 events, topic seldom one of 1,000, and all 100 events of topic old are
+// the first.
 func BenchmarkRareTopics(b *testing.B) {
 	dir := *farStore
 	if dir == "" {

@@ -240,8 +240,7 @@ func (e *Engine) storedPublish(ctx context.Context, id string, seq uint64, now k
 }
 
 // seqOfID returns the sequence of the message with the ID. JetStream names it only in the answer to a single
-// message,
-// not to a batch. So seqOfID sends a message that JetStream would reject even if the ID were unknown.
+// message, not to a batch. So seqOfID sends a message that JetStream would reject even if the ID were unknown.
 func (e *Engine) seqOfID(ctx context.Context, id string) (uint64, error) {
 	probe := &nats.Msg{Subject: e.noSubject(), Header: nats.Header{jetstream.MsgIDHeader: {id}}}
 	if e.cfg.Replicas == 1 {

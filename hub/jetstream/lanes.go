@@ -9,8 +9,7 @@ import (
 )
 
 // Bounds in bytes of publishes under way to JetStream and of waiting ones. Large publishes have a lane of their
-// own,
-// so that a small one does not wait behind megabytes of them.
+// own, so that a small one does not wait behind megabytes of them.
 const (
 	smallPublish = 64 << 10 // largest publish of the small lane
 

@@ -16,8 +16,7 @@ import (
 const markName = "high-water"
 
 // mark is the open high-water file. A write is not synced: it survives the process, and after a power loss the
-// epoch
-// is new anyway.
+// epoch is new anyway.
 type mark struct {
 	file *os.File
 

@@ -15,9 +15,9 @@ import (
 )
 
 // headerEvent is the header with an event's encoding, type and key: the encoding's letter, then the escaped type
-// and
-// key, each after a slash; empty ones at the end are omitted. A message without the header has no type and no key,
-// and its encoding is guessed from the data. So most events need no header, and other programs may publish events.
+// and key, each after a slash; empty ones at the end are omitted. A message without the header has no type and no
+// key, and its encoding is guessed from the data. So most events need no header, and other programs may publish
+// events.
 const headerEvent = "Trivium"
 
 var encodingLetters = map[hub.Encoding]string{hub.JSON: "j", hub.Text: "t", hub.Binary: "b"}

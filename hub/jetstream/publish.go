@@ -138,8 +138,7 @@ func (e *Engine) retry(ctx context.Context, again func(error) bool, try func(con
 var errUnverified = errors.New("the stream could not be compared with the delivered events")
 
 // publishVerified sends the messages once and waits for JetStream's answer. The engine fails if the answer shows
-// that
-// JetStream assigns sequences a second time.
+// that JetStream assigns sequences a second time.
 func (e *Engine) publishVerified(ctx context.Context, messages []*nats.Msg) (*jetstream.PubAck, error) {
 	verifying, cancel := e.linked(ctx, ackTimeout)
 	err := e.verify(verifying)
@@ -236,8 +235,7 @@ func readAck(data []byte) (*jetstream.PubAck, error) {
 }
 
 // PublishEach implements hub.Streamer. Messages without an acknowledgement are not sent again, because later
-// messages
-// may already be stored.
+// messages may already be stored.
 func (e *Engine) PublishEach(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
 	last, _, err := e.publishEach(ctx, nil, events)
 	return last, err
@@ -274,8 +272,7 @@ func (e *Engine) publishEach(ctx context.Context, ids []string, events []*hub.Ev
 }
 
 // PublishInOrder implements hub.OrderedPublisher. The embedded server stores messages in the order in which they
-// are
-// sent, and none after a failed write. In a cluster a message may fail and the next one succeed, so there
+// are sent, and none after a failed write. In a cluster a message may fail and the next one succeed, so there
 // PublishInOrder calls Publish.
 func (e *Engine) PublishInOrder(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
 	if e.cfg.Store == "" || len(events) == 1 {

@@ -20,8 +20,7 @@ import (
 var replayEvents = flag.Int("replay.events", 100_000, "events of the stream of BenchmarkReplay")
 
 // BenchmarkReplay reads a whole stream from its first event. Each row adds a network delay, in each direction,
-// between
-// the hub and the NATS server.
+// between the hub and the NATS server.
 func BenchmarkReplay(b *testing.B) {
 	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, StoreDir: b.TempDir(), JetStream: true, MaxPayload: 8 << 20, NoSigs: true, NoLog: true})
 	require.NoError(b, err)

@@ -23,7 +23,7 @@ var neededRights = []string{
 	"$JS.API.CONSUMER.*.trivium.>", "$JS.API.CONSUMER.MSG.NEXT.trivium.>",
 }
 
-// testRights: a hub whose NATS user lacks a right does not start, and names it.
+// A hub whose NATS user lacks a right does not start, and the error names the right.
 func testRights(t *testing.T) {
 	all := neededRights
 	var users []*server.User
@@ -67,8 +67,8 @@ func testRights(t *testing.T) {
 	}
 }
 
-// testLostRights: a hub whose NATS user loses a right while it runs reports itself as not ready and names the
-// right. It continues when the right is back.
+// A hub whose NATS user loses a right while it runs is not ready, and names the right. It continues when the right
+// is back.
 func testLostRights(t *testing.T, _ *cluster) {
 	options := &server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, JetStream: true,

@@ -18,8 +18,7 @@ import (
 )
 
 // If a file of the store cannot be synced, the store is not marked as closed cleanly. Otherwise IDs could be
-// assigned
-// twice after a power loss. A pipe is a file that cannot be synced.
+// assigned twice after a power loss. A pipe is a file that cannot be synced.
 func TestFailedSyncLeavesStoreUnclean(t *testing.T) {
 	dir := t.TempDir()
 	e := newEngine(t, Config{Store: dir})
@@ -35,8 +34,7 @@ func TestFailedSyncLeavesStoreUnclean(t *testing.T) {
 }
 
 // On a full disk, simulated by a file size limit of 256 KiB, publishing is refused, the engine fails, and the store
-// is
-// not marked as closed cleanly. Once there is space again, all acknowledged events are there.
+// is not marked as closed cleanly. Once there is space again, all acknowledged events are there.
 func TestFullDiskFailsEngine(t *testing.T) {
 	const inChild = "TRIVIUM_TEST_FULL_DISK"
 	if os.Getenv(inChild) == "" { // the limit applies to the whole process, and go test itself writes large files
