@@ -104,11 +104,15 @@ func TestBenchEngine(t *testing.T) {
 }
 
 // serveNATS starts a server in this process.
-func serveNATS(t *testing.T) *natsserver.Server {
+func serveNATS(t *testing.T, configure ...func(*natsserver.Options)) *natsserver.Server {
 	t.Helper()
-	s, err := natsserver.NewServer(&natsserver.Options{
+	options := &natsserver.Options{
 		Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
-	})
+	}
+	for _, f := range configure {
+		f(options)
+	}
+	s, err := natsserver.NewServer(options)
 	require.NoError(t, err)
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })

@@ -35,12 +35,24 @@ func serveCmdline(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// shownByPS reports whether one of the URLs in a comma-separated list has a user, a password or a query and was given
-// on the command line, which every user of the machine can read with ps.
-func shownByPS(text string) bool {
+// secretOnCommandLine returns a warning if one of the URLs in a comma-separated list has a user, a password or a query
+// and was given on the command line, and "" otherwise.
+func secretOnCommandLine(text string) string {
 	secret := slices.ContainsFunc(strings.Split(text, ","), func(one string) bool {
 		u, err := url.Parse(strings.TrimSpace(one))
 		return err == nil && (u.User != nil || u.RawQuery != "")
 	})
-	return secret && slices.ContainsFunc(os.Args[1:], func(arg string) bool { return strings.Contains(arg, text) })
+	given := func(text string) bool {
+		return slices.ContainsFunc(os.Args[1:], func(arg string) bool { return strings.Contains(arg, text) })
+	}
+	switch {
+	case !secret:
+		return ""
+	case given(text):
+		return "contains a password or a query on the command line, which every user of this machine can see"
+	case given(withoutSecrets([]string{text})[0]): // see commandLine
+		return "contained a password or a query on the command line, which every user of this machine could see until the program hid it"
+	default:
+		return ""
+	}
 }

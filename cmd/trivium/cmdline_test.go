@@ -19,7 +19,7 @@ func TestSecretOnTheCommandLine(t *testing.T) {
 	const secret = "hunter2"
 	jwks := "https://127.0.0.1:1/jwks.json?key=" + secret
 	p := serve(t, program(t, nil, append(anyPorts, "--jwks-url", jwks, "--jwt-issuer", "i", "--jwt-audience", "a")...))
-	require.Contains(t, p.log(), `"flag":"--jwks-url","reason":"contains a password or a query on the command line, which every user of this machine can see; set TRIVIUM_JWKS_URL or the file of --config instead"`)
+	require.Contains(t, p.log(), `"flag":"--jwks-url","reason":"contained a password or a query on the command line, which every user of this machine could see until the program hid it; set TRIVIUM_JWKS_URL or the file of --config instead"`)
 	status, text := p.request(http.MethodGet, "http://"+p.admin+"/debug/pprof/cmdline", "", "")
 	require.Equal(t, http.StatusOK, status)
 	require.Contains(t, text, "/jwks.json?***\x00")

@@ -37,7 +37,8 @@ func (c *ServeConfig) warnings() []fault {
 		{"nats-url", c.NATSURL, "set TRIVIUM_NATS_URL or the file of --config instead, or use --nats-creds"},
 		{"jwks-url", c.JWKSURL, "set TRIVIUM_JWKS_URL or the file of --config instead"},
 	} {
-		warn(u.url != "" && shownByPS(u.url), u.flag, "contains a password or a query on the command line, which every user of this machine can see; "+u.instead)
+		seen := secretOnCommandLine(u.url)
+		warn(seen != "", u.flag, seen+"; "+u.instead)
 	}
 	for _, secret := range []struct{ flag, path string }{
 		{"jwt-secret-file", c.JWTSecretFile}, {"udp-secret-file", c.UDPSecretFile}, {"tls-key", c.TLSKey}, {"nats-creds", c.NATSCreds},

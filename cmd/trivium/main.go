@@ -64,7 +64,7 @@ func (ServeCmd) Help() string {
 type checker interface{ check() []fault }
 
 func main() {
-	os.Exit(run(os.Args[1:], &console{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+	os.Exit(run(commandLine(), &console{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }
 
 // run executes the program and returns its exit code.

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"slices"
+	"strings"
+)
+
+// Other users can read a process's command line, with ps or in /proc, but not its environment. So a program that was
+// started with a secret in its arguments starts itself again, as the same process: with the secret replaced by *** in
+// the arguments, and the original arguments in an environment variable.
+
+// hiddenArgs is the environment variable with the original text of the masked arguments: a JSON object from their
+// index to the text.
+const hiddenArgs = "TRIVIUM_HIDDEN_ARGS"
+
+// Flags whose values may be secret, of any command.
+var (
+	secretFlags    = []string{"--token"}
+	secretURLFlags = []string{"--nats-url", "--jwks-url", "--url", "--admin-url", "--target"}
+)
+
+// commandLine returns the program's arguments without its name. If they contain a secret that can be hidden, it does
+// not return: it replaces the process. Call it before anything is opened.
+func commandLine() []string {
+	args := os.Args[1:]
+	hidden, found := os.LookupEnv(hiddenArgs)
+	_ = os.Unsetenv(hiddenArgs) // child processes must not inherit it
+	if found {
+		return restoreArgs(args, hidden)
+	}
+	if masked := maskArgs(args); !slices.Equal(masked, args) {
+		_ = restart(masked, hideArgs(args, masked)) // if it fails, warnings reports the secret
+	}
+	return args
+}
+
+// maskArgs returns the arguments with *** in the place of secrets. Masked arguments stay as they are.
+func maskArgs(args []string) []string {
+	masked := slices.Clone(args)
+	for i, arg := range args {
+		if name, value, joined := strings.Cut(arg, "="); joined && strings.HasPrefix(arg, "--") {
+			masked[i] = name + "=" + maskValue(name, value)
+		} else if i > 0 {
+			masked[i] = maskValue(args[i-1], arg)
+		}
+	}
+	return masked
+}
+
+// maskValue returns the value of a flag with *** in the place of secrets.
+func maskValue(flag, value string) string {
+	switch {
+	case slices.Contains(secretFlags, flag) && value != "":
+		return "***"
+	case slices.Contains(secretURLFlags, flag):
+		return withoutSecrets([]string{value})[0]
+	default:
+		return value
+	}
+}
+
+// hideArgs returns the text of hiddenArgs: what the arguments were before they were masked.
+func hideArgs(args, masked []string) string {
+	original := map[int]string{}
+	for i := range args {
+		if args[i] != masked[i] {
+			original[i] = args[i]
+		}
+	}
+	text, _ := json.Marshal(original) // cannot fail
+	return string(text)
+}
+
+// restoreArgs returns the arguments as they were before hideArgs. It ignores text that belongs to another command
+// line.
+func restoreArgs(masked []string, hidden string) []string {
+	var original map[int]string
+	if json.Unmarshal([]byte(hidden), &original) != nil {
+		return masked
+	}
+	args := slices.Clone(masked)
+	for i, arg := range original {
+		if i < 0 || i >= len(args) {
+			return masked
+		}
+		args[i] = arg
+	}
+	if !slices.Equal(maskArgs(args), masked) {
+		return masked
+	}
+	return args
+}
