@@ -1,6 +1,9 @@
 package hub
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // fanout is the queue of groups that have events for their subscribers.
 type fanout struct {
@@ -59,6 +62,9 @@ func (h *Hub) work() {
 		}
 		for _, s := range subs {
 			s.sink.Ready(&b)
+		}
+		if len(b.Events) > 0 { // one reading of the clock for all subscribers
+			h.stats.latency.observe(time.Since(time.Unix(0, b.Events[0].ageTime)))
 		}
 		b.dropEvents()
 		h.mu.Lock()

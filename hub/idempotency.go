@@ -133,6 +133,9 @@ func (h *Hub) ClaimKeyIfSpare(subject, key string) (*KeyClaim, error) {
 	return &KeyClaim{hub: h, subject: subject, key: key, id: id, earlier: known, ifSpare: true}, nil
 }
 
+// Known reports whether Publish returns the remembered answer of an earlier publish.
+func (c *KeyClaim) Known() bool { return c.earlier != nil }
+
 // Publish publishes the events as Hub.Publish does, or returns the Receipt of the earlier publish. The error may
 // also be ErrKeyReused.
 func (c *KeyClaim) Publish(ctx context.Context, events ...*Event) (Receipt, error) {

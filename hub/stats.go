@@ -12,6 +12,7 @@ type counters struct {
 	refused    atomic.Uint64    // because the engine was unavailable
 	gaps       [3]atomic.Uint64 // by GapReason.index
 	keysSpared atomic.Uint64    // calls of ClaimKeyIfSpare that returned no claim
+	latency    latencies        // of the batches
 }
 
 func (r GapReason) index() int {
@@ -45,6 +46,12 @@ type Stats struct {
 
 	Gaps map[GapReason]uint64 // gaps reported to subscribers
 
+	// Latency has one observation for each batch of events of a subscription group: the time from the oldest
+	// event's Time until the batch was offered to the last subscriber of the group. A subscriber that is behind
+	// reads the events later, which is not counted. If another machine sets Time, the difference of the two
+	// clocks is included.
+	Latency Latency
+
 	IdempotencyKeys int    // number of remembered keys
 	KeysSpared      uint64 // publishes without a key because ClaimKeyIfSpare returned none
 }
@@ -73,6 +80,7 @@ func (h *Hub) Stats() Stats {
 		Gaps:            make(map[GapReason]uint64, len(h.stats.gaps)),
 		IdempotencyKeys: keys,
 		KeysSpared:      h.stats.keysSpared.Load(),
+		Latency:         h.stats.latency.snapshot(),
 	}
 	for _, reason := range []GapReason{GapExpired, GapEpoch, GapFuture} {
 		s.Gaps[reason] = h.stats.gaps[reason.index()].Load()

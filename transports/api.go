@@ -28,7 +28,9 @@ import (
 type Counters struct {
 	SSE, WebSocket, LongPoll connection.Counters
 	WebSocketRefusals        websocket.Refusals
-	Problems                 web.ProblemCounts // of requests whose context comes from API.Context
+	// PublishedHTTP and PublishedWebSocket count events, without repeats of an idempotency key.
+	PublishedHTTP, PublishedWebSocket atomic.Uint64
+	Problems                          web.ProblemCounts // of requests whose context comes from API.Context
 }
 
 // API serves a hub over HTTP. It is an http.Handler; see the package comment for its routes.
@@ -132,6 +134,7 @@ func (a *API) servingRoutes(h *hub.Hub) *routes {
 	})
 	publisher := publish.New(publish.Config{
 		Hub: h, Access: accessFrom, LineTimeout: a.cfg.ReadTimeout, Intake: a.intake, Requests: a.publishing,
+		Published: &a.counters.PublishedHTTP,
 	})
 	return &routes{
 		exact: map[string]http.Handler{
@@ -199,7 +202,8 @@ func (a *API) newWebSocket(h *hub.Hub) *websocket.Handler {
 		MaxTopics: a.cfg.MaxTopics, WriteTimeout: a.cfg.WriteTimeout, Disconnect: a.cfg.Disconnect,
 		MaxMessage: a.cfg.MaxMessageBytes, MessageRate: a.cfg.MaxMessageRate, MaxFragments: a.cfg.MaxMessageFragments,
 		MessageTimeout: a.cfg.ReadTimeout, Intake: a.intake,
-		Refusals: &a.counters.WebSocketRefusals, Compression: a.cfg.Compression, CloudEvents: a.cloudEvents(),
+		Published: &a.counters.PublishedWebSocket,
+		Refusals:  &a.counters.WebSocketRefusals, Compression: a.cfg.Compression, CloudEvents: a.cloudEvents(),
 	})
 }
 

@@ -173,7 +173,7 @@ func (c *BenchCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	report.Version = buildVersion()
+	report.Version = thisBuild().String()
 	if c.SVG != "" {
 		if err := c.draw(report); err != nil {
 			return err

@@ -141,9 +141,16 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		counter(descRefused, n, reason)
 	}
 	boolean(descDraining, s.Draining)
+	to.setup(c.observer, &s)
+	ch <- prometheus.MustNewConstHistogram(descLatency, s.Latency.Count, s.Latency.Seconds, s.Latency.buckets)
+	for source, n := range s.Published {
+		counter(descSources, n, source)
+	}
 	for name, t := range s.Transports {
 		gauge(descConnections, t.Connections, name)
+		counter(descOpened, t.Opened, name)
 		counter(descDelivered, t.Delivered, name)
+		counter(descSent, t.Bytes, name)
 		for reason, n := range t.Closed {
 			counter(descClosed, n, name, reason)
 		}

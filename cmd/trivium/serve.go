@@ -112,9 +112,11 @@ type server struct {
 	// endBuild cancels the build of the demo's WebAssembly program at shutdown.
 	endBuild context.CancelFunc
 	tls      *tls.Config // of public; nil: plain HTTP
-	public   net.Listener
-	admin    net.Listener // nil: off
-	servers  []*http.Server
+	// certificates reports the expiry of the certificates of tls; nil: plain HTTP
+	certificates *certificateExpiry
+	public       net.Listener
+	admin        net.Listener // nil: off
+	servers      []*http.Server
 
 	publicHandler, adminHandler switchable
 
@@ -147,6 +149,7 @@ func newServer(cfg *ServeConfig, stderr io.Writer) (_ *server, err error) {
 	if s.tls, err = newTLS(&cfg.TLSConfig, s.files, s.log); err != nil {
 		return nil, err
 	}
+	s.certificates = observeCertificates(s.tls, len(cfg.ACME) > 0)
 	if s.public, err = net.Listen("tcp", cfg.HTTP); err != nil {
 		return nil, fmt.Errorf("--http: %w", err)
 	}
@@ -277,6 +280,7 @@ func (s *server) newObserver() *observer {
 	return &observer{
 		hub: s.hub, engine: s.cfg.Engine, engineError: s.engineError, log: s.engine, api: s.api, panics: &s.panics, middleware: s.access.requireToken, open: s.open, udp: s.udp,
 		acceptErrors: func() uint64 { return s.accepts.errors.Load() + s.adminAccepts.errors.Load() },
+		files:        s.files, certificates: s.certificates, limits: s.cfg.limits(),
 	}
 }
 

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"maps"
+	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
@@ -22,6 +25,14 @@ type snapshot struct {
 	Access     accessStats                  `json:"access"`
 	Transports map[string]transportSnapshot `json:"transports"`
 	UDP        *udpSnapshot                 `json:"udp,omitempty"`
+	// Published counts events published through this hub, by source.
+	Published map[string]uint64 `json:"published"`
+	Latency   latencyStats      `json:"delivery_latency"`
+	// Certificates are the times when the certificates of the main listener expire, by host.
+	Certificates map[string]time.Time `json:"certificates,omitempty"`
+	Files        map[string]fileStats `json:"files,omitempty"` // by the setting that names them
+
+	build build
 }
 
 // engineStats describes the engine.
@@ -84,7 +95,9 @@ type subscribedStats struct {
 // transportSnapshot counts the connections of one transport.
 type transportSnapshot struct {
 	Connections int64             `json:"connections"`
+	Opened      uint64            `json:"opened"`
 	Delivered   uint64            `json:"delivered"`
+	Bytes       uint64            `json:"bytes"`
 	Closed      map[string]uint64 `json:"closed,omitempty"` // by the hub, by reason
 }
 
@@ -123,13 +136,18 @@ type observer struct {
 	udp         *udp.Source // nil: off
 	// acceptErrors returns the number of Accept errors on all listeners.
 	acceptErrors func() uint64
+	files        *watcher
+	certificates *certificateExpiry // nil: no TLS
+	limits       []limit
 }
 
 // snapshot returns the current statistics.
 func (o *observer) snapshot() snapshot {
 	h := o.hub.Stats()
+	b := thisBuild()
 	s := snapshot{
-		Version:  buildVersion(),
+		build:    b,
+		Version:  b.String(),
 		Draining: o.api.IsDraining(),
 		Position: h.Position.String(),
 		Engine:   engineStats{Name: o.engine, Up: o.engineError() == nil, Refused: h.Refused},
@@ -151,14 +169,20 @@ func (o *observer) snapshot() snapshot {
 		Subscribed: subscribedStats{
 			Subscriptions: h.Subscriptions, Feeds: h.Groups, FilterBytes: h.FilterBytes, SlowBytes: o.api.SlowBytes(),
 		},
-		Gaps:       h.Gaps,
-		Access:     o.access(),
-		Transports: make(map[string]transportSnapshot),
+		Gaps:         h.Gaps,
+		Published:    o.published(),
+		Latency:      latencyStatsOf(h.Latency),
+		Certificates: o.certificates.byHost(),
+		Files:        o.files.stats(),
+		Access:       o.access(),
+		Transports:   make(map[string]transportSnapshot),
 	}
 	for name, c := range o.api.Counters().ByTransport() {
 		t := transportSnapshot{
 			Connections: c.Connections.Load(),
+			Opened:      c.Opened.Load(),
 			Delivered:   c.Delivered.Load(),
+			Bytes:       c.Bytes.Load(),
 			Closed:      map[string]uint64{"expelled": c.Unauthorized.Load(), "no_room": c.NoEncodingMemory.Load()},
 		}
 		if name != "longpoll" { // a poll gets one response, so it cannot fall behind or stall
@@ -174,6 +198,27 @@ func (o *observer) snapshot() snapshot {
 	if o.udp != nil {
 		u := o.udp.Stats()
 		s.UDP = &udpSnapshot{Datagrams: u.Datagrams, Events: u.Events, Dropped: u.Dropped}
+	}
+	return s
+}
+
+// published returns the events published through this hub, by source.
+func (o *observer) published() map[string]uint64 {
+	c := o.api.Counters()
+	by := map[string]uint64{"http": c.PublishedHTTP.Load(), "websocket": c.PublishedWebSocket.Load()}
+	if o.udp != nil {
+		by["udp"] = o.udp.Stats().Events
+	}
+	return by
+}
+
+// latencyStatsOf converts a histogram of the hub.
+func latencyStatsOf(l hub.Latency) latencyStats {
+	s := latencyStats{Count: l.Count, Seconds: l.Sum.Seconds(), buckets: make(map[float64]uint64, len(l.Buckets))}
+	total := uint64(0)
+	for _, bound := range slices.Sorted(maps.Keys(l.Buckets)) {
+		total += l.Buckets[bound] // Prometheus counts all up to the bound
+		s.buckets[bound.Seconds()] = total
 	}
 	return s
 }

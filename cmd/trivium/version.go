@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 )
 
@@ -10,35 +12,44 @@ type VersionCmd struct{}
 
 // Run prints the version in one line on standard output.
 func (VersionCmd) Run(con *console) error {
-	_, err := fmt.Fprintln(con.Out, "trivium", buildVersion())
+	_, err := fmt.Fprintln(con.Out, "trivium", thisBuild())
 	return err
 }
 
-// buildVersion returns the module version, source revision and Go version of the program, as far as the toolchain
-// has recorded them.
-func buildVersion() string {
+// build describes the program, as far as the toolchain has recorded it.
+type build struct {
+	version   string // of the module
+	revision  string // of the source; "": unknown
+	goVersion string
+}
+
+// String returns the version, revision and Go version in one line.
+func (b build) String() string {
+	text := b.version
+	if b.revision != "" {
+		text += ", revision " + b.revision
+	}
+	return text + ", " + b.goVersion
+}
+
+// thisBuild returns the description of the running program.
+func thisBuild() build {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return "(unknown)"
+		return build{version: "(unknown)", goVersion: runtime.Version()}
 	}
 	return describeBuild(info)
 }
 
-// describeBuild formats the version, revision and Go version of a build.
-func describeBuild(info *debug.BuildInfo) string {
-	version := info.Main.Version
-	if version == "" {
-		version = "(devel)"
-	}
+// describeBuild returns the description of a build.
+func describeBuild(info *debug.BuildInfo) build {
+	b := build{version: cmp.Or(info.Main.Version, "(devel)"), goVersion: info.GoVersion}
 	settings := make(map[string]string, len(info.Settings))
 	for _, setting := range info.Settings {
 		settings[setting.Key] = setting.Value
 	}
-	if revision := settings["vcs.revision"]; revision != "" {
-		version += ", revision " + revision
-		if settings["vcs.modified"] == "true" {
-			version += " (modified)"
-		}
+	if b.revision = settings["vcs.revision"]; b.revision != "" && settings["vcs.modified"] == "true" {
+		b.revision += " (modified)"
 	}
-	return version + ", " + info.GoVersion
+	return b
 }

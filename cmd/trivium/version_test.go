@@ -36,7 +36,7 @@ func TestVersion(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			require.Equal(t, tt.want, describeBuild(&tt.info))
+			require.Equal(t, tt.want, describeBuild(&tt.info).String())
 		})
 	}
 

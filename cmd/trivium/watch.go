@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -56,6 +57,8 @@ type watchUnit struct {
 	sum        [sha256.Size]byte // hash of the content that was loaded last, valid or not
 	fault      string            // why the content that was loaded last cannot be used; "": it is in use
 	faultSince time.Time         // when fault was found; zero: none, or it is logged
+	failures   atomic.Uint64     // faults that were logged
+	failed     atomic.Bool       // the last one is not mended
 	logged     string            // the fault that was logged last; "": none since the files were valid
 }
 
@@ -119,6 +122,7 @@ func (w *watcher) rereadChanged() (next time.Duration) {
 		switch {
 		case u.fault == "":
 			u.faultSince, u.logged = time.Time{}, ""
+			u.failed.Store(false)
 			if changed {
 				w.log.Info("reread a file", attributes...)
 			}
@@ -133,9 +137,20 @@ func (w *watcher) rereadChanged() (next time.Duration) {
 			continue
 		}
 		u.faultSince, u.logged = time.Time{}, u.fault
+		u.failures.Add(1)
+		u.failed.Store(true)
 		w.log.Error("a changed file cannot be used; its previous content stays in use", append(attributes, "error", u.fault)...)
 	}
 	return next
+}
+
+// stats returns the statistics of the files, by the first setting that names them.
+func (w *watcher) stats() map[string]fileStats {
+	files := make(map[string]fileStats, len(w.units))
+	for _, u := range w.units {
+		files[strings.TrimPrefix(u.flags[0], "--")] = fileStats{Failures: u.failures.Load(), Failed: u.failed.Load()}
+	}
+	return files
 }
 
 // flag returns the flags of all files for the log.

@@ -125,8 +125,10 @@ func (h *Handler) answer(
 	buffer := h.getBuffer()
 	defer h.putBuffer(buffer)
 	*buffer = wire.AppendPollHead(*buffer, cursor, batch.Gap)
-	if h.write(w, r, s, a, buffer) == nil {
+	length := len(*buffer) + a.length + max(0, a.count-1) + len(wire.PollEnd)
+	if h.write(w, r, s, a, buffer, length) == nil {
 		h.cfg.Counters.Delivered.Add(uint64(a.count))
+		h.cfg.Counters.Bytes.Add(uint64(length))
 	}
 }
 
@@ -142,12 +144,11 @@ var (
 // itself. It sends longer ones in chunks, which HTTP/1.0 does not support.
 const maxImplicitLength = 2 << 10
 
-// write writes the body, which starts with the content of buffer. Over HTTP/1 the body is written
+// write writes the body, which starts with the content of buffer and has length bytes. Over HTTP/1 the body is written
 // when the handler returns, or in one write for each large event and for each maxCopied bytes of
 // small ones. The connection.Listener limits the time of each write. An HTTP/2 connection carries
 // other streams too, whose progress is not the answer's, so each write has its own limit there.
-func (h *Handler) write(w http.ResponseWriter, r *http.Request, s *hub.Subscription, a *answer, buffer *[]byte) error {
-	length := len(*buffer) + a.length + max(0, a.count-1) + len(wire.PollEnd)
+func (h *Handler) write(w http.ResponseWriter, r *http.Request, s *hub.Subscription, a *answer, buffer *[]byte, length int) error {
 	http1 := r.ProtoMajor == 1
 	if !http1 || length > maxImplicitLength {
 		w.Header().Set("Content-Length", strconv.Itoa(length))

@@ -102,6 +102,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer subscription.Close()
 	p.request.Filters = subscription.Filters() // polls with equal filters share one set
 	h.cfg.Counters.Connections.Add(1)
+	h.cfg.Counters.Opened.Add(1)
 	defer h.cfg.Counters.Connections.Add(-1)
 	batch := h.waitForEvents(r, subscription, a, p, access)
 	// The token may have lost its right during the wait.

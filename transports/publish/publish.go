@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
@@ -40,6 +41,8 @@ type Config struct {
 	// Requests is a context that ends with the cause ErrShutdown when no more events are accepted;
 	// nil: none.
 	Requests context.Context
+	// Published counts the published events; nil: they are not counted.
+	Published *atomic.Uint64
 	// Intake bounds the memory of all bodies; nil: a Budget of its own.
 	Intake *intake.Budget
 }
@@ -64,6 +67,7 @@ type Handler struct {
 	maxBody     int64 // limit in bytes of an envelope or an array of them
 	intake      *intake.Budget
 	requests    context.Context
+	published   *atomic.Uint64
 }
 
 // New returns a Handler.
@@ -71,6 +75,9 @@ func New(config Config) *Handler {
 	size := config.Hub.MaxEventSize()
 	if config.Requests == nil {
 		config.Requests = context.Background()
+	}
+	if config.Published == nil {
+		config.Published = new(atomic.Uint64)
 	}
 	if config.Intake == nil {
 		config.Intake = intake.New(LargestBody(size))
@@ -84,6 +91,7 @@ func New(config Config) *Handler {
 		maxBody:     LargestBody(size),
 		intake:      config.Intake,
 		requests:    config.Requests,
+		published:   config.Published,
 	}
 }
 
@@ -232,11 +240,18 @@ func (h *Handler) publish(r *http.Request, once *hub.KeyClaim, events ...*hub.Ev
 		return hub.Receipt{}, problem
 	}
 	ctx := hub.WithPublisher(context.WithoutCancel(r.Context()), grant.Subject) // see the package comment
-	if once != nil {
-		return once.Publish(ctx, events...)
+	if once == nil {
+		last, err := h.hub.Publish(ctx, events...)
+		if err == nil {
+			h.published.Add(uint64(len(events)))
+		}
+		return hub.Receipt{Last: last, Count: len(events)}, err
 	}
-	last, err := h.hub.Publish(ctx, events...)
-	return hub.Receipt{Last: last, Count: len(events)}, err
+	receipt, err := once.Publish(ctx, events...)
+	if err == nil && !once.Known() {
+		h.published.Add(uint64(len(events)))
+	}
+	return receipt, err
 }
 
 // claimKey claims the request's idempotency key before its body is read, so that a repeated request

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
@@ -33,6 +34,7 @@ type queue struct {
 	ctx         context.Context // ends waits
 	fail        func(error)     // called once with the reason why publishing has failed
 	reservation *intake.Reservation
+	published   *atomic.Uint64 // counts the published events; nil: they are not counted
 
 	changed sync.Cond // signaled by its goroutine
 
@@ -198,6 +200,9 @@ func (q *queue) publishBatch(events []*hub.Event) (done int, err error) {
 		}
 		q.receipt.Last = last
 		q.receipt.Count += n
+		if q.published != nil {
+			q.published.Add(uint64(n))
+		}
 		done += n
 		err = cmp.Or(failed, err)
 	}

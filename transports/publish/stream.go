@@ -53,10 +53,12 @@ func (h *Handler) publishStream(w http.ResponseWriter, r *http.Request, encoding
 	defer line.Close()
 	defer queued.Close()
 	body, memory := h.bodyReader(w, r.WithContext(ctx), encoding, true, 0)
+	queue := newQueue(ctx, h.hub, access, queued, end)
+	queue.published = h.published
 	s := &stream{
 		body:            body,
 		bodyMemory:      memory,
-		queue:           newQueue(ctx, h.hub, access, queued, end),
+		queue:           queue,
 		lineReservation: line,
 		maxLine:         maxLine,
 		maxData:         h.hub.MaxEventSize(),

@@ -187,17 +187,29 @@ func (s *session) publish(c *wire.Command) error {
 		return problem
 	}
 	ctx := hub.WithPublisher(context.Background(), grant.Subject)
-	var id hub.Cursor
-	var err error
 	if c.IdempotencyKey == "" {
-		id, err = s.h.cfg.Hub.Publish(ctx, c.Event)
-	} else {
-		var receipt hub.Receipt
-		receipt, err = s.h.cfg.Hub.PublishOnce(ctx, grant.Subject, c.IdempotencyKey, c.Event)
-		id = receipt.Last
+		id, err := s.h.cfg.Hub.Publish(ctx, c.Event)
+		return s.published(c, id, 1, err)
 	}
+	claim, err := s.h.cfg.Hub.ClaimKey(grant.Subject, c.IdempotencyKey)
 	if err != nil {
 		return err
+	}
+	count := uint64(1)
+	if claim.Known() {
+		count = 0
+	}
+	receipt, err := claim.Publish(ctx, c.Event)
+	return s.published(c, receipt.Last, count, err)
+}
+
+// published acknowledges a publish, unless it failed, and counts its new events.
+func (s *session) published(c *wire.Command, id hub.Cursor, count uint64, err error) error {
+	if err != nil {
+		return err
+	}
+	if s.h.cfg.Published != nil {
+		s.h.cfg.Published.Add(count)
 	}
 	s.writeMessage(wire.AppendAck(nil, c.Ref, id.String()))
 	return nil

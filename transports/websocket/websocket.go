@@ -39,11 +39,12 @@ type Config struct {
 	Registry     *connection.Registry
 	Access       web.AccessFunc
 	Counters     *connection.Counters
-	MaxTopics    int       // filters per connection; 0: any number
-	Refusals     *Refusals // optional
-	MaxMessage   int64     // bytes of a client's message, before and after decompression; 0: DefaultMaxMessage
-	MaxFragments int       // frames of a client's message; 0: DefaultMaxFragments
-	MessageRate  float64   // a client's messages, pings and pongs per second; 0: DefaultMessageRate
+	MaxTopics    int            // filters per connection; 0: any number
+	Refusals     *Refusals      // optional
+	Published    *atomic.Uint64 // counts the published events; nil: they are not counted
+	MaxMessage   int64          // bytes of a client's message, before and after decompression; 0: DefaultMaxMessage
+	MaxFragments int            // frames of a client's message; 0: DefaultMaxFragments
+	MessageRate  float64        // a client's messages, pings and pongs per second; 0: DefaultMessageRate
 	// MessageTimeout is the time limit for a part of a message; see intake.TimeFor for the whole.
 	// 0: none.
 	MessageTimeout time.Duration

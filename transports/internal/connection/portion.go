@@ -89,7 +89,7 @@ func (w *Writer) write(p *portion) error {
 		return w.writePartial(p.partial)
 	}
 	if len(p.events) == 0 {
-		return w.conn.Write(p.bytes, w.cfg.WriteTimeout)
+		return w.writeAll(p.bytes)
 	}
 	c := chunk{out: w}
 	defer c.free()
@@ -148,7 +148,7 @@ func (w *Writer) writePartial(r partialEvent) error {
 	codec := w.cfg.Codec
 	if r.encoding != nil {
 		defer w.cache().Release(r.encoding, r.subject)
-		return w.conn.Write(codec.Unwrap(r.encoding.bytes)[r.offset:], w.cfg.WriteTimeout)
+		return w.writeAll(codec.Unwrap(r.encoding.bytes)[r.offset:])
 	}
 	c := chunk{out: w}
 	defer c.free()
@@ -179,7 +179,7 @@ func (c *chunk) append(b []byte) error {
 		}
 	}
 	if len(b) > maxChunk {
-		return c.out.conn.Write(b, c.out.cfg.WriteTimeout)
+		return c.out.writeAll(b)
 	}
 	c.add(b)
 	return nil
@@ -211,7 +211,7 @@ func (c *chunk) flush() error {
 		return nil
 	}
 	defer c.free()
-	return c.out.conn.Write(*c.buffer, c.out.cfg.WriteTimeout)
+	return c.out.writeAll(*c.buffer)
 }
 
 // free returns the buffer to the pool.

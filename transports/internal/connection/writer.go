@@ -38,8 +38,10 @@ type Config struct {
 
 // Counters are the metrics of the connections of one transport.
 type Counters struct {
-	Connections      atomic.Int64  // open now
+	Connections      atomic.Int64 // open now
+	Opened           atomic.Uint64
 	Delivered        atomic.Uint64 // events written, at least in part
+	Bytes            atomic.Uint64 // written, before TLS; of long-poll the bodies only
 	FellBehind       atomic.Uint64 // disconnected because they fell behind retention
 	WriteStalled     atomic.Uint64 // closed because a write made no progress
 	ClosedAtDeadline atomic.Uint64 // closed at the drain deadline with data unwritten
@@ -130,6 +132,7 @@ func (w *Writer) Start(cfg *Config, lease TokenSession, sub *hub.Subscription, c
 		return false
 	}
 	w.cfg.Counters.Connections.Add(1)
+	w.cfg.Counters.Opened.Add(1)
 	w.session, w.writing = lease, false
 	w.writeControl(opening)
 	w.checkRights() // rights may have changed since the request was authorized
@@ -157,7 +160,7 @@ func (w *Writer) Ready(r *hub.Batch) {
 	form, encode := w.cfg.Codec.Form(), w.cfg.Codec.Encode
 	for start < len(r.Events) {
 		b, end := r.Coalesce(form, encode, start)
-		n, err := w.conn.TryWrite(b)
+		n, err := w.tryWrite(b)
 		if err != nil {
 			w.closeOnError(err)
 			return
@@ -196,6 +199,22 @@ func (w *Writer) advancePast(events []*hub.Event, joined []byte, n int) {
 	}
 }
 
+// tryWrite writes what the connection accepts without blocking, and counts it.
+func (w *Writer) tryWrite(b []byte) (int, error) {
+	n, err := w.conn.TryWrite(b)
+	w.cfg.Counters.Bytes.Add(uint64(n))
+	return n, err
+}
+
+// writeAll writes all of b, and counts it.
+func (w *Writer) writeAll(b []byte) error {
+	err := w.conn.Write(b, w.cfg.WriteTimeout)
+	if err == nil {
+		w.cfg.Counters.Bytes.Add(uint64(len(b)))
+	}
+	return err
+}
+
 // writeControl writes a message now, or queues it before the next event while another goroutine
 // writes.
 func (w *Writer) writeControl(message []byte) {
@@ -207,7 +226,7 @@ func (w *Writer) writeControl(message []byte) {
 		q.control = append(q.control, message...)
 		return
 	}
-	n, err := w.conn.TryWrite(message)
+	n, err := w.tryWrite(message)
 	switch {
 	case err != nil:
 		w.closeOnError(err)
