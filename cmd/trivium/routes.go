@@ -11,6 +11,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub/jetstream"
 	"github.com/trivium-hub/trivium/transports"
+	"github.com/trivium-hub/trivium/transports/client/js"
 	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/wasmdemo"
 )
@@ -32,6 +33,7 @@ POST /publish           publish envelopes: application/json, application/x-ndjso
 POST /publish/{topic}   publish the body
 POST /ticket            exchange the token for a ticket, which stands for it in a URL once
 POST /session           keep the token in a cookie, for pages that use EventSource
+GET  /trivium.js        the client for browsers; its TypeScript types are in /trivium.d.ts
 GET  /healthz           200 while the process is alive
 GET  /readyz            200 while subscriptions are taken
 `
@@ -97,6 +99,9 @@ func (s *server) publicRoutes() http.Handler {
 	}
 	routes.Handle("/", tokenless(text(indexText)))
 	routes.Handle("/favicon.ico", tokenless(http.HandlerFunc(noIcon)))
+	for _, path := range []string{"/trivium.js", "/trivium.d.ts", js.Path()} {
+		routes.Handle(path, tokenless(js.Handler()))
+	}
 	routes.Handle("/healthz", tokenless(text("ok\n")))
 	routes.Handle("/readyz", tokenless(ready(s.api, s.engineError)))
 	routes.NotFoundHandler = tokenless(http.HandlerFunc(transports.NotFound))

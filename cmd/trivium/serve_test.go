@@ -214,6 +214,8 @@ func TestDoor(t *testing.T) {
 		"no token, by HEAD":     {p: closed, method: "HEAD", path: "/poll", status: 401},
 		"probe by OPTIONS":      {p: closed, method: "OPTIONS", path: "/", status: 204},
 		"OPTIONS of a route":    {p: open, method: "OPTIONS", path: "/publish/a", status: 204},
+		"trivium.js":            {p: closed, path: "/trivium.js", status: 200},
+		"types of trivium.js":   {p: closed, path: "/trivium.d.ts", status: 200},
 		"icon":                  {p: closed, path: "/favicon.ico", status: 204},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,152 @@
+export type TransportName = "ws" | "sse" | "poll" | "eventsource";
+/** A token, or a token and its expiry as a Date or in milliseconds since 1970. */
+export type Token = string | {
+	token: string;
+	expires?: Date | number;
+};
+/** The part of `Storage` that the client uses; `localStorage` and `sessionStorage` have it. */
+export interface CursorStorage {
+	getItem(key: string): string | null;
+	setItem(key: string, value: string): void;
+}
+export interface Options {
+	/** The hub's address, including the path under which it is mounted. Default: the origin of the page. */
+	url?: string | URL;
+	/** Topic filters, at most 64, such as `orders.eu`, `orders.*` or `orders.>`. Default: all topics that the token may read. */
+	topics?: readonly string[];
+	/** Start after the event with this id. At most one of `cursor`, `last` and `since` may be given. */
+	cursor?: string;
+	/** Start with the newest retained events, 1 to 1000. */
+	last?: number;
+	/** Start with the events of a duration, such as `90s` or `10m`, or since a time. */
+	since?: string | Date;
+	/** Of several waiting events with one topic and key, deliver only the newest. */
+	conflate?: "key";
+	token?: string;
+	/** Returns a token. The client calls it at the start, before a token expires, and when the hub refuses one. */
+	getToken?: () => Token | Promise<Token>;
+	/** `auto`, the default, uses the first of `ws`, `sse` and `poll` that works, and later returns to a better one. */
+	transport?: TransportName | "auto";
+	/** Keeps the cursor, so that a reloaded page resumes. Each user and set of topics has an entry. */
+	storage?: CursorStorage;
+	/** Parses JSON payloads. Default: `JSON.parse`. */
+	parse?: (text: string) => unknown;
+	/** Milliseconds without data after which a connection counts as lost, unless the hub announces its heartbeats. Default: 40,000. */
+	silence?: number;
+	/** The longest wait between two attempts in milliseconds, unless the hub asks for a longer one. Default: 30,000. */
+	maxWait?: number;
+	/** Milliseconds that a connection may take to open. Default: 10,000. */
+	openTimeout?: number;
+	/** The largest number of publishes that wait for the hub. Default: 1000. */
+	maxPublishes?: number;
+}
+/** An event as the hub sent it. */
+export declare class TriviumEvent<T = unknown> {
+	#private;
+	/** The cursor of the event: a subscription that starts with it gets the events after this one. */
+	readonly id: string;
+	readonly topic: string;
+	readonly type: string | undefined;
+	readonly key: string | undefined;
+	/** When the hub accepted the event: RFC 3339 in UTC, with up to nine decimals of a second. */
+	readonly time: string;
+	/** The payload as it was published: JSON text, other text, or binary data in base64. */
+	readonly text: string;
+	/**
+	 * @param json an envelope (docs/protocol.md#events).
+	 * @param parse parses a JSON payload when `data` is first read.
+	 */
+	constructor(json: string, parse?: (text: string) => unknown);
+	/** The payload: the parsed JSON, a string, or a Uint8Array for binary data. */
+	get data(): T;
+}
+/** Events that match the subscription were lost, or may have been (docs/protocol.md#gaps). */
+export interface Gap {
+	/** `expired`: retention removed them. `epoch`: the hub's log began anew. `future`: the cursor is ahead of the log. */
+	reason: "expired" | "epoch" | "future" | (string & {});
+	/** The position before the gap; absent if the subscription started with a time. */
+	after?: string;
+	/** The position after the gap. */
+	resumed_at: string;
+	/** Whether events that match were lost; if not, that is only possible. */
+	certain: boolean;
+}
+export interface PublishOptions {
+	type?: string;
+	key?: string;
+	/** Another publish with the same key within two minutes has no effect. Default: a random key. */
+	idempotencyKey?: string;
+}
+/** Publishes data as JSON, or a Uint8Array as binary data, and resolves with the event's id. */
+export type Publish = (topic: string, data: unknown, options?: PublishOptions) => Promise<string>;
+/** The state of a subscription. Each change creates a new object. */
+export interface State {
+	/** `idle`: there are no topics, hence no connection. `closed`: for good. */
+	readonly phase: "connecting" | "live" | "waiting" | "idle" | "closed";
+	readonly transport: TransportName;
+	/** The wait before the next attempt in milliseconds, in phase `waiting`. */
+	readonly wait?: number;
+	/** The reason for which the last connection ended, or for which the subscription is closed. */
+	readonly error?: Error;
+}
+/** The values that handlers get, by the name under which `on` registers them. */
+export interface Handlers<T = unknown> {
+	event: TriviumEvent<T>;
+	gap: Gap;
+	/** Reserved for a later version of the protocol. */
+	live: {
+		id: string;
+	};
+	/** Reserved for a later version of the protocol. */
+	end: {
+		id: string;
+	};
+	state: State;
+	/** The error that closed the subscription. */
+	error: Error;
+}
+/**
+ * A subscription that outlives its connections. The program gets each event once and in order. Lost events are reported
+ * as gaps. A loop ends when the subscription is closed, and throws the error that closed it.
+ */
+export interface Subscription<T = unknown> extends AsyncIterable<TriviumEvent<T>> {
+	/** Registers a handler and returns a function that removes it. */
+	on<K extends keyof Handlers<T>>(name: K, f: (value: Handlers<T>[K]) => void): () => void;
+	readonly state: State;
+	/** The position up to which the program has processed all events; "" before the first connection. */
+	readonly cursor: string;
+	/**
+	 * Changes the topics. Added filters start at the current position. If the hub refuses the topics, the promise rejects,
+	 * and the topics stay as they were.
+	 */
+	setTopics(topics: readonly string[]): Promise<void>;
+	/** Changes the transport. No event is lost or repeated. */
+	use(transport: TransportName | "auto"): void;
+	/** Closes the connection, if there is one, and connects at once. */
+	reconnect(): void;
+	close(): void;
+	/** Publishes an event, with retries. The hub publishes it once. */
+	publish: Publish;
+}
+/** Subscribes to topics of a hub. It does not wait for a connection. */
+export declare function connect<T = unknown>(options?: Options): Subscription<T>;
+/** Why something failed. */
+export declare class TriviumError extends Error {
+	readonly code: string;
+	readonly status: number;
+	readonly retryAfter: number;
+	readonly parameter?: string | undefined;
+	readonly name = "TriviumError";
+	/**
+	 * @param code of the hub's problem document, such as `invalid-token`; or one of this client: `closed`, `queue-full`,
+	 * `options`, `network`; or `""` for an answer that did not come from the hub.
+	 * @param status of the HTTP answer; 0 without one.
+	 * @param retryAfter the least wait before another try that the hub asked for, in milliseconds; 0 for none.
+	 * @param parameter that is wrong, if there is one.
+	 */
+	constructor(message: string, code: string, status?: number, retryAfter?: number, parameter?: string | undefined);
+	/** Whether the same request may succeed later. */
+	get temporary(): boolean;
+}
+
+export {};

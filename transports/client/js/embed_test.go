@@ -1,0 +1,70 @@
+package js
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestHandler(t *testing.T) {
+	server := httptest.NewServer(Handler())
+	defer server.Close()
+	client := &http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}}
+	ask := func(method, path string, fields ...string) (*http.Response, string) {
+		r, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, nil)
+		require.NoError(t, err)
+		for i := 0; i < len(fields); i += 2 {
+			r.Header.Set(fields[i], fields[i+1])
+		}
+		response, err := client.Do(r)
+		require.NoError(t, err)
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		return response, string(body)
+	}
+	for _, c := range []struct{ path, contentType, cache, part string }{
+		{"/trivium.js", "text/javascript; charset=utf-8", "no-cache", "as connect"},
+		{"/below/trivium.js", "text/javascript; charset=utf-8", "no-cache", "as connect"},
+		{Path(), "text/javascript; charset=utf-8", "public, max-age=31536000, immutable", "as connect"},
+		{"/trivium.d.ts", "text/plain; charset=utf-8", "no-cache", "export declare function connect"},
+	} {
+		response, body := ask("GET", c.path)
+		require.Equal(t, http.StatusOK, response.StatusCode, c.path)
+		require.Equal(t, c.contentType, response.Header.Get("Content-Type"), c.path)
+		require.Equal(t, c.cache, response.Header.Get("Cache-Control"), c.path)
+		require.Contains(t, body, c.part, c.path)
+
+		compressed, less := ask("GET", c.path, "Accept-Encoding", "gzip")
+		require.Equal(t, "gzip", compressed.Header.Get("Content-Encoding"), c.path)
+		require.Less(t, len(less), len(body)/2, c.path)
+		for _, encoding := range []string{"gzip", "identity"} {
+			again, _ := ask("GET", c.path, "Accept-Encoding", encoding, "If-None-Match", compressed.Header.Get("ETag"))
+			require.Equal(t, http.StatusNotModified, again.StatusCode, c.path)
+		}
+		head, body := ask("HEAD", c.path)
+		require.Equal(t, []any{http.StatusOK, ""}, []any{head.StatusCode, body}, c.path)
+		refused, _ := ask("POST", c.path)
+		require.Equal(t, http.StatusMethodNotAllowed, refused.StatusCode, c.path)
+	}
+	missing, _ := ask("GET", "/trivium-0.js")
+	require.Equal(t, http.StatusNotFound, missing.StatusCode)
+}
+
+// TestSize bounds the script's size as browsers load it.
+func TestSize(t *testing.T) {
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest("GET", "/trivium.js", nil)
+	r.Header.Set("Accept-Encoding", "gzip")
+	Handler().ServeHTTP(w, r)
+	require.Equal(t, "gzip", w.Header().Get("Content-Encoding"))
+	require.LessOrEqual(t, w.Body.Len(), 7168)
+	require.False(t, strings.Contains(string(scriptContent), "sourceMappingURL"))
+}

@@ -1,0 +1,49 @@
+/** Why something failed. */
+export class TriviumError extends Error {
+  override readonly name = "TriviumError"
+  /**
+   * @param code of the hub's problem document, such as `invalid-token`; or one of this client: `closed`, `queue-full`,
+   * `options`, `network`; or `""` for an answer that did not come from the hub.
+   * @param status of the HTTP answer; 0 without one.
+   * @param retryAfter the least wait before another try that the hub asked for, in milliseconds; 0 for none.
+   * @param parameter that is wrong, if there is one.
+   */
+  constructor(
+    message: string,
+    readonly code: string,
+    readonly status = 0,
+    readonly retryAfter = 0,
+    readonly parameter?: string,
+  ) {
+    super(message)
+  }
+
+  /** Whether the same request may succeed later. */
+  get temporary(): boolean {
+    const s = this.status
+    return !this.code || s < 300 || s >= 500 || [408, 409, 425, 429].includes(s)
+  }
+}
+
+/** A problem document (RFC 9457). */
+export interface Problem {
+  type?: string
+  title?: string
+  detail?: string
+  status?: number
+  parameter?: string
+}
+
+/** Returns the error that a problem document describes. */
+export function problemError(p: Problem, retryAfter = 0): TriviumError {
+  const [, code = ""] = p.type?.split("urn:trivium:problem:") ?? []
+  return new TriviumError(p.detail || p.title || "HTTP status " + p.status, code, p.status, retryAfter, p.parameter)
+}
+
+/** Returns the error that describes an unexpected answer. */
+export async function answerError(answer: Response): Promise<TriviumError> {
+  const wait = answer.headers.get("retry-after") ?? ""
+  const isProblem = answer.headers.get("content-type")?.startsWith("application/problem+json")
+  const problem: Problem = await (isProblem ? answer.json() : answer.body?.cancel())?.catch(() => {})
+  return problemError({ ...problem, status: answer.status }, (+wait || 0) * 1000 || Math.max(0, Date.parse(wait) - Date.now()) || 0)
+}

@@ -1,0 +1,31 @@
+import { connectionLost, control, readPushed, request, throwReason, type Transport } from "./transport.js"
+
+const controls = ["open", "heartbeat", "gap", "live", "end", "error", "goaway"]
+
+/** The browser's EventSource. It cannot set headers, so a ticket in the URL, which is good once, replaces the token. */
+export const eventsource: Transport = async (c) => {
+  let opened = false
+  let ticket = ""
+  if (c._token) {
+    const answer = await request(c, c._url("ticket", {}), "application/json", "", "POST")
+    ticket = ((await answer.json()) as { ticket: string }).ticket
+  }
+  return readPushed(c, (message, fail) => {
+    const query: Record<string, string | number> = { envelope: 1 }
+    if (c._cursor) query.cursor = c._cursor
+    if (ticket) query.ticket = ticket
+    const source = new EventSource(c._url("sse", query))
+    source.onmessage = ({ data }) => message({ op: "event", raw: data })
+    for (const op of controls) {
+      source.addEventListener("trivium." + op, ({ data, lastEventId }) => {
+        opened = true
+        message(control(op, lastEventId, data))
+      })
+    }
+    source.onerror = () => fail(connectionLost())
+    return () => source.close()
+  }).catch((e: unknown) => {
+    if (opened) throw e
+    return throwReason(c, e)
+  })
+}

@@ -1,0 +1,6 @@
+export { connect } from "./connect.js"
+export { TriviumError } from "./error.js"
+export { type Gap, TriviumEvent } from "./event.js"
+export type { CursorStorage, Options, Token, TransportName } from "./options.js"
+export type { Publish, PublishOptions } from "./publish.js"
+export type { Handlers, State, Subscription } from "./subscription.js"

@@ -1,0 +1,32 @@
+import { TriviumError } from "./error.js"
+import { parts } from "./json.js"
+import { request, type Transport } from "./transport.js"
+
+/** The time for which the hub may hold a request, in seconds. */
+export const pollWait = 25
+
+/** Long-poll. The first request does not wait, and so returns the position at which the subscription starts. */
+export const poll: Transport = async (c) => {
+  let cursor = c._cursor
+  for (let wait = 0; ; wait = pollWait) {
+    const begin = Date.now()
+    const answer = await request(c, c._url("poll", { wait, max: 1000 }), "application/json", cursor)
+    const { cursor: next, events, gap } = parts(await answer.text())
+    if (!next) throw new TriviumError("the answer has no cursor", "")
+    c._heard()
+    if (!wait) await c._receive({ op: "open", id: cursor })
+    cursor = JSON.parse(next) as string
+    if (gap) {
+      const g = JSON.parse(gap)
+      await c._receive({ ...g, op: "gap", id: g.resumed_at })
+    }
+    const list = Object.values(parts(events ?? ""))
+    for (const raw of list) await c._receive({ op: "event", raw })
+    await c._receive({ op: "position", id: cursor })
+    // A hub that drains answers with Retry-After.
+    const retry = Number(answer.headers.get("retry-after"))
+    if (retry) throw new TriviumError("the hub drains", "network", 0, retry * 1000)
+    // This limits the rate of requests if something in between answers instead of the hub.
+    if (!list.length && wait && Date.now() - begin < 1000) await new Promise((done) => setTimeout(done, 1000))
+  }
+}

@@ -1,0 +1,79 @@
+import { TriviumError } from "./error.js"
+import { claims, type Options } from "./options.js"
+import { backoff, startTimer, type Timer } from "./timer.js"
+
+/** The current token, which is renewed in time if the program gave `getToken`. */
+export class Tokens {
+  _value: string
+  #usable: boolean // as far as is known
+  #renewAt = 0 // milliseconds since 1970; 0: the token has no known expiry
+  #failures = 0
+  #call: Promise<string> | undefined
+  #timer: Timer
+
+  constructor(
+    private _options: Options,
+    private _maxWait: number,
+    private _onRenewed: (token: string) => void,
+  ) {
+    this._value = _options.token?.trim() ?? ""
+    this.#usable = !_options.getToken
+  }
+
+  /** Resolves with the token, and fetches one if there is none or the hub refused it. */
+  _get = async (): Promise<string> => (this.#usable ? this._value : this.#fetch())
+
+  /** Notes that the hub refused a token. Returns whether there can be another one. */
+  _refuse = (token: string): boolean => {
+    if (token === this._value) this.#usable = !this._options.getToken
+    return !this.#usable || token !== this._value
+  }
+
+  /** Renews the token when it is due. */
+  _schedule(): void {
+    if (this.#renewAt) this.#renewIn(this.#renewAt - Date.now())
+  }
+
+  /** Renews the token soon, because the hub refused the last renewal or `getToken` failed. */
+  _retry(): void {
+    if (this._options.getToken) this.#renewIn(backoff(this.#failures++, this._maxWait))
+  }
+
+  _close(): void {
+    this.#timer?.()
+  }
+
+  #fetch(): Promise<string> {
+    return (this.#call ??= this.#ask().finally(() => (this.#call = undefined)))
+  }
+
+  async #ask(): Promise<string> {
+    const given = await this._options.getToken!()
+    const { token, expires } = typeof given === "string" ? { token: given, expires: undefined } : given
+    const value = token.trim()
+    if (!/^[\w.~-]{1,8192}$/.test(value)) throw new TriviumError("token: want 1 to 8192 of the characters A-Z a-z 0-9 - . _ ~", "options")
+    const now = Date.now()
+    const life = Number(expires ?? Number(claims(value)?.exp) * 1000) - now
+    // The token is renewed after 80 % of its life, or a minute before its end if that is later. If getToken returns
+    // the same token again, it is asked less often.
+    this.#renewAt = life > 0 ? now + Math.max(life - 60_000, life * 0.8, Math.min(value === this._value ? 5000 : 1000, life)) : 0
+    this._value = value
+    this.#usable = true
+    this.#failures = 0
+    return value
+  }
+
+  #renewIn(ms: number): void {
+    this.#timer?.()
+    this.#timer = startTimer(ms, () => {
+      const before = this._value
+      this.#fetch().then(
+        (token) => {
+          this._schedule()
+          if (token !== before) this._onRenewed(token)
+        },
+        () => this._retry(),
+      )
+    })
+  }
+}
