@@ -1,5 +1,6 @@
 // Runs the suite, whose output wasm_exec.js writes to the console.
 const suite = await (await fetch("suite.json")).json()
+if (suite.env.TRIVIUM_JS) globalThis.trivium = await import(suite.env.TRIVIUM_JS)
 const go = new Go()
 go.argv = ["suite", ...suite.args]
 go.env = suite.env

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"strings"
@@ -18,14 +19,24 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestBrowser(t *testing.T) {
+func TestBrowser(t *testing.T) { testBrowser(t, nil) }
+
+// TestBrowserTrivium runs the suite of the client against trivium.js.
+func TestBrowserTrivium(t *testing.T) {
+	testBrowser(t, map[string]string{envSubject: "/page/trivium.js"})
+}
+
+// testBrowser runs the suite in a page, with additional environment variables.
+func testBrowser(t *testing.T, additional map[string]string) {
 	if testing.Short() {
 		t.Skip("a browser takes long")
 	}
 	t.Parallel()
 	path := browser(t)
 	h := startHarness(t)
-	h.suite.Store(&suitePage{binary: wasm(t), loader: wasmLibrary(t, "wasm_exec.js"), Args: h.suiteArgs(), Env: h.suiteEnv()})
+	env := h.suiteEnv()
+	maps.Copy(env, additional)
+	h.suite.Store(&suitePage{binary: wasm(t), loader: wasmLibrary(t, "wasm_exec.js"), Args: h.suiteArgs(), Env: env})
 	out, code := visit(t, browserAt(t, path), h.server.URL+"/page/suite.html")
 	report(t, out, code == "0")
 }

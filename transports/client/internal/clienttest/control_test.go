@@ -48,7 +48,7 @@ func startHarness(t *testing.T) *harness {
 	routes.HandleFunc("POST /hubs/{id}/{action}", h.act)
 	routes.Handle("/peer/", h.peers)
 	routes.HandleFunc("/page/{file}", h.servePage)
-	for _, path := range []string{"/sse", "/ws", "/poll", "/publish"} {
+	for _, path := range []string{"/sse", "/ws", "/poll", "/publish", "/ticket"} {
 		routes.HandleFunc(path, h.serveFront)
 	}
 	h.server = httptest.NewServer(routes)

@@ -3,6 +3,7 @@
 package clienttest
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/trivium-hub/trivium/transports/client"
@@ -17,6 +18,10 @@ const (
 	isNative = true
 	isPage   = false
 )
+
+func connectSubject(cfg client.Config) (subject, error) {
+	return client.Connect(context.Background(), cfg)
+}
 
 // goOnline does nothing outside a page.
 func goOnline() {}

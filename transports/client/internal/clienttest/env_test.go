@@ -23,6 +23,8 @@ const (
 	envControl = "TRIVIUM_CONTROL"
 	envLong    = "TRIVIUM_LONG"
 	envSeed    = "TRIVIUM_SEED"
+	envRequire = "TRIVIUM_REQUIRE_BROWSER"
+	envSubject = "TRIVIUM_JS" // the URL of trivium.js, if that is the client under test
 )
 
 // patience bounds the wait for expected events on slow machines.

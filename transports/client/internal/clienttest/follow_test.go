@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ import (
 // follower reads a client's events, which carry a number per topic, and checks that none is missing, repeated or
 // out of order.
 type follower struct {
-	client *client.Client
+	client subject
 	hub    *hub
 	done   chan struct{} // closed at the end of the events
 
@@ -29,8 +30,21 @@ type follower struct {
 	changed chan struct{} // closed with each change of the above
 }
 
+// subject is the client under test: the Go client, or trivium.js behind the same methods.
+type subject interface {
+	Close()
+	Events(context.Context) iter.Seq2[client.Event, error]
+	Publish(context.Context, ...client.Event) (string, error)
+	Reconnect()
+	SetTopics(context.Context, []string) error
+	State() client.State
+	States(context.Context) iter.Seq[client.State]
+	Stats() client.Stats
+	Use(client.Transport)
+}
+
 // connect returns a live client for the topic "t", or as changed by change.
-func (h *hub) connect(t *testing.T, tr client.Transport, change func(*client.Config)) *client.Client {
+func (h *hub) connect(t *testing.T, tr client.Transport, change func(*client.Config)) subject {
 	t.Helper()
 	c := h.begin(t, tr, change)
 	await(t, c, "live", func(s client.State) bool { return s.Phase == client.Live })
@@ -38,7 +52,7 @@ func (h *hub) connect(t *testing.T, tr client.Transport, change func(*client.Con
 }
 
 // begin is connect without waiting for Live.
-func (h *hub) begin(t *testing.T, tr client.Transport, change func(*client.Config)) *client.Client {
+func (h *hub) begin(t *testing.T, tr client.Transport, change func(*client.Config)) subject {
 	t.Helper()
 	cfg := client.Config{
 		URL: h.URL, Token: tokens(time.Hour), Transport: tr, Topics: []string{"t"},
@@ -48,14 +62,14 @@ func (h *hub) begin(t *testing.T, tr client.Transport, change func(*client.Confi
 	if change != nil {
 		change(&cfg)
 	}
-	c, err := client.Connect(context.Background(), cfg)
+	c, err := connectSubject(cfg)
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	return c
 }
 
 // await waits for a state.
-func await(t *testing.T, c *client.Client, what string, ok func(client.State) bool) client.State {
+func await(t *testing.T, c subject, what string, ok func(client.State) bool) client.State {
 	t.Helper()
 	var seen []string
 	for s := range c.States(withPatience(t)) {
@@ -76,7 +90,7 @@ func (h *hub) follow(t *testing.T, tr client.Transport, change func(*client.Conf
 	return h.followClient(t, h.connect(t, tr, change))
 }
 
-func (h *hub) followClient(t *testing.T, c *client.Client) *follower {
+func (h *hub) followClient(t *testing.T, c subject) *follower {
 	f := &follower{
 		client: c, hub: h, last: map[string]int{}, changed: make(chan struct{}), done: make(chan struct{}),
 	}

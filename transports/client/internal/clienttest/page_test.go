@@ -15,8 +15,12 @@ type suitePage struct {
 	Env    map[string]string `json:"env"`
 }
 
-// pageFiles is where pages are.
-const pageFiles = "../../../../testdata/client"
+const (
+	// pageFiles is the directory of the pages.
+	pageFiles = "../../../../testdata/client"
+	// triviumFile is the JavaScript client.
+	triviumFile = "../../js/dist/trivium.js"
+)
 
 func (h *harness) servePage(w http.ResponseWriter, r *http.Request) {
 	switch file := r.PathValue("file"); file {
@@ -24,6 +28,8 @@ func (h *harness) servePage(w http.ResponseWriter, r *http.Request) {
 		answer(w, h.suite.Load(), nil)
 	case "suite.wasm":
 		http.ServeFile(w, r, h.suite.Load().binary)
+	case "trivium.js":
+		http.ServeFile(w, r, triviumFile)
 	case "wasm_exec.js":
 		http.ServeFile(w, r, h.suite.Load().loader)
 	default:

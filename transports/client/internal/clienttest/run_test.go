@@ -7,7 +7,9 @@ import (
 	"flag"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,13 +28,28 @@ func TestNative(t *testing.T) {
 // missing ends a test for which something is not there, and fails it if it has to be.
 func missing(t *testing.T, what string) {
 	t.Helper()
-	if os.Getenv("TRIVIUM_REQUIRE_BROWSER") == "1" {
+	if os.Getenv(envRequire) == "1" {
 		t.Fatalf("%s, which TRIVIUM_REQUIRE_BROWSER asks for", what)
 	}
 	t.Skip(what)
 }
 
+// TestNode runs the suite of the Go client under Node.js. Without TRIVIUM_LONG it only runs where CI requires Node.js,
+// as the page runs the same program.
 func TestNode(t *testing.T) {
+	if os.Getenv(envLong) == "" && os.Getenv(envRequire) != "1" {
+		t.Skip("in the short form, only the page runs the js/wasm suite of the Go client")
+	}
+	testNode(t)
+}
+
+// TestNodeTrivium runs the suite of the client against trivium.js.
+func TestNodeTrivium(t *testing.T) {
+	testNode(t, "--import", "data:text/javascript,globalThis.trivium = await import(process.env."+envSubject+")")
+}
+
+// testNode runs the suite under Node.js. With additional arguments, which load trivium.js, that is the client under test.
+func testNode(t *testing.T, load ...string) {
 	if testing.Short() {
 		t.Skip("it builds the suite for js/wasm")
 	}
@@ -46,11 +63,16 @@ func TestNode(t *testing.T) {
 	binary := wasm(t)
 	ctx, cancel := context.WithTimeout(context.Background(), long)
 	defer cancel()
-	args := append([]string{withSocket, "--stack-size=8192", wasmLibrary(t, "wasm_exec_node.js"), binary}, h.suiteArgs()...)
+	args := slices.Concat([]string{withSocket, "--stack-size=8192"}, load, []string{wasmLibrary(t, "wasm_exec_node.js"), binary}, h.suiteArgs())
 	cmd := exec.CommandContext(ctx, "node", args...)
 	cmd.Env = nil
 	for name, value := range h.suiteEnv() { // which has little room
 		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	if len(load) > 0 {
+		path, err := filepath.Abs(triviumFile)
+		require.NoError(t, err)
+		cmd.Env = append(cmd.Env, envSubject+"=file://"+path)
 	}
 	out, err := cmd.CombinedOutput()
 	report(t, string(out), err == nil)

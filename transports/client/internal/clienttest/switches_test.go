@@ -117,7 +117,7 @@ func testSwitches(t *testing.T, e *env) {
 }
 
 // soonLive waits until the client is live, or for a while.
-func soonLive(c *client.Client) {
+func soonLive(c subject) {
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	for s := range c.States(ctx) {
