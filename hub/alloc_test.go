@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A feed's round is no allocation, however many take it and wherever they stand, nor is what each
-// takes of it. (The race detector allocates where nothing else does.)
-func TestRoundAllocatesNothing(t *testing.T) {
+// A batch needs no allocation, regardless of the number of subscribers, of their positions and of the events that
+// they read. (The race detector allocates memory of its own.)
+func TestBatchAllocatesNothing(t *testing.T) {
 	const subscribers, burst, runs = 100, 10, 50
 	encode := func(e *Event) []byte { return e.Data }
 	l := newMemlog(Retention{}.withDefaults(), 0)
@@ -22,17 +22,17 @@ func TestRoundAllocatesNothing(t *testing.T) {
 	for i := range (runs + 1) * burst {
 		e := &Event{ID: Cursor{1, uint64(i) + 1}, Topic: "a.b", Data: make([]byte, 200)}
 		e.cache = &l.cache
-		e.Encoded(0, encode) // which it keeps
+		e.Encoded(0, encode) // which caches the encoding
 		events = append(events, e)
 	}
 	var b Batch
 	all := true
-	require.Zero(t, testing.AllocsPerRun(runs, func() { // and one to warm up
+	require.Zero(t, testing.AllocsPerRun(runs, func() { // AllocsPerRun also makes one call to warm up
 		for range burst {
 			g.push(events[l.lastSeq])
-			l.lastSeq++ // as if the window had it
+			l.lastSeq++ // as if the in-memory log had the event
 		}
-		g.subs[0].Advance(g.pending[0].ID.Seq) // one stands elsewhere
+		g.subs[0].Advance(g.pending[0].ID.Seq) // one subscriber is at another position
 		g.nextBatch(&b, l)
 		for _, s := range g.subs {
 			start, ok := s.Offset(&b)
@@ -44,7 +44,7 @@ func TestRoundAllocatesNothing(t *testing.T) {
 		}
 		b.dropEvents()
 	}))
-	require.True(t, all, "had something to take")
+	require.True(t, all, "every subscriber had unread events")
 	for _, s := range g.subs {
 		require.Equal(t, l.lastSeq, s.position)
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkPublish is the road of an event that nobody wants: one core must take a million a
-// second. Events are published as a source does: one at a time, or in batches.
+// BenchmarkPublish measures an event without subscribers; one core must publish a million per second. Events are
+// published as sources do: one at a time, or in batches.
 func BenchmarkPublish(b *testing.B) {
 	for _, size := range []int{1, 64} {
 		b.Run(fmt.Sprint("batch ", size), func(b *testing.B) {
@@ -38,7 +38,7 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// BenchmarkMatch finds the feeds of one event among 10,000 of exact topics and 1000 of wildcards.
+// BenchmarkMatch finds the groups that match an event, among 10,000 with exact topics and 1000 with wildcards.
 func BenchmarkMatch(b *testing.B) {
 	ix := newIndex()
 	for i := range 10_000 {
@@ -57,13 +57,13 @@ func BenchmarkMatch(b *testing.B) {
 	require.Len(b, found, 4)
 }
 
-// taker is a Sink that takes all it is offered, as an outlet whose peer keeps up does.
-type taker struct {
+// acceptAllSink is a Sink that reads all that it is offered, like a connection writer whose peer keeps up.
+type acceptAllSink struct {
 	sub  *Subscription
 	took *sync.WaitGroup
 }
 
-func (k *taker) Ready(b *Batch) {
+func (k *acceptAllSink) Ready(b *Batch) {
 	start, ok := k.sub.Offset(b)
 	for ok && start < len(b.Events) {
 		_, start = b.Coalesce(0, func(e *Event) []byte { return e.Data }, start)
@@ -72,9 +72,9 @@ func (k *taker) Ready(b *Batch) {
 	k.took.Done()
 }
 
-// BenchmarkRound is what a feed offers at once, to all its subscribers, without their writes: one event,
-// or a burst whose bytes are joined once for all.
-func BenchmarkRound(b *testing.B) {
+// BenchmarkBatch measures the offer of a batch to all subscribers of a group, without their writes. The batch is
+// one event, or a burst of which the bytes are coalesced once for all subscribers.
+func BenchmarkBatch(b *testing.B) {
 	for _, row := range []struct{ subscribers, burst int }{{1, 1}, {1000, 1}, {1000, 64}} {
 		b.Run(fmt.Sprint(row.subscribers, " subscribers, ", row.burst, " events"), func(b *testing.B) {
 			h, err := New(Config{Workers: 1})
@@ -82,7 +82,7 @@ func BenchmarkRound(b *testing.B) {
 			defer h.Close()
 			var took sync.WaitGroup
 			for range row.subscribers {
-				k := &taker{took: &took}
+				k := &acceptAllSink{took: &took}
 				k.sub, err = h.Subscribe(Request{Filters: setOf("a.>")}, k)
 				require.NoError(b, err)
 			}
@@ -105,8 +105,8 @@ func BenchmarkRound(b *testing.B) {
 	}
 }
 
-// BenchmarkHostileFilters is a publish while 200 others subscribe to 64 filters of 16 tokens each, which
-// agree with the topic in all but the last.
+// BenchmarkHostileFilters measures a publish while 200 others subscribe to 64 filters of 16 tokens each, which
+// differ from the topic only in the last token.
 func BenchmarkHostileFilters(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	h, err := New(Config{})
@@ -124,7 +124,7 @@ func BenchmarkHostileFilters(b *testing.B) {
 	}
 }
 
-// BenchmarkFilterSet makes and uses sets as large as a request or a token may have them.
+// BenchmarkFilterSet creates and uses sets of the largest size that a request or a token may have.
 func BenchmarkFilterSet(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for _, n := range []int{1, 64, 1024} {
@@ -142,9 +142,9 @@ func BenchmarkFilterSet(b *testing.B) {
 		})
 		b.Run(fmt.Sprint("cover 64 by ", n), func(b *testing.B) {
 			grant := Grant{Subscribe: set}
-			asked := NewFilterSet(filters[:min(64, n)]...)
+			queried := NewFilterSet(filters[:min(64, n)]...)
 			for b.Loop() {
-				grant.MaySubscribe(asked)
+				grant.MaySubscribe(queried)
 			}
 		})
 	}

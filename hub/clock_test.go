@@ -10,33 +10,33 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// clockLog starts a hub before a log of 300 events, one each second, with a window of the newest 150. The
-// clock of the leader that took events 101 to 200 was an hour ahead. It returns the events as a live
-// subscriber got them.
+// clockLog starts a hub with a log of 300 events, one per second. The in-memory log has the newest 150. The clock
+// of the server that accepted events 101 to 200 was an hour ahead. clockLog returns the events as a live subscriber
+// received them.
 func clockLog(t *testing.T) (*Hub, *logEngine, []*Event) {
 	t.Helper()
 	h, l := startLog(t, 0, 150)
-	live := subscribeBehind(t, h, ">", Start{})
+	live := subscribeToLog(t, h, ">", Start{})
 	var got []*Event
 	for i := range 300 {
 		time.Sleep(time.Second)
-		l.change(func() { l.ahead = 0 })
+		l.withLock(func() { l.ahead = 0 })
 		if i/100 == 1 {
-			l.change(func() { l.ahead = time.Hour })
+			l.withLock(func() { l.ahead = time.Hour })
 		}
 		_, err := h.Publish(t.Context(), &Event{Topic: fmt.Sprint("t.", i%10), Data: []byte("1")})
 		require.NoError(t, err)
 		got = append(got, live.next(t).Events...)
 	}
 	require.Len(t, got, 300)
-	require.True(t, got[200].Time.Before(got[199].Time), "the times fall")
+	require.True(t, got[200].Time.Before(got[199].Time), "times decrease")
 	return h, l, got
 }
 
-// replay reads what a start yields.
-func replay(t *testing.T, h *Hub, start Start) (events []*Event) {
+// readFromStart returns all events that a subscription with this start reads.
+func readFromStart(t *testing.T, h *Hub, start Start) (events []*Event) {
 	t.Helper()
-	s := subscribeBehind(t, h, ">", start)
+	s := subscribeToLog(t, h, ">", start)
 	for {
 		b := s.next(t)
 		require.Nil(t, b.Gap)
@@ -50,11 +50,11 @@ func replay(t *testing.T, h *Hub, start Start) (events []*Event) {
 func TestLiveAndReplayedTimesAreTheSame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l, live := clockLog(t)
-		again, err := New(Config{Engine: &reopened{logEngine: l, from: 250}, Retention: Retention{Events: 150}})
+		again, err := New(Config{Engine: &reopenedEngine{logEngine: l, from: 250}, Retention: Retention{Events: 150}})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, again.Close()) }()
 		for _, h := range []*Hub{h, again} {
-			replayed := replay(t, h, after(0))
+			replayed := readFromStart(t, h, after(0))
 			require.Len(t, replayed, len(live))
 			for i, e := range replayed {
 				require.Equal(t, l.log.events[i].Time, e.Time)
@@ -64,12 +64,12 @@ func TestLiveAndReplayedTimesAreTheSame(t *testing.T) {
 	})
 }
 
-// A start by time begins with the first event that is no older, whichever hub is asked and wherever that
-// event is.
-func TestSinceBeginsAtFirstEventWhenTimesFall(t *testing.T) {
+// A start by time begins with the first event of that time or later, on every hub and wherever that event is
+// stored.
+func TestSinceBeginsAtFirstEventWhenTimesDecrease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l, live := clockLog(t)
-		again, err := New(Config{Engine: &reopened{logEngine: l, from: 250}, Retention: Retention{Events: 150}})
+		again, err := New(Config{Engine: &reopenedEngine{logEngine: l, from: 250}, Retention: Retention{Events: 150}})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, again.Close()) }()
 		for _, h := range []*Hub{h, again} {
@@ -84,7 +84,7 @@ func TestSinceBeginsAtFirstEventWhenTimesFall(t *testing.T) {
 				{"in the skew, in memory", live[180].Time, 180},
 				{"after the skew by the true clock", live[250].Time, 100},
 			} {
-				got := replay(t, h, Start{Since: row.since})
+				got := readFromStart(t, h, Start{Since: row.since})
 				require.Len(t, got, len(live)-row.first, row.name)
 				require.Equal(t, live[row.first].ID, got[0].ID, row.name)
 			}
@@ -92,9 +92,8 @@ func TestSinceBeginsAtFirstEventWhenTimesFall(t *testing.T) {
 	})
 }
 
-// Neither does a clock ahead make other events old, nor does an event with such a time stay longer than its
-// age.
-func TestRetentionByAgeWhenTimesFall(t *testing.T) {
+// A clock that is ahead neither expires other events early, nor keeps its own events longer than their age.
+func TestRetentionByAgeWhenTimesDecrease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := startLog(t, 0, 1000)
 		publish := func() {
@@ -108,12 +107,12 @@ func TestRetentionByAgeWhenTimesFall(t *testing.T) {
 			return h.memlog.events.len()
 		}
 		publish()
-		l.change(func() { l.ahead = time.Hour })
+		l.withLock(func() { l.ahead = time.Hour })
 		publish()
-		l.change(func() { l.ahead = 0 })
+		l.withLock(func() { l.ahead = 0 })
 		time.Sleep(time.Minute)
 		publish()
-		require.Equal(t, 3, kept(), "none is ten minutes old")
+		require.Equal(t, 3, kept(), "no event is ten minutes old")
 		time.Sleep(DefaultRetainAge - time.Minute + time.Second)
 		require.Equal(t, 1, kept())
 		time.Sleep(time.Minute)
@@ -121,13 +120,13 @@ func TestRetentionByAgeWhenTimesFall(t *testing.T) {
 	})
 }
 
-// reopened is the log of another engine, of which a hub that starts has the events after from.
-type reopened struct {
+// reopenedEngine has the log of another engine, as after a restart. It delivers the events after from.
+type reopenedEngine struct {
 	*logEngine
 	from uint64
 }
 
-func (r *reopened) Start(deliver func([]*Event)) (Cursor, error) {
+func (r *reopenedEngine) Start(deliver func([]*Event)) (Cursor, error) {
 	events, err := r.log.ReadAfter(context.Background(), r.from, ReadLimit{Events: 1000})
 	if err == nil {
 		go deliver(events)

@@ -71,11 +71,11 @@ func FuzzCursor(f *testing.F) {
 	for _, row := range cursorTable {
 		f.Add(row.text)
 	}
-	form := regexp.MustCompile(`\A[0-9a-f]{8}-(0|[1-9][0-9]*)\z`)
+	pattern := regexp.MustCompile(`\A[0-9a-f]{8}-(0|[1-9][0-9]*)\z`)
 	f.Fuzz(func(t *testing.T, s string) {
 		c, err := ParseCursor(s)
 		fits := false
-		if form.MatchString(s) {
+		if pattern.MatchString(s) {
 			_, tooLarge := strconv.ParseUint(s[9:], 10, 64)
 			fits = tooLarge == nil
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// lateLog delivers what it has taken after a time.
+// lateLog delivers published events after a delay.
 type lateLog struct {
 	logEngine
 	late time.Duration
@@ -23,14 +23,14 @@ func (l *lateLog) PublishOnce(ctx context.Context, _, _ string, _ Digest, events
 	return l.Publish(ctx, events)
 }
 
-// TestEcho: who has published finds the events here, unless the hub lags behind its log.
-func TestEcho(t *testing.T) {
+// A publisher finds its events in the hub when Publish returns, unless the hub lags behind its log.
+func TestPublishWaitsForItsOwnEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &lateLog{late: ownWriteTimeout / 2}
 		h, err := New(Config{Engine: l})
 		require.NoError(t, err)
 		defer func() {
-			time.Sleep(time.Minute) // what is late comes before the hub ends
+			time.Sleep(time.Minute) // late events are delivered before the hub is closed
 			require.NoError(t, h.Close())
 		}()
 		begin := time.Now()

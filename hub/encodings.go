@@ -20,8 +20,8 @@ type encodingCache struct {
 	limit int64        // bytes; static
 	bytes atomic.Int64 // of all cached encodings; written with mu held
 
-	mu    sync.Mutex
-	floor uint64 // events up to this seq have left the log and are not cached
+	mu           sync.Mutex
+	lowWatermark uint64 // events up to this seq have left the log and are not cached
 	// Events with cached encodings, the oldest first. An event is in ascending if it was newer than all others
 	// there when it was first encoded, which is usual and costs O(1). Otherwise it is in late.
 	ascending deque[*Event]
@@ -36,7 +36,7 @@ func (c *encodingCache) store(e *Event, format WireFormat, b []byte) []byte {
 	if kept := e.encodingIn(format); kept != nil {
 		return kept.bytes
 	}
-	if e.uncacheable || e.ID.Seq <= c.floor || !c.makeRoom(e.ID.Seq, int64(len(b))) {
+	if e.uncacheable || e.ID.Seq <= c.lowWatermark || !c.makeRoom(e.ID.Seq, int64(len(b))) {
 		return b
 	}
 	e.encodings.Store(&encoding{bytes: b, format: format, next: e.encodings.Load()})
@@ -99,8 +99,8 @@ func (c *encodingCache) evictOldest() {
 func (c *encodingCache) release(seq uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.floor = max(c.floor, seq)
-	for e := c.oldest(); e != nil && e.ID.Seq <= c.floor; e = c.oldest() {
+	c.lowWatermark = max(c.lowWatermark, seq)
+	for e := c.oldest(); e != nil && e.ID.Seq <= c.lowWatermark; e = c.oldest() {
 		c.evictOldest()
 	}
 }

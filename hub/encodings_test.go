@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fillByBytes publishes events of the size until retention removes some.
+// fillByBytes publishes events of this size until retention removes some.
 func fillByBytes(t *testing.T, h *Hub, size int) {
 	t.Helper()
 	for h.Stats().RemovedByBytes == 0 {
@@ -19,7 +19,7 @@ func fillByBytes(t *testing.T, h *Hub, size int) {
 	}
 }
 
-// encodeAll encodes all retained events in n forms, as so many kinds of readers do, the oldest first.
+// encodeAll encodes all retained events in n wire formats, the oldest first.
 func encodeAll(h *Hub, n int) {
 	for format := range WireFormat(n) {
 		for i := range h.memlog.events.len() {
@@ -43,7 +43,7 @@ func TestReadingRemovesNoEvents(t *testing.T) {
 	_, err = h.Publish(context.Background(), &Event{Topic: "a", Data: []byte(strings.Repeat("1", size))})
 	require.NoError(t, err)
 	after := h.Stats()
-	require.Equal(t, before.RetainedEvents, after.RetainedEvents, "one came and one went")
+	require.Equal(t, before.RetainedEvents, after.RetainedEvents, "one event was added and one removed")
 	require.LessOrEqual(t, after.RetainedBytes, int64(bytes))
 }
 
@@ -59,7 +59,7 @@ func TestReplayEvictsNoNewerEncodings(t *testing.T) {
 	require.NotNil(t, newest.encodingIn(1))
 	for i := range n {
 		require.Equal(t, i >= n-h.memlog.cache.ascending.len()-len(h.memlog.cache.late), h.memlog.events.at(i).encodingIn(0) != nil,
-			"the newest keep theirs")
+			"the newest events keep their encodings")
 	}
 	bytes := h.memlog.cache.bytes.Load()
 	h.memlog.events.at(0).Encoded(0, func(*Event) []byte { return make([]byte, 1000) })
@@ -80,7 +80,7 @@ func TestEvictionIsBounded(t *testing.T) {
 	encode := func(*Event) []byte { return make([]byte, small) }
 	for _, left := range []int{2 * maxEvictions, maxEvictions} {
 		large.Encoded(0, encode)
-		require.Nil(t, large.encodingIn(0), "to make room would take too long at once")
+		require.Nil(t, large.encodingIn(0), "making room would exceed maxEvictions")
 		require.Equal(t, left, c.ascending.len())
 	}
 	large.Encoded(0, encode)
@@ -88,10 +88,10 @@ func TestEvictionIsBounded(t *testing.T) {
 	require.Equal(t, int64(small), c.bytes.Load())
 	require.Nil(t, events[small-1].encodingIn(0))
 	large.Encoded(1, func(*Event) []byte { return make([]byte, small+1) })
-	require.NotNil(t, large.encodingIn(0), "what is larger than the budget evicts nothing")
+	require.NotNil(t, large.encodingIn(0), "an event larger than the budget evicts nothing")
 }
 
-// Events that end together are removed in pieces, between which others get the lock.
+// If many events expire at the same time, they are removed in pieces, between which the lock is free.
 func TestRemovalIsBounded(t *testing.T) {
 	l := newMemlog(Retention{}.withDefaults(), 0)
 	at := time.Unix(1e9, 0)
@@ -114,6 +114,6 @@ func TestRemovalIsBounded(t *testing.T) {
 			require.NoError(t, err)
 		}
 		time.Sleep(DefaultRetainAge + time.Second)
-		require.Zero(t, h.Stats().RetainedEvents, "all of them are removed in the end")
+		require.Zero(t, h.Stats().RetainedEvents, "all are removed in the end")
 	})
 }

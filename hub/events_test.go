@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestEventsYieldsWhatMatchesInOrder(t *testing.T) {
+func TestEventsYieldsMatchingEventsInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, err := New(Config{})
 		require.NoError(t, err)
@@ -27,7 +27,7 @@ func TestEventsYieldsWhatMatchesInOrder(t *testing.T) {
 				}
 			}
 		}()
-		synctest.Wait() // it waits for events
+		synctest.Wait() // blocks until the iterator waits for events
 		for i := range 3 {
 			publishJSON(t, h, "orders.eu", strconv.Itoa(i))
 			publishJSON(t, h, "stocks", `"other"`)
@@ -61,8 +61,8 @@ func TestEventsEndsWithTheHub(t *testing.T) {
 	})
 }
 
-// TestEventsReportsAGapAndGoesOn has a loop that is slower than retention.
-func TestEventsReportsAGapAndGoesOn(t *testing.T) {
+// The loop is slower than retention.
+func TestEventsReportsAGapAndContinues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, err := New(Config{Retention: Retention{Events: 4}})
 		require.NoError(t, err)
@@ -104,7 +104,7 @@ func TestEventsReportsAGapAndGoesOn(t *testing.T) {
 	})
 }
 
-func TestEventsRefusesABadFilter(t *testing.T) {
+func TestEventsRejectsAnInvalidFilter(t *testing.T) {
 	h, err := New(Config{})
 	require.NoError(t, err)
 	defer h.Close()

@@ -64,14 +64,14 @@ func (g *group) skipDeletedRange(seq uint64) {
 // hadReadAll reports whether a subscription at seq had read all matching events when the newest deleted range was
 // added.
 func (g *group) hadReadAll(seq uint64, l *memlog) bool {
-	before, hole := g.beforeRange, g.rangeEnd
+	before, end := g.beforeRange, g.rangeEnd
 	if l.adding && l.deletedTo > g.last { // skipDeletedRange has not been called yet
 		if g.last > g.rangeEnd {
 			before = g.last
 		}
-		hole = l.deletedTo
+		end = l.deletedTo
 	}
-	return before <= seq && seq < hole
+	return before <= seq && seq < end
 }
 
 // nextBatch fills b with the events that no batch has offered yet, and reports whether there are any.

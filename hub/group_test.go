@@ -7,24 +7,24 @@ import (
 	"pgregory.net/rapid"
 )
 
-// feedModel is a feed over a window, and the events that its rounds have yet to bring.
-type feedModel struct {
+// groupModel is a group over an in-memory log, and the events that its batches have not offered yet.
+type groupModel struct {
 	w    *memlog
-	f    *group
+	g    *group
 	r    Batch
-	to   uint64 // of the last round
+	to   uint64 // of the last batch
 	want []*Event
 }
 
-// The rounds of a feed follow each other without a hole or an overlap, and have just the events
-// of its set, whatever came between two of them: overflow by number, by bytes, retention.
-func TestFeedRounds(t *testing.T) {
+// The batches of a group follow each other without a gap or an overlap, and have exactly the events that match its
+// set. That holds even if pending events overflow by number or by bytes, or retention removes events.
+func TestBatchesAreContiguous(t *testing.T) {
 	large := make([]byte, maxPendingBytes/3)
 	rapid.Check(t, func(t *rapid.T) {
 		keep := Retention{Events: rapid.SampledFrom([]int{5, 500, 1 << 20}).Draw(t, "retain"), Bytes: 1 << 40}
-		m := &feedModel{
+		m := &groupModel{
 			w: newMemlog(keep.withDefaults(), 0),
-			f: &group{set: rapid.SampledFrom(windowSets[1:]).Draw(t, "set")},
+			g: &group{set: rapid.SampledFrom(windowSets[1:]).Draw(t, "set")},
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"push": func(t *rapid.T) { m.push(rapid.SampledFrom(windowTopics).Draw(t, "topic"), nil) },
@@ -40,34 +40,34 @@ func TestFeedRounds(t *testing.T) {
 			},
 			"next": m.next,
 		})
-		for len(m.f.pending) > 0 || m.f.overflow {
+		for len(m.g.pending) > 0 || m.g.overflow {
 			m.next(t)
 		}
 		require.Empty(t, m.want)
 	})
 }
 
-func (m *feedModel) push(topic string, data []byte) {
+func (m *groupModel) push(topic string, data []byte) {
 	e := &Event{ID: Cursor{1, m.w.lastSeq + 1}, Topic: topic, Data: data}
 	m.w.add(e)
-	if m.f.set.Match(topic) {
+	if m.g.set.Match(topic) {
 		m.want = append(m.want, e)
-		m.f.push(e)
-		m.f.push(e) // as if a second filter selected it
+		m.g.push(e)
+		m.g.push(e) // as if a second filter selected it
 	}
 	m.w.trim(e.Time)
 }
 
-func (m *feedModel) next(t *rapid.T) {
+func (m *groupModel) next(t *rapid.T) {
 	b := &m.r
-	if !m.f.nextBatch(b, m.w) {
+	if !m.g.nextBatch(b, m.w) {
 		require.Empty(t, m.want)
-		require.False(t, m.f.overflow)
+		require.False(t, m.g.overflow)
 		m.to = m.w.lastSeq
 		return
 	}
 	require.GreaterOrEqual(t, b.From, m.to)
-	if b.From > m.to { // it was overtaken: who stands before finds the gap in the window
+	if b.From > m.to { // it fell behind: subscriptions before From find the gap in the in-memory log
 		require.Equal(t, m.w.lowWatermark, b.From)
 	}
 	for len(m.want) > 0 && m.want[0].ID.Seq <= b.From {
@@ -82,11 +82,11 @@ func (m *feedModel) next(t *rapid.T) {
 	b.dropEvents()
 }
 
-// Who asks for the same gets the same bytes, and a join is as long as it may be.
-func TestRoundJoin(t *testing.T) {
+// Calls with the same format and start return the same bytes, and a coalesced write is as long as the limit allows.
+func TestCoalescedBytesAreShared(t *testing.T) {
 	sizes := []int{10, 20, maxCoalescedBytes - 30, 1, 2 * maxCoalescedBytes, 5, maxCoalescedBytes, 1}
 	var r Batch
-	for range 3 { // the buffers are taken up again
+	for range 3 { // later batches reuse the buffers
 		var events []*Event
 		for i, n := range sizes {
 			e := &Event{ID: Cursor{1, uint64(i) + 1}, Data: make([]byte, n)}

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var wide = ReadLimit{Events: 1000, Bytes: 1 << 20}
+var wideLimit = ReadLimit{Events: 1000, Bytes: 1 << 20}
 
 func topicsOf(events []*Event) string {
 	var topics []string
@@ -29,7 +29,7 @@ func TestPublish(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Cursor{h.epoch, 0}, id)
 
-	// All or none, and the fault is named.
+	// Publish stores all events or none, and its error names the invalid event.
 	_, err = h.Publish(t.Context(), &Event{Topic: "a"}, &Event{Topic: "a", Data: []byte("12345")})
 	requireInvalid(t, "data", "event 2 of 2: at most 4 bytes", err)
 	var bad *InvalidError
@@ -48,16 +48,16 @@ func TestPublish(t *testing.T) {
 	s, err := h.Subscribe(Request{Filters: setOf(">"), Start: Start{Last: 9}}, NewWakeup())
 	require.NoError(t, err)
 	defer s.Close()
-	batch := s.Read(wide)
+	batch := s.Read(wideLimit)
 	require.Equal(t, "a b", topicsOf(batch.Events))
 	require.Equal(t, id, batch.Events[1].ID)
 	require.WithinRange(t, batch.Events[0].Time, before.Add(-time.Second), time.Now().Add(time.Second))
 	require.Equal(t, time.UTC, batch.Events[0].Time.Location())
 }
 
-// TestBegin holds each kind of start to docs/protocol.md#starting-a-subscription, over a log of seqs 1 to 6 of which the
-// newest 4 are retained.
-func TestBegin(t *testing.T) {
+// Each kind of start begins as docs/protocol.md#starting-a-subscription specifies. The log has seqs 1 to 6, of
+// which the newest 4 are retained.
+func TestStartPositions(t *testing.T) {
 	h := startHub(t, Config{Retention: Retention{Events: 4}})
 	for _, topic := range strings.Fields("a b a b a c") {
 		_, err := h.Publish(t.Context(), &Event{Topic: topic})
@@ -80,11 +80,11 @@ func TestBegin(t *testing.T) {
 		{name: "after the newest", set: setOf(">"), start: Start{Cursor: at(6)}, begin: at(6).String()},
 		{name: "after 3", set: setOf(">"), start: Start{Cursor: at(3)}, begin: at(3).String(), read: "b a c"},
 		{name: "after 3, one topic", set: setOf("a"), start: Start{Cursor: at(3)}, begin: at(3).String(), read: "a"},
-		{name: "at the floor", set: setOf(">"), start: Start{Cursor: at(2)}, begin: at(2).String(), read: "a b a c"},
+		{name: "at the low watermark", set: setOf(">"), start: Start{Cursor: at(2)}, begin: at(2).String(), read: "a b a c"},
 		{name: "expired", set: setOf(">"), start: Start{Cursor: at(1)}, begin: at(1).String(), gap: gap(GapExpired, at(1).String(), true), read: "a b a c"},
-		{name: "only others' expired", set: setOf("a", "c"), start: Start{Cursor: at(1)}, begin: at(1).String(), read: "a a c"},
+		{name: "only other topics expired", set: setOf("a", "c"), start: Start{Cursor: at(1)}, begin: at(1).String(), read: "a a c"},
 		{name: "before the first", set: setOf("a"), start: Start{Cursor: at(0)}, begin: at(0).String(), gap: gap(GapExpired, at(0).String(), true), read: "a a"},
-		{name: "nothing of it ever", set: setOf("d"), start: Start{Cursor: at(0)}, begin: at(0).String()},
+		{name: "topic without events", set: setOf("d"), start: Start{Cursor: at(0)}, begin: at(0).String()},
 		{name: "future", set: setOf("a"), start: Start{Cursor: at(7)}, begin: at(7).String(), gap: gap(GapFuture, at(7).String(), false), read: "a a"},
 		{name: "epoch", set: setOf("b"), start: Start{Cursor: foreign}, begin: foreign.String(), gap: gap(GapEpoch, foreign.String(), false), read: "b"},
 		{name: "foreign", set: setOf("b"), start: Start{ForeignCursor: "x.Y_~-1"}, begin: "x.Y_~-1", gap: gap(GapEpoch, "x.Y_~-1", false), read: "b"},
@@ -94,30 +94,30 @@ func TestBegin(t *testing.T) {
 		{name: "last 2", set: setOf(">"), start: Start{Last: 2}, begin: at(4).String(), read: "a c"},
 		{name: "last 2 in all", set: setOf("a", "b"), start: Start{Last: 2}, begin: at(3).String(), read: "b a"},
 		{name: "last 9, no gap", set: setOf("b"), start: Start{Last: 9}, begin: at(3).String(), read: "b"},
-		{name: "since ever", set: setOf("a"), start: Start{Since: time.Unix(0, 0)}, begin: at(0).String(), gap: gap(GapExpired, "", true), read: "a a"},
-		{name: "since ever, nothing lost", set: setOf("c"), start: Start{Since: time.Unix(0, 0)}, begin: at(2).String(), read: "c"},
-		{name: "since a time to come", set: setOf(">"), start: Start{Since: time.Now().Add(time.Hour)}, begin: at(6).String()},
+		{name: "since the epoch", set: setOf("a"), start: Start{Since: time.Unix(0, 0)}, begin: at(0).String(), gap: gap(GapExpired, "", true), read: "a a"},
+		{name: "since the epoch, nothing lost", set: setOf("c"), start: Start{Since: time.Unix(0, 0)}, begin: at(2).String(), read: "c"},
+		{name: "since a future time", set: setOf(">"), start: Start{Since: time.Now().Add(time.Hour)}, begin: at(6).String()},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			s, err := h.Subscribe(Request{Filters: row.set, Start: row.start}, NewWakeup())
 			require.NoError(t, err)
 			defer s.Close()
 			require.Equal(t, row.begin, s.Cursor())
-			batch := s.Read(wide)
+			batch := s.Read(wideLimit)
 			require.Equal(t, row.gap, batch.Gap)
 			require.Equal(t, row.read, topicsOf(batch.Events))
 			require.False(t, batch.More || batch.FellBehind)
 			require.Equal(t, *at(6), s.Position())
 			require.Equal(t, at(6).String(), s.Cursor())
-			require.Empty(t, s.Read(wide), "told and delivered once")
+			require.Empty(t, s.Read(wideLimit), "reported and delivered once")
 		})
 	}
 	require.Equal(t, map[GapReason]uint64{GapExpired: 3, GapEpoch: 5, GapFuture: 1}, h.Stats().Gaps)
 }
 
-// TestBeginWithoutFilters: who comes with a cursor stands there until there are filters, and who
-// comes with none goes with the newest.
-func TestBeginWithoutFilters(t *testing.T) {
+// A subscription with a cursor but without filters keeps its position until it has filters. Without a cursor, its
+// position is always that of the newest event.
+func TestStartWithoutFilters(t *testing.T) {
 	h := startHub(t, Config{})
 	foreign := Cursor{h.epoch + 1, 3}
 	for _, topic := range strings.Fields("a b a") {
@@ -138,18 +138,18 @@ func TestBeginWithoutFilters(t *testing.T) {
 		require.NoError(t, err)
 		defer s.Close()
 		require.False(t, s.Behind())
-		require.Empty(t, s.Read(wide))
+		require.Empty(t, s.Read(wideLimit))
 		require.Equal(t, row.place, s.Cursor())
 		s.SetFilters(setOf("a"))
-		batch := s.Read(wide)
+		batch := s.Read(wideLimit)
 		require.Equal(t, row.gap, batch.Gap != nil)
 		require.Equal(t, row.read, topicsOf(batch.Events))
 		require.Equal(t, h.Position().String(), s.Cursor())
 	}
 }
 
-// TestSinceATimeToCome: what comes before that time is passed over, also in rounds.
-func TestSinceATimeToCome(t *testing.T) {
+// Events before the start time are skipped, also those offered in batches.
+func TestSinceInTheFuture(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := startHub(t, Config{})
 		s, err := h.Subscribe(Request{Filters: setOf(">"), Start: Start{Since: time.Now().Add(time.Minute)}}, NewWakeup())
@@ -160,13 +160,13 @@ func TestSinceATimeToCome(t *testing.T) {
 			require.NoError(t, err)
 		}
 		publish("early")
-		require.Empty(t, s.Read(wide).Events)
+		require.Empty(t, s.Read(wideLimit).Events)
 		time.Sleep(time.Minute - time.Nanosecond)
 		publish("still.early")
 		time.Sleep(time.Nanosecond)
 		publish("due")
 		publish("later")
-		require.Equal(t, "due later", topicsOf(s.Read(wide).Events))
+		require.Equal(t, "due later", topicsOf(s.Read(wideLimit).Events))
 		require.Equal(t, h.Position(), s.Position())
 	})
 }
@@ -182,18 +182,18 @@ func TestConflation(t *testing.T) {
 		_, err := h.Publish(t.Context(), e)
 		require.NoError(t, err)
 	}
-	// The first was let go, but only after a newer one of its topic and key had come.
-	batch := s.Read(wide)
+	// The first was removed, but only after a newer one with its topic and key had been published.
+	batch := s.Read(wideLimit)
 	require.Nil(t, batch.Gap)
 	require.Equal(t, []uint64{2, 3, 4, 5, 6}, ids(batch.Events))
 	every, err := h.Subscribe(Request{Filters: setOf("a"), Start: Start{Cursor: &Cursor{Epoch: h.epoch}}}, NewWakeup())
 	require.NoError(t, err)
 	defer every.Close()
-	require.True(t, every.Read(wide).Gap.Certain)
+	require.True(t, every.Read(wideLimit).Gap.Certain)
 }
 
-// The clock of the machine may be set back; the log's is not.
-func TestTimeNeverFalls(t *testing.T) {
+// The machine's clock may be set back. Event times do not decrease.
+func TestTimeNeverDecreases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := NewMemory().(*memoryEngine)
 		h := startHub(t, Config{Engine: m})
@@ -209,8 +209,8 @@ func TestTimeNeverFalls(t *testing.T) {
 	})
 }
 
-// A subscriber that never reads holds up nobody and costs nothing that grows.
-func TestSlowSubscriber(t *testing.T) {
+// A subscriber that never reads delays nobody, and its memory does not grow.
+func TestSlowSubscriberDelaysNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := startHub(t, Config{Retention: Retention{Events: 10}})
 		slow, err := h.Subscribe(Request{Filters: setOf("a")}, NewWakeup())
@@ -226,13 +226,13 @@ func TestSlowSubscriber(t *testing.T) {
 			if i%10 == 9 {
 				synctest.Wait()
 				<-wakeup
-				require.Len(t, quick.Read(wide).Events, 10)
+				require.Len(t, quick.Read(wideLimit).Events, 10)
 			}
 		}
 		synctest.Wait()
 		require.LessOrEqual(t, cap(slow.group.pending), 16)
 		require.True(t, slow.Behind())
-		batch := slow.Read(wide)
+		batch := slow.Read(wideLimit)
 		require.Len(t, batch.Events, 10)
 		require.Equal(t, &Gap{
 			Reason: GapExpired, After: Cursor{h.epoch, 0}.String(),
@@ -244,14 +244,14 @@ func TestSlowSubscriber(t *testing.T) {
 			_, err := h.Publish(t.Context(), &Event{Topic: "a"})
 			require.NoError(t, err)
 		}
-		require.True(t, slow.Read(wide).FellBehind)
+		require.True(t, slow.Read(wideLimit).FellBehind)
 	})
 }
 
-func TestAgeEndsWithoutPublishing(t *testing.T) {
+func TestEventsExpireWithoutPublishing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := startHub(t, Config{Retention: Retention{Age: time.Minute}})
-		for range 3 { // and again after the hub has been empty
+		for range 3 { // again after the hub was empty
 			for range 5 {
 				_, err := h.Publish(t.Context(), &Event{Topic: "a"}, &Event{Topic: "b"})
 				require.NoError(t, err)
@@ -280,7 +280,7 @@ func TestClose(t *testing.T) {
 	for range 4 {
 		publishers.Go(func() {
 			for {
-				runtime.Gosched() // in WebAssembly nobody else would run
+				runtime.Gosched() // in WebAssembly, other goroutines do not run otherwise
 				if _, err := h.Publish(t.Context(), &Event{Topic: "a"}); err != nil {
 					if !errors.Is(err, ErrClosed) {
 						t.Error(err)
@@ -299,12 +299,12 @@ func TestClose(t *testing.T) {
 	require.ErrorIs(t, err, ErrClosed)
 	read := 0
 	for batch := (ReadResult{More: true}); batch.More; read += len(batch.Events) {
-		batch = s.Read(wide)
+		batch = s.Read(wideLimit)
 		if batch.Gap != nil {
 			read += int(batch.Gap.ResumedAt.Seq)
 		}
 	}
-	require.Equal(t, h.Position().Seq, uint64(read), "what was accepted stays readable")
+	require.Equal(t, h.Position().Seq, uint64(read), "accepted events remain readable")
 	s.SetFilters(setOf("b"))
 	s.Close()
 	s.Close()
@@ -313,13 +313,13 @@ func TestClose(t *testing.T) {
 	require.Zero(t, h.Stats().Groups)
 }
 
-type broken struct{ Engine }
+type brokenEngine struct{ Engine }
 
 var errBroken = errors.New("no disk")
 
-func (broken) Start(func([]*Event)) (Cursor, error) { return Cursor{}, errBroken }
+func (brokenEngine) Start(func([]*Event)) (Cursor, error) { return Cursor{}, errBroken }
 
 func TestNewWithBrokenEngine(t *testing.T) {
-	_, err := New(Config{Engine: broken{}})
+	_, err := New(Config{Engine: brokenEngine{}})
 	require.ErrorIs(t, err, errBroken)
 }

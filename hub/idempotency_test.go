@@ -15,20 +15,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// flaky is an engine whose Publish does first what the test says.
-type flaky struct {
+// flakyEngine is an engine whose Publish first calls a function of the test.
+type flakyEngine struct {
 	Engine
 	before func() error
 }
 
-func (f *flaky) Publish(ctx context.Context, events []*Event) (Cursor, error) {
+func (f *flakyEngine) Publish(ctx context.Context, events []*Event) (Cursor, error) {
 	if err := f.before(); err != nil {
 		return Cursor{}, err
 	}
 	return f.Engine.Publish(ctx, events)
 }
 
-// startHub makes a hub that the test closes with its end.
+// startHub starts a hub and closes it at the end of the test.
 func startHub(t *testing.T, cfg Config) *Hub {
 	t.Helper()
 	h, err := New(cfg)
@@ -40,23 +40,24 @@ func startHub(t *testing.T, cfg Config) *Hub {
 func TestPublishOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := startHub(t, Config{})
-		once := func(subject, key string, events ...*Event) (Receipt, error) {
+		claim := func(subject, key string, events ...*Event) (Receipt, error) {
 			return h.PublishOnce(t.Context(), subject, key, events...)
 		}
 		order := func() []*Event {
 			return []*Event{{Topic: "a", Type: "t", Key: "k", Data: []byte("1")}, {Topic: "b", Data: []byte("2")}}
 		}
-		first, err := once("s", "k", order()...)
+		first, err := claim("s", "k", order()...)
 		require.NoError(t, err)
 		require.Equal(t, Receipt{Last: Cursor{h.epoch, 2}, Count: 2}, first)
 
 		time.Sleep(2*time.Minute - time.Nanosecond)
-		again, err := once("s", "k", order()...)
+		again, err := claim("s", "k", order()...)
 		require.NoError(t, err)
 		require.Equal(t, first, again)
 		require.Equal(t, uint64(2), h.Position().Seq, "nothing is published twice")
 
-		// Every member that a publisher sets tells events apart, and so does where one ends.
+		// Events differ if any member that a publisher sets differs, or if the same bytes are divided differently
+		// among members.
 		for _, other := range [][]*Event{
 			order()[:1],
 			{order()[1], order()[0]},
@@ -67,25 +68,25 @@ func TestPublishOnce(t *testing.T) {
 			{{Topic: "a", Type: "t", Key: "k", Data: []byte("1"), Encoding: Text}, order()[1]},
 			{{Topic: "a", Type: "tk", Data: []byte("1")}, order()[1]},
 		} {
-			_, err = once("s", "k", other...)
+			_, err = claim("s", "k", other...)
 			require.ErrorIs(t, err, ErrKeyReused)
 		}
 
-		sparse, err := once("other", "k", order()...)
+		sparse, err := claim("other", "k", order()...)
 		require.NoError(t, err)
-		require.Equal(t, uint64(4), sparse.Last.Seq, "subjects do not see each other's keys")
+		require.Equal(t, uint64(4), sparse.Last.Seq, "subjects do not share keys")
 
 		time.Sleep(time.Nanosecond)
-		require.Equal(t, 1, h.Stats().IdempotencyKeys, "what has expired is not remembered")
-		anew, err := once("s", "k", order()[0])
+		require.Equal(t, 1, h.Stats().IdempotencyKeys, "expired keys are not remembered")
+		anew, err := claim("s", "k", order()[0])
 		require.NoError(t, err)
 		require.Equal(t, Receipt{Last: Cursor{h.epoch, 5}, Count: 1}, anew)
 	})
 }
 
-func TestPublishOnceRemembersNoFailure(t *testing.T) {
+func TestPublishOnceForgetsFailures(t *testing.T) {
 	away := true
-	h := startHub(t, Config{Engine: &flaky{Engine: NewMemory(), before: func() error {
+	h := startHub(t, Config{Engine: &flakyEngine{Engine: NewMemory(), before: func() error {
 		if away {
 			return ErrUnavailable
 		}
@@ -102,10 +103,10 @@ func TestPublishOnceRemembersNoFailure(t *testing.T) {
 	require.Equal(t, uint64(1), receipt.Last.Seq)
 }
 
-func TestPublishOnceAtOnce(t *testing.T) {
+func TestConcurrentPublishOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		h := startHub(t, Config{Engine: &flaky{Engine: NewMemory(), before: func() error { <-release; return nil }}})
+		h := startHub(t, Config{Engine: &flakyEngine{Engine: NewMemory(), before: func() error { <-release; return nil }}})
 		const callers = 20
 		var (
 			calls   sync.WaitGroup
@@ -121,7 +122,7 @@ func TestPublishOnceAtOnce(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		time.Sleep(5 * time.Minute) // one that is under way does not expire
+		time.Sleep(5 * time.Minute) // a pending key does not expire
 		_, err := h.PublishOnce(t.Context(), "s", "k", &Event{Topic: "a"})
 		require.ErrorIs(t, err, ErrKeyInUse)
 		close(release)
@@ -132,24 +133,24 @@ func TestPublishOnceAtOnce(t *testing.T) {
 }
 
 // A request claims its key before it has read its events, and may end without publishing.
-func TestOnce(t *testing.T) {
+func TestKeyClaim(t *testing.T) {
 	h := startHub(t, Config{})
-	once, err := h.ClaimKey("s", "k")
+	claim, err := h.ClaimKey("s", "k")
 	require.NoError(t, err)
 	_, err = h.ClaimKey("s", "k")
 	require.ErrorIs(t, err, ErrKeyInUse)
-	once.Abandon()
+	claim.Abandon()
 	require.Zero(t, h.Stats().IdempotencyKeys)
 
-	once, err = h.ClaimKey("s", "k")
+	claim, err = h.ClaimKey("s", "k")
 	require.NoError(t, err)
-	first, err := once.Publish(t.Context(), &Event{Topic: "a"})
+	first, err := claim.Publish(t.Context(), &Event{Topic: "a"})
 	require.NoError(t, err)
-	once.Abandon() // after the end it is nothing
+	claim.Abandon() // it has no effect after Publish
 	for range 2 {
 		known, err := h.ClaimKey("s", "k")
 		require.NoError(t, err)
-		known.Abandon() // the answer stays
+		known.Abandon() // the record is kept
 	}
 	again, err := h.PublishOnce(t.Context(), "s", "k", &Event{Topic: "a"})
 	require.NoError(t, err)
@@ -163,16 +164,16 @@ func TestOnce(t *testing.T) {
 	(*KeyClaim)(nil).Abandon()
 }
 
-func TestPublishOnceForgetsNoneEarly(t *testing.T) {
+func TestKeysAreNotForgottenEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := startHub(t, Config{Retention: Retention{Events: 1}})
-		once := func(subject, key string) error {
+		claim := func(subject, key string) error {
 			_, err := h.PublishOnce(t.Context(), subject, key, &Event{Topic: "a"})
 			return err
 		}
-		// take has the subject hold as many keys as it may, up to most.
+		// take claims keys of the subject until the limit or most is reached.
 		take := func(subject string, limit int) (n int) {
-			for n < limit && once(subject, strconv.Itoa(n)) == nil {
+			for n < limit && claim(subject, strconv.Itoa(n)) == nil {
 				n++
 			}
 			return n
@@ -181,31 +182,31 @@ func TestPublishOnceForgetsNoneEarly(t *testing.T) {
 		require.Equal(t, share/2, take("s", share/2))
 		time.Sleep(time.Minute)
 		require.Equal(t, share, take("s", MaxIdempotencyKeys))
-		err := once("s", "one more")
+		err := claim("s", "one more")
 		require.ErrorIs(t, err, ErrKeysFull)
 		require.ErrorContains(t, err, "20000 for this token, its share of 100000")
-		require.NoError(t, once("s", "0"), "what is known is answered")
+		require.NoError(t, claim("s", "0"), "a known key returns its receipt")
 		require.Equal(t, uint64(share), h.Position().Seq)
-		require.NoError(t, once("other", "0"), "and others have theirs")
+		require.NoError(t, claim("other", "0"), "other subjects have their own share")
 
 		time.Sleep(time.Minute)
 		require.Equal(t, share/2+1, h.Stats().IdempotencyKeys)
-		require.NoError(t, once("s", "one more"))
-		require.NoError(t, once("s", "0"))
+		require.NoError(t, claim("s", "one more"))
+		require.NoError(t, claim("s", "0"))
 	})
 }
 
-// Keys that nobody asked for leave half of the subject's share to those that somebody did, and what finds no
-// room is published without.
-func TestOnceIfSpare(t *testing.T) {
+// Keys that the publisher did not ask for leave half of the subject's share to keys that it asks for. Past that,
+// events are published without a key.
+func TestClaimKeyIfSpare(t *testing.T) {
 	h := startHub(t, Config{Retention: Retention{Events: 1}})
 	publish := func(key string) Cursor {
-		once, err := h.ClaimKeyIfSpare("s", key)
+		claim, err := h.ClaimKeyIfSpare("s", key)
 		require.NoError(t, err)
-		if once == nil {
+		if claim == nil {
 			return Cursor{}
 		}
-		receipt, err := once.Publish(t.Context(), &Event{Topic: "a"})
+		receipt, err := claim.Publish(t.Context(), &Event{Topic: "a"})
 		require.NoError(t, err)
 		return receipt.Last
 	}
@@ -215,14 +216,14 @@ func TestOnceIfSpare(t *testing.T) {
 	}
 	require.Zero(t, publish("one more"))
 	require.Equal(t, uint64(1), h.Stats().KeysSpared)
-	require.Equal(t, uint64(1), publish("0").Seq, "what is known is answered")
+	require.Equal(t, uint64(1), publish("0").Seq, "a known key returns its receipt")
 	_, err := h.PublishOnce(t.Context(), "s", "asked for", &Event{Topic: "a"})
 	require.NoError(t, err)
 	require.Equal(t, uint64(spare+1), h.Position().Seq)
 }
 
-// However many subjects take all that they may, in whatever order, one who has none finds room; and in the
-// end, when keys have ended that were held when there was more room, they hold about the same.
+// However many subjects claim all the keys that they may, in any order, a subject without keys can claim one. In
+// the end, when older keys have expired, all subjects hold about the same number.
 func TestKeyShares(t *testing.T) {
 	k, now := newIdempotency(), time.Now()
 	claim := func(subject, key string) error {
@@ -235,18 +236,18 @@ func TestKeyShares(t *testing.T) {
 	}
 	const greedy = 20
 	n := 0
-	for round := range 3 {
+	for batch := range 3 {
 		for i := range greedy {
 			for claim(strconv.Itoa(i), strconv.Itoa(n)) == nil {
 				n++
 			}
-			require.NoError(t, claim(fmt.Sprint("newcomer", round, i), "k"))
+			require.NoError(t, claim(fmt.Sprint("newcomer", batch, i), "k"))
 			now = now.Add(time.Second)
 		}
 		now = now.Add(IdempotencyPeriod / 2)
 	}
 	now = now.Add(IdempotencyPeriod)
-	for again := true; again; { // all of them at once
+	for again := true; again; { // all of them concurrently
 		again = false
 		for i := range greedy {
 			n++
@@ -256,14 +257,14 @@ func TestKeyShares(t *testing.T) {
 	for i := range greedy {
 		require.InDelta(t, MaxIdempotencyKeys/(greedy+keyShare), k.held[k.idOf(strconv.Itoa(i))], 1)
 	}
-	require.Greater(t, MaxIdempotencyKeys-len(k.records), MaxIdempotencyKeys/10, "and much is free")
+	require.Greater(t, MaxIdempotencyKeys-len(k.records), MaxIdempotencyKeys/10, "many keys are free")
 	now = now.Add(IdempotencyPeriod)
 	require.Zero(t, k.len(now))
 	require.Empty(t, k.held)
 }
 
-// The memory of keys is bounded in bytes, however long they and the names of subjects are.
-func TestKeysMemory(t *testing.T) {
+// The memory of keys is bounded in bytes, regardless of the length of keys and subjects.
+func TestKeyMemoryIsBounded(t *testing.T) {
 	k, now := newIdempotency(), time.Now()
 	var before, after runtime.MemStats
 	runtime.GC()
@@ -286,8 +287,8 @@ func TestKeysMemory(t *testing.T) {
 	runtime.KeepAlive(k)
 }
 
-// TestForgettingKeysReleasesTheLock counts the keys that expire in one hold of the lock, and uses keys meanwhile.
-func TestForgettingKeysReleasesTheLock(t *testing.T) {
+// The test counts the keys that expire in one hold of the lock, and uses keys while the lock is free.
+func TestExpiringKeysReleasesTheLock(t *testing.T) {
 	k := newIdempotency()
 	const keys = 20_000
 	begin := time.Now()
@@ -308,11 +309,11 @@ func TestForgettingKeysReleasesTheLock(t *testing.T) {
 		now := left()
 		assert.LessOrEqual(t, before-now, maxExpired)
 		holds, before = holds+1, now
-		if holds == 1 { // a key that is still to be forgotten is used anew by another publisher
+		if holds == 1 { // another publisher reuses a key that has expired but is not removed yet
 			k.yielded = nil
 			known, err := k.claim(keyID{7}, id(keys-1), 1, over)
 			assert.NoError(t, err)
-			assert.Nil(t, known, "the time of the answer is over")
+			assert.Nil(t, known, "the record has expired")
 			k.complete(id(keys-1), Digest{}, Receipt{Count: 1}, over)
 		}
 	}

@@ -30,7 +30,9 @@ const isList = 1 << 63
 // are below 2^31.
 type indexEntry uint64
 
-func newIndexEntry(feed, anchor uint32) indexEntry { return indexEntry(feed)<<32 | indexEntry(anchor) }
+func newIndexEntry(number, anchor uint32) indexEntry {
+	return indexEntry(number)<<32 | indexEntry(anchor)
+}
 
 func (p indexEntry) group() uint32  { return uint32(p >> 32) }
 func (p indexEntry) anchor() uint32 { return uint32(p) }

@@ -10,20 +10,20 @@ import (
 func TestIndexProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		ix := newIndex()
-		var feeds []*group
+		var groups []*group
 		t.Repeat(map[string]func(*rapid.T){
 			"add": func(t *rapid.T) {
 				g := &group{set: NewFilterSet(rapid.SliceOfN(filterGen, 1, 5).Draw(t, "filters")...)}
 				ix.add(g)
-				feeds = append(feeds, g)
+				groups = append(groups, g)
 			},
 			"remove": func(t *rapid.T) {
-				if len(feeds) == 0 {
+				if len(groups) == 0 {
 					return
 				}
-				i := rapid.IntRange(0, len(feeds)-1).Draw(t, "which")
-				ix.remove(feeds[i])
-				feeds = append(feeds[:i], feeds[i+1:]...)
+				i := rapid.IntRange(0, len(groups)-1).Draw(t, "which")
+				ix.remove(groups[i])
+				groups = append(groups[:i], groups[i+1:]...)
 			},
 			"": func(t *rapid.T) {
 				topic := topicGen.Draw(t, "topic")
@@ -31,7 +31,7 @@ func TestIndexProperty(t *testing.T) {
 				for _, g := range ix.match(nil, topic) {
 					found[g] = true
 				}
-				for _, g := range feeds {
+				for _, g := range groups {
 					selects := false
 					for filter := range g.set.All() {
 						selects = selects || naiveSelects(filter.text, topic)
@@ -42,7 +42,7 @@ func TestIndexProperty(t *testing.T) {
 				require.Empty(t, found)
 			},
 		})
-		for _, g := range feeds {
+		for _, g := range groups {
 			ix.remove(g)
 		}
 		require.True(t, ix.empty())

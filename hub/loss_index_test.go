@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// sliceLog is a Log of events that go from its beginning.
+// sliceLog is a Log whose oldest events are removed.
 type sliceLog struct {
 	events []*Event // events[i] has seq i+1; an erasure is an element without a topic
 	gone   uint64
@@ -30,7 +30,7 @@ func (l *sliceLog) erase(seq uint64) (*Event, error) {
 	return erasure, nil
 }
 
-// has reports whether the event is left, or was before retention came to it.
+// has reports whether the event is in the log, or was until retention removed it.
 func (l *sliceLog) has(e *Event) bool { return !l.erased[e.ID.Seq] }
 
 func (l *sliceLog) LastSeq(context.Context) (uint64, error) { return uint64(len(l.events)), nil }
@@ -89,24 +89,24 @@ func (l *sliceLog) ReadAfter(_ context.Context, seq uint64, limit ReadLimit) (fo
 	return found, nil
 }
 
-// TestTail: what is told of losses in a log longer than the window is true, and exact where the log did
-// not lose more between two looks than was known of it.
-func TestTail(t *testing.T) {
+// In a log longer than the in-memory log, reported losses are true. They are exact unless the log removed more
+// events between two updates than the loss index knew.
+func TestLossIndexModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		log := &sliceLog{}
 		rr := newReplayReader(log, 100)
 		rr.losses.tree.searchLimit = rapid.SampledFrom([]int{0, 3, maxTopicSearch}).Draw(t, "reach")
 		topics := []string{"a", "b", "c.d", "c.e"}
-		window := rapid.Uint64Range(0, 20).Draw(t, "window")
+		memlogEvents := rapid.Uint64Range(0, 20).Draw(t, "window")
 		lowWatermark := uint64(0)
-		forgotten := uint64(0) // what went up to here is not all known
+		forgotten := uint64(0) // not all removals up to here are known
 		add := func(t *rapid.T) {
 			for range rapid.IntRange(1, 30).Draw(t, "n") {
 				seq := uint64(len(log.events)) + 1
 				log.events = append(log.events, &Event{
 					ID: Cursor{1, seq}, Topic: rapid.SampledFrom(topics).Draw(t, "topic"), Time: time.Unix(int64(seq), 0),
 				})
-				for ; lowWatermark+window < seq; lowWatermark++ {
+				for ; lowWatermark+memlogEvents < seq; lowWatermark++ {
 					rr.recordRemoved(lowWatermark, log.events[lowWatermark])
 				}
 			}

@@ -6,7 +6,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Under GOOS=js the runtime itself keeps a goroutine that hands over the host's events.
+// Under GOOS=js, the Go runtime keeps a goroutine for events of the host.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent"))
 }

@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// deepFilters returns n filters of 16 tokens of one byte, in the shape of the worst requests: each token
-// is the topic's, a wildcard, or of the filter's own.
+// deepFilters returns n filters of 16 tokens of one byte, like the most expensive requests. Each token is that of
+// the topic, a wildcard, or one that only this filter has.
 func deepFilters(rng *rand.Rand, n int) []Filter {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 	filters := make([]Filter, n)
@@ -35,8 +35,8 @@ func deepFilters(rng *rand.Rand, n int) []Filter {
 	return filters
 }
 
-// agreeingFilters returns n filters that select deepTopic but for their last token, by as many ways
-// through a tree of tokens as there are.
+// agreeingFilters returns n filters that differ from deepTopic only in the last token. Their wildcards lead through
+// the topic tree in as many ways as possible.
 func agreeingFilters(rng *rand.Rand, n int) []Filter {
 	filters := make([]Filter, n)
 	for i := range filters {
@@ -52,12 +52,12 @@ func agreeingFilters(rng *rand.Rand, n int) []Filter {
 	return filters
 }
 
-// deepTopic is of the tokens that deepFilters has most.
+// deepTopic consists of the tokens that deepFilters uses most.
 const deepTopic = "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p"
 
-// TestMasksMatchAsFilters: a set selects what one of its filters selects, and covers what one covers,
-// whatever their number.
-func TestMasksMatchAsFilters(t *testing.T) {
+// A set selects a topic if one of its filters does, and covers a filter if one of its filters does, regardless of
+// their number.
+func TestMasksMatchLikeFilters(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		filters := rapid.SliceOfN(filterGen, 0, 200).Draw(t, "filters")
 		if rapid.Bool().Draw(t, "deep") {
@@ -71,13 +71,13 @@ func TestMasksMatchAsFilters(t *testing.T) {
 				topic = strings.NewReplacer("*", "x", ">", "x.y").Replace(rapid.SampledFrom(filters).Draw(t, "filter").text)
 			}
 			require.Equal(t, slices.ContainsFunc(filters, func(f Filter) bool { return naiveSelects(f.text, topic) }), set.Match(topic), topic)
-			asked := filterGen.Draw(t, "asked")
-			require.Equal(t, slices.ContainsFunc(filters, func(f Filter) bool { return f.Cover(asked) }), set.Cover(asked), asked)
+			queried := filterGen.Draw(t, "asked")
+			require.Equal(t, slices.ContainsFunc(filters, func(f Filter) bool { return f.Cover(queried) }), set.Cover(queried), queried)
 		}
 	})
 }
 
-// TestMasksOfLongTopics: what has more tokens than a topic may have is selected by a last ">" alone.
+// A text with more tokens than a topic may have is selected only by a ">" at the end.
 func TestMasksOfLongTopics(t *testing.T) {
 	set := setOf("a.>", "b", "c", "d", "e", strings.Repeat("*.", 15)+"*")
 	for topic, want := range map[string]bool{
@@ -88,8 +88,8 @@ func TestMasksOfLongTopics(t *testing.T) {
 	}
 }
 
-// TestFilterSetsAreSmall: the worst set of 64 filters takes less than 10 KB with its part of the index,
-// and what Size says is about what it takes.
+// The most expensive set of 64 filters takes less than 10 KB, including its entries in the index, and Size is
+// approximately right.
 func TestFilterSetsAreSmall(t *testing.T) {
 	const sets = 300
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -105,29 +105,29 @@ func TestFilterSetsAreSmall(t *testing.T) {
 	}
 	before := heap()
 	ix := newIndex()
-	feeds := make([]*group, sets)
+	groups := make([]*group, sets)
 	size := 0
 	for i, filters := range requests {
-		feeds[i] = &group{set: NewFilterSet(filters...)}
-		ix.add(feeds[i])
-		size += feeds[i].set.Size()
+		groups[i] = &group{set: NewFilterSet(filters...)}
+		ix.add(groups[i])
+		size += groups[i].set.Size()
 	}
 	taken := int(heap()-before) / sets
 	t.Logf("%d bytes for a set, %d counted", taken, size/sets)
 	require.Less(t, taken, 10_000)
 	require.InDelta(t, taken, size/sets, float64(taken)/4)
-	runtime.KeepAlive(feeds)
+	runtime.KeepAlive(groups)
 	runtime.KeepAlive(requests)
 	runtime.KeepAlive(&ix)
 }
 
-// TestHostileFiltersCostLittle counts what a publish looks at: a feed that stands at the topic once, whatever
-// its wildcards, and one that stands elsewhere never.
+// The test counts what a publish visits: a group at the topic's anchors once, whatever its wildcards, and a group
+// at other anchors never.
 func TestHostileFiltersCostLittle(t *testing.T) {
-	const feeds = 200
+	const groups = 200
 	ix := newIndex()
 	rng := rand.New(rand.NewPCG(3, 4))
-	for range feeds {
+	for range groups {
 		ix.add(&group{set: NewFilterSet(agreeingFilters(rng, 64)...)})
 		ix.add(&group{set: NewFilterSet(deepFilters(rng, 64)...)})
 	}
@@ -139,8 +139,8 @@ func TestHostileFiltersCostLittle(t *testing.T) {
 		topic.split(text)
 		return len(gatherAll(&ix, &topic))
 	}
-	require.InDelta(t, 3*feeds/2, looked(deepTopic), feeds/2)
-	require.LessOrEqual(t, looked("user.77.inbox"), 1, "they stand at other tokens")
+	require.InDelta(t, 3*groups/2, looked(deepTopic), groups/2)
+	require.LessOrEqual(t, looked("user.77.inbox"), 1, "their anchors are other tokens")
 	require.LessOrEqual(t, looked("orders.77.paid"), 1)
 	require.Zero(t, len(ix.match(nil, deepTopic)))
 }

@@ -86,7 +86,7 @@ func newMemlog(keep Retention, lowWatermark uint64) *memlog {
 		visits:       maxVisits,
 		topics:       newTopicTree(keep.GapTopics, lowWatermark),
 		latest:       make(map[conflationKey]*Event),
-		cache:        encodingCache{limit: keep.Bytes / encodingShare, floor: lowWatermark},
+		cache:        encodingCache{limit: keep.Bytes / encodingShare, lowWatermark: lowWatermark},
 		lastSeq:      lowWatermark,
 		lowWatermark: lowWatermark,
 	}

@@ -8,70 +8,70 @@ import (
 	"pgregory.net/rapid"
 )
 
-// windowModel is a window told naively: every event there ever was, and which are removed.
-// Its answers are found by scanning all of them.
-type windowModel struct {
+// memlogModel is a naive model of the in-memory log: a list of all events ever added, with a mark on the removed
+// ones. It answers each question by a scan of the whole list.
+type memlogModel struct {
 	w       *memlog
 	keep    Retention
 	now     time.Time
-	events  []*modelled
+	events  []*modelEvent
 	removed [3]uint64
 }
 
-type modelled struct {
+type modelEvent struct {
 	*Event
-	removed bool
-	live    bool               // removed, and none of its topic and key had come after it
-	forms   map[WireFormat]int // bytes kept
+	removed   bool
+	live      bool               // it was removed before a newer event with its topic and key was added
+	encodings map[WireFormat]int // cached bytes
 }
 
-func (m *windowModel) retained() []*modelled {
-	return slices.DeleteFunc(slices.Clone(m.events), func(e *modelled) bool { return e.removed })
+func (m *memlogModel) retained() []*modelEvent {
+	return slices.DeleteFunc(slices.Clone(m.events), func(e *modelEvent) bool { return e.removed })
 }
 
-func (m *windowModel) head() uint64 {
+func (m *memlogModel) lastSeq() uint64 {
 	if len(m.events) == 0 {
 		return 0
 	}
 	return m.events[len(m.events)-1].ID.Seq
 }
 
-func (e *modelled) formBytes() (n int64) {
-	for _, size := range e.forms {
+func (e *modelEvent) encodingBytes() (n int64) {
+	for _, size := range e.encodings {
 		n += int64(size)
 	}
 	return n
 }
 
-// keeps reports whether an encoding of n bytes is kept. The oldest go for it, if they are older.
-func (m *windowModel) keeps(e *modelled, n int64) bool {
+// fitsCache reports whether an encoding of n bytes is cached. It evicts the encodings of older events for it.
+func (m *memlogModel) fitsCache(e *modelEvent, n int64) bool {
 	kept := m.retained()
 	if e.removed || n > m.keep.Bytes/encodingShare {
 		return false
 	}
 	for _, older := range kept {
-		if formBytes(kept)+n > m.keep.Bytes/encodingShare && older.ID.Seq < e.ID.Seq {
-			older.forms = nil
+		if encodingBytes(kept)+n > m.keep.Bytes/encodingShare && older.ID.Seq < e.ID.Seq {
+			older.encodings = nil
 		}
 	}
-	return formBytes(kept)+n <= m.keep.Bytes/encodingShare
+	return encodingBytes(kept)+n <= m.keep.Bytes/encodingShare
 }
 
-func formBytes(events []*modelled) (n int64) {
+func encodingBytes(events []*modelEvent) (n int64) {
 	for _, e := range events {
-		n += e.formBytes()
+		n += e.encodingBytes()
 	}
 	return n
 }
 
-// newerOf reports that an event of the same topic and key has come after e.
-func (m *windowModel) newerOf(e *modelled) bool {
-	return e.Key != "" && slices.ContainsFunc(m.events, func(o *modelled) bool {
+// hasNewer reports whether an event with the same topic and key was added after e.
+func (m *memlogModel) hasNewer(e *modelEvent) bool {
+	return e.Key != "" && slices.ContainsFunc(m.events, func(o *modelEvent) bool {
 		return o.ID.Seq > e.ID.Seq && o.Topic == e.Topic && o.Key == e.Key
 	})
 }
 
-func (m *windowModel) trim() {
+func (m *memlogModel) trim() {
 	kept := m.retained()
 	for len(kept) > 0 {
 		bytes := int64(0)
@@ -90,17 +90,17 @@ func (m *windowModel) trim() {
 		default:
 			return
 		}
-		kept[0].removed, kept[0].live = true, !m.newerOf(kept[0])
-		kept[0].forms = nil
+		kept[0].removed, kept[0].live = true, !m.hasNewer(kept[0])
+		kept[0].encodings = nil
 		m.removed[why]++
 		kept = kept[1:]
 	}
 }
 
-// losses scans all removals that late accepts. One is remembered as long as, between it and the
-// next of its topic (or now), fewer than GapTopics other topics lost something.
-func (m *windowModel) losses(set FilterSet, conflate bool, late func(*modelled) bool) (truth, certain, possible bool) {
-	var gone []*modelled
+// losses scans all removals that counts accepts. A loss is remembered until GapTopics other topics have lost an
+// event since then.
+func (m *memlogModel) losses(set FilterSet, conflate bool, counts func(*modelEvent) bool) (truth, certain, possible bool) {
+	var gone []*modelEvent
 	for _, e := range m.events {
 		if e.removed {
 			gone = append(gone, e)
@@ -115,11 +115,11 @@ func (m *windowModel) losses(set FilterSet, conflate bool, late func(*modelled) 
 			next++
 		}
 		kept := len(others) < m.keep.GapTopics
-		if !kept && set.Len() > 0 && late(gone[i]) {
+		if !kept && set.Len() > 0 && counts(gone[i]) {
 			possible = true
 		}
 		remembered[i] = kept && (next == len(gone) || remembered[next])
-		if late(gone[i]) && set.Match(gone[i].Topic) && (gone[i].live || !conflate) {
+		if counts(gone[i]) && set.Match(gone[i].Topic) && (gone[i].live || !conflate) {
 			truth = true
 			certain = certain || remembered[i]
 		}
@@ -127,18 +127,18 @@ func (m *windowModel) losses(set FilterSet, conflate bool, late func(*modelled) 
 	return truth, certain, certain || possible
 }
 
-// follow gives what a read after seq has to find.
-func (m *windowModel) follow(set FilterSet, seq uint64, conflate bool) (events []*Event) {
+// eventsAfter returns the events that a read after seq has to return.
+func (m *memlogModel) eventsAfter(set FilterSet, seq uint64, conflate bool) (events []*Event) {
 	for _, e := range m.retained() {
-		if e.ID.Seq > seq && set.Match(e.Topic) && !(conflate && m.newerOf(e)) {
+		if e.ID.Seq > seq && set.Match(e.Topic) && !(conflate && m.hasNewer(e)) {
 			events = append(events, e.Event)
 		}
 	}
 	return events
 }
 
-// check compares all that can be counted.
-func (m *windowModel) check(t *rapid.T) {
+// check compares all counters.
+func (m *memlogModel) check(t *rapid.T) {
 	l, kept := m.w, m.retained()
 	require.Equal(t, len(kept), l.events.len())
 	topics, latest := make(map[string]int), make(map[conflationKey]*Event)
@@ -150,11 +150,11 @@ func (m *windowModel) check(t *rapid.T) {
 		if e.Key != "" {
 			latest[conflationKey{e.Topic, e.Key}] = e.Event
 		}
-		var forms int64
+		var size int64
 		for at := e.Event.encodings.Load(); at != nil; at = at.next {
-			forms += int64(len(at.bytes))
+			size += int64(len(at.bytes))
 		}
-		require.Equal(t, e.formBytes(), forms)
+		require.Equal(t, e.encodingBytes(), size)
 	}
 	require.Equal(t, latest, l.latest)
 	require.Equal(t, len(topics), l.topics.retained)
@@ -163,16 +163,16 @@ func (m *windowModel) check(t *rapid.T) {
 	}
 	require.Equal(t, bytes, l.bytes)
 	require.Equal(t, bytes+sharedSize(kept), l.size())
-	require.Equal(t, formBytes(kept), l.cache.bytes.Load())
+	require.Equal(t, encodingBytes(kept), l.cache.bytes.Load())
 	require.LessOrEqual(t, l.cache.bytes.Load(), m.keep.Bytes/encodingShare)
 	require.LessOrEqual(t, l.topics.lossTopics, m.keep.GapTopics)
 	require.LessOrEqual(t, len(l.topics.byName), l.topics.retained+l.topics.lossTopics)
 	require.Equal(t, m.removed, l.removed)
-	require.Equal(t, m.head(), l.lastSeq)
+	require.Equal(t, m.lastSeq(), l.lastSeq)
 }
 
-// sharedSize returns what the topics and keys of the events count, each once.
-func sharedSize(kept []*modelled) (n int64) {
+// sharedSize returns the bytes that count once for each topic and key.
+func sharedSize(kept []*modelEvent) (n int64) {
 	topics, nodes, inner, keys := make(map[string]bool), make(map[string]bool), make(map[string]bool), make(map[conflationKey]bool)
 	for _, e := range kept {
 		topics[e.Topic] = true

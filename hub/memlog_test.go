@@ -20,9 +20,9 @@ var (
 	}
 )
 
-func TestWindowModel(t *testing.T) {
+func TestMemlogModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &windowModel{
+		m := &memlogModel{
 			now: time.Unix(1e9, 0),
 			keep: Retention{
 				Events:    rapid.IntRange(1, 30).Draw(t, "events"),
@@ -53,50 +53,50 @@ func TestWindowModel(t *testing.T) {
 	})
 }
 
-func (m *windowModel) add(t *rapid.T) {
+func (m *memlogModel) add(t *rapid.T) {
 	e := &Event{
-		ID:    Cursor{1, m.head() + rapid.SampledFrom([]uint64{1, 1, 1, 2, 7}).Draw(t, "step")},
+		ID:    Cursor{1, m.lastSeq() + rapid.SampledFrom([]uint64{1, 1, 1, 2, 7}).Draw(t, "step")},
 		Topic: rapid.SampledFrom(windowTopics).Draw(t, "topic"),
 		Key:   rapid.SampledFrom([]string{"", "k", "l"}).Draw(t, "key"),
 		Data:  make([]byte, rapid.IntRange(0, 1000).Draw(t, "size")),
 		Time:  m.now,
 	}
 	m.w.add(e)
-	m.events = append(m.events, &modelled{Event: e})
+	m.events = append(m.events, &modelEvent{Event: e})
 }
 
-// encode asks for a form of any event, be it removed: a reader may have taken it before.
-func (m *windowModel) encode(t *rapid.T) {
+// encode encodes any event, also a removed one that a reader may have read before.
+func (m *memlogModel) encode(t *rapid.T) {
 	if len(m.events) == 0 {
 		return
 	}
 	e := rapid.SampledFrom(m.events).Draw(t, "event")
 	format := WireFormat(rapid.IntRange(0, WireFormatCount-1).Draw(t, "form"))
 	n := rapid.IntRange(0, 3000).Draw(t, "bytes")
-	if kept, ok := e.forms[format]; ok {
+	if kept, ok := e.encodings[format]; ok {
 		n = kept
 	}
 	require.Len(t, e.Encoded(format, func(*Event) []byte { return make([]byte, n) }), n)
-	if _, again := e.forms[format]; again {
+	if _, again := e.encodings[format]; again {
 		return
 	}
-	if !m.keeps(e, int64(n)) {
+	if !m.fitsCache(e, int64(n)) {
 		require.Nil(t, e.Event.encodingIn(format))
 		return
 	}
-	require.NotNil(t, e.Event.encodingIn(format), "it had room")
-	if e.forms == nil {
-		e.forms = make(map[WireFormat]int)
+	require.NotNil(t, e.Event.encodingIn(format), "the cache had room")
+	if e.encodings == nil {
+		e.encodings = make(map[WireFormat]int)
 	}
-	e.forms[format] = n
+	e.encodings[format] = n
 }
 
-func (m *windowModel) read(t *rapid.T) {
+func (m *memlogModel) read(t *rapid.T) {
 	set := rapid.SampledFrom(windowSets).Draw(t, "set")
 	conflate := rapid.Bool().Draw(t, "conflate")
-	seq := rapid.Uint64Range(m.w.lowWatermark, m.head()+1).Draw(t, "position")
+	seq := rapid.Uint64Range(m.w.lowWatermark, m.lastSeq()+1).Draw(t, "position")
 	limit := ReadLimit{rapid.IntRange(1, 12).Draw(t, "events"), rapid.IntRange(1, 6000).Draw(t, "bytes")}
-	want, reached, size := m.follow(set, seq, conflate), m.head(), 0
+	want, reached, size := m.eventsAfter(set, seq, conflate), m.lastSeq(), 0
 	for i, e := range want {
 		if size += int(e.size()); i > 0 && size > limit.Bytes || i == limit.Events {
 			want, reached = want[:i], want[i-1].ID.Seq
@@ -116,75 +116,76 @@ func ids(events []*Event) []uint64 {
 	return seqs
 }
 
-func (m *windowModel) lost(t *rapid.T) {
+func (m *memlogModel) lost(t *rapid.T) {
 	set := rapid.SampledFrom(windowSets).Draw(t, "set")
 	conflate := rapid.Bool().Draw(t, "conflate")
-	seq := rapid.Uint64Range(0, m.head()+1).Draw(t, "position")
+	seq := rapid.Uint64Range(0, m.lastSeq()+1).Draw(t, "position")
 	certain, possible := m.w.losses(set, seq, conflate)
-	m.requireLosses(t, set, conflate, func(e *modelled) bool { return e.ID.Seq > seq }, certain, possible)
+	m.requireLosses(t, set, conflate, func(e *modelEvent) bool { return e.ID.Seq > seq }, certain, possible)
 }
 
-func (m *windowModel) requireLosses(t *rapid.T, set FilterSet, conflate bool, late func(*modelled) bool, certain, possible bool) {
-	truth, wantCertain, wantPossible := m.losses(set, conflate, late)
-	// It may be certain beyond what must be remembered: of many topics together it knows longer.
+func (m *memlogModel) requireLosses(t *rapid.T, set FilterSet, conflate bool, counts func(*modelEvent) bool, certain, possible bool) {
+	truth, wantCertain, wantPossible := m.losses(set, conflate, counts)
+	// The result may be certain although the loss need not be remembered, because aggregates of several topics
+	// remember longer.
 	require.True(t, certain || !wantCertain, "certain")
 	require.Equal(t, wantPossible, possible, "possible")
-	require.True(t, possible || !truth, "a loss in silence")
-	require.True(t, truth || !certain, "certain of nothing")
+	require.True(t, possible || !truth, "an unreported loss")
+	require.True(t, truth || !certain, "certain, but nothing was lost")
 	if m.keep.GapTopics >= len(windowTopics) {
-		require.Equal(t, truth, possible, "exact while all topics are remembered")
+		require.Equal(t, truth, possible, "exact while no topic is forgotten")
 	}
 }
 
-func (m *windowModel) last(t *rapid.T) {
+func (m *memlogModel) last(t *rapid.T) {
 	set := rapid.SampledFrom(windowSets).Draw(t, "set")
 	n := rapid.IntRange(1, 12).Draw(t, "n")
-	want := m.follow(set, 0, false)
+	want := m.eventsAfter(set, 0, false)
 	want = want[max(0, len(want)-n):]
 	from, found := m.w.beforeLast(set, n)
-	require.Equal(t, ids(want), ids(m.follow(set, from, false)))
+	require.Equal(t, ids(want), ids(m.eventsAfter(set, from, false)))
 	require.Len(t, want, found)
 	if len(want) == 0 {
-		require.Equal(t, m.head(), from)
+		require.Equal(t, m.lastSeq(), from)
 	}
 }
 
-func (m *windowModel) since(t *rapid.T) {
+func (m *memlogModel) since(t *rapid.T) {
 	set := rapid.SampledFrom(windowSets).Draw(t, "set")
 	conflate := rapid.Bool().Draw(t, "conflate")
 	at := m.now.Add(-time.Duration(rapid.IntRange(-1000, 30_000).Draw(t, "ms ago")) * time.Millisecond)
-	late := func(e *modelled) bool { return !e.Time.Before(at) }
+	counts := func(e *modelEvent) bool { return !e.Time.Before(at) }
 	from := m.w.sinceAll(set, at, conflate)
 	certain, possible := m.w.lossesSince(set, at, conflate)
-	m.requireLosses(t, set, conflate, late, certain, possible)
+	m.requireLosses(t, set, conflate, counts, certain, possible)
 	_, resumed := m.w.losses(set, from, conflate)
-	require.True(t, resumed || !possible, "who resumes from it is told too")
+	require.True(t, resumed || !possible, "resuming from this position reports the loss too")
 	var want []*Event
 	for _, e := range m.retained() {
-		if late(e) && set.Match(e.Topic) {
+		if counts(e) && set.Match(e.Topic) {
 			want = append(want, e.Event)
 		}
 	}
-	require.Equal(t, ids(want), ids(m.follow(set, from, false)))
+	require.Equal(t, ids(want), ids(m.eventsAfter(set, from, false)))
 }
 
-// A hub that starts over a longer log does not know what went before, nor when: a start by time
-// is told that something may be lost as far as the first event of which the time is known.
-func TestWindowSinceBeforeAnEarlierLog(t *testing.T) {
+// A hub that starts with a longer log does not know which events came before, nor their times. A start by time
+// therefore reports a possible loss, unless the time is after the first known event.
+func TestSinceBeforeTheKnownEvents(t *testing.T) {
 	start := time.Unix(1e9, 0)
 	l := newMemlog(Retention{}.withDefaults(), 100)
 	lost := func(at time.Time) bool {
 		_, possible := l.losses(setOf("a"), l.sinceAll(setOf("a"), at, false), false)
 		return possible
 	}
-	require.True(t, lost(start), "nothing is known yet")
+	require.True(t, lost(start), "no event is known yet")
 	l.add(&Event{ID: Cursor{1, 103}, Topic: "b", Time: start})
 	require.True(t, lost(start.Add(-time.Second)))
 	require.False(t, lost(start.Add(time.Second)))
 }
 
-// A form that a reader makes while the window lets the event go, or after, is not counted.
-func TestFormsOfRemovedEvents(t *testing.T) {
+// An encoding made by a reader while the event is removed, or later, is not counted.
+func TestEncodingsOfRemovedEventsAreNotCached(t *testing.T) {
 	l := newMemlog(Retention{Events: 1, Bytes: 1 << 20, Age: time.Hour, GapTopics: 1}, 0)
 	add := func(seq uint64) *Event {
 		e := &Event{ID: Cursor{1, seq}, Topic: "a", Time: time.Unix(1e9, 0)}
@@ -220,7 +221,7 @@ func TestFormsOfRemovedEvents(t *testing.T) {
 	require.Equal(t, int64(len(kept)), l.cache.bytes.Load())
 }
 
-// What a resume looks at is what it missed, whoever else has published.
+// A resume visits only the missed events of its topic, even if other topics have many.
 func TestResumeOfExactTopicCostsWhatWasMissed(t *testing.T) {
 	l := newMemlog(Retention{}.withDefaults(), 0)
 	seq := uint64(0)
@@ -247,10 +248,10 @@ func TestResumeOfExactTopicCostsWhatWasMissed(t *testing.T) {
 	}
 }
 
-// One read holds the lock for a bounded time: it ends after maxLooks events that it passes over.
-func TestReadLooksAtNoMoreThanMaxLooks(t *testing.T) {
+// One read holds the lock for a bounded time: it ends after maxVisits events that do not match.
+func TestReadVisitsAtMostMaxVisits(t *testing.T) {
 	l := newMemlog(Retention{}.withDefaults(), 0)
-	const quiet, n = 3 * maxVisits, 3*maxVisits + 100 // more topics than are merged, after what is passed over
+	const quiet, n = 3 * maxVisits, 3*maxVisits + 100 // more topics than are merged, after the events that do not match
 	for seq := range uint64(n) {
 		topic := "other"
 		if seq >= quiet {
@@ -270,7 +271,7 @@ func TestReadLooksAtNoMoreThanMaxLooks(t *testing.T) {
 	require.Equal(t, 4, reads)
 }
 
-func TestTopicsThatComeAndGoLeaveNothing(t *testing.T) {
+func TestRemovedTopicsLeaveNoMemory(t *testing.T) {
 	const retain, gapTopics = 1000, 2000
 	w := newMemlog(Retention{Events: retain, Bytes: 1 << 30, Age: time.Hour, GapTopics: gapTopics}, 0)
 	at := time.Unix(1e9, 0)
@@ -280,7 +281,7 @@ func TestTopicsThatComeAndGoLeaveNothing(t *testing.T) {
 		e.Encoded(0, func(*Event) []byte { return []byte("form") })
 		w.trim(at)
 	}
-	for range 2 { // then all that is left goes by age
+	for range 2 { // the remaining events expire by age
 		require.LessOrEqual(t, w.topics.retained, retain)
 		require.LessOrEqual(t, len(w.latest), retain)
 		require.LessOrEqual(t, len(w.events.ring), 4*retain)
@@ -305,13 +306,14 @@ func TestTopicsThatComeAndGoLeaveNothing(t *testing.T) {
 	certain, possible := w.losses(setOf("t.499999"), 499_000, false)
 	require.True(t, certain && possible)
 	certain, possible = w.losses(setOf("t.5"), 1, false)
-	require.True(t, !certain && possible, "forgotten is not denied")
+	require.True(t, !certain && possible, "a forgotten loss is reported as possible")
 }
 
-// Wildcards that lead everywhere cost no more than a look at every event, and find the same.
-func TestSearchThatGivesUp(t *testing.T) {
+// A search by wildcards that select too many topics costs no more than a visit of all events, and finds the same
+// events.
+func TestSearchThatGivesUpFindsTheSame(t *testing.T) {
 	const topics = 5 * maxTopicSearch
-	l := newMemlog(Retention{Events: topics, Bytes: 1 << 30, Age: time.Hour, GapTopics: 3 * topics}, 0) // each of two tokens of its own
+	l := newMemlog(Retention{Events: topics, Bytes: 1 << 30, Age: time.Hour, GapTopics: 3 * topics}, 0) // each with two tokens of its own
 	at := time.Unix(1e9, 0)
 	for seq := range uint64(2 * topics) {
 		l.add(&Event{ID: Cursor{1, seq + 1}, Topic: fmt.Sprintf("t%d.x%d", seq, seq%topics), Time: at})
@@ -332,8 +334,8 @@ func TestSearchThatGivesUp(t *testing.T) {
 	require.False(t, certain || possible)
 }
 
-// A set of many filters is matched by masks, which select what the filters select one by one.
-func TestManyFilters(t *testing.T) {
+// A set of many filters is matched by masks. It selects the same topics as its filters one by one.
+func TestManyFiltersSelectLikeEach(t *testing.T) {
 	var filters []string
 	for i := range 3 * fewFilters {
 		filters = append(filters, fmt.Sprintf("a.*.%d", i), fmt.Sprintf("b.%d.>", i))

@@ -8,48 +8,48 @@ import (
 	"time"
 )
 
-// conn is one connection of the model test: it reads by rounds, as the outlet of a transport
-// does, or by Wakeup. It holds all that the hub gives it to the truth.
+// conn is one connection of the model test. It reads by batches, as a connection writer does, or by Wakeup. It
+// compares all that it receives with the truth.
 type conn struct {
-	m    *model
-	bell Wakeup // nil: by rounds
+	m      *model
+	wakeup Wakeup // nil: by batches
 
-	mu  sync.Mutex // one goroutine at a time for sub; Hub.mu comes after it
+	mu  sync.Mutex // one goroutine at a time uses sub; locked before Hub.mu
 	rng *rand.Rand
 	sub *Subscription
-	// busy as of an outlet: rounds pass it over, until a drain has read all. Of a Wakeup: it has to
-	// read though the bell is silent.
-	busy   bool
-	closed bool
+	// writing is set while a drain owns the connection, as in a connection writer: Ready does nothing until the
+	// drain has read everything. With a Wakeup, it is set while more is to be read without a new wakeup.
+	writing bool
+	closed  bool
 
-	// where the client stands, by what it was given
+	// the client's state, derived from what it received
 	set      int
 	conflate bool
-	at       uint64    // all that matches up to here was delivered, or told in a gap
-	lost     GapReason // to be told first: the start was not of this log
-	after    string    // what that gap has to give as After
-	fresh    bool      // nothing has been read since the start
-	held     bool      // began after a cursor without filters, and has none yet
+	position uint64    // all matching events up to here were delivered or reported in a gap
+	foreign  GapReason // to be reported first: the start cursor was not of this log
+	gapAfter string    // expected Gap.After
+	unread   bool      // nothing was read since the start
+	paused   bool      // started after a cursor without filters, and has none yet
 	byTime   bool
 	byLast   bool
 	received []Cursor // the newest few
 }
 
-// Ready does what transports/internal/connection does, over a connection that takes a part now and then.
+// Ready behaves like transports/internal/connection with a peer that sometimes accepts only a part.
 func (c *conn) Ready(r *Batch) {
-	if c.bell != nil {
-		c.bell.Ready(r)
+	if c.wakeup != nil {
+		c.wakeup.Ready(r)
 		return
 	}
-	c.m.meddle()
+	c.m.changeFiltersInBatch()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.busy || c.closed {
+	if c.writing || c.closed {
 		return
 	}
 	start, ok := c.sub.Offset(r)
 	if !ok {
-		c.busy = true
+		c.writing = true
 		return
 	}
 	for start < len(r.Events) {
@@ -68,101 +68,102 @@ func (c *conn) Ready(r *Batch) {
 		if end > start {
 			seq := r.Events[end-1].ID.Seq
 			c.skip(seq)
-			c.account(r.Events[start:end], seq, 0)
+			c.checkDelivered(r.Events[start:end], seq, 0)
 		}
 		if blocked {
-			c.busy = true
+			c.writing = true
 			return
 		}
 		start = end
 	}
 	c.skip(r.To)
-	c.account(nil, c.sub.Position().Seq, 0)
+	c.checkDelivered(nil, c.sub.Position().Seq, 0)
 }
 
 func (c *conn) skip(seq uint64) {
 	c.sub.Advance(seq)
-	c.fresh = false
+	c.unread = false
 }
 
 func encodeModel(e *Event) []byte { return append(e.ID.AppendText(nil), '\n') }
 
-// read reads once, and tells whether there is more.
+// read calls Read once and reports whether there is more to read.
 func (c *conn) read() bool {
-	if c.held {
-		if batch := c.sub.Read(wide); batch.Gap != nil || len(batch.Events) > 0 || batch.More {
+	if c.paused {
+		if batch := c.sub.Read(wideLimit); batch.Gap != nil || len(batch.Events) > 0 || batch.More {
 			c.m.fail("%+v for one without filters", batch)
 		}
 		return false
 	}
-	before, position := c.m.floor(), c.sub.Position().Seq
+	before, position := c.m.lowWatermark(), c.sub.Position().Seq
 	batch := c.sub.Read(ReadLimit{1 + c.rng.IntN(40), 1 + c.rng.IntN(20_000)})
-	after := c.m.floor()
+	after := c.m.lowWatermark()
 	to := c.sub.Position().Seq
 	if batch.More && batch.Gap == nil && len(batch.Events) == 0 && to == position {
-		return true // it has begun to look for what was lost
+		return true // a search for losses is not complete
 	}
 	fellBehind := uint64(0)
 	switch g := batch.Gap; {
 	case g != nil:
 		c.checkGap(g, before, after)
-		if batch.FellBehind != !c.fresh {
-			c.m.fail("overtaken is %v, fresh %v", batch.FellBehind, c.fresh)
+		if batch.FellBehind != !c.unread {
+			c.m.fail("FellBehind is %v, unread %v", batch.FellBehind, c.unread)
 		}
-		c.at = max(c.at, g.ResumedAt.Seq)
-		if c.lost != "" {
-			c.at, c.lost = g.ResumedAt.Seq, ""
+		c.position = max(c.position, g.ResumedAt.Seq)
+		if c.foreign != "" {
+			c.position, c.foreign = g.ResumedAt.Seq, ""
 		}
-	case c.lost != "":
-		c.m.fail("no gap for a start by %s", c.after)
-		c.lost = ""
-	case c.byLast && c.fresh:
-		fellBehind = after // the newest that were retained, less what has gone since
+	case c.foreign != "":
+		c.m.fail("no gap for a start by %s", c.gapAfter)
+		c.foreign = ""
+	case c.byLast && c.unread:
+		fellBehind = after // the newest retained events, without those removed since
 	}
-	c.fresh = false
-	c.account(batch.Events, to, fellBehind)
+	c.unread = false
+	c.checkDelivered(batch.Events, to, fellBehind)
 	return batch.More
 }
 
-// checkGap holds a gap to what was removed, between floor before and after the read.
+// checkGap compares a gap with the removed events. before and after are the low watermarks before and after the
+// read.
 func (c *conn) checkGap(g *Gap, before, after uint64) {
 	l, r := c.m.truth, g.ResumedAt.Seq
 	if r < before || r > after || g.ResumedAt.Epoch != c.m.hub.epoch {
-		c.m.fail("%+v: the floor was %d to %d", g, before, after)
+		c.m.fail("%+v: the low watermark was %d to %d", g, before, after)
 	}
-	if c.lost != "" {
-		if g.Reason != c.lost || g.After != c.after || g.Certain {
-			c.m.fail("%+v for a start by %q (%s)", g, c.after, c.lost)
+	if c.foreign != "" {
+		if g.Reason != c.foreign || g.After != c.gapAfter || g.Certain {
+			c.m.fail("%+v for a start by %q (%s)", g, c.gapAfter, c.foreign)
 		}
 		return
 	}
-	if c.byLast && c.fresh {
+	if c.byLast && c.unread {
 		c.m.fail("%+v for a start with the last", g)
 	}
-	want := Cursor{c.m.hub.epoch, c.at}.String()
-	if c.fresh && c.byTime {
+	want := Cursor{c.m.hub.epoch, c.position}.String()
+	if c.unread && c.byTime {
 		want = ""
 	}
-	if g.Reason != GapExpired || g.After != want || r <= c.at {
-		c.m.fail("%+v for one that stands at %d", g, c.at)
+	if g.Reason != GapExpired || g.After != want || r <= c.position {
+		c.m.fail("%+v at position %d", g, c.position)
 	}
-	matching := slices.ContainsFunc(l.between(c.set, c.at, r), func(seq uint64) bool { return !l.mustLack(seq) })
-	certain, overflowed := l.remembers(c.m.gapTopics, c.set, c.at, r)
+	matching := slices.ContainsFunc(l.between(c.set, c.position, r), func(seq uint64) bool { return !l.mustLack(seq) })
+	certain, overflowed := l.remembers(c.m.gapTopics, c.set, c.position, r)
 	switch {
 	case g.Certain && !matching:
-		c.m.fail("%+v after %d: only others lost something", g, c.at)
+		c.m.fail("%+v after %d: only others lost something", g, c.position)
 	case !g.Certain && !overflowed:
-		c.m.fail("%+v after %d: uncertain within what is remembered", g, c.at)
+		c.m.fail("%+v after %d: uncertain within what is remembered", g, c.position)
 	case !g.Certain && certain && !c.conflate:
-		c.m.fail("%+v after %d: uncertain of what is remembered", g, c.at)
+		c.m.fail("%+v after %d: uncertain of what is remembered", g, c.position)
 	}
 }
 
-// account holds a step of the position to the truth: the events delivered are all that match
-// between where the client stood and to, but for those up to overtaken.
-func (c *conn) account(events []*Event, to, fellBehind uint64) {
+// checkDelivered checks one step of the position: the events must be all that match between the client's position
+// and to, except those up to fellBehind.
+func (c *conn) checkDelivered(events []*Event, to, fellBehind uint64) {
 	l, i := c.m.truth, 0
-	for _, seq := range l.between(c.set, c.at, to) {
+	for _, seq := range l.between(c.set, c.position, to) {
 		switch {
 		case i < len(events) && events[i].ID.Seq == seq:
 			if i++; l.mustLack(seq) {
@@ -170,14 +171,14 @@ func (c *conn) account(events []*Event, to, fellBehind uint64) {
 			}
 		case seq <= fellBehind, l.mayLack(seq), c.conflate && l.superseded(seq):
 		default:
-			c.m.fail("set %d: %d was not delivered between %d and %d (%v) floor %d %+v", c.set, seq, c.at, to, ids(events), c.m.floor(), *c.sub)
+			c.m.fail("set %d: %d was not delivered between %d and %d (%v), low watermark %d, %+v", c.set, seq, c.position, to, ids(events), c.m.lowWatermark(), *c.sub)
 		}
 	}
 	if i < len(events) {
-		c.m.fail("set %d: %d was delivered out of turn between %d and %d", c.set, events[i].ID.Seq, c.at, to)
+		c.m.fail("set %d: %d was delivered out of turn between %d and %d", c.set, events[i].ID.Seq, c.position, to)
 	}
-	if to < c.at {
-		c.m.fail("the position fell from %d to %d", c.at, to)
+	if to < c.position {
+		c.m.fail("the position fell from %d to %d", c.position, to)
 	}
 	if c.conflate {
 		newest := make(map[conflationKey]bool)
@@ -193,51 +194,51 @@ func (c *conn) account(events []*Event, to, fellBehind uint64) {
 		c.received = append(c.received, e.ID)
 	}
 	c.received = c.received[max(0, len(c.received)-5):]
-	c.at = to
+	c.position = to
 }
 
 // drain reads until nothing is left.
 func (c *conn) drain() {
 	for c.read() {
 	}
-	c.busy = false
+	c.writing = false
 }
 
-// step reads as much as it likes; a slow reader leaves some for later.
+// step reads once or more; a slow reader leaves some events for later.
 func (c *conn) step() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	rung := false
 	select {
-	case <-c.bell:
+	case <-c.wakeup:
 		rung = true
 	default:
 	}
 	switch {
-	case !c.busy && !rung:
+	case !c.writing && !rung:
 	case c.rng.IntN(3) == 0:
-		c.busy = c.read()
-		if !c.busy && c.bell == nil && c.sub.Behind() {
-			c.busy = true
+		c.writing = c.read()
+		if !c.writing && c.wakeup == nil && c.sub.Behind() {
+			c.writing = true
 		}
 	default:
 		c.drain()
 	}
 }
 
-// change is what an outlet does for a command of its client: catch up, perhaps not wholly, change
-// the subscription, and read if there is something to read.
+// change behaves like a connection writer that executes a command of its client: it catches up, perhaps only in
+// part, changes the subscription, and reads if there is something to read.
 func (c *conn) change(do func()) {
-	if !c.busy && c.bell == nil && c.rng.IntN(2) == 0 {
+	if !c.writing && c.wakeup == nil && c.rng.IntN(2) == 0 {
 		c.read()
 	}
 	do()
-	if c.bell != nil || c.sub.Behind() {
-		c.busy = true
+	if c.wakeup != nil || c.sub.Behind() {
+		c.writing = true
 	}
 }
 
-// refilter subscribes to another set from the position on.
+// refilter changes the filters from the current position on.
 func (c *conn) refilter() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -247,22 +248,22 @@ func (c *conn) refilter() {
 	c.change(func() {
 		c.set = c.rng.IntN(len(modelSets))
 		c.sub.SetFilters(setOf(modelSets[c.set]...))
-		c.held = c.held && len(modelSets[c.set]) == 0
-		if c.fresh && c.byTime { // the others begin where the hub has put the first
-			c.at = c.sub.Position().Seq
+		c.paused = c.paused && len(modelSets[c.set]) == 0
+		if c.unread && c.byTime { // the first filters determined the position
+			c.position = c.sub.Position().Seq
 		}
 	})
 }
 
-// restart begins anew with other filters, somewhere else.
+// restart begins again with other filters at another position.
 func (c *conn) restart() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.change(func() {
-		r := c.choose(c.anyCursor())
+		r := c.randomRequest(c.anyCursor())
 		lastSeq := c.m.hub.Position().Seq
 		c.sub.Restart(r)
-		c.begun(r.Start, lastSeq)
+		c.recordStart(r.Start, lastSeq)
 	})
 }
 
@@ -273,21 +274,21 @@ func (c *conn) close() {
 	c.closed = true
 }
 
-// anyCursor is the position, or an event received lately.
+// anyCursor returns the position, or a recently received event.
 func (c *conn) anyCursor() uint64 {
 	if len(c.received) > 0 && c.rng.IntN(2) == 0 {
 		return c.received[c.rng.IntN(len(c.received))].Seq
 	}
-	return c.at
+	return c.position
 }
 
-// choose makes up a request; seen is a cursor that the client has.
-func (c *conn) choose(seen uint64) Request {
+// randomRequest returns a random request. seen is a cursor that the client has.
+func (c *conn) randomRequest(seen uint64) Request {
 	c.set = c.rng.IntN(len(modelSets))
 	r := Request{Filters: setOf(modelSets[c.set]...), Conflate: c.conflate}
 	lastSeq := c.m.hub.Position()
 	switch c.rng.IntN(16) {
-	case 0: // the next event
+	case 0: // the zero Start
 	case 1:
 		r.Start.Cursor = &Cursor{lastSeq.Epoch, 0}
 	case 2, 3:
@@ -308,44 +309,44 @@ func (c *conn) choose(seen uint64) Request {
 	return r
 }
 
-// begun takes down where the client stands after a start that found the hub at head or later.
-func (c *conn) begun(s Start, lastSeq uint64) {
-	c.at, c.lost, c.fresh = c.sub.Position().Seq, "", true
-	c.held = len(modelSets[c.set]) == 0 && (s.Cursor != nil || s.ForeignCursor != "")
+// recordStart sets the client's state after a start, when the hub's last seq was lastSeq or greater.
+func (c *conn) recordStart(s Start, lastSeq uint64) {
+	c.position, c.foreign, c.unread = c.sub.Position().Seq, "", true
+	c.paused = len(modelSets[c.set]) == 0 && (s.Cursor != nil || s.ForeignCursor != "")
 	c.byTime, c.byLast, c.received = !s.Since.IsZero(), s.Last > 0, nil
 	switch {
 	case s.Cursor != nil && s.Cursor.Epoch != c.m.hub.epoch:
-		c.lost, c.after = GapEpoch, s.Cursor.String()
+		c.foreign, c.gapAfter = GapEpoch, s.Cursor.String()
 	case s.Cursor != nil && s.Cursor.Seq > lastSeq+1e6:
-		c.lost, c.after = GapFuture, s.Cursor.String()
+		c.foreign, c.gapAfter = GapFuture, s.Cursor.String()
 	case s.Cursor != nil:
-		c.at = s.Cursor.Seq
+		c.position = s.Cursor.Seq
 	case s.ForeignCursor != "":
-		c.lost, c.after = GapEpoch, s.ForeignCursor
+		c.foreign, c.gapAfter = GapEpoch, s.ForeignCursor
 	case c.byLast:
 		c.checkLast(s.Last, lastSeq)
 	case c.byTime:
 		if seq, ok := c.m.truth.firstSince(s.Since, lastSeq); ok {
-			c.at = seq - 1
+			c.position = seq - 1
 			return
 		}
 		fallthrough
 	default:
-		if c.at < lastSeq {
-			c.m.fail("begins at %d, the newest was %d", c.at, lastSeq)
+		if c.position < lastSeq {
+			c.m.fail("begins at %d, the newest was %d", c.position, lastSeq)
 		}
 	}
 }
 
-// checkLast: n events match after the start, or all that are retained, and those that came since.
+// checkLast checks that n events match after the start, or all retained ones, and those published since.
 func (c *conn) checkLast(n int, lastSeq uint64) {
 	l := c.m.truth
-	if before := len(l.left(c.set, c.at, lastSeq)); before > n {
+	if before := len(l.remaining(c.set, c.position, lastSeq)); before > n {
 		c.m.fail("the last %d begin %d before the newest", n, before)
 	}
-	lowWatermark, now := c.m.floor(), c.m.hub.Position().Seq
-	got := slices.DeleteFunc(slices.Clone(l.between(c.set, c.at, now)), l.mustLack)
-	if len(got) < n && len(l.left(c.set, lowWatermark, c.at)) > 0 {
-		c.m.fail("the last %d begin at %d, and more are retained", n, c.at)
+	lowWatermark, now := c.m.lowWatermark(), c.m.hub.Position().Seq
+	got := slices.DeleteFunc(slices.Clone(l.between(c.set, c.position, now)), l.mustLack)
+	if len(got) < n && len(l.remaining(c.set, lowWatermark, c.position)) > 0 {
+		c.m.fail("the last %d begin at %d, and more are retained", n, c.position)
 	}
 }

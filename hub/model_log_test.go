@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The topics and sets of filters of the model test, and by the naive rule which set selects which.
+// The topics and filter sets of the model test, and by a naive rule the topics that each set selects.
 var (
 	modelTopics = func() []string {
 		topics := []string{"a", "b", "a.b", "a.c", "b.c.d", "x.y.z"}
@@ -35,15 +35,15 @@ var (
 	}()
 )
 
-// truth is an engine that writes down the log that it delivers: what every subscriber has to see.
+// truth is an engine that records the log that it delivers. Every subscriber has to receive exactly this log.
 type truth struct {
 	Engine
-	hub *Hub // set before the first erasure
-	mu  sync.RWMutex
-	log []entry    // the event of seq i+1
-	of  [][]uint64 // by set: the seqs that it selects
+	hub      *Hub // set before the first erasure
+	mu       sync.RWMutex
+	log      []entry    // log[i] is the event of seq i+1
+	matching [][]uint64 // by set: the seqs of the matching events
 
-	erased, unsure int // erasures: done, and of events that retention may have removed before
+	erased, maybeRemoved int // number of erasures, and of those whose event retention may have removed before
 }
 
 type entry struct {
@@ -51,12 +51,12 @@ type entry struct {
 	key   string
 	at    time.Time
 
-	erasing  bool      // it may be erased already
-	erasedAt time.Time // zero: it is not known to be erased
+	erasing  bool      // it may already be erased
+	erasedAt time.Time // zero: not known to be erased
 }
 
 func newTruth() *truth {
-	return &truth{Engine: NewMemory(), of: make([][]uint64, len(modelSets))}
+	return &truth{Engine: NewMemory(), matching: make([][]uint64, len(modelSets))}
 }
 
 func (l *truth) Start(deliver func([]*Event)) (Cursor, error) {
@@ -71,7 +71,7 @@ func (l *truth) Start(deliver func([]*Event)) (Cursor, error) {
 			l.log = append(l.log, entry{topic: topic, key: e.Key, at: e.Time})
 			for set, selects := range modelSelects {
 				if selects[topic] {
-					l.of[set] = append(l.of[set], e.ID.Seq)
+					l.matching[set] = append(l.matching[set], e.ID.Seq)
 				}
 			}
 		}
@@ -80,7 +80,8 @@ func (l *truth) Start(deliver func([]*Event)) (Cursor, error) {
 	})
 }
 
-// erase delivers an erasure. Whether retention removed the event before is not known if it is gone by now.
+// erase delivers an erasure. If the event is not retained any more, it is not known whether retention removed it
+// before.
 func (l *truth) erase(erasure []*Event, deliver func([]*Event)) {
 	seq := erasure[0].Erases
 	l.mu.Lock()
@@ -96,7 +97,7 @@ func (l *truth) erase(erasure []*Event, deliver func([]*Event)) {
 		l.log[seq-1].erasedAt = time.Now()
 		l.erased++
 	} else {
-		l.unsure++
+		l.maybeRemoved++
 	}
 }
 
@@ -105,14 +106,14 @@ func (l *truth) Erase(ctx context.Context, seq uint64) (uint64, error) {
 	return l.Engine.(Eraser).Erase(ctx, seq)
 }
 
-// mayLack reports whether a reader may not have got an event, since it is being erased.
+// mayLack reports whether the event is being or was erased, so that a reader may have missed it.
 func (l *truth) mayLack(seq uint64) bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.log[seq-1].erasing
 }
 
-// mustLack reports whether the event was erased at an earlier time: what was on its way then has arrived.
+// mustLack reports whether the event was erased long enough ago that no reader can receive it.
 func (l *truth) mustLack(seq uint64) bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -120,22 +121,22 @@ func (l *truth) mustLack(seq uint64) bool {
 	return !at.IsZero() && at.Before(time.Now())
 }
 
-// left gives those of the seqs in (from, to] that the set selects that are not being erased.
-func (l *truth) left(set int, from, to uint64) []uint64 {
+// remaining returns the seqs in (from, to] that the set selects and that are not being erased.
+func (l *truth) remaining(set int, from, to uint64) []uint64 {
 	return slices.DeleteFunc(slices.Clone(l.between(set, from, to)), l.mayLack)
 }
 
-// between gives the seqs in (from, to] that the set selects.
+// between returns the seqs in (from, to] that the set selects.
 func (l *truth) between(set int, from, to uint64) []uint64 {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	seqs := l.of[set]
+	seqs := l.matching[set]
 	i, _ := slices.BinarySearch(seqs, from+1)
 	j, _ := slices.BinarySearch(seqs, to+1)
 	return seqs[i:max(i, j)]
 }
 
-// firstSince gives the first seq up to head that was accepted no earlier than t.
+// firstSince returns the first seq up to lastSeq whose time is t or later.
 func (l *truth) firstSince(t time.Time, lastSeq uint64) (seq uint64, ok bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -148,7 +149,7 @@ func (l *truth) firstSince(t time.Time, lastSeq uint64) (seq uint64, ok bool) {
 	return uint64(i) + 1, uint64(i) < lastSeq
 }
 
-// superseded reports that a newer event has the topic and the key of this one.
+// superseded reports whether a newer event has the same topic and key.
 func (l *truth) superseded(seq uint64) bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -156,9 +157,9 @@ func (l *truth) superseded(seq uint64) bool {
 	return e.key != "" && slices.ContainsFunc(l.log[seq:], func(o entry) bool { return o.topic == e.topic && o.key == e.key })
 }
 
-// remembers says what a hub that has let go of all up to floor, and remembers n topics, knows of
-// losses after from: whether it remembers one that the set selects, and whether there were more
-// topics than it can remember.
+// remembers returns what a hub knows of losses after from, if it has removed all events up to lowWatermark and
+// remembers n topics: whether it remembers a loss that the set selects, and whether there were more topics than it
+// can remember.
 func (l *truth) remembers(n, set int, from, lowWatermark uint64) (certain, overflowed bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -209,7 +210,7 @@ func (m *model) erase(rng *rand.Rand, stop chan struct{}) {
 			n = 200
 		}
 		for range n {
-			lowWatermark, lastSeq := m.floor(), m.hub.Position()
+			lowWatermark, lastSeq := m.lowWatermark(), m.hub.Position()
 			if lastSeq.Seq == lowWatermark {
 				break
 			}

@@ -14,11 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestModel lets subscribers attach, be cut and resume, change their filters and begin anew, at
-// random, while others publish and erase and retention takes away: each sees exactly the events of its
-// filters, in order, each once, or an exact gap. TRIVIUM_LONG=1 does ten times as much;
-// TRIVIUM_SEED=N begins with the choices of a run that failed (how the goroutines interleave
-// is not repeated).
+// In TestModel, subscribers connect, disconnect and resume, change their filters and restart at random, while
+// others publish and erase and retention removes events. Each receives exactly the events of its filters, in order
+// and once, or an exact gap. TRIVIUM_LONG=1 runs ten times as long. TRIVIUM_SEED=N starts with the seed of a failed
+// run; the interleaving of goroutines is not repeated.
 func TestModel(t *testing.T) {
 	const episodes = 20
 	operations := 100_000
@@ -60,14 +59,14 @@ type model struct {
 	conns []*conn // by subscriber
 }
 
-// fail reports the first deviation; what follows from it is not of interest.
+// fail reports the first deviation. Later ones are only consequences.
 func (m *model) fail(format string, args ...any) {
 	if !m.failed.Swap(true) {
 		m.t.Errorf("TRIVIUM_SEED=%d: "+format, append([]any{m.seed}, args...)...)
 	}
 }
 
-func (m *model) floor() uint64 {
+func (m *model) lowWatermark() uint64 {
 	m.hub.mu.RLock()
 	defer m.hub.mu.RUnlock()
 	return m.hub.memlog.lowWatermark
@@ -90,7 +89,7 @@ func runModel(t *testing.T, seed uint64, operations int) {
 	m.truth.hub = m.hub
 	m.conns = make([]*conn, subscribers)
 	for i := range m.conns {
-		m.conns[i] = &conn{m: m, busy: true}
+		m.conns[i] = &conn{m: m, writing: true}
 	}
 	stop := make(chan struct{})
 	var publishing, subscribing sync.WaitGroup
@@ -104,12 +103,12 @@ func runModel(t *testing.T, seed uint64, operations int) {
 	subscribing.Wait()
 	close(stop)
 	publishing.Wait()
-	m.publishBatch(m.rng, 3*maxPendingEvents) // nobody publishes after it and so wakes who was forgotten
+	m.publishBatch(m.rng, 3*maxPendingEvents) // nothing is published later, which could wake a forgotten subscriber
 	synctest.Wait()
-	m.checkQuiet()
+	m.checkFinalState()
 }
 
-// subscribe is the life of one subscriber: n connections and changes of filters.
+// subscribe simulates one subscriber with n connections and changes of filters.
 func (m *model) subscribe(i int, rng *rand.Rand, n int) {
 	var c *conn
 	for done := 0; done < n && !m.failed.Load(); {
@@ -139,18 +138,18 @@ func (m *model) subscribe(i int, rng *rand.Rand, n int) {
 	}
 }
 
-// attach replaces the connection of subscriber i by one that resumes, or begins elsewhere.
+// attach replaces the connection of subscriber i by one that resumes or starts elsewhere.
 func (m *model) attach(i int, rng *rand.Rand) *conn {
 	m.mu.Lock()
 	old := m.conns[i]
 	m.mu.Unlock()
-	c := &conn{m: m, busy: true, rng: rand.New(rand.NewPCG(rng.Uint64(), 0)), conflate: rng.IntN(5) == 0}
+	c := &conn{m: m, writing: true, rng: rand.New(rand.NewPCG(rng.Uint64(), 0)), conflate: rng.IntN(5) == 0}
 	if rng.IntN(2) == 0 {
-		c.bell = NewWakeup()
+		c.wakeup = NewWakeup()
 	}
 	old.mu.Lock()
 	seen := uint64(0)
-	if old.sub != nil && old.lost == "" {
+	if old.sub != nil && old.foreign == "" {
 		old.rng = rng
 		seen = old.anyCursor()
 		old.rng = rand.New(rand.NewPCG(rng.Uint64(), 0))
@@ -158,7 +157,7 @@ func (m *model) attach(i int, rng *rand.Rand) *conn {
 	old.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r := c.choose(seen)
+	r := c.randomRequest(seen)
 	lastSeq := m.hub.Position().Seq
 	sub, err := m.hub.Subscribe(r, c)
 	if err != nil {
@@ -166,17 +165,17 @@ func (m *model) attach(i int, rng *rand.Rand) *conn {
 		return c
 	}
 	c.sub = sub
-	c.begun(r.Start, lastSeq)
-	c.busy = c.bell != nil || sub.Behind()
+	c.recordStart(r.Start, lastSeq)
+	c.writing = c.wakeup != nil || sub.Behind()
 	m.mu.Lock()
 	m.conns[i] = c
 	m.mu.Unlock()
 	return c
 }
 
-// meddle changes the filters of a random connection, called by a worker in the midst of a round:
-// the round then comes to one that has left the feed.
-func (m *model) meddle() {
+// changeFiltersInBatch changes the filters of a random connection. A worker calls it while it offers a batch, so
+// that a subscription that has left the group is offered the batch.
+func (m *model) changeFiltersInBatch() {
 	m.mu.Lock()
 	c := m.conns[m.rng.IntN(len(m.conns))]
 	ok := m.rng.IntN(20) == 0
@@ -186,38 +185,38 @@ func (m *model) meddle() {
 	}
 }
 
-// checkQuiet: nothing is published any more and all rounds are over. Who waits must have all there
-// is; who is behind gets all there is; and the hub's own accounts are right.
-func (m *model) checkQuiet() {
+// checkFinalState checks the state after the last publish and the last batch. Subscribers that wait must have all
+// events, and the others must receive them when they read. The hub's statistics must be right.
+func (m *model) checkFinalState() {
 	lastSeq := m.hub.Position().Seq
 	for i, c := range m.conns {
 		c.mu.Lock()
-		if waits := !c.busy && len(c.bell) == 0; waits && (c.sub.Behind() || len(m.truth.left(c.set, c.at, lastSeq)) > 0) {
-			m.fail("subscriber %d waits at %d for what there is up to %d", i, c.at, lastSeq)
+		if waits := !c.writing && len(c.wakeup) == 0; waits && (c.sub.Behind() || len(m.truth.remaining(c.set, c.position, lastSeq)) > 0) {
+			m.fail("subscriber %d waits at %d for what there is up to %d", i, c.position, lastSeq)
 		}
 		c.drain()
-		if !c.held && c.at != lastSeq || c.sub.Behind() {
-			m.fail("subscriber %d has read all and stands at %d, the newest is %d", i, c.at, lastSeq)
+		if !c.paused && c.position != lastSeq || c.sub.Behind() {
+			m.fail("subscriber %d has read all and is at %d, the newest event is %d", i, c.position, lastSeq)
 		}
 		c.sub.Close()
 		c.mu.Unlock()
 	}
 	l := m.hub.memlog
-	var bytes, forms int64
+	var bytes, size int64
 	for i := range l.events.len() {
 		e := l.events.at(i)
 		bytes += e.size()
 		for at := e.encodings.Load(); at != nil; at = at.next {
-			forms += int64(len(at.bytes))
+			size += int64(len(at.bytes))
 		}
 	}
 	require.Equal(m.t, bytes, l.bytes)
-	require.Equal(m.t, forms, l.cache.bytes.Load())
+	require.Equal(m.t, size, l.cache.bytes.Load())
 	s := m.hub.Stats()
 	require.Equal(m.t, len(m.truth.log), int(s.Published))
 	erased := int(lastSeq) - int(s.RemovedByCount+s.RemovedByBytes+s.RemovedByAge) - s.RetainedEvents
 	require.GreaterOrEqual(m.t, erased, m.truth.erased)
-	require.LessOrEqual(m.t, erased, m.truth.erased+m.truth.unsure)
+	require.LessOrEqual(m.t, erased, m.truth.erased+m.truth.maybeRemoved)
 	require.Equal(m.t, m.erased.Load(), s.Erased)
 	require.Zero(m.t, s.Subscriptions)
 	require.Zero(m.t, s.Groups)

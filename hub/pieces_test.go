@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What follows does all pieces of a search at once.
+// The following functions do all pieces of a search at once.
 
 func (l *memlog) beforeLast(set FilterSet, n int) (position uint64, found int) {
 	s := l.newLastSearch(set, n)
@@ -45,10 +45,10 @@ func (l *memlog) sinceAll(set FilterSet, t time.Time, conflate bool) uint64 {
 	return l.positionSince(t, l.topics.find(newLossSearchSince(set, t, conflate)))
 }
 
-// deepWindow has n events, of as many topics as there are, which wildcards can tell apart by the last token
-// alone.
-func deepWindow(n int) *memlog {
-	l := newMemlog(Retention{Events: n, GapTopics: 4 * n}.withDefaults(), 0) // each of several tokens of its own
+// deepMemlog returns an in-memory log with n events of n topics, which wildcards can distinguish only by the last
+// token.
+func deepMemlog(n int) *memlog {
+	l := newMemlog(Retention{Events: n, GapTopics: 4 * n}.withDefaults(), 0) // each with several tokens of its own
 	at := time.Unix(1e9, 0)
 	for seq := range uint64(n) {
 		topic := fmt.Sprintf("a.b.c.d.e.f.g.h.i.j.k.l.m.%d.%d.p", seq%100, seq)
@@ -57,11 +57,11 @@ func deepWindow(n int) *memlog {
 	return l
 }
 
-// TestPiecesAreBounded counts what is looked at in one hold of the lock, by those who ask for the most: with
-// 64 filters that lead everywhere and select nothing.
+// The test counts the visits in one hold of the lock, for the most expensive requests: 64 filters that lead to all
+// topics and select none.
 func TestPiecesAreBounded(t *testing.T) {
 	const n = 20_000
-	l := deepWindow(n)
+	l := deepMemlog(n)
 	set := NewFilterSet(agreeingFilters(rand.New(rand.NewPCG(1, 1)), 64)...)
 
 	last, pieces := l.newLastSearch(set, 1000), 1
@@ -78,7 +78,7 @@ func TestPiecesAreBounded(t *testing.T) {
 		require.LessOrEqual(t, position-before, uint64(maxVisits))
 	}
 
-	for !l.clear() { // all of it is lost
+	for !l.clear() { // all events are lost
 	}
 	looked := 0
 	lost := newLossSearchAfter(set, 0, false)
@@ -93,9 +93,8 @@ func TestPiecesAreBounded(t *testing.T) {
 	require.Empty(t, l.topics.suspended)
 }
 
-// TestSearchGoesOnWhileTheLogDoes: what is published and removed between two pieces of a search changes
-// neither what it was asked for nor what it finds.
-func TestSearchGoesOnWhileTheLogDoes(t *testing.T) {
+// Events that are published or removed between two pieces of a search change neither its question nor its result.
+func TestSearchContinuesWhileTheLogChanges(t *testing.T) {
 	l := newMemlog(Retention{Events: 50, GapTopics: 1000}.withDefaults(), 0)
 	l.topics.searchLimit = 0
 	seq := uint64(0)
@@ -111,7 +110,7 @@ func TestSearchGoesOnWhileTheLogDoes(t *testing.T) {
 	lost := newLossSearchAfter(setOf("*"), 0, false)
 	_, done := l.topics.searchLosses(lost, 10)
 	require.False(t, done)
-	for i := range 150 { // topics at which the search stands lose more, and so do others
+	for i := range 150 { // topics at which the search was suspended lose more events, and so do others
 		add(fmt.Sprint("other.", i))
 	}
 	abandoned := newLossSearchAfter(setOf("*.none"), 0, false)
@@ -132,12 +131,11 @@ func TestSearchGoesOnWhileTheLogDoes(t *testing.T) {
 	for !l.searchLast(last) {
 	}
 	require.Equal(t, 30, last.found)
-	require.Equal(t, last.lastSeq-30, last.position, "what came later does not count")
+	require.Equal(t, last.lastSeq-30, last.position, "later events do not count")
 }
 
-// TestLocateLeavesTheLockToOthers: somebody who looks through all of the log does not keep a publisher from
-// the lock.
-func TestLocateLeavesTheLockToOthers(t *testing.T) {
+// A search through the whole log does not keep a publisher from the lock.
+func TestLocateReleasesTheLock(t *testing.T) {
 	h := startHub(t, Config{})
 	for i := range 100 {
 		_, err := h.Publish(t.Context(), &Event{Topic: fmt.Sprint("a.", i, ".b")})
@@ -169,8 +167,8 @@ func TestLocateLeavesTheLockToOthers(t *testing.T) {
 	require.Empty(t, h.turns)
 }
 
-// TestReadRemembersScatteredTopics: a read that found the topics of its filters to be too many to merge does
-// not look for them again in its next pieces, which would cost more than the pieces.
+// If a read finds that its filters select too many topics to merge, its next pieces do not search the topics again.
+// That would cost more than the pieces themselves.
 func TestReadRemembersScatteredTopics(t *testing.T) {
 	h := startHub(t, Config{})
 	for i := range 100 {
@@ -181,12 +179,12 @@ func TestReadRemembersScatteredTopics(t *testing.T) {
 	require.NoError(t, err)
 	defer s.Close()
 	h.memlog.visits, h.memlog.topics.searchLimit = 10, 0
-	require.True(t, s.Read(wide).More)
+	require.True(t, s.Read(wideLimit).More)
 	require.Equal(t, uint64(10), s.position)
-	h.memlog.topics.searchLimit = maxTopicSearch // with which a search would find that no topic is selected
-	require.True(t, s.Read(wide).More)
+	h.memlog.topics.searchLimit = maxTopicSearch // with this limit, a search would find that no topic is selected
+	require.True(t, s.Read(wideLimit).More)
 	require.Equal(t, uint64(20), s.position)
 	s.SetFilters(setOf("*.*.nothing"))
-	require.False(t, s.Read(wide).More, "other filters are looked for")
+	require.False(t, s.Read(wideLimit).More, "the new filters are searched")
 	require.Equal(t, uint64(100), s.position)
 }

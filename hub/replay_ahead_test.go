@@ -8,30 +8,30 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReplayOfDistantLog: a subscriber that goes forward through a log that answers late has few reads to wait
-// for, and no rests; what is read for it stays within the bound.
-func TestReplayOfDistantLog(t *testing.T) {
+// A subscriber that reads forward through a log with a high latency waits for few reads and no pauses. The chunks
+// that are read for it stay within the limit.
+func TestReplayOfDistantLogReadsAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const chunks, delay = 60, 200 * time.Millisecond
 		h, l := startLog(t, chunks*chunkEvents, 10)
 		synctest.Wait()
-		l.change(func() { l.takes, l.remote, l.reads = delay, true, 0 })
+		l.withLock(func() { l.readTime, l.remote, l.reads = delay, true, 0 })
 		begin, n := time.Now(), 0
-		for s := subscribeBehind(t, h, ">", after(0)); !s.Reached(chunks * chunkEvents); {
+		for s := subscribeToLog(t, h, ">", after(0)); !s.Reached(chunks * chunkEvents); {
 			n += len(s.next(t).Events)
 			h.replay.mu.Lock()
 			require.LessOrEqual(t, len(h.replay.chunks), maxChunks)
 			h.replay.mu.Unlock()
 		}
 		require.Equal(t, chunks*chunkEvents, n)
-		// The reads are of 1, 2, 4, and then 8 chunks; others are of the watch of the log's end.
+		// The reads are of 1, 2, 4, and then 8 chunks. Others are by the maintenance of the loss index.
 		require.LessOrEqual(t, time.Since(begin), (3+(chunks-7)/maxReadAhead+2)*delay)
-		l.change(func() { require.LessOrEqual(t, l.reads, 2*(3+(chunks-7)/maxReadAhead+2)) })
+		l.withLock(func() { require.LessOrEqual(t, l.reads, 2*(3+(chunks-7)/maxReadAhead+2)) })
 	})
 }
 
-// TestRoomForReads: what is kept leaves room for what is being read, and many places share the room.
-func TestRoomForReads(t *testing.T) {
+// Cached chunks leave room for those being read, and readers at different places share the room.
+func TestReadsShareTheChunkLimit(t *testing.T) {
 	rr := newReplayReader(&sliceLog{}, 10)
 	const far = 1 << 20
 	at, total := uint64(0), 0
@@ -55,5 +55,5 @@ func TestRoomForReads(t *testing.T) {
 	_, n := rr.makeRoom(logQuery{kind: queryChunk, seq: at, until: far})
 	require.Equal(t, 1, n)
 	_, n = rr.makeRoom(logQuery{kind: queryChunk, seq: at, until: at + 1})
-	require.Equal(t, 1, n, "no more than is wanted")
+	require.Equal(t, 1, n, "no more chunks than needed")
 }

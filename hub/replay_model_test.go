@@ -9,16 +9,15 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestBehindModel: a subscriber that begins anywhere in a log that grows, loses events at its beginning and has
-// single events erased, gets every event of its filters that was not erased in order and once, or a gap at the
-// place of those that are lost, and no other gap.
-func TestBehindModel(t *testing.T) {
+// A subscriber starts anywhere in a log that grows, removes its oldest events and erases single events. It receives
+// every matching event that was not erased, in order and once, and a gap exactly where matching events are lost.
+func TestReplayModel(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		topics := []string{"a", "b", "c.d", "c.e", "a", "a"}
 		sets := []string{"a", "b", "c.*", "c.e", ">", "none"}
-		window := rapid.IntRange(1, 40).Draw(r, "window")
+		memlogEvents := rapid.IntRange(1, 40).Draw(r, "window")
 		l := &logEngine{}
-		h, err := New(Config{Engine: l, Retention: Retention{Events: window}})
+		h, err := New(Config{Engine: l, Retention: Retention{Events: memlogEvents}})
 		require.NoError(r, err)
 		defer func() { require.NoError(r, h.Close()) }()
 		h.memlog.visits = rapid.SampledFrom([]int{1, 5, maxVisits}).Draw(r, "looks")
@@ -35,7 +34,7 @@ func TestBehindModel(t *testing.T) {
 		r.Repeat(map[string]func(*rapid.T){
 			"publish": publish,
 			"go": func(r *rapid.T) {
-				l.change(func() { l.log.gone = rapid.Uint64Range(l.log.gone, uint64(len(l.log.events))).Draw(r, "gone") })
+				l.withLock(func() { l.log.gone = rapid.Uint64Range(l.log.gone, uint64(len(l.log.events))).Draw(r, "gone") })
 			},
 			"erase": func(r *rapid.T) {
 				for range rapid.IntRange(1, 20).Draw(r, "n") {
@@ -64,8 +63,8 @@ func TestBehindModel(t *testing.T) {
 					case len(got) > 0 && got[0] == e.ID.Seq:
 						got = got[1:]
 					default:
-						require.GreaterOrEqual(r, notified, 0, "%d lost in silence", e.ID.Seq)
-						gaps[notified].Certain = false // it is true
+						require.GreaterOrEqual(r, notified, 0, "%d was lost without a gap", e.ID.Seq)
+						gaps[notified].Certain = false // it is right
 					}
 				}
 				require.Empty(r, got)
@@ -89,14 +88,14 @@ func TestBehindModel(t *testing.T) {
 					}
 				}
 				require.LessOrEqual(r, len(got), n)
-				require.GreaterOrEqual(r, len(got), min(n, retained), "all that is retained; of what is not there may be more")
+				require.GreaterOrEqual(r, len(got), min(n, retained), "at least all retained events")
 				require.Equal(r, all[len(all)-len(got):], append(all[:0:0], got...))
 			},
 		})
 	})
 }
 
-// readAll reads from the start to the newest event, and requires that gaps be certain.
+// readAll reads from the start to the newest event. It requires that gaps are certain.
 func readAll(r *rapid.T, h *Hub, set FilterSet, start Start) (seqs []uint64, gaps []Gap) {
 	wakeup := NewWakeup()
 	s, err := h.Subscribe(Request{Filters: set, Start: start}, wakeup)
@@ -116,7 +115,7 @@ func readAll(r *rapid.T, h *Hub, set FilterSet, start Start) (seqs []uint64, gap
 			select {
 			case <-wakeup:
 			case <-time.After(time.Minute):
-				require.FailNow(r, "nothing comes")
+				require.FailNow(r, "no wakeup")
 			}
 		}
 	}

@@ -103,12 +103,12 @@ func TestReplayLockHoldsAreBounded(t *testing.T) {
 // subscriptions that keep coming could make it last forever.
 func TestSettleEnds(t *testing.T) {
 	rr, subs := waitingReaders(3 * maxSettled / 2)
-	late := 0
+	counts := 0
 	rr.yielded = func() {
 		for range maxSettled {
-			late++
-			require.Less(t, late, 100*maxSettled)
-			rr.enqueue(logQuery{kind: queryChunk, seq: uint64(late % len(subs)), until: 1 << 20, sub: new(Subscription)})
+			counts++
+			require.Less(t, counts, 100*maxSettled)
+			rr.enqueue(logQuery{kind: queryChunk, seq: uint64(counts % len(subs)), until: 1 << 20, sub: new(Subscription)})
 		}
 	}
 	q, _ := rr.nextQuery()
@@ -117,7 +117,7 @@ func TestSettleEnds(t *testing.T) {
 	for _, s := range subs {
 		require.Equal(t, 1, s.sink.(*countingSink).woken)
 	}
-	require.Equal(t, late, rr.queue.len())
+	require.Equal(t, counts, rr.queue.len())
 }
 
 // TestQueryQueueModel compares the queue with a slice of its queries.
@@ -209,16 +209,16 @@ func TestQueryQueueModel(t *testing.T) {
 				if q == nil {
 					return
 				}
-				asked := *q
-				asked.picks = rapid.IntRange(q.picks, picks+1).Draw(r, "asked")
+				queried := *q
+				queried.picks = rapid.IntRange(q.picks, picks+1).Draw(r, "asked")
 				var want, got []*Subscription
 				for _, other := range model {
-					if isNumber(other) && other.question() == q.question() && other.picks < asked.picks {
+					if isNumber(other) && other.question() == q.question() && other.picks < queried.picks {
 						want = append(want, other.sub)
 					}
 				}
 				for done := false; !done; {
-					got, done = w.takeSame(got, &asked)
+					got, done = w.takeSame(got, &queried)
 				}
 				require.ElementsMatch(r, want, got)
 				drop(got)

@@ -11,15 +11,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// logEngine is an engine with a log in memory, of which a test takes away what it likes.
+// logEngine is an engine with a log in memory from which a test can remove events.
 type logEngine struct {
-	mu      sync.Mutex
-	log     sliceLog
-	deliver func([]*Event)
-	away    error         // of reading
-	reads   int           // of ReadAfter
-	takes   time.Duration // by each
-	remote  bool          // and they wait for another process
+	mu        sync.Mutex
+	log       sliceLog
+	deliver   func([]*Event)
+	readError error         // error of all reads
+	reads     int           // calls of ReadAfter
+	readTime  time.Duration // duration of each read
+	remote    bool          // reads report their duration with AddWaitTime
 
 	timeless bool          // SeqAt fails
 	ahead    time.Duration // of the engine's clock
@@ -65,8 +65,8 @@ func (l *logEngine) Count(ctx context.Context, set FilterSet, enough int) (int, 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n, err := l.log.Count(ctx, set, enough)
-	if l.away != nil {
-		err = l.away
+	if l.readError != nil {
+		err = l.readError
 	}
 	return n, err
 }
@@ -82,8 +82,8 @@ func (l *logEngine) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
 
 func (l *logEngine) ReadAfter(ctx context.Context, seq uint64, limit ReadLimit) ([]*Event, error) {
 	var takes time.Duration
-	l.change(func() {
-		if takes = l.takes; l.remote {
+	l.withLock(func() {
+		if takes = l.readTime; l.remote {
 			AddWaitTime(ctx, takes)
 		}
 	})
@@ -91,25 +91,25 @@ func (l *logEngine) ReadAfter(ctx context.Context, seq uint64, limit ReadLimit) 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.reads++
-	if l.away != nil {
-		return nil, l.away
+	if l.readError != nil {
+		return nil, l.readError
 	}
 	return l.log.ReadAfter(ctx, seq, limit)
 }
 
-// change has the test look at the log, or change it.
-func (l *logEngine) change(f func()) {
+// withLock calls f, which may read or change the log.
+func (l *logEngine) withLock(f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f()
 }
 
-// startLog starts a hub before a log of n events, of topics t.0 to t.9 in turn, with a window of the
-// newest of them.
-func startLog(t *testing.T, n, window int) (*Hub, *logEngine) {
+// startLog starts a hub with a log of n events, of the topics t.0 to t.9 in turn. The in-memory log has the newest
+// window events.
+func startLog(t *testing.T, n, memlogEvents int) (*Hub, *logEngine) {
 	t.Helper()
 	l := &logEngine{}
-	h, err := New(Config{Engine: l, Retention: Retention{Events: window}})
+	h, err := New(Config{Engine: l, Retention: Retention{Events: memlogEvents}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, h.Close()) })
 	for i := range n {
@@ -119,24 +119,24 @@ func startLog(t *testing.T, n, window int) (*Hub, *logEngine) {
 	return h, l
 }
 
-// behind is a subscription, read as a connection reads.
-type behind struct {
+// logReader is a subscription, read as a connection reads.
+type logReader struct {
 	*Subscription
-	bell Wakeup
+	wakeup Wakeup
 }
 
-func subscribeBehind(t *testing.T, h *Hub, filter string, start Start) *behind {
+func subscribeToLog(t *testing.T, h *Hub, filter string, start Start) *logReader {
 	t.Helper()
-	b := &behind{bell: NewWakeup()}
+	b := &logReader{wakeup: NewWakeup()}
 	var err error
-	b.Subscription, err = h.Subscribe(Request{Filters: setOf(filter), Start: start}, b.bell)
+	b.Subscription, err = h.Subscribe(Request{Filters: setOf(filter), Start: start}, b.wakeup)
 	require.NoError(t, err)
 	t.Cleanup(b.Close)
 	return b
 }
 
-// next reads until there is something, or all was read.
-func (b *behind) next(t *testing.T) ReadResult {
+// next reads until it receives something or everything was read.
+func (b *logReader) next(t *testing.T) ReadResult {
 	t.Helper()
 	for {
 		batch := b.Read(ReadLimit{1000, 1 << 20})
@@ -145,9 +145,9 @@ func (b *behind) next(t *testing.T) ReadResult {
 		}
 		if batch.Waiting {
 			select {
-			case <-b.bell:
+			case <-b.wakeup:
 			case <-time.After(time.Minute):
-				require.FailNow(t, "nothing comes")
+				require.FailNow(t, "no wakeup")
 			}
 		}
 	}
@@ -155,12 +155,12 @@ func (b *behind) next(t *testing.T) ReadResult {
 
 func after(seq uint64) Start { return Start{Cursor: &Cursor{1, seq}} }
 
-// TestArchiveForgets: who has gone is not kept, though the log be away.
-func TestArchiveForgets(t *testing.T) {
+// A closed subscription is not kept in memory, even while the log is unavailable.
+func TestClosedSubscriptionsAreDropped(t *testing.T) {
 	h, l := startLog(t, 100, 10)
-	l.change(func() { l.away, l.timeless = ErrUnavailable, true })
+	l.withLock(func() { l.readError, l.timeless = ErrUnavailable, true })
 	for i := range 100 {
-		s := subscribeBehind(t, h, "t.1", []Start{after(uint64(i % 50)), {Last: 20}, {Since: time.Unix(1, 0)}}[i%3])
+		s := subscribeToLog(t, h, "t.1", []Start{after(uint64(i % 50)), {Last: 20}, {Since: time.Unix(1, 0)}}[i%3])
 		require.True(t, s.Read(ReadLimit{1, 1}).Waiting)
 		s.Close()
 	}
@@ -170,46 +170,46 @@ func TestArchiveForgets(t *testing.T) {
 	require.Empty(t, h.replay.results)
 }
 
-// TestArchivePasses: what the log cannot answer does not keep others from their answers.
-func TestArchivePasses(t *testing.T) {
+// A query that the log cannot answer does not delay other queries.
+func TestFailedQueryDelaysNoOther(t *testing.T) {
 	h, l := startLog(t, 100, 10)
-	l.change(func() { l.timeless = true })
-	stuck := subscribeBehind(t, h, "t.1", Start{Since: time.Unix(1, 0)})
+	l.withLock(func() { l.timeless = true })
+	stuck := subscribeToLog(t, h, "t.1", Start{Since: time.Unix(1, 0)})
 	require.True(t, stuck.Read(ReadLimit{1, 1}).Waiting)
-	s := subscribeBehind(t, h, "t.1", after(5))
+	s := subscribeToLog(t, h, "t.1", after(5))
 	require.Len(t, s.next(t).Events, 9)
 }
 
-// TestTraceReadsLittle: of a topic that the log does not have, or the window has whole, the log is not
-// read; and of others it is read once.
-func TestTraceReadsLittle(t *testing.T) {
+// The log is not read for a topic that it does not have, or of which the in-memory log has all events. For other
+// topics it is read once.
+func TestBackwardScanReadsTheLogOnce(t *testing.T) {
 	h, l := startLog(t, 20_000, 10)
 	_, err := h.Publish(t.Context(), &Event{Topic: "new", Data: []byte("1")})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return !h.replay.updateLossIndex(t.Context(), h.lowWatermark(), 20_001) }, time.Minute, 1)
 	var before int
-	l.change(func() { before = l.reads })
-	require.Empty(t, subscribeBehind(t, h, "none", Start{Last: 9}).next(t).Events)
-	require.Len(t, subscribeBehind(t, h, "new", Start{Last: 9}).next(t).Events, 1)
-	l.change(func() {
-		require.LessOrEqual(t, l.reads, before+2, "the watch of the tail may have looked again")
+	l.withLock(func() { before = l.reads })
+	require.Empty(t, subscribeToLog(t, h, "none", Start{Last: 9}).next(t).Events)
+	require.Len(t, subscribeToLog(t, h, "new", Start{Last: 9}).next(t).Events, 1)
+	l.withLock(func() {
+		require.LessOrEqual(t, l.reads, before+2, "maintenance of the loss index may have read too")
 		l.log.events[0].Topic, l.log.events[700].Topic = "old", "old"
 		before = l.reads
 	})
-	s := subscribeBehind(t, h, "old", Start{Last: 9})
+	s := subscribeToLog(t, h, "old", Start{Last: 9})
 	require.Len(t, append(s.next(t).Events, s.next(t).Events...), 2)
 	require.Empty(t, s.next(t).Events)
-	l.change(func() { require.LessOrEqual(t, l.reads, before+40+4, "back, and nothing twice but what was found") })
+	l.withLock(func() { require.LessOrEqual(t, l.reads, before+40+4, "back, and nothing twice but what was found") })
 }
 
-// TestChunksEnd: what was read of the log is not kept for long, nor is more of it than is said.
-func TestChunksEnd(t *testing.T) {
+// Chunks are not cached for long, and never more than the limit.
+func TestChunksExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := startLog(t, 100, 10)
-		require.Len(t, subscribeBehind(t, h, ">", after(0)).next(t).Events, 100)
-		l.change(func() { l.log.gone = 60 })
+		require.Len(t, subscribeToLog(t, h, ">", after(0)).next(t).Events, 100)
+		l.withLock(func() { l.log.gone = 60 })
 		time.Sleep(chunkLife + 2*lossInterval)
-		again := subscribeBehind(t, h, ">", after(0)).next(t)
+		again := subscribeToLog(t, h, ">", after(0)).next(t)
 		require.NotNil(t, again.Gap)
 		require.Equal(t, uint64(61), again.Events[0].ID.Seq)
 		time.Sleep(chunkLife + 2*lossInterval)
@@ -233,17 +233,17 @@ func TestChunksEnd(t *testing.T) {
 	})
 }
 
-// TestSweep: those who are behind at many places come on together, so that the log is not read for each of
-// them, and who is nearly there need not wait for the others.
-func TestSweep(t *testing.T) {
+// Subscribers that are behind at many places advance together, so that the log is not read for each of them. A
+// subscriber that is nearly current does not wait for the others.
+func TestReplaysShareReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const chunks, readers = 60, 40
 		h, l := startLog(t, chunks*chunkEvents, 10)
 		synctest.Wait()
-		l.change(func() { l.takes = time.Millisecond }) // those who read are faster
+		l.withLock(func() { l.readTime = time.Millisecond }) // subscribers read faster than the log
 		var running sync.WaitGroup
 		follow := func(seq uint64, then func()) {
-			s := subscribeBehind(t, h, ">", after(seq))
+			s := subscribeToLog(t, h, ">", after(seq))
 			running.Go(func() {
 				for n := uint64(chunks * chunkEvents); !s.Reached(n); s.next(t) {
 				}
@@ -254,7 +254,7 @@ func TestSweep(t *testing.T) {
 			follow(i*(chunks-3)*chunkEvents/readers, func() {})
 		}
 		early := 0
-		follow((chunks-2)*chunkEvents-100, func() { l.change(func() { early = l.reads }) })
+		follow((chunks-2)*chunkEvents-100, func() { l.withLock(func() { early = l.reads }) })
 		running.Wait()
 		t.Logf("%d reads in all, %d until the first was there", l.reads, early)
 		require.Less(t, early, 20)
@@ -262,13 +262,12 @@ func TestSweep(t *testing.T) {
 	})
 }
 
-// TestLogGrowsFaster: of a log that grows faster than it is read all who are behind come on, not only who is
-// ahead of the others.
-func TestLogGrowsFaster(t *testing.T) {
+// If the log grows faster than it is read, all subscribers advance, not only the first.
+func TestReplaysAdvanceInAGrowingLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := startLog(t, 30*chunkEvents, 10)
 		synctest.Wait()
-		l.change(func() { l.takes = time.Millisecond })
+		l.withLock(func() { l.readTime = time.Millisecond })
 		end := time.Now().Add(300 * time.Millisecond)
 		var running sync.WaitGroup
 		running.Go(func() {
@@ -284,8 +283,8 @@ func TestLogGrowsFaster(t *testing.T) {
 		var came [3]uint64
 		for i := range came {
 			begin := uint64((2 - i) * 10 * chunkEvents)
-			time.Sleep(20 * time.Millisecond) // the others are on their way
-			s := subscribeBehind(t, h, ">", after(begin))
+			time.Sleep(20 * time.Millisecond) // the others are at their places
+			s := subscribeToLog(t, h, ">", after(begin))
 			running.Go(func() {
 				for time.Now().Before(end) && !t.Failed() {
 					s.next(t)

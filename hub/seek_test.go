@@ -9,48 +9,48 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// seekEngine is a logEngine that finds events without reading what lies between them.
+// seekEngine is a logEngine that implements Seeker.
 type seekEngine struct {
 	*logEngine
-	sought int // calls of Newest; guarded by mu, with looked
-	looked int // elements that were given
+	newestCalls  int // calls of Newest; guarded by mu, as is elementsRead
+	elementsRead int // elements returned
 }
 
 func (l *seekEngine) Newest(_ context.Context, set FilterSet, seq uint64, wanted int) (seqs []uint64, _ error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.sought++
+	l.newestCalls++
 	for _, e := range l.log.events[l.log.gone:seq] {
 		if set.Match(e.Topic) {
 			seqs = append(seqs, e.ID.Seq)
 		}
 	}
-	return seqs[len(seqs)-min(len(seqs), wanted):], l.away
+	return seqs[len(seqs)-min(len(seqs), wanted):], l.readError
 }
 
 func (l *seekEngine) ReadEach(_ context.Context, seqs []uint64, limit ReadLimit) (found []*Event, _ error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, seq := range seqs[:min(len(seqs), limit.Events, 20)] {
-		l.looked++
+		l.elementsRead++
 		e := l.log.events[seq-1]
 		found = append(found, &Event{ID: e.ID, Topic: e.Topic, Key: e.Key, Time: e.Time, Data: e.Data})
 		if seq <= l.log.gone {
 			found[len(found)-1] = &Event{ID: e.ID}
 		}
 	}
-	return found, l.away
+	return found, l.readError
 }
 
 func (l *seekEngine) ReadAfter(ctx context.Context, seq uint64, limit ReadLimit) ([]*Event, error) {
 	elements, err := l.logEngine.ReadAfter(ctx, seq, limit)
-	l.change(func() { l.looked += len(elements) })
+	l.withLock(func() { l.elementsRead += len(elements) })
 	return elements, err
 }
 
-// What is read of the log to begin with the newest events of a topic depends on how many these are, not on how
-// far they are.
-func TestNewestAreReadWithoutTheRest(t *testing.T) {
+// For a start with the newest events of a topic, the amount read from the log depends on their number, not on their
+// age.
+func TestSeekerReadsOnlyTheNewest(t *testing.T) {
 	const n = 60_000
 	l := &seekEngine{logEngine: &logEngine{}}
 	h, err := New(Config{Engine: l, Retention: Retention{Events: 10}})
@@ -83,8 +83,8 @@ func TestNewestAreReadWithoutTheRest(t *testing.T) {
 		{"seldom", 1000, 60, 60},
 	} {
 		before, sought := 0, 0
-		l.change(func() { before, sought = l.looked, l.sought })
-		s := subscribeBehind(t, h, row.filters, Start{Last: row.last})
+		l.withLock(func() { before, sought = l.elementsRead, l.newestCalls })
+		s := subscribeToLog(t, h, row.filters, Start{Last: row.last})
 		var got []*Event
 		for b := s.next(t); len(b.Events) > 0; b = s.next(t) {
 			require.Nil(t, b.Gap)
@@ -95,15 +95,15 @@ func TestNewestAreReadWithoutTheRest(t *testing.T) {
 			require.Equal(t, row.filters, e.Topic)
 			require.Equal(t, events[e.ID.Seq-1].ID, e.ID)
 		}
-		l.change(func() {
-			require.LessOrEqual(t, l.looked-before, row.looks+2, "the watch of the tail may have looked again")
-			require.Equal(t, 1, l.sought-sought)
+		l.withLock(func() {
+			require.LessOrEqual(t, l.elementsRead-before, row.looks+2, "maintenance of the loss index may have read too")
+			require.Equal(t, 1, l.newestCalls-sought)
 		})
 	}
 }
 
-// Events that have gone since they were found are no gap, and the others come.
-func TestNewestThatHaveGone(t *testing.T) {
+// Events that were removed after the scan found them are no gap, and the others are delivered.
+func TestRemovedNewestEventsAreNoGap(t *testing.T) {
 	l := &seekEngine{logEngine: &logEngine{}}
 	h, err := New(Config{Engine: l, Retention: Retention{Events: 10}})
 	require.NoError(t, err)
@@ -116,10 +116,10 @@ func TestNewestThatHaveGone(t *testing.T) {
 		_, err := h.Publish(t.Context(), &Event{Topic: topic, Data: []byte("1")})
 		require.NoError(t, err)
 	}
-	s := subscribeBehind(t, h, "a", Start{Last: 5})
+	s := subscribeToLog(t, h, "a", Start{Last: 5})
 	require.True(t, s.Read(ReadLimit{1, 1}).Waiting)
-	<-s.bell
-	l.change(func() { l.log.gone = 1500 })
+	<-s.wakeup
+	l.withLock(func() { l.log.gone = 1500 })
 	var got []uint64
 	for b := s.next(t); len(b.Events) > 0 || b.Gap != nil; b = s.next(t) {
 		require.Nil(t, b.Gap)

@@ -11,10 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSizeIsTrue compares what retained events count toward Retention.Bytes with the heap that they take.
-func TestSizeIsTrue(t *testing.T) {
+// The test compares the bytes that retained events count toward Retention.Bytes with the heap memory that they use.
+func TestRetainedBytesMatchTheHeap(t *testing.T) {
 	if testing.Short() {
-		t.Skip("counting memory takes long")
+		t.Skip("measuring memory takes long")
 	}
 	const n = 20_000
 	const deep = "%d.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p"
@@ -54,7 +54,7 @@ func TestSizeIsTrue(t *testing.T) {
 	}
 }
 
-// heapInUse returns the bytes of all that is reachable.
+// heapInUse returns the bytes of all reachable memory.
 func heapInUse() int64 {
 	var m runtime.MemStats
 	runtime.GC()

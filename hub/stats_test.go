@@ -8,19 +8,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// parting is an engine that takes some of what it is given, or none.
-type parting struct {
+// partialEngine is an engine that stores some of the published events, or none.
+type partialEngine struct {
 	Engine
 	err error
 }
 
-func (p *parting) Publish(context.Context, []*Event) (Cursor, error) { return Cursor{}, p.err }
-func (p *parting) PublishEach(ctx context.Context, events []*Event) (Cursor, error) {
+func (p *partialEngine) Publish(context.Context, []*Event) (Cursor, error) { return Cursor{}, p.err }
+func (p *partialEngine) PublishEach(ctx context.Context, events []*Event) (Cursor, error) {
 	return p.Publish(ctx, events)
 }
 
-// TestRefused counts the events that an engine did not take because it was away, and no others.
-func TestRefused(t *testing.T) {
+// Refused counts the events that an engine did not store because it was unavailable, and no others.
+func TestRefusedEventsAreCounted(t *testing.T) {
 	away := fmt.Errorf("%w: no leader", ErrUnavailable)
 	three := func() []*Event { return []*Event{{Topic: "a"}, {Topic: "b"}, {Topic: "c"}} }
 	for name, c := range map[string]struct {
@@ -33,7 +33,7 @@ func TestRefused(t *testing.T) {
 		"closed":  {err: ErrClosed},
 		"invalid": {err: &InvalidError{Parameter: "data"}},
 	} {
-		h := startHub(t, Config{Engine: &parting{NewMemory(), c.err}})
+		h := startHub(t, Config{Engine: &partialEngine{NewMemory(), c.err}})
 		_, err := h.PublishEach(t.Context(), three()...)
 		require.Equal(t, c.err, err)
 		require.Equal(t, c.refused, h.Stats().Refused, name)

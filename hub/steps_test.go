@@ -17,39 +17,39 @@ func gatherAll(ix *index, t *topicTokens) []*group {
 	return found
 }
 
-// holds counts, in one hold of Hub.mu after the other, how many feeds were changed and how many events came
-// and went. It counts what it finds changed, not what deliver says it did.
-type holds struct {
-	hub                  *Hub
-	feeds, added, popped int // most in one hold
-	count                int
-	last                 map[*group]uint64
-	head, floor          uint64
+// lockHolds counts how many groups changed and how many events were added and removed in each hold of Hub.mu. It
+// compares states and does not rely on deliver's own counts.
+type lockHolds struct {
+	hub                   *Hub
+	groups, added, popped int // maximum in one hold
+	count                 int
+	last                  map[*group]uint64
+	lastSeq, lowWatermark uint64
 }
 
-func countHolds(h *Hub) *holds {
-	c := &holds{hub: h}
+func countHolds(h *Hub) *lockHolds {
+	c := &lockHolds{hub: h}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	c.note()
 	h.yielded = func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		c.look()
+		c.compare()
 	}
 	return c
 }
 
-func (c *holds) note() {
+func (c *lockHolds) note() {
 	c.last = make(map[*group]uint64)
 	for _, g := range c.hub.groups {
 		c.last[g] = g.last
 	}
-	c.head, c.floor = c.hub.memlog.lastSeq, c.hub.memlog.lowWatermark
+	c.lastSeq, c.lowWatermark = c.hub.memlog.lastSeq, c.hub.memlog.lowWatermark
 }
 
-// look compares with the state after the hold before.
-func (c *holds) look() {
+// compare counts the changes since the previous hold.
+func (c *lockHolds) compare() {
 	changed := 0
 	for _, g := range c.hub.groups {
 		if before, known := c.last[g]; known && before != g.last {
@@ -57,9 +57,9 @@ func (c *holds) look() {
 		}
 	}
 	c.count++
-	c.feeds = max(c.feeds, changed)
-	c.added = max(c.added, int(c.hub.memlog.lastSeq-c.head))
-	c.popped = max(c.popped, int(c.hub.memlog.lowWatermark-c.floor))
+	c.groups = max(c.groups, changed)
+	c.added = max(c.added, int(c.hub.memlog.lastSeq-c.lastSeq))
+	c.popped = max(c.popped, int(c.hub.memlog.lowWatermark-c.lowWatermark))
 	c.note()
 }
 
@@ -70,8 +70,8 @@ func subscribeTo(t *testing.T, h *Hub, filter string) (*Subscription, Wakeup) {
 	return s, wakeup
 }
 
-// TestDeliverReleasesTheLock counts what deliver does in one hold of the lock: a batch of 1000 events with long
-// topics of their own, and an event that 3000 feeds want.
+// The test counts what deliver does in one hold of the lock, for 1000 events with long topics of their own, and for
+// an event that matches 3000 groups.
 func TestDeliverReleasesTheLock(t *testing.T) {
 	h := startHub(t, Config{Retention: Retention{Events: 1000}})
 	c := countHolds(h)
@@ -85,17 +85,17 @@ func TestDeliverReleasesTheLock(t *testing.T) {
 	for i := range 3 { // two of them remove as many
 		_, err := h.Publish(t.Context(), batch(1000*i)...)
 		require.NoError(t, err)
-		c.look()
+		c.compare()
 	}
 	require.LessOrEqual(t, c.added, maxSteps/MaxTopicTokens)
 	require.LessOrEqual(t, c.popped, maxRemovals)
 	require.GreaterOrEqual(t, c.count, 3000/(maxSteps/MaxTopicTokens))
 
-	const feeds = 3000
-	subs := make([]*Subscription, feeds)
-	bells := make([]Wakeup, feeds)
+	const groups = 3000
+	subs := make([]*Subscription, groups)
+	wakeups := make([]Wakeup, groups)
 	for i := range subs {
-		subs[i], bells[i] = subscribeTo(t, h, fmt.Sprintf("*.wanted.%d.>", i))
+		subs[i], wakeups[i] = subscribeTo(t, h, fmt.Sprintf("*.wanted.%d.>", i))
 		if i%2 == 0 {
 			subs[i].SetFilters(setOf("x.wanted.>", fmt.Sprint("y.", i)))
 		}
@@ -104,26 +104,26 @@ func TestDeliverReleasesTheLock(t *testing.T) {
 	c.count = 0
 	_, err := h.Publish(t.Context(), &Event{Topic: "x.wanted.7.z"})
 	require.NoError(t, err)
-	c.look()
-	require.LessOrEqual(t, c.feeds, maxSteps)
-	require.Greater(t, c.count, feeds/2/maxSteps)
+	c.compare()
+	require.LessOrEqual(t, c.groups, maxSteps)
+	require.Greater(t, c.count, groups/2/maxSteps)
 	for i, s := range subs {
 		want := 0
 		if i%2 == 0 || i == 7 {
 			want = 1
-			<-bells[i]
+			<-wakeups[i]
 		}
-		require.Len(t, s.Read(wide).Events, want, "%d", i)
+		require.Len(t, s.Read(wideLimit).Events, want, "%d", i)
 	}
 }
 
-// TestReadWhileAnEventIsAdded reads between two pieces of adding an event: each subscriber gets it once, whether
-// its feed has it already or not, and whether it reads then or is woken later.
+// The test reads between two pieces of adding an event. Each subscriber receives the event once, whether or not its
+// group has it already, and whether it reads then or is woken later.
 func TestReadWhileAnEventIsAdded(t *testing.T) {
 	h := startHub(t, Config{Workers: 1})
-	const feeds = 4 * maxSteps
-	subs := make([]*Subscription, feeds)
-	got := make([]int, feeds)
+	const groups = 4 * maxSteps
+	subs := make([]*Subscription, groups)
+	got := make([]int, groups)
 	for i := range subs {
 		subs[i], _ = subscribeTo(t, h, fmt.Sprintf("*.%d", i))
 		subs[i].SetFilters(setOf(fmt.Sprint("y.", i), "x.wanted"))
@@ -134,8 +134,8 @@ func TestReadWhileAnEventIsAdded(t *testing.T) {
 	h.yielded = func() {
 		pauses++
 		lastSeq := h.Position()
-		for i := pauses % 3; i < feeds; i += 3 {
-			b := subs[i].Read(wide)
+		for i := pauses % 3; i < groups; i += 3 {
+			b := subs[i].Read(wideLimit)
 			assert.Nil(t, b.Gap)
 			got[i] += len(b.Events)
 			assert.Equal(t, lastSeq, subs[i].Position())
@@ -149,48 +149,47 @@ func TestReadWhileAnEventIsAdded(t *testing.T) {
 	}
 	_, err := h.Publish(t.Context(), &Event{Topic: "x.wanted"})
 	require.NoError(t, err)
-	require.GreaterOrEqual(t, pauses, feeds/maxSteps-1)
+	require.GreaterOrEqual(t, pauses, groups/maxSteps-1)
 	for i, s := range subs {
-		require.Equal(t, 1, got[i]+len(s.Read(wide).Events), "%d", i)
+		require.Equal(t, 1, got[i]+len(s.Read(wideLimit).Events), "%d", i)
 	}
 	for i, s := range late {
-		require.Len(t, s.Read(wide).Events, lateWant[i])
+		require.Len(t, s.Read(wideLimit).Events, lateWant[i])
 	}
 }
 
-// holeEngine is an engine and a log of which a test decides what it delivers.
-type holeEngine struct {
+// scriptedEngine is an engine and a log that delivers what the test decides.
+type scriptedEngine struct {
 	Engine
 	deliver func([]*Event)
 }
 
-func (e *holeEngine) Start(deliver func([]*Event)) (Cursor, error) {
+func (e *scriptedEngine) Start(deliver func([]*Event)) (Cursor, error) {
 	e.deliver = deliver
 	return e.Engine.Start(deliver)
 }
 
-// TestHoleReleasesTheLock counts the feeds that go over a hole in one hold of the lock.
-func TestHoleReleasesTheLock(t *testing.T) {
-	engine := &holeEngine{Engine: NewMemory()}
+// The test counts the groups that pass a deleted range in one hold of the lock.
+func TestDeletedRangeReleasesTheLock(t *testing.T) {
+	engine := &scriptedEngine{Engine: NewMemory()}
 	h := startHub(t, Config{Engine: engine})
-	const feeds = 3000
-	bells := make([]Wakeup, feeds)
-	for i := range bells {
-		_, bells[i] = subscribeTo(t, h, fmt.Sprint("a.", i))
+	const groups = 3000
+	wakeups := make([]Wakeup, groups)
+	for i := range wakeups {
+		_, wakeups[i] = subscribeTo(t, h, fmt.Sprint("a.", i))
 	}
 	c := countHolds(h)
 	engine.deliver([]*Event{{ID: Cursor{h.epoch, 10}}})
-	c.look()
-	require.LessOrEqual(t, c.feeds, maxSteps)
-	require.GreaterOrEqual(t, c.count, feeds/maxSteps)
-	for _, wakeup := range bells {
+	c.compare()
+	require.LessOrEqual(t, c.groups, maxSteps)
+	require.GreaterOrEqual(t, c.count, groups/maxSteps)
+	for _, wakeup := range wakeups {
 		<-wakeup
 	}
 }
 
-// TestFeedKnowsOfAHoleBeforeItsTurn: whether a subscriber had read all there was does not depend on how far
-// the hub has come with the feeds.
-func TestFeedKnowsOfAHoleBeforeItsTurn(t *testing.T) {
+// Whether a subscriber had read all events does not depend on which groups the hub has already updated.
+func TestHadReadAllBeforeTheGroupIsUpdated(t *testing.T) {
 	l := newMemlog(Retention{}.withDefaults(), 0)
 	for _, g := range []*group{{last: 5}, {last: 5, rangeEnd: 5, beforeRange: 3}} {
 		l.adding, l.lastSeqBefore, l.deletedTo = true, 9, 12
@@ -206,8 +205,8 @@ func TestFeedKnowsOfAHoleBeforeItsTurn(t *testing.T) {
 	}
 }
 
-// TestArrivedReleasesTheLock counts the waits that end in one hold of the lock.
-func TestArrivedReleasesTheLock(t *testing.T) {
+// The test counts the waits that end in one hold of the lock.
+func TestEndingWaitsReleasesTheLock(t *testing.T) {
 	h := startHub(t, Config{})
 	const waits = 2000
 	ended := make(chan bool, waits)
@@ -241,9 +240,8 @@ func TestArrivedReleasesTheLock(t *testing.T) {
 	require.Zero(t, waiting())
 }
 
-// TestGatherGoesOnWhileFeedsCome removes and adds feeds between two pieces of a search of the index: what stays
-// is found, once.
-func TestGatherGoesOnWhileFeedsCome(t *testing.T) {
+// Groups are removed and added between two pieces of a search of the index. The remaining ones are found once.
+func TestGatherContinuesWhileGroupsChange(t *testing.T) {
 	ix := newIndex()
 	var topic topicTokens
 	topic.split("a.b." + strings.Repeat("c.", 3) + "d")

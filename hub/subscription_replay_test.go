@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLostBeforeTheWindow: what the log has lost and the window has not is read, and no more is told of it
-// than was lost before.
-func TestLostBeforeTheWindow(t *testing.T) {
+// Events that the durable log has removed but the in-memory log has are read. The gap reports only events that were
+// lost before them.
+func TestMemlogEventsRemovedFromTheLogAreRead(t *testing.T) {
 	for _, row := range []struct {
 		filter string
 		start  Start
@@ -27,9 +27,9 @@ func TestLostBeforeTheWindow(t *testing.T) {
 		t.Run(row.filter, func(t *testing.T) {
 			h, l := startLog(t, 100, 50)
 			require.Equal(t, uint64(50), h.lowWatermark())
-			l.change(func() { l.log.gone = 80 })
+			l.withLock(func() { l.log.gone = 80 })
 			h.replay.updateLossIndex(t.Context(), h.lowWatermark(), 100)
-			s := subscribeBehind(t, h, row.filter, row.start)
+			s := subscribeToLog(t, h, row.filter, row.start)
 			var events []*Event
 			var gap *Gap
 			for b := s.next(t); b.Gap != nil || len(b.Events) > 0; b = s.next(t) {
@@ -48,9 +48,9 @@ func TestLostBeforeTheWindow(t *testing.T) {
 	}
 }
 
-// TestSinceBehind: who begins at a time that the log has lost is told of what was accepted since and is lost,
-// and of nothing older.
-func TestSinceBehind(t *testing.T) {
+// A start at a time whose events the log has removed reports a gap for lost events since that time, but not for
+// older ones.
+func TestSinceBeforeTheMemlog(t *testing.T) {
 	for _, row := range []struct {
 		filter       string
 		since, first uint64 // seqs
@@ -70,8 +70,8 @@ func TestSinceBehind(t *testing.T) {
 				_, err := h.Publish(t.Context(), &Event{Topic: fmt.Sprint("t.", i%10), Data: []byte("1")})
 				require.NoError(t, err)
 			}
-			l.change(func() { l.log.gone = 50 })
-			s := subscribeBehind(t, h, row.filter, Start{Since: begin.Add(time.Duration(row.since) * time.Second)})
+			l.withLock(func() { l.log.gone = 50 })
+			s := subscribeToLog(t, h, row.filter, Start{Since: begin.Add(time.Duration(row.since) * time.Second)})
 			batch := s.next(t)
 			require.Equal(t, row.gap, batch.Gap != nil, "%+v: %+v", row, batch.Gap)
 			if row.gap {
@@ -85,16 +85,16 @@ func TestSinceBehind(t *testing.T) {
 	}
 }
 
-// TestLastGoes: of the newest events that the log loses before they are read no gap is told.
-func TestLastGoes(t *testing.T) {
+// If the log removes some of the newest events before they are read, no gap is reported.
+func TestLastReportsNoGapForRemovedEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := startLog(t, 100, 10)
-		s := subscribeBehind(t, h, ">", Start{Last: 50})
+		s := subscribeToLog(t, h, ">", Start{Last: 50})
 		for s.Read(ReadLimit{0, 1}).Waiting {
-			<-s.bell
+			<-s.wakeup
 		}
 		require.Equal(t, uint64(50), s.Position().Seq)
-		l.change(func() { l.log.gone = 80 })
+		l.withLock(func() { l.log.gone = 80 })
 		h.replay.dropOldChunks(time.Now().Add(time.Hour))
 		batch := s.next(t)
 		require.Nil(t, batch.Gap)
@@ -102,14 +102,13 @@ func TestLastGoes(t *testing.T) {
 	})
 }
 
-// TestBytesBehind: a read behind the window ends about where its limit of bytes says, and begins with one
-// event at least.
-func TestBytesBehind(t *testing.T) {
+// A replay read ends about at its limit of bytes, and returns at least one event.
+func TestReplayReadLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := startLog(t, 100, 10)
-		s := subscribeBehind(t, h, ">", after(0))
+		s := subscribeToLog(t, h, ">", after(0))
 		for s.Read(ReadLimit{0, 1}).Waiting {
-			<-s.bell
+			<-s.wakeup
 		}
 		for seq := range uint64(50) {
 			batch := s.Read(ReadLimit{1000, 1})
@@ -120,9 +119,9 @@ func TestBytesBehind(t *testing.T) {
 	})
 }
 
-// TestConflatesBehind: behind the window, too, a subscriber that conflates gets no event that is known to
-// be superseded, be it by one behind the window or in it, and every other.
-func TestConflatesBehind(t *testing.T) {
+// A conflating subscriber that replays gets no event for which a replay chunk or the in-memory log has a newer one,
+// and every other event.
+func TestReplayConflates(t *testing.T) {
 	h, _ := startLog(t, 0, 2)
 	publish := func(topic string, keys ...string) {
 		for _, key := range keys {
@@ -131,13 +130,13 @@ func TestConflatesBehind(t *testing.T) {
 		}
 	}
 	publish("t", "old", "a", "", "old", "b", "a", "", "c")
-	publish("between", make([]string, chunkEvents)...) // what comes now is not in the chunk
+	publish("between", make([]string, chunkEvents)...) // events from here on are not in the chunk
 	publish("t", "c", "b")
 	const c, b = chunkEvents + 9, chunkEvents + 10
 	for conflate, want := range map[bool][]uint64{false: {1, 2, 3, 4, 5, 6, 7, 8, c, b}, true: {3, 4, 6, 7, c, b}} {
-		s := &behind{bell: NewWakeup()}
+		s := &logReader{wakeup: NewWakeup()}
 		var err error
-		s.Subscription, err = h.Subscribe(Request{Filters: setOf("t"), Start: after(0), Conflate: conflate}, s.bell)
+		s.Subscription, err = h.Subscribe(Request{Filters: setOf("t"), Start: after(0), Conflate: conflate}, s.wakeup)
 		require.NoError(t, err)
 		defer s.Close()
 		var got []uint64
@@ -150,11 +149,11 @@ func TestConflatesBehind(t *testing.T) {
 	}
 }
 
-// TestHoleOvertakesTheSlow: who had read all that came before a hole is told of it, but was not too slow.
-func TestHoleOvertakesTheSlow(t *testing.T) {
+// A subscriber that had read everything before a deleted range gets a gap, but FellBehind is not set.
+func TestDeletedRangeFellBehind(t *testing.T) {
 	h, l := startLog(t, 30, 10)
-	all, quiet, slow := subscribeBehind(t, h, ">", after(20)), subscribeBehind(t, h, "t.5", after(20)), subscribeBehind(t, h, "t.5", after(20))
-	for _, s := range []*behind{all, quiet} {
+	all, quiet, slow := subscribeToLog(t, h, ">", after(20)), subscribeToLog(t, h, "t.5", after(20)), subscribeToLog(t, h, "t.5", after(20))
+	for _, s := range []*logReader{all, quiet} {
 		require.NotEmpty(t, s.next(t).Events)
 		require.Empty(t, s.next(t).Events)
 	}
@@ -163,7 +162,7 @@ func TestHoleOvertakesTheSlow(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, all.next(t).Events, 1)
 	for _, seq := range []uint64{40, 50} {
-		l.change(func() {
+		l.withLock(func() {
 			for uint64(len(l.log.events)) < seq {
 				l.log.events = append(l.log.events, &Event{ID: Cursor{1, uint64(len(l.log.events)) + 1}, Topic: "t.5"})
 			}
@@ -171,7 +170,7 @@ func TestHoleOvertakesTheSlow(t *testing.T) {
 		})
 		l.deliver([]*Event{{ID: Cursor{1, seq}}})
 	}
-	for s, fellBehind := range map[*behind]bool{all: false, quiet: false, slow: true} {
+	for s, fellBehind := range map[*logReader]bool{all: false, quiet: false, slow: true} {
 		batch := s.next(t)
 		require.NotNil(t, batch.Gap)
 		require.Equal(t, uint64(50), batch.Gap.ResumedAt.Seq)
@@ -179,8 +178,8 @@ func TestHoleOvertakesTheSlow(t *testing.T) {
 	}
 }
 
-// TestHoleIsNoEvent: what the log had and nobody gets is not counted as published.
-func TestHoleIsNoEvent(t *testing.T) {
+// A deleted range is not counted as a published event.
+func TestDeletedRangeIsNotPublished(t *testing.T) {
 	h, l := startLog(t, 3, 10)
 	l.deliver([]*Event{{ID: Cursor{1, 7}}})
 	require.EqualValues(t, 3, h.Stats().Published)

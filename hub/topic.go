@@ -63,7 +63,7 @@ func checkToken(token string) error {
 	for _, r := range token {
 		switch {
 		case r == '*' || r == '>':
-			return invalid("topic", "* and > stand only in filters: * as a whole token, > as the last one")
+			return invalid("topic", "* and > are allowed only in filters: * as a whole token, > as the last one")
 		case unicode.IsSpace(r):
 			return invalid("topic", "a topic has no white space")
 		case unicode.In(r, unicode.Cc, unicode.Cf):

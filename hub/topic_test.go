@@ -11,8 +11,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// topicTable names each rule of docs/protocol.md#topics once from each side. detail is part of the
-// refusal; empty: accepted.
+// topicTable tests each rule of docs/protocol.md#topics with one valid and one invalid text. detail is part of the
+// error; empty: valid.
 var topicTable = []struct {
 	rule, text    string
 	topic, filter string
@@ -42,14 +42,14 @@ var topicTable = []struct {
 	{rule: "byte order mark", text: "\ufeffa", topic: "control or format", filter: "control or format"},
 	{rule: "star", text: "a.*.b", topic: "only in filters"},
 	{rule: "stars", text: "*.*", topic: "only in filters"},
-	{rule: "tail", text: "a.>", topic: "only in filters"},
+	{rule: "rest wildcard", text: "a.>", topic: "only in filters"},
 	{rule: "everything", text: ">", topic: "only in filters"},
-	{rule: "star with tail", text: "*.>", topic: "only in filters"},
+	{rule: "both wildcards", text: "*.>", topic: "only in filters"},
 	{rule: "wildcards below $", text: "$sys.*.>", topic: "begin with $"},
 	{rule: "star inside a token", text: "a*", topic: "only in filters", filter: "only in filters"},
 	{rule: "two stars in a token", text: "**", topic: "only in filters", filter: "only in filters"},
-	{rule: "tail inside a token", text: "a.b>", topic: "only in filters", filter: "only in filters"},
-	{rule: "tail before the end", text: "a.>.b", topic: "only in filters", filter: "only in filters"},
+	{rule: "rest wildcard inside a token", text: "a.b>", topic: "only in filters", filter: "only in filters"},
+	{rule: "rest wildcard before the end", text: "a.>.b", topic: "only in filters", filter: "only in filters"},
 }
 
 func TestTopicRules(t *testing.T) {
@@ -67,8 +67,8 @@ func TestTopicRules(t *testing.T) {
 	}
 }
 
-// requireInvalid requires a refusal that names the parameter and has detail in it; no refusal if
-// detail is empty.
+// requireInvalid requires an *InvalidError that names the parameter and contains detail, or no error if detail is
+// empty.
 func requireInvalid(t *testing.T, parameter, detail string, err error) {
 	t.Helper()
 	if detail == "" {
@@ -81,7 +81,7 @@ func requireInvalid(t *testing.T, parameter, detail string, err error) {
 	require.Contains(t, bad.Detail, detail)
 }
 
-// naiveSelects is what docs/protocol.md#topics says of filters, token by token.
+// naiveSelects implements docs/protocol.md#topics for filters, token by token.
 func naiveSelects(filter, topic string) bool {
 	want, got := strings.Split(filter, "."), strings.Split(topic, ".")
 	if strings.HasPrefix(topic, "$") && (want[0] == "*" || want[0] == ">") {
@@ -116,7 +116,7 @@ func setOf(filters ...string) FilterSet {
 	return NewFilterSet(parsed...)
 }
 
-// sequences gives all texts of 1 to depth tokens, the last of which may also be one of tails.
+// sequences returns all texts of 1 to depth tokens. The last token may also be one of tails.
 func sequences(tokens, tails []string, depth int) []string {
 	all := slices.Concat(tokens, tails)
 	if depth > 1 {
@@ -129,8 +129,8 @@ func sequences(tokens, tails []string, depth int) []string {
 	return all
 }
 
-// TestCoverExhaustive holds Match and Cover to their meaning on all small topics and filters. A
-// topic token that no filter names and a topic longer than every filter stand for all others.
+// The test checks Match and Cover on all small topics and filters. A topic token that no filter names and a topic
+// longer than every filter represent all others.
 func TestCoverExhaustive(t *testing.T) {
 	topics := sequences([]string{"a", "$s", "z"}, nil, 4)
 	filters := sequences([]string{"a", "$s", "*"}, []string{">"}, 3)
@@ -159,7 +159,7 @@ func TestCoverExhaustive(t *testing.T) {
 	require.Equal(t, mustFilter(">"), Everything)
 }
 
-// A few tokens, so that topics and filters often meet.
+// A few tokens, so that filters often select topics.
 var (
 	someTokens = []string{"a", "b", "$s", "orders", "ä"}
 	topicGen   = rapid.Custom(func(t *rapid.T) string {
@@ -221,7 +221,7 @@ func TestGrant(t *testing.T) {
 	require.False(t, ok)
 }
 
-// naiveTokens restates what topics and filters have in common.
+// naiveTokens checks the rules that topics and filters share.
 func naiveTokens(s string) bool {
 	tokens := strings.Split(s, ".")
 	return len(s) <= 255 && utf8.ValidString(s) && len(tokens) <= 16 && !slices.Contains(tokens, "") &&

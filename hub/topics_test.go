@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// lostTopics returns a tree with so many topics that each lost its only event.
-func lostTopics(limit, topics int, topic func(i int) string) *topicTree {
+// treeWithLosses returns a tree in which each topic has lost its only event.
+func treeWithLosses(limit, topics int, topic func(i int) string) *topicTree {
 	t := newTopicTree(limit, 0)
 	for i := range topics {
 		e := &Event{ID: Cursor{Seq: uint64(i) + 1}, Topic: topic(i)}
@@ -20,8 +20,8 @@ func lostTopics(limit, topics int, topic func(i int) string) *topicTree {
 	return &t
 }
 
-// TestLostTopicsTakeBoundedMemory: topics of 16 tokens of their own take no more memory than the limit of
-// topics stands for, whose losses are then remembered for fewer topics.
+// Topics with 16 tokens of their own take no more memory than the limit allows. Fewer of their losses are then
+// remembered.
 func TestLostTopicsTakeBoundedMemory(t *testing.T) {
 	const limit = 4096
 	heap := func() int64 {
@@ -31,7 +31,7 @@ func TestLostTopicsTakeBoundedMemory(t *testing.T) {
 		return int64(m.HeapAlloc)
 	}
 	before := heap()
-	tree := lostTopics(limit, 2*limit, func(i int) string {
+	tree := treeWithLosses(limit, 2*limit, func(i int) string {
 		tokens := make([]string, MaxTopicTokens)
 		for at := range tokens {
 			tokens[at] = fmt.Sprintf("%08x", i<<4+at)
@@ -45,8 +45,8 @@ func TestLostTopicsTakeBoundedMemory(t *testing.T) {
 	runtime.KeepAlive(tree)
 }
 
-// TestLostTopicsOfOneToken: topics with one token of their own are remembered up to the limit.
+// Losses of topics with one token of their own are remembered up to the limit.
 func TestLostTopicsOfOneToken(t *testing.T) {
-	tree := lostTopics(4096, 8192, func(i int) string { return fmt.Sprintf("orders.%d", i) })
+	tree := treeWithLosses(4096, 8192, func(i int) string { return fmt.Sprintf("orders.%d", i) })
 	require.Equal(t, 4096, tree.lossTopics)
 }
