@@ -17,14 +17,14 @@ func NewCredential(subject string, subscribe, publish hub.FilterSet, expires tim
 	rights := fmt.Sprintf("%q %q %q %d", subject, subscribe.Key(), publish.Key(), expires.UnixNano())
 	return &Credential{
 		Hash:    sha256.Sum256([]byte(rights)),
-		Grant:   &hub.Grant{Subject: subject, Subscribe: subscribe, Publish: publish},
+		Grant:   &Grant{Subject: subject, Subscribe: subscribe, Publish: publish},
 		Expires: expires,
 		Subject: subject,
 	}
 }
 
 // authorize returns the Access of a request by Config.Authorize. Done must be called.
-func (m *Middleware) authorize(r *http.Request) (*Access, error) {
+func (m *Middleware) authorize(r *http.Request) (*tokenAccess, error) {
 	credential, err := m.config.Authorize(r)
 	switch {
 	case errors.Is(err, ErrNoToken):
@@ -38,5 +38,5 @@ func (m *Middleware) authorize(r *http.Request) (*Access, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Access{middleware: m, session: session, network: NetworkOf(m.config.Proxies.Client(r))}, nil
+	return &tokenAccess{middleware: m, session: session, network: NetworkOf(m.config.Proxies.Client(r))}, nil
 }

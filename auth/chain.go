@@ -2,7 +2,9 @@ package auth
 
 import (
 	"cmp"
+	"context"
 	"errors"
+	"net/http"
 )
 
 // Chain returns a Verifier that asks several. The first one that knows a token decides. A verifier
@@ -13,10 +15,10 @@ func Chain(verifiers ...Verifier) Verifier { return chain(verifiers) }
 
 type chain []Verifier
 
-func (c chain) Verify(token string) (*Credential, error) {
+func (c chain) Verify(ctx context.Context, r *http.Request, token string) (*Credential, error) {
 	var unjudged, reason error
 	for _, v := range c {
-		credential, err := v.Verify(token)
+		credential, err := v.Verify(ctx, r, token)
 		switch {
 		case err == nil:
 			return withSource(v, credential), nil

@@ -1,7 +1,9 @@
 package auth
 
 import (
+	"context"
 	"errors"
+	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,7 +15,7 @@ type stub struct {
 	err   error
 }
 
-func (s *stub) Verify(token string) (*Credential, error) {
+func (s *stub) Verify(_ context.Context, _ *http.Request, token string) (*Credential, error) {
 	if s.token != token {
 		return nil, s.err
 	}
@@ -47,14 +49,14 @@ func TestChain(t *testing.T) {
 		for _, err := range tt.errs {
 			verifiers = append(verifiers, &stub{token: "good", err: err})
 		}
-		_, err := Chain(verifiers...).Verify("bad")
+		_, err := Chain(verifiers...).Verify(t.Context(), nil, "bad")
 		require.Equal(t, tt.want, err, "%v", tt.errs)
 	}
 
 	first, last := &stub{token: "first", err: ErrBadToken}, &stub{token: "last", err: ErrBadToken}
 	c := Chain(first, &stub{token: "away", err: ErrUnavailable}, last, NewStaticToken("static", Limits{}))
 	for _, token := range []string{"first", "last"} {
-		got, err := c.Verify(token)
+		got, err := c.Verify(t.Context(), nil, token)
 		require.NoError(t, err)
 		require.Equal(t, token, got.Grant.Subject)
 		for range 2 {
@@ -63,7 +65,7 @@ func TestChain(t *testing.T) {
 		}
 		require.Equal(t, "reviewed reviewed "+token, got.Grant.Subject)
 	}
-	got, err := c.Verify("last")
+	got, err := c.Verify(t.Context(), nil, "last")
 	require.NoError(t, err)
 	last.token = ""
 	_, err = c.Recheck(got)
@@ -81,7 +83,7 @@ func TestChainOfFileAndJWT(t *testing.T) {
 	c := Chain(tokens, j)
 	good := vectors.token(t, "id and no subject")
 
-	got, err := c.Verify(good)
+	got, err := c.Verify(t.Context(), nil, good)
 	require.NoError(t, err)
 	require.Equal(t, "jwt:jti:id-1", got.Grant.Subject)
 	same, err := c.Recheck(got)
@@ -92,19 +94,19 @@ func TestChainOfFileAndJWT(t *testing.T) {
 	require.Equal(t, ErrTokenEnded, err)
 
 	require.NoError(t, tokens.Load([]byte("- {name: dotted, sha256: "+hashOf(good)+"}")))
-	got, err = c.Verify(good)
+	got, err = c.Verify(t.Context(), nil, good)
 	require.NoError(t, err)
 	require.Equal(t, "dotted", got.Grant.Subject)
 
-	_, err = c.Verify("opaque")
+	_, err = c.Verify(t.Context(), nil, "opaque")
 	require.Equal(t, ErrBadToken, err)
-	_, err = c.Verify("a.b")
+	_, err = c.Verify(t.Context(), nil, "a.b")
 	require.Equal(t, ErrBadToken, err)
-	_, err = c.Verify(vectors.token(t, "no end"))
+	_, err = c.Verify(t.Context(), nil, vectors.token(t, "no end"))
 	require.EqualError(t, err, "the token is not valid: it has no end (exp)")
 	j.remote.everFetched = false
-	_, err = c.Verify("opaque")
+	_, err = c.Verify(t.Context(), nil, "opaque")
 	require.Equal(t, ErrBadToken, err, "the keys don't matter")
-	_, err = c.Verify(vectors.token(t, "key set, no kid"))
+	_, err = c.Verify(t.Context(), nil, vectors.token(t, "key set, no kid"))
 	require.ErrorIs(t, err, ErrUnavailable)
 }

@@ -93,7 +93,7 @@ func (m *Middleware) newSession(r *http.Request, query url.Values) (*http.Cookie
 	case len(token) > MaxCookieTokenLen:
 		return nil, ErrCookieTooLong
 	}
-	credential, err := m.verify(token)
+	credential, err := m.verify(r.Context(), r, token)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
@@ -127,7 +128,7 @@ func TestCookie(t *testing.T) {
 // brief is a Verifier of tokens that expire.
 type brief struct{ left time.Duration }
 
-func (b brief) Verify(token string) (*Credential, error) {
+func (b brief) Verify(_ context.Context, _ *http.Request, token string) (*Credential, error) {
 	if !strings.HasPrefix(token, "canary") {
 		return nil, ErrTokenEnded
 	}

@@ -1,10 +1,10 @@
 package auth
 
 import (
+	"context"
 	"crypto/sha256"
+	"net/http"
 	"time"
-
-	"github.com/trivium-hub/trivium/hub"
 )
 
 // Credential is what a valid token stands for. It does not hold the token.
@@ -12,7 +12,7 @@ type Credential struct {
 	// Hash identifies the token: it is the same for all uses of the token, and different from
 	// others.
 	Hash  [sha256.Size]byte
-	Grant *hub.Grant
+	Grant *Grant
 	// Expires is when the token expires; zero: never.
 	Expires time.Time
 	// ID is the jti of a JWT, by which it can be revoked (RFC 7519 section 4.1.7); "" if absent.
@@ -38,8 +38,9 @@ type Limits struct {
 type Verifier interface {
 	// Verify returns the credential of a token, which is syntactically valid. If the token is at
 	// fault, the error is or wraps ErrBadToken, ErrTokenEnded or ErrTokenNotYet, and contains no
-	// part of the token. Any other error means that the token could not be verified.
-	Verify(token string) (*Credential, error)
+	// part of the token. Any other error means that the token could not be verified. ctx is the request's;
+	// r is the request that brings the token, or nil for a token that a connection renews.
+	Verify(ctx context.Context, r *http.Request, token string) (*Credential, error)
 	// Recheck verifies a credential returned by Verify again, after the verifier's configuration
 	// has changed. It does not check the expiry.
 	Recheck(*Credential) (*Credential, error)

@@ -1,6 +1,8 @@
 package auth
 
-import "github.com/trivium-hub/trivium/hub"
+import (
+	"github.com/trivium-hub/trivium/hub"
+)
 
 // freeFilterBytes is the memory of a connection's filters that is not counted. It is enough for
 // several filters of usual length.
@@ -16,10 +18,10 @@ type filterUse struct {
 // filterBytes returns the bytes of a set that count toward the limits.
 func filterBytes(set hub.FilterSet) int { return max(0, set.Size()-freeFilterBytes) }
 
-// ReserveFilters counts the memory of the filters to which a connection is about to subscribe,
+// reserveFilters counts the memory of the filters to which a connection is about to subscribe,
 // instead of its previous ones, until Release. If it returns an error, a *LimitError, nothing has
 // changed.
-func (a *Access) ReserveFilters(h hub.Holder, set hub.FilterSet) error {
+func (a *tokenAccess) reserveFilters(h Holder, set hub.FilterSet) error {
 	all := a.middleware.sessions
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -37,7 +39,7 @@ func (a *Access) ReserveFilters(h hub.Holder, set hub.FilterSet) error {
 
 // reserveFilters counts a set, or returns an error if that would exceed a limit. Called with mu
 // held.
-func (t *sessionTable) reserveFilters(session *tokenSession, h hub.Holder, set hub.FilterSet) error {
+func (t *sessionTable) reserveFilters(session *tokenSession, h Holder, set hub.FilterSet) error {
 	n := filterBytes(set)
 	if n > 0 && session.sets[set.Key()] == nil {
 		if limit := t.limits.FilterBytesPerToken; limit > 0 && session.filterBytes+n > limit {
@@ -51,7 +53,7 @@ func (t *sessionTable) reserveFilters(session *tokenSession, h hub.Holder, set h
 	return nil
 }
 
-func (t *sessionTable) countFilters(session *tokenSession, h hub.Holder, set hub.FilterSet) {
+func (t *sessionTable) countFilters(session *tokenSession, h Holder, set hub.FilterSet) {
 	n := filterBytes(set)
 	if n == 0 {
 		return
@@ -60,7 +62,7 @@ func (t *sessionTable) countFilters(session *tokenSession, h hub.Holder, set hub
 	if use == nil {
 		use = &filterUse{set: set, bytes: n}
 		if session.sets == nil {
-			session.sets, session.filters = make(map[string]*filterUse), make(map[hub.Holder]*filterUse)
+			session.sets, session.filters = make(map[string]*filterUse), make(map[Holder]*filterUse)
 		}
 		session.sets[set.Key()] = use
 		session.filterBytes += n
@@ -71,7 +73,7 @@ func (t *sessionTable) countFilters(session *tokenSession, h hub.Holder, set hub
 }
 
 // releaseFilters stops counting the filters of a connection. Called with mu held.
-func (t *sessionTable) releaseFilters(session *tokenSession, h hub.Holder) {
+func (t *sessionTable) releaseFilters(session *tokenSession, h Holder) {
 	use := session.filters[h]
 	if use == nil {
 		return

@@ -27,46 +27,46 @@ func TestFilterLimits(t *testing.T) {
 	require.Positive(t, size)
 	b := newBook("one", "two")
 	g := New(Config{Verifier: b, Limits: ConnectionLimits{FilterBytes: 3*size + size/2, FilterBytesPerToken: 2*size + size/2}})
-	hold := func(token string) (*Access, *holder) {
+	hold := func(token string) (*tokenAccess, *holder) {
 		access, h := accessOf(t, g, token, "192.0.2.1"), new(holder)
-		require.NoError(t, access.Acquire(h))
+		require.NoError(t, access.acquire(h))
 		return access, h
 	}
 	first, a := hold("one")
 	second, b2 := hold("one")
 	third, c := hold("one")
-	require.NoError(t, first.ReserveFilters(a, largeSet(t, 1)))
-	require.NoError(t, second.ReserveFilters(b2, largeSet(t, 2)))
-	require.NoError(t, third.ReserveFilters(c, largeSet(t, 2)), "it is shared")
-	requireLimit(t, third.ReserveFilters(c, largeSet(t, 3)), LimitFilterBytesPerToken)
-	require.NoError(t, third.ReserveFilters(c, hub.NewFilterSet(hub.Everything)))
+	require.NoError(t, first.reserveFilters(a, largeSet(t, 1)))
+	require.NoError(t, second.reserveFilters(b2, largeSet(t, 2)))
+	require.NoError(t, third.reserveFilters(c, largeSet(t, 2)), "it is shared")
+	requireLimit(t, third.reserveFilters(c, largeSet(t, 3)), LimitFilterBytesPerToken)
+	require.NoError(t, third.reserveFilters(c, hub.NewFilterSet(hub.Everything)))
 
 	other, d := hold("two")
 	last, e := hold("two")
-	require.NoError(t, other.ReserveFilters(d, largeSet(t, 1)), "another token's are its own")
-	requireLimit(t, last.ReserveFilters(e, largeSet(t, 2)), LimitFilterBytes)
+	require.NoError(t, other.reserveFilters(d, largeSet(t, 1)), "another token's are its own")
+	requireLimit(t, last.reserveFilters(e, largeSet(t, 2)), LimitFilterBytes)
 	require.Equal(t, 3*size, g.Stats().FilterBytes)
-	require.NoError(t, first.ReserveFilters(a, largeSet(t, 4)), "in place of its first")
+	require.NoError(t, first.reserveFilters(a, largeSet(t, 4)), "in place of its first")
 	require.Equal(t, 3*size, g.Stats().FilterBytes)
 
-	fresh, err := other.Renew("one")
+	fresh, err := other.renew(t.Context(), "one")
 	require.NoError(t, err)
-	requireLimit(t, fresh.Acquire(d), LimitFilterBytesPerToken)
+	requireLimit(t, fresh.acquire(d), LimitFilterBytesPerToken)
 	fresh.Done()
 	first.Release(a)
-	fresh, err = other.Renew("one")
+	fresh, err = other.renew(t.Context(), "one")
 	require.NoError(t, err)
-	require.NoError(t, fresh.Acquire(d), "its filters come along")
+	require.NoError(t, fresh.acquire(d), "its filters come along")
 	fresh.Done()
 	other.Release(d)
 	require.Equal(t, 2*size, g.Stats().FilterBytes)
 	fresh.Release(d)
 	for _, end := range []struct {
-		access *Access
+		access *tokenAccess
 		holder *holder
 	}{{second, b2}, {third, c}, {last, e}} {
 		end.access.Release(end.holder)
-		require.NoError(t, end.access.ReserveFilters(end.holder, largeSet(t, 5)), "it has let go")
+		require.NoError(t, end.access.reserveFilters(end.holder, largeSet(t, 5)), "it has let go")
 	}
 	require.Zero(t, g.Stats().FilterBytes)
 }

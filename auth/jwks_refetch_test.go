@@ -49,7 +49,7 @@ func inKeyBubble(t *testing.T, f func(*testing.T, *keyFixture)) {
 // unavailableFor requires that the token is refused temporarily, and returns the retry delay.
 func (fx *keyFixture) unavailableFor(t *testing.T, token string) time.Duration {
 	t.Helper()
-	_, err := fx.jwt.Verify(token)
+	_, err := fx.jwt.Verify(t.Context(), nil, token)
 	require.ErrorIs(t, err, ErrUnavailable)
 	var unavailable *UnavailableError
 	require.ErrorAs(t, err, &unavailable)
@@ -67,7 +67,7 @@ func TestRotationUnderFlood(t *testing.T) {
 		for attacker := range 8 {
 			flood.Go(func() {
 				for i := 0; !stop.Load(); i++ {
-					_, err := fx.jwt.Verify(fx.token(fx.new, fmt.Sprintf("flood-%d-%d", attacker, i)))
+					_, err := fx.jwt.Verify(t.Context(), nil, fx.token(fx.new, fmt.Sprintf("flood-%d-%d", attacker, i)))
 					if !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrBadToken) {
 						t.Errorf("got %v", err)
 					}
@@ -85,7 +85,7 @@ func TestRotationUnderFlood(t *testing.T) {
 			})
 			rotated, good := time.Now(), fx.token(fx.new, id)
 			for {
-				_, err := fx.jwt.Verify(good)
+				_, err := fx.jwt.Verify(t.Context(), nil, good)
 				if err == nil {
 					break
 				}
@@ -93,7 +93,7 @@ func TestRotationUnderFlood(t *testing.T) {
 				time.Sleep(10 * time.Millisecond)
 			}
 			require.LessOrEqual(t, time.Since(rotated), refetchInterval+200*time.Millisecond)
-			_, err := fx.jwt.Verify(fx.token(fx.old, "old"))
+			_, err := fx.jwt.Verify(t.Context(), nil, fx.token(fx.old, "old"))
 			require.NoError(t, err)
 		}
 		stop.Store(true)
@@ -113,7 +113,7 @@ func TestUnknownKeyIsJudgedByFreshKeys(t *testing.T) {
 		var all sync.WaitGroup
 		ask := func(name, id string) {
 			all.Go(func() {
-				_, err := fx.jwt.Verify(fx.token(fx.new, id))
+				_, err := fx.jwt.Verify(t.Context(), nil, fx.token(fx.new, id))
 				mu.Lock()
 				defer mu.Unlock()
 				verdicts[name] = err
@@ -135,7 +135,7 @@ func TestUnknownKeyIsJudgedByFreshKeys(t *testing.T) {
 		time.Sleep(refetchInterval - time.Millisecond)
 		require.Equal(t, time.Millisecond, fx.unavailableFor(t, fx.token(fx.new, "stranger")))
 		time.Sleep(time.Millisecond)
-		_, err := fx.jwt.Verify(fx.token(fx.new, "stranger"))
+		_, err := fx.jwt.Verify(t.Context(), nil, fx.token(fx.new, "stranger"))
 		require.ErrorIs(t, err, ErrBadToken)
 	})
 }
@@ -149,7 +149,7 @@ func TestWaitersAreBounded(t *testing.T) {
 		var all sync.WaitGroup
 		for range 3 * maxKeyWaiters {
 			all.Go(func() {
-				_, err := fx.jwt.Verify(token)
+				_, err := fx.jwt.Verify(t.Context(), nil, token)
 				if err == nil {
 					good.Add(1)
 				} else if errors.Is(err, ErrUnavailable) && time.Since(begin) == 0 {
@@ -171,7 +171,7 @@ func TestEmptyKeySetChangesNothing(t *testing.T) {
 		fx.set(func(i *issuer) { i.keys = nil })
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		_, err := fx.jwt.Verify(good)
+		_, err := fx.jwt.Verify(t.Context(), nil, good)
 		require.NoError(t, err)
 		require.Contains(t, fx.log.String(), "level=WARN")
 		require.Contains(t, fx.log.String(), "the key set has no key that can be used")
@@ -179,9 +179,9 @@ func TestEmptyKeySetChangesNothing(t *testing.T) {
 		fx.set(func(i *issuer) { i.keys = map[string]crypto.Signer{"new": fx.new} })
 		time.Sleep(failureInterval)
 		synctest.Wait()
-		_, err = fx.jwt.Verify(fx.token(fx.new, "new"))
+		_, err = fx.jwt.Verify(t.Context(), nil, fx.token(fx.new, "new"))
 		require.NoError(t, err)
-		_, err = fx.jwt.Verify(good)
+		_, err = fx.jwt.Verify(t.Context(), nil, good)
 		require.ErrorIs(t, err, ErrUnavailable, "no fetch was made since it came")
 	})
 }
@@ -189,20 +189,20 @@ func TestEmptyKeySetChangesNothing(t *testing.T) {
 // If keys have no IDs, an unknown signature may be by a new key.
 func TestRotationWithoutKeyIDs(t *testing.T) {
 	inKeyBubble(t, func(t *testing.T, fx *keyFixture) {
-		_, err := fx.jwt.Verify(fx.token(fx.new, ""))
+		_, err := fx.jwt.Verify(t.Context(), nil, fx.token(fx.new, ""))
 		require.ErrorIs(t, err, ErrBadToken, "the keys have ids, and so tokens have")
 		fx.set(func(i *issuer) { i.keys = map[string]crypto.Signer{"": fx.old} })
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		_, err = fx.jwt.Verify(fx.token(fx.old, ""))
+		_, err = fx.jwt.Verify(t.Context(), nil, fx.token(fx.old, ""))
 		require.NoError(t, err)
-		_, err = fx.jwt.Verify(fx.token(fx.new, ""))
+		_, err = fx.jwt.Verify(t.Context(), nil, fx.token(fx.new, ""))
 		require.ErrorIs(t, err, ErrBadToken, "by keys fetched for it")
 		fx.unavailableFor(t, fx.token(fx.new, ""))
 		time.Sleep(refetchInterval)
 		fx.set(func(i *issuer) { i.keys = map[string]crypto.Signer{"": fx.new} })
 		for _, id := range []string{"", "named all the same"} {
-			_, err = fx.jwt.Verify(fx.token(fx.new, id))
+			_, err = fx.jwt.Verify(t.Context(), nil, fx.token(fx.new, id))
 			require.NoError(t, err)
 		}
 	})

@@ -108,7 +108,7 @@ func TestKeySetInTime(t *testing.T) {
 		}
 		verify := func(token string, want error) {
 			t.Helper()
-			_, err := j.Verify(token)
+			_, err := j.Verify(t.Context(), nil, token)
 			if want == nil {
 				require.NoError(t, err)
 				return
@@ -347,7 +347,7 @@ func TestKeySetRuns(t *testing.T) {
 	var running sync.WaitGroup
 	running.Go(func() { j.Run(ctx) })
 	require.Eventually(t, func() bool {
-		_, err := j.Verify(source.token(k, "k"))
+		_, err := j.Verify(t.Context(), nil, source.token(k, "k"))
 		return err == nil
 	}, 3*time.Minute, time.Millisecond)
 	cancel()

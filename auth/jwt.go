@@ -1,11 +1,13 @@
 package auth
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -80,7 +82,7 @@ func (j *JWT) SetKeys(k Keys) error {
 // at most once in refetchInterval, and waits for it, at most for fetchTimeout. The token is refused
 // only if a fetch that started after it arrived does not contain its key. While the keys are
 // unavailable, no fetch is allowed, or too many requests wait, the error is an *UnavailableError.
-func (j *JWT) Verify(token string) (*Credential, error) {
+func (j *JWT) Verify(_ context.Context, _ *http.Request, token string) (*Credential, error) {
 	if !validToken(token) || strings.Count(token, ".") != 2 {
 		return nil, ErrBadToken
 	}

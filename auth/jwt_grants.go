@@ -17,19 +17,19 @@ const (
 // building it is slow. When the cache is full it is cleared.
 type grantCache struct {
 	mu     sync.Mutex
-	byHash map[[sha256.Size]byte]*hub.Grant
+	byHash map[[sha256.Size]byte]*Grant
 	bytes  int
 }
 
 // grantFor returns the grant of a verified token.
-func (g *grantCache) grantFor(c *claims, hash [sha256.Size]byte) *hub.Grant {
+func (g *grantCache) grantFor(c *claims, hash [sha256.Size]byte) *Grant {
 	small := len(c.subscribe)+len(c.publish) <= smallGrant
 	if !small {
 		if known := g.lookup(hash); known != nil {
 			return known
 		}
 	}
-	grant := &hub.Grant{
+	grant := &Grant{
 		Subject:   subjectOf(c, hash),
 		Subscribe: hub.NewFilterSet(c.subscribe...),
 		Publish:   hub.NewFilterSet(c.publish...),
@@ -40,13 +40,13 @@ func (g *grantCache) grantFor(c *claims, hash [sha256.Size]byte) *hub.Grant {
 	return grant
 }
 
-func (g *grantCache) lookup(hash [sha256.Size]byte) *hub.Grant {
+func (g *grantCache) lookup(hash [sha256.Size]byte) *Grant {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.byHash[hash]
 }
 
-func (g *grantCache) add(hash [sha256.Size]byte, grant *hub.Grant) {
+func (g *grantCache) add(hash [sha256.Size]byte, grant *Grant) {
 	size := grant.Subscribe.Size() + grant.Publish.Size()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -54,7 +54,7 @@ func (g *grantCache) add(hash [sha256.Size]byte, grant *hub.Grant) {
 		return
 	}
 	if g.bytes+size > maxGrantBytes || g.byHash == nil {
-		g.byHash, g.bytes = make(map[[sha256.Size]byte]*hub.Grant), 0
+		g.byHash, g.bytes = make(map[[sha256.Size]byte]*Grant), 0
 	}
 	g.byHash[hash] = grant
 	g.bytes += size

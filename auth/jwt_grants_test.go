@@ -31,21 +31,21 @@ func TestGrantsAreMadeOnce(t *testing.T) {
 		return token
 	}
 	token := mint("a", filters)
-	first, err := j.Verify(token)
+	first, err := j.Verify(t.Context(), nil, token)
 	require.NoError(t, err)
-	again, err := j.Verify(token)
+	again, err := j.Verify(t.Context(), nil, token)
 	require.NoError(t, err)
 	require.Same(t, first.Grant, again.Grant)
 	require.Equal(t, "jwt:sub:a", first.Grant.Subject)
 
 	few := mint("b", filters[:1])
-	one, err := j.Verify(few)
+	one, err := j.Verify(t.Context(), nil, few)
 	require.NoError(t, err)
-	two, err := j.Verify(few)
+	two, err := j.Verify(t.Context(), nil, few)
 	require.NoError(t, err)
 	require.NotSame(t, one.Grant, two.Grant, "it is not worth keeping")
 	for i := range 1000 {
-		_, err := j.Verify(mint(fmt.Sprint(i), filters))
+		_, err := j.Verify(t.Context(), nil, mint(fmt.Sprint(i), filters))
 		require.NoError(t, err)
 		require.LessOrEqual(t, j.grants.bytes, maxGrantBytes)
 	}

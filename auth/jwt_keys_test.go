@@ -81,7 +81,7 @@ func TestKeys(t *testing.T) {
 		require.EqualError(t, j.SetKeys(keys), tt.want)
 		_, err := NewJWT(JWTConfig{Keys: keys})
 		require.EqualError(t, err, tt.want)
-		_, err = j.Verify(vectors.token(t, "RS256"))
+		_, err = j.Verify(t.Context(), nil, vectors.token(t, "RS256"))
 		require.NoError(t, err, "the old keys stay")
 	}
 
@@ -91,7 +91,7 @@ func TestKeys(t *testing.T) {
 	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	pkcs1 := pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(&rsaKey.PublicKey)})
 	require.NoError(t, j.SetKeys(Keys{Public: []byte("a certificate\n" + string(certificate) + string(pkcs1) + good)}))
-	_, err = j.Verify(vectors.token(t, "RS256"))
+	_, err = j.Verify(t.Context(), nil, vectors.token(t, "RS256"))
 	require.ErrorIs(t, err, ErrBadToken, "the old keys are gone")
 	for _, private := range []any{rsaKey, ecKey, edKey} {
 		mintAndVerify(t, j, []byte(pemOf(t, private)), NewPrivateKey)
@@ -111,7 +111,7 @@ func mintAndVerify(t *testing.T, j *JWT, file []byte, parse func([]byte) (*Signi
 	}
 	token, err := k.Mint("kid", want)
 	require.NoError(t, err)
-	c, err := j.Verify(token)
+	c, err := j.Verify(t.Context(), nil, token)
 	require.NoError(t, err)
 	require.Equal(t, []string{"jwt:sub:" + want.Subject, want.ID}, []string{c.Grant.Subject, c.ID})
 	require.Equal(t, []hub.Filter{hub.Everything}, c.Grant.Subscribe.Filters())

@@ -37,7 +37,7 @@ func TestJWTLeeway(t *testing.T) {
 		} {
 			j, err := NewJWT(JWTConfig{Keys: Keys{Secret: secret}, Leeway: c.leeway})
 			require.NoError(t, err)
-			_, err = j.Verify(sign(c.claim, c.ahead))
+			_, err = j.Verify(t.Context(), nil, sign(c.claim, c.ahead))
 			require.ErrorIs(t, err, c.want, "%+v", c)
 		}
 	})

@@ -102,7 +102,7 @@ func TestJWTVectors(t *testing.T) {
 		hashes := map[string][32]byte{}
 		for _, v := range vectors.Tokens {
 			j := vectors.verifier(t, JWTConfig{Issuer: v.Issuer, Audience: v.Audience, Limits: Limits{PublishRate: 7}})
-			c, err := j.Verify(v.Token)
+			c, err := j.Verify(t.Context(), nil, v.Token)
 			if v.Want != "ok" {
 				require.ErrorIs(t, err, wanted[v.Want], v.Name)
 				require.ErrorContains(t, err, v.Reason, v.Name)
@@ -139,12 +139,12 @@ func TestJWTSpellings(t *testing.T) {
 	j := vectors.verifier(t, JWTConfig{})
 	refused := func(token, how string) {
 		t.Helper()
-		_, err := j.Verify(token)
+		_, err := j.Verify(t.Context(), nil, token)
 		require.ErrorIs(t, err, ErrBadToken, how)
 	}
 	for _, name := range []string{"HS256", "RS256", "ES256", "EdDSA"} {
 		good := vectors.token(t, name)
-		_, err := j.Verify(good)
+		_, err := j.Verify(t.Context(), nil, good)
 		require.NoError(t, err)
 		parts := strings.Split(good, ".")
 		for i, part := range parts {
@@ -186,7 +186,7 @@ func TestJWTNone(t *testing.T) {
 		for _, spelling := range []string{string(alg), string(alg) + " ", `\u00` + "6e" + string(alg[1:])} {
 			header := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"` + spelling + `"}`))
 			for _, signature := range []string{"", parts[2]} {
-				_, err := j.Verify(header + "." + parts[1] + "." + signature)
+				_, err := j.Verify(t.Context(), nil, header+"."+parts[1]+"."+signature)
 				require.EqualError(t, err, "the token is not valid: its algorithm (alg) is none of RS256, ES256, EdDSA, HS256")
 			}
 		}
@@ -202,22 +202,22 @@ func TestJWTLength(t *testing.T) {
 		"a.a." + strings.Repeat("a", MaxTokenLen),
 	} {
 		allocated := testing.AllocsPerRun(1, func() {
-			_, err := j.Verify(long)
+			_, err := j.Verify(t.Context(), nil, long)
 			require.Equal(t, ErrBadToken, err)
 		})
 		require.Less(t, allocated, 100.0)
 	}
 	nested := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","x":` + strings.Repeat("[", 4000)))
-	_, err := j.Verify(nested + ".e30.")
+	_, err := j.Verify(t.Context(), nil, nested+".e30.")
 	require.ErrorIs(t, err, ErrBadToken)
 }
 
 func TestJWTReview(t *testing.T) {
 	vectors := readVectors(t)
 	j := vectors.verifier(t, JWTConfig{})
-	named, err := j.Verify(vectors.token(t, "id and no subject"))
+	named, err := j.Verify(t.Context(), nil, vectors.token(t, "id and no subject"))
 	require.NoError(t, err)
-	nameless, err := j.Verify(vectors.token(t, "HS256"))
+	nameless, err := j.Verify(t.Context(), nil, vectors.token(t, "HS256"))
 	require.NoError(t, err)
 	review := func(c *Credential, want error) {
 		t.Helper()
@@ -234,7 +234,7 @@ func TestJWTReview(t *testing.T) {
 		require.NoError(t, j.SetRevoked([]byte(list)))
 		review(named, ErrTokenEnded)
 		review(nameless, nil)
-		_, err := j.Verify(vectors.token(t, "id and no subject"))
+		_, err := j.Verify(t.Context(), nil, vectors.token(t, "id and no subject"))
 		require.Equal(t, ErrTokenEnded, err)
 	}
 	require.EqualError(t, j.SetRevoked(make([]byte, 16<<20+1)), "want at most 16777216 bytes, got 16777217")
@@ -242,7 +242,7 @@ func TestJWTReview(t *testing.T) {
 
 	require.NoError(t, j.SetKeys(Keys{}), "those of the URL are left")
 	review(nameless, nil)
-	_, err = j.Verify(vectors.token(t, "HS256"))
+	_, err = j.Verify(t.Context(), nil, vectors.token(t, "HS256"))
 	require.ErrorIs(t, err, ErrBadToken)
 }
 
@@ -258,7 +258,7 @@ func FuzzJWT(f *testing.F) {
 	}
 	j := vectors.verifier(f, JWTConfig{})
 	f.Fuzz(func(t *testing.T, token string) {
-		c, err := j.Verify(token)
+		c, err := j.Verify(t.Context(), nil, token)
 		if err == nil {
 			require.True(t, good[token], "%q passes", token)
 			return

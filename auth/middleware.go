@@ -84,7 +84,7 @@ func (m *Middleware) WrapSubscription(refuse ErrorHandler) func(http.Handler) ht
 	if m.config.Tickets == nil {
 		return m.Wrap(refuse)
 	}
-	return m.wrap(refuse, func(r *http.Request, query url.Values) (*Access, error) {
+	return m.wrap(refuse, func(r *http.Request, query url.Values) (*tokenAccess, error) {
 		token, present, err := m.redeem(r, query)
 		switch {
 		case err != nil:
@@ -96,7 +96,7 @@ func (m *Middleware) WrapSubscription(refuse ErrorHandler) func(http.Handler) ht
 	})
 }
 
-func (m *Middleware) wrap(refuse ErrorHandler, authenticate func(*http.Request, url.Values) (*Access, error)) func(http.Handler) http.Handler {
+func (m *Middleware) wrap(refuse ErrorHandler, authenticate func(*http.Request, url.Values) (*tokenAccess, error)) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			query, goesOn := m.admit(w, r, refuse)
@@ -109,7 +109,7 @@ func (m *Middleware) wrap(refuse ErrorHandler, authenticate func(*http.Request, 
 				return
 			}
 			defer access.Done()
-			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), accessKey{}, access)))
+			next.ServeHTTP(w, r.WithContext(WithAccess(r.Context(), access)))
 		})
 	}
 }
@@ -144,7 +144,7 @@ func (m *Middleware) admit(w http.ResponseWriter, r *http.Request, refuse ErrorH
 }
 
 // authenticate returns the Access of an admitted request.
-func (m *Middleware) authenticate(r *http.Request, query url.Values) (*Access, error) {
+func (m *Middleware) authenticate(r *http.Request, query url.Values) (*tokenAccess, error) {
 	if m.config.Authorize != nil {
 		return m.authorize(r)
 	}
@@ -165,8 +165,8 @@ func (m *Middleware) authenticate(r *http.Request, query url.Values) (*Access, e
 }
 
 // accessFor returns the access that a token gives to a request. Done must follow.
-func (m *Middleware) accessFor(r *http.Request, token string) (*Access, error) {
-	access, err := m.access(token)
+func (m *Middleware) accessFor(r *http.Request, token string) (*tokenAccess, error) {
+	access, err := m.access(r.Context(), r, token)
 	if err != nil {
 		return nil, err
 	}
@@ -175,9 +175,9 @@ func (m *Middleware) accessFor(r *http.Request, token string) (*Access, error) {
 }
 
 // access returns the Access of a token, or with all rights on an open hub. Done must be called.
-func (m *Middleware) access(token string) (*Access, error) {
+func (m *Middleware) access(ctx context.Context, r *http.Request, token string) (*tokenAccess, error) {
 	reviews := m.sessions.generation()
-	credential, err := m.verify(token)
+	credential, err := m.verify(ctx, r, token)
 	if err != nil {
 		return nil, err
 	}
@@ -185,13 +185,13 @@ func (m *Middleware) access(token string) (*Access, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Access{middleware: m, session: session}, nil
+	return &tokenAccess{middleware: m, session: session}, nil
 }
 
 // anonymous is the credential of all requests to an open hub.
 var anonymous = &Credential{Grant: everything("anonymous")}
 
-func (m *Middleware) verify(token string) (*Credential, error) {
+func (m *Middleware) verify(ctx context.Context, r *http.Request, token string) (*Credential, error) {
 	switch {
 	case m.config.Authorize != nil:
 		return nil, ErrNotToken
@@ -200,13 +200,5 @@ func (m *Middleware) verify(token string) (*Credential, error) {
 	case !validToken(token):
 		return nil, ErrTokenSyntax
 	}
-	return m.config.Verifier.Verify(token)
-}
-
-type accessKey struct{}
-
-// AccessFrom returns the Access in a context, or nil if no Middleware has accepted the request.
-func AccessFrom(ctx context.Context) *Access {
-	access, _ := ctx.Value(accessKey{}).(*Access)
-	return access
+	return m.config.Verifier.Verify(ctx, r, token)
 }

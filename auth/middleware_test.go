@@ -57,7 +57,7 @@ func (a attempt) request() *http.Request {
 }
 
 // try returns what the middleware passes on, or the reason why it refuses.
-func try(t *testing.T, g *Middleware, a attempt) (grant *hub.Grant, header http.Header, reason error) {
+func try(t *testing.T, g *Middleware, a attempt) (grant *Grant, header http.Header, reason error) {
 	t.Helper()
 	answers := 0
 	next := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

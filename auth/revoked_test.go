@@ -96,7 +96,7 @@ func TestRevokedSubjectIsReviewed(t *testing.T) {
 	require.NoError(t, err)
 	token, err := secret.Mint("", Claims{Subject: "alice", Expires: time.Now().Add(time.Hour)})
 	require.NoError(t, err)
-	c, err := j.Verify(token)
+	c, err := j.Verify(t.Context(), nil, token)
 	require.NoError(t, err)
 	_, err = j.Recheck(c)
 	require.NoError(t, err)
@@ -107,7 +107,7 @@ func TestRevokedSubjectIsReviewed(t *testing.T) {
 		"sub:bob":   false,
 	} {
 		require.NoError(t, j.SetRevoked([]byte(line)))
-		_, verified := j.Verify(token)
+		_, verified := j.Verify(t.Context(), nil, token)
 		_, reviewed := j.Recheck(c)
 		if revoked {
 			require.ErrorIs(t, verified, ErrTokenEnded, line)

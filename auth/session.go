@@ -7,27 +7,25 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/trivium-hub/trivium/hub"
 )
 
 // tokenSession is a token in use. All requests and connections with the token share it, so that
 // expiry and changes are handled by token and not by connection.
 type tokenSession struct {
-	grant     atomic.Pointer[hub.Grant] // current rights; nil: the session has ended
-	sender    string                    // static: the token's hash; "" on an open hub
-	connects  rateLimiter               // static; safe for concurrent use
-	publishes rateLimiter               // static; safe for concurrent use
+	grant     atomic.Pointer[Grant] // current rights; nil: the session has ended
+	sender    string                // static: the token's hash; "" on an open hub
+	connects  rateLimiter           // static; safe for concurrent use
+	publishes rateLimiter           // static; safe for concurrent use
 
 	// guarded by sessionTable.mu
 	credential  *Credential
-	requests    int                 // requests being served
-	holders     map[hub.Holder]bool // true: counts as a connection
+	requests    int             // requests being served
+	holders     map[Holder]bool // true: counts as a connection
 	connections int
 
-	sets        map[string]*filterUse     // counted filter sets, by FilterSet.Key
-	filters     map[hub.Holder]*filterUse // by holder
-	filterBytes int                       // total of sets
+	sets        map[string]*filterUse // counted filter sets, by FilterSet.Key
+	filters     map[Holder]*filterUse // by holder
+	filterBytes int                   // total of sets
 }
 
 // sessionTable holds the tokens in use.
@@ -88,7 +86,7 @@ func (t *sessionTable) acquire(c *Credential, reviews int, verifier Verifier) (*
 			sender:     senderOf(c),
 			connects:   newRateLimiter(c.Limits.ConnectRate),
 			publishes:  newRateLimiter(c.Limits.PublishRate),
-			holders:    make(map[hub.Holder]bool),
+			holders:    make(map[Holder]bool),
 		}
 		session.grant.Store(c.Grant)
 		t.byHash[c.Hash] = session
@@ -108,25 +106,21 @@ func ended(c *Credential, now time.Time) bool {
 	return !c.Expires.IsZero() && !now.Before(c.Expires)
 }
 
-// Access holds the rights of one request for as long as its token is valid. It is safe for
-// concurrent use, except Acquire and Release of the same holder.
-type Access struct {
+// tokenAccess is the Access of a Middleware.
+type tokenAccess struct {
 	middleware *Middleware
 	session    *tokenSession
 	network    netip.Prefix // of the client's address
-	renewing   *Access      // the Access whose connection this one takes over; nil afterwards
+	renewing   *tokenAccess // the Access whose connection this one takes over; nil afterwards
 }
 
-// Grant returns the current rights; nil if there are none, or on a nil Access.
-func (a *Access) Grant() *hub.Grant {
-	if a == nil {
-		return nil
-	}
+// Grant implements Access.
+func (a *tokenAccess) Grant() *Grant {
 	return a.session.grant.Load()
 }
 
 // Sender identifies the sender: the token, or on an open hub the client's address.
-func (a *Access) Sender() string {
+func (a *tokenAccess) Sender() string {
 	if a.session.sender != "" {
 		return a.session.sender
 	}
@@ -140,9 +134,9 @@ func senderOf(c *Credential) string {
 	return string(c.Hash[:])
 }
 
-// Acquire admits a connection and counts it. h is notified when the rights change, until Release.
+// acquire admits a connection and counts it. h is notified when the rights change, until Release.
 // The error is ErrTokenEnded or a *LimitError.
-func (a *Access) Acquire(h hub.Holder) error {
+func (a *tokenAccess) acquire(h Holder) error {
 	all := a.middleware.sessions
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -171,7 +165,7 @@ func (a *Access) Acquire(h hub.Holder) error {
 	case over(all.addresses[a.network], all.limits.PerAddress):
 		return all.refuse(LimitConnectionsPerAddress, all.limits.PerAddress, 0)
 	}
-	if err := a.AdmitSubscription(); err != nil {
+	if err := a.admitSubscription(); err != nil {
 		return err
 	}
 	a.addConnection(h)
@@ -188,27 +182,27 @@ func (t *sessionTable) refuse(limit Limit, value int, retry time.Duration) error
 	return &LimitError{Limit: limit, Value: value, RetryAfter: retry}
 }
 
-func (a *Access) addConnection(h hub.Holder) {
+func (a *tokenAccess) addConnection(h Holder) {
 	a.session.holders[h] = true
 	a.session.connections++
 }
 
-func (a *Access) removeConnection(h hub.Holder) {
+func (a *tokenAccess) removeConnection(h Holder) {
 	a.middleware.sessions.releaseFilters(a.session, h)
 	a.detach(h)
 }
 
 // detach is removeConnection for a connection that keeps its filters.
-func (a *Access) detach(h hub.Holder) {
+func (a *tokenAccess) detach(h Holder) {
 	if a.session.holders[h] {
 		a.session.connections--
 	}
 	delete(a.session.holders, h)
 }
 
-// AcquireUncounted is Acquire for a request that is no subscriber's connection: it is notified, but
+// acquireUncounted is Acquire for a request that is no subscriber's connection: it is notified, but
 // does not count.
-func (a *Access) AcquireUncounted(h hub.Holder) error {
+func (a *tokenAccess) acquireUncounted(h Holder) error {
 	a.middleware.sessions.mu.Lock()
 	defer a.middleware.sessions.mu.Unlock()
 	if a.session.grant.Load() == nil {
@@ -219,7 +213,7 @@ func (a *Access) AcquireUncounted(h hub.Holder) error {
 }
 
 // Release ends what Acquire or AcquireUncounted began.
-func (a *Access) Release(h hub.Holder) {
+func (a *tokenAccess) Release(h Holder) {
 	all := a.middleware.sessions
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -237,17 +231,17 @@ func (a *Access) Release(h hub.Holder) {
 	}
 }
 
-// AdmitSubscription counts a new subscription toward the token's rate; Acquire includes it. The
+// admitSubscription counts a new subscription toward the token's rate; Acquire includes it. The
 // error is a *LimitError.
-func (a *Access) AdmitSubscription() error {
+func (a *tokenAccess) admitSubscription() error {
 	if wait, ok := a.session.connects.allow(1); !ok {
 		return a.middleware.sessions.refuse(LimitConnectRate, a.session.connects.Burst(), wait)
 	}
 	return nil
 }
 
-// AdmitPublish counts events toward the token's rate, all or none. The error is a *LimitError.
-func (a *Access) AdmitPublish(events int) error {
+// admitPublish counts events toward the token's rate, all or none. The error is a *LimitError.
+func (a *tokenAccess) admitPublish(events int) error {
 	if wait, ok := a.session.publishes.allow(events); !ok {
 		return a.middleware.sessions.refuse(LimitPublishRate, a.session.publishes.Burst(), wait)
 	}
@@ -255,17 +249,17 @@ func (a *Access) AdmitPublish(events int) error {
 }
 
 // WaitPublish blocks until some of the events may be published, and returns their number.
-func (a *Access) WaitPublish(ctx context.Context, events int) (int, error) {
+func (a *tokenAccess) WaitPublish(ctx context.Context, events int) (int, error) {
 	if burst := a.session.publishes.Burst(); burst > 0 {
 		events = min(events, burst)
 	}
 	return events, a.session.publishes.WaitN(ctx, events)
 }
 
-// Renew verifies a new token for a connection. Acquire of the returned Access takes over the
+// renew verifies a new token for a connection. Acquire of the returned Access takes over the
 // connection of a; until then nothing changes. Done must be called.
-func (a *Access) Renew(token string) (*Access, error) {
-	fresh, err := a.middleware.access(token)
+func (a *tokenAccess) renew(ctx context.Context, token string) (*tokenAccess, error) {
+	fresh, err := a.middleware.access(ctx, nil, token)
 	if err != nil {
 		return nil, err
 	}
@@ -274,7 +268,7 @@ func (a *Access) Renew(token string) (*Access, error) {
 }
 
 // Done ends the use of an Access returned by Renew. Connections that it has acquired remain.
-func (a *Access) Done() { a.middleware.sessions.release(a.session) }
+func (a *tokenAccess) Done() { a.middleware.sessions.release(a.session) }
 
 // NetworkOf returns the part of an address that counts toward limits: the first 64 bits of IPv6,
 // all of IPv4. It returns the zero Prefix for an invalid address.

@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/trivium-hub/trivium/hub"
 )
 
 // book is a Verifier of tokens that can be changed while in use.
@@ -48,7 +46,7 @@ func (b *book) remove(token string) {
 	delete(b.tokens, token)
 }
 
-func (b *book) Verify(token string) (*Credential, error) {
+func (b *book) Verify(_ context.Context, _ *http.Request, token string) (*Credential, error) {
 	b.mu.Lock()
 	c, ok := b.tokens[token]
 	b.mu.Unlock()
@@ -77,9 +75,9 @@ type holder struct{ told atomic.Int32 }
 
 func (h *holder) OnRightsChanged() { h.told.Add(1) }
 
-func accessOf(t *testing.T, g *Middleware, token, address string) *Access {
+func accessOf(t *testing.T, g *Middleware, token, address string) *tokenAccess {
 	t.Helper()
-	access, err := g.access(token)
+	access, err := g.access(t.Context(), nil, token)
 	require.NoError(t, err)
 	access.Done()
 	access.network = NetworkOf(netip.MustParseAddr(address))
@@ -97,17 +95,19 @@ func TestConnectionLimits(t *testing.T) {
 	b := newBook("free", "other")
 	b.set("bound", Credential{Limits: Limits{Connections: 2}})
 	g := New(Config{Verifier: b, Limits: ConnectionLimits{Total: 6, PerAddress: 3}})
-	at := func(token, address string) (*Access, *holder) { return accessOf(t, g, token, address), new(holder) }
-	hold := func(token, address string) (*Access, *holder) {
+	at := func(token, address string) (*tokenAccess, *holder) {
+		return accessOf(t, g, token, address), new(holder)
+	}
+	hold := func(token, address string) (*tokenAccess, *holder) {
 		t.Helper()
 		access, h := at(token, address)
-		require.NoError(t, access.Acquire(h))
+		require.NoError(t, access.acquire(h))
 		return access, h
 	}
 	refuse := func(token, address string, limit Limit) {
 		t.Helper()
 		access, h := at(token, address)
-		requireLimit(t, access.Acquire(h), limit)
+		requireLimit(t, access.acquire(h), limit)
 		access.Release(h) // has no effect
 	}
 
@@ -126,21 +126,21 @@ func TestConnectionLimits(t *testing.T) {
 	refuse("free", "2001:db8:0:1::", LimitConnections)
 
 	watcher := new(holder)
-	require.NoError(t, third.AcquireUncounted(watcher), "who only watches is no connection")
+	require.NoError(t, third.acquireUncounted(watcher), "who only watches is no connection")
 	third.Release(watcher)
 
 	// A token that replaces another takes over its connection, which is not counted twice.
-	fresh, err := second.Renew("other")
+	fresh, err := second.renew(t.Context(), "other")
 	require.NoError(t, err)
 	defer fresh.Done()
-	require.NoError(t, fresh.Acquire(two))
-	again, err := fresh.Renew("other")
+	require.NoError(t, fresh.acquire(two))
+	again, err := fresh.renew(t.Context(), "other")
 	require.NoError(t, err)
-	require.NoError(t, again.Acquire(two))
-	toBound, err := third.Renew("bound")
+	require.NoError(t, again.acquire(two))
+	toBound, err := third.renew(t.Context(), "bound")
 	require.NoError(t, err)
-	requireLimit(t, toBound.Acquire(three), LimitConnectionsPerToken)
-	_, err = third.Renew("unknown")
+	requireLimit(t, toBound.acquire(three), LimitConnectionsPerToken)
+	_, err = third.renew(t.Context(), "unknown")
 	require.ErrorIs(t, err, ErrBadToken)
 	refuse("free", "2001:db8:0:1::", LimitConnections)
 	second.Release(two)
@@ -165,24 +165,24 @@ func TestRates(t *testing.T) {
 		hold := func() error {
 			h := new(holder)
 			defer access.Release(h)
-			return access.Acquire(h)
+			return access.acquire(h)
 		}
 		require.NoError(t, hold())
-		require.NoError(t, access.AdmitSubscription())
+		require.NoError(t, access.admitSubscription())
 		requireLimit(t, hold(), LimitConnectRate)
-		err := access.AdmitSubscription()
+		err := access.admitSubscription()
 		requireLimit(t, err, LimitConnectRate)
 		require.Equal(t, 500*time.Millisecond, err.(*LimitError).RetryAfter)
 		time.Sleep(500 * time.Millisecond)
 		require.NoError(t, hold())
 
 		// A batch is admitted whole, and overdraws the bucket.
-		require.NoError(t, access.AdmitPublish(1000))
-		err = accessOf(t, g, "bound", "192.0.2.9").AdmitPublish(1)
+		require.NoError(t, access.admitPublish(1000))
+		err = accessOf(t, g, "bound", "192.0.2.9").admitPublish(1)
 		requireLimit(t, err, LimitPublishRate)
 		require.InDelta(t, 99.1, err.(*LimitError).RetryAfter.Seconds(), 0.01)
 		time.Sleep(err.(*LimitError).RetryAfter)
-		require.NoError(t, access.AdmitPublish(1))
+		require.NoError(t, access.admitPublish(1))
 
 		// A stream is admitted at the rate, in parts of at most one second's worth.
 		time.Sleep(time.Second)
@@ -204,8 +204,8 @@ func TestRates(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 1000, n)
 		for range 1000 {
-			require.NoError(t, free.AdmitPublish(1000))
-			require.NoError(t, free.AdmitSubscription())
+			require.NoError(t, free.admitPublish(1000))
+			require.NoError(t, free.admitSubscription())
 		}
 	})
 }
@@ -223,11 +223,11 @@ func TestSessionEnds(t *testing.T) {
 			defer close(ran)
 			g.Run(ctx)
 		}()
-		held := make(map[string]*Access)
+		held := make(map[string]*tokenAccess)
 		holders := make(map[string]*holder)
 		for _, token := range []string{"kept", "removed", "changed", "brief"} {
 			held[token], holders[token] = accessOf(t, g, token, "192.0.2.1"), new(holder)
-			require.NoError(t, held[token].Acquire(holders[token]))
+			require.NoError(t, held[token].acquire(holders[token]))
 		}
 		told := func() (all []string) {
 			for _, token := range []string{"kept", "removed", "changed", "brief"} {
@@ -241,17 +241,17 @@ func TestSessionEnds(t *testing.T) {
 		require.Equal(t, 5, g.Stats().Tokens)
 
 		b.remove("removed")
-		less := &hub.Grant{Subject: "changed"}
+		less := &Grant{Subject: "changed"}
 		b.set("changed", Credential{Grant: less, Limits: Limits{PublishRate: 1}})
 		g.Recheck()
 		require.Equal(t, []string{"removed", "changed"}, told())
 		require.Nil(t, held["removed"].Grant())
 		require.Same(t, less, held["changed"].Grant())
 		time.Sleep(time.Second) // a new rate starts with an empty bucket
-		require.NoError(t, held["changed"].AdmitPublish(1))
-		requireLimit(t, held["changed"].AdmitPublish(1), LimitPublishRate)
-		require.ErrorIs(t, held["removed"].Acquire(new(holder)), ErrTokenEnded)
-		require.ErrorIs(t, held["removed"].AcquireUncounted(new(holder)), ErrTokenEnded)
+		require.NoError(t, held["changed"].admitPublish(1))
+		requireLimit(t, held["changed"].admitPublish(1), LimitPublishRate)
+		require.ErrorIs(t, held["removed"].acquire(new(holder)), ErrTokenEnded)
+		require.ErrorIs(t, held["removed"].acquireUncounted(new(holder)), ErrTokenEnded)
 		g.Recheck()
 		require.Empty(t, told(), "nothing has changed since")
 		b.set("removed", Credential{})
@@ -262,7 +262,7 @@ func TestSessionEnds(t *testing.T) {
 		synctest.Wait()
 		require.Empty(t, told())
 		time.Sleep(time.Millisecond)
-		_, err := g.access("brief")
+		_, err := g.access(t.Context(), nil, "brief")
 		require.ErrorIs(t, err, ErrTokenEnded, "to the moment, for who comes")
 		time.Sleep(sweepPeriod)
 		synctest.Wait()
@@ -291,7 +291,7 @@ func TestRecheckDuringVerify(t *testing.T) {
 		b.remove("t")
 		g.Recheck()
 	}
-	_, err := g.access("t")
+	_, err := g.access(t.Context(), nil, "t")
 	require.ErrorIs(t, err, ErrTokenEnded)
 }
 
@@ -301,9 +301,9 @@ func TestUnusedSessionsKeepLimits(t *testing.T) {
 		b := newBook()
 		b.set("bound", Credential{Limits: Limits{PublishRate: 1}})
 		g := New(Config{Verifier: b})
-		require.NoError(t, accessOf(t, g, "bound", "192.0.2.1").AdmitPublish(3))
+		require.NoError(t, accessOf(t, g, "bound", "192.0.2.1").admitPublish(3))
 		g.sessions.sweep()
-		requireLimit(t, accessOf(t, g, "bound", "192.0.2.1").AdmitPublish(1), LimitPublishRate)
+		requireLimit(t, accessOf(t, g, "bound", "192.0.2.1").admitPublish(1), LimitPublishRate)
 		time.Sleep(3 * time.Second)
 		g.sessions.sweep()
 		require.Zero(t, g.Stats().Tokens)
@@ -315,7 +315,7 @@ func TestUnusedSessionsKeepLimits(t *testing.T) {
 func TestSessionOfRequestIsKept(t *testing.T) {
 	b := newBook("t")
 	g := New(Config{Verifier: b})
-	access, err := g.access("t")
+	access, err := g.access(t.Context(), nil, "t")
 	require.NoError(t, err)
 	g.sessions.sweep()
 	b.remove("t")
@@ -328,9 +328,9 @@ func TestSessionOfRequestIsKept(t *testing.T) {
 func TestOpenAccess(t *testing.T) {
 	g := New(Config{Limits: ConnectionLimits{Total: 1}})
 	a := accessOf(t, g, "", "192.0.2.1")
-	require.NoError(t, a.Acquire(new(holder)))
+	require.NoError(t, a.acquire(new(holder)))
 	b := accessOf(t, g, "whatever it is", "192.0.2.1")
-	requireLimit(t, b.Acquire(new(holder)), LimitConnections)
+	requireLimit(t, b.acquire(new(holder)), LimitConnections)
 	g.Recheck()
 	require.NotNil(t, a.Grant())
 	require.Equal(t, netip.Prefix{}, NetworkOf(g.config.Proxies.Client(&http.Request{RemoteAddr: "@"})))

@@ -3,8 +3,6 @@ package auth
 import (
 	"context"
 	"time"
-
-	"github.com/trivium-hub/trivium/hub"
 )
 
 // sweepPeriod is the interval between two searches for expired tokens. The time in which their
@@ -76,7 +74,7 @@ const maxPerHold = 256
 // since connections have locks of their own under which they call Release. It may miss a session
 // that is added meanwhile.
 func (t *sessionTable) each(change func(*tokenSession) bool) {
-	var notify []hub.Holder
+	var notify []Holder
 	count := 0
 	pause := func() {
 		t.mu.Unlock()

@@ -40,14 +40,14 @@ func TestRecheckReleasesTheLock(t *testing.T) {
 	const tokens, holders = 3000, 3000
 	verifier := &countedRechecks{book: newBook()}
 	m := New(Config{Verifier: verifier})
-	open := func(i int, limits Limits) *Access {
+	open := func(i int, limits Limits) *tokenAccess {
 		token := fmt.Sprint("token", i)
 		credential := &Credential{Hash: [32]byte{byte(i), byte(i >> 8), byte(i >> 16)}, Grant: everything(token), Limits: limits}
 		session, err := m.sessions.acquire(credential, m.sessions.generation(), verifier)
 		require.NoError(t, err)
-		return &Access{middleware: m, session: session}
+		return &tokenAccess{middleware: m, session: session}
 	}
-	var crowd *Access
+	var crowd *tokenAccess
 	for i := range tokens {
 		access := open(i, Limits{})
 		if i == tokens/2 {
@@ -58,7 +58,7 @@ func TestRecheckReleasesTheLock(t *testing.T) {
 	for range holders {
 		h := &countedHolder{all: verifier}
 		all = append(all, h)
-		require.NoError(t, crowd.AcquireUncounted(h))
+		require.NoError(t, crowd.acquireUncounted(h))
 	}
 	holds, rechecks, notified := 0, 0, 0
 	gone := make(map[*countedHolder]bool)
@@ -68,7 +68,7 @@ func TestRecheckReleasesTheLock(t *testing.T) {
 		holds, rechecks, notified = holds+1, verifier.rechecks, verifier.notified
 		open(tokens+holds, Limits{Connections: 2}) // verified with the current configuration
 		late := &countedHolder{all: verifier}
-		assert.NoError(t, crowd.AcquireUncounted(late)) // has the new rights
+		assert.NoError(t, crowd.acquireUncounted(late)) // has the new rights
 		if h := all[holds]; h.told == 0 {
 			gone[h] = true
 			crowd.Release(h)

@@ -51,7 +51,7 @@ func (m *Middleware) newTicket(r *http.Request, query url.Values) (string, error
 	case !present:
 		return "", ErrNoToken
 	}
-	if _, err := m.verify(token); err != nil {
+	if _, err := m.verify(r.Context(), r, token); err != nil {
 		return "", err
 	}
 	text, err := m.config.Tickets.Issue(token)

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -38,7 +39,7 @@ func NewStaticToken(token string, limits Limits) Verifier {
 
 type staticToken struct{ credential Credential }
 
-func (s *staticToken) Verify(token string) (*Credential, error) {
+func (s *staticToken) Verify(_ context.Context, _ *http.Request, token string) (*Credential, error) {
 	sum := sha256.Sum256([]byte(token))
 	if subtle.ConstantTimeCompare(sum[:], s.credential.Hash[:]) != 1 {
 		return nil, ErrBadToken
@@ -51,8 +52,8 @@ func (s *staticToken) Recheck(*Credential) (*Credential, error) { return &s.cred
 var all = hub.NewFilterSet(hub.Everything)
 
 // everything returns a grant of all rights.
-func everything(subject string) *hub.Grant {
-	return &hub.Grant{Subject: subject, Subscribe: all, Publish: all}
+func everything(subject string) *Grant {
+	return &Grant{Subject: subject, Subscribe: all, Publish: all}
 }
 
 // validToken reports whether s has the syntax of a token, with which it is valid in every place.

@@ -1,10 +1,12 @@
 package auth
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"net/http"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -42,7 +44,7 @@ func (t *Tokens) Load(file []byte) error {
 	for _, e := range parsed.entries {
 		table[t.indexOf(e.hash)] = &Credential{
 			Hash:    e.hash,
-			Grant:   &hub.Grant{Subject: e.name, Subscribe: e.subscribe, Publish: e.publish},
+			Grant:   &Grant{Subject: e.name, Subscribe: e.subscribe, Publish: e.publish},
 			Expires: e.expires,
 			Limits:  e.limits.withDefaults(t.defaults),
 		}
@@ -52,7 +54,7 @@ func (t *Tokens) Load(file []byte) error {
 }
 
 // Verify returns ErrBadToken for a token that is not in the file.
-func (t *Tokens) Verify(token string) (*Credential, error) {
+func (t *Tokens) Verify(_ context.Context, _ *http.Request, token string) (*Credential, error) {
 	c := t.find(sha256.Sum256([]byte(token)))
 	switch {
 	case c == nil:

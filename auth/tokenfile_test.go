@@ -48,7 +48,7 @@ func TestTokensFiles(t *testing.T) {
 		for _, v := range readFileVectors(t) {
 			tokens := NewTokens(Limits{Connections: 1, ConnectRate: 2, PublishRate: 3})
 			require.NoError(t, tokens.Load([]byte("- {name: old, sha256: "+hashOf("old-token")+"}")))
-			old, err := tokens.Verify("old-token")
+			old, err := tokens.Verify(t.Context(), nil, "old-token")
 			require.NoError(t, err)
 			err = tokens.Load([]byte(v.File))
 			now, reviewed := tokens.Recheck(old)
@@ -63,7 +63,7 @@ func TestTokensFiles(t *testing.T) {
 			require.Len(t, *tokens.table.Load(), len(v.Tokens), v.Name)
 			for name, want := range v.Tokens {
 				token := name + "-token"
-				c, err := tokens.Verify(token)
+				c, err := tokens.Verify(t.Context(), nil, token)
 				if want.Ended {
 					require.Equal(t, ErrTokenEnded, err, v.Name)
 					continue
@@ -78,7 +78,7 @@ func TestTokensFiles(t *testing.T) {
 				require.Empty(t, c.ID)
 			}
 			for _, token := range []string{"", "x", "old-token", hashOf("alice-token"), canary} {
-				_, err := tokens.Verify(token)
+				_, err := tokens.Verify(t.Context(), nil, token)
 				require.Equal(t, ErrBadToken, err)
 			}
 		}
@@ -99,10 +99,10 @@ func TestTokensRecheck(t *testing.T) {
 			t.Helper()
 			require.NoError(t, tokens.Load([]byte("- name: alice\n  sha256: "+hashOf(canary)+"\n"+rest)))
 		}
-		_, err := tokens.Verify(canary)
+		_, err := tokens.Verify(t.Context(), nil, canary)
 		require.Equal(t, ErrBadToken, err, "no file yet")
 		load("  subscribe: [a, b]\n  expires: 2000-01-01T00:00:10Z\n")
-		c, err := tokens.Verify(canary)
+		c, err := tokens.Verify(t.Context(), nil, canary)
 		require.NoError(t, err)
 		load("  subscribe: [a]\n  limits: {max-publish-rate: 5}\n")
 		now, err := tokens.Recheck(c)
@@ -114,10 +114,10 @@ func TestTokensRecheck(t *testing.T) {
 
 		load("  expires: 2000-01-01T00:00:10Z\n")
 		time.Sleep(10*time.Second - time.Nanosecond)
-		_, err = tokens.Verify(canary)
+		_, err = tokens.Verify(t.Context(), nil, canary)
 		require.NoError(t, err)
 		time.Sleep(time.Nanosecond)
-		_, err = tokens.Verify(canary)
+		_, err = tokens.Verify(t.Context(), nil, canary)
 		require.Equal(t, ErrTokenEnded, err)
 		now, err = tokens.Recheck(c)
 		require.NoError(t, err)
@@ -157,7 +157,7 @@ func TestTokensFaultsAreBounded(t *testing.T) {
 	started := time.Now()
 	require.NoError(t, tokens.Load([]byte(file.String())))
 	require.Less(t, time.Since(started), 20*time.Second)
-	c, err := tokens.Verify("9999")
+	c, err := tokens.Verify(t.Context(), nil, "9999")
 	require.NoError(t, err)
 	require.Equal(t, maxFilters, c.Grant.Subscribe.Len())
 }
@@ -206,7 +206,7 @@ func TestAppendToken(t *testing.T) {
 		require.Equal(t, tt.want, string(got), tt.name)
 		tokens := NewTokens(Limits{})
 		require.NoError(t, tokens.Load(got), tt.name)
-		c, err := tokens.Verify("new-token")
+		c, err := tokens.Verify(t.Context(), nil, "new-token")
 		require.NoError(t, err, tt.name)
 		require.Equal(t, entry.Name, c.Grant.Subject)
 	}
@@ -233,7 +233,7 @@ func TestAppendTokens(t *testing.T) {
 			require.NoError(t, err)
 			tokens := NewTokens(Limits{})
 			require.NoError(t, tokens.Load(file))
-			c, err := tokens.Verify(entry.Token)
+			c, err := tokens.Verify(t.Context(), nil, entry.Token)
 			require.NoError(t, err)
 			require.Equal(t, name, c.Grant.Subject)
 			require.Equal(t, hub.NewFilterSet(entry.Subscribe...).Filters(), c.Grant.Subscribe.Filters())

@@ -10,19 +10,17 @@ type Sink interface {
 	Ready(r *Batch)
 }
 
-// Wakeup is a notifier: a Sink and a Holder that sends on its channel when it is called.
+// Wakeup is a notifier: a Sink that sends on its channel when it is called.
 type Wakeup chan struct{}
 
 // NewWakeup returns a new Wakeup.
 func NewWakeup() Wakeup { return make(Wakeup, 1) }
 
 // Ready implements Sink.
-func (b Wakeup) Ready(*Batch) { b.wake() }
+func (b Wakeup) Ready(*Batch) { b.Wake() }
 
-// OnRightsChanged implements Holder. The receiver must check its grant whenever it receives.
-func (b Wakeup) OnRightsChanged() { b.wake() }
-
-func (b Wakeup) wake() {
+// Wake sends a notification, unless one is pending.
+func (b Wakeup) Wake() {
 	select {
 	case b <- struct{}{}:
 	default: // a notification is already pending

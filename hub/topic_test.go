@@ -207,20 +207,6 @@ func TestFilterSetIsCanonical(t *testing.T) {
 	})
 }
 
-func TestGrant(t *testing.T) {
-	g := Grant{Subscribe: setOf("orders.*", "a.>"), Publish: setOf("orders.1", "b.>")}
-	refused, ok := g.MaySubscribe(setOf("orders.1", "a.*.c"))
-	require.True(t, ok, refused)
-	refused, ok = g.MaySubscribe(setOf("orders.1", "orders.>"))
-	require.False(t, ok)
-	require.Equal(t, "orders.>", refused.String())
-	require.True(t, g.MayPublish("b.x"))
-	require.False(t, g.MayPublish("orders.2"))
-	require.False(t, (&Grant{}).MayPublish("a"))
-	_, ok = (&Grant{}).MaySubscribe(setOf("a"))
-	require.False(t, ok)
-}
-
 // naiveTokens checks the rules that topics and filters share.
 func naiveTokens(s string) bool {
 	tokens := strings.Split(s, ".")

@@ -129,11 +129,11 @@ func (a *API) admit(route string, refuse Refusal, next http.Handler) http.Handle
 func (a *API) servingRoutes(h *hub.Hub) *routes {
 	events, sockets := a.newSSE(h), a.newWebSocket(h)
 	polls := longpoll.New(longpoll.Config{
-		Hub: h, Registry: a.registry, Access: accessFrom, Counters: &a.counters.LongPoll,
+		Hub: h, Registry: a.registry, Counters: &a.counters.LongPoll,
 		MaxTopics: a.cfg.MaxTopics, WriteTimeout: a.cfg.WriteTimeout, CloudEvents: a.cloudEvents(),
 	})
 	publisher := publish.New(publish.Config{
-		Hub: h, Access: accessFrom, LineTimeout: a.cfg.ReadTimeout, Intake: a.intake, Requests: a.publishing,
+		Hub: h, LineTimeout: a.cfg.ReadTimeout, Intake: a.intake, Requests: a.publishing,
 		Published: &a.counters.PublishedHTTP,
 	})
 	return &routes{
@@ -180,7 +180,7 @@ func (a *API) startingRoutes() *routes {
 // StartingProblem returns the problem that requests are answered with before Start.
 func StartingProblem() *problems.Problem {
 	p := problems.Unavailable("the hub is starting: its engine is not available yet")
-	p.RetryAfter = web.RetryDelay()
+	p.RetryAfter = problems.RetryDelay()
 	return p
 }
 
@@ -190,7 +190,7 @@ func (a *API) cloudEvents() wire.CloudEvents {
 
 func (a *API) newSSE(h *hub.Hub) *sse.Handler {
 	return sse.New(sse.Config{
-		Hub: h, Registry: a.registry, Access: accessFrom, Counters: &a.counters.SSE,
+		Hub: h, Registry: a.registry, Counters: &a.counters.SSE,
 		MaxTopics: a.cfg.MaxTopics, WriteTimeout: a.cfg.WriteTimeout, Disconnect: a.cfg.Disconnect,
 		CleanEnd: a.cfg.CleanEnd, CloudEvents: a.cloudEvents(),
 	})
@@ -198,7 +198,7 @@ func (a *API) newSSE(h *hub.Hub) *sse.Handler {
 
 func (a *API) newWebSocket(h *hub.Hub) *websocket.Handler {
 	return websocket.New(websocket.Config{
-		Hub: h, Registry: a.registry, Access: accessFrom, Counters: &a.counters.WebSocket,
+		Hub: h, Registry: a.registry, Counters: &a.counters.WebSocket,
 		MaxTopics: a.cfg.MaxTopics, WriteTimeout: a.cfg.WriteTimeout, Disconnect: a.cfg.Disconnect,
 		MaxMessage: a.cfg.MaxMessageBytes, MessageRate: a.cfg.MaxMessageRate, MaxFragments: a.cfg.MaxMessageFragments,
 		MessageTimeout: a.cfg.ReadTimeout, Intake: a.intake,

@@ -16,69 +16,11 @@ import (
 // A Refusal writes the answer to a request that is refused, as its route does.
 type Refusal = func(http.ResponseWriter, *http.Request, *problems.Problem)
 
-// problemOf returns the problem that an error of auth is answered with; nil for nil.
-func problemOf(err error) *problems.Problem {
-	var limit *auth.LimitError
-	var unavailable *auth.UnavailableError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &unavailable):
-		return keysUnavailable(unavailable)
-	case errors.Is(err, auth.ErrHost):
-		return problems.MisdirectedHost("this Host is not served here")
-	case errors.Is(err, auth.ErrForeignOrigin):
-		return problems.ForeignOrigin(err.Error())
-	case errors.Is(err, auth.ErrTicketMethod):
-		return problems.MethodNotAllowed(http.MethodPost)
-	case errors.Is(err, auth.ErrMethod):
-		return problems.MethodNotAllowed("DELETE, POST")
-	case errors.Is(err, auth.ErrTwoTokens), errors.Is(err, auth.ErrLoneBearer), errors.Is(err, auth.ErrNotToken),
-		errors.Is(err, auth.ErrCookieTooLong), errors.Is(err, auth.ErrNotBearer):
-		return problems.BadRequest(err.Error())
-	case errors.Is(err, auth.ErrNoToken):
-		return problems.MissingToken()
-	case errors.As(err, &limit):
-		return limitProblem(limit)
-	case errors.Is(err, auth.ErrTokenEnded):
-		return problems.TokenEnded()
-	case errors.Is(err, auth.ErrTokenSyntax), errors.Is(err, auth.ErrBadToken), errors.Is(err, auth.ErrTicket), errors.Is(err, auth.ErrTokenNotYet):
-		return problems.InvalidToken(err.Error())
-	case errors.Is(err, auth.ErrNotAuthorized):
-		return problems.Forbidden("this request is not authorized")
-	default: // the verifier could not tell
-		return problems.Of(err)
-	}
-}
-
-// keysSpread is the time over which clients come back that wait for the keys to be fetched again.
-const keysSpread = 2 * time.Second
-
-// keysUnavailable has clients come back at different times, since all of them wait for the same fetch.
-func keysUnavailable(e *auth.UnavailableError) *problems.Problem {
-	problem := problems.Unavailable(e.Error())
-	problem.RetryAfter = web.Jitter(e.RetryAfter, e.RetryAfter+keysSpread).Round(time.Millisecond)
-	return problem
-}
-
-func limitProblem(e *auth.LimitError) *problems.Problem {
-	switch e.Limit {
-	case auth.LimitTickets:
-		return problems.RateLimited(e.Error(), e.RetryAfter)
-	case auth.LimitConnectRate:
-		return problems.TooManyTries(e.Error(), e.RetryAfter)
-	case auth.LimitPublishRate:
-		return problems.RateLimited(e.Error(), e.RetryAfter)
-	default:
-		return problems.TooManyConnections(e.Error(), web.RetryDelay())
-	}
-}
-
 // HandleError returns the error handler of a route, which answers as refuse does, and logs. A page of a foreign
 // origin or host gets a plain answer on every route: by way of a WebSocket it could read it.
 func (a *API) HandleError(route string, refuse Refusal) auth.ErrorHandler {
 	return func(w http.ResponseWriter, r *http.Request, err error) {
-		p := problemOf(err)
+		p := auth.ProblemOf(err)
 		if a.cfg.Advice != nil {
 			p.Detail += a.cfg.Advice(route, err)
 		}

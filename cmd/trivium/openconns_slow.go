@@ -39,11 +39,7 @@ func (o *openConnections) trackServing(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		var sender string
-		if access := auth.AccessFrom(r.Context()); access != nil {
-			sender = access.Sender()
-		}
-		o.beginServing(c, sender)
+		o.beginServing(c, auth.AccessFrom(r.Context()).Sender())
 		var body *trackedBody
 		if r.ContentLength != 0 {
 			body = &trackedBody{ReadCloser: r.Body, open: o, conn: c}

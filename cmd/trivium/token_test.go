@@ -43,7 +43,7 @@ func TestTokenFile(t *testing.T) {
 		require.NotContains(t, string(file), strings.TrimSpace(out))
 		tokens := auth.NewTokens(auth.Limits{})
 		require.NoError(t, tokens.Load(file))
-		c, err := tokens.Verify(strings.TrimSpace(out))
+		c, err := tokens.Verify(t.Context(), nil, strings.TrimSpace(out))
 		require.NoError(t, err)
 		require.Equal(t, name, c.Grant.Subject)
 		return c
@@ -158,7 +158,7 @@ func TestTokenJWT(t *testing.T) {
 	for _, destination := range destinations {
 		code, out, errs := makeToken(append(destination, more...)...)
 		require.Equal(t, []any{0, ""}, []any{code, errs})
-		c, err := j.Verify(strings.TrimSuffix(out, "\n"))
+		c, err := j.Verify(t.Context(), nil, strings.TrimSuffix(out, "\n"))
 		require.NoError(t, err)
 		require.Equal(t, "jwt:sub:alice", c.Grant.Subject)
 		require.Regexp(t, uuid, c.ID)
@@ -167,7 +167,7 @@ func TestTokenJWT(t *testing.T) {
 
 		code, out, errs = makeToken(append(destination, append(more, "--id", "7", "--kid", "k", "--expires", "2099-01-01T00:00:00Z")...)...)
 		require.Equal(t, []any{0, ""}, []any{code, errs})
-		c, err = j.Verify(strings.TrimSuffix(out, "\n"))
+		c, err = j.Verify(t.Context(), nil, strings.TrimSuffix(out, "\n"))
 		require.NoError(t, err)
 		require.Equal(t, "7", c.ID)
 		require.Equal(t, 2099, c.Expires.UTC().Year())

@@ -1,6 +1,8 @@
 package client
 
-import "strings"
+import (
+	"strings"
+)
 
 // address is a parsed URL. A page has no net/url: with its imports it would add 5 % to the program's size.
 type address struct {

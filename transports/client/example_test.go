@@ -14,7 +14,6 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
-	"github.com/trivium-hub/trivium/transports/internal/web"
 	"github.com/trivium-hub/trivium/transports/longpoll"
 	"github.com/trivium-hub/trivium/transports/publish"
 	"github.com/trivium-hub/trivium/transports/sse"
@@ -28,13 +27,12 @@ func exampleHub() (url string, stop func()) {
 		panic(err)
 	}
 	group := connection.NewRegistry(15 * time.Second)
-	access := func(context.Context) web.Access { return tt.NewToken(everything) }
 	routes := http.NewServeMux()
-	routes.Handle("/ws", websocket.New(websocket.Config{Hub: h, Registry: group, Access: access, Counters: new(connection.Counters), WriteTimeout: time.Minute}))
-	routes.Handle("/sse", sse.New(sse.Config{Hub: h, Registry: group, Access: access, Counters: new(connection.Counters), WriteTimeout: time.Minute}))
-	routes.Handle("/poll", longpoll.New(longpoll.Config{Hub: h, Registry: group, Access: access, Counters: new(connection.Counters), WriteTimeout: time.Minute}))
-	routes.HandleFunc("/publish", publish.New(publish.Config{Hub: h, Access: access}).ServeEnvelopes)
-	server := httptest.NewServer(routes)
+	routes.Handle("/ws", websocket.New(websocket.Config{Hub: h, Registry: group, Counters: new(connection.Counters), WriteTimeout: time.Minute}))
+	routes.Handle("/sse", sse.New(sse.Config{Hub: h, Registry: group, Counters: new(connection.Counters), WriteTimeout: time.Minute}))
+	routes.Handle("/poll", longpoll.New(longpoll.Config{Hub: h, Registry: group, Counters: new(connection.Counters), WriteTimeout: time.Minute}))
+	routes.HandleFunc("/publish", publish.New(publish.Config{Hub: h}).ServeEnvelopes)
+	server := httptest.NewServer(tt.Authorized(tt.NewToken(everything), routes))
 	return server.URL, func() {
 		group.Close()
 		server.CloseClientConnections()

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/client"
 	"github.com/trivium-hub/trivium/transports/internal/connection"
@@ -36,7 +37,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // everything is the grant of tokens without limits.
-var everything = &hub.Grant{
+var everything = &auth.Grant{
 	Subject:   "test",
 	Subscribe: hub.NewFilterSet(hub.Everything),
 	Publish:   hub.NewFilterSet(hub.Everything),
@@ -97,17 +98,16 @@ func newRig(t tester, cfg rigConfig) *rig {
 		t: t, patience: 2 * tt.Patience, Hub: h, Registry: connection.NewRegistry(cfg.Heartbeat),
 		conns: map[*cuttable]struct{}{}, proxies: map[string]http.HandlerFunc{}, requests: map[string]int{}, versions: map[string]int{},
 	}
-	access := func(ctx context.Context) web.Access { return ctx.Value(accessKey{}).(web.Access) }
-	publisher := publish.New(publish.Config{Hub: h, Access: access})
+	publisher := publish.New(publish.Config{Hub: h})
 	r.routes = map[string]http.Handler{
 		"/sse": sse.New(sse.Config{
-			Hub: h, Registry: r.Registry, Access: access, Counters: new(connection.Counters), WriteTimeout: tt.Patience, MaxTopics: cfg.MaxTopics,
+			Hub: h, Registry: r.Registry, Counters: new(connection.Counters), WriteTimeout: tt.Patience, MaxTopics: cfg.MaxTopics,
 		}),
 		"/ws": websocket.New(websocket.Config{
-			Hub: h, Registry: r.Registry, Access: access, Counters: new(connection.Counters), WriteTimeout: tt.Patience, MaxTopics: cfg.MaxTopics,
+			Hub: h, Registry: r.Registry, Counters: new(connection.Counters), WriteTimeout: tt.Patience, MaxTopics: cfg.MaxTopics,
 		}),
 		"/poll": longpoll.New(longpoll.Config{
-			Hub: h, Registry: r.Registry, Access: access, Counters: new(connection.Counters), WriteTimeout: tt.Patience, MaxTopics: cfg.MaxTopics,
+			Hub: h, Registry: r.Registry, Counters: new(connection.Counters), WriteTimeout: tt.Patience, MaxTopics: cfg.MaxTopics,
 		}),
 		"/publish": http.HandlerFunc(publisher.ServeEnvelopes),
 	}
@@ -169,7 +169,7 @@ func (r *rig) route(w http.ResponseWriter, request *http.Request) {
 	handler := r.routes[request.URL.Path]
 	access, problem := r.admit(request)
 	if problem == nil {
-		handler.ServeHTTP(w, request.WithContext(context.WithValue(request.Context(), accessKey{}, access)))
+		handler.ServeHTTP(w, request.WithContext(auth.WithAccess(request.Context(), access)))
 		return
 	}
 	switch refuser := handler.(type) {

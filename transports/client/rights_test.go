@@ -3,17 +3,17 @@
 package client_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
 
-	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/auth"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
-	"github.com/trivium-hub/trivium/transports/internal/web"
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // grant adds a token; from the first one on, the rig requires a token.
-func (r *rig) grant(token string, grant *hub.Grant) {
+func (r *rig) grant(token string, grant *auth.Grant) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.tokens == nil {
@@ -23,7 +23,7 @@ func (r *rig) grant(token string, grant *hub.Grant) {
 }
 
 // revise changes the rights of a token; nil ends it.
-func (r *rig) revise(token string, grant *hub.Grant) {
+func (r *rig) revise(token string, grant *auth.Grant) {
 	r.mu.Lock()
 	t := r.tokens[token]
 	r.mu.Unlock()
@@ -31,7 +31,7 @@ func (r *rig) revise(token string, grant *hub.Grant) {
 }
 
 // admit returns the access of the request's token, wherever it is sent (docs/protocol.md#authentication).
-func (r *rig) admit(request *http.Request) (web.Access, *problems.Problem) {
+func (r *rig) admit(request *http.Request) (auth.Access, *problems.Problem) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.tokens == nil {
@@ -65,7 +65,7 @@ type renewable struct {
 	rig *rig
 }
 
-func (a renewable) Renew(text string) (web.Access, *problems.Problem) {
+func (a renewable) Renew(_ context.Context, text string) (auth.Access, *problems.Problem) {
 	a.rig.mu.Lock()
 	defer a.rig.mu.Unlock()
 	t, ok := a.rig.tokens[text]
@@ -81,7 +81,7 @@ type takeover struct {
 	old *tt.Token
 }
 
-func (a takeover) Acquire(h hub.Holder) *problems.Problem {
+func (a takeover) Acquire(h auth.Holder) *problems.Problem {
 	problem := a.renewable.Acquire(h)
 	if problem == nil {
 		a.old.Release(h)

@@ -14,7 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/transports/client"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 )
@@ -209,7 +209,7 @@ func TestRightWithdrawnIsFinal(t *testing.T) {
 		r.grant("sesame-open", everything)
 		c := r.client(client.Config{Transport: tr, Token: client.StaticToken("sesame-open"), Topics: []string{"a"}})
 		r.await(c, liveBy(tr))
-		r.revise("sesame-open", &hub.Grant{Subject: "test"})
+		r.revise("sesame-open", &auth.Grant{Subject: "test"})
 		require.Equal(t, 403, r.ended(c).Status)
 	})
 }

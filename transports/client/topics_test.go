@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/client"
 )
@@ -120,7 +121,7 @@ func TestSetTopicsRefused(t *testing.T) {
 	}
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, MaxTopics: 3})
-		r.grant("sesame-open", &hub.Grant{Subject: "test", Subscribe: filters("a.>", "b")})
+		r.grant("sesame-open", &auth.Grant{Subject: "test", Subscribe: filters("a.>", "b")})
 		c := r.client(client.Config{Transport: tr, Token: client.StaticToken("sesame-open"), Topics: []string{"a.a", "a.b"}})
 		read := r.reader(c)
 		r.await(c, liveBy(tr))

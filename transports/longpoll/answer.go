@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 	"github.com/trivium-hub/trivium/transports/internal/web"
@@ -97,7 +98,7 @@ func (a *answer) release() {
 
 // answer writes one answer. Its cursor is the position of the next poll.
 func (h *Handler) answer(
-	w http.ResponseWriter, r *http.Request, s *hub.Subscription, access web.Access, format connection.Format, batch hub.ReadResult,
+	w http.ResponseWriter, r *http.Request, s *hub.Subscription, access auth.Access, format connection.Format, batch hub.ReadResult,
 ) {
 	a := &answer{cache: h.cfg.Registry.EncodingCache(), format: format}
 	defer a.release()
@@ -120,7 +121,7 @@ func (h *Handler) answer(
 	header := w.Header()
 	header["Content-Type"], header["Cache-Control"] = jsonContentType, noStore
 	if h.cfg.Registry.IsDraining() {
-		header.Set("Retry-After", strconv.Itoa(int(web.RetryDelay().Round(time.Second)/time.Second)))
+		header.Set("Retry-After", strconv.Itoa(int(problems.RetryDelay().Round(time.Second)/time.Second)))
 	}
 	buffer := h.getBuffer()
 	defer h.putBuffer(buffer)

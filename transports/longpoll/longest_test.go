@@ -11,10 +11,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
-	"github.com/trivium-hub/trivium/transports/internal/web"
 	"github.com/trivium-hub/trivium/transports/longpoll"
 )
 
@@ -65,14 +65,13 @@ func TestLongestPoll(t *testing.T) {
 			h, err := hub.New(hub.Config{Engine: row.engine})
 			require.NoError(t, err)
 			group := connection.NewRegistry(0)
-			token := tt.NewToken(&hub.Grant{Subscribe: hub.NewFilterSet(hub.Everything)})
+			token := tt.NewToken(&auth.Grant{Subscribe: hub.NewFilterSet(hub.Everything)})
 			polls := longpoll.New(longpoll.Config{
-				Hub: h, Registry: group, Access: func(context.Context) web.Access { return token },
-				Counters: new(connection.Counters), WriteTimeout: time.Second,
+				Hub: h, Registry: group, Counters: new(connection.Counters), WriteTimeout: time.Second,
 			})
 			w := httptest.NewRecorder()
 			begin := time.Now()
-			polls.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/poll?wait="+strconv.Itoa(row.wait)+row.query, nil))
+			tt.Authorized(token, polls).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/poll?wait="+strconv.Itoa(row.wait)+row.query, nil))
 			require.Equal(t, row.want, time.Since(begin), "wait=%d%s", row.wait, row.query)
 			require.Equal(t, row.status, w.Code)
 			require.Equal(t, row.status != http.StatusOK, w.Header().Get("Retry-After") != "")

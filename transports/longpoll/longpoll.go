@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 	"github.com/trivium-hub/trivium/transports/internal/web"
@@ -36,7 +37,6 @@ const (
 type Config struct {
 	Hub          *hub.Hub
 	Registry     *connection.Registry // polls are not members, but end when it drains
-	Access       web.AccessFunc
 	Counters     *connection.Counters
 	MaxTopics    int           // filters per subscription; 0: any number
 	WriteTimeout time.Duration // limit of a write over HTTP/2 without progress
@@ -68,10 +68,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !web.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
 		return
 	}
-	access := h.cfg.Access(r.Context())
+	access := auth.AccessFrom(r.Context())
 	p, problem := h.parseRequest(r, access)
 	if problem == nil && h.cfg.Registry.IsDraining() {
-		problem = problems.Draining(web.RetryDelay())
+		problem = problems.Draining(problems.RetryDelay())
 	}
 	if problem != nil {
 		web.WriteProblem(w, r, problem)
@@ -106,7 +106,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer h.cfg.Counters.Connections.Add(-1)
 	batch := h.waitForEvents(r, subscription, a, p, access)
 	// The token may have lost its right during the wait.
-	if problem := access.Authorize(p.request.Filters); problem != nil {
+	if problem := access.Grant().Authorize(p.request.Filters); problem != nil {
 		h.cfg.Counters.Unauthorized.Add(1)
 		web.WriteProblem(w, r, problem)
 		return
@@ -114,7 +114,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !subscription.Located() {
 		problem := problems.Unavailable("the start position was not found in the log in time")
 		if h.cfg.Registry.IsDraining() {
-			problem = problems.Draining(web.RetryDelay())
+			problem = problems.Draining(problems.RetryDelay())
 		}
 		web.WriteProblem(w, r, problem)
 		return
@@ -125,7 +125,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // waitForEvents returns the first batch with events or a gap. It returns an empty batch when the
 // wait is over, the hub drains, the right is lost, or the client has closed at least its write
 // side.
-func (h *Handler) waitForEvents(r *http.Request, s *hub.Subscription, a *waker, p poll, access web.Access) hub.ReadResult {
+func (h *Handler) waitForEvents(r *http.Request, s *hub.Subscription, a *waker, p poll, access auth.Access) hub.ReadResult {
 	finalRead := p.wait == 0
 	a.timer.Reset(cmp.Or(p.wait, readGrace))
 	defer a.timer.Stop()
@@ -149,11 +149,11 @@ func (h *Handler) waitForEvents(r *http.Request, s *hub.Subscription, a *waker, 
 			}
 			s.WaitTurn()()
 			continue
-		case finalRead && !batch.Waiting, access.Authorize(p.request.Filters) != nil:
+		case finalRead && !batch.Waiting, access.Grant().Authorize(p.request.Filters) != nil:
 			return batch
 		}
 		select {
-		case <-a.wakeup:
+		case <-a.wakeup.Wakeup:
 		case <-a.timer.C:
 			if finalRead || s.Located() {
 				return s.Read(limit)
@@ -195,7 +195,7 @@ func readMore(s *hub.Subscription, batch hub.ReadResult, limit hub.ReadLimit) hu
 	return batch
 }
 
-func (h *Handler) parseRequest(r *http.Request, access web.Access) (poll, *problems.Problem) {
+func (h *Handler) parseRequest(r *http.Request, access auth.Access) (poll, *problems.Problem) {
 	q, problem := web.ParseQuery(r)
 	if problem != nil {
 		return poll{}, problem

@@ -12,15 +12,21 @@ import (
 // waker wakes a poll. A wakeup meant for the previous poll may arrive late; it causes one read that
 // finds nothing.
 type waker struct {
-	wakeup hub.Wakeup
+	wakeup wakeup
 	timer  *time.Timer // stopped
 }
+
+// wakeup is woken by events and by changed rights.
+type wakeup struct{ hub.Wakeup }
+
+// OnRightsChanged implements auth.Holder.
+func (w wakeup) OnRightsChanged() { w.Wake() }
 
 func (h *Handler) getWaker() *waker {
 	if a, ok := h.wakers.Get().(*waker); ok {
 		return a
 	}
-	a := &waker{hub.NewWakeup(), time.NewTimer(maxWait)}
+	a := &waker{wakeup{hub.NewWakeup()}, time.NewTimer(maxWait)}
 	a.timer.Stop()
 	return a
 }

@@ -10,8 +10,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/transports/internal/intake"
-	"github.com/trivium-hub/trivium/transports/internal/web"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 	"github.com/trivium-hub/trivium/transports/problems"
 )
@@ -125,7 +125,7 @@ func (b *timedBody) lineEnded(rest int64) {
 func endError(ctx context.Context) error {
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, ErrShutdown):
-		return problems.Draining(web.RetryDelay())
+		return problems.Draining(problems.RetryDelay())
 	case cause != nil && !errors.Is(cause, context.Canceled):
 		return cause
 	}
@@ -134,7 +134,7 @@ func endError(ctx context.Context) error {
 
 // openReservation returns a reservation for a body of the request. Its first 64 KiB do not count.
 func (h *Handler) openReservation(r *http.Request) *intake.Reservation {
-	return h.intake.Open(h.access(r.Context()).Sender(), intake.SmallSize)
+	return h.intake.Open(auth.AccessFrom(r.Context()).Sender(), intake.SmallSize)
 }
 
 // resizeReservation sets the size of a reservation.

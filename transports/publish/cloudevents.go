@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/intake"
 	"github.com/trivium-hub/trivium/transports/internal/web"
@@ -119,7 +120,7 @@ func (h *Handler) publishCloudEvents(w http.ResponseWriter, r *http.Request, mod
 	if err := to.check(h.hub.MaxEventSize()); err != nil {
 		return hub.Receipt{}, err
 	}
-	grant := h.access(r.Context()).Grant()
+	grant := auth.AccessFrom(r.Context()).Grant()
 	problem := web.MayPublishAny(grant)
 	if problem == nil && topic != "" {
 		problem = web.MayPublish(grant, topic)
@@ -269,7 +270,7 @@ func nameHeader(err error) error {
 // has used up its keys. The event is then published without one, since the sender did not ask for a
 // key.
 func (h *Handler) claimCloudEventsKey(r *http.Request, events []wire.CloudEvent) (*hub.KeyClaim, error) {
-	grant := h.access(r.Context()).Grant()
+	grant := auth.AccessFrom(r.Context()).Grant()
 	if grant == nil {
 		return nil, problems.TokenEnded()
 	}

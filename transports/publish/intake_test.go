@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/intake"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
@@ -93,7 +94,7 @@ func TestQueueWithoutRoom(t *testing.T) {
 		budget := intake.New(1)
 		other, held := budget.Open("a", 0), budget.Open("a", intake.SmallSize)
 		require.NoError(t, other.Resize(32<<20))
-		q := newQueue(t.Context(), h, tt.NewToken(&hub.Grant{Publish: hub.NewFilterSet(hub.Everything)}), held, nil)
+		q := newQueue(t.Context(), h, tt.NewToken(&auth.Grant{Publish: hub.NewFilterSet(hub.Everything)}), held, nil)
 		q.lastDuration = quickPublish
 		for i := range 20 {
 			require.NoError(t, q.add(&hub.Event{Topic: "a", Data: make([]byte, 100<<10), Encoding: hub.Binary}, i+1))

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/intake"
 	"github.com/trivium-hub/trivium/transports/internal/web"
@@ -32,8 +33,7 @@ const (
 
 // Config configures a Handler.
 type Config struct {
-	Hub    *hub.Hub
-	Access web.AccessFunc
+	Hub *hub.Hub
 	// LineTimeout is the time in which a line of a stream, or 16 KiB of a longer line or another
 	// body, must arrive; see intake.TimeFor for the whole. Only time spent waiting for the client
 	// counts. There is no limit between two lines. 0: no limit.
@@ -60,7 +60,6 @@ func maxLine(maxEventSize int) int {
 // Handler answers the publishing routes.
 type Handler struct {
 	hub         *hub.Hub
-	access      web.AccessFunc
 	lineTimeout time.Duration
 	maxData     int   // limit in bytes of a body that is the data itself
 	maxLine     int   // limit in bytes of one envelope
@@ -84,7 +83,6 @@ func New(config Config) *Handler {
 	}
 	return &Handler{
 		hub:         config.Hub,
-		access:      config.Access,
 		lineTimeout: config.LineTimeout,
 		maxData:     min(size, math.MaxInt-bodyOverhead) + bodyOverhead,
 		maxLine:     maxLine(size),
@@ -115,7 +113,7 @@ func (h *Handler) ServeTopic(w http.ResponseWriter, r *http.Request, topic strin
 
 func (h *Handler) publishEnvelopes(w http.ResponseWriter, r *http.Request) (hub.Receipt, error) {
 	// A client without any right to publish is refused before it sends the body.
-	if problem := web.MayPublishAny(h.access(r.Context()).Grant()); problem != nil {
+	if problem := web.MayPublishAny(auth.AccessFrom(r.Context()).Grant()); problem != nil {
 		return hub.Receipt{}, problem
 	}
 	switch mode, err := cloudEventsModeOf(w, r); {
@@ -193,7 +191,7 @@ func (h *Handler) publishTopic(w http.ResponseWriter, r *http.Request, topic str
 	if err := event.Validate(h.hub.MaxEventSize()); err != nil {
 		return hub.Receipt{}, err
 	}
-	if problem := web.MayPublish(h.access(r.Context()).Grant(), event.Topic); problem != nil {
+	if problem := web.MayPublish(auth.AccessFrom(r.Context()).Grant(), event.Topic); problem != nil {
 		return hub.Receipt{}, problem
 	}
 	if lines {
@@ -229,7 +227,7 @@ func eventOfLine(like *hub.Event, text []byte) (*hub.Event, error) {
 
 // publish publishes all the events or none.
 func (h *Handler) publish(r *http.Request, once *hub.KeyClaim, events ...*hub.Event) (hub.Receipt, error) {
-	access := h.access(r.Context())
+	access := auth.AccessFrom(r.Context())
 	grant := access.Grant() // current rights: the body may have taken long to arrive
 	for _, e := range events {
 		if problem := web.MayPublish(grant, e.Topic); problem != nil {
@@ -260,7 +258,7 @@ func (h *Handler) claimKey(r *http.Request, key string) (*hub.KeyClaim, error) {
 	if key == "" {
 		return nil, nil
 	}
-	grant := h.access(r.Context()).Grant()
+	grant := auth.AccessFrom(r.Context()).Grant()
 	if grant == nil {
 		return nil, problems.TokenEnded()
 	}

@@ -18,10 +18,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/intake"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
-	"github.com/trivium-hub/trivium/transports/internal/web"
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
@@ -49,7 +49,7 @@ type fixture struct {
 	hub     *hub.Hub
 	engine  *failing
 	handler http.Handler
-	grant   *hub.Grant // the token's rights
+	grant   *auth.Grant // the token's rights
 	token   *tt.Token
 	sender  string // sender of the next request; "": the token
 	intake  *intake.Budget
@@ -75,15 +75,15 @@ func newFixtureOf(t *testing.T, timeout time.Duration, maxEventSize int) *fixtur
 	t.Cleanup(f.all.Close)
 	orders, err := hub.ParseFilter("orders.>")
 	require.NoError(t, err)
-	f.grant = &hub.Grant{Subject: "tester", Publish: hub.NewFilterSet(orders)}
+	f.grant = &auth.Grant{Subject: "tester", Publish: hub.NewFilterSet(orders)}
 
 	f.token = tt.NewToken(f.grant)
 
 	f.intake = intake.New(1)
 	t.Cleanup(func() { require.Zero(t, f.intake.Stats().Taken) })
-	access := func(context.Context) web.Access { return from{f.token, f.sender} }
-	h := New(Config{Hub: f.hub, Access: access, LineTimeout: timeout, Intake: f.intake})
+	h := New(Config{Hub: f.hub, LineTimeout: timeout, Intake: f.intake})
 	f.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = r.WithContext(auth.WithAccess(r.Context(), from{f.token, f.sender}))
 		if topic, ok := strings.CutPrefix(r.URL.Path, "/publish/"); ok {
 			h.ServeTopic(w, r, topic)
 			return

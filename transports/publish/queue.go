@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/intake"
 	"github.com/trivium-hub/trivium/transports/internal/web"
@@ -30,7 +31,7 @@ const eventOverhead = 256 // bytes
 // the queue waits for it with finish.
 type queue struct {
 	hub         *hub.Hub
-	access      web.Access
+	access      auth.Access
 	ctx         context.Context // ends waits
 	fail        func(error)     // called once with the reason why publishing has failed
 	reservation *intake.Reservation
@@ -62,7 +63,7 @@ type batch struct {
 // memory returns the memory of the batch in bytes.
 func (b *batch) memory() int { return b.size + eventOverhead*len(b.events) }
 
-func newQueue(ctx context.Context, h *hub.Hub, access web.Access, held *intake.Reservation, fail func(error)) *queue {
+func newQueue(ctx context.Context, h *hub.Hub, access auth.Access, held *intake.Reservation, fail func(error)) *queue {
 	q := &queue{hub: h, access: access, ctx: ctx, reservation: held, fail: fail}
 	q.changed.L = &q.mu
 	q.receipt.Last = h.Position() // for a stream without events
@@ -211,7 +212,7 @@ func (q *queue) publishBatch(events []*hub.Event) (done int, err error) {
 
 // countPermitted returns how many of the events may be published, up to the first that may not, and
 // the problem of that one.
-func countPermitted(grant *hub.Grant, events []*hub.Event) (int, error) {
+func countPermitted(grant *auth.Grant, events []*hub.Event) (int, error) {
 	for i, e := range events {
 		if problem := web.MayPublish(grant, e.Topic); problem != nil {
 			return i, problem

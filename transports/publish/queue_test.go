@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 	"github.com/trivium-hub/trivium/transports/problems"
@@ -47,7 +48,7 @@ func TestTogether(t *testing.T) {
 				h, err := hub.New(hub.Config{Engine: engine})
 				require.NoError(t, err)
 				defer func() { require.NoError(t, h.Close()) }()
-				q := newQueue(t.Context(), h, tt.NewToken(&hub.Grant{Publish: hub.NewFilterSet(hub.Everything)}), nil, nil)
+				q := newQueue(t.Context(), h, tt.NewToken(&auth.Grant{Publish: hub.NewFilterSet(hub.Everything)}), nil, nil)
 				q.lastDuration = quickPublish
 				for i := range c.events {
 					require.NoError(t, q.add(&hub.Event{Topic: "a", Data: make([]byte, c.size), Encoding: hub.Binary}, i+1))
@@ -118,7 +119,7 @@ func TestPartOfLines(t *testing.T) {
 	h, err := hub.New(hub.Config{Engine: prefixEngine{hub.NewMemory()}})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, h.Close()) }()
-	q := newQueue(t.Context(), h, tt.NewToken(&hub.Grant{Publish: hub.NewFilterSet(hub.Everything)}), nil, func(error) {})
+	q := newQueue(t.Context(), h, tt.NewToken(&auth.Grant{Publish: hub.NewFilterSet(hub.Everything)}), nil, func(error) {})
 	for line := range 5 {
 		require.NoError(t, q.add(&hub.Event{Topic: "a", Data: []byte("1")}, line+1))
 	}

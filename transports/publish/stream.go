@@ -6,9 +6,9 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/intake"
-	"github.com/trivium-hub/trivium/transports/internal/web"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 	"github.com/trivium-hub/trivium/transports/problems"
 )
@@ -43,7 +43,7 @@ func (h *Handler) publishStream(w http.ResponseWriter, r *http.Request, encoding
 			}
 		})()
 	}
-	access := h.access(r.Context())
+	access := auth.AccessFrom(r.Context())
 	watcher := &tokenWatcher{access: access, end: end}
 	if problem := access.AcquireUncounted(watcher); problem != nil {
 		return hub.Receipt{}, problem
@@ -79,11 +79,11 @@ func (h *Handler) publishStream(w http.ResponseWriter, r *http.Request, encoding
 // tokenWatcher ends a stream that waits for input when its token ends. Lines that arrive are
 // authorized one by one.
 type tokenWatcher struct {
-	access web.Access
+	access auth.Access
 	end    context.CancelCauseFunc
 }
 
-// OnRightsChanged implements hub.Holder.
+// OnRightsChanged implements auth.Holder.
 func (w *tokenWatcher) OnRightsChanged() {
 	if w.access.Grant() == nil {
 		w.end(problems.TokenEnded())

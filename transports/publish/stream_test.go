@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 )
 
@@ -198,7 +199,7 @@ func testRightWithdrawn(t *testing.T) {
 	go func() {
 		_, _ = io.WriteString(write, good+"\n\n"+good+"\n")
 		_, _ = io.WriteString(write, "") // the reader has been asked for more: the first two are published
-		f.token.SetGrant(&hub.Grant{Subject: "tester", Publish: hub.NewFilterSet()})
+		f.token.SetGrant(&auth.Grant{Subject: "tester", Publish: hub.NewFilterSet()})
 		_, _ = io.WriteString(write, good+"\n"+good+"\n")
 		_ = write.Close()
 	}()

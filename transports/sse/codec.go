@@ -108,7 +108,7 @@ func (c codec) AppendGap(dst []byte, g *hub.Gap) []byte {
 }
 
 func (c codec) AppendError(dst []byte, id string, p *problems.Problem) []byte {
-	return c.appendFinal(dst, wire.AppendSSEError(nil, web.RetryDelay(), id, p), p.Temporary())
+	return c.appendFinal(dst, wire.AppendSSEError(nil, problems.RetryDelay(), id, p), p.Temporary())
 }
 
 func (c codec) AppendGoaway(dst []byte, id string, retry time.Duration) []byte {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 	"github.com/trivium-hub/trivium/transports/internal/web"
@@ -18,7 +19,6 @@ import (
 type Config struct {
 	Hub          *hub.Hub
 	Registry     *connection.Registry
-	Access       web.AccessFunc
 	Counters     *connection.Counters
 	MaxTopics    int           // filters per subscription; 0: any number
 	WriteTimeout time.Duration // without progress
@@ -65,10 +65,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !web.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
 		return
 	}
-	access := h.cfg.Access(r.Context())
+	access := auth.AccessFrom(r.Context())
 	request, c, problem := h.parseRequest(r, access)
 	if problem == nil && h.cfg.Registry.IsDraining() {
-		problem = problems.Draining(web.RetryDelay())
+		problem = problems.Draining(problems.RetryDelay())
 	}
 	if problem != nil {
 		h.HandleError(w, r, problem)
@@ -94,7 +94,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.HandleError(w, r, problems.Of(err))
 		return
 	}
-	opening := c.appendBlock(nil, wire.AppendSSEOpen(nil, web.RetryDelay(), subscription.Cursor()))
+	opening := c.appendBlock(nil, wire.AppendSSEOpen(nil, problems.RetryDelay(), subscription.Cursor()))
 	setHeader(w)
 	b := &pendingStream{access: access, codec: c, writer: writer, subscription: subscription, opening: opening}
 	if r.ProtoMajor > 1 {
@@ -113,7 +113,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // pendingStream is a stream that is admitted but not started.
 type pendingStream struct {
-	access       web.Access
+	access       auth.Access
 	codec        codec
 	writer       *connection.Writer
 	subscription *hub.Subscription
@@ -132,13 +132,13 @@ func (h *Handler) startWriter(b *pendingStream, conn connection.Conn) bool {
 	if b.writer.Start(h.writerConfigs[b.codec], b.access, b.subscription, conn, b.opening) {
 		return true
 	}
-	last := b.codec.AppendError(b.opening, b.subscription.Cursor(), problems.Draining(web.RetryDelay()))
+	last := b.codec.AppendError(b.opening, b.subscription.Cursor(), problems.Draining(problems.RetryDelay()))
 	_ = conn.Write(last, h.cfg.WriteTimeout) // if this fails, the client is gone
 	b.abandon()
 	return false
 }
 
-func (h *Handler) parseRequest(r *http.Request, access web.Access) (hub.Request, codec, *problems.Problem) {
+func (h *Handler) parseRequest(r *http.Request, access auth.Access) (hub.Request, codec, *problems.Problem) {
 	q, problem := web.ParseQuery(r)
 	if problem != nil {
 		return hub.Request{}, codec{}, problem
@@ -225,7 +225,7 @@ func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *problem
 	}
 	web.CountProblem(r, p)
 	setHeader(w)
-	_, err := w.Write(wire.AppendSSEError(nil, max(web.RetryDelay(), p.RetryAfter), clientPosition(r), p))
+	_, err := w.Write(wire.AppendSSEError(nil, max(problems.RetryDelay(), p.RetryAfter), clientPosition(r), p))
 	if err == nil {
 		h.abortBody(w)
 	}

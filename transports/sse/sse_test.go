@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
@@ -108,7 +109,7 @@ func TestHead(t *testing.T) {
 // An EventSource never reconnects after a status other than 200, so a temporary refusal is sent in
 // a stream.
 func TestRefused(t *testing.T) {
-	s := tt.Start(t, tt.Config{Grant: &hub.Grant{Subscribe: hub.NewFilterSet()}})
+	s := tt.Start(t, tt.Config{Grant: &auth.Grant{Subscribe: hub.NewFilterSet()}})
 	draining := tt.Start(t, tt.Config{})
 	draining.Registry.Drain(context.Background(), time.Millisecond)
 	for _, row := range []struct {

@@ -2,7 +2,9 @@
 
 package udp
 
-import "net"
+import (
+	"net"
+)
 
 // setReadBuffer requests a read buffer of n bytes. The actual size is unknown.
 func setReadBuffer(conn *net.UDPConn, n int) (int, error) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
@@ -100,7 +101,7 @@ func TestUnsubscribeFilterGivenTwice(t *testing.T) {
 
 // Without a filter in the URL, the filters are those of the token.
 func TestCommandsWithoutTopics(t *testing.T) {
-	s := tt.Start(t, tt.Config{Grant: &hub.Grant{Subscribe: filterSet(t, "a", "b", "c.*")}})
+	s := tt.Start(t, tt.Config{Grant: &auth.Grant{Subscribe: filterSet(t, "a", "b", "c.*")}})
 	c := dial(t, s)
 	require.Equal(t, "cursor", exchange(t, c, `{"op":"subscribe","topic":"a","cursor":"00000000-1"}`).Problem.Parameter, "it has topics")
 	require.Equal(t, wire.OpAck, exchange(t, c, `{"op":"unsubscribe","topic":"a"}`).Op)
@@ -113,7 +114,7 @@ func TestCommandsWithoutTopics(t *testing.T) {
 
 // A refused command is answered, changes nothing, and the connection stays open.
 func TestRefusedCommands(t *testing.T) {
-	grant := &hub.Grant{Subject: "s", Subscribe: filterSet(t, "a.>", "b"), Publish: filterSet(t, "p.>")}
+	grant := &auth.Grant{Subject: "s", Subscribe: filterSet(t, "a.>", "b"), Publish: filterSet(t, "p.>")}
 	s := tt.Start(t, tt.Config{Grant: grant, MaxTopics: 2})
 	c := dial(t, s, "topic", "a.b")
 	for _, row := range []struct {
@@ -177,7 +178,7 @@ func TestPublishCommand(t *testing.T) {
 
 // A token that may only publish can use a connection without topics.
 func TestPublishOnlyToken(t *testing.T) {
-	s := tt.Start(t, tt.Config{Grant: &hub.Grant{Publish: filterSet(t, ">")}})
+	s := tt.Start(t, tt.Config{Grant: &auth.Grant{Publish: filterSet(t, ">")}})
 	c := dial(t, s, "subscribe", "none")
 	require.Equal(t, wire.OpAck, exchange(t, c, `{"op":"publish","topic":"a","data":0}`).Op)
 	require.Equal(t, 403, exchange(t, c, `{"op":"subscribe","topic":"a"}`).Problem.Status)
@@ -208,7 +209,7 @@ func heap() int64 {
 
 // A connection that is lost, refused or closed leaves no memory behind.
 func TestClosedConnectionsLeaveNoMemory(t *testing.T) {
-	s := tt.Start(t, tt.Config{Grant: &hub.Grant{Subscribe: filterSet(t, "a")}})
+	s := tt.Start(t, tt.Config{Grant: &auth.Grant{Subscribe: filterSet(t, "a")}})
 	for name, connect := range map[string]func(){
 		"lost": func() {
 			c, err := s.DialSocket(tt.Query(), nil, nil)
@@ -238,7 +239,7 @@ func TestClosedConnectionsLeaveNoMemory(t *testing.T) {
 // A page cannot see an HTTP status, so it is told the error on a WebSocket connection.
 func TestRefusedWithOrigin(t *testing.T) {
 	origin := http.Header{"Origin": {"https://a.example"}, "Sec-Websocket-Protocol": {"trivium.v1"}}
-	s := tt.Start(t, tt.Config{Grant: &hub.Grant{Subscribe: filterSet(t, "a")}})
+	s := tt.Start(t, tt.Config{Grant: &auth.Grant{Subscribe: filterSet(t, "a")}})
 	for query, want := range map[string]struct{ status, code int }{
 		"b":  {403, 4403},
 		"a*": {400, 4400},

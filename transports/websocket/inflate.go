@@ -1,6 +1,8 @@
 package websocket
 
-import "bytes"
+import (
+	"bytes"
+)
 
 // inflateTail is the end that a compressed message omits (RFC 7692, section 7.2.2), followed by an
 // empty last block, which ends the stream.

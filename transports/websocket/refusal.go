@@ -1,6 +1,8 @@
 package websocket
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+)
 
 // reason is the metric label of a refusal.
 type reason int

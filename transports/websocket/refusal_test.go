@@ -3,7 +3,6 @@ package websocket_test
 import (
 	"bufio"
 	"bytes"
-	"context"
 	encoding "encoding/binary"
 	"io"
 	"net"
@@ -19,10 +18,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
-	"github.com/trivium-hub/trivium/transports/internal/web"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/websocket"
@@ -33,6 +32,7 @@ type watched struct {
 	*tt.Server
 	handler  http.Handler
 	refusals websocket.Refusals
+	token    *tt.Token
 }
 
 // assemble returns a watched that does not listen. close must be called.
@@ -40,10 +40,9 @@ func assemble(t testing.TB, cfg websocket.Config) (s *watched, end func()) {
 	h, err := hub.New(hub.Config{})
 	require.NoError(t, err)
 	everything := hub.NewFilterSet(hub.Everything)
-	token := tt.NewToken(&hub.Grant{Subject: "test", Subscribe: everything, Publish: everything})
-	s = &watched{Server: &tt.Server{Hub: h, Registry: connection.NewRegistry(0)}}
+	token := tt.NewToken(&auth.Grant{Subject: "test", Subscribe: everything, Publish: everything})
+	s = &watched{token: token, Server: &tt.Server{Hub: h, Registry: connection.NewRegistry(0)}}
 	cfg.Hub, cfg.Registry, cfg.Counters, cfg.Refusals = h, s.Registry, &s.WebSocket, &s.refusals
-	cfg.Access = func(context.Context) web.Access { return token }
 	cfg.WriteTimeout = tt.Patience
 	s.handler = websocket.New(cfg)
 	return s, func() {
@@ -54,7 +53,7 @@ func assemble(t testing.TB, cfg websocket.Config) (s *watched, end func()) {
 
 func watch(t testing.TB, cfg websocket.Config) *watched {
 	s, end := assemble(t, cfg)
-	server := httptest.NewServer(s.handler)
+	server := httptest.NewServer(tt.Authorized(s.token, s.handler))
 	s.Addr = server.Listener.Addr().String()
 	t.Cleanup(func() {
 		server.Close()
@@ -280,7 +279,7 @@ func TestEndsInTime(t *testing.T) {
 					"Connection": {"Upgrade"}, "Upgrade": {"websocket"},
 					"Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="},
 				}
-				s.handler.ServeHTTP(hijacked{httptest.NewRecorder(), server}, r)
+				tt.Authorized(s.token, s.handler).ServeHTTP(hijacked{httptest.NewRecorder(), server}, r)
 				hello := make([]byte, 1)
 				_, err := client.Read(hello)
 				require.NoError(t, err)

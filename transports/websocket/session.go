@@ -11,6 +11,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 	"github.com/trivium-hub/trivium/transports/internal/web"
@@ -39,7 +40,7 @@ type session struct {
 
 	// owned by the goroutine that reads, one at a time
 
-	access       web.Access
+	access       auth.Access
 	filters      []hub.Filter  // as requested; the subscription has them as a set
 	grantedSet   hub.FilterSet // all that the token may read, if no filter was requested; else empty
 	pendingStart *hub.Start    // start of the first subscribe after ?subscribe=none; nil: the next event
@@ -99,7 +100,7 @@ func (s *session) subscribe(c *wire.Command) error {
 		return err
 	}
 	set := hub.NewFilterSet(filters...)
-	if problem := web.MaySubscribe(s.access.Grant(), set); problem != nil {
+	if problem := s.access.Grant().CheckSubscription(set); problem != nil {
 		return problem
 	}
 	if c.PositionMember() == "" && s.pendingStart != nil {
@@ -217,7 +218,7 @@ func (s *session) published(c *wire.Command, id hub.Cursor, count uint64, err er
 
 // renewToken replaces the connection's token.
 func (s *session) renewToken(c *wire.Command) error {
-	fresh, problem := s.access.Renew(c.Token)
+	fresh, problem := s.access.Renew(context.Background(), c.Token) // the request has ended
 	if problem != nil {
 		return problem
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 	"golang.org/x/time/rate"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 	"github.com/trivium-hub/trivium/transports/internal/intake"
@@ -37,7 +38,6 @@ const (
 type Config struct {
 	Hub          *hub.Hub
 	Registry     *connection.Registry
-	Access       web.AccessFunc
 	Counters     *connection.Counters
 	MaxTopics    int            // filters per connection; 0: any number
 	Refusals     *Refusals      // optional
@@ -108,10 +108,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !checkHandshake(w, r) {
 		return
 	}
-	s := &session{h: h, access: h.cfg.Access(r.Context())}
+	s := &session{h: h, access: auth.AccessFrom(r.Context())}
 	request, problem := s.parseQuery(r)
 	if problem == nil && h.cfg.Registry.IsDraining() {
-		problem = problems.Draining(web.RetryDelay())
+		problem = problems.Draining(problems.RetryDelay())
 	}
 	if problem != nil {
 		h.HandleError(w, r, problem)
@@ -162,7 +162,7 @@ func (s *session) start(u *upgrade, subscription *hub.Subscription, cloudEvents 
 	if !s.out.Start(config, s.access, subscription, conn, wire.AppendTextFrame(nil, hello)) {
 		s.access.Release(s.out)
 		subscription.Close()
-		sendLastMessage(u.conn, codec{}.AppendGoaway(nil, "", web.RetryDelay()))
+		sendLastMessage(u.conn, codec{}.AppendGoaway(nil, "", problems.RetryDelay()))
 		return
 	}
 	early := u.early // keep nothing else of the request

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
@@ -92,7 +93,7 @@ func TestStartWhileDraining(t *testing.T) {
 	for range 2000 {
 		registry := connection.NewRegistry(0)
 		cfg := &connection.Config{Codec: lines{}, Counters: new(connection.Counters), Registry: registry, WriteTimeout: longTimeout}
-		token := tt.NewToken(&hub.Grant{Subscribe: all})
+		token := tt.NewToken(&auth.Grant{Subscribe: all})
 		w := connection.New()
 		require.Nil(t, token.Acquire(w))
 		s, err := h.Subscribe(hub.Request{Filters: all}, w)
@@ -168,7 +169,7 @@ func TestDrainEndsWithLastMember(t *testing.T) {
 		w := connection.New()
 		s, err := h.Subscribe(hub.Request{Filters: all}, w)
 		require.NoError(t, err)
-		require.True(t, w.Start(cfg, tt.NewToken(&hub.Grant{Subscribe: all}), s, nullConn{}, []byte("open\n")))
+		require.True(t, w.Start(cfg, tt.NewToken(&auth.Grant{Subscribe: all}), s, nullConn{}, []byte("open\n")))
 		const window = time.Hour
 		start := time.Now()
 		registry.Drain(t.Context(), window)

@@ -3,21 +3,11 @@ package connection
 import (
 	"time"
 
-	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// TokenSession holds the rights of a connection. The Writer releases it when it is closed.
-type TokenSession interface {
-	// Grant returns the current rights, or nil if the token is no longer valid.
-	Grant() *hub.Grant
-	// Authorize returns the problem that ends a subscription to set, or nil if it may continue.
-	Authorize(set hub.FilterSet) *problems.Problem
-	Acquire(h hub.Holder) *problems.Problem
-	Release(h hub.Holder)
-}
-
-// OnRightsChanged implements hub.Holder. It ends the stream if the subscription is no longer
+// OnRightsChanged implements auth.Holder. It ends the stream if the subscription is no longer
 // authorized.
 func (w *Writer) OnRightsChanged() {
 	w.mu.Lock()
@@ -35,7 +25,7 @@ func (w *Writer) checkRights() {
 	if w.closed || w.ended || w.queued != nil && w.queued.closeTimer != nil {
 		return
 	}
-	p := w.session.Authorize(w.sub.Filters())
+	p := w.session.Grant().Authorize(w.sub.Filters())
 	if p == nil {
 		return
 	}
@@ -48,13 +38,13 @@ func (w *Writer) checkRights() {
 }
 
 // Renew replaces the session by fresh. If it returns a problem, nothing has changed.
-func (w *Writer) Renew(fresh TokenSession) *problems.Problem {
+func (w *Writer) Renew(fresh auth.Access) *problems.Problem {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed || w.ending {
 		return nil
 	}
-	if p := fresh.Authorize(w.sub.Filters()); p != nil {
+	if p := fresh.Grant().Authorize(w.sub.Filters()); p != nil {
 		return p
 	}
 	if p := fresh.Acquire(w); p != nil {

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/problems"
 )
@@ -52,7 +53,7 @@ type Counters struct {
 }
 
 // Writer owns the write side of one connection after its handshake, and the position of its
-// subscription. It implements hub.Sink and hub.Holder, and is a member of its Registry.
+// subscription. It implements hub.Sink and auth.Holder, and is a member of its Registry.
 type Writer struct {
 	// static after Start
 
@@ -67,7 +68,7 @@ type Writer struct {
 
 	// guarded by mu
 
-	session TokenSession // nil before Start
+	session auth.Access // nil before Start
 	queued  *pending
 	watch   watch // of conn, for input or for the peer's close
 	// writing is set while the drain goroutine owns the connection, and until Start. Other callers
@@ -123,7 +124,7 @@ func (w *Writer) signalStateChange() {
 // Start writes opening, then the events of sub. The caller has acquired session already. Start
 // reports false if the registry accepts no more members; the connection then remains the caller's.
 // Otherwise the Writer closes sub and conn and releases session when it is closed.
-func (w *Writer) Start(cfg *Config, lease TokenSession, sub *hub.Subscription, conn Conn, opening []byte) bool {
+func (w *Writer) Start(cfg *Config, lease auth.Access, sub *hub.Subscription, conn Conn, opening []byte) bool {
 	// mu is held throughout, so that Registry.Close never sees a Writer that is half started.
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
@@ -103,7 +104,7 @@ func (b *bench) connect() (*connection.Writer, net.Conn) {
 	}
 	s, err := b.hub.Subscribe(hub.Request{Filters: hub.NewFilterSet(hub.Everything)}, sink)
 	require.NoError(b.t, err)
-	require.True(b.t, w.Start(&b.cfg, tt.NewToken(&hub.Grant{Subscribe: hub.NewFilterSet(hub.Everything)}), s, conn, []byte("open\n")))
+	require.True(b.t, w.Start(&b.cfg, tt.NewToken(&auth.Grant{Subscribe: hub.NewFilterSet(hub.Everything)}), s, conn, []byte("open\n")))
 	return w, client
 }
 

@@ -2,7 +2,9 @@
 
 package transporttest
 
-import "syscall"
+import (
+	"syscall"
+)
 
 func setReceiveBuffer(fd uintptr, bytes int) error {
 	return syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, bytes)

@@ -1,6 +1,8 @@
 package transporttest
 
-import "syscall"
+import (
+	"syscall"
+)
 
 func setReceiveBuffer(fd uintptr, bytes int) error {
 	return syscall.SetsockoptInt(syscall.Handle(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, bytes)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 )
 
@@ -61,7 +62,7 @@ func tokenEnds(t *testing.T, s *Server, r Path) {
 func rightWithdrawn(t *testing.T, s *Server, r Path) {
 	loser, _ := opened(t, s, r, Query("topic", "a.*", "topic", "b"))
 	keeper, _ := opened(t, s, r, Query("topic", "a.b"))
-	less := &hub.Grant{Subject: "test", Subscribe: filterSet("a.>")}
+	less := &auth.Grant{Subject: "test", Subscribe: filterSet("a.>")}
 	end := time.AfterFunc(20*time.Millisecond, func() { s.Token.SetGrant(less) })
 	defer end.Stop()
 	requireUnauthorized(t, loser, r, 403)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 )
 
@@ -52,7 +53,7 @@ func TestScenarios(t *testing.T) {
 		{"cut before the first event", Config{}, cutBeforeFirst},
 		{"heartbeat", Config{Heartbeat: 100 * time.Millisecond}, heartbeat},
 		{"history and live join", Config{}, join},
-		{"grant", Config{Grant: &hub.Grant{Subscribe: filterSet("a.>")}}, grant},
+		{"grant", Config{Grant: &auth.Grant{Subscribe: filterSet("a.>")}}, grant},
 		{"bad parameters", Config{MaxTopics: 2}, badParameters},
 	})
 }

@@ -14,10 +14,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 	"github.com/trivium-hub/trivium/transports/internal/intake"
-	"github.com/trivium-hub/trivium/transports/internal/web"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 	"github.com/trivium-hub/trivium/transports/longpoll"
 	"github.com/trivium-hub/trivium/transports/sse"
@@ -29,7 +29,7 @@ type Config struct {
 	Hub            hub.Config
 	Heartbeat      time.Duration  // 0: none
 	WriteTimeout   time.Duration  // 0: Patience
-	Grant          *hub.Grant     // rights of every request; nil: all
+	Grant          *auth.Grant    // rights of every request; nil: all
 	MessageRate    float64        // see websocket.Config
 	Intake         *intake.Budget // for WebSocket messages; nil: none
 	MessageTimeout time.Duration  // see websocket.Config
@@ -63,26 +63,25 @@ func Start(t testing.TB, cfg Config) *Server {
 	h, err := hub.New(cfg.Hub)
 	require.NoError(t, err)
 	s := &Server{Hub: h, Registry: connection.NewRegistry(cfg.Heartbeat), Token: NewToken(cmp.Or(cfg.Grant, everything))}
-	access := func(context.Context) web.Access { return s.Token }
 	asCloudEvents := wire.CloudEvents{Source: CloudEventsSource}
 	timeout := cmp.Or(cfg.WriteTimeout, Patience)
 
 	routes := http.NewServeMux()
 	routes.Handle("/sse", sse.New(sse.Config{
-		Hub: h, Registry: s.Registry, Access: access, Counters: &s.SSE, MaxTopics: cfg.MaxTopics,
+		Hub: h, Registry: s.Registry, Counters: &s.SSE, MaxTopics: cfg.MaxTopics,
 		WriteTimeout: timeout, Disconnect: cfg.Disconnect, CleanEnd: cfg.CleanEnd, Portable: cfg.Portable, CloudEvents: asCloudEvents,
 	}))
 	routes.Handle("/ws", websocket.New(websocket.Config{
-		Hub: h, Registry: s.Registry, Access: access, Counters: &s.WebSocket, MaxTopics: cfg.MaxTopics,
+		Hub: h, Registry: s.Registry, Counters: &s.WebSocket, MaxTopics: cfg.MaxTopics,
 		WriteTimeout: timeout, Disconnect: cfg.Disconnect, Portable: cfg.Portable,
 		Intake: cfg.Intake, MessageTimeout: cfg.MessageTimeout, MessageRate: cfg.MessageRate, Compression: cfg.Compression,
 		CloudEvents: asCloudEvents,
 	}))
 	routes.Handle("/poll", longpoll.New(longpoll.Config{
-		Hub: h, Registry: s.Registry, Access: access, Counters: &s.Poll, MaxTopics: cfg.MaxTopics,
+		Hub: h, Registry: s.Registry, Counters: &s.Poll, MaxTopics: cfg.MaxTopics,
 		WriteTimeout: timeout, CloudEvents: asCloudEvents,
 	}))
-	s.serve(t, routes, cfg)
+	s.serve(t, Authorized(s.Token, routes), cfg)
 	return s
 }
 

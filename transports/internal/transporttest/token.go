@@ -3,15 +3,16 @@ package transporttest
 import (
 	"context"
 	"maps"
+	"net/http"
 	"slices"
 	"sync"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/internal/web"
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-var everything = &hub.Grant{
+var everything = &auth.Grant{
 	Subject:   "test",
 	Subscribe: hub.NewFilterSet(hub.Everything),
 	Publish:   hub.NewFilterSet(hub.Everything),
@@ -20,21 +21,21 @@ var everything = &hub.Grant{
 // freshToken is a valid token for the command auth, with all rights.
 const freshToken = "fresh"
 
-// Token is the web.Access of every request to a Server. It has no limits.
+// Token is the auth.Access of every request to a Server. It has no limits.
 type Token struct {
 	renewing *Token // the Token whose connections this one takes over
 	mu       sync.Mutex
-	grant    *hub.Grant
-	holders  map[hub.Holder]struct{}
+	grant    *auth.Grant
+	holders  map[auth.Holder]struct{}
 }
 
 // NewToken returns a Token with the grant.
-func NewToken(grant *hub.Grant) *Token {
-	return &Token{grant: grant, holders: make(map[hub.Holder]struct{})}
+func NewToken(grant *auth.Grant) *Token {
+	return &Token{grant: grant, holders: make(map[auth.Holder]struct{})}
 }
 
 // SetGrant changes the rights of the token; nil ends it.
-func (t *Token) SetGrant(grant *hub.Grant) {
+func (t *Token) SetGrant(grant *auth.Grant) {
 	t.mu.Lock()
 	t.grant = grant
 	holders := slices.Collect(maps.Keys(t.holders))
@@ -51,21 +52,18 @@ func (t *Token) Holders() int {
 	return len(t.holders)
 }
 
-// Grant implements web.Access.
-func (t *Token) Grant() *hub.Grant {
+// Grant implements auth.Access.
+func (t *Token) Grant() *auth.Grant {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.grant
 }
 
-// Sender implements web.Access.
+// Sender implements auth.Access.
 func (t *Token) Sender() string { return "token" }
 
-// Authorize implements web.Access.
-func (t *Token) Authorize(set hub.FilterSet) *problems.Problem { return web.Authorize(t.Grant(), set) }
-
-// Acquire implements web.Access.
-func (t *Token) Acquire(h hub.Holder) *problems.Problem {
+// Acquire implements auth.Access.
+func (t *Token) Acquire(h auth.Holder) *problems.Problem {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.grant == nil {
@@ -78,30 +76,30 @@ func (t *Token) Acquire(h hub.Holder) *problems.Problem {
 	return nil
 }
 
-// AcquireUncounted implements web.Access.
-func (t *Token) AcquireUncounted(h hub.Holder) *problems.Problem { return t.Acquire(h) }
+// AcquireUncounted implements auth.Access.
+func (t *Token) AcquireUncounted(h auth.Holder) *problems.Problem { return t.Acquire(h) }
 
-// Release implements web.Access.
-func (t *Token) Release(h hub.Holder) {
+// Release implements auth.Access.
+func (t *Token) Release(h auth.Holder) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.holders, h)
 }
 
-// ReserveFilters implements web.Access.
-func (t *Token) ReserveFilters(hub.Holder, hub.FilterSet) *problems.Problem { return nil }
+// ReserveFilters implements auth.Access.
+func (t *Token) ReserveFilters(auth.Holder, hub.FilterSet) *problems.Problem { return nil }
 
-// AdmitSubscription implements web.Access.
+// AdmitSubscription implements auth.Access.
 func (t *Token) AdmitSubscription() *problems.Problem { return nil }
 
-// AdmitPublish implements web.Access.
+// AdmitPublish implements auth.Access.
 func (t *Token) AdmitPublish(int) *problems.Problem { return nil }
 
-// WaitPublish implements web.Access.
+// WaitPublish implements auth.Access.
 func (t *Token) WaitPublish(_ context.Context, events int) (int, error) { return events, nil }
 
-// Renew implements web.Access.
-func (t *Token) Renew(text string) (web.Access, *problems.Problem) {
+// Renew implements auth.Access.
+func (t *Token) Renew(_ context.Context, text string) (auth.Access, *problems.Problem) {
 	if text != freshToken {
 		return nil, problems.InvalidToken("the token is not valid")
 	}
@@ -110,5 +108,12 @@ func (t *Token) Renew(text string) (web.Access, *problems.Problem) {
 	return fresh, nil
 }
 
-// Done implements web.Access.
+// Done implements auth.Access.
 func (t *Token) Done() {}
+
+// Authorized returns a handler that puts the Access into the context of each request, as auth.Middleware does.
+func Authorized(access auth.Access, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(auth.WithAccess(r.Context(), access)))
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 	"github.com/trivium-hub/trivium/transports/problems"
@@ -14,7 +15,7 @@ import (
 // ParseSubscription parses the subscription that the request asks for, and authorizes it. Without a
 // topic it covers everything that the grant may read. It also returns the filters named in the
 // query. maxTopics is as for wire.ParseSelection.
-func ParseSubscription(r *http.Request, q url.Values, grant *hub.Grant, maxTopics int) (hub.Request, []hub.Filter, *problems.Problem) {
+func ParseSubscription(r *http.Request, q url.Values, grant *auth.Grant, maxTopics int) (hub.Request, []hub.Filter, *problems.Problem) {
 	s, err := wire.ParseSelection(q, r.Header.Get("Last-Event-ID"), maxTopics, time.Now())
 	if err != nil {
 		return hub.Request{}, nil, problems.Of(err)
@@ -25,26 +26,12 @@ func ParseSubscription(r *http.Request, q url.Values, grant *hub.Grant, maxTopic
 	} else {
 		request.Filters = hub.NewFilterSet(s.Filters...)
 	}
-	return request, s.Filters, MaySubscribe(grant, request.Filters)
-}
-
-// MaySubscribe returns the problem of subscribing to the set, or nil if the grant allows it.
-func MaySubscribe(grant *hub.Grant, set hub.FilterSet) *problems.Problem {
-	if grant == nil {
-		return problems.TokenEnded()
-	}
-	if grant.Subscribe.Len() == 0 {
-		return problems.Forbidden("this token may not subscribe to anything")
-	}
-	if refused, ok := grant.MaySubscribe(set); !ok {
-		return problems.Forbidden("this token may not subscribe to " + refused.String())
-	}
-	return nil
+	return request, s.Filters, grant.CheckSubscription(request.Filters)
 }
 
 // MayPublishAny returns a problem if the grant allows no topic at all, else nil. It is used before
 // the topic is known.
-func MayPublishAny(grant *hub.Grant) *problems.Problem {
+func MayPublishAny(grant *auth.Grant) *problems.Problem {
 	switch {
 	case grant == nil:
 		return problems.TokenEnded()
@@ -56,7 +43,7 @@ func MayPublishAny(grant *hub.Grant) *problems.Problem {
 
 // MayPublish returns the problem of publishing to the topic, or nil if the grant allows it. An
 // invalid topic is left to the hub to refuse, since it is no matter of rights.
-func MayPublish(grant *hub.Grant, topic string) *problems.Problem {
+func MayPublish(grant *auth.Grant, topic string) *problems.Problem {
 	if grant == nil {
 		return problems.TokenEnded()
 	}

@@ -1,11 +1,9 @@
 package web
 
 import (
-	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/trivium-hub/trivium/transports/problems"
 )
@@ -30,19 +28,4 @@ func AllowMethods(w http.ResponseWriter, r *http.Request, methods ...string) boo
 // NotFound answers 404.
 func NotFound(w http.ResponseWriter, r *http.Request) {
 	WriteProblem(w, r, problems.NotFound())
-}
-
-// Jitter returns a random duration, uniform between shortest and longest. It spreads the reconnects
-// of clients that were disconnected at the same time.
-func Jitter(shortest, longest time.Duration) time.Duration {
-	if longest <= shortest {
-		return shortest
-	}
-	return shortest + rand.N(longest-shortest+1)
-}
-
-// RetryDelay returns the random time after which a client retries that lost its stream or was
-// refused temporarily: 2 to 4 seconds, in whole milliseconds.
-func RetryDelay() time.Duration {
-	return Jitter(2*time.Second, 4*time.Second).Round(time.Millisecond)
 }

@@ -160,18 +160,3 @@ func (l *oneConn) Close() error {
 }
 
 func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
-
-func TestJitter(t *testing.T) {
-	const from, to = 2 * time.Second, 4 * time.Second
-	low, high := to, from
-	for range 1000 {
-		d := Jitter(from, to)
-		require.GreaterOrEqual(t, d, from)
-		require.LessOrEqual(t, d, to)
-		low, high = min(low, d), max(high, d)
-	}
-	require.Less(t, low, from+200*time.Millisecond, "uniform over all of it")
-	require.Greater(t, high, to-200*time.Millisecond)
-	require.Equal(t, to, Jitter(to, from))
-	require.Equal(t, from, Jitter(from, from))
-}

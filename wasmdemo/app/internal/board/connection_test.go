@@ -83,13 +83,13 @@ func newTable(t *testing.T, heartbeat time.Duration) *table {
 // tokens accepts every token until all have ended.
 type tokens struct{ ended atomic.Bool }
 
-func (v *tokens) Verify(string) (*auth.Credential, error) {
+func (v *tokens) Verify(_ context.Context, _ *http.Request, _ string) (*auth.Credential, error) {
 	every, err := hub.ParseFilter(">")
 	if err != nil {
 		return nil, err
 	}
 	all := hub.NewFilterSet(every)
-	return v.Recheck(&auth.Credential{Grant: &hub.Grant{Subject: "everybody", Subscribe: all, Publish: all}})
+	return v.Recheck(&auth.Credential{Grant: &auth.Grant{Subject: "everybody", Subscribe: all, Publish: all}})
 }
 
 func (v *tokens) Recheck(c *auth.Credential) (*auth.Credential, error) {

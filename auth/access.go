@@ -1,0 +1,108 @@
+package auth
+
+import (
+	"context"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/problems"
+)
+
+// Access holds the rights of one request for as long as its token is valid. A Middleware puts it into the request's
+// context; the transports use nothing else of this package. It is safe for concurrent use, except Acquire and Release of
+// the same holder.
+type Access interface {
+	// Grant returns the current rights, or nil if there are none: the token is no longer valid, or the request passed no
+	// Middleware.
+	Grant() *Grant
+	// Sender identifies the sender, for its share of receive memory: the token, or the client's address if there is no
+	// token.
+	Sender() string
+	// Acquire admits a connection. It counts toward the limits, and h is notified when the rights change, until Release.
+	// AcquireUncounted does the same without counting.
+	Acquire(h Holder) *problems.Problem
+	AcquireUncounted(h Holder) *problems.Problem
+	Release(h Holder)
+	// ReserveFilters counts the memory of the filters that h is about to subscribe to, instead of those before, until
+	// Release. h must be acquired. If it returns a problem, nothing has changed.
+	ReserveFilters(h Holder, set hub.FilterSet) *problems.Problem
+	// AdmitSubscription counts one more start of a subscription toward the connect rate. Acquire includes it.
+	AdmitSubscription() *problems.Problem
+	// AdmitPublish counts events about to be published, all or none.
+	AdmitPublish(events int) *problems.Problem
+	// WaitPublish blocks until some of the events may be published, and returns their number. The error is that of ctx.
+	WaitPublish(ctx context.Context, events int) (int, error)
+	// Renew verifies a new token. Acquire of the returned Access takes over the connection held by this one. Done must
+	// be called in any case.
+	Renew(ctx context.Context, token string) (Access, *problems.Problem)
+	Done()
+}
+
+// Holder is a connection, or a request that waits, to which an Access has been granted.
+type Holder interface {
+	// OnRightsChanged is called when the grant has changed or ended. It must not block. It may be called from any
+	// goroutine, also once more after Release.
+	OnRightsChanged()
+}
+
+type accessKey struct{}
+
+// WithAccess returns a context with the Access, for a program that authenticates requests without a Middleware.
+func WithAccess(ctx context.Context, access Access) context.Context {
+	return context.WithValue(ctx, accessKey{}, access)
+}
+
+// AccessFrom returns the Access in a context. If there is none, it returns one without any right.
+func AccessFrom(ctx context.Context) Access {
+	if access, ok := ctx.Value(accessKey{}).(Access); ok {
+		return access
+	}
+	return noAccess{}
+}
+
+// noAccess is the Access of a request that passed no Middleware.
+type noAccess struct{}
+
+func (noAccess) Grant() *Grant                             { return nil }
+func (noAccess) Sender() string                            { return "" }
+func (noAccess) Acquire(Holder) *problems.Problem          { return problems.MissingToken() }
+func (noAccess) AcquireUncounted(Holder) *problems.Problem { return problems.MissingToken() }
+func (noAccess) Release(Holder)                            {}
+func (noAccess) AdmitSubscription() *problems.Problem      { return problems.MissingToken() }
+func (noAccess) AdmitPublish(int) *problems.Problem        { return problems.MissingToken() }
+func (noAccess) Done()                                     {}
+
+func (noAccess) ReserveFilters(Holder, hub.FilterSet) *problems.Problem {
+	return problems.MissingToken()
+}
+
+func (noAccess) WaitPublish(context.Context, int) (int, error) { return 0, ErrNoToken }
+
+func (noAccess) Renew(context.Context, string) (Access, *problems.Problem) {
+	return nil, problems.MissingToken()
+}
+
+// The methods of Access return problems in place of errors.
+
+func (a *tokenAccess) Acquire(h Holder) *problems.Problem { return ProblemOf(a.acquire(h)) }
+
+func (a *tokenAccess) AcquireUncounted(h Holder) *problems.Problem {
+	return ProblemOf(a.acquireUncounted(h))
+}
+
+func (a *tokenAccess) ReserveFilters(h Holder, set hub.FilterSet) *problems.Problem {
+	return ProblemOf(a.reserveFilters(h, set))
+}
+
+func (a *tokenAccess) AdmitSubscription() *problems.Problem { return ProblemOf(a.admitSubscription()) }
+
+func (a *tokenAccess) AdmitPublish(events int) *problems.Problem {
+	return ProblemOf(a.admitPublish(events))
+}
+
+func (a *tokenAccess) Renew(ctx context.Context, token string) (Access, *problems.Problem) {
+	fresh, err := a.renew(ctx, token)
+	if err != nil {
+		return nil, ProblemOf(err)
+	}
+	return fresh, nil
+}

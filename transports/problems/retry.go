@@ -1,0 +1,21 @@
+package problems
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Jitter returns a random duration, uniform between shortest and longest. It spreads the reconnects
+// of clients that were disconnected at the same time.
+func Jitter(shortest, longest time.Duration) time.Duration {
+	if longest <= shortest {
+		return shortest
+	}
+	return shortest + rand.N(longest-shortest+1)
+}
+
+// RetryDelay returns the random time after which a client retries that lost its stream or was
+// refused temporarily: 2 to 4 seconds, in whole milliseconds.
+func RetryDelay() time.Duration {
+	return Jitter(2*time.Second, 4*time.Second).Round(time.Millisecond)
+}
