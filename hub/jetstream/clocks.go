@@ -107,13 +107,12 @@ func (e *Engine) sampleTimes(ctx context.Context, first, last uint64) (times []t
 	}
 	n := min(clockSamples, last-first+1)
 	all, err := inFlight(int(n), func(i int) (time.Time, error) {
-		m, err := e.getDirect(ctx, getRequest{Seq: first + uint64(i)*((last-first)/n), Next: e.prefix + ">"})
+		// Of the leader, since a sample that a damaged replica lacks would hide a fall.
+		m, err := e.getLeader(ctx, getRequest{Seq: first + uint64(i)*((last-first)/n), Next: e.prefix + ">"})
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return time.Time{}, nil // removed since, or the replica lags behind
-		} else if err != nil {
-			return time.Time{}, err
+			return time.Time{}, nil // removed since
 		}
-		return time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
+		return m.time, err
 	})
 	for _, at := range all {
 		if !at.IsZero() {

@@ -55,6 +55,8 @@ func (e *Engine) subjects(ctx context.Context, filter string) (map[string]uint64
 	switch {
 	case answer.Error != nil:
 		return nil, answer.Error
+	case answer.Cluster != nil && answer.Cluster.Leader == "":
+		return nil, errors.New("the stream has no leader") // any server may have answered
 	case answer.State.LastSeq < e.follows.reached():
 		return nil, errors.New("the server that answers lags behind")
 	}

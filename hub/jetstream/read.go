@@ -132,8 +132,11 @@ func (e *Engine) ReadAfter(ctx context.Context, seq uint64, limit hub.ReadLimit)
 	case m.seq > seq+1:
 		return e.deletedRange(ctx, seq, m.seq-1)
 	}
-	return nil, away(errors.New("the replica that was asked lags behind"))
+	return e.deleted(ctx, seq, min(seq+lagEvents, info.State.LastSeq)+1, limit.Events) // a lagging replica answered
 }
+
+// lagEvents is how many events are read from the leader at once in place of a replica that lags behind.
+const lagEvents = 64
 
 var errMissing = away(errors.New("messages of a direct get are missing"))
 

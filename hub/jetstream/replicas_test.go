@@ -1,13 +1,16 @@
 package jetstream
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/hub"
@@ -67,11 +70,74 @@ func testDamagedReplica(t *testing.T, c *cluster) {
 		require.Len(t, r.Events, events)
 		require.NoError(t, restarted.Close())
 	}
+	testSeekDamaged(t, c, cfg, damaged)
 	require.Eventually(t, func() bool { // a server that has just started may not have caught up yet
 		e.compareOnce(t.Context(), 1500)
 		return e.Stats().Differ[c.options[damaged].ServerName] > 0
 	}, enginetest.Patience, 100*time.Millisecond)
 	require.Positive(t, log.count("server="+c.options[damaged].ServerName))
+}
+
+// testSeekDamaged finds positions while the damaged server answers direct gets too.
+func testSeekDamaged(t *testing.T, c *cluster, cfg Config, damaged int) {
+	cfg.URL, cfg.Window = fmt.Sprintf("nats://127.0.0.1:%d", c.options[damaged].Port), 10
+	h, e := startHub(t, cfg, hub.Retention{Events: 10})
+	defer func() { require.NoError(t, h.Close()) }()
+	stream, err := e.js.Stream(t.Context(), cfg.Stream)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		_, err := e.getDirect(t.Context(), getRequest{Seq: 1500})
+		return errors.Is(err, jetstream.ErrMsgNotFound)
+	}, enginetest.Patience, time.Millisecond)
+	sequences := func(from, to uint64) (all []uint64) {
+		for seq := from; seq <= to; seq++ {
+			all = append(all, seq)
+		}
+		return all
+	}
+	set := enginetest.Set(t, "a")
+	var upTo []uint64
+	for seq := uint64(100); seq <= 3000; seq += 290 {
+		upTo = append(upTo, seq)
+	}
+	for e.Stats().FromLeader == 0 {
+		_, err := e.Newest(t.Context(), set, 1500, 10)
+		require.NoError(t, err)
+	}
+	for _, seq := range upTo {
+		for _, wanted := range []int{1, 10, 1000} {
+			got, err := e.Newest(t.Context(), set, seq, wanted)
+			require.NoError(t, err)
+			require.True(t, slices.Equal(sequences(seq-min(seq, uint64(wanted))+1, seq), got), "%d up to %d: %v", wanted, seq, got)
+		}
+		m, err := e.getLeader(t.Context(), getRequest{Seq: seq})
+		require.NoError(t, err)
+		at, err := e.SeqAt(t.Context(), m.time)
+		require.NoError(t, err)
+		require.LessOrEqual(t, at, seq-1)
+		before, err := e.getLeader(t.Context(), getRequest{Seq: max(at, 1)})
+		require.NoError(t, err)
+		require.False(t, at > 0 && !before.time.Before(m.time))
+		elements, err := e.ReadEach(t.Context(), []uint64{seq}, hub.ReadLimit{Events: 1, Bytes: 1 << 20})
+		require.NoError(t, err)
+		require.Equal(t, "a", elements[0].Topic)
+	}
+	// A replica that lags behind lists older messages only, and messages that the leader has removed.
+	require.NoError(t, stream.DeleteMsg(t.Context(), 2000))
+	want := slices.Concat(sequences(1990, 1999), sequences(2001, 2100))
+	for _, l := range []listing{
+		{first: 2101, low: 2101},
+		{first: 1, low: 1, found: sequences(1, 1000)},
+		{first: 1, low: 1900, found: sequences(1900, 1995)},
+		{first: 1, low: 1900, found: sequences(1991, 2100)},
+		{first: 1, low: 1900, found: slices.Concat(sequences(1900, 1950), sequences(2000, 2058))},
+		{first: 1, low: 2090, found: []uint64{2000, 2095}},
+	} {
+		l.found = l.found[len(l.found)-min(len(l.found), len(want)):]
+		got, err := e.confirmNewest(t.Context(), e.prefix+"a", l, 2100, len(want))
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
 }
 
 // followerOf waits until all servers have all messages of the engine's stream, and returns one that is not its

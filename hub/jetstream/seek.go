@@ -51,7 +51,7 @@ func (e *Engine) newest(ctx context.Context, subject string, upTo uint64, wanted
 		return nil, err
 	}
 	if total == 0 || first > upTo {
-		return nil, e.confirm(ctx, subject, 1, nil, upTo)
+		return e.confirmNewest(ctx, subject, listing{first: upTo + 1, low: upTo + 1}, upTo, wanted)
 	}
 	_, after, err := e.pending(ctx, subject, upTo+1)
 	if err != nil {
@@ -82,11 +82,7 @@ func (e *Engine) newest(ctx context.Context, subject string, upTo uint64, wanted
 	if err != nil {
 		return nil, err
 	}
-	if len(found) < wanted {
-		return found, e.confirm(ctx, subject, 1, found, upTo)
-	}
-	found = found[len(found)-wanted:]
-	return found, e.confirm(ctx, subject, found[0], found, upTo)
+	return e.confirmNewest(ctx, subject, listing{first: first, low: low, found: found[len(found)-min(len(found), wanted):]}, upTo, wanted)
 }
 
 // guess returns where to look between low, from which on there are has messages, and high: where those wanted

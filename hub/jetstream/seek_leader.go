@@ -1,0 +1,153 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Any replica may answer a direct get, also one that is damaged or lags behind. So the leader confirms what such an
+// answer says is missing. Where the leader disagrees, its messages count.
+
+// Bounds of a walk over the leader's messages.
+const (
+	walkParts = seekFlight // parts of a stretch that are walked at once
+	walkFirst = 64         // least length of the first stretch
+)
+
+// listing is what replicas reported of a subject.
+type listing struct {
+	first uint64   // of its first message
+	low   uint64   // found is complete from here on
+	found []uint64 // its newest messages, at most as many as are wanted
+}
+
+// covers reports whether the replicas reported that there is no message at seq.
+func (l *listing) covers(seq uint64) bool { return seq < l.first || seq >= l.low }
+
+// confirmNewest returns the sequences of the newest messages of the subject up to upTo, as the leader has them. It
+// asks the leader for each message of the listing and what lies between them, all at once.
+func (e *Engine) confirmNewest(ctx context.Context, subject string, l listing, upTo uint64, wanted int) ([]uint64, error) {
+	found := l.found
+	if e.cfg.Replicas == 1 && (len(found) == wanted || l.low <= l.first) {
+		return found, nil
+	}
+	from := uint64(1)
+	if len(found) == wanted {
+		from = found[0]
+	}
+	begin := func(i int) uint64 { // of the stretch before the message i
+		if i == 0 {
+			return from
+		}
+		return found[i-1] + 1
+	}
+	next, err := inFlight(len(found)+1, func(i int) (uint64, error) {
+		seq, err := e.nextOfLeader(ctx, subject, begin(i))
+		return min(seq, upTo+1), err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if slices.Equal(next[:len(found)], found) && next[len(found)] > upTo {
+		return found, nil
+	}
+	var newest []uint64
+	for i, end := len(found), upTo; i >= 0 && len(newest) < wanted; i-- {
+		if i < len(found) {
+			end = found[i]
+		}
+		if next[i] > end {
+			continue // nothing new, or the leader has removed the message
+		}
+		more := []uint64{end}
+		if next[i] < end || i == len(found) {
+			if more, err = e.newestOfLeader(ctx, subject, next[i], end, wanted-len(newest)); err != nil {
+				return nil, err
+			}
+		}
+		newest = append(more, newest...)
+	}
+	if len(newest) < wanted && from > 1 {
+		more, err := e.newestOfLeader(ctx, subject, 1, from-1, wanted-len(newest))
+		if err != nil {
+			return nil, err
+		}
+		newest = append(more, newest...)
+	}
+	e.noteUnlisted(&l, newest)
+	return newest, nil
+}
+
+// noteUnlisted notes the messages that replicas should have listed.
+func (e *Engine) noteUnlisted(l *listing, newest []uint64) {
+	missing, last := 0, uint64(0)
+	for _, seq := range newest {
+		if _, listed := slices.BinarySearch(l.found, seq); !listed && l.covers(seq) {
+			missing, last = missing+1, seq
+		}
+	}
+	if missing > 0 {
+		e.replicas.lacks(last, missing)
+	}
+}
+
+// nextOfLeader returns the sequence of the leader's first message of the subject from seq on, the largest number if
+// there is none.
+func (e *Engine) nextOfLeader(ctx context.Context, subject string, seq uint64) (uint64, error) {
+	m, err := e.getLeader(ctx, getRequest{Seq: seq, Next: subject})
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 1<<64 - 2, nil
+	}
+	return m.seq, err
+}
+
+// newestOfLeader returns the sequences of the leader's newest messages of the subject in [from, to], at most as many
+// as are wanted. It goes back in stretches that grow while little is found.
+func (e *Engine) newestOfLeader(ctx context.Context, subject string, from, to uint64, wanted int) (newest []uint64, err error) {
+	limit := wanted/walkParts + walkFirst // of a part
+	for span := uint64(max(walkFirst, wanted)); len(newest) < wanted && to >= from; {
+		begin := from
+		if to-from >= span {
+			begin = to - span + 1
+		}
+		part := (to-begin)/walkParts + 1
+		parts, err := inFlight(walkParts, func(i int) ([]uint64, error) {
+			low := begin + uint64(i)*part
+			return e.walkLeader(ctx, subject, low, min(low+part-1, to), limit)
+		})
+		if err != nil {
+			return nil, err
+		}
+		got := slices.Concat(parts...)
+		if slices.ContainsFunc(parts, func(p []uint64) bool { return len(p) > limit }) {
+			span = max(span/4, walkFirst) // more than are wanted: a part that is no longer than limit is never cut short
+			continue
+		}
+		newest = append(got, newest...)
+		to = begin - 1
+		if len(got) < wanted/2+1 && span < 1<<60 {
+			span *= 4
+		}
+	}
+	return newest[len(newest)-min(len(newest), wanted):], nil
+}
+
+// walkLeader returns the sequences of the leader's messages of the subject in [from, to], more than the limit if it
+// stopped early.
+func (e *Engine) walkLeader(ctx context.Context, subject string, from, to uint64, limit int) (found []uint64, err error) {
+	for from <= to && len(found) <= limit {
+		seq, err := e.nextOfLeader(ctx, subject, from)
+		if err != nil {
+			return nil, err
+		}
+		if seq > to {
+			break
+		}
+		found = append(found, seq)
+		from = seq + 1
+	}
+	return found, nil
+}
