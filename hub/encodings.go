@@ -15,6 +15,7 @@ const maxEvictions = 256
 // encodingCache bounds the memory of the cached encodings of the in-memory log's events. Its budget is separate:
 // caching never removes an event. Encodings of newer events evict those of older events, but not vice versa. So a
 // replay of old events does not evict the encodings that live subscribers share.
+//
 // Its lock is taken after Hub.mu, or without it.
 type encodingCache struct {
 	limit int64        // bytes; static

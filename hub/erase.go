@@ -13,6 +13,7 @@ const eraseTimeout = 5 * time.Second
 // Erase removes an event for good from memory and from the engine's storage, on all hubs that share the log.
 // Subscribers that resume before the event get no gap, and its ID remains a valid cursor. A subscriber to which the
 // event is being sent may still receive it.
+//
 // The error is ErrNoEvent, ErrClosed, or one that wraps ErrUnavailable; in the last case, the event may be erased
 // or not.
 func (h *Hub) Erase(ctx context.Context, id Cursor) error {

@@ -7,8 +7,10 @@ import (
 // index finds the groups that an event may match. Each filter of a group has one anchor. The anchor of a filter
 // without wildcards is its topic. The anchor of another filter is one of its tokens together with the token's
 // position; of these, the index chooses the one with the fewest groups.
+//
 // The groups at the anchors of a topic are then matched with it, each once and with all its filters together. So
 // the cost of many filters is limited by the number of their groups, regardless of wildcards.
+//
 // The index is guarded by Hub.mu. Calls of deliver do not overlap, so deliver may call gather with a read lock.
 type index struct {
 	groups []*group // by number; nil: the number is free

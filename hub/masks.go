@@ -13,6 +13,7 @@ const blockFilters = 64
 // maskBlock matches up to 64 filters with a topic at once. For each position it has two kinds of masks: the filters
 // with "*" there, and by token the filters that name this token. find combines the masks of all tokens of the
 // topic.
+//
 // Tokens are identified by tags, which are 16 bits of their hashes. So the result of find has to be compared with
 // the topic again.
 type maskBlock struct {

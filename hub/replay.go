@@ -23,10 +23,12 @@ const (
 
 // replayReader reads for subscriptions what the in-memory log does not have: events that are older than it, and the
 // positions of starts in the durable log.
+//
 // One goroutine executes the queries of all subscriptions. After each read it pauses for as long as the read took,
 // so that replays leave half of the processor time to live subscribers. Time spent waiting for a server in another
 // process is not counted, see AddWaitTime. For subscribers that read forward, it reads several chunks at once and
 // ahead.
+//
 // The memory for chunks, those being read included, is limited by maxChunks, regardless of the number of
 // subscribers and of the event sizes. It is freed soon after the last read.
 type replayReader struct {
@@ -230,6 +232,7 @@ func (rr *replayReader) run(ctx context.Context) {
 // nextQuery picks the next query. Every second pick is the chunk query with the lowest seq above that of the last
 // such pick. So subscribers move up through the log together and share chunks. After the highest seq, the sweep
 // begins again with the lowest.
+//
 // The other picks alternate between the cheapest query (one for a position, or the chunk nearest to the in-memory
 // log) and the query that has waited longest. Otherwise a query could wait forever in a log that grows faster than
 // it is read.

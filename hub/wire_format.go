@@ -9,6 +9,7 @@ const WireFormatCount = 7
 
 // Encoded returns the event's bytes in a wire format. It calls encode on first use. Concurrent callers may both
 // encode; one result is cached. The bytes must not be changed.
+//
 // If the encoding cache has no room for the event, the event is encoded anew for each reader.
 func (e *Event) Encoded(format WireFormat, encode func(*Event) []byte) []byte {
 	if kept := e.encodingIn(format); kept != nil {
