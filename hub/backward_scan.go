@@ -3,26 +3,26 @@ package hub
 import "slices"
 
 // backwardScan finds the position of a start with Last if the in-memory log has too few matching events. It goes
-// backward through the log in stretches of fixed boundaries. Each stretch is read forward in chunks. Because of the
-// fixed boundaries, subscriptions that scan the same part share the chunks.
+// backward through the log in stretches, and reads each stretch forward in chunks. The boundaries of the stretches
+// are the same for all scans, so subscriptions that scan the same part share the chunks.
 type backwardScan struct {
 	set       FilterSet
-	position  uint64   // before the oldest event that was found; if none, the newest event
+	position  uint64   // position before the oldest event that was found, or the newest position if none was
 	known     int      // number of matching events in the in-memory log
 	missing   int      // number of events that are still to be found
-	counted   bool     // missing was limited to the number of matching events in the log
-	finished  bool     // the position was returned
-	scanned   int      // number of chunks
-	foundSeqs []uint64 // events that were found, followed by the first seq that the in-memory log had
+	counted   bool     // missing has been reduced to what the log can have
+	finished  bool     // run has returned the position
+	scanned   int      // number of chunks that were scanned
+	foundSeqs []uint64 // seqs of the events that were found, followed by the first seq of the in-memory log
 
-	// The current stretch is (from, to]. Events up to scannedTo were scanned.
+	// The current stretch is (from, to]. Its events up to scannedTo have been scanned.
 
 	from, scannedTo, to uint64
-	inStretch           []uint64 // seqs found in the current stretch
+	inStretch           []uint64 // seqs of the events found in the current stretch
 }
 
-// newBackwardScan returns a scan of the log up to lowWatermark. In the newer events, found matching events were found, of
-// which the oldest follows position.
+// newBackwardScan returns a scan that begins at lowWatermark. The in-memory log has already yielded found of the
+// wanted events, of which the oldest follows position.
 func newBackwardScan(set FilterSet, lowWatermark, position uint64, found, wanted int) *backwardScan {
 	b := &backwardScan{set: set, position: position, known: found, missing: wanted - found, foundSeqs: []uint64{lowWatermark + 1}}
 	b.startStretch(lowWatermark)
@@ -38,8 +38,8 @@ func (b *backwardScan) startStretch(seq uint64) {
 	b.scannedTo, b.inStretch = b.from, b.inStretch[:0]
 }
 
-// run continues the scan until it has found enough events or the log begins, and returns the position. ok is false
-// if it waits for the replay reader. Hub.mu must be held.
+// run continues the scan until it has found enough events or has reached the beginning of the log. It returns the
+// resulting position. ok is false if a query to the replay reader is pending. Hub.mu must be held.
 func (b *backwardScan) run(s *Subscription) (position uint64, ok bool) {
 	rr := s.hub.replay
 	if begin := rr.removedTo(); b.to > begin && !b.counted && !b.usesSeeker(rr) {
@@ -81,7 +81,7 @@ func (b *backwardScan) scanChunk(c *chunk) {
 	b.startStretch(b.from)
 }
 
-// addFound adds the newest of the found events, no more than are missing.
+// addFound records the newest of the found events, at most as many as are missing.
 func (b *backwardScan) addFound(found []uint64) {
 	if n := min(len(found), b.missing); n > 0 {
 		newest := found[len(found)-n:]
@@ -93,9 +93,9 @@ func (b *backwardScan) addFound(found []uint64) {
 
 // Limits of the use of a Seeker.
 const (
-	maxSeekFilters  = 64 // largest number of filters
-	scansBeforeSeek = 4  // chunks that are scanned first for filters with wildcards; most searches end there, at less cost for the log
-	maxSparse       = 64 // largest number of elements that are read one by one
+	maxSeekFilters  = 64 // a larger filter set is scanned for
+	scansBeforeSeek = 4  // for filters with wildcards, so many chunks are scanned before the Seeker is used; most scans end there and cost the log less
+	maxSparse       = 64 // so many elements are read one by one in one read
 	denseSeqs       = 8  // if so many of the found events are within the length of a chunk, whole chunks are read
 )
 
@@ -104,8 +104,8 @@ func (b *backwardScan) usesSeeker(rr *replayReader) bool {
 	return rr.seeker != nil && b.set.Len() <= maxSeekFilters && (b.set.exact() || b.scanned >= scansBeforeSeek)
 }
 
-// sparseSeqs returns the found events that are to be read one by one, beginning with seq+1. It returns nil if the
-// subscription is elsewhere, or if the found events are so dense that whole chunks are read.
+// sparseSeqs returns the found events that are to be read one by one, the first of which must be seq+1. It returns
+// nil if the first is another one, or if the found events are so dense that whole chunks are read.
 func (b *backwardScan) sparseSeqs(rr *replayReader, seq uint64) []uint64 {
 	if rr.seeker == nil || b == nil || len(b.foundSeqs) < 2 || b.foundSeqs[0] != seq+1 {
 		return nil

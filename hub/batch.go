@@ -3,12 +3,12 @@ package hub
 // Batch is a sequence of events that a group offers to its subscribers. It belongs to the fan-out worker: a Sink
 // must not use the batch, or bytes returned by Coalesce, after Ready has returned.
 type Batch struct {
-	// Events are all matching events in (From, To], in order.
+	// Events are all events in (From, To] that match the group's filters, in order.
 	From, To uint64
 	Events   []*Event
 
 	group     *group
-	coalesced []coalescedWrite // of this batch; the buffers are reused by later batches
+	coalesced []coalescedWrite // the buffers are reused by later batches
 }
 
 // coalescedWrite is a range of the batch's events in one wire format, copied together so that they can be written
@@ -17,7 +17,7 @@ type coalescedWrite struct {
 	format     WireFormat
 	start, end int
 	bytes      []byte
-	buffer     []byte // memory of bytes if it has several events
+	buffer     []byte // the memory of bytes, unless bytes is the encoding of a single event
 }
 
 // maxCoalescedBytes limits the size of one coalesced write of several events.
@@ -29,9 +29,9 @@ func (b *Batch) fill(g *group, from, to uint64, events []*Event) {
 	b.coalesced = b.coalesced[:0]
 }
 
-// Coalesce returns the encoded events from index start on, and the index after the last one. It returns at least
-// one event, and more as long as they fit in 64 KiB. Calls with the same format and start return the same bytes, so
-// that all subscribers at one position share them.
+// Coalesce returns the joined encodings of the events from index start on, and the index after the last of them. It
+// joins as many as fit in 64 KiB, but at least one. Calls with the same format and start return the same bytes, so
+// subscribers at the same position share them.
 func (b *Batch) Coalesce(format WireFormat, encode func(*Event) []byte, start int) (joined []byte, end int) {
 	for i := range b.coalesced {
 		if j := &b.coalesced[i]; j.format == format && j.start == start {
@@ -59,7 +59,7 @@ func (b *Batch) Coalesce(format WireFormat, encode func(*Event) []byte, start in
 	return j.bytes, j.end
 }
 
-// addCoalesced appends a coalesced write. It reuses the buffer of an earlier batch if there is one.
+// addCoalesced appends a coalesced write. It reuses the buffer of an earlier batch if possible.
 func (b *Batch) addCoalesced() *coalescedWrite {
 	if n := len(b.coalesced); n < cap(b.coalesced) {
 		b.coalesced = b.coalesced[:n+1]

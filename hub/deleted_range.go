@@ -1,19 +1,19 @@
 package hub
 
-// rangeSearch searches a deleted range of the log, after from up to to, for lost events that its lossSearch counts.
-// It works in pieces.
+// rangeSearch searches the deleted range (from, to] of the log for events that its lossSearch counts as lost. It
+// works in pieces.
 type rangeSearch struct {
 	from, to uint64
 	losses   *lossSearch
 
-	// for a range that has remaining events before it
+	// used if the log has events before the range
 
-	searchedTo uint64 // events up to here have been checked
+	searchedTo uint64 // pending elements up to this seq have been searched
 	possible   bool
 }
 
-// searchDeletedRange does one piece of a search. done reports whether the search is complete. If the log has
-// removed more events meanwhile, the range is longer: it ends at end.
+// searchDeletedRange does one piece of a search, and done reports whether the search is complete. end is the end of
+// the range. It is after s.to if the log has removed more events meanwhile.
 func (rr *replayReader) searchDeletedRange(s *rangeSearch, visits int) (end uint64, v lossResult, done bool) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
@@ -30,7 +30,7 @@ func (rr *replayReader) searchDeletedRange(s *rangeSearch, visits int) (end uint
 	return l.removed, v, done
 }
 
-// searchPending searches a range that has remaining events before it.
+// searchPending searches a range before which the log has events.
 func (l *lossIndex) searchPending(s *rangeSearch, visits int) (v lossResult, done bool) {
 	if set := s.losses.set; set.Len() == 0 || s.to > l.known {
 		return lossResult{possible: set.Len() > 0}, true

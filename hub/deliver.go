@@ -8,30 +8,30 @@ import (
 
 // Limits of one step of deliver.
 const (
-	maxDelivered = 128  // events that are matched before they are added
-	maxMatches   = 4096 // matches before events are added; the last event may exceed it
-	maxSteps     = 512  // topic tokens and groups in one hold of the lock
+	maxDelivered = 128  // number of events that are matched before they are added
+	maxMatches   = 4096 // number of matches after which the events are added; the matches of the last event may exceed it
+	maxSteps     = 512  // number of topic tokens and groups that are processed in one hold of the lock
 )
 
 // delivery is the state of deliver. Its memory is reused by the next call.
 type delivery struct {
-	mu          sync.Mutex // orders the engine's calls, which do not overlap; locked before Hub.mu
-	candidates  []*group   // groups that may match the current event
+	mu          sync.Mutex // makes successive calls of the engine safe for the fields below; locked before Hub.mu
+	candidates  []*group   // reused by matchTopic and applyErasure
 	matched     []groupMatch
-	stepsInHold int // since Hub.mu was locked
+	stepsInHold int // steps since Hub.mu was locked
 }
 
 // groupMatch is a group that an event matches.
 type groupMatch struct {
 	group *group
-	event int // index in the events of one call of addEvents
+	event int // index of the event in the argument of matchGroups and addEvents
 }
 
 // maxReusable limits the elements in each slice that a delivery keeps for reuse.
 const maxReusable = 1024
 
-// deliver adds the engine's events to the in-memory log and to the groups. It matches filters with topics, the
-// expensive part, before it takes the write lock.
+// deliver adds the engine's events to the in-memory log and to the groups. Matching filters with topics is the
+// expensive part. deliver does it with a read lock, before it takes the write lock.
 func (h *Hub) deliver(events []*Event) {
 	d := &h.delivery
 	d.mu.Lock()
@@ -47,18 +47,18 @@ func (h *Hub) deliver(events []*Event) {
 	}
 }
 
-// matchGroups finds the groups that the first n events match, and returns n. Groups that are created meanwhile are
-// added to newGroups.
+// matchGroups finds the groups that match the events. It may stop early, and returns the number n of events that it
+// has matched. Groups that are created meanwhile are added to newGroups.
 func (h *Hub) matchGroups(events []*Event) (n int) {
 	d := &h.delivery
 	var t topicTokens
-	same := 0 // number of matches of the previous event
+	same := 0 // number of groups that match the previous event
 	for n < len(events) && len(d.matched) < maxMatches {
 		topic, known := events[n].Topic, len(d.matched)
 		switch {
 		case topic == "":
 			t.text = ""
-		case topic == t.text: // a burst on one topic is matched once
+		case topic == t.text: // events with the topic of the previous one match the same groups
 			for _, m := range d.matched[known-same:] {
 				d.matched = append(d.matched, groupMatch{m.group, n})
 			}
@@ -72,7 +72,7 @@ func (h *Hub) matchGroups(events []*Event) (n int) {
 	return n
 }
 
-// matchTopic appends the groups that select the topic of one event to delivery.matched.
+// matchTopic appends the groups that match the topic to delivery.matched.
 func (h *Hub) matchTopic(t *topicTokens, event int) {
 	d := &h.delivery
 	d.candidates = d.candidates[:0]
@@ -91,8 +91,8 @@ func (h *Hub) matchTopic(t *topicTokens, event int) {
 	clear(d.candidates)
 }
 
-// addEvents adds the matched events to the in-memory log and to the groups. It may release the lock in between,
-// also when only some of the groups have an event; see memlog.adding.
+// addEvents adds the matched events to the in-memory log and to the groups. It may release the lock between two
+// steps. At that time, only some of the groups may have an event; see memlog.adding.
 func (h *Hub) addEvents(events []*Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -129,7 +129,8 @@ func (h *Hub) addEvents(events []*Event) {
 	}
 }
 
-// addEvent adds one event and its matches. mu must be held; it may be released meanwhile.
+// addEvent adds an event to the in-memory log and to the groups that match it. mu must be held. It may be released
+// meanwhile.
 func (h *Hub) addEvent(e *Event, matched []groupMatch) {
 	h.memlog.add(e)
 	h.stats.published.Add(1)
@@ -154,8 +155,8 @@ func (h *Hub) countSteps(n int) {
 	}
 }
 
-// pushToGroup adds an event to a group and queues the group. It does nothing if the group has no subscriptions any
-// more or was created after the event. mu must be held.
+// pushToGroup adds an event to a group and queues the group. It does nothing if the group has no subscriptions left
+// or was created after the event. mu must be held.
 func (h *Hub) pushToGroup(g *group, e *Event) {
 	if len(g.subs) == 0 || g.last >= e.ID.Seq {
 		return
@@ -180,7 +181,7 @@ func (h *Hub) addDeletedRange(deletedRange *Event) {
 	}
 	h.memlog.restartAfter(deletedRange)
 	h.memlog.deletedTo = deletedRange.ID.Seq
-	for _, g := range h.groups { // an iteration over a map visits each remaining entry once, even if others are added or deleted
+	for _, g := range h.groups { // groups that are added during the iteration begin after the range
 		if g.last < deletedRange.ID.Seq {
 			g.skipDeletedRange(deletedRange.ID.Seq)
 			h.enqueueGroup(g)

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// ownWriteTimeout limits how long Publish waits for its own events to be delivered. Delivery usually takes far
-// less. If the hub lags behind its log, Publish returns without it.
+// ownWriteTimeout limits how long Publish waits until its own events are delivered. Usually that takes far less. If
+// the hub lags behind its log, Publish returns before.
 const ownWriteTimeout = 250 * time.Millisecond
 
 // deliveryWait is a wait for the delivery of an event. Guarded by Hub.mu.

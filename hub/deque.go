@@ -2,7 +2,7 @@ package hub
 
 import "sort"
 
-// deque is a queue in a ring buffer. The length of the buffer is a power of two; it doubles and halves.
+// deque is a queue in a ring buffer. The length of the buffer is a power of two.
 type deque[T any] struct {
 	ring  []T
 	first int
@@ -45,8 +45,8 @@ func (d *deque[T]) resize(n int) {
 	d.ring, d.first = ring, 0
 }
 
-// search returns the index of the first element for which after is true, or len. Once after is true for an element,
-// it must be true for all that follow.
+// search returns the index of the first element for which after is true, or the length if there is none. If after
+// is true for an element, it must be true for all later elements.
 func (d *deque[T]) search(after func(T) bool) int {
 	return sort.Search(d.count, func(i int) bool { return after(d.at(i)) })
 }

@@ -6,31 +6,31 @@ import (
 	"sync/atomic"
 )
 
-// encodingShare divides Retention.Bytes: one part of 8 is for encodings, the rest for events.
+// encodingShare is the divisor for the encodings' part of Retention.Bytes. The rest is for the events.
 const encodingShare = 8
 
 // maxEvictions limits the events that one call of makeRoom evicts, and so how long the cache is locked.
 const maxEvictions = 256
 
-// encodingCache bounds the memory of the cached encodings of the in-memory log's events. Its budget is separate:
-// caching never removes an event. Encodings of newer events evict those of older events, but not vice versa. So a
-// replay of old events does not evict the encodings that live subscribers share.
+// encodingCache limits the memory of the cached encodings of the in-memory log's events. The limit is separate from
+// that of the events: caching never removes an event. Encodings of newer events evict those of older events, but
+// not vice versa. So a replay of old events does not evict the encodings that live subscribers share.
 //
-// Its lock is taken after Hub.mu, or without it.
+// Its lock is taken after Hub.mu, or without Hub.mu.
 type encodingCache struct {
 	limit int64        // bytes; static
 	bytes atomic.Int64 // of all cached encodings; written with mu held
 
 	mu           sync.Mutex
 	lowWatermark uint64 // events up to this seq have left the log and are not cached
-	// Events with cached encodings, the oldest first. An event is in ascending if it was newer than all others
-	// there when it was first encoded, which is usual and costs O(1). Otherwise it is in late.
+	// Events with cached encodings, the oldest first. An event is added to ascending if it is newer than all events
+	// there. This is the usual case and costs O(1). Other events are added to late.
 	ascending deque[*Event]
 	late      eventHeap
 }
 
-// store caches the encoding if there is room for it. It returns the cached encoding of a concurrent caller, if
-// there is one, or else b.
+// store caches the encoding b if there is room for it. It returns b, or the encoding that another caller has cached
+// meanwhile.
 func (c *encodingCache) store(e *Event, format WireFormat, b []byte) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -95,8 +95,8 @@ func (c *encodingCache) evictOldest() {
 	c.bytes.Add(-e.dropEncodings())
 }
 
-// release removes the encodings of events up to seq, which have left the log. If a reader still encodes such an
-// event, the encoding is not cached.
+// release removes the encodings of events up to seq, which have left the log. A reader may still encode such an
+// event, but that encoding is not cached.
 func (c *encodingCache) release(seq uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -57,9 +57,9 @@ type Seeker interface {
 // IdempotentPublisher is implemented by engines that remember publishes by idempotency key, including those of other
 // hubs.
 type IdempotentPublisher interface {
-	// PublishOnce publishes under a subject's idempotency key. For IdempotencyPeriod, a repeated call
-	// returns the first call's result and publishes nothing. The digest identifies the events: if it differs,
-	// the error is ErrKeyReused. While the first call runs, the error is ErrKeyBusy.
+	// PublishOnce publishes under a subject's idempotency key. For IdempotencyPeriod, a repeated call returns the
+	// first call's result and publishes nothing. The digest identifies the events: if it differs, the error is
+	// ErrKeyReused. While the first call runs, the error is ErrKeyInUse.
 	PublishOnce(ctx context.Context, subject, key string, digest Digest, events []*Event) (Cursor, error)
 }
 

@@ -44,7 +44,7 @@ func (h *Hub) retains(seq uint64) bool {
 	return h.memlog.event(seq) != nil
 }
 
-// applyErasure removes the event that the element erases. It is called by deliver with mu held.
+// applyErasure removes the event that an element with Erases set names. It is called by deliver with mu held.
 func (h *Hub) applyErasure(element *Event) {
 	h.memlog.lastSeq = max(h.memlog.lastSeq, element.ID.Seq)
 	if e := h.memlog.erase(element.Erases); e != nil {
@@ -77,7 +77,7 @@ func (l *memlog) event(seq uint64) *Event {
 	return nil
 }
 
-// find returns the index of the retained event with this seq, or -1. It does not find erased events.
+// find returns the index of the retained event with this seq, or -1 if there is none or it was erased.
 func (l *memlog) find(seq uint64) int {
 	if seq == 0 {
 		return -1
@@ -90,8 +90,8 @@ func (l *memlog) find(seq uint64) int {
 }
 
 // erase replaces a retained event by a placeholder and returns the event, or nil if there is none. The placeholder
-// has no data. It has the topic, because it also replaces the event in the topic's own log. Its removal by
-// retention counts as no loss. An older event with the same conflation key stays superseded.
+// has no data. It has the event's topic, because it also replaces the event in the log of the topic. When retention
+// removes the placeholder, that counts as no loss. An older event with the same conflation key stays superseded.
 func (l *memlog) erase(seq uint64) *Event {
 	i := l.find(seq)
 	if i < 0 {
@@ -128,8 +128,8 @@ func (t *topicTree) popErased(topic string) {
 	}
 }
 
-// erase removes the encodings of an event, and prevents that new ones are cached. The placeholder replaces the
-// event in the cache, so that the cache does not keep the event's data in memory.
+// erase removes the encodings of an event and marks the event, so that later encodings are not cached. The
+// placeholder replaces the event in the lists, so that they do not keep its data in memory.
 func (c *encodingCache) erase(e, placeholder *Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -146,7 +146,7 @@ func (c *encodingCache) erase(e, placeholder *Event) {
 	}
 }
 
-// erase removes an event that is not in any batch yet.
+// erase removes an event from the pending events.
 func (g *group) erase(e *Event) {
 	i, found := slices.BinarySearchFunc(g.pending, e.ID.Seq, func(p *Event, seq uint64) int { return cmp.Compare(p.ID.Seq, seq) })
 	if found {
@@ -155,9 +155,9 @@ func (g *group) erase(e *Event) {
 	}
 }
 
-// logRead is a running read of the log.
+// logRead is a read of the log that has not returned yet.
 type logRead struct {
-	erased []uint64 // events erased since the read began; its result may still have them
+	erased []uint64 // events that were erased since the read began; the result may contain them
 }
 
 // read calls fetch to read the log, and then calls take with the elements while mu is held.
@@ -194,7 +194,7 @@ func (rr *replayReader) erase(seq uint64) {
 	rr.losses.erase(seq)
 }
 
-// eraseElement replaces the event with this seq, if the elements have it.
+// eraseElement replaces the event with this seq by an erased element, if elements contains it.
 func eraseElement(elements []*Event, seq uint64) {
 	i, found := slices.BinarySearchFunc(elements, seq, func(e *Event, seq uint64) int { return int(min(max(int64(e.ID.Seq-seq), -1), 1)) })
 	if found && elements[i].Topic != "" {
@@ -210,7 +210,7 @@ func (l *lossIndex) erase(seq uint64) {
 	}
 }
 
-// skipErased records that all events between the removed ones and seq were erased.
+// skipErased records that all events up to seq that were not removed before were erased.
 func (l *lossIndex) skipErased(seq uint64) {
 	for l.pending.len() > 0 && l.pending.at(0).seq <= seq {
 		l.pending.pop()

@@ -9,22 +9,21 @@ import (
 var (
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("the hub is closed")
-	// ErrUnavailable is wrapped if the engine can neither accept events nor confirm a position now. Try again
-	// later.
+	// ErrUnavailable is wrapped if the engine cannot accept events or confirm a position now. Try again later.
 	ErrUnavailable = errors.New("storage unavailable")
-	// ErrNoEvent is returned if the log does not have the event, or has it no longer.
+	// ErrNoEvent is returned if the log does not contain the event, or no longer.
 	ErrNoEvent = errors.New("the log has no event with this ID")
 	// ErrKeyReused is returned if the idempotency key was used for different events.
 	ErrKeyReused = errors.New("this idempotency key was used for other events")
 	// ErrKeyInUse is returned while the first publish with the idempotency key is running.
 	ErrKeyInUse = errors.New("a publish with this idempotency key is under way")
-	// ErrKeysFull is wrapped if the limit of remembered idempotency keys is reached, that of the subject or that of
-	// the hub. Keys are never forgotten early.
+	// ErrKeysFull is wrapped if the hub or the subject has reached its limit of remembered idempotency keys. Keys
+	// are never forgotten early.
 	ErrKeysFull = errors.New("too many idempotency keys are remembered")
 )
 
-// ErrOverloaded is an ErrUnavailable. The engine has too many publishes in progress. None of the events is in the
-// log, and none will be.
+// ErrOverloaded is returned if the engine has too many publishes in progress. None of the events was or will be
+// stored. It matches ErrUnavailable.
 var ErrOverloaded error = overloadedError{}
 
 type overloadedError struct{}
@@ -33,12 +32,12 @@ func (overloadedError) Error() string {
 	return "too many publishes in progress; no event was stored"
 }
 
-// Is makes errors.Is(err, ErrUnavailable) true.
+// Is implements the interface that errors.Is uses: overloadedError matches ErrUnavailable.
 func (overloadedError) Is(target error) bool { return target == ErrUnavailable }
 
 // PartialError is the error of a publish that stored only some of the events.
 type PartialError struct {
-	Stored int // number of events in the log
+	Stored int // number of stored events
 	Err    error
 }
 

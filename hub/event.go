@@ -50,14 +50,14 @@ type Event struct {
 	Erases uint64
 
 	encodings atomic.Pointer[encoding] // written with encodingCache.mu held
-	cache     *encodingCache           // nil until the in-memory log has the event; encodings are then not cached
+	cache     *encodingCache           // nil until the event is in the in-memory log; while it is nil, encodings are not cached
 
 	// Set when the event is added to the in-memory log, and static from then on. Unlike Time, neither
 	// decreases from one event to the next. In nanoseconds since 1970.
 
 	maxTime int64 // the latest Time up to this event; used for searches by time and for loss marks
-	// ageTime is as maxTime, but never ahead of this machine's clock; used for retention by age. The memory engine
-	// sets it to that clock beforehand, so that the in-memory log need not read the clock again.
+	// ageTime is like maxTime, but never ahead of this machine's clock; used for retention by age. The memory
+	// engine sets it to that clock beforehand, so that the in-memory log need not read the clock again.
 	ageTime int64
 }
 

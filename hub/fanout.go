@@ -19,7 +19,7 @@ func newFanout() *fanout {
 	return f
 }
 
-// push adds a group that is not in the queue.
+// push adds a group. The group must not be in the queue.
 func (q *fanout) push(g *group) {
 	q.mu.Lock()
 	q.queue.push(g)

@@ -74,7 +74,7 @@ func (s *Subscription) stopSearches() {
 	s.rangeSearch = nil
 }
 
-// searchesByTime reports whether losses are searched from the start time instead of the position.
+// searchesByTime reports whether the search for losses begins at the start time rather than at the position.
 func (s *Subscription) searchesByTime() bool { return !s.started && !s.since.IsZero() }
 
 // expiredGap returns the gap after the position, or nil if no matching event can have been lost.
@@ -89,7 +89,7 @@ func (s *Subscription) expiredGap(certain, possible bool) *Gap {
 	return g
 }
 
-// moveTo moves the position to seq. It completes and counts the gap g before seq, unless g is nil.
+// moveTo moves the position to seq. If g is not nil, it sets g.ResumedAt, counts the gap and returns it.
 func (s *Subscription) moveTo(seq uint64, g *Gap) *Gap {
 	s.position = seq
 	if g != nil {

@@ -2,20 +2,20 @@ package hub
 
 import "slices"
 
-// Limits of the pending events of a group. If they are exceeded, the group reads further events from the in-memory
-// log later.
+// Limits of the pending events of a group. When they are exceeded, the group reads its next events from the
+// in-memory log.
 const (
 	maxPendingEvents = 1024
 	maxPendingBytes  = 1 << 20
 )
 
-// group is a subscription group: all subscriptions with one filter set. It keeps the matching events that no batch
-// has offered yet. Older ones are in the in-memory log. Guarded by Hub.mu.
+// group is a subscription group: all subscriptions with the same filter set. It keeps the matching events that no
+// batch has offered yet. Earlier events are in the in-memory log. Guarded by Hub.mu.
 type group struct {
 	set          FilterSet
-	number       uint32   // in the index, as are the next two fields
+	number       uint32   // in the index; owned by the index, as are the next two fields
 	anchors      []anchor // of its filters
-	visitedRound uint64   // index.searchRound in which a search found the group
+	visitedRound uint64   // the last index.searchRound that found the group
 
 	subs []*Subscription
 	// subsShared is set while a worker iterates over subs. Changes must then be made to a copy.
@@ -24,18 +24,19 @@ type group struct {
 	// last is the seq of the newest matching event, or the hub's last seq when the group was created. A
 	// subscription at this position or later has nothing to read.
 	last uint64
-	// The newest deleted range ends at rangeEnd. If a subscription's position is at least beforeRange and less than
-	// rangeEnd, it had read all matching events when the range was added. Both are zero if there was no range.
+	// rangeEnd is the end of the newest deleted range. Subscriptions with a position of at least beforeRange and
+	// less than rangeEnd had read all matching events when the range was added. Both are zero if there was no
+	// range.
 	beforeRange, rangeEnd uint64
 
-	from         uint64   // all matching events after from, up to the end of the next batch, are in pending
-	pending      []*Event // in the order of the log
+	from         uint64   // the next batch begins after this seq
+	pending      []*Event // matching events after from, in order
 	pendingBytes int64
-	overflow     bool // pending is full, newer events were not added
+	overflow     bool // matching events after the last pending one exist
 	queued       bool // in the fan-out queue, or with a worker
 }
 
-// push adds the newest event. It may be called once for each filter that matches the event.
+// push adds the newest event. It has no effect if the event was added before.
 func (g *group) push(e *Event) {
 	g.last = e.ID.Seq
 	n := len(g.pending)
@@ -50,10 +51,10 @@ func (g *group) push(e *Event) {
 	}
 }
 
-// skipDeletedRange drops the pending events before a deleted range that ends at seq. The next batch begins after
-// the range. Subscriptions before it meet the range when they read.
+// skipDeletedRange drops the pending events, which are before a deleted range that ends at seq. The next batch
+// begins after the range. Subscriptions with a position before the range meet it when they read.
 func (g *group) skipDeletedRange(seq uint64) {
-	if g.last > g.rangeEnd { // otherwise the range extends the previous one
+	if g.last > g.rangeEnd { // otherwise the new range directly follows the previous one
 		g.beforeRange = g.last
 	}
 	g.rangeEnd, g.last = seq, seq
@@ -81,7 +82,7 @@ func (g *group) nextBatch(b *Batch, l *memlog) bool {
 		to = max(l.lastSeqBefore, g.from) // the event that is being added may match too
 	}
 	if g.overflow && len(g.pending) == 0 {
-		fellBehind = g.from < l.lowWatermark // a subscription before the low watermark reads the in-memory log and finds the gap
+		fellBehind = g.from < l.lowWatermark // subscriptions before the low watermark read the in-memory log, which reports the gap
 		g.from = max(g.from, l.lowWatermark)
 		g.pending, to = l.read(g.pending, g.set, g.from, ReadLimit{maxPendingEvents, maxPendingBytes}, false, new(bool))
 		g.overflow = to < l.lastSeq

@@ -25,7 +25,7 @@ type Hub struct {
 	maxEventSize int           // static
 	replay       *replayReader // static; nil: the engine is not a Log
 	fanout       *fanout
-	turns        chan struct{} // static; a semaphore: its capacity is the limit on concurrent long searches
+	turns        chan struct{} // static; a semaphore that limits concurrent long searches to its capacity
 	steps        int           // static; maxSteps
 	keys         *idempotency
 	stats        counters
@@ -40,12 +40,12 @@ type Hub struct {
 	mu            sync.RWMutex
 	memlog        *memlog
 	index         index
-	groups        map[string]*group // by FilterSet.key
+	groups        map[string]*group // by FilterSet.Key
 	subscriptions int
 	filterBytes   int // memory of all filter sets in groups
 	closed        bool
 	deliveryWaits waitHeap
-	newGroups     []*group // groups created while deliver matches events; deliver has not gathered them
+	newGroups     []*group // groups that were created while deliver matches events, so that deliver has not found them
 	matching      bool     // deliver is matching events
 
 	delivery delivery // owned by deliver
@@ -134,8 +134,8 @@ func (h *Hub) load(log Log) error {
 	return nil
 }
 
-// detectTimeOverlap sets memlog.hasEarlierEvents if an event before the in-memory log has a later time than the first event in it.
-// That happens when a server's clock was ahead.
+// detectTimeOverlap sets memlog.timesOverlap if an event before the in-memory log has a later time than the first
+// event of the in-memory log. That happens if a server's clock was ahead.
 func (h *Hub) detectTimeOverlap(ctx context.Context, log Log) {
 	h.mu.RLock()
 	var first *Event

@@ -15,23 +15,23 @@ import (
 // Limits of idempotency keys (docs/protocol.md#idempotency-keys).
 const (
 	MaxIdempotencyKeyLen = 128     // bytes
-	MaxIdempotencyKeys   = 100_000 // remembered at once, of all subjects; keys are never forgotten early
+	MaxIdempotencyKeys   = 100_000 // maximum for all subjects together; keys are never forgotten early
 	IdempotencyPeriod    = 2 * time.Minute
 )
 
 // Receipt is the result of a publish with an idempotency key.
 type Receipt struct {
-	Last  Cursor // ID of the newest of the events
+	Last  Cursor // ID of the last event
 	Count int
 }
 
-// keyShare is the number of keys that must be free for each key that a subject holds, so that the subject can claim
-// another. A subject alone holds at most a fifth of all keys. The more keys all subjects hold, the fewer each may
-// claim. While any key is free, a subject without keys can claim one.
+// keyShare limits the keys of a subject: it may claim another key if at least keyShare keys are free for each key
+// that it holds. A single subject can hold a fifth of all keys. If more subjects hold keys, each can hold fewer. As
+// long as any key is free, a subject without keys can claim it.
 const keyShare = 4
 
-// MayHoldKey reports whether a subject that holds held idempotency keys may claim another, when remembered keys are
-// in use in total.
+// MayHoldKey reports whether a subject that holds held idempotency keys may claim another. remembered is the number
+// of keys that all subjects hold.
 func MayHoldKey(held, remembered int) bool {
 	return held*keyShare < MaxIdempotencyKeys-remembered
 }
@@ -52,7 +52,7 @@ type idempotency struct {
 
 	mu      sync.Mutex
 	records map[keyID]*keyRecord
-	held    map[keyID]int // number of keys in records, by subject
+	held    map[keyID]int // number of keys that each subject holds
 	expiry  deque[expiring]
 
 	yielded func() // for tests: called by removeExpired while mu is not held; static
@@ -93,14 +93,14 @@ type keyRecord struct {
 
 type expiring struct {
 	key keyID
-	at  time.Duration // since idempotency.start, which is monotonic: setting the clock expires no key
+	at  time.Duration // duration since idempotency.start; monotonic, so that changes of the clock do not expire keys
 }
 
 // KeyClaim is the use of an idempotency key by one request. The caller must call Publish or Abandon.
 type KeyClaim struct {
 	hub          *Hub
 	subject, key string
-	id           keyID      // of subject and key
+	id           keyID      // hash of subject and key
 	earlier      *keyRecord // record of an earlier publish; nil: this is the first
 	ended        bool
 	ifSpare      bool // from ClaimKeyIfSpare; static
@@ -118,8 +118,8 @@ func (h *Hub) ClaimKey(subject, key string) (*KeyClaim, error) {
 	return &KeyClaim{hub: h, subject: subject, key: key, id: id, earlier: known}, nil
 }
 
-// ClaimKeyIfSpare claims a key that the publisher did not ask for. It leaves half of the subject's share for other
-// keys: if only that half is free, it returns nil and increments Stats.KeysSpared.
+// ClaimKeyIfSpare is like ClaimKey, for a key that the publisher did not ask for. It may use only half of the
+// subject's share. If that half is used up, it returns nil and increments Stats.KeysSpared.
 func (h *Hub) ClaimKeyIfSpare(subject, key string) (*KeyClaim, error) {
 	id := h.keys.idOf(subject, key)
 	known, err := h.keys.claim(h.keys.idOf(subject), id, 2, time.Now())
@@ -133,7 +133,7 @@ func (h *Hub) ClaimKeyIfSpare(subject, key string) (*KeyClaim, error) {
 	return &KeyClaim{hub: h, subject: subject, key: key, id: id, earlier: known, ifSpare: true}, nil
 }
 
-// Known reports whether Publish returns the remembered answer of an earlier publish.
+// Known reports whether Publish returns the Receipt of an earlier publish.
 func (c *KeyClaim) Known() bool { return c.earlier != nil }
 
 // Publish publishes the events as Hub.Publish does, or returns the Receipt of the earlier publish. The error may
@@ -157,8 +157,8 @@ func (c *KeyClaim) Publish(ctx context.Context, events ...*Event) (Receipt, erro
 	return receipt, nil
 }
 
-// publish publishes the events. An IdempotentPublisher remembers the key in the log. A retry then succeeds even if
-// the first result was lost, and on any hub that shares the log.
+// publish publishes the events. An IdempotentPublisher remembers the key in the log, so that a retry succeeds even
+// if the result was lost, and on any hub that shares the log.
 func (c *KeyClaim) publish(ctx context.Context, digest Digest, events []*Event) (Cursor, error) {
 	d, ok := c.hub.engine.(IdempotentPublisher)
 	if !ok {
@@ -166,7 +166,7 @@ func (c *KeyClaim) publish(ctx context.Context, digest Digest, events []*Event) 
 	}
 	last, err := c.hub.publish(events, func() (Cursor, error) {
 		last, err := d.PublishOnce(ctx, c.subject, c.key, digest, events)
-		if c.ifSpare && errors.Is(err, ErrKeysFull) { // the engine's limit is reached, and nothing was published
+		if c.ifSpare && errors.Is(err, ErrKeysFull) { // the limit of all hubs together is reached, and nothing was published
 			c.hub.stats.keysSpared.Add(1)
 			return c.hub.engine.Publish(ctx, events)
 		}
@@ -198,8 +198,9 @@ func (h *Hub) PublishOnce(ctx context.Context, subject, key string, events ...*E
 	return c.Publish(ctx, events...)
 }
 
-// claim returns the record of an earlier publish. If there is none, it returns nil, and the caller must call
-// release or complete. For the limit, each key of the subject counts as cost keys.
+// claim returns the record of an earlier publish with the key. If there is none, it creates a pending record and
+// returns nil; the caller must then call release or complete. Each key that the subject holds counts as cost keys
+// toward its limit.
 func (k *idempotency) claim(subject, id keyID, cost int, now time.Time) (*keyRecord, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -234,8 +235,7 @@ func (k *idempotency) remove(id keyID) {
 	}
 }
 
-// complete records a successful publish. Until then the record is pending, and no other goroutine reads its other
-// fields.
+// complete records a successful publish. Other goroutines do not read the record before, because it is pending.
 func (k *idempotency) complete(id keyID, digest Digest, receipt Receipt, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -244,7 +244,7 @@ func (k *idempotency) complete(id keyID, digest Digest, receipt Receipt, now tim
 	k.expiry.push(expiring{id, now.Sub(k.start) + IdempotencyPeriod})
 }
 
-// maxExpired limits the keys that removeExpired removes before it releases the lock for a moment.
+// maxExpired limits the keys that removeExpired removes in one hold of the lock.
 const maxExpired = 512
 
 // removeExpired removes all keys that have expired. mu must be held; it is released in between if there are many.
@@ -272,8 +272,8 @@ func (k *idempotency) len(now time.Time) int {
 // Digest identifies a list of events. It is the same in every process.
 type Digest [16]byte
 
-// digestOf hashes all that a publisher sets. A cryptographic hash is not needed: a publisher that constructs a
-// collision only harms itself. It would also enlarge WebAssembly programs.
+// digestOf returns the digest of everything that a publisher sets. The hash need not be cryptographic: a publisher
+// that constructs a collision only harms itself. A cryptographic hash would enlarge WebAssembly programs.
 func digestOf(events []*Event) (sum Digest) {
 	d := fnv.New128a()
 	for _, e := range events {

@@ -13,23 +13,23 @@ import (
 //
 // The index is guarded by Hub.mu. Calls of deliver do not overlap, so deliver may call gather with a read lock.
 type index struct {
-	groups []*group // by number; nil: the number is free
-	free   []uint32 // free numbers
+	groups []*group // by number; nil: the number is unused
+	free   []uint32 // unused numbers
 	// anchors maps the key of an anchor to its only entry, or to the number of a list of entries. Keys are hashes,
 	// so two anchors may share a key.
 	anchors map[uint32]uint64
 	lists   [][]indexEntry
-	unused  []uint32 // free numbers of lists
+	unused  []uint32 // unused numbers of lists
 	// kindCounts counts the anchors of all groups by kind. A search skips the kinds without anchors.
 	kindCounts  [anchorKinds]int
-	searchRound uint64 // number of the current or last search by gather
+	searchRound uint64 // number of the newest search by gather
 }
 
-// isList is set in a value of anchors that is the number of a list.
+// isList marks a value of anchors as the number of a list.
 const isList = 1 << 63
 
-// indexEntry is an entry of a group at an anchor. It holds the group's number and the index in group.anchors. Both
-// are below 2^31.
+// indexEntry represents a group at an anchor: the number of the group and the index of the anchor in group.anchors.
+// Both are below 2^31.
 type indexEntry uint64
 
 func newIndexEntry(number, anchor uint32) indexEntry {
@@ -42,7 +42,7 @@ func (p indexEntry) anchor() uint32 { return uint32(p) }
 // anchor is an anchor of a group. The low bits of the key are its kind, the other bits a hash.
 type anchor struct {
 	key  uint32
-	slot uint32 // index of the group's entry in the anchor's list
+	slot uint32 // index of the group's entry in the list of entries
 }
 
 // anchorSize is the memory of one anchor in bytes, including its entry in the map.
@@ -61,7 +61,8 @@ func anchorKind(key uint32) uint32 { return key & (1<<kindBits - 1) }
 
 func anchorKey(hash uint64, kind int) uint32 { return uint32(hash)<<kindBits | uint32(kind) }
 
-// maxAnchorChoices limits the anchors that are compared for all filters of one group. Each filter has at least one.
+// maxAnchorChoices limits how many anchors are compared for all filters of one group. For each filter, at least one
+// is considered.
 const maxAnchorChoices = 1024
 
 func newIndex() index { return index{anchors: make(map[uint32]uint64)} }
@@ -106,8 +107,7 @@ func (ix *index) add(g *group) {
 	}
 }
 
-// chooseAnchor returns the key of the filter's anchor that has the fewest groups. It compares at most choice
-// anchors.
+// chooseAnchor returns the key of the filter's anchor with the fewest groups. It compares at most choice anchors.
 func (ix *index) chooseAnchor(g *group, t *topicTokens, choice int) uint32 {
 	best, least := uint32(anywhere), -1
 	for at := t.n - 1; at >= 0 && choice > 0; at-- {
@@ -123,8 +123,8 @@ func (ix *index) chooseAnchor(g *group, t *topicTokens, choice int) uint32 {
 	return best
 }
 
-// cost returns a number by which anchors are compared for a group. It grows with the number of other groups at the
-// anchor. If that is equal, an anchor that the group already has costs less.
+// cost rates an anchor for a group: the fewer other groups it has, the lower is its cost. Between two anchors with
+// the same number, one that the group already has costs less.
 func (ix *index) cost(g *group, key uint32) int {
 	v, ok := ix.anchors[key]
 	if !ok {
@@ -141,7 +141,7 @@ func (ix *index) cost(g *group, key uint32) int {
 	return 2*n + 1
 }
 
-// addAnchor adds the group to an anchor, if it is not there yet.
+// addAnchor adds an entry for the group at the anchor with this key, unless there is one.
 func (ix *index) addAnchor(g *group, key uint32) {
 	v, ok := ix.anchors[key]
 	p := newIndexEntry(g.number, uint32(len(g.anchors)))
@@ -187,7 +187,7 @@ func (ix *index) remove(g *group) {
 	ix.free = append(ix.free, g.number)
 }
 
-// removeEntry removes a group's entry from an anchor. The newest entry takes its slot.
+// removeEntry removes a group's entry from an anchor. The last entry of the list takes its place.
 func (ix *index) removeEntry(a anchor) {
 	v := ix.anchors[a.key]
 	if v&isList == 0 {
@@ -209,7 +209,7 @@ func (ix *index) removeEntry(a anchor) {
 	ix.unused = append(ix.unused, uint32(number))
 }
 
-// shrinkList returns the list, reallocated if it uses little of its capacity.
+// shrinkList returns the list, reallocated if most of its capacity is unused.
 func shrinkList(list []indexEntry) []indexEntry {
 	if cap(list) < 32 || len(list) > cap(list)/4 {
 		return list
@@ -221,12 +221,12 @@ func shrinkList(list []indexEntry) []indexEntry {
 type gatherState struct {
 	begun     bool
 	kind      int // of the current anchor
-	remaining int // entries of the current anchor that are left, the oldest ones; 0: all
+	remaining int // number of entries of the current anchor that have not been visited; 0: none has been visited
 }
 
-// gather appends to dst the groups that may match the topic, each once. Groups that are added between two pieces of
-// a search may be missing. It does one piece of the search, in which it visits at most visits entries, and reports
-// whether the search is complete. Only one search may run at a time.
+// gather appends to dst the groups that may match the topic, each once. It does one piece of the search, in which
+// it visits at most visits entries, and reports whether the search is complete. Groups that are added between two
+// pieces may be missing. Only one search may run at a time.
 func (ix *index) gather(dst []*group, t *topicTokens, state *gatherState, visits int) (_ []*group, done bool) {
 	if len(ix.anchors) == 0 {
 		return dst, true
@@ -245,8 +245,8 @@ func (ix *index) gather(dst []*group, t *topicTokens, state *gatherState, visits
 		case v&isList == 0:
 			dst = ix.visit(dst, indexEntry(v))
 		default:
-			// From the newest to the oldest: removeEntry moves the newest into the free slot, so a removal between
-			// two pieces does not hide an entry that was not visited.
+			// The list is visited from the end. removeEntry moves the last entry, which was visited, into the free
+			// place. So a removal between two pieces hides no entry.
 			list := ix.lists[v&^isList]
 			if state.remaining == 0 || state.remaining > len(list) {
 				state.remaining = len(list)
@@ -299,7 +299,7 @@ func (ix *index) match(dst []*group, topic string) []*group {
 	return kept
 }
 
-// empty reports whether the index has no group and no anchor.
+// empty reports whether the index has no anchors and all its numbers are unused.
 func (ix *index) empty() bool {
 	return len(ix.anchors) == 0 && len(ix.free) == len(ix.groups) && len(ix.unused) == len(ix.lists)
 }

@@ -29,7 +29,7 @@ type latencies struct {
 	sum    atomic.Int64
 }
 
-// observe counts one latency. A clock that was set back counts as no latency.
+// observe counts one latency. A negative one, measured by a clock that was set back, counts as zero.
 func (l *latencies) observe(d time.Duration) {
 	d = max(d, 0)
 	i := 0

@@ -7,25 +7,25 @@ import (
 
 // Limits of the loss index.
 const (
-	maxPendingRemovals = 65536 // elements that may be removed until the next update, so that their gaps remain exact
+	maxPendingRemovals = 65536 // number of elements that may be removed between two updates without making gaps inexact
 	lossReadEvents     = 2048
 	lossInterval       = time.Second
 )
 
-// lossIndex is the trimmed-topic index: it records which topics lost events to the retention of the durable log,
-// within Retention.GapTopics. It needs the topic of an event before the log removes the event. The in-memory log
-// passes on the events that it removes. If the durable log is much longer, the index reads the oldest events from
-// it before they are removed. Guarded by replayReader.mu.
+// lossIndex is the trimmed-topic index: it records which topics lost events to the retention of the durable log.
+// Retention.GapTopics limits the number of topics. The index must learn the topic of an event before the log
+// removes the event. It receives the events that the in-memory log removes. If the durable log is much longer, it
+// reads the oldest events from the durable log. Guarded by replayReader.mu.
 type lossIndex struct {
-	tree    topicTree // losses by topic; the nodes have no events
+	tree    topicTree // losses by topic; it contains no events
 	pending deque[logElement]
-	removed uint64 // all events up to this seq are removed
-	maxTime int64  // latest time of an event up to known, see Event.maxTime
-	known   uint64 // the log's remaining elements in (removed, known] are in pending
-	fromLog bool   // some of pending was read from the log, so it is not known whether these events are superseded
+	removed uint64 // all elements up to this seq have been removed
+	maxTime int64  // maximum Time of the events up to known, see Event.maxTime
+	known   uint64 // pending has the remaining elements up to this seq
+	fromLog bool   // pending has elements that were read from the log, for which superseded is unknown
 }
 
-// logElement describes an element of the log that retention will remove. Without a topic, it is a deleted range.
+// logElement is an element that retention will remove from the log. If topic is empty, it is a deleted range.
 type logElement struct {
 	seq        uint64
 	maxTime    int64 // see Event.maxTime
@@ -34,7 +34,7 @@ type logElement struct {
 	erased     bool
 }
 
-// add appends the element that follows the known ones, if there is room.
+// add appends the element after known, if there is room.
 func (l *lossIndex) add(e *Event) {
 	switch {
 	case l.pending.len() == maxPendingRemovals:
@@ -52,8 +52,8 @@ func (l *lossIndex) add(e *Event) {
 	}
 }
 
-// remove records that the log has removed all elements up to seq. It records at most maxRemovals elements, and
-// reports whether none is left.
+// remove records that the log has removed all elements up to seq. One call records at most maxRemovals elements,
+// and reports whether none is left.
 func (l *lossIndex) remove(seq uint64) (done bool) {
 	for range maxRemovals {
 		if l.pending.len() == 0 || l.pending.at(0).seq > seq {
@@ -78,15 +78,16 @@ func (l *lossIndex) remove(seq uint64) (done bool) {
 	return false
 }
 
-// setForgottenTime sets the latest time that the unknown events before the first known one can have.
+// setForgottenTime sets the time of the forgotten losses, if it is not known yet. Events before the first known one
+// cannot have a later time than that event.
 func (l *lossIndex) setForgottenTime(at int64) {
 	if f := &l.tree.forgotten; f.seq > 0 && f.time == 0 {
 		f.time = at
 	}
 }
 
-// recordRemoved records an element that the in-memory log removes. before is the seq of the previous one. It sets
-// memlog.onRemoved.
+// recordRemoved adds an element that the in-memory log removes. before is the seq of the element before it. It is
+// used as memlog.onRemoved.
 func (rr *replayReader) recordRemoved(before uint64, e *Event) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
@@ -95,8 +96,9 @@ func (rr *replayReader) recordRemoved(before uint64, e *Event) {
 	}
 }
 
-// maintainLossIndex keeps the loss index ahead of the log's retention, and drops old chunks, until the context
-// ends. lowWatermark returns that of the in-memory log, lastSeq the seq of the newest event.
+// maintainLossIndex updates the loss index before the log removes further events, and drops old chunks, until the
+// context ends. lowWatermark returns the low watermark of the in-memory log, and lastSeq the seq of the newest
+// event.
 func (rr *replayReader) maintainLossIndex(ctx context.Context, lowWatermark, lastSeq func() uint64) {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
@@ -111,13 +113,13 @@ func (rr *replayReader) maintainLossIndex(ctx context.Context, lowWatermark, las
 		more := rr.updateLossIndex(ctx, lowWatermark(), lastSeq())
 		pause.Reset(lossInterval)
 		if more {
-			pause.Reset(time.Since(begin)) // rest as long as it worked
+			pause.Reset(time.Since(begin)) // use at most half of the time
 		}
 	}
 }
 
-// updateLossIndex determines which events the log has removed. It reads further elements from the log if the next
-// removals are older than those that the in-memory log passes on. It reports whether to call it again at once.
+// updateLossIndex determines which elements the log has removed. It also reads elements that will be removed next,
+// unless the in-memory log supplies them. It reports whether it should be called again at once.
 func (rr *replayReader) updateLossIndex(ctx context.Context, lowWatermark, lastSeq uint64) (more bool) {
 	rr.mu.Lock()
 	removed := rr.losses.removed
@@ -135,7 +137,7 @@ func (rr *replayReader) updateLossIndex(ctx context.Context, lowWatermark, lastS
 		rr.losses.skipErased(first[0].ID.Seq)
 		more = true
 	case first[0].Topic == "":
-		for !rr.losses.remove(min(first[0].ID.Seq, lowWatermark)) { // later elements are in the in-memory log, which will pass them on
+		for !rr.losses.remove(min(first[0].ID.Seq, lowWatermark)) { // the in-memory log supplies later elements
 			rr.mu.Unlock()
 			rr.mu.Lock()
 		}

@@ -14,13 +14,14 @@ type topicSearch struct {
 	remaining int // number of nodes that may still be visited
 	// enter reports whether the topics below a node need to be visited.
 	enter func(*innerNode) bool
-	// visitAll, if not nil, is called instead of visit where a ">" selects all topics below a node.
+	// visitAll, if not nil, is called once for all topics below a node that a ">" selects, instead of visit for
+	// each.
 	visitAll func(*innerNode) bool
 	// visit is called for a topic. If visit or visitAll returns false, the search ends.
 	visit func(*topicNode) bool
 }
 
-// descend continues the search below n, with the rest of the filter. It reports whether the search must go on.
+// descend continues the search below n with the rest of the filter. It returns false when the search has ended.
 func (s *topicSearch) descend(n *topicNode, filter string) bool {
 	if n.inner == nil || !s.enter(n.inner) {
 		return true
@@ -65,10 +66,10 @@ func (s *topicSearch) visitChild(child *topicNode, rest string, more bool) bool 
 	return s.visit(child)
 }
 
-// logs returns the own logs of the topics that the set selects and that have events after seq. ok is false if
+// logs returns the logs of the topics that the set selects, except topics without events after seq. ok is false if
 // wildcards select more than maxMerge topics or the search gave up.
 func (t *topicTree) logs(set FilterSet, seq uint64) (logs []*deque[*Event], ok bool) {
-	var wild []*deque[*Event] // without duplicates, because several wildcard filters may select a topic
+	var wild []*deque[*Event] // checked for duplicates, because several wildcard filters may select the same topic
 	search := topicSearch{
 		remaining: t.searchLimit,
 		enter:     func(in *innerNode) bool { return in.lastSeq > seq },
@@ -92,28 +93,28 @@ func (t *topicTree) logs(set FilterSet, seq uint64) (logs []*deque[*Event], ok b
 	return append(logs, wild...), true
 }
 
-// lossResult is the result of a lossSearch. certain is set if a matching event was removed. possible is also set if
-// one may have been removed whose topic the tree has forgotten. seq is that of the removed event.
+// lossResult is the result of a lossSearch. If certain is set, a matching event was removed. If only possible is
+// set, a matching event may have been removed: the tree has forgotten some losses. seq is the seq of the loss.
 type lossResult struct {
 	seq               uint64
 	certain, possible bool
 }
 
-// lossSearch searches for removed events that match a set. It works in pieces. Events that are removed before it
-// ends are included.
+// lossSearch searches for removed events that match a set. It works in pieces. It includes events that are removed
+// while it runs.
 type lossSearch struct {
 	set      FilterSet
 	conflate bool
-	// counts reports whether a removal is recent enough, by seq or by time. It is false for the zero mark, and once
-	// true, it is true for all newer removals.
+	// counts reports whether a loss is recent enough, by seq or by time. If it is true for a loss, it must be true
+	// for all newer ones. For the zero mark it must be false.
 	counts func(lossMark) bool
-	after  uint64 // if counts compares by seq
+	after  uint64 // used if counts compares the seq
 
-	// For the search through all topics with losses, from the newest to the oldest:
+	// Used when all topics with losses are visited, from the newest loss to the oldest.
 
 	begun                bool
-	next                 *topicNode // the next topic; nil: all were visited
-	startedAt, checkedTo uint64     // the walk began at the loss startedAt; earlier walks have covered losses up to checkedTo
+	next                 *topicNode // the next topic to visit; nil: all were visited
+	startedAt, checkedTo uint64     // the current walk began at the loss with the first seq; earlier walks have visited the losses up to the second
 }
 
 // searchLosses does one piece of a search, and over reports whether the search is complete. It first visits the
@@ -141,13 +142,13 @@ func (t *topicTree) searchLosses(s *lossSearch, visits int) (v lossResult, over 
 		if t.newest == nil || t.newest.lost[0].seq <= s.startedAt {
 			return t.notFound(s), true
 		}
-		t.startWalk(s, s.startedAt) // events were removed since the walk began
+		t.startWalk(s, s.startedAt) // more losses were recorded since the walk began
 	}
 	t.suspend(s)
 	return lossResult{}, false
 }
 
-// startWalk starts a walk at the newest loss. The walk ends before losses up to done.
+// startWalk starts a walk at the newest loss. The walk ends at the first loss up to done.
 func (t *topicTree) startWalk(s *lossSearch, done uint64) {
 	s.next, s.checkedTo = t.newest, done
 	if s.next != nil {
@@ -155,7 +156,7 @@ func (t *topicTree) startWalk(s *lossSearch, done uint64) {
 	}
 }
 
-// suspend registers the search at its next topic until its next piece.
+// suspend registers the search at its next topic, so that moveSearches can move it before its next piece.
 func (t *topicTree) suspend(s *lossSearch) {
 	if s.next == nil {
 		return
@@ -168,7 +169,7 @@ func (t *topicTree) suspend(s *lossSearch) {
 	t.suspended[s.next] = append(t.suspended[s.next], s)
 }
 
-// cancelSearch ends the registration of a search. s may be nil or not registered.
+// cancelSearch removes the registration of a search, if there is one. s may be nil.
 func (t *topicTree) cancelSearch(s *lossSearch) {
 	if s == nil || s.next == nil {
 		return
@@ -183,7 +184,8 @@ func (t *topicTree) cancelSearch(s *lossSearch) {
 	}
 }
 
-// moveSearches moves the searches registered at n to the next older loss. No reader may run meanwhile.
+// moveSearches moves the searches registered at n to the topic with the next older loss. The caller must hold the
+// write lock of the tree.
 func (t *topicTree) moveSearches(n *topicNode) {
 	if len(t.suspended) == 0 {
 		return
@@ -202,7 +204,7 @@ func (t *topicTree) notFound(s *lossSearch) lossResult {
 	return lossResult{t.forgotten.seq, false, s.set.Len() > 0 && s.counts(t.forgotten)}
 }
 
-// findLoss visits the topics that the filters select. over is false if it gave up.
+// findLoss visits the topics that the filters select. over is false if the search gave up.
 func (t *topicTree) findLoss(s *lossSearch) (v lossResult, over bool) {
 	blame := func(m lossMark) bool {
 		if s.counts(m) {

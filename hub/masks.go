@@ -10,23 +10,24 @@ import (
 // blockFilters is the number of filters in a maskBlock, one bit each.
 const blockFilters = 64
 
-// maskBlock matches up to 64 filters with a topic at once. For each position it has two kinds of masks: the filters
-// with "*" there, and by token the filters that name this token. find combines the masks of all tokens of the
-// topic.
+// maskBlock matches up to 64 filters with a topic at once. A mask has one bit per filter. For each position there
+// is a mask of the filters that have "*" there, and for each token that filters name there, a mask of these
+// filters. find combines the masks for all tokens of the topic.
 //
-// Tokens are identified by tags, which are 16 bits of their hashes. So the result of find has to be compared with
-// the topic again.
+// A token is identified by a tag of 16 bits, part of its hash. Different tokens may have the same tag, so the
+// filters that find returns must be compared with the topic.
 type maskBlock struct {
 	depth  int    // number of tokens of the longest filter
-	rooted uint64 // filters that begin with a wildcard
-	// masks has three masks for each position up to depth: the filters with "*" there, the filters whose ">" is
-	// there, and the filters whose last token is there. The masks to which slots refer follow.
+	rooted uint64 // mask of the filters that begin with a wildcard
+	// masks has three masks for each position up to depth: of the filters with "*" there, of the filters with the
+	// final ">" there, and of the filters whose last token is there. After these, it has the masks to which slots
+	// refer.
 	masks []uint64
-	// slots describe the tokens that filters name, ordered by position and then by tag. The upper half is the tag.
-	// The lower half is the number of the only filter that names the token, or blockFilters plus the number of a
-	// mask.
+	// slots has an entry for each token that filters name, ordered by position and then by tag. The upper half is
+	// the tag. The lower half is the number of the filter if only one names the token. Otherwise it is blockFilters
+	// plus the number of a mask.
 	slots  []uint32
-	starts [MaxTopicTokens + 1]uint16 // index of the first slot of each position, and the number of slots
+	starts [MaxTopicTokens + 1]uint16 // starts[i] is the index of the first slot for position i, and starts[i+1] is its end
 }
 
 // lowest returns the number of the lowest bit that is set.
@@ -108,7 +109,8 @@ func runs(named []uint64, f func(at int, run []uint64)) {
 	}
 }
 
-// find returns the mask of the filters that may select the topic. It includes all that do.
+// find returns the mask of the filters that may select the topic. It contains all filters that do, and possibly
+// others.
 func (b *maskBlock) find(t *topicTokens) (found uint64) {
 	alive := ^uint64(0)
 	if t.reserved {

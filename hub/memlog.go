@@ -5,14 +5,15 @@ import (
 	"time"
 )
 
-// Retention limits what the in-memory log keeps. Whichever limit is reached first removes the oldest events. Except
-// by age, the newest event is never removed.
+// Retention limits what the in-memory log keeps. When a limit is exceeded, the oldest events are removed. The
+// newest event is removed only by age.
 type Retention struct {
 	Events int           // 0: DefaultRetainEvents
 	Bytes  int64         // 7/8 for events, 1/8 for their encodings; 0: DefaultRetainBytes
 	Age    time.Duration // 0: DefaultRetainAge
-	// GapTopics is the number of topics whose losses are remembered, so that gaps are exact. Fewer are remembered
-	// if the topics have so many distinct tokens that the topic tree reaches its memory limit. 0: DefaultGapTopics.
+	// GapTopics is the number of topics whose losses are remembered. Gaps are exact for these topics. Fewer topics
+	// are remembered if they have so many distinct tokens that the topic tree reaches its memory limit. 0:
+	// DefaultGapTopics.
 	GapTopics int
 }
 
@@ -49,15 +50,15 @@ type memlog struct {
 	lastSeq      uint64 // seq of the newest element that was added
 	lowWatermark uint64 // seq of the newest element that was removed: all later ones are retained
 
-	// adding is set while an element is being added to the groups. lastSeqBefore is lastSeq before the element.
-	// Groups whose last is greater have the element; the others may still get it.
+	// adding is set while an element is being added to the groups. lastSeqBefore is the value of lastSeq before the
+	// element. Groups whose last is greater than lastSeqBefore have the element; others may still receive it.
 	adding        bool
 	lastSeqBefore uint64
 	deletedTo     uint64 // seq of the element if it is a deleted range; else 0
 
 	maxTime, ageTime int64 // of the newest event, see Event
-	clockRead        int64 // last reading of this machine's clock
-	// timesOverlap is set if an event up to lowWatermark may have a later time than a retained event.
+	clockRead        int64 // the latest reading of this machine's clock
+	// timesOverlap is set if an event that is no longer retained may have a later time than a retained event.
 	timesOverlap bool
 
 	removed      [3]uint64 // events removed by retention, by reason
@@ -92,7 +93,7 @@ func newMemlog(keep Retention, lowWatermark uint64) *memlog {
 	}
 }
 
-// add adds the next event of the log. The caller must call trim after a sequence of events.
+// add adds the next event of the log. The caller must call trim after one or more calls.
 func (l *memlog) add(e *Event) {
 	e.cache = &l.cache
 	l.lastSeq = e.ID.Seq
@@ -109,11 +110,12 @@ func (l *memlog) add(e *Event) {
 	}
 }
 
-// setTimes sets the event's times that never decrease.
+// setTimes sets maxTime and ageTime, which never decrease.
 func (l *memlog) setTimes(e *Event) {
 	at := e.Time.UnixNano()
 	l.maxTime = max(l.maxTime, at)
-	// If a server's clock is ahead, its events must not expire the events of other servers, nor be kept longer.
+	// If another server's clock is ahead, the times of its events must neither expire other events nor keep its own
+	// events longer.
 	switch {
 	case e.ageTime != 0:
 		l.clockRead = e.ageTime
@@ -170,7 +172,7 @@ func (l *memlog) clear() (done bool) {
 	return l.events.len() == 0
 }
 
-// restartAfter sets the log's position to the end of a deleted range. The log must be empty.
+// restartAfter moves the positions of the empty log to the end of a deleted range.
 func (l *memlog) restartAfter(deletedRange *Event) {
 	if l.onRemoved != nil {
 		l.onRemoved(l.lastSeq, deletedRange)
@@ -185,7 +187,7 @@ func (l *memlog) remove(why removal) {
 	}
 }
 
-// drop removes the oldest event and returns it. The caller must call encodingCache.release for its encodings.
+// drop removes the oldest event and returns it. The caller must call encodingCache.release to remove its encodings.
 func (l *memlog) drop() *Event {
 	e := l.events.pop()
 	if e.Erases != 0 {

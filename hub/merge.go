@@ -1,7 +1,7 @@
 package hub
 
-// maxMerge is the largest number of topics selected by wildcards whose own logs are merged. With more topics, all
-// events are visited.
+// maxMerge is the largest number of topics for which the logs of the topics are merged. It counts topics selected
+// by wildcards. If there are more, all events are visited.
 const maxMerge = 64
 
 // eventMerge iterates over the events of several logs in the order of seq, or backward.
@@ -17,10 +17,10 @@ type mergeSource struct {
 	log   *deque[*Event]
 }
 
-// merge returns an iterator over events after seq, or backward before seq. It includes all events that match the
-// set, and may include others. If the set selects few topics, it merges their own logs, so that a resume costs no
-// more than the missed events. Otherwise it iterates over all events and sets scattered. Pass scattered to later
-// calls for the same set, so that they do not count the topics again.
+// merge returns an iterator over the events after seq, or backward over the events before seq. It includes all
+// events that match the set, and possibly others. If the set selects few topics, it merges the logs of these
+// topics, so that the cost of a resume depends only on the missed events. Otherwise it iterates over all events and
+// sets scattered. Pass scattered to later calls with the same set, so that they do not search for the topics again.
 func (l *memlog) merge(set FilterSet, seq uint64, back bool, scattered *bool) eventMerge {
 	after := seq
 	if back {
@@ -96,7 +96,7 @@ func (m *eventMerge) comesBefore(i, j int) bool {
 
 // firstAfter returns the index of the first event after seq.
 func firstAfter(d *deque[*Event], seq uint64) int {
-	// Most readers are near the end, and most seqs are consecutive.
+	// Fast path: most readers are near the end, and most seqs are consecutive.
 	if n := d.len(); n > 0 {
 		if newest := d.at(n - 1).ID.Seq; newest <= seq {
 			return n

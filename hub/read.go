@@ -12,11 +12,11 @@ const maxVisits = 512
 // ReadLimit limits one read. An event larger than Bytes is returned alone.
 type ReadLimit struct {
 	Events int
-	Bytes  int // approximate memory of the events
+	Bytes  int // approximate memory of the returned events
 }
 
 // read appends the events after seq that match the set. All matching events up to reached are in the result. seq
-// must not be below the low watermark. See merge for scattered.
+// must not be below the low watermark. scattered is passed to merge.
 func (l *memlog) read(dst []*Event, set FilterSet, seq uint64, limit ReadLimit, conflate bool, scattered *bool) (_ []*Event, reached uint64) {
 	m := l.merge(set, seq, false, scattered)
 	last, size := seq, 0
@@ -30,7 +30,7 @@ func (l *memlog) read(dst []*Event, set FilterSet, seq uint64, limit ReadLimit, 
 			return dst, seq
 		case e.Erases != 0, conflate && e.superseded, !set.match(&scratch, e.Topic):
 		case limit.Events == 0, size > 0 && size+int(e.size()) > limit.Bytes:
-			return dst, last // more events match
+			return dst, last // the limit is reached, and more events match
 		default:
 			dst = append(dst, e)
 			last = e.ID.Seq
@@ -47,13 +47,13 @@ type lastSearch struct {
 	set    FilterSet
 	wanted int
 
-	scattered bool // see merge
+	scattered bool // passed to merge
 
-	lastSeq      uint64 // newest event when the search started
-	before       uint64 // events from this seq on were visited
+	lastSeq      uint64 // seq of the newest event when the search started
+	before       uint64 // events with this seq or a greater one have been visited
 	found        int
-	position     uint64 // before the oldest event that was found; lastSeq if none
-	lowWatermark uint64 // set when all events were visited: the memlog's low watermark then
+	position     uint64 // position before the oldest event that was found, or lastSeq if none was found
+	lowWatermark uint64 // if all events were visited: the low watermark at that time; else 0
 }
 
 func (l *memlog) newLastSearch(set FilterSet, wanted int) *lastSearch {
@@ -93,7 +93,7 @@ func newLossSearchAfter(set FilterSet, seq uint64, conflate bool) *lossSearch {
 
 func countsSince(t time.Time) func(lossMark) bool {
 	return func(m lossMark) bool {
-		return m.seq > 0 && (m.time == 0 || !time.Unix(0, m.time).Before(t)) // zero: unknown
+		return m.seq > 0 && (m.time == 0 || !time.Unix(0, m.time).Before(t)) // if the time is 0, it is unknown
 	}
 }
 
@@ -120,8 +120,8 @@ func (l *memlog) mayBeginBefore(t time.Time) bool {
 	return l.lowWatermark > 0 && (l.timesOverlap || l.events.len() == 0 || !time.Unix(0, l.events.at(0).maxTime).Before(t))
 }
 
-// inPieces calls piece with a read lock on Hub.mu until piece returns true. After the first call, it waits for its
-// turn before each call. The turns limit all such work to half of the processors.
+// inPieces calls piece with a read lock on Hub.mu until piece returns true. From the second call on, it first waits
+// for a turn, see Hub.turns. Turns limit long searches to half of the processors.
 func (h *Hub) inPieces(piece func() (done bool)) {
 	for long := false; ; long = true {
 		if long {
@@ -140,8 +140,8 @@ func (h *Hub) inPieces(piece func() (done bool)) {
 	}
 }
 
-// WaitTurn blocks until the subscriber may call Read again, after a Read that found nothing and set More. Call end
-// after that Read. The caller must not hold a lock that a Sink needs.
+// WaitTurn blocks until the subscriber may call Read again, after a Read that returned More but no events. The
+// caller must call end after that Read, and must not hold a lock that a Sink needs.
 func (s *Subscription) WaitTurn() (end func()) {
 	runtime.Gosched()
 	s.hub.turns <- struct{}{}

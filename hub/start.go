@@ -12,22 +12,22 @@ type Start struct {
 	Cursor *Cursor
 	// ForeignCursor is a text that is not a cursor of any hub. It is treated as a cursor of another epoch.
 	ForeignCursor string
-	// Last starts with the newest Last retained events that match the filters. The maximum is MaxLast.
+	// Last starts before the newest events that match the filters, Last in number. The maximum is MaxLast.
 	Last int
-	// Since starts with the first event whose time is Since or later. It may be in the future.
+	// Since starts before the first event whose time is Since or later. It may be in the future.
 	Since time.Time
 }
 
 // MaxLast is the maximum of Start.Last.
 const MaxLast = 1000
 
-// foreignStart is a start cursor that is not in this log.
+// foreignStart describes a start with a cursor that is not in this log.
 type foreignStart struct {
 	gap    Gap
-	cursor string // cursor for resuming, until the gap is reported
+	cursor string // cursor with which a client can resume before the gap is reported
 }
 
-// origin is the kind of start that determined the position.
+// origin is the kind of Start from which the position was determined.
 type origin uint8
 
 const (
@@ -36,7 +36,7 @@ const (
 	byTime
 )
 
-// locatedStart is the result of Hub.Locate: the start as far as the in-memory log determines it.
+// locatedStart is the part of a start that Hub.Locate determines from the in-memory log.
 type locatedStart struct {
 	last     *lastSearch
 	position uint64 // for a start by time
@@ -79,7 +79,7 @@ func (h *Hub) findSince(set FilterSet, t time.Time, conflate bool) (position uin
 	return position
 }
 
-// setStart sets the position by the request, which must be located. Hub.mu must be held.
+// setStart sets the position as the request says. The request must be located. Hub.mu must be held.
 func (s *Subscription) setStart(r Request) {
 	l, epoch := s.hub.memlog, s.hub.epoch
 	s.paused = r.Filters.Len() == 0 && (r.Start.Cursor != nil || r.Start.ForeignCursor != "")
@@ -114,11 +114,11 @@ func (s *Subscription) setStart(r Request) {
 	}
 }
 
-// newForeignStart returns the start for a cursor that is not in this log.
+// newForeignStart returns the foreignStart for a cursor.
 func (s *Subscription) newForeignStart(reason GapReason, after string) *foreignStart {
 	l := &foreignStart{gap: Gap{Reason: reason, After: after}, cursor: after}
 	if !isCursorText(after) {
-		l.cursor = Cursor{Epoch: ^s.hub.epoch}.String() // also a foreign cursor, and safe to write to a stream
+		l.cursor = Cursor{Epoch: ^s.hub.epoch}.String() // any cursor of another epoch has the same effect, and this one is safe to write to a stream
 	}
 	if len(after) > maxAfterLen || !utf8.ValidString(after) {
 		l.gap.After = ""

@@ -10,9 +10,9 @@ type counters struct {
 	published  atomic.Uint64
 	erased     atomic.Uint64    // through this hub
 	refused    atomic.Uint64    // because the engine was unavailable
-	gaps       [3]atomic.Uint64 // by GapReason.index
+	gaps       [3]atomic.Uint64 // indexed by GapReason.index
 	keysSpared atomic.Uint64    // calls of ClaimKeyIfSpare that returned no claim
-	latency    latencies        // of the batches
+	latency    latencies        // of each batch
 }
 
 func (r GapReason) index() int {

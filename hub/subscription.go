@@ -52,14 +52,14 @@ type Subscription struct {
 	// owned by the reader
 
 	started      bool // reading has started: a Read has completed, or Advance was called
-	unconfirmed  bool // the position is after the last delivered event, and may be past the log's end
-	locatingTime bool // the position of the start time since is not known yet
+	unconfirmed  bool // the start cursor is past the newest delivered event; the durable log may have it or not
+	locatingTime bool // the position for since has to be located in the durable log
 	paused       bool // started after a cursor without filters: the position stays until there are filters
 	scattered    bool // see memlog.merge; reset once everything has been read
 	origin       origin
 	scan         *backwardScan // backward scan for a start with Last; later it lists the events that it found
 	position     uint64        // all matching events up to this seq have been read
-	foreign      *foreignStart // gap to report first: the start position is not in this log
+	foreign      *foreignStart // not nil until the gap is reported: the start cursor is not in this log
 	since        time.Time     // start time; zero once no older event can follow
 	batchGroup   *group        // group whose batches are accepted; a batch of an earlier group may still arrive
 	lossSearch   *lossSearch   // search for events that the in-memory log lost after the position; nil: none
@@ -97,15 +97,15 @@ type ReadResult struct {
 	// FellBehind is set if the subscription had already been reading and fell behind retention.
 	FellBehind bool
 	Events     []*Event
-	// More is set if the read stopped at the caller's limit or at the hub's own bound. Call Read again, and
-	// call Turn first if this read found nothing.
+	// More is set if the read stopped at the caller's limit or at the hub's own bound. Call Read again. If this
+	// read found nothing, call WaitTurn first.
 	More bool
 	// Waiting is set if the next events are being fetched. The hub calls Sink.Ready when they are available.
 	Waiting bool
 }
 
 // Read returns the events after the position, within the limit, and moves the position past them. If there is
-// nothing to read, the batch is empty and the position is that of the newest event. A subscription that started
+// nothing to read, the result is empty and the position is that of the newest event. A subscription that started
 // after a cursor without filters keeps its position until it has filters.
 func (s *Subscription) Read(limit ReadLimit) ReadResult {
 	s.hub.mu.RLock()
@@ -150,8 +150,8 @@ func (s *Subscription) set() FilterSet {
 	return s.group.set
 }
 
-// dropEarly returns the events without those that are older than the start time. It clears the start time once no
-// older event can follow.
+// dropEarly returns the events that are not older than the start time. It clears the start time once no older event
+// can follow.
 func (s *Subscription) dropEarly(events []*Event) []*Event {
 	if s.since.IsZero() {
 		return events
@@ -166,9 +166,9 @@ func (s *Subscription) dropEarly(events []*Event) []*Event {
 	return events[early:]
 }
 
-// Offset returns the index of the first event in the batch that the subscription has not read. If ok, its unread
-// events up to r.To are exactly r.Events[start:], and the caller calls Advance as it delivers them. If not ok, the
-// caller must use Read; for example, the batch may belong to the filters before SetFilters.
+// Offset returns the index of the first event in the batch that the subscription has not read. If ok is true, its
+// unread events up to b.To are exactly b.Events[start:], and the caller calls Advance as it delivers them. If ok is
+// false, the caller must use Read; for example, the batch may belong to the filters before SetFilters.
 func (s *Subscription) Offset(b *Batch) (start int, ok bool) {
 	if b.group != s.batchGroup || s.position < b.From || s.foreign != nil || s.unconfirmed || s.scan.pending() || s.conflate || !s.since.IsZero() {
 		return 0, false
@@ -270,7 +270,7 @@ func (s *Subscription) behind() bool {
 	return s.hasMore() || s.group != nil && l.adding && s.position < l.lastSeq
 }
 
-// hasMore reports the same as behind, without regard to the element that is being added to the groups.
+// hasMore reports the same as behind, but ignores the element that is being added to the groups.
 func (s *Subscription) hasMore() bool {
 	return !s.paused && (s.foreign != nil || s.unconfirmed || s.scan.pending()) || s.group != nil && s.position < s.group.last
 }
@@ -279,5 +279,5 @@ func (s *Subscription) hasMore() bool {
 // every event that it can receive.
 func (s *Subscription) Located() bool { return !s.locatingTime && !s.scan.pending() }
 
-// Newest returns the position of a subscription that has read everything.
+// Newest returns the position that the subscription has when it has read everything.
 func (s *Subscription) Newest() Cursor { return s.hub.Position() }

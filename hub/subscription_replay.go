@@ -33,7 +33,7 @@ func (s *Subscription) locate() bool {
 		}
 		s.position, s.scan.finished = position, true
 		if !s.scan.set.Equal(s.set()) || position >= l.lowWatermark {
-			s.scan = nil // with other filters, events between the found ones may match
+			s.scan = nil // for other filters, events between the found ones may match
 		}
 	}
 	return true
@@ -66,7 +66,7 @@ func (s *Subscription) readReplay(limit ReadLimit) (b ReadResult) {
 		case e.Erases != 0:
 			s.position = e.ID.Seq
 		case e.Topic == "" && (b.Gap != nil || len(b.Events) > 0 || s.position >= l.lowWatermark):
-			return b // a result has one gap, before its events; the in-memory log continues at lowWatermark
+			return b // a gap comes before the events of a result, and a result has at most one gap; from the low watermark on, events are read from the in-memory log
 		case e.Topic == "":
 			before := s.position
 			var done bool
@@ -100,8 +100,8 @@ func (s *Subscription) readReplay(limit ReadLimit) (b ReadResult) {
 	return b
 }
 
-// skipToFound moves the position to before the next event that the backward scan found. No event in between
-// matches.
+// skipToFound moves the position forward to directly before the next event that the backward scan has found. The
+// events in between do not match.
 func (s *Subscription) skipToFound() {
 	b := s.scan
 	if b == nil {
@@ -153,7 +153,7 @@ func (s *Subscription) resumeForeign(first *chunk) *Gap {
 	s.foreign = nil
 	start := uint64(0)
 	if e := first.elements[0]; e.Topic == "" && e.Erases == 0 {
-		start = min(e.ID.Seq, s.hub.memlog.lowWatermark) // the in-memory log may have events of the range
+		start = min(e.ID.Seq, s.hub.memlog.lowWatermark) // the in-memory log may have events that the durable log has deleted
 	}
 	return s.moveTo(start, g)
 }

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// lossMark identifies the newest removal of some kind: its seq, and the latest time of an event up to it. The zero
-// mark means that there was none.
+// lossMark describes the newest loss of a topic or of several topics: its seq, and the latest time of all events up
+// to it. In the zero mark, there is no loss.
 type lossMark struct {
 	seq  uint64
 	time int64 // nanoseconds since 1970
@@ -40,33 +40,33 @@ type topicNode struct {
 	inner  *innerNode // nil: no topic continues below this node
 
 	log  *deque[*Event] // retained events of this topic; nil: none
-	lost lossMarks      // of this topic; zero: none is remembered
+	lost lossMarks      // losses of this topic; zero: none is remembered
 
-	older, newer *topicNode // list of the topics with a loss, in the order of the losses
+	older, newer *topicNode // neighbors in the list of topics with a loss, which is ordered by the seq of the loss
 }
 
 // innerNode aggregates all topics below a node, so that a search can skip them. Aggregates are not lowered when a
-// topic is forgotten, so they may over-report.
+// loss is forgotten, so they may over-report.
 type innerNode struct {
 	children map[string]*topicNode
-	lastSeq  uint64 // of the newest event of these topics, even if it was removed
+	lastSeq  uint64 // seq of the newest event of these topics, even if it was removed
 	live     int    // number of these topics that have events
 	lost     lossMarks
 }
 
-// lossSize and lossSlack limit the memory of nodes that exist only for losses, in bytes: lossSize for each topic of
-// the limit, plus lossSlack. This suffices for topics of one token of their own. Topics with several tokens of
-// their own need more memory, so fewer of their losses are remembered.
+// lossSize and lossSlack limit the memory of nodes that exist only for losses, in bytes. The limit is lossSize for
+// each topic of topicTree.limit, plus lossSlack. This suffices if each topic adds one node. Topics that add several
+// nodes need more memory, so fewer of their losses are remembered.
 const (
 	lossSize  = 320
 	lossSlack = 64 << 10
 )
 
-// topicTree has the topics with retained events, and those with a remembered loss: the last limit topics that lost
-// an event. Events are removed from the oldest to the newest, so each loss is newer than all previous ones. If
-// there are too many, the oldest loss is forgotten.
+// topicTree contains the topics that have retained events, and up to limit topics with a remembered loss. Events
+// are removed from the oldest to the newest, so each loss is newer than all previous ones. If there are too many
+// losses, the oldest is forgotten.
 type topicTree struct {
-	limit       int                   // topics with a loss; static
+	limit       int                   // maximum of lossTopics; static
 	searchLimit int                   // static; maxTopicSearch
 	root        topicNode             // its inner is never nil
 	byName      map[string]*topicNode // topics with events or a loss
@@ -77,10 +77,10 @@ type topicTree struct {
 	topicBytes     int64 // memory of the nodes of topics with events
 	lossTopics     int   // number of topics with a loss
 	oldest, newest *topicNode
-	forgotten      lossMark // the newest loss that may have been forgotten
+	forgotten      lossMark // the newest loss that was forgotten, or that happened before this hub started
 
-	suspendedMu sync.Mutex                   // guards suspended, which readers with a shared lock write
-	suspended   map[*topicNode][]*lossSearch // searches between two pieces, by the next topic that they visit
+	suspendedMu sync.Mutex                   // guards suspended; needed because readers that hold only a read lock write it
+	suspended   map[*topicNode][]*lossSearch // suspended searches, by the next topic that they visit
 }
 
 func newTopicTree(limit int, lowWatermark uint64) topicTree {
@@ -96,7 +96,7 @@ func newTopicTree(limit int, lowWatermark uint64) topicTree {
 // push adds the newest event.
 func (t *topicTree) push(e *Event) {
 	if t.forgotten.time == 0 {
-		t.forgotten.time = e.maxTime // events before the first one have no later time
+		t.forgotten.time = e.maxTime // earlier events have no later time
 	}
 	n := t.nodeOf(e.Topic)
 	if n.log == nil {
@@ -164,7 +164,7 @@ func (t *topicTree) countTopic(n *topicNode, sign int64) {
 	}
 }
 
-// recordLoss records a loss of the topic of node n. The loss must be newer than all previous ones.
+// recordLoss records a loss of the topic, of which n is the node. The loss must be newer than all previous ones.
 func (t *topicTree) recordLoss(n *topicNode, topic string, m lossMark, superseded bool) {
 	if n.lost.none() {
 		t.lossTopics++
@@ -256,8 +256,8 @@ func (t *topicTree) pruneNodes(n *topicNode) {
 	}
 }
 
-// eachAncestor calls f for the inner nodes above n. It calls f for the root only if a wildcard as the first token of a
-// filter selects the topic.
+// eachAncestor calls f for the inner nodes above n. It skips the root if the topic begins with "$", because no
+// wildcard as the first token selects such a topic.
 func (n *topicNode) eachAncestor(topic string, f func(*innerNode)) {
 	for p := n.parent; p != nil; p = p.parent {
 		if p.parent != nil || !strings.HasPrefix(topic, "$") {
