@@ -18,6 +18,7 @@ import (
 // token. Before a file is loaded it knows no token.
 type Tokens struct {
 	defaults Limits   // static
+	only     Limits   // static; the defaults if the file has one token
 	salt     [32]byte // static; random for each process
 	table    atomic.Pointer[tokenTable]
 }
@@ -27,11 +28,14 @@ type tokenTable map[[sha256.Size]byte]*Credential
 
 // NewTokens returns a Verifier by a tokens file. The defaults apply to limits that an entry omits.
 func NewTokens(defaults Limits) *Tokens {
-	t := &Tokens{defaults: defaults}
+	t := &Tokens{defaults: defaults, only: defaults}
 	_, _ = rand.Read(t.salt[:]) // never fails
 	t.table.Store(&tokenTable{})
 	return t
 }
+
+// SetOnlyTokenDefaults sets the defaults that apply while the file has only one token. Call it before Load.
+func (t *Tokens) SetOnlyTokenDefaults(defaults Limits) { t.only = defaults }
 
 // Load replaces the loaded file. On an error nothing changes. The error lists all faults, one per
 // line, with the line of the file, the entry and the key.
@@ -40,13 +44,16 @@ func (t *Tokens) Load(file []byte) error {
 	if err != nil {
 		return err
 	}
-	table := make(tokenTable, len(parsed.entries))
+	table, defaults := make(tokenTable, len(parsed.entries)), t.defaults
+	if len(parsed.entries) == 1 {
+		defaults = t.only
+	}
 	for _, e := range parsed.entries {
 		table[t.indexOf(e.hash)] = &Credential{
 			Hash:    e.hash,
 			Grant:   &Grant{Subject: e.name, Subscribe: e.subscribe, Publish: e.publish},
 			Expires: e.expires,
-			Limits:  e.limits.withDefaults(t.defaults),
+			Limits:  e.limits.withDefaults(defaults),
 		}
 	}
 	t.table.Store(&table)

@@ -90,6 +90,28 @@ func hashOf(token string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+func TestTokensOnlyToken(t *testing.T) {
+	tokens := NewTokens(Limits{Connections: 5, PublishRate: 1})
+	tokens.SetOnlyTokenDefaults(Limits{PublishRate: 1})
+	entry := func(name, token, rest string) string {
+		return "- name: " + name + "\n  sha256: " + hashOf(token) + "\n  " + rest + "\n"
+	}
+	for _, row := range []struct {
+		file string
+		want int
+	}{
+		{entry("alice", canary, "subscribe: [a]"), 0},
+		{entry("alice", canary, "subscribe: [a]") + entry("bob", "another-token-of-bob", "subscribe: [a]"), 5},
+		{entry("alice", canary, "limits: {max-connections: 2}"), 2},
+		{entry("alice", canary, "limits: {max-connections: 0}") + entry("bob", "another-token-of-bob", "subscribe: [a]"), 0},
+	} {
+		require.NoError(t, tokens.Load([]byte(row.file)))
+		c, err := tokens.Verify(t.Context(), nil, canary)
+		require.NoError(t, err)
+		require.Equal(t, Limits{Connections: row.want, PublishRate: 1}, c.Limits, row.file)
+	}
+}
+
 // A withdrawn right, a changed limit and an expiry follow the current file; only tokens that were
 // removed from it have ended.
 func TestTokensRecheck(t *testing.T) {

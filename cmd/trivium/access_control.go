@@ -56,6 +56,9 @@ func (a *accessControl) verifier(cfg *ServeConfig, files *watcher, log *slog.Log
 	var faults []fault
 	if cfg.Tokens != "" {
 		tokens := auth.NewTokens(cfg.perToken())
+		if !cfg.jwt() {
+			tokens.SetOnlyTokenDefaults(cfg.ofOnlyToken())
+		}
 		all = append(all, tokens)
 		faults = append(faults, a.read(files, func(contents [][]byte) error {
 			return tokens.Load(contents[0])
@@ -72,7 +75,7 @@ func (a *accessControl) verifier(cfg *ServeConfig, files *watcher, log *slog.Log
 		return nil, faults
 	case len(all) == 0:
 		a.token = auth.NewToken()
-		return auth.NewStaticToken(a.token, cfg.perToken()), nil
+		return auth.NewStaticToken(a.token, cfg.ofOnlyToken()), nil
 	}
 	return auth.Chain(all...), nil
 }

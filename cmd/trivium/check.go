@@ -83,6 +83,9 @@ func (s *sources) options() []kong.Option {
 	size := func(text string, target reflect.Value) error {
 		return target.Addr().Interface().(*Size).UnmarshalText([]byte(text))
 	}
+	share := func(text string, target reflect.Value) error {
+		return target.Addr().Interface().(*Share).UnmarshalText([]byte(text))
+	}
 	level := func(text string, target reflect.Value) error {
 		if target.Addr().Interface().(*slog.Level).UnmarshalText([]byte(text)) != nil {
 			return errors.New("want debug, info, warn or error")
@@ -96,6 +99,7 @@ func (s *sources) options() []kong.Option {
 		kong.KindMapper(reflect.Bool, switchMapper{s}),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), s.noting(duration)),
 		kong.TypeMapper(reflect.TypeFor[Size](), s.noting(size)),
+		kong.TypeMapper(reflect.TypeFor[Share](), s.noting(share)),
 		kong.TypeMapper(reflect.TypeFor[slog.Level](), s.noting(level)),
 	}
 }

@@ -43,7 +43,7 @@ func TestDefaults(t *testing.T) {
 			JWTLeeway: time.Minute,
 		},
 		LimitConfig: LimitConfig{
-			MaxConnections:      100000,
+			MaxConnections: 100000, MaxConnectionsPerToken: -50,
 			MaxTopics:           64,
 			MaxEventBytes:       1 << 20,
 			MaxHeaderBytes:      16 << 10,

@@ -15,6 +15,7 @@ import (
 var limitRows = []row{
 	{"a spoofed X-Forwarded-For", spoofedAddress},
 	{"more connections than a token, an address or the hub may have", tooManyConnections},
+	{"more than half of the connections with one token", tooManyOfOneToken},
 	{"more new subscriptions or events a second than a token may have", tooFast},
 }
 
@@ -116,6 +117,24 @@ func tooManyConnections(t *testing.T, f *fort) {
 	}
 	x := f.ask(t, request{hub: f.strict, line: "POST /publish/still", token: f.tokens["one"], body: "1"})
 	require.Equal(t, http.StatusOK, x.status, "who publishes is no subscriber")
+}
+
+// tooManyOfOneToken attacks a hub with the default of --max-connections-per-token.
+func tooManyOfOneToken(t *testing.T, f *fort) {
+	p := serve(t, program(t, nil, append(anyPorts, "--tokens", f.quietFile, "--max-connections", "6", "--trusted-proxy", "127.0.0.1",
+		"--origin", "https://app.example.com")...))
+	p.token = f.tokens["master"]
+	for range 3 {
+		require.Equal(t, http.StatusOK, f.hold(t, p, f.tokens["one"], "203.0.113.1").status)
+	}
+	f.told(t, p, http.StatusServiceUnavailable, f.tokens["one"], "203.0.113.2", "this token has 3 connections")
+	other := f.hold(t, p, f.tokens["two"], "203.0.113.1")
+	require.Equal(t, http.StatusOK, other.status)
+	x := f.ask(t, request{hub: p, line: "POST /publish/quiet", token: p.token, body: "1"})
+	require.Equal(t, http.StatusOK, x.status, x.body)
+	data, err := other.next()
+	require.NoError(t, err)
+	require.Equal(t, "1", data)
 }
 
 func (f *fort) takes(t *testing.T, who, address string) {
