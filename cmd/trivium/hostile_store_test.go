@@ -105,7 +105,7 @@ func takingAllKeys(t *testing.T, f *fort) {
 			require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
 			require.NotEmpty(t, response.Header.Get("Retry-After"))
 			t.Logf("after %d keys: %s", taken, text)
-			require.Contains(t, string(text), "of this token")
+			require.Contains(t, string(text), "for this token")
 			break
 		}
 	}
