@@ -1,11 +1,15 @@
 package js
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -56,6 +60,22 @@ func TestHandler(t *testing.T) {
 	}
 	missing, _ := ask("GET", "/trivium-0.js")
 	require.Equal(t, http.StatusNotFound, missing.StatusCode)
+}
+
+// TestNode runs the tests in test/ with Node.js.
+func TestNode(t *testing.T) {
+	const withSocket = "--experimental-websocket"
+	if err := exec.Command("node", withSocket, "-e", "WebSocket").Run(); err != nil {
+		const missing = "there is no Node.js that has a WebSocket (20.10 or newer)"
+		if os.Getenv("TRIVIUM_REQUIRE_BROWSER") == "1" {
+			t.Fatal(missing)
+		}
+		t.Skip(missing)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "node", withSocket, "--test", "test/").CombinedOutput()
+	require.NoError(t, err, "%s", out)
 }
 
 // TestSize bounds the script's size as browsers load it.

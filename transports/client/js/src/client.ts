@@ -258,17 +258,17 @@ export class Client<T> {
     if (openFor >= 1000) this.#refused = 0
     if (e === resumeAtOnce) return
     const asked = retryAfter || (temporary && link?._retry) || 0
-    if (code && status) {
+    if (link && code && status) {
       if (this.#change && [400, 403].includes(status)) return this.#endChange(error)
       if (status === 401 && this.#options.getToken && this.#refused++ < (this.#wasOpen ? maxRefusedLater : maxRefused)) {
-        this.#tokens._refuse(link!._token)
+        this.#tokens._refuse(link._token)
         return this.#refused > 1 ? this.#waitAfter(error, asked) : undefined
       }
       const final = [400, 401, 403, 421].includes(status) || !this.#hasNext()
       if (!temporary && final) return this._close(error)
       if (temporary) return this.#waitAfter(error, asked)
     }
-    if (!retryAfter && this.#fallBack(openFor)) {
+    if (link && !retryAfter && this.#fallBack(openFor)) {
       this.#whyFallBack = error
       return
     }

@@ -15,11 +15,11 @@ export const eventsource: Transport = async (c) => {
     if (c._cursor) query.cursor = c._cursor
     if (ticket) query.ticket = ticket
     const source = new EventSource(c._url("sse", query))
-    source.onmessage = ({ data }) => message({ op: "event", raw: data })
+    source.onmessage = ({ data }) => message(() => ({ op: "event", raw: data }))
     for (const op of controls) {
       source.addEventListener("trivium." + op, ({ data, lastEventId }) => {
         opened = true
-        message(control(op, lastEventId, data))
+        message(() => control(op, lastEventId, data))
       })
     }
     source.onerror = () => fail(connectionLost())

@@ -60,10 +60,13 @@ export function control(op: string, id: string | undefined, data: string): Messa
 const maxQueued = 1000
 const maxQueuedSize = 1 << 20 // UTF-16 code units
 
-/** Reads a source that pushes its messages. `start` opens it and returns a function that closes it. */
+/**
+ * Reads a source that pushes its messages. `start` opens it and returns a function that closes it. It passes functions
+ * that parse a message, since an error in an event handler of the platform would end nothing.
+ */
 export async function readPushed(
   c: Connection,
-  start: (message: (m: Message) => void, fail: (why: unknown) => void) => () => void,
+  start: (message: (parse: () => Message) => void, fail: (why: unknown) => void) => () => void,
 ): Promise<never> {
   const queue: Message[] = []
   let size = 0
@@ -78,11 +81,14 @@ export async function readPushed(
     wake()
   }
   c._signal.addEventListener("abort", () => fail(c._signal.reason))
-  close = start((m) => {
+  close = start((parse) => {
     if (ended) return
     c._heard()
-    queue.push(m)
-    size += m.raw?.length ?? 0
+    try {
+      size += queue[queue.push(parse()) - 1]!.raw?.length ?? 0
+    } catch (e) {
+      fail(e)
+    }
     if (queue.length > maxQueued || (size > maxQueuedSize && queue.length > 1)) fail(resumeAtOnce)
     wake()
   }, fail)

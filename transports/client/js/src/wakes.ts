@@ -4,6 +4,7 @@ export type Wake = "hide" | "sleep" | "wake" | "resume" | "online"
 /** Calls f when the page reports a change, and returns a function that ends it. Outside a page nothing is reported. */
 export function watchPage(f: (wake: Wake) => void): () => void {
   const listener = ({ type, persisted }: Event & { persisted?: boolean }) => {
+    if (type === "visibilitychange" && document.visibilityState !== "visible") return
     if (type === "pagehide") f(persisted ? "sleep" : "hide")
     else f(({ online: "online", freeze: "sleep", visibilitychange: "wake" } as const)[type] ?? "resume")
   }

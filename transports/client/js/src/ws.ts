@@ -22,9 +22,11 @@ export const ws: Transport = (c) => {
     const socket = new WebSocket(url, protocols)
     socket.onmessage = ({ data }: { data: string }) => {
       opened = true
-      if (!data.startsWith('{"op"')) return message({ op: "event", raw: data })
-      const m = JSON.parse(data) as Message
-      message(m.op === "hello" ? { ...m, op: "open" } : m)
+      message(() => {
+        if (!data.startsWith('{"op"')) return { op: "event", raw: data }
+        const m = JSON.parse(data) as Message
+        return m.op === "hello" ? { ...m, op: "open" } : m
+      })
     }
     socket.onerror = () => fail(connectionLost()) // Node.js 20 does not call onclose after a refused handshake
     socket.onclose = ({ code, reason }) => {

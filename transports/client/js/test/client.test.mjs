@@ -1,0 +1,179 @@
+// Tests what the suite of the Go client does not, against servers that are no hubs. Run them with npm test.
+import assert from "node:assert/strict"
+import { createHash } from "node:crypto"
+import { createServer } from "node:http"
+import { after, test } from "node:test"
+import { connect, TriviumError, TriviumEvent } from "../dist/trivium.js"
+
+const closing = []
+after(() => closing.forEach((close) => close()))
+
+/** Starts a server and returns its URL. */
+async function serve(answer, upgrade) {
+  const server = createServer(answer)
+  if (upgrade) server.on("upgrade", upgrade)
+  await new Promise((done) => server.listen(0, "127.0.0.1", done))
+  closing.push(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return "http://127.0.0.1:" + server.address().port
+}
+
+function open(options) {
+  const events = connect({ maxWait: 50, ...options })
+  closing.push(() => events.close())
+  return events
+}
+
+/** Resolves with the first state for which ok returns true. */
+function state(events, ok) {
+  return new Promise((done) => {
+    if (ok(events.state)) done(events.state)
+    events.on("state", (s) => ok(s) && done(s))
+  })
+}
+
+/** Accepts a WebSocket and sends texts of fewer than 126 bytes. */
+function acceptWith(...texts) {
+  return (request, socket) => {
+    const key = createHash("sha1").update(request.headers["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest("base64")
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${key}\r\n` + "Sec-WebSocket-Protocol: trivium.v1\r\n\r\n")
+    for (const text of texts) socket.write(Buffer.concat([Buffer.from([0x81, Buffer.byteLength(text)]), Buffer.from(text)]))
+    socket.on("error", () => {})
+  }
+}
+
+const polled = (cursor, ...events) => JSON.stringify({ cursor, events })
+const envelope = (n, data = n) => ({ id: "e-" + n, topic: "t", time: "2026-11-22T16:14:51Z", data })
+const json = (response, text) => response.setHeader("content-type", "application/json").end(text)
+
+test("options that exclude each other are refused", () => {
+  for (const options of [{ cursor: "a", last: 1 }, { last: 1, since: "1m" }, { token: "a", getToken: () => "b" }]) {
+    assert.throws(() => connect(options), (e) => e instanceof TriviumError && e.code === "options")
+  }
+})
+
+test("the payload is exact", () => {
+  const event = (members) => new TriviumEvent(`{"id":"e-1","topic":"t","time":"now",${members}}`)
+  for (const [members, text, data] of [
+    ['"data":{"n":12345678901234567890,"s":"}]\\"{"}', '{"n":12345678901234567890,"s":"}]\\"{"}', { n: 12345678901234567890, s: '}]"{' }],
+    ['"data":[1,[2,{}]],"type":"x"', "[1,[2,{}]]", [1, [2, {}]]],
+    ['"data":null', "null", null],
+    ['"data":"a\\nb","text":true', "a\nb", "a\nb"],
+    ['"data_base64":"AAH/"', "AAH/", new Uint8Array([0, 1, 255])],
+    ['"type":"empty"', "", undefined],
+  ]) {
+    const e = event(members)
+    assert.equal(e.text, text)
+    assert.deepEqual(e.data, data)
+  }
+  assert.equal(new TriviumEvent('{"id":"e-1","topic":"t","data":123}', (text) => BigInt(text)).data, 123n)
+  assert.throws(() => new TriviumEvent('{"hello":1}'))
+})
+
+test("a getToken that fails does not change the transport", async () => {
+  const url = await serve((_, response) => response.writeHead(500).end())
+  let calls = 0
+  const events = open({ url, getToken: () => (++calls, Promise.reject(new Error("no token yet"))) })
+  const s = await state(events, (s) => calls > 3 && s.phase === "waiting")
+  assert.equal(s.transport, "ws")
+  assert.equal(s.error.message, "no token yet")
+})
+
+test("a token with other characters is refused before it is sent", async () => {
+  let requests = 0
+  const url = await serve((_, response) => (requests++, response.end()))
+  const events = open({ url, getToken: () => "two words" })
+  const s = await state(events, (s) => s.phase === "waiting")
+  assert.match(s.error.message, /^token: want 1 to 8192 of the characters/)
+  assert.equal(requests, 0)
+})
+
+test("a WebSocket that is no hub's ends, and auto uses the next transport", async () => {
+  for (const text of ['{"op"', "hello", '{"op":"welcome"}']) {
+    const url = await serve((_, response) => json(response, polled("e-1")), acceptWith(text, text))
+    const events = open({ url, transport: "ws" })
+    assert.ok((await state(events, (s) => s.phase === "waiting")).error, text)
+    events.use("auto")
+    assert.equal((await state(events, (s) => s.phase === "live")).transport, "poll", text)
+  }
+})
+
+test("a loop that is slow holds the connection back", async () => {
+  let sent = 0
+  const url = await serve((request, response) => {
+    const wait = Number(new URL(request.url, "http://x").searchParams.get("wait"))
+    if (!wait) return json(response, polled("e-0"))
+    sent++
+    json(response, polled("e-" + sent, envelope(sent)))
+  })
+  const events = open({ url, transport: "poll" })
+  let n = 0
+  for await (const e of events) {
+    assert.equal(e.id, "e-" + ++n)
+    for (let turns = 0; turns < 100; turns++) await new Promise(setImmediate) // in which the client could read on
+    assert.ok(sent <= n + 1, "the poll after that of the event may be under way, and no other")
+    assert.equal(events.cursor, "e-" + (n - 1))
+    if (n === 5) break
+  }
+  assert.equal(events.cursor, "e-5")
+})
+
+test("the storage keeps the cursor of each user and set of topics", async () => {
+  const asked = []
+  const url = await serve((request, response) => {
+    asked.push(request.headers["last-event-id"] ?? "")
+    json(response, asked.length === 1 ? polled("e-7", envelope(7)) : polled("e-7"))
+  })
+  const kept = new Map()
+  const storage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => void kept.set(key, value) }
+  const first = open({ url, storage, token: "a", topics: ["t"], transport: "poll" })
+  await new Promise((done) => first.on("event", done))
+  first.close()
+  assert.deepEqual([...kept.values()], ["e-7"])
+  assert.ok(![...kept.keys()].join().includes('"a"'))
+  asked.length = 1
+  for (const [options, want] of [[{ token: "a", topics: ["t"] }, "e-7"], [{ token: "a", topics: ["u"] }, ""], [{ token: "b", topics: ["t"] }, ""]]) {
+    const before = asked.length
+    const events = open({ url, storage, transport: "poll", ...options })
+    await state(events, (s) => s.phase === "live")
+    events.close()
+    assert.equal(asked[before], want)
+  }
+})
+
+test("publishes are bounded, in order, and fail when the client is closed", async () => {
+  const url = await serve((_, response) => response.writeHead(503, { "content-type": "application/problem+json" }).end('{"type":"urn:trivium:problem:unavailable"}'))
+  const events = open({ url, transport: "poll", maxPublishes: 2 })
+  const results = Promise.allSettled([1, 2, 3].map((n) => events.publish("t", n)))
+  await new Promise((done) => setTimeout(done, 20))
+  events.close()
+  assert.deepEqual((await results).map((r) => r.reason.code), ["closed", "closed", "queue-full"])
+  await assert.rejects(events.publish("t", 4), { code: "closed" })
+})
+
+test("the hub's refusal of a publish is final, and another server's is not", async () => {
+  let tries = 0
+  const url = await serve((_, response) => {
+    if (++tries < 3) return response.writeHead(403, { "content-type": "text/html" }).end("<h1>Forbidden</h1>")
+    response.writeHead(403, { "content-type": "application/problem+json" })
+    response.end('{"type":"urn:trivium:problem:forbidden","title":"Forbidden","status":403,"detail":"not this topic"}')
+  })
+  const events = open({ url, topics: [] })
+  await assert.rejects(events.publish("t", 1), { name: "TriviumError", code: "forbidden", status: 403, message: "not this topic" })
+  assert.equal(tries, 3)
+})
+
+test("an error of a handler reaches neither the client nor the other handlers", async () => {
+  const url = await serve((_, response) => json(response, polled("e-1", envelope(1))))
+  const events = open({ url, transport: "poll" })
+  const uncaught = new Promise((done) => process.once("uncaughtException", done))
+  events.on("event", () => {
+    throw new Error("of a handler")
+  })
+  const second = new Promise((done) => events.on("event", done))
+  assert.equal((await second).id, "e-1")
+  assert.equal((await uncaught).message, "of a handler")
+  events.close()
+})
