@@ -31,12 +31,13 @@ const (
 	LimitFilterBytes           Limit = "filter_bytes"
 	LimitFilterBytesPerToken   Limit = "filter_bytes_per_token"
 	LimitTickets               Limit = "tickets"
+	LimitTicketRequests        Limit = "ticket_requests" // to other hubs, at the same time
 )
 
 // AllLimits lists all limits.
 var AllLimits = []Limit{
 	LimitConnections, LimitConnectionsPerToken, LimitConnectionsPerAddress, LimitConnectRate, LimitPublishRate,
-	LimitFilterBytes, LimitFilterBytesPerToken, LimitTickets,
+	LimitFilterBytes, LimitFilterBytesPerToken, LimitTickets, LimitTicketRequests,
 }
 
 // LimitError is a temporary refusal because of a limit.
@@ -63,6 +64,8 @@ func (e *LimitError) Error() string {
 		return fmt.Sprintf("the filters of this token's subscribers may take %d bytes, and these would take more", e.Value)
 	case LimitTickets:
 		return fmt.Sprintf("%d tickets were issued within 30 seconds, and no more may be", e.Value)
+	case LimitTicketRequests:
+		return "the hub is asking too many other hubs about tickets"
 	default:
 		return fmt.Sprintf("the hub has %d connections, and takes no more", e.Value)
 	}

@@ -16,7 +16,7 @@ func ProblemOf(err error) *problems.Problem {
 	case err == nil:
 		return nil
 	case errors.As(err, &unavailable):
-		return keysUnavailable(unavailable)
+		return unavailableSpread(unavailable, unavailable.RetryAfter)
 	case errors.Is(err, ErrHost):
 		return problems.MisdirectedHost("this Host is not served here")
 	case errors.Is(err, ErrForeignOrigin):
@@ -43,13 +43,14 @@ func ProblemOf(err error) *problems.Problem {
 	}
 }
 
-// keysSpread is the time over which clients come back that wait for the keys to be fetched again.
-const keysSpread = 2 * time.Second
+// retrySpread is the time over which clients come back that wait for the same thing, such as keys being fetched again.
+const retrySpread = 2 * time.Second
 
-// keysUnavailable has clients come back at different times, since all of them wait for the same fetch.
-func keysUnavailable(e *UnavailableError) *problems.Problem {
-	problem := problems.Unavailable(e.Error())
-	problem.RetryAfter = problems.Jitter(e.RetryAfter, e.RetryAfter+keysSpread).Round(time.Millisecond)
+// unavailableSpread returns the problem for an error that lasts at least as long as wait. Clients come back at different
+// times.
+func unavailableSpread(err error, wait time.Duration) *problems.Problem {
+	problem := problems.Unavailable(err.Error())
+	problem.RetryAfter = problems.Jitter(wait, wait+retrySpread).Round(time.Millisecond)
 	return problem
 }
 
@@ -57,6 +58,8 @@ func limitProblem(e *LimitError) *problems.Problem {
 	switch e.Limit {
 	case LimitTickets:
 		return problems.RateLimited(e.Error(), e.RetryAfter)
+	case LimitTicketRequests:
+		return unavailableSpread(e, e.RetryAfter)
 	case LimitConnectRate:
 		return problems.TooManyTries(e.Error(), e.RetryAfter)
 	case LimitPublishRate:

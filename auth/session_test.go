@@ -152,7 +152,7 @@ func TestConnectionLimits(t *testing.T) {
 	require.Equal(t, 6, stats.Connections)
 	require.Equal(t, map[Limit]uint64{
 		LimitConnections: 3, LimitConnectionsPerToken: 2, LimitConnectionsPerAddress: 1, LimitConnectRate: 0, LimitPublishRate: 0,
-		LimitFilterBytes: 0, LimitFilterBytesPerToken: 0, LimitTickets: 0,
+		LimitFilterBytes: 0, LimitFilterBytesPerToken: 0, LimitTickets: 0, LimitTicketRequests: 0,
 	}, stats.Refused)
 }
 

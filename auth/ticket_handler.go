@@ -2,6 +2,7 @@ package auth
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"time"
@@ -73,6 +74,9 @@ func (m *Middleware) redeem(r *http.Request, query url.Values) (token string, pr
 	if m.config.Verifier == nil {
 		return "", false, nil
 	}
-	token, err = m.config.Tickets.Redeem(r.Context(), tickets[0])
+	token, err = m.config.Tickets.Redeem(r.Context(), NetworkOf(m.config.Proxies.Client(r)), tickets[0])
+	if limit, ok := errors.AsType[*LimitError](err); ok {
+		m.sessions.refused[limit.Limit].Add(1)
+	}
 	return token, true, err
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +22,10 @@ const (
 	maxTickets         = 10_000
 	maxTicketsPerToken = 100
 	maxTicketBytes     = 16 << 20 // of the tokens of all tickets
+
+	// Requests to other hubs in progress. Each may take seconds, and whoever sends a text like a ticket causes one.
+	maxPeerRequests           = 64
+	maxPeerRequestsPerNetwork = 8
 )
 
 // peerRetry is when to try again after a hub did not answer. The ticket is then still valid, if it was not used.
@@ -40,6 +45,9 @@ type Tickets struct {
 	queue   []*ticket // the oldest first, used ones included
 	byToken map[[sha256.Size]byte]int
 	bytes   int // of the tokens in byHash
+
+	peerRequests int // in progress
+	byNetwork    map[netip.Prefix]int
 }
 
 // TicketPeers asks the hubs that share the tokens, so that each accepts the tickets of all.
@@ -63,6 +71,8 @@ func NewTickets() *Tickets {
 		id:      hex.EncodeToString(id[:]),
 		byHash:  make(map[[sha256.Size]byte]*ticket),
 		byToken: make(map[[sha256.Size]byte]int),
+
+		byNetwork: make(map[netip.Prefix]int),
 	}
 }
 
@@ -135,9 +145,10 @@ func (t *Tickets) take(hash [sha256.Size]byte) (token string, ok bool) {
 	return found.token, true
 }
 
-// Redeem returns the token of a ticket, once. The error is ErrTicket, or wraps ErrUnavailable if the hub that
-// issued the ticket does not answer.
-func (t *Tickets) Redeem(ctx context.Context, text string) (token string, err error) {
+// Redeem returns the token of a ticket, once. The client is the network of the address that sent it, see NetworkOf. The
+// error is ErrTicket, a *LimitError if too many other hubs are being asked, or wraps ErrUnavailable if the hub that issued
+// the ticket does not answer.
+func (t *Tickets) Redeem(ctx context.Context, client netip.Prefix, text string) (token string, err error) {
 	hash := sha256.Sum256([]byte(text))
 	id, secret, ok := strings.Cut(text, ".")
 	if !ok || len(id) != len(t.id) || len(secret) > 64 || !validToken(text) {
@@ -152,7 +163,11 @@ func (t *Tickets) Redeem(ctx context.Context, text string) (token string, err er
 		}
 		return token, nil
 	}
+	if err := t.beginPeerRequest(client); err != nil {
+		return "", err
+	}
 	sealed, err := peers.AskPeer(ctx, id, hash[:])
+	t.endPeerRequest(client)
 	if err != nil { // the error is about the link between hubs, which is not the client's business
 		return "", &UnavailableError{RetryAfter: peerRetry, detail: "the hub that issued the ticket does not answer"}
 	}
@@ -162,6 +177,27 @@ func (t *Tickets) Redeem(ctx context.Context, text string) (token string, err er
 		return "", ErrTicket // an empty answer too
 	}
 	return string(plain), nil
+}
+
+// beginPeerRequest counts a request to another hub. If the error is nil, endPeerRequest must follow.
+func (t *Tickets) beginPeerRequest(client netip.Prefix) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.peerRequests >= maxPeerRequests || t.byNetwork[client] >= maxPeerRequestsPerNetwork {
+		return &LimitError{Limit: LimitTicketRequests, Value: maxPeerRequests, RetryAfter: peerRetry}
+	}
+	t.peerRequests++
+	t.byNetwork[client]++
+	return nil
+}
+
+func (t *Tickets) endPeerRequest(client netip.Prefix) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.peerRequests--
+	if t.byNetwork[client]--; t.byNetwork[client] == 0 {
+		delete(t.byNetwork, client)
+	}
 }
 
 // Answer answers a request of another hub's Redeem: it returns the token of the ticket with this hash, encrypted

@@ -3,13 +3,17 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -19,19 +23,19 @@ func TestTicketIsValidOnceAndFor30Seconds(t *testing.T) {
 		text, err := tickets.Issue("token")
 		require.NoError(t, err)
 		time.Sleep(TicketLifetime - 1)
-		token, err := tickets.Redeem(t.Context(), text)
+		token, err := tickets.Redeem(t.Context(), netip.Prefix{}, text)
 		require.NoError(t, err)
 		require.Equal(t, "token", token)
-		_, err = tickets.Redeem(t.Context(), text)
+		_, err = tickets.Redeem(t.Context(), netip.Prefix{}, text)
 		require.ErrorIs(t, err, ErrTicket, "a second time")
 
 		text, err = tickets.Issue("token")
 		require.NoError(t, err)
 		time.Sleep(TicketLifetime)
-		_, err = tickets.Redeem(t.Context(), text)
+		_, err = tickets.Redeem(t.Context(), netip.Prefix{}, text)
 		require.ErrorIs(t, err, ErrTicket, "after its end")
 		for _, text := range []string{"", ".", "x", tickets.ID() + ".", tickets.ID() + ".AAAAAAAAAAAAAAAAAAAAAAAA", strings.Repeat("a", 9000)} {
-			_, err := tickets.Redeem(t.Context(), text)
+			_, err := tickets.Redeem(t.Context(), netip.Prefix{}, text)
 			require.ErrorIs(t, err, ErrTicket, text)
 		}
 	})
@@ -44,7 +48,7 @@ func TestTicketsAreBounded(t *testing.T) {
 		for range maxTicketsPerToken {
 			text, err := tickets.Issue("greedy")
 			require.NoError(t, err)
-			_, err = tickets.Redeem(t.Context(), text)
+			_, err = tickets.Redeem(t.Context(), netip.Prefix{}, text)
 			require.NoError(t, err) // used ones count as well
 		}
 		var limit *LimitError
@@ -97,29 +101,83 @@ func TestTicketIsValidOnceAmongHubs(t *testing.T) {
 	b.SetPeers(peers)
 	text, err := a.Issue("token")
 	require.NoError(t, err)
-	token, err := b.Redeem(t.Context(), text)
+	token, err := b.Redeem(t.Context(), netip.Prefix{}, text)
 	require.NoError(t, err)
 	require.Equal(t, "token", token)
 	for _, hub := range []*Tickets{a, b} {
-		_, err = hub.Redeem(t.Context(), text)
+		_, err = hub.Redeem(t.Context(), netip.Prefix{}, text)
 		require.ErrorIs(t, err, ErrTicket)
 	}
 	text, err = a.Issue("token")
 	require.NoError(t, err)
 	b.SetPeers(silent{})
-	_, err = b.Redeem(t.Context(), text)
+	_, err = b.Redeem(t.Context(), netip.Prefix{}, text)
 	require.ErrorIs(t, err, ErrUnavailable)
 	require.EqualError(t, err, "the hub that issued the ticket does not answer")
 	b.SetPeers(peers)
-	_, err = b.Redeem(t.Context(), text)
+	_, err = b.Redeem(t.Context(), netip.Prefix{}, text)
 	require.NoError(t, err, "the ticket was not used")
 
 	gone := NewTickets()
 	text, err = gone.Issue("token")
 	require.NoError(t, err)
-	_, err = b.Redeem(t.Context(), text)
+	_, err = b.Redeem(t.Context(), netip.Prefix{}, text)
 	require.ErrorIs(t, err, ErrTicket, "of a hub that is gone")
 	require.Nil(t, a.Answer([]byte("no hash")))
+}
+
+// blocked is a link on which a hub answers when it is closed.
+type blocked chan struct{}
+
+func (b blocked) AskPeer(context.Context, string, []byte) ([]byte, error) {
+	<-b
+	return nil, nil
+}
+
+// TestTicketRequestsAreBounded sends texts like tickets of another hub, which needs no token.
+func TestTicketRequestsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tickets, answered := NewTickets(), make(blocked)
+		tickets.SetPeers(answered)
+		m := New(Config{Verifier: NewStaticToken("secret", Limits{}), Tickets: tickets})
+		own, err := tickets.Issue("secret")
+		require.NoError(t, err)
+		subscribe := m.WrapSubscription(func(w http.ResponseWriter, _ *http.Request, err error) {
+			w.Header().Set("Retry-After", ProblemOf(err).RetryAfter.String())
+			w.WriteHeader(ProblemOf(err).Status)
+		})(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		ask := func(address, ticket string) *httptest.ResponseRecorder {
+			r := httptest.NewRequest(http.MethodGet, "/sse?ticket="+ticket, nil)
+			r.RemoteAddr = address + ":1"
+			w := httptest.NewRecorder()
+			subscribe.ServeHTTP(w, r)
+			return w
+		}
+		foreign := NewTickets().newText()
+		var asking sync.WaitGroup
+		for i := range maxPeerRequests {
+			asking.Go(func() {
+				status := ask(fmt.Sprintf("192.0.2.%d", i/maxPeerRequestsPerNetwork), foreign).Code
+				assert.Equal(t, http.StatusUnauthorized, status)
+			})
+			synctest.Wait()
+			if i == maxPeerRequestsPerNetwork-1 {
+				require.Equal(t, http.StatusServiceUnavailable, ask("192.0.2.0", foreign).Code, "of this address")
+			}
+		}
+		refused := ask("192.0.2.200", foreign)
+		require.Equal(t, http.StatusServiceUnavailable, refused.Code, "of all addresses")
+		retry, err := time.ParseDuration(refused.Header().Get("Retry-After"))
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, retry, peerRetry)
+		require.Equal(t, uint64(2), m.Stats().Refused[LimitTicketRequests])
+		require.Equal(t, http.StatusOK, ask("192.0.2.0", own).Code, "a ticket of this hub needs no other hub")
+		close(answered)
+		asking.Wait()
+		require.Equal(t, http.StatusUnauthorized, ask("192.0.2.0", foreign).Code)
+		require.Zero(t, tickets.peerRequests)
+		require.Empty(t, tickets.byNetwork)
+	})
 }
 
 // TestTicketStandsForItsToken goes through the middleware.

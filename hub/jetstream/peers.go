@@ -39,8 +39,11 @@ func (e *Engine) ServePeers(id string, answer func(request []byte) []byte) error
 // AskPeer returns the answer of the hub that serves peers under id, or nil if there is no such hub. The error wraps
 // hub.ErrUnavailable.
 func (e *Engine) AskPeer(ctx context.Context, id string, request []byte) ([]byte, error) {
-	if e.server != nil {
+	switch {
+	case e.server != nil:
 		return nil, nil
+	case !e.conn.IsConnected(): // the request would wait for the connection until it times out
+		return nil, fmt.Errorf("%w: ask another hub: not connected", hub.ErrUnavailable)
 	}
 	ctx, cancel := context.WithTimeout(ctx, peerTimeout)
 	defer cancel()
