@@ -85,7 +85,7 @@ func (m *groupModel) next(t *rapid.T) {
 // Calls with the same format and start return the same bytes, and a coalesced write is as long as the limit allows.
 func TestCoalescedBytesAreShared(t *testing.T) {
 	sizes := []int{10, 20, maxCoalescedBytes - 30, 1, 2 * maxCoalescedBytes, 5, maxCoalescedBytes, 1}
-	var r Batch
+	var batch Batch
 	for range 3 { // later batches reuse the buffers
 		var events []*Event
 		for i, n := range sizes {
@@ -95,13 +95,13 @@ func TestCoalescedBytesAreShared(t *testing.T) {
 			}
 			events = append(events, e)
 		}
-		r.fill(nil, 0, 8, events)
+		batch.fill(nil, 0, 8, events)
 		encoded := 0
 		encode := func(e *Event) []byte { encoded++; return e.Data }
 		ends := make([]int, len(events))
 		for start := range events {
-			b, end := r.Coalesce(0, encode, start)
-			again, sameEnd := r.Coalesce(0, encode, start)
+			b, end := batch.Coalesce(0, encode, start)
+			again, sameEnd := batch.Coalesce(0, encode, start)
 			require.Same(t, &b[0], &again[0])
 			require.Equal(t, end, sameEnd)
 			var want []byte
@@ -112,8 +112,8 @@ func TestCoalescedBytesAreShared(t *testing.T) {
 			ends[start] = end
 		}
 		require.Equal(t, []int{3, 4, 4, 4, 5, 6, 7, 8}, ends)
-		other, _ := r.Coalesce(1, func(*Event) []byte { return []byte("other") }, 0)
+		other, _ := batch.Coalesce(1, func(*Event) []byte { return []byte("other") }, 0)
 		require.Equal(t, "otherotherotherotherotherotherotherother", string(other))
-		r.dropEvents()
+		batch.dropEvents()
 	}
 }

@@ -30,7 +30,7 @@ func (l *sliceLog) erase(seq uint64) (*Event, error) {
 	return erasure, nil
 }
 
-// has reports whether the event is in the log, or was until retention removed it.
+// has reports whether the event was not erased. Retention may have removed it.
 func (l *sliceLog) has(e *Event) bool { return !l.erased[e.ID.Seq] }
 
 func (l *sliceLog) LastSeq(context.Context) (uint64, error) { return uint64(len(l.events)), nil }

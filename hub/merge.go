@@ -1,7 +1,7 @@
 package hub
 
-// maxMerge is the largest number of topics for which the logs of the topics are merged. It counts topics selected
-// by wildcards. If there are more, all events are visited.
+// maxMerge is the largest number of topics, selected by wildcards, whose logs are merged. If wildcards select more,
+// all events are visited.
 const maxMerge = 64
 
 // eventMerge iterates over the events of several logs in the order of seq, or backward.

@@ -36,9 +36,9 @@ type conn struct {
 }
 
 // Ready behaves like transports/internal/connection with a peer that sometimes accepts only a part.
-func (c *conn) Ready(r *Batch) {
+func (c *conn) Ready(batch *Batch) {
 	if c.wakeup != nil {
-		c.wakeup.Ready(r)
+		c.wakeup.Ready(batch)
 		return
 	}
 	c.m.changeFiltersInBatch()
@@ -47,15 +47,15 @@ func (c *conn) Ready(r *Batch) {
 	if c.writing || c.closed {
 		return
 	}
-	start, ok := c.sub.Offset(r)
+	start, ok := c.sub.Offset(batch)
 	if !ok {
 		c.writing = true
 		return
 	}
-	for start < len(r.Events) {
-		b, end := r.Coalesce(0, encodeModel, start)
+	for start < len(batch.Events) {
+		b, end := batch.Coalesce(0, encodeModel, start)
 		var want []byte
-		for _, e := range r.Events[start:end] {
+		for _, e := range batch.Events[start:end] {
 			want = append(want, encodeModel(e)...)
 		}
 		if !bytes.Equal(want, b) {
@@ -66,9 +66,9 @@ func (c *conn) Ready(r *Batch) {
 			end = start + c.rng.IntN(end-start)
 		}
 		if end > start {
-			seq := r.Events[end-1].ID.Seq
+			seq := batch.Events[end-1].ID.Seq
 			c.skip(seq)
-			c.checkDelivered(r.Events[start:end], seq, 0)
+			c.checkDelivered(batch.Events[start:end], seq, 0)
 		}
 		if blocked {
 			c.writing = true
@@ -76,7 +76,7 @@ func (c *conn) Ready(r *Batch) {
 		}
 		start = end
 	}
-	c.skip(r.To)
+	c.skip(batch.To)
 	c.checkDelivered(nil, c.sub.Position().Seq, 0)
 }
 

@@ -119,7 +119,7 @@ func startLog(t *testing.T, n, memlogEvents int) (*Hub, *logEngine) {
 	return h, l
 }
 
-// logReader is a subscription, read as a connection reads.
+// logReader reads a subscription as a connection does.
 type logReader struct {
 	*Subscription
 	wakeup Wakeup

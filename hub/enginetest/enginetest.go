@@ -66,7 +66,7 @@ type log struct {
 
 func (l *log) deliver(events []*hub.Event) {
 	if !l.delivering.TryLock() {
-		l.t.Error("two calls of deliver at once")
+		l.t.Error("concurrent calls of deliver")
 		return
 	}
 	defer l.delivering.Unlock()

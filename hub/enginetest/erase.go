@@ -22,7 +22,7 @@ func testErase(t *testing.T, h *hub.Hub) {
 	require.NoError(t, err)
 	live.Until(keyed.Last.Seq)
 	var last hub.Cursor
-	for i := range 3 * shortWindow { // with a durable log, the oldest are no longer in memory
+	for i := range 3 * shortMemlog { // with a durable log, the oldest are no longer in memory
 		last = publish(t, h, []string{"a", "b", fmt.Sprint("c.", i%5)}[i%3])
 	}
 	live.Until(last.Seq)
@@ -39,7 +39,7 @@ func testErase(t *testing.T, h *hub.Hub) {
 	}
 	again, err := h.PublishOnce(t.Context(), "me", "key", batchOf("a", "b", "a")...)
 	require.NoError(t, err)
-	require.Equal(t, keyed, again, "the remembered answer stays the same after an erase")
+	require.Equal(t, keyed, again, "the remembered receipt stays the same after an erasure")
 	end := publish(t, h, "a")
 	live.Until(end.Seq)
 	require.Empty(t, live.Gaps)

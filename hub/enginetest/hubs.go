@@ -15,9 +15,9 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// shortWindow is the size of the in-memory log, in events, of a hub with a durable log, unless a test sets it.
+// shortMemlog is the size of the in-memory log, in events, of a hub with a durable log, unless a test sets it.
 // The rest is read from the durable log.
-const shortWindow = 200
+const shortMemlog = 200
 
 // runHubs checks what an engine and a hub promise together.
 func runHubs(t *testing.T, long bool, newEngine func(*testing.T, hub.Retention) hub.Engine) {
@@ -33,20 +33,20 @@ func runHubs(t *testing.T, long bool, newEngine func(*testing.T, hub.Retention) 
 		{"last", hub.Retention{}, testLast},
 		{"replay from every position", hub.Retention{}, testReplay},
 		{"starts", hub.Retention{}, testStarts},
-		{"join under load", hub.Retention{}, testJoin},
+		{"start in a growing log", hub.Retention{}, testStartInGrowingLog},
 		{"retention", hub.Retention{Events: 40}, testRetention},
-		{"all gone", hub.Retention{Age: 200 * time.Millisecond}, testAllGone},
-		{"once", hub.Retention{}, testOnce},
-		{"each", hub.Retention{}, testEach},
+		{"all expired", hub.Retention{Age: 200 * time.Millisecond}, testAllExpired},
+		{"idempotency keys", hub.Retention{}, testIdempotencyKeys},
+		{"publish each", hub.Retention{}, testPublishEach},
 		{"erase", hub.Retention{}, testErase},
 		{"erase what retention removes", hub.Retention{Events: 40}, testEraseRetention},
 		{"erase under load", hub.Retention{}, testEraseUnderLoad},
-		{"many events", hub.Retention{Events: 10_000}, func(t *testing.T, h *hub.Hub) { testMany(t, h, events) }},
+		{"bounded memory", hub.Retention{Events: 10_000}, func(t *testing.T, h *hub.Hub) { testMemoryIsBounded(t, h, events) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			config := hub.Config{Engine: newEngine(t, test.keep), Retention: test.keep}
 			if _, ok := config.Engine.(hub.Log); ok && test.keep.Events == 0 {
-				config.Retention.Events = shortWindow // the rest is read from the durable log
+				config.Retention.Events = shortMemlog // the rest is read from the durable log
 			}
 			h, err := hub.New(config)
 			require.NoError(t, err)
@@ -86,16 +86,16 @@ func testReplay(t *testing.T, h *hub.Hub) {
 	begin := h.Position()
 	all := history(t, h, 30)
 	for _, set := range []hub.FilterSet{Set(t, ">"), Set(t, "a"), Set(t, "many.*", "b.>"), Set(t, "none")} {
-		resume(t, h, begin, all, set, func(after hub.Cursor, want []string, r *Reader) {
+		resumeEverywhere(t, h, begin, all, set, func(after hub.Cursor, want []string, r *Reader) {
 			require.Empty(t, r.Gaps)
 			require.Equal(t, want, idsOf(r.Events), "after %v", after)
 		})
 	}
 }
 
-// resume subscribes after every position from begin on. It calls check with each reader when it has read
+// resumeEverywhere subscribes after every position from begin on. It calls check with each reader when it has read
 // everything, and with the IDs of the events expected.
-func resume(t *testing.T, h *hub.Hub, begin hub.Cursor, all []*hub.Event, set hub.FilterSet, check func(after hub.Cursor, want []string, r *Reader)) {
+func resumeEverywhere(t *testing.T, h *hub.Hub, begin hub.Cursor, all []*hub.Event, set hub.FilterSet, check func(after hub.Cursor, want []string, r *Reader)) {
 	t.Helper()
 	for i := range len(all) + 1 {
 		after := begin
@@ -151,8 +151,8 @@ func testLast(t *testing.T, h *hub.Hub) {
 	}
 }
 
-// testAllGone checks which gaps are reported for a log whose events have all expired.
-func testAllGone(t *testing.T, h *hub.Hub) {
+// testAllExpired checks which gaps are reported for a log whose events have all expired.
+func testAllExpired(t *testing.T, h *hub.Hub) {
 	begin := h.Position()
 	last := publish(t, h, "a", "b", "a")
 	read := func(start hub.Start, filter string) *Reader {
@@ -172,7 +172,7 @@ func testAllGone(t *testing.T, h *hub.Hub) {
 		{"the newest cursor", "a", hub.Start{Cursor: &last}, false},
 		{"since before", "a", hub.Start{Since: now.Add(-time.Hour)}, true},
 		{"since before, another topic", "c", hub.Start{Since: now.Add(-time.Hour)}, false},
-		{"since then", "a", hub.Start{Since: now}, false},
+		{"since now", "a", hub.Start{Since: now}, false},
 		{"last", "a", hub.Start{Last: 5}, false},
 	} {
 		r := read(row.start, row.filter)
@@ -211,14 +211,14 @@ func testStarts(t *testing.T, h *hub.Hub) {
 		{"another epoch", hub.Start{Cursor: &other}, hub.GapEpoch, all},
 		{"foreign", hub.Start{ForeignCursor: "42"}, hub.GapEpoch, all},
 		{"last 3", hub.Start{Last: 3}, "", all[len(all)-3:]},
-		{"since ever", hub.Start{Since: time.Unix(1, 0)}, "", all},
-		{"since a moment", hub.Start{Since: all[4].Time}, "", all[4:]},
+		{"since the epoch", hub.Start{Since: time.Unix(1, 0)}, "", all},
+		{"since an event", hub.Start{Since: all[4].Time}, "", all[4:]},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			first := slices.IndexFunc(all, func(e *hub.Event) bool {
 				return len(row.want) > 0 && !e.Time.Before(row.want[0].Time)
 			})
-			if row.name == "since a moment" {
+			if row.name == "since an event" {
 				row.want = all[first:] // several events may have the same time
 			}
 			r := Subscribe(t, h, hub.Request{Filters: Set(t, ">"), Start: row.start})
@@ -236,9 +236,9 @@ func testStarts(t *testing.T, h *hub.Hub) {
 	}
 }
 
-// testJoin checks that subscribers that start anywhere in a growing log get all events from there, each once and
+// testStartInGrowingLog checks that subscribers that start anywhere in a growing log get all events from there, each once and
 // in order.
-func testJoin(t *testing.T, h *hub.Hub) {
+func testStartInGrowingLog(t *testing.T, h *hub.Hub) {
 	const readers, batches = 12, 400
 	var running sync.WaitGroup
 	var published atomic.Int64
@@ -297,7 +297,7 @@ func testRetention(t *testing.T, h *hub.Hub) {
 	all := history(t, h, 80)
 	missed := map[bool]int{}
 	for _, set := range []hub.FilterSet{Set(t, ">"), Set(t, "a"), Set(t, "many.3"), Set(t, "many.70"), Set(t, "none")} {
-		resume(t, h, begin, all, set, func(after hub.Cursor, want []string, r *Reader) {
+		resumeEverywhere(t, h, begin, all, set, func(after hub.Cursor, want []string, r *Reader) {
 			got := idsOf(r.Events)
 			require.LessOrEqual(t, len(got), len(want))
 			lost := len(want) - len(got)
@@ -315,8 +315,8 @@ func testRetention(t *testing.T, h *hub.Hub) {
 	require.Positive(t, missed[false])
 }
 
-// testOnce checks that a repeat with the same idempotency key publishes nothing.
-func testOnce(t *testing.T, h *hub.Hub) {
+// testIdempotencyKeys checks that a repeat with the same idempotency key publishes nothing.
+func testIdempotencyKeys(t *testing.T, h *hub.Hub) {
 	for _, topics := range [][]string{{"a"}, {"a", "b", "c"}} {
 		key := fmt.Sprint("key of ", len(topics))
 		first, err := h.PublishOnce(t.Context(), "me", key, batchOf(topics...)...)
@@ -333,8 +333,8 @@ func testOnce(t *testing.T, h *hub.Hub) {
 	}
 }
 
-// testEach checks PublishEach and PublishInOrder, which are not atomic, in the case that nothing fails.
-func testEach(t *testing.T, h *hub.Hub) {
+// testPublishEach checks PublishEach and PublishInOrder, which are not atomic, in the case that nothing fails.
+func testPublishEach(t *testing.T, h *hub.Hub) {
 	topics := make([]string, 1500)
 	for i := range topics {
 		topics[i] = fmt.Sprint("t.", i)
@@ -356,8 +356,8 @@ func testEach(t *testing.T, h *hub.Hub) {
 	}
 }
 
-// testMany checks that memory does not grow with the number of events published.
-func testMany(t *testing.T, h *hub.Hub, total int) {
+// testMemoryIsBounded checks that memory does not grow with the number of events published.
+func testMemoryIsBounded(t *testing.T, h *hub.Hub, total int) {
 	const size = 500
 	topics := make([]string, size)
 	for i := range topics {
@@ -375,17 +375,17 @@ func testMany(t *testing.T, h *hub.Hub, total int) {
 		require.Len(t, r.Events, size)
 		r.Events = r.Events[:0]
 		if i == total/size/4 {
-			used = heap()
+			used = heapInUse()
 		}
 	}
-	if grown = heap(); grown > used {
+	if grown = heapInUse(); grown > used {
 		// The engine may run three NATS servers in this process, whose caches grow and shrink.
 		require.Less(t, grown-used, uint64(48<<20), "heap growth in bytes since a quarter of the events")
 	}
 	require.GreaterOrEqual(t, last.Seq, uint64(total))
 }
 
-func heap() uint64 {
+func heapInUse() uint64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

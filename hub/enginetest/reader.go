@@ -10,7 +10,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-var wide = hub.ReadLimit{Events: math.MaxInt, Bytes: math.MaxInt}
+var wideLimit = hub.ReadLimit{Events: math.MaxInt, Bytes: math.MaxInt}
 
 // Set parses the filters and returns their set.
 func Set(t *testing.T, filters ...string) hub.FilterSet {
@@ -37,17 +37,17 @@ type Reader struct {
 // Subscribe starts a subscription, which is closed when the test ends.
 func Subscribe(t *testing.T, h *hub.Hub, r hub.Request) *Reader {
 	t.Helper()
-	bell := hub.NewWakeup()
-	s, err := h.Subscribe(r, bell)
+	wakeup := hub.NewWakeup()
+	s, err := h.Subscribe(r, wakeup)
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
-	return &Reader{t: t, sub: s, bell: bell}
+	return &Reader{t: t, sub: s, bell: wakeup}
 }
 
 // Reached reads what is available, and reports whether that is everything up to seq.
 func (r *Reader) Reached(seq uint64) bool {
 	for {
-		b := r.sub.Read(wide)
+		b := r.sub.Read(wideLimit)
 		if b.Gap != nil {
 			r.Gaps = append(r.Gaps, *b.Gap)
 		}

@@ -81,8 +81,8 @@ func BenchmarkRareTopics(b *testing.B) {
 func read(b *testing.B, h *hub.Hub, topic string, start hub.Start, most int) (n int) {
 	f, err := hub.ParseFilter(topic)
 	require.NoError(b, err)
-	bell := hub.NewWakeup()
-	s, err := h.Subscribe(hub.Request{Filters: hub.NewFilterSet(f), Start: start}, bell)
+	wakeup := hub.NewWakeup()
+	s, err := h.Subscribe(hub.Request{Filters: hub.NewFilterSet(f), Start: start}, wakeup)
 	require.NoError(b, err)
 	defer s.Close()
 	for n < most {
@@ -91,7 +91,7 @@ func read(b *testing.B, h *hub.Hub, topic string, start hub.Start, most int) (n 
 		switch {
 		case batch.Waiting:
 			select {
-			case <-bell:
+			case <-wakeup:
 			case <-time.After(enginetest.Patience):
 				b.Fatal("nothing comes")
 			}

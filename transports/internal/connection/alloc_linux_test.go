@@ -17,10 +17,10 @@ type measure struct {
 	allocs  chan float64
 }
 
-func (m *measure) Ready(r *hub.Batch) {
+func (m *measure) Ready(batch *hub.Batch) {
 	i := 0
 	m.allocs <- testing.AllocsPerRun(len(m.writers)-1, func() { // AllocsPerRun runs once more to warm up
-		m.writers[i].Ready(r)
+		m.writers[i].Ready(batch)
 		i++
 	})
 }

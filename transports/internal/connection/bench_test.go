@@ -27,10 +27,10 @@ type timed struct {
 	took    atomic.Int64 // ns
 }
 
-func (s *timed) Ready(r *hub.Batch) {
+func (s *timed) Ready(batch *hub.Batch) {
 	start := time.Now()
 	for _, w := range s.writers {
-		w.Ready(r)
+		w.Ready(batch)
 	}
 	s.took.Add(int64(time.Since(start)))
 }

@@ -147,35 +147,35 @@ func (w *Writer) Start(cfg *Config, lease auth.Access, sub *hub.Subscription, co
 }
 
 // Ready implements hub.Sink. It writes as much of the batch as the socket accepts without blocking.
-func (w *Writer) Ready(r *hub.Batch) {
+func (w *Writer) Ready(batch *hub.Batch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.writing || w.closed || w.ended {
 		return
 	}
-	start, ok := w.sub.Offset(r)
+	start, ok := w.sub.Offset(batch)
 	if !ok {
 		w.startDrain()
 		return
 	}
-	form, encode := w.cfg.Codec.Form(), w.cfg.Codec.Encode
-	for start < len(r.Events) {
-		b, end := r.Coalesce(form, encode, start)
+	format, encode := w.cfg.Codec.Form(), w.cfg.Codec.Encode
+	for start < len(batch.Events) {
+		b, end := batch.Coalesce(format, encode, start)
 		n, err := w.tryWrite(b)
 		if err != nil {
 			w.closeOnError(err)
 			return
 		}
 		if n < len(b) {
-			w.advancePast(r.Events[start:end], b, n)
+			w.advancePast(batch.Events[start:end], b, n)
 			w.startDrain()
 			return
 		}
-		w.sub.Advance(r.Events[end-1].ID.Seq)
+		w.sub.Advance(batch.Events[end-1].ID.Seq)
 		w.cfg.Counters.Delivered.Add(uint64(end - start))
 		start = end
 	}
-	w.sub.Advance(r.To)
+	w.sub.Advance(batch.To)
 }
 
 // advancePast advances the position past the events whose bytes are among the first n of joined. If
