@@ -37,8 +37,8 @@ func runBench(t *testing.T, args ...string) bench.Report {
 	return report
 }
 
-// TestBenchAccounts runs each scenario small, and looks whether its figures add up.
-func TestBenchAccounts(t *testing.T) {
+// TestBenchFiguresAddUp runs each scenario small, and looks whether its figures add up.
+func TestBenchFiguresAddUp(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a bench takes long")
 	}
@@ -57,7 +57,7 @@ func TestBenchAccounts(t *testing.T) {
 			for _, r := range report.Results {
 				require.True(t, r.Clean(), "%+v", r)
 				require.Zero(t, r.Gaps)
-				account(t, r)
+				checkFigures(t, r)
 			}
 			wellFormed(t, svg)
 		})
@@ -150,7 +150,7 @@ func accountEngine(t *testing.T, r *bench.Result, engine string) {
 }
 
 // account holds a result of 30 subscribers, and of 30 events where there is a rate, against itself.
-func account(t *testing.T, r *bench.Result) {
+func checkFigures(t *testing.T, r *bench.Result) {
 	t.Helper()
 	switch r.Scenario {
 	case bench.Fanout, bench.Topics:

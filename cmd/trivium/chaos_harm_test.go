@@ -20,15 +20,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// harms are all kinds of harm. Each holds for a while and then heals.
-var harms = []func(*chaos, time.Duration){
+// faults are all kinds of harm. Each holds for a while and then heals.
+var faults = []func(*chaos, time.Duration){
 	(*chaos).killServer, (*chaos).killHub, (*chaos).cutHub, (*chaos).pauseServer,
 	(*chaos).pauseWhileDown, (*chaos).slowLinks, (*chaos).damageReplica, (*chaos).startBeforeNATS,
 	(*chaos).restoreStore, (*chaos).loseRights, (*chaos).leaderClockAhead,
 }
 
 func (c *chaos) killServer(hold time.Duration) {
-	i := c.rng.IntN(fleet)
+	i := c.rng.IntN(clusterSize)
 	c.t.Logf("NATS server %d is killed for %v", i, hold)
 	c.killNATS(i)
 	time.Sleep(hold)
@@ -36,7 +36,7 @@ func (c *chaos) killServer(hold time.Duration) {
 }
 
 func (c *chaos) killHub(hold time.Duration) {
-	i := c.rng.IntN(fleet)
+	i := c.rng.IntN(clusterSize)
 	c.t.Logf("hub %d is killed for %v", i, hold)
 	c.hubs[i].signal(syscall.SIGKILL)
 	c.hubs[i].wait()
@@ -45,14 +45,14 @@ func (c *chaos) killHub(hold time.Duration) {
 }
 
 func (c *chaos) cutHub(hold time.Duration) {
-	i := c.rng.IntN(fleet)
+	i := c.rng.IntN(clusterSize)
 	c.t.Logf("hub %d is cut off for %v", i, hold)
 	c.withToxics(i, hold, `{"name":"hole","type":"timeout","stream":"downstream","attributes":{"timeout":0}}`)
 }
 
 // slowLinks delays a hub's connections to NATS by 100 ms and limits them to 1 MB/s.
 func (c *chaos) slowLinks(hold time.Duration) {
-	i := c.rng.IntN(fleet)
+	i := c.rng.IntN(clusterSize)
 	c.t.Logf("hub %d has slow links for %v", i, hold)
 	c.withToxics(i, hold,
 		`{"name":"far","type":"latency","stream":"downstream","attributes":{"latency":50}}`,
@@ -78,7 +78,7 @@ func (c *chaos) withToxics(hub int, hold time.Duration, toxics ...string) {
 }
 
 func (c *chaos) pauseServer(hold time.Duration) {
-	i := c.rng.IntN(fleet)
+	i := c.rng.IntN(clusterSize)
 	c.t.Logf("NATS server %d is paused for %v", i, hold)
 	c.pause(i, hold)
 }
@@ -91,8 +91,8 @@ func (c *chaos) pause(server int, hold time.Duration) {
 
 // pauseWhileDown takes the majority away: nothing can be published until it is back.
 func (c *chaos) pauseWhileDown(hold time.Duration) {
-	down := c.rng.IntN(fleet)
-	paused := (down + 1) % fleet
+	down := c.rng.IntN(clusterSize)
+	paused := (down + 1) % clusterSize
 	c.t.Logf("NATS server %d is paused for %v while server %d is down", paused, hold, down)
 	c.killNATS(down)
 	c.pause(paused, hold)
@@ -101,14 +101,14 @@ func (c *chaos) pauseWhileDown(hold time.Duration) {
 
 // startBeforeNATS starts a hub that does not reach NATS for a while.
 func (c *chaos) startBeforeNATS(hold time.Duration) {
-	i := c.rng.IntN(fleet)
+	i := c.rng.IntN(clusterSize)
 	c.t.Logf("hub %d is started %v before it reaches NATS", i, hold)
 	c.hubs[i].signal(syscall.SIGKILL)
 	c.hubs[i].wait()
 	for _, p := range c.proxies[i] {
 		p.Stop()
 	}
-	reached := make(chan error, fleet)
+	reached := make(chan error, clusterSize)
 	go func() {
 		time.Sleep(hold)
 		for _, p := range c.proxies[i] {
@@ -179,7 +179,7 @@ func (c *chaos) stream() (*jetstream.StreamInfo, error) {
 }
 
 // follower returns a server that holds the stream and does not lead it.
-func (c *chaos) follower() int { return (c.leader() + 1 + c.rng.IntN(fleet-1)) % fleet }
+func (c *chaos) follower() int { return (c.leader() + 1 + c.rng.IntN(clusterSize-1)) % clusterSize }
 
 // leader returns the server that leads the stream.
 func (c *chaos) leader() (server int) {
@@ -202,7 +202,7 @@ func (c *chaos) leader() (server int) {
 func (c *chaos) untilCurrent() {
 	require.Eventually(c.t, func() bool {
 		info, err := c.stream()
-		if err != nil || info.Cluster == nil || len(info.Cluster.Replicas) != fleet-1 {
+		if err != nil || info.Cluster == nil || len(info.Cluster.Replicas) != clusterSize-1 {
 			return false
 		}
 		for _, r := range info.Cluster.Replicas {
@@ -216,8 +216,8 @@ func (c *chaos) untilCurrent() {
 
 // compareLogs reads what is new from each hub and compares it byte by byte, up to the end of the shortest.
 func (c *chaos) compareLogs() {
-	var logs [fleet][]byte
-	var ends [fleet]string
+	var logs [clusterSize][]byte
+	var ends [clusterSize]string
 	for i := range c.hubs {
 		logs[i], ends[i] = c.readLog(i)
 	}

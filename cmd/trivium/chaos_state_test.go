@@ -14,7 +14,7 @@ import (
 // restoreStore puts the store of a server back to an earlier state while the server is down, as the restore of
 // a disk's snapshot does. The server copies what it lacks from the others.
 func (c *chaos) restoreStore(hold time.Duration) {
-	i := c.rng.IntN(fleet)
+	i := c.rng.IntN(clusterSize)
 	c.t.Logf("NATS server %d has its store put back by %v", i, hold)
 	dir, before := c.places[i].Store, c.t.TempDir()
 	c.killNATS(i)

@@ -41,18 +41,18 @@ func freePorts(t *testing.T, n int) (ports []int) {
 	return ports
 }
 
-const fleet = 3 // NATS servers, and hubs
+const clusterSize = 3 // NATS servers, and hubs
 
 // chaos is a cluster with hubs and whatever happens to them.
 type chaos struct {
 	t       *testing.T
 	rng     *rand.Rand // of the test's goroutine
-	places  [fleet]natsPlace
-	nats    [fleet]*exec.Cmd
-	proxies [fleet][fleet]*toxiproxy.Proxy // of hub, of server
-	hubArgs [fleet][]string
-	hubs    [fleet]*process
-	where   [fleet]string // of hubs
+	places  [clusterSize]natsPlace
+	nats    [clusterSize]*exec.Cmd
+	proxies [clusterSize][clusterSize]*toxiproxy.Proxy // of hub, of server
+	hubArgs [clusterSize][]string
+	hubs    [clusterSize]*process
+	where   [clusterSize]string // of hubs
 	client  *http.Client
 	begin   string // cursor
 	same    string // cursor: up to there the logs of all hubs were compared
@@ -60,41 +60,41 @@ type chaos struct {
 
 	mu    sync.Mutex
 	acked map[string]bool // data
-	seen  [][]sighting    // by subscriber
+	seen  [][]observation // by subscriber
 }
 
-type sighting struct {
+type observation struct {
 	seq  uint64
 	data string
 }
 
 func startChaos(t *testing.T, rng *rand.Rand, subscribers int) *chaos {
 	c := &chaos{
-		t: t, rng: rng, acked: map[string]bool{}, seen: make([][]sighting, subscribers),
+		t: t, rng: rng, acked: map[string]bool{}, seen: make([][]observation, subscribers),
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 20}, Timeout: patience},
 	}
-	ports := freePorts(t, 3*fleet)
+	ports := freePorts(t, 3*clusterSize)
 	quiet := zerolog.Nop()
 	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), quiet)
-	for i := range fleet {
+	for i := range clusterSize {
 		c.places[i] = natsPlace{
-			Name: fmt.Sprint("n", i), Port: ports[i], Peers: ports[fleet : 2*fleet], Self: i, Store: t.TempDir(),
+			Name: fmt.Sprint("n", i), Port: ports[i], Peers: ports[clusterSize : 2*clusterSize], Self: i, Store: t.TempDir(),
 			Rights: filepath.Join(t.TempDir(), "denied.json"),
 		}
 		require.NoError(t, os.WriteFile(c.places[i].Rights, []byte("[]"), 0o600))
 		c.startNATS(i)
 		t.Cleanup(func() { c.killNATS(i) })
 	}
-	for i := range fleet {
+	for i := range clusterSize {
 		var urls []string
-		for j := range fleet {
+		for j := range clusterSize {
 			p := toxiproxy.NewProxy(api, fmt.Sprintf("%d-%d", i, j), "127.0.0.1:0", fmt.Sprintf("127.0.0.1:%d", ports[j]))
 			require.NoError(t, p.Start())
 			t.Cleanup(p.Stop)
 			c.proxies[i][j] = p
 			urls = append(urls, "nats://"+c.places[j].user(hubUser)+p.Listen)
 		}
-		c.where[i] = fmt.Sprintf("127.0.0.1:%d", ports[2*fleet+i])
+		c.where[i] = fmt.Sprintf("127.0.0.1:%d", ports[2*clusterSize+i])
 		c.hubArgs[i] = []string{
 			"serve", "--http", c.where[i], "--udp", "off", "--admin", "off", "--auth", "none", "--heartbeat", "500ms",
 			"--engine", "nats", "--nats-url", strings.Join(urls, ","), "--replicas", "3", "--log-format", "json",
@@ -157,7 +157,7 @@ func (c *chaos) publish(rng *rand.Rand, key string, data ...string) {
 		body = "[" + strings.Join(list, ",") + "]"
 	}
 	for {
-		r, err := http.NewRequest(http.MethodPost, "http://"+c.where[rng.IntN(fleet)]+"/publish", strings.NewReader(body))
+		r, err := http.NewRequest(http.MethodPost, "http://"+c.where[rng.IntN(clusterSize)]+"/publish", strings.NewReader(body))
 		if err != nil {
 			c.t.Error(err)
 			return
@@ -201,11 +201,11 @@ func (c *chaos) publisher(rng *rand.Rand, name int) {
 
 // subscriber moves from hub to hub with its cursor, by its own road.
 func (c *chaos) subscriber(rng *rand.Rand, i int) {
-	s := &traveller{chaos: c, i: i, cursor: c.begin}
-	roads := []func(context.Context, string) error{s.poll, s.sse, s.websocket}
+	s := &movingSubscriber{chaos: c, i: i, cursor: c.begin}
+	transportReaders := []func(context.Context, string) error{s.poll, s.sse, s.websocket}
 	for c.stop.Err() == nil {
 		ctx, cancel := context.WithTimeout(c.stop, time.Duration(200+rng.IntN(2000))*time.Millisecond)
-		_ = roads[i%len(roads)](ctx, c.where[rng.IntN(fleet)]) // it moves on, whatever it was
+		_ = transportReaders[i%len(transportReaders)](ctx, c.where[rng.IntN(clusterSize)]) // it moves on, whatever it was
 		cancel()
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -235,9 +235,9 @@ func TestChaos(t *testing.T) {
 	for i := range subscribers {
 		reading.Go(func() { c.subscriber(rand.New(rand.NewPCG(seed, uint64(100+i))), i) })
 	}
-	order := c.rng.Perm(len(harms))
+	order := c.rng.Perm(len(faults))
 	for step := 0; step < steps && !t.Failed(); step++ {
-		harms[order[step%len(order)]](c, time.Duration(500+c.rng.IntN(hold))*time.Millisecond)
+		faults[order[step%len(order)]](c, time.Duration(500+c.rng.IntN(hold))*time.Millisecond)
 		healed := time.Now()
 		marker := fmt.Sprint("healed.", step)
 		c.publish(c.rng, marker, marker)
@@ -252,7 +252,7 @@ func TestChaos(t *testing.T) {
 	cancel()
 	publishing.Wait()
 	reading.Wait()
-	c.judge()
+	c.checkResults()
 	c.client.CloseIdleConnections()
 }
 
@@ -260,7 +260,7 @@ func (c *chaos) allHave(data string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, seen := range c.seen {
-		if !slices.ContainsFunc(seen[max(0, len(seen)-5000):], func(s sighting) bool { return s.data == data }) {
+		if !slices.ContainsFunc(seen[max(0, len(seen)-5000):], func(s observation) bool { return s.data == data }) {
 			return false
 		}
 	}
@@ -268,7 +268,7 @@ func (c *chaos) allHave(data string) bool {
 }
 
 // judge looks at what everybody saw up to what the last of them reached.
-func (c *chaos) judge() {
+func (c *chaos) checkResults() {
 	common := len(c.seen[0])
 	for _, seen := range c.seen {
 		common = min(common, len(seen))

@@ -66,7 +66,7 @@ func openTab(t *testing.T, browser context.Context, address string, take func(st
 }
 
 // startPages runs the scripts, each in a page of the hub's own origin.
-func startPages(t *testing.T, base string, pages map[string]string, add func(string) *showClient) {
+func startPages(t *testing.T, base string, pages map[string]string, add func(string) *libraryClient) {
 	t.Helper()
 	files := httptest.NewServer(staticFiles())
 	t.Cleanup(files.Close)

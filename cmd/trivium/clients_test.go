@@ -31,7 +31,7 @@ const clientsDir = "../../testdata/clients"
 // directly and behind proxies: each must print the numbers 1 to 34, in order, once. It takes minutes
 // and so runs only where TRIVIUM_CLIENTS is set: to 1, or to a pattern of the clients' names.
 func TestClients(t *testing.T) {
-	chosen(t)
+	skipUnlessChosen(t)
 	programs := preparePrograms(t)
 	var mu sync.Mutex
 	results := map[string]map[string]string{} // of client, of front
@@ -40,7 +40,7 @@ func TestClients(t *testing.T) {
 			t.Run(f.name, func(t *testing.T) {
 				t.Parallel()
 				r := startClientRun(t, f, programs)
-				r.play()
+				r.runOutages()
 				mu.Lock()
 				defer mu.Unlock()
 				for _, c := range r.clients {
@@ -57,7 +57,7 @@ func TestClients(t *testing.T) {
 }
 
 // chosen skips a test that takes long and much, unless TRIVIUM_CLIENTS is set.
-func chosen(t *testing.T) {
+func skipUnlessChosen(t *testing.T) {
 	t.Helper()
 	if os.Getenv("TRIVIUM_CLIENTS") == "" {
 		t.Skip("TRIVIUM_CLIENTS is not set")
@@ -114,8 +114,8 @@ func preparePrograms(t *testing.T) clientPrograms {
 	return p
 }
 
-// showClient is one client and what it printed.
-type showClient struct {
+// libraryClient is one client and what it printed.
+type libraryClient struct {
 	name string
 
 	mu    sync.Mutex
@@ -125,21 +125,21 @@ type showClient struct {
 	lost  bool            // the program ended or was too late; the test does not wait for it
 }
 
-func (c *showClient) isReady() bool {
+func (c *libraryClient) isReady() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.ready
 }
 
 // words returns what the client printed beside numbers.
-func (c *showClient) words() string {
+func (c *libraryClient) words() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.said.String()
 }
 
 // take notes a line that the client has printed.
-func (c *showClient) take(line string) {
+func (c *libraryClient) take(line string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if n, err := strconv.Atoi(strings.TrimSpace(line)); err == nil && n == 0 {
@@ -154,20 +154,20 @@ func (c *showClient) take(line string) {
 }
 
 // awaits reports whether event n is still to come.
-func (c *showClient) awaits(n int) bool {
+func (c *libraryClient) awaits(n int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return !c.lost && !slices.Contains(c.got, n)
 }
 
-func (c *showClient) giveUp() {
+func (c *libraryClient) giveUp() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.lost = true
 }
 
 // result returns how many of the events arrived, and what was wrong with them.
-func (c *showClient) result() string {
+func (c *libraryClient) result() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	seen := map[int]bool{}
@@ -198,14 +198,14 @@ type clientRun struct {
 	url     string // of the hub, past the front
 	hub     *process
 	relay   *relay // what the clients connect to
-	clients []*showClient
+	clients []*libraryClient
 	sent    int
 }
 
 const showEvents = 34
 
-// showPatience is how long a client may take to come back.
-const showPatience = 2 * time.Minute
+// clientPatience is how long a client may take to come back.
+const clientPatience = 2 * time.Minute
 
 func startClientRun(t *testing.T, f front, programs clientPrograms) *clientRun {
 	t.Helper()
@@ -241,8 +241,8 @@ func startClientRun(t *testing.T, f front, programs clientPrograms) *clientRun {
 	return r
 }
 
-func (r *clientRun) add(name string) *showClient {
-	c := &showClient{name: name}
+func (r *clientRun) add(name string) *libraryClient {
+	c := &libraryClient{name: name}
 	r.clients = append(r.clients, c)
 	return c
 }
@@ -272,9 +272,9 @@ func (r *clientRun) startCommand(name string, command, env []string) {
 // awaitReaders publishes event 0, which does not count, until every client has had one.
 func (r *clientRun) awaitReaders() {
 	r.t.Helper()
-	for deadline := time.Now().Add(showPatience); ; time.Sleep(300 * time.Millisecond) {
+	for deadline := time.Now().Add(clientPatience); ; time.Sleep(300 * time.Millisecond) {
 		r.send(0)
-		unready := slices.DeleteFunc(slices.Clone(r.clients), (*showClient).isReady)
+		unready := slices.DeleteFunc(slices.Clone(r.clients), (*libraryClient).isReady)
 		if len(unready) == 0 {
 			return
 		}
@@ -303,7 +303,7 @@ func (r *clientRun) publish(n int) {
 
 // await waits until every client has all that was published, or has missed its time.
 func (r *clientRun) await() {
-	deadline := time.Now().Add(showPatience)
+	deadline := time.Now().Add(clientPatience)
 	for _, c := range r.clients {
 		for c.awaits(r.sent) {
 			if time.Now().After(deadline) {
@@ -316,7 +316,7 @@ func (r *clientRun) await() {
 }
 
 // play does to the hub what happens to hubs. Events 9 and 26 are published while nobody is connected.
-func (r *clientRun) play() {
+func (r *clientRun) runOutages() {
 	r.publish(8)
 	r.await()
 

@@ -13,9 +13,9 @@ func TestWithoutSecrets(t *testing.T) {
 		withoutSecrets([]string{"trivium", "--nats-url=nats://u:p@ss@a:4222,tls://b,nats://token@c", "nats://a:4222", "https://x/y?key=secret", "a@b?c", "ws://u:p@a/?q"}))
 }
 
-// TestSecretOnTheCommandLine: the hub warns of a URL with a secret that others can see, names a better
+// TestWarnsOfSecretOnCommandLine: the hub warns of a URL with a secret that others can see, names a better
 // place, and keeps it out of its profiles.
-func TestSecretOnTheCommandLine(t *testing.T) {
+func TestWarnsOfSecretOnCommandLine(t *testing.T) {
 	const secret = "hunter2"
 	jwks := "https://127.0.0.1:1/jwks.json?key=" + secret
 	p := serve(t, program(t, nil, append(anyPorts, "--jwks-url", jwks, "--jwt-issuer", "i", "--jwt-audience", "a")...))

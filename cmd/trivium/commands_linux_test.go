@@ -53,7 +53,7 @@ func TestDocumentedCommands(t *testing.T) {
 	needTool(t, "openssl", "a Debian package of that name")
 	s := &shell{t: t, bin: t.TempDir(), used: map[string]bool{}}
 	for _, page := range documented {
-		text, err := os.ReadFile(filepath.Join(topRoom, page))
+		text, err := os.ReadFile(filepath.Join(moduleRoot, page))
 		require.NoError(t, err)
 		s.dir = t.TempDir()
 		for _, command := range shellCommands(string(text)) {
@@ -108,7 +108,7 @@ func (s *shell) run(command string) {
 	switch {
 	case strings.HasPrefix(command, "go install "):
 		cmd := exec.Command("bash", "-c", command)
-		cmd.Dir = topRoom
+		cmd.Dir = moduleRoot
 		cmd.Env = append(os.Environ(), "GOBIN="+s.bin)
 		out, err := cmd.CombinedOutput()
 		require.NoError(s.t, err, string(out))

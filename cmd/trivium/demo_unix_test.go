@@ -53,7 +53,7 @@ func TestDemoUnderGoRun(t *testing.T) {
 		t.Skip("it builds the program and the page")
 	}
 	t.Parallel()
-	root, err := filepath.Abs(topRoom)
+	root, err := filepath.Abs(moduleRoot)
 	require.NoError(t, err)
 	cmd := exec.Command("go", append([]string{"run", "-C", root, "./cmd/trivium"}, anyPorts...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -83,8 +83,8 @@ func TestDemoUnderGoRun(t *testing.T) {
 	require.Contains(t, p.log(), `"msg":"ended"`)
 }
 
-// TestDemoIsNoWayIn: the page needs no token, but all else is judged as on other open routes.
-func TestDemoIsNoWayIn(t *testing.T) {
+// TestDemoGrantsNoAccess: the page needs no token, but all else is judged as on other open routes.
+func TestDemoGrantsNoAccess(t *testing.T) {
 	closed := serve(t, program(t, nil, anyPorts...))
 	open := serve(t, program(t, nil, append(anyPorts, "--auth", "none")...))
 	off := serve(t, program(t, []string{"TRIVIUM_DEMO=off"}, anyPorts...))
@@ -134,7 +134,7 @@ func TestOnlyGoRunBuilds(t *testing.T) {
 	// It never ends by itself, nor when it is told to.
 	require.NoError(t, os.WriteFile(filepath.Join(bin, "go"), []byte("#!/bin/sh\ntrap '' INT\necho $$ >'"+started+"'\nwhile :; do sleep 1; done\n"), 0o755))
 	installed := binary(t, anyPorts...)
-	installed.Dir = topRoom
+	installed.Dir = moduleRoot
 	installed.Env = append(installed.Env, "PATH="+bin+":/usr/bin:/bin")
 	p := serve(t, installed)
 	state, _ := p.buildState()

@@ -16,7 +16,7 @@ import (
 // page returns a page of the documentation, by its path from the top of the repository.
 func page(t *testing.T, path string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(topRoom, path))
+	text, err := os.ReadFile(filepath.Join(moduleRoot, path))
 	require.NoError(t, err)
 	return string(text)
 }
@@ -25,10 +25,10 @@ func page(t *testing.T, path string) string {
 func pages(t *testing.T) (paths []string) {
 	t.Helper()
 	for _, pattern := range []string{"*.md", "docs/*.md"} {
-		found, err := filepath.Glob(filepath.Join(topRoom, pattern))
+		found, err := filepath.Glob(filepath.Join(moduleRoot, pattern))
 		require.NoError(t, err)
 		for _, path := range found {
-			relative, err := filepath.Rel(topRoom, path)
+			relative, err := filepath.Rel(moduleRoot, path)
 			require.NoError(t, err)
 			paths = append(paths, filepath.ToSlash(relative))
 		}
@@ -56,7 +56,7 @@ func TestLinksResolve(t *testing.T) {
 			if path != "" {
 				target = filepath.ToSlash(filepath.Join(filepath.Dir(from), path))
 			}
-			_, err := os.Stat(filepath.Join(topRoom, target))
+			_, err := os.Stat(filepath.Join(moduleRoot, target))
 			require.NoError(t, err, "%s links to %s", from, match[1])
 			if anchored {
 				require.Contains(t, anchors(page(t, target)), anchor, "%s links to %s", from, match[1])
@@ -162,7 +162,7 @@ func TestArchitectureNamesExist(t *testing.T) {
 		if !known {
 			continue // Hub.mu, Writer.mu and the like
 		}
-		sources, err := filepath.Glob(filepath.Join(topRoom, dir, "*.go"))
+		sources, err := filepath.Glob(filepath.Join(moduleRoot, dir, "*.go"))
 		require.NoError(t, err)
 		var code strings.Builder
 		for _, path := range sources {

@@ -89,9 +89,9 @@ func TestRestartKeepsCursors(t *testing.T) {
 	require.Equal(t, first, p.poll("wait=0&last=4").Events[0].ID.String())
 }
 
-// pressure publishes as fast as it is answered until the process is gone: singles, arrays, keyed ones and
+// loadPublisher publishes as fast as it is answered until the process is gone: singles, arrays, keyed ones and
 // datagrams. What was acknowledged goes into acked, by the ID that was told.
-type pressure struct {
+type loadPublisher struct {
 	p     *process
 	round int
 
@@ -99,7 +99,7 @@ type pressure struct {
 	acked map[string]string // data by ID
 }
 
-func (l *pressure) run(publisher int) {
+func (l *loadPublisher) run(publisher int) {
 	for n := 0; ; n++ {
 		data := func(i int) string { return fmt.Sprintf("%d.%d.%d.%d", l.round, publisher, n, i) }
 		size, body := 1, ""
@@ -143,7 +143,7 @@ func (l *pressure) run(publisher int) {
 }
 
 // follow reads the stream until it breaks, and gives what it saw, by ID.
-func (l *pressure) follow(stream *decode.SSEDecoder) map[string]string {
+func (l *loadPublisher) follow(stream *decode.SSEDecoder) map[string]string {
 	seen := map[string]string{}
 	for {
 		next, err := stream.Next()
@@ -156,10 +156,10 @@ func (l *pressure) follow(stream *decode.SSEDecoder) map[string]string {
 	}
 }
 
-// TestKill kills the program again and again, at any moment, under load: what it has acknowledged is
+// TestKillLosesNothing kills the program again and again, at any moment, under load: what it has acknowledged is
 // there when it is back, no cursor is lost, and no ID is given twice, not even one that only a
 // subscriber had seen.
-func TestKill(t *testing.T) {
+func TestKillLosesNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts a hub again and again")
 	}
@@ -207,7 +207,7 @@ func killAgain(t *testing.T, rng *rand.Rand, rounds int) {
 		}
 		cursor = p.catchUp(cursor, known)
 		require.True(t, strings.HasPrefix(cursor, epoch), "killed, and the epoch is another")
-		l := &pressure{p: p, round: round, acked: map[string]string{}}
+		l := &loadPublisher{p: p, round: round, acked: map[string]string{}}
 		stream := p.sse("cursor=" + cursor)
 		seen := make(chan map[string]string, 1)
 		go func() { seen <- l.follow(stream) }()

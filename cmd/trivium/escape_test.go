@@ -13,13 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// harmful is what a hub or a proxy may send to change a terminal, or to forge a line of its own.
-const harmful = "\x1b]0;title\x07\x1b[2J\u009b31m\u202e\r\nforged\x7f"
+// controlText is what a hub or a proxy may send to change a terminal, or to forge a line of its own.
+const controlText = "\x1b]0;title\x07\x1b[2J\u009b31m\u202e\r\nforged\x7f"
 
-// TestRefusalsAreShownHarmless: what pub, sub and bench print of a hub's answer does no more than be
+// TestHubAnswersCannotControlTerminal: what pub, sub and bench print of a hub's answer does no more than be
 // shown.
-func TestRefusalsAreShownHarmless(t *testing.T) {
-	text, err := json.Marshal(map[string]any{"type": "urn:trivium:problem:forbidden", "status": 403, "title": harmful, "detail": harmful, "parameter": harmful})
+func TestHubAnswersCannotControlTerminal(t *testing.T) {
+	text, err := json.Marshal(map[string]any{"type": "urn:trivium:problem:forbidden", "status": 403, "title": controlText, "detail": controlText, "parameter": controlText})
 	require.NoError(t, err)
 	check := func(kind string, status int, body string, args ...string) {
 		hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -43,17 +43,17 @@ func TestRefusalsAreShownHarmless(t *testing.T) {
 		refused("sub", "--transport", transport, "a")
 	}
 	// An id is printed on standard output.
-	done, err := json.Marshal(map[string]any{"id": harmful, "count": 1})
+	done, err := json.Marshal(map[string]any{"id": controlText, "count": 1})
 	require.NoError(t, err)
 	check("application/json", http.StatusOK, string(done), "pub", "a", "1")
 }
 
-// TestLogIsHarmless: what JSON lets stand as it is, a terminal that shows the log may obey.
-func TestLogIsHarmless(t *testing.T) {
+// TestLogCannotControlTerminal: what JSON lets stand as it is, a terminal that shows the log may obey.
+func TestLogCannotControlTerminal(t *testing.T) {
 	for _, format := range []string{"json", "text"} {
 		var out bytes.Buffer
 		c := &ServeConfig{LogFormat: format}
-		c.newLogger(&out).With("more", harmful).Info(harmful, "error", harmful, slog.Group("g", "x", harmful))
+		c.newLogger(&out).With("more", controlText).Info(controlText, "error", controlText, slog.Group("g", "x", controlText))
 		line := strings.TrimSuffix(out.String(), "\n")
 		require.False(t, strings.ContainsFunc(line, func(r rune) bool { return r == '\u202e' || unicode.IsControl(r) }), "%q", line)
 		require.Equal(t, format == "json", json.Valid([]byte(line)))

@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDrainFitsWhatStopsTheHub: by default the process ends before docker stop kills it, and before
+// TestDrainFitsStopTimeouts: by default the process ends before docker stop kills it, and before
 // what the units and the compose file in docs/operations.md wait for.
-func TestDrainFitsWhatStopsTheHub(t *testing.T) {
+func TestDrainFitsStopTimeouts(t *testing.T) {
 	field, ok := reflect.TypeFor[ServeConfig]().FieldByName("Drain")
 	require.True(t, ok)
 	drain, err := time.ParseDuration(field.Tag.Get("default"))

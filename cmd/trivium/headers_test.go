@@ -10,13 +10,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestHardenedAnswers: every answer of every route, an upgrade and a refusal among them, tells browsers
+// TestHardeningHeaders: every answer of every route, an upgrade and a refusal among them, tells browsers
 // not to guess its type and not to give it to other pages.
-func TestHardenedAnswers(t *testing.T) {
-	f := &fort{}
+func TestHardeningHeaders(t *testing.T) {
+	f := &testbed{}
 	p := serve(t, program(t, nil, append(anyPorts, "--auth", "none")...))
 	check := func(r request) {
-		x := f.ask(t, r)
+		x := f.do(t, r)
 		require.Equal(t, []string{"nosniff"}, x.header.Values("X-Content-Type-Options"), "%v", r)
 		require.Equal(t, []string{"same-origin"}, x.header.Values("Cross-Origin-Resource-Policy"), "%v", r)
 		require.Empty(t, x.header.Get("Strict-Transport-Security"), "there is no TLS")

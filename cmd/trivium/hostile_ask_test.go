@@ -46,15 +46,15 @@ type exchange struct {
 }
 
 // ask sends a request of its own and reads the answer, or the beginning of one that has no end.
-func (f *fort) ask(t *testing.T, r request) *exchange {
+func (f *testbed) do(t *testing.T, r request) *exchange {
 	t.Helper()
-	x := f.begin(t, r)
+	x := f.start(t, r)
 	x.conn.Close()
 	return x
 }
 
 // begin is ask for what is to go on.
-func (f *fort) begin(t *testing.T, r request) *exchange {
+func (f *testbed) start(t *testing.T, r request) *exchange {
 	t.Helper()
 	p := r.hub
 	if p == nil {
@@ -93,14 +93,14 @@ func (f *fort) begin(t *testing.T, r request) *exchange {
 	return x
 }
 
-func (f *fort) refused(answer string) {
+func (f *testbed) refused(answer string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.answers = append(f.answers, answer)
 }
 
 // send writes bytes to an address, beside what is read of it: not all of them may be taken.
-func (f *fort) send(t *testing.T, address, text string) *exchange {
+func (f *testbed) send(t *testing.T, address, text string) *exchange {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
 	require.NoError(t, err)
@@ -130,7 +130,7 @@ func (r *request) text() string {
 var upgrade = []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="}
 
 // readHello reads how a WebSocket begins, or why it does not.
-func (f *fort) readHello(t *testing.T, x *exchange) {
+func (f *testbed) readHello(t *testing.T, x *exchange) {
 	t.Helper()
 	x.status = http.StatusOK
 	m, _, err := x.message()
@@ -203,7 +203,7 @@ func clientFrame(first byte, payload []byte) []byte {
 }
 
 // say sends a command, and gives the answer that repeats its ref; events before it are passed over.
-func (f *fort) say(t *testing.T, x *exchange, command string) decode.Message {
+func (f *testbed) command(t *testing.T, x *exchange, command string) decode.Message {
 	t.Helper()
 	_, err := x.conn.Write(clientFrame(bitFin|opText, []byte(command)))
 	require.NoError(t, err)
@@ -229,9 +229,9 @@ func problemStatus(t *testing.T, text string) int {
 }
 
 // admin gives a page of the operator's, and reads it into v if that is not nil.
-func (f *fort) admin(t *testing.T, p *process, page string, v any) string {
+func (f *testbed) adminPage(t *testing.T, p *process, page string, v any) string {
 	t.Helper()
-	x := f.ask(t, request{hub: p, admin: true, line: "GET " + page, header: []string{"Connection: close"}})
+	x := f.do(t, request{hub: p, admin: true, line: "GET " + page, header: []string{"Connection: close"}})
 	require.Equal(t, http.StatusOK, x.status, page)
 	if v != nil {
 		require.NoError(t, json.Unmarshal([]byte(x.body), v))
@@ -240,9 +240,9 @@ func (f *fort) admin(t *testing.T, p *process, page string, v any) string {
 }
 
 // counted gives a metric of the hub.
-func (f *fort) counted(t *testing.T, p *process, metric string) (n float64) {
+func (f *testbed) metric(t *testing.T, p *process, metric string) (n float64) {
 	t.Helper()
-	_, rest, found := strings.Cut("\n"+f.admin(t, p, "/metrics", nil), "\n"+metric+" ")
+	_, rest, found := strings.Cut("\n"+f.adminPage(t, p, "/metrics", nil), "\n"+metric+" ")
 	require.True(t, found, metric)
 	_, err := fmt.Sscan(rest, &n)
 	require.NoError(t, err)

@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var browserRows = []row{
+var browserAttacks = []attack{
 	{"a foreign, null or look-alike origin, on every route", foreignOrigins},
-	{"a cookie that a foreign page has sent along", foreignCookie},
+	{"a cookie in a request of a foreign page", foreignCookie},
 	{"a simple cross-site POST", simplePost},
 	{"a rebound Host", reboundHost},
 }
@@ -31,7 +31,7 @@ func withBody(r request) request {
 	return r
 }
 
-func foreignOrigins(t *testing.T, f *fort) {
+func foreignOrigins(t *testing.T, f *testbed) {
 	own := "http://" + f.main.http
 	_, port, err := net.SplitHostPort(f.main.http)
 	require.NoError(t, err)
@@ -51,14 +51,14 @@ func foreignOrigins(t *testing.T, f *fort) {
 		for _, origin := range origins {
 			r.header = append(r.header, "Origin: "+origin)
 		}
-		x := f.ask(t, r)
+		x := f.do(t, r)
 		require.Equal(t, http.StatusForbidden, x.status, "%s %q", line, origins)
 		require.Empty(t, x.header.Get("Access-Control-Allow-Origin"))
 		require.True(t, strings.Contains(x.body, "foreign-origin") || strings.HasPrefix(line, "HEAD"), "it is the origin that is at fault")
 		// A preflight is refused as well, or has nothing in it that lets the page go on.
 		_, target, _ := strings.Cut(line, " ")
 		r = request{line: "OPTIONS " + target, header: append(r.header, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization,content-type")}
-		x = f.ask(t, r)
+		x = f.do(t, r)
 		require.Equal(t, http.StatusForbidden, x.status, "%s %q", r.line, origins)
 		require.Empty(t, x.header.Get("Access-Control-Allow-Origin"))
 	}
@@ -77,42 +77,42 @@ func foreignOrigins(t *testing.T, f *fort) {
 			if strings.HasPrefix(line, "POST") {
 				r.body = "1"
 			}
-			x := f.ask(t, r)
+			x := f.do(t, r)
 			require.Equal(t, http.StatusOK, x.status, "%s %s", line, good)
 			if good != own {
 				require.Equal(t, good, x.header.Get("Access-Control-Allow-Origin"), line)
 			}
 		}
 	}
-	x := f.ask(t, request{line: "GET /ws", header: []string{"Origin: " + own}}) // a page of a good origin can see why
+	x := f.do(t, request{line: "GET /ws", header: []string{"Origin: " + own}}) // a page of a good origin can see why
 	require.Equal(t, []int{http.StatusUnauthorized, 4401}, []int{x.status, x.code})
 }
 
-func foreignCookie(t *testing.T, f *fort) {
+func foreignCookie(t *testing.T, f *testbed) {
 	cookie := "Cookie: trivium_token=" + f.tokens["master"]
 	for _, line := range []string{"GET /sse", "GET /ws", pollNow, "POST /publish", "POST /publish/origin"} {
 		for _, site := range []string{"cross-site", "same-site", "", "CROSS-SITE", "same-origin, cross-site", "x"} {
-			x := f.ask(t, withBody(request{line: line, header: []string{cookie, "Sec-Fetch-Site: " + site}}))
+			x := f.do(t, withBody(request{line: line, header: []string{cookie, "Sec-Fetch-Site: " + site}}))
 			require.Equal(t, http.StatusUnauthorized, x.status, "%s %s", line, site)
 		}
 		for _, origin := range []string{"https://evil.test", "null", "http://app.example.com", "https://evilapp.example.com"} {
-			x := f.ask(t, withBody(request{line: line, header: []string{cookie, "Origin: " + origin, "Sec-Fetch-Site: same-origin"}}))
+			x := f.do(t, withBody(request{line: line, header: []string{cookie, "Origin: " + origin, "Sec-Fetch-Site: same-origin"}}))
 			require.Equal(t, http.StatusForbidden, x.status, "%s %s", line, origin)
 		}
-		x := f.ask(t, withBody(request{line: line, header: []string{cookie, "Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site"}}))
+		x := f.do(t, withBody(request{line: line, header: []string{cookie, "Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site"}}))
 		require.Equal(t, http.StatusUnauthorized, x.status, line)
 	}
-	f.opens(t, "", cookie, "Sec-Fetch-Site: same-origin")
-	f.opens(t, "", cookie, "Origin: https://app.example.com", "Sec-Fetch-Site: cross-site")
+	f.requireAccepted(t, "", cookie, "Sec-Fetch-Site: same-origin")
+	f.requireAccepted(t, "", cookie, "Origin: https://app.example.com", "Sec-Fetch-Site: cross-site")
 
-	x := f.ask(t, request{line: "POST /session", token: f.tokens["master"], header: []string{"Content-Length: 0"}})
+	x := f.do(t, request{line: "POST /session", token: f.tokens["master"], header: []string{"Content-Length: 0"}})
 	require.Equal(t, http.StatusNoContent, x.status)
 	for _, attribute := range []string{"HttpOnly", "SameSite=Strict", "Path=/"} {
 		require.Contains(t, x.header.Get("Set-Cookie"), attribute)
 	}
 }
 
-func simplePost(t *testing.T, f *fort) {
+func simplePost(t *testing.T, f *testbed) {
 	for _, p := range []*process{f.open, f.main} {
 		header := []string{"Origin: https://evil.test"}
 		if p == f.main {
@@ -122,7 +122,7 @@ func simplePost(t *testing.T, f *fort) {
 			for _, line := range []string{"POST /publish", "POST /publish/origin", "POST /publish/origin?access_token=" + f.tokens["master"], "POST /session"} {
 				for _, more := range []string{"Origin: https://evil.test", "Origin: null", "Origin: http://localhost"} {
 					header[0] = more
-					x := f.ask(t, request{hub: p, line: line, body: breachIn("origin") + "=", header: append(header, "Content-Type: "+kind)})
+					x := f.do(t, request{hub: p, line: line, body: breachIn("origin") + "=", header: append(header, "Content-Type: "+kind)})
 					require.Equal(t, http.StatusForbidden, x.status, "%s %s %s", line, kind, more)
 				}
 			}
@@ -130,7 +130,7 @@ func simplePost(t *testing.T, f *fort) {
 	}
 }
 
-func reboundHost(t *testing.T, f *fort) {
+func reboundHost(t *testing.T, f *testbed) {
 	_, port, err := net.SplitHostPort(f.open.http)
 	require.NoError(t, err)
 	for _, host := range []string{
@@ -139,29 +139,29 @@ func reboundHost(t *testing.T, f *fort) {
 	} {
 		for _, line := range routes {
 			r := withBody(request{hub: f.open, line: line, host: host})
-			status := f.ask(t, r).status
+			status := f.do(t, r).status
 			// What is no host at all net/http refuses by itself.
 			require.Contains(t, []int{http.StatusMisdirectedRequest, http.StatusBadRequest}, status, "%s %s", host, line)
 			r.header = []string{"Origin: http://" + host}
-			require.Contains(t, []int{http.StatusMisdirectedRequest, http.StatusBadRequest}, f.ask(t, r).status, "%s %s", host, line)
+			require.Contains(t, []int{http.StatusMisdirectedRequest, http.StatusBadRequest}, f.do(t, r).status, "%s %s", host, line)
 		}
 		for _, line := range []string{"GET /", "GET /metrics", "GET /stats", "GET /debug/pprof/cmdline", "GET /debug/pprof/", "GET /nowhere"} {
-			x := f.ask(t, request{line: line, admin: true, host: host})
+			x := f.do(t, request{line: line, admin: true, host: host})
 			require.Contains(t, []int{http.StatusMisdirectedRequest, http.StatusBadRequest}, x.status, "%s %s", host, line)
 		}
 	}
 	for _, line := range []string{"GET http://evil.test/poll?wait=0", "GET //evil.test/poll?wait=0"} {
-		require.NotEqual(t, http.StatusOK, f.ask(t, request{hub: f.open, line: line}).status, "the target overrides the Host")
+		require.NotEqual(t, http.StatusOK, f.do(t, request{hub: f.open, line: line}).status, "the target overrides the Host")
 	}
 	for _, two := range []string{"Host: evil.test", "Host: localhost"} {
-		x := f.ask(t, request{hub: f.open, line: pollNow, header: []string{two}})
+		x := f.do(t, request{hub: f.open, line: pollNow, header: []string{two}})
 		require.Equal(t, http.StatusBadRequest, x.status)
 	}
 	for _, line := range []string{"GET /stats", "POST /stats"} {
-		x := f.ask(t, request{line: line, admin: true, header: []string{"Origin: https://evil.test"}})
+		x := f.do(t, request{line: line, admin: true, header: []string{"Origin: https://evil.test"}})
 		require.NotEqual(t, http.StatusOK, x.status, line)
 	}
 	for _, good := range []string{"localhost", "hub.localhost:1", "127.0.0.1", "127.0.0.2", "[::1]:" + port} {
-		require.Equal(t, http.StatusOK, f.ask(t, request{hub: f.open, line: pollNow, host: good}).status, good)
+		require.Equal(t, http.StatusOK, f.do(t, request{hub: f.open, line: pollNow, host: good}).status, good)
 	}
 }

@@ -21,11 +21,11 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// endRows are of tokens that change while connections hold them. The name of an entry is that of
+// endAttacks are of tokens that change while connections hold them. The name of an entry is that of
 // the load it is under, too.
-var endRows = []row{
+var endAttacks = []attack{
 	{"renewal under load", renewal},
-	{"the end of a token, under load", func(t *testing.T, f *fort) {
+	{"a token that expires, under load", func(t *testing.T, f *testbed) {
 		end := time.Now().Add(6 * time.Second)
 		token := f.jwt(map[string]string{"exp": at(end)})
 		f.endUnderLoad(t, "expired", token, http.StatusUnauthorized, func() time.Time {
@@ -33,30 +33,30 @@ var endRows = []row{
 			return end
 		})
 	}},
-	{"a token removed from the file, under load", func(t *testing.T, f *fort) {
+	{"a token removed from the file, under load", func(t *testing.T, f *testbed) {
 		f.endUnderLoad(t, "removed", f.tokens["removed"], http.StatusUnauthorized, func() time.Time {
-			f.change(t, "removed", func(*entry) bool { return false })
+			f.change(t, "removed", func(*tokenEntry) bool { return false })
 			return time.Now()
 		})
 	}},
-	{"a jti that is revoked, under load", func(t *testing.T, f *fort) {
+	{"a jti that is revoked, under load", func(t *testing.T, f *testbed) {
 		id := uuid.NewString()
 		f.endUnderLoad(t, "revoked", f.jwt(map[string]string{"jti": quoted(id)}), http.StatusUnauthorized, func() time.Time {
 			f.revoke(t, id)
 			return time.Now()
 		})
 	}},
-	{"a right that is narrowed, under load", func(t *testing.T, f *fort) {
+	{"a right that is narrowed, under load", func(t *testing.T, f *testbed) {
 		f.endUnderLoad(t, "narrowed", f.tokens["narrowed"], http.StatusForbidden, func() time.Time {
-			f.change(t, "narrowed", func(e *entry) bool {
+			f.change(t, "narrowed", func(e *tokenEntry) bool {
 				e.subscribe, e.publish = `"load.narrowed.quiet"`, `"load.narrowed.quiet"`
 				return true
 			})
 			return time.Now()
 		})
 	}},
-	{"an expelled peer that does not read", unread},
-	{"the end of a token that many connections hold", manyHolders},
+	{"an unauthorized client that does not read", unread},
+	{"the expiry of a token with many connections", manyHolders},
 }
 
 // load publishes a number a millisecond on a topic, for as long as it is let.
@@ -68,7 +68,7 @@ type load struct {
 	sent    atomic.Int64
 }
 
-func (f *fort) load(t *testing.T, token, topic string) *load {
+func (f *testbed) load(t *testing.T, token, topic string) *load {
 	x := f.send(t, f.main.http, "")
 	l := &load{conn: x.conn, reader: x.reader, stopped: make(chan struct{}), ended: make(chan struct{})}
 	_, err := fmt.Fprintf(l.conn, "POST /publish HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"+
@@ -115,7 +115,7 @@ func (l *load) answer(t *testing.T) (status int, body string) {
 }
 
 // heard is what a subscriber got until it was told to go.
-type heard struct {
+type subscriberLog struct {
 	where   string
 	numbers []int
 	status  int // of the problem
@@ -127,7 +127,7 @@ type heard struct {
 	count atomic.Int64 // of numbers, for the test to see meanwhile
 }
 
-func (h *heard) event(data string) {
+func (h *subscriberLog) event(data string) {
 	n, _ := strconv.Atoi(data)
 	h.numbers = append(h.numbers, n)
 	h.count.Add(1)
@@ -136,7 +136,7 @@ func (h *heard) event(data string) {
 	}
 }
 
-func (h *heard) refused(status int) {
+func (h *subscriberLog) refused(status int) {
 	if h.status, h.told = status, time.Now(); status == 0 {
 		h.status = -1
 	}
@@ -144,15 +144,15 @@ func (h *heard) refused(status int) {
 
 // listen subscribes on every transport, twice, and gives those who listen, and a function that gives
 // them when all are closed.
-func (f *fort) listen(t *testing.T, token, topic string) (everybody []*heard, wait func() []*heard) {
+func (f *testbed) subscribeAll(t *testing.T, token, topic string) (everybody []*subscriberLog, wait func() []*subscriberLog) {
 	var all sync.WaitGroup
-	for _, listener := range []func(*heard, *exchange){hearStream, hearSocket} {
+	for _, listener := range []func(*subscriberLog, *exchange){readStreamEvents, readSocketEvents} {
 		for range 2 {
 			door := "GET /sse?topic=" + topic
 			if len(everybody) >= 2 {
 				door = "GET /ws?topic=" + topic
 			}
-			h, x := &heard{where: door}, f.begin(t, request{line: door, token: token})
+			h, x := &subscriberLog{where: door}, f.start(t, request{line: door, token: token})
 			require.Equal(t, http.StatusOK, x.status, x.body)
 			everybody = append(everybody, h)
 			all.Go(func() {
@@ -162,21 +162,21 @@ func (f *fort) listen(t *testing.T, token, topic string) (everybody []*heard, wa
 		}
 	}
 	for _, wait := range []string{"", "&max=1000"} {
-		h := &heard{where: "GET /poll?topic=" + topic + wait}
+		h := &subscriberLog{where: "GET /poll?topic=" + topic + wait}
 		everybody = append(everybody, h)
-		first := f.ask(t, request{line: h.where + "&wait=0", token: token})
+		first := f.do(t, request{line: h.where + "&wait=0", token: token})
 		all.Go(func() {
-			f.hearPolls(h, token, first.body)
+			f.readPollEvents(h, token, first.body)
 			h.closed = h.told
 		})
 	}
-	return everybody, func() []*heard {
+	return everybody, func() []*subscriberLog {
 		all.Wait()
 		return everybody
 	}
 }
 
-func hearStream(h *heard, x *exchange) {
+func readStreamEvents(h *subscriberLog, x *exchange) {
 	for {
 		e, err := x.stream.Next()
 		switch {
@@ -192,8 +192,8 @@ func hearStream(h *heard, x *exchange) {
 	}
 }
 
-// hearSocket leaves the close unanswered, as somebody hostile would.
-func hearSocket(h *heard, x *exchange) {
+// readSocketEvents leaves the close unanswered, as somebody hostile would.
+func readSocketEvents(h *subscriberLog, x *exchange) {
 	for {
 		m, code, err := x.message()
 		switch {
@@ -209,8 +209,8 @@ func hearSocket(h *heard, x *exchange) {
 	}
 }
 
-// hearPolls is no part of ask, which is for the test's own goroutine.
-func (f *fort) hearPolls(h *heard, token, first string) {
+// readPollEvents is no part of ask, which is for the test's own goroutine.
+func (f *testbed) readPollEvents(h *subscriberLog, token, first string) {
 	client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
 	defer client.CloseIdleConnections()
 	_, target, _ := strings.Cut(h.where, " ")
@@ -245,12 +245,12 @@ func (f *fort) hearPolls(h *heard, token, first string) {
 }
 
 // endUnderLoad has a token lose what it is used for, by end, which gives when.
-func (f *fort) endUnderLoad(t *testing.T, name, token string, status int, end func() time.Time) {
+func (f *testbed) endUnderLoad(t *testing.T, name, token string, status int, end func() time.Time) {
 	topic := "load." + name
 	busy := f.load(t, f.tokens["master"], topic)
-	everybody, heard := f.listen(t, token, topic)
+	everybody, heard := f.subscribeAll(t, token, topic)
 	publishing := f.load(t, token, topic+".own")
-	idle := f.half(t, token, breachIn("load."+name+".half"))
+	idle := f.publishPartly(t, token, breachIn("load."+name+".half"))
 	const under = 100 // events: that is the load
 	for _, h := range everybody {
 		require.Eventually(t, func() bool { return h.count.Load() > under }, patience, time.Millisecond, h.where)
@@ -285,7 +285,7 @@ func (f *fort) endUnderLoad(t *testing.T, name, token string, status int, end fu
 }
 
 // half is a stream of events that stops in the middle of one.
-func (f *fort) half(t *testing.T, token, line string) *load {
+func (f *testbed) publishPartly(t *testing.T, token, line string) *load {
 	x := f.send(t, f.main.http, "")
 	_, err := fmt.Fprintf(x.conn, "POST /publish HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"+
 		"Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", f.main.http, token, len(line)-1, line[:len(line)-1])
@@ -294,12 +294,12 @@ func (f *fort) half(t *testing.T, token, line string) *load {
 }
 
 // renewal has a connection live on tokens each of which ends long before it does.
-func renewal(t *testing.T, f *fort) {
+func renewal(t *testing.T, f *testbed) {
 	const life = 3 * time.Second
 	fresh := func() string {
 		return f.jwt(map[string]string{"exp": at(time.Now().Add(life)), "publish": `[]`})
 	}
-	x := f.begin(t, request{line: "GET /ws?topic=load.renewed", token: fresh()})
+	x := f.start(t, request{line: "GET /ws?topic=load.renewed", token: fresh()})
 	busy := f.load(t, f.tokens["master"], "load.renewed")
 	begin, ended := time.Now(), make(chan struct{})
 	go func() {
@@ -336,12 +336,12 @@ func renewal(t *testing.T, f *fort) {
 	require.Greater(t, renewed, 10)
 	require.Greater(t, refused, 2)
 	// A right that the fresh token does not have for what is subscribed to is no renewal.
-	require.Equal(t, http.StatusForbidden, f.say(t, x, `{"op":"auth","token":"`+f.tokens["narrow"]+`"}`).Problem.Status)
+	require.Equal(t, http.StatusForbidden, f.command(t, x, `{"op":"auth","token":"`+f.tokens["narrow"]+`"}`).Problem.Status)
 	// From now on it is the new token that counts, though the one before is good.
 	id := uuid.NewString()
-	require.Equal(t, decode.OpAck, f.say(t, x, `{"op":"auth","token":"`+f.jwt(map[string]string{"jti": quoted(id)})+`"}`).Op)
+	require.Equal(t, decode.OpAck, f.command(t, x, `{"op":"auth","token":"`+f.jwt(map[string]string{"jti": quoted(id)})+`"}`).Op)
 	f.revoke(t, id)
-	h := heard{}
-	hearSocket(&h, x)
+	h := subscriberLog{}
+	readSocketEvents(&h, x)
 	require.Equal(t, []int{http.StatusUnauthorized, 4401}, []int{h.status, h.code})
 }

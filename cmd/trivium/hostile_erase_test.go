@@ -12,28 +12,28 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// eraseRows are about DELETE /events/{id} on the admin listener.
-var eraseRows = []row{
+// eraseAttacks are about DELETE /events/{id} on the admin listener.
+var eraseAttacks = []attack{
 	{"erasing with a token, or by a page in the operator's browser", erasingUninvited},
-	{"erasing IDs that are none, of another log, or huge", erasingNothing},
+	{"erasing invalid or huge IDs, or IDs of another log", erasingNothing},
 	{"a flood of erasures", floodOfErasures},
 }
 
 // publishTo publishes an event and returns its ID.
-func (f *fort) publishTo(t *testing.T, p *process, topic, data string) string {
+func (f *testbed) publishTo(t *testing.T, p *process, topic, data string) string {
 	t.Helper()
-	x := f.ask(t, request{hub: p, line: "POST /publish/" + topic, token: f.tokens["publisher"], body: data})
+	x := f.do(t, request{hub: p, line: "POST /publish/" + topic, token: f.tokens["publisher"], body: data})
 	require.Equal(t, http.StatusOK, x.status, x.body)
 	return idOf(t, x.body)
 }
 
 // erasingUninvited: only the operator erases, and not by way of a page that the operator looks at.
-func erasingUninvited(t *testing.T, f *fort) {
+func erasingUninvited(t *testing.T, f *testbed) {
 	p := f.tenants(t)
 	id := f.publishTo(t, p, "kept", `"kept"`)
 	for _, name := range []string{"master", "publisher"} {
 		for _, line := range []string{"DELETE /events/" + id, "DELETE /publish/kept", "DELETE /publish", "DELETE /poll?topic=kept", "POST /events/" + id} {
-			x := f.ask(t, request{hub: p, line: line, token: f.tokens[name]})
+			x := f.do(t, request{hub: p, line: line, token: f.tokens[name]})
 			require.Contains(t, []int{http.StatusNotFound, http.StatusMethodNotAllowed}, x.status, line)
 		}
 	}
@@ -46,17 +46,17 @@ func erasingUninvited(t *testing.T, f *fort) {
 		{host: "evil.test"}, // a name that leads to the operator's machine
 	} {
 		r.hub, r.admin, r.line = p, true, "DELETE /events/"+id
-		require.Contains(t, []int{http.StatusForbidden, http.StatusMisdirectedRequest}, f.ask(t, r).status, "%v", r)
+		require.Contains(t, []int{http.StatusForbidden, http.StatusMisdirectedRequest}, f.do(t, r).status, "%v", r)
 	}
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH"} {
-		x := f.ask(t, request{hub: p, admin: true, line: method + " /events/" + id, header: []string{"X-HTTP-Method-Override: DELETE"}})
+		x := f.do(t, request{hub: p, admin: true, line: method + " /events/" + id, header: []string{"X-HTTP-Method-Override: DELETE"}})
 		require.GreaterOrEqual(t, x.status, 400, method)
 	}
 	f.stillHas(t, p, id, 0)
 }
 
 // erasingNothing: what is no ID of an event gets a clear error, and changes nothing.
-func erasingNothing(t *testing.T, f *fort) {
+func erasingNothing(t *testing.T, f *testbed) {
 	p := f.tenants(t, "--engine", "embedded", "--store", t.TempDir())
 	id := f.publishTo(t, p, "kept", `"kept"`)
 	epoch, seq, _ := strings.Cut(id, "-")
@@ -85,19 +85,19 @@ func erasingNothing(t *testing.T, f *fort) {
 		{epoch + "-9223372036854775808", http.StatusNotFound, "the log has no event with this ID"},
 		{strings.Map(func(r rune) rune { return '0' + (r+1)%8 }, epoch) + "-" + seq, http.StatusNotFound, "the log has no event with this ID"},
 	} {
-		x := f.ask(t, request{hub: p, admin: true, line: "DELETE /events/" + row.id})
+		x := f.do(t, request{hub: p, admin: true, line: "DELETE /events/" + row.id})
 		require.Equal(t, row.status, x.status, "%.100s: %.300s", row.id, x.body)
 		require.Contains(t, x.body, row.says, "%.100s", row.id)
 		require.Less(t, len(x.body), 1000, "%.100s: the answer repeats little of it", row.id)
 	}
 	for _, path := range []string{"/events", "/events/", "/events/" + id + "/" + id, "/events/..%2f" + id} {
-		require.GreaterOrEqual(t, f.ask(t, request{hub: p, admin: true, line: "DELETE " + path}).status, 400, path)
+		require.GreaterOrEqual(t, f.do(t, request{hub: p, admin: true, line: "DELETE " + path}).status, 400, path)
 	}
 	f.stillHas(t, p, id, 0)
 }
 
 // stillHas finds the event with this ID in the log, and how many were erased.
-func (f *fort) stillHas(t *testing.T, p *process, id string, erased int) {
+func (f *testbed) stillHas(t *testing.T, p *process, id string, erased int) {
 	t.Helper()
 	answer := p.poll("topic=kept&last=10&wait=0")
 	require.Nil(t, answer.Gap)
@@ -108,20 +108,20 @@ func (f *fort) stillHas(t *testing.T, p *process, id string, erased int) {
 
 // floodOfErasures: while an operator's script erases events as fast as it can, another tenant publishes and
 // subscribes as before.
-func floodOfErasures(t *testing.T, f *fort) {
+func floodOfErasures(t *testing.T, f *testbed) {
 	for _, args := range [][]string{{"--engine", "memory"}, {"--engine", "embedded", "--store", t.TempDir()}} {
 		p := f.tenants(t, args...)
 		const events, scripts = 1000, 8
 		lines := strings.Repeat(`{"topic":"flood","data":1}`+"\n", events)
-		last := f.ask(t, request{hub: p, line: "POST /publish", token: f.tokens["publisher"], header: []string{"Content-Type: application/x-ndjson"}, body: lines})
+		last := f.do(t, request{hub: p, line: "POST /publish", token: f.tokens["publisher"], header: []string{"Content-Type: application/x-ndjson"}, body: lines})
 		require.Equal(t, http.StatusOK, last.status, last.body)
 		epoch, _, _ := strings.Cut(idOf(t, last.body), "-")
-		victim := f.begin(t, request{hub: p, line: "GET /sse?topic=kept", token: f.tokens["reader"]})
+		victim := f.start(t, request{hub: p, line: "GET /sse?topic=kept", token: f.tokens["reader"]})
 		var erasing sync.WaitGroup
 		for i := range scripts {
 			erasing.Go(func() {
 				for seq := 1 + i; seq <= events && !t.Failed(); seq += scripts {
-					x := f.ask(t, request{hub: p, admin: true, line: fmt.Sprintf("DELETE /events/%s-%d", epoch, seq), header: []string{"Connection: close"}})
+					x := f.do(t, request{hub: p, admin: true, line: fmt.Sprintf("DELETE /events/%s-%d", epoch, seq), header: []string{"Connection: close"}})
 					if x.status != http.StatusOK {
 						t.Errorf("erasing %d: %d %s", seq, x.status, x.body)
 					}

@@ -17,9 +17,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// filterRows are of filters that cost the hub more than they cost the client.
-var filterRows = []row{
-	{"polls that look through all events for 64 filters of 16 tokens", searchingPolls},
+// filterAttacks are of filters that cost the hub more than they cost the client.
+var filterAttacks = []attack{
+	{"polls that search all events for 64 filters of 16 tokens", searchingPolls},
 	{"hundreds of subscribers with 64 filters of 16 tokens", costlySubscribers},
 	{"polls by a token with 1024 filters", costlyRights},
 }
@@ -47,28 +47,28 @@ func deepFilters(rng *rand.Rand, n int) []string {
 func topicsQuery(filters []string) string { return "topic=" + strings.Join(filters, "&topic=") }
 
 // publishDeep publishes n events, each of a topic of its own.
-func (f *fort) publishDeep(t *testing.T, p *process, n int) {
+func (f *testbed) publishDeep(t *testing.T, p *process, n int) {
 	t.Helper()
 	var body strings.Builder
 	for i := range n {
 		fmt.Fprintf(&body, `{"topic":"%s%d","data":%d}`+"\n", deepPrefix, i, i)
 	}
-	x := f.ask(t, request{hub: p, line: "POST /publish", token: f.tokens["one"], header: []string{"Content-Type: application/x-ndjson"}, body: body.String()})
+	x := f.do(t, request{hub: p, line: "POST /publish", token: f.tokens["one"], header: []string{"Content-Type: application/x-ndjson"}, body: body.String()})
 	require.Equal(t, http.StatusOK, x.status, x.body)
 }
 
 // cpu returns the processor time that the hub has used.
-func (f *fort) cpu(t *testing.T, p *process) time.Duration {
+func (f *testbed) cpu(t *testing.T, p *process) time.Duration {
 	t.Helper()
-	return time.Duration(f.counted(t, p, "process_cpu_seconds_total") * float64(time.Second))
+	return time.Duration(f.metric(t, p, "process_cpu_seconds_total") * float64(time.Second))
 }
 
 // searchingPolls runs two clients of one token that poll with every kind of start. It checks that events of another
 // token are published and delivered meanwhile.
-func searchingPolls(t *testing.T, f *fort) {
-	p := f.besieged(t, "--retain-events", "12000")
+func searchingPolls(t *testing.T, f *testbed) {
+	p := f.serveAlone(t, "--retain-events", "12000")
 	before := p.resident()
-	begin := f.ask(t, request{hub: p, line: pollNow, token: f.tokens["one"]}).body
+	begin := f.do(t, request{hub: p, line: pollNow, token: f.tokens["one"]}).body
 	f.publishDeep(t, p, 24_000) // half of the topics have lost their events
 	_, cursor, _ := strings.Cut(begin, `"cursor":"`)
 	cursor, _, _ = strings.Cut(cursor, `"`)
@@ -83,18 +83,18 @@ func searchingPolls(t *testing.T, f *fort) {
 			defer over.Do(func() { close(done) })
 			for i := range 60 {
 				start := []string{"last=1000", "since=9m", "cursor=" + cursor}[i%3]
-				x := f.ask(t, request{hub: p, line: "GET /poll?wait=0&" + start + "&" + query, token: f.tokens["one"]})
+				x := f.do(t, request{hub: p, line: "GET /poll?wait=0&" + start + "&" + query, token: f.tokens["one"]})
 				assert.Equal(t, http.StatusOK, x.status, x.body)
 				assert.Contains(t, x.body, `"events":[]`)
 			}
 		})
 	}
-	s := f.begin(t, request{hub: p, line: "GET /sse?topic=victim", token: f.tokens["two"]})
+	s := f.start(t, request{hub: p, line: "GET /sse?topic=victim", token: f.tokens["two"]})
 	require.Equal(t, http.StatusOK, s.status)
 	var took []time.Duration
 	for attacked := true; attacked || len(took) < 10; {
 		begin := time.Now()
-		x := f.ask(t, request{hub: p, line: "POST /publish/victim", token: f.tokens["two"], body: "1"})
+		x := f.do(t, request{hub: p, line: "POST /publish/victim", token: f.tokens["two"], body: "1"})
 		require.Equal(t, http.StatusOK, x.status, x.body)
 		took = append(took, time.Since(begin))
 		select {
@@ -117,13 +117,13 @@ func searchingPolls(t *testing.T, f *fort) {
 }
 
 // costlySubscribers counts the memory of 300 subscribers, and the processor time of a publish beside them.
-func costlySubscribers(t *testing.T, f *fort) {
+func costlySubscribers(t *testing.T, f *testbed) {
 	const subscribers, publishes = 300, 300
-	p := f.besieged(t, "--max-filter-bytes-per-token", "4MiB")
+	p := f.serveAlone(t, "--max-filter-bytes-per-token", "4MiB")
 	publish := func() time.Duration {
 		before := f.cpu(t, p)
 		for i := range publishes {
-			x := f.ask(t, request{hub: p, line: fmt.Sprintf("POST /publish/%s%d", deepPrefix, i), token: f.tokens["two"], body: "1"})
+			x := f.do(t, request{hub: p, line: fmt.Sprintf("POST /publish/%s%d", deepPrefix, i), token: f.tokens["two"], body: "1"})
 			require.Equal(t, http.StatusOK, x.status, x.body)
 		}
 		return (f.cpu(t, p) - before) / publishes
@@ -132,13 +132,13 @@ func costlySubscribers(t *testing.T, f *fort) {
 	alone, resident := publish(), p.resident()
 	rng := rand.New(rand.NewPCG(3, 4))
 	subscribe := func() *exchange {
-		return f.begin(t, request{hub: p, line: "GET /sse?" + topicsQuery(deepFilters(rng, 64)), token: f.tokens["one"]})
+		return f.start(t, request{hub: p, line: "GET /sse?" + topicsQuery(deepFilters(rng, 64)), token: f.tokens["one"]})
 	}
 	for range subscribers {
 		x := subscribe()
 		require.Equal(t, http.StatusOK, x.status, x.body)
 	}
-	filters, beside := f.counted(t, p, "trivium_filter_bytes"), publish()
+	filters, beside := f.metric(t, p, "trivium_filter_bytes"), publish()
 	t.Logf("filters of a subscriber: %.0f bytes; resident: %d MiB before, %d MiB after; a publish takes %v of the processor, %v alone",
 		filters/subscribers, resident/mebibyte, p.resident()/mebibyte, beside, alone)
 	require.Less(t, filters/subscribers, 10_000.)
@@ -151,14 +151,14 @@ func costlySubscribers(t *testing.T, f *fort) {
 	}
 	require.Equal(t, http.StatusServiceUnavailable, refused.status)
 	require.Contains(t, refused.body, "the filters of this token's subscribers may take 4194304 bytes")
-	require.Positive(t, f.counted(t, p, `trivium_limited_total{limit="filter_bytes_per_token"}`))
-	x := f.begin(t, request{hub: p, line: "GET /sse?" + topicsQuery(deepFilters(rng, 64)), token: f.tokens["two"]})
+	require.Positive(t, f.metric(t, p, `trivium_limited_total{limit="filter_bytes_per_token"}`))
+	x := f.start(t, request{hub: p, line: "GET /sse?" + topicsQuery(deepFilters(rng, 64)), token: f.tokens["two"]})
 	require.Equal(t, http.StatusOK, x.status, "another token has a share of its own")
 }
 
 // costlyRights compares the processor time of polls by a token with many filters, for all that it may read,
 // with that of polls by one filter.
-func costlyRights(t *testing.T, f *fort) {
+func costlyRights(t *testing.T, f *testbed) {
 	wide, plain := f.secret("wide-"+f.tokens["one"]), f.secret("plain-"+f.tokens["two"])
 	filters := deepFilters(rand.New(rand.NewPCG(5, 6)), 1024)
 	text := fmt.Sprintf("tokens:\n- name: wide\n  sha256: %x\n  subscribe: [%s]\n- name: plain\n  sha256: %x\n  subscribe: [%q]\n",
@@ -170,7 +170,7 @@ func costlyRights(t *testing.T, f *fort) {
 		const n = 200
 		before := f.cpu(t, p)
 		for range n {
-			x := f.ask(t, request{hub: p, line: line, token: token})
+			x := f.do(t, request{hub: p, line: line, token: token})
 			require.Equal(t, http.StatusOK, x.status, x.body)
 		}
 		return (f.cpu(t, p) - before) / n

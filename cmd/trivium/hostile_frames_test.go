@@ -12,10 +12,10 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
-var frameRows = []row{
-	{"a message in fragments of a byte", byteFragments},
-	{"empty fragments and messages without end", endlessFrames},
-	{"frames that RFC 6455 does not allow, or that announce 2^62 bytes", brokenFrames},
+var frameAttacks = []attack{
+	{"a message in one-byte fragments", byteFragments},
+	{"empty fragments, and endless messages", endlessFrames},
+	{"frames that RFC 6455 forbids, or that announce 2^62 bytes", brokenFrames},
 }
 
 const (
@@ -42,9 +42,9 @@ func fragmented(message string) []byte {
 }
 
 // closedWith sends bytes on a WebSocket of its own, and finds it closed with the code.
-func (f *fort) closedWith(t *testing.T, code int, sent []byte) {
+func (f *testbed) closedWith(t *testing.T, code int, sent []byte) {
 	t.Helper()
-	x := f.begin(t, request{hub: f.lenient, line: "GET /ws?subscribe=none"})
+	x := f.start(t, request{hub: f.lenient, line: "GET /ws?subscribe=none"})
 	require.Equal(t, http.StatusOK, x.status)
 	go func() { _, _ = x.conn.Write(sent) }() // it need not be taken
 	for {
@@ -60,9 +60,9 @@ func (f *fort) closedWith(t *testing.T, code int, sent []byte) {
 	_, _ = io.Copy(io.Discard, x.reader)                  // and it is over
 }
 
-func byteFragments(t *testing.T, f *fort) {
+func byteFragments(t *testing.T, f *testbed) {
 	ping := `{"op":"ping"}`
-	x := f.begin(t, request{hub: f.lenient, line: "GET /ws?subscribe=none"})
+	x := f.start(t, request{hub: f.lenient, line: "GET /ws?subscribe=none"})
 	_, err := x.conn.Write(fragmented(ping + strings.Repeat(" ", maxFragments-len(ping))))
 	require.NoError(t, err)
 	m, _, err := x.message()
@@ -70,21 +70,21 @@ func byteFragments(t *testing.T, f *fort) {
 	require.Equal(t, decode.OpAck, m.Op, "so many are allowed")
 
 	counter := `trivium_websocket_refused_total{reason="fragments"}`
-	before := f.counted(t, f.lenient, counter)
+	before := f.metric(t, f.lenient, counter)
 	publish := `{"op":"publish","topic":"fragments","data":"` + breach + `"}`
 	f.closedWith(t, 1008, fragmented(publish+strings.Repeat(" ", maxFragments+1-len(publish))))
 	f.closedWith(t, 1008, fragmented(publish+strings.Repeat(" ", 60<<10)))
-	require.GreaterOrEqual(t, f.counted(t, f.lenient, counter), before+2, "empty fragments, which another row sends, are counted here too")
+	require.GreaterOrEqual(t, f.metric(t, f.lenient, counter), before+2, "empty fragments, which another row sends, are counted here too")
 }
 
-func endlessFrames(t *testing.T, f *fort) {
+func endlessFrames(t *testing.T, f *testbed) {
 	empty := bytes.Repeat(clientFrame(opContinuation, nil), 100_000)
 	f.closedWith(t, 1008, append(clientFrame(opText, nil), empty...))
 	f.closedWith(t, 1008, append(clientFrame(opText, []byte(`{"op"`)), empty...))
 	f.closedWith(t, 1008, bytes.Repeat(clientFrame(bitFin|opText, nil), 10_000))
 	f.closedWith(t, 1008, bytes.Repeat(clientFrame(bitFin|opText, []byte(`{"op":"x"}`)), 10_000))
 	// Pings would be answered, each of them.
-	x := f.begin(t, request{hub: f.lenient, line: "GET /ws?subscribe=none"})
+	x := f.start(t, request{hub: f.lenient, line: "GET /ws?subscribe=none"})
 	go func() { _, _ = x.conn.Write(bytes.Repeat(clientFrame(bitFin|opPing, []byte("ping")), 10_000)) }()
 	pongs := 0
 	for {
@@ -99,7 +99,7 @@ func endlessFrames(t *testing.T, f *fort) {
 	require.Less(t, pongs, 1000)
 }
 
-func brokenFrames(t *testing.T, f *fort) {
+func brokenFrames(t *testing.T, f *testbed) {
 	text := clientFrame(bitFin|opText, []byte(`{"op":"ping"}`))
 	unmasked := append([]byte{bitFin | opText, 2}, "{}"...)
 	for _, sent := range [][]byte{

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var gzipRows = []row{
+var gzipAttacks = []attack{
 	{"compressed bodies that expand a thousandfold", expandingBodies},
 }
 
@@ -32,9 +32,9 @@ func gzipped(t *testing.T, text, run string, n int) string {
 }
 
 // expandingBodies: what is compressed takes no more memory than what is not, and keeps nobody busy.
-func expandingBodies(t *testing.T, f *fort) {
+func expandingBodies(t *testing.T, f *testbed) {
 	p := serve(t, program(t, nil, anyPorts...))
-	resident := func() float64 { return f.counted(t, p, "process_resident_memory_bytes") }
+	resident := func() float64 { return f.metric(t, p, "process_resident_memory_bytes") }
 	before := resident()
 	var all sync.WaitGroup
 	for _, c := range []struct{ line, kind, text, run string }{
@@ -49,7 +49,7 @@ func expandingBodies(t *testing.T, f *fort) {
 		require.Less(t, len(bomb), 100<<10)
 		for range 5 {
 			all.Go(func() {
-				x := f.ask(t, request{hub: p, line: c.line, token: p.token, header: []string{"Content-Encoding: gzip", "Content-Type: " + c.kind}, body: bomb})
+				x := f.do(t, request{hub: p, line: c.line, token: p.token, header: []string{"Content-Encoding: gzip", "Content-Type: " + c.kind}, body: bomb})
 				if x.status != http.StatusRequestEntityTooLarge {
 					t.Errorf("%s %s: got %d %s", c.line, c.kind, x.status, x.body)
 				}
@@ -57,7 +57,7 @@ func expandingBodies(t *testing.T, f *fort) {
 		}
 	}
 	for range 20 { // another publishes meanwhile
-		x := f.ask(t, request{hub: p, line: "POST /publish/other", token: p.token, header: []string{"Content-Encoding: gzip"}, body: gzipped(t, "[1]", "", 0)})
+		x := f.do(t, request{hub: p, line: "POST /publish/other", token: p.token, header: []string{"Content-Encoding: gzip"}, body: gzipped(t, "[1]", "", 0)})
 		require.Equal(t, http.StatusOK, x.status, x.body)
 	}
 	all.Wait()

@@ -15,45 +15,45 @@ import (
 
 // unread: both tokens may hold one connection. That it is closed, which its peer does not see, is
 // seen when they may have another.
-func unread(t *testing.T, f *fort) {
+func unread(t *testing.T, f *testbed) {
 	names := []string{"unread on /sse", "unread on /ws"}
 	for _, name := range names {
 		_, route, _ := strings.Cut(name, " on ")
-		x := f.begin(t, request{line: "GET " + route + "?topic=load.unread", token: f.tokens[name]})
+		x := f.start(t, request{line: "GET " + route + "?topic=load.unread", token: f.tokens[name]})
 		require.Equal(t, http.StatusOK, x.status)
-		require.Equal(t, http.StatusServiceUnavailable, f.ask(t, request{line: pollNow, token: f.tokens[name]}).status)
+		require.Equal(t, http.StatusServiceUnavailable, f.do(t, request{line: pollNow, token: f.tokens[name]}).status)
 	}
 	for range 20 {
-		x := f.ask(t, request{line: "POST /publish/load.unread", token: f.tokens["master"], body: quoted(strings.Repeat("x", 500<<10))})
+		x := f.do(t, request{line: "POST /publish/load.unread", token: f.tokens["master"], body: quoted(strings.Repeat("x", 500<<10))})
 		require.Equal(t, http.StatusOK, x.status)
 	}
 	for _, name := range names {
-		f.change(t, name, func(e *entry) bool { e.subscribe = `"load.quiet"`; return true })
+		f.change(t, name, func(e *tokenEntry) bool { e.subscribe = `"load.quiet"`; return true })
 	}
 	begin := time.Now()
 	for _, name := range names {
 		require.Eventually(t, func() bool {
-			return f.ask(t, request{line: pollNow, token: f.tokens[name]}).status == http.StatusOK
+			return f.do(t, request{line: pollNow, token: f.tokens[name]}).status == http.StatusOK
 		}, patience, 10*time.Millisecond)
 		inTime(t, "to close what was "+name+", the file's change with it", time.Since(begin)-time.Second)
 	}
 }
 
 // manyHolders: 400 connections, or 10,000 if TRIVIUM_LONG is set.
-func manyHolders(t *testing.T, f *fort) {
+func manyHolders(t *testing.T, f *testbed) {
 	holders := 400
 	if os.Getenv("TRIVIUM_LONG") != "" {
 		holders = 10_000
 	}
-	closed := make([]*heard, holders)
+	closed := make([]*subscriberLog, holders)
 	var all sync.WaitGroup
 	for i := range closed {
-		h, listener := &heard{where: "GET /sse"}, hearStream
+		h, listener := &subscriberLog{where: "GET /sse"}, readStreamEvents
 		closed[i] = h
 		if i%2 == 1 {
-			h.where, listener = "GET /ws", hearSocket
+			h.where, listener = "GET /ws", readSocketEvents
 		}
-		x := f.begin(t, request{line: h.where, token: f.tokens["many"]})
+		x := f.start(t, request{line: h.where, token: f.tokens["many"]})
 		require.Equal(t, http.StatusOK, x.status)
 		require.NoError(t, x.conn.SetDeadline(time.Now().Add(2*patience)))
 		all.Go(func() {
@@ -62,7 +62,7 @@ func manyHolders(t *testing.T, f *fort) {
 		})
 	}
 	var end time.Time
-	f.change(t, "many", func(e *entry) bool {
+	f.change(t, "many", func(e *tokenEntry) bool {
 		end = time.Now().Add(2 * time.Second)
 		e.more = "expires: " + end.UTC().Format(time.RFC3339Nano)
 		return true
@@ -71,9 +71,9 @@ func manyHolders(t *testing.T, f *fort) {
 	for _, h := range closed {
 		require.Equal(t, http.StatusUnauthorized, h.status, h.where)
 	}
-	told := func(a, b *heard) int { return a.told.Compare(b.told) }
+	told := func(a, b *subscriberLog) int { return a.told.Compare(b.told) }
 	require.True(t, slices.MinFunc(closed, told).told.After(end.Add(-10*time.Millisecond)), "nobody is told before the end")
 	inTime(t, fmt.Sprintf("to tell the last of %d connections", holders), slices.MaxFunc(closed, told).told.Sub(end))
-	last := slices.MaxFunc(closed, func(a, b *heard) int { return a.closed.Compare(b.closed) })
+	last := slices.MaxFunc(closed, func(a, b *subscriberLog) int { return a.closed.Compare(b.closed) })
 	inTime(t, fmt.Sprintf("to close the last of %d connections", holders), last.closed.Sub(end))
 }

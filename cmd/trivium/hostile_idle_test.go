@@ -18,25 +18,25 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var idleRows = []row{
-	{"idle connections of one address, more than the process may open files", func(t *testing.T, _ *fort) {
+var idleAttacks = []attack{
+	{"more idle connections of one address than the process may open files", func(t *testing.T, _ *testbed) {
 		holdIdle(t, 300, 400, func(int) string { return "127.0.0.2" })
 	}},
-	{"idle connections of many addresses, more than --max-connections", func(t *testing.T, _ *fort) {
+	{"more idle connections of many addresses than --max-connections", func(t *testing.T, _ *testbed) {
 		holdIdle(t, 4096, 1300, func(i int) string { return fmt.Sprintf("127.0.1.%d", 1+i%100) }, "--max-connections", "100")
 	}},
-	{"connections of many addresses that never ask", func(t *testing.T, _ *fort) {
+	{"connections of many addresses that never send a request", func(t *testing.T, _ *testbed) {
 		// None may time out before the last is open, which on a slow machine can take ten seconds.
 		p := limitFiles(t, serve, 300, binary(t, append(anyPorts, "--read-timeout", "10m")...))
 		occupy(t, p, 400, "", func(i int) string { return fmt.Sprintf("127.0.2.%d", 1+i%200) })
 		stillServes(t, p)
 	}},
-	{"bodies that do not come, on more connections than the process may open files", stallBodies},
+	{"bodies that never arrive, on more connections than the process may open files", stallBodies},
 }
 
 // stallBodies sends requests whose bodies never arrive, with a token from one address and without a token from
 // many. It checks that other clients are served.
-func stallBodies(t *testing.T, _ *fort) {
+func stallBodies(t *testing.T, _ *testbed) {
 	for _, stalled := range []struct {
 		line, header string
 		source       func(int) string

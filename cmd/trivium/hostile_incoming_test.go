@@ -15,50 +15,50 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
-// incomingRows are of what is sent without end: memory and processor time are bounded, and others publish meanwhile.
-var incomingRows = []row{
-	{"blank lines without end, on many connections", endlessLines},
-	{"large bodies that do not end, of one token and of many", endlessBodies},
-	{"WebSocket messages that do not end", endlessMessages},
+// incomingAttacks are of what is sent without end: memory and processor time are bounded, and others publish meanwhile.
+var incomingAttacks = []attack{
+	{"endless blank lines, on many connections", endlessLines},
+	{"endless large bodies, of one token and of many", endlessBodies},
+	{"endless WebSocket messages", endlessMessages},
 	{"a list of 7,000 filters", manyFilters},
-	{"JSON that is nested too deep", deepNesting},
+	{"JSON nested too deeply", deepNesting},
 	{"compressed blocks without content", emptyBlocks},
 }
 
 // victim has another token publish a byte and 64 KiB, over HTTP, and finds them answered.
-func (f *fort) victim(t *testing.T, p *process) {
+func (f *testbed) publishAsOther(t *testing.T, p *process) {
 	t.Helper()
 	for _, size := range []int{1, 64 << 10} {
-		x := f.ask(t, request{hub: p, line: "POST /publish/victim", token: f.tokens["two"], header: []string{"Content-Type: text/plain"}, body: strings.Repeat("x", size)})
+		x := f.do(t, request{hub: p, line: "POST /publish/victim", token: f.tokens["two"], header: []string{"Content-Type: text/plain"}, body: strings.Repeat("x", size)})
 		require.Equal(t, http.StatusOK, x.status, "%d bytes: %s", size, x.body)
 	}
 }
 
-// besieged starts a hub of its own for a row that measures memory.
-func (f *fort) besieged(t *testing.T, args ...string) *process {
+// serveAlone starts a hub of its own for a row that measures memory.
+func (f *testbed) serveAlone(t *testing.T, args ...string) *process {
 	return f.serve(t, binary(t, slices.Concat(anyPorts, []string{"--tokens", f.quietFile}, args)...))
 }
 
 // refusals waits until a limit has refused so many.
-func (f *fort) refusals(t *testing.T, p *process, limit string, n float64) {
+func (f *testbed) waitRefusals(t *testing.T, p *process, limit string, n float64) {
 	t.Helper()
 	counter := `trivium_limited_total{limit="` + limit + `"}`
 	require.Eventually(t, func() bool {
-		f.victim(t, p)
-		return f.counted(t, p, counter) >= n
+		f.publishAsOther(t, p)
+		return f.metric(t, p, counter) >= n
 	}, patience, 50*time.Millisecond, counter)
 }
 
 // grown logs and judges by how much the hub's memory has grown.
-func (f *fort) grown(t *testing.T, p *process, before int64) {
+func (f *testbed) requireBoundedMemory(t *testing.T, p *process, before int64) {
 	t.Helper()
 	after := p.resident()
-	t.Logf("resident: %d MiB before, %d MiB after; reserved: %.0f MiB", before/mebibyte, after/mebibyte, f.counted(t, p, "trivium_receiving_bytes")/mebibyte)
+	t.Logf("resident: %d MiB before, %d MiB after; reserved: %.0f MiB", before/mebibyte, after/mebibyte, f.metric(t, p, "trivium_receiving_bytes")/mebibyte)
 	require.Less(t, after-before, int64(int64(128<<20)*3/2), "what is reserved, and what the collector has yet to free")
 }
 
 // pour begins a publish and goes on to send pieces until the hub does not take them.
-func (f *fort) pour(t *testing.T, p *process, token, header, piece string, pieces int) {
+func (f *testbed) sendPieces(t *testing.T, p *process, token, header, piece string, pieces int) {
 	x := f.send(t, p.http, "")
 	go func() {
 		_, err := fmt.Fprintf(x.conn, "POST /publish HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n%s\r\n\r\n", p.http, token, header)
@@ -70,41 +70,41 @@ func (f *fort) pour(t *testing.T, p *process, token, header, piece string, piece
 	}()
 }
 
-func endlessLines(t *testing.T, f *fort) {
-	p := f.besieged(t, "--read-timeout", "10m") // none is given up before the last of them has come
+func endlessLines(t *testing.T, f *testbed) {
+	p := f.serveAlone(t, "--read-timeout", "10m") // none is given up before the last of them has come
 	before := p.resident()
 	const header = "Content-Type: application/x-ndjson\r\nContent-Length: 1000000000"
 	for range 60 {
-		f.pour(t, p, f.tokens["one"], header, strings.Repeat(" ", 6<<20), 1)
+		f.sendPieces(t, p, f.tokens["one"], header, strings.Repeat(" ", 6<<20), 1)
 	}
-	f.refusals(t, p, "receiving_per_token", 50)
-	f.grown(t, p, before)
+	f.waitRefusals(t, p, "receiving_per_token", 50)
+	f.requireBoundedMemory(t, p, before)
 }
 
-func endlessBodies(t *testing.T, f *fort) {
-	p := f.besieged(t, "--read-timeout", "10m")
+func endlessBodies(t *testing.T, f *testbed) {
+	p := f.serveAlone(t, "--read-timeout", "10m")
 	before := p.resident()
 	const size = 16<<20 - 1
 	pour := func(who string) {
-		f.pour(t, p, f.tokens[who], fmt.Sprintf("Content-Type: application/json\r\nContent-Length: %d", size), strings.Repeat(" ", size-1), 1)
+		f.sendPieces(t, p, f.tokens[who], fmt.Sprintf("Content-Type: application/json\r\nContent-Length: %d", size), strings.Repeat(" ", size-1), 1)
 	}
 	for range 9 {
 		pour("one")
 	}
-	f.refusals(t, p, "receiving_per_token", 6)
+	f.waitRefusals(t, p, "receiving_per_token", 6)
 	large := request{hub: p, line: "POST /publish", token: f.tokens["two"], body: strings.Repeat(" ", 1<<20) + `{"topic":"large","data":1}`}
-	require.Equal(t, http.StatusOK, f.ask(t, large).status, "others have a share")
+	require.Equal(t, http.StatusOK, f.do(t, large).status, "others have a share")
 	for _, who := range []string{"master", "publisher", "three", "hasty"} {
 		for range 3 {
 			pour(who)
 		}
 	}
-	f.refusals(t, p, "receiving", 1)
-	f.grown(t, p, before)
+	f.waitRefusals(t, p, "receiving", 1)
+	f.requireBoundedMemory(t, p, before)
 }
 
-func endlessMessages(t *testing.T, f *fort) {
-	p := f.besieged(t, "--read-timeout", "10m") // none is given up before the last of them has come
+func endlessMessages(t *testing.T, f *testbed) {
+	p := f.serveAlone(t, "--read-timeout", "10m") // none is given up before the last of them has come
 	before := p.resident()
 	endless := func(p *process, sockets int) {
 		r := request{line: "GET /ws?subscribe=none", token: f.tokens["one"], host: p.http}
@@ -114,47 +114,47 @@ func endlessMessages(t *testing.T, f *fort) {
 		}
 	}
 	endless(p, 800)
-	f.refusals(t, p, "receiving_per_token", 50)
-	f.grown(t, p, before)
-	x := f.begin(t, request{hub: p, line: "GET /ws?subscribe=none", token: f.tokens["two"]})
-	m := f.say(t, x, `{"op":"publish","topic":"victim","data":"`+strings.Repeat("x", 60<<10)+`"}`)
+	f.waitRefusals(t, p, "receiving_per_token", 50)
+	f.requireBoundedMemory(t, p, before)
+	x := f.start(t, request{hub: p, line: "GET /ws?subscribe=none", token: f.tokens["two"]})
+	m := f.command(t, x, `{"op":"publish","topic":"victim","data":"`+strings.Repeat("x", 60<<10)+`"}`)
 	require.Equal(t, decode.OpAck, m.Op)
 	// A message that stays unfinished is closed, and gives back its memory.
-	p = f.besieged(t, "--read-timeout", "3s") // a slow machine needs half a second for a small request
+	p = f.serveAlone(t, "--read-timeout", "3s") // a slow machine needs half a second for a small request
 	endless(p, 20)
 	late := `trivium_websocket_refused_total{reason="receiving_time"}`
-	require.Eventually(t, func() bool { return f.counted(t, p, late) == 20 }, patience, 50*time.Millisecond)
-	require.Eventually(t, func() bool { return f.counted(t, p, "trivium_receiving_bytes") == 0 }, patience, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return f.metric(t, p, late) == 20 }, patience, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return f.metric(t, p, "trivium_receiving_bytes") == 0 }, patience, 50*time.Millisecond)
 }
 
 // manyFilters has lists refused by their length: each costs less than to look at their filters.
-func manyFilters(t *testing.T, f *fort) {
-	p := f.besieged(t)
-	x := f.begin(t, request{hub: p, line: "GET /ws?subscribe=none", token: f.tokens["one"]})
+func manyFilters(t *testing.T, f *testbed) {
+	p := f.serveAlone(t)
+	x := f.start(t, request{hub: p, line: "GET /ws?subscribe=none", token: f.tokens["one"]})
 	var different strings.Builder
 	for i := range 7000 {
 		fmt.Fprintf(&different, `,"%06x"`, i)
 	}
-	before := f.counted(t, p, "process_cpu_seconds_total")
+	before := f.metric(t, p, "process_cpu_seconds_total")
 	const commands = 20
 	for _, op := range []string{"subscribe", "unsubscribe"} {
 		for _, list := range []string{different.String(), strings.Repeat(`,"a"`, 65)} {
 			for range commands / 4 {
-				m := f.say(t, x, `{"op":"`+op+`","topic":[`+list[1:]+`]}`)
+				m := f.command(t, x, `{"op":"`+op+`","topic":[`+list[1:]+`]}`)
 				require.Equal(t, decode.OpError, m.Op)
 				require.Contains(t, m.Problem.Detail, "at most 64 filters")
 			}
 		}
 	}
-	t.Logf("processor time of a refused command: %.1f ms", (f.counted(t, p, "process_cpu_seconds_total")-before)/commands*1000)
+	t.Logf("processor time of a refused command: %.1f ms", (f.metric(t, p, "process_cpu_seconds_total")-before)/commands*1000)
 	query := strings.Repeat("&topic=a", 65)[1:]
 	for _, line := range []string{"GET /sse?", "GET /ws?", "GET /poll?wait=0&"} {
-		require.Equal(t, http.StatusBadRequest, f.ask(t, request{hub: p, line: line + query, token: f.tokens["one"]}).status, line)
+		require.Equal(t, http.StatusBadRequest, f.do(t, request{hub: p, line: line + query, token: f.tokens["one"]}).status, line)
 	}
-	require.Equal(t, decode.OpAck, f.say(t, x, `{"op":"subscribe","topic":[`+strings.Repeat(`,"a"`, 64)[1:]+`]}`).Op)
+	require.Equal(t, decode.OpAck, f.command(t, x, `{"op":"subscribe","topic":[`+strings.Repeat(`,"a"`, 64)[1:]+`]}`).Op)
 }
 
-func deepNesting(t *testing.T, f *fort) {
+func deepNesting(t *testing.T, f *testbed) {
 	const topic = "nested"
 	for _, levels := range []int{501, 10_001, 30_000} {
 		data := strings.Repeat("[", levels) + `"` + breach + `"` + strings.Repeat("]", levels)
@@ -167,29 +167,29 @@ func deepNesting(t *testing.T, f *fort) {
 			{line: "POST /publish", body: envelope + "\n", header: []string{"Content-Type: application/x-ndjson"}},
 		} {
 			r.token = f.tokens["one"]
-			x := f.ask(t, r)
+			x := f.do(t, r)
 			require.Equal(t, http.StatusBadRequest, x.status, x.body)
 			require.Contains(t, x.body, "more than 500 levels deep")
 		}
-		x := f.begin(t, request{line: "GET /ws?subscribe=none", token: f.tokens["one"]})
-		m := f.say(t, x, envelope)
+		x := f.start(t, request{line: "GET /ws?subscribe=none", token: f.tokens["one"]})
+		m := f.command(t, x, envelope)
 		require.Equal(t, decode.OpError, m.Op)
 		require.Contains(t, m.Problem.Detail, "more than 500 levels deep")
 	}
 }
 
 // emptyBlocks: 30 messages of 64 KiB, each of which would be nothing when it is decompressed.
-func emptyBlocks(t *testing.T, f *fort) {
+func emptyBlocks(t *testing.T, f *testbed) {
 	counter := `trivium_websocket_refused_total{reason="blocks"}`
-	before := f.counted(t, f.lenient, counter)
+	before := f.metric(t, f.lenient, counter)
 	payload := bytes.Repeat([]byte("\x00\x00\x00\xff\xff"), 13_000)
 	for range 30 {
-		x := f.begin(t, request{hub: f.lenient, line: "GET /ws?subscribe=none", header: []string{"Sec-WebSocket-Extensions: permessage-deflate"}})
+		x := f.start(t, request{hub: f.lenient, line: "GET /ws?subscribe=none", header: []string{"Sec-WebSocket-Extensions: permessage-deflate"}})
 		require.Equal(t, http.StatusOK, x.status)
 		go func() { _, _ = x.conn.Write(clientFrame(bitFin|bitDeflated|opText, payload)) }()
 		_, code, err := x.message()
 		require.NoError(t, err)
 		require.Equal(t, 1008, code)
 	}
-	require.Equal(t, before+30, f.counted(t, f.lenient, counter))
+	require.Equal(t, before+30, f.metric(t, f.lenient, counter))
 }

@@ -35,8 +35,8 @@ const (
 // issuer makes the JWTs that the hubs take, and others. It serves the keys of some by a URL, and
 // has a place to lure hubs to.
 type issuer struct {
-	fort *fort
-	url  string
+	testbed *testbed
+	url     string
 
 	hmacKey              []byte
 	rsa, remoteRSA       *rsa.PrivateKey
@@ -48,8 +48,8 @@ type issuer struct {
 	fetched, luredBySome atomic.Int64
 }
 
-func newIssuer(t *testing.T, f *fort) *issuer {
-	i := &issuer{fort: f, hmacKey: []byte(f.secret(rand.Text() + rand.Text()))}
+func newIssuer(t *testing.T, f *testbed) *issuer {
+	i := &issuer{testbed: f, hmacKey: []byte(f.secret(rand.Text() + rand.Text()))}
 	i.rsa, i.remoteRSA, i.strange = rsaKey(t), rsaKey(t), rsaKey(t)
 	i.ec, i.remoteEC = ecKey(t, elliptic.P256()), ecKey(t, elliptic.P256())
 	var err error
@@ -108,7 +108,7 @@ func ecJWK(kid string, key *ecdsa.PrivateKey) string {
 // sign makes a JWT of a header and a payload, which need be neither. The key's kind says how.
 func (i *issuer) sign(key any, header, payload string) string {
 	text := b64([]byte(header)) + "." + b64([]byte(payload))
-	return i.fort.secret(text + "." + b64(signature(key, text)))
+	return i.testbed.secret(text + "." + b64(signature(key, text)))
 }
 
 func signature(key any, text string) (signed []byte) {

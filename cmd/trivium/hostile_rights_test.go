@@ -14,11 +14,11 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-var rightRows = []row{
-	{"filters wider than the rights, in every spelling", widerFilters},
-	{"publishing beside the rights, in every spelling", widerPublishing},
+var rightAttacks = []attack{
+	{"filters wider than the rights, in every encoding", widerFilters},
+	{"publishing outside the rights, in every encoding", widerPublishing},
 	{"a token that may only read, or only publish", halfRights},
-	{"a cursor, last, since or Last-Event-ID over topics that are not to be read", foreignHistory},
+	{"a cursor, last, since or Last-Event-ID over topics without the right to read them", foreignHistory},
 }
 
 // wider are filters that the token "narrow" has no right to, or that are none.
@@ -34,16 +34,16 @@ var wider = map[int][]string{
 	},
 }
 
-func widerFilters(t *testing.T, f *fort) {
+func widerFilters(t *testing.T, f *testbed) {
 	narrow := f.tokens["narrow"]
-	socket := f.begin(t, request{line: "GET /ws?subscribe=none", token: narrow})
+	socket := f.start(t, request{line: "GET /ws?subscribe=none", token: narrow})
 	sent := 0
 	for status, filters := range wider {
 		for _, filter := range filters {
 			asked := "topic=" + url.QueryEscape(filter)
 			for _, door := range []string{"GET /sse?", "GET /ws?", pollNow + "&"} {
 				for _, query := range []string{asked, "topic=a.b&" + asked, asked + "&topic=a.b"} {
-					x := f.ask(t, request{line: door + query, token: narrow})
+					x := f.do(t, request{line: door + query, token: narrow})
 					require.Equal(t, status, x.status, "%s%s", door, query)
 				}
 			}
@@ -52,9 +52,9 @@ func widerFilters(t *testing.T, f *fort) {
 			}
 			if sent++; sent%90 == 0 { // of a hundred a second that it may send
 				socket.conn.Close()
-				socket = f.begin(t, request{line: "GET /ws?subscribe=none", token: narrow})
+				socket = f.start(t, request{line: "GET /ws?subscribe=none", token: narrow})
 			}
-			m := f.say(t, socket, `{"op":"subscribe","topic":["a.b",`+quoted(filter)+`]}`)
+			m := f.command(t, socket, `{"op":"subscribe","topic":["a.b",`+quoted(filter)+`]}`)
 			require.Equal(t, decode.OpError, m.Op, "%q", filter)
 			require.Contains(t, []int{status, http.StatusBadRequest}, m.Problem.Status, "%q", filter)
 		}
@@ -66,14 +66,14 @@ func widerFilters(t *testing.T, f *fort) {
 	}
 	// The same topic in another spelling of the URL is the same; another parameter is none.
 	for _, query := range []string{"topic=%61%2e%62", "topic=a.b&topic=x.%2A", "topic=open.%3E", "TOPIC=>", "topic[]=>", "topics=>", ""} {
-		require.Equal(t, http.StatusOK, f.ask(t, request{line: pollNow + "&" + query, token: narrow}).status, query)
+		require.Equal(t, http.StatusOK, f.do(t, request{line: pollNow + "&" + query, token: narrow}).status, query)
 	}
 	for _, query := range []string{"topic=a.b;topic=>", "topic=%zz", "topic=%"} {
-		require.Equal(t, http.StatusBadRequest, f.ask(t, request{line: pollNow + "&" + query, token: narrow}).status, query)
+		require.Equal(t, http.StatusBadRequest, f.do(t, request{line: pollNow + "&" + query, token: narrow}).status, query)
 	}
 	// After all that, it gets what it may read, and nothing else.
-	stream := f.begin(t, request{line: "GET /sse?TOPIC=>&topic[]=>", token: narrow})
-	f.say(t, socket, `{"op":"subscribe","topic":["a.b","x.*"]}`)
+	stream := f.start(t, request{line: "GET /sse?TOPIC=>&topic[]=>", token: narrow})
+	f.command(t, socket, `{"op":"subscribe","topic":["a.b","x.*"]}`)
 	for _, topic := range []string{"a.c", "x.y.z", "b", "A.B", "a.b"} {
 		f.main.publishAs(t, f, topic)
 	}
@@ -86,16 +86,16 @@ func widerFilters(t *testing.T, f *fort) {
 }
 
 // publishAs publishes something harmless with the hub's own token.
-func (p *process) publishAs(t *testing.T, f *fort, topic string) (id string) {
+func (p *process) publishAs(t *testing.T, f *testbed, topic string) (id string) {
 	t.Helper()
-	x := f.ask(t, request{hub: p, line: "POST /publish", token: p.token, body: `{"topic":"` + topic + `","data":1}`})
+	x := f.do(t, request{hub: p, line: "POST /publish", token: p.token, body: `{"topic":"` + topic + `","data":1}`})
 	require.Equal(t, http.StatusOK, x.status, x.body)
 	var receipt struct{ ID string }
 	require.NoError(t, json.Unmarshal([]byte(x.body), &receipt))
 	return receipt.ID
 }
 
-func widerPublishing(t *testing.T, f *fort) {
+func widerPublishing(t *testing.T, f *testbed) {
 	narrow := f.tokens["narrow"]
 	data := `"` + breach + `"`
 	for _, target := range []string{
@@ -104,11 +104,11 @@ func widerPublishing(t *testing.T, f *fort) {
 		"a%EF%BC%8Eb", "%D0%B0.b", "x.%FF", "x.%E2%80%AE", "%zz", "a.b%", "a.b%2", "a.c?topic=a.b", "a.c%3Ftopic=a.b", "a.c%23a.b",
 		"a.b/../secret", "./secret", "../secret", "/secret", "a.b//secret", "a.b/secret",
 	} {
-		x := f.ask(t, request{line: "POST /publish/" + target, token: narrow, body: data})
+		x := f.do(t, request{line: "POST /publish/" + target, token: narrow, body: data})
 		require.Contains(t, []int{http.StatusForbidden, http.StatusBadRequest, http.StatusNotFound}, x.status, target)
 	}
 	for _, line := range []string{"POST //publish/secret", "POST /./publish/secret", "POST /x/../publish/secret", "POST /PUBLISH/secret", "POST /publish%2Fsecret", "PUT /publish/a.b", "GET /publish/a.b", "POST http://a.b/publish/secret"} {
-		x := f.ask(t, request{line: line, token: narrow, body: data})
+		x := f.do(t, request{line: line, token: narrow, body: data})
 		require.Contains(t, []int{403, 404, 405}, x.status, line)
 	}
 	for _, body := range []string{
@@ -117,38 +117,38 @@ func widerPublishing(t *testing.T, f *fort) {
 		"[" + breachIn("a.b") + "," + breachIn("secret") + "]", "[" + breachIn("secret") + "," + breachIn("a.b") + "]", "[[" + breachIn("a.b") + "]]",
 		breachIn("a.b") + breachIn("secret"), breachIn("a.b") + "\n" + breachIn("secret"), breachIn("a.*"), breachIn(">"), breachIn("a\\u002ec"), breachIn("$a.b"),
 	} {
-		x := f.ask(t, request{line: "POST /publish", token: narrow, body: body})
+		x := f.do(t, request{line: "POST /publish", token: narrow, body: body})
 		require.Contains(t, []int{http.StatusForbidden, http.StatusBadRequest}, x.status, body)
-		x = f.ask(t, request{line: "POST /publish?topic=a.b", token: narrow, body: body, header: []string{"Trivium-Topic: a.b"}})
+		x = f.do(t, request{line: "POST /publish?topic=a.b", token: narrow, body: body, header: []string{"Trivium-Topic: a.b"}})
 		require.Contains(t, []int{http.StatusForbidden, http.StatusBadRequest}, x.status, body)
 	}
-	x := f.ask(t, request{line: "POST /publish", token: narrow, header: []string{"Content-Type: application/x-ndjson"}, body: `{"topic":"a.b","data":1}` + "\n" + breachIn("secret") + "\n" + breachIn("a.b")})
+	x := f.do(t, request{line: "POST /publish", token: narrow, header: []string{"Content-Type: application/x-ndjson"}, body: `{"topic":"a.b","data":1}` + "\n" + breachIn("secret") + "\n" + breachIn("a.b")})
 	require.Equal(t, http.StatusForbidden, x.status)
 	require.Contains(t, x.body, `"line":2,"accepted":1`)
-	socket := f.begin(t, request{line: "GET /ws?subscribe=none", token: narrow})
+	socket := f.start(t, request{line: "GET /ws?subscribe=none", token: narrow})
 	for _, topic := range []string{"secret", "a.c", "A.b", "a.b.", "x.*", "x.y.z", "$x.y", "a\\u002ec"} {
-		m := f.say(t, socket, `{"op":"publish","topic":"`+topic+`","data":"`+breach+`"}`)
+		m := f.command(t, socket, `{"op":"publish","topic":"`+topic+`","data":"`+breach+`"}`)
 		require.Equal(t, decode.OpError, m.Op, topic)
 	}
 	for _, target := range []string{"a.b", "a%2Eb", "%61.b", "x.y", "x.%C3%A9"} { // what it may
-		x := f.ask(t, request{line: "POST /publish/" + target, token: narrow, body: "1"})
+		x := f.do(t, request{line: "POST /publish/" + target, token: narrow, body: "1"})
 		require.Equal(t, http.StatusOK, x.status, target)
 	}
 }
 
-func halfRights(t *testing.T, f *fort) {
+func halfRights(t *testing.T, f *testbed) {
 	reader, publisher := f.tokens["reader"], f.tokens["publisher"]
 	f.knockAt(t, "POST /publish", http.StatusForbidden, reader)
 	f.knockAt(t, "POST /publish/a.b", http.StatusForbidden, reader)
-	socket := f.begin(t, request{line: "GET /ws", token: reader})
-	require.Equal(t, http.StatusForbidden, f.say(t, socket, `{"op":"publish","topic":"a.b","data":"`+breach+`"}`).Problem.Status)
+	socket := f.start(t, request{line: "GET /ws", token: reader})
+	require.Equal(t, http.StatusForbidden, f.command(t, socket, `{"op":"publish","topic":"a.b","data":"`+breach+`"}`).Problem.Status)
 	for _, door := range []string{"GET /sse", "GET /ws", pollNow, pollNow + "&topic=a.b", "GET /sse?last=10", "GET /ws?topic=>"} {
 		f.knockAt(t, door, http.StatusForbidden, publisher)
 	}
-	socket = f.begin(t, request{line: "GET /ws?subscribe=none&last=10", token: publisher})
-	require.Equal(t, http.StatusForbidden, f.say(t, socket, `{"op":"subscribe","topic":"a.b","last":5}`).Problem.Status)
-	require.Equal(t, decode.OpAck, f.say(t, socket, `{"op":"publish","topic":"half.rights","data":1}`).Op)
-	m := f.say(t, socket, `{"op":"ping"}`)
+	socket = f.start(t, request{line: "GET /ws?subscribe=none&last=10", token: publisher})
+	require.Equal(t, http.StatusForbidden, f.command(t, socket, `{"op":"subscribe","topic":"a.b","last":5}`).Problem.Status)
+	require.Equal(t, decode.OpAck, f.command(t, socket, `{"op":"publish","topic":"half.rights","data":1}`).Op)
+	m := f.command(t, socket, `{"op":"ping"}`)
 	require.Equal(t, decode.OpAck, m.Op, "its own event did not come before")
 	// A JWT without the claims may do nothing.
 	bare := f.jwt(map[string]string{"subscribe": "", "publish": ""})
@@ -158,7 +158,7 @@ func halfRights(t *testing.T, f *fort) {
 
 // foreignHistory: the hub of this row retains 16 events. Of those that are lost, some the token
 // may read and others not.
-func foreignHistory(t *testing.T, f *fort) {
+func foreignHistory(t *testing.T, f *testbed) {
 	narrow := f.tokens["narrow"]
 	first := f.text.publishAs(t, f, "foreign.1")
 	own := f.text.publishAs(t, f, "x.own")
@@ -170,7 +170,7 @@ func foreignHistory(t *testing.T, f *fort) {
 	epoch, _, _ := strings.Cut(own, "-")
 	// history gives what the token gets from there on, and the gap that it is told.
 	history := func(query, header string) (topics []string, gap *hub.Gap) {
-		x := f.ask(t, request{hub: f.text, line: pollNow + "&" + query, token: narrow, header: lines(header)})
+		x := f.do(t, request{hub: f.text, line: pollNow + "&" + query, token: narrow, header: lines(header)})
 		require.Equal(t, http.StatusOK, x.status, query)
 		answer, err := decode.DecodePollAnswer([]byte(x.body))
 		require.NoError(t, err)
@@ -178,7 +178,7 @@ func foreignHistory(t *testing.T, f *fort) {
 			topics = append(topics, e.Topic)
 		}
 		for _, door := range []string{"GET /sse?", "GET /ws?"} { // they tell the same
-			x := f.begin(t, request{hub: f.text, line: door + query, token: narrow, header: lines(header)})
+			x := f.start(t, request{hub: f.text, line: door + query, token: narrow, header: lines(header)})
 			require.Equal(t, http.StatusOK, x.status)
 			seen, told := x.untilHeartbeat(t)
 			require.Equal(t, topics, seen, "%s%s", door, query)
@@ -214,10 +214,10 @@ func foreignHistory(t *testing.T, f *fort) {
 		require.True(t, gap == nil || !gap.Certain || gap.Reason != hub.GapExpired, other)
 	}
 	for _, query := range []string{"topic=foreign.2&cursor=" + foreign, "topic=foreign.*&last=5", "topic=>&since=1h"} {
-		require.Equal(t, http.StatusForbidden, f.ask(t, request{hub: f.text, line: pollNow + "&" + query, token: narrow}).status)
+		require.Equal(t, http.StatusForbidden, f.do(t, request{hub: f.text, line: pollNow + "&" + query, token: narrow}).status)
 	}
 	for _, id := range []string{foreign, "../../etc/passwd", "00000000-1", own + "\t"} {
-		x := f.ask(t, request{hub: f.text, line: "GET /sse?topic=foreign.2", token: narrow, header: []string{"Last-Event-ID: " + id}})
+		x := f.do(t, request{hub: f.text, line: "GET /sse?topic=foreign.2", token: narrow, header: []string{"Last-Event-ID: " + id}})
 		require.Equal(t, http.StatusForbidden, x.status)
 	}
 }

@@ -17,28 +17,28 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
-// slowRows are of clients that read too slowly, or not at all.
-var slowRows = []row{
+// slowAttacks are of clients that read too slowly, or not at all.
+var slowAttacks = []attack{
 	{"400 streams that stop reading within one event of 1 MiB", stalledStreams},
 	{"300 polls that stop reading an answer of 1 MiB", stalledPolls},
-	{"100 streams that stop reading, each within another event of 1 MiB", stalledApart},
+	{"100 streams that stop reading, each in a different event of 1 MiB", stalledApart},
 }
 
-// crowd is many slow clients of one hub, and another tenant beside them.
-type crowd struct {
-	f      *fort
+// slowClients is many slow clients of one hub, and another tenant beside them.
+type slowClients struct {
+	f      *testbed
 	p      *process
 	before int64 // bytes resident
 	other  *exchange
 	told   int // events that the other tenant has got
 }
 
-// newCrowd starts a hub. It has carried large events already, so that what it needs for each at a time
+// newSlowClients starts a hub. It has carried large events already, so that what it needs for each at a time
 // is there.
-func (f *fort) newCrowd(t *testing.T, args ...string) *crowd {
+func (f *testbed) newSlowClients(t *testing.T, args ...string) *slowClients {
 	p := f.serve(t, binary(t, append(append(anyPorts, "--tokens", f.quietFile, "--write-timeout", "2m"), args...)...))
 	p.token = f.tokens["master"]
-	c := &crowd{f: f, p: p, other: f.begin(t, request{hub: p, line: "GET /sse?topic=other.>", token: f.tokens["two"]})}
+	c := &slowClients{f: f, p: p, other: f.start(t, request{hub: p, line: "GET /sse?topic=other.>", token: f.tokens["two"]})}
 	for i := range 12 {
 		c.publish(t, "other.large", large(i))
 		c.hear(t, large(i))
@@ -52,13 +52,13 @@ func large(i int) string {
 	return strings.Repeat(fmt.Sprintf("%016x", sha256.Sum256([]byte{byte(i)}))[:64], (mebibyte-64)/64)
 }
 
-func (c *crowd) publish(t *testing.T, topic, data string) {
+func (c *slowClients) publish(t *testing.T, topic, data string) {
 	t.Helper()
-	x := c.f.ask(t, request{hub: c.p, line: "POST /publish/" + topic, token: c.f.tokens["two"], body: quoted(data)})
+	x := c.f.do(t, request{hub: c.p, line: "POST /publish/" + topic, token: c.f.tokens["two"], body: quoted(data)})
 	require.Equal(t, http.StatusOK, x.status, x.body)
 }
 
-func (c *crowd) hear(t *testing.T, data string) {
+func (c *slowClients) hear(t *testing.T, data string) {
 	t.Helper()
 	require.NoError(t, c.other.conn.SetDeadline(time.Now().Add(2*time.Minute)))
 	for {
@@ -72,8 +72,8 @@ func (c *crowd) hear(t *testing.T, data string) {
 	}
 }
 
-// weigh publishes and reads as the other tenant for a while, and returns the largest growth of the hub's memory.
-func (c *crowd) weigh(t *testing.T) (grown int64) {
+// measureGrowth publishes and reads as the other tenant for a while, and returns the largest growth of the hub's memory.
+func (c *slowClients) measureGrowth(t *testing.T) (grown int64) {
 	t.Helper()
 	for i := range 50 {
 		c.publish(t, "other.small", fmt.Sprint(i))
@@ -83,8 +83,8 @@ func (c *crowd) weigh(t *testing.T) (grown int64) {
 	return grown
 }
 
-// delivered waits until the streams have been given so many events of the crowd.
-func (c *crowd) delivered(t *testing.T, events int) {
+// delivered waits until the streams have been given so many events of the slowClients.
+func (c *slowClients) delivered(t *testing.T, events int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		s := c.p.stats()
@@ -92,9 +92,9 @@ func (c *crowd) delivered(t *testing.T, events int) {
 	}, 2*time.Minute, 10*time.Millisecond)
 }
 
-// stream begins one of the crowd.
-func (c *crowd) stream(t *testing.T, route, topic string) *exchange {
-	x := c.f.begin(t, request{hub: c.p, line: "GET " + route + "?topic=" + topic, token: c.f.tokens["one"]})
+// stream begins one of the slowClients.
+func (c *slowClients) stream(t *testing.T, route, topic string) *exchange {
+	x := c.f.start(t, request{hub: c.p, line: "GET " + route + "?topic=" + topic, token: c.f.tokens["one"]})
 	require.Equal(t, http.StatusOK, x.status, x.body)
 	require.NoError(t, x.conn.SetDeadline(time.Now().Add(5*time.Minute)))
 	return x
@@ -141,23 +141,23 @@ func parallel(n int, f func(i int) error) (errs []error) {
 }
 
 // stalledStreams: half of them are WebSockets.
-func stalledStreams(t *testing.T, f *fort) {
+func stalledStreams(t *testing.T, f *testbed) {
 	const streams = 400
-	c := f.newCrowd(t)
-	var crowd []*exchange
+	c := f.newSlowClients(t)
+	var slowClients []*exchange
 	for i := range streams {
-		crowd = append(crowd, c.stream(t, []string{"/sse", "/ws"}[i%2], "slow.>"))
+		slowClients = append(slowClients, c.stream(t, []string{"/sse", "/ws"}[i%2], "slow.>"))
 	}
 	idle := c.p.resident() - c.before
 	c.publish(t, "slow.large", large(100))
 	c.delivered(t, streams)
-	grown := c.weigh(t)
+	grown := c.measureGrowth(t)
 	t.Logf("%d streams: %d MiB before the event, %d MiB within it, %d bytes of it held", streams, idle>>20, grown>>20, c.p.stats().Subscribed.SlowBytes)
 	require.Less(t, grown, int64(40*mebibyte))
 	c.publish(t, "slow.small", "after")
 	require.Empty(t, parallel(streams, func(i int) error {
 		for _, want := range []string{large(100), "after"} {
-			if data, err := crowd[i].next(); err != nil || data != quoted(want) {
+			if data, err := slowClients[i].next(); err != nil || data != quoted(want) {
 				return fmt.Errorf("stream %d: %d bytes, %w", i, len(data), err)
 			}
 		}
@@ -166,11 +166,11 @@ func stalledStreams(t *testing.T, f *fort) {
 	require.Eventually(t, func() bool { return c.p.stats().Subscribed.SlowBytes == 0 }, patience, 10*time.Millisecond)
 }
 
-func stalledPolls(t *testing.T, f *fort) {
+func stalledPolls(t *testing.T, f *testbed) {
 	const polls = 300
-	c := f.newCrowd(t)
+	c := f.newSlowClients(t)
 	c.publish(t, "slow.large", large(100))
-	var crowd []*bufio.Reader
+	var slowClients []*bufio.Reader
 	for range polls {
 		conn, err := net.Dial("tcp", c.p.http)
 		require.NoError(t, err)
@@ -182,13 +182,13 @@ func stalledPolls(t *testing.T, f *fort) {
 		reader := bufio.NewReader(conn)
 		_, err = reader.Peek(1)
 		require.NoError(t, err)
-		crowd = append(crowd, reader)
+		slowClients = append(slowClients, reader)
 	}
-	grown := c.weigh(t)
+	grown := c.measureGrowth(t)
 	t.Logf("%d polls: %d MiB, %d bytes of the event held", polls, grown>>20, c.p.stats().Subscribed.SlowBytes)
 	require.Less(t, grown, int64(40*mebibyte))
 	require.Empty(t, parallel(polls, func(i int) error {
-		response, err := http.ReadResponse(crowd[i], nil)
+		response, err := http.ReadResponse(slowClients[i], nil)
 		if err != nil {
 			return err
 		}
@@ -206,28 +206,28 @@ func stalledPolls(t *testing.T, f *fort) {
 
 // stalledApart: retention removes the events. Those for which there is room are kept for their readers;
 // the other readers are cut, counted, and told of the gap when they come back.
-func stalledApart(t *testing.T, f *fort) {
+func stalledApart(t *testing.T, f *testbed) {
 	const streams, share = 100, 16 * mebibyte
-	c := f.newCrowd(t, "--retain-bytes", "8MiB")
-	var crowd []*exchange
+	c := f.newSlowClients(t, "--retain-bytes", "8MiB")
+	var slowClients []*exchange
 	for i := range streams {
-		crowd = append(crowd, c.stream(t, "/sse", "slow.>"))
+		slowClients = append(slowClients, c.stream(t, "/sse", "slow.>"))
 		c.publish(t, "slow.large", large(i))
 		c.delivered(t, i+1)
 	}
-	grown, held := c.weigh(t), c.p.stats().Subscribed.SlowBytes
+	grown, held := c.measureGrowth(t), c.p.stats().Subscribed.SlowBytes
 	t.Logf("%d streams, each within another event: %d MiB, of which %d bytes are events", streams, grown>>20, held)
 	require.Less(t, grown, int64(80*mebibyte))
 	require.LessOrEqual(t, held, int64(share))
 	cut := parallel(streams, func(i int) error {
-		switch data, err := crowd[i].next(); {
+		switch data, err := slowClients[i].next(); {
 		case err != nil:
-			crowd[i].conn.Close()
+			slowClients[i].conn.Close()
 			return err
 		case data != quoted(large(i)):
 			return fmt.Errorf("stream %d: %d bytes, which are not those of the event", i, len(data))
 		}
-		crowd[i].conn.Close()
+		slowClients[i].conn.Close()
 		return nil
 	})
 	for _, err := range cut {
@@ -235,5 +235,5 @@ func stalledApart(t *testing.T, f *fort) {
 	}
 	require.GreaterOrEqual(t, streams-len(cut), 15, "those that hold their event get it whole")
 	require.EqualValues(t, len(cut), c.p.stats().Transports["sse"].Closed["no_room"])
-	c.weigh(t)
+	c.measureGrowth(t)
 }

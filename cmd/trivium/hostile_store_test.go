@@ -16,15 +16,15 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
-// storeRows are about what all tokens share: the retained events, the idempotency keys and the engine.
-var storeRows = []row{
-	{"replays of everything, to have retained events removed", readingEverything},
-	{"one token that takes all idempotency keys", takingAllKeys},
-	{"arrays of 16 MB, many at once, to an engine that keeps them on disk", manyArrays},
+// storeAttacks are about what all tokens share: the retained events, the idempotency keys and the engine.
+var storeAttacks = []attack{
+	{"replays of the whole log, to displace retained events", readingEverything},
+	{"one token that uses all idempotency keys", takingAllKeys},
+	{"many concurrent arrays of 16 MB, to an engine that stores them on disk", manyArrays},
 }
 
-// tenants starts a hub of its own for a row. Its tokens are those of the fort.
-func (f *fort) tenants(t *testing.T, args ...string) *process {
+// tenants starts a hub of its own for a row. Its tokens are those of the testbed.
+func (f *testbed) tenants(t *testing.T, args ...string) *process {
 	t.Helper()
 	p := f.serve(t, program(t, nil, append(append(anyPorts, "--tokens", f.quietFile), args...)...))
 	p.token = f.tokens["master"]
@@ -32,11 +32,11 @@ func (f *fort) tenants(t *testing.T, args ...string) *process {
 }
 
 // readingEverything has one token replay the whole log in two encodings. The other's events stay.
-func readingEverything(t *testing.T, f *fort) {
+func readingEverything(t *testing.T, f *testbed) {
 	const limit, size = 4 << 20, 1000
 	p := f.tenants(t, "--retain-bytes", fmt.Sprint(limit))
 	line := `{"topic":"history","data":"` + strings.Repeat("x", size) + `"}` + "\n"
-	x := f.ask(t, request{hub: p, line: "POST /publish", token: f.tokens["publisher"],
+	x := f.do(t, request{hub: p, line: "POST /publish", token: f.tokens["publisher"],
 		header: []string{"Content-Type: application/x-ndjson"}, body: strings.Repeat(line, 2*limit/size)})
 	require.Equal(t, http.StatusOK, x.status, x.body)
 	before := p.stats().Events
@@ -44,7 +44,7 @@ func readingEverything(t *testing.T, f *fort) {
 
 	epoch, _, _ := strings.Cut(p.stats().Position, "-")
 	query := fmt.Sprintf("?topic=history&cursor=%s-%d", epoch, before.Published-uint64(before.Retained))
-	sse := f.begin(t, request{hub: p, line: "GET /sse" + query, token: f.tokens["reader"]})
+	sse := f.start(t, request{hub: p, line: "GET /sse" + query, token: f.tokens["reader"]})
 	for found := 0; found < before.Retained; {
 		e, err := sse.stream.Next()
 		require.NoError(t, err)
@@ -53,7 +53,7 @@ func readingEverything(t *testing.T, f *fort) {
 			found++
 		}
 	}
-	ws := f.begin(t, request{hub: p, line: "GET /ws" + query, token: f.tokens["reader"]})
+	ws := f.start(t, request{hub: p, line: "GET /ws" + query, token: f.tokens["reader"]})
 	for found := 0; found < before.Retained; {
 		m, _, err := ws.message()
 		require.NoError(t, err)
@@ -63,7 +63,7 @@ func readingEverything(t *testing.T, f *fort) {
 		}
 	}
 	read := p.stats().Events
-	x = f.ask(t, request{hub: p, line: "POST /publish/history", token: f.tokens["publisher"], body: `"` + strings.Repeat("x", size) + `"`})
+	x = f.do(t, request{hub: p, line: "POST /publish/history", token: f.tokens["publisher"], body: `"` + strings.Repeat("x", size) + `"`})
 	require.Equal(t, http.StatusOK, x.status)
 	after := p.stats().Events
 	t.Logf("retained: %d events; after two replays %d bytes of %d; after one publish %d events", before.Retained, read.RetainedBytes, limit, after.Retained)
@@ -74,7 +74,7 @@ func readingEverything(t *testing.T, f *fort) {
 
 // takingAllKeys has one token publish under ever new keys until it may not. Others publish with theirs, and
 // none is forgotten.
-func takingAllKeys(t *testing.T, f *fort) {
+func takingAllKeys(t *testing.T, f *testbed) {
 	p := f.tenants(t)
 	publish := func(name, key string) request {
 		return request{hub: p, line: "POST /publish/keys", token: f.tokens[name], header: []string{"Idempotency-Key: " + key}, body: "1"}
@@ -111,9 +111,9 @@ func takingAllKeys(t *testing.T, f *fort) {
 	}
 	conn.Close()
 	require.Less(t, taken, keys/2)
-	require.Equal(t, http.StatusOK, f.ask(t, publish("one", "0")).status, "what is known is answered")
+	require.Equal(t, http.StatusOK, f.do(t, publish("one", "0")).status, "what is known is answered")
 	for i := range 100 {
-		x := f.ask(t, publish("two", fmt.Sprint(i)))
+		x := f.do(t, publish("two", fmt.Sprint(i)))
 		require.Equal(t, http.StatusOK, x.status, x.body)
 	}
 }
@@ -121,7 +121,7 @@ func takingAllKeys(t *testing.T, f *fort) {
 // manyArrays publishes arrays of 16 MB concurrently with one token. It checks that small events of other tokens are
 // accepted and delivered meanwhile, that no subscriber misses an event, and that an array answered with 503 is not in
 // the log.
-func manyArrays(t *testing.T, f *fort) {
+func manyArrays(t *testing.T, f *testbed) {
 	const arrays, rounds, events, size = 24, 2, 16, 1_000_000
 	p := f.tenants(t, "--engine", "embedded", "--store", t.TempDir(), "--retain-bytes", "1GiB")
 	filling := strings.Repeat("x", size)
@@ -141,7 +141,7 @@ func manyArrays(t *testing.T, f *fort) {
 	ended := make(chan struct{})
 	go func() { attack.Wait(); close(ended) }()
 
-	watch := f.begin(t, request{hub: p, line: "GET /sse?topic=victim", token: f.tokens["reader"]})
+	watch := f.start(t, request{hub: p, line: "GET /sse?topic=victim", token: f.tokens["reader"]})
 	require.Equal(t, http.StatusOK, watch.status)
 	refused, n, slowest := 0, 0, time.Duration(0)
 	for under := true; under; n++ {
@@ -151,7 +151,7 @@ func manyArrays(t *testing.T, f *fort) {
 		default:
 		}
 		begin := time.Now()
-		x := f.ask(t, request{hub: p, line: "POST /publish/victim", token: f.tokens["two"], body: fmt.Sprint(n)})
+		x := f.do(t, request{hub: p, line: "POST /publish/victim", token: f.tokens["two"], body: fmt.Sprint(n)})
 		slowest = max(slowest, time.Since(begin))
 		if x.status != http.StatusOK {
 			refused++

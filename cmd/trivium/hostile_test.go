@@ -12,32 +12,32 @@ import (
 )
 
 // row is something that is tried against a hub, named as docs/security.md lists it.
-type row struct {
+type attack struct {
 	name string
-	try  func(t *testing.T, f *fort)
+	try  func(t *testing.T, f *testbed)
 }
 
-// hostileRows are all of them. Rows run beside each other, so what one must not have brought about
+// attacks are all of them. Rows run beside each other, so what one must not have brought about
 // is looked for under a topic of its own.
-var hostileRows = slices.Concat(
-	tokenRows,
-	rightRows,
-	endRows,
-	browserRows,
-	wireRows,
-	frameRows,
-	limitRows,
-	udpRows,
-	keyRows,
-	storeRows,
-	eraseRows,
-	idleRows,
-	pageRows,
-	incomingRows,
-	slowRows,
-	filterRows,
-	gzipRows,
-	logRows,
+var attacks = slices.Concat(
+	tokenAttacks,
+	rightAttacks,
+	endAttacks,
+	browserAttacks,
+	wireAttacks,
+	frameAttacks,
+	limitAttacks,
+	udpAttacks,
+	keyAttacks,
+	storeAttacks,
+	eraseAttacks,
+	idleAttacks,
+	pageAttacks,
+	incomingAttacks,
+	slowAttacks,
+	filterAttacks,
+	gzipAttacks,
+	logAttacks,
 )
 
 // TestHostile tries them all over real sockets, against the program, and then looks for what was
@@ -47,20 +47,20 @@ func TestHostile(t *testing.T) {
 		t.Skip("attacks take long")
 	}
 	t.Parallel()
-	f := newFort(t)
+	f := newTestbed(t)
 	t.Run("try", func(t *testing.T) {
-		for _, row := range hostileRows {
+		for _, row := range attacks {
 			t.Run(row.name, func(t *testing.T) {
 				t.Parallel()
 				row.try(t, f)
 			})
 		}
 	})
-	t.Run(leakRow, f.findNoLeak)
+	t.Run(leakAttack, f.requireNoLeak)
 }
 
-// leakRow is the last: it is about all that was done in the others.
-const leakRow = "a token or a secret in the log, a metric or an error"
+// leakAttack is the last: it is about all that was done in the others.
+const leakAttack = "a token or a secret in the log, a metric or an error"
 
 // TestSecurityListed: docs/security.md lists the rows, and nothing that is not tried.
 func TestSecurityListed(t *testing.T) {
@@ -72,10 +72,10 @@ func TestSecurityListed(t *testing.T) {
 	for _, match := range regexp.MustCompile(`(?m)^- (.+)$`).FindAllStringSubmatch(list, -1) {
 		listed = append(listed, match[1])
 	}
-	for _, row := range hostileRows {
+	for _, row := range attacks {
 		tried = append(tried, row.name)
 	}
-	require.Equal(t, append(tried, leakRow), listed)
+	require.Equal(t, append(tried, leakAttack), listed)
 }
 
 // What docs/security.md promises is a second, and what it was is logged. A machine gets a minute, however busy

@@ -13,78 +13,78 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var tokenRows = []row{
+var tokenAttacks = []attack{
 	{"no token", noToken},
-	{"a wrong token, and a right one a little changed", wrongToken},
+	{"a wrong token, and a valid one with small changes", wrongToken},
 	{"an expired token", expiredToken},
 	{"a token that is not valid yet", tokenNotYet},
-	{"a token in every place, and in every two at once", tokenPlaces},
+	{"a token in each place, and in each pair of places", tokenPlaces},
 	{"two cookies that differ", twoCookies},
 	{"1 MB of dots", dots},
 	{"a forged signature", forgedSignature},
 	{"the algorithm none, in every letter case", algNone},
 	{"an HMAC keyed with the public key (RS256 to HS256)", confusedAlgorithm},
-	{"ES256 of another curve, in DER, or all zeros", badCurve},
-	{"a kid that is another's, a path or SQL", strangeKid},
+	{"ES256 signatures of another curve, in DER, or all zeros", badCurve},
+	{"a kid of another key, or with a path or SQL", strangeKid},
 	{"a flood of unknown kids", kidFlood},
-	{"keys that the token brings along (jwk, jku, x5u, crit)", ownKeys},
-	{"another issuer, another audience", otherIssuer},
+	{"keys inside the token (jwk, jku, x5u, crit)", ownKeys},
+	{"another issuer or audience", otherIssuer},
 	{"claims of wrong types, twice, or missing", wrongClaims},
 }
 
-// doors are all that a token opens.
-var doors = []string{"GET /sse", "GET /ws", pollNow, "POST /publish/hostile", "POST /publish", "POST /session"}
+// tokenRoutes are all that a token opens.
+var tokenRoutes = []string{"GET /sse", "GET /ws", pollNow, "POST /publish/hostile", "POST /publish", "POST /session"}
 
 // knock tries a token at every door and finds each shut.
-func (f *fort) knock(t *testing.T, status int, token string, header ...string) {
+func (f *testbed) requireRefusedEverywhere(t *testing.T, status int, token string, header ...string) {
 	t.Helper()
-	for _, door := range doors {
+	for _, door := range tokenRoutes {
 		f.knockAt(t, door, status, token, header...)
 	}
 }
 
-func (f *fort) knockAt(t *testing.T, door string, status int, token string, header ...string) {
+func (f *testbed) knockAt(t *testing.T, door string, status int, token string, header ...string) {
 	t.Helper()
 	r := request{line: door, token: token, header: header}
 	if strings.HasPrefix(door, "POST") {
 		r.body = breachIn("hostile")
 	}
-	x := f.ask(t, r)
+	x := f.do(t, r)
 	require.Equal(t, status, x.status, "%s %.100s %v %s", door, token, header, x.body)
 	if status == http.StatusUnauthorized {
 		require.Contains(t, x.header.Get("WWW-Authenticate"), "Bearer")
 	}
 }
 
-// shut is knock for the many: they are tried at two doors, one of each kind.
-func (f *fort) shut(t *testing.T, token string) {
+// shut is knock for the many: they are tried at two tokenRoutes, one of each kind.
+func (f *testbed) requireRefused(t *testing.T, token string) {
 	t.Helper()
 	f.knockAt(t, pollNow, http.StatusUnauthorized, token)
 	f.knockAt(t, "POST /publish", http.StatusUnauthorized, token)
 }
 
-// opens shows that it is nothing else that shuts the doors to the others.
-func (f *fort) opens(t *testing.T, token string, header ...string) {
+// opens shows that it is nothing else that shuts the tokenRoutes to the others.
+func (f *testbed) requireAccepted(t *testing.T, token string, header ...string) {
 	t.Helper()
-	x := f.ask(t, request{line: pollNow, token: token, header: header})
+	x := f.do(t, request{line: pollNow, token: token, header: header})
 	require.Equal(t, http.StatusOK, x.status, x.body)
 }
 
-func noToken(t *testing.T, f *fort) {
-	f.knock(t, http.StatusUnauthorized, "")
-	f.knock(t, http.StatusUnauthorized, "", "Authorization: Basic "+basicOf(f.tokens["master"], ""))
-	f.knock(t, http.StatusUnauthorized, "", "Authorization: Basic "+b64([]byte("user:"+f.tokens["master"]+"\xff")))
+func noToken(t *testing.T, f *testbed) {
+	f.requireRefusedEverywhere(t, http.StatusUnauthorized, "")
+	f.requireRefusedEverywhere(t, http.StatusUnauthorized, "", "Authorization: Basic "+basicOf(f.tokens["master"], ""))
+	f.requireRefusedEverywhere(t, http.StatusUnauthorized, "", "Authorization: Basic "+b64([]byte("user:"+f.tokens["master"]+"\xff")))
 	for _, empty := range []string{"Authorization: Bearer", "Authorization: Bearer  ", "Authorization:", "Cookie: trivium_token="} {
-		f.knock(t, http.StatusUnauthorized, "", empty)
+		f.requireRefusedEverywhere(t, http.StatusUnauthorized, "", empty)
 	}
 	f.knockAt(t, "GET /sse?access_token=", http.StatusUnauthorized, "")
-	require.NotContains(t, f.ask(t, request{line: pollNow}).header.Get("WWW-Authenticate"), "error")
+	require.NotContains(t, f.do(t, request{line: pollNow}).header.Get("WWW-Authenticate"), "error")
 }
 
-func wrongToken(t *testing.T, f *fort) {
+func wrongToken(t *testing.T, f *testbed) {
 	right := f.tokens["master"]
-	f.knock(t, http.StatusUnauthorized, f.secret(rand.Text()))
-	f.knock(t, http.StatusUnauthorized, f.secret(fmt.Sprintf("%x", sha256.Sum256([]byte(right))))) // as the file has it
+	f.requireRefusedEverywhere(t, http.StatusUnauthorized, f.secret(rand.Text()))
+	f.requireRefusedEverywhere(t, http.StatusUnauthorized, f.secret(fmt.Sprintf("%x", sha256.Sum256([]byte(right))))) // as the file has it
 	for i := range right {
 		f.knockAt(t, pollNow, http.StatusUnauthorized, right[:i]+"x"+right[i+1:])
 	}
@@ -92,35 +92,35 @@ func wrongToken(t *testing.T, f *fort) {
 		strings.ToLower(right), right[1:], right[:len(right)-1], right + "A", right + ".", right + right, "\"" + right + "\"",
 		right + "," + right, right + "; " + right, right + "\x80", right + "\u00e9", strings.Repeat("A", 8193),
 	} {
-		f.shut(t, f.secret(wrong))
+		f.requireRefused(t, f.secret(wrong))
 	}
 	for _, wrong := range []string{right + "%00", right + "%0d%0aX-A:b", right + "+", "%20" + right, "%ff", "%2527"} {
 		f.knockAt(t, "GET /sse?access_token="+wrong, http.StatusUnauthorized, "")
 	}
-	f.opens(t, right)
+	f.requireAccepted(t, right)
 }
 
-func expiredToken(t *testing.T, f *fort) {
-	f.knock(t, http.StatusUnauthorized, f.tokens["ended"])
+func expiredToken(t *testing.T, f *testbed) {
+	f.requireRefusedEverywhere(t, http.StatusUnauthorized, f.tokens["ended"])
 	now := time.Now()
-	f.knock(t, http.StatusUnauthorized, f.jwt(map[string]string{"exp": at(now.Add(-time.Hour))}))
+	f.requireRefusedEverywhere(t, http.StatusUnauthorized, f.jwt(map[string]string{"exp": at(now.Add(-time.Hour))}))
 	for _, past := range []string{"0", "0.001", "1", at(now), fmt.Sprint(now.Unix() - 1)} {
 		for _, k := range f.keys() {
-			f.shut(t, f.sign(k.private, k.header, claims(map[string]string{"exp": past})))
+			f.requireRefused(t, f.sign(k.private, k.header, claims(map[string]string{"exp": past})))
 		}
 	}
 }
 
-func tokenNotYet(t *testing.T, f *fort) {
+func tokenNotYet(t *testing.T, f *testbed) {
 	// The clock of who issued it may be ahead by a minute.
 	for _, k := range f.keys() {
-		f.opens(t, f.sign(k.private, k.header, claims(map[string]string{"nbf": at(time.Now().Add(50 * time.Second)), "iat": at(time.Now().Add(50 * time.Second))})))
+		f.requireAccepted(t, f.sign(k.private, k.header, claims(map[string]string{"nbf": at(time.Now().Add(50 * time.Second)), "iat": at(time.Now().Add(50 * time.Second))})))
 	}
 	soon := time.Now().Add(2 * time.Minute)
-	f.knock(t, http.StatusUnauthorized, f.jwt(map[string]string{"nbf": at(soon)}))
+	f.requireRefusedEverywhere(t, http.StatusUnauthorized, f.jwt(map[string]string{"nbf": at(soon)}))
 	for _, k := range f.keys() {
-		f.shut(t, f.sign(k.private, k.header, claims(map[string]string{"nbf": at(soon)})))
-		f.shut(t, f.sign(k.private, k.header, claims(map[string]string{"nbf": "253402300799"})))
+		f.requireRefused(t, f.sign(k.private, k.header, claims(map[string]string{"nbf": at(soon)})))
+		f.requireRefused(t, f.sign(k.private, k.header, claims(map[string]string{"nbf": "253402300799"})))
 	}
 }
 
@@ -144,7 +144,7 @@ var places = []place{
 }
 
 // placed asks at a door with tokens in places.
-func (f *fort) placed(t *testing.T, status int, door string, in map[int]string) {
+func (f *testbed) tryPlaces(t *testing.T, status int, door string, in map[int]string) {
 	t.Helper()
 	r := request{line: door}
 	if strings.HasPrefix(door, "POST") {
@@ -160,7 +160,7 @@ func (f *fort) placed(t *testing.T, status int, door string, in map[int]string) 
 			r.header = append(r.header, p.header(token))
 		}
 	}
-	x := f.ask(t, r)
+	x := f.do(t, r)
 	require.Equal(t, status, x.status, "%s %v %s", door, in, x.body)
 	require.NotContains(t, fmt.Sprint(x.header), f.tokens["master"], "it is echoed")
 }
@@ -169,7 +169,7 @@ func basicOf(user, password string) string {
 	return base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
 }
 
-func tokenPlaces(t *testing.T, f *fort) {
+func tokenPlaces(t *testing.T, f *testbed) {
 	const header, query, subprotocol, cookie = 0, 1, 2, 3
 	right, other, wrong := f.tokens["master"], f.tokens["reader"], f.secret(rand.Text())
 	for _, door := range []string{"GET /sse", "GET /ws", pollNow, "POST /publish", "POST /publish/hostile"} {
@@ -177,33 +177,33 @@ func tokenPlaces(t *testing.T, f *fort) {
 			if i == subprotocol && door != "GET /ws" {
 				continue // it is no place there
 			}
-			f.placed(t, http.StatusOK, door, map[int]string{i: right})
-			f.placed(t, http.StatusUnauthorized, door, map[int]string{i: wrong})
+			f.tryPlaces(t, http.StatusOK, door, map[int]string{i: right})
+			f.tryPlaces(t, http.StatusUnauthorized, door, map[int]string{i: wrong})
 			for j := range i {
 				switch {
 				case j == subprotocol && door != "GET /ws":
 				case i == cookie: // any other overrides it
-					f.placed(t, http.StatusOK, door, map[int]string{i: wrong, j: right})
-					f.placed(t, http.StatusUnauthorized, door, map[int]string{i: right, j: wrong})
+					f.tryPlaces(t, http.StatusOK, door, map[int]string{i: wrong, j: right})
+					f.tryPlaces(t, http.StatusUnauthorized, door, map[int]string{i: right, j: wrong})
 				default:
-					f.placed(t, http.StatusBadRequest, door, map[int]string{i: right, j: right})
-					f.placed(t, http.StatusBadRequest, door, map[int]string{i: right, j: other})
+					f.tryPlaces(t, http.StatusBadRequest, door, map[int]string{i: right, j: right})
+					f.tryPlaces(t, http.StatusBadRequest, door, map[int]string{i: right, j: other})
 				}
 			}
 		}
-		f.placed(t, http.StatusUnauthorized, door+strings.Repeat("?", 1-min(1, strings.Count(door, "?")))+"&ACCESS_TOKEN="+right, nil)
+		f.tryPlaces(t, http.StatusUnauthorized, door+strings.Repeat("?", 1-min(1, strings.Count(door, "?")))+"&ACCESS_TOKEN="+right, nil)
 		f.knockAt(t, door, http.StatusBadRequest, right, "Authorization: Bearer "+right)
 		f.knockAt(t, door, http.StatusBadRequest, right, "Authorization: Basic YTpi")
 		f.knockAt(t, door, http.StatusUnauthorized, "", "X-Access-Token: "+right, "Proxy-Authorization: Bearer "+right,
 			"Referer: http://"+f.main.http+"/?access_token="+right)
 	}
-	f.placed(t, http.StatusBadRequest, pollNow+"&access_token="+right, map[int]string{query: right})
+	f.tryPlaces(t, http.StatusBadRequest, pollNow+"&access_token="+right, map[int]string{query: right})
 	f.knockAt(t, "GET /ws", http.StatusBadRequest, "", "Sec-WebSocket-Protocol: trivium.bearer."+right)
 	f.knockAt(t, "GET /ws", http.StatusBadRequest, "", "Sec-WebSocket-Protocol: trivium.v1, trivium.bearer."+right, "Sec-WebSocket-Protocol: trivium.bearer."+other)
 	f.knockAt(t, "POST /publish/hostile", http.StatusUnauthorized, "", places[subprotocol].header(right))
-	x := f.ask(t, request{line: "GET /ws", header: []string{places[subprotocol].header(right)}})
+	x := f.do(t, request{line: "GET /ws", header: []string{places[subprotocol].header(right)}})
 	require.Equal(t, "trivium.v1", x.header.Get("Sec-WebSocket-Protocol"))
-	x = f.ask(t, request{line: "POST /session", header: []string{places[cookie].header(right)}, body: "{}"})
+	x = f.do(t, request{line: "POST /session", header: []string{places[cookie].header(right)}, body: "{}"})
 	require.Equal(t, http.StatusUnauthorized, x.status, "a cookie makes no session")
 	// As a password it counts where a cookie would, and where no other token stands.
 	for _, door := range []string{"GET /sse", "GET /ws", pollNow, "POST /publish", "POST /publish/hostile"} {
@@ -212,19 +212,19 @@ func tokenPlaces(t *testing.T, f *fort) {
 		f.knockAt(t, door, http.StatusUnauthorized, "", basic, "Cookie: trivium_token="+wrong)
 		f.knockAt(t, door, http.StatusUnauthorized, "", basic, "Sec-Fetch-Site: cross-site")
 		f.knockAt(t, door, http.StatusBadRequest, "", basic, basic)
-		x := f.ask(t, withBody(request{line: door, header: []string{basic, "Origin: https://evil.test"}}))
+		x := f.do(t, withBody(request{line: door, header: []string{basic, "Origin: https://evil.test"}}))
 		require.Equal(t, http.StatusForbidden, x.status, door)
 		r := request{line: door, header: []string{basic}}
 		if strings.HasPrefix(door, "POST") {
 			r.body = `{"topic":"hostile","data":"let in"}`
 		}
-		x = f.ask(t, r)
+		x = f.do(t, r)
 		require.Equal(t, http.StatusOK, x.status, "%s %s", door, x.body)
 	}
-	require.Equal(t, "no-referrer", f.ask(t, request{line: pollNow + "&access_token=" + right}).header.Get("Referrer-Policy"))
+	require.Equal(t, "no-referrer", f.do(t, request{line: pollNow + "&access_token=" + right}).header.Get("Referrer-Policy"))
 }
 
-func twoCookies(t *testing.T, f *fort) {
+func twoCookies(t *testing.T, f *testbed) {
 	right, other := f.tokens["master"], f.tokens["reader"]
 	for _, door := range []string{"GET /sse", "GET /ws", pollNow, "POST /publish"} {
 		for _, two := range [][]string{
@@ -235,26 +235,26 @@ func twoCookies(t *testing.T, f *fort) {
 			f.knockAt(t, door, http.StatusBadRequest, "", two...)
 		}
 	}
-	f.opens(t, "", "Cookie: trivium_token="+right+"; trivium_token="+right)
-	f.knock(t, http.StatusUnauthorized, "", "Cookie: Trivium_Token="+right+"; trivium_tokens="+right+"; xtrivium_token="+right)
+	f.requireAccepted(t, "", "Cookie: trivium_token="+right+"; trivium_token="+right)
+	f.requireRefusedEverywhere(t, http.StatusUnauthorized, "", "Cookie: Trivium_Token="+right+"; trivium_tokens="+right+"; xtrivium_token="+right)
 }
 
-func dots(t *testing.T, f *fort) {
+func dots(t *testing.T, f *testbed) {
 	many := strings.Repeat(".", 1<<20)
-	for _, door := range doors {
+	for _, door := range tokenRoutes {
 		f.knockAt(t, door, http.StatusRequestHeaderFieldsTooLarge, many)
 		f.knockAt(t, door, http.StatusUnauthorized, many[:3<<10])
 	}
-	f.shut(t, many[:8<<10])
+	f.requireRefused(t, many[:8<<10])
 	f.knockAt(t, "GET /sse?access_token="+many, http.StatusRequestHeaderFieldsTooLarge, "")
 	f.knockAt(t, "GET /sse?access_token="+many[:8<<10], http.StatusUnauthorized, "")
 	f.knockAt(t, pollNow, http.StatusBadRequest, "", "Cookie: trivium_token="+many[:8<<10])
-	x := f.ask(t, request{line: "POST /publish", token: f.tokens["master"], body: many})
+	x := f.do(t, request{line: "POST /publish", token: f.tokens["master"], body: many})
 	require.Equal(t, http.StatusBadRequest, x.status)
 
-	x = f.begin(t, request{line: "GET /ws", token: f.tokens["master"]})
-	require.Equal(t, http.StatusUnauthorized, f.say(t, x, `{"op":"auth","token":"`+many[:60<<10]+`"}`).Problem.Status)
-	f.say(t, x, `{"op":"ping"}`) // it goes on
+	x = f.start(t, request{line: "GET /ws", token: f.tokens["master"]})
+	require.Equal(t, http.StatusUnauthorized, f.command(t, x, `{"op":"auth","token":"`+many[:60<<10]+`"}`).Problem.Status)
+	f.command(t, x, `{"op":"ping"}`) // it goes on
 	go func() { _, _ = x.conn.Write(clientFrame(bitFin|opText, []byte(`{"op":"auth","token":"`+many+`"}`))) }()
 	code := 0
 	for code == 0 { // what others publish meanwhile comes here too

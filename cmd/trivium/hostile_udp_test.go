@@ -13,16 +13,16 @@ import (
 	"github.com/trivium-hub/trivium/transports/udp"
 )
 
-var udpRows = []row{
+var udpAttacks = []attack{
 	{"a datagram that is replayed, late, early, forged or not signed", hostileDatagrams},
-	{"a datagram of a sender that is not named", strangeSender},
+	{"a datagram from a sender that is not allowed", strangeSender},
 }
 
 // datagrams sends some, and waits until all that the hub was sent has been read.
-func (f *fort) datagrams(t *testing.T, p *process, datagrams ...[]byte) *udpSnapshot {
+func (f *testbed) datagrams(t *testing.T, p *process, datagrams ...[]byte) *udpSnapshot {
 	t.Helper()
 	var before, s snapshot
-	f.admin(t, p, "/stats", &before)
+	f.adminPage(t, p, "/stats", &before)
 	conn, err := net.Dial("udp", p.udp)
 	require.NoError(t, err)
 	defer conn.Close()
@@ -31,13 +31,13 @@ func (f *fort) datagrams(t *testing.T, p *process, datagrams ...[]byte) *udpSnap
 		require.NoError(t, err)
 	}
 	require.Eventually(t, func() bool {
-		f.admin(t, p, "/stats", &s)
+		f.adminPage(t, p, "/stats", &s)
 		return s.UDP.Datagrams == before.UDP.Datagrams+uint64(len(datagrams))
 	}, patience, 10*time.Millisecond)
 	return s.UDP
 }
 
-func hostileDatagrams(t *testing.T, f *fort) {
+func hostileDatagrams(t *testing.T, f *testbed) {
 	now := time.Now()
 	sign := func(at time.Time, payload string) []byte {
 		return udp.Sign(nil, f.udpKey, at, []byte(payload))
@@ -76,10 +76,10 @@ func signed(secret []byte, content string) []byte {
 	return fmt.Appendf(nil, "%x %s", signature(secret, content), content)
 }
 
-func strangeSender(t *testing.T, f *fort) {
+func strangeSender(t *testing.T, f *testbed) {
 	signed := udp.Sign(nil, f.udpKey, time.Now(), []byte(breachIn("datagram")))
 	udp := f.datagrams(t, f.strict, signed, []byte(breachIn("datagram")), nil)
 	require.Zero(t, udp.Events)
 	require.EqualValues(t, 3, udp.Dropped["sender"])
-	require.EqualValues(t, 3, f.counted(t, f.strict, `trivium_udp_dropped_total{reason="sender"}`))
+	require.EqualValues(t, 3, f.metric(t, f.strict, `trivium_udp_dropped_total{reason="sender"}`))
 }

@@ -16,17 +16,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var wireRows = []row{
-	{"a header that comes a byte at a time, or never", slowHeader},
-	{"a body that comes a byte at a time, or never", slowBody},
+var wireAttacks = []attack{
+	{"a header that arrives one byte at a time, or never", slowHeader},
+	{"a body that arrives one byte at a time, or never", slowBody},
 	{"a header of 2 MiB", largeHeader},
 	{"a request smuggled within another", smuggling},
 	{"a compression bomb", compressionBomb},
 }
 
-// dribble writes first, then more for as long as it is taken, a byte each 50 ms. It gives what was
+// sendSlowly writes first, then more for as long as it is taken, a byte each 50 ms. It gives what was
 // answered until the hub closed, and how long that took.
-func (f *fort) dribble(x *exchange, first, more string) (answer string, took time.Duration, err error) {
+func (f *testbed) sendSlowly(x *exchange, first, more string) (answer string, took time.Duration, err error) {
 	begin := time.Now()
 	if _, err := io.WriteString(x.conn, first); err != nil {
 		return "", 0, err
@@ -52,9 +52,9 @@ func (f *fort) dribble(x *exchange, first, more string) (answer string, took tim
 	return string(text), time.Since(begin), err
 }
 
-// cut tries dribble on both listeners of a hub whose --read-timeout is 3 s. All that is tried
+// cut tries sendSlowly on both listeners of a hub whose --read-timeout is 3 s. All that is tried
 // must be cut, or answered without waiting for more.
-func (f *fort) cut(t *testing.T, attempts map[string]string) {
+func (f *testbed) requireCutOff(t *testing.T, attempts map[string]string) {
 	t.Helper()
 	const most = 4 * time.Second // a refused body, which is not read, has a second more
 	var all sync.WaitGroup
@@ -63,7 +63,7 @@ func (f *fort) cut(t *testing.T, attempts map[string]string) {
 			x := f.send(t, address, "")
 			require.NoError(t, x.conn.SetDeadline(time.Now().Add(most+allowed)))
 			all.Go(func() {
-				answer, took, err := f.dribble(x, strings.ReplaceAll(first, "HOST", address), more)
+				answer, took, err := f.sendSlowly(x, strings.ReplaceAll(first, "HOST", address), more)
 				if err != nil || took > most+allowed-promised || strings.Count(answer, "HTTP/1.1") > 2 {
 					t.Errorf("%q was cut after %v: %v, %q", first, took, err, answer)
 				}
@@ -73,8 +73,8 @@ func (f *fort) cut(t *testing.T, attempts map[string]string) {
 	all.Wait()
 }
 
-func slowHeader(t *testing.T, f *fort) {
-	f.cut(t, map[string]string{
+func slowHeader(t *testing.T, f *testbed) {
+	f.requireCutOff(t, map[string]string{
 		"":                                    "",
 		"G":                                   "",
 		"GET /sse":                            "x",
@@ -86,7 +86,7 @@ func slowHeader(t *testing.T, f *fort) {
 	})
 }
 
-func slowBody(t *testing.T, f *fort) {
+func slowBody(t *testing.T, f *testbed) {
 	attempts := map[string]string{}
 	for _, line := range []string{
 		"GET /", "GET /healthz", "GET /readyz", "GET /nowhere", "HEAD /sse", pollNow, "POST /ws", "POST /session", "DELETE /session",
@@ -102,20 +102,20 @@ func slowBody(t *testing.T, f *fort) {
 			}
 		}
 	}
-	f.cut(t, attempts)
+	f.requireCutOff(t, attempts)
 	// A stream whose body is not coming begins all the same, and none of the body is ever taken
 	// for anything.
 	for _, line := range []string{"GET /sse", "GET /ws?subscribe=none"} {
 		begin := time.Now()
-		x := f.begin(t, request{hub: f.open, line: line, header: []string{"Content-Length: 1000"}})
+		x := f.start(t, request{hub: f.open, line: line, header: []string{"Content-Length: 1000"}})
 		require.Equal(t, http.StatusOK, x.status)
 		require.Less(t, time.Since(begin), allowed, line)
 	}
-	x := f.ask(t, request{hub: f.open, line: "POST /publish/in.time", body: "1"})
+	x := f.do(t, request{hub: f.open, line: "POST /publish/in.time", body: "1"})
 	require.Equal(t, http.StatusOK, x.status)
 }
 
-func largeHeader(t *testing.T, f *fort) {
+func largeHeader(t *testing.T, f *testbed) {
 	large := strings.Repeat("x", 2<<20)
 	for _, address := range []string{f.main.http, f.main.admin} {
 		for _, text := range []string{
@@ -137,7 +137,7 @@ func largeHeader(t *testing.T, f *fort) {
 
 // smuggling: what follows is one request to whoever stands before the hub, and two if the hub reads
 // it otherwise. Whichever way it reads, there is one answer, and what is hidden has no effect.
-func smuggling(t *testing.T, f *fort) {
+func smuggling(t *testing.T, f *testbed) {
 	authorization := "Authorization: Bearer " + f.tokens["master"]
 	hidden := fmt.Sprintf("POST /publish/smuggled HTTP/1.1\r\nHost: %s\r\n%s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%q",
 		f.main.http, authorization, len(breach)+2, breach)
@@ -221,7 +221,7 @@ func smuggling(t *testing.T, f *fort) {
 			}
 		}
 		read(opened)
-		after := f.ask(t, request{line: "POST /publish/smuggled.after", token: f.tokens["master"], body: `"after"`})
+		after := f.do(t, request{line: "POST /publish/smuggled.after", token: f.tokens["master"], body: `"after"`})
 		require.Equal(t, http.StatusOK, after.status)
 		read(`"after"`) // or to the end, as of a WebSocket to which what follows is no frame
 		require.Equal(t, 1, bytes.Count(answers, []byte("HTTP/1.1 ")), "%s: %s", line, answers)
@@ -229,7 +229,7 @@ func smuggling(t *testing.T, f *fort) {
 }
 
 // compressionBomb: 30 times 32 MiB in some 32 KiB each.
-func compressionBomb(t *testing.T, f *fort) {
+func compressionBomb(t *testing.T, f *testbed) {
 	var bomb bytes.Buffer
 	w, err := flate.NewWriter(&bomb, flate.BestCompression)
 	require.NoError(t, err)
@@ -245,7 +245,7 @@ func compressionBomb(t *testing.T, f *fort) {
 	before := p.resident()
 	var bombed []*exchange
 	for range 30 {
-		x := f.begin(t, request{hub: p, line: "GET /ws?subscribe=none", header: []string{"Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover"}})
+		x := f.start(t, request{hub: p, line: "GET /ws?subscribe=none", header: []string{"Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover"}})
 		require.Equal(t, http.StatusOK, x.status)
 		require.NotEmpty(t, x.header.Get("Sec-WebSocket-Extensions"))
 		_, err := x.conn.Write(clientFrame(bitFin|bitDeflated|opText, payload))

@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	module  = "github.com/trivium-hub/trivium"
-	topRoom = "../.." // where the module begins, seen from here
+	module     = "github.com/trivium-hub/trivium"
+	moduleRoot = "../.." // where the module begins, seen from here
 )
 
 // goPackage is what `go list -json` says of a package.
@@ -34,8 +34,8 @@ type goPackage struct {
 	Deps       []string
 }
 
-// room gives the package's place in the module, "" for a package of others.
-func room(importPath string) string {
+// folder gives the package's folder in the module, "" for a package of others.
+func folder(importPath string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(importPath, module), "/")
 }
 
@@ -43,14 +43,14 @@ func ours(importPath string) bool {
 	return importPath == module || strings.HasPrefix(importPath, module+"/")
 }
 
-// within reports whether a room is dir or stands in it.
-func within(room, dir string) bool { return room == dir || strings.HasPrefix(room, dir+"/") }
+// within reports whether a folder is dir or stands in it.
+func within(folder, dir string) bool { return folder == dir || strings.HasPrefix(folder, dir+"/") }
 
 // goList lists packages with all that they depend on, as built for a target, by import path.
 func goList(t *testing.T, goos, goarch string, patterns ...string) map[string]goPackage {
 	t.Helper()
 	cmd := exec.Command("go", append([]string{"list", "-deps", "-json=ImportPath,Name,Dir,Standard,GoFiles,Imports,Deps"}, patterns...)...)
-	cmd.Dir = topRoom
+	cmd.Dir = moduleRoot
 	cmd.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch)
 	out, err := cmd.Output()
 	var exit *exec.ExitError
@@ -70,16 +70,16 @@ func goList(t *testing.T, goos, goarch string, patterns ...string) map[string]go
 	}
 }
 
-// roomRule says which rooms of ours those within dir may import.
-type roomRule struct {
+// importRule says which rooms of ours those within dir may import.
+type importRule struct {
 	dir     string
 	allowed []string
 	any     bool // whatever they like
 	exact   bool // dir alone, and not what is in it
 }
 
-// roomRules: the first whose dir holds a package counts. Helpers of tests are as free as tests.
-var roomRules = []roomRule{
+// importRules: the first whose dir holds a package counts. Helpers of tests are as free as tests.
+var importRules = []importRule{
 	{dir: "cmd", any: true},
 	{dir: "hub/enginetest", any: true},
 	{dir: "transports/internal/transporttest", any: true},
@@ -101,25 +101,25 @@ var roomRules = []roomRule{
 	{dir: "wasmdemo", allowed: []string{"wasmdemo/internal"}},
 }
 
-// importFault says what is wrong with a package of a room importing another, "" if nothing is.
+// importFault says what is wrong with a package of a folder importing another, "" if nothing is.
 func importFault(importer, imported string) string {
-	i := slices.IndexFunc(roomRules, func(r roomRule) bool { return within(importer, r.dir) && (!r.exact || importer == r.dir) })
+	i := slices.IndexFunc(importRules, func(r importRule) bool { return within(importer, r.dir) && (!r.exact || importer == r.dir) })
 	switch {
 	case i < 0:
-		return "stands in no room"
-	case roomRules[i].any:
+		return "stands in no folder"
+	case importRules[i].any:
 		return ""
 	case imported == "github.com/gorilla/mux" || imported == "flag":
 		return "only cmd may import " + imported
 	case !ours(imported):
 		return ""
-	case !slices.ContainsFunc(roomRules[i].allowed, func(dir string) bool { return within(room(imported), dir) }):
-		return "must not import " + room(imported)
+	case !slices.ContainsFunc(importRules[i].allowed, func(dir string) bool { return within(folder(imported), dir) }):
+		return "must not import " + folder(imported)
 	}
 	return ""
 }
 
-func TestImportsGoOneWay(t *testing.T) {
+func TestImportsFollowRules(t *testing.T) {
 	t.Parallel()
 	packages := goList(t, "linux", "amd64", "./...")
 	require.Contains(t, packages, module+"/hub")
@@ -128,8 +128,8 @@ func TestImportsGoOneWay(t *testing.T) {
 			continue
 		}
 		for _, imported := range p.Imports {
-			if fault := importFault(room(p.ImportPath), imported); fault != "" {
-				t.Errorf("%s: %s", room(p.ImportPath), fault)
+			if fault := importFault(folder(p.ImportPath), imported); fault != "" {
+				t.Errorf("%s: %s", folder(p.ImportPath), fault)
 			}
 		}
 	}
@@ -172,7 +172,7 @@ func TestPageIsSmall(t *testing.T) {
 func TestOnlyTheCommandReadsTheEnvironment(t *testing.T) {
 	t.Parallel()
 	for _, p := range goList(t, "linux", "amd64", "./...") {
-		if !ours(p.ImportPath) || within(room(p.ImportPath), "cmd") {
+		if !ours(p.ImportPath) || within(folder(p.ImportPath), "cmd") {
 			continue
 		}
 		for _, name := range p.GoFiles {
@@ -195,8 +195,8 @@ func readsEnvironment(call *ast.SelectorExpr) bool {
 		slices.Contains([]string{"Getenv", "LookupEnv", "Environ", "ExpandEnv"}, call.Sel.Name)
 }
 
-// TestRules shows each rule a case on both sides, so that none is empty.
-func TestRules(t *testing.T) {
+// TestImportRulesHaveCases shows each rule a case on both sides, so that none is empty.
+func TestImportRulesHaveCases(t *testing.T) {
 	tests := []struct {
 		importer, imported string
 		want               string
@@ -234,8 +234,8 @@ func TestRules(t *testing.T) {
 		{"wasmdemo/app", module + "/wasmdemo", "must not import wasmdemo"},
 		{"cmd/trivium", "github.com/gorilla/mux", ""},
 		{"cmd/trivium", module + "/auth", ""},
-		{"", "context", "stands in no room"},
-		{"util", "context", "stands in no room"},
+		{"", "context", "stands in no folder"},
+		{"util", "context", "stands in no folder"},
 	}
 	for _, tt := range tests {
 		require.Equal(t, tt.want, importFault(tt.importer, tt.imported), "%s imports %s", tt.importer, tt.imported)
@@ -247,7 +247,7 @@ func TestPublicPackages(t *testing.T) {
 	t.Parallel()
 	var public []string
 	for _, p := range goList(t, "linux", "amd64", "./...") {
-		if name := room(p.ImportPath); ours(p.ImportPath) && p.Name != "main" && !slices.Contains(strings.Split(name, "/"), "internal") {
+		if name := folder(p.ImportPath); ours(p.ImportPath) && p.Name != "main" && !slices.Contains(strings.Split(name, "/"), "internal") {
 			public = append(public, name)
 		}
 	}
@@ -255,12 +255,13 @@ func TestPublicPackages(t *testing.T) {
 		"hub", "hub/jetstream", "hub/enginetest", "auth",
 		"transports", "transports/problems", "transports/client",
 		"transports/sse", "transports/websocket", "transports/longpoll", "transports/publish", "transports/udp",
-		"wasmdemo", // for cmd/trivium
+		"transports/client/js", // the client for browsers
+		"wasmdemo",             // for cmd/trivium
 	}, public)
 }
 
-// TestTopRoom: only the rooms and what describes the whole stand at the top of the repository.
-func TestTopRoom(t *testing.T) {
+// TestTopLevelFiles: only the rooms and what describes the whole stand at the top of the repository.
+func TestTopLevelFiles(t *testing.T) {
 	t.Parallel()
 	allowed := []string{
 		"hub", "transports", "auth", "cmd", "wasmdemo", "testdata", "docs",
@@ -275,8 +276,8 @@ func TestTopRoom(t *testing.T) {
 // topNames gives the names that the repository tracks, or outside of one those in the directory.
 func topNames(t *testing.T) []string {
 	t.Helper()
-	if _, err := os.Stat(path.Join(topRoom, ".git")); err != nil {
-		entries, err := os.ReadDir(topRoom)
+	if _, err := os.Stat(path.Join(moduleRoot, ".git")); err != nil {
+		entries, err := os.ReadDir(moduleRoot)
 		require.NoError(t, err)
 		names := make([]string, len(entries))
 		for i, entry := range entries {
@@ -286,7 +287,7 @@ func topNames(t *testing.T) []string {
 	}
 	// The directory may belong to somebody else than who runs the tests.
 	cmd := exec.Command("git", "-c", "safe.directory=*", "ls-files", "-z")
-	cmd.Dir = topRoom
+	cmd.Dir = moduleRoot
 	out, err := cmd.Output()
 	require.NoError(t, err)
 	var names []string

@@ -85,9 +85,9 @@ func (p *process) replay(transport, cursor, end string) (n int) {
 	}
 }
 
-// TestContainer: with the defaults a hub fills its log, is read whole twice over two transports and
+// TestDefaultsFitContainer: with the defaults a hub fills its log, is read whole twice over two transports and
 // publishes on, all of it in a container with 128 MiB.
-func TestContainer(t *testing.T) {
+func TestDefaultsFitContainer(t *testing.T) {
 	cmd, contained := contain(t, binary(t, append(anyPorts, "--auth", "none", "--log-level", "info")...), containerMemory)
 	p := serve(t, cmd)
 	if contained {
@@ -100,9 +100,9 @@ func TestContainer(t *testing.T) {
 // seconds after they were used, and so all of the log when it is read or written faster than that.
 const embeddedMemory = 192 * mebibyte
 
-// TestContainerEmbedded is TestContainer on the embedded engine: the in-memory log is bounded by the container's
+// TestDefaultsFitContainerEmbedded is TestDefaultsFitContainer on the embedded engine: the in-memory log is bounded by the container's
 // memory, and the replays read what is older from the store.
-func TestContainerEmbedded(t *testing.T) {
+func TestDefaultsFitContainerEmbedded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("filling a log takes long")
 	}

@@ -57,9 +57,9 @@ func (p *process) lines(n int, line func(i int) string) {
 	require.Contains(p.t, string(text), fmt.Sprintf(`"count":%d}`, n))
 }
 
-// TestSlowReaders: twenty that never read while 80 MB go past them. Nobody else notices, memory
+// TestSlowReadersDelayNobody: twenty that never read while 80 MB go past them. Nobody else notices, memory
 // stays, and one that reads again gets all that is retained and a gap for the rest.
-func TestSlowReaders(t *testing.T) {
+func TestSlowReadersDelayNobody(t *testing.T) {
 	if testing.Short() {
 		t.Skip("80 MB take long")
 	}
@@ -137,8 +137,8 @@ func TestSlowReaders(t *testing.T) {
 	require.Equal(t, retained, after)
 }
 
-// TestFlatMemory: a million lines, and topics that come and go, leave memory where it was.
-func TestFlatMemory(t *testing.T) {
+// TestMemoryStaysFlat: a million lines, and topics that come and go, leave memory where it was.
+func TestMemoryStaysFlat(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a million events take long")
 	}

@@ -76,7 +76,7 @@ func TestTrafficMetrics(t *testing.T) {
 func TestReloadFailureMetrics(t *testing.T) {
 	t.Parallel()
 	tokens := filepath.Join(t.TempDir(), "tokens.yaml")
-	code, _, errs := makeToken("alice", "--tokens", tokens, "--subscribe", ">")
+	code, _, errs := runToken("alice", "--tokens", tokens, "--subscribe", ">")
 	require.Zero(t, code, errs)
 	good, err := os.ReadFile(tokens)
 	require.NoError(t, err)
@@ -93,16 +93,16 @@ func TestCertificateExpiry(t *testing.T) {
 	t.Parallel()
 	cfg := pairIn(t.TempDir())
 	write := cfg.write(t)
-	var log logbook
+	var log logRecorder
 	files := newWatcher(log.logger())
 	year := time.Now().Add(365 * 24 * time.Hour).Truncate(time.Second).UTC()
-	write(issue(t, 1, year, "hub.example"))
+	write(newCertificate(t, 1, year, "hub.example"))
 	config, err := newTLS(&cfg.TLSConfig, files, log.logger())
 	require.NoError(t, err)
 	expiry := observeCertificates(config, false)
 	require.Equal(t, map[string]time.Time{"hub.example": year}, expiry.byHost())
 	startWatcher(t, files)
-	write(issue(t, 2, year.Add(time.Hour), "hub.example"))
+	write(newCertificate(t, 2, year.Add(time.Hour), "hub.example"))
 	require.Eventually(t, func() bool { return expiry.byHost()["hub.example"].Equal(year.Add(time.Hour)) }, patience, 10*time.Millisecond)
 	require.Empty(t, observeCertificates(nil, false).byHost())
 }
@@ -111,7 +111,7 @@ func TestCertificateExpiry(t *testing.T) {
 func TestACMECertificateExpiry(t *testing.T) {
 	t.Parallel()
 	year := time.Now().Add(365 * 24 * time.Hour).Truncate(time.Second).UTC()
-	certificate, err := tls.X509KeyPair(issue(t, 1, year, "hub.example"))
+	certificate, err := tls.X509KeyPair(newCertificate(t, 1, year, "hub.example"))
 	require.NoError(t, err)
 	config := &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &certificate, nil }}
 	expiry := observeCertificates(config, true)

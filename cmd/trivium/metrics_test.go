@@ -26,9 +26,9 @@ func (p *process) hasMetrics(lines ...string) {
 	}, patience, 20*time.Millisecond, "want %q", lines)
 }
 
-// TestEngineAway has a NATS server end and come back: the metrics, /stats and /readyz say so, what is
+// TestEngineUnavailable has a NATS server end and come back: the metrics, /stats and /readyz say so, what is
 // published meanwhile is refused and counted, and a hub in memory always has its engine.
-func TestEngineAway(t *testing.T) {
+func TestEngineUnavailable(t *testing.T) {
 	p := serve(t, binary(t, append(anyPorts, "--auth", "none")...))
 	p.hasMetrics("trivium_engine_up 1", "trivium_engine_refused_total 0")
 	require.Equal(t, engineStats{Name: "memory", Up: true}, p.stats().Engine)

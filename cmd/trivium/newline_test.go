@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestNewlineBehindSecrets: a line break at the end of a token or of a setting, as files and secret
+// TestTrailingNewlineOfSecretsIsIgnored: a line break at the end of a token or of a setting, as files and secret
 // stores leave it there, is no part of it.
-func TestNewlineBehindSecrets(t *testing.T) {
+func TestTrailingNewlineOfSecretsIsIgnored(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, text string) string {
 		path := filepath.Join(dir, name)

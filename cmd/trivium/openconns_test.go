@@ -138,8 +138,8 @@ func TestUnreadBodyMakesRoom(t *testing.T) {
 	require.True(t, conn.closed)
 }
 
-// TestAnonymousConnectionsOfOneAddress: they are bounded, and connections on which a token came are not.
-func TestAnonymousConnectionsOfOneAddress(t *testing.T) {
+// TestAnonymousConnectionsOfOneAddressAreBounded: they are bounded, and connections on which a token came are not.
+func TestAnonymousConnectionsOfOneAddressAreBounded(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 1000, anonymousPerAddress: 2}, nil, discardLog())
 	for range 20 {
 		conn, ctx := connect(o, "192.0.2.1")
@@ -159,8 +159,8 @@ func TestAnonymousConnectionsOfOneAddress(t *testing.T) {
 	require.Equal(t, openStats{open: 24, idleClosed: 1, refusedAddress: 1}, o.stats())
 }
 
-// TestOpenConnectionsForgetsAll: nothing is left of connections that have ended.
-func TestOpenConnectionsForgetsAll(t *testing.T) {
+// TestClosedConnectionsAreForgotten: nothing is left of connections that have ended.
+func TestClosedConnectionsAreForgotten(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 10}, nil, discardLog())
 	for i := range 100 {
 		conn, ctx := connect(o, fmt.Sprintf("192.0.2.%d", i%7))

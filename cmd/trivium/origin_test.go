@@ -13,7 +13,7 @@ import (
 
 // ask sends a request with a header to a listener of the hub, and returns the answer and the problem
 // that it may be.
-func (p *process) ask(method, url string, header http.Header) (*http.Response, problems.Problem) {
+func (p *process) do(method, url string, header http.Header) (*http.Response, problems.Problem) {
 	p.t.Helper()
 	r, err := http.NewRequest(method, url, nil)
 	require.NoError(p.t, err)
@@ -53,12 +53,12 @@ func TestForeignOriginExplainsItself(t *testing.T) {
 		{http.Header{"Origin": {own, own}}, "the request has more than one Origin header" + advice},
 	} {
 		c.header["Authorization"] = bearer
-		response, problem := p.ask(http.MethodGet, poll, c.header)
+		response, problem := p.do(http.MethodGet, poll, c.header)
 		require.Equal(t, http.StatusForbidden, response.StatusCode, c.detail)
 		require.Equal(t, problems.CodeForeignOrigin, problem.Code)
 		require.Equal(t, c.detail, problem.Detail)
 	}
-	_, problem := p.ask(http.MethodGet, "http://"+p.admin+"/metrics", http.Header{"Origin": {own}})
+	_, problem := p.do(http.MethodGet, "http://"+p.admin+"/metrics", http.Header{"Origin": {own}})
 	require.Equal(t, "origin "+own+" does not match http://"+p.admin+seen+"; the admin listener answers only pages of its own origin", problem.Detail)
 
 	var warnings []map[string]any
@@ -98,15 +98,15 @@ func TestNullOrigin(t *testing.T) {
 	p := serve(t, program(t, nil, append(anyPorts, "--origin", "null")...))
 	bearer := []string{"Bearer " + p.token}
 	poll := "http://" + p.http + "/poll?wait=0"
-	response, _ := p.ask(http.MethodGet, poll, http.Header{"Origin": {"null"}, "Authorization": bearer})
+	response, _ := p.do(http.MethodGet, poll, http.Header{"Origin": {"null"}, "Authorization": bearer})
 	require.Equal(t, http.StatusOK, response.StatusCode)
 	require.Equal(t, "*", response.Header.Get("Access-Control-Allow-Origin"))
 	require.Empty(t, response.Header.Get("Access-Control-Allow-Credentials"))
-	response, _ = p.ask(http.MethodOptions, poll, http.Header{"Origin": {"null"}, "Access-Control-Request-Method": {"GET"}, "Access-Control-Request-Headers": {"authorization"}})
+	response, _ = p.do(http.MethodOptions, poll, http.Header{"Origin": {"null"}, "Access-Control-Request-Method": {"GET"}, "Access-Control-Request-Headers": {"authorization"}})
 	require.Equal(t, http.StatusNoContent, response.StatusCode)
 	require.Equal(t, "authorization", response.Header.Get("Access-Control-Allow-Headers"))
-	response, _ = p.ask(http.MethodGet, poll, http.Header{"Origin": {"null"}, "Cookie": {"trivium_token=" + p.token}})
+	response, _ = p.do(http.MethodGet, poll, http.Header{"Origin": {"null"}, "Cookie": {"trivium_token=" + p.token}})
 	require.Equal(t, http.StatusUnauthorized, response.StatusCode)
-	response, _ = p.ask(http.MethodGet, poll, http.Header{"Origin": {"https://app.example.com"}, "Authorization": bearer})
+	response, _ = p.do(http.MethodGet, poll, http.Header{"Origin": {"https://app.example.com"}, "Authorization": bearer})
 	require.Equal(t, http.StatusForbidden, response.StatusCode)
 }

@@ -104,7 +104,7 @@ func TestPubHTTP(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var request string
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				request = spell(r)
+				request = formatRequest(r)
 				for name, values := range tt.header {
 					w.Header()[name] = values
 				}
@@ -122,7 +122,7 @@ func TestPubHTTP(t *testing.T) {
 }
 
 // spell writes down what matters of a request.
-func spell(r *http.Request) string {
+func formatRequest(r *http.Request) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s\n", r.Method, r.URL.RequestURI())
 	for _, name := range []string{"Authorization", "Content-Type", "Trivium-Key", "Trivium-Type"} {

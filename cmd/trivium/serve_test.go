@@ -20,9 +20,9 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// TestRoad sends events in by every way and finds them on every transport: the same ids, the same
+// TestEveryTransportDeliversSameEvents sends events in by every way and finds them on every transport: the same ids, the same
 // order, byte for byte. The token stands in no line of the log.
-func TestRoad(t *testing.T) {
+func TestEveryTransportDeliversSameEvents(t *testing.T) {
 	p := serve(t, program(t, nil, anyPorts...))
 	stream, socket := p.sse("envelope=1"), p.websocket("topic=>")
 
@@ -73,8 +73,8 @@ func TestRoad(t *testing.T) {
 	}
 }
 
-// TestDrain ends a hub with readers on every transport, one of them stuck.
-func TestDrain(t *testing.T) {
+// TestDrainDeliversEverything ends a hub with readers on every transport, one of them stuck.
+func TestDrainDeliversEverything(t *testing.T) {
 	t.Parallel()
 	p := serve(t, program(t, nil, append(anyPorts, "--drain", "10s", "--auth", "none")...))
 	stream, socket := p.sse(""), p.websocket("")
@@ -148,8 +148,8 @@ func TestDrain(t *testing.T) {
 	require.Contains(t, p.log(), `"msg":"ended","cut":1`)
 }
 
-// TestSecondSignal: who does not want to wait says so twice.
-func TestSecondSignal(t *testing.T) {
+// TestSecondSignalEndsDrain: who does not want to wait says so twice.
+func TestSecondSignalEndsDrain(t *testing.T) {
 	p := serve(t, program(t, nil, append(anyPorts, "--drain", "1h")...))
 	p.sse("")
 	p.signal(syscall.SIGHUP) // ends nothing
@@ -160,8 +160,8 @@ func TestSecondSignal(t *testing.T) {
 	require.Equal(t, exitFailed, code)
 }
 
-// TestLosses: what is refused on the way in is counted by its reason.
-func TestLosses(t *testing.T) {
+// TestDropsAreCountedByReason: what is refused on the way in is counted by its reason.
+func TestDropsAreCountedByReason(t *testing.T) {
 	p := serve(t, program(t, nil, append(anyPorts, "--max-event-bytes", "1KiB", "--auth", "none")...))
 	for _, text := range []string{
 		"{\"n\":1}\n{broken\n{\"n\":2}", `{"topic":"a..b","data":1}`, `{"topic":"a","type":"open","data":1}`,
@@ -182,8 +182,8 @@ func TestLosses(t *testing.T) {
 	}
 }
 
-// TestDoor: who is refused, where, and how it is told.
-func TestDoor(t *testing.T) {
+// TestAccessControl: who is refused, where, and how it is told.
+func TestAccessControl(t *testing.T) {
 	closed := serve(t, program(t, nil, anyPorts...))
 	open := serve(t, program(t, nil, append(anyPorts, "--auth", "none", "--host", "hub.test")...))
 	foreign := http.Header{"Origin": {"https://evil.test"}}

@@ -56,7 +56,7 @@ func TestSize(t *testing.T) {
 	}
 }
 
-func TestSizeStringIsReadAgain(t *testing.T) {
+func TestSizeStringRoundTrips(t *testing.T) {
 	require.Equal(t, "64MiB", Size(64<<20).String())
 	require.Equal(t, "1000B", Size(1000).String())
 	require.Equal(t, "0B", Size(0).String())

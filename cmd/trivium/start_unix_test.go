@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSignalAtStart: a hub that waits for a cluster to find together ends when it is told to.
-func TestSignalAtStart(t *testing.T) {
+// TestSignalDuringStart: a hub that waits for a cluster to find together ends when it is told to.
+func TestSignalDuringStart(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	ports := freePorts(t, 4)

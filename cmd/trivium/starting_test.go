@@ -12,9 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWaitsForNATS: a hub that is started before NATS is alive and not ready, has clients come back, and
+// TestServeWaitsForNATS: a hub that is started before NATS is alive and not ready, has clients come back, and
 // begins when NATS is there.
-func TestWaitsForNATS(t *testing.T) {
+func TestServeWaitsForNATS(t *testing.T) {
 	ports := freePorts(t, 3)
 	cmd := binary(t, "serve", "--http", fmt.Sprint("127.0.0.1:", ports[0]), "--udp", "off", "--admin", fmt.Sprint("127.0.0.1:", ports[1]),
 		"--auth", "none", "--log-format", "json", "--engine", "nats", "--nats-url", fmt.Sprint("nats://127.0.0.1:", ports[2]))

@@ -33,7 +33,7 @@ func TestSystemdUnit(t *testing.T) {
 
 	dir := t.TempDir()
 	tokens, configPath := filepath.Join(dir, "tokens.yaml"), filepath.Join(dir, "trivium.yaml")
-	code, _, errs := makeToken("alice", "--tokens", tokens, "--subscribe", ">")
+	code, _, errs := runToken("alice", "--tokens", tokens, "--subscribe", ">")
 	require.Zero(t, code, errs)
 	config = regexp.MustCompile(`(?m)^tokens: .*$`).ReplaceAllLiteralString(config, "tokens: "+tokens)
 	require.NoError(t, os.WriteFile(configPath, []byte(config), 0o600))
@@ -60,7 +60,7 @@ func TestNewTokensFileBelongsToOwnerOfDirectory(t *testing.T) {
 	}
 	path := filepath.Join(dir, "tokens.yaml")
 	for _, name := range []string{"alice", "bob"} {
-		code, _, errs := makeToken(name, "--tokens", path, "--subscribe", ">")
+		code, _, errs := runToken(name, "--tokens", path, "--subscribe", ">")
 		require.Zero(t, code, errs)
 		var owners [2]syscall.Stat_t
 		require.NoError(t, syscall.Stat(dir, &owners[0]))

@@ -37,7 +37,7 @@ let cursor = "";
 // TestPollingTabs: two tabs that poll wait for events at the same time, and from another origin each
 // asks for leave once, not for each poll.
 func TestPollingTabs(t *testing.T) {
-	chosen(t)
+	skipUnlessChosen(t)
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = io.WriteString(w, "<!doctype html><title>polls</title>")

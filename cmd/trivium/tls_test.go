@@ -24,7 +24,7 @@ import (
 )
 
 // issue makes a certificate that is its own authority, and its key, both PEM.
-func issue(t *testing.T, serial int64, until time.Time, hosts ...string) (certificate, key []byte) {
+func newCertificate(t *testing.T, serial int64, until time.Time, hosts ...string) (certificate, key []byte) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -40,15 +40,15 @@ func issue(t *testing.T, serial int64, until time.Time, hosts ...string) (certif
 		pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: secret})
 }
 
-// pair is a certificate and its key in files.
-type pair struct{ TLSConfig }
+// certificatePair is a certificate and its key in files.
+type certificatePair struct{ TLSConfig }
 
-func pairIn(dir string) *pair {
-	return &pair{TLSConfig{TLSCert: filepath.Join(dir, "cert.pem"), TLSKey: filepath.Join(dir, "key.pem")}}
+func pairIn(dir string) *certificatePair {
+	return &certificatePair{TLSConfig{TLSCert: filepath.Join(dir, "cert.pem"), TLSKey: filepath.Join(dir, "key.pem")}}
 }
 
 // write gives a function that takes what issue gives.
-func (p *pair) write(t *testing.T) func(certificate, key []byte) {
+func (p *certificatePair) write(t *testing.T) func(certificate, key []byte) {
 	return func(certificate, key []byte) {
 		put(t, p.TLSCert, string(certificate))
 		put(t, p.TLSKey, string(key))
@@ -100,12 +100,12 @@ func TestTLSCertificateFiles(t *testing.T) {
 	cfg := pairIn(t.TempDir())
 	write := cfg.write(t)
 	year := time.Now().Add(365 * 24 * time.Hour)
-	var log logbook
+	var log logRecorder
 	files := newWatcher(log.logger())
 	_, err := newTLS(&cfg.TLSConfig, files, log.logger())
 	require.EqualError(t, err, "--tls-cert: "+cfg.TLSCert+", "+cfg.TLSKey+": "+cfg.TLSCert+": no such file or directory")
 
-	write(issue(t, 1, year))
+	write(newCertificate(t, 1, year))
 	config, err := newTLS(&cfg.TLSConfig, files, log.logger())
 	require.NoError(t, err)
 	startWatcher(t, files)
@@ -114,7 +114,7 @@ func TestTLSCertificateFiles(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 1, serial(t, address))
 
-	write(issue(t, 2, year))
+	write(newCertificate(t, 2, year))
 	require.Eventually(t, func() bool { return serial(t, address) == 2 }, patience, 10*time.Millisecond)
 	_, err = io.WriteString(old, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 	require.NoError(t, err)
@@ -123,13 +123,13 @@ func TestTLSCertificateFiles(t *testing.T) {
 	require.Contains(t, string(answer), "200 OK", "who is connected stays so")
 
 	log.take(t)
-	_, other := issue(t, 3, year)
+	_, other := newCertificate(t, 3, year)
 	put(t, cfg.TLSKey, string(other))
 	mismatch := "ERROR --tls-cert, --tls-key key.pem tls: private key does not match public key"
 	require.Eventually(t, func() bool { return slices.Contains(log.take(t), mismatch) }, patience, 10*time.Millisecond)
 	require.EqualValues(t, 2, serial(t, address))
 
-	write(issue(t, 4, time.Now().Add(-time.Hour)))
+	write(newCertificate(t, 4, time.Now().Add(-time.Hour)))
 	require.Eventually(t, func() bool { return serial(t, address) == 4 }, patience, 10*time.Millisecond)
 	require.Contains(t, log.take(t), "WARN --tls-cert .")
 }
@@ -137,9 +137,9 @@ func TestTLSCertificateFiles(t *testing.T) {
 // TestTLSVersions: what a client may offer, and what it gets.
 func TestTLSVersions(t *testing.T) {
 	t.Parallel()
-	var log logbook
+	var log logRecorder
 	cfg := pairIn(t.TempDir())
-	cfg.write(t)(issue(t, 1, time.Now().Add(time.Hour)))
+	cfg.write(t)(newCertificate(t, 1, time.Now().Add(time.Hour)))
 	config, err := newTLS(&cfg.TLSConfig, newWatcher(log.logger()), log.logger())
 	require.NoError(t, err)
 	address := serveTLS(t, config, false, patience, log.logger())
@@ -170,9 +170,9 @@ func TestTLSVersions(t *testing.T) {
 // TestTLSHandshakeLimit: who connects and says nothing, or not all, is cut.
 func TestTLSHandshakeLimit(t *testing.T) {
 	t.Parallel()
-	var log logbook
+	var log logRecorder
 	cfg := pairIn(t.TempDir())
-	cfg.write(t)(issue(t, 1, time.Now().Add(time.Hour)))
+	cfg.write(t)(newCertificate(t, 1, time.Now().Add(time.Hour)))
 	config, err := newTLS(&cfg.TLSConfig, newWatcher(log.logger()), log.logger())
 	require.NoError(t, err)
 	const limit = 200 * time.Millisecond
@@ -198,7 +198,7 @@ func TestTLSHandshakeLimit(t *testing.T) {
 // where it is off, HTTP/1.1 is.
 func TestH2C(t *testing.T) {
 	t.Parallel()
-	var log logbook
+	var log logRecorder
 	address := serveTLS(t, nil, true, patience, log.logger())
 	conn, err := net.Dial("tcp", address)
 	require.NoError(t, err)
@@ -240,10 +240,10 @@ func TestACME(t *testing.T) {
 		ACME: []string{"hub.example.org", "new.example.org"}, ACMECache: filepath.Join(t.TempDir(), "made", "here"),
 		ACMEDirectory: authority.URL,
 	}
-	var log logbook
+	var log logRecorder
 	config, err := newTLS(cfg, nil, log.logger())
 	require.NoError(t, err)
-	certificate, key := issue(t, 7, time.Now().Add(90*24*time.Hour), "hub.example.org")
+	certificate, key := newCertificate(t, 7, time.Now().Add(90*24*time.Hour), "hub.example.org")
 	put(t, filepath.Join(cfg.ACMECache, "hub.example.org"), string(key)+string(certificate))
 	address := serveTLS(t, config, false, patience, log.logger())
 
@@ -274,7 +274,7 @@ func TestACME(t *testing.T) {
 func TestTLSConfig(t *testing.T) {
 	t.Parallel()
 	good, bad := pairIn(t.TempDir()), pairIn(t.TempDir())
-	good.write(t)(issue(t, 1, time.Now().Add(time.Hour)))
+	good.write(t)(newCertificate(t, 1, time.Now().Add(time.Hour)))
 	bad.write(t)([]byte("no PEM"), nil)
 	for name, row := range map[string]struct {
 		settings TLSConfig

@@ -22,8 +22,8 @@ import (
 	"github.com/trivium-hub/trivium/auth"
 )
 
-// makeToken runs the command in this process.
-func makeToken(args ...string) (code int, out, errs string) {
+// runToken runs the command in this process.
+func runToken(args ...string) (code int, out, errs string) {
 	var stdout, stderr bytes.Buffer
 	code = run(append([]string{"token"}, args...), &console{Out: &stdout, Err: &stderr})
 	return code, stdout.String(), stderr.String()
@@ -58,7 +58,7 @@ func TestTokenFile(t *testing.T) {
 		require.Empty(t, names)
 	}
 
-	code, out, errs := makeToken("alice", "--tokens", real, "--subscribe", "orders.>", "--subscribe", "a,b", "--publish", ">")
+	code, out, errs := runToken("alice", "--tokens", real, "--subscribe", "orders.>", "--subscribe", "a,b", "--publish", ">")
 	require.Equal(t, []any{0, ""}, []any{code, errs})
 	require.NoError(t, os.Symlink("real.yaml", path))
 	alice := out
@@ -71,7 +71,7 @@ func TestTokenFile(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(path, append([]byte(comment), file...), 0))
 	require.NoError(t, os.Chmod(path, 0o640))
-	code, out, errs = makeToken("bob", "--tokens", path, "--expires", "24h")
+	code, out, errs = runToken("bob", "--tokens", path, "--expires", "24h")
 	require.Equal(t, []any{0, ""}, []any{code, errs})
 	c = verify(out, "bob")
 	require.WithinDuration(t, time.Now().Add(24*time.Hour), c.Expires, time.Minute)
@@ -86,7 +86,7 @@ func TestTokenFile(t *testing.T) {
 	require.True(t, strings.HasPrefix(string(before), comment))
 	refused := func(want string, args ...string) {
 		t.Helper()
-		code, out, errs := makeToken(args...)
+		code, out, errs := runToken(args...)
 		require.Equal(t, []any{1, "", "trivium: " + strings.ReplaceAll(want, "DIR", dir) + "\n"}, []any{code, out, errs})
 		after, err := os.ReadFile(path)
 		require.NoError(t, err)
@@ -107,7 +107,7 @@ func TestTokenFile(t *testing.T) {
 	path = filepath.Join(dir, strings.Repeat("l", 253))
 	require.NoError(t, os.WriteFile(path, []byte(comment+"# Nobody."), 0o644))
 	for _, name := range []string{"carol", "dave"} {
-		code, out, errs = makeToken(name, "--tokens", path)
+		code, out, errs = runToken(name, "--tokens", path)
 		require.Equal(t, []any{0, ""}, []any{code, errs})
 		verify(out, name)
 	}
@@ -156,7 +156,7 @@ func TestTokenJWT(t *testing.T) {
 	more := []string{"--issuer", "i", "--audience", "a", "--subscribe", "orders.*", "alice"}
 	uuid := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 	for _, destination := range destinations {
-		code, out, errs := makeToken(append(destination, more...)...)
+		code, out, errs := runToken(append(destination, more...)...)
 		require.Equal(t, []any{0, ""}, []any{code, errs})
 		c, err := j.Verify(t.Context(), nil, strings.TrimSuffix(out, "\n"))
 		require.NoError(t, err)
@@ -165,7 +165,7 @@ func TestTokenJWT(t *testing.T) {
 		require.WithinDuration(t, time.Now().Add(time.Hour), c.Expires, time.Minute)
 		require.True(t, c.Grant.Subscribe.Match("orders.x") && !c.Grant.MayPublish("orders.x"))
 
-		code, out, errs = makeToken(append(destination, append(more, "--id", "7", "--kid", "k", "--expires", "2099-01-01T00:00:00Z")...)...)
+		code, out, errs = runToken(append(destination, append(more, "--id", "7", "--kid", "k", "--expires", "2099-01-01T00:00:00Z")...)...)
 		require.Equal(t, []any{0, ""}, []any{code, errs})
 		c, err = j.Verify(t.Context(), nil, strings.TrimSuffix(out, "\n"))
 		require.NoError(t, err)
@@ -183,7 +183,7 @@ func TestTokenJWT(t *testing.T) {
 		{[]string{"--jwt-private-key-file", short + "er"}, "open " + short + "er: no such file or directory"},
 		{append(destinations[0], "--id", "#7"), "a hub would refuse the token: its id (jti) is longer than 256 bytes, or no line of a file of revoked ids could name it"},
 	} {
-		code, out, errs := makeToken(append(tt.args, "alice")...)
+		code, out, errs := runToken(append(tt.args, "alice")...)
 		require.Equal(t, []any{1, "", "trivium: " + tt.want + "\n"}, []any{code, out, errs})
 	}
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // half sends a publish and leaves its body unfinished.
-func (p *process) half(header, part string) net.Conn {
+func (p *process) publishPartly(header, part string) net.Conn {
 	p.t.Helper()
 	conn, err := net.Dial("tcp", p.http)
 	require.NoError(p.t, err)
@@ -26,11 +26,11 @@ func (p *process) half(header, part string) net.Conn {
 	return conn
 }
 
-// TestKeyUnderWay: while the body of the first request with a key is on its way, a second is told
+// TestKeyInUseIsRefused: while the body of the first request with a key is on its way, a second is told
 // so; when the first has broken off, the key is free.
-func TestKeyUnderWay(t *testing.T) {
+func TestKeyInUseIsRefused(t *testing.T) {
 	p := serve(t, program(t, nil, append(anyPorts, "--auth", "none")...))
-	first := p.half("Content-Type: application/json\r\nIdempotency-Key: k", `{"topic":"a",`)
+	first := p.publishPartly("Content-Type: application/json\r\nIdempotency-Key: k", `{"topic":"a",`)
 	second := func(body string) int {
 		r, err := http.NewRequest(http.MethodPost, "http://"+p.http+"/publish", strings.NewReader(body))
 		require.NoError(t, err)
@@ -50,10 +50,10 @@ func TestKeyUnderWay(t *testing.T) {
 	require.EqualValues(t, 1, p.stats().Events.Published)
 }
 
-// TestStreamUnderWay: a stream of events that goes on when publishing ends is told how far it came.
-func TestStreamUnderWay(t *testing.T) {
+// TestStreamReportsProgressAtShutdown: a stream of events that goes on when publishing ends is told how far it came.
+func TestStreamReportsProgressAtShutdown(t *testing.T) {
 	p := serve(t, program(t, nil, append(anyPorts, "--auth", "none")...))
-	stream := p.half("Content-Type: application/x-ndjson", "{\"topic\":\"a\",\"data\":1}\n{\"topic\":")
+	stream := p.publishPartly("Content-Type: application/x-ndjson", "{\"topic\":\"a\",\"data\":1}\n{\"topic\":")
 	require.Eventually(t, func() bool { return p.stats().Events.Published == 1 }, patience, 10*time.Millisecond)
 	p.signal(syscall.SIGTERM)
 	response, err := http.ReadResponse(bufio.NewReader(stream), nil)

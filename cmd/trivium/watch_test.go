@@ -18,25 +18,25 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// logbook is a log whose lines can be looked at.
-type logbook struct {
+// logRecorder is a log whose lines can be looked at.
+type logRecorder struct {
 	mu    sync.Mutex
 	lines bytes.Buffer
 }
 
-func (l *logbook) Write(p []byte) (int, error) {
+func (l *logRecorder) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.lines.Write(p)
 }
 
-func (l *logbook) logger() *slog.Logger {
+func (l *logRecorder) logger() *slog.Logger {
 	return slog.New(slog.NewJSONHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 // take gives what was logged since it was last called: level, and what of flag, path and error
 // there is.
-func (l *logbook) take(t *testing.T) (all []string) {
+func (l *logRecorder) take(t *testing.T) (all []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for line := range strings.Lines(l.lines.String()) {
@@ -64,9 +64,9 @@ func put(t *testing.T, path, text string) {
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 }
 
-// TestWatcherSees changes a file in every way that is usual, each twice: the second time what is
+// TestWatcherNoticesChanges changes a file in every way that is usual, each twice: the second time what is
 // watched is another file already.
-func TestWatcherSees(t *testing.T) {
+func TestWatcherNoticesChanges(t *testing.T) {
 	t.Parallel()
 	ways := map[string]struct {
 		begin  func(t *testing.T, dir string) // makes dir/f; nil: a plain file
@@ -151,7 +151,7 @@ func TestWatcherSees(t *testing.T) {
 			} else {
 				way.begin(t, dir)
 			}
-			w := newWatcher((&logbook{}).logger())
+			w := newWatcher((&logRecorder{}).logger())
 			var got atomic.Value
 			require.NoError(t, w.watch(func(contents [][]byte) error {
 				got.Store(string(contents[0]))
@@ -167,14 +167,14 @@ func TestWatcherSees(t *testing.T) {
 	}
 }
 
-// TestWatcherSays: a fault that stays is said once, and leaves in force what was there.
-func TestWatcherSays(t *testing.T) {
+// TestWatcherReportsErrorOnce: a fault that stays is said once, and leaves in force what was there.
+func TestWatcherReportsErrorOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		one, two := dir+"/one", dir+"/two"
 		put(t, one, "a")
 		put(t, two, "a")
-		var log logbook
+		var log logRecorder
 		w := newWatcher(log.logger())
 		var loads atomic.Int32
 		require.NoError(t, w.watch(func(contents [][]byte) error {
@@ -227,11 +227,11 @@ func TestWatcherSays(t *testing.T) {
 	})
 }
 
-// TestWatcherBegins: a fault at the start is the start's.
-func TestWatcherBegins(t *testing.T) {
+// TestWatcherStartFailsOnError: a fault at the start is the start's.
+func TestWatcherStartFailsOnError(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "f")
-	w := newWatcher((&logbook{}).logger())
+	w := newWatcher((&logRecorder{}).logger())
 	load := func([][]byte) error { return errors.New("line 3: want more") }
 	require.EqualError(t, w.watch(load, watchedFile{"--tokens", path}), "--tokens: "+path+": no such file or directory")
 	put(t, path, "x")
@@ -245,7 +245,7 @@ func TestWatcherSkipsLargeFiles(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "f")
 		text := strings.Repeat("x", watchAlways+1)
 		put(t, path, text)
-		w := newWatcher((&logbook{}).logger())
+		w := newWatcher((&logRecorder{}).logger())
 		var got string
 		require.NoError(t, w.watch(func(contents [][]byte) error {
 			got = string(contents[0])

@@ -20,8 +20,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
-// fort is what the rows are tried against: hubs that let in the same tokens.
-type fort struct {
+// testbed is what the rows are tried against: hubs that let in the same tokens.
+type testbed struct {
 	*issuer
 	tokens map[string]string // by the name of the entry
 	udpKey []byte
@@ -41,7 +41,7 @@ type fort struct {
 	textFile    string // of text
 	quietFile   string // of the others; it stays as it is
 	revokedFile string
-	entries     []entry
+	entries     []tokenEntry
 	revoked     []string
 	secrets     []string
 	answers     []string // what was said to who was refused
@@ -49,12 +49,12 @@ type fort struct {
 }
 
 // entry is one of the tokens file.
-type entry struct {
+type tokenEntry struct {
 	name, subscribe, publish, more string
 }
 
-// fortEntries are whom the hubs know. A row that takes something away has an entry of its own.
-var fortEntries = []entry{
+// testbedTokens are whom the hubs know. A row that takes something away has an entry of its own.
+var testbedTokens = []tokenEntry{
 	{name: "master", subscribe: `">"`, publish: `">"`},
 	{name: "narrow", subscribe: `a.b, "x.*", "open.>", "caf` + "\u00e9" + `"`, publish: `a.b, "x.*"`},
 	{name: "reader", subscribe: `">"`},
@@ -71,8 +71,8 @@ var fortEntries = []entry{
 	{name: "hasty", subscribe: `">"`, publish: `">"`, more: "limits: {max-connect-rate: 2, max-publish-rate: 2}"},
 }
 
-func newFort(t *testing.T) *fort {
-	f := &fort{began: time.Now(), tokens: map[string]string{}, entries: slices.Clone(fortEntries)}
+func newTestbed(t *testing.T) *testbed {
+	f := &testbed{began: time.Now(), tokens: map[string]string{}, entries: slices.Clone(testbedTokens)}
 	f.issuer = newIssuer(t, f)
 	for _, e := range f.entries {
 		f.tokens[e.name] = f.secret(rand.Text() + "-._~" + rand.Text())
@@ -114,20 +114,20 @@ func newFort(t *testing.T) *fort {
 	}
 	for _, p := range []*process{f.main, f.strict, f.plain, f.text} {
 		r := request{hub: p, line: pollNow, token: f.sign(f.remoteRSA, `{"alg":"RS256","kid":"remote-rsa"}`, claims(nil))}
-		require.Eventually(t, func() bool { return f.ask(t, r).status == http.StatusOK }, patience, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return f.do(t, r).status == http.StatusOK }, patience, 10*time.Millisecond)
 	}
 	return f
 }
 
-// serve starts one more hub on the files of the fort, while no row has them broken.
-func (f *fort) serve(t *testing.T, cmd *exec.Cmd) *process {
+// serve starts one more hub on the files of the testbed, while no row has them broken.
+func (f *testbed) serve(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return serve(t, cmd)
 }
 
-func (f *fort) hubs() map[string]*process {
+func (f *testbed) hubs() map[string]*process {
 	return map[string]*process{"main": f.main, "open": f.open, "lenient": f.lenient, "strict": f.strict, "plain": f.plain, "text": f.text}
 }
 
@@ -156,14 +156,14 @@ func serveText(t *testing.T, cmd *exec.Cmd) *process {
 }
 
 // secret notes what must be found nowhere.
-func (f *fort) secret(s string) string {
+func (f *testbed) secret(s string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.secrets = append(f.secrets, s)
 	return s
 }
 
-func (f *fort) tokensText() string {
+func (f *testbed) tokensText() string {
 	var b strings.Builder
 	b.WriteString("tokens:\n")
 	for _, e := range f.entries {
@@ -174,10 +174,10 @@ func (f *fort) tokensText() string {
 }
 
 // change has an entry of the tokens file changed, or taken away where change gives false.
-func (f *fort) change(t *testing.T, name string, change func(*entry) bool) {
+func (f *testbed) change(t *testing.T, name string, change func(*tokenEntry) bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	i := slices.IndexFunc(f.entries, func(e entry) bool { return e.name == name })
+	i := slices.IndexFunc(f.entries, func(e tokenEntry) bool { return e.name == name })
 	require.GreaterOrEqual(t, i, 0)
 	if !change(&f.entries[i]) {
 		f.entries = slices.Delete(f.entries, i, i+1)
@@ -186,7 +186,7 @@ func (f *fort) change(t *testing.T, name string, change func(*entry) bool) {
 }
 
 // revoke puts the id of a JWT on the list.
-func (f *fort) revoke(t *testing.T, id string) {
+func (f *testbed) revoke(t *testing.T, id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.revoked = append(f.revoked, id)
@@ -213,8 +213,8 @@ type watch struct {
 	found []string // topics; to be read when it has ended
 }
 
-func (f *fort) watch(t *testing.T, p *process) {
-	x := f.begin(t, request{hub: p, line: "GET /sse?topic=>", token: p.token})
+func (f *testbed) watch(t *testing.T, p *process) {
+	x := f.start(t, request{hub: p, line: "GET /sse?topic=>", token: p.token})
 	require.Equal(t, http.StatusOK, x.status)
 	require.NoError(t, x.conn.SetDeadline(time.Time{}))
 	w := &watch{hub: p, stream: x.stream, ended: make(chan struct{})}
@@ -236,10 +236,10 @@ func (f *fort) watch(t *testing.T, p *process) {
 	}()
 }
 
-// findNoBreach ends the watches.
-func (f *fort) findNoBreach(t *testing.T) {
+// requireNoBreach ends the watches.
+func (f *testbed) requireNoBreach(t *testing.T) {
 	for _, w := range f.watched {
-		x := f.ask(t, request{hub: w.hub, line: "POST /publish/end.of.watch", token: w.hub.token, body: "1"})
+		x := f.do(t, request{hub: w.hub, line: "POST /publish/end.of.watch", token: w.hub.token, body: "1"})
 		require.Equal(t, http.StatusOK, x.status)
 		<-w.ended
 		require.Empty(t, w.found)

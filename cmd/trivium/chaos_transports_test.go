@@ -16,8 +16,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// traveller is a subscriber that takes its cursor from hub to hub.
-type traveller struct {
+// movingSubscriber is a subscriber that takes its cursor from hub to hub.
+type movingSubscriber struct {
 	chaos  *chaos
 	i      int
 	cursor string
@@ -26,7 +26,7 @@ type traveller struct {
 }
 
 // take notes an event, which must come after all before it.
-func (s *traveller) take(id string, data string) {
+func (s *movingSubscriber) take(id string, data string) {
 	cursor, err := hub.ParseCursor(id)
 	text, err2 := strconv.Unquote(data)
 	if err != nil || err2 != nil || cursor.Seq <= s.last {
@@ -36,19 +36,19 @@ func (s *traveller) take(id string, data string) {
 	s.last, s.cursor = cursor.Seq, id
 	s.chaos.mu.Lock()
 	defer s.chaos.mu.Unlock()
-	s.chaos.seen[s.i] = append(s.chaos.seen[s.i], sighting{cursor.Seq, text})
+	s.chaos.seen[s.i] = append(s.chaos.seen[s.i], observation{cursor.Seq, text})
 }
 
-func (s *traveller) gap(what any) { s.fail("after %s is told of a gap: %v", s.cursor, what) }
+func (s *movingSubscriber) gap(what any) { s.fail("after %s is told of a gap: %v", s.cursor, what) }
 
-func (s *traveller) fail(format string, args ...any) {
+func (s *movingSubscriber) fail(format string, args ...any) {
 	if !s.broken {
 		s.chaos.t.Errorf("subscriber %d, %v: %s", s.i, time.Now().Format("15:04:05.000"), fmt.Sprintf(format, args...))
 	}
 	s.broken = true
 }
 
-func (s *traveller) get(ctx context.Context, url string) (io.ReadCloser, error) {
+func (s *movingSubscriber) get(ctx context.Context, url string) (io.ReadCloser, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func (s *traveller) get(ctx context.Context, url string) (io.ReadCloser, error) 
 	return response.Body, nil
 }
 
-func (s *traveller) poll(ctx context.Context, where string) error {
+func (s *movingSubscriber) poll(ctx context.Context, where string) error {
 	for {
 		body, err := s.get(ctx, "http://"+where+"/poll?wait=1&topic=c.*&max=200&cursor="+s.cursor)
 		if err != nil {
@@ -89,7 +89,7 @@ func (s *traveller) poll(ctx context.Context, where string) error {
 	}
 }
 
-func (s *traveller) sse(ctx context.Context, where string) error {
+func (s *movingSubscriber) sse(ctx context.Context, where string) error {
 	body, err := s.get(ctx, "http://"+where+"/sse?topic=c.*&cursor="+s.cursor)
 	if err != nil {
 		return err
@@ -111,7 +111,7 @@ func (s *traveller) sse(ctx context.Context, where string) error {
 	}
 }
 
-func (s *traveller) websocket(ctx context.Context, where string) error {
+func (s *movingSubscriber) websocket(ctx context.Context, where string) error {
 	conn, _, err := websocket.Dial(ctx, "ws://"+where+"/ws?topic=c.*&cursor="+s.cursor, &websocket.DialOptions{HTTPClient: s.chaos.client})
 	if err != nil {
 		return err
