@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/problems"
@@ -17,6 +18,8 @@ type Access interface {
 	// Sender identifies the sender, for its share of receive memory: the token, or the client's address if there is no
 	// token.
 	Sender() string
+	// Client returns the client's address. It is invalid if it is not known.
+	Client() netip.Addr
 	// Acquire admits a connection. It counts toward the limits, and h is notified when the rights change, until Release.
 	// AcquireUncounted does the same without counting.
 	Acquire(h Holder) *problems.Problem
@@ -64,6 +67,7 @@ type noAccess struct{}
 
 func (noAccess) Grant() *Grant                             { return nil }
 func (noAccess) Sender() string                            { return "" }
+func (noAccess) Client() netip.Addr                        { return netip.Addr{} }
 func (noAccess) Acquire(Holder) *problems.Problem          { return problems.MissingToken() }
 func (noAccess) AcquireUncounted(Holder) *problems.Problem { return problems.MissingToken() }
 func (noAccess) Release(Holder)                            {}

@@ -38,5 +38,5 @@ func (m *Middleware) authorize(r *http.Request) (*tokenAccess, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tokenAccess{middleware: m, session: session, network: NetworkOf(m.config.Proxies.Client(r))}, nil
+	return &tokenAccess{middleware: m, session: session, client: m.config.Proxies.Client(r)}, nil
 }

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"net/url"
 )
@@ -30,6 +31,8 @@ type Config struct {
 	// CrossSite is the policy for requests without Origin from pages of other sites, such as for an
 	// <img>.
 	CrossSite CrossSite
+	// Log logs the subjects of tokens that Recheck ends; nil: they are not logged.
+	Log *slog.Logger
 }
 
 // CrossSite is a policy for requests that have no Origin, but come from a page of another origin by
@@ -54,7 +57,7 @@ type Middleware struct {
 
 // New returns a Middleware. Without Run, an expired token is refused for new requests only.
 func New(config Config) *Middleware {
-	return &Middleware{config: config, sessions: newSessionTable(config.Limits)}
+	return &Middleware{config: config, sessions: newSessionTable(config.Limits, config.Log)}
 }
 
 // Run ends the sessions of expired tokens, until ctx ends.
@@ -170,7 +173,7 @@ func (m *Middleware) accessFor(r *http.Request, token string) (*tokenAccess, err
 	if err != nil {
 		return nil, err
 	}
-	access.network = NetworkOf(m.config.Proxies.Client(r))
+	access.client = m.config.Proxies.Client(r)
 	return access, nil
 }
 

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"crypto/sha256"
+	"log/slog"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -40,12 +41,19 @@ type sessionTable struct {
 	filterBytes int                  // total of all sessions
 	addresses   map[netip.Prefix]int // connections by address
 
+	ended []endedToken // not logged yet
+	log   *slog.Logger // static
+
 	paused func() // for tests: called by each while mu is released; static
 }
 
-func newSessionTable(limits ConnectionLimits) *sessionTable {
+func newSessionTable(limits ConnectionLimits, log *slog.Logger) *sessionTable {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	t := &sessionTable{
 		limits:    limits,
+		log:       log,
 		refused:   make(map[Limit]*atomic.Uint64),
 		byHash:    make(map[[sha256.Size]byte]*tokenSession),
 		addresses: make(map[netip.Prefix]int),
@@ -110,7 +118,7 @@ func ended(c *Credential, now time.Time) bool {
 type tokenAccess struct {
 	middleware *Middleware
 	session    *tokenSession
-	network    netip.Prefix // of the client's address
+	client     netip.Addr
 	renewing   *tokenAccess // the Access whose connection this one takes over; nil afterwards
 }
 
@@ -124,8 +132,14 @@ func (a *tokenAccess) Sender() string {
 	if a.session.sender != "" {
 		return a.session.sender
 	}
-	return a.network.String()
+	return a.network().String()
 }
+
+// Client implements Access.
+func (a *tokenAccess) Client() netip.Addr { return a.client }
+
+// network returns the network whose connections are counted together.
+func (a *tokenAccess) network() netip.Prefix { return NetworkOf(a.client) }
 
 func senderOf(c *Credential) string {
 	if c.Hash == ([sha256.Size]byte{}) {
@@ -162,7 +176,7 @@ func (a *tokenAccess) acquire(h Holder) error {
 	switch {
 	case over(all.connections, all.limits.Total):
 		return all.refuse(LimitConnections, all.limits.Total, 0)
-	case over(all.addresses[a.network], all.limits.PerAddress):
+	case over(all.addresses[a.network()], all.limits.PerAddress):
 		return all.refuse(LimitConnectionsPerAddress, all.limits.PerAddress, 0)
 	}
 	if err := a.admitSubscription(); err != nil {
@@ -170,7 +184,7 @@ func (a *tokenAccess) acquire(h Holder) error {
 	}
 	a.addConnection(h)
 	all.connections++
-	all.addresses[a.network]++
+	all.addresses[a.network()]++
 	return nil
 }
 
@@ -226,8 +240,8 @@ func (a *tokenAccess) Release(h Holder) {
 		return
 	}
 	all.connections--
-	if all.addresses[a.network]--; all.addresses[a.network] == 0 {
-		delete(all.addresses, a.network)
+	if all.addresses[a.network()]--; all.addresses[a.network()] == 0 {
+		delete(all.addresses, a.network())
 	}
 }
 
@@ -263,7 +277,7 @@ func (a *tokenAccess) renew(ctx context.Context, token string) (*tokenAccess, er
 	if err != nil {
 		return nil, err
 	}
-	fresh.network, fresh.renewing = a.network, a
+	fresh.client, fresh.renewing = a.client, a
 	return fresh, nil
 }
 

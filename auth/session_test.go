@@ -80,7 +80,7 @@ func accessOf(t *testing.T, g *Middleware, token, address string) *tokenAccess {
 	access, err := g.access(t.Context(), nil, token)
 	require.NoError(t, err)
 	access.Done()
-	access.network = NetworkOf(netip.MustParseAddr(address))
+	access.client = netip.MustParseAddr(address)
 	return access
 }
 

@@ -47,6 +47,7 @@ func (t *sessionTable) recheckAll(verifier Verifier) {
 		c, err := verifier.Recheck(session.credential)
 		if err != nil {
 			t.end(session)
+			t.ended = append(t.ended, endedToken{session.credential.Grant.Subject, len(session.holders), err})
 			return true
 		}
 		if c == session.credential {
@@ -66,6 +67,20 @@ func (t *sessionTable) end(session *tokenSession) {
 	delete(t.byHash, session.credential.Hash)
 }
 
+// endedToken is a token that a recheck ended, for the log.
+type endedToken struct {
+	subject     string
+	connections int
+	reason      error
+}
+
+// logEnded logs the tokens that a recheck ended.
+func (t *sessionTable) logEnded(tokens []endedToken) {
+	for _, e := range tokens {
+		t.log.Info("a token was withdrawn; its connections are closed", "subject", e.subject, "connections", e.connections, "reason", e.reason.Error())
+	}
+}
+
 // maxPerHold is the number of sessions, or connections of one, after which each releases the lock.
 const maxPerHold = 256
 
@@ -77,7 +92,10 @@ func (t *sessionTable) each(change func(*tokenSession) bool) {
 	var notify []Holder
 	count := 0
 	pause := func() {
+		ended := t.ended
+		t.ended = nil
 		t.mu.Unlock()
+		t.logEnded(ended) // without mu: writing a log may block
 		for _, holder := range notify {
 			holder.OnRightsChanged()
 		}

@@ -129,7 +129,7 @@ func (a *API) admit(route string, refuse Refusal, next http.Handler) http.Handle
 func (a *API) servingRoutes(h *hub.Hub) *routes {
 	events, sockets := a.newSSE(h), a.newWebSocket(h)
 	polls := longpoll.New(longpoll.Config{
-		Hub: h, Registry: a.registry, Counters: &a.counters.LongPoll,
+		Hub: h, Registry: a.registry, Counters: &a.counters.LongPoll, Log: a.connectionLog("longpoll"),
 		MaxTopics: a.cfg.MaxTopics, WriteTimeout: a.cfg.WriteTimeout, CloudEvents: a.cloudEvents(),
 	})
 	publisher := publish.New(publish.Config{
@@ -188,9 +188,17 @@ func (a *API) cloudEvents() wire.CloudEvents {
 	return wire.CloudEvents{Source: a.cfg.CloudEventsSource}
 }
 
+// connectionLog returns the log of the connections of a transport; nil if they are not logged.
+func (a *API) connectionLog(transport string) *connection.Log {
+	if !a.cfg.LogConnections {
+		return nil
+	}
+	return &connection.Log{Logger: a.cfg.Log, Transport: transport}
+}
+
 func (a *API) newSSE(h *hub.Hub) *sse.Handler {
 	return sse.New(sse.Config{
-		Hub: h, Registry: a.registry, Counters: &a.counters.SSE,
+		Hub: h, Registry: a.registry, Counters: &a.counters.SSE, Log: a.connectionLog("sse"),
 		MaxTopics: a.cfg.MaxTopics, WriteTimeout: a.cfg.WriteTimeout, Disconnect: a.cfg.Disconnect,
 		CleanEnd: a.cfg.CleanEnd, CloudEvents: a.cloudEvents(),
 	})
@@ -198,7 +206,7 @@ func (a *API) newSSE(h *hub.Hub) *sse.Handler {
 
 func (a *API) newWebSocket(h *hub.Hub) *websocket.Handler {
 	return websocket.New(websocket.Config{
-		Hub: h, Registry: a.registry, Counters: &a.counters.WebSocket,
+		Hub: h, Registry: a.registry, Counters: &a.counters.WebSocket, Log: a.connectionLog("websocket"),
 		MaxTopics: a.cfg.MaxTopics, WriteTimeout: a.cfg.WriteTimeout, Disconnect: a.cfg.Disconnect,
 		MaxMessage: a.cfg.MaxMessageBytes, MessageRate: a.cfg.MaxMessageRate, MaxFragments: a.cfg.MaxMessageFragments,
 		MessageTimeout: a.cfg.ReadTimeout, Intake: a.intake,

@@ -51,6 +51,9 @@ type Config struct {
 	CloudEventsSource string
 
 	Log *slog.Logger // nil: nothing is logged
+	// LogConnections logs one line when a subscriber's connection opens and one when it closes, with its session,
+	// subject, address and transport, and at the end the reason, duration, events and bytes. A poll has one line.
+	LogConnections bool
 	// Advice returns what the operator can do about an error of auth on a route; it is appended to the answer.
 	// Nil: nothing.
 	Advice func(route string, err error) string

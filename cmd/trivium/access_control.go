@@ -25,7 +25,7 @@ type accessControl struct {
 // files that the settings name now, and rereads them when they change. No goroutine runs until run is called.
 func newAccessControl(cfg *ServeConfig, files *watcher, log *slog.Logger) (*accessControl, []fault) {
 	a := new(accessControl)
-	config := auth.Config{Limits: cfg.connections(), Tickets: auth.NewTickets()}
+	config := auth.Config{Limits: cfg.connections(), Tickets: auth.NewTickets(), Log: log}
 	verifier, faults := a.verifier(cfg, files, log)
 	config.Verifier = verifier
 	var err error

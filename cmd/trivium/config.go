@@ -72,9 +72,10 @@ type ServeConfig struct {
 	UDPSecretFile string        `name:"udp-secret-file" placeholder:"FILE" help:"File with the secret that datagrams must be signed with, at least 16 bytes. White space at its end is ignored."`
 	UDPSkew       time.Duration `name:"udp-skew" default:"30s" help:"Maximum difference between the time of a signed datagram and the hub's clock."`
 
-	WSCompression bool       `name:"ws-compression" help:"Offer permessage-deflate to WebSocket clients."`
-	LogLevel      slog.Level `default:"info" help:"Lowest level to log, on standard error: debug, info, warn or error."`
-	LogFormat     string     `placeholder:"FORMAT" help:"Format of the log: text or json. Default: text on a terminal, json otherwise."`
+	WSCompression  bool       `name:"ws-compression" help:"Offer permessage-deflate to WebSocket clients."`
+	LogLevel       slog.Level `default:"info" help:"Lowest level to log, on standard error: debug, info, warn or error."`
+	LogConnections bool       `help:"Log one line when a subscriber connects and one when its connection closes, with session, subject, address, transport, reason, duration, events and bytes. A poll has one line."`
+	LogFormat      string     `placeholder:"FORMAT" help:"Format of the log: text or json. Default: text on a terminal, json otherwise."`
 }
 
 // check returns every invalid setting and normalizes the others.

@@ -56,7 +56,7 @@ func newDemo(cfg *ServeConfig, log *slog.Logger) *wasmdemo.Demo {
 func (s *server) newAPI() (*transports.API, error) {
 	cfg := s.cfg
 	return transports.NewStarting(transports.Config{
-		Auth: s.access.requireToken, Admitted: s.open.trackServing, Advice: advice, Log: s.log,
+		Auth: s.access.requireToken, Admitted: s.open.trackServing, Advice: advice, Log: s.log, LogConnections: cfg.LogConnections,
 		Heartbeat: cfg.Heartbeat, WriteTimeout: cfg.WriteTimeout, ReadTimeout: orUnlimited(cfg.ReadTimeout),
 		MaxTopics: orUnlimited(cfg.MaxTopics), Disconnect: cfg.Slow == "disconnect",
 		MaxMessageBytes: int64(cfg.MaxMessageBytes), MaxMessageRate: float64(cfg.MaxMessageRate), MaxMessageFragments: cfg.MaxMessageFragments,

@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 	"github.com/trivium-hub/trivium/transports/internal/web"
@@ -98,13 +97,9 @@ func (a *answer) release() {
 
 // answer writes one answer. Its cursor is the position of the next poll.
 func (h *Handler) answer(
-	w http.ResponseWriter, r *http.Request, s *hub.Subscription, access auth.Access, format connection.Format, batch hub.ReadResult,
+	w http.ResponseWriter, r *http.Request, s *hub.Subscription, record *connection.Record, a *answer, batch hub.ReadResult,
 ) {
-	a := &answer{cache: h.cfg.Registry.EncodingCache(), format: format}
 	defer a.release()
-	if grant := access.Grant(); grant != nil {
-		a.subject = grant.Subject
-	}
 	cursor := s.Cursor()
 	if n := len(batch.Events); n > 0 {
 		last := a.addEvents(batch.Events)
@@ -115,6 +110,7 @@ func (h *Handler) answer(
 	}
 	if a.large != (hub.Cursor{}) && s.Retained(a.large.Seq) == nil {
 		h.cfg.Counters.NoEncodingMemory.Add(1)
+		record.SetReason(connection.ClosedNoMemory)
 		web.WriteProblem(w, r, problems.Unavailable(noMemoryDetail))
 		return
 	}
@@ -130,6 +126,8 @@ func (h *Handler) answer(
 	if h.write(w, r, s, a, buffer, length) == nil {
 		h.cfg.Counters.Delivered.Add(uint64(a.count))
 		h.cfg.Counters.Bytes.Add(uint64(length))
+		record.Count(a.count, length)
+		record.SetReason(connection.ClosedAnswered)
 	}
 }
 

@@ -38,8 +38,9 @@ type Config struct {
 	Hub          *hub.Hub
 	Registry     *connection.Registry // polls are not members, but end when it drains
 	Counters     *connection.Counters
-	MaxTopics    int           // filters per subscription; 0: any number
-	WriteTimeout time.Duration // limit of a write over HTTP/2 without progress
+	Log          *connection.Log // of polls; nil: they are not logged
+	MaxTopics    int             // filters per subscription; 0: any number
+	WriteTimeout time.Duration   // limit of a write over HTTP/2 without progress
 	// CloudEvents encodes events for ?format=cloudevents.
 	CloudEvents wire.CloudEvents
 }
@@ -104,14 +105,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.cfg.Counters.Connections.Add(1)
 	h.cfg.Counters.Opened.Add(1)
 	defer h.cfg.Counters.Connections.Add(-1)
+	record := h.beginRecord(access)
+	defer record.Close()
 	batch := h.waitForEvents(r, subscription, a, p, access)
 	// The token may have lost its right during the wait.
 	if problem := access.Grant().Authorize(p.request.Filters); problem != nil {
 		h.cfg.Counters.Unauthorized.Add(1)
+		record.SetReason(connection.ClosedExpelled)
 		web.WriteProblem(w, r, problem)
 		return
 	}
 	if !subscription.Located() {
+		record.SetReason(connection.ClosedUnavailable)
 		problem := problems.Unavailable("the start position was not found in the log in time")
 		if h.cfg.Registry.IsDraining() {
 			problem = problems.Draining(problems.RetryDelay())
@@ -119,7 +124,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		web.WriteProblem(w, r, problem)
 		return
 	}
-	h.answer(w, r, subscription, access, p.format, batch)
+	h.answer(w, r, subscription, record, &answer{cache: h.cfg.Registry.EncodingCache(), format: p.format, subject: subjectOf(access)}, batch)
+}
+
+// beginRecord returns the record of a poll, which the log has one line of.
+func (h *Handler) beginRecord(access auth.Access) *connection.Record {
+	record := h.cfg.Log.NewRecord("", access.Client())
+	record.Begin(subjectOf(access))
+	return record
+}
+
+// subjectOf returns the subject of an access; "" if it has no rights any more.
+func subjectOf(access auth.Access) string {
+	if grant := access.Grant(); grant != nil {
+		return grant.Subject
+	}
+	return ""
 }
 
 // waitForEvents returns the first batch with events or a gap. It returns an empty batch when the

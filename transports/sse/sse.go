@@ -20,9 +20,10 @@ type Config struct {
 	Hub          *hub.Hub
 	Registry     *connection.Registry
 	Counters     *connection.Counters
-	MaxTopics    int           // filters per subscription; 0: any number
-	WriteTimeout time.Duration // without progress
-	Disconnect   bool          // disconnect subscribers that fall behind retention
+	Log          *connection.Log // of connections; nil: they are not logged
+	MaxTopics    int             // filters per subscription; 0: any number
+	WriteTimeout time.Duration   // without progress
+	Disconnect   bool            // disconnect subscribers that fall behind retention
 	// CleanEnd ends every stream cleanly. By default a stream that its client is to resume is cut,
 	// since several libraries never reconnect after a clean end.
 	CleanEnd bool
@@ -79,6 +80,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writer := connection.New()
+	writer.LogTo(h.cfg.Log.NewRecord("", access.Client()))
 	if problem = access.Acquire(writer); problem != nil {
 		h.HandleError(w, r, problem)
 		return

@@ -86,7 +86,7 @@ func (s *session) closeForViolation(v *violation) {
 	case reasonReceiving:
 		s.out.EndWithProblem(problems.Unavailable(v.text))
 	default:
-		s.out.EndWith(wire.AppendCloseFrame(nil, v.code, v.text))
+		s.out.EndWith(wire.AppendCloseFrame(nil, v.code, v.text), connection.ClosedRefused)
 	}
 	s.directionEnded()
 }
@@ -124,7 +124,7 @@ func (s *session) control(opcode byte, payload []byte) *violation {
 		if v := checkClose(payload); v != nil {
 			return v
 		}
-		s.out.EndWith(controlFrame(opcodeClose, payload)) // answers the peer's close frame; no effect if the hub has closed first
+		s.out.EndWith(controlFrame(opcodeClose, payload), connection.ClosedByClient) // answers the peer's close frame; no effect if the hub has closed first
 		s.out.CloseAfterEnd()
 	}
 	return nil

@@ -39,12 +39,13 @@ type Config struct {
 	Hub          *hub.Hub
 	Registry     *connection.Registry
 	Counters     *connection.Counters
-	MaxTopics    int            // filters per connection; 0: any number
-	Refusals     *Refusals      // optional
-	Published    *atomic.Uint64 // counts the published events; nil: they are not counted
-	MaxMessage   int64          // bytes of a client's message, before and after decompression; 0: DefaultMaxMessage
-	MaxFragments int            // frames of a client's message; 0: DefaultMaxFragments
-	MessageRate  float64        // a client's messages, pings and pongs per second; 0: DefaultMessageRate
+	Log          *connection.Log // of connections; nil: they are not logged
+	MaxTopics    int             // filters per connection; 0: any number
+	Refusals     *Refusals       // optional
+	Published    *atomic.Uint64  // counts the published events; nil: they are not counted
+	MaxMessage   int64           // bytes of a client's message, before and after decompression; 0: DefaultMaxMessage
+	MaxFragments int             // frames of a client's message; 0: DefaultMaxFragments
+	MessageRate  float64         // a client's messages, pings and pongs per second; 0: DefaultMessageRate
 	// MessageTimeout is the time limit for a part of a message; see intake.TimeFor for the whole.
 	// 0: none.
 	MessageTimeout time.Duration
@@ -158,7 +159,9 @@ func (s *session) start(u *upgrade, subscription *hub.Subscription, cloudEvents 
 	if !s.h.cfg.Portable {
 		conn.Conn = connection.NewConn(u.conn, s.h.cfg.WriteTimeout)
 	}
-	hello := wire.AppendHello(nil, subscription.Cursor(), uuid.NewString(), s.h.cfg.Registry.Heartbeat())
+	id := uuid.NewString()
+	s.out.LogTo(s.h.cfg.Log.NewRecord(id, s.access.Client()))
+	hello := wire.AppendHello(nil, subscription.Cursor(), id, s.h.cfg.Registry.Heartbeat())
 	if !s.out.Start(config, s.access, subscription, conn, wire.AppendTextFrame(nil, hello)) {
 		s.access.Release(s.out)
 		subscription.Close()

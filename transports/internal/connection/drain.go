@@ -52,9 +52,11 @@ func (w *Writer) handleWriteError(err error, position hub.Cursor) {
 func (w *Writer) closeOnError(err error) {
 	if !w.closed && (errors.Is(err, ErrNoProgress) || errors.Is(err, syscall.ETIMEDOUT)) {
 		w.cfg.Counters.WriteStalled.Add(1)
+		w.record.SetReason(closedStuck)
 	}
 	if !w.closed && err == errRemovedWithin {
 		w.cfg.Counters.NoEncodingMemory.Add(1)
+		w.record.SetReason(ClosedNoMemory)
 	}
 	w.close()
 }
@@ -174,6 +176,7 @@ func (w *Writer) endIfFellBehind(b *hub.ReadResult) bool {
 		return false
 	}
 	w.cfg.Counters.FellBehind.Add(1)
+	w.record.SetReason(closedOvertaken)
 	q := w.pending()
 	// The read has advanced past the gap. The error carries the position before it, so that a
 	// client that resumes there receives the gap.
@@ -189,6 +192,6 @@ func (w *Writer) appendBatch(dst []byte, b *hub.ReadResult) []byte {
 	for _, e := range b.Events {
 		dst = append(dst, w.cfg.Codec.Unwrap(e.Encoded(w.cfg.Codec.Form(), w.cfg.Codec.Encode))...)
 	}
-	w.cfg.Counters.Delivered.Add(uint64(len(b.Events)))
+	w.countDelivered(len(b.Events))
 	return dst
 }

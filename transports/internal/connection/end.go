@@ -19,13 +19,14 @@ func (w *Writer) Goaway(retry time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.closed {
-		w.scheduleEnd(ending{final: func(id string) []byte { return w.cfg.Codec.AppendGoaway(nil, id, retry) }}, w.sub.Newest().Seq)
+		e := ending{final: func(id string) []byte { return w.cfg.Codec.AppendGoaway(nil, id, retry) }}
+		w.scheduleEnd(e, w.sub.Newest().Seq, ClosedByDrain)
 	}
 }
 
 // EndWithProblem ends the stream with an error message. Unread events are not written.
 func (w *Writer) EndWithProblem(p *problems.Problem) {
-	w.startEnding(w.problemEnding(p))
+	w.startEnding(w.problemEnding(p), ClosedRefused)
 }
 
 // problemEnding returns an ending with an error message.
@@ -33,25 +34,26 @@ func (w *Writer) problemEnding(p *problems.Problem) ending {
 	return ending{func(id string) []byte { return w.cfg.Codec.AppendError(nil, id, p) }, !p.Temporary()}
 }
 
-// EndWith ends the stream with the bytes of final. Unread events are not written.
-func (w *Writer) EndWith(final []byte) {
-	w.startEnding(ending{func(string) []byte { return final }, true})
+// EndWith ends the stream with the bytes of final. Unread events are not written. The log names the reason.
+func (w *Writer) EndWith(final []byte, reason Reason) {
+	w.startEnding(ending{func(string) []byte { return final }, true}, reason)
 }
 
-func (w *Writer) startEnding(e ending) {
+func (w *Writer) startEnding(e ending, reason Reason) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.closed {
-		w.scheduleEnd(e, 0)
+		w.scheduleEnd(e, 0, reason)
 	}
 }
 
 // scheduleEnd ends the stream with e once the position is at endAt. An end that was scheduled
 // before takes precedence.
-func (w *Writer) scheduleEnd(e ending, endAt uint64) {
+func (w *Writer) scheduleEnd(e ending, endAt uint64, reason Reason) {
 	if w.ending {
 		return
 	}
+	w.record.SetReason(reason)
 	q := w.pending()
 	w.ending, q.end, q.endAt = true, e, endAt
 	w.startDrain()

@@ -32,7 +32,7 @@ func TestEndIsLastMessage(t *testing.T) {
 		w.EndWithProblem(problems.TokenEnded())
 		b.publish(1, 10, 10)
 		w.WriteControl([]byte("message\n"))
-		w.EndWith([]byte("again\n"))
+		w.EndWith([]byte("again\n"), connection.ClosedRefused)
 		require.Equal(t, "error token-ended "+place, r.line())
 		_, err := r.r.ReadByte()
 		require.EqualError(t, err, "EOF")
@@ -55,7 +55,7 @@ func TestEndSkipsUnreadEvents(t *testing.T) {
 		for i := range 3 {
 			w.WriteControl([]byte("message " + strconv.Itoa(i) + "\n"))
 		}
-		w.EndWith([]byte("bye\n"))
+		w.EndWith([]byte("bye\n"), connection.ClosedRefused)
 		w.WriteControl([]byte("late\n"))
 		r := reader{t, bufio.NewReader(client)}
 		require.Equal(t, "open", r.line())

@@ -111,7 +111,7 @@ func (w *Writer) write(p *portion) error {
 func (w *Writer) writeEvent(c *chunk, e *hub.Event, subject string) error {
 	codec := w.cfg.Codec
 	if len(e.Data) <= smallData {
-		w.cfg.Counters.Delivered.Add(1)
+		w.countDelivered(1)
 		return c.append(codec.Unwrap(e.Encoded(codec.Form(), codec.Encode)))
 	}
 	id := e.ID
@@ -119,7 +119,7 @@ func (w *Writer) writeEvent(c *chunk, e *hub.Event, subject string) error {
 	if len(b) > maxChunk {
 		return w.writeLarge(c, partialEvent{event: id, encoding: held, subject: subject})
 	}
-	w.cfg.Counters.Delivered.Add(1)
+	w.countDelivered(1)
 	err := c.append(codec.Unwrap(b))
 	if held != nil {
 		w.cache().Release(held, subject)
@@ -139,7 +139,7 @@ func (w *Writer) writeLarge(c *chunk, r partialEvent) error {
 	if err != nil {
 		return err
 	}
-	w.cfg.Counters.Delivered.Add(1)
+	w.countDelivered(1)
 	return w.writePartial(r)
 }
 
@@ -231,6 +231,7 @@ func (w *Writer) endForLackOfMemory(position hub.Cursor) {
 		return
 	}
 	w.cfg.Counters.NoEncodingMemory.Add(1)
+	w.record.SetReason(ClosedNoMemory)
 	q := w.pending()
 	if !w.ending {
 		p := problems.Unavailable("too many slow subscribers read large events that are no longer in memory; resume later")

@@ -30,6 +30,7 @@ func (w *Writer) checkRights() {
 		return
 	}
 	w.cfg.Counters.Unauthorized.Add(1)
+	w.record.replaceReason(ClosedExpelled)
 	q := w.pending()
 	q.closeTimer = time.AfterFunc(unauthorizedCloseDelay, w.Close)
 	// This replaces an end that was scheduled after more events.

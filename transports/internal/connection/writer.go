@@ -61,6 +61,8 @@ type Writer struct {
 	sub  *hub.Subscription
 	conn Conn
 
+	record *Record // in the connection log; nil: not logged
+
 	slot, index int32 // place in Registry.slots; guarded by Registry.mu
 
 	mu           sync.Mutex
@@ -135,6 +137,7 @@ func (w *Writer) Start(cfg *Config, lease auth.Access, sub *hub.Subscription, co
 	w.cfg.Counters.Connections.Add(1)
 	w.cfg.Counters.Opened.Add(1)
 	w.session, w.writing = lease, false
+	w.record.Open(w.subject())
 	w.writeControl(opening)
 	w.checkRights() // rights may have changed since the request was authorized
 	if sub.Behind() {
@@ -172,7 +175,7 @@ func (w *Writer) Ready(batch *hub.Batch) {
 			return
 		}
 		w.sub.Advance(batch.Events[end-1].ID.Seq)
-		w.cfg.Counters.Delivered.Add(uint64(end - start))
+		w.countDelivered(end - start)
 		start = end
 	}
 	w.sub.Advance(batch.To)
@@ -191,7 +194,7 @@ func (w *Writer) advancePast(events []*hub.Event, joined []byte, n int) {
 			b = e.Encoded(w.cfg.Codec.Form(), w.cfg.Codec.Encode)
 		}
 		w.sub.Advance(e.ID.Seq)
-		w.cfg.Counters.Delivered.Add(1)
+		w.countDelivered(1)
 		if n < len(b) {
 			w.keepRest(e.ID, b, n)
 			return
@@ -204,6 +207,7 @@ func (w *Writer) advancePast(events []*hub.Event, joined []byte, n int) {
 func (w *Writer) tryWrite(b []byte) (int, error) {
 	n, err := w.conn.TryWrite(b)
 	w.cfg.Counters.Bytes.Add(uint64(n))
+	w.record.Count(0, n)
 	return n, err
 }
 
@@ -212,6 +216,7 @@ func (w *Writer) writeAll(b []byte) error {
 	err := w.conn.Write(b, w.cfg.WriteTimeout)
 	if err == nil {
 		w.cfg.Counters.Bytes.Add(uint64(len(b)))
+		w.record.Count(0, len(b))
 	}
 	return err
 }
@@ -339,6 +344,7 @@ func (w *Writer) Abort() {
 	defer w.mu.Unlock()
 	if !w.closed && !w.ended {
 		w.cfg.Counters.ClosedAtDeadline.Add(1)
+		w.record.replaceReason(closedAtDeadline)
 	}
 	w.close()
 }
@@ -365,6 +371,7 @@ func (w *Writer) close() {
 	w.session.Release(w)
 	w.cfg.Registry.remove(w)
 	w.cfg.Counters.Connections.Add(-1)
+	w.record.Close()
 	w.signalStateChange()
 }
 

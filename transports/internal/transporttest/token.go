@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -61,6 +62,9 @@ func (t *Token) Grant() *auth.Grant {
 
 // Sender implements auth.Access.
 func (t *Token) Sender() string { return "token" }
+
+// Client implements auth.Access.
+func (t *Token) Client() netip.Addr { return netip.Addr{} }
 
 // Acquire implements auth.Access.
 func (t *Token) Acquire(h auth.Holder) *problems.Problem {

@@ -1,0 +1,126 @@
+package connection
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Reason is why a connection was closed, as the connection log names it.
+type Reason string
+
+// Reasons. Those that Counters count have the names of the metric's labels.
+const (
+	ClosedByClient    Reason = "client"      // the client closed the connection, or it broke
+	ClosedByDrain     Reason = "drain"       // the hub shuts down, and the client was asked to reconnect
+	ClosedAnswered    Reason = "answered"    // a poll has its answer
+	ClosedRefused     Reason = "refused"     // for what a WebSocket client sent
+	ClosedUnavailable Reason = "unavailable" // the log could not be read in time
+	closedOvertaken   Reason = "overtaken"   // Counters.FellBehind
+	closedStuck       Reason = "stuck"       // Counters.WriteStalled
+	closedAtDeadline  Reason = "cut"         // Counters.ClosedAtDeadline
+	ClosedExpelled    Reason = "expelled"    // Counters.Unauthorized
+	ClosedNoMemory    Reason = "no_room"     // Counters.NoEncodingMemory
+)
+
+// Log logs the connections of one transport.
+type Log struct {
+	Logger    *slog.Logger
+	Transport string
+}
+
+// Record is one connection in the log. A nil Record, which a nil Log returns, logs and counts nothing.
+type Record struct {
+	log              *Log
+	session, subject string
+	address          netip.Addr
+	opened           time.Time
+	reason           Reason // guarded by Writer.mu
+
+	events, bytes atomic.Uint64
+}
+
+// NewRecord returns the record of a connection. session is its ID; if it is empty, the record has a random one.
+func (l *Log) NewRecord(session string, address netip.Addr) *Record {
+	if l == nil {
+		return nil
+	}
+	if session == "" {
+		session = uuid.NewString()
+	}
+	return &Record{log: l, session: session, address: address, opened: time.Now()}
+}
+
+// Open logs that the connection of a subject is open.
+func (r *Record) Open(subject string) {
+	if r != nil {
+		r.subject = subject
+		r.write("connection opened")
+	}
+}
+
+// Begin sets the subject without logging that the connection is open. It is for polls, which have one line.
+func (r *Record) Begin(subject string) {
+	if r != nil {
+		r.subject = subject
+	}
+}
+
+// Count counts events and bytes that were written.
+func (r *Record) Count(events, bytes int) {
+	if r != nil {
+		r.events.Add(uint64(events))
+		r.bytes.Add(uint64(bytes))
+	}
+}
+
+// SetReason sets the reason with which Close logs, unless one is set.
+func (r *Record) SetReason(reason Reason) {
+	if r != nil && r.reason == "" {
+		r.reason = reason
+	}
+}
+
+// replaceReason sets the reason, also if another one is set.
+func (r *Record) replaceReason(reason Reason) {
+	if r != nil {
+		r.reason = reason
+	}
+}
+
+// Close logs that the connection is closed, by the client unless SetReason has set another reason.
+func (r *Record) Close() {
+	if r == nil {
+		return
+	}
+	r.SetReason(ClosedByClient)
+	r.write("connection closed",
+		slog.String("reason", string(r.reason)),
+		slog.Duration("duration", time.Since(r.opened).Round(time.Millisecond)),
+		slog.Uint64("events", r.events.Load()),
+		slog.Uint64("bytes", r.bytes.Load()),
+	)
+}
+
+func (r *Record) write(message string, more ...slog.Attr) {
+	attrs := append([]slog.Attr{
+		slog.String("session", r.session),
+		slog.String("subject", r.subject),
+		slog.String("address", r.address.String()),
+		slog.String("transport", r.log.Transport),
+	}, more...)
+	r.log.Logger.LogAttrs(context.Background(), slog.LevelInfo, message, attrs...)
+}
+
+// LogTo has the opening and closing of the connection logged. It must be called before Start; nil logs nothing.
+func (w *Writer) LogTo(r *Record) { w.record = r }
+
+// countDelivered counts events that are written, at least in part.
+func (w *Writer) countDelivered(events int) {
+	w.cfg.Counters.Delivered.Add(uint64(events))
+	w.record.Count(events, 0)
+}
