@@ -47,21 +47,22 @@ func (s *Subscription) findGap(l *memlog, set FilterSet) (g *Gap, done bool) {
 // currentLossSearch returns the search for events that the in-memory log lost after the position. It starts a new
 // search if there is none or the position has moved.
 func (s *Subscription) currentLossSearch(set FilterSet) *lossSearch {
-	after := s.position
+	fresh := s.newLossSearch(set)
+	if s.lossSearch != nil && s.lossSearch.after == fresh.after {
+		return s.lossSearch
+	}
+	s.stopSearches()
+	s.lossSearch = fresh
+	return fresh
+}
+
+// newLossSearch returns a search for losses after the position. At a start by time, it searches for losses since
+// that time instead, because the position is not known yet.
+func (s *Subscription) newLossSearch(set FilterSet) *lossSearch {
 	if s.searchesByTime() {
-		after = 0
+		return newLossSearchSince(set, s.since, s.conflate)
 	}
-	if s.lossSearch != nil && s.lossSearch.after != after {
-		s.stopSearches()
-	}
-	switch {
-	case s.lossSearch != nil:
-	case s.searchesByTime():
-		s.lossSearch = newLossSearchSince(set, s.since, s.conflate)
-	default:
-		s.lossSearch = newLossSearchAfter(set, after, s.conflate)
-	}
-	return s.lossSearch
+	return newLossSearchAfter(set, s.position, s.conflate)
 }
 
 // stopSearches cancels the searches that Read has not completed. Hub.mu must be held.

@@ -129,10 +129,7 @@ func (s *Subscription) passDeletedRange(seq uint64) (g *Gap, done bool) {
 	if s.rangeSearch == nil {
 		s.rangeSearch = &rangeSearch{
 			from: s.position, to: min(seq, s.hub.memlog.lowWatermark), searchedTo: s.position,
-			losses: newLossSearchAfter(s.set(), s.position, s.conflate),
-		}
-		if s.searchesByTime() {
-			s.rangeSearch.losses = newLossSearchSince(s.set(), s.since, s.conflate)
+			losses: s.newLossSearch(s.set()),
 		}
 	}
 	end, lost, done := s.hub.replay.searchDeletedRange(s.rangeSearch, s.hub.memlog.visits)
