@@ -16,7 +16,6 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 	"github.com/trivium-hub/trivium/transports/internal/intake"
 	"github.com/trivium-hub/trivium/transports/internal/web"
-	"github.com/trivium-hub/trivium/transports/internal/wire"
 	"github.com/trivium-hub/trivium/transports/longpoll"
 	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/publish"
@@ -127,15 +126,15 @@ func (a *API) admit(route string, refuse Refusal, next http.Handler) http.Handle
 }
 
 func (a *API) servingRoutes(h *hub.Hub) *routes {
-	events, sockets := a.newSSE(h), a.newWebSocket(h)
-	polls := longpoll.New(longpoll.Config{
+	events, sockets := must(sse.New(a.sseConfig(h))), must(websocket.New(a.websocketConfig(h)))
+	polls := must(longpoll.New(longpoll.Config{
 		Hub: h, Registry: a.registry, Counters: &a.counters.LongPoll, Log: a.connectionLog("longpoll"),
-		MaxTopics: a.cfg.MaxTopics, WriteTimeout: a.cfg.WriteTimeout, CloudEvents: a.cloudEvents(),
-	})
-	publisher := publish.New(publish.Config{
+		MaxTopics: a.cfg.MaxTopics, WriteTimeout: a.cfg.WriteTimeout, CloudEventsSource: a.cfg.CloudEventsSource,
+	}))
+	publisher := must(publish.New(publish.Config{
 		Hub: h, LineTimeout: a.cfg.ReadTimeout, Intake: a.intake, Requests: a.publishing,
 		Published: &a.counters.PublishedHTTP,
-	})
+	}))
 	return &routes{
 		exact: map[string]http.Handler{
 			"/sse":     a.admit("/sse", events.HandleError, events),
@@ -166,8 +165,8 @@ func (a *API) startingRoutes() *routes {
 	publishing := starting("/publish", web.WriteProblem)
 	return &routes{
 		exact: map[string]http.Handler{
-			"/sse":     starting("/sse", a.newSSE(nil).HandleError),
-			"/ws":      starting("/ws", a.newWebSocket(nil).HandleError),
+			"/sse":     starting("/sse", sse.ErrorHandler(a.sseConfig(nil))),
+			"/ws":      starting("/ws", websocket.ErrorHandler(a.websocketConfig(nil))),
 			"/poll":    starting("/poll", web.WriteProblem),
 			"/publish": publishing,
 			"/session": starting("/session", web.WriteProblem),
@@ -184,8 +183,12 @@ func StartingProblem() *problems.Problem {
 	return p
 }
 
-func (a *API) cloudEvents() wire.CloudEvents {
-	return wire.CloudEvents{Source: a.cfg.CloudEventsSource}
+// must returns a handler whose configuration Config.withDefaults has checked.
+func must[T any](handler T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return handler
 }
 
 // connectionLog returns the log of the connections of a transport; nil if they are not logged.
@@ -196,23 +199,23 @@ func (a *API) connectionLog(transport string) *connection.Log {
 	return &connection.Log{Logger: a.cfg.Log, Transport: transport}
 }
 
-func (a *API) newSSE(h *hub.Hub) *sse.Handler {
-	return sse.New(sse.Config{
+func (a *API) sseConfig(h *hub.Hub) sse.Config {
+	return sse.Config{
 		Hub: h, Registry: a.registry, Counters: &a.counters.SSE, Log: a.connectionLog("sse"),
 		MaxTopics: a.cfg.MaxTopics, WriteTimeout: a.cfg.WriteTimeout, Disconnect: a.cfg.Disconnect,
-		CleanEnd: a.cfg.CleanEnd, CloudEvents: a.cloudEvents(),
-	})
+		CleanEnd: a.cfg.CleanEnd, CloudEventsSource: a.cfg.CloudEventsSource,
+	}
 }
 
-func (a *API) newWebSocket(h *hub.Hub) *websocket.Handler {
-	return websocket.New(websocket.Config{
+func (a *API) websocketConfig(h *hub.Hub) websocket.Config {
+	return websocket.Config{
 		Hub: h, Registry: a.registry, Counters: &a.counters.WebSocket, Log: a.connectionLog("websocket"),
 		MaxTopics: a.cfg.MaxTopics, WriteTimeout: a.cfg.WriteTimeout, Disconnect: a.cfg.Disconnect,
 		MaxMessage: a.cfg.MaxMessageBytes, MessageRate: a.cfg.MaxMessageRate, MaxFragments: a.cfg.MaxMessageFragments,
 		MessageTimeout: a.cfg.ReadTimeout, Intake: a.intake,
 		Published: &a.counters.PublishedWebSocket,
-		Refusals:  &a.counters.WebSocketRefusals, Compression: a.cfg.Compression, CloudEvents: a.cloudEvents(),
-	})
+		Refusals:  &a.counters.WebSocketRefusals, Compression: a.cfg.Compression, CloudEventsSource: a.cfg.CloudEventsSource,
+	}
 }
 
 // Listener returns a listener whose connections let the API notice a client that stops reading, also below TLS

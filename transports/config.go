@@ -10,6 +10,7 @@ import (
 
 	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/connection"
 	"github.com/trivium-hub/trivium/transports/websocket"
 )
 
@@ -63,8 +64,8 @@ type Config struct {
 
 // Defaults of Config.
 const (
-	DefaultHeartbeat         = 15 * time.Second
-	DefaultWriteTimeout      = 10 * time.Second
+	DefaultHeartbeat         = connection.DefaultHeartbeat
+	DefaultWriteTimeout      = connection.DefaultWriteTimeout
 	DefaultReadTimeout       = 10 * time.Second
 	DefaultMaxTopics         = 64
 	DefaultCloudEventsSource = "urn:trivium:hub"
@@ -119,6 +120,12 @@ func (c Config) withDefaults() (Config, error) {
 		if d < 0 {
 			faults = append(faults, fmt.Errorf("transports: Config.%s must not be negative", name))
 		}
+	}
+	if c.MaxMessageBytes < 0 || c.MaxMessageRate < 0 || c.MaxMessageFragments < 0 {
+		faults = append(faults, errors.New("transports: Config.MaxMessageBytes, MaxMessageRate and MaxMessageFragments must not be negative"))
+	}
+	if c.CloudEventsSource != "" {
+		faults = append(faults, ValidateCloudEventsSource(c.CloudEventsSource))
 	}
 	c.Heartbeat = cmp.Or(c.Heartbeat, DefaultHeartbeat)
 	c.WriteTimeout = cmp.Or(c.WriteTimeout, DefaultWriteTimeout)

@@ -28,10 +28,10 @@ func exampleHub() (url string, stop func()) {
 	}
 	group := connection.NewRegistry(15 * time.Second)
 	routes := http.NewServeMux()
-	routes.Handle("/ws", websocket.New(websocket.Config{Hub: h, Registry: group, Counters: new(connection.Counters), WriteTimeout: time.Minute}))
-	routes.Handle("/sse", sse.New(sse.Config{Hub: h, Registry: group, Counters: new(connection.Counters), WriteTimeout: time.Minute}))
-	routes.Handle("/poll", longpoll.New(longpoll.Config{Hub: h, Registry: group, Counters: new(connection.Counters), WriteTimeout: time.Minute}))
-	routes.HandleFunc("/publish", publish.New(publish.Config{Hub: h}).ServeEnvelopes)
+	routes.Handle("/ws", tt.Must(websocket.New(websocket.Config{Hub: h, Registry: group, Counters: new(connection.Counters), WriteTimeout: time.Minute})))
+	routes.Handle("/sse", tt.Must(sse.New(sse.Config{Hub: h, Registry: group, Counters: new(connection.Counters), WriteTimeout: time.Minute})))
+	routes.Handle("/poll", tt.Must(longpoll.New(longpoll.Config{Hub: h, Registry: group, Counters: new(connection.Counters), WriteTimeout: time.Minute})))
+	routes.HandleFunc("/publish", tt.Must(publish.New(publish.Config{Hub: h})).ServeEnvelopes)
 	server := httptest.NewServer(tt.Authorized(tt.NewToken(everything), routes))
 	return server.URL, func() {
 		group.Close()

@@ -98,17 +98,17 @@ func newRig(t tester, cfg rigConfig) *rig {
 		t: t, patience: 2 * tt.Patience, Hub: h, Registry: connection.NewRegistry(cfg.Heartbeat),
 		conns: map[*cuttable]struct{}{}, proxies: map[string]http.HandlerFunc{}, requests: map[string]int{}, versions: map[string]int{},
 	}
-	publisher := publish.New(publish.Config{Hub: h})
+	publisher := tt.Must(publish.New(publish.Config{Hub: h}))
 	r.routes = map[string]http.Handler{
-		"/sse": sse.New(sse.Config{
+		"/sse": tt.Must(sse.New(sse.Config{
 			Hub: h, Registry: r.Registry, Counters: new(connection.Counters), WriteTimeout: tt.Patience, MaxTopics: cfg.MaxTopics,
-		}),
-		"/ws": websocket.New(websocket.Config{
+		})),
+		"/ws": tt.Must(websocket.New(websocket.Config{
 			Hub: h, Registry: r.Registry, Counters: new(connection.Counters), WriteTimeout: tt.Patience, MaxTopics: cfg.MaxTopics,
-		}),
-		"/poll": longpoll.New(longpoll.Config{
+		})),
+		"/poll": tt.Must(longpoll.New(longpoll.Config{
 			Hub: h, Registry: r.Registry, Counters: new(connection.Counters), WriteTimeout: tt.Patience, MaxTopics: cfg.MaxTopics,
-		}),
+		})),
 		"/publish": http.HandlerFunc(publisher.ServeEnvelopes),
 	}
 	var listener net.Listener

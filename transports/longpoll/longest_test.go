@@ -66,9 +66,9 @@ func TestLongestPoll(t *testing.T) {
 			require.NoError(t, err)
 			group := connection.NewRegistry(0)
 			token := tt.NewToken(&auth.Grant{Subscribe: hub.NewFilterSet(hub.Everything)})
-			polls := longpoll.New(longpoll.Config{
+			polls := tt.Must(longpoll.New(longpoll.Config{
 				Hub: h, Registry: group, Counters: new(connection.Counters), WriteTimeout: time.Second,
-			})
+			}))
 			w := httptest.NewRecorder()
 			begin := time.Now()
 			tt.Authorized(token, polls).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/poll?wait="+strconv.Itoa(row.wait)+row.query, nil))

@@ -33,16 +33,20 @@ const (
 	readGrace = 900 * time.Millisecond
 )
 
-// Config configures a Handler.
+// Config configures a Handler. Only Hub is required.
 type Config struct {
-	Hub          *hub.Hub
-	Registry     *connection.Registry // polls are not members, but end when it drains
-	Counters     *connection.Counters
-	Log          *connection.Log // of polls; nil: they are not logged
-	MaxTopics    int             // filters per subscription; 0: any number
-	WriteTimeout time.Duration   // limit of a write over HTTP/2 without progress
-	// CloudEvents encodes events for ?format=cloudevents.
-	CloudEvents wire.CloudEvents
+	Hub          *hub.Hub      // required
+	MaxTopics    int           // filters per subscription; 0: any number
+	WriteTimeout time.Duration // limit of a write over HTTP/2 without progress; 0: 10 s
+	// CloudEventsSource is the source of events for ?format=cloudevents that were not published as CloudEvents;
+	// "": urn:trivium:hub.
+	CloudEventsSource string
+
+	// Set by transports.API. Polls are not members of the registry, but end when it drains. nil: the handler's own,
+	// which does not drain.
+	Registry *connection.Registry
+	Counters *connection.Counters
+	Log      *connection.Log // of connections; nil: they are not logged
 }
 
 // Handler answers GET /poll.
@@ -52,9 +56,17 @@ type Handler struct {
 	buffers sync.Pool
 }
 
-// New returns a Handler. Its server must use a connection.Listener, which closes HTTP/1 connections
-// that make no progress.
-func New(cfg Config) *Handler { return &Handler{cfg: cfg} }
+// New returns a Handler. Over HTTP/1, only the listener of a transports.API closes connections that make no progress.
+func New(cfg Config) (*Handler, error) {
+	shared := connection.Shared{
+		Hub: cfg.Hub, Registry: cmp.Or(cfg.Registry, connection.NewRegistry(0)), Counters: cfg.Counters, WriteTimeout: cfg.WriteTimeout,
+	}
+	if _, err := shared.Complete("longpoll"); err != nil {
+		return nil, err
+	}
+	cfg.Registry, cfg.Counters, cfg.WriteTimeout = shared.Registry, shared.Counters, shared.WriteTimeout
+	return &Handler{cfg: cfg}, nil
+}
 
 // poll is a parsed request.
 type poll struct {
@@ -235,7 +247,7 @@ func (h *Handler) parseRequest(r *http.Request, access auth.Access) (poll, *prob
 	cloudEvents, problem := web.ParseFormat(q)
 	p := poll{request: request, wait: min(wait, maxAnswerDelay), max: events, format: envelopeFormat{}}
 	if cloudEvents {
-		p.format = cloudEventFormat{h.cfg.CloudEvents}
+		p.format = cloudEventFormat{wire.CloudEvents{Source: cmp.Or(h.cfg.CloudEventsSource, wire.DefaultCloudEventsSource)}}
 	}
 	return p, problem
 }

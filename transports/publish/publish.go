@@ -31,11 +31,11 @@ const (
 	minMaxBody = 16 << 20 // bytes
 )
 
-// Config configures a Handler.
+// Config configures a Handler. Only Hub is required.
 type Config struct {
-	Hub *hub.Hub
+	Hub *hub.Hub // required
 	// LineTimeout is the time in which a line of a stream, or 16 KiB of a longer line or another
-	// body, must arrive; see intake.TimeFor for the whole. Only time spent waiting for the client
+	// body, must arrive. Only time spent waiting for the client
 	// counts. There is no limit between two lines. 0: no limit.
 	LineTimeout time.Duration
 	// Requests is a context that ends with the cause ErrShutdown when no more events are accepted;
@@ -43,7 +43,7 @@ type Config struct {
 	Requests context.Context
 	// Published counts the published events; nil: they are not counted.
 	Published *atomic.Uint64
-	// Intake bounds the memory of all bodies; nil: a Budget of its own.
+	// Intake bounds the memory of all bodies. It is set by transports.API; nil: 128 MiB for this handler.
 	Intake *intake.Budget
 }
 
@@ -70,7 +70,13 @@ type Handler struct {
 }
 
 // New returns a Handler.
-func New(config Config) *Handler {
+func New(config Config) (*Handler, error) {
+	switch {
+	case config.Hub == nil:
+		return nil, errors.New("publish: Config.Hub is required")
+	case config.LineTimeout < 0:
+		return nil, errors.New("publish: Config.LineTimeout must not be negative")
+	}
 	size := config.Hub.MaxEventSize()
 	if config.Requests == nil {
 		config.Requests = context.Background()
@@ -90,7 +96,7 @@ func New(config Config) *Handler {
 		intake:      config.Intake,
 		requests:    config.Requests,
 		published:   config.Published,
-	}
+	}, nil
 }
 
 // ServeEnvelopes answers POST /publish: an envelope or an array of at most MaxEvents of them as

@@ -81,7 +81,7 @@ func newFixtureOf(t *testing.T, timeout time.Duration, maxEventSize int) *fixtur
 
 	f.intake = intake.New(1)
 	t.Cleanup(func() { require.Zero(t, f.intake.Stats().Taken) })
-	h := New(Config{Hub: f.hub, LineTimeout: timeout, Intake: f.intake})
+	h := tt.Must(New(Config{Hub: f.hub, LineTimeout: timeout, Intake: f.intake}))
 	f.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = r.WithContext(auth.WithAccess(r.Context(), from{f.token, f.sender}))
 		if topic, ok := strings.CutPrefix(r.URL.Path, "/publish/"); ok {

@@ -15,32 +15,63 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// Config configures a Handler.
+// Config configures a Handler. Only Hub is required.
 type Config struct {
-	Hub          *hub.Hub
-	Registry     *connection.Registry
-	Counters     *connection.Counters
-	Log          *connection.Log // of connections; nil: they are not logged
-	MaxTopics    int             // filters per subscription; 0: any number
-	WriteTimeout time.Duration   // without progress
-	Disconnect   bool            // disconnect subscribers that fall behind retention
+	Hub          *hub.Hub      // required
+	Heartbeat    time.Duration // between two heartbeats; 0: 15 s
+	WriteTimeout time.Duration // without progress, then the connection is closed; 0: 10 s
+	MaxTopics    int           // filters per subscription; 0: any number
+	Disconnect   bool          // disconnect subscribers that fall behind retention
 	// CleanEnd ends every stream cleanly. By default a stream that its client is to resume is cut,
 	// since several libraries never reconnect after a clean end.
 	CleanEnd bool
-	// CloudEvents encodes events for ?format=cloudevents.
-	CloudEvents wire.CloudEvents
+	// CloudEventsSource is the source of events for ?format=cloudevents that were not published as CloudEvents;
+	// "": urn:trivium:hub.
+	CloudEventsSource string
 	// Portable disables direct writes.
 	Portable bool
+
+	// Set by transports.API, whose transports share a registry; nil: the handler's own.
+	Registry *connection.Registry
+	Counters *connection.Counters
+	Log      *connection.Log // of connections; nil: they are not logged
 }
 
 // Handler answers GET and HEAD /sse.
 type Handler struct {
 	cfg           Config
 	writerConfigs map[codec]*connection.Config // shared by the connections with one codec
+	ownRegistry   bool
 }
 
-// New returns a Handler.
-func New(cfg Config) *Handler {
+// New returns a Handler. Close must follow.
+func New(cfg Config) (*Handler, error) {
+	shared := connection.Shared{
+		Hub: cfg.Hub, Registry: cfg.Registry, Counters: cfg.Counters, Heartbeat: cfg.Heartbeat, WriteTimeout: cfg.WriteTimeout,
+	}
+	own, err := shared.Complete("sse")
+	if err != nil {
+		return nil, err
+	}
+	cfg.Registry, cfg.Counters, cfg.WriteTimeout = shared.Registry, shared.Counters, shared.WriteTimeout
+	h := newHandler(cfg)
+	h.ownRegistry = own
+	return h, nil
+}
+
+// ErrorHandler returns Handler.HandleError for the time until there is a hub. cfg.Registry is required.
+func ErrorHandler(cfg Config) func(http.ResponseWriter, *http.Request, *problems.Problem) {
+	return newHandler(cfg).HandleError
+}
+
+// Close closes the connections and waits for their goroutines, unless Config.Registry was set.
+func (h *Handler) Close() {
+	if h.ownRegistry {
+		h.cfg.Registry.Close()
+	}
+}
+
+func newHandler(cfg Config) *Handler {
 	h := &Handler{cfg: cfg, writerConfigs: make(map[codec]*connection.Config)}
 	for f := range formatCount {
 		for _, chunked := range []bool{false, true} {
@@ -58,7 +89,7 @@ func New(cfg Config) *Handler {
 }
 
 func (h *Handler) codec(f format, chunked bool) codec {
-	return codec{format: f, events: h.cfg.CloudEvents, chunked: chunked, cleanEnd: h.cfg.CleanEnd}
+	return codec{format: f, events: wire.CloudEvents{Source: cmp.Or(h.cfg.CloudEventsSource, wire.DefaultCloudEventsSource)}, chunked: chunked, cleanEnd: h.cfg.CleanEnd}
 }
 
 // ServeHTTP starts a stream.

@@ -52,8 +52,8 @@ func TestGroupIsJoined(t *testing.T) {
 // A group that cannot be joined is an error, not a socket that receives nothing.
 func TestGroupIsRefused(t *testing.T) {
 	format := Format{Topic: "a"}
-	_, err := Listen(Config{Addr: "239.255.42.1:0", Interface: "nowhere0", Format: format})
+	_, err := Listen(Config{Addr: "239.255.42.1:0", Interface: "nowhere0", Format: format, Publish: publishNothing})
 	require.ErrorContains(t, err, `interface "nowhere0"`)
-	_, err = Listen(Config{Addr: fmt.Sprintf("[ff02::%x]:0", 0x42), Interface: "nowhere0", Format: format})
+	_, err = Listen(Config{Addr: fmt.Sprintf("[ff02::%x]:0", 0x42), Interface: "nowhere0", Format: format, Publish: publishNothing})
 	require.ErrorContains(t, err, `interface "nowhere0"`)
 }

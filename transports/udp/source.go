@@ -89,6 +89,9 @@ type Stats struct {
 // Listen opens the socket. Run must be called to read and close it. The error names the part of the
 // configuration that is invalid, or the reason why the system refused the address.
 func Listen(cfg Config) (*Source, error) {
+	if cfg.Addr == "" || cfg.Publish == nil {
+		return nil, errors.New("udp: Config.Addr, Format.Topic and Publish are required")
+	}
 	format := cfg.Format.wire()
 	if err := format.Validate(); err != nil {
 		return nil, fmt.Errorf("udp: %w", err)

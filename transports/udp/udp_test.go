@@ -37,10 +37,15 @@ func listen(t *testing.T, cfg Config) *Source {
 	if cfg.Format.Topic == "" {
 		cfg.Format.Topic = "events"
 	}
+	if cfg.Publish == nil {
+		cfg.Publish = publishNothing
+	}
 	s, err := Listen(cfg)
 	require.NoError(t, err)
 	return s
 }
+
+func publishNothing(context.Context, ...*hub.Event) (hub.Cursor, error) { return hub.Cursor{}, nil }
 
 func start(t *testing.T, s *Source) *running {
 	t.Helper()
@@ -255,9 +260,12 @@ func TestListenRefusesInvalidConfig(t *testing.T) {
 		{Config{Addr: "127.0.0.1:0", Format: Format{Topic: "a"}, Secret: []byte{}}, "secret: want at least one byte"},
 		{Config{Addr: "127.0.0.1:0", Format: Format{Topic: "a"}, Allow: make([]netip.Prefix, 1)}, "allow"},
 	} {
+		c.cfg.Publish = publishNothing
 		_, err := Listen(c.cfg)
 		require.ErrorContains(t, err, c.want)
 	}
+	_, err := Listen(Config{Addr: "127.0.0.1:0", Format: Format{Topic: "a"}})
+	require.ErrorContains(t, err, "Publish are required")
 	start(t, s).stop()
 	require.Zero(t, s.Stats().Datagrams)
 }

@@ -270,7 +270,9 @@ func TestRefusedWithOrigin(t *testing.T) {
 
 // Refused connections that stay open are bounded; beyond the bound, requests get an HTTP status.
 func TestRejectedConnectionsAreBounded(t *testing.T) {
-	h := websocket.New(websocket.Config{})
+	s, end := assemble(t, websocket.Config{})
+	defer end()
+	h := s.handler.(*websocket.Handler)
 	h.FillRejected()
 	r := httptest.NewRequest(http.MethodGet, "/ws", nil)
 	r.Header = http.Header{

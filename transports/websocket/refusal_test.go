@@ -44,7 +44,7 @@ func assemble(t testing.TB, cfg websocket.Config) (s *watched, end func()) {
 	s = &watched{token: token, Server: &tt.Server{Hub: h, Registry: connection.NewRegistry(0)}}
 	cfg.Hub, cfg.Registry, cfg.Counters, cfg.Refusals = h, s.Registry, &s.WebSocket, &s.refusals
 	cfg.WriteTimeout = tt.Patience
-	s.handler = websocket.New(cfg)
+	s.handler = tt.Must(websocket.New(cfg))
 	return s, func() {
 		s.Registry.Close()
 		require.NoError(t, h.Close())

@@ -1,7 +1,9 @@
 package websocket
 
 import (
+	"cmp"
 	"encoding/base64"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -34,40 +36,75 @@ const (
 	DefaultMessageRate  = 100      // per second
 )
 
-// Config configures a Handler.
+// Config configures a Handler. Only Hub is required.
 type Config struct {
-	Hub          *hub.Hub
-	Registry     *connection.Registry
-	Counters     *connection.Counters
-	Log          *connection.Log // of connections; nil: they are not logged
-	MaxTopics    int             // filters per connection; 0: any number
-	Refusals     *Refusals       // optional
-	Published    *atomic.Uint64  // counts the published events; nil: they are not counted
-	MaxMessage   int64           // bytes of a client's message, before and after decompression; 0: DefaultMaxMessage
-	MaxFragments int             // frames of a client's message; 0: DefaultMaxFragments
-	MessageRate  float64         // a client's messages, pings and pongs per second; 0: DefaultMessageRate
-	// MessageTimeout is the time limit for a part of a message; see intake.TimeFor for the whole.
-	// 0: none.
+	Hub          *hub.Hub      // required
+	Heartbeat    time.Duration // between two heartbeats; 0: 15 s
+	WriteTimeout time.Duration // without progress, then the connection is closed; 0: 10 s
+	MaxTopics    int           // filters per connection; 0: any number
+	Disconnect   bool          // disconnect subscribers that fall behind retention
+	Compression  bool          // offer permessage-deflate
+	MaxMessage   int64         // bytes of a client's message, before and after decompression; 0: DefaultMaxMessage
+	MaxFragments int           // frames of a client's message; 0: DefaultMaxFragments
+	MessageRate  float64       // a client's messages, pings and pongs per second; 0: DefaultMessageRate
+	// MessageTimeout is the time limit for each 16 KiB of a message; 0: none.
 	MessageTimeout time.Duration
-	Intake         *intake.Budget // bounds the memory of incomplete messages; nil: no bound
-	WriteTimeout   time.Duration  // without progress
-	Disconnect     bool           // disconnect subscribers that fall behind retention
-	Compression    bool           // offer permessage-deflate
-	// CloudEvents encodes events for ?format=cloudevents.
-	CloudEvents wire.CloudEvents
+	// CloudEventsSource is the source of events for ?format=cloudevents that were not published as CloudEvents;
+	// "": urn:trivium:hub.
+	CloudEventsSource string
 	// Portable disables direct writes.
 	Portable bool
+
+	Refusals  *Refusals      // counts refused messages and offers; nil: they are not counted
+	Published *atomic.Uint64 // counts the published events; nil: they are not counted
+
+	// Set by transports.API, whose transports share them; nil: the handler's own, and no bound beside MaxMessage.
+	Registry *connection.Registry
+	Counters *connection.Counters
+	Log      *connection.Log // of connections; nil: they are not logged
+	Intake   *intake.Budget
 }
 
 // Handler answers GET /ws.
 type Handler struct {
 	cfg           Config
 	writerConfigs map[codec]*connection.Config // shared by the connections with one codec
+	cloudEvents   wire.CloudEvents
 	rejected      rejectLimiter
+	ownRegistry   bool
 }
 
-// New returns a Handler.
-func New(cfg Config) *Handler {
+// New returns a Handler. Close must follow.
+func New(cfg Config) (*Handler, error) {
+	if cfg.MaxMessage < 0 || cfg.MaxFragments < 0 || cfg.MessageRate < 0 || cfg.MessageTimeout < 0 {
+		return nil, errors.New("websocket: Config.MaxMessage, MaxFragments, MessageRate and MessageTimeout must not be negative")
+	}
+	shared := connection.Shared{
+		Hub: cfg.Hub, Registry: cfg.Registry, Counters: cfg.Counters, Heartbeat: cfg.Heartbeat, WriteTimeout: cfg.WriteTimeout,
+	}
+	own, err := shared.Complete("websocket")
+	if err != nil {
+		return nil, err
+	}
+	cfg.Registry, cfg.Counters, cfg.WriteTimeout = shared.Registry, shared.Counters, shared.WriteTimeout
+	h := newHandler(cfg)
+	h.ownRegistry = own
+	return h, nil
+}
+
+// ErrorHandler returns Handler.HandleError for the time until there is a hub. cfg.Registry is required.
+func ErrorHandler(cfg Config) func(http.ResponseWriter, *http.Request, *problems.Problem) {
+	return newHandler(cfg).HandleError
+}
+
+// Close closes the connections and waits for their goroutines, unless Config.Registry was set.
+func (h *Handler) Close() {
+	if h.ownRegistry {
+		h.cfg.Registry.Close()
+	}
+}
+
+func newHandler(cfg Config) *Handler {
 	if cfg.MaxMessage == 0 {
 		cfg.MaxMessage = DefaultMaxMessage
 	}
@@ -80,7 +117,10 @@ func New(cfg Config) *Handler {
 	if cfg.MessageRate == 0 {
 		cfg.MessageRate = DefaultMessageRate
 	}
-	h := &Handler{cfg: cfg, writerConfigs: make(map[codec]*connection.Config)}
+	h := &Handler{
+		cfg: cfg, writerConfigs: make(map[codec]*connection.Config),
+		cloudEvents: wire.CloudEvents{Source: cmp.Or(cfg.CloudEventsSource, wire.DefaultCloudEventsSource)},
+	}
 	for _, cloudEvents := range []bool{false, true} {
 		for _, deflate := range []bool{false, true} {
 			c := h.codec(deflate, cloudEvents)
@@ -99,7 +139,7 @@ func New(cfg Config) *Handler {
 func (h *Handler) codec(deflate, cloudEvents bool) codec {
 	c := codec{deflate: deflate}
 	if cloudEvents {
-		c.cloudEvents = &h.cfg.CloudEvents
+		c.cloudEvents = &h.cloudEvents
 	}
 	return c
 }

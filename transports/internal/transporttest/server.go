@@ -18,7 +18,6 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 	"github.com/trivium-hub/trivium/transports/internal/intake"
-	"github.com/trivium-hub/trivium/transports/internal/wire"
 	"github.com/trivium-hub/trivium/transports/longpoll"
 	"github.com/trivium-hub/trivium/transports/sse"
 	"github.com/trivium-hub/trivium/transports/websocket"
@@ -63,24 +62,23 @@ func Start(t testing.TB, cfg Config) *Server {
 	h, err := hub.New(cfg.Hub)
 	require.NoError(t, err)
 	s := &Server{Hub: h, Registry: connection.NewRegistry(cfg.Heartbeat), Token: NewToken(cmp.Or(cfg.Grant, everything))}
-	asCloudEvents := wire.CloudEvents{Source: CloudEventsSource}
 	timeout := cmp.Or(cfg.WriteTimeout, Patience)
 
 	routes := http.NewServeMux()
-	routes.Handle("/sse", sse.New(sse.Config{
+	routes.Handle("/sse", Must(sse.New(sse.Config{
 		Hub: h, Registry: s.Registry, Counters: &s.SSE, MaxTopics: cfg.MaxTopics,
-		WriteTimeout: timeout, Disconnect: cfg.Disconnect, CleanEnd: cfg.CleanEnd, Portable: cfg.Portable, CloudEvents: asCloudEvents,
-	}))
-	routes.Handle("/ws", websocket.New(websocket.Config{
+		WriteTimeout: timeout, Disconnect: cfg.Disconnect, CleanEnd: cfg.CleanEnd, Portable: cfg.Portable, CloudEventsSource: CloudEventsSource,
+	})))
+	routes.Handle("/ws", Must(websocket.New(websocket.Config{
 		Hub: h, Registry: s.Registry, Counters: &s.WebSocket, MaxTopics: cfg.MaxTopics,
 		WriteTimeout: timeout, Disconnect: cfg.Disconnect, Portable: cfg.Portable,
 		Intake: cfg.Intake, MessageTimeout: cfg.MessageTimeout, MessageRate: cfg.MessageRate, Compression: cfg.Compression,
-		CloudEvents: asCloudEvents,
-	}))
-	routes.Handle("/poll", longpoll.New(longpoll.Config{
+		CloudEventsSource: CloudEventsSource,
+	})))
+	routes.Handle("/poll", Must(longpoll.New(longpoll.Config{
 		Hub: h, Registry: s.Registry, Counters: &s.Poll, MaxTopics: cfg.MaxTopics,
-		WriteTimeout: timeout, CloudEvents: asCloudEvents,
-	}))
+		WriteTimeout: timeout, CloudEventsSource: CloudEventsSource,
+	})))
 	s.serve(t, Authorized(s.Token, routes), cfg)
 	return s
 }
@@ -125,4 +123,12 @@ func (s *Server) Publish(t testing.TB, events ...*hub.Event) {
 // JSON returns an event with JSON data.
 func JSON(topic, data string) *hub.Event {
 	return &hub.Event{Topic: topic, Data: []byte(data)}
+}
+
+// Must returns a handler, and panics on an error of its configuration.
+func Must[T any](handler T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return handler
 }
