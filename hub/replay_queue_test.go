@@ -25,7 +25,8 @@ type countingSink struct{ woken int }
 
 func (s *countingSink) Ready(*Batch) { s.woken++ }
 
-// waitingReaders returns a replay reader of a log with n events, and n subscriptions that wait for the chunk after each event.
+// waitingReaders returns a replay reader of a log with n events, and n subscriptions. Each waits for the chunk
+// after another event.
 func waitingReaders(n int) (*replayReader, []*Subscription) {
 	log := &sliceLog{}
 	for i := range uint64(n) {

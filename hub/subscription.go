@@ -41,7 +41,8 @@ type Request struct {
 // Subscription is a set of filters and a position in the log. It has no queue and no goroutine: it reads events
 // from the in-memory log, or older ones from the durable log.
 //
-// Close, Filters and Retained may be called by any goroutine, the other methods by one at a time, the owner of the Sink.
+// Close, Filters and Retained are safe for concurrent use. The other methods may be called by one goroutine at a
+// time, the owner of the Sink.
 type Subscription struct {
 	// static
 

@@ -26,9 +26,9 @@ func Set(t *testing.T, filters ...string) hub.FilterSet {
 
 // Reader reads a subscription as a connection does.
 type Reader struct {
-	t    *testing.T
-	sub  *hub.Subscription
-	bell hub.Wakeup
+	t      *testing.T
+	sub    *hub.Subscription
+	wakeup hub.Wakeup
 
 	Events []*hub.Event
 	Gaps   []hub.Gap
@@ -41,7 +41,7 @@ func Subscribe(t *testing.T, h *hub.Hub, r hub.Request) *Reader {
 	s, err := h.Subscribe(r, wakeup)
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
-	return &Reader{t: t, sub: s, bell: wakeup}
+	return &Reader{t: t, sub: s, wakeup: wakeup}
 }
 
 // Reached reads what is available, and reports whether that is everything up to seq.
@@ -64,7 +64,7 @@ func (r *Reader) Until(seq uint64) {
 	defer timeout.Stop()
 	for !r.Reached(seq) {
 		select {
-		case <-r.bell:
+		case <-r.wakeup:
 		case <-time.After(10 * time.Millisecond): // events that do not match cause no wake-up
 		case <-timeout.C:
 			require.FailNow(r.t, "not read", "at %v of %d", r.sub.Position(), seq)

@@ -25,7 +25,8 @@ const watchInterval = time.Second
 // just started may not know the stream yet.
 const maxNotFound = 3
 
-// Engine is a hub.Engine on a JetStream stream. It also implements hub.Log, hub.Deduplicator and hub.Streamer.
+// Engine is a hub.Engine on a JetStream stream. It also implements hub.Log, hub.IdempotentPublisher and
+// hub.BatchPublisher.
 type Engine struct {
 	cfg     Config
 	prefix  string        // of subjects: the stream's name and a dot; static

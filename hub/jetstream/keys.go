@@ -159,8 +159,8 @@ func keyID(subject, key string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// PublishOnce implements hub.Deduplicator. The first message carries the key's ID, so JetStream rejects a second
-// publish of it, also from another hub.
+// PublishOnce implements hub.IdempotentPublisher. The first message carries the key's ID, so JetStream rejects a
+// second publish of it, also from another hub.
 func (e *Engine) PublishOnce(ctx context.Context, subject, key string, digest hub.Digest, events []*hub.Event) (hub.Cursor, error) {
 	done, err := e.beginPublish()
 	if err != nil {

@@ -234,7 +234,7 @@ func readAck(data []byte) (*jetstream.PubAck, error) {
 	return &answer.PubAck, nil
 }
 
-// PublishEach implements hub.Streamer. Messages without an acknowledgement are not sent again, because later
+// PublishEach implements hub.BatchPublisher. Messages without an acknowledgement are not sent again, because later
 // messages may already be stored.
 func (e *Engine) PublishEach(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
 	last, _, err := e.publishEach(ctx, nil, events)
