@@ -253,7 +253,7 @@ func TestPublicPackages(t *testing.T) {
 	}
 	require.ElementsMatch(t, []string{
 		"hub", "hub/jetstream", "hub/enginetest", "auth",
-		"transports", "transports/problems", "transports/client", "transports/client/js",
+		"transports", "transports/problems", "transports/client",
 		"transports/sse", "transports/websocket", "transports/longpoll", "transports/publish", "transports/udp",
 		"transports/client/js", // the client for browsers
 		"wasmdemo",             // for cmd/trivium
