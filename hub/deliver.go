@@ -92,7 +92,7 @@ func (h *Hub) matchTopic(t *topicTokens, event int) {
 }
 
 // addEvents adds the matched events to the in-memory log and to the groups. It may release the lock between two
-// steps. At that time, only some of the groups may have an event; see memlog.adding.
+// steps. At that time, only some of the groups may have an event; see addition.
 func (h *Hub) addEvents(events []*Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -103,7 +103,7 @@ func (h *Hub) addEvents(events []*Event) {
 		for n < len(matched) && matched[n].event == i {
 			n++
 		}
-		h.memlog.adding, h.memlog.lastSeqBefore = true, h.memlog.lastSeq
+		h.memlog.adding = addition{running: true, lastSeqBefore: h.memlog.lastSeq}
 		switch {
 		case e.Erases != 0:
 			h.applyErasure(e)
@@ -112,7 +112,7 @@ func (h *Hub) addEvents(events []*Event) {
 		default:
 			h.addEvent(e, matched[:n])
 		}
-		h.memlog.adding, h.memlog.deletedTo = false, 0
+		h.memlog.adding = addition{}
 		matched = matched[n:]
 	}
 	clear(h.newGroups)
@@ -180,7 +180,7 @@ func (h *Hub) addDeletedRange(deletedRange *Event) {
 		h.yield()
 	}
 	h.memlog.restartAfter(deletedRange)
-	h.memlog.deletedTo = deletedRange.ID.Seq
+	h.memlog.adding.deletedTo = deletedRange.ID.Seq
 	for _, g := range h.groups { // groups that are added during the iteration begin after the range
 		if g.last < deletedRange.ID.Seq {
 			g.skipDeletedRange(deletedRange.ID.Seq)

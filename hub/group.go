@@ -66,11 +66,11 @@ func (g *group) skipDeletedRange(seq uint64) {
 // added.
 func (g *group) hadReadAll(seq uint64, l *memlog) bool {
 	before, end := g.beforeRange, g.rangeEnd
-	if l.adding && l.deletedTo > g.last { // skipDeletedRange has not been called yet
+	if l.adding.deletedTo > g.last { // skipDeletedRange has not been called yet
 		if g.last > g.rangeEnd {
 			before = g.last
 		}
-		end = l.deletedTo
+		end = l.adding.deletedTo
 	}
 	return before <= seq && seq < end
 }
@@ -78,14 +78,11 @@ func (g *group) hadReadAll(seq uint64, l *memlog) bool {
 // nextBatch fills b with the events that no batch has offered yet, and reports whether there are any.
 func (g *group) nextBatch(b *Batch, l *memlog) bool {
 	to, fellBehind := l.lastSeq, false
-	if l.adding && g.last <= l.lastSeqBefore {
-		to = max(l.lastSeqBefore, g.from) // the event that is being added may match too
+	if l.adding.mayReach(g) {
+		to = max(l.adding.lastSeqBefore, g.from)
 	}
 	if g.overflow && len(g.pending) == 0 {
-		fellBehind = g.from < l.lowWatermark // subscriptions before the low watermark read the in-memory log, which reports the gap
-		g.from = max(g.from, l.lowWatermark)
-		g.pending, to = l.read(g.pending, g.set, g.from, ReadLimit{maxPendingEvents, maxPendingBytes}, false, new(bool))
-		g.overflow = to < l.lastSeq
+		to, fellBehind = g.refill(l)
 	} else if g.overflow {
 		to = g.pending[len(g.pending)-1].ID.Seq
 	}
@@ -101,6 +98,17 @@ func (g *group) nextBatch(b *Batch, l *memlog) bool {
 		g.pending = nil // free the memory after a burst
 	}
 	return true
+}
+
+// refill reads pending events from the in-memory log, and returns the position up to which it has read. If retention
+// has removed events after g.from, fellBehind is true and the batch begins after them. Subscriptions before it then
+// call Read, which reports the gap.
+func (g *group) refill(l *memlog) (to uint64, fellBehind bool) {
+	fellBehind = g.from < l.lowWatermark
+	g.from = max(g.from, l.lowWatermark)
+	g.pending, to = l.read(g.pending, g.set, g.from, ReadLimit{maxPendingEvents, maxPendingBytes}, false, new(bool))
+	g.overflow = to < l.lastSeq
+	return to, fellBehind
 }
 
 func (g *group) attach(s *Subscription) {

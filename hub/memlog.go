@@ -50,11 +50,7 @@ type memlog struct {
 	lastSeq      uint64 // seq of the newest element that was added
 	lowWatermark uint64 // seq of the newest element that was removed: all later ones are retained
 
-	// adding is set while an element is being added to the groups. lastSeqBefore is the value of lastSeq before the
-	// element. Groups whose last is greater than lastSeqBefore have the element; others may still receive it.
-	adding        bool
-	lastSeqBefore uint64
-	deletedTo     uint64 // seq of the element if it is a deleted range; else 0
+	adding addition
 
 	maxTime, ageTime int64 // of the newest event, see Event
 	clockRead        int64 // the latest reading of this machine's clock
@@ -67,6 +63,17 @@ type memlog struct {
 	// of the previous one.
 	onRemoved func(before uint64, e *Event)
 }
+
+// addition is the state of deliver between two steps of adding an element to the groups. The zero addition means
+// that all groups have all elements.
+type addition struct {
+	running       bool
+	lastSeqBefore uint64 // memlog.lastSeq before the element
+	deletedTo     uint64 // seq of the element if it is a deleted range; else 0
+}
+
+// mayReach reports whether the element may still be added to the group.
+func (a *addition) mayReach(g *group) bool { return a.running && g.last <= a.lastSeqBefore }
 
 // conflationKey identifies events of which only the newest is delivered if a subscription conflates.
 type conflationKey struct{ topic, key string }

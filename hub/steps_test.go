@@ -192,13 +192,13 @@ func TestDeletedRangeReleasesTheLock(t *testing.T) {
 func TestHadReadAllBeforeTheGroupIsUpdated(t *testing.T) {
 	l := newMemlog(Retention{}.withDefaults(), 0)
 	for _, g := range []*group{{last: 5}, {last: 5, rangeEnd: 5, beforeRange: 3}} {
-		l.adding, l.lastSeqBefore, l.deletedTo = true, 9, 12
+		l.adding = addition{true, 9, 12}
 		var before [15]bool
 		for seq := range before {
 			before[seq] = g.hadReadAll(uint64(seq), l)
 		}
 		g.skipDeletedRange(12)
-		l.adding, l.deletedTo = false, 0
+		l.adding = addition{}
 		for seq := range before {
 			require.Equal(t, g.hadReadAll(uint64(seq), l), before[seq], "at %d", seq)
 		}

@@ -112,8 +112,8 @@ func (s *Subscription) Read(limit ReadLimit) ReadResult {
 	s.hub.mu.RLock()
 	defer s.hub.mu.RUnlock()
 	l := s.hub.memlog
-	if l.adding && !s.paused && !s.hasMore() { // everything was read except the element that is being added
-		s.position, s.started, s.scattered = max(s.position, l.lastSeqBefore), true, false
+	if l.adding.running && !s.paused && !s.hasMore() { // everything was read except the element that is being added
+		s.position, s.started, s.scattered = max(s.position, l.adding.lastSeqBefore), true, false
 	}
 	switch {
 	case s.paused:
@@ -268,7 +268,7 @@ func (s *Subscription) Behind() bool {
 
 func (s *Subscription) behind() bool {
 	l := s.hub.memlog
-	return s.hasMore() || s.group != nil && l.adding && s.position < l.lastSeq
+	return s.hasMore() || s.group != nil && l.adding.running && s.position < l.lastSeq
 }
 
 // hasMore reports the same as behind, but ignores the element that is being added to the groups.
