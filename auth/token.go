@@ -56,6 +56,14 @@ func everything(subject string) *Grant {
 	return &Grant{Subject: subject, Subscribe: all, Publish: all}
 }
 
+// CheckToken returns an error if a text cannot be a token in every place where requests carry one.
+func CheckToken(s string) error {
+	if !validToken(s) {
+		return ErrTokenSyntax
+	}
+	return nil
+}
+
 // validToken reports whether s has the syntax of a token, with which it is valid in every place.
 func validToken(s string) bool {
 	return s != "" && len(s) <= MaxTokenLen && !strings.ContainsFunc(s, func(r rune) bool {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -74,7 +75,7 @@ func (a *accessControl) verifier(cfg *ServeConfig, files *watcher, log *slog.Log
 	case cfg.Auth == "none" || len(faults) > 0:
 		return nil, faults
 	case len(all) == 0:
-		a.token = auth.NewToken()
+		a.token = cmp.Or(cfg.Token, auth.NewToken())
 		return auth.NewStaticToken(a.token, cfg.ofOnlyToken()), nil
 	}
 	return auth.Chain(all...), nil

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"strings"
+
+	"github.com/trivium-hub/trivium/wasmdemo"
 )
 
 // announce prints a ready-to-use command or URL for each service. If show is set, they contain the token that was
@@ -34,7 +36,7 @@ func (s *server) announce(w io.Writer, show bool) {
 	fmt.Fprintf(&b, "  WebSocket  %s/ws%s\n", strings.Replace(base, "http", "ws", 1), query)
 	fmt.Fprintf(&b, "  long-poll  curl '%s/poll%s'\n", base, query)
 	fmt.Fprintf(&b, "  publish    curl%s -d '{\"hello\":\"world\"}' -H 'Content-Type: application/json' %s/publish/events\n", header, base)
-	if s.demo != nil {
+	if s.hasDemo() {
 		fmt.Fprintf(&b, "  demo       %s/demo/%s\n", base, fragment)
 	}
 	if s.udp != nil {
@@ -49,14 +51,27 @@ func (s *server) announce(w io.Writer, show bool) {
 		fmt.Fprintf(&b, "\nAnybody who can reach these addresses may read and publish (--auth none).\n")
 	case s.access.token == "":
 		fmt.Fprintf(&b, "\nTOKEN stands for a token of the configured file or issuer.\n")
+	case show && s.cfg.Token != "":
+		fmt.Fprintf(&b, "\nThe token is that of --token or TRIVIUM_TOKEN.\n")
 	case show:
 		fmt.Fprintf(&b, "\nThe token is valid until the hub stops.\n")
+	case s.cfg.Token != "":
+		fmt.Fprintf(&b, "\nTOKEN stands for the token of --token or TRIVIUM_TOKEN.\n")
 	default:
 		fmt.Fprintf(&b, "\nTOKEN was generated for this run. It is not shown, since standard error is not a terminal and a log would store it.\n"+
 			"To create a token: trivium token NAME --tokens FILE --subscribe '>' --publish '>', then serve with --tokens FILE.\n"+
 			"To show the generated token: --print-token.\n")
 	}
 	fmt.Fprintln(w, b.String())
+}
+
+// hasDemo reports whether the demo page works in this build. Otherwise the page explains how to build it.
+func (s *server) hasDemo() bool {
+	if s.demo == nil {
+		return false
+	}
+	state, _ := s.demo.State()
+	return state != wasmdemo.Absent
 }
 
 // reachable returns an address at which this machine can connect to a listener: localhost if the listener is on all

@@ -30,3 +30,26 @@ func TestTokenIsPrintedOnTerminalsAlone(t *testing.T) {
 		require.Equal(t, !terminal, strings.Contains(out.String(), "=TOKEN"))
 	}
 }
+
+// TestFixedToken checks that the hub accepts the token of TRIVIUM_TOKEN, and does not print it into a log.
+func TestFixedToken(t *testing.T) {
+	t.Parallel()
+	p := serve(t, program(t, []string{"TRIVIUM_TOKEN=development"}, slices.DeleteFunc(slices.Clone(anyPorts), func(a string) bool { return a == "--print-token" })...))
+	require.Contains(t, p.log(), "TOKEN stands for the token of --token or TRIVIUM_TOKEN.")
+	require.NotContains(t, p.log(), "development")
+	require.NotContains(t, p.log(), "/demo/") // the tested program has no demo page
+	p.token = "development"
+	p.publish("application/json", `{"topic":"a","data":1}`)
+	p.token = "other"
+	status, _ := p.request("GET", "http://"+p.http+"/poll?wait=0", "", "")
+	require.Equal(t, 401, status)
+}
+
+// TestPubNamesTheVariableOfTheToken checks that pub and sub without a token say which variable to set.
+func TestPubNamesTheVariableOfTheToken(t *testing.T) {
+	t.Parallel()
+	p := serve(t, program(t, nil, anyPorts...))
+	for _, args := range [][]string{{"pub", "--url", "http://" + p.http, "a", "1"}, {"sub", "--url", "http://" + p.http}} {
+		require.Contains(t, transcript(t, program(t, nil, args...)), "set TRIVIUM_TOKEN")
+	}
+}

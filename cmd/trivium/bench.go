@@ -14,8 +14,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/alecthomas/kong"
-
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/bench"
 )
 
@@ -194,13 +192,12 @@ func (c *BenchCmd) config(con *console) (bench.Config, error) {
 	if err != nil {
 		return bench.Config{}, err
 	}
-	environ, err := withoutSettings(os.Environ())
 	cfg := bench.Config{
 		Scenarios: c.Scenario, Transports: c.Transport, Goals: c.Goals, Publish: c.Publish,
 		Subscribers: c.Subscribers, Rate: c.Rate, Size: int(c.Size), Duration: c.Duration, Rounds: c.Rounds,
 		Target: c.Target, TargetUDP: c.UDP, Token: c.Token,
 		Engine: c.Engine, Store: c.Store, NATSURL: c.NATSURL, Replicas: c.Replicas, Stream: c.NATSStream,
-		Program: program, Environ: environ,
+		Program: program, Environ: withoutSettings(os.Environ()),
 	}
 	switch {
 	case len(cfg.Scenarios) > 0:
@@ -215,24 +212,9 @@ func (c *BenchCmd) config(con *console) (bench.Config, error) {
 	return cfg, err
 }
 
-// withoutSettings removes the environment variables of serve's flags, so that a measured hub runs with its default
-// settings.
-func withoutSettings(environ []string) ([]string, error) {
-	var cli struct {
-		Serve ServeCmd `cmd:""`
-	}
-	grammar, err := kong.New(&cli)
-	if err != nil {
-		return nil, err
-	}
-	settings := map[string]bool{}
-	for _, flag := range grammar.Model.Children[0].Flags {
-		settings[envName(flag)] = true
-	}
-	return slices.DeleteFunc(environ, func(variable string) bool {
-		name, _, _ := strings.Cut(variable, "=")
-		return settings[name]
-	}), nil
+// withoutSettings removes the program's environment variables, so that a measured hub runs with its default settings.
+func withoutSettings(environ []string) []string {
+	return slices.DeleteFunc(environ, func(variable string) bool { return strings.HasPrefix(variable, envPrefix) })
 }
 
 // print writes the report as text or JSON.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -163,6 +164,9 @@ func (c *ServeConfig) BeforeResolve(ctx *kong.Context, s *sources) error {
 	known := map[string]bool{}
 	for _, flag := range ctx.Selected().Flags {
 		known[flag.Name] = true
+		if flag.Tag.Negatable != "" {
+			known["no-"+flag.Name] = true
+		}
 		if flag.Name != "config" {
 			continue
 		}
@@ -182,7 +186,7 @@ func (c *ServeConfig) BeforeResolve(ctx *kong.Context, s *sources) error {
 
 // envName returns the name of a flag's environment variable.
 func envName(flag *kong.Flag) string {
-	return "TRIVIUM_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
 }
 
 // Validate implements kong.Resolver. complaints reports the faults instead.
@@ -207,6 +211,10 @@ func (s *sources) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (
 		s.origin[setting] = envName(flag)
 		return text, nil
 	}
+	if text, ok := s.lookupEnv(negatedName(flag)); ok && flag.Tag.Negatable != "" {
+		s.origin[setting] = negatedName(flag)
+		return negated(text), nil
+	}
 	item, ok := s.file[flag.Name]
 	if !ok {
 		return nil, nil
@@ -217,6 +225,17 @@ func (s *sources) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (
 		return nil, nil
 	}
 	return item.value, nil
+}
+
+// negated returns the opposite of a boolean's text. Any other text stays, to be refused.
+func negated(text string) string {
+	switch strings.ToLower(text) {
+	case "true", "yes", "on", "1":
+		return "false"
+	case "false", "no", "off", "0":
+		return "true"
+	}
+	return text
 }
 
 // readFile reads the YAML file: one mapping from known keys to scalars or lists of scalars. It keeps the text of each
@@ -252,13 +271,18 @@ func (s *sources) readFile(known map[string]bool) {
 
 // readItem adds a key and its value to s.file, or records a fault.
 func (s *sources) readItem(key, value *yaml.Node, known map[string]bool) {
-	first, again := s.file[key.Value]
+	name, isNegated := key.Value, false
+	if positive, ok := strings.CutPrefix(name, "no-"); ok && known[name] && known[positive] {
+		name, isNegated = positive, true
+	}
+	first, again := s.file[name]
 	switch {
 	case !known[key.Value]:
-		s.complain(key.Line, fmt.Sprintf("unknown key %q; \"trivium serve --help\" names them all", key.Value))
+		names := slices.Sorted(maps.Keys(known))
+		s.complain(key.Line, fmt.Sprintf("unknown key %q%s; \"trivium serve --help\" names them all", key.Value, didYouMean(key.Value, names)))
 		return
 	case again:
-		s.complain(key.Line, fmt.Sprintf("%s is in line %d already", key.Value, first.line))
+		s.complain(key.Line, fmt.Sprintf("%s is in line %d already", name, first.line))
 		return
 	}
 	item := fileItem{line: key.Line}
@@ -276,12 +300,15 @@ func (s *sources) readItem(key, value *yaml.Node, known map[string]bool) {
 			return
 		}
 		list[i] = element.Value
+		if isNegated {
+			list[i] = negated(element.Value)
+		}
 	}
 	item.value = list
 	if value.Kind != yaml.SequenceNode {
 		item.value = list[0]
 	}
-	s.file[key.Value] = item
+	s.file[name] = item
 }
 
 // complain records a fault of the file; line 0 is the file as a whole.
@@ -303,6 +330,9 @@ func (s *sources) complaints(ctx *kong.Context, faults []fault) []string {
 		}
 	}
 	for _, f := range faults {
+		if f.detail == tokenIgnored && s.origin[f.setting] == "TRIVIUM_TOKEN" {
+			continue // the variable may be meant for pub and sub
+		}
 		if _, ok := s.unread[f.setting]; !ok {
 			lines = append(lines, s.locate(f.setting)+": "+f.detail)
 		}

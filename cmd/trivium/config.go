@@ -90,7 +90,8 @@ func (c *ServeConfig) check() []fault {
 			list[i] = strings.TrimSpace(element)
 		}
 	}
-	return slices.Concat(c.checkListeners(), c.checkAccess(), c.checkTLS(), c.LimitConfig.check(), c.EngineConfig.check(), c.checkLog(), c.checkDelivery(), c.checkSources())
+	c.Token = strings.TrimSpace(c.Token)
+	return slices.Concat(c.checkListeners(), c.checkAccess(), c.checkTLS(), c.LimitConfig.check(), c.EngineConfig.check(), c.checkLog(), c.checkDelivery(), c.checkUDPOff(), c.checkSources())
 }
 
 func (c *ServeConfig) checkListeners() []fault {
@@ -132,6 +133,25 @@ func (c *ServeConfig) checkDelivery() []fault {
 		faulty("retain-age", between(c.RetainAge, c.minRetainAge(), maxRetainAge)),
 		faulty("gap-topics", between(c.GapTopics, 1, maxCount)),
 	)
+}
+
+// checkUDPOff refuses settings of datagrams if there are none.
+func (c *ServeConfig) checkUDPOff() (faults []fault) {
+	if c.UDP != "" {
+		return nil
+	}
+	for _, setting := range []struct {
+		flag string
+		set  bool
+	}{
+		{"udp-topic-field", c.UDPTopicField != ""}, {"udp-type-field", c.UDPTypeField != ""},
+		{"udp-allow", len(c.UDPAllow) > 0}, {"udp-secret-file", c.UDPSecretFile != ""},
+	} {
+		if setting.set {
+			faults = append(faults, faulty(setting.flag, "has no effect with --udp off")...)
+		}
+	}
+	return faults
 }
 
 func (c *ServeConfig) checkSources() []fault {

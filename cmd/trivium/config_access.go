@@ -13,6 +13,7 @@ const maxLeeway = time.Hour
 // AccessConfig configures authentication, allowed origins and trusted proxies.
 type AccessConfig struct {
 	Tokens        string        `placeholder:"FILE" help:"YAML file of tokens: name, sha256, subscribe, publish, expires, limits. Reread when it changes; trivium token adds one."`
+	Token         string        `placeholder:"TOKEN" help:"Token with all rights, for development, in place of the one that is generated at start if neither --tokens nor JWTs are configured. Prefer the variable TRIVIUM_TOKEN, which pub and sub use too."`
 	PrintToken    bool          `help:"Print the token that is generated at start if neither --tokens nor JWTs are configured, even if standard error is not a terminal. A journal then keeps the token."`
 	JWTSecretFile string        `name:"jwt-secret-file" placeholder:"FILE" help:"Accept JWTs signed with HS256 and the secret in this file, at least 32 bytes. Reread when it changes."`
 	JWTKeyFile    string        `name:"jwt-key-file" placeholder:"FILE" help:"Accept JWTs signed with RS256, ES256 or EdDSA and one of the public keys or certificates in this PEM file. Reread when it changes."`
@@ -27,6 +28,9 @@ type AccessConfig struct {
 	CORSHeader   []string `name:"cors-header" placeholder:"NAME" help:"Request header that pages of --origin may send, in addition to the headers that the hub reads and those of tracing libraries. Repeatable."`
 	TrustedProxy []string `placeholder:"CIDR" help:"Address or network of a proxy whose X-Forwarded-For and X-Forwarded-Proto are trusted; the proxy must pass Host unchanged. Do not trust every address (0.0.0.0/0): any client could then forge its address. Repeatable."`
 }
+
+// tokenIgnored is the fault of --token if the hub does not use it.
+const tokenIgnored = "has no effect with --auth none, --tokens or JWTs"
 
 // jwt reports whether JWTs are accepted.
 func (c *AccessConfig) jwt() bool {
@@ -44,6 +48,11 @@ func (c *ServeConfig) checkAccess() []fault {
 		if setting.value != "" && c.Auth == "none" {
 			faults = append(faults, faulty(setting.flag, "has no effect with --auth none")...)
 		}
+	}
+	if c.Token != "" && (c.Auth == "none" || c.Tokens != "" || c.jwt()) {
+		faults = append(faults, fault{"--token", tokenIgnored})
+	} else if c.Token != "" {
+		faults = append(faults, faulty("token", errorText(auth.CheckToken(c.Token)))...)
 	}
 	for _, setting := range []struct {
 		flag, value string

@@ -56,6 +56,7 @@ func TestDemoUnderGoRun(t *testing.T) {
 	root, err := filepath.Abs(moduleRoot)
 	require.NoError(t, err)
 	cmd := exec.Command("go", append([]string{"run", "-C", root, "./cmd/trivium"}, anyPorts...)...)
+	cmd.Env = withoutSettings(os.Environ())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p := serve(t, cmd)
 	// go run passes no signal on; a terminal would send it to both.

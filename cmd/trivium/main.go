@@ -47,8 +47,17 @@ type commands struct {
 	Backup  BackupCmd  `cmd:"" help:"Write the log of a running hub with the embedded engine to a file."`
 	Restore RestoreCmd `cmd:"" help:"Create a store from a backup."`
 	Erase   EraseCmd   `cmd:"" help:"Remove one event from a running hub permanently."`
-	Version VersionCmd `cmd:"" help:"Print the version and exit."`
+	Version VersionCmd `cmd:"" help:"Print the version and exit. So does trivium --version."`
+	Help    HelpCmd    `cmd:"" help:"Show help, for a command if one is named."`
 }
+
+// HelpCmd shows help.
+type HelpCmd struct {
+	Command []string `arg:"" optional:"" help:"Command to explain."`
+}
+
+// Run shows the help of the command, or of the program.
+func (c *HelpCmd) Run(con *console) error { return dispatch(append(c.Command, "--help"), con) }
 
 // ServeCmd runs the hub.
 type ServeCmd struct{ ServeConfig }
@@ -97,6 +106,9 @@ func dispatch(args []string, con *console) error {
 	if err != nil {
 		return err
 	}
+	if len(args) == 1 && args[0] == "--version" {
+		args = []string{"version"}
+	}
 	if len(args) == 0 {
 		parser.Stdout = con.Err
 		_, _ = parser.Parse([]string{"--help"}) // the missing command is reported below
@@ -110,7 +122,11 @@ func dispatch(args []string, con *console) error {
 		return &usageError{lines: []string{err.Error(), `"trivium --help" lists the commands, "trivium <command> --help" their flags`}}
 	}
 	if command, ok := ctx.Selected().Target.Addr().Interface().(checker); ok {
-		if lines := sources.complaints(ctx, command.check()); len(lines) > 0 {
+		lines := sources.complaints(ctx, command.check())
+		if ctx.Selected().Name == "serve" {
+			lines = append(checkVariables(parser.Model.Node, os.Environ()), lines...)
+		}
+		if len(lines) > 0 {
 			return &usageError{lines: lines}
 		}
 	}

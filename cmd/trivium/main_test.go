@@ -16,7 +16,7 @@ import (
 
 // asProgram is an environment variable that makes the test binary act as the program, so that transcripts run
 // the tested code.
-const asProgram = "TRIVIUM_TEST_AS_PROGRAM"
+const asProgram = "TEST_AS_TRIVIUM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {

@@ -42,6 +42,9 @@ func (p *problem) Error() string {
 	if p.Parameter != "" {
 		fmt.Fprintf(&b, " (parameter %s)", harmless(p.Parameter))
 	}
+	if p.Code == problems.CodeMissingToken {
+		b.WriteString("; set TRIVIUM_TOKEN")
+	}
 	if p.retryAfter != "" {
 		b.WriteString("; try again after " + harmless(p.retryAfter))
 		if strings.Trim(p.retryAfter, "0123456789") == "" {
