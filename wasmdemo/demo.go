@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,9 +36,9 @@ type Config struct {
 	Log      *slog.Logger // nil: nothing is logged
 	// WriteTimeout is the longest that an answer may make no progress; 0: any time.
 	WriteTimeout time.Duration
-	// Allow reports whether the request's method is one of those named, and answers it if not.
+	// Allow reports whether the request's method is one of those named, and answers it if not; nil: with 405.
 	Allow func(w http.ResponseWriter, r *http.Request, methods ...string) bool
-	// NotFound answers a request for what there is not.
+	// NotFound answers a request for what there is not; nil: http.NotFound.
 	NotFound http.HandlerFunc
 }
 
@@ -70,6 +72,12 @@ type Demo struct {
 // New returns the page. An embedded program is Ready at once; otherwise the state is Building until Run has
 // built it, or Absent.
 func New(cfg Config) *Demo {
+	if cfg.Allow == nil {
+		cfg.Allow = allow
+	}
+	if cfg.NotFound == nil {
+		cfg.NotFound = http.NotFound
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -84,6 +92,16 @@ func New(cfg Config) *Demo {
 		d.state, d.detail = Absent, howTo
 	}
 	return d
+}
+
+// allow is the default of Config.Allow.
+func allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
+	if slices.Contains(methods, r.Method) {
+		return true
+	}
+	w.Header().Set("Allow", strings.Join(methods, ", "))
+	http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+	return false
 }
 
 // readPages returns the static files; index.html is served at /demo/.

@@ -2,6 +2,10 @@
 // hub.Engine, and what docs/protocol.md promises of a hub with the engine, in one subtest each. The test of an
 // engine calls Run.
 //
+//	func TestEngine(t *testing.T) {
+//		enginetest.Run(t, false, func(t *testing.T, keep hub.Retention) hub.Engine { return newEngine(t, keep) })
+//	}
+//
 // An engine may deliver events before or after its Publish returns, so the suite waits up to Patience for
 // deliveries. The only goroutines are publishers, and each subtest waits for its own.
 package enginetest

@@ -1,6 +1,9 @@
 // Package jetstream implements hub.Engine on a NATS JetStream stream: a log on disk, which several hubs may share.
 // The NATS server runs embedded in the process, or outside of it.
 //
+//	engine, err := jetstream.New(jetstream.Config{Store: "/var/lib/hub"}) // or URL: "nats://…"
+//	h, err := hub.New(hub.Config{Engine: engine})
+//
 // The engine uses one stream. An event's seq is the stream sequence of its message, its topic is the message's
 // subject without the stream's name, and the epoch is stored in the stream's metadata. So every hub accepts the
 // same cursors, also after a restart. The engine follows the stream with one consumer, and serves events older than

@@ -1,5 +1,13 @@
 // Package client reads events from a hub, in a Go program or in a browser page (js/wasm).
 //
+//	c, err := client.Connect(ctx, client.Config{
+//		URL: "https://hub.example.com", Token: client.StaticToken(token), Topics: []string{"orders.>"},
+//	})
+//	defer c.Close()
+//	for e, err := range c.Events(ctx) {
+//		…
+//	}
+//
 // A Client is one subscription that outlives its connections. The program gets each event once and in the hub's
 // order, over any transport and across any number of reconnects. Lost events are reported by an Event with a
 // Gap. All transports share one cursor, so switching between them neither loses nor repeats events.

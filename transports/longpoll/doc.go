@@ -1,6 +1,13 @@
 // Package longpoll is the transport for clients that can only send requests: GET /poll,
 // docs/protocol.md#long-poll.
 //
+//	polls, err := longpoll.New(longpoll.Config{Hub: h})
+//	refuse := func(w http.ResponseWriter, r *http.Request, err error) { transports.WriteProblem(w, r, auth.ProblemOf(err)) }
+//	mux.Handle("/poll", auth.New(auth.Config{Verifier: tokens}).WrapSubscription(refuse)(polls))
+//
+// A handler takes the rights of a request from the middleware of package auth; without a middleware it refuses all
+// requests.
+//
 // A poll is a subscription for one request. It starts at the client's cursor and waits for the
 // first event; the answer contains the cursor of the next poll. The request's own goroutine does
 // all the work. It ends with the answer, and early if the client disconnects or the hub drains.

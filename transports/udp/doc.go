@@ -1,6 +1,11 @@
 // Package udp is the datagram source. It reads a UDP socket, and parses and publishes the
 // datagrams. It never answers, and no datagram can stop it.
 //
+//	source, err := udp.Listen(udp.Config{
+//		Addr: "127.0.0.1:3000", Format: udp.Format{Topic: "udp"}, Publish: h.PublishEach,
+//	})
+//	go source.Run(ctx)
+//
 // Reading must never block, since the kernel drops datagrams for which its buffer has no room.
 // Source.Run therefore uses two goroutines: its caller's reads and parses, and the second publishes
 // the queued events in batches. The queue is bounded in events and in bytes. An event that does not
@@ -12,7 +17,7 @@
 //	sender                              the sender's address is not allowed
 //	signature                           not signed, or with another secret
 //	replayed                            a repeat, or its time is outside the skew
-//	malformed, too_large, topic, type   the content is invalid (wire.RefusalReason)
+//	malformed, too_large, topic, type   the content is invalid
 //	overload                            the queue or the replay cache was full
 //	engine                              not published: the hub is closed or its engine unavailable
 //	kernel                              no room in the socket's buffer (Linux)

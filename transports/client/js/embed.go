@@ -5,6 +5,7 @@
 //	routes.Handle(js.Path(), js.Handler())
 //
 // A page imports it with import { connect } from "/trivium.js". The directory is also the source of the npm package.
+// The package starts no goroutine.
 package js
 
 import (

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// maxDocLines is two screens.
+const maxDocLines = 100
+
+// TestPackageDocs: what go doc shows of each public package fits two screens, begins with an example, and then names the
+// owner of the goroutines.
+func TestPackageDocs(t *testing.T) {
+	t.Parallel()
+	for _, name := range publicPackages {
+		cmd := exec.Command("go", "doc", "./"+name)
+		cmd.Dir = moduleRoot
+		out, err := cmd.Output()
+		require.NoError(t, err, name)
+		text := string(out)
+		require.LessOrEqual(t, strings.Count(text, "\n"), maxDocLines, name)
+		paragraphs := strings.Split(text, "\n\n")
+		require.Greater(t, len(paragraphs), 2, name)
+		require.True(t, strings.HasPrefix(paragraphs[2], "    "), "%s does not begin with an example:\n%s", name, paragraphs[2])
+		require.Contains(t, strings.Join(paragraphs[3:], "\n\n"), "goroutine", name)
+	}
+}
