@@ -9,7 +9,7 @@ type rangeSearch struct {
 	// used if the log has events before the range
 
 	searchedTo uint64 // pending elements up to this seq have been searched
-	possible   bool
+	unknown    bool   // they have a deleted range, of which the topics are not known
 }
 
 // searchDeletedRange does one piece of a search, and done reports whether the search is complete. end is the end of
@@ -26,14 +26,19 @@ func (rr *replayReader) searchDeletedRange(s *rangeSearch, visits int) (end uint
 		return 0, lossResult{}, false
 	}
 	v, done = l.tree.searchLosses(s.losses, visits)
-	v.certain = v.certain && !(s.losses.conflate && l.fromLog)
+	if v.kind == certainLoss && s.losses.conflate && l.fromLog {
+		v.kind = possibleLoss // the event may have been superseded
+	}
 	return l.removed, v, done
 }
 
 // searchPending searches a range before which the log has events.
 func (l *lossIndex) searchPending(s *rangeSearch, visits int) (v lossResult, done bool) {
-	if set := s.losses.set; set.Len() == 0 || s.to > l.known {
-		return lossResult{possible: set.Len() > 0}, true
+	switch {
+	case s.losses.set.Len() == 0:
+		return lossResult{}, true
+	case s.to > l.known:
+		return lossResult{kind: possibleLoss}, true
 	}
 	var scratch topicTokens
 	for i := l.pending.search(func(e logElement) bool { return e.seq > s.searchedTo }); i < l.pending.len() && l.pending.at(i).seq <= s.to; i++ {
@@ -45,12 +50,15 @@ func (l *lossIndex) searchPending(s *rangeSearch, visits int) (v lossResult, don
 			continue
 		}
 		if e.topic == "" {
-			s.possible = true
+			s.unknown = true
 		} else if s.losses.set.match(&scratch, e.topic) {
-			return lossResult{certain: true, possible: true}, true
+			return lossResult{kind: certainLoss}, true
 		}
 	}
-	return lossResult{possible: s.possible}, true
+	if s.unknown {
+		return lossResult{kind: possibleLoss}, true
+	}
+	return lossResult{}, true
 }
 
 // cancelRangeSearch cancels a search. s may be nil.

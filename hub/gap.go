@@ -39,7 +39,7 @@ func (s *Subscription) findGap(l *memlog, set FilterSet) (g *Gap, done bool) {
 			return nil, false
 		}
 		s.lossSearch = nil
-		g = s.expiredGap(lost.certain, lost.possible)
+		g = s.expiredGap(lost.kind)
 	}
 	return s.moveTo(l.lowWatermark, g), true
 }
@@ -79,11 +79,11 @@ func (s *Subscription) stopSearches() {
 func (s *Subscription) searchesByTime() bool { return !s.started && !s.since.IsZero() }
 
 // expiredGap returns the gap after the position, or nil if no matching event can have been lost.
-func (s *Subscription) expiredGap(certain, possible bool) *Gap {
-	if !possible {
+func (s *Subscription) expiredGap(lost lossKind) *Gap {
+	if lost == noLoss {
 		return nil
 	}
-	g := &Gap{Reason: GapExpired, Certain: certain}
+	g := &Gap{Reason: GapExpired, Certain: lost == certainLoss}
 	if s.started || s.origin != byTime {
 		g.After = s.Position().String()
 	}

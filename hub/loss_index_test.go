@@ -129,7 +129,7 @@ func TestLossIndexModel(t *testing.T) {
 			for !done {
 				_, v, done = rr.searchDeletedRange(search, 2)
 			}
-			certain, possible := v.certain, v.possible
+			certain, possible := v.kind == certainLoss, v.kind != noLoss
 			require.True(t, lost || !certain)
 			require.True(t, possible || !lost)
 			if from >= forgotten {

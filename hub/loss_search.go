@@ -93,11 +93,19 @@ func (t *topicTree) logs(set FilterSet, seq uint64) (logs []*deque[*Event], ok b
 	return append(logs, wild...), true
 }
 
-// lossResult is the result of a lossSearch. If certain is set, a matching event was removed. If only possible is
-// set, a matching event may have been removed: the tree has forgotten some losses. seq is the seq of the loss.
+// lossKind states whether an event that matches a set was lost.
+type lossKind uint8
+
+const (
+	noLoss       lossKind = iota
+	possibleLoss          // the topic of a removed event is not known any more
+	certainLoss
+)
+
+// lossResult is the result of a lossSearch.
 type lossResult struct {
-	seq               uint64
-	certain, possible bool
+	kind lossKind
+	seq  uint64 // of the lost event, or of the newest one that it may be
 }
 
 // lossSearch searches for removed events that match a set. It works in pieces. It includes events that are removed
@@ -117,11 +125,11 @@ type lossSearch struct {
 	startedAt, checkedTo uint64     // the current walk began at the loss with the first seq; earlier walks have visited the losses up to the second
 }
 
-// searchLosses does one piece of a search, and over reports whether the search is complete. It first visits the
+// searchLosses does one piece of a search, and done reports whether the search is complete. It first visits the
 // topics that the filters select. If these are too many, it visits all topics with losses.
-func (t *topicTree) searchLosses(s *lossSearch, visits int) (v lossResult, over bool) {
+func (t *topicTree) searchLosses(s *lossSearch, visits int) (v lossResult, done bool) {
 	if !s.begun {
-		if v, over = t.findLoss(s); over {
+		if v, done = t.findLoss(s); done {
 			return v, true
 		}
 		s.begun = true
@@ -134,7 +142,7 @@ func (t *topicTree) searchLosses(s *lossSearch, visits int) (v lossResult, over 
 		n := s.next
 		if n != nil && n.lost[0].seq > s.checkedTo && s.counts(n.lost[0]) {
 			if m := n.lost.of(s.conflate); s.counts(m) && s.set.match(&scratch, n.topic) {
-				return lossResult{m.seq, true, true}, true
+				return lossResult{certainLoss, m.seq}, true
 			}
 			s.next = n.older
 			continue
@@ -200,17 +208,21 @@ func (t *topicTree) moveSearches(n *topicNode) {
 	}
 }
 
+// notFound returns the result of a search that has visited all remembered losses.
 func (t *topicTree) notFound(s *lossSearch) lossResult {
-	return lossResult{t.forgotten.seq, false, s.set.Len() > 0 && s.counts(t.forgotten)}
+	if s.set.Len() > 0 && s.counts(t.forgotten) {
+		return lossResult{possibleLoss, t.forgotten.seq}
+	}
+	return lossResult{}
 }
 
-// findLoss visits the topics that the filters select. over is false if the search gave up.
-func (t *topicTree) findLoss(s *lossSearch) (v lossResult, over bool) {
+// findLoss visits the topics that the filters select. done is false if the search gave up.
+func (t *topicTree) findLoss(s *lossSearch) (v lossResult, done bool) {
 	blame := func(m lossMark) bool {
 		if s.counts(m) {
-			v = lossResult{m.seq, true, true}
+			v = lossResult{certainLoss, m.seq}
 		}
-		return !v.certain
+		return v.kind != certainLoss
 	}
 	search := topicSearch{
 		remaining: t.searchLimit,
@@ -225,7 +237,7 @@ func (t *topicTree) findLoss(s *lossSearch) (v lossResult, over bool) {
 			search.descend(&t.root, f.text)
 		}
 		switch {
-		case v.certain:
+		case v.kind == certainLoss:
 			return v, true
 		case search.gaveUp():
 			return lossResult{}, false

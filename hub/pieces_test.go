@@ -33,12 +33,12 @@ func (l *memlog) losses(set FilterSet, seq uint64, conflate bool) (certain, poss
 		return false, false
 	}
 	v := l.topics.find(newLossSearchAfter(set, seq, conflate))
-	return v.certain, v.possible
+	return v.kind == certainLoss, v.kind != noLoss
 }
 
 func (l *memlog) lossesSince(set FilterSet, t time.Time, conflate bool) (certain, possible bool) {
 	v := l.topics.find(newLossSearchSince(set, t, conflate))
-	return v.certain, v.possible
+	return v.kind == certainLoss, v.kind != noLoss
 }
 
 func (l *memlog) sinceAll(set FilterSet, t time.Time, conflate bool) uint64 {
@@ -117,7 +117,7 @@ func TestSearchContinuesWhileTheLogChanges(t *testing.T) {
 	_, done = l.topics.searchLosses(abandoned, 10)
 	require.False(t, done)
 	v := l.topics.find(lost)
-	require.True(t, v.certain)
+	require.Equal(t, certainLoss, v.kind)
 	require.Equal(t, uint64(1), v.seq)
 	l.topics.cancelSearch(abandoned)
 	require.Empty(t, l.topics.suspended)

@@ -103,10 +103,10 @@ func countsAfter(seq uint64) func(lossMark) bool { return func(m lossMark) bool 
 // found a removed event of the set, it returns a position before that event, so that a subscriber who resumes from
 // it gets a gap.
 func (l *memlog) positionSince(t time.Time, lost lossResult) uint64 {
-	switch {
-	case lost.certain:
+	switch lost.kind {
+	case certainLoss:
 		return lost.seq - 1
-	case lost.possible:
+	case possibleLoss:
 		return 0 // before all forgotten losses
 	}
 	if i := l.events.search(func(e *Event) bool { return !time.Unix(0, e.maxTime).Before(t) }); i < l.events.len() {

@@ -140,7 +140,7 @@ func (s *Subscription) passDeletedRange(seq uint64) (g *Gap, done bool) {
 	if s.origin == byLast && !s.started {
 		return s.moveTo(end, nil), true // the subscriber asked for the newest retained events, so removed ones are no gap
 	}
-	return s.moveTo(end, s.expiredGap(lost.certain, lost.possible)), true
+	return s.moveTo(end, s.expiredGap(lost.kind)), true
 }
 
 // resumeForeign returns the gap for a start cursor that is not in this log. Reading continues with the oldest event
