@@ -18,6 +18,7 @@ type accessControl struct {
 	requireToken *auth.Middleware // for routes that need a token
 	tokenless    *auth.Middleware // for routes without token, which still check Host and Origin
 	operator     *auth.Middleware // for the admin listener
+	adminToken   *adminToken      // of the admin listener; nil: it needs none
 	jwt          *auth.JWT        // nil: JWTs are not accepted
 	proxies      *auth.Proxies
 }
@@ -29,6 +30,10 @@ func newAccessControl(cfg *ServeConfig, files *watcher, log *slog.Logger) (*acce
 	config := auth.Config{Limits: cfg.connections(), Tickets: auth.NewTickets(), Log: log}
 	verifier, faults := a.verifier(cfg, files, log)
 	config.Verifier = verifier
+	if cfg.AdminTokenFile != "" {
+		a.adminToken = new(adminToken)
+		faults = append(faults, a.read(files, a.adminToken.load, watchedFile{"--admin-token-file", cfg.AdminTokenFile})...)
+	}
 	var err error
 	config.Origins, err = auth.NewOrigins(cfg.Origin, cfg.CORSHeader...)
 	faults = append(faults, faulty("origin", errorText(err))...)
@@ -46,8 +51,17 @@ func newAccessControl(cfg *ServeConfig, files *watcher, log *slog.Logger) (*acce
 	}
 	a.requireToken, a.proxies, a.tickets = auth.New(config), config.Proxies, config.Tickets
 	a.tokenless = auth.New(auth.Config{Hosts: config.Hosts, Origins: config.Origins, Proxies: config.Proxies, CrossSite: pages})
-	a.operator = auth.New(auth.Config{Hosts: hosts, CrossSite: auth.CrossSiteRefused})
+	a.operator = auth.New(a.operatorConfig(hosts))
 	return a, nil
+}
+
+// operatorConfig returns the configuration of the admin listener. With a token, a page that rebinds a host name cannot
+// read anything, so that the listener may be reached by any name, as Prometheus does by that of a service.
+func (a *accessControl) operatorConfig(hosts *auth.HostPolicy) auth.Config {
+	if a.adminToken != nil {
+		return auth.Config{Verifier: a.adminToken, CrossSite: auth.CrossSiteRefused}
+	}
+	return auth.Config{Hosts: hosts, CrossSite: auth.CrossSiteRefused}
 }
 
 // verifier returns the verifier of all configured kinds of token; nil if --auth is none. Without configured tokens

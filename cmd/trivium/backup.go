@@ -18,8 +18,8 @@ import (
 
 // BackupCmd writes the log of a running hub to a file.
 type BackupCmd struct {
-	AdminURL string `name:"admin-url" default:"http://127.0.0.1:3002" env:"TRIVIUM_ADMIN_URL" help:"The hub's admin listener (its --admin), http or https."`
-	File     string `arg:"" help:"File to write; an existing one is replaced once the backup is complete. - is standard output."`
+	AdminAccess
+	File string `arg:"" help:"File to write; an existing one is replaced once the backup is complete. - is standard output."`
 }
 
 // Help returns the description of the command in its help text.
@@ -35,7 +35,7 @@ func (c *BackupCmd) check() []fault {
 func (c *BackupCmd) Run(con *console) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	response, err := askAdmin(ctx, http.MethodGet, c.AdminURL, "/backup")
+	response, err := askAdmin(ctx, http.MethodGet, &c.AdminAccess, "/backup")
 	if err != nil {
 		return err
 	}

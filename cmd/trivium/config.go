@@ -37,12 +37,13 @@ type ServeConfig struct {
 	Config string `placeholder:"FILE" help:"YAML file with settings, with the flags' names, without dashes, as keys."`
 	Check  bool   `help:"Check all settings, print each error with its place, and exit without listening. Exit code 0 if valid, 2 if not."`
 
-	HTTP  string   `name:"http" default:"127.0.0.1:3000" help:"Address to serve HTTP on, host:port."`
-	UDP   string   `name:"udp" default:"127.0.0.1:3000" help:"Address to receive datagrams on, host:port; off disables UDP. A multicast group such as 239.255.42.1:3000 is joined. Every sender that can reach it may publish, unless --udp-secret-file or --udp-allow is set."`
-	Admin string   `default:"127.0.0.1:3002" help:"Address to serve metrics and profiles on, host:port; off disables it. Requests need no token, so only operators should be able to reach it."`
-	Auth  string   `default:"token" help:"Authentication: token or none. token accepts the tokens of --tokens and JWTs; if neither is configured, the hub generates a token at start and prints it on a terminal (see --print-token). none lets everybody read and publish."`
-	Demo  bool     `default:"true" negatable:"" help:"Serve the demo page at /demo/."`
-	Host  []string `placeholder:"NAME" help:"Host name, without a port, to accept in the Host header under --auth none and on the admin listener. Loopback and the listening addresses are always accepted. Repeatable."`
+	HTTP           string   `name:"http" default:"127.0.0.1:3000" help:"Address to serve HTTP on, host:port."`
+	UDP            string   `name:"udp" default:"127.0.0.1:3000" help:"Address to receive datagrams on, host:port; off disables UDP. A multicast group such as 239.255.42.1:3000 is joined. Every sender that can reach it may publish, unless --udp-secret-file or --udp-allow is set."`
+	Admin          string   `default:"127.0.0.1:3002" help:"Address to serve metrics and profiles on, host:port; off disables it. Requests need no token without --admin-token-file, so only operators should be able to reach it."`
+	AdminTokenFile string   `name:"admin-token-file" placeholder:"FILE" help:"File with a token that every request to the admin listener must have, at least 16 characters. It may then be reached by any host name. Reread when it changes."`
+	Auth           string   `default:"token" help:"Authentication: token or none. token accepts the tokens of --tokens and JWTs; if neither is configured, the hub generates a token at start and prints it on a terminal (see --print-token). none lets everybody read and publish."`
+	Demo           bool     `default:"true" negatable:"" help:"Serve the demo page at /demo/."`
+	Host           []string `placeholder:"NAME" help:"Host name, without a port, to accept in the Host header under --auth none and on the admin listener. Loopback and the listening addresses are always accepted. Repeatable."`
 
 	AccessConfig
 	TLSConfig
@@ -104,6 +105,9 @@ func (c *ServeConfig) checkListeners() []fault {
 	}
 	if c.Admin != "" {
 		faults = append(faults, faulty("admin", cmp.Or(checkAddress(c.Admin), c.checkAdminApart()))...)
+	}
+	if c.AdminTokenFile != "" && c.Admin == "" {
+		faults = append(faults, faulty("admin-token-file", "has no effect with --admin off")...)
 	}
 	for _, host := range c.Host {
 		faults = append(faults, faulty("host", checkHost(host))...)

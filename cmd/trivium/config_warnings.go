@@ -27,8 +27,8 @@ func (c *ServeConfig) warnings() []fault {
 	warn(c.JWKSURL != "" && c.JWTIssuer == "", "jwt-issuer", "not set: tokens of --jwks-url are accepted from every issuer")
 	warn(c.JWKSURL != "" && c.JWTAudience == "", "jwt-audience",
 		"not set: tokens that were issued for other services are accepted too")
-	warn(c.Admin != "" && !localOnly(c.Admin), "admin",
-		fmt.Sprintf("%s is reachable from other machines, and metrics and profiles need no token; restrict access to operators", c.Admin))
+	warn(c.Admin != "" && c.AdminTokenFile == "" && !localOnly(c.Admin), "admin",
+		fmt.Sprintf("%s is reachable from other machines, and metrics and profiles need no token; set --admin-token-file, or restrict access to operators", c.Admin))
 	warn(c.UDP != "" && !open && !localOnly(c.UDP) && c.UDPSecretFile == "" && len(c.UDPAllow) == 0, "udp",
 		fmt.Sprintf("%s is reachable from other machines, which may publish without a token; set --udp-secret-file or --udp-allow", c.UDP))
 	for _, proxy := range c.TrustedProxy {
@@ -43,7 +43,7 @@ func (c *ServeConfig) warnings() []fault {
 		warn(seen != "", u.flag, seen+"; "+u.instead)
 	}
 	for _, secret := range []struct{ flag, path string }{
-		{"jwt-secret-file", c.JWTSecretFile}, {"udp-secret-file", c.UDPSecretFile}, {"tls-key", c.TLSKey}, {"nats-creds", c.NATSCreds},
+		{"jwt-secret-file", c.JWTSecretFile}, {"udp-secret-file", c.UDPSecretFile}, {"tls-key", c.TLSKey}, {"nats-creds", c.NATSCreds}, {"admin-token-file", c.AdminTokenFile},
 	} {
 		warn(secret.path != "" && readableByAll(secret.path), secret.flag,
 			fmt.Sprintf("every user of this machine can read %s; run chmod o-r on it", secret.path))

@@ -22,8 +22,8 @@ import (
 
 // EraseCmd erases an event from a running hub.
 type EraseCmd struct {
-	AdminURL string `name:"admin-url" default:"http://127.0.0.1:3002" env:"TRIVIUM_ADMIN_URL" help:"The hub's admin listener (its --admin), http or https."`
-	ID       string `arg:"" help:"ID of the event, as publishers and subscribers see it, such as 1f0c9a77-42."`
+	AdminAccess
+	ID string `arg:"" help:"ID of the event, as publishers and subscribers see it, such as 1f0c9a77-42."`
 }
 
 // Help returns the description of the command in its help text.
@@ -52,7 +52,7 @@ func checkAdminURL(text string) []fault {
 func (c *EraseCmd) Run(con *console) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	response, err := askAdmin(ctx, http.MethodDelete, c.AdminURL, "/events/"+c.ID)
+	response, err := askAdmin(ctx, http.MethodDelete, &c.AdminAccess, "/events/"+c.ID)
 	if err != nil {
 		return err
 	}
@@ -62,13 +62,16 @@ func (c *EraseCmd) Run(con *console) error {
 }
 
 // askAdmin sends a request to an admin listener. It returns an error for any status other than 200.
-func askAdmin(ctx context.Context, method, adminURL, path string) (*http.Response, error) {
-	target, err := url.JoinPath(adminURL, path)
+func askAdmin(ctx context.Context, method string, admin *AdminAccess, path string) (*http.Response, error) {
+	target, err := url.JoinPath(admin.AdminURL, path)
 	if err != nil {
 		return nil, err
 	}
 	request, err := http.NewRequestWithContext(ctx, method, target, nil)
 	if err != nil {
+		return nil, err
+	}
+	if err := admin.authorize(request); err != nil {
 		return nil, err
 	}
 	response, err := http.DefaultClient.Do(request)
