@@ -1,4 +1,5 @@
-import { connectionLost, control, readPushed, request, throwReason, type Transport } from "./transport.js"
+import { TriviumError } from "./error.js"
+import { control, readPushed, request, throwReason, type Transport } from "./transport.js"
 
 const controls = ["open", "heartbeat", "gap", "live", "end", "error", "goaway"]
 
@@ -22,7 +23,9 @@ export const eventsource: Transport = async (c) => {
         message(() => control(op, lastEventId, data))
       })
     }
-    source.onerror = () => fail(connectionLost())
+    // The browser drops the last message if the connection ends at once, and does not tell the hub's retry time. So the
+    // client waits as long as a hub that restarts asks for.
+    source.onerror = () => fail(new TriviumError("the connection was lost", "network", 0, opened ? 1000 + 2000 * Math.random() : 0))
     return () => source.close()
   }).catch((e: unknown) => {
     if (opened) throw e

@@ -13,10 +13,8 @@ async function serve(answer, upgrade) {
   const server = createServer(answer)
   if (upgrade) server.on("upgrade", upgrade)
   await new Promise((done) => server.listen(0, "127.0.0.1", done))
-  closing.push(() => {
-    server.closeAllConnections()
-    server.close()
-  })
+  server.on("connection", (socket) => closing.push(() => socket.destroy()))
+  closing.push(() => server.close())
   return "http://127.0.0.1:" + server.address().port
 }
 
@@ -168,12 +166,13 @@ test("the hub's refusal of a publish is final, and another server's is not", asy
 test("an error of a handler reaches neither the client nor the other handlers", async () => {
   const url = await serve((_, response) => json(response, polled("e-1", envelope(1))))
   const events = open({ url, transport: "poll" })
-  const uncaught = new Promise((done) => process.once("uncaughtException", done))
+  const uncaught = new Promise((done) => process.setUncaughtExceptionCaptureCallback(done))
   events.on("event", () => {
     throw new Error("of a handler")
   })
   const second = new Promise((done) => events.on("event", done))
   assert.equal((await second).id, "e-1")
   assert.equal((await uncaught).message, "of a handler")
+  process.setUncaughtExceptionCaptureCallback(null)
   events.close()
 })
