@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTokenIsPrintedOnTerminalsAlone: a journal does not get the token that is made at start, unless
-// that is asked for, and says how to have one.
+// The token that a hub creates at its start is printed on a terminal only, not into a journal, unless --print-token
+// is set. The journal gets a hint how to obtain a token.
 func TestTokenIsPrintedOnTerminalsAlone(t *testing.T) {
 	args := slices.DeleteFunc(slices.Clone(anyPorts), func(arg string) bool { return arg == "--print-token" })
 	p := serve(t, program(t, nil, args...))

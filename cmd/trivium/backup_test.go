@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestBackupAndRestore: a backup of a running hub, restored, serves all events under a new epoch.
+// A hub on a restored backup serves all events of the running hub that was backed up, under a new epoch.
 func TestBackupAndRestore(t *testing.T) {
 	dir := t.TempDir()
 	p := serve(t, binary(t, append(anyPorts, "--auth", "none", "--engine", "embedded", "--store", filepath.Join(dir, "store"))...))

@@ -21,11 +21,11 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/bench"
 )
 
-// runBench runs a bench through the binary, and gives its report.
+// runBench runs trivium bench and returns its report.
 func runBench(t *testing.T, args ...string) bench.Report {
 	t.Helper()
 	cmd := binary(t, append([]string{"bench", "--json", "--subscribers", "30", "--duration", "300ms"}, args...)...)
-	// What configures a hub of the user's is not for that of the bench.
+	// Settings of the user's own hub must not apply to the hub of the bench.
 	cmd.Env = append(cmd.Env, "TRIVIUM_MAX_CONNECTIONS=1", "TRIVIUM_AUTH=none")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -37,7 +37,7 @@ func runBench(t *testing.T, args ...string) bench.Report {
 	return report
 }
 
-// TestBenchFiguresAddUp runs each scenario small, and looks whether its figures add up.
+// Each scenario is run with few clients, and its figures must add up.
 func TestBenchFiguresAddUp(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a bench takes long")
@@ -47,7 +47,7 @@ func TestBenchFiguresAddUp(t *testing.T) {
 	}
 	for _, scenario := range bench.Scenarios {
 		if scenario == bench.Hubs {
-			continue // it is an engine's: TestBenchEngine
+			continue // a scenario of an engine, see TestBenchEngine
 		}
 		t.Run(scenario, func(t *testing.T) {
 			t.Parallel()
@@ -64,14 +64,14 @@ func TestBenchFiguresAddUp(t *testing.T) {
 	}
 }
 
-// TestBenchEngine measures each engine small, and looks whether the figures add up and nothing is left.
+// Each engine is measured with few events. The figures must add up, and no files or processes may be left.
 func TestBenchEngine(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a bench takes long")
 	}
 	t.Parallel()
 	outside := serveNATS(t)
-	t.Run("each", func(t *testing.T) { // returns when all have ended
+	t.Run("each", func(t *testing.T) { // returns when all parallel subtests have ended
 		for _, tt := range []struct {
 			name    string
 			args    []string
@@ -103,7 +103,7 @@ func TestBenchEngine(t *testing.T) {
 	require.Zero(t, info.Streams, "streams are left")
 }
 
-// serveNATS starts a server in this process.
+// serveNATS starts a NATS server in this process.
 func serveNATS(t *testing.T, configure ...func(*natsserver.Options)) *natsserver.Server {
 	t.Helper()
 	options := &natsserver.Options{
@@ -123,7 +123,7 @@ func serveNATS(t *testing.T, configure ...func(*natsserver.Options)) *natsserver
 func accountEngine(t *testing.T, r *bench.Result, engine string) {
 	t.Helper()
 	require.Positive(t, r.Hub.CPUPerDelivery)
-	if r.Scenario == bench.Ingest && r.Floor == nil { // over the network
+	if r.Scenario == bench.Ingest && r.Floor == nil { // only a scenario over the network has a floor
 		require.Positive(t, r.Hub.DeliveriesPerSecond)
 		return
 	}
@@ -149,7 +149,8 @@ func accountEngine(t *testing.T, r *bench.Result, engine string) {
 	}
 }
 
-// account holds a result of 30 subscribers, and of 30 events where there is a rate, against itself.
+// checkFigures checks the figures of a result with 30 subscribers, and with 30 events if it has a rate, against
+// each other.
 func checkFigures(t *testing.T, r *bench.Result) {
 	t.Helper()
 	switch r.Scenario {
@@ -177,7 +178,7 @@ func checkFigures(t *testing.T, r *bench.Result) {
 		require.Positive(t, r.Memory.RestCPU)
 	case bench.Resume:
 		require.Positive(t, r.CaughtUpSeconds)
-		require.GreaterOrEqual(t, r.Hub.Deliveries, int64(30)) // at least what was published meanwhile
+		require.GreaterOrEqual(t, r.Hub.Deliveries, int64(30)) // at least the events published during the measurement
 	case bench.Ingest:
 		require.Positive(t, r.Hub.Events)
 		require.Positive(t, r.Hub.CPUPerDelivery)
@@ -198,7 +199,7 @@ func wellFormed(t *testing.T, path string) {
 	}
 }
 
-// TestBenchTarget measures a hub that runs already, which it neither starts nor ends.
+// The bench can measure a running hub, which it neither starts nor stops.
 func TestBenchTarget(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a bench takes long")
@@ -218,7 +219,7 @@ func TestBenchTarget(t *testing.T) {
 	require.Zero(t, p.stats().Gaps["expired"])
 }
 
-// TestBenchInterrupted: a signal ends it and its children, and whoever kills it kills them.
+// A signal ends the bench and its child processes. If the bench is killed, its children end too.
 func TestBenchInterrupted(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a bench takes long")
@@ -267,14 +268,14 @@ func interrupt(t *testing.T, signal syscall.Signal, n int, args ...string) {
 	}, patience, 10*time.Millisecond)
 }
 
-// childrenOf gives the process ids of a command's children.
+// childrenOf returns the process IDs of a command's child processes.
 func childrenOf(t *testing.T, cmd *exec.Cmd) []string {
 	t.Helper()
 	lists, err := filepath.Glob("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/task/*/children")
 	require.NoError(t, err)
 	var all []string
 	for _, list := range lists {
-		text, _ := os.ReadFile(list) // a thread may have ended
+		text, _ := os.ReadFile(list) // fails if the thread has ended
 		all = append(all, strings.Fields(string(text))...)
 	}
 	return all

@@ -15,9 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// setClockAhead sets the wall clock of one process ahead, by whole seconds. A Go program reads the clock with a
-// function that the kernel maps into each process, so that no library can be put before it. The function is
-// replaced by one that asks the kernel and adds to its answer. It returns false if the kernel forbids that.
+// setClockAhead sets the wall clock of one process ahead, by whole seconds. A Go program reads the clock through a
+// function that the kernel maps into each process, so a preloaded library cannot change it. setClockAhead
+// overwrites this function with one that makes the system call and adds to its result. It returns false if the
+// kernel forbids that.
 func setClockAhead(t *testing.T, pid int, by time.Duration) bool {
 	t.Helper()
 	memory, err := os.OpenFile(fmt.Sprintf("/proc/%d/mem", pid), os.O_RDWR, 0)
@@ -51,7 +52,7 @@ func setClockAhead(t *testing.T, pid int, by time.Duration) bool {
 	return false
 }
 
-// vdsoOf returns where the functions of the kernel are in the memory of a process.
+// vdsoOf returns where the kernel's functions are mapped in the memory of a process.
 func vdsoOf(t *testing.T, pid int) (start, size int64) {
 	t.Helper()
 	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
@@ -68,7 +69,7 @@ func vdsoOf(t *testing.T, pid int) (start, size int64) {
 	return 0, 0
 }
 
-// serverTime asks a server for its time.
+// serverTime returns the time of a server.
 func serverTime(t *testing.T, at natsPlace) time.Time {
 	t.Helper()
 	conn, err := nats.Connect(fmt.Sprint("nats://127.0.0.1:", at.Port))
@@ -81,7 +82,7 @@ func serverTime(t *testing.T, at natsPlace) time.Time {
 	return stream.CachedInfo().TimeStamp
 }
 
-// TestSetClockAhead: the wall clock of another process is ahead, and goes back.
+// The wall clock of another process can be set ahead and back.
 func TestSetClockAhead(t *testing.T) {
 	t.Parallel()
 	place := natsPlace{Name: "clock", Port: freePorts(t, 1)[0], Store: t.TempDir()}
@@ -101,8 +102,8 @@ func TestSetClockAhead(t *testing.T) {
 	require.WithinDuration(t, time.Now(), serverTime(t, place), patience)
 }
 
-// TestSinceInClockSkew: a leader's clock was an hour ahead for a while. A start by time never begins late, be it
-// with a hub that has followed all that time, or with one that came later and has only the newest in memory.
+// After a leader's clock was an hour ahead for a while, a start by time never begins too late, on a hub that
+// followed the stream meanwhile and on one that started later.
 func TestSinceInClockSkew(t *testing.T) {
 	if testing.Short() {
 		t.Skip("many events take long")
@@ -125,7 +126,7 @@ func TestSinceInClockSkew(t *testing.T) {
 		p.publish("application/x-ndjson", strings.Repeat(`{"topic":"a","data":1}`+"\n", events))
 		last += uint64(events)
 	}
-	const before, ahead, after = 3000, 3000, 70_000 // more than a hub has in memory at its start
+	const before, ahead, after = 3000, 3000, 70_000 // more events than a hub has in memory at its start
 	publish(before)
 	if !setClockAhead(t, server.Process.Pid, time.Hour) {
 		t.Log("the kernel forbids to change the memory of another process")
@@ -145,7 +146,7 @@ func TestSinceInClockSkew(t *testing.T) {
 			since := timeOf(seq)
 			want := seq
 			if seq > before+ahead {
-				want = before + 1 // all that have a time an hour ahead are no earlier
+				want = before + 1 // events with times an hour ahead count as later than the start
 			}
 			answer := p.poll("wait=1&max=1&since=" + url.QueryEscape(since.Format(time.RFC3339Nano)))
 			require.Nil(t, answer.Gap)

@@ -7,5 +7,5 @@ import (
 	"time"
 )
 
-// setClockAhead returns false: no way is known to set the clock of one process here.
+// setClockAhead returns false: on this platform the clock of a single process cannot be set.
 func setClockAhead(*testing.T, int, time.Duration) bool { return false }

@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// faults are all kinds of harm. Each holds for a while and then heals.
+// faults are all kinds of faults. Each is caused, held for a while and repaired.
 var faults = []func(*chaos, time.Duration){
 	(*chaos).killServer, (*chaos).killHub, (*chaos).cutHub, (*chaos).pauseServer,
 	(*chaos).pauseWhileDown, (*chaos).slowLinks, (*chaos).damageReplica, (*chaos).startBeforeNATS,
@@ -89,7 +89,7 @@ func (c *chaos) pause(server int, hold time.Duration) {
 	require.NoError(c.t, c.nats[server].Process.Signal(syscall.SIGCONT))
 }
 
-// pauseWhileDown takes the majority away: nothing can be published until it is back.
+// pauseWhileDown pauses one server while another is down. Without a majority nothing can be published.
 func (c *chaos) pauseWhileDown(hold time.Duration) {
 	down := c.rng.IntN(clusterSize)
 	paused := (down + 1) % clusterSize
@@ -99,7 +99,7 @@ func (c *chaos) pauseWhileDown(hold time.Duration) {
 	c.startNATS(down)
 }
 
-// startBeforeNATS starts a hub that does not reach NATS for a while.
+// startBeforeNATS starts a hub that cannot reach NATS for a while.
 func (c *chaos) startBeforeNATS(hold time.Duration) {
 	i := c.rng.IntN(clusterSize)
 	c.t.Logf("hub %d is started %v before it reaches NATS", i, hold)
@@ -121,8 +121,8 @@ func (c *chaos) startBeforeNATS(hold time.Duration) {
 	}
 }
 
-// damageReplica damages the files of a server that is not the stream's leader, and heals it as the log of a
-// hub says: its copy is deleted, and it copies the stream from the others.
+// damageReplica damages the files of a server that is not the stream's leader. It repairs the server as a hub's log
+// advises: it deletes the server's copy of the stream, which the server then copies from the others.
 func (c *chaos) damageReplica(hold time.Duration) {
 	i := c.follower()
 	c.t.Logf("NATS server %d has damaged files for %v", i, hold)
@@ -137,7 +137,7 @@ func (c *chaos) damageReplica(hold time.Duration) {
 	c.untilCurrent()
 }
 
-// damage flips bits in the middle of a block of messages and takes away what the server knows of it.
+// damage flips bits in the middle of a file of messages and deletes the server's index of it.
 func (c *chaos) damage(dir string) {
 	blocks, err := filepath.Glob(filepath.Join(dir, "*.blk"))
 	require.NoError(c.t, err)
@@ -151,10 +151,10 @@ func (c *chaos) damage(dir string) {
 		}
 	}
 	require.NoError(c.t, os.WriteFile(path, content, 0o600))
-	_ = os.Remove(filepath.Join(dir, "index.db")) // where it was written already
+	_ = os.Remove(filepath.Join(dir, "index.db")) // the server may not have written it yet
 }
 
-// stream asks NATS for the stream, by any server.
+// stream returns the stream's description from any server.
 func (c *chaos) stream() (*jetstream.StreamInfo, error) {
 	var urls []string
 	for _, place := range c.places {
@@ -178,10 +178,10 @@ func (c *chaos) stream() (*jetstream.StreamInfo, error) {
 	return stream.CachedInfo(), nil
 }
 
-// follower returns a server that holds the stream and does not lead it.
+// follower returns a server that holds the stream and is not its leader.
 func (c *chaos) follower() int { return (c.leader() + 1 + c.rng.IntN(clusterSize-1)) % clusterSize }
 
-// leader returns the server that leads the stream.
+// leader returns the server that is the stream's leader.
 func (c *chaos) leader() (server int) {
 	require.Eventually(c.t, func() bool {
 		info, err := c.stream()
@@ -214,7 +214,7 @@ func (c *chaos) untilCurrent() {
 	}, patience, 100*time.Millisecond)
 }
 
-// compareLogs reads what is new from each hub and compares it byte by byte, up to the end of the shortest.
+// compareLogs reads the new events of each hub and compares them byte by byte, up to the end of the shortest log.
 func (c *chaos) compareLogs() {
 	var logs [clusterSize][]byte
 	var ends [clusterSize]string
@@ -236,7 +236,7 @@ func (c *chaos) compareLogs() {
 	}
 }
 
-// readLog returns the events that a hub has after those compared before, a line each, and where they end.
+// readLog returns a hub's events after the last comparison, one per line, and the cursor of the last one.
 func (c *chaos) readLog(hub int) (log []byte, end string) {
 	end = c.same
 	for {

@@ -11,28 +11,29 @@ import (
 	natsd "github.com/nats-io/nats-server/v2/server"
 )
 
-// asNATS makes the test binary be a NATS server of a cluster, until it is killed.
+// asNATS is an environment variable that makes the test binary run as a NATS server of a cluster, until it is
+// killed.
 const asNATS = "TRIVIUM_TEST_AS_NATS"
 
-// natsPlace is where one server of the cluster is.
+// natsPlace is the configuration of one server of the cluster.
 type natsPlace struct {
 	Name  string
 	Port  int
-	Peers []int // of all, its own is at Self; none: it is no cluster
+	Peers []int // cluster ports of all servers; this server's own is at Self; empty: no cluster
 	Self  int
 	Store string
-	// Rights is a file with the subjects that hubs may not publish to, a JSON list. The server reads it at its
-	// start and at SIGHUP. Empty: no user needs a password.
+	// Rights is a JSON file with a list of subjects to which hubs may not publish. The server reads it at its start
+	// and at SIGHUP. Empty: users need no password.
 	Rights string
 }
 
-// The users of a server that has rights.
+// Users of a server with rights.
 const (
 	hubUser   = "hub"
-	adminUser = "admin" // may do everything
+	adminUser = "admin" // may publish and subscribe to everything
 )
 
-// user returns the user's part of a URL: each has its name as its password.
+// user returns the user's part of a URL. The password equals the name.
 func (p *natsPlace) user(name string) string {
 	if p.Rights == "" {
 		return ""
@@ -68,7 +69,7 @@ func (p *natsPlace) options() *natsd.Options {
 		JetStream: true, StoreDir: p.Store, MaxPayload: 2 << 20,
 	}
 	if len(p.Peers) > 0 {
-		// Hubs know the servers by their proxies alone.
+		// Hubs must reach the servers only through their proxies.
 		o.Cluster = natsd.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: p.Peers[p.Self], NoAdvertise: true}
 	}
 	for _, port := range p.Peers {

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// restoreStore puts the store of a server back to an earlier state while the server is down, as the restore of
-// a disk's snapshot does. The server copies what it lacks from the others.
+// restoreStore stops a server, replaces its store with an earlier state, as restoring a disk snapshot does, and
+// starts it. The server copies the missing messages from the others.
 func (c *chaos) restoreStore(hold time.Duration) {
 	i := c.rng.IntN(clusterSize)
 	c.t.Logf("NATS server %d has its store put back by %v", i, hold)
@@ -29,7 +29,7 @@ func (c *chaos) restoreStore(hold time.Duration) {
 	c.untilCurrent()
 }
 
-// loseRights takes a right from the hubs' NATS user on all servers, and gives it back.
+// loseRights takes a right from the NATS user of the hubs on all servers, and restores it.
 func (c *chaos) loseRights(hold time.Duration) {
 	all := [][]string{
 		{"trivium.>"}, // to publish

@@ -24,8 +24,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// freePorts finds ports that nobody listens on, below those that systems give to connections (from 32768
-// on Linux, 49152 elsewhere): one of those may be taken again before a server listens on it.
+// freePorts returns ports on which nothing listens. They are below the ports that systems assign to connections
+// (from 32768 on Linux, 49152 elsewhere), because a server could lose one of those before it listens.
 func freePorts(t *testing.T, n int) (ports []int) {
 	t.Helper()
 	for tries := 0; len(ports) < n; tries++ {
@@ -41,25 +41,25 @@ func freePorts(t *testing.T, n int) (ports []int) {
 	return ports
 }
 
-const clusterSize = 3 // NATS servers, and hubs
+const clusterSize = 3 // number of NATS servers, and of hubs
 
-// chaos is a cluster with hubs and whatever happens to them.
+// chaos is a cluster with hubs, the faults caused in it, and what publishers and subscribers observed.
 type chaos struct {
 	t       *testing.T
-	rng     *rand.Rand // of the test's goroutine
+	rng     *rand.Rand // used by the test's goroutine only
 	places  [clusterSize]natsPlace
 	nats    [clusterSize]*exec.Cmd
-	proxies [clusterSize][clusterSize]*toxiproxy.Proxy // of hub, of server
+	proxies [clusterSize][clusterSize]*toxiproxy.Proxy // by hub, by server
 	hubArgs [clusterSize][]string
 	hubs    [clusterSize]*process
-	where   [clusterSize]string // of hubs
+	where   [clusterSize]string // addresses of the hubs
 	client  *http.Client
-	begin   string // cursor
-	same    string // cursor: up to there the logs of all hubs were compared
+	begin   string // cursor at the start of the test
+	same    string // cursor up to which the logs of all hubs were compared
 	stop    context.Context
 
 	mu    sync.Mutex
-	acked map[string]bool // data
+	acked map[string]bool // data of acknowledged events
 	seen  [][]observation // by subscriber
 }
 
@@ -99,7 +99,7 @@ func startChaos(t *testing.T, rng *rand.Rand, subscribers int) *chaos {
 			"serve", "--http", c.where[i], "--udp", "off", "--admin", "off", "--auth", "none", "--heartbeat", "500ms",
 			"--engine", "nats", "--nats-url", strings.Join(urls, ","), "--replicas", "3", "--log-format", "json",
 			"--retain-events", "1000000", "--retain-bytes", "1GiB",
-			"--retain-age", "24h", // a server whose clock is ahead removes nothing
+			"--retain-age", "24h", // a server whose clock is ahead must not remove events
 		}
 		c.startHub(i)
 	}
@@ -146,7 +146,7 @@ func (c *chaos) killNATS(i int) {
 
 func (c *chaos) startHub(i int) { c.hubs[i] = serve(c.t, binary(c.t, c.hubArgs[i]...)) }
 
-// publish puts keyed events into whichever hub takes them, until one has.
+// publish sends keyed events to randomly chosen hubs until one hub has accepted them.
 func (c *chaos) publish(rng *rand.Rand, key string, data ...string) {
 	var list []string
 	for _, d := range data {
@@ -194,26 +194,26 @@ func (c *chaos) publisher(rng *rand.Rand, name int) {
 			data[i] = fmt.Sprintf("p%d.%d.%d", name, n, i)
 		}
 		c.publish(rng, fmt.Sprintf("p%d.%d", name, n), data...)
-		// A token may have so many idempotency keys in two minutes that it uses 166 each second.
+		// A token may use at most 166 idempotency keys per second, averaged over two minutes.
 		time.Sleep(time.Duration(rng.IntN(50)) * time.Millisecond)
 	}
 }
 
-// subscriber moves from hub to hub with its cursor, by its own road.
+// subscriber reads from randomly chosen hubs with its cursor, over one transport.
 func (c *chaos) subscriber(rng *rand.Rand, i int) {
 	s := &movingSubscriber{chaos: c, i: i, cursor: c.begin}
 	transportReaders := []func(context.Context, string) error{s.poll, s.sse, s.websocket}
 	for c.stop.Err() == nil {
 		ctx, cancel := context.WithTimeout(c.stop, time.Duration(200+rng.IntN(2000))*time.Millisecond)
-		_ = transportReaders[i%len(transportReaders)](ctx, c.where[rng.IntN(clusterSize)]) // it moves on, whatever it was
+		_ = transportReaders[i%len(transportReaders)](ctx, c.where[rng.IntN(clusterSize)]) // it continues on another hub after any error
 		cancel()
 		time.Sleep(20 * time.Millisecond)
 	}
 }
 
-// TestChaos: whatever happens to servers, hubs and what is between them, no event that was acknowledged
-// is lost, none is doubled and none comes out of order, and after healing all are told; with
-// TRIVIUM_LONG=1, for which the machine has to be a quiet one, within ten seconds.
+// Under faults of servers, hubs and the connections between them, no acknowledged event is lost, doubled or out of
+// order, and after the repair every subscriber receives all events. With TRIVIUM_LONG=1, which needs an otherwise
+// idle machine, this takes at most ten seconds.
 func TestChaos(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a cluster takes long")
@@ -267,7 +267,7 @@ func (c *chaos) allHave(data string) bool {
 	return true
 }
 
-// judge looks at what everybody saw up to what the last of them reached.
+// checkResults compares the observations of all subscribers, up to the newest event that all of them received.
 func (c *chaos) checkResults() {
 	common := len(c.seen[0])
 	for _, seen := range c.seen {
@@ -282,7 +282,7 @@ func (c *chaos) checkResults() {
 	for i, seen := range c.seen {
 		require.Equal(c.t, c.seen[0][:common], seen[:common], "subscribers 0 and %d", i)
 	}
-	// What was acknowledged is in the log, be it after what all have read.
+	// Every acknowledged event must be in the log, even behind the last observation.
 	all := map[string]bool{}
 	cursor := c.begin
 	for {

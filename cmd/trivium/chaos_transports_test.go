@@ -16,16 +16,16 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// movingSubscriber is a subscriber that takes its cursor from hub to hub.
+// movingSubscriber is a subscriber that continues with its cursor on one hub after another.
 type movingSubscriber struct {
 	chaos  *chaos
 	i      int
 	cursor string
 	last   uint64
-	broken bool // and it was told
+	broken bool // the test has already failed for it
 }
 
-// take notes an event, which must come after all before it.
+// take records an event and checks that it follows all events before it.
 func (s *movingSubscriber) take(id string, data string) {
 	cursor, err := hub.ParseCursor(id)
 	text, err2 := strconv.Unquote(data)
@@ -116,7 +116,7 @@ func (s *movingSubscriber) websocket(ctx context.Context, where string) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.CloseNow() }() // it moves on
+	defer func() { _ = conn.CloseNow() }() // the subscriber moves to another hub
 	conn.SetReadLimit(4 << 20)
 	for {
 		_, text, err := conn.Read(ctx)

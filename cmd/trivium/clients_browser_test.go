@@ -13,8 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// startBrowser starts a Chromium that takes certificates which nobody has signed; it ends with the
-// test.
+// startBrowser starts Chromium, which accepts self-signed certificates, and stops it at the end of the test.
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(needTool(t, "chromium", "Debian's chromium")),
@@ -25,20 +24,20 @@ func startBrowser(t *testing.T) context.Context {
 	t.Cleanup(func() {
 		within, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		_ = chromedp.Cancel(within) // what hangs is killed with the allocator
+		_ = chromedp.Cancel(within) // if this hangs, the process is killed with the allocator
 	})
 	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate("about:blank")))
 	return ctx
 }
 
-// openPage opens a page with storage and connections of its own, for browsers open six at most to
-// one place. What it writes to its console goes to take, a line each.
+// openPage opens a page with its own storage and connections, because browsers open at most six connections to one
+// host. Each line of its console is passed to take.
 func openPage(t *testing.T, browser context.Context, address string, take func(string)) context.Context {
 	t.Helper()
 	return openTab(t, browser, address, take, chromedp.WithNewBrowserContext())
 }
 
-// openTab is openPage for one that shares these with the other tabs.
+// openTab opens a page that shares storage and connections with the other tabs.
 func openTab(t *testing.T, browser context.Context, address string, take func(string), options ...chromedp.ContextOption) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(browser, 10*time.Minute)
@@ -65,7 +64,7 @@ func openTab(t *testing.T, browser context.Context, address string, take func(st
 	return ctx
 }
 
-// startPages runs the scripts, each in a page of the hub's own origin.
+// startPages runs each script in a page of the hub's own origin.
 func startPages(t *testing.T, base string, pages map[string]string, add func(string) *libraryClient) {
 	t.Helper()
 	files := httptest.NewServer(staticFiles())

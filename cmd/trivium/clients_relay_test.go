@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// relay passes connections on to an address, until they are reset.
+// relay forwards connections to an address until they are reset.
 type relay struct {
 	listener net.Listener
 	upstream string
@@ -52,7 +52,7 @@ func (r *relay) reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for conn := range r.conns {
-		_ = conn.SetLinger(0) // so that Close resets
+		_ = conn.SetLinger(0) // makes Close send a reset
 		conn.Close()
 	}
 }
@@ -61,7 +61,7 @@ func (r *relay) pass(conn *net.TCPConn) {
 	defer conn.Close()
 	up, err := net.Dial("tcp", r.upstream)
 	if err != nil {
-		_ = conn.SetLinger(0) // as from a host where nobody listens
+		_ = conn.SetLinger(0) // as a host does on which nothing listens
 		return
 	}
 	defer up.Close()
@@ -84,8 +84,7 @@ func (r *relay) pass(conn *net.TCPConn) {
 	copying.Wait()
 }
 
-// staticFiles serves clientsDir to pages of other origins. Like a bundler it finds the module that a
-// name without ".js" means.
+// staticFiles serves clientsDir to pages of other origins. Like a bundler, it resolves a module name without ".js".
 func staticFiles() http.Handler {
 	files := http.FileServer(http.Dir(clientsDir))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

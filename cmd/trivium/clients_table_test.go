@@ -13,19 +13,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// tableFile is the page with the table of TestClients between two marks. TRIVIUM_UPDATE=1 rewrites it.
+// tableFile is the page with the table of TestClients, between two marks. TRIVIUM_UPDATE=1 rewrites the table.
 const (
 	tableFile  = "../../docs/clients.md"
 	tableBegin = "<!-- table: TestClients -->\n"
 	tableEnd   = "<!-- end of table -->\n"
 )
 
-// tableRow is what the table says of a client beside its results.
+// tableRow is the part of a client's row besides its results.
 type tableRow struct {
 	program string // in testdata/clients
 	library string
-	source  string // of the version: a package of npm, a module of Go, or ""
-	set     string // what its user must set
+	source  string // where the version is pinned: a package of npm, a module of Go, or ""
+	set     string // settings that its user must change
 }
 
 const (
@@ -65,7 +65,7 @@ var tableRows = []tableRow{
 	{"python/requests-poll", "requests, long-poll, Python", "Debian 12", "a timeout of 60 s"},
 }
 
-// compareTable fails unless the table in the docs has these results.
+// compareTable fails unless the table in the docs shows these results.
 func compareTable(t *testing.T, results map[string]map[string]string) {
 	t.Helper()
 	var table strings.Builder
@@ -100,7 +100,7 @@ func compareTable(t *testing.T, results map[string]map[string]string) {
 	require.Equal(t, old, table.String(), "TRIVIUM_UPDATE=1 writes the table anew")
 }
 
-// version returns the version of a library that is pinned here.
+// version returns the pinned version of a library.
 func version(t *testing.T, source string) string {
 	t.Helper()
 	kind, name, _ := strings.Cut(source, " ")

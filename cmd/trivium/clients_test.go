@@ -27,14 +27,14 @@ import (
 // the URL in the variable HUB, and prints the number of each event.
 const clientsDir = "../../testdata/clients"
 
-// TestClients runs widely used client libraries through a drain, a TCP reset and a kill of the hub,
-// directly and behind proxies: each must print the numbers 1 to 34, in order, once. It takes minutes
-// and so runs only where TRIVIUM_CLIENTS is set: to 1, or to a pattern of the clients' names.
+// TestClients runs widely used client libraries through a drain, a TCP reset and a kill of the hub, directly and
+// behind proxies. Each must print the numbers 1 to 34 once and in order. The test takes minutes and runs only if
+// TRIVIUM_CLIENTS is 1 or a pattern of clients' names.
 func TestClients(t *testing.T) {
 	skipUnlessChosen(t)
 	programs := preparePrograms(t)
 	var mu sync.Mutex
-	results := map[string]map[string]string{} // of client, of front
+	results := map[string]map[string]string{} // by client, by front
 	t.Run("behind", func(t *testing.T) {
 		for _, f := range fronts {
 			t.Run(f.name, func(t *testing.T) {
@@ -56,7 +56,7 @@ func TestClients(t *testing.T) {
 	compareTable(t, results)
 }
 
-// chosen skips a test that takes long and much, unless TRIVIUM_CLIENTS is set.
+// skipUnlessChosen skips a long test unless TRIVIUM_CLIENTS is set.
 func skipUnlessChosen(t *testing.T) {
 	t.Helper()
 	if os.Getenv("TRIVIUM_CLIENTS") == "" {
@@ -64,13 +64,13 @@ func skipUnlessChosen(t *testing.T) {
 	}
 }
 
-// clientPrograms are those of TestClients.
+// clientPrograms are the programs of TestClients.
 type clientPrograms struct {
 	commands map[string][]string // by name
 	pages    map[string]string   // files below clientsDir, by name
 }
 
-// preparePrograms builds the clients in Go, and finds what runs the others.
+// preparePrograms builds the clients in Go, and locates the interpreters of the others.
 func preparePrograms(t *testing.T) clientPrograms {
 	t.Helper()
 	p := clientPrograms{map[string][]string{}, map[string]string{}}
@@ -114,15 +114,15 @@ func preparePrograms(t *testing.T) clientPrograms {
 	return p
 }
 
-// libraryClient is one client and what it printed.
+// libraryClient is one running client and its output.
 type libraryClient struct {
 	name string
 
 	mu    sync.Mutex
-	ready bool // an event that is not counted has arrived
+	ready bool // it has received an event that does not count
 	got   []int
-	said  strings.Builder // what is no number
-	lost  bool            // the program ended or was too late; the test does not wait for it
+	said  strings.Builder // output lines that are not numbers
+	lost  bool            // the program ended or was too late, so the test does not wait for it
 }
 
 func (c *libraryClient) isReady() bool {
@@ -131,14 +131,14 @@ func (c *libraryClient) isReady() bool {
 	return c.ready
 }
 
-// words returns what the client printed beside numbers.
+// words returns the client's output without numbers.
 func (c *libraryClient) words() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.said.String()
 }
 
-// take notes a line that the client has printed.
+// take records a line of the client's output.
 func (c *libraryClient) take(line string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -146,7 +146,7 @@ func (c *libraryClient) take(line string) {
 		c.ready = true
 	} else if err == nil {
 		c.got = append(c.got, n)
-	} else if strings.HasPrefix(line, "ended") { // and it will not come back
+	} else if strings.HasPrefix(line, "ended") { // the client will not reconnect
 		c.lost = true
 	} else if c.said.Len() < 4<<10 {
 		c.said.WriteString(line + "\n")
@@ -166,7 +166,7 @@ func (c *libraryClient) giveUp() {
 	c.lost = true
 }
 
-// result returns how many of the events arrived, and what was wrong with them.
+// result returns how many of the events arrived, and which faults were seen.
 func (c *libraryClient) result() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -191,20 +191,20 @@ func (c *libraryClient) result() string {
 	return fmt.Sprintf("%d of %d%s", len(seen), showEvents, fault)
 }
 
-// clientRun is all clients before one front.
+// clientRun is all clients behind one front.
 type clientRun struct {
 	t       *testing.T
 	args    []string
-	url     string // of the hub, past the front
+	url     string // of the hub itself
 	hub     *process
-	relay   *relay // what the clients connect to
+	relay   *relay // the clients connect to it
 	clients []*libraryClient
 	sent    int
 }
 
 const showEvents = 34
 
-// clientPatience is how long a client may take to come back.
+// clientPatience is how long a client may take to reconnect.
 const clientPatience = 2 * time.Minute
 
 func startClientRun(t *testing.T, f front, programs clientPrograms) *clientRun {
@@ -269,7 +269,7 @@ func (r *clientRun) startCommand(name string, command, env []string) {
 	})
 }
 
-// awaitReaders publishes event 0, which does not count, until every client has had one.
+// awaitReaders publishes event 0, which does not count, until every client has received one.
 func (r *clientRun) awaitReaders() {
 	r.t.Helper()
 	for deadline := time.Now().Add(clientPatience); ; time.Sleep(300 * time.Millisecond) {
@@ -301,7 +301,7 @@ func (r *clientRun) publish(n int) {
 	}
 }
 
-// await waits until every client has all that was published, or has missed its time.
+// await waits until every client has received all published events, or is too late.
 func (r *clientRun) await() {
 	deadline := time.Now().Add(clientPatience)
 	for _, c := range r.clients {
@@ -315,7 +315,7 @@ func (r *clientRun) await() {
 	}
 }
 
-// play does to the hub what happens to hubs. Events 9 and 26 are published while nobody is connected.
+// runOutages restarts, resets and kills the hub. Events 9 and 26 are published while no client is connected.
 func (r *clientRun) runOutages() {
 	r.publish(8)
 	r.await()
@@ -343,7 +343,7 @@ func (r *clientRun) runOutages() {
 	require.Equal(r.t, showEvents, r.sent)
 }
 
-// start starts the hub, whose certificate, if it has one, nobody has signed.
+// start starts the hub, with a self-signed certificate if it uses TLS.
 func (r *clientRun) start() {
 	r.hub = serve(r.t, binary(r.t, r.args...))
 	r.hub.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}

@@ -16,13 +16,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// shownEvent is what the SDK knows of an event.
+// shownEvent is an event as the SDK decoded it.
 type shownEvent struct {
 	Attributes map[string]string `json:"attributes"`
 	Data       []byte            `json:"data"`
 }
 
-// cloudEventsSDK builds the program that sends and reads events by the official SDK.
+// cloudEventsSDK builds the program that sends and reads events with the official SDK.
 func cloudEventsSDK(t *testing.T) func(stdin string, arguments ...string) []shownEvent {
 	t.Helper()
 	dir := filepath.Join("..", "..", "testdata", "cloudevents")
@@ -53,8 +53,8 @@ func cloudEventsSDK(t *testing.T) func(stdin string, arguments ...string) []show
 	}
 }
 
-// TestCloudEventsSDK: what the official SDK sends in any mode, it reads from each transport as it was, once
-// though it was sent twice; and what was no CloudEvent is a valid one for it.
+// An event that the official SDK sends, in any mode and twice, arrives once and unchanged over each transport.
+// Events that were not published as CloudEvents are valid for the SDK too.
 func TestCloudEventsSDK(t *testing.T) {
 	sdk := cloudEventsSDK(t)
 	p := serve(t, program(t, nil, append(anyPorts, "--cloudevents-source", "https://hub.example.com")...))

@@ -13,8 +13,8 @@ func TestWithoutSecrets(t *testing.T) {
 		withoutSecrets([]string{"trivium", "--nats-url=nats://u:p@ss@a:4222,tls://b,nats://token@c", "nats://a:4222", "https://x/y?key=secret", "a@b?c", "ws://u:p@a/?q"}))
 }
 
-// TestWarnsOfSecretOnCommandLine: the hub warns of a URL with a secret that others can see, names a better
-// place, and keeps it out of its profiles.
+// The hub warns of a secret in a URL on its command line, which other users can see, names a better place, and
+// removes the secret from its profiles.
 func TestWarnsOfSecretOnCommandLine(t *testing.T) {
 	const secret = "hunter2"
 	jwks := "https://127.0.0.1:1/jwks.json?key=" + secret

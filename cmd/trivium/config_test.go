@@ -15,7 +15,7 @@ import (
 	"github.com/trivium-hub/trivium/transports"
 )
 
-// parseServe reads settings as the program does, short of telling what is wrong.
+// parseServe parses settings as the program does, but does not report invalid ones.
 func parseServe(t *testing.T, env map[string]string, args ...string) *ServeConfig {
 	t.Helper()
 	var cli commands
@@ -125,7 +125,7 @@ func TestLogger(t *testing.T) {
 	}{
 		{"text", "level=WARN msg=loud\n"},
 		{"json", `{"level":"WARN","msg":"loud"}` + "\n"},
-		{"", `{"level":"WARN","msg":"loud"}` + "\n"}, // a buffer is no terminal
+		{"", `{"level":"WARN","msg":"loud"}` + "\n"}, // the output is not a terminal, so the format is JSON
 	}
 	for _, tt := range tests {
 		t.Run(tt.format, func(t *testing.T) {
@@ -133,7 +133,7 @@ func TestLogger(t *testing.T) {
 			c := &ServeConfig{LogLevel: slog.LevelWarn, LogFormat: tt.format}
 			logger := c.newLogger(&out)
 			require.False(t, logger.Enabled(t.Context(), slog.LevelInfo))
-			record := slog.NewRecord(time.Time{}, slog.LevelWarn, "loud", 0) // no time, no time in the text
+			record := slog.NewRecord(time.Time{}, slog.LevelWarn, "loud", 0) // a record without time has no time in the text
 			require.NoError(t, logger.Handler().Handle(t.Context(), record))
 			require.Equal(t, tt.want, out.String())
 		})

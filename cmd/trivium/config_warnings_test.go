@@ -13,7 +13,7 @@ import (
 // TestWarnsOfReadableSecrets checks that --check and the start warn of a secret that every user may read.
 func TestWarnsOfReadableSecrets(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		return // its rights are not looked at
+		return // Windows has no such permissions
 	}
 	secret := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(secret, []byte(strings.Repeat("x", 32)), 0o600))

@@ -20,7 +20,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// get asks for a path of the main listener without a token.
+// get requests a path of the main listener without a token.
 func (p *process) get(path string, header http.Header) (*http.Response, string) {
 	p.t.Helper()
 	r, err := http.NewRequest(http.MethodGet, "http://"+p.http+path, nil)
@@ -37,7 +37,7 @@ func (p *process) get(path string, header http.Header) (*http.Response, string) 
 	return response, string(body)
 }
 
-// buildState is what a page that waits is told.
+// buildState returns the state of the build as a waiting page receives it.
 func (p *process) buildState() (state, detail string) {
 	p.t.Helper()
 	response, body := p.get("/demo/build", nil)
@@ -47,7 +47,7 @@ func (p *process) buildState() (state, detail string) {
 	return got.State, got.Detail
 }
 
-// TestDemoUnderGoRun runs the hub from the checkout, as README says, in a directory that is none.
+// go run starts the hub with the demo, as the README says, also in another directory than the checkout.
 func TestDemoUnderGoRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds the program and the page")
@@ -59,7 +59,7 @@ func TestDemoUnderGoRun(t *testing.T) {
 	cmd.Env = withoutSettings(os.Environ())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p := serve(t, cmd)
-	// go run passes no signal on; a terminal would send it to both.
+	// go run does not forward signals; a terminal sends them to both processes.
 	t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 	require.Contains(t, p.log(), "http://"+p.http+"/demo/#token="+p.token+"\n")
 	state, detail := "building", ""
@@ -80,11 +80,11 @@ func TestDemoUnderGoRun(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, string(want), loader)
 	require.NoError(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGINT))
-	p.wait() // for both; the code is that of go run, which was interrupted
+	p.wait() // waits for both processes; the exit code is that of the interrupted go run
 	require.Contains(t, p.log(), `"msg":"ended"`)
 }
 
-// TestDemoGrantsNoAccess: the page needs no token, but all else is judged as on other open routes.
+// The demo page needs no token, but its other routes have the same access rules as all open routes.
 func TestDemoGrantsNoAccess(t *testing.T) {
 	closed := serve(t, program(t, nil, anyPorts...))
 	open := serve(t, program(t, nil, append(anyPorts, "--auth", "none")...))
@@ -127,12 +127,12 @@ func TestDemoGrantsNoAccess(t *testing.T) {
 	require.Contains(t, detail, "go generate ./wasmdemo")
 }
 
-// TestOnlyGoRunBuilds: the same program builds nothing in the checkout it is of where it was built for
-// good, and where go run puts it, it does; then it ends what it started, within its time.
+// A hub started by go run builds the page in the checkout; an installed one does not. At the end it stops the build
+// that it started, in time.
 func TestOnlyGoRunBuilds(t *testing.T) {
 	bin := t.TempDir()
 	started := filepath.Join(bin, "started")
-	// It never ends by itself, nor when it is told to.
+	// This build never ends by itself and ignores interrupts.
 	require.NoError(t, os.WriteFile(filepath.Join(bin, "go"), []byte("#!/bin/sh\ntrap '' INT\necho $$ >'"+started+"'\nwhile :; do sleep 1; done\n"), 0o755))
 	installed := binary(t, anyPorts...)
 	installed.Dir = moduleRoot

@@ -50,7 +50,7 @@ func TestAnchorsFollowGitHub(t *testing.T) {
 	require.Equal(t, []string{"a-page--more", "its-code_1", "again", "again-1"}, anchors(page))
 }
 
-// TestCitedAnchorsExist checks each link into a page of docs or README, wherever in the repository it stands.
+// Each link to a page in docs or to the README, anywhere in the repository, has an existing anchor.
 func TestCitedAnchorsExist(t *testing.T) {
 	const root = "../.."
 	known := map[string][]string{}

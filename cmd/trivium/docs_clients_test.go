@@ -21,7 +21,7 @@ import (
 // protocolPrograms is the directory of the clients in docs/protocol.md. Each file exports a function subscribe.
 const protocolPrograms = "../../testdata/protocol"
 
-// How a test calls subscribe of the file %q: what arrives goes to standard output.
+// Programs that call subscribe of the file %q and print what arrives.
 const (
 	runJavaScript = `import { subscribe } from %q;
 await subscribe({
@@ -79,8 +79,8 @@ func protocolCommands(t *testing.T) map[string][]string {
 	return commands
 }
 
-// TestProtocolProgramsLoseNothing runs the programs through a restart of the hub, with events published while
-// nobody is connected, and a TCP reset: each must get every event once, in order, and report the gap at the start.
+// The programs receive every event once and in order, and report the gap at the start, through a restart of the hub
+// with events published meanwhile and a TCP reset.
 func TestProtocolProgramsLoseNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("restarts take long")
@@ -94,7 +94,7 @@ func TestProtocolProgramsLoseNothing(t *testing.T) {
 	})
 }
 
-// TestProtocolProgramsInBrowser does the same with those in JavaScript, in a page of the hub's origin.
+// The same holds for the JavaScript programs in a page of the hub's origin.
 func TestProtocolProgramsInBrowser(t *testing.T) {
 	if testing.Short() {
 		t.Skip("restarts take long")
@@ -120,7 +120,7 @@ func TestProtocolProgramsInBrowser(t *testing.T) {
 	})
 }
 
-// playProtocol starts a hub and what begin starts, and has it restarted and reset.
+// playProtocol starts a hub, calls begin to start the programs, then restarts the hub and resets the connections.
 func playProtocol(t *testing.T, begin func(r *clientRun, base string)) {
 	ports := freePorts(t, 2)
 	address := fmt.Sprintf("127.0.0.1:%d", ports[0])
@@ -140,7 +140,7 @@ func playProtocol(t *testing.T, begin func(r *clientRun, base string)) {
 	code, _ := r.hub.wait()
 	require.Equal(t, exitDone, code)
 	start()
-	r.publish(4) // some of them before the programs have come back
+	r.publish(4) // some of them before the programs have reconnected
 	r.await()
 
 	r.relay.reset()
@@ -159,8 +159,8 @@ func playProtocol(t *testing.T, begin func(r *clientRun, base string)) {
 	}
 }
 
-// TestProtocolProgramsEndWhenRefused runs the programs with a wrong token. The WebSocket of Node.js sends no
-// Origin and does not show the status, so that program goes on trying.
+// The programs end if their token is wrong. The WebSocket of Node.js sends no Origin and does not expose the
+// status, so that program keeps trying.
 func TestProtocolProgramsEndWhenRefused(t *testing.T) {
 	t.Parallel()
 	commands := protocolCommands(t)
@@ -189,7 +189,7 @@ var gapLine = regexp.MustCompile(`(?m)^gap .*$`)
 
 var programBlock = regexp.MustCompile("(?ms)^```\\w+ file=(\\S+)\n(.*?)^```$")
 
-// TestProtocolShowsPrograms compares the programs of the page with the files that the tests run.
+// The programs shown in the page are the files that the tests run.
 func TestProtocolShowsPrograms(t *testing.T) {
 	shown := programBlock.FindAllStringSubmatch(readProtocol(t), -1)
 	require.Len(t, shown, 6)

@@ -130,7 +130,7 @@ func (h *exampleHub) actual(text string) string {
 	return strings.NewReplacer(exampleEpoch, h.epoch, "$HUB", "http://"+h.http).Replace(text)
 }
 
-// runHTTP runs a request and its answer, which begins with a line "HTTP/1.1 …".
+// runHTTP sends a request and compares its answer, which begins with a line "HTTP/1.1 …".
 func (h *exampleHub) runHTTP(t *testing.T, e example) {
 	request, answer, found := strings.Cut(e.text, "\n\nHTTP/1.1 ")
 	require.True(t, found, "there is no answer")
@@ -151,14 +151,14 @@ func (h *exampleHub) runHTTP(t *testing.T, e example) {
 	_, err = io.WriteString(conn, strings.ReplaceAll(head, "\n", "\r\n")+"\r\n\r\n"+body)
 	require.NoError(t, err)
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	require.NoError(t, err) // its body is not closed: that would read a stream to its end
+	require.NoError(t, err) // the body is not closed, because that would read a stream to its end
 
 	wantHead, wantBody, _ := strings.Cut(answer, "\n\n")
 	got := "HTTP/1.1 " + response.Status
 	for line := range strings.SplitSeq(wantHead, "\n") {
 		if name, _, isField := strings.Cut(line, ": "); isField {
 			value := response.Header.Get(name)
-			if name == "Connection" && response.Close { // which ReadResponse has taken out
+			if name == "Connection" && response.Close { // ReadResponse removes this header
 				value = "close"
 			}
 			got += "\n" + name + ": " + value
@@ -168,7 +168,7 @@ func (h *exampleHub) runHTTP(t *testing.T, e example) {
 	h.requireSame(t, wantBody, h.readBody(t, response, e.then, strings.Count(wantBody, "\n")+1))
 }
 
-// readBody reads the whole body, or so many lines of a stream.
+// readBody reads the whole body, or count lines of a stream.
 func (h *exampleHub) readBody(t *testing.T, response *http.Response, then string, count int) string {
 	var body strings.Builder
 	lines := bufio.NewReader(response.Body)
@@ -188,7 +188,7 @@ func (h *exampleHub) readBody(t *testing.T, response *http.Response, then string
 	return strings.TrimSpace(body.String())
 }
 
-// runWebSocket runs a conversation: "> " begins what is sent, the request first, and "< " what is received.
+// runWebSocket runs a conversation. Lines with "> " are sent, the request first; lines with "< " are received.
 func (h *exampleHub) runWebSocket(t *testing.T, e example) {
 	lines := strings.Split(h.actual(e.text), "\n")
 	path := strings.TrimPrefix(lines[0], "> GET ")
@@ -202,7 +202,7 @@ func (h *exampleHub) runWebSocket(t *testing.T, e example) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	var raw net.Conn // beneath the library, for frames that it would not send
+	var raw net.Conn // the connection below the library, for frames that the library does not send
 	transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (_ net.Conn, err error) {
 		raw, err = new(net.Dialer).DialContext(ctx, network, address)
 		return raw, err

@@ -15,15 +15,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// exampleHub is a hub for examples. It has three events, of the topics orders.eu, orders.us and notes.welcome.
+// exampleHub is a hub for examples. It has three events, with the topics orders.eu, orders.us and notes.welcome.
 type exampleHub struct {
 	*process
 	epoch  string
-	tokens string // path of the file of tokens, if the hub has one
+	tokens string // path of the tokens file, if the hub has one
 }
 
-// exampleHubs are the hubs that examples name, each of which is started for one example: their flags, and
-// what is done before the example runs. %s stands for the file of tokens.
+// exampleHubs are the hubs that examples name: their flags, in which %s stands for the tokens file, and what is
+// done before the example. Each example gets a new hub.
 var exampleHubs = map[string]struct {
 	flags   string
 	prepare func(*testing.T, *exampleHub)
@@ -40,7 +40,7 @@ var exampleHubs = map[string]struct {
 	"draining":        {flags: "--auth none --drain 12h", prepare: beginDrain},
 }
 
-// exampleActions are what examples name with then.
+// exampleActions are the actions that examples name with then.
 var exampleActions = map[string]func(*testing.T, *exampleHub){
 	"drain":  func(_ *testing.T, h *exampleHub) { h.signal(syscall.SIGTERM) },
 	"revoke": func(t *testing.T, h *exampleHub) { h.writeTokens(t, "") },
@@ -77,7 +77,7 @@ func startExampleHub(t *testing.T, name string) *exampleHub {
 	var receipt struct{ ID string }
 	require.NoError(t, json.Unmarshal([]byte(answer), &receipt))
 	h.epoch, _, _ = strings.Cut(receipt.ID, "-")
-	if hasTokens { // whose rates are not used up
+	if hasTokens { // a token without rate limits
 		h.token = tokenOf("alice")
 	}
 	if kind.prepare != nil {
@@ -88,7 +88,7 @@ func startExampleHub(t *testing.T, name string) *exampleHub {
 
 func tokenOf(name string) string { return "token-of-" + name }
 
-// writeTokens puts these tokens into the file in place of all others: a name, and what it may subscribe to.
+// writeTokens replaces the tokens file by these tokens: each a name and the topics that it may subscribe to.
 func (h *exampleHub) writeTokens(t *testing.T, rights ...string) {
 	text := "tokens:\n"
 	for _, right := range rights {
@@ -104,7 +104,7 @@ func (h *exampleHub) writeTokens(t *testing.T, rights ...string) {
 	require.NoError(t, os.Rename(draft, h.tokens))
 }
 
-// overdrawRate publishes more at once than the rate allows in a long time.
+// overdrawRate publishes many more events at once than the rate allows.
 func overdrawRate(_ *testing.T, h *exampleHub) {
 	h.publish("application/json", "["+strings.Repeat(`{"topic":"many","data":1},`, 999)+`{"topic":"many","data":1}]`)
 }

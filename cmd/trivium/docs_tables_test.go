@@ -29,7 +29,7 @@ func readProtocol(t *testing.T) string {
 	return string(page)
 }
 
-// matches returns what the pattern's group matches in a text, each once and sorted.
+// matches returns the texts that the pattern's group matches, sorted and without duplicates.
 func matches(pattern *regexp.Regexp, text string) (found []string) {
 	for _, match := range pattern.FindAllStringSubmatch(text, -1) {
 		found = append(found, match[1])
@@ -47,21 +47,21 @@ func TestProtocolSignedDatagram(t *testing.T) {
 	require.True(t, bytes.HasSuffix([]byte(match[2]), payload))
 }
 
-// TestProtocolListsProblems compares the table of errors with the codes of transports/problems.
+// The table of errors in docs/protocol.md lists the codes of transports/problems.
 func TestProtocolListsProblems(t *testing.T) {
 	source, err := os.ReadFile("../../transports/problems/problems.go")
 	require.NoError(t, err)
 	require.Equal(t, matches(problemCode, string(source)), matches(problemRow, readProtocol(t)))
 }
 
-// TestProtocolShowsCloseCodes finds an example of every close code but 1011, which only a fault in the hub has.
+// docs/protocol.md has an example of every close code but 1011, which only a fault of the hub causes.
 func TestProtocolShowsCloseCodes(t *testing.T) {
 	page := readProtocol(t)
 	listed := slices.DeleteFunc(matches(closeRow, page), func(code string) bool { return code == "1011" })
 	require.Equal(t, listed, matches(closeExample, page))
 }
 
-// TestProtocolNamesFlags finds every flag of the page in the help of trivium serve.
+// Every flag in docs/protocol.md is in the help of trivium serve.
 func TestProtocolNamesFlags(t *testing.T) {
 	help, err := program(t, nil, "serve", "--help").CombinedOutput()
 	require.NoError(t, err)

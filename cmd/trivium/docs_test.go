@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// page returns a page of the documentation, by its path from the top of the repository.
+// page returns a page of the documentation. The path is relative to the repository.
 func page(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(moduleRoot, path))
@@ -41,7 +41,7 @@ var (
 	link     = regexp.MustCompile(`\]\(([^()\s]+)\)`)
 )
 
-// TestLinksResolve: each relative link in the README, in docs and in the other pages at the top leads to a file or
+// Each relative link in the README, in docs and in the other pages at the top leads to an existing file or
 // directory, and its anchor to a heading.
 func TestLinksResolve(t *testing.T) {
 	t.Parallel()
@@ -65,12 +65,12 @@ func TestLinksResolve(t *testing.T) {
 	}
 }
 
-// TestReadmeIsShort: the README stays a page to be read in one sitting.
+// The README stays short enough to be read at once.
 func TestReadmeIsShort(t *testing.T) {
 	require.Less(t, strings.Count(page(t, "README.md"), "\n"), 200)
 }
 
-// rows returns the cells of the table that a comment begins in docs/operations.md.
+// rows returns the cells of the table in docs/operations.md that follows a comment with the mark.
 func rows(t *testing.T, mark string) (cells [][]string) {
 	t.Helper()
 	_, table, found := strings.Cut(page(t, "docs/operations.md"), "<!-- "+mark)
@@ -88,7 +88,7 @@ func rows(t *testing.T, mark string) (cells [][]string) {
 	return cells
 }
 
-// TestSettingsDocumented: docs/operations.md has a row for each flag of trivium serve, with its default.
+// docs/operations.md has a row for each flag of trivium serve, with its default.
 func TestSettingsDocumented(t *testing.T) {
 	var cli commands
 	parser, err := kong.New(&cli, (&sources{}).options()...)
@@ -116,7 +116,7 @@ func TestSettingsDocumented(t *testing.T) {
 	require.Equal(t, want, got)
 }
 
-// TestMetricsDocumented: docs/operations.md has a row for each metric of the hub.
+// docs/operations.md has a row for each metric of the hub.
 func TestMetricsDocumented(t *testing.T) {
 	// Metrics are described in metrics*.go, each by one call.
 	sources, err := filepath.Glob("metrics*.go")
@@ -139,7 +139,7 @@ func TestMetricsDocumented(t *testing.T) {
 	require.Equal(t, want, got)
 }
 
-// TestProxyRecipesShown: docs/proxies.md shows the configurations that TestProxies runs.
+// docs/proxies.md shows the configurations that TestProxies runs.
 func TestProxyRecipesShown(t *testing.T) {
 	text := page(t, "docs/proxies.md")
 	for _, f := range []string{"nginx.conf", "haproxy.cfg", "Caddyfile", "apache.conf"} {
@@ -148,7 +148,7 @@ func TestProxyRecipesShown(t *testing.T) {
 	}
 }
 
-// TestArchitectureNamesExist: each name such as hub.Engine or connection.Writer in docs/architecture.md is one of the code.
+// Each name such as hub.Engine or connection.Writer in docs/architecture.md exists in the code.
 func TestArchitectureNamesExist(t *testing.T) {
 	t.Parallel()
 	dirs := map[string]string{
@@ -160,7 +160,7 @@ func TestArchitectureNamesExist(t *testing.T) {
 	for _, match := range regexp.MustCompile("`(\\w+)\\.([A-Z]\\w*)(?:\\.([A-Z]\\w*))?`").FindAllStringSubmatch(page(t, "docs/architecture.md"), -1) {
 		dir, known := dirs[match[1]]
 		if !known {
-			continue // Hub.mu, Writer.mu and the like
+			continue // fields such as Hub.mu
 		}
 		sources, err := filepath.Glob(filepath.Join(moduleRoot, dir, "*.go"))
 		require.NoError(t, err)

@@ -20,14 +20,14 @@ import (
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// embedded begins the program on a store.
+// embedded starts the program on a store.
 func embedded(t *testing.T, store string, args ...string) *process {
 	t.Helper()
 	args = append([]string{"--auth", "none", "--engine", "embedded", "--store", store, "--log-level", "info"}, args...)
 	return serve(t, binary(t, append(anyPorts, args...)...))
 }
 
-// TestMaxEventSize: what a kept log has no room for is too large, however long an int is.
+// An event that the retained log cannot hold is refused as too large, on 32-bit systems too.
 func TestMaxEventSize(t *testing.T) {
 	for _, row := range []struct {
 		engine        string
@@ -55,8 +55,8 @@ func idOf(t *testing.T, receipt string) string {
 	return r.ID
 }
 
-// TestRestartKeepsCursors: what was published before a restart is read after it, from where a subscriber
-// stood; keys are known, and a second process is kept out meanwhile.
+// After a restart a subscriber continues from its cursor, and idempotency keys are still known. A second process on
+// the same store is refused.
 func TestRestartKeepsCursors(t *testing.T) {
 	t.Parallel()
 	store := t.TempDir()
@@ -89,8 +89,8 @@ func TestRestartKeepsCursors(t *testing.T) {
 	require.Equal(t, first, p.poll("wait=0&last=4").Events[0].ID.String())
 }
 
-// loadPublisher publishes as fast as it is answered until the process is gone: singles, arrays, keyed ones and
-// datagrams. What was acknowledged goes into acked, by the ID that was told.
+// loadPublisher publishes single events, arrays, keyed events and datagrams until the process ends. Acknowledged
+// events are recorded in acked by their IDs.
 type loadPublisher struct {
 	p     *process
 	round int
@@ -142,7 +142,7 @@ func (l *loadPublisher) run(publisher int) {
 	}
 }
 
-// follow reads the stream until it breaks, and gives what it saw, by ID.
+// follow reads the stream until it breaks, and returns the received data by ID.
 func (l *loadPublisher) follow(stream *decode.SSEDecoder) map[string]string {
 	seen := map[string]string{}
 	for {
@@ -156,15 +156,14 @@ func (l *loadPublisher) follow(stream *decode.SSEDecoder) map[string]string {
 	}
 }
 
-// TestKillLosesNothing kills the program again and again, at any moment, under load: what it has acknowledged is
-// there when it is back, no cursor is lost, and no ID is given twice, not even one that only a
-// subscriber had seen.
+// The program is killed repeatedly under load. Afterwards all acknowledged events are there, every cursor is valid,
+// and no ID is assigned twice, not even one that only a subscriber has seen.
 func TestKillLosesNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts a hub again and again")
 	}
 	t.Parallel()
-	const stores = 4 // side by side
+	const stores = 4 // tested in parallel
 	rounds := 20
 	if os.Getenv("TRIVIUM_LONG") != "" {
 		rounds = 1000
@@ -181,7 +180,7 @@ func TestKillLosesNothing(t *testing.T) {
 	all.Wait()
 }
 
-// seedOf gives the seed of TRIVIUM_SEED, or one that it logs.
+// seedOf returns the seed in TRIVIUM_SEED, or a random one that it logs.
 func seedOf(t *testing.T) uint64 {
 	t.Helper()
 	seed := rand.Uint64()
@@ -220,7 +219,7 @@ func killAgain(t *testing.T, rng *rand.Rand, rounds int) {
 			defer l.mu.Unlock()
 			return len(l.acked) > 1
 		}, patience, time.Millisecond)
-		time.Sleep(time.Duration(rng.IntN(150)) * time.Millisecond) // load, for a while
+		time.Sleep(time.Duration(rng.IntN(150)) * time.Millisecond) // publish for a while
 		p.signal(syscall.SIGKILL)
 		publishers.Wait()
 		p.wait()
@@ -241,8 +240,8 @@ func killAgain(t *testing.T, rng *rand.Rand, rounds int) {
 	require.Greater(t, len(known), rounds)
 }
 
-// catchUp reads all that follows the cursor into known, where nothing may be otherwise, and gives the
-// newest cursor.
+// catchUp reads all events after the cursor and adds them to known, requires that none differs from it, and returns
+// the newest cursor.
 func (p *process) catchUp(cursor string, known map[string]string) string {
 	p.t.Helper()
 	for last := uint64(0); ; {
@@ -264,5 +263,5 @@ func (p *process) catchUp(cursor string, known map[string]string) string {
 	}
 }
 
-// newest is the position of the newest event.
+// newest returns the position of the newest event.
 func (p *process) newest() string { return p.stats().Position }

@@ -21,8 +21,8 @@ func dataAfter(t *testing.T, last string, next func() (data string, isEvent bool
 	return all
 }
 
-// TestErase: an event that was erased on the admin listener comes over no transport, and no gap instead of
-// it; nobody else may erase, and what cannot be erased is answered by why.
+// An event erased through the admin listener is delivered over no transport, without a gap. Other listeners do not
+// erase, and an event that cannot be erased gets an error with the reason.
 func TestErase(t *testing.T) {
 	for _, engine := range []string{engineMemory, engineEmbedded} {
 		t.Run(engine, func(t *testing.T) {
@@ -91,7 +91,8 @@ func TestErase(t *testing.T) {
 	}
 }
 
-// requireNoneOf resumes before and at the erased events 1 and 3 of five, over all transports.
+// requireNoneOf resumes before and at the erased events 1 and 3 of five, over all transports, and requires that
+// they do not arrive.
 func requireNoneOf(t *testing.T, p *process, ids []string) {
 	for i, want := range [][]string{{`"secret 2"`, `"secret 4"`}, {`"secret 2"`, `"secret 4"`}, {`"secret 4"`}, {`"secret 4"`}} {
 		query := "topic=a&cursor=" + ids[i]

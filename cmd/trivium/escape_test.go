@@ -13,11 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// controlText is what a hub or a proxy may send to change a terminal, or to forge a line of its own.
+// controlText is text from a hub or a proxy that would change a terminal or forge a log line.
 const controlText = "\x1b]0;title\x07\x1b[2J\u009b31m\u202e\r\nforged\x7f"
 
-// TestHubAnswersCannotControlTerminal: what pub, sub and bench print of a hub's answer does no more than be
-// shown.
+// pub, sub and bench escape control characters in the answers of a hub.
 func TestHubAnswersCannotControlTerminal(t *testing.T) {
 	text, err := json.Marshal(map[string]any{"type": "urn:trivium:problem:forbidden", "status": 403, "title": controlText, "detail": controlText, "parameter": controlText})
 	require.NoError(t, err)
@@ -29,7 +28,7 @@ func TestHubAnswersCannotControlTerminal(t *testing.T) {
 			_, _ = w.Write([]byte(body))
 		}))
 		defer hub.Close()
-		out, _ := program(t, nil, append(args, "--url", hub.URL)...).CombinedOutput() // its exit code is for others
+		out, _ := program(t, nil, append(args, "--url", hub.URL)...).CombinedOutput() // the exit code is tested elsewhere
 		require.Contains(t, string(out), `forged`)
 		for line := range strings.Lines(string(out)) {
 			line = strings.TrimSuffix(line, "\n")
@@ -42,13 +41,13 @@ func TestHubAnswersCannotControlTerminal(t *testing.T) {
 	for _, transport := range []string{"sse", "longpoll", "websocket"} {
 		refused("sub", "--transport", transport, "a")
 	}
-	// An id is printed on standard output.
+	// An ID is printed to standard output.
 	done, err := json.Marshal(map[string]any{"id": controlText, "count": 1})
 	require.NoError(t, err)
 	check("application/json", http.StatusOK, string(done), "pub", "a", "1")
 }
 
-// TestLogCannotControlTerminal: what JSON lets stand as it is, a terminal that shows the log may obey.
+// Log lines escape characters that JSON allows but that a terminal would obey.
 func TestLogCannotControlTerminal(t *testing.T) {
 	for _, format := range []string{"json", "text"} {
 		var out bytes.Buffer

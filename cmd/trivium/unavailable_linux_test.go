@@ -19,13 +19,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// refusedPublish is the answer to the first publish that was not taken.
+// refusedPublish is the answer to the first publish that the hub refused.
 type refusedPublish struct {
 	answer string
 	err    error // of the connection
 }
 
-// publishUntilRefused posts the body again and again, and returns the first answer that is no receipt.
+// publishUntilRefused posts the body repeatedly, and returns the first answer that is not a receipt.
 func (p *process) publishUntilRefused(contentType, body string) refusedPublish {
 	for {
 		r, err := http.NewRequest(http.MethodPost, "http://"+p.http+"/publish", strings.NewReader(body))
@@ -45,7 +45,7 @@ func (p *process) publishUntilRefused(contentType, body string) refusedPublish {
 	}
 }
 
-// streamUntilRefused sends lines in one request without an end, and returns its answer.
+// streamUntilRefused sends lines in one endless request, and returns its answer.
 func (p *process) streamUntilRefused(line string) refusedPublish {
 	in, out := io.Pipe()
 	go func() {
@@ -71,8 +71,8 @@ func (p *process) streamUntilRefused(line string) refusedPublish {
 	return refusedPublish{fmt.Sprintf("%d, Retry-After %q: %s", response.StatusCode, response.Header.Get("Retry-After"), text), err}
 }
 
-// sendUntilRefused publishes over WebSocket, one event after the other, and returns the first answer that
-// is no acknowledgement.
+// sendUntilRefused publishes event after event over WebSocket, and returns the first answer that is not an
+// acknowledgement.
 func (p *process) sendUntilRefused(conn *websocket.Conn, data string) refusedPublish {
 	for n := 1; ; n++ {
 		command := fmt.Sprintf(`{"op":"publish","id":"%d","topic":"a","data":%s}`, n, data)
@@ -98,8 +98,8 @@ func (p *process) sendUntilRefused(conn *websocket.Conn, data string) refusedPub
 	}
 }
 
-// TestPublishUnderWayIsAnswered: when the stream is deleted or the disk is full, each publish that is under way
-// is answered as unavailable, on every route, though the hub ends.
+// When the stream is deleted or the disk is full, the hub ends, but first answers each publish under way, on every
+// route, as unavailable.
 func TestPublishUnderWayIsAnswered(t *testing.T) {
 	for _, row := range []struct {
 		name  string
