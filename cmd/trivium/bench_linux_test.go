@@ -123,7 +123,7 @@ func serveNATS(t *testing.T, configure ...func(*natsserver.Options)) *natsserver
 func accountEngine(t *testing.T, r *bench.Result, engine string) {
 	t.Helper()
 	require.Positive(t, r.Hub.CPUPerDelivery)
-	if r.Scenario == bench.Ingest && r.Floor == nil { // only a scenario over the network has a floor
+	if r.Scenario == bench.Ingest && r.Floor == nil { // ingest over the network has no floor
 		require.Positive(t, r.Hub.DeliveriesPerSecond)
 		return
 	}

@@ -75,7 +75,8 @@ func TestDefaults(t *testing.T) {
 	}, parseServe(t, nil))
 }
 
-// TestPrecedence sets each kind of value in the first n of file, environment and flag.
+// TestPrecedence sets each kind of value in a file, then also in the environment, then also by a flag. The last one
+// wins.
 func TestPrecedence(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "trivium.yaml")
 	require.NoError(t, os.WriteFile(path, []byte(

@@ -26,15 +26,15 @@ import (
 // recipes is the directory of the proxy configurations that docs/proxies.md shows.
 const recipes = "../../testdata/proxies"
 
-// front is what stands before a hub: nothing, or a proxy configured by its recipe.
+// front is what clients connect to: the hub itself, or a proxy configured by its recipe.
 type front struct {
 	name    string
-	program string // "": none
+	program string // "": no proxy
 	tls     bool
-	hubTLS  bool // of the hub itself
-	// configure returns the arguments of the program, whose files it writes to dir.
+	hubTLS  bool // the hub uses TLS
+	// configure writes the program's files to dir and returns its arguments.
 	configure func(t *testing.T, dir, recipe, listen string) []string
-	recipe    string // file
+	recipe    string // file name
 }
 
 var fronts = []front{
@@ -46,11 +46,11 @@ var fronts = []front{
 	{name: "Apache", program: "apache2", recipe: "apache.conf", configure: configureApache},
 }
 
-// needTool ends a test that lacks a program, as a failure if TRIVIUM_REQUIRE_TOOLS asks for that.
+// needTool skips a test that lacks a program, or fails it if TRIVIUM_REQUIRE_TOOLS is set.
 func needTool(t *testing.T, name, hint string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
-	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin"} { // not in every PATH
+	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin"} { // not in every user's PATH
 		if err != nil {
 			path, err = exec.LookPath(filepath.Join(dir, name))
 		}
@@ -163,11 +163,10 @@ func configureApache(t *testing.T, dir, recipe, listen string) []string {
 
 var loopbackCertificate struct {
 	once             sync.Once
-	certificate, key string // files
+	certificate, key string // file names
 }
 
-// certificateFiles returns the files of a certificate for the loopback address, which is its own
-// authority, and of its key.
+// certificateFiles returns the files of a self-signed certificate for the loopback address and of its key.
 func certificateFiles(t *testing.T) (certificate, key string) {
 	t.Helper()
 	l := &loopbackCertificate

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDrainFitsStopTimeouts: by default the process ends before docker stop kills it, and before
-// what the units and the compose file in docs/operations.md wait for.
+// With the defaults, a drain ends before docker stop, the systemd units and the compose file in docs/operations.md
+// kill the process.
 func TestDrainFitsStopTimeouts(t *testing.T) {
 	field, ok := reflect.TypeFor[ServeConfig]().FieldByName("Drain")
 	require.True(t, ok)

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestHardeningHeaders: every answer of every route, an upgrade and a refusal among them, tells browsers
-// not to guess its type and not to give it to other pages.
+// Every answer of every route, also an upgrade and a refusal, tells browsers not to guess its type and not to share
+// it with other origins.
 func TestHardeningHeaders(t *testing.T) {
 	f := &testbed{}
 	p := serve(t, program(t, nil, append(anyPorts, "--auth", "none")...))
@@ -30,7 +30,7 @@ func TestHardeningHeaders(t *testing.T) {
 	}
 }
 
-// TestStrictTransportSecurity: only over TLS, for a name, and as long as configured.
+// Strict-Transport-Security is sent only over TLS, only for a host name, and with the configured duration.
 func TestStrictTransportSecurity(t *testing.T) {
 	none := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	for _, c := range []struct {

@@ -18,25 +18,25 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// request is one as a hostile client may write it.
+// request is a request of a hostile client.
 type request struct {
 	hub    *process // nil: main
-	admin  bool     // to the listener of the operator
+	admin  bool     // to the admin listener
 	line   string   // method and target
-	host   string   // "": the address
+	host   string   // "": the address of the hub
 	token  string   // in Authorization; "": none
-	header []string // further lines
+	header []string // further header lines
 	body   string
 }
 
-// pollNow is the shortest way to ask whether a token is good.
+// pollNow is a request that only checks the token.
 const pollNow = "GET /poll?wait=0"
 
-// exchange is a request that was answered. A WebSocket or a stream that was let in has status 200;
-// one that was told by its own means that it is refused, that of the problem.
+// exchange is a request with its answer. An accepted WebSocket or stream has status 200, one that is refused by a
+// message has the status of the problem in it.
 type exchange struct {
 	status int
-	code   int // with which a WebSocket was closed; 0: it was not
+	code   int // close code of a WebSocket; 0: it was not closed
 	header http.Header
 	body   string
 
@@ -45,7 +45,7 @@ type exchange struct {
 	stream *decode.SSEDecoder // of /sse
 }
 
-// ask sends a request of its own and reads the answer, or the beginning of one that has no end.
+// do sends a request on a new connection and reads the answer, or the beginning of an endless one.
 func (f *testbed) do(t *testing.T, r request) *exchange {
 	t.Helper()
 	x := f.start(t, r)
@@ -53,7 +53,7 @@ func (f *testbed) do(t *testing.T, r request) *exchange {
 	return x
 }
 
-// begin is ask for what is to go on.
+// start is do for an exchange that continues.
 func (f *testbed) start(t *testing.T, r request) *exchange {
 	t.Helper()
 	p := r.hub
@@ -99,7 +99,7 @@ func (f *testbed) refused(answer string) {
 	f.answers = append(f.answers, answer)
 }
 
-// send writes bytes to an address, beside what is read of it: not all of them may be taken.
+// send writes bytes to an address while it reads the answer, because the hub may not read all of them.
 func (f *testbed) send(t *testing.T, address, text string) *exchange {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
@@ -129,7 +129,7 @@ func (r *request) text() string {
 
 var upgrade = []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="}
 
-// readHello reads how a WebSocket begins, or why it does not.
+// readHello reads the first message of a WebSocket, or the reason of a refusal.
 func (f *testbed) readHello(t *testing.T, x *exchange) {
 	t.Helper()
 	x.status = http.StatusOK
@@ -144,7 +144,7 @@ func (f *testbed) readHello(t *testing.T, x *exchange) {
 	require.NoError(t, err)
 }
 
-// message reads one from a WebSocket, or the code with which it is closed.
+// message reads a message from a WebSocket, or returns the close code.
 func (x *exchange) message() (m decode.Message, code int, err error) {
 	opcode, payload, err := x.frame()
 	switch {
@@ -168,7 +168,7 @@ const (
 	bitDeflated    = 0x40
 )
 
-// frame reads one of a server.
+// frame reads a frame of a server.
 func (x *exchange) frame() (opcode byte, payload []byte, err error) {
 	var head [2]byte
 	if _, err := io.ReadFull(x.reader, head[:]); err != nil {
@@ -188,7 +188,7 @@ func (x *exchange) frame() (opcode byte, payload []byte, err error) {
 	return head[0] & 0x0f, payload, err
 }
 
-// clientFrame writes one of a client, masked with zeros.
+// clientFrame returns a frame of a client, masked with zeros.
 func clientFrame(first byte, payload []byte) []byte {
 	frame := []byte{first, 0x80 | byte(len(payload))}
 	switch {
@@ -202,7 +202,7 @@ func clientFrame(first byte, payload []byte) []byte {
 	return append(append(frame, 0, 0, 0, 0), payload...)
 }
 
-// say sends a command, and gives the answer that repeats its ref; events before it are passed over.
+// command sends a command and returns the answer with its ref. It skips events before the answer.
 func (f *testbed) command(t *testing.T, x *exchange, command string) decode.Message {
 	t.Helper()
 	_, err := x.conn.Write(clientFrame(bitFin|opText, []byte(command)))
@@ -228,7 +228,7 @@ func problemStatus(t *testing.T, text string) int {
 	return p.Status
 }
 
-// admin gives a page of the operator's, and reads it into v if that is not nil.
+// adminPage returns a page of the admin listener, and decodes it into v if v is not nil.
 func (f *testbed) adminPage(t *testing.T, p *process, page string, v any) string {
 	t.Helper()
 	x := f.do(t, request{hub: p, admin: true, line: "GET " + page, header: []string{"Connection: close"}})
@@ -239,7 +239,7 @@ func (f *testbed) adminPage(t *testing.T, p *process, page string, v any) string
 	return x.body
 }
 
-// counted gives a metric of the hub.
+// metric returns the value of a metric of the hub.
 func (f *testbed) metric(t *testing.T, p *process, metric string) (n float64) {
 	t.Helper()
 	_, rest, found := strings.Cut("\n"+f.adminPage(t, p, "/metrics", nil), "\n"+metric+" ")

@@ -16,14 +16,14 @@ var browserAttacks = []attack{
 	{"a rebound Host", reboundHost},
 }
 
-// routes are all of the main listener, with what a page may try there.
+// routes are the request lines for all routes of the main listener.
 var routes = []string{
 	"GET /sse", "GET /sse?topic=a.b&last=5", "HEAD /sse", "GET /ws", "GET /ws?topic=a.b", pollNow, "POST /publish", "POST /publish/origin",
 	"POST /session", "DELETE /session", "GET /", "GET /healthz", "GET /readyz", "GET /nowhere", "PUT /publish",
 	"GET /demo", "GET /demo/", "HEAD /demo/build", "GET /demo/app.wasm",
 }
 
-// withBody has what is posted be a breach.
+// withBody adds a body that publishes a breach.
 func withBody(r request) request {
 	if strings.HasPrefix(r.line, "POST") || strings.HasPrefix(r.line, "PUT") {
 		r.body = breachIn("origin")
@@ -55,7 +55,7 @@ func foreignOrigins(t *testing.T, f *testbed) {
 		require.Equal(t, http.StatusForbidden, x.status, "%s %q", line, origins)
 		require.Empty(t, x.header.Get("Access-Control-Allow-Origin"))
 		require.True(t, strings.Contains(x.body, "foreign-origin") || strings.HasPrefix(line, "HEAD"), "it is the origin that is at fault")
-		// A preflight is refused as well, or has nothing in it that lets the page go on.
+		// A preflight is refused too, or its answer does not allow the page to continue.
 		_, target, _ := strings.Cut(line, " ")
 		r = request{line: "OPTIONS " + target, header: append(r.header, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization,content-type")}
 		x = f.do(t, r)
@@ -84,7 +84,7 @@ func foreignOrigins(t *testing.T, f *testbed) {
 			}
 		}
 	}
-	x := f.do(t, request{line: "GET /ws", header: []string{"Origin: " + own}}) // a page of a good origin can see why
+	x := f.do(t, request{line: "GET /ws", header: []string{"Origin: " + own}}) // a page of an allowed origin can read the reason
 	require.Equal(t, []int{http.StatusUnauthorized, 4401}, []int{x.status, x.code})
 }
 
@@ -140,7 +140,7 @@ func reboundHost(t *testing.T, f *testbed) {
 		for _, line := range routes {
 			r := withBody(request{hub: f.open, line: line, host: host})
 			status := f.do(t, r).status
-			// What is no host at all net/http refuses by itself.
+			// net/http itself refuses an invalid host.
 			require.Contains(t, []int{http.StatusMisdirectedRequest, http.StatusBadRequest}, status, "%s %s", host, line)
 			r.header = []string{"Origin: http://" + host}
 			require.Contains(t, []int{http.StatusMisdirectedRequest, http.StatusBadRequest}, f.do(t, r).status, "%s %s", host, line)

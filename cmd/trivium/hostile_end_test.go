@@ -21,8 +21,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// endAttacks are of tokens that change while connections hold them. The name of an entry is that of
-// the load it is under, too.
+// endAttacks end tokens while connections use them. The name of a token is also part of the topic of its load.
 var endAttacks = []attack{
 	{"renewal under load", renewal},
 	{"a token that expires, under load", func(t *testing.T, f *testbed) {
@@ -59,7 +58,7 @@ var endAttacks = []attack{
 	{"the expiry of a token with many connections", manyHolders},
 }
 
-// load publishes a number a millisecond on a topic, for as long as it is let.
+// load publishes a number per millisecond to a topic until it is stopped or refused.
 type load struct {
 	conn    net.Conn
 	reader  *bufio.Reader
@@ -96,7 +95,7 @@ func (f *testbed) load(t *testing.T, token, topic string) *load {
 	return l
 }
 
-// stop gives how many were published.
+// stop returns how many events were published.
 func (l *load) stop(t *testing.T) int {
 	close(l.stopped)
 	status, body := l.answer(t)
@@ -114,17 +113,17 @@ func (l *load) answer(t *testing.T) (status int, body string) {
 	return response.StatusCode, string(text)
 }
 
-// heard is what a subscriber got until it was told to go.
+// subscriberLog is what a subscriber received until it was disconnected.
 type subscriberLog struct {
 	where   string
 	numbers []int
 	status  int // of the problem
-	code    int // of a WebSocket's close
+	code    int // close code of a WebSocket
 	told    time.Time
 	closed  time.Time
-	after   int // events after it was told
+	after   int // events after the token had ended
 
-	count atomic.Int64 // of numbers, for the test to see meanwhile
+	count atomic.Int64 // events so far, read by the test meanwhile
 }
 
 func (h *subscriberLog) event(data string) {
@@ -142,8 +141,8 @@ func (h *subscriberLog) refused(status int) {
 	}
 }
 
-// listen subscribes on every transport, twice, and gives those who listen, and a function that gives
-// them when all are closed.
+// subscribeAll subscribes twice on every transport. It returns the subscribers, and a function that waits until all
+// are disconnected.
 func (f *testbed) subscribeAll(t *testing.T, token, topic string) (everybody []*subscriberLog, wait func() []*subscriberLog) {
 	var all sync.WaitGroup
 	for _, listener := range []func(*subscriberLog, *exchange){readStreamEvents, readSocketEvents} {
@@ -184,7 +183,7 @@ func readStreamEvents(h *subscriberLog, x *exchange) {
 			return
 		case e.Type == "trivium.error":
 			var p problems.Problem
-			_ = json.Unmarshal([]byte(e.Data), &p) // a status of 0 is found out
+			_ = json.Unmarshal([]byte(e.Data), &p) // a status of 0 fails the test later
 			h.refused(p.Status)
 		case e.Topic != "":
 			h.event(e.Data)
@@ -192,7 +191,7 @@ func readStreamEvents(h *subscriberLog, x *exchange) {
 	}
 }
 
-// readSocketEvents leaves the close unanswered, as somebody hostile would.
+// readSocketEvents does not answer the close frame, as a hostile client would not.
 func readSocketEvents(h *subscriberLog, x *exchange) {
 	for {
 		m, code, err := x.message()
@@ -209,7 +208,7 @@ func readSocketEvents(h *subscriberLog, x *exchange) {
 	}
 }
 
-// readPollEvents is no part of ask, which is for the test's own goroutine.
+// readPollEvents does not use do, which only the test's goroutine may call.
 func (f *testbed) readPollEvents(h *subscriberLog, token, first string) {
 	client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
 	defer client.CloseIdleConnections()
@@ -244,14 +243,15 @@ func (f *testbed) readPollEvents(h *subscriberLog, token, first string) {
 	}
 }
 
-// endUnderLoad has a token lose what it is used for, by end, which gives when.
+// endUnderLoad requires that all connections of a token end in time after end has ended the token. end returns when
+// it did so.
 func (f *testbed) endUnderLoad(t *testing.T, name, token string, status int, end func() time.Time) {
 	topic := "load." + name
 	busy := f.load(t, f.tokens["master"], topic)
 	everybody, heard := f.subscribeAll(t, token, topic)
 	publishing := f.load(t, token, topic+".own")
 	idle := f.publishPartly(t, token, breachIn("load."+name+".half"))
-	const under = 100 // events: that is the load
+	const under = 100 // events after which there is enough load
 	for _, h := range everybody {
 		require.Eventually(t, func() bool { return h.count.Load() > under }, patience, time.Millisecond, h.where)
 	}
@@ -274,7 +274,7 @@ func (f *testbed) endUnderLoad(t *testing.T, name, token string, status int, end
 		}
 		f.knockAt(t, strings.Replace(h.where, "/poll?", "/poll?wait=0&", 1), status, token)
 	}
-	if status == http.StatusUnauthorized { // else the line that it waits for may be one that is allowed
+	if status == http.StatusUnauthorized { // otherwise the pending line may be allowed
 		told, body = idle.answer(t)
 		require.Equal(t, status, told, body)
 	}
@@ -284,7 +284,7 @@ func (f *testbed) endUnderLoad(t *testing.T, name, token string, status int, end
 	require.Greater(t, busy.stop(t), 2*under)
 }
 
-// half is a stream of events that stops in the middle of one.
+// publishPartly starts a stream of events that stops in the middle of one.
 func (f *testbed) publishPartly(t *testing.T, token, line string) *load {
 	x := f.send(t, f.main.http, "")
 	_, err := fmt.Fprintf(x.conn, "POST /publish HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"+
@@ -293,7 +293,7 @@ func (f *testbed) publishPartly(t *testing.T, token, line string) *load {
 	return &load{conn: x.conn, reader: x.reader}
 }
 
-// renewal has a connection live on tokens each of which ends long before it does.
+// renewal requires that a connection continues with a series of tokens, each of which expires soon.
 func renewal(t *testing.T, f *testbed) {
 	const life = 3 * time.Second
 	fresh := func() string {
@@ -306,7 +306,7 @@ func renewal(t *testing.T, f *testbed) {
 		defer close(ended)
 		for n := 0; time.Since(begin) < 5*life/2; n++ {
 			token := fresh()
-			if n%5 == 4 { // what is refused changes nothing
+			if n%5 == 4 { // a refused renewal changes nothing
 				token = token[:len(token)-4] + "AAAA"
 			}
 			_, _ = x.conn.Write(clientFrame(bitFin|opText, []byte(`{"op":"auth","token":"`+token+`","ref":`+strconv.Itoa(n)+`}`)))
@@ -335,9 +335,9 @@ func renewal(t *testing.T, f *testbed) {
 	<-ended
 	require.Greater(t, renewed, 10)
 	require.Greater(t, refused, 2)
-	// A right that the fresh token does not have for what is subscribed to is no renewal.
+	// A token without the right to a subscribed topic does not renew.
 	require.Equal(t, http.StatusForbidden, f.command(t, x, `{"op":"auth","token":"`+f.tokens["narrow"]+`"}`).Problem.Status)
-	// From now on it is the new token that counts, though the one before is good.
+	// From here on only the new token counts, although the old one is still valid.
 	id := uuid.NewString()
 	require.Equal(t, decode.OpAck, f.command(t, x, `{"op":"auth","token":"`+f.jwt(map[string]string{"jti": quoted(id)})+`"}`).Op)
 	f.revoke(t, id)

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// eraseAttacks are about DELETE /events/{id} on the admin listener.
+// eraseAttacks are requests to DELETE /events/{id} on the admin listener.
 var eraseAttacks = []attack{
 	{"erasing with a token, or by a page in the operator's browser", erasingUninvited},
 	{"erasing invalid or huge IDs, or IDs of another log", erasingNothing},
@@ -27,7 +27,7 @@ func (f *testbed) publishTo(t *testing.T, p *process, topic, data string) string
 	return idOf(t, x.body)
 }
 
-// erasingUninvited: only the operator erases, and not by way of a page that the operator looks at.
+// erasingUninvited requires that only the operator can erase, not a page in the operator's browser.
 func erasingUninvited(t *testing.T, f *testbed) {
 	p := f.tenants(t)
 	id := f.publishTo(t, p, "kept", `"kept"`)
@@ -40,10 +40,10 @@ func erasingUninvited(t *testing.T, f *testbed) {
 	for _, r := range []request{
 		{header: []string{"Origin: https://evil.test"}},
 		{header: []string{"Origin: null"}},
-		{header: []string{"Origin: https://app.example.com"}}, // of --origin, which is not about the admin listener
+		{header: []string{"Origin: https://app.example.com"}}, // allowed by --origin, which does not apply to the admin listener
 		{header: []string{"Sec-Fetch-Site: cross-site"}},
 		{header: []string{"Sec-Fetch-Site: same-site"}},
-		{host: "evil.test"}, // a name that leads to the operator's machine
+		{host: "evil.test"}, // a host name that resolves to the operator's machine
 	} {
 		r.hub, r.admin, r.line = p, true, "DELETE /events/"+id
 		require.Contains(t, []int{http.StatusForbidden, http.StatusMisdirectedRequest}, f.do(t, r).status, "%v", r)
@@ -55,7 +55,7 @@ func erasingUninvited(t *testing.T, f *testbed) {
 	f.stillHas(t, p, id, 0)
 }
 
-// erasingNothing: what is no ID of an event gets a clear error, and changes nothing.
+// erasingNothing requires a clear error for an invalid ID, and no change.
 func erasingNothing(t *testing.T, f *testbed) {
 	p := f.tenants(t, "--engine", "embedded", "--store", t.TempDir())
 	id := f.publishTo(t, p, "kept", `"kept"`)
@@ -96,7 +96,7 @@ func erasingNothing(t *testing.T, f *testbed) {
 	f.stillHas(t, p, id, 0)
 }
 
-// stillHas finds the event with this ID in the log, and how many were erased.
+// stillHas requires that the event with this ID is in the log, and that so many events were erased.
 func (f *testbed) stillHas(t *testing.T, p *process, id string, erased int) {
 	t.Helper()
 	answer := p.poll("topic=kept&last=10&wait=0")
@@ -106,8 +106,7 @@ func (f *testbed) stillHas(t *testing.T, p *process, id string, erased int) {
 	require.EqualValues(t, erased, p.stats().Events.Erased)
 }
 
-// floodOfErasures: while an operator's script erases events as fast as it can, another tenant publishes and
-// subscribes as before.
+// While a script erases events as fast as it can, another tenant publishes and subscribes as before.
 func floodOfErasures(t *testing.T, f *testbed) {
 	for _, args := range [][]string{{"--engine", "memory"}, {"--engine", "embedded", "--store", t.TempDir()}} {
 		p := f.tenants(t, args...)

@@ -17,18 +17,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// filterAttacks are of filters that cost the hub more than they cost the client.
+// filterAttacks use filters that cost the hub much and the client little.
 var filterAttacks = []attack{
 	{"polls that search all events for 64 filters of 16 tokens", searchingPolls},
 	{"hundreds of subscribers with 64 filters of 16 tokens", costlySubscribers},
 	{"polls by a token with 1024 filters", costlyRights},
 }
 
-// deepPrefix are all but the last token of topics that have as many as they may.
+// deepPrefix is all but the last token of topics with the maximum number of tokens.
 const deepPrefix = "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o."
 
-// deepFilters returns n filters of 16 tokens that agree with deepPrefix, by wildcards or by name, and have a
-// last token that no topic has.
+// deepFilters returns n filters of 16 tokens. They match deepPrefix, by wildcards or by name, and end with a token
+// that no topic has.
 func deepFilters(rng *rand.Rand, n int) []string {
 	filters := make([]string, n)
 	for i := range filters {
@@ -46,7 +46,7 @@ func deepFilters(rng *rand.Rand, n int) []string {
 
 func topicsQuery(filters []string) string { return "topic=" + strings.Join(filters, "&topic=") }
 
-// publishDeep publishes n events, each of a topic of its own.
+// publishDeep publishes n events, each with its own topic.
 func (f *testbed) publishDeep(t *testing.T, p *process, n int) {
 	t.Helper()
 	var body strings.Builder
@@ -69,7 +69,7 @@ func searchingPolls(t *testing.T, f *testbed) {
 	p := f.serveAlone(t, "--retain-events", "12000")
 	before := p.resident()
 	begin := f.do(t, request{hub: p, line: pollNow, token: f.tokens["one"]}).body
-	f.publishDeep(t, p, 24_000) // half of the topics have lost their events
+	f.publishDeep(t, p, 24_000) // so that half of the topics have lost their events
 	_, cursor, _ := strings.Cut(begin, `"cursor":"`)
 	cursor, _, _ = strings.Cut(cursor, `"`)
 
@@ -116,7 +116,7 @@ func searchingPolls(t *testing.T, f *testbed) {
 		len(took), took[len(took)/2], took[len(took)*9/10], took[len(took)-1], before/mebibyte, p.resident()/mebibyte)
 }
 
-// costlySubscribers counts the memory of 300 subscribers, and the processor time of a publish beside them.
+// costlySubscribers measures the memory of 300 subscribers, and the processor time of a publish with them.
 func costlySubscribers(t *testing.T, f *testbed) {
 	const subscribers, publishes = 300, 300
 	p := f.serveAlone(t, "--max-filter-bytes-per-token", "4MiB")
@@ -156,8 +156,8 @@ func costlySubscribers(t *testing.T, f *testbed) {
 	require.Equal(t, http.StatusOK, x.status, "another token has a share of its own")
 }
 
-// costlyRights compares the processor time of polls by a token with many filters, for all that it may read,
-// with that of polls by one filter.
+// costlyRights compares the processor time of polls with a token that has many filters with that of polls with one
+// filter.
 func costlyRights(t *testing.T, f *testbed) {
 	wide, plain := f.secret("wide-"+f.tokens["one"]), f.secret("plain-"+f.tokens["two"])
 	filters := deepFilters(rand.New(rand.NewPCG(5, 6)), 1024)

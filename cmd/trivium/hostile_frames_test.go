@@ -25,7 +25,7 @@ const (
 	maxFragments = 1024
 )
 
-// fragmented spells a message with a frame a byte.
+// fragmented encodes a message with one frame per byte.
 func fragmented(message string) []byte {
 	var all bytes.Buffer
 	for i := range len(message) {
@@ -41,12 +41,12 @@ func fragmented(message string) []byte {
 	return all.Bytes()
 }
 
-// closedWith sends bytes on a WebSocket of its own, and finds it closed with the code.
+// closedWith sends bytes on a new WebSocket and requires that it is closed with the code.
 func (f *testbed) closedWith(t *testing.T, code int, sent []byte) {
 	t.Helper()
 	x := f.start(t, request{hub: f.lenient, line: "GET /ws?subscribe=none"})
 	require.Equal(t, http.StatusOK, x.status)
-	go func() { _, _ = x.conn.Write(sent) }() // it need not be taken
+	go func() { _, _ = x.conn.Write(sent) }() // the hub may close before it has read everything
 	for {
 		m, got, err := x.message()
 		require.NoError(t, err)
@@ -57,7 +57,7 @@ func (f *testbed) closedWith(t *testing.T, code int, sent []byte) {
 		require.Equal(t, decode.OpError, m.Op, "what is refused is not done")
 	}
 	_, _ = x.conn.Write(clientFrame(bitFin|opClose, nil)) // it may be closed already
-	_, _ = io.Copy(io.Discard, x.reader)                  // and it is over
+	_, _ = io.Copy(io.Discard, x.reader)                  // waits for the end
 }
 
 func byteFragments(t *testing.T, f *testbed) {
@@ -83,7 +83,7 @@ func endlessFrames(t *testing.T, f *testbed) {
 	f.closedWith(t, 1008, append(clientFrame(opText, []byte(`{"op"`)), empty...))
 	f.closedWith(t, 1008, bytes.Repeat(clientFrame(bitFin|opText, nil), 10_000))
 	f.closedWith(t, 1008, bytes.Repeat(clientFrame(bitFin|opText, []byte(`{"op":"x"}`)), 10_000))
-	// Pings would be answered, each of them.
+	// The hub would answer each ping.
 	x := f.start(t, request{hub: f.lenient, line: "GET /ws?subscribe=none"})
 	go func() { _, _ = x.conn.Write(bytes.Repeat(clientFrame(bitFin|opPing, []byte("ping")), 10_000)) }()
 	pongs := 0

@@ -15,7 +15,7 @@ var gzipAttacks = []attack{
 	{"compressed bodies that expand a thousandfold", expandingBodies},
 }
 
-// gzipped compresses a text with a run of one character behind it.
+// gzipped compresses a text followed by n times run.
 func gzipped(t *testing.T, text, run string, n int) string {
 	var b bytes.Buffer
 	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
@@ -31,7 +31,7 @@ func gzipped(t *testing.T, text, run string, n int) string {
 	return b.String()
 }
 
-// expandingBodies: what is compressed takes no more memory than what is not, and keeps nobody busy.
+// Compressed bodies take no more memory than others, and do not delay other publishers.
 func expandingBodies(t *testing.T, f *testbed) {
 	p := serve(t, program(t, nil, anyPorts...))
 	resident := func() float64 { return f.metric(t, p, "process_resident_memory_bytes") }
@@ -56,7 +56,7 @@ func expandingBodies(t *testing.T, f *testbed) {
 			})
 		}
 	}
-	for range 20 { // another publishes meanwhile
+	for range 20 { // another token publishes meanwhile
 		x := f.do(t, request{hub: p, line: "POST /publish/other", token: p.token, header: []string{"Content-Encoding: gzip"}, body: gzipped(t, "[1]", "", 0)})
 		require.Equal(t, http.StatusOK, x.status, x.body)
 	}

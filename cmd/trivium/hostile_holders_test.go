@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// unread: both tokens may hold one connection. That it is closed, which its peer does not see, is
-// seen when they may have another.
+// unread uses two tokens that may hold one connection each. The client does not notice that the hub has closed its
+// connection; that the token may open another one shows it.
 func unread(t *testing.T, f *testbed) {
 	names := []string{"unread on /sse", "unread on /ws"}
 	for _, name := range names {
@@ -39,7 +39,7 @@ func unread(t *testing.T, f *testbed) {
 	}
 }
 
-// manyHolders: 400 connections, or 10,000 if TRIVIUM_LONG is set.
+// manyHolders opens 400 connections, or 10,000 if TRIVIUM_LONG is set.
 func manyHolders(t *testing.T, f *testbed) {
 	holders := 400
 	if os.Getenv("TRIVIUM_LONG") != "" {

@@ -26,7 +26,7 @@ var idleAttacks = []attack{
 		holdIdle(t, 4096, 1300, func(i int) string { return fmt.Sprintf("127.0.1.%d", 1+i%100) }, "--max-connections", "100")
 	}},
 	{"connections of many addresses that never send a request", func(t *testing.T, _ *testbed) {
-		// None may time out before the last is open, which on a slow machine can take ten seconds.
+		// No connection may time out before the last one is open, which can take ten seconds on a slow machine.
 		p := limitFiles(t, serve, 300, binary(t, append(anyPorts, "--read-timeout", "10m")...))
 		occupy(t, p, 400, "", func(i int) string { return fmt.Sprintf("127.0.2.%d", 1+i%200) })
 		stillServes(t, p)
@@ -35,7 +35,7 @@ var idleAttacks = []attack{
 }
 
 // stallBodies sends requests whose bodies never arrive, with a token from one address and without a token from
-// many. It checks that other clients are served.
+// many. It requires that other clients are served.
 func stallBodies(t *testing.T, _ *testbed) {
 	for _, stalled := range []struct {
 		line, header string
@@ -53,13 +53,13 @@ func stallBodies(t *testing.T, _ *testbed) {
 			conn, err := dialer.Dial("tcp", p.http)
 			require.NoError(t, err)
 			t.Cleanup(func() { conn.Close() })
-			_, _ = io.WriteString(conn, text) // fails where the connection was closed to make room
+			_, _ = io.WriteString(conn, text) // fails if the hub has closed the connection to make room
 		}
 		stillServes(t, p)
 	}
 }
 
-// limitFiles starts a hub that may have so many files open, if it raises its limit itself.
+// limitFiles starts a hub that may open so many files, after it has raised its soft limit.
 func limitFiles(t *testing.T, start func(*testing.T, *exec.Cmd) *process, files int, cmd *exec.Cmd) *process {
 	t.Helper()
 	limited := exec.Command("sh", append([]string{"-c", `ulimit -S -n 64 && ulimit -H -n ` + strconv.Itoa(files) + ` && exec "$0" "$@"`}, cmd.Args...)...)
@@ -67,7 +67,7 @@ func limitFiles(t *testing.T, start func(*testing.T, *exec.Cmd) *process, files 
 	return start(t, limited)
 }
 
-// holdIdle has connections wait after a request without a token, and finds that others are served.
+// holdIdle keeps connections open after a request without a token, and requires that other clients are served.
 func holdIdle(t *testing.T, files, connections int, source func(int) string, args ...string) {
 	p := limitFiles(t, serve, files, binary(t, append(anyPorts, args...)...))
 	subscriber := p.sse("topic=kept")
@@ -76,16 +76,16 @@ func holdIdle(t *testing.T, files, connections int, source func(int) string, arg
 	stillServes(t, p)
 	p.publish("application/json", `{"topic":"kept","data":1}`)
 	e, err := subscriber.Next()
-	for err == nil && e.Type == "trivium.heartbeat" { // the first comes at a random moment
+	for err == nil && e.Type == "trivium.heartbeat" { // the first heartbeat comes at a random time
 		e, err = subscriber.Next()
 	}
 	require.NoError(t, err, "a subscriber with a token keeps its connection")
 	require.Equal(t, "kept", e.Topic)
 }
 
-// occupy opens connections one after the other, sends text on each and reads the answer, if there is
-// any text. Those that the hub does not take or closes are left as they are. The function that it
-// returns counts the connections that the hub has not closed.
+// occupy opens connections one after the other. It sends text on each, if there is any, and reads the answer. It
+// ignores connections that the hub refuses or closes. The returned function counts the connections that are still
+// open.
 func occupy(t *testing.T, p *process, connections int, text string, source func(int) string) (open func() int) {
 	t.Helper()
 	var all []net.Conn
@@ -121,8 +121,7 @@ func occupy(t *testing.T, p *process, connections int, text string, source func(
 	}
 }
 
-// stillServes: somebody else's connection is served, the operator's listener answers, and the log
-// has an error although debug messages are off at the default level.
+// stillServes requires that another client and the admin listener are served, and that the log contains an error.
 func stillServes(t *testing.T, p *process) {
 	t.Helper()
 	for _, url := range []string{

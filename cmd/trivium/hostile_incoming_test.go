@@ -15,7 +15,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
-// incomingAttacks are of what is sent without end: memory and processor time are bounded, and others publish meanwhile.
+// incomingAttacks send data without end. Memory and processor time must stay bounded, and other publishers be
+// served.
 var incomingAttacks = []attack{
 	{"endless blank lines, on many connections", endlessLines},
 	{"endless large bodies, of one token and of many", endlessBodies},
@@ -25,7 +26,7 @@ var incomingAttacks = []attack{
 	{"compressed blocks without content", emptyBlocks},
 }
 
-// victim has another token publish a byte and 64 KiB, over HTTP, and finds them answered.
+// publishAsOther publishes a byte and 64 KiB over HTTP with another token, and requires success.
 func (f *testbed) publishAsOther(t *testing.T, p *process) {
 	t.Helper()
 	for _, size := range []int{1, 64 << 10} {
@@ -34,12 +35,12 @@ func (f *testbed) publishAsOther(t *testing.T, p *process) {
 	}
 }
 
-// serveAlone starts a hub of its own for a row that measures memory.
+// serveAlone starts a hub for an attack that measures memory.
 func (f *testbed) serveAlone(t *testing.T, args ...string) *process {
 	return f.serve(t, binary(t, slices.Concat(anyPorts, []string{"--tokens", f.quietFile}, args)...))
 }
 
-// refusals waits until a limit has refused so many.
+// waitRefusals waits until a limit has refused n requests.
 func (f *testbed) waitRefusals(t *testing.T, p *process, limit string, n float64) {
 	t.Helper()
 	counter := `trivium_limited_total{limit="` + limit + `"}`
@@ -49,7 +50,7 @@ func (f *testbed) waitRefusals(t *testing.T, p *process, limit string, n float64
 	}, patience, 50*time.Millisecond, counter)
 }
 
-// grown logs and judges by how much the hub's memory has grown.
+// requireBoundedMemory logs the growth of the hub's memory, and requires that it is bounded.
 func (f *testbed) requireBoundedMemory(t *testing.T, p *process, before int64) {
 	t.Helper()
 	after := p.resident()
@@ -57,7 +58,7 @@ func (f *testbed) requireBoundedMemory(t *testing.T, p *process, before int64) {
 	require.Less(t, after-before, int64(int64(128<<20)*3/2), "what is reserved, and what the collector has yet to free")
 }
 
-// pour begins a publish and goes on to send pieces until the hub does not take them.
+// sendPieces starts a publish and sends pieces of its body until the hub stops reading.
 func (f *testbed) sendPieces(t *testing.T, p *process, token, header, piece string, pieces int) {
 	x := f.send(t, p.http, "")
 	go func() {
@@ -71,7 +72,7 @@ func (f *testbed) sendPieces(t *testing.T, p *process, token, header, piece stri
 }
 
 func endlessLines(t *testing.T, f *testbed) {
-	p := f.serveAlone(t, "--read-timeout", "10m") // none is given up before the last of them has come
+	p := f.serveAlone(t, "--read-timeout", "10m") // no body may time out before the last one has been sent
 	before := p.resident()
 	const header = "Content-Type: application/x-ndjson\r\nContent-Length: 1000000000"
 	for range 60 {
@@ -104,7 +105,7 @@ func endlessBodies(t *testing.T, f *testbed) {
 }
 
 func endlessMessages(t *testing.T, f *testbed) {
-	p := f.serveAlone(t, "--read-timeout", "10m") // none is given up before the last of them has come
+	p := f.serveAlone(t, "--read-timeout", "10m") // no message may time out before the last one has been sent
 	before := p.resident()
 	endless := func(p *process, sockets int) {
 		r := request{line: "GET /ws?subscribe=none", token: f.tokens["one"], host: p.http}
@@ -119,7 +120,7 @@ func endlessMessages(t *testing.T, f *testbed) {
 	x := f.start(t, request{hub: p, line: "GET /ws?subscribe=none", token: f.tokens["two"]})
 	m := f.command(t, x, `{"op":"publish","topic":"victim","data":"`+strings.Repeat("x", 60<<10)+`"}`)
 	require.Equal(t, decode.OpAck, m.Op)
-	// A message that stays unfinished is closed, and gives back its memory.
+	// The hub closes a WebSocket with an unfinished message after the timeout, and frees its memory.
 	p = f.serveAlone(t, "--read-timeout", "3s") // a slow machine needs half a second for a small request
 	endless(p, 20)
 	late := `trivium_websocket_refused_total{reason="receiving_time"}`
@@ -127,7 +128,7 @@ func endlessMessages(t *testing.T, f *testbed) {
 	require.Eventually(t, func() bool { return f.metric(t, p, "trivium_receiving_bytes") == 0 }, patience, 50*time.Millisecond)
 }
 
-// manyFilters has lists refused by their length: each costs less than to look at their filters.
+// manyFilters sends lists that are too long. Refusing a list must cost less than parsing its filters.
 func manyFilters(t *testing.T, f *testbed) {
 	p := f.serveAlone(t)
 	x := f.start(t, request{hub: p, line: "GET /ws?subscribe=none", token: f.tokens["one"]})
@@ -178,7 +179,7 @@ func deepNesting(t *testing.T, f *testbed) {
 	}
 }
 
-// emptyBlocks: 30 messages of 64 KiB, each of which would be nothing when it is decompressed.
+// emptyBlocks sends 30 messages of 64 KiB, each of which decompresses to nothing.
 func emptyBlocks(t *testing.T, f *testbed) {
 	counter := `trivium_websocket_refused_total{reason="blocks"}`
 	before := f.metric(t, f.lenient, counter)

@@ -32,8 +32,8 @@ const (
 	audience   = "trivium"
 )
 
-// issuer makes the JWTs that the hubs take, and others. It serves the keys of some by a URL, and
-// has a place to lure hubs to.
+// issuer creates JWTs, valid and invalid ones, and serves some of its keys by URL. It also serves a URL that no hub
+// may request.
 type issuer struct {
 	testbed *testbed
 	url     string
@@ -42,7 +42,7 @@ type issuer struct {
 	rsa, remoteRSA       *rsa.PrivateKey
 	ec, remoteEC         *ecdsa.PrivateKey
 	ed                   ed25519.PrivateKey
-	strange              *rsa.PrivateKey // which the hubs don't know
+	strange              *rsa.PrivateKey // unknown to the hubs
 	pem                  string
 	keySet, strangeSet   []byte
 	fetched, luredBySome atomic.Int64
@@ -105,7 +105,7 @@ func ecJWK(kid string, key *ecdsa.PrivateKey) string {
 	return fmt.Sprintf(`{"kty":"EC","crv":"P-256","kid":%q,"x":%q,"y":%q}`, kid, b64(key.X.FillBytes(x)), b64(key.Y.FillBytes(y)))
 }
 
-// sign makes a JWT of a header and a payload, which need be neither. The key's kind says how.
+// sign returns a JWT with a header and a payload, which may be invalid. The type of the key selects the signature.
 func (i *issuer) sign(key any, header, payload string) string {
 	text := b64([]byte(header)) + "." + b64([]byte(payload))
 	return i.testbed.secret(text + "." + b64(signature(key, text)))
@@ -133,12 +133,12 @@ func signature(key any, text string) (signed []byte) {
 		signed = ed25519.Sign(key, []byte(text))
 	}
 	if err != nil {
-		panic(err) // only a test that is wrong has such a key
+		panic(err) // only a faulty test passes another type
 	}
 	return signed
 }
 
-// jwt is a good one by the shared secret, but for the claims that are given: as JSON, "" for none.
+// jwt returns a JWT signed with the shared secret. changed replaces claims by JSON texts; "" removes a claim.
 func (i *issuer) jwt(changed map[string]string) string {
 	return i.sign(i.hmacKey, hs256, claims(changed))
 }
@@ -150,7 +150,7 @@ const (
 	eddsa = `{"alg":"EdDSA","typ":"JWT"}`
 )
 
-// claims is the payload of a token that may do everything for an hour, but for what is given.
+// claims returns the payload of a token with all rights for an hour, with claims replaced as for jwt.
 func claims(changed map[string]string) string {
 	now := time.Now()
 	all := map[string]string{
@@ -168,15 +168,15 @@ func claims(changed map[string]string) string {
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// at is a NumericDate, to the millisecond.
+// at returns a NumericDate with milliseconds.
 func at(t time.Time) string { return fmt.Sprintf("%.3f", float64(t.UnixMilli())/1000) }
 
 func quoted(s string) string {
-	text, _ := json.Marshal(s) // never fails
+	text, _ := json.Marshal(s) // cannot fail
 	return string(text)
 }
 
-// key is a key by which the hubs judge, with the header of what it signs.
+// key is a key that the hubs accept, with the header of tokens signed with it.
 type key struct {
 	name, header string
 	private      any

@@ -43,11 +43,11 @@ func forgedSignature(t *testing.T, f *testbed) {
 			"no first": good[strings.Index(good, "."):],
 			"strange":  f.sign(f.strange, rs256, claims(nil)),
 			"SHA-256":  text + "." + b64(sha(text)),
-			// The last character of base64 has bits that mean nothing here.
+			// The last character of base64 has bits that are ignored here.
 			"stray bits": good[:len(good)-1] + string(rune(good[len(good)-1]+1)),
 		}
 		if len(raw)%3 == 0 {
-			delete(forged, "stray bits") // there are none
+			delete(forged, "stray bits") // not in this encoding
 		}
 		for _, token := range forged {
 			f.requireRefused(t, f.secret(token))
@@ -94,7 +94,7 @@ func confusedAlgorithm(t *testing.T, f *testbed) {
 			f.requireRefused(t, f.sign(secret, `{"alg":"HS256","kid":"remote-rsa"}`, claims(nil)))
 		}
 	}
-	// Nor does what one key signed pass for the algorithm of another.
+	// A signature of one key is not accepted for the algorithm of another.
 	for _, signer := range f.keys() {
 		for _, claimed := range f.keys() {
 			if signer.header != claimed.header && signer.name[:5] != claimed.name[:5] {
@@ -155,17 +155,17 @@ func kidFlood(t *testing.T, f *testbed) {
 		f.requireAccepted(t, good)
 	}
 	all.Wait()
-	// Four hubs of the testbed have the issuer's URL, and other rows name unknown keys too.
+	// Four hubs of the testbed have the issuer's URL, and other attacks use unknown keys too.
 	most := 4 * mostFetches(time.Since(f.began))
 	t.Logf("%d fetches by four hubs, %d allowed", f.fetched.Load(), most)
 	require.LessOrEqual(t, f.fetched.Load(), most)
 }
 
-// mostFetches is how often one hub may ask an issuer for its keys, whatever tokens it is sent: once at
-// start, and once in six seconds.
+// mostFetches returns how often one hub may request the keys of an issuer, whatever tokens it receives: once at its
+// start and once per six seconds.
 func mostFetches(running time.Duration) int64 { return 2 + int64(running/(6*time.Second)) }
 
-// floodUnknownKeys sends tokens of unknown keys to a hub for as long as more says so.
+// floodUnknownKeys sends tokens with unknown keys to a hub while more returns true.
 func (f *testbed) floodUnknownKeys(t *testing.T, p *process, attacker int, more func(i int) bool) {
 	for i := 0; more(i); i++ {
 		header := fmt.Sprintf(`{"alg":"RS256","kid":"flood-%d-%d"}`, attacker, i)
@@ -177,8 +177,8 @@ func (f *testbed) floodUnknownKeys(t *testing.T, p *process, attacker int, more 
 	}
 }
 
-// requireUnknownKey is shut for a token that names a key which is not known: until the keys have been fetched
-// after it came, nobody can tell that it is not valid.
+// requireUnknownKey requires that a token with an unknown key is refused as temporary: until the hub has fetched
+// the keys, it cannot know whether the token is valid.
 func (f *testbed) requireUnknownKey(t *testing.T, token string) {
 	t.Helper()
 	for _, door := range []string{pollNow, "POST /publish"} {
@@ -206,7 +206,7 @@ func ownKeys(t *testing.T, f *testbed) {
 		shut(t, f.sign(f.strange, `{"alg":"RS256",`+more+`}`, claims(nil)))
 		shut(t, f.sign(f.strange, `{"alg":"RS256",`+more+`}`, claims(map[string]string{"iss": quoted(f.url)})))
 	}
-	// Who is known may name what he likes, but for what he calls critical.
+	// A valid token may have any headers except those listed as critical.
 	f.requireAccepted(t, f.sign(f.rsa, `{"alg":"RS256","jku":"`+f.url+`/lure","x5u":"`+f.url+`/lure","jwk":`+jwk+`}`, claims(nil)))
 	for _, more := range []string{
 		`"crit":["exp"],"exp":1`, `"crit":[]`, `"crit":null`, `"crit":"x"`, `"crit":["b64"],"b64":true`, `"b64":false`,

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// keyAttacks are about whom the hub gets the keys of JWTs from.
+// keyAttacks concern the source of the keys of JWTs.
 var keyAttacks = []attack{
 	{"a rotation of keys during a flood of unknown kids", rotationUnderFlood},
 	{"a sub that is revoked, under load", func(t *testing.T, f *testbed) {
@@ -65,8 +65,8 @@ func (i *rotatingIssuer) serve(keys map[string]*rsa.PrivateKey) {
 	i.keys.Store(&set)
 }
 
-// rotationUnderFlood: whoever has no token at all may name any key, and holds up neither the tokens
-// whose key is known nor, for more than some seconds, those whose key is new.
+// Clients without a token may name any key. They must not delay tokens with known keys, nor tokens with new keys
+// for more than a few seconds.
 func rotationUnderFlood(t *testing.T, f *testbed) {
 	source := newRotatingIssuer(t)
 	source.serve(map[string]*rsa.PrivateKey{"old": f.rsa})
@@ -103,7 +103,7 @@ func rotationUnderFlood(t *testing.T, f *testbed) {
 	require.LessOrEqual(t, source.fetches.Load(), mostFetches(time.Since(begin)))
 	t.Logf("%d fetches in %v", source.fetches.Load(), time.Since(begin).Round(time.Second))
 
-	// Without any key, an issuer is as good as away.
+	// An issuer without any key counts as unavailable.
 	source.serve(nil)
 	fetches := source.fetches.Load()
 	require.Eventually(t, func() bool { return source.fetches.Load() > fetches }, patience, 10*time.Millisecond)
@@ -111,8 +111,8 @@ func rotationUnderFlood(t *testing.T, f *testbed) {
 	require.Equal(t, http.StatusOK, ask(pollNow, known).status)
 }
 
-// requireRetryLater tries a good token whose key is not known yet at every door: until it is, it is told
-// to come back, and in a way that a browser does.
+// requireRetryLater sends a valid token with a key that is not known yet to every route, and requires a refusal
+// that asks for a retry, also in a form that browsers follow.
 func (f *testbed) requireRetryLater(t *testing.T, p *process, token string) {
 	t.Helper()
 	for _, door := range tokenRoutes {

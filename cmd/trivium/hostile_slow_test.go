@@ -17,7 +17,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
-// slowAttacks are of clients that read too slowly, or not at all.
+// slowAttacks are clients that read slowly or not at all.
 var slowAttacks = []attack{
 	{"400 streams that stop reading within one event of 1 MiB", stalledStreams},
 	{"300 polls that stop reading an answer of 1 MiB", stalledPolls},
@@ -28,13 +28,13 @@ var slowAttacks = []attack{
 type slowClients struct {
 	f      *testbed
 	p      *process
-	before int64 // bytes resident
+	before int64 // resident bytes before the attack
 	other  *exchange
-	told   int // events that the other tenant has got
+	told   int // events that the other tenant has received
 }
 
-// newSlowClients starts a hub. It has carried large events already, so that what it needs for each at a time
-// is there.
+// newSlowClients starts a hub and sends large events through it, so that its buffers for them are already
+// allocated.
 func (f *testbed) newSlowClients(t *testing.T, args ...string) *slowClients {
 	p := f.serve(t, binary(t, append(append(anyPorts, "--tokens", f.quietFile, "--write-timeout", "2m"), args...)...))
 	p.token = f.tokens["master"]
@@ -47,7 +47,7 @@ func (f *testbed) newSlowClients(t *testing.T, args ...string) *slowClients {
 	return c
 }
 
-// large is a JSON string of 1 MiB less its quotes, unlike any other number's.
+// large returns a JSON string of 1 MiB that differs for each i.
 func large(i int) string {
 	return strings.Repeat(fmt.Sprintf("%016x", sha256.Sum256([]byte{byte(i)}))[:64], (mebibyte-64)/64)
 }
@@ -72,7 +72,8 @@ func (c *slowClients) hear(t *testing.T, data string) {
 	}
 }
 
-// measureGrowth publishes and reads as the other tenant for a while, and returns the largest growth of the hub's memory.
+// measureGrowth publishes and reads as the other tenant for a while, and returns the largest growth of the hub's
+// memory.
 func (c *slowClients) measureGrowth(t *testing.T) (grown int64) {
 	t.Helper()
 	for i := range 50 {
@@ -83,7 +84,7 @@ func (c *slowClients) measureGrowth(t *testing.T) (grown int64) {
 	return grown
 }
 
-// delivered waits until the streams have been given so many events of the slowClients.
+// delivered waits until the hub has passed so many events to the slow streams.
 func (c *slowClients) delivered(t *testing.T, events int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -92,7 +93,7 @@ func (c *slowClients) delivered(t *testing.T, events int) {
 	}, 2*time.Minute, 10*time.Millisecond)
 }
 
-// stream begins one of the slowClients.
+// stream opens one of the slow streams.
 func (c *slowClients) stream(t *testing.T, route, topic string) *exchange {
 	x := c.f.start(t, request{hub: c.p, line: "GET " + route + "?topic=" + topic, token: c.f.tokens["one"]})
 	require.Equal(t, http.StatusOK, x.status, x.body)
@@ -100,7 +101,7 @@ func (c *slowClients) stream(t *testing.T, route, topic string) *exchange {
 	return x
 }
 
-// next reads an event's data.
+// next reads an event and returns its data.
 func (x *exchange) next() (data string, err error) {
 	for {
 		if x.stream != nil {
@@ -120,7 +121,7 @@ func (x *exchange) next() (data string, err error) {
 	}
 }
 
-// parallel calls f for each number up to n, some at a time, and returns the errors.
+// parallel calls f for each number below n, several at a time, and returns the errors.
 func parallel(n int, f func(i int) error) (errs []error) {
 	var all sync.WaitGroup
 	var mu sync.Mutex
@@ -140,7 +141,7 @@ func parallel(n int, f func(i int) error) (errs []error) {
 	return errs
 }
 
-// stalledStreams: half of them are WebSockets.
+// stalledStreams stops reading many streams, half of which are WebSockets.
 func stalledStreams(t *testing.T, f *testbed) {
 	const streams = 400
 	c := f.newSlowClients(t)
@@ -204,8 +205,8 @@ func stalledPolls(t *testing.T, f *testbed) {
 	}), "everybody gets everything")
 }
 
-// stalledApart: retention removes the events. Those for which there is room are kept for their readers;
-// the other readers are cut, counted, and told of the gap when they come back.
+// stalledApart lets retention remove the events that stalled streams wait for. The hub keeps as many as it has room
+// for. It disconnects the other streams, counts them, and reports the gap when they resume.
 func stalledApart(t *testing.T, f *testbed) {
 	const streams, share = 100, 16 * mebibyte
 	c := f.newSlowClients(t, "--retain-bytes", "8MiB")

@@ -16,14 +16,14 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
-// storeAttacks are about what all tokens share: the retained events, the idempotency keys and the engine.
+// storeAttacks concern what all tokens share: retained events, idempotency keys and the engine.
 var storeAttacks = []attack{
 	{"replays of the whole log, to displace retained events", readingEverything},
 	{"one token that uses all idempotency keys", takingAllKeys},
 	{"many concurrent arrays of 16 MB, to an engine that stores them on disk", manyArrays},
 }
 
-// tenants starts a hub of its own for a row. Its tokens are those of the testbed.
+// tenants starts a hub with the tokens of the testbed for one attack.
 func (f *testbed) tenants(t *testing.T, args ...string) *process {
 	t.Helper()
 	p := f.serve(t, program(t, nil, append(append(anyPorts, "--tokens", f.quietFile), args...)...))
@@ -31,7 +31,8 @@ func (f *testbed) tenants(t *testing.T, args ...string) *process {
 	return p
 }
 
-// readingEverything has one token replay the whole log in two encodings. The other's events stay.
+// readingEverything replays the whole log with one token in two encodings. The events of the other token must
+// remain.
 func readingEverything(t *testing.T, f *testbed) {
 	const limit, size = 4 << 20, 1000
 	p := f.tenants(t, "--retain-bytes", fmt.Sprint(limit))
@@ -72,8 +73,8 @@ func readingEverything(t *testing.T, f *testbed) {
 	require.GreaterOrEqual(t, after.Retained, before.Retained-1)
 }
 
-// takingAllKeys has one token publish under ever new keys until it may not. Others publish with theirs, and
-// none is forgotten.
+// takingAllKeys publishes under new keys with one token until it is refused. Other tokens can still use keys, and
+// no key is forgotten.
 func takingAllKeys(t *testing.T, f *testbed) {
 	p := f.tenants(t)
 	publish := func(name, key string) request {
@@ -180,7 +181,7 @@ func manyArrays(t *testing.T, f *testbed) {
 	require.Positive(t, taken)
 }
 
-// post publishes by way of a client that waits for as long as it takes.
+// post publishes with a client that has no timeout.
 func (p *process) post(token, body string) (status int) {
 	r, err := http.NewRequest(http.MethodPost, "http://"+p.http+"/publish", strings.NewReader(body))
 	if err != nil {

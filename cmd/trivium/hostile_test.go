@@ -11,14 +11,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// row is something that is tried against a hub, named as docs/security.md lists it.
+// attack is a test against the hubs of a testbed. docs/security.md lists its name.
 type attack struct {
 	name string
 	try  func(t *testing.T, f *testbed)
 }
 
-// attacks are all of them. Rows run beside each other, so what one must not have brought about
-// is looked for under a topic of its own.
+// attacks are all attacks. They run in parallel, so each uses its own topic to check its effects.
 var attacks = slices.Concat(
 	tokenAttacks,
 	rightAttacks,
@@ -40,8 +39,8 @@ var attacks = slices.Concat(
 	logAttacks,
 )
 
-// TestHostile tries them all over real sockets, against the program, and then looks for what was
-// used as a token or a secret in all that the hubs have said meanwhile.
+// TestHostile runs all attacks over real sockets against the program. Then it searches all output of the hubs for
+// the tokens and secrets that were used.
 func TestHostile(t *testing.T) {
 	if testing.Short() {
 		t.Skip("attacks take long")
@@ -59,10 +58,10 @@ func TestHostile(t *testing.T) {
 	t.Run(leakAttack, f.requireNoLeak)
 }
 
-// leakAttack is the last: it is about all that was done in the others.
+// leakAttack is the name of the last test, which depends on all others.
 const leakAttack = "a token or a secret in the log, a metric or an error"
 
-// TestSecurityListed: docs/security.md lists the rows, and nothing that is not tried.
+// docs/security.md lists exactly the names of the attacks.
 func TestSecurityListed(t *testing.T) {
 	page, err := os.ReadFile("../../docs/security.md")
 	require.NoError(t, err)
@@ -78,8 +77,8 @@ func TestSecurityListed(t *testing.T) {
 	require.Equal(t, append(tried, leakAttack), listed)
 }
 
-// What docs/security.md promises is a second, and what it was is logged. A machine gets a minute, however busy
-// it is; with TRIVIUM_LONG=1 it has to be a quiet one.
+// docs/security.md promises a second, and the test logs the time taken. A busy machine may take a minute; with
+// TRIVIUM_LONG=1 the machine must be idle and may take three seconds.
 const promised = time.Second
 
 var allowed = func() time.Duration {
@@ -89,7 +88,7 @@ var allowed = func() time.Duration {
 	return time.Minute
 }()
 
-// inTime judges how long something took that is promised within a second.
+// inTime requires that something that is promised within a second took no longer than allowed.
 func inTime(t *testing.T, what string, took time.Duration) {
 	t.Helper()
 	t.Logf("%s took %v of the %v promised", what, took.Round(time.Millisecond), promised)

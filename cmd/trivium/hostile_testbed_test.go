@@ -20,40 +20,40 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
-// testbed is what the rows are tried against: hubs that let in the same tokens.
+// testbed is the hubs that the attacks use. They accept the same tokens.
 type testbed struct {
 	*issuer
-	tokens map[string]string // by the name of the entry
+	tokens map[string]string // by name in the tokens file
 	udpKey []byte
 
-	main    *process // every access setting
-	open    *process // --auth none, and little patience
-	lenient *process // --auth none, and a message may take an hour
-	strict  *process // behind a trusted proxy, with small limits
-	plain   *process // with small limits too, and trusts no proxy
-	text    *process // logs as text, and retains little
+	main    *process // with all access settings
+	open    *process // --auth none and short timeouts
+	lenient *process // --auth none and long timeouts
+	strict  *process // behind a trusted proxy, with low limits
+	plain   *process // with low limits, and trusts no proxy
+	text    *process // logs in text format and retains few events
 
-	began   time.Time  // before any hub was started
-	limited sync.Mutex // held by who uses up the limits of strict
+	began   time.Time  // before the first hub was started
+	limited sync.Mutex // held by an attack that uses up the limits of strict
 
 	mu          sync.Mutex
-	tokensFile  string // of main
-	textFile    string // of text
-	quietFile   string // of the others; it stays as it is
+	tokensFile  string // of the hub main
+	textFile    string // of the hub text
+	quietFile   string // of the other hubs; never changed
 	revokedFile string
 	entries     []tokenEntry
 	revoked     []string
 	secrets     []string
-	answers     []string // what was said to who was refused
+	answers     []string // texts of all refusals
 	watched     []*watch
 }
 
-// entry is one of the tokens file.
+// tokenEntry is an entry of the tokens file.
 type tokenEntry struct {
 	name, subscribe, publish, more string
 }
 
-// testbedTokens are whom the hubs know. A row that takes something away has an entry of its own.
+// testbedTokens are the tokens of the hubs. An attack that changes a token has one of its own.
 var testbedTokens = []tokenEntry{
 	{name: "master", subscribe: `">"`, publish: `">"`},
 	{name: "narrow", subscribe: `a.b, "x.*", "open.>", "caf` + "\u00e9" + `"`, publish: `a.b, "x.*"`},
@@ -62,7 +62,7 @@ var testbedTokens = []tokenEntry{
 	{name: "ended", subscribe: `">"`, publish: `">"`, more: "expires: 2020-01-01T00:00:00Z"},
 	{name: "removed", subscribe: `"load.>"`, publish: `"load.>"`},
 	{name: "narrowed", subscribe: `"load.>"`, publish: `"load.>"`},
-	{name: "many", subscribe: `"quiet"`}, // or others' loads would go to each of them
+	{name: "many", subscribe: `"quiet"`}, // with a topic that no load uses
 	{name: "unread on /sse", subscribe: `"load.>"`, more: "limits: {max-connections: 1}"},
 	{name: "unread on /ws", subscribe: `"load.>"`, more: "limits: {max-connections: 1}"},
 	{name: "one", subscribe: `">"`, publish: `">"`},
@@ -93,7 +93,7 @@ func newTestbed(t *testing.T) *testbed {
 		"--origin", "https://app.example.com", "--origin", "https://*.example.org",
 	}
 	key := "--udp-secret-file=" + file("udp", string(f.udpKey)+"\n")
-	// What a URL has for a secret stays out of /debug/pprof/cmdline by way of the environment.
+	// The URL contains a secret, so it is passed in the environment, which /debug/pprof/cmdline does not show.
 	jwks := []string{"TRIVIUM_JWKS_URL=" + f.url + "/jwks.json?key=" + f.secret(rand.Text())}
 	start := func(args ...string) *process {
 		return serve(t, program(t, jwks, slices.Concat(anyPorts, access, args)...))
@@ -119,7 +119,7 @@ func newTestbed(t *testing.T) *testbed {
 	return f
 }
 
-// serve starts one more hub on the files of the testbed, while no row has them broken.
+// serve starts another hub with the files of the testbed, while no attack has changed them.
 func (f *testbed) serve(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
 	f.mu.Lock()
@@ -155,7 +155,7 @@ func serveText(t *testing.T, cmd *exec.Cmd) *process {
 	return p
 }
 
-// secret notes what must be found nowhere.
+// secret records a text that no output may contain.
 func (f *testbed) secret(s string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -173,7 +173,7 @@ func (f *testbed) tokensText() string {
 	return b.String()
 }
 
-// change has an entry of the tokens file changed, or taken away where change gives false.
+// change changes an entry of the tokens file, or removes it if change returns false.
 func (f *testbed) change(t *testing.T, name string, change func(*tokenEntry) bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -185,7 +185,7 @@ func (f *testbed) change(t *testing.T, name string, change func(*tokenEntry) boo
 	replace(t, f.tokensFile, f.tokensText())
 }
 
-// revoke puts the id of a JWT on the list.
+// revoke adds the ID of a JWT to the list of revoked ones.
 func (f *testbed) revoke(t *testing.T, id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -193,24 +193,24 @@ func (f *testbed) revoke(t *testing.T, id string) {
 	replace(t, f.revokedFile, strings.Join(f.revoked, "\n"))
 }
 
-// replace changes a file as a careful operator does: never half of it is there.
+// replace replaces a file atomically.
 func replace(t *testing.T, path, text string) {
 	require.NoError(t, os.WriteFile(path+".new", []byte(text), 0o600))
 	require.NoError(t, os.Rename(path+".new", path))
 }
 
-// breach is in the data of whatever must not be published.
+// breach is in the data of every event that must not be published.
 const breach = "breach"
 
 func breachIn(topic string) string { return `{"topic":"` + topic + `","data":"` + breach + `"}` }
 
-// watch reads all that a hub publishes, for breaches.
+// watch reads all events of a hub, and records the topics of breaches.
 type watch struct {
 	hub    *process
 	stream *decode.SSEDecoder
 	ended  chan struct{}
 
-	found []string // topics; to be read when it has ended
+	found []string // topics; read after ended is closed
 }
 
 func (f *testbed) watch(t *testing.T, p *process) {
@@ -236,7 +236,7 @@ func (f *testbed) watch(t *testing.T, p *process) {
 	}()
 }
 
-// requireNoBreach ends the watches.
+// requireNoBreach ends the watches and requires that they found nothing.
 func (f *testbed) requireNoBreach(t *testing.T) {
 	for _, w := range f.watched {
 		x := f.do(t, request{hub: w.hub, line: "POST /publish/end.of.watch", token: w.hub.token, body: "1"})

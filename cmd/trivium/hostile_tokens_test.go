@@ -32,10 +32,10 @@ var tokenAttacks = []attack{
 	{"claims of wrong types, twice, or missing", wrongClaims},
 }
 
-// tokenRoutes are all that a token opens.
+// tokenRoutes are all routes that require a token.
 var tokenRoutes = []string{"GET /sse", "GET /ws", pollNow, "POST /publish/hostile", "POST /publish", "POST /session"}
 
-// knock tries a token at every door and finds each shut.
+// requireRefusedEverywhere requires that every route refuses a token with the status.
 func (f *testbed) requireRefusedEverywhere(t *testing.T, status int, token string, header ...string) {
 	t.Helper()
 	for _, door := range tokenRoutes {
@@ -56,14 +56,14 @@ func (f *testbed) knockAt(t *testing.T, door string, status int, token string, h
 	}
 }
 
-// shut is knock for the many: they are tried at two tokenRoutes, one of each kind.
+// requireRefused requires a refusal by two routes, one of each kind. It is for tests with many tokens.
 func (f *testbed) requireRefused(t *testing.T, token string) {
 	t.Helper()
 	f.knockAt(t, pollNow, http.StatusUnauthorized, token)
 	f.knockAt(t, "POST /publish", http.StatusUnauthorized, token)
 }
 
-// opens shows that it is nothing else that shuts the tokenRoutes to the others.
+// requireAccepted requires that a token is accepted, so that refusals of others have no other reason.
 func (f *testbed) requireAccepted(t *testing.T, token string, header ...string) {
 	t.Helper()
 	x := f.do(t, request{line: pollNow, token: token, header: header})
@@ -84,7 +84,7 @@ func noToken(t *testing.T, f *testbed) {
 func wrongToken(t *testing.T, f *testbed) {
 	right := f.tokens["master"]
 	f.requireRefusedEverywhere(t, http.StatusUnauthorized, f.secret(rand.Text()))
-	f.requireRefusedEverywhere(t, http.StatusUnauthorized, f.secret(fmt.Sprintf("%x", sha256.Sum256([]byte(right))))) // as the file has it
+	f.requireRefusedEverywhere(t, http.StatusUnauthorized, f.secret(fmt.Sprintf("%x", sha256.Sum256([]byte(right))))) // the hash in the tokens file is not a token
 	for i := range right {
 		f.knockAt(t, pollNow, http.StatusUnauthorized, right[:i]+"x"+right[i+1:])
 	}
@@ -112,7 +112,7 @@ func expiredToken(t *testing.T, f *testbed) {
 }
 
 func tokenNotYet(t *testing.T, f *testbed) {
-	// The clock of who issued it may be ahead by a minute.
+	// The issuer's clock may be ahead by a minute.
 	for _, k := range f.keys() {
 		f.requireAccepted(t, f.sign(k.private, k.header, claims(map[string]string{"nbf": at(time.Now().Add(50 * time.Second)), "iat": at(time.Now().Add(50 * time.Second))})))
 	}
@@ -124,7 +124,7 @@ func tokenNotYet(t *testing.T, f *testbed) {
 	}
 }
 
-// place puts a token where it may stand.
+// place adds a token to a request, in one of the places that may contain it.
 type place struct {
 	name   string
 	target func(line, token string) string
@@ -143,7 +143,7 @@ var places = []place{
 	{"cookie", nil, func(token string) string { return "Cookie: a=b; trivium_token=" + token + "; c=d" }},
 }
 
-// placed asks at a door with tokens in places.
+// tryPlaces requires the status for a request with tokens in these places.
 func (f *testbed) tryPlaces(t *testing.T, status int, door string, in map[int]string) {
 	t.Helper()
 	r := request{line: door}
@@ -175,14 +175,14 @@ func tokenPlaces(t *testing.T, f *testbed) {
 	for _, door := range []string{"GET /sse", "GET /ws", pollNow, "POST /publish", "POST /publish/hostile"} {
 		for i := range places {
 			if i == subprotocol && door != "GET /ws" {
-				continue // it is no place there
+				continue // this route does not read the token there
 			}
 			f.tryPlaces(t, http.StatusOK, door, map[int]string{i: right})
 			f.tryPlaces(t, http.StatusUnauthorized, door, map[int]string{i: wrong})
 			for j := range i {
 				switch {
 				case j == subprotocol && door != "GET /ws":
-				case i == cookie: // any other overrides it
+				case i == cookie: // a token in any other place has precedence
 					f.tryPlaces(t, http.StatusOK, door, map[int]string{i: wrong, j: right})
 					f.tryPlaces(t, http.StatusUnauthorized, door, map[int]string{i: right, j: wrong})
 				default:
@@ -205,7 +205,7 @@ func tokenPlaces(t *testing.T, f *testbed) {
 	require.Equal(t, "trivium.v1", x.header.Get("Sec-WebSocket-Protocol"))
 	x = f.do(t, request{line: "POST /session", header: []string{places[cookie].header(right)}, body: "{}"})
 	require.Equal(t, http.StatusUnauthorized, x.status, "a cookie makes no session")
-	// As a password it counts where a cookie would, and where no other token stands.
+	// A password has the precedence of a cookie, below all other places.
 	for _, door := range []string{"GET /sse", "GET /ws", pollNow, "POST /publish", "POST /publish/hostile"} {
 		basic := "Authorization: Basic " + basicOf("anybody", right)
 		f.knockAt(t, door, http.StatusUnauthorized, "", "Authorization: Basic "+basicOf(right, wrong))
@@ -254,10 +254,10 @@ func dots(t *testing.T, f *testbed) {
 
 	x = f.start(t, request{line: "GET /ws", token: f.tokens["master"]})
 	require.Equal(t, http.StatusUnauthorized, f.command(t, x, `{"op":"auth","token":"`+many[:60<<10]+`"}`).Problem.Status)
-	f.command(t, x, `{"op":"ping"}`) // it goes on
+	f.command(t, x, `{"op":"ping"}`) // the connection continues
 	go func() { _, _ = x.conn.Write(clientFrame(bitFin|opText, []byte(`{"op":"auth","token":"`+many+`"}`))) }()
 	code := 0
-	for code == 0 { // what others publish meanwhile comes here too
+	for code == 0 { // events of other attacks arrive here too
 		var err error
 		_, code, err = x.message()
 		require.NoError(t, err)

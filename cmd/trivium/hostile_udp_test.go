@@ -18,7 +18,7 @@ var udpAttacks = []attack{
 	{"a datagram from a sender that is not allowed", strangeSender},
 }
 
-// datagrams sends some, and waits until all that the hub was sent has been read.
+// datagrams sends datagrams, and waits until the hub has read all of them.
 func (f *testbed) datagrams(t *testing.T, p *process, datagrams ...[]byte) *udpSnapshot {
 	t.Helper()
 	var before, s snapshot
@@ -47,7 +47,7 @@ func hostileDatagrams(t *testing.T, f *testbed) {
 	mac, rest, _ := bytes.Cut(good, []byte(" "))
 	upper := append(append(bytes.ToUpper(mac), ' '), rest...)
 	replayed := [][]byte{
-		good, good, upper, // the same, in another case
+		good, good, upper, // the same signature in upper case
 		sign(now.Add(-31*time.Second), evil), sign(now.Add(-time.Hour), evil), sign(time.UnixMilli(0), evil),
 		sign(now.Add(2*time.Minute), evil), sign(now.AddDate(1000, 0, 0), evil),
 	}
@@ -59,7 +59,7 @@ func hostileDatagrams(t *testing.T, f *testbed) {
 		udp.Sign(nil, []byte{0}, now, []byte(evil)), bytes.Replace(good, []byte("1}"), []byte(`"`+breach+`"}`), 1),
 		append(bytes.Clone(fresh), '\n'), append([]byte(" "), fresh...), fresh[1:], fresh[:len(fresh)-1], later(fresh, " "), later(fresh, "1"), later(fresh, "-"),
 		append([]byte(strings.Repeat("0", 64)+" "), fresh[65:]...), bytes.Replace(fresh, []byte(" "), []byte("\t"), 1), bytes.Repeat([]byte("."), 60_000),
-		// Signed, but not with a time.
+		// Signed, but without a valid time.
 		signed(f.udpKey, "never "+evil), signed(f.udpKey, " "+evil), signed(f.udpKey, evil), signed(f.udpKey, "1e12 "+evil), signed(f.udpKey, "99999999999999999999 "+evil),
 	}
 	udp := f.datagrams(t, f.main, append(append([][]byte{good}, replayed...), forged...)...)
@@ -71,7 +71,7 @@ func hostileDatagrams(t *testing.T, f *testbed) {
 	}
 }
 
-// signed is a datagram with a good signature of whatever it says.
+// signed returns a datagram with a valid signature of the content.
 func signed(secret []byte, content string) []byte {
 	return fmt.Appendf(nil, "%x %s", signature(secret, content), content)
 }

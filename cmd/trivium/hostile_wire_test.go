@@ -24,8 +24,8 @@ var wireAttacks = []attack{
 	{"a compression bomb", compressionBomb},
 }
 
-// sendSlowly writes first, then more for as long as it is taken, a byte each 50 ms. It gives what was
-// answered until the hub closed, and how long that took.
+// sendSlowly writes first, then a byte of more every 50 ms until the hub closes. It returns the answer and the time
+// taken.
 func (f *testbed) sendSlowly(x *exchange, first, more string) (answer string, took time.Duration, err error) {
 	begin := time.Now()
 	if _, err := io.WriteString(x.conn, first); err != nil {
@@ -39,7 +39,7 @@ func (f *testbed) sendSlowly(x *exchange, first, more string) (answer string, to
 			case <-stopped:
 				return
 			case <-time.After(50 * time.Millisecond):
-				_, _ = io.WriteString(x.conn, more[i%len(more):i%len(more)+1]) // in the end it is not taken any more
+				_, _ = io.WriteString(x.conn, more[i%len(more):i%len(more)+1]) // fails once the hub has closed
 			}
 		}
 	}()
@@ -47,16 +47,16 @@ func (f *testbed) sendSlowly(x *exchange, first, more string) (answer string, to
 	close(stopped)
 	<-ended
 	if errors.Is(err, syscall.ECONNRESET) {
-		err = nil // it was closed, with something unread
+		err = nil // the hub closed without reading everything
 	}
 	return string(text), time.Since(begin), err
 }
 
-// cut tries sendSlowly on both listeners of a hub whose --read-timeout is 3 s. All that is tried
-// must be cut, or answered without waiting for more.
+// requireCutOff calls sendSlowly on both listeners of a hub with a --read-timeout of 3 s. Each attempt must be
+// disconnected, or answered without waiting for more.
 func (f *testbed) requireCutOff(t *testing.T, attempts map[string]string) {
 	t.Helper()
-	const most = 4 * time.Second // a refused body, which is not read, has a second more
+	const most = 4 * time.Second // after a refusal the hub waits another second for the body
 	var all sync.WaitGroup
 	for first, more := range attempts {
 		for _, address := range []string{f.open.http, f.open.admin} {
@@ -103,8 +103,7 @@ func slowBody(t *testing.T, f *testbed) {
 		}
 	}
 	f.requireCutOff(t, attempts)
-	// A stream whose body is not coming begins all the same, and none of the body is ever taken
-	// for anything.
+	// A stream starts although its body does not arrive, and nothing of the body is interpreted.
 	for _, line := range []string{"GET /sse", "GET /ws?subscribe=none"} {
 		begin := time.Now()
 		x := f.start(t, request{hub: f.open, line: line, header: []string{"Content-Length: 1000"}})
@@ -130,13 +129,13 @@ func largeHeader(t *testing.T, f *testbed) {
 			require.NoError(t, err)
 			require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, response.StatusCode)
 			require.True(t, response.Close)
-			_, _ = io.Copy(io.Discard, x.reader) // it ends, one way or another
+			_, _ = io.Copy(io.Discard, x.reader) // waits for the end
 		}
 	}
 }
 
-// smuggling: what follows is one request to whoever stands before the hub, and two if the hub reads
-// it otherwise. Whichever way it reads, there is one answer, and what is hidden has no effect.
+// smuggling sends bytes that a proxy would read as one request, and that a faulty hub would read as two. The hub
+// must answer once, and the hidden request must have no effect.
 func smuggling(t *testing.T, f *testbed) {
 	authorization := "Authorization: Bearer " + f.tokens["master"]
 	hidden := fmt.Sprintf("POST /publish/smuggled HTTP/1.1\r\nHost: %s\r\n%s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%q",
@@ -204,7 +203,7 @@ func smuggling(t *testing.T, f *testbed) {
 		finals := bytes.Count(answers, []byte("HTTP/1.1 ")) - bytes.Count(answers, []byte("HTTP/1.1 100 "))
 		require.LessOrEqual(t, finals, 1, "%s: %s", name, answers)
 	}
-	// Nor does a WebSocket or a stream that is let in read on as HTTP.
+	// An accepted WebSocket or stream is not read as HTTP either.
 	for line, opened := range map[string]string{
 		"GET /ws?topic=smuggled.after":  `"op":"hello"`,
 		"GET /sse?topic=smuggled.after": "event: trivium.open",
@@ -223,12 +222,12 @@ func smuggling(t *testing.T, f *testbed) {
 		read(opened)
 		after := f.do(t, request{line: "POST /publish/smuggled.after", token: f.tokens["master"], body: `"after"`})
 		require.Equal(t, http.StatusOK, after.status)
-		read(`"after"`) // or to the end, as of a WebSocket to which what follows is no frame
+		read(`"after"`) // or to the end, for a WebSocket on which the bytes are not a frame
 		require.Equal(t, 1, bytes.Count(answers, []byte("HTTP/1.1 ")), "%s: %s", line, answers)
 	}
 }
 
-// compressionBomb: 30 times 32 MiB in some 32 KiB each.
+// compressionBomb sends 32 MiB 30 times, each compressed to about 32 KiB.
 func compressionBomb(t *testing.T, f *testbed) {
 	var bomb bytes.Buffer
 	w, err := flate.NewWriter(&bomb, flate.BestCompression)
@@ -240,7 +239,7 @@ func compressionBomb(t *testing.T, f *testbed) {
 	require.NoError(t, w.Flush())
 	require.Less(t, bomb.Len(), 64<<10, "else it is refused for what it is before decompression")
 	payload := bytes.TrimSuffix(bomb.Bytes(), []byte("\x00\x00\xff\xff"))
-	// Its memory is measured: it has no other clients, and no race detector.
+	// Its memory is measured, so it has no other clients and no race detector.
 	p := serve(t, binary(t, append(anyPorts, "--auth", "none", "--read-timeout", "10m", "--ws-compression")...))
 	before := p.resident()
 	var bombed []*exchange
