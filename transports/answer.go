@@ -3,7 +3,6 @@ package transports
 import (
 	"net/http"
 
-	"github.com/trivium-hub/trivium/transports/internal/connection"
 	"github.com/trivium-hub/trivium/transports/internal/web"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 	"github.com/trivium-hub/trivium/transports/problems"
@@ -26,11 +25,3 @@ func AllowMethods(w http.ResponseWriter, r *http.Request, methods ...string) boo
 
 // ValidateCloudEventsSource returns an error unless Config.CloudEventsSource may be s: a URI reference (RFC 3986).
 func ValidateCloudEventsSource(s string) error { return wire.CheckURIReference("CloudEventsSource", s) }
-
-// ConnectionCounters count what the connections of one transport do.
-type ConnectionCounters = connection.Counters
-
-// ByTransport returns the counters of each transport by its name in metrics.
-func (c *Counters) ByTransport() map[string]*ConnectionCounters {
-	return map[string]*ConnectionCounters{"sse": &c.SSE, "websocket": &c.WebSocket, "longpoll": &c.LongPoll}
-}

@@ -23,8 +23,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/websocket"
 )
 
-// Counters count what an API does.
-type Counters struct {
+// counters count what an API does.
+type counters struct {
 	SSE, WebSocket, LongPoll connection.Counters
 	WebSocketRefusals        websocket.Refusals
 	// PublishedHTTP and PublishedWebSocket count events, without repeats of an idempotency key.
@@ -37,11 +37,11 @@ type API struct {
 	cfg      Config
 	auth     *auth.Middleware
 	registry *connection.Registry
-	counters Counters
+	counters counters
 	origins  originWarnings
 
 	routes atomic.Pointer[routes]
-	intake *intake.Budget // set by Start
+	intake atomic.Pointer[intake.Budget] // set by Start
 
 	// publishing ends when nothing is taken any more.
 	publishing    context.Context
@@ -94,7 +94,7 @@ func NewStarting(cfg Config) (*API, error) {
 
 // Start begins to serve the hub. It must be called once.
 func (a *API) Start(h *hub.Hub) {
-	a.intake = intake.New(publish.LargestBody(h.MaxEventSize()))
+	a.intake.Store(intake.New(publish.LargestBody(h.MaxEventSize())))
 	a.routes.Store(a.servingRoutes(h))
 }
 
@@ -132,7 +132,7 @@ func (a *API) servingRoutes(h *hub.Hub) *routes {
 		MaxTopics: a.cfg.MaxTopics, WriteTimeout: a.cfg.WriteTimeout, CloudEventsSource: a.cfg.CloudEventsSource,
 	}))
 	publisher := must(publish.New(publish.Config{
-		Hub: h, LineTimeout: a.cfg.ReadTimeout, Intake: a.intake, Requests: a.publishing,
+		Hub: h, LineTimeout: a.cfg.ReadTimeout, Intake: a.intake.Load(), Requests: a.publishing,
 		Published: &a.counters.PublishedHTTP,
 	}))
 	return &routes{
@@ -212,7 +212,7 @@ func (a *API) websocketConfig(h *hub.Hub) websocket.Config {
 		Hub: h, Registry: a.registry, Counters: &a.counters.WebSocket, Log: a.connectionLog("websocket"),
 		MaxTopics: a.cfg.MaxTopics, WriteTimeout: a.cfg.WriteTimeout, Disconnect: a.cfg.Disconnect,
 		MaxMessage: a.cfg.MaxMessageBytes, MessageRate: a.cfg.MaxMessageRate, MaxFragments: a.cfg.MaxMessageFragments,
-		MessageTimeout: a.cfg.ReadTimeout, Intake: a.intake,
+		MessageTimeout: a.cfg.ReadTimeout, Intake: a.intake.Load(),
 		Published: &a.counters.PublishedWebSocket,
 		Refusals:  &a.counters.WebSocketRefusals, Compression: a.cfg.Compression, CloudEventsSource: a.cfg.CloudEventsSource,
 	}
@@ -224,18 +224,9 @@ func (a *API) Listener(l net.Listener) net.Listener {
 	return &connection.Listener{Listener: l, WriteTimeout: a.cfg.WriteTimeout}
 }
 
-// Context returns a context for http.Server.BaseContext: Counters then include the problems that requests were
+// Context returns a context for http.Server.BaseContext: Stats then include the problems that requests were
 // answered with.
 func (a *API) Context() context.Context { return a.publishing }
-
-// Counters returns what the API has counted.
-func (a *API) Counters() *Counters { return &a.counters }
-
-// Intake returns the budget of the bodies and messages that are being received; nil before Start.
-func (a *API) Intake() *intake.Budget { return a.intake }
-
-// SlowBytes returns the memory of the encodings that slow connections hold.
-func (a *API) SlowBytes() int64 { return a.registry.EncodingCache().Bytes() }
 
 // IsDraining reports whether Drain has begun.
 func (a *API) IsDraining() bool { return a.registry.IsDraining() }

@@ -17,9 +17,9 @@ import (
 )
 
 // closedAtDeadline returns the number of connections that were closed at the end of a drain with data unwritten.
-func closedAtDeadline(c *transports.Counters) (n uint64) {
-	for _, transport := range c.ByTransport() {
-		n += transport.ClosedAtDeadline.Load()
+func closedAtDeadline(s transports.Stats) (n uint64) {
+	for _, transport := range s.Transports {
+		n += transport.ClosedAtDeadline
 	}
 	return n
 }

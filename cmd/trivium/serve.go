@@ -326,7 +326,7 @@ func (s *server) shutdown() {
 	if err := s.hub.Close(); err != nil {
 		s.log.Error("the hub could not be closed", "error", err.Error())
 	}
-	s.log.Info("ended", "cut", closedAtDeadline(s.api.Counters()))
+	s.log.Info("ended", "cut", closedAtDeadline(s.api.Stats()))
 }
 
 // discard closes everything that newServer opened before it failed.

@@ -143,7 +143,7 @@ type observer struct {
 
 // snapshot returns the current statistics.
 func (o *observer) snapshot() snapshot {
-	h := o.hub.Stats()
+	h, api := o.hub.Stats(), o.api.Stats()
 	b := thisBuild()
 	s := snapshot{
 		build:    b,
@@ -167,28 +167,28 @@ func (o *observer) snapshot() snapshot {
 			KeysSpared:      h.KeysSpared,
 		},
 		Subscribed: subscribedStats{
-			Subscriptions: h.Subscriptions, Feeds: h.Groups, FilterBytes: h.FilterBytes, SlowBytes: o.api.SlowBytes(),
+			Subscriptions: h.Subscriptions, Feeds: h.Groups, FilterBytes: h.FilterBytes, SlowBytes: api.SlowBytes,
 		},
 		Gaps:         h.Gaps,
-		Published:    o.published(),
+		Published:    o.published(api),
 		Latency:      latencyStatsOf(h.Latency),
 		Certificates: o.certificates.byHost(),
 		Files:        o.files.stats(),
-		Access:       o.access(),
+		Access:       o.access(api),
 		Transports:   make(map[string]transportSnapshot),
 	}
-	for name, c := range o.api.Counters().ByTransport() {
+	for name, c := range api.Transports {
 		t := transportSnapshot{
-			Connections: c.Connections.Load(),
-			Opened:      c.Opened.Load(),
-			Delivered:   c.Delivered.Load(),
-			Bytes:       c.Bytes.Load(),
-			Closed:      map[string]uint64{"expelled": c.Unauthorized.Load(), "no_room": c.NoEncodingMemory.Load()},
+			Connections: c.Connections,
+			Opened:      c.Opened,
+			Delivered:   c.Delivered,
+			Bytes:       c.Bytes,
+			Closed:      map[string]uint64{"expelled": c.Unauthorized, "no_room": c.NoEncodingMemory},
 		}
 		if name != "longpoll" { // a poll gets one response, so it cannot fall behind or stall
-			t.Closed["overtaken"] = c.FellBehind.Load()
-			t.Closed["stuck"] = c.WriteStalled.Load()
-			t.Closed["cut"] = c.ClosedAtDeadline.Load()
+			t.Closed["overtaken"] = c.FellBehind
+			t.Closed["stuck"] = c.WriteStalled
+			t.Closed["cut"] = c.ClosedAtDeadline
 		}
 		s.Transports[name] = t
 	}
@@ -203,9 +203,8 @@ func (o *observer) snapshot() snapshot {
 }
 
 // published returns the events published through this hub, by source.
-func (o *observer) published() map[string]uint64 {
-	c := o.api.Counters()
-	by := map[string]uint64{"http": c.PublishedHTTP.Load(), "websocket": c.PublishedWebSocket.Load()}
+func (o *observer) published(api transports.Stats) map[string]uint64 {
+	by := maps.Clone(api.Published)
 	if o.udp != nil {
 		by["udp"] = o.udp.Stats().Events
 	}
@@ -224,7 +223,7 @@ func latencyStatsOf(l hub.Latency) latencyStats {
 }
 
 // access returns the statistics of connections, requests and refusals.
-func (o *observer) access() accessStats {
+func (o *observer) access(api transports.Stats) accessStats {
 	g := o.middleware.Stats()
 	open := o.open.stats()
 	s := accessStats{
@@ -235,13 +234,12 @@ func (o *observer) access() accessStats {
 		SlowClosed:  open.slowClosed,
 		NotAccepted: o.acceptErrors(),
 		Panics:      o.panics.Load(),
-		Problems:    o.api.Counters().Problems.ByCode(),
-		WebSocket:   o.api.Counters().WebSocketRefusals.ByReason(),
+		Problems:    api.Problems,
+		WebSocket:   api.WebSocketRefusals,
 		Limited:     map[string]uint64{"open_connections": open.refused, "open_connections_per_address": open.refusedAddress},
 	}
-	received := o.api.Intake().Stats()
-	s.Receiving = received.Taken
-	for limit, n := range received.Refused {
+	s.Receiving = api.Receiving
+	for limit, n := range api.ReceivingRefused {
 		s.Limited[limit] = n
 	}
 	for limit, n := range g.Refused {

@@ -148,8 +148,6 @@ func (r *rig) listen(listener net.Listener, secure bool) {
 	})
 }
 
-type accessKey struct{}
-
 func (r *rig) serve(w http.ResponseWriter, request *http.Request) {
 	path := request.URL.Path
 	r.mu.Lock()

@@ -11,10 +11,10 @@ type Mode uint8
 
 // The modes. Auto and JSON accept one JSON text per datagram, or one per line.
 const (
-	Auto   = Mode(wire.DatagramAuto)   // an envelope is parsed as such; other JSON, and other text, is data
-	JSON   = Mode(wire.DatagramJSON)   // all JSON is data, envelopes too
-	Raw    = Mode(wire.DatagramRaw)    // the whole datagram is data
-	Syslog = Mode(wire.DatagramSyslog) // one syslog message (RFC 5424 or RFC 3164)
+	Auto   Mode = iota // an envelope is parsed as such; other JSON, and other text, is data
+	JSON               // all JSON is data, envelopes too
+	Raw                // the whole datagram is data
+	Syslog             // one syslog message (RFC 5424 or RFC 3164)
 )
 
 // Modes returns the names that ParseMode accepts.

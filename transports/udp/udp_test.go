@@ -384,3 +384,14 @@ func TestSignedOnAnotherHub(t *testing.T) {
 	r.send(t, string(second))
 	r.eventually(t, func(s Stats) bool { return s.Events == 4 && s.Dropped["replayed"] == 1 && s.Dropped["engine"] == 1 })
 }
+
+func TestModes(t *testing.T) {
+	require.Len(t, Modes(), 4)
+	for i, want := range []Mode{Auto, JSON, Raw, Syslog} {
+		mode, err := ParseMode(Modes()[i])
+		require.NoError(t, err)
+		require.Equal(t, want, mode)
+	}
+	_, err := ParseMode("xml")
+	require.ErrorContains(t, err, "xml")
+}
