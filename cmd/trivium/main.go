@@ -47,6 +47,7 @@ type commands struct {
 	Backup  BackupCmd  `cmd:"" help:"Write the log of a running hub with the embedded engine to a file."`
 	Restore RestoreCmd `cmd:"" help:"Create a store from a backup."`
 	Erase   EraseCmd   `cmd:"" help:"Remove one event from a running hub permanently."`
+	Config  ConfigCmd  `cmd:"" help:"Print a commented configuration file of the hub."`
 	Version VersionCmd `cmd:"" help:"Print the version and exit. So does trivium --version."`
 	Help    HelpCmd    `cmd:"" help:"Show help, for a command if one is named."`
 }

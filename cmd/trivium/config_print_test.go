@@ -1,0 +1,42 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"github.com/alecthomas/kong"
+	"github.com/stretchr/testify/require"
+)
+
+// TestConfigFileIsAccepted checks that serve accepts the file of trivium config as it is, and that the file names every
+// setting with its default: with all defaults uncommented, the settings are those of a hub without a file.
+func TestConfigFileIsAccepted(t *testing.T) {
+	t.Parallel()
+	text, err := program(t, nil, "config").Output()
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "trivium.yaml")
+	require.NoError(t, os.WriteFile(path, text, 0o600))
+	require.Equal(t, "the configuration is valid", transcript(t, program(t, nil, "serve", "--check", "--config", path)))
+
+	var cli commands
+	parser, err := kong.New(&cli, (&sources{}).options()...)
+	require.NoError(t, err)
+	for _, flag := range parser.Model.Children[0].Flags {
+		switch flag.Name {
+		case "help", "config", "check":
+			continue
+		}
+		setting := regexp.MustCompile(`(?m)^#(` + flag.Name + `: .*)$`)
+		require.Regexp(t, setting, string(text))
+		if flag.Default != "" || flag.IsBool() {
+			text = setting.ReplaceAll(text, []byte("$1"))
+		}
+	}
+	require.NoError(t, os.WriteFile(path, text, 0o600))
+	want := parseServe(t, nil)
+	got := parseServe(t, nil, "--config", path)
+	got.Config = ""
+	require.Equal(t, want, got)
+}
