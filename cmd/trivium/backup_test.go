@@ -11,6 +11,7 @@ import (
 
 // A hub on a restored backup serves all events of the running hub that was backed up, under a new epoch.
 func TestBackupAndRestore(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	p := serve(t, binary(t, append(anyPorts, "--auth", "none", "--engine", "embedded", "--store", filepath.Join(dir, "store"))...))
 	p.publish("application/json", `[{"topic":"a","data":1},{"topic":"a","data":2}]`)

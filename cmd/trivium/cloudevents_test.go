@@ -56,6 +56,7 @@ func cloudEventsSDK(t *testing.T) func(stdin string, arguments ...string) []show
 // An event that the official SDK sends, in any mode and twice, arrives once and unchanged over each transport.
 // Events that were not published as CloudEvents are valid for the SDK too.
 func TestCloudEventsSDK(t *testing.T) {
+	t.Parallel()
 	sdk := cloudEventsSDK(t)
 	p := serve(t, program(t, nil, append(anyPorts, "--cloudevents-source", "https://hub.example.com")...))
 	const query = "format=cloudevents&topic=ce.>&topic=plain"

@@ -19,6 +19,7 @@ import (
 // TestReadinessNamesLostRight: when the NATS user loses the right to publish while the hub runs, /readyz fails and
 // names the right. When the right is back, the hub continues.
 func TestReadinessNamesLostRight(t *testing.T) {
+	t.Parallel()
 	place := natsPlace{Name: "n", Port: freePorts(t, 1)[0], Store: t.TempDir(), Rights: filepath.Join(t.TempDir(), "denied.json")}
 	deny := func(subjects ...string) {
 		text, err := json.Marshal(subjects)

@@ -141,7 +141,16 @@ func TestCluster(t *testing.T) {
 	t.Run("damaged replica", func(t *testing.T) { testDamagedReplica(t, c) })
 }
 
+// parallelIfShort runs a test that mostly waits beside others in short mode. Otherwise the longer tests run alone.
+func parallelIfShort(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Parallel()
+	}
+}
+
 func TestOneServer(t *testing.T) {
+	parallelIfShort(t)
 	c := startCluster(t, 1)
 	t.Run("parallel", func(t *testing.T) { // these tests mostly wait
 		for _, row := range []struct {

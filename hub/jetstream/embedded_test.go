@@ -26,6 +26,7 @@ func newEngine(t *testing.T, cfg Config) *Engine {
 }
 
 func TestEmbedded(t *testing.T) {
+	parallelIfShort(t)
 	enginetest.Run(t, os.Getenv("TRIVIUM_LONG") != "", func(t *testing.T, keep hub.Retention) hub.Engine {
 		return newEngine(t, Config{Store: t.TempDir(), Retention: keep})
 	})

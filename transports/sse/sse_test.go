@@ -21,7 +21,10 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	tt.SetParallelism()
+	goleak.VerifyTestMain(m)
+}
 
 // request sends raw bytes and returns the whole answer.
 func request(t *testing.T, s *tt.Server, head string) *bufio.Reader {
@@ -46,6 +49,7 @@ func line(t *testing.T, r *bufio.Reader, prefix string) string {
 
 // Checks the bytes of a stream: past events, live events and the end.
 func TestStreamBytes(t *testing.T) {
+	t.Parallel()
 	for _, proto := range []string{"HTTP/1.0", "HTTP/1.1"} {
 		for _, portable := range []bool{false, true} {
 			t.Run(fmt.Sprint(proto, " portable ", portable), func(t *testing.T) {
@@ -203,6 +207,7 @@ func overHTTP2(t *testing.T, s *tt.Server) func(context.Context) *http.Response 
 // Many libraries never reconnect after a clean end of the body. So a stream ends cleanly only if
 // the client is not meant to resume, or if CleanEnd is set.
 func TestEndOfBody(t *testing.T) {
+	t.Parallel()
 	drain := func(s *tt.Server) { s.Registry.Drain(context.Background(), 2*time.Second) }
 	for _, row := range []struct {
 		name   string

@@ -238,6 +238,7 @@ func TestClosedConnectionsLeaveNoMemory(t *testing.T) {
 
 // A page cannot see an HTTP status, so it is told the error on a WebSocket connection.
 func TestRefusedWithOrigin(t *testing.T) {
+	t.Parallel()
 	origin := http.Header{"Origin": {"https://a.example"}, "Sec-Websocket-Protocol": {"trivium.v1"}}
 	s := tt.Start(t, tt.Config{Grant: &auth.Grant{Subscribe: filterSet(t, "a")}})
 	for query, want := range map[string]struct{ status, code int }{
@@ -296,6 +297,7 @@ func TestSubprotocol(t *testing.T) {
 
 // A connection with a cursor and no topics does not delay the end when the hub drains.
 func TestGoawayWithoutTopics(t *testing.T) {
+	t.Parallel()
 	s := tt.Start(t, tt.Config{})
 	s.Publish(t, tt.JSON("a", `1`), tt.JSON("a", `2`))
 	position := s.Hub.Position()

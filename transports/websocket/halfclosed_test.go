@@ -46,6 +46,7 @@ func (e *heldEngine) Close() error { return nil }
 // The goroutine that reads a connection detects that the peer has gone; heartbeats do not. A peer that has ended its
 // write side still receives the answers to what it sent before.
 func TestHeartbeatLeavesPeerCloseToReader(t *testing.T) {
+	t.Parallel()
 	engine := &heldEngine{release: make(chan struct{})}
 	release := sync.OnceFunc(func() { close(engine.release) })
 	s := tt.Start(t, tt.Config{Hub: hub.Config{Engine: engine}, Heartbeat: 10 * time.Millisecond})

@@ -18,6 +18,7 @@ import (
 // A client of another library publishes, receives its events, pings and closes, with and without
 // compression, and with messages in parts.
 func TestLibrary(t *testing.T) {
+	t.Parallel()
 	for name, mode := range map[string]library.CompressionMode{
 		"plain": library.CompressionDisabled, "compressed": library.CompressionNoContextTakeover,
 		"as the server has it": library.CompressionContextTakeover,

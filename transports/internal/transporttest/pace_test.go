@@ -22,6 +22,9 @@ func TestPace(t *testing.T) {
 			continue // tested in package connection
 		}
 		t.Run("slow/"+r.Name, func(t *testing.T) {
+			if testing.Short() {
+				t.Skip("it reads slowly for nine seconds, as a test of package connection does for five")
+			}
 			t.Parallel()
 			cfg := r.Config
 			cfg.WriteTimeout = ample
