@@ -11,7 +11,6 @@ type backwardScan struct {
 	known     int      // number of matching events in the in-memory log
 	missing   int      // number of events that are still to be found
 	counted   bool     // missing has been reduced to what the log can have
-	finished  bool     // run has returned the position
 	scanned   int      // number of chunks that were scanned
 	foundSeqs []uint64 // seqs of the events that were found, followed by the first seq of the in-memory log
 
@@ -28,9 +27,6 @@ func newBackwardScan(set FilterSet, lowWatermark, position uint64, found, wanted
 	b.startStretch(lowWatermark)
 	return b
 }
-
-// pending reports whether b is a scan that has not returned its position. b may be nil.
-func (b *backwardScan) pending() bool { return b != nil && !b.finished }
 
 func (b *backwardScan) startStretch(seq uint64) {
 	b.to = seq

@@ -36,6 +36,22 @@ const (
 	byTime
 )
 
+// startPhase is the progress in locating the start of a subscription. Unless it is startKnown, the durable log has to
+// be asked, see Subscription.locate.
+//
+//	phase             begins with a start                       ends at startKnown when
+//	confirmingCursor  with a Cursor past the newest event       that event is delivered, or Log.LastSeq has returned
+//	locatingTime      with Since, before the in-memory log      Log.SeqAt has returned
+//	scanningBackward  with Last, if the in-memory log has less  the backward scan is complete
+type startPhase uint8
+
+const (
+	startKnown startPhase = iota
+	confirmingCursor
+	locatingTime
+	scanningBackward
+)
+
 // locatedStart is the part of a start that Hub.Locate determines from the in-memory log.
 type locatedStart struct {
 	last     *lastSearch
@@ -84,7 +100,7 @@ func (s *Subscription) setStart(r Request) {
 	l, epoch := s.hub.memlog, s.hub.epoch
 	s.paused = r.Filters.Len() == 0 && (r.Start.Cursor != nil || r.Start.ForeignCursor != "")
 	s.position, s.foreign, s.started, s.origin, s.since = l.lastSeq, nil, false, byCursor, r.Start.Since
-	s.unconfirmed, s.locatingTime, s.scan = false, false, nil
+	s.phase, s.scan = startKnown, nil
 	if s.hub.replay != nil {
 		s.hub.replay.dropQueries(s)
 	}
@@ -93,7 +109,7 @@ func (s *Subscription) setStart(r Request) {
 	case start.Cursor != nil && start.Cursor.Epoch != epoch:
 		s.foreign = s.newForeignStart(GapEpoch, start.Cursor.String())
 	case start.Cursor != nil && start.Cursor.Seq > l.lastSeq && s.hub.replay != nil:
-		s.position, s.unconfirmed = start.Cursor.Seq, true
+		s.position, s.phase = start.Cursor.Seq, confirmingCursor
 	case start.Cursor != nil && start.Cursor.Seq > l.lastSeq:
 		s.foreign = s.newForeignStart(GapFuture, start.Cursor.String())
 	case start.Cursor != nil:
@@ -104,12 +120,13 @@ func (s *Subscription) setStart(r Request) {
 		last := r.located.last
 		s.position, s.origin = last.position, byLast
 		if s.hub.replay != nil && last.found < start.Last && last.lowWatermark > 0 && r.Filters.Len() > 0 {
-			s.position, s.scan = 0, newBackwardScan(r.Filters, last.lowWatermark, last.position, last.found, start.Last)
+			s.position, s.phase = 0, scanningBackward
+			s.scan = newBackwardScan(r.Filters, last.lowWatermark, last.position, last.found, start.Last)
 		}
 	case !start.Since.IsZero():
 		s.position, s.origin = r.located.position, byTime
 		if s.hub.replay != nil && l.mayBeginBefore(start.Since) {
-			s.position, s.locatingTime = 0, true
+			s.position, s.phase = 0, locatingTime
 		}
 	}
 }

@@ -52,19 +52,18 @@ type Subscription struct {
 
 	// owned by the reader
 
-	started      bool // reading has started: a Read has completed, or Advance was called
-	unconfirmed  bool // the start cursor is past the newest delivered event; the durable log may have it or not
-	locatingTime bool // the position for since has to be located in the durable log
-	paused       bool // started after a cursor without filters: the position stays until there are filters
-	scattered    bool // see memlog.merge; reset once everything has been read
-	origin       origin
-	scan         *backwardScan // backward scan for a start with Last; later it lists the events that it found
-	position     uint64        // all matching events up to this seq have been read
-	foreign      *foreignStart // not nil until the gap is reported: the start cursor is not in this log
-	since        time.Time     // start time; zero once no older event can follow
-	batchGroup   *group        // group whose batches are accepted; a batch of an earlier group may still arrive
-	lossSearch   *lossSearch   // search for events that the in-memory log lost after the position; nil: none
-	rangeSearch  *rangeSearch  // search for events that the durable log lost after the position; nil: none
+	started     bool       // reading has started: a Read has completed, or Advance was called
+	phase       startPhase // while it is not startKnown, position is provisional
+	paused      bool       // started after a cursor without filters: the position stays until there are filters
+	scattered   bool       // see memlog.merge; reset once everything has been read
+	origin      origin
+	scan        *backwardScan // backward scan for a start with Last; later it lists the events that it found
+	position    uint64        // all matching events up to this seq have been read
+	foreign     *foreignStart // not nil until the gap is reported: the start cursor is not in this log
+	since       time.Time     // start time; zero once no older event can follow
+	batchGroup  *group        // group whose batches are accepted; a batch of an earlier group may still arrive
+	lossSearch  *lossSearch   // search for events that the in-memory log lost after the position; nil: none
+	rangeSearch *rangeSearch  // search for events that the durable log lost after the position; nil: none
 
 	// guarded by Hub.mu
 
@@ -79,7 +78,7 @@ func (s *Subscription) Position() Cursor { return Cursor{s.hub.epoch, s.position
 // Reached reports whether all matching events up to seq have been read, and the gap at the start, if any, has
 // been reported.
 func (s *Subscription) Reached(seq uint64) bool {
-	return s.foreign == nil && !s.unconfirmed && s.position >= seq
+	return s.foreign == nil && s.phase != confirmingCursor && s.position >= seq
 }
 
 // Cursor returns the cursor from which a subscriber can resume, as text. It is Position, except while a gap at the
@@ -171,7 +170,7 @@ func (s *Subscription) dropEarly(events []*Event) []*Event {
 // unread events up to b.To are exactly b.Events[start:], and the caller calls Advance as it delivers them. If ok is
 // false, the caller must use Read; for example, the batch may belong to the filters before SetFilters.
 func (s *Subscription) Offset(b *Batch) (start int, ok bool) {
-	if b.group != s.batchGroup || s.position < b.From || s.foreign != nil || s.unconfirmed || s.scan.pending() || s.conflate || !s.since.IsZero() {
+	if b.group != s.batchGroup || s.position < b.From || s.foreign != nil || s.phase != startKnown || s.conflate || !s.since.IsZero() {
 		return 0, false
 	}
 	if s.position >= b.To {
@@ -202,10 +201,10 @@ func (s *Subscription) SetFilters(set FilterSet) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	s.joinGroup(set)
-	if !s.scan.pending() {
+	if s.phase != scanningBackward {
 		s.scan = nil // its result was for the previous filters
 	}
-	if !s.started && !s.locatingTime {
+	if !s.started && s.phase != locatingTime {
 		s.since = time.Time{} // for the new filters, only the position counts
 	}
 }
@@ -273,12 +272,12 @@ func (s *Subscription) behind() bool {
 
 // hasMore reports the same as behind, but ignores the element that is being added to the groups.
 func (s *Subscription) hasMore() bool {
-	return !s.paused && (s.foreign != nil || s.unconfirmed || s.scan.pending()) || s.group != nil && s.position < s.group.last
+	return !s.paused && (s.foreign != nil || s.phase == confirmingCursor || s.phase == scanningBackward) || s.group != nil && s.position < s.group.last
 }
 
 // Located reports whether the start of the subscription has been located. Until then, its position is before
 // every event that it can receive.
-func (s *Subscription) Located() bool { return !s.locatingTime && !s.scan.pending() }
+func (s *Subscription) Located() bool { return s.phase != locatingTime && s.phase != scanningBackward }
 
 // Newest returns the position that the subscription has when it has read everything.
 func (s *Subscription) Newest() Cursor { return s.hub.Position() }

@@ -7,35 +7,36 @@ package hub
 // pending. Hub.mu must be held.
 func (s *Subscription) locate() bool {
 	rr, l := s.hub.replay, s.hub.memlog
-	switch {
-	case s.unconfirmed && l.lastSeq >= s.position:
-		rr.dropQueries(s)
-		s.unconfirmed = false
-	case s.unconfirmed:
-		tip, ok := rr.queryNumber(s, logQuery{kind: queryLastSeq, seq: s.position})
+	switch s.phase {
+	case confirmingCursor:
+		if l.lastSeq >= s.position {
+			rr.dropQueries(s)
+			break
+		}
+		lastSeq, ok := rr.queryNumber(s, logQuery{kind: queryLastSeq, seq: s.position})
 		if !ok {
 			return false
 		}
-		s.unconfirmed = false
-		if tip < s.position {
+		if lastSeq < s.position {
 			s.foreign = s.newForeignStart(GapFuture, s.Position().String())
 		}
-	case s.locatingTime:
+	case locatingTime:
 		position, ok := rr.queryNumber(s, logQuery{kind: queryTime, since: s.since})
 		if !ok {
 			return false
 		}
-		s.position, s.locatingTime = position, false
-	case s.scan.pending():
+		s.position = position
+	case scanningBackward:
 		position, ok := s.scan.run(s)
 		if !ok {
 			return false
 		}
-		s.position, s.scan.finished = position, true
+		s.position = position
 		if !s.scan.set.Equal(s.set()) || position >= l.lowWatermark {
 			s.scan = nil // for other filters, events between the found ones may match
 		}
 	}
+	s.phase = startKnown
 	return true
 }
 
