@@ -22,7 +22,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
-// patience bounds what a test waits for; nothing takes it unless something is wrong.
+// patience bounds every wait of a test. It is reached only if something is wrong.
 const patience = 3 * time.Minute
 
 // process is a running `trivium serve` on free ports.
@@ -35,7 +35,7 @@ type process struct {
 
 	mu     sync.Mutex
 	stderr bytes.Buffer
-	read   chan struct{} // closed when standard error has ended
+	read   chan struct{} // closed at the end of standard error
 }
 
 // serve starts the program and waits until it listens.
@@ -62,11 +62,12 @@ func serve(t *testing.T, cmd *exec.Cmd) *process {
 		t.Fatal("it does not listen")
 	}
 	_, token, _ := strings.Cut(p.log(), "access_token=")
-	p.token, _, _ = strings.Cut(token, "'") // by --print-token
+	p.token, _, _ = strings.Cut(token, "'") // printed because of --print-token
 	return p
 }
 
-// anyPorts are for a hub on free ports, which says all and has no heartbeats that come at a random moment.
+// anyPorts are flags of a hub on free ports that logs everything and sends no heartbeats, which would come at
+// random times.
 var anyPorts = []string{
 	"serve", "--heartbeat", "1h", "--http", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--admin", "127.0.0.1:0",
 	"--log-format", "json", "--log-level", "debug", "--print-token",
@@ -96,7 +97,7 @@ func (p *process) log() string {
 	return p.stderr.String()
 }
 
-// signal sends a signal; wait waits for the end and gives the exit code and how long it took.
+// signal sends a signal to the process. wait waits for its end and returns the exit code and the time taken.
 func (p *process) signal(s syscall.Signal) { require.NoError(p.t, p.cmd.Process.Signal(s)) }
 
 func (p *process) wait() (code int, took time.Duration) {
@@ -106,11 +107,11 @@ func (p *process) wait() (code int, took time.Duration) {
 	case <-time.After(patience):
 		p.t.Fatal("it does not end")
 	}
-	_ = p.cmd.Wait() // its error is the exit code
+	_ = p.cmd.Wait() // the error contains the exit code
 	return p.cmd.ProcessState.ExitCode(), time.Since(begin)
 }
 
-// request sends a request with the token and gives status and body.
+// request sends a request with the token and returns the status and the body.
 func (p *process) request(method, url, contentType, body string) (int, string) {
 	p.t.Helper()
 	r, err := http.NewRequest(method, url, strings.NewReader(body))
@@ -145,7 +146,7 @@ func (p *process) datagram(text string) {
 	require.NoError(p.t, err)
 }
 
-// stats gives /stats.
+// stats returns /stats.
 func (p *process) stats() (s snapshot) {
 	p.t.Helper()
 	_, text := p.request(http.MethodGet, "http://"+p.admin+"/stats", "", "")
@@ -153,7 +154,7 @@ func (p *process) stats() (s snapshot) {
 	return s
 }
 
-// sse opens a stream and reads what begins it.
+// sse opens a stream and reads its beginning.
 func (p *process) sse(query string) *decode.SSEDecoder {
 	p.t.Helper()
 	conn, err := net.Dial("tcp", p.http)
@@ -200,7 +201,7 @@ func (p *process) message(conn *websocket.Conn) decode.Message {
 	return message
 }
 
-// poll gives one answer.
+// poll returns the answer to one poll.
 func (p *process) poll(query string) decode.PollAnswer {
 	p.t.Helper()
 	status, text := p.request(http.MethodGet, "http://"+p.http+"/poll?"+query, "", "")
@@ -217,7 +218,7 @@ var built struct {
 	out  []byte
 }
 
-// binary builds the program as a user would, for what the race detector's memory would hide.
+// binary builds the program as a user would, for tests of memory, which the race detector would change.
 func binary(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	built.once.Do(func() {

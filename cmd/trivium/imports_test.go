@@ -20,21 +20,21 @@ import (
 
 const (
 	module     = "github.com/trivium-hub/trivium"
-	moduleRoot = "../.." // where the module begins, seen from here
+	moduleRoot = "../.." // the root of the module, relative to this directory
 )
 
-// goPackage is what `go list -json` says of a package.
+// goPackage is the output of `go list -json` for a package.
 type goPackage struct {
 	ImportPath string
 	Name       string
 	Dir        string
 	Standard   bool
 	GoFiles    []string
-	Imports    []string // of GoFiles; tests may import more
+	Imports    []string // of GoFiles; tests may import other packages
 	Deps       []string
 }
 
-// folder gives the package's folder in the module, "" for a package of others.
+// folder returns the package's directory in the module, or "" for a package of another module.
 func folder(importPath string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(importPath, module), "/")
 }
@@ -43,10 +43,10 @@ func ours(importPath string) bool {
 	return importPath == module || strings.HasPrefix(importPath, module+"/")
 }
 
-// within reports whether a folder is dir or stands in it.
+// within reports whether a directory is dir or below it.
 func within(folder, dir string) bool { return folder == dir || strings.HasPrefix(folder, dir+"/") }
 
-// goList lists packages with all that they depend on, as built for a target, by import path.
+// goList returns packages and all their dependencies, as built for a target, by import path.
 func goList(t *testing.T, goos, goarch string, patterns ...string) map[string]goPackage {
 	t.Helper()
 	cmd := exec.Command("go", append([]string{"list", "-deps", "-json=ImportPath,Name,Dir,Standard,GoFiles,Imports,Deps"}, patterns...)...)
@@ -70,15 +70,16 @@ func goList(t *testing.T, goos, goarch string, patterns ...string) map[string]go
 	}
 }
 
-// importRule says which rooms of ours those within dir may import.
+// importRule names the directories of this module that packages within dir may import.
 type importRule struct {
 	dir     string
 	allowed []string
-	any     bool // whatever they like
-	exact   bool // dir alone, and not what is in it
+	any     bool // any directory
+	exact   bool // only dir, not the directories below it
 }
 
-// importRules: the first whose dir holds a package counts. Helpers of tests are as free as tests.
+// importRules: the first rule whose dir contains a package applies to it. Test helpers may import anything, as
+// tests may.
 var importRules = []importRule{
 	{dir: "cmd", any: true},
 	{dir: "hub/enginetest", any: true},
@@ -101,7 +102,7 @@ var importRules = []importRule{
 	{dir: "wasmdemo", allowed: []string{"wasmdemo/internal"}},
 }
 
-// importFault says what is wrong with a package of a folder importing another, "" if nothing is.
+// importFault returns why one package must not import another, or "" if it may.
 func importFault(importer, imported string) string {
 	i := slices.IndexFunc(importRules, func(r importRule) bool { return within(importer, r.dir) && (!r.exact || importer == r.dir) })
 	switch {
@@ -135,8 +136,8 @@ func TestImportsFollowRules(t *testing.T) {
 	}
 }
 
-// TestCoreStandsAlone: the core needs nothing but the standard library and uuid, and no network;
-// the formats have to fit into a page, which net/http does not.
+// The core uses only the standard library and uuid, and no network. The wire formats must fit into a page, so they
+// must not use net/http.
 func TestCoreStandsAlone(t *testing.T) {
 	t.Parallel()
 	for _, target := range []struct{ goos, goarch string }{{"linux", "amd64"}, {"js", "wasm"}} {
@@ -155,7 +156,7 @@ func TestCoreStandsAlone(t *testing.T) {
 	}
 }
 
-// TestPageIsSmall: what a page loads must not contain a second HTTP client, or TLS.
+// A page must not load a second HTTP client or TLS.
 func TestPageIsSmall(t *testing.T) {
 	t.Parallel()
 	packages := goList(t, "js", "wasm", "./transports/client", "./wasmdemo/app")
@@ -168,7 +169,8 @@ func TestPageIsSmall(t *testing.T) {
 	}
 }
 
-// TestOnlyTheCommandReadsTheEnvironment looks for calls; for flags, the imports say it.
+// Only the command calls functions that read the environment. Flags need no such check: importing package flag is
+// already forbidden elsewhere.
 func TestOnlyTheCommandReadsTheEnvironment(t *testing.T) {
 	t.Parallel()
 	for _, p := range goList(t, "linux", "amd64", "./...") {
@@ -195,7 +197,7 @@ func readsEnvironment(call *ast.SelectorExpr) bool {
 		slices.Contains([]string{"Getenv", "LookupEnv", "Environ", "ExpandEnv"}, call.Sel.Name)
 }
 
-// TestImportRulesHaveCases shows each rule a case on both sides, so that none is empty.
+// Each import rule has a case that it allows and one that it forbids.
 func TestImportRulesHaveCases(t *testing.T) {
 	tests := []struct {
 		importer, imported string
@@ -242,7 +244,7 @@ func TestImportRulesHaveCases(t *testing.T) {
 	}
 }
 
-// publicPackages are those that programs of others can import.
+// publicPackages are the packages that other programs can import.
 var publicPackages = []string{
 	"hub", "hub/jetstream", "hub/enginetest", "auth",
 	"transports", "transports/problems", "transports/client",
@@ -251,7 +253,7 @@ var publicPackages = []string{
 	"wasmdemo",             // for cmd/trivium
 }
 
-// TestPublicPackages: programs of others can import these packages and no more.
+// Other programs can import exactly publicPackages.
 func TestPublicPackages(t *testing.T) {
 	t.Parallel()
 	var public []string
@@ -263,7 +265,7 @@ func TestPublicPackages(t *testing.T) {
 	require.ElementsMatch(t, publicPackages, public)
 }
 
-// TestTopLevelFiles: only the rooms and what describes the whole stand at the top of the repository.
+// The root of the repository contains only these directories and files.
 func TestTopLevelFiles(t *testing.T) {
 	t.Parallel()
 	allowed := []string{
@@ -276,7 +278,7 @@ func TestTopLevelFiles(t *testing.T) {
 	}
 }
 
-// topNames gives the names that the repository tracks, or outside of one those in the directory.
+// topNames returns the names that git tracks, or the names in the directory if it is not a repository.
 func topNames(t *testing.T) []string {
 	t.Helper()
 	if _, err := os.Stat(path.Join(moduleRoot, ".git")); err != nil {
@@ -288,7 +290,7 @@ func topNames(t *testing.T) []string {
 		}
 		return names
 	}
-	// The directory may belong to somebody else than who runs the tests.
+	// The directory may belong to another user than the one who runs the tests.
 	cmd := exec.Command("git", "-c", "safe.directory=*", "ls-files", "-z")
 	cmd.Dir = moduleRoot
 	out, err := cmd.Output()

@@ -14,8 +14,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// asProgram is an environment variable that makes the test binary act as the program, so that transcripts run
-// the tested code.
+// asProgram is an environment variable that makes the test binary act as the program, so that transcripts run the
+// tested code.
 const asProgram = "TEST_AS_TRIVIUM"
 
 func TestMain(m *testing.M) {
@@ -38,34 +38,33 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// manyAtOnce has so many parallel tests run at once if -parallel does not say: they mostly wait.
+// manyAtOnce raises the number of parallel tests unless -parallel is set, because the tests mostly wait.
 func manyAtOnce() {
 	const atOnce = "12"
 	flag.Parse()
 	said := false
 	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
 	if !said {
-		_ = flag.Set("test.parallel", atOnce) // a number
+		_ = flag.Set("test.parallel", atOnce) // cannot fail: the value is a number
 	}
 }
 
-// binaryDir is where binary builds.
+// binaryDir is the directory in which binary builds.
 var binaryDir string
 
-// program makes a command that runs the program with the arguments and just these variables.
+// program returns a command that runs the program with the arguments and only these environment variables.
 func program(t *testing.T, env []string, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
 	cmd := exec.Command(self, args...)
-	// The race detector would sleep a second at the end.
+	// Otherwise the race detector sleeps for a second at the end.
 	cmd.Env = append([]string{asProgram + "=1", "HOME=" + t.TempDir(), "GORACE=atexit_sleep_ms=0"}, env...)
 	return cmd
 }
 
-// TestTranscripts runs the commands in testdata/*.txt. "-- name --" starts a file; "$ " starts a command, with
-// variables before it as in a shell. The lines after a command are its output and its exit code, if that is not
-// 0.
+// TestTranscripts runs the commands in testdata/*.txt. "-- name --" starts a file. "$ " starts a command, which may
+// begin with variables as in a shell. The lines after a command are its output, and its exit code if it is not 0.
 func TestTranscripts(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.txt")
 	require.NoError(t, err)
@@ -107,7 +106,7 @@ func writeFiles(t *testing.T, dir, text string) {
 	}
 }
 
-// splitCommand splits at spaces; single quotes hold words together.
+// splitCommand splits a line at spaces outside of single quotes.
 func splitCommand(line string) (env, words []string) {
 	for i, part := range strings.Split(line, "'") {
 		if i%2 == 1 {

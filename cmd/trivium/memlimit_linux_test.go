@@ -15,14 +15,14 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
-// containerMemory is what the smallest container has that the defaults must do with.
+// containerMemory is the memory of the smallest container in which the defaults must work.
 const containerMemory = 128 * mebibyte
 
-// limitOf is what the runtime may use of a container's memory.
+// limitOf returns the part of a container's memory that the runtime may use.
 func limitOf(memory int64) int64 { return int64(float64(memory) * memoryShare) }
 
-// newCgroup makes a memory cgroup within this process's own and returns its directory; the error says
-// why the system does not permit it.
+// newCgroup creates a memory cgroup below this process's own and returns its directory. The error tells why the
+// system does not permit it.
 func newCgroup(t *testing.T, limit int64) (dir string, err error) {
 	t.Helper()
 	of, err := os.ReadFile("/proc/self/cgroup")
@@ -48,8 +48,8 @@ func newCgroup(t *testing.T, limit int64) (dir string, err error) {
 	return dir, os.WriteFile(filepath.Join(dir, file), []byte(strconv.FormatInt(limit, 10)), 0o600)
 }
 
-// contain has the command run in a cgroup with the limit. Where none can be made it gets what would be
-// derived from it, and only its resident memory is judged.
+// contain runs the command in a cgroup with the limit. If no cgroup can be created, the command gets the setting
+// that would be derived from the limit, and only its resident memory is checked.
 func contain(t *testing.T, cmd *exec.Cmd, limit int64) (*exec.Cmd, bool) {
 	t.Helper()
 	dir, err := newCgroup(t, limit)
@@ -63,7 +63,7 @@ func contain(t *testing.T, cmd *exec.Cmd, limit int64) (*exec.Cmd, bool) {
 	return inside, true
 }
 
-// replay reads everything from the beginning of the log and returns how many events that were.
+// replay reads the log from the cursor to the end and returns the number of events.
 func (p *process) replay(transport, cursor, end string) (n int) {
 	p.t.Helper()
 	if transport == "sse" {
@@ -85,8 +85,8 @@ func (p *process) replay(transport, cursor, end string) (n int) {
 	}
 }
 
-// TestDefaultsFitContainer: with the defaults a hub fills its log, is read whole twice over two transports and
-// publishes on, all of it in a container with 128 MiB.
+// In a container with 128 MiB and with the defaults, a hub fills its log, serves two complete replays over two
+// transports, and continues to publish.
 func TestDefaultsFitContainer(t *testing.T) {
 	cmd, contained := contain(t, binary(t, append(anyPorts, "--auth", "none", "--log-level", "info")...), containerMemory)
 	p := serve(t, cmd)
@@ -96,12 +96,12 @@ func TestDefaultsFitContainer(t *testing.T) {
 	p.fillAndReplay(containerMemory, 0)
 }
 
-// embeddedMemory is the same for the embedded engine: its server keeps blocks of the log in memory too, for ten
-// seconds after they were used, and so all of the log when it is read or written faster than that.
+// embeddedMemory is the smallest container for the embedded engine. Its NATS server keeps blocks of the log in
+// memory for ten seconds after their use, so all of the log if it is used faster than that.
 const embeddedMemory = 192 * mebibyte
 
-// TestDefaultsFitContainerEmbedded is TestDefaultsFitContainer on the embedded engine: the in-memory log is bounded by the container's
-// memory, and the replays read what is older from the store.
+// As TestDefaultsFitContainer, on the embedded engine. The container's memory bounds the in-memory log, and replays
+// read older events from the store.
 func TestDefaultsFitContainerEmbedded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("filling a log takes long")
@@ -109,7 +109,7 @@ func TestDefaultsFitContainerEmbedded(t *testing.T) {
 	args := append(anyPorts, "--auth", "none", "--log-level", "info", "--engine", "embedded", "--store", t.TempDir())
 	cmd, contained := contain(t, binary(t, args...), embeddedMemory)
 	p := serve(t, cmd)
-	const inStore = 60_000 // of the 65,536 that the store keeps
+	const inStore = 60_000 // of the 65,536 events that the store retains
 	p.fillAndReplay(embeddedMemory, inStore)
 	s := p.stats()
 	require.Less(t, s.Events.Retained, inStore)
@@ -118,8 +118,8 @@ func TestDefaultsFitContainerEmbedded(t *testing.T) {
 	}
 }
 
-// fillAndReplay fills the log until retention removes events from memory, and reads the newest of it over and
-// over: all that memory has, or so many.
+// fillAndReplay publishes until retention removes events from memory, and replays the newest ones repeatedly:
+// inStore events, or as many as memory holds.
 func (p *process) fillAndReplay(memory int64, inStore int) {
 	filling := strings.Repeat("x", 900)
 	fill := func(n int) {

@@ -21,7 +21,7 @@ import (
 
 const mebibyte = 1 << 20
 
-// resident is the process's resident memory, in bytes.
+// resident returns the process's resident memory in bytes.
 func (p *process) resident() int64 {
 	p.t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
@@ -33,7 +33,7 @@ func (p *process) resident() int64 {
 	return kib << 10
 }
 
-// lines streams n envelopes as NDJSON.
+// lines publishes n envelopes as NDJSON.
 func (p *process) lines(n int, line func(i int) string) {
 	p.t.Helper()
 	reader, writer := io.Pipe()
@@ -57,8 +57,8 @@ func (p *process) lines(n int, line func(i int) string) {
 	require.Contains(p.t, string(text), fmt.Sprintf(`"count":%d}`, n))
 }
 
-// TestSlowReadersDelayNobody: twenty that never read while 80 MB go past them. Nobody else notices, memory
-// stays, and one that reads again gets all that is retained and a gap for the rest.
+// Twenty readers read nothing while 80 MB are published. Other readers are not delayed, memory stays bounded, and a
+// slow reader that reads again gets all retained events and a gap for the others.
 func TestSlowReadersDelayNobody(t *testing.T) {
 	if testing.Short() {
 		t.Skip("80 MB take long")
@@ -97,7 +97,7 @@ func TestSlowReadersDelayNobody(t *testing.T) {
 		}
 	}()
 	filling := strings.Repeat("x", size)
-	// Paced by batches, so that the reader who keeps up is one: it shares two cores with the rest.
+	// Published in batches, so that the fast reader can keep up: it shares two cores with the others.
 	for i := 0; i < events; i += retained / 2 {
 		p.lines(retained/2, func(j int) string {
 			return fmt.Sprintf(`{"topic":"t","data":"%d %s","text":true}`, i+j, filling)
@@ -137,7 +137,7 @@ func TestSlowReadersDelayNobody(t *testing.T) {
 	require.Equal(t, retained, after)
 }
 
-// TestMemoryStaysFlat: a million lines, and topics that come and go, leave memory where it was.
+// After a million events, on topics that come and go, memory is as before.
 func TestMemoryStaysFlat(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a million events take long")

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// hasMetrics waits until /metrics has the lines.
+// hasMetrics waits until /metrics contains the lines.
 func (p *process) hasMetrics(lines ...string) {
 	p.t.Helper()
 	var text string
@@ -26,8 +26,8 @@ func (p *process) hasMetrics(lines ...string) {
 	}, patience, 20*time.Millisecond, "want %q", lines)
 }
 
-// TestEngineUnavailable has a NATS server end and come back: the metrics, /stats and /readyz say so, what is
-// published meanwhile is refused and counted, and a hub in memory always has its engine.
+// While a NATS server is down, the metrics, /stats and /readyz report it, and publishes are refused and counted.
+// With the memory engine they never do.
 func TestEngineUnavailable(t *testing.T) {
 	p := serve(t, binary(t, append(anyPorts, "--auth", "none")...))
 	p.hasMetrics("trivium_engine_up 1", "trivium_engine_refused_total 0")

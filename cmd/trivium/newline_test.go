@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTrailingNewlineOfSecretsIsIgnored: a line break at the end of a token or of a setting, as files and secret
-// stores leave it there, is no part of it.
+// A line break at the end of a token or of a secret setting, as files and secret stores add it, is not part of the
+// value.
 func TestTrailingNewlineOfSecretsIsIgnored(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, text string) string {

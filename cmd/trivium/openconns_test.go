@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// peerConn is a connection from an address that only tells whether it was closed.
+// peerConn is a connection from an address that records whether it was closed.
 type peerConn struct {
 	net.Conn
 	address net.TCPAddr
@@ -28,7 +28,7 @@ type peerConn struct {
 func (c *peerConn) RemoteAddr() net.Addr { return &c.address }
 func (c *peerConn) Close() error         { c.closed = true; return nil }
 
-// connect begins a connection as net/http does.
+// connect opens a connection as net/http does.
 func connect(o *openConnections, address string) (*peerConn, context.Context) {
 	conn := &peerConn{address: net.TCPAddr{IP: net.ParseIP(address), Port: 1}}
 	ctx := o.connContext(context.Background(), conn)
@@ -36,7 +36,7 @@ func connect(o *openConnections, address string) (*peerConn, context.Context) {
 	return conn, ctx
 }
 
-// ask has a connection bring a request, with a token or without.
+// ask starts a request on a connection, with or without a token.
 func ask(o *openConnections, conn *peerConn, ctx context.Context, token bool) {
 	o.connState(conn, http.StateActive)
 	if token {
@@ -46,7 +46,7 @@ func ask(o *openConnections, conn *peerConn, ctx context.Context, token bool) {
 	o.connState(conn, http.StateIdle)
 }
 
-// workOn has the hub work on a request with a token, and returns what is known of its connection.
+// workOn starts a request with a token, and returns the record of its connection.
 func workOn(o *openConnections, conn *peerConn, ctx context.Context, sender string) *openConn {
 	o.connState(conn, http.StateActive)
 	c := ctx.Value(openConnKey{}).(*openConn)
@@ -56,8 +56,8 @@ func workOn(o *openConnections, conn *peerConn, ctx context.Context, sender stri
 
 func discardLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// TestOldestIdleConnectionIsClosed: at nine tenths of the limit, idle connections without a token
-// go first, then those with one, then those whose first request is not complete.
+// At nine tenths of the limit the hub closes idle connections: first those without a token, then those with one,
+// then those whose first request is incomplete.
 func TestOldestIdleConnectionIsClosed(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 5}, nil, discardLog())
 	known, ctx := connect(o, "192.0.2.1")
@@ -79,7 +79,7 @@ func TestOldestIdleConnectionIsClosed(t *testing.T) {
 	require.Equal(t, openStats{open: 5, idleClosed: 3, slowClosed: 1}, o.stats())
 }
 
-// TestBusyConnectionsKeepTheirPlace: where no connection is idle, it is the new one that is closed.
+// If no connection is idle, the new connection is closed.
 func TestBusyConnectionsKeepTheirPlace(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 2}, nil, discardLog())
 	for range 2 {
@@ -92,8 +92,8 @@ func TestBusyConnectionsKeepTheirPlace(t *testing.T) {
 	require.Equal(t, openStats{open: 2, refused: 1}, o.stats())
 }
 
-// TestUnfinishedRequestsMakeRoom: where no connection is idle, one whose request waits for its body is
-// closed, of the sender with the most of them, and one on which the hub works is not.
+// If no connection is idle, the hub closes a connection whose request body is incomplete, of the sender with the
+// most of them. It does not close a connection with a request in progress.
 func TestUnfinishedRequestsMakeRoom(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 4}, nil, discardLog())
 	waiting := func(sender string) (*peerConn, *openConn) {
@@ -104,7 +104,7 @@ func TestUnfinishedRequestsMakeRoom(t *testing.T) {
 	}
 	one, _ := waiting("one")
 	first, c := waiting("many")
-	o.addReceiving(c, -1) // a part has come
+	o.addReceiving(c, -1) // a part of the body has arrived
 	second, _ := waiting("many")
 	o.addReceiving(c, 1)
 	third, _ := waiting("many")
@@ -119,8 +119,8 @@ func TestUnfinishedRequestsMakeRoom(t *testing.T) {
 	require.Equal(t, openStats{open: 4, slowClosed: 2}, o.stats())
 }
 
-// TestUnreadBodyMakesRoom: a connection of which net/http still reads the body after the answer has no
-// hub that works on it, and one over HTTP/2 with another request has.
+// A connection whose body net/http still reads after the answer may be closed. An HTTP/2 connection with another
+// request in progress may not.
 func TestUnreadBodyMakesRoom(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 1}, nil, discardLog())
 	conn, ctx := connect(o, "192.0.2.1")
@@ -138,7 +138,7 @@ func TestUnreadBodyMakesRoom(t *testing.T) {
 	require.True(t, conn.closed)
 }
 
-// TestAnonymousConnectionsOfOneAddressAreBounded: they are bounded, and connections on which a token came are not.
+// Connections of one address are bounded, except those that have sent a token.
 func TestAnonymousConnectionsOfOneAddressAreBounded(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 1000, anonymousPerAddress: 2}, nil, discardLog())
 	for range 20 {
@@ -159,7 +159,7 @@ func TestAnonymousConnectionsOfOneAddressAreBounded(t *testing.T) {
 	require.Equal(t, openStats{open: 24, idleClosed: 1, refusedAddress: 1}, o.stats())
 }
 
-// TestClosedConnectionsAreForgotten: nothing is left of connections that have ended.
+// No record of a closed connection remains.
 func TestClosedConnectionsAreForgotten(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 10}, nil, discardLog())
 	for i := range 100 {
@@ -192,7 +192,7 @@ func (l *failingListener) Accept() (net.Conn, error) {
 
 func (l *failingListener) Addr() net.Addr { return &net.TCPAddr{} }
 
-// TestAcceptErrorsAreLogged: at level ERROR, not each of them, and all are counted.
+// Accept errors are logged at level ERROR, but not each of them, and all are counted.
 func TestAcceptErrorsAreLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -208,8 +208,8 @@ func TestAcceptErrorsAreLogged(t *testing.T) {
 	})
 }
 
-// TestPanicsAreLogged: at level ERROR with the stack, not each of them, and all are counted. One by which
-// a handler ends its connection is no fault.
+// Panics are logged at level ERROR with their stack, but not each of them, and all are counted.
+// http.ErrAbortHandler does not count.
 func TestPanicsAreLogged(t *testing.T) {
 	var log bytes.Buffer
 	s := &server{log: slog.New(slog.NewJSONHandler(&log, nil))}
@@ -225,8 +225,8 @@ func TestPanicsAreLogged(t *testing.T) {
 	require.NotContains(t, log.String(), "abort")
 }
 
-// TestLowLimitOfOpenFiles: the soft limit is raised to the hard one; where that is too low for
-// --max-connections, the hub says so and lowers it.
+// The soft limit of open files is raised to the hard limit. If that is too low for --max-connections, the hub logs
+// it and lowers --max-connections.
 func TestLowLimitOfOpenFiles(t *testing.T) {
 	p := limitFiles(t, serve, 300, binary(t, anyPorts...))
 	require.Contains(t, p.log(), `"max_connections":100000,"lowered_to":177`)

@@ -11,8 +11,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// ask sends a request with a header to a listener of the hub, and returns the answer and the problem
-// that it may be.
+// do sends a request with a header to a listener of the hub, and returns the answer and its problem, if any.
 func (p *process) do(method, url string, header http.Header) (*http.Response, problems.Problem) {
 	p.t.Helper()
 	r, err := http.NewRequest(method, url, nil)
@@ -31,8 +30,8 @@ func (p *process) do(method, url string, header http.Header) (*http.Response, pr
 	return response, problem
 }
 
-// TestForeignOriginExplainsItself: whoever set up a page or a proxy wrongly reads why, in the answer
-// and, once a minute, in the log.
+// The refusal of a foreign origin explains the setting that may be wrong, in the answer and, once per minute, in
+// the log.
 func TestForeignOriginExplainsItself(t *testing.T) {
 	p := serve(t, program(t, nil, "serve", "--http", "127.0.0.1:0", "--udp", "off", "--admin", "127.0.0.1:0",
 		"--log-format", "json", "--trusted-proxy", "127.0.0.1"))
@@ -74,7 +73,7 @@ func TestForeignOriginExplainsItself(t *testing.T) {
 	require.Equal(t, "/poll", warnings[0]["route"])
 }
 
-// TestHeadersOfPages: what tracing and AJAX libraries add to a page's requests does not keep it out.
+// Headers that tracing and AJAX libraries add to a page's requests are allowed.
 func TestHeadersOfPages(t *testing.T) {
 	p := serve(t, program(t, nil, append(anyPorts, "--origin", "https://app.example.com", "--cors-header", "X-Tenant", "--cors-header=x-request-id")...))
 	for names, status := range map[string]int{
@@ -93,7 +92,7 @@ func TestHeadersOfPages(t *testing.T) {
 	}
 }
 
-// TestNullOrigin: pages without an origin of their own may connect if that is said, without cookies.
+// Pages with a null origin may connect if that is configured, but without cookies.
 func TestNullOrigin(t *testing.T) {
 	p := serve(t, program(t, nil, append(anyPorts, "--origin", "null")...))
 	bearer := []string{"Bearer " + p.token}

@@ -22,8 +22,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// TestProxies tries each way in and out of a hub behind the proxies of the recipes, and an
-// EventSource that nothing but the browser brings back when the hub restarts.
+// Each transport and each way to publish works through the proxies of the recipes. An EventSource reconnects by
+// itself when the hub restarts.
 func TestProxies(t *testing.T) {
 	skipUnlessChosen(t)
 	for _, f := range fronts {
@@ -36,11 +36,11 @@ func TestProxies(t *testing.T) {
 			t.Run("SSE", p.sse)
 			t.Run("WebSocket", p.websocket)
 			t.Run("long-poll", p.poll)
-			if f.name != "Apache" { // which reads 16 KB of a body before it passes anything on
+			if f.name != "Apache" { // Apache reads 16 KB of a body before it forwards anything
 				t.Run("NDJSON", p.ndjson)
 			}
 			t.Run("foreign origin", p.foreign)
-			if f.name != "Apache" { // whose 503 ends an EventSource
+			if f.name != "Apache" { // the 503 of Apache ends an EventSource
 				t.Run("restart", p.restart)
 			}
 		})
@@ -84,7 +84,7 @@ func (p *proxied) publish(t *testing.T, data string) {
 	require.Equal(t, http.StatusOK, response.StatusCode)
 }
 
-// sse: each event comes at once.
+// sse requires that each event arrives at once.
 func (p *proxied) sse(t *testing.T) {
 	response, err := p.client.Get(p.base + "/sse?topic=a.b")
 	require.NoError(t, err)
@@ -105,7 +105,7 @@ func (p *proxied) sse(t *testing.T) {
 func (p *proxied) websocket(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	// A handshake is of HTTP/1.1.
+	// The handshake needs HTTP/1.1.
 	over := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	defer over.CloseIdleConnections()
 	header := http.Header{"Origin": {p.base}}
@@ -140,7 +140,7 @@ func (p *proxied) poll(t *testing.T) {
 	require.Contains(t, <-answered, `"polled"`)
 }
 
-// ndjson: a line is published before the next is sent.
+// ndjson requires that a line is published before the next one is sent.
 func (p *proxied) ndjson(t *testing.T) {
 	response, err := p.client.Get(p.base + "/sse?topic=line")
 	require.NoError(t, err)
@@ -171,7 +171,7 @@ func (p *proxied) ndjson(t *testing.T) {
 	require.Contains(t, <-done, `"count":3`)
 }
 
-// foreign: the hub compares the origin of a page with the Host and scheme that the proxy keeps.
+// foreign requires that the hub compares a page's origin with the Host and scheme that the proxy passes.
 func (p *proxied) foreign(t *testing.T) {
 	request, err := http.NewRequest(http.MethodGet, p.base+"/sse", nil)
 	require.NoError(t, err)
@@ -183,15 +183,15 @@ func (p *proxied) foreign(t *testing.T) {
 	require.Equal(t, problems.ContentType, response.Header.Get("Content-Type"))
 }
 
-// nativeSource is an EventSource that nobody opens again.
+// nativeSource is a page with an EventSource that no script reopens.
 const nativeSource = `
 const events = new EventSource("/sse?topic=a.b");
 events.onmessage = ({ data }) => console.log(data);
 0`
 
-// restart: an EventSource outlives a drain and a kill of the hub.
+// restart requires that an EventSource survives a drain and a kill of the hub.
 func (p *proxied) restart(t *testing.T) {
-	var said sync.Map // by the page, on its console
+	var said sync.Map // console output of the page
 	page := openPage(t, startBrowser(t), p.base+"/healthz", func(text string) { said.Store(strings.TrimSpace(text), true) })
 	_, err := chromedp.Run(page, chromedp.Evaluate[int](nativeSource))
 	require.NoError(t, err)
@@ -200,7 +200,7 @@ func (p *proxied) restart(t *testing.T) {
 		if end != 0 {
 			p.hub.signal(end)
 			p.hub.wait()
-			time.Sleep(3 * time.Second) // as long as a restart may take: the browser tries meanwhile
+			time.Sleep(3 * time.Second) // as long as a restart may take; meanwhile the browser retries
 			p.hub = serve(t, binary(t, p.args...))
 		}
 		data := fmt.Sprint(100 + i)

@@ -34,12 +34,12 @@ func pub(in string, args ...string) (code int, out, errs string) {
 
 func TestPubHTTP(t *testing.T) {
 	t.Setenv("TRIVIUM_TOKEN", "from-env")
-	t.Setenv("TRIVIUM_UDP_SECRET_FILE", "no such file") // only --udp reads it
+	t.Setenv("TRIVIUM_UDP_SECRET_FILE", "no such file") // read only with --udp
 	tests := []struct {
 		name    string
 		in      string
 		args    []string
-		request string // as the hub gets it
+		request string // as the hub receives it
 		status  int
 		header  http.Header
 		answer  string
@@ -121,7 +121,7 @@ func TestPubHTTP(t *testing.T) {
 	}
 }
 
-// spell writes down what matters of a request.
+// formatRequest returns the relevant parts of a request as text.
 func formatRequest(r *http.Request) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s\n", r.Method, r.URL.RequestURI())
@@ -206,7 +206,7 @@ func TestSignatureTimeIncreases(t *testing.T) {
 	defer sending.Wait()
 	defer s.close()
 	sending.Go(func() {
-		for s.send([]byte("x")) == nil { // until the end of the test closes it
+		for s.send([]byte("x")) == nil { // until it is closed at the end of the test
 		}
 	})
 	for i := range int64(2) {
@@ -283,15 +283,15 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 	})
 }
 
-// TestPublishLinesConfirmsAfterPause checks that a pause ends a request, that its lines are confirmed, and that
-// the next line starts another. Line numbers in errors count from the first line of all requests.
+// A pause ends a request, and its lines are confirmed. The next line starts another request. Line numbers in errors
+// count from the first line of all requests.
 func TestPublishLinesConfirmsAfterPause(t *testing.T) {
 	line := 1
 	refused := &problem{Problem: problems.Problem{Status: 400, Line: &line}}
 	broken := errors.New("connection reset")
 	tests := []struct {
 		name   string
-		last   error // what the third request is answered with
+		last   error // the answer to the third request
 		count  int
 		reason string
 	}{
@@ -315,7 +315,7 @@ func TestPublishLinesConfirmsAfterPause(t *testing.T) {
 				var requests []string
 				done, err := publishLines(in, bytes.Clone, func(body io.Reader) (published, error) {
 					if len(requests) == 2 && tt.last != nil {
-						return published{}, tt.last // without reading on
+						return published{}, tt.last // without reading the rest
 					}
 					data, err := io.ReadAll(body)
 					requests = append(requests, string(data))
@@ -324,7 +324,7 @@ func TestPublishLinesConfirmsAfterPause(t *testing.T) {
 				require.Equal(t, tt.count, done.Count)
 				if tt.reason != "" {
 					require.EqualError(t, err, tt.reason)
-					_ = in.CloseWithError(os.ErrClosed) // as the end of the process does
+					_ = in.CloseWithError(os.ErrClosed) // as at the end of the process
 					return
 				}
 				require.NoError(t, err)

@@ -12,7 +12,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// TestSendersAreUnderstood: what common senders post is published as they mean it.
+// The requests of common senders are published as these senders intend.
 func TestSendersAreUnderstood(t *testing.T) {
 	p := serve(t, program(t, nil, anyPorts...))
 	socket := p.websocket("topic=>")

@@ -20,8 +20,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// TestEveryTransportDeliversSameEvents sends events in by every way and finds them on every transport: the same ids, the same
-// order, byte for byte. The token stands in no line of the log.
+// Events published in every way arrive on every transport with the same IDs, in the same order, byte for byte. No
+// log line contains the token.
 func TestEveryTransportDeliversSameEvents(t *testing.T) {
 	p := serve(t, program(t, nil, anyPorts...))
 	stream, socket := p.sse("envelope=1"), p.websocket("topic=>")
@@ -67,13 +67,13 @@ func TestEveryTransportDeliversSameEvents(t *testing.T) {
 		}
 	}
 	for line := range strings.Lines(p.log()) {
-		if strings.HasPrefix(line, "{") { // the rest is what the program prints for who has started it
+		if strings.HasPrefix(line, "{") { // the other lines are printed for the user
 			require.NotContains(t, line, p.token)
 		}
 	}
 }
 
-// TestDrainDeliversEverything ends a hub with readers on every transport, one of them stuck.
+// A drain ends a hub with readers on every transport, one of which is stalled.
 func TestDrainDeliversEverything(t *testing.T) {
 	t.Parallel()
 	p := serve(t, program(t, nil, append(anyPorts, "--drain", "10s", "--auth", "none")...))
@@ -93,7 +93,7 @@ func TestDrainDeliversEverything(t *testing.T) {
 		close(polled)
 	}()
 	require.Eventually(t, func() bool { return p.stats().Subscribed.Subscriptions == 4 }, patience, 10*time.Millisecond)
-	// Both are read as they come: who does not read would be cut.
+	// Both are read continuously, because a stalled reader would be disconnected.
 	type end struct {
 		seen map[string]int
 		err  error
@@ -123,7 +123,7 @@ func TestDrainDeliversEverything(t *testing.T) {
 		}
 		received <- e
 	}()
-	const events = 40 // of 400 KB: more than the kernel takes for one who does not read
+	const events = 40 // of 400 KB, more than the kernel buffers for a stalled reader
 	for i := range events {
 		p.publish("application/json", fmt.Sprintf(`{"topic":"big","data":"%d %s"}`, i, strings.Repeat("x", 400<<10)))
 	}
@@ -136,7 +136,7 @@ func TestDrainDeliversEverything(t *testing.T) {
 	}, patience, time.Millisecond)
 	status, _ := p.request(http.MethodGet, "http://"+p.http+"/poll", "", "")
 	require.Equal(t, http.StatusServiceUnavailable, status)
-	p.publish("application/json", `{"topic":"late","data":1}`) // open until the last reader has gone
+	p.publish("application/json", `{"topic":"late","data":1}`) // accepted until the last reader has been disconnected
 
 	sse, ws := <-streamed, <-received
 	require.ErrorIs(t, sse.err, io.ErrUnexpectedEOF, "a clean end would be the end for some clients")
@@ -148,19 +148,19 @@ func TestDrainDeliversEverything(t *testing.T) {
 	require.Contains(t, p.log(), `"msg":"ended","cut":1`)
 }
 
-// TestSecondSignalEndsDrain: who does not want to wait says so twice.
+// A second signal ends a drain at once.
 func TestSecondSignalEndsDrain(t *testing.T) {
 	p := serve(t, program(t, nil, append(anyPorts, "--drain", "1h")...))
 	p.sse("")
-	p.signal(syscall.SIGHUP) // ends nothing
+	p.signal(syscall.SIGHUP) // does not end the hub
 	p.signal(syscall.SIGTERM)
 	require.Eventually(t, func() bool { return strings.Contains(p.log(), "draining") }, patience, time.Millisecond)
 	p.signal(syscall.SIGINT)
-	code, _ := p.wait() // long before the drain would be over
+	code, _ := p.wait() // long before the drain would end
 	require.Equal(t, exitFailed, code)
 }
 
-// TestDropsAreCountedByReason: what is refused on the way in is counted by its reason.
+// Refused publishes and datagrams are counted by their reason.
 func TestDropsAreCountedByReason(t *testing.T) {
 	p := serve(t, program(t, nil, append(anyPorts, "--max-event-bytes", "1KiB", "--auth", "none")...))
 	for _, text := range []string{
@@ -182,7 +182,7 @@ func TestDropsAreCountedByReason(t *testing.T) {
 	}
 }
 
-// TestAccessControl: who is refused, where, and how it is told.
+// Requests without the required rights are refused, with the same reason on every route.
 func TestAccessControl(t *testing.T) {
 	closed := serve(t, program(t, nil, anyPorts...))
 	open := serve(t, program(t, nil, append(anyPorts, "--auth", "none", "--host", "hub.test")...))
@@ -259,7 +259,7 @@ func TestAccessControl(t *testing.T) {
 	})
 }
 
-// TestPub publishes with the program itself.
+// TestPub publishes with trivium pub.
 func TestPub(t *testing.T) {
 	p := serve(t, program(t, nil, anyPorts...))
 	env := []string{"TRIVIUM_TOKEN=" + p.token, "TRIVIUM_URL=http://" + p.http}

@@ -12,8 +12,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/udp"
 )
 
-// TestSignedOncePerCluster: of two hubs that are sent the same signed datagrams at once, and again, one
-// takes each.
+// Two hubs of a cluster receive the same signed datagrams twice. Each datagram is published once.
 func TestSignedOncePerCluster(t *testing.T) {
 	const datagrams = 50
 	secret := []byte("a secret of datagrams")
@@ -45,7 +44,8 @@ func TestSignedOncePerCluster(t *testing.T) {
 		}
 		return events, replayed
 	}
-	// Each hub drops a datagram that it has taken itself as one, and what the other has taken by events.
+	// Each hub drops a datagram that it has published itself by its own cache, and one of the other hub by the
+	// event in the stream.
 	require.Eventually(t, func() bool {
 		events, replayed := count()
 		return events+replayed >= 2*datagrams+2*datagrams+2*datagrams

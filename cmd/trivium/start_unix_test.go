@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSignalDuringStart: a hub that waits for a cluster to find together ends when it is told to.
+// A signal ends a hub that is still waiting for a cluster.
 func TestSignalDuringStart(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
@@ -45,7 +45,7 @@ func TestSignalDuringStart(t *testing.T) {
 	defer relay.Close()
 	cmd := binary(t, append(anyPorts, "--engine", "nats", "--nats-url", "nats://"+relay.Addr().String(), "--replicas", "3")...)
 	require.NoError(t, cmd.Start())
-	in, err := relay.Accept() // it has begun
+	in, err := relay.Accept() // the hub has started to connect
 	require.NoError(t, err)
 	defer in.Close()
 	out, err := net.Dial("tcp", where)
@@ -55,7 +55,7 @@ func TestSignalDuringStart(t *testing.T) {
 	defer copying.Wait()
 	for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
 		copying.Go(func() {
-			_, _ = io.Copy(way[0], way[1]) // until either is closed
+			_, _ = io.Copy(way[0], way[1]) // until either side closes
 			way[0].Close()
 		})
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestServeWaitsForNATS: a hub that is started before NATS is alive and not ready, has clients come back, and
-// begins when NATS is there.
+// A hub that is started before NATS is alive but not ready, and asks clients to retry. It becomes ready once NATS
+// is available.
 func TestServeWaitsForNATS(t *testing.T) {
 	ports := freePorts(t, 3)
 	cmd := binary(t, "serve", "--http", fmt.Sprint("127.0.0.1:", ports[0]), "--udp", "off", "--admin", fmt.Sprint("127.0.0.1:", ports[1]),
@@ -71,7 +71,7 @@ func TestServeWaitsForNATS(t *testing.T) {
 	p.hasMetrics("trivium_engine_up 1")
 }
 
-// TestEngineWait: a hub waits no longer for NATS than it was told to.
+// A hub waits for NATS no longer than configured.
 func TestEngineWait(t *testing.T) {
 	ports := freePorts(t, 1)
 	cmd := binary(t, append(anyPorts, "--engine", "nats", "--engine-wait", "1ms", "--nats-url", fmt.Sprint("nats://127.0.0.1:", ports[0]))...)

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal opens a pseudo-terminal and gives the side that a program has, and what is shown on it.
+// terminal opens a pseudo-terminal and returns the side for a program and a function that returns the shown text.
 func terminal(t *testing.T) (inside *os.File, shown func() string) {
 	t.Helper()
 	outside, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -35,7 +35,7 @@ func terminal(t *testing.T) (inside *os.File, shown func() string) {
 			text.Write(buf[:n])
 			mu.Unlock()
 			if err != nil {
-				return // all who had the inside are gone
+				return // the program's side is closed
 			}
 		}
 	}()

@@ -21,7 +21,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// printed gives an event's line, in a form.
+// printed returns an event's line in a format.
 func printed(t require.TestingT, form eventFormat, e client.Event) string {
 	var out bytes.Buffer
 	w := &eventWriter{out: &out, format: form}
@@ -34,7 +34,7 @@ func TestSubFormats(t *testing.T) {
 	const begin = "15:04:05.067  a.b  "
 	for name, c := range map[string]struct {
 		event                 client.Event
-		plain, json, readable string // json: from the data on
+		plain, json, readable string // json: without its beginning before the data
 	}{
 		"JSON": {
 			client.Event{Data: []byte(`{"n": 1.50}`)},
@@ -178,7 +178,7 @@ func TestSubCursorFile(t *testing.T) {
 		require.Less(t, len(err.Error()), 300)
 	}
 
-	// A link goes on leading to it.
+	// A link still leads to the file afterwards.
 	link := filepath.Join(t.TempDir(), "link")
 	require.NoError(t, os.Symlink(path, link))
 	f, err = openCursorFile(link)
@@ -188,7 +188,7 @@ func TestSubCursorFile(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "0000000a-3\n", string(content))
 
-	// What cannot be replaced stays, and is told.
+	// A file that cannot be replaced stays, and the error names it.
 	f, err = openCursorFile(path)
 	require.NoError(t, err)
 	f.path = dir // a directory cannot be replaced by a file

@@ -19,13 +19,13 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// sub makes a command that reads from the hub with its token.
+// sub returns a command that subscribes to the hub with its token.
 func (p *process) sub(args ...string) *exec.Cmd {
 	p.t.Helper()
 	return program(p.t, []string{"TRIVIUM_URL=http://" + p.http, "TRIVIUM_TOKEN=" + p.token}, append([]string{"sub"}, args...)...)
 }
 
-// begin starts a command, which is killed when the test's patience or the test itself is over.
+// begin starts a command. It is killed at the end of the test or after patience.
 func begin(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	require.NoError(t, cmd.Start())
@@ -36,9 +36,9 @@ func begin(t *testing.T, cmd *exec.Cmd) {
 	})
 }
 
-// await waits for the end of a command that was begun, and gives its exit code, -1 if it was killed.
+// await waits for the end of a started command and returns its exit code, or -1 if it was killed.
 func await(cmd *exec.Cmd) int {
-	_ = cmd.Wait() // its error is the exit code
+	_ = cmd.Wait() // the error contains the exit code
 	return cmd.ProcessState.ExitCode()
 }
 
@@ -136,7 +136,7 @@ func TestSubResumes(t *testing.T) {
 	require.Equal(t, exitDone, code, errs)
 	require.Equal(t, "3\n4\n", out)
 
-	// Of what nobody took, nothing counts as printed.
+	// Events that nobody has read from the pipe do not count as printed.
 	reading, writing, err := os.Pipe()
 	require.NoError(t, err)
 	cmd := p.sub(args...)
@@ -151,7 +151,7 @@ func TestSubResumes(t *testing.T) {
 	p.publishTo("a", "6")
 	require.Equal(t, exitDone, await(cmd))
 
-	// A signal ends it as it should.
+	// A signal ends the command with the documented exit code.
 	cmd = p.sub(args...)
 	read, err := cmd.StdoutPipe()
 	require.NoError(t, err)

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// pollingPage polls from another origin, as docs/clients.md says.
+// pollingPage polls a hub of another origin, as docs/clients.md shows.
 const pollingPage = `
 const tab = Math.random().toString(36).slice(2);
 let cursor = "";
@@ -34,8 +34,8 @@ let cursor = "";
 })().catch(console.log);
 0`
 
-// TestPollingTabs: two tabs that poll wait for events at the same time, and from another origin each
-// asks for leave once, not for each poll.
+// Two tabs can wait for events by long-poll at the same time. A tab of another origin sends one preflight, not one
+// per poll.
 func TestPollingTabs(t *testing.T) {
 	skipUnlessChosen(t)
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -60,7 +60,7 @@ func TestPollingTabs(t *testing.T) {
 		pass.ServeHTTP(w, r)
 	}))
 	t.Cleanup(func() {
-		between.CloseClientConnections() // a poll may wait there
+		between.CloseClientConnections() // a poll may be waiting on a connection
 		between.Close()
 	})
 	browser := startBrowser(t)

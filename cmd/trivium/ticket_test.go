@@ -16,8 +16,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// TestTicketIsTakenOnceByAnyHub has two hubs of one cluster. A ticket that one of them issued is redeemed at each,
-// once, on each transport, and a connection that it opened ends with its token.
+// A ticket of one hub of a cluster is accepted by each hub on each transport, but only once. The connection that it
+// opened ends with its token.
 func TestTicketIsTakenOnceByAnyHub(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -23,7 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// issue makes a certificate that is its own authority, and its key, both PEM.
+// newCertificate returns a self-signed certificate and its key, both in PEM.
 func newCertificate(t *testing.T, serial int64, until time.Time, hosts ...string) (certificate, key []byte) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -47,7 +47,7 @@ func pairIn(dir string) *certificatePair {
 	return &certificatePair{TLSConfig{TLSCert: filepath.Join(dir, "cert.pem"), TLSKey: filepath.Join(dir, "key.pem")}}
 }
 
-// write gives a function that takes what issue gives.
+// write returns a function that writes the result of newCertificate to the files.
 func (p *certificatePair) write(t *testing.T) func(certificate, key []byte) {
 	return func(certificate, key []byte) {
 		put(t, p.TLSCert, string(certificate))
@@ -55,8 +55,8 @@ func (p *certificatePair) write(t *testing.T) func(certificate, key []byte) {
 	}
 }
 
-// serveTLS serves until the test ends, with the limit on the time of a header and a handshake,
-// and gives the address.
+// serveTLS serves until the test ends and returns the address. limit bounds the time for a handshake and for a
+// request header.
 func serveTLS(t *testing.T, config *tls.Config, h2c bool, limit time.Duration, log *slog.Logger) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -75,19 +75,19 @@ func serveTLS(t *testing.T, config *tls.Config, h2c bool, limit time.Duration, l
 	return l.Addr().String()
 }
 
-// handshake gives the connection, or why there is none.
+// handshake returns a TLS connection, or the error.
 func handshake(t *testing.T, address string, config *tls.Config) (*tls.Conn, error) {
 	t.Helper()
 	raw, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	t.Cleanup(func() { raw.Close() })
 	require.NoError(t, raw.SetDeadline(time.Now().Add(patience)))
-	config.InsecureSkipVerify = true // tests look at the certificate themselves
+	config.InsecureSkipVerify = true // the tests check the certificate themselves
 	conn := tls.Client(raw, config)
 	return conn, conn.Handshake()
 }
 
-// serial is the number of the certificate that a new connection is shown.
+// serial returns the serial number of the certificate of a new connection.
 func serial(t *testing.T, address string) int64 {
 	t.Helper()
 	conn, err := handshake(t, address, &tls.Config{})
@@ -134,7 +134,7 @@ func TestTLSCertificateFiles(t *testing.T) {
 	require.Contains(t, log.take(t), "WARN --tls-cert .")
 }
 
-// TestTLSVersions: what a client may offer, and what it gets.
+// TestTLSVersions checks the negotiated version for each range that a client offers.
 func TestTLSVersions(t *testing.T) {
 	t.Parallel()
 	var log logRecorder
@@ -167,7 +167,7 @@ func TestTLSVersions(t *testing.T) {
 	require.Eventually(t, func() bool { return len(log.take(t)) > 0 }, patience, time.Millisecond) // at debug level
 }
 
-// TestTLSHandshakeLimit: who connects and says nothing, or not all, is cut.
+// A connection without a complete handshake is closed after the limit.
 func TestTLSHandshakeLimit(t *testing.T) {
 	t.Parallel()
 	var log logRecorder
@@ -194,8 +194,8 @@ func TestTLSHandshakeLimit(t *testing.T) {
 	}
 }
 
-// TestH2C: with prior knowledge HTTP/2 is spoken without TLS, within its bounds; without it, or
-// where it is off, HTTP/1.1 is.
+// Without TLS, a client with prior knowledge can use HTTP/2, within its limits. Other clients, or all if it is off,
+// use HTTP/1.1.
 func TestH2C(t *testing.T) {
 	t.Parallel()
 	var log logRecorder
@@ -204,7 +204,7 @@ func TestH2C(t *testing.T) {
 	require.NoError(t, err)
 	defer conn.Close()
 	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
-	_, err = io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00") // and empty SETTINGS
+	_, err = io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00") // and an empty SETTINGS frame
 	require.NoError(t, err)
 	header := make([]byte, 9) // RFC 9113, section 4.1
 	_, err = io.ReadFull(conn, header)
@@ -226,8 +226,7 @@ func TestH2C(t *testing.T) {
 	}
 }
 
-// TestACME: what the cache has is served, other names get nothing, and an authority that fails is
-// named once in the log.
+// A certificate in the cache is served, other names are refused, and an authority that fails is logged once.
 func TestACME(t *testing.T) {
 	t.Parallel()
 	asked := make(chan struct{}, 100)

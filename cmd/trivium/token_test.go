@@ -103,7 +103,7 @@ func TestTokenFile(t *testing.T) {
 	require.NoError(t, os.WriteFile(broken, []byte("- name: x\n"), 0o600))
 	refused("DIR/broken.yaml: line 1: entry 1 (x): sha256 is missing", "y", "--tokens", broken)
 
-	// There is no place beside the file, here for its long name: it is written at its end.
+	// The name is too long for a temporary file beside it, so the file itself is appended to.
 	path = filepath.Join(dir, strings.Repeat("l", 253))
 	require.NoError(t, os.WriteFile(path, []byte(comment+"# Nobody."), 0o644))
 	for _, name := range []string{"carol", "dave"} {

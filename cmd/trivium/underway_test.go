@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// half sends a publish and leaves its body unfinished.
+// publishPartly starts a publish and leaves its body incomplete.
 func (p *process) publishPartly(header, part string) net.Conn {
 	p.t.Helper()
 	conn, err := net.Dial("tcp", p.http)
@@ -26,8 +26,8 @@ func (p *process) publishPartly(header, part string) net.Conn {
 	return conn
 }
 
-// TestKeyInUseIsRefused: while the body of the first request with a key is on its way, a second is told
-// so; when the first has broken off, the key is free.
+// While the body of the first request with a key is incomplete, a second request with it is refused as busy. After
+// the first is aborted, the key is free.
 func TestKeyInUseIsRefused(t *testing.T) {
 	p := serve(t, program(t, nil, append(anyPorts, "--auth", "none")...))
 	first := p.publishPartly("Content-Type: application/json\r\nIdempotency-Key: k", `{"topic":"a",`)
@@ -50,7 +50,7 @@ func TestKeyInUseIsRefused(t *testing.T) {
 	require.EqualValues(t, 1, p.stats().Events.Published)
 }
 
-// TestStreamReportsProgressAtShutdown: a stream of events that goes on when publishing ends is told how far it came.
+// A stream of events that continues when the hub stops publishing is answered with the number of published events.
 func TestStreamReportsProgressAtShutdown(t *testing.T) {
 	p := serve(t, program(t, nil, append(anyPorts, "--auth", "none")...))
 	stream := p.publishPartly("Content-Type: application/x-ndjson", "{\"topic\":\"a\",\"data\":1}\n{\"topic\":")

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// logRecorder is a log whose lines can be looked at.
+// logRecorder is a log handler that records lines.
 type logRecorder struct {
 	mu    sync.Mutex
 	lines bytes.Buffer
@@ -34,8 +34,7 @@ func (l *logRecorder) logger() *slog.Logger {
 	return slog.New(slog.NewJSONHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// take gives what was logged since it was last called: level, and what of flag, path and error
-// there is.
+// take returns the lines since its last call: the level, and flag, path and error if present.
 func (l *logRecorder) take(t *testing.T) (all []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -48,7 +47,7 @@ func (l *logRecorder) take(t *testing.T) (all []string) {
 	return all
 }
 
-// startWatcher watches until the test ends.
+// startWatcher runs a watcher until the test ends.
 func startWatcher(t *testing.T, w *watcher) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -64,12 +63,12 @@ func put(t *testing.T, path, text string) {
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 }
 
-// TestWatcherNoticesChanges changes a file in every way that is usual, each twice: the second time what is
-// watched is another file already.
+// TestWatcherNoticesChanges changes a file in every usual way, each twice, because after the first time the watched
+// file may be another one.
 func TestWatcherNoticesChanges(t *testing.T) {
 	t.Parallel()
 	ways := map[string]struct {
-		begin  func(t *testing.T, dir string) // makes dir/f; nil: a plain file
+		begin  func(t *testing.T, dir string) // creates dir/f; nil: as a plain file
 		change func(t *testing.T, dir, text string)
 	}{
 		"written in place": {change: func(t *testing.T, dir, text string) { put(t, dir+"/f", text) }},
@@ -135,9 +134,9 @@ func TestWatcherNoticesChanges(t *testing.T) {
 			},
 			change: func(t *testing.T, dir, text string) {
 				require.NoError(t, os.RemoveAll(dir+"/a"))
-				time.Sleep(watchGrace * 3 / 2) // until it has been found missing
+				time.Sleep(watchGrace * 3 / 2) // until the watcher has noticed that it is missing
 				require.NoError(t, os.MkdirAll(dir+"/a/b", 0o700))
-				time.Sleep(watchGrace * 3 / 2) // and half of it found
+				time.Sleep(watchGrace * 3 / 2) // until the watcher has noticed the first half
 				put(t, dir+"/a/b/f", text)
 			},
 		},
@@ -167,7 +166,7 @@ func TestWatcherNoticesChanges(t *testing.T) {
 	}
 }
 
-// TestWatcherReportsErrorOnce: a fault that stays is said once, and leaves in force what was there.
+// A persistent error is reported once, and the previous content stays in force.
 func TestWatcherReportsErrorOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -186,7 +185,7 @@ func TestWatcherReportsErrorOnce(t *testing.T) {
 		}, watchedFile{"--one", one}, watchedFile{"--two", two}))
 		startWatcher(t, w)
 		const long = 5 * time.Second
-		time.Sleep(watchPoll / 10) // never at the moment of a look
+		time.Sleep(watchPoll / 10) // so that the change is not made exactly when the watcher polls
 		for _, step := range []struct {
 			name  string
 			do    func()
@@ -227,7 +226,7 @@ func TestWatcherReportsErrorOnce(t *testing.T) {
 	})
 }
 
-// TestWatcherStartFailsOnError: a fault at the start is the start's.
+// An error at the start fails the start.
 func TestWatcherStartFailsOnError(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "f")
@@ -239,7 +238,7 @@ func TestWatcherStartFailsOnError(t *testing.T) {
 	require.Empty(t, w.units)
 }
 
-// TestWatcherSkipsLargeFiles: a large file that has not changed for a while is not read, and its next change is seen.
+// A large file that has not changed for a while is not read again, and its next change is noticed.
 func TestWatcherSkipsLargeFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "f")
