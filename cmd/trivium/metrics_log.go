@@ -10,8 +10,9 @@ var (
 	descLogReplicas = describe("log_replicas", "Replicas of the durable log: configured, and current (running and caught up).", "state")
 	descLogLag      = describe("log_lag_events", "Events in the durable log that this hub has not received yet.")
 	descLogDiffers  = describe("log_replica_differs_total",
-		"Comparisons in which a NATS server had other messages than the stream's leader, by server.", "server")
+		"Comparisons in which a NATS server had other messages than most servers, by server.", "server")
 	descLogFromLeader = describe("log_read_from_leader_total", "Events read from the leader because another replica lacked them.")
+	descLogFromOthers = describe("log_read_from_others_total", "Events read from another replica because the leader lacked them.")
 )
 
 // log sends the metrics of a durable log.
@@ -30,4 +31,5 @@ func (e emitter) log(s *logStats) {
 		e.counter(descLogDiffers, n, server)
 	}
 	e.counter(descLogFromLeader, s.ReadFromLeader)
+	e.counter(descLogFromOthers, s.ReadFromOthers)
 }

@@ -56,6 +56,7 @@ type logStats struct {
 	Lag             uint64            `json:"lag"` // events not delivered to this hub yet
 	ReplicaDiffers  map[string]uint64 `json:"replica_differs"`
 	ReadFromLeader  uint64            `json:"read_from_leader"`
+	ReadFromOthers  uint64            `json:"read_from_others"`
 }
 
 // logStatsOf converts the statistics of an engine.
@@ -63,6 +64,7 @@ func logStatsOf(s jetstream.Stats) *logStats {
 	l := &logStats{
 		FirstSeq: s.FirstSeq, LastSeq: s.LastSeq, Events: s.Events, Bytes: s.Bytes, Replicas: s.Replicas,
 		CurrentReplicas: s.CurrentReplicas, Lag: s.Lag, ReplicaDiffers: s.Differ, ReadFromLeader: s.FromLeader,
+		ReadFromOthers: s.FromOthers,
 	}
 	if s.Free >= 0 {
 		l.DiskFree = &s.Free

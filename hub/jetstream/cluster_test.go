@@ -138,7 +138,7 @@ func TestCluster(t *testing.T) {
 	t.Run("shared", func(t *testing.T) { testShared(t, c) })
 	t.Run("unique", func(t *testing.T) { testUnique(t, c) })
 	t.Run("erased", func(t *testing.T) { testErased(t, c) })
-	t.Run("damaged replica", func(t *testing.T) { testDamagedReplica(t, c) })
+	t.Run("damaged", func(t *testing.T) { testDamaged(t, c) })
 }
 
 // parallelIfShort runs a test that mostly waits beside others in short mode. Otherwise the longer tests run alone.

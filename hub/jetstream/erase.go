@@ -103,8 +103,9 @@ func (e *Engine) erasedRange(seq uint64) *hub.Event {
 
 // deletedRange returns the log elements for the range (after, through], in which the stream has no messages. Before
 // it reports a loss it reads erasures from the leader, because an event may be deleted before the follower has read
-// its erasure.
-func (e *Engine) deletedRange(ctx context.Context, after, through uint64) (elements []*hub.Event, err error) {
+// its erasure. If another replica has messages of the range, their elements are returned, and the last one may be
+// before through.
+func (e *Engine) deletedRange(ctx context.Context, after, through uint64) ([]*hub.Event, error) {
 	lost := e.erased.newestLost(after, through)
 	if lost > after {
 		if err := e.learnErasures(ctx); err != nil {
@@ -113,12 +114,23 @@ func (e *Engine) deletedRange(ctx context.Context, after, through uint64) (eleme
 		lost = e.erased.newestLost(after, through)
 	}
 	if lost > after {
+		if held, err := e.heldByOthers(ctx, after, lost); err != nil || len(held) > 0 {
+			return held, err
+		}
+	}
+	return e.gone(after, through), nil
+}
+
+// gone returns the elements for (after, through], of which only the known erasures are no loss.
+func (e *Engine) gone(after, through uint64) (elements []*hub.Event) {
+	lost := e.erased.newestLost(after, through)
+	if lost > after {
 		elements = append(elements, e.hole(lost))
 	}
 	if lost < through {
 		elements = append(elements, e.erasedRange(through))
 	}
-	return elements, nil
+	return elements
 }
 
 // learnErasures reads the erasures that were stored since the last call.

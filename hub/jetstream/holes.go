@@ -41,6 +41,9 @@ func (e *Engine) deleted(ctx context.Context, after, before uint64, limit int) (
 				return nil, err
 			}
 			elements = append(elements, gone...)
+			if gone[len(gone)-1].ID.Seq < end {
+				return elements, nil // another replica has more than was read at once
+			}
 		}
 		if m.seq < before {
 			elements = append(elements, e.element(m))

@@ -82,6 +82,9 @@ func (e *Engine) check(ctx context.Context) (*jetstream.StreamInfo, error) {
 		return nil, away(errors.New("the stream has no leader"))
 	}
 	e.continuity.seeLeader(info)
+	if info.Cluster != nil {
+		e.replicas.seeLeader(info.Cluster.Leader)
+	}
 	return info, nil
 }
 

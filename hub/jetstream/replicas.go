@@ -2,36 +2,45 @@ package jetstream
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// The replicas of a stream should hold the same messages. After a loss on several servers at once they
-// may differ for good without NATS noticing. So the newest messages are compared in the background.
+// The replicas of a stream should hold the same messages. After a loss on several servers at once, or with damaged
+// files, they may differ for good without NATS noticing. So they are compared in the background: the newest messages
+// every few minutes, and older ones where a read has found that a server lacks something. The messages that most
+// servers hold are taken for right. A leader that holds others is asked to step down, because the hubs believe it.
 
 // How replicas are compared.
 const (
 	compareInterval = 5 * time.Minute
-	compareLeast    = time.Minute // between two comparisons, however often reads find a difference
-	compareMessages = 200         // of each replica
-	comparePlaces   = 40          // consumers made at most, to come to every replica: JetStream chooses at random
+	compareLeast    = 30 * time.Second // between two comparisons, however often reads find a difference
+	compareMessages = 200              // of each replica
 )
 
-// replicas counts what the replicas of the stream were found to lack.
+// replicas knows what the replicas of the stream were found to lack.
 type replicas struct {
-	found chan uint64 // capacity 1: a sequence that a replica lacks
+	found chan uint64 // capacity 1: a sequence that a server lacks
 
-	mu     sync.Mutex
-	differ map[string]uint64 // comparisons that a server has failed, by its name
-	served uint64            // events that were read from the leader, since a replica lacked them
+	mu         sync.Mutex
+	differ     map[string]uint64 // comparisons that a server has failed, by its name
+	damaged    map[string]uint64 // the servers that failed their last comparison, and where
+	served     uint64            // events that were read from the leader, since a replica lacked them
+	fromOthers uint64            // events that were read from another replica, since the leader lacked them
+	empty      []stretch         // known to be on no replica, at most maxEmpty, the oldest first
 }
 
 func newReplicas() replicas {
-	return replicas{found: make(chan uint64, 1), differ: make(map[string]uint64)}
+	return replicas{
+		found: make(chan uint64, 1), differ: make(map[string]uint64), damaged: make(map[string]uint64),
+	}
 }
 
 // lacks notes that a replica lacked events that the leader has, the last of them at seq.
@@ -39,13 +48,36 @@ func (r *replicas) lacks(seq uint64, events int) {
 	r.mu.Lock()
 	r.served += uint64(events)
 	r.mu.Unlock()
+	r.offer(seq)
+}
+
+// leaderLacks notes that the leader lacked events that another replica has, the last of them at seq.
+func (r *replicas) leaderLacks(seq uint64, events int) {
+	r.mu.Lock()
+	r.fromOthers += uint64(events)
+	r.mu.Unlock()
+	r.offer(seq)
+}
+
+// seeLeader requests a comparison if the leader is a server that differs.
+func (r *replicas) seeLeader(leader string) {
+	r.mu.Lock()
+	seq, damaged := r.damaged[leader]
+	r.mu.Unlock()
+	if damaged {
+		r.offer(seq)
+	}
+}
+
+// offer requests a comparison at seq.
+func (r *replicas) offer(seq uint64) {
 	select {
 	case r.found <- seq:
 	default:
 	}
 }
 
-// compareReplicas compares the replicas every compareInterval, and soon after a read has found that one
+// compareReplicas compares the replicas every compareInterval, and soon after a read has found that a server
 // lacks something, until the context ends.
 func (e *Engine) compareReplicas(ctx context.Context) {
 	timer := time.NewTimer(compareInterval)
@@ -68,40 +100,153 @@ func (e *Engine) compareReplicas(ctx context.Context) {
 	}
 }
 
-// compareOnce compares the messages that end at seq on all replicas that have caught up. Zero is the
-// newest. What differs is logged and counted.
+// compareOnce compares the messages that end at seq on all replicas that have caught up. Zero is the newest. If the
+// leader differs, and does so again a little later, it is asked to step down.
 func (e *Engine) compareOnce(ctx context.Context, seq uint64) {
+	if leader, better := e.compareHeld(ctx, seq); better == "" || leader == "" {
+		return
+	}
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(stallTime): // what was under way has arrived by then
+	}
+	if leader, better := e.compareHeld(ctx, seq); better != "" {
+		e.stepDown(ctx, leader, better)
+	}
+}
+
+// compareHeld logs and counts the servers that hold other messages than most servers. If the leader is one of them, it
+// returns the name of a server that is not.
+func (e *Engine) compareHeld(ctx context.Context, seq uint64) (leader, better string) {
 	info, err := e.check(ctx)
 	if err != nil || info.Cluster == nil {
-		return
+		return "", ""
 	}
 	if seq == 0 {
 		seq = info.State.LastSeq
 	}
 	from := max(info.State.FirstSeq, seq-min(seq, compareMessages)+1)
-	want := map[string]bool{info.Cluster.Leader: true}
-	for _, r := range info.Cluster.Replicas {
-		if r.Current && !r.Offline {
-			want[r.Name] = true
-		}
+	leader = info.Cluster.Leader
+	want := currentReplicas(info)
+	want[leader] = true
+	held := make(map[string]holdings)
+	for server, r := range e.readReplicas(ctx, want, from, seq) {
+		held[server] = e.holdingsOf(r, seq)
 	}
-	held := e.readReplicas(ctx, want, from, seq)
-	reference := held[info.Cluster.Leader]
-	if info, err = e.check(ctx); err != nil || reference == nil || e.learnErasures(ctx) != nil {
-		return
+	if info, err = e.check(ctx); err != nil || len(held) < 2 || e.learnErasures(ctx) != nil {
+		return "", ""
+	}
+	right := e.mostHold(held, leader, info.State.FirstSeq)
+	if right == "" {
+		e.warnNoMajority(held, leader, from, seq)
+		return leader, ""
 	}
 	for _, server := range slices.Sorted(maps.Keys(held)) {
-		missing, other := reference.compare(held[server], info.State.FirstSeq, &e.erased)
-		if missing == 0 && other == 0 {
+		missing, other := held[right].compare(held[server], info.State.FirstSeq, &e.erased)
+		if !e.replicas.compared(server, seq, missing+other > 0) {
 			continue
 		}
-		e.replicas.mu.Lock()
-		e.replicas.differ[server]++
-		e.replicas.mu.Unlock()
-		e.cfg.Logger.Warn("a NATS server holds other messages than the stream's leader: stop it, delete its copy of the stream and start it again",
-			"server", server, "leader", info.Cluster.Leader, "stream", e.cfg.Stream,
-			"from", from, "to", seq, "missing", missing, "different", other)
+		e.cfg.Logger.Warn("a NATS server holds other messages of the stream than most servers: stop it, delete its copy of the stream and start it again",
+			"server", server, "leader", leader, "stream", e.cfg.Stream, "from", from, "to", seq, "missing", missing, "different", other)
+		if server == leader {
+			better = right
+		}
 	}
+	return leader, better
+}
+
+// warnNoMajority logs and counts servers that differ when it is not known which of them are right.
+func (e *Engine) warnNoMajority(held map[string]holdings, leader string, from, to uint64) {
+	servers := slices.Sorted(maps.Keys(held))
+	e.replicas.mu.Lock()
+	for _, server := range servers {
+		e.replicas.differ[server]++
+	}
+	e.replicas.mu.Unlock()
+	e.cfg.Logger.Warn("NATS servers hold different messages of the stream, and most servers do not agree: keep all copies until all servers run and the log names one of them",
+		"servers", strings.Join(servers, ","), "leader", leader, "stream", e.cfg.Stream, "from", from, "to", to)
+}
+
+// compared notes the result of a comparison and returns it.
+func (r *replicas) compared(server string, seq uint64, differs bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if at, known := r.damaged[server]; known && at == seq && !differs {
+		delete(r.damaged, server)
+	}
+	if differs {
+		r.differ[server]++
+		r.damaged[server] = seq
+	}
+	return differs
+}
+
+// mostHold returns a server that holds what most replicas of the stream hold, the leader if it does. It returns ""
+// if there is no such majority.
+func (e *Engine) mostHold(held map[string]holdings, leader string, first uint64) (right string) {
+	for server, mine := range held {
+		agree := 0
+		for _, other := range held {
+			if missing, different := mine.compare(other, first, &e.erased); missing+different == 0 {
+				agree++
+			}
+		}
+		if 2*agree > e.cfg.Replicas && (right == "" || server == leader) {
+			right = server
+		}
+	}
+	return right
+}
+
+// stepDown asks a leader that holds other messages than most servers to leave the lead to one of them.
+func (e *Engine) stepDown(ctx context.Context, leader, better string) {
+	ctx, cancel := e.linked(ctx, infoTimeout)
+	defer cancel()
+	err := e.requestStepDown(ctx, better)
+	if err != nil {
+		e.cfg.Logger.Warn("the stream's leader holds other messages than most servers and could not be asked to step down: stop it",
+			"server", leader, "stream", e.cfg.Stream, "error", err.Error())
+		return
+	}
+	e.cfg.Logger.Warn("the stream's leader holds other messages than most servers and was asked to step down",
+		"server", leader, "preferred", better, "stream", e.cfg.Stream)
+}
+
+func (e *Engine) requestStepDown(ctx context.Context, preferred string) error {
+	body, err := json.Marshal(map[string]any{"placement": map[string]string{"preferred": preferred}})
+	if err != nil {
+		return err
+	}
+	m, err := e.conn.RequestWithContext(ctx, "$JS.API.STREAM.LEADER.STEPDOWN."+e.cfg.Stream, body)
+	if err != nil {
+		return err
+	}
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Success bool                `json:"success"`
+	}
+	if err := json.Unmarshal(m.Data, &answer); err != nil {
+		return err
+	}
+	if answer.Error != nil {
+		return answer.Error
+	}
+	if !answer.Success {
+		return errors.New("the leader refused")
+	}
+	return nil
+}
+
+// holdingsOf returns what a replica holds up to a sequence.
+func (e *Engine) holdingsOf(r replicaRead, to uint64) holdings {
+	h := make(holdings)
+	for _, m := range r.messages {
+		if m.seq <= to {
+			h[m.seq] = e.anchorOf(m.seq, m.time, m.subject, m.data)
+		}
+	}
+	return h
 }
 
 // holdings are the messages that one replica has of a range.
@@ -125,68 +270,4 @@ func (h holdings) compare(other holdings, first uint64, erased *erasures) (missi
 		}
 	}
 	return missing, different
-}
-
-// readReplicas reads a range from each of the wanted servers. JetStream places a consumer on a replica of
-// its own choice, so consumers are made until each server had one. A server that does not answer in time
-// is left out.
-func (e *Engine) readReplicas(ctx context.Context, want map[string]bool, from, to uint64) map[string]holdings {
-	held := make(map[string]holdings)
-	for range comparePlaces {
-		if len(held) == len(want) || ctx.Err() != nil {
-			break
-		}
-		if server, got := e.readReplica(ctx, want, held, from, to); got != nil {
-			held[server] = got
-		}
-	}
-	return held
-}
-
-// readReplica reads the range from the replica that JetStream chooses, if it is wanted and was not read.
-func (e *Engine) readReplica(ctx context.Context, want map[string]bool, held map[string]holdings, from, to uint64) (server string, got holdings) {
-	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
-	defer cancel()
-	consumer, err := e.js.CreateConsumer(ctx, e.cfg.Stream, jetstream.ConsumerConfig{
-		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:       from,
-		AckPolicy:         jetstream.AckNonePolicy,
-		MemoryStorage:     true,
-		Replicas:          1,
-		InactiveThreshold: consumerLife,
-	})
-	if err != nil {
-		return "", nil
-	}
-	about := consumer.CachedInfo()
-	defer func() {
-		deleting, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryWait)
-		defer cancel()
-		_ = e.js.DeleteConsumer(deleting, e.cfg.Stream, about.Name)
-	}()
-	if about.Cluster == nil || !want[about.Cluster.Leader] || held[about.Cluster.Leader] != nil {
-		return "", nil
-	}
-	got = make(holdings)
-	if about.NumPending == 0 {
-		return about.Cluster.Leader, got
-	}
-	messages, err := consumer.Fetch(compareMessages, jetstream.FetchContext(ctx))
-	if err != nil {
-		return "", nil
-	}
-	for m := range messages.Messages() {
-		meta, err := m.Metadata()
-		if err != nil {
-			return "", nil
-		}
-		seq := meta.Sequence.Stream
-		if seq <= to {
-			got[seq] = e.anchorOf(seq, meta.Timestamp, m.Subject(), m.Data())
-		}
-		if seq >= to || meta.NumPending == 0 {
-			return about.Cluster.Leader, got
-		}
-	}
-	return "", nil // not all of it in time
 }

@@ -17,6 +17,11 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
+func testDamaged(t *testing.T, c *cluster) {
+	t.Run("replica", func(t *testing.T) { testDamagedReplica(t, c) })
+	t.Run("leader", func(t *testing.T) { testDamagedLeader(t, c) })
+}
+
 // A follower that lost some of its files reports deleted ranges where the other servers have events. Subscribers
 // receive all events, from the in-memory log and from the stream, and the log names the server.
 func testDamagedReplica(t *testing.T, c *cluster) {
@@ -36,20 +41,7 @@ func testDamagedReplica(t *testing.T, c *cluster) {
 		last, err = h.PublishEach(t.Context(), batch...)
 		require.NoError(t, err)
 	}
-	damaged := c.followerOf(e)
-	c.stop(damaged)
-	blocks, err := filepath.Glob(filepath.Join(c.options[damaged].StoreDir, "jetstream", "*", "streams", cfg.Stream, "msgs", "*"))
-	require.NoError(t, err)
-	removed := 0
-	for _, path := range blocks {
-		if name := filepath.Base(path); name == "2.blk" || name == "index.db" {
-			require.NoError(t, os.Remove(path))
-			removed++
-		}
-	}
-	require.Equal(t, 2, removed, "%v", blocks)
-	c.start(damaged)
-	c.waitReady()
+	damaged := c.damageFollower(e)
 
 	short := hub.Retention{Events: 10}
 	cfg.Window = 10
@@ -137,6 +129,86 @@ func testSeekDamaged(t *testing.T, c *cluster, cfg Config, damaged int) {
 		got, err := e.confirmNewest(t.Context(), e.prefix+"a", l, 2100, len(want))
 		require.NoError(t, err)
 		require.Equal(t, want, got)
+	}
+}
+
+// damageFollower removes the second block of messages from a follower of the engine's stream.
+func (c *cluster) damageFollower(e *Engine) (damaged int) {
+	t := c.t
+	t.Helper()
+	damaged = c.followerOf(e)
+	c.stop(damaged)
+	blocks, err := filepath.Glob(filepath.Join(c.options[damaged].StoreDir, "jetstream", "*", "streams", e.cfg.Stream, "msgs", "*"))
+	require.NoError(t, err)
+	removed := 0
+	for _, path := range blocks {
+		if name := filepath.Base(path); name == "2.blk" || name == "index.db" {
+			require.NoError(t, os.Remove(path))
+			removed++
+		}
+	}
+	require.Equal(t, 2, removed, "%v", blocks)
+	c.start(damaged)
+	c.waitReady()
+	return damaged
+}
+
+// testDamagedLeader: a server that lost some of its files becomes the stream's leader. Subscribers receive all
+// events, and the server is named in the log and loses the lead.
+func testDamagedLeader(t *testing.T, c *cluster) {
+	keep := hub.Retention{Bytes: 64 << 20}
+	cfg := c.config(keep)
+	var log journal
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	h, e := startHub(t, cfg, keep)
+	const events = 3000
+	var last hub.Cursor
+	for range events / 1000 {
+		batch := many("a", 1000)
+		for _, event := range batch {
+			event.Encoding, event.Data = hub.Binary, fmt.Appendf(nil, "%8000d", 1)
+		}
+		var err error
+		last, err = h.PublishEach(t.Context(), batch...)
+		require.NoError(t, err)
+	}
+	damaged := c.damageFollower(e)
+	name := c.options[damaged].ServerName
+	lead := func() {
+		require.Eventually(t, func() bool {
+			info, err := e.info(t.Context())
+			if err == nil && info.Cluster != nil && info.Cluster.Leader == name {
+				return true
+			}
+			_ = e.requestStepDown(t.Context(), name) // it may not have caught up yet
+			return false
+		}, enginetest.Patience, 500*time.Millisecond)
+	}
+	lead()
+	_, err := e.getLeader(t.Context(), getRequest{Seq: 1500})
+	require.ErrorIs(t, err, jetstream.ErrMsgNotFound, "the leader lacks events")
+	for window, keep := range map[int]hub.Retention{10: {Events: 10}, events: keep} {
+		cfg.Window = window
+		lead()
+		behind, _ := startHub(t, cfg, keep)
+		r := enginetest.Subscribe(t, behind, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &hub.Cursor{Epoch: last.Epoch}}})
+		r.Until(last.Seq)
+		require.Empty(t, r.Gaps)
+		require.Len(t, r.Events, events)
+		require.NoError(t, behind.Close())
+	}
+	require.Positive(t, log.count("the stream's leader lacks events that another NATS server has"))
+	lead()
+	require.Eventually(t, func() bool {
+		e.compareOnce(t.Context(), 1500)
+		info, err := e.info(t.Context())
+		return err == nil && info.Cluster != nil && info.Cluster.Leader != "" && info.Cluster.Leader != name && log.count("was asked to step down") > 0
+	}, enginetest.Patience, 100*time.Millisecond)
+	require.Positive(t, e.Stats().Differ[name])
+	for _, o := range c.options {
+		if o.ServerName != name {
+			require.Zero(t, log.count("server="+o.ServerName), "a healthy server is named")
+		}
 	}
 }
 

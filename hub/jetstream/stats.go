@@ -16,10 +16,12 @@ type Stats struct {
 	CurrentReplicas   int    // replicas that run and have caught up
 	// Lag is the number of events in the stream that have not been delivered to this hub yet.
 	Lag uint64
-	// Differ counts, by server name, the comparisons in which a server held other messages than the leader.
+	// Differ counts, by server name, the comparisons in which a server held other messages than most servers.
 	Differ map[string]uint64
 	// FromLeader counts the events that were read from the leader because another replica lacked them.
 	FromLeader uint64
+	// FromOthers counts the events that were read from another replica because the leader lacked them.
+	FromOthers uint64
 }
 
 // Stats returns the state of the stream.
@@ -36,7 +38,7 @@ func (e *Engine) Stats() Stats {
 	}
 	e.replicas.mu.Lock()
 	defer e.replicas.mu.Unlock()
-	s.Differ, s.FromLeader = maps.Clone(e.replicas.differ), e.replicas.served
+	s.Differ, s.FromLeader, s.FromOthers = maps.Clone(e.replicas.differ), e.replicas.served, e.replicas.fromOthers
 	return s
 }
 

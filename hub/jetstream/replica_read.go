@@ -1,0 +1,210 @@
+package jetstream
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// A leader with damaged files reports deleted ranges where the other servers have events. So before a range within
+// the stream becomes a gap, the other replicas are asked, and events that only they have are read from them. Before
+// the first message of the leader that is not done: there retention removes messages all the time.
+
+// How replicas are read.
+const (
+	replicaTries = 40      // consumers that are made at most to reach every replica: JetStream places them at random
+	replicaBytes = 8 << 20 // bytes of data after which a read for a deleted range ends
+	maxEmpty     = 1024    // stretches that are remembered
+)
+
+// stretch is a range of sequences, both included.
+type stretch struct{ from, to uint64 }
+
+// replicaRead is what one replica holds of a range.
+type replicaRead struct {
+	messages []stored
+	through  uint64 // everything up to here was read
+}
+
+// currentReplicas returns the names of the servers besides the leader that have caught up.
+func currentReplicas(info *jetstream.StreamInfo) map[string]bool {
+	current := make(map[string]bool)
+	for _, r := range info.Cluster.Replicas {
+		if r.Current && !r.Offline {
+			current[r.Name] = true
+		}
+	}
+	return current
+}
+
+// isEmpty reports whether no replica holds anything from one sequence to the other.
+func (r *replicas) isEmpty(from, to uint64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.empty, func(s stretch) bool { return s.from <= from && to <= s.to })
+}
+
+// noteEmpty remembers the stretches without messages from one sequence to the other.
+func (r *replicas) noteEmpty(from, to uint64, messages []stored) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	note := func(s stretch) {
+		if s.from <= s.to {
+			r.empty = append(r.empty, s)
+		}
+	}
+	for _, m := range messages {
+		if m.seq > to {
+			break
+		}
+		note(stretch{from, m.seq - 1})
+		from = m.seq + 1
+	}
+	note(stretch{from, to})
+	r.empty = slices.Delete(r.empty, 0, max(0, len(r.empty)-maxEmpty))
+}
+
+// heldByOthers returns the elements of the log after a sequence if the leader has nothing up to through but another
+// replica has. They may end earlier. It returns none if no replica has anything.
+func (e *Engine) heldByOthers(ctx context.Context, after, through uint64) ([]*hub.Event, error) {
+	if e.cfg.Replicas == 1 {
+		return nil, nil
+	}
+	info, err := e.check(ctx)
+	if err != nil {
+		return nil, err
+	}
+	from := max(after+1, info.State.FirstSeq)
+	if info.Cluster == nil || from > through || e.replicas.isEmpty(from, through) {
+		return nil, nil
+	}
+	want := currentReplicas(info)
+	read := e.readReplicas(ctx, want, from, through)
+	if len(read) < len(want) {
+		if ctx.Err() != nil {
+			return nil, away(ctx.Err())
+		}
+		e.cfg.Logger.Warn("a deleted range of the stream was not confirmed by all NATS servers",
+			"leader", info.Cluster.Leader, "from", from, "to", through)
+	}
+	if len(read) == 0 {
+		return nil, nil
+	}
+	messages, end := unite(read)
+	if len(read) == len(want) {
+		e.replicas.noteEmpty(from, end, messages)
+	}
+	return e.insteadOf(info.Cluster.Leader, after, min(end, through), messages), nil
+}
+
+// unite returns the messages of all replicas in order, and up to where they were all read.
+func unite(read map[string]replicaRead) (messages []stored, through uint64) {
+	through = 1<<64 - 1
+	for _, r := range read {
+		messages = append(messages, r.messages...)
+		through = min(through, r.through)
+	}
+	slices.SortFunc(messages, func(a, b stored) int { return cmp.Compare(a.seq, b.seq) })
+	return slices.CompactFunc(messages, func(a, b stored) bool { return a.seq == b.seq }), through
+}
+
+// insteadOf returns the elements for the messages that the leader lacks in (after, through], and for what lies
+// between them; none if there is no such message.
+func (e *Engine) insteadOf(leader string, after, through uint64, messages []stored) (elements []*hub.Event) {
+	first, events := after+1, 0
+	for _, m := range messages {
+		if m.seq > through {
+			break
+		}
+		if e.erased.has(m.seq) {
+			continue // the replica has yet to delete it
+		}
+		elements = append(append(elements, e.gone(after, m.seq-1)...), e.element(m))
+		after = m.seq
+		events++
+	}
+	if events == 0 {
+		return nil
+	}
+	elements = append(elements, e.gone(after, through)...)
+	e.cfg.Logger.Warn("the stream's leader lacks events that another NATS server has; they are read from there",
+		"leader", leader, "stream", e.cfg.Stream, "from", first, "to", after, "events", events)
+	e.replicas.leaderLacks(after, events)
+	return elements
+}
+
+// readReplicas reads a range from each of the wanted servers. JetStream places a consumer on a replica of its own
+// choice, so consumers are made until each server had one. A server that does not answer in time is left out.
+func (e *Engine) readReplicas(ctx context.Context, want map[string]bool, from, to uint64) map[string]replicaRead {
+	read := make(map[string]replicaRead)
+	for range replicaTries {
+		if len(read) == len(want) || ctx.Err() != nil {
+			break
+		}
+		unread := func(server string) bool {
+			_, known := read[server]
+			return want[server] && !known
+		}
+		if server, got, ok := e.readReplica(ctx, unread, from, to); ok {
+			read[server] = got
+		}
+	}
+	return read
+}
+
+// readReplica reads from the replica that JetStream chooses, if it is wanted: at most compareMessages messages, and
+// those up to the last sequence or a few more.
+func (e *Engine) readReplica(ctx context.Context, wanted func(server string) bool, from, to uint64) (server string, r replicaRead, ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
+	defer cancel()
+	consumer, err := e.js.CreateConsumer(ctx, e.cfg.Stream, jetstream.ConsumerConfig{
+		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:       from,
+		AckPolicy:         jetstream.AckNonePolicy,
+		MemoryStorage:     true,
+		Replicas:          1,
+		InactiveThreshold: consumerLife,
+	})
+	if err != nil {
+		return "", r, false
+	}
+	info := consumer.CachedInfo()
+	defer func() {
+		deleting, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryWait)
+		defer cancel()
+		_ = e.js.DeleteConsumer(deleting, e.cfg.Stream, info.Name)
+	}()
+	if info.Cluster == nil || !wanted(info.Cluster.Leader) {
+		return "", r, false
+	}
+	server = info.Cluster.Leader
+	if info.NumPending == 0 {
+		return server, replicaRead{through: to}, true
+	}
+	messages, err := consumer.Fetch(compareMessages, jetstream.FetchContext(ctx))
+	if err != nil {
+		return "", r, false
+	}
+	size := 0
+	for m := range messages.Messages() {
+		meta, err := m.Metadata()
+		if err != nil {
+			return "", r, false
+		}
+		seq := meta.Sequence.Stream
+		size += len(m.Data())
+		r.messages = append(r.messages, stored{seq: seq, time: meta.Timestamp, subject: m.Subject(), header: m.Headers(), data: m.Data()})
+		r.through = seq
+		if meta.NumPending == 0 {
+			r.through = max(seq, to)
+		}
+		if seq >= to || meta.NumPending == 0 || len(r.messages) == compareMessages || size > replicaBytes {
+			return server, r, true
+		}
+	}
+	return "", r, false // not all of it in time
+}
