@@ -39,8 +39,7 @@ func findCheckout(executable, source string) string {
 	return root
 }
 
-// Where go run puts a program: into its work directory, and from the second time on it is that of
-// its cache.
+// go run puts a program into its work directory, or from the second time on into its cache.
 var (
 	workDir  = regexp.MustCompile(`/go-build[0-9]+/b001/exe/[^/]+$`)
 	cacheDir = regexp.MustCompile(`/[0-9a-f]{2}/[0-9a-f]{64}-d/[^/]+$`)
@@ -57,7 +56,7 @@ func isOurModule(path string) bool {
 	if err != nil {
 		return false
 	}
-	defer func() { _ = file.Close() }() // only read
+	defer func() { _ = file.Close() }() // the file is only read
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		line := strings.TrimSpace(lines.Text())
 		if line != "" && !strings.HasPrefix(line, "//") {

@@ -14,7 +14,7 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo/internal/build"
 )
 
-// Where the program and its loader are served, below the page.
+// Paths of the program and its loader, below the page.
 const (
 	programPath = "app.wasm"
 	loaderPath  = "wasm_exec.js"
@@ -30,15 +30,15 @@ var absentPage []byte
 
 // Config configures a Demo. Allow and NotFound are required.
 type Config struct {
-	// Checkout is the root of the module whose wasmdemo/app Run builds, as FindCheckout gives it;
-	// "": Run builds nothing. A program that is carried goes before it.
+	// Checkout is the root of the module whose wasmdemo/app Run builds, as FindCheckout returns it; "": Run builds
+	// nothing. An embedded program takes precedence.
 	Checkout string
-	Log      *slog.Logger // nil: nothing is logged
-	// WriteTimeout is the longest that an answer may make no progress; 0: any time.
+	Log      *slog.Logger // nil: no log
+	// WriteTimeout bounds the time in which an answer makes no progress; 0: unlimited.
 	WriteTimeout time.Duration
-	// Allow reports whether the request's method is one of those named, and answers it if not; nil: with 405.
+	// Allow reports whether the request's method is one of methods, and answers the request if not; nil: with 405.
 	Allow func(w http.ResponseWriter, r *http.Request, methods ...string) bool
-	// NotFound answers a request for what there is not; nil: http.NotFound.
+	// NotFound answers requests for unknown paths; nil: http.NotFound.
 	NotFound http.HandlerFunc
 }
 
@@ -63,9 +63,9 @@ type Demo struct {
 	pages  map[string]*asset // by path below /demo/
 	absent *asset
 
-	mu      sync.Mutex // over the rest
+	mu      sync.Mutex // guards the fields below
 	state   State
-	detail  string            // of the state, for people
+	detail  string            // describes the state to users
 	program map[string]*asset // once Ready, by path below /demo/
 }
 

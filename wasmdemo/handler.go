@@ -61,7 +61,7 @@ func setPolicies(h http.Header, host string) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 }
 
-// hostSource is what CSP can name as a host, an IPv6 address not being of it.
+// hostSource matches the hosts that CSP can name. An IPv6 address is not one of them.
 var hostSource = regexp.MustCompile(`^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?$`)
 
 // sockets returns the hub's WebSocket origins for browsers that do not include them in 'self' (Safari before

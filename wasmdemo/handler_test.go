@@ -18,10 +18,10 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo/internal/build"
 )
 
-// plain is a program that is easy to tell from others.
+// plain is the content of a test program.
 var plain = bytes.Repeat([]byte("\x00asm wasm "), 50_000)
 
-// ready serves a page whose program is there, on a real socket, as the hub does.
+// ready serves a page with a ready program on a real socket.
 func ready(t *testing.T, configure func(*httptest.Server)) (*Demo, *httptest.Server) {
 	t.Helper()
 	d := New(Config{
@@ -75,7 +75,7 @@ func TestRequests(t *testing.T) {
 		method, path string
 		status       int
 		contentType  string
-		body         string // "": not looked at
+		body         string // "": not compared
 	}{
 		"page":            {path: "/demo/", status: 200, contentType: "text/html; charset=utf-8"},
 		"with a query":    {path: "/demo/?x=1", status: 200, contentType: "text/html; charset=utf-8"},
@@ -143,7 +143,7 @@ func TestEncodings(t *testing.T) {
 	require.NotEqual(t, tags["gzip"], tags[""], "a strong tag is of one spelling alone")
 	require.Regexp(t, `^"[0-9a-f]{32}"$`, tags[""])
 
-	// Two lines are one list.
+	// Two header lines form one list.
 	a := ask(t, server.Client(), "GET", url, http.Header{"Accept-Encoding": {"br", "gzip"}})
 	require.Equal(t, "gzip", a.header.Get("Content-Encoding"))
 
@@ -225,7 +225,7 @@ func TestStates(t *testing.T) {
 	}
 }
 
-// TestPages: each has a type, and nothing is served that is not meant to be.
+// Each page has a content type, and no other files are served.
 func TestPages(t *testing.T) {
 	d, _ := ready(t, nil)
 	count := 0
@@ -242,8 +242,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestStuckReader: one that takes nothing holds no handler for longer than it may, over HTTP/2 as
-// well, where the connection itself goes on.
+// A client that stops reading blocks its handler no longer than WriteTimeout. Over HTTP/2 its connection continues.
 func TestStuckReader(t *testing.T) {
 	for _, h2 := range []bool{false, true} {
 		done := make(chan struct{})

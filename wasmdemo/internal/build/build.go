@@ -15,19 +15,19 @@ import (
 	"time"
 )
 
-// MaxProgram is the most that the program may take by gzip, in bytes: it is what a phone has to load.
+// MaxProgram bounds the size of the compressed program in bytes, because phones load it too.
 const MaxProgram = 1_200_000
 
 // Result is a compiled program and its loader.
 type Result struct {
-	Program []byte // WebAssembly, by gzip
+	Program []byte // WebAssembly compressed by gzip
 	Loader  []byte // wasm_exec.js of the toolchain that built the program
 }
 
-// patience is how long the toolchain may take to end once told to, before it is killed.
+// patience is how long the toolchain may take to end after an interrupt, before it is killed.
 const patience = 300 * time.Millisecond
 
-// maxOutput bounds what is kept of the toolchain's output, in bytes.
+// maxOutput bounds the retained part of the toolchain's output in bytes.
 const maxOutput = 16 << 10
 
 // Run builds ./wasmdemo/app of the module at root with the go command in PATH. It writes nothing into the

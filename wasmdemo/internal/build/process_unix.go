@@ -14,12 +14,12 @@ func ownGroup(cmd *exec.Cmd) {
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
 }
 
-// killGroup kills what is left of a group.
-func killGroup(leader int) { _ = syscall.Kill(-leader, syscall.SIGKILL) } // there may be none
+// killGroup kills the remaining processes of a group.
+func killGroup(leader int) { _ = syscall.Kill(-leader, syscall.SIGKILL) } // fails if there are none
 
-// niceness leaves the processor to whoever serves.
+// niceness gives other processes precedence over the build.
 const niceness = 10
 
 func lowerPriority(leader int) {
-	_ = syscall.Setpriority(syscall.PRIO_PGRP, leader, niceness) // the build works without
+	_ = syscall.Setpriority(syscall.PRIO_PGRP, leader, niceness) // the build also works without it
 }

@@ -33,8 +33,8 @@ type filter struct {
 	server  *httptest.Server
 	stopped context.Context
 	proxy   *httputil.ReverseProxy
-	ws      atomic.Value // "": it passes; "403": it is refused; "hang": it is not answered
-	sse     atomic.Value // "": it passes; "buffer": it is kept until enough has come
+	ws      atomic.Value // "": forwarded; "403": refused; "hang": not answered
+	sse     atomic.Value // "": forwarded; "buffer": held back until enough data has arrived
 }
 
 func newFilter(stopped context.Context, upstream string) *filter {
@@ -58,7 +58,7 @@ func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	case r.URL.Path == "/sse" && f.sse.Load() == "buffer":
-		w = struct{ http.ResponseWriter }{w} // which can't flush
+		w = struct{ http.ResponseWriter }{w} // a writer that cannot flush
 	}
 	f.proxy.ServeHTTP(w, r)
 }

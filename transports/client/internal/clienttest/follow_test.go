@@ -26,7 +26,7 @@ type follower struct {
 	last    map[string]int // the number of the last event, by topic
 	gaps    []client.Gap
 	fault   error         // what was wrong with the order
-	end     error         // what the events ended with
+	end     error         // the error with which the events ended
 	changed chan struct{} // closed with each change of the above
 }
 
@@ -56,7 +56,7 @@ func (h *hub) begin(t *testing.T, tr client.Transport, change func(*client.Confi
 	t.Helper()
 	cfg := client.Config{
 		URL: h.URL, Token: tokens(time.Hour), Transport: tr, Topics: []string{"t"},
-		// Only what a scenario does may end a connection, and no machine that is slow.
+		// Only the scenario may end a connection, not a slow machine.
 		Silence: time.Hour, OpenTimeout: patience, MaxWait: 200 * time.Millisecond,
 	}
 	if change != nil {

@@ -46,7 +46,7 @@ func (h *hubProcess) start() (addr string, err error) {
 	}
 	h.done = make(chan struct{})
 	go func() {
-		_ = h.cmd.Wait() // however it ended
+		_ = h.cmd.Wait() // the exit code does not matter
 		close(h.done)
 	}()
 	select {

@@ -30,15 +30,15 @@ func TestMain(m *testing.M) {
 	said := false
 	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
 	if !said {
-		_ = flag.Set("test.parallel", waiting) // a number
+		_ = flag.Set("test.parallel", waiting) // cannot fail: the value is a number
 	}
-	zerolog.SetGlobalLevel(zerolog.Disabled) // toxiproxy's
+	zerolog.SetGlobalLevel(zerolog.Disabled) // disables the log of toxiproxy
 	var err error
 	if built, err = os.MkdirTemp("", "trivium-clienttest-"); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m,
-		// Links whose reader has gone while they were writing stay.
+		// Links of toxiproxy never end if their reader ended while they wrote.
 		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
 		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"),
 		goleak.Cleanup(func(code int) {
@@ -52,7 +52,7 @@ var built string
 
 // hubBinary builds the hub.
 var hubBinary = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(built, "trivium.exe") // which is only a name where it need not be one
+	path := filepath.Join(built, "trivium.exe") // the suffix is required on Windows only
 	return path, build(nil, path, "build", "../../../../cmd/trivium")
 })
 

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 )
 
-// suitePage is what the page that runs the suite is to run.
+// suitePage is the data of the page that runs the suite.
 type suitePage struct {
 	binary string
 	loader string            // wasm_exec.js

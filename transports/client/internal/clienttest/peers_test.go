@@ -195,7 +195,7 @@ func (p *peers) socket(w http.ResponseWriter, r *http.Request) {
 type hijacked struct {
 	http.ResponseWriter
 	conn   net.Conn
-	reader *bufio.Reader // of which the library reads, too
+	reader *bufio.Reader // the WebSocket library reads from it too
 }
 
 func (h *hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
@@ -228,7 +228,7 @@ func (h *hijacked) goodbye(code int, reason string) bool {
 	for i := range payload {
 		payload[i] ^= mask[i%len(mask)]
 	}
-	return bytes.HasPrefix(said, payload) && len(payload) >= 2 // Node.js repeats the code alone
+	return bytes.HasPrefix(said, payload) && len(payload) >= 2 // Node.js answers with the code only
 }
 
 // deaf completes the handshake, and then neither reads nor writes.

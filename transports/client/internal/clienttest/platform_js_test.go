@@ -13,7 +13,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// testOwn is what only the platforms of JavaScript have.
+// testOwn runs the tests of the JavaScript platforms only.
 func testOwn(t *testing.T, e *env) {
 	t.Run("socket closed unread", func(t *testing.T) { t.Parallel(); testSocketClosedUnread(t, e) })
 	t.Run("socket bounded", func(t *testing.T) { t.Parallel(); testSocketBounded(t, e) })
@@ -21,14 +21,14 @@ func testOwn(t *testing.T, e *env) {
 	t.Run("wakes", func(t *testing.T) { t.Parallel(); testWakes(t, e) })
 }
 
-// testSocketClosedUnread: what nobody had read when the close came can be read yet.
+// Messages that arrived before the close can be read after it.
 func testSocketClosedUnread(t *testing.T, e *env) {
 	ctx := withPatience(t)
 	s, _ := dial(t, e, "ws")
 	write(t, s, "send 300")
 	write(t, s, "close 4401 over")
 	require.Equal(t, "closed", e.news(t))
-	time.Sleep(50 * time.Millisecond) // so that this side knows it too
+	time.Sleep(50 * time.Millisecond) // so that the close has arrived on this side
 	for i := range 300 {
 		message, err := s.Read(ctx)
 		require.NoError(t, err, "message %d", i)
@@ -40,7 +40,7 @@ func testSocketClosedUnread(t *testing.T, e *env) {
 	require.Equal(t, client.CloseError{Code: 4401, Reason: "over"}, *end)
 }
 
-// testSocketBounded: of messages that nobody takes, so many are kept and given; then it is over.
+// Only a limited number of unread messages is kept. After they have been read, the socket fails.
 func testSocketBounded(t *testing.T, e *env) {
 	ctx := withPatience(t)
 	s, _ := dial(t, e, "ws")
@@ -106,7 +106,7 @@ func testWakes(t *testing.T, e *env) {
 	dispatch("document", "visibilitychange", false)
 	require.Equal(t, client.WakeVisible, <-wakes)
 	dispatch("document", "visibilitychange", false)
-	dispatch("", "online", false) // which says more than that somebody is there
+	dispatch("", "online", false) // also sent when the page cannot reach the hub
 	dispatch("document", "visibilitychange", false)
 	require.Equal(t, client.WakeNetwork, <-wakes)
 	dispatch("", "pageshow", true)

@@ -13,7 +13,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// dial opens a WebSocket to a peer, of which the first message has been read if it sends one.
+// dial opens a WebSocket to a peer. It returns the first message if the peer sends one.
 func dial(t *testing.T, e *env, peer string, protocols ...string) (client.Socket, string) {
 	t.Helper()
 	ctx := withPatience(t)
@@ -45,13 +45,12 @@ func testSocket(t *testing.T, e *env) {
 	}
 	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
 	defer cancel()
-	_, err := s.Read(short) // of which natively a WebSocket does not survive the end
+	_, err := s.Read(short) // a native WebSocket does not survive the end of the context
 	require.Error(t, err)
 	require.NoError(t, ctx.Err())
 }
 
-// testSocketCloses: what was sent before a close comes before it, and its code and reason after, to
-// both sides.
+// Messages sent before a close arrive before it. Both sides receive its code and reason.
 func testSocketCloses(t *testing.T, e *env) {
 	ctx := withPatience(t)
 	for _, end := range []client.CloseError{{Code: 4401, Reason: "the token has ended"}, {Code: 1013}, {Code: 1000, Reason: "é"}} {
@@ -63,7 +62,7 @@ func testSocketCloses(t *testing.T, e *env) {
 			require.NoError(t, err, "message %d", i)
 			require.Equal(t, strconv.Itoa(i), string(message))
 		}
-		for range 2 { // it stays
+		for range 2 { // also the second time
 			_, err := s.Read(ctx)
 			var got *client.CloseError
 			require.ErrorAs(t, err, &got)
@@ -100,12 +99,12 @@ func testSocketDeaf(t *testing.T, e *env) {
 		_, err := s.Read(context.Background())
 		ended <- err
 	}()
-	time.Sleep(10 * time.Millisecond) // so that it waits
+	time.Sleep(10 * time.Millisecond) // so that the read is already blocked
 	s.Close(1000, "")
 	select {
 	case err := <-ended:
 		require.Error(t, err)
-	case <-time.After(patience): // for an answer that never comes
+	case <-time.After(patience): // the answer never comes
 		require.Fail(t, "it waits on")
 	}
 
@@ -113,7 +112,7 @@ func testSocketDeaf(t *testing.T, e *env) {
 	ctx, cancel := context.WithTimeout(withPatience(t), 500*time.Millisecond)
 	defer cancel()
 	var err error
-	for i := 0; i < 400 && err == nil; i++ { // 100 MB, more than what is between the two can take
+	for i := 0; i < 400 && err == nil; i++ { // 100 MB, more than all buffers between the two hold
 		err = s.Write(ctx, []byte(strings.Repeat("x", 250_000)))
 	}
 	require.Error(t, err)
@@ -125,7 +124,7 @@ func testSocketRefused(t *testing.T, e *env) {
 	_, err := e.platform.Dial(ctx, e.control+"/peer/ws/403", []string{"trivium.v1"})
 	require.Error(t, err)
 	require.NoError(t, ctx.Err())
-	if isNative { // a page is not told
+	if isNative { // a page is not notified
 		var refusal *client.HandshakeError
 		require.ErrorAs(t, err, &refusal)
 		require.Equal(t, 403, refusal.Response.Status)

@@ -16,7 +16,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// platformSuite is what every platform has to do.
+// platformSuite tests the requirements on every platform.
 func platformSuite(t *testing.T, e *env) {
 	for name, scenario := range map[string]func(*testing.T, *env){
 		"answers":          testAnswers,
@@ -60,7 +60,7 @@ func (e *env) news(t *testing.T) string {
 	return answer.News
 }
 
-// named is the URL of a peer with the test's name.
+// named returns the URL of a peer with the test's name.
 func (e *env) named(t *testing.T, peer string) string {
 	return e.control + "/peer/" + peer + "?name=" + url.QueryEscape(t.Name())
 }
@@ -85,7 +85,7 @@ func testAnswers(t *testing.T, e *env) {
 		response, err := e.platform.Do(ctx, request)
 		require.NoError(t, err, "%+v", c)
 		require.Equal(t, c.status, response.Status)
-		if c.status == 302 { // of which a page sees nothing else
+		if c.status == 302 { // a page cannot see this status
 			require.NoError(t, response.Body.Close())
 			continue
 		}
@@ -103,7 +103,7 @@ func testAnswers(t *testing.T, e *env) {
 	}
 }
 
-// begun opens a stream of which the first part has been read.
+// begun opens a stream and reads its first part.
 func begun(t *testing.T, e *env, ctx context.Context) *client.Response {
 	t.Helper()
 	response, err := e.platform.Do(ctx, get(e.named(t, "stream")))
@@ -119,7 +119,7 @@ func begun(t *testing.T, e *env, ctx context.Context) *client.Response {
 func testStreamedBody(t *testing.T, e *env) {
 	response := begun(t, e, withPatience(t))
 	e.ask(t, http.MethodPost, "/peer/tell", url.Values{"name": {t.Name() + "-go"}}, nil)
-	for _, want := range "two" { // byte by byte, of one chunk
+	for _, want := range "two" { // byte by byte, although it is one chunk
 		b := make([]byte, 1)
 		_, err := io.ReadFull(response.Body, b)
 		require.NoError(t, err)
@@ -162,7 +162,7 @@ func testAbortHeader(t *testing.T, e *env) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// readOn reads what follows, which ends.
+// readOn reads the rest of the stream, and returns a channel with the final error.
 func readOn(response *client.Response) <-chan error {
 	ended := make(chan error, 1)
 	go func() {
@@ -178,7 +178,7 @@ func testAbortBody(t *testing.T, e *env) {
 		response := begun(t, e, ctx)
 		if waits {
 			ended := readOn(response)
-			time.AfterFunc(10*time.Millisecond, cancel) // when it waits
+			time.AfterFunc(10*time.Millisecond, cancel) // when the read is already blocked
 			require.Error(t, <-ended)
 		} else {
 			cancel()
@@ -193,12 +193,12 @@ func testAbortBody(t *testing.T, e *env) {
 func testCloseEndsRead(t *testing.T, e *env) {
 	response := begun(t, e, withPatience(t))
 	ended := readOn(response)
-	time.AfterFunc(10*time.Millisecond, func() { response.Body.Close() }) // when it waits
+	time.AfterFunc(10*time.Millisecond, func() { response.Body.Close() }) // when the read is already blocked
 	require.Error(t, <-ended)
 	require.Equal(t, "left", e.news(t))
 }
 
-// nobody is an address at which nobody listens.
+// nobody is an address on which nothing listens.
 const nobody = "127.0.0.1:9"
 
 func testRefused(t *testing.T, e *env) {

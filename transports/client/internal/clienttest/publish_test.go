@@ -59,9 +59,9 @@ func (s *station) post(ctx context.Context, body string) error {
 	return nil
 }
 
-// flow does something again and again until it is stopped.
+// flow repeats an action until it is stopped.
 type flow struct {
-	quit chan struct{} // nil: it does not run
+	quit chan struct{} // nil: stopped
 	done sync.WaitGroup
 	err  error
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// long is for how long a suite may run elsewhere.
+// long bounds the run of a suite in another process.
 const long = 20 * time.Minute
 
 func TestNative(t *testing.T) {
@@ -25,7 +25,7 @@ func TestNative(t *testing.T) {
 	suite(t, newEnv(startHarness(t).server.URL))
 }
 
-// missing ends a test for which something is not there, and fails it if it has to be.
+// missing skips a test that lacks a program, or fails it if the program is required.
 func missing(t *testing.T, what string) {
 	t.Helper()
 	if os.Getenv(envRequire) == "1" {
@@ -66,7 +66,7 @@ func testNode(t *testing.T, load ...string) {
 	args := slices.Concat([]string{withSocket, "--stack-size=8192"}, load, []string{wasmLibrary(t, "wasm_exec_node.js"), binary}, h.suiteArgs())
 	cmd := exec.CommandContext(ctx, "node", args...)
 	cmd.Env = nil
-	for name, value := range h.suiteEnv() { // which has little room
+	for name, value := range h.suiteEnv() { // the environment's size is limited
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
 	if len(load) > 0 {
@@ -86,7 +86,8 @@ func wasm(t *testing.T) string {
 	return binary
 }
 
-// suiteArgs are those of the suite elsewhere. What follows the first slash of -run is for it.
+// suiteArgs returns the arguments for the suite in another process. The part of -run after the first slash selects
+// its tests.
 func (h *harness) suiteArgs() []string {
 	_, below, found := strings.Cut(flag.Lookup("test.run").Value.String(), "/")
 	pattern := "^TestInside$"

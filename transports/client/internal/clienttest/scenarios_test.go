@@ -22,7 +22,7 @@ func testCut(t *testing.T, e *env, tr client.Transport) {
 		f.publish(t, 3)
 	}
 	f.noGap(t)
-	if tr != client.LongPoll { // whose requests net/http and browsers repeat by themselves
+	if tr != client.LongPoll { // net/http and browsers repeat requests of polls by themselves
 		require.Positive(t, f.client.Stats().Reconnects)
 	}
 	require.Equal(t, uint64(9), f.client.Stats().Delivered)
@@ -50,7 +50,7 @@ func testStall(t *testing.T, e *env, tr client.Transport) {
 		n = 11_000
 	}
 	last := h.publish(t, "t", n, 100)
-	time.Sleep(time.Second) // of the stall, in which most of it arrives
+	time.Sleep(time.Second) // meanwhile most events arrive
 	f := h.followClient(t, c)
 	f.reach(t, "t", last)
 	f.noGap(t)
@@ -96,7 +96,7 @@ func testRestart(t *testing.T, e *env, tr client.Transport) {
 
 // testDrain checks that a draining hub delivers all events and gives a time to reconnect.
 func testDrain(t *testing.T, e *env, tr client.Transport) {
-	h := e.newHub(t, "--drain=5s") // in which the hub finds a moment to say it, whatever else runs
+	h := e.newHub(t, "--drain=5s") // long enough for the hub to announce it on a busy machine
 	f := h.follow(t, tr, nil)
 	waits := make(chan client.State, 1)
 	ctx := withPatience(t)
@@ -109,8 +109,8 @@ func testDrain(t *testing.T, e *env, tr client.Transport) {
 		}
 	}()
 	last := h.publish(t, "t", 300, 100)
-	// Between two polls it is nobody whom the hub waits for, and a browser may drop what it has not
-	// handed to a busy page when the hub's machine is gone. One thread for all scenarios may be late.
+	// The hub does not wait for a client between two polls. A browser may drop data that a busy page has not read
+	// when the hub ends. All scenarios share one thread, so they may be late.
 	if tr == client.LongPoll || !isNative {
 		f.reach(t, "t", last)
 	}
@@ -119,8 +119,8 @@ func testDrain(t *testing.T, e *env, tr client.Transport) {
 	select {
 	case s := <-waits:
 		require.Error(t, s.Reason)
-		// The hub asks for a second at least; the client's own first wait is shorter. A poll may be between two
-		// requests when the hub ends, and an EventSource may drop the goaway that a busy page has not taken.
+		// The hub asks for at least a second, and the client's own first wait is shorter. A poll may be between two
+		// requests when the hub ends, and an EventSource may drop a goaway that a busy page has not read.
 		askedByHub := tr != client.LongPoll && (tr != client.EventSource || !strings.Contains(s.Reason.Error(), "lost its connection"))
 		if askedByHub {
 			require.GreaterOrEqual(t, s.Wait, time.Second, "%+v", s)
@@ -188,7 +188,7 @@ func testTokenRenewed(t *testing.T, e *env, tr client.Transport) {
 	f.noGap(t)
 }
 
-// testTopics: what is read is changed without losing anything of what stays.
+// Topics can be added and removed without losing events of the other topics.
 func testTopics(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
 	f := h.follow(t, tr, func(cfg *client.Config) { cfg.Topics = []string{"a"} })
@@ -212,7 +212,7 @@ func testTopics(t *testing.T, e *env, tr client.Transport) {
 	f.noGap(t)
 }
 
-// testPublish: an answer that was lost makes no second event.
+// If the answer to a publish is lost, its repetition publishes no second event.
 func testPublish(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
 	f := h.follow(t, tr, nil)
@@ -222,7 +222,7 @@ func testPublish(t *testing.T, e *env, tr client.Transport) {
 		_, err := f.client.Publish(ctx, client.Event{Topic: "t", Data: []byte(`{"n":` + strconv.Itoa(n) + `}`)})
 		return err
 	}
-	require.NoError(t, publish(1)) // and browsers have asked for CORS leave
+	require.NoError(t, publish(1)) // afterwards browsers have sent their CORS preflight
 	for n := 2; n <= 4; n++ {
 		h.do(t, "brittle", "n", "20")
 		published := make(chan error, 1)

@@ -7,16 +7,16 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// suite is all that has to hold wherever the client runs.
+// suite tests everything that must hold wherever the client runs.
 func suite(t *testing.T, e *env) {
-	if os.Getenv(envSubject) == "" { // the platform is the Go client's
+	if os.Getenv(envSubject) == "" { // trivium.js has no such platform
 		t.Run("platform", func(t *testing.T) { platformSuite(t, e) })
 	}
 	t.Run("client", func(t *testing.T) { clientSuite(t, e) })
 }
 
-// transports are the transports that every scenario is tried over. In the short form Auto is left to the
-// native run, and to what only Auto does.
+// transports returns the transports for every scenario. Without TRIVIUM_LONG, Auto is tested only natively and in
+// the scenarios that concern it.
 func transports(e *env) map[string]client.Transport {
 	transports := map[string]client.Transport{
 		"websocket": client.WebSocket, "sse": client.SSE, "longpoll": client.LongPoll,
@@ -31,7 +31,7 @@ func transports(e *env) map[string]client.Transport {
 }
 
 func clientSuite(t *testing.T, e *env) {
-	t.Run("woken", func(t *testing.T) { testWoken(t, e) }) // alone: all clients in the page are
+	t.Run("woken", func(t *testing.T) { testWoken(t, e) }) // not in parallel, because it wakes all clients of the page
 	for name, scenario := range map[string]func(*testing.T, *env, client.Transport){
 		"cut": testCut, "half-open": testHalfOpen, "stall": testStall, "slow": testSlow, "reset": testReset,
 		"restart": testRestart, "drain": testDrain, "denied": testDenied, "token ends": testTokenEnds, "token renewed": testTokenRenewed,

@@ -13,8 +13,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// office makes a hub behind a proxy that is not transparent, and gives a client of it by Auto, which
-// waits for no answer longer than open.
+// office starts a hub behind a filter, and returns it with a client that uses Auto. open is the client's
+// OpenTimeout.
 func office(t *testing.T, e *env, ws, sse string, open time.Duration) (*hub, *follower) {
 	t.Helper()
 	h := e.newHub(t)
@@ -22,8 +22,8 @@ func office(t *testing.T, e *env, ws, sse string, open time.Duration) (*hub, *fo
 	return h, h.follow(t, client.Auto, func(cfg *client.Config) { cfg.URL, cfg.OpenTimeout = h.Filtered, open })
 }
 
-// freed takes the filter away; the client goes up again by itself, after a minute, or at once if it
-// is told to choose anew.
+// freed removes the filter. The client returns to WebSocket by itself after a minute, or at once if its transport
+// is selected again.
 func freed(t *testing.T, e *env, h *hub, f *follower) {
 	t.Helper()
 	h.do(t, "filter")
@@ -44,7 +44,7 @@ func freed(t *testing.T, e *env, h *hub, f *follower) {
 	f.noGap(t)
 }
 
-// testBlocked: a proxy that refuses WebSockets.
+// A proxy refuses WebSockets.
 func testBlocked(t *testing.T, e *env) {
 	h, f := office(t, e, "403", "", patience)
 	s := f.client.State()
@@ -54,12 +54,12 @@ func testBlocked(t *testing.T, e *env) {
 	freed(t, e, h, f)
 }
 
-// testBuffered: a proxy that does not answer WebSockets, and holds streams back.
+// A proxy does not answer WebSockets and holds streams back.
 func testBuffered(t *testing.T, e *env) {
 	if testing.Short() {
 		t.Skip("to find out takes 20 s")
 	}
-	h, f := office(t, e, "hang", "buffer", 0) // the default
+	h, f := office(t, e, "hang", "buffer", 0) // the default OpenTimeout
 	s := f.client.State()
 	require.Equal(t, client.LongPoll, s.Transport)
 	require.Error(t, s.Reason)
@@ -67,7 +67,7 @@ func testBuffered(t *testing.T, e *env) {
 	freed(t, e, h, f)
 }
 
-// switches is how often testSwitches switches: in the short form as often as there is time for.
+// switches returns the number of switches in testSwitches, which is small without TRIVIUM_LONG.
 func switches(e *env) int {
 	switch {
 	case e.long:
@@ -116,7 +116,7 @@ func testSwitches(t *testing.T, e *env) {
 	require.Equal(t, uint64(last), f.client.Stats().Delivered, "seed %d", seed)
 }
 
-// soonLive waits until the client is live, or for a while.
+// soonLive waits until the client is live, or for a limited time.
 func soonLive(c subject) {
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
