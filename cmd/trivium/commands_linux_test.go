@@ -31,6 +31,7 @@ var outcomes = []struct {
 	{part: "/publish/", prints: `"count":1}`},
 	{part: "trivium pub --udp", prints: ""},
 	{part: "trivium pub", prints: "-"},
+	{part: "trivium token --check", prints: "has no entry for it"},
 	{part: "trivium token", prints: "\n"},
 	{part: "serve --check", prints: ""},
 	{part: "openssl rand", prints: ""},

@@ -25,6 +25,9 @@ type TokenCmd struct {
 	JWTSecretFile     string `name:"jwt-secret-file" placeholder:"FILE" help:"Create a JWT signed with HS256 and the secret in this file."`
 	JWTPrivateKeyFile string `name:"jwt-private-key-file" placeholder:"FILE" help:"Create a JWT signed with the private key in this PEM file: RS256, ES256 or EdDSA, depending on the key."`
 
+	Check      string `placeholder:"TOKEN" help:"Instead of creating a token, print what this one may do, or why a hub with --tokens, --jwt-secret-file or --jwt-key-file refuses it. - reads it from standard input, where other users cannot see it."`
+	JWTKeyFile string `name:"jwt-key-file" placeholder:"FILE" help:"PEM file with public keys, for --check."`
+
 	Subscribe []string `sep:"none" placeholder:"FILTER" help:"Topic filter that the token may subscribe to. Repeatable. Default: none."`
 	Publish   []string `sep:"none" placeholder:"FILTER" help:"Topic filter that the token may publish to. Repeatable. Default: none."`
 	Expires   string   `placeholder:"WHEN" help:"Expiry of the token: a duration from now such as 24h, or a time such as 2030-01-31T00:00:00Z. Default: 1h for a JWT, never for an opaque token."`
@@ -34,7 +37,7 @@ type TokenCmd struct {
 	Audience string `help:"Audience (aud) of a JWT."`
 	ID       string `name:"id" placeholder:"JTI" help:"Id (jti) of a JWT, by which it can be revoked. Default: a random UUID."`
 
-	Name string `arg:"" help:"Name of the token's holder: the name of its entry, or the subject (sub) of a JWT."`
+	Name string `arg:"" optional:"" help:"Name of the token's holder: the name of its entry, or the subject (sub) of a JWT."`
 
 	subscribe, publish []hub.Filter // set by check
 	expires            time.Time    // set by check; zero: never
@@ -47,6 +50,9 @@ func (TokenCmd) Help() string {
 }
 
 func (c *TokenCmd) check() []fault {
+	if c.Check != "" {
+		return c.checkCheck()
+	}
 	destinations := 0
 	for _, file := range []string{c.Tokens, c.JWTSecretFile, c.JWTPrivateKeyFile} {
 		if file != "" {
@@ -54,6 +60,9 @@ func (c *TokenCmd) check() []fault {
 		}
 	}
 	var faults []fault
+	if c.JWTKeyFile != "" {
+		faults = append(faults, faulty("jwt-key-file", "requires --check")...)
+	}
 	if destinations != 1 {
 		detail := fmt.Sprintf("want one of --tokens, --jwt-secret-file and --jwt-private-key-file, got %d", destinations)
 		faults = append(faults, fault{"--tokens", detail})
@@ -109,8 +118,11 @@ func (c *TokenCmd) parseExpires(now time.Time) string {
 	return ""
 }
 
-// Run makes the token and prints it.
+// Run makes the token and prints it, or checks one.
 func (c *TokenCmd) Run(con *console) error {
+	if c.Check != "" {
+		return c.runCheck(con)
+	}
 	token, err := c.make()
 	if err != nil {
 		return err
