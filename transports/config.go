@@ -10,7 +10,6 @@ import (
 
 	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/internal/connection"
 	"github.com/trivium-hub/trivium/transports/websocket"
 )
 
@@ -64,8 +63,8 @@ type Config struct {
 
 // Defaults of Config.
 const (
-	DefaultHeartbeat         = connection.DefaultHeartbeat
-	DefaultWriteTimeout      = connection.DefaultWriteTimeout
+	DefaultHeartbeat         = 15 * time.Second
+	DefaultWriteTimeout      = 10 * time.Second
 	DefaultReadTimeout       = 10 * time.Second
 	DefaultMaxTopics         = 64
 	DefaultCloudEventsSource = "urn:trivium:hub"

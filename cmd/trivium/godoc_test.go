@@ -2,6 +2,7 @@ package main
 
 import (
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -10,6 +11,27 @@ import (
 
 // maxDocLines is two screens.
 const maxDocLines = 100
+
+// internalTypes finds the types of internal packages, but for the fields that only transports.API sets.
+var internalTypes = regexp.MustCompile(`(?m)^.*\b(wire|connection|web|intake|jsonscan|build)\.[A-Z]\w*.*$`)
+
+var setByAPI = regexp.MustCompile(`^\t(Registry|Counters|Log|Intake) +\*(connection|intake)\.\w+`)
+
+// TestPublicTypes: programs of others can name every type of the public API.
+func TestPublicTypes(t *testing.T) {
+	t.Parallel()
+	for _, name := range publicPackages {
+		cmd := exec.Command("go", "doc", "-all", "./"+name)
+		cmd.Dir = moduleRoot
+		out, err := cmd.Output()
+		require.NoError(t, err, name)
+		for _, line := range internalTypes.FindAllString(string(out), -1) {
+			if !setByAPI.MatchString(line) {
+				t.Errorf("%s: %s", name, line)
+			}
+		}
+	}
+}
 
 // TestPackageDocs: what go doc shows of each public package fits two screens, begins with an example, and then names the
 // owner of the goroutines.

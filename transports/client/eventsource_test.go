@@ -19,12 +19,12 @@ type eventSourcer struct{ client.Platform }
 
 // EventSource implements client.EventSourcer.
 func (p eventSourcer) EventSource(ctx context.Context, url string) (client.EventStream, error) {
-	s := &source{platform: p.Platform, url: url, events: make(chan wire.SSEEvent), done: make(chan struct{}), retry: 3 * time.Second}
+	s := &source{platform: p.Platform, url: url, events: make(chan client.SSEEvent), done: make(chan struct{}), retry: 3 * time.Second}
 	ctx, s.cancel = context.WithCancel(ctx)
 	go func() {
 		defer close(s.done)
 		for s.connect(ctx) {
-			if !s.deliver(ctx, wire.SSEEvent{Type: "error"}) {
+			if !s.deliver(ctx, client.SSEEvent{Type: "error"}) {
 				return
 			}
 			select {
@@ -41,7 +41,7 @@ type source struct {
 	platform client.Platform
 	url      string
 	cancel   context.CancelFunc
-	events   chan wire.SSEEvent
+	events   chan client.SSEEvent
 	done     chan struct{}
 
 	lastID string
@@ -71,14 +71,14 @@ func (s *source) connect(ctx context.Context) bool {
 			return ctx.Err() == nil
 		}
 		s.lastID, e.Topic = e.ID, ""
-		if !s.deliver(ctx, e) {
+		if !s.deliver(ctx, client.SSEEvent(e)) {
 			return false
 		}
 	}
 }
 
 // deliver passes an event to Next and reports false if the source was closed.
-func (s *source) deliver(ctx context.Context, e wire.SSEEvent) bool {
+func (s *source) deliver(ctx context.Context, e client.SSEEvent) bool {
 	select {
 	case s.events <- e:
 		return true
@@ -88,17 +88,17 @@ func (s *source) deliver(ctx context.Context, e wire.SSEEvent) bool {
 }
 
 // Next implements client.EventStream.
-func (s *source) Next(ctx context.Context) (wire.SSEEvent, error) {
+func (s *source) Next(ctx context.Context) (client.SSEEvent, error) {
 	select {
 	case e := <-s.events:
 		return e, nil
 	case <-s.done:
 		if ctx.Err() != nil {
-			return wire.SSEEvent{}, errors.New("closed")
+			return client.SSEEvent{}, errors.New("closed")
 		}
-		return wire.SSEEvent{}, io.EOF
+		return client.SSEEvent{}, io.EOF
 	case <-ctx.Done():
-		return wire.SSEEvent{}, ctx.Err()
+		return client.SSEEvent{}, ctx.Err()
 	}
 }
 

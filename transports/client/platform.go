@@ -3,8 +3,6 @@ package client
 import (
 	"context"
 	"io"
-
-	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 // Platform is everything that differs between a Go program and a page: sending requests, opening WebSockets, and
@@ -39,9 +37,17 @@ type EventSourcer interface {
 type EventStream interface {
 	// Next blocks until the next event. Type is "" for an event without a name, and Topic is never set. After an
 	// error, Next returns the same error again.
-	Next(ctx context.Context) (wire.SSEEvent, error)
+	Next(ctx context.Context) (SSEEvent, error)
 	// Close closes the stream and ends a blocked Next.
 	Close()
+}
+
+// SSEEvent is one event of an event stream.
+type SSEEvent struct {
+	ID    string // the last event ID; an event without an id field inherits it
+	Type  string // empty if the event has no name
+	Topic string // the field topic of Trivium; empty if absent, as always from an EventSource
+	Data  string // lines joined by LF
 }
 
 // Request is an HTTP request.

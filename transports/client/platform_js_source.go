@@ -6,8 +6,6 @@ import (
 	"context"
 	"io"
 	"syscall/js"
-
-	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 // sourceNames are the event names to listen for: an EventSource cannot listen for all names.
@@ -25,7 +23,7 @@ func (browser) EventSource(ctx context.Context, url string) (EventStream, error)
 	if err != nil {
 		return nil, err
 	}
-	s := &pageSource{source: source, queue: newQueue[wire.SSEEvent]()}
+	s := &pageSource{source: source, queue: newQueue[SSEEvent]()}
 	for _, name := range sourceNames {
 		s.on(source, name, s.event)
 	}
@@ -35,7 +33,7 @@ func (browser) EventSource(ctx context.Context, url string) (EventStream, error)
 			s.queue.close(io.EOF)
 			s.release()
 		case constructor.Get("CONNECTING").Int(): // the browser will reconnect
-			s.add(wire.SSEEvent{Type: sourceError})
+			s.add(SSEEvent{Type: sourceError})
 		}
 	})
 	s.stopWatching = context.AfterFunc(ctx, s.closeSource)
@@ -46,12 +44,12 @@ func (browser) EventSource(ctx context.Context, url string) (EventStream, error)
 type pageSource struct {
 	source js.Value
 	listeners
-	queue        *queue[wire.SSEEvent]
+	queue        *queue[SSEEvent]
 	stopWatching func() bool
 }
 
 func (s *pageSource) event(event js.Value) {
-	e := wire.SSEEvent{ID: event.Get("lastEventId").String(), Type: event.Get("type").String(), Data: event.Get("data").String()}
+	e := SSEEvent{ID: event.Get("lastEventId").String(), Type: event.Get("type").String(), Data: event.Get("data").String()}
 	if e.Type == "message" {
 		e.Type = "" // as on the wire
 	}
@@ -59,13 +57,13 @@ func (s *pageSource) event(event js.Value) {
 }
 
 // add queues an event, and closes the source if the queue is full.
-func (s *pageSource) add(e wire.SSEEvent) {
+func (s *pageSource) add(e SSEEvent) {
 	if !s.queue.add(e, len(e.ID)+len(e.Type)+len(e.Data)) {
 		s.closeSource()
 	}
 }
 
-func (s *pageSource) Next(ctx context.Context) (wire.SSEEvent, error) { return s.queue.receive(ctx) }
+func (s *pageSource) Next(ctx context.Context) (SSEEvent, error) { return s.queue.receive(ctx) }
 
 func (s *pageSource) Close() {
 	s.stopWatching()

@@ -155,7 +155,7 @@ func problemMessage(p *Problem, retry time.Duration) message {
 
 // sseMessage decodes an event of a stream with envelopes. ok is false for an unknown kind, which the caller
 // skips.
-func sseMessage(e wire.SSEEvent, retry time.Duration) (m message, ok bool, err error) {
+func sseMessage(e SSEEvent, retry time.Duration) (m message, ok bool, err error) {
 	switch e.Type {
 	case "":
 		var decoded *hub.Event

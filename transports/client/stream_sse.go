@@ -45,7 +45,7 @@ func (s *streamSSE) next() (message, error) {
 			return message{}, err
 		}
 		retry, _ := s.decoder.Retry()
-		if m, ok, err := sseMessage(e, retry); ok || err != nil {
+		if m, ok, err := sseMessage(SSEEvent(e), retry); ok || err != nil {
 			return m, err
 		}
 	}

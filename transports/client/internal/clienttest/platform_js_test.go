@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/transports/client"
-	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 // testOwn runs the tests of the JavaScript platforms only.
@@ -65,7 +64,7 @@ func testSource(t *testing.T, e *env) {
 	source, err := sourcer.EventSource(ctx, e.control+"/peer/source")
 	require.NoError(t, err)
 	defer source.Close()
-	for _, want := range []wire.SSEEvent{
+	for _, want := range []client.SSEEvent{
 		{ID: "a-1", Type: "trivium.open"}, {ID: "a-2", Data: "é\n2"}, {Type: "error"}, {ID: "a-3", Type: "trivium.open"}, {Type: "error"},
 	} {
 		event, err := source.Next(ctx)
