@@ -9,7 +9,7 @@ type rangeSearch struct {
 	// used if the log has events before the range
 
 	searchedTo uint64 // pending elements up to this seq have been searched
-	unknown    bool   // they have a deleted range, of which the topics are not known
+	unknown    bool   // the pending elements searched so far include a deleted range, whose topics are not known
 }
 
 // searchDeletedRange does one piece of a search, and done reports whether the search is complete. end is the end of

@@ -171,7 +171,8 @@ func TestKeysAreNotForgottenEarly(t *testing.T) {
 			_, err := h.PublishOnce(t.Context(), subject, key, &Event{Topic: "a"})
 			return err
 		}
-		// take claims keys of the subject until the limit or most is reached.
+		// take claims keys of the subject until the subject may claim no more or has claimed limit keys. It returns
+		// their number.
 		take := func(subject string, limit int) (n int) {
 			for n < limit && claim(subject, strconv.Itoa(n)) == nil {
 				n++

@@ -8,7 +8,7 @@ import (
 )
 
 // TestLatencyBuckets checks that each bound belongs to its own bucket, that slower observations are counted, and
-// that a clock that was set back counts as no latency.
+// that a negative latency counts as zero.
 func TestLatencyBuckets(t *testing.T) {
 	var l latencies
 	for _, bound := range latencyBounds {

@@ -157,9 +157,9 @@ func (l *truth) superseded(seq uint64) bool {
 	return e.key != "" && slices.ContainsFunc(l.log[seq:], func(o entry) bool { return o.topic == e.topic && o.key == e.key })
 }
 
-// remembers returns what a hub knows of losses after from, if it has removed all events up to lowWatermark and
-// remembers n topics: whether it remembers a loss that the set selects, and whether there were more topics than it
-// can remember.
+// remembers returns what a hub knows of the losses after from. The hub has removed all events up to lowWatermark
+// and remembers the losses of n topics. certain is set if it remembers a loss that the set selects. overflowed is
+// set if more than n topics have lost events.
 func (l *truth) remembers(n, set int, from, lowWatermark uint64) (certain, overflowed bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()

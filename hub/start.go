@@ -14,7 +14,7 @@ type Start struct {
 	ForeignCursor string
 	// Last starts before the newest events that match the filters, Last in number. The maximum is MaxLast.
 	Last int
-	// Since starts before the first event whose time is Since or later. It may be in the future.
+	// Since starts before the first event whose time is Since or later. Since may be a future time.
 	Since time.Time
 }
 

@@ -236,8 +236,8 @@ func testStarts(t *testing.T, h *hub.Hub) {
 	}
 }
 
-// testStartInGrowingLog checks that subscribers that start anywhere in a growing log get all events from there, each once and
-// in order.
+// testStartInGrowingLog checks that subscribers that start anywhere in a growing log get all events from there,
+// each once and in order.
 func testStartInGrowingLog(t *testing.T, h *hub.Hub) {
 	const readers, batches = 12, 400
 	var running sync.WaitGroup
