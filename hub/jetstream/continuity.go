@@ -19,8 +19,8 @@ import (
 // leader's after every reconnect and every change of the leader, before it publishes anything. Any
 // difference begins a new epoch.
 
-// maxAnchors is how many delivered messages are remembered. More than one, since single messages can be
-// deleted from a stream.
+// maxAnchors is the number of remembered messages. There are several because single messages can be deleted from a
+// stream.
 const maxAnchors = 16
 
 // anchor identifies a delivered message.
@@ -39,22 +39,22 @@ func (e *Engine) anchorOf(seq uint64, at time.Time, subject string, data []byte)
 	return anchor{seq: seq, time: at.UnixNano(), digest: h.Sum64()}
 }
 
-// continuity knows whether the stream is known to still hold what was delivered of it.
+// continuity records whether the stream is known to still contain the delivered events.
 type continuity struct {
 	seed maphash.Seed // static
 
-	changes atomic.Uint64 // of the stream's leader, as noticed
+	changes atomic.Uint64 // changes of the stream's leader that were noticed
 
 	checking sync.Mutex // held while the leader is asked; taken before mu
 
 	mu      sync.Mutex
-	anchors [maxAnchors]anchor // a ring
-	noted   int                // anchors ever added
-	checked checkpoint         // what the last successful comparison was made with
-	leader  string             // of the stream, as seen last
+	anchors [maxAnchors]anchor // a ring buffer
+	noted   int                // number of anchors ever added
+	checked checkpoint         // connection and leader of the last successful comparison
+	leader  string             // the last known leader of the stream
 }
 
-// checkpoint identifies a connection and a leader. While it is the current one no comparison is needed.
+// checkpoint identifies a connection and a leader. Until either changes, no comparison is needed.
 type checkpoint struct{ reconnects, changes uint64 }
 
 // note remembers a delivered message.
@@ -89,8 +89,8 @@ func (c *continuity) seeLeader(info *jetstream.StreamInfo) {
 	c.leader = info.Cluster.Leader
 }
 
-// watchLeader notices elections of a leader when they happen. Without the right to subscribe to this
-// advisory the engine notices them within watchInterval.
+// watchLeader subscribes to elections of a leader. Without the right to do so, the engine notices an election
+// within watchInterval.
 func (e *Engine) watchLeader() error {
 	_, err := e.conn.Subscribe("$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED."+e.cfg.Stream, func(*nats.Msg) { e.continuity.changes.Add(1) })
 	return err
@@ -100,7 +100,7 @@ func (e *Engine) checkpoint() checkpoint {
 	return checkpoint{e.conn.Stats().Reconnects, e.continuity.changes.Load()}
 }
 
-// verified reports whether the stream was compared since the last reconnect and change of the leader.
+// verified reports whether the stream was compared since the last reconnect and the last change of the leader.
 func (e *Engine) verified() bool {
 	now := e.checkpoint()
 	e.continuity.mu.Lock()
@@ -108,8 +108,8 @@ func (e *Engine) verified() bool {
 	return e.continuity.checked == now
 }
 
-// verify compares the stream with what was delivered of it, unless that was done already for this
-// connection and this leader. It ends the engine if they differ.
+// verify compares the stream with the delivered events, unless this was done for the current connection and leader.
+// If they differ, the engine fails.
 func (e *Engine) verify(ctx context.Context) error {
 	if e.verified() {
 		return nil
@@ -132,8 +132,8 @@ func (e *Engine) verify(ctx context.Context) error {
 	return nil
 }
 
-// compare compares the newest delivered message that the stream still has. The messages before it are
-// the same then: sequences are assigned in order.
+// compare compares the newest delivered message that the stream still has. If it is the same, so are all before it,
+// because sequences are assigned in order.
 func (e *Engine) compare(ctx context.Context) error {
 	for _, a := range e.continuity.newest() {
 		same, err := e.stillHolds(ctx, a)
@@ -161,20 +161,20 @@ func (e *Engine) stillHolds(ctx context.Context, a anchor) (bool, error) {
 	return e.anchorOf(m.seq, m.time, m.subject, m.data) == a, nil
 }
 
-// reused reports that JetStream assigned a sequence that was delivered before, and ends the engine.
+// reused handles an answer in which JetStream assigned a sequence that had been delivered before: the engine fails.
 func (e *Engine) reused(ctx context.Context, seq, delivered uint64) error {
 	return e.diverged(ctx, fmt.Sprintf("assigned sequence %d again after %d was delivered", seq, delivered))
 }
 
-// diverged begins a new epoch of the stream and ends the engine: the hub has to be started anew.
+// diverged begins a new epoch of the stream, and the engine fails: the hub must be restarted.
 func (e *Engine) diverged(ctx context.Context, how string) error {
-	e.follows.close() // nothing more of it under the old epoch
+	e.follows.close() // nothing more may be delivered under the old epoch
 	return e.beginEpoch(ctx, fmt.Errorf("the stream %q %s: it has lost events, and goes on in a new epoch", e.cfg.Stream, how))
 }
 
-// beginEpoch gives the stream a new epoch and ends the engine for the reason given.
+// beginEpoch gives the stream a new epoch, and the engine fails with the reason.
 func (e *Engine) beginEpoch(ctx context.Context, reason error) error {
-	info, err := e.check(ctx) // not if another hub has done so already
+	info, err := e.check(ctx) // fails if another hub has already begun a new epoch
 	if err != nil {
 		e.fail(reason)
 		return err

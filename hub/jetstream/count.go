@@ -10,7 +10,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Count implements hub.Log: by what the leader knows of each subject, which it has in memory.
+// Count implements hub.Log. The leader has the number of messages per subject in memory.
 func (e *Engine) Count(ctx context.Context, set hub.FilterSet, enough int) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
 	defer cancel()
@@ -34,8 +34,8 @@ func (e *Engine) Count(ctx context.Context, set hub.FilterSet, enough int) (int,
 	return count, nil
 }
 
-// subjects gives how many messages each subject has that the filter selects. The server names 100,000 at
-// once; with so many there are enough.
+// subjects returns the number of messages of each subject that the filter matches. The server names at most 100,000
+// subjects, which are always enough.
 func (e *Engine) subjects(ctx context.Context, filter string) (map[string]uint64, error) {
 	body, err := json.Marshal(map[string]string{"subjects_filter": filter})
 	if err != nil {
@@ -56,7 +56,7 @@ func (e *Engine) subjects(ctx context.Context, filter string) (map[string]uint64
 	case answer.Error != nil:
 		return nil, answer.Error
 	case answer.Cluster != nil && answer.Cluster.Leader == "":
-		return nil, errors.New("the stream has no leader") // any server may have answered
+		return nil, errors.New("the stream has no leader") // without a leader any server may have answered
 	case answer.State.LastSeq < e.follows.reached():
 		return nil, errors.New("the server that answers lags behind")
 	}

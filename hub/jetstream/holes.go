@@ -9,11 +9,12 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Events are read from whichever replica answers. A replica whose files are damaged reports deleted
-// ranges where the others have events. So the leader is asked before a deleted range becomes a gap.
+// Events are read from whichever replica answers. A replica with damaged files reports deleted ranges where the
+// others have events. So the leader is asked before a deleted range becomes a gap.
 
-// deleted returns the elements of the log between two sequences, both excluded, of which a replica has
-// nothing: what deletedRange returns if the leader has nothing either, else the leader's events, as many as the limit allows.
+// deleted returns the log elements for the sequences between after and before, for which a replica has no messages.
+// If the leader has none either, they are those of deletedRange. Otherwise they are the leader's events, at most
+// limit.
 func (e *Engine) deleted(ctx context.Context, after, before uint64, limit int) ([]*hub.Event, error) {
 	if e.cfg.Replicas == 1 {
 		return e.deletedRange(ctx, after, before-1)
@@ -26,8 +27,8 @@ func (e *Engine) deleted(ctx context.Context, after, before uint64, limit int) (
 		cancel()
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
-			// The replica has a message behind the range, so this leader is a new one that lags behind, or
-			// retention has removed that message since.
+			// The replica has a message behind the range. So this leader is new and lags behind, or retention has
+			// removed the message since.
 			if err := e.mustReach(ctx, before); err != nil {
 				return nil, err
 			}
@@ -42,7 +43,7 @@ func (e *Engine) deleted(ctx context.Context, after, before uint64, limit int) (
 			}
 			elements = append(elements, gone...)
 			if gone[len(gone)-1].ID.Seq < end {
-				return elements, nil // another replica has more than was read at once
+				return elements, nil // another replica has more events than were read
 			}
 		}
 		if m.seq < before {
@@ -57,7 +58,7 @@ func (e *Engine) deleted(ctx context.Context, after, before uint64, limit int) (
 	return elements, nil
 }
 
-// mustReach returns an error unless the leader's log goes to the sequence.
+// mustReach returns an error unless the leader's log reaches the sequence.
 func (e *Engine) mustReach(ctx context.Context, seq uint64) error {
 	info, err := e.check(ctx)
 	if err == nil && info.State.LastSeq < seq {

@@ -14,12 +14,12 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// infoTimeout bounds what is asked of the stream beside publishing.
+// infoTimeout bounds requests to the stream other than publishes and reads.
 const infoTimeout = 2 * time.Second
 
-// LastSeq implements hub.Log. In a cluster a server that was paused may still take itself for the leader,
-// and one that is a new leader may not have applied all that is committed. So something is sent through
-// the log between two looks at it, and both have to be at one leader that most others follow.
+// LastSeq implements hub.Log. In a cluster, a paused server may still consider itself the leader, and a new leader
+// may not have applied all committed messages. So LastSeq asks for the stream twice, with a barrier in between.
+// Both answers must come from the same leader, which most servers follow.
 func (e *Engine) LastSeq(ctx context.Context) (uint64, error) {
 	before, err := e.check(ctx)
 	if err != nil {
@@ -41,7 +41,7 @@ func (e *Engine) LastSeq(ctx context.Context) (uint64, error) {
 	return after.State.LastSeq, nil
 }
 
-// leads reports that most servers have followed the leader just now, by its own account.
+// leads reports whether most servers have just followed the leader, according to the leader.
 func leads(c *jetstream.ClusterInfo) bool {
 	following := 1
 	for _, r := range c.Replicas {
@@ -52,11 +52,11 @@ func leads(c *jetstream.ClusterInfo) bool {
 	return 2*following > len(c.Replicas)+1
 }
 
-// raftHeartbeat is how often a leader is heard of.
+// raftHeartbeat is the interval of a leader's heartbeats.
 const raftHeartbeat = time.Second
 
-// barrier has the log go through something that changes nothing, a purge of a subject that no event
-// has, and waits until the leader has come to it: after all that came before.
+// barrier commits an operation that changes nothing, a purge of a subject without events, and waits until the
+// leader has applied it. Then the leader has also applied everything before it.
 func (e *Engine) barrier(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
 	defer cancel()
@@ -67,8 +67,8 @@ func (e *Engine) barrier(ctx context.Context) error {
 	return stream.Purge(ctx, jetstream.WithPurgeSubject(e.noSubject()))
 }
 
-// check asks the leader for the stream, and whether it is still the one that was opened. Without a
-// leader another may answer, with what it has.
+// check returns the leader's description of the stream. It fails if the stream is not the one that was opened, or
+// has no leader: then another server may have answered from an incomplete copy.
 func (e *Engine) check(ctx context.Context) (*jetstream.StreamInfo, error) {
 	info, err := e.info(ctx)
 	if err != nil {
@@ -88,15 +88,15 @@ func (e *Engine) check(ctx context.Context) (*jetstream.StreamInfo, error) {
 	return info, nil
 }
 
-// checkReaches is check, and whether the log goes to seq still. Its servers may have lost what they had
-// acknowledged, as most of them by a power loss at once, and would give those sequences again: so it is
-// given a new epoch, and the hub that knows of it ends.
+// checkReaches is check, and also requires that the log reaches seq. After a loss of acknowledged messages, for
+// example by a power loss on most servers, JetStream would assign their sequences again. Then checkReaches begins a
+// new epoch, and the engine fails.
 func (e *Engine) checkReaches(ctx context.Context, seq uint64) (*jetstream.StreamInfo, error) {
 	info, err := e.check(ctx)
 	if err != nil || info.State.LastSeq >= seq {
 		return info, err
 	}
-	tip, err := e.LastSeq(ctx) // a leader that is new may have more than it says at first
+	tip, err := e.LastSeq(ctx) // a new leader may report too low a sequence at first
 	if err != nil || tip >= seq {
 		return info, err
 	}
@@ -113,7 +113,7 @@ type getRequest struct {
 	StartTime *time.Time `json:"start_time,omitempty"`
 }
 
-// ReadAfter implements hub.Log: by a direct get, which any replica answers, all at once.
+// ReadAfter implements hub.Log with one direct get, which any replica may answer.
 func (e *Engine) ReadAfter(ctx context.Context, seq uint64, limit hub.ReadLimit) ([]*hub.Event, error) {
 	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()
@@ -121,7 +121,7 @@ func (e *Engine) ReadAfter(ctx context.Context, seq uint64, limit hub.ReadLimit)
 	if !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return events, err
 	}
-	// That replica has nothing. The leader knows.
+	// That replica has nothing, so the leader is asked.
 	info, err := e.check(ctx)
 	if err != nil {
 		return nil, err
@@ -138,13 +138,13 @@ func (e *Engine) ReadAfter(ctx context.Context, seq uint64, limit hub.ReadLimit)
 	return e.deleted(ctx, seq, min(seq+lagEvents, info.State.LastSeq)+1, limit.Events) // a lagging replica answered
 }
 
-// lagEvents is how many events are read from the leader at once in place of a replica that lags behind.
+// lagEvents is the number of events read from the leader at once if a replica lags behind.
 const lagEvents = 64
 
 var errMissing = away(errors.New("messages of a direct get are missing"))
 
-// getBatch reads the answers to one direct get. Each names the sequence before it, so that none can
-// be missing unseen.
+// getBatch reads the answers to one direct get. Each answer names the sequence of the answer before it, so a
+// missing one is noticed.
 func (e *Engine) getBatch(ctx context.Context, r getRequest, seq uint64) (events []*hub.Event, err error) {
 	answers, end, err := e.ask(r)
 	if err != nil {
@@ -184,7 +184,7 @@ func (e *Engine) getBatch(ctx context.Context, r getRequest, seq uint64) (events
 			}
 			events = append(events, missing...)
 			if last := missing[len(missing)-1].ID.Seq; last < at-1 {
-				return events, nil // the leader had more than the limit allows
+				return events, nil // the leader had more events than the limit
 			}
 		}
 		events = append(events, e.got(m, at))
@@ -192,19 +192,19 @@ func (e *Engine) getBatch(ctx context.Context, r getRequest, seq uint64) (events
 	}
 }
 
-// ask sends a direct get of a batch. The channel has room for all answers. End must be called.
+// ask sends a direct get of a batch. The channel has room for all answers. The caller must call end.
 func (e *Engine) ask(r getRequest) (answers chan *nats.Msg, end func(), err error) {
 	body, err := json.Marshal(r)
 	if err != nil {
 		return nil, nil, err
 	}
 	inbox := e.conn.NewInbox()
-	answers = make(chan *nats.Msg, r.Batch+1) // and the end of the batch
+	answers = make(chan *nats.Msg, r.Batch+1) // one more for the end of the batch
 	sub, err := e.conn.ChanSubscribe(inbox, answers)
 	if err != nil {
 		return nil, nil, err
 	}
-	end = func() { _ = sub.Unsubscribe() } // fails only with the connection
+	end = func() { _ = sub.Unsubscribe() } // fails only if the connection is closed
 	if err := e.conn.PublishRequest("$JS.API.DIRECT.GET."+e.cfg.Stream, inbox, body); err != nil {
 		end()
 		return nil, nil, err
@@ -232,7 +232,7 @@ func (e *Engine) nextAnswer(ctx context.Context, answers chan *nats.Msg) (*nats.
 	}
 }
 
-// got is the event of an answer to a direct get; what is none leaves a hole.
+// got returns the log element of an answer to a direct get. An invalid message becomes a deleted range.
 func (e *Engine) got(m *nats.Msg, seq uint64) *hub.Event {
 	at, err := time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
 	if err != nil {
@@ -245,7 +245,7 @@ func headerSeq(m *nats.Msg, name string) (uint64, error) {
 	return strconv.ParseUint(m.Header.Get(name), 10, 64)
 }
 
-// SeqAt implements hub.Log. Where the leaders' clocks differed much it may return an earlier position.
+// SeqAt implements hub.Log. If the clocks of leaders differed, it may return an earlier position than necessary.
 func (e *Engine) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()
@@ -275,7 +275,7 @@ func (e *Engine) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
 	return e.firstSince(ctx, m.seq-1, info.State.LastSeq, t)
 }
 
-// stored is a message as the leader has it.
+// stored is a message as the leader stores it.
 type stored struct {
 	seq     uint64
 	time    time.Time
@@ -284,7 +284,7 @@ type stored struct {
 	data    []byte
 }
 
-// getLeader asks the leader for one message. The error is jetstream.ErrMsgNotFound where it has none.
+// getLeader asks the leader for one message. The error is jetstream.ErrMsgNotFound if it has none.
 func (e *Engine) getLeader(ctx context.Context, r getRequest) (stored, error) {
 	body, err := json.Marshal(r)
 	if err != nil {

@@ -14,27 +14,28 @@ import (
 )
 
 // The replicas of a stream should hold the same messages. After a loss on several servers at once, or with damaged
-// files, they may differ for good without NATS noticing. So they are compared in the background: the newest messages
-// every few minutes, and older ones where a read has found that a server lacks something. The messages that most
-// servers hold are taken for right. A leader that holds others is asked to step down, because the hubs believe it.
+// files, they may differ for good without NATS noticing. So they are compared in the background: the newest
+// messages every few minutes, and older ones where a read has found that a server lacks something. The messages
+// that most servers hold are considered right. A leader that holds others is asked to step down, because hubs rely
+// on the leader.
 
-// How replicas are compared.
+// Intervals and limits of the comparison.
 const (
 	compareInterval = 5 * time.Minute
-	compareLeast    = 30 * time.Second // between two comparisons, however often reads find a difference
+	compareLeast    = 30 * time.Second // shortest pause between two comparisons
 	compareMessages = 200              // of each replica
 )
 
-// replicas knows what the replicas of the stream were found to lack.
+// replicas records the differences that were found between the replicas of the stream.
 type replicas struct {
 	found chan uint64 // capacity 1: a sequence that a server lacks
 
 	mu         sync.Mutex
-	differ     map[string]uint64 // comparisons that a server has failed, by its name
-	damaged    map[string]uint64 // the servers that failed their last comparison, and where
-	served     uint64            // events that were read from the leader, since a replica lacked them
-	fromOthers uint64            // events that were read from another replica, since the leader lacked them
-	empty      []stretch         // known to be on no replica, at most maxEmpty, the oldest first
+	differ     map[string]uint64 // failed comparisons by server name
+	damaged    map[string]uint64 // servers that failed their last comparison, and the sequence of it
+	served     uint64            // events read from the leader because a replica lacked them
+	fromOthers uint64            // events read from another replica because the leader lacked them
+	empty      []stretch         // ranges that no replica holds, at most maxEmpty, oldest first
 }
 
 func newReplicas() replicas {
@@ -43,7 +44,7 @@ func newReplicas() replicas {
 	}
 }
 
-// lacks notes that a replica lacked events that the leader has, the last of them at seq.
+// lacks records that a replica lacked events that the leader has, the last of them at seq.
 func (r *replicas) lacks(seq uint64, events int) {
 	r.mu.Lock()
 	r.served += uint64(events)
@@ -51,7 +52,7 @@ func (r *replicas) lacks(seq uint64, events int) {
 	r.offer(seq)
 }
 
-// leaderLacks notes that the leader lacked events that another replica has, the last of them at seq.
+// leaderLacks records that the leader lacked events that another replica has, the last of them at seq.
 func (r *replicas) leaderLacks(seq uint64, events int) {
 	r.mu.Lock()
 	r.fromOthers += uint64(events)
@@ -100,8 +101,8 @@ func (e *Engine) compareReplicas(ctx context.Context) {
 	}
 }
 
-// compareOnce compares the messages that end at seq on all replicas that have caught up. Zero is the newest. If the
-// leader differs, and does so again a little later, it is asked to step down.
+// compareOnce compares the messages up to seq on all replicas that have caught up. Zero means the newest. A leader
+// that differs twice, a little apart, is asked to step down.
 func (e *Engine) compareOnce(ctx context.Context, seq uint64) {
 	if leader, better := e.compareHeld(ctx, seq); better == "" || leader == "" {
 		return
@@ -109,7 +110,7 @@ func (e *Engine) compareOnce(ctx context.Context, seq uint64) {
 	select {
 	case <-ctx.Done():
 		return
-	case <-time.After(stallTime): // what was under way has arrived by then
+	case <-time.After(stallTime): // messages under way have arrived by then
 	}
 	if leader, better := e.compareHeld(ctx, seq); better != "" {
 		e.stepDown(ctx, leader, better)
@@ -156,7 +157,7 @@ func (e *Engine) compareHeld(ctx context.Context, seq uint64) (leader, better st
 	return leader, better
 }
 
-// warnNoMajority logs and counts servers that differ when it is not known which of them are right.
+// warnNoMajority logs and counts servers that differ if it is unknown which of them are right.
 func (e *Engine) warnNoMajority(held map[string]holdings, leader string, from, to uint64) {
 	servers := slices.Sorted(maps.Keys(held))
 	e.replicas.mu.Lock()
@@ -168,7 +169,7 @@ func (e *Engine) warnNoMajority(held map[string]holdings, leader string, from, t
 		"servers", strings.Join(servers, ","), "leader", leader, "stream", e.cfg.Stream, "from", from, "to", to)
 }
 
-// compared notes the result of a comparison and returns it.
+// compared records the result of a comparison and returns it.
 func (r *replicas) compared(server string, seq uint64, differs bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -182,8 +183,8 @@ func (r *replicas) compared(server string, seq uint64, differs bool) bool {
 	return differs
 }
 
-// mostHold returns a server that holds what most replicas of the stream hold, the leader if it does. It returns ""
-// if there is no such majority.
+// mostHold returns a server that holds the messages that most replicas hold, preferably the leader, or "" if there
+// is no majority.
 func (e *Engine) mostHold(held map[string]holdings, leader string, first uint64) (right string) {
 	for server, mine := range held {
 		agree := 0
@@ -199,7 +200,7 @@ func (e *Engine) mostHold(held map[string]holdings, leader string, first uint64)
 	return right
 }
 
-// stepDown asks a leader that holds other messages than most servers to leave the lead to one of them.
+// stepDown asks a leader that differs from most servers to hand over to one of them.
 func (e *Engine) stepDown(ctx context.Context, leader, better string) {
 	ctx, cancel := e.linked(ctx, infoTimeout)
 	defer cancel()
@@ -238,7 +239,7 @@ func (e *Engine) requestStepDown(ctx context.Context, preferred string) error {
 	return nil
 }
 
-// holdingsOf returns what a replica holds up to a sequence.
+// holdingsOf returns the messages of a replica up to a sequence.
 func (e *Engine) holdingsOf(r replicaRead, to uint64) holdings {
 	h := make(holdings)
 	for _, m := range r.messages {
@@ -249,15 +250,15 @@ func (e *Engine) holdingsOf(r replicaRead, to uint64) holdings {
 	return h
 }
 
-// holdings are the messages that one replica has of a range.
+// holdings are the messages of one replica in a range.
 type holdings map[uint64]anchor
 
-// compare returns how many of the messages from seq first on another replica lacks, and how many it has
-// otherwise or alone, but for what was erased.
+// compare returns how many of the messages from first on another replica lacks, and how many it holds with other
+// content or in addition. Erased messages do not count.
 func (h holdings) compare(other holdings, first uint64, erased *erasures) (missing, different int) {
 	for seq, a := range h {
 		switch b, ok := other[seq]; {
-		case seq < first || erased.has(seq): // removed by retention meanwhile
+		case seq < first || erased.has(seq): // removed by retention since, or erased
 		case !ok:
 			missing++
 		case a != b:

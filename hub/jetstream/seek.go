@@ -15,19 +15,19 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// headerPending is of an answer to a direct get: how many messages of the subject follow it.
+// headerPending is a header of an answer to a direct get: the number of later messages of the subject.
 const headerPending = "Nats-Num-Pending"
 
-// Bounds of what is asked of the stream to find events of a filter.
+// Limits of the search for a filter's events.
 const (
-	seekTimeout = 10 * time.Second // a server may have to read much of the stream from its disk first
+	seekTimeout = 10 * time.Second // a server may first have to read much of the stream from its disk
 	seekBatch   = 1000             // messages of one direct get
-	seekBytes   = 1 << 20          // of their bodies, which nobody needs
+	seekBytes   = 1 << 20          // of their data, which is not used
 	seekFlight  = 16               // direct gets under way at once
 )
 
-// Newest implements hub.Seeker: JetStream counts the messages of a subject from a sequence on without reading
-// what lies between them, so a few direct gets find where the newest of each filter begin.
+// Newest implements hub.Seeker. JetStream counts the messages of a subject after a sequence without reading them,
+// so a few direct gets find where the newest events of each filter begin.
 func (e *Engine) Newest(ctx context.Context, set hub.FilterSet, seq uint64, wanted int) ([]uint64, error) {
 	ctx, cancel := e.linked(ctx, seekTimeout)
 	defer cancel()
@@ -57,14 +57,14 @@ func (e *Engine) newest(ctx context.Context, subject string, upTo uint64, wanted
 	if err != nil {
 		return nil, err
 	}
-	// Not fewer than are wanted lie from low on, and too few from high on. Counts change while events come and
-	// go, so they only say where to begin; what counts is what is found.
+	// From low on there are at least wanted messages, from high on fewer. Events come and go meanwhile, so these
+	// counts only determine where to start; the listed messages are the result.
 	low, high := first, upTo+1
 	lowHas, missed := total-min(after, total), 0
 	for step := 1; lowHas > uint64(wanted+wanted/4+seekFlight) && high-low > 1; step++ {
 		at := guess(low, high, lowHas, uint64(wanted), missed)
 		if step%3 == 0 {
-			at = low + (high-low)/2 // they may be spread in any way
+			at = low + (high-low)/2 // the messages may be distributed unevenly
 		}
 		next, has, err := e.pending(ctx, subject, at)
 		if err != nil {
@@ -85,15 +85,15 @@ func (e *Engine) newest(ctx context.Context, subject string, upTo uint64, wanted
 	return e.confirmNewest(ctx, subject, listing{first: first, low: low, found: found[len(found)-min(len(found), wanted):]}, upTo, wanted)
 }
 
-// guess returns where to look between low, from which on there are has messages, and high: where those wanted
-// begin if they are spread evenly, and a few more; ever further back where it has missed them.
+// guess returns a sequence between low, from which on there are has messages, and high. If the messages are evenly
+// distributed, slightly more than wanted begin there. After each miss it goes further back.
 func guess(low, high, has, wanted uint64, missed int) uint64 {
 	share := float64(wanted+wanted/8+seekFlight/2) / float64(has)
 	span := float64(high-low) * min(math.Ldexp(share, 2*missed), 0.5)
 	return max(low+1, min(high-1, high-uint64(span)-1))
 }
 
-// pending returns the first message of the subject from a sequence on, and how many there are from there on.
+// pending returns the first message of the subject from a sequence on, and the number of messages from there on.
 func (e *Engine) pending(ctx context.Context, subject string, seq uint64) (first, count uint64, err error) {
 	m, err := e.getDirect(ctx, getRequest{Seq: seq, Next: subject, Batch: 1})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -126,7 +126,7 @@ func (e *Engine) getDirect(ctx context.Context, r getRequest) (*nats.Msg, error)
 	}
 }
 
-// list returns the sequences of the subject's messages between two, both included.
+// list returns the sequences of the subject's messages in [from, to].
 func (e *Engine) list(ctx context.Context, subject string, from, to uint64) (found []uint64, err error) {
 	for from <= to {
 		batch, more, err := e.listBatch(ctx, getRequest{Seq: from, Next: subject, Batch: seekBatch, MaxBytes: seekBytes})
@@ -184,8 +184,8 @@ func (e *Engine) listBatch(ctx context.Context, r getRequest) (found []uint64, m
 	}
 }
 
-// confirm asks the leader, message by message, whether these are all of the subject between two sequences: a
-// replica that is damaged or lags behind may have answered.
+// confirm asks the leader, message by message, whether found is complete, because a replica that is damaged or lags
+// behind may have answered.
 func (e *Engine) confirm(ctx context.Context, subject string, from uint64, found []uint64, upTo uint64) error {
 	if e.cfg.Replicas == 1 {
 		return nil
@@ -230,7 +230,7 @@ func inFlight[T any](n int, get func(i int) (T, error)) ([]T, error) {
 	return results, nil
 }
 
-// ReadEach implements hub.Seeker: by a direct get for each, several of which are under way at once.
+// ReadEach implements hub.Seeker with one direct get per event, several at a time.
 func (e *Engine) ReadEach(ctx context.Context, seqs []uint64, limit hub.ReadLimit) ([]*hub.Event, error) {
 	ctx, cancel := e.linked(ctx, ackTimeout)
 	defer cancel()
@@ -250,7 +250,7 @@ func (e *Engine) ReadEach(ctx context.Context, seqs []uint64, limit hub.ReadLimi
 	return elements, nil
 }
 
-// readOne returns the element with a sequence. Only the leader can say that it is gone.
+// readOne returns the element with a sequence. If a replica does not have it, the leader decides.
 func (e *Engine) readOne(ctx context.Context, seq uint64) (*hub.Event, error) {
 	m, err := e.getDirect(ctx, getRequest{Seq: seq})
 	if err == nil {
