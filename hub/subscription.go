@@ -279,5 +279,5 @@ func (s *Subscription) hasMore() bool {
 // every event that it can receive.
 func (s *Subscription) Located() bool { return s.phase != locatingTime && s.phase != scanningBackward }
 
-// Newest returns the position that the subscription has when it has read everything.
-func (s *Subscription) Newest() Cursor { return s.hub.Position() }
+// LogPosition returns the position of the hub's newest event.
+func (s *Subscription) LogPosition() Cursor { return s.hub.Position() }

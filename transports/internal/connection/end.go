@@ -20,7 +20,7 @@ func (w *Writer) Goaway(retry time.Duration) {
 	defer w.mu.Unlock()
 	if !w.closed {
 		e := ending{final: func(id string) []byte { return w.cfg.Codec.AppendGoaway(nil, id, retry) }}
-		w.scheduleEnd(e, w.sub.Newest().Seq, ClosedByDrain)
+		w.scheduleEnd(e, w.sub.LogPosition().Seq, ClosedByDrain)
 	}
 }
 
