@@ -68,8 +68,8 @@ func TestDocumentedCommands(t *testing.T) {
 	}
 }
 
-// shellCommands returns the commands in the sh blocks of a page, without comments. A line that ends
-// with a backslash or a pipe goes on in the next.
+// shellCommands returns the commands in the sh blocks of a page, without comments. A line that ends with a
+// backslash or a pipe continues in the next line.
 func shellCommands(page string) (commands []string) {
 	for _, block := range regexp.MustCompile("(?sm)^```sh\n(.*?)^```$").FindAllStringSubmatch(page, -1) {
 		var command string

@@ -22,8 +22,8 @@ type exampleHub struct {
 	tokens string // path of the tokens file, if the hub has one
 }
 
-// exampleHubs are the hubs that examples name: their flags, in which %s stands for the tokens file, and what is
-// done before the example. Each example gets a new hub.
+// exampleHubs are the hubs that examples name: their flags, in which %s is the path of the tokens file, and the
+// preparation of the hub. Each example gets a new hub.
 var exampleHubs = map[string]struct {
 	flags   string
 	prepare func(*testing.T, *exampleHub)

@@ -10,7 +10,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
-// dataAfter reads events up to the one whose data is last, and requires that no gap comes.
+// dataAfter returns the data of the events up to the one whose data is last. It requires that no gap arrives.
 func dataAfter(t *testing.T, last string, next func() (data string, isEvent bool)) (all []string) {
 	t.Helper()
 	for len(all) == 0 || all[len(all)-1] != last {

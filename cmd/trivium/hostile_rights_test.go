@@ -221,7 +221,7 @@ func foreignHistory(t *testing.T, f *testbed) {
 	}
 }
 
-// lines returns a list of one header line, or an empty list.
+// lines returns a list with the header line, or an empty list if it is "".
 func lines(header string) []string {
 	if header == "" {
 		return nil

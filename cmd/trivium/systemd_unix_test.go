@@ -41,7 +41,7 @@ func TestSystemdUnit(t *testing.T) {
 
 	analyze := needTool(t, "systemd-analyze", "the Debian package systemd")
 	path := filepath.Join(dir, "trivium.service")
-	unit = strings.Replace(unit, "/usr/local/bin/trivium", "/bin/true", 1) // verify looks for the program
+	unit = strings.Replace(unit, "/usr/local/bin/trivium", "/bin/true", 1) // systemd-analyze verify requires that the program exists
 	require.NoError(t, os.WriteFile(path, []byte(unit), 0o600))
 	for _, args := range [][]string{{"verify", path}, {"security", "--offline=true", "--threshold=30", path}} {
 		out, err := exec.Command(analyze, args...).CombinedOutput()

@@ -293,7 +293,7 @@ func (e *Engine) ready() error {
 		return e.unavailable
 	}
 	if err := e.rights.err(); err != nil {
-		return away(err) // the reason for what else may be found
+		return away(err) // other failed checks may follow from this
 	}
 	if e.unavailable != nil {
 		return e.unavailable

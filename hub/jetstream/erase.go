@@ -75,8 +75,8 @@ func (s *erasures) newestLost(after, through uint64) uint64 {
 	return through
 }
 
-// forget removes the sequences before first, which retention has removed from the stream. It keeps an unbroken run
-// right before first, because a subscriber that stands in it has lost nothing.
+// forget removes the sequences before first, which retention has removed from the stream. It keeps those that
+// directly precede first: a subscriber whose position is one of them has lost nothing.
 func (s *erasures) forget(first uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,7 +121,7 @@ func (e *Engine) deletedRange(ctx context.Context, after, through uint64) ([]*hu
 	return e.gone(after, through), nil
 }
 
-// gone returns the elements for (after, through], of which only the known erasures are no loss.
+// gone returns the elements for (after, through], in which everything but the known erasures is lost.
 func (e *Engine) gone(after, through uint64) (elements []*hub.Event) {
 	lost := e.erased.newestLost(after, through)
 	if lost > after {

@@ -27,8 +27,8 @@ func (e *Engine) deleted(ctx context.Context, after, before uint64, limit int) (
 		cancel()
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
-			// The replica has a message behind the range. So this leader is new and lags behind, or retention has
-			// removed the message since.
+			// The leader has no message from here on, but the replica has one at before. Either this leader is new
+			// and lags behind, or retention has removed the message since.
 			if err := e.mustReach(ctx, before); err != nil {
 				return nil, err
 			}

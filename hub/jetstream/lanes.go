@@ -21,8 +21,8 @@ const (
 	minLarge        = maxLarge / 8 // at most eight arrays are under way at once
 )
 
-// messageOverhead is about what a message takes beside its data.
-const messageOverhead = 200 // approximate bytes of a message besides its data
+// messageOverhead is the approximate size of a message besides its data.
+const messageOverhead = 200 // bytes
 
 // lane bounds the bytes of publishes under way. A publish without room waits, and the publishers take turns. A
 // publisher that already waits with its share is refused before anything is sent.

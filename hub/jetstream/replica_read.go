@@ -11,23 +11,23 @@ import (
 )
 
 // A leader with damaged files reports deleted ranges where the other servers have events. So before a range within
-// the stream becomes a gap, the other replicas are asked, and events that only they have are read from them. Before
-// the first message of the leader that is not done: there retention removes messages all the time.
+// the stream becomes a gap, the other replicas are asked, and events that only they have are read from them. This
+// is not done before the leader's first message, where retention removes messages all the time.
 
 // How replicas are read.
 const (
-	replicaTries = 40      // consumers that are made at most to reach every replica: JetStream places them at random
+	replicaTries = 40      // consumers created at most to reach every replica: JetStream places them at random
 	replicaBytes = 8 << 20 // bytes of data after which a read for a deleted range ends
-	maxEmpty     = 1024    // stretches that are remembered
+	maxEmpty     = 1024    // remembered stretches
 )
 
 // stretch is a range of sequences, both included.
 type stretch struct{ from, to uint64 }
 
-// replicaRead is what one replica holds of a range.
+// replicaRead is the messages of one replica in a range.
 type replicaRead struct {
 	messages []stored
-	through  uint64 // everything up to here was read
+	through  uint64 // the last sequence that was read
 }
 
 // currentReplicas returns the names of the servers besides the leader that have caught up.
@@ -41,14 +41,14 @@ func currentReplicas(info *jetstream.StreamInfo) map[string]bool {
 	return current
 }
 
-// isEmpty reports whether no replica holds anything from one sequence to the other.
+// isEmpty reports whether no replica holds a message in [from, to].
 func (r *replicas) isEmpty(from, to uint64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.ContainsFunc(r.empty, func(s stretch) bool { return s.from <= from && to <= s.to })
 }
 
-// noteEmpty remembers the stretches without messages from one sequence to the other.
+// noteEmpty remembers the stretches of [from, to] without messages.
 func (r *replicas) noteEmpty(from, to uint64, messages []stored) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -68,8 +68,8 @@ func (r *replicas) noteEmpty(from, to uint64, messages []stored) {
 	r.empty = slices.Delete(r.empty, 0, max(0, len(r.empty)-maxEmpty))
 }
 
-// heldByOthers returns the elements of the log after a sequence if the leader has nothing up to through but another
-// replica has. They may end earlier. It returns none if no replica has anything.
+// heldByOthers returns the log elements of (after, through] if the leader has no messages there but another replica
+// has. They may end before through. If no replica has messages, it returns none.
 func (e *Engine) heldByOthers(ctx context.Context, after, through uint64) ([]*hub.Event, error) {
 	if e.cfg.Replicas == 1 {
 		return nil, nil
@@ -101,7 +101,7 @@ func (e *Engine) heldByOthers(ctx context.Context, after, through uint64) ([]*hu
 	return e.insteadOf(info.Cluster.Leader, after, min(end, through), messages), nil
 }
 
-// unite returns the messages of all replicas in order, and up to where they were all read.
+// unite returns the messages of all replicas in order, and the last sequence up to which all were read.
 func unite(read map[string]replicaRead) (messages []stored, through uint64) {
 	through = 1<<64 - 1
 	for _, r := range read {
@@ -112,8 +112,8 @@ func unite(read map[string]replicaRead) (messages []stored, through uint64) {
 	return slices.CompactFunc(messages, func(a, b stored) bool { return a.seq == b.seq }), through
 }
 
-// insteadOf returns the elements for the messages that the leader lacks in (after, through], and for what lies
-// between them; none if there is no such message.
+// insteadOf returns the log elements of (after, through], with the messages that the leader lacks. If there are no
+// such messages, it returns none.
 func (e *Engine) insteadOf(leader string, after, through uint64, messages []stored) (elements []*hub.Event) {
 	first, events := after+1, 0
 	for _, m := range messages {
@@ -121,7 +121,7 @@ func (e *Engine) insteadOf(leader string, after, through uint64, messages []stor
 			break
 		}
 		if e.erased.has(m.seq) {
-			continue // the replica has yet to delete it
+			continue // the replica has not deleted it yet
 		}
 		elements = append(append(elements, e.gone(after, m.seq-1)...), e.element(m))
 		after = m.seq
@@ -137,8 +137,8 @@ func (e *Engine) insteadOf(leader string, after, through uint64, messages []stor
 	return elements
 }
 
-// readReplicas reads a range from each of the wanted servers. JetStream places a consumer on a replica of its own
-// choice, so consumers are made until each server had one. A server that does not answer in time is left out.
+// readReplicas reads a range from each of the wanted servers. JetStream chooses the replica of a consumer, so
+// consumers are created until each server had one. A server that does not answer in time is left out.
 func (e *Engine) readReplicas(ctx context.Context, want map[string]bool, from, to uint64) map[string]replicaRead {
 	read := make(map[string]replicaRead)
 	for range replicaTries {
@@ -156,8 +156,8 @@ func (e *Engine) readReplicas(ctx context.Context, want map[string]bool, from, t
 	return read
 }
 
-// readReplica reads from the replica that JetStream chooses, if it is wanted: at most compareMessages messages, and
-// those up to the last sequence or a few more.
+// readReplica reads from the replica that JetStream chooses, if it is wanted. It reads at most compareMessages
+// messages, and perhaps a few beyond to.
 func (e *Engine) readReplica(ctx context.Context, wanted func(server string) bool, from, to uint64) (server string, r replicaRead, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
 	defer cancel()
@@ -206,5 +206,5 @@ func (e *Engine) readReplica(ctx context.Context, wanted func(server string) boo
 			return server, r, true
 		}
 	}
-	return "", r, false // not all of it in time
+	return "", r, false // not all messages arrived in time
 }

@@ -25,11 +25,11 @@ const (
 	refusalTime    = 100 * time.Millisecond // for refusals that have arrived to be handled
 )
 
-// rights knows which rights of the NATS user are missing.
+// rights records which rights of the NATS user are missing.
 type rights struct {
 	mu      sync.Mutex
 	probed  []string        // subjects of the current check
-	refused map[string]bool // of them
+	refused map[string]bool // subset of probed
 	missing []string        // subjects, as the last check found
 	changed chan struct{}   // capacity 1: refused has grown
 }
@@ -67,7 +67,7 @@ func (r *rights) begin(subjects []string) {
 	r.probed, r.refused = subjects, make(map[string]bool)
 }
 
-// note notes a refusal by the server, and reports whether it concerns the current check.
+// note records a refusal by the server, and reports whether it concerns the current check.
 func (r *rights) note(err error) bool {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
 		return false
@@ -93,8 +93,8 @@ func (r *rights) isRefused(subject string) bool {
 	return r.refused[subject]
 }
 
-// conclude ends the check and returns what is missing now and what was before. A subject that was neither answered
-// nor refused keeps its state.
+// conclude ends the check, and returns the subjects whose rights are missing now and were missing before. A subject
+// that was neither answered nor refused keeps its state.
 func (r *rights) conclude(allowed map[string]bool, inbox string) (missing, before []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -237,7 +237,7 @@ func (e *Engine) probeRights(ctx context.Context) (missing, before []string, err
 // known to be allowed. The server has processed all probes already.
 func (e *Engine) awaitProbes(ctx context.Context, subjects []string, inbox string, answers chan *nats.Msg) map[string]bool {
 	allowed := make(map[string]bool)
-	var deaf <-chan time.Time // no answers come
+	var deaf <-chan time.Time // set if no answers can arrive
 	for {
 		pending := 0
 		for _, subject := range subjects {

@@ -8,27 +8,27 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Any replica may answer a direct get, also one that is damaged or lags behind. So the leader confirms what such an
-// answer says is missing. Where the leader disagrees, its messages count.
+// Any replica may answer a direct get, also one that is damaged or lags behind. So the leader must confirm which
+// messages are missing. If the leader disagrees, its messages count.
 
-// Bounds of a walk over the leader's messages.
+// Limits of a search through the leader's messages.
 const (
-	walkParts = seekFlight // parts of a stretch that are walked at once
-	walkFirst = 64         // least length of the first stretch
+	walkParts = seekFlight // parts of a stretch that are searched at the same time
+	walkFirst = 64         // smallest length of the first stretch
 )
 
-// listing is what replicas reported of a subject.
+// listing is the messages of a subject that replicas have reported.
 type listing struct {
-	first uint64   // of its first message
-	low   uint64   // found is complete from here on
-	found []uint64 // its newest messages, at most as many as are wanted
+	first uint64   // sequence of the first message of the subject
+	low   uint64   // found is complete from this sequence on
+	found []uint64 // the newest messages, at most as many as are wanted
 }
 
 // covers reports whether the replicas reported that there is no message at seq.
 func (l *listing) covers(seq uint64) bool { return seq < l.first || seq >= l.low }
 
 // confirmNewest returns the sequences of the newest messages of the subject up to upTo, as the leader has them. It
-// asks the leader for each message of the listing and what lies between them, all at once.
+// asks the leader for each listed message and for the ranges between them, in concurrent requests.
 func (e *Engine) confirmNewest(ctx context.Context, subject string, l listing, upTo uint64, wanted int) ([]uint64, error) {
 	found := l.found
 	if e.cfg.Replicas == 1 && (len(found) == wanted || l.low <= l.first) {
@@ -38,7 +38,7 @@ func (e *Engine) confirmNewest(ctx context.Context, subject string, l listing, u
 	if len(found) == wanted {
 		from = found[0]
 	}
-	begin := func(i int) uint64 { // of the stretch before the message i
+	begin := func(i int) uint64 { // start of the range before message i
 		if i == 0 {
 			return from
 		}
@@ -81,7 +81,7 @@ func (e *Engine) confirmNewest(ctx context.Context, subject string, l listing, u
 	return newest, nil
 }
 
-// noteUnlisted notes the messages that replicas should have listed.
+// noteUnlisted records the messages that the replicas should have listed.
 func (e *Engine) noteUnlisted(l *listing, newest []uint64) {
 	missing, last := 0, uint64(0)
 	for _, seq := range newest {
@@ -94,8 +94,8 @@ func (e *Engine) noteUnlisted(l *listing, newest []uint64) {
 	}
 }
 
-// nextOfLeader returns the sequence of the leader's first message of the subject from seq on, the largest number if
-// there is none.
+// nextOfLeader returns the sequence of the leader's first message of the subject from seq on, or the largest number
+// if there is none.
 func (e *Engine) nextOfLeader(ctx context.Context, subject string, seq uint64) (uint64, error) {
 	m, err := e.getLeader(ctx, getRequest{Seq: seq, Next: subject})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -104,8 +104,8 @@ func (e *Engine) nextOfLeader(ctx context.Context, subject string, seq uint64) (
 	return m.seq, err
 }
 
-// newestOfLeader returns the sequences of the leader's newest messages of the subject in [from, to], at most as many
-// as are wanted. It goes back in stretches that grow while little is found.
+// newestOfLeader returns the sequences of the leader's newest messages of the subject in [from, to], at most
+// wanted. It searches backwards in stretches, which grow while few messages are found.
 func (e *Engine) newestOfLeader(ctx context.Context, subject string, from, to uint64, wanted int) (newest []uint64, err error) {
 	limit := wanted/walkParts + walkFirst // of a part
 	for span := uint64(max(walkFirst, wanted)); len(newest) < wanted && to >= from; {

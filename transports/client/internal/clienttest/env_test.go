@@ -33,7 +33,7 @@ const patience = 3 * time.Minute
 // env is the environment of a suite.
 type env struct {
 	control  string          // URL of the harness
-	platform client.Platform // for what is asked of the harness, and to be tried itself
+	platform client.Platform // for requests to the harness, and as a platform under test
 	long     bool
 }
 
@@ -73,9 +73,9 @@ type hub struct {
 	env *env
 
 	ID       string `json:"id"`
-	Direct   string `json:"direct"`   // as it began
+	Direct   string `json:"direct"`   // of the hub itself, at its first start
 	URL      string `json:"url"`      // through the proxy with the faults
-	Filtered string `json:"filtered"` // through the proxy that knows only HTTP, and then that
+	Filtered string `json:"filtered"` // through a proxy that passes HTTP only, then through the proxy with the faults
 }
 
 // newHub starts a hub with additional flags.

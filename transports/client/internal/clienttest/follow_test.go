@@ -25,7 +25,7 @@ type follower struct {
 	mu      sync.Mutex
 	last    map[string]int // the number of the last event, by topic
 	gaps    []client.Gap
-	fault   error         // what was wrong with the order
+	fault   error         // the first error in the order
 	end     error         // the error with which the events ended
 	changed chan struct{} // closed with each change of the above
 }

@@ -293,7 +293,7 @@ func jsList(list []string) []any {
 	return values
 }
 
-// errorOf converts an error of trivium.js. One of the hub becomes what the Go client returns.
+// errorOf converts an error of trivium.js. An error of the hub becomes the error that the Go client returns.
 func errorOf(e js.Value) error {
 	message := e.Get("message").String()
 	if status := e.Get("status"); status.Type() == js.TypeNumber && status.Int() > 0 {
