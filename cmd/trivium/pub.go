@@ -29,8 +29,9 @@ const (
 
 // PubCmd publishes: one event from the command line, or one for each line of standard input.
 type PubCmd struct {
-	URL           string        `name:"url" default:"http://127.0.0.1:3000" env:"TRIVIUM_URL" help:"The hub's URL, http or https."`
-	Token         string        `env:"TRIVIUM_TOKEN" help:"Token that may publish. Prefer the variable, since other users can see the command line."`
+	URL   string `name:"url" default:"http://127.0.0.1:3000" env:"TRIVIUM_URL" help:"The hub's URL, http or https."`
+	Token string `env:"TRIVIUM_TOKEN" help:"Token that may publish. Prefer the variable, since other users can see the command line."`
+	CAConfig
 	Type          string        `help:"Type of the events."`
 	Key           string        `help:"Key of the events, for conflation: subscribers that fall behind may get only the newest event with a key."`
 	UDP           string        `name:"udp" placeholder:"HOST:PORT" help:"Send UDP datagrams to this address instead of HTTP requests. They are not confirmed."`
@@ -69,6 +70,7 @@ func (c *PubCmd) check() []fault {
 	trimSpace(&c.URL, &c.Token)
 	faults := faulty("timeout", between(c.Timeout, time.Millisecond, maxDuration))
 	faults = append(faults, checkHubURL(c.URL)...)
+	faults = append(faults, c.checkCA()...)
 	if c.UDP != "" {
 		faults = append(faults, faulty("udp", checkAddress(c.UDP))...)
 		if c.UDPSecretFile != "" {

@@ -66,7 +66,7 @@ func newPubClient(c *PubCmd) (*pubClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport := c.transport()
 	transport.DialContext = (&net.Dialer{Timeout: c.Timeout}).DialContext
 	transport.TLSHandshakeTimeout = c.Timeout
 	transport.ResponseHeaderTimeout = c.Timeout // starts after the whole request is sent

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"os/signal"
 	"slices"
@@ -18,8 +19,9 @@ import (
 
 // SubCmd prints events as they arrive.
 type SubCmd struct {
-	URL        string   `name:"url" default:"http://127.0.0.1:3000" env:"TRIVIUM_URL" help:"The hub's URL, http or https."`
-	Token      string   `env:"TRIVIUM_TOKEN" help:"Token that may subscribe. Prefer the variable, since other users can see the command line."`
+	URL   string `name:"url" default:"http://127.0.0.1:3000" env:"TRIVIUM_URL" help:"The hub's URL, http or https."`
+	Token string `env:"TRIVIUM_TOKEN" help:"Token that may subscribe. Prefer the variable, since other users can see the command line."`
+	CAConfig
 	Transport  string   `default:"auto" help:"Transport: websocket, sse, longpoll, or auto for the first of them that works."`
 	Last       int      `placeholder:"N" help:"Start with the newest N retained events, at most 1000."`
 	Since      string   `placeholder:"WHEN" help:"Start with the first event that is not older than a duration such as 10m or an RFC 3339 time."`
@@ -74,7 +76,7 @@ func checkCursor(s string) string {
 
 func (c *SubCmd) check() []fault {
 	trimSpace(&c.URL, &c.Token)
-	faults := checkHubURL(c.URL)
+	faults := append(checkHubURL(c.URL), c.checkCA()...)
 	faults = append(faults, faulty("transport", oneOf(c.Transport, slices.Sorted(maps.Keys(transportNames))...))...)
 	faults = append(faults, faulty("last", between(c.Last, 0, hub.MaxLast))...)
 	faults = append(faults, faulty("since", c.parseSince())...)
@@ -123,6 +125,9 @@ func (c *SubCmd) parseSince() string {
 // clientConfig returns the client's configuration.
 func (c *SubCmd) clientConfig() client.Config {
 	cfg := client.Config{URL: c.URL, Transport: transportNames[c.Transport], Topics: c.Topics, Conflate: c.Conflate}
+	if c.CAFile != "" {
+		cfg.Platform = client.NewPlatform(&http.Client{Transport: c.transport()})
+	}
 	if c.Token != "" {
 		cfg.Token = client.StaticToken(c.Token)
 	}

@@ -20,12 +20,15 @@ func (c *TokenCmd) checkCheck() (faults []fault) {
 	if c.Tokens == "" && c.JWTSecretFile == "" && c.JWTKeyFile == "" {
 		faults = append(faults, fault{"--check", "want the hub's --tokens, --jwt-secret-file or --jwt-key-file too"})
 	}
-	for flag, set := range map[string]bool{
-		"subscribe": len(c.Subscribe) > 0, "publish": len(c.Publish) > 0, "expires": c.Expires != "",
-		"jwt-private-key-file": c.JWTPrivateKeyFile != "", "kid": c.KID != "", "id": c.ID != "",
+	for _, setting := range []struct {
+		flag string
+		set  bool
+	}{
+		{"jwt-private-key-file", c.JWTPrivateKeyFile != ""}, {"subscribe", len(c.Subscribe) > 0}, {"publish", len(c.Publish) > 0},
+		{"expires", c.Expires != ""}, {"kid", c.KID != ""}, {"id", c.ID != ""},
 	} {
-		if set {
-			faults = append(faults, faulty(flag, "has no effect with --check")...)
+		if setting.set {
+			faults = append(faults, faulty(setting.flag, "has no effect with --check")...)
 		}
 	}
 	return faults

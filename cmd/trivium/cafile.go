@@ -1,0 +1,49 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// CAConfig tells a client which certificates to trust.
+type CAConfig struct {
+	CAFile string `name:"ca-file" env:"TRIVIUM_CA_FILE" placeholder:"FILE" help:"PEM file with certificates of authorities to trust in addition to the system's, for a hub with a certificate of your own."`
+
+	authorities *x509.CertPool // set by checkCA; nil: the system's
+}
+
+// checkCA reads the file, and returns what is wrong with it.
+func (c *CAConfig) checkCA() []fault {
+	if c.CAFile == "" {
+		return nil
+	}
+	text, err := readBounded(c.CAFile, maxSecretBytes)
+	if err != nil {
+		return faulty("ca-file", err.Error())
+	}
+	authorities, err := x509.SystemCertPool()
+	if err != nil {
+		authorities = x509.NewCertPool()
+	}
+	if !authorities.AppendCertsFromPEM(text) {
+		return faulty("ca-file", fmt.Sprintf("want certificates in PEM, %s has none", c.CAFile))
+	}
+	c.authorities = authorities
+	return nil
+}
+
+// headerTimeout bounds the time until a response begins. A poll is answered after a minute at the latest.
+const headerTimeout = 70 * time.Second
+
+// transport returns a transport that trusts the authorities.
+func (c *CAConfig) transport() *http.Transport {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.ResponseHeaderTimeout = headerTimeout
+	if c.authorities != nil {
+		transport.TLSClientConfig = &tls.Config{RootCAs: c.authorities, MinVersion: tls.VersionTLS12}
+	}
+	return transport
+}

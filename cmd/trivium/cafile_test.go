@@ -1,0 +1,32 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestCAFile checks that pub and sub reach a hub whose certificate only --ca-file vouches for, over each transport, and
+// that they refuse it otherwise.
+func TestCAFile(t *testing.T) {
+	t.Parallel()
+	cfg := pairIn(t.TempDir())
+	certificate, key := newCertificate(t, 1, time.Now().Add(24*time.Hour), "127.0.0.1", "localhost")
+	cfg.write(t)(certificate, key)
+	p := serve(t, program(t, nil, append(anyPorts, "--tls-cert", cfg.TLSCert, "--tls-key", cfg.TLSKey)...))
+	_, port, _ := bytes.Cut([]byte(p.http), []byte(":"))
+	env := []string{"TRIVIUM_TOKEN=" + p.token, "TRIVIUM_URL=https://localhost:" + string(port)}
+	require.Contains(t, transcript(t, program(t, env, "pub", "a", "1")), "certificate")
+	trusting := append(env, "TRIVIUM_CA_FILE="+cfg.TLSCert)
+	require.Regexp(t, `^[0-9a-f]{8}-1$`, transcript(t, program(t, trusting, "pub", "a", "1")))
+	for _, transport := range []string{"websocket", "sse", "longpoll"} {
+		require.Contains(t, transcript(t, program(t, trusting, "sub", "--transport", transport, "--last", "1", "--count", "1", "a")), "1", transport)
+	}
+	empty := filepath.Join(t.TempDir(), "empty.pem")
+	require.NoError(t, os.WriteFile(empty, []byte("nothing"), 0o600))
+	require.Contains(t, transcript(t, program(t, env, "pub", "a", "1", "--ca-file", empty)), "--ca-file: want certificates in PEM, "+empty+" has none")
+}
