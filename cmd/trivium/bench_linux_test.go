@@ -100,7 +100,7 @@ func TestBenchEngine(t *testing.T) {
 	})
 	info, err := outside.Jsz(nil)
 	require.NoError(t, err)
-	require.Zero(t, info.Streams, "streams are left")
+	require.Zero(t, info.Streams, "streams remain")
 }
 
 // serveNATS starts a NATS server in this process.

@@ -65,7 +65,7 @@ func vdsoOf(t *testing.T, pid int) (start, size int64) {
 			return start, end - start
 		}
 	}
-	require.FailNow(t, "the process has no functions of the kernel")
+	require.FailNow(t, "the process has no vdso")
 	return 0, 0
 }
 

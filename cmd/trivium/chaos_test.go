@@ -175,7 +175,7 @@ func (c *chaos) publish(rng *rand.Rand, key string, data ...string) {
 				c.t.Logf("  %s was answered %s after %v", key, response.Status, took.Round(time.Millisecond))
 			}
 			if response.StatusCode < 409 {
-				c.t.Errorf("published, and got %s", response.Status)
+				c.t.Errorf("publish was answered with %s", response.Status)
 			}
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -243,7 +243,7 @@ func TestChaos(t *testing.T) {
 		c.publish(c.rng, marker, marker)
 		t.Logf("  published %v after healing", time.Since(healed).Round(time.Millisecond))
 		for !c.allHave(marker) {
-			require.Less(t, time.Since(healed), within, "told after healing")
+			require.Less(t, time.Since(healed), within, "received after the repair")
 			time.Sleep(10 * time.Millisecond)
 		}
 		t.Logf("  all told %v after healing", time.Since(healed).Round(time.Millisecond))

@@ -39,7 +39,7 @@ func (s *movingSubscriber) take(id string, data string) {
 	s.chaos.seen[s.i] = append(s.chaos.seen[s.i], observation{cursor.Seq, text})
 }
 
-func (s *movingSubscriber) gap(what any) { s.fail("after %s is told of a gap: %v", s.cursor, what) }
+func (s *movingSubscriber) gap(what any) { s.fail("gap after %s: %v", s.cursor, what) }
 
 func (s *movingSubscriber) fail(format string, args ...any) {
 	if !s.broken {

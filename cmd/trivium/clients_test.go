@@ -280,7 +280,7 @@ func (r *clientRun) awaitReaders() {
 		}
 		if time.Now().After(deadline) {
 			for _, c := range unready {
-				r.t.Errorf("%s has not begun to read: %s", c.name, c.words())
+				r.t.Errorf("%s has not received event 0: %s", c.name, c.words())
 			}
 			r.t.FailNow()
 		}

@@ -166,7 +166,7 @@ func (s *shell) runAtHub(command string) {
 		require.Contains(s.t, string(printed), outcome.prints, command)
 		return
 	}
-	s.t.Fatalf("no outcome is named for the command %s", command)
+	s.t.Fatalf("no expected output for the command %s", command)
 }
 
 // stopEndless waits until the endless commands have printed what they must, and stops them.

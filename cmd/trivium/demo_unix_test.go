@@ -163,5 +163,5 @@ func TestOnlyGoRunBuilds(t *testing.T) {
 	require.Equal(t, exitDone, code, p.log())
 	toolchain, err := strconv.Atoi(strings.TrimSpace(string(pid)))
 	require.NoError(t, err)
-	require.ErrorIs(t, syscall.Kill(toolchain, 0), syscall.ESRCH, "the toolchain lives on")
+	require.ErrorIs(t, syscall.Kill(toolchain, 0), syscall.ESRCH, "the toolchain is still running")
 }

@@ -133,7 +133,7 @@ func (h *exampleHub) actual(text string) string {
 // runHTTP sends a request and compares its answer, which begins with a line "HTTP/1.1 …".
 func (h *exampleHub) runHTTP(t *testing.T, e example) {
 	request, answer, found := strings.Cut(e.text, "\n\nHTTP/1.1 ")
-	require.True(t, found, "there is no answer")
+	require.True(t, found, "the hub did not answer")
 	head, body, _ := strings.Cut(h.actual(request), "\n\n")
 	answer = "HTTP/1.1 " + answer
 

@@ -57,7 +57,7 @@ func TestErase(t *testing.T) {
 				require.Contains(t, []int{http.StatusForbidden, http.StatusMisdirectedRequest}, status, text)
 			}
 			status, _ := p.request(http.MethodDelete, "http://"+p.http+"/events/"+ids[1], "", "")
-			require.Equal(t, http.StatusNotFound, status, "it is no route of the public listener")
+			require.Equal(t, http.StatusNotFound, status, "the main listener must not erase")
 			status, _ = p.request(http.MethodGet, "http://"+p.admin+"/events/"+ids[1], "", "")
 			require.Equal(t, http.StatusMethodNotAllowed, status)
 			require.Len(t, p.poll("wait=0&last=10").Events, 5)

@@ -156,7 +156,7 @@ func (x *exchange) message() (m decode.Message, code int, err error) {
 		m, err = decode.DecodeMessage(payload)
 		return m, 0, err
 	}
-	return m, 0, fmt.Errorf("a frame of %d %q", opcode, payload)
+	return m, 0, fmt.Errorf("unexpected frame with opcode %d: %q", opcode, payload)
 }
 
 // Opcodes and bits of RFC 6455 section 5.2.

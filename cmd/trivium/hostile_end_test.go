@@ -272,15 +272,15 @@ func (f *testbed) endUnderLoad(t *testing.T, name, token string, status int, end
 		for i, n := range h.numbers {
 			require.Equal(t, h.numbers[0]+i, n, "%s: each event, once", h.where)
 		}
-		f.knockAt(t, strings.Replace(h.where, "/poll?", "/poll?wait=0&", 1), status, token)
+		f.requireRefusedAt(t, strings.Replace(h.where, "/poll?", "/poll?wait=0&", 1), status, token)
 	}
 	if status == http.StatusUnauthorized { // otherwise the pending line may be allowed
 		told, body = idle.answer(t)
 		require.Equal(t, status, told, body)
 	}
-	f.knockAt(t, "POST /publish", status, token)
+	f.requireRefusedAt(t, "POST /publish", status, token)
 	before := busy.sent.Load()
-	require.Eventually(t, func() bool { return busy.sent.Load() > before+under }, patience, time.Millisecond, "others go on")
+	require.Eventually(t, func() bool { return busy.sent.Load() > before+under }, patience, time.Millisecond, "other tokens are not affected")
 	require.Greater(t, busy.stop(t), 2*under)
 }
 

@@ -54,7 +54,7 @@ func (f *testbed) closedWith(t *testing.T, code int, sent []byte) {
 			require.Equal(t, code, got)
 			break
 		}
-		require.Equal(t, decode.OpError, m.Op, "what is refused is not done")
+		require.Equal(t, decode.OpError, m.Op, "a refused message has no effect")
 	}
 	_, _ = x.conn.Write(clientFrame(bitFin|opClose, nil)) // it may be closed already
 	_, _ = io.Copy(io.Discard, x.reader)                  // waits for the end
@@ -67,14 +67,14 @@ func byteFragments(t *testing.T, f *testbed) {
 	require.NoError(t, err)
 	m, _, err := x.message()
 	require.NoError(t, err)
-	require.Equal(t, decode.OpAck, m.Op, "so many are allowed")
+	require.Equal(t, decode.OpAck, m.Op, "a message may have this many fragments")
 
 	counter := `trivium_websocket_refused_total{reason="fragments"}`
 	before := f.metric(t, f.lenient, counter)
 	publish := `{"op":"publish","topic":"fragments","data":"` + breach + `"}`
 	f.closedWith(t, 1008, fragmented(publish+strings.Repeat(" ", maxFragments+1-len(publish))))
 	f.closedWith(t, 1008, fragmented(publish+strings.Repeat(" ", 60<<10)))
-	require.GreaterOrEqual(t, f.metric(t, f.lenient, counter), before+2, "empty fragments, which another row sends, are counted here too")
+	require.GreaterOrEqual(t, f.metric(t, f.lenient, counter), before+2, "empty fragments of another attack are counted here too")
 }
 
 func endlessFrames(t *testing.T, f *testbed) {

@@ -63,5 +63,5 @@ func expandingBodies(t *testing.T, f *testbed) {
 	all.Wait()
 	more := resident() - before
 	t.Logf("30 bodies of 64 MiB each took %.1f MiB", more/(1<<20))
-	require.Less(t, more, float64(64<<20), "less than one of them has in it")
+	require.Less(t, more, float64(64<<20), "less than the expanded size of one body")
 }

@@ -72,7 +72,7 @@ func manyHolders(t *testing.T, f *testbed) {
 		require.Equal(t, http.StatusUnauthorized, h.status, h.where)
 	}
 	told := func(a, b *subscriberLog) int { return a.told.Compare(b.told) }
-	require.True(t, slices.MinFunc(closed, told).told.After(end.Add(-10*time.Millisecond)), "nobody is told before the end")
+	require.True(t, slices.MinFunc(closed, told).told.After(end.Add(-10*time.Millisecond)), "no connection ends before its token")
 	inTime(t, fmt.Sprintf("to tell the last of %d connections", holders), slices.MaxFunc(closed, told).told.Sub(end))
 	last := slices.MaxFunc(closed, func(a, b *subscriberLog) int { return a.closed.Compare(b.closed) })
 	inTime(t, fmt.Sprintf("to close the last of %d connections", holders), last.closed.Sub(end))

@@ -142,5 +142,5 @@ func stillServes(t *testing.T, p *process) {
 	p.publish("application/json", `{"topic":"still","data":1}`)
 	require.Eventually(t, func() bool {
 		return strings.Contains(p.log(), `"level":"ERROR"`) || strings.Contains(p.log(), `"level":"WARN","msg":"too many connections`)
-	}, patience, 10*time.Millisecond, "it is logged")
+	}, patience, 10*time.Millisecond, "the log contains an error")
 }

@@ -55,7 +55,7 @@ func (f *testbed) requireBoundedMemory(t *testing.T, p *process, before int64) {
 	t.Helper()
 	after := p.resident()
 	t.Logf("resident: %d MiB before, %d MiB after; reserved: %.0f MiB", before/mebibyte, after/mebibyte, f.metric(t, p, "trivium_receiving_bytes")/mebibyte)
-	require.Less(t, after-before, int64(int64(128<<20)*3/2), "what is reserved, and what the collector has yet to free")
+	require.Less(t, after-before, int64(int64(128<<20)*3/2), "reserved memory and garbage not collected yet")
 }
 
 // sendPieces starts a publish and sends pieces of its body until the hub stops reading.
@@ -94,7 +94,7 @@ func endlessBodies(t *testing.T, f *testbed) {
 	}
 	f.waitRefusals(t, p, "receiving_per_token", 6)
 	large := request{hub: p, line: "POST /publish", token: f.tokens["two"], body: strings.Repeat(" ", 1<<20) + `{"topic":"large","data":1}`}
-	require.Equal(t, http.StatusOK, f.do(t, large).status, "others have a share")
+	require.Equal(t, http.StatusOK, f.do(t, large).status, "other tokens have a share")
 	for _, who := range []string{"master", "publisher", "three", "hasty"} {
 		for range 3 {
 			pour(who)

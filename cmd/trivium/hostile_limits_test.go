@@ -86,7 +86,7 @@ func (f *testbed) requireLimited(t *testing.T, p *process, status int, token, fo
 		case seen == nil:
 			require.NotEmpty(t, x.header.Get("Retry-After"), r.line)
 		case strings.HasPrefix(r.line, "GET /sse"):
-			require.NotNil(t, x.stream, "it is told by a stream: an EventSource would not come back")
+			require.NotNil(t, x.stream, "refused on the stream, because an EventSource would not reconnect")
 		default:
 			require.Equal(t, 1013, x.code)
 		}
@@ -117,7 +117,7 @@ func tooManyConnections(t *testing.T, f *testbed) {
 		require.Equal(t, n+float64(times), count(limit), limit)
 	}
 	x := f.do(t, request{hub: f.strict, line: "POST /publish/still", token: f.tokens["one"], body: "1"})
-	require.Equal(t, http.StatusOK, x.status, "who publishes is no subscriber")
+	require.Equal(t, http.StatusOK, x.status, "a publish is not a connection")
 }
 
 // tooManyOfOneToken uses the default of --max-connections-per-token.

@@ -61,7 +61,7 @@ func widerFilters(t *testing.T, f *testbed) {
 	}
 	for _, filter := range []string{"$sys", "$sys.>", "$a.b", "$.>"} { // no wildcard matches topics with "$"
 		for _, door := range []string{"GET /sse?", "GET /ws?", pollNow + "&"} {
-			f.knockAt(t, door+"topic="+url.QueryEscape(filter), http.StatusForbidden, f.tokens["master"])
+			f.requireRefusedAt(t, door+"topic="+url.QueryEscape(filter), http.StatusForbidden, f.tokens["master"])
 		}
 	}
 	// Another encoding of the same topic counts as the same topic. Unknown parameters are ignored.
@@ -138,22 +138,22 @@ func widerPublishing(t *testing.T, f *testbed) {
 
 func halfRights(t *testing.T, f *testbed) {
 	reader, publisher := f.tokens["reader"], f.tokens["publisher"]
-	f.knockAt(t, "POST /publish", http.StatusForbidden, reader)
-	f.knockAt(t, "POST /publish/a.b", http.StatusForbidden, reader)
+	f.requireRefusedAt(t, "POST /publish", http.StatusForbidden, reader)
+	f.requireRefusedAt(t, "POST /publish/a.b", http.StatusForbidden, reader)
 	socket := f.start(t, request{line: "GET /ws", token: reader})
 	require.Equal(t, http.StatusForbidden, f.command(t, socket, `{"op":"publish","topic":"a.b","data":"`+breach+`"}`).Problem.Status)
 	for _, door := range []string{"GET /sse", "GET /ws", pollNow, pollNow + "&topic=a.b", "GET /sse?last=10", "GET /ws?topic=>"} {
-		f.knockAt(t, door, http.StatusForbidden, publisher)
+		f.requireRefusedAt(t, door, http.StatusForbidden, publisher)
 	}
 	socket = f.start(t, request{line: "GET /ws?subscribe=none&last=10", token: publisher})
 	require.Equal(t, http.StatusForbidden, f.command(t, socket, `{"op":"subscribe","topic":"a.b","last":5}`).Problem.Status)
 	require.Equal(t, decode.OpAck, f.command(t, socket, `{"op":"publish","topic":"half.rights","data":1}`).Op)
 	m := f.command(t, socket, `{"op":"ping"}`)
-	require.Equal(t, decode.OpAck, m.Op, "its own event did not come before")
+	require.Equal(t, decode.OpAck, m.Op, "the publisher must not receive its own event")
 	// A JWT without these claims has no rights.
 	bare := f.jwt(map[string]string{"subscribe": "", "publish": ""})
-	f.knockAt(t, pollNow, http.StatusForbidden, bare)
-	f.knockAt(t, "POST /publish", http.StatusForbidden, bare)
+	f.requireRefusedAt(t, pollNow, http.StatusForbidden, bare)
+	f.requireRefusedAt(t, "POST /publish", http.StatusForbidden, bare)
 }
 
 // foreignHistory uses a hub that retains 16 events. The token may read some of the lost events, but not all.

@@ -163,7 +163,7 @@ func stalledStreams(t *testing.T, f *testbed) {
 			}
 		}
 		return nil
-	}), "everybody gets everything")
+	}), "every client receives everything")
 	require.Eventually(t, func() bool { return c.p.stats().Subscribed.SlowBytes == 0 }, patience, 10*time.Millisecond)
 }
 
@@ -199,10 +199,10 @@ func stalledPolls(t *testing.T, f *testbed) {
 		}
 		answer, err := decode.DecodePollAnswer(body)
 		if err == nil && (len(answer.Events) != 1 || string(answer.Events[0].Data) != quoted(large(100))) {
-			err = fmt.Errorf("%d bytes, which are not those of the event", len(body))
+			err = fmt.Errorf("%d bytes, which differ from the event", len(body))
 		}
 		return err
-	}), "everybody gets everything")
+	}), "every client receives everything")
 }
 
 // stalledApart lets retention remove the events that stalled streams wait for. The hub keeps as many as it has room
@@ -226,7 +226,7 @@ func stalledApart(t *testing.T, f *testbed) {
 			slowClients[i].conn.Close()
 			return err
 		case data != quoted(large(i)):
-			return fmt.Errorf("stream %d: %d bytes, which are not those of the event", i, len(data))
+			return fmt.Errorf("stream %d: %d bytes, which differ from the event", i, len(data))
 		}
 		slowClients[i].conn.Close()
 		return nil
@@ -234,7 +234,7 @@ func stalledApart(t *testing.T, f *testbed) {
 	for _, err := range cut {
 		require.Equal(t, io.ErrUnexpectedEOF, err)
 	}
-	require.GreaterOrEqual(t, streams-len(cut), 15, "those that hold their event get it whole")
+	require.GreaterOrEqual(t, streams-len(cut), 15, "streams whose event was kept receive all of it")
 	require.EqualValues(t, len(cut), c.p.stats().Transports["sse"].Closed["no_room"])
 	c.measureGrowth(t)
 }

@@ -112,7 +112,7 @@ func takingAllKeys(t *testing.T, f *testbed) {
 	}
 	conn.Close()
 	require.Less(t, taken, keys/2)
-	require.Equal(t, http.StatusOK, f.do(t, publish("one", "0")).status, "what is known is answered")
+	require.Equal(t, http.StatusOK, f.do(t, publish("one", "0")).status, "a repeated key gets the first answer")
 	for i := range 100 {
 		x := f.do(t, publish("two", fmt.Sprint(i)))
 		require.Equal(t, http.StatusOK, x.status, x.body)
@@ -177,7 +177,7 @@ func manyArrays(t *testing.T, f *testbed) {
 			taken++
 		}
 	}
-	require.Equal(t, taken*events, stored, "what was answered with 503 is not in the log")
+	require.Equal(t, taken*events, stored, "an array answered with 503 is not in the log")
 	require.Positive(t, taken)
 }
 

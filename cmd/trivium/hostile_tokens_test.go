@@ -39,11 +39,11 @@ var tokenRoutes = []string{"GET /sse", "GET /ws", pollNow, "POST /publish/hostil
 func (f *testbed) requireRefusedEverywhere(t *testing.T, status int, token string, header ...string) {
 	t.Helper()
 	for _, door := range tokenRoutes {
-		f.knockAt(t, door, status, token, header...)
+		f.requireRefusedAt(t, door, status, token, header...)
 	}
 }
 
-func (f *testbed) knockAt(t *testing.T, door string, status int, token string, header ...string) {
+func (f *testbed) requireRefusedAt(t *testing.T, door string, status int, token string, header ...string) {
 	t.Helper()
 	r := request{line: door, token: token, header: header}
 	if strings.HasPrefix(door, "POST") {
@@ -59,8 +59,8 @@ func (f *testbed) knockAt(t *testing.T, door string, status int, token string, h
 // requireRefused requires a refusal by two routes, one of each kind. It is for tests with many tokens.
 func (f *testbed) requireRefused(t *testing.T, token string) {
 	t.Helper()
-	f.knockAt(t, pollNow, http.StatusUnauthorized, token)
-	f.knockAt(t, "POST /publish", http.StatusUnauthorized, token)
+	f.requireRefusedAt(t, pollNow, http.StatusUnauthorized, token)
+	f.requireRefusedAt(t, "POST /publish", http.StatusUnauthorized, token)
 }
 
 // requireAccepted requires that a token is accepted, so that refusals of others have no other reason.
@@ -77,7 +77,7 @@ func noToken(t *testing.T, f *testbed) {
 	for _, empty := range []string{"Authorization: Bearer", "Authorization: Bearer  ", "Authorization:", "Cookie: trivium_token="} {
 		f.requireRefusedEverywhere(t, http.StatusUnauthorized, "", empty)
 	}
-	f.knockAt(t, "GET /sse?access_token=", http.StatusUnauthorized, "")
+	f.requireRefusedAt(t, "GET /sse?access_token=", http.StatusUnauthorized, "")
 	require.NotContains(t, f.do(t, request{line: pollNow}).header.Get("WWW-Authenticate"), "error")
 }
 
@@ -86,7 +86,7 @@ func wrongToken(t *testing.T, f *testbed) {
 	f.requireRefusedEverywhere(t, http.StatusUnauthorized, f.secret(rand.Text()))
 	f.requireRefusedEverywhere(t, http.StatusUnauthorized, f.secret(fmt.Sprintf("%x", sha256.Sum256([]byte(right))))) // the hash in the tokens file is not a token
 	for i := range right {
-		f.knockAt(t, pollNow, http.StatusUnauthorized, right[:i]+"x"+right[i+1:])
+		f.requireRefusedAt(t, pollNow, http.StatusUnauthorized, right[:i]+"x"+right[i+1:])
 	}
 	for _, wrong := range []string{
 		strings.ToLower(right), right[1:], right[:len(right)-1], right + "A", right + ".", right + right, "\"" + right + "\"",
@@ -95,7 +95,7 @@ func wrongToken(t *testing.T, f *testbed) {
 		f.requireRefused(t, f.secret(wrong))
 	}
 	for _, wrong := range []string{right + "%00", right + "%0d%0aX-A:b", right + "+", "%20" + right, "%ff", "%2527"} {
-		f.knockAt(t, "GET /sse?access_token="+wrong, http.StatusUnauthorized, "")
+		f.requireRefusedAt(t, "GET /sse?access_token="+wrong, http.StatusUnauthorized, "")
 	}
 	f.requireAccepted(t, right)
 }
@@ -192,26 +192,26 @@ func tokenPlaces(t *testing.T, f *testbed) {
 			}
 		}
 		f.tryPlaces(t, http.StatusUnauthorized, door+strings.Repeat("?", 1-min(1, strings.Count(door, "?")))+"&ACCESS_TOKEN="+right, nil)
-		f.knockAt(t, door, http.StatusBadRequest, right, "Authorization: Bearer "+right)
-		f.knockAt(t, door, http.StatusBadRequest, right, "Authorization: Basic YTpi")
-		f.knockAt(t, door, http.StatusUnauthorized, "", "X-Access-Token: "+right, "Proxy-Authorization: Bearer "+right,
+		f.requireRefusedAt(t, door, http.StatusBadRequest, right, "Authorization: Bearer "+right)
+		f.requireRefusedAt(t, door, http.StatusBadRequest, right, "Authorization: Basic YTpi")
+		f.requireRefusedAt(t, door, http.StatusUnauthorized, "", "X-Access-Token: "+right, "Proxy-Authorization: Bearer "+right,
 			"Referer: http://"+f.main.http+"/?access_token="+right)
 	}
 	f.tryPlaces(t, http.StatusBadRequest, pollNow+"&access_token="+right, map[int]string{query: right})
-	f.knockAt(t, "GET /ws", http.StatusBadRequest, "", "Sec-WebSocket-Protocol: trivium.bearer."+right)
-	f.knockAt(t, "GET /ws", http.StatusBadRequest, "", "Sec-WebSocket-Protocol: trivium.v1, trivium.bearer."+right, "Sec-WebSocket-Protocol: trivium.bearer."+other)
-	f.knockAt(t, "POST /publish/hostile", http.StatusUnauthorized, "", places[subprotocol].header(right))
+	f.requireRefusedAt(t, "GET /ws", http.StatusBadRequest, "", "Sec-WebSocket-Protocol: trivium.bearer."+right)
+	f.requireRefusedAt(t, "GET /ws", http.StatusBadRequest, "", "Sec-WebSocket-Protocol: trivium.v1, trivium.bearer."+right, "Sec-WebSocket-Protocol: trivium.bearer."+other)
+	f.requireRefusedAt(t, "POST /publish/hostile", http.StatusUnauthorized, "", places[subprotocol].header(right))
 	x := f.do(t, request{line: "GET /ws", header: []string{places[subprotocol].header(right)}})
 	require.Equal(t, "trivium.v1", x.header.Get("Sec-WebSocket-Protocol"))
 	x = f.do(t, request{line: "POST /session", header: []string{places[cookie].header(right)}, body: "{}"})
-	require.Equal(t, http.StatusUnauthorized, x.status, "a cookie makes no session")
+	require.Equal(t, http.StatusUnauthorized, x.status, "a cookie does not create a session")
 	// A password has the precedence of a cookie, below all other places.
 	for _, door := range []string{"GET /sse", "GET /ws", pollNow, "POST /publish", "POST /publish/hostile"} {
 		basic := "Authorization: Basic " + basicOf("anybody", right)
-		f.knockAt(t, door, http.StatusUnauthorized, "", "Authorization: Basic "+basicOf(right, wrong))
-		f.knockAt(t, door, http.StatusUnauthorized, "", basic, "Cookie: trivium_token="+wrong)
-		f.knockAt(t, door, http.StatusUnauthorized, "", basic, "Sec-Fetch-Site: cross-site")
-		f.knockAt(t, door, http.StatusBadRequest, "", basic, basic)
+		f.requireRefusedAt(t, door, http.StatusUnauthorized, "", "Authorization: Basic "+basicOf(right, wrong))
+		f.requireRefusedAt(t, door, http.StatusUnauthorized, "", basic, "Cookie: trivium_token="+wrong)
+		f.requireRefusedAt(t, door, http.StatusUnauthorized, "", basic, "Sec-Fetch-Site: cross-site")
+		f.requireRefusedAt(t, door, http.StatusBadRequest, "", basic, basic)
 		x := f.do(t, withBody(request{line: door, header: []string{basic, "Origin: https://evil.test"}}))
 		require.Equal(t, http.StatusForbidden, x.status, door)
 		r := request{line: door, header: []string{basic}}
@@ -232,7 +232,7 @@ func twoCookies(t *testing.T, f *testbed) {
 			{"Cookie: trivium_token=" + right, "Cookie: trivium_token=" + other},
 			{"Cookie: trivium_token=; trivium_token=" + right},
 		} {
-			f.knockAt(t, door, http.StatusBadRequest, "", two...)
+			f.requireRefusedAt(t, door, http.StatusBadRequest, "", two...)
 		}
 	}
 	f.requireAccepted(t, "", "Cookie: trivium_token="+right+"; trivium_token="+right)
@@ -242,13 +242,13 @@ func twoCookies(t *testing.T, f *testbed) {
 func dots(t *testing.T, f *testbed) {
 	many := strings.Repeat(".", 1<<20)
 	for _, door := range tokenRoutes {
-		f.knockAt(t, door, http.StatusRequestHeaderFieldsTooLarge, many)
-		f.knockAt(t, door, http.StatusUnauthorized, many[:3<<10])
+		f.requireRefusedAt(t, door, http.StatusRequestHeaderFieldsTooLarge, many)
+		f.requireRefusedAt(t, door, http.StatusUnauthorized, many[:3<<10])
 	}
 	f.requireRefused(t, many[:8<<10])
-	f.knockAt(t, "GET /sse?access_token="+many, http.StatusRequestHeaderFieldsTooLarge, "")
-	f.knockAt(t, "GET /sse?access_token="+many[:8<<10], http.StatusUnauthorized, "")
-	f.knockAt(t, pollNow, http.StatusBadRequest, "", "Cookie: trivium_token="+many[:8<<10])
+	f.requireRefusedAt(t, "GET /sse?access_token="+many, http.StatusRequestHeaderFieldsTooLarge, "")
+	f.requireRefusedAt(t, "GET /sse?access_token="+many[:8<<10], http.StatusUnauthorized, "")
+	f.requireRefusedAt(t, pollNow, http.StatusBadRequest, "", "Cookie: trivium_token="+many[:8<<10])
 	x := f.do(t, request{line: "POST /publish", token: f.tokens["master"], body: many})
 	require.Equal(t, http.StatusBadRequest, x.status)
 

@@ -143,7 +143,7 @@ func smuggling(t *testing.T, f *testbed) {
 	x := f.send(t, f.main.http, strings.Replace(hidden, breach, "inside", 1))
 	response, err := http.ReadResponse(x.reader, nil)
 	require.NoError(t, err)
-	require.Equal(t, http.StatusOK, response.StatusCode, "not hidden, it is taken")
+	require.Equal(t, http.StatusOK, response.StatusCode, "the same request is accepted if it is not hidden")
 	chunk := fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(hidden), hidden)
 	length := fmt.Sprintf("Content-Length: %d", len(hidden))
 	for name, c := range map[string]struct{ line, header, body string }{
@@ -237,7 +237,7 @@ func compressionBomb(t *testing.T, f *testbed) {
 		require.NoError(t, err)
 	}
 	require.NoError(t, w.Flush())
-	require.Less(t, bomb.Len(), 64<<10, "else it is refused for what it is before decompression")
+	require.Less(t, bomb.Len(), 64<<10, "the compressed size must not cause the refusal")
 	payload := bytes.TrimSuffix(bomb.Bytes(), []byte("\x00\x00\xff\xff"))
 	// Its memory is measured, so it has no other clients and no race detector.
 	p := serve(t, binary(t, append(anyPorts, "--auth", "none", "--read-timeout", "10m", "--ws-compression")...))
@@ -258,5 +258,5 @@ func compressionBomb(t *testing.T, f *testbed) {
 	}
 	grown := p.resident() - before
 	t.Logf("resident memory grew by %d KiB", grown>>10)
-	require.Less(t, grown, int64(32<<20), "less than one of them has in it")
+	require.Less(t, grown, int64(32<<20), "less than the expanded size of one message")
 }

@@ -59,7 +59,7 @@ func serve(t *testing.T, cmd *exec.Cmd) *process {
 	case <-p.read:
 		t.Fatal(p.log())
 	case <-time.After(patience):
-		t.Fatal("it does not listen")
+		t.Fatal("the program does not listen")
 	}
 	_, token, _ := strings.Cut(p.log(), "access_token=")
 	p.token, _, _ = strings.Cut(token, "'") // printed because of --print-token
@@ -105,7 +105,7 @@ func (p *process) wait() (code int, took time.Duration) {
 	select {
 	case <-p.read:
 	case <-time.After(patience):
-		p.t.Fatal("it does not end")
+		p.t.Fatal("the program does not end")
 	}
 	_ = p.cmd.Wait() // the error contains the exit code
 	return p.cmd.ProcessState.ExitCode(), time.Since(begin)

@@ -180,7 +180,7 @@ func TestPubSignsDatagrams(t *testing.T) {
 		require.NoError(t, err)
 		at, payload, err := udp.Verify(secret, buf[:n])
 		require.NoError(t, err)
-		require.True(t, at.After(last), "no two have one time")
+		require.True(t, at.After(last), "no two datagrams have the same time")
 		last = at
 		return string(payload)
 	}

@@ -139,7 +139,7 @@ func TestDrainDeliversEverything(t *testing.T) {
 	p.publish("application/json", `{"topic":"late","data":1}`) // accepted until the last reader has been disconnected
 
 	sse, ws := <-streamed, <-received
-	require.ErrorIs(t, sse.err, io.ErrUnexpectedEOF, "a clean end would be the end for some clients")
+	require.ErrorIs(t, sse.err, io.ErrUnexpectedEOF, "some clients would not reconnect after a clean end")
 	require.Equal(t, websocket.StatusGoingAway, websocket.CloseStatus(ws.err))
 	require.Equal(t, []int{events, 1}, []int{sse.seen["big"], sse.seen["trivium.goaway"]})
 	require.Equal(t, []int{events, 1}, []int{ws.seen["big"], ws.seen[decode.OpGoaway]})
@@ -195,28 +195,28 @@ func TestAccessControl(t *testing.T) {
 		admin        bool
 		status       int
 	}{
-		"no token":              {p: closed, path: "/poll?wait=0", status: 401},
-		"no token to publish":   {p: closed, method: "POST", path: "/publish/a", status: 401},
-		"wrong token":           {p: closed, path: "/sse?access_token=wrong", status: 401},
-		"two tokens":            {p: closed, path: "/poll?access_token=a", header: http.Header{"Authorization": {"Bearer b"}}, status: 400},
-		"token in the query":    {p: closed, path: "/poll?wait=0&access_token=" + closed.token, status: 200},
-		"health needs none":     {p: closed, path: "/healthz", status: 200},
-		"readiness needs none":  {p: closed, path: "/readyz", status: 200},
-		"foreign with a token":  {p: closed, path: "/poll?access_token=" + closed.token, header: foreign, status: 403},
-		"foreign to an open":    {p: open, method: "POST", path: "/publish/a", header: foreign, status: 403},
-		"null is foreign":       {p: open, path: "/sse", header: http.Header{"Origin": {"null"}}, status: 403},
-		"rebound host":          {p: open, path: "/poll?wait=0", host: "evil.test", status: 421},
-		"host by name":          {p: open, path: "/poll?wait=0", host: "hub.test:99", status: 200},
-		"rebound host, admin":   {p: closed, path: "/stats", host: "evil.test", admin: true, status: 421},
-		"stats are the admin's": {p: open, path: "/stats", status: 404},
-		"no such method":        {p: open, method: "PUT", path: "/publish/a", status: 405},
-		"probe by HEAD":         {p: open, method: "HEAD", path: "/poll", status: 200},
-		"no token, by HEAD":     {p: closed, method: "HEAD", path: "/poll", status: 401},
-		"probe by OPTIONS":      {p: closed, method: "OPTIONS", path: "/", status: 204},
-		"OPTIONS of a route":    {p: open, method: "OPTIONS", path: "/publish/a", status: 204},
-		"trivium.js":            {p: closed, path: "/trivium.js", status: 200},
-		"types of trivium.js":   {p: closed, path: "/trivium.d.ts", status: 200},
-		"icon":                  {p: closed, path: "/favicon.ico", status: 204},
+		"no token":               {p: closed, path: "/poll?wait=0", status: 401},
+		"no token to publish":    {p: closed, method: "POST", path: "/publish/a", status: 401},
+		"wrong token":            {p: closed, path: "/sse?access_token=wrong", status: 401},
+		"two tokens":             {p: closed, path: "/poll?access_token=a", header: http.Header{"Authorization": {"Bearer b"}}, status: 400},
+		"token in the query":     {p: closed, path: "/poll?wait=0&access_token=" + closed.token, status: 200},
+		"health needs none":      {p: closed, path: "/healthz", status: 200},
+		"readiness needs none":   {p: closed, path: "/readyz", status: 200},
+		"foreign page, token":    {p: closed, path: "/poll?access_token=" + closed.token, header: foreign, status: 403},
+		"foreign page, open hub": {p: open, method: "POST", path: "/publish/a", header: foreign, status: 403},
+		"null is foreign":        {p: open, path: "/sse", header: http.Header{"Origin": {"null"}}, status: 403},
+		"rebound host":           {p: open, path: "/poll?wait=0", host: "evil.test", status: 421},
+		"host by name":           {p: open, path: "/poll?wait=0", host: "hub.test:99", status: 200},
+		"rebound host, admin":    {p: closed, path: "/stats", host: "evil.test", admin: true, status: 421},
+		"stats on main listener": {p: open, path: "/stats", status: 404},
+		"no such method":         {p: open, method: "PUT", path: "/publish/a", status: 405},
+		"probe by HEAD":          {p: open, method: "HEAD", path: "/poll", status: 200},
+		"no token, by HEAD":      {p: closed, method: "HEAD", path: "/poll", status: 401},
+		"probe by OPTIONS":       {p: closed, method: "OPTIONS", path: "/", status: 204},
+		"OPTIONS of a route":     {p: open, method: "OPTIONS", path: "/publish/a", status: 204},
+		"trivium.js":             {p: closed, path: "/trivium.js", status: 200},
+		"types of trivium.js":    {p: closed, path: "/trivium.d.ts", status: 200},
+		"icon":                   {p: closed, path: "/favicon.ico", status: 204},
 	} {
 		t.Run(name, func(t *testing.T) {
 			base := c.p.http

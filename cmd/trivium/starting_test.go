@@ -52,7 +52,7 @@ func TestServeWaitsForNATS(t *testing.T) {
 	response, err := client.Do(r)
 	require.NoError(t, err)
 	response.Body.Close()
-	require.Equal(t, http.StatusOK, response.StatusCode, "an EventSource comes back")
+	require.Equal(t, http.StatusOK, response.StatusCode, "an EventSource reconnects")
 	require.Eventually(t, func() bool { return strings.Contains(p.log(), "NATS is unavailable; not ready, trying again") },
 		patience, 10*time.Millisecond)
 

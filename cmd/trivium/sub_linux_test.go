@@ -62,7 +62,7 @@ func TestSubTerminal(t *testing.T) {
 	require.Equal(t, exitDone, await(cmd))
 	const erase = "\r\x1b[K"
 	require.Regexp(t, `\r\x1b\[K[0-9:.]{12}  a\.b  type=t  \\x1b\[2Jfirst\\nsecond\r\n`, shown())
-	require.Eventually(t, func() bool { return strings.HasSuffix(shown(), erase) }, patience, 10*time.Millisecond, "the status line is gone")
+	require.Eventually(t, func() bool { return strings.HasSuffix(shown(), erase) }, patience, 10*time.Millisecond, "the status line is erased")
 	for _, part := range strings.Split(shown(), erase) {
 		status, _, isLine := strings.Cut(part, "\r\n")
 		require.True(t, isLine || len(status) < 40, "%q takes more than the width", status)

@@ -147,7 +147,7 @@ func TestSubCursorFile(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, f.cursor())
 	require.NoError(t, f.save(""))
-	require.NoFileExists(t, path, "there is nothing to go on after")
+	require.NoFileExists(t, path, "an empty cursor is not saved")
 	for _, cursor := range []string{"0000000a-1", "0000000a-2", "0000000a-2"} {
 		require.NoError(t, f.save(cursor))
 		content, err := os.ReadFile(path)
@@ -162,7 +162,7 @@ func TestSubCursorFile(t *testing.T) {
 	require.Equal(t, "0000000a-2", f.cursor())
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	require.Len(t, entries, 1, "nothing is left lying about")
+	require.Len(t, entries, 1, "no temporary file remains")
 
 	f, err = openCursorFile(write("empty", " \n"))
 	require.NoError(t, err)

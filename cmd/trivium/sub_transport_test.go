@@ -166,7 +166,7 @@ func TestSubResumes(t *testing.T) {
 	code, out, errs = finish(t, p.sub("--save-cursor", cursor, "--cursor", "00000001-1", "--count", "1", "a"))
 	require.Equal(t, exitDone, code, errs)
 	require.Equal(t, "7\n", out)
-	require.Empty(t, errs, "the file goes before --cursor, of which there would be a gap")
+	require.Empty(t, errs, "the file takes precedence over --cursor, which would cause a gap")
 }
 
 // TestSubKilledBeforeFirstEvent checks that a run that was killed before it printed anything misses no event.

@@ -63,7 +63,7 @@ func TestTicketIsTakenOnceByAnyHub(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, http.StatusForbidden, open(other, "/sse?topic=b&ticket="+ticket()).StatusCode, "it has the rights of its token")
+	require.Equal(t, http.StatusForbidden, open(other, "/sse?topic=b&ticket="+ticket()).StatusCode, "a ticket has the rights of its token")
 	last := ticket()
 	events := decode.NewSSEDecoder(open(other, "/sse?ticket="+last).Body)
 	replaced, err := auth.AppendToken(nil, auth.TokenEntry{Name: "page", Token: auth.NewToken(), Subscribe: []hub.Filter{filter}})

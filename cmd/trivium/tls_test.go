@@ -148,13 +148,13 @@ func TestTLSVersions(t *testing.T) {
 		protocol string
 		fails    string
 	}{
-		"TLS 1.3":       {client: &tls.Config{NextProtos: []string{"h2", "http/1.1"}}, protocol: "h2"},
-		"TLS 1.2":       {client: &tls.Config{MaxVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}, protocol: "h2"},
-		"HTTP/1.1":      {client: &tls.Config{NextProtos: []string{"http/1.1"}}, protocol: "http/1.1"},
-		"no protocol":   {client: &tls.Config{}},
-		"TLS 1.1":       {client: &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, fails: "protocol version not supported"},
-		"other":         {client: &tls.Config{NextProtos: []string{"spdy/3"}}, fails: "no application protocol"},
-		"weak exchange": {client: &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_RC4_128_SHA}}, fails: "handshake failure"},
+		"TLS 1.3":           {client: &tls.Config{NextProtos: []string{"h2", "http/1.1"}}, protocol: "h2"},
+		"TLS 1.2":           {client: &tls.Config{MaxVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}, protocol: "h2"},
+		"HTTP/1.1":          {client: &tls.Config{NextProtos: []string{"http/1.1"}}, protocol: "http/1.1"},
+		"no protocol":       {client: &tls.Config{}},
+		"TLS 1.1":           {client: &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, fails: "protocol version not supported"},
+		"other":             {client: &tls.Config{NextProtos: []string{"spdy/3"}}, fails: "no application protocol"},
+		"weak key exchange": {client: &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_RC4_128_SHA}}, fails: "handshake failure"},
 	} {
 		conn, err := handshake(t, address, row.client)
 		if row.fails != "" {
@@ -254,7 +254,7 @@ func TestACME(t *testing.T) {
 		require.Error(t, err, name)
 	}
 	_, err = handshake(t, address, &tls.Config{ServerName: "hub.example.org", NextProtos: []string{"acme-tls/1"}})
-	require.Error(t, err, "nothing is being proved")
+	require.Error(t, err, "no ACME challenge is active")
 	require.Empty(t, asked)
 	for _, line := range log.take(t) {
 		require.Equal(t, "DEBUG  .", line)
@@ -283,12 +283,12 @@ func TestTLSConfig(t *testing.T) {
 		"files":             {settings: good.TLSConfig},
 		"acme":              {settings: TLSConfig{ACME: []string{"Hub.Example.org", "b.example.org"}, ACMEEmail: "a@b", ACMECache: "d", ACMEDirectory: "https://ca.test/dir"}},
 		"h2c":               {settings: TLSConfig{H2C: true}},
-		"broken files":      {settings: bad.TLSConfig, faults: []string{"--tls-cert"}},
-		"certificate alone": {settings: TLSConfig{TLSCert: "c"}, faults: []string{"--tls-cert"}},
-		"key alone":         {settings: TLSConfig{TLSKey: "k"}, faults: []string{"--tls-key"}},
+		"invalid files":     {settings: bad.TLSConfig, faults: []string{"--tls-cert"}},
+		"certificate only":  {settings: TLSConfig{TLSCert: "c"}, faults: []string{"--tls-cert"}},
+		"key only":          {settings: TLSConfig{TLSKey: "k"}, faults: []string{"--tls-key"}},
 		"both":              {settings: TLSConfig{TLSCert: "c", TLSKey: "k", ACME: []string{"a.test"}}, faults: []string{"--acme"}},
 		"h2c over TLS":      {settings: TLSConfig{TLSCert: "c", TLSKey: "k", H2C: true}, faults: []string{"--h2c"}},
-		"acme's alone":      {settings: TLSConfig{ACMEEmail: "a@b", ACMECache: "d", ACMEDirectory: "https://ca.test"}, faults: []string{"--acme-cache", "--acme-email", "--acme-directory"}},
+		"acme options only": {settings: TLSConfig{ACMEEmail: "a@b", ACMECache: "d", ACMEDirectory: "https://ca.test"}, faults: []string{"--acme-cache", "--acme-email", "--acme-directory"}},
 		"directory":         {settings: TLSConfig{ACME: []string{"a.test"}, ACMEDirectory: "http://ca.test"}, faults: []string{"--acme-directory"}},
 	} {
 		var faults []string

@@ -72,7 +72,7 @@ func TestWatcherNoticesChanges(t *testing.T) {
 		change func(t *testing.T, dir, text string)
 	}{
 		"written in place": {change: func(t *testing.T, dir, text string) { put(t, dir+"/f", text) }},
-		"written in parts": {change: func(t *testing.T, dir, text string) {
+		"written byte by byte": {change: func(t *testing.T, dir, text string) {
 			put(t, dir+"/f", "")
 			f, err := os.OpenFile(dir+"/f", os.O_WRONLY|os.O_APPEND, 0)
 			require.NoError(t, err)
@@ -82,15 +82,15 @@ func TestWatcherNoticesChanges(t *testing.T) {
 				require.NoError(t, err)
 			}
 		}},
-		"renamed over": {change: func(t *testing.T, dir, text string) {
+		"replaced by rename": {change: func(t *testing.T, dir, text string) {
 			put(t, dir+"/new", text)
 			require.NoError(t, os.Rename(dir+"/new", dir+"/f"))
 		}},
-		"removed and made again": {change: func(t *testing.T, dir, text string) {
+		"removed and created": {change: func(t *testing.T, dir, text string) {
 			require.NoError(t, os.Remove(dir+"/f"))
 			put(t, dir+"/f", text)
 		}},
-		"link led elsewhere": {
+		"link changed": {
 			begin: func(t *testing.T, dir string) {
 				put(t, dir+"/1", "1")
 				require.NoError(t, os.Symlink("1", dir+"/f"))
@@ -101,7 +101,7 @@ func TestWatcherNoticesChanges(t *testing.T) {
 				require.NoError(t, os.Rename(dir+"/link", dir+"/f"))
 			},
 		},
-		"behind a link": {
+		"target of a link changed": {
 			begin: func(t *testing.T, dir string) {
 				require.NoError(t, os.Mkdir(dir+"/far", 0o700))
 				put(t, dir+"/far/1", "1")
@@ -198,8 +198,8 @@ func TestWatcherReportsErrorOnce(t *testing.T) {
 				time.Sleep(watchPoll + watchQuiet + watchGrace/2)
 				put(t, two, "b")
 			}, []string{"INFO --one, --two two"}, 3},
-			{"one alone", func() { put(t, one, "c") }, []string{"ERROR --one, --two two they differ"}, 4},
-			{"as bad as before", func() { put(t, one, "d") }, nil, 5},
+			{"one changed", func() { put(t, one, "c") }, []string{"ERROR --one, --two two they differ"}, 4},
+			{"same error", func() { put(t, one, "d") }, nil, 5},
 			{"missing", func() { require.NoError(t, os.Remove(one)) }, []string{"ERROR --one, --two two " + one + ": no such file or directory"}, 5},
 			{"asked", w.reload, []string{"ERROR --one, --two two " + one + ": no such file or directory"}, 5},
 			{"no file", func() { require.NoError(t, os.Mkdir(one, 0o700)) }, []string{"ERROR --one, --two two " + one + ": want a regular file"}, 5},
@@ -208,7 +208,7 @@ func TestWatcherReportsErrorOnce(t *testing.T) {
 				put(t, one, "")
 				require.NoError(t, os.Truncate(one, maxWatchedFile+1))
 			}, []string{"ERROR --one, --two two " + one + ": want at most 16MiB"}, 5},
-			{"good again", func() { put(t, one, "b") }, []string{"INFO --one, --two two"}, 6},
+			{"valid again", func() { put(t, one, "b") }, []string{"INFO --one, --two two"}, 6},
 			{"asked without a change", w.reload, nil, 6},
 			{"in parts, each valid", func() {
 				for _, part := range []string{"x", "y", "z"} {

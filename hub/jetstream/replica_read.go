@@ -16,7 +16,7 @@ import (
 
 // How replicas are read.
 const (
-	replicaTries = 40      // consumers created at most to reach every replica: JetStream places them at random
+	replicaTries = 40      // most consumers created to reach every replica; JetStream places them at random
 	replicaBytes = 8 << 20 // bytes of data after which a read for a deleted range ends
 	maxEmpty     = 1024    // remembered stretches
 )
