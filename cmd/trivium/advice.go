@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/trivium-hub/trivium/auth"
 )
@@ -19,6 +20,8 @@ func advice(route string, err error) string {
 		return "; the admin listener answers only pages of its own origin"
 	case len(origin.Origins) == 0:
 		return "; use fetch, EventSource or WebSocket from a page of an origin that --origin allows: their requests name it"
+	case slices.Equal(origin.Origins, []string{"null"}):
+		return "; a page that was opened from a file has no origin: serve it over http, for example with python3 -m http.server 8000, and allow http://localhost:8000 with --origin"
 	default:
 		return "; behind a proxy keep Host and use --trusted-proxy, or allow the origin with --origin"
 	}

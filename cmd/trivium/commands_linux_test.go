@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -24,6 +25,7 @@ var outcomes = []struct {
 }{
 	{part: "curl -N", prints: "1.50", endless: true},
 	{part: "trivium sub", prints: "1.50", endless: true},
+	{part: "http.server", prints: "Serving HTTP", endless: true},
 	{part: "/poll?", prints: `{"cursor":"`},
 	{part: "seq 1000", prints: `"count":1000}`},
 	{part: "seq 3", prints: "3 "},
@@ -51,6 +53,7 @@ func TestDocumentedCommands(t *testing.T) {
 	t.Parallel()
 	needTool(t, "curl", "a Debian package of that name")
 	needTool(t, "bash", "a Debian package of that name")
+	needTool(t, "python3", "a Debian package of that name")
 	needTool(t, "openssl", "a Debian package of that name")
 	s := &shell{t: t, bin: t.TempDir(), used: map[string]bool{}}
 	for _, page := range documented {
@@ -113,8 +116,11 @@ func (s *shell) run(command string) {
 		cmd.Env = append(os.Environ(), "GOBIN="+s.bin)
 		out, err := cmd.CombinedOutput()
 		require.NoError(s.t, err, string(out))
-	case strings.HasPrefix(command, "trivium serve") && !strings.Contains(command, "--check"):
-		cmd := s.command("exec " + command)
+	case strings.HasPrefix(command, "git clone "): // the tree of this test is the clone
+		require.Equal(s.t, "git clone https://"+module, command)
+	case command == "cd "+path.Base(module):
+	case serveCommand.MatchString(command) && !strings.Contains(command, "--check"):
+		cmd := s.command(s.withValues("exec env " + command))
 		cmd.Env = append(cmd.Env, "TRIVIUM_HTTP=127.0.0.1:0", "TRIVIUM_UDP=127.0.0.1:0", "TRIVIUM_ADMIN=127.0.0.1:0", "TRIVIUM_PRINT_TOKEN=true")
 		if hub := serve(s.t, cmd); s.hub == nil {
 			s.hub = hub
@@ -126,18 +132,30 @@ func (s *shell) run(command string) {
 	}
 }
 
+// serveCommand matches a command that starts a hub, perhaps with variables.
+var serveCommand = regexp.MustCompile(`^([A-Z_]+=\S+ )*trivium serve`)
+
+// withValues returns a command after the settings of variables, with the token of the hub.
+func (s *shell) withValues(command string) string {
+	token := ""
+	if s.hub != nil {
+		token = s.hub.token
+	}
+	return strings.ReplaceAll(s.settings+command, "the-token-that-serve-printed", token)
+}
+
 // command returns a command of bash that finds the program that was installed first.
 func (s *shell) command(text string) *exec.Cmd {
 	cmd := exec.Command("bash", "-c", "set -euo pipefail\n"+text)
 	cmd.Dir = s.dir
-	cmd.Env = []string{"PATH=" + s.bin + ":" + os.Getenv("PATH"), "HOME=" + s.dir}
+	cmd.Env = []string{"PYTHONUNBUFFERED=1", "PATH=" + s.bin + ":" + os.Getenv("PATH"), "HOME=" + s.dir}
 	return cmd
 }
 
 func (s *shell) runAtHub(command string) {
 	s.t.Helper()
 	require.NotNil(s.t, s.hub, "before any hub is started: %s", command)
-	text := strings.NewReplacer("127.0.0.1:3002", s.hub.admin, "the-token-that-serve-printed", s.hub.token).Replace(s.settings + command)
+	text := strings.NewReplacer("127.0.0.1:3002", s.hub.admin, "http.server 8000", "http.server 0").Replace(s.withValues(command))
 	text = strings.ReplaceAll(text, "--udp 127.0.0.1:3000", "--udp "+s.hub.udp)
 	text = strings.ReplaceAll(text, "127.0.0.1:3000", s.hub.http)
 	for _, outcome := range outcomes {

@@ -1,0 +1,51 @@
+//go:build unix
+
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+)
+
+// TestReadmePage opens the page of the README in Chromium from an origin of its own, which shows events, and as a file,
+// where the page and the hub say what to do.
+func TestReadmePage(t *testing.T) {
+	skipUnlessChosen(t)
+	block := regexp.MustCompile("(?s)```html\n(.*?)```\n").FindStringSubmatch(page(t, "README.md"))
+	require.NotNil(t, block)
+	var html string
+	files := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = io.WriteString(w, html)
+	}))
+	t.Cleanup(files.Close)
+	p := serve(t, program(t, nil, append(anyPorts, "--origin", files.URL)...))
+	html = strings.NewReplacer("127.0.0.1:3000", p.http, "the-token-that-serve-printed", p.token).Replace(block[1])
+	p.publish("application/json", `{"topic":"orders.eu","data":{"total":1.50}}`)
+
+	browser := startBrowser(t)
+	shows := func(address, text string) {
+		t.Helper()
+		tab := openPage(t, browser, address, func(string) {})
+		require.Eventually(t, func() bool {
+			content, err := chromedp.Run(tab, chromedp.Evaluate[string]("document.body.innerText"))
+			return err == nil && strings.Contains(content, text)
+		}, patience, 50*time.Millisecond, "%s does not show %s", address, text)
+	}
+	shows(files.URL, `{"total":1.50}`)
+
+	path := filepath.Join(t.TempDir(), "index.html")
+	require.NoError(t, os.WriteFile(path, []byte(html), 0o600))
+	shows("file://"+path, "open this page over http, not as a file")
+	require.Contains(t, p.log(), "a page that was opened from a file has no origin: serve it over http")
+}
