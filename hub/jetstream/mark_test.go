@@ -93,3 +93,22 @@ func TestInvalidMarkFailsStart(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "x\n", string(content))
 }
+
+// TestStoreCopyIsRecognized: a copy has another lock file, which may have the ID of a deleted original. What is unknown is
+// not compared.
+func TestStoreCopyIsRecognized(t *testing.T) {
+	for _, row := range []struct {
+		before, now state
+		copied      bool
+	}{
+		{state{Lock: 1, LockBorn: 5}, state{Lock: 1, LockBorn: 5}, false},
+		{state{Lock: 1, LockBorn: 5}, state{Lock: 2, LockBorn: 5}, true},
+		{state{Lock: 1, LockBorn: 5}, state{Lock: 1, LockBorn: 6}, true},
+		{state{Lock: 1}, state{Lock: 1, LockBorn: 6}, false},
+		{state{Lock: 1, LockBorn: 5}, state{Lock: 1}, false},
+		{state{}, state{Lock: 1, LockBorn: 6}, false},
+	} {
+		s := &store{previous: row.before, current: row.now}
+		require.Equal(t, row.copied, s.isCopy(), "%+v", row)
+	}
+}

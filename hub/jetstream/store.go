@@ -38,6 +38,9 @@ type state struct {
 	Always  bool   `json:"sync_always"`
 	Epoch   string `json:"epoch,omitempty"`   // of the stream; empty: unknown
 	Lock    uint64 `json:"lock_id,omitempty"` // file ID of the lock file; 0: unknown
+	// LockBorn is when the lock file was created, in nanoseconds since 1970; 0: unknown. The lock file of a copy may have the
+	// same ID if the original was deleted before.
+	LockBorn int64 `json:"lock_born,omitempty"`
 }
 
 // openStore creates the directory if it does not exist and locks it. If it fails, the directory's files are
@@ -72,7 +75,7 @@ func openStore(dir string, always bool) (_ *store, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	s.current.Lock = fileID(info)
+	s.current.Lock, s.current.LockBorn = fileID(info), birthTime(s.lock)
 	// This fails on a full disk, which is better noticed now than at the first event.
 	return s, s.write(s.previous)
 }
@@ -117,7 +120,7 @@ func (s *store) newEpochReason(epoch string, last uint64) string {
 	switch {
 	case s.mayHaveLost():
 		return "the machine went down while the store was in use and not completely on disk"
-	case s.previous.Lock != 0 && s.current.Lock != 0 && s.previous.Lock != s.current.Lock:
+	case s.isCopy():
 		return "the store is a copy, perhaps of an earlier state"
 	case s.previous.Epoch != "" && s.previous.Epoch != epoch:
 		return "the store contains another stream than when it was last used"
@@ -125,6 +128,13 @@ func (s *store) newEpochReason(epoch string, last uint64) string {
 		return fmt.Sprintf("the log ends at %d, but events up to %d were delivered", last, s.highWater)
 	}
 	return ""
+}
+
+// isCopy reports whether the lock file is another one than when the store was last used.
+func (s *store) isCopy() bool {
+	before, now := s.previous, s.current
+	return before.Lock != 0 && now.Lock != 0 && before.Lock != now.Lock ||
+		before.LockBorn != 0 && now.LockBorn != 0 && before.LockBorn != now.LockBorn
 }
 
 // begin records that the store is in use by a stream with this epoch and last sequence.
