@@ -3,7 +3,7 @@
 package wasmdemo
 
 import (
-	_ "embed" // for what go generate made
+	_ "embed" // for the files of go generate
 
 	"github.com/trivium-hub/trivium/wasmdemo/internal/build"
 )
@@ -16,7 +16,7 @@ var (
 	loader []byte
 )
 
-// carriedProgram is what go generate made.
+// carriedProgram returns the embedded program.
 func carriedProgram() (build.Result, bool) {
 	return build.Result{Program: program, Loader: loader}, true
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCarried: the program is there at once, and nothing is built, whatever there is to build.
+// TestCarried checks that an embedded program is ready at once, and that nothing is built.
 func TestCarried(t *testing.T) {
 	want, err := realBuild()
 	require.NoError(t, err)

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fakeCheckout makes a module with the given go.mod and program, and gives its root.
+// fakeCheckout creates a module with the given go.mod and program, and returns its root.
 func fakeCheckout(t *testing.T, gomod, program string) string {
 	t.Helper()
 	root := t.TempDir()
@@ -30,7 +30,7 @@ func TestFindCheckout(t *testing.T) {
 		byRun    = "/tmp/go-build1981808528/b001/exe/trivium"
 		byCache  = "/var/cache/go-build/0e/0e21aeba5e0addfada76ef5144a172c5adf75c3151f76f080e1e7c9ca9dee4be-d/trivium"
 		trimmed  = module + "/wasmdemo/checkout.go"
-		fromHere = "" // the root's own source
+		fromHere = "" // the source in the root
 	)
 	good := fakeCheckout(t, goodMod, emptyApp)
 	withoutApp := fakeCheckout(t, goodMod, emptyApp)
@@ -39,23 +39,23 @@ func TestFindCheckout(t *testing.T) {
 		executable, root, source string
 		found                    bool
 	}{
-		"by go run":               {byRun, good, fromHere, true},
-		"by go run, from cache":   {byCache, good, fromHere, true},
-		"by go run, with .exe":    {byRun + ".exe", good, fromHere, true},
-		"installed":               {"/usr/local/bin/trivium", good, fromHere, false},
-		"built in the checkout":   {good + "/trivium", good, fromHere, false},
-		"a test":                  {"/tmp/go-build1981808528/b001/trivium.test", good, fromHere, false},
-		"in a place that is like": {"/tmp/go-build/b001/exe/trivium", good, fromHere, false},
-		"below such a place":      {byRun + "/bin/trivium", good, fromHere, false},
-		"go run -trimpath":        {byRun, good, trimmed, false},
-		"of another module":       {byRun, fakeCheckout(t, strings.Replace(goodMod, "trivium\n", "trivium/v2\n", 1), emptyApp), fromHere, false},
-		"not of the first line":   {byRun, fakeCheckout(t, "module evil.test/x\n// \nmodule github.com/trivium-hub/trivium\n", emptyApp), fromHere, false},
-		"in a comment":            {byRun, fakeCheckout(t, "// module github.com/trivium-hub/trivium\nmodule evil.test/x\n", emptyApp), fromHere, false},
-		"without the program":     {byRun, withoutApp, fromHere, false},
-		"gone":                    {byRun, filepath.Join(good, "gone"), fromHere, false},
+		"by go run":              {byRun, good, fromHere, true},
+		"by go run, from cache":  {byCache, good, fromHere, true},
+		"by go run, with .exe":   {byRun + ".exe", good, fromHere, true},
+		"installed":              {"/usr/local/bin/trivium", good, fromHere, false},
+		"built in the checkout":  {good + "/trivium", good, fromHere, false},
+		"a test":                 {"/tmp/go-build1981808528/b001/trivium.test", good, fromHere, false},
+		"in a similar directory": {"/tmp/go-build/b001/exe/trivium", good, fromHere, false},
+		"below such a directory": {byRun + "/bin/trivium", good, fromHere, false},
+		"go run -trimpath":       {byRun, good, trimmed, false},
+		"of another module":      {byRun, fakeCheckout(t, strings.Replace(goodMod, "trivium\n", "trivium/v2\n", 1), emptyApp), fromHere, false},
+		"not in the first line":  {byRun, fakeCheckout(t, "module evil.test/x\n// \nmodule github.com/trivium-hub/trivium\n", emptyApp), fromHere, false},
+		"in a comment":           {byRun, fakeCheckout(t, "// module github.com/trivium-hub/trivium\nmodule evil.test/x\n", emptyApp), fromHere, false},
+		"without the program":    {byRun, withoutApp, fromHere, false},
+		"removed":                {byRun, filepath.Join(good, "gone"), fromHere, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Chdir(good) // which says nothing
+			t.Chdir(good) // must have no effect
 			source := c.source
 			if source == fromHere {
 				source = filepath.Join(c.root, "wasmdemo", "checkout.go")
@@ -67,5 +67,5 @@ func TestFindCheckout(t *testing.T) {
 			require.Equal(t, want, findCheckout(c.executable, source))
 		})
 	}
-	require.Empty(t, FindCheckout(), "a test is no go run")
+	require.Empty(t, FindCheckout(), "a test is not built by go run")
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo/internal/build"
 )
 
-// scratch is for what all tests share.
+// scratch is the directory of files that all tests share.
 var scratch string
 
 func TestMain(m *testing.M) {
@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// patience bounds what a test waits for; nothing takes it unless something is wrong.
+// patience bounds every wait of a test. It is exceeded only if something is wrong.
 const patience = 4 * time.Minute
 
 // realBuild builds the program of this checkout, once for all tests.
@@ -57,7 +57,7 @@ func files(t *testing.T, dir string) map[string]string {
 	return found
 }
 
-// copyModule copies what the page is made of to another place.
+// copyModule copies the packages of the page to another directory.
 func copyModule(t *testing.T) (root string) {
 	t.Helper()
 	root = t.TempDir()
@@ -73,8 +73,8 @@ func copyModule(t *testing.T) (root string) {
 	return root
 }
 
-// TestBuild builds the page's program twice, the second time elsewhere and in the background: it is
-// small enough, the same to the byte, and nothing is left lying about.
+// TestBuild builds the page's program twice, the second time in another directory and in the background. It checks that
+// the program is small enough and identical to the byte, and that no file is left behind.
 func TestBuild(t *testing.T) {
 	want, err := realBuild()
 	require.NoError(t, err)
@@ -94,14 +94,14 @@ func TestBuild(t *testing.T) {
 	state, detail = d.State()
 	require.Equal(t, Ready, state, detail)
 	require.Contains(t, log.String(), "the demo page is ready")
-	require.True(t, bytes.Equal(want.Program, d.find(programPath).compressed), "another place makes another program")
+	require.True(t, bytes.Equal(want.Program, d.find(programPath).compressed), "the build is not reproducible")
 	require.Equal(t, before, files(t, root))
 	left, err := os.ReadDir(os.Getenv("TMPDIR"))
 	require.NoError(t, err)
 	require.Empty(t, left)
 }
 
-// TestRelease: go generate makes what a build with the tag carries, and without it there is none.
+// TestRelease checks that a build with the tag embeds the program of go generate, and fails without it.
 func TestRelease(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds a release")
@@ -125,13 +125,13 @@ func TestRelease(t *testing.T) {
 
 func TestBuildFails(t *testing.T) {
 	for name, c := range map[string]struct {
-		program, path string // "": as it is
+		program, path string // "": unchanged
 		want          []string
 	}{
 		"an error of the program": {program: "package main\n\nfunc main() { undefined() }\n", want: []string{"wasmdemo/app/main.go:3:15: undefined: undefined"}},
 		"no toolchain":            {program: emptyApp, path: t.TempDir(), want: []string{"the go command is not in PATH"}},
 		"too large": {
-			// Bytes that do not shrink.
+			// Random bytes, which cannot be compressed.
 			program: "package main\n\nimport _ \"embed\"\n\n//go:embed large\nvar large string\n\nfunc main() { println(large) }\n",
 			want:    []string{"bytes by gzip, and may have 1200000"},
 		},
@@ -165,7 +165,7 @@ func TestBuildFails(t *testing.T) {
 
 func TestAbsent(t *testing.T) {
 	d := New(Config{})
-	d.Run(t.Context()) // has nothing to do
+	d.Run(t.Context()) // returns at once
 	state, detail := d.State()
 	require.Equal(t, Absent, state)
 	require.Contains(t, detail, "go generate ./wasmdemo")

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// stubborn is a toolchain that does not end when it is told to, nor does what it has started.
+// stubborn is a toolchain that ignores the interrupt, and starts a process of its own.
 const stubborn = `#!/bin/sh
 trap '' INT
 sleep 1000 &
@@ -26,7 +26,7 @@ mv "$0.started" "$0.pids"
 wait
 `
 
-// TestBuildEnds: when the hub ends, so does the toolchain with all that it started.
+// TestBuildEnds checks that the toolchain and all processes that it started end with the hub.
 func TestBuildEnds(t *testing.T) {
 	bin := t.TempDir()
 	tool := filepath.Join(bin, "go")
@@ -52,24 +52,24 @@ func TestBuildEnds(t *testing.T) {
 	select {
 	case <-ended:
 	case <-time.After(patience):
-		t.Fatal("it does not end")
+		t.Fatal("Run does not return")
 	}
 	require.Len(t, pids, 2)
 	for _, text := range pids {
 		pid, err := strconv.Atoi(text)
 		require.NoError(t, err)
-		// One whose parent has gone may have to wait until it is buried.
-		require.Eventually(t, func() bool { return !alive(pid) }, patience, 10*time.Millisecond, "process %d lives on", pid)
+		// A process without a parent may be a zombie until init waits for it.
+		require.Eventually(t, func() bool { return !alive(pid) }, patience, 10*time.Millisecond, "process %d is still running", pid)
 	}
 	state, _ := d.State()
 	require.Equal(t, Failed, state)
-	require.Empty(t, log.String(), "nobody waits for it any more")
+	require.Empty(t, log.String(), "a canceled build is not logged")
 	left, err := os.ReadDir(os.Getenv("TMPDIR"))
 	require.NoError(t, err)
 	require.Empty(t, left)
 }
 
-// alive reports whether a process runs: one that only waits to be buried does not.
+// alive reports whether a process is running. A zombie is not.
 func alive(pid int) bool {
 	if syscall.Kill(pid, 0) != nil {
 		return false

@@ -19,8 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// binary builds the hub's real program, once, where go run would lay it: so it builds the page's
-// program of this checkout. TestMain removes it.
+// binary builds the hub's real program, once, at a path as go run uses, so that the hub builds the page's program from
+// this checkout. TestMain removes it.
 var binary = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(scratch, "go-build1", "b001", "exe", "trivium")
 	out, err := exec.Command("go", "build", "-C", "..", "-o", path, "./cmd/trivium").CombinedOutput()
@@ -30,7 +30,7 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// realHub is the real program, which can end and begin again on the same port.
+// realHub is the real program, which can be stopped and started again on the same port.
 type realHub struct {
 	t      *testing.T
 	binary string
@@ -40,7 +40,7 @@ type realHub struct {
 	log    *journal
 }
 
-// journal is what the program said.
+// journal is the output of the program.
 type journal struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -58,8 +58,7 @@ func (j *journal) String() string {
 	return j.text.String()
 }
 
-// startHub runs one whose tokens are those of a file, until the test ends, and waits until it has
-// built the page's program.
+// startHub runs a hub with a file of tokens until the test ends, and waits until the hub has built the page's program.
 func startHub(t *testing.T, args ...string) *realHub {
 	t.Helper()
 	path, err := binary()
@@ -71,7 +70,7 @@ func startHub(t *testing.T, args ...string) *realHub {
 	return h
 }
 
-// token adds a token to the file, and waits until the hub that runs has seen it.
+// token adds a token to the file, and waits until the running hub accepts it.
 func (h *realHub) token(name string) string {
 	h.t.Helper()
 	out, err := exec.Command(h.binary, "token", name, "--tokens", h.tokens, "--subscribe", ">", "--publish", ">").Output()
@@ -81,7 +80,7 @@ func (h *realHub) token(name string) string {
 	return token
 }
 
-// takes reports that the hub lets the token in.
+// takes reports whether the hub accepts the token.
 func (h *realHub) takes(token string) bool {
 	r, err := http.NewRequest(http.MethodGet, h.URL+"/poll?wait=0", nil)
 	require.NoError(h.t, err)
@@ -109,7 +108,7 @@ func (h *realHub) start(addr string, args ...string) {
 	require.Eventually(h.t, func() bool { return h.build() == "ready" }, patience, 50*time.Millisecond, "%v", h.log)
 }
 
-// build is how the page's program stands.
+// build returns the state of the page's program.
 func (h *realHub) build() string {
 	answer, err := http.Get(h.URL + "/demo/build")
 	if err != nil {
@@ -126,13 +125,20 @@ func (h *realHub) stop() {
 	if h.cmd == nil {
 		return
 	}
-	_ = h.cmd.Process.Signal(syscall.SIGINT)
-	_ = h.cmd.Wait() // its code is for another test
+	h.end(syscall.SIGINT)
+}
+
+// kill ends the program without a drain.
+func (h *realHub) kill() { h.end(syscall.SIGKILL) }
+
+func (h *realHub) end(signal syscall.Signal) {
+	_ = h.cmd.Process.Signal(signal)
+	_ = h.cmd.Wait() // another test checks the exit code
 	h.cmd = nil
 	http.DefaultClient.CloseIdleConnections()
 }
 
-// revoke takes all tokens back.
+// revoke removes all tokens.
 func (h *realHub) revoke() {
 	h.t.Helper()
 	require.NoError(h.t, os.WriteFile(h.tokens, []byte("tokens: []\n"), 0o600))

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,78 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// page is the demo page in a tab.
-type page struct {
-	*tab
-}
-
-// part is the selector of a part of a column, from 1.
-func part(column int, name string) string {
-	return ".road:nth-child(" + strconv.Itoa(column) + ") [data-part=" + name + "]"
-}
-
-// mode waits until a column does something.
-func (p *page) mode(column int, mode string) {
-	p.Helper()
-	p.await("document.querySelector('.road:nth-child(" + strconv.Itoa(column) + ")')?.dataset.mode === '" + mode + "'")
-}
-
-func (p *page) allLive() {
-	p.Helper()
-	for column := 1; column <= 3; column++ {
-		p.mode(column, "live")
-	}
-}
-
-// proved reads the proof line: it is not red, and has nothing lost, doubled or out of order.
-func (p *page) proved() {
-	p.Helper()
-	require.NotEqual(p, "bad", eval[string](p.tab, "document.getElementById('proof').dataset.state"), p.text("#proof"))
-	require.Regexp(p, `^[\d,]+ compared · lost 0 · doubled 0 · out of order 0$`, p.text("#proof-counts"))
-}
-
-// flows waits until the proof says that the columns have the same, and more events than now.
-func (p *page) flows(more int) {
-	p.Helper()
-	p.reaches(p.compared() + more)
-}
-
-// reaches waits until the proof has compared so many events, and that they are the same.
-func (p *page) reaches(events int) {
-	p.Helper()
-	p.await("+document.getElementById('proof-counts').innerText.split(' ')[0].replaceAll(',', '') >= " + strconv.Itoa(events))
-	p.proved()
-	p.contains("#proof-headline", "The three columns have the same events in the same order.")
-}
-
-// atRest waits, with the load off, until no column is behind.
-func (p *page) atRest() {
-	p.Helper()
-	p.await("!document.getElementById('proof-detail').innerText.includes('behind')")
-	p.proved()
-}
-
-func (p *page) compared() int {
-	p.Helper()
-	n, err := strconv.Atoi(strings.ReplaceAll(strings.Fields(p.text("#proof-counts"))[0], ",", ""))
-	require.NoError(p, err)
-	return n
-}
-
-func (p *page) load(rate int) {
-	p.Helper()
-	p.write("#load-rate", strconv.Itoa(rate))
-	p.click("#load-go")
-	p.await("document.getElementById('load-go').innerText === 'Switch the load off'")
-}
-
-func (p *page) unload() {
-	p.Helper()
-	p.click("#load-go")
-	p.await("document.getElementById('load-go').innerText === 'Switch the load on'")
-}
-
-// publish fills the form in, and presses Enter.
+// publish fills in the form and presses Enter.
 func (p *page) publish(topic, data string) {
 	p.Helper()
 	eval[any](p.tab, "document.getElementById('kind-text').click()")
@@ -102,7 +30,7 @@ func (p *page) publish(topic, data string) {
 	p.reaches(before + 1)
 }
 
-// offline has the browser lose the network, or find it again. It lets what is under way be.
+// offline sets whether the browser is offline. Open connections stay open.
 func (p *page) offline(offline bool) {
 	p.Helper()
 	_, err := chromedp.Call(p.ctx, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{
@@ -115,7 +43,7 @@ func (p *page) offline(offline bool) {
 	require.NoError(p, err)
 }
 
-// TestPage drives the page as a person would, and reads the proof line each time.
+// TestPage drives the page as a user would, and reads the banner after each step.
 func TestPage(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a browser takes long")
@@ -123,20 +51,67 @@ func TestPage(t *testing.T) {
 	t.Parallel()
 	browser := startBrowser(t)
 
-	calm := startHub(t)
-	p := &page{tab: openTab(t, browser, calm.URL+"/demo/#token="+calm.token("person"))}
-	p.allLive()
-	require.Equal(t, calm.URL+"/demo/", eval[string](p.tab, "location.href"), "the token is gone from the address")
-
+	hub := startHub(t)
+	p := &page{tab: openTab(t, browser, hub.URL+"/demo/#token="+hub.token("person"))}
+	p.firstView(hub)
 	p.publishes()
+	p.broken()
 	p.disturbed()
-	p.pictures()
-	twoTabs(p, calm)
-	p.calm()
+	twoTabs(p, hub)
+	p.noComplaints()
 	p.snippets()
 }
 
-// TestPageWithoutItsProgram: what is missing is said in words, and what the build said is shown as text.
+// firstView checks that the page starts by itself, and what a visitor sees of it on a phone.
+func (p *page) firstView(hub *realHub) {
+	p.allLive()
+	require.Equal(p, hub.URL+"/demo/", eval[string](p.tab, "location.href"), "the token is removed from the address")
+	p.flows(2)
+	p.pictures("first")
+	p.flows(6)
+	p.level("good")
+	require.Equal(p, "Stop publishing", p.text("#load-go"))
+	for column := 1; column <= 3; column++ {
+		p.contains(part(column, "events"), "espresso")
+		p.contains(part(column, "events"), "price")
+	}
+	require.NotContains(p, p.text("#snippet-curl"), "Bearer person")
+	p.pictures("flowing-5")
+
+	p.size(360, 740)
+	require.LessOrEqual(p, eval[int](p.tab, "document.documentElement.scrollWidth"), 360, "nothing is wider than a phone")
+	require.LessOrEqual(p, eval[float64](p.tab, "document.querySelector('.road:nth-child(3)').getBoundingClientRect().bottom"), 740.0,
+		"the three columns are in the first view of a phone")
+	require.Zero(p, eval[int](p.tab, "document.querySelector('"+part(1, "events")+"').getClientRects().length"))
+	p.click(part(1, "more"))
+	p.await("document.querySelector('" + part(1, "events") + "').getClientRects().length === 1")
+	p.click(part(1, "more"))
+	p.size(1280, 1700)
+	p.unload()
+	p.atRest()
+}
+
+// broken cuts one column with the button, and waits for the result.
+func (p *page) broken() {
+	p.load(100)
+	p.flows(20)
+	p.record()
+	p.click("#break-it")
+	if p.artifacts() {
+		p.mode(1, "broken")
+		p.pictures("broken")
+	}
+	p.await("/missed [\\d,]+, caught up in [\\d.]+ s: lost 0, doubled 0\\.$/.test(document.getElementById('break-text').innerText)")
+	p.level("good")
+	p.pictures("caught-up")
+	require.Contains(p, p.recorded(), "broken")
+	require.Contains(p, p.recorded(), "warn", "the banner is amber while the column is cut")
+	require.NotContains(p, p.recorded(), "bad")
+	p.unload()
+	p.atRest()
+}
+
+// TestPageWithoutItsProgram checks that the page explains why there is no program, and shows the build's output as text.
 func TestPageWithoutItsProgram(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a browser takes long")
@@ -153,7 +128,7 @@ func TestPageWithoutItsProgram(t *testing.T) {
 
 	p := openTab(t, browser, server.URL+"/demo/#token=secret")
 	p.contains("#boot", "is being built")
-	require.NotContains(t, eval[string](p, "location.href"), "secret", "the token does not wait for the program")
+	require.NotContains(t, eval[string](p, "location.href"), "secret", "the token is removed before the program is loaded")
 	build.Store(`{"state":"failed","detail":"app/main.go:1: <b>syntax</b> error"}`)
 	p.contains("#boot", "did not build")
 	p.contains("#boot-detail", "app/main.go:1: <b>syntax</b> error")
@@ -188,20 +163,29 @@ func (p *page) publishes() {
 	p.contains("#topic-fault", "no token of a topic is empty")
 	eval[any](p.tab, "document.getElementById('kind-json').click()")
 	p.write("#topic", "demo.x")
-	p.contains("#data-fault", "this is no JSON")
+	p.contains("#data-fault", "not valid JSON")
 	p.write("#data", `{"x": 1}`)
 	p.await("document.getElementById('data-fault').innerText === '' && document.getElementById('data').ariaInvalid === 'false'")
+	published := p.compared()
 	p.click("#publish-go")
-	p.reaches(2)
-	p.click("[form=publish]") // the button beside the load, of the same event
-	p.reaches(3)
+	p.reaches(published + 1)
+
+	p.write("#load-topic", "demo.beside")
+	p.click("#one-go")
+	p.reaches(published + 2)
+	p.contains(part(1, "events"), "demo.beside")
+	p.contains("#load-status", "published ")
+	p.write("#load-topic", "demo..x")
+	p.click("#one-go")
+	p.contains("#load-fault", "no token of a topic is empty")
+	p.write("#load-topic", "demo.shop")
 
 	p.write("#load-rate", "0")
 	p.click("#load-go")
-	p.contains("#load-rate-fault", "a number from 1 to 1000 is expected")
+	p.contains("#load-rate-fault", "must be a number from 1 to 1000")
 	require.Equal(p, "true", eval[string](p.tab, "document.getElementById('load-rate').ariaInvalid"))
 	require.NotEqual(p, "true", eval[any](p.tab, "document.getElementById('load-topic').ariaInvalid"))
-	require.Equal(p, "Switch the load on", p.text("#load-go"))
+	require.Equal(p, "Start publishing", p.text("#load-go"))
 }
 
 func (p *page) disturbed() {
@@ -215,21 +199,23 @@ func (p *page) disturbed() {
 
 	p.click(part(2, "stall"))
 	p.mode(2, "stalled")
-	p.contains("#proof-detail", "column 2 is behind by ")
-	p.proved()
+	p.await("/column 2 is stalled, [\\d,]+ behind/.test(document.getElementById('proof-headline').innerText)")
+	p.level("warn")
+	p.identical()
 	p.click(part(2, "stall"))
 	p.mode(2, "live")
 	p.flows(50)
 
 	p.click(part(3, "toggle"))
 	p.mode(3, "off")
-	p.contains("#proof-detail", "column 3 is behind by ")
+	p.await("/column 3 is disconnected, [\\d,]+ behind/.test(document.getElementById('proof-headline').innerText)")
+	p.level("warn")
 	require.Equal(p, "Resume", p.text(part(3, "toggle")))
 	p.click(part(3, "toggle"))
 	p.allLive()
 	p.flows(50)
 
-	require.True(p, eval[bool](p.tab, "document.querySelector('"+part(1, "use")+" [value=sse]').disabled"), "two are held already")
+	require.True(p, eval[bool](p.tab, "document.querySelector('"+part(1, "use")+" [value=sse]').disabled"), "two columns hold a connection already")
 	for _, use := range []string{"eventsource", "websocket", "longpoll", "sse"} {
 		p.choose(part(2, "use"), use)
 		p.mode(2, "live")
@@ -243,12 +229,12 @@ func (p *page) disturbed() {
 	p.choose(part(3, "use"), "longpoll")
 	p.allLive()
 
-	p.write("#load-rate", "1000")
+	p.load(1000)
 	p.flows(1500)
+	p.pictures("flowing-1000")
 	require.Equal(p, 50, eval[int](p.tab, "document.querySelectorAll('"+part(1, "events")+" li').length"), "the list is bounded")
 	p.unload()
 	p.atRest()
-	require.Contains(p, p.text("#proof-detail"), "all three are level")
 }
 
 func (p *page) snippets() {
@@ -258,24 +244,29 @@ func (p *page) snippets() {
 	for _, name := range []string{"eventsource", "websocket", "polling"} {
 		eval[any](p.tab, "void (async () => {"+p.text("#snippet-"+name)+"})()")
 	}
-	// Each begins with the next event, once it is connected, and tells the console.
+	// Each program starts with the next event once it is connected, and logs it to the console.
 	const about = "copied programs read this"
-	for end := time.Now().Add(patience / 4); strings.Count(p.said(), about) < 3; {
-		require.True(p, time.Now().Before(end), "%d of 3 tell", strings.Count(p.said(), about))
+	for end := time.Now().Add(patience / 4); strings.Count(p.consoleText(), about) < 3; {
+		require.True(p, time.Now().Before(end), "%d of 3 programs received an event", strings.Count(p.consoleText(), about))
 		p.publish("demo.snippet", about)
 	}
 	p.click("#reveal")
 	p.click("[data-copy=websocket]")
 	p.await("document.getElementById('copied').innerText !== ''")
+	p.click("[data-copy=curl]")
+	p.await("document.querySelector('[data-copy=curl]').innerText !== 'Copy'")
+	require.Contains(p, p.text("#snippet-curl"), "curl -N http://127.0.0.1:")
+	require.Contains(p, p.text("#snippet-curl"), "/sse -H 'Authorization: Bearer ")
 }
 
-// twoTabs: a second tab is opened over the first, which lets go what it holds; then a third beside it,
-// in a window of its own.
+// twoTabs opens a second tab over the first, which then releases its connections, and a third tab in a window of its
+// own.
 func twoTabs(first *page, hub *realHub) {
 	address := hub.URL + "/demo/#token=" + hub.token("second")
 	over := &page{tab: openTab(first.T, first.ctx, address, chromedp.WithNewWindow(false))}
 	over.allLive()
-	first.mode(1, "live") // a WebSocket is none of the six connections
+	over.unload()
+	first.mode(1, "live") // a WebSocket is not one of the six connections
 	first.mode(2, "hidden")
 	first.mode(3, "hidden")
 	seen := first.compared()
@@ -303,26 +294,8 @@ func twoTabs(first *page, hub *realHub) {
 	}
 	for _, p := range []*page{first, beside} {
 		p.atRest()
-		p.calm()
+		p.noComplaints()
 	}
 	over.close()
-	beside.close() // its connections are some of the browser's six, and others will be needed
-}
-
-func (p *page) pictures() {
-	p.load(40)
-	p.flows(60)
-	eval[any](p.tab, "scrollTo(0, 0)")
-	for _, theme := range []string{"light", "dark"} {
-		p.theme(theme)
-		time.Sleep(300 * time.Millisecond)
-		p.shot(theme + ".png")
-	}
-	p.theme("light")
-	p.size(360, 2400)
-	time.Sleep(300 * time.Millisecond)
-	require.LessOrEqual(p, eval[int](p.tab, "document.documentElement.scrollWidth"), 360, "nothing is wider than a phone")
-	p.shot("narrow.png")
-	p.size(1280, 1700)
-	p.unload()
+	beside.close() // it holds two of the browser's six connections
 }

@@ -51,22 +51,22 @@ func startBrowser(t *testing.T) context.Context {
 	return ctx
 }
 
-// lifetime bounds a tab's, which has many waits in it: on a busy machine all of a scenario takes
-// longer than any wait of it may.
+// lifetime bounds how long a tab stays open. A scenario has many waits, and on a busy machine it takes longer than any
+// one of them may.
 const lifetime = 20 * time.Minute
 
-// tab is a page as a person has it before them.
+// tab is a tab of the browser.
 type tab struct {
 	*testing.T
 	ctx   context.Context
 	close func()
-	done  chan struct{} // nothing is written to the console any more
+	done  chan struct{} // closed when console is complete
 
 	mu      sync.Mutex
 	console []chromedp.ConsoleMessage
 }
 
-// openTab opens one in a window of its own, so that it is visible; with options it may be otherwise.
+// openTab opens a tab, in a window of its own unless options say otherwise, so that it is visible.
 func openTab(t *testing.T, browser context.Context, address string, options ...chromedp.ContextOption) *tab {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(browser, lifetime)
@@ -106,8 +106,8 @@ func (b *tab) size(width, height int64) {
 	b.do(chromedp.EmulateViewport(width, height))
 }
 
-// said gives what was written to the console, by a line each.
-func (b *tab) said() string {
+// consoleText returns the messages of the console, one per line.
+func (b *tab) consoleText() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var lines strings.Builder
@@ -117,19 +117,19 @@ func (b *tab) said() string {
 	return lines.String()
 }
 
-// noFault: whatever happened, the page's program neither panicked nor did what its policy forbids.
+// noFault checks that the page's program did not panic, and did nothing that its policy forbids.
 func (b *tab) noFault() {
 	b.Helper()
-	said := b.said()
+	console := b.consoleText()
 	for _, fault := range []string{"exception ", "Content Security Policy", "panic:", "fatal error:", "goroutine "} {
-		assert.NotContains(b, said, fault)
+		assert.NotContains(b, console, fault)
 	}
 }
 
-// calm: nothing at all was complained of.
-func (b *tab) calm() {
+// noComplaints checks that the console has no error and no warning.
+func (b *tab) noComplaints() {
 	b.Helper()
-	require.NotRegexp(b, complaints, b.said())
+	require.NotRegexp(b, complaints, b.consoleText())
 }
 
 var complaints = regexp.MustCompile(`(?m)^(error|warning|exception) .*`)
@@ -141,7 +141,7 @@ func eval[T any](b *tab, expression string) T {
 	return value
 }
 
-// text is what is visible of a node.
+// text returns the visible text of a node.
 func (b *tab) text(selector string) string {
 	b.Helper()
 	text := eval[string](b, "document.querySelector("+strconv.Quote(selector)+").innerText")
@@ -154,7 +154,7 @@ func (b *tab) await(expression string) {
 	for end := time.Now().Add(patience / 2); !eval[bool](b, expression); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			b.shot("failed.png")
-			require.FailNow(b, "never came: "+expression, "%s", b.text("body")+b.said())
+			require.FailNow(b, "still not true: "+expression, "%s", b.text("body")+b.consoleText())
 		}
 	}
 }
@@ -165,14 +165,14 @@ func (b *tab) contains(selector, text string) {
 	b.await("document.querySelector(" + strconv.Quote(selector) + ").innerText.replaceAll('\\u00a0', ' ').includes(" + strconv.Quote(text) + ")")
 }
 
-// click presses a button with the mouse, as soon as it can be.
+// click clicks a button with the mouse, once it is enabled.
 func (b *tab) click(selector string) {
 	b.Helper()
 	b.await("!document.querySelector(" + strconv.Quote(selector) + ").disabled")
 	b.do(chromedp.ScrollIntoView(selector), chromedp.Click(selector))
 }
 
-// write replaces what is in a field.
+// write replaces the text of a field.
 func (b *tab) write(selector, text string) {
 	b.Helper()
 	b.do(chromedp.ScrollIntoView(selector), chromedp.Focus(selector))
@@ -180,7 +180,7 @@ func (b *tab) write(selector, text string) {
 	b.do(chromedp.SendKeys(selector, text))
 }
 
-// choose takes an option of a list.
+// choose selects an option of a list.
 func (b *tab) choose(selector, value string) {
 	b.Helper()
 	q := strconv.Quote(selector)
@@ -188,7 +188,7 @@ func (b *tab) choose(selector, value string) {
 	eval[any](b, "(() => { const s = document.querySelector("+q+"); s.value = "+strconv.Quote(value)+"; s.dispatchEvent(new Event('change', {bubbles: true})); })()")
 }
 
-// shot keeps a picture where TRIVIUM_ARTIFACTS says.
+// shot writes a picture into the directory TRIVIUM_ARTIFACTS.
 func (b *tab) shot(name string) {
 	b.Helper()
 	directory := os.Getenv("TRIVIUM_ARTIFACTS")

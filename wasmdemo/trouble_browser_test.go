@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPageInTrouble takes the network, the hub and the token away.
+// TestPageInTrouble checks the page without a token, without network, without hub, and after the token was revoked.
 func TestPageInTrouble(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a browser takes long")
@@ -23,15 +23,15 @@ func TestPageInTrouble(t *testing.T) {
 	p.ended(hub)
 }
 
-// asked: without a token the page says that one is needed, and what is wrong with another; in its
-// address too, where one that no header can carry is not taken for a hub that cannot be reached.
+// asked checks that the page asks for a token if it has none, and explains what is wrong with an invalid one, also with
+// one in its address that no header can carry.
 func (p *page) asked(hub *realHub) {
-	p.contains("#access-why", "That is no token")
+	p.contains("#access-why", "This is not a token")
 	p.do(chromedp.Navigate("about:blank"), chromedp.Navigate(hub.URL+"/demo/"))
 	p.await("document.getElementById('access')?.hidden === false")
 	require.Contains(p, p.text("#access-why"), "401 Token missing")
 	p.token("a b")
-	p.contains("#access-why", "That is no token")
+	p.contains("#access-why", "This is not a token")
 	p.token("no.such.token")
 	p.contains("#access-why", "401 Token refused")
 	p.token(hub.token("typed"))
@@ -40,7 +40,7 @@ func (p *page) asked(hub *realHub) {
 	p.flows(20)
 }
 
-// token is typed into the field that asks for one.
+// token enters a token into the field.
 func (p *page) token(token string) {
 	p.Helper()
 	p.write("#access-token", token)
@@ -54,19 +54,28 @@ func (p *page) disconnected() {
 	p.click(part(3, "cut"))
 	p.mode(2, "waiting")
 	p.mode(3, "waiting")
-	p.await(`/^Waiting [\d.]+ s: ./.test(document.querySelector("` + part(2, "state") + `").innerText.replaceAll("\u00a0", " "))`) // again and again
+	p.await(`/^Waiting [\d.]+ s: ./.test(document.querySelector("` + part(2, "state") + `").innerText.replaceAll("\u00a0", " "))`)
 	p.contains("#trouble", "This browser is offline.")
-	p.proved()
+	p.level("warn")
+	p.identical()
 	p.offline(false)
 	p.await("document.getElementById('trouble').hidden")
 	p.allLive()
 	p.flows(20)
 }
 
+// restarted kills the hub, and starts it again.
 func (p *page) restarted(hub *realHub) {
-	hub.stop()
-	p.await("[...document.querySelectorAll('.road')].every((r) => ['waiting', 'connecting'].includes(r.dataset.mode))")
-	p.proved()
+	p.choose(part(2, "use"), "eventsource")
+	p.allLive()
+	p.flows(20)
+	hub.kill()
+	p.await(modes + ".every((mode) => ['waiting', 'connecting'].includes(mode))")
+	p.level("bad")
+	p.contains("#proof-headline", "The hub does not answer.")
+	p.identical()
+	p.nothingGreen()
+	p.pictures("hub-dead")
 	hub.start(strings.TrimPrefix(hub.URL, "http://"))
 	p.allLive()
 	p.contains("#proof-detail", "column 3 was told of 1 gap")
@@ -80,11 +89,13 @@ func (p *page) ended(hub *realHub) {
 	for column := 1; column <= 3; column++ {
 		p.contains(part(column, "state"), "Ended: 401")
 	}
+	p.level("bad")
+	p.nothingGreen()
 	p.contains("#load-trouble", "401")
 	p.token(hub.token("fresh"))
 	p.allLive()
 	p.load(100)
 	p.flows(20)
 	p.unload()
-	p.atRest()
+	p.identical()
 }

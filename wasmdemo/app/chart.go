@@ -10,16 +10,16 @@ import (
 )
 
 const (
-	chartStill = time.Second     // between two pictures for who wants less motion
-	chartSaid  = 5 * time.Second // between two descriptions
-	scaleRoom  = 42              // CSS pixels left of the bars
+	chartStill    = time.Second     // between two drawings, if the user prefers less motion
+	describeEvery = 5 * time.Second // between two text descriptions
+	scaleRoom     = 42              // CSS pixels left of the bars
 )
 
-// lines names where the scale's decades begin, and the last ends.
+// lines are the labels of the decades of the scale.
 var lines = []string{"1 ms", "10 ms", "100 ms", "1 s", "10 s", "100 s"}
 
-// chart is the moving picture of a column's latency: a bar for each quarter of a second from the
-// shortest to the longest, on a logarithmic scale.
+// chart draws a column's latency: for each quarter of a second a bar from the shortest to the longest latency, on a
+// logarithmic scale.
 type chart struct {
 	root, canvas, context js.Value
 	label                 *attribute
@@ -28,7 +28,7 @@ type chart struct {
 
 	bars              [board.ChartSlots]board.Bar
 	scale             board.Scale
-	drawn, said       time.Time
+	drawn, described  time.Time
 	width, height     float64 // CSS pixels
 	ratio             float64
 	wasDark           bool
@@ -45,8 +45,8 @@ func newChart(root, canvas js.Value) *chart {
 }
 
 func (c *chart) draw(now time.Time, f *board.Figures, scale board.Scale) {
-	if now.Sub(c.said) >= chartSaid {
-		c.said = now
+	if now.Sub(c.described) >= describeEvery {
+		c.described = now
 		c.label.set(describe(f))
 	}
 	resized := c.fit()
@@ -67,8 +67,7 @@ func describe(f *board.Figures) string {
 	return "Latency of the last half minute: median " + board.Span(f.Median) + ", 99 of 100 within " + board.Span(f.P99) + "."
 }
 
-// fit makes the canvas as sharp as the screen, and takes the theme's colours. It reports whether
-// anything is different.
+// fit adjusts the canvas to the screen's resolution and the theme's colors. It reports whether anything has changed.
 func (c *chart) fit() bool {
 	width, height := c.canvas.Get("clientWidth").Float(), c.canvas.Get("clientHeight").Float()
 	ratio := window.Get("devicePixelRatio").Float()

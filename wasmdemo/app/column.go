@@ -3,6 +3,8 @@
 package main
 
 import (
+	"errors"
+	"strconv"
 	"syscall/js"
 	"time"
 
@@ -25,31 +27,32 @@ var transports = []struct {
 	{"longpoll", client.LongPoll},
 }
 
-// column is one on the page.
+// column is a column on the page.
 type column struct {
 	page  *page
 	index int
 	conn  *board.Connection
 	use   client.Transport
-	asked bool // that its client has ended has been dealt with
+	asked bool // the page has asked for a token since the client ended
 
 	choice                                js.Value
 	mode                                  *attribute
 	measure                               *property
 	state, count, rate, median, p99, last *property
 	toggle, stall                         *property
+	root, more                            *attribute
 	cutOff, stallOff                      *flag
 	options                               []*flag
 	rows                                  *rows
 	chart                                 *chart
 }
 
-func newColumn(p *page, index int, road *board.Connection) *column {
+func newColumn(p *page, index int, conn *board.Connection) *column {
 	root := byID("road").Get("content").Get("firstElementChild").Call("cloneNode", true)
 	part := func(name string) js.Value { return root.Call("querySelector", `[data-part="`+name+`"]`) }
 	byID("roads").Call("append", root)
 	c := &column{
-		page: p, index: index, conn: road, use: road.Status(time.Now()).Use,
+		page: p, index: index, conn: conn, use: conn.Status(time.Now()).Use,
 		choice: part("use"), mode: &attribute{node: root, name: "data-mode"},
 		state: textOf(part("state")), count: textOf(part("count")), rate: textOf(part("rate")),
 		median: textOf(part("median")), measure: textOf(part("measure")), p99: textOf(part("p99")), last: textOf(part("last")),
@@ -57,13 +60,13 @@ func newColumn(p *page, index int, road *board.Connection) *column {
 		cutOff: &flag{node: part("cut"), name: "disabled"}, stallOff: &flag{node: part("stall"), name: "disabled"},
 		rows: &rows{list: part("events")}, chart: newChart(root, part("chart")),
 	}
-	textOf(part("number")).set(number(index))
-	name := "column " + number(index)
-	root.Call("setAttribute", "aria-label", "Column "+number(index))
+	textOf(part("number")).set(board.ColumnNumber(index))
+	name := "column " + board.ColumnNumber(index)
+	root.Call("setAttribute", "aria-label", "Column "+board.ColumnNumber(index))
 	c.choice.Call("setAttribute", "aria-label", "Transport of "+name)
 	part("events").Call("setAttribute", "aria-label", "Newest events of "+name)
 	heading := root.Call("querySelector", "h2")
-	heading.Set("id", "column-"+number(index))
+	heading.Set("id", "column-"+board.ColumnNumber(index))
 	for _, button := range []string{"toggle", "cut", "stall"} {
 		part(button).Call("setAttribute", "aria-describedby", heading.Get("id"))
 	}
@@ -75,12 +78,22 @@ func newColumn(p *page, index int, road *board.Connection) *column {
 	}
 	p.queue.on(c.choice, "change", c.chosen)
 	p.queue.on(part("toggle"), "click", c.toggled)
-	p.queue.on(part("cut"), "click", road.Cut)
+	p.queue.on(part("cut"), "click", conn.Cut)
 	p.queue.on(part("stall"), "click", c.stalled)
+	c.root, c.more = &attribute{node: root, name: "data-open"}, &attribute{node: part("more"), name: "aria-expanded"}
+	part("more").Call("setAttribute", "aria-label", "Details of "+name)
+	p.queue.on(part("more"), "click", func() { c.open(c.root.shown != "true") })
 	return c
 }
 
-// chosen continues over another transport, at the cursor.
+// open shows or hides the column's details. Only a narrow page hides them.
+func (c *column) open(open bool) {
+	value := strconv.FormatBool(open)
+	c.root.set(value)
+	c.more.set(value)
+}
+
+// chosen changes the transport; the connection resumes at its cursor.
 func (c *column) chosen() {
 	value := c.choice.Get("value").String()
 	for _, t := range transports {
@@ -96,7 +109,7 @@ func (c *column) toggled() {
 	case c.conn.Status(time.Now()).On:
 		c.conn.Disconnect()
 	case !c.page.started:
-		c.page.begin()
+		c.page.startOver()
 	default:
 		c.conn.Connect()
 	}
@@ -110,9 +123,16 @@ func (c *column) stalled() {
 	}
 }
 
-// draw shows what has changed; held is how many columns hold a connection, or would.
-func (c *column) draw(now time.Time, tally board.Tally, f *board.Figures, scale board.Scale, held int) board.ConnectionStatus {
-	status := c.conn.Status(now)
+// askForToken asks for a token, once, if the hub has ended the connection because of its token.
+func (c *column) askForToken(end error) {
+	if final, ok := errors.AsType[*client.FinalError](end); ok && (final.Status == 401 || final.Status == 403) && !c.asked {
+		c.page.askForToken("Column " + board.ColumnNumber(c.index) + " was ended by the hub: " + board.Reason(end) + ".")
+	}
+	c.asked = end != nil
+}
+
+// draw shows what has changed. held is the number of columns whose transport holds one of the browser's connections.
+func (c *column) draw(now time.Time, status board.ConnectionStatus, got uint64, f *board.Figures, scale board.Scale, held int) {
 	c.mode.set(string(status.Mode))
 	c.state.set(status.Text)
 	switch {
@@ -134,7 +154,7 @@ func (c *column) draw(now time.Time, tally board.Tally, f *board.Figures, scale 
 		c.options[i].set(board.Held(t.use) && !board.Held(c.use) && held >= maxHeld)
 	}
 
-	c.count.set(board.Count(tally.Got))
+	c.count.set(board.Count(got))
 	c.rate.set(board.PerSecond(f.Rate))
 	c.measure.set(f.Clock)
 	if f.Measured {
@@ -149,16 +169,22 @@ func (c *column) draw(now time.Time, tally board.Tally, f *board.Figures, scale 
 	} else {
 		c.last.set("–")
 	}
-	c.rows.draw(c.page.board, c.index, f.Rows)
+	c.rows.draw(now, c.page.board, c.index, f.Rows)
 	c.chart.draw(now, f, scale)
-	return status
 }
 
-// rows is the list of the newest events. Its nodes are reused, which keeps it cheap at any rate.
+// Above manyRows new rows at a time, which no person can read, the list is drawn only every listEvery.
+const (
+	manyRows  = 10
+	listEvery = 500 * time.Millisecond
+)
+
+// rows is the list of the newest events. Its nodes are reused.
 type rows struct {
 	list  js.Value
 	items []*row // newest first
 	shown uint64 // rows so far
+	drawn time.Time
 }
 
 type row struct {
@@ -185,14 +211,15 @@ func newRow() *row {
 	}
 }
 
-func (r *rows) draw(b *board.Board, column int, total uint64) {
-	if total < r.shown { // begun anew
+func (r *rows) draw(now time.Time, b *board.Board, column int, total uint64) {
+	if total < r.shown { // the page started over
 		r.shown, r.items = 0, nil
 		r.list.Call("replaceChildren")
 	}
-	if total == r.shown {
+	if total == r.shown || total > r.shown+manyRows && now.Sub(r.drawn) < listEvery {
 		return
 	}
+	r.drawn = now
 	for _, shown := range b.RowsAfter(column, r.shown) {
 		var next *row
 		if len(r.items) < board.MaxRows {
@@ -213,7 +240,7 @@ func (r *row) draw(shown board.Row) {
 	if shown.Gap != "" {
 		r.class.set("gap")
 		r.time.set("")
-		r.topic.set("gap told")
+		r.topic.set("gap")
 		r.tag.set("")
 		r.data.set(shown.Gap)
 		return

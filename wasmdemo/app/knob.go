@@ -11,7 +11,7 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo/app/internal/board"
 )
 
-// knobScale is how many steps of the slider are a decade.
+// knobScale is the number of steps of the slider per decade.
 const knobScale = 20
 
 // loadKnob is the load's rate and switch.
@@ -50,18 +50,18 @@ func newLoadKnob(p *page) *loadKnob {
 	return k
 }
 
-// wanted is the rate, and whether it is one.
+// wanted returns the rate in the field, and reports whether it is valid.
 func (k *loadKnob) wanted() (float64, bool) {
 	rate, err := strconv.ParseFloat(k.rate.value(), 64)
 	return rate, err == nil && rate >= 1 && rate <= board.MaxRate
 }
 
-// changed sets the load to what is in the fields, and reports whether that can be sent.
+// changed sets the load to the values of the fields, and reports whether they are valid.
 func (k *loadKnob) changed() bool {
 	rate, ok := k.wanted()
 	rateFault := ""
 	if !ok {
-		rateFault = "events a second: a number from 1 to 1000 is expected"
+		rateFault = "events a second: must be a number from 1 to 1000"
 	}
 	_, _, topicFault := board.Form{Topic: k.topic.value(), Data: "0"}.Event()
 	k.rate.show(rateFault)
@@ -73,26 +73,33 @@ func (k *loadKnob) changed() bool {
 	return true
 }
 
+// start switches the load on.
+func (k *loadKnob) start() {
+	if k.changed() {
+		k.page.load.Set(func(w *board.LoadWant) { w.On = true })
+	}
+}
+
+// publishOne publishes one event to the topic in the field.
+func (k *loadKnob) publishOne() {
+	if k.changed() {
+		k.page.load.PublishOne()
+	}
+}
+
 func (k *loadKnob) draw(now time.Time) {
 	s := k.page.load.Status(now)
 	if s.On {
-		k.label.set("Switch the load off")
+		k.label.set("Stop publishing")
 	} else {
-		k.label.set("Switch the load on")
+		k.label.set("Start publishing")
 	}
-	text := "It is sent from this page, as arrays of at most 1000, and pauses while the tab is hidden."
-	if s.On || s.Accepted > 0 {
-		text = board.Count(s.Accepted) + " accepted, " + board.PerSecond(s.Actual) + " a second"
-	}
-	if s.Repeats > 0 {
-		text += " · " + board.Plural(s.Repeats, "array", "arrays") + " sent again"
-	}
-	if s.Dropped > 0 {
-		text += " · " + board.Count(s.Dropped) + " not sent: the hub takes fewer"
-	}
-	k.status.set(text)
+	k.status.set(s.Text())
 	trouble := ""
-	if s.Trouble != "" {
+	switch {
+	case s.Forbidden:
+		trouble = "The hub refuses to publish: " + s.Trouble + ". The page still shows the events of others."
+	case s.Trouble != "":
 		trouble = "Not accepted: " + s.Trouble + "."
 	}
 	k.trouble.set(trouble)

@@ -1,12 +1,12 @@
 //go:build js
 
-// Command app is the program of the demo page. It shows one hub's events as they arrive over three transports
-// side by side, and whether the columns agree. It fills static/index.html.
+// Command app is the program of the demo page. It publishes sample events, shows one hub's events as they arrive over
+// three transports side by side, and compares the columns. It fills static/index.html.
 //
-// Only the main goroutine accesses the page: it runs what callbacks have queued, and draws changes a few times
-// per second in an animation frame. Each column's connection and the load have a goroutine; they share a board
-// with the page, which has its own mutex. Other slow work, such as publishing, runs in a goroutine that queues
-// its result. The program ends with the page.
+// Only the main goroutine accesses the page: it runs the functions that callbacks have queued, and draws all changes
+// together in an animation frame, a few times per second. Each column's connection and the load have a goroutine;
+// they share a board with the page, which has its own mutex. Other slow work, such as publishing an event of the
+// form, runs in a goroutine that queues its result. The program ends with the page.
 package main
 
 import (
@@ -37,8 +37,10 @@ type page struct {
 	hub     *board.Hub
 	load    *board.Load
 	columns [board.Columns]*column
+	cut     *board.Break
 
 	proof     *proofView
+	breaking  *breakView
 	publish   *publishForm
 	knob      *loadKnob
 	snippets  *snippetView
@@ -46,10 +48,11 @@ type page struct {
 
 	trouble   *property
 	noTrouble *flag
-	hindrance string // what keeps the page from beginning, "" if nothing does
+	hindrance string // why the page cannot start; "" if it can
 	why       *property
 	started   bool               // the columns have a common start
-	stop      context.CancelFunc // of the newest beginning
+	published bool               // the load has been started once
+	stop      context.CancelFunc // of the newest call of starting
 	running   sync.WaitGroup     // the goroutines that the page has started; they end with it
 }
 
@@ -58,12 +61,16 @@ func newPage(ctx context.Context) *page {
 	platform := client.NewPlatform()
 	p.hub = &board.Hub{Platform: platform, URL: hubURL(), Token: p.access.get}
 	p.load = board.NewLoad(p.hub, p.board, clock)
+	conns := new([board.Columns]*board.Connection)
 	for c, use := range []client.Transport{client.WebSocket, client.SSE, client.LongPoll} {
-		p.columns[c] = newColumn(p, c, board.NewConnection(board.ConnectionConfig{
+		conns[c] = board.NewConnection(board.ConnectionConfig{
 			Column: c, Board: p.board, Platform: platform, URL: p.hub.URL, Token: p.access.get, Clock: clock, Use: use,
-		}))
+		})
+		p.columns[c] = newColumn(p, c, conns[c])
 	}
+	p.cut = board.NewBreak(p.board, conns)
 	p.proof = newProofView()
+	p.breaking = newBreakView(p)
 	p.publish = newPublishForm(p)
 	p.knob = newLoadKnob(p)
 	p.snippets = newSnippetView(p)

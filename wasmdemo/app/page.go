@@ -14,9 +14,13 @@ import (
 )
 
 const (
-	drawEvery  = 100 * time.Millisecond // nobody reads faster
-	beginTimes = 15 * time.Second       // for the hub's answer
-	beginRetry = 2 * time.Second
+	// drawEvery is the least time between two drawings. drawShare times the duration of a drawing is the least
+	// time after it, so that drawing leaves most of the page's only thread to the events.
+	drawEvery = 100 * time.Millisecond
+	drawShare = 4
+
+	startTimeout = 15 * time.Second // for the hub's answer
+	startRetry   = 2 * time.Second
 )
 
 // listen connects the page's buttons and events.
@@ -30,7 +34,9 @@ func (p *page) listen() {
 			c.conn.Disconnect()
 		}
 	})
-	p.queue.on(byID("start-over"), "click", p.begin)
+	p.queue.on(byID("start-over"), "click", p.startOver)
+	p.queue.on(byID("break-it"), "click", func() { p.cut.Start(time.Now()) })
+	p.queue.on(byID("one-go"), "click", p.knob.publishOne)
 	p.queue.on(byID("access-form"), "submit", func() {
 		field := byID("access-token")
 		p.useToken(field.Get("value").String())
@@ -50,28 +56,25 @@ func (p *page) run() {
 	if token := p.handover(); token != "" {
 		p.useToken(token)
 	} else {
-		p.begin()
+		p.startOver()
 	}
 
-	frames := make(chan struct{}, 1) // one at a time is asked for
+	frames := make(chan struct{}, 1) // at most one frame is requested
 	frame := js.FuncOf(func(js.Value, []js.Value) any {
 		frames <- struct{}{}
 		return nil
 	})
-	var drawn time.Time
+	next := time.NewTimer(0)
 	for {
-		window.Call("requestAnimationFrame", frame)
-		for asked := true; asked; {
-			select {
-			case do := <-p.queue:
-				do()
-			case <-frames:
-				asked = false
-			}
-		}
-		if now := time.Now(); now.Sub(drawn) >= drawEvery {
-			drawn = now
+		select {
+		case do := <-p.queue:
+			do()
+		case <-next.C:
+			window.Call("requestAnimationFrame", frame)
+		case <-frames:
+			now := time.Now()
 			p.draw(now)
+			next.Reset(max(drawEvery, drawShare*time.Since(now)))
 		}
 	}
 }
@@ -92,7 +95,7 @@ func (p *page) takeHandover() {
 // useToken continues with another token.
 func (p *page) useToken(token string) {
 	if !board.ValidToken(token) {
-		p.askForToken("That is no token: tokens are made of letters, digits and - . _ ~")
+		p.askForToken("This is not a token: a token consists of letters, digits and - . _ ~")
 		return
 	}
 	p.access.set(token)
@@ -100,7 +103,7 @@ func (p *page) useToken(token string) {
 	p.why.set("")
 	p.snippets.draw()
 	if !p.started {
-		p.begin()
+		p.startOver()
 		return
 	}
 	p.connectAll()
@@ -112,20 +115,21 @@ func (p *page) askForToken(why string) {
 	section := byID("access")
 	if section.Get("hidden").Bool() {
 		section.Set("hidden", false)
-		if document.Get("activeElement").Equal(document.Get("body")) { // nobody is at work elsewhere
+		if document.Get("activeElement").Equal(document.Get("body")) { // no other field has the focus
 			byID("access-token").Call("focus")
 		}
 	}
 }
 
-// begin starts over: it asks the hub for its newest position, and connects all columns there. Until then no
+// startOver asks the hub for its newest position, and connects all columns there. Until then no
 // column connects, so that no earlier event is compared.
-func (p *page) begin() {
+func (p *page) startOver() {
 	p.stop()
+	p.cut.Stop()
 	p.started = false
 	var ctx context.Context
 	ctx, p.stop = context.WithCancel(p.ctx)
-	p.running.Go(func() { p.beginning(ctx) })
+	p.running.Go(func() { p.starting(ctx) })
 }
 
 // do queues work that is skipped once ctx has ended.
@@ -137,12 +141,12 @@ func (p *page) do(ctx context.Context, what func()) {
 	}
 }
 
-func (p *page) beginning(ctx context.Context) {
+func (p *page) starting(ctx context.Context) {
 	for _, c := range p.columns {
 		c.conn.Rest(ctx)
 	}
 	for ctx.Err() == nil {
-		try, cancel := context.WithTimeout(ctx, beginTimes)
+		try, cancel := context.WithTimeout(ctx, startTimeout)
 		at, err := p.hub.Newest(try)
 		cancel()
 		if err == nil {
@@ -150,13 +154,13 @@ func (p *page) beginning(ctx context.Context) {
 			return
 		}
 		again := !refused(err)
-		p.do(ctx, func() { p.couldNotBegin(err, again) })
+		p.do(ctx, func() { p.couldNotStart(err, again) })
 		if !again {
 			return
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(beginRetry):
+		case <-time.After(startRetry):
 		}
 	}
 }
@@ -169,6 +173,10 @@ func (p *page) start(at hub.Cursor) {
 	for _, c := range p.columns {
 		c.conn.Begin(at.String())
 	}
+	if !p.published {
+		p.published = true
+		p.knob.start()
+	}
 }
 
 // refused reports whether the hub rejected the token.
@@ -177,13 +185,13 @@ func refused(err error) bool {
 	return ok && (problem.Status == 401 || problem.Status == 403)
 }
 
-func (p *page) couldNotBegin(err error, again bool) {
+func (p *page) couldNotStart(err error, again bool) {
 	if !again {
 		p.setHindrance("")
 		p.askForToken(board.Reason(err) + ".")
 		return
 	}
-	p.setHindrance("The hub cannot be reached, it is tried again every two seconds: " + board.Reason(err) + ".")
+	p.setHindrance("The hub cannot be reached. The page tries again every two seconds. The last error: " + board.Reason(err) + ".")
 }
 
 // setHindrance shows what keeps the page from starting; "" hides it.
@@ -197,7 +205,7 @@ func (p *page) setHindrance(hindrance string) {
 func (p *page) drawTrouble() {
 	trouble := p.hindrance
 	if !window.Get("navigator").Get("onLine").Bool() {
-		trouble = "This browser is offline. Once it is back, the columns go on where they stood."
+		trouble = "This browser is offline. When it is online again, the columns resume at their cursors."
 	}
 	p.trouble.set(trouble)
 	p.noTrouble.set(trouble == "")
@@ -205,7 +213,7 @@ func (p *page) drawTrouble() {
 
 func (p *page) connectAll() {
 	if !p.started {
-		p.begin()
+		p.startOver()
 		return
 	}
 	for _, c := range p.columns {
@@ -225,30 +233,28 @@ func (p *page) visibility() {
 
 // draw shows what has changed.
 func (p *page) draw(now time.Time) {
+	cut := p.cut.Step(now)
 	for _, c := range p.columns {
 		c.conn.SyncPosition()
 	}
-	report := p.board.Report()
-	p.proof.draw(p, report)
+	report := p.board.Report(now)
 	held := 0
 	var figures [board.Columns]board.Figures
+	var status [board.Columns]board.ConnectionStatus
 	for i, c := range p.columns {
-		figures[i] = p.board.Figures(i, now)
+		figures[i], status[i] = p.board.Figures(i, now), c.conn.Status(now)
 		if board.Held(c.use) {
 			held++
 		}
 	}
+	p.proof.draw(p, report.Verdict(status, p.hindrance != ""))
+	p.breaking.draw(cut)
 	scale := board.ScaleOf(&figures)
 	for i, c := range p.columns {
-		status := c.draw(now, report.Columns[i], &figures[i], scale, held)
-		p.announcer.note(i, status)
-		if status.Err != nil {
-			var final *client.FinalError
-			if errors.As(status.Err, &final) && (final.Status == 401 || final.Status == 403) && !c.asked {
-				p.askForToken("Column " + number(i) + " was ended by the hub: " + board.Reason(status.Err) + ".")
-			}
-		}
-		c.asked = status.Err != nil
+		shown := status[i].Compared(report.Columns[i], report.Lagging[i])
+		c.draw(now, shown, report.Columns[i].Got, &figures[i], scale, held)
+		p.announcer.column(i, status[i])
+		c.askForToken(status[i].Err)
 	}
 	p.knob.draw(now)
 	p.announcer.draw(now)

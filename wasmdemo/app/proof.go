@@ -3,16 +3,13 @@
 package main
 
 import (
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/trivium-hub/trivium/wasmdemo/app/internal/board"
 )
 
-func number(column int) string { return strconv.Itoa(column + 1) }
-
-// proofView is the line that says whether the columns have the same events.
+// proofView shows whether the columns have the same events.
 type proofView struct {
 	headline, counts, detail *property
 	state                    *attribute
@@ -25,54 +22,62 @@ func newProofView() *proofView {
 	}
 }
 
-func (v *proofView) draw(p *page, report board.Report) {
-	verdict := report.Verdict()
+func (v *proofView) draw(p *page, verdict board.Verdict) {
 	v.headline.set(verdict.Headline)
 	v.counts.set(verdict.Counts)
 	v.detail.set(verdict.Detail)
-	switch {
-	case report.Faulty():
-		v.state.set("bad")
-	case report.Compared > 0:
-		v.state.set("good")
-	default:
-		v.state.set("idle")
-	}
-	p.announcer.verdict(verdict.Headline, report.Faulty())
+	v.state.set(string(verdict.Level))
+	p.announcer.verdict(verdict)
 }
 
-// announceEvery is the least time between two announcements: a screen reader reads them to the end.
+// breakView is the button that cuts a column, and the result.
+type breakView struct {
+	page *page
+	text *property
+	off  *flag
+}
+
+func newBreakView(p *page) *breakView {
+	return &breakView{page: p, text: textOf(byID("break-text")), off: &flag{node: byID("break-it"), name: "disabled"}}
+}
+
+func (v *breakView) draw(text string) {
+	v.text.set(text)
+	v.off.set(!v.page.started || v.page.cut.Running())
+}
+
+// announceEvery is the least time between two announcements: a screen reader reads each to its end.
 const announceEvery = 4 * time.Second
 
-// announcer tells a screen reader when a column does something else, and when the proof fails. It
-// keeps only the newest of each, so that it never has much to say.
+// announcer describes for a screen reader when a column changes its mode, and when the comparison turns bad or
+// recovers. It keeps only the newest change of each, so its text stays short.
 type announcer struct {
 	text    *property
 	modes   [board.Columns]board.Mode
 	columns [board.Columns]string
 	proof   string
-	faulty  bool
-	said    time.Time
+	bad     bool
+	last    time.Time // of the last announcement
 }
 
-func (a *announcer) note(column int, status board.ConnectionStatus) {
-	if a.modes[column] != status.Mode {
-		a.modes[column] = status.Mode
-		a.columns[column] = "Column " + number(column) + ": " + status.Text + "."
+func (a *announcer) column(c int, status board.ConnectionStatus) {
+	if a.modes[c] != status.Mode {
+		a.modes[c] = status.Mode
+		a.columns[c] = "Column " + board.ColumnNumber(c) + ": " + status.Text + "."
 	}
 }
 
-func (a *announcer) verdict(headline string, faulty bool) {
-	if a.faulty != faulty {
-		a.faulty, a.proof = faulty, headline
+func (a *announcer) verdict(v board.Verdict) {
+	if bad := v.Level == board.Bad; a.bad != bad {
+		a.bad, a.proof = bad, v.Headline
 	}
 }
 
 func (a *announcer) draw(now time.Time) {
 	text := strings.Join(strings.Fields(a.proof+" "+strings.Join(a.columns[:], " ")), " ")
-	if text == "" || now.Sub(a.said) < announceEvery {
+	if text == "" || now.Sub(a.last) < announceEvery {
 		return
 	}
 	a.text.set(text)
-	a.said, a.proof, a.columns = now, "", [board.Columns]string{}
+	a.last, a.proof, a.columns = now, "", [board.Columns]string{}
 }

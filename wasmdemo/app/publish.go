@@ -12,9 +12,9 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo/app/internal/board"
 )
 
-const publishTimes = 15 * time.Second // for the hub's answer
+const publishTimeout = 15 * time.Second // for the hub's answer
 
-// publishForm publishes one event that a person wrote.
+// publishForm publishes an event that the user wrote.
 type publishForm struct {
 	page        *page
 	fields      map[string]*field
@@ -22,11 +22,11 @@ type publishForm struct {
 	button      *flag
 	answer      *property
 	answerClass *attribute
-	key         string // of the event in the form, "" once it is known what became of it
+	key         string // idempotency key of the event in the form; "" once the result is known
 	sending     bool
 }
 
-// field is an input, and what is wrong with it.
+// field is an input with its error text.
 type field struct {
 	input   js.Value
 	fault   *property
@@ -71,7 +71,7 @@ func (f *publishForm) form() board.Form {
 	}
 }
 
-// check shows what is wrong, and gives the name of the field.
+// check shows the error of the first invalid field, and returns the name of the field, or "".
 func (f *publishForm) check() (at string) {
 	_, at, fault := f.form().Event()
 	for name, field := range f.fields {
@@ -98,9 +98,9 @@ func (f *publishForm) submit() {
 	}
 	key := f.key
 	f.sending = true
-	f.say("answer", "Publishing…")
+	f.show("answer", "Publishing…")
 	f.page.running.Go(func() {
-		ctx, cancel := context.WithTimeout(f.page.ctx, publishTimes)
+		ctx, cancel := context.WithTimeout(f.page.ctx, publishTimeout)
 		defer cancel()
 		id, err := f.page.hub.Publish(ctx, key, event)
 		f.page.queue <- func() { f.done(id, err) }
@@ -113,26 +113,23 @@ func (f *publishForm) done(id string, err error) {
 	switch {
 	case err == nil:
 		f.key = ""
-		f.say("answer good", "Published as "+id)
+		f.show("answer good", "Published as "+id)
 	case refused:
 		f.key = ""
-		f.say("answer bad", "Refused: "+board.ProblemText(problem))
+		f.show("answer bad", "Refused: "+board.ProblemText(problem))
 		if field := f.fields[problem.Parameter]; field != nil {
 			field.show(problem.Detail)
 		}
 		if problem.Status == 401 {
 			f.page.askForToken("Publishing was refused: " + board.ProblemText(problem) + ".")
 		}
-	default: // the same key has the hub know it again
-		f.say("answer bad", "It is not known whether it was published: "+board.Reason(err)+". To press again is safe.")
+	default: // the hub recognizes a repeat by the key
+		f.show("answer bad", "It is unknown whether the event was published: "+board.Reason(err)+". Publishing again is safe: the hub recognizes a repeat.")
 	}
 }
 
-func (f *publishForm) say(class, text string) {
+func (f *publishForm) show(class, text string) {
 	f.answerClass.set(class)
 	f.answer.set(text)
-	if class == "answer bad" { // the button far above it may have been pressed
-		f.answer.node.Call("scrollIntoView", map[string]any{"block": "nearest"})
-	}
 	f.button.set(f.sending)
 }

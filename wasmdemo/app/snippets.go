@@ -8,31 +8,33 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo/app/internal/board"
 )
 
-// snippetView is the programs for one's own page.
+// snippetView shows the programs for other pages, and the command for a terminal.
 type snippetView struct {
-	page                            *page
-	reveal                          js.Value
-	eventSource, webSocket, polling *property
-	copied                          *property
+	page                                  *page
+	reveal                                js.Value
+	eventSource, webSocket, polling, curl *property
+	copied                                *property
+	labels                                map[string]*property // of the copy buttons
 }
 
 func newSnippetView(p *page) *snippetView {
 	v := &snippetView{
 		page: p, reveal: byID("reveal"), copied: textOf(byID("copied")),
 		eventSource: textOf(byID("snippet-eventsource")), webSocket: textOf(byID("snippet-websocket")),
-		polling: textOf(byID("snippet-polling")),
+		polling: textOf(byID("snippet-polling")), curl: textOf(byID("snippet-curl")), labels: map[string]*property{},
 	}
 	p.queue.on(v.reveal, "change", v.draw)
 	buttons := document.Call("querySelectorAll", "[data-copy]")
 	for i := range buttons.Length() {
 		button := buttons.Index(i)
 		which := button.Get("dataset").Get("copy").String()
+		v.labels[which] = textOf(button)
 		p.queue.on(button, "click", func() { v.copy(which) })
 	}
 	return v
 }
 
-// draw shows them, with the token masked unless it is asked for.
+// draw shows the programs. The token is masked unless the checkbox is checked.
 func (v *snippetView) draw() {
 	token := v.page.access.get()
 	byID("reveal-line").Set("hidden", token == "")
@@ -43,27 +45,34 @@ func (v *snippetView) draw() {
 	v.eventSource.set(s.EventSource)
 	v.webSocket.set(s.WebSocket)
 	v.polling.set(s.Polling)
+	v.curl.set(s.Curl)
 }
 
-// copy copies one of them whole.
+// copy copies one of the programs, with the token.
 func (v *snippetView) copy(which string) {
 	s := board.NewSnippets(v.page.hub.URL, v.page.access.get())
-	text := map[string]string{"eventsource": s.EventSource, "websocket": s.WebSocket, "polling": s.Polling}[which]
-	said := "Copied."
+	text := map[string]string{"eventsource": s.EventSource, "websocket": s.WebSocket, "polling": s.Polling, "curl": s.Curl}[which]
+	label, result := "Copied", "Copied."
 	if v.page.access.get() != "" {
-		said = "Copied, with the token."
+		result = "Copied, with the token."
 	}
 	v.copied.set("")
 	v.page.running.Go(func() {
 		if !writeClipboard(text) {
-			said = "The browser does not let this page copy: show the token, and select the text."
+			label, result = "Not copied", "The browser does not allow this page to copy. Show the token, and select the text."
 		}
-		v.page.queue <- func() { v.copied.set(said) }
+		v.page.queue <- func() {
+			for _, other := range v.labels {
+				other.set("Copy")
+			}
+			v.labels[which].set(label)
+			v.copied.set(result)
+		}
 	})
 }
 
-// writeClipboard reports whether it could. The clipboard's own API is only there over TLS and on
-// loopback; elsewhere the old way may work.
+// writeClipboard copies a text to the clipboard and reports whether that succeeded. Browsers offer navigator.clipboard
+// over TLS and on loopback only; otherwise execCommand may work.
 func writeClipboard(text string) bool {
 	clipboard := window.Get("navigator").Get("clipboard")
 	if clipboard.IsUndefined() {

@@ -1,9 +1,9 @@
-// Loads the page's program, and says what hinders it. Everything else is in that program, which is
-// Go: see wasmdemo/app.
+// Loads the page's program, and shows why it does not run. All else is in that program, written in
+// Go: wasmdemo/app.
 "use strict";
 
-// The token leaves the address at once: before anything is waited for, and for good, so that it is
-// in no history, no bookmark and no screenshot. The program takes it from here.
+// The token is removed from the address before anything else runs, so that no history, bookmark or
+// screenshot contains it. The program takes it from this object.
 const handover = { token: "", onToken: null };
 globalThis.trivium = handover;
 
@@ -23,8 +23,9 @@ addEventListener("hashchange", takeToken);
 
 const boot = document.getElementById("boot");
 
-// say tells what is going on; detail is somebody else's text and shown as it is.
-function say(title, text, detail, bad) {
+// show displays the state of loading. detail is output of other programs; it is shown as text, never
+// as markup.
+function show(title, text, detail, bad) {
   boot.hidden = false;
   boot.classList.toggle("bad", Boolean(bad));
   const put = (id, value) => {
@@ -39,16 +40,16 @@ function say(title, text, detail, bad) {
 
 const sleep = (ms) => new Promise((wake) => setTimeout(wake, ms));
 
-// built waits until the hub has the program, and reports whether it has.
+// built waits until the hub has built the program. It resolves to false if there will be none.
 async function built() {
   for (let waited = 0; ; waited++) {
     let build;
     try {
       const answer = await fetch("build", { cache: "no-store" });
-      if (!answer.ok) throw new Error("the hub answered with " + answer.status);
+      if (!answer.ok) throw new Error("the hub answered with status " + answer.status);
       build = await answer.json();
     } catch (problem) {
-      say("The hub does not answer", "It is asked again every two seconds.", String(problem.message), true);
+      show("The hub does not answer", "The page asks again every two seconds.", String(problem.message), true);
       await sleep(2000);
       continue;
     }
@@ -56,20 +57,20 @@ async function built() {
       case "ready":
         return true;
       case "building":
-        say("The page’s program is being built", "Go compiles it to WebAssembly in the background; the first time takes a minute or so. This page begins by itself" + (waited ? ": " + Math.round(waited / 2) + " s so far." : "."));
+        show("The page’s program is being built", "Go compiles it to WebAssembly in the background. The first build takes about a minute. This page starts by itself" + (waited ? ": " + Math.round(waited / 2) + " s so far." : "."));
         await sleep(500);
         continue;
       case "failed":
-        say("The page’s program did not build", "The hub itself works. This is why; once it is mended, start the hub again:", build.detail, true);
+        show("The page’s program did not build", "The hub itself works. Correct the error below, and restart the hub:", build.detail, true);
         return false;
       default:
-        say("This hub was built without the page’s program", "The hub itself works. Run it from a checkout (go run ./cmd/trivium serve), or carry the program inside: go generate ./wasmdemo, then go build -tags embeddemo ./cmd/trivium.", build.detail, true);
+        show("This hub was built without the page’s program", "The hub itself works. Run it from a checkout (go run ./cmd/trivium serve), or build the program in: go generate ./wasmdemo, then go build -tags embeddemo ./cmd/trivium.", build.detail, true);
         return false;
     }
   }
 }
 
-// script loads the glue of the very toolchain that built the program.
+// script loads a JavaScript file. wasm_exec.js must come from the toolchain that built the program.
 function script(src) {
   return new Promise((loaded, failed) => {
     const element = document.createElement("script");
@@ -82,11 +83,11 @@ function script(src) {
 
 async function start() {
   if (typeof WebAssembly !== "object" || typeof WebAssembly.instantiateStreaming !== "function") {
-    say("This browser has no WebAssembly", "The page’s program needs it, as browsers have had since 2021; in some it is switched off by a setting or a lockdown mode. The hub itself needs none: EventSource, WebSocket and fetch read it as they are.", "", true);
+    show("This browser has no WebAssembly", "The page’s program needs WebAssembly. All browsers since 2021 have it, but a setting or a lockdown mode may switch it off. The hub itself does not need it: EventSource, WebSocket and fetch read events without it.", "", true);
     return;
   }
   if (!(await built())) return;
-  say("Loading the page’s program", "About a megabyte.");
+  show("Loading the page’s program", "About a megabyte.");
   try {
     await script("wasm_exec.js");
     const go = new Go();
@@ -94,10 +95,10 @@ async function start() {
     const ended = go.run(program.instance);
     boot.hidden = true;
     await ended;
-    throw new Error("it has ended");
+    throw new Error("the program has ended");
   } catch (problem) {
     document.getElementById("main").inert = true;
-    say("The page’s program does not run", "Reload the page to try again.", String(problem.message || problem), true);
+    show("The page’s program does not run", "Reload the page to try again.", String(problem.message || problem), true);
   }
 }
 start();

@@ -36,6 +36,8 @@ type column struct {
 	rate    Rate
 	latency Latency
 	last    string // ID
+	lag     lag
+	catchUp catchUp
 }
 
 // Row is an event as displayed.
@@ -82,6 +84,7 @@ func (b *Board) Arrive(c int, e client.Event, now time.Time, clock float64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	col := &b.columns[c]
+	defer func() { col.catchUp.update(&b.proof, c, now) }()
 	row := Row{N: col.count + 1, ID: e.ID}
 	col.count++
 	col.last = e.ID
@@ -118,13 +121,16 @@ func (b *Board) Position(c int, id string) {
 	}
 }
 
-// Report returns the comparison, and what all columns miss of the page's own events.
-func (b *Board) Report() Report {
+// Report returns the comparison, and what all columns miss of the page's own events. It must be called several
+// times a second for Report.Lagging to be exact.
+func (b *Board) Report(now time.Time) Report {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r := b.proof.Report()
 	for c := range b.columns {
-		r.Columns[c].Lost = max(r.Columns[c].Lost, b.columns[c].missing)
+		col := &b.columns[c]
+		r.Columns[c].Lost = max(r.Columns[c].Lost, col.missing)
+		r.Lagging[c] = col.lag.update(&b.proof, c, r.Columns[c].Behind, now)
 	}
 	return r
 }

@@ -1,6 +1,7 @@
 package board
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 func own(b *Board, seq, n uint64) client.Event {
 	return client.Event{
 		ID: hub.Cursor{Epoch: 1, Seq: seq}.String(), Topic: "t", Time: noon,
-		Data: AppendSeries(nil, b.series.name, n, 995),
+		Data: AppendSeries(nil, `"x":1`, b.series.name, n, 995),
 	}
 }
 
@@ -36,7 +37,7 @@ func TestBoardMissesWhatAllMiss(t *testing.T) {
 			}
 			b.Arrive(c, own(&b, 5, 5), noon, 1000)
 		}
-		for _, tally := range b.Report().Columns {
+		for _, tally := range b.Report(noon).Columns {
 			require.Equal(t, told, tally.Lost == 0)
 			require.Equal(t, !told, tally.Lost == 3)
 		}
@@ -47,7 +48,8 @@ func TestSeriesKnowsItsOwn(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.Uint64().Draw(t, "n")
 		sent := float64(rapid.Int64Range(0, 1e12).Draw(t, "sent")) / 10
-		data := AppendSeries(nil, "mine", n, sent)
+		data := AppendSeries(nil, NewSample(n).Fields, "mine", n, sent)
+		require.True(t, json.Valid(data), "%s", data)
 		gotN, gotSent, ok := ParseSeries(data, "mine")
 		require.True(t, ok)
 		require.Equal(t, n, gotN)
@@ -58,7 +60,10 @@ func TestSeriesKnowsItsOwn(t *testing.T) {
 		_, _, ok = ParseSeries(other, "mine")
 		require.False(t, ok)
 	})
-	for _, hostile := range []string{`{"n":1,"sent":NaN,"series":"mine"}`, `{"n":1,"sent":1e999,"series":"mine"}`, `{"n":-1,"sent":1,"series":"mine"}`} {
+	for _, hostile := range []string{
+		`{"x":1,"n":1,"sent":NaN,"series":"mine"}`, `{"x":1,"n":1,"sent":1e999,"series":"mine"}`, `{"x":1,"n":-1,"sent":1,"series":"mine"}`,
+		`{"x":1,"sent":1,"n":1,"series":"mine"}`, `,"sent":1,"series":"mine"}`,
+	} {
 		_, _, ok := ParseSeries([]byte(hostile), "mine")
 		require.False(t, ok, hostile)
 	}

@@ -18,6 +18,7 @@ type Connection struct {
 	mu      sync.Mutex
 	on      bool
 	hidden  bool
+	broken  bool // cut until Mend
 	use     client.Transport
 	cursor  string
 	stalled chan struct{} // closed when the stall ends; nil if there is none
@@ -26,6 +27,7 @@ type Connection struct {
 	idle    chan struct{}      // closed when the last client has ended; nil before the first
 	state   client.State
 	since   time.Time // start of the current state
+	failed  bool      // an attempt to connect has failed since the client was live
 	taken   uint64    // events and gaps of this client that were delivered to the board
 	stood   string    // the client's cursor at the last call of SyncPosition
 	ended   error     // why the last client ended by itself
@@ -79,7 +81,7 @@ func (r *Connection) connect(ctx context.Context) (*client.Client, context.Conte
 	}
 	r.client, r.leave, r.ended, r.idle = c, leave, nil, make(chan struct{})
 	r.taken, r.stood = 0, ""
-	r.state, r.since = c.State(), time.Now()
+	r.state, r.since, r.failed = c.State(), time.Now(), false
 	return c, within
 }
 
@@ -91,9 +93,9 @@ func (r *Connection) token() client.TokenSource {
 	return func(context.Context) (client.Token, error) { return client.Token{Value: r.cfg.Token()}, nil }
 }
 
-// suspended reports whether the connection is released because the tab is hidden: a browser allows six
+// suspended reports whether the connection is cut, or released because the tab is hidden: a browser allows six
 // connections per host, and other tabs need some.
-func (r *Connection) suspended() bool { return r.hidden && Held(r.use) }
+func (r *Connection) suspended() bool { return r.broken || r.hidden && Held(r.use) }
 
 // Held reports whether a transport occupies one of the browser's six connections per host. WebSockets do not.
 func Held(t client.Transport) bool { return t != client.WebSocket }
@@ -103,9 +105,7 @@ func (r *Connection) deliver(within context.Context, c *client.Client) {
 	var watch sync.WaitGroup
 	watch.Go(func() {
 		for s := range c.States(within) {
-			r.mu.Lock()
-			r.state, r.since = s, time.Now()
-			r.mu.Unlock()
+			r.setState(s)
 		}
 	})
 	var end error
@@ -134,6 +134,18 @@ func (r *Connection) deliver(within context.Context, c *client.Client) {
 	if !wanted && !errors.Is(end, client.ErrClosed) {
 		r.on, r.ended = false, end
 	}
+}
+
+func (r *Connection) setState(s client.State) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case s.Phase == client.Live:
+		r.failed = false
+	case s.Phase == client.Waiting && r.state.Phase != client.Live:
+		r.failed = true
+	}
+	r.state, r.since = s, time.Now()
 }
 
 // waitForStall blocks until the stall ends.
@@ -165,10 +177,18 @@ func (r *Connection) change(how func()) {
 }
 
 // Connect resumes at the connection's cursor.
-func (r *Connection) Connect() { r.change(func() { r.on, r.ended = true, nil }) }
+func (r *Connection) Connect() { r.change(func() { r.on, r.broken, r.ended = true, false, nil }) }
 
 // Disconnect ends the client.
-func (r *Connection) Disconnect() { r.change(func() { r.on, r.ended = false, nil; r.resume() }) }
+func (r *Connection) Disconnect() {
+	r.change(func() { r.on, r.broken, r.ended = false, false, nil; r.resume() })
+}
+
+// Break ends the client until Mend.
+func (r *Connection) Break() { r.change(func() { r.broken = true }) }
+
+// Mend resumes at the connection's cursor after Break.
+func (r *Connection) Mend() { r.change(func() { r.broken = false }) }
 
 // Rest disconnects and waits until no more events arrive.
 func (r *Connection) Rest(ctx context.Context) {
@@ -254,8 +274,11 @@ type Mode string
 const (
 	Off        Mode = "off"
 	LetGo      Mode = "hidden"
+	Broken     Mode = "broken"
 	Connecting Mode = "connecting"
 	Live       Mode = "live"
+	Behind     Mode = "behind" // live, and lagging
+	Faulty     Mode = "faulty" // live, after events were lost, doubled or out of order
 	Stalled    Mode = "stalled"
 	Waiting    Mode = "waiting"
 	Ended      Mode = "ended"
@@ -267,16 +290,30 @@ type ConnectionStatus struct {
 	Use     client.Transport
 	On      bool // the person wants it connected
 	Stalled bool
-	Begun   bool // there is a cursor to go on from
+	Begun   bool // there is a cursor to resume at
+	Failed  bool // an attempt to connect has failed since the connection was live
 	Text    string
 	Err     error // why it ended
+}
+
+// Compared returns the status with the result of the comparison, so that only a column without faults that keeps up
+// looks Live.
+func (s ConnectionStatus) Compared(t Tally, lagging bool) ConnectionStatus {
+	switch {
+	case s.Mode != Live:
+	case t.Faulty():
+		s.Mode, s.Text = Faulty, s.Text+", not the same events"
+	case lagging:
+		s.Mode, s.Text = Behind, s.Text+", "+Count(t.Behind)+" behind"
+	}
+	return s
 }
 
 // Status returns the current state.
 func (r *Connection) Status(now time.Time) ConnectionStatus {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := ConnectionStatus{Use: r.use, On: r.on, Stalled: r.stalled != nil, Begun: r.cursor != "", Err: r.ended}
+	s := ConnectionStatus{Use: r.use, On: r.on, Stalled: r.stalled != nil, Begun: r.cursor != "", Failed: r.failed, Err: r.ended}
 	name := TransportName(r.state.Transport)
 	why := Reason(r.state.Reason)
 	switch {
@@ -284,8 +321,10 @@ func (r *Connection) Status(now time.Time) ConnectionStatus {
 		s.Mode, s.Text = Ended, "Ended: "+Reason(r.ended)
 	case !r.on && r.client == nil:
 		s.Mode, s.Text = Off, "Disconnected"
+	case r.broken:
+		s.Mode, s.Text = Broken, "Cut by this page"
 	case r.suspended():
-		s.Mode, s.Text = LetGo, "Let go while the tab is hidden"
+		s.Mode, s.Text = LetGo, "Released while the tab is hidden"
 	case r.client == nil, r.state.Phase == client.Connecting:
 		s.Mode, s.Text = Connecting, sentence("Connecting over "+TransportName(r.use), why)
 	case r.state.Phase == client.Waiting:

@@ -110,7 +110,7 @@ func (b *table) publish(topic, data string) {
 func (b *table) await(what string, holds func(Report) bool) Report {
 	b.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
-		r := b.board.Report()
+		r := b.board.Report(time.Now())
 		require.False(b, r.Faulty(), "%+v", r)
 		if holds(r) {
 			return r
@@ -159,7 +159,7 @@ func TestRoadsAreProved(t *testing.T) {
 		}
 		time.Sleep(time.Duration(rand.IntN(30)) * time.Millisecond)
 		b.roads[rand.IntN(Columns)].SyncPosition()
-		r := b.board.Report()
+		r := b.board.Report(time.Now())
 		require.False(t, r.Faulty(), "%+v", r)
 	}
 	b.load.Set(func(w *LoadWant) { w.On = false })
@@ -171,9 +171,9 @@ func TestRoadsAreProved(t *testing.T) {
 	b.await("nothing came", func(r Report) bool { return r.Compared > 0 })
 	require.Eventually(t, func() bool {
 		sent := b.load.Status(time.Now()).Accepted
-		return level(sent)(b.board.Report()) && b.board.Report().Compared == sent
-	}, patience, 10*time.Millisecond, "%+v %+v", b.board.Report(), b.load.Status(time.Now()))
-	r := b.board.Report()
+		return level(sent)(b.board.Report(time.Now())) && b.board.Report(time.Now()).Compared == sent
+	}, patience, 10*time.Millisecond, "%+v %+v", b.board.Report(time.Now()), b.load.Status(time.Now()))
+	r := b.board.Report(time.Now())
 	require.False(t, r.Faulty(), "%+v", r)
 }
 
@@ -192,7 +192,7 @@ func TestRoadSaysWhatItDoes(t *testing.T) {
 	b.await("two behind", func(r Report) bool { return r.Columns[1].Got == 2 && r.Columns[2].Got == 2 && r.Columns[0].Behind == 2 })
 	b.roads[0].SyncPosition()
 	b.roads[0].SyncPosition()
-	require.False(t, b.board.Report().Faulty(), "a stalled column has lost nothing")
+	require.False(t, b.board.Report(time.Now()).Faulty(), "a stalled column has lost nothing")
 	b.roads[0].Resume()
 	b.await("level", level(2))
 
@@ -218,6 +218,61 @@ func TestRoadSaysWhatItDoes(t *testing.T) {
 		b.mode(c, Ended)
 		require.Contains(t, b.roads[c].Status(time.Now()).Text, "401 Token ended")
 	}
+}
+
+// TestBreakMeasuresWhatTheColumnMissed cuts each column in turn, on the page's clock, while events are published.
+func TestBreakMeasuresWhatTheColumnMissed(t *testing.T) {
+	b := newTable(t, 50*time.Millisecond)
+	cut := NewBreak(b.board, &b.roads)
+	seen := uint64(0)
+	for c := range Columns {
+		for other := range Columns {
+			b.mode(other, Live)
+		}
+		start := time.Now()
+		require.True(t, cut.Start(start))
+		require.False(t, cut.Start(start), "one at a time")
+		b.mode(c, Broken)
+		require.Contains(t, cut.Step(start), "is cut for 3.0 s.")
+		b.publish("a", "1")
+		b.publish("a", "2")
+		b.await("two missed", func(r Report) bool { return r.Columns[c].Behind == 2 && r.Columns[(c+1)%Columns].Got == seen+2 })
+		seen += 2
+		cut.length = 0
+		require.Eventually(t, func() bool { cut.Step(time.Now()); return !cut.Running() }, patience, time.Millisecond)
+		cut.length = cutFor
+		text := cut.Step(time.Now())
+		require.Regexp(t, "^Column "+ColumnNumber(c)+` \(.*\) missed 2, caught up in [\d.]+ s: lost 0, doubled 0\.$`, text)
+		b.await("level", level(seen))
+	}
+	require.True(t, cut.Start(time.Now()))
+	b.mode(0, Broken)
+	require.Eventually(t, func() bool { cut.Step(time.Now().Add(cutFor)); return !cut.Running() }, patience, time.Millisecond)
+	require.Contains(t, cut.Step(time.Now()), "missed nothing: no event was published")
+	for c := range Columns {
+		b.roads[c].Disconnect()
+		b.mode(c, Off)
+	}
+	require.False(t, cut.Start(time.Now()))
+	require.Contains(t, cut.Step(time.Now()), "No column is live")
+}
+
+func TestPublishOneUsesTheTopicOfTheLoad(t *testing.T) {
+	b := newTable(t, 0)
+	b.load.Set(func(w *LoadWant) { w.Topic = "demo.elsewhere" })
+	b.load.PublishOne()
+	b.await("one came", level(1))
+	require.Eventually(t, func() bool { return b.load.Status(time.Now()).Published != "" }, patience, time.Millisecond)
+	row := b.board.RowsAfter(0, 0)[0]
+	require.Equal(t, "demo.elsewhere", row.Topic)
+	require.Equal(t, "order", row.Type)
+	require.Equal(t, row.ID, b.load.Status(time.Now()).Published)
+	require.False(t, b.load.Status(time.Now()).On)
+
+	b.load.Set(func(w *LoadWant) { w.On, w.Rate = true, 200 })
+	b.load.PublishOne()
+	b.load.PublishOne()
+	b.await("the rest came in order", level(20))
 }
 
 // TestLoadIsHonest: what the hub refuses is said, sent again under the same key and counted once.

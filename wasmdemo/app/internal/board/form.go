@@ -30,7 +30,7 @@ func (f Form) Event() (e *hub.Event, field, fault string) {
 		return e, "", ""
 	}
 	if err := json.Compact(new(bytes.Buffer), e.Data); err != nil { // says where, and needs no reflection
-		return nil, "data", "this is no JSON: " + err.Error()
+		return nil, "data", "not valid JSON: " + err.Error()
 	}
 	return e, "", ""
 }

@@ -11,16 +11,16 @@ import (
 )
 
 const (
-	loadTick  = 50 * time.Millisecond
-	loadRetry = time.Second      // where the hub does not say when
-	loadTimes = 10 * time.Second // for one answer
-	// keyLife is how long a batch is tried again under its key: less than the two minutes for
-	// which the hub remembers it.
+	loadTick    = 50 * time.Millisecond
+	loadRetry   = time.Second      // wait before a repeat, if the hub names none
+	loadTimeout = 10 * time.Second // for one answer
+	// keyLife bounds the time in which a batch is repeated under its key. The hub remembers the key for two
+	// minutes.
 	keyLife = 100 * time.Second
 )
 
-// Load publishes at a fixed rate, in batches and in the order of the page's series. A batch that the hub refuses
-// temporarily is repeated unchanged under the same key, so that no event is published twice.
+// Load publishes samples at a fixed rate, in batches and in the order of the page's series. A batch that the hub
+// refuses temporarily is repeated unchanged under the same key, so that no event is published twice.
 type Load struct {
 	Hub   *Hub
 	Board *Board
@@ -30,8 +30,9 @@ type Load struct {
 
 	mu     sync.Mutex
 	want   LoadWant
+	single int // events requested by PublishOne and not sent yet
 	status LoadStatus
-	rate   Rate // of what was accepted
+	rate   Rate // of accepted events
 }
 
 // LoadWant is the requested setting.
@@ -45,11 +46,33 @@ type LoadWant struct {
 // LoadStatus is the result so far.
 type LoadStatus struct {
 	LoadWant
-	Accepted uint64  // events
-	Actual   float64 // events accepted a second
-	Repeats  uint64  // batches sent again, each time
-	Dropped  uint64  // events that were due and given up, since the hub is slower than the rate
-	Trouble  string  // why the last batch was refused, "" once one is accepted again
+	Accepted  uint64        // events
+	Actual    float64       // events accepted a second
+	Repeats   uint64        // batches sent again, each time
+	Skipped   uint64        // events that were due and not sent, because more than MaxBatch were due at once
+	Answer    time.Duration // time until the answer to the last batch arrived in the page
+	Published string        // ID of the last event of PublishOne; "" if there is none
+	Trouble   string        // why the last batch was refused; "" after one was accepted
+	Forbidden bool          // the hub refuses to publish for this token
+}
+
+// Text describes the result so far. It blames neither the hub nor the page for skipped events: it states how long the
+// last answer took, and the hub's own figures show how busy the hub is.
+func (s LoadStatus) Text() string {
+	text := "This page publishes orders and prices. It pauses while its tab is hidden."
+	if s.On || s.Accepted > 0 {
+		text = Count(s.Accepted) + " accepted, " + PerSecond(s.Actual) + " a second"
+	}
+	if s.Published != "" {
+		text += " · published " + s.Published
+	}
+	if s.Repeats > 0 {
+		text += " · " + Plural(s.Repeats, "array", "arrays") + " sent again"
+	}
+	if s.Skipped > 0 {
+		text += " · " + Count(s.Skipped) + " not sent in time by this page (last answer after " + Span(s.Answer) + ")"
+	}
+	return text
 }
 
 // NewLoad returns a load that is switched off.
@@ -72,6 +95,25 @@ func (l *Load) Set(change func(*LoadWant)) {
 	}
 }
 
+// PublishOne publishes one sample on the current topic, whether the load is on or off.
+func (l *Load) PublishOne() {
+	l.mu.Lock()
+	l.single = min(l.single+1, MaxBatch)
+	l.mu.Unlock()
+	select {
+	case l.kick <- struct{}{}:
+	default:
+	}
+}
+
+// takeSingle returns how many events PublishOne has requested since the last call.
+func (l *Load) takeSingle() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, l.single = l.single, 0
+	return n
+}
+
 // Status returns the result so far.
 func (l *Load) Status(now time.Time) LoadStatus {
 	l.mu.Lock()
@@ -91,6 +133,7 @@ func (l *Load) wanted() LoadWant {
 // Run publishes until ctx is done.
 func (l *Load) Run(ctx context.Context) {
 	for ctx.Err() == nil {
+		l.publishSingle(ctx)
 		if want := l.wanted(); want.On && !want.Hidden {
 			l.run(ctx)
 			continue
@@ -109,45 +152,72 @@ func (l *Load) run(ctx context.Context) {
 	defer ticker.Stop()
 	var pacer Pacer
 	pacer.Set(want.Rate, time.Now())
-	for l.wanted() == want {
+	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-l.kick:
-			continue
 		case <-ticker.C:
 		}
-		due, dropped := pacer.Due(time.Now())
-		l.note(func(s *LoadStatus) { s.Dropped += uint64(dropped) })
+		if l.wanted() != want {
+			return
+		}
+		l.publishSingle(ctx)
+		due, skipped := pacer.Due(time.Now())
+		l.note(func(s *LoadStatus) { s.Skipped += uint64(skipped) })
 		if due > 0 {
 			l.batch(ctx, want, due)
 		}
 	}
 }
 
-// batch publishes n events, and retries until the hub gives a final answer.
-func (l *Load) batch(ctx context.Context, want LoadWant, n int) {
+// publishSingle publishes the events of PublishOne.
+func (l *Load) publishSingle(ctx context.Context) {
+	for n := l.takeSingle(); n > 0; n = l.takeSingle() {
+		if id := l.batch(ctx, l.wanted(), n); id != "" {
+			l.note(func(s *LoadStatus) { s.Published = id })
+		}
+	}
+}
+
+// events returns the next n events of the series.
+func (l *Load) events(topic string, n int) []*hub.Event {
 	events := make([]*hub.Event, n)
 	series, first := l.Board.TakeNumbers(uint64(n))
 	sent := l.Clock()
 	for i := range events {
-		events[i] = &hub.Event{Topic: want.Topic, Data: AppendSeries(nil, series, first+uint64(i), sent)}
+		number := first + uint64(i)
+		sample := NewSample(number)
+		events[i] = &hub.Event{
+			Topic: topic, Type: sample.Type, Key: sample.Key, Data: AppendSeries(nil, sample.Fields, series, number, sent),
+		}
 	}
+	return events
+}
+
+// batch publishes n events, and repeats the request until the hub's answer is final. It returns the last event's ID,
+// or "" if the events were not accepted.
+func (l *Load) batch(ctx context.Context, want LoadWant, n int) (id string) {
+	events := l.events(want.Topic, n)
 	key, begun := Unique(), time.Now()
 	for {
-		try, cancel := context.WithTimeout(ctx, loadTimes)
-		_, err := l.Hub.Publish(try, key, events...)
+		try, cancel := context.WithTimeout(ctx, loadTimeout)
+		asked := time.Now()
+		id, err := l.Hub.Publish(try, key, events...)
 		cancel()
 		now := time.Now()
 		if err == nil {
-			l.accepted(now, uint64(n))
-			return
+			l.accepted(now, now.Sub(asked), uint64(n))
+			return id
 		}
-		l.note(func(s *LoadStatus) { s.Trouble = Reason(err) })
-		if refusal(err) != nil {
+		refused := refusal(err)
+		l.note(func(s *LoadStatus) {
+			s.Trouble, s.Forbidden = Reason(err), refused != nil && refused.Status == 403
+		})
+		if refused != nil {
 			l.Set(func(w *LoadWant) { w.On = false })
 			l.Board.BeginSeries()
-			return
+			return ""
 		}
 		wait := loadRetry
 		if problem, ok := errors.AsType[*client.Problem](err); ok && problem.RetryAfter > 0 {
@@ -155,17 +225,17 @@ func (l *Load) batch(ctx context.Context, want LoadWant, n int) {
 		}
 		if now.Add(wait).Sub(begun) > keyLife || !l.sleep(ctx, wait) {
 			l.Board.BeginSeries() // it is unknown whether the batch was accepted
-			return
+			return ""
 		}
 		l.note(func(s *LoadStatus) { s.Repeats++ })
 	}
 }
 
-func (l *Load) accepted(now time.Time, n uint64) {
+func (l *Load) accepted(now time.Time, took time.Duration, n uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.status.Accepted += n
-	l.status.Trouble = ""
+	l.status.Answer, l.status.Trouble, l.status.Forbidden = took, "", false
 	l.rate.Add(now, n)
 }
 

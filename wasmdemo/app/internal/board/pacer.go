@@ -19,9 +19,9 @@ type Pacer struct {
 // Set starts a rate; nothing is due yet.
 func (p *Pacer) Set(rate float64, at time.Time) { *p = Pacer{rate: rate, since: at} }
 
-// Due returns how many events are due, at most MaxBatch, and how many are dropped because the backlog is too
+// Due returns how many events are due, at most MaxBatch, and how many are skipped because the backlog is too
 // large.
-func (p *Pacer) Due(at time.Time) (due, dropped int) {
+func (p *Pacer) Due(at time.Time) (due, skipped int) {
 	p.owed += p.rate * at.Sub(p.since).Seconds()
 	p.since = at
 	n := int(p.owed)

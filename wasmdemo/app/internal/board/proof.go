@@ -40,13 +40,15 @@ type Tally struct {
 	Unchecked uint64 // too far behind to be compared
 }
 
-// Faulty reports whether a column lost, repeated or reordered events.
+// Faulty reports whether the column lost, repeated or reordered events.
 func (t Tally) Faulty() bool { return t.Lost+t.Doubled+t.Disorder > 0 }
 
 // Report is the state of the comparison.
 type Report struct {
 	Compared uint64 // events that all columns have reached
 	Columns  [Columns]Tally
+	// Lagging marks columns that have not reached an event which another column received lagLimit ago.
+	Lagging [Columns]bool
 }
 
 // Faulty reports whether any column is faulty.
@@ -249,6 +251,35 @@ func (p *Proof) hasPassed(c int, l *life, seq uint64) bool {
 		return seq <= s.seq
 	}
 	return s.life.number > l.number
+}
+
+// position is a place in the log: a life, and a sequence number in it.
+type position struct {
+	life int
+	seq  uint64
+}
+
+// newest returns the newest position of any column.
+func (p *Proof) newest() (newest position) {
+	for _, s := range p.columns {
+		if s.life == nil {
+			continue
+		}
+		at := position{s.life.number, s.seq}
+		if at.life > newest.life || at.life == newest.life && at.seq > newest.seq {
+			newest = at
+		}
+	}
+	return newest
+}
+
+// reached reports whether a column has reached a position.
+func (p *Proof) reached(c int, at position) bool {
+	s := &p.columns[c]
+	if s.life == nil || s.life.number < at.life {
+		return false
+	}
+	return s.life.number > at.life || s.seq >= at.seq
 }
 
 // trim removes entries that all columns have passed, except the newest, and the oldest entries beyond maxLog.

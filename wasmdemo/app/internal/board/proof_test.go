@@ -145,7 +145,7 @@ func TestProofFinds(t *testing.T) {
 						require.False(t, tally.Faulty(), "%+v", end)
 					}
 				}
-				require.Contains(t, end.Verdict().Headline, "Not the same")
+				require.Contains(t, end.Verdict(allLive, false).Headline, "Not the same")
 			})
 		})
 	}

@@ -7,24 +7,26 @@ const (
 	rateSlots = 20
 )
 
-// Rate measures events per second over the last two seconds.
+// Rate measures events per second over the last two seconds, without the slot that is not over yet.
 type Rate struct {
-	slots [rateSlots]uint64
+	slots [rateSlots + 1]uint64
 	now   int64 // the newest slot, counted from the clock's zero
 }
 
 // Add counts n events. at must not decrease.
 func (r *Rate) Add(at time.Time, n uint64) {
 	r.clearOldSlots(at)
-	r.slots[r.now%rateSlots] += n
+	r.slots[r.now%int64(len(r.slots))] += n
 }
 
 // PerSecond returns the rate.
 func (r *Rate) PerSecond(at time.Time) float64 {
 	r.clearOldSlots(at)
 	var sum uint64
-	for _, n := range r.slots {
-		sum += n
+	for slot, n := range r.slots {
+		if int64(slot) != r.now%int64(len(r.slots)) {
+			sum += n
+		}
 	}
 	return float64(sum) / (rateSlot * rateSlots).Seconds()
 }
@@ -32,8 +34,8 @@ func (r *Rate) PerSecond(at time.Time) float64 {
 // clearOldSlots empties the slots that are reused.
 func (r *Rate) clearOldSlots(at time.Time) {
 	now := at.UnixNano() / int64(rateSlot)
-	for s := max(r.now+1, now-rateSlots+1); s <= now; s++ {
-		r.slots[s%rateSlots] = 0
+	for s := max(r.now+1, now-rateSlots); s <= now; s++ {
+		r.slots[s%int64(len(r.slots))] = 0
 	}
 	r.now = max(r.now, now)
 }

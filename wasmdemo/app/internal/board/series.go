@@ -26,16 +26,18 @@ func Unique() string {
 // newSeriesName returns a short name, since it is shown.
 func newSeriesName() string { return Unique()[:8] }
 
-// The parts of an event's data.
+// The parts of an event's data, after the fields of the sample.
 const (
-	seriesN    = `{"n":`
+	seriesN    = `,"n":`
 	seriesSent = `,"sent":`
 	seriesName = `,"series":"`
 	seriesEnd  = `"}`
 )
 
-// AppendSeries appends the data of an event: sent is in milliseconds of the page's own clock.
-func AppendSeries(dst []byte, name string, n uint64, sent float64) []byte {
+// AppendSeries appends the data of an event: a JSON object with the fields, which must not be empty, the series'
+// name and number, and the time of publishing in milliseconds of the page's own clock.
+func AppendSeries(dst []byte, fields, name string, n uint64, sent float64) []byte {
+	dst = append(append(dst, '{'), fields...)
 	dst = strconv.AppendUint(append(dst, seriesN...), n, 10)
 	dst = strconv.AppendFloat(append(dst, seriesSent...), sent, 'f', 1, 64)
 	return append(append(append(dst, seriesName...), name...), seriesEnd...)
@@ -43,14 +45,17 @@ func AppendSeries(dst []byte, name string, n uint64, sent float64) []byte {
 
 // ParseSeries parses what AppendSeries wrote under the name; ok is false for anything else.
 func ParseSeries(data []byte, name string) (n uint64, sent float64, ok bool) {
-	rest, head := bytes.CutPrefix(data, []byte(seriesN))
-	rest, tail := bytes.CutSuffix(rest, []byte(seriesName+name+seriesEnd))
-	number, moment, both := bytes.Cut(rest, []byte(seriesSent))
-	if name == "" || !head || !tail || !both {
+	rest, found := bytes.CutSuffix(data, []byte(seriesName+name+seriesEnd))
+	sentAt := bytes.LastIndex(rest, []byte(seriesSent))
+	if name == "" || !found || sentAt < 0 {
 		return 0, 0, false
 	}
-	n, err := strconv.ParseUint(string(number), 10, 64)
-	sent, err2 := strconv.ParseFloat(string(moment), 64)
+	nAt := bytes.LastIndex(rest[:sentAt], []byte(seriesN))
+	if nAt < 0 {
+		return 0, 0, false
+	}
+	n, err := strconv.ParseUint(string(rest[nAt+len(seriesN):sentAt]), 10, 64)
+	sent, err2 := strconv.ParseFloat(string(rest[sentAt+len(seriesSent):]), 64)
 	if err != nil || err2 != nil || math.IsNaN(sent) || math.IsInf(sent, 0) {
 		return 0, 0, false
 	}

@@ -5,6 +5,7 @@ import "strings"
 // Snippets are plain JavaScript programs that read the hub, ready to be pasted into a page.
 type Snippets struct {
 	EventSource, WebSocket, Polling string
+	Curl                            string // a command line for a POSIX shell
 }
 
 // Mask stands for a token on the screen.
@@ -25,7 +26,20 @@ func NewSnippets(origin, token string) Snippets {
 		program = strings.ReplaceAll(program, "PROTOCOLS", protocols)
 		return strings.ReplaceAll(program, "HEADER", header)
 	}
-	return Snippets{fill(eventSource), fill(webSocket), fill(polling)}
+	curl := "curl -N " + shellQuote(origin+"/sse")
+	if token != "" {
+		curl += " -H 'Authorization: Bearer " + token + "'"
+	}
+	return Snippets{EventSource: fill(eventSource), WebSocket: fill(webSocket), Polling: fill(polling), Curl: curl}
+}
+
+// shellQuote quotes a URL for a POSIX shell if it has characters that a shell may interpret.
+func shellQuote(url string) string {
+	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/"
+	if strings.Trim(url, plain) == "" {
+		return url
+	}
+	return "'" + strings.ReplaceAll(url, "'", `'\''`) + "'"
 }
 
 const eventSource = `let cursor = "";

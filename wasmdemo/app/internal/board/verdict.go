@@ -1,27 +1,74 @@
 package board
 
-import (
-	"strconv"
-	"strings"
+import "strings"
+
+// Level is how well the comparison stands, for colors.
+type Level string
+
+// The levels.
+const (
+	Idle Level = "idle" // nothing compared yet, and nothing wrong
+	Good Level = "good"
+	Warn Level = "warn" // identical so far, and a column is behind or not connected
+	Bad  Level = "bad"  // the columns differ, or the hub is gone
 )
 
 // Verdict is a report in words.
 type Verdict struct {
+	Level    Level
 	Headline string // whether the columns have the same events in the same order
-	Counts   string // how many were compared, lost and doubled
+	Counts   string // how many events were lost, doubled and out of order
 	Detail   string // columns that are behind, and reported gaps
 }
 
-// Verdict returns the report in words.
-func (r Report) Verdict() Verdict {
-	var lost, doubled, disorder, gaps uint64
-	var faults, detail []string
+// Verdict returns the report in words. It is Good only if the events are identical, and every column is live and not
+// lagging. unreachable means that the page itself receives no answer from the hub.
+func (r Report) Verdict(columns [Columns]ConnectionStatus, unreachable bool) Verdict {
+	v := Verdict{Level: Good, Counts: r.counts(), Detail: r.detail()}
+	soFar := "Identical so far: " + Count(r.Compared)
+	switch faulty, ended, troubles := r.faulty(), ended(columns), r.troubles(columns); {
+	case len(faulty) > 0:
+		v.Level, v.Headline = Bad, "Not the same events in the same order: see "+strings.Join(faulty, " and ")+"."
+		v.Counts = Count(r.Compared) + " compared · " + v.Counts
+	case unreachable || allFailed(columns):
+		v.Level, v.Headline = Bad, "The hub does not answer. "+soFar
+	case r.Compared == 0 && allOff(columns):
+		v.Level, v.Headline = Idle, "Not connected"
+	case len(ended) > 0:
+		v.Level, v.Headline = Bad, "The hub ended "+strings.Join(ended, " and ")+". "+soFar
+	case len(troubles) > 0:
+		v.Level, v.Headline = Warn, soFar+"; "+strings.Join(troubles, ", ")
+	case r.Compared == 0:
+		v.Level, v.Headline = Idle, "Waiting for the first event"
+	default:
+		v.Headline = soFar
+	}
+	return v
+}
+
+func (r Report) counts() string {
+	var lost, doubled, disorder uint64
+	for _, t := range r.Columns {
+		lost, doubled, disorder = lost+t.Lost, doubled+t.Doubled, disorder+t.Disorder
+	}
+	// Non-breaking spaces: no line ends within one of the counts.
+	return "lost\u00a0" + Count(lost) + " · doubled\u00a0" + Count(doubled) + " · out\u00a0of\u00a0order\u00a0" + Count(disorder)
+}
+
+// faulty returns the names of the faulty columns.
+func (r Report) faulty() (names []string) {
 	for c, t := range r.Columns {
-		column := "column " + strconv.Itoa(c+1)
-		lost, doubled, disorder, gaps = lost+t.Lost, doubled+t.Doubled, disorder+t.Disorder, gaps+t.Gaps
 		if t.Faulty() {
-			faults = append(faults, column)
+			names = append(names, columnName(c))
 		}
+	}
+	return names
+}
+
+func (r Report) detail() string {
+	var detail []string
+	for c, t := range r.Columns {
+		column := columnName(c)
 		for _, fault := range []struct {
 			n    uint64
 			what string
@@ -29,9 +76,6 @@ func (r Report) Verdict() Verdict {
 			if fault.n > 0 {
 				detail = append(detail, column+fault.what+Count(fault.n))
 			}
-		}
-		if t.Behind > 0 {
-			detail = append(detail, column+" is behind by "+Count(t.Behind))
 		}
 		if t.Gaps > 0 {
 			gap := column + " was told of " + Plural(t.Gaps, "gap", "gaps")
@@ -44,23 +88,68 @@ func (r Report) Verdict() Verdict {
 			detail = append(detail, column+" was too far behind to compare "+Plural(t.Unchecked, "event", "events"))
 		}
 	}
-	v := Verdict{
-		Counts: Count(r.Compared) + " compared · lost\u00a0" + Count(lost) + " · doubled\u00a0" + Count(doubled) +
-			" · out\u00a0of\u00a0order\u00a0" + Count(disorder), // no line ends within one of them
+	return strings.Join(detail, " · ")
+}
+
+// troubles returns, for each column that cannot be called identical now, what it does instead.
+func (r Report) troubles(columns [Columns]ConnectionStatus) (troubles []string) {
+	for c, t := range r.Columns {
+		what := ""
+		switch mode := columns[c].Mode; {
+		case mode != Live && t.Behind > 0:
+			what = modeWords[mode] + ", " + Count(t.Behind) + " behind"
+		case mode != Live:
+			what = modeWords[mode]
+		case r.Lagging[c]:
+			what = Count(t.Behind) + " behind"
+		case t.InGaps > 0:
+			what = "missing the events of its gaps"
+		case t.Unchecked > 0:
+			what = "not compared throughout"
+		default:
+			continue
+		}
+		troubles = append(troubles, columnName(c)+" is "+what)
 	}
-	switch {
-	case len(faults) > 0:
-		v.Headline = "Not the same events in the same order: see " + strings.Join(faults, " and ") + "."
-	case r.Compared == 0 && len(detail) == 0:
-		v.Headline = "Nothing to compare yet: publish something, or switch the load on."
-	case r.Compared == 0:
-		v.Headline = "Nothing compared yet."
-	default:
-		v.Headline = "The three columns have the same events in the same order."
+	return troubles
+}
+
+// modeWords describes a column in the headline.
+var modeWords = map[Mode]string{
+	Off: "disconnected", LetGo: "released", Broken: "cut", Connecting: "connecting", Stalled: "stalled",
+	Waiting: "reconnecting", Ended: "ended",
+}
+
+func ended(columns [Columns]ConnectionStatus) (names []string) {
+	for c, s := range columns {
+		if s.Mode == Ended {
+			names = append(names, columnName(c))
+		}
 	}
-	if len(detail) == 0 && r.Compared > 0 {
-		detail = []string{"all three are level"}
+	return names
+}
+
+func allOff(columns [Columns]ConnectionStatus) bool {
+	for _, s := range columns {
+		if s.Mode != Off {
+			return false
+		}
 	}
-	v.Detail = strings.Join(detail, " · ")
-	return v
+	return true
+}
+
+// allFailed reports whether every column that should be connected has failed to connect at least once since it was
+// live. A single lost connection does not show that the hub is gone.
+func allFailed(columns [Columns]ConnectionStatus) bool {
+	tried := 0
+	for _, s := range columns {
+		switch {
+		case s.Mode == Off || s.Mode == LetGo || s.Mode == Broken || s.Mode == Ended:
+		case !s.Failed:
+			return false
+		default:
+			tried++
+		}
+	}
+	return tried > 0
 }

@@ -26,6 +26,11 @@ func TransportName(t client.Transport) string {
 	return "the best that works"
 }
 
+// ColumnNumber returns a column's number on the page.
+func ColumnNumber(c int) string { return strconv.Itoa(c + 1) }
+
+func columnName(c int) string { return "column " + ColumnNumber(c) }
+
 // Count formats a number with thousands separators.
 func Count(n uint64) string {
 	digits := strconv.FormatUint(n, 10)

@@ -29,30 +29,6 @@ func TestWords(t *testing.T) {
 	require.Equal(t, "Events may be lost here: the hub began another log.", GapText(&client.Gap{Reason: "epoch"}))
 }
 
-func TestVerdict(t *testing.T) {
-	var r Report
-	require.Equal(t, Verdict{
-		Headline: "Nothing to compare yet: publish something, or switch the load on.",
-		Counts:   "0 compared · lost\u00a00 · doubled\u00a00 · out\u00a0of\u00a0order\u00a00",
-	}, r.Verdict())
-	r.Columns[2].Behind = 3
-	require.Equal(t, "Nothing compared yet.", r.Verdict().Headline, "nothing is claimed")
-	r.Columns[2].Behind = 0
-	r.Compared = 1200
-	require.Equal(t, Verdict{
-		Headline: "The three columns have the same events in the same order.",
-		Counts:   "1,200 compared · lost\u00a00 · doubled\u00a00 · out\u00a0of\u00a0order\u00a00",
-		Detail:   "all three are level",
-	}, r.Verdict())
-	r.Columns[1] = Tally{Behind: 3, Gaps: 1, InGaps: 2}
-	require.Equal(t, "column 2 is behind by 3 · column 2 was told of 1 gap with 2 events", r.Verdict().Detail)
-	require.Contains(t, r.Verdict().Headline, "the same events", "behind is not lost, told is not silent")
-	r.Columns[0].Lost, r.Columns[2].Doubled = 1, 2
-	require.Equal(t, "Not the same events in the same order: see column 1 and column 3.", r.Verdict().Headline)
-	require.Equal(t, "column 1 lost 1 · column 2 is behind by 3 · column 2 was told of 1 gap with 2 events · column 3 doubled 2", r.Verdict().Detail)
-	require.Equal(t, "1,200 compared · lost\u00a01 · doubled\u00a02 · out\u00a0of\u00a0order\u00a00", r.Verdict().Counts)
-}
-
 func TestFormSaysWhatIsWrong(t *testing.T) {
 	good := Form{Topic: "a.b", Data: ` {"x": 1} `}
 	e, field, _ := good.Event()
@@ -92,8 +68,10 @@ func TestSnippets(t *testing.T) {
 	require.Contains(t, s.WebSocket, `"wss://hub.example/x/ws"`)
 	require.Contains(t, s.WebSocket, `["trivium.v1", "trivium.bearer.t0ken"]`)
 	require.Contains(t, s.Polling, `Authorization: "Bearer t0ken", `)
+	require.Equal(t, `curl -N https://hub.example/x/sse -H 'Authorization: Bearer t0ken'`, s.Curl)
+	require.Equal(t, `curl -N 'https://hub.example/a'\''b&c/sse'`, NewSnippets("https://hub.example/a'b&c", "").Curl)
 	open := NewSnippets("http://localhost:3000", "")
-	for _, program := range []string{open.EventSource, open.WebSocket, open.Polling} {
+	for _, program := range []string{open.EventSource, open.WebSocket, open.Polling, open.Curl} {
 		require.NotRegexp(t, "QUERY|HEADER|PROTOCOLS|ORIGIN|SOCKETS|token|[Bb]earer", program)
 	}
 }
