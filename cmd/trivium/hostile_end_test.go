@@ -115,13 +115,13 @@ func (l *load) answer(t *testing.T) (status int, body string) {
 
 // subscriberLog is what a subscriber received until it was disconnected.
 type subscriberLog struct {
-	where   string
-	numbers []int
-	status  int // of the problem
-	code    int // close code of a WebSocket
-	told    time.Time
-	closed  time.Time
-	after   int // events after the token had ended
+	where     string
+	numbers   []int
+	status    int // of the problem
+	code      int // close code of a WebSocket
+	refusedAt time.Time
+	closed    time.Time
+	after     int // events after the token had ended
 
 	count atomic.Int64 // events so far, read by the test meanwhile
 }
@@ -136,24 +136,24 @@ func (h *subscriberLog) event(data string) {
 }
 
 func (h *subscriberLog) refused(status int) {
-	if h.status, h.told = status, time.Now(); status == 0 {
+	if h.status, h.refusedAt = status, time.Now(); status == 0 {
 		h.status = -1
 	}
 }
 
 // subscribeAll subscribes twice on every transport. It returns the subscribers, and a function that waits until all
 // are disconnected.
-func (f *testbed) subscribeAll(t *testing.T, token, topic string) (everybody []*subscriberLog, wait func() []*subscriberLog) {
+func (f *testbed) subscribeAll(t *testing.T, token, topic string) (subscribers []*subscriberLog, wait func() []*subscriberLog) {
 	var all sync.WaitGroup
 	for _, listener := range []func(*subscriberLog, *exchange){readStreamEvents, readSocketEvents} {
 		for range 2 {
-			door := "GET /sse?topic=" + topic
-			if len(everybody) >= 2 {
-				door = "GET /ws?topic=" + topic
+			route := "GET /sse?topic=" + topic
+			if len(subscribers) >= 2 {
+				route = "GET /ws?topic=" + topic
 			}
-			h, x := &subscriberLog{where: door}, f.start(t, request{line: door, token: token})
+			h, x := &subscriberLog{where: route}, f.start(t, request{line: route, token: token})
 			require.Equal(t, http.StatusOK, x.status, x.body)
-			everybody = append(everybody, h)
+			subscribers = append(subscribers, h)
 			all.Go(func() {
 				listener(h, x)
 				h.closed = time.Now()
@@ -162,16 +162,16 @@ func (f *testbed) subscribeAll(t *testing.T, token, topic string) (everybody []*
 	}
 	for _, wait := range []string{"", "&max=1000"} {
 		h := &subscriberLog{where: "GET /poll?topic=" + topic + wait}
-		everybody = append(everybody, h)
+		subscribers = append(subscribers, h)
 		first := f.do(t, request{line: h.where + "&wait=0", token: token})
 		all.Go(func() {
 			f.readPollEvents(h, token, first.body)
-			h.closed = h.told
+			h.closed = h.refusedAt
 		})
 	}
-	return everybody, func() []*subscriberLog {
+	return subscribers, func() []*subscriberLog {
 		all.Wait()
-		return everybody
+		return subscribers
 	}
 }
 
@@ -248,20 +248,20 @@ func (f *testbed) readPollEvents(h *subscriberLog, token, first string) {
 func (f *testbed) endUnderLoad(t *testing.T, name, token string, status int, end func() time.Time) {
 	topic := "load." + name
 	busy := f.load(t, f.tokens["master"], topic)
-	everybody, heard := f.subscribeAll(t, token, topic)
+	subscribers, wait := f.subscribeAll(t, token, topic)
 	publishing := f.load(t, token, topic+".own")
 	idle := f.publishPartly(t, token, breachIn("load."+name+".half"))
 	const under = 100 // events after which there is enough load
-	for _, h := range everybody {
+	for _, h := range subscribers {
 		require.Eventually(t, func() bool { return h.count.Load() > under }, patience, time.Millisecond, h.where)
 	}
 	require.Eventually(t, func() bool { return publishing.sent.Load() > under }, patience, time.Millisecond)
 	ended := end()
-	told, body := publishing.answer(t)
-	require.Equal(t, status, told, body)
+	answered, body := publishing.answer(t)
+	require.Equal(t, status, answered, body)
 	inTime(t, "to end a stream of events", time.Since(ended))
 	require.Contains(t, body, `"accepted":`)
-	for _, h := range heard() {
+	for _, h := range wait() {
 		require.Equal(t, status, h.status, h.where)
 		if h.code != 0 || strings.HasPrefix(h.where, "GET /ws") {
 			require.Equal(t, 4000+status, h.code, h.where)
@@ -275,8 +275,8 @@ func (f *testbed) endUnderLoad(t *testing.T, name, token string, status int, end
 		f.requireRefusedAt(t, strings.Replace(h.where, "/poll?", "/poll?wait=0&", 1), status, token)
 	}
 	if status == http.StatusUnauthorized { // otherwise the pending line may be allowed
-		told, body = idle.answer(t)
-		require.Equal(t, status, told, body)
+		answered, body = idle.answer(t)
+		require.Equal(t, status, answered, body)
 	}
 	f.requireRefusedAt(t, "POST /publish", status, token)
 	before := busy.sent.Load()

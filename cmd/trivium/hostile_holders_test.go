@@ -71,9 +71,9 @@ func manyHolders(t *testing.T, f *testbed) {
 	for _, h := range closed {
 		require.Equal(t, http.StatusUnauthorized, h.status, h.where)
 	}
-	told := func(a, b *subscriberLog) int { return a.told.Compare(b.told) }
-	require.True(t, slices.MinFunc(closed, told).told.After(end.Add(-10*time.Millisecond)), "no connection ends before its token")
-	inTime(t, fmt.Sprintf("to tell the last of %d connections", holders), slices.MaxFunc(closed, told).told.Sub(end))
+	byRefusal := func(a, b *subscriberLog) int { return a.refusedAt.Compare(b.refusedAt) }
+	require.True(t, slices.MinFunc(closed, byRefusal).refusedAt.After(end.Add(-10*time.Millisecond)), "no connection ends before its token")
+	inTime(t, fmt.Sprintf("to refuse the last of %d connections", holders), slices.MaxFunc(closed, byRefusal).refusedAt.Sub(end))
 	last := slices.MaxFunc(closed, func(a, b *subscriberLog) int { return a.closed.Compare(b.closed) })
 	inTime(t, fmt.Sprintf("to close the last of %d connections", holders), last.closed.Sub(end))
 }

@@ -181,9 +181,9 @@ func (f *testbed) floodUnknownKeys(t *testing.T, p *process, attacker int, more 
 // the keys, it cannot know whether the token is valid.
 func (f *testbed) requireUnknownKey(t *testing.T, token string) {
 	t.Helper()
-	for _, door := range []string{pollNow, "POST /publish"} {
-		r := request{line: door, token: token}
-		if strings.HasPrefix(door, "POST") {
+	for _, route := range []string{pollNow, "POST /publish"} {
+		r := request{line: route, token: token}
+		if strings.HasPrefix(route, "POST") {
 			r.body = breachIn("hostile")
 		}
 		x := f.do(t, r)

@@ -91,15 +91,15 @@ func rotationUnderFlood(t *testing.T, f *testbed) {
 	require.Eventually(t, func() bool { return source.fetches.Load() > 1 }, patience, time.Millisecond)
 	source.serve(map[string]*rsa.PrivateKey{"old": f.rsa, "new": f.remoteRSA})
 	rotated, fresh := time.Now(), f.sign(f.remoteRSA, `{"alg":"RS256","kid":"new"}`, claims(nil))
-	told := 0
+	retries := 0
 	for ask(pollNow, fresh).status != http.StatusOK {
 		f.requireRetryLater(t, p, fresh)
-		told++
+		retries++
 		require.Less(t, time.Since(rotated), time.Minute)
 		require.Equal(t, http.StatusOK, ask(pollNow, known).status)
 		time.Sleep(100 * time.Millisecond)
 	}
-	t.Logf("a token of the new key was taken after %v, and told to come back %d times", time.Since(rotated).Round(time.Millisecond), told)
+	t.Logf("a token of the new key was accepted after %v and %d refusals", time.Since(rotated).Round(time.Millisecond), retries)
 	require.LessOrEqual(t, source.fetches.Load(), mostFetches(time.Since(begin)))
 	t.Logf("%d fetches in %v", source.fetches.Load(), time.Since(begin).Round(time.Second))
 
@@ -115,14 +115,14 @@ func rotationUnderFlood(t *testing.T, f *testbed) {
 // that asks for a retry, also in a form that browsers follow.
 func (f *testbed) requireRetryLater(t *testing.T, p *process, token string) {
 	t.Helper()
-	for _, door := range tokenRoutes {
-		r := request{hub: p, line: door, token: token}
-		if strings.HasPrefix(door, "POST") {
+	for _, target := range tokenRoutes {
+		r := request{hub: p, line: target, token: token}
+		if strings.HasPrefix(target, "POST") {
 			r.body = `{"topic":"hostile","data":1}`
 		}
 		if x := f.do(t, r); x.status >= 300 {
-			require.Equal(t, http.StatusServiceUnavailable, x.status, "%s %s", door, x.body)
-			require.NotEmpty(t, x.header.Get("Retry-After"), door)
+			require.Equal(t, http.StatusServiceUnavailable, x.status, "%s %s", target, x.body)
+			require.NotEmpty(t, x.header.Get("Retry-After"), target)
 		}
 	}
 	x := f.do(t, request{hub: p, line: "GET /sse", token: token, header: []string{"Accept: text/event-stream"}})

@@ -41,10 +41,10 @@ func widerFilters(t *testing.T, f *testbed) {
 	for status, filters := range wider {
 		for _, filter := range filters {
 			asked := "topic=" + url.QueryEscape(filter)
-			for _, door := range []string{"GET /sse?", "GET /ws?", pollNow + "&"} {
+			for _, route := range []string{"GET /sse?", "GET /ws?", pollNow + "&"} {
 				for _, query := range []string{asked, "topic=a.b&" + asked, asked + "&topic=a.b"} {
-					x := f.do(t, request{line: door + query, token: narrow})
-					require.Equal(t, status, x.status, "%s%s", door, query)
+					x := f.do(t, request{line: route + query, token: narrow})
+					require.Equal(t, status, x.status, "%s%s", route, query)
 				}
 			}
 			if !utf8.ValidString(filter) {
@@ -60,8 +60,8 @@ func widerFilters(t *testing.T, f *testbed) {
 		}
 	}
 	for _, filter := range []string{"$sys", "$sys.>", "$a.b", "$.>"} { // no wildcard matches topics with "$"
-		for _, door := range []string{"GET /sse?", "GET /ws?", pollNow + "&"} {
-			f.requireRefusedAt(t, door+"topic="+url.QueryEscape(filter), http.StatusForbidden, f.tokens["master"])
+		for _, route := range []string{"GET /sse?", "GET /ws?", pollNow + "&"} {
+			f.requireRefusedAt(t, route+"topic="+url.QueryEscape(filter), http.StatusForbidden, f.tokens["master"])
 		}
 	}
 	// Another encoding of the same topic counts as the same topic. Unknown parameters are ignored.
@@ -142,8 +142,8 @@ func halfRights(t *testing.T, f *testbed) {
 	f.requireRefusedAt(t, "POST /publish/a.b", http.StatusForbidden, reader)
 	socket := f.start(t, request{line: "GET /ws", token: reader})
 	require.Equal(t, http.StatusForbidden, f.command(t, socket, `{"op":"publish","topic":"a.b","data":"`+breach+`"}`).Problem.Status)
-	for _, door := range []string{"GET /sse", "GET /ws", pollNow, pollNow + "&topic=a.b", "GET /sse?last=10", "GET /ws?topic=>"} {
-		f.requireRefusedAt(t, door, http.StatusForbidden, publisher)
+	for _, route := range []string{"GET /sse", "GET /ws", pollNow, pollNow + "&topic=a.b", "GET /sse?last=10", "GET /ws?topic=>"} {
+		f.requireRefusedAt(t, route, http.StatusForbidden, publisher)
 	}
 	socket = f.start(t, request{line: "GET /ws?subscribe=none&last=10", token: publisher})
 	require.Equal(t, http.StatusForbidden, f.command(t, socket, `{"op":"subscribe","topic":"a.b","last":5}`).Problem.Status)
@@ -176,12 +176,12 @@ func foreignHistory(t *testing.T, f *testbed) {
 		for _, e := range answer.Events {
 			topics = append(topics, e.Topic)
 		}
-		for _, door := range []string{"GET /sse?", "GET /ws?"} { // both must report the same
-			x := f.start(t, request{hub: f.text, line: door + query, token: narrow, header: lines(header)})
+		for _, route := range []string{"GET /sse?", "GET /ws?"} { // both must report the same
+			x := f.start(t, request{hub: f.text, line: route + query, token: narrow, header: lines(header)})
 			require.Equal(t, http.StatusOK, x.status)
-			seen, told := x.untilHeartbeat(t)
-			require.Equal(t, topics, seen, "%s%s", door, query)
-			require.Equal(t, answer.Gap, told, "%s%s", door, query)
+			seen, gap := x.untilHeartbeat(t)
+			require.Equal(t, topics, seen, "%s%s", route, query)
+			require.Equal(t, answer.Gap, gap, "%s%s", route, query)
 			x.conn.Close()
 		}
 		return topics, answer.Gap

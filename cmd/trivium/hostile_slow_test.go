@@ -26,11 +26,11 @@ var slowAttacks = []attack{
 
 // slowClients is many slow clients of one hub, and another tenant beside them.
 type slowClients struct {
-	f      *testbed
-	p      *process
-	before int64 // resident bytes before the attack
-	other  *exchange
-	told   int // events that the other tenant has received
+	f        *testbed
+	p        *process
+	before   int64 // resident bytes before the attack
+	other    *exchange
+	received int // events that the other tenant has received
 }
 
 // newSlowClients starts a hub and sends large events through it, so that its buffers for them are already
@@ -66,7 +66,7 @@ func (c *slowClients) hear(t *testing.T, data string) {
 		require.NoError(t, err)
 		if e.Topic != "" {
 			require.True(t, e.Data == quoted(data), "%.60s", e.Data)
-			c.told++
+			c.received++
 			return
 		}
 	}
@@ -89,7 +89,7 @@ func (c *slowClients) delivered(t *testing.T, events int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		s := c.p.stats()
-		return int(s.Transports["sse"].Delivered+s.Transports["websocket"].Delivered) >= events+c.told
+		return int(s.Transports["sse"].Delivered+s.Transports["websocket"].Delivered) >= events+c.received
 	}, 2*time.Minute, 10*time.Millisecond)
 }
 

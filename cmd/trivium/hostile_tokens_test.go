@@ -38,19 +38,19 @@ var tokenRoutes = []string{"GET /sse", "GET /ws", pollNow, "POST /publish/hostil
 // requireRefusedEverywhere requires that every route refuses a token with the status.
 func (f *testbed) requireRefusedEverywhere(t *testing.T, status int, token string, header ...string) {
 	t.Helper()
-	for _, door := range tokenRoutes {
-		f.requireRefusedAt(t, door, status, token, header...)
+	for _, target := range tokenRoutes {
+		f.requireRefusedAt(t, target, status, token, header...)
 	}
 }
 
-func (f *testbed) requireRefusedAt(t *testing.T, door string, status int, token string, header ...string) {
+func (f *testbed) requireRefusedAt(t *testing.T, target string, status int, token string, header ...string) {
 	t.Helper()
-	r := request{line: door, token: token, header: header}
-	if strings.HasPrefix(door, "POST") {
+	r := request{line: target, token: token, header: header}
+	if strings.HasPrefix(target, "POST") {
 		r.body = breachIn("hostile")
 	}
 	x := f.do(t, r)
-	require.Equal(t, status, x.status, "%s %.100s %v %s", door, token, header, x.body)
+	require.Equal(t, status, x.status, "%s %.100s %v %s", target, token, header, x.body)
 	if status == http.StatusUnauthorized {
 		require.Contains(t, x.header.Get("WWW-Authenticate"), "Bearer")
 	}
@@ -144,10 +144,10 @@ var places = []place{
 }
 
 // tryPlaces requires the status for a request with tokens in these places.
-func (f *testbed) tryPlaces(t *testing.T, status int, door string, in map[int]string) {
+func (f *testbed) tryPlaces(t *testing.T, status int, target string, in map[int]string) {
 	t.Helper()
-	r := request{line: door}
-	if strings.HasPrefix(door, "POST") {
+	r := request{line: target}
+	if strings.HasPrefix(target, "POST") {
 		r.body = `{"topic":"hostile","data":"let in"}`
 		if status >= 400 {
 			r.body = breachIn("hostile")
@@ -161,7 +161,7 @@ func (f *testbed) tryPlaces(t *testing.T, status int, door string, in map[int]st
 		}
 	}
 	x := f.do(t, r)
-	require.Equal(t, status, x.status, "%s %v %s", door, in, x.body)
+	require.Equal(t, status, x.status, "%s %v %s", target, in, x.body)
 	require.NotContains(t, fmt.Sprint(x.header), f.tokens["master"], "it is echoed")
 }
 
@@ -172,29 +172,29 @@ func basicOf(user, password string) string {
 func tokenPlaces(t *testing.T, f *testbed) {
 	const header, query, subprotocol, cookie = 0, 1, 2, 3
 	right, other, wrong := f.tokens["master"], f.tokens["reader"], f.secret(rand.Text())
-	for _, door := range []string{"GET /sse", "GET /ws", pollNow, "POST /publish", "POST /publish/hostile"} {
+	for _, target := range []string{"GET /sse", "GET /ws", pollNow, "POST /publish", "POST /publish/hostile"} {
 		for i := range places {
-			if i == subprotocol && door != "GET /ws" {
+			if i == subprotocol && target != "GET /ws" {
 				continue // this route does not read the token there
 			}
-			f.tryPlaces(t, http.StatusOK, door, map[int]string{i: right})
-			f.tryPlaces(t, http.StatusUnauthorized, door, map[int]string{i: wrong})
+			f.tryPlaces(t, http.StatusOK, target, map[int]string{i: right})
+			f.tryPlaces(t, http.StatusUnauthorized, target, map[int]string{i: wrong})
 			for j := range i {
 				switch {
-				case j == subprotocol && door != "GET /ws":
+				case j == subprotocol && target != "GET /ws":
 				case i == cookie: // a token in any other place has precedence
-					f.tryPlaces(t, http.StatusOK, door, map[int]string{i: wrong, j: right})
-					f.tryPlaces(t, http.StatusUnauthorized, door, map[int]string{i: right, j: wrong})
+					f.tryPlaces(t, http.StatusOK, target, map[int]string{i: wrong, j: right})
+					f.tryPlaces(t, http.StatusUnauthorized, target, map[int]string{i: right, j: wrong})
 				default:
-					f.tryPlaces(t, http.StatusBadRequest, door, map[int]string{i: right, j: right})
-					f.tryPlaces(t, http.StatusBadRequest, door, map[int]string{i: right, j: other})
+					f.tryPlaces(t, http.StatusBadRequest, target, map[int]string{i: right, j: right})
+					f.tryPlaces(t, http.StatusBadRequest, target, map[int]string{i: right, j: other})
 				}
 			}
 		}
-		f.tryPlaces(t, http.StatusUnauthorized, door+strings.Repeat("?", 1-min(1, strings.Count(door, "?")))+"&ACCESS_TOKEN="+right, nil)
-		f.requireRefusedAt(t, door, http.StatusBadRequest, right, "Authorization: Bearer "+right)
-		f.requireRefusedAt(t, door, http.StatusBadRequest, right, "Authorization: Basic YTpi")
-		f.requireRefusedAt(t, door, http.StatusUnauthorized, "", "X-Access-Token: "+right, "Proxy-Authorization: Bearer "+right,
+		f.tryPlaces(t, http.StatusUnauthorized, target+strings.Repeat("?", 1-min(1, strings.Count(target, "?")))+"&ACCESS_TOKEN="+right, nil)
+		f.requireRefusedAt(t, target, http.StatusBadRequest, right, "Authorization: Bearer "+right)
+		f.requireRefusedAt(t, target, http.StatusBadRequest, right, "Authorization: Basic YTpi")
+		f.requireRefusedAt(t, target, http.StatusUnauthorized, "", "X-Access-Token: "+right, "Proxy-Authorization: Bearer "+right,
 			"Referer: http://"+f.main.http+"/?access_token="+right)
 	}
 	f.tryPlaces(t, http.StatusBadRequest, pollNow+"&access_token="+right, map[int]string{query: right})
@@ -206,33 +206,33 @@ func tokenPlaces(t *testing.T, f *testbed) {
 	x = f.do(t, request{line: "POST /session", header: []string{places[cookie].header(right)}, body: "{}"})
 	require.Equal(t, http.StatusUnauthorized, x.status, "a cookie does not create a session")
 	// A password has the precedence of a cookie, below all other places.
-	for _, door := range []string{"GET /sse", "GET /ws", pollNow, "POST /publish", "POST /publish/hostile"} {
+	for _, target := range []string{"GET /sse", "GET /ws", pollNow, "POST /publish", "POST /publish/hostile"} {
 		basic := "Authorization: Basic " + basicOf("anybody", right)
-		f.requireRefusedAt(t, door, http.StatusUnauthorized, "", "Authorization: Basic "+basicOf(right, wrong))
-		f.requireRefusedAt(t, door, http.StatusUnauthorized, "", basic, "Cookie: trivium_token="+wrong)
-		f.requireRefusedAt(t, door, http.StatusUnauthorized, "", basic, "Sec-Fetch-Site: cross-site")
-		f.requireRefusedAt(t, door, http.StatusBadRequest, "", basic, basic)
-		x := f.do(t, withBody(request{line: door, header: []string{basic, "Origin: https://evil.test"}}))
-		require.Equal(t, http.StatusForbidden, x.status, door)
-		r := request{line: door, header: []string{basic}}
-		if strings.HasPrefix(door, "POST") {
+		f.requireRefusedAt(t, target, http.StatusUnauthorized, "", "Authorization: Basic "+basicOf(right, wrong))
+		f.requireRefusedAt(t, target, http.StatusUnauthorized, "", basic, "Cookie: trivium_token="+wrong)
+		f.requireRefusedAt(t, target, http.StatusUnauthorized, "", basic, "Sec-Fetch-Site: cross-site")
+		f.requireRefusedAt(t, target, http.StatusBadRequest, "", basic, basic)
+		x := f.do(t, withBody(request{line: target, header: []string{basic, "Origin: https://evil.test"}}))
+		require.Equal(t, http.StatusForbidden, x.status, target)
+		r := request{line: target, header: []string{basic}}
+		if strings.HasPrefix(target, "POST") {
 			r.body = `{"topic":"hostile","data":"let in"}`
 		}
 		x = f.do(t, r)
-		require.Equal(t, http.StatusOK, x.status, "%s %s", door, x.body)
+		require.Equal(t, http.StatusOK, x.status, "%s %s", target, x.body)
 	}
 	require.Equal(t, "no-referrer", f.do(t, request{line: pollNow + "&access_token=" + right}).header.Get("Referrer-Policy"))
 }
 
 func twoCookies(t *testing.T, f *testbed) {
 	right, other := f.tokens["master"], f.tokens["reader"]
-	for _, door := range []string{"GET /sse", "GET /ws", pollNow, "POST /publish"} {
+	for _, target := range []string{"GET /sse", "GET /ws", pollNow, "POST /publish"} {
 		for _, two := range [][]string{
 			{"Cookie: trivium_token=" + right + "; trivium_token=" + other},
 			{"Cookie: trivium_token=" + right, "Cookie: trivium_token=" + other},
 			{"Cookie: trivium_token=; trivium_token=" + right},
 		} {
-			f.requireRefusedAt(t, door, http.StatusBadRequest, "", two...)
+			f.requireRefusedAt(t, target, http.StatusBadRequest, "", two...)
 		}
 	}
 	f.requireAccepted(t, "", "Cookie: trivium_token="+right+"; trivium_token="+right)
@@ -241,9 +241,9 @@ func twoCookies(t *testing.T, f *testbed) {
 
 func dots(t *testing.T, f *testbed) {
 	many := strings.Repeat(".", 1<<20)
-	for _, door := range tokenRoutes {
-		f.requireRefusedAt(t, door, http.StatusRequestHeaderFieldsTooLarge, many)
-		f.requireRefusedAt(t, door, http.StatusUnauthorized, many[:3<<10])
+	for _, target := range tokenRoutes {
+		f.requireRefusedAt(t, target, http.StatusRequestHeaderFieldsTooLarge, many)
+		f.requireRefusedAt(t, target, http.StatusUnauthorized, many[:3<<10])
 	}
 	f.requireRefused(t, many[:8<<10])
 	f.requireRefusedAt(t, "GET /sse?access_token="+many, http.StatusRequestHeaderFieldsTooLarge, "")

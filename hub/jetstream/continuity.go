@@ -169,7 +169,7 @@ func (e *Engine) reused(ctx context.Context, seq, delivered uint64) error {
 // diverged begins a new epoch of the stream, and the engine fails: the hub must be restarted.
 func (e *Engine) diverged(ctx context.Context, how string) error {
 	e.follows.close() // nothing more may be delivered under the old epoch
-	return e.beginEpoch(ctx, fmt.Errorf("the stream %q %s: it has lost events, and goes on in a new epoch", e.cfg.Stream, how))
+	return e.beginEpoch(ctx, fmt.Errorf("the stream %q %s: it has lost events and continues in a new epoch", e.cfg.Stream, how))
 }
 
 // beginEpoch gives the stream a new epoch, and the engine fails with the reason.
@@ -182,5 +182,5 @@ func (e *Engine) beginEpoch(ctx context.Context, reason error) error {
 	info.Config.Metadata[metaEpoch] = newEpoch().String()
 	_, err = e.js.UpdateStream(ctx, info.Config)
 	e.fail(errors.Join(reason, err))
-	return away(errors.New("another stream"))
+	return away(errors.New("the stream was replaced"))
 }

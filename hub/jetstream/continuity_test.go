@@ -78,7 +78,7 @@ func reuseSequences(t *testing.T, c *cluster, publish func(*testing.T, Config, *
 	select {
 	case err := <-e.Failed():
 		// The follower may notice the new epoch before the publisher that began it has reported it.
-		require.Regexp(t, "it has lost events, and goes on in a new epoch|was made anew", err.Error())
+		require.Regexp(t, "it has lost events and continues in a new epoch|was created anew", err.Error())
 	case <-time.After(enginetest.Patience):
 		require.FailNow(t, "the lost events were not noticed")
 	}

@@ -75,8 +75,8 @@ func (e *Engine) check(ctx context.Context) (*jetstream.StreamInfo, error) {
 		return nil, away(err)
 	}
 	if epoch, err := epochOf(&info.Config); err != nil || epoch != e.epoch {
-		e.fail(fmt.Errorf("the stream %q was made anew", e.cfg.Stream))
-		return nil, away(errors.New("another stream"))
+		e.fail(fmt.Errorf("the stream %q was created anew", e.cfg.Stream))
+		return nil, away(errors.New("the stream was replaced"))
 	}
 	if info.Cluster != nil && info.Cluster.Leader == "" {
 		return nil, away(errors.New("the stream has no leader"))
@@ -100,7 +100,7 @@ func (e *Engine) checkReaches(ctx context.Context, seq uint64) (*jetstream.Strea
 	if err != nil || tip >= seq {
 		return info, err
 	}
-	return nil, e.beginEpoch(ctx, fmt.Errorf("the stream %q ends at %d and was delivered up to %d: it has lost events, and goes on in a new epoch",
+	return nil, e.beginEpoch(ctx, fmt.Errorf("the stream %q ends at %d and was delivered up to %d: it has lost events and continues in a new epoch",
 		e.cfg.Stream, tip, seq))
 }
 
