@@ -184,30 +184,6 @@ func (e *Engine) listBatch(ctx context.Context, r getRequest) (found []uint64, m
 	}
 }
 
-// confirm asks the leader, message by message, whether found is complete, because a replica that is damaged or lags
-// behind may have answered.
-func (e *Engine) confirm(ctx context.Context, subject string, from uint64, found []uint64, upTo uint64) error {
-	if e.cfg.Replicas == 1 {
-		return nil
-	}
-	_, err := inFlight(len(found)+1, func(i int) (struct{}, error) {
-		request := getRequest{Seq: from, Next: subject}
-		if i > 0 {
-			request.Seq = found[i-1] + 1
-		}
-		m, err := e.getLeader(ctx, request)
-		last := i == len(found)
-		switch {
-		case last && errors.Is(err, jetstream.ErrMsgNotFound), last && err == nil && m.seq > upTo:
-			return struct{}{}, nil
-		case err == nil && (last || m.seq != found[i]):
-			err = errMissing
-		}
-		return struct{}{}, err
-	})
-	return err
-}
-
 // inFlight calls get for each number below n, several at a time, and returns the results before the first error
 // with that error.
 func inFlight[T any](n int, get func(i int) (T, error)) ([]T, error) {
