@@ -39,17 +39,18 @@ func (e *usageError) Error() string { return strings.Join(e.lines, "\n") }
 
 // commands is the grammar of the command line.
 type commands struct {
-	Serve   ServeCmd   `cmd:"" help:"Run the hub until SIGTERM or SIGINT."`
-	Pub     PubCmd     `cmd:"" help:"Publish one event, or one for each line of standard input."`
-	Sub     SubCmd     `cmd:"" help:"Print events as they arrive."`
-	Token   TokenCmd   `cmd:"" help:"Create a token: add one to a tokens file, or sign a JWT. Or check one."`
-	Bench   BenchCmd   `cmd:"" help:"Measure a hub, and for comparison a bare loop of writes."`
-	Backup  BackupCmd  `cmd:"" help:"Write the log of a running hub with the embedded engine to a file."`
-	Restore RestoreCmd `cmd:"" help:"Create a store from a backup."`
-	Erase   EraseCmd   `cmd:"" help:"Remove one event from a running hub permanently."`
-	Config  ConfigCmd  `cmd:"" help:"Print a commented configuration file of the hub."`
-	Version VersionCmd `cmd:"" help:"Print the version and exit. So does trivium --version."`
-	Help    HelpCmd    `cmd:"" help:"Show help, for a command if one is named."`
+	Serve      ServeCmd      `cmd:"" help:"Run the hub until SIGTERM or SIGINT."`
+	Pub        PubCmd        `cmd:"" help:"Publish one event, or one for each line of standard input."`
+	Sub        SubCmd        `cmd:"" help:"Print events as they arrive."`
+	Token      TokenCmd      `cmd:"" help:"Create a token: add one to a tokens file, or sign a JWT. Or check one."`
+	Bench      BenchCmd      `cmd:"" help:"Measure a hub, and for comparison a bare loop of writes."`
+	Backup     BackupCmd     `cmd:"" help:"Write the log of a running hub with the embedded engine to a file."`
+	Restore    RestoreCmd    `cmd:"" help:"Create a store from a backup."`
+	Erase      EraseCmd      `cmd:"" help:"Remove one event from a running hub permanently."`
+	Config     ConfigCmd     `cmd:"" help:"Print a commented configuration file of the hub."`
+	Completion CompletionCmd `cmd:"" help:"Print a script that completes commands and flags in bash, zsh or fish."`
+	Version    VersionCmd    `cmd:"" help:"Print the version and exit. So does trivium --version."`
+	Help       HelpCmd       `cmd:"" help:"Show help, for a command if one is named."`
 }
 
 // HelpCmd shows help.
