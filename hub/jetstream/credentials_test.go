@@ -14,19 +14,19 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// journal records log lines.
-type journal struct {
+// logRecorder records log lines.
+type logRecorder struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (j *journal) Write(p []byte) (int, error) {
+func (j *logRecorder) Write(p []byte) (int, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.text.Write(p)
 }
 
-func (j *journal) count(what string) int {
+func (j *logRecorder) count(what string) int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return bytes.Count(j.text.Bytes(), []byte(what))
@@ -48,19 +48,19 @@ func testCredentials(t *testing.T) {
 		changed.Password = password
 		require.NoError(t, nats.ReloadOptions(changed))
 	}
-	var said journal
+	var log logRecorder
 	h, e := startHub(t, Config{
-		URL: "nats://hub:secret@" + nats.Addr().String(), Logger: slog.New(slog.NewTextHandler(&said, nil)),
+		URL: "nats://hub:secret@" + nats.Addr().String(), Logger: slog.New(slog.NewTextHandler(&log, nil)),
 	}, hub.Retention{})
 	_, err = h.Publish(t.Context(), one("a"))
 	require.NoError(t, err)
 	become("another")
-	require.Eventually(t, func() bool { return said.count("uthorization") >= 4 }, enginetest.Patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return log.count("uthorization") >= 4 }, enginetest.Patience, 10*time.Millisecond)
 	require.Error(t, e.Ready())
 	become("secret")
 	require.Eventually(t, func() bool {
 		_, err := h.Publish(t.Context(), one("b"))
 		return err == nil
 	}, enginetest.Patience, 10*time.Millisecond)
-	require.Zero(t, said.count("secret"))
+	require.Zero(t, log.count("secret"))
 }

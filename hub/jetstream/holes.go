@@ -13,8 +13,8 @@ import (
 // others have events. So the leader is asked before a deleted range becomes a gap.
 
 // deleted returns the log elements for the sequences between after and before, for which a replica has no messages.
-// If the leader has none either, they are those of deletedRange. Otherwise they are the leader's events, at most
-// limit.
+// If the leader has none either, deleted returns the elements of deletedRange, otherwise the leader's events, at
+// most limit.
 func (e *Engine) deleted(ctx context.Context, after, before uint64, limit int) ([]*hub.Event, error) {
 	if e.cfg.Replicas == 1 {
 		return e.deletedRange(ctx, after, before-1)

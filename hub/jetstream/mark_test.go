@@ -51,7 +51,7 @@ func TestOlderStoreBeginsNewEpoch(t *testing.T) {
 			require.NoError(t, h.Close())
 			row.damage(t, cfg.Store, earlier)
 
-			var logged journal
+			var logged logRecorder
 			cfg.Logger = slog.New(slog.NewTextHandler(&logged, nil))
 			h, _ = startHub(t, cfg, hub.Retention{})
 			require.NotEqual(t, last.Epoch, h.Position().Epoch)

@@ -28,13 +28,13 @@ func TestIsRefused(t *testing.T) {
 		{"too many batches", api(429, 10210), true},
 		{"incomplete batch", api(400, errIncompleteBatch), true},
 		{"duplicate ID", api(400, errDuplicate), false},
-		{"a key under way", api(409, errInProcess), false},
+		{"key in use", api(409, errInProcess), false},
 		{"too large", api(400, 10054), false},
 		{"no answer", nats.ErrTimeout, false},
 		{"no answer in time", context.DeadlineExceeded, false},
-		{"cut off", context.Canceled, false},
+		{"canceled", context.Canceled, false},
 		{"closed", nats.ErrConnectionClosed, false},
-		{"anything", errors.New("anything"), false},
+		{"another error", errors.New("anything"), false},
 	} {
 		require.Equal(t, row.refused, isRefused(fmt.Errorf("wrapped: %w", row.err)), row.name)
 	}

@@ -121,7 +121,7 @@ func (e *Engine) ReadAfter(ctx context.Context, seq uint64, limit hub.ReadLimit)
 	if !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return events, err
 	}
-	// That replica has nothing, so the leader is asked.
+	// The replica that answered has no messages, so the leader is asked.
 	info, err := e.check(ctx)
 	if err != nil {
 		return nil, err

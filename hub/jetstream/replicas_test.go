@@ -27,7 +27,7 @@ func testDamaged(t *testing.T, c *cluster) {
 func testDamagedReplica(t *testing.T, c *cluster) {
 	keep := hub.Retention{Bytes: 64 << 20}
 	cfg := c.config(keep)
-	var log journal
+	var log logRecorder
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	h, e := startHub(t, cfg, keep)
 	const events = 3000
@@ -158,7 +158,7 @@ func (c *cluster) damageFollower(e *Engine) (damaged int) {
 func testDamagedLeader(t *testing.T, c *cluster) {
 	keep := hub.Retention{Bytes: 64 << 20}
 	cfg := c.config(keep)
-	var log journal
+	var log logRecorder
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	h, e := startHub(t, cfg, keep)
 	const events = 3000

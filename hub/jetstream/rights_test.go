@@ -86,7 +86,7 @@ func testLostRights(t *testing.T, _ *cluster) {
 	nats.Start()
 	t.Cleanup(func() { nats.Shutdown(); nats.WaitForShutdown() })
 	require.True(t, nats.ReadyForConnections(enginetest.Patience))
-	var log journal
+	var log logRecorder
 	h, e := startHub(t, Config{
 		URL: "nats://hub:secret@" + nats.Addr().String(), Logger: slog.New(slog.NewTextHandler(&log, nil)),
 	}, hub.Retention{})

@@ -13,7 +13,7 @@ import (
 )
 
 // Newest returns the same events as a scan, for frequent and rare topics and with deleted events.
-func TestNewestFindsWhatAScanFinds(t *testing.T) {
+func TestNewestEqualsScan(t *testing.T) {
 	h, e := startHub(t, Config{Store: t.TempDir(), Retention: hub.Retention{Events: 1 << 20}}, hub.Retention{Events: 50})
 	const n = 20_000
 	topics := make([]string, 0, n)
