@@ -12,7 +12,7 @@ import (
 const module = "github.com/trivium-hub/trivium"
 
 // FindCheckout returns the root of the module that the running program was built from, or "" unless go run has
-// just built it from an unchanged directory. The working directory is not used: it may contain somebody else's
+// just built it from an unchanged directory. The working directory is not used: it may contain foreign
 // files, whose code would run in the reader's browser.
 func FindCheckout() string {
 	executable, err := os.Executable()

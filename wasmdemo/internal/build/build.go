@@ -82,7 +82,7 @@ func goTool(ctx context.Context, root string, args ...string) (string, error) {
 		return stdout.String(), nil
 	case ctx.Err() != nil:
 		if cmd.Process != nil {
-			killGroup(cmd.Process.Pid) // kill what is left after the interrupt
+			killGroup(cmd.Process.Pid) // kill the processes that ignored the interrupt
 		}
 		return "", ctx.Err()
 	case errors.Is(err, exec.ErrNotFound):

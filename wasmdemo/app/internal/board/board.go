@@ -188,9 +188,9 @@ func Preview(data []byte, encoding client.Encoding) string {
 		switch {
 		case r == '\n' || r == '\r' || r == '\t' || unicode.In(r, unicode.Zl, unicode.Zp):
 			return ' '
-		case r == zwnj || r == zwj: // without them Persian and many an emoji are others
+		case r == zwnj || r == zwj: // Persian and many emoji need them
 			return r
-		case unicode.In(r, unicode.Cc, unicode.Cf): // such as those that turn the line around
+		case unicode.In(r, unicode.Cc, unicode.Cf): // such as characters that reverse the direction of the line
 			return '\uFFFD'
 		}
 		return r

@@ -23,9 +23,9 @@ func own(b *Board, seq, n uint64) client.Event {
 	}
 }
 
-// TestBoardMissesWhatAllMiss: what no column got is found by the numbers of the page's own events,
-// unless a gap was told.
-func TestBoardMissesWhatAllMiss(t *testing.T) {
+// TestLossInAllColumnsIsFound checks that the numbers of the page's own events show a loss in all columns, unless a gap
+// was reported.
+func TestLossInAllColumnsIsFound(t *testing.T) {
 	for _, told := range []bool{false, true} {
 		var b Board
 		b.Start(hub.Cursor{Epoch: 1})
@@ -44,7 +44,7 @@ func TestBoardMissesWhatAllMiss(t *testing.T) {
 	}
 }
 
-func TestSeriesKnowsItsOwn(t *testing.T) {
+func TestSeriesParsesOnlyItsOwnEvents(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.Uint64().Draw(t, "n")
 		sent := float64(rapid.Int64Range(0, 1e12).Draw(t, "sent")) / 10
@@ -69,8 +69,8 @@ func TestSeriesKnowsItsOwn(t *testing.T) {
 	}
 }
 
-// TestBoardKeepsTheNewestRows: a view that draws now and then gets each row once and in order, as
-// far as they are kept.
+// TestBoardKeepsTheNewestRows checks that a view which draws irregularly receives each row once and in order, as long
+// as the row is kept.
 func TestBoardKeepsTheNewestRows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var b Board
@@ -116,7 +116,7 @@ func TestFiguresFollowTheClock(t *testing.T) {
 	require.Zero(t, later.Chart[0].Count+later.Chart[ChartSlots-1].Count)
 }
 
-// TestQuantileIsNear: within its bin, a fifth, of the true one.
+// TestQuantileIsNear checks that a quantile is within one bin, a fifth, of the exact value.
 func TestQuantileIsNear(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var l Latency
@@ -144,7 +144,7 @@ func TestQuantileIsNear(t *testing.T) {
 	})
 }
 
-// TestPacerKeepsItsRate: however irregularly it is asked, what is due and dropped is the rate.
+// TestPacerKeepsItsRate checks that the due and skipped events add up to the rate, however irregular the calls are.
 func TestPacerKeepsItsRate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var p Pacer
@@ -153,15 +153,15 @@ func TestPacerKeepsItsRate(t *testing.T) {
 		now, sum := noon, 0
 		for range rapid.IntRange(1, 50).Draw(t, "asks") {
 			now = now.Add(time.Duration(rapid.Int64Range(0, int64(3*time.Second)).Draw(t, "after")))
-			due, dropped := p.Due(now)
+			due, skipped := p.Due(now)
 			require.LessOrEqual(t, due, MaxBatch)
-			sum += due + dropped
+			sum += due + skipped
 		}
 		require.InDelta(t, rate*now.Sub(noon).Seconds(), sum, 1.01)
 	})
 }
 
-func TestPreviewIsOneHarmlessLine(t *testing.T) {
+func TestPreviewIsOneLineOfVisibleText(t *testing.T) {
 	require.Equal(t, `<img src=x onerror=alert(1)>`, Preview([]byte(`<img src=x onerror=alert(1)>`), client.Text), "a page shows it as text")
 	require.Equal(t, "a b\uFFFDc", Preview([]byte("a\nb\u202Ec"), client.Text))
 	require.Equal(t, "a b c", Preview([]byte("a\u2028b\u2029c"), client.Text))
@@ -171,7 +171,7 @@ func TestPreviewIsOneHarmlessLine(t *testing.T) {
 	require.Equal(t, strings.Repeat("x", maxPreview-1)+"…", long, "no half of a rune")
 }
 
-// TestScale: it has room for the longest latency of any column, and is the same for all.
+// TestScale checks that the scale fits the longest latency of any column.
 func TestScale(t *testing.T) {
 	at := time.Unix(1_000_000, 0)
 	for _, c := range []struct {

@@ -288,7 +288,7 @@ const (
 type ConnectionStatus struct {
 	Mode    Mode
 	Use     client.Transport
-	On      bool // the person wants it connected
+	On      bool // the user wants it connected
 	Stalled bool
 	Begun   bool // there is a cursor to resume at
 	Failed  bool // an attempt to connect has failed since the connection was live

@@ -21,14 +21,14 @@ import (
 
 const patience = 3 * time.Minute
 
-// table is a board with its roads and its load, on a real hub.
+// table is a board with its connections and its load, on a real hub.
 type table struct {
 	*testing.T
 	hub     *hub.Hub
 	tokens  *tokens
 	auth    *auth.Middleware
 	board   *Board
-	roads   [Columns]*Connection
+	conns   [Columns]*Connection
 	load    *Load
 	refuse  atomic.Pointer[problems.Problem] // of publishing
 	refused atomic.Int64
@@ -66,16 +66,16 @@ func newTable(t *testing.T, heartbeat time.Duration) *table {
 	b.load = NewLoad(&Hub{Platform: platform, URL: front.URL, Token: token}, b.board, clock)
 	running.Go(func() { b.load.Run(ctx) })
 	for c, use := range []client.Transport{client.WebSocket, client.SSE, client.LongPoll} {
-		b.roads[c] = NewConnection(ConnectionConfig{
+		b.conns[c] = NewConnection(ConnectionConfig{
 			Column: c, Board: b.board, Platform: platform, URL: front.URL, Token: token, Clock: clock, Use: use,
 		})
-		running.Go(func() { b.roads[c].Run(ctx) })
+		running.Go(func() { b.conns[c].Run(ctx) })
 	}
 	newest, err := (&Hub{Platform: platform, URL: front.URL, Token: token}).Newest(ctx)
 	require.NoError(t, err)
 	b.board.Start(newest)
-	for _, road := range b.roads {
-		road.Begin(newest.String())
+	for _, conn := range b.conns {
+		conn.Begin(newest.String())
 	}
 	return b
 }
@@ -106,7 +106,7 @@ func (b *table) publish(topic, data string) {
 	require.NoError(b, err)
 }
 
-// await waits until a condition holds of the proof, which must not fail meanwhile.
+// await waits until a condition holds. The comparison must not find a fault meanwhile.
 func (b *table) await(what string, holds func(Report) bool) Report {
 	b.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
@@ -123,8 +123,8 @@ func (b *table) await(what string, holds func(Report) bool) Report {
 
 func (b *table) mode(c int, want Mode) {
 	b.Helper()
-	require.Eventually(b, func() bool { return b.roads[c].Status(time.Now()).Mode == want }, patience, time.Millisecond,
-		"column %d is %+v", c+1, b.roads[c].Status(time.Now()))
+	require.Eventually(b, func() bool { return b.conns[c].Status(time.Now()).Mode == want }, patience, time.Millisecond,
+		"column %d is %+v", c+1, b.conns[c].Status(time.Now()))
 }
 
 func level(n uint64) func(Report) bool {
@@ -133,42 +133,42 @@ func level(n uint64) func(Report) bool {
 	}
 }
 
-// TestRoadsAreProved has a person press at random while events flow: the proof holds at every
-// moment, and when all is over the columns are level.
-func TestRoadsAreProved(t *testing.T) {
+// TestColumnsStayIdentical presses the buttons at random while events flow. It checks that the comparison never finds a
+// fault, and that all columns are level at the end.
+func TestColumnsStayIdentical(t *testing.T) {
 	b := newTable(t, 0)
 	b.load.Set(func(w *LoadWant) { *w = LoadWant{On: true, Rate: 500, Topic: "demo.load"} })
 	choices := []client.Transport{client.WebSocket, client.SSE, client.LongPoll}
 	for range 40 {
-		road := b.roads[rand.IntN(Columns)]
+		conn := b.conns[rand.IntN(Columns)]
 		switch rand.IntN(8) {
 		case 0:
-			road.Cut()
+			conn.Cut()
 		case 1:
-			road.Stall()
+			conn.Stall()
 		case 2:
-			road.Resume()
+			conn.Resume()
 		case 3:
-			road.Disconnect()
+			conn.Disconnect()
 		case 4:
-			road.Connect()
+			conn.Connect()
 		case 5:
-			road.Hide(rand.IntN(2) == 0)
+			conn.Hide(rand.IntN(2) == 0)
 		default:
-			road.Use(choices[rand.IntN(len(choices))])
+			conn.Use(choices[rand.IntN(len(choices))])
 		}
 		time.Sleep(time.Duration(rand.IntN(30)) * time.Millisecond)
-		b.roads[rand.IntN(Columns)].SyncPosition()
+		b.conns[rand.IntN(Columns)].SyncPosition()
 		r := b.board.Report(time.Now())
 		require.False(t, r.Faulty(), "%+v", r)
 	}
 	b.load.Set(func(w *LoadWant) { w.On = false })
-	for _, road := range b.roads {
-		road.Hide(false)
-		road.Resume()
-		road.Connect()
+	for _, conn := range b.conns {
+		conn.Hide(false)
+		conn.Resume()
+		conn.Connect()
 	}
-	b.await("nothing came", func(r Report) bool { return r.Compared > 0 })
+	b.await("no event arrived", func(r Report) bool { return r.Compared > 0 })
 	require.Eventually(t, func() bool {
 		sent := b.load.Status(time.Now()).Accepted
 		return level(sent)(b.board.Report(time.Now())) && b.board.Report(time.Now()).Compared == sent
@@ -177,53 +177,53 @@ func TestRoadsAreProved(t *testing.T) {
 	require.False(t, r.Faulty(), "%+v", r)
 }
 
-// TestRoadSaysWhatItDoes goes through what a person can do with one.
-func TestRoadSaysWhatItDoes(t *testing.T) {
+// TestConnectionReportsItsMode goes through all actions of a user.
+func TestConnectionReportsItsMode(t *testing.T) {
 	b := newTable(t, 50*time.Millisecond)
 	for c := range Columns {
 		b.mode(c, Live)
 	}
-	require.Equal(t, "Live over long-poll", b.roads[2].Status(time.Now()).Text)
+	require.Equal(t, "Live over long-poll", b.conns[2].Status(time.Now()).Text)
 
-	b.roads[0].Stall()
+	b.conns[0].Stall()
 	b.mode(0, Stalled)
 	b.publish("a", "1")
 	b.publish("a", "2")
 	b.await("two behind", func(r Report) bool { return r.Columns[1].Got == 2 && r.Columns[2].Got == 2 && r.Columns[0].Behind == 2 })
-	b.roads[0].SyncPosition()
-	b.roads[0].SyncPosition()
+	b.conns[0].SyncPosition()
+	b.conns[0].SyncPosition()
 	require.False(t, b.board.Report(time.Now()).Faulty(), "a stalled column has lost nothing")
-	b.roads[0].Resume()
+	b.conns[0].Resume()
 	b.await("level", level(2))
 
-	b.roads[1].Disconnect()
+	b.conns[1].Disconnect()
 	b.mode(1, Off)
-	b.roads[2].Hide(true)
+	b.conns[2].Hide(true)
 	b.mode(2, LetGo)
-	b.roads[0].Hide(true)
-	b.mode(0, Live) // a WebSocket is none of the six
+	b.conns[0].Hide(true)
+	b.mode(0, Live) // a WebSocket is not one of the six connections
 	b.publish("a", "3")
 	b.await("one behind", func(r Report) bool { return r.Columns[1].Behind == 1 && r.Columns[2].Behind == 1 })
-	require.True(t, b.roads[1].Status(time.Now()).Begun)
-	b.roads[1].Connect()
-	b.roads[2].Hide(false)
-	b.roads[0].Use(client.SSE) // while hidden: let go
+	require.True(t, b.conns[1].Status(time.Now()).Begun)
+	b.conns[1].Connect()
+	b.conns[2].Hide(false)
+	b.conns[0].Use(client.SSE) // while hidden: let go
 	b.mode(0, LetGo)
-	b.roads[0].Hide(false)
+	b.conns[0].Hide(false)
 	b.await("level", level(3))
 
 	b.tokens.ended.Store(true)
 	b.auth.Recheck()
 	for c := range Columns {
 		b.mode(c, Ended)
-		require.Contains(t, b.roads[c].Status(time.Now()).Text, "401 Token ended")
+		require.Contains(t, b.conns[c].Status(time.Now()).Text, "401 Token ended")
 	}
 }
 
 // TestBreakMeasuresWhatTheColumnMissed cuts each column in turn, on the page's clock, while events are published.
 func TestBreakMeasuresWhatTheColumnMissed(t *testing.T) {
 	b := newTable(t, 50*time.Millisecond)
-	cut := NewBreak(b.board, &b.roads)
+	cut := NewBreak(b.board, &b.conns)
 	seen := uint64(0)
 	for c := range Columns {
 		for other := range Columns {
@@ -250,7 +250,7 @@ func TestBreakMeasuresWhatTheColumnMissed(t *testing.T) {
 	require.Eventually(t, func() bool { cut.Step(time.Now().Add(cutFor)); return !cut.Running() }, patience, time.Millisecond)
 	require.Contains(t, cut.Step(time.Now()), "missed nothing: no event was published")
 	for c := range Columns {
-		b.roads[c].Disconnect()
+		b.conns[c].Disconnect()
 		b.mode(c, Off)
 	}
 	require.False(t, cut.Start(time.Now()))
@@ -275,11 +275,11 @@ func TestPublishOneUsesTheTopicOfTheLoad(t *testing.T) {
 	b.await("the rest came in order", level(20))
 }
 
-// TestLoadIsHonest: what the hub refuses is said, sent again under the same key and counted once.
-func TestLoadIsHonest(t *testing.T) {
+// TestRefusedLoadIsRepeated checks that a refused batch is reported, sent again under the same key and counted once.
+func TestRefusedLoadIsRepeated(t *testing.T) {
 	b := newTable(t, 0)
 	b.load.Set(func(w *LoadWant) { *w = LoadWant{On: true, Rate: 200, Topic: "demo.load"} })
-	b.await("some came", func(r Report) bool { return r.Compared > 10 })
+	b.await("some events arrived", func(r Report) bool { return r.Compared > 10 })
 
 	b.refuse.Store(problems.RateLimited("at most 10 events a second", time.Second))
 	require.Eventually(t, func() bool { return b.load.Status(time.Now()).Trouble != "" }, patience, time.Millisecond)
@@ -297,12 +297,12 @@ func TestLoadIsHonest(t *testing.T) {
 	b.refuse.Store(problems.Forbidden("the token may not publish on demo.load"))
 	require.Eventually(t, func() bool { return !b.load.Status(time.Now()).On }, patience, time.Millisecond)
 	require.Contains(t, b.load.Status(time.Now()).Trouble, "403 Forbidden")
-	require.Equal(t, repeats, b.load.Status(time.Now()).Repeats, "what is refused for good is not sent again")
+	require.Equal(t, repeats, b.load.Status(time.Now()).Repeats, "a final refusal is not repeated")
 	b.await("level", level(b.load.Status(time.Now()).Accepted))
 }
 
-// TestHubSaysWhyNot: a refusal is a problem, whoever answered.
-func TestHubSaysWhyNot(t *testing.T) {
+// TestRefusalIsAProblem checks that a refusal by the hub or a proxy is returned as a *client.Problem.
+func TestRefusalIsAProblem(t *testing.T) {
 	answer := ""
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		require.Equal(t, "Bearer t0ken", r.Header.Get("Authorization"))
@@ -324,6 +324,6 @@ func TestHubSaysWhyNot(t *testing.T) {
 		require.ErrorAs(t, err, &problem)
 		require.Equal(t, want, Reason(err))
 		require.Equal(t, 7*time.Second, problem.RetryAfter)
-		require.Nil(t, refusal(err), "it may help to try again")
+		require.Nil(t, refusal(err), "a repeat may succeed")
 	}
 }

@@ -9,14 +9,14 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Form is what a person wrote to be published.
+// Form is an event as the user wrote it.
 type Form struct {
 	Topic, Type, Key, Data string
 	Text                   bool // the data is text; otherwise it is JSON
 }
 
-// Event gives the form's event, or what is wrong with a field: its name ("topic", "type", "key",
-// "data") and what was expected.
+// Event returns the form's event, or the name of the first invalid field ("topic", "type", "key" or "data") and its
+// error.
 func (f Form) Event() (e *hub.Event, field, fault string) {
 	e = &hub.Event{Topic: f.Topic, Type: f.Type, Key: f.Key, Data: []byte(f.Data), Encoding: hub.Text}
 	if !f.Text {
@@ -29,13 +29,13 @@ func (f Form) Event() (e *hub.Event, field, fault string) {
 	if f.Text {
 		return e, "", ""
 	}
-	if err := json.Compact(new(bytes.Buffer), e.Data); err != nil { // says where, and needs no reflection
+	if err := json.Compact(new(bytes.Buffer), e.Data); err != nil { // names the offset, and needs no reflection
 		return nil, "data", "not valid JSON: " + err.Error()
 	}
 	return e, "", ""
 }
 
-// ValidToken says whether a token can be one at all (docs/protocol.md#authentication).
+// ValidToken reports whether a token is well-formed (docs/protocol.md#authentication).
 func ValidToken(token string) bool {
 	return token != "" && len(token) <= maxToken && strings.Trim(token, tokenSigns) == ""
 }

@@ -11,8 +11,8 @@ const (
 	chartSlot  = 250 * time.Millisecond
 )
 
-// Latencies are kept on a logarithmic scale, bins a decade, from MinLatency; what is less or more
-// than it has counts at its end.
+// Latencies are counted in bins of a logarithmic scale that begins at MinLatency. The first and the last bin also count
+// the latencies beyond them.
 const (
 	MinLatency = 100 * time.Microsecond
 	decades    = 6 // to 100 s
@@ -37,7 +37,7 @@ type latencySlot struct {
 // the page's.
 func (l *Latency) Add(at time.Time, d time.Duration, foreign bool) {
 	l.clearOldSlots(at)
-	d = max(d, 0) // another clock's may be ahead
+	d = max(d, 0) // the hub's clock may be ahead
 	s := &l.slots[l.now%ChartSlots]
 	if s.count == 0 || d < s.min {
 		s.min = d

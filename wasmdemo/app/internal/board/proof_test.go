@@ -10,15 +10,15 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// roads is a hub's log and how far each column has been served of it.
-type roads struct {
+// delivery is a hub's log, and the position of each column in it.
+type delivery struct {
 	log   []hub.Cursor
 	at    [Columns]int // how many of log a column has
 	begun hub.Cursor
 }
 
-func drawRoads(t *rapid.T) *roads {
-	r := &roads{begun: hub.Cursor{Epoch: 7, Seq: rapid.Uint64Range(0, 99).Draw(t, "start")}}
+func drawDelivery(t *rapid.T) *delivery {
+	r := &delivery{begun: hub.Cursor{Epoch: 7, Seq: rapid.Uint64Range(0, 99).Draw(t, "start")}}
 	seq := r.begun.Seq
 	for range rapid.IntRange(1, 60).Draw(t, "events") {
 		seq += rapid.Uint64Range(1, 3).Draw(t, "step") // others' topics lie between
@@ -27,32 +27,32 @@ func drawRoads(t *rapid.T) *roads {
 	return r
 }
 
-// deliver gives a column the next events of the log, if there are some.
-func (r *roads) deliver(p *Proof, c, n int) {
+// deliver delivers the next events of the log to a column.
+func (r *delivery) deliver(p *Proof, c, n int) {
 	for ; n > 0 && r.at[c] < len(r.log); n-- {
 		p.Event(c, r.log[r.at[c]])
 		r.at[c]++
 	}
 }
 
-// mix serves the columns by turns, so that each is behind or ahead for a while.
-func (r *roads) mix(t *rapid.T, p *Proof) {
+// mix serves the columns in random turns, so that each is behind or ahead for a while.
+func (r *delivery) mix(t *rapid.T, p *Proof) {
 	for range rapid.IntRange(0, 30).Draw(t, "turns") {
 		r.deliver(p, rapid.IntRange(0, Columns-1).Draw(t, "column"), rapid.IntRange(1, 9).Draw(t, "n"))
 	}
 }
 
-func (r *roads) finish(p *Proof) {
+func (r *delivery) finish(p *Proof) {
 	for c := range Columns {
 		r.deliver(p, c, len(r.log))
 	}
 }
 
-// TestProofHolds: whatever the order in which three columns are served, and whatever gaps are told,
-// a column that gets the log in order is never accused.
-func TestProofHolds(t *testing.T) {
+// TestNoFaultWithoutLoss checks that a column which receives the log in order is never faulty, in whatever order the
+// columns are served and whatever gaps are reported.
+func TestNoFaultWithoutLoss(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := drawRoads(t)
+		r := drawDelivery(t)
 		var p Proof
 		p.Start(r.begun)
 		gaps := 0
@@ -92,26 +92,25 @@ func TestProofHolds(t *testing.T) {
 	})
 }
 
-// TestProofFinds: one fault anywhere in what one column gets turns the proof red by the end, and is
-// counted as what it is.
-func TestProofFinds(t *testing.T) {
+// TestFaultIsFound checks that one fault anywhere in a column is found by the end, and counted as its kind.
+func TestFaultIsFound(t *testing.T) {
 	for name, fault := range map[string]struct {
 		least int // events after the place of the fault
-		make  func(p *Proof, c int, r *roads)
+		make  func(p *Proof, c int, r *delivery)
 		count func(Tally) uint64
 	}{
-		"lost": {1, func(_ *Proof, c int, r *roads) { r.at[c]++ },
+		"lost": {1, func(_ *Proof, c int, r *delivery) { r.at[c]++ },
 			func(t Tally) uint64 { return t.Lost }},
-		"doubled": {0, func(p *Proof, c int, r *roads) { p.Event(c, r.log[r.at[c]]); p.Event(c, r.log[r.at[c]]); r.at[c]++ },
+		"doubled": {0, func(p *Proof, c int, r *delivery) { p.Event(c, r.log[r.at[c]]); p.Event(c, r.log[r.at[c]]); r.at[c]++ },
 			func(t Tally) uint64 { return t.Doubled }},
-		"out of order": {1, func(p *Proof, c int, r *roads) {
+		"out of order": {1, func(p *Proof, c int, r *delivery) {
 			p.Event(c, r.log[r.at[c]+1])
 			p.Event(c, r.log[r.at[c]])
 			r.at[c] += 2
 		}, func(t Tally) uint64 { return t.Disorder }},
-		"another life unannounced": {0, func(p *Proof, c int, r *roads) {
+		"another life unannounced": {0, func(p *Proof, c int, r *delivery) {
 			p.Event(c, hub.Cursor{Epoch: 8, Seq: 1})
-			for i := range r.log { // the hub begins again, and tells the others
+			for i := range r.log { // the hub restarts, and reports a gap to the other columns
 				r.log[i].Epoch = 8
 			}
 			for other := range Columns {
@@ -124,7 +123,7 @@ func TestProofFinds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
-				r := drawRoads(t)
+				r := drawDelivery(t)
 				var p Proof
 				p.Start(r.begun)
 				r.mix(t, &p)
@@ -151,9 +150,9 @@ func TestProofFinds(t *testing.T) {
 	}
 }
 
-// TestProofFindsALostTail: an event that nothing came after is lost once the hub says that the
-// column stands behind it.
-func TestProofFindsALostTail(t *testing.T) {
+// TestLossOfTheLastEventIsFound checks that an event without a successor counts as lost once the hub reports a later
+// position.
+func TestLossOfTheLastEventIsFound(t *testing.T) {
 	var p Proof
 	p.Start(hub.Cursor{Epoch: 1})
 	p.Event(0, hub.Cursor{Epoch: 1, Seq: 4})
@@ -163,9 +162,9 @@ func TestProofFindsALostTail(t *testing.T) {
 	require.Equal(t, Tally{Lost: 1}, p.Report().Columns[2])
 }
 
-// TestProofThroughARestart: the columns come to the hub's next life one after the other, and what
-// they did not get of the one before was told.
-func TestProofThroughARestart(t *testing.T) {
+// TestRestartOfTheHubIsNoFault checks columns that reach the hub's next epoch one after the other, with a gap for the
+// events of the previous one.
+func TestRestartOfTheHubIsNoFault(t *testing.T) {
 	at := func(epoch hub.Epoch, seq uint64) hub.Cursor { return hub.Cursor{Epoch: epoch, Seq: seq} }
 	var p Proof
 	p.Start(at(1, 10))
@@ -189,8 +188,8 @@ func TestProofThroughARestart(t *testing.T) {
 	require.Equal(t, uint64(5+1), r.Compared)
 }
 
-// TestProofIsBounded: a column that stays away costs no more than maxLog entries, and is not
-// accused when it comes back.
+// TestProofIsBounded checks that a disconnected column costs at most maxLog entries, and is not faulty after it has
+// resumed.
 func TestProofIsBounded(t *testing.T) {
 	var p Proof
 	p.Start(hub.Cursor{Epoch: 1})

@@ -67,12 +67,12 @@ func (h *Hub) do(ctx context.Context, request *client.Request, member string) (f
 	if answer.Status == 200 {
 		found, err := client.StringMember(body, member)
 		if err == nil && found == "" {
-			err = errors.New("the answer is none of a hub's")
+			err = errors.New("the answer is not a hub's")
 		}
 		return found, err
 	}
 	problem := &client.Problem{}
-	if problem.UnmarshalJSON(body) != nil || problem.Title == "" { // by something in between
+	if problem.UnmarshalJSON(body) != nil || problem.Title == "" { // the answer of a proxy
 		problem = &client.Problem{Title: "the answer was " + strconv.Itoa(answer.Status)}
 	}
 	problem.Status = answer.Status

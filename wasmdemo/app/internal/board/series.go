@@ -13,7 +13,7 @@ type Series struct {
 	name string
 	sent uint64
 	last [Columns]uint64
-	told [Columns]bool // a gap since the last
+	told [Columns]bool // a gap was reported since the last event
 }
 
 // Unique returns a random hexadecimal text. It is not a secret, and package uuid would add much code to the

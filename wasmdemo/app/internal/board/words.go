@@ -23,7 +23,7 @@ func TransportName(t client.Transport) string {
 	case client.LongPoll:
 		return "long-poll"
 	}
-	return "the best that works"
+	return "automatic"
 }
 
 // ColumnNumber returns a column's number on the page.
@@ -87,7 +87,7 @@ func clockText(foreign, all uint32) string {
 	return "by the hub’s clock"
 }
 
-// networkError is fetch's name for every network error; it means nothing to a user.
+// networkError is fetch's name for every network error. It does not help a user.
 const networkError = "TypeError"
 
 // Reason describes an error, with the status of a refusal.
@@ -103,7 +103,7 @@ func Reason(err error) string {
 	}
 	text := strings.ReplaceAll(err.Error(), "client: ", "") // it may stand further in, too
 	if text == networkError {
-		return "the connection broke"
+		return "the connection was lost"
 	}
 	return strings.TrimSuffix(text, ": "+networkError)
 }
@@ -127,7 +127,7 @@ func GapText(g *client.Gap) string {
 	case "expired":
 		return text + "the hub no longer retained them."
 	case "epoch":
-		return text + "the hub began another log."
+		return text + "the hub started a new log."
 	case "future":
 		return text + "the hub's log ends before where this column was."
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-func TestWords(t *testing.T) {
+func TestFormatting(t *testing.T) {
 	require.Equal(t, []string{"0", "999", "1,000", "1,234,567"}, []string{Count(0), Count(999), Count(1000), Count(1234567)})
 	require.Equal(t, []string{"0.0", "9.9", "10", "1,000"}, []string{PerSecond(0), PerSecond(9.94), PerSecond(10), PerSecond(999.6)})
 	require.Equal(t, []string{"0.1 ms", "35 ms", "1.2 s", "61 s"}, []string{
@@ -23,13 +23,13 @@ func TestWords(t *testing.T) {
 	problem := &client.Problem{Status: 401, Title: "Token ended", Detail: "the token has ended or was revoked"}
 	require.Equal(t, "401 Token ended: the token has ended or was revoked", Reason(&client.FinalError{Status: 401, Err: fmt.Errorf("wrapped: %w", problem)}))
 	require.Contains(t, Reason(fmt.Errorf("wrapped: %w", context.DeadlineExceeded)), "no answer came in time; perhaps other tabs")
-	require.Equal(t, "the connection broke", Reason(errors.New("client: TypeError")))
+	require.Equal(t, "the connection was lost", Reason(errors.New("client: TypeError")))
 	require.Equal(t, "no answer came", Reason(errors.New("client: no answer came: TypeError")))
 	require.Equal(t, "closed", Reason(errors.New("client: closed")))
-	require.Equal(t, "Events may be lost here: the hub began another log.", GapText(&client.Gap{Reason: "epoch"}))
+	require.Equal(t, "Events may be lost here: the hub started a new log.", GapText(&client.Gap{Reason: "epoch"}))
 }
 
-func TestFormSaysWhatIsWrong(t *testing.T) {
+func TestFormNamesTheInvalidField(t *testing.T) {
 	good := Form{Topic: "a.b", Data: ` {"x": 1} `}
 	e, field, _ := good.Event()
 	require.Equal(t, `{"x": 1}`, string(e.Data))
@@ -53,15 +53,14 @@ func TestFormSaysWhatIsWrong(t *testing.T) {
 	require.Empty(t, field)
 }
 
-func TestTokenIsOne(t *testing.T) {
+func TestValidToken(t *testing.T) {
 	require.True(t, ValidToken("aZ0-._~"))
 	for _, bad := range []string{"", "a b", `a"b`, "a\nb", "é", strings.Repeat("a", maxToken+1)} {
 		require.False(t, ValidToken(bad), bad)
 	}
 }
 
-// TestSnippets: what they do is shown in a browser; here only that the token stands in each, and
-// nowhere where there is none.
+// TestSnippets checks where the token appears in the programs. The browser test runs them.
 func TestSnippets(t *testing.T) {
 	s := NewSnippets("https://hub.example/x", "t0ken")
 	require.Contains(t, s.EventSource, `"https://hub.example/x/sse?envelope=1&access_token=t0ken&cursor="`)
