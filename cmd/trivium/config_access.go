@@ -13,7 +13,7 @@ const maxLeeway = time.Hour
 // AccessConfig configures authentication, allowed origins and trusted proxies.
 type AccessConfig struct {
 	Tokens        string        `placeholder:"FILE" help:"YAML file of tokens: name, sha256, subscribe, publish, expires, limits. Reread when it changes; trivium token adds one."`
-	Token         string        `placeholder:"TOKEN" help:"Token with all rights, for development, in place of the one that is generated at start if neither --tokens nor JWTs are configured. Prefer the variable TRIVIUM_TOKEN, which pub and sub use too."`
+	Token         string        `placeholder:"TOKEN" help:"Token with all rights, for development, in place of the one that is generated at start if neither --tokens nor JWTs are configured. Prefer the variable TRIVIUM_TOKEN, which pub and sub use too: on some systems other users can see the command line (ps)."`
 	PrintToken    bool          `help:"Print the token that is generated at start if neither --tokens nor JWTs are configured, even if standard error is not a terminal. A journal then keeps the token."`
 	JWTSecretFile string        `name:"jwt-secret-file" placeholder:"FILE" help:"Accept JWTs signed with HS256 and the secret in this file, at least 32 bytes. Reread when it changes."`
 	JWTKeyFile    string        `name:"jwt-key-file" placeholder:"FILE" help:"Accept JWTs signed with RS256, ES256 or EdDSA and one of the public keys or certificates in this PEM file. Reread when it changes."`

@@ -55,7 +55,7 @@ func (c *ServeConfig) limits() []limit {
 	}
 	return []limit{
 		{"max-connections", orInf(int64(c.connections().Total))},
-		{"max-connections-per-token", orInf(int64(c.MaxConnectionsPerToken))},
+		{"max-connections-per-token", orInf(int64(c.MaxConnectionsPerToken.of(c.connections().Total)))},
 		{"max-connections-per-address", orInf(int64(c.MaxConnectionsPerAddress))},
 		{"max-connect-rate", orInf(int64(c.MaxConnectRate))},
 		{"max-publish-rate", orInf(int64(c.MaxPublishRate))},

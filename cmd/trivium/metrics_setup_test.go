@@ -32,6 +32,7 @@ func TestLimitsAreMetrics(t *testing.T) {
 		}
 	}
 	require.EqualValues(t, 7, got["max-connections"])
+	require.EqualValues(t, 4, got["max-connections-per-token"], "half of max-connections, rounded up")
 	require.EqualValues(t, 90, got["retain-age"])
 	require.Equal(t, "+Inf", fmt.Sprint(got["max-publish-rate"]))
 }
