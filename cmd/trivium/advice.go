@@ -21,7 +21,7 @@ func advice(route string, err error) string {
 	case len(origin.Origins) == 0:
 		return "; use fetch, EventSource or WebSocket from a page of an origin that --origin allows: their requests name it"
 	case slices.Equal(origin.Origins, []string{"null"}):
-		return "; a page that was opened from a file has no origin: serve it over http, for example with python3 -m http.server 8000, and allow http://localhost:8000 with --origin"
+		return "; serve a page from a file over http, for example with python3 -m http.server 8000, and allow its origin with --origin http://localhost:8000; --origin null allows all pages without an origin"
 	default:
 		return "; behind a proxy keep Host and use --trusted-proxy, or allow the origin with --origin"
 	}

@@ -46,7 +46,8 @@ func TestForeignOriginExplainsItself(t *testing.T) {
 		{http.Header{"Origin": {"http://localhost:5173"}}, "origin http://localhost:5173 does not match " + own + seen + advice},
 		{http.Header{"Origin": {"https://hub.example.com"}, "Host": {"hub.example.com"}}, "origin https://hub.example.com does not match http://hub.example.com" + seen + advice},
 		{http.Header{"Origin": {"https://hub.example.com"}, "X-Forwarded-Proto": {"https"}}, "origin https://hub.example.com does not match https://" + p.http + seen + advice},
-		{http.Header{"Origin": {"null"}}, "origin null (a page from a file, a sandboxed frame or a redirect) does not match " + own + seen + advice},
+		{http.Header{"Origin": {"null"}}, "origin null (a page from a file, a sandboxed frame or a redirect) does not match " + own + seen +
+			"; serve a page from a file over http, for example with python3 -m http.server 8000, and allow its origin with --origin http://localhost:8000; --origin null allows all pages without an origin"},
 		{http.Header{"Origin": {"\u009b31m\u202e"}}, `origin \u009b31m\u202e does not match ` + own + seen + advice},
 		{http.Header{"Origin": {strings.Repeat("a", 5000)}}, "origin " + strings.Repeat("a", 256) + " does not match " + own + seen + advice},
 		{http.Header{"Origin": {own, own}}, "the request has more than one Origin header" + advice},

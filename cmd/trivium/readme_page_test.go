@@ -47,5 +47,5 @@ func TestReadmePage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "index.html")
 	require.NoError(t, os.WriteFile(path, []byte(html), 0o600))
 	shows("file://"+path, "open this page over http, not as a file")
-	require.Contains(t, p.log(), "a page that was opened from a file has no origin: serve it over http")
+	require.Contains(t, p.log(), "serve a page from a file over http, for example with python3 -m http.server 8000")
 }
