@@ -54,7 +54,7 @@ func (b *backwardScan) run(s *Subscription) (position uint64, ok bool) {
 			return b.position, ok
 		}
 		b.scanned++
-		c, ok := rr.chunkAfter(s, b.scannedTo, nil, b.to)
+		c, ok := rr.chunkAfter(s, logQuery{seq: b.scannedTo, until: b.to})
 		if !ok {
 			return 0, false
 		}

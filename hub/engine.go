@@ -54,6 +54,15 @@ type Seeker interface {
 	ReadEach(ctx context.Context, seqs []uint64, limit ReadLimit) ([]*Event, error)
 }
 
+// MatchReader is implemented by a Log that reads events of a few topics without reading the events between them.
+type MatchReader interface {
+	// ReadMatching returns the elements after seq and up to through that concern the set, in order: the events that
+	// match it, and all deleted ranges. An element with Erases set ends a range without either. Unless it stops at
+	// limit, the last element has the seq through. It returns at least one element. After any error, the hub calls
+	// ReadAfter instead.
+	ReadMatching(ctx context.Context, set FilterSet, seq, through uint64, limit ReadLimit) ([]*Event, error)
+}
+
 // IdempotentPublisher is implemented by engines that remember publishes by idempotency key, including those of other
 // hubs.
 type IdempotentPublisher interface {

@@ -106,6 +106,9 @@ func (h *Hub) start(cfg Config) error {
 	if h.replay != nil {
 		h.memlog.onRemoved = h.replay.recordRemoved
 		h.running.Go(func() { h.replay.run(h.closing) })
+		if h.replay.matcher != nil {
+			h.running.Go(func() { h.replay.runMatching(h.closing) })
+		}
 		h.running.Go(func() {
 			h.replay.maintainLossIndex(h.closing, h.lowWatermark, func() uint64 { return h.Position().Seq })
 		})

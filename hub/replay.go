@@ -36,8 +36,13 @@ type replayReader struct {
 	seeker Seeker        // nil if the log is not a Seeker
 	wakeup chan struct{} // capacity 1: the queue has a query, or chunks are to be read ahead
 
+	matcher     MatchReader   // nil if the log is not a MatchReader
+	matchWakeup chan struct{} // capacity 1: the queue has a query for a filtered chunk
+	matchRule   matchRule     // static
+
 	mu        sync.Mutex
 	chunks    []chunk // cached; the newest last
+	reserved  int     // chunks that are being read
 	queue     queryQueue
 	results   map[*Subscription]queryResult // of queries for positions, until the subscription takes them
 	picks     int                           // number of queries that nextQuery has picked
@@ -45,7 +50,9 @@ type replayReader struct {
 	sweptTo   uint64                        // the upward sweep of nextQuery continues with the first chunk query at or after this seq
 	losses    lossIndex
 	reads     map[*logRead]struct{} // running
-	yielded   func()                // for tests: called by settle between two holds of mu; static
+	// slowMatches has the subscriptions that read without filtered chunks for a while, and until when.
+	slowMatches map[*Subscription]time.Time
+	yielded     func() // for tests: called by settle between two holds of mu; static
 }
 
 // chunk is a range of the log. Its elements are all that the log has in (from, to].
@@ -57,17 +64,20 @@ type chunk struct {
 	depth    int       // number of consecutive forward reads before this one
 	readEnd  uint64    // end of the last chunk that the same read returned
 	sparse   bool      // only requested elements were read; the log may have others between them
+	set      FilterSet // not empty: only elements that concern this set were read
 }
 
 // logQuery is a query of a subscription that the log has to answer: for a chunk or for a position.
 type logQuery struct {
 	kind   queryKind
 	seq    uint64    // for queryChunk: the position before the chunk; for queryLastSeq and queryNewest: a seq
-	since  time.Time // for queryTime
-	set    FilterSet // with enough: for queryCount and queryNewest
+	since  time.Time // for queryTime; for a filtered chunk: when the query was made
+	set    FilterSet // with enough: for queryCount and queryNewest; for queryChunk: filtered chunks of this set suffice
 	enough int
 	until  uint64   // for queryChunk: the subscriber does not need chunks past this seq
 	seqs   []uint64 // for queryChunk: read only the elements with these seqs, of which the first is seq+1; nil: read all
+
+	filtered bool // for queryChunk: a filtered chunk is preferred
 
 	sub   *Subscription
 	picks int // replayReader.picks when the query was made; in the result of nextQuery, when it was picked
@@ -75,6 +85,7 @@ type logQuery struct {
 	// owned by queryQueue
 
 	number                      uint64 // ascends in the order in which queries were enqueued
+	matching                    bool   // it waits for a filtered chunk
 	inOldest, inNumbers, inSame *list.Element
 }
 
@@ -96,31 +107,42 @@ type queryResult struct {
 
 func newReplayReader(log Log, gapTopics int) *replayReader {
 	seek, _ := log.(Seeker)
+	matcher, _ := log.(MatchReader)
 	return &replayReader{
-		seeker:  seek,
-		losses:  lossIndex{tree: newTopicTree(gapTopics, 0)},
-		log:     log,
-		wakeup:  make(chan struct{}, 1),
-		queue:   newQueryQueue(),
-		results: make(map[*Subscription]queryResult),
-		reads:   make(map[*logRead]struct{}),
+		matcher:     matcher,
+		matchWakeup: make(chan struct{}, 1),
+		matchRule:   defaultMatchRule,
+		slowMatches: make(map[*Subscription]time.Time),
+		seeker:      seek,
+		losses:      lossIndex{tree: newTopicTree(gapTopics, 0)},
+		log:         log,
+		wakeup:      make(chan struct{}, 1),
+		queue:       newQueryQueue(),
+		results:     make(map[*Subscription]queryResult),
+		reads:       make(map[*logRead]struct{}),
 	}
 }
 
-// chunkAfter returns the chunk that contains the element after seq. If the chunk is not cached, ok is false, the
-// query is queued, and Sink.Ready is called when the chunk has been read. If seqs is not nil, only these elements
-// are read, each as a chunk of its own. The subscription will read forward to about until.
-func (rr *replayReader) chunkAfter(s *Subscription, seq uint64, seqs []uint64, until uint64) (c chunk, ok bool) {
+// chunkAfter returns the chunk that contains the element after q.seq. If the chunk is not cached, ok is false, the
+// query is queued, and Sink.Ready is called when the chunk has been read. If q.seqs is not nil, only these elements
+// are read, each as a chunk of its own. The subscription will read forward to about q.until.
+func (rr *replayReader) chunkAfter(s *Subscription, q logQuery) (found chunk, ok bool) {
+	q.kind, q.sub = queryChunk, s
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
 	for i := len(rr.chunks) - 1; i >= 0; i-- {
-		if c, ok := rr.chunks[i].find(seq); ok {
-			rr.queue.remove(s)
-			rr.planReadAhead(&c, until)
-			return c, true
+		if c, contains := rr.chunks[i].find(&q); contains && (!ok || c.to > found.to) {
+			found, ok = c, true
 		}
 	}
-	rr.enqueue(logQuery{kind: queryChunk, seq: seq, seqs: seqs, until: until, sub: s})
+	if ok {
+		rr.queue.remove(s)
+		if !rr.allowsMatching(&q) {
+			rr.planReadAhead(&found, q.until)
+		}
+		return found, true
+	}
+	rr.enqueue(q)
 	return chunk{}, false
 }
 
@@ -146,22 +168,27 @@ func (rr *replayReader) query(s *Subscription, q logQuery) (r queryResult, ok bo
 // enqueue queues the query. It replaces an earlier query of the same subscription. mu must be held.
 func (rr *replayReader) enqueue(q logQuery) {
 	q.picks = rr.picks
+	if q.matching = rr.allowsMatching(&q); q.matching {
+		q.since = time.Now()
+	}
 	if rr.queue.put(&q) {
 		rr.wake()
 	}
 }
 
-// wake makes run look for a query.
+// wake makes run and runMatching look for a query.
 func (rr *replayReader) wake() {
-	select {
-	case rr.wakeup <- struct{}{}:
-	default:
+	for _, wakeup := range []chan struct{}{rr.wakeup, rr.matchWakeup} {
+		select {
+		case wakeup <- struct{}{}:
+		default:
+		}
 	}
 }
 
 // sameAs reports whether both queries have the same result.
 func (q *logQuery) sameAs(other *logQuery) bool {
-	return q.kind == other.kind && q.seq == other.seq && q.since.Equal(other.since) &&
+	return q.kind == other.kind && q.seq == other.seq && (q.kind == queryChunk || q.since.Equal(other.since)) &&
 		q.set.Equal(other.set) && q.enough == other.enough
 }
 
@@ -171,13 +198,15 @@ func (rr *replayReader) dropQueries(s *Subscription) {
 	defer rr.mu.Unlock()
 	rr.queue.remove(s)
 	delete(rr.results, s)
+	delete(rr.slowMatches, s)
 }
 
-// find returns the chunk if it contains the element after seq. For a sparse chunk, it returns a chunk with that
-// element only.
-func (c *chunk) find(seq uint64) (chunk, bool) {
+// find returns the chunk if it contains the element after the position of the query. For a sparse chunk, it returns a
+// chunk with that element only.
+func (c *chunk) find(q *logQuery) (chunk, bool) {
+	seq := q.seq
 	if !c.sparse {
-		return *c, c.from <= seq && seq < c.to
+		return *c, c.from <= seq && seq < c.to && (c.set.Len() == 0 || c.set.Equal(q.set))
 	}
 	i, ok := slices.BinarySearchFunc(c.elements, seq+1, func(e *Event, seq uint64) int { return cmp.Compare(e.ID.Seq, seq) })
 	if !ok {
@@ -292,15 +321,18 @@ func (rr *replayReader) readChunks(ctx context.Context, q logQuery) error {
 		return elements, err
 	}
 	err := rr.read(fetch, func([]*Event) {
+		rr.reserved -= n
 		for _, c := range chunks {
 			rr.addChunk(c)
-			sweeps = append(sweeps, c.sweeps(rr.queue.enqueued)...)
+			sweeps = append(sweeps, rr.queue.sweeps(&c)...)
 		}
 	})
-	for i := range sweeps { // none after an error
-		rr.settle(func() ([]*Subscription, bool) { return rr.queue.takeSwept(nil, &sweeps[i]) })
+	if err != nil {
+		rr.release(n)
+		return err
 	}
-	return err
+	rr.settleSweeps(sweeps)
+	return nil
 }
 
 // readElements reads the elements of n chunks, beginning at the position of the query.
@@ -312,47 +344,10 @@ func (rr *replayReader) readElements(ctx context.Context, q logQuery, n int) ([]
 	return rr.log.ReadAfter(ctx, q.seq, limit)
 }
 
-// settle calls piece, which removes queries from the queue, with mu held until it is done. It wakes the
-// subscriptions of each piece.
-func (rr *replayReader) settle(piece func() (subs []*Subscription, done bool)) {
-	for done := false; !done; {
-		var subs []*Subscription
-		rr.mu.Lock()
-		subs, done = piece()
-		rr.mu.Unlock()
-		for _, s := range subs {
-			s.sink.Ready(&Batch{})
-		}
-		if rr.yielded != nil {
-			rr.yielded()
-		}
-	}
-}
-
-// settleSame does one piece of settling the queries that ask what q asks, with the result r. mu must be held.
-func (rr *replayReader) settleSame(q *logQuery, r queryResult) (subs []*Subscription, done bool) {
-	subs, done = rr.queue.takeSame(nil, q)
-	for _, s := range subs {
-		rr.results[s] = r
-	}
-	return subs, done
-}
-
-// sweeps returns the sweeps over the queries, up to the given number, that the chunk settles. mu must be held.
-func (c *chunk) sweeps(newest uint64) []sweep {
-	if !c.sparse {
-		return []sweep{{next: c.from, to: c.to, newest: newest}}
-	}
-	all := make([]sweep, len(c.elements))
-	for i, e := range c.elements {
-		all[i] = sweep{next: e.ID.Seq - 1, to: e.ID.Seq, newest: newest}
-	}
-	return all
-}
-
 // addChunk caches a chunk and removes the oldest ones that exceed the limits. mu must be held.
 func (rr *replayReader) addChunk(c chunk) {
-	rr.trimChunks(maxChunks-1, maxChunks*chunkBytes-c.size)
+	room := maxChunks - rr.reserved
+	rr.trimChunks(room-1, int64(room)*chunkBytes-c.size)
 	rr.chunks = append(rr.chunks, c)
 }
 

@@ -45,20 +45,23 @@ func (rr *replayReader) takeReadAhead() (q logQuery, ok bool) {
 	return q, q.until > 0 && !rr.hasChunk(q.seq)
 }
 
-// hasChunk reports whether a chunk with the element after seq is cached. It ignores sparse chunks, which not every
+// hasChunk reports whether a chunk with the element after seq is cached. It ignores partial chunks, which not every
 // subscription can read. mu must be held.
 func (rr *replayReader) hasChunk(seq uint64) bool {
 	for i := range rr.chunks {
-		if c := &rr.chunks[i]; !c.sparse && c.from <= seq && seq < c.to {
+		if c := &rr.chunks[i]; !c.partial() && c.from <= seq && seq < c.to {
 			return true
 		}
 	}
 	return false
 }
 
+// partial reports whether the log may have elements in the range of the chunk that the chunk lacks.
+func (c *chunk) partial() bool { return c.sparse || c.set.Len() > 0 }
+
 // makeRoom returns the number n of chunks to read for a query, and depth, the number of consecutive forward reads
 // before it. n doubles with depth, within the limit that remains if subscribers read at several places. It removes
-// old chunks to make room for n.
+// old chunks to make room for n, which it reserves.
 func (rr *replayReader) makeRoom(q logQuery) (depth, n int) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
@@ -67,7 +70,7 @@ func (rr *replayReader) makeRoom(q logQuery) (depth, n int) {
 		places := 1
 		for i := range rr.chunks {
 			switch c := &rr.chunks[i]; {
-			case c.sparse:
+			case c.partial():
 			case c.to == q.seq:
 				depth = c.depth + 1
 			case c.to == c.readEnd && !rr.hasChunk(c.to):
@@ -78,8 +81,22 @@ func (rr *replayReader) makeRoom(q logQuery) (depth, n int) {
 		wanted := (q.until - min(q.until, q.seq) + chunkEvents - 1) / chunkEvents
 		n = max(1, min(1<<min(depth, 10), maxReadAhead/places, int(min(wanted, maxReadAhead))))
 	}
-	rr.trimChunks(maxChunks-n, int64(maxChunks-n)*chunkBytes)
+	rr.reserve(n)
 	return depth, n
+}
+
+// reserve makes room for n chunks that are being read. mu must be held.
+func (rr *replayReader) reserve(n int) {
+	rr.reserved += n
+	room := maxChunks - rr.reserved
+	rr.trimChunks(room, int64(room)*chunkBytes)
+}
+
+// release gives up room after a read has failed.
+func (rr *replayReader) release(n int) {
+	rr.mu.Lock()
+	defer rr.mu.Unlock()
+	rr.reserved -= n
 }
 
 // splitChunks divides the elements that were read after seq into chunks.

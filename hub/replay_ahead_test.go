@@ -43,6 +43,7 @@ func TestReadsShareTheChunkLimit(t *testing.T) {
 		for i := range elements {
 			elements[i] = &Event{ID: Cursor{1, at + uint64(i) + 1}, Topic: "a"}
 		}
+		rr.release(n)
 		for _, c := range splitChunks(at, elements, depth, false) {
 			rr.addChunk(c)
 		}
@@ -53,6 +54,7 @@ func TestReadsShareTheChunkLimit(t *testing.T) {
 		rr.enqueue(logQuery{kind: queryChunk, seq: far + i*chunkEvents, until: 2 * far, sub: new(Subscription)})
 	}
 	_, n := rr.makeRoom(logQuery{kind: queryChunk, seq: at, until: far})
+	rr.release(n)
 	require.Equal(t, 1, n)
 	_, n = rr.makeRoom(logQuery{kind: queryChunk, seq: at, until: at + 1})
 	require.Equal(t, 1, n, "no more chunks than needed")

@@ -17,13 +17,18 @@ func TestReplayModel(t *testing.T) {
 		sets := []string{"a", "b", "c.*", "c.e", ">", "none"}
 		memlogEvents := rapid.IntRange(1, 40).Draw(r, "window")
 		l := &logEngine{}
-		h, err := New(Config{Engine: l, Retention: Retention{Events: memlogEvents}})
+		engine, matcher := Engine(l), &matchEngine{logEngine: l}
+		if rapid.Bool().Draw(r, "filtered chunks") {
+			engine = matcher
+		}
+		h, err := New(Config{Engine: engine, Retention: Retention{Events: memlogEvents}})
 		require.NoError(r, err)
 		defer func() { require.NoError(r, h.Close()) }()
 		h.memlog.visits = rapid.SampledFrom([]int{1, 5, maxVisits}).Draw(r, "looks")
 		h.steps = rapid.SampledFrom([]int{1, 2, maxSteps}).Draw(r, "steps")
 		h.memlog.topics.searchLimit = rapid.SampledFrom([]int{0, maxTopicSearch}).Draw(r, "reach")
 		h.replay.losses.tree.searchLimit = h.memlog.topics.searchLimit
+		h.replay.matchRule = rapid.SampledFrom([]matchRule{{}, {distance: 50}, {share: 4, chunks: 1, distance: 5}, {cost: 1}}).Draw(r, "rule")
 		publish := func(r *rapid.T) {
 			for range rapid.IntRange(1, 300).Draw(r, "n") {
 				_, err := h.Publish(t.Context(), &Event{Topic: rapid.SampledFrom(topics).Draw(r, "topic"), Data: []byte("1")})
@@ -35,6 +40,9 @@ func TestReplayModel(t *testing.T) {
 			"publish": publish,
 			"go": func(r *rapid.T) {
 				l.withLock(func() { l.log.gone = rapid.Uint64Range(l.log.gone, uint64(len(l.log.events))).Draw(r, "gone") })
+			},
+			"fail": func(r *rapid.T) {
+				l.withLock(func() { matcher.fails = rapid.SampledFrom([]error{nil, nil, ErrUnavailable}).Draw(r, "error") })
 			},
 			"erase": func(r *rapid.T) {
 				for range rapid.IntRange(1, 20).Draw(r, "n") {

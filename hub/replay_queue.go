@@ -13,12 +13,16 @@ const maxSettled = 256
 // them. Guarded by replayReader.mu.
 type queryQueue struct {
 	bySub    map[*Subscription]*logQuery
-	oldest   list.List               // all queries, the longest waiting first
+	oldest   list.List               // all queries but those that wait for filtered chunks, the longest waiting first
 	numbers  list.List               // queries that are not for a chunk, the longest waiting first
-	chunks   []*logQuery             // queries for chunks, in the order of compareQueries
+	chunks   []*logQuery             // of oldest, queries for chunks, in the order of compareQueries
 	sameAsks map[question]*list.List // queries that are not for a chunk, by what they ask, in the order of picks
-	enqueued uint64                  // number of queries ever put into the queue
-	visited  int                     // queries visited; for tests
+
+	oldestMatching list.List   // queries that wait for filtered chunks, the longest waiting first
+	matching       []*logQuery // the same, in the order of compareQueries
+
+	enqueued uint64 // number of queries ever put into the queue
+	visited  int    // queries visited; for tests
 }
 
 // question identifies queries that have the same answer.
@@ -47,7 +51,16 @@ func compareQueries(a, b *logQuery) int {
 	return cmp.Or(cmp.Compare(a.seq, b.seq), cmp.Compare(a.number, b.number))
 }
 
-func (w *queryQueue) len() int { return len(w.bySub) }
+// len returns the number of queries that do not wait for filtered chunks.
+func (w *queryQueue) len() int { return w.oldest.Len() }
+
+// lists returns where the query belongs if it is for a chunk.
+func (w *queryQueue) lists(matching bool) (oldest *list.List, chunks *[]*logQuery) {
+	if matching {
+		return &w.oldestMatching, &w.matching
+	}
+	return &w.oldest, &w.chunks
+}
 
 // put adds the query, or replaces another one of the same subscription and takes its place in oldest. It reports
 // whether the queue has changed.
@@ -58,16 +71,18 @@ func (w *queryQueue) put(q *logQuery) bool {
 	}
 	w.enqueued++
 	q.number = w.enqueued
-	w.bySub[q.sub] = q
-	if other == nil {
-		q.inOldest = w.oldest.PushBack(q)
-	} else {
+	oldest, chunks := w.lists(q.matching)
+	if other != nil && other.matching == q.matching {
 		w.removeKind(other)
 		q.inOldest = other.inOldest
 		q.inOldest.Value = q
+	} else {
+		w.remove(q.sub)
+		q.inOldest = oldest.PushBack(q)
 	}
+	w.bySub[q.sub] = q
 	if q.kind == queryChunk {
-		w.chunks = slices.Insert(w.chunks, w.search(q), q)
+		*chunks = slices.Insert(*chunks, w.search(*chunks, q), q)
 		return true
 	}
 	q.inNumbers = w.numbers.PushBack(q)
@@ -80,9 +95,9 @@ func (w *queryQueue) put(q *logQuery) bool {
 	return true
 }
 
-// search returns the index of the first query for a chunk that is not before q.
-func (w *queryQueue) search(q *logQuery) int {
-	i, _ := slices.BinarySearchFunc(w.chunks, q, func(a, b *logQuery) int {
+// search returns the index of the first query that is not before q.
+func (w *queryQueue) search(chunks []*logQuery, q *logQuery) int {
+	i, _ := slices.BinarySearchFunc(chunks, q, func(a, b *logQuery) int {
 		w.visited++
 		return compareQueries(a, b)
 	})
@@ -93,7 +108,8 @@ func (w *queryQueue) search(q *logQuery) int {
 func (w *queryQueue) remove(s *Subscription) {
 	if q := w.bySub[s]; q != nil {
 		delete(w.bySub, s)
-		w.oldest.Remove(q.inOldest)
+		oldest, _ := w.lists(q.matching)
+		oldest.Remove(q.inOldest)
 		w.removeKind(q)
 	}
 }
@@ -102,8 +118,9 @@ func (w *queryQueue) remove(s *Subscription) {
 func (w *queryQueue) removeKind(q *logQuery) {
 	w.visited++
 	if q.kind == queryChunk {
-		i := w.search(q)
-		w.chunks = slices.Delete(w.chunks, i, i+1)
+		_, chunks := w.lists(q.matching)
+		i := w.search(*chunks, q)
+		*chunks = slices.Delete(*chunks, i, i+1)
 		return
 	}
 	w.numbers.Remove(q.inNumbers)
@@ -115,7 +132,7 @@ func (w *queryQueue) removeKind(q *logQuery) {
 
 // postpone moves the query of the subscription behind all others.
 func (w *queryQueue) postpone(s *Subscription) {
-	if q := w.bySub[s]; q != nil {
+	if q := w.bySub[s]; q != nil && !q.matching {
 		w.oldest.MoveToBack(q.inOldest)
 		if q.kind != queryChunk {
 			w.numbers.MoveToBack(q.inNumbers)
@@ -133,7 +150,7 @@ func firstOf(l *list.List) *logQuery {
 
 // chunkFrom returns the query for the chunk with the lowest seq from the given one on, nil if there is none.
 func (w *queryQueue) chunkFrom(seq uint64) *logQuery {
-	if i := w.search(&logQuery{seq: seq}); i < len(w.chunks) {
+	if i := w.search(w.chunks, &logQuery{seq: seq}); i < len(w.chunks) {
 		return w.chunks[i]
 	}
 	return nil
@@ -167,27 +184,81 @@ type sweep struct {
 	next, to uint64
 	after    uint64 // number of the last visited query at next
 	newest   uint64 // queries with a higher number are skipped; otherwise a sweep might never end
+
+	matching bool      // of the queries that wait for filtered chunks
+	set      FilterSet // not empty: of those for this set only
+}
+
+// sweeps returns the sweeps over the queries that the chunk settles.
+func (w *queryQueue) sweeps(c *chunk) (all []sweep) {
+	if !c.sparse {
+		all = []sweep{{next: c.from, to: c.to, newest: w.enqueued, set: c.set}}
+		if len(w.matching) > 0 {
+			all = append(all, all[0])
+			all[1].matching = true
+		}
+		return all
+	}
+	for _, e := range c.elements {
+		all = append(all, sweep{next: e.ID.Seq - 1, to: e.ID.Seq, newest: w.enqueued})
+	}
+	return all
 }
 
 // takeSwept visits at most maxSettled queries of the sweep and removes them. It appends their subscriptions, and
 // reports whether the sweep is complete.
 func (w *queryQueue) takeSwept(subs []*Subscription, s *sweep) (_ []*Subscription, done bool) {
-	begin := w.search(&logQuery{seq: s.next, number: s.after + 1})
+	oldest, list := w.lists(s.matching)
+	chunks := *list
+	begin := w.search(chunks, &logQuery{seq: s.next, number: s.after + 1})
 	end, kept := begin, begin
-	for ; end < len(w.chunks) && w.chunks[end].seq < s.to && end-begin < maxSettled; end++ {
-		q := w.chunks[end]
+	for ; end < len(chunks) && chunks[end].seq < s.to && end-begin < maxSettled; end++ {
+		q := chunks[end]
 		w.visited++
 		s.next, s.after = q.seq, q.number
-		if q.number > s.newest {
-			w.chunks[kept] = q
+		if q.number > s.newest || s.set.Len() > 0 && !s.set.Equal(q.set) {
+			chunks[kept] = q
 			kept++
 			continue
 		}
 		delete(w.bySub, q.sub)
-		w.oldest.Remove(q.inOldest)
+		oldest.Remove(q.inOldest)
 		subs = append(subs, q.sub)
 	}
-	done = end == len(w.chunks) || w.chunks[end].seq >= s.to
-	w.chunks = slices.Delete(w.chunks, kept, end)
+	done = end == len(chunks) || chunks[end].seq >= s.to
+	*list = slices.Delete(chunks, kept, end)
+	return subs, done
+}
+
+// settle calls piece, which removes queries from the queue, with mu held until it is done. It wakes the
+// subscriptions of each piece.
+func (rr *replayReader) settle(piece func() (subs []*Subscription, done bool)) {
+	for done := false; !done; {
+		var subs []*Subscription
+		rr.mu.Lock()
+		subs, done = piece()
+		rr.mu.Unlock()
+		for _, s := range subs {
+			s.sink.Ready(&Batch{})
+		}
+		if rr.yielded != nil {
+			rr.yielded()
+		}
+	}
+}
+
+// settleSweeps settles the queries of the sweeps.
+func (rr *replayReader) settleSweeps(sweeps []sweep) {
+	for i := range sweeps {
+		rr.settle(func() ([]*Subscription, bool) { return rr.queue.takeSwept(nil, &sweeps[i]) })
+	}
+}
+
+// settleSame does one piece of settling the queries that ask what q asks, with the result r. mu must be held.
+func (rr *replayReader) settleSame(q *logQuery, r queryResult) (subs []*Subscription, done bool) {
+	subs, done = rr.queue.takeSame(nil, q)
+	for _, s := range subs {
+		rr.results[s] = r
+	}
 	return subs, done
 }

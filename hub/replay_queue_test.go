@@ -17,6 +17,9 @@ func requireNoneWaits(t *testing.T, rr *replayReader) {
 	require.Zero(t, w.oldest.Len())
 	require.Zero(t, w.numbers.Len())
 	require.Empty(t, w.chunks)
+	require.Zero(t, w.oldestMatching.Len())
+	require.Empty(t, w.matching)
+	require.Empty(t, rr.slowMatches)
 	require.Empty(t, w.sameAsks)
 }
 
@@ -249,7 +252,7 @@ func BenchmarkWaitingReaders(b *testing.B) {
 			for b.Loop() {
 				q, _ := rr.nextQuery()
 				c := chunk{from: q.seq, to: q.seq + 100}
-				s := c.sweeps(rr.queue.enqueued)
+				s := rr.queue.sweeps(&c)
 				rr.settle(func() ([]*Subscription, bool) { return rr.queue.takeSwept(nil, &s[0]) })
 				rr.enqueue(logQuery{kind: queryChunk, seq: c.to, until: 1 << 31, sub: q.sub})
 			}

@@ -101,6 +101,7 @@ func (s *Subscription) setStart(r Request) {
 	s.paused = r.Filters.Len() == 0 && (r.Start.Cursor != nil || r.Start.ForeignCursor != "")
 	s.position, s.foreign, s.started, s.origin, s.since = l.lastSeq, nil, false, byCursor, r.Start.Since
 	s.phase, s.scan = startKnown, nil
+	s.density = density{}
 	if s.hub.replay != nil {
 		s.hub.replay.dropQueries(s)
 	}

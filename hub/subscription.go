@@ -63,6 +63,7 @@ type Subscription struct {
 	since       time.Time     // start time; zero once no older event can follow
 	batchGroup  *group        // group whose batches are accepted; a batch of an earlier group may still arrive
 	lossSearch  *lossSearch   // search for events that the in-memory log lost after the position; nil: none
+	density     density       // how many of the events that are read match
 	rangeSearch *rangeSearch  // search for events that the durable log lost after the position; nil: none
 
 	// guarded by Hub.mu
@@ -224,7 +225,7 @@ func (s *Subscription) joinGroup(set FilterSet) {
 		return
 	}
 	s.stopSearches() // they are for the previous filters
-	s.scattered = false
+	s.scattered, s.density = false, density{from: s.position}
 	s.leaveGroup()
 	if set.Len() > 0 {
 		s.paused = false

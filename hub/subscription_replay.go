@@ -50,7 +50,10 @@ func (s *Subscription) readReplay(limit ReadLimit) (b ReadResult) {
 	if s.foreign != nil {
 		from = 0
 	}
-	c, ok := s.hub.replay.chunkAfter(s, from, s.scan.sparseSeqs(s.hub.replay, from), l.lowWatermark)
+	c, ok := s.hub.replay.chunkAfter(s, logQuery{
+		seq: from, seqs: s.scan.sparseSeqs(s.hub.replay, from), until: l.lowWatermark,
+		set: set, filtered: s.usesFilteredChunks(from, l.lowWatermark),
+	})
 	if !ok {
 		return ReadResult{Waiting: true}
 	}
@@ -82,12 +85,16 @@ func (s *Subscription) readReplay(limit ReadLimit) (b ReadResult) {
 				s.started = true
 				return b // the next events are in the in-memory log
 			}
-		case !set.match(&scratch, e.Topic), s.conflate && s.isSuperseded(l, e):
+		case !set.match(&scratch, e.Topic):
 			s.position = e.ID.Seq
+		case s.conflate && s.isSuperseded(l, e):
+			s.position = e.ID.Seq
+			s.density.matched++
 		case limit.Events == 0, size > 0 && size+int(e.size()) > limit.Bytes:
 			return b
 		default:
 			s.position = e.ID.Seq
+			s.density.matched++
 			limit.Events--
 			if b.Events = append(b.Events, e); len(s.dropEarly(b.Events[len(b.Events)-1:])) == 0 {
 				b.Events = b.Events[:len(b.Events)-1]
@@ -98,6 +105,7 @@ func (s *Subscription) readReplay(limit ReadLimit) (b ReadResult) {
 		s.started = true
 	}
 	s.started = true
+	s.density.add(s.position, &s.hub.replay.matchRule)
 	return b
 }
 

@@ -66,6 +66,20 @@ func BenchmarkRareTopics(b *testing.B) {
 			b.ReportMetric(float64(e.conn.Stats().OutMsgs-requests)/float64(b.N), "requests/op")
 		})
 	}
+	for _, topic := range []string{"rare", "old", "seldom", "none", "*.nothing"} {
+		b.Run("replay "+topic, func(b *testing.B) {
+			before := e.conn.Stats()
+			begin, n := time.Now(), 0
+			for i := 0; b.Loop(); i++ {
+				n += read(b, h, topic, hub.Start{Cursor: &hub.Cursor{Epoch: e.epoch}}, *farEvents)
+				if i == 0 {
+					b.ReportMetric(float64(time.Since(begin).Milliseconds()), "first-ms")
+				}
+			}
+			b.ReportMetric(float64(n)/float64(b.N), "events/op")
+			b.ReportMetric(float64(e.conn.Stats().InMsgs-before.InMsgs)/float64(b.N), "messages/op")
+		})
+	}
 	b.Run("replay", func(b *testing.B) {
 		stop := cpuOf(b)
 		n := 0

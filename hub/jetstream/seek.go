@@ -149,39 +149,8 @@ func (e *Engine) list(ctx context.Context, subject string, from, to uint64) (fou
 
 // listBatch returns the sequences of one direct get, and whether there are more.
 func (e *Engine) listBatch(ctx context.Context, r getRequest) (found []uint64, more bool, err error) {
-	answers, end, err := e.ask(r)
-	if err != nil {
-		return nil, false, err
-	}
-	defer end()
-	for sent := uint64(0); ; {
-		m, err := e.nextAnswer(ctx, answers)
-		if err != nil {
-			return nil, false, err
-		}
-		switch status := m.Header.Get("Status"); status {
-		case "", "204":
-		case "404":
-			return nil, false, nil
-		default:
-			return nil, false, errors.New("direct get: " + status)
-		}
-		before, err := headerSeq(m, jetstream.LastSequenceHeader)
-		left, err2 := headerSeq(m, headerPending)
-		if err := errors.Join(err, err2); err != nil {
-			return nil, false, err
-		}
-		if before != sent {
-			return nil, false, errMissing
-		}
-		if m.Header.Get("Status") != "" {
-			return found, left > 0 && len(found) > 0, nil
-		}
-		if sent, err = headerSeq(m, jetstream.SequenceHeader); err != nil {
-			return nil, false, err
-		}
-		found = append(found, sent)
-	}
+	more, err = e.eachAnswer(ctx, r, func(_ *nats.Msg, seq uint64) { found = append(found, seq) })
+	return found, more, err
 }
 
 // inFlight calls get for each number below n, several at a time, and returns the results before the first error

@@ -1,0 +1,310 @@
+package jetstream
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// The events of a few subjects are read without the events between them. A read of the whole stream sees every
+// deleted range. This read does not, so it asks the leader for them.
+
+// Limits of a read of a few subjects. Beyond them, reading the whole stream costs less.
+const (
+	maxSubjects = 16
+	maxDeleted  = 1 << 17 // deleted messages of the stream, which the leader lists with every such read
+)
+
+// subjectRead is what a direct get has returned of one subject.
+type subjectRead struct {
+	subject string
+	seqs    []uint64
+	events  []*hub.Event // as many as seqs
+	upTo    uint64       // the read is complete up to this sequence
+}
+
+// ReadMatching implements hub.MatchReader: JetStream finds the next message of a subject without reading the messages
+// before it.
+func (e *Engine) ReadMatching(ctx context.Context, set hub.FilterSet, seq, through uint64, limit hub.ReadLimit) ([]*hub.Event, error) {
+	ctx, cancel := e.linked(ctx, seekTimeout)
+	defer cancel()
+	reached := e.follows.reached()
+	subjects, err := e.fewSubjects(ctx, set)
+	if err != nil {
+		return nil, away(err)
+	}
+	each := hub.ReadLimit{Events: max(1, limit.Events/max(1, len(subjects))), Bytes: max(1, limit.Bytes/max(1, len(subjects)))}
+	reads, err := inFlight(len(subjects), func(i int) (subjectRead, error) {
+		return e.readSubject(ctx, subjects[i], seq, through, each)
+	})
+	if err != nil {
+		return nil, away(err)
+	}
+	upTo := through
+	for _, r := range reads {
+		upTo = min(upTo, r.upTo)
+	}
+	var found []*hub.Event
+	for _, r := range reads {
+		n, _ := slices.BinarySearch(r.seqs, upTo+1)
+		if err := e.confirm(ctx, r.subject, seq+1, r.seqs[:n], upTo); err != nil {
+			return nil, away(err)
+		}
+		found = append(found, r.events[:n]...)
+	}
+	slices.SortFunc(found, func(a, b *hub.Event) int { return cmp.Compare(a.ID.Seq, b.ID.Seq) })
+	// The leader is asked last: what was deleted before the subjects were read is deleted still.
+	gone, err := e.goneRanges(ctx, seq, upTo, reached)
+	if err != nil {
+		return nil, away(err)
+	}
+	lost, err := e.lostRanges(ctx, gone)
+	if err != nil {
+		return nil, err
+	}
+	if len(lost) > 0 && e.cfg.Replicas > 1 {
+		return nil, away(errors.New("another replica may have what the leader has lost")) // ReadAfter asks them all
+	}
+	elements := e.arrange(seq, upTo, found, gone, lost)
+	return elements[:min(len(elements), limit.Events)], nil
+}
+
+// fewSubjects returns the subjects of the stream that the set selects. The error reports that they are too many.
+func (e *Engine) fewSubjects(ctx context.Context, set hub.FilterSet) (subjects []string, err error) {
+	errTooMany := fmt.Errorf("more than %d subjects are selected", maxSubjects)
+	if set.Len() > maxSubjects {
+		return nil, errTooMany
+	}
+	for f := range set.All() {
+		if f.Exact() {
+			subjects = append(subjects, e.prefix+f.String())
+			continue
+		}
+		found, err := e.subjects(ctx, e.prefix+f.String())
+		if err != nil {
+			return nil, err
+		}
+		for subject := range found {
+			if !set.Match(subject[len(e.prefix):]) {
+				continue // the erasures
+			}
+			if subjects = append(subjects, subject); len(subjects) > set.Len()*maxSubjects {
+				return nil, errTooMany
+			}
+		}
+	}
+	slices.Sort(subjects)
+	if subjects = slices.Compact(subjects); len(subjects) > maxSubjects { // filters may overlap
+		return nil, errTooMany
+	}
+	return subjects, nil
+}
+
+// readSubject reads the messages of a subject after seq and up to through.
+func (e *Engine) readSubject(ctx context.Context, subject string, seq, through uint64, limit hub.ReadLimit) (subjectRead, error) {
+	r := subjectRead{subject: subject, upTo: through}
+	last := seq
+	request := getRequest{Seq: seq + 1, Next: subject, Batch: limit.Events, MaxBytes: limit.Bytes}
+	more, err := e.eachAnswer(ctx, request, func(m *nats.Msg, at uint64) {
+		if at <= through {
+			r.seqs, r.events = append(r.seqs, at), append(r.events, e.got(m, at))
+		}
+		last = at
+	})
+	if more && last < through {
+		r.upTo = last
+	}
+	return r, err
+}
+
+// eachAnswer calls take with each message of a direct get of a batch, and reports whether the stream may have more of
+// them. Each answer names the sequence of the one before it, so a missing one is noticed.
+func (e *Engine) eachAnswer(ctx context.Context, r getRequest, take func(m *nats.Msg, seq uint64)) (more bool, err error) {
+	answers, end, err := e.ask(r)
+	if err != nil {
+		return false, err
+	}
+	defer end()
+	sent := uint64(0)
+	for n := 0; ; n++ {
+		m, err := e.nextAnswer(ctx, answers)
+		if err != nil {
+			return false, err
+		}
+		switch status := m.Header.Get("Status"); status {
+		case "", "204":
+		case "404":
+			return false, nil
+		default:
+			return false, errors.New("direct get: " + status)
+		}
+		before, err := headerSeq(m, jetstream.LastSequenceHeader)
+		left, err2 := headerSeq(m, headerPending)
+		if err := errors.Join(err, err2); err != nil {
+			return false, err
+		}
+		if before != sent {
+			return false, errMissing
+		}
+		if m.Header.Get("Status") != "" {
+			return n > 0 && (left > 0 || n == r.Batch), nil
+		}
+		if sent, err = headerSeq(m, jetstream.SequenceHeader); err != nil {
+			return false, err
+		}
+		take(m, sent)
+	}
+}
+
+// confirm reports an error unless the leader's messages of the subject between two sequences, both included, are those
+// that a replica has returned. It asks the leader message by message.
+func (e *Engine) confirm(ctx context.Context, subject string, from uint64, found []uint64, upTo uint64) error {
+	if e.cfg.Replicas == 1 {
+		return nil
+	}
+	_, err := inFlight(len(found)+1, func(i int) (struct{}, error) {
+		request := getRequest{Seq: from, Next: subject}
+		if i > 0 {
+			request.Seq = found[i-1] + 1
+		}
+		m, err := e.getLeader(ctx, request)
+		last := i == len(found)
+		switch {
+		case last && errors.Is(err, jetstream.ErrMsgNotFound), last && err == nil && m.seq > upTo:
+			return struct{}{}, nil
+		case err == nil && (last || m.seq != found[i]):
+			err = errMissing
+		}
+		return struct{}{}, err
+	})
+	return err
+}
+
+// span is a range of sequences. The first sequence is not included.
+type span struct{ after, through uint64 }
+
+// goneRanges returns the ranges between two sequences, in order, of which the leader has no message. The error reports
+// that it cannot tell, or that it is behind the sequence reached.
+func (e *Engine) goneRanges(ctx context.Context, after, through, reached uint64) ([]span, error) {
+	info, err := e.check(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if info.State.NumDeleted > maxDeleted {
+		return nil, errors.New("the stream has too many deleted messages")
+	}
+	m, err := e.conn.RequestWithContext(ctx, "$JS.API.STREAM.INFO."+e.cfg.Stream, []byte(`{"deleted_details":true}`))
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Error *jetstream.APIError `json:"error"`
+		State struct {
+			FirstSeq   uint64          `json:"first_seq"`
+			LastSeq    uint64          `json:"last_seq"`
+			Deleted    []uint64        `json:"deleted"`
+			NumDeleted int             `json:"num_deleted"`
+			Lost       json.RawMessage `json:"lost"` // by damage of the leader's files
+		} `json:"state"`
+	}
+	if err := json.Unmarshal(m.Data, &answer); err != nil {
+		return nil, err
+	}
+	switch s := &answer.State; {
+	case answer.Error != nil:
+		return nil, answer.Error
+	case s.LastSeq < max(reached, through):
+		return nil, errors.New("the server that answers lags behind")
+	case s.Lost != nil, s.NumDeleted != len(s.Deleted):
+		return nil, errors.New("the server does not know all that it has lost")
+	}
+	return spansOf(answer.State.Deleted, answer.State.FirstSeq, span{after, through}), nil
+}
+
+// spansOf returns the ranges in a range that the deleted sequences, in order, and those before first make up.
+func spansOf(deleted []uint64, first uint64, within span) (spans []span) {
+	if end := min(max(first, 1)-1, within.through); end > within.after {
+		spans = []span{{within.after, end}}
+	}
+	i, _ := slices.BinarySearch(deleted, max(first, within.after+1))
+	for ; i < len(deleted) && deleted[i] <= within.through; i++ {
+		seq := deleted[i]
+		if n := len(spans); n > 0 && spans[n-1].through == seq-1 {
+			spans[n-1].through = seq
+		} else {
+			spans = append(spans, span{seq - 1, seq})
+		}
+	}
+	return spans
+}
+
+// lostRanges returns the parts of the ranges that were not erased. As in deletedRange, it asks the leader for erasures
+// that this hub does not know yet.
+func (e *Engine) lostRanges(ctx context.Context, gone []span) (lost []span, err error) {
+	for again := range 2 {
+		lost = lost[:0]
+		for _, r := range gone {
+			if end := e.erased.newestLost(r.after, r.through); end > r.after {
+				lost = append(lost, span{r.after, end})
+			}
+		}
+		if len(lost) == 0 || again == 1 {
+			break
+		}
+		if err := e.learnErasures(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return lost, nil
+}
+
+// arrange returns the elements after seq and up to upTo: the found events that are in no range of gone, the lost
+// ranges, and between them and at the end what ends a range without either.
+func (e *Engine) arrange(seq, upTo uint64, found []*hub.Event, gone, lost []span) (elements []*hub.Event) {
+	var left []*hub.Event
+	for _, event := range found {
+		at := event.ID.Seq
+		for len(gone) > 0 && gone[0].through < at {
+			gone = gone[1:]
+		}
+		if event.Erases != 0 || len(gone) > 0 && gone[0].after < at {
+			continue // erased, or deleted since it was read
+		}
+		left = append(left, event)
+	}
+	add := func(r span) {
+		if r.after > seq {
+			elements = append(elements, e.erasedRange(r.after))
+		}
+		elements = append(elements, e.hole(r.through))
+		seq = r.through
+	}
+	for _, event := range left {
+		at := event.ID.Seq
+		for len(lost) > 0 && lost[0].through < at {
+			add(lost[0])
+			lost = lost[1:]
+		}
+		if event.Topic == "" {
+			add(span{at - 1, at}) // a message that is no event
+			continue
+		}
+		elements = append(elements, event)
+		seq = at
+	}
+	for _, r := range lost {
+		add(r)
+	}
+	if seq < upTo {
+		elements = append(elements, e.erasedRange(upTo))
+	}
+	return elements
+}

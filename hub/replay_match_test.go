@@ -1,0 +1,241 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// matchEngine is a logEngine that is a MatchReader too.
+type matchEngine struct {
+	*logEngine
+	looked  int           // elements read; guarded by mu, as what follows
+	matches int           // calls of ReadMatching
+	fails   error         // of ReadMatching
+	blocks  time.Duration // ReadMatching takes this long
+}
+
+func (l *matchEngine) ReadMatching(ctx context.Context, set FilterSet, seq, through uint64, limit ReadLimit) ([]*Event, error) {
+	l.mu.Lock()
+	l.matches++
+	blocks := l.blocks
+	l.mu.Unlock()
+	select {
+	case <-time.After(blocks):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fails != nil {
+		return nil, l.fails
+	}
+	elements, err := l.log.readMatching(ctx, set, seq, through, limit)
+	l.looked += len(elements)
+	return elements, err
+}
+
+func (l *matchEngine) ReadAfter(ctx context.Context, seq uint64, limit ReadLimit) ([]*Event, error) {
+	elements, err := l.logEngine.ReadAfter(ctx, seq, limit)
+	l.withLock(func() { l.looked += len(elements) })
+	return elements, err
+}
+
+// readMatching returns the elements of ReadAfter that concern the set, and others that end the ranges between them.
+func (l *sliceLog) readMatching(ctx context.Context, set FilterSet, seq, through uint64, limit ReadLimit) (found []*Event, err error) {
+	all, err := l.ReadAfter(ctx, seq, ReadLimit{math.MaxInt, math.MaxInt})
+	if err != nil {
+		return nil, err
+	}
+	reached := seq
+	for _, e := range all {
+		if e.ID.Seq > through && e.Topic == "" && e.Erases == 0 {
+			e.ID.Seq = through // a deleted range that goes further
+		}
+		if e.ID.Seq > through {
+			break
+		}
+		switch last := seq; {
+		case e.Topic != "" && set.Match(e.Topic):
+			found, seq = append(found, e), e.ID.Seq
+		case e.Topic == "" && e.Erases == 0:
+			if reached > last {
+				found = append(found, erasedElement(Cursor{1, reached}))
+			}
+			found, seq = append(found, e), e.ID.Seq
+		}
+		if reached = e.ID.Seq; len(found) >= limit.Events {
+			return found[:limit.Events], nil
+		}
+	}
+	if seq < through {
+		found = append(found, erasedElement(Cursor{1, through}))
+	}
+	return found, nil
+}
+
+// startMatching starts a hub before a log of n events of which the topic rare has one in every so many.
+func startMatching(t *testing.T, n, every int) (*Hub, *matchEngine) {
+	t.Helper()
+	l := &matchEngine{logEngine: &logEngine{}}
+	h, err := New(Config{Engine: l, Retention: Retention{Events: 10}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, h.Close()) })
+	events := make([]*Event, n)
+	for i := range events {
+		events[i] = &Event{Topic: fmt.Sprint("often.", i%10), Data: []byte("1")}
+		if i%every == every-1 {
+			events[i].Topic = "rare"
+		}
+	}
+	_, err = h.Publish(t.Context(), events...)
+	require.NoError(t, err)
+	return h, l
+}
+
+// readWhole reads everything and returns the events and the gaps.
+func (b *logReader) readWhole(t *testing.T) (events []*Event, gaps []*Gap) {
+	t.Helper()
+	for r := b.next(t); len(r.Events) > 0 || r.Gap != nil; r = b.next(t) {
+		if r.Gap != nil {
+			gaps = append(gaps, r.Gap)
+		}
+		events = append(events, r.Events...)
+	}
+	return events, gaps
+}
+
+// TestRareEventsAreReadWithoutTheRest: a subscriber of a rare topic reads two chunks whole and then only what it
+// selects; a subscriber of a frequent topic reads no filtered chunk.
+func TestRareEventsAreReadWithoutTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n, every = 200_000, 2000
+		h, l := startMatching(t, n, every)
+		for h.replay.updateLossIndex(t.Context(), h.lowWatermark(), n) { // so that it does not read meanwhile
+		}
+		synctest.Wait()
+		before := 0
+		l.withLock(func() { before = l.looked })
+		events, gaps := subscribeToLog(t, h, "rare", after(0)).readWhole(t)
+		require.Empty(t, gaps)
+		require.Len(t, events, n/every)
+		for i, e := range events {
+			require.Equal(t, uint64((i+1)*every), e.ID.Seq)
+			require.Equal(t, "rare", e.Topic)
+		}
+		l.withLock(func() {
+			require.LessOrEqual(t, l.looked-before, maxChunks*chunkEvents+n/every+1, "two chunks, those read ahead, and the events")
+			require.Equal(t, 1, l.matches)
+		})
+		events, _ = subscribeToLog(t, h, "often.3", after(0)).readWhole(t)
+		require.Len(t, events, n/10)
+		l.withLock(func() { require.Equal(t, 1, l.matches) })
+	})
+}
+
+// TestEqualFiltersShareFilteredChunks: one read serves all subscribers that wait with equal filters, and none with
+// others.
+func TestEqualFiltersShareFilteredChunks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, l := startMatching(t, 60_000, 600)
+		l.withLock(func() { l.blocks = time.Millisecond })
+		h.replay.matchRule.cost = 1
+		var subs []*logReader
+		for i := range 20 {
+			subs = append(subs, subscribeToLog(t, h, []string{"rare", "none"}[i%2], after(0)))
+		}
+		for i, s := range subs {
+			events, gaps := s.readWhole(t)
+			require.Empty(t, gaps)
+			require.Len(t, events, []int{100, 0}[i%2])
+		}
+		l.withLock(func() { require.LessOrEqual(t, l.matches, 20) })
+	})
+}
+
+// TestFailedMatchesAreScanned: a subscriber whose filtered chunks cannot be read gets all events nevertheless, and
+// tries a filtered chunk rarely.
+func TestFailedMatchesAreScanned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, l := startMatching(t, 60_000, 600)
+		l.withLock(func() { l.fails, l.readTime = errors.New("too many subjects"), time.Millisecond })
+		events, gaps := subscribeToLog(t, h, "rare", after(0)).readWhole(t)
+		require.Empty(t, gaps)
+		require.Len(t, events, 100)
+		l.withLock(func() { require.Equal(t, 1, l.matches) })
+	})
+}
+
+// TestSlowMatchesAreScanned: a filtered chunk that is slow to come delays a subscriber by little more than
+// matchPatience.
+func TestSlowMatchesAreScanned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, l := startMatching(t, 60_000, 600)
+		l.withLock(func() { l.blocks = time.Hour })
+		begin := time.Now()
+		events, gaps := subscribeToLog(t, h, "rare", after(0)).readWhole(t)
+		require.Empty(t, gaps)
+		require.Len(t, events, 100)
+		require.LessOrEqual(t, time.Since(begin), matchPatience+2*lossInterval)
+		l.withLock(func() { require.Equal(t, 1, l.matches) })
+	})
+}
+
+// TestManyReadersScan: where many subscribers wait, reading all events once costs less than filtered chunks for each.
+func TestManyReadersScan(t *testing.T) {
+	rr := newReplayReader(&matchEngine{logEngine: &logEngine{}}, 10)
+	ask := func() bool {
+		q := logQuery{kind: queryChunk, set: setOf("rare"), filtered: true, until: 100 * chunkEvents, sub: new(Subscription)}
+		rr.enqueue(q)
+		return rr.queue.bySub[q.sub].matching
+	}
+	limit := 100 / int(defaultMatchRule.cost)
+	for i := range 2 * limit {
+		require.Equal(t, i < limit, ask(), "%d wait", i)
+	}
+}
+
+// readUntilMatching reads until a filtered chunk is being read.
+func (b *logReader) readUntilMatching(t *testing.T, l *matchEngine) (events []*Event) {
+	t.Helper()
+	for {
+		r := b.Read(ReadLimit{1000, 1 << 20})
+		events = append(events, r.Events...)
+		require.Nil(t, r.Gap)
+		if !r.Waiting {
+			continue
+		}
+		synctest.Wait()
+		matches := 0
+		if l.withLock(func() { matches = l.matches }); matches > 0 {
+			return events
+		}
+		<-b.wakeup
+	}
+}
+
+// TestErasedWhileMatchesAreRead: an event that is erased while a filtered chunk is read, or after, is not delivered.
+func TestErasedWhileMatchesAreRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, l := startMatching(t, 60_000, 600)
+		l.withLock(func() { l.blocks = 100 * time.Millisecond })
+		s := subscribeToLog(t, h, "rare", after(0))
+		events := s.readUntilMatching(t, l)
+		require.NoError(t, h.Erase(t.Context(), Cursor{1, 42_000}))
+		<-s.wakeup
+		require.NoError(t, h.Erase(t.Context(), Cursor{1, 48_000}))
+		rest, gaps := s.readWhole(t)
+		require.Empty(t, gaps)
+		events = append(events, rest...)
+		require.Len(t, events, 98)
+		for _, e := range events {
+			require.NotContains(t, []uint64{42_000, 48_000}, e.ID.Seq)
+		}
+	})
+}
