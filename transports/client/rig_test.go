@@ -77,6 +77,7 @@ type rig struct {
 	pause    time.Duration
 	proxies  map[string]http.HandlerFunc
 	tokens   map[string]*tt.Token // nil means that no token is required
+	tickets  map[string]string    // tokens by ticket
 	requests map[string]int       // by path
 	versions map[string]int       // HTTP version of the last request, by path
 }
@@ -154,6 +155,9 @@ func (r *rig) serve(w http.ResponseWriter, request *http.Request) {
 	r.requests[path]++
 	r.versions[path] = request.ProtoMajor
 	proxy := r.proxies[path]
+	if path == "/ticket" && proxy == nil {
+		proxy = r.issueTicket
+	}
 	r.mu.Unlock()
 	if proxy != nil {
 		proxy(w, request)

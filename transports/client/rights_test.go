@@ -5,10 +5,12 @@ package client_test
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/trivium-hub/trivium/auth"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
+	"github.com/trivium-hub/trivium/transports/internal/web"
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
@@ -46,6 +48,10 @@ func (r *rig) admit(request *http.Request) (auth.Access, *problems.Problem) {
 	if q := request.URL.Query(); q.Has("access_token") {
 		text, ok = q.Get("access_token"), true
 	}
+	if q := request.URL.Query(); q.Has("ticket") {
+		text, ok = r.tickets[q.Get("ticket")], true
+		delete(r.tickets, q.Get("ticket"))
+	}
 	if !ok {
 		return nil, problems.MissingToken()
 	}
@@ -57,6 +63,23 @@ func (r *rig) admit(request *http.Request) (auth.Access, *problems.Problem) {
 		return nil, problems.TokenEnded()
 	}
 	return renewable{t, r}, nil
+}
+
+// issueTicket answers with a ticket that is valid once.
+func (r *rig) issueTicket(w http.ResponseWriter, request *http.Request) {
+	if _, problem := r.admit(request); problem != nil {
+		web.WriteProblem(w, request, problem)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.tickets == nil {
+		r.tickets = map[string]string{}
+	}
+	ticket := "ticket-" + strconv.Itoa(r.requests["/ticket"])
+	r.tickets[ticket] = strings.TrimPrefix(request.Header.Get("Authorization"), "Bearer ")
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write([]byte(`{"ticket":"` + ticket + `","expires_in":30}`))
 }
 
 // renewable is a token that a connection may replace by another token of the rig.

@@ -17,7 +17,7 @@ const sourceError = "error"
 
 // streamEventSource reads through a browser's EventSource. The stream ends with the first lost connection,
 // although the EventSource would reconnect by itself: the client's own reconnect reports its state, backs off and
-// sends a fresh token. An EventSource hides the status of a refused request.
+// sends a new ticket, which is valid for one connection. An EventSource hides the status of a refused request.
 type streamEventSource struct {
 	ctx    context.Context
 	conn   *conn
@@ -36,7 +36,15 @@ func openEventSource(ctx context.Context, c *conn, a subscribeParams) (stream, e
 		q = q.with("cursor", a.cursor)
 	}
 	if token := c.tokenToSend(); token != "" {
-		q = q.with("access_token", token)
+		ticket, err := c.ticket(ctx, token)
+		switch {
+		case err != nil:
+			return nil, err
+		case ticket != "":
+			q = q.with("ticket", ticket)
+		default:
+			q = q.with("access_token", token)
+		}
 	}
 	source, err := platform.EventSource(ctx, c.client.address("/sse", q))
 	if err != nil {

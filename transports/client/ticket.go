@@ -1,0 +1,49 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
+)
+
+const (
+	ticketPath      = "/ticket"
+	maxTicketAnswer = 64 << 10 // bytes
+)
+
+var errNoTicket = errors.New("the hub's answer contains no ticket")
+
+// ticket exchanges the token for a ticket, which stands for it in the URL of one subscription, so that no log of a
+// proxy contains the token (docs/protocol.md#authentication). It returns "" if the hub does not offer tickets.
+func (n *conn) ticket(ctx context.Context, token string) (string, error) {
+	response, err := n.client.platform.Do(ctx, &Request{
+		Method: "POST", URL: n.client.address(ticketPath, ""),
+		Header: map[string]string{"Accept": "application/json", "Authorization": "Bearer " + token},
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case response.Status == 404, response.Status == 405:
+		return "", response.Body.Close()
+	case response.Status != 200 || mediaType(response) != "application/json":
+		return "", problemOf(response)
+	}
+	defer func() { _ = response.Body.Close() }() // the body has been read
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxTicketAnswer))
+	if err != nil {
+		return "", err
+	}
+	var ticket string
+	err = jsonscan.Members(body, func(name string, value []byte) error {
+		if name == "ticket" {
+			ticket, _ = jsonscan.DecodeString(value)
+		}
+		return nil
+	})
+	if err == nil && ticket == "" {
+		err = errNoTicket
+	}
+	return ticket, err
+}
