@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,6 +42,90 @@ func (silentLog) SeqAt(context.Context, time.Time) (uint64, error) { return 0, h
 
 func (silentLog) Count(context.Context, hub.FilterSet, int) (int, error) {
 	return 0, hub.ErrUnavailable
+}
+
+// stalledLog is an engine whose log answers nothing once it is stalled, as a server that is stopped.
+type stalledLog struct {
+	silentLog
+	stalled atomic.Bool
+}
+
+// wait blocks until the context ends if the log is stalled.
+func (l *stalledLog) wait(ctx context.Context) {
+	if l.stalled.Load() {
+		<-ctx.Done()
+	}
+}
+
+func (l *stalledLog) LastSeq(ctx context.Context) (uint64, error) {
+	l.wait(ctx)
+	return 100, ctx.Err()
+}
+
+func (l *stalledLog) ReadAfter(ctx context.Context, seq uint64, limit hub.ReadLimit) ([]*hub.Event, error) {
+	if l.wait(ctx); ctx.Err() != nil {
+		return nil, hub.ErrUnavailable
+	}
+	return l.silentLog.ReadAfter(ctx, seq, limit)
+}
+
+func (l *stalledLog) SeqAt(ctx context.Context, _ time.Time) (uint64, error) {
+	l.wait(ctx)
+	return 0, hub.ErrUnavailable
+}
+
+func (l *stalledLog) Count(ctx context.Context, _ hub.FilterSet, _ int) (int, error) {
+	l.wait(ctx)
+	return 0, hub.ErrUnavailable
+}
+
+// stalledSeeker is a stalledLog that could find events.
+type stalledSeeker struct{ *stalledLog }
+
+func (l stalledSeeker) Newest(ctx context.Context, _ hub.FilterSet, _ uint64, _ int) ([]uint64, error) {
+	l.wait(ctx)
+	return nil, hub.ErrUnavailable
+}
+
+func (l stalledSeeker) ReadEach(ctx context.Context, _ []uint64, _ hub.ReadLimit) ([]*hub.Event, error) {
+	l.wait(ctx)
+	return nil, hub.ErrUnavailable
+}
+
+// A poll is answered at most a second after its wait, whatever it needs of a log that does not answer: a read of old
+// events, the start of last or since, or whether a cursor is ahead of the log.
+func TestPollIsOnTimeWhileLogStalls(t *testing.T) {
+	for _, seeks := range []bool{false, true} {
+		for _, query := range []string{
+			"", "&cursor=00000001-5", "&cursor=00000001-200", "&cursor=00000002-5", "&topic=a&last=3", "&topic=a.*&last=3", "&last=3", "&since=5m",
+			"&topic=a&cursor=00000001-5", "&topic=a&topic=b.*&last=1000&max=1000",
+		} {
+			for _, wait := range []int{0, 1, 25} {
+				synctest.Test(t, func(t *testing.T) {
+					log := new(stalledLog)
+					var engine hub.Engine = log
+					if seeks {
+						engine = stalledSeeker{log}
+					}
+					h, err := hub.New(hub.Config{Engine: engine})
+					require.NoError(t, err)
+					log.stalled.Store(true)
+					group := connection.NewRegistry(0)
+					token := tt.NewToken(&auth.Grant{Subscribe: hub.NewFilterSet(hub.Everything)})
+					polls := tt.Must(longpoll.New(longpoll.Config{
+						Hub: h, Registry: group, Counters: new(connection.Counters), WriteTimeout: time.Second,
+					}))
+					w := httptest.NewRecorder()
+					begin := time.Now()
+					tt.Authorized(token, polls).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/poll?wait="+strconv.Itoa(wait)+query, nil))
+					require.LessOrEqual(t, time.Since(begin), time.Duration(wait+1)*time.Second, "seeks %t: wait=%d%s", seeks, wait, query)
+					require.Contains(t, []int{http.StatusOK, http.StatusServiceUnavailable}, w.Code, "seeks %t: wait=%d%s", seeks, wait, query)
+					group.Close()
+					require.NoError(t, h.Close())
+				})
+			}
+		}
+	}
 }
 
 // Many proxies time out after a minute, so every poll is answered before that, whatever it waits
