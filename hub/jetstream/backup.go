@@ -54,7 +54,7 @@ func (e *Engine) Backup(ctx context.Context, w io.Writer) error {
 	inbox := e.conn.NewInbox()
 	pieces, err := e.conn.SubscribeSync(inbox)
 	if err != nil {
-		return away(err)
+		return unavailable(err)
 	}
 	defer func() { _ = pieces.Unsubscribe() }()
 	header := backupHeader{Format: backupFormat, Version: backupVersion, Made: time.Now().UTC()}
@@ -123,7 +123,7 @@ func (e *Engine) request(ctx context.Context, subject string, body []byte, answe
 	defer cancel()
 	m, err := e.conn.RequestWithContext(ctx, subject, body)
 	if err != nil {
-		return away(err)
+		return unavailable(err)
 	}
 	return json.Unmarshal(m.Data, answer)
 }

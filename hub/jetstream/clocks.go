@@ -106,7 +106,7 @@ func (e *Engine) sampleTimes(ctx context.Context, first, last uint64) (times []t
 		return nil, nil
 	}
 	n := min(clockSamples, last-first+1)
-	all, err := inFlight(int(n), func(i int) (time.Time, error) {
+	all, err := concurrently(int(n), func(i int) (time.Time, error) {
 		// Of the leader, since a sample that a damaged replica lacks would hide a fall.
 		m, err := e.getLeader(ctx, getRequest{Seq: first + uint64(i)*((last-first)/n), Next: e.prefix + ">"})
 		if errors.Is(err, jetstream.ErrMsgNotFound) {

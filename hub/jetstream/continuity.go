@@ -141,7 +141,7 @@ func (e *Engine) compare(ctx context.Context) error {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
 			continue // removed by retention, or deleted
 		case err != nil:
-			return away(err)
+			return unavailable(err)
 		case !same:
 			return e.diverged(ctx, fmt.Sprintf("has another message at %d than was delivered", a.seq))
 		}
@@ -182,5 +182,5 @@ func (e *Engine) beginEpoch(ctx context.Context, reason error) error {
 	info.Config.Metadata[metaEpoch] = newEpoch().String()
 	_, err = e.js.UpdateStream(ctx, info.Config)
 	e.fail(errors.Join(reason, err))
-	return away(errors.New("the stream was replaced"))
+	return unavailable(errors.New("the stream was replaced"))
 }

@@ -19,7 +19,7 @@ func (e *Engine) Count(ctx context.Context, set hub.FilterSet, enough int) (int,
 	for _, f := range set.Filters() {
 		subjects, err := e.subjects(ctx, e.prefix+f.String())
 		if err != nil {
-			return 0, away(err)
+			return 0, unavailable(err)
 		}
 		for subject, n := range subjects {
 			if !counted[subject] && set.Match(subject[len(e.prefix):]) {

@@ -185,7 +185,7 @@ func (e *Engine) connect() (err error) {
 	if e.conn, err = nats.Connect(e.cfg.URL, options...); errors.As(err, new(*url.Error)) {
 		return errors.New("connect to NATS: want URLs such as nats://a.example:4222") // the error of nats.Connect contains the password
 	} else if err != nil {
-		return away(fmt.Errorf("connect to NATS: %w", err))
+		return unavailable(fmt.Errorf("connect to NATS: %w", err))
 	}
 	if err := checkVersion(e.conn.ConnectedServerVersion()); err != nil {
 		return err
@@ -276,7 +276,7 @@ func (e *Engine) publishUnavailable() error {
 	return nil
 }
 
-var errNotConnected = away(errors.New("not connected to NATS"))
+var errNotConnected = unavailable(errors.New("not connected to NATS"))
 
 // Ready returns why the engine is unavailable, or nil.
 func (e *Engine) Ready() error {
@@ -293,7 +293,7 @@ func (e *Engine) ready() error {
 		return e.unavailable
 	}
 	if err := e.rights.err(); err != nil {
-		return away(err) // other failed checks may follow from this
+		return unavailable(err) // other failed checks may follow from this
 	}
 	if e.unavailable != nil {
 		return e.unavailable
@@ -311,7 +311,7 @@ func (e *Engine) fail(err error) {
 	if e.ended {
 		return
 	}
-	e.unavailable, e.unavailableSince, e.ended = away(err), time.Now(), true
+	e.unavailable, e.unavailableSince, e.ended = unavailable(err), time.Now(), true
 	e.failed <- fmt.Errorf("jetstream: %w", err)
 	e.cancelRequests()
 }

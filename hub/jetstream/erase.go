@@ -125,7 +125,7 @@ func (e *Engine) deletedRange(ctx context.Context, after, through uint64) ([]*hu
 func (e *Engine) gone(after, through uint64) (elements []*hub.Event) {
 	lost := e.erased.newestLost(after, through)
 	if lost > after {
-		elements = append(elements, e.hole(lost))
+		elements = append(elements, e.lostRange(lost))
 	}
 	if lost < through {
 		elements = append(elements, e.erasedRange(through))
@@ -149,7 +149,7 @@ func (e *Engine) learnErasures(ctx context.Context) error {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
 			return nil
 		case err != nil:
-			return away(err)
+			return unavailable(err)
 		}
 		if seq, ok := e.erasureOf(m.header, m.subject, m.seq); ok {
 			s.add(m.seq, seq)
@@ -174,7 +174,7 @@ func (e *Engine) element(m stored) *hub.Event {
 	if event := e.decode(m.header, m.data, m.subject, m.seq, m.time); event != nil {
 		return event
 	}
-	return e.hole(m.seq)
+	return e.lostRange(m.seq)
 }
 
 // Erase implements hub.Eraser. If it fails after the erasure was stored, every hub has removed the event from

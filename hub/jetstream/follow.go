@@ -197,7 +197,7 @@ func (f *follower) ready() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.broken != nil && time.Since(f.since) > stallTime {
-		return away(fmt.Errorf("the stream cannot be followed: %w", f.broken))
+		return unavailable(fmt.Errorf("the stream cannot be followed: %w", f.broken))
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ func TestQueueIsBoundedAndOrdered(t *testing.T) {
 		event := func(seq uint64) *hub.Event {
 			return &hub.Event{ID: hub.Cursor{Seq: seq}, Topic: "a", Data: make([]byte, hub.DefaultMaxEventSize)}
 		}
-		f.enqueue(f.engine.hole(20))
+		f.enqueue(f.engine.lostRange(20))
 		go func() {
 			for _, seq := range []uint64{19, 20, 21, 21, 20, 22} {
 				f.enqueue(event(seq))

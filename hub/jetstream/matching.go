@@ -20,14 +20,14 @@ import (
 // Limits of a read of a few subjects. Beyond them, reading the whole stream costs less.
 const (
 	maxSubjects = 16
-	maxDeleted  = 1 << 17 // deleted messages of the stream, which the leader lists with every such read
+	maxDeleted  = 1 << 17 // deleted messages of the stream; the leader lists them for every such read
 )
 
-// subjectRead is what a direct get has returned of one subject.
+// subjectRead is the result of a direct get for one subject.
 type subjectRead struct {
 	subject string
 	seqs    []uint64
-	events  []*hub.Event // as many as seqs
+	events  []*hub.Event // parallel to seqs
 	upTo    uint64       // the read is complete up to this sequence
 }
 
@@ -39,14 +39,14 @@ func (e *Engine) ReadMatching(ctx context.Context, set hub.FilterSet, seq, throu
 	reached := e.follows.reached()
 	subjects, err := e.fewSubjects(ctx, set)
 	if err != nil {
-		return nil, away(err)
+		return nil, unavailable(err)
 	}
 	each := hub.ReadLimit{Events: max(1, limit.Events/max(1, len(subjects))), Bytes: max(1, limit.Bytes/max(1, len(subjects)))}
-	reads, err := inFlight(len(subjects), func(i int) (subjectRead, error) {
+	reads, err := concurrently(len(subjects), func(i int) (subjectRead, error) {
 		return e.readSubject(ctx, subjects[i], seq, through, each)
 	})
 	if err != nil {
-		return nil, away(err)
+		return nil, unavailable(err)
 	}
 	upTo := through
 	for _, r := range reads {
@@ -56,22 +56,22 @@ func (e *Engine) ReadMatching(ctx context.Context, set hub.FilterSet, seq, throu
 	for _, r := range reads {
 		n, _ := slices.BinarySearch(r.seqs, upTo+1)
 		if err := e.confirm(ctx, r.subject, seq+1, r.seqs[:n], upTo); err != nil {
-			return nil, away(err)
+			return nil, unavailable(err)
 		}
 		found = append(found, r.events[:n]...)
 	}
 	slices.SortFunc(found, func(a, b *hub.Event) int { return cmp.Compare(a.ID.Seq, b.ID.Seq) })
-	// The leader is asked last: what was deleted before the subjects were read is deleted still.
+	// The leader is asked last: a message that was deleted before its subject was read is still deleted now.
 	gone, err := e.goneRanges(ctx, seq, upTo, reached)
 	if err != nil {
-		return nil, away(err)
+		return nil, unavailable(err)
 	}
 	lost, err := e.lostRanges(ctx, gone)
 	if err != nil {
 		return nil, err
 	}
 	if len(lost) > 0 && e.cfg.Replicas > 1 {
-		return nil, away(errors.New("another replica may have what the leader has lost")) // ReadAfter asks them all
+		return nil, unavailable(errors.New("another replica may have what the leader has lost")) // ReadAfter asks all replicas
 	}
 	elements := e.arrange(seq, upTo, found, gone, lost)
 	return elements[:min(len(elements), limit.Events)], nil
@@ -125,8 +125,8 @@ func (e *Engine) readSubject(ctx context.Context, subject string, seq, through u
 	return r, err
 }
 
-// eachAnswer calls take with each message of a direct get of a batch, and reports whether the stream may have more of
-// them. Each answer names the sequence of the one before it, so a missing one is noticed.
+// eachAnswer calls take with each message of a direct get of a batch, and reports whether the stream may have more
+// messages. Each answer names the sequence of the answer before it, so a missing one is noticed.
 func (e *Engine) eachAnswer(ctx context.Context, r getRequest, take func(m *nats.Msg, seq uint64)) (more bool, err error) {
 	answers, end, err := e.ask(r)
 	if err != nil {
@@ -170,7 +170,7 @@ func (e *Engine) confirm(ctx context.Context, subject string, from uint64, found
 	if e.cfg.Replicas == 1 {
 		return nil
 	}
-	_, err := inFlight(len(found)+1, func(i int) (struct{}, error) {
+	_, err := concurrently(len(found)+1, func(i int) (struct{}, error) {
 		request := getRequest{Seq: from, Next: subject}
 		if i > 0 {
 			request.Seq = found[i-1] + 1
@@ -191,8 +191,8 @@ func (e *Engine) confirm(ctx context.Context, subject string, from uint64, found
 // span is a range of sequences. The first sequence is not included.
 type span struct{ after, through uint64 }
 
-// goneRanges returns the ranges between two sequences, in order, of which the leader has no message. The error reports
-// that it cannot tell, or that it is behind the sequence reached.
+// goneRanges returns the ranges of (after, through], in order, in which the leader has no messages. It fails if the
+// leader does not answer, or its log ends before reached.
 func (e *Engine) goneRanges(ctx context.Context, after, through, reached uint64) ([]span, error) {
 	info, err := e.check(ctx)
 	if err != nil {
@@ -212,7 +212,7 @@ func (e *Engine) goneRanges(ctx context.Context, after, through, reached uint64)
 			LastSeq    uint64          `json:"last_seq"`
 			Deleted    []uint64        `json:"deleted"`
 			NumDeleted int             `json:"num_deleted"`
-			Lost       json.RawMessage `json:"lost"` // by damage of the leader's files
+			Lost       json.RawMessage `json:"lost"` // sequences lost by damage of the leader's files
 		} `json:"state"`
 	}
 	if err := json.Unmarshal(m.Data, &answer); err != nil {
@@ -229,7 +229,8 @@ func (e *Engine) goneRanges(ctx context.Context, after, through, reached uint64)
 	return spansOf(answer.State.Deleted, answer.State.FirstSeq, span{after, through}), nil
 }
 
-// spansOf returns the ranges in a range that the deleted sequences, in order, and those before first make up.
+// spansOf returns the ranges within a range that consist of deleted sequences, which are in order, and of sequences
+// before first.
 func spansOf(deleted []uint64, first uint64, within span) (spans []span) {
 	if end := min(max(first, 1)-1, within.through); end > within.after {
 		spans = []span{{within.after, end}}
@@ -266,8 +267,8 @@ func (e *Engine) lostRanges(ctx context.Context, gone []span) (lost []span, err 
 	return lost, nil
 }
 
-// arrange returns the elements after seq and up to upTo: the found events that are in no range of gone, the lost
-// ranges, and between them and at the end what ends a range without either.
+// arrange returns the log elements of (seq, upTo]: the found events outside of gone, the lost ranges, and an end
+// for each range that has neither.
 func (e *Engine) arrange(seq, upTo uint64, found []*hub.Event, gone, lost []span) (elements []*hub.Event) {
 	var left []*hub.Event
 	for _, event := range found {
@@ -284,7 +285,7 @@ func (e *Engine) arrange(seq, upTo uint64, found []*hub.Event, gone, lost []span
 		if r.after > seq {
 			elements = append(elements, e.erasedRange(r.after))
 		}
-		elements = append(elements, e.hole(r.through))
+		elements = append(elements, e.lostRange(r.through))
 		seq = r.through
 	}
 	for _, event := range left {
@@ -294,7 +295,7 @@ func (e *Engine) arrange(seq, upTo uint64, found []*hub.Event, gone, lost []span
 			lost = lost[1:]
 		}
 		if event.Topic == "" {
-			add(span{at - 1, at}) // a message that is no event
+			add(span{at - 1, at}) // a message that is not an event
 			continue
 		}
 		elements = append(elements, event)

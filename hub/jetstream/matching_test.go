@@ -68,7 +68,7 @@ func TestReadMatchingEqualsAScan(t *testing.T) {
 			for range 30 {
 				seq := rand.N(uint64(n)) + 1
 				if rand.N(2) == 0 {
-					_ = h.Erase(t.Context(), hub.Cursor{Epoch: e.epoch, Seq: seq}) // it may be gone
+					_ = h.Erase(t.Context(), hub.Cursor{Epoch: e.epoch, Seq: seq}) // fails if the event is gone already
 				} else {
 					_ = stream.DeleteMsg(t.Context(), seq)
 				}

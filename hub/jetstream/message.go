@@ -107,7 +107,7 @@ func validData(encoding hub.Encoding, data []byte) bool {
 	}
 }
 
-// hole returns the log element for a range that ends at seq and has lost events.
-func (e *Engine) hole(seq uint64) *hub.Event {
+// lostRange returns the log element for a range that ends at seq and has lost events.
+func (e *Engine) lostRange(seq uint64) *hub.Event {
 	return &hub.Event{ID: hub.Cursor{Epoch: e.epoch, Seq: seq}}
 }

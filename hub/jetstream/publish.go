@@ -95,7 +95,7 @@ func (e *Engine) beginPublish() (done func(), err error) {
 	case !e.conn.IsConnected():
 		err = errNotConnected
 	case e.rights.lacks(e.noSubject()):
-		err = away(missingRights([]string{e.noSubject()}))
+		err = unavailable(missingRights([]string{e.noSubject()}))
 	default:
 		err = e.publishUnavailable()
 	}
@@ -112,7 +112,7 @@ func (e *Engine) publishError(err error) error {
 	case <-e.closing.Done():
 		return hub.ErrClosed
 	default:
-		return away(err)
+		return unavailable(err)
 	}
 }
 

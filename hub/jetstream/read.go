@@ -29,14 +29,14 @@ func (e *Engine) LastSeq(ctx context.Context) (uint64, error) {
 		return before.State.LastSeq, nil
 	}
 	if err := e.barrier(ctx); err != nil {
-		return 0, away(err)
+		return 0, unavailable(err)
 	}
 	after, err := e.check(ctx)
 	if err != nil {
 		return 0, err
 	}
 	if after.Cluster == nil || before.Cluster.Leader != after.Cluster.Leader || !leads(before.Cluster) || !leads(after.Cluster) {
-		return 0, away(errors.New("the stream has no settled leader"))
+		return 0, unavailable(errors.New("the stream has no settled leader"))
 	}
 	return after.State.LastSeq, nil
 }
@@ -72,14 +72,14 @@ func (e *Engine) barrier(ctx context.Context) error {
 func (e *Engine) check(ctx context.Context) (*jetstream.StreamInfo, error) {
 	info, err := e.info(ctx)
 	if err != nil {
-		return nil, away(err)
+		return nil, unavailable(err)
 	}
 	if epoch, err := epochOf(&info.Config); err != nil || epoch != e.epoch {
 		e.fail(fmt.Errorf("the stream %q was created anew", e.cfg.Stream))
-		return nil, away(errors.New("the stream was replaced"))
+		return nil, unavailable(errors.New("the stream was replaced"))
 	}
 	if info.Cluster != nil && info.Cluster.Leader == "" {
-		return nil, away(errors.New("the stream has no leader"))
+		return nil, unavailable(errors.New("the stream has no leader"))
 	}
 	e.continuity.seeLeader(info)
 	if info.Cluster != nil {
@@ -131,7 +131,7 @@ func (e *Engine) ReadAfter(ctx context.Context, seq uint64, limit hub.ReadLimit)
 	case errors.Is(err, jetstream.ErrMsgNotFound) && info.State.LastSeq > seq:
 		return e.deletedRange(ctx, seq, info.State.LastSeq)
 	case err != nil:
-		return nil, away(err)
+		return nil, unavailable(err)
 	case m.seq > seq+1:
 		return e.deletedRange(ctx, seq, m.seq-1)
 	}
@@ -141,21 +141,21 @@ func (e *Engine) ReadAfter(ctx context.Context, seq uint64, limit hub.ReadLimit)
 // lagEvents is the number of events read from the leader at once if a replica lags behind.
 const lagEvents = 64
 
-var errMissing = away(errors.New("messages of a direct get are missing"))
+var errMissing = unavailable(errors.New("messages of a direct get are missing"))
 
 // getBatch reads the answers to one direct get. Each answer names the sequence of the answer before it, so a
 // missing one is noticed.
 func (e *Engine) getBatch(ctx context.Context, r getRequest, seq uint64) (events []*hub.Event, err error) {
 	answers, end, err := e.ask(r)
 	if err != nil {
-		return nil, away(err)
+		return nil, unavailable(err)
 	}
 	defer end()
 	sent := uint64(0)
 	for {
 		m, err := e.nextAnswer(ctx, answers)
 		if err != nil {
-			return nil, away(err)
+			return nil, unavailable(err)
 		}
 		switch status := m.Header.Get("Status"); status {
 		case "":
@@ -167,12 +167,12 @@ func (e *Engine) getBatch(ctx context.Context, r getRequest, seq uint64) (events
 		case "404":
 			return nil, jetstream.ErrMsgNotFound
 		default:
-			return nil, away(fmt.Errorf("direct get: %s %s", status, m.Header.Get("Description")))
+			return nil, unavailable(fmt.Errorf("direct get: %s %s", status, m.Header.Get("Description")))
 		}
 		at, err := headerSeq(m, jetstream.SequenceHeader)
 		before, err2 := headerSeq(m, jetstream.LastSequenceHeader)
 		if err := errors.Join(err, err2); err != nil {
-			return nil, away(fmt.Errorf("direct get: %w", err))
+			return nil, unavailable(fmt.Errorf("direct get: %w", err))
 		}
 		if before != sent {
 			return nil, errMissing
@@ -236,7 +236,7 @@ func (e *Engine) nextAnswer(ctx context.Context, answers chan *nats.Msg) (*nats.
 func (e *Engine) got(m *nats.Msg, seq uint64) *hub.Event {
 	at, err := time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
 	if err != nil {
-		return e.hole(seq)
+		return e.lostRange(seq)
 	}
 	return e.element(stored{seq: seq, time: at, subject: m.Header.Get(jetstream.SubjectHeader), header: m.Header, data: m.Data})
 }
@@ -260,7 +260,7 @@ func (e *Engine) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
 	}
 	fall, err := e.largestFall(ctx, info.State.FirstSeq, info.State.LastSeq)
 	if err != nil {
-		return 0, away(err)
+		return 0, unavailable(err)
 	}
 	from := t.Add(-fall)
 	m, err := e.getLeader(ctx, getRequest{StartTime: &from, Next: e.prefix + ">"})
@@ -268,7 +268,7 @@ func (e *Engine) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
 	case errors.Is(err, jetstream.ErrMsgNotFound): // all are earlier, or the last one was deleted
 		return info.State.LastSeq, nil
 	case err != nil:
-		return 0, away(err)
+		return 0, unavailable(err)
 	case fall == 0:
 		return m.seq - 1, nil
 	}

@@ -86,7 +86,7 @@ func (e *Engine) heldByOthers(ctx context.Context, after, through uint64) ([]*hu
 	read := e.readReplicas(ctx, want, from, through)
 	if len(read) < len(want) {
 		if ctx.Err() != nil {
-			return nil, away(ctx.Err())
+			return nil, unavailable(ctx.Err())
 		}
 		e.cfg.Logger.Warn("a deleted range of the stream was not confirmed by all NATS servers",
 			"leader", info.Cluster.Leader, "from", from, "to", through)

@@ -166,7 +166,7 @@ func missingRights(subjects []string) error {
 func (e *Engine) checkRights(ctx context.Context) error {
 	missing, _, err := e.probeRights(ctx)
 	if err != nil {
-		return away(err)
+		return unavailable(err)
 	}
 	return missingRights(missing)
 }

@@ -20,10 +20,10 @@ const headerPending = "Nats-Num-Pending"
 
 // Limits of the search for a filter's events.
 const (
-	seekTimeout = 10 * time.Second // a server may first have to read much of the stream from its disk
-	seekBatch   = 1000             // messages of one direct get
-	seekBytes   = 1 << 20          // of their data, which is not used
-	seekFlight  = 16               // direct gets under way at once
+	seekTimeout     = 10 * time.Second // a server may first have to read much of the stream from its disk
+	seekBatch       = 1000             // messages of one direct get
+	seekBytes       = 1 << 20          // of their data, which is not used
+	seekConcurrency = 16               // direct gets under way at once
 )
 
 // Newest implements hub.Seeker. JetStream counts the messages of a subject after a sequence without reading them,
@@ -35,7 +35,7 @@ func (e *Engine) Newest(ctx context.Context, set hub.FilterSet, seq uint64, want
 	for f := range set.All() {
 		found, err := e.newest(ctx, e.prefix+f.String(), seq, wanted)
 		if err != nil {
-			return nil, away(err)
+			return nil, unavailable(err)
 		}
 		all = append(all, found...)
 	}
@@ -61,7 +61,7 @@ func (e *Engine) newest(ctx context.Context, subject string, upTo uint64, wanted
 	// counts only determine where to start; the listed messages are the result.
 	low, high := first, upTo+1
 	lowHas, missed := total-min(after, total), 0
-	for step := 1; lowHas > uint64(wanted+wanted/4+seekFlight) && high-low > 1; step++ {
+	for step := 1; lowHas > uint64(wanted+wanted/4+seekConcurrency) && high-low > 1; step++ {
 		at := guess(low, high, lowHas, uint64(wanted), missed)
 		if step%3 == 0 {
 			at = low + (high-low)/2 // the messages may be distributed unevenly
@@ -88,7 +88,7 @@ func (e *Engine) newest(ctx context.Context, subject string, upTo uint64, wanted
 // guess returns a sequence between low, from which on there are has messages, and high. If the messages are evenly
 // distributed, slightly more than wanted begin there. After each miss it goes further back.
 func guess(low, high, has, wanted uint64, missed int) uint64 {
-	share := float64(wanted+wanted/8+seekFlight/2) / float64(has)
+	share := float64(wanted+wanted/8+seekConcurrency/2) / float64(has)
 	span := float64(high-low) * min(math.Ldexp(share, 2*missed), 0.5)
 	return max(low+1, min(high-1, high-uint64(span)-1))
 }
@@ -153,11 +153,11 @@ func (e *Engine) listBatch(ctx context.Context, r getRequest) (found []uint64, m
 	return found, more, err
 }
 
-// inFlight calls get for each number below n, several at a time, and returns the results before the first error
+// concurrently calls get for each number below n, several at a time, and returns the results before the first error
 // with that error.
-func inFlight[T any](n int, get func(i int) (T, error)) ([]T, error) {
+func concurrently[T any](n int, get func(i int) (T, error)) ([]T, error) {
 	results, errs := make([]T, n), make([]error, n)
-	turns := make(chan struct{}, seekFlight)
+	turns := make(chan struct{}, seekConcurrency)
 	var running sync.WaitGroup
 	for i := range n {
 		turns <- struct{}{}
@@ -181,10 +181,10 @@ func (e *Engine) ReadEach(ctx context.Context, seqs []uint64, limit hub.ReadLimi
 	defer cancel()
 	var elements []*hub.Event
 	for size := 0; len(elements) < len(seqs) && len(elements) < limit.Events && size < limit.Bytes; {
-		next := seqs[len(elements):min(len(seqs), len(elements)+seekFlight)]
-		got, err := inFlight(len(next), func(i int) (*hub.Event, error) { return e.readOne(ctx, next[i]) })
+		next := seqs[len(elements):min(len(seqs), len(elements)+seekConcurrency)]
+		got, err := concurrently(len(next), func(i int) (*hub.Event, error) { return e.readOne(ctx, next[i]) })
 		if elements = append(elements, got...); err != nil && len(elements) == 0 {
-			return nil, away(err)
+			return nil, unavailable(err)
 		} else if err != nil {
 			break
 		}

@@ -13,8 +13,8 @@ import (
 
 // Limits of a search through the leader's messages.
 const (
-	walkParts = seekFlight // parts of a stretch that are searched at the same time
-	walkFirst = 64         // smallest length of the first stretch
+	walkParts = seekConcurrency // parts of a stretch that are searched at the same time
+	walkFirst = 64              // smallest length of the first stretch
 )
 
 // listing is the messages of a subject that replicas have reported.
@@ -44,7 +44,7 @@ func (e *Engine) confirmNewest(ctx context.Context, subject string, l listing, u
 		}
 		return found[i-1] + 1
 	}
-	next, err := inFlight(len(found)+1, func(i int) (uint64, error) {
+	next, err := concurrently(len(found)+1, func(i int) (uint64, error) {
 		seq, err := e.nextOfLeader(ctx, subject, begin(i))
 		return min(seq, upTo+1), err
 	})
@@ -114,7 +114,7 @@ func (e *Engine) newestOfLeader(ctx context.Context, subject string, from, to ui
 			begin = to - span + 1
 		}
 		part := (to-begin)/walkParts + 1
-		parts, err := inFlight(walkParts, func(i int) ([]uint64, error) {
+		parts, err := concurrently(walkParts, func(i int) ([]uint64, error) {
 			low := begin + uint64(i)*part
 			return e.walkLeader(ctx, subject, low, min(low+part-1, to), limit)
 		})

@@ -89,7 +89,7 @@ func (e *Engine) getOrCreateStream(ctx context.Context) (*jetstream.StreamInfo, 
 		}
 		select {
 		case <-ctx.Done():
-			return nil, away(cmp.Or(err, ctx.Err()))
+			return nil, unavailable(cmp.Or(err, ctx.Err()))
 		case <-time.After(retryWait):
 		}
 	}
@@ -99,7 +99,7 @@ func (e *Engine) getOrCreateStream(ctx context.Context) (*jetstream.StreamInfo, 
 // have not joined the cluster yet.
 func markTransient(err error) error {
 	if isRefused(err) || hasCode(err, errNoPeers) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) {
-		return away(err)
+		return unavailable(err)
 	}
 	return err
 }
@@ -175,8 +175,8 @@ func epochOf(c *jetstream.StreamConfig) (hub.Epoch, error) {
 	return hub.Epoch(n), nil
 }
 
-// away wraps err with hub.ErrUnavailable, which marks it as temporary.
-func away(err error) error {
+// unavailable wraps err with hub.ErrUnavailable, which marks it as temporary.
+func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", hub.ErrUnavailable, err)
 }
 

@@ -34,7 +34,7 @@ func (e *Engine) deleted(ctx context.Context, after, before uint64, limit int) (
 			}
 			m.seq = before
 		case err != nil:
-			return nil, away(err)
+			return nil, unavailable(err)
 		}
 		if end := min(m.seq, before) - 1; end > after {
 			gone, err := e.deletedRange(ctx, after, end)
@@ -62,7 +62,7 @@ func (e *Engine) deleted(ctx context.Context, after, before uint64, limit int) (
 func (e *Engine) mustReach(ctx context.Context, seq uint64) error {
 	info, err := e.check(ctx)
 	if err == nil && info.State.LastSeq < seq {
-		err = away(errors.New("the leader lags behind a replica"))
+		err = unavailable(errors.New("the leader lags behind a replica"))
 	}
 	return err
 }
