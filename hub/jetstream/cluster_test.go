@@ -357,8 +357,7 @@ func testDeletedBeforeDelivery(t *testing.T, c *cluster) {
 	require.Equal(t, ack.Sequence, r.Gaps[0].ResumedAt.Seq)
 }
 
-// While the server is down, publishing fails at once and subscribers wait. After its restart they continue without
-// a gap.
+// While the server is down, publishing fails at once. After its restart subscribers continue without a gap.
 func testServerRestart(t *testing.T, c *cluster) {
 	h, e := startHub(t, c.config(hub.Retention{}), hub.Retention{})
 	r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">")})
