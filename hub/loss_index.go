@@ -110,7 +110,7 @@ func (rr *replayReader) maintainLossIndex(ctx context.Context, lowWatermark, las
 		}
 		begin := time.Now()
 		rr.dropOldChunks(begin)
-		rr.scanOverdue(begin)
+		rr.moveOverdue(begin)
 		more := rr.updateLossIndex(ctx, lowWatermark(), lastSeq())
 		pause.Reset(lossInterval)
 		if more {

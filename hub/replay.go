@@ -50,9 +50,9 @@ type replayReader struct {
 	sweptTo   uint64                        // the upward sweep of nextQuery continues with the first chunk query at or after this seq
 	losses    lossIndex
 	reads     map[*logRead]struct{} // running
-	// slowMatches has the subscriptions that read without filtered chunks for a while, and until when.
+	// slowMatches contains the subscriptions that read unfiltered chunks for a while, and the end of that time.
 	slowMatches map[*Subscription]time.Time
-	yielded     func() // for tests: called by settle between two holds of mu; static
+	yielded     func() // for tests: called by resolveInPieces while mu is not held; static
 }
 
 // chunk is a range of the log. Its elements are all that the log has in (from, to].
@@ -64,7 +64,7 @@ type chunk struct {
 	depth    int       // number of consecutive forward reads before this one
 	readEnd  uint64    // end of the last chunk that the same read returned
 	sparse   bool      // only requested elements were read; the log may have others between them
-	set      FilterSet // not empty: only elements that concern this set were read
+	set      FilterSet // if not empty, only elements that concern this set were read
 }
 
 // logQuery is a query of a subscription that the log has to answer: for a chunk or for a position.
@@ -72,7 +72,7 @@ type logQuery struct {
 	kind   queryKind
 	seq    uint64    // for queryChunk: the position before the chunk; for queryLastSeq and queryNewest: a seq
 	since  time.Time // for queryTime; for a filtered chunk: when the query was made
-	set    FilterSet // with enough: for queryCount and queryNewest; for queryChunk: filtered chunks of this set suffice
+	set    FilterSet // for queryCount and queryNewest; for queryChunk: chunks filtered by this set suffice
 	enough int
 	until  uint64   // for queryChunk: the subscriber does not need chunks past this seq
 	seqs   []uint64 // for queryChunk: read only the elements with these seqs, of which the first is seq+1; nil: read all
@@ -305,7 +305,7 @@ func (rr *replayReader) execute(ctx context.Context, q logQuery) error {
 		return rr.readChunks(ctx, q)
 	}
 	if err == nil {
-		rr.settle(func() ([]*Subscription, bool) { return rr.settleSame(&q, r) })
+		rr.resolveInPieces(func() ([]*Subscription, bool) { return rr.resolveSame(&q, r) })
 	}
 	return err
 }
@@ -331,7 +331,7 @@ func (rr *replayReader) readChunks(ctx context.Context, q logQuery) error {
 		rr.release(n)
 		return err
 	}
-	rr.settleSweeps(sweeps)
+	rr.resolveSweeps(sweeps)
 	return nil
 }
 

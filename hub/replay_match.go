@@ -6,36 +6,36 @@ import (
 	"time"
 )
 
-// A subscriber that selects few of the events reads the log faster through a MatchReader: in filtered chunks, which
-// have only the elements that concern its filters. They are read by a goroutine of their own, so that a slow read
-// delays nobody else. If such a read fails or takes long, the subscriber reads all events as the others do.
+// A subscriber whose filters match few events reads the log faster through a MatchReader: in filtered chunks, which
+// contain only the elements that concern its filters. A separate goroutine reads them, so that a slow read delays
+// no other subscriber. If such a read fails or takes long, the subscriber reads unfiltered chunks like the others.
 
-// matchRule says when filtered chunks are read.
+// matchRule determines when filtered chunks are read.
 type matchRule struct {
-	share    uint64 // fewer than one in so many events match
-	chunks   int    // consecutive stretches of at least chunkEvents for which that must hold
-	distance uint64 // least number of seqs to read
-	cost     uint64 // a filtered chunk may cost as much as so many other chunks for each waiting query
+	share    uint64 // at most one of so many events may match
+	chunks   int    // the number of consecutive stretches, each of at least chunkEvents, for which that must hold
+	distance uint64 // the smallest number of seqs to read
+	cost     uint64 // a filtered chunk may cost as much as cost unfiltered chunks for each waiting query
 }
 
 var defaultMatchRule = matchRule{share: 64, chunks: 2, distance: 8 * chunkEvents, cost: 8}
 
 const (
-	// matchPatience is how long a query may wait for a filtered chunk.
-	matchPatience = time.Second
-	// After a filtered chunk that failed or came late, a subscriber reads without them for matchBackoff times as long
+	// matchTimeout limits how long a query may wait for a filtered chunk.
+	matchTimeout = time.Second
+	// If a filtered chunk fails or is late, the subscriber reads unfiltered chunks for matchBackoff times as long
 	// as it has waited.
 	matchBackoff = 8
 )
 
-// density counts how many of the events that a subscription reads match its filters.
+// density measures how many of the events that a subscription reads match its filters.
 type density struct {
-	from    uint64 // position at which counting began
+	from    uint64 // position at which the current stretch begins
 	matched uint64
 	sparse  int // consecutive stretches with few matching events
 }
 
-// add ends the stretch at a position if it is long enough to be judged.
+// add ends the current stretch at a position if the stretch is long enough.
 func (d *density) add(position uint64, rule *matchRule) {
 	n := position - d.from
 	switch {
@@ -50,8 +50,8 @@ func (d *density) add(position uint64, rule *matchRule) {
 	d.from, d.matched = position, 0
 }
 
-// usesFilteredChunks reports whether the subscription should read the log from a position to another in filtered
-// chunks.
+// usesFilteredChunks reports whether the subscription should use filtered chunks to read the log from one position
+// to another.
 func (s *Subscription) usesFilteredChunks(from, to uint64) bool {
 	rule := &s.hub.replay.matchRule
 	return s.foreign == nil && s.scan == nil && s.group != nil && s.density.sparse >= rule.chunks && to >= from+rule.distance
@@ -63,12 +63,12 @@ func (rr *replayReader) allowsMatching(q *logQuery) bool {
 		return false
 	}
 	delete(rr.slowMatches, q.sub)
-	// A read of all events serves all subscribers that wait, a filtered one serves those with equal filters only.
+	// An unfiltered read serves all waiting subscribers. A filtered read serves only those with equal filters.
 	waiting := uint64(len(rr.queue.bySub)) + 1
 	return q.until-q.seq >= rr.matchRule.cost*chunkEvents*waiting || rr.matchRule.cost == 0
 }
 
-// runMatching executes queries for filtered chunks until the context ends. Like run, it rests after each read.
+// runMatching executes queries for filtered chunks until the context ends. Like run, it pauses after each read.
 func (rr *replayReader) runMatching(ctx context.Context) {
 	rest := time.NewTimer(0)
 	defer rest.Stop()
@@ -84,9 +84,9 @@ func (rr *replayReader) runMatching(ctx context.Context) {
 			err := rr.readMatching(waited.withContext(ctx), q)
 			took := time.Since(begin)
 			if err != nil {
-				rr.scanInstead(q.sub, took)
+				rr.readUnfiltered(q.sub, took)
 			}
-			rest.Reset(min(took-waited.total(), matchPatience/2)) // not longer: others wait
+			rest.Reset(min(took-waited.total(), matchTimeout/2)) // limited, because other queries are waiting
 			select {
 			case <-ctx.Done():
 				return
@@ -96,7 +96,7 @@ func (rr *replayReader) runMatching(ctx context.Context) {
 	}
 }
 
-// nextMatching returns the query for a filtered chunk that has waited longest, nil if there is none.
+// nextMatching returns the query for a filtered chunk that has waited longest, or nil.
 func (rr *replayReader) nextMatching() *logQuery {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
@@ -129,11 +129,11 @@ func (rr *replayReader) readMatching(ctx context.Context, q *logQuery) error {
 		rr.release(1)
 		return err
 	}
-	rr.settleSweeps(sweeps)
+	rr.resolveSweeps(sweeps)
 	return nil
 }
 
-// newFilteredChunk returns the chunk of the elements that were read for the query.
+// newFilteredChunk returns the chunk with the elements that were read for the query.
 func newFilteredChunk(q *logQuery, elements []*Event) chunk {
 	c := chunk{from: q.seq, to: elements[len(elements)-1].ID.Seq, elements: elements, readAt: time.Now(), set: q.set}
 	for _, e := range elements {
@@ -143,35 +143,35 @@ func newFilteredChunk(q *logQuery, elements []*Event) chunk {
 	return c
 }
 
-// scanInstead makes the query of a subscription, if it waits for a filtered chunk, wait for one with all events. It
-// notes that the subscription has waited for some time in vain.
-func (rr *replayReader) scanInstead(s *Subscription, waited time.Duration) {
+// readUnfiltered changes the query of a subscription that waits for a filtered chunk: it then waits for an
+// unfiltered one. It records how long the subscription has waited in vain.
+func (rr *replayReader) readUnfiltered(s *Subscription, waited time.Duration) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
 	if q := rr.queue.bySub[s]; q != nil && q.matching {
-		rr.moveToScan(q, waited)
+		rr.moveToUnfiltered(q, waited)
 	}
 }
 
-// moveToScan does what scanInstead does. mu must be held.
-func (rr *replayReader) moveToScan(q *logQuery, waited time.Duration) {
-	rr.slowMatches[q.sub] = time.Now().Add(matchBackoff * max(waited, matchPatience))
+// moveToUnfiltered moves the query to the queries for unfiltered chunks, as readUnfiltered does. mu must be held.
+func (rr *replayReader) moveToUnfiltered(q *logQuery, waited time.Duration) {
+	rr.slowMatches[q.sub] = time.Now().Add(matchBackoff * max(waited, matchTimeout))
 	rr.queue.remove(q.sub)
 	q.matching = false
 	rr.queue.put(q)
 	rr.wake()
 }
 
-// scanOverdue moves the queries that have waited too long for filtered chunks.
-func (rr *replayReader) scanOverdue(now time.Time) {
+// moveOverdue moves all queries that have waited for filtered chunks longer than matchTimeout.
+func (rr *replayReader) moveOverdue(now time.Time) {
 	for done := false; !done; {
 		rr.mu.Lock()
-		for range maxSettled {
+		for range maxResolved {
 			q := firstOf(&rr.queue.oldestMatching)
-			if done = q == nil || now.Sub(q.since) < matchPatience; done {
+			if done = q == nil || now.Sub(q.since) < matchTimeout; done {
 				break
 			}
-			rr.moveToScan(q, now.Sub(q.since))
+			rr.moveToUnfiltered(q, now.Sub(q.since))
 		}
 		rr.mu.Unlock()
 	}

@@ -173,7 +173,7 @@ func TestFailedMatchesAreScanned(t *testing.T) {
 }
 
 // TestSlowMatchesAreScanned: a filtered chunk that is slow to come delays a subscriber by little more than
-// matchPatience.
+// matchTimeout.
 func TestSlowMatchesAreScanned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := startMatching(t, 60_000, 600)
@@ -182,7 +182,7 @@ func TestSlowMatchesAreScanned(t *testing.T) {
 		events, gaps := subscribeToLog(t, h, "rare", after(0)).readWhole(t)
 		require.Empty(t, gaps)
 		require.Len(t, events, 100)
-		require.LessOrEqual(t, time.Since(begin), matchPatience+2*lossInterval)
+		require.LessOrEqual(t, time.Since(begin), matchTimeout+2*lossInterval)
 		l.withLock(func() { require.Equal(t, 1, l.matches) })
 	})
 }

@@ -6,19 +6,19 @@ import (
 	"slices"
 )
 
-// maxSettled bounds the queries that are visited in one hold of replayReader.mu.
-const maxSettled = 256
+// maxResolved limits the queries that are visited in one hold of replayReader.mu.
+const maxResolved = 256
 
 // queryQueue holds the queries that wait for the log, at most one per subscription. No operation visits all of
 // them. Guarded by replayReader.mu.
 type queryQueue struct {
-	bySub    map[*Subscription]*logQuery
-	oldest   list.List               // all queries but those that wait for filtered chunks, the longest waiting first
-	numbers  list.List               // queries that are not for a chunk, the longest waiting first
-	chunks   []*logQuery             // of oldest, queries for chunks, in the order of compareQueries
-	sameAsks map[question]*list.List // queries that are not for a chunk, by what they ask, in the order of picks
+	bySub       map[*Subscription]*logQuery
+	oldest      list.List               // all queries except those for filtered chunks, in order of arrival
+	numbers     list.List               // queries that are not for a chunk, in order of arrival
+	chunks      []*logQuery             // queries of oldest that are for a chunk, in the order of compareQueries
+	sameQueries map[question]*list.List // queries that are not for a chunk, by question, in order of picks
 
-	oldestMatching list.List   // queries that wait for filtered chunks, the longest waiting first
+	oldestMatching list.List   // queries that wait for filtered chunks, in order of arrival
 	matching       []*logQuery // the same, in the order of compareQueries
 
 	enqueued uint64 // number of queries ever put into the queue
@@ -35,7 +35,7 @@ type question struct {
 }
 
 func newQueryQueue() queryQueue {
-	return queryQueue{bySub: make(map[*Subscription]*logQuery), sameAsks: make(map[question]*list.List)}
+	return queryQueue{bySub: make(map[*Subscription]*logQuery), sameQueries: make(map[question]*list.List)}
 }
 
 // question returns what a query that is not for a chunk asks. All queries for the last seq have the same answer.
@@ -86,10 +86,10 @@ func (w *queryQueue) put(q *logQuery) bool {
 		return true
 	}
 	q.inNumbers = w.numbers.PushBack(q)
-	same := w.sameAsks[q.question()]
+	same := w.sameQueries[q.question()]
 	if same == nil {
 		same = new(list.List)
-		w.sameAsks[q.question()] = same
+		w.sameQueries[q.question()] = same
 	}
 	q.inSame = same.PushBack(q)
 	return true
@@ -124,9 +124,9 @@ func (w *queryQueue) removeKind(q *logQuery) {
 		return
 	}
 	w.numbers.Remove(q.inNumbers)
-	same := w.sameAsks[q.question()]
+	same := w.sameQueries[q.question()]
 	if same.Remove(q.inSame); same.Len() == 0 {
-		delete(w.sameAsks, q.question())
+		delete(w.sameQueries, q.question())
 	}
 }
 
@@ -164,11 +164,11 @@ func (w *queryQueue) newestChunk() *logQuery {
 	return w.chunks[len(w.chunks)-1]
 }
 
-// takeSame removes at most maxSettled queries that ask what q asks and were enqueued before q was picked. It appends
-// their subscriptions, and reports whether none is left.
-func (w *queryQueue) takeSame(subs []*Subscription, q *logQuery) (_ []*Subscription, done bool) {
-	for range maxSettled {
-		same := w.sameAsks[q.question()]
+// removeSame removes at most maxResolved queries that ask what q asks and were enqueued before q was picked. It
+// appends their subscriptions to subs, and reports whether none is left.
+func (w *queryQueue) removeSame(subs []*Subscription, q *logQuery) (_ []*Subscription, done bool) {
+	for range maxResolved {
+		same := w.sameQueries[q.question()]
 		if same == nil || firstOf(same).picks >= q.picks {
 			return subs, true
 		}
@@ -179,17 +179,17 @@ func (w *queryQueue) takeSame(subs []*Subscription, q *logQuery) (_ []*Subscript
 	return subs, false
 }
 
-// sweep is a walk over the queries for chunks with a seq in [next, to), in pieces.
+// sweep is a walk in pieces over the queries for chunks with a seq in [next, to).
 type sweep struct {
 	next, to uint64
 	after    uint64 // number of the last visited query at next
 	newest   uint64 // queries with a higher number are skipped; otherwise a sweep might never end
 
-	matching bool      // of the queries that wait for filtered chunks
-	set      FilterSet // not empty: of those for this set only
+	matching bool      // walk over the queries for filtered chunks
+	set      FilterSet // if not empty, walk only over the queries with this set
 }
 
-// sweeps returns the sweeps over the queries that the chunk settles.
+// sweeps returns the sweeps over the queries that the chunk answers.
 func (w *queryQueue) sweeps(c *chunk) (all []sweep) {
 	if !c.sparse {
 		all = []sweep{{next: c.from, to: c.to, newest: w.enqueued, set: c.set}}
@@ -205,14 +205,14 @@ func (w *queryQueue) sweeps(c *chunk) (all []sweep) {
 	return all
 }
 
-// takeSwept visits at most maxSettled queries of the sweep and removes them. It appends their subscriptions, and
-// reports whether the sweep is complete.
-func (w *queryQueue) takeSwept(subs []*Subscription, s *sweep) (_ []*Subscription, done bool) {
+// removeSwept visits at most maxResolved queries of the sweep and removes them. It appends their subscriptions to
+// subs, and reports whether the sweep is complete.
+func (w *queryQueue) removeSwept(subs []*Subscription, s *sweep) (_ []*Subscription, done bool) {
 	oldest, list := w.lists(s.matching)
 	chunks := *list
 	begin := w.search(chunks, &logQuery{seq: s.next, number: s.after + 1})
 	end, kept := begin, begin
-	for ; end < len(chunks) && chunks[end].seq < s.to && end-begin < maxSettled; end++ {
+	for ; end < len(chunks) && chunks[end].seq < s.to && end-begin < maxResolved; end++ {
 		q := chunks[end]
 		w.visited++
 		s.next, s.after = q.seq, q.number
@@ -230,9 +230,9 @@ func (w *queryQueue) takeSwept(subs []*Subscription, s *sweep) (_ []*Subscriptio
 	return subs, done
 }
 
-// settle calls piece, which removes queries from the queue, with mu held until it is done. It wakes the
-// subscriptions of each piece.
-func (rr *replayReader) settle(piece func() (subs []*Subscription, done bool)) {
+// resolveInPieces calls piece, which removes queries from the queue, until piece returns done. mu is held during
+// each call and released in between. It wakes the subscriptions that piece returns.
+func (rr *replayReader) resolveInPieces(piece func() (subs []*Subscription, done bool)) {
 	for done := false; !done; {
 		var subs []*Subscription
 		rr.mu.Lock()
@@ -247,16 +247,17 @@ func (rr *replayReader) settle(piece func() (subs []*Subscription, done bool)) {
 	}
 }
 
-// settleSweeps settles the queries of the sweeps.
-func (rr *replayReader) settleSweeps(sweeps []sweep) {
+// resolveSweeps removes the queries of the sweeps and wakes their subscriptions.
+func (rr *replayReader) resolveSweeps(sweeps []sweep) {
 	for i := range sweeps {
-		rr.settle(func() ([]*Subscription, bool) { return rr.queue.takeSwept(nil, &sweeps[i]) })
+		rr.resolveInPieces(func() ([]*Subscription, bool) { return rr.queue.removeSwept(nil, &sweeps[i]) })
 	}
 }
 
-// settleSame does one piece of settling the queries that ask what q asks, with the result r. mu must be held.
-func (rr *replayReader) settleSame(q *logQuery, r queryResult) (subs []*Subscription, done bool) {
-	subs, done = rr.queue.takeSame(nil, q)
+// resolveSame does one piece of removing the queries that ask what q asks, and sets their result to r. mu must be
+// held.
+func (rr *replayReader) resolveSame(q *logQuery, r queryResult) (subs []*Subscription, done bool) {
+	subs, done = rr.queue.removeSame(nil, q)
 	for _, s := range subs {
 		rr.results[s] = r
 	}

@@ -20,7 +20,7 @@ func requireNoneWaits(t *testing.T, rr *replayReader) {
 	require.Zero(t, w.oldestMatching.Len())
 	require.Empty(t, w.matching)
 	require.Empty(t, rr.slowMatches)
-	require.Empty(t, w.sameAsks)
+	require.Empty(t, w.sameQueries)
 }
 
 // countingSink counts how often its subscription is woken.
@@ -72,8 +72,8 @@ func TestReplayLockHoldsAreBounded(t *testing.T) {
 	hold()
 	holds = 0
 	require.NoError(t, rr.execute(t.Context(), logQuery{kind: queryChunk, seq: 0, until: n, picks: q.picks}))
-	require.LessOrEqual(t, most, maxSettled+searches)
-	require.Equal(t, chunkEvents/maxSettled, holds)
+	require.LessOrEqual(t, most, maxResolved+searches)
+	require.Equal(t, chunkEvents/maxResolved, holds)
 	for i, s := range subs {
 		want := 0
 		if i < chunkEvents && i != 5 {
@@ -88,7 +88,7 @@ func TestReplayLockHoldsAreBounded(t *testing.T) {
 			rr.enqueue(logQuery{kind: kind, since: time.Unix(1, 0), sub: s})
 			hold()
 		}
-		require.LessOrEqual(t, most, maxSettled+searches)
+		require.LessOrEqual(t, most, maxResolved+searches)
 		for len(rr.results) == 0 {
 			q, _ := rr.nextQuery()
 			hold()
@@ -96,22 +96,22 @@ func TestReplayLockHoldsAreBounded(t *testing.T) {
 			require.NoError(t, rr.execute(t.Context(), q))
 		}
 		require.Len(t, rr.results, n)
-		require.Equal(t, n/maxSettled+1, holds)
-		require.LessOrEqual(t, most, maxSettled+searches)
+		require.Equal(t, n/maxResolved+1, holds)
+		require.LessOrEqual(t, most, maxResolved+searches)
 		clear(rr.results)
 	}
 	requireNoneWaits(t, rr)
 }
 
-// TestSettleEnds checks that a chunk settles the queries enqueued before it was read, and no later ones: otherwise
+// TestResolvingEnds checks that a chunk answers the queries enqueued before it was read, and no later ones: otherwise
 // subscriptions that keep coming could make it last forever.
-func TestSettleEnds(t *testing.T) {
-	rr, subs := waitingReaders(3 * maxSettled / 2)
+func TestResolvingEnds(t *testing.T) {
+	rr, subs := waitingReaders(3 * maxResolved / 2)
 	counts := 0
 	rr.yielded = func() {
-		for range maxSettled {
+		for range maxResolved {
 			counts++
-			require.Less(t, counts, 100*maxSettled)
+			require.Less(t, counts, 100*maxResolved)
 			rr.enqueue(logQuery{kind: queryChunk, seq: uint64(counts % len(subs)), until: 1 << 20, sub: new(Subscription)})
 		}
 	}
@@ -203,7 +203,7 @@ func TestQueryQueueModel(t *testing.T) {
 					}
 				}
 				for done := false; !done; {
-					got, done = w.takeSwept(got, &s)
+					got, done = w.removeSwept(got, &s)
 				}
 				require.ElementsMatch(r, want, got)
 				drop(got)
@@ -222,7 +222,7 @@ func TestQueryQueueModel(t *testing.T) {
 					}
 				}
 				for done := false; !done; {
-					got, done = w.takeSame(got, &queried)
+					got, done = w.removeSame(got, &queried)
 				}
 				require.ElementsMatch(r, want, got)
 				drop(got)
@@ -253,7 +253,7 @@ func BenchmarkWaitingReaders(b *testing.B) {
 				q, _ := rr.nextQuery()
 				c := chunk{from: q.seq, to: q.seq + 100}
 				s := rr.queue.sweeps(&c)
-				rr.settle(func() ([]*Subscription, bool) { return rr.queue.takeSwept(nil, &s[0]) })
+				rr.resolveInPieces(func() ([]*Subscription, bool) { return rr.queue.removeSwept(nil, &s[0]) })
 				rr.enqueue(logQuery{kind: queryChunk, seq: c.to, until: 1 << 31, sub: q.sub})
 			}
 		})
