@@ -1,6 +1,9 @@
 package clienttest
 
 import (
+	"context"
+	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +22,42 @@ func testOwnOrigin(t *testing.T, e *env) {
 	for _, tr := range transports(e) {
 		f := h.follow(t, tr, func(cfg *client.Config) { cfg.URL = "" })
 		f.publish(t, 3)
+	}
+}
+
+// urlRecorder records the URLs of EventSources.
+type urlRecorder struct {
+	client.Platform
+	mu   sync.Mutex
+	urls []string
+}
+
+// EventSource implements client.EventSourcer.
+func (r *urlRecorder) EventSource(ctx context.Context, url string) (client.EventStream, error) {
+	r.mu.Lock()
+	r.urls = append(r.urls, url)
+	r.mu.Unlock()
+	return r.Platform.(client.EventSourcer).EventSource(ctx, url)
+}
+
+// testTickets checks that an EventSource sends a ticket of the hub for each connection, and never the token.
+func testTickets(t *testing.T, e *env) {
+	if !isPage || os.Getenv(envSubject) != "" { // trivium.js takes no Platform
+		return
+	}
+	h := e.newHub(t)
+	recorder := &urlRecorder{Platform: e.platform}
+	f := h.follow(t, client.EventSource, func(cfg *client.Config) { cfg.Platform = recorder })
+	f.publish(t, 3)
+	h.do(t, "cut")
+	f.publish(t, 3)
+	f.noGap(t)
+	recorder.mu.Lock()
+	defer recorder.mu.Unlock()
+	require.GreaterOrEqual(t, len(recorder.urls), 2)
+	for _, url := range recorder.urls {
+		require.Contains(t, url, "ticket=")
+		require.NotContains(t, url, "access_token")
 	}
 }
 

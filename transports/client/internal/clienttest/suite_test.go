@@ -48,7 +48,7 @@ func clientSuite(t *testing.T, e *env) {
 		})
 	}
 	for name, scenario := range map[string]func(*testing.T, *env){
-		"blocked": testBlocked, "buffered": testBuffered, "switches": testSwitches, "own origin": testOwnOrigin,
+		"blocked": testBlocked, "buffered": testBuffered, "switches": testSwitches, "own origin": testOwnOrigin, "tickets": testTickets,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
