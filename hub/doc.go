@@ -15,9 +15,10 @@
 // A publisher never waits for a subscriber. A subscriber gets a [Gap] if and only if retention has removed an event that
 // matches its filters.
 //
-// The hub owns all goroutines: the fan-out workers and one that removes expired events. With a Log there are up to three more: the
-// replay reader, one that reads filtered chunks for it, and one that maintains the trimmed-topic index. New starts the goroutines and Close waits for them. All
-// methods of Hub are safe for concurrent use. The package compiles and passes its tests as WebAssembly.
+// The hub owns all goroutines: the fan-out workers and one that removes expired events. With a Log there are up to three
+// more: the replay reader, one that reads filtered chunks for it, and one that maintains the trimmed-topic index. New
+// starts the goroutines and Close waits for them. All methods of Hub are safe for concurrent use. The package compiles
+// and passes its tests as WebAssembly.
 package hub
 
 // Structure
