@@ -19,8 +19,6 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-const mebibyte = 1 << 20
-
 // resident returns the process's resident memory in bytes.
 func (p *process) resident() int64 {
 	p.t.Helper()
@@ -31,30 +29,6 @@ func (p *process) resident() int64 {
 	kib, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
 	require.NoError(p.t, err)
 	return kib << 10
-}
-
-// lines publishes n envelopes as NDJSON.
-func (p *process) lines(n int, line func(i int) string) {
-	p.t.Helper()
-	reader, writer := io.Pipe()
-	go func() {
-		w := bufio.NewWriterSize(writer, 64<<10)
-		for i := range n {
-			fmt.Fprintln(w, line(i))
-		}
-		w.Flush()
-		writer.Close()
-	}()
-	r, err := http.NewRequest(http.MethodPost, "http://"+p.http+"/publish", reader)
-	require.NoError(p.t, err)
-	r.Header.Set("Content-Type", "application/x-ndjson")
-	response, err := p.client.Do(r)
-	require.NoError(p.t, err)
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	require.NoError(p.t, err)
-	require.Equal(p.t, http.StatusOK, response.StatusCode, string(text))
-	require.Contains(p.t, string(text), fmt.Sprintf(`"count":%d}`, n))
 }
 
 // Twenty readers read nothing while 80 MB are published. Other readers are not delayed, memory stays bounded, and a

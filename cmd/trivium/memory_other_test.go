@@ -1,0 +1,10 @@
+//go:build !linux
+
+package main
+
+// resident skips the test: the memory of a process is read from Linux's /proc.
+func (p *process) resident() int64 {
+	p.t.Helper()
+	p.t.Skip("the resident memory of a process is read on Linux only")
+	return 0
+}
