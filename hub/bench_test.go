@@ -105,8 +105,8 @@ func BenchmarkBatch(b *testing.B) {
 	}
 }
 
-// BenchmarkHostileFilters measures a publish while 200 others subscribe to 64 filters of 16 tokens each, which
-// differ from the topic only in the last token.
+// BenchmarkHostileFilters measures a publish while each of 200 subscribers has 64 filters of 16 tokens, which match
+// all tokens of the topic but the last.
 func BenchmarkHostileFilters(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	h, err := New(Config{})

@@ -13,7 +13,7 @@ const (
 // Gap reports that events which match the subscriber's filters are lost.
 type Gap struct {
 	Reason GapReason
-	// After is the subscriber's cursor. It is text, because it may not be a cursor of this hub. It is empty
+	// After is the cursor that the subscriber gave, as text: it is possibly not a cursor of this hub. It is empty
 	// for a start by time, and if the given cursor was too long or not valid text.
 	After string
 	// ResumedAt is the position after the gap, where reading continues.

@@ -30,7 +30,8 @@ func TestReplayOfDistantLogReadsAhead(t *testing.T) {
 	})
 }
 
-// Cached chunks leave room for those being read, and readers at different places share the room.
+// Cached chunks are removed to make room for chunks that are being read. If subscribers read at several positions of
+// the log, each read returns fewer chunks.
 func TestReadsShareTheChunkLimit(t *testing.T) {
 	rr := newReplayReader(&sliceLog{}, 10)
 	const far = 1 << 20

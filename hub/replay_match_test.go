@@ -187,7 +187,8 @@ func TestSlowMatchesAreScanned(t *testing.T) {
 	})
 }
 
-// TestManyReadersScan: where many subscribers wait, reading all events once costs less than filtered chunks for each.
+// TestManyReadersScan checks that queries wait for filtered chunks only while few subscribers wait. With more of them,
+// one unfiltered read is cheaper, because it serves all.
 func TestManyReadersScan(t *testing.T) {
 	rr := newReplayReader(&matchEngine{logEngine: &logEngine{}}, 10)
 	ask := func() bool {

@@ -205,8 +205,8 @@ func (w *queryQueue) sweeps(c *chunk) (all []sweep) {
 	return all
 }
 
-// removeSwept visits at most maxResolved queries of the sweep and removes them. It appends their subscriptions to
-// subs, and reports whether the sweep is complete.
+// removeSwept visits at most maxResolved queries in the range of the sweep and removes those that belong to it. It
+// appends their subscriptions to subs, and reports whether the sweep is complete.
 func (w *queryQueue) removeSwept(subs []*Subscription, s *sweep) (_ []*Subscription, done bool) {
 	oldest, list := w.lists(s.matching)
 	chunks := *list

@@ -31,7 +31,9 @@ type Config struct {
 
 	Heartbeat    time.Duration // between two heartbeats; 0: DefaultHeartbeat
 	WriteTimeout time.Duration // without progress, then the connection is closed; 0: DefaultWriteTimeout
-	// ReadTimeout is the time for a part of a body or message; 0: DefaultReadTimeout, negative: no limit.
+	// ReadTimeout is the time limit for each 16 KiB of a body or WebSocket message, and for each line of NDJSON. A
+	// whole body, line or message may take six times as long, and ReadTimeout more for each MiB. 0:
+	// DefaultReadTimeout, negative: no limit.
 	ReadTimeout time.Duration
 
 	MaxTopics           int     // filters of a subscription; 0: DefaultMaxTopics, negative: no limit

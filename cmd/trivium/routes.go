@@ -87,7 +87,8 @@ func (s *server) tokenless() func(http.Handler) http.Handler {
 
 // publicRoutes returns the routes of the main listener.
 func (s *server) publicRoutes() http.Handler {
-	// A topic in a path may contain what a path must escape, and may be "." or "..", which the API checks.
+	// The router neither decodes nor cleans paths: a topic in a path may contain percent-encoded characters, or be "."
+	// or "..". The API validates topics.
 	routes := mux.NewRouter().UseEncodedPath().SkipClean(true)
 	s.apiRoutes(routes)
 	tokenless := s.tokenless()

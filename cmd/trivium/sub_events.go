@@ -165,8 +165,8 @@ func escaped(s string, odd func(rune) bool) string {
 	return b.String()
 }
 
-// harmlessJSON is harmless with JSON escapes, so that the text keeps its meaning. In JSON such characters occur
-// inside strings only, except for tabs.
+// harmlessJSON escapes the same characters as harmless, but in the syntax of JSON, so that the text has the same
+// meaning. text must be one line of JSON: apart from tabs, such characters then occur in strings only.
 func harmlessJSON(text []byte) []byte {
 	odd := func(r rune) bool { return r != '\t' && isOdd(r) }
 	if bytes.IndexFunc(text, odd) < 0 {

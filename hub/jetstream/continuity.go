@@ -132,8 +132,8 @@ func (e *Engine) verify(ctx context.Context) error {
 	return nil
 }
 
-// compare compares the newest delivered message that the stream still has. If it is the same, so are all before it,
-// because sequences are assigned in order.
+// compare checks that the newest remembered message that the stream still has is the one that was delivered. If so, all
+// earlier messages are too, because sequences are assigned in order.
 func (e *Engine) compare(ctx context.Context) error {
 	for _, a := range e.continuity.newest() {
 		same, err := e.stillHolds(ctx, a)

@@ -10,7 +10,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Count implements hub.Log. The leader has the number of messages per subject in memory.
+// Count implements hub.Log. It is cheap: the stream's leader keeps the number of messages per subject in memory.
 func (e *Engine) Count(ctx context.Context, set hub.FilterSet, enough int) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
 	defer cancel()

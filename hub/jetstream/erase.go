@@ -29,7 +29,8 @@ const erasedSubject = "$erased"
 // headerErased is a header of an erasure and contains the sequence of the erased event.
 const headerErased = "Trivium-Erased"
 
-// maxErasures bounds the number of remembered sequences, 8 bytes each. A forgotten one becomes a gap.
+// maxErasures limits the sequences in erasures, of 8 bytes each. If there are more, the lowest are removed; those then
+// count as lost, and subscribers may get a gap for them.
 const maxErasures = 1 << 17
 
 // erasures is the set of sequences without an event although nothing is lost: those of erased events and of the
@@ -101,10 +102,10 @@ func (e *Engine) erasedRange(seq uint64) *hub.Event {
 	return &hub.Event{ID: hub.Cursor{Epoch: e.epoch, Seq: seq}, Erases: seq}
 }
 
-// deletedRange returns the log elements for the range (after, through], in which the stream has no messages. Before
-// it reports a loss it reads erasures from the leader, because an event may be deleted before the follower has read
-// its erasure. If another replica has messages of the range, their elements are returned, and the last one may be
-// before through.
+// deletedRange returns the log elements for the range (after, through], for which the leader returned no messages.
+// Before it reports a loss, it reads new erasures from the leader, because this hub may not have read the erasure of a
+// deleted event yet. If another replica still has messages of the range, it returns their elements instead, and these
+// may end before through.
 func (e *Engine) deletedRange(ctx context.Context, after, through uint64) ([]*hub.Event, error) {
 	lost := e.erased.newestLost(after, through)
 	if lost > after {

@@ -47,7 +47,7 @@ func takeRoom(t *testing.T, s *tt.Server) {
 	require.NotNil(t, held)
 }
 
-// stall starts polls whose clients read only the start of the answer, and waits for that.
+// stall starts polls whose clients stop reading after the start of the answer. It returns when each answer has begun.
 func stall(t *testing.T, s *tt.Server, polls int, query string) (readers []*bufio.Reader) {
 	for range polls {
 		c, err := s.Dial(tt.Request{Slow: true})
@@ -139,8 +139,8 @@ func TestSlowPollsShareEvents(t *testing.T) {
 	}
 }
 
-// Retention removes the event that clients are reading. If its encoding is held, they get it whole;
-// if the cache had no memory, the answer is cut and counted.
+// Retention removes an event while clients read it. If its encoding is in the cache, they get the whole event. If the
+// cache had no room for it, the answer is cut off, and NoEncodingMemory counts it.
 func TestRemovedWithinAnAnswer(t *testing.T) {
 	for name, full := range map[string]bool{"held": false, "no room": true} {
 		t.Run(name, func(t *testing.T) {

@@ -40,7 +40,7 @@ func (f Format) wire() wire.DatagramFormat {
 	return wire.DatagramFormat{Mode: wire.DatagramMode(f.Mode), Topic: f.Topic, TopicField: f.TopicField, TypeField: f.TypeField}
 }
 
-// Sign appends the datagram with the payload, signed at a time between 1970 and 33658
+// Sign appends to dst a datagram that contains the payload and is signed at the given time, in the years 1970 to 33658
 // (docs/protocol.md#signed-datagrams). The time has nanosecond precision, so that the same payload signed later is not
 // refused as a replay.
 func Sign(dst, secret []byte, at time.Time, payload []byte) []byte {

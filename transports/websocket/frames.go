@@ -107,7 +107,7 @@ func grow(b *bytes.Buffer, n, other int, limit int64, to receiver) *violation {
 	return nil
 }
 
-// initialSize is the initial size of a message's buffer in bytes, unless more is known to come.
+// initialSize is the smallest capacity in bytes that grow allocates, unless the message's limit is lower.
 const initialSize = 512
 
 // feed parses the next bytes and returns how many it has parsed: fewer than all after a violation

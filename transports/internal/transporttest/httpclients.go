@@ -113,7 +113,7 @@ func (c *sseClient) ExpectedData(e *hub.Event) string {
 	}
 }
 
-// pollClient sends polls one after another. The first, with wait=0, yields the Open item.
+// pollClient sends one poll after another. The first has wait=0 by default; an empty answer to it becomes an Open item.
 type pollClient struct {
 	carrier     carrier
 	cloudEvents bool

@@ -11,8 +11,8 @@ import (
 // Paths on which TLS or HTTP/2 writes the bytes: a slow reader is not closed, and a stalled one is.
 func TestPace(t *testing.T) {
 	t.Parallel()
-	// A reader to be closed may be closed soon; one that must stay needs time on a busy machine
-	// too.
+	// Write timeouts: timeout is short, for the reader that must be closed; ample is long, so that the slow reader is
+	// not closed on a busy machine.
 	const timeout, ample = 400 * time.Millisecond, 6 * time.Second
 	portable := Path{"sse TLS portable", Config{TLS: true, Portable: true}, func(s *Server) Client {
 		return &sseClient{carrier: s.http1("HTTP/1.1")}

@@ -32,9 +32,9 @@ type SignedDatagram struct {
 	Payload []byte            // shares memory with the datagram
 }
 
-// SignDatagram appends the datagram with the payload, signed at a time between 1970 and 33658. The
-// time has nanosecond precision, so that the same payload signed later is a different datagram and
-// not refused as a replay.
+// SignDatagram appends to dst a datagram that contains the payload and is signed at the given time, in the years 1970
+// to 33658. The time has nanosecond precision, so that the same payload signed later is a different datagram and not
+// refused as a replay.
 func SignDatagram(dst, secret []byte, at time.Time, payload []byte) []byte {
 	start := len(dst)
 	dst = append(dst, make([]byte, macHexLen)...)

@@ -22,8 +22,8 @@ func office(t *testing.T, e *env, ws, sse string, open time.Duration) (*hub, *fo
 	return h, h.follow(t, client.Auto, func(cfg *client.Config) { cfg.URL, cfg.OpenTimeout = h.Filtered, open })
 }
 
-// freed removes the filter. The client returns to WebSocket by itself after a minute, or at once if its transport
-// is selected again.
+// freed stops the proxy from filtering, and checks that the client returns to WebSocket without a gap. The client does
+// so by itself after a minute. Unless e.long is set, freed selects the transport again, which has the effect at once.
 func freed(t *testing.T, e *env, h *hub, f *follower) {
 	t.Helper()
 	h.do(t, "filter")
