@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -101,6 +102,8 @@ func (h *realHub) start(addr string, args ...string) {
 	args = append([]string{"serve", "--http", addr, "--udp", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--tokens", h.tokens, "--drain", "1s"}, args...)
 	h.cmd = exec.Command(h.binary, args...)
 	h.cmd.Dir = h.t.TempDir()
+	// A hub refuses variables that it does not know, and those of the tests have the same prefix.
+	h.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TRIVIUM_") })
 	h.cmd.Stderr = h.log
 	require.NoError(h.t, h.cmd.Start())
 	require.Eventually(h.t, func() bool { return announced.MatchString(h.log.String()) }, patience, 10*time.Millisecond, "%v", h.log)
