@@ -137,7 +137,7 @@ func TestSinceInClockSkew(t *testing.T) {
 	publish(after)
 	for name, p := range map[string]*process{"followed": p, "late": start()} {
 		timeOf := func(seq uint64) time.Time {
-			answer := p.poll(fmt.Sprintf("wait=1&max=1&cursor=%s-%d", epoch, seq-1))
+			answer := p.poll(fmt.Sprintf("wait=50&max=1&cursor=%s-%d", epoch, seq-1))
 			require.Len(t, answer.Events, 1)
 			return answer.Events[0].Time
 		}
@@ -148,7 +148,7 @@ func TestSinceInClockSkew(t *testing.T) {
 			if seq > before+ahead {
 				want = before + 1 // events with times an hour ahead count as later than the start
 			}
-			answer := p.poll("wait=1&max=1&since=" + url.QueryEscape(since.Format(time.RFC3339Nano)))
+			answer := p.poll("wait=50&max=1&since=" + url.QueryEscape(since.Format(time.RFC3339Nano)))
 			require.Nil(t, answer.Gap)
 			require.NotEmpty(t, answer.Events, "%s, since the time of %d", name, seq)
 			require.LessOrEqual(t, answer.Events[0].ID.Seq, want, "%s, since the time of %d", name, seq)

@@ -83,7 +83,7 @@ func TestRestartKeepsCursors(t *testing.T) {
 	code, _ := p.wait()
 	require.Equal(t, exitDone, code, p.log())
 	p = embedded(t, store)
-	answer := p.poll("wait=5&topic=a&cursor=" + first)
+	answer := p.poll("wait=50&topic=a&cursor=" + first)
 	require.Nil(t, answer.Gap)
 	require.Len(t, answer.Events, 2)
 	require.Equal(t, first, p.poll("wait=0&last=4").Events[0].ID.String())
