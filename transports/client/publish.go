@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"strconv"
 	"time"
@@ -40,6 +41,7 @@ func (c *Client) Publish(ctx context.Context, events ...Event) (id string, err e
 	header := map[string]string{"Content-Type": "application/json", "Idempotency-Key": newIdempotencyKey()}
 	p := publishCall{client: c, request: &Request{Method: "POST", URL: c.address("/publish", ""), Header: header, Body: body}}
 	for tries := 0; ; tries++ {
+		begin := time.Now().Round(0) // without the monotonic clock, which may stop while the device sleeps
 		id, wait, err := p.try(ctx)
 		if err == nil || wait < 0 {
 			return id, err
@@ -47,7 +49,11 @@ func (c *Client) Publish(ctx context.Context, events ...Event) (id string, err e
 		if ctx.Err() == nil {
 			p.lastErr = err
 		}
-		if p.keyExpired(err) || !sleep(ctx, max(min(wait, maxHint), backoff(tries, c.cfg.MaxWait))) {
+		if p.maybeAcceptedAt.IsZero() && !refusedByHub(err) {
+			p.maybeAcceptedAt = begin
+		}
+		wait = max(min(wait, maxHint), backoff(tries, c.cfg.MaxWait))
+		if p.keyLeft() < wait || !sleep(ctx, wait) || p.keyLeft() <= 0 {
 			return "", p.giveUpError(ctx)
 		}
 	}
@@ -99,20 +105,22 @@ type publishCall struct {
 	client          *Client
 	request         *Request
 	renewedToken    bool      // the source was asked to replace a rejected token
-	maybeAcceptedAt time.Time // end of the first attempt that the hub may have accepted
+	maybeAcceptedAt time.Time // start of the first attempt that the hub may have accepted
 	lastErr         error     // of the last attempt that was not canceled
 }
 
-// keyExpired reports whether the idempotency key may have expired since an attempt that the hub may have
-// accepted.
-func (p *publishCall) keyExpired(err error) bool {
-	if problem, ok := errors.AsType[*Problem](err); ok && problem.Code != "" {
-		return false // refused by the hub itself, hence not accepted
-	}
+// refusedByHub reports whether an attempt failed because the hub refused the events, which it hence did not accept.
+func refusedByHub(err error) bool {
+	problem, ok := errors.AsType[*Problem](err)
+	return ok && problem.Code != ""
+}
+
+// keyLeft returns the time until the hub may have forgotten the idempotency key of events that it may have accepted.
+func (p *publishCall) keyLeft() time.Duration {
 	if p.maybeAcceptedAt.IsZero() {
-		p.maybeAcceptedAt = time.Now()
+		return math.MaxInt64
 	}
-	return time.Since(p.maybeAcceptedAt) > keyLife
+	return keyLife - time.Since(p.maybeAcceptedAt)
 }
 
 // giveUpError returns why the publish was given up.
@@ -183,7 +191,8 @@ func (p *publishCall) post(ctx context.Context, token string) (id string, err er
 	if token != "" {
 		p.request.Header["Authorization"] = "Bearer " + token
 	}
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout+time.Duration(len(p.request.Body)/publishBytesPerSecond)*time.Second)
+	timeout := publishTimeout + time.Duration(len(p.request.Body)/publishBytesPerSecond)*time.Second
+	ctx, cancel := context.WithTimeout(ctx, min(timeout, p.keyLeft()))
 	defer cancel()
 	response, err := p.client.platform.Do(ctx, p.request)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -136,6 +137,38 @@ func TestPublishRefused(t *testing.T) {
 					require.Equal(t, row.calls, r.asked("/publish"))
 				}
 				require.Zero(t, r.Hub.Position().Seq)
+			})
+		})
+	}
+}
+
+// TestPublishEndsWithItsKey checks that an event that the hub may have accepted is never sent when the hub may have
+// forgotten its key, which it does 120 s after it accepted the event.
+func TestPublishEndsWithItsKey(t *testing.T) {
+	for name, second := range map[string]http.HandlerFunc{
+		"the hub refuses later attempts":      says(problems.Unavailable("")),
+		"the hub asks for a long wait":        says(problems.RateLimited("", 5*time.Minute)),
+		"the answers of attempts do not come": hang,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, rigConfig{Memory: true})
+				c := r.client(client.Config{})
+				r.await(c, isPhase(client.Live))
+				begin := time.Now()
+				var last atomic.Int64 // time of the last attempt since begin
+				r.proxy("/publish", func(w http.ResponseWriter, request *http.Request) {
+					if last.Swap(int64(max(1, time.Since(begin)))) > 0 {
+						second(w, request)
+						return
+					}
+					r.route(httptest.NewRecorder(), request)
+					hang(w, request)
+				})
+				_, err := c.Publish(t.Context(), client.Event{Topic: "a", Data: []byte("0")})
+				require.ErrorContains(t, err, "idempotency key has expired")
+				require.Less(t, time.Since(begin), 2*time.Minute)
+				require.Less(t, time.Duration(last.Load()), 110*time.Second)
 			})
 		})
 	}
