@@ -85,6 +85,6 @@ func TestSize(t *testing.T) {
 	r.Header.Set("Accept-Encoding", "gzip")
 	Handler().ServeHTTP(w, r)
 	require.Equal(t, "gzip", w.Header().Get("Content-Encoding"))
-	require.LessOrEqual(t, w.Body.Len(), 7168)
+	require.LessOrEqual(t, w.Body.Len(), 7680)
 	require.False(t, strings.Contains(string(scriptContent), "sourceMappingURL"))
 }

@@ -48,7 +48,7 @@ export class Client<T> {
   #url: string
   #tab = Math.random().toString(36).slice(2)
   #handlers: { [K in keyof Handlers<T>]?: Set<(value: Handlers<T>[K]) => void> } = {}
-  #consumerAdded = () => {} // resumes a delivery that waits for a first handler or loop
+  #progress = () => {} // makes a delivery that waits look whether it can go on
   #tokens: Tokens
   #store: CursorStore
   #stopWatching: () => void
@@ -66,6 +66,7 @@ export class Client<T> {
   #searchIn = firstSearch
 
   #link: Link | undefined
+  #trial: Link | undefined // of a better transport
   #wake = () => {} // ends a wait
   #tries = 0 // failed attempts in a row
   #short = 0 // connections lost within successAfter, in a row
@@ -75,9 +76,10 @@ export class Client<T> {
 
   constructor(options: Options) {
     checkOptions(options)
-    const o = (this.#options = { silence: 40_000, maxWait: 30_000, openTimeout: 10_000, maxPublishes: 1000, ...options })
-    this.#url = String(o.url ?? globalThis.location?.origin).replace(/\/*$/, "/")
-    this.#topics = o.topics
+    const { silence = 40_000, maxWait = 30_000, openTimeout = 10_000, maxPublishes = 1000 } = options
+    const o = (this.#options = { ...options, silence, maxWait, openTimeout, maxPublishes })
+    this.#url = new URL(String(o.url ?? globalThis.location?.origin).replace(/\/*$/, "/")).href
+    this.#topics = o.topics && [...o.topics]
     this.#received = this._cursor = o.cursor ?? ""
     this.#choice = o.transport ?? "auto"
     this.#available = (["ws", "sse", "poll"] as const).filter((t) => t !== "ws" || globalThis.WebSocket)
@@ -87,6 +89,7 @@ export class Client<T> {
     this._loops = new Loops(
       () => {
         this._cursor = this.#received
+        this.#progress()
         this.#store._saveSoon(() => this._cursor)
       },
       () => this.#closed,
@@ -100,13 +103,13 @@ export class Client<T> {
     const handlers = this.#handlers as { [name in K]?: Set<(value: Handlers<T>[K]) => void> }
     const set = (handlers[name] ??= new Set())
     set.add(f)
-    this.#consumerAdded()
+    this.#progress()
     return () => void set.delete(f)
   }
 
   _iterator(): AsyncIterator<TriviumEvent<T>, undefined> {
     const iterator = this._loops._iterator()
-    this.#consumerAdded()
+    this.#progress()
     return iterator
   }
 
@@ -129,7 +132,7 @@ export class Client<T> {
 
   _reconnect = (): void => {
     this.#link?._end(resumeAtOnce)
-    this.#consumerAdded()
+    this.#progress()
     this.#wake()
   }
 
@@ -140,6 +143,7 @@ export class Client<T> {
     this._reconnect()
     this.#stopWatching()
     this.#search?.()
+    this.#trial?._end(resumeAtOnce)
     this.#tokens._close()
     this._publisher._close()
     this.#store._save(this._cursor)
@@ -154,9 +158,10 @@ export class Client<T> {
   }
 
   #emit<K extends keyof Handlers<T>>(name: K, value: Handlers<T>[K]): void {
-    for (const f of [...(this.#handlers[name] ?? [])] as ((value: Handlers<T>[K]) => void)[]) {
+    const handlers = this.#handlers[name] as Set<(value: Handlers<T>[K]) => void> | undefined
+    for (const f of [...(handlers ?? [])]) {
       try {
-        f(value)
+        if (handlers!.has(f)) f(value) // another handler may have removed it
       } catch (e) {
         reportError(e)
       }
@@ -171,15 +176,14 @@ export class Client<T> {
     while (!this.#closed) {
       if (this.#suspended || this.#topics?.length === 0) {
         if (!this.#suspended) this.#endChange()
-        this.#setState(this.#suspended ? "waiting" : "idle")
-        await this.#sleep(Infinity)
+        await this.#sleep(Infinity, this.#suspended ? "waiting" : "idle")
         continue
       }
       const { error } = this._state
       this.#setState("connecting", error && { error })
       this.#link = undefined
       await this.#connect().catch((e) => {
-        const reason: unknown = this.#link?._signal.aborted ? this.#link._signal.reason : e
+        const reason: unknown = this.#link?._signal.aborted ? this.#link._reason : e
         this.#link?._end(resumeAtOnce)
         return this.#closed ? undefined : this.#lost(reason)
       })
@@ -188,8 +192,9 @@ export class Client<T> {
 
   async #connect(): Promise<void> {
     const token = await this.#tokens._get()
-    if (this.#closed) return
-    this.#received = this.#store._load(this.#url, token, this.#topics ?? []) || this.#received
+    if (this.#closed || this.#suspended || this.#topics?.length === 0) return // run decides again
+    const stored = this.#store._load(this.#url, token, this.#topics ?? [])
+    if (stored) this.#received = this._cursor = stored
     this.#link = this.#newLink(this.#transport(), token)
     await transports[this.#link._transport](this.#link)
   }
@@ -221,20 +226,21 @@ export class Client<T> {
   #opened(): void {
     this.#wasOpen = true
     this.#endChange()
-    this.#setState("live", this.#step && this.#whyFallBack ? { error: this.#whyFallBack } : {})
-    this.#tokens._schedule()
+    this.#tokens._accepted()
+    if (this.#link!._token !== this.#tokens._value) this.#renewed(this.#tokens._value)
     this.#searchLater()
+    this.#setState("live", this.#step && this.#whyFallBack ? { error: this.#whyFallBack } : {})
   }
 
   async #deliver(m: Message, link: Link): Promise<void> {
     const { op, id = this.#received } = m
     const event = op === "event" ? new TriviumEvent<T>(m.raw!, this.#options.parse) : undefined
     if (event || op === "gap") {
-      await this._loops._ready()
-      while (event && !this.#closed && !this._loops._count && !this.#handlers.event?.size) {
-        await new Promise<void>((done) => (this.#consumerAdded = done))
+      const hasConsumer = () => this._loops._count || this.#handlers.event?.size || (!event && this.#handlers.gap?.size)
+      while (!link._signal.aborted && !(this._loops._allWait && hasConsumer())) {
+        await new Promise<void>((done) => (this.#progress = done))
       }
-      if (link._signal.aborted) throw link._signal.reason
+      if (link._signal.aborted) throw link._reason
     }
     this.#received = event?.id ?? id
     if (event) {
@@ -255,6 +261,7 @@ export class Client<T> {
     const link = this.#link
     const openFor = link?._isOpen ? Date.now() - link._openSince : -1
     if (openFor >= successAfter) this.#tries = this.#short = 0
+    if (openFor >= successAfter && !this.#step) this.#searchIn = firstSearch
     if (openFor >= 1000) this.#refused = 0
     if (e === resumeAtOnce) return
     const asked = retryAfter || (temporary && link?._retry) || 0
@@ -292,18 +299,20 @@ export class Client<T> {
   async #waitAfter(error: Error, asked: number): Promise<void> {
     const wait = Math.min(asked, maxAsked) || backoff(this.#tries, this.#options.maxWait)
     this.#tries++
-    this.#setState("waiting", { wait: Math.round(wait), error })
-    await this.#sleep(wait)
+    await this.#sleep(wait, "waiting", { wait: Math.round(wait), error })
   }
 
-  async #sleep(ms: number): Promise<void> {
-    await new Promise<void>((done) => {
+  /** Waits in a phase, until a time has passed or #wake is called. */
+  async #sleep(ms: number, phase: State["phase"], more = {}): Promise<void> {
+    const woken = new Promise<void>((done) => {
       const stopTimer = ms < Infinity ? startTimer(ms, done) : undefined
       this.#wake = () => {
         stopTimer?.()
         done()
       }
     })
+    this.#setState(phase, more) // a handler may call #wake
+    await woken
     this.#wake = () => {}
   }
 
@@ -313,11 +322,12 @@ export class Client<T> {
     if (!change) return
     this.#change = undefined
     if (why) this.#topics = change.before
+    else this.#store._select(this.#url, this.#tokens._value, this.#topics ?? [])
     for (const f of why ? change.failed : change.done) f(why)
   }
 
   #searchLater(): void {
-    if (this.#choice !== "auto" || !this.#step || this.#search) return
+    if (this.#closed || this.#choice !== "auto" || !this.#step || this.#search) return
     this.#search = startTimer(this.#searchIn, () => void this.#findBetter())
     this.#searchIn = Math.min(2 * this.#searchIn, lastSearch)
   }
@@ -327,15 +337,15 @@ export class Client<T> {
     for (let step = 0; step < this.#step && !this.#closed; step++) {
       let works = false
       const name = this.#available[step]!
-      const trial: Link = new Link(name, this.#tokens._value, this.#received, this.#address, this.#options, {
+      const trial: Link = (this.#trial = new Link(name, this.#tokens._value, this.#received, this.#address, this.#options, {
         _opened: () => (works = true),
         _tokenRefused() {},
         _deliver: () => Promise.reject(resumeAtOnce),
-      })
+      }))
       await transports[name](trial).catch(() => trial._end(resumeAtOnce))
-      if (!works) continue
+      if (!works || step >= this.#step) continue
       this.#step = step
-      this.#link?._end(resumeAtOnce)
+      this._reconnect()
     }
     this.#search = undefined
     if (this._state.phase === "live") this.#searchLater()
@@ -343,9 +353,10 @@ export class Client<T> {
 
   #renewed(token: string): void {
     const link = this.#link
-    if (this._state.phase !== "live" || !link || link._transport === "poll") return // the next request has the new token
+    if (!link?._isOpen) return // the token is sent when the connection is open
+    link._token = token // with which a poll asks from now on
     if (link._renew) link._renew(token)
-    else link._end(resumeAtOnce)
+    else if (link._transport !== "poll") this._reconnect()
   }
 
   #pageReports(wake: Wake): void {

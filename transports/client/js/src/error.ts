@@ -3,7 +3,7 @@ export class TriviumError extends Error {
   override readonly name = "TriviumError"
   /**
    * @param code of the hub's problem document, such as `invalid-token`; or one of this client: `closed`, `queue-full`,
-   * `options`, `network`; or `""` for an answer that did not come from the hub.
+   * `options`, `network`, `key-expired`; or `""` for an answer that did not come from the hub.
    * @param status of the HTTP answer; 0 without one.
    * @param retryAfter the least wait before another try that the hub asked for, in milliseconds; 0 for none.
    * @param parameter that is wrong, if there is one.

@@ -7,6 +7,7 @@ const controls = ["open", "heartbeat", "gap", "live", "end", "error", "goaway"]
 export const eventsource: Transport = async (c) => {
   let opened = false
   let ticket = ""
+  if (!globalThis.EventSource) throw new TriviumError("there is no EventSource here", "options", 400)
   if (c._token) {
     const answer = await request(c, c._url("ticket", {}), "application/json", "", "POST")
     ticket = ((await answer.json()) as { ticket: string }).ticket

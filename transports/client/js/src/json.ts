@@ -1,4 +1,4 @@
-const token = /"[^"\\]*(?:\\.[^"\\]*)*"|[[\]{},:]/g
+const marks = /\\.|["[\]{},:]/g
 
 /**
  * Returns the members of a JSON object by name, or the elements of an array by index, each as its JSON text. A payload
@@ -16,7 +16,10 @@ export function parts(json: string): Record<string, string> {
     start = at + 1
     name = undefined
   }
-  for (const { 0: mark, index } of json.matchAll(token)) {
+  let inString = false
+  for (const { 0: mark, index } of json.matchAll(marks)) {
+    if (mark === '"') inString = !inString
+    if (inString) continue
     if (mark === "{" || mark === "[") {
       if (!depth++) start = index + 1
     } else if (mark === "}" || mark === "]") {

@@ -22,6 +22,7 @@ export class Link implements Connection {
   /** The wait before the next connection that the stream asked for, in milliseconds; 0: none. */
   _retry = 0
   _renew?: (token: string) => void
+  _reason: unknown
   #abort = new AbortController()
   #lastHeard = Date.now()
   #delivering = false // nothing is read meanwhile
@@ -30,7 +31,7 @@ export class Link implements Connection {
 
   constructor(
     readonly _transport: TransportName,
-    readonly _token: string,
+    public _token: string,
     readonly _cursor: string,
     readonly _url: Connection["_url"],
     private _limits: { silence: number; openTimeout: number },
@@ -50,6 +51,7 @@ export class Link implements Connection {
   /** Ends the connection. Only the first reason counts. */
   _end(reason: unknown): void {
     this.#watchdog?.()
+    if (!this._signal.aborted) this._reason = reason
     this.#abort.abort(reason)
   }
 
@@ -61,11 +63,12 @@ export class Link implements Connection {
   async _receive(m: Message): Promise<void> {
     const { op } = m
     if (op === "error") {
-      if (m.ref === undefined) throw problemError(m as object, this._retry)
+      if (m.ref === undefined) throw problemError(m as object, m.retry_ms || this._retry)
       if (m.ref === authRef) this._events._tokenRefused()
     } else if (op === "goaway") {
       throw new TriviumError("the hub drains", "draining", 503, m.retry_ms)
     } else if (op === "open") {
+      if (this._signal.aborted) throw this._reason
       this._isOpen = true
       this._openSince = Date.now()
       this._retry = m.retry_ms || 0

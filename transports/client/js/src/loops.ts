@@ -4,10 +4,9 @@ interface Loop<E> {
   take?: ((r: IteratorResult<E, undefined>) => void) | undefined
 }
 
-/** The `for await` loops over the events. A slow loop holds back the connection, as `_ready` waits for it. */
+/** The `for await` loops over the events. */
 export class Loops<E> {
   #loops = new Set<Loop<E>>()
-  #waiting: (() => void)[] = []
 
   /**
    * @param _onReady is called when each loop has processed the events that it got.
@@ -22,9 +21,9 @@ export class Loops<E> {
     return this.#loops.size
   }
 
-  /** Resolves when each loop waits for an event. */
-  async _ready(): Promise<void> {
-    while (!this.#allWait()) await new Promise<void>((done) => this.#waiting.push(done))
+  /** Whether each loop waits for an event. */
+  get _allWait(): boolean {
+    return [...this.#loops].every((loop) => loop.take)
   }
 
   /** Passes an event to each loop. All must wait. */
@@ -32,7 +31,7 @@ export class Loops<E> {
     for (const loop of this.#loops) {
       const { take } = loop
       delete loop.take
-      take!({ done: false, value })
+      take?.({ done: false, value }) // a handler may have begun a loop just now
     }
   }
 
@@ -41,11 +40,9 @@ export class Loops<E> {
     for (const { take } of this.#loops) take?.({ done: true, value: undefined })
   }
 
-  /** Resumes who waits in `_ready`, if each loop waits for an event. */
+  /** Calls _onReady if each loop waits for an event. */
   _check(): void {
-    if (!this.#allWait()) return
-    this._onReady()
-    for (const resume of this.#waiting.splice(0)) resume()
+    if (this._allWait) this._onReady()
   }
 
   _iterator(): AsyncIterator<E, undefined> {
@@ -75,9 +72,5 @@ export class Loops<E> {
         return { done: true, value: undefined }
       },
     }
-  }
-
-  #allWait(): boolean {
-    return [...this.#loops].every((loop) => loop.take)
   }
 }

@@ -1,6 +1,6 @@
 import { TriviumError } from "./error.js"
 import { parts } from "./json.js"
-import { request, type Transport } from "./transport.js"
+import { type Connection, request, type Transport } from "./transport.js"
 
 /** The time for which the hub may hold a request, in seconds. */
 export const pollWait = 25
@@ -11,7 +11,7 @@ export const poll: Transport = async (c) => {
   for (let wait = 0; ; wait = pollWait) {
     const begin = Date.now()
     const answer = await request(c, c._url("poll", { wait, max: 1000 }), "application/json", cursor)
-    const { cursor: next, events, gap } = parts(await answer.text())
+    const { cursor: next, events, gap } = parts(await readText(c, answer))
     if (!next) throw new TriviumError("the answer has no cursor", "")
     c._heard()
     if (!wait) await c._receive({ op: "open", id: cursor })
@@ -28,5 +28,17 @@ export const poll: Transport = async (c) => {
     if (retry) throw new TriviumError("the hub drains", "network", 0, retry * 1000)
     // This limits the rate of requests if something in between answers instead of the hub.
     if (!list.length && wait && Date.now() - begin < 1000) await new Promise((done) => setTimeout(done, 1000))
+  }
+}
+
+/** Returns the body of an answer. A large one may take longer than the client endures silence. */
+async function readText(c: Connection, answer: Response): Promise<string> {
+  if (!answer.body) return answer.text() // React Native has no streams
+  const reader = answer.body.getReader()
+  const decoder = new TextDecoder()
+  for (let text = ""; ; c._heard()) {
+    const { done, value } = await reader.read()
+    if (done) return text
+    text += decoder.decode(value, { stream: true })
   }
 }

@@ -15,13 +15,23 @@ export type Publish = (topic: string, data: unknown, options?: PublishOptions) =
 interface Waiting {
   body: string
   key: string
+  /** When the hub may have forgotten the key, in milliseconds since 1970; Infinity while no attempt can have succeeded. */
+  until: number
+  /** Whether another token was tried after the hub refused one. */
+  renewed: boolean
   done(id: string): void
   failed(why: unknown): void
 }
 
 /** The limit of all waiting bodies, in UTF-16 code units. One body may be larger. */
 const maxWaiting = 4 << 20
+/** Milliseconds that a request may take, and the bytes per millisecond by which a larger body gets more. */
 const requestTimeout = 30_000
+const bodyRate = 32
+/** Milliseconds for which an event is retried that the hub may have accepted. It remembers the key for 120 s. */
+const keyLife = 110_000
+/** The longest wait that a hub can ask for, in milliseconds. */
+const maxAsked = 600_000
 
 /**
  * Publishes events one after the other, and retries what failed for a time. The idempotency key prevents that a retry
@@ -32,6 +42,7 @@ export class Publisher {
   #size = 0
   #closed = false
   #abort = new AbortController() // of the current request
+  #wake = () => {} // ends the wait before a retry
 
   constructor(
     private _url: string,
@@ -44,19 +55,24 @@ export class Publisher {
     new Promise((done, failed) => {
       const payload = data instanceof Uint8Array ? { data_base64: base64(data) } : { data: data ?? null }
       const body = JSON.stringify({ topic, type, key, ...payload })
+      // Not every platform has crypto.randomUUID, as pages without HTTPS. The keys of one token suffice to differ.
+      const random = () => Math.random().toString(36).slice(2)
+      const w = { body, key: idempotencyKey ?? random() + random(), until: Infinity, renewed: false, done, failed }
+      new Headers({ "idempotency-key": w.key }) // throws if it cannot be a header
       const { length } = this.#queue
       if (this.#closed) return failed(closedError())
       if (length >= this._limit || (length && this.#size + body.length > maxWaiting)) {
         return failed(new TriviumError(length + " publishes are waiting", "queue-full"))
       }
       this.#size += body.length
-      this.#queue.push({ body, key: idempotencyKey ?? crypto.randomUUID(), done, failed })
+      this.#queue.push(w)
       if (!length) void this.#run()
     })
 
   _close(): void {
     this.#closed = true
     this.#abort.abort()
+    this.#wake()
     for (const { failed } of this.#queue) failed(closedError())
   }
 
@@ -69,38 +85,52 @@ export class Publisher {
 
   async #send(w: Waiting): Promise<string> {
     for (let tries = 0; ; tries++) {
-      let asked = 0
+      let wait = backoff(tries, this._maxWait)
       try {
         return await this.#attempt(w)
       } catch (e) {
-        // Other errors come from fetch or from getToken. A 401 is temporary if there can be another token.
+        if (this.#closed) throw closedError()
+        // Other errors come from fetch or from getToken, and may pass.
         if (e instanceof TriviumError) {
-          if (!e.temporary) throw e
-          asked = e.retryAfter
+          if (!e.temporary || e.code === "options" || [413, 414, 415, 431].includes(e.status)) throw e
+          wait = Math.min(e.retryAfter, maxAsked) || wait
         }
+        if (Date.now() + wait > w.until) throw e
       }
-      if (this.#closed) throw closedError()
-      await new Promise((resume) => setTimeout(resume, asked || backoff(tries, this._maxWait)))
+      await new Promise<void>((done) => {
+        const stop = startTimer(wait, done)
+        this.#wake = () => {
+          stop()
+          done()
+        }
+      })
     }
   }
 
-  async #attempt({ body, key }: Waiting): Promise<string> {
+  async #attempt(w: Waiting): Promise<string> {
     const token = await this._tokens._get()
-    const headers: Record<string, string> = { "content-type": "application/json", "idempotency-key": key }
+    const begin = Date.now()
+    if (this.#closed) throw closedError()
+    // The device may have slept.
+    if (begin > w.until) throw new TriviumError("no answer in time; the event may have been published", "key-expired")
+    const headers: Record<string, string> = { "content-type": "application/json", "idempotency-key": w.key }
     if (token) headers.authorization = "Bearer " + token
     const abort = (this.#abort = new AbortController())
-    const stopTimer = startTimer(requestTimeout, () => abort.abort())
+    const stop = startTimer(Math.min(requestTimeout + w.body.length / bodyRate, w.until - begin), () => abort.abort())
     try {
-      const answer = await fetch(this._url, { method: "POST", body, headers, signal: abort.signal })
-      if (answer.ok) {
-        const { id } = (await answer.json()) as { id?: string }
-        if (id) return id
-      }
+      const answer = await fetch(this._url, { method: "POST", body: w.body, headers, signal: abort.signal })
+      const id = answer.ok && ((await answer.json()) as { id?: string }).id
+      if (id) return id
       const error = await answerError(answer)
-      if (error.status === 401 && error.code && this._tokens._refuse(token)) throw new TriviumError(error.message, "", 401)
-      throw error
+      if (error.status !== 401 || !error.code || w.renewed || !this._tokens._refuse(token)) throw error
+      w.renewed = true
+      throw new TriviumError(error.message, error.code, 425) // temporary: there may be another token
+    } catch (e) {
+      // Unless the hub refused it, it may have accepted it when the attempt began.
+      if (!(e instanceof TriviumError && e.code)) w.until = Math.min(w.until, begin + keyLife)
+      throw e
     } finally {
-      stopTimer()
+      stop()
     }
   }
 }

@@ -11,10 +11,16 @@ export class CursorStore {
 
   constructor(private _storage: CursorStorage | undefined) {}
 
-  /** Returns the stored cursor of a user and set of topics, and keeps theirs from now on. It does so once. */
+  /** Keeps the cursor of a user and set of topics from now on. */
+  _select(url: string, token: string, topics: readonly string[]): void {
+    this.#saved = ""
+    this.#key = this._storage ? ["trivium", url, userOf(token), ...[...topics].sort()].join(" ") : ""
+  }
+
+  /** Selects a user and set of topics, and returns the stored cursor. It does so once. */
   _load(url: string, token: string, topics: readonly string[]): string {
     if (!this._storage || this.#key) return ""
-    this.#key = ["trivium", url, userOf(token), ...[...topics].sort()].join(" ")
+    this._select(url, token, topics)
     try {
       return (this.#saved = this._storage.getItem(this.#key) ?? "")
     } catch {
@@ -30,7 +36,7 @@ export class CursorStore {
   _save(cursor: string): void {
     this.#timer?.()
     this.#timer = undefined
-    if (!this.#key || cursor === this.#saved) return
+    if (!this.#key || !cursor || cursor === this.#saved) return
     try {
       this._storage!.setItem(this.#key, (this.#saved = cursor))
     } catch {

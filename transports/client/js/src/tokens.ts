@@ -1,22 +1,32 @@
 import { TriviumError } from "./error.js"
-import { claims, type Options } from "./options.js"
+import { claims, type Options, type Token } from "./options.js"
 import { backoff, startTimer, type Timer } from "./timer.js"
+
+/** Milliseconds that getToken may take. */
+const getTokenTimeout = 30_000
+
+/** Throws if a text cannot be a token. The error does not contain it. */
+function checkToken(value: string): string {
+  if (/^[\w.~-]{1,8192}$/.test(value)) return value
+  throw new TriviumError("token: want 1 to 8192 of the characters A-Z a-z 0-9 - . _ ~", "options")
+}
 
 /** The current token, which is renewed in time if the program gave `getToken`. */
 export class Tokens {
-  _value: string
+  _value = ""
   #usable: boolean // as far as is known
   #renewAt = 0 // milliseconds since 1970; 0: the token has no known expiry
   #failures = 0
   #call: Promise<string> | undefined
   #timer: Timer
+  #closed = false
 
   constructor(
     private _options: Options,
     private _maxWait: number,
     private _onRenewed: (token: string) => void,
   ) {
-    this._value = _options.token?.trim() ?? ""
+    if (_options.token) this._value = checkToken(_options.token.trim())
     this.#usable = !_options.getToken
   }
 
@@ -29,9 +39,10 @@ export class Tokens {
     return !this.#usable || token !== this._value
   }
 
-  /** Renews the token when it is due. */
-  _schedule(): void {
-    if (this.#renewAt) this.#renewIn(this.#renewAt - Date.now())
+  /** Notes that the hub accepted the token, and renews it when it is due. */
+  _accepted(): void {
+    this.#failures = 0
+    this.#schedule()
   }
 
   /** Renews the token soon, because the hub refused the last renewal or `getToken` failed. */
@@ -40,7 +51,12 @@ export class Tokens {
   }
 
   _close(): void {
+    this.#closed = true
     this.#timer?.()
+  }
+
+  #schedule(): void {
+    if (this.#renewAt) this.#renewIn(this.#renewAt - Date.now())
   }
 
   #fetch(): Promise<string> {
@@ -48,10 +64,12 @@ export class Tokens {
   }
 
   async #ask(): Promise<string> {
-    const given = await this._options.getToken!()
+    const given = await new Promise<Token>((done, failed) => {
+      const stop = startTimer(getTokenTimeout, () => failed(new TriviumError("getToken did not answer", "network")))
+      void Promise.resolve().then(this._options.getToken).then(done, failed).finally(stop)
+    })
     const { token, expires } = typeof given === "string" ? { token: given, expires: undefined } : given
-    const value = token.trim()
-    if (!/^[\w.~-]{1,8192}$/.test(value)) throw new TriviumError("token: want 1 to 8192 of the characters A-Z a-z 0-9 - . _ ~", "options")
+    const value = checkToken(token.trim())
     const now = Date.now()
     const life = Number(expires ?? Number(claims(value)?.exp) * 1000) - now
     // The token is renewed after 80 % of its life, or a minute before its end if that is later. If getToken returns
@@ -59,17 +77,17 @@ export class Tokens {
     this.#renewAt = life > 0 ? now + Math.max(life - 60_000, life * 0.8, Math.min(value === this._value ? 5000 : 1000, life)) : 0
     this._value = value
     this.#usable = true
-    this.#failures = 0
     return value
   }
 
   #renewIn(ms: number): void {
     this.#timer?.()
+    if (this.#closed) return
     this.#timer = startTimer(ms, () => {
       const before = this._value
       this.#fetch().then(
         (token) => {
-          this._schedule()
+          this.#schedule()
           if (token !== before) this._onRenewed(token)
         },
         () => this._retry(),

@@ -17,8 +17,10 @@ export interface Connection {
   readonly _token: string
   /** The position to resume after; "" for a subscription that has none yet. */
   readonly _cursor: string
-  /** Aborts when the client ends the connection. */
+  /** Aborts when the client ends the connection, for _reason. */
   readonly _signal: AbortSignal
+  /** The reason in a field of its own, as not every platform has that of a signal. */
+  readonly _reason: unknown
   /** Processes a message. The transport passes the next one when the promise is fulfilled. */
   _receive(m: Message): Promise<void>
   /** Notes that data arrived. */
@@ -68,6 +70,7 @@ export async function readPushed(
   c: Connection,
   start: (message: (parse: () => Message) => void, fail: (why: unknown) => void) => () => void,
 ): Promise<never> {
+  if (c._signal.aborted) throw c._reason
   const queue: Message[] = []
   let size = 0
   let ended = false
@@ -80,7 +83,7 @@ export async function readPushed(
     close()
     wake()
   }
-  c._signal.addEventListener("abort", () => fail(c._signal.reason))
+  c._signal.addEventListener("abort", () => fail(c._reason))
   close = start((parse) => {
     if (ended) return
     c._heard()

@@ -9,7 +9,7 @@ export function watchPage(f: (wake: Wake) => void): () => void {
     else f(({ online: "online", freeze: "sleep", visibilitychange: "wake" } as const)[type] ?? "resume")
   }
   const all: [EventTarget | undefined, string][] = [
-    ...["online", "pageshow", "pagehide"].map((name) => [globalThis.window, name] as [EventTarget | undefined, string]),
+    ...["online", "pageshow", "pagehide"].map((name) => [globalThis, name] as [EventTarget | undefined, string]),
     ...["visibilitychange", "freeze", "resume"].map((name) => [globalThis.document, name] as [EventTarget | undefined, string]),
   ]
   for (const [target, name] of all) target?.addEventListener?.(name, listener)

@@ -176,3 +176,109 @@ test("an error of a handler reaches neither the client nor the other handlers", 
   process.setUncaughtExceptionCaptureCallback(null)
   events.close()
 })
+
+const problem = (response, status, code) => response.writeHead(status, { "content-type": "application/problem+json" }).end(JSON.stringify({ type: "urn:trivium:problem:" + code, status }))
+
+test("the stored cursor survives a page that had no connection", async () => {
+  const kept = new Map()
+  const storage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => void kept.set(key, value) }
+  let up = true
+  const asked = []
+  const url = await serve((request, response) => {
+    asked.push(request.headers["last-event-id"] ?? "")
+    if (up) json(response, polled("e-5", ...(asked.length === 1 ? [envelope(5)] : [])))
+    else response.writeHead(502).end()
+  })
+  const options = { url, storage, token: "a", topics: ["t"], transport: "poll" }
+  const first = open(options)
+  await new Promise((done) => first.on("event", done))
+  first.close()
+  up = false
+  const second = open({ ...options, cursor: "e-1" })
+  await state(second, (s) => s.phase === "waiting")
+  assert.equal(second.cursor, "e-5")
+  second.close()
+  assert.deepEqual([...kept.values()], ["e-5"])
+})
+
+test("topics that are taken away while a token is fetched open no connection", async () => {
+  let requests = 0
+  const url = await serve((_, response) => (requests++, json(response, polled("e-1"))))
+  let give
+  const asked = new Promise((called) => {
+    const events = open({ url, topics: ["a"], transport: "poll", getToken: () => (called(events), new Promise((done) => (give = done))) })
+  })
+  const events = await asked
+  const set = events.setTopics([])
+  give("token")
+  await set
+  await state(events, (s) => s.phase === "idle")
+  assert.equal(requests, 0)
+})
+
+test("a loop and a handler may change the topics, and no event is lost", async () => {
+  const url = await serve((request, response) => {
+    const from = Number((request.headers["last-event-id"] ?? "e-0").slice(2))
+    const events = from < 4 ? [envelope(from + 1), envelope(from + 2)] : []
+    json(response, polled("e-" + (from + events.length), ...events))
+  })
+  const events = open({ url, topics: [], transport: "poll" })
+  events.on("state", (s) => s.phase === "idle" && events.setTopics(["t"]))
+  const iterator = events[Symbol.asyncIterator]() // whose next is called later
+  await state(events, (s) => s.phase === "live")
+  for (let n = 1; n <= 4; n++) {
+    assert.equal((await iterator.next()).value.id, "e-" + n)
+    await events.setTopics(["t", "t" + n])
+  }
+})
+
+test("a handler that another one removes is not called", async () => {
+  const url = await serve((_, response) => json(response, polled("e-1", envelope(1))))
+  const events = open({ url, transport: "poll" })
+  const called = []
+  events.on("event", () => {
+    called.push(1)
+    remove()
+  })
+  const remove = events.on("event", () => called.push(2))
+  await new Promise((done) => events.on("event", done))
+  events.close()
+  assert.deepEqual(called, [1])
+})
+
+test("options that are undefined have their defaults", async () => {
+  const url = await serve((_, response) => response.writeHead(502).end())
+  const options = { url, transport: "poll", maxWait: undefined, silence: undefined, openTimeout: undefined, maxPublishes: undefined }
+  const events = connect(options)
+  closing.push(() => events.close())
+  for (let tries = 0; tries < 2; tries++) {
+    const s = await new Promise((done) => events.on("state", (s) => s.phase === "waiting" && done(s)))
+    assert.ok(s.wait >= 0 && s.wait <= 1000, s.wait)
+  }
+})
+
+test("a token that could not be a header is refused, and not repeated", () => {
+  for (const token of ["two words", "a\nb", "abc="]) {
+    assert.throws(() => connect({ url: "http://127.0.0.1:9", token }), (e) => e.code === "options" && !e.message.includes(token))
+  }
+})
+
+test("a closed client asks for no token", async () => {
+  let calls = 0
+  const url = await serve((_, response) => json(response, polled("e-1")))
+  const events = open({ url, transport: "poll", getToken: () => ({ token: "t" + ++calls, expires: Date.now() + 50 }) })
+  while (calls < 2) await new Promise((done) => setTimeout(done, 5))
+  await new Promise((done) => events.on("state", (s) => s.phase === "closed" && done()) && events.close())
+  const before = calls
+  for (let turns = 0; turns < 1000; turns++) await new Promise(setImmediate)
+  assert.ok(calls <= before + 1)
+})
+
+test("a token that the hub refuses twice, and a body that a proxy refuses, end a publish", async () => {
+  const url = await serve((request, response) => (request.url === "/publish" ? problem(response, 401, "invalid-token") : json(response, polled("e-1"))))
+  const events = open({ url, topics: [], getToken: () => "t" })
+  await assert.rejects(events.publish("t", 1), { code: "invalid-token" })
+  const proxy = await serve((_, response) => response.writeHead(413).end("<h1>Request Entity Too Large</h1>"))
+  await assert.rejects(open({ url: proxy, topics: [] }).publish("t", 1), { status: 413 })
+  await assert.rejects(events.publish("t", 1, { idempotencyKey: "€" }), TypeError)
+})
