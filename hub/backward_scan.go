@@ -10,7 +10,7 @@ type backwardScan struct {
 	position  uint64   // position before the oldest event that was found, or the newest position if none was
 	known     int      // number of matching events in the in-memory log
 	missing   int      // number of events that are still to be found
-	counted   bool     // missing has been reduced to what the log can have
+	counted   bool     // missing was reduced to the number of events that the log can have
 	scanned   int      // number of chunks that were scanned
 	foundSeqs []uint64 // seqs of the events that were found, followed by the first seq of the in-memory log
 

@@ -146,7 +146,7 @@ func TestKeyClaim(t *testing.T) {
 	require.NoError(t, err)
 	first, err := claim.Publish(t.Context(), &Event{Topic: "a"})
 	require.NoError(t, err)
-	claim.Abandon() // it has no effect after Publish
+	claim.Abandon() // no effect after Publish
 	for range 2 {
 		known, err := h.ClaimKey("s", "k")
 		require.NoError(t, err)

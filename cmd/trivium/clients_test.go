@@ -119,7 +119,7 @@ type libraryClient struct {
 	name string
 
 	mu    sync.Mutex
-	ready bool // it has received an event that does not count
+	ready bool // the client has received event 0, which only shows that it is connected
 	got   []int
 	said  strings.Builder // output lines that are not numbers
 	lost  bool            // the program ended or was too late, so the test does not wait for it

@@ -172,7 +172,7 @@ func (e *Engine) diverged(ctx context.Context, how string) error {
 	return e.beginEpoch(ctx, fmt.Errorf("the stream %q %s: it has lost events and continues in a new epoch", e.cfg.Stream, how))
 }
 
-// beginEpoch gives the stream a new epoch, and the engine fails with the reason.
+// beginEpoch writes a new epoch to the stream, and makes the engine fail with the reason.
 func (e *Engine) beginEpoch(ctx context.Context, reason error) error {
 	info, err := e.check(ctx) // fails if another hub has already begun a new epoch
 	if err != nil {

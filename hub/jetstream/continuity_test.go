@@ -21,8 +21,8 @@ func (c *cluster) putBack(i int, dir string) {
 	require.NoError(c.t, os.CopyFS(c.options[i].StoreDir, os.DirFS(dir)))
 }
 
-// A server whose store was put back to an earlier state assigns the lost sequences again. Whoever publishes first,
-// no subscriber may receive another event under an ID that was delivered before.
+// A server whose store was put back to an earlier state assigns the lost sequences again. No subscriber
+// may receive another event under an ID that was delivered before, whichever program publishes first.
 func testReusedSequences(t *testing.T, c *cluster) {
 	for _, row := range []struct {
 		name    string

@@ -94,8 +94,8 @@ func TestInvalidMarkFailsStart(t *testing.T) {
 	require.Equal(t, "x\n", string(content))
 }
 
-// TestStoreCopyIsRecognized: a copy has another lock file, which may have the ID of a deleted original. What is unknown is
-// not compared.
+// TestStoreCopyIsRecognized checks that a copy is recognized by its lock file: by the inode, or by the creation time, as a
+// copy may have the inode of a deleted original. A value of zero is unknown and is not compared.
 func TestStoreCopyIsRecognized(t *testing.T) {
 	for _, row := range []struct {
 		before, now state
