@@ -8,8 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A batch needs no allocation, regardless of the number of subscribers, of their positions and of the events that
-// they read. (The race detector allocates memory of its own.)
+// TestBatchAllocatesNothing checks that offering a batch allocates no memory, regardless of the
+// number of subscribers, their positions and the events that they read. It is not built with the
+// race detector, which allocates memory itself.
 func TestBatchAllocatesNothing(t *testing.T) {
 	const subscribers, burst, runs = 100, 10, 50
 	encode := func(e *Event) []byte { return e.Data }
@@ -22,7 +23,7 @@ func TestBatchAllocatesNothing(t *testing.T) {
 	for i := range (runs + 1) * burst {
 		e := &Event{ID: Cursor{1, uint64(i) + 1}, Topic: "a.b", Data: make([]byte, 200)}
 		e.cache = &l.cache
-		e.Encoded(0, encode) // which caches the encoding
+		e.Encoded(0, encode) // caches the encoding
 		events = append(events, e)
 	}
 	var b Batch
@@ -30,9 +31,9 @@ func TestBatchAllocatesNothing(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(runs, func() { // AllocsPerRun also makes one call to warm up
 		for range burst {
 			g.push(events[l.lastSeq])
-			l.lastSeq++ // as if the in-memory log had the event
+			l.lastSeq++ // as if the in-memory log had received the event
 		}
-		g.subs[0].Advance(g.pending[0].ID.Seq) // one subscriber is at another position
+		g.subs[0].Advance(g.pending[0].ID.Seq) // this subscriber has read the first event already
 		g.nextBatch(&b, l)
 		for _, s := range g.subs {
 			start, ok := s.Offset(&b)

@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// clockLog starts a hub with a log of 300 events, one per second. The in-memory log has the newest 150. The clock
-// of the server that accepted events 101 to 200 was an hour ahead. clockLog returns the events as a live subscriber
-// received them.
+// clockLog starts a hub with a log of 300 events, one per second, of which the in-memory log has
+// the newest 150. Events 101 to 200 have times that are an hour ahead, as from a server with a
+// wrong clock. clockLog also returns the events as a live subscriber received them.
 func clockLog(t *testing.T) (*Hub, *logEngine, []*Event) {
 	t.Helper()
 	h, l := startLog(t, 0, 150)
@@ -33,7 +33,7 @@ func clockLog(t *testing.T) (*Hub, *logEngine, []*Event) {
 	return h, l, got
 }
 
-// readFromStart returns all events that a subscription with this start reads.
+// readFromStart returns all events that a subscription with this start receives.
 func readFromStart(t *testing.T, h *Hub, start Start) (events []*Event) {
 	t.Helper()
 	s := subscribeToLog(t, h, ">", start)
@@ -64,8 +64,8 @@ func TestLiveAndReplayedTimesAreTheSame(t *testing.T) {
 	})
 }
 
-// A start by time begins with the first event of that time or later, on every hub and wherever that event is
-// stored.
+// A start by time begins with the first event whose time is the start time or later. That event is
+// the same on every hub, whether it is in the in-memory log or only in the durable log.
 func TestSinceBeginsAtFirstEventWhenTimesDecrease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l, live := clockLog(t)
@@ -76,7 +76,7 @@ func TestSinceBeginsAtFirstEventWhenTimesDecrease(t *testing.T) {
 			for _, row := range []struct {
 				name  string
 				since time.Time
-				first int // index
+				first int // index of the first event to be delivered
 			}{
 				{"before the skew", live[30].Time, 30},
 				{"between the clocks", live[99].Time.Add(time.Minute), 100},
@@ -92,7 +92,8 @@ func TestSinceBeginsAtFirstEventWhenTimesDecrease(t *testing.T) {
 	})
 }
 
-// A clock that is ahead neither expires other events early, nor keeps its own events longer than their age.
+// If a server's clock is an hour ahead, its events do not make other events expire early, and are
+// not kept longer than the retention age themselves.
 func TestRetentionByAgeWhenTimesDecrease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := startLog(t, 0, 1000)
@@ -120,7 +121,8 @@ func TestRetentionByAgeWhenTimesDecrease(t *testing.T) {
 	})
 }
 
-// reopenedEngine has the log of another engine, as after a restart. It delivers the events after from.
+// reopenedEngine has the log of another engine, as after a restart. It delivers the events after
+// seq from.
 type reopenedEngine struct {
 	*logEngine
 	from uint64

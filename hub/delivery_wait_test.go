@@ -23,14 +23,14 @@ func (l *lateLog) PublishOnce(ctx context.Context, _, _ string, _ Digest, events
 	return l.Publish(ctx, events)
 }
 
-// A publisher finds its events in the hub when Publish returns, unless the hub lags behind its log.
+// When Publish returns, the hub has the published events, unless the hub lags behind its log.
 func TestPublishWaitsForItsOwnEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &lateLog{late: ownWriteTimeout / 2}
 		h, err := New(Config{Engine: l})
 		require.NoError(t, err)
 		defer func() {
-			time.Sleep(time.Minute) // late events are delivered before the hub is closed
+			time.Sleep(time.Minute) // the late events are delivered before the hub is closed
 			require.NoError(t, h.Close())
 		}()
 		begin := time.Now()

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fillByBytes publishes events of this size until retention removes some.
+// fillByBytes publishes events of size bytes until retention removes some.
 func fillByBytes(t *testing.T, h *Hub, size int) {
 	t.Helper()
 	for h.Stats().RemovedByBytes == 0 {
@@ -19,7 +19,7 @@ func fillByBytes(t *testing.T, h *Hub, size int) {
 	}
 }
 
-// encodeAll encodes all retained events in n wire formats, the oldest first.
+// encodeAll encodes all retained events in n wire formats, beginning with the oldest event.
 func encodeAll(h *Hub, n int) {
 	for format := range WireFormat(n) {
 		for i := range h.memlog.events.len() {
@@ -91,7 +91,8 @@ func TestEvictionIsBounded(t *testing.T) {
 	require.NotNil(t, large.encodingIn(0), "an event larger than the budget evicts nothing")
 }
 
-// If many events expire at the same time, they are removed in pieces, between which the lock is free.
+// If many events expire at the same time, they are removed in pieces, and the lock is released
+// between two pieces.
 func TestRemovalIsBounded(t *testing.T) {
 	l := newMemlog(Retention{}.withDefaults(), 0)
 	at := time.Unix(1e9, 0)

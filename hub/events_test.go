@@ -61,7 +61,7 @@ func TestEventsEndsWithTheHub(t *testing.T) {
 	})
 }
 
-// The loop is slower than retention.
+// An iterator whose loop is slower than retention yields a GapError, and then the retained events.
 func TestEventsReportsAGapAndContinues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, err := New(Config{Retention: Retention{Events: 4}})

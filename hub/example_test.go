@@ -7,7 +7,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// A subscription that starts before the newest event. Hub.Events is shorter, and starts with the next event.
+// This example subscribes from an earlier position. Hub.Events is shorter, but starts with the next
+// event.
 func Example() {
 	h, err := hub.New(hub.Config{})
 	if err != nil {

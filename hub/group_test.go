@@ -7,17 +7,18 @@ import (
 	"pgregory.net/rapid"
 )
 
-// groupModel is a group over an in-memory log, and the events that its batches have not offered yet.
+// groupModel is a group over an in-memory log. want has the events that no batch has offered yet.
 type groupModel struct {
 	w    *memlog
 	g    *group
 	r    Batch
-	to   uint64 // of the last batch
+	to   uint64 // end of the last batch
 	want []*Event
 }
 
-// The batches of a group follow each other without a gap or an overlap, and have exactly the events that match its
-// set. That holds even if pending events overflow by number or by bytes, or retention removes events.
+// Each batch of a group begins where the previous one ended, and has exactly the events that match
+// the group's set. That holds even if pending events exceed their limits, or retention removes
+// events.
 func TestBatchesAreContiguous(t *testing.T) {
 	large := make([]byte, maxPendingBytes/3)
 	rapid.Check(t, func(t *rapid.T) {
@@ -53,7 +54,7 @@ func (m *groupModel) push(topic string, data []byte) {
 	if m.g.set.Match(topic) {
 		m.want = append(m.want, e)
 		m.g.push(e)
-		m.g.push(e) // as if a second filter selected it
+		m.g.push(e) // as if another filter of the set matched the event too
 	}
 	m.w.trim(e.Time)
 }
@@ -67,7 +68,7 @@ func (m *groupModel) next(t *rapid.T) {
 		return
 	}
 	require.GreaterOrEqual(t, b.From, m.to)
-	if b.From > m.to { // it fell behind: subscriptions before From find the gap in the in-memory log
+	if b.From > m.to { // the group fell behind: subscriptions before From find the gap in the in-memory log
 		require.Equal(t, m.w.lowWatermark, b.From)
 	}
 	for len(m.want) > 0 && m.want[0].ID.Seq <= b.From {
@@ -82,11 +83,12 @@ func (m *groupModel) next(t *rapid.T) {
 	b.dropEvents()
 }
 
-// Calls with the same format and start return the same bytes, and a coalesced write is as long as the limit allows.
+// Calls of Coalesce with the same format and start return the same bytes. A coalesced write is as
+// long as the limit allows.
 func TestCoalescedBytesAreShared(t *testing.T) {
 	sizes := []int{10, 20, maxCoalescedBytes - 30, 1, 2 * maxCoalescedBytes, 5, maxCoalescedBytes, 1}
 	var batch Batch
-	for range 3 { // later batches reuse the buffers
+	for range 3 { // the second and third batch reuse the buffers of the first
 		var events []*Event
 		for i, n := range sizes {
 			e := &Event{ID: Cursor{1, uint64(i) + 1}, Data: make([]byte, n)}

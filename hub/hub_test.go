@@ -29,7 +29,7 @@ func TestPublish(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Cursor{h.epoch, 0}, id)
 
-	// Publish stores all events or none, and its error names the invalid event.
+	// Publish stores either all events or none, and its error names the invalid event.
 	_, err = h.Publish(t.Context(), &Event{Topic: "a"}, &Event{Topic: "a", Data: []byte("12345")})
 	requireInvalid(t, "data", "event 2 of 2: at most 4 bytes", err)
 	var bad *InvalidError
@@ -115,8 +115,8 @@ func TestStartPositions(t *testing.T) {
 	require.Equal(t, map[GapReason]uint64{GapExpired: 3, GapEpoch: 5, GapFuture: 1}, h.Stats().Gaps)
 }
 
-// A subscription with a cursor but without filters keeps its position until it has filters. Without a cursor, its
-// position is always that of the newest event.
+// A subscription that starts with a cursor but without filters keeps its position until it has
+// filters. Without a cursor, its position follows the newest event.
 func TestStartWithoutFilters(t *testing.T) {
 	h := startHub(t, Config{})
 	foreign := Cursor{h.epoch + 1, 3}
@@ -148,7 +148,7 @@ func TestStartWithoutFilters(t *testing.T) {
 	}
 }
 
-// Events before the start time are skipped, also those offered in batches.
+// Events before the start time are skipped, both in reads and in offered batches.
 func TestSinceInTheFuture(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := startHub(t, Config{})
@@ -182,7 +182,8 @@ func TestConflation(t *testing.T) {
 		_, err := h.Publish(t.Context(), e)
 		require.NoError(t, err)
 	}
-	// The first was removed, but only after a newer one with its topic and key had been published.
+	// Seq 1 was removed, but its removal is no gap: seq 5 with the same topic and key was published
+	// before.
 	batch := s.Read(wideLimit)
 	require.Nil(t, batch.Gap)
 	require.Equal(t, []uint64{2, 3, 4, 5, 6}, ids(batch.Events))
@@ -192,7 +193,7 @@ func TestConflation(t *testing.T) {
 	require.True(t, every.Read(wideLimit).Gap.Certain)
 }
 
-// The machine's clock may be set back. Event times do not decrease.
+// Event times do not decrease, even if the machine's clock is set back.
 func TestTimeNeverDecreases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := NewMemory().(*memoryEngine)
@@ -209,7 +210,7 @@ func TestTimeNeverDecreases(t *testing.T) {
 	})
 }
 
-// A subscriber that never reads delays nobody, and its memory does not grow.
+// A subscriber that never reads does not delay other subscribers, and its memory does not grow.
 func TestSlowSubscriberDelaysNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := startHub(t, Config{Retention: Retention{Events: 10}})
@@ -251,7 +252,7 @@ func TestSlowSubscriberDelaysNobody(t *testing.T) {
 func TestEventsExpireWithoutPublishing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := startHub(t, Config{Retention: Retention{Age: time.Minute}})
-		for range 3 { // again after the hub was empty
+		for range 3 { // each time, all events expire
 			for range 5 {
 				_, err := h.Publish(t.Context(), &Event{Topic: "a"}, &Event{Topic: "b"})
 				require.NoError(t, err)
@@ -280,7 +281,7 @@ func TestClose(t *testing.T) {
 	for range 4 {
 		publishers.Go(func() {
 			for {
-				runtime.Gosched() // in WebAssembly, other goroutines do not run otherwise
+				runtime.Gosched() // in WebAssembly, other goroutines run only if this one yields
 				if _, err := h.Publish(t.Context(), &Event{Topic: "a"}); err != nil {
 					if !errors.Is(err, ErrClosed) {
 						t.Error(err)

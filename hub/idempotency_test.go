@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// flakyEngine is an engine whose Publish first calls a function of the test.
+// flakyEngine is an engine whose Publish first calls a function that the test sets.
 type flakyEngine struct {
 	Engine
 	before func() error
@@ -56,8 +56,8 @@ func TestPublishOnce(t *testing.T) {
 		require.Equal(t, first, again)
 		require.Equal(t, uint64(2), h.Position().Seq, "nothing is published twice")
 
-		// Events differ if any member that a publisher sets differs, or if the same bytes are divided differently
-		// among members.
+		// Two requests are different if any member that a publisher sets is different, or if equal
+		// bytes are divided differently among the members.
 		for _, other := range [][]*Event{
 			order()[:1],
 			{order()[1], order()[0]},
@@ -122,7 +122,7 @@ func TestConcurrentPublishOnce(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		time.Sleep(5 * time.Minute) // a pending key does not expire
+		time.Sleep(5 * time.Minute) // a key that is still being published does not expire
 		_, err := h.PublishOnce(t.Context(), "s", "k", &Event{Topic: "a"})
 		require.ErrorIs(t, err, ErrKeyInUse)
 		close(release)
@@ -132,7 +132,7 @@ func TestConcurrentPublishOnce(t *testing.T) {
 	})
 }
 
-// A request claims its key before it has read its events, and may end without publishing.
+// A request claims its key before the hub has read its events, and may end without publishing.
 func TestKeyClaim(t *testing.T) {
 	h := startHub(t, Config{})
 	claim, err := h.ClaimKey("s", "k")
@@ -146,11 +146,11 @@ func TestKeyClaim(t *testing.T) {
 	require.NoError(t, err)
 	first, err := claim.Publish(t.Context(), &Event{Topic: "a"})
 	require.NoError(t, err)
-	claim.Abandon() // no effect after Publish
+	claim.Abandon() // has no effect after Publish
 	for range 2 {
 		known, err := h.ClaimKey("s", "k")
 		require.NoError(t, err)
-		known.Abandon() // the record is kept
+		known.Abandon() // the receipt stays recorded
 	}
 	again, err := h.PublishOnce(t.Context(), "s", "k", &Event{Topic: "a"})
 	require.NoError(t, err)
@@ -171,8 +171,8 @@ func TestKeysAreNotForgottenEarly(t *testing.T) {
 			_, err := h.PublishOnce(t.Context(), subject, key, &Event{Topic: "a"})
 			return err
 		}
-		// take claims keys of the subject until the subject may claim no more or has claimed limit keys. It returns
-		// their number.
+		// take claims keys for a subject until the hub refuses one or limit keys are claimed. It
+		// returns the number of claimed keys.
 		take := func(subject string, limit int) (n int) {
 			for n < limit && claim(subject, strconv.Itoa(n)) == nil {
 				n++
@@ -197,8 +197,8 @@ func TestKeysAreNotForgottenEarly(t *testing.T) {
 	})
 }
 
-// Keys that the publisher did not ask for leave half of the subject's share to keys that it asks for. Past that,
-// events are published without a key.
+// Keys that the publisher did not ask for, such as the ID of a CloudEvent, use at most half of the
+// subject's share. Past that, events are published without a key.
 func TestClaimKeyIfSpare(t *testing.T) {
 	h := startHub(t, Config{Retention: Retention{Events: 1}})
 	publish := func(key string) Cursor {
@@ -223,8 +223,8 @@ func TestClaimKeyIfSpare(t *testing.T) {
 	require.Equal(t, uint64(spare+1), h.Position().Seq)
 }
 
-// However many subjects claim all the keys that they may, in any order, a subject without keys can claim one. In
-// the end, when older keys have expired, all subjects hold about the same number.
+// Subjects that claim as many keys as they can never keep a new subject from claiming its first
+// key. When the older keys have expired, all greedy subjects hold about the same number.
 func TestKeyShares(t *testing.T) {
 	k, now := newIdempotency(), time.Now()
 	claim := func(subject, key string) error {
@@ -248,7 +248,7 @@ func TestKeyShares(t *testing.T) {
 		now = now.Add(IdempotencyPeriod / 2)
 	}
 	now = now.Add(IdempotencyPeriod)
-	for again := true; again; { // all of them concurrently
+	for again := true; again; { // the greedy subjects take turns
 		again = false
 		for i := range greedy {
 			n++
@@ -264,7 +264,7 @@ func TestKeyShares(t *testing.T) {
 	require.Empty(t, k.held)
 }
 
-// The memory of keys is bounded in bytes, regardless of the length of keys and subjects.
+// The memory of keys is bounded in bytes, however long the keys and subjects are.
 func TestKeyMemoryIsBounded(t *testing.T) {
 	k, now := newIdempotency(), time.Now()
 	var before, after runtime.MemStats
@@ -288,7 +288,8 @@ func TestKeyMemoryIsBounded(t *testing.T) {
 	runtime.KeepAlive(k)
 }
 
-// The test counts the keys that expire in one hold of the lock, and uses keys while the lock is free.
+// The test counts the keys that are removed while the lock is held once, and uses a key whenever
+// the lock is free.
 func TestExpiringKeysReleasesTheLock(t *testing.T) {
 	k := newIdempotency()
 	const keys = 20_000
@@ -310,7 +311,7 @@ func TestExpiringKeysReleasesTheLock(t *testing.T) {
 		now := left()
 		assert.LessOrEqual(t, before-now, maxExpired)
 		holds, before = holds+1, now
-		if holds == 1 { // another publisher reuses a key that has expired but is not removed yet
+		if holds == 1 { // publish again with a key that has expired but is not removed yet
 			k.yielded = nil
 			known, err := k.claim(keyID{7}, id(keys-1), 1, over)
 			assert.NoError(t, err)

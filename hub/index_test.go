@@ -49,7 +49,8 @@ func TestIndexProperty(t *testing.T) {
 	})
 }
 
-// TestMatchRepeatedTopics compares the groups that a batch matches with those that each event matches alone.
+// TestMatchRepeatedTopics checks that matching a batch finds the same groups as matching each of
+// its events separately.
 func TestMatchRepeatedTopics(t *testing.T) {
 	h := startHub(t, Config{})
 	for _, filter := range []string{"a.*", "a.b", "*", "$a", "d.>"} {

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLatencyBuckets checks that each bound belongs to its own bucket, that slower observations are counted, and
-// that a negative latency counts as zero.
+// TestLatencyBuckets checks that a latency equal to a bucket's bound is counted in that bucket,
+// that longer latencies than all bounds are counted, and that a negative latency counts as zero.
 func TestLatencyBuckets(t *testing.T) {
 	var l latencies
 	for _, bound := range latencyBounds {
@@ -31,8 +31,8 @@ func TestLatencyBuckets(t *testing.T) {
 	require.Equal(t, sum, s.Sum)
 }
 
-// TestLatencyCountsEachBatchOnce checks that a batch is observed once, however many subscribers it has, and that
-// events without subscribers are not.
+// TestLatencyCountsEachBatchOnce checks that a batch is observed once, regardless of the number of
+// its subscribers, and that events without subscribers are not observed.
 func TestLatencyCountsEachBatchOnce(t *testing.T) {
 	h := startHub(t, Config{Workers: 1})
 	for range 3 {

@@ -9,14 +9,14 @@ import (
 	"pgregory.net/rapid"
 )
 
-// sliceLog is a Log whose oldest events are removed.
+// sliceLog is a Log in a slice, from which tests remove the oldest events.
 type sliceLog struct {
-	events []*Event // events[i] has seq i+1; an erasure is an element without a topic
+	events []*Event // events[i] has seq i+1; an erasure is an event without a topic
 	gone   uint64
-	erased map[uint64]bool // seqs of erased events and of erasures
+	erased map[uint64]bool // seqs of erased events and of the erasures themselves
 }
 
-// erase erases an event and returns the erasure, which is the newest element now.
+// erase erases an event and returns the erasure, which is appended to the log.
 func (l *sliceLog) erase(seq uint64) (*Event, error) {
 	if seq <= l.gone || seq > uint64(len(l.events)) || l.erased[seq] {
 		return nil, ErrNoEvent
@@ -30,7 +30,8 @@ func (l *sliceLog) erase(seq uint64) (*Event, error) {
 	return erasure, nil
 }
 
-// has reports whether the event was not erased. Retention may have removed it.
+// has reports whether the event is not erased. It may be true for an event that retention has
+// removed.
 func (l *sliceLog) has(e *Event) bool { return !l.erased[e.ID.Seq] }
 
 func (l *sliceLog) LastSeq(context.Context) (uint64, error) { return uint64(len(l.events)), nil }
@@ -89,8 +90,8 @@ func (l *sliceLog) ReadAfter(_ context.Context, seq uint64, limit ReadLimit) (fo
 	return found, nil
 }
 
-// In a log longer than the in-memory log, reported losses are true. They are exact unless the log removed more
-// events between two updates than the loss index knew.
+// In a log longer than the in-memory log, each reported loss is a true one. Each true loss is
+// reported as certain, unless the log removed events that the loss index had not read yet.
 func TestLossIndexModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		log := &sliceLog{}
@@ -99,7 +100,7 @@ func TestLossIndexModel(t *testing.T) {
 		topics := []string{"a", "b", "c.d", "c.e"}
 		memlogEvents := rapid.Uint64Range(0, 20).Draw(t, "window")
 		lowWatermark := uint64(0)
-		forgotten := uint64(0) // not all removals up to here are known
+		forgotten := uint64(0) // some removed events up to this seq are unknown to the loss index
 		add := func(t *rapid.T) {
 			for range rapid.IntRange(1, 30).Draw(t, "n") {
 				seq := uint64(len(log.events)) + 1

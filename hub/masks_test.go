@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// deepFilters returns n filters of 16 tokens of one byte, like the most expensive requests. Each token is that of
-// the topic, a wildcard, or one that only this filter has.
+// deepFilters returns n filters of 16 tokens of one byte, which are the most expensive to match.
+// Each token is that of deepTopic, a wildcard, or a token that only this filter has.
 func deepFilters(rng *rand.Rand, n int) []Filter {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 	filters := make([]Filter, n)
@@ -35,8 +35,8 @@ func deepFilters(rng *rand.Rand, n int) []Filter {
 	return filters
 }
 
-// agreeingFilters returns n filters that differ from deepTopic only in the last token. Their wildcards lead through
-// the topic tree in as many ways as possible.
+// agreeingFilters returns n filters that differ from deepTopic only in the last token. Wildcards in
+// the other tokens make a search visit as many paths of the topic tree as possible.
 func agreeingFilters(rng *rand.Rand, n int) []Filter {
 	filters := make([]Filter, n)
 	for i := range filters {
@@ -55,8 +55,8 @@ func agreeingFilters(rng *rand.Rand, n int) []Filter {
 // deepTopic consists of the tokens that deepFilters uses most.
 const deepTopic = "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p"
 
-// A set selects a topic if one of its filters does, and covers a filter if one of its filters does, regardless of
-// their number.
+// A set matches a topic if one of its filters does, and covers a filter if one of its filters does,
+// regardless of the number of filters.
 func TestMasksMatchLikeFilters(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		filters := rapid.SliceOfN(filterGen, 0, 200).Draw(t, "filters")
@@ -77,7 +77,7 @@ func TestMasksMatchLikeFilters(t *testing.T) {
 	})
 }
 
-// A text with more tokens than a topic may have is selected only by a ">" at the end.
+// A topic with more tokens than allowed is matched only by filters that end in ">".
 func TestMasksOfLongTopics(t *testing.T) {
 	set := setOf("a.>", "b", "c", "d", "e", strings.Repeat("*.", 15)+"*")
 	for topic, want := range map[string]bool{
@@ -88,8 +88,8 @@ func TestMasksOfLongTopics(t *testing.T) {
 	}
 }
 
-// The most expensive set of 64 filters takes less than 10 KB, including its entries in the index, and Size is
-// approximately right.
+// The most expensive set of 64 filters takes less than 10 KB, including its entries in the index,
+// and FilterSet.Size is approximately right.
 func TestFilterSetsAreSmall(t *testing.T) {
 	const sets = 300
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -121,8 +121,8 @@ func TestFilterSetsAreSmall(t *testing.T) {
 	runtime.KeepAlive(&ix)
 }
 
-// The test counts what a publish visits: a group at the topic's anchors once, whatever its wildcards, and a group
-// at other anchors never.
+// The test counts the groups that a publish visits: a group with an anchor in the topic once,
+// whatever its wildcards, and any other group never.
 func TestHostileFiltersCostLittle(t *testing.T) {
 	const groups = 200
 	ix := newIndex()

@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// memlogModel is a naive model of the in-memory log: a list of all events ever added, with a mark on the removed
-// ones. It answers each question by a scan of the whole list.
+// memlogModel is a naive model of the in-memory log: a list of all events ever added, with a mark
+// on removed ones. It answers each question by scanning the whole list.
 type memlogModel struct {
 	w       *memlog
 	keep    Retention
@@ -21,8 +21,8 @@ type memlogModel struct {
 type modelEvent struct {
 	*Event
 	removed   bool
-	live      bool               // it was removed before a newer event with its topic and key was added
-	encodings map[WireFormat]int // cached bytes
+	live      bool               // when the event was removed, no newer event had its topic and key
+	encodings map[WireFormat]int // cached bytes by format
 }
 
 func (m *memlogModel) retained() []*modelEvent {
@@ -43,7 +43,8 @@ func (e *modelEvent) encodingBytes() (n int64) {
 	return n
 }
 
-// fitsCache reports whether an encoding of n bytes is cached. It evicts the encodings of older events for it.
+// fitsCache reports whether an encoding of n bytes can be cached. It evicts encodings of older
+// events to make room.
 func (m *memlogModel) fitsCache(e *modelEvent, n int64) bool {
 	kept := m.retained()
 	if e.removed || n > m.keep.Bytes/encodingShare {
@@ -64,7 +65,7 @@ func encodingBytes(events []*modelEvent) (n int64) {
 	return n
 }
 
-// hasNewer reports whether an event with the same topic and key was added after e.
+// hasNewer reports whether an event with e's topic and key was added after e.
 func (m *memlogModel) hasNewer(e *modelEvent) bool {
 	return e.Key != "" && slices.ContainsFunc(m.events, func(o *modelEvent) bool {
 		return o.ID.Seq > e.ID.Seq && o.Topic == e.Topic && o.Key == e.Key
@@ -97,8 +98,8 @@ func (m *memlogModel) trim() {
 	}
 }
 
-// losses scans all removals that counts accepts. A loss is remembered until GapTopics other topics have lost an
-// event since then.
+// losses scans the removed events for which counts returns true. A loss is remembered until
+// GapTopics other topics have lost an event after it.
 func (m *memlogModel) losses(set FilterSet, conflate bool, counts func(*modelEvent) bool) (truth, certain, possible bool) {
 	var gone []*modelEvent
 	for _, e := range m.events {
@@ -127,7 +128,7 @@ func (m *memlogModel) losses(set FilterSet, conflate bool, counts func(*modelEve
 	return truth, certain, certain || possible
 }
 
-// eventsAfter returns the events that a read after seq has to return.
+// eventsAfter returns the events that a read after seq must return.
 func (m *memlogModel) eventsAfter(set FilterSet, seq uint64, conflate bool) (events []*Event) {
 	for _, e := range m.retained() {
 		if e.ID.Seq > seq && set.Match(e.Topic) && !(conflate && m.hasNewer(e)) {
@@ -137,7 +138,7 @@ func (m *memlogModel) eventsAfter(set FilterSet, seq uint64, conflate bool) (eve
 	return events
 }
 
-// check compares all counters.
+// check compares all counters of the in-memory log with the model.
 func (m *memlogModel) check(t *rapid.T) {
 	l, kept := m.w, m.retained()
 	require.Equal(t, len(kept), l.events.len())
@@ -171,7 +172,7 @@ func (m *memlogModel) check(t *rapid.T) {
 	require.Equal(t, m.lastSeq(), l.lastSeq)
 }
 
-// sharedSize returns the bytes that count once for each topic and key.
+// sharedSize returns the bytes that are counted once per topic and key.
 func sharedSize(kept []*modelEvent) (n int64) {
 	topics, nodes, inner, keys := make(map[string]bool), make(map[string]bool), make(map[string]bool), make(map[conflationKey]bool)
 	for _, e := range kept {

@@ -65,7 +65,8 @@ func (m *memlogModel) add(t *rapid.T) {
 	m.events = append(m.events, &modelEvent{Event: e})
 }
 
-// encode encodes any event, also a removed one that a reader may have read before.
+// encode encodes a random event. It may be a removed one, which a reader may have read before the
+// removal.
 func (m *memlogModel) encode(t *rapid.T) {
 	if len(m.events) == 0 {
 		return
@@ -126,8 +127,8 @@ func (m *memlogModel) lost(t *rapid.T) {
 
 func (m *memlogModel) requireLosses(t *rapid.T, set FilterSet, conflate bool, counts func(*modelEvent) bool, certain, possible bool) {
 	truth, wantCertain, wantPossible := m.losses(set, conflate, counts)
-	// The result may be certain although the loss need not be remembered, because aggregates of several topics
-	// remember longer.
+	// The in-memory log may report a certain loss that the model has forgotten: aggregates of
+	// several topics remember losses longer.
 	require.True(t, certain || !wantCertain, "certain")
 	require.Equal(t, wantPossible, possible, "possible")
 	require.True(t, possible || !truth, "an unreported loss")
@@ -169,8 +170,9 @@ func (m *memlogModel) since(t *rapid.T) {
 	require.Equal(t, ids(want), ids(m.eventsAfter(set, from, false)))
 }
 
-// A hub that starts with a longer log does not know which events came before, nor their times. A start by time
-// therefore reports a possible loss, unless the time is after the first known event.
+// A hub that starts on a longer log does not know which events came before the in-memory log, nor
+// their times. A start by time therefore reports a possible loss, unless the time is after the
+// first known event.
 func TestSinceBeforeTheKnownEvents(t *testing.T) {
 	start := time.Unix(1e9, 0)
 	l := newMemlog(Retention{}.withDefaults(), 100)
@@ -184,7 +186,8 @@ func TestSinceBeforeTheKnownEvents(t *testing.T) {
 	require.False(t, lost(start.Add(time.Second)))
 }
 
-// An encoding made by a reader while the event is removed, or later, is not counted.
+// An encoding that is made during or after the removal of its event does not count toward the cache
+// budget.
 func TestEncodingsOfRemovedEventsAreNotCached(t *testing.T) {
 	l := newMemlog(Retention{Events: 1, Bytes: 1 << 20, Age: time.Hour, GapTopics: 1}, 0)
 	add := func(seq uint64) *Event {
@@ -221,7 +224,7 @@ func TestEncodingsOfRemovedEventsAreNotCached(t *testing.T) {
 	require.Equal(t, int64(len(kept)), l.cache.bytes.Load())
 }
 
-// A resume visits only the missed events of its topic, even if other topics have many.
+// A resume visits only the missed events of its own topic, even if other topics have many events.
 func TestResumeOfExactTopicCostsWhatWasMissed(t *testing.T) {
 	l := newMemlog(Retention{}.withDefaults(), 0)
 	seq := uint64(0)
@@ -248,10 +251,11 @@ func TestResumeOfExactTopicCostsWhatWasMissed(t *testing.T) {
 	}
 }
 
-// One read holds the lock for a bounded time: it ends after maxVisits events that do not match.
+// One read holds the lock for a bounded time: it ends after visiting maxVisits events that do not
+// match.
 func TestReadVisitsAtMostMaxVisits(t *testing.T) {
 	l := newMemlog(Retention{}.withDefaults(), 0)
-	const quiet, n = 3 * maxVisits, 3*maxVisits + 100 // more topics than are merged, after the events that do not match
+	const quiet, n = 3 * maxVisits, 3*maxVisits + 100 // after the events that do not match, more matching topics than a read can merge
 	for seq := range uint64(n) {
 		topic := "other"
 		if seq >= quiet {
@@ -281,7 +285,7 @@ func TestRemovedTopicsLeaveNoMemory(t *testing.T) {
 		e.Encoded(0, func(*Event) []byte { return []byte("form") })
 		w.trim(at)
 	}
-	for range 2 { // the remaining events expire by age
+	for range 2 { // in the second round, the remaining events have expired by age
 		require.LessOrEqual(t, w.topics.retained, retain)
 		require.LessOrEqual(t, len(w.latest), retain)
 		require.LessOrEqual(t, len(w.events.ring), 4*retain)
@@ -309,11 +313,11 @@ func TestRemovedTopicsLeaveNoMemory(t *testing.T) {
 	require.True(t, !certain && possible, "a forgotten loss is reported as possible")
 }
 
-// A search by wildcards that select too many topics costs no more than a visit of all events, and finds the same
-// events.
+// If wildcards select too many topics, a search visits all events instead. It then finds the same
+// events, at no higher cost than that visit.
 func TestSearchThatGivesUpFindsTheSame(t *testing.T) {
 	const topics = 5 * maxTopicSearch
-	l := newMemlog(Retention{Events: topics, Bytes: 1 << 30, Age: time.Hour, GapTopics: 3 * topics}, 0) // each with two tokens of its own
+	l := newMemlog(Retention{Events: topics, Bytes: 1 << 30, Age: time.Hour, GapTopics: 3 * topics}, 0) // each topic has two tokens that no other topic has
 	at := time.Unix(1e9, 0)
 	for seq := range uint64(2 * topics) {
 		l.add(&Event{ID: Cursor{1, seq + 1}, Topic: fmt.Sprintf("t%d.x%d", seq, seq%topics), Time: at})
@@ -334,7 +338,8 @@ func TestSearchThatGivesUpFindsTheSame(t *testing.T) {
 	require.False(t, certain || possible)
 }
 
-// A set of many filters is matched by masks. It selects the same topics as its filters one by one.
+// A set of many filters is matched by bit masks. It matches the same topics as its filters do one
+// by one.
 func TestManyFiltersSelectLikeEach(t *testing.T) {
 	var filters []string
 	for i := range 3 * fewFilters {

@@ -8,34 +8,36 @@ import (
 	"time"
 )
 
-// conn is one connection of the model test. It reads by batches, as a connection writer does, or by Wakeup. It
-// compares all that it receives with the truth.
+// conn is one connection of the model test. It receives events either from batches, as a connection
+// writer does, or after a Wakeup. It compares everything that it receives with the truth.
 type conn struct {
 	m      *model
-	wakeup Wakeup // nil: by batches
+	wakeup Wakeup // nil: the connection receives batches
 
-	mu  sync.Mutex // one goroutine at a time uses sub; locked before Hub.mu
+	mu  sync.Mutex // held while sub is used; locked before Hub.mu
 	rng *rand.Rand
 	sub *Subscription
-	// writing is set while a drain owns the connection, as in a connection writer: Ready does nothing until the
-	// drain has read everything. With a Wakeup, it is set while more is to be read without a new wakeup.
+	// writing is set while a drain owns the connection, as in a connection writer: Ready then does
+	// nothing until the drain has read everything. With a Wakeup, writing is set while there is
+	// more to read and no new wakeup will come.
 	writing bool
 	closed  bool
 
-	// the client's state, derived from what it received
+	// These fields are the client's state, derived from what it received.
 	set      int
 	conflate bool
 	position uint64    // all matching events up to here were delivered or reported in a gap
-	foreign  GapReason // to be reported first: the start cursor was not of this log
+	foreign  GapReason // the start cursor was of another log; this reason must be reported first
 	gapAfter string    // expected Gap.After
 	unread   bool      // nothing was read since the start
-	paused   bool      // started after a cursor without filters, and has none yet
+	paused   bool      // started at a cursor without filters, and has no filters yet
 	byTime   bool
 	byLast   bool
-	received []Cursor // the newest few
+	received []Cursor // the newest few cursors
 }
 
-// Ready behaves like transports/internal/connection with a peer that sometimes accepts only a part.
+// Ready behaves like the connection writer of transports/internal/connection whose peer sometimes
+// accepts only a part of a write.
 func (c *conn) Ready(batch *Batch) {
 	if c.wakeup != nil {
 		c.wakeup.Ready(batch)
@@ -87,7 +89,7 @@ func (c *conn) skip(seq uint64) {
 
 func encodeModel(e *Event) []byte { return append(e.ID.AppendText(nil), '\n') }
 
-// read calls Read once and reports whether there is more to read.
+// read calls Read once, checks the result, and reports whether there is more to read.
 func (c *conn) read() bool {
 	if c.paused {
 		if batch := c.sub.Read(wideLimit); batch.Gap != nil || len(batch.Events) > 0 || batch.More {
@@ -100,7 +102,7 @@ func (c *conn) read() bool {
 	after := c.m.lowWatermark()
 	to := c.sub.Position().Seq
 	if batch.More && batch.Gap == nil && len(batch.Events) == 0 && to == position {
-		return true // a search for losses is not complete
+		return true // the subscription is still searching for losses
 	}
 	fellBehind := uint64(0)
 	switch g := batch.Gap; {
@@ -117,15 +119,15 @@ func (c *conn) read() bool {
 		c.m.fail("no gap for a start by %s", c.gapAfter)
 		c.foreign = ""
 	case c.byLast && c.unread:
-		fellBehind = after // the newest retained events, without those removed since
+		fellBehind = after // retention removed some of the newest n events after the start
 	}
 	c.unread = false
 	c.checkDelivered(batch.Events, to, fellBehind)
 	return batch.More
 }
 
-// checkGap compares a gap with the removed events. before and after are the low watermarks before and after the
-// read.
+// checkGap compares a gap with the events that were removed. before and after are the low
+// watermarks before and after the read.
 func (c *conn) checkGap(g *Gap, before, after uint64) {
 	l, r := c.m.truth, g.ResumedAt.Seq
 	if r < before || r > after || g.ResumedAt.Epoch != c.m.hub.epoch {
@@ -159,8 +161,8 @@ func (c *conn) checkGap(g *Gap, before, after uint64) {
 	}
 }
 
-// checkDelivered checks one step of the position: the events must be all that match between the client's position
-// and to, except those up to fellBehind.
+// checkDelivered checks one step of the client's position: events must be exactly the matching
+// events between the position and to. Events up to fellBehind may be missing.
 func (c *conn) checkDelivered(events []*Event, to, fellBehind uint64) {
 	l, i := c.m.truth, 0
 	for _, seq := range l.between(c.set, c.position, to) {
@@ -204,7 +206,7 @@ func (c *conn) drain() {
 	c.writing = false
 }
 
-// step reads once or more; a slow reader leaves some events for later.
+// step calls read at least once. A slow reader leaves some events for later.
 func (c *conn) step() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -226,8 +228,9 @@ func (c *conn) step() {
 	}
 }
 
-// change behaves like a connection writer that executes a command of its client: it catches up, perhaps only in
-// part, changes the subscription, and reads if there is something to read.
+// change behaves like a connection writer that executes a command of its client: it catches up, at
+// times only in part, then calls do to change the subscription, and then reads if there is
+// something to read.
 func (c *conn) change(do func()) {
 	if !c.writing && c.wakeup == nil && c.rng.IntN(2) == 0 {
 		c.read()
@@ -238,7 +241,7 @@ func (c *conn) change(do func()) {
 	}
 }
 
-// refilter changes the filters from the current position on.
+// refilter replaces the filters from the current position on.
 func (c *conn) refilter() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -249,13 +252,13 @@ func (c *conn) refilter() {
 		c.set = c.rng.IntN(len(modelSets))
 		c.sub.SetFilters(setOf(modelSets[c.set]...))
 		c.paused = c.paused && len(modelSets[c.set]) == 0
-		if c.unread && c.byTime { // the first filters determined the position
+		if c.unread && c.byTime { // a start by time finds its position when the first filters are set
 			c.position = c.sub.Position().Seq
 		}
 	})
 }
 
-// restart begins again with other filters at another position.
+// restart restarts the subscription at another position with other filters.
 func (c *conn) restart() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -274,7 +277,7 @@ func (c *conn) close() {
 	c.closed = true
 }
 
-// anyCursor returns the position, or a recently received event.
+// anyCursor returns the seq of the current position, or of a recently received event.
 func (c *conn) anyCursor() uint64 {
 	if len(c.received) > 0 && c.rng.IntN(2) == 0 {
 		return c.received[c.rng.IntN(len(c.received))].Seq
@@ -282,7 +285,7 @@ func (c *conn) anyCursor() uint64 {
 	return c.position
 }
 
-// randomRequest returns a random request. seen is a cursor that the client has.
+// randomRequest returns a random request. Its cursor, if any, has the seq seen or another one.
 func (c *conn) randomRequest(seen uint64) Request {
 	c.set = c.rng.IntN(len(modelSets))
 	r := Request{Filters: setOf(modelSets[c.set]...), Conflate: c.conflate}
@@ -309,7 +312,8 @@ func (c *conn) randomRequest(seen uint64) Request {
 	return r
 }
 
-// recordStart sets the client's state after a start, when the hub's last seq was lastSeq or greater.
+// recordStart sets the client's state after a start. The hub's last seq at the start was lastSeq or
+// greater.
 func (c *conn) recordStart(s Start, lastSeq uint64) {
 	c.position, c.foreign, c.unread = c.sub.Position().Seq, "", true
 	c.paused = len(modelSets[c.set]) == 0 && (s.Cursor != nil || s.ForeignCursor != "")
@@ -338,7 +342,8 @@ func (c *conn) recordStart(s Start, lastSeq uint64) {
 	}
 }
 
-// checkLast checks that n events match after the start, or all retained ones, and those published since.
+// checkLast checks a start with the newest n events: n matching events, or all retained ones if
+// there are fewer, and the events published since.
 func (c *conn) checkLast(n int, lastSeq uint64) {
 	l := c.m.truth
 	if before := len(l.remaining(c.set, c.position, lastSeq)); before > n {

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// The topics and filter sets of the model test, and by a naive rule the topics that each set selects.
+// These are the topics and filter sets of the model test. modelSelects has the topics that each set
+// selects, found by a naive rule.
 var (
 	modelTopics = func() []string {
 		topics := []string{"a", "b", "a.b", "a.c", "b.c.d", "x.y.z"}
@@ -35,15 +36,16 @@ var (
 	}()
 )
 
-// truth is an engine that records the log that it delivers. Every subscriber has to receive exactly this log.
+// truth is an engine that records the log that it delivers. Every subscriber must receive exactly
+// this log.
 type truth struct {
 	Engine
 	hub      *Hub // set before the first erasure
 	mu       sync.RWMutex
 	log      []entry    // log[i] is the event of seq i+1
-	matching [][]uint64 // by set: the seqs of the matching events
+	matching [][]uint64 // by filter set: the seqs of the matching events
 
-	erased, maybeRemoved int // number of erasures, and of those whose event retention may have removed before
+	erased, maybeRemoved int // number of erasures; number of erasures whose event retention may have removed first
 }
 
 type entry struct {
@@ -51,8 +53,8 @@ type entry struct {
 	key   string
 	at    time.Time
 
-	erasing  bool      // it may already be erased
-	erasedAt time.Time // zero: not known to be erased
+	erasing  bool      // the erasure has begun, and may have been delivered
+	erasedAt time.Time // zero: the erasure may not have been delivered yet, or came after retention
 }
 
 func newTruth() *truth {
@@ -80,8 +82,8 @@ func (l *truth) Start(deliver func([]*Event)) (Cursor, error) {
 	})
 }
 
-// erase delivers an erasure. If the event is not retained any more, it is not known whether retention removed it
-// before.
+// erase delivers an erasure. If the hub does not retain the event afterwards, retention may have
+// removed it before the erasure.
 func (l *truth) erase(erasure []*Event, deliver func([]*Event)) {
 	seq := erasure[0].Erases
 	l.mu.Lock()
@@ -106,14 +108,15 @@ func (l *truth) Erase(ctx context.Context, seq uint64) (uint64, error) {
 	return l.Engine.(Eraser).Erase(ctx, seq)
 }
 
-// mayLack reports whether the event is being or was erased, so that a reader may have missed it.
+// mayLack reports whether an erasure of the event has begun, so that a reader need not receive it.
 func (l *truth) mayLack(seq uint64) bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.log[seq-1].erasing
 }
 
-// mustLack reports whether the event was erased long enough ago that no reader can receive it.
+// mustLack reports whether the event was erased long enough ago that no reader may receive it any
+// more.
 func (l *truth) mustLack(seq uint64) bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -121,7 +124,7 @@ func (l *truth) mustLack(seq uint64) bool {
 	return !at.IsZero() && at.Before(time.Now())
 }
 
-// remaining returns the seqs in (from, to] that the set selects and that are not being erased.
+// remaining returns the seqs in (from, to] that the set selects and whose erasure has not begun.
 func (l *truth) remaining(set int, from, to uint64) []uint64 {
 	return slices.DeleteFunc(slices.Clone(l.between(set, from, to)), l.mayLack)
 }
@@ -157,9 +160,9 @@ func (l *truth) superseded(seq uint64) bool {
 	return e.key != "" && slices.ContainsFunc(l.log[seq:], func(o entry) bool { return o.topic == e.topic && o.key == e.key })
 }
 
-// remembers returns what a hub knows of the losses after from. The hub has removed all events up to lowWatermark
-// and remembers the losses of n topics. certain is set if it remembers a loss that the set selects. overflowed is
-// set if more than n topics have lost events.
+// remembers returns what a hub that remembers the losses of n topics knows about losses after from.
+// The hub has removed all events up to lowWatermark. certain is set if the hub remembers a loss
+// that the set selects. overflowed is set if more than n topics have lost events.
 func (l *truth) remembers(n, set int, from, lowWatermark uint64) (certain, overflowed bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -178,7 +181,7 @@ func (l *truth) remembers(n, set int, from, lowWatermark uint64) (certain, overf
 	return certain, false
 }
 
-// publish publishes batches of random events until stop is closed.
+// publish publishes random batches until stop is closed.
 func (m *model) publish(rng *rand.Rand, stop chan struct{}) {
 	for {
 		select {

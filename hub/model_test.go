@@ -14,10 +14,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// In TestModel, subscribers connect, disconnect and resume, change their filters and restart at random, while
-// others publish and erase and retention removes events. Each receives exactly the events of its filters, in order
-// and once, or an exact gap. TRIVIUM_LONG=1 runs ten times as long. TRIVIUM_SEED=N starts with the seed of a failed
-// run; the interleaving of goroutines is not repeated.
+// TestModel starts subscribers that connect, disconnect and resume, change their filters and
+// restart at random. Meanwhile, publishers publish, events are erased, and retention removes
+// events. Each subscriber must receive exactly the events of its filters, in order and once, or an
+// exact gap. TRIVIUM_LONG=1 runs the test ten times as long. TRIVIUM_SEED=N starts with the seed of
+// a failed run, but the order in which goroutines run differs.
 func TestModel(t *testing.T) {
 	const episodes = 20
 	operations := 100_000
@@ -56,10 +57,10 @@ type model struct {
 
 	mu    sync.Mutex
 	rng   *rand.Rand
-	conns []*conn // by subscriber
+	conns []*conn // index: subscriber
 }
 
-// fail reports the first deviation. Later ones are only consequences.
+// fail reports the first deviation. Later ones would only be its consequences.
 func (m *model) fail(format string, args ...any) {
 	if !m.failed.Swap(true) {
 		m.t.Errorf("TRIVIUM_SEED=%d: "+format, append([]any{m.seed}, args...)...)
@@ -103,12 +104,13 @@ func runModel(t *testing.T, seed uint64, operations int) {
 	subscribing.Wait()
 	close(stop)
 	publishing.Wait()
-	m.publishBatch(m.rng, 3*maxPendingEvents) // nothing is published later, which could wake a forgotten subscriber
+	m.publishBatch(m.rng, 3*maxPendingEvents) // no later event could wake a subscriber that was not woken for these
 	synctest.Wait()
 	m.checkFinalState()
 }
 
-// subscribe simulates one subscriber with n connections and changes of filters.
+// subscribe simulates one subscriber, with n connections one after the other and changes of
+// filters.
 func (m *model) subscribe(i int, rng *rand.Rand, n int) {
 	var c *conn
 	for done := 0; done < n && !m.failed.Load(); {
@@ -138,7 +140,7 @@ func (m *model) subscribe(i int, rng *rand.Rand, n int) {
 	}
 }
 
-// attach replaces the connection of subscriber i by one that resumes or starts elsewhere.
+// attach replaces the connection of subscriber i with a new one, which resumes or starts elsewhere.
 func (m *model) attach(i int, rng *rand.Rand) *conn {
 	m.mu.Lock()
 	old := m.conns[i]
@@ -173,8 +175,8 @@ func (m *model) attach(i int, rng *rand.Rand) *conn {
 	return c
 }
 
-// changeFiltersInBatch changes the filters of a random connection. A worker calls it while it offers a batch, so
-// that a subscription that has left the group is offered the batch.
+// changeFiltersInBatch changes the filters of a random connection. Worker goroutines call it while
+// they offer a batch, so that a subscription may be offered a batch of a group that it has left.
 func (m *model) changeFiltersInBatch() {
 	m.mu.Lock()
 	c := m.conns[m.rng.IntN(len(m.conns))]
@@ -185,8 +187,9 @@ func (m *model) changeFiltersInBatch() {
 	}
 }
 
-// checkFinalState checks the state after the last publish and the last batch. Subscribers that wait must have all
-// events, and the others must receive them when they read. The hub's statistics must be right.
+// checkFinalState checks the state after the last publish and the last batch. Subscribers without
+// unread events must have received all events, and the others must receive the rest when they read.
+// The hub's statistics must match.
 func (m *model) checkFinalState() {
 	lastSeq := m.hub.Position().Seq
 	for i, c := range m.conns {

@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The following functions do all pieces of a search at once.
+// The following methods run a search to its end. The hub runs it in pieces, and releases the lock
+// between them.
 
 func (l *memlog) beforeLast(set FilterSet, n int) (position uint64, found int) {
 	s := l.newLastSearch(set, n)
@@ -45,10 +46,10 @@ func (l *memlog) sinceAll(set FilterSet, t time.Time, conflate bool) uint64 {
 	return l.positionSince(t, l.topics.find(newLossSearchSince(set, t, conflate)))
 }
 
-// deepMemlog returns an in-memory log with n events of n topics, which wildcards can distinguish only by the last
+// deepMemlog returns an in-memory log with n events of n topics that differ only in their last
 // token.
 func deepMemlog(n int) *memlog {
-	l := newMemlog(Retention{Events: n, GapTopics: 4 * n}.withDefaults(), 0) // each with several tokens of its own
+	l := newMemlog(Retention{Events: n, GapTopics: 4 * n}.withDefaults(), 0) // GapTopics allows for topics with several tokens that no other topic has
 	at := time.Unix(1e9, 0)
 	for seq := range uint64(n) {
 		topic := fmt.Sprintf("a.b.c.d.e.f.g.h.i.j.k.l.m.%d.%d.p", seq%100, seq)
@@ -57,8 +58,8 @@ func deepMemlog(n int) *memlog {
 	return l
 }
 
-// The test counts the visits in one hold of the lock, for the most expensive requests: 64 filters that lead to all
-// topics and select none.
+// The test counts the visits while the lock is held once, for the most expensive requests: 64
+// filters that lead to all topics and match none.
 func TestPiecesAreBounded(t *testing.T) {
 	const n = 20_000
 	l := deepMemlog(n)
@@ -78,7 +79,7 @@ func TestPiecesAreBounded(t *testing.T) {
 		require.LessOrEqual(t, position-before, uint64(maxVisits))
 	}
 
-	for !l.clear() { // all events are lost
+	for !l.clear() { // until all events are removed
 	}
 	looked := 0
 	lost := newLossSearchAfter(set, 0, false)
@@ -93,7 +94,7 @@ func TestPiecesAreBounded(t *testing.T) {
 	require.Empty(t, l.topics.suspended)
 }
 
-// Events that are published or removed between two pieces of a search change neither its question nor its result.
+// A search gives the same result if events are published or removed between its pieces.
 func TestSearchContinuesWhileTheLogChanges(t *testing.T) {
 	l := newMemlog(Retention{Events: 50, GapTopics: 1000}.withDefaults(), 0)
 	l.topics.searchLimit = 0
@@ -110,7 +111,7 @@ func TestSearchContinuesWhileTheLogChanges(t *testing.T) {
 	lost := newLossSearchAfter(setOf("*"), 0, false)
 	_, done := l.topics.searchLosses(lost, 10)
 	require.False(t, done)
-	for i := range 150 { // topics at which the search was suspended lose more events, and so do others
+	for i := range 150 { // removes events of topics at which the search was suspended, and of others
 		add(fmt.Sprint("other.", i))
 	}
 	abandoned := newLossSearchAfter(setOf("*.none"), 0, false)
@@ -134,7 +135,7 @@ func TestSearchContinuesWhileTheLogChanges(t *testing.T) {
 	require.Equal(t, last.lastSeq-30, last.position, "later events do not count")
 }
 
-// A search through the whole log does not keep a publisher from the lock.
+// While a search visits the whole log, a publisher can still take the lock.
 func TestLocateReleasesTheLock(t *testing.T) {
 	h := startHub(t, Config{})
 	for i := range 100 {
@@ -167,8 +168,8 @@ func TestLocateReleasesTheLock(t *testing.T) {
 	require.Empty(t, h.turns)
 }
 
-// If a read finds that its filters select too many topics to merge, its next pieces do not search the topics again.
-// That would cost more than the pieces themselves.
+// If the first piece of a read finds that its filters select too many topics to merge, the next
+// pieces do not search the topics again. The search would cost more than the pieces themselves.
 func TestReadRemembersScatteredTopics(t *testing.T) {
 	h := startHub(t, Config{})
 	for i := range 100 {
@@ -181,7 +182,7 @@ func TestReadRemembersScatteredTopics(t *testing.T) {
 	h.memlog.visits, h.memlog.topics.searchLimit = 10, 0
 	require.True(t, s.Read(wideLimit).More)
 	require.Equal(t, uint64(10), s.position)
-	h.memlog.topics.searchLimit = maxTopicSearch // with this limit, a search would find that no topic is selected
+	h.memlog.topics.searchLimit = maxTopicSearch // with this limit, another search would find that no topic is selected
 	require.True(t, s.Read(wideLimit).More)
 	require.Equal(t, uint64(20), s.position)
 	s.SetFilters(setOf("*.*.nothing"))

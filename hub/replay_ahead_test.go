@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A subscriber that reads forward through a log with a high latency waits for few reads and no pauses. The chunks
-// that are read for it stay within the limit.
+// A subscriber that reads forward through a log with high latency waits only for a few reads. The
+// chunks that are read ahead for it stay within the limit.
 func TestReplayOfDistantLogReadsAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const chunks, delay = 60, 200 * time.Millisecond
@@ -24,14 +24,15 @@ func TestReplayOfDistantLogReadsAhead(t *testing.T) {
 			h.replay.mu.Unlock()
 		}
 		require.Equal(t, chunks*chunkEvents, n)
-		// The reads are of 1, 2, 4, and then 8 chunks. Others are by the maintenance of the loss index.
+		// The reads fetch 1, 2, 4, and then always 8 chunks. The remaining reads maintain the loss
+		// index.
 		require.LessOrEqual(t, time.Since(begin), (3+(chunks-7)/maxReadAhead+2)*delay)
 		l.withLock(func() { require.LessOrEqual(t, l.reads, 2*(3+(chunks-7)/maxReadAhead+2)) })
 	})
 }
 
-// Cached chunks are removed to make room for chunks that are being read. If subscribers read at several positions of
-// the log, each read returns fewer chunks.
+// Cached chunks are evicted to make room for chunks that are being read. If subscribers read at
+// several positions of the log, each read fetches fewer chunks.
 func TestReadsShareTheChunkLimit(t *testing.T) {
 	rr := newReplayReader(&sliceLog{}, 10)
 	const far = 1 << 20

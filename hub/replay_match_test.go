@@ -12,13 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// matchEngine is a logEngine that is a MatchReader too.
+// matchEngine is a logEngine that also implements MatchReader.
 type matchEngine struct {
 	*logEngine
-	looked  int           // elements read; guarded by mu, as what follows
-	matches int           // calls of ReadMatching
-	fails   error         // of ReadMatching
-	blocks  time.Duration // ReadMatching takes this long
+	looked  int           // elements read; guarded by mu, as are the fields below
+	matches int           // number of ReadMatching calls
+	fails   error         // error that ReadMatching returns
+	blocks  time.Duration // duration of ReadMatching
 }
 
 func (l *matchEngine) ReadMatching(ctx context.Context, set FilterSet, seq, through uint64, limit ReadLimit) ([]*Event, error) {
@@ -47,7 +47,8 @@ func (l *matchEngine) ReadAfter(ctx context.Context, seq uint64, limit ReadLimit
 	return elements, err
 }
 
-// readMatching returns the elements of ReadAfter that concern the set, and others that end the ranges between them.
+// readMatching returns the elements that ReadAfter returns and that concern the set, and elements
+// for the ranges between them.
 func (l *sliceLog) readMatching(ctx context.Context, set FilterSet, seq, through uint64, limit ReadLimit) (found []*Event, err error) {
 	all, err := l.ReadAfter(ctx, seq, ReadLimit{math.MaxInt, math.MaxInt})
 	if err != nil {
@@ -56,7 +57,7 @@ func (l *sliceLog) readMatching(ctx context.Context, set FilterSet, seq, through
 	reached := seq
 	for _, e := range all {
 		if e.ID.Seq > through && e.Topic == "" && e.Erases == 0 {
-			e.ID.Seq = through // a deleted range that goes further
+			e.ID.Seq = through // a deleted range that ends after through
 		}
 		if e.ID.Seq > through {
 			break
@@ -80,7 +81,8 @@ func (l *sliceLog) readMatching(ctx context.Context, set FilterSet, seq, through
 	return found, nil
 }
 
-// startMatching starts a hub before a log of n events of which the topic rare has one in every so many.
+// startMatching starts a hub on a log of n events. Every so many events (every), one has the topic
+// "rare".
 func startMatching(t *testing.T, n, every int) (*Hub, *matchEngine) {
 	t.Helper()
 	l := &matchEngine{logEngine: &logEngine{}}
@@ -99,7 +101,7 @@ func startMatching(t *testing.T, n, every int) (*Hub, *matchEngine) {
 	return h, l
 }
 
-// readWhole reads everything and returns the events and the gaps.
+// readWhole reads the whole log and returns the events and the gaps.
 func (b *logReader) readWhole(t *testing.T) (events []*Event, gaps []*Gap) {
 	t.Helper()
 	for r := b.next(t); len(r.Events) > 0 || r.Gap != nil; r = b.next(t) {
@@ -111,13 +113,14 @@ func (b *logReader) readWhole(t *testing.T) (events []*Event, gaps []*Gap) {
 	return events, gaps
 }
 
-// TestRareEventsAreReadWithoutTheRest: a subscriber of a rare topic reads two chunks whole and then only what it
-// selects; a subscriber of a frequent topic reads no filtered chunk.
+// TestRareEventsAreReadWithoutTheRest checks that a subscriber of a rare topic reads two whole
+// chunks and then only matching events, and that a subscriber of a frequent topic reads only whole
+// chunks.
 func TestRareEventsAreReadWithoutTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n, every = 200_000, 2000
 		h, l := startMatching(t, n, every)
-		for h.replay.updateLossIndex(t.Context(), h.lowWatermark(), n) { // so that it does not read meanwhile
+		for h.replay.updateLossIndex(t.Context(), h.lowWatermark(), n) { // waits until the loss index is complete, so that it does not read the log during the test
 		}
 		synctest.Wait()
 		before := 0
@@ -139,8 +142,8 @@ func TestRareEventsAreReadWithoutTheRest(t *testing.T) {
 	})
 }
 
-// TestEqualFiltersShareFilteredChunks: one read serves all subscribers that wait with equal filters, and none with
-// others.
+// TestEqualFiltersShareFilteredChunks checks that one filtered read serves all subscribers that
+// wait with equal filters, and no subscribers with other filters.
 func TestEqualFiltersShareFilteredChunks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := startMatching(t, 60_000, 600)
@@ -159,8 +162,8 @@ func TestEqualFiltersShareFilteredChunks(t *testing.T) {
 	})
 }
 
-// TestFailedMatchesAreScanned: a subscriber whose filtered chunks cannot be read gets all events nevertheless, and
-// tries a filtered chunk rarely.
+// TestFailedMatchesAreScanned checks that a subscriber receives all events even if filtered reads
+// fail, and that filtered reads are then tried rarely.
 func TestFailedMatchesAreScanned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := startMatching(t, 60_000, 600)
@@ -172,8 +175,8 @@ func TestFailedMatchesAreScanned(t *testing.T) {
 	})
 }
 
-// TestSlowMatchesAreScanned: a filtered chunk that is slow to come delays a subscriber by little more than
-// matchTimeout.
+// TestSlowMatchesAreScanned checks that a slow filtered read delays a subscriber by little more
+// than matchTimeout.
 func TestSlowMatchesAreScanned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := startMatching(t, 60_000, 600)
@@ -187,8 +190,8 @@ func TestSlowMatchesAreScanned(t *testing.T) {
 	})
 }
 
-// TestManyReadersScan checks that queries wait for filtered chunks only while few subscribers wait. With more of them,
-// one unfiltered read is cheaper, because it serves all.
+// TestManyReadersScan checks that queries wait for filtered chunks only while few subscribers wait.
+// If many wait, one unfiltered read is cheaper, because it serves all of them.
 func TestManyReadersScan(t *testing.T) {
 	rr := newReplayReader(&matchEngine{logEngine: &logEngine{}}, 10)
 	ask := func() bool {
@@ -202,7 +205,7 @@ func TestManyReadersScan(t *testing.T) {
 	}
 }
 
-// readUntilMatching reads until a filtered chunk is being read.
+// readUntilMatching reads until the hub has started to read a filtered chunk.
 func (b *logReader) readUntilMatching(t *testing.T, l *matchEngine) (events []*Event) {
 	t.Helper()
 	for {
@@ -221,7 +224,8 @@ func (b *logReader) readUntilMatching(t *testing.T, l *matchEngine) (events []*E
 	}
 }
 
-// TestErasedWhileMatchesAreRead: an event that is erased while a filtered chunk is read, or after, is not delivered.
+// TestErasedWhileMatchesAreRead checks that an event is not delivered if it is erased during or
+// after the read of its filtered chunk.
 func TestErasedWhileMatchesAreRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := startMatching(t, 60_000, 600)

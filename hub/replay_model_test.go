@@ -9,8 +9,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A subscriber starts anywhere in a log that grows, removes its oldest events and erases single events. It receives
-// every matching event that was not erased, in order and once, and a gap exactly where matching events are lost.
+// TestReplayModel starts subscribers anywhere in a log that grows, removes its oldest events and
+// erases single events. A subscriber must receive every matching event that was not erased, in
+// order and once, and a gap exactly where matching events are lost.
 func TestReplayModel(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		topics := []string{"a", "b", "c.d", "c.e", "a", "a"}
@@ -72,7 +73,7 @@ func TestReplayModel(t *testing.T) {
 						got = got[1:]
 					default:
 						require.GreaterOrEqual(r, notified, 0, "%d was lost without a gap", e.ID.Seq)
-						gaps[notified].Certain = false // it is right
+						gaps[notified].Certain = false // the gap is justified
 					}
 				}
 				require.Empty(r, got)
@@ -103,7 +104,7 @@ func TestReplayModel(t *testing.T) {
 	})
 }
 
-// readAll reads from the start to the newest event. It requires that gaps are certain.
+// readAll reads from the start to the newest event. It requires that all gaps are certain.
 func readAll(r *rapid.T, h *Hub, set FilterSet, start Start) (seqs []uint64, gaps []Gap) {
 	wakeup := NewWakeup()
 	s, err := h.Subscribe(Request{Filters: set, Start: start}, wakeup)

@@ -28,8 +28,8 @@ type countingSink struct{ woken int }
 
 func (s *countingSink) Ready(*Batch) { s.woken++ }
 
-// waitingReaders returns a replay reader of a log with n events, and n subscriptions. Each waits for the chunk
-// after another event.
+// waitingReaders returns a replay reader of a log with n events, and n subscriptions that wait for
+// chunks. Subscription i waits for the chunk after seq i.
 func waitingReaders(n int) (*replayReader, []*Subscription) {
 	log := &sliceLog{}
 	for i := range uint64(n) {
@@ -44,8 +44,8 @@ func waitingReaders(n int) (*replayReader, []*Subscription) {
 	return rr, subs
 }
 
-// TestReplayLockHoldsAreBounded counts the queries that are visited in one hold of the lock while 10,000
-// wait.
+// TestReplayLockHoldsAreBounded counts the queries that are visited while the lock is held once and
+// 10,000 queries wait.
 func TestReplayLockHoldsAreBounded(t *testing.T) {
 	const n, searches = 10_000, 4 * 15 // a binary search among 10,000 takes 14 steps
 	rr, subs := waitingReaders(n)
@@ -103,8 +103,9 @@ func TestReplayLockHoldsAreBounded(t *testing.T) {
 	requireNoneWaits(t, rr)
 }
 
-// TestResolvingEnds checks that a chunk answers the queries enqueued before it was read, and no later ones: otherwise
-// subscriptions that keep coming could make it last forever.
+// TestResolvingEnds checks that a chunk answers the queries that were enqueued before it was read,
+// and no later ones. Otherwise a steady stream of new subscriptions could keep one chunk in use
+// forever.
 func TestResolvingEnds(t *testing.T) {
 	rr, subs := waitingReaders(3 * maxResolved / 2)
 	counts := 0
@@ -128,7 +129,7 @@ func TestResolvingEnds(t *testing.T) {
 func TestQueryQueueModel(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		w := newQueryQueue()
-		var model []*logQuery // the longest waiting first
+		var model []*logQuery // the query that has waited longest is first
 		subs := make([]*Subscription, 20)
 		for i := range subs {
 			subs[i] = new(Subscription)
@@ -240,8 +241,9 @@ func TestQueryQueueModel(t *testing.T) {
 	})
 }
 
-// BenchmarkWaitingReaders measures one step of the replay reader, without reading the log, while n subscriptions
-// wait: it picks a query, wakes the subscriptions that read there, and one of them enqueues its next query.
+// BenchmarkWaitingReaders measures one step of the replay reader, without reading the log, while n
+// subscriptions wait. The step picks a query and wakes the subscriptions that wait for the same
+// chunk; one of them enqueues its next query.
 func BenchmarkWaitingReaders(b *testing.B) {
 	for _, n := range []int{10, 1000, 10_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

@@ -11,18 +11,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// logEngine is an engine with a log in memory from which a test can remove events.
+// logEngine is an engine with an in-memory log from which tests remove events.
 type logEngine struct {
 	mu        sync.Mutex
 	log       sliceLog
 	deliver   func([]*Event)
-	readError error         // error of all reads
-	reads     int           // calls of ReadAfter
+	readError error         // if set, all reads fail with this error
+	reads     int           // number of ReadAfter calls
 	readTime  time.Duration // duration of each read
 	remote    bool          // reads report their duration with AddWaitTime
 
 	timeless bool          // SeqAt fails
-	ahead    time.Duration // of the engine's clock
+	ahead    time.Duration // how far the engine's clock is ahead
 }
 
 func (l *logEngine) Start(deliver func([]*Event)) (Cursor, error) {
@@ -97,15 +97,15 @@ func (l *logEngine) ReadAfter(ctx context.Context, seq uint64, limit ReadLimit) 
 	return l.log.ReadAfter(ctx, seq, limit)
 }
 
-// withLock calls f, which may read or change the log.
+// withLock calls f, which may read or change the log, with the lock held.
 func (l *logEngine) withLock(f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f()
 }
 
-// startLog starts a hub with a log of n events, of the topics t.0 to t.9 in turn. The in-memory log has the newest
-// window events.
+// startLog starts a hub with a log of n events, of the topics t.0 to t.9 in turn. The in-memory log
+// holds the newest memlogEvents of them.
 func startLog(t *testing.T, n, memlogEvents int) (*Hub, *logEngine) {
 	t.Helper()
 	l := &logEngine{}
@@ -119,7 +119,7 @@ func startLog(t *testing.T, n, memlogEvents int) (*Hub, *logEngine) {
 	return h, l
 }
 
-// logReader reads a subscription as a connection does.
+// logReader reads a subscription as a connection writer does.
 type logReader struct {
 	*Subscription
 	wakeup Wakeup
@@ -135,7 +135,7 @@ func subscribeToLog(t *testing.T, h *Hub, filter string, start Start) *logReader
 	return b
 }
 
-// next reads until it receives something or everything was read.
+// next reads until it receives something or has read everything.
 func (b *logReader) next(t *testing.T) ReadResult {
 	t.Helper()
 	for {
@@ -155,7 +155,8 @@ func (b *logReader) next(t *testing.T) ReadResult {
 
 func after(seq uint64) Start { return Start{Cursor: &Cursor{1, seq}} }
 
-// A closed subscription is not kept in memory, even while the log is unavailable.
+// A closed subscription is not kept in memory, even if it was waiting for a log that is
+// unavailable.
 func TestClosedSubscriptionsAreDropped(t *testing.T) {
 	h, l := startLog(t, 100, 10)
 	l.withLock(func() { l.readError, l.timeless = ErrUnavailable, true })
@@ -170,7 +171,7 @@ func TestClosedSubscriptionsAreDropped(t *testing.T) {
 	require.Empty(t, h.replay.results)
 }
 
-// A query that the log cannot answer does not delay other queries.
+// A query that the log fails to answer does not delay other queries.
 func TestFailedQueryDelaysNoOther(t *testing.T) {
 	h, l := startLog(t, 100, 10)
 	l.withLock(func() { l.timeless = true })
@@ -180,8 +181,8 @@ func TestFailedQueryDelaysNoOther(t *testing.T) {
 	require.Len(t, s.next(t).Events, 9)
 }
 
-// The log is not read for a topic that it does not have, or of which the in-memory log has all events. For other
-// topics it is read once.
+// A backward scan does not read the durable log for a topic without events, nor for one whose
+// events are all in the in-memory log. For any other topic it reads the log once.
 func TestBackwardScanReadsTheLogOnce(t *testing.T) {
 	h, l := startLog(t, 20_000, 10)
 	_, err := h.Publish(t.Context(), &Event{Topic: "new", Data: []byte("1")})
@@ -202,7 +203,7 @@ func TestBackwardScanReadsTheLogOnce(t *testing.T) {
 	l.withLock(func() { require.LessOrEqual(t, l.reads, before+40+4, "back, and nothing twice but what was found") })
 }
 
-// Chunks are not cached for long, and never more than the limit.
+// Chunks are cached for a limited time, and their number never exceeds the limit.
 func TestChunksExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := startLog(t, 100, 10)
@@ -233,14 +234,14 @@ func TestChunksExpire(t *testing.T) {
 	})
 }
 
-// Subscribers that are behind at many places advance together, so that the log is not read for each of them. A
-// subscriber that is nearly current does not wait for the others.
+// Subscribers that are behind at many positions advance together and share reads of the log. A
+// subscriber that has nearly caught up does not wait for the others.
 func TestReplaysShareReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const chunks, readers = 60, 40
 		h, l := startLog(t, chunks*chunkEvents, 10)
 		synctest.Wait()
-		l.withLock(func() { l.readTime = time.Millisecond }) // subscribers read faster than the log
+		l.withLock(func() { l.readTime = time.Millisecond }) // reads of the log take longer than the subscribers need
 		var running sync.WaitGroup
 		follow := func(seq uint64, then func()) {
 			s := subscribeToLog(t, h, ">", after(seq))
@@ -262,7 +263,7 @@ func TestReplaysShareReads(t *testing.T) {
 	})
 }
 
-// If the log grows faster than it is read, all subscribers advance, not only the first.
+// If the log grows faster than it is read, all subscribers still advance, not only the first.
 func TestReplaysAdvanceInAGrowingLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := startLog(t, 30*chunkEvents, 10)
@@ -283,7 +284,7 @@ func TestReplaysAdvanceInAGrowingLog(t *testing.T) {
 		var came [3]uint64
 		for i := range came {
 			begin := uint64((2 - i) * 10 * chunkEvents)
-			time.Sleep(20 * time.Millisecond) // the others are at their places
+			time.Sleep(20 * time.Millisecond) // until the earlier subscribers have begun to read at their positions
 			s := subscribeToLog(t, h, ">", after(begin))
 			running.Go(func() {
 				for time.Now().Before(end) && !t.Failed() {

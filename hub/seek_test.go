@@ -9,10 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// seekEngine is a logEngine that implements Seeker.
+// seekEngine is a logEngine that also implements Seeker.
 type seekEngine struct {
 	*logEngine
-	newestCalls  int // calls of Newest; guarded by mu, as is elementsRead
+	newestCalls  int // number of Newest calls; guarded by mu, as is elementsRead
 	elementsRead int // elements returned
 }
 
@@ -48,8 +48,8 @@ func (l *seekEngine) ReadAfter(ctx context.Context, seq uint64, limit ReadLimit)
 	return elements, err
 }
 
-// For a start with the newest events of a topic, the amount read from the log depends on their number, not on their
-// age.
+// For a start with the newest n events of a topic, the number of elements read from the log depends
+// on n, not on the age of the events.
 func TestSeekerReadsOnlyTheNewest(t *testing.T) {
 	const n = 60_000
 	l := &seekEngine{logEngine: &logEngine{}}
@@ -102,7 +102,7 @@ func TestSeekerReadsOnlyTheNewest(t *testing.T) {
 	}
 }
 
-// Events that were removed after the scan found them are no gap, and the others are delivered.
+// Events that are removed after the scan has found them cause no gap, and the others are delivered.
 func TestRemovedNewestEventsAreNoGap(t *testing.T) {
 	l := &seekEngine{logEngine: &logEngine{}}
 	h, err := New(Config{Engine: l, Retention: Retention{Events: 10}})

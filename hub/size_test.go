@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The test compares the bytes that retained events count toward Retention.Bytes with the heap memory that they use.
+// The test compares the bytes that retained events count toward Retention.Bytes with the heap
+// memory that they occupy.
 func TestRetainedBytesMatchTheHeap(t *testing.T) {
 	if testing.Short() {
 		t.Skip("measuring memory takes long")

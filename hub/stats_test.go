@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// partialEngine is an engine that stores some of the published events, or none.
+// partialEngine is an engine whose publishes fail with err.
 type partialEngine struct {
 	Engine
 	err error
@@ -19,7 +19,7 @@ func (p *partialEngine) PublishEach(ctx context.Context, events []*Event) (Curso
 	return p.Publish(ctx, events)
 }
 
-// Refused counts the events that an engine did not store because it was unavailable, and no others.
+// Stats.Refused counts only events that the engine did not store because it was unavailable.
 func TestRefusedEventsAreCounted(t *testing.T) {
 	away := fmt.Errorf("%w: no leader", ErrUnavailable)
 	three := func() []*Event { return []*Event{{Topic: "a"}, {Topic: "b"}, {Topic: "c"}} }

@@ -17,11 +17,11 @@ func gatherAll(ix *index, t *topicTokens) []*group {
 	return found
 }
 
-// lockHolds counts how many groups changed and how many events were added and removed in each hold of Hub.mu. It
-// compares states and does not rely on deliver's own counts.
+// lockHolds counts, for each time Hub.mu is held, how many groups change and how many events are
+// added and removed. It compares states, and does not rely on deliver's own counts.
 type lockHolds struct {
 	hub                   *Hub
-	groups, added, popped int // maximum in one hold
+	groups, added, popped int // the largest number while the lock is held once
 	count                 int
 	last                  map[*group]uint64
 	lastSeq, lowWatermark uint64
@@ -48,7 +48,7 @@ func (c *lockHolds) note() {
 	c.lastSeq, c.lowWatermark = c.hub.memlog.lastSeq, c.hub.memlog.lowWatermark
 }
 
-// compare counts the changes since the previous hold.
+// compare counts the changes since the lock was last held.
 func (c *lockHolds) compare() {
 	changed := 0
 	for _, g := range c.hub.groups {
@@ -70,8 +70,8 @@ func subscribeTo(t *testing.T, h *Hub, filter string) (*Subscription, Wakeup) {
 	return s, wakeup
 }
 
-// The test counts what deliver does in one hold of the lock, for 1000 events with long topics of their own, and for
-// an event that matches 3000 groups.
+// The test counts the work of deliver while it holds the lock once: for batches of 1000 events with
+// long topics that no other event has, and for an event that matches 3000 groups.
 func TestDeliverReleasesTheLock(t *testing.T) {
 	h := startHub(t, Config{Retention: Retention{Events: 1000}})
 	c := countHolds(h)
@@ -82,7 +82,7 @@ func TestDeliverReleasesTheLock(t *testing.T) {
 		}
 		return events
 	}
-	for i := range 3 { // two of them remove as many
+	for i := range 3 { // the second and third batch remove 1000 events each
 		_, err := h.Publish(t.Context(), batch(1000*i)...)
 		require.NoError(t, err)
 		c.compare()
@@ -117,8 +117,9 @@ func TestDeliverReleasesTheLock(t *testing.T) {
 	}
 }
 
-// The test reads between two pieces of adding an event. Each subscriber receives the event once, whether or not its
-// group has it already, and whether it reads then or is woken later.
+// The test reads while the hub has added an event to only some groups. Each subscriber receives the
+// event once, whether or not its group has it yet, and whether it reads at that time or is woken
+// later.
 func TestReadWhileAnEventIsAdded(t *testing.T) {
 	h := startHub(t, Config{Workers: 1})
 	const groups = 4 * maxSteps
@@ -158,7 +159,7 @@ func TestReadWhileAnEventIsAdded(t *testing.T) {
 	}
 }
 
-// scriptedEngine is an engine and a log that delivers what the test decides.
+// scriptedEngine is an engine with a log that delivers exactly what the test passes to it.
 type scriptedEngine struct {
 	Engine
 	deliver func([]*Event)
@@ -169,7 +170,7 @@ func (e *scriptedEngine) Start(deliver func([]*Event)) (Cursor, error) {
 	return e.Engine.Start(deliver)
 }
 
-// The test counts the groups that pass a deleted range in one hold of the lock.
+// The test counts the groups that are advanced over a deleted range while the lock is held once.
 func TestDeletedRangeReleasesTheLock(t *testing.T) {
 	engine := &scriptedEngine{Engine: NewMemory()}
 	h := startHub(t, Config{Engine: engine})
@@ -188,7 +189,8 @@ func TestDeletedRangeReleasesTheLock(t *testing.T) {
 	}
 }
 
-// Whether a subscriber had read all events does not depend on which groups the hub has already updated.
+// The result of hadReadAll does not depend on whether the group has been updated for the deleted
+// range.
 func TestHadReadAllBeforeTheGroupIsUpdated(t *testing.T) {
 	l := newMemlog(Retention{}.withDefaults(), 0)
 	for _, g := range []*group{{last: 5}, {last: 5, rangeEnd: 5, beforeRange: 3}} {
@@ -205,7 +207,7 @@ func TestHadReadAllBeforeTheGroupIsUpdated(t *testing.T) {
 	}
 }
 
-// The test counts the waits that end in one hold of the lock.
+// The test counts the delivery waits that end while the lock is held once.
 func TestEndingWaitsReleasesTheLock(t *testing.T) {
 	h := startHub(t, Config{})
 	const waits = 2000
@@ -240,7 +242,8 @@ func TestEndingWaitsReleasesTheLock(t *testing.T) {
 	require.Zero(t, waiting())
 }
 
-// Groups are removed and added between two pieces of a search of the index. The remaining ones are found once.
+// If groups are removed and added while the index is searched in pieces, each remaining group is
+// found once.
 func TestGatherContinuesWhileGroupsChange(t *testing.T) {
 	ix := newIndex()
 	var topic topicTokens

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Events that the durable log has removed but the in-memory log has are read. The gap reports only events that were
-// lost before them.
+// Events that the durable log has removed are still delivered if the in-memory log has them. The
+// gap covers only events that were lost before them.
 func TestMemlogEventsRemovedFromTheLogAreRead(t *testing.T) {
 	for _, row := range []struct {
 		filter string
@@ -48,8 +48,8 @@ func TestMemlogEventsRemovedFromTheLogAreRead(t *testing.T) {
 	}
 }
 
-// A start at a time whose events the log has removed reports a gap for lost events since that time, but not for
-// older ones.
+// A start by time reports a gap if the log has removed events of that time or later, but not if it
+// has removed only older events.
 func TestSinceBeforeTheMemlog(t *testing.T) {
 	for _, row := range []struct {
 		filter       string
@@ -85,7 +85,7 @@ func TestSinceBeforeTheMemlog(t *testing.T) {
 	}
 }
 
-// If the log removes some of the newest events before they are read, no gap is reported.
+// If the log removes some of the newest n events before they are read, no gap is reported.
 func TestLastReportsNoGapForRemovedEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := startLog(t, 100, 10)
@@ -102,7 +102,7 @@ func TestLastReportsNoGapForRemovedEvents(t *testing.T) {
 	})
 }
 
-// A replay read ends about at its limit of bytes, and returns at least one event.
+// A replay read returns at least one event, and ends close to its limit of bytes.
 func TestReplayReadLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := startLog(t, 100, 10)
@@ -119,8 +119,8 @@ func TestReplayReadLimit(t *testing.T) {
 	})
 }
 
-// A conflating subscriber that replays gets no event for which a replay chunk or the in-memory log has a newer one,
-// and every other event.
+// A conflating subscriber that replays does not receive an event if a replay chunk or the in-memory
+// log has a newer one with its topic and key. It receives every other event.
 func TestReplayConflates(t *testing.T) {
 	h, _ := startLog(t, 0, 2)
 	publish := func(topic string, keys ...string) {
@@ -130,7 +130,7 @@ func TestReplayConflates(t *testing.T) {
 		}
 	}
 	publish("t", "old", "a", "", "old", "b", "a", "", "c")
-	publish("between", make([]string, chunkEvents)...) // events from here on are not in the chunk
+	publish("between", make([]string, chunkEvents)...) // fills the chunk: the next two events are not in it
 	publish("t", "c", "b")
 	const c, b = chunkEvents + 9, chunkEvents + 10
 	for conflate, want := range map[bool][]uint64{false: {1, 2, 3, 4, 5, 6, 7, 8, c, b}, true: {3, 4, 6, 7, c, b}} {
@@ -149,7 +149,8 @@ func TestReplayConflates(t *testing.T) {
 	}
 }
 
-// A subscriber that had read everything before a deleted range gets a gap, but FellBehind is not set.
+// If a subscriber had read all events before a deleted range, it gets a gap, but FellBehind is not
+// set.
 func TestDeletedRangeFellBehind(t *testing.T) {
 	h, l := startLog(t, 30, 10)
 	all, quiet, slow := subscribeToLog(t, h, ">", after(20)), subscribeToLog(t, h, "t.5", after(20)), subscribeToLog(t, h, "t.5", after(20))
@@ -178,7 +179,7 @@ func TestDeletedRangeFellBehind(t *testing.T) {
 	}
 }
 
-// A deleted range is not counted as a published event.
+// A deleted range does not count as a published event.
 func TestDeletedRangeIsNotPublished(t *testing.T) {
 	h, l := startLog(t, 3, 10)
 	l.deliver([]*Event{{ID: Cursor{1, 7}}})

@@ -11,8 +11,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// topicTable tests each rule of docs/protocol.md#topics with one valid and one invalid text. detail is part of the
-// error; empty: valid.
+// topicTable tests each rule of docs/protocol.md#topics with one valid and one invalid text. detail
+// is expected in the error; an empty detail marks a valid text.
 var topicTable = []struct {
 	rule, text    string
 	topic, filter string
@@ -67,8 +67,8 @@ func TestTopicRules(t *testing.T) {
 	}
 }
 
-// requireInvalid requires an *InvalidError that names the parameter and contains detail, or no error if detail is
-// empty.
+// requireInvalid requires an *InvalidError that names the parameter and contains detail. If detail
+// is empty, it requires no error.
 func requireInvalid(t *testing.T, parameter, detail string, err error) {
 	t.Helper()
 	if detail == "" {
@@ -81,7 +81,8 @@ func requireInvalid(t *testing.T, parameter, detail string, err error) {
 	require.Contains(t, bad.Detail, detail)
 }
 
-// naiveSelects implements docs/protocol.md#topics for filters, token by token.
+// naiveSelects matches a filter with a topic token by token, by the rules of
+// docs/protocol.md#topics.
 func naiveSelects(filter, topic string) bool {
 	want, got := strings.Split(filter, "."), strings.Split(topic, ".")
 	if strings.HasPrefix(topic, "$") && (want[0] == "*" || want[0] == ">") {
@@ -129,8 +130,8 @@ func sequences(tokens, tails []string, depth int) []string {
 	return all
 }
 
-// The test checks Match and Cover on all small topics and filters. A topic token that no filter names and a topic
-// longer than every filter represent all others.
+// The test checks Match and Cover on all small topics and filters. One token that no filter has,
+// and one topic that is longer than every filter, represent all other tokens and topics.
 func TestCoverExhaustive(t *testing.T) {
 	topics := sequences([]string{"a", "$s", "z"}, nil, 4)
 	filters := sequences([]string{"a", "$s", "*"}, []string{">"}, 3)
@@ -159,7 +160,7 @@ func TestCoverExhaustive(t *testing.T) {
 	require.Equal(t, mustFilter(">"), Everything)
 }
 
-// A few tokens, so that filters often select topics.
+// There are few tokens, so that filters often match topics.
 var (
 	someTokens = []string{"a", "b", "$s", "orders", "ä"}
 	topicGen   = rapid.Custom(func(t *rapid.T) string {
@@ -207,7 +208,7 @@ func TestFilterSetIsCanonical(t *testing.T) {
 	})
 }
 
-// naiveTokens checks the rules that topics and filters share.
+// naiveTokens checks the rules that apply to both topics and filters.
 func naiveTokens(s string) bool {
 	tokens := strings.Split(s, ".")
 	return len(s) <= 255 && utf8.ValidString(s) && len(tokens) <= 16 && !slices.Contains(tokens, "") &&

@@ -20,8 +20,8 @@ func treeWithLosses(limit, topics int, topic func(i int) string) *topicTree {
 	return &t
 }
 
-// Topics with 16 tokens of their own take no more memory than the limit allows. Fewer of their losses are then
-// remembered.
+// If topics have 16 tokens that no other topic has, the losses of fewer topics are remembered, so
+// that memory stays within its limit.
 func TestLostTopicsTakeBoundedMemory(t *testing.T) {
 	const limit = 4096
 	heap := func() int64 {
@@ -45,7 +45,8 @@ func TestLostTopicsTakeBoundedMemory(t *testing.T) {
 	runtime.KeepAlive(tree)
 }
 
-// Losses of topics with one token of their own are remembered up to the limit.
+// If topics have one token that no other topic has, losses are remembered up to the limit of
+// topics.
 func TestLostTopicsOfOneToken(t *testing.T) {
 	tree := treeWithLosses(4096, 8192, func(i int) string { return fmt.Sprintf("orders.%d", i) })
 	require.Equal(t, 4096, tree.lossTopics)
