@@ -62,13 +62,16 @@ func TestReadMatchingEqualsAScan(t *testing.T) {
 	stream, err := e.js.Stream(t.Context(), e.cfg.Stream)
 	require.NoError(t, err)
 	sets := [][]string{{"sometimes"}, {"rare.0"}, {"rare.*"}, {"early"}, {"none"}, {"none.>"}, {"often.3"}, {"early", "rare.*", "sometimes"}}
+	var erased []uint64
 	for round := range 6 {
 		switch round {
 		case 1, 2, 4:
 			for range 30 {
 				seq := rand.N(uint64(n)) + 1
 				if rand.N(2) == 0 {
-					_ = h.Erase(t.Context(), hub.Cursor{Epoch: e.epoch, Seq: seq}) // fails if the event is gone already
+					if h.Erase(t.Context(), hub.Cursor{Epoch: e.epoch, Seq: seq}) == nil { // it fails for a deleted event
+						erased = append(erased, seq)
+					}
 				} else {
 					_ = stream.DeleteMsg(t.Context(), seq)
 				}
@@ -79,6 +82,9 @@ func TestReadMatchingEqualsAScan(t *testing.T) {
 		for _, filters := range sets {
 			set := enginetest.Set(t, filters...)
 			through := rand.N(uint64(n)) + 1
+			if len(erased) > 0 && rand.N(4) == 0 {
+				through = erased[rand.N(len(erased))]
+			}
 			after := rand.N(through)
 			if rand.N(3) == 0 {
 				after = 0
@@ -95,6 +101,10 @@ func TestReadMatchingEqualsAScan(t *testing.T) {
 				return e.ReadMatching(t.Context(), set, seq, through, limit)
 			})
 			require.Equal(t, want, got, name)
+			for _, seq := range erased { // an erased event is no loss; a read may count it to a lost range that surrounds it
+				delete(wantGone, seq)
+				delete(gotGone, seq)
+			}
 			require.Equal(t, wantGone, gotGone, name)
 		}
 	}
