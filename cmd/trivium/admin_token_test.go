@@ -11,8 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAdminToken checks that the admin listener requires the token of the file by any host name, also after the file
-// has changed, and that backup and erase can bring it.
+// TestAdminToken checks that the admin listener requires the token of the token file under every
+// host name, that it uses the new token after the file has changed, and that the commands backup
+// and erase can send the token.
 func TestAdminToken(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "admin-token")
@@ -55,7 +56,8 @@ func TestAdminToken(t *testing.T) {
 	require.NotContains(t, p.log(), second)
 }
 
-// TestAdminRefusesUnknownHost checks that without a token the admin listener still refuses names that it does not know.
+// TestAdminRefusesUnknownHost checks that an admin listener without a token refuses requests for
+// unknown host names.
 func TestAdminRefusesUnknownHost(t *testing.T) {
 	t.Parallel()
 	p := serve(t, program(t, nil, append(anyPorts, "--host", "trivium")...))

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The token that a hub creates at its start is printed on a terminal only, not into a journal, unless --print-token
-// is set. The journal gets a hint how to obtain a token.
+// The hub prints a token that it created at its start only if its output is a terminal, or if
+// --print-token is set. A journal gets a hint instead, which explains how to obtain a token.
 func TestTokenIsPrintedOnTerminalsAlone(t *testing.T) {
 	args := slices.DeleteFunc(slices.Clone(anyPorts), func(arg string) bool { return arg == "--print-token" })
 	p := serve(t, program(t, nil, args...))
@@ -31,7 +31,7 @@ func TestTokenIsPrintedOnTerminalsAlone(t *testing.T) {
 	}
 }
 
-// TestFixedToken checks that the hub accepts the token of TRIVIUM_TOKEN, and does not print it into a log.
+// TestFixedToken checks that the hub accepts the token in TRIVIUM_TOKEN, and does not log it.
 func TestFixedToken(t *testing.T) {
 	t.Parallel()
 	p := serve(t, program(t, []string{"TRIVIUM_TOKEN=development"}, slices.DeleteFunc(slices.Clone(anyPorts), func(a string) bool { return a == "--print-token" })...))
@@ -45,7 +45,8 @@ func TestFixedToken(t *testing.T) {
 	require.Equal(t, 401, status)
 }
 
-// TestPubNamesTheVariableOfTheToken checks that pub and sub without a token say which variable to set.
+// TestPubNamesTheVariableOfTheToken checks that pub and sub, started without a token, name the
+// variable to set.
 func TestPubNamesTheVariableOfTheToken(t *testing.T) {
 	t.Parallel()
 	p := serve(t, program(t, nil, anyPorts...))

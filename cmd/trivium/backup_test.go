@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A hub on a restored backup serves all events of the running hub that was backed up, under a new epoch.
+// A hub that is started on a restored backup has all events that were in the log at the time of the
+// backup, under a new epoch.
 func TestBackupAndRestore(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

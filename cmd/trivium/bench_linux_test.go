@@ -25,7 +25,7 @@ import (
 func runBench(t *testing.T, args ...string) bench.Report {
 	t.Helper()
 	cmd := binary(t, append([]string{"bench", "--json", "--subscribers", "30", "--duration", "300ms"}, args...)...)
-	// Settings of the user's own hub must not apply to the hub of the bench.
+	// Variables that the user has set for a hub must not apply to the hub of the benchmark.
 	cmd.Env = append(cmd.Env, "TRIVIUM_MAX_CONNECTIONS=1", "TRIVIUM_AUTH=none")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -37,7 +37,8 @@ func runBench(t *testing.T, args ...string) bench.Report {
 	return report
 }
 
-// Each scenario is run with few clients, and its figures must add up.
+// Each scenario is run with a few clients, and the figures in its report must agree with each
+// other.
 func TestBenchFiguresAddUp(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a bench takes long")
@@ -47,7 +48,7 @@ func TestBenchFiguresAddUp(t *testing.T) {
 	}
 	for _, scenario := range bench.Scenarios {
 		if scenario == bench.Hubs {
-			continue // a scenario of an engine, see TestBenchEngine
+			continue // scenarios of an engine are run by TestBenchEngine
 		}
 		t.Run(scenario, func(t *testing.T) {
 			t.Parallel()
@@ -64,7 +65,8 @@ func TestBenchFiguresAddUp(t *testing.T) {
 	}
 }
 
-// Each engine is measured with few events. The figures must add up, and no files or processes may be left.
+// Each engine is measured with a few events. The figures must agree, and no files or processes may
+// be left behind.
 func TestBenchEngine(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a bench takes long")
@@ -149,8 +151,8 @@ func accountEngine(t *testing.T, r *bench.Result, engine string) {
 	}
 }
 
-// checkFigures checks the figures of a result with 30 subscribers, and with 30 events if it has a rate, against
-// each other.
+// checkFigures compares the figures of a result with each other. The run had 30 subscribers, and 30
+// events if it had a fixed rate.
 func checkFigures(t *testing.T, r *bench.Result) {
 	t.Helper()
 	switch r.Scenario {
@@ -199,7 +201,7 @@ func wellFormed(t *testing.T, path string) {
 	}
 }
 
-// The bench can measure a running hub, which it neither starts nor stops.
+// bench --url measures a hub that is already running, and neither starts nor stops it.
 func TestBenchTarget(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a bench takes long")
@@ -219,7 +221,8 @@ func TestBenchTarget(t *testing.T) {
 	require.Zero(t, p.stats().Gaps["expired"])
 }
 
-// A signal ends the bench and its child processes. If the bench is killed, its children end too.
+// A signal ends the benchmark and its child processes. If the benchmark is killed, its child
+// processes end too.
 func TestBenchInterrupted(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a bench takes long")
@@ -275,7 +278,7 @@ func childrenOf(t *testing.T, cmd *exec.Cmd) []string {
 	require.NoError(t, err)
 	var all []string
 	for _, list := range lists {
-		text, _ := os.ReadFile(list) // fails if the thread has ended
+		text, _ := os.ReadFile(list) // the file does not exist if the thread has ended
 		all = append(all, strings.Fields(string(text))...)
 	}
 	return all

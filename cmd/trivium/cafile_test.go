@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCAFile checks that pub and sub reach a hub whose certificate only --ca-file vouches for, over each transport, and
-// that they refuse it otherwise.
+// TestCAFile checks that pub and sub accept a hub's certificate that was issued by the authority in
+// --ca-file, over each transport, and that they refuse it without --ca-file.
 func TestCAFile(t *testing.T) {
 	t.Parallel()
 	cfg := pairIn(t.TempDir())

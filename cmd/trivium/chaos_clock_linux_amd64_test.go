@@ -15,10 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// setClockAhead sets the wall clock of one process ahead, by whole seconds. A Go program reads the clock through a
-// function that the kernel maps into each process, so a preloaded library cannot change it. setClockAhead
-// overwrites this function with one that makes the system call and adds to its result. It returns false if the
-// kernel forbids that.
+// setClockAhead sets the wall clock of one process ahead by whole seconds. A Go program reads the
+// clock through a function that the kernel maps into each process, so a preloaded library cannot
+// change it. setClockAhead overwrites this function with code that makes the system call and adds
+// the seconds to the result. It returns false if the kernel forbids writing to the process.
 func setClockAhead(t *testing.T, pid int, by time.Duration) bool {
 	t.Helper()
 	memory, err := os.OpenFile(fmt.Sprintf("/proc/%d/mem", pid), os.O_RDWR, 0)
@@ -39,7 +39,7 @@ func setClockAhead(t *testing.T, pid int, by time.Duration) bool {
 		0x0f, 0x05, // syscall
 		0x85, 0xff, // test edi, edi; CLOCK_REALTIME is 0
 		0x75, 0x07, // jne over the next instruction
-		0x48, 0x81, 0x06, // add qword [rsi], the seconds
+		0x48, 0x81, 0x06, // add qword [rsi], the number of seconds
 	}
 	seconds := uint32(by / time.Second)
 	code = append(code, byte(seconds), byte(seconds>>8), byte(seconds>>16), byte(seconds>>24), 0xc3) // ret
@@ -82,7 +82,7 @@ func serverTime(t *testing.T, at natsPlace) time.Time {
 	return stream.CachedInfo().TimeStamp
 }
 
-// The wall clock of another process can be set ahead and back.
+// TestSetClockAhead checks that the wall clock of another process can be set ahead and back.
 func TestSetClockAhead(t *testing.T) {
 	t.Parallel()
 	place := natsPlace{Name: "clock", Port: freePorts(t, 1)[0], Store: t.TempDir()}
@@ -102,8 +102,8 @@ func TestSetClockAhead(t *testing.T) {
 	require.WithinDuration(t, time.Now(), serverTime(t, place), patience)
 }
 
-// After a leader's clock was an hour ahead for a while, a start by time never begins too late, on a hub that
-// followed the stream meanwhile and on one that started later.
+// If the leader's clock was an hour ahead for a while, a start by time never begins too late. That
+// holds on a hub that followed the stream during that time, and on a hub that started later.
 func TestSinceInClockSkew(t *testing.T) {
 	if testing.Short() {
 		t.Skip("many events take long")

@@ -7,5 +7,5 @@ import (
 	"time"
 )
 
-// setClockAhead returns false: on this platform the clock of a single process cannot be set.
+// setClockAhead returns false: on this platform, tests cannot set the clock of a single process.
 func setClockAhead(*testing.T, int, time.Duration) bool { return false }

@@ -20,7 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// faults are all kinds of faults. Each is caused, held for a while and repaired.
+// faults has one function for each kind of fault. The function causes the fault, waits, and repairs
+// it.
 var faults = []func(*chaos, time.Duration){
 	(*chaos).killServer, (*chaos).killHub, (*chaos).cutHub, (*chaos).pauseServer,
 	(*chaos).pauseWhileDown, (*chaos).slowLinks, (*chaos).damageReplica, (*chaos).startBeforeNATS,
@@ -50,7 +51,7 @@ func (c *chaos) cutHub(hold time.Duration) {
 	c.withToxics(i, hold, `{"name":"hole","type":"timeout","stream":"downstream","attributes":{"timeout":0}}`)
 }
 
-// slowLinks delays a hub's connections to NATS by 100 ms and limits them to 1 MB/s.
+// slowLinks delays the connections between a hub and NATS by 100 ms and limits them to 1 MB/s.
 func (c *chaos) slowLinks(hold time.Duration) {
 	i := c.rng.IntN(clusterSize)
 	c.t.Logf("hub %d has slow links for %v", i, hold)
@@ -89,7 +90,8 @@ func (c *chaos) pause(server int, hold time.Duration) {
 	require.NoError(c.t, c.nats[server].Process.Signal(syscall.SIGCONT))
 }
 
-// pauseWhileDown pauses one server while another is down. Without a majority nothing can be published.
+// pauseWhileDown pauses one server while another one is down. Two of three servers are then
+// missing, so nothing can be published.
 func (c *chaos) pauseWhileDown(hold time.Duration) {
 	down := c.rng.IntN(clusterSize)
 	paused := (down + 1) % clusterSize
@@ -99,7 +101,7 @@ func (c *chaos) pauseWhileDown(hold time.Duration) {
 	c.startNATS(down)
 }
 
-// startBeforeNATS starts a hub that cannot reach NATS for a while.
+// startBeforeNATS starts a hub while its connections to NATS are cut off.
 func (c *chaos) startBeforeNATS(hold time.Duration) {
 	i := c.rng.IntN(clusterSize)
 	c.t.Logf("hub %d is started %v before it reaches NATS", i, hold)
@@ -121,8 +123,9 @@ func (c *chaos) startBeforeNATS(hold time.Duration) {
 	}
 }
 
-// damageReplica damages the files of a server that is not the stream's leader. It repairs the server as a hub's log
-// advises: it deletes the server's copy of the stream, which the server then copies from the others.
+// damageReplica damages the files of a server that is not the stream's leader. It then repairs the
+// server as the hub's log advises: it deletes the server's copy of the stream, and the server
+// fetches a new one from the other servers.
 func (c *chaos) damageReplica(hold time.Duration) {
 	i := c.follower()
 	c.t.Logf("NATS server %d has damaged files for %v", i, hold)
@@ -137,7 +140,8 @@ func (c *chaos) damageReplica(hold time.Duration) {
 	c.untilCurrent()
 }
 
-// damage flips bits in the middle of a file of messages and deletes the server's index of it.
+// damage flips bits in the middle of a file of messages, and deletes the server's index of that
+// file.
 func (c *chaos) damage(dir string) {
 	blocks, err := filepath.Glob(filepath.Join(dir, "*.blk"))
 	require.NoError(c.t, err)
@@ -154,7 +158,7 @@ func (c *chaos) damage(dir string) {
 	_ = os.Remove(filepath.Join(dir, "index.db")) // the server may not have written it yet
 }
 
-// stream returns the stream's description from any server.
+// stream returns information about the stream from any server that answers.
 func (c *chaos) stream() (*jetstream.StreamInfo, error) {
 	var urls []string
 	for _, place := range c.places {
@@ -214,7 +218,8 @@ func (c *chaos) untilCurrent() {
 	}, patience, 100*time.Millisecond)
 }
 
-// compareLogs reads the new events of each hub and compares them byte by byte, up to the end of the shortest log.
+// compareLogs reads the new events of each hub and compares them byte by byte, up to the end of the
+// shortest log that it read.
 func (c *chaos) compareLogs() {
 	var logs [clusterSize][]byte
 	var ends [clusterSize]string
@@ -236,7 +241,8 @@ func (c *chaos) compareLogs() {
 	}
 }
 
-// readLog returns a hub's events after the last comparison, one per line, and the cursor of the last one.
+// readLog returns the hub's events after the last comparison, one per line, and the cursor of the
+// newest.
 func (c *chaos) readLog(hub int) (log []byte, end string) {
 	end = c.same
 	for {

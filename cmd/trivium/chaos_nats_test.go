@@ -22,8 +22,8 @@ type natsPlace struct {
 	Peers []int // cluster ports of all servers; this server's own is at Self; empty: no cluster
 	Self  int
 	Store string
-	// Rights is a JSON file with a list of subjects to which hubs may not publish. The server reads it at its start
-	// and at SIGHUP. Empty: users need no password.
+	// Rights is the path of a JSON file with a list of subjects to which hubs may not publish. The
+	// server reads it at its start and at SIGHUP. If Rights is empty, no passwords are required.
 	Rights string
 }
 
@@ -33,7 +33,7 @@ const (
 	adminUser = "admin" // may publish and subscribe to everything
 )
 
-// user returns the user's part of a URL. The password equals the name.
+// user returns the user and password for a URL. The password equals the name.
 func (p *natsPlace) user(name string) string {
 	if p.Rights == "" {
 		return ""
@@ -69,7 +69,7 @@ func (p *natsPlace) options() *natsd.Options {
 		JetStream: true, StoreDir: p.Store, MaxPayload: 2 << 20,
 	}
 	if len(p.Peers) > 0 {
-		// Hubs must reach the servers only through their proxies.
+		// NoAdvertise: hubs must reach the servers only through the test's proxies.
 		o.Cluster = natsd.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: p.Peers[p.Self], NoAdvertise: true}
 	}
 	for _, port := range p.Peers {

@@ -11,8 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// restoreStore stops a server, replaces its store with an earlier state, as restoring a disk snapshot does, and
-// starts it. The server copies the missing messages from the others.
+// restoreStore stops a server, replaces its store with an earlier copy, as restoring a disk
+// snapshot does, and starts the server. The server then fetches the missing messages from the other
+// servers.
 func (c *chaos) restoreStore(hold time.Duration) {
 	i := c.rng.IntN(clusterSize)
 	c.t.Logf("NATS server %d has its store put back by %v", i, hold)
@@ -29,7 +30,7 @@ func (c *chaos) restoreStore(hold time.Duration) {
 	c.untilCurrent()
 }
 
-// loseRights takes a right from the NATS user of the hubs on all servers, and restores it.
+// loseRights takes a right from the hubs' NATS user on all servers, and later restores it.
 func (c *chaos) loseRights(hold time.Duration) {
 	all := [][]string{
 		{"trivium.>"}, // to publish
@@ -54,7 +55,7 @@ func (c *chaos) deny(subjects []string) {
 	}
 }
 
-// leaderClockAhead sets the clock of the stream's leader ahead by an hour, and back.
+// leaderClockAhead sets the clock of the stream's leader ahead by an hour, and later back.
 func (c *chaos) leaderClockAhead(hold time.Duration) {
 	i := c.leader()
 	c.t.Logf("NATS server %d, the leader, has its clock an hour ahead for %v", i, hold)

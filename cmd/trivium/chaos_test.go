@@ -24,8 +24,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// freePorts returns ports on which nothing listens. They are below the ports that systems assign to connections
-// (from 32768 on Linux, 49152 elsewhere), because a server could lose one of those before it listens.
+// freePorts returns free ports below the range that systems assign to outgoing connections (from
+// 32768 on Linux, 49152 elsewhere). A port in that range could be taken before the server listens
+// on it.
 func freePorts(t *testing.T, n int) (ports []int) {
 	t.Helper()
 	for tries := 0; len(ports) < n; tries++ {
@@ -46,10 +47,10 @@ const clusterSize = 3 // number of NATS servers, and of hubs
 // chaos is a cluster with hubs, the faults caused in it, and what publishers and subscribers observed.
 type chaos struct {
 	t       *testing.T
-	rng     *rand.Rand // used by the test's goroutine only
+	rng     *rand.Rand // used only by the test's goroutine
 	places  [clusterSize]natsPlace
 	nats    [clusterSize]*exec.Cmd
-	proxies [clusterSize][clusterSize]*toxiproxy.Proxy // by hub, by server
+	proxies [clusterSize][clusterSize]*toxiproxy.Proxy // index: hub, server
 	hubArgs [clusterSize][]string
 	hubs    [clusterSize]*process
 	where   [clusterSize]string // addresses of the hubs
@@ -59,8 +60,8 @@ type chaos struct {
 	stop    context.Context
 
 	mu    sync.Mutex
-	acked map[string]bool // data of acknowledged events
-	seen  [][]observation // by subscriber
+	acked map[string]bool // key: data of an acknowledged event
+	seen  [][]observation // index: subscriber
 }
 
 type observation struct {
@@ -99,7 +100,7 @@ func startChaos(t *testing.T, rng *rand.Rand, subscribers int) *chaos {
 			"serve", "--http", c.where[i], "--udp", "off", "--admin", "off", "--auth", "none", "--heartbeat", "500ms",
 			"--engine", "nats", "--nats-url", strings.Join(urls, ","), "--replicas", "3", "--log-format", "json",
 			"--retain-events", "1000000", "--retain-bytes", "1GiB",
-			"--retain-age", "24h", // a server whose clock is ahead must not remove events
+			"--retain-age", "24h", // while a server's clock is ahead, no events may expire
 		}
 		c.startHub(i)
 	}
@@ -146,7 +147,7 @@ func (c *chaos) killNATS(i int) {
 
 func (c *chaos) startHub(i int) { c.hubs[i] = serve(c.t, binary(c.t, c.hubArgs[i]...)) }
 
-// publish sends keyed events to randomly chosen hubs until one hub has accepted them.
+// publish publishes events with a key, on randomly chosen hubs, until one hub has accepted them.
 func (c *chaos) publish(rng *rand.Rand, key string, data ...string) {
 	var list []string
 	for _, d := range data {
@@ -199,21 +200,23 @@ func (c *chaos) publisher(rng *rand.Rand, name int) {
 	}
 }
 
-// subscriber reads from randomly chosen hubs with its cursor, over one transport.
+// subscriber reads over one transport from randomly chosen hubs. After each error it resumes with
+// its cursor.
 func (c *chaos) subscriber(rng *rand.Rand, i int) {
 	s := &movingSubscriber{chaos: c, i: i, cursor: c.begin}
 	transportReaders := []func(context.Context, string) error{s.poll, s.sse, s.websocket}
 	for c.stop.Err() == nil {
 		ctx, cancel := context.WithTimeout(c.stop, time.Duration(200+rng.IntN(2000))*time.Millisecond)
-		_ = transportReaders[i%len(transportReaders)](ctx, c.where[rng.IntN(clusterSize)]) // it continues on another hub after any error
+		_ = transportReaders[i%len(transportReaders)](ctx, c.where[rng.IntN(clusterSize)]) // after an error, the next round uses another hub
 		cancel()
 		time.Sleep(20 * time.Millisecond)
 	}
 }
 
-// Under faults of servers, hubs and the connections between them, no acknowledged event is lost, doubled or out of
-// order, and after the repair every subscriber receives all events. With TRIVIUM_LONG=1, which needs an otherwise
-// idle machine, this takes at most ten seconds.
+// TestChaos causes faults of servers, hubs and the connections between them. No acknowledged event
+// may be lost, duplicated or delivered out of order, and after the repair every subscriber must
+// receive all events. With TRIVIUM_LONG=1, on an otherwise idle machine, subscribers must receive
+// them within ten seconds.
 func TestChaos(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a cluster takes long")
@@ -282,7 +285,7 @@ func (c *chaos) checkResults() {
 	for i, seen := range c.seen {
 		require.Equal(c.t, c.seen[0][:common], seen[:common], "subscribers 0 and %d", i)
 	}
-	// Every acknowledged event must be in the log, even behind the last observation.
+	// Every acknowledged event must be in the log, including those after the last observation.
 	all := map[string]bool{}
 	cursor := c.begin
 	for {

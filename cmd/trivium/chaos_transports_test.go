@@ -16,16 +16,16 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// movingSubscriber is a subscriber that continues with its cursor on one hub after another.
+// movingSubscriber is a subscriber that moves from hub to hub and resumes with its cursor.
 type movingSubscriber struct {
 	chaos  *chaos
 	i      int
 	cursor string
 	last   uint64
-	broken bool // the test has already failed for it
+	broken bool // the test has already failed for this subscriber
 }
 
-// take records an event and checks that it follows all events before it.
+// take records an event and checks that it is newer than all events recorded before.
 func (s *movingSubscriber) take(id string, data string) {
 	cursor, err := hub.ParseCursor(id)
 	text, err2 := strconv.Unquote(data)

@@ -24,20 +24,20 @@ func startBrowser(t *testing.T) context.Context {
 	t.Cleanup(func() {
 		within, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		_ = chromedp.Cancel(within) // if this hangs, the process is killed with the allocator
+		_ = chromedp.Cancel(within) // if the browser does not close, its process is killed with the allocator
 	})
 	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate("about:blank")))
 	return ctx
 }
 
-// openPage opens a page with its own storage and connections, because browsers open at most six connections to one
-// host. Each line of its console is passed to take.
+// openPage opens a page in a browser context of its own, because browsers open at most six
+// connections to one host. It passes each line of the page's console to take.
 func openPage(t *testing.T, browser context.Context, address string, take func(string)) context.Context {
 	t.Helper()
 	return openTab(t, browser, address, take, chromedp.WithNewBrowserContext())
 }
 
-// openTab opens a page that shares storage and connections with the other tabs.
+// openTab opens a page that shares storage and connections with the other tabs of the browser.
 func openTab(t *testing.T, browser context.Context, address string, take func(string), options ...chromedp.ContextOption) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(browser, 10*time.Minute)
@@ -55,7 +55,7 @@ func openTab(t *testing.T, browser context.Context, address string, take func(st
 	}()
 	t.Cleanup(func() {
 		within, stop := context.WithTimeout(ctx, patience)
-		_ = chromedp.Cancel(within) // the browser ends anyway
+		_ = chromedp.Cancel(within) // an error does not matter: the browser is stopped anyway
 		stop()
 		cancel()
 		<-done
@@ -64,7 +64,7 @@ func openTab(t *testing.T, browser context.Context, address string, take func(st
 	return ctx
 }
 
-// startPages runs each script in a page of the hub's own origin.
+// startPages runs each script in a page that the hub's own origin serves.
 func startPages(t *testing.T, base string, pages map[string]string, add func(string) *libraryClient) {
 	t.Helper()
 	files := httptest.NewServer(staticFiles())

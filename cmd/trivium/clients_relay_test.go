@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// relay forwards connections to an address until they are reset.
+// relay forwards connections to an address, and resets them when the test asks for it.
 type relay struct {
 	listener net.Listener
 	upstream string
@@ -61,7 +61,7 @@ func (r *relay) pass(conn *net.TCPConn) {
 	defer conn.Close()
 	up, err := net.Dial("tcp", r.upstream)
 	if err != nil {
-		_ = conn.SetLinger(0) // as a host does on which nothing listens
+		_ = conn.SetLinger(0) // as a host does when nothing listens on the port
 		return
 	}
 	defer up.Close()
@@ -75,7 +75,7 @@ func (r *relay) pass(conn *net.TCPConn) {
 	}()
 	var copying sync.WaitGroup
 	copying.Go(func() {
-		_, _ = io.Copy(up, conn) // until either has ended
+		_, _ = io.Copy(up, conn) // until one side has closed
 		up.Close()
 	})
 	_, _ = io.Copy(conn, up)
@@ -84,7 +84,8 @@ func (r *relay) pass(conn *net.TCPConn) {
 	copying.Wait()
 }
 
-// staticFiles serves clientsDir to pages of other origins. Like a bundler, it resolves a module name without ".js".
+// staticFiles serves clientsDir to pages of other origins. It resolves module names without ".js",
+// as a bundler does.
 func staticFiles() http.Handler {
 	files := http.FileServer(http.Dir(clientsDir))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

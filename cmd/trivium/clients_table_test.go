@@ -13,19 +13,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// tableFile is the page with the table of TestClients, between two marks. TRIVIUM_UPDATE=1 rewrites the table.
+// tableFile is the page that contains the table of TestClients between two marks. TRIVIUM_UPDATE=1
+// rewrites the table.
 const (
 	tableFile  = "../../docs/clients.md"
 	tableBegin = "<!-- table: TestClients -->\n"
 	tableEnd   = "<!-- end of table -->\n"
 )
 
-// tableRow is the part of a client's row besides its results.
+// tableRow is a client's row without its results.
 type tableRow struct {
-	program string // in testdata/clients
+	program string // path below testdata/clients
 	library string
-	source  string // where the version is pinned: a package of npm, a module of Go, or ""
-	set     string // settings that its user must change
+	source  string // where the version is pinned: an npm package, a Go module, or ""
+	set     string // what users of the library must configure
 }
 
 const (
@@ -65,7 +66,7 @@ var tableRows = []tableRow{
 	{"python/requests-poll", "requests, long-poll, Python", "Debian 12", "a timeout of 60 s"},
 }
 
-// compareTable fails unless the table in the docs shows these results.
+// compareTable requires that the table in the docs has these results.
 func compareTable(t *testing.T, results map[string]map[string]string) {
 	t.Helper()
 	var table strings.Builder

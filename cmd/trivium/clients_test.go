@@ -27,14 +27,14 @@ import (
 // the URL in the variable HUB, and prints the number of each event.
 const clientsDir = "../../testdata/clients"
 
-// TestClients runs widely used client libraries through a drain, a TCP reset and a kill of the hub, directly and
-// behind proxies. Each must print the numbers 1 to 34 once and in order. The test takes minutes and runs only if
-// TRIVIUM_CLIENTS is 1 or a pattern of clients' names.
+// TestClients runs widely used client libraries through a drain, a TCP reset and a kill of the hub,
+// both directly and behind proxies. Each client must print the numbers 1 to 34 once and in order.
+// The test takes minutes, and runs only if TRIVIUM_CLIENTS is 1 or a pattern for clients' names.
 func TestClients(t *testing.T) {
 	skipUnlessChosen(t)
 	programs := preparePrograms(t)
 	var mu sync.Mutex
-	results := map[string]map[string]string{} // by client, by front
+	results := map[string]map[string]string{} // results of a client behind each front
 	t.Run("behind", func(t *testing.T) {
 		for _, f := range fronts {
 			t.Run(f.name, func(t *testing.T) {
@@ -56,7 +56,7 @@ func TestClients(t *testing.T) {
 	compareTable(t, results)
 }
 
-// skipUnlessChosen skips a long test unless TRIVIUM_CLIENTS is set.
+// skipUnlessChosen skips the test unless TRIVIUM_CLIENTS is set.
 func skipUnlessChosen(t *testing.T) {
 	t.Helper()
 	if os.Getenv("TRIVIUM_CLIENTS") == "" {
@@ -70,7 +70,7 @@ type clientPrograms struct {
 	pages    map[string]string   // files below clientsDir, by name
 }
 
-// preparePrograms builds the clients in Go, and locates the interpreters of the others.
+// preparePrograms builds the Go clients, and finds the interpreters of the others.
 func preparePrograms(t *testing.T) clientPrograms {
 	t.Helper()
 	p := clientPrograms{map[string][]string{}, map[string]string{}}
@@ -122,7 +122,7 @@ type libraryClient struct {
 	ready bool // the client has received event 0, which only shows that it is connected
 	got   []int
 	said  strings.Builder // output lines that are not numbers
-	lost  bool            // the program ended or was too late, so the test does not wait for it
+	lost  bool            // the program has ended or missed a deadline; the test no longer waits for it
 }
 
 func (c *libraryClient) isReady() bool {
@@ -131,7 +131,7 @@ func (c *libraryClient) isReady() bool {
 	return c.ready
 }
 
-// words returns the client's output without numbers.
+// words returns the client's output lines that are not numbers.
 func (c *libraryClient) words() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -153,7 +153,7 @@ func (c *libraryClient) take(line string) {
 	}
 }
 
-// awaits reports whether event n is still to come.
+// awaits reports whether event n has not arrived and can still arrive.
 func (c *libraryClient) awaits(n int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -166,7 +166,7 @@ func (c *libraryClient) giveUp() {
 	c.lost = true
 }
 
-// result returns how many of the events arrived, and which faults were seen.
+// result returns how many of the events arrived, and which faults occurred.
 func (c *libraryClient) result() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -191,13 +191,13 @@ func (c *libraryClient) result() string {
 	return fmt.Sprintf("%d of %d%s", len(seen), showEvents, fault)
 }
 
-// clientRun is all clients behind one front.
+// clientRun is one run of all clients behind one front.
 type clientRun struct {
 	t       *testing.T
 	args    []string
-	url     string // of the hub itself
+	url     string // of the hub, without the front
 	hub     *process
-	relay   *relay // the clients connect to it
+	relay   *relay // the clients connect to this relay
 	clients []*libraryClient
 	sent    int
 }
@@ -269,7 +269,8 @@ func (r *clientRun) startCommand(name string, command, env []string) {
 	})
 }
 
-// awaitReaders publishes event 0, which does not count, until every client has received one.
+// awaitReaders publishes event 0 repeatedly until every client has received one. Event 0 is not
+// counted.
 func (r *clientRun) awaitReaders() {
 	r.t.Helper()
 	for deadline := time.Now().Add(clientPatience); ; time.Sleep(300 * time.Millisecond) {
@@ -301,7 +302,7 @@ func (r *clientRun) publish(n int) {
 	}
 }
 
-// await waits until every client has received all published events, or is too late.
+// await waits until every client has received all published events or has missed the deadline.
 func (r *clientRun) await() {
 	deadline := time.Now().Add(clientPatience)
 	for _, c := range r.clients {
@@ -315,7 +316,8 @@ func (r *clientRun) await() {
 	}
 }
 
-// runOutages restarts, resets and kills the hub. Events 9 and 26 are published while no client is connected.
+// runOutages drains, resets and kills the hub. Events 9 and 26 are published while no client is
+// connected.
 func (r *clientRun) runOutages() {
 	r.publish(8)
 	r.await()
@@ -343,7 +345,7 @@ func (r *clientRun) runOutages() {
 	require.Equal(r.t, showEvents, r.sent)
 }
 
-// start starts the hub, with a self-signed certificate if it uses TLS.
+// start starts the hub, with a self-signed certificate if the run uses TLS.
 func (r *clientRun) start() {
 	r.hub = serve(r.t, binary(r.t, r.args...))
 	r.hub.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}

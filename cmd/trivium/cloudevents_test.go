@@ -53,8 +53,9 @@ func cloudEventsSDK(t *testing.T) func(stdin string, arguments ...string) []show
 	}
 }
 
-// An event that the official SDK sends, in any mode and twice, arrives once and unchanged over each transport.
-// Events that were not published as CloudEvents are valid for the SDK too.
+// An event that the official CloudEvents SDK sends twice, in any content mode, arrives once and
+// unchanged over each transport. The SDK also accepts events that were not published as
+// CloudEvents.
 func TestCloudEventsSDK(t *testing.T) {
 	t.Parallel()
 	sdk := cloudEventsSDK(t)

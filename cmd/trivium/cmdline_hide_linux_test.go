@@ -12,8 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPSDoesNotShowSecrets reads the command line of a running hub as ps does. The hub uses the secret all the same:
-// it gets its events through NATS servers that require the password.
+// TestPSDoesNotShowSecrets reads the command line of a running hub as ps does, and requires that it
+// hides the NATS password. The hub must still use the password: it receives its events through NATS
+// servers that require it.
 func TestPSDoesNotShowSecrets(t *testing.T) {
 	const user, password = "hub", "hunter2"
 	server := serveNATS(t, func(o *natsserver.Options) { o.Username, o.Password = user, password })

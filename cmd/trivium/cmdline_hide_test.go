@@ -26,7 +26,8 @@ func TestMaskArgs(t *testing.T) {
 	}
 }
 
-// TestRestoreArgsOfAnotherCommand ignores hidden arguments that do not belong to the masked ones.
+// TestRestoreArgsOfAnotherCommand checks that hidden arguments are ignored if they do not belong to
+// the masked ones.
 func TestRestoreArgsOfAnotherCommand(t *testing.T) {
 	args := []string{"sub", "--token", "***", ">"}
 	for _, hidden := range []string{"", "null", "[]", `{"3":"a.b"}`, `{"4":"x"}`, `{"-1":"x"}`, `{"1":"--last"}`, `{"2":""}`, `{"2":2}`} {

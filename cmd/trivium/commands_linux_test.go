@@ -14,11 +14,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// documented lists the pages whose commands TestDocumentedCommands runs, in this order.
+// documented lists the pages whose commands TestDocumentedCommands runs, in the order in which it
+// runs them.
 var documented = []string{"README.md", "docs/publishing.md", "docs/security.md"}
 
-// outcomes are the outputs expected of the commands in the pages. The first entry whose part occurs in a command
-// applies to it. A command without an entry fails the test, and so does an entry without a command.
+// outcomes are the expected outputs of the pages' commands. A command is compared with the first
+// entry whose part it contains. A command without an entry fails the test, and so does an unused
+// entry.
 var outcomes = []struct {
 	part, prints string
 	endless      bool // the command runs until it is stopped
@@ -43,9 +45,9 @@ var outcomes = []struct {
 	{part: "trivium bench", prints: "fanout"},
 }
 
-// TestDocumentedCommands runs every command of the README, docs/publishing.md and docs/security.md as it stands there.
-// It replaces the default addresses by free ones and the placeholder of the token; nothing else. Each page has a
-// directory of its own.
+// TestDocumentedCommands runs every command of the README, docs/publishing.md and docs/security.md.
+// It replaces only the default addresses, by free ones, and the placeholder of the token. The
+// commands of each page run in a directory of their own.
 func TestDocumentedCommands(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds the program")
@@ -71,8 +73,8 @@ func TestDocumentedCommands(t *testing.T) {
 	}
 }
 
-// shellCommands returns the commands in the sh blocks of a page, without comments. A line that ends with a
-// backslash or a pipe continues in the next line.
+// shellCommands returns the commands in the sh blocks of a page, without comments. A line that ends
+// with a backslash or a pipe is joined with the next line.
 func shellCommands(page string) (commands []string) {
 	for _, block := range regexp.MustCompile("(?sm)^```sh\n(.*?)^```$").FindAllStringSubmatch(page, -1) {
 		var command string
@@ -94,9 +96,9 @@ func shellCommands(page string) (commands []string) {
 // shell runs the commands of the pages, with one hub for all of them.
 type shell struct {
 	t        *testing.T
-	dir, bin string // where commands run; where go install puts the program
+	dir, bin string // working directory of the commands; directory in which go install puts the program
 	hub      *process
-	settings string // variables that pages have set
+	settings string // variables that commands of the pages have set
 	endless  []*endlessCommand
 	used     map[string]bool
 }
@@ -104,7 +106,7 @@ type shell struct {
 type endlessCommand struct {
 	text, prints string
 	cmd          *exec.Cmd
-	out          string // file
+	out          string // path of the file with the output
 }
 
 func (s *shell) run(command string) {
@@ -116,7 +118,7 @@ func (s *shell) run(command string) {
 		cmd.Env = append(os.Environ(), "GOBIN="+s.bin)
 		out, err := cmd.CombinedOutput()
 		require.NoError(s.t, err, string(out))
-	case strings.HasPrefix(command, "git clone "): // the tree of this test is the clone
+	case strings.HasPrefix(command, "git clone "): // instead of a clone, the commands use the tree of this test
 		require.Equal(s.t, "git clone https://"+module, command)
 	case command == "cd "+path.Base(module):
 	case serveCommand.MatchString(command) && !strings.Contains(command, "--check"):
@@ -132,10 +134,10 @@ func (s *shell) run(command string) {
 	}
 }
 
-// serveCommand matches a command that starts a hub, perhaps with variables.
+// serveCommand matches a command that starts a hub. Settings of variables may precede it.
 var serveCommand = regexp.MustCompile(`^([A-Z_]+=\S+ )*trivium serve`)
 
-// withValues returns a command after the settings of variables, with the token of the hub.
+// withValues returns a command with the hub's token, preceded by the settings of variables.
 func (s *shell) withValues(command string) string {
 	token := ""
 	if s.hub != nil {
@@ -144,7 +146,7 @@ func (s *shell) withValues(command string) string {
 	return strings.ReplaceAll(s.settings+command, "the-token-that-serve-printed", token)
 }
 
-// command returns a command of bash that finds the program that was installed first.
+// command returns a bash command. It finds the installed trivium before any other in the PATH.
 func (s *shell) command(text string) *exec.Cmd {
 	cmd := exec.Command("bash", "-c", "set -euo pipefail\n"+text)
 	cmd.Dir = s.dir
@@ -187,7 +189,7 @@ func (s *shell) runAtHub(command string) {
 	s.t.Fatalf("no expected output for the command %s", command)
 }
 
-// stopEndless waits until the endless commands have printed what they must, and stops them.
+// stopEndless waits until each endless command has printed its expected output, and stops it.
 func (s *shell) stopEndless() {
 	s.t.Helper()
 	for _, e := range s.endless {

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// completion returns the script of a shell.
+// completion returns the completion script for a shell.
 func completion(t *testing.T, shell string) string {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -19,7 +19,7 @@ func completion(t *testing.T, shell string) string {
 	return out.String()
 }
 
-// TestCompletionInBash asks bash what it completes.
+// TestCompletionInBash checks the words that bash offers for completion.
 func TestCompletionInBash(t *testing.T) {
 	t.Parallel()
 	bash := needTool(t, "bash", "a Debian package of that name")
@@ -41,8 +41,8 @@ func TestCompletionInBash(t *testing.T) {
 	}
 }
 
-// TestCompletionScripts checks that each script names every command and flag, and that the shells that are installed
-// can parse it.
+// TestCompletionScripts checks that each script contains every command and flag, and that the
+// installed shells can parse their scripts.
 func TestCompletionScripts(t *testing.T) {
 	t.Parallel()
 	for _, shell := range []string{"bash", "zsh", "fish"} {

@@ -10,8 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestConfigFileIsAccepted checks that serve accepts the file of trivium config as it is, and that the file names every
-// setting with its default: with all defaults uncommented, the settings are those of a hub without a file.
+// TestConfigFileIsAccepted checks that serve accepts the unchanged output of trivium config, and
+// that the output has every setting with its default: with all lines uncommented, the settings
+// equal those of a hub without a file.
 func TestConfigFileIsAccepted(t *testing.T) {
 	t.Parallel()
 	text, err := program(t, nil, "config").Output()

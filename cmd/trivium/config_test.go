@@ -15,7 +15,7 @@ import (
 	"github.com/trivium-hub/trivium/transports"
 )
 
-// parseServe parses settings as the program does, but does not report invalid ones.
+// parseServe parses settings as the program does, but ignores errors.
 func parseServe(t *testing.T, env map[string]string, args ...string) *ServeConfig {
 	t.Helper()
 	var cli commands
@@ -75,8 +75,8 @@ func TestDefaults(t *testing.T) {
 	}, parseServe(t, nil))
 }
 
-// TestPrecedence sets each kind of value in a file, then also in the environment, then also by a flag. The last one
-// wins.
+// TestPrecedence sets each kind of value in a file, then also in the environment, then also by a
+// flag. Each later one must override the earlier ones.
 func TestPrecedence(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "trivium.yaml")
 	require.NoError(t, os.WriteFile(path, []byte(
@@ -134,7 +134,7 @@ func TestLogger(t *testing.T) {
 			c := &ServeConfig{LogLevel: slog.LevelWarn, LogFormat: tt.format}
 			logger := c.newLogger(&out)
 			require.False(t, logger.Enabled(t.Context(), slog.LevelInfo))
-			record := slog.NewRecord(time.Time{}, slog.LevelWarn, "loud", 0) // a record without time has no time in the text
+			record := slog.NewRecord(time.Time{}, slog.LevelWarn, "loud", 0) // text logs omit the time of a record that has none
 			require.NoError(t, logger.Handler().Handle(t.Context(), record))
 			require.Equal(t, tt.want, out.String())
 		})

@@ -10,10 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWarnsOfReadableSecrets checks that --check and the start warn of a secret that every user may read.
+// TestWarnsOfReadableSecrets checks that both --check and the start of a hub warn of a file with a
+// secret that every user may read.
 func TestWarnsOfReadableSecrets(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		return // Windows has no such permissions
+		return // Windows has no such file permissions
 	}
 	secret := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(secret, []byte(strings.Repeat("x", 32)), 0o600))

@@ -37,7 +37,7 @@ func (p *process) get(path string, header http.Header) (*http.Response, string) 
 	return response, string(body)
 }
 
-// buildState returns the state of the build as a waiting page receives it.
+// buildState returns the state of the demo's build, as a page that waits for the build receives it.
 func (p *process) buildState() (state, detail string) {
 	p.t.Helper()
 	response, body := p.get("/demo/build", nil)
@@ -47,7 +47,8 @@ func (p *process) buildState() (state, detail string) {
 	return got.State, got.Detail
 }
 
-// go run starts the hub with the demo, as the README says, also in another directory than the checkout.
+// TestDemoUnderGoRun starts the hub and its demo with go run, as the README shows, and also from a
+// directory outside of the checkout.
 func TestDemoUnderGoRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds the program and the page")
@@ -59,7 +60,7 @@ func TestDemoUnderGoRun(t *testing.T) {
 	cmd.Env = withoutSettings(os.Environ())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p := serve(t, cmd)
-	// go run does not forward signals; a terminal sends them to both processes.
+	// The process group is killed, because go run does not forward signals to the hub.
 	t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 	require.Contains(t, p.log(), "http://"+p.http+"/demo/#token="+p.token+"\n")
 	state, detail := "building", ""
@@ -80,11 +81,12 @@ func TestDemoUnderGoRun(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, string(want), loader)
 	require.NoError(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGINT))
-	p.wait() // waits for both processes; the exit code is that of the interrupted go run
+	p.wait() // waits for go run and the hub; the exit code is that of the interrupted go run
 	require.Contains(t, p.log(), `"msg":"ended"`)
 }
 
-// The demo page needs no token, but its other routes have the same access rules as all open routes.
+// The demo page needs no token. Its other routes have the access rules of every route without
+// authentication.
 func TestDemoGrantsNoAccess(t *testing.T) {
 	closed := serve(t, program(t, nil, anyPorts...))
 	open := serve(t, program(t, nil, append(anyPorts, "--auth", "none")...))
@@ -127,12 +129,12 @@ func TestDemoGrantsNoAccess(t *testing.T) {
 	require.Contains(t, detail, "go generate ./wasmdemo")
 }
 
-// A hub started by go run builds the page in the checkout; an installed one does not. At the end it stops the build
-// that it started, in time.
+// A hub that was started by go run builds the demo page in the checkout; an installed hub does not.
+// A hub that ends stops its build and does not wait for it to finish.
 func TestOnlyGoRunBuilds(t *testing.T) {
 	bin := t.TempDir()
 	started := filepath.Join(bin, "started")
-	// This build never ends by itself and ignores interrupts.
+	// This fake go command never ends by itself and ignores interrupts.
 	require.NoError(t, os.WriteFile(filepath.Join(bin, "go"), []byte("#!/bin/sh\ntrap '' INT\necho $$ >'"+started+"'\nwhile :; do sleep 1; done\n"), 0o755))
 	installed := binary(t, anyPorts...)
 	installed.Dir = moduleRoot

@@ -21,7 +21,7 @@ var (
 	ownLink  = regexp.MustCompile(`\]\(#([\w-]+)\)`)
 )
 
-// anchors returns the anchors that GitHub gives the headings of a page.
+// anchors returns the anchors that GitHub generates for the headings of a page.
 func anchors(page string) []string {
 	var found []string
 	seen := map[string]int{}
@@ -50,7 +50,8 @@ func TestAnchorsFollowGitHub(t *testing.T) {
 	require.Equal(t, []string{"a-page--more", "its-code_1", "again", "again-1"}, anchors(page))
 }
 
-// Each link to a page in docs or to the README, anywhere in the repository, has an existing anchor.
+// Each link with an anchor to a page in docs or to the README, anywhere in the repository, leads to
+// an existing heading.
 func TestCitedAnchorsExist(t *testing.T) {
 	const root = "../.."
 	known := map[string][]string{}

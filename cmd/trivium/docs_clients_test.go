@@ -18,10 +18,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// protocolPrograms is the directory of the clients in docs/protocol.md. Each file exports a function subscribe.
+// protocolPrograms is the directory of the clients shown in docs/protocol.md. Each file exports a
+// function subscribe.
 const protocolPrograms = "../../testdata/protocol"
 
-// Programs that call subscribe of the file %q and print what arrives.
+// These programs call the function subscribe of a file (%q) and print what it passes to them.
 const (
 	runJavaScript = `import { subscribe } from %q;
 await subscribe({
@@ -49,7 +50,7 @@ else:
         show(kind, value)`
 )
 
-// protocolCommands returns the commands that run the programs, by file name.
+// protocolCommands returns the command for each program, by file name.
 func protocolCommands(t *testing.T) map[string][]string {
 	t.Helper()
 	node := needTool(t, "node", "Debian's nodejs")
@@ -79,8 +80,8 @@ func protocolCommands(t *testing.T) map[string][]string {
 	return commands
 }
 
-// The programs receive every event once and in order, and report the gap at the start, through a restart of the hub
-// with events published meanwhile and a TCP reset.
+// The programs receive every event once and in order, and report the gap at the start. The test
+// restarts the hub, publishes events meanwhile, and resets the TCP connections.
 func TestProtocolProgramsLoseNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("restarts take long")
@@ -94,7 +95,7 @@ func TestProtocolProgramsLoseNothing(t *testing.T) {
 	})
 }
 
-// The same holds for the JavaScript programs in a page of the hub's origin.
+// The JavaScript programs also lose nothing in a page that the hub's origin serves.
 func TestProtocolProgramsInBrowser(t *testing.T) {
 	if testing.Short() {
 		t.Skip("restarts take long")
@@ -140,7 +141,7 @@ func playProtocol(t *testing.T, begin func(r *clientRun, base string)) {
 	code, _ := r.hub.wait()
 	require.Equal(t, exitDone, code)
 	start()
-	r.publish(4) // some of them before the programs have reconnected
+	r.publish(4) // some are published before the programs have reconnected
 	r.await()
 
 	r.relay.reset()
@@ -159,8 +160,8 @@ func playProtocol(t *testing.T, begin func(r *clientRun, base string)) {
 	}
 }
 
-// The programs end if their token is wrong. The WebSocket of Node.js sends no Origin and does not expose the
-// status, so that program keeps trying.
+// The programs end if their token is wrong. An exception is the WebSocket program in Node.js:
+// Node.js sends no Origin and does not expose the status, so that program keeps trying.
 func TestProtocolProgramsEndWhenRefused(t *testing.T) {
 	t.Parallel()
 	commands := protocolCommands(t)
@@ -189,7 +190,7 @@ var gapLine = regexp.MustCompile(`(?m)^gap .*$`)
 
 var programBlock = regexp.MustCompile("(?ms)^```\\w+ file=(\\S+)\n(.*?)^```$")
 
-// The programs shown in the page are the files that the tests run.
+// docs/protocol.md shows exactly the files that the tests run.
 func TestProtocolShowsPrograms(t *testing.T) {
 	shown := programBlock.FindAllStringSubmatch(readProtocol(t), -1)
 	require.Len(t, shown, 6)

@@ -63,7 +63,8 @@ func readExamples(t *testing.T) (examples []example) {
 	return examples
 }
 
-// TestProtocolExamples sends the requests of docs/protocol.md and compares what the hub answers.
+// TestProtocolExamples sends the requests of docs/protocol.md to a hub and compares its answers
+// with the page.
 func TestProtocolExamples(t *testing.T) {
 	t.Parallel()
 	var sharing []example
@@ -99,7 +100,7 @@ func (h *exampleHub) run(t *testing.T, e example) {
 	}
 }
 
-// Values that differ from run to run.
+// These values differ from run to run, and are compared only by their form.
 var varying = []struct {
 	pattern *regexp.Regexp
 	name    string
@@ -110,7 +111,7 @@ var varying = []struct {
 	{regexp.MustCompile(`[0-9a-f]{16}\.[\w-]{24}`), "TICKET"},
 }
 
-// requireSame compares a text of the page with one of the hub.
+// requireSame compares a text of the page with what the hub sent.
 func (h *exampleHub) requireSame(t *testing.T, want, got string) {
 	t.Helper()
 	normal := func(text string) string {
@@ -122,15 +123,16 @@ func (h *exampleHub) requireSame(t *testing.T, want, got string) {
 	require.Equal(t, normal(h.actual(want)), normal(got), "of the hub: %s", got)
 }
 
-// exampleEpoch is the epoch of the page's cursors.
+// exampleEpoch is the epoch of the cursors in the page.
 const exampleEpoch = "5e0f1a2b"
 
-// actual returns a text of the page with this hub's epoch and address.
+// actual replaces the epoch and the address in a text of the page with this hub's.
 func (h *exampleHub) actual(text string) string {
 	return strings.NewReplacer(exampleEpoch, h.epoch, "$HUB", "http://"+h.http).Replace(text)
 }
 
-// runHTTP sends a request and compares its answer, which begins with a line "HTTP/1.1 …".
+// runHTTP sends a request and compares the hub's answer with the text from the line "HTTP/1.1 …"
+// on.
 func (h *exampleHub) runHTTP(t *testing.T, e example) {
 	request, answer, found := strings.Cut(e.text, "\n\nHTTP/1.1 ")
 	require.True(t, found, "the hub did not answer")
@@ -151,14 +153,14 @@ func (h *exampleHub) runHTTP(t *testing.T, e example) {
 	_, err = io.WriteString(conn, strings.ReplaceAll(head, "\n", "\r\n")+"\r\n\r\n"+body)
 	require.NoError(t, err)
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	require.NoError(t, err) // the body is not closed, because that would read a stream to its end
+	require.NoError(t, err) // the body stays open, because Close would read the stream to its end
 
 	wantHead, wantBody, _ := strings.Cut(answer, "\n\n")
 	got := "HTTP/1.1 " + response.Status
 	for line := range strings.SplitSeq(wantHead, "\n") {
 		if name, _, isField := strings.Cut(line, ": "); isField {
 			value := response.Header.Get(name)
-			if name == "Connection" && response.Close { // ReadResponse removes this header
+			if name == "Connection" && response.Close { // ReadResponse moves this header to response.Close
 				value = "close"
 			}
 			got += "\n" + name + ": " + value
@@ -168,7 +170,7 @@ func (h *exampleHub) runHTTP(t *testing.T, e example) {
 	h.requireSame(t, wantBody, h.readBody(t, response, e.then, strings.Count(wantBody, "\n")+1))
 }
 
-// readBody reads the whole body, or count lines of a stream.
+// readBody returns the whole body, or the first count lines of a stream.
 func (h *exampleHub) readBody(t *testing.T, response *http.Response, then string, count int) string {
 	var body strings.Builder
 	lines := bufio.NewReader(response.Body)
@@ -202,7 +204,7 @@ func (h *exampleHub) runWebSocket(t *testing.T, e example) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	var raw net.Conn // the connection below the library, for frames that the library does not send
+	var raw net.Conn // the connection below the library, to send frames that the library cannot send
 	transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (_ net.Conn, err error) {
 		raw, err = new(net.Dialer).DialContext(ctx, network, address)
 		return raw, err
@@ -250,7 +252,8 @@ func (h *exampleHub) sendBytes(t *testing.T, conn net.Conn, text string) {
 	require.NoError(t, err)
 }
 
-// runUDP sends the lines with "> " as one datagram, and compares the events with the lines with "< ".
+// runUDP sends the lines with "> " as one datagram, and compares the published events with the
+// lines with "< ".
 func (h *exampleHub) runUDP(t *testing.T, e example) {
 	var datagram, want []string
 	for line := range strings.SplitSeq(h.actual(e.text), "\n") {

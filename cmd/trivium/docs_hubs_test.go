@@ -15,15 +15,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// exampleHub is a hub for examples. It has three events, with the topics orders.eu, orders.us and notes.welcome.
+// exampleHub is a hub for the examples of docs/protocol.md. Its log has three events, with the
+// topics orders.eu, orders.us and notes.welcome.
 type exampleHub struct {
 	*process
 	epoch  string
 	tokens string // path of the tokens file, if the hub has one
 }
 
-// exampleHubs are the hubs that examples name: their flags, in which %s is the path of the tokens file, and the
-// preparation of the hub. Each example gets a new hub.
+// exampleHubs are the hubs that examples select by name, each with its flags and its preparation.
+// In the flags, %s is the path of the tokens file. Each example gets a new hub.
 var exampleHubs = map[string]struct {
 	flags   string
 	prepare func(*testing.T, *exampleHub)
@@ -40,7 +41,7 @@ var exampleHubs = map[string]struct {
 	"draining":        {flags: "--auth none --drain 12h", prepare: beginDrain},
 }
 
-// exampleActions are the actions that examples name with then.
+// exampleActions are the actions that examples select by the attribute then.
 var exampleActions = map[string]func(*testing.T, *exampleHub){
 	"drain":  func(_ *testing.T, h *exampleHub) { h.signal(syscall.SIGTERM) },
 	"revoke": func(t *testing.T, h *exampleHub) { h.writeTokens(t, "") },
@@ -88,7 +89,8 @@ func startExampleHub(t *testing.T, name string) *exampleHub {
 
 func tokenOf(name string) string { return "token-of-" + name }
 
-// writeTokens replaces the tokens file by these tokens: each a name and the topics that it may subscribe to.
+// writeTokens replaces the tokens in the file. Each argument has the name of a token and the topics
+// to which it may subscribe.
 func (h *exampleHub) writeTokens(t *testing.T, rights ...string) {
 	text := "tokens:\n"
 	for _, right := range rights {
@@ -104,7 +106,7 @@ func (h *exampleHub) writeTokens(t *testing.T, rights ...string) {
 	require.NoError(t, os.Rename(draft, h.tokens))
 }
 
-// overdrawRate publishes many more events at once than the rate allows.
+// overdrawRate publishes many more events than the rate limit allows.
 func overdrawRate(_ *testing.T, h *exampleHub) {
 	h.publish("application/json", "["+strings.Repeat(`{"topic":"many","data":1},`, 999)+`{"topic":"many","data":1}]`)
 }

@@ -29,7 +29,8 @@ func readProtocol(t *testing.T) string {
 	return string(page)
 }
 
-// matches returns the texts that the pattern's group matches, sorted and without duplicates.
+// matches returns all texts that the first group of the pattern matches, sorted and without
+// duplicates.
 func matches(pattern *regexp.Regexp, text string) (found []string) {
 	for _, match := range pattern.FindAllStringSubmatch(text, -1) {
 		found = append(found, match[1])
@@ -47,14 +48,15 @@ func TestProtocolSignedDatagram(t *testing.T) {
 	require.True(t, bytes.HasSuffix([]byte(match[2]), payload))
 }
 
-// The table of errors in docs/protocol.md lists the codes of transports/problems.
+// The table of errors in docs/protocol.md lists exactly the codes of transports/problems.
 func TestProtocolListsProblems(t *testing.T) {
 	source, err := os.ReadFile("../../transports/problems/problems.go")
 	require.NoError(t, err)
 	require.Equal(t, matches(problemCode, string(source)), matches(problemRow, readProtocol(t)))
 }
 
-// docs/protocol.md has an example of every close code but 1011, which only a fault of the hub causes.
+// docs/protocol.md has an example for every close code except 1011, which only an internal error of
+// the hub causes.
 func TestProtocolShowsCloseCodes(t *testing.T) {
 	page := readProtocol(t)
 	listed := slices.DeleteFunc(matches(closeRow, page), func(code string) bool { return code == "1011" })

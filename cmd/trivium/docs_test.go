@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// page returns a page of the documentation. The path is relative to the repository.
+// page returns the text of a page. The path is relative to the root of the repository.
 func page(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(moduleRoot, path))
@@ -21,7 +21,7 @@ func page(t *testing.T, path string) string {
 	return string(text)
 }
 
-// pages returns the paths of the Markdown files at the top and in docs.
+// pages returns the paths of the Markdown files in the root directory and in docs.
 func pages(t *testing.T) (paths []string) {
 	t.Helper()
 	for _, pattern := range []string{"*.md", "docs/*.md"} {
@@ -160,7 +160,7 @@ func TestArchitectureNamesExist(t *testing.T) {
 	for _, match := range regexp.MustCompile("`(\\w+)\\.([A-Z]\\w*)(?:\\.([A-Z]\\w*))?`").FindAllStringSubmatch(page(t, "docs/architecture.md"), -1) {
 		dir, known := dirs[match[1]]
 		if !known {
-			continue // fields such as Hub.mu
+			continue // fields such as Hub.mu are not checked
 		}
 		sources, err := filepath.Glob(filepath.Join(moduleRoot, dir, "*.go"))
 		require.NoError(t, err)

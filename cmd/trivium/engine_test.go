@@ -20,14 +20,15 @@ import (
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// embedded starts the program on a store.
+// embedded starts a hub on a store directory.
 func embedded(t *testing.T, store string, args ...string) *process {
 	t.Helper()
 	args = append([]string{"--auth", "none", "--engine", "embedded", "--store", store, "--log-level", "info"}, args...)
 	return serve(t, binary(t, append(anyPorts, args...)...))
 }
 
-// An event that the retained log cannot hold is refused as too large, on 32-bit systems too.
+// An event that is larger than the retained log may become is refused as too large, also on 32-bit
+// systems.
 func TestMaxEventSize(t *testing.T) {
 	for _, row := range []struct {
 		engine        string
@@ -55,8 +56,8 @@ func idOf(t *testing.T, receipt string) string {
 	return r.ID
 }
 
-// After a restart a subscriber continues from its cursor, and idempotency keys are still known. A second process on
-// the same store is refused.
+// After a restart, a subscriber resumes from its cursor and idempotency keys are still known. While
+// a process uses a store, a second process on the same store is refused.
 func TestRestartKeepsCursors(t *testing.T) {
 	t.Parallel()
 	store := t.TempDir()
@@ -89,8 +90,8 @@ func TestRestartKeepsCursors(t *testing.T) {
 	require.Equal(t, first, p.poll("wait=0&last=4").Events[0].ID.String())
 }
 
-// loadPublisher publishes single events, arrays, keyed events and datagrams until the process ends. Acknowledged
-// events are recorded in acked by their IDs.
+// loadPublisher publishes single events, arrays, events with idempotency keys and datagrams until
+// the process ends. acked records the acknowledged events by ID.
 type loadPublisher struct {
 	p     *process
 	round int
@@ -142,7 +143,7 @@ func (l *loadPublisher) run(publisher int) {
 	}
 }
 
-// follow reads the stream until it breaks, and returns the received data by ID.
+// follow reads the stream until the connection breaks, and returns the received data by ID.
 func (l *loadPublisher) follow(stream *decode.SSEDecoder) map[string]string {
 	seen := map[string]string{}
 	for {
@@ -156,8 +157,9 @@ func (l *loadPublisher) follow(stream *decode.SSEDecoder) map[string]string {
 	}
 }
 
-// The program is killed repeatedly under load. Afterwards all acknowledged events are there, every cursor is valid,
-// and no ID is assigned twice, not even one that only a subscriber has seen.
+// The test kills the program repeatedly under load. After each restart, all acknowledged events are
+// in the log, every cursor is valid, and no ID is assigned twice, including IDs that were delivered
+// but not acknowledged.
 func TestKillLosesNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts a hub again and again")
@@ -219,7 +221,7 @@ func killAgain(t *testing.T, rng *rand.Rand, rounds int) {
 			defer l.mu.Unlock()
 			return len(l.acked) > 1
 		}, patience, time.Millisecond)
-		time.Sleep(time.Duration(rng.IntN(150)) * time.Millisecond) // publish for a while
+		time.Sleep(time.Duration(rng.IntN(150)) * time.Millisecond) // lets the publishers work for a while
 		p.signal(syscall.SIGKILL)
 		publishers.Wait()
 		p.wait()
@@ -240,8 +242,8 @@ func killAgain(t *testing.T, rng *rand.Rand, rounds int) {
 	require.Greater(t, len(known), rounds)
 }
 
-// catchUp reads all events after the cursor and adds them to known, requires that none differs from it, and returns
-// the newest cursor.
+// catchUp reads all events after the cursor and adds them to known. It requires that no event
+// differs from a known one with the same ID, and returns the newest cursor.
 func (p *process) catchUp(cursor string, known map[string]string) string {
 	p.t.Helper()
 	for last := uint64(0); ; {

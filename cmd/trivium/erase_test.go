@@ -10,7 +10,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
-// dataAfter returns the data of the events up to the one whose data is last. It requires that no gap arrives.
+// dataAfter returns the data of all events up to the one with the data last. It requires that no
+// gap is reported.
 func dataAfter(t *testing.T, last string, next func() (data string, isEvent bool)) (all []string) {
 	t.Helper()
 	for len(all) == 0 || all[len(all)-1] != last {
@@ -21,8 +22,9 @@ func dataAfter(t *testing.T, last string, next func() (data string, isEvent bool
 	return all
 }
 
-// An event erased through the admin listener is delivered over no transport, without a gap. Other listeners do not
-// erase, and an event that cannot be erased gets an error with the reason.
+// An event that was erased through the admin listener is not delivered over any transport, and
+// causes no gap. Other listeners refuse to erase, and the error for an event that cannot be erased
+// gives the reason.
 func TestErase(t *testing.T) {
 	for _, engine := range []string{engineMemory, engineEmbedded} {
 		t.Run(engine, func(t *testing.T) {
@@ -91,8 +93,8 @@ func TestErase(t *testing.T) {
 	}
 }
 
-// requireNoneOf resumes before and at the erased events 1 and 3 of five, over all transports, and requires that
-// they do not arrive.
+// requireNoneOf resumes before and at the erased events over all transports, and requires that they
+// do not arrive. ids are the IDs of five events, of which the first and the third are erased.
 func requireNoneOf(t *testing.T, p *process, ids []string) {
 	for i, want := range [][]string{{`"secret 2"`, `"secret 4"`}, {`"secret 2"`, `"secret 4"`}, {`"secret 4"`}, {`"secret 4"`}} {
 		query := "topic=a&cursor=" + ids[i]

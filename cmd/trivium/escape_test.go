@@ -13,10 +13,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// controlText is text from a hub or a proxy that would change a terminal or forge a log line.
+// controlText is text from a hub or a proxy that, printed without escaping, would change a terminal
+// or forge a log line.
 const controlText = "\x1b]0;title\x07\x1b[2J\u009b31m\u202e\r\nforged\x7f"
 
-// pub, sub and bench escape control characters in the answers of a hub.
+// pub, sub and bench escape control characters in a hub's answers before they print them.
 func TestHubAnswersCannotControlTerminal(t *testing.T) {
 	text, err := json.Marshal(map[string]any{"type": "urn:trivium:problem:forbidden", "status": 403, "title": controlText, "detail": controlText, "parameter": controlText})
 	require.NoError(t, err)
@@ -41,13 +42,13 @@ func TestHubAnswersCannotControlTerminal(t *testing.T) {
 	for _, transport := range []string{"sse", "longpoll", "websocket"} {
 		refused("sub", "--transport", transport, "a")
 	}
-	// An ID is printed to standard output.
+	// This answer has an ID, which pub prints to standard output.
 	done, err := json.Marshal(map[string]any{"id": controlText, "count": 1})
 	require.NoError(t, err)
 	check("application/json", http.StatusOK, string(done), "pub", "a", "1")
 }
 
-// Log lines escape characters that JSON allows but that a terminal would obey.
+// Log lines escape characters that are valid in JSON but control a terminal.
 func TestLogCannotControlTerminal(t *testing.T) {
 	for _, format := range []string{"json", "text"} {
 		var out bytes.Buffer

@@ -26,10 +26,11 @@ import (
 // recipes is the directory of the proxy configurations that docs/proxies.md shows.
 const recipes = "../../testdata/proxies"
 
-// front is what clients connect to: the hub itself, or a proxy configured by its recipe.
+// front is the server that clients connect to: the hub itself, or a proxy with the configuration of
+// a recipe.
 type front struct {
 	name    string
-	program string // "": no proxy
+	program string // the proxy's program; "": no proxy
 	tls     bool
 	hubTLS  bool // the hub uses TLS
 	// configure writes the program's files to dir and returns its arguments.
@@ -46,7 +47,8 @@ var fronts = []front{
 	{name: "Apache", program: "apache2", recipe: "apache.conf", configure: configureApache},
 }
 
-// needTool skips a test that lacks a program, or fails it if TRIVIUM_REQUIRE_TOOLS is set.
+// needTool returns the path of a program. If the program is missing, it skips the test, or fails it
+// if TRIVIUM_REQUIRE_TOOLS is set.
 func needTool(t *testing.T, name, hint string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -69,7 +71,7 @@ func lackTool(t *testing.T, what string) {
 	t.Skip(what)
 }
 
-// start runs the proxy until the test ends and returns its address.
+// start runs the proxy until the test ends, and returns the address of the proxy.
 func (f front) start(t *testing.T, upstream string) string {
 	t.Helper()
 	if f.program == "" {
@@ -166,7 +168,8 @@ var loopbackCertificate struct {
 	certificate, key string // file names
 }
 
-// certificateFiles returns the files of a self-signed certificate for the loopback address and of its key.
+// certificateFiles returns the paths of a self-signed certificate for the loopback address and of
+// its key.
 func certificateFiles(t *testing.T) (certificate, key string) {
 	t.Helper()
 	l := &loopbackCertificate

@@ -9,15 +9,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// maxDocLines is two screens.
+// maxDocLines is the maximum length of a package's go doc: two screens.
 const maxDocLines = 100
 
-// internalTypes finds the types of internal packages, but for the fields that only transports.API sets.
+// internalTypes matches lines that name a type of an internal package. Fields that only
+// transports.API sets are exempt.
 var internalTypes = regexp.MustCompile(`(?m)^.*\b(wire|connection|web|intake|jsonscan|build)\.[A-Z]\w*.*$`)
 
 var setByAPI = regexp.MustCompile(`^\t(Registry|Counters|Log|Intake) +\*(connection|intake)\.\w+`)
 
-// TestPublicTypes: programs of others can name every type of the public API.
+// TestPublicTypes checks that the public API uses only types that other programs can name.
 func TestPublicTypes(t *testing.T) {
 	t.Parallel()
 	for _, name := range publicPackages {
@@ -33,8 +34,8 @@ func TestPublicTypes(t *testing.T) {
 	}
 }
 
-// TestPackageDocs: what go doc shows of each public package fits two screens, begins with an example, and then names the
-// owner of the goroutines.
+// TestPackageDocs checks that the go doc of each public package fits two screens, begins with an
+// example, and then names the owner of each goroutine.
 func TestPackageDocs(t *testing.T) {
 	t.Parallel()
 	for _, name := range publicPackages {

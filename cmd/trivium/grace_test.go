@@ -10,14 +10,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// With the defaults, a drain ends before docker stop, the systemd units and the compose file in docs/operations.md
-// kill the process.
+// A drain with default settings ends before docker stop, or the systemd unit or compose file in
+// docs/operations.md, would kill the process.
 func TestDrainFitsStopTimeouts(t *testing.T) {
 	field, ok := reflect.TypeFor[ServeConfig]().FieldByName("Drain")
 	require.True(t, ok)
 	drain, err := time.ParseDuration(field.Tag.Get("default"))
 	require.NoError(t, err)
-	end := drain + time.Second // docs/protocol.md#control-messages
+	end := drain + time.Second // the last connections close a second later, see docs/protocol.md#control-messages
 	require.Less(t, end, 10*time.Second)
 
 	page, err := os.ReadFile("../../docs/operations.md")

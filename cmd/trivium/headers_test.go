@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Every answer of every route, also an upgrade and a refusal, tells browsers not to guess its type and not to share
-// it with other origins.
+// Every answer of every route, including upgrades and refusals, has headers that forbid browsers to
+// guess its type and to share it with other origins.
 func TestHardeningHeaders(t *testing.T) {
 	f := &testbed{}
 	p := serve(t, program(t, nil, append(anyPorts, "--auth", "none")...))
@@ -30,7 +30,8 @@ func TestHardeningHeaders(t *testing.T) {
 	}
 }
 
-// Strict-Transport-Security is sent only over TLS, only for a host name, and with the configured duration.
+// Strict-Transport-Security is sent with the configured duration, only over TLS, and only to
+// requests for a host name.
 func TestStrictTransportSecurity(t *testing.T) {
 	none := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	for _, c := range []struct {

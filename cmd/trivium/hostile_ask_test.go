@@ -20,9 +20,9 @@ import (
 
 // request is a request of a hostile client.
 type request struct {
-	hub    *process // nil: main
-	admin  bool     // to the admin listener
-	line   string   // method and target
+	hub    *process // nil: the hub main of the testbed
+	admin  bool     // send the request to the admin listener
+	line   string   // method and target, without the version
 	host   string   // "": the address of the hub
 	token  string   // in Authorization; "": none
 	header []string // further header lines
@@ -32,8 +32,8 @@ type request struct {
 // pollNow is a request that only checks the token.
 const pollNow = "GET /poll?wait=0"
 
-// exchange is a request with its answer. An accepted WebSocket or stream has status 200, one that is refused by a
-// message has the status of the problem in it.
+// exchange is a request and its answer. The status of an accepted WebSocket or stream is 200. If
+// the refusal is a message on the connection, the status is that of the problem in the message.
 type exchange struct {
 	status int
 	code   int // close code of a WebSocket; 0: it was not closed
@@ -42,10 +42,11 @@ type exchange struct {
 
 	conn   net.Conn
 	reader *bufio.Reader
-	stream *decode.SSEDecoder // of /sse
+	stream *decode.SSEDecoder // decodes the answer of /sse
 }
 
-// do sends a request on a new connection and reads the answer, or the beginning of an endless one.
+// do sends a request on a new connection and reads the answer. Of an endless answer it reads the
+// beginning.
 func (f *testbed) do(t *testing.T, r request) *exchange {
 	t.Helper()
 	x := f.start(t, r)
@@ -53,7 +54,7 @@ func (f *testbed) do(t *testing.T, r request) *exchange {
 	return x
 }
 
-// start is do for an exchange that continues.
+// start is like do, but leaves the connection open.
 func (f *testbed) start(t *testing.T, r request) *exchange {
 	t.Helper()
 	p := r.hub
@@ -99,7 +100,8 @@ func (f *testbed) refused(answer string) {
 	f.answers = append(f.answers, answer)
 }
 
-// send writes bytes to an address while it reads the answer, because the hub may not read all of them.
+// send writes bytes to an address. It reads the answer at the same time, because the hub may not
+// read all of the bytes.
 func (f *testbed) send(t *testing.T, address, text string) *exchange {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
@@ -129,7 +131,7 @@ func (r *request) text() string {
 
 var upgrade = []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="}
 
-// readHello reads the first message of a WebSocket, or the reason of a refusal.
+// readHello reads the first message of a WebSocket: the hello, or the reason of a refusal.
 func (f *testbed) readHello(t *testing.T, x *exchange) {
 	t.Helper()
 	x.status = http.StatusOK
@@ -144,7 +146,8 @@ func (f *testbed) readHello(t *testing.T, x *exchange) {
 	require.NoError(t, err)
 }
 
-// message reads a message from a WebSocket, or returns the close code.
+// message reads a message from a WebSocket. If the WebSocket is closed instead, message returns the
+// close code.
 func (x *exchange) message() (m decode.Message, code int, err error) {
 	opcode, payload, err := x.frame()
 	switch {
@@ -168,7 +171,7 @@ const (
 	bitDeflated    = 0x40
 )
 
-// frame reads a frame of a server.
+// frame reads a frame that the hub sent.
 func (x *exchange) frame() (opcode byte, payload []byte, err error) {
 	var head [2]byte
 	if _, err := io.ReadFull(x.reader, head[:]); err != nil {
@@ -188,7 +191,7 @@ func (x *exchange) frame() (opcode byte, payload []byte, err error) {
 	return head[0] & 0x0f, payload, err
 }
 
-// clientFrame returns a frame of a client, masked with zeros.
+// clientFrame returns a frame as a client sends it, masked with zeros.
 func clientFrame(first byte, payload []byte) []byte {
 	frame := []byte{first, 0x80 | byte(len(payload))}
 	switch {
@@ -202,7 +205,8 @@ func clientFrame(first byte, payload []byte) []byte {
 	return append(append(frame, 0, 0, 0, 0), payload...)
 }
 
-// command sends a command and returns the answer with its ref. It skips events before the answer.
+// command sends a command and returns the answer with the same ref. It skips events that arrive
+// before the answer.
 func (f *testbed) command(t *testing.T, x *exchange, command string) decode.Message {
 	t.Helper()
 	_, err := x.conn.Write(clientFrame(bitFin|opText, []byte(command)))
@@ -228,7 +232,7 @@ func problemStatus(t *testing.T, text string) int {
 	return p.Status
 }
 
-// adminPage returns a page of the admin listener, and decodes it into v if v is not nil.
+// adminPage returns a page of the admin listener. If v is not nil, it also decodes the page into v.
 func (f *testbed) adminPage(t *testing.T, p *process, page string, v any) string {
 	t.Helper()
 	x := f.do(t, request{hub: p, admin: true, line: "GET " + page, header: []string{"Connection: close"}})

@@ -23,7 +23,7 @@ var routes = []string{
 	"GET /demo", "GET /demo/", "HEAD /demo/build", "GET /demo/app.wasm",
 }
 
-// withBody adds a body that publishes a breach.
+// withBody adds a body whose publication would be a breach.
 func withBody(r request) request {
 	if strings.HasPrefix(r.line, "POST") || strings.HasPrefix(r.line, "PUT") {
 		r.body = breachIn("origin")
@@ -55,7 +55,8 @@ func foreignOrigins(t *testing.T, f *testbed) {
 		require.Equal(t, http.StatusForbidden, x.status, "%s %q", line, origins)
 		require.Empty(t, x.header.Get("Access-Control-Allow-Origin"))
 		require.True(t, strings.Contains(x.body, "foreign-origin") || strings.HasPrefix(line, "HEAD"), "it is the origin that is at fault")
-		// A preflight is refused too, or its answer does not allow the page to continue.
+		// A preflight for the same request is either refused, or its answer does not permit the
+		// page to send the request.
 		_, target, _ := strings.Cut(line, " ")
 		r = request{line: "OPTIONS " + target, header: append(r.header, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization,content-type")}
 		x = f.do(t, r)
@@ -84,7 +85,7 @@ func foreignOrigins(t *testing.T, f *testbed) {
 			}
 		}
 	}
-	x := f.do(t, request{line: "GET /ws", header: []string{"Origin: " + own}}) // a page of an allowed origin can read the reason
+	x := f.do(t, request{line: "GET /ws", header: []string{"Origin: " + own}}) // the reason is sent as a message, which a page of an allowed origin can read
 	require.Equal(t, []int{http.StatusUnauthorized, 4401}, []int{x.status, x.code})
 }
 
@@ -140,7 +141,7 @@ func reboundHost(t *testing.T, f *testbed) {
 		for _, line := range routes {
 			r := withBody(request{hub: f.open, line: line, host: host})
 			status := f.do(t, r).status
-			// net/http itself refuses an invalid host.
+			// An invalid host is refused by net/http itself, with 400.
 			require.Contains(t, []int{http.StatusMisdirectedRequest, http.StatusBadRequest}, status, "%s %s", host, line)
 			r.header = []string{"Origin: http://" + host}
 			require.Contains(t, []int{http.StatusMisdirectedRequest, http.StatusBadRequest}, f.do(t, r).status, "%s %s", host, line)

@@ -21,7 +21,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// endAttacks end tokens while connections use them. The name of a token is also part of the topic of its load.
+// endAttacks end a token's rights while connections use it. The name of a token is also part of the
+// topic of its load.
 var endAttacks = []attack{
 	{"renewal under load", renewal},
 	{"a token that expires, under load", func(t *testing.T, f *testbed) {
@@ -58,7 +59,8 @@ var endAttacks = []attack{
 	{"the expiry of a token with many connections", manyHolders},
 }
 
-// load publishes a number per millisecond to a topic until it is stopped or refused.
+// load publishes one number per millisecond to a topic, until it is stopped or a publish is
+// refused.
 type load struct {
 	conn    net.Conn
 	reader  *bufio.Reader
@@ -95,7 +97,7 @@ func (f *testbed) load(t *testing.T, token, topic string) *load {
 	return l
 }
 
-// stop returns how many events were published.
+// stop stops the load and returns the number of published events.
 func (l *load) stop(t *testing.T) int {
 	close(l.stopped)
 	status, body := l.answer(t)
@@ -113,17 +115,17 @@ func (l *load) answer(t *testing.T) (status int, body string) {
 	return response.StatusCode, string(text)
 }
 
-// subscriberLog is what a subscriber received until it was disconnected.
+// subscriberLog records what a subscriber received until it was disconnected.
 type subscriberLog struct {
 	where     string
 	numbers   []int
-	status    int // of the problem
+	status    int // status of the problem that ended the subscription
 	code      int // close code of a WebSocket
 	refusedAt time.Time
 	closed    time.Time
-	after     int // events after the token had ended
+	after     int // number of events that arrived after the token had ended
 
-	count atomic.Int64 // events so far, read by the test meanwhile
+	count atomic.Int64 // number of events received so far; the test reads it while the subscriber runs
 }
 
 func (h *subscriberLog) event(data string) {
@@ -141,8 +143,8 @@ func (h *subscriberLog) refused(status int) {
 	}
 }
 
-// subscribeAll subscribes twice on every transport. It returns the subscribers, and a function that waits until all
-// are disconnected.
+// subscribeAll starts two subscribers on each transport. It returns them, and a function that waits
+// until all are disconnected.
 func (f *testbed) subscribeAll(t *testing.T, token, topic string) (subscribers []*subscriberLog, wait func() []*subscriberLog) {
 	var all sync.WaitGroup
 	for _, listener := range []func(*subscriberLog, *exchange){readStreamEvents, readSocketEvents} {
@@ -183,7 +185,7 @@ func readStreamEvents(h *subscriberLog, x *exchange) {
 			return
 		case e.Type == "trivium.error":
 			var p problems.Problem
-			_ = json.Unmarshal([]byte(e.Data), &p) // a status of 0 fails the test later
+			_ = json.Unmarshal([]byte(e.Data), &p) // if this fails, the status is 0 and the test fails later
 			h.refused(p.Status)
 		case e.Topic != "":
 			h.event(e.Data)
@@ -191,7 +193,8 @@ func readStreamEvents(h *subscriberLog, x *exchange) {
 	}
 }
 
-// readSocketEvents does not answer the close frame, as a hostile client would not.
+// readSocketEvents reads until the hub closes the WebSocket. It does not answer the close frame, as
+// a hostile client would not.
 func readSocketEvents(h *subscriberLog, x *exchange) {
 	for {
 		m, code, err := x.message()
@@ -208,7 +211,8 @@ func readSocketEvents(h *subscriberLog, x *exchange) {
 	}
 }
 
-// readPollEvents does not use do, which only the test's goroutine may call.
+// readPollEvents polls until it is refused. It does not use do, which only the test's own goroutine
+// may call.
 func (f *testbed) readPollEvents(h *subscriberLog, token, first string) {
 	client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
 	defer client.CloseIdleConnections()
@@ -243,15 +247,15 @@ func (f *testbed) readPollEvents(h *subscriberLog, token, first string) {
 	}
 }
 
-// endUnderLoad requires that all connections of a token end in time after end has ended the token. end returns when
-// it did so.
+// endUnderLoad requires that all connections of a token are closed within the promised time after
+// end has ended the token. end returns the time at which it did so.
 func (f *testbed) endUnderLoad(t *testing.T, name, token string, status int, end func() time.Time) {
 	topic := "load." + name
 	busy := f.load(t, f.tokens["master"], topic)
 	subscribers, wait := f.subscribeAll(t, token, topic)
 	publishing := f.load(t, token, topic+".own")
 	idle := f.publishPartly(t, token, breachIn("load."+name+".half"))
-	const under = 100 // events after which there is enough load
+	const under = 100 // number of events that shows that the load is running
 	for _, h := range subscribers {
 		require.Eventually(t, func() bool { return h.count.Load() > under }, patience, time.Millisecond, h.where)
 	}
@@ -274,7 +278,7 @@ func (f *testbed) endUnderLoad(t *testing.T, name, token string, status int, end
 		}
 		f.requireRefusedAt(t, strings.Replace(h.where, "/poll?", "/poll?wait=0&", 1), status, token)
 	}
-	if status == http.StatusUnauthorized { // otherwise the pending line may be allowed
+	if status == http.StatusUnauthorized { // with any other status, the pending line may be published
 		answered, body = idle.answer(t)
 		require.Equal(t, status, answered, body)
 	}
@@ -284,7 +288,8 @@ func (f *testbed) endUnderLoad(t *testing.T, name, token string, status int, end
 	require.Greater(t, busy.stop(t), 2*under)
 }
 
-// publishPartly starts a stream of events that stops in the middle of one.
+// publishPartly starts a request with a stream of events, and stops sending in the middle of an
+// event.
 func (f *testbed) publishPartly(t *testing.T, token, line string) *load {
 	x := f.send(t, f.main.http, "")
 	_, err := fmt.Fprintf(x.conn, "POST /publish HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"+
@@ -293,7 +298,8 @@ func (f *testbed) publishPartly(t *testing.T, token, line string) *load {
 	return &load{conn: x.conn, reader: x.reader}
 }
 
-// renewal requires that a connection continues with a series of tokens, each of which expires soon.
+// renewal requires that a connection stays open while the client renews its short-lived token again
+// and again.
 func renewal(t *testing.T, f *testbed) {
 	const life = 3 * time.Second
 	fresh := func() string {
@@ -335,9 +341,10 @@ func renewal(t *testing.T, f *testbed) {
 	<-ended
 	require.Greater(t, renewed, 10)
 	require.Greater(t, refused, 2)
-	// A token without the right to a subscribed topic does not renew.
+	// A renewal with a token that has no right to a subscribed topic is refused.
 	require.Equal(t, http.StatusForbidden, f.command(t, x, `{"op":"auth","token":"`+f.tokens["narrow"]+`"}`).Problem.Status)
-	// From here on only the new token counts, although the old one is still valid.
+	// After a renewal, revoking the new token closes the connection, although the old token is
+	// still valid.
 	id := uuid.NewString()
 	require.Equal(t, decode.OpAck, f.command(t, x, `{"op":"auth","token":"`+f.jwt(map[string]string{"jti": quoted(id)})+`"}`).Op)
 	f.revoke(t, id)

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// eraseAttacks are requests to DELETE /events/{id} on the admin listener.
+// eraseAttacks send requests to DELETE /events/{id} on the admin listener.
 var eraseAttacks = []attack{
 	{"erasing with a token, or by a page in the operator's browser", erasingUninvited},
 	{"erasing invalid or huge IDs, or IDs of another log", erasingNothing},
@@ -27,7 +27,8 @@ func (f *testbed) publishTo(t *testing.T, p *process, topic, data string) string
 	return idOf(t, x.body)
 }
 
-// erasingUninvited requires that only the operator can erase, not a page in the operator's browser.
+// erasingUninvited requires that the operator can erase events, and that a page of another site in
+// the operator's browser cannot.
 func erasingUninvited(t *testing.T, f *testbed) {
 	p := f.tenants(t)
 	id := f.publishTo(t, p, "kept", `"kept"`)
@@ -55,7 +56,7 @@ func erasingUninvited(t *testing.T, f *testbed) {
 	f.stillHas(t, p, id, 0)
 }
 
-// erasingNothing requires a clear error for an invalid ID, and no change.
+// erasingNothing requires that an invalid ID gets a clear error and erases nothing.
 func erasingNothing(t *testing.T, f *testbed) {
 	p := f.tenants(t, "--engine", "embedded", "--store", t.TempDir())
 	id := f.publishTo(t, p, "kept", `"kept"`)
@@ -96,7 +97,8 @@ func erasingNothing(t *testing.T, f *testbed) {
 	f.stillHas(t, p, id, 0)
 }
 
-// stillHas requires that the event with this ID is in the log, and that so many events were erased.
+// stillHas requires that the event with this ID is in the log, and that the hub has erased this
+// number of events.
 func (f *testbed) stillHas(t *testing.T, p *process, id string, erased int) {
 	t.Helper()
 	answer := p.poll("topic=kept&last=10&wait=0")
@@ -106,7 +108,8 @@ func (f *testbed) stillHas(t *testing.T, p *process, id string, erased int) {
 	require.EqualValues(t, erased, p.stats().Events.Erased)
 }
 
-// While a script erases events as fast as it can, another tenant publishes and subscribes as before.
+// floodOfErasures runs a script that erases events as fast as possible, and requires that another
+// tenant can publish and subscribe as before.
 func floodOfErasures(t *testing.T, f *testbed) {
 	for _, args := range [][]string{{"--engine", "memory"}, {"--engine", "embedded", "--store", t.TempDir()}} {
 		p := f.tenants(t, args...)

@@ -17,18 +17,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// filterAttacks use filters that cost the hub much and the client little.
+// filterAttacks use filters that are cheap for the client and expensive for the hub.
 var filterAttacks = []attack{
 	{"polls that search all events for 64 filters of 16 tokens", searchingPolls},
 	{"hundreds of subscribers with 64 filters of 16 tokens", costlySubscribers},
 	{"polls by a token with 1024 filters", costlyRights},
 }
 
-// deepPrefix is all but the last token of topics with the maximum number of tokens.
+// deepPrefix is a topic with the maximum number of tokens, without its last token.
 const deepPrefix = "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o."
 
-// deepFilters returns n filters of 16 tokens. They match deepPrefix, by wildcards or by name, and end with a token
-// that no topic has.
+// deepFilters returns n filters of 16 tokens. All tokens but the last match deepPrefix, by name or
+// by wildcard; no topic has the last token.
 func deepFilters(rng *rand.Rand, n int) []string {
 	filters := make([]string, n)
 	for i := range filters {
@@ -57,19 +57,19 @@ func (f *testbed) publishDeep(t *testing.T, p *process, n int) {
 	require.Equal(t, http.StatusOK, x.status, x.body)
 }
 
-// cpu returns the processor time that the hub has used.
+// cpu returns the processor time that the hub has used so far.
 func (f *testbed) cpu(t *testing.T, p *process) time.Duration {
 	t.Helper()
 	return time.Duration(f.metric(t, p, "process_cpu_seconds_total") * float64(time.Second))
 }
 
-// searchingPolls runs two clients of one token that poll with every kind of start. It checks that events of another
-// token are published and delivered meanwhile.
+// searchingPolls runs two clients of one token that poll with every kind of start. It requires that
+// another token's events are published and delivered at the same time.
 func searchingPolls(t *testing.T, f *testbed) {
 	p := f.serveAlone(t, "--retain-events", "12000")
 	before := p.resident()
 	begin := f.do(t, request{hub: p, line: pollNow, token: f.tokens["one"]}).body
-	f.publishDeep(t, p, 24_000) // so that half of the topics have lost their events
+	f.publishDeep(t, p, 24_000) // half of the topics have then lost their events
 	_, cursor, _ := strings.Cut(begin, `"cursor":"`)
 	cursor, _, _ = strings.Cut(cursor, `"`)
 
@@ -116,7 +116,8 @@ func searchingPolls(t *testing.T, f *testbed) {
 		len(took), took[len(took)/2], took[len(took)*9/10], took[len(took)-1], before/mebibyte, p.resident()/mebibyte)
 }
 
-// costlySubscribers measures the memory of 300 subscribers, and the processor time of a publish with them.
+// costlySubscribers measures the memory of 300 subscribers with expensive filters, and the
+// processor time of a publish while they are subscribed.
 func costlySubscribers(t *testing.T, f *testbed) {
 	const subscribers, publishes = 300, 300
 	p := f.serveAlone(t, "--max-filter-bytes-per-token", "4MiB")
@@ -156,8 +157,8 @@ func costlySubscribers(t *testing.T, f *testbed) {
 	require.Equal(t, http.StatusOK, x.status, "another token has a share of its own")
 }
 
-// costlyRights compares the processor time of polls with a token that has many filters with that of polls with one
-// filter.
+// costlyRights compares the processor time of polls with two tokens: one whose rights have many
+// filters, and one whose rights have a single filter.
 func costlyRights(t *testing.T, f *testbed) {
 	wide, plain := f.secret("wide-"+f.tokens["one"]), f.secret("plain-"+f.tokens["two"])
 	filters := deepFilters(rand.New(rand.NewPCG(5, 6)), 1024)

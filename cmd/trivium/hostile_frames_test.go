@@ -25,7 +25,7 @@ const (
 	maxFragments = 1024
 )
 
-// fragmented encodes a message with one frame per byte.
+// fragmented encodes a message in frames of one byte each.
 func fragmented(message string) []byte {
 	var all bytes.Buffer
 	for i := range len(message) {
@@ -41,7 +41,7 @@ func fragmented(message string) []byte {
 	return all.Bytes()
 }
 
-// closedWith sends bytes on a new WebSocket and requires that it is closed with the code.
+// closedWith sends bytes on a new WebSocket, and requires that the hub closes it with the code.
 func (f *testbed) closedWith(t *testing.T, code int, sent []byte) {
 	t.Helper()
 	x := f.start(t, request{hub: f.lenient, line: "GET /ws?subscribe=none"})
@@ -56,8 +56,8 @@ func (f *testbed) closedWith(t *testing.T, code int, sent []byte) {
 		}
 		require.Equal(t, decode.OpError, m.Op, "a refused message has no effect")
 	}
-	_, _ = x.conn.Write(clientFrame(bitFin|opClose, nil)) // it may be closed already
-	_, _ = io.Copy(io.Discard, x.reader)                  // waits for the end
+	_, _ = x.conn.Write(clientFrame(bitFin|opClose, nil)) // the hub may have closed the connection already
+	_, _ = io.Copy(io.Discard, x.reader)                  // waits until the hub closes
 }
 
 func byteFragments(t *testing.T, f *testbed) {
@@ -83,7 +83,7 @@ func endlessFrames(t *testing.T, f *testbed) {
 	f.closedWith(t, 1008, append(clientFrame(opText, []byte(`{"op"`)), empty...))
 	f.closedWith(t, 1008, bytes.Repeat(clientFrame(bitFin|opText, nil), 10_000))
 	f.closedWith(t, 1008, bytes.Repeat(clientFrame(bitFin|opText, []byte(`{"op":"x"}`)), 10_000))
-	// The hub would answer each ping.
+	// Pings are limited too, because the hub answers each of them.
 	x := f.start(t, request{hub: f.lenient, line: "GET /ws?subscribe=none"})
 	go func() { _, _ = x.conn.Write(bytes.Repeat(clientFrame(bitFin|opPing, []byte("ping")), 10_000)) }()
 	pongs := 0

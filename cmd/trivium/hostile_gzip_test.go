@@ -15,7 +15,7 @@ var gzipAttacks = []attack{
 	{"compressed bodies that expand a thousandfold", expandingBodies},
 }
 
-// gzipped compresses a text followed by n times run.
+// gzipped compresses text followed by n repetitions of run.
 func gzipped(t *testing.T, text, run string, n int) string {
 	var b bytes.Buffer
 	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
@@ -31,7 +31,8 @@ func gzipped(t *testing.T, text, run string, n int) string {
 	return b.String()
 }
 
-// Compressed bodies take no more memory than others, and do not delay other publishers.
+// expandingBodies requires that compressed bodies take no more memory than uncompressed ones, and
+// do not delay other publishers.
 func expandingBodies(t *testing.T, f *testbed) {
 	p := serve(t, program(t, nil, anyPorts...))
 	resident := func() float64 { return f.metric(t, p, "process_resident_memory_bytes") }
@@ -56,7 +57,7 @@ func expandingBodies(t *testing.T, f *testbed) {
 			})
 		}
 	}
-	for range 20 { // another token publishes meanwhile
+	for range 20 { // another token publishes at the same time
 		x := f.do(t, request{hub: p, line: "POST /publish/other", token: p.token, header: []string{"Content-Encoding: gzip"}, body: gzipped(t, "[1]", "", 0)})
 		require.Equal(t, http.StatusOK, x.status, x.body)
 	}

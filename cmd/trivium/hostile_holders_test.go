@@ -13,8 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// unread uses two tokens that may hold one connection each. The client does not notice that the hub has closed its
-// connection; that the token may open another one shows it.
+// unread uses two tokens, each limited to one connection, whose clients stop reading. Such a client
+// does not notice that the hub has closed its connection. The test recognizes the closing because
+// the token may then open another connection.
 func unread(t *testing.T, f *testbed) {
 	names := []string{"unread on /sse", "unread on /ws"}
 	for _, name := range names {

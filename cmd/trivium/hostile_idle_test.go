@@ -26,7 +26,8 @@ var idleAttacks = []attack{
 		holdIdle(t, 4096, 1300, func(i int) string { return fmt.Sprintf("127.0.1.%d", 1+i%100) }, "--max-connections", "100")
 	}},
 	{"connections of many addresses that never send a request", func(t *testing.T, _ *testbed) {
-		// No connection may time out before the last one is open, which can take ten seconds on a slow machine.
+		// The first connection must not time out before the last one is open. Opening all of them
+		// can take ten seconds on a slow machine.
 		p := limitFiles(t, serve, 300, binary(t, append(anyPorts, "--read-timeout", "10m")...))
 		occupy(t, p, 400, "", func(i int) string { return fmt.Sprintf("127.0.2.%d", 1+i%200) })
 		stillServes(t, p)
@@ -34,8 +35,8 @@ var idleAttacks = []attack{
 	{"bodies that never arrive, on more connections than the process may open files", stallBodies},
 }
 
-// stallBodies sends requests whose bodies never arrive, with a token from one address and without a token from
-// many. It requires that other clients are served.
+// stallBodies sends requests whose bodies never arrive: with a token from one address, and without
+// a token from many addresses. It requires that other clients are served.
 func stallBodies(t *testing.T, _ *testbed) {
 	for _, stalled := range []struct {
 		line, header string
@@ -43,7 +44,8 @@ func stallBodies(t *testing.T, _ *testbed) {
 	}{
 		{"POST /publish/stalled", "Content-Length: 100", func(int) string { return "127.0.3.1" }},
 		{"POST /publish", "Content-Type: application/x-ndjson\r\nContent-Length: 100", func(int) string { return "127.0.3.2" }},
-		// Not POST: the hub waits only one second for the body of a request that it refuses.
+		// The method is not POST: after refusing a POST, the hub waits only one second for the
+		// body.
 		{"GET /healthz", "Content-Length: 100", func(i int) string { return fmt.Sprintf("127.0.4.%d", 1+i%200) }},
 	} {
 		p := limitFiles(t, serve, 300, binary(t, append(anyPorts, "--read-timeout", "10m")...))
@@ -53,13 +55,14 @@ func stallBodies(t *testing.T, _ *testbed) {
 			conn, err := dialer.Dial("tcp", p.http)
 			require.NoError(t, err)
 			t.Cleanup(func() { conn.Close() })
-			_, _ = io.WriteString(conn, text) // fails if the hub has closed the connection to make room
+			_, _ = io.WriteString(conn, text) // fails if the hub has closed the connection to make room for others
 		}
 		stillServes(t, p)
 	}
 }
 
-// limitFiles starts a hub that may open so many files, after it has raised its soft limit.
+// limitFiles starts a hub that may open at most files files, even after it has raised its soft
+// limit.
 func limitFiles(t *testing.T, start func(*testing.T, *exec.Cmd) *process, files int, cmd *exec.Cmd) *process {
 	t.Helper()
 	limited := exec.Command("sh", append([]string{"-c", `ulimit -S -n 64 && ulimit -H -n ` + strconv.Itoa(files) + ` && exec "$0" "$@"`}, cmd.Args...)...)
@@ -67,7 +70,8 @@ func limitFiles(t *testing.T, start func(*testing.T, *exec.Cmd) *process, files 
 	return start(t, limited)
 }
 
-// holdIdle keeps connections open after a request without a token, and requires that other clients are served.
+// holdIdle opens connections, sends one request without a token on each, and keeps them open. It
+// requires that other clients are served.
 func holdIdle(t *testing.T, files, connections int, source func(int) string, args ...string) {
 	p := limitFiles(t, serve, files, binary(t, append(anyPorts, args...)...))
 	subscriber := p.sse("topic=kept")
@@ -83,9 +87,9 @@ func holdIdle(t *testing.T, files, connections int, source func(int) string, arg
 	require.Equal(t, "kept", e.Topic)
 }
 
-// occupy opens connections one after the other. It sends text on each, if there is any, and reads the answer. It
-// ignores connections that the hub refuses or closes. The returned function counts the connections that are still
-// open.
+// occupy opens connections one after the other. If text is not empty, it sends text on each and
+// reads the answer. It ignores connections that the hub refuses or closes. The returned function
+// counts the connections that are still open.
 func occupy(t *testing.T, p *process, connections int, text string, source func(int) string) (open func() int) {
 	t.Helper()
 	var all []net.Conn
@@ -121,7 +125,8 @@ func occupy(t *testing.T, p *process, connections int, text string, source func(
 	}
 }
 
-// stillServes requires that another client and the admin listener are served, and that the log contains an error.
+// stillServes requires that another client and the admin listener are served, and that the hub has
+// logged an error.
 func stillServes(t *testing.T, p *process) {
 	t.Helper()
 	for _, url := range []string{

@@ -15,8 +15,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
-// incomingAttacks send data without end. Memory and processor time must stay bounded, and other publishers be
-// served.
+// incomingAttacks send data endlessly. The hub's memory and processor time must stay bounded, and
+// other publishers must be served.
 var incomingAttacks = []attack{
 	{"endless blank lines, on many connections", endlessLines},
 	{"endless large bodies, of one token and of many", endlessBodies},
@@ -26,7 +26,8 @@ var incomingAttacks = []attack{
 	{"compressed blocks without content", emptyBlocks},
 }
 
-// publishAsOther publishes a byte and 64 KiB over HTTP with another token, and requires success.
+// publishAsOther publishes an event of one byte and one of 64 KiB with another token, and requires
+// success.
 func (f *testbed) publishAsOther(t *testing.T, p *process) {
 	t.Helper()
 	for _, size := range []int{1, 64 << 10} {
@@ -35,12 +36,12 @@ func (f *testbed) publishAsOther(t *testing.T, p *process) {
 	}
 }
 
-// serveAlone starts a hub for an attack that measures memory.
+// serveAlone starts a hub that only one attack uses, so that its memory can be measured.
 func (f *testbed) serveAlone(t *testing.T, args ...string) *process {
 	return f.serve(t, binary(t, slices.Concat(anyPorts, []string{"--tokens", f.quietFile}, args)...))
 }
 
-// waitRefusals waits until a limit has refused n requests.
+// waitRefusals waits until the hub has refused n requests because of a limit.
 func (f *testbed) waitRefusals(t *testing.T, p *process, limit string, n float64) {
 	t.Helper()
 	counter := `trivium_limited_total{limit="` + limit + `"}`
@@ -58,7 +59,7 @@ func (f *testbed) requireBoundedMemory(t *testing.T, p *process, before int64) {
 	require.Less(t, after-before, int64(int64(128<<20)*3/2), "reserved memory and garbage not collected yet")
 }
 
-// sendPieces starts a publish and sends pieces of its body until the hub stops reading.
+// sendPieces starts a publish and sends pieces of its body until the hub no longer reads them.
 func (f *testbed) sendPieces(t *testing.T, p *process, token, header, piece string, pieces int) {
 	x := f.send(t, p.http, "")
 	go func() {
@@ -120,7 +121,8 @@ func endlessMessages(t *testing.T, f *testbed) {
 	x := f.start(t, request{hub: p, line: "GET /ws?subscribe=none", token: f.tokens["two"]})
 	m := f.command(t, x, `{"op":"publish","topic":"victim","data":"`+strings.Repeat("x", 60<<10)+`"}`)
 	require.Equal(t, decode.OpAck, m.Op)
-	// The hub closes a WebSocket with an unfinished message after the timeout, and frees its memory.
+	// After the read timeout, the hub closes a WebSocket with an unfinished message and frees the
+	// memory of the message.
 	p = f.serveAlone(t, "--read-timeout", "3s") // a slow machine needs half a second for a small request
 	endless(p, 20)
 	late := `trivium_websocket_refused_total{reason="receiving_time"}`
@@ -128,7 +130,8 @@ func endlessMessages(t *testing.T, f *testbed) {
 	require.Eventually(t, func() bool { return f.metric(t, p, "trivium_receiving_bytes") == 0 }, patience, 50*time.Millisecond)
 }
 
-// manyFilters sends lists that are too long. Refusing a list must cost less than parsing its filters.
+// manyFilters sends lists with too many filters. Refusing such a list must cost less than parsing
+// its filters.
 func manyFilters(t *testing.T, f *testbed) {
 	p := f.serveAlone(t)
 	x := f.start(t, request{hub: p, line: "GET /ws?subscribe=none", token: f.tokens["one"]})
@@ -179,7 +182,7 @@ func deepNesting(t *testing.T, f *testbed) {
 	}
 }
 
-// emptyBlocks sends 30 messages of 64 KiB, each of which decompresses to nothing.
+// emptyBlocks sends 30 messages of 64 KiB, each of which decompresses to an empty text.
 func emptyBlocks(t *testing.T, f *testbed) {
 	counter := `trivium_websocket_refused_total{reason="blocks"}`
 	before := f.metric(t, f.lenient, counter)

@@ -32,8 +32,8 @@ const (
 	audience   = "trivium"
 )
 
-// issuer creates JWTs, valid and invalid ones, and serves some of its keys by URL. It also serves a URL that no hub
-// may request.
+// issuer creates valid and invalid JWTs, and serves some of its keys at a URL. It also serves the
+// URL /lure, which no hub may request.
 type issuer struct {
 	testbed *testbed
 	url     string
@@ -42,7 +42,7 @@ type issuer struct {
 	rsa, remoteRSA       *rsa.PrivateKey
 	ec, remoteEC         *ecdsa.PrivateKey
 	ed                   ed25519.PrivateKey
-	strange              *rsa.PrivateKey // unknown to the hubs
+	strange              *rsa.PrivateKey // a key that no hub knows
 	pem                  string
 	keySet, strangeSet   []byte
 	fetched, luredBySome atomic.Int64
@@ -105,7 +105,8 @@ func ecJWK(kid string, key *ecdsa.PrivateKey) string {
 	return fmt.Sprintf(`{"kty":"EC","crv":"P-256","kid":%q,"x":%q,"y":%q}`, kid, b64(key.X.FillBytes(x)), b64(key.Y.FillBytes(y)))
 }
 
-// sign returns a JWT with a header and a payload, which may be invalid. The type of the key selects the signature.
+// sign returns a JWT with the header and the payload, which may be invalid. The type of the key
+// selects the signature algorithm.
 func (i *issuer) sign(key any, header, payload string) string {
 	text := b64([]byte(header)) + "." + b64([]byte(payload))
 	return i.testbed.secret(text + "." + b64(signature(key, text)))
@@ -138,7 +139,8 @@ func signature(key any, text string) (signed []byte) {
 	return signed
 }
 
-// jwt returns a JWT signed with the shared secret. changed replaces claims by JSON texts; "" removes a claim.
+// jwt returns a JWT signed with the shared secret. changed maps claims to other JSON values; ""
+// removes a claim.
 func (i *issuer) jwt(changed map[string]string) string {
 	return i.sign(i.hmacKey, hs256, claims(changed))
 }
@@ -150,7 +152,8 @@ const (
 	eddsa = `{"alg":"EdDSA","typ":"JWT"}`
 )
 
-// claims returns the payload of a token with all rights for an hour, with claims replaced as for jwt.
+// claims returns the payload of a token with all rights for an hour. changed replaces claims, as
+// for jwt.
 func claims(changed map[string]string) string {
 	now := time.Now()
 	all := map[string]string{
@@ -168,15 +171,15 @@ func claims(changed map[string]string) string {
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// at returns a NumericDate with milliseconds.
+// at returns a time as a NumericDate with milliseconds.
 func at(t time.Time) string { return fmt.Sprintf("%.3f", float64(t.UnixMilli())/1000) }
 
 func quoted(s string) string {
-	text, _ := json.Marshal(s) // cannot fail
+	text, _ := json.Marshal(s) // never fails
 	return string(text)
 }
 
-// key is a key that the hubs accept, with the header of tokens signed with it.
+// key is a key that the hubs accept, and the header of tokens signed with it.
 type key struct {
 	name, header string
 	private      any

@@ -43,11 +43,12 @@ func forgedSignature(t *testing.T, f *testbed) {
 			"no first": good[strings.Index(good, "."):],
 			"strange":  f.sign(f.strange, rs256, claims(nil)),
 			"SHA-256":  text + "." + b64(sha(text)),
-			// The last character of base64 has bits that are ignored here.
+			// The last character of a base64 text can have bits that decoders ignore. This token
+			// differs only in them.
 			"stray bits": good[:len(good)-1] + string(rune(good[len(good)-1]+1)),
 		}
 		if len(raw)%3 == 0 {
-			delete(forged, "stray bits") // not in this encoding
+			delete(forged, "stray bits") // the base64 text of this token has no such bits
 		}
 		for _, token := range forged {
 			f.requireRefused(t, f.secret(token))
@@ -94,7 +95,7 @@ func confusedAlgorithm(t *testing.T, f *testbed) {
 			f.requireRefused(t, f.sign(secret, `{"alg":"HS256","kid":"remote-rsa"}`, claims(nil)))
 		}
 	}
-	// A signature of one key is not accepted for the algorithm of another.
+	// A hub does not accept a signature by one key with the algorithm of another key.
 	for _, signer := range f.keys() {
 		for _, claimed := range f.keys() {
 			if signer.header != claimed.header && signer.name[:5] != claimed.name[:5] {
@@ -155,7 +156,8 @@ func kidFlood(t *testing.T, f *testbed) {
 		f.requireAccepted(t, good)
 	}
 	all.Wait()
-	// Four hubs of the testbed have the issuer's URL, and other attacks use unknown keys too.
+	// Four hubs of the testbed fetch keys from the issuer's URL, and other attacks cause such
+	// fetches as well.
 	most := 4 * mostFetches(time.Since(f.began))
 	t.Logf("%d fetches by four hubs, %d allowed", f.fetched.Load(), most)
 	require.LessOrEqual(t, f.fetched.Load(), most)
@@ -165,7 +167,7 @@ func kidFlood(t *testing.T, f *testbed) {
 // start and once per six seconds.
 func mostFetches(running time.Duration) int64 { return 2 + int64(running/(6*time.Second)) }
 
-// floodUnknownKeys sends tokens with unknown keys to a hub while more returns true.
+// floodUnknownKeys sends tokens with unknown keys to a hub as long as more returns true.
 func (f *testbed) floodUnknownKeys(t *testing.T, p *process, attacker int, more func(i int) bool) {
 	for i := 0; more(i); i++ {
 		header := fmt.Sprintf(`{"alg":"RS256","kid":"flood-%d-%d"}`, attacker, i)
@@ -177,8 +179,8 @@ func (f *testbed) floodUnknownKeys(t *testing.T, p *process, attacker int, more 
 	}
 }
 
-// requireUnknownKey requires that a token with an unknown key is refused as temporary: until the hub has fetched
-// the keys, it cannot know whether the token is valid.
+// requireUnknownKey requires that a token with an unknown key gets a temporary refusal: only after
+// the hub has fetched the keys can it decide whether the token is valid.
 func (f *testbed) requireUnknownKey(t *testing.T, token string) {
 	t.Helper()
 	for _, route := range []string{pollNow, "POST /publish"} {
@@ -206,7 +208,7 @@ func ownKeys(t *testing.T, f *testbed) {
 		shut(t, f.sign(f.strange, `{"alg":"RS256",`+more+`}`, claims(nil)))
 		shut(t, f.sign(f.strange, `{"alg":"RS256",`+more+`}`, claims(map[string]string{"iss": quoted(f.url)})))
 	}
-	// A valid token may have any headers except those listed as critical.
+	// A valid token may have any headers, except unknown headers that its "crit" header lists.
 	f.requireAccepted(t, f.sign(f.rsa, `{"alg":"RS256","jku":"`+f.url+`/lure","x5u":"`+f.url+`/lure","jwk":`+jwk+`}`, claims(nil)))
 	for _, more := range []string{
 		`"crit":["exp"],"exp":1`, `"crit":[]`, `"crit":null`, `"crit":"x"`, `"crit":["b64"],"b64":true`, `"b64":false`,

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// keyAttacks concern the source of the keys of JWTs.
+// keyAttacks concern the URL from which the hub fetches the keys of JWTs.
 var keyAttacks = []attack{
 	{"a rotation of keys during a flood of unknown kids", rotationUnderFlood},
 	{"a sub that is revoked, under load", func(t *testing.T, f *testbed) {
@@ -38,7 +38,7 @@ var keyAttacks = []attack{
 	}},
 }
 
-// rotatingIssuer serves a key set that changes.
+// rotatingIssuer serves a set of keys that changes.
 type rotatingIssuer struct {
 	url     string
 	keys    atomic.Pointer[string]
@@ -65,8 +65,8 @@ func (i *rotatingIssuer) serve(keys map[string]*rsa.PrivateKey) {
 	i.keys.Store(&set)
 }
 
-// Clients without a token may name any key. They must not delay tokens with known keys, nor tokens with new keys
-// for more than a few seconds.
+// Clients can send invalid tokens with any key ID. They must not delay tokens with known keys, and
+// delay tokens with new keys by a few seconds at most.
 func rotationUnderFlood(t *testing.T, f *testbed) {
 	source := newRotatingIssuer(t)
 	source.serve(map[string]*rsa.PrivateKey{"old": f.rsa})
@@ -103,7 +103,7 @@ func rotationUnderFlood(t *testing.T, f *testbed) {
 	require.LessOrEqual(t, source.fetches.Load(), mostFetches(time.Since(begin)))
 	t.Logf("%d fetches in %v", source.fetches.Load(), time.Since(begin).Round(time.Second))
 
-	// An issuer without any key counts as unavailable.
+	// An issuer that serves an empty set of keys counts as unavailable.
 	source.serve(nil)
 	fetches := source.fetches.Load()
 	require.Eventually(t, func() bool { return source.fetches.Load() > fetches }, patience, 10*time.Millisecond)
@@ -111,8 +111,9 @@ func rotationUnderFlood(t *testing.T, f *testbed) {
 	require.Equal(t, http.StatusOK, ask(pollNow, known).status)
 }
 
-// requireRetryLater sends a valid token with a key that is not known yet to every route, and requires a refusal
-// that asks for a retry, also in a form that browsers follow.
+// requireRetryLater sends a valid token, whose key the hub does not know yet, to every route. It
+// requires a 503 with Retry-After or, for an EventSource or WebSocket in a browser, an answer after
+// which the client tries again.
 func (f *testbed) requireRetryLater(t *testing.T, p *process, token string) {
 	t.Helper()
 	for _, target := range tokenRoutes {

@@ -19,13 +19,15 @@ var limitAttacks = []attack{
 	{"more new subscriptions or events a second than a token may have", exceedRates},
 }
 
-// holdConnection opens a stream with a token through a proxy.
+// holdConnection opens a stream with a token. forwarded is the address list that a proxy would
+// send.
 func (f *testbed) holdConnection(t *testing.T, p *process, token, forwarded string) *exchange {
 	t.Helper()
 	return f.start(t, request{hub: p, line: "GET /sse?topic=quiet", token: token, header: []string{"X-Forwarded-For: " + forwarded}})
 }
 
-// exclusive reserves the hub with low limits for one attack, and waits until the watch has its only connection.
+// exclusive reserves the hub strict, which has low limits, for one attack. It waits until the watch
+// has the only connection.
 func (f *testbed) exclusive(t *testing.T) {
 	t.Helper()
 	f.limited.Lock()
@@ -38,8 +40,8 @@ func (f *testbed) exclusive(t *testing.T) {
 }
 
 func spoofedAddress(t *testing.T, f *testbed) {
-	// A client that is not a trusted proxy counts under its own address, whatever it claims. The watch holds one of
-	// 3 connections.
+	// A client that is not a trusted proxy is counted under its own address, whatever its headers
+	// claim. The limit is 3 connections, and the watch holds one of them.
 	for i, status := range []int{200, 200, 503} {
 		address := fmt.Sprintf("198.51.100.%d", i)
 		x := f.start(t, request{hub: f.plain, line: "GET /sse", token: f.tokens["one"], header: []string{
@@ -49,7 +51,8 @@ func spoofedAddress(t *testing.T, f *testbed) {
 	require.NotContains(t, f.do(t, request{hub: f.plain, line: "POST /session", token: f.tokens["one"],
 		header: []string{"X-Forwarded-Proto: https"}}).header.Get("Set-Cookie"), "Secure", "nor is it over TLS")
 
-	// Of a proxy's header the last address that is not a proxy's counts, because the client can write the others.
+	// In a proxy's header, the last address that is not a proxy's own is the client's. The
+	// addresses before it may be invented by the client.
 	f.exclusive(t)
 	const client = "203.0.113.1"
 	for _, who := range []string{"one", "one", "two"} {
@@ -67,8 +70,8 @@ func spoofedAddress(t *testing.T, f *testbed) {
 	require.Equal(t, http.StatusOK, f.holdConnection(t, f.strict, f.tokens["three"], client+", 203.0.113.2").status)
 }
 
-// requireLimited requires a temporary refusal, the same on every transport, and returns how many requests it has
-// sent.
+// requireLimited requires the same temporary refusal on every transport, and returns the number of
+// requests that it has sent.
 func (f *testbed) requireLimited(t *testing.T, p *process, status int, token, forwarded, detail string) (times int) {
 	t.Helper()
 	for _, r := range []request{
@@ -111,7 +114,7 @@ func tooManyConnections(t *testing.T, f *testbed) {
 	f.takes(t, "two", "203.0.113.1")
 	f.takes(t, "two", "203.0.113.1")
 	f.requireLimited(t, f.strict, refused, f.tokens["three"], "203.0.113.1", "this address has 3 connections")
-	f.takes(t, "three", "203.0.113.4") // the sixth connection, with the watch
+	f.takes(t, "three", "203.0.113.4") // the sixth connection, counting that of the watch
 	f.requireLimited(t, f.strict, refused, f.tokens["three"], "203.0.113.5", "the hub has 6 connections")
 	for limit, n := range before {
 		require.Equal(t, n+float64(times), count(limit), limit)
@@ -120,7 +123,7 @@ func tooManyConnections(t *testing.T, f *testbed) {
 	require.Equal(t, http.StatusOK, x.status, "a publish is not a connection")
 }
 
-// tooManyOfOneToken uses the default of --max-connections-per-token.
+// tooManyOfOneToken checks the default of --max-connections-per-token.
 func tooManyOfOneToken(t *testing.T, f *testbed) {
 	p := serve(t, program(t, nil, append(anyPorts, "--tokens", f.quietFile, "--max-connections", "6", "--trusted-proxy", "127.0.0.1",
 		"--origin", "https://app.example.com")...))
@@ -144,10 +147,11 @@ func (f *testbed) takes(t *testing.T, who, address string) {
 	require.Equal(t, http.StatusOK, x.status, x.body)
 }
 
-// exceedRates uses a token that may start 2 subscriptions and publish 2 events per second.
+// exceedRates uses a token that may start 2 subscriptions per second and publish 2 events per
+// second.
 func exceedRates(t *testing.T, f *testbed) {
 	hasty := f.tokens["hasty"]
-	// rush repeats a request, and requires that most are refused.
+	// rush repeats a request, and requires that the hub refuses most of the repetitions.
 	rush := func(limit string, try func() (status int)) {
 		counter := `trivium_limited_total{limit="` + limit + `"}`
 		before, begin, done, refused := f.metric(t, f.main, counter), time.Now(), 0, 0
@@ -197,7 +201,7 @@ func exceedRates(t *testing.T, f *testbed) {
 	}
 	rush("publish_rate", said(`{"op":"publish","topic":"hasty","data":1}`))
 	rush("connect_rate", said(`{"op":"subscribe","topic":"quiet"}`))
-	// A stream of events is slowed down instead of refused.
+	// In a stream of events, a publisher above its rate is slowed down instead of refused.
 	begin := time.Now()
 	x = f.do(t, request{line: "POST /publish", token: hasty, header: []string{"Content-Type: application/x-ndjson"}, body: strings.Repeat(`{"topic":"hasty","data":1}`+"\n", 4)})
 	require.Equal(t, http.StatusOK, x.status, x.body)

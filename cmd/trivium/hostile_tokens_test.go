@@ -56,14 +56,16 @@ func (f *testbed) requireRefusedAt(t *testing.T, target string, status int, toke
 	}
 }
 
-// requireRefused requires a refusal by two routes, one of each kind. It is for tests with many tokens.
+// requireRefused requires that two routes refuse a token, one of each kind of route. Tests with
+// many tokens use it instead of requireRefusedEverywhere.
 func (f *testbed) requireRefused(t *testing.T, token string) {
 	t.Helper()
 	f.requireRefusedAt(t, pollNow, http.StatusUnauthorized, token)
 	f.requireRefusedAt(t, "POST /publish", http.StatusUnauthorized, token)
 }
 
-// requireAccepted requires that a token is accepted, so that refusals of others have no other reason.
+// requireAccepted requires that a token is accepted. It shows that similar tokens are refused only
+// for their difference.
 func (f *testbed) requireAccepted(t *testing.T, token string, header ...string) {
 	t.Helper()
 	x := f.do(t, request{line: pollNow, token: token, header: header})
@@ -84,7 +86,7 @@ func noToken(t *testing.T, f *testbed) {
 func wrongToken(t *testing.T, f *testbed) {
 	right := f.tokens["master"]
 	f.requireRefusedEverywhere(t, http.StatusUnauthorized, f.secret(rand.Text()))
-	f.requireRefusedEverywhere(t, http.StatusUnauthorized, f.secret(fmt.Sprintf("%x", sha256.Sum256([]byte(right))))) // the hash in the tokens file is not a token
+	f.requireRefusedEverywhere(t, http.StatusUnauthorized, f.secret(fmt.Sprintf("%x", sha256.Sum256([]byte(right))))) // the tokens file contains this hash, which is not a token
 	for i := range right {
 		f.requireRefusedAt(t, pollNow, http.StatusUnauthorized, right[:i]+"x"+right[i+1:])
 	}
@@ -112,7 +114,7 @@ func expiredToken(t *testing.T, f *testbed) {
 }
 
 func tokenNotYet(t *testing.T, f *testbed) {
-	// The issuer's clock may be ahead by a minute.
+	// Tokens are accepted if the issuer's clock is ahead by at most a minute.
 	for _, k := range f.keys() {
 		f.requireAccepted(t, f.sign(k.private, k.header, claims(map[string]string{"nbf": at(time.Now().Add(50 * time.Second)), "iat": at(time.Now().Add(50 * time.Second))})))
 	}
@@ -124,7 +126,7 @@ func tokenNotYet(t *testing.T, f *testbed) {
 	}
 }
 
-// place adds a token to a request, in one of the places that may contain it.
+// place is a part of a request that can contain a token. It adds a token there.
 type place struct {
 	name   string
 	target func(line, token string) string
@@ -143,7 +145,7 @@ var places = []place{
 	{"cookie", nil, func(token string) string { return "Cookie: a=b; trivium_token=" + token + "; c=d" }},
 }
 
-// tryPlaces requires the status for a request with tokens in these places.
+// tryPlaces sends a request with tokens in several places, and requires the status.
 func (f *testbed) tryPlaces(t *testing.T, status int, target string, in map[int]string) {
 	t.Helper()
 	r := request{line: target}
@@ -175,7 +177,7 @@ func tokenPlaces(t *testing.T, f *testbed) {
 	for _, target := range []string{"GET /sse", "GET /ws", pollNow, "POST /publish", "POST /publish/hostile"} {
 		for i := range places {
 			if i == subprotocol && target != "GET /ws" {
-				continue // this route does not read the token there
+				continue // this route does not accept a token in this place
 			}
 			f.tryPlaces(t, http.StatusOK, target, map[int]string{i: right})
 			f.tryPlaces(t, http.StatusUnauthorized, target, map[int]string{i: wrong})
@@ -205,7 +207,7 @@ func tokenPlaces(t *testing.T, f *testbed) {
 	require.Equal(t, "trivium.v1", x.header.Get("Sec-WebSocket-Protocol"))
 	x = f.do(t, request{line: "POST /session", header: []string{places[cookie].header(right)}, body: "{}"})
 	require.Equal(t, http.StatusUnauthorized, x.status, "a cookie does not create a session")
-	// A password has the precedence of a cookie, below all other places.
+	// A password of basic authentication has the lowest precedence, together with a cookie.
 	for _, target := range []string{"GET /sse", "GET /ws", pollNow, "POST /publish", "POST /publish/hostile"} {
 		basic := "Authorization: Basic " + basicOf("anybody", right)
 		f.requireRefusedAt(t, target, http.StatusUnauthorized, "", "Authorization: Basic "+basicOf(right, wrong))
@@ -254,10 +256,10 @@ func dots(t *testing.T, f *testbed) {
 
 	x = f.start(t, request{line: "GET /ws", token: f.tokens["master"]})
 	require.Equal(t, http.StatusUnauthorized, f.command(t, x, `{"op":"auth","token":"`+many[:60<<10]+`"}`).Problem.Status)
-	f.command(t, x, `{"op":"ping"}`) // the connection continues
+	f.command(t, x, `{"op":"ping"}`) // the connection is still open
 	go func() { _, _ = x.conn.Write(clientFrame(bitFin|opText, []byte(`{"op":"auth","token":"`+many+`"}`))) }()
 	code := 0
-	for code == 0 { // events of other attacks arrive here too
+	for code == 0 { // events of other attacks may arrive first
 		var err error
 		_, code, err = x.message()
 		require.NoError(t, err)

@@ -24,8 +24,8 @@ var wireAttacks = []attack{
 	{"a compression bomb", compressionBomb},
 }
 
-// sendSlowly writes first, then a byte of more every 50 ms until the hub closes. It returns the answer and the time
-// taken.
+// sendSlowly writes first, and then one byte of more every 50 ms until the hub closes the
+// connection. It returns the answer and the time that this took.
 func (f *testbed) sendSlowly(x *exchange, first, more string) (answer string, took time.Duration, err error) {
 	begin := time.Now()
 	if _, err := io.WriteString(x.conn, first); err != nil {
@@ -39,7 +39,7 @@ func (f *testbed) sendSlowly(x *exchange, first, more string) (answer string, to
 			case <-stopped:
 				return
 			case <-time.After(50 * time.Millisecond):
-				_, _ = io.WriteString(x.conn, more[i%len(more):i%len(more)+1]) // fails once the hub has closed
+				_, _ = io.WriteString(x.conn, more[i%len(more):i%len(more)+1]) // fails when the hub has closed the connection
 			}
 		}
 	}()
@@ -47,16 +47,16 @@ func (f *testbed) sendSlowly(x *exchange, first, more string) (answer string, to
 	close(stopped)
 	<-ended
 	if errors.Is(err, syscall.ECONNRESET) {
-		err = nil // the hub closed without reading everything
+		err = nil // the hub closed the connection without reading everything
 	}
 	return string(text), time.Since(begin), err
 }
 
-// requireCutOff calls sendSlowly on both listeners of a hub with a --read-timeout of 3 s. Each attempt must be
-// disconnected, or answered without waiting for more.
+// requireCutOff calls sendSlowly on the main and admin listeners of a hub with --read-timeout 3s.
+// The hub must disconnect each attempt, or answer it without waiting for more.
 func (f *testbed) requireCutOff(t *testing.T, attempts map[string]string) {
 	t.Helper()
-	const most = 4 * time.Second // after a refusal the hub waits another second for the body
+	const most = 4 * time.Second // after a refusal, the hub waits one second for the body
 	var all sync.WaitGroup
 	for first, more := range attempts {
 		for _, address := range []string{f.open.http, f.open.admin} {
@@ -103,7 +103,8 @@ func slowBody(t *testing.T, f *testbed) {
 		}
 	}
 	f.requireCutOff(t, attempts)
-	// A stream starts although its body does not arrive, and nothing of the body is interpreted.
+	// A stream starts without waiting for the body of its request, and the body is not interpreted
+	// as another request.
 	for _, line := range []string{"GET /sse", "GET /ws?subscribe=none"} {
 		begin := time.Now()
 		x := f.start(t, request{hub: f.open, line: line, header: []string{"Content-Length: 1000"}})
@@ -129,13 +130,13 @@ func largeHeader(t *testing.T, f *testbed) {
 			require.NoError(t, err)
 			require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, response.StatusCode)
 			require.True(t, response.Close)
-			_, _ = io.Copy(io.Discard, x.reader) // waits for the end
+			_, _ = io.Copy(io.Discard, x.reader) // waits until the hub closes
 		}
 	}
 }
 
-// smuggling sends bytes that a proxy would read as one request, and that a faulty hub would read as two. The hub
-// must answer once, and the hidden request must have no effect.
+// smuggling sends bytes that a proxy would treat as one request and a faulty hub as two. The hub
+// must answer only once, and the hidden request must have no effect.
 func smuggling(t *testing.T, f *testbed) {
 	authorization := "Authorization: Bearer " + f.tokens["master"]
 	hidden := fmt.Sprintf("POST /publish/smuggled HTTP/1.1\r\nHost: %s\r\n%s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%q",
@@ -203,7 +204,7 @@ func smuggling(t *testing.T, f *testbed) {
 		finals := bytes.Count(answers, []byte("HTTP/1.1 ")) - bytes.Count(answers, []byte("HTTP/1.1 100 "))
 		require.LessOrEqual(t, finals, 1, "%s: %s", name, answers)
 	}
-	// An accepted WebSocket or stream is not read as HTTP either.
+	// After a WebSocket or stream is accepted, further bytes are not read as an HTTP request.
 	for line, opened := range map[string]string{
 		"GET /ws?topic=smuggled.after":  `"op":"hello"`,
 		"GET /sse?topic=smuggled.after": "event: trivium.open",
@@ -222,12 +223,12 @@ func smuggling(t *testing.T, f *testbed) {
 		read(opened)
 		after := f.do(t, request{line: "POST /publish/smuggled.after", token: f.tokens["master"], body: `"after"`})
 		require.Equal(t, http.StatusOK, after.status)
-		read(`"after"`) // or to the end, for a WebSocket on which the bytes are not a frame
+		read(`"after"`) // a WebSocket may be closed instead, because the bytes are not a frame
 		require.Equal(t, 1, bytes.Count(answers, []byte("HTTP/1.1 ")), "%s: %s", line, answers)
 	}
 }
 
-// compressionBomb sends 32 MiB 30 times, each compressed to about 32 KiB.
+// compressionBomb sends 30 messages of 32 MiB, each compressed to about 32 KiB.
 func compressionBomb(t *testing.T, f *testbed) {
 	var bomb bytes.Buffer
 	w, err := flate.NewWriter(&bomb, flate.BestCompression)
@@ -239,7 +240,8 @@ func compressionBomb(t *testing.T, f *testbed) {
 	require.NoError(t, w.Flush())
 	require.Less(t, bomb.Len(), 64<<10, "the compressed size must not cause the refusal")
 	payload := bytes.TrimSuffix(bomb.Bytes(), []byte("\x00\x00\xff\xff"))
-	// Its memory is measured, so it has no other clients and no race detector.
+	// The memory of this hub is measured, so it has no other clients and is built without the race
+	// detector.
 	p := serve(t, binary(t, append(anyPorts, "--auth", "none", "--read-timeout", "10m", "--ws-compression")...))
 	before := p.resident()
 	var bombed []*exchange

@@ -22,7 +22,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
-// patience bounds every wait of a test. It is reached only if something is wrong.
+// patience is the timeout of every wait in a test. It expires only if something is wrong.
 const patience = 3 * time.Minute
 
 // process is a running `trivium serve` on free ports.
@@ -62,12 +62,12 @@ func serve(t *testing.T, cmd *exec.Cmd) *process {
 		t.Fatal("the program does not listen")
 	}
 	_, token, _ := strings.Cut(p.log(), "access_token=")
-	p.token, _, _ = strings.Cut(token, "'") // printed because of --print-token
+	p.token, _, _ = strings.Cut(token, "'") // the token is logged because of --print-token
 	return p
 }
 
-// anyPorts are flags of a hub on free ports that logs everything and sends no heartbeats, which would come at
-// random times.
+// anyPorts are the flags of a hub that listens on free ports and logs everything. It sends no
+// heartbeats, because they would arrive at random times.
 var anyPorts = []string{
 	"serve", "--heartbeat", "1h", "--http", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--admin", "127.0.0.1:0",
 	"--log-format", "json", "--log-level", "debug", "--print-token",
@@ -97,7 +97,7 @@ func (p *process) log() string {
 	return p.stderr.String()
 }
 
-// signal sends a signal to the process. wait waits for its end and returns the exit code and the time taken.
+// signal sends a signal to the process.
 func (p *process) signal(s syscall.Signal) { require.NoError(p.t, p.cmd.Process.Signal(s)) }
 
 func (p *process) wait() (code int, took time.Duration) {
@@ -146,7 +146,7 @@ func (p *process) datagram(text string) {
 	require.NoError(p.t, err)
 }
 
-// stats returns /stats.
+// stats returns the content of /stats.
 func (p *process) stats() (s snapshot) {
 	p.t.Helper()
 	_, text := p.request(http.MethodGet, "http://"+p.admin+"/stats", "", "")
@@ -154,7 +154,7 @@ func (p *process) stats() (s snapshot) {
 	return s
 }
 
-// sse opens a stream and reads its beginning.
+// sse opens a stream and reads it up to the hello.
 func (p *process) sse(query string) *decode.SSEDecoder {
 	p.t.Helper()
 	conn, err := net.Dial("tcp", p.http)
@@ -173,7 +173,7 @@ func (p *process) sse(query string) *decode.SSEDecoder {
 	return stream
 }
 
-// websocket opens a connection and reads the hello.
+// websocket opens a connection and reads the hello message.
 func (p *process) websocket(query string) *websocket.Conn {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -218,7 +218,8 @@ var built struct {
 	out  []byte
 }
 
-// binary builds the program as a user would, for tests of memory, which the race detector would change.
+// binary returns a command with the program built as users build it. Tests of memory use it,
+// because the race detector of the test binary needs memory itself.
 func binary(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	built.once.Do(func() {

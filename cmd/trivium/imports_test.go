@@ -30,7 +30,7 @@ type goPackage struct {
 	Dir        string
 	Standard   bool
 	GoFiles    []string
-	Imports    []string // of GoFiles; tests may import other packages
+	Imports    []string // imports of GoFiles only; test files may import other packages
 	Deps       []string
 }
 
@@ -46,7 +46,7 @@ func ours(importPath string) bool {
 // within reports whether a directory is dir or below it.
 func within(folder, dir string) bool { return folder == dir || strings.HasPrefix(folder, dir+"/") }
 
-// goList returns packages and all their dependencies, as built for a target, by import path.
+// goList returns the packages and all their dependencies for a target platform, by import path.
 func goList(t *testing.T, goos, goarch string, patterns ...string) map[string]goPackage {
 	t.Helper()
 	cmd := exec.Command("go", append([]string{"list", "-deps", "-json=ImportPath,Name,Dir,Standard,GoFiles,Imports,Deps"}, patterns...)...)
@@ -70,16 +70,16 @@ func goList(t *testing.T, goos, goarch string, patterns ...string) map[string]go
 	}
 }
 
-// importRule names the directories of this module that packages within dir may import.
+// importRule names the directories of this module that packages in dir and below may import.
 type importRule struct {
 	dir     string
 	allowed []string
 	any     bool // any directory
-	exact   bool // only dir, not the directories below it
+	exact   bool // the rule applies to dir only, not to the directories below it
 }
 
-// importRules: the first rule whose dir contains a package applies to it. Test helpers may import anything, as
-// tests may.
+// importRules are the import rules. The first rule whose dir contains a package applies to it.
+// Packages with test helpers may import anything, as test files may.
 var importRules = []importRule{
 	{dir: "cmd", any: true},
 	{dir: "hub/enginetest", any: true},
@@ -102,7 +102,7 @@ var importRules = []importRule{
 	{dir: "wasmdemo", allowed: []string{"wasmdemo/internal"}},
 }
 
-// importFault returns why one package must not import another, or "" if it may.
+// importFault returns the reason why one package must not import another, or "" if it may.
 func importFault(importer, imported string) string {
 	i := slices.IndexFunc(importRules, func(r importRule) bool { return within(importer, r.dir) && (!r.exact || importer == r.dir) })
 	switch {
@@ -136,8 +136,8 @@ func TestImportsFollowRules(t *testing.T) {
 	}
 }
 
-// The core uses only the standard library and uuid, and no network. The wire formats must fit into a page, so they
-// must not use net/http.
+// The core packages use only the standard library and uuid, and no network. The wire formats are
+// also built for web pages, so they must not use net/http.
 func TestCoreStandsAlone(t *testing.T) {
 	t.Parallel()
 	for _, target := range []struct{ goos, goarch string }{{"linux", "amd64"}, {"js", "wasm"}} {
@@ -156,7 +156,8 @@ func TestCoreStandsAlone(t *testing.T) {
 	}
 }
 
-// A page must not load a second HTTP client or TLS.
+// The WebAssembly client must not contain an HTTP client or TLS of its own, because the browser has
+// them.
 func TestPageIsSmall(t *testing.T) {
 	t.Parallel()
 	packages := goList(t, "js", "wasm", "./transports/client", "./wasmdemo/app")
@@ -169,8 +170,8 @@ func TestPageIsSmall(t *testing.T) {
 	}
 }
 
-// Only the command calls functions that read the environment. Flags need no such check: importing package flag is
-// already forbidden elsewhere.
+// Only the command reads environment variables. Flags need no such test: the import rules forbid
+// package flag elsewhere.
 func TestOnlyTheCommandReadsTheEnvironment(t *testing.T) {
 	t.Parallel()
 	for _, p := range goList(t, "linux", "amd64", "./...") {
@@ -197,7 +198,7 @@ func readsEnvironment(call *ast.SelectorExpr) bool {
 		slices.Contains([]string{"Getenv", "LookupEnv", "Environ", "ExpandEnv"}, call.Sel.Name)
 }
 
-// Each import rule has a case that it allows and one that it forbids.
+// Each import rule has a test case that it allows and one that it forbids.
 func TestImportRulesHaveCases(t *testing.T) {
 	tests := []struct {
 		importer, imported string
@@ -250,7 +251,7 @@ var publicPackages = []string{
 	"transports", "transports/problems", "transports/client",
 	"transports/sse", "transports/websocket", "transports/longpoll", "transports/publish", "transports/udp",
 	"transports/client/js", // the client for browsers
-	"wasmdemo",             // for cmd/trivium
+	"wasmdemo",             // cmd/trivium imports it
 }
 
 // Other programs can import exactly publicPackages.
@@ -290,7 +291,7 @@ func topNames(t *testing.T) []string {
 		}
 		return names
 	}
-	// The directory may belong to another user than the one who runs the tests.
+	// safe.directory: the directory may belong to another user than the one who runs the tests.
 	cmd := exec.Command("git", "-c", "safe.directory=*", "ls-files", "-z")
 	cmd.Dir = moduleRoot
 	out, err := cmd.Output()

@@ -11,7 +11,7 @@ import (
 
 const mebibyte = 1 << 20
 
-// lines publishes n envelopes as NDJSON.
+// lines publishes n envelopes as NDJSON in one request.
 func (p *process) lines(n int, line func(i int) string) {
 	p.t.Helper()
 	reader, writer := io.Pipe()

@@ -21,7 +21,7 @@ type logLine struct {
 	Connections                                       int
 }
 
-// logged waits until the log has a line that fits, and returns it.
+// logged waits until the log has a line that fits accepts, and returns the line.
 func (p *process) logged(fits func(logLine) bool) (found logLine) {
 	p.t.Helper()
 	require.Eventually(p.t, func() bool {
@@ -37,7 +37,7 @@ func (p *process) logged(fits func(logLine) bool) (found logLine) {
 	return found
 }
 
-// closed waits for the line of a closed connection of a transport and reason.
+// closed waits for the log line that a connection of the transport was closed for the reason.
 func (p *process) closed(transport, reason string) logLine {
 	p.t.Helper()
 	return p.logged(func(l logLine) bool {
@@ -45,7 +45,8 @@ func (p *process) closed(transport, reason string) logLine {
 	})
 }
 
-// TestLogConnections checks the lines of connections that open, and the reasons of those that close.
+// TestLogConnections checks the log lines of opened connections, and the reasons in the lines of
+// closed ones.
 func TestLogConnections(t *testing.T) {
 	t.Parallel()
 	tokens := filepath.Join(t.TempDir(), "tokens.yaml")
@@ -83,8 +84,8 @@ func TestLogConnections(t *testing.T) {
 	require.NotContains(t, p.log(), p.token)
 }
 
-// TestLogConnectionsAtDrain checks the reason of connections that the hub ends at shutdown, and that nothing is logged
-// of connections by default.
+// TestLogConnectionsAtDrain checks the reason in the log lines of connections that the hub closes
+// at shutdown, and that connections are not logged by default.
 func TestLogConnectionsAtDrain(t *testing.T) {
 	t.Parallel()
 	p := serve(t, program(t, nil, append(anyPorts, "--log-connections", "--drain", "1s")...))
@@ -92,7 +93,7 @@ func TestLogConnectionsAtDrain(t *testing.T) {
 	p.signal(syscall.SIGTERM)
 	ended := p.logged(func(l logLine) bool { return l.Msg == "connection closed" })
 	require.Equal(t, "default", ended.Subject)
-	require.Contains(t, []string{"drain", "cut"}, ended.Reason) // cut if the machine is slow
+	require.Contains(t, []string{"drain", "cut"}, ended.Reason) // "cut" if the machine is slow
 
 	quiet := serve(t, program(t, nil, append(anyPorts, "--drain", "1s")...))
 	quiet.sse("topic=a")

@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReadinessNamesLostRight: when the NATS user loses the right to publish while the hub runs, /readyz fails and
-// names the right. When the right is back, the hub continues.
+// TestReadinessNamesLostRight takes the right to publish from the hub's NATS user. /readyz must
+// fail and name the right. When the user has the right again, the hub must continue.
 func TestReadinessNamesLostRight(t *testing.T) {
 	t.Parallel()
 	place := natsPlace{Name: "n", Port: freePorts(t, 1)[0], Store: t.TempDir(), Rights: filepath.Join(t.TempDir(), "denied.json")}

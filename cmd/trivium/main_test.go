@@ -14,8 +14,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// asProgram is an environment variable that makes the test binary act as the program, so that transcripts run the
-// tested code.
+// asProgram is an environment variable that makes the test binary act as the program, so that the
+// transcripts run the code under test.
 const asProgram = "TEST_AS_TRIVIUM"
 
 func TestMain(m *testing.M) {
@@ -38,33 +38,36 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// manyAtOnce raises the number of parallel tests unless -parallel is set, because the tests mostly wait.
+// manyAtOnce raises the number of tests that run in parallel, because they mostly wait. It does
+// nothing if -parallel is set.
 func manyAtOnce() {
 	const atOnce = "12"
 	flag.Parse()
 	said := false
 	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
 	if !said {
-		_ = flag.Set("test.parallel", atOnce) // cannot fail: the value is a number
+		_ = flag.Set("test.parallel", atOnce) // never fails: the value is a number
 	}
 }
 
-// binaryDir is the directory in which binary builds.
+// binaryDir is the directory in which binary builds the program.
 var binaryDir string
 
-// program returns a command that runs the program with the arguments and only these environment variables.
+// program returns a command that runs the program with the arguments, and with only these
+// environment variables.
 func program(t *testing.T, env []string, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
 	cmd := exec.Command(self, args...)
-	// Otherwise the race detector sleeps for a second at the end.
+	// GORACE: by default, the race detector sleeps for a second at the end of a process.
 	cmd.Env = append([]string{asProgram + "=1", "HOME=" + t.TempDir(), "GORACE=atexit_sleep_ms=0"}, env...)
 	return cmd
 }
 
-// TestTranscripts runs the commands in testdata/*.txt. "-- name --" starts a file. "$ " starts a command, which may
-// begin with variables as in a shell. The lines after a command are its output, and its exit code if it is not 0.
+// TestTranscripts runs the commands in testdata/*.txt and compares their output. "-- name --"
+// starts a file. "$ " starts a command, which may be preceded by variables as in a shell. The lines
+// after a command are its output, followed by its exit code if it is not 0.
 func TestTranscripts(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.txt")
 	require.NoError(t, err)
@@ -106,7 +109,7 @@ func writeFiles(t *testing.T, dir, text string) {
 	}
 }
 
-// splitCommand splits a line at spaces outside of single quotes.
+// splitCommand splits a line at spaces outside single quotes.
 func splitCommand(line string) (env, words []string) {
 	for i, part := range strings.Split(line, "'") {
 		if i%2 == 1 {

@@ -15,14 +15,14 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 )
 
-// containerMemory is the memory of the smallest container in which the defaults must work.
+// containerMemory is the memory of the smallest container in which the default settings must work.
 const containerMemory = 128 * mebibyte
 
-// limitOf returns the part of a container's memory that the runtime may use.
+// limitOf returns the memory limit of the Go runtime in a container with this much memory.
 func limitOf(memory int64) int64 { return int64(float64(memory) * memoryShare) }
 
-// newCgroup creates a memory cgroup below this process's own and returns its directory. The error tells why the
-// system does not permit it.
+// newCgroup creates a memory cgroup below this process's own and returns its directory. The error
+// states why the system does not permit it.
 func newCgroup(t *testing.T, limit int64) (dir string, err error) {
 	t.Helper()
 	of, err := os.ReadFile("/proc/self/cgroup")
@@ -48,8 +48,9 @@ func newCgroup(t *testing.T, limit int64) (dir string, err error) {
 	return dir, os.WriteFile(filepath.Join(dir, file), []byte(strconv.FormatInt(limit, 10)), 0o600)
 }
 
-// contain runs the command in a cgroup with the limit. If no cgroup can be created, the command gets the setting
-// that would be derived from the limit, and only its resident memory is checked.
+// contain runs the command in a cgroup with the limit, and returns true. If no cgroup can be
+// created, it returns the command with the settings that the hub would derive from the limit, and
+// false; only resident memory is then checked.
 func contain(t *testing.T, cmd *exec.Cmd, limit int64) (*exec.Cmd, bool) {
 	t.Helper()
 	dir, err := newCgroup(t, limit)
@@ -63,7 +64,7 @@ func contain(t *testing.T, cmd *exec.Cmd, limit int64) (*exec.Cmd, bool) {
 	return inside, true
 }
 
-// replay reads the log from the cursor to the end and returns the number of events.
+// replay reads the log from the cursor to the end and returns the number of received events.
 func (p *process) replay(transport, cursor, end string) (n int) {
 	p.t.Helper()
 	if transport == "sse" {
@@ -85,8 +86,8 @@ func (p *process) replay(transport, cursor, end string) (n int) {
 	}
 }
 
-// In a container with 128 MiB and with the defaults, a hub fills its log, serves two complete replays over two
-// transports, and continues to publish.
+// In a container with 128 MiB, a hub with default settings fills its log, serves complete replays
+// over two transports at the same time, and still accepts events.
 func TestDefaultsFitContainer(t *testing.T) {
 	cmd, contained := contain(t, binary(t, append(anyPorts, "--auth", "none", "--log-level", "info")...), containerMemory)
 	p := serve(t, cmd)
@@ -96,12 +97,13 @@ func TestDefaultsFitContainer(t *testing.T) {
 	p.fillAndReplay(containerMemory, 0)
 }
 
-// embeddedMemory is the smallest container for the embedded engine. Its NATS server keeps blocks of the log in
-// memory for ten seconds after their use, so all of the log if it is used faster than that.
+// embeddedMemory is the memory of the smallest container for the embedded engine. Its NATS server
+// keeps blocks of the log in memory for ten seconds after their last use: the whole log, if it is
+// read faster than that.
 const embeddedMemory = 192 * mebibyte
 
-// As TestDefaultsFitContainer, on the embedded engine. The container's memory bounds the in-memory log, and replays
-// read older events from the store.
+// This is TestDefaultsFitContainer for the embedded engine. The container's memory limits the
+// in-memory log, and replays read older events from the store.
 func TestDefaultsFitContainerEmbedded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("filling a log takes long")
@@ -118,8 +120,8 @@ func TestDefaultsFitContainerEmbedded(t *testing.T) {
 	}
 }
 
-// fillAndReplay publishes until retention removes events from memory, and replays the newest ones repeatedly:
-// inStore events, or as many as memory holds.
+// fillAndReplay publishes until retention removes events from memory. It then repeatedly replays
+// the newest events: inStore of them, or as many as are in memory if inStore is 0.
 func (p *process) fillAndReplay(memory int64, inStore int) {
 	filling := strings.Repeat("x", 900)
 	fill := func(n int) {

@@ -31,8 +31,9 @@ func (p *process) resident() int64 {
 	return kib << 10
 }
 
-// Twenty readers read nothing while 80 MB are published. Other readers are not delayed, memory stays bounded, and a
-// slow reader that reads again gets all retained events and a gap for the others.
+// Twenty connected readers read nothing while 80 MB are published. Other readers are not delayed,
+// and memory stays bounded. A slow reader that starts to read again gets all retained events, and a
+// gap for the removed ones.
 func TestSlowReadersDelayNobody(t *testing.T) {
 	if testing.Short() {
 		t.Skip("80 MB take long")
@@ -71,7 +72,8 @@ func TestSlowReadersDelayNobody(t *testing.T) {
 		}
 	}()
 	filling := strings.Repeat("x", size)
-	// Published in batches, so that the fast reader can keep up: it shares two cores with the others.
+	// Events are published in batches, so that the fast reader can keep up: all processes of the
+	// test share two cores.
 	for i := 0; i < events; i += retained / 2 {
 		p.lines(retained/2, func(j int) string {
 			return fmt.Sprintf(`{"topic":"t","data":"%d %s","text":true}`, i+j, filling)
@@ -111,7 +113,7 @@ func TestSlowReadersDelayNobody(t *testing.T) {
 	require.Equal(t, retained, after)
 }
 
-// After a million events, on topics that come and go, memory is as before.
+// A million events on topics that come and go leave the hub's memory as it was before.
 func TestMemoryStaysFlat(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a million events take long")

@@ -54,7 +54,7 @@ func TestTrafficMetrics(t *testing.T) {
 		_, err := stream.Next()
 		require.NoError(t, err)
 	}
-	for _, key := range []string{"k", "k"} { // the repeat is not counted
+	for _, key := range []string{"k", "k"} { // the hub does not publish the second event
 		require.NoError(t, socket.Write(t.Context(), websocket.MessageText,
 			[]byte(`{"op":"publish","idempotency_key":"`+key+`","topic":"b","data":3,"ref":"p1"}`)))
 		for p.message(socket).Op != decode.OpAck {
@@ -72,8 +72,8 @@ func TestTrafficMetrics(t *testing.T) {
 	}
 }
 
-// TestReloadFailureMetrics checks that a file that cannot be used is counted, and that the metric says so until the
-// file is mended.
+// TestReloadFailureMetrics checks that the metrics count each file that cannot be used, and that a
+// gauge is set until the file is valid again.
 func TestReloadFailureMetrics(t *testing.T) {
 	t.Parallel()
 	tokens := filepath.Join(t.TempDir(), "tokens.yaml")
@@ -89,7 +89,8 @@ func TestReloadFailureMetrics(t *testing.T) {
 	p.hasMetrics(`trivium_reload_failures_total{setting="tokens"} 1`, `trivium_reload_failed{setting="tokens"} 0`)
 }
 
-// TestCertificateExpiry checks that the expiry of a certificate is known at once, and that of a new one after a reload.
+// TestCertificateExpiry checks that the metrics have the expiry of a certificate from the start,
+// and that of a new certificate after a reload.
 func TestCertificateExpiry(t *testing.T) {
 	t.Parallel()
 	cfg := pairIn(t.TempDir())
@@ -108,7 +109,8 @@ func TestCertificateExpiry(t *testing.T) {
 	require.Empty(t, observeCertificates(nil, false).byHost())
 }
 
-// TestACMECertificateExpiry checks that a certificate of --acme is known once a handshake has used it.
+// TestACMECertificateExpiry checks that the metrics have the expiry of an --acme certificate after
+// the first handshake with it.
 func TestACMECertificateExpiry(t *testing.T) {
 	t.Parallel()
 	year := time.Now().Add(365 * 24 * time.Hour).Truncate(time.Second).UTC()

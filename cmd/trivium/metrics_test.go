@@ -26,8 +26,8 @@ func (p *process) hasMetrics(lines ...string) {
 	}, patience, 20*time.Millisecond, "want %q", lines)
 }
 
-// While a NATS server is down, the metrics, /stats and /readyz report it, and publishes are refused and counted.
-// With the memory engine they never do.
+// While a NATS server is down, the metrics, /stats and /readyz report it, and publishes are refused
+// and counted. With the memory engine this never happens.
 func TestEngineUnavailable(t *testing.T) {
 	p := serve(t, binary(t, append(anyPorts, "--auth", "none")...))
 	p.hasMetrics("trivium_engine_up 1", "trivium_engine_refused_total 0")

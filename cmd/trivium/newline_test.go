@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A line break at the end of a token or of a secret setting, as files and secret stores add it, is not part of the
-// value.
+// A line break at the end of a token or of another secret is ignored, because editors and secret
+// stores add one.
 func TestTrailingNewlineOfSecretsIsIgnored(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, text string) string {

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// peerConn is a connection from an address that records whether it was closed.
+// peerConn is a connection from an address. It records whether it was closed.
 type peerConn struct {
 	net.Conn
 	address net.TCPAddr
@@ -28,7 +28,7 @@ type peerConn struct {
 func (c *peerConn) RemoteAddr() net.Addr { return &c.address }
 func (c *peerConn) Close() error         { c.closed = true; return nil }
 
-// connect opens a connection as net/http does.
+// connect registers a connection as net/http does when it accepts one.
 func connect(o *openConnections, address string) (*peerConn, context.Context) {
 	conn := &peerConn{address: net.TCPAddr{IP: net.ParseIP(address), Port: 1}}
 	ctx := o.connContext(context.Background(), conn)
@@ -46,7 +46,7 @@ func ask(o *openConnections, conn *peerConn, ctx context.Context, token bool) {
 	o.connState(conn, http.StateIdle)
 }
 
-// workOn starts a request with a token, and returns the record of its connection.
+// workOn starts a request with a token and returns the record of its connection.
 func workOn(o *openConnections, conn *peerConn, ctx context.Context, sender string) *openConn {
 	o.connState(conn, http.StateActive)
 	c := ctx.Value(openConnKey{}).(*openConn)
@@ -56,8 +56,9 @@ func workOn(o *openConnections, conn *peerConn, ctx context.Context, sender stri
 
 func discardLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// At nine tenths of the limit the hub closes idle connections: first those without a token, then those with one,
-// then those whose first request is incomplete.
+// When the number of connections reaches nine tenths of the limit, the hub closes idle ones: first
+// connections without a token, then those with a token, then those whose first request is
+// incomplete.
 func TestOldestIdleConnectionIsClosed(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 5}, nil, discardLog())
 	known, ctx := connect(o, "192.0.2.1")
@@ -79,7 +80,7 @@ func TestOldestIdleConnectionIsClosed(t *testing.T) {
 	require.Equal(t, openStats{open: 5, idleClosed: 3, slowClosed: 1}, o.stats())
 }
 
-// If no connection is idle, the new connection is closed.
+// If no connection is idle, the hub closes the new connection.
 func TestBusyConnectionsKeepTheirPlace(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 2}, nil, discardLog())
 	for range 2 {
@@ -92,8 +93,9 @@ func TestBusyConnectionsKeepTheirPlace(t *testing.T) {
 	require.Equal(t, openStats{open: 2, refused: 1}, o.stats())
 }
 
-// If no connection is idle, the hub closes a connection whose request body is incomplete, of the sender with the
-// most of them. It does not close a connection with a request in progress.
+// If no connection is idle, the hub closes one whose request body is incomplete, of the sender that
+// has the most such connections. It never closes a connection whose request is complete and in
+// progress.
 func TestUnfinishedRequestsMakeRoom(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 4}, nil, discardLog())
 	waiting := func(sender string) (*peerConn, *openConn) {
@@ -104,7 +106,7 @@ func TestUnfinishedRequestsMakeRoom(t *testing.T) {
 	}
 	one, _ := waiting("one")
 	first, c := waiting("many")
-	o.addReceiving(c, -1) // a part of the body has arrived
+	o.addReceiving(c, -1) // part of the body has arrived
 	second, _ := waiting("many")
 	o.addReceiving(c, 1)
 	third, _ := waiting("many")
@@ -119,8 +121,8 @@ func TestUnfinishedRequestsMakeRoom(t *testing.T) {
 	require.Equal(t, openStats{open: 4, slowClosed: 2}, o.stats())
 }
 
-// A connection whose body net/http still reads after the answer may be closed. An HTTP/2 connection with another
-// request in progress may not.
+// A connection may be closed if its request is answered and net/http only reads the rest of the
+// body. An HTTP/2 connection must stay open if it has another request in progress.
 func TestUnreadBodyMakesRoom(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 1}, nil, discardLog())
 	conn, ctx := connect(o, "192.0.2.1")
@@ -138,7 +140,8 @@ func TestUnreadBodyMakesRoom(t *testing.T) {
 	require.True(t, conn.closed)
 }
 
-// Connections of one address are bounded, except those that have sent a token.
+// The number of connections of one address is limited. Connections that have sent a token do not
+// count.
 func TestAnonymousConnectionsOfOneAddressAreBounded(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 1000, anonymousPerAddress: 2}, nil, discardLog())
 	for range 20 {
@@ -159,7 +162,7 @@ func TestAnonymousConnectionsOfOneAddressAreBounded(t *testing.T) {
 	require.Equal(t, openStats{open: 24, idleClosed: 1, refusedAddress: 1}, o.stats())
 }
 
-// No record of a closed connection remains.
+// No record of a closed connection is kept.
 func TestClosedConnectionsAreForgotten(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 10}, nil, discardLog())
 	for i := range 100 {
@@ -178,7 +181,7 @@ func TestClosedConnectionsAreForgotten(t *testing.T) {
 	}
 }
 
-// failingListener fails for a while.
+// failingListener is a listener whose Accept fails for a while.
 type failingListener struct {
 	net.Listener
 	errors []error
@@ -192,7 +195,7 @@ func (l *failingListener) Accept() (net.Conn, error) {
 
 func (l *failingListener) Addr() net.Addr { return &net.TCPAddr{} }
 
-// Accept errors are logged at level ERROR, but not each of them, and all are counted.
+// Errors of Accept are logged at level ERROR with a limited rate. All are counted.
 func TestAcceptErrorsAreLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -208,8 +211,8 @@ func TestAcceptErrorsAreLogged(t *testing.T) {
 	})
 }
 
-// Panics are logged at level ERROR with their stack, but not each of them, and all are counted.
-// http.ErrAbortHandler does not count.
+// Panics are logged at level ERROR with their stack, with a limited rate. All are counted, except
+// http.ErrAbortHandler.
 func TestPanicsAreLogged(t *testing.T) {
 	var log bytes.Buffer
 	s := &server{log: slog.New(slog.NewJSONHandler(&log, nil))}
@@ -225,8 +228,8 @@ func TestPanicsAreLogged(t *testing.T) {
 	require.NotContains(t, log.String(), "abort")
 }
 
-// The soft limit of open files is raised to the hard limit. If that is too low for --max-connections, the hub logs
-// it and lowers --max-connections.
+// The hub raises the soft limit of open files to the hard limit. If the hard limit is too low for
+// --max-connections, the hub logs that and lowers --max-connections.
 func TestLowLimitOfOpenFiles(t *testing.T) {
 	p := limitFiles(t, serve, 300, binary(t, anyPorts...))
 	require.Contains(t, p.log(), `"max_connections":100000,"lowered_to":177`)

@@ -11,7 +11,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// do sends a request with a header to a listener of the hub, and returns the answer and its problem, if any.
+// do sends a request with headers to a listener of the hub. It returns the answer and the problem
+// in it, if any.
 func (p *process) do(method, url string, header http.Header) (*http.Response, problems.Problem) {
 	p.t.Helper()
 	r, err := http.NewRequest(method, url, nil)
@@ -30,8 +31,8 @@ func (p *process) do(method, url string, header http.Header) (*http.Response, pr
 	return response, problem
 }
 
-// The refusal of a foreign origin explains the setting that may be wrong, in the answer and, once per minute, in
-// the log.
+// When the hub refuses a foreign origin, it names the setting to check: in the answer, and once per
+// minute in the log.
 func TestForeignOriginExplainsItself(t *testing.T) {
 	p := serve(t, program(t, nil, "serve", "--http", "127.0.0.1:0", "--udp", "off", "--admin", "127.0.0.1:0",
 		"--log-format", "json", "--trusted-proxy", "127.0.0.1"))
@@ -74,7 +75,7 @@ func TestForeignOriginExplainsItself(t *testing.T) {
 	require.Equal(t, "/poll", warnings[0]["route"])
 }
 
-// Headers that tracing and AJAX libraries add to a page's requests are allowed.
+// Cross-origin requests may have the headers that tracing and AJAX libraries add.
 func TestHeadersOfPages(t *testing.T) {
 	p := serve(t, program(t, nil, append(anyPorts, "--origin", "https://app.example.com", "--cors-header", "X-Tenant", "--cors-header=x-request-id")...))
 	for names, status := range map[string]int{
@@ -93,7 +94,8 @@ func TestHeadersOfPages(t *testing.T) {
 	}
 }
 
-// Pages with a null origin may connect if that is configured, but without cookies.
+// Pages with the origin "null" may connect if that is configured, but cookies are not accepted from
+// them.
 func TestNullOrigin(t *testing.T) {
 	p := serve(t, program(t, nil, append(anyPorts, "--origin", "null")...))
 	bearer := []string{"Bearer " + p.token}

@@ -22,8 +22,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// Each transport and each way to publish works through the proxies of the recipes. An EventSource reconnects by
-// itself when the hub restarts.
+// Each transport and each way to publish works through proxies that are configured by the recipes.
+// An EventSource reconnects by itself after a restart of the hub.
 func TestProxies(t *testing.T) {
 	skipUnlessChosen(t)
 	for _, f := range fronts {
@@ -40,7 +40,7 @@ func TestProxies(t *testing.T) {
 				t.Run("NDJSON", p.ndjson)
 			}
 			t.Run("foreign origin", p.foreign)
-			if f.name != "Apache" { // the 503 of Apache ends an EventSource
+			if f.name != "Apache" { // Apache answers 503 while the hub restarts, which ends an EventSource
 				t.Run("restart", p.restart)
 			}
 		})
@@ -84,7 +84,7 @@ func (p *proxied) publish(t *testing.T, data string) {
 	require.Equal(t, http.StatusOK, response.StatusCode)
 }
 
-// sse requires that each event arrives at once.
+// sse requires that the proxy forwards each event at once.
 func (p *proxied) sse(t *testing.T) {
 	response, err := p.client.Get(p.base + "/sse?topic=a.b")
 	require.NoError(t, err)
@@ -105,7 +105,7 @@ func (p *proxied) sse(t *testing.T) {
 func (p *proxied) websocket(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	// The handshake needs HTTP/1.1.
+	// WebSocket handshakes need HTTP/1.1.
 	over := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	defer over.CloseIdleConnections()
 	header := http.Header{"Origin": {p.base}}
@@ -114,7 +114,7 @@ func (p *proxied) websocket(t *testing.T) {
 	defer conn.CloseNow()
 	require.Equal(t, decode.OpHello, p.hub.message(conn).Op)
 	require.NoError(t, conn.Write(ctx, websocket.MessageText, []byte(`{"op":"publish","ref":1,"topic":"a.b","data":4}`)))
-	for range 2 { // the event and the ack, in either order
+	for range 2 { // the event and the acknowledgement, in either order
 		if m := p.hub.message(conn); m.Op == "" {
 			require.Equal(t, "4", string(m.Event.Data))
 		} else {
@@ -140,7 +140,7 @@ func (p *proxied) poll(t *testing.T) {
 	require.Contains(t, <-answered, `"polled"`)
 }
 
-// ndjson requires that a line is published before the next one is sent.
+// ndjson requires that the hub publishes each line before the client sends the next one.
 func (p *proxied) ndjson(t *testing.T) {
 	response, err := p.client.Get(p.base + "/sse?topic=line")
 	require.NoError(t, err)
@@ -171,7 +171,8 @@ func (p *proxied) ndjson(t *testing.T) {
 	require.Contains(t, <-done, `"count":3`)
 }
 
-// foreign requires that the hub compares a page's origin with the Host and scheme that the proxy passes.
+// foreign requires that the hub compares a page's origin with the host and scheme that the proxy
+// forwards.
 func (p *proxied) foreign(t *testing.T) {
 	request, err := http.NewRequest(http.MethodGet, p.base+"/sse", nil)
 	require.NoError(t, err)
@@ -183,13 +184,13 @@ func (p *proxied) foreign(t *testing.T) {
 	require.Equal(t, problems.ContentType, response.Header.Get("Content-Type"))
 }
 
-// nativeSource is a page with an EventSource that no script reopens.
+// nativeSource is a page with an EventSource and no script that would reopen it.
 const nativeSource = `
 const events = new EventSource("/sse?topic=a.b");
 events.onmessage = ({ data }) => console.log(data);
 0`
 
-// restart requires that an EventSource survives a drain and a kill of the hub.
+// restart requires that an EventSource reconnects after a drain and after a kill of the hub.
 func (p *proxied) restart(t *testing.T) {
 	var said sync.Map // console output of the page
 	page := openPage(t, startBrowser(t), p.base+"/healthz", func(text string) { said.Store(strings.TrimSpace(text), true) })
@@ -200,7 +201,7 @@ func (p *proxied) restart(t *testing.T) {
 		if end != 0 {
 			p.hub.signal(end)
 			p.hub.wait()
-			time.Sleep(3 * time.Second) // as long as a restart may take; meanwhile the browser retries
+			time.Sleep(3 * time.Second) // a restart may take this long; the browser retries meanwhile
 			p.hub = serve(t, binary(t, p.args...))
 		}
 		data := fmt.Sprint(100 + i)

@@ -25,7 +25,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// pub runs the command in this process.
+// pub runs the command pub in this process.
 func pub(in string, args ...string) (code int, out, errs string) {
 	var stdout, stderr bytes.Buffer
 	code = run(append([]string{"pub"}, args...), &console{In: strings.NewReader(in), Out: &stdout, Err: &stderr})
@@ -121,7 +121,7 @@ func TestPubHTTP(t *testing.T) {
 	}
 }
 
-// formatRequest returns the relevant parts of a request as text.
+// formatRequest returns the parts of a request that the tests compare, as text.
 func formatRequest(r *http.Request) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s\n", r.Method, r.URL.RequestURI())
@@ -197,7 +197,8 @@ func TestPubSignsDatagrams(t *testing.T) {
 	require.WithinRange(t, last, began, time.Now())
 }
 
-// If the clock stops or is set back, signature times still increase. Otherwise a datagram would look like a replay.
+// Signature times increase even if the clock stops or is set back. A datagram with the time of an
+// earlier one would be refused as a replay.
 func TestSignatureTimeIncreases(t *testing.T) {
 	ours, theirs := net.Pipe()
 	ahead := time.Now().Add(time.Hour).UnixNano()
@@ -206,7 +207,7 @@ func TestSignatureTimeIncreases(t *testing.T) {
 	defer sending.Wait()
 	defer s.close()
 	sending.Go(func() {
-		for s.send([]byte("x")) == nil { // until it is closed at the end of the test
+		for s.send([]byte("x")) == nil { // until the socket is closed at the end of the test
 		}
 	})
 	for i := range int64(2) {
@@ -283,8 +284,8 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 	})
 }
 
-// A pause ends a request, and its lines are confirmed. The next line starts another request. Line numbers in errors
-// count from the first line of all requests.
+// When input pauses, publishLines ends its request, and the hub confirms the lines. The next line
+// starts another request. Line numbers in errors count all lines of all requests.
 func TestPublishLinesConfirmsAfterPause(t *testing.T) {
 	line := 1
 	refused := &problem{Problem: problems.Problem{Status: 400, Line: &line}}
@@ -315,7 +316,7 @@ func TestPublishLinesConfirmsAfterPause(t *testing.T) {
 				var requests []string
 				done, err := publishLines(in, bytes.Clone, func(body io.Reader) (published, error) {
 					if len(requests) == 2 && tt.last != nil {
-						return published{}, tt.last // without reading the rest
+						return published{}, tt.last // answers before it has read the whole body
 					}
 					data, err := io.ReadAll(body)
 					requests = append(requests, string(data))
@@ -324,7 +325,7 @@ func TestPublishLinesConfirmsAfterPause(t *testing.T) {
 				require.Equal(t, tt.count, done.Count)
 				if tt.reason != "" {
 					require.EqualError(t, err, tt.reason)
-					_ = in.CloseWithError(os.ErrClosed) // as at the end of the process
+					_ = in.CloseWithError(os.ErrClosed) // as when the process ends
 					return
 				}
 				require.NoError(t, err)

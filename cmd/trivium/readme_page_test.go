@@ -17,8 +17,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReadmePage opens the page of the README in Chromium from an origin of its own, which shows events, and as a file,
-// where the page and the hub say what to do.
+// TestReadmePage opens the HTML page of the README in Chromium. Served by another origin, the page
+// shows events. Opened as a file, it cannot connect, and both the page and the hub explain how to
+// serve it.
 func TestReadmePage(t *testing.T) {
 	skipUnlessChosen(t)
 	block := regexp.MustCompile("(?s)```html\n(.*?)```\n").FindStringSubmatch(page(t, "README.md"))

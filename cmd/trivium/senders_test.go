@@ -12,7 +12,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// The requests of common senders are published as these senders intend.
+// Requests as widespread senders make them are published with the intended type, key and data.
 func TestSendersAreUnderstood(t *testing.T) {
 	p := serve(t, program(t, nil, anyPorts...))
 	socket := p.websocket("topic=>")

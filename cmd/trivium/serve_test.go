@@ -20,8 +20,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// Events published in every way arrive on every transport with the same IDs, in the same order, byte for byte. No
-// log line contains the token.
+// Events published in every way are delivered on every transport with the same IDs, in the same
+// order and with the same bytes. No log line contains the token.
 func TestEveryTransportDeliversSameEvents(t *testing.T) {
 	p := serve(t, program(t, nil, anyPorts...))
 	stream, socket := p.sse("envelope=1"), p.websocket("topic=>")
@@ -67,13 +67,13 @@ func TestEveryTransportDeliversSameEvents(t *testing.T) {
 		}
 	}
 	for line := range strings.Lines(p.log()) {
-		if strings.HasPrefix(line, "{") { // the other lines are printed for the user
+		if strings.HasPrefix(line, "{") { // the other lines are text for the user
 			require.NotContains(t, line, p.token)
 		}
 	}
 }
 
-// A drain ends a hub with readers on every transport, one of which is stalled.
+// A drain ends a hub that has readers on every transport. One of the readers is stalled.
 func TestDrainDeliversEverything(t *testing.T) {
 	t.Parallel()
 	p := serve(t, program(t, nil, append(anyPorts, "--drain", "10s", "--auth", "none")...))
@@ -93,7 +93,7 @@ func TestDrainDeliversEverything(t *testing.T) {
 		close(polled)
 	}()
 	require.Eventually(t, func() bool { return p.stats().Subscribed.Subscriptions == 4 }, patience, 10*time.Millisecond)
-	// Both are read continuously, because a stalled reader would be disconnected.
+	// Two readers are read continuously, because a stalled one would be disconnected.
 	type end struct {
 		seen map[string]int
 		err  error
@@ -123,7 +123,7 @@ func TestDrainDeliversEverything(t *testing.T) {
 		}
 		received <- e
 	}()
-	const events = 40 // of 400 KB, more than the kernel buffers for a stalled reader
+	const events = 40 // events of 400 KB: more than the kernel buffers for a stalled reader
 	for i := range events {
 		p.publish("application/json", fmt.Sprintf(`{"topic":"big","data":"%d %s"}`, i, strings.Repeat("x", 400<<10)))
 	}
@@ -136,7 +136,7 @@ func TestDrainDeliversEverything(t *testing.T) {
 	}, patience, time.Millisecond)
 	status, _ := p.request(http.MethodGet, "http://"+p.http+"/poll", "", "")
 	require.Equal(t, http.StatusServiceUnavailable, status)
-	p.publish("application/json", `{"topic":"late","data":1}`) // accepted until the last reader has been disconnected
+	p.publish("application/json", `{"topic":"late","data":1}`) // the hub accepts events until the last reader is disconnected
 
 	sse, ws := <-streamed, <-received
 	require.ErrorIs(t, sse.err, io.ErrUnexpectedEOF, "some clients would not reconnect after a clean end")
@@ -156,11 +156,11 @@ func TestSecondSignalEndsDrain(t *testing.T) {
 	p.signal(syscall.SIGTERM)
 	require.Eventually(t, func() bool { return strings.Contains(p.log(), "draining") }, patience, time.Millisecond)
 	p.signal(syscall.SIGINT)
-	code, _ := p.wait() // long before the drain would end
+	code, _ := p.wait() // the drain itself would take much longer
 	require.Equal(t, exitFailed, code)
 }
 
-// Refused publishes and datagrams are counted by their reason.
+// The metrics count refused publishes and dropped datagrams by reason.
 func TestDropsAreCountedByReason(t *testing.T) {
 	p := serve(t, program(t, nil, append(anyPorts, "--max-event-bytes", "1KiB", "--auth", "none")...))
 	for _, text := range []string{
@@ -182,7 +182,7 @@ func TestDropsAreCountedByReason(t *testing.T) {
 	}
 }
 
-// Requests without the required rights are refused, with the same reason on every route.
+// A request without the required rights is refused for the same reason on every route.
 func TestAccessControl(t *testing.T) {
 	closed := serve(t, program(t, nil, anyPorts...))
 	open := serve(t, program(t, nil, append(anyPorts, "--auth", "none", "--host", "hub.test")...))

@@ -24,7 +24,8 @@ func TestShare(t *testing.T) {
 	}
 }
 
-// TestOnlyTokenHasAllConnections: a percentage leaves connections to other tokens, so it does not apply if none exist.
+// TestOnlyTokenHasAllConnections checks that a percentage as limit of connections per token does
+// not apply to the only token: there is no other token that needs the rest.
 func TestOnlyTokenHasAllConnections(t *testing.T) {
 	for _, row := range []struct {
 		share            Share

@@ -12,7 +12,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/udp"
 )
 
-// Two hubs of a cluster receive the same signed datagrams twice. Each datagram is published once.
+// Two hubs of a cluster receive the same signed datagrams. Each datagram is published once.
 func TestSignedOncePerCluster(t *testing.T) {
 	const datagrams = 50
 	secret := []byte("a secret of datagrams")
@@ -44,8 +44,8 @@ func TestSignedOncePerCluster(t *testing.T) {
 		}
 		return events, replayed
 	}
-	// Each hub drops a datagram that it has published itself by its own cache, and one of the other hub by the
-	// event in the stream.
+	// Each hub recognizes a datagram that it has published by its own cache, and one that the other
+	// hub has published by the event in the stream.
 	require.Eventually(t, func() bool {
 		events, replayed := count()
 		return events+replayed >= 2*datagrams+2*datagrams+2*datagrams

@@ -25,7 +25,7 @@ var sizeTests = []struct {
 	{"10mb", 10e6, true},
 	{"2 GB", 2e9, true},
 	{" 1TB ", 1e12, true},
-	{"-1KiB", -1 << 10, true}, // the setting checks its own bounds
+	{"-1KiB", -1 << 10, true}, // each setting checks its own bounds later
 	{"9223372036854775807", math.MaxInt64, true},
 	{"8388607TiB", 8388607 << 40, true},
 	{"8388608TiB", 0, false},

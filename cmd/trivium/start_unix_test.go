@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A signal ends a hub that is still waiting for a cluster.
+// A signal ends a hub whose start still waits for a NATS cluster.
 func TestSignalDuringStart(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
@@ -55,7 +55,7 @@ func TestSignalDuringStart(t *testing.T) {
 	defer copying.Wait()
 	for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
 		copying.Go(func() {
-			_, _ = io.Copy(way[0], way[1]) // until either side closes
+			_, _ = io.Copy(way[0], way[1]) // until one side closes
 			way[0].Close()
 		})
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A hub that is started before NATS is alive but not ready, and asks clients to retry. It becomes ready once NATS
-// is available.
+// A hub that is started before NATS is live but not ready, and asks clients to retry. It becomes
+// ready when NATS is available.
 func TestServeWaitsForNATS(t *testing.T) {
 	ports := freePorts(t, 3)
 	cmd := binary(t, "serve", "--http", fmt.Sprint("127.0.0.1:", ports[0]), "--udp", "off", "--admin", fmt.Sprint("127.0.0.1:", ports[1]),
@@ -73,7 +73,7 @@ func TestServeWaitsForNATS(t *testing.T) {
 	p.hasMetrics("trivium_engine_up 1")
 }
 
-// A hub waits for NATS no longer than configured.
+// At its start, a hub waits for NATS only for the configured time.
 func TestEngineWait(t *testing.T) {
 	ports := freePorts(t, 1)
 	cmd := binary(t, append(anyPorts, "--engine", "nats", "--engine-wait", "1ms", "--nats-url", fmt.Sprint("nats://127.0.0.1:", ports[0]))...)

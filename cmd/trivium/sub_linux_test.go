@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal opens a pseudo-terminal and returns the side for a program and a function that returns the shown text.
+// terminal opens a pseudo-terminal. It returns the side for a program, and a function that returns
+// the text written to it.
 func terminal(t *testing.T) (inside *os.File, shown func() string) {
 	t.Helper()
 	outside, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)

@@ -21,7 +21,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// printed returns an event's line in a format.
+// printed returns the line that is printed for an event in a format.
 func printed(t require.TestingT, form eventFormat, e client.Event) string {
 	var out bytes.Buffer
 	w := &eventWriter{out: &out, format: form}
@@ -34,7 +34,7 @@ func TestSubFormats(t *testing.T) {
 	const begin = "15:04:05.067  a.b  "
 	for name, c := range map[string]struct {
 		event                 client.Event
-		plain, json, readable string // json: without its beginning before the data
+		plain, json, readable string // expected lines; json without the part before the data
 	}{
 		"JSON": {
 			client.Event{Data: []byte(`{"n": 1.50}`)},
@@ -85,8 +85,8 @@ func TestSubFormats(t *testing.T) {
 	require.Empty(t, printed(t, formatReadable, gap))
 }
 
-// TestSubPrintsOneLinePerEvent checks that any event is printed as one line, can be decoded where the format
-// allows it, and cannot control a terminal.
+// TestSubPrintsOneLinePerEvent checks that any event is printed as a single line without control
+// characters, and that formats which can be decoded yield the same event.
 func TestSubPrintsOneLinePerEvent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringOf(rapid.OneOf(rapid.Rune(), rapid.SampledFrom([]rune("\r\n\t\x1b\x00\u0085\u2028\u200f\ufffd \"\\")))).Draw(t, "text")
@@ -178,7 +178,7 @@ func TestSubCursorFile(t *testing.T) {
 		require.Less(t, len(err.Error()), 300)
 	}
 
-	// A link still leads to the file afterwards.
+	// If the path is a symbolic link, it still leads to the file after an update.
 	link := filepath.Join(t.TempDir(), "link")
 	require.NoError(t, os.Symlink(path, link))
 	f, err = openCursorFile(link)
@@ -188,10 +188,10 @@ func TestSubCursorFile(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "0000000a-3\n", string(content))
 
-	// A file that cannot be replaced stays, and the error names it.
+	// If the file cannot be replaced, its content stays, and the error names the file.
 	f, err = openCursorFile(path)
 	require.NoError(t, err)
-	f.path = dir // a directory cannot be replaced by a file
+	f.path = dir // a file cannot replace a directory
 	require.Error(t, f.save("0000000a-4"))
 	entries, err = os.ReadDir(filepath.Dir(dir))
 	require.NoError(t, err)
@@ -228,7 +228,8 @@ func TestSubStatus(t *testing.T) {
 	})
 }
 
-// TestSubReportsEachChangeOnce checks that the loss and the return of a connection are reported once each.
+// TestSubReportsEachChangeOnce checks that sub reports each loss of the connection once, and each
+// reconnection once.
 func TestSubReportsEachChangeOnce(t *testing.T) {
 	var out bytes.Buffer
 	n := &statusReporter{out: &out}

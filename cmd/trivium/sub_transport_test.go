@@ -19,13 +19,13 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// sub returns a command that subscribes to the hub with its token.
+// sub returns a command that runs trivium sub against the hub with the hub's token.
 func (p *process) sub(args ...string) *exec.Cmd {
 	p.t.Helper()
 	return program(p.t, []string{"TRIVIUM_URL=http://" + p.http, "TRIVIUM_TOKEN=" + p.token}, append([]string{"sub"}, args...)...)
 }
 
-// begin starts a command. It is killed at the end of the test or after patience.
+// begin starts a command. The command is killed at the end of the test, or after patience.
 func begin(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	require.NoError(t, cmd.Start())
@@ -36,13 +36,13 @@ func begin(t *testing.T, cmd *exec.Cmd) {
 	})
 }
 
-// await waits for the end of a started command and returns its exit code, or -1 if it was killed.
+// await waits until a started command ends and returns its exit code, or -1 if it was killed.
 func await(cmd *exec.Cmd) int {
 	_ = cmd.Wait() // the error contains the exit code
 	return cmd.ProcessState.ExitCode()
 }
 
-// finish runs a command to its end.
+// finish runs a command until it ends.
 func finish(t *testing.T, cmd *exec.Cmd) (code int, out, errs string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -57,7 +57,7 @@ func (p *process) publishTo(topic, data string) {
 	require.Equal(p.t, http.StatusOK, status, text)
 }
 
-// TestSub reads the same events over every transport and in each format.
+// TestSub checks that sub prints the same events over every transport, in each format.
 func TestSub(t *testing.T) {
 	p := serve(t, program(t, nil, anyPorts...))
 	began := time.Now().Format(time.RFC3339Nano)
@@ -119,7 +119,8 @@ func TestSubRefused(t *testing.T) {
 	}
 }
 
-// TestSubResumes checks that each run resumes where the previous one stopped, however that ended.
+// TestSubResumes checks that each run of sub resumes where the previous one stopped, whether that
+// ended by itself, by a signal or because its output was closed.
 func TestSubResumes(t *testing.T) {
 	p := serve(t, program(t, nil, anyPorts...))
 	cursor := filepath.Join(t.TempDir(), "cursor")
@@ -136,7 +137,7 @@ func TestSubResumes(t *testing.T) {
 	require.Equal(t, exitDone, code, errs)
 	require.Equal(t, "3\n4\n", out)
 
-	// Events that nobody has read from the pipe do not count as printed.
+	// Events that sub has written to a pipe which is then closed unread count as not printed.
 	reading, writing, err := os.Pipe()
 	require.NoError(t, err)
 	cmd := p.sub(args...)
@@ -169,7 +170,8 @@ func TestSubResumes(t *testing.T) {
 	require.Empty(t, errs, "the file takes precedence over --cursor, which would cause a gap")
 }
 
-// TestSubKilledBeforeFirstEvent checks that a run that was killed before it printed anything misses no event.
+// TestSubKilledBeforeFirstEvent checks that no event is missed if sub is killed before it has
+// printed one.
 func TestSubKilledBeforeFirstEvent(t *testing.T) {
 	p := serve(t, program(t, nil, anyPorts...))
 	cursor := filepath.Join(t.TempDir(), "cursor")
@@ -188,8 +190,8 @@ func TestSubKilledBeforeFirstEvent(t *testing.T) {
 	require.Equal(t, "1\n", out)
 }
 
-// TestSubSurvivesHubRestart checks that sub reconnects to a restarted hub and reports both the loss and the
-// return.
+// TestSubSurvivesHubRestart checks that sub reconnects to a restarted hub, and reports both the
+// loss of the connection and the reconnection.
 func TestSubSurvivesHubRestart(t *testing.T) {
 	t.Parallel()
 	p := serve(t, program(t, nil, append(anyPorts, "--auth", "none")...))

@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// documentedFile returns the block of docs/operations.md that follows the line with a file's name.
+// documentedFile returns the code block of docs/operations.md that follows the line with the file's
+// name.
 func documentedFile(t *testing.T, name string) string {
 	t.Helper()
 	block := regexp.MustCompile("(?s)`" + regexp.QuoteMeta(name) + "`[^`\n]*:\n\n```\\w*\n(.*?)```\n").FindStringSubmatch(page(t, "docs/operations.md"))

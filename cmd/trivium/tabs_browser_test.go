@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// pollingPage polls a hub of another origin, as docs/clients.md shows.
+// pollingPage is a page that polls a hub of another origin, as docs/clients.md shows.
 const pollingPage = `
 const tab = Math.random().toString(36).slice(2);
 let cursor = "";
@@ -34,8 +34,8 @@ let cursor = "";
 })().catch(console.log);
 0`
 
-// Two tabs can wait for events by long-poll at the same time. A tab of another origin sends one preflight, not one
-// per poll.
+// Two tabs can wait for events by long-poll at the same time. A tab of another origin sends one
+// preflight request, not one for each poll.
 func TestPollingTabs(t *testing.T) {
 	skipUnlessChosen(t)
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -60,7 +60,7 @@ func TestPollingTabs(t *testing.T) {
 		pass.ServeHTTP(w, r)
 	}))
 	t.Cleanup(func() {
-		between.CloseClientConnections() // a poll may be waiting on a connection
+		between.CloseClientConnections() // one of the connections may have a waiting poll
 		between.Close()
 	})
 	browser := startBrowser(t)

@@ -16,8 +16,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// A ticket of one hub of a cluster is accepted by each hub on each transport, but only once. The connection that it
-// opened ends with its token.
+// A ticket that one hub of a cluster has issued is accepted once, on any transport of any of the
+// hubs. The connection that was opened with it ends when the ticket's token ends.
 func TestTicketIsTakenOnceByAnyHub(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -23,7 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// newCertificate returns a self-signed certificate and its key, both in PEM.
+// newCertificate returns a new self-signed certificate and its key, both in PEM format.
 func newCertificate(t *testing.T, serial int64, until time.Time, hosts ...string) (certificate, key []byte) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -40,14 +40,15 @@ func newCertificate(t *testing.T, serial int64, until time.Time, hosts ...string
 		pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: secret})
 }
 
-// certificatePair is a certificate and its key in files.
+// certificatePair has the paths of a certificate and of its key.
 type certificatePair struct{ TLSConfig }
 
 func pairIn(dir string) *certificatePair {
 	return &certificatePair{TLSConfig{TLSCert: filepath.Join(dir, "cert.pem"), TLSKey: filepath.Join(dir, "key.pem")}}
 }
 
-// write returns a function that writes the result of newCertificate to the files.
+// write returns a function that writes a certificate and its key, as returned by newCertificate, to
+// the files.
 func (p *certificatePair) write(t *testing.T) func(certificate, key []byte) {
 	return func(certificate, key []byte) {
 		put(t, p.TLSCert, string(certificate))
@@ -55,8 +56,8 @@ func (p *certificatePair) write(t *testing.T) func(certificate, key []byte) {
 	}
 }
 
-// serveTLS serves until the test ends and returns the address. limit bounds the time for a handshake and for a
-// request header.
+// serveTLS starts a TLS server that runs until the test ends, and returns its address. limit is the
+// timeout of a handshake and of a request header.
 func serveTLS(t *testing.T, config *tls.Config, h2c bool, limit time.Duration, log *slog.Logger) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -75,7 +76,7 @@ func serveTLS(t *testing.T, config *tls.Config, h2c bool, limit time.Duration, l
 	return l.Addr().String()
 }
 
-// handshake returns a TLS connection, or the error.
+// handshake connects by TLS and returns the connection or the error.
 func handshake(t *testing.T, address string, config *tls.Config) (*tls.Conn, error) {
 	t.Helper()
 	raw, err := net.Dial("tcp", address)
@@ -87,7 +88,7 @@ func handshake(t *testing.T, address string, config *tls.Config) (*tls.Conn, err
 	return conn, conn.Handshake()
 }
 
-// serial returns the serial number of the certificate of a new connection.
+// serial opens a connection and returns the serial number of the server's certificate.
 func serial(t *testing.T, address string) int64 {
 	t.Helper()
 	conn, err := handshake(t, address, &tls.Config{})
@@ -134,7 +135,8 @@ func TestTLSCertificateFiles(t *testing.T) {
 	require.Contains(t, log.take(t), "WARN --tls-cert .")
 }
 
-// TestTLSVersions checks the negotiated version for each range that a client offers.
+// TestTLSVersions checks the negotiated TLS version for each range of versions that a client
+// offers.
 func TestTLSVersions(t *testing.T) {
 	t.Parallel()
 	var log logRecorder
@@ -167,7 +169,7 @@ func TestTLSVersions(t *testing.T) {
 	require.Eventually(t, func() bool { return len(log.take(t)) > 0 }, patience, time.Millisecond) // at debug level
 }
 
-// A connection without a complete handshake is closed after the limit.
+// A connection whose handshake is not complete in time is closed.
 func TestTLSHandshakeLimit(t *testing.T) {
 	t.Parallel()
 	var log logRecorder
@@ -194,8 +196,8 @@ func TestTLSHandshakeLimit(t *testing.T) {
 	}
 }
 
-// Without TLS, a client with prior knowledge can use HTTP/2, within its limits. Other clients, or all if it is off,
-// use HTTP/1.1.
+// Without TLS, clients that know that the server supports HTTP/2 can use it, within its limits.
+// Other clients use HTTP/1.1; all do if h2c is off.
 func TestH2C(t *testing.T) {
 	t.Parallel()
 	var log logRecorder
@@ -204,9 +206,9 @@ func TestH2C(t *testing.T) {
 	require.NoError(t, err)
 	defer conn.Close()
 	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
-	_, err = io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00") // and an empty SETTINGS frame
+	_, err = io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00") // the preface of HTTP/2 and an empty SETTINGS frame
 	require.NoError(t, err)
-	header := make([]byte, 9) // RFC 9113, section 4.1
+	header := make([]byte, 9) // a frame header, RFC 9113 section 4.1
 	_, err = io.ReadFull(conn, header)
 	require.NoError(t, err)
 	require.EqualValues(t, 4, header[3], "SETTINGS")
@@ -226,7 +228,8 @@ func TestH2C(t *testing.T) {
 	}
 }
 
-// A certificate in the cache is served, other names are refused, and an authority that fails is logged once.
+// A certificate in the cache is used, connections to other host names are refused, and repeated
+// errors of the certificate authority are logged once.
 func TestACME(t *testing.T) {
 	t.Parallel()
 	asked := make(chan struct{}, 100)

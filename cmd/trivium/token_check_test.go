@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTokenCheck checks what token --check prints of tokens that a hub accepts and refuses.
+// TestTokenCheck checks the output of token --check for tokens that a hub accepts, and for tokens
+// that it refuses.
 func TestTokenCheck(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

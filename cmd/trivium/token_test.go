@@ -22,7 +22,7 @@ import (
 	"github.com/trivium-hub/trivium/auth"
 )
 
-// runToken runs the command in this process.
+// runToken runs the command token in this process.
 func runToken(args ...string) (code int, out, errs string) {
 	var stdout, stderr bytes.Buffer
 	code = run(append([]string{"token"}, args...), &console{Out: &stdout, Err: &stderr})
@@ -103,7 +103,8 @@ func TestTokenFile(t *testing.T) {
 	require.NoError(t, os.WriteFile(broken, []byte("- name: x\n"), 0o600))
 	refused("DIR/broken.yaml: line 1: entry 1 (x): sha256 is missing", "y", "--tokens", broken)
 
-	// The name is too long for a temporary file beside it, so the file itself is appended to.
+	// The command cannot create a temporary file beside this file, because the name would be too
+	// long. It appends to the file itself.
 	path = filepath.Join(dir, strings.Repeat("l", 253))
 	require.NoError(t, os.WriteFile(path, []byte(comment+"# Nobody."), 0o644))
 	for _, name := range []string{"carol", "dave"} {

@@ -19,10 +19,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// refusedPublish is the answer to the first publish that the hub refused.
+// refusedPublish is the answer to the first publish that the hub refuses.
 type refusedPublish struct {
 	answer string
-	err    error // of the connection
+	err    error // error of the connection
 }
 
 // publishUntilRefused posts the body repeatedly, and returns the first answer that is not a receipt.
@@ -45,7 +45,8 @@ func (p *process) publishUntilRefused(contentType, body string) refusedPublish {
 	}
 }
 
-// streamUntilRefused sends lines in one endless request, and returns its answer.
+// streamUntilRefused sends lines in one endless request, until the hub answers, and returns the
+// answer.
 func (p *process) streamUntilRefused(line string) refusedPublish {
 	in, out := io.Pipe()
 	go func() {
@@ -98,8 +99,8 @@ func (p *process) sendUntilRefused(conn *websocket.Conn, data string) refusedPub
 	}
 }
 
-// When the stream is deleted or the disk is full, the hub ends, but first answers each publish under way, on every
-// route, as unavailable.
+// When the stream is deleted or the disk is full, the hub stops. Before that, it answers each
+// publish in progress, on every route, that storage is unavailable.
 func TestPublishUnderWayIsAnswered(t *testing.T) {
 	for _, row := range []struct {
 		name  string

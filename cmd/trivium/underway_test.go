@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// publishPartly starts a publish and leaves its body incomplete.
+// publishPartly starts a publish request and leaves its body incomplete.
 func (p *process) publishPartly(header, part string) net.Conn {
 	p.t.Helper()
 	conn, err := net.Dial("tcp", p.http)
@@ -26,8 +26,8 @@ func (p *process) publishPartly(header, part string) net.Conn {
 	return conn
 }
 
-// While the body of the first request with a key is incomplete, a second request with it is refused as busy. After
-// the first is aborted, the key is free.
+// While the body of a request is incomplete, another request with the same idempotency key is
+// refused, because the key is in use. When the first request is aborted, the key is free.
 func TestKeyInUseIsRefused(t *testing.T) {
 	p := serve(t, program(t, nil, append(anyPorts, "--auth", "none")...))
 	first := p.publishPartly("Content-Type: application/json\r\nIdempotency-Key: k", `{"topic":"a",`)
@@ -50,7 +50,8 @@ func TestKeyInUseIsRefused(t *testing.T) {
 	require.EqualValues(t, 1, p.stats().Events.Published)
 }
 
-// A stream of events that continues when the hub stops publishing is answered with the number of published events.
+// If the hub shuts down during a stream of events, it answers with the number of events that it has
+// published.
 func TestStreamReportsProgressAtShutdown(t *testing.T) {
 	p := serve(t, program(t, nil, append(anyPorts, "--auth", "none")...))
 	stream := p.publishPartly("Content-Type: application/x-ndjson", "{\"topic\":\"a\",\"data\":1}\n{\"topic\":")

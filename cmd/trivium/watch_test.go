@@ -34,7 +34,7 @@ func (l *logRecorder) logger() *slog.Logger {
 	return slog.New(slog.NewJSONHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// take returns the lines since its last call: the level, and flag, path and error if present.
+// take returns the log lines since its last call: the level and, if present, flag, path and error.
 func (l *logRecorder) take(t *testing.T) (all []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -63,12 +63,12 @@ func put(t *testing.T, path, text string) {
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 }
 
-// TestWatcherNoticesChanges changes a file in every usual way, each twice, because after the first time the watched
-// file may be another one.
+// TestWatcherNoticesChanges changes a file in every usual way. It makes each change twice, because
+// the first one may have replaced the file that is watched.
 func TestWatcherNoticesChanges(t *testing.T) {
 	t.Parallel()
 	ways := map[string]struct {
-		begin  func(t *testing.T, dir string) // creates dir/f; nil: as a plain file
+		begin  func(t *testing.T, dir string) // creates dir/f; nil: a plain file is created
 		change func(t *testing.T, dir, text string)
 	}{
 		"written in place": {change: func(t *testing.T, dir, text string) { put(t, dir+"/f", text) }},
@@ -134,9 +134,9 @@ func TestWatcherNoticesChanges(t *testing.T) {
 			},
 			change: func(t *testing.T, dir, text string) {
 				require.NoError(t, os.RemoveAll(dir+"/a"))
-				time.Sleep(watchGrace * 3 / 2) // until the watcher has noticed that it is missing
+				time.Sleep(watchGrace * 3 / 2) // until the watcher has noticed that the file is missing
 				require.NoError(t, os.MkdirAll(dir+"/a/b", 0o700))
-				time.Sleep(watchGrace * 3 / 2) // until the watcher has noticed the first half
+				time.Sleep(watchGrace * 3 / 2) // until the watcher has noticed the incomplete file
 				put(t, dir+"/a/b/f", text)
 			},
 		},
@@ -166,7 +166,7 @@ func TestWatcherNoticesChanges(t *testing.T) {
 	}
 }
 
-// A persistent error is reported once, and the previous content stays in force.
+// An error that lasts is reported once, and the previous content stays in use.
 func TestWatcherReportsErrorOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -185,7 +185,7 @@ func TestWatcherReportsErrorOnce(t *testing.T) {
 		}, watchedFile{"--one", one}, watchedFile{"--two", two}))
 		startWatcher(t, w)
 		const long = 5 * time.Second
-		time.Sleep(watchPoll / 10) // so that the change is not made exactly when the watcher polls
+		time.Sleep(watchPoll / 10) // the change must not coincide with a poll of the watcher
 		for _, step := range []struct {
 			name  string
 			do    func()
@@ -226,7 +226,7 @@ func TestWatcherReportsErrorOnce(t *testing.T) {
 	})
 }
 
-// An error at the start fails the start.
+// The start fails if a file cannot be loaded.
 func TestWatcherStartFailsOnError(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "f")
@@ -238,7 +238,7 @@ func TestWatcherStartFailsOnError(t *testing.T) {
 	require.Empty(t, w.units)
 }
 
-// A large file that has not changed for a while is not read again, and its next change is noticed.
+// A large file that has not changed for a while is not read again, but its next change is noticed.
 func TestWatcherSkipsLargeFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "f")

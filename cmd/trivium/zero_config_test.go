@@ -23,7 +23,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/websocket"
 )
 
-// TestZeroConfigs: the zero value of every public Config works or returns an error that names what is missing.
+// TestZeroConfigs checks that the zero value of every public Config works, or is refused with an
+// error that names the missing field.
 func TestZeroConfigs(t *testing.T) {
 	fails := func(_ any, err error) error { return err }
 	for name, tc := range map[string]struct {
@@ -56,7 +57,8 @@ func TestZeroConfigs(t *testing.T) {
 	require.True(t, passed, "an open hub")
 }
 
-// TestAdaptersNeedOnlyAHub publishes over HTTP and reads with each transport, of which nothing but the hub is configured.
+// TestAdaptersNeedOnlyAHub publishes over HTTP and reads over each transport, with adapters for
+// which only the hub is configured.
 func TestAdaptersNeedOnlyAHub(t *testing.T) {
 	h, err := hub.New(hub.Config{})
 	require.NoError(t, err)

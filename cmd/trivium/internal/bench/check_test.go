@@ -10,7 +10,7 @@ import (
 func TestChecker(t *testing.T) {
 	tests := []struct {
 		name string
-		got  []uint32 // of 6
+		got  []uint32 // sequence numbers received, of the 6 that were sent
 		want Tally
 	}{
 		{"all", []uint32{0, 1, 2, 3, 4, 5}, Tally{}},
@@ -47,7 +47,7 @@ func TestChecker(t *testing.T) {
 	require.Equal(t, Tally{Changed: 1}, got)
 }
 
-// TestCheckerAccounts checks that the four counts explain any sequence of events.
+// TestCheckerAccounts checks that the checker's four counts add up for any sequence of events.
 func TestCheckerAccounts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const n = 12
@@ -74,7 +74,7 @@ func TestCheckerAccounts(t *testing.T) {
 	})
 }
 
-// TestStamp checks that a stamp survives encoding and that a change of any byte is detected.
+// TestStamp checks that a stamp survives encoding, and that a change of any byte is detected.
 func TestStamp(t *testing.T) {
 	for _, size := range []int{MinSize, 128, 1000} {
 		want := stamp{stream: 7, seq: 1<<32 - 1, sent: 1 << 40}

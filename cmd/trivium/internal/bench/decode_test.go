@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// event is the data of one, of a size that needs a long length in a frame.
+// event returns the data of one event, large enough that a WebSocket frame needs the longer form of
+// its length.
 func event(seq uint32) string {
 	p := make([]byte, 150)
 	stamp{seq: seq}.put(p)
@@ -40,7 +41,8 @@ func pollAnswer(chunked bool, body string) string {
 	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }
 
-// streams returns what a subscriber receives over each transport, and the expected messages.
+// streams returns, for each transport, what a subscriber receives, and the messages that it
+// contains.
 func streams() map[string]struct{ transport, text, want string } {
 	hello := "event: trivium.open\nid: 00c0ffee-0\ndata: \n\n"
 	block := func(seq uint32) string {
@@ -70,7 +72,7 @@ func streams() map[string]struct{ transport, text, want string } {
 	}
 }
 
-// decoded is what a decoder makes of the pieces.
+// decoded returns the messages that a decoder finds in the pieces.
 func decoded(t *testing.T, transport string, pieces ...string) string {
 	t.Helper()
 	var said []string
@@ -99,7 +101,8 @@ func decoded(t *testing.T, transport string, pieces ...string) string {
 	return strings.Join(said, ", ")
 }
 
-// TestDecodersCutAnywhere cuts each stream in three at all pairs of places, and into single bytes.
+// TestDecodersCutAnywhere cuts each stream into three pieces at every pair of positions, and into
+// single bytes. The decoders must find the same messages each time.
 func TestDecodersCutAnywhere(t *testing.T) {
 	for name, s := range streams() {
 		t.Run(name, func(t *testing.T) {
@@ -123,7 +126,7 @@ func TestLongFrame(t *testing.T) {
 	require.Equal(t, 10+len(body), n)
 }
 
-// TestDecodersRefuse what is no stream of a hub.
+// TestDecodersRefuse checks that the decoders refuse data that no hub would send.
 func TestDecodersRefuse(t *testing.T) {
 	const sse = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 	const ws = "HTTP/1.1 101 Switching Protocols\r\n\r\n"

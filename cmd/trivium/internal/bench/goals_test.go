@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestGoals checks that each goal has a row, met or not according to the figures.
+// TestGoals checks that each goal has a row in the report, and that the row says correctly whether
+// the goal is met.
 func TestGoals(t *testing.T) {
 	results := func(ratio float64) []*Result {
 		var all []*Result

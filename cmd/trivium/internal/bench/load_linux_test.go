@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSharedOut: each of several hubs gets its part of the subscribers.
+// TestSharedOut checks that subscribers are divided among several hubs.
 func TestSharedOut(t *testing.T) {
 	for n := 1; n <= maxHubs; n++ {
 		p := plan{at: make([]endpoint, n)}
