@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,8 @@ import (
 	"time"
 
 	"github.com/MicahParks/jwkset"
+
+	"github.com/trivium-hub/trivium/internal/jsonscan"
 )
 
 // Timing of the fetches of a key set.
@@ -335,18 +338,17 @@ func (s *keySet) fetch(ctx context.Context) ([]byte, error) {
 // skipped (RFC 7517 section 5), including symmetric ones.
 func parseKeySet(text []byte) (keys []key, passedOver int, err error) {
 	set, err := parseObject(text, "text")
-	var elements []json.RawMessage
-	if err != nil || json.Unmarshal(set["keys"], &elements) != nil || elements == nil {
+	if err != nil || !bytes.HasPrefix(set["keys"], []byte("[")) {
 		return nil, 0, errors.New("want a JSON Web Key Set, got something else")
 	}
-	for _, element := range elements {
-		k, err := parseJWK(element)
-		if err != nil {
+	_ = jsonscan.Elements(set["keys"], func(element []byte) error {
+		if k, err := parseJWK(element); err == nil {
+			keys = append(keys, k)
+		} else {
 			passedOver++
-			continue
 		}
-		keys = append(keys, k)
-	}
+		return nil
+	})
 	if len(keys) > maxKeys {
 		return nil, 0, fmt.Errorf("want at most %d keys, got %d", maxKeys, len(keys))
 	}

@@ -1,9 +1,7 @@
 package auth
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -14,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/internal/jsonscan"
 )
 
 const (
@@ -118,8 +117,8 @@ func isPlainClaim(s string) bool {
 	return len(s) <= maxClaimLen && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// object is a JSON object, by exact member names.
-type object map[string]json.RawMessage
+// object is a JSON object: the raw values of its members, by exact name.
+type object map[string][]byte
 
 // parseObject parses one JSON object in UTF-8 without duplicate names. Errors name the part of the
 // token.
@@ -127,33 +126,18 @@ func parseObject(text []byte, part string) (object, error) {
 	if !utf8.Valid(text) {
 		return nil, fmt.Errorf("its %s is not UTF-8", part)
 	}
-	noObject := fmt.Errorf("its %s is no JSON object", part)
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {
-		return nil, noObject
-	}
 	o := object{}
-	for decoder.More() {
-		name, err := decoder.Token()
-		if err != nil {
-			return nil, noObject
-		}
-		var raw json.RawMessage
-		if err := decoder.Decode(&raw); err != nil {
-			return nil, noObject
-		}
-		if _, again := o[name.(string)]; again { // the decoder accepts only strings as names
-			return nil, fmt.Errorf("its %s has a member twice", part)
-		}
-		o[name.(string)] = raw
+	valid, err := jsonscan.Object(text)
+	if err != nil {
+		return nil, fmt.Errorf("its %s is no JSON object", part)
 	}
-	if _, err := decoder.Token(); err != nil {
-		return nil, noObject
-	}
-	if decoder.InputOffset() != int64(len(bytes.TrimRight(text, " \t\r\n"))) {
-		return nil, noObject
-	}
-	return o, nil
+	return o, jsonscan.Members(valid, func(name string, value []byte) error {
+		if _, again := o[name]; again {
+			return fmt.Errorf("its %s has a member twice", part)
+		}
+		o[name] = value
+		return nil
+	})
 }
 
 // stringMember returns a member that is a string, "" if absent.
@@ -162,17 +146,11 @@ func (o object) stringMember(name string) (string, error) {
 	if !ok {
 		return "", nil
 	}
-	s, ok := jsonString(raw)
-	if !ok {
+	if !jsonscan.IsString(raw) {
 		return "", fmt.Errorf("its %s is no string", name)
 	}
+	s, _ := jsonscan.DecodeString(raw)
 	return s, nil
-}
-
-// jsonString decodes a JSON string. It checks the quotes, since encoding/json decodes null into a
-// string too.
-func jsonString(raw json.RawMessage) (s string, ok bool) {
-	return s, raw[0] == '"' && json.Unmarshal(raw, &s) == nil
 }
 
 // dateMember returns a member that is a NumericDate (RFC 7519 section 2), the zero Time if absent.
@@ -192,11 +170,8 @@ func (o object) dateMember(name string) (time.Time, error) {
 
 // audienceMember returns aud, which is a string or a list of strings.
 func (o object) audienceMember() ([]string, error) {
-	raw, ok := o["aud"]
-	if !ok {
-		return nil, nil
-	}
-	if one, ok := jsonString(raw); ok {
+	if jsonscan.IsString(o["aud"]) {
+		one, _ := jsonscan.DecodeString(o["aud"])
 		return []string{one}, nil
 	}
 	return o.listMember("aud")
@@ -208,18 +183,20 @@ func (o object) listMember(name string) ([]string, error) {
 	if !ok {
 		return nil, nil
 	}
-	wrong := fmt.Errorf("its %s is no list of strings", name)
-	var elements []json.RawMessage
-	if raw[0] != '[' || json.Unmarshal(raw, &elements) != nil {
-		return nil, wrong
+	noList := fmt.Errorf("its %s is no list of strings", name)
+	if raw[0] != '[' {
+		return nil, noList
 	}
-	texts := make([]string, len(elements))
-	for i, element := range elements {
-		if texts[i], ok = jsonString(element); !ok {
-			return nil, wrong
+	texts := []string{}
+	err := jsonscan.Elements(raw, func(value []byte) error {
+		if !jsonscan.IsString(value) {
+			return noList
 		}
-	}
-	return texts, nil
+		text, _ := jsonscan.DecodeString(value)
+		texts = append(texts, text)
+		return nil
+	})
+	return texts, err
 }
 
 // filtersMember returns a member that is a list of topic filters.

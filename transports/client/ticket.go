@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-
-	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
 )
 
 const (
@@ -35,13 +33,7 @@ func (n *conn) ticket(ctx context.Context, token string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var ticket string
-	err = jsonscan.Members(body, func(name string, value []byte) error {
-		if name == "ticket" {
-			ticket, _ = jsonscan.DecodeString(value)
-		}
-		return nil
-	})
+	ticket, err := StringMember(body, "ticket")
 	if err == nil && ticket == "" {
 		err = errNoTicket
 	}

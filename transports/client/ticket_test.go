@@ -3,6 +3,7 @@
 package client_test
 
 import (
+	"io"
 	"net/http"
 	"net/url"
 	"sync"
@@ -91,4 +92,23 @@ func TestRefusedTicketEndsOrWaits(t *testing.T) {
 		r.proxy("/ticket", nil)
 		r.await(c, liveBy(client.EventSource))
 	})
+}
+
+// TestBrokenTicketAnswerIsRetried checks that an answer without a ticket, for example from a proxy, ends the attempt only.
+func TestBrokenTicketAnswerIsRetried(t *testing.T) {
+	for _, answer := range []string{"", "{", "[]", `{"ticket":7}`, `{"ticket":""}`} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, rigConfig{Memory: true})
+			r.tokens = map[string]*tt.Token{"secret": tt.NewToken(everything)}
+			r.proxy("/ticket", func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				_, _ = io.WriteString(w, answer)
+			})
+			c := r.client(client.Config{Transport: client.EventSource, Token: client.StaticToken("secret")})
+			r.await(c, isPhase(client.Waiting))
+			require.Zero(t, r.asked("/sse"), answer)
+			r.proxy("/ticket", nil)
+			r.await(c, liveBy(client.EventSource))
+		})
+	}
 }

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
+	"github.com/trivium-hub/trivium/internal/jsonscan"
 )
 
 const (

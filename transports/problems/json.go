@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
+	"github.com/trivium-hub/trivium/internal/jsonscan"
 )
 
 // AppendJSON appends the problem as a JSON object.

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/internal/jsonscan"
+	"github.com/trivium-hub/trivium/internal/jsonscan"
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 

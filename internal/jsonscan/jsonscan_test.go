@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/trivium-hub/trivium/transports/internal/jsontest"
+	"github.com/trivium-hub/trivium/internal/jsontest"
 )
 
 // The scanners return the members of an object byte for byte and in order.
