@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/trivium-hub/trivium/internal/syntax"
 )
 
 // JWTConfig configures a JWT verifier. At least one source of keys is required; a token may be
@@ -83,7 +85,7 @@ func (j *JWT) SetKeys(k Keys) error {
 // only if a fetch that started after it arrived does not contain its key. While the keys are
 // unavailable, no fetch is allowed, or too many requests wait, the error is an *UnavailableError.
 func (j *JWT) Verify(_ context.Context, _ *http.Request, token string) (*Credential, error) {
-	if !validToken(token) || strings.Count(token, ".") != 2 {
+	if !syntax.IsToken(token) || strings.Count(token, ".") != 2 {
 		return nil, ErrBadToken
 	}
 	payload, err := j.verifySignature(token)

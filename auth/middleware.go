@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+
+	"github.com/trivium-hub/trivium/internal/syntax"
 )
 
 // Config configures a Middleware.
@@ -200,7 +202,7 @@ func (m *Middleware) verify(ctx context.Context, r *http.Request, token string) 
 		return nil, ErrNotToken
 	case m.config.Verifier == nil:
 		return anonymous, nil
-	case !validToken(token):
+	case !syntax.IsToken(token):
 		return nil, ErrTokenSyntax
 	}
 	return m.config.Verifier.Verify(ctx, r, token)

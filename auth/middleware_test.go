@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/internal/syntax"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -219,7 +220,7 @@ func TestOrder(t *testing.T) {
 
 func TestNewToken(t *testing.T) {
 	token := NewToken()
-	require.True(t, validToken(token))
+	require.True(t, syntax.IsToken(token))
 	require.GreaterOrEqual(t, len(token), 26, "128 bits in base32")
 	require.NotEqual(t, token, NewToken())
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/trivium-hub/trivium/internal/syntax"
 )
 
 // Limits of tickets.
@@ -151,7 +153,7 @@ func (t *Tickets) take(hash [sha256.Size]byte) (token string, ok bool) {
 func (t *Tickets) Redeem(ctx context.Context, client netip.Prefix, text string) (token string, err error) {
 	hash := sha256.Sum256([]byte(text))
 	id, secret, ok := strings.Cut(text, ".")
-	if !ok || len(id) != len(t.id) || len(secret) > 64 || !validToken(text) {
+	if !ok || len(id) != len(t.id) || len(secret) > 64 || !syntax.IsToken(text) {
 		return "", ErrTicket
 	}
 	t.mu.Lock()

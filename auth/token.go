@@ -13,10 +13,11 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/internal/syntax"
 )
 
 // MaxTokenLen is the maximum length of a token in bytes.
-const MaxTokenLen = 8 << 10
+const MaxTokenLen = syntax.MaxToken
 
 // The places of a token besides Authorization, and the subprotocol that the hub selects.
 const (
@@ -58,21 +59,10 @@ func everything(subject string) *Grant {
 
 // CheckToken returns an error if a text cannot be a token in every place where requests carry one.
 func CheckToken(s string) error {
-	if !validToken(s) {
+	if !syntax.IsToken(s) {
 		return ErrTokenSyntax
 	}
 	return nil
-}
-
-// validToken reports whether s has the syntax of a token, with which it is valid in every place.
-func validToken(s string) bool {
-	return s != "" && len(s) <= MaxTokenLen && !strings.ContainsFunc(s, func(r rune) bool {
-		switch {
-		case 'A' <= r && r <= 'Z', 'a' <= r && r <= 'z', '0' <= r && r <= '9':
-			return false
-		}
-		return !strings.ContainsRune("-._~", r)
-	})
 }
 
 // findToken returns the request's token, except from cookies. The error is ErrTwoTokens or

@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/trivium-hub/trivium/internal/syntax"
 )
 
 var cursorTable = []struct {
@@ -63,7 +65,7 @@ func TestCursorRoundTrip(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, c, again)
 		require.LessOrEqual(t, len(c.String()), MaxCursorLen)
-		require.True(t, isCursorText(c.String()))
+		require.True(t, syntax.IsCursor(c.String()))
 	})
 }
 

@@ -3,6 +3,8 @@ package hub
 import (
 	"time"
 	"unicode/utf8"
+
+	"github.com/trivium-hub/trivium/internal/syntax"
 )
 
 // Start specifies where a subscription begins. At most one field may be set. The zero Start is the position of the
@@ -135,7 +137,7 @@ func (s *Subscription) setStart(r Request) {
 // newForeignStart returns the foreignStart for a cursor.
 func (s *Subscription) newForeignStart(reason GapReason, after string) *foreignStart {
 	l := &foreignStart{gap: Gap{Reason: reason, After: after}, cursor: after}
-	if !isCursorText(after) {
+	if !syntax.IsCursor(after) {
 		l.cursor = Cursor{Epoch: ^s.hub.epoch}.String() // any cursor of another epoch has the same effect, and this one is safe to write to a stream
 	}
 	if len(after) > maxAfterLen || !utf8.ValidString(after) {
@@ -146,17 +148,3 @@ func (s *Subscription) newForeignStart(reason GapReason, after string) *foreignS
 
 // maxAfterLen limits the length of an invalid cursor that is repeated in a gap.
 const maxAfterLen = 256 // bytes
-
-// isCursorText reports whether the text could be a cursor of some hub (docs/protocol.md#cursors).
-func isCursorText(s string) bool {
-	const maxLen = 64
-	for i := range len(s) {
-		switch c := s[i]; {
-		case '0' <= c && c <= '9', 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z':
-		case c == '.' || c == '_' || c == '~' || c == '-':
-		default:
-			return false
-		}
-	}
-	return s != "" && len(s) <= maxLen
-}

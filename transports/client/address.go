@@ -2,6 +2,8 @@ package client
 
 import (
 	"strings"
+
+	"github.com/trivium-hub/trivium/internal/syntax"
 )
 
 // address is a parsed URL. A page has no net/url: with its imports it would add 5 % to the program's size.
@@ -34,10 +36,9 @@ func escape(s string) string {
 	const digits = "0123456789ABCDEF"
 	var b strings.Builder
 	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~", c) >= 0:
+		if c := s[i]; syntax.IsUnreserved(c) {
 			b.WriteByte(c)
-		default:
+		} else {
 			b.Write([]byte{'%', digits[c>>4], digits[c&0xf]})
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/internal/jsonscan"
+	"github.com/trivium-hub/trivium/internal/syntax"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
@@ -111,16 +112,7 @@ func (n *conn) get(ctx context.Context, path string, q query, accept, cursor str
 
 // checkID validates an id as in docs/protocol.md#cursors, because it is sent back in a header and a URL.
 func checkID(id string) error {
-	const longest = 64 // bytes
-	for i := range len(id) {
-		switch c := id[i]; {
-		case '0' <= c && c <= '9', 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z':
-		case c == '.', c == '_', c == '~', c == '-':
-		default:
-			return errID
-		}
-	}
-	if id == "" || len(id) > longest {
+	if !syntax.IsCursor(id) {
 		return errID
 	}
 	return nil

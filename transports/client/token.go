@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/internal/jsonscan"
+	"github.com/trivium-hub/trivium/internal/syntax"
 )
 
 const (
@@ -22,7 +23,6 @@ const (
 	// minRenewInterval is the least time after a new token.
 	minRepeatInterval = 5 * time.Second
 	minRenewInterval  = time.Second
-	maxToken          = 8 << 10 // bytes, docs/protocol.md#authentication
 )
 
 // tokenCache holds the current token and calls the source, at most one call at a time. Its methods are safe for
@@ -142,15 +142,7 @@ func renewalTime(token Token, now time.Time, minInterval time.Duration) time.Tim
 
 // checkToken returns a *FinalError for a malformed token. The error does not repeat the token.
 func checkToken(token string) error {
-	for i := range len(token) {
-		switch c := token[i]; {
-		case '0' <= c && c <= '9', 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z':
-		case c == '.', c == '_', c == '~', c == '-':
-		default:
-			return &FinalError{Err: errTokenSyntax}
-		}
-	}
-	if token == "" || len(token) > maxToken {
+	if !syntax.IsToken(token) {
 		return &FinalError{Err: errTokenSyntax}
 	}
 	return nil

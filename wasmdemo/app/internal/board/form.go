@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/internal/syntax"
 )
 
 // Form is an event as the user wrote it.
@@ -36,11 +37,4 @@ func (f Form) Event() (e *hub.Event, field, fault string) {
 }
 
 // ValidToken reports whether a token is well-formed (docs/protocol.md#authentication).
-func ValidToken(token string) bool {
-	return token != "" && len(token) <= maxToken && strings.Trim(token, tokenSigns) == ""
-}
-
-const (
-	maxToken   = 8 << 10 // bytes
-	tokenSigns = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
-)
+func ValidToken(token string) bool { return syntax.IsToken(token) }

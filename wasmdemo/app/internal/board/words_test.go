@@ -55,7 +55,7 @@ func TestFormNamesTheInvalidField(t *testing.T) {
 
 func TestValidToken(t *testing.T) {
 	require.True(t, ValidToken("aZ0-._~"))
-	for _, bad := range []string{"", "a b", `a"b`, "a\nb", "é", strings.Repeat("a", maxToken+1)} {
+	for _, bad := range []string{"", "a b", `a"b`, "a\nb", "é", strings.Repeat("a", 8193)} {
 		require.False(t, ValidToken(bad), bad)
 	}
 }
