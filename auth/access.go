@@ -2,7 +2,9 @@ package auth
 
 import (
 	"context"
+	"net/http"
 	"net/netip"
+	"net/url"
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/problems"
@@ -47,19 +49,51 @@ type Holder interface {
 	OnRightsChanged()
 }
 
-type accessKey struct{}
+// requestContext is the context of a request that has an Access.
+type requestContext struct {
+	context.Context
+	access Access
+	query  parsedQuery
+}
+
+// parsedQuery is the query of a URL.
+type parsedQuery struct {
+	raw    string
+	values url.Values // those that could be parsed, if err is not nil
+	err    error
+}
+
+type requestKey struct{}
+
+// Value implements context.Context.
+func (c *requestContext) Value(key any) any {
+	if key == (requestKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
 
 // WithAccess returns a context with the Access, for a program that authenticates requests without a Middleware.
 func WithAccess(ctx context.Context, access Access) context.Context {
-	return context.WithValue(ctx, accessKey{}, access)
+	return &requestContext{Context: ctx, access: access}
 }
 
 // AccessFrom returns the Access in a context. If there is none, it returns one without any right.
 func AccessFrom(ctx context.Context) Access {
-	if access, ok := ctx.Value(accessKey{}).(Access); ok {
-		return access
+	if c, ok := ctx.Value(requestKey{}).(*requestContext); ok {
+		return c.access
 	}
 	return noAccess{}
+}
+
+// Query returns the parameters of the request's URL, which must not be changed. A Middleware has parsed them already.
+// Unlike URL.Query, it returns an error for a malformed query.
+func Query(r *http.Request) (url.Values, error) {
+	c, ok := r.Context().Value(requestKey{}).(*requestContext)
+	if !ok || c.query.values == nil || c.query.raw != r.URL.RawQuery { // a handler in between may have changed it
+		return url.ParseQuery(r.URL.RawQuery)
+	}
+	return c.query.values, c.query.err
 }
 
 // noAccess is the Access of a request that passed no Middleware.

@@ -40,7 +40,7 @@ func (m *Middleware) Session(refuse ErrorHandler) http.Handler {
 		var err error
 		switch r.Method {
 		case http.MethodPost:
-			cookie, err = m.newSession(r, query)
+			cookie, err = m.newSession(r, query.values)
 		case http.MethodDelete:
 			cookie = &http.Cookie{MaxAge: -1}
 		default:

@@ -108,41 +108,42 @@ func (m *Middleware) wrap(refuse ErrorHandler, authenticate func(*http.Request, 
 			if !goesOn {
 				return
 			}
-			access, err := authenticate(r, query)
+			access, err := authenticate(r, query.values)
 			if err != nil {
 				refuse(w, r, err)
 				return
 			}
 			defer access.Done()
-			next.ServeHTTP(w, r.WithContext(WithAccess(r.Context(), access)))
+			next.ServeHTTP(w, r.WithContext(&requestContext{r.Context(), access, query}))
 		})
 	}
 }
 
 // admit checks Host and Origin, and sets the headers that depend on them and on the query. If
 // goesOn is false, the request is answered: refused, or a preflight.
-func (m *Middleware) admit(w http.ResponseWriter, r *http.Request, refuse ErrorHandler) (query url.Values, goesOn bool) {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil || query.Has(queryToken) || query.Has(queryTicket) {
+func (m *Middleware) admit(w http.ResponseWriter, r *http.Request, refuse ErrorHandler) (query parsedQuery, goesOn bool) {
+	query.raw = r.URL.RawQuery
+	query.values, query.err = url.ParseQuery(query.raw)
+	if query.err != nil || query.values.Has(queryToken) || query.values.Has(queryTicket) {
 		// A malformed query may contain a token too.
 		w.Header().Set("Referrer-Policy", "no-referrer")
 	}
 	if err := m.config.Hosts.Check(r); err != nil {
 		refuse(w, r, err)
-		return nil, false
+		return query, false
 	}
 	switch m.originKindOf(r) {
 	case foreignOrigin:
 		m.config.Origins.setVary(w)
 		refuse(w, r, &OriginError{Origins: r.Header["Origin"], Own: m.ownOrigin(r)})
-		return nil, false
+		return query, false
 	case sameOriginPage: // needs no CORS
 		m.config.Origins.setVary(w)
 		return query, true
 	case noOrigin:
 		if !m.config.CrossSite.allows(r) {
 			refuse(w, r, &OriginError{Own: m.ownOrigin(r)})
-			return nil, false
+			return query, false
 		}
 	}
 	return query, m.config.Origins.applyCORS(w, r)

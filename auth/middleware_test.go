@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -215,6 +216,44 @@ func TestOrder(t *testing.T) {
 		_, header, reason := try(t, g, a)
 		require.ErrorIs(t, reason, step.want)
 		require.Equal(t, step.shared, header.Get("Access-Control-Allow-Origin") == "https://app.example")
+	}
+}
+
+// A handler gets the parameters that the Middleware has parsed, unless the URL has changed since.
+func TestQueryIsParsedOnce(t *testing.T) {
+	var first url.Values
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		var err error
+		first, err = Query(r)
+		require.NoError(t, err)
+		first.Set("mark", "1")
+		again, err := Query(r)
+		require.NoError(t, err)
+		require.True(t, again.Has("mark"), "parsed twice")
+		r.URL.RawQuery = "topic=b"
+		changed, err := Query(r)
+		require.NoError(t, err)
+		require.Equal(t, url.Values{"topic": {"b"}}, changed)
+	}
+	g := New(Config{})
+	wrapped := g.Wrap(func(http.ResponseWriter, *http.Request, error) { t.Error("refused") })
+	wrapped(http.HandlerFunc(handler)).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/sse?topic=a", nil))
+	require.Equal(t, "a", first.Get("topic"))
+
+	malformed := httptest.NewRequest("GET", "/sse", nil)
+	malformed.URL.RawQuery = "topic=a&%zz"
+	wrapped(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, err := Query(r)
+		require.Error(t, err)
+	})).ServeHTTP(httptest.NewRecorder(), malformed)
+
+	for _, r := range []*http.Request{
+		httptest.NewRequest("GET", "/sse?topic=a", nil),
+		httptest.NewRequest("GET", "/sse?topic=a", nil).WithContext(WithAccess(t.Context(), noAccess{})),
+	} {
+		q, err := Query(r)
+		require.NoError(t, err)
+		require.Equal(t, url.Values{"topic": {"a"}}, q)
 	}
 }
 

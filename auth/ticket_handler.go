@@ -20,7 +20,7 @@ func (m *Middleware) Ticket(refuse ErrorHandler) http.Handler {
 		if !proceed {
 			return
 		}
-		text, err := m.newTicket(r, query)
+		text, err := m.newTicket(r, query.values)
 		if err != nil {
 			if err == ErrTicketMethod {
 				w.Header().Set("Allow", http.MethodPost)

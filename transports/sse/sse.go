@@ -241,7 +241,7 @@ func (h *Handler) abortBody(w http.ResponseWriter) {
 
 // clientPosition returns the position named in a request, or "" if there is none.
 func clientPosition(r *http.Request) string {
-	q := r.URL.Query()
+	q, _ := auth.Query(r) // of a malformed query, the rest counts
 	cursor, err := hub.ParseCursor(cmp.Or(wire.LastEventID(q, r.Header.Get("Last-Event-ID")), q.Get("cursor")))
 	if err != nil {
 		return ""

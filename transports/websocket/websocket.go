@@ -150,7 +150,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s := &session{h: h, access: auth.AccessFrom(r.Context())}
-	request, problem := s.parseQuery(r)
+	request, cloudEvents, problem := s.parseQuery(r)
 	if problem == nil && h.cfg.Registry.IsDraining() {
 		problem = problems.Draining(problems.RetryDelay())
 	}
@@ -182,7 +182,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		subscription.Close()
 		return // the library has answered, or the client is gone
 	}
-	cloudEvents, _ := web.ParseFormat(r.URL.Query()) // parseQuery has checked it
 	s.start(u, subscription, cloudEvents)
 }
 
@@ -214,18 +213,23 @@ func (s *session) start(u *upgrade, subscription *hub.Subscription, cloudEvents 
 	}
 }
 
-// parseQuery parses the query: the initial subscription.
-func (s *session) parseQuery(r *http.Request) (hub.Request, *problems.Problem) {
+// parseQuery parses the query: the initial subscription, and whether events are sent as CloudEvents.
+func (s *session) parseQuery(r *http.Request) (request hub.Request, cloudEvents bool, problem *problems.Problem) {
 	q, problem := web.ParseQuery(r)
-	if problem != nil {
-		return hub.Request{}, problem
+	if problem == nil {
+		problem = checkSubscribe(q)
 	}
-	if problem := checkSubscribe(q); problem != nil {
-		return hub.Request{}, problem
+	if problem == nil {
+		cloudEvents, problem = web.ParseFormat(q)
 	}
-	if _, problem := web.ParseFormat(q); problem != nil {
-		return hub.Request{}, problem
+	if problem == nil {
+		request, problem = s.parseInitialSubscription(r, q)
 	}
+	return request, cloudEvents, problem
+}
+
+// parseInitialSubscription parses the parameters of the initial subscription.
+func (s *session) parseInitialSubscription(r *http.Request, q url.Values) (hub.Request, *problems.Problem) {
 	if q.Has("subscribe") {
 		return s.parseQueryWithoutTopics(r, q)
 	}

@@ -55,7 +55,7 @@ func MayPublish(grant *auth.Grant, topic string) *problems.Problem {
 
 // ParseQuery returns the URL's parameters. Unlike URL.Query it refuses a malformed query.
 func ParseQuery(r *http.Request) (url.Values, *problems.Problem) {
-	q, err := url.ParseQuery(r.URL.RawQuery)
+	q, err := auth.Query(r)
 	if err != nil {
 		return nil, problems.BadRequest("the URL's query is not well formed: " + queryErrorDetail(err))
 	}
