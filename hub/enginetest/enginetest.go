@@ -24,12 +24,12 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Patience is how long the suite waits for one delivery.
+// Patience is the longest time that the suite waits for one delivery.
 const Patience = 3 * time.Minute
 
-// Run checks an engine against hub.Engine. newEngine returns an engine that is not started, has no events, and
-// retains at least what keep says; the suite starts and closes it. With long, one million events pass through a
-// hub, otherwise 20,000.
+// Run runs the suite. newEngine must return an engine that is not started, has no events, and
+// retains at least as much as keep requires. Run starts and closes the engine. If long is set, one
+// million events pass through a hub, otherwise 20,000.
 func Run(t *testing.T, long bool, newEngine func(t *testing.T, keep hub.Retention) hub.Engine) {
 	for _, test := range []struct {
 		name string
@@ -54,7 +54,7 @@ func Run(t *testing.T, long bool, newEngine func(t *testing.T, keep hub.Retentio
 	runHubs(t, long, newEngine)
 }
 
-// log records what an engine delivers, and checks the rules that hold for every delivery.
+// log records what an engine delivers, and checks the rules that every delivery must obey.
 type log struct {
 	t      *testing.T
 	engine hub.Engine
@@ -89,7 +89,7 @@ func (l *log) deliver(events []*hub.Event) {
 	}
 }
 
-// upTo blocks until the event with that ID is delivered, and returns all events delivered so far.
+// upTo blocks until the event with this ID is delivered, and returns all events delivered so far.
 func (l *log) upTo(id hub.Cursor) []*hub.Event {
 	l.t.Helper()
 	timeout := time.NewTimer(Patience)
@@ -158,8 +158,8 @@ func topicsOf(events []*hub.Event) []string {
 	return topics
 }
 
-// testOrder checks that events arrive once and in the order of publishing, and that Publish returns the ID of
-// its last event.
+// testOrder checks that events are delivered once and in the order of publishing, and that Publish
+// returns the ID of the last event.
 func testOrder(t *testing.T, l *log) {
 	var want []string
 	ids := make(map[hub.Cursor]string)
@@ -186,7 +186,7 @@ func testOrder(t *testing.T, l *log) {
 	require.Empty(t, ids)
 }
 
-// testMembers checks that all members arrive as published.
+// testMembers checks that all members of an event are delivered as published.
 func testMembers(t *testing.T, l *log) {
 	every := make([]byte, 256)
 	for i := range every {
@@ -217,8 +217,8 @@ func testMembers(t *testing.T, l *log) {
 	}
 }
 
-// testConcurrent checks that concurrent publishers lose nothing and get distinct IDs, and that each publisher's
-// batches stay in order.
+// testConcurrent checks that no event of concurrent publishers is lost, that their events have
+// different IDs, and that the batches of each publisher stay in order.
 func testConcurrent(t *testing.T, l *log) {
 	const publishers, batches, size = 8, 50, 3
 	var running sync.WaitGroup
@@ -263,7 +263,8 @@ func testConcurrent(t *testing.T, l *log) {
 	}
 }
 
-// testEndedContext checks that a publish whose context has ended is refused or accepted as a whole.
+// testEndedContext checks that a publish whose context has ended is either refused or accepted as a
+// whole.
 func testEndedContext(t *testing.T, l *log) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -286,8 +287,8 @@ func testClose(t *testing.T, l *log) {
 	require.Equal(t, []string{"a", "b"}, topicsOf(l.delivered()))
 }
 
-// testCloseUnderLoad checks that Close unblocks all publishers with an error, and that everything delivered is
-// in order.
+// testCloseUnderLoad checks that Close makes all waiting publishers return an error, and that the
+// events delivered before are in order.
 func testCloseUnderLoad(t *testing.T, l *log) {
 	var running sync.WaitGroup
 	for p := range 4 {

@@ -22,7 +22,7 @@ func testErase(t *testing.T, h *hub.Hub) {
 	require.NoError(t, err)
 	live.Until(keyed.Last.Seq)
 	var last hub.Cursor
-	for i := range 3 * shortMemlog { // with a durable log, the oldest are no longer in memory
+	for i := range 3 * shortMemlog { // with a durable log, the oldest events are then no longer in memory
 		last = publish(t, h, []string{"a", "b", fmt.Sprint("c.", i%5)}[i%3])
 	}
 	live.Until(last.Seq)
@@ -73,7 +73,8 @@ func testErase(t *testing.T, h *hub.Hub) {
 	require.EqualValues(t, len(gone), h.Stats().Erased)
 }
 
-// testEraseRetention checks that retention does not report an event as lost that was erased before.
+// testEraseRetention checks that an event which was erased is not reported as lost when retention
+// removes it.
 func testEraseRetention(t *testing.T, h *hub.Hub) {
 	begin := h.Position()
 	live := Subscribe(t, h, hub.Request{Filters: Set(t, ">")})
@@ -94,8 +95,9 @@ func testEraseRetention(t *testing.T, h *hub.Hub) {
 	require.ErrorIs(t, h.Erase(t.Context(), live.Events[0].ID), hub.ErrNoEvent, "removed by retention")
 }
 
-// testEraseUnderLoad starts readers at any position while events are published and erased. No reader may get an
-// event that was erased before the reader started, a gap, or too few of the other events.
+// testEraseUnderLoad starts readers at random positions while events are published and erased. No
+// reader may receive a gap or an event that was erased before the reader started, and each must
+// receive all events that were not erased.
 func testEraseUnderLoad(t *testing.T, h *hub.Hub) {
 	const batches = 120
 	begin := h.Position()
@@ -142,7 +144,7 @@ func testEraseUnderLoad(t *testing.T, h *hub.Hub) {
 				want = append(want, e.ID.String()+e.Topic)
 			}
 		}
-		got := slices.DeleteFunc(r.Events, func(e *hub.Event) bool { return e.ID.Seq > last.Seq }) // the reader may have read further
+		got := slices.DeleteFunc(r.Events, func(e *hub.Event) bool { return e.ID.Seq > last.Seq }) // the reader may have read events after last
 		require.Equal(t, want, idsOf(got), "after %v", after)
 	}
 	require.Empty(t, live.Gaps)

@@ -15,11 +15,11 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// shortMemlog is the size of the in-memory log, in events, of a hub with a durable log, unless a test sets it.
-// The rest is read from the durable log.
+// shortMemlog is the number of events in the in-memory log of a hub with a durable log, unless a
+// test sets another number. Older events are read from the durable log.
 const shortMemlog = 200
 
-// runHubs checks what an engine and a hub promise together.
+// runHubs checks the promises that need both an engine and a hub.
 func runHubs(t *testing.T, long bool, newEngine func(*testing.T, hub.Retention) hub.Engine) {
 	events := 20_000
 	if long {
@@ -46,7 +46,7 @@ func runHubs(t *testing.T, long bool, newEngine func(*testing.T, hub.Retention) 
 		t.Run(test.name, func(t *testing.T) {
 			config := hub.Config{Engine: newEngine(t, test.keep), Retention: test.keep}
 			if _, ok := config.Engine.(hub.Log); ok && test.keep.Events == 0 {
-				config.Retention.Events = shortMemlog // the rest is read from the durable log
+				config.Retention.Events = shortMemlog // older events are read from the durable log
 			}
 			h, err := hub.New(config)
 			require.NoError(t, err)
@@ -81,7 +81,8 @@ func history(t *testing.T, h *hub.Hub, batches int) []*hub.Event {
 	return live.Events
 }
 
-// testReplay checks that resuming after any position delivers all matching events that follow.
+// testReplay checks that a subscriber which resumes at any position receives all matching events
+// after it.
 func testReplay(t *testing.T, h *hub.Hub) {
 	begin := h.Position()
 	all := history(t, h, 30)
@@ -93,8 +94,8 @@ func testReplay(t *testing.T, h *hub.Hub) {
 	}
 }
 
-// resumeEverywhere subscribes after every position from begin on. It calls check with each reader when it has read
-// everything, and with the IDs of the events expected.
+// resumeEverywhere subscribes at every position from begin on. When a reader has read everything,
+// resumeEverywhere calls check with it and with the IDs of the expected events.
 func resumeEverywhere(t *testing.T, h *hub.Hub, begin hub.Cursor, all []*hub.Event, set hub.FilterSet, check func(after hub.Cursor, want []string, r *Reader)) {
 	t.Helper()
 	for i := range len(all) + 1 {
@@ -114,8 +115,8 @@ func resumeEverywhere(t *testing.T, h *hub.Hub, begin hub.Cursor, all []*hub.Eve
 	}
 }
 
-// testLast checks that Last delivers the newest N matching events, or all if there are fewer, wherever they are
-// in the log, followed by new events and without a gap.
+// testLast checks that Last delivers the newest N matching events without a gap, wherever they are
+// in the log, or all matching events if there are fewer. New events must follow.
 func testLast(t *testing.T, h *hub.Hub) {
 	live := Subscribe(t, h, hub.Request{Filters: Set(t, ">")})
 	for i := range 20 {
@@ -195,7 +196,8 @@ func idsOf(events []*hub.Event) (ids []string) {
 	return ids
 }
 
-// testStarts checks cursors of other epochs and of the future, and start positions other than cursors.
+// testStarts checks cursors of other epochs, cursors beyond the newest event, and starts without a
+// cursor.
 func testStarts(t *testing.T, h *hub.Hub) {
 	all := history(t, h, 10)
 	last := all[len(all)-1].ID
@@ -236,8 +238,8 @@ func testStarts(t *testing.T, h *hub.Hub) {
 	}
 }
 
-// testStartInGrowingLog checks that subscribers that start anywhere in a growing log get all events from there,
-// each once and in order.
+// testStartInGrowingLog checks that subscribers which start anywhere in a growing log receive all
+// events after their start, each once and in order.
 func testStartInGrowingLog(t *testing.T, h *hub.Hub) {
 	const readers, batches = 12, 400
 	var running sync.WaitGroup
@@ -282,7 +284,7 @@ func testStartInGrowingLog(t *testing.T, h *hub.Hub) {
 		r.Until(last.Seq)
 		require.Empty(t, r.Gaps)
 		if len(r.Events) == 0 {
-			continue // it started after the last event
+			continue // the reader started after the last event
 		}
 		require.Equal(t, all[len(all)-len(r.Events):], idsOf(r.Events))
 		require.Equal(t, uint64(len(r.Events)), last.Seq-r.Events[0].ID.Seq+1, "every seq from the first event")
@@ -290,8 +292,8 @@ func testStartInGrowingLog(t *testing.T, h *hub.Hub) {
 	require.Len(t, joined[2].Events, len(all))
 }
 
-// testRetention checks that a gap is reported if and only if retention has removed a matching event, and that
-// all other events arrive.
+// testRetention checks that a gap is reported if and only if retention has removed a matching
+// event, and that all other matching events are delivered.
 func testRetention(t *testing.T, h *hub.Hub) {
 	begin := h.Position()
 	all := history(t, h, 80)
@@ -315,7 +317,7 @@ func testRetention(t *testing.T, h *hub.Hub) {
 	require.Positive(t, missed[false])
 }
 
-// testIdempotencyKeys checks that a repeat with the same idempotency key publishes nothing.
+// testIdempotencyKeys checks that a second publish with the same idempotency key stores nothing.
 func testIdempotencyKeys(t *testing.T, h *hub.Hub) {
 	for _, topics := range [][]string{{"a"}, {"a", "b", "c"}} {
 		key := fmt.Sprint("key of ", len(topics))
@@ -333,7 +335,8 @@ func testIdempotencyKeys(t *testing.T, h *hub.Hub) {
 	}
 }
 
-// testPublishEach checks PublishEach and PublishInOrder, which are not atomic, in the case that nothing fails.
+// testPublishEach checks PublishEach and PublishInOrder, which may store only some of the events,
+// in the case that nothing fails.
 func testPublishEach(t *testing.T, h *hub.Hub) {
 	topics := make([]string, 1500)
 	for i := range topics {

@@ -24,7 +24,7 @@ func Set(t *testing.T, filters ...string) hub.FilterSet {
 	return hub.NewFilterSet(parsed...)
 }
 
-// Reader reads a subscription as a connection does.
+// Reader reads a subscription as a connection writer does.
 type Reader struct {
 	t      *testing.T
 	sub    *hub.Subscription
@@ -44,7 +44,7 @@ func Subscribe(t *testing.T, h *hub.Hub, r hub.Request) *Reader {
 	return &Reader{t: t, sub: s, wakeup: wakeup}
 }
 
-// Reached reads what is available, and reports whether that is everything up to seq.
+// Reached reads the available events, and reports whether everything up to seq has been read.
 func (r *Reader) Reached(seq uint64) bool {
 	for {
 		b := r.sub.Read(wideLimit)
@@ -65,7 +65,7 @@ func (r *Reader) Until(seq uint64) {
 	for !r.Reached(seq) {
 		select {
 		case <-r.wakeup:
-		case <-time.After(10 * time.Millisecond): // events that do not match cause no wake-up
+		case <-time.After(10 * time.Millisecond): // events that do not match wake no reader
 		case <-timeout.C:
 			require.FailNow(r.t, "not read", "at %v of %d", r.sub.Position(), seq)
 		}

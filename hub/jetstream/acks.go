@@ -14,7 +14,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// acks receives JetStream's answers to messages sent in groups. All groups share one subscription.
+// acks receives JetStream's answers to groups of messages. All groups share one subscription.
 type acks struct {
 	prefix string
 
@@ -23,8 +23,8 @@ type acks struct {
 	groups map[uint64]*ackGroup
 }
 
-// ackGroup is a number of messages that were sent without waiting between them. acks.mu guards all fields but
-// answered.
+// ackGroup is a group of messages that are sent without waiting for an answer after each. acks.mu
+// guards all fields except answered.
 type ackGroup struct {
 	unanswered int
 	outcome
@@ -34,11 +34,11 @@ type ackGroup struct {
 // outcome is the sum of JetStream's answers to a group.
 type outcome struct {
 	stored   int
-	leading  int    // stored messages that were answered before any failure
-	repeated int    // messages that were not stored because JetStream knew their IDs
+	leading  int    // number of messages that were stored before the first failure
+	repeated int    // number of messages that were not stored because JetStream knew their IDs
 	first    uint64 // lowest sequence of the stored messages; 0: none
 	last     uint64 // highest sequence of the stored messages
-	failed   error  // error of the other messages
+	failed   error  // reason why the other messages were not stored
 }
 
 // listen subscribes to the answers. The subscription ends with the connection.
@@ -103,8 +103,8 @@ func (a *acks) onAck(m *nats.Msg) {
 	}
 }
 
-// readSeq decodes an answer, the usual one without a JSON parser. repeated is set if JetStream knew the message's
-// ID, also if it is still storing the first message with that ID.
+// readSeq decodes an answer of JetStream. It decodes the most frequent form without a JSON parser.
+// repeated is set if JetStream knew the message's ID, or is still storing another message with it.
 func readSeq(m *nats.Msg) (seq uint64, repeated bool, err error) {
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
 		return 0, false, nats.ErrNoResponders
@@ -129,8 +129,8 @@ func readSeq(m *nats.Msg) (seq uint64, repeated bool, err error) {
 	return ack.Sequence, ack.Duplicate, nil
 }
 
-// sendGroup sends messages without waiting between them, with IDs if ids is not nil. It waits for the answers and
-// returns the outcome.
+// sendGroup sends messages without waiting for an answer after each. It sends their IDs if ids is
+// not nil. It returns the outcome after all answers have arrived.
 func (e *Engine) sendGroup(ctx context.Context, ids []string, events []*hub.Event) outcome {
 	ctx, cancel := e.linked(ctx, ackTimeout)
 	defer cancel()

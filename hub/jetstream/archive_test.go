@@ -19,7 +19,7 @@ func longLog(t *testing.T, n int) (*hub.Hub, *Engine, []*hub.Event) {
 	t.Helper()
 	h, e := startHub(t, Config{Store: t.TempDir(), Retention: hub.Retention{Events: 10 * n}}, hub.Retention{Events: 50})
 	live := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">")})
-	for range n / 50 { // as many as the in-memory log holds, so nothing is read from the stream yet
+	for range n / 50 { // publishes only as many events at a time as the in-memory log holds, so that nothing is read from the stream yet
 		batch := make([]*hub.Event, 50)
 		for j := range batch {
 			batch[j] = one(fmt.Sprint("t.", j%10))
@@ -37,7 +37,7 @@ func longLog(t *testing.T, n int) (*hub.Hub, *Engine, []*hub.Event) {
 	return h, e, live.Events
 }
 
-// A subscriber older than the in-memory log receives all events from its cursor on, wherever that is, as if the
+// A subscriber whose cursor is older than the in-memory log receives all events after it, as if the
 // in-memory log were as long as the stream. The same holds for a start by time.
 func TestReplayOlderThanMemory(t *testing.T) {
 	h, _, all := longLog(t, 3000)
@@ -79,8 +79,8 @@ func TestReplayOlderThanMemory(t *testing.T) {
 	require.Len(t, conflated.Events, 1, "the newest of its topic and key")
 }
 
-// While many subscribers read old events, live events are delivered without delay, and each subscriber receives all
-// its events.
+// While many subscribers read old events, live events are delivered without delay to the others,
+// and no subscriber misses an event.
 func TestReplaysDoNotDelayLiveSubscribers(t *testing.T) {
 	const readers = 60
 	h, _, all := longLog(t, 5000)
@@ -111,8 +111,9 @@ func TestReplaysDoNotDelayLiveSubscribers(t *testing.T) {
 	require.Empty(t, live.Gaps)
 }
 
-// Events that were deleted from the stream become a gap at their position, for subscribers older than the in-memory
-// log and after a restart. If they were not delivered yet, live subscribers get the gap too.
+// If events are deleted from the stream, subscribers older than the in-memory log get a gap at
+// their position, also after a restart. If the deleted events were not delivered yet, live
+// subscribers get the gap too.
 func TestDeletedRangesBecomeGaps(t *testing.T) {
 	h, e, all := longLog(t, 500)
 	stream, err := e.js.Stream(t.Context(), e.cfg.Stream)
@@ -153,8 +154,8 @@ func TestDeletedRangesBecomeGaps(t *testing.T) {
 	require.Len(t, newest.Events, 450)
 }
 
-// A time after all retained events, but before deleted ones, can be resolved. A subscriber that starts there must
-// not delay other subscribers that read old events after it.
+// A start time after all retained events, but before deleted ones, is valid. A subscriber with such
+// a start must not delay other subscribers that read old events.
 func TestSinceAfterDeletedEnd(t *testing.T) {
 	h, e, all := longLog(t, 500)
 	last, err := h.Publish(t.Context(), one("late"))
@@ -173,7 +174,8 @@ func TestSinceAfterDeletedEnd(t *testing.T) {
 	require.False(t, all[seq].Time.Before(all[400].Time))
 }
 
-// If the stream is longer than the in-memory log, exactly the subscribers that lost events get a gap.
+// If retention has removed events from a stream that is longer than the in-memory log, exactly the
+// subscribers that lost events get a gap.
 func TestReplayReportsRetentionLossExactly(t *testing.T) {
 	h, _ := startHub(t, Config{Store: t.TempDir(), Retention: hub.Retention{Events: 300}}, hub.Retention{Events: 50})
 	live := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">")})

@@ -18,9 +18,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A backup is one line of JSON (backupHeader), followed by JetStream's snapshot in pieces. A length of four bytes,
-// big endian, precedes each piece. A length of zero ends the pieces, and the SHA-256 of everything before follows,
-// so that a truncated backup is recognised.
+// A backup is one line of JSON (backupHeader), followed by JetStream's snapshot in pieces. Before
+// each piece, its length is written as four bytes, big endian. A length of zero ends the pieces.
+// The SHA-256 of everything before follows, so that a truncated backup is recognized.
 
 const (
 	backupFormat   = "trivium-backup"
@@ -39,14 +39,15 @@ type backupHeader struct {
 	State   json.RawMessage         `json:"state"`
 }
 
-// ErrNotEmbedded is returned by Backup if NATS servers outside of this process keep the stream: NATS has its own
-// backup tools.
+// ErrNotEmbedded is returned by Backup if the stream is on NATS servers outside this process, which
+// can be backed up with the tools of NATS.
 var ErrNotEmbedded = errors.New("only the log of an embedded engine can be backed up by the hub")
 
-// Embedded reports whether a server in this process keeps the log.
+// Embedded reports whether the stream is on a NATS server in this process.
 func (e *Engine) Embedded() bool { return e.server != nil }
 
-// Backup writes a consistent snapshot of the log to w. The log remains in use meanwhile.
+// Backup writes a consistent snapshot of the log to w. The hub can publish and read while Backup
+// runs.
 func (e *Engine) Backup(ctx context.Context, w io.Writer) error {
 	if e.server == nil {
 		return ErrNotEmbedded
@@ -83,7 +84,7 @@ func (e *Engine) Backup(ctx context.Context, w io.Writer) error {
 	return copyPieces(ctx, out, w, sum, pieces)
 }
 
-// copyPieces writes the snapshot's pieces and the end of the backup.
+// copyPieces writes the pieces of the snapshot and the end mark of the backup.
 func copyPieces(ctx context.Context, out, w io.Writer, sum hash.Hash, pieces *nats.Subscription) error {
 	for {
 		waiting, cancel := context.WithTimeout(ctx, backupPatience)
@@ -128,8 +129,9 @@ func (e *Engine) request(ctx context.Context, subject string, body []byte, answe
 	return json.Unmarshal(m.Data, answer)
 }
 
-// Restore creates a store from a backup. The directory must be empty or not exist. The log gets a new epoch: events
-// may have been published after the backup, and their IDs will be assigned again.
+// Restore creates a store from a backup. The directory must be empty or must not exist. The log
+// gets a new epoch, because IDs of events that were published after the backup will be assigned
+// again.
 func Restore(ctx context.Context, dir string, r io.Reader) (err error) {
 	in := bufio.NewReaderSize(r, maxBackupLine)
 	sum := sha256.New()
@@ -184,7 +186,7 @@ func readBackupHeader(in *bufio.Reader, sum hash.Hash) (*backupHeader, error) {
 	return &header, nil
 }
 
-// restoreStream sends the pieces to JetStream and gives the stream a new epoch.
+// restoreStream sends the snapshot to JetStream and then gives the stream a new epoch.
 func (e *Engine) restoreStream(ctx context.Context, header *backupHeader, in *bufio.Reader, sum hash.Hash) error {
 	epoch := newEpoch().String()
 	header.Config.Metadata[metaEpoch] = epoch

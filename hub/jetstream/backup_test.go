@@ -11,8 +11,9 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// A backup made while events are published holds all events that were there when it began. A store restored from it
-// begins a new epoch. A damaged or truncated backup creates no store.
+// A backup that is made while events are published contains all events that were in the log when it
+// began. A store that is restored from it begins a new epoch. From a damaged or truncated backup,
+// no store is created.
 func TestBackupAndRestore(t *testing.T) {
 	if testing.Short() {
 		t.Skip("filling a log takes long")

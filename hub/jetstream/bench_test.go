@@ -13,8 +13,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// cpuOf measures processor time until stop is called, including the server and the hub. Wall-clock time would
-// depend on other programs.
+// cpuOf measures the processor time of this process, including the NATS server and the hub, until
+// stop is called. Wall-clock time would depend on other processes.
 func cpuOf(b *testing.B) (stop func()) {
 	spent := func() int64 {
 		var u syscall.Rusage
@@ -25,8 +25,8 @@ func cpuOf(b *testing.B) (stop func()) {
 	return func() { b.ReportMetric(float64(spent()-before)/float64(b.N), "cpu-ns/op") }
 }
 
-// BenchmarkPublish compares JetStream's own asynchronous publish, the engine with a following hub, and atomic
-// arrays.
+// BenchmarkPublish compares three ways to publish: JetStream's own asynchronous publish, the engine
+// with a hub that follows the stream, and atomic arrays.
 func BenchmarkPublish(b *testing.B) {
 	data := []byte(`{"order":"4711","state":"paid","amount":42.50,"text":"` + strings.Repeat("x", 145) + `"}`)
 	start := func(b *testing.B) (*Engine, *hub.Hub) {

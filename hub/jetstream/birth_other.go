@@ -4,5 +4,5 @@ package jetstream
 
 import "os"
 
-// birthTime returns 0: when a file was created is not read on this system.
+// birthTime returns 0: on this system, creation times of files are not read.
 func birthTime(*os.File) int64 { return 0 }

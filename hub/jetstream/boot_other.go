@@ -2,5 +2,6 @@
 
 package jetstream
 
-// bootID returns "": the boot is unknown, so every unclean end may have been a restart of the machine.
+// bootID returns "": on this system, boots cannot be distinguished. After an unclean end, the store
+// must assume that the machine was restarted.
 func bootID() string { return "" }

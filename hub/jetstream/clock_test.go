@@ -22,8 +22,8 @@ func (f deliveredMessage) Headers() nats.Header { return f.m.Header }
 func (f deliveredMessage) Data() []byte         { return f.m.Data }
 func (f deliveredMessage) Subject() string      { return f.m.Subject }
 
-// After the leader's clock was ahead, later events have earlier times. Events have the same times live and when
-// read from the stream, also for a hub that started later.
+// After a leader whose clock was ahead, later events have earlier times. An event has the same time
+// when it is delivered live, when it is read from the stream, and on a hub that starts later.
 func TestLiveAndReadTimesAreTheSame(t *testing.T) {
 	e, err := New(Config{URL: "nats://127.0.0.1", Stream: "trivium"})
 	require.NoError(t, err)

@@ -11,16 +11,15 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// The leader stamps each message with its own clock, and the clocks of servers differ. So times may decrease after
-// an election, or after a clock was set back. JetStream finds a time by bisection, which assumes increasing times,
-// so it may find a later message than the first. But if no message is older than an earlier one by more than some
-// duration, then bisection for t minus that duration finds no message that lies behind the first one for t. So the
-// engine records the largest such decrease ("fall"), searches for an earlier time by as much, and reads on from
-// there.
+// The leader stamps each message with its own clock, and the clocks of servers differ. So times can
+// decrease after an election, or after a clock was set back. JetStream finds a time by bisection,
+// which assumes increasing times, so it may skip the first message with that time. The engine
+// therefore records the largest decrease ("fall") of the times in the stream. To find a time, it
+// lets JetStream find the time minus the fall, which skips no message, and reads on from there.
 
 const (
-	clockSamples = 64 // messages before the followed ones whose times are sampled
-	maxSinceRead = 8  // batches read to find the exact message; after them the subscriber starts earlier than requested
+	clockSamples = 64 // number of messages, before the observed ones, whose times are sampled
+	maxSinceRead = 8  // batches that are read to find the first message exactly; if they do not suffice, the subscriber starts earlier than requested
 	sinceBatch   = 1000
 )
 
@@ -31,12 +30,12 @@ type clocks struct {
 
 	mu      sync.Mutex
 	begin   uint64        // the first observed sequence; 0: none yet
-	highest time.Time     // of the observed messages
-	lowest  time.Time     // of the observed messages
+	highest time.Time     // latest time of the observed messages
+	lowest  time.Time     // earliest time of the observed messages
 	fall    time.Duration // the largest decrease
 }
 
-// observe records the time of a live message. Messages must be observed in their order.
+// observe records the time of a live message. Messages must be observed in the order of the stream.
 func (c *clocks) observe(seq uint64, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -53,7 +52,8 @@ func (c *clocks) observe(seq uint64, at time.Time) {
 	c.fall = max(c.fall, c.highest.Sub(at))
 }
 
-// observeOlder records the times of messages before the observed ones, in their order.
+// observeOlder records the times of messages that precede the observed ones, in the order of the
+// stream.
 func (c *clocks) observeOlder(times []time.Time) {
 	if len(times) == 0 {
 		return
@@ -75,8 +75,8 @@ func (c *clocks) observeOlder(times []time.Time) {
 	}
 }
 
-// largestFall returns the largest known decrease. The first call samples the messages that are older than the
-// observed ones.
+// largestFall returns the largest known decrease of times. The first call also samples messages
+// that precede the observed ones.
 func (e *Engine) largestFall(ctx context.Context, first, last uint64) (time.Duration, error) {
 	c := &e.clocks
 	c.sampling.Lock()
@@ -100,17 +100,17 @@ func (e *Engine) largestFall(ctx context.Context, first, last uint64) (time.Dura
 	return c.fall, nil
 }
 
-// sampleTimes returns the times of about evenly spaced messages in [first, last].
+// sampleTimes returns the times of messages in [first, last] that are about evenly spaced.
 func (e *Engine) sampleTimes(ctx context.Context, first, last uint64) (times []time.Time, err error) {
 	if first == 0 || last < first {
 		return nil, nil
 	}
 	n := min(clockSamples, last-first+1)
 	all, err := concurrently(int(n), func(i int) (time.Time, error) {
-		// Of the leader, since a sample that a damaged replica lacks would hide a fall.
+		// The leader is asked, because a damaged replica may lack a message that shows a decrease.
 		m, err := e.getLeader(ctx, getRequest{Seq: first + uint64(i)*((last-first)/n), Next: e.prefix + ">"})
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return time.Time{}, nil // removed since
+			return time.Time{}, nil // retention has removed the messages
 		}
 		return m.time, err
 	})
@@ -122,8 +122,8 @@ func (e *Engine) sampleTimes(ctx context.Context, first, last uint64) (times []t
 	return times, err
 }
 
-// firstSince returns the position before the first event after seq with time t or later. If that event is more than
-// maxSinceRead batches away, it returns an earlier position.
+// firstSince returns the position before the first event after seq whose time is t or later. If
+// that event is more than maxSinceRead batches away, it returns an earlier position.
 func (e *Engine) firstSince(ctx context.Context, seq, last uint64, t time.Time) (uint64, error) {
 	for range maxSinceRead {
 		if seq >= last {

@@ -20,7 +20,7 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// cluster is a number of NATS servers in this process, on real sockets.
+// cluster is a cluster of NATS servers in this process, which communicate over real sockets.
 type cluster struct {
 	t       *testing.T
 	options []*server.Options
@@ -37,8 +37,8 @@ func startCluster(t *testing.T, n int) *cluster {
 		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", port)})
 	}
 	for i := range n {
-		// SyncInterval keeps its default of minutes: a store of nats-server 2.15.2 starts its sync timer without
-		// holding its lock, and the race detector reports that if the timer fires before the store is in use.
+		// SyncInterval keeps its default of some minutes. With a short interval, the race detector reports a race in
+		// nats-server 2.15.2, which starts the sync timer of a store without holding the lock.
 		o := &server.Options{
 			ServerName: fmt.Sprint("n", i), Host: "127.0.0.1", Port: clients[i], NoSigs: true, NoLog: true,
 			JetStream: true, StoreDir: t.TempDir(), MaxPayload: 2 << 20,
@@ -59,8 +59,8 @@ func startCluster(t *testing.T, n int) *cluster {
 	return c
 }
 
-// freePorts returns ports on which nothing listens. They are below the ports that systems assign to connections
-// (from 32768 on Linux, 49152 elsewhere), because a server could lose one of those before it listens.
+// freePorts returns free ports below the range that systems assign to outgoing connections (from 32768 on Linux, 49152
+// elsewhere). A port in that range could be taken before the server listens on it.
 func freePorts(t *testing.T, n int) (ports []int) {
 	t.Helper()
 	for tries := 0; len(ports) < n; tries++ {
@@ -93,7 +93,7 @@ func (c *cluster) stop(i int) {
 	}
 }
 
-// waitReady blocks until the cluster can create streams.
+// waitReady blocks until streams can be created in the cluster.
 func (c *cluster) waitReady() {
 	c.t.Helper()
 	conn := c.connect()
@@ -141,7 +141,8 @@ func TestCluster(t *testing.T) {
 	t.Run("damaged", func(t *testing.T) { testDamaged(t, c) })
 }
 
-// parallelIfShort runs a test that mostly waits beside others in short mode. Otherwise the longer tests run alone.
+// parallelIfShort runs a test in parallel with others in short mode, because the test mostly waits. Otherwise tests
+// take longer and run one after the other.
 func parallelIfShort(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
@@ -183,7 +184,7 @@ func TestOneServer(t *testing.T) {
 
 func one(topic string) *hub.Event { return &hub.Event{Topic: topic, Data: []byte("1")} }
 
-// All hubs deliver what one of them publishes, and accept each other's cursors and idempotency keys.
+// testShared checks that every hub delivers the events of all hubs, and accepts their cursors and idempotency keys.
 func testShared(t *testing.T, c *cluster) {
 	cfg := c.config(hub.Retention{})
 	var hubs []*hub.Hub
@@ -197,7 +198,7 @@ func testShared(t *testing.T, c *cluster) {
 		var err error
 		last, err = hubs[i%3].Publish(t.Context(), &hub.Event{Topic: fmt.Sprint("t.", i), Data: []byte("1")})
 		require.NoError(t, err)
-		// The subscriber uses another hub than the publisher, so the cursor may be ahead of that hub.
+		// The subscriber moves to another hub, which may not have received the event at its cursor yet.
 		moved := enginetest.Subscribe(t, hubs[(i+1)%3], hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &last}})
 		moved.Until(last.Seq)
 		require.Empty(t, moved.Gaps)
@@ -230,7 +231,7 @@ func testShared(t *testing.T, c *cluster) {
 	}
 }
 
-// A stream with other settings than required is refused and not changed.
+// testStreamSettings checks that a hub refuses a stream with other settings than required, and does not change it.
 func testStreamSettings(t *testing.T, c *cluster) {
 	conn := c.connect()
 	defer conn.Close()
@@ -274,7 +275,7 @@ func testStreamSettings(t *testing.T, c *cluster) {
 	}
 }
 
-// An engine fails if its stream is deleted. A stream that is created anew has another epoch.
+// testDeletedStream checks that an engine fails if its stream is deleted, and that a new stream has another epoch.
 func testDeletedStream(t *testing.T, c *cluster) {
 	cfg := c.config(hub.Retention{})
 	h, e := startHub(t, cfg, hub.Retention{})
@@ -301,8 +302,8 @@ func testDeletedStream(t *testing.T, c *cluster) {
 	require.Len(t, r.Events, 1)
 }
 
-// If the servers lost delivered events, as after a power loss, the sequences that they assign again belong to a new
-// epoch.
+// testLostEvents checks that a new epoch begins if the servers have lost delivered events, as after a power loss.
+// Without it, their sequences would be assigned to other events.
 func testLostEvents(t *testing.T, c *cluster) {
 	cfg := c.config(hub.Retention{})
 	h, e := startHub(t, cfg, hub.Retention{})
@@ -340,7 +341,7 @@ func testLostEvents(t *testing.T, c *cluster) {
 	require.Equal(t, []string{"kept", "kept", "new"}, topicsOf(again.Events))
 }
 
-// Events that were deleted before the hub received them become a gap, also if no event follows.
+// testDeletedBeforeDelivery checks that events deleted before delivery cause a gap, even if no event follows.
 func testDeletedBeforeDelivery(t *testing.T, c *cluster) {
 	cfg := c.config(hub.Retention{Bytes: 8 << 10})
 	cfg.MaxEventSize = 1 << 10
@@ -357,7 +358,7 @@ func testDeletedBeforeDelivery(t *testing.T, c *cluster) {
 	require.Equal(t, ack.Sequence, r.Gaps[0].ResumedAt.Seq)
 }
 
-// While the server is down, publishing fails at once. After its restart subscribers continue without a gap.
+// testServerRestart checks that publishing fails at once while the server is down. Subscribers must get no gap.
 func testServerRestart(t *testing.T, c *cluster) {
 	h, e := startHub(t, c.config(hub.Retention{}), hub.Retention{})
 	r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">")})

@@ -14,33 +14,35 @@ import (
 // DefaultStream is the stream's name if none is configured.
 const DefaultStream = "trivium"
 
-// Limits of the configuration.
+// These are the limits of Config's fields.
 const (
-	MaxReplicas = 5 // the maximum of JetStream
+	MaxReplicas = 5 // JetStream allows no more
 	// MaxEventSize is the largest size of an event's data in a stream on disk. With the message overhead it stays
 	// below 32 MiB.
 	MaxEventSize = 31 << 20
 )
 
-// MaxMessageOverhead is the largest size of a message besides its data: the subject, the escaped type and key, and
-// the headers of a batch and of an idempotency key.
+// MaxMessageOverhead is the largest size of a message without its data: the subject, the escaped
+// type and key, and the headers of a batch and of an idempotency key.
 const MaxMessageOverhead = 4 << 10
 
-// Config selects and describes the stream. Every field except Store and URL may be zero.
+// Config selects the server and the stream, and describes the stream. Exactly one of Store and URL
+// must be set; every other field may be zero.
 type Config struct {
-	// Store is the directory of an embedded server. Exactly one of Store and URL must be set.
+	// Store is the directory of an embedded server.
 	Store string
-	// SyncAlways makes the embedded server write to disk before each acknowledgement instead of every SyncInterval.
+	// SyncAlways makes the embedded server write to disk before each acknowledgement, instead of
+	// once per SyncInterval.
 	SyncAlways bool
-	// of one or more NATS servers, separated by commas
+	// URL has the addresses of one or more NATS servers, separated by commas.
 	URL         string
 	Credentials string // path of a credentials file; empty: none
 
 	Stream       string        // letters, digits, - and _; empty: DefaultStream
-	Replicas     int           // replicas of the stream; 0: 1
-	Retention    hub.Retention // of the stream
+	Replicas     int           // number of replicas of the stream; 0: 1
+	Retention    hub.Retention // retention of the stream
 	Window       int           // number of events that the in-memory log is filled with at the start; 0: hub.DefaultRetainEvents
-	MaxEventSize int           // bytes of an event's data; 0: hub.DefaultMaxEventSize
+	MaxEventSize int           // largest size of an event's data in bytes; 0: hub.DefaultMaxEventSize
 	Logger       *slog.Logger  // nil: nothing is logged
 }
 
@@ -85,9 +87,10 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// ConfigError reports that a field of Config does not fit the server, the stream or another field.
+// ConfigError reports that a field of Config is not compatible with the server, the stream or
+// another field.
 type ConfigError struct {
-	Field  string // of Config, for example "Retention.Bytes"
+	Field  string // name of the field, for example "Retention.Bytes"
 	Detail string
 }
 

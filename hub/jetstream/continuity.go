@@ -13,21 +13,21 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A NATS server that lost the end of its store, by a power loss or because the store was put back to an
-// earlier state, assigns the lost sequences again, to other events. An event ID would then mean two
-// things. So the engine remembers the newest messages that it delivered, and compares them with the
-// leader's after every reconnect and every change of the leader, before it publishes anything. Any
-// difference begins a new epoch.
+// A NATS server can lose the end of its store by a power loss, or because the store was put back to
+// an earlier state. It then assigns the lost sequences again, to other events, and an event ID
+// would identify two events. The engine therefore remembers the newest messages that it delivered.
+// After every reconnect and every change of the leader, and before it publishes anything, it
+// compares them with the leader's messages. If any differs, a new epoch begins.
 
-// maxAnchors is the number of remembered messages. There are several because single messages can be deleted from a
-// stream.
+// maxAnchors is the number of remembered messages. More than one is remembered, because single
+// messages can be deleted from a stream.
 const maxAnchors = 16
 
 // anchor identifies a delivered message.
 type anchor struct {
 	seq    uint64
 	time   int64  // when JetStream stored it, in nanoseconds since 1970
-	digest uint64 // of its subject and data
+	digest uint64 // digest of the subject and the data
 }
 
 func (e *Engine) anchorOf(seq uint64, at time.Time, subject string, data []byte) anchor {
@@ -43,13 +43,13 @@ func (e *Engine) anchorOf(seq uint64, at time.Time, subject string, data []byte)
 type continuity struct {
 	seed maphash.Seed // static
 
-	changes atomic.Uint64 // changes of the stream's leader that were noticed
+	changes atomic.Uint64 // number of changes of the stream's leader that the engine has noticed
 
 	checking sync.Mutex // held while the leader is asked; taken before mu
 
 	mu      sync.Mutex
 	anchors [maxAnchors]anchor // a ring buffer
-	noted   int                // number of anchors ever added
+	noted   int                // number of messages ever remembered
 	checked checkpoint         // connection and leader of the last successful comparison
 	leader  string             // the last known leader of the stream
 }
@@ -57,7 +57,7 @@ type continuity struct {
 // checkpoint identifies a connection and a leader. Until either changes, no comparison is needed.
 type checkpoint struct{ reconnects, changes uint64 }
 
-// note remembers a delivered message.
+// note remembers a delivered message as an anchor.
 func (c *continuity) note(a anchor) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -65,7 +65,7 @@ func (c *continuity) note(a anchor) {
 	c.noted++
 }
 
-// newest returns the remembered messages, the newest first.
+// newest returns the remembered messages in order, beginning with the newest.
 func (c *continuity) newest() []anchor {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -76,7 +76,7 @@ func (c *continuity) newest() []anchor {
 	return anchors
 }
 
-// seeLeader takes the name of the leader from an answer about the stream.
+// seeLeader records the name of the leader that an answer about the stream contains.
 func (c *continuity) seeLeader(info *jetstream.StreamInfo) {
 	if info.Cluster == nil || info.Cluster.Leader == "" {
 		return
@@ -89,8 +89,8 @@ func (c *continuity) seeLeader(info *jetstream.StreamInfo) {
 	c.leader = info.Cluster.Leader
 }
 
-// watchLeader subscribes to elections of a leader. Without the right to do so, the engine notices an election
-// within watchInterval.
+// watchLeader subscribes to notices about elected leaders. If the NATS user has no right to
+// subscribe, the engine notices a new leader within watchInterval instead.
 func (e *Engine) watchLeader() error {
 	_, err := e.conn.Subscribe("$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED."+e.cfg.Stream, func(*nats.Msg) { e.continuity.changes.Add(1) })
 	return err
@@ -100,7 +100,8 @@ func (e *Engine) checkpoint() checkpoint {
 	return checkpoint{e.conn.Stats().Reconnects, e.continuity.changes.Load()}
 }
 
-// verified reports whether the stream was compared since the last reconnect and the last change of the leader.
+// verified reports whether the stream was compared after the last reconnect and the last change of
+// the leader.
 func (e *Engine) verified() bool {
 	now := e.checkpoint()
 	e.continuity.mu.Lock()
@@ -132,8 +133,9 @@ func (e *Engine) verify(ctx context.Context) error {
 	return nil
 }
 
-// compare checks that the newest remembered message that the stream still has is the one that was delivered. If so, all
-// earlier messages are too, because sequences are assigned in order.
+// compare checks that the newest remembered message which is still in the stream is the delivered
+// one. If it is, all earlier messages are the delivered ones too, because sequences are assigned in
+// order.
 func (e *Engine) compare(ctx context.Context) error {
 	for _, a := range e.continuity.newest() {
 		same, err := e.stillHolds(ctx, a)
@@ -150,7 +152,7 @@ func (e *Engine) compare(ctx context.Context) error {
 	return nil
 }
 
-// stillHolds reports whether the leader has the message that was delivered.
+// stillHolds reports whether the leader's message at the anchor's sequence is the delivered one.
 func (e *Engine) stillHolds(ctx context.Context, a anchor) (bool, error) {
 	ctx, cancel := e.linked(ctx, infoTimeout)
 	defer cancel()
@@ -161,14 +163,16 @@ func (e *Engine) stillHolds(ctx context.Context, a anchor) (bool, error) {
 	return e.anchorOf(m.seq, m.time, m.subject, m.data) == a, nil
 }
 
-// reused handles an answer in which JetStream assigned a sequence that had been delivered before: the engine fails.
+// reused makes the engine fail, because JetStream assigned a sequence that had already been
+// delivered. It begins a new epoch.
 func (e *Engine) reused(ctx context.Context, seq, delivered uint64) error {
 	return e.diverged(ctx, fmt.Sprintf("assigned sequence %d again after %d was delivered", seq, delivered))
 }
 
-// diverged begins a new epoch of the stream, and the engine fails: the hub must be restarted.
+// diverged begins a new epoch of the stream and makes the engine fail, so that the hub must be
+// restarted.
 func (e *Engine) diverged(ctx context.Context, how string) error {
-	e.follows.close() // nothing more may be delivered under the old epoch
+	e.follows.close() // no more events may be delivered under the old epoch
 	return e.beginEpoch(ctx, fmt.Errorf("the stream %q %s: it has lost events and continues in a new epoch", e.cfg.Stream, how))
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// putBack stops the server and replaces its store with the earlier state in dir.
+// putBack stops server i, replaces its store with the earlier copy in dir, and starts the server.
 func (c *cluster) putBack(i int, dir string) {
 	c.t.Helper()
 	c.stop(i)
@@ -26,7 +26,7 @@ func (c *cluster) putBack(i int, dir string) {
 func testReusedSequences(t *testing.T, c *cluster) {
 	for _, row := range []struct {
 		name    string
-		publish func(t *testing.T, cfg Config, h *hub.Hub) error // an array whose last sequence was not delivered yet
+		publish func(t *testing.T, cfg Config, h *hub.Hub) error // publishes an array whose last sequence was not delivered before
 		each    bool
 	}{
 		{name: "this hub", publish: func(t *testing.T, _ Config, h *hub.Hub) error {
@@ -77,7 +77,7 @@ func reuseSequences(t *testing.T, c *cluster, publish func(*testing.T, Config, *
 	t.Logf("published: %v", err)
 	select {
 	case err := <-e.Failed():
-		// The follower may notice the new epoch before the publisher that began it has reported it.
+		// The publisher begins the new epoch. The follower may notice and report it first.
 		require.Regexp(t, "it has lost events and continues in a new epoch|was created anew", err.Error())
 	case <-time.After(enginetest.Patience):
 		require.FailNow(t, "the lost events were not noticed")

@@ -10,11 +10,12 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Count implements hub.Log. It is cheap: the stream's leader keeps the number of messages per subject in memory.
+// Count implements hub.Log. It is cheap, because the stream's leader keeps the number of messages
+// per subject in memory.
 func (e *Engine) Count(ctx context.Context, set hub.FilterSet, enough int) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
 	defer cancel()
-	counted := make(map[string]bool) // filters may overlap
+	counted := make(map[string]bool) // each subject counts once, although filters may overlap
 	count := 0
 	for _, f := range set.Filters() {
 		subjects, err := e.subjects(ctx, e.prefix+f.String())
@@ -34,8 +35,8 @@ func (e *Engine) Count(ctx context.Context, set hub.FilterSet, enough int) (int,
 	return count, nil
 }
 
-// subjects returns the number of messages of each subject that the filter matches. The server names at most 100,000
-// subjects, which are always enough.
+// subjects returns the number of messages for each subject that the filter matches. The server
+// lists at most 100,000 subjects, which suffices for every caller.
 func (e *Engine) subjects(ctx context.Context, filter string) (map[string]uint64, error) {
 	body, err := json.Marshal(map[string]string{"subjects_filter": filter})
 	if err != nil {
@@ -56,7 +57,7 @@ func (e *Engine) subjects(ctx context.Context, filter string) (map[string]uint64
 	case answer.Error != nil:
 		return nil, answer.Error
 	case answer.Cluster != nil && answer.Cluster.Leader == "":
-		return nil, errors.New("the stream has no leader") // without a leader any server may have answered
+		return nil, errors.New("the stream has no leader") // without a leader, a server with an incomplete copy may have answered
 	case answer.State.LastSeq < e.follows.reached():
 		return nil, errors.New("the server that answers lags behind")
 	}

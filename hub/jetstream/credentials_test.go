@@ -32,7 +32,8 @@ func (j *logRecorder) count(what string) int {
 	return bytes.Count(j.text.Bytes(), []byte(what))
 }
 
-// A hub whose credentials are rejected repeatedly continues once they are accepted.
+// testCredentials checks that a hub whose credentials were rejected several times continues when
+// they are accepted.
 func testCredentials(t *testing.T) {
 	options := &server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, JetStream: true,

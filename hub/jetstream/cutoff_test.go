@@ -18,8 +18,9 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// While a hub is disconnected, retention removes events that it has not read. All its subscribers get a gap,
-// because the topics of the lost events are unknown, and the hub continues with the retained events.
+// testDisconnectedHub checks a hub that is disconnected while retention removes events that it has
+// not read. All its subscribers get a gap, because the topics of the lost events are unknown, and
+// the hub continues with the retained events.
 func testDisconnectedHub(t *testing.T, c *cluster) {
 	proxy := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()),
 		"cut", "127.0.0.1:0", fmt.Sprintf("127.0.0.1:%d", c.options[0].Port))
@@ -55,8 +56,8 @@ func testDisconnectedHub(t *testing.T, c *cluster) {
 	require.Empty(t, idle.Events)
 }
 
-// startStallingProxy forwards connections to the address until stall is called. After that it reads nothing more
-// from the clients.
+// startStallingProxy starts a proxy to the address. After stall is called, the proxy reads nothing
+// more from its clients.
 func startStallingProxy(t *testing.T, address string) (url string, stall func()) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -96,8 +97,8 @@ func startStallingProxy(t *testing.T, address string) (url string, stall func())
 	return "nats://" + listener.Addr().String(), stall
 }
 
-// A server that no longer reads from its socket, as when it is paused, blocks no call for longer than an answer may
-// take.
+// testStalledServer checks a server that does not read from its socket, as if it were paused. No
+// call may be blocked for longer than the timeout of an answer.
 func testStalledServer(t *testing.T, c *cluster) {
 	cfg := c.config(hub.Retention{})
 	var stall func()
@@ -111,6 +112,6 @@ func testStalledServer(t *testing.T, c *cluster) {
 	begin := time.Now()
 	_, err := h.Publish(t.Context(), many...)
 	require.ErrorIs(t, err, hub.ErrUnavailable)
-	_ = e.Ready() // only that Ready returns is tested
+	_ = e.Ready() // any result is right, as long as Ready returns
 	require.Less(t, time.Since(begin), nats.DefaultFlusherTimeout/2)
 }

@@ -9,12 +9,12 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Events are read from whichever replica answers. A replica with damaged files reports deleted ranges where the
-// others have events. So the leader is asked before a deleted range becomes a gap.
+// Any replica may answer a read. A replica with damaged files reports deleted ranges where others
+// have events. So the leader is asked before a deleted range is reported as a gap.
 
-// deleted returns the log elements for the sequences between after and before, for which a replica has no messages.
-// If the leader has none either, deleted returns the elements of deletedRange, otherwise the leader's events, at
-// most limit.
+// deleted returns the log elements for the sequences between after and before, for which a replica
+// has no messages. If the leader has messages there, deleted returns their events, at most limit.
+// Otherwise it returns the elements of deletedRange.
 func (e *Engine) deleted(ctx context.Context, after, before uint64, limit int) ([]*hub.Event, error) {
 	if e.cfg.Replicas == 1 {
 		return e.deletedRange(ctx, after, before-1)
@@ -27,8 +27,9 @@ func (e *Engine) deleted(ctx context.Context, after, before uint64, limit int) (
 		cancel()
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
-			// The leader has no message from here on, but the replica has one at before. Either this leader is new
-			// and lags behind, or retention has removed the message since.
+			// The leader has no message from this sequence on, but the replica has one at before.
+			// Either a new leader lags behind, or retention has removed the message in the
+			// meantime.
 			if err := e.mustReach(ctx, before); err != nil {
 				return nil, err
 			}
@@ -37,13 +38,13 @@ func (e *Engine) deleted(ctx context.Context, after, before uint64, limit int) (
 			return nil, unavailable(err)
 		}
 		if end := min(m.seq, before) - 1; end > after {
-			gone, err := e.deletedRange(ctx, after, end)
+			missing, err := e.deletedRange(ctx, after, end)
 			if err != nil {
 				return nil, err
 			}
-			elements = append(elements, gone...)
-			if gone[len(gone)-1].ID.Seq < end {
-				return elements, nil // another replica has more events than were read
+			elements = append(elements, missing...)
+			if missing[len(missing)-1].ID.Seq < end {
+				return elements, nil // another replica has more events, which are read in the next call
 			}
 		}
 		if m.seq < before {
@@ -58,7 +59,7 @@ func (e *Engine) deleted(ctx context.Context, after, before uint64, limit int) (
 	return elements, nil
 }
 
-// mustReach returns an error unless the leader's log reaches the sequence.
+// mustReach returns an error unless the leader's log ends at the sequence or later.
 func (e *Engine) mustReach(ctx context.Context, seq uint64) error {
 	info, err := e.check(ctx)
 	if err == nil && info.State.LastSeq < seq {

@@ -43,8 +43,9 @@ func openEmbedded(cfg *Config) (_ *embedded, err error) {
 		SyncAlways:   cfg.SyncAlways,
 		MaxPayload:   int32(min(payload, math.MaxInt32)),
 		MaxPending:   int64(max(server.MAX_PENDING_SIZE, 4*payload)),
-		// Only the stream's own limit applies. The default is a share of the free space at the start, which may be
-		// less than the stream already has.
+		// The store's own limit is switched off, so that only the limit of the stream applies. By
+		// default, the store's limit is a share of the free disk space at the start, which may be
+		// less than the stream already occupies.
 		JetStreamMaxStore: math.MaxInt64,
 	})
 	if err != nil {
@@ -58,8 +59,8 @@ func openEmbedded(cfg *Config) (_ *embedded, err error) {
 	return e, nil
 }
 
-// logLowSpace logs a warning if the disk will be full before the stream reaches its limit. has is the stream's
-// present size in bytes.
+// logLowSpace logs a warning if the disk will be full before the stream reaches its limit. has is
+// the current size of the stream in bytes.
 func (e *embedded) logLowSpace(cfg *Config, has uint64) {
 	if free, known := freeSpace(e.store.dir); known && free+has < uint64(cfg.Retention.Bytes) {
 		cfg.Logger.Warn("the disk of the store has less free space than the configured retention",
@@ -72,7 +73,7 @@ func (e *embedded) begin(info *jetstream.StreamInfo) error {
 	return e.store.begin(info.Config.Metadata[metaEpoch], info.State.LastSeq)
 }
 
-// raise records that subscribers are about to see sequences up to seq.
+// raise records that subscribers are about to receive events with sequences up to seq.
 func (e *embedded) raise(seq uint64) error {
 	if e == nil {
 		return nil
@@ -80,7 +81,8 @@ func (e *embedded) raise(seq uint64) error {
 	return e.store.mark.raise(seq)
 }
 
-// logLostEvents logs the events that the server left out because their files are damaged.
+// logLostEvents logs the number of events that the server has skipped because their files are
+// damaged.
 func (e *embedded) logLostEvents(log *slog.Logger, info *jetstream.StreamInfo) {
 	if lost := info.State.Lost; lost != nil && len(lost.Msgs) > 0 {
 		log.Warn("the store is damaged: events are lost, and clients get a gap",
@@ -88,15 +90,15 @@ func (e *embedded) logLostEvents(log *slog.Logger, info *jetstream.StreamInfo) {
 	}
 }
 
-// health returns why the server has stopped writing, or nil. After a failed write the server does not try again,
-// even if there is space.
+// health returns the reason why the server has stopped writing, or nil. After a failed write the
+// server stops for good, even if the disk has space again.
 func (e *embedded) health() error {
 	if e == nil {
 		return nil
 	}
 	for _, failure := range e.nats.Healthz(&server.HealthzOptions{Details: true}).Errors {
-		// The server's check for new connections fails if it takes longer than a millisecond, which it may on a
-		// busy machine.
+		// The server checks whether it accepts connections, with a timeout of a millisecond. On a
+		// busy machine that check fails without a reason, so it is ignored.
 		if failure.Type != server.HealthzErrorConn {
 			return fmt.Errorf("the embedded server has stopped writing; see the log for the reason: %s", failure.Error)
 		}
@@ -104,8 +106,8 @@ func (e *embedded) health() error {
 	return nil
 }
 
-// close stops the server. If clean is set and everything could be written to disk, it records that nothing is
-// missing.
+// close stops the server. If clean is set and everything was written to disk, close marks the store
+// as closed cleanly.
 func (e *embedded) close(clean bool) error {
 	if e.nats != nil {
 		e.nats.Shutdown()
@@ -120,7 +122,8 @@ func (e *embedded) close(clean bool) error {
 	return errors.Join(err, e.store.close())
 }
 
-// natsLog forwards the server's log to slog, one level lower: its notices do not concern operators of a hub.
+// natsLog forwards the server's log to slog, one level lower, because the server's notices do not
+// concern operators of a hub.
 type natsLog struct{ log *slog.Logger }
 
 func (l *natsLog) Noticef(format string, v ...any) { l.log.Debug(formatLine(format, v)) }

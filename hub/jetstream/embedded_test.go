@@ -32,7 +32,7 @@ func TestEmbedded(t *testing.T) {
 	})
 }
 
-// reopen closes the hub, applies change to the store's state file, and opens the store again.
+// reopen closes the hub, lets change edit the store's state file, and opens the store again.
 func reopen(t *testing.T, h *hub.Hub, cfg Config, change func(*state)) (*hub.Hub, *Engine) {
 	t.Helper()
 	require.NoError(t, h.Close())
@@ -49,7 +49,8 @@ func reopen(t *testing.T, h *hub.Hub, cfg Config, change func(*state)) (*hub.Hub
 	return startHub(t, cfg, hub.Retention{})
 }
 
-// Cursors and idempotency keys survive a restart. The epoch changes only if events with IDs may have been lost.
+// Cursors and idempotency keys stay valid after a restart. A new epoch begins only if delivered
+// events may have been lost.
 func TestRestartKeepsCursorsAndKeys(t *testing.T) {
 	for _, row := range []struct {
 		name     string
@@ -94,7 +95,7 @@ func TestRestartKeepsCursorsAndKeys(t *testing.T) {
 	}
 }
 
-// A store that cannot be opened returns an error and is not changed.
+// If a store cannot be opened, New returns an error and leaves the store unchanged.
 func TestFailedOpenLeavesStoreUnchanged(t *testing.T) {
 	for _, row := range []struct {
 		name    string
@@ -131,7 +132,7 @@ func TestFailedOpenLeavesStoreUnchanged(t *testing.T) {
 	require.ErrorContains(t, err, "replicas: want 1")
 }
 
-// A failed start, and Close after it, leave the store as it was.
+// If Start fails, it leaves the store unchanged, and so does Close after it.
 func TestFailedStartLeavesStoreUnchanged(t *testing.T) {
 	cfg := Config{Store: t.TempDir()}
 	h, _ := startHub(t, cfg, hub.Retention{})
@@ -165,7 +166,7 @@ func listDir(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// The stream of an embedded server takes over the configured retention.
+// The stream of an embedded server gets the configured retention at each start.
 func TestRetentionFollowsConfiguration(t *testing.T) {
 	cfg := Config{Store: t.TempDir()}
 	h, _ := startHub(t, cfg, hub.Retention{})
@@ -183,7 +184,7 @@ func TestRetentionFollowsConfiguration(t *testing.T) {
 	require.Len(t, r.Events, 5)
 }
 
-// An engine starts on a disk with less free space than the configured retention.
+// An engine can start on a disk with less free space than the configured retention.
 func TestStartOnSmallDisk(t *testing.T) {
 	var log strings.Builder
 	cfg := Config{
@@ -219,7 +220,8 @@ func TestEventsAboveLoweredLimitAreDelivered(t *testing.T) {
 	require.Len(t, r.Events[0].Data, size)
 }
 
-// Every valid event is the same after encode and decode, read from a consumer and by direct get.
+// A valid event is unchanged by encode and decode, whether its message comes from a consumer or
+// from a direct get.
 func TestEventsSurviveEncoding(t *testing.T) {
 	h, e := startHub(t, Config{Store: t.TempDir()}, hub.Retention{})
 	r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">")})

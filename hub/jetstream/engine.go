@@ -15,26 +15,26 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// startTimeout bounds the time that Start waits for a cluster that is reachable but not ready.
+// startTimeout is the longest time that Start waits for a cluster that is reachable but not ready.
 const startTimeout = 15 * time.Second
 
 // watchInterval is the interval at which the engine checks that the stream exists.
 const watchInterval = time.Second
 
-// maxNotFound is the number of checks in a row after which a missing stream counts as deleted. A server that has
-// just started may not know the stream yet.
+// maxNotFound is the number of consecutive checks after which a missing stream is considered
+// deleted. A server that has just started may not know the stream yet.
 const maxNotFound = 3
 
 // Engine is a hub.Engine on a JetStream stream. It also implements hub.Log, hub.IdempotentPublisher and
 // hub.BatchPublisher.
 type Engine struct {
 	cfg     Config
-	prefix  string        // of subjects: the stream's name and a dot; static
-	batches chan struct{} // one element per atomic batch under way
+	prefix  string        // prefix of all subjects: the stream's name and a dot; static
+	batches chan struct{} // one element per atomic batch in progress
 	lanes   lanes
 	keys    keys
 
-	// Set by Start, static afterwards.
+	// Start sets the following fields. They are static afterwards.
 
 	server *embedded // nil: the servers are outside of this process
 	conn   *nats.Conn
@@ -57,17 +57,18 @@ type Engine struct {
 	closed           bool
 	publishing       sync.WaitGroup // Add with mu held
 	unavailable      error          // why the stream is unavailable; nil: it is available
-	unavailableSince time.Time      // set together with unavailable
-	state            Stats          // of the stream, without the fields that Stats fills in
+	unavailableSince time.Time      // when unavailable was set
+	state            Stats          // state of the stream, without the fields that the method Stats adds
 	ended            bool           // the engine has failed and does not recover
 	failed           chan error     // capacity 1
 
 	connectedMu  sync.Mutex
-	connected    context.Context // ends when the connection is lost; requests under way will then not be answered
+	connected    context.Context // ends when the connection is lost: requests in progress then get no answer
 	disconnected context.CancelFunc
 }
 
-// New returns an engine that is not started. The error names the invalid field of the configuration.
+// New returns an engine that is not started. If the configuration is invalid, the error names the
+// field.
 func New(cfg Config) (*Engine, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -89,14 +90,15 @@ func New(cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// Start implements hub.Engine. Its error is meant for operators: it names what was found and what is required.
+// Start implements hub.Engine. Its error is meant for operators: it names what was found and what
+// is required.
 func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	defer func() {
 		if err != nil {
 			e.close()
-			e.closed = true // everything is released below; Close has nothing to do
+			e.closed = true // the deferred function releases everything; Close has nothing left to do
 			err = errors.Join(fmt.Errorf("jetstream: %w", err), e.release(false))
 		}
 	}()
@@ -130,7 +132,7 @@ func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
 		e.server.logLowSpace(&e.cfg, info.State.Bytes)
 	}
 	if err := e.learnErasures(ctx); err != nil {
-		e.cfg.Logger.Warn("reading the erasures failed, will be retried when they are needed", "error", err.Error()) // learned later, when a deleted range is read
+		e.cfg.Logger.Warn("reading the erasures failed, will be retried when they are needed", "error", err.Error()) // they are learned when a deleted range is read
 	}
 	last := info.State.LastSeq
 	from := last - min(last, uint64(e.cfg.Window))
@@ -155,14 +157,14 @@ func (e *Engine) connect() (err error) {
 	options := []nats.Option{
 		nats.Name("trivium"),
 		nats.MaxReconnects(-1),
-		nats.IgnoreAuthErrorAbort(), // credentials may be renewed on either side
+		nats.IgnoreAuthErrorAbort(), // credentials may be renewed by the user or on the server
 		nats.ReconnectWait(200 * time.Millisecond),
 		nats.ReconnectJitter(100*time.Millisecond, 100*time.Millisecond),
-		nats.ReconnectBufSize(-1), // a message buffered until the reconnect could be stored after its own repetition
+		nats.ReconnectBufSize(-1), // no buffer: a message could be sent again after a reconnect, and then be stored after its own repetition
 		nats.PingInterval(time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.Timeout(2 * time.Second),
-		nats.FlusherTimeout(ackTimeout), // a blocked write also blocks other publishers and Ready
+		nats.FlusherTimeout(ackTimeout), // while a write blocks, other publishers and Ready wait too
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if !e.rights.note(err) {
 				e.cfg.Logger.Warn("NATS client error", "error", err.Error())
@@ -203,7 +205,8 @@ func (e *Engine) connect() (err error) {
 	return e.watchLeader()
 }
 
-// cancelRequests ends the contexts of linked: after a disconnect no answer will come.
+// cancelRequests ends the contexts that linked has returned: after a disconnect, no answer can
+// arrive.
 func (e *Engine) cancelRequests() {
 	e.connectedMu.Lock()
 	defer e.connectedMu.Unlock()
@@ -211,7 +214,8 @@ func (e *Engine) cancelRequests() {
 	e.connected, e.disconnected = context.WithCancel(e.closing)
 }
 
-// linked returns a context that ends after timeout, with the current connection, or when Close is called.
+// linked returns a context that ends after timeout, when the connection is lost, or when Close is
+// called.
 func (e *Engine) linked(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	e.connectedMu.Lock()
 	connected := e.connected
@@ -221,7 +225,8 @@ func (e *Engine) linked(ctx context.Context, timeout time.Duration) (context.Con
 	return ctx, func() { stop(); cancel() }
 }
 
-// watchStream checks the stream every watchInterval, so that a failure is noticed while nothing is published.
+// watchStream checks the stream once per watchInterval, so that a failure is noticed even if
+// nothing is published.
 func (e *Engine) watchStream(ctx context.Context) {
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
@@ -262,11 +267,11 @@ func (e *Engine) setUnavailable(err error) {
 	e.unavailable = err
 }
 
-// electionTimeout bounds the time that publishers wait for a stream without a leader. After it they are refused at
-// once, because most servers of the stream are unavailable.
+// electionTimeout is the longest time that publishers wait for a stream without a leader. After
+// that time, publishes are refused at once, because most servers of the stream must be unavailable.
 const electionTimeout = 5 * time.Second
 
-// publishUnavailable returns why publishing cannot succeed at the moment, or nil.
+// publishUnavailable returns the reason why publishing cannot succeed at present, or nil.
 func (e *Engine) publishUnavailable() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -278,7 +283,7 @@ func (e *Engine) publishUnavailable() error {
 
 var errNotConnected = unavailable(errors.New("not connected to NATS"))
 
-// Ready returns why the engine is unavailable, or nil.
+// Ready returns the reason why the engine is unavailable, or nil.
 func (e *Engine) Ready() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -293,7 +298,7 @@ func (e *Engine) ready() error {
 		return e.unavailable
 	}
 	if err := e.rights.err(); err != nil {
-		return unavailable(err) // other failed checks may follow from this
+		return unavailable(err) // the failure of other checks may be a consequence of this
 	}
 	if e.unavailable != nil {
 		return e.unavailable
@@ -316,7 +321,7 @@ func (e *Engine) fail(err error) {
 	e.cancelRequests()
 }
 
-// Close implements hub.Engine. It cancels publishes under way, so their outcome may be unknown.
+// Close implements hub.Engine. It cancels publishes in progress, whose outcome is then unknown.
 func (e *Engine) Close() error {
 	e.close()
 	e.mu.Lock()
@@ -332,8 +337,8 @@ func (e *Engine) Close() error {
 	return e.release(clean)
 }
 
-// release closes the connection and the embedded server. clean reports whether the store may be marked as closed
-// cleanly.
+// release closes the connection and the embedded server. If clean is set, the store may be marked
+// as closed cleanly.
 func (e *Engine) release(clean bool) error {
 	if e.conn != nil {
 		e.conn.Close()

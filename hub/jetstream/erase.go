@@ -16,34 +16,36 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// An event is erased in two steps. First an erasure, a small message that contains the event's sequence, is stored
-// in the stream. Every hub reads it and removes the event from memory, also a hub that was disconnected meanwhile
-// or starts later. Then the event's message is deleted from the stream and overwritten on the disks. The erasure
-// has the higher sequence, so retention removes it after the event. From the erasures in the stream a hub knows
-// whether a missing message was erased or lost.
+// An event is erased in two steps. First the engine stores an erasure in the stream: a small
+// message with the sequence of the event. Every hub that reads the erasure removes the event from
+// memory; a hub that was disconnected or starts later reads it then. In the second step the engine
+// deletes the event's message from the stream and overwrites it on the disks. Retention removes the
+// event before its erasure, because the erasure has the higher sequence. So a hub can tell from the
+// erasures in the stream whether a missing message was erased or lost.
 
-// erasedSubject is the subject of erasures, after the stream's prefix. Topics do not begin with "$", so no event
-// has this subject.
+// erasedSubject is the subject of erasures, without the stream's prefix. Topics do not begin with
+// "$", so no event has this subject.
 const erasedSubject = "$erased"
 
-// headerErased is a header of an erasure and contains the sequence of the erased event.
+// headerErased is the header of an erasure that contains the sequence of the erased event.
 const headerErased = "Trivium-Erased"
 
-// maxErasures limits the sequences in erasures, of 8 bytes each. If there are more, the lowest are removed; those then
-// count as lost, and subscribers may get a gap for them.
+// maxErasures is the maximum number of sequences in erasures, which have 8 bytes each. If there are
+// more, the lowest are removed. The removed ones then count as lost, and subscribers may get a gap
+// for them.
 const maxErasures = 1 << 17
 
-// erasures is the set of sequences without an event although nothing is lost: those of erased events and of the
-// erasures themselves.
+// erasures is the set of sequences that have no event although no event is lost: those of erased
+// events and of the erasures themselves.
 type erasures struct {
-	learning sync.Mutex // held while the stream is read; taken before mu
+	learning sync.Mutex // held while erasures are read from the stream; taken before mu
 
 	mu    sync.Mutex
 	seqs  []uint64 // sorted
 	known uint64   // all erasures up to this sequence are in seqs
 }
 
-// add remembers the erasure at sequence at of the event at seq.
+// add records that the erasure at sequence at erases the event at seq.
 func (s *erasures) add(at, seq uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,8 +78,9 @@ func (s *erasures) newestLost(after, through uint64) uint64 {
 	return through
 }
 
-// forget removes the sequences before first, which retention has removed from the stream. It keeps those that
-// directly precede first: a subscriber whose position is one of them has lost nothing.
+// forget removes the sequences before first, because retention has removed their messages from the
+// stream. It keeps the unbroken run of sequences directly before first: a subscriber whose position
+// is one of them has lost nothing.
 func (s *erasures) forget(first uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,10 +105,10 @@ func (e *Engine) erasedRange(seq uint64) *hub.Event {
 	return &hub.Event{ID: hub.Cursor{Epoch: e.epoch, Seq: seq}, Erases: seq}
 }
 
-// deletedRange returns the log elements for the range (after, through], for which the leader returned no messages.
-// Before it reports a loss, it reads new erasures from the leader, because this hub may not have read the erasure of a
-// deleted event yet. If another replica still has messages of the range, it returns their elements instead, and these
-// may end before through.
+// deletedRange returns the log elements for the range (after, through], in which the leader has no
+// messages. This hub may not have read the erasures of the range yet, so deletedRange reads new
+// erasures from the leader before it reports a loss. If another replica has messages of the range,
+// it returns their elements instead, which may end before through.
 func (e *Engine) deletedRange(ctx context.Context, after, through uint64) ([]*hub.Event, error) {
 	lost := e.erased.newestLost(after, through)
 	if lost > after {
@@ -119,11 +122,12 @@ func (e *Engine) deletedRange(ctx context.Context, after, through uint64) ([]*hu
 			return held, err
 		}
 	}
-	return e.gone(after, through), nil
+	return e.missing(after, through), nil
 }
 
-// gone returns the elements for (after, through], in which everything but the known erasures is lost.
-func (e *Engine) gone(after, through uint64) (elements []*hub.Event) {
+// missing returns the log elements for (after, through], in which there are no messages. Every
+// sequence that is not known as erased counts as lost.
+func (e *Engine) missing(after, through uint64) (elements []*hub.Event) {
 	lost := e.erased.newestLost(after, through)
 	if lost > after {
 		elements = append(elements, e.lostRange(lost))
@@ -170,7 +174,7 @@ func (e *Engine) element(m stored) *hub.Event {
 		return event
 	}
 	if e.erased.has(m.seq) {
-		return e.erasedRange(m.seq) // the erased message is about to be deleted
+		return e.erasedRange(m.seq) // the second step deletes the message
 	}
 	if event := e.decode(m.header, m.data, m.subject, m.seq, m.time); event != nil {
 		return event
@@ -178,8 +182,8 @@ func (e *Engine) element(m stored) *hub.Event {
 	return e.lostRange(m.seq)
 }
 
-// Erase implements hub.Eraser. If it fails after the erasure was stored, every hub has removed the event from
-// memory and none delivers it, but its message is still in the stream. Another call deletes the message.
+// Erase implements hub.Eraser. If it fails after the erasure was stored, no hub delivers the event
+// any more, but its message is still in the stream. Another call of Erase deletes the message.
 func (e *Engine) Erase(ctx context.Context, seq uint64) (at uint64, err error) {
 	done, err := e.beginPublish()
 	if err != nil {
@@ -239,8 +243,8 @@ func (e *Engine) askDelete(ctx context.Context, body string) error {
 	return nil
 }
 
-// checkDeleteAllowed returns why messages of the stream cannot be deleted, or nil. It sends an invalid request,
-// which deletes nothing.
+// checkDeleteAllowed returns the reason why messages of the stream cannot be deleted, or nil. To
+// find out, it sends an invalid request, which deletes nothing.
 func (e *Engine) checkDeleteAllowed(ctx context.Context) error {
 	info, err := e.check(ctx)
 	if err != nil {
@@ -264,7 +268,7 @@ func (e *Engine) deleteMessage(ctx context.Context, seq uint64) error {
 		return err
 	}
 	if _, left := e.getLeader(ctx, getRequest{Seq: seq}); errors.Is(left, jetstream.ErrMsgNotFound) {
-		return nil // already deleted by another hub or by retention
+		return nil // deleted by another hub or by retention
 	}
 	return err
 }

@@ -51,10 +51,11 @@ func filesContaining(t *testing.T, dir, text string) (files []string) {
 	return files
 }
 
-// No file of the store contains the bytes of an erased event. A hub that starts later reports no gap at its
-// position, whether the position is in its in-memory log or older.
+// After an erasure, no file of the store contains the bytes of the event. A hub that starts later
+// reports no gap at its position, whether the position is in the in-memory log or only in the
+// stream.
 func TestErasureSurvivesRestart(t *testing.T) {
-	for _, after := range []int{0, 500} { // events after the erased one, so that it is in the newest block or in an older one
+	for _, after := range []int{0, 500} { // number of events after the erased one: it is in the newest block or in an older one
 		t.Run(fmt.Sprint(after, " events after it"), func(t *testing.T) {
 			const marker = "marker-of-the-erased-event"
 			cfg := Config{Store: t.TempDir(), Window: 50}
@@ -88,8 +89,9 @@ func TestErasureSurvivesRestart(t *testing.T) {
 	}
 }
 
-// An event erased through one hub is gone on all hubs: on a disconnected one, on one that had not read the event
-// yet, and on one that starts later. None reports a gap.
+// testErased checks that an event erased through one hub is removed from all hubs: also from a
+// disconnected one, from one that had not read the event yet, and from one that starts later. No
+// hub may report a gap.
 func testErased(t *testing.T, c *cluster) {
 	proxy := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()),
 		"cut", "127.0.0.1:0", fmt.Sprintf("127.0.0.1:%d", c.options[0].Port))
@@ -111,7 +113,7 @@ func testErased(t *testing.T, c *cluster) {
 	}
 	publish(10)
 	live.Until(ids[9].Seq)
-	if len(c.servers) == 1 { // in a cluster the hub would connect to another server
+	if len(c.servers) == 1 { // in a larger cluster, the hub would connect to another server
 		proxy.Stop()
 		require.Eventually(t, func() bool { return e.Ready() != nil }, enginetest.Patience, 10*time.Millisecond)
 	}
@@ -160,8 +162,8 @@ func requireErased(t *testing.T, name string, h *hub.Hub, ids []hub.Cursor, eras
 	}
 }
 
-// Only messages of the hub erase events. A message on another subject, one that names itself or a later sequence,
-// and one without a number do not.
+// testEraseForged checks that only valid erasures of a hub erase events. Invalid are a message on
+// another subject, one without a number, and one with its own or a later sequence.
 func testEraseForged(t *testing.T, c *cluster) {
 	cfg := c.config(hub.Retention{})
 	h, e := startHub(t, cfg, hub.Retention{})

@@ -19,9 +19,9 @@ var (
 	farStore  = flag.String("far.store", "", "directory of that store, to be used again; empty: a new one")
 )
 
-// BenchmarkRareTopics reads events far older than the in-memory log: the newest events of rare topics, and the
-// whole log. Topic rare has one of 100,000 events, topic seldom one of 1,000, and all 100 events of topic old are
-// the first.
+// BenchmarkRareTopics reads events that are far older than the in-memory log: the newest events of
+// rare topics, and the whole log. One of 100,000 events has the topic rare, one of 1,000 the topic
+// seldom. The first 100 events have the topic old.
 func BenchmarkRareTopics(b *testing.B) {
 	dir := *farStore
 	if dir == "" {
@@ -91,7 +91,8 @@ func BenchmarkRareTopics(b *testing.B) {
 	})
 }
 
-// read returns the number of events of the topic, at most most, that a subscriber receives.
+// read subscribes to the topic and returns the number of received events. It stops after most
+// events.
 func read(b *testing.B, h *hub.Hub, topic string, start hub.Start, most int) (n int) {
 	f, err := hub.ParseFilter(topic)
 	require.NoError(b, err)

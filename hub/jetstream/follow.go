@@ -12,18 +12,18 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Limits and intervals of following the stream.
+// These are the limits and intervals of the follower.
 const (
 	pullMessages  = 2000
-	pullBytes     = 32<<20 + 64<<10 // the largest message of a stream; other publishers may have a larger limit than this hub
+	pullBytes     = 32<<20 + 64<<10 // size of the largest message of a stream; other hubs may accept larger events than this one
 	pullExpiry    = 10 * time.Second
-	pullHeartbeat = time.Second // the consumer is replaced after two missed heartbeats
-	maxQueued     = 4096        // events between the consumer and the hub
-	maxQueuedSize = 8 << 20     // bytes of their data; one event may exceed it
-	maxDelivered  = 512         // events per call of deliver, which holds the hub's lock
+	pullHeartbeat = time.Second // after two missed heartbeats, the consumer is replaced
+	maxQueued     = 4096        // maximum number of events that wait for delivery to the hub
+	maxQueuedSize = 8 << 20     // maximum bytes of their data; a single event may be larger
+	maxDelivered  = 512         // maximum number of events per call of deliver, which holds the hub's lock
 	consumerLife  = 30 * time.Second
 	stallTime     = 2 * time.Second
-	settledAfter  = 2 * infoTimeout // a consumer that lasted this long was not broken from its start
+	settledAfter  = 2 * infoTimeout // a consumer that failed after a longer time was not broken from its start
 	maxPause      = time.Second     // longest pause before a new consumer
 )
 
@@ -37,9 +37,9 @@ type follower struct {
 	queue  []*hub.Event
 	size   int       // bytes of data in the queue
 	tip    uint64    // last sequence of the stream, as the leader last reported it
-	broken error     // why the last consumer failed; nil: the present one works
+	broken error     // the reason why the last consumer failed; nil: the present one works
 	since  time.Time // when broken was set
-	last   uint64    // sequence of the newest queued element, initially of the start; only the consumer changes it
+	last   uint64    // sequence of the newest queued element, at first that of the start; only the consumer changes it
 	closed bool
 }
 
@@ -49,8 +49,8 @@ func newFollower(e *Engine, last uint64, deliver func([]*hub.Event)) *follower {
 	return f
 }
 
-// follow creates a consumer, and a new one whenever it fails, until ctx ends. The pause between them grows while
-// consumers keep failing. An error is logged when it differs from the one before.
+// follow creates a consumer, and a new one whenever it fails, until ctx ends. It waits longer each
+// time while consumers keep failing. It logs an error only if it differs from the previous one.
 func (f *follower) follow(ctx context.Context) {
 	pause, said := retryWait, ""
 	for ctx.Err() == nil {
@@ -96,7 +96,7 @@ func (f *follower) consume(ctx context.Context) error {
 		return err
 	}
 	defer func() {
-		// if this fails, the consumer expires by itself
+		// If deleting the consumer fails, the server deletes it after a while.
 		deleting, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryWait)
 		defer cancel()
 		_ = e.js.DeleteConsumer(deleting, e.cfg.Stream, consumer.CachedInfo().Name)
@@ -138,9 +138,9 @@ func (f *follower) consume(ctx context.Context) error {
 	return err
 }
 
-// enqueueDeleted queues a deleted range if the stream has no messages up to tip. The consumer's replica has none,
-// but may lag behind, so the leader is asked. It must be called only if the consumer has no messages, because the
-// leader's answer contains the whole next message.
+// enqueueDeleted queues a deleted range if the stream has no messages up to tip. The consumer has
+// none, but its replica may lag behind, so the leader is asked. enqueueDeleted must be called only
+// while the consumer has no messages, because the leader's answer contains the whole next message.
 func (f *follower) enqueueDeleted(ctx context.Context, tip uint64) error {
 	last := f.reached()
 	if tip <= last {
@@ -150,15 +150,16 @@ func (f *follower) enqueueDeleted(ctx context.Context, tip uint64) error {
 	if !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return err
 	}
-	gone, err := f.engine.deletedRange(ctx, last, tip)
-	for _, element := range gone {
+	missing, err := f.engine.deletedRange(ctx, last, tip)
+	for _, element := range missing {
 		f.enqueue(element)
 	}
 	return err
 }
 
-// waitBroken blocks until the consumer fails or ctx ends. A consumer also counts as failed if it delivers nothing
-// for stallTime although the stream has more: its replica lags behind, or the messages were deleted.
+// waitBroken blocks until the consumer fails or ctx ends. A consumer that delivers nothing for
+// stallTime although the stream has more messages counts as failed: its replica lags behind, or the
+// messages were deleted.
 func (f *follower) waitBroken(ctx context.Context, broken <-chan error) error {
 	tick := time.NewTicker(stallTime)
 	defer tick.Stop()
@@ -175,14 +176,14 @@ func (f *follower) waitBroken(ctx context.Context, broken <-chan error) error {
 		if now < tip && now == before {
 			return errors.New("the consumer delivers nothing although the stream has more")
 		}
-		if ticks > 0 { // two ticks without an error: missed heartbeats would have been reported
+		if ticks > 0 { // after two ticks, missed heartbeats would have been reported
 			f.setBroken(nil)
 		}
 		before, tip = now, told
 	}
 }
 
-// setBroken records why the consumer failed. nil means that the present one works.
+// setBroken records the reason why the consumer failed; nil means that the present one works.
 func (f *follower) setBroken(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -192,7 +193,8 @@ func (f *follower) setBroken(err error) {
 	f.broken = err
 }
 
-// ready returns why nothing is delivered, once that has lasted longer than stallTime.
+// ready returns the reason why nothing is delivered if that has lasted longer than stallTime, or
+// nil.
 func (f *follower) ready() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -221,7 +223,8 @@ func (f *follower) reached() uint64 {
 	return last
 }
 
-// enqueueMessage queues a message, after the elements for sequences that the consumer's replica skipped.
+// enqueueMessage queues a message. Before it, it queues elements for the sequences that the
+// consumer skipped.
 func (f *follower) enqueueMessage(ctx context.Context, m jetstream.Msg, meta *jetstream.MsgMetadata) error {
 	seq := meta.Sequence.Stream
 	for f.last+1 < seq {
@@ -248,8 +251,9 @@ func (f *follower) enqueueMessage(ctx context.Context, m jetstream.Msg, meta *je
 	return nil
 }
 
-// enqueue blocks until the queue has space and appends the element. It ignores sequences that were queued before: a
-// replica that lags behind may still have a message that was already reported as deleted.
+// enqueue blocks until the queue has space, and appends the element. It ignores sequences that were
+// queued before: a replica that lags behind may send a message that was already reported as
+// deleted.
 func (f *follower) enqueue(event *hub.Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

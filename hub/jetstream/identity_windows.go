@@ -2,5 +2,5 @@ package jetstream
 
 import "io/fs"
 
-// fileID returns 0: on Windows a copied store is not recognised by its file ID.
+// fileID returns 0: on Windows, a copy of a store is not recognized.
 func fileID(fs.FileInfo) uint64 { return 0 }

@@ -18,20 +18,21 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// keys remembers the newest hub.MaxIdempotencyKeys keyed publishes of all hubs, as read from the stream. JetStream
-// remembers an ID no longer than it retains events, and does not know what was published under it once the first
-// event is gone.
+// keys remembers the newest publishes with an idempotency key by all hubs, as read from the stream,
+// up to hub.MaxIdempotencyKeys. JetStream alone does not suffice: it forgets an ID when the events
+// expire, and cannot return what was published under an ID once the first event is removed.
 //
-// Each subject may hold only a share of the keys, counted over all hubs, because it may publish through many.
+// Each subject (of a token) may hold only a share of the keys. The share counts over all hubs,
+// because a subject may publish through several.
 type keys struct {
 	mu    sync.Mutex
 	byID  map[idHash]keyedPublish
-	order []idHash              // oldest first
+	order []idHash              // IDs in byID, oldest first
 	held  map[publisherHash]int // number of keys in byID, by publisher
 }
 
-// idHash and publisherHash are short hashes of a message ID and of a subject (see keyID and publisherOf), so that a
-// key takes the same memory however long they are.
+// idHash and publisherHash are short hashes of a message ID and of a subject (see keyID and
+// publisherOf). With them, a key takes the same memory regardless of the length of its texts.
 type (
 	idHash        [16]byte
 	publisherHash [8]byte
@@ -41,8 +42,8 @@ type (
 type keyedPublish struct {
 	content   keyedContent
 	last      uint64        // sequence of its last event
-	at        time.Time     // when it was stored
-	publisher publisherHash // zero: the publishing hub did not name it
+	at        time.Time     // time at which it was stored
+	publisher publisherHash // zero: the publishing hub stored no publisher
 }
 
 // add remembers a publish read from the stream.
@@ -65,7 +66,7 @@ func (k *keys) add(id string, one keyedPublish) {
 	}
 }
 
-// evict removes the expired publishes, and the oldest ones until at most most are left.
+// evict removes the expired publishes, and then the oldest ones until at most most are left.
 func (k *keys) evict(now time.Time, most int) {
 	for len(k.order) > 0 && (len(k.order) > most || k.byID[k.order[0]].expired(now)) {
 		publisher := k.byID[k.order[0]].publisher
@@ -85,7 +86,7 @@ func (k *keys) lookup(id string) (one keyedPublish, known bool) {
 	return one, known && !one.expired(time.Now())
 }
 
-// admit returns hub.ErrKeysFull if the publisher holds its share of keys, counted over all hubs.
+// admit returns hub.ErrKeysFull if the publisher already holds its share of the keys.
 func (k *keys) admit(publisher publisherHash) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -103,7 +104,7 @@ func hashOf(id string) idHash {
 	return idHash(sum[:])
 }
 
-// Headers of the first message of a keyed publish.
+// These are the headers of the first message of a publish with an idempotency key.
 const (
 	headerContent   = "Trivium-Once"      // number of events and their digest
 	headerPublisher = "Trivium-Publisher" // hash of the subject, see publisherOf
@@ -130,7 +131,8 @@ func parseContent(text string) (o keyedContent) {
 	return o
 }
 
-// publisherOf returns a hash of the subject, so that other readers of the stream do not learn its name.
+// publisherOf returns a hash of the subject. A hash is stored so that other readers of the stream
+// do not learn the subject.
 func publisherOf(subject string) (p publisherHash) {
 	sum := sha256.Sum256([]byte("publisher " + subject))
 	return publisherHash(sum[:])
@@ -138,12 +140,13 @@ func publisherOf(subject string) (p publisherHash) {
 
 func parsePublisher(text string) (p publisherHash) {
 	if len(text) == hex.EncodedLen(len(p)) {
-		_, _ = hex.Decode(p[:], []byte(text)) // any other text counts as the zero publisher
+		_, _ = hex.Decode(p[:], []byte(text)) // a text that is not hexadecimal yields the zero publisher
 	}
 	return p
 }
 
-// keyedOf reports whether a message is the first of a keyed publish, and returns it.
+// keyedOf reports whether a message is the first one of a publish with an idempotency key, and
+// returns that publish.
 func keyedOf(headers nats.Header, seq uint64, at time.Time) (id string, one keyedPublish, ok bool) {
 	o := parseContent(headers.Get(headerContent))
 	if o.events == 0 {
@@ -153,14 +156,15 @@ func keyedOf(headers nats.Header, seq uint64, at time.Time) (id string, one keye
 	return headers.Get(jetstream.MsgIDHeader), one, true
 }
 
-// keyID returns the message ID of a subject's key. The length prefix keeps subjects from using each other's keys.
+// keyID returns the message ID for a subject's key. It begins with the length of the subject, so
+// that no subject can use another one's keys.
 func keyID(subject, key string) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s%s", len(subject), subject, key))
 	return hex.EncodeToString(sum[:])
 }
 
-// PublishOnce implements hub.IdempotentPublisher. The first message carries the key's ID, so JetStream rejects a
-// second publish of it, also from another hub.
+// PublishOnce implements hub.IdempotentPublisher. The first message carries the ID of the key, so
+// JetStream rejects a second publish with the same key, whichever hub sends it.
 func (e *Engine) PublishOnce(ctx context.Context, subject, key string, digest hub.Digest, events []*hub.Event) (hub.Cursor, error) {
 	done, err := e.beginPublish()
 	if err != nil {
@@ -213,7 +217,8 @@ func (e *Engine) PublishOnce(ctx context.Context, subject, key string, digest hu
 	return e.repeatAnswer(before, this)
 }
 
-// repeatAnswer returns the cursor of an earlier publish if it had the same events, else hub.ErrKeyReused.
+// repeatAnswer returns the cursor of the earlier publish if it had the same events, otherwise
+// hub.ErrKeyReused.
 func (e *Engine) repeatAnswer(before keyedPublish, this keyedContent) (hub.Cursor, error) {
 	if before.content != this {
 		return hub.Cursor{}, hub.ErrKeyReused
@@ -221,8 +226,9 @@ func (e *Engine) repeatAnswer(before keyedPublish, this keyedContent) (hub.Curso
 	return hub.Cursor{Epoch: e.epoch, Seq: before.last}, nil
 }
 
-// storedPublish returns the publish with the ID whose first message is at seq. If that message is gone and was not
-// read from the stream either, nothing is left to compare with, and it returns now.
+// storedPublish returns the publish whose first message, at seq, has the ID. If that message was
+// removed and the publish is not in keys either, there is nothing to compare with, and
+// storedPublish returns now.
 func (e *Engine) storedPublish(ctx context.Context, id string, seq uint64, now keyedPublish) (keyedPublish, error) {
 	ctx, cancel := e.linked(ctx, ackTimeout)
 	defer cancel()
@@ -239,15 +245,16 @@ func (e *Engine) storedPublish(ctx context.Context, id string, seq uint64, now k
 	return now, nil
 }
 
-// seqOfID returns the sequence of the message with the ID. JetStream names it only in the answer to a single
-// message, not to a batch. So seqOfID sends a message that JetStream would reject even if the ID were unknown.
+// seqOfID returns the sequence of the message with the ID. JetStream returns that sequence only for
+// a single message, not for a batch. So seqOfID sends a single message that JetStream would not
+// store even if it did not know the ID.
 func (e *Engine) seqOfID(ctx context.Context, id string) (uint64, error) {
 	probe := &nats.Msg{Subject: e.noSubject(), Header: nats.Header{jetstream.MsgIDHeader: {id}}}
 	if e.cfg.Replicas == 1 {
 		addHeader(probe, jetstream.ExpectedLastMsgIDHeader, "none has this")
 	} else {
-		// With several replicas, JetStream checks the expected sequence before it replicates the message, but not
-		// the expected ID.
+		// With several replicas, JetStream checks the expected last sequence before it replicates
+		// the message. It checks the expected last ID only afterwards.
 		addHeader(probe, jetstream.ExpectedLastSeqHeader, strconv.FormatUint(math.MaxInt64, 10))
 	}
 	ack, err := e.publishVerified(ctx, []*nats.Msg{probe})

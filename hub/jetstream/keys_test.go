@@ -18,7 +18,8 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// Another hub accepts a key for the same events only, also after these events have left the log.
+// testKeys checks that another hub accepts an idempotency key only for the same events, even after
+// the events have left the log.
 func testKeys(t *testing.T, c *cluster) {
 	keep := hub.Retention{Events: 10}
 	cfg := c.config(keep)
@@ -35,7 +36,7 @@ func testKeys(t *testing.T, c *cluster) {
 		key := fmt.Sprint("k", n)
 		receipt, err := first.PublishOnce(t.Context(), "s", key, order("o")...)
 		require.NoError(t, err)
-		follows.Until(receipt.Last.Seq) // a hub knows only keys of events that it has read
+		follows.Until(receipt.Last.Seq) // a hub knows only the keys of events that it has read
 		var last hub.Cursor
 		for range 2 * keep.Events {
 			last, err = first.Publish(t.Context(), one("more"))
@@ -75,7 +76,7 @@ func TestKeysExpire(t *testing.T) {
 	require.Empty(t, k.held)
 }
 
-// Publishes of a subject through other hubs count towards its share of keys.
+// What a subject publishes through other hubs counts towards its share of idempotency keys.
 func TestKeySharesCountAllHubs(t *testing.T) {
 	var k keys
 	greedy, other := publisherOf("greedy"), publisherOf("other")
@@ -100,7 +101,8 @@ func TestKeySharesCountAllHubs(t *testing.T) {
 	}
 }
 
-// All hubs together store an event with an ID once, also if they receive it at the same time.
+// testUnique checks that several hubs store an event with an ID only once, even if they receive it
+// at the same time.
 func testUnique(t *testing.T, c *cluster) {
 	keep := hub.Retention{Events: 10_000}
 	cfg := c.config(keep)
@@ -134,8 +136,8 @@ func testUnique(t *testing.T, c *cluster) {
 	require.Equal(t, uint64(n+2), last.Seq)
 }
 
-// A key with a time in the future, from a leader whose clock is ahead, expires like others and does not keep later
-// keys from expiring.
+// A key whose time is in the future, because the leader's clock was ahead, expires like other keys,
+// and does not prevent later keys from expiring.
 func TestKeysFromFastClockExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var k keys

@@ -8,40 +8,42 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Bounds in bytes of publishes under way to JetStream and of waiting ones. Large publishes have a lane of their
-// own, so that a small one does not wait behind megabytes of them.
+// These constants limit the bytes of publishes that JetStream has not answered yet, and of
+// publishes that wait to be sent. Large publishes have a lane of their own, so that a small one
+// does not wait behind megabytes.
 const (
-	smallPublish = 64 << 10 // largest publish of the small lane
+	smallPublish = 64 << 10 // largest publish in the lane for small ones
 
 	maxSmall        = 8 << 20
 	maxSmallWaiting = 16 << 20
 
-	maxLarge        = 16 << 20 // not less than the largest array over HTTP
+	maxLarge        = 16 << 20 // at least as large as the largest array over HTTP
 	maxLargeWaiting = 128 << 20
-	minLarge        = maxLarge / 8 // at most eight arrays are under way at once
+	minLarge        = maxLarge / 8 // a smaller publish counts as this much, so that at most eight arrays are in progress
 )
 
 // messageOverhead is the approximate size of a message besides its data.
 const messageOverhead = 200 // bytes
 
-// lane bounds the bytes of publishes under way. A publish without room waits, and the publishers take turns. A
-// publisher that already waits with its share is refused before anything is sent.
+// lane limits the bytes of publishes in progress. A publish for which there is no room waits. The
+// publishers take turns. A publish is refused, before anything is sent, if its publisher already
+// waits with its share.
 type lane struct {
-	limit      int64 // bytes under way; a larger publish goes alone; static
-	maxWaiting int64 // bytes of all waiting publishes; static
+	limit      int64 // maximum bytes in progress; a larger publish must be the only one; static
+	maxWaiting int64 // maximum bytes of all waiting publishes; static
 
 	mu       sync.Mutex
 	underWay int64
 	waiting  int64
-	queues   map[string]*laneQueue // of the waiting publishers
-	turns    list.List             // of *laneQueue, in the order of their turns
+	queues   map[string]*laneQueue // waiting publishes by publisher
+	turns    list.List             // elements are *laneQueue, in the order of their turns
 }
 
-// laneQueue is the waiting publishes of one publisher.
+// laneQueue is the queue of one publisher's waiting publishes.
 type laneQueue struct {
 	publisher string
-	turn      *list.Element // element of lane.turns
-	waiters   list.List     // of *laneWaiter, oldest first
+	turn      *list.Element // the queue's element in lane.turns
+	waiters   list.List     // elements are *laneWaiter, oldest first
 	bytes     int64
 }
 
@@ -54,8 +56,8 @@ func newLane(limit, maxWaiting int64) *lane {
 	return &lane{limit: limit, maxWaiting: maxWaiting, queues: make(map[string]*laneQueue)}
 }
 
-// enter blocks until n bytes may be under way. The caller must call leave with the same n afterwards. The error is
-// hub.ErrOverloaded, returned at once or when ctx ends.
+// enter blocks until there is room for n bytes. The caller must call leave with the same n when the
+// publish has ended. The error is hub.ErrOverloaded; it is returned at once, or when ctx ends.
 func (l *lane) enter(ctx context.Context, publisher string, n int64) error {
 	l.mu.Lock()
 	if l.turns.Len() == 0 && l.hasRoom(n) {
@@ -64,7 +66,8 @@ func (l *lane) enter(ctx context.Context, publisher string, n int64) error {
 		return nil
 	}
 	q := l.queues[publisher]
-	// A publisher may wait with half of the free space, so that other publishers always find space.
+	// A publisher may occupy half of the free waiting space, so that some is always left for other
+	// publishers.
 	if held := heldBy(q); 2*held >= l.maxWaiting-l.waiting {
 		l.mu.Unlock()
 		return hub.ErrOverloaded
@@ -87,7 +90,7 @@ func (l *lane) enter(ctx context.Context, publisher string, n int64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	select {
-	case <-w.entered: // it was admitted at the same time
+	case <-w.entered: // the publish was admitted at the same time
 		l.underWay -= n
 	default:
 		l.remove(q, at)
@@ -96,7 +99,7 @@ func (l *lane) enter(ctx context.Context, publisher string, n int64) error {
 	return hub.ErrOverloaded
 }
 
-// leave frees the n bytes of a successful enter.
+// leave releases the n bytes of a successful enter.
 func (l *lane) leave(n int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -113,7 +116,8 @@ func heldBy(q *laneQueue) int64 {
 
 func (l *lane) hasRoom(n int64) bool { return l.underWay == 0 || l.underWay+n <= l.limit }
 
-// admit lets waiting publishes go while there is room, one of each publisher in turn. mu must be held.
+// admit lets waiting publishes enter while there is room, one of each publisher in turn. mu must be
+// held.
 func (l *lane) admit() {
 	for l.turns.Len() > 0 {
 		q := l.turns.Front().Value.(*laneQueue)
@@ -129,7 +133,8 @@ func (l *lane) admit() {
 	}
 }
 
-// remove deletes a waiter from its queue, and an empty queue from the turns. mu must be held.
+// remove removes a waiter from its queue, and the queue from the turns if it is then empty. mu must
+// be held.
 func (l *lane) remove(q *laneQueue, at *list.Element) {
 	n := q.waiters.Remove(at).(*laneWaiter).bytes
 	q.bytes -= n
@@ -147,8 +152,8 @@ func newLanes() lanes {
 	return lanes{small: newLane(maxSmall, maxSmallWaiting), large: newLane(maxLarge, maxLargeWaiting)}
 }
 
-// enter blocks until the lane for this size of publish has room. The publisher is taken from ctx. leave frees the
-// room again.
+// enter blocks until there is room in the lane for publishes of this size. It takes the publisher
+// from ctx. leave releases the room.
 func (l *lanes) enter(ctx context.Context, events []*hub.Event) (leave func(), err error) {
 	n, in := int64(0), l.small
 	for _, e := range events {

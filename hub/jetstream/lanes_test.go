@@ -53,7 +53,8 @@ func TestLaneTakesTurns(t *testing.T) {
 	})
 }
 
-// Waiting publishes are bounded per publisher and in total, and other publishers still find space to wait.
+// The waiting publishes are limited per publisher and in total, and there is always space for other
+// publishers.
 func TestLaneBoundsWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLane(10, 100)

@@ -14,17 +14,17 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	const atOnce = "8" // parallel tests unless -parallel is set; they mostly wait
+	const atOnce = "8" // number of parallel tests unless -parallel is set; the tests mostly wait
 	flag.Parse()
 	said := false
 	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
 	if !said {
-		_ = flag.Set("test.parallel", atOnce) // cannot fail: the value is a number
+		_ = flag.Set("test.parallel", atOnce) // never fails: the value is a number
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// startHub starts a hub, and tries again while NATS is unavailable, as the program does.
+// startHub starts a hub. While NATS is unavailable, it tries again, as the program does.
 func startHub(t *testing.T, cfg Config, keep hub.Retention) (*hub.Hub, *Engine) {
 	t.Helper()
 	for begin := time.Now(); ; time.Sleep(retryWait) {

@@ -11,12 +11,13 @@ import (
 	"sync"
 )
 
-// markName is the file with the highest sequence that a subscriber may have seen. It is not one of the server's
-// files, so a stream that was damaged or put back to an earlier state ends before this sequence.
+// markName is the name of the file with the highest sequence that a subscriber may have received.
+// The NATS server does not know this file. If the server's files were damaged or put back to an
+// earlier state, the stream therefore ends before this sequence.
 const markName = "high-water"
 
-// mark is the open high-water file. A write is not synced: it survives the process, and after a power loss the
-// epoch is new anyway.
+// mark is the open high-water file. Writes are not synced: they are not lost if only the process
+// ends, and after a power loss a new epoch begins anyway.
 type mark struct {
 	file *os.File
 
@@ -28,7 +29,7 @@ type mark struct {
 func readMark(dir string) (uint64, error) {
 	data, err := os.ReadFile(filepath.Join(dir, markName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil // a store of a version without this file
+		return 0, nil // an older version created the store
 	}
 	if err != nil {
 		return 0, fmt.Errorf("store: %w", err)
@@ -57,7 +58,7 @@ func openMark(dir string, seq uint64) (*mark, error) {
 	return m, nil
 }
 
-// raise records that subscribers are about to see seq.
+// raise records that subscribers are about to receive the event at seq.
 func (m *mark) raise(seq uint64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -67,7 +68,8 @@ func (m *mark) raise(seq uint64) error {
 	return m.write(seq)
 }
 
-// write overwrites the sequence. Its text has a fixed length, so nothing of the old one remains.
+// write overwrites the sequence. The new text has the same length, so nothing of the old text
+// remains.
 func (m *mark) write(seq uint64) error {
 	if _, err := m.file.WriteAt(fmt.Appendf(nil, "%020d\n", seq), 0); err != nil {
 		return fmt.Errorf("store: %w", err)

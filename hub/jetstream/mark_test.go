@@ -14,8 +14,8 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// A store that was put back to an earlier state, or lost its end, assigns no ID a second time under one epoch.
-// Subscribers get a gap.
+// If a store was put back to an earlier state, or lost its newest events, no ID is assigned a
+// second time under one epoch, and subscribers get a gap.
 func TestOlderStoreBeginsNewEpoch(t *testing.T) {
 	for _, row := range []struct {
 		name   string
@@ -70,7 +70,8 @@ func TestOlderStoreBeginsNewEpoch(t *testing.T) {
 	}
 }
 
-// cutLastBlock truncates the file with the newest messages, as a damaged disk may, and deletes the server's index.
+// cutLastBlock truncates the file with the newest messages, as a disk fault may do, and deletes the
+// server's index.
 func cutLastBlock(t *testing.T, store string) {
 	blocks, err := filepath.Glob(filepath.Join(store, "jetstream", "*", "streams", "*", "msgs", "*.blk"))
 	require.NoError(t, err)
@@ -82,7 +83,7 @@ func cutLastBlock(t *testing.T, store string) {
 	require.NoError(t, os.Remove(filepath.Join(filepath.Dir(last), "index.db")))
 }
 
-// An invalid mark fails the start and is not changed.
+// If the high-water file is invalid, the start fails and leaves the file unchanged.
 func TestInvalidMarkFailsStart(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, dir, stateName, `{"version":1,"clean":true}`)

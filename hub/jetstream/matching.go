@@ -14,13 +14,14 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// The events of a few subjects are read without the events between them. A read of the whole stream sees every
-// deleted range. This read does not, so it asks the leader for them.
+// ReadMatching reads the events of a few subjects without the events between them. Unlike a read of
+// the whole stream, such a read does not show deleted ranges, so the leader is asked for them.
 
-// Limits of a read of a few subjects. Beyond them, reading the whole stream costs less.
+// These are the limits of a read of a few subjects. Beyond them, reading the whole stream costs
+// less.
 const (
 	maxSubjects = 16
-	maxDeleted  = 1 << 17 // deleted messages of the stream; the leader lists them for every such read
+	maxDeleted  = 1 << 17 // deleted messages in the stream, all of which the leader lists for each such read
 )
 
 // subjectRead is the result of a direct get for one subject.
@@ -61,23 +62,25 @@ func (e *Engine) ReadMatching(ctx context.Context, set hub.FilterSet, seq, throu
 		found = append(found, r.events[:n]...)
 	}
 	slices.SortFunc(found, func(a, b *hub.Event) int { return cmp.Compare(a.ID.Seq, b.ID.Seq) })
-	// The leader is asked last: a message that was deleted before its subject was read is still deleted now.
-	gone, err := e.goneRanges(ctx, seq, upTo, reached)
+	// The leader is asked after the subjects were read: a message that was deleted before that read
+	// is still deleted.
+	missing, err := e.missingSpans(ctx, seq, upTo, reached)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	lost, err := e.lostRanges(ctx, gone)
+	lost, err := e.lostRanges(ctx, missing)
 	if err != nil {
 		return nil, err
 	}
 	if len(lost) > 0 && e.cfg.Replicas > 1 {
 		return nil, unavailable(errors.New("another replica may have what the leader has lost")) // ReadAfter asks all replicas
 	}
-	elements := e.arrange(seq, upTo, found, gone, lost)
+	elements := e.arrange(seq, upTo, found, missing, lost)
 	return elements[:min(len(elements), limit.Events)], nil
 }
 
-// fewSubjects returns the subjects of the stream that the set selects. The error reports that they are too many.
+// fewSubjects returns the subjects of the stream that the set selects. It returns an error if there
+// are too many.
 func (e *Engine) fewSubjects(ctx context.Context, set hub.FilterSet) (subjects []string, err error) {
 	errTooMany := fmt.Errorf("more than %d subjects are selected", maxSubjects)
 	if set.Len() > maxSubjects {
@@ -94,7 +97,7 @@ func (e *Engine) fewSubjects(ctx context.Context, set hub.FilterSet) (subjects [
 		}
 		for subject := range found {
 			if !set.Match(subject[len(e.prefix):]) {
-				continue // the erasures
+				continue // the subject of erasures
 			}
 			if subjects = append(subjects, subject); len(subjects) > set.Len()*maxSubjects {
 				return nil, errTooMany
@@ -102,7 +105,7 @@ func (e *Engine) fewSubjects(ctx context.Context, set hub.FilterSet) (subjects [
 		}
 	}
 	slices.Sort(subjects)
-	if subjects = slices.Compact(subjects); len(subjects) > maxSubjects { // filters may overlap
+	if subjects = slices.Compact(subjects); len(subjects) > maxSubjects { // removes duplicates, because filters may overlap
 		return nil, errTooMany
 	}
 	return subjects, nil
@@ -125,8 +128,9 @@ func (e *Engine) readSubject(ctx context.Context, subject string, seq, through u
 	return r, err
 }
 
-// eachAnswer calls take with each message of a direct get of a batch, and reports whether the stream may have more
-// messages. Each answer names the sequence of the answer before it, so a missing one is noticed.
+// eachAnswer sends a direct get of a batch, calls take with each message of the answer, and reports
+// whether the stream may have more messages. Each message names the sequence of the previous one,
+// so a missing message is noticed.
 func (e *Engine) eachAnswer(ctx context.Context, r getRequest, take func(m *nats.Msg, seq uint64)) (more bool, err error) {
 	answers, end, err := e.ask(r)
 	if err != nil {
@@ -164,8 +168,8 @@ func (e *Engine) eachAnswer(ctx context.Context, r getRequest, take func(m *nats
 	}
 }
 
-// confirm reports an error unless the leader's messages of the subject between two sequences, both included, are those
-// that a replica has returned. It asks the leader message by message.
+// confirm checks that the leader's messages of the subject in [from, upTo] are exactly those that a
+// replica has returned. It asks the leader message by message.
 func (e *Engine) confirm(ctx context.Context, subject string, from uint64, found []uint64, upTo uint64) error {
 	if e.cfg.Replicas == 1 {
 		return nil
@@ -188,12 +192,12 @@ func (e *Engine) confirm(ctx context.Context, subject string, from uint64, found
 	return err
 }
 
-// span is a range of sequences. The first sequence is not included.
+// span is the range of sequences (after, through].
 type span struct{ after, through uint64 }
 
-// goneRanges returns the ranges of (after, through], in order, in which the leader has no messages. It fails if the
-// leader does not answer, or its log ends before reached.
-func (e *Engine) goneRanges(ctx context.Context, after, through, reached uint64) ([]span, error) {
+// missingSpans returns the ranges in (after, through] in which the leader has no messages, in
+// order. It returns an error if the leader does not answer, or if its log ends before reached.
+func (e *Engine) missingSpans(ctx context.Context, after, through, reached uint64) ([]span, error) {
 	info, err := e.check(ctx)
 	if err != nil {
 		return nil, err
@@ -229,8 +233,8 @@ func (e *Engine) goneRanges(ctx context.Context, after, through, reached uint64)
 	return spansOf(answer.State.Deleted, answer.State.FirstSeq, span{after, through}), nil
 }
 
-// spansOf returns the ranges within a range that consist of deleted sequences, which are in order, and of sequences
-// before first.
+// spansOf returns the parts of a range in which every sequence is deleted or before first. deleted
+// is sorted.
 func spansOf(deleted []uint64, first uint64, within span) (spans []span) {
 	if end := min(max(first, 1)-1, within.through); end > within.after {
 		spans = []span{{within.after, end}}
@@ -247,12 +251,12 @@ func spansOf(deleted []uint64, first uint64, within span) (spans []span) {
 	return spans
 }
 
-// lostRanges returns the parts of the ranges that were not erased. As in deletedRange, it asks the leader for erasures
-// that this hub does not know yet.
-func (e *Engine) lostRanges(ctx context.Context, gone []span) (lost []span, err error) {
+// lostRanges returns the parts of the ranges that were not erased. Like deletedRange, it asks the
+// leader for erasures that this hub does not know yet.
+func (e *Engine) lostRanges(ctx context.Context, missing []span) (lost []span, err error) {
 	for again := range 2 {
 		lost = lost[:0]
-		for _, r := range gone {
+		for _, r := range missing {
 			if end := e.erased.newestLost(r.after, r.through); end > r.after {
 				lost = append(lost, span{r.after, end})
 			}
@@ -267,17 +271,17 @@ func (e *Engine) lostRanges(ctx context.Context, gone []span) (lost []span, err 
 	return lost, nil
 }
 
-// arrange returns the log elements of (seq, upTo]: the found events outside of gone, the lost ranges, and an end
-// for each range that has neither.
-func (e *Engine) arrange(seq, upTo uint64, found []*hub.Event, gone, lost []span) (elements []*hub.Event) {
+// arrange returns the log elements of (seq, upTo]: the found events that are not in a missing
+// range, the lost ranges, and an element at the end of each other range without events.
+func (e *Engine) arrange(seq, upTo uint64, found []*hub.Event, missing, lost []span) (elements []*hub.Event) {
 	var left []*hub.Event
 	for _, event := range found {
 		at := event.ID.Seq
-		for len(gone) > 0 && gone[0].through < at {
-			gone = gone[1:]
+		for len(missing) > 0 && missing[0].through < at {
+			missing = missing[1:]
 		}
-		if event.Erases != 0 || len(gone) > 0 && gone[0].after < at {
-			continue // erased, or deleted since it was read
+		if event.Erases != 0 || len(missing) > 0 && missing[0].after < at {
+			continue // erased, or deleted after it was read
 		}
 		left = append(left, event)
 	}

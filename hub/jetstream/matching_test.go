@@ -14,9 +14,9 @@ import (
 
 // readWith reads from one sequence to another with read. It returns the events of the set, and the sequences of the
 // deleted ranges.
-func readWith(t *testing.T, set hub.FilterSet, seq, through uint64, read func(seq uint64) ([]*hub.Event, error)) (events []string, gone map[uint64]bool) {
+func readWith(t *testing.T, set hub.FilterSet, seq, through uint64, read func(seq uint64) ([]*hub.Event, error)) (events []string, missing map[uint64]bool) {
 	t.Helper()
-	gone = make(map[uint64]bool)
+	missing = make(map[uint64]bool)
 	for seq < through {
 		elements, err := read(seq)
 		require.NoError(t, err)
@@ -24,18 +24,18 @@ func readWith(t *testing.T, set hub.FilterSet, seq, through uint64, read func(se
 		for _, e := range elements {
 			require.Greater(t, e.ID.Seq, seq, "the elements are in order")
 			for at := seq + 1; e.Topic == "" && e.Erases == 0 && at <= min(e.ID.Seq, through); at++ {
-				gone[at] = true
+				missing[at] = true
 			}
 			if seq = e.ID.Seq; seq <= through && set.Match(e.Topic) {
 				events = append(events, fmt.Sprint(e.ID, e.Topic, e.Key, string(e.Data), e.Time))
 			}
 		}
 	}
-	return events, gone
+	return events, missing
 }
 
-// TestReadMatchingEqualsAScan compares ReadMatching with a read of all events at random places, while events are
-// erased, lost and removed at the beginning.
+// TestReadMatchingEqualsAScan compares ReadMatching with a read of all events, at random positions,
+// while events are erased, lost and removed by retention.
 func TestReadMatchingEqualsAScan(t *testing.T) {
 	const n = 6000
 	h, e := startHub(t, Config{Store: t.TempDir(), Retention: hub.Retention{Events: 1 << 20}}, hub.Retention{Events: 50})

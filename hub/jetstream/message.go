@@ -14,10 +14,10 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// headerEvent is the header with an event's encoding, type and key: the encoding's letter, then the escaped type
-// and key, each after a slash; empty ones at the end are omitted. A message without the header has no type and no
-// key, and its encoding is guessed from the data. So most events need no header, and other programs may publish
-// events.
+// headerEvent is the header with an event's encoding, type and key: the letter of the encoding,
+// then the escaped type and key, each after a slash. Empty parts at the end are omitted. A message
+// without the header has no type and no key, and its encoding is derived from the data. So most
+// events need no header, and other programs can publish events.
 const headerEvent = "Trivium"
 
 var encodingLetters = map[hub.Encoding]string{hub.JSON: "j", hub.Text: "t", hub.Binary: "b"}
@@ -49,7 +49,7 @@ func (e *Engine) decode(headers nats.Header, data []byte, subject string, seq ui
 	if about := headers[headerEvent]; len(about) == 0 {
 		event.Encoding = guessEncoding(data)
 	} else if !parseEventHeader(event, about[0]) || !validData(event.Encoding, data) {
-		return nil // other programs may publish anything, and clients fail on invalid JSON
+		return nil // other programs may publish anything, and clients would fail on invalid JSON
 	}
 	if event.Validate(math.MaxInt) != nil {
 		return nil
@@ -83,7 +83,7 @@ func parseEventHeader(event *hub.Event, about string) bool {
 	return err == nil
 }
 
-// guessEncoding returns the encoding of data without a header.
+// guessEncoding returns the encoding of an event whose message has no header.
 func guessEncoding(data []byte) hub.Encoding {
 	switch {
 	case validData(hub.JSON, data) && len(bytes.TrimSpace(data)) == len(data):

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A message from another program is an event only if the hub would have accepted it.
+// A message from another program becomes an event only if the hub would have accepted that event.
 func TestDecodeForeignMessages(t *testing.T) {
 	e := newEngine(t, Config{Store: t.TempDir()})
 	for _, row := range []struct {

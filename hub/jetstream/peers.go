@@ -11,16 +11,17 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// peerTimeout is how long a request to another hub may take.
+// peerTimeout is the timeout of a request to another hub.
 const peerTimeout = 2 * time.Second
 
-// peerSubject returns the subject on which the hub with this ID answers. It is not one of the stream's subjects.
+// peerSubject returns the subject on which the hub with this ID receives requests. It is not one of
+// the stream's subjects.
 func (e *Engine) peerSubject(id string) string {
 	return "_TRIVIUM." + e.cfg.Stream + ".peer." + id
 }
 
-// ServePeers answers the requests of the other hubs that use the stream, until Close. answer must not block.
-// ServePeers must be called once, after Start.
+// ServePeers starts to answer requests of the other hubs that use the stream, until Close. answer
+// must not block. ServePeers must be called once, after Start.
 func (e *Engine) ServePeers(id string, answer func(request []byte) []byte) error {
 	if e.server != nil {
 		return nil // no other hub uses an embedded server
@@ -36,8 +37,8 @@ func (e *Engine) ServePeers(id string, answer func(request []byte) []byte) error
 	return nil
 }
 
-// AskPeer returns the answer of the hub that serves peers under id, or nil if there is no such hub. The error wraps
-// hub.ErrUnavailable.
+// AskPeer sends a request to the hub that called ServePeers with this ID, and returns its answer,
+// or nil if there is no such hub. An error wraps hub.ErrUnavailable.
 func (e *Engine) AskPeer(ctx context.Context, id string, request []byte) ([]byte, error) {
 	switch {
 	case e.server != nil:

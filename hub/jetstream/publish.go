@@ -15,18 +15,18 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Timeouts of publishing. The election of a leader takes a few seconds.
+// These are the timeouts of publishing. The election of a leader takes a few seconds.
 const (
-	ackTimeout = 5 * time.Second // of one attempt
-	retryTime  = 8 * time.Second // of all attempts together
+	ackTimeout = 5 * time.Second // timeout of one attempt
+	retryTime  = 8 * time.Second // timeout of all attempts together
 	retryWait  = 100 * time.Millisecond
 )
 
-// Limits of what is sent without an answer.
+// These limit what is sent before JetStream has answered.
 const (
 	maxBatch        = 1000      // events of an atomic batch; the limit of nats-server
 	maxBatches      = 16        // atomic batches of one hub at once; nats-server allows 50 for all its clients
-	maxUnacked      = 2048      // messages of PublishEach without an answer
+	maxUnacked      = 2048      // maximum messages of PublishEach without an answer
 	maxUnackedBytes = 256 << 10 // bytes of a batch without an answer; PublishEach may have four times as much
 )
 
@@ -60,7 +60,8 @@ func (e *Engine) Publish(ctx context.Context, events []*hub.Event) (hub.Cursor, 
 	return hub.Cursor{Epoch: e.epoch, Seq: ack.Sequence}, nil
 }
 
-// enterLane blocks until a lane has room, for at most retryTime. If it fails, nothing was sent.
+// enterLane blocks until a lane has room, for at most retryTime. If it returns an error, nothing
+// was sent.
 func (e *Engine) enterLane(ctx context.Context, events []*hub.Event) (leave func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, retryTime)
 	defer cancel()
@@ -82,7 +83,8 @@ func (e *Engine) encodeAll(events []*hub.Event) ([]*nats.Msg, error) {
 	return messages, nil
 }
 
-// beginPublish reports whether publishing is possible. Close waits until done is called.
+// beginPublish returns an error if publishing is not possible. Otherwise the caller must call done,
+// for which Close waits.
 func (e *Engine) beginPublish() (done func(), err error) {
 	e.mu.Lock()
 	if e.closed || e.js == nil {
@@ -116,7 +118,8 @@ func (e *Engine) publishError(err error) error {
 	}
 }
 
-// retry calls try until it succeeds, again(err) is false, or retryTime is over.
+// retry calls try until it succeeds, fails with an error for which again returns false, or
+// retryTime is over.
 func (e *Engine) retry(ctx context.Context, again func(error) bool, try func(context.Context) (*jetstream.PubAck, error)) (*jetstream.PubAck, error) {
 	ctx, cancel := context.WithTimeout(ctx, retryTime)
 	defer cancel()
@@ -134,11 +137,12 @@ func (e *Engine) retry(ctx context.Context, again func(error) bool, try func(con
 	}
 }
 
-// errUnverified is returned if nothing was sent because the stream could not be compared with the delivered events.
+// errUnverified is returned if nothing was sent, because it is unknown whether the stream still has
+// the delivered events.
 var errUnverified = errors.New("the stream could not be compared with the delivered events")
 
-// publishVerified sends the messages once and waits for JetStream's answer. The engine fails if the answer shows
-// that JetStream assigns sequences a second time.
+// publishVerified sends the messages once and waits for JetStream's answer. If the answer shows
+// that JetStream assigns sequences a second time, the engine fails.
 func (e *Engine) publishVerified(ctx context.Context, messages []*nats.Msg) (*jetstream.PubAck, error) {
 	verifying, cancel := e.linked(ctx, ackTimeout)
 	err := e.verify(verifying)
@@ -180,13 +184,13 @@ func (e *Engine) publishMessages(ctx context.Context, messages []*nats.Msg) (*je
 			}
 			continue
 		}
-		// Wait until JetStream has processed the messages so far. Otherwise other publishes would queue behind the
-		// whole batch.
+		// Before it sends more, it waits until JetStream has processed these messages. Otherwise
+		// other publishes would queue behind the whole batch.
 		size = 0
 		if answer, err := e.requestMsg(ctx, m); err != nil {
 			return nil, err
 		} else if len(answer) > 0 {
-			return readAck(answer) // an answer before the end of a batch is the reason of its rejection
+			return readAck(answer) // an answer before the end of the batch contains the reason of its rejection
 		}
 	}
 	m := messages[last]
@@ -234,15 +238,16 @@ func readAck(data []byte) (*jetstream.PubAck, error) {
 	return &answer.PubAck, nil
 }
 
-// PublishEach implements hub.BatchPublisher. Messages without an acknowledgement are not sent again, because later
-// messages may already be stored.
+// PublishEach implements hub.BatchPublisher. A message without an answer is not sent again, because
+// later messages may already be stored.
 func (e *Engine) PublishEach(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
 	last, _, err := e.publishEach(ctx, nil, events)
 	return last, err
 }
 
-// PublishUnique implements hub.UniquePublisher: JetStream rejects an ID that it knows, whichever hub sends it. An
-// embedded server is used by one hub only, whose caller checks IDs itself, so the IDs are not sent to it.
+// PublishUnique implements hub.UniquePublisher. JetStream rejects an ID that it knows, whichever
+// hub sends it. An embedded server is used by only one hub, which checks the IDs itself, so they
+// are not sent.
 func (e *Engine) PublishUnique(ctx context.Context, ids []string, events []*hub.Event) (repeated int, err error) {
 	if e.cfg.Store != "" {
 		ids = nil
@@ -251,7 +256,7 @@ func (e *Engine) PublishUnique(ctx context.Context, ids []string, events []*hub.
 	return repeated, err
 }
 
-// UniquePeriod returns how long JetStream remembers an ID.
+// UniquePeriod returns the time for which JetStream remembers an ID.
 func (e *Engine) UniquePeriod() time.Duration { return e.streamConfig().Duplicates }
 
 func (e *Engine) publishEach(ctx context.Context, ids []string, events []*hub.Event) (last hub.Cursor, repeated int, err error) {
@@ -271,9 +276,9 @@ func (e *Engine) publishEach(ctx context.Context, ids []string, events []*hub.Ev
 	return last, all.repeated, &hub.PartialError{Stored: all.stored, Err: e.publishError(all.failed)}
 }
 
-// PublishInOrder implements hub.OrderedPublisher. The embedded server stores messages in the order in which they
-// are sent, and none after a failed write. In a cluster a message may fail and the next one succeed, so there
-// PublishInOrder calls Publish.
+// PublishInOrder implements hub.OrderedPublisher. The embedded server stores messages in the order
+// in which they are sent, and stores none after a failed write. In a cluster, a message may fail
+// and the next one be stored, so there PublishInOrder calls Publish.
 func (e *Engine) PublishInOrder(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
 	if e.cfg.Store == "" || len(events) == 1 {
 		return e.Publish(ctx, events)
@@ -316,7 +321,8 @@ func (e *Engine) sendAll(ctx context.Context, ids []string, events []*hub.Event)
 	return all
 }
 
-// groupSize returns how many of the events may be sent without waiting for an answer. It is at least 1.
+// groupSize returns the number of events, at least 1, that may be sent without waiting for an
+// answer.
 func groupSize(events []*hub.Event) int {
 	n, size := 0, 0
 	for n < min(len(events), maxUnacked) {

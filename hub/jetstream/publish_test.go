@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Only errors of requests that were certainly not carried out count as refused.
+// TestIsRefused checks that isRefused is true only for errors of requests that were certainly not
+// carried out.
 func TestIsRefused(t *testing.T) {
 	api := func(code int, number jetstream.ErrorCode) error {
 		return &jetstream.APIError{Code: code, ErrorCode: number}

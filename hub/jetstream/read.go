@@ -14,12 +14,14 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// infoTimeout bounds requests to the stream other than publishes and reads.
+// infoTimeout is the timeout of requests about the stream, other than publishes and reads of
+// events.
 const infoTimeout = 2 * time.Second
 
-// LastSeq implements hub.Log. In a cluster, a paused server may still consider itself the leader, and a new leader
-// may not have applied all committed messages. So LastSeq asks for the stream twice, with a barrier in between.
-// Both answers must come from the same leader, which most servers follow.
+// LastSeq implements hub.Log. In a cluster, a paused server may still consider itself the leader,
+// and a new leader may not have applied all committed messages. LastSeq therefore asks for the
+// state of the stream twice, with a barrier in between. Both answers must be from the same leader,
+// and most servers must follow it.
 func (e *Engine) LastSeq(ctx context.Context) (uint64, error) {
 	before, err := e.check(ctx)
 	if err != nil {
@@ -41,7 +43,7 @@ func (e *Engine) LastSeq(ctx context.Context) (uint64, error) {
 	return after.State.LastSeq, nil
 }
 
-// leads reports whether most servers have just followed the leader, according to the leader.
+// leads reports whether the leader has recently heard from most servers.
 func leads(c *jetstream.ClusterInfo) bool {
 	following := 1
 	for _, r := range c.Replicas {
@@ -55,8 +57,8 @@ func leads(c *jetstream.ClusterInfo) bool {
 // raftHeartbeat is the interval of a leader's heartbeats.
 const raftHeartbeat = time.Second
 
-// barrier commits an operation that changes nothing, a purge of a subject without events, and waits until the
-// leader has applied it. Then the leader has also applied everything before it.
+// barrier commits an operation that changes nothing, a purge of a subject without events, and waits
+// until the leader has applied it. The leader has then applied all earlier operations too.
 func (e *Engine) barrier(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
 	defer cancel()
@@ -67,8 +69,9 @@ func (e *Engine) barrier(ctx context.Context) error {
 	return stream.Purge(ctx, jetstream.WithPurgeSubject(e.noSubject()))
 }
 
-// check returns the leader's description of the stream. It fails if the stream is not the one that was opened, or
-// has no leader: then another server may have answered from an incomplete copy.
+// check returns the leader's description of the stream. It returns an error if the stream is not
+// the one that was opened, or if it has no leader: a server with an incomplete copy may then have
+// answered.
 func (e *Engine) check(ctx context.Context) (*jetstream.StreamInfo, error) {
 	info, err := e.info(ctx)
 	if err != nil {
@@ -88,15 +91,15 @@ func (e *Engine) check(ctx context.Context) (*jetstream.StreamInfo, error) {
 	return info, nil
 }
 
-// checkReaches is check, and also requires that the log reaches seq. After a loss of acknowledged messages, for
-// example by a power loss on most servers, JetStream would assign their sequences again. Then checkReaches begins a
-// new epoch, and the engine fails.
+// checkReaches is like check, and also requires that the log reaches seq. If the log does not,
+// acknowledged messages were lost, for example by a power loss on most servers, and JetStream would
+// assign their sequences again. checkReaches then begins a new epoch and makes the engine fail.
 func (e *Engine) checkReaches(ctx context.Context, seq uint64) (*jetstream.StreamInfo, error) {
 	info, err := e.check(ctx)
 	if err != nil || info.State.LastSeq >= seq {
 		return info, err
 	}
-	tip, err := e.LastSeq(ctx) // a new leader may report too low a sequence at first
+	tip, err := e.LastSeq(ctx) // a new leader may at first report a last sequence that is too low
 	if err != nil || tip >= seq {
 		return info, err
 	}
@@ -104,7 +107,7 @@ func (e *Engine) checkReaches(ctx context.Context, seq uint64) (*jetstream.Strea
 		e.cfg.Stream, tip, seq))
 }
 
-// getRequest asks for messages (JSApiMsgGetRequest of nats-server; NATS ADR-31).
+// getRequest is a request for messages (JSApiMsgGetRequest of nats-server, NATS ADR-31).
 type getRequest struct {
 	Seq       uint64     `json:"seq,omitempty"`
 	Next      string     `json:"next_by_subj,omitempty"`
@@ -135,7 +138,7 @@ func (e *Engine) ReadAfter(ctx context.Context, seq uint64, limit hub.ReadLimit)
 	case m.seq > seq+1:
 		return e.deletedRange(ctx, seq, m.seq-1)
 	}
-	return e.deleted(ctx, seq, min(seq+lagEvents, info.State.LastSeq)+1, limit.Events) // a lagging replica answered
+	return e.deleted(ctx, seq, min(seq+lagEvents, info.State.LastSeq)+1, limit.Events) // a replica that lags behind has answered
 }
 
 // lagEvents is the number of events read from the leader at once if a replica lags behind.
@@ -143,8 +146,8 @@ const lagEvents = 64
 
 var errMissing = unavailable(errors.New("messages of a direct get are missing"))
 
-// getBatch reads the answers to one direct get. Each answer names the sequence of the answer before it, so a
-// missing one is noticed.
+// getBatch reads the answers to one direct get. Each answer names the sequence of the previous one,
+// so a missing answer is noticed.
 func (e *Engine) getBatch(ctx context.Context, r getRequest, seq uint64) (events []*hub.Event, err error) {
 	answers, end, err := e.ask(r)
 	if err != nil {
@@ -184,7 +187,7 @@ func (e *Engine) getBatch(ctx context.Context, r getRequest, seq uint64) (events
 			}
 			events = append(events, missing...)
 			if last := missing[len(missing)-1].ID.Seq; last < at-1 {
-				return events, nil // the leader had more events than the limit
+				return events, nil // the leader had more events than limit allows
 			}
 		}
 		events = append(events, e.got(m, at))
@@ -212,8 +215,8 @@ func (e *Engine) ask(r getRequest) (answers chan *nats.Msg, end func(), err erro
 	return answers, end, nil
 }
 
-// nextAnswer returns the next answer to a direct get. It notes how long it has waited for a server in another
-// process.
+// nextAnswer returns the next answer to a direct get. If the server is in another process,
+// nextAnswer records the time that it waited.
 func (e *Engine) nextAnswer(ctx context.Context, answers chan *nats.Msg) (*nats.Msg, error) {
 	select {
 	case m := <-answers:
@@ -245,7 +248,8 @@ func headerSeq(m *nats.Msg, name string) (uint64, error) {
 	return strconv.ParseUint(m.Header.Get(name), 10, 64)
 }
 
-// SeqAt implements hub.Log. If the clocks of leaders differed, it may return an earlier position than necessary.
+// SeqAt implements hub.Log. If the clocks of leaders differed, the position that it returns may be
+// earlier than necessary.
 func (e *Engine) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()
@@ -265,7 +269,7 @@ func (e *Engine) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
 	from := t.Add(-fall)
 	m, err := e.getLeader(ctx, getRequest{StartTime: &from, Next: e.prefix + ">"})
 	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound): // all are earlier, or the last one was deleted
+	case errors.Is(err, jetstream.ErrMsgNotFound): // all messages are earlier, or the last one was deleted
 		return info.State.LastSeq, nil
 	case err != nil:
 		return 0, unavailable(err)

@@ -19,8 +19,8 @@ import (
 
 var replayEvents = flag.Int("replay.events", 100_000, "events of the stream of BenchmarkReplay")
 
-// BenchmarkReplay reads a whole stream from its first event. Each row adds a network delay, in each direction,
-// between the hub and the NATS server.
+// BenchmarkReplay reads a whole stream from its first event, with different network delays between
+// the hub and the NATS server. The delay applies to each direction.
 func BenchmarkReplay(b *testing.B) {
 	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, StoreDir: b.TempDir(), JetStream: true, MaxPayload: 8 << 20, NoSigs: true, NoLog: true})
 	require.NoError(b, err)
@@ -60,8 +60,8 @@ func BenchmarkReplay(b *testing.B) {
 	}
 }
 
-// startDelayingProxy returns the address of a proxy that delays all bytes, in each direction. It stops with the
-// benchmark.
+// startDelayingProxy starts a proxy that delays all bytes in each direction, and returns its
+// address. The proxy stops with the benchmark.
 func startDelayingProxy(b *testing.B, to string, delay time.Duration) string {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(b, err)

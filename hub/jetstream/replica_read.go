@@ -10,27 +10,28 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// A leader with damaged files reports deleted ranges where the other servers have events. So before a range within
-// the stream becomes a gap, the other replicas are asked, and events that only they have are read from them. This
-// is not done before the leader's first message, where retention removes messages all the time.
+// A leader with damaged files reports deleted ranges where other servers have events. So before a
+// deleted range is reported as a gap, the other replicas are asked, and events that only they have
+// are read from them. Ranges before the leader's first message are excluded, because retention
+// removes messages there all the time.
 
-// How replicas are read.
+// These are the limits of reading from replicas.
 const (
-	replicaTries = 40      // most consumers created to reach every replica; JetStream places them at random
+	replicaTries = 40      // maximum number of consumers created to reach every replica; JetStream places them at random
 	replicaBytes = 8 << 20 // bytes of data after which a read for a deleted range ends
-	maxEmpty     = 1024    // remembered stretches
+	maxEmpty     = 1024    // maximum number of remembered stretches
 )
 
-// stretch is a range of sequences, both included.
+// stretch is a range of sequences, both ends included.
 type stretch struct{ from, to uint64 }
 
-// replicaRead is the messages of one replica in a range.
+// replicaRead has the messages that were read from one replica in a range.
 type replicaRead struct {
 	messages []stored
 	through  uint64 // the last sequence that was read
 }
 
-// currentReplicas returns the names of the servers besides the leader that have caught up.
+// currentReplicas returns the names of the servers that have caught up, without the leader.
 func currentReplicas(info *jetstream.StreamInfo) map[string]bool {
 	current := make(map[string]bool)
 	for _, r := range info.Cluster.Replicas {
@@ -41,14 +42,14 @@ func currentReplicas(info *jetstream.StreamInfo) map[string]bool {
 	return current
 }
 
-// isEmpty reports whether no replica holds a message in [from, to].
+// isEmpty reports whether it is known that no replica has a message in [from, to].
 func (r *replicas) isEmpty(from, to uint64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.ContainsFunc(r.empty, func(s stretch) bool { return s.from <= from && to <= s.to })
 }
 
-// noteEmpty remembers the stretches of [from, to] without messages.
+// noteEmpty records the stretches of [from, to] in which no replica has messages.
 func (r *replicas) noteEmpty(from, to uint64, messages []stored) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -68,8 +69,9 @@ func (r *replicas) noteEmpty(from, to uint64, messages []stored) {
 	r.empty = slices.Delete(r.empty, 0, max(0, len(r.empty)-maxEmpty))
 }
 
-// heldByOthers returns the log elements of (after, through] if the leader has no messages there but another replica
-// has. They may end before through. If no replica has messages, it returns none.
+// heldByOthers returns the log elements of (after, through] if another replica has messages there,
+// although the leader has none. The elements may end before through. If no replica has messages, it
+// returns none.
 func (e *Engine) heldByOthers(ctx context.Context, after, through uint64) ([]*hub.Event, error) {
 	if e.cfg.Replicas == 1 {
 		return nil, nil
@@ -101,7 +103,8 @@ func (e *Engine) heldByOthers(ctx context.Context, after, through uint64) ([]*hu
 	return e.insteadOf(info.Cluster.Leader, after, min(end, through), messages), nil
 }
 
-// unite returns the messages of all replicas in order, and the last sequence up to which all were read.
+// unite returns the messages of all replicas in order, and the last sequence up to which all
+// replicas were read.
 func unite(read map[string]replicaRead) (messages []stored, through uint64) {
 	through = 1<<64 - 1
 	for _, r := range read {
@@ -121,24 +124,25 @@ func (e *Engine) insteadOf(leader string, after, through uint64, messages []stor
 			break
 		}
 		if e.erased.has(m.seq) {
-			continue // the replica has not deleted it yet
+			continue // the leader has deleted the message, the replica has not yet
 		}
-		elements = append(append(elements, e.gone(after, m.seq-1)...), e.element(m))
+		elements = append(append(elements, e.missing(after, m.seq-1)...), e.element(m))
 		after = m.seq
 		events++
 	}
 	if events == 0 {
 		return nil
 	}
-	elements = append(elements, e.gone(after, through)...)
+	elements = append(elements, e.missing(after, through)...)
 	e.cfg.Logger.Warn("the stream's leader lacks events that another NATS server has; they are read from there",
 		"leader", leader, "stream", e.cfg.Stream, "from", first, "to", after, "events", events)
 	e.replicas.leaderLacks(after, events)
 	return elements
 }
 
-// readReplicas reads a range from each of the wanted servers. JetStream chooses the replica of a consumer, so
-// consumers are created until each server had one. A server that does not answer in time is left out.
+// readReplicas reads a range from each of the wanted servers. JetStream chooses the replica of a
+// consumer, so readReplicas creates consumers until each wanted server has had one. Servers that do
+// not answer in time are left out.
 func (e *Engine) readReplicas(ctx context.Context, want map[string]bool, from, to uint64) map[string]replicaRead {
 	read := make(map[string]replicaRead)
 	for range replicaTries {
@@ -156,8 +160,8 @@ func (e *Engine) readReplicas(ctx context.Context, want map[string]bool, from, t
 	return read
 }
 
-// readReplica reads from the replica that JetStream chooses, if it is wanted. It reads at most compareMessages
-// messages, and perhaps a few beyond to.
+// readReplica reads from the replica that JetStream chooses, if wanted returns true for its server.
+// It reads at most compareMessages messages, some of which may be after to.
 func (e *Engine) readReplica(ctx context.Context, wanted func(server string) bool, from, to uint64) (server string, r replicaRead, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
 	defer cancel()

@@ -13,29 +13,30 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// The replicas of a stream should hold the same messages. After a loss on several servers at once, or with damaged
-// files, they may differ for good without NATS noticing. So they are compared in the background: the newest
-// messages every few minutes, and older ones where a read has found that a server lacks something. The messages
-// that most servers hold are considered right. A leader that holds others is asked to step down, because hubs rely
-// on the leader.
+// The replicas of a stream should have the same messages. After data loss on several servers at
+// once, or with damaged files, they may differ for good, and NATS does not notice. The engine
+// therefore compares them in the background: the newest messages every few minutes, and older ones
+// when a read has found that a server lacks something. The messages that most servers have are
+// considered right. A leader with other messages is asked to step down, because hubs rely on the
+// leader.
 
-// Intervals and limits of the comparison.
+// These are the intervals and limits of the comparison.
 const (
 	compareInterval = 5 * time.Minute
 	compareLeast    = 30 * time.Second // shortest pause between two comparisons
-	compareMessages = 200              // of each replica
+	compareMessages = 200              // number of messages compared on each replica
 )
 
 // replicas records the differences that were found between the replicas of the stream.
 type replicas struct {
-	found chan uint64 // capacity 1: a sequence that a server lacks
+	found chan uint64 // capacity 1: the sequence of a message that a server lacks
 
 	mu         sync.Mutex
-	differ     map[string]uint64 // failed comparisons by server name
-	damaged    map[string]uint64 // servers that failed their last comparison, and the sequence of it
-	served     uint64            // events read from the leader because a replica lacked them
-	fromOthers uint64            // events read from another replica because the leader lacked them
-	empty      []stretch         // ranges that no replica holds, at most maxEmpty, oldest first
+	differ     map[string]uint64 // number of failed comparisons by server name
+	damaged    map[string]uint64 // servers that failed their last comparison, with the sequence at which it was made
+	served     uint64            // number of events read from the leader because a replica lacked them
+	fromOthers uint64            // number of events read from another replica because the leader lacked them
+	empty      []stretch         // ranges in which no replica has messages, at most maxEmpty, oldest first
 }
 
 func newReplicas() replicas {
@@ -44,7 +45,8 @@ func newReplicas() replicas {
 	}
 }
 
-// lacks records that a replica lacked events that the leader has, the last of them at seq.
+// lacks records that a replica lacked this number of events that the leader has, the last of them
+// at seq.
 func (r *replicas) lacks(seq uint64, events int) {
 	r.mu.Lock()
 	r.served += uint64(events)
@@ -52,7 +54,8 @@ func (r *replicas) lacks(seq uint64, events int) {
 	r.offer(seq)
 }
 
-// leaderLacks records that the leader lacked events that another replica has, the last of them at seq.
+// leaderLacks records that the leader lacked this number of events that another replica has, the
+// last of them at seq.
 func (r *replicas) leaderLacks(seq uint64, events int) {
 	r.mu.Lock()
 	r.fromOthers += uint64(events)
@@ -60,7 +63,8 @@ func (r *replicas) leaderLacks(seq uint64, events int) {
 	r.offer(seq)
 }
 
-// seeLeader requests a comparison if the leader is a server that differs.
+// seeLeader requests a comparison if the new leader is a server that differed in its last
+// comparison.
 func (r *replicas) seeLeader(leader string) {
 	r.mu.Lock()
 	seq, damaged := r.damaged[leader]
@@ -70,7 +74,7 @@ func (r *replicas) seeLeader(leader string) {
 	}
 }
 
-// offer requests a comparison at seq.
+// offer requests a comparison of the messages up to seq.
 func (r *replicas) offer(seq uint64) {
 	select {
 	case r.found <- seq:
@@ -78,13 +82,13 @@ func (r *replicas) offer(seq uint64) {
 	}
 }
 
-// compareReplicas compares the replicas every compareInterval, and soon after a read has found that a server
-// lacks something, until the context ends.
+// compareReplicas compares the replicas once per compareInterval, and soon after a read has found
+// that a server lacks something. It returns when the context ends.
 func (e *Engine) compareReplicas(ctx context.Context) {
 	timer := time.NewTimer(compareInterval)
 	defer timer.Stop()
 	for {
-		seq := uint64(0) // the newest messages
+		seq := uint64(0) // zero: the newest messages
 		select {
 		case <-ctx.Done():
 			return
@@ -101,8 +105,9 @@ func (e *Engine) compareReplicas(ctx context.Context) {
 	}
 }
 
-// compareOnce compares the messages up to seq on all replicas that have caught up. Zero means the newest. A leader
-// that differs twice, a little apart, is asked to step down.
+// compareOnce compares the messages up to seq, or the newest ones if seq is 0, on all replicas that
+// have caught up. If the leader differs in two comparisons with a pause between them, it is asked
+// to step down.
 func (e *Engine) compareOnce(ctx context.Context, seq uint64) {
 	if leader, better := e.compareHeld(ctx, seq); better == "" || leader == "" {
 		return
@@ -110,15 +115,15 @@ func (e *Engine) compareOnce(ctx context.Context, seq uint64) {
 	select {
 	case <-ctx.Done():
 		return
-	case <-time.After(stallTime): // messages under way have arrived by then
+	case <-time.After(stallTime): // by then, all messages in progress have arrived
 	}
 	if leader, better := e.compareHeld(ctx, seq); better != "" {
 		e.stepDown(ctx, leader, better)
 	}
 }
 
-// compareHeld logs and counts the servers that hold other messages than most servers. If the leader is one of them, it
-// returns the name of a server that is not.
+// compareHeld logs and counts the servers whose messages differ from those of most servers. If the
+// leader is one of them, it returns the name of a server that is not.
 func (e *Engine) compareHeld(ctx context.Context, seq uint64) (leader, better string) {
 	info, err := e.check(ctx)
 	if err != nil || info.Cluster == nil {
@@ -157,7 +162,8 @@ func (e *Engine) compareHeld(ctx context.Context, seq uint64) (leader, better st
 	return leader, better
 }
 
-// warnNoMajority logs and counts servers that differ if it is unknown which of them are right.
+// warnNoMajority logs and counts the servers that differ from each other if no majority shows which
+// of them are right.
 func (e *Engine) warnNoMajority(held map[string]holdings, leader string, from, to uint64) {
 	servers := slices.Sorted(maps.Keys(held))
 	e.replicas.mu.Lock()
@@ -169,7 +175,7 @@ func (e *Engine) warnNoMajority(held map[string]holdings, leader string, from, t
 		"servers", strings.Join(servers, ","), "leader", leader, "stream", e.cfg.Stream, "from", from, "to", to)
 }
 
-// compared records the result of a comparison and returns it.
+// compared records whether a server differs, and returns differs.
 func (r *replicas) compared(server string, seq uint64, differs bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -183,8 +189,8 @@ func (r *replicas) compared(server string, seq uint64, differs bool) bool {
 	return differs
 }
 
-// mostHold returns a server that holds the messages that most replicas hold, preferably the leader, or "" if there
-// is no majority.
+// mostHold returns a server with the messages that most replicas have, preferably the leader. It
+// returns "" if no majority agrees.
 func (e *Engine) mostHold(held map[string]holdings, leader string, first uint64) (right string) {
 	for server, mine := range held {
 		agree := 0
@@ -200,7 +206,7 @@ func (e *Engine) mostHold(held map[string]holdings, leader string, first uint64)
 	return right
 }
 
-// stepDown asks a leader that differs from most servers to hand over to one of them.
+// stepDown asks a leader that differs from most servers to let another server lead.
 func (e *Engine) stepDown(ctx context.Context, leader, better string) {
 	ctx, cancel := e.linked(ctx, infoTimeout)
 	defer cancel()
@@ -239,7 +245,7 @@ func (e *Engine) requestStepDown(ctx context.Context, preferred string) error {
 	return nil
 }
 
-// holdingsOf returns the messages of a replica up to a sequence.
+// holdingsOf returns the messages of a replica up to the sequence to.
 func (e *Engine) holdingsOf(r replicaRead, to uint64) holdings {
 	h := make(holdings)
 	for _, m := range r.messages {
@@ -250,15 +256,16 @@ func (e *Engine) holdingsOf(r replicaRead, to uint64) holdings {
 	return h
 }
 
-// holdings are the messages of one replica in a range.
+// holdings are the messages of one replica in a range, by sequence.
 type holdings map[uint64]anchor
 
-// compare returns how many of the messages from first on another replica lacks, and how many it holds with other
-// content or in addition. Erased messages do not count.
+// compare compares the messages from first on with those of another replica. It returns how many of
+// them the other replica lacks, and how many messages the other replica has in addition or with
+// other content. Erased messages do not count.
 func (h holdings) compare(other holdings, first uint64, erased *erasures) (missing, different int) {
 	for seq, a := range h {
 		switch b, ok := other[seq]; {
-		case seq < first || erased.has(seq): // removed by retention since, or erased
+		case seq < first || erased.has(seq): // retention has removed the message in the meantime, or it was erased
 		case !ok:
 			missing++
 		case a != b:

@@ -22,8 +22,9 @@ func testDamaged(t *testing.T, c *cluster) {
 	t.Run("leader", func(t *testing.T) { testDamagedLeader(t, c) })
 }
 
-// A follower that lost some of its files reports deleted ranges where the other servers have events. Subscribers
-// receive all events, from the in-memory log and from the stream, and the log names the server.
+// testDamagedReplica checks a follower that lost some of its files and reports deleted ranges where
+// the other servers have events. Subscribers must receive all events, from the in-memory log and
+// from the stream, and the log must name the server.
 func testDamagedReplica(t *testing.T, c *cluster) {
 	keep := hub.Retention{Bytes: 64 << 20}
 	cfg := c.config(keep)
@@ -45,7 +46,7 @@ func testDamagedReplica(t *testing.T, c *cluster) {
 
 	short := hub.Retention{Events: 10}
 	cfg.Window = 10
-	for range 6 { // replicas take turns in answering
+	for range 6 { // replicas take turns answering, so that each answers some of the reads
 		behind, _ := startHub(t, cfg, short)
 		r := enginetest.Subscribe(t, behind, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &hub.Cursor{Epoch: last.Epoch}}})
 		r.Until(last.Seq)
@@ -70,7 +71,8 @@ func testDamagedReplica(t *testing.T, c *cluster) {
 	require.Positive(t, log.count("server="+c.options[damaged].ServerName))
 }
 
-// testSeekDamaged finds positions while the damaged server answers direct gets too.
+// testSeekDamaged checks that Newest finds the right events although a damaged server answers some
+// of the direct gets.
 func testSeekDamaged(t *testing.T, c *cluster, cfg Config, damaged int) {
 	cfg.URL, cfg.Window = fmt.Sprintf("nats://127.0.0.1:%d", c.options[damaged].Port), 10
 	h, e := startHub(t, cfg, hub.Retention{Events: 10})
@@ -114,7 +116,8 @@ func testSeekDamaged(t *testing.T, c *cluster, cfg Config, damaged int) {
 		require.NoError(t, err)
 		require.Equal(t, "a", elements[0].Topic)
 	}
-	// A replica that lags behind lists older messages only, and messages that the leader has removed.
+	// A replica that lags behind lists only older messages, and lists messages that the leader has
+	// removed.
 	require.NoError(t, stream.DeleteMsg(t.Context(), 2000))
 	want := slices.Concat(sequences(1990, 1999), sequences(2001, 2100))
 	for _, l := range []listing{
@@ -153,8 +156,9 @@ func (c *cluster) damageFollower(e *Engine) (damaged int) {
 	return damaged
 }
 
-// testDamagedLeader: a server that lost some of its files becomes the stream's leader. Subscribers receive all
-// events, and the server is named in the log and loses the lead.
+// testDamagedLeader checks a server that lost some of its files and then becomes the stream's
+// leader. Subscribers must receive all events, the log must name the server, and another server
+// must become the leader.
 func testDamagedLeader(t *testing.T, c *cluster) {
 	keep := hub.Retention{Bytes: 64 << 20}
 	cfg := c.config(keep)
@@ -180,7 +184,7 @@ func testDamagedLeader(t *testing.T, c *cluster) {
 			if err == nil && info.Cluster != nil && info.Cluster.Leader == name {
 				return true
 			}
-			_ = e.requestStepDown(t.Context(), name) // it may not have caught up yet
+			_ = e.requestStepDown(t.Context(), name) // fails while the server has not caught up yet
 			return false
 		}, enginetest.Patience, 500*time.Millisecond)
 	}

@@ -15,14 +15,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A NATS user may lack a right at the start or lose one later. The server refuses a message on such a subject with
-// an error on the connection, and the request itself runs into a timeout. So the engine sends a message that changes
-// nothing to each subject that it needs, at the start and every rightsInterval, and waits for an answer or a refusal.
+// A NATS user may lack a right at the start, or lose one later. The server then reports a message
+// on such a subject as an error of the connection, and the request itself times out. So the engine
+// checks its rights at the start and once per rightsInterval: it sends a message that changes
+// nothing to each subject that it needs, and waits until the server has answered or refused it.
 
-// Times of the checks.
+// These are the intervals and timeouts of the checks.
 const (
 	rightsInterval = 2 * time.Second
-	refusalTime    = 100 * time.Millisecond // for refusals that have arrived to be handled
+	refusalTime    = 100 * time.Millisecond // allows for refusals that have arrived but are not handled yet
 )
 
 // rights records which rights of the NATS user are missing.
@@ -30,7 +31,7 @@ type rights struct {
 	mu      sync.Mutex
 	probed  []string        // subjects of the current check
 	refused map[string]bool // subset of probed
-	missing []string        // subjects, as the last check found
+	missing []string        // subjects whose rights were missing at the last check
 	changed chan struct{}   // capacity 1: refused has grown
 }
 
@@ -43,11 +44,11 @@ type probe struct{ subject, body string }
 func (e *Engine) probes() []probe {
 	api := func(request string) string { return "$JS.API." + request + "." + e.cfg.Stream }
 	return []probe{
-		{e.noSubject(), ""}, // refused: see its header
+		{e.noSubject(), ""}, // JetStream refuses this message because of its header
 		{api("STREAM.INFO"), ""},
-		{api("STREAM.CREATE"), `{"name":"-"}`}, // refused: another name than the subject has
+		{api("STREAM.CREATE"), `{"name":"-"}`}, // JetStream refuses this: the name differs from that in the subject
 		{api("STREAM.UPDATE"), `{"name":"-"}`},
-		{api("STREAM.PURGE"), `{"seq":1,"keep":1}`}, // refused: only one of them is allowed
+		{api("STREAM.PURGE"), `{"seq":1,"keep":1}`}, // JetStream refuses this: only one of the two members is allowed
 		{api("STREAM.MSG.GET"), `{"seq":1}`},
 		{api("DIRECT.GET"), `{"seq":1}`},
 		{api("CONSUMER.CREATE") + ".none", `{"stream_name":"-"}`},
@@ -67,7 +68,8 @@ func (r *rights) begin(subjects []string) {
 	r.probed, r.refused = subjects, make(map[string]bool)
 }
 
-// note records a refusal by the server, and reports whether it concerns the current check.
+// note handles an error of the connection. It reports whether the error refuses a subject of the
+// current check.
 func (r *rights) note(err error) bool {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
 		return false
@@ -93,8 +95,8 @@ func (r *rights) isRefused(subject string) bool {
 	return r.refused[subject]
 }
 
-// conclude ends the check, and returns the subjects whose rights are missing now and were missing before. A subject
-// that was neither answered nor refused keeps its state.
+// conclude ends the check. It returns the subjects whose rights are missing now, and those whose
+// rights were missing before. A subject that was neither answered nor refused keeps its state.
 func (r *rights) conclude(allowed map[string]bool, inbox string) (missing, before []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -114,7 +116,7 @@ func (r *rights) conclude(allowed map[string]bool, inbox string) (missing, befor
 // inboxRight is the subject of the right to receive answers.
 const inboxRight = "_INBOX.>"
 
-// err returns an error that names the missing rights, nil if there are none.
+// err returns an error that names the missing rights, or nil if there are none.
 func (r *rights) err() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -130,8 +132,8 @@ func (r *rights) lacks(subject string) bool {
 
 // RightsError reports which rights the NATS user lacks.
 type RightsError struct {
-	Publish   []string // subjects
-	Subscribe []string // subjects
+	Publish   []string // subjects to which the user may not publish
+	Subscribe []string // subjects to which the user may not subscribe
 }
 
 // Error implements error.
@@ -146,7 +148,7 @@ func (e *RightsError) Error() string {
 	return strings.Join(all, "; ")
 }
 
-// missingRights returns a *RightsError for the subjects, nil if there are none.
+// missingRights returns a *RightsError for the subjects, or nil if there are none.
 func missingRights(subjects []string) error {
 	if len(subjects) == 0 {
 		return nil
@@ -194,12 +196,13 @@ func (e *Engine) watchRights(ctx context.Context) {
 			e.cfg.Logger.Info("the NATS user has all rights again")
 		}
 		if slices.Contains(before, inboxRight) && !slices.Contains(missing, inboxRight) {
-			_ = e.conn.ForceReconnect() // the server has ended the subscriptions for good; fails only once closed
+			_ = e.conn.ForceReconnect() // the server has ended the subscriptions, and only a new connection restores them; fails only if the connection is closed
 		}
 	}
 }
 
-// probeRights sends the probes, and returns the subjects whose rights are missing now and before.
+// probeRights sends the probes, and returns the subjects whose rights are missing now, and those
+// whose rights were missing before.
 func (e *Engine) probeRights(ctx context.Context) (missing, before []string, err error) {
 	ctx, cancel := e.linked(ctx, infoTimeout)
 	defer cancel()
@@ -233,11 +236,12 @@ func (e *Engine) probeRights(ctx context.Context) (missing, before []string, err
 	return missing, before, nil
 }
 
-// awaitProbes waits until each probe is answered or refused, or the context ends, and returns the subjects that are
-// known to be allowed. The server has processed all probes already.
+// awaitProbes waits until each probe is answered or refused, or the context ends, and returns the
+// subjects that are known to be allowed. The server has already processed all probes when it is
+// called.
 func (e *Engine) awaitProbes(ctx context.Context, subjects []string, inbox string, answers chan *nats.Msg) map[string]bool {
 	allowed := make(map[string]bool)
-	var deaf <-chan time.Time // set if no answers can arrive
+	var deaf <-chan time.Time // set if the user may not receive answers
 	for {
 		pending := 0
 		for _, subject := range subjects {

@@ -16,14 +16,16 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// neededRights are the subjects to which a hub must be able to publish (docs/operations.md).
+// neededRights are the subjects to which a hub must be able to publish, as listed in
+// docs/operations.md.
 var neededRights = []string{
 	"trivium.>", "$JS.API.STREAM.INFO.trivium", "$JS.API.STREAM.CREATE.trivium", "$JS.API.STREAM.UPDATE.trivium",
 	"$JS.API.STREAM.PURGE.trivium", "$JS.API.STREAM.MSG.GET.trivium", "$JS.API.DIRECT.GET.trivium",
 	"$JS.API.CONSUMER.*.trivium.>", "$JS.API.CONSUMER.MSG.NEXT.trivium.>",
 }
 
-// A hub whose NATS user lacks a right does not start, and the error names the right.
+// testRights checks that a hub does not start if its NATS user lacks a right, and that the error
+// names the right.
 func testRights(t *testing.T) {
 	all := neededRights
 	var users []*server.User
@@ -67,8 +69,8 @@ func testRights(t *testing.T) {
 	}
 }
 
-// A hub whose NATS user loses a right while it runs is not ready, and names the right. It continues when the right
-// is back.
+// testLostRights checks that a hub whose NATS user loses a right is not ready and names the right,
+// and that it continues when the user has the right again.
 func testLostRights(t *testing.T, _ *cluster) {
 	options := &server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, JetStream: true,

@@ -15,15 +15,16 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// headerPending is a header of an answer to a direct get: the number of later messages of the subject.
+// headerPending is the header of an answer to a direct get that contains the number of later
+// messages of the subject.
 const headerPending = "Nats-Num-Pending"
 
-// Limits of the search for a filter's events.
+// These are the limits of the search for the newest events of a filter.
 const (
-	seekTimeout     = 10 * time.Second // a server may first have to read much of the stream from its disk
-	seekBatch       = 1000             // messages of one direct get
-	seekBytes       = 1 << 20          // of their data, which is not used
-	seekConcurrency = 16               // direct gets under way at once
+	seekTimeout     = 10 * time.Second // a server may have to read much of the stream from its disk
+	seekBatch       = 1000             // maximum number of messages per direct get
+	seekBytes       = 1 << 20          // maximum bytes of their data, which is not used
+	seekConcurrency = 16               // maximum number of direct gets in progress
 )
 
 // Newest implements hub.Seeker. JetStream counts the messages of a subject after a sequence without reading them,
@@ -40,11 +41,11 @@ func (e *Engine) Newest(ctx context.Context, set hub.FilterSet, seq uint64, want
 		all = append(all, found...)
 	}
 	slices.Sort(all)
-	all = slices.Compact(all) // filters may overlap
+	all = slices.Compact(all) // removes duplicates, because filters may overlap
 	return all[len(all)-min(len(all), wanted):], nil
 }
 
-// newest is Newest for one subject.
+// newest implements Newest for one subject.
 func (e *Engine) newest(ctx context.Context, subject string, upTo uint64, wanted int) ([]uint64, error) {
 	first, total, err := e.pending(ctx, subject, 1)
 	if err != nil {
@@ -57,14 +58,14 @@ func (e *Engine) newest(ctx context.Context, subject string, upTo uint64, wanted
 	if err != nil {
 		return nil, err
 	}
-	// From low on there are at least wanted messages, from high on fewer. Events come and go meanwhile, so these
-	// counts only determine where to start; the listed messages are the result.
+	// The subject has at least wanted messages from low on, and fewer from high on. Messages come
+	// and go during the search, so the counts only determine where the listing starts.
 	low, high := first, upTo+1
 	lowHas, missed := total-min(after, total), 0
 	for step := 1; lowHas > uint64(wanted+wanted/4+seekConcurrency) && high-low > 1; step++ {
 		at := guess(low, high, lowHas, uint64(wanted), missed)
 		if step%3 == 0 {
-			at = low + (high-low)/2 // the messages may be distributed unevenly
+			at = low + (high-low)/2 // guesses are bad if the messages are unevenly distributed, so bisect
 		}
 		next, has, err := e.pending(ctx, subject, at)
 		if err != nil {
@@ -85,15 +86,17 @@ func (e *Engine) newest(ctx context.Context, subject string, upTo uint64, wanted
 	return e.confirmNewest(ctx, subject, listing{first: first, low: low, found: found[len(found)-min(len(found), wanted):]}, upTo, wanted)
 }
 
-// guess returns a sequence between low, from which on there are has messages, and high. If the messages are evenly
-// distributed, slightly more than wanted begin there. After each miss it goes further back.
+// guess returns a sequence between low and high from which about wanted messages remain, slightly
+// more if the messages are evenly distributed. has is the number of messages from low on. The
+// result is lower after each miss.
 func guess(low, high, has, wanted uint64, missed int) uint64 {
 	share := float64(wanted+wanted/8+seekConcurrency/2) / float64(has)
 	span := float64(high-low) * min(math.Ldexp(share, 2*missed), 0.5)
 	return max(low+1, min(high-1, high-uint64(span)-1))
 }
 
-// pending returns the first message of the subject from a sequence on, and the number of messages from there on.
+// pending returns the sequence of the subject's first message from seq on, and the number of its
+// messages from there on.
 func (e *Engine) pending(ctx context.Context, subject string, seq uint64) (first, count uint64, err error) {
 	m, err := e.getDirect(ctx, getRequest{Seq: seq, Next: subject, Batch: 1})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -147,14 +150,15 @@ func (e *Engine) list(ctx context.Context, subject string, from, to uint64) (fou
 	return found, nil
 }
 
-// listBatch returns the sequences of one direct get, and whether there are more.
+// listBatch returns the sequences in the answer to one direct get, and reports whether there are
+// more.
 func (e *Engine) listBatch(ctx context.Context, r getRequest) (found []uint64, more bool, err error) {
 	more, err = e.eachAnswer(ctx, r, func(_ *nats.Msg, seq uint64) { found = append(found, seq) })
 	return found, more, err
 }
 
-// concurrently calls get for each number below n, several at a time, and returns the results before the first error
-// with that error.
+// concurrently calls get for the numbers 0 to n-1, several at a time. If a call fails, it returns
+// the results before the first error, and that error.
 func concurrently[T any](n int, get func(i int) (T, error)) ([]T, error) {
 	results, errs := make([]T, n), make([]error, n)
 	turns := make(chan struct{}, seekConcurrency)
@@ -195,7 +199,8 @@ func (e *Engine) ReadEach(ctx context.Context, seqs []uint64, limit hub.ReadLimi
 	return elements, nil
 }
 
-// readOne returns the element with a sequence. If a replica does not have it, the leader decides.
+// readOne returns the log element at a sequence. If the replica that answers does not have it, the
+// leader is asked.
 func (e *Engine) readOne(ctx context.Context, seq uint64) (*hub.Event, error) {
 	m, err := e.getDirect(ctx, getRequest{Seq: seq})
 	if err == nil {
@@ -206,11 +211,11 @@ func (e *Engine) readOne(ctx context.Context, seq uint64) (*hub.Event, error) {
 	}
 	kept, err := e.getLeader(ctx, getRequest{Seq: seq})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		gone, err := e.deletedRange(ctx, seq-1, seq)
+		missing, err := e.deletedRange(ctx, seq-1, seq)
 		if err != nil {
 			return nil, err
 		}
-		return gone[len(gone)-1], nil
+		return missing[len(missing)-1], nil
 	} else if err != nil {
 		return nil, err
 	}

@@ -8,16 +8,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Any replica may answer a direct get, also one that is damaged or lags behind. So the leader must confirm which
-// messages are missing. If the leader disagrees, its messages count.
+// Any replica may answer a direct get, including one that is damaged or lags behind. So the leader
+// must confirm that messages are missing. If the leader disagrees, its messages are returned.
 
-// Limits of a search through the leader's messages.
+// These are the limits of a search through the leader's messages.
 const (
-	walkParts = seekConcurrency // parts of a stretch that are searched at the same time
+	walkParts = seekConcurrency // number of parts of a stretch that are searched at the same time
 	walkFirst = 64              // smallest length of the first stretch
 )
 
-// listing is the messages of a subject that replicas have reported.
+// listing has the messages of a subject as replicas have reported them.
 type listing struct {
 	first uint64   // sequence of the first message of the subject
 	low   uint64   // found is complete from this sequence on
@@ -27,8 +27,9 @@ type listing struct {
 // covers reports whether the replicas reported that there is no message at seq.
 func (l *listing) covers(seq uint64) bool { return seq < l.first || seq >= l.low }
 
-// confirmNewest returns the sequences of the newest messages of the subject up to upTo, as the leader has them. It
-// asks the leader for each listed message and for the ranges between them, in concurrent requests.
+// confirmNewest returns the sequences of the subject's newest messages up to upTo, as the leader
+// has them. It sends concurrent requests to the leader, for each listed message and for the ranges
+// between them.
 func (e *Engine) confirmNewest(ctx context.Context, subject string, l listing, upTo uint64, wanted int) ([]uint64, error) {
 	found := l.found
 	if e.cfg.Replicas == 1 && (len(found) == wanted || l.low <= l.first) {
@@ -60,7 +61,7 @@ func (e *Engine) confirmNewest(ctx context.Context, subject string, l listing, u
 			end = found[i]
 		}
 		if next[i] > end {
-			continue // nothing new, or the leader has removed the message
+			continue // the listing is right, or the leader has removed the message
 		}
 		more := []uint64{end}
 		if next[i] < end || i == len(found) {
@@ -81,7 +82,7 @@ func (e *Engine) confirmNewest(ctx context.Context, subject string, l listing, u
 	return newest, nil
 }
 
-// noteUnlisted records the messages that the replicas should have listed.
+// noteUnlisted records the messages that the leader has and the replicas did not list.
 func (e *Engine) noteUnlisted(l *listing, newest []uint64) {
 	missing, last := 0, uint64(0)
 	for _, seq := range newest {
@@ -94,8 +95,8 @@ func (e *Engine) noteUnlisted(l *listing, newest []uint64) {
 	}
 }
 
-// nextOfLeader returns the sequence of the leader's first message of the subject from seq on, or the largest number
-// if there is none.
+// nextOfLeader returns the sequence of the leader's first message of the subject from seq on, or
+// the largest uint64 if there is none.
 func (e *Engine) nextOfLeader(ctx context.Context, subject string, seq uint64) (uint64, error) {
 	m, err := e.getLeader(ctx, getRequest{Seq: seq, Next: subject})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -107,7 +108,7 @@ func (e *Engine) nextOfLeader(ctx context.Context, subject string, seq uint64) (
 // newestOfLeader returns the sequences of the leader's newest messages of the subject in [from, to], at most
 // wanted. It searches backwards in stretches, which grow while few messages are found.
 func (e *Engine) newestOfLeader(ctx context.Context, subject string, from, to uint64, wanted int) (newest []uint64, err error) {
-	limit := wanted/walkParts + walkFirst // of a part
+	limit := wanted/walkParts + walkFirst // maximum number of messages per part
 	for span := uint64(max(walkFirst, wanted)); len(newest) < wanted && to >= from; {
 		begin := from
 		if to-from >= span {
@@ -123,7 +124,7 @@ func (e *Engine) newestOfLeader(ctx context.Context, subject string, from, to ui
 		}
 		got := slices.Concat(parts...)
 		if slices.ContainsFunc(parts, func(p []uint64) bool { return len(p) > limit }) {
-			span = max(span/4, walkFirst) // more than are wanted: a part that is no longer than limit is never cut short
+			span = max(span/4, walkFirst) // a part that is no longer than limit is always searched completely
 			continue
 		}
 		newest = append(got, newest...)
@@ -135,8 +136,8 @@ func (e *Engine) newestOfLeader(ctx context.Context, subject string, from, to ui
 	return newest[len(newest)-min(len(newest), wanted):], nil
 }
 
-// walkLeader returns the sequences of the leader's messages of the subject in [from, to], more than the limit if it
-// stopped early.
+// walkLeader returns the sequences of the leader's messages of the subject in [from, to]. If there
+// are more than limit, it stops early and returns more than limit.
 func (e *Engine) walkLeader(ctx context.Context, subject string, from, to uint64, limit int) (found []uint64, err error) {
 	for from <= to && len(found) <= limit {
 		seq, err := e.nextOfLeader(ctx, subject, from)

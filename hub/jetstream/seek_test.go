@@ -12,7 +12,8 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// Newest returns the same events as a scan, for frequent and rare topics and with deleted events.
+// Newest returns the same events as a scan of the log, for frequent and rare topics, also if events
+// were deleted.
 func TestNewestEqualsScan(t *testing.T) {
 	h, e := startHub(t, Config{Store: t.TempDir(), Retention: hub.Retention{Events: 1 << 20}}, hub.Retention{Events: 50})
 	const n = 20_000

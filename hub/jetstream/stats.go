@@ -6,14 +6,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Stats is a description of the stream by its leader, at most watchInterval old while the stream is available.
+// Stats is the state of the stream as its leader reports it. While the stream is available, it is
+// at most watchInterval old.
 type Stats struct {
-	FirstSeq, LastSeq uint64 // of the retained events
+	FirstSeq, LastSeq uint64 // sequences of the oldest and newest retained event
 	Events            uint64
-	Bytes             uint64 // of one replica
+	Bytes             uint64 // size of one replica
 	Free              int64  // free bytes on the disk of an embedded server; -1: unknown
-	Replicas          int    // configured
-	CurrentReplicas   int    // replicas that run and have caught up
+	Replicas          int    // configured number of replicas
+	CurrentReplicas   int    // number of replicas that run and have caught up
 	// Lag is the number of events in the stream that have not been delivered to this hub yet.
 	Lag uint64
 	// Differ counts, by server name, the comparisons in which a server held other messages than most servers.

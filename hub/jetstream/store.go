@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Files in a store's directory besides those of the server.
+// These are the files in a store's directory that do not belong to the NATS server.
 const (
 	lockName  = "lock"
 	stateName = "trivium.json"
@@ -24,8 +24,8 @@ const storeVersion = 1
 type store struct {
 	dir       string
 	lock      *os.File
-	previous  state  // as the last process left it
-	highWater uint64 // the highest sequence that a subscriber may have seen before the start
+	previous  state  // the state when the store was opened
+	highWater uint64 // the highest sequence that a subscriber may have received before the start
 	current   state
 	mark      *mark // nil until the store is in use
 }
@@ -36,10 +36,10 @@ type state struct {
 	Clean   bool   `json:"clean"` // the store is not open, and was closed cleanly
 	Boot    string `json:"boot"`  // ID of the machine's boot in which the store was last opened; empty: unknown
 	Always  bool   `json:"sync_always"`
-	Epoch   string `json:"epoch,omitempty"`   // of the stream; empty: unknown
+	Epoch   string `json:"epoch,omitempty"`   // epoch of the stream; empty: unknown
 	Lock    uint64 `json:"lock_id,omitempty"` // file ID of the lock file; 0: unknown
-	// LockBorn is when the lock file was created, in nanoseconds since 1970; 0: unknown. The lock file of a copy may have the
-	// same ID if the original was deleted before.
+	// LockBorn is the creation time of the lock file, in nanoseconds since 1970; 0: unknown. It
+	// distinguishes a copy whose lock file has the same ID because the original was deleted.
 	LockBorn int64 `json:"lock_born,omitempty"`
 }
 
@@ -65,7 +65,7 @@ func openStore(dir string, always bool) (_ *store, err error) {
 	if err := lockFile(s.lock); err != nil {
 		return nil, fmt.Errorf("the store %s is in use by another process: %w", dir, err)
 	}
-	if s.previous, err = readState(dir); err != nil { // again, now that no other process can change it
+	if s.previous, err = readState(dir); err != nil { // read again, now that no other process can change it
 		return nil, err
 	}
 	if s.highWater, err = readMark(dir); err != nil {
@@ -76,7 +76,7 @@ func openStore(dir string, always bool) (_ *store, err error) {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	s.current.Lock, s.current.LockBorn = fileID(info), birthTime(s.lock)
-	// This fails on a full disk, which is better noticed now than at the first event.
+	// This write fails on a full disk. It is better to notice that now than at the first event.
 	return s, s.write(s.previous)
 }
 
@@ -90,7 +90,7 @@ func readState(dir string) (state, error) {
 			return state{}, fmt.Errorf("store: %w", err)
 		}
 		for _, entry := range entries {
-			if entry.Name() != lockName && !strings.HasPrefix(entry.Name(), stateName) { // a first start that was interrupted leaves these
+			if entry.Name() != lockName && !strings.HasPrefix(entry.Name(), stateName) { // an interrupted first start may leave these files
 				return state{}, fmt.Errorf("%s is not a store: it contains %s but no %s", dir, entry.Name(), stateName)
 			}
 		}
@@ -109,13 +109,14 @@ func readState(dir string) (state, error) {
 	return s, nil
 }
 
-// mayHaveLost reports whether the machine was restarted while the store was open and not everything was on disk.
+// mayHaveLost reports whether data may be missing: the machine was restarted while the store was
+// open and not everything was on disk.
 func (s *store) mayHaveLost() bool {
 	return !s.previous.Clean && !s.previous.Always && (s.previous.Boot == "" || s.previous.Boot != s.current.Boot)
 }
 
-// newEpochReason returns why a stream with this epoch and last sequence may assign sequences a second time. It is
-// empty if the stream cannot.
+// newEpochReason returns the reason why the stream with this epoch and last sequence may assign
+// sequences a second time, or "" if it cannot.
 func (s *store) newEpochReason(epoch string, last uint64) string {
 	switch {
 	case s.mayHaveLost():
@@ -130,7 +131,8 @@ func (s *store) newEpochReason(epoch string, last uint64) string {
 	return ""
 }
 
-// isCopy reports whether the lock file is another one than when the store was last used.
+// isCopy reports whether the store is a copy: its lock file is not the one that was there when the
+// store was last used.
 func (s *store) isCopy() bool {
 	before, now := s.previous, s.current
 	return before.Lock != 0 && now.Lock != 0 && before.Lock != now.Lock ||

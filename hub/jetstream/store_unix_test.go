@@ -17,8 +17,8 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// If a file of the store cannot be synced, the store is not marked as closed cleanly. Otherwise IDs could be
-// assigned twice after a power loss. A pipe is a file that cannot be synced.
+// If a file of the store cannot be synced, the store is not marked as closed cleanly, because a
+// power loss could then make IDs be assigned twice. The test uses a pipe, which cannot be synced.
 func TestFailedSyncLeavesStoreUnclean(t *testing.T) {
 	dir := t.TempDir()
 	e := newEngine(t, Config{Store: dir})
@@ -33,8 +33,9 @@ func TestFailedSyncLeavesStoreUnclean(t *testing.T) {
 	require.False(t, left.Clean)
 }
 
-// On a full disk, simulated by a file size limit of 256 KiB, publishing is refused, the engine fails, and the store
-// is not marked as closed cleanly. Once there is space again, all acknowledged events are there.
+// On a full disk, which the test simulates with a file size limit of 256 KiB, publishing is
+// refused, the engine fails, and the store is not marked as closed cleanly. When there is space
+// again, all acknowledged events are in the log.
 func TestFullDiskFailsEngine(t *testing.T) {
 	const inChild = "TRIVIUM_TEST_FULL_DISK"
 	if os.Getenv(inChild) == "" { // the limit applies to the whole process, and go test itself writes large files
@@ -44,7 +45,7 @@ func TestFullDiskFailsEngine(t *testing.T) {
 		require.NoError(t, err, "%s", out)
 		return
 	}
-	signal.Ignore(syscall.SIGXFSZ) // the signal would end the process
+	signal.Ignore(syscall.SIGXFSZ) // otherwise the signal would end the process
 	cfg := Config{Store: t.TempDir()}
 	h, e := startHub(t, cfg, hub.Retention{})
 	var before syscall.Rlimit

@@ -15,9 +15,9 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Keys of the stream's metadata.
+// These are the keys of the stream's metadata.
 const (
-	metaEpoch   = "trivium_epoch"   // in hexadecimal, as at the beginning of a cursor
+	metaEpoch   = "trivium_epoch"   // the epoch in hexadecimal, as at the beginning of a cursor
 	metaVersion = "trivium_version" // version of the message format in the stream
 	version     = "1"
 )
@@ -46,8 +46,8 @@ func (e *Engine) streamConfig() jetstream.StreamConfig {
 
 func newEpoch() hub.Epoch { return hub.Epoch(rand.Uint32()) }
 
-// openStream returns the stream, which it creates if it does not exist. If it fails, an existing stream is
-// unchanged. The stream of a store that may have lost events gets a new epoch.
+// openStream returns the stream, and creates it if it does not exist. If openStream fails, an
+// existing stream is unchanged. If the store may have lost events, the stream gets a new epoch.
 func (e *Engine) openStream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	info, err := e.getOrCreateStream(ctx)
 	if err != nil {
@@ -55,7 +55,7 @@ func (e *Engine) openStream(ctx context.Context) (*jetstream.StreamInfo, error) 
 	}
 	want := e.streamConfig()
 	if e.cfg.Store != "" {
-		// No other hub uses the store, so the configured retention replaces the stream's.
+		// No other hub uses this store, so the stream gets the configured retention.
 		info.Config.MaxMsgs, info.Config.MaxBytes, info.Config.MaxAge, info.Config.Duplicates =
 			want.MaxMsgs, want.MaxBytes, want.MaxAge, want.Duplicates
 	}
@@ -75,8 +75,9 @@ func (e *Engine) openStream(ctx context.Context) (*jetstream.StreamInfo, error) 
 	return e.lookUp(ctx)
 }
 
-// getOrCreateStream returns the stream, which it creates if it does not exist. Either may fail for a while in a
-// starting cluster in which other hubs create the stream too: the servers do not learn of it at the same time.
+// getOrCreateStream returns the stream, and creates it if it does not exist. In a cluster that is
+// starting, both can fail if other hubs create the stream at the same time, because not all servers
+// know it yet.
 func (e *Engine) getOrCreateStream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	for {
 		info, err := e.lookUp(ctx)
@@ -95,8 +96,8 @@ func (e *Engine) getOrCreateStream(ctx context.Context) (*jetstream.StreamInfo, 
 	}
 }
 
-// markTransient wraps err with hub.ErrUnavailable if a retry may succeed: no answer, no leader, or servers that
-// have not joined the cluster yet.
+// markTransient wraps err with hub.ErrUnavailable if a retry may succeed: there was no answer or no
+// leader, or servers have not joined the cluster yet.
 func markTransient(err error) error {
 	if isRefused(err) || hasCode(err, errNoPeers) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) {
 		return unavailable(err)
@@ -104,8 +105,8 @@ func markTransient(err error) error {
 	return err
 }
 
-// lookUp returns the stream's description from its leader. It retries until ctx ends, because a starting cluster
-// fails for a while.
+// lookUp returns the leader's description of the stream. It retries until ctx ends, because a
+// cluster that is starting cannot answer for a while.
 func (e *Engine) lookUp(ctx context.Context) (*jetstream.StreamInfo, error) {
 	for {
 		info, err := e.info(ctx)
@@ -180,18 +181,19 @@ func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", hub.ErrUnavailable, err)
 }
 
-// isRefused reports whether err shows that the request was not carried out and may be repeated: the stream had no
-// leader or did not answer, too many requests were waiting, or too many atomic batches were open.
+// isRefused reports whether err shows that the request was certainly not carried out, so that it
+// may be repeated: the stream had no leader or did not answer, too many requests were waiting, or
+// too many atomic batches were open.
 func isRefused(err error) bool {
 	var api *jetstream.APIError
 	return errors.Is(err, errUnverified) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
 		errors.As(err, &api) && (api.Code == 503 || api.Code == 429 || api.ErrorCode == errIncompleteBatch)
 }
 
-// Error codes of JetStream (errors.json of nats-server).
+// These are error codes of JetStream (errors.json of nats-server).
 const (
 	errIncompleteBatch = 10176
-	errDuplicate       = 10201 // in an atomic batch
-	errInProcess       = 10158 // a message with this ID is being stored
-	errNoPeers         = 10005 // too few servers for the replicas of a stream
+	errDuplicate       = 10201 // a message of an atomic batch has an ID that JetStream knows
+	errInProcess       = 10158 // JetStream is storing a message with this ID
+	errNoPeers         = 10005 // the cluster has fewer servers than the stream has replicas
 )

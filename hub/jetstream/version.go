@@ -6,8 +6,9 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// MinServerVersion is the oldest nats-server version that the engine supports. Version 2.12 has all required
-// features, but was seen to leave idempotency keys unacknowledged after its leader had been isolated.
+// MinServerVersion is the oldest version of nats-server that the engine supports. Version 2.12 has
+// all required features, but did not acknowledge publishes with idempotency keys after its leader
+// had been isolated.
 const MinServerVersion = "2.15.2"
 
 func checkVersion(version string) error {
