@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // TestAdminToken checks that the admin listener requires the token of the token file under every
@@ -20,9 +22,9 @@ func TestAdminToken(t *testing.T) {
 	write := func(text string) { require.NoError(t, os.WriteFile(file, []byte(text), 0o600)) }
 	const first, second = "first-token-of-operators", "second-token-of-operators"
 	write(first + "\n")
-	p := serve(t, program(t, nil, append(anyPorts, "--admin-token-file", file)...))
+	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--admin-token-file", file)...))
 	status := func(token, host, site string) int {
-		r, err := http.NewRequest(http.MethodGet, "http://"+p.admin+"/metrics", nil)
+		r, err := http.NewRequest(http.MethodGet, "http://"+p.Admin+"/metrics", nil)
 		require.NoError(t, err)
 		r.Host = host
 		if token != "" {
@@ -31,7 +33,7 @@ func TestAdminToken(t *testing.T) {
 		if site != "" {
 			r.Header.Set("Sec-Fetch-Site", site)
 		}
-		response, err := p.client.Do(r)
+		response, err := p.Client.Do(r)
 		require.NoError(t, err)
 		response.Body.Close()
 		return response.StatusCode
@@ -40,32 +42,32 @@ func TestAdminToken(t *testing.T) {
 	require.Equal(t, http.StatusOK, status(first, "trivium.monitoring:3002", ""))
 	require.Equal(t, http.StatusUnauthorized, status("", "", ""))
 	require.Equal(t, http.StatusUnauthorized, status("", "trivium.monitoring:3002", ""))
-	require.Equal(t, http.StatusUnauthorized, status(p.token, "", ""), "the token of the main listener")
+	require.Equal(t, http.StatusUnauthorized, status(p.Token, "", ""), "the token of the main listener")
 	require.Equal(t, http.StatusForbidden, status(first, "", "cross-site"))
 
-	erase := []string{"erase", "--admin-url", "http://" + p.admin, "1f0c9a77-42"}
-	require.Contains(t, transcript(t, program(t, nil, erase...)), "Token missing")
-	require.NotContains(t, transcript(t, program(t, []string{"TRIVIUM_ADMIN_TOKEN_FILE=" + file}, erase...)), "Token missing")
+	erase := []string{"erase", "--admin-url", "http://" + p.Admin, "1f0c9a77-42"}
+	require.Contains(t, transcript(t, hubtest.Program(t, nil, erase...)), "Token missing")
+	require.NotContains(t, transcript(t, hubtest.Program(t, []string{"TRIVIUM_ADMIN_TOKEN_FILE=" + file}, erase...)), "Token missing")
 
 	write("short")
-	require.Eventually(t, func() bool { return strings.Contains(p.log(), "want a token of at least 16 characters, got 5") }, patience, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(p.Log(), "want a token of at least 16 characters, got 5") }, hubtest.Patience, 20*time.Millisecond)
 	require.Equal(t, http.StatusOK, status(first, "", ""), "the previous token stays in use")
 	write(second)
-	require.Eventually(t, func() bool { return status(second, "", "") == http.StatusOK }, patience, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return status(second, "", "") == http.StatusOK }, hubtest.Patience, 20*time.Millisecond)
 	require.Equal(t, http.StatusUnauthorized, status(first, "", ""))
-	require.NotContains(t, p.log(), second)
+	require.NotContains(t, p.Log(), second)
 }
 
 // TestAdminRefusesUnknownHost checks that an admin listener without a token refuses requests for
 // unknown host names.
 func TestAdminRefusesUnknownHost(t *testing.T) {
 	t.Parallel()
-	p := serve(t, program(t, nil, append(anyPorts, "--host", "trivium")...))
+	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--host", "trivium")...))
 	for host, want := range map[string]int{"trivium:3002": http.StatusOK, "trivium.monitoring:3002": http.StatusMisdirectedRequest} {
-		r, err := http.NewRequest(http.MethodGet, "http://"+p.admin+"/metrics", nil)
+		r, err := http.NewRequest(http.MethodGet, "http://"+p.Admin+"/metrics", nil)
 		require.NoError(t, err)
 		r.Host = host
-		response, err := p.client.Do(r)
+		response, err := p.Client.Do(r)
 		require.NoError(t, err)
 		response.Body.Close()
 		require.Equal(t, want, response.StatusCode, host)

@@ -8,16 +8,18 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // The hub prints a token that it created at its start only if its output is a terminal, or if
 // --print-token is set. A journal gets a hint instead, which explains how to obtain a token.
 func TestTokenIsPrintedOnTerminalsAlone(t *testing.T) {
-	args := slices.DeleteFunc(slices.Clone(anyPorts), func(arg string) bool { return arg == "--print-token" })
-	p := serve(t, program(t, nil, args...))
-	require.Equal(t, "TOKEN", p.token)
-	require.Contains(t, p.log(), "trivium token NAME --tokens FILE")
-	require.Contains(t, p.log(), "--print-token")
+	args := slices.DeleteFunc(slices.Clone(hubtest.AnyPorts), func(arg string) bool { return arg == "--print-token" })
+	p := hubtest.Start(t, hubtest.Program(t, nil, args...))
+	require.Equal(t, "TOKEN", p.Token)
+	require.Contains(t, p.Log(), "trivium token NAME --tokens FILE")
+	require.Contains(t, p.Log(), "--print-token")
 
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -34,14 +36,14 @@ func TestTokenIsPrintedOnTerminalsAlone(t *testing.T) {
 // TestFixedToken checks that the hub accepts the token in TRIVIUM_TOKEN, and does not log it.
 func TestFixedToken(t *testing.T) {
 	t.Parallel()
-	p := serve(t, program(t, []string{"TRIVIUM_TOKEN=development"}, slices.DeleteFunc(slices.Clone(anyPorts), func(a string) bool { return a == "--print-token" })...))
-	require.Contains(t, p.log(), "TOKEN stands for the token of --token or TRIVIUM_TOKEN.")
-	require.NotContains(t, p.log(), "development")
-	require.NotContains(t, p.log(), "/demo/") // the tested program has no demo page
-	p.token = "development"
-	p.publish("application/json", `{"topic":"a","data":1}`)
-	p.token = "other"
-	status, _ := p.request("GET", "http://"+p.http+"/poll?wait=0", "", "")
+	p := hubtest.Start(t, hubtest.Program(t, []string{"TRIVIUM_TOKEN=development"}, slices.DeleteFunc(slices.Clone(hubtest.AnyPorts), func(a string) bool { return a == "--print-token" })...))
+	require.Contains(t, p.Log(), "TOKEN stands for the token of --token or TRIVIUM_TOKEN.")
+	require.NotContains(t, p.Log(), "development")
+	require.NotContains(t, p.Log(), "/demo/") // the tested program has no demo page
+	p.Token = "development"
+	p.Publish("application/json", `{"topic":"a","data":1}`)
+	p.Token = "other"
+	status, _ := p.Request("GET", "http://"+p.HTTP+"/poll?wait=0", "", "")
 	require.Equal(t, 401, status)
 }
 
@@ -49,8 +51,8 @@ func TestFixedToken(t *testing.T) {
 // variable to set.
 func TestPubNamesTheVariableOfTheToken(t *testing.T) {
 	t.Parallel()
-	p := serve(t, program(t, nil, anyPorts...))
-	for _, args := range [][]string{{"pub", "--url", "http://" + p.http, "a", "1"}, {"sub", "--url", "http://" + p.http}} {
-		require.Contains(t, transcript(t, program(t, nil, args...)), "set TRIVIUM_TOKEN")
+	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
+	for _, args := range [][]string{{"pub", "--url", "http://" + p.HTTP, "a", "1"}, {"sub", "--url", "http://" + p.HTTP}} {
+		require.Contains(t, transcript(t, hubtest.Program(t, nil, args...)), "set TRIVIUM_TOKEN")
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // A hub that is started on a restored backup has all events that were in the log at the time of the
@@ -14,30 +16,30 @@ import (
 func TestBackupAndRestore(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	p := serve(t, binary(t, append(anyPorts, "--auth", "none", "--engine", "embedded", "--store", filepath.Join(dir, "store"))...))
-	p.publish("application/json", `[{"topic":"a","data":1},{"topic":"a","data":2}]`)
-	position := p.newest()
+	p := hubtest.Start(t, hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none", "--engine", "embedded", "--store", filepath.Join(dir, "store"))...))
+	p.Publish("application/json", `[{"topic":"a","data":1},{"topic":"a","data":2}]`)
+	position := p.Newest()
 	file := filepath.Join(dir, "trivium.backup")
-	out, err := binary(t, "backup", "--admin-url", "http://"+p.admin, file).CombinedOutput()
+	out, err := hubtest.Binary(t, "backup", "--admin-url", "http://"+p.Admin, file).CombinedOutput()
 	require.NoError(t, err, string(out))
 	require.Contains(t, string(out), file+": ")
-	p.publish("application/json", `{"topic":"a","data":3}`)
+	p.Publish("application/json", `{"topic":"a","data":3}`)
 
 	restored := filepath.Join(dir, "restored")
-	out, err = binary(t, "restore", "--store", restored, file).CombinedOutput()
+	out, err = hubtest.Binary(t, "restore", "--store", restored, file).CombinedOutput()
 	require.NoError(t, err, string(out))
 	require.Contains(t, string(out), "restored; serve it with --engine embedded --store "+restored)
-	q := serve(t, binary(t, append(anyPorts, "--auth", "none", "--engine", "embedded", "--store", restored)...))
-	require.NotEqual(t, strings.Split(position, "-")[0], strings.Split(q.newest(), "-")[0])
-	answer := q.poll("cursor=" + position + "&wait=0")
+	q := hubtest.Start(t, hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none", "--engine", "embedded", "--store", restored)...))
+	require.NotEqual(t, strings.Split(position, "-")[0], strings.Split(q.Newest(), "-")[0])
+	answer := q.Poll("cursor=" + position + "&wait=0")
 	require.NotNil(t, answer.Gap)
 	require.Len(t, answer.Events, 2)
 
-	memory := serve(t, binary(t, append(anyPorts, "--auth", "none")...))
-	status, text := memory.request(http.MethodGet, "http://"+memory.admin+"/backup", "", "")
+	memory := hubtest.Start(t, hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none")...))
+	status, text := memory.Request(http.MethodGet, "http://"+memory.Admin+"/backup", "", "")
 	require.Equal(t, http.StatusBadRequest, status)
 	require.Contains(t, text, "only the log of an embedded engine")
-	cmd := binary(t, "backup", "--admin-url", "http://"+memory.admin, filepath.Join(dir, "none"))
+	cmd := hubtest.Binary(t, "backup", "--admin-url", "http://"+memory.Admin, filepath.Join(dir, "none"))
 	out, err = cmd.CombinedOutput()
 	require.Error(t, err)
 	require.Contains(t, string(out), "only the log of an embedded engine")

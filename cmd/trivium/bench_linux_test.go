@@ -19,12 +19,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/bench"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // runBench runs trivium bench and returns its report.
 func runBench(t *testing.T, args ...string) bench.Report {
 	t.Helper()
-	cmd := binary(t, append([]string{"bench", "--json", "--subscribers", "30", "--duration", "300ms"}, args...)...)
+	cmd := hubtest.Binary(t, append([]string{"bench", "--json", "--subscribers", "30", "--duration", "300ms"}, args...)...)
 	// Variables that the user has set for a hub must not apply to the hub of the benchmark.
 	cmd.Env = append(cmd.Env, "TRIVIUM_MAX_CONNECTIONS=1", "TRIVIUM_AUTH=none")
 	var stderr bytes.Buffer
@@ -118,7 +119,7 @@ func serveNATS(t *testing.T, configure ...func(*natsserver.Options)) *natsserver
 	require.NoError(t, err)
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	require.True(t, s.ReadyForConnections(patience))
+	require.True(t, s.ReadyForConnections(hubtest.Patience))
 	return s
 }
 
@@ -207,9 +208,9 @@ func TestBenchTarget(t *testing.T) {
 		t.Skip("a bench takes long")
 	}
 	t.Parallel()
-	p := serve(t, binary(t, anyPorts...))
-	for _, way := range [][]string{{"--publish", "http"}, {"--udp", p.udp}} {
-		report := runBench(t, append([]string{"fanout", "--rounds", "1", "--target", "http://" + p.http, "--token", p.token}, way...)...)
+	p := hubtest.Start(t, hubtest.Binary(t, hubtest.AnyPorts...))
+	for _, way := range [][]string{{"--publish", "http"}, {"--udp", p.UDP}} {
+		report := runBench(t, append([]string{"fanout", "--rounds", "1", "--target", "http://" + p.HTTP, "--token", p.Token}, way...)...)
 		require.Len(t, report.Results, 3)
 		for _, r := range report.Results {
 			require.True(t, r.Clean())
@@ -218,7 +219,7 @@ func TestBenchTarget(t *testing.T) {
 			require.Positive(t, r.P99Ratio)
 		}
 	}
-	require.Zero(t, p.stats().Gaps["expired"])
+	require.Zero(t, p.Stats().Gaps["expired"])
 }
 
 // A signal ends the benchmark and its child processes. If the benchmark is killed, its child
@@ -243,7 +244,7 @@ func interrupt(t *testing.T, signal syscall.Signal, n int, args ...string) {
 	if n > 2 {
 		args = append(args, "--store", store)
 	}
-	cmd := binary(t, append([]string{"bench", "fanout", "--subscribers", "30", "--duration", "1m"}, args...)...)
+	cmd := hubtest.Binary(t, append([]string{"bench", "fanout", "--subscribers", "30", "--duration", "1m"}, args...)...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	require.NoError(t, cmd.Start())
@@ -251,7 +252,7 @@ func interrupt(t *testing.T, signal syscall.Signal, n int, args ...string) {
 	require.Eventually(t, func() bool {
 		children = childrenOf(t, cmd)
 		return len(children) == n
-	}, patience, 10*time.Millisecond)
+	}, hubtest.Patience, 10*time.Millisecond)
 	require.NoError(t, cmd.Process.Signal(signal))
 	require.Error(t, cmd.Wait())
 	if signal != syscall.SIGKILL {
@@ -268,7 +269,7 @@ func interrupt(t *testing.T, signal syscall.Signal, n int, args ...string) {
 			}
 		}
 		return true
-	}, patience, 10*time.Millisecond)
+	}, hubtest.Patience, 10*time.Millisecond)
 }
 
 // childrenOf returns the process IDs of a command's child processes.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // TestCAFile checks that pub and sub accept a hub's certificate that was issued by the authority in
@@ -17,16 +19,16 @@ func TestCAFile(t *testing.T) {
 	cfg := pairIn(t.TempDir())
 	certificate, key := newCertificate(t, 1, time.Now().Add(24*time.Hour), "127.0.0.1", "localhost")
 	cfg.write(t)(certificate, key)
-	p := serve(t, program(t, nil, append(anyPorts, "--tls-cert", cfg.TLSCert, "--tls-key", cfg.TLSKey)...))
-	_, port, _ := bytes.Cut([]byte(p.http), []byte(":"))
-	env := []string{"TRIVIUM_TOKEN=" + p.token, "TRIVIUM_URL=https://localhost:" + string(port)}
-	require.Contains(t, transcript(t, program(t, env, "pub", "a", "1")), "certificate")
+	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--tls-cert", cfg.TLSCert, "--tls-key", cfg.TLSKey)...))
+	_, port, _ := bytes.Cut([]byte(p.HTTP), []byte(":"))
+	env := []string{"TRIVIUM_TOKEN=" + p.Token, "TRIVIUM_URL=https://localhost:" + string(port)}
+	require.Contains(t, transcript(t, hubtest.Program(t, env, "pub", "a", "1")), "certificate")
 	trusting := append(env, "TRIVIUM_CA_FILE="+cfg.TLSCert)
-	require.Regexp(t, `^[0-9a-f]{8}-1$`, transcript(t, program(t, trusting, "pub", "a", "1")))
+	require.Regexp(t, `^[0-9a-f]{8}-1$`, transcript(t, hubtest.Program(t, trusting, "pub", "a", "1")))
 	for _, transport := range []string{"websocket", "sse", "longpoll"} {
-		require.Contains(t, transcript(t, program(t, trusting, "sub", "--transport", transport, "--last", "1", "--count", "1", "a")), "1", transport)
+		require.Contains(t, transcript(t, hubtest.Program(t, trusting, "sub", "--transport", transport, "--last", "1", "--count", "1", "a")), "1", transport)
 	}
 	empty := filepath.Join(t.TempDir(), "empty.pem")
 	require.NoError(t, os.WriteFile(empty, []byte("nothing"), 0o600))
-	require.Contains(t, transcript(t, program(t, env, "pub", "a", "1", "--ca-file", empty)), "--ca-file: want certificates in PEM, "+empty+" has none")
+	require.Contains(t, transcript(t, hubtest.Program(t, env, "pub", "a", "1", "--ca-file", empty)), "--ca-file: want certificates in PEM, "+empty+" has none")
 }

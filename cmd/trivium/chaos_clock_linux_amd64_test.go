@@ -13,6 +13,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // setClockAhead sets the wall clock of one process ahead by whole seconds. A Go program reads the
@@ -85,21 +87,21 @@ func serverTime(t *testing.T, at natsPlace) time.Time {
 // TestSetClockAhead checks that the wall clock of another process can be set ahead and back.
 func TestSetClockAhead(t *testing.T) {
 	t.Parallel()
-	place := natsPlace{Name: "clock", Port: freePorts(t, 1)[0], Store: t.TempDir()}
+	place := natsPlace{Name: "clock", Port: hubtest.FreePorts(t, 1)[0], Store: t.TempDir()}
 	server := startNATS(t, place)
 	t.Cleanup(func() {
 		_ = server.Process.Kill()
 		_ = server.Wait()
 	})
 	now := serverTime(t, place)
-	require.WithinDuration(t, time.Now(), now, patience)
+	require.WithinDuration(t, time.Now(), now, hubtest.Patience)
 	if !setClockAhead(t, server.Process.Pid, time.Hour) {
 		t.Log("the kernel forbids to change the memory of another process")
 		return
 	}
-	require.WithinDuration(t, time.Now().Add(time.Hour), serverTime(t, place), patience)
+	require.WithinDuration(t, time.Now().Add(time.Hour), serverTime(t, place), hubtest.Patience)
 	require.True(t, setClockAhead(t, server.Process.Pid, 0))
-	require.WithinDuration(t, time.Now(), serverTime(t, place), patience)
+	require.WithinDuration(t, time.Now(), serverTime(t, place), hubtest.Patience)
 }
 
 // If the leader's clock was an hour ahead for a while, a start by time never begins too late. That
@@ -109,21 +111,21 @@ func TestSinceInClockSkew(t *testing.T) {
 		t.Skip("many events take long")
 	}
 	t.Parallel()
-	place := natsPlace{Name: "skew", Port: freePorts(t, 1)[0], Store: t.TempDir()}
+	place := natsPlace{Name: "skew", Port: hubtest.FreePorts(t, 1)[0], Store: t.TempDir()}
 	server := startNATS(t, place)
 	t.Cleanup(func() {
 		_ = server.Process.Kill()
 		_ = server.Wait()
 	})
-	start := func() *process {
-		return serve(t, binary(t, append(anyPorts, "--auth", "none", "--engine", "nats", "--nats-url", fmt.Sprint("nats://127.0.0.1:", place.Port),
+	start := func() *hubtest.Process {
+		return hubtest.Start(t, hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none", "--engine", "nats", "--nats-url", fmt.Sprint("nats://127.0.0.1:", place.Port),
 			"--retain-events", "1000000", "--retain-bytes", "1GiB", "--retain-age", "24h")...))
 	}
 	p := start()
-	epoch, _, _ := strings.Cut(p.poll("wait=0").Cursor, "-")
+	epoch, _, _ := strings.Cut(p.Poll("wait=0").Cursor, "-")
 	last := uint64(0)
 	publish := func(events int) {
-		p.publish("application/x-ndjson", strings.Repeat(`{"topic":"a","data":1}`+"\n", events))
+		p.Publish("application/x-ndjson", strings.Repeat(`{"topic":"a","data":1}`+"\n", events))
 		last += uint64(events)
 	}
 	const before, ahead, after = 3000, 3000, 70_000 // more events than a hub has in memory at its start
@@ -135,9 +137,9 @@ func TestSinceInClockSkew(t *testing.T) {
 	publish(ahead)
 	require.True(t, setClockAhead(t, server.Process.Pid, 0))
 	publish(after)
-	for name, p := range map[string]*process{"followed": p, "late": start()} {
+	for name, p := range map[string]*hubtest.Process{"followed": p, "late": start()} {
 		timeOf := func(seq uint64) time.Time {
-			answer := p.poll(fmt.Sprintf("wait=50&max=1&cursor=%s-%d", epoch, seq-1))
+			answer := p.Poll(fmt.Sprintf("wait=50&max=1&cursor=%s-%d", epoch, seq-1))
 			require.Len(t, answer.Events, 1)
 			return answer.Events[0].Time
 		}
@@ -148,7 +150,7 @@ func TestSinceInClockSkew(t *testing.T) {
 			if seq > before+ahead {
 				want = before + 1 // events with times an hour ahead count as later than the start
 			}
-			answer := p.poll("wait=50&max=1&since=" + url.QueryEscape(since.Format(time.RFC3339Nano)))
+			answer := p.Poll("wait=50&max=1&since=" + url.QueryEscape(since.Format(time.RFC3339Nano)))
 			require.Nil(t, answer.Gap)
 			require.NotEmpty(t, answer.Events, "%s, since the time of %d", name, seq)
 			require.LessOrEqual(t, answer.Events[0].ID.Seq, want, "%s, since the time of %d", name, seq)

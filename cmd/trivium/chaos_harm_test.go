@@ -18,6 +18,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // faults has one function for each kind of fault. The function causes the fault, waits, and repairs
@@ -39,8 +41,8 @@ func (c *chaos) killServer(hold time.Duration) {
 func (c *chaos) killHub(hold time.Duration) {
 	i := c.rng.IntN(clusterSize)
 	c.t.Logf("hub %d is killed for %v", i, hold)
-	c.hubs[i].signal(syscall.SIGKILL)
-	c.hubs[i].wait()
+	c.hubs[i].Signal(syscall.SIGKILL)
+	c.hubs[i].Wait()
 	time.Sleep(hold)
 	c.startHub(i)
 }
@@ -105,8 +107,8 @@ func (c *chaos) pauseWhileDown(hold time.Duration) {
 func (c *chaos) startBeforeNATS(hold time.Duration) {
 	i := c.rng.IntN(clusterSize)
 	c.t.Logf("hub %d is started %v before it reaches NATS", i, hold)
-	c.hubs[i].signal(syscall.SIGKILL)
-	c.hubs[i].wait()
+	c.hubs[i].Signal(syscall.SIGKILL)
+	c.hubs[i].Wait()
 	for _, p := range c.proxies[i] {
 		p.Stop()
 	}
@@ -198,7 +200,7 @@ func (c *chaos) leader() (server int) {
 			}
 		}
 		return true
-	}, patience, 100*time.Millisecond)
+	}, hubtest.Patience, 100*time.Millisecond)
 	return server
 }
 
@@ -215,7 +217,7 @@ func (c *chaos) untilCurrent() {
 			}
 		}
 		return true
-	}, patience, 100*time.Millisecond)
+	}, hubtest.Patience, 100*time.Millisecond)
 }
 
 // compareLogs reads the new events of each hub and compares them byte by byte, up to the end of the

@@ -22,25 +22,9 @@ import (
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
-)
 
-// freePorts returns free ports below the range that systems assign to outgoing connections (from
-// 32768 on Linux, 49152 elsewhere). A port in that range could be taken before the server listens
-// on it.
-func freePorts(t *testing.T, n int) (ports []int) {
-	t.Helper()
-	for tries := 0; len(ports) < n; tries++ {
-		port := 10000 + rand.IntN(32768-10000)
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			require.Less(t, tries, 100, "no port is free: %v", err)
-			continue
-		}
-		defer l.Close()
-		ports = append(ports, port)
-	}
-	return ports
-}
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
+)
 
 const clusterSize = 3 // number of NATS servers, and of hubs
 
@@ -52,7 +36,7 @@ type chaos struct {
 	nats    [clusterSize]*exec.Cmd
 	proxies [clusterSize][clusterSize]*toxiproxy.Proxy // index: hub, server
 	hubArgs [clusterSize][]string
-	hubs    [clusterSize]*process
+	hubs    [clusterSize]*hubtest.Process
 	where   [clusterSize]string // addresses of the hubs
 	client  *http.Client
 	begin   string // cursor at the start of the test
@@ -72,9 +56,9 @@ type observation struct {
 func startChaos(t *testing.T, rng *rand.Rand, subscribers int) *chaos {
 	c := &chaos{
 		t: t, rng: rng, acked: map[string]bool{}, seen: make([][]observation, subscribers),
-		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 20}, Timeout: patience},
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 20}, Timeout: hubtest.Patience},
 	}
-	ports := freePorts(t, 3*clusterSize)
+	ports := hubtest.FreePorts(t, 3*clusterSize)
 	quiet := zerolog.Nop()
 	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), quiet)
 	for i := range clusterSize {
@@ -107,11 +91,11 @@ func startChaos(t *testing.T, rng *rand.Rand, subscribers int) *chaos {
 	t.Cleanup(func() {
 		for i, hub := range c.hubs {
 			if t.Failed() {
-				t.Logf("the log of hub %d:\n%s", i, hub.log())
+				t.Logf("the log of hub %d:\n%s", i, hub.Log())
 			}
 		}
 	})
-	c.begin = c.hubs[0].poll("wait=0").Cursor
+	c.begin = c.hubs[0].Poll("wait=0").Cursor
 	c.same = c.begin
 	return c
 }
@@ -136,7 +120,7 @@ func startNATS(t *testing.T, at natsPlace) *exec.Cmd {
 			conn.Close()
 		}
 		return err == nil
-	}, patience, 10*time.Millisecond)
+	}, hubtest.Patience, 10*time.Millisecond)
 	return cmd
 }
 
@@ -145,7 +129,7 @@ func (c *chaos) killNATS(i int) {
 	_ = c.nats[i].Wait()
 }
 
-func (c *chaos) startHub(i int) { c.hubs[i] = serve(c.t, binary(c.t, c.hubArgs[i]...)) }
+func (c *chaos) startHub(i int) { c.hubs[i] = hubtest.Start(c.t, hubtest.Binary(c.t, c.hubArgs[i]...)) }
 
 // publish publishes events with a key, on randomly chosen hubs, until one hub has accepted them.
 func (c *chaos) publish(rng *rand.Rand, key string, data ...string) {
@@ -222,7 +206,7 @@ func TestChaos(t *testing.T) {
 		t.Skip("a cluster takes long")
 	}
 	t.Parallel()
-	steps, hold, within := 4, 1000, patience
+	steps, hold, within := 4, 1000, hubtest.Patience
 	if os.Getenv("TRIVIUM_LONG") != "" {
 		steps, hold, within = 40, 12_000, 10*time.Second
 	}
@@ -289,7 +273,7 @@ func (c *chaos) checkResults() {
 	all := map[string]bool{}
 	cursor := c.begin
 	for {
-		answer := c.hubs[0].poll("wait=3&max=1000&cursor=" + cursor)
+		answer := c.hubs[0].Poll("wait=3&max=1000&cursor=" + cursor)
 		require.Nil(c.t, answer.Gap)
 		if len(answer.Events) == 0 {
 			break

@@ -11,18 +11,20 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // startBrowser starts Chromium, which accepts self-signed certificates, and stops it at the end of the test.
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(needTool(t, "chromium", "Debian's chromium")),
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(hubtest.NeedTool(t, "chromium", "Debian's chromium")),
 		chromedp.NoSandbox, chromedp.Flag("headless", "new"), chromedp.Flag("ignore-certificate-errors", true), chromedp.UserDataDir(t.TempDir()))
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
 	ctx, _ = chromedp.NewContext(ctx)
 	t.Cleanup(func() {
-		within, cancel := context.WithTimeout(ctx, patience)
+		within, cancel := context.WithTimeout(ctx, hubtest.Patience)
 		defer cancel()
 		_ = chromedp.Cancel(within) // if the browser does not close, its process is killed with the allocator
 	})
@@ -54,7 +56,7 @@ func openTab(t *testing.T, browser context.Context, address string, take func(st
 		}
 	}()
 	t.Cleanup(func() {
-		within, stop := context.WithTimeout(ctx, patience)
+		within, stop := context.WithTimeout(ctx, hubtest.Patience)
 		_ = chromedp.Cancel(within) // an error does not matter: the browser is stopped anyway
 		stop()
 		cancel()

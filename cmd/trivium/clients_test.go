@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // clientsDir is the directory of the programs of TestClients. Each program subscribes with one library to the hub at
@@ -74,13 +76,13 @@ type clientPrograms struct {
 func preparePrograms(t *testing.T) clientPrograms {
 	t.Helper()
 	p := clientPrograms{map[string][]string{}, map[string]string{}}
-	node := needTool(t, "node", "Debian's nodejs")
+	node := hubtest.NeedTool(t, "node", "Debian's nodejs")
 	if _, err := os.Stat(filepath.Join(clientsDir, "node_modules")); err != nil {
-		lackTool(t, "the libraries are not installed: run npm ci in testdata/clients")
+		hubtest.LackTool(t, "the libraries are not installed: run npm ci in testdata/clients")
 	}
 	const python = "/usr/bin/python3"
 	if err := exec.Command(python, "-c", "import aiohttp, requests, websockets").Run(); err != nil {
-		lackTool(t, "Debian's python3-aiohttp, python3-requests and python3-websockets are not installed")
+		hubtest.LackTool(t, "Debian's python3-aiohttp, python3-requests and python3-websockets are not installed")
 	}
 	bin := t.TempDir()
 	build := exec.Command("go", "build", "-o", bin+"/", "./...")
@@ -196,7 +198,7 @@ type clientRun struct {
 	t       *testing.T
 	args    []string
 	url     string // of the hub, without the front
-	hub     *process
+	hub     *hubtest.Process
 	relay   *relay // the clients connect to this relay
 	clients []*libraryClient
 	sent    int
@@ -209,7 +211,7 @@ const clientPatience = 2 * time.Minute
 
 func startClientRun(t *testing.T, f front, programs clientPrograms) *clientRun {
 	t.Helper()
-	ports := freePorts(t, 2)
+	ports := hubtest.FreePorts(t, 2)
 	address := fmt.Sprintf("127.0.0.1:%d", ports[0])
 	r := &clientRun{t: t, args: []string{
 		"serve", "--http", address, "--udp", "off", "--admin", fmt.Sprintf("127.0.0.1:%d", ports[1]), "--auth", "none",
@@ -290,7 +292,7 @@ func (r *clientRun) awaitReaders() {
 
 func (r *clientRun) send(n int) {
 	r.t.Helper()
-	status, text := r.hub.request(http.MethodPost, r.url+"/publish/show", "application/json", fmt.Sprintf(`{"n":%d}`, n))
+	status, text := r.hub.Request(http.MethodPost, r.url+"/publish/show", "application/json", fmt.Sprintf(`{"n":%d}`, n))
 	require.Equal(r.t, http.StatusOK, status, text)
 }
 
@@ -322,8 +324,8 @@ func (r *clientRun) runOutages() {
 	r.publish(8)
 	r.await()
 
-	r.hub.signal(syscall.SIGTERM)
-	code, _ := r.hub.wait()
+	r.hub.Signal(syscall.SIGTERM)
+	code, _ := r.hub.Wait()
 	require.Equal(r.t, exitDone, code)
 	r.start()
 	r.publish(1)
@@ -335,8 +337,8 @@ func (r *clientRun) runOutages() {
 	r.publish(8)
 	r.await()
 
-	r.hub.signal(syscall.SIGKILL)
-	r.hub.wait()
+	r.hub.Signal(syscall.SIGKILL)
+	r.hub.Wait()
 	r.start()
 	r.publish(1)
 	r.await()
@@ -347,6 +349,6 @@ func (r *clientRun) runOutages() {
 
 // start starts the hub, with a self-signed certificate if the run uses TLS.
 func (r *clientRun) start() {
-	r.hub = serve(r.t, binary(r.t, r.args...))
-	r.hub.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	r.hub = hubtest.Start(r.t, hubtest.Binary(r.t, r.args...))
+	r.hub.Client.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 }

@@ -14,6 +14,8 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // shownEvent is an event as the SDK decoded it.
@@ -32,7 +34,7 @@ func cloudEventsSDK(t *testing.T) func(stdin string, arguments ...string) []show
 		return cmd.CombinedOutput()
 	}
 	if _, err := run("go", "mod", "download"); err != nil {
-		lackTool(t, "the module github.com/cloudevents/sdk-go/v2 cannot be fetched")
+		hubtest.LackTool(t, "the module github.com/cloudevents/sdk-go/v2 cannot be fetched")
 	}
 	program := filepath.Join(t.TempDir(), "cloudevents")
 	out, err := run("go", "build", "-o", program, ".")
@@ -59,18 +61,18 @@ func cloudEventsSDK(t *testing.T) func(stdin string, arguments ...string) []show
 func TestCloudEventsSDK(t *testing.T) {
 	t.Parallel()
 	sdk := cloudEventsSDK(t)
-	p := serve(t, program(t, nil, append(anyPorts, "--cloudevents-source", "https://hub.example.com")...))
+	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--cloudevents-source", "https://hub.example.com")...))
 	const query = "format=cloudevents&topic=ce.>&topic=plain"
-	stream, socket := p.sse(query), p.websocket(query)
+	stream, socket := p.SSE(query), p.WebSocket(query)
 
-	sent := sdk("", "send", "http://"+p.http, p.token)
+	sent := sdk("", "send", "http://"+p.HTTP, p.Token)
 	require.Len(t, sent, 30)
 	plain := `[{"topic":"plain","type":"paid","key":"17","data":{"total":1.50}},{"topic":"plain","data":"a\nb","text":true},{"topic":"plain","data_base64":"AP8="}]`
-	p.publish("application/json", plain)
+	p.Publish("application/json", plain)
 	n := len(sent) + 3
 
 	message := func(conn *websocket.Conn) string {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), hubtest.Patience)
 		defer cancel()
 		_, text, err := conn.Read(ctx)
 		require.NoError(t, err)
@@ -84,7 +86,7 @@ func TestCloudEventsSDK(t *testing.T) {
 		read["SSE"] = append(read["SSE"], strings.ReplaceAll(e.Data, "\n", " "))
 		read["WebSocket"] = append(read["WebSocket"], message(socket))
 	}
-	status, body := p.request(http.MethodGet, "http://"+p.http+"/poll?last=1000&max=1000&"+query, "", "")
+	status, body := p.Request(http.MethodGet, "http://"+p.HTTP+"/poll?last=1000&max=1000&"+query, "", "")
 	require.Equal(t, http.StatusOK, status, body)
 	var answer struct {
 		Events []json.RawMessage `json:"events"`

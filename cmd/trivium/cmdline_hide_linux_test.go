@@ -10,6 +10,8 @@ import (
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // TestPSDoesNotShowSecrets reads the command line of a running hub as ps does, and requires that it
@@ -20,11 +22,11 @@ func TestPSDoesNotShowSecrets(t *testing.T) {
 	server := serveNATS(t, func(o *natsserver.Options) { o.Username, o.Password = user, password })
 	servers := strings.Replace(server.ClientURL(), "://", "://"+user+":"+password+"@", 1)
 	for _, given := range [][]string{{"--nats-url", servers}, {"--nats-url=" + servers}} {
-		p := serve(t, binary(t, append(append(anyPorts, "--auth", "none", "--engine", "nats", "--log-format", "json", "--max-event-bytes", "64KiB"), given...)...))
-		require.Contains(t, p.log(), "which every user of this machine could see until the program hid it; set TRIVIUM_NATS_URL")
-		require.NotContains(t, p.log(), password)
+		p := hubtest.Start(t, hubtest.Binary(t, append(append(hubtest.AnyPorts, "--auth", "none", "--engine", "nats", "--log-format", "json", "--max-event-bytes", "64KiB"), given...)...))
+		require.Contains(t, p.Log(), "which every user of this machine could see until the program hid it; set TRIVIUM_NATS_URL")
+		require.NotContains(t, p.Log(), password)
 		for _, name := range []string{"cmdline", "environ"} {
-			path := filepath.Join("/proc", fmt.Sprint(p.cmd.Process.Pid), name)
+			path := filepath.Join("/proc", fmt.Sprint(p.Cmd.Process.Pid), name)
 			text, err := os.ReadFile(path)
 			require.NoError(t, err)
 			if name == "cmdline" {
@@ -37,10 +39,10 @@ func TestPSDoesNotShowSecrets(t *testing.T) {
 			require.NoError(t, err)
 			require.Zero(t, info.Mode().Perm()&0o077, "only the hub's own user can read its environment")
 		}
-		status, text := p.request(http.MethodGet, "http://"+p.admin+"/debug/pprof/cmdline", "", "")
+		status, text := p.Request(http.MethodGet, "http://"+p.Admin+"/debug/pprof/cmdline", "", "")
 		require.Equal(t, http.StatusOK, status)
 		require.NotContains(t, text, password)
-		status, text = p.request(http.MethodPost, "http://"+p.http+"/publish/a", "", "1")
+		status, text = p.Request(http.MethodPost, "http://"+p.HTTP+"/publish/a", "", "1")
 		require.Equal(t, http.StatusOK, status, text)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 func TestWithoutSecrets(t *testing.T) {
@@ -18,12 +20,12 @@ func TestWithoutSecrets(t *testing.T) {
 func TestWarnsOfSecretOnCommandLine(t *testing.T) {
 	const secret = "hunter2"
 	jwks := "https://127.0.0.1:1/jwks.json?key=" + secret
-	p := serve(t, program(t, nil, append(anyPorts, "--jwks-url", jwks, "--jwt-issuer", "i", "--jwt-audience", "a")...))
-	require.Contains(t, p.log(), `"flag":"--jwks-url","reason":"contained a password or a query on the command line, which every user of this machine could see until the program hid it; set TRIVIUM_JWKS_URL or the file of --config instead"`)
-	status, text := p.request(http.MethodGet, "http://"+p.admin+"/debug/pprof/cmdline", "", "")
+	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--jwks-url", jwks, "--jwt-issuer", "i", "--jwt-audience", "a")...))
+	require.Contains(t, p.Log(), `"flag":"--jwks-url","reason":"contained a password or a query on the command line, which every user of this machine could see until the program hid it; set TRIVIUM_JWKS_URL or the file of --config instead"`)
+	status, text := p.Request(http.MethodGet, "http://"+p.Admin+"/debug/pprof/cmdline", "", "")
 	require.Equal(t, http.StatusOK, status)
 	require.Contains(t, text, "/jwks.json?***\x00")
 	require.NotContains(t, text, secret)
-	quiet := serve(t, program(t, []string{"TRIVIUM_JWKS_URL=" + jwks}, append(anyPorts, "--jwt-issuer", "i", "--jwt-audience", "a")...))
-	require.NotContains(t, quiet.log(), "command line")
+	quiet := hubtest.Start(t, hubtest.Program(t, []string{"TRIVIUM_JWKS_URL=" + jwks}, append(hubtest.AnyPorts, "--jwt-issuer", "i", "--jwt-audience", "a")...))
+	require.NotContains(t, quiet.Log(), "command line")
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // documented lists the pages whose commands TestDocumentedCommands runs, in the order in which it
@@ -53,10 +55,10 @@ func TestDocumentedCommands(t *testing.T) {
 		t.Skip("it builds the program")
 	}
 	t.Parallel()
-	needTool(t, "curl", "a Debian package of that name")
-	needTool(t, "bash", "a Debian package of that name")
-	needTool(t, "python3", "a Debian package of that name")
-	needTool(t, "openssl", "a Debian package of that name")
+	hubtest.NeedTool(t, "curl", "a Debian package of that name")
+	hubtest.NeedTool(t, "bash", "a Debian package of that name")
+	hubtest.NeedTool(t, "python3", "a Debian package of that name")
+	hubtest.NeedTool(t, "openssl", "a Debian package of that name")
 	s := &shell{t: t, bin: t.TempDir(), used: map[string]bool{}}
 	for _, page := range documented {
 		text, err := os.ReadFile(filepath.Join(moduleRoot, page))
@@ -97,7 +99,7 @@ func shellCommands(page string) (commands []string) {
 type shell struct {
 	t        *testing.T
 	dir, bin string // working directory of the commands; directory in which go install puts the program
-	hub      *process
+	hub      *hubtest.Process
 	settings string // variables that commands of the pages have set
 	endless  []*endlessCommand
 	used     map[string]bool
@@ -124,7 +126,7 @@ func (s *shell) run(command string) {
 	case serveCommand.MatchString(command) && !strings.Contains(command, "--check"):
 		cmd := s.command(s.withValues("exec env " + command))
 		cmd.Env = append(cmd.Env, "TRIVIUM_HTTP=127.0.0.1:0", "TRIVIUM_UDP=127.0.0.1:0", "TRIVIUM_ADMIN=127.0.0.1:0", "TRIVIUM_PRINT_TOKEN=true")
-		if hub := serve(s.t, cmd); s.hub == nil {
+		if hub := hubtest.Start(s.t, cmd); s.hub == nil {
 			s.hub = hub
 		}
 	case regexp.MustCompile(`^[A-Z]+=\S+$`).MatchString(command):
@@ -141,7 +143,7 @@ var serveCommand = regexp.MustCompile(`^([A-Z_]+=\S+ )*trivium serve`)
 func (s *shell) withValues(command string) string {
 	token := ""
 	if s.hub != nil {
-		token = s.hub.token
+		token = s.hub.Token
 	}
 	return strings.ReplaceAll(s.settings+command, "the-token-that-serve-printed", token)
 }
@@ -157,9 +159,9 @@ func (s *shell) command(text string) *exec.Cmd {
 func (s *shell) runAtHub(command string) {
 	s.t.Helper()
 	require.NotNil(s.t, s.hub, "before any hub is started: %s", command)
-	text := strings.NewReplacer("127.0.0.1:3002", s.hub.admin, "http.server 8000", "http.server 0").Replace(s.withValues(command))
-	text = strings.ReplaceAll(text, "--udp 127.0.0.1:3000", "--udp "+s.hub.udp)
-	text = strings.ReplaceAll(text, "127.0.0.1:3000", s.hub.http)
+	text := strings.NewReplacer("127.0.0.1:3002", s.hub.Admin, "http.server 8000", "http.server 0").Replace(s.withValues(command))
+	text = strings.ReplaceAll(text, "--udp 127.0.0.1:3000", "--udp "+s.hub.UDP)
+	text = strings.ReplaceAll(text, "127.0.0.1:3000", s.hub.HTTP)
 	for _, outcome := range outcomes {
 		if !strings.Contains(command, outcome.part) {
 			continue
@@ -177,7 +179,7 @@ func (s *shell) runAtHub(command string) {
 			s.t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 			return
 		}
-		hang := time.AfterFunc(patience, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+		hang := time.AfterFunc(hubtest.Patience, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 		err = cmd.Wait()
 		hang.Stop()
 		printed, readErr := os.ReadFile(out.Name())
@@ -196,7 +198,7 @@ func (s *shell) stopEndless() {
 		require.Eventually(s.t, func() bool {
 			printed, err := os.ReadFile(e.out)
 			return err == nil && strings.Contains(string(printed), e.prints)
-		}, patience, 20*time.Millisecond, "%s does not print %q", e.text, e.prints)
+		}, hubtest.Patience, 20*time.Millisecond, "%s does not print %q", e.text, e.prints)
 		require.NoError(s.t, syscall.Kill(-e.cmd.Process.Pid, syscall.SIGKILL))
 		_ = e.cmd.Wait()
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // completion returns the completion script for a shell.
@@ -22,7 +24,7 @@ func completion(t *testing.T, shell string) string {
 // TestCompletionInBash checks the words that bash offers for completion.
 func TestCompletionInBash(t *testing.T) {
 	t.Parallel()
-	bash := needTool(t, "bash", "a Debian package of that name")
+	bash := hubtest.NeedTool(t, "bash", "a Debian package of that name")
 	for line, want := range map[string]string{
 		"trivium se":                   "serve",
 		"trivium help bac":             "backup",

@@ -8,6 +8,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // TestConfigFileIsAccepted checks that serve accepts the unchanged output of trivium config, and
@@ -15,11 +17,11 @@ import (
 // equal those of a hub without a file.
 func TestConfigFileIsAccepted(t *testing.T) {
 	t.Parallel()
-	text, err := program(t, nil, "config").Output()
+	text, err := hubtest.Program(t, nil, "config").Output()
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "trivium.yaml")
 	require.NoError(t, os.WriteFile(path, text, 0o600))
-	require.Equal(t, "the configuration is valid", transcript(t, program(t, nil, "serve", "--check", "--config", path)))
+	require.Equal(t, "the configuration is valid", transcript(t, hubtest.Program(t, nil, "serve", "--check", "--config", path)))
 
 	var cli commands
 	parser, err := kong.New(&cli, (&sources{}).options()...)

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // TestWarnsOfReadableSecrets checks that both --check and the start of a hub warn of a file with a
@@ -25,8 +27,8 @@ func TestWarnsOfReadableSecrets(t *testing.T) {
 	require.NoError(t, os.Chmod(secret, 0o644))
 	detail := "every user of this machine can read " + secret + "; run chmod o-r on it"
 	require.Equal(t, []fault{{"--jwt-secret-file", detail}, {"--udp-secret-file", detail}}, parseServe(t, nil, args...).warnings())
-	p := serve(t, program(t, nil, append(anyPorts, args...)...))
-	require.Contains(t, p.log(), `"level":"WARN","msg":"a setting that is seldom meant","flag":"--jwt-secret-file"`)
+	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, args...)...))
+	require.Contains(t, p.Log(), `"level":"WARN","msg":"a setting that is seldom meant","flag":"--jwt-secret-file"`)
 }
 
 func TestLocalOnly(t *testing.T) {

@@ -16,6 +16,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // protocolPrograms is the directory of the clients shown in docs/protocol.md. Each file exports a
@@ -53,13 +55,13 @@ else:
 // protocolCommands returns the command for each program, by file name.
 func protocolCommands(t *testing.T) map[string][]string {
 	t.Helper()
-	node := needTool(t, "node", "Debian's nodejs")
+	node := hubtest.NeedTool(t, "node", "Debian's nodejs")
 	if exec.Command(node, "--experimental-websocket", "-e", "").Run() != nil {
-		lackTool(t, "node is older than version 20.10")
+		hubtest.LackTool(t, "node is older than version 20.10")
 	}
 	const python = "/usr/bin/python3"
 	if exec.Command(python, "-c", "import websockets").Run() != nil {
-		lackTool(t, "Debian's python3-websockets is not installed")
+		hubtest.LackTool(t, "Debian's python3-websockets is not installed")
 	}
 	files, err := filepath.Glob(protocolPrograms + "/*")
 	require.NoError(t, err)
@@ -123,13 +125,13 @@ func TestProtocolProgramsInBrowser(t *testing.T) {
 
 // playProtocol starts a hub, calls begin to start the programs, then restarts the hub and resets the connections.
 func playProtocol(t *testing.T, begin func(r *clientRun, base string)) {
-	ports := freePorts(t, 2)
+	ports := hubtest.FreePorts(t, 2)
 	address := fmt.Sprintf("127.0.0.1:%d", ports[0])
 	r := &clientRun{t: t, url: "http://" + address, args: []string{
 		"serve", "--http", address, "--udp", "off", "--admin", fmt.Sprintf("127.0.0.1:%d", ports[1]), "--auth", "none",
 		"--engine", "embedded", "--store", t.TempDir(), "--log-format", "json", "--drain", "1s",
 	}}
-	start := func() { r.hub = serve(t, program(t, nil, r.args...)) }
+	start := func() { r.hub = hubtest.Start(t, hubtest.Program(t, nil, r.args...)) }
 	start()
 	r.relay = startRelay(t, address)
 	begin(r, "http://"+r.relay.address())
@@ -137,8 +139,8 @@ func playProtocol(t *testing.T, begin func(r *clientRun, base string)) {
 	r.publish(4)
 	r.await()
 
-	r.hub.signal(syscall.SIGTERM)
-	code, _ := r.hub.wait()
+	r.hub.Signal(syscall.SIGTERM)
+	code, _ := r.hub.Wait()
 	require.Equal(t, exitDone, code)
 	start()
 	r.publish(4) // some are published before the programs have reconnected
@@ -166,13 +168,13 @@ func TestProtocolProgramsEndWhenRefused(t *testing.T) {
 	t.Parallel()
 	commands := protocolCommands(t)
 	delete(commands, "websocket.mjs")
-	hub := serve(t, program(t, nil, anyPorts...))
+	hub := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
 	for name, command := range commands {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
-			cmd.Env = programEnv(t, "http://"+hub.http)
-			timeout := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+			cmd.Env = programEnv(t, "http://"+hub.HTTP)
+			timeout := time.AfterFunc(hubtest.Patience, func() { _ = cmd.Process.Kill() })
 			defer timeout.Stop()
 			out, err := cmd.CombinedOutput()
 			require.Error(t, err)

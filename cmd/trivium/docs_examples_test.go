@@ -18,6 +18,8 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // protocolPage contains the examples: fenced blocks of the language http, websocket or udp. Their info string
@@ -128,7 +130,7 @@ const exampleEpoch = "5e0f1a2b"
 
 // actual replaces the epoch and the address in a text of the page with this hub's.
 func (h *exampleHub) actual(text string) string {
-	return strings.NewReplacer(exampleEpoch, h.epoch, "$HUB", "http://"+h.http).Replace(text)
+	return strings.NewReplacer(exampleEpoch, h.epoch, "$HUB", "http://"+h.HTTP).Replace(text)
 }
 
 // runHTTP sends a request and compares the hub's answer with the text from the line "HTTP/1.1 …"
@@ -139,17 +141,17 @@ func (h *exampleHub) runHTTP(t *testing.T, e example) {
 	head, body, _ := strings.Cut(h.actual(request), "\n\n")
 	answer = "HTTP/1.1 " + answer
 
-	head += "\nHost: " + h.http
+	head += "\nHost: " + h.HTTP
 	if body != "" || strings.HasPrefix(head, "POST") {
 		head += fmt.Sprintf("\nContent-Length: %d", len(body))
 	}
-	if e.token != "none" && h.token != "" && !strings.Contains(head, "Authorization:") {
-		head += "\nAuthorization: Bearer " + h.token
+	if e.token != "none" && h.Token != "" && !strings.Contains(head, "Authorization:") {
+		head += "\nAuthorization: Bearer " + h.Token
 	}
-	conn, err := net.Dial("tcp", h.http)
+	conn, err := net.Dial("tcp", h.HTTP)
 	require.NoError(t, err)
 	defer conn.Close()
-	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(hubtest.Patience)))
 	_, err = io.WriteString(conn, strings.ReplaceAll(head, "\n", "\r\n")+"\r\n\r\n"+body)
 	require.NoError(t, err)
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -199,17 +201,17 @@ func (h *exampleHub) runWebSocket(t *testing.T, e example) {
 		name, value, _ := strings.Cut(lines[0][2:], ": ")
 		header.Set(name, value)
 	}
-	if h.token != "" {
-		header.Set("Authorization", "Bearer "+h.token)
+	if h.Token != "" {
+		header.Set("Authorization", "Bearer "+h.Token)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), hubtest.Patience)
 	defer cancel()
 	var raw net.Conn // the connection below the library, to send frames that the library cannot send
 	transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (_ net.Conn, err error) {
 		raw, err = new(net.Dialer).DialContext(ctx, network, address)
 		return raw, err
 	}}
-	conn, _, err := websocket.Dial(ctx, "ws://"+h.http+path, &websocket.DialOptions{
+	conn, _, err := websocket.Dial(ctx, "ws://"+h.HTTP+path, &websocket.DialOptions{
 		HTTPClient: &http.Client{Transport: transport}, HTTPHeader: header, Subprotocols: []string{"trivium.v1"},
 	})
 	require.NoError(t, err)
@@ -263,11 +265,11 @@ func (h *exampleHub) runUDP(t *testing.T, e example) {
 			want = append(want, strings.TrimPrefix(line, "< "))
 		}
 	}
-	cursor := h.poll("wait=0").Cursor
-	h.datagram(strings.Join(datagram, "\n"))
+	cursor := h.Poll("wait=0").Cursor
+	h.Datagram(strings.Join(datagram, "\n"))
 	var got []string
 	for len(got) < len(want) {
-		status, text := h.request(http.MethodGet, "http://"+h.http+"/poll?cursor="+cursor, "", "")
+		status, text := h.Request(http.MethodGet, "http://"+h.HTTP+"/poll?cursor="+cursor, "", "")
 		require.Equal(t, http.StatusOK, status, text)
 		var answer struct {
 			Cursor string

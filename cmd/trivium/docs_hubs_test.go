@@ -13,12 +13,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // exampleHub is a hub for the examples of docs/protocol.md. Its log has three events, with the
 // topics orders.eu, orders.us and notes.welcome.
 type exampleHub struct {
-	*process
+	*hubtest.Process
 	epoch  string
 	tokens string // path of the tokens file, if the hub has one
 }
@@ -36,14 +38,14 @@ var exampleHubs = map[string]struct {
 	"tokens":          {flags: "--tokens %s"},
 	"small-messages":  {flags: "--max-message-bytes 64 --max-message-fragments 1 --max-event-bytes 64"},
 	"impatient":       {flags: "--read-timeout 1s"},
-	"full":            {flags: "--max-connections 1", prepare: func(_ *testing.T, h *exampleHub) { h.sse("") }},
+	"full":            {flags: "--max-connections 1", prepare: func(_ *testing.T, h *exampleHub) { h.SSE("") }},
 	"slow-publishing": {flags: "--tokens %s --max-publish-rate 1", prepare: overdrawRate},
 	"draining":        {flags: "--auth none --drain 12h", prepare: beginDrain},
 }
 
 // exampleActions are the actions that examples select by the attribute then.
 var exampleActions = map[string]func(*testing.T, *exampleHub){
-	"drain":  func(_ *testing.T, h *exampleHub) { h.signal(syscall.SIGTERM) },
+	"drain":  func(_ *testing.T, h *exampleHub) { h.Signal(syscall.SIGTERM) },
 	"revoke": func(t *testing.T, h *exampleHub) { h.writeTokens(t, "") },
 	"narrow": func(t *testing.T, h *exampleHub) { h.writeTokens(t, "alice: invoices.>") },
 }
@@ -58,7 +60,7 @@ func startExampleHub(t *testing.T, name string) *exampleHub {
 	require.Contains(t, exampleHubs, name)
 	kind := exampleHubs[name]
 	h := &exampleHub{tokens: filepath.Join(t.TempDir(), "tokens.yaml")}
-	args := append([]string{}, anyPorts...)
+	args := append([]string{}, hubtest.AnyPorts...)
 	for flag := range strings.FieldsSeq(kind.flags) {
 		if flag == "%s" {
 			flag = h.tokens
@@ -66,12 +68,12 @@ func startExampleHub(t *testing.T, name string) *exampleHub {
 		}
 		args = append(args, flag)
 	}
-	h.process = serve(t, program(t, nil, args...))
+	h.Process = hubtest.Start(t, hubtest.Program(t, nil, args...))
 	hasTokens := strings.Contains(kind.flags, "--tokens")
 	if hasTokens {
-		h.token = tokenOf("bob")
+		h.Token = tokenOf("bob")
 	}
-	answer := h.publish("application/json", `[
+	answer := h.Publish("application/json", `[
 		{"topic":"orders.eu","type":"paid","key":"17","data":{"total":1.50}},
 		{"topic":"orders.us","type":"paid","key":"18","data":{"total":2.00}},
 		{"topic":"notes.welcome","data":"welcome","text":true}]`)
@@ -79,7 +81,7 @@ func startExampleHub(t *testing.T, name string) *exampleHub {
 	require.NoError(t, json.Unmarshal([]byte(answer), &receipt))
 	h.epoch, _, _ = strings.Cut(receipt.ID, "-")
 	if hasTokens { // a token without rate limits
-		h.token = tokenOf("alice")
+		h.Token = tokenOf("alice")
 	}
 	if kind.prepare != nil {
 		kind.prepare(t, h)
@@ -108,19 +110,19 @@ func (h *exampleHub) writeTokens(t *testing.T, rights ...string) {
 
 // overdrawRate publishes many more events than the rate limit allows.
 func overdrawRate(_ *testing.T, h *exampleHub) {
-	h.publish("application/json", "["+strings.Repeat(`{"topic":"many","data":1},`, 999)+`{"topic":"many","data":1}]`)
+	h.Publish("application/json", "["+strings.Repeat(`{"topic":"many","data":1},`, 999)+`{"topic":"many","data":1}]`)
 }
 
 // beginDrain starts a drain of the hub that lasts longer than the example.
 func beginDrain(t *testing.T, h *exampleHub) {
-	h.sse("")
-	h.signal(syscall.SIGTERM)
+	h.SSE("")
+	h.Signal(syscall.SIGTERM)
 	require.Eventually(t, func() bool {
-		response, err := h.client.Get("http://" + h.http + "/readyz")
+		response, err := h.Client.Get("http://" + h.HTTP + "/readyz")
 		if err != nil {
 			return false
 		}
 		response.Body.Close()
 		return response.StatusCode == http.StatusServiceUnavailable
-	}, patience, 5*time.Millisecond)
+	}, hubtest.Patience, 5*time.Millisecond)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 	"github.com/trivium-hub/trivium/transports/udp"
 )
 
@@ -65,7 +66,7 @@ func TestProtocolShowsCloseCodes(t *testing.T) {
 
 // Every flag in docs/protocol.md is in the help of trivium serve.
 func TestProtocolNamesFlags(t *testing.T) {
-	help, err := program(t, nil, "serve", "--help").CombinedOutput()
+	help, err := hubtest.Program(t, nil, "serve", "--help").CombinedOutput()
 	require.NoError(t, err)
 	for _, flag := range matches(anyFlag, readProtocol(t)) {
 		if flag != "experimental-websocket" && !strings.Contains(string(help), "--"+flag) {

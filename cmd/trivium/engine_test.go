@@ -17,14 +17,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
 // embedded starts a hub on a store directory.
-func embedded(t *testing.T, store string, args ...string) *process {
+func embedded(t *testing.T, store string, args ...string) *hubtest.Process {
 	t.Helper()
 	args = append([]string{"--auth", "none", "--engine", "embedded", "--store", store, "--log-level", "info"}, args...)
-	return serve(t, binary(t, append(anyPorts, args...)...))
+	return hubtest.Start(t, hubtest.Binary(t, append(hubtest.AnyPorts, args...)...))
 }
 
 // An event that is larger than the retained log may become is refused as too large, also on 32-bit
@@ -49,51 +50,44 @@ func TestMaxEventSize(t *testing.T) {
 	}
 }
 
-func idOf(t *testing.T, receipt string) string {
-	t.Helper()
-	var r struct{ ID string }
-	require.NoError(t, json.Unmarshal([]byte(receipt), &r))
-	return r.ID
-}
-
 // After a restart, a subscriber resumes from its cursor and idempotency keys are still known. While
 // a process uses a store, a second process on the same store is refused.
 func TestRestartKeepsCursors(t *testing.T) {
 	t.Parallel()
 	store := t.TempDir()
 	p := embedded(t, store)
-	first := idOf(t, p.publish("application/json", `{"topic":"a","data":1}`))
-	p.publish("application/json", `[{"topic":"b","data":2},{"topic":"a","data":3}]`)
-	p.datagram(`{"topic":"a","data":4}`)
-	stream := p.sse("cursor=" + first)
+	first := hubtest.IDOf(t, p.Publish("application/json", `{"topic":"a","data":1}`))
+	p.Publish("application/json", `[{"topic":"b","data":2},{"topic":"a","data":3}]`)
+	p.Datagram(`{"topic":"a","data":4}`)
+	stream := p.SSE("cursor=" + first)
 	for _, want := range []string{"2", "3", "4"} {
 		next, err := stream.Next()
 		require.NoError(t, err)
 		require.Equal(t, want, next.Data)
 	}
-	status, text := p.request(http.MethodGet, "http://"+p.http+"/readyz", "", "")
+	status, text := p.Request(http.MethodGet, "http://"+p.HTTP+"/readyz", "", "")
 	require.Equal(t, http.StatusOK, status, text)
 
-	second := binary(t, append(anyPorts, "--engine", "embedded", "--store", store)...)
+	second := hubtest.Binary(t, append(hubtest.AnyPorts, "--engine", "embedded", "--store", store)...)
 	out, err := second.CombinedOutput()
 	require.Error(t, err)
 	require.Equal(t, exitFailed, second.ProcessState.ExitCode())
 	require.Contains(t, string(out), "is in use by another process")
 
-	p.signal(syscall.SIGTERM)
-	code, _ := p.wait()
-	require.Equal(t, exitDone, code, p.log())
+	p.Signal(syscall.SIGTERM)
+	code, _ := p.Wait()
+	require.Equal(t, exitDone, code, p.Log())
 	p = embedded(t, store)
-	answer := p.poll("wait=50&topic=a&cursor=" + first)
+	answer := p.Poll("wait=50&topic=a&cursor=" + first)
 	require.Nil(t, answer.Gap)
 	require.Len(t, answer.Events, 2)
-	require.Equal(t, first, p.poll("wait=0&last=4").Events[0].ID.String())
+	require.Equal(t, first, p.Poll("wait=0&last=4").Events[0].ID.String())
 }
 
 // loadPublisher publishes single events, arrays, events with idempotency keys and datagrams until
 // the process ends. acked records the acknowledged events by ID.
 type loadPublisher struct {
-	p     *process
+	p     *hubtest.Process
 	round int
 
 	mu    sync.Mutex
@@ -115,12 +109,12 @@ func (l *loadPublisher) run(publisher int) {
 			}
 			body = "[" + strings.Join(list, ",") + "]"
 		}
-		r, err := http.NewRequest(http.MethodPost, "http://"+l.p.http+"/publish", strings.NewReader(body))
+		r, err := http.NewRequest(http.MethodPost, "http://"+l.p.HTTP+"/publish", strings.NewReader(body))
 		if err != nil {
 			return
 		}
 		r.Header.Set("Content-Type", "application/json")
-		response, err := l.p.client.Do(r)
+		response, err := l.p.Client.Do(r)
 		if err != nil {
 			return
 		}
@@ -197,19 +191,19 @@ func seedOf(t *testing.T) uint64 {
 
 func killAgain(t *testing.T, rng *rand.Rand, rounds int) {
 	store, known, cursor, epoch := t.TempDir(), map[string]string{}, "", ""
-	begin := func() *process {
+	begin := func() *hubtest.Process {
 		return embedded(t, store, "--retain-events", "10000000", "--retain-bytes", "10GiB")
 	}
 	for round := range rounds {
 		p := begin()
 		if cursor == "" {
-			cursor = p.poll("wait=0").Cursor
+			cursor = p.Poll("wait=0").Cursor
 			epoch, _, _ = strings.Cut(cursor, "-")
 		}
-		cursor = p.catchUp(cursor, known)
+		cursor = catchUp(p, cursor, known)
 		require.True(t, strings.HasPrefix(cursor, epoch), "killed, and the epoch is another")
 		l := &loadPublisher{p: p, round: round, acked: map[string]string{}}
-		stream := p.sse("cursor=" + cursor)
+		stream := p.SSE("cursor=" + cursor)
 		seen := make(chan map[string]string, 1)
 		go func() { seen <- l.follow(stream) }()
 		var publishers sync.WaitGroup
@@ -220,11 +214,11 @@ func killAgain(t *testing.T, rng *rand.Rand, rounds int) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			return len(l.acked) > 1
-		}, patience, time.Millisecond)
+		}, hubtest.Patience, time.Millisecond)
 		time.Sleep(time.Duration(rng.IntN(150)) * time.Millisecond) // lets the publishers work for a while
-		p.signal(syscall.SIGKILL)
+		p.Signal(syscall.SIGKILL)
 		publishers.Wait()
-		p.wait()
+		p.Wait()
 		for _, more := range []map[string]string{l.acked, <-seen} {
 			for id, data := range more {
 				before, again := known[id]
@@ -234,7 +228,7 @@ func killAgain(t *testing.T, rng *rand.Rand, rounds int) {
 		}
 	}
 	all := map[string]string{}
-	begin().catchUp(epoch+"-0", all)
+	catchUp(begin(), epoch+"-0", all)
 	for id, data := range known {
 		require.Equal(t, data, all[id], "what was acknowledged or seen as %s", id)
 	}
@@ -244,26 +238,23 @@ func killAgain(t *testing.T, rng *rand.Rand, rounds int) {
 
 // catchUp reads all events after the cursor and adds them to known. It requires that no event
 // differs from a known one with the same ID, and returns the newest cursor.
-func (p *process) catchUp(cursor string, known map[string]string) string {
-	p.t.Helper()
+func catchUp(p *hubtest.Process, cursor string, known map[string]string) string {
+	p.T.Helper()
 	for last := uint64(0); ; {
-		answer := p.poll("wait=2&max=1000&cursor=" + cursor)
-		require.Nil(p.t, answer.Gap, "after %s", cursor)
+		answer := p.Poll("wait=2&max=1000&cursor=" + cursor)
+		require.Nil(p.T, answer.Gap, "after %s", cursor)
 		if cursor = answer.Cursor; len(answer.Events) == 0 {
 			return cursor
 		}
 		for _, e := range answer.Events {
-			require.Greater(p.t, e.ID.Seq, last)
+			require.Greater(p.T, e.ID.Seq, last)
 			last = e.ID.Seq
 			before, again := known[e.ID.String()]
-			require.True(p.t, !again || before == string(e.Data), "%v was %s and is %s", e.ID, before, e.Data)
+			require.True(p.T, !again || before == string(e.Data), "%v was %s and is %s", e.ID, before, e.Data)
 			known[e.ID.String()] = string(e.Data)
 		}
-		if answer.Cursor == p.newest() {
+		if answer.Cursor == p.Newest() {
 			return cursor
 		}
 	}
 }
-
-// newest returns the position of the newest event.
-func (p *process) newest() string { return p.stats().Position }

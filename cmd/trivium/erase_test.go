@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // dataAfter returns the data of all events up to the one with the data last. It requires that no
@@ -29,17 +30,17 @@ func TestErase(t *testing.T) {
 	for _, engine := range []string{engineMemory, engineEmbedded} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
-			args := append(anyPorts, "--auth", "none", "--engine", engine)
+			args := append(hubtest.AnyPorts, "--auth", "none", "--engine", engine)
 			if engine == engineEmbedded {
 				args = append(args, "--store", t.TempDir())
 			}
-			p := serve(t, binary(t, args...))
+			p := hubtest.Start(t, hubtest.Binary(t, args...))
 			var ids []string
 			for i := range 5 {
-				ids = append(ids, idOf(t, p.publish("application/json", fmt.Sprintf(`{"topic":"a","data":"secret %d"}`, i))))
+				ids = append(ids, hubtest.IDOf(t, p.Publish("application/json", fmt.Sprintf(`{"topic":"a","data":"secret %d"}`, i))))
 			}
 			erase := func(id string, header ...string) (int, string) {
-				r, err := http.NewRequest(http.MethodDelete, "http://"+p.admin+"/events/"+id, nil)
+				r, err := http.NewRequest(http.MethodDelete, "http://"+p.Admin+"/events/"+id, nil)
 				require.NoError(t, err)
 				if len(header) > 0 {
 					r.Header.Set(header[0], header[1])
@@ -47,7 +48,7 @@ func TestErase(t *testing.T) {
 						r.Host = header[1]
 					}
 				}
-				response, err := p.client.Do(r)
+				response, err := p.Client.Do(r)
 				require.NoError(t, err)
 				defer response.Body.Close()
 				text := make([]byte, 1024)
@@ -58,11 +59,11 @@ func TestErase(t *testing.T) {
 				status, text := erase(ids[1], header...)
 				require.Contains(t, []int{http.StatusForbidden, http.StatusMisdirectedRequest}, status, text)
 			}
-			status, _ := p.request(http.MethodDelete, "http://"+p.http+"/events/"+ids[1], "", "")
+			status, _ := p.Request(http.MethodDelete, "http://"+p.HTTP+"/events/"+ids[1], "", "")
 			require.Equal(t, http.StatusNotFound, status, "the main listener must not erase")
-			status, _ = p.request(http.MethodGet, "http://"+p.admin+"/events/"+ids[1], "", "")
+			status, _ = p.Request(http.MethodGet, "http://"+p.Admin+"/events/"+ids[1], "", "")
 			require.Equal(t, http.StatusMethodNotAllowed, status)
-			require.Len(t, p.poll("wait=0&last=10").Events, 5)
+			require.Len(t, p.Poll("wait=0&last=10").Events, 5)
 
 			status, text := erase(ids[1])
 			require.Equal(t, http.StatusOK, status)
@@ -75,18 +76,18 @@ func TestErase(t *testing.T) {
 			status, text = erase("x")
 			require.Equal(t, http.StatusBadRequest, status)
 			require.Contains(t, text, `"parameter":"id"`)
-			out, err := binary(t, "erase", "--admin-url", "http://"+p.admin, ids[3]).CombinedOutput()
+			out, err := hubtest.Binary(t, "erase", "--admin-url", "http://"+p.Admin, ids[3]).CombinedOutput()
 			require.NoError(t, err, string(out))
 			require.Equal(t, ids[3]+": erased\n", string(out))
-			out, err = binary(t, "erase", "--admin-url", "http://"+p.admin, ids[3]).CombinedOutput()
+			out, err = hubtest.Binary(t, "erase", "--admin-url", "http://"+p.Admin, ids[3]).CombinedOutput()
 			require.Error(t, err)
 			require.Contains(t, string(out), "the log has no event with this ID")
-			out, err = binary(t, "erase", "x").CombinedOutput()
+			out, err = hubtest.Binary(t, "erase", "x").CombinedOutput()
 			require.Error(t, err)
 			require.Contains(t, string(out), "8 lower-case hexadecimal digits")
-			require.EqualValues(t, 2, p.stats().Events.Erased)
-			require.Contains(t, p.log(), `"msg":"event erased","id":"`+ids[1])
-			require.NotContains(t, p.log(), "secret")
+			require.EqualValues(t, 2, p.Stats().Events.Erased)
+			require.Contains(t, p.Log(), `"msg":"event erased","id":"`+ids[1])
+			require.NotContains(t, p.Log(), "secret")
 
 			requireNoneOf(t, p, ids)
 		})
@@ -95,19 +96,19 @@ func TestErase(t *testing.T) {
 
 // requireNoneOf resumes before and at the erased events over all transports, and requires that they
 // do not arrive. ids are the IDs of five events, of which the first and the third are erased.
-func requireNoneOf(t *testing.T, p *process, ids []string) {
+func requireNoneOf(t *testing.T, p *hubtest.Process, ids []string) {
 	for i, want := range [][]string{{`"secret 2"`, `"secret 4"`}, {`"secret 2"`, `"secret 4"`}, {`"secret 4"`}, {`"secret 4"`}} {
 		query := "topic=a&cursor=" + ids[i]
-		stream := p.sse(query)
+		stream := p.SSE(query)
 		require.Equal(t, want, dataAfter(t, `"secret 4"`, func() (string, bool) {
 			e, err := stream.Next()
 			require.NoError(t, err)
 			require.NotEqual(t, "trivium.gap", e.Type)
 			return e.Data, e.Topic != ""
 		}), "sse after %d", i)
-		conn := p.websocket(query)
+		conn := p.WebSocket(query)
 		require.Equal(t, want, dataAfter(t, `"secret 4"`, func() (string, bool) {
-			m := p.message(conn)
+			m := p.Message(conn)
 			require.NotEqual(t, decode.OpGap, m.Op)
 			if m.Event == nil {
 				return "", false
@@ -115,7 +116,7 @@ func requireNoneOf(t *testing.T, p *process, ids []string) {
 			return string(m.Event.Data), true
 		}), "websocket after %d", i)
 		require.NoError(t, conn.CloseNow())
-		answer := p.poll(query + "&wait=0")
+		answer := p.Poll(query + "&wait=0")
 		require.Nil(t, answer.Gap)
 		var got []string
 		for _, e := range answer.Events {

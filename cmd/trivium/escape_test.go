@@ -11,6 +11,8 @@ import (
 	"unicode"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // controlText is text from a hub or a proxy that, printed without escaping, would change a terminal
@@ -29,7 +31,7 @@ func TestHubAnswersCannotControlTerminal(t *testing.T) {
 			_, _ = w.Write([]byte(body))
 		}))
 		defer hub.Close()
-		out, _ := program(t, nil, append(args, "--url", hub.URL)...).CombinedOutput() // the exit code is tested elsewhere
+		out, _ := hubtest.Program(t, nil, append(args, "--url", hub.URL)...).CombinedOutput() // the exit code is tested elsewhere
 		require.Contains(t, string(out), `forged`)
 		for line := range strings.Lines(string(out)) {
 			line = strings.TrimSuffix(line, "\n")

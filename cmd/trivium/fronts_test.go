@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // recipes is the directory of the proxy configurations that docs/proxies.md shows.
@@ -47,42 +49,18 @@ var fronts = []front{
 	{name: "Apache", program: "apache2", recipe: "apache.conf", configure: configureApache},
 }
 
-// needTool returns the path of a program. If the program is missing, it skips the test, or fails it
-// if TRIVIUM_REQUIRE_TOOLS is set.
-func needTool(t *testing.T, name, hint string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin"} { // not in every user's PATH
-		if err != nil {
-			path, err = exec.LookPath(filepath.Join(dir, name))
-		}
-	}
-	if err != nil {
-		lackTool(t, name+" is not installed ("+hint+")")
-	}
-	return path
-}
-
-func lackTool(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("TRIVIUM_REQUIRE_TOOLS") == "1" {
-		t.Fatal(what + ", and TRIVIUM_REQUIRE_TOOLS is set")
-	}
-	t.Skip(what)
-}
-
 // start runs the proxy until the test ends, and returns the address of the proxy.
 func (f front) start(t *testing.T, upstream string) string {
 	t.Helper()
 	if f.program == "" {
 		return upstream
 	}
-	path := needTool(t, f.program, "a Debian package of that name")
+	path := hubtest.NeedTool(t, f.program, "a Debian package of that name")
 	text, err := os.ReadFile(filepath.Join(recipes, f.recipe))
 	require.NoError(t, err)
 	require.Contains(t, string(text), "127.0.0.1:3000")
 	recipe := strings.ReplaceAll(string(text), "127.0.0.1:3000", upstream)
-	listen := fmt.Sprintf("127.0.0.1:%d", freePorts(t, 1)[0])
+	listen := fmt.Sprintf("127.0.0.1:%d", hubtest.FreePorts(t, 1)[0])
 	dir := t.TempDir()
 	cmd := exec.Command(path, f.configure(t, dir, recipe, listen)...)
 	cmd.Env = []string{"HOME=" + dir, "XDG_DATA_HOME=" + dir, "XDG_CONFIG_HOME=" + dir, "PATH=" + os.Getenv("PATH")}
@@ -104,7 +82,7 @@ func (f front) start(t *testing.T, upstream string) string {
 			conn.Close()
 		}
 		return err == nil
-	}, patience, 20*time.Millisecond)
+	}, hubtest.Patience, 20*time.Millisecond)
 	return listen
 }
 
@@ -187,8 +165,8 @@ func certificateFiles(t *testing.T) (certificate, key string) {
 		require.NoError(t, err)
 		pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
 		require.NoError(t, err)
-		l.certificate = writeText(t, binaryDir, "cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-		l.key = writeText(t, binaryDir, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})))
+		l.certificate = writeText(t, hubtest.SharedDir, "cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+		l.key = writeText(t, hubtest.SharedDir, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})))
 	})
 	return l.certificate, l.key
 }

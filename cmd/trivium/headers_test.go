@@ -10,26 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Every answer of every route, including upgrades and refusals, has headers that forbid browsers to
-// guess its type and to share it with other origins.
-func TestHardeningHeaders(t *testing.T) {
-	f := &testbed{}
-	p := serve(t, program(t, nil, append(anyPorts, "--auth", "none")...))
-	check := func(r request) {
-		x := f.do(t, r)
-		require.Equal(t, []string{"nosniff"}, x.header.Values("X-Content-Type-Options"), "%v", r)
-		require.Equal(t, []string{"same-origin"}, x.header.Values("Cross-Origin-Resource-Policy"), "%v", r)
-		require.Empty(t, x.header.Get("Strict-Transport-Security"), "there is no TLS")
-	}
-	for _, line := range routes {
-		check(withBody(request{hub: p, line: line}))
-		check(withBody(request{hub: p, line: line, header: []string{"Origin: https://evil.test"}}))
-	}
-	for _, line := range []string{"GET /metrics", "GET /stats", "GET /", "GET /debug/pprof/", "GET /debug/pprof", "GET /nowhere"} {
-		check(request{hub: p, admin: true, line: line})
-	}
-}
-
 // Strict-Transport-Security is sent with the configured duration, only over TLS, and only to
 // requests for a host name.
 func TestStrictTransportSecurity(t *testing.T) {

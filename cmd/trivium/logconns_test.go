@@ -11,6 +11,8 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // logLine is a line of the connection log.
@@ -21,11 +23,11 @@ type logLine struct {
 	Connections                                       int
 }
 
-// logged waits until the log has a line that fits accepts, and returns the line.
-func (p *process) logged(fits func(logLine) bool) (found logLine) {
-	p.t.Helper()
-	require.Eventually(p.t, func() bool {
-		for line := range bytes.Lines([]byte(p.log())) {
+// loggedLine waits until the log has a line that fits accepts, and returns the line.
+func loggedLine(p *hubtest.Process, fits func(logLine) bool) (found logLine) {
+	p.T.Helper()
+	require.Eventually(p.T, func() bool {
+		for line := range bytes.Lines([]byte(p.Log())) {
 			var l logLine
 			if json.Unmarshal(line, &l) == nil && fits(l) {
 				found = l
@@ -33,14 +35,14 @@ func (p *process) logged(fits func(logLine) bool) (found logLine) {
 			}
 		}
 		return false
-	}, patience, 20*time.Millisecond, "%s", p.log)
+	}, hubtest.Patience, 20*time.Millisecond, "%s", p.Log)
 	return found
 }
 
-// closed waits for the log line that a connection of the transport was closed for the reason.
-func (p *process) closed(transport, reason string) logLine {
-	p.t.Helper()
-	return p.logged(func(l logLine) bool {
+// closedLine waits for the log line that a connection of the transport was closed for the reason.
+func closedLine(p *hubtest.Process, transport, reason string) logLine {
+	p.T.Helper()
+	return loggedLine(p, func(l logLine) bool {
 		return l.Msg == "connection closed" && l.Transport == transport && l.Reason == reason
 	})
 }
@@ -52,52 +54,52 @@ func TestLogConnections(t *testing.T) {
 	tokens := filepath.Join(t.TempDir(), "tokens.yaml")
 	code, alice, errs := runToken("alice", "--tokens", tokens, "--subscribe", ">", "--publish", ">")
 	require.Zero(t, code, errs)
-	p := serve(t, program(t, nil, append(anyPorts, "--tokens", tokens, "--log-connections", "--drain", "100ms")...))
-	p.token = alice[:len(alice)-1]
+	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--tokens", tokens, "--log-connections", "--drain", "100ms")...))
+	p.Token = alice[:len(alice)-1]
 
-	socket := p.websocket("topic=a")
-	opened := p.logged(func(l logLine) bool { return l.Msg == "connection opened" && l.Transport == "websocket" })
+	socket := p.WebSocket("topic=a")
+	opened := loggedLine(p, func(l logLine) bool { return l.Msg == "connection opened" && l.Transport == "websocket" })
 	require.Equal(t, []any{"alice", "127.0.0.1", 36}, []any{opened.Subject, opened.Address, len(opened.Session)})
-	p.publish("application/json", `[{"topic":"a","data":1},{"topic":"a","data":2}]`)
+	p.Publish("application/json", `[{"topic":"a","data":1},{"topic":"a","data":2}]`)
 	for range 2 {
-		p.message(socket)
+		p.Message(socket)
 	}
 	require.NoError(t, socket.Close(websocket.StatusNormalClosure, ""))
-	ended := p.closed("websocket", "client")
+	ended := closedLine(p, "websocket", "client")
 	require.Equal(t, opened.Session, ended.Session)
 	require.Equal(t, 2, ended.Events)
 	require.Greater(t, ended.Bytes, 100)
 	require.GreaterOrEqual(t, ended.Duration, int64(0))
 
-	socket = p.websocket("topic=a")
+	socket = p.WebSocket("topic=a")
 	require.NoError(t, socket.Write(t.Context(), websocket.MessageBinary, []byte("binary is refused")))
-	p.closed("websocket", "refused")
+	closedLine(p, "websocket", "refused")
 
-	p.poll("last=1&wait=0")
-	require.Equal(t, 1, p.closed("longpoll", "answered").Events)
+	p.Poll("last=1&wait=0")
+	require.Equal(t, 1, closedLine(p, "longpoll", "answered").Events)
 
-	p.sse("topic=a")
+	p.SSE("topic=a")
 	require.NoError(t, os.WriteFile(tokens, []byte("tokens: []\n"), 0o600))
-	require.Equal(t, "alice", p.closed("sse", "expelled").Subject)
-	withdrawn := p.logged(func(l logLine) bool { return l.Msg == "a token was withdrawn; its connections are closed" })
+	require.Equal(t, "alice", closedLine(p, "sse", "expelled").Subject)
+	withdrawn := loggedLine(p, func(l logLine) bool { return l.Msg == "a token was withdrawn; its connections are closed" })
 	require.Equal(t, []any{"alice", 1}, []any{withdrawn.Subject, withdrawn.Connections})
-	require.NotContains(t, p.log(), p.token)
+	require.NotContains(t, p.Log(), p.Token)
 }
 
 // TestLogConnectionsAtDrain checks the reason in the log lines of connections that the hub closes
 // at shutdown, and that connections are not logged by default.
 func TestLogConnectionsAtDrain(t *testing.T) {
 	t.Parallel()
-	p := serve(t, program(t, nil, append(anyPorts, "--log-connections", "--drain", "1s")...))
-	p.sse("topic=a")
-	p.signal(syscall.SIGTERM)
-	ended := p.logged(func(l logLine) bool { return l.Msg == "connection closed" })
+	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--log-connections", "--drain", "1s")...))
+	p.SSE("topic=a")
+	p.Signal(syscall.SIGTERM)
+	ended := loggedLine(p, func(l logLine) bool { return l.Msg == "connection closed" })
 	require.Equal(t, "default", ended.Subject)
 	require.Contains(t, []string{"drain", "cut"}, ended.Reason) // "cut" if the machine is slow
 
-	quiet := serve(t, program(t, nil, append(anyPorts, "--drain", "1s")...))
-	quiet.sse("topic=a")
-	quiet.signal(syscall.SIGTERM)
-	quiet.wait()
-	require.NotContains(t, quiet.log(), "connection closed")
+	quiet := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--drain", "1s")...))
+	quiet.SSE("topic=a")
+	quiet.Signal(syscall.SIGTERM)
+	quiet.Wait()
+	require.NotContains(t, quiet.Log(), "connection closed")
 }

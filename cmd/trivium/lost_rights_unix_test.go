@@ -14,13 +14,15 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // TestReadinessNamesLostRight takes the right to publish from the hub's NATS user. /readyz must
 // fail and name the right. When the user has the right again, the hub must continue.
 func TestReadinessNamesLostRight(t *testing.T) {
 	t.Parallel()
-	place := natsPlace{Name: "n", Port: freePorts(t, 1)[0], Store: t.TempDir(), Rights: filepath.Join(t.TempDir(), "denied.json")}
+	place := natsPlace{Name: "n", Port: hubtest.FreePorts(t, 1)[0], Store: t.TempDir(), Rights: filepath.Join(t.TempDir(), "denied.json")}
 	deny := func(subjects ...string) {
 		text, err := json.Marshal(subjects)
 		require.NoError(t, err)
@@ -32,23 +34,23 @@ func TestReadinessNamesLostRight(t *testing.T) {
 		_ = server.Process.Kill()
 		_ = server.Wait()
 	})
-	p := serve(t, binary(t, append(anyPorts, "--auth", "none", "--engine", "nats", "--replicas", "1",
+	p := hubtest.Start(t, hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none", "--engine", "nats", "--replicas", "1",
 		"--nats-url", fmt.Sprintf("nats://%s127.0.0.1:%d", place.user(hubUser), place.Port))...))
 	ready := func(wanted int, detail string) func() bool {
 		return func() bool {
-			status, text := p.request(http.MethodGet, "http://"+p.http+"/readyz", "", "")
+			status, text := p.Request(http.MethodGet, "http://"+p.HTTP+"/readyz", "", "")
 			return status == wanted && strings.Contains(text, detail)
 		}
 	}
-	require.Eventually(t, ready(200, ""), patience, 10*time.Millisecond)
+	require.Eventually(t, ready(200, ""), hubtest.Patience, 10*time.Millisecond)
 	deny("trivium.>")
 	require.NoError(t, server.Process.Signal(syscall.SIGHUP))
-	require.Eventually(t, ready(503, `the NATS user may not publish to \"trivium.$none\"`), patience, 10*time.Millisecond)
-	status, _ := p.request(http.MethodPost, "http://"+p.http+"/publish", "application/json", `{"topic":"a","data":1}`)
+	require.Eventually(t, ready(503, `the NATS user may not publish to \"trivium.$none\"`), hubtest.Patience, 10*time.Millisecond)
+	status, _ := p.Request(http.MethodPost, "http://"+p.HTTP+"/publish", "application/json", `{"topic":"a","data":1}`)
 	require.Equal(t, 503, status)
 	deny()
 	require.NoError(t, server.Process.Signal(syscall.SIGHUP))
-	require.Eventually(t, ready(200, ""), patience, 10*time.Millisecond)
-	status, text := p.request(http.MethodPost, "http://"+p.http+"/publish", "application/json", `{"topic":"a","data":1}`)
+	require.Eventually(t, ready(200, ""), hubtest.Patience, 10*time.Millisecond)
+	status, text := p.Request(http.MethodPost, "http://"+p.HTTP+"/publish", "application/json", `{"topic":"a","data":1}`)
 	require.Equal(t, 200, status, text)
 }

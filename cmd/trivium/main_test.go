@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,58 +10,16 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// asProgram is an environment variable that makes the test binary act as the program, so that the
-// transcripts run the code under test.
-const asProgram = "TEST_AS_TRIVIUM"
-
 func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) != "" {
-		main()
-		return
-	}
 	if place := os.Getenv(asNATS); place != "" {
 		runNATS(place)
 		return
 	}
-	manyAtOnce()
-	var err error
-	if binaryDir, err = os.MkdirTemp("", "trivium-test-"); err != nil {
-		panic(err)
-	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		os.RemoveAll(binaryDir)
-		os.Exit(code)
-	}))
-}
-
-// manyAtOnce raises the number of tests that run in parallel, because they mostly wait. It does
-// nothing if -parallel is set.
-func manyAtOnce() {
-	const atOnce = "12"
-	flag.Parse()
-	said := false
-	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
-	if !said {
-		_ = flag.Set("test.parallel", atOnce) // never fails: the value is a number
-	}
-}
-
-// binaryDir is the directory in which binary builds the program.
-var binaryDir string
-
-// program returns a command that runs the program with the arguments, and with only these
-// environment variables.
-func program(t *testing.T, env []string, args ...string) *exec.Cmd {
-	t.Helper()
-	self, err := os.Executable()
-	require.NoError(t, err)
-	cmd := exec.Command(self, args...)
-	// GORACE: by default, the race detector sleeps for a second at the end of a process.
-	cmd.Env = append([]string{asProgram + "=1", "HOME=" + t.TempDir(), "GORACE=atexit_sleep_ms=0"}, env...)
-	return cmd
+	hubtest.Main(m, main)
 }
 
 // TestTranscripts runs the commands in testdata/*.txt and compares their output. "-- name --"
@@ -85,7 +42,7 @@ func TestTranscripts(t *testing.T) {
 				t.Parallel()
 				env, args := splitCommand(line)
 				require.Equal(t, "trivium", args[0])
-				cmd := program(t, env, args[1:]...)
+				cmd := hubtest.Program(t, env, args[1:]...)
 				cmd.Dir = dir
 				require.Equal(t, strings.TrimSpace(want), transcript(t, cmd))
 			})

@@ -13,10 +13,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // containerMemory is the memory of the smallest container in which the default settings must work.
-const containerMemory = 128 * mebibyte
+const containerMemory = 128 * hubtest.Mebibyte
 
 // limitOf returns the memory limit of the Go runtime in a container with this much memory.
 func limitOf(memory int64) int64 { return int64(float64(memory) * memoryShare) }
@@ -65,21 +66,21 @@ func contain(t *testing.T, cmd *exec.Cmd, limit int64) (*exec.Cmd, bool) {
 }
 
 // replay reads the log from the cursor to the end and returns the number of received events.
-func (p *process) replay(transport, cursor, end string) (n int) {
-	p.t.Helper()
+func replay(p *hubtest.Process, transport, cursor, end string) (n int) {
+	p.T.Helper()
 	if transport == "sse" {
-		for stream := p.sse("cursor=" + cursor); ; n++ {
+		for stream := p.SSE("cursor=" + cursor); ; n++ {
 			e, err := stream.Next()
-			require.NoError(p.t, err)
-			require.NotEqual(p.t, "trivium.gap", e.Type)
+			require.NoError(p.T, err)
+			require.NotEqual(p.T, "trivium.gap", e.Type)
 			if e.ID == end {
 				return n + 1
 			}
 		}
 	}
-	for conn := p.websocket("cursor=" + cursor); ; n++ {
-		m := p.message(conn)
-		require.NotEqual(p.t, decode.OpGap, m.Op)
+	for conn := p.WebSocket("cursor=" + cursor); ; n++ {
+		m := p.Message(conn)
+		require.NotEqual(p.T, decode.OpGap, m.Op)
 		if m.Event != nil && m.Event.ID.String() == end {
 			return n + 1
 		}
@@ -89,18 +90,18 @@ func (p *process) replay(transport, cursor, end string) (n int) {
 // In a container with 128 MiB, a hub with default settings fills its log, serves complete replays
 // over two transports at the same time, and still accepts events.
 func TestDefaultsFitContainer(t *testing.T) {
-	cmd, contained := contain(t, binary(t, append(anyPorts, "--auth", "none", "--log-level", "info")...), containerMemory)
-	p := serve(t, cmd)
+	cmd, contained := contain(t, hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none", "--log-level", "info")...), containerMemory)
+	p := hubtest.Start(t, cmd)
 	if contained {
-		require.Contains(t, p.log(), fmt.Sprintf(`"memory limit derived from the cgroup","bytes":%d`, limitOf(containerMemory)))
+		require.Contains(t, p.Log(), fmt.Sprintf(`"memory limit derived from the cgroup","bytes":%d`, limitOf(containerMemory)))
 	}
-	p.fillAndReplay(containerMemory, 0)
+	fillAndReplay(p, containerMemory, 0)
 }
 
 // embeddedMemory is the memory of the smallest container for the embedded engine. Its NATS server
 // keeps blocks of the log in memory for ten seconds after their last use: the whole log, if it is
 // read faster than that.
-const embeddedMemory = 192 * mebibyte
+const embeddedMemory = 192 * hubtest.Mebibyte
 
 // This is TestDefaultsFitContainer for the embedded engine. The container's memory limits the
 // in-memory log, and replays read older events from the store.
@@ -108,12 +109,12 @@ func TestDefaultsFitContainerEmbedded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("filling a log takes long")
 	}
-	args := append(anyPorts, "--auth", "none", "--log-level", "info", "--engine", "embedded", "--store", t.TempDir())
-	cmd, contained := contain(t, binary(t, args...), embeddedMemory)
-	p := serve(t, cmd)
+	args := append(hubtest.AnyPorts, "--auth", "none", "--log-level", "info", "--engine", "embedded", "--store", t.TempDir())
+	cmd, contained := contain(t, hubtest.Binary(t, args...), embeddedMemory)
+	p := hubtest.Start(t, cmd)
 	const inStore = 60_000 // of the 65,536 events that the store retains
-	p.fillAndReplay(embeddedMemory, inStore)
-	s := p.stats()
+	fillAndReplay(p, embeddedMemory, inStore)
+	s := p.Stats()
 	require.Less(t, s.Events.Retained, inStore)
 	if contained {
 		require.LessOrEqual(t, s.Events.RetainedBytes, limitOf(embeddedMemory)/memlogShare)
@@ -122,36 +123,36 @@ func TestDefaultsFitContainerEmbedded(t *testing.T) {
 
 // fillAndReplay publishes until retention removes events from memory. It then repeatedly replays
 // the newest events: inStore of them, or as many as are in memory if inStore is 0.
-func (p *process) fillAndReplay(memory int64, inStore int) {
+func fillAndReplay(p *hubtest.Process, memory int64, inStore int) {
 	filling := strings.Repeat("x", 900)
 	fill := func(n int) {
-		p.lines(n, func(i int) string {
+		p.PublishLines(n, func(i int) string {
 			return fmt.Sprintf(`{"topic":"history.%d","key":"k%d","data":"%s"}`, i%10_000, i, filling)
 		})
 	}
-	for p.stats().Events.Removed["bytes"] == 0 {
+	for p.Stats().Events.Removed["bytes"] == 0 {
 		fill(20_000)
 	}
 	for published := 0; published < inStore+20_000 && inStore > 0; published += 20_000 {
 		fill(20_000)
 	}
-	filled, most := p.resident(), int64(0)
+	filled, most := p.Resident(), int64(0)
 	for range 2 {
-		s := p.stats()
+		s := p.Stats()
 		epoch, newest, _ := strings.Cut(s.Position, "-")
 		end, err := strconv.ParseUint(newest, 10, 64)
-		require.NoError(p.t, err)
+		require.NoError(p.T, err)
 		count := max(s.Events.Retained, inStore)
 		start := fmt.Sprintf("%s-%d", epoch, end-uint64(count))
 		for _, transport := range []string{"sse", "ws"} {
-			require.Equal(p.t, count, p.replay(transport, start, s.Position), transport)
-			most = max(most, p.resident())
+			require.Equal(p.T, count, replay(p, transport, start, s.Position), transport)
+			most = max(most, p.Resident())
 		}
 		fill(1000)
 	}
-	most = max(most, p.resident())
-	p.t.Logf("resident: %d MiB with a full log, at most %d MiB after replays, of %d MiB", filled>>20, most>>20, memory>>20)
-	require.Less(p.t, most, memory)
-	status, _ := p.request(http.MethodGet, "http://"+p.http+"/healthz", "", "")
-	require.Equal(p.t, http.StatusOK, status)
+	most = max(most, p.Resident())
+	p.T.Logf("resident: %d MiB with a full log, at most %d MiB after replays, of %d MiB", filled>>20, most>>20, memory>>20)
+	require.Less(p.T, most, memory)
+	status, _ := p.Request(http.MethodGet, "http://"+p.HTTP+"/healthz", "", "")
+	require.Equal(p.T, http.StatusOK, status)
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -16,20 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 	"github.com/trivium-hub/trivium/hub"
 )
-
-// resident returns the process's resident memory in bytes.
-func (p *process) resident() int64 {
-	p.t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	require.NoError(p.t, err)
-	_, rest, found := strings.Cut(string(status), "VmRSS:")
-	require.True(p.t, found)
-	kib, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-	require.NoError(p.t, err)
-	return kib << 10
-}
 
 // Twenty connected readers read nothing while 80 MB are published. Other readers are not delayed,
 // and memory stays bounded. A slow reader that starts to read again gets all retained events, and a
@@ -39,10 +27,10 @@ func TestSlowReadersDelayNobody(t *testing.T) {
 		t.Skip("80 MB take long")
 	}
 	const retained, events, size = 2000, 20_000, 4000
-	p := serve(t, binary(t, append(anyPorts, "--auth", "none", "--retain-events", strconv.Itoa(retained), "--write-timeout", "60s")...))
+	p := hubtest.Start(t, hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none", "--retain-events", strconv.Itoa(retained), "--write-timeout", "60s")...))
 	var stuck []net.Conn
 	for i := range 20 {
-		conn, err := net.Dial("tcp", p.http)
+		conn, err := net.Dial("tcp", p.HTTP)
 		require.NoError(t, err)
 		defer conn.Close()
 		stuck = append(stuck, conn)
@@ -54,9 +42,9 @@ func TestSlowReadersDelayNobody(t *testing.T) {
 		_, err = io.WriteString(conn, request)
 		require.NoError(t, err)
 	}
-	reader := p.sse("")
-	require.Eventually(t, func() bool { return p.stats().Subscribed.Subscriptions == 21 }, patience, 10*time.Millisecond)
-	before := p.resident()
+	reader := p.SSE("")
+	require.Eventually(t, func() bool { return p.Stats().Subscribed.Subscriptions == 21 }, hubtest.Patience, 10*time.Millisecond)
+	before := p.Resident()
 	var read atomic.Int64
 	go func() {
 		for n := 0; n < events; {
@@ -75,14 +63,14 @@ func TestSlowReadersDelayNobody(t *testing.T) {
 	// Events are published in batches, so that the fast reader can keep up: all processes of the
 	// test share two cores.
 	for i := 0; i < events; i += retained / 2 {
-		p.lines(retained/2, func(j int) string {
+		p.PublishLines(retained/2, func(j int) string {
 			return fmt.Sprintf(`{"topic":"t","data":"%d %s","text":true}`, i+j, filling)
 		})
-		require.Eventually(t, func() bool { return read.Load() == int64(i+retained/2) }, patience, time.Millisecond)
+		require.Eventually(t, func() bool { return read.Load() == int64(i+retained/2) }, hubtest.Patience, time.Millisecond)
 	}
-	require.Less(t, p.resident()-before, int64(64*mebibyte))
+	require.Less(t, p.Resident()-before, int64(64*hubtest.Mebibyte))
 
-	require.NoError(t, stuck[0].SetDeadline(time.Now().Add(patience)))
+	require.NoError(t, stuck[0].SetDeadline(time.Now().Add(hubtest.Patience)))
 	response, err := http.ReadResponse(bufio.NewReader(stuck[0]), nil)
 	require.NoError(t, err)
 	stream := decode.NewSSEDecoder(response.Body)
@@ -118,14 +106,14 @@ func TestMemoryStaysFlat(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a million events take long")
 	}
-	p := serve(t, binary(t, append(anyPorts, "--auth", "none", "--retain-events", "1000", "--gap-topics", "1000")...))
-	p.lines(100_000, func(i int) string { return fmt.Sprintf(`{"topic":"numbers","data":%d}`, i) })
-	warm := p.resident()
-	p.lines(1_000_000, func(i int) string { return fmt.Sprintf(`{"topic":"numbers","data":%d}`, i) })
-	require.Less(t, p.resident()-warm, int64(16*mebibyte), "a million lines")
-	p.lines(500_000, func(i int) string { return fmt.Sprintf(`{"topic":"come.and.go.%d","data":%d}`, i, i) })
-	require.Less(t, p.resident()-warm, int64(16*mebibyte), "500,000 topics")
-	s := p.stats()
+	p := hubtest.Start(t, hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none", "--retain-events", "1000", "--gap-topics", "1000")...))
+	p.PublishLines(100_000, func(i int) string { return fmt.Sprintf(`{"topic":"numbers","data":%d}`, i) })
+	warm := p.Resident()
+	p.PublishLines(1_000_000, func(i int) string { return fmt.Sprintf(`{"topic":"numbers","data":%d}`, i) })
+	require.Less(t, p.Resident()-warm, int64(16*hubtest.Mebibyte), "a million lines")
+	p.PublishLines(500_000, func(i int) string { return fmt.Sprintf(`{"topic":"come.and.go.%d","data":%d}`, i, i) })
+	require.Less(t, p.Resident()-warm, int64(16*hubtest.Mebibyte), "500,000 topics")
+	s := p.Stats()
 	require.Equal(t, 1000, s.Events.RetainedTopics)
 	require.Equal(t, 1000, s.Events.GapTopics)
 }

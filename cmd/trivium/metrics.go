@@ -142,7 +142,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	boolean(descDraining, s.Draining)
 	to.setup(c.observer, &s)
-	ch <- prometheus.MustNewConstHistogram(descLatency, s.Latency.Count, s.Latency.Seconds, s.Latency.buckets)
+	ch <- prometheus.MustNewConstHistogram(descLatency, s.Latency.Count, s.Latency.Seconds, s.Latency.Buckets)
 	for source, n := range s.Published {
 		counter(descSources, n, source)
 	}

@@ -1,5 +1,7 @@
 package main
 
+import "github.com/trivium-hub/trivium/cmd/trivium/internal/stats"
+
 // Metrics of a durable engine's log.
 var (
 	descLogFirst    = describe("log_first_seq", "Sequence of the oldest event in the durable log.")
@@ -16,7 +18,7 @@ var (
 )
 
 // log sends the metrics of a durable log.
-func (e emitter) log(s *logStats) {
+func (e emitter) log(s *stats.Log) {
 	e.gauge(descLogFirst, int64(s.FirstSeq))
 	e.gauge(descLogLast, int64(s.LastSeq))
 	e.gauge(descLogEvents, int64(s.Events))

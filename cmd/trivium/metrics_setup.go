@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/stats"
 )
 
 // Metrics of the program and its settings.
@@ -19,19 +21,6 @@ var (
 	descOpened  = describe("connections_opened_total", "Connections with a subscription that were opened, by transport. Each poll is one.", "transport")
 	descSent    = describe("sent_bytes_total", "Bytes written to subscribers, by transport, before TLS. Of long-poll, the bodies of answers.", "transport")
 )
-
-// fileStats describes the files that one setting, or a pair of settings, names.
-type fileStats struct {
-	Failures uint64 `json:"failures"` // contents that could not be used
-	Failed   bool   `json:"failed"`   // the present content cannot be used
-}
-
-// latencyStats is the histogram of delivery latencies.
-type latencyStats struct {
-	Count   uint64  `json:"count"`
-	Seconds float64 `json:"seconds"` // sum
-	buckets map[float64]uint64
-}
 
 // limit is a limit of the settings; +Inf is none.
 type limit struct {
@@ -77,8 +66,9 @@ func (c *ServeConfig) limits() []limit {
 }
 
 // setup sends the metrics of the program and its settings.
-func (e emitter) setup(o *observer, s *snapshot) {
-	e.emit(descBuild, prometheus.GaugeValue, 1, s.build.version, s.build.revision, s.build.goVersion)
+func (e emitter) setup(o *observer, s *stats.Snapshot) {
+	b := thisBuild()
+	e.emit(descBuild, prometheus.GaugeValue, 1, b.version, b.revision, b.goVersion)
 	for _, l := range o.limits {
 		e.emit(descLimit, prometheus.GaugeValue, l.value, l.setting)
 	}

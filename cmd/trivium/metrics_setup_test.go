@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // TestLimitsAreMetrics checks that trivium_limit has every setting that limits clients or retention.
@@ -40,16 +41,16 @@ func TestLimitsAreMetrics(t *testing.T) {
 // TestTrafficMetrics checks the metrics of opened connections, sources and bytes, and the latency histogram.
 func TestTrafficMetrics(t *testing.T) {
 	t.Parallel()
-	p := serve(t, program(t, nil, anyPorts...))
-	p.hasMetrics(`trivium_published_total{source="http"} 0`, `trivium_published_total{source="udp"} 0`,
+	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
+	p.HasMetrics(`trivium_published_total{source="http"} 0`, `trivium_published_total{source="udp"} 0`,
 		`trivium_connections_opened_total{transport="sse"} 0`, `trivium_sent_bytes_total{transport="sse"} 0`,
 		"trivium_delivery_latency_seconds_count 0", `trivium_limit{setting="max-event-bytes"} 1.048576e+06`)
-	_, text := p.request(http.MethodGet, "http://"+p.admin+"/metrics", "", "")
+	_, text := p.Request(http.MethodGet, "http://"+p.Admin+"/metrics", "", "")
 	require.Regexp(t, `\ntrivium_build_info\{goversion="go1\.[^"]+",revision="[^"]*",version="[^"]+"\} 1\n`, text)
 
-	stream := p.sse("topic=a")
-	socket := p.websocket("topic=a")
-	p.publish("application/json", `[{"topic":"a","data":1},{"topic":"a","data":2}]`)
+	stream := p.SSE("topic=a")
+	socket := p.WebSocket("topic=a")
+	p.Publish("application/json", `[{"topic":"a","data":1},{"topic":"a","data":2}]`)
 	for range 2 {
 		_, err := stream.Next()
 		require.NoError(t, err)
@@ -57,15 +58,15 @@ func TestTrafficMetrics(t *testing.T) {
 	for _, key := range []string{"k", "k"} { // the hub does not publish the second event
 		require.NoError(t, socket.Write(t.Context(), websocket.MessageText,
 			[]byte(`{"op":"publish","idempotency_key":"`+key+`","topic":"b","data":3,"ref":"p1"}`)))
-		for p.message(socket).Op != decode.OpAck {
+		for p.Message(socket).Op != decode.OpAck {
 		}
 	}
-	p.datagram(`{"topic":"b","data":4}`)
-	p.poll("topic=a&last=1&wait=0")
-	p.hasMetrics(`trivium_published_total{source="http"} 2`, `trivium_published_total{source="websocket"} 1`,
+	p.Datagram(`{"topic":"b","data":4}`)
+	p.Poll("topic=a&last=1&wait=0")
+	p.HasMetrics(`trivium_published_total{source="http"} 2`, `trivium_published_total{source="websocket"} 1`,
 		`trivium_published_total{source="udp"} 1`, `trivium_connections_opened_total{transport="sse"} 1`,
 		`trivium_connections_opened_total{transport="websocket"} 1`, `trivium_connections_opened_total{transport="longpoll"} 1`)
-	s := p.stats()
+	s := p.Stats()
 	require.NotZero(t, s.Latency.Count)
 	for _, transport := range []string{"sse", "websocket", "longpoll"} {
 		require.Greater(t, s.Transports[transport].Bytes, uint64(20), transport)
@@ -81,12 +82,12 @@ func TestReloadFailureMetrics(t *testing.T) {
 	require.Zero(t, code, errs)
 	good, err := os.ReadFile(tokens)
 	require.NoError(t, err)
-	p := serve(t, program(t, nil, append(anyPorts, "--tokens", tokens)...))
-	p.hasMetrics(`trivium_reload_failures_total{setting="tokens"} 0`, `trivium_reload_failed{setting="tokens"} 0`)
+	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--tokens", tokens)...))
+	p.HasMetrics(`trivium_reload_failures_total{setting="tokens"} 0`, `trivium_reload_failed{setting="tokens"} 0`)
 	require.NoError(t, os.WriteFile(tokens, []byte("tokens: 7\n"), 0o600))
-	p.hasMetrics(`trivium_reload_failures_total{setting="tokens"} 1`, `trivium_reload_failed{setting="tokens"} 1`)
+	p.HasMetrics(`trivium_reload_failures_total{setting="tokens"} 1`, `trivium_reload_failed{setting="tokens"} 1`)
 	require.NoError(t, os.WriteFile(tokens, good, 0o600))
-	p.hasMetrics(`trivium_reload_failures_total{setting="tokens"} 1`, `trivium_reload_failed{setting="tokens"} 0`)
+	p.HasMetrics(`trivium_reload_failures_total{setting="tokens"} 1`, `trivium_reload_failed{setting="tokens"} 0`)
 }
 
 // TestCertificateExpiry checks that the metrics have the expiry of a certificate from the start,
@@ -105,7 +106,7 @@ func TestCertificateExpiry(t *testing.T) {
 	require.Equal(t, map[string]time.Time{"hub.example": year}, expiry.byHost())
 	startWatcher(t, files)
 	write(newCertificate(t, 2, year.Add(time.Hour), "hub.example"))
-	require.Eventually(t, func() bool { return expiry.byHost()["hub.example"].Equal(year.Add(time.Hour)) }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return expiry.byHost()["hub.example"].Equal(year.Add(time.Hour)) }, hubtest.Patience, 10*time.Millisecond)
 	require.Empty(t, observeCertificates(nil, false).byHost())
 }
 

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // A line break at the end of a token or of another secret is ignored, because editors and secret
@@ -25,18 +27,18 @@ func TestTrailingNewlineOfSecretsIsIgnored(t *testing.T) {
 	const token = "a-token-of-its-own"
 	tokens := file("tokens.yaml", fmt.Sprintf("- name: alice\n  sha256: |\n    %x\n\n  subscribe: [\">\"]\n  publish: [\">\"]\n", sha256.Sum256([]byte(token))))
 	env := []string{"TRIVIUM_TOKENS=" + tokens + "\n", "TRIVIUM_HTTP=127.0.0.1:0\r\n", "TRIVIUM_UDP=off\n", "TRIVIUM_UDP_TOPIC=a.b\n"}
-	p := serve(t, program(t, env, "serve", "--admin", "127.0.0.1:0", "--log-format", "json"))
+	p := hubtest.Start(t, hubtest.Program(t, env, "serve", "--admin", "127.0.0.1:0", "--log-format", "json"))
 
 	for _, spelling := range []string{token, token + "\n", token + "\r\n", " " + token + " \n"} {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 		defer cancel()
-		client := []string{"TRIVIUM_TOKEN=" + spelling, "TRIVIUM_URL=http://" + p.http + "\n"}
-		id, err := program(t, client, "pub", "a.b", "1").Output()
+		client := []string{"TRIVIUM_TOKEN=" + spelling, "TRIVIUM_URL=http://" + p.HTTP + "\n"}
+		id, err := hubtest.Program(t, client, "pub", "a.b", "1").Output()
 		require.NoError(t, err, "%q", spelling)
-		_, err = program(t, nil, "pub", "--url", "http://"+p.http, "--token", spelling, "a.b", "2").Output()
+		_, err = hubtest.Program(t, nil, "pub", "--url", "http://"+p.HTTP, "--token", spelling, "a.b", "2").Output()
 		require.NoError(t, err, "%q", spelling)
 		for _, transport := range []string{"websocket", "sse", "longpoll"} {
-			cmd := program(t, client, "sub", "--last", "2", "--count", "2", "--json", "--transport", transport, "a.b")
+			cmd := hubtest.Program(t, client, "sub", "--last", "2", "--count", "2", "--json", "--transport", transport, "a.b")
 			go func() {
 				<-ctx.Done()
 				if cmd.Process != nil {

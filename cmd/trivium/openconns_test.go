@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // peerConn is a connection from an address. It records whether it was closed.
@@ -231,12 +233,12 @@ func TestPanicsAreLogged(t *testing.T) {
 // The hub raises the soft limit of open files to the hard limit. If the hard limit is too low for
 // --max-connections, the hub logs that and lowers --max-connections.
 func TestLowLimitOfOpenFiles(t *testing.T) {
-	p := limitFiles(t, serve, 300, binary(t, anyPorts...))
-	require.Contains(t, p.log(), `"max_connections":100000,"lowered_to":177`)
-	raised := binary(t, append(anyPorts, "--max-connections", "1000")...)
-	p = limitFiles(t, serve, 4096, raised)
-	require.NotContains(t, p.log(), "lowered_to")
-	if limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", p.cmd.Process.Pid)); err == nil {
+	p := hubtest.LimitFiles(t, hubtest.Start, 300, hubtest.Binary(t, hubtest.AnyPorts...))
+	require.Contains(t, p.Log(), `"max_connections":100000,"lowered_to":177`)
+	raised := hubtest.Binary(t, append(hubtest.AnyPorts, "--max-connections", "1000")...)
+	p = hubtest.LimitFiles(t, hubtest.Start, 4096, raised)
+	require.NotContains(t, p.Log(), "lowered_to")
+	if limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", p.Cmd.Process.Pid)); err == nil {
 		require.Regexp(t, `Max open files +409[56] +4096`, string(limits))
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
@@ -51,19 +52,19 @@ func TestProxies(t *testing.T) {
 type proxied struct {
 	front  front
 	args   []string
-	hub    *process
+	hub    *hubtest.Process
 	base   string // URL of the proxy
 	client *http.Client
 }
 
 func startProxied(t *testing.T, f front) *proxied {
 	t.Helper()
-	address := fmt.Sprintf("127.0.0.1:%d", freePorts(t, 1)[0])
+	address := fmt.Sprintf("127.0.0.1:%d", hubtest.FreePorts(t, 1)[0])
 	p := &proxied{front: f, args: []string{
 		"serve", "--http", address, "--udp", "off", "--admin", "127.0.0.1:0", "--auth", "none", "--engine", "embedded", "--store", t.TempDir(),
 		"--log-format", "json", "--log-level", "debug", "--drain", "1s", "--trusted-proxy", "127.0.0.1", "--max-connections-per-address", "50",
 	}}
-	p.hub = serve(t, binary(t, p.args...))
+	p.hub = hubtest.Start(t, hubtest.Binary(t, p.args...))
 	scheme := "http://"
 	if f.tls {
 		scheme = "https://"
@@ -71,7 +72,7 @@ func startProxied(t *testing.T, f front) *proxied {
 	p.base = scheme + f.start(t, address)
 	p.client = &http.Client{Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: f.tls,
-	}, Timeout: 2 * patience}
+	}, Timeout: 2 * hubtest.Patience}
 	t.Cleanup(p.client.CloseIdleConnections)
 	return p
 }
@@ -103,7 +104,7 @@ func (p *proxied) sse(t *testing.T) {
 }
 
 func (p *proxied) websocket(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), hubtest.Patience)
 	defer cancel()
 	// WebSocket handshakes need HTTP/1.1.
 	over := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
@@ -112,10 +113,10 @@ func (p *proxied) websocket(t *testing.T) {
 	conn, _, err := websocket.Dial(ctx, strings.Replace(p.base, "http", "ws", 1)+"/ws?topic=a.b", &websocket.DialOptions{HTTPClient: over, HTTPHeader: header})
 	require.NoError(t, err)
 	defer conn.CloseNow()
-	require.Equal(t, decode.OpHello, p.hub.message(conn).Op)
+	require.Equal(t, decode.OpHello, p.hub.Message(conn).Op)
 	require.NoError(t, conn.Write(ctx, websocket.MessageText, []byte(`{"op":"publish","ref":1,"topic":"a.b","data":4}`)))
 	for range 2 { // the event and the acknowledgement, in either order
-		if m := p.hub.message(conn); m.Op == "" {
+		if m := p.hub.Message(conn); m.Op == "" {
 			require.Equal(t, "4", string(m.Event.Data))
 		} else {
 			require.Equal(t, decode.OpAck, m.Op)
@@ -135,7 +136,7 @@ func (p *proxied) poll(t *testing.T) {
 		text, _ := io.ReadAll(response.Body)
 		answered <- string(text)
 	}()
-	require.Eventually(t, func() bool { return p.hub.stats().Transports["longpoll"].Connections > 0 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return p.hub.Stats().Transports["longpoll"].Connections > 0 }, hubtest.Patience, time.Millisecond)
 	p.publish(t, `"polled"`)
 	require.Contains(t, <-answered, `"polled"`)
 }
@@ -196,19 +197,19 @@ func (p *proxied) restart(t *testing.T) {
 	page := openPage(t, startBrowser(t), p.base+"/healthz", func(text string) { said.Store(strings.TrimSpace(text), true) })
 	_, err := chromedp.Run(page, chromedp.Evaluate[int](nativeSource))
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return p.hub.stats().Transports["sse"].Connections > 0 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return p.hub.Stats().Transports["sse"].Connections > 0 }, hubtest.Patience, time.Millisecond)
 	for i, end := range []syscall.Signal{0, syscall.SIGTERM, syscall.SIGKILL} {
 		if end != 0 {
-			p.hub.signal(end)
-			p.hub.wait()
+			p.hub.Signal(end)
+			p.hub.Wait()
 			time.Sleep(3 * time.Second) // a restart may take this long; the browser retries meanwhile
-			p.hub = serve(t, binary(t, p.args...))
+			p.hub = hubtest.Start(t, hubtest.Binary(t, p.args...))
 		}
 		data := fmt.Sprint(100 + i)
-		p.hub.publish("application/json", `{"topic":"a.b","data":`+data+`}`)
+		p.hub.Publish("application/json", `{"topic":"a.b","data":`+data+`}`)
 		require.Eventually(t, func() bool {
 			_, came := said.Load(data)
 			return came
-		}, patience, 10*time.Millisecond, "after signal %v", end)
+		}, hubtest.Patience, 10*time.Millisecond, "after signal %v", end)
 	}
 }

@@ -19,10 +19,11 @@ import (
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/udp"
-	"pgregory.net/rapid"
 )
 
 // pub runs the command pub in this process.
@@ -143,7 +144,7 @@ func TestPubUDP(t *testing.T) {
 	defer func() { require.NoError(t, source.Close()) }()
 	receive := func() string {
 		buf := make([]byte, 1<<16)
-		require.NoError(t, source.SetReadDeadline(time.Now().Add(patience)))
+		require.NoError(t, source.SetReadDeadline(time.Now().Add(hubtest.Patience)))
 		n, _, err := source.ReadFrom(buf)
 		require.NoError(t, err)
 		return string(buf[:n])
@@ -175,7 +176,7 @@ func TestPubSignsDatagrams(t *testing.T) {
 	last := began
 	receive := func() string {
 		buf := make([]byte, 1<<16)
-		require.NoError(t, source.SetReadDeadline(time.Now().Add(patience)))
+		require.NoError(t, source.SetReadDeadline(time.Now().Add(hubtest.Patience)))
 		n, _, err := source.ReadFrom(buf)
 		require.NoError(t, err)
 		at, payload, err := udp.Verify(secret, buf[:n])

@@ -15,6 +15,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // TestReadmePage opens the HTML page of the README in Chromium. Served by another origin, the page
@@ -30,9 +32,9 @@ func TestReadmePage(t *testing.T) {
 		_, _ = io.WriteString(w, html)
 	}))
 	t.Cleanup(files.Close)
-	p := serve(t, program(t, nil, append(anyPorts, "--origin", files.URL)...))
-	html = strings.NewReplacer("127.0.0.1:3000", p.http, "the-token-that-serve-printed", p.token).Replace(block[1])
-	p.publish("application/json", `{"topic":"orders.eu","data":{"total":1.50}}`)
+	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--origin", files.URL)...))
+	html = strings.NewReplacer("127.0.0.1:3000", p.HTTP, "the-token-that-serve-printed", p.Token).Replace(block[1])
+	p.Publish("application/json", `{"topic":"orders.eu","data":{"total":1.50}}`)
 
 	browser := startBrowser(t)
 	shows := func(address, text string) {
@@ -41,12 +43,12 @@ func TestReadmePage(t *testing.T) {
 		require.Eventually(t, func() bool {
 			content, err := chromedp.Run(tab, chromedp.Evaluate[string]("document.body.innerText"))
 			return err == nil && strings.Contains(content, text)
-		}, patience, 50*time.Millisecond, "%s does not show %s", address, text)
+		}, hubtest.Patience, 50*time.Millisecond, "%s does not show %s", address, text)
 	}
 	shows(files.URL, `{"total":1.50}`)
 
 	path := filepath.Join(t.TempDir(), "index.html")
 	require.NoError(t, os.WriteFile(path, []byte(html), 0o600))
 	shows("file://"+path, "open this page over http, not as a file")
-	require.Contains(t, p.log(), "serve a page from a file over http, for example with python3 -m http.server 8000")
+	require.Contains(t, p.Log(), "serve a page from a file over http, for example with python3 -m http.server 8000")
 }

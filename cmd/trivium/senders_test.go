@@ -9,19 +9,20 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 	"github.com/trivium-hub/trivium/hub"
 )
 
 // Requests as widespread senders make them are published with the intended type, key and data.
 func TestSendersAreUnderstood(t *testing.T) {
-	p := serve(t, program(t, nil, anyPorts...))
-	socket := p.websocket("topic=>")
+	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
+	socket := p.WebSocket("topic=>")
 	var compressed bytes.Buffer
 	w := gzip.NewWriter(&compressed)
 	_, err := w.Write([]byte("1\n[2]"))
 	require.NoError(t, err)
 	require.NoError(t, w.Close())
-	bearer := http.Header{"Authorization": {"Bearer " + p.token}}
+	bearer := http.Header{"Authorization": {"Bearer " + p.Token}}
 	for _, c := range []struct {
 		name, target string
 		header       http.Header
@@ -33,17 +34,17 @@ func TestSendersAreUnderstood(t *testing.T) {
 		{"a log shipper", "/publish/x", http.Header{"Content-Type": {"application/x-ndjson"}, "Content-Encoding": {"gzip"}}, compressed.String(), []string{"  json 1", "  json [2]"}},
 		{"PowerShell", "/publish/x", http.Header{"Content-Type": {"text/plain; charset=utf-16"}}, "\xff\xfeh\x00i\x00", []string{"  text hi"}},
 	} {
-		for name, authorization := range map[string][]string{"Bearer": bearer["Authorization"], "Basic": {"Basic " + basicOf("hub", p.token)}} {
-			r, err := http.NewRequest(http.MethodPost, "http://"+p.http+c.target, strings.NewReader(c.body))
+		for name, authorization := range map[string][]string{"Bearer": bearer["Authorization"], "Basic": {"Basic " + hubtest.Basic("hub", p.Token)}} {
+			r, err := http.NewRequest(http.MethodPost, "http://"+p.HTTP+c.target, strings.NewReader(c.body))
 			require.NoError(t, err)
 			r.Header = c.header
 			r.Header["Authorization"] = authorization
-			response, err := p.client.Do(r)
+			response, err := p.Client.Do(r)
 			require.NoError(t, err)
 			require.NoError(t, response.Body.Close())
 			require.Equal(t, http.StatusOK, response.StatusCode, "%s, %s", c.name, name)
 			for _, want := range c.want {
-				e := p.message(socket).Event
+				e := p.Message(socket).Event
 				encoding := map[hub.Encoding]string{hub.JSON: "json", hub.Text: "text", hub.Binary: "binary"}[e.Encoding]
 				require.Equal(t, want, strings.Join([]string{e.Type, e.Key, encoding, string(e.Data)}, " "), c.name)
 			}

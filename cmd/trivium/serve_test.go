@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/client"
 	"github.com/trivium-hub/trivium/transports/problems"
@@ -23,13 +24,13 @@ import (
 // Events published in every way are delivered on every transport with the same IDs, in the same
 // order and with the same bytes. No log line contains the token.
 func TestEveryTransportDeliversSameEvents(t *testing.T) {
-	p := serve(t, program(t, nil, anyPorts...))
-	stream, socket := p.sse("envelope=1"), p.websocket("topic=>")
+	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
+	stream, socket := p.SSE("envelope=1"), p.WebSocket("topic=>")
 
-	p.datagram(`{"price":1.50,  "n":12345678901234567890}`)
-	require.Equal(t, "events", p.message(socket).Event.Topic)
-	p.publish("application/json", `[{"topic":"a.b","type":"t","key":"k","data":"one\r\ntwo","text":true},{"topic":"c","data_base64":"AP8="}]`)
-	status, text := p.request(http.MethodPost, "http://"+p.http+"/publish/a%2Fb", "text/plain", "plain")
+	p.Datagram(`{"price":1.50,  "n":12345678901234567890}`)
+	require.Equal(t, "events", p.Message(socket).Event.Topic)
+	p.Publish("application/json", `[{"topic":"a.b","type":"t","key":"k","data":"one\r\ntwo","text":true},{"topic":"c","data_base64":"AP8="}]`)
+	status, text := p.Request(http.MethodPost, "http://"+p.HTTP+"/publish/a%2Fb", "text/plain", "plain")
 	require.Equal(t, http.StatusOK, status, text)
 	require.NoError(t, socket.Write(t.Context(), websocket.MessageText, []byte(`{"op":"publish","ref":7,"topic":"ws","data":[ 1 ]}`)))
 
@@ -38,7 +39,7 @@ func TestEveryTransportDeliversSameEvents(t *testing.T) {
 	var polled, streamed []string
 	var ids, streamedIDs []hub.Cursor
 	for cursor := "last=1000"; len(polled) < len(want); {
-		answer := p.poll("max=2&" + cursor)
+		answer := p.Poll("max=2&" + cursor)
 		for _, e := range answer.Events {
 			polled, ids = append(polled, spell(e)), append(ids, e.ID)
 		}
@@ -56,7 +57,7 @@ func TestEveryTransportDeliversSameEvents(t *testing.T) {
 	require.Equal(t, want, streamed)
 	require.Equal(t, ids, streamedIDs)
 	for i, acked := 1, false; i < len(want) || !acked; {
-		switch m := p.message(socket); m.Op {
+		switch m := p.Message(socket); m.Op {
 		case decode.OpAck:
 			acked = true
 			require.Equal(t, ids[4].String(), m.ID)
@@ -66,9 +67,9 @@ func TestEveryTransportDeliversSameEvents(t *testing.T) {
 			i++
 		}
 	}
-	for line := range strings.Lines(p.log()) {
+	for line := range strings.Lines(p.Log()) {
 		if strings.HasPrefix(line, "{") { // the other lines are text for the user
-			require.NotContains(t, line, p.token)
+			require.NotContains(t, line, p.Token)
 		}
 	}
 }
@@ -76,23 +77,23 @@ func TestEveryTransportDeliversSameEvents(t *testing.T) {
 // A drain ends a hub that has readers on every transport. One of the readers is stalled.
 func TestDrainDeliversEverything(t *testing.T) {
 	t.Parallel()
-	p := serve(t, program(t, nil, append(anyPorts, "--drain", "10s", "--auth", "none")...))
-	stream, socket := p.sse(""), p.websocket("")
-	stuck, err := net.Dial("tcp", p.http)
+	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--drain", "10s", "--auth", "none")...))
+	stream, socket := p.SSE(""), p.WebSocket("")
+	stuck, err := net.Dial("tcp", p.HTTP)
 	require.NoError(t, err)
 	defer stuck.Close()
 	_, err = io.WriteString(stuck, "GET /sse HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	require.NoError(t, err)
 	polled := make(chan http.Header, 1)
 	go func() {
-		response, err := p.client.Get("http://" + p.http + "/poll?topic=quiet&wait=60")
+		response, err := p.Client.Get("http://" + p.HTTP + "/poll?topic=quiet&wait=60")
 		if err == nil {
 			response.Body.Close()
 			polled <- response.Header
 		}
 		close(polled)
 	}()
-	require.Eventually(t, func() bool { return p.stats().Subscribed.Subscriptions == 4 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return p.Stats().Subscribed.Subscriptions == 4 }, hubtest.Patience, 10*time.Millisecond)
 	// Two readers are read continuously, because a stalled one would be disconnected.
 	type end struct {
 		seen map[string]int
@@ -125,52 +126,52 @@ func TestDrainDeliversEverything(t *testing.T) {
 	}()
 	const events = 40 // events of 400 KB: more than the kernel buffers for a stalled reader
 	for i := range events {
-		p.publish("application/json", fmt.Sprintf(`{"topic":"big","data":"%d %s"}`, i, strings.Repeat("x", 400<<10)))
+		p.Publish("application/json", fmt.Sprintf(`{"topic":"big","data":"%d %s"}`, i, strings.Repeat("x", 400<<10)))
 	}
 
-	p.signal(syscall.SIGTERM)
+	p.Signal(syscall.SIGTERM)
 	require.NotEmpty(t, (<-polled).Get("Retry-After"))
 	require.Eventually(t, func() bool {
-		status, _ := p.request(http.MethodGet, "http://"+p.http+"/readyz", "", "")
+		status, _ := p.Request(http.MethodGet, "http://"+p.HTTP+"/readyz", "", "")
 		return status == http.StatusServiceUnavailable
-	}, patience, time.Millisecond)
-	status, _ := p.request(http.MethodGet, "http://"+p.http+"/poll", "", "")
+	}, hubtest.Patience, time.Millisecond)
+	status, _ := p.Request(http.MethodGet, "http://"+p.HTTP+"/poll", "", "")
 	require.Equal(t, http.StatusServiceUnavailable, status)
-	p.publish("application/json", `{"topic":"late","data":1}`) // the hub accepts events until the last reader is disconnected
+	p.Publish("application/json", `{"topic":"late","data":1}`) // the hub accepts events until the last reader is disconnected
 
 	sse, ws := <-streamed, <-received
 	require.ErrorIs(t, sse.err, io.ErrUnexpectedEOF, "some clients would not reconnect after a clean end")
 	require.Equal(t, websocket.StatusGoingAway, websocket.CloseStatus(ws.err))
 	require.Equal(t, []int{events, 1}, []int{sse.seen["big"], sse.seen["trivium.goaway"]})
 	require.Equal(t, []int{events, 1}, []int{ws.seen["big"], ws.seen[decode.OpGoaway]})
-	code, _ := p.wait()
+	code, _ := p.Wait()
 	require.Equal(t, exitDone, code)
-	require.Contains(t, p.log(), `"msg":"ended","cut":1`)
+	require.Contains(t, p.Log(), `"msg":"ended","cut":1`)
 }
 
 // A second signal ends a drain at once.
 func TestSecondSignalEndsDrain(t *testing.T) {
-	p := serve(t, program(t, nil, append(anyPorts, "--drain", "1h")...))
-	p.sse("")
-	p.signal(syscall.SIGHUP) // does not end the hub
-	p.signal(syscall.SIGTERM)
-	require.Eventually(t, func() bool { return strings.Contains(p.log(), "draining") }, patience, time.Millisecond)
-	p.signal(syscall.SIGINT)
-	code, _ := p.wait() // the drain itself would take much longer
+	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--drain", "1h")...))
+	p.SSE("")
+	p.Signal(syscall.SIGHUP) // does not end the hub
+	p.Signal(syscall.SIGTERM)
+	require.Eventually(t, func() bool { return strings.Contains(p.Log(), "draining") }, hubtest.Patience, time.Millisecond)
+	p.Signal(syscall.SIGINT)
+	code, _ := p.Wait() // the drain itself would take much longer
 	require.Equal(t, exitFailed, code)
 }
 
 // The metrics count refused publishes and dropped datagrams by reason.
 func TestDropsAreCountedByReason(t *testing.T) {
-	p := serve(t, program(t, nil, append(anyPorts, "--max-event-bytes", "1KiB", "--auth", "none")...))
+	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--max-event-bytes", "1KiB", "--auth", "none")...))
 	for _, text := range []string{
 		"{\"n\":1}\n{broken\n{\"n\":2}", `{"topic":"a..b","data":1}`, `{"topic":"a","type":"open","data":1}`,
 		`{"topic":"a","key":"\u0007","data":1}`, `"` + strings.Repeat("x", 2000) + `"`,
 	} {
-		p.datagram(text)
+		p.Datagram(text)
 	}
-	require.Eventually(t, func() bool { u := p.stats().UDP; return u.Datagrams == 5 && u.Events == 2 }, patience, 10*time.Millisecond)
-	_, metrics := p.request(http.MethodGet, "http://"+p.admin+"/metrics", "", "")
+	require.Eventually(t, func() bool { u := p.Stats().UDP; return u.Datagrams == 5 && u.Events == 2 }, hubtest.Patience, 10*time.Millisecond)
+	_, metrics := p.Request(http.MethodGet, "http://"+p.Admin+"/metrics", "", "")
 	for _, line := range []string{
 		"trivium_udp_datagrams_total 5", "trivium_udp_events_total 2", "trivium_events_published_total 2",
 		`trivium_udp_dropped_total{reason="malformed"} 1`, `trivium_udp_dropped_total{reason="topic"} 1`,
@@ -184,11 +185,11 @@ func TestDropsAreCountedByReason(t *testing.T) {
 
 // A request without the required rights is refused for the same reason on every route.
 func TestAccessControl(t *testing.T) {
-	closed := serve(t, program(t, nil, anyPorts...))
-	open := serve(t, program(t, nil, append(anyPorts, "--auth", "none", "--host", "hub.test")...))
+	closed := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
+	open := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--auth", "none", "--host", "hub.test")...))
 	foreign := http.Header{"Origin": {"https://evil.test"}}
 	for name, c := range map[string]struct {
-		p            *process
+		p            *hubtest.Process
 		method, path string
 		host         string
 		header       http.Header
@@ -199,10 +200,10 @@ func TestAccessControl(t *testing.T) {
 		"no token to publish":    {p: closed, method: "POST", path: "/publish/a", status: 401},
 		"wrong token":            {p: closed, path: "/sse?access_token=wrong", status: 401},
 		"two tokens":             {p: closed, path: "/poll?access_token=a", header: http.Header{"Authorization": {"Bearer b"}}, status: 400},
-		"token in the query":     {p: closed, path: "/poll?wait=0&access_token=" + closed.token, status: 200},
+		"token in the query":     {p: closed, path: "/poll?wait=0&access_token=" + closed.Token, status: 200},
 		"health needs none":      {p: closed, path: "/healthz", status: 200},
 		"readiness needs none":   {p: closed, path: "/readyz", status: 200},
-		"foreign page, token":    {p: closed, path: "/poll?access_token=" + closed.token, header: foreign, status: 403},
+		"foreign page, token":    {p: closed, path: "/poll?access_token=" + closed.Token, header: foreign, status: 403},
 		"foreign page, open hub": {p: open, method: "POST", path: "/publish/a", header: foreign, status: 403},
 		"null is foreign":        {p: open, path: "/sse", header: http.Header{"Origin": {"null"}}, status: 403},
 		"rebound host":           {p: open, path: "/poll?wait=0", host: "evil.test", status: 421},
@@ -219,9 +220,9 @@ func TestAccessControl(t *testing.T) {
 		"icon":                   {p: closed, path: "/favicon.ico", status: 204},
 	} {
 		t.Run(name, func(t *testing.T) {
-			base := c.p.http
+			base := c.p.HTTP
 			if c.admin {
-				base = c.p.admin
+				base = c.p.Admin
 			}
 			r, err := http.NewRequest(c.method, "http://"+base+c.path, nil)
 			require.NoError(t, err)
@@ -231,7 +232,7 @@ func TestAccessControl(t *testing.T) {
 			for key, values := range c.header {
 				r.Header[key] = values
 			}
-			response, err := c.p.client.Do(r)
+			response, err := c.p.Client.Do(r)
 			require.NoError(t, err)
 			defer response.Body.Close()
 			require.Equal(t, c.status, response.StatusCode)
@@ -242,18 +243,18 @@ func TestAccessControl(t *testing.T) {
 			require.Equal(t, challenged, response.Header.Get("WWW-Authenticate") != "")
 		})
 	}
-	require.Zero(t, open.stats().Events.Published)
+	require.Zero(t, open.Stats().Events.Published)
 
 	t.Run("a page is told over the WebSocket", func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(t.Context(), hubtest.Patience)
 		defer cancel()
-		conn, _, err := websocket.Dial(ctx, "ws://"+closed.http+"/ws", &websocket.DialOptions{
-			HTTPClient: closed.client,
-			HTTPHeader: http.Header{"Origin": {"http://" + closed.http}},
+		conn, _, err := websocket.Dial(ctx, "ws://"+closed.HTTP+"/ws", &websocket.DialOptions{
+			HTTPClient: closed.Client,
+			HTTPHeader: http.Header{"Origin": {"http://" + closed.HTTP}},
 		})
 		require.NoError(t, err)
 		defer conn.CloseNow()
-		require.Equal(t, 401, closed.message(conn).Problem.Status)
+		require.Equal(t, 401, closed.Message(conn).Problem.Status)
 		_, _, err = conn.Read(ctx)
 		require.Equal(t, websocket.StatusCode(4401), websocket.CloseStatus(err))
 	})
@@ -261,18 +262,18 @@ func TestAccessControl(t *testing.T) {
 
 // TestPub publishes with trivium pub.
 func TestPub(t *testing.T) {
-	p := serve(t, program(t, nil, anyPorts...))
-	env := []string{"TRIVIUM_TOKEN=" + p.token, "TRIVIUM_URL=http://" + p.http}
-	one, err := program(t, env, "pub", "--type", "ty", "--key", "k", "a.b", `{"n":1.50}`).Output()
+	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
+	env := []string{"TRIVIUM_TOKEN=" + p.Token, "TRIVIUM_URL=http://" + p.HTTP}
+	one, err := hubtest.Program(t, env, "pub", "--type", "ty", "--key", "k", "a.b", `{"n":1.50}`).Output()
 	require.NoError(t, err)
-	lines := program(t, env, "pub", "c", "-")
+	lines := hubtest.Program(t, env, "pub", "c", "-")
 	lines.Stdin = strings.NewReader("{\"n\":2}\nplain\n")
 	_, err = lines.Output()
 	require.NoError(t, err)
-	_, err = program(t, env, "pub", "--udp", p.udp, "d", "3").Output()
+	_, err = hubtest.Program(t, env, "pub", "--udp", p.UDP, "d", "3").Output()
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return p.stats().Events.Published == 4 }, patience, 10*time.Millisecond)
-	events := p.poll("last=4").Events
+	require.Eventually(t, func() bool { return p.Stats().Events.Published == 4 }, hubtest.Patience, 10*time.Millisecond)
+	events := p.Poll("last=4").Events
 	require.Len(t, events, 4)
 	require.Equal(t, strings.TrimSpace(string(one)), events[0].ID.String())
 	require.Equal(t, []string{"a.b", "ty", "k", `{"n":1.50}`}, []string{events[0].Topic, events[0].Type, events[0].Key, string(events[0].Data)})

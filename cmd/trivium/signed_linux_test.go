@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 	"github.com/trivium-hub/trivium/transports/udp"
 )
 
@@ -18,11 +19,11 @@ func TestSignedOncePerCluster(t *testing.T) {
 	secret := []byte("a secret of datagrams")
 	path := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(path, secret, 0o600))
-	args := append(anyPorts, "--auth", "none", "--engine", "nats", "--nats-url", serveNATS(t).ClientURL(), "--udp-secret-file", path, "--max-event-bytes", "64KiB")
-	hubs := []*process{serve(t, program(t, nil, args...)), serve(t, program(t, nil, args...))}
+	args := append(hubtest.AnyPorts, "--auth", "none", "--engine", "nats", "--nats-url", serveNATS(t).ClientURL(), "--udp-secret-file", path, "--max-event-bytes", "64KiB")
+	hubs := []*hubtest.Process{hubtest.Start(t, hubtest.Program(t, nil, args...)), hubtest.Start(t, hubtest.Program(t, nil, args...))}
 	var conns []net.Conn
 	for _, p := range hubs {
-		conn, err := net.Dial("udp", p.udp)
+		conn, err := net.Dial("udp", p.UDP)
 		require.NoError(t, err)
 		defer conn.Close()
 		conns = append(conns, conn)
@@ -39,7 +40,7 @@ func TestSignedOncePerCluster(t *testing.T) {
 	}
 	count := func() (events, replayed uint64) {
 		for _, p := range hubs {
-			s := p.stats().UDP
+			s := p.Stats().UDP
 			events, replayed = events+s.Events, replayed+s.Dropped["replayed"]
 		}
 		return events, replayed
@@ -49,12 +50,12 @@ func TestSignedOncePerCluster(t *testing.T) {
 	require.Eventually(t, func() bool {
 		events, replayed := count()
 		return events+replayed >= 2*datagrams+2*datagrams+2*datagrams
-	}, patience, 10*time.Millisecond)
+	}, hubtest.Patience, 10*time.Millisecond)
 	events, replayed := count()
 	require.Equal(t, uint64(2*datagrams), events)
 	require.Equal(t, uint64(2*datagrams+2*datagrams), replayed)
-	require.Equal(t, uint64(2*datagrams), hubs[0].stats().Events.Published)
+	require.Equal(t, uint64(2*datagrams), hubs[0].Stats().Events.Published)
 
-	skewed := serve(t, program(t, nil, append(args, "--udp-skew", "2m")...))
-	require.Contains(t, skewed.log(), "remembers signed datagrams")
+	skewed := hubtest.Start(t, hubtest.Program(t, nil, append(args, "--udp-skew", "2m")...))
+	require.Contains(t, skewed.Log(), "remembers signed datagrams")
 }

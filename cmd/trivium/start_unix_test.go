@@ -15,13 +15,15 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // A signal ends a hub whose start still waits for a NATS cluster.
 func TestSignalDuringStart(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
-	ports := freePorts(t, 4)
+	ports := hubtest.FreePorts(t, 4)
 	place, err := json.Marshal(natsPlace{Name: "alone", Port: ports[0], Peers: ports[1:], Store: t.TempDir()})
 	require.NoError(t, err)
 	nats := exec.Command(self)
@@ -38,12 +40,12 @@ func TestSignalDuringStart(t *testing.T) {
 			conn.Close()
 		}
 		return err == nil
-	}, patience, 10*time.Millisecond)
+	}, hubtest.Patience, 10*time.Millisecond)
 
 	relay, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer relay.Close()
-	cmd := binary(t, append(anyPorts, "--engine", "nats", "--nats-url", "nats://"+relay.Addr().String(), "--replicas", "3")...)
+	cmd := hubtest.Binary(t, append(hubtest.AnyPorts, "--engine", "nats", "--nats-url", "nats://"+relay.Addr().String(), "--replicas", "3")...)
 	require.NoError(t, cmd.Start())
 	in, err := relay.Accept() // the hub has started to connect
 	require.NoError(t, err)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // terminal opens a pseudo-terminal. It returns the side for a program, and a function that returns
@@ -50,23 +52,23 @@ func terminal(t *testing.T) (inside *os.File, shown func() string) {
 
 // TestSubTerminal checks that a terminal shows events as readable lines above a status line.
 func TestSubTerminal(t *testing.T) {
-	p := serve(t, program(t, nil, anyPorts...))
+	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
 	inside, shown := terminal(t)
-	cmd := p.sub("a.b")
+	cmd := subOf(p, "a.b")
 	cmd.Env = append(cmd.Env, "TERM=xterm")
 	cmd.Stdout, cmd.Stderr = inside, inside
 	begin(t, cmd)
-	require.Eventually(t, func() bool { return strings.Contains(shown(), "live over websocket | 0 events") }, patience, 10*time.Millisecond)
-	p.publish("application/json", `{"topic":"a.b","type":"t","text":true,"data":"\u001b[2Jfirst\nsecond"}`)
-	require.Eventually(t, func() bool { return strings.Contains(shown(), "live over websocket | 1 events") }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(shown(), "live over websocket | 0 events") }, hubtest.Patience, 10*time.Millisecond)
+	p.Publish("application/json", `{"topic":"a.b","type":"t","text":true,"data":"\u001b[2Jfirst\nsecond"}`)
+	require.Eventually(t, func() bool { return strings.Contains(shown(), "live over websocket | 1 events") }, hubtest.Patience, 10*time.Millisecond)
 	require.NoError(t, cmd.Process.Signal(os.Interrupt))
 	require.Equal(t, exitDone, await(cmd))
 	const erase = "\r\x1b[K"
 	require.Regexp(t, `\r\x1b\[K[0-9:.]{12}  a\.b  type=t  \\x1b\[2Jfirst\\nsecond\r\n`, shown())
-	require.Eventually(t, func() bool { return strings.HasSuffix(shown(), erase) }, patience, 10*time.Millisecond, "the status line is erased")
+	require.Eventually(t, func() bool { return strings.HasSuffix(shown(), erase) }, hubtest.Patience, 10*time.Millisecond, "the status line is erased")
 	for _, part := range strings.Split(shown(), erase) {
 		status, _, isLine := strings.Cut(part, "\r\n")
 		require.True(t, isLine || len(status) < 40, "%q takes more than the width", status)
 	}
-	require.NotContains(t, shown(), p.token)
+	require.NotContains(t, shown(), p.Token)
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // documentedFile returns the code block of docs/operations.md that follows the line with the file's
@@ -38,9 +40,9 @@ func TestSystemdUnit(t *testing.T) {
 	require.Zero(t, code, errs)
 	config = regexp.MustCompile(`(?m)^tokens: .*$`).ReplaceAllLiteralString(config, "tokens: "+tokens)
 	require.NoError(t, os.WriteFile(configPath, []byte(config), 0o600))
-	require.Equal(t, "the configuration is valid", transcript(t, program(t, nil, "serve", "--check", "--config", configPath)))
+	require.Equal(t, "the configuration is valid", transcript(t, hubtest.Program(t, nil, "serve", "--check", "--config", configPath)))
 
-	analyze := needTool(t, "systemd-analyze", "the Debian package systemd")
+	analyze := hubtest.NeedTool(t, "systemd-analyze", "the Debian package systemd")
 	path := filepath.Join(dir, "trivium.service")
 	unit = strings.Replace(unit, "/usr/local/bin/trivium", "/bin/true", 1) // systemd-analyze verify requires that the program exists
 	require.NoError(t, os.WriteFile(path, []byte(unit), 0o600))

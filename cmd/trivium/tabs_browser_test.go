@@ -16,6 +16,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // pollingPage is a page that polls a hub of another origin, as docs/clients.md shows.
@@ -43,8 +45,8 @@ func TestPollingTabs(t *testing.T) {
 		_, _ = io.WriteString(w, "<!doctype html><title>polls</title>")
 	}))
 	t.Cleanup(page.Close)
-	hub := serve(t, program(t, nil, append(anyPorts, "--origin", page.URL)...))
-	target, err := url.Parse("http://" + hub.http)
+	hub := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--origin", page.URL)...))
+	target, err := url.Parse("http://" + hub.HTTP)
 	require.NoError(t, err)
 	var leaves, polls atomic.Int64
 	pass := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
@@ -67,16 +69,16 @@ func TestPollingTabs(t *testing.T) {
 	var came [2]atomic.Int64
 	for i := range came {
 		tab := openTab(t, browser, page.URL, func(text string) { came[i].Add(int64(strings.Count(text, "event"))) })
-		_, err := chromedp.Run(tab, chromedp.Evaluate[int](fmt.Sprintf(pollingPage, between.URL, hub.token)))
+		_, err := chromedp.Run(tab, chromedp.Evaluate[int](fmt.Sprintf(pollingPage, between.URL, hub.Token)))
 		require.NoError(t, err)
 	}
 	const events = 6
 	for n := 1; n <= events; n++ {
-		require.Eventually(t, func() bool { return hub.stats().Transports["longpoll"].Connections == int64(len(came)) },
-			patience, time.Millisecond, "both wait, %d events came", n-1)
-		hub.publish("application/json", `{"topic":"tabs","data":"event"}`)
+		require.Eventually(t, func() bool { return hub.Stats().Transports["longpoll"].Connections == int64(len(came)) },
+			hubtest.Patience, time.Millisecond, "both wait, %d events came", n-1)
+		hub.Publish("application/json", `{"topic":"tabs","data":"event"}`)
 		for i := range came {
-			require.Eventually(t, func() bool { return came[i].Load() == int64(n) }, patience, time.Millisecond)
+			require.Eventually(t, func() bool { return came[i].Load() == int64(n) }, hubtest.Patience, time.Millisecond)
 		}
 	}
 	t.Logf("%d polls, %d preflights", polls.Load(), leaves.Load())

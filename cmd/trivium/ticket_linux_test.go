@@ -13,6 +13,7 @@ import (
 
 	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 	"github.com/trivium-hub/trivium/hub"
 )
 
@@ -20,7 +21,7 @@ import (
 // hubs. The connection that was opened with it ends when the ticket's token ends.
 func TestTicketIsTakenOnceByAnyHub(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), hubtest.Patience)
 	defer cancel()
 	token, tokens := auth.NewToken(), filepath.Join(t.TempDir(), "tokens.yaml")
 	filter, err := hub.ParseFilter("a.>")
@@ -28,12 +29,12 @@ func TestTicketIsTakenOnceByAnyHub(t *testing.T) {
 	file, err := auth.AppendToken(nil, auth.TokenEntry{Name: "page", Token: token, Subscribe: []hub.Filter{filter}})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(tokens, file, 0o600))
-	args := append(anyPorts, "--tokens", tokens, "--engine", "nats", "--nats-url", serveNATS(t).ClientURL(), "--max-event-bytes", "64KiB")
-	issuer, other := serve(t, program(t, nil, args...)), serve(t, program(t, nil, args...))
-	issuer.token, other.token = token, ""
+	args := append(hubtest.AnyPorts, "--tokens", tokens, "--engine", "nats", "--nats-url", serveNATS(t).ClientURL(), "--max-event-bytes", "64KiB")
+	issuer, other := hubtest.Start(t, hubtest.Program(t, nil, args...)), hubtest.Start(t, hubtest.Program(t, nil, args...))
+	issuer.Token, other.Token = token, ""
 
 	ticket := func() string {
-		status, text := issuer.request(http.MethodPost, "http://"+issuer.http+"/ticket", "", "")
+		status, text := issuer.Request(http.MethodPost, "http://"+issuer.HTTP+"/ticket", "", "")
 		require.Equal(t, http.StatusOK, status, text)
 		var answer struct {
 			Ticket  string
@@ -43,22 +44,22 @@ func TestTicketIsTakenOnceByAnyHub(t *testing.T) {
 		require.Equal(t, 30, answer.Expires)
 		return answer.Ticket
 	}
-	open := func(p *process, path string) *http.Response {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.http+path, nil)
+	open := func(p *hubtest.Process, path string) *http.Response {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.HTTP+path, nil)
 		require.NoError(t, err)
-		response, err := p.client.Do(r)
+		response, err := p.Client.Do(r)
 		require.NoError(t, err)
 		t.Cleanup(func() { response.Body.Close() })
 		return response
 	}
-	for _, p := range []*process{other, issuer} {
+	for _, p := range []*hubtest.Process{other, issuer} {
 		poll, socket := ticket(), ticket()
 		require.Equal(t, http.StatusOK, open(p, "/poll?wait=0&ticket="+poll).StatusCode)
-		conn, _, err := websocket.Dial(ctx, "ws://"+p.http+"/ws?ticket="+socket, &websocket.DialOptions{HTTPClient: p.client})
+		conn, _, err := websocket.Dial(ctx, "ws://"+p.HTTP+"/ws?ticket="+socket, &websocket.DialOptions{HTTPClient: p.Client})
 		require.NoError(t, err)
 		require.NoError(t, conn.CloseNow())
 		for _, used := range []string{poll, socket} {
-			for _, q := range []*process{other, issuer} {
+			for _, q := range []*hubtest.Process{other, issuer} {
 				require.Equal(t, http.StatusUnauthorized, open(q, "/sse?ticket="+used).StatusCode)
 			}
 		}
@@ -72,7 +73,7 @@ func TestTicketIsTakenOnceByAnyHub(t *testing.T) {
 	for e, err := events.Next(); e.Type != "trivium.error"; e, err = events.Next() {
 		require.NoError(t, err)
 	}
-	for _, p := range []*process{issuer, other} {
-		require.NotContains(t, p.log(), last)
+	for _, p := range []*hubtest.Process{issuer, other} {
+		require.NotContains(t, p.Log(), last)
 	}
 }

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // newCertificate returns a new self-signed certificate and its key, both in PEM format.
@@ -82,7 +84,7 @@ func handshake(t *testing.T, address string, config *tls.Config) (*tls.Conn, err
 	raw, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	t.Cleanup(func() { raw.Close() })
-	require.NoError(t, raw.SetDeadline(time.Now().Add(patience)))
+	require.NoError(t, raw.SetDeadline(time.Now().Add(hubtest.Patience)))
 	config.InsecureSkipVerify = true // the tests check the certificate themselves
 	conn := tls.Client(raw, config)
 	return conn, conn.Handshake()
@@ -110,13 +112,13 @@ func TestTLSCertificateFiles(t *testing.T) {
 	config, err := newTLS(&cfg.TLSConfig, files, log.logger())
 	require.NoError(t, err)
 	startWatcher(t, files)
-	address := serveTLS(t, config, false, patience, log.logger())
+	address := serveTLS(t, config, false, hubtest.Patience, log.logger())
 	old, err := handshake(t, address, &tls.Config{})
 	require.NoError(t, err)
 	require.EqualValues(t, 1, serial(t, address))
 
 	write(newCertificate(t, 2, year))
-	require.Eventually(t, func() bool { return serial(t, address) == 2 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return serial(t, address) == 2 }, hubtest.Patience, 10*time.Millisecond)
 	_, err = io.WriteString(old, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 	require.NoError(t, err)
 	answer, err := io.ReadAll(old)
@@ -127,11 +129,11 @@ func TestTLSCertificateFiles(t *testing.T) {
 	_, other := newCertificate(t, 3, year)
 	put(t, cfg.TLSKey, string(other))
 	mismatch := "ERROR --tls-cert, --tls-key key.pem tls: private key does not match public key"
-	require.Eventually(t, func() bool { return slices.Contains(log.take(t), mismatch) }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return slices.Contains(log.take(t), mismatch) }, hubtest.Patience, 10*time.Millisecond)
 	require.EqualValues(t, 2, serial(t, address))
 
 	write(newCertificate(t, 4, time.Now().Add(-time.Hour)))
-	require.Eventually(t, func() bool { return serial(t, address) == 4 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return serial(t, address) == 4 }, hubtest.Patience, 10*time.Millisecond)
 	require.Contains(t, log.take(t), "WARN --tls-cert .")
 }
 
@@ -144,7 +146,7 @@ func TestTLSVersions(t *testing.T) {
 	cfg.write(t)(newCertificate(t, 1, time.Now().Add(time.Hour)))
 	config, err := newTLS(&cfg.TLSConfig, newWatcher(log.logger()), log.logger())
 	require.NoError(t, err)
-	address := serveTLS(t, config, false, patience, log.logger())
+	address := serveTLS(t, config, false, hubtest.Patience, log.logger())
 	for name, row := range map[string]struct {
 		client   *tls.Config
 		protocol string
@@ -166,7 +168,7 @@ func TestTLSVersions(t *testing.T) {
 		require.NoError(t, err, name)
 		require.Equal(t, row.protocol, conn.ConnectionState().NegotiatedProtocol, name)
 	}
-	require.Eventually(t, func() bool { return len(log.take(t)) > 0 }, patience, time.Millisecond) // at debug level
+	require.Eventually(t, func() bool { return len(log.take(t)) > 0 }, hubtest.Patience, time.Millisecond) // at debug level
 }
 
 // A connection whose handshake is not complete in time is closed.
@@ -184,7 +186,7 @@ func TestTLSHandshakeLimit(t *testing.T) {
 		conn, err := net.Dial("tcp", address)
 		require.NoError(t, err)
 		defer conn.Close()
-		require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+		require.NoError(t, conn.SetDeadline(time.Now().Add(hubtest.Patience)))
 		_, err = io.WriteString(conn, said)
 		require.NoError(t, err)
 		_, err = conn.Read(make([]byte, 1))
@@ -201,11 +203,11 @@ func TestTLSHandshakeLimit(t *testing.T) {
 func TestH2C(t *testing.T) {
 	t.Parallel()
 	var log logRecorder
-	address := serveTLS(t, nil, true, patience, log.logger())
+	address := serveTLS(t, nil, true, hubtest.Patience, log.logger())
 	conn, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	defer conn.Close()
-	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(hubtest.Patience)))
 	_, err = io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00") // the preface of HTTP/2 and an empty SETTINGS frame
 	require.NoError(t, err)
 	header := make([]byte, 9) // a frame header, RFC 9113 section 4.1
@@ -220,7 +222,7 @@ func TestH2C(t *testing.T) {
 
 	for _, on := range []bool{true, false} {
 		client := &http.Client{Transport: &http.Transport{}}
-		response, err := client.Get("http://" + serveTLS(t, nil, on, patience, log.logger()))
+		response, err := client.Get("http://" + serveTLS(t, nil, on, hubtest.Patience, log.logger()))
 		require.NoError(t, err)
 		response.Body.Close()
 		client.CloseIdleConnections()
@@ -247,7 +249,7 @@ func TestACME(t *testing.T) {
 	require.NoError(t, err)
 	certificate, key := newCertificate(t, 7, time.Now().Add(90*24*time.Hour), "hub.example.org")
 	put(t, filepath.Join(cfg.ACMECache, "hub.example.org"), string(key)+string(certificate))
-	address := serveTLS(t, config, false, patience, log.logger())
+	address := serveTLS(t, config, false, hubtest.Patience, log.logger())
 
 	conn, err := handshake(t, address, &tls.Config{ServerName: "HUB.example.org", NextProtos: []string{"h2"}})
 	require.NoError(t, err)

@@ -17,6 +17,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // refusedPublish is the answer to the first publish that the hub refuses.
@@ -26,14 +28,14 @@ type refusedPublish struct {
 }
 
 // publishUntilRefused posts the body repeatedly, and returns the first answer that is not a receipt.
-func (p *process) publishUntilRefused(contentType, body string) refusedPublish {
+func publishUntilRefused(p *hubtest.Process, contentType, body string) refusedPublish {
 	for {
-		r, err := http.NewRequest(http.MethodPost, "http://"+p.http+"/publish", strings.NewReader(body))
+		r, err := http.NewRequest(http.MethodPost, "http://"+p.HTTP+"/publish", strings.NewReader(body))
 		if err != nil {
 			return refusedPublish{err: err}
 		}
 		r.Header.Set("Content-Type", contentType)
-		response, err := p.client.Do(r)
+		response, err := p.Client.Do(r)
 		if err != nil {
 			return refusedPublish{err: err}
 		}
@@ -47,7 +49,7 @@ func (p *process) publishUntilRefused(contentType, body string) refusedPublish {
 
 // streamUntilRefused sends lines in one endless request, until the hub answers, and returns the
 // answer.
-func (p *process) streamUntilRefused(line string) refusedPublish {
+func streamUntilRefused(p *hubtest.Process, line string) refusedPublish {
 	in, out := io.Pipe()
 	go func() {
 		lines := bufio.NewWriterSize(out, 64<<10)
@@ -58,12 +60,12 @@ func (p *process) streamUntilRefused(line string) refusedPublish {
 		}
 	}()
 	defer in.Close()
-	r, err := http.NewRequest(http.MethodPost, "http://"+p.http+"/publish", in)
+	r, err := http.NewRequest(http.MethodPost, "http://"+p.HTTP+"/publish", in)
 	if err != nil {
 		return refusedPublish{err: err}
 	}
 	r.Header.Set("Content-Type", "application/x-ndjson")
-	response, err := p.client.Do(r)
+	response, err := p.Client.Do(r)
 	if err != nil {
 		return refusedPublish{err: err}
 	}
@@ -74,7 +76,7 @@ func (p *process) streamUntilRefused(line string) refusedPublish {
 
 // sendUntilRefused publishes event after event over WebSocket, and returns the first answer that is not an
 // acknowledgement.
-func (p *process) sendUntilRefused(conn *websocket.Conn, data string) refusedPublish {
+func sendUntilRefused(p *hubtest.Process, conn *websocket.Conn, data string) refusedPublish {
 	for n := 1; ; n++ {
 		command := fmt.Sprintf(`{"op":"publish","id":"%d","topic":"a","data":%s}`, n, data)
 		if err := conn.Write(context.Background(), websocket.MessageText, []byte(command)); err != nil {
@@ -104,17 +106,17 @@ func (p *process) sendUntilRefused(conn *websocket.Conn, data string) refusedPub
 func TestPublishUnderWayIsAnswered(t *testing.T) {
 	for _, row := range []struct {
 		name  string
-		start func(t *testing.T) (p *process, harm func())
+		start func(t *testing.T) (p *hubtest.Process, harm func())
 	}{
-		{"stream deleted", func(t *testing.T) (*process, func()) {
-			port := freePorts(t, 1)[0]
+		{"stream deleted", func(t *testing.T) (*hubtest.Process, func()) {
+			port := hubtest.FreePorts(t, 1)[0]
 			server := startNATS(t, natsPlace{Name: "n", Port: port, Store: t.TempDir()})
 			t.Cleanup(func() {
 				_ = server.Process.Kill()
 				_ = server.Wait()
 			})
 			url := fmt.Sprintf("nats://127.0.0.1:%d", port)
-			p := serve(t, binary(t, append(anyPorts, "--auth", "none", "--engine", "nats", "--nats-url", url, "--replicas", "1")...))
+			p := hubtest.Start(t, hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none", "--engine", "nats", "--nats-url", url, "--replicas", "1")...))
 			return p, func() {
 				conn, err := nats.Connect(url)
 				require.NoError(t, err)
@@ -124,11 +126,11 @@ func TestPublishUnderWayIsAnswered(t *testing.T) {
 				require.NoError(t, js.DeleteStream(t.Context(), "trivium"))
 			}
 		}},
-		{"disk full", func(t *testing.T) (*process, func()) {
-			cmd := binary(t, append(anyPorts, "--auth", "none", "--engine", "embedded", "--store", t.TempDir())...)
+		{"disk full", func(t *testing.T) (*hubtest.Process, func()) {
+			cmd := hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none", "--engine", "embedded", "--store", t.TempDir())...)
 			limited := exec.Command("sh", append([]string{"-c", `ulimit -f 4096 && exec "$@"`, "sh"}, cmd.Args...)...)
 			limited.Env = cmd.Env
-			return serve(t, limited), func() {}
+			return hubtest.Start(t, limited), func() {}
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -136,15 +138,15 @@ func TestPublishUnderWayIsAnswered(t *testing.T) {
 			p, harm := row.start(t)
 			data := fmt.Sprintf("%q", strings.Repeat("x", 200))
 			event := fmt.Sprintf(`{"topic":"a","data":%s}`, data)
-			conn := p.websocket("")
+			conn := p.WebSocket("")
 			answers := map[string]refusedPublish{}
 			var mu sync.Mutex
 			var publishing sync.WaitGroup
 			for name, publish := range map[string]func() refusedPublish{
-				"single":    func() refusedPublish { return p.publishUntilRefused("application/json", event) },
-				"array":     func() refusedPublish { return p.publishUntilRefused("application/json", "["+event+","+event+"]") },
-				"lines":     func() refusedPublish { return p.streamUntilRefused(event) },
-				"websocket": func() refusedPublish { return p.sendUntilRefused(conn, data) },
+				"single":    func() refusedPublish { return publishUntilRefused(p, "application/json", event) },
+				"array":     func() refusedPublish { return publishUntilRefused(p, "application/json", "["+event+","+event+"]") },
+				"lines":     func() refusedPublish { return streamUntilRefused(p, event) },
+				"websocket": func() refusedPublish { return sendUntilRefused(p, conn, data) },
 			} {
 				publishing.Go(func() {
 					answer := publish()
@@ -153,7 +155,7 @@ func TestPublishUnderWayIsAnswered(t *testing.T) {
 					answers[name] = answer
 				})
 			}
-			require.Eventually(t, func() bool { return p.stats().Events.Published > 100 }, patience, 10*time.Millisecond)
+			require.Eventually(t, func() bool { return p.Stats().Events.Published > 100 }, hubtest.Patience, 10*time.Millisecond)
 			harm()
 			publishing.Wait()
 			for name, a := range answers {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/stats"
 )
 
 // Times of the watcher. Their sum is less than 1 s, the time within which a changed file takes effect.
@@ -145,10 +147,10 @@ func (w *watcher) rereadChanged() (next time.Duration) {
 }
 
 // stats returns the statistics of the files, by the first setting that names them.
-func (w *watcher) stats() map[string]fileStats {
-	files := make(map[string]fileStats, len(w.units))
+func (w *watcher) stats() map[string]stats.File {
+	files := make(map[string]stats.File, len(w.units))
 	for _, u := range w.units {
-		files[strings.TrimPrefix(u.flags[0], "--")] = fileStats{Failures: u.failures.Load(), Failed: u.failed.Load()}
+		files[strings.TrimPrefix(u.flags[0], "--")] = stats.File{Failures: u.failures.Load(), Failed: u.failed.Load()}
 	}
 	return files
 }

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
 // logRecorder is a log handler that records lines.
@@ -160,7 +162,7 @@ func TestWatcherNoticesChanges(t *testing.T) {
 			startWatcher(t, w)
 			for _, text := range []string{"22", "333"} {
 				way.change(t, dir, text)
-				require.Eventually(t, func() bool { return got.Load() == text }, patience, time.Millisecond, text)
+				require.Eventually(t, func() bool { return got.Load() == text }, hubtest.Patience, time.Millisecond, text)
 			}
 		})
 	}

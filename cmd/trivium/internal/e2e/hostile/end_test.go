@@ -1,0 +1,355 @@
+package hostile
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
+	"github.com/trivium-hub/trivium/transports/problems"
+)
+
+// endAttacks end a token's rights while connections use it. The name of a token is also part of the
+// topic of its load.
+var endAttacks = []attack{
+	{"renewal under load", renewal},
+	{"a token that expires, under load", func(t *testing.T, f *testbed) {
+		end := time.Now().Add(6 * time.Second)
+		token := f.jwt(map[string]string{"exp": at(end)})
+		f.endUnderLoad(t, "expired", token, http.StatusUnauthorized, func() time.Time {
+			time.Sleep(time.Until(end))
+			return end
+		})
+	}},
+	{"a token removed from the file, under load", func(t *testing.T, f *testbed) {
+		f.endUnderLoad(t, "removed", f.tokens["removed"], http.StatusUnauthorized, func() time.Time {
+			f.change(t, "removed", func(*tokenEntry) bool { return false })
+			return time.Now()
+		})
+	}},
+	{"a jti that is revoked, under load", func(t *testing.T, f *testbed) {
+		id := uuid.NewString()
+		f.endUnderLoad(t, "revoked", f.jwt(map[string]string{"jti": quoted(id)}), http.StatusUnauthorized, func() time.Time {
+			f.revoke(t, id)
+			return time.Now()
+		})
+	}},
+	{"a right that is narrowed, under load", func(t *testing.T, f *testbed) {
+		f.endUnderLoad(t, "narrowed", f.tokens["narrowed"], http.StatusForbidden, func() time.Time {
+			f.change(t, "narrowed", func(e *tokenEntry) bool {
+				e.subscribe, e.publish = `"load.narrowed.quiet"`, `"load.narrowed.quiet"`
+				return true
+			})
+			return time.Now()
+		})
+	}},
+	{"an unauthorized client that does not read", unread},
+	{"the expiry of a token with many connections", manyHolders},
+}
+
+// load publishes one number per millisecond to a topic, until it is stopped or a publish is
+// refused.
+type load struct {
+	conn    net.Conn
+	reader  *bufio.Reader
+	stopped chan struct{}
+	ended   chan struct{}
+	sent    atomic.Int64
+}
+
+func (f *testbed) load(t *testing.T, token, topic string) *load {
+	x := f.send(t, f.main.HTTP, "")
+	l := &load{conn: x.conn, reader: x.reader, stopped: make(chan struct{}), ended: make(chan struct{})}
+	_, err := fmt.Fprintf(l.conn, "POST /publish HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"+
+		"Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n", f.main.HTTP, token)
+	require.NoError(t, err)
+	go func() {
+		defer close(l.ended)
+		ticker := time.NewTicker(time.Millisecond)
+		defer ticker.Stop()
+		for n := 0; ; n++ {
+			select {
+			case <-l.stopped:
+				_, _ = io.WriteString(l.conn, "0\r\n\r\n")
+				return
+			case <-ticker.C:
+			}
+			line := fmt.Sprintf(`{"topic":%q,"data":%d}`+"\n", topic, n)
+			if _, err := fmt.Fprintf(l.conn, "%x\r\n%s\r\n", len(line), line); err != nil {
+				return
+			}
+			l.sent.Add(1)
+		}
+	}()
+	t.Cleanup(func() { l.conn.Close(); <-l.ended })
+	return l
+}
+
+// stop stops the load and returns the number of published events.
+func (l *load) stop(t *testing.T) int {
+	close(l.stopped)
+	status, body := l.answer(t)
+	require.Equal(t, http.StatusOK, status, body)
+	var receipt struct{ Count int }
+	require.NoError(t, json.Unmarshal([]byte(body), &receipt))
+	return receipt.Count
+}
+
+func (l *load) answer(t *testing.T) (status int, body string) {
+	response, err := http.ReadResponse(l.reader, nil)
+	require.NoError(t, err)
+	text, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return response.StatusCode, string(text)
+}
+
+// subscriberLog records what a subscriber received until it was disconnected.
+type subscriberLog struct {
+	where     string
+	numbers   []int
+	status    int // status of the problem that ended the subscription
+	code      int // close code of a WebSocket
+	refusedAt time.Time
+	closed    time.Time
+	after     int // number of events that arrived after the token had ended
+
+	count atomic.Int64 // number of events received so far; the test reads it while the subscriber runs
+}
+
+func (h *subscriberLog) event(data string) {
+	n, _ := strconv.Atoi(data)
+	h.numbers = append(h.numbers, n)
+	h.count.Add(1)
+	if h.status != 0 {
+		h.after++
+	}
+}
+
+func (h *subscriberLog) refused(status int) {
+	if h.status, h.refusedAt = status, time.Now(); status == 0 {
+		h.status = -1
+	}
+}
+
+// subscribeAll starts two subscribers on each transport. It returns them, and a function that waits
+// until all are disconnected.
+func (f *testbed) subscribeAll(t *testing.T, token, topic string) (subscribers []*subscriberLog, wait func() []*subscriberLog) {
+	var all sync.WaitGroup
+	for _, listener := range []func(*subscriberLog, *exchange){readStreamEvents, readSocketEvents} {
+		for range 2 {
+			route := "GET /sse?topic=" + topic
+			if len(subscribers) >= 2 {
+				route = "GET /ws?topic=" + topic
+			}
+			h, x := &subscriberLog{where: route}, f.start(t, request{line: route, token: token})
+			require.Equal(t, http.StatusOK, x.status, x.body)
+			subscribers = append(subscribers, h)
+			all.Go(func() {
+				listener(h, x)
+				h.closed = time.Now()
+			})
+		}
+	}
+	for _, wait := range []string{"", "&max=1000"} {
+		h := &subscriberLog{where: "GET /poll?topic=" + topic + wait}
+		subscribers = append(subscribers, h)
+		first := f.do(t, request{line: h.where + "&wait=0", token: token})
+		all.Go(func() {
+			f.readPollEvents(h, token, first.body)
+			h.closed = h.refusedAt
+		})
+	}
+	return subscribers, func() []*subscriberLog {
+		all.Wait()
+		return subscribers
+	}
+}
+
+func readStreamEvents(h *subscriberLog, x *exchange) {
+	for {
+		e, err := x.stream.Next()
+		switch {
+		case err != nil:
+			return
+		case e.Type == "trivium.error":
+			var p problems.Problem
+			_ = json.Unmarshal([]byte(e.Data), &p) // if this fails, the status is 0 and the test fails later
+			h.refused(p.Status)
+		case e.Topic != "":
+			h.event(e.Data)
+		}
+	}
+}
+
+// readSocketEvents reads until the hub closes the WebSocket. It does not answer the close frame, as
+// a hostile client would not.
+func readSocketEvents(h *subscriberLog, x *exchange) {
+	for {
+		m, code, err := x.message()
+		switch {
+		case err != nil:
+			return
+		case code != 0:
+			h.code = code
+		case m.Op == decode.OpError:
+			h.refused(m.Problem.Status)
+		case m.Event != nil:
+			h.event(string(m.Event.Data))
+		}
+	}
+}
+
+// readPollEvents polls until it is refused. It does not use do, which only the test's own goroutine
+// may call.
+func (f *testbed) readPollEvents(h *subscriberLog, token, first string) {
+	client := &http.Client{Transport: &http.Transport{}, Timeout: hubtest.Patience}
+	defer client.CloseIdleConnections()
+	_, target, _ := strings.Cut(h.where, " ")
+	body := []byte(first)
+	for {
+		answer, err := decode.DecodePollAnswer(body)
+		if err != nil {
+			h.refused(0)
+			return
+		}
+		for _, e := range answer.Events {
+			h.event(string(e.Data))
+		}
+		r, err := http.NewRequest(http.MethodGet, "http://"+f.main.HTTP+target+"&cursor="+answer.Cursor, nil)
+		if err != nil {
+			return
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
+		response, err := client.Do(r)
+		if err != nil {
+			h.refused(0)
+			return
+		}
+		body, _ = io.ReadAll(response.Body)
+		response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			f.refused(string(body))
+			h.refused(response.StatusCode)
+			return
+		}
+	}
+}
+
+// endUnderLoad requires that all connections of a token are closed within the promised time after
+// end has ended the token. end returns the time at which it did so.
+func (f *testbed) endUnderLoad(t *testing.T, name, token string, status int, end func() time.Time) {
+	topic := "load." + name
+	busy := f.load(t, f.tokens["master"], topic)
+	subscribers, wait := f.subscribeAll(t, token, topic)
+	publishing := f.load(t, token, topic+".own")
+	idle := f.publishPartly(t, token, breachIn("load."+name+".half"))
+	const under = 100 // number of events that shows that the load is running
+	for _, h := range subscribers {
+		require.Eventually(t, func() bool { return h.count.Load() > under }, hubtest.Patience, time.Millisecond, h.where)
+	}
+	require.Eventually(t, func() bool { return publishing.sent.Load() > under }, hubtest.Patience, time.Millisecond)
+	ended := end()
+	answered, body := publishing.answer(t)
+	require.Equal(t, status, answered, body)
+	inTime(t, "to end a stream of events", time.Since(ended))
+	require.Contains(t, body, `"accepted":`)
+	for _, h := range wait() {
+		require.Equal(t, status, h.status, h.where)
+		if h.code != 0 || strings.HasPrefix(h.where, "GET /ws") {
+			require.Equal(t, 4000+status, h.code, h.where)
+		}
+		inTime(t, "to close "+h.where, h.closed.Sub(ended))
+		require.Zero(t, h.after, h.where)
+		require.Greater(t, len(h.numbers), under, h.where)
+		for i, n := range h.numbers {
+			require.Equal(t, h.numbers[0]+i, n, "%s: each event, once", h.where)
+		}
+		f.requireRefusedAt(t, strings.Replace(h.where, "/poll?", "/poll?wait=0&", 1), status, token)
+	}
+	if status == http.StatusUnauthorized { // with any other status, the pending line may be published
+		answered, body = idle.answer(t)
+		require.Equal(t, status, answered, body)
+	}
+	f.requireRefusedAt(t, "POST /publish", status, token)
+	before := busy.sent.Load()
+	require.Eventually(t, func() bool { return busy.sent.Load() > before+under }, hubtest.Patience, time.Millisecond, "other tokens are not affected")
+	require.Greater(t, busy.stop(t), 2*under)
+}
+
+// main.publishPartly starts a request with a stream of events, and stops sending in the middle of an
+// event.
+func (f *testbed) publishPartly(t *testing.T, token, line string) *load {
+	x := f.send(t, f.main.HTTP, "")
+	_, err := fmt.Fprintf(x.conn, "POST /publish HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"+
+		"Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", f.main.HTTP, token, len(line)-1, line[:len(line)-1])
+	require.NoError(t, err)
+	return &load{conn: x.conn, reader: x.reader}
+}
+
+// renewal requires that a connection stays open while the client renews its short-lived token again
+// and again.
+func renewal(t *testing.T, f *testbed) {
+	const life = 3 * time.Second
+	fresh := func() string {
+		return f.jwt(map[string]string{"exp": at(time.Now().Add(life)), "publish": `[]`})
+	}
+	x := f.start(t, request{line: "GET /ws?topic=load.renewed", token: fresh()})
+	busy := f.load(t, f.tokens["master"], "load.renewed")
+	begin, ended := time.Now(), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for n := 0; time.Since(begin) < 5*life/2; n++ {
+			token := fresh()
+			if n%5 == 4 { // a refused renewal changes nothing
+				token = token[:len(token)-4] + "AAAA"
+			}
+			_, _ = x.conn.Write(clientFrame(bitFin|opText, []byte(`{"op":"auth","token":"`+token+`","ref":`+strconv.Itoa(n)+`}`)))
+			time.Sleep(life / 20)
+		}
+		_, _ = x.conn.Write(clientFrame(bitFin|opText, []byte(`{"op":"auth","token":"`+f.tokens["reader"]+`","ref":"last"}`)))
+	}()
+	next, renewed, refused, published := 0, 0, 0, -1
+	for published < 0 || next < published {
+		m, code, err := x.message()
+		require.NoError(t, err)
+		require.Zero(t, code)
+		switch m.Op {
+		case decode.OpAck:
+			if renewed++; string(m.Ref) == `"last"` {
+				published = busy.stop(t)
+			}
+		case decode.OpError:
+			refused++
+			require.Equal(t, http.StatusUnauthorized, m.Problem.Status)
+		case "":
+			require.Equal(t, strconv.Itoa(next), string(m.Event.Data))
+			next++
+		}
+	}
+	<-ended
+	require.Greater(t, renewed, 10)
+	require.Greater(t, refused, 2)
+	// A renewal with a token that has no right to a subscribed topic is refused.
+	require.Equal(t, http.StatusForbidden, f.command(t, x, `{"op":"auth","token":"`+f.tokens["narrow"]+`"}`).Problem.Status)
+	// After a renewal, revoking the new token closes the connection, although the old token is
+	// still valid.
+	id := uuid.NewString()
+	require.Equal(t, decode.OpAck, f.command(t, x, `{"op":"auth","token":"`+f.jwt(map[string]string{"jti": quoted(id)})+`"}`).Op)
+	f.revoke(t, id)
+	h := subscriberLog{}
+	readSocketEvents(&h, x)
+	require.Equal(t, []int{http.StatusUnauthorized, 4401}, []int{h.status, h.code})
+}

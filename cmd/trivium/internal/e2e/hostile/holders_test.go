@@ -1,0 +1,82 @@
+package hostile
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
+)
+
+// unread uses two tokens, each limited to one connection, whose clients stop reading. Such a client
+// does not notice that the hub has closed its connection. The test recognizes the closing because
+// the token may then open another connection.
+func unread(t *testing.T, f *testbed) {
+	names := []string{"unread on /sse", "unread on /ws"}
+	for _, name := range names {
+		_, route, _ := strings.Cut(name, " on ")
+		x := f.start(t, request{line: "GET " + route + "?topic=load.unread", token: f.tokens[name]})
+		require.Equal(t, http.StatusOK, x.status)
+		require.Equal(t, http.StatusServiceUnavailable, f.do(t, request{line: pollNow, token: f.tokens[name]}).status)
+	}
+	for range 20 {
+		x := f.do(t, request{line: "POST /publish/load.unread", token: f.tokens["master"], body: quoted(strings.Repeat("x", 500<<10))})
+		require.Equal(t, http.StatusOK, x.status)
+	}
+	for _, name := range names {
+		f.change(t, name, func(e *tokenEntry) bool { e.subscribe = `"load.quiet"`; return true })
+	}
+	begin := time.Now()
+	for _, name := range names {
+		require.Eventually(t, func() bool {
+			return f.do(t, request{line: pollNow, token: f.tokens[name]}).status == http.StatusOK
+		}, hubtest.Patience, 10*time.Millisecond)
+		inTime(t, "to close what was "+name+", the file's change with it", time.Since(begin)-time.Second)
+	}
+}
+
+// manyHolders opens 400 connections, or 10,000 if TRIVIUM_LONG is set.
+func manyHolders(t *testing.T, f *testbed) {
+	holders := 400
+	if os.Getenv("TRIVIUM_LONG") != "" {
+		holders = 10_000
+	}
+	closed := make([]*subscriberLog, holders)
+	var all sync.WaitGroup
+	for i := range closed {
+		h, listener := &subscriberLog{where: "GET /sse"}, readStreamEvents
+		closed[i] = h
+		if i%2 == 1 {
+			h.where, listener = "GET /ws", readSocketEvents
+		}
+		x := f.start(t, request{line: h.where, token: f.tokens["many"]})
+		require.Equal(t, http.StatusOK, x.status)
+		require.NoError(t, x.conn.SetDeadline(time.Now().Add(2*hubtest.Patience)))
+		all.Go(func() {
+			listener(h, x)
+			h.closed = time.Now()
+		})
+	}
+	var end time.Time
+	f.change(t, "many", func(e *tokenEntry) bool {
+		end = time.Now().Add(2 * time.Second)
+		e.more = "expires: " + end.UTC().Format(time.RFC3339Nano)
+		return true
+	})
+	all.Wait()
+	for _, h := range closed {
+		require.Equal(t, http.StatusUnauthorized, h.status, h.where)
+	}
+	byRefusal := func(a, b *subscriberLog) int { return a.refusedAt.Compare(b.refusedAt) }
+	require.True(t, slices.MinFunc(closed, byRefusal).refusedAt.After(end.Add(-10*time.Millisecond)), "no connection ends before its token")
+	inTime(t, fmt.Sprintf("to refuse the last of %d connections", holders), slices.MaxFunc(closed, byRefusal).refusedAt.Sub(end))
+	last := slices.MaxFunc(closed, func(a, b *subscriberLog) int { return a.closed.Compare(b.closed) })
+	inTime(t, fmt.Sprintf("to close the last of %d connections", holders), last.closed.Sub(end))
+}

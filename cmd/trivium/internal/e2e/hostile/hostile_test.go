@@ -1,0 +1,102 @@
+package hostile
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
+)
+
+// attack is one attack on the hubs of a testbed. docs/security.md lists its name.
+type attack struct {
+	name string
+	try  func(t *testing.T, f *testbed)
+}
+
+// attacks are all attacks. They run in parallel, so each attack uses topics of its own to check its
+// effects.
+var attacks = slices.Concat(
+	tokenAttacks,
+	rightAttacks,
+	endAttacks,
+	browserAttacks,
+	wireAttacks,
+	frameAttacks,
+	limitAttacks,
+	udpAttacks,
+	keyAttacks,
+	storeAttacks,
+	eraseAttacks,
+	idleAttacks,
+	pageAttacks,
+	incomingAttacks,
+	slowAttacks,
+	filterAttacks,
+	gzipAttacks,
+	logAttacks,
+)
+
+// TestHostile runs all attacks over real sockets against the program. Then it searches all output of the hubs for
+// the tokens and secrets that were used.
+func TestHostile(t *testing.T) {
+	if testing.Short() {
+		t.Skip("attacks take long")
+	}
+	t.Parallel()
+	f := newTestbed(t)
+	t.Run("try", func(t *testing.T) {
+		for _, row := range attacks {
+			t.Run(row.name, func(t *testing.T) {
+				t.Parallel()
+				row.try(t, f)
+			})
+		}
+	})
+	t.Run(leakAttack, f.requireNoLeak)
+}
+
+// leakAttack is the name of the last test, which searches the output that all others have caused.
+const leakAttack = "a token or a secret in the log, a metric or an error"
+
+// docs/security.md lists exactly the names of the attacks.
+func TestSecurityListed(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(hubtest.ModuleRoot(t), "docs/security.md"))
+	require.NoError(t, err)
+	_, list, found := strings.Cut(string(page), "-run TestHostile")
+	require.True(t, found)
+	var listed, tried []string
+	for _, match := range regexp.MustCompile(`(?m)^- (.+)$`).FindAllStringSubmatch(list, -1) {
+		listed = append(listed, match[1])
+	}
+	for _, row := range attacks {
+		tried = append(tried, row.name)
+	}
+	require.Equal(t, append(tried, leakAttack), listed)
+}
+
+// docs/security.md promises that connections end within a second. The tests log the time. They
+// allow a minute, because the machine may be busy, and three seconds if TRIVIUM_LONG=1 is set,
+// which requires an idle machine.
+const promised = time.Second
+
+var allowed = func() time.Duration {
+	if os.Getenv("TRIVIUM_LONG") != "" {
+		return 3 * time.Second
+	}
+	return time.Minute
+}()
+
+// inTime requires that something that is promised within a second took no longer than the tests
+// allow.
+func inTime(t *testing.T, what string, took time.Duration) {
+	t.Helper()
+	t.Logf("%s took %v of the %v promised", what, took.Round(time.Millisecond), promised)
+	require.Less(t, took, allowed, what)
+}

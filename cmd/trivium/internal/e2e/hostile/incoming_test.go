@@ -1,0 +1,200 @@
+package hostile
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
+)
+
+// incomingAttacks send data endlessly. The hub's memory and processor time must stay bounded, and
+// other publishers must be served.
+var incomingAttacks = []attack{
+	{"endless blank lines, on many connections", endlessLines},
+	{"endless large bodies, of one token and of many", endlessBodies},
+	{"endless WebSocket messages", endlessMessages},
+	{"a list of 7,000 filters", manyFilters},
+	{"JSON nested too deeply", deepNesting},
+	{"compressed blocks without content", emptyBlocks},
+}
+
+// publishAsOther publishes an event of one byte and one of 64 KiB with another token, and requires
+// success.
+func (f *testbed) publishAsOther(t *testing.T, p *hubtest.Process) {
+	t.Helper()
+	for _, size := range []int{1, 64 << 10} {
+		x := f.do(t, request{hub: p, line: "POST /publish/victim", token: f.tokens["two"], header: []string{"Content-Type: text/plain"}, body: strings.Repeat("x", size)})
+		require.Equal(t, http.StatusOK, x.status, "%d bytes: %s", size, x.body)
+	}
+}
+
+// serveAlone starts a hub that only one attack uses, so that its memory can be measured.
+func (f *testbed) serveAlone(t *testing.T, args ...string) *hubtest.Process {
+	return f.serve(t, hubtest.Binary(t, slices.Concat(hubtest.AnyPorts, []string{"--tokens", f.quietFile}, args)...))
+}
+
+// waitRefusals waits until the hub has refused n requests because of a limit.
+func (f *testbed) waitRefusals(t *testing.T, p *hubtest.Process, limit string, n float64) {
+	t.Helper()
+	counter := `trivium_limited_total{limit="` + limit + `"}`
+	require.Eventually(t, func() bool {
+		f.publishAsOther(t, p)
+		return f.metric(t, p, counter) >= n
+	}, hubtest.Patience, 50*time.Millisecond, counter)
+}
+
+// requireBoundedMemory logs the growth of the hub's memory, and requires that it is bounded.
+func (f *testbed) requireBoundedMemory(t *testing.T, p *hubtest.Process, before int64) {
+	t.Helper()
+	after := p.Resident()
+	t.Logf("resident: %d MiB before, %d MiB after; reserved: %.0f MiB", before/hubtest.Mebibyte, after/hubtest.Mebibyte, f.metric(t, p, "trivium_receiving_bytes")/hubtest.Mebibyte)
+	require.Less(t, after-before, int64(int64(128<<20)*3/2), "reserved memory and garbage not collected yet")
+}
+
+// sendPieces starts a publish and sends pieces of its body until the hub no longer reads them.
+func (f *testbed) sendPieces(t *testing.T, p *hubtest.Process, token, header, piece string, pieces int) {
+	x := f.send(t, p.HTTP, "")
+	go func() {
+		_, err := fmt.Fprintf(x.conn, "POST /publish HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n%s\r\n\r\n", p.HTTP, token, header)
+		for range pieces {
+			if err == nil {
+				_, err = io.WriteString(x.conn, piece)
+			}
+		}
+	}()
+}
+
+func endlessLines(t *testing.T, f *testbed) {
+	p := f.serveAlone(t, "--read-timeout", "10m") // no body may time out before the last one has been sent
+	before := p.Resident()
+	const header = "Content-Type: application/x-ndjson\r\nContent-Length: 1000000000"
+	for range 60 {
+		f.sendPieces(t, p, f.tokens["one"], header, strings.Repeat(" ", 6<<20), 1)
+	}
+	f.waitRefusals(t, p, "receiving_per_token", 50)
+	f.requireBoundedMemory(t, p, before)
+}
+
+func endlessBodies(t *testing.T, f *testbed) {
+	p := f.serveAlone(t, "--read-timeout", "10m")
+	before := p.Resident()
+	const size = 16<<20 - 1
+	pour := func(who string) {
+		f.sendPieces(t, p, f.tokens[who], fmt.Sprintf("Content-Type: application/json\r\nContent-Length: %d", size), strings.Repeat(" ", size-1), 1)
+	}
+	for range 9 {
+		pour("one")
+	}
+	f.waitRefusals(t, p, "receiving_per_token", 6)
+	large := request{hub: p, line: "POST /publish", token: f.tokens["two"], body: strings.Repeat(" ", 1<<20) + `{"topic":"large","data":1}`}
+	require.Equal(t, http.StatusOK, f.do(t, large).status, "other tokens have a share")
+	for _, who := range []string{"master", "publisher", "three", "hasty"} {
+		for range 3 {
+			pour(who)
+		}
+	}
+	f.waitRefusals(t, p, "receiving", 1)
+	f.requireBoundedMemory(t, p, before)
+}
+
+func endlessMessages(t *testing.T, f *testbed) {
+	p := f.serveAlone(t, "--read-timeout", "10m") // no message may time out before the last one has been sent
+	before := p.Resident()
+	endless := func(p *hubtest.Process, sockets int) {
+		r := request{line: "GET /ws?subscribe=none", token: f.tokens["one"], host: p.HTTP}
+		text := r.text() + string(clientFrame(opText, []byte(strings.Repeat(" ", 60<<10))))
+		for range sockets {
+			f.send(t, p.HTTP, text)
+		}
+	}
+	endless(p, 800)
+	f.waitRefusals(t, p, "receiving_per_token", 50)
+	f.requireBoundedMemory(t, p, before)
+	x := f.start(t, request{hub: p, line: "GET /ws?subscribe=none", token: f.tokens["two"]})
+	m := f.command(t, x, `{"op":"publish","topic":"victim","data":"`+strings.Repeat("x", 60<<10)+`"}`)
+	require.Equal(t, decode.OpAck, m.Op)
+	// After the read timeout, the hub closes a WebSocket with an unfinished message and frees the
+	// memory of the message.
+	p = f.serveAlone(t, "--read-timeout", "3s") // a slow machine needs half a second for a small request
+	endless(p, 20)
+	late := `trivium_websocket_refused_total{reason="receiving_time"}`
+	require.Eventually(t, func() bool { return f.metric(t, p, late) == 20 }, hubtest.Patience, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return f.metric(t, p, "trivium_receiving_bytes") == 0 }, hubtest.Patience, 50*time.Millisecond)
+}
+
+// manyFilters sends lists with too many filters. Refusing such a list must cost less than parsing
+// its filters.
+func manyFilters(t *testing.T, f *testbed) {
+	p := f.serveAlone(t)
+	x := f.start(t, request{hub: p, line: "GET /ws?subscribe=none", token: f.tokens["one"]})
+	var different strings.Builder
+	for i := range 7000 {
+		fmt.Fprintf(&different, `,"%06x"`, i)
+	}
+	before := f.metric(t, p, "process_cpu_seconds_total")
+	const commands = 20
+	for _, op := range []string{"subscribe", "unsubscribe"} {
+		for _, list := range []string{different.String(), strings.Repeat(`,"a"`, 65)} {
+			for range commands / 4 {
+				m := f.command(t, x, `{"op":"`+op+`","topic":[`+list[1:]+`]}`)
+				require.Equal(t, decode.OpError, m.Op)
+				require.Contains(t, m.Problem.Detail, "at most 64 filters")
+			}
+		}
+	}
+	t.Logf("processor time of a refused command: %.1f ms", (f.metric(t, p, "process_cpu_seconds_total")-before)/commands*1000)
+	query := strings.Repeat("&topic=a", 65)[1:]
+	for _, line := range []string{"GET /sse?", "GET /ws?", "GET /poll?wait=0&"} {
+		require.Equal(t, http.StatusBadRequest, f.do(t, request{hub: p, line: line + query, token: f.tokens["one"]}).status, line)
+	}
+	require.Equal(t, decode.OpAck, f.command(t, x, `{"op":"subscribe","topic":[`+strings.Repeat(`,"a"`, 64)[1:]+`]}`).Op)
+}
+
+func deepNesting(t *testing.T, f *testbed) {
+	const topic = "nested"
+	for _, levels := range []int{501, 10_001, 30_000} {
+		data := strings.Repeat("[", levels) + `"` + breach + `"` + strings.Repeat("]", levels)
+		envelope := fmt.Sprintf(`{"op":"publish","topic":%q,"data":%s}`, topic, data)
+		for _, r := range []request{
+			{line: "POST /publish/" + topic, body: data},
+			{line: "POST /publish/" + topic, body: data, header: []string{"Content-Type: application/json"}},
+			{line: "POST /publish", body: envelope},
+			{line: "POST /publish", body: "[" + envelope + "]"},
+			{line: "POST /publish", body: envelope + "\n", header: []string{"Content-Type: application/x-ndjson"}},
+		} {
+			r.token = f.tokens["one"]
+			x := f.do(t, r)
+			require.Equal(t, http.StatusBadRequest, x.status, x.body)
+			require.Contains(t, x.body, "more than 500 levels deep")
+		}
+		x := f.start(t, request{line: "GET /ws?subscribe=none", token: f.tokens["one"]})
+		m := f.command(t, x, envelope)
+		require.Equal(t, decode.OpError, m.Op)
+		require.Contains(t, m.Problem.Detail, "more than 500 levels deep")
+	}
+}
+
+// emptyBlocks sends 30 messages of 64 KiB, each of which decompresses to an empty text.
+func emptyBlocks(t *testing.T, f *testbed) {
+	counter := `trivium_websocket_refused_total{reason="blocks"}`
+	before := f.metric(t, f.lenient, counter)
+	payload := bytes.Repeat([]byte("\x00\x00\x00\xff\xff"), 13_000)
+	for range 30 {
+		x := f.start(t, request{hub: f.lenient, line: "GET /ws?subscribe=none", header: []string{"Sec-WebSocket-Extensions: permessage-deflate"}})
+		require.Equal(t, http.StatusOK, x.status)
+		go func() { _, _ = x.conn.Write(clientFrame(bitFin|bitDeflated|opText, payload)) }()
+		_, code, err := x.message()
+		require.NoError(t, err)
+		require.Equal(t, 1008, code)
+	}
+	require.Equal(t, before+30, f.metric(t, f.lenient, counter))
+}

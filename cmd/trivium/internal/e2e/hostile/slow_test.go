@@ -1,0 +1,243 @@
+package hostile
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
+)
+
+// slowAttacks are clients that read slowly or not at all.
+var slowAttacks = []attack{
+	{"400 streams that stop reading within one event of 1 MiB", stalledStreams},
+	{"300 polls that stop reading an answer of 1 MiB", stalledPolls},
+	{"100 streams that stop reading, each in a different event of 1 MiB", stalledApart},
+}
+
+// slowClients is a hub with many slow clients and one other tenant, which is not slow.
+type slowClients struct {
+	f        *testbed
+	p        *hubtest.Process
+	before   int64 // resident bytes before the attack
+	other    *exchange
+	received int // number of events that the other tenant has received
+}
+
+// newSlowClients starts a hub and publishes large events, so that the buffers for them are
+// allocated before the memory is measured.
+func (f *testbed) newSlowClients(t *testing.T, args ...string) *slowClients {
+	p := f.serve(t, hubtest.Binary(t, append(append(hubtest.AnyPorts, "--tokens", f.quietFile, "--write-timeout", "2m"), args...)...))
+	p.Token = f.tokens["master"]
+	c := &slowClients{f: f, p: p, other: f.start(t, request{hub: p, line: "GET /sse?topic=other.>", token: f.tokens["two"]})}
+	for i := range 12 {
+		c.publish(t, "other.large", large(i))
+		c.hear(t, large(i))
+	}
+	c.before = p.Resident()
+	return c
+}
+
+// large returns a JSON string of 1 MiB, which is different for each i.
+func large(i int) string {
+	return strings.Repeat(fmt.Sprintf("%016x", sha256.Sum256([]byte{byte(i)}))[:64], (hubtest.Mebibyte-64)/64)
+}
+
+func (c *slowClients) publish(t *testing.T, topic, data string) {
+	t.Helper()
+	x := c.f.do(t, request{hub: c.p, line: "POST /publish/" + topic, token: c.f.tokens["two"], body: quoted(data)})
+	require.Equal(t, http.StatusOK, x.status, x.body)
+}
+
+func (c *slowClients) hear(t *testing.T, data string) {
+	t.Helper()
+	require.NoError(t, c.other.conn.SetDeadline(time.Now().Add(2*time.Minute)))
+	for {
+		e, err := c.other.stream.Next()
+		require.NoError(t, err)
+		if e.Topic != "" {
+			require.True(t, e.Data == quoted(data), "%.60s", e.Data)
+			c.received++
+			return
+		}
+	}
+}
+
+// measureGrowth publishes and reads as the other tenant for a while, and returns the largest growth of the hub's
+// memory.
+func (c *slowClients) measureGrowth(t *testing.T) (grown int64) {
+	t.Helper()
+	for i := range 50 {
+		c.publish(t, "other.small", fmt.Sprint(i))
+		c.hear(t, fmt.Sprint(i))
+		grown = max(grown, c.p.Resident()-c.before)
+	}
+	return grown
+}
+
+// delivered waits until the hub has written this number of events to the slow streams.
+func (c *slowClients) delivered(t *testing.T, events int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		s := c.p.Stats()
+		return int(s.Transports["sse"].Delivered+s.Transports["websocket"].Delivered) >= events+c.received
+	}, 2*time.Minute, 10*time.Millisecond)
+}
+
+// stream opens one of the slow streams.
+func (c *slowClients) stream(t *testing.T, route, topic string) *exchange {
+	x := c.f.start(t, request{hub: c.p, line: "GET " + route + "?topic=" + topic, token: c.f.tokens["one"]})
+	require.Equal(t, http.StatusOK, x.status, x.body)
+	require.NoError(t, x.conn.SetDeadline(time.Now().Add(5*time.Minute)))
+	return x
+}
+
+// next reads an event and returns its data.
+func (x *exchange) next() (data string, err error) {
+	for {
+		if x.stream != nil {
+			e, err := x.stream.Next()
+			if err != nil || e.Topic != "" {
+				return e.Data, err
+			}
+			continue
+		}
+		m, _, err := x.message()
+		if err != nil || m.Event != nil {
+			if err == nil {
+				data = string(m.Event.Data)
+			}
+			return data, err
+		}
+	}
+}
+
+// parallel calls f for the numbers 0 to n-1, several at a time, and returns the errors.
+func parallel(n int, f func(i int) error) (errs []error) {
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	places := make(chan struct{}, 8)
+	for i := range n {
+		places <- struct{}{}
+		all.Go(func() {
+			defer func() { <-places }()
+			if err := f(i); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, err)
+			}
+		})
+	}
+	all.Wait()
+	return errs
+}
+
+// stalledStreams opens many streams, half of them WebSockets, and does not read from them for a
+// while.
+func stalledStreams(t *testing.T, f *testbed) {
+	const streams = 400
+	c := f.newSlowClients(t)
+	var slowClients []*exchange
+	for i := range streams {
+		slowClients = append(slowClients, c.stream(t, []string{"/sse", "/ws"}[i%2], "slow.>"))
+	}
+	idle := c.p.Resident() - c.before
+	c.publish(t, "slow.large", large(100))
+	c.delivered(t, streams)
+	grown := c.measureGrowth(t)
+	t.Logf("%d streams: %d MiB before the event, %d MiB within it, %d bytes of it held", streams, idle>>20, grown>>20, c.p.Stats().Subscribed.SlowBytes)
+	require.Less(t, grown, int64(40*hubtest.Mebibyte))
+	c.publish(t, "slow.small", "after")
+	require.Empty(t, parallel(streams, func(i int) error {
+		for _, want := range []string{large(100), "after"} {
+			if data, err := slowClients[i].next(); err != nil || data != quoted(want) {
+				return fmt.Errorf("stream %d: %d bytes, %w", i, len(data), err)
+			}
+		}
+		return nil
+	}), "every client receives everything")
+	require.Eventually(t, func() bool { return c.p.Stats().Subscribed.SlowBytes == 0 }, hubtest.Patience, 10*time.Millisecond)
+}
+
+func stalledPolls(t *testing.T, f *testbed) {
+	const polls = 300
+	c := f.newSlowClients(t)
+	c.publish(t, "slow.large", large(100))
+	var slowClients []*bufio.Reader
+	for range polls {
+		conn, err := net.Dial("tcp", c.p.HTTP)
+		require.NoError(t, err)
+		t.Cleanup(func() { conn.Close() })
+		require.NoError(t, conn.SetDeadline(time.Now().Add(5*time.Minute)))
+		r := request{line: "GET /poll?topic=slow.large&last=1", host: c.p.HTTP, token: f.tokens["one"]}
+		_, err = io.WriteString(conn, r.text())
+		require.NoError(t, err)
+		reader := bufio.NewReader(conn)
+		_, err = reader.Peek(1)
+		require.NoError(t, err)
+		slowClients = append(slowClients, reader)
+	}
+	grown := c.measureGrowth(t)
+	t.Logf("%d polls: %d MiB, %d bytes of the event held", polls, grown>>20, c.p.Stats().Subscribed.SlowBytes)
+	require.Less(t, grown, int64(40*hubtest.Mebibyte))
+	require.Empty(t, parallel(polls, func(i int) error {
+		response, err := http.ReadResponse(slowClients[i], nil)
+		if err != nil {
+			return err
+		}
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			return err
+		}
+		answer, err := decode.DecodePollAnswer(body)
+		if err == nil && (len(answer.Events) != 1 || string(answer.Events[0].Data) != quoted(large(100))) {
+			err = fmt.Errorf("%d bytes, which differ from the event", len(body))
+		}
+		return err
+	}), "every client receives everything")
+}
+
+// stalledApart stalls each stream in a different event, until retention removes these events. The
+// hub keeps as many of them in memory as it has room for. It must disconnect the other streams,
+// count them, and report the gap when they resume.
+func stalledApart(t *testing.T, f *testbed) {
+	const streams, share = 100, 16 * hubtest.Mebibyte
+	c := f.newSlowClients(t, "--retain-bytes", "8MiB")
+	var slowClients []*exchange
+	for i := range streams {
+		slowClients = append(slowClients, c.stream(t, "/sse", "slow.>"))
+		c.publish(t, "slow.large", large(i))
+		c.delivered(t, i+1)
+	}
+	grown, held := c.measureGrowth(t), c.p.Stats().Subscribed.SlowBytes
+	t.Logf("%d streams, each within another event: %d MiB, of which %d bytes are events", streams, grown>>20, held)
+	require.Less(t, grown, int64(80*hubtest.Mebibyte))
+	require.LessOrEqual(t, held, int64(share))
+	cut := parallel(streams, func(i int) error {
+		switch data, err := slowClients[i].next(); {
+		case err != nil:
+			slowClients[i].conn.Close()
+			return err
+		case data != quoted(large(i)):
+			return fmt.Errorf("stream %d: %d bytes, which differ from the event", i, len(data))
+		}
+		slowClients[i].conn.Close()
+		return nil
+	})
+	for _, err := range cut {
+		require.Equal(t, io.ErrUnexpectedEOF, err)
+	}
+	require.GreaterOrEqual(t, streams-len(cut), 15, "streams whose event was kept receive all of it")
+	require.EqualValues(t, len(cut), c.p.Stats().Transports["sse"].Closed["no_room"])
+	c.measureGrowth(t)
+}

@@ -1,0 +1,84 @@
+package hubtest
+
+import (
+	"bufio"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Mebibyte is the number of bytes in a MiB.
+const Mebibyte = 1 << 20
+
+// PublishLines publishes n envelopes as NDJSON in one request.
+func (p *Process) PublishLines(n int, line func(i int) string) {
+	p.T.Helper()
+	reader, writer := io.Pipe()
+	go func() {
+		w := bufio.NewWriterSize(writer, 64<<10)
+		for i := range n {
+			fmt.Fprintln(w, line(i))
+		}
+		w.Flush()
+		writer.Close()
+	}()
+	r, err := http.NewRequest(http.MethodPost, "http://"+p.HTTP+"/publish", reader)
+	require.NoError(p.T, err)
+	r.Header.Set("Content-Type", "application/x-ndjson")
+	response, err := p.Client.Do(r)
+	require.NoError(p.T, err)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(p.T, err)
+	require.Equal(p.T, http.StatusOK, response.StatusCode, string(text))
+	require.Contains(p.T, string(text), fmt.Sprintf(`"count":%d}`, n))
+}
+
+// HasMetrics waits until /metrics contains the lines.
+func (p *Process) HasMetrics(lines ...string) {
+	p.T.Helper()
+	var text string
+	require.Eventually(p.T, func() bool {
+		_, text = p.Request(http.MethodGet, "http://"+p.Admin+"/metrics", "", "")
+		for _, line := range lines {
+			if !strings.Contains("\n"+text, "\n"+line+"\n") {
+				return false
+			}
+		}
+		return true
+	}, Patience, 20*time.Millisecond, "want %q", lines)
+}
+
+// Newest returns the position of the newest event.
+func (p *Process) Newest() string { return p.Stats().Position }
+
+// IDOf returns the ID in the answer to a published event.
+func IDOf(t *testing.T, receipt string) string {
+	t.Helper()
+	var r struct{ ID string }
+	require.NoError(t, json.Unmarshal([]byte(receipt), &r))
+	return r.ID
+}
+
+// Basic returns the credentials of HTTP Basic authentication.
+func Basic(user, password string) string {
+	return base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+}
+
+// LimitFiles starts a hub that may open at most files files, even after it has raised its soft
+// limit.
+func LimitFiles(t *testing.T, start func(*testing.T, *exec.Cmd) *Process, files int, cmd *exec.Cmd) *Process {
+	t.Helper()
+	limited := exec.Command("sh", append([]string{"-c", `ulimit -S -n 64 && ulimit -H -n ` + strconv.Itoa(files) + ` && exec "$0" "$@"`}, cmd.Args...)...)
+	limited.Env = cmd.Env
+	return start(t, limited)
+}

@@ -1,0 +1,2 @@
+// Package stats has the types of the statistics that a hub serves at /stats.
+package stats
