@@ -10,42 +10,46 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// Access holds the rights of one request for as long as its token is valid. A Middleware puts it into the request's
-// context; the transports use nothing else of this package. It is safe for concurrent use, except Acquire and Release of
-// the same holder.
+// Access holds the rights of one request while its token is valid. A Middleware puts an Access into
+// the request's context; transports need nothing else of this package. An Access is safe for
+// concurrent use, except that Acquire and Release of one holder must not run concurrently.
 type Access interface {
-	// Grant returns the current rights, or nil if there are none: the token is no longer valid, or the request passed no
-	// Middleware.
+	// Grant returns the current rights, or nil if there are none: the token is no longer valid, or
+	// the request passed no Middleware.
 	Grant() *Grant
-	// Sender identifies the sender, for its share of receive memory: the token, or the client's address if there is no
-	// token.
+	// Sender identifies the sender, whose requests share a limit of receive memory. It is derived
+	// from the token or, if there is none, from the client's address.
 	Sender() string
 	// Client returns the client's address. It is invalid if it is not known.
 	Client() netip.Addr
-	// Acquire admits a connection. It counts toward the limits, and h is notified when the rights change, until Release.
-	// AcquireUncounted does the same without counting.
+	// Acquire admits a connection and counts it toward the limits. Until Release, h is notified
+	// when the rights change. AcquireUncounted does the same without counting.
 	Acquire(h Holder) *problems.Problem
 	AcquireUncounted(h Holder) *problems.Problem
 	Release(h Holder)
-	// ReserveFilters counts the memory of the filters that h is about to subscribe to, instead of those before, until
-	// Release. h must be acquired. If it returns a problem, nothing has changed.
+	// ReserveFilters counts the memory of the filters to which h is about to subscribe, instead of
+	// the memory of its previous filters, until Release. h must be acquired. If ReserveFilters
+	// returns a problem, nothing has changed.
 	ReserveFilters(h Holder, set hub.FilterSet) *problems.Problem
-	// AdmitSubscription counts one more start of a subscription toward the connect rate. Acquire includes it.
+	// AdmitSubscription counts the start of another subscription toward the connect rate. Acquire
+	// counts the first one.
 	AdmitSubscription() *problems.Problem
-	// AdmitPublish counts events about to be published, all or none.
+	// AdmitPublish counts events that are about to be published toward the publish rate: all of
+	// them or none.
 	AdmitPublish(events int) *problems.Problem
-	// WaitPublish blocks until some of the events may be published, and returns their number. The error is that of ctx.
+	// WaitPublish blocks until at least one of the events may be published, and returns how many
+	// may be. The error is that of ctx.
 	WaitPublish(ctx context.Context, events int) (int, error)
-	// Renew verifies a new token. Acquire of the returned Access takes over the connection held by this one. Done must
-	// be called in any case.
+	// Renew verifies a new token for a connection. Acquire of the returned Access takes over the
+	// connection from this Access. Done must be called in any case.
 	Renew(ctx context.Context, token string) (Access, *problems.Problem)
 	Done()
 }
 
-// Holder is a connection, or a request that waits, to which an Access has been granted.
+// Holder is a connection or a waiting request that has acquired an Access.
 type Holder interface {
-	// OnRightsChanged is called when the grant has changed or ended. It must not block. It may be called from any
-	// goroutine, also once more after Release.
+	// OnRightsChanged is called when the grant has changed or ended. It must not block. It may be
+	// called from any goroutine, and one last time after Release.
 	OnRightsChanged()
 }
 
@@ -96,7 +100,7 @@ func Query(r *http.Request) (url.Values, error) {
 	return c.query.values, c.query.err
 }
 
-// noAccess is the Access of a request that passed no Middleware.
+// noAccess is the Access of a request that passed no Middleware. It permits nothing.
 type noAccess struct{}
 
 func (noAccess) Grant() *Grant                             { return nil }
@@ -119,7 +123,7 @@ func (noAccess) Renew(context.Context, string) (Access, *problems.Problem) {
 	return nil, problems.MissingToken()
 }
 
-// The methods of Access return problems in place of errors.
+// The following methods of Access convert errors to problems.
 
 func (a *tokenAccess) Acquire(h Holder) *problems.Problem { return ProblemOf(a.acquire(h)) }
 

@@ -10,9 +10,9 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// NewCredential returns a credential for Config.Authorize: the subject may subscribe and publish to
-// topics that the filters match, until expires (zero: no end). Requests of one subject with equal
-// rights share limits.
+// NewCredential returns a credential for Config.Authorize. Until expires (zero: forever), the
+// subject may subscribe and publish to the topics that the filter sets match. Requests of one
+// subject with equal rights share limits.
 func NewCredential(subject string, subscribe, publish hub.FilterSet, expires time.Time) *Credential {
 	rights := fmt.Sprintf("%q %q %q %d", subject, subscribe.Key(), publish.Key(), expires.UnixNano())
 	return &Credential{
@@ -23,7 +23,7 @@ func NewCredential(subject string, subscribe, publish hub.FilterSet, expires tim
 	}
 }
 
-// authorize returns the Access of a request by Config.Authorize. Done must be called.
+// authorize calls Config.Authorize and returns the Access for its credential. Done must be called.
 func (m *Middleware) authorize(r *http.Request) (*tokenAccess, error) {
 	credential, err := m.config.Authorize(r)
 	switch {

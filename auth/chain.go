@@ -7,10 +7,11 @@ import (
 	"net/http"
 )
 
-// Chain returns a Verifier that asks several. The first one that knows a token decides. A verifier
-// that returns ErrBadToken does not know it, and one that is unavailable is skipped. A credential
-// is rechecked by the verifier that issued it. Of several errors the most informative is returned:
-// first that the token could not be verified, then why it is invalid.
+// Chain returns a Verifier that asks several verifiers in turn. The first one that knows the token
+// decides. A verifier that returns ErrBadToken does not know the token; a verifier that is
+// unavailable is skipped. A credential is rechecked by the verifier that issued it. If no verifier
+// accepts the token, the most informative error is returned: that the token could not be verified,
+// or else the reason why it is invalid.
 func Chain(verifiers ...Verifier) Verifier { return chain(verifiers) }
 
 type chain []Verifier
@@ -36,7 +37,7 @@ func (c chain) Verify(ctx context.Context, r *http.Request, token string) (*Cred
 func (c chain) Recheck(credential *Credential) (*Credential, error) {
 	source := credential.source
 	if source == nil {
-		return nil, ErrTokenEnded // not from this chain
+		return nil, ErrTokenEnded // another chain or verifier issued the credential
 	}
 	now, err := source.Recheck(credential)
 	if err != nil || now == credential {
@@ -45,8 +46,8 @@ func (c chain) Recheck(credential *Credential) (*Credential, error) {
 	return withSource(source, now), nil
 }
 
-// withSource returns a copy of a credential with its source, since a verifier may return a shared
-// one.
+// withSource returns a copy of a credential with its source set. It copies, because a verifier may
+// return the same credential for several requests.
 func withSource(v Verifier, credential *Credential) *Credential {
 	noted := *credential
 	noted.source = v

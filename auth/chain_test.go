@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// stub accepts one token, or answers every token with an error.
+// stub is a Verifier that accepts one token, or returns an error for every token.
 type stub struct {
 	token string
 	err   error
@@ -74,8 +74,8 @@ func TestChain(t *testing.T) {
 	require.Equal(t, ErrTokenEnded, err, "not issued by this chain")
 }
 
-// A token of three parts in the file is no JWT. For one that is not in the file the JWT verifier
-// decides, and for other tokens the file.
+// A token with three parts may be in the file, although it looks like a JWT. If it is not in the
+// file, the JWT verifier decides. For other tokens, the file decides.
 func TestChainOfFileAndJWT(t *testing.T) {
 	vectors := readVectors(t)
 	j := vectors.verifier(t, JWTConfig{})

@@ -6,30 +6,30 @@ import (
 	"time"
 )
 
-// MaxCookieTokenLen is the longest token in a cookie, in bytes. Browsers limit name, value and
-// attributes together to 4096.
+// MaxCookieTokenLen is the maximum length of a token in a cookie, in bytes. Browsers limit name,
+// value and attributes together to 4096 bytes.
 const MaxCookieTokenLen = 3 << 10
 
-// Names of the session's cookie. Browsers do not separate cookies by port, so two hubs on one host
-// share them.
+// These are the names of the session cookie. Browsers do not separate cookies by port, so two hubs
+// on one host share the cookie.
 const (
 	// secureCookieName is the name over HTTPS. Because of its prefix, browsers accept the cookie
-	// only from the host itself over HTTPS; another host of the same site cannot set it (RFC
-	// 6265bis).
+	// only over HTTPS and only from the host itself; other hosts of the same site cannot set it
+	// (RFC 6265bis).
 	secureCookieName = "__Host-trivium_token"
-	// cookieName is the name over HTTP, where browsers refuse the other. Over HTTPS it is read for
-	// sessions from before the second name was introduced.
+	// cookieName is the name over HTTP, where browsers refuse secureCookieName. Over HTTPS it is
+	// also read, for sessions that older versions have created under this name.
 	cookieName = "trivium_token"
 )
 
 // maxCookieAge is the longest lifetime that browsers accept.
 const maxCookieAge = 400 * 24 * time.Hour
 
-// Session returns the handler of sessions, for pages that use EventSource and so cannot set a
-// header. POST takes a token from Authorization: Bearer and answers 204 with a cookie that contains
-// the token, for as long as it is valid. DELETE needs no token and removes the cookie. An open hub
-// needs no cookie, and answers POST without one. Session checks requests like Wrap, and must not be
-// wrapped by it.
+// Session returns the handler for sessions. Pages that use EventSource need a session, because they
+// cannot set a header. POST takes a token from Authorization: Bearer and answers 204 with a cookie.
+// The cookie contains the token, and expires with it. DELETE removes the cookie and needs no token.
+// An open hub needs no cookie, and answers POST without one. Session checks requests like Wrap, so
+// it must not be wrapped itself.
 func (m *Middleware) Session(refuse ErrorHandler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query, goesOn := m.admit(w, r, refuse)
@@ -60,8 +60,8 @@ func (m *Middleware) Session(refuse ErrorHandler) http.Handler {
 	})
 }
 
-// setCookie sends the session's cookie, or removes it if MaxAge is negative. Over HTTPS it also
-// removes a cookie with the other name.
+// setCookie sends the session cookie, or removes it if MaxAge is negative. Over HTTPS it also
+// removes a cookie under cookieName.
 func setCookie(w http.ResponseWriter, r *http.Request, cookie *http.Cookie, secure bool) {
 	cookie.Path, cookie.HttpOnly, cookie.SameSite = "/", true, http.SameSiteStrictMode
 	cookie.Name = cookieName
@@ -77,8 +77,8 @@ func setCookie(w http.ResponseWriter, r *http.Request, cookie *http.Cookie, secu
 }
 
 // newSession returns the cookie with the request's token, or nil for an open hub. An open hub
-// checks the place of the token too, so that a client written for it works with others, but
-// requires no token.
+// requires no token, but refuses one in the wrong place, so that clients written for it work with
+// other hubs too.
 func (m *Middleware) newSession(r *http.Request, query url.Values) (*http.Cookie, error) {
 	token, present, err := findToken(r, query)
 	switch {
@@ -100,15 +100,15 @@ func (m *Middleware) newSession(r *http.Request, query url.Values) (*http.Cookie
 	cookie := &http.Cookie{Value: token, Expires: credential.Expires}
 	if !credential.Expires.IsZero() {
 		left := min(time.Until(credential.Expires), maxCookieAge)
-		cookie.MaxAge = max(1, int(left/time.Second)) // 0 would mean no limit
+		cookie.MaxAge = max(1, int(left/time.Second)) // a MaxAge of 0 would mean that the cookie does not expire
 	}
 	return cookie, nil
 }
 
-// findCookie returns the token in the session's cookie. A cookie is ignored if the request may come
-// from a foreign page. The error is ErrTwoTokens for several different cookies (another host of the
-// same site can add one to the name without prefix), or ErrCookieTooLong. The name without prefix
-// counts only if there is no cookie with the other.
+// findCookie returns the token in the session cookie. If the request may come from a foreign page,
+// the cookie is ignored. cookieName counts only if there is no cookie under secureCookieName. The
+// error is ErrCookieTooLong, or ErrTwoTokens if there are several different cookies under one name:
+// another host of the same site can add one under cookieName.
 func (m *Middleware) findCookie(r *http.Request) (token string, present bool, err error) {
 	cookies := r.CookiesNamed(secureCookieName)
 	if len(cookies) == 0 {
@@ -130,8 +130,9 @@ func (m *Middleware) findCookie(r *http.Request) (token string, present bool, er
 }
 
 // findBasic returns the password of Authorization: Basic, in which senders of webhooks can pass a
-// token; the user name is ignored. It has the lowest priority, since it may be meant for a proxy.
-// It counts only where a cookie would, since browsers add it to requests of foreign pages.
+// token. The user name is ignored. The password has the lowest priority, because it may be meant
+// for a proxy. It counts only where a cookie would count, because browsers send it with requests of
+// foreign pages too.
 func (m *Middleware) findBasic(r *http.Request) (token string, present bool) {
 	_, password, ok := r.BasicAuth()
 	if !ok || password == "" || !m.acceptsCookie(r) {
@@ -140,9 +141,10 @@ func (m *Middleware) findBasic(r *http.Request) (token string, present bool) {
 	return password, true
 }
 
-// acceptsCookie reports whether the request comes from a page that may use the cookie. SameSite
-// excludes only pages of other sites, and GET requests of fetch's mode "no-cors" or of an <img>
-// have no Origin; Sec-Fetch-Site distinguishes those.
+// acceptsCookie reports whether the request comes from a page whose cookie counts. SameSite
+// excludes pages of other sites, but not other origins of the same site. Origin does not suffice
+// either: GET requests of an <img> or of fetch with mode "no-cors" have none. Sec-Fetch-Site
+// distinguishes these requests.
 func (m *Middleware) acceptsCookie(r *http.Request) bool {
 	switch m.originKindOf(r) {
 	case sameOriginPage:

@@ -15,7 +15,7 @@ import (
 
 const wrong = "canary-wrong"
 
-// A token in any other place overrides the cookie, valid or not.
+// A token in any other place takes precedence over the cookie, whether it is valid or not.
 func TestCookiePlaces(t *testing.T) {
 	good := New(Config{Verifier: NewStaticToken(canary, Limits{})})
 	bad := New(Config{Verifier: NewStaticToken("another", Limits{})})
@@ -125,7 +125,7 @@ func TestCookie(t *testing.T) {
 	}
 }
 
-// brief is a Verifier of tokens that expire.
+// brief is a Verifier whose tokens expire after left.
 type brief struct{ left time.Duration }
 
 func (b brief) Verify(_ context.Context, _ *http.Request, token string) (*Credential, error) {
@@ -227,7 +227,7 @@ func TestSession(t *testing.T) {
 	}
 }
 
-// Over HTTPS the cookie without the prefix is removed.
+// Over HTTPS, an old cookie without the prefix is removed.
 func TestSessionReplacesTheOldName(t *testing.T) {
 	g := New(Config{Verifier: NewStaticToken(canary, Limits{})})
 	for method, value := range map[string]string{http.MethodPost: canary, http.MethodDelete: ""} {
@@ -243,7 +243,7 @@ func TestSessionReplacesTheOldName(t *testing.T) {
 	}
 }
 
-// The cookie set by POST is enough to authenticate a page.
+// A page is authenticated by the cookie that POST has set.
 func TestSessionServes(t *testing.T) {
 	g := New(Config{Verifier: NewStaticToken(canary, Limits{})})
 	w := httptest.NewRecorder()

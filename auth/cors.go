@@ -12,35 +12,36 @@ import (
 	"github.com/jub0bs/cors/cfgerrors"
 )
 
-// Patterns other than scheme and host.
+// These patterns are not of the form scheme://host.
 const (
 	anyOrigin = "*"
-	// nullOrigin is the origin of pages that have none or hide it: from files, sandboxed frames,
-	// data: URLs and some redirects. Any page can obtain it.
+	// nullOrigin is the origin of pages that have none or hide it: files, sandboxed frames, data:
+	// URLs and some redirects. Any page can get this origin.
 	nullOrigin = "null"
 )
 
-// preflightAge is how long a browser may cache a preflight's answer: the maximum of Chromium.
+// preflightAge is the time for which browsers may cache the answer to a preflight. Chromium allows
+// no longer time.
 const preflightAge = 2 * time.Hour
 
-// Origins are the other origins whose pages may send requests, announced to browsers by CORS (Fetch
-// standard). Nil allows none, and sends no headers.
+// Origins are other origins whose pages may send requests. The hub announces them to browsers by
+// CORS (Fetch standard). A nil Origins allows no other origin, and sends no headers.
 type Origins struct {
 	allowed *cors.Middleware // for origins that match a pattern; nil: none
 	null    *cors.Middleware // for the origin null; nil: refused
-	// credentialed reports that cookies of the allowed pages count.
+	// credentialed reports whether cookies of the allowed pages count.
 	credentialed bool
 }
 
 // NewOrigins returns Origins for patterns. A pattern is scheme://host or scheme://host:port, as a
 // browser writes an origin (lower case, punycode, no default port, no path). The host may begin
-// with "*." for any subdomain of any depth, and the port may be "*" for any port. http is accepted
-// like https. The pattern "*" allows every origin except null; cookies then count only for the
-// hub's own origin. "null" allows pages without an origin, whose cookies never count. Without
+// with "*." for subdomains of any depth, and the port may be "*" for any port. The scheme may be
+// http or https. The pattern "*" allows every origin except null; cookies then count only for the
+// hub's own origin. "null" allows pages without an origin; their cookies never count. Without
 // patterns the result is nil.
 //
-// A page may set the request headers that the hub reads, those that tracing and AJAX libraries add,
-// and the given headers.
+// A page may set the request headers that the hub reads, the headers that tracing and AJAX
+// libraries add, and the headers given here.
 //
 // The error describes every invalid pattern and header.
 func NewOrigins(patterns []string, headers ...string) (*Origins, error) {
@@ -54,7 +55,7 @@ func NewOrigins(patterns []string, headers ...string) (*Origins, error) {
 	if slices.Contains(patterns, nullOrigin) {
 		patterns = slices.DeleteFunc(slices.Clone(patterns), func(p string) bool { return p == nullOrigin })
 		var err error
-		// "*" also allows null, without cookies.
+		// The library allows the origin null only with "*", and then without cookies.
 		if o.null, err = newCORS([]string{anyOrigin}, headers, false); err != nil {
 			return nil, err
 		}
@@ -82,7 +83,8 @@ func NewOrigins(patterns []string, headers ...string) (*Origins, error) {
 }
 
 // requestHeaders are the headers that a page may set: those that the hub reads, then those that
-// browser and tracing libraries add, without which every request of such a page would fail.
+// browser and tracing libraries add. Without the latter, every request of a page with such a
+// library would fail.
 var requestHeaders = []string{
 	"Authorization", "Content-Encoding", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer", "Trivium-Key", "Trivium-Type",
 	"Baggage", "Cache-Control", "Pragma", "Sentry-Trace", "Traceparent", "Tracestate", "X-Requested-With",
@@ -118,7 +120,8 @@ func CheckRequestHeaders(names []string) error {
 	return errors.Join(faults...)
 }
 
-// describeOriginError replaces an error of the library by a description of the invalid pattern.
+// describeOriginError replaces an error of the CORS library by a description of the invalid
+// pattern.
 func describeOriginError(err error) error {
 	switch err := err.(type) {
 	case *cfgerrors.UnacceptableOriginPatternError:
@@ -134,7 +137,7 @@ func describeOriginError(err error) error {
 	return err
 }
 
-// allows reports whether pages of another origin are allowed.
+// allows reports whether pages of this origin are allowed.
 func (o *Origins) allows(origin string) bool {
 	switch {
 	case o == nil:
@@ -144,12 +147,12 @@ func (o *Origins) allows(origin string) bool {
 	case o.allowed == nil:
 		return false
 	}
-	// The library accepts anything between brackets as a host.
+	// The CORS library would accept anything in brackets as a host.
 	_, authority, _ := strings.Cut(origin, "://")
 	if _, _, ok := splitHost(authority); !ok {
 		return false
 	}
-	// The library decides on an origin only in its answer to a preflight.
+	// The CORS library has no function that checks an origin, so a preflight is sent to it.
 	w := &preflightAnswer{header: make(http.Header)}
 	o.allowed.Wrap(nil).ServeHTTP(w, &http.Request{
 		Method: http.MethodOptions,
@@ -158,8 +161,8 @@ func (o *Origins) allows(origin string) bool {
 	return w.status == http.StatusNoContent
 }
 
-// applyCORS sets the CORS headers of the answer, and reports whether the request continues. If not,
-// it was a preflight, which is answered.
+// applyCORS sets the CORS headers of the answer. It returns false if the request was a preflight,
+// which it has answered.
 func (o *Origins) applyCORS(w http.ResponseWriter, r *http.Request) (goesOn bool) {
 	if o == nil {
 		return true
@@ -169,7 +172,7 @@ func (o *Origins) applyCORS(w http.ResponseWriter, r *http.Request) (goesOn bool
 	case r.Header.Get("Origin") == nullOrigin:
 		middleware, r = o.null, withOrigin(r, someOrigin)
 		o.setVary(w)
-	case o.allowed == nil: // not from a browser, or from one that sends no Origin
+	case o.allowed == nil: // no browser, or one that sends no Origin for this request
 		o.setVary(w)
 		return true
 	}
@@ -180,11 +183,11 @@ func (o *Origins) applyCORS(w http.ResponseWriter, r *http.Request) (goesOn bool
 	return goesOn
 }
 
-// someOrigin is an origin for the library, which needs one even where every origin is allowed. It
-// has no effect on the answer.
+// someOrigin is passed to the library where every origin is allowed, because the library requires
+// an origin. It has no effect on the answer.
 const someOrigin = "https://origin.invalid"
 
-// withOrigin returns a copy of the request with another Origin.
+// withOrigin returns a copy of the request with this Origin header.
 func withOrigin(r *http.Request, origin string) *http.Request {
 	other := *r
 	other.Header = r.Header.Clone()
@@ -192,9 +195,8 @@ func withOrigin(r *http.Request, origin string) *http.Request {
 	return &other
 }
 
-// asBrowsersAsk normalizes the header names of a preflight to lower case and sorted order, as
-// browsers send them (Fetch standard). The library accepts only this form, but other clients send
-// others.
+// asBrowsersAsk converts the header names in a preflight to sorted lower case, as browsers send
+// them (Fetch standard). The library accepts only this form, but other clients send other forms.
 func asBrowsersAsk(r *http.Request) *http.Request {
 	const field = "Access-Control-Request-Headers"
 	lines := r.Header[field]
@@ -214,7 +216,7 @@ func asBrowsersAsk(r *http.Request) *http.Request {
 	return &spelt
 }
 
-// setVary prevents caches from using an answer for another origin.
+// setVary sets the header Vary, so that caches do not use the answer for another origin.
 func (o *Origins) setVary(w http.ResponseWriter) {
 	if o != nil {
 		w.Header().Add("Vary", "Origin")
@@ -231,14 +233,14 @@ func (a *preflightAnswer) Header() http.Header         { return a.header }
 func (a *preflightAnswer) Write(b []byte) (int, error) { return len(b), nil }
 func (a *preflightAnswer) WriteHeader(status int)      { a.status = status }
 
-// bodyGrace is how long the rest of an unread body may take. net/http reads part of it before it
-// sends the answer, without a limit of its own.
+// bodyGrace is the time in which the rest of an unread request body must arrive. net/http reads
+// part of the body before it sends the answer, and sets no time limit.
 const bodyGrace = time.Second
 
-// boundBody limits the time of an unread body.
+// boundBody limits the time for which net/http reads an unread request body.
 func boundBody(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
-		// SetReadDeadline fails only where no connection could block, as in tests.
+		// An error means that the connection is not a real one, as in tests. It can then not block.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyGrace))
 	}
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patterns are origin patterns, each with an independent regular expression for the origins that it
-// allows.
+// patterns are origin patterns. Each has a regular expression, written independently, for the
+// origins that it allows.
 var (
 	patterns = []string{
 		"https://*.example.com",
@@ -49,7 +49,7 @@ var (
 var otherOrigins = []struct {
 	origin  string
 	allowed bool
-	unnamed bool // not even allowed by "*"
+	unnamed bool // not even allowed by the pattern "*"
 }{
 	{origin: "https://app.example.com", allowed: true},
 	{origin: "https://a.b.c.d.example.com", allowed: true},
@@ -167,7 +167,7 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-// Sends requests as browsers do: first a preflight without a token, then a request with one.
+// The test sends requests as browsers do: first a preflight without a token, then one with it.
 func TestCORS(t *testing.T) {
 	named, err := NewOrigins(patterns)
 	require.NoError(t, err)
@@ -223,7 +223,7 @@ func TestCORS(t *testing.T) {
 		method  string
 		headers string
 		status  int
-		max     string // Access-Control-Max-Age
+		max     string // expected Access-Control-Max-Age
 		acao    string
 		creds   string
 	}{
@@ -346,7 +346,7 @@ func TestRequestHeaders(t *testing.T) {
 	require.Error(t, err)
 }
 
-// A request that the middleware answers itself is answered although its announced body does not
+// The middleware answers a refused request or a preflight even if the announced body does not
 // arrive.
 func TestBodyThatNeverComes(t *testing.T) {
 	origins, err := NewOrigins([]string{"https://app.example.com"})
@@ -377,7 +377,7 @@ func TestBodyThatNeverComes(t *testing.T) {
 	}
 }
 
-// pipeListener accepts the connections that it is given.
+// pipeListener is a listener that accepts the connections which the test sends to it.
 type pipeListener struct {
 	accepted chan net.Conn
 	closed   chan struct{}

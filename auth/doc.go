@@ -27,20 +27,23 @@ package auth
 // A Middleware checks each request in this order:
 //
 //  1. The Host.
-//  2. The Origin. A page of the hub's own origin, or of one that Origins allows, continues. From here on every answer,
-//     errors included, has the CORS headers with which the page can read it. A preflight, which has no token, is answered
-//     here. Any other page is refused, with or without a token. A request without Origin continues: it comes from a program,
-//     or from a browser that does not send Origin for this kind of request.
-//  3. The place of the token. A token in Authorization: Bearer, in the query or in the WebSocket subprotocol overrides the
-//     cookie of Middleware.Session. The cookie counts only if the request comes from a page that may use it. The password
-//     of Authorization: Basic counts like the cookie, if there is no other token.
+//  2. The Origin. A page of the hub's own origin, or of one that Origins allows, continues. From
+//     here on every answer, including errors, has the CORS headers with which the page can read it.
+//     A preflight, which has no token, is answered here. Any other page is refused, with or without
+//     a token. A request without Origin continues: it comes from a program, or from a browser that
+//     does not send Origin for this kind of request.
+//  3. The place of the token. A token in Authorization: Bearer, in the query or in the WebSocket
+//     subprotocol takes precedence over the cookie of Middleware.Session. The cookie counts only if
+//     the request comes from a page that may use it. The password of Authorization: Basic counts
+//     like the cookie, if there is no other token.
 //  4. The token itself: its syntax, then what the Verifier knows about it.
 //
 // The error handler gets the reason of a refusal, which names Host, Origin or token as the cause.
 //
-// An Access is valid as long as its token. All requests and connections with one token share a token session, which holds
-// the token's expiry, its current rights and its use of limits. Connections are notified when any of that changes, and so are
-// requests that wait. Expired tokens are found by a sweep over the sessions, not over the connections. Lock order: the lock
-// of a connection, then that of the session table. Connections are notified with neither held.
+// An Access is valid as long as its token. All requests and connections with one token share a
+// token session, which holds the token's expiry, its current rights and its use of limits.
+// Connections and waiting requests are notified when any of that changes. A periodic sweep over the
+// sessions, not over the connections, finds expired tokens. Lock order: the lock of a connection,
+// then the lock of the session table. Neither is held while connections are notified.
 //
 // The host of the hub's own origin is always the Host header, which a proxy must not change.

@@ -8,55 +8,61 @@ import (
 	"time"
 )
 
-// Why a request is refused. Which HTTP status or close code tells it, the transports decide.
+// These are the reasons why a request is refused. The transports choose the HTTP status or close
+// code.
 var (
-	// ErrHost: the Host header is none of the hub's names (421). It must be answered with an HTTP
-	// status, also on the WebSocket route, since the page has the same wrong host.
+	// ErrHost is returned if the Host header is none of the hub's names (421). It must be answered
+	// with an HTTP status, also on the WebSocket route, because the page has the same wrong host.
 	ErrHost = errors.New("the Host is neither loopback, nor an address listened on, nor a name of this hub")
-	// ErrForeignOrigin: the page is of another origin (403). It must be answered with an HTTP
-	// status, also on the WebSocket route. The Middleware returns it as an *OriginError.
+	// ErrForeignOrigin is returned for a page of another origin (403). It must be answered with an
+	// HTTP status, also on the WebSocket route. The Middleware returns it as an *OriginError.
 	ErrForeignOrigin = errors.New("the Origin is neither that of this hub nor one that is allowed")
 
-	// ErrTwoTokens: the request has more than one token, or cookies that differ (400).
-	ErrTwoTokens = errors.New("more than one token: give one, as Authorization: Bearer, access_token, trivium.bearer.<token> or the cookie trivium_token")
-	// ErrLoneBearer: the subprotocol with the token is offered without one that the hub can select
+	// ErrTwoTokens is returned for a request with more than one token, or with different cookies
 	// (400).
+	ErrTwoTokens = errors.New("more than one token: give one, as Authorization: Bearer, access_token, trivium.bearer.<token> or the cookie trivium_token")
+	// ErrLoneBearer is returned if a request offers the subprotocol with the token, but none that
+	// the hub can select (400).
 	ErrLoneBearer = errors.New("the subprotocol trivium.bearer.<token> needs trivium.v1 beside it")
 
-	// ErrCookieTooLong: the token is too long for a cookie (400).
+	// ErrCookieTooLong is returned if the token is too long for a cookie (400).
 	ErrCookieTooLong = errors.New("a token in a cookie has at most 3072 characters")
-	// ErrNotBearer: the token for a session is not in Authorization (400).
+	// ErrNotBearer is returned if the token for a session is not in Authorization (400).
 	ErrNotBearer = errors.New("a session needs the token as Authorization: Bearer")
-	// ErrMethod: sessions support only POST and DELETE (405); the header Allow is set.
+	// ErrMethod is returned for a method other than POST and DELETE on the route of sessions (405).
+	// The header Allow is set.
 	ErrMethod = errors.New("a session is made by POST and taken back by DELETE")
 	// ErrTicketMethod is returned for a method other than POST on the route of tickets (405).
 	ErrTicketMethod = errors.New("a ticket is issued by POST")
-	// ErrNotToken is returned for a token that is to renew a connection when rights do not come
-	// from tokens.
+	// ErrNotToken is returned for a token that should renew a connection if Config.Authorize, not a
+	// token, determines the rights.
 	ErrNotToken = errors.New("rights do not come from tokens here: connect again to renew them")
 
 	// ErrNotAuthorized is wrapped by the errors of Config.Authorize (403).
 	ErrNotAuthorized = errors.New("not authorized")
 
-	// ErrNoToken: the request has no token (401, a challenge without an error code).
+	// ErrNoToken is returned for a request without a token (401, a challenge without an error
+	// code).
 	ErrNoToken = errors.New("a token is needed: Authorization: Bearer (or Basic with it as the password), access_token in the query, or the cookie trivium_token")
-	// ErrTokenSyntax: the token has invalid characters or length (401, RFC 6750 invalid_token).
+	// ErrTokenSyntax is returned for a token with invalid characters or an invalid length (401, RFC
+	// 6750 invalid_token).
 	ErrTokenSyntax = errors.New("a token is 1 to 8192 characters of A-Z a-z 0-9 - . _ ~")
-	// ErrBadToken: the token is unknown or invalid (401, RFC 6750 invalid_token).
+	// ErrBadToken is returned for an unknown or invalid token (401, RFC 6750 invalid_token).
 	ErrBadToken = errors.New("the token is not valid")
-	// ErrTokenEnded: the token has expired or was revoked (401, RFC 6750 invalid_token).
+	// ErrTokenEnded is returned for a token that has expired or was revoked (401, RFC 6750
+	// invalid_token).
 	ErrTokenEnded = errors.New("the token has ended or was revoked")
-	// ErrTokenNotYet: the token is not valid yet (401, RFC 6750 invalid_token).
+	// ErrTokenNotYet is returned for a token that is not valid yet (401, RFC 6750 invalid_token).
 	ErrTokenNotYet = errors.New("the token is not valid yet")
-	// ErrUnavailable: the token cannot be verified at the moment (503, temporary).
+	// ErrUnavailable is returned if the token cannot be verified at present (503, temporary).
 	ErrUnavailable = errors.New("the keys to judge tokens with are not available")
 )
 
-// OriginError is an ErrForeignOrigin with the compared origins. Its text can be shown to the
-// client: parts of the request are reduced to printable ASCII.
+// OriginError is an ErrForeignOrigin with the origins that were compared. Its text can be shown to
+// the client: parts of the request are escaped to printable ASCII.
 type OriginError struct {
 	Origins []string // the Origin headers; empty if Sec-Fetch-Site names another site
-	Own     string   // the hub's own origin, as far as the request shows it
+	Own     string   // the hub's own origin, as derived from the request
 }
 
 // Error implements error.
@@ -77,16 +83,17 @@ func (e *OriginError) Error() string {
 // Unwrap returns ErrForeignOrigin.
 func (e *OriginError) Unwrap() error { return ErrForeignOrigin }
 
-// maxPrinted is the number of bytes of a text that printable uses.
+// maxPrinted is the maximum number of bytes of a client's text that printable returns.
 const maxPrinted = 256
 
-// printable returns the start of a text from a client with everything but printable ASCII escaped.
+// printable returns the beginning of a client's text, in which everything except printable ASCII is
+// escaped.
 func printable(text string) string {
 	quoted := strconv.QuoteToASCII(text[:min(len(text), maxPrinted)])
 	return quoted[1 : len(quoted)-1]
 }
 
-// UnavailableError is an ErrUnavailable with the time after which to retry.
+// UnavailableError is an ErrUnavailable with the delay after which to retry.
 type UnavailableError struct {
 	RetryAfter time.Duration // above 0
 	detail     string        // "": the text of ErrUnavailable
@@ -98,17 +105,17 @@ func (e *UnavailableError) Error() string { return cmp.Or(e.detail, ErrUnavailab
 // Unwrap returns ErrUnavailable.
 func (e *UnavailableError) Unwrap() error { return ErrUnavailable }
 
-// minRetryAfter is the shortest retry delay.
+// minRetryAfter is the shortest delay after which a client is asked to retry.
 const minRetryAfter = time.Millisecond
 
-// keysMissing returns the error for a token that arrives before the first keys. The next fetch
-// starts after wait.
+// keysMissing returns the error for a token that arrives before any keys were fetched. The next
+// fetch starts after wait.
 func keysMissing(wait time.Duration) error {
 	return &UnavailableError{RetryAfter: max(wait, minRetryAfter)}
 }
 
-// keyPending returns the error for a token whose key may be in the next fetch, which may start
-// after wait.
+// keyPending returns the error for a token whose key is unknown, but may be in the next fetch. That
+// fetch may start after wait.
 func keyPending(wait time.Duration) error {
 	return &UnavailableError{
 		RetryAfter: max(wait, minRetryAfter),

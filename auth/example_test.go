@@ -9,7 +9,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// A file with the hash of one token, and the rights that a request with this token has.
+// This example loads a file with the hash of one token, and prints the rights of a request with
+// that token.
 func Example() {
 	token := auth.NewToken()
 	file, err := auth.AppendToken(nil, auth.TokenEntry{Name: "reader", Token: token, Subscribe: []hub.Filter{hub.Everything}})

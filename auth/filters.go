@@ -4,29 +4,29 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// freeFilterBytes is the memory of a connection's filters that is not counted. It is enough for
-// several filters of usual length.
+// freeFilterBytes is the number of bytes of a connection's filters that do not count. It suffices
+// for several filters of usual length.
 const freeFilterBytes = 1 << 10
 
-// filterUse is the memory of a filter set that connections of one token share.
+// filterUse is the memory of one filter set, which connections of one token can share.
 type filterUse struct {
 	set         hub.FilterSet
 	bytes       int
 	connections int
 }
 
-// filterBytes returns the bytes of a set that count toward the limits.
+// filterBytes returns the number of bytes of a set that count toward the limits.
 func filterBytes(set hub.FilterSet) int { return max(0, set.Size()-freeFilterBytes) }
 
 // reserveFilters counts the memory of the filters to which a connection is about to subscribe,
-// instead of its previous ones, until Release. If it returns an error, a *LimitError, nothing has
-// changed.
+// instead of the memory of its previous filters, until Release. If it returns an error, a
+// *LimitError, nothing has changed.
 func (a *tokenAccess) reserveFilters(h Holder, set hub.FilterSet) error {
 	all := a.middleware.sessions
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	if _, held := a.session.holders[h]; !held {
-		return nil // the connection has released its session meanwhile
+		return nil // the connection has released its session in the meantime
 	}
 	before := a.session.filters[h]
 	all.releaseFilters(a.session, h)
@@ -37,7 +37,7 @@ func (a *tokenAccess) reserveFilters(h Holder, set hub.FilterSet) error {
 	return err
 }
 
-// reserveFilters counts a set, or returns an error if that would exceed a limit. Called with mu
+// reserveFilters counts a set for h. If a limit would be exceeded, it returns an error. mu must be
 // held.
 func (t *sessionTable) reserveFilters(session *tokenSession, h Holder, set hub.FilterSet) error {
 	n := filterBytes(set)
@@ -72,7 +72,7 @@ func (t *sessionTable) countFilters(session *tokenSession, h Holder, set hub.Fil
 	session.filters[h] = use
 }
 
-// releaseFilters stops counting the filters of a connection. Called with mu held.
+// releaseFilters stops counting the filters of a connection. mu must be held.
 func (t *sessionTable) releaseFilters(session *tokenSession, h Holder) {
 	use := session.filters[h]
 	if use == nil {

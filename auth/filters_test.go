@@ -9,7 +9,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// largeSet returns a set of 64 filters that differs for each number.
+// largeSet returns a set of 64 filters that is different for each n.
 func largeSet(t *testing.T, n int) hub.FilterSet {
 	var filters []hub.Filter
 	for i := range 64 {
@@ -20,8 +20,8 @@ func largeSet(t *testing.T, n int) hub.FilterSet {
 	return hub.NewFilterSet(filters...)
 }
 
-// The memory of the filters of a token's connections is limited. Equal sets count once, filters of
-// closed connections and replaced filters do not count, and small sets never do.
+// The memory of the filters of one token's connections is limited. Equal sets count once. Filters
+// that were replaced or whose connection has closed do not count, and neither do small sets.
 func TestFilterLimits(t *testing.T) {
 	size := filterBytes(largeSet(t, 1))
 	require.Positive(t, size)

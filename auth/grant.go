@@ -5,19 +5,20 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// Grant is what a request may do: the topics that it may read and those that it may write. A nil Grant permits nothing: its
-// token is no longer valid.
+// Grant has the rights of a request: the topics to which it may subscribe and publish. A nil Grant
+// permits nothing, because its token is no longer valid.
 type Grant struct {
-	// Subject names the user, for counts and idempotency keys. It is never the token.
+	// Subject identifies the user for counters and idempotency keys. It is never the token itself.
 	Subject   string
 	Subscribe hub.FilterSet
 	Publish   hub.FilterSet
 }
 
-// MayPublish reports whether the grant covers the topic.
+// MayPublish reports whether the grant permits publishing to the topic.
 func (g *Grant) MayPublish(topic string) bool { return g.Publish.Match(topic) }
 
-// MaySubscribe reports whether the grant covers every filter of the set, or returns the first that it does not.
+// MaySubscribe reports whether the grant covers every filter of the set. If not, it also returns
+// the first filter that the grant does not cover.
 func (g *Grant) MaySubscribe(set hub.FilterSet) (refused hub.Filter, ok bool) {
 	if set.Equal(g.Subscribe) {
 		return hub.Filter{}, true
@@ -30,7 +31,8 @@ func (g *Grant) MaySubscribe(set hub.FilterSet) (refused hub.Filter, ok bool) {
 	return hub.Filter{}, true
 }
 
-// CheckSubscription returns the problem of subscribing to the set, or nil if the grant allows it.
+// CheckSubscription returns the problem with which a subscription to the set is refused, or nil if
+// the grant permits it.
 func (g *Grant) CheckSubscription(set hub.FilterSet) *problems.Problem {
 	if g == nil {
 		return problems.TokenEnded()
@@ -44,11 +46,11 @@ func (g *Grant) CheckSubscription(set hub.FilterSet) *problems.Problem {
 	return nil
 }
 
-// Authorize returns the problem that ends a subscription to the set, or nil if it may continue. An empty set needs no
-// right.
+// Authorize returns the problem with which a subscription to the set is ended, or nil if it may
+// continue. An empty set requires no right.
 func (g *Grant) Authorize(set hub.FilterSet) *problems.Problem {
 	if g != nil && set.Len() == 0 {
-		return nil // nothing is read
+		return nil // the subscription reads nothing
 	}
 	return g.CheckSubscription(set)
 }

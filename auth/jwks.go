@@ -21,29 +21,30 @@ import (
 	"github.com/trivium-hub/trivium/internal/jsonscan"
 )
 
-// Timing of the fetches of a key set.
+// These are the intervals and limits of fetching a key set.
 const (
 	fetchTimeout    = 10 * time.Second
 	refreshInterval = time.Hour
 	// failureInterval is the time after which a failed refresh is retried.
 	failureInterval = time.Minute
 	// refetchInterval is the minimum time between two fetches because of unknown keys. Anyone can
-	// send tokens with unknown keys, so it is also the longest time that a flood of them can delay
-	// the fetch for a valid token after a key rotation. Ten fetches a minute do not overload an
-	// issuer.
+	// send tokens with unknown keys, so such tokens must not cause more fetches. After a key
+	// rotation, a flood of them can delay the fetch that a valid token needs by this time. An
+	// issuer can easily answer ten fetches per minute.
 	refetchInterval = 6 * time.Second
-	// firstRetry is the time after which a failed first fetch is retried. It doubles each time, up
+	// firstRetry is the time after which a failed first fetch is repeated. It doubles each time, up
 	// to failureInterval.
 	firstRetry = time.Second
 
 	maxRedirects = 3
-	// maxKeyWaiters bounds the requests that wait for a fetch; further ones are asked to retry.
+	// maxKeyWaiters is the maximum number of requests that wait for a fetch. Further requests are
+	// asked to retry.
 	maxKeyWaiters = 256
-	// waitersFullRetry is the retry delay of those.
+	// waitersFullRetry is the delay after which those further requests are asked to retry.
 	waitersFullRetry = 2 * time.Second
 )
 
-// keySet holds the keys of a JWK Set URL.
+// keySet holds the keys fetched from the URL of a JWK Set.
 type keySet struct {
 	url    *url.URL      // static
 	client *http.Client  // static
@@ -58,22 +59,22 @@ type keySet struct {
 	everFetched   bool          // a fetch has succeeded
 	lastSucceeded bool          // the last fetch has succeeded
 	fetching      *pendingFetch // requested or in progress; nil: none
-	waiters       int           // requests waiting for fetching
+	waiters       int           // number of requests that wait for the fetch in fetching
 	refetch       time.Time     // earliest time of a fetch because of an unknown key
 	refresh       time.Time     // time of the next regular fetch
 }
 
-// pendingFetch is a fetch that has not ended.
+// pendingFetch is a fetch that was requested or has started, and has not ended.
 type pendingFetch struct {
-	started bool          // the request was sent; it may miss keys published after that
-	ended   chan struct{} // closed at its end
+	started bool          // the request was sent, so the answer may lack keys that were published later
+	ended   chan struct{} // closed when the fetch has ended
 	err     error         // set before ended is closed
 }
 
 func newPendingFetch() *pendingFetch { return &pendingFetch{ended: make(chan struct{})} }
 
-// newKeySet returns the key set of a URL, which must be https, or http to a loopback host, or any
-// http if allowHTTP.
+// newKeySet returns the key set of a URL. The URL must be https, or http to a loopback host; with
+// allowHTTP it may be http to any host.
 func newKeySet(address string, allowHTTP bool, log *slog.Logger) (*keySet, error) {
 	u, err := url.Parse(address)
 	switch {
@@ -83,7 +84,7 @@ func newKeySet(address string, allowHTTP bool, log *slog.Logger) (*keySet, error
 		return nil, errors.New("the key set: want a URL of https; http is for a loopback host, or for where it is explicitly allowed")
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.DisableKeepAlives = true // there is one request per hour
+	transport.DisableKeepAlives = true // there is only one request per hour
 	transport.MaxResponseHeaderBytes = 64 << 10
 	return &keySet{
 		url: u,
@@ -117,9 +118,9 @@ func isLoopback(host string) bool {
 	return err == nil && addr.Unmap().IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-// Run fetches the keys of the JWK Set URL every hour and when a token has an unknown key, until the
-// context ends. Without a URL it returns at once. It must be called once, in a goroutine of the
-// caller.
+// Run fetches the keys from the JWK Set URL once per hour, and when a token has an unknown key,
+// until the context ends. Without a URL it returns at once. It must be called once, in a goroutine
+// of the caller.
 func (j *JWT) Run(ctx context.Context) {
 	if j.remote != nil {
 		j.remote.run(ctx)
@@ -174,13 +175,13 @@ func (s *keySet) startFetch() {
 		s.fetching = newPendingFetch()
 	}
 	s.fetching.started = true
-	select { // the timer and a request may both have asked; one fetch serves both
+	select { // clears a request that arrived together with the timer: one fetch serves both
 	case <-s.wanted:
 	default:
 	}
 }
 
-// endFetch records the result of a fetch and the time until the next.
+// endFetch records the result of a fetch and the time until the next one.
 func (s *keySet) endFetch(err error, next time.Duration) {
 	now := time.Now()
 	s.mu.Lock()
@@ -193,10 +194,10 @@ func (s *keySet) endFetch(err error, next time.Duration) {
 	s.fetching = nil
 }
 
-// checkSignature returns nil if one of the keys has made the signature. Otherwise it returns a
-// wrapped ErrBadToken, or an *UnavailableError if the known keys cannot decide. A token with an
-// unknown key is refused only if a fetch that started after the token arrived does not contain the
-// key either.
+// checkSignature returns nil if the signature was made with one of the keys. Otherwise it returns a
+// wrapped ErrBadToken, or an *UnavailableError if the known keys do not suffice to decide. A token
+// with an unknown key is refused only if a fetch that started after the token arrived did not
+// return the key.
 func (s *keySet) checkSignature(h header, text string, signature []byte) error {
 	s.mu.Lock()
 	keys, had, wait := s.keys, s.everFetched, time.Until(s.refresh)
@@ -236,8 +237,8 @@ var (
 	errUnknownKey = badToken("its key (kid) is not known")
 )
 
-// mayBeNew reports whether the token may be signed by a key that is not known yet: the key ID is
-// unknown, or the token and the keys of its algorithm have no IDs.
+// mayBeNew reports whether the token may be signed with a key that is not known yet: its key ID is
+// unknown, or neither the token nor the keys of its algorithm have an ID.
 func (h header) mayBeNew(keys []key) bool {
 	if h.kid != "" {
 		return !slices.ContainsFunc(keys, func(k key) bool { return k.id == h.kid })
@@ -245,9 +246,9 @@ func (h header) mayBeNew(keys []key) bool {
 	return slices.ContainsFunc(keys, func(k key) bool { return k.id == "" && k.method.Alg() == h.alg })
 }
 
-// joinFetch returns the fetch to wait for, requesting one if none is pending, and counts the
-// request as a waiter; waitFetch must be called. fresh reports that the fetch has not started yet.
-// The error is an *UnavailableError: a fetch is not allowed yet, or too many requests wait already.
+// joinFetch returns the fetch to wait for, and counts the caller as a waiter until waitFetch. If no
+// fetch is pending, it requests one. fresh is set if the fetch has not started yet. The error is an
+// *UnavailableError: a fetch is not allowed yet, or too many requests wait already.
 func (s *keySet) joinFetch() (fetch *pendingFetch, fresh bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -265,8 +266,8 @@ func (s *keySet) joinFetch() (fetch *pendingFetch, fresh bool, err error) {
 	return s.fetching, !s.fetching.started, nil
 }
 
-// waitFetch blocks until the fetch has ended, at most for fetchTimeout. The error means that it has
-// not.
+// waitFetch blocks until the fetch has ended, for at most fetchTimeout. It returns an error if the
+// fetch has not ended by then.
 func (s *keySet) waitFetch(fetch *pendingFetch) error {
 	defer func() {
 		s.mu.Lock()
@@ -284,7 +285,7 @@ func (s *keySet) waitFetch(fetch *pendingFetch) error {
 	return ErrUnavailable
 }
 
-// update fetches the keys. If that fails, the old ones stay.
+// update fetches the keys. If that fails, it keeps the old keys.
 func (s *keySet) update(ctx context.Context) error {
 	text, err := s.fetch(ctx)
 	if err != nil {
@@ -319,7 +320,7 @@ func (s *keySet) fetch(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		var inner *url.Error
 		if errors.As(err, &inner) {
-			err = inner.Err // without the URL
+			err = inner.Err // the error without the URL, which may contain a secret
 		}
 		return nil, err
 	}
@@ -334,8 +335,8 @@ func (s *keySet) fetch(ctx context.Context) ([]byte, error) {
 	return text, err
 }
 
-// parseKeySet parses a JWK Set. Keys that are not for verifying or of an unsupported kind are
-// skipped (RFC 7517 section 5), including symmetric ones.
+// parseKeySet parses a JWK Set. It skips keys that are not for verification or of an unsupported
+// kind (RFC 7517 section 5), including symmetric ones.
 func parseKeySet(text []byte) (keys []key, passedOver int, err error) {
 	set, err := parseObject(text, "text")
 	if err != nil || !bytes.HasPrefix(set["keys"], []byte("[")) {
@@ -355,8 +356,8 @@ func parseKeySet(text []byte) (keys []key, passedOver int, err error) {
 	return keys, passedOver, nil
 }
 
-// parseJWK parses a public key. It ignores the members with which the library would read private or
-// symmetric keys, or certificates.
+// parseJWK parses a public key. It ignores the members from which the library would read private
+// keys, symmetric keys or certificates.
 func parseJWK(text []byte) (key, error) {
 	var m jwkset.JWKMarshal
 	if err := json.Unmarshal(text, &m); err != nil {

@@ -16,16 +16,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// keyFixture is a verifier that fetches its keys from an issuer, on a fake clock.
+// keyFixture is a verifier that fetches its keys from a test issuer, with a fake clock.
 type keyFixture struct {
 	*issuer
 	jwt *JWT
 	log strings.Builder
-	old crypto.Signer // the key "old", which the issuer serves from the start
-	new crypto.Signer // the key "new", which it does not serve yet
+	old crypto.Signer // signs with the key "old", which the issuer has served from the start
+	new crypto.Signer // signs with the key "new", which the issuer does not serve yet
 }
 
-// inKeyBubble calls f with a verifier that has fetched its keys a day ago.
+// inKeyBubble calls f in a synctest bubble, with a verifier that fetched its keys a day ago.
 func inKeyBubble(t *testing.T, f func(*testing.T, *keyFixture)) {
 	_, _, first := signers(t)
 	_, _, second := signers(t)
@@ -46,7 +46,8 @@ func inKeyBubble(t *testing.T, f func(*testing.T, *keyFixture)) {
 	})
 }
 
-// unavailableFor requires that the token is refused temporarily, and returns the retry delay.
+// unavailableFor requires that the token gets a temporary refusal, and returns the retry delay in
+// it.
 func (fx *keyFixture) unavailableFor(t *testing.T, token string) time.Duration {
 	t.Helper()
 	_, err := fx.jwt.Verify(t.Context(), nil, token)
@@ -57,8 +58,9 @@ func (fx *keyFixture) unavailableFor(t *testing.T, token string) time.Duration {
 	return unavailable.RetryAfter
 }
 
-// A client without a token cannot have a valid token refused permanently. It can delay the fetch
-// for its key by at most one interval, and causes at most one request to the issuer per interval.
+// Clients without a valid token cannot cause a valid token to be refused for good. They can delay
+// the fetch of its key by at most one interval, and cause at most one request to the issuer per
+// interval.
 func TestRotationUnderFlood(t *testing.T) {
 	inKeyBubble(t, func(t *testing.T, fx *keyFixture) {
 		begin := time.Now()
@@ -104,7 +106,8 @@ func TestRotationUnderFlood(t *testing.T) {
 	})
 }
 
-// A key ID is refused permanently only by a fetch that started after the token arrived.
+// A token with an unknown key ID is refused for good only after a fetch that started after the
+// token arrived.
 func TestUnknownKeyIsJudgedByFreshKeys(t *testing.T) {
 	inKeyBubble(t, func(t *testing.T, fx *keyFixture) {
 		fx.set(func(i *issuer) { i.delay = 2 * time.Second })
@@ -129,7 +132,7 @@ func TestUnknownKeyIsJudgedByFreshKeys(t *testing.T) {
 		require.ErrorIs(t, verdicts["comes while it is under way"], ErrUnavailable)
 		require.NoError(t, verdicts["comes while it is under way, and is in it"])
 
-		// No fetch is made within the interval; one is made after it.
+		// During the interval no fetch is made. When it ends, one is made.
 		wait := fx.unavailableFor(t, fx.token(fx.new, "stranger"))
 		require.Equal(t, refetchInterval, wait)
 		time.Sleep(refetchInterval - time.Millisecond)
@@ -140,7 +143,8 @@ func TestUnknownKeyIsJudgedByFreshKeys(t *testing.T) {
 	})
 }
 
-// The number of requests that wait for a fetch is bounded, and the fetch is made even beyond that.
+// The number of requests that wait for a fetch is limited. The fetch is also made if the limit is
+// reached.
 func TestWaitersAreBounded(t *testing.T) {
 	inKeyBubble(t, func(t *testing.T, fx *keyFixture) {
 		fx.set(func(i *issuer) { i.delay = time.Second; i.keys["new"] = fx.new })
@@ -186,7 +190,7 @@ func TestEmptyKeySetChangesNothing(t *testing.T) {
 	})
 }
 
-// If keys have no IDs, an unknown signature may be by a new key.
+// If keys have no IDs, a token that no known key has signed may be signed with a new key.
 func TestRotationWithoutKeyIDs(t *testing.T) {
 	inKeyBubble(t, func(t *testing.T, fx *keyFixture) {
 		_, err := fx.jwt.Verify(t.Context(), nil, fx.token(fx.new, ""))

@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// issuer signs tokens and serves keys, without a network.
+// issuer signs tokens and serves its keys without a network.
 type issuer struct {
 	t        *testing.T
 	requests atomic.Int32
@@ -39,7 +39,7 @@ func (i *issuer) set(change func(*issuer)) {
 	change(i)
 }
 
-// body returns the key set.
+// body returns the key set as JSON.
 func (i *issuer) body() string {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -80,7 +80,7 @@ func (i *issuer) token(k crypto.Signer, id string) string {
 	return token
 }
 
-// Checks when the keys are fetched, and how tokens are answered meanwhile.
+// The test checks when the keys are fetched, and how tokens are answered before and during a fetch.
 func TestKeySetInTime(t *testing.T) {
 	_, _, first := signers(t)
 	_, _, second := signers(t)
@@ -117,7 +117,8 @@ func TestKeySetInTime(t *testing.T) {
 		}
 		good, rotated, forged := source.token(first, "first"), source.token(second, "second"), source.token(second, "first")
 
-		// Unavailable from the start: retries after 1, 3, 7, 15, 31, 63 and then 123 s.
+		// The issuer is unavailable from the start. Retries follow after 1, 3, 7, 15, 31, 63 and
+		// then 123 s.
 		verify(good, ErrUnavailable)
 		requests(0, "run has not started")
 		running.Go(func() { j.Run(ctx) })
@@ -137,13 +138,13 @@ func TestKeySetInTime(t *testing.T) {
 		verify(forged, ErrBadToken)
 		requests(0, "the keys are known")
 
-		// An hour later.
+		// The next regular fetch is an hour later.
 		time.Sleep(time.Hour - time.Millisecond)
 		requests(0, "not yet")
 		time.Sleep(time.Millisecond)
 		requests(1, "every hour")
 
-		// Unknown key IDs: one fetch per interval, whatever their number.
+		// Unknown key IDs cause one fetch per interval, regardless of their number.
 		verify(rotated, ErrUnavailable)
 		time.Sleep(refetchInterval)
 		verify(rotated, ErrBadToken)
@@ -168,7 +169,7 @@ func TestKeySetInTime(t *testing.T) {
 		verify(rotated, nil)
 		requests(1, "for all of these")
 
-		// Unavailable again, and slow: the old keys stay.
+		// The issuer is unavailable again, and slow. The old keys stay in use.
 		source.set(func(i *issuer) { i.err, i.delay = errors.New("away"), time.Hour })
 		time.Sleep(refetchInterval)
 		started = time.Now()
@@ -186,7 +187,7 @@ func TestKeySetInTime(t *testing.T) {
 		verify(good, ErrBadToken)
 		requests(1, "for the key that was taken away")
 
-		// Shutdown while a request waits.
+		// The hub shuts down while a request waits.
 		source.set(func(i *issuer) { i.delay = time.Hour })
 		time.Sleep(time.Minute)
 		running.Go(func() { verify(source.token(first, "fourth"), ErrUnavailable) })
@@ -204,7 +205,7 @@ func TestKeySetInTime(t *testing.T) {
 	})
 }
 
-// Answers that are no key set change nothing.
+// An answer that is not a key set does not change the keys.
 func TestKeySetServed(t *testing.T) {
 	_, _, k := signers(t)
 	source := &issuer{t: t, keys: map[string]crypto.Signer{"k": k}}
@@ -332,7 +333,7 @@ func TestKeySetURL(t *testing.T) {
 	}
 }
 
-// Fetches once over a socket.
+// The test fetches the keys once over a socket.
 func TestKeySetRuns(t *testing.T) {
 	_, _, k := signers(t)
 	source := &issuer{t: t, keys: map[string]crypto.Signer{"k": k}}
@@ -354,7 +355,7 @@ func TestKeySetRuns(t *testing.T) {
 	running.Wait()
 }
 
-// No text yields a key of an unsupported kind.
+// For no input, parseJWK returns a key of an unsupported kind.
 func FuzzJWK(f *testing.F) {
 	var set struct{ Keys []json.RawMessage }
 	require.NoError(f, json.Unmarshal(readVectors(f).JWKS, &set))

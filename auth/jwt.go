@@ -16,18 +16,18 @@ import (
 	"github.com/trivium-hub/trivium/internal/syntax"
 )
 
-// JWTConfig configures a JWT verifier. At least one source of keys is required; a token may be
-// signed by a key of any.
+// JWTConfig configures a JWT verifier. It must have at least one source of keys. A token may be
+// signed with a key from any of the sources.
 type JWTConfig struct {
 	Keys
 	// JWKSURL is the URL of a JSON Web Key Set (RFC 7517); "": none. It must be https, or http to a
-	// loopback host; AllowHTTP allows http to any host.
+	// loopback host. AllowHTTP permits http to any host.
 	JWKSURL   string
 	AllowHTTP bool
 
-	Issuer   string        // required value of the claim iss; "": any
-	Audience string        // required value in the claim aud; "": any
-	Leeway   time.Duration // how far nbf may be ahead of this clock; exp has no leeway
+	Issuer   string        // required value of the claim iss; "": any value
+	Audience string        // value that the claim aud must contain; "": any value
+	Leeway   time.Duration // maximum time by which nbf may be later than this clock; exp has no leeway
 	Limits   Limits        // limits of each token
 	Log      *slog.Logger  // nil: slog.Default
 }
@@ -41,9 +41,9 @@ type JWT struct {
 	limits           Limits        // static
 	remote           *keySet       // static; nil if there is no URL
 
-	local   atomic.Pointer[[]key] // from the secret and the PEM text
+	local   atomic.Pointer[[]key] // keys from the secret and the PEM text
 	revoked atomic.Pointer[revocations]
-	grants  grantCache // of tokens with many filters
+	grants  grantCache // cached grants of tokens with many filters
 }
 
 // NewJWT returns a verifier. It fetches nothing; Run does.
@@ -66,8 +66,8 @@ func NewJWT(config JWTConfig) (*JWT, error) {
 	return j, nil
 }
 
-// SetKeys replaces the keys of the secret and the PEM text. Tokens that were accepted before stay
-// valid. On an error nothing changes; the error describes all faults.
+// SetKeys replaces the keys from the secret and the PEM text. Tokens in use stay valid. If SetKeys
+// returns an error, which describes all faults, nothing has changed.
 func (j *JWT) SetKeys(k Keys) error {
 	keys, err := k.parse()
 	if err != nil {
@@ -81,9 +81,10 @@ func (j *JWT) SetKeys(k Keys) error {
 }
 
 // Verify implements Verifier. For a token with an unknown key ID it requests a fetch of the keys,
-// at most once in refetchInterval, and waits for it, at most for fetchTimeout. The token is refused
-// only if a fetch that started after it arrived does not contain its key. While the keys are
-// unavailable, no fetch is allowed, or too many requests wait, the error is an *UnavailableError.
+// at most once per refetchInterval, and waits for it, for at most fetchTimeout. It refuses the
+// token only if a fetch that started after the token arrived did not return the key. The error is
+// an *UnavailableError if the keys are unavailable, no fetch is allowed yet, or too many requests
+// wait.
 func (j *JWT) Verify(_ context.Context, _ *http.Request, token string) (*Credential, error) {
 	if !syntax.IsToken(token) || strings.Count(token, ".") != 2 {
 		return nil, ErrBadToken
@@ -109,7 +110,7 @@ func (j *JWT) Verify(_ context.Context, _ *http.Request, token string) (*Credent
 	return j.credential(token, c), nil
 }
 
-// verifySignature returns the payload of a token that is signed by one of the keys.
+// verifySignature returns the payload of a token whose signature was made with one of the keys.
 func (j *JWT) verifySignature(token string) (payload []byte, err error) {
 	last := strings.LastIndexByte(token, '.')
 	first := strings.IndexByte(token, '.')
@@ -137,9 +138,9 @@ func (j *JWT) verifySignature(token string) (payload []byte, err error) {
 	return payload, j.remote.checkSignature(header, token[:last], signature)
 }
 
-// credential returns the credential of a token. Its hash covers only what is signed: an ES256
-// signature can be changed into another valid one (r, n-s), and that would change a hash of the
-// whole token.
+// credential returns the credential of a token. Its hash covers only the signed part. A hash of the
+// whole token would not identify it: from an ES256 signature, anyone can compute another valid one
+// (r, n-s).
 func (j *JWT) credential(token string, c *claims) *Credential {
 	hash := sha256.Sum256([]byte(token[:strings.LastIndexByte(token, '.')]))
 	return &Credential{
@@ -153,11 +154,11 @@ func (j *JWT) credential(token string, c *claims) *Credential {
 	}
 }
 
-// subjectPrefix separates the subjects of JWTs from names in a tokens file, which must not begin
-// with it.
+// subjectPrefix is the prefix of the subjects of JWTs. Names in a tokens file must not begin with
+// it, so that the subjects differ.
 const subjectPrefix = "jwt:"
 
-// subjectOf returns the subject of a token: its sub, its jti, or its hash.
+// subjectOf returns the subject of a token: its sub or, if absent, its jti or its hash.
 func subjectOf(c *claims, hash [sha256.Size]byte) string {
 	switch {
 	case c.subject != "":
@@ -169,7 +170,7 @@ func subjectOf(c *claims, hash [sha256.Size]byte) string {
 	}
 }
 
-// Recheck returns ErrTokenEnded for a revoked token. A change of keys ends no token.
+// Recheck returns ErrTokenEnded for a revoked token. A change of keys does not end tokens in use.
 func (j *JWT) Recheck(c *Credential) (*Credential, error) {
 	if j.isRevoked(c.ID, c.Subject, c.Issued) {
 		return nil, ErrTokenEnded
@@ -177,5 +178,6 @@ func (j *JWT) Recheck(c *Credential) (*Credential, error) {
 	return c, nil
 }
 
-// badToken returns ErrBadToken with the reason, which must not contain parts of the token.
+// badToken returns a wrapped ErrBadToken with the reason, which must not contain parts of the
+// token.
 func badToken(reason string) error { return fmt.Errorf("%w: %s", ErrBadToken, reason) }

@@ -16,11 +16,11 @@ import (
 )
 
 const (
-	maxClaimLen = 256          // in bytes, of sub and jti
-	maxDate     = 253402300799 // seconds since 1970: the end of the year 9999
+	maxClaimLen = 256          // maximum length of sub and jti in bytes
+	maxDate     = 253402300799 // seconds from 1970 to the end of the year 9999
 )
 
-// strict refuses nonzero trailing bits, so that a token has only one encoding.
+// strict rejects trailing bits that are not zero, so that each token has only one valid encoding.
 var strict = base64.RawURLEncoding.Strict()
 
 func decodeSegment(s string) ([]byte, error) { return strict.DecodeString(s) }
@@ -69,8 +69,8 @@ type claims struct {
 	subscribe, publish  []hub.Filter
 }
 
-// parseClaims parses a payload. Unknown members are ignored, and names are case-sensitive, unlike
-// in encoding/json. The error does not repeat the content.
+// parseClaims parses a payload. It ignores unknown members, and compares names case-sensitively,
+// unlike encoding/json. The error does not repeat the content.
 func parseClaims(payload []byte) (*claims, error) {
 	o, err := parseObject(payload, "payload")
 	if err != nil {
@@ -120,8 +120,8 @@ func isPlainClaim(s string) bool {
 // object is a JSON object: the raw values of its members, by exact name.
 type object map[string][]byte
 
-// parseObject parses one JSON object in UTF-8 without duplicate names. Errors name the part of the
-// token.
+// parseObject parses a JSON object in UTF-8 without duplicate names. part names the part of the
+// token in errors.
 func parseObject(text []byte, part string) (object, error) {
 	if !utf8.Valid(text) {
 		return nil, fmt.Errorf("its %s is not UTF-8", part)
@@ -140,7 +140,7 @@ func parseObject(text []byte, part string) (object, error) {
 	})
 }
 
-// stringMember returns a member that is a string, "" if absent.
+// stringMember returns a member that must be a string, or "" if it is absent.
 func (o object) stringMember(name string) (string, error) {
 	raw, ok := o[name]
 	if !ok {
@@ -153,13 +153,15 @@ func (o object) stringMember(name string) (string, error) {
 	return s, nil
 }
 
-// dateMember returns a member that is a NumericDate (RFC 7519 section 2), the zero Time if absent.
+// dateMember returns a member that must be a NumericDate (RFC 7519 section 2), or the zero Time if
+// it is absent.
 func (o object) dateMember(name string) (time.Time, error) {
 	raw, ok := o[name]
 	if !ok {
 		return time.Time{}, nil
 	}
-	// ParseFloat accepts more than JSON numbers, but those begin with other characters.
+	// ParseFloat also accepts texts such as "Inf" that are not JSON numbers. They begin with other
+	// characters, so they cannot be here.
 	n, err := strconv.ParseFloat(string(raw), 64)
 	if err != nil || strings.IndexByte("0123456789", raw[0]) < 0 || n > maxDate {
 		return time.Time{}, fmt.Errorf("its %s is no number of seconds since 1970", name)
@@ -168,7 +170,7 @@ func (o object) dateMember(name string) (time.Time, error) {
 	return time.Unix(int64(seconds), int64(fraction*1e9)), nil
 }
 
-// audienceMember returns aud, which is a string or a list of strings.
+// audienceMember returns the member aud, which must be a string or a list of strings.
 func (o object) audienceMember() ([]string, error) {
 	if jsonscan.IsString(o["aud"]) {
 		one, _ := jsonscan.DecodeString(o["aud"])
@@ -177,7 +179,7 @@ func (o object) audienceMember() ([]string, error) {
 	return o.listMember("aud")
 }
 
-// listMember returns a member that is a list of strings.
+// listMember returns a member that must be a list of strings.
 func (o object) listMember(name string) ([]string, error) {
 	raw, ok := o[name]
 	if !ok {
@@ -199,7 +201,7 @@ func (o object) listMember(name string) ([]string, error) {
 	return texts, err
 }
 
-// filtersMember returns a member that is a list of topic filters.
+// filtersMember returns a member that must be a list of topic filters.
 func (o object) filtersMember(name string) ([]hub.Filter, error) {
 	texts, err := o.listMember(name)
 	if err != nil {

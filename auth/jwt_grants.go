@@ -7,14 +7,14 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Bounds of the cached grants.
+// These are the limits of the cached grants.
 const (
-	maxGrantBytes = 4 << 20 // memory of their filters in bytes
-	smallGrant    = 16      // number of filters up to which building the sets is faster than a lookup
+	maxGrantBytes = 4 << 20 // maximum memory of their filters in bytes
+	smallGrant    = 16      // grants with at most this number of filters are not cached, because building them is faster than a lookup
 )
 
-// grantCache caches the grants of tokens with many filters, since each request needs the grant and
-// building it is slow. When the cache is full it is cleared.
+// grantCache caches the grants of tokens with many filters, because each request needs the grant
+// and building it is slow. A full cache is cleared.
 type grantCache struct {
 	mu     sync.Mutex
 	byHash map[[sha256.Size]byte]*Grant

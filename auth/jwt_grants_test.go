@@ -11,8 +11,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// The sets of a token with many filters are built only for its first request, and the memory of all
-// such sets is bounded.
+// The filter sets of a token with many filters are built only for its first request. The memory of
+// all cached sets is limited.
 func TestGrantsAreMadeOnce(t *testing.T) {
 	secret := []byte(strings.Repeat("s", 32))
 	j, err := NewJWT(JWTConfig{Keys: Keys{Secret: secret}})

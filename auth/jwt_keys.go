@@ -15,7 +15,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// The algorithms of a signature (RFC 7518 section 3.1, RFC 8037 section 3.1).
+// These are the supported signature algorithms (RFC 7518 section 3.1, RFC 8037 section 3.1).
 const (
 	algHS256 = "HS256"
 	algRS256 = "RS256"
@@ -27,33 +27,34 @@ var algs = []string{algRS256, algES256, algEdDSA, algHS256}
 
 func knownAlg(alg string) bool { return slices.Contains(algs, alg) }
 
-// Limits of keys.
+// These are the limits of keys.
 const (
 	minSecretLen = 32      // bytes; RFC 7518 section 3.2
-	maxKeyFile   = 1 << 20 // bytes; of a secret, a PEM text and a key set
-	maxKeys      = 100     // of one source; a token without a key ID is tried with each
+	maxKeyFile   = 1 << 20 // maximum bytes of a secret, a PEM text or a key set
+	maxKeys      = 100     // maximum number of keys from one source, because a token without a key ID is tried with each
 	minRSABits   = 2048    // RFC 7518 section 3.3
 	maxRSABits   = 8192    // longer keys are slow
 )
 
 // Keys are the contents of key files. Nil means no file; an empty file is an error.
 type Keys struct {
-	// Secret is for HS256. It has at least 32 bytes, not counting trailing white space.
+	// Secret is the key for HS256. It must have at least 32 bytes, not counting trailing white
+	// space.
 	Secret []byte
-	// Public is PEM: public keys (RSA of 2048 to 8192 bits, P-256 or Ed25519) or certificates, of
-	// which only the key is used.
+	// Public is a PEM text with public keys (RSA of 2048 to 8192 bits, P-256 or Ed25519), or with
+	// certificates, of which only the key is used.
 	Public []byte
 }
 
-// key is a key, bound to one algorithm (RFC 8725 section 3.1).
+// key is a key for exactly one algorithm (RFC 8725 section 3.1).
 type key struct {
 	method jwt.SigningMethod
 	id     string // kid; "": none
 	value  any
 }
 
-// signed reports whether one of the keys with the token's algorithm, and its key ID if both have
-// one, has made the signature.
+// signed reports whether the signature was made with one of the keys. It tries the keys that have
+// the token's algorithm and, if both have a key ID, the token's key ID.
 func (h header) signed(text string, signature []byte, keys []key) bool {
 	for _, k := range keys {
 		if k.method.Alg() == h.alg && (k.id == h.kid || k.id == "" || h.kid == "") &&
@@ -93,8 +94,8 @@ func secretKey(file []byte) (key, error) {
 	return key{method: jwt.SigningMethodHS256, value: bytes.Clone(secret)}, nil
 }
 
-// publicKeys parses a PEM text (RFC 7468). An unreadable block is an error, since otherwise tokens
-// would be refused for no visible reason.
+// publicKeys parses a PEM text (RFC 7468). It returns an error for an unreadable block. If it
+// skipped the block, tokens would be refused later without a visible reason.
 func publicKeys(file []byte) ([]key, error) {
 	if len(file) > maxKeyFile {
 		return nil, fmt.Errorf("want at most %d bytes, got %d", maxKeyFile, len(file))
@@ -132,7 +133,7 @@ func publicKey(block *pem.Block) (key, error) {
 			public = certificate.PublicKey
 		}
 	default:
-		// A verifier must not hold private keys.
+		// A private key is refused, because a verifier must not have one.
 		return key{}, fmt.Errorf("want PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE, got %q", block.Type)
 	}
 	if err != nil {
@@ -141,7 +142,7 @@ func publicKey(block *pem.Block) (key, error) {
 	return verifyingKey(public)
 }
 
-// verifyingKey returns a public key with its algorithm.
+// verifyingKey returns the key for a public key, with the algorithm that its type determines.
 func verifyingKey(public any) (key, error) {
 	switch k := public.(type) {
 	case *rsa.PublicKey:

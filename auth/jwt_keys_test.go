@@ -43,7 +43,7 @@ func signers(t *testing.T) (rsaKey *rsa.PrivateKey, ecKey *ecdsa.PrivateKey, edK
 	return rsaKey, ecKey, edKey
 }
 
-// An invalid key is refused with the reason, and the old keys stay.
+// An invalid key is refused with a reason, and the old keys stay in use.
 func TestKeys(t *testing.T) {
 	vectors := readVectors(t)
 	rsaKey, ecKey, edKey := signers(t)
@@ -100,7 +100,8 @@ func TestKeys(t *testing.T) {
 	mintAndVerify(t, j, []byte(strings.Repeat("s", 32)+" \r\n"), NewSecretKey)
 }
 
-// mintAndVerify requires that a minted token verifies and has the given claims.
+// mintAndVerify requires that a verifier accepts a minted token, and that the token has the given
+// claims.
 func mintAndVerify(t *testing.T, j *JWT, file []byte, parse func([]byte) (*SigningKey, error)) {
 	t.Helper()
 	k, err := parse(file)

@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The issuer's clock may be ahead, but no token is valid longer because of that.
+// A token is accepted if the issuer's clock is ahead, but the leeway does not make any token valid
+// for longer.
 func TestJWTLeeway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		secret := []byte("a secret of thirty-two bytes, or more")

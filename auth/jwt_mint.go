@@ -16,13 +16,13 @@ import (
 
 // Claims are the claims of a new JWT.
 type Claims struct {
-	Subject   string // at most 256 bytes, no control characters
-	ID        string // jti, by which the token can be revoked; at most 256 bytes, and valid in a file of revoked tokens
+	Subject   string // at most 256 bytes without control characters
+	ID        string // the claim jti, by which the token can be revoked; at most 256 bytes, and valid in a file of revoked tokens
 	Issuer    string
 	Audience  string
 	Subscribe []hub.Filter
 	Publish   []hub.Filter
-	Expires   time.Time // to the second
+	Expires   time.Time // rounded to seconds
 }
 
 // SigningKey signs JWTs.
@@ -31,7 +31,7 @@ type SigningKey struct {
 	value  any
 }
 
-// NewSecretKey returns the key for HS256 from a secret file; see Keys.
+// NewSecretKey returns the key for HS256 from the content of a secret file; see Keys.
 func NewSecretKey(file []byte) (*SigningKey, error) {
 	k, err := secretKey(file)
 	if err != nil {
@@ -53,14 +53,14 @@ func NewPrivateKey(file []byte) (*SigningKey, error) {
 			private, err = x509.ParsePKCS1PrivateKey(block.Bytes)
 		case "EC PRIVATE KEY":
 			private, err = x509.ParseECPrivateKey(block.Bytes)
-		default: // such as EC PARAMETERS, which openssl writes before a key
+		default: // for example EC PARAMETERS, which openssl writes before a key
 			continue
 		}
 		if err != nil {
-			return nil, errors.New("the private key cannot be read; want it unencrypted") // err may contain parts of the key
+			return nil, errors.New("the private key cannot be read; want it unencrypted") // err is not included, because it may contain parts of the key
 		}
 		signer, ok := private.(crypto.Signer)
-		if !ok { // such as X25519
+		if !ok { // for example X25519
 			return nil, errors.New("want a key that signs")
 		}
 		public, err := verifyingKey(signer.Public())
@@ -72,7 +72,7 @@ func NewPrivateKey(file []byte) (*SigningKey, error) {
 	return nil, errors.New("want a private key in PEM, found none")
 }
 
-// Mint returns a signed JWT, with keyID in the header unless it is "". It returns an error if no
+// Mint returns a signed JWT, with keyID in its header unless keyID is "". It returns an error if no
 // verifier of this package would accept the token.
 func (k *SigningKey) Mint(keyID string, c Claims) (string, error) {
 	members := jwt.MapClaims{

@@ -14,16 +14,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// jwtVector is a token of testdata/tokens/jwt.json and the expected result.
+// jwtVector is a token of testdata/tokens/jwt.json with the expected result.
 type jwtVector struct {
 	Name     string
-	Want     string // ok, bad, ended, not_yet
-	Reason   string // part of the error's text
-	Issuer   string // expected
-	Audience string // expected
+	Want     string // ok, bad, ended or not_yet
+	Reason   string // expected part of the error's text
+	Issuer   string // JWTConfig.Issuer
+	Audience string // JWTConfig.Audience
 	Token    string
 
-	Subject   string // "": generated
+	Subject   string // "": the verifier generates the subject
 	Subscribe []string
 	Publish   []string
 	ID        string
@@ -48,7 +48,7 @@ func readVectors(t testing.TB) *jwtVectors {
 	return v
 }
 
-// token returns the vector with that name.
+// token returns the token of the vector with this name.
 func (v *jwtVectors) token(t testing.TB, name string) string {
 	t.Helper()
 	for _, vector := range v.Tokens {
@@ -60,7 +60,7 @@ func (v *jwtVectors) token(t testing.TB, name string) string {
 	return ""
 }
 
-// verifier returns a verifier with all keys of the vectors; its issuer serves no others.
+// verifier returns a verifier with all keys of the vectors, partly served by an issuer.
 func (v *jwtVectors) verifier(t testing.TB, config JWTConfig) *JWT {
 	t.Helper()
 	config.Keys = Keys{Secret: []byte(v.Secret + "\r\n"), Public: []byte(v.Public)}
@@ -95,7 +95,8 @@ func (v *jwtVectors) verifier(t testing.TB, config JWTConfig) *JWT {
 
 var wanted = map[string]error{"bad": ErrBadToken, "ended": ErrTokenEnded, "not_yet": ErrTokenNotYet}
 
-// Verifies signatures of another implementation. The fake clock is in the year 2000.
+// The test verifies signatures that another implementation has made. The fake clock starts in the
+// year 2000.
 func TestJWTVectors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vectors := readVectors(t)
@@ -132,7 +133,7 @@ func TestJWTVectors(t *testing.T) {
 	})
 }
 
-// A valid token has no other valid encoding.
+// No other encoding of a valid token is accepted.
 func TestJWTSpellings(t *testing.T) {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	vectors := readVectors(t)
@@ -171,7 +172,7 @@ func TestJWTSpellings(t *testing.T) {
 	}
 }
 
-// No variant of the algorithm "none" is accepted, with or without a signature.
+// A token with the algorithm "none", in any spelling, is refused, with and without a signature.
 func TestJWTNone(t *testing.T) {
 	vectors := readVectors(t)
 	j := vectors.verifier(t, JWTConfig{})
@@ -193,7 +194,7 @@ func TestJWTNone(t *testing.T) {
 	}
 }
 
-// Tokens that are too long are not parsed.
+// Tokens that are too long are refused before they are parsed.
 func TestJWTLength(t *testing.T) {
 	j := readVectors(t).verifier(t, JWTConfig{})
 	for _, long := range []string{
@@ -246,12 +247,12 @@ func TestJWTReview(t *testing.T) {
 	require.ErrorIs(t, err, ErrBadToken)
 }
 
-// Only tokens with the signatures of the vectors are accepted.
+// The verifier accepts only tokens whose signed part is in the vectors.
 func FuzzJWT(f *testing.F) {
 	vectors := readVectors(f)
 	good := map[string]bool{}
 	for _, v := range vectors.Tokens {
-		if len(v.Token) < 1000 { // the fuzzer takes long to minimize long inputs
+		if len(v.Token) < 1000 { // the fuzzer needs long to minimize long inputs
 			f.Add(v.Token)
 		}
 		good[v.Token] = v.Want == "ok" || v.Want == "not_yet" || v.Issuer+v.Audience != ""
@@ -268,12 +269,12 @@ func FuzzJWT(f *testing.F) {
 	})
 }
 
-// An accepted payload is JSON and has a valid expiry.
+// If a payload is accepted, it is valid JSON and has a valid expiry.
 func FuzzClaims(f *testing.F) {
 	for _, v := range readVectors(f).Tokens {
 		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(v.Token, ".")[1])
 		require.NoError(f, err)
-		if len(payload) < 300 { // the fuzzer takes long to minimize long inputs
+		if len(payload) < 300 { // the fuzzer needs long to minimize long inputs
 			f.Add(payload)
 		}
 	}

@@ -7,21 +7,22 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// ConnectionLimits are the limits of all tokens together. 0 is no limit.
+// ConnectionLimits are the limits that apply to all tokens together. 0 means no limit.
 type ConnectionLimits struct {
 	Total int // concurrent connections
-	// PerAddress limits the concurrent connections of one address. For IPv6 the first 64 bits
-	// count, since a client has all addresses of such a network.
+	// PerAddress limits the concurrent connections of one address. Of an IPv6 address, only the
+	// first 64 bits count, because a client usually has all addresses of such a network.
 	PerAddress int
-	// FilterBytes limits the memory of all subscribers' filters, FilterBytesPerToken that of one
-	// token's. Equal sets of one token count once, and the first KiB of a set does not count.
+	// FilterBytes limits the memory of all subscribers' filters; FilterBytesPerToken limits that of
+	// one token's subscribers. Equal sets of one token count once, and the first KiB of a set does
+	// not count.
 	FilterBytes, FilterBytesPerToken int
 }
 
 // Limit is the name of a limit, as in metrics.
 type Limit string
 
-// The limits.
+// These are the names of all limits.
 const (
 	LimitConnections           Limit = "connections"
 	LimitConnectionsPerToken   Limit = "connections_per_token"
@@ -31,7 +32,7 @@ const (
 	LimitFilterBytes           Limit = "filter_bytes"
 	LimitFilterBytesPerToken   Limit = "filter_bytes_per_token"
 	LimitTickets               Limit = "tickets"
-	LimitTicketRequests        Limit = "ticket_requests" // to other hubs, at the same time
+	LimitTicketRequests        Limit = "ticket_requests" // concurrent requests to other hubs
 )
 
 // AllLimits lists all limits.
@@ -40,11 +41,11 @@ var AllLimits = []Limit{
 	LimitFilterBytes, LimitFilterBytesPerToken, LimitTickets, LimitTicketRequests,
 }
 
-// LimitError is a temporary refusal because of a limit.
+// LimitError is a temporary refusal because a limit is reached.
 type LimitError struct {
 	Limit Limit
 	Value int // the limit: a number, or events per second
-	// RetryAfter is when to retry; 0 if unknown.
+	// RetryAfter is the delay after which to retry; 0: unknown.
 	RetryAfter time.Duration
 }
 
@@ -71,7 +72,8 @@ func (e *LimitError) Error() string {
 	}
 }
 
-// rateLimiter is a token bucket, or no limit. Its burst is one second's worth.
+// rateLimiter is a token bucket, or no limit if nil. Its burst is the number that the rate allows
+// in one second.
 type rateLimiter struct{ *rate.Limiter }
 
 func newRateLimiter(perSecond int) rateLimiter {
@@ -93,8 +95,8 @@ func limitOf(perSecond int) rate.Limit {
 // unused reports whether the limiter is in the same state as a new one.
 func (m rateLimiter) unused() bool { return m.Limit() == rate.Inf || m.Tokens() >= float64(m.Burst()) }
 
-// allow admits n events if one token is available, and may overdraw the bucket; later calls then
-// wait longer. Otherwise it returns the time until a token is available.
+// allow admits n events if at least one token is available. It may overdraw the bucket, so that
+// later calls wait longer. If no token is available, allow returns the time until one is.
 func (m rateLimiter) allow(n int) (wait time.Duration, ok bool) {
 	now := time.Now()
 	if m.Limit() == rate.Inf {

@@ -11,53 +11,55 @@ import (
 
 // Config configures a Middleware.
 type Config struct {
-	// Verifier verifies tokens. Nil makes the hub open: every request has all rights, and tokens
-	// and cookies are not checked. More than one token is refused even then, so that a client
-	// written for an open hub works with others.
+	// Verifier verifies tokens. If it is nil, the hub is open: every request has all rights, and
+	// tokens and cookies are not checked. A request with more than one token is refused even then,
+	// so that clients written for an open hub work with others.
 	Verifier Verifier
-	// Authorize, if set, determines the rights of a request instead of a token and Verifier. A
-	// program that embeds the hub can check its own session or certificate there. An error refuses
-	// the request.
+	// Authorize, if set, determines the rights of a request; Verifier is then not used. With
+	// Authorize, a program that embeds the hub can check its own sessions or certificates. If it
+	// returns an error, the request is refused.
 	Authorize func(*http.Request) (*Credential, error)
 	// Tickets issues and redeems tickets; nil: none are accepted.
 	Tickets *Tickets
-	// Hosts are the names by which the hub may be reached; nil: any. An open hub and the admin
-	// listener need them, since a page needs no token there.
+	// Hosts are the names by which the hub may be reached; nil: any name. An open hub and the admin
+	// listener need them, because there they are the protection against DNS rebinding.
 	Hosts *HostPolicy
-	// Limits are the limits of all connections together; those of a token are in its credential.
+	// Limits are the limits of all connections together. The limits of one token are in its
+	// credential.
 	Limits ConnectionLimits
 	// Origins are the other origins whose pages are allowed; nil: none.
 	Origins *Origins
 	// Proxies are the trusted reverse proxies; nil: none.
 	Proxies *Proxies
-	// CrossSite is the policy for requests without Origin from pages of other sites, such as for an
-	// <img>.
+	// CrossSite is the policy for requests that have no Origin, but come from a page of another
+	// site, such as that for an <img>.
 	CrossSite CrossSite
-	// Log logs the subjects of tokens that Recheck ends; nil: they are not logged.
+	// Log is used to log the subjects of tokens that Recheck ends; nil: they are not logged.
 	Log *slog.Logger
 }
 
-// CrossSite is a policy for requests that have no Origin, but come from a page of another origin by
-// their Sec-Fetch-Site. The page cannot read the answer, but the request can have effects where no
-// token is needed.
+// CrossSite is a policy for requests without Origin whose Sec-Fetch-Site shows that a page of
+// another origin has caused them. The page cannot read the answer, but where no token is required
+// the request could have an effect.
 type CrossSite int
 
-// Policies for cross-site requests without an Origin.
+// These are the policies for cross-site requests without an Origin.
 const (
 	CrossSiteAllowed CrossSite = iota
-	// CrossSiteNavigation refuses all but navigations, such as links.
+	// CrossSiteNavigation refuses all such requests except navigations, for example by a link.
 	CrossSiteNavigation
-	// CrossSiteRefused refuses all.
+	// CrossSiteRefused refuses all such requests.
 	CrossSiteRefused
 )
 
-// Middleware authenticates requests, and notifies their connections when rights change.
+// Middleware authenticates requests, and notifies connections when their rights change.
 type Middleware struct {
 	config   Config
 	sessions *sessionTable
 }
 
-// New returns a Middleware. Without Run, an expired token is refused for new requests only.
+// New returns a Middleware. Unless Run is called, an expired token is refused for new requests, but
+// does not end connections.
 func New(config Config) *Middleware {
 	return &Middleware{config: config, sessions: newSessionTable(config.Limits, config.Log)}
 }
@@ -66,7 +68,8 @@ func New(config Config) *Middleware {
 func (m *Middleware) Run(ctx context.Context) { m.sessions.run(ctx) }
 
 // Recheck verifies all tokens in use again. It must be called when the Verifier's configuration has
-// changed. When it returns, connections that have lost their token or a right have been notified.
+// changed. When it returns, connections whose token has ended or whose rights have changed have
+// been notified.
 func (m *Middleware) Recheck() {
 	if m.config.Verifier != nil {
 		m.sessions.recheckAll(m.config.Verifier)
@@ -77,14 +80,15 @@ func (m *Middleware) Recheck() {
 // Verifier.
 type ErrorHandler func(w http.ResponseWriter, r *http.Request, reason error)
 
-// Wrap returns a middleware that passes accepted requests on, with their Access in the context, and
-// others to refuse. It answers preflights itself, so they must reach it. CORS headers are set in
-// all cases. It fits mux.Router.Use.
+// Wrap returns a middleware that adds an Access to the context of accepted requests and passes them
+// on. It passes the other requests to refuse. It answers preflights itself, so a router must pass
+// them to it. CORS headers are set in all cases. The result can be passed to mux.Router.Use.
 func (m *Middleware) Wrap(refuse ErrorHandler) func(http.Handler) http.Handler {
 	return m.wrap(refuse, m.authenticate)
 }
 
-// WrapSubscription is Wrap for the routes of subscriptions, which accept a ticket in place of a token.
+// WrapSubscription is like Wrap, for the routes of subscriptions: they also accept a ticket instead
+// of a token.
 func (m *Middleware) WrapSubscription(refuse ErrorHandler) func(http.Handler) http.Handler {
 	if m.config.Tickets == nil {
 		return m.Wrap(refuse)
@@ -119,13 +123,13 @@ func (m *Middleware) wrap(refuse ErrorHandler, authenticate func(*http.Request, 
 	}
 }
 
-// admit checks Host and Origin, and sets the headers that depend on them and on the query. If
-// goesOn is false, the request is answered: refused, or a preflight.
+// admit checks Host and Origin, and sets the headers that depend on them and on the query. If it
+// returns false, it has answered the request: it was refused, or it was a preflight.
 func (m *Middleware) admit(w http.ResponseWriter, r *http.Request, refuse ErrorHandler) (query parsedQuery, goesOn bool) {
 	query.raw = r.URL.RawQuery
 	query.values, query.err = url.ParseQuery(query.raw)
 	if query.err != nil || query.values.Has(queryToken) || query.values.Has(queryTicket) {
-		// A malformed query may contain a token too.
+		// The header is set for every query that may contain a token, even a malformed one.
 		w.Header().Set("Referrer-Policy", "no-referrer")
 	}
 	if err := m.config.Hosts.Check(r); err != nil {
@@ -170,7 +174,7 @@ func (m *Middleware) authenticate(r *http.Request, query url.Values) (*tokenAcce
 	return m.accessFor(r, token)
 }
 
-// accessFor returns the access that a token gives to a request. Done must follow.
+// accessFor returns the Access of a request with this token. Done must be called.
 func (m *Middleware) accessFor(r *http.Request, token string) (*tokenAccess, error) {
 	access, err := m.access(r.Context(), r, token)
 	if err != nil {
@@ -180,7 +184,7 @@ func (m *Middleware) accessFor(r *http.Request, token string) (*tokenAccess, err
 	return access, nil
 }
 
-// access returns the Access of a token, or with all rights on an open hub. Done must be called.
+// access returns the Access of a token, or on an open hub one with all rights. Done must be called.
 func (m *Middleware) access(ctx context.Context, r *http.Request, token string) (*tokenAccess, error) {
 	reviews := m.sessions.generation()
 	credential, err := m.verify(ctx, r, token)

@@ -22,7 +22,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const canary = "canary-7.Q_z~secret"
 
-// attempt is a request and the expected reaction of the middleware.
+// attempt is a request, and whether the middleware must accept it or for which reason it must
+// refuse it.
 type attempt struct {
 	name   string
 	method string      // default: GET
@@ -58,7 +59,8 @@ func (a attempt) request() *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, local))
 }
 
-// try returns what the middleware passes on, or the reason why it refuses.
+// try sends a request through the middleware. It returns the grant of an accepted request, or the
+// reason of the refusal.
 func try(t *testing.T, g *Middleware, a attempt) (grant *Grant, header http.Header, reason error) {
 	t.Helper()
 	answers := 0
@@ -79,7 +81,8 @@ func try(t *testing.T, g *Middleware, a attempt) (grant *Grant, header http.Head
 	return grant, w.Header(), reason
 }
 
-// bearers put one token in each place; more than one of them is an error.
+// bearers are functions that put one token in a place of a request. Two of them together are an
+// error.
 var bearers = []struct {
 	name   string
 	target string
@@ -264,7 +267,7 @@ func TestNewToken(t *testing.T) {
 	require.NotEqual(t, token, NewToken())
 }
 
-// Checks which requests without Origin each policy accepts.
+// The test checks which requests without Origin each policy accepts.
 func TestCrossSiteWithoutOrigin(t *testing.T) {
 	link := http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}}
 	frame := http.Header{"Sec-Fetch-Site": {"same-site"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"iframe"}}

@@ -14,13 +14,14 @@ import (
 type originKind int
 
 const (
-	noOrigin       originKind = iota // no Origin: not from a browser, or from one that does not send it here
+	noOrigin       originKind = iota // no Origin: no browser, or one that does not send it for this request
 	sameOriginPage                   // a page of the hub's own origin
-	allowedOrigin                    // a page of another, allowed origin
+	allowedOrigin                    // a page of another origin that is allowed
 	foreignOrigin
 )
 
-// originKindOf classifies the Origin. Two Origin headers are foreign, since browsers send one.
+// originKindOf returns the kind of a request's Origin. Two Origin headers count as foreign, because
+// browsers send only one.
 func (m *Middleware) originKindOf(r *http.Request) originKind {
 	lines := r.Header["Origin"]
 	switch {
@@ -36,25 +37,25 @@ func (m *Middleware) originKindOf(r *http.Request) originKind {
 	return foreignOrigin
 }
 
-// notCrossSite reports whether Sec-Fetch-Site, if present, says that the request comes from a page
-// of the hub's own origin or from the user.
+// notCrossSite reports whether the request comes from a page of the hub's own origin or from the
+// user, according to Sec-Fetch-Site. It also returns true if that header is missing.
 func notCrossSite(r *http.Request) bool {
 	site := r.Header["Sec-Fetch-Site"]
 	return len(site) == 0 || len(site) == 1 && (site[0] == "same-origin" || site[0] == "none")
 }
 
-// allows reports whether the policy accepts a request without Origin.
+// allows reports whether the policy accepts a request that has no Origin.
 func (c CrossSite) allows(r *http.Request) bool {
 	return c == CrossSiteAllowed || notCrossSite(r) || c == CrossSiteNavigation && isNavigation(r)
 }
 
-// isNavigation reports whether the browser loads a top-level page.
+// isNavigation reports whether the request loads a top-level page in a browser.
 func isNavigation(r *http.Request) bool {
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
 		r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
 }
 
-// ownOrigin returns the hub's own origin, as far as the request shows it.
+// ownOrigin returns the hub's own origin as derived from the request.
 func (m *Middleware) ownOrigin(r *http.Request) string {
 	if m.config.Proxies.Secure(r) {
 		return "https://" + r.Host
@@ -62,8 +63,8 @@ func (m *Middleware) ownOrigin(r *http.Request) string {
 	return "http://" + r.Host
 }
 
-// sameOrigin reports whether the origin has the scheme, host and port of the request (RFC 6454
-// section 5). An omitted port is the scheme's default.
+// sameOrigin reports whether the scheme, host and port of the origin are those of the request (RFC
+// 6454 section 5). If a port is omitted, the default port of the scheme is meant.
 func sameOrigin(origin, wanted string, secure bool) bool {
 	scheme, authority, _ := strings.Cut(origin, "://")
 	wantScheme, defaultPort := "http", "80"
@@ -76,21 +77,21 @@ func sameOrigin(origin, wanted string, secure bool) bool {
 		cmp.Or(originPort, defaultPort) == cmp.Or(port, defaultPort)
 }
 
-// HostPolicy lists the hosts by which a hub may be reached, with any port. In DNS rebinding, an
-// attacker's page has the same origin as its target, and only its host name differs from the hub's.
-// Nil accepts every name.
+// HostPolicy has the host names by which a hub may be reached, with any port. It protects against
+// DNS rebinding: the attacker's page has the same origin as its target, and only its host name is
+// not one of the hub's. A nil HostPolicy accepts every name.
 type HostPolicy struct {
 	names map[string]bool
 }
 
-// NewHostPolicy returns a policy that accepts the names, loopback names and the local address of
+// NewHostPolicy returns a policy that accepts the names, loopback names, and the local address of
 // the connection, each with or without a port. The error names the invalid host.
 func NewHostPolicy(names ...string) (*HostPolicy, error) {
 	policy := &HostPolicy{names: make(map[string]bool, len(names))}
 	for _, name := range names {
 		host := name
 		if addr, err := netip.ParseAddr(name); err == nil {
-			host = addr.String() // an IPv6 address is accepted without brackets here
+			host = addr.String() // the policy compares IPv6 addresses without brackets
 		} else if host, _, err = parseHost(name); err != nil {
 			return nil, fmt.Errorf("host %q: %w", name, err)
 		}
@@ -99,8 +100,8 @@ func NewHostPolicy(names ...string) (*HostPolicy, error) {
 	return policy, nil
 }
 
-// Check returns ErrHost if the policy does not accept the request's host. An HTTP/1.0 request,
-// which browsers do not send, may have none.
+// Check returns ErrHost if the policy does not accept the request's host. An HTTP/1.0 request
+// without Host is accepted, because browsers do not send such requests.
 func (p *HostPolicy) Check(r *http.Request) error {
 	if p == nil || r.Host == "" && !r.ProtoAtLeast(1, 1) {
 		return nil
@@ -120,8 +121,8 @@ func (p *HostPolicy) Check(r *http.Request) error {
 	return ErrHost
 }
 
-// localAddr returns the local address of the request's connection, or the zero Addr if it is not
-// TCP.
+// localAddr returns the local address of the request's connection, or the zero Addr if it is not a
+// TCP connection.
 func localAddr(r *http.Request) netip.Addr {
 	tcp, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	if !ok {
@@ -130,14 +131,14 @@ func localAddr(r *http.Request) netip.Addr {
 	return tcp.AddrPort().Addr().Unmap().WithZone("")
 }
 
-// splitHost is parseHost without the error.
+// splitHost is like parseHost, but reports only whether the text is valid.
 func splitHost(s string) (host, port string, ok bool) {
 	host, port, err := parseHost(s)
 	return host, port, err == nil
 }
 
-// parseHost splits "host" or "host:port" strictly: nothing else, such as a user, a path or an
-// escape, is accepted. The host is returned in lower case, an IPv6 address without brackets.
+// parseHost splits "host" or "host:port". It accepts nothing else, such as a user, a path or an
+// escape. It returns the host in lower case, and an IPv6 address without brackets.
 func parseHost(s string) (host, port string, err error) {
 	host, port, hasPort := strings.Cut(s, ":")
 	if bracketed, ok := strings.CutPrefix(s, "["); ok {
@@ -160,8 +161,8 @@ func parseHost(s string) (host, port string, err error) {
 	return strings.ToLower(host), port, nil
 }
 
-// notInHost reports whether a rune is not allowed in a host. Only ASCII is, so that lower case is
-// unambiguous.
+// notInHost reports whether a rune is not allowed in a host. Only ASCII is allowed, so that the
+// conversion to lower case is unambiguous.
 func notInHost(r rune) bool {
 	switch {
 	case 'A' <= r && r <= 'Z', 'a' <= r && r <= 'z', '0' <= r && r <= '9':

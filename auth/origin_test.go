@@ -93,8 +93,8 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
-// passesRightly requires that an accepted origin is scheme and Host of the request, except for
-// case, a default port and the form of an IPv6 address, or that a pattern allows it.
+// passesRightly requires a reason for an accepted origin: it equals the scheme and Host of the
+// request, except for case, a default port and the form of an IPv6 address, or a pattern allows it.
 func passesRightly(t require.TestingT, g *Middleware, origin, host string) {
 	r := attempt{host: host, header: http.Header{"Origin": {origin}}}.request()
 	switch g.originKindOf(r) {
@@ -129,7 +129,7 @@ func FuzzOrigin(f *testing.F) {
 	f.Fuzz(func(t *testing.T, origin, host string) { passesRightly(t, g, origin, host) })
 }
 
-// Combines parts of origins.
+// The test combines parts of origins in all ways.
 func TestOriginPieces(t *testing.T) {
 	allowed, err := NewOrigins(patterns)
 	require.NoError(t, err)
@@ -160,8 +160,8 @@ func TestHost(t *testing.T) {
 		"[::1]:3000":             nil,
 		"[::ffff:127.0.0.1]":     nil,
 		"[0:0:0:0:0:0:0:1]:3000": nil,
-		"192.0.2.7:3000":         nil, // the local address of the connection
-		"192.0.2.7:8080":         nil, // ports may be forwarded
+		"192.0.2.7:3000":         nil, // local address of the connection
+		"192.0.2.7:8080":         nil, // another port is accepted, because ports may be forwarded
 		"[::ffff:192.0.2.7]":     nil,
 		"hub.example":            nil,
 		"HUB.EXAMPLE.:9":         nil,

@@ -8,7 +8,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// ProblemOf returns the problem with which an error of this package, or of a Verifier, is answered; nil for nil.
+// ProblemOf returns the problem for an error of this package or of a Verifier. It returns nil for
+// nil.
 func ProblemOf(err error) *problems.Problem {
 	var limit *LimitError
 	var unavailable *UnavailableError
@@ -38,16 +39,17 @@ func ProblemOf(err error) *problems.Problem {
 		return problems.InvalidToken(err.Error())
 	case errors.Is(err, ErrNotAuthorized):
 		return problems.Forbidden("this request is not authorized")
-	default: // the verifier could not tell
+	default: // the verifier could not decide
 		return problems.Of(err)
 	}
 }
 
-// retrySpread is the time over which clients come back that wait for the same thing, such as keys being fetched again.
+// retrySpread is the time over which the retries of clients are spread that wait for the same
+// thing, such as a fetch of keys.
 const retrySpread = 2 * time.Second
 
-// unavailableSpread returns the problem for an error that lasts at least as long as wait. Clients come back at different
-// times.
+// unavailableSpread returns the problem for an error that lasts at least for wait. The retry delay
+// is random, so that clients return at different times.
 func unavailableSpread(err error, wait time.Duration) *problems.Problem {
 	problem := problems.Unavailable(err.Error())
 	problem.RetryAfter = problems.Jitter(wait, wait+retrySpread).Round(time.Millisecond)

@@ -9,20 +9,20 @@ import (
 	"strings"
 )
 
-// maxHops is the maximum number of forwarded addresses that are examined.
+// maxHops is the maximum number of addresses in X-Forwarded-For that are examined.
 const maxHops = 32
 
-// Proxies are the trusted reverse proxies. If the peer of a connection is one of them, it
-// determines the client's address (X-Forwarded-For) and whether the client uses TLS
-// (X-Forwarded-Proto). A proxy must append to or replace the first, set the second, and keep the
-// Host. X-Forwarded-Host and Forwarded are never read, since not every proxy removes them from a
-// client's request. Nil trusts no proxy.
+// Proxies are the trusted reverse proxies. If the peer of a connection is one of them, its headers
+// determine the client's address (X-Forwarded-For) and whether the client uses TLS
+// (X-Forwarded-Proto). A proxy must append to or replace X-Forwarded-For, set X-Forwarded-Proto,
+// and keep the Host. X-Forwarded-Host and Forwarded are never read, because not every proxy removes
+// them from a client's request. A nil Proxies trusts no proxy.
 type Proxies struct {
 	trusted []netip.Prefix
 }
 
-// NewProxies returns Proxies for addresses and CIDR prefixes; nil for none. The error names each
-// invalid entry, and each that contains all addresses.
+// NewProxies returns Proxies for addresses and CIDR prefixes, or nil if there are none. The error
+// names each entry that is invalid or that contains all addresses.
 func NewProxies(cidrs ...string) (*Proxies, error) {
 	if len(cidrs) == 0 {
 		return nil, nil
@@ -50,9 +50,9 @@ func NewProxies(cidrs ...string) (*Proxies, error) {
 	return p, nil
 }
 
-// covered reports whether the prefixes together contain all addresses of p.
+// covered reports whether the prefixes in by together contain all addresses of p.
 func covered(p netip.Prefix, by []netip.Prefix) bool {
-	divided := false // whether one of them contains a part of p
+	divided := false // whether one of the prefixes contains a part of p
 	for _, b := range by {
 		if b.Bits() <= p.Bits() && b.Contains(p.Addr()) {
 			return true
@@ -69,7 +69,8 @@ func covered(p netip.Prefix, by []netip.Prefix) bool {
 	return covered(lower, by) && covered(netip.PrefixFrom(upper, lower.Bits()), by)
 }
 
-// ParseNetwork parses an IP address without a zone, or a prefix such as 10.0.0.0/8. IPv4 mapped to IPv6 becomes IPv4.
+// ParseNetwork parses an IP address without a zone, or a prefix such as 10.0.0.0/8. It converts an
+// IPv4 address mapped to IPv6 to IPv4.
 func ParseNetwork(s string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
 		addr = addr.Unmap()
@@ -88,11 +89,12 @@ func ParseNetwork(s string) (netip.Prefix, error) {
 	return prefix, nil
 }
 
-// Client returns the client's address: the peer of the connection or, if that is a trusted proxy,
-// the last forwarded address that is not trusted. If all are trusted it is the first. An entry that
-// is no address ends the search at the address before it, since its author is unknown. The result
-// is an IPv4 address where possible and has no zone. It is the zero Addr if the connection has no
-// address, as on a Unix socket.
+// Client returns the client's address. Usually that is the peer of the connection. If the peer is a
+// trusted proxy, it is the last address in X-Forwarded-For that is not a trusted proxy, or the
+// first address if all are trusted. An entry that is not an address ends the search: the entries
+// before it cannot be trusted, so the address after it is returned. The result is an IPv4 address
+// where possible, and has no zone. It is the zero Addr if the connection has no address, such as a
+// Unix socket.
 func (p *Proxies) Client(r *http.Request) netip.Addr {
 	client := peer(r)
 	lines := r.Header["X-Forwarded-For"]
@@ -113,8 +115,8 @@ func (p *Proxies) Client(r *http.Request) netip.Addr {
 	return client
 }
 
-// Secure reports whether the client uses TLS: to this process, or to a trusted proxy by the last
-// value of X-Forwarded-Proto.
+// Secure reports whether the client uses TLS: on the connection to this process or, if the peer is
+// a trusted proxy, according to the last value of X-Forwarded-Proto.
 func (p *Proxies) Secure(r *http.Request) bool {
 	if r.TLS != nil || !p.Trusts(peer(r)) {
 		return r.TLS != nil

@@ -19,7 +19,7 @@ var forwarded = []struct {
 	name  string
 	peer  string
 	lines []string
-	want  string // "" is the zero Addr
+	want  string // "": the zero Addr
 }{
 	{"none", "10.1.2.3:80", nil, "10.1.2.3"},
 	{"one", "10.1.2.3:80", []string{"203.0.113.7"}, "203.0.113.7"},
@@ -78,8 +78,8 @@ func TestClient(t *testing.T) {
 	}
 }
 
-// A client cannot influence the part of the header that counts, neither when it connects directly
-// nor before what a proxy adds.
+// A client cannot influence the address that counts: neither when it connects directly, nor by a
+// header that it sends to a proxy.
 func FuzzClient(f *testing.F) {
 	for _, row := range forwarded {
 		f.Add(strings.Join(row.lines, "\n"), row.peer)
@@ -131,7 +131,7 @@ func TestSecure(t *testing.T) {
 		}}
 		g := New(Config{Proxies: testProxies(t)})
 		require.Equal(t, c.want, g.config.Proxies.Secure(a.request()), c.name)
-		// The page's origin has the scheme that the browser uses, and that scheme's port.
+		// The origin of the page has the scheme that the browser uses, and the port of that scheme.
 		for origin, same := range map[string]bool{
 			"https://hub.example":     c.want,
 			"https://hub.example:443": c.want,

@@ -11,21 +11,21 @@ import (
 	"unicode/utf8"
 )
 
-// Syntax of a file of revoked tokens.
+// This is the syntax of a file of revoked tokens.
 const (
 	revokedComment = "#"
 	revokedSubject = "sub:"
 	revokedBefore  = "before:"
 )
 
-// maxRevokedFaults is the maximum number of invalid lines that are reported.
+// maxRevokedFaults is the maximum number of invalid lines that an error describes.
 const maxRevokedFaults = 20
 
 // revocations is a parsed file of revoked tokens.
 type revocations struct {
 	ids map[string]struct{}
-	// subjects maps each revoked sub to the time before which its revoked tokens were issued; zero
-	// revokes all.
+	// subjects maps each revoked sub to a time. The tokens with that sub that were issued before
+	// the time are revoked; zero revokes all of them.
 	subjects map[string]time.Time
 }
 
@@ -44,7 +44,7 @@ func (j *JWT) SetRevoked(file []byte) error {
 	if len(file) > maxFile {
 		return fmt.Errorf("want at most %d bytes, got %d", maxFile, len(file))
 	}
-	file = bytes.TrimPrefix(file, []byte("\ufeff")) // a byte order mark would hide the first ID
+	file = bytes.TrimPrefix(file, []byte("\ufeff")) // otherwise a byte order mark would be part of the first ID
 	if i := bytes.IndexFunc(file, notInText); i >= 0 {
 		line := 1 + bytes.Count(file[:i], []byte("\n"))
 		return fmt.Errorf("line %d: want text in UTF-8 without control characters", line)
@@ -86,7 +86,7 @@ func parseRevoked(file string) (*revocations, error) {
 	return r, errors.Join(faults...)
 }
 
-// addSubject adds the rest of a line after "sub:".
+// addSubject adds a line of the form "sub:…". text is the line without "sub:".
 func (r *revocations) addSubject(text string) error {
 	name, rest, err := cutSubject(text)
 	switch {
@@ -110,7 +110,7 @@ func (r *revocations) addSubject(text string) error {
 	return nil
 }
 
-// cutSubject splits a text after the name at its start.
+// cutSubject splits a text into the name at its beginning and the rest.
 func cutSubject(text string) (name, rest string, err error) {
 	if !strings.HasPrefix(text, `"`) {
 		end := strings.IndexFunc(text, unicode.IsSpace)
@@ -131,8 +131,8 @@ func notInText(r rune) bool {
 	return r == utf8.RuneError || unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t'
 }
 
-// isRevoked reports whether a token with these claims is revoked. "" and the zero time mean absent
-// claims.
+// isRevoked reports whether a token with these claims is revoked. "" and the zero time stand for
+// absent claims.
 func (j *JWT) isRevoked(id, subject string, issued time.Time) bool {
 	revoked := j.revoked.Load()
 	if _, ok := revoked.ids[id]; ok {

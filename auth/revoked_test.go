@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A line contains an ID, a subject, or a subject and a time.
+// A line has an ID, a subject, or a subject and a time.
 func TestRevokedSubjects(t *testing.T) {
 	j := readVectors(t).verifier(t, JWTConfig{})
 	noon := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
@@ -24,7 +24,7 @@ func TestRevokedSubjects(t *testing.T) {
 		{"sub:alice", "x", "Alice", noon, false},
 		{"sub:alice", "x", "", noon, false},
 		{"sub:alice", "alice", "bob", noon, false},
-		{"sub:alice", "sub:alice", "bob", noon, true}, // a jti, as in files from before subjects were supported
+		{"sub:alice", "sub:alice", "bob", noon, true}, // a jti that begins with "sub:", as in files for older versions
 		{"alice", "x", "alice", noon, false},
 		{"Sub:alice", "x", "alice", noon, false},
 		{"\ufeff# comment\n\n\tsub:alice \r\nid-1\n", "id-1", "", never, true},
@@ -49,7 +49,7 @@ func TestRevokedSubjects(t *testing.T) {
 	}
 }
 
-// Errors name the line, and change nothing.
+// Errors name the line. If there is an error, the revoked tokens do not change.
 func TestRevokedFileFaults(t *testing.T) {
 	const (
 		after   = "want a time such as before:2026-11-28T12:00:00Z after the subject, or nothing; put a subject with spaces in double quotes"
@@ -88,7 +88,7 @@ func TestRevokedFileFaults(t *testing.T) {
 	}
 }
 
-// A revoked subject applies to new tokens and to those in use.
+// Revoking a subject affects new tokens and tokens in use.
 func TestRevokedSubjectIsReviewed(t *testing.T) {
 	vectors := readVectors(t)
 	j := vectors.verifier(t, JWTConfig{})

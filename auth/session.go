@@ -10,26 +10,26 @@ import (
 	"time"
 )
 
-// tokenSession is a token in use. All requests and connections with the token share it, so that
-// expiry and changes are handled by token and not by connection.
+// tokenSession is the session of a token in use. All requests and connections with the token share
+// it. So expiry and changes are handled once per token, not once per connection.
 type tokenSession struct {
 	grant     atomic.Pointer[Grant] // current rights; nil: the session has ended
 	sender    string                // static: the token's hash; "" on an open hub
 	connects  rateLimiter           // static; safe for concurrent use
 	publishes rateLimiter           // static; safe for concurrent use
 
-	// guarded by sessionTable.mu
+	// sessionTable.mu guards the following fields.
 	credential  *Credential
 	requests    int             // requests being served
 	holders     map[Holder]bool // true: counts as a connection
 	connections int
 
-	sets        map[string]*filterUse // counted filter sets, by FilterSet.Key
-	filters     map[Holder]*filterUse // by holder
-	filterBytes int                   // total of sets
+	sets        map[string]*filterUse // filter sets that count toward the limits, by FilterSet.Key
+	filters     map[Holder]*filterUse // filter set of each holder
+	filterBytes int                   // total bytes of sets
 }
 
-// sessionTable holds the tokens in use.
+// sessionTable holds the sessions of all tokens in use.
 type sessionTable struct {
 	limits  ConnectionLimits // static
 	refused map[Limit]*atomic.Uint64
@@ -38,13 +38,13 @@ type sessionTable struct {
 	byHash      map[[sha256.Size]byte]*tokenSession
 	rechecks    int // number of calls of recheckAll
 	connections int
-	filterBytes int                  // total of all sessions
+	filterBytes int                  // total bytes of all sessions
 	addresses   map[netip.Prefix]int // connections by address
 
-	ended []endedToken // not logged yet
+	ended []endedToken // tokens that have ended and are not logged yet
 	log   *slog.Logger // static
 
-	paused func() // for tests: called by each while mu is released; static
+	paused func() // for tests: called by the method each while mu is released; static
 }
 
 func newSessionTable(limits ConnectionLimits, log *slog.Logger) *sessionTable {
@@ -73,8 +73,8 @@ func (t *sessionTable) generation() int {
 }
 
 // acquire returns the session of a token for one request; release must be called. If a recheck has
-// taken place since generation, the credential is rechecked first, since that recheck did not know
-// this session.
+// taken place since the generation passed as reviews, acquire first rechecks the credential,
+// because that recheck did not include this session.
 func (t *sessionTable) acquire(c *Credential, reviews int, verifier Verifier) (*tokenSession, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -103,7 +103,8 @@ func (t *sessionTable) acquire(c *Credential, reviews int, verifier Verifier) (*
 	return session, nil
 }
 
-// release ends the use of a session by one request. Unused sessions are deleted later.
+// release ends the use of a session by one request. The sweep later deletes sessions that are not
+// in use.
 func (t *sessionTable) release(session *tokenSession) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -114,12 +115,12 @@ func ended(c *Credential, now time.Time) bool {
 	return !c.Expires.IsZero() && !now.Before(c.Expires)
 }
 
-// tokenAccess is the Access of a Middleware.
+// tokenAccess is the Access that a Middleware creates.
 type tokenAccess struct {
 	middleware *Middleware
 	session    *tokenSession
 	client     netip.Addr
-	renewing   *tokenAccess // the Access whose connection this one takes over; nil afterwards
+	renewing   *tokenAccess // the Access whose connection this one takes over in Acquire; nil afterwards
 }
 
 // Grant implements Access.
@@ -127,7 +128,8 @@ func (a *tokenAccess) Grant() *Grant {
 	return a.session.grant.Load()
 }
 
-// Sender identifies the sender: the token, or on an open hub the client's address.
+// Sender implements Access. It returns the hash of the token, or on an open hub the client's
+// address.
 func (a *tokenAccess) Sender() string {
 	if a.session.sender != "" {
 		return a.session.sender
@@ -138,7 +140,7 @@ func (a *tokenAccess) Sender() string {
 // Client implements Access.
 func (a *tokenAccess) Client() netip.Addr { return a.client }
 
-// network returns the network whose connections are counted together.
+// network returns the network of the client. The connections of one network are counted together.
 func (a *tokenAccess) network() netip.Prefix { return NetworkOf(a.client) }
 
 func senderOf(c *Credential) string {
@@ -148,7 +150,7 @@ func senderOf(c *Credential) string {
 	return string(c.Hash[:])
 }
 
-// acquire admits a connection and counts it. h is notified when the rights change, until Release.
+// acquire admits a connection and counts it. Until Release, h is notified when the rights change.
 // The error is ErrTokenEnded or a *LimitError.
 func (a *tokenAccess) acquire(h Holder) error {
 	all := a.middleware.sessions
@@ -188,7 +190,7 @@ func (a *tokenAccess) acquire(h Holder) error {
 	return nil
 }
 
-// over reports whether one more would exceed the limit.
+// over reports whether one more than count would exceed the limit.
 func over(count, limit int) bool { return limit > 0 && count >= limit }
 
 func (t *sessionTable) refuse(limit Limit, value int, retry time.Duration) error {
@@ -206,7 +208,7 @@ func (a *tokenAccess) removeConnection(h Holder) {
 	a.detach(h)
 }
 
-// detach is removeConnection for a connection that keeps its filters.
+// detach is like removeConnection, for a connection that keeps its filters.
 func (a *tokenAccess) detach(h Holder) {
 	if a.session.holders[h] {
 		a.session.connections--
@@ -214,8 +216,8 @@ func (a *tokenAccess) detach(h Holder) {
 	delete(a.session.holders, h)
 }
 
-// acquireUncounted is Acquire for a request that is no subscriber's connection: it is notified, but
-// does not count.
+// acquireUncounted is like acquire, for a request that is not a subscriber's connection: it is
+// notified, but does not count.
 func (a *tokenAccess) acquireUncounted(h Holder) error {
 	a.middleware.sessions.mu.Lock()
 	defer a.middleware.sessions.mu.Unlock()
@@ -226,7 +228,7 @@ func (a *tokenAccess) acquireUncounted(h Holder) error {
 	return nil
 }
 
-// Release ends what Acquire or AcquireUncounted began.
+// Release implements Access. It undoes Acquire or AcquireUncounted.
 func (a *tokenAccess) Release(h Holder) {
 	all := a.middleware.sessions
 	all.mu.Lock()
@@ -245,8 +247,8 @@ func (a *tokenAccess) Release(h Holder) {
 	}
 }
 
-// admitSubscription counts a new subscription toward the token's rate; Acquire includes it. The
-// error is a *LimitError.
+// admitSubscription counts a new subscription toward the token's connect rate. acquire counts the
+// first one. The error is a *LimitError.
 func (a *tokenAccess) admitSubscription() error {
 	if wait, ok := a.session.connects.allow(1); !ok {
 		return a.middleware.sessions.refuse(LimitConnectRate, a.session.connects.Burst(), wait)
@@ -254,7 +256,8 @@ func (a *tokenAccess) admitSubscription() error {
 	return nil
 }
 
-// admitPublish counts events toward the token's rate, all or none. The error is a *LimitError.
+// admitPublish counts events toward the token's publish rate: all of them or none. The error is a
+// *LimitError.
 func (a *tokenAccess) admitPublish(events int) error {
 	if wait, ok := a.session.publishes.allow(events); !ok {
 		return a.middleware.sessions.refuse(LimitPublishRate, a.session.publishes.Burst(), wait)
@@ -262,7 +265,7 @@ func (a *tokenAccess) admitPublish(events int) error {
 	return nil
 }
 
-// WaitPublish blocks until some of the events may be published, and returns their number.
+// WaitPublish implements Access.
 func (a *tokenAccess) WaitPublish(ctx context.Context, events int) (int, error) {
 	if burst := a.session.publishes.Burst(); burst > 0 {
 		events = min(events, burst)
@@ -270,8 +273,8 @@ func (a *tokenAccess) WaitPublish(ctx context.Context, events int) (int, error) 
 	return events, a.session.publishes.WaitN(ctx, events)
 }
 
-// renew verifies a new token for a connection. Acquire of the returned Access takes over the
-// connection of a; until then nothing changes. Done must be called.
+// renew verifies a new token for a connection. acquire of the returned Access takes over the
+// connection from a; before that, nothing changes. Done must be called.
 func (a *tokenAccess) renew(ctx context.Context, token string) (*tokenAccess, error) {
 	fresh, err := a.middleware.access(ctx, nil, token)
 	if err != nil {
@@ -281,11 +284,12 @@ func (a *tokenAccess) renew(ctx context.Context, token string) (*tokenAccess, er
 	return fresh, nil
 }
 
-// Done ends the use of an Access returned by Renew. Connections that it has acquired remain.
+// Done ends the use of an Access that Renew has returned. Connections that have acquired it are not
+// affected.
 func (a *tokenAccess) Done() { a.middleware.sessions.release(a.session) }
 
-// NetworkOf returns the part of an address that counts toward limits: the first 64 bits of IPv6,
-// all of IPv4. It returns the zero Prefix for an invalid address.
+// NetworkOf returns the network of an address that counts toward limits: the first 64 bits of an
+// IPv6 address, all bits of an IPv4 address. For an invalid address it returns the zero Prefix.
 func NetworkOf(addr netip.Addr) netip.Prefix {
 	bits := 64
 	if addr.Is4() {
@@ -298,12 +302,12 @@ func NetworkOf(addr netip.Addr) netip.Prefix {
 	return network
 }
 
-// LimitStats are the current use of limits, and the refusals.
+// LimitStats has the current use of the limits, and the number of refusals.
 type LimitStats struct {
 	Connections int
-	Tokens      int // tokens in use
+	Tokens      int // number of tokens in use
 	Refused     map[Limit]uint64
-	FilterBytes int // counted memory of subscribers' filters
+	FilterBytes int // memory of subscribers' filters that counts toward the limits
 }
 
 // Stats returns the current counts.

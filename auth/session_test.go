@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// book is a Verifier of tokens that can be changed while in use.
+// book is a Verifier whose tokens can be changed while they are in use.
 type book struct {
 	mu     sync.Mutex
 	tokens map[string]*Credential
@@ -70,7 +70,8 @@ func (b *book) Recheck(c *Credential) (*Credential, error) {
 	return nil, ErrTokenEnded
 }
 
-// holder counts its notifications. Like a connection.Writer, it releases the session itself.
+// holder is a Holder that counts notifications. Like a connection.Writer, it releases the session
+// itself.
 type holder struct{ told atomic.Int32 }
 
 func (h *holder) OnRightsChanged() { h.told.Add(1) }
@@ -129,7 +130,8 @@ func TestConnectionLimits(t *testing.T) {
 	require.NoError(t, third.acquireUncounted(watcher), "who only watches is no connection")
 	third.Release(watcher)
 
-	// A token that replaces another takes over its connection, which is not counted twice.
+	// A renewed token takes over the connection of the old one. The connection is not counted
+	// twice.
 	fresh, err := second.renew(t.Context(), "other")
 	require.NoError(t, err)
 	defer fresh.Done()
@@ -176,7 +178,7 @@ func TestRates(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)
 		require.NoError(t, hold())
 
-		// A batch is admitted whole, and overdraws the bucket.
+		// A batch is admitted as a whole, and overdraws the bucket.
 		require.NoError(t, access.admitPublish(1000))
 		err = accessOf(t, g, "bound", "192.0.2.9").admitPublish(1)
 		requireLimit(t, err, LimitPublishRate)
@@ -184,7 +186,8 @@ func TestRates(t *testing.T) {
 		time.Sleep(err.(*LimitError).RetryAfter)
 		require.NoError(t, access.admitPublish(1))
 
-		// A stream is admitted at the rate, in parts of at most one second's worth.
+		// The events of a stream are admitted at the rate, in parts of at most what the rate allows
+		// in one second.
 		time.Sleep(time.Second)
 		begin, passed := time.Now(), 0
 		for passed < 100 {
@@ -210,7 +213,7 @@ func TestRates(t *testing.T) {
 	})
 }
 
-// Tokens expire and are revoked.
+// A session ends when its token expires or is revoked.
 func TestSessionEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBook("kept", "removed", "changed", "unused")
@@ -247,7 +250,7 @@ func TestSessionEnds(t *testing.T) {
 		require.Equal(t, []string{"removed", "changed"}, told())
 		require.Nil(t, held["removed"].Grant())
 		require.Same(t, less, held["changed"].Grant())
-		time.Sleep(time.Second) // a new rate starts with an empty bucket
+		time.Sleep(time.Second) // the bucket of a changed rate is empty at first
 		require.NoError(t, held["changed"].admitPublish(1))
 		requireLimit(t, held["changed"].admitPublish(1), LimitPublishRate)
 		require.ErrorIs(t, held["removed"].acquire(new(holder)), ErrTokenEnded)
@@ -281,8 +284,8 @@ func TestSessionEnds(t *testing.T) {
 	})
 }
 
-// A token that is removed while a request with it is being verified is not accepted because of what
-// was read before.
+// If a token is removed while a request with it is being verified, the request is refused, although
+// the verifier has read the old file.
 func TestRecheckDuringVerify(t *testing.T) {
 	b := newBook("t")
 	g := New(Config{Verifier: b})
@@ -295,7 +298,7 @@ func TestRecheckDuringVerify(t *testing.T) {
 	require.ErrorIs(t, err, ErrTokenEnded)
 }
 
-// Deleting an unused session between two requests must not reset its limits.
+// If an unused session is deleted between two requests, the limits of the token are not reset.
 func TestUnusedSessionsKeepLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBook()
@@ -310,8 +313,8 @@ func TestUnusedSessionsKeepLimits(t *testing.T) {
 	})
 }
 
-// The session of a request is not deleted while the request is served, since it would miss the
-// token's end.
+// A session is not deleted while a request with its token is served. Otherwise the request would
+// not be notified when the token ends.
 func TestSessionOfRequestIsKept(t *testing.T) {
 	b := newBook("t")
 	g := New(Config{Verifier: b})

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// sweepPeriod is the interval between two searches for expired tokens. The time in which their
-// connections are closed, a second, starts at such a search.
+// sweepPeriod is the interval between two searches for expired tokens. docs/protocol.md promises
+// that connections close within a second; the search adds at most this interval.
 const sweepPeriod = 100 * time.Millisecond
 
 // run ends expired sessions and deletes unused ones, until ctx ends.
@@ -67,7 +67,7 @@ func (t *sessionTable) end(session *tokenSession) {
 	delete(t.byHash, session.credential.Hash)
 }
 
-// endedToken is a token that a recheck ended, for the log.
+// endedToken is a token that a recheck has ended. It is kept for the log.
 type endedToken struct {
 	subject     string
 	connections int
@@ -81,13 +81,14 @@ func (t *sessionTable) logEnded(tokens []endedToken) {
 	}
 }
 
-// maxPerHold is the number of sessions, or connections of one, after which each releases the lock.
+// maxPerHold is the number of sessions, or of connections of one session, after which each releases
+// the lock.
 const maxPerHold = 256
 
-// each calls change with every session, with mu held, and notifies the connections of the sessions
-// for which change returned true. It releases mu after maxPerHold elements, and while it notifies,
-// since connections have locks of their own under which they call Release. It may miss a session
-// that is added meanwhile.
+// each calls change with every session, with mu held. It then notifies the connections of the
+// sessions for which change returned true. It releases mu after every maxPerHold elements. It also
+// releases mu while it notifies, because connections call Release with locks of their own held. It
+// may miss a session that is added in the meantime.
 func (t *sessionTable) each(change func(*tokenSession) bool) {
 	var notify []Holder
 	count := 0
@@ -95,7 +96,7 @@ func (t *sessionTable) each(change func(*tokenSession) bool) {
 		ended := t.ended
 		t.ended = nil
 		t.mu.Unlock()
-		t.logEnded(ended) // without mu: writing a log may block
+		t.logEnded(ended) // mu is not held, because writing a log may block
 		for _, holder := range notify {
 			holder.OnRightsChanged()
 		}
@@ -112,8 +113,7 @@ func (t *sessionTable) each(change func(*tokenSession) bool) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// Others may change the maps while mu is released: elements that stay in a map are visited
-	// once.
+	// While mu is released, the map may change. Elements that stay in it are visited exactly once.
 	for _, session := range t.byHash {
 		if change(session) {
 			for holder := range session.holders {

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// countedRechecks counts the sessions that are rechecked, and the calls of OnRightsChanged.
+// countedRechecks counts the rechecked sessions and the calls of OnRightsChanged.
 type countedRechecks struct {
 	*book
 	rechecks, notified int
@@ -34,8 +34,8 @@ func (h *countedHolder) OnRightsChanged() {
 	h.all.notified++
 }
 
-// Counts the sessions and holders that a recheck visits in one hold of the lock, while sessions and
-// holders come and go between the holds.
+// The test counts the sessions and holders that a recheck visits while it holds the lock once.
+// While the lock is released, the test adds and removes sessions and holders.
 func TestRecheckReleasesTheLock(t *testing.T) {
 	const tokens, holders = 3000, 3000
 	verifier := &countedRechecks{book: newBook()}
@@ -66,9 +66,9 @@ func TestRecheckReleasesTheLock(t *testing.T) {
 		assert.LessOrEqual(t, verifier.rechecks-rechecks, maxPerHold)
 		assert.LessOrEqual(t, verifier.notified-notified, maxPerHold)
 		holds, rechecks, notified = holds+1, verifier.rechecks, verifier.notified
-		open(tokens+holds, Limits{Connections: 2}) // verified with the current configuration
+		open(tokens+holds, Limits{Connections: 2}) // this session was verified with the current configuration
 		late := &countedHolder{all: verifier}
-		assert.NoError(t, crowd.acquireUncounted(late)) // has the new rights
+		assert.NoError(t, crowd.acquireUncounted(late)) // this holder has the new rights already
 		if h := all[holds]; h.told == 0 {
 			gone[h] = true
 			crowd.Release(h)

@@ -8,12 +8,14 @@ import (
 	"time"
 )
 
-// queryTicket is the parameter that stands for a token, on routes of WrapSubscription.
+// queryTicket is the query parameter with a ticket instead of a token, on routes of
+// WrapSubscription.
 const queryTicket = "ticket"
 
-// Ticket is the handler of POST /ticket: it takes a token from Authorization: Bearer and answers with a ticket for
-// it, as {"ticket":"…","expires_in":30}. It checks requests as Wrap does, and must not stand behind it. Without a
-// Verifier the ticket stands for nothing, as a token does.
+// Ticket returns the handler of POST /ticket. It takes a token from Authorization: Bearer and
+// answers with a ticket for it, as {"ticket":"…","expires_in":30}. It checks requests like Wrap, so
+// it must not be wrapped itself. On an open hub, it answers with a ticket that has no effect, as a
+// token has none there.
 func (m *Middleware) Ticket(refuse ErrorHandler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query, proceed := m.admit(w, r, refuse)
@@ -62,7 +64,7 @@ func (m *Middleware) newTicket(r *http.Request, query url.Values) (string, error
 	return text, err
 }
 
-// redeem returns the token that the ticket of a request stands for; present is false if it has none.
+// redeem returns the token for the ticket in a request; present is false if there is no ticket.
 func (m *Middleware) redeem(r *http.Request, query url.Values) (token string, present bool, err error) {
 	tickets := query[queryTicket]
 	if len(tickets) == 0 {

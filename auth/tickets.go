@@ -17,44 +17,48 @@ import (
 	"github.com/trivium-hub/trivium/internal/syntax"
 )
 
-// Limits of tickets.
+// These are the limits of tickets.
 const (
 	TicketLifetime = 30 * time.Second
 
 	maxTickets         = 10_000
 	maxTicketsPerToken = 100
-	maxTicketBytes     = 16 << 20 // of the tokens of all tickets
+	maxTicketBytes     = 16 << 20 // total bytes of the tokens of all tickets
 
-	// Requests to other hubs in progress. Each may take seconds, and whoever sends a text like a ticket causes one.
+	// These limit concurrent requests to other hubs. Each request may take seconds, and anyone can
+	// cause one by sending a text that looks like a ticket.
 	maxPeerRequests           = 64
 	maxPeerRequestsPerNetwork = 8
 )
 
-// peerRetry is when to try again after a hub did not answer. The ticket is then still valid, if it was not used.
+// peerRetry is the delay after which to retry if another hub did not answer. A ticket that was not
+// used is then still valid.
 const peerRetry = 2 * time.Second
 
 // ErrTicket is returned for a ticket that was never issued, was used, or has expired (401).
 var ErrTicket = errors.New("the ticket is not valid: it was used, or is older than 30 seconds")
 
-// Tickets issues tickets. A ticket stands for a token in a URL: once, and for TicketLifetime. The methods may be
-// called by several goroutines at once.
+// Tickets issues and redeems tickets. A ticket replaces a token in a URL. It is valid for
+// TicketLifetime, and only once. Tickets is safe for concurrent use.
 type Tickets struct {
-	id string // of this hub; the part of its tickets before the dot
+	id string // ID of this hub: the part of its tickets before the dot
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	peers   TicketPeers
 	byHash  map[[sha256.Size]byte]*ticket
-	queue   []*ticket // the oldest first, used ones included
+	queue   []*ticket // oldest first, including used ones
 	byToken map[[sha256.Size]byte]int
-	bytes   int // of the tokens in byHash
+	bytes   int // total bytes of the tokens in byHash
 
-	peerRequests int // in progress
+	peerRequests int // number of requests in progress
 	byNetwork    map[netip.Prefix]int
 }
 
-// TicketPeers asks the hubs that share the tokens, so that each accepts the tickets of all.
+// TicketPeers connects the hubs that accept the same tokens, so that each hub also accepts tickets
+// of the others.
 type TicketPeers interface {
-	// AskPeer returns what the hub with this ID answers to the request: the result of its Tickets.Answer.
+	// AskPeer sends a request to the hub with this ID, and returns the result of its
+	// Tickets.Answer.
 	AskPeer(ctx context.Context, id string, request []byte) ([]byte, error)
 }
 
@@ -65,10 +69,10 @@ type ticket struct {
 	expires time.Time
 }
 
-// NewTickets returns a Tickets that knows its own tickets.
+// NewTickets returns a Tickets that accepts only the tickets that it has issued.
 func NewTickets() *Tickets {
 	var id [8]byte
-	_, _ = rand.Read(id[:]) // it never fails
+	_, _ = rand.Read(id[:]) // never fails
 	return &Tickets{
 		id:      hex.EncodeToString(id[:]),
 		byHash:  make(map[[sha256.Size]byte]*ticket),
@@ -78,10 +82,10 @@ func NewTickets() *Tickets {
 	}
 }
 
-// ID returns what this hub's tickets begin with.
+// ID returns the ID with which all tickets of this hub begin.
 func (t *Tickets) ID() string { return t.id }
 
-// SetPeers has tickets of other hubs accepted as well.
+// SetPeers sets the other hubs whose tickets are accepted.
 func (t *Tickets) SetPeers(peers TicketPeers) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -117,8 +121,8 @@ func (t *Tickets) newText() string {
 	return t.id + "." + base64.RawURLEncoding.EncodeToString(secret[:])
 }
 
-// removeExpired forgets tickets that have expired. A used one counts toward the limits until then, so that they
-// bound the rate.
+// removeExpired removes tickets that have expired. Used tickets count toward the limits until then,
+// so the limits also limit the rate of tickets.
 func (t *Tickets) removeExpired(now time.Time) {
 	n := 0
 	for n < len(t.queue) && !now.Before(t.queue[n].expires) {
@@ -135,7 +139,7 @@ func (t *Tickets) removeExpired(now time.Time) {
 	t.queue = t.queue[n:]
 }
 
-// take returns the token of one of this hub's tickets, once.
+// take returns the token for a ticket that this hub has issued. A second call returns false.
 func (t *Tickets) take(hash [sha256.Size]byte) (token string, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -147,9 +151,10 @@ func (t *Tickets) take(hash [sha256.Size]byte) (token string, ok bool) {
 	return found.token, true
 }
 
-// Redeem returns the token of a ticket, once. The client is the network of the address that sent it, see NetworkOf. The
-// error is ErrTicket, a *LimitError if too many other hubs are being asked, or wraps ErrUnavailable if the hub that issued
-// the ticket does not answer.
+// Redeem returns the token for a ticket. A ticket can be redeemed once. client is the network of
+// the client's address, see NetworkOf. The error is ErrTicket, or a *LimitError if there are too
+// many requests to other hubs, or wraps ErrUnavailable if the hub that issued the ticket does not
+// answer.
 func (t *Tickets) Redeem(ctx context.Context, client netip.Prefix, text string) (token string, err error) {
 	hash := sha256.Sum256([]byte(text))
 	id, secret, ok := strings.Cut(text, ".")
@@ -170,18 +175,19 @@ func (t *Tickets) Redeem(ctx context.Context, client netip.Prefix, text string) 
 	}
 	sealed, err := peers.AskPeer(ctx, id, hash[:])
 	t.endPeerRequest(client)
-	if err != nil { // the error is about the link between hubs, which is not the client's business
+	if err != nil { // the error is not passed on, because it concerns the connection between hubs
 		return "", &UnavailableError{RetryAfter: peerRetry, detail: "the hub that issued the ticket does not answer"}
 	}
 	aead, nonce := sealer(ticketKey(text))
 	plain, err := aead.Open(nil, nonce, sealed, nil)
 	if err != nil {
-		return "", ErrTicket // an empty answer too
+		return "", ErrTicket // also for an empty answer
 	}
 	return string(plain), nil
 }
 
-// beginPeerRequest counts a request to another hub. If the error is nil, endPeerRequest must follow.
+// beginPeerRequest counts a request to another hub. If it returns nil, endPeerRequest must be
+// called.
 func (t *Tickets) beginPeerRequest(client netip.Prefix) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -202,8 +208,9 @@ func (t *Tickets) endPeerRequest(client netip.Prefix) {
 	}
 }
 
-// Answer answers a request of another hub's Redeem: it returns the token of the ticket with this hash, encrypted
-// with the ticket itself, and nothing if there is none. A reader of the traffic between hubs learns neither of them.
+// Answer answers a request by Redeem of another hub. It returns the token for the ticket with this
+// hash, encrypted with the ticket itself, or nothing if there is no such ticket. So the traffic
+// between hubs reveals neither the token nor the ticket.
 func (t *Tickets) Answer(request []byte) []byte {
 	if len(request) != sha256.Size {
 		return nil
@@ -228,14 +235,15 @@ func ticketKey(text string) [sha256.Size]byte {
 	return sha256.Sum256([]byte("trivium ticket key\x00" + text))
 }
 
-// sealer returns the cipher of a key, and its nonce: each key encrypts one text.
+// sealer returns the cipher for a key, and the nonce, which is constant: each key encrypts only one
+// text.
 func sealer(key [sha256.Size]byte) (aead cipher.AEAD, nonce []byte) {
 	block, err := aes.NewCipher(key[:])
 	if err == nil {
 		aead, err = cipher.NewGCM(block)
 	}
 	if err != nil {
-		panic(err) // the size of the key is right
+		panic(err) // never happens, because the key has the right size
 	}
 	return aead, make([]byte, aead.NonceSize())
 }

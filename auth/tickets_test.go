@@ -41,7 +41,8 @@ func TestTicketIsValidOnceAndFor30Seconds(t *testing.T) {
 	})
 }
 
-// TestTicketsAreBounded has one token, and then many, ask for as many as there are.
+// TestTicketsAreBounded requests as many tickets as the limits allow: first with one token, then
+// with many.
 func TestTicketsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tickets := NewTickets()
@@ -49,7 +50,7 @@ func TestTicketsAreBounded(t *testing.T) {
 			text, err := tickets.Issue("greedy")
 			require.NoError(t, err)
 			_, err = tickets.Redeem(t.Context(), netip.Prefix{}, text)
-			require.NoError(t, err) // used ones count as well
+			require.NoError(t, err) // used tickets count as well
 		}
 		var limit *LimitError
 		_, err := tickets.Issue("greedy")
@@ -77,7 +78,7 @@ func TestTicketsAreBounded(t *testing.T) {
 	})
 }
 
-// hubs is what connects two Tickets.
+// hubs connects several Tickets with each other.
 type hubs map[string]*Tickets
 
 func (h hubs) AskPeer(_ context.Context, id string, request []byte) ([]byte, error) {
@@ -87,7 +88,7 @@ func (h hubs) AskPeer(_ context.Context, id string, request []byte) ([]byte, err
 	return h[id].Answer(request), nil
 }
 
-// silent is a link on which no hub answers.
+// silent is a TicketPeers in which no hub answers.
 type silent struct{}
 
 func (silent) AskPeer(context.Context, string, []byte) ([]byte, error) {
@@ -126,7 +127,7 @@ func TestTicketIsValidOnceAmongHubs(t *testing.T) {
 	require.Nil(t, a.Answer([]byte("no hash")))
 }
 
-// blocked is a link on which a hub answers when it is closed.
+// blocked is a TicketPeers in which a hub answers only when the channel is closed.
 type blocked chan struct{}
 
 func (b blocked) AskPeer(context.Context, string, []byte) ([]byte, error) {
@@ -134,7 +135,8 @@ func (b blocked) AskPeer(context.Context, string, []byte) ([]byte, error) {
 	return nil, nil
 }
 
-// TestTicketRequestsAreBounded sends texts like tickets of another hub, which needs no token.
+// TestTicketRequestsAreBounded sends texts that look like tickets of another hub, which is possible
+// without a token.
 func TestTicketRequestsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tickets, answered := NewTickets(), make(blocked)
@@ -180,7 +182,8 @@ func TestTicketRequestsAreBounded(t *testing.T) {
 	})
 }
 
-// TestTicketStandsForItsToken goes through the middleware.
+// TestTicketStandsForItsToken checks that the middleware gives a request with a ticket the rights
+// of the ticket's token.
 func TestTicketStandsForItsToken(t *testing.T) {
 	m := New(Config{Verifier: NewStaticToken("secret", Limits{}), Tickets: NewTickets()})
 	var reason error
@@ -248,7 +251,8 @@ func TestTicketStandsForItsToken(t *testing.T) {
 	require.Equal(t, uint64(1), m.Stats().Refused[LimitTickets])
 }
 
-// TestOpenHubHandsOutTicketsThatStandForNothing: a client made for tickets works with an open hub, which keeps none.
+// TestOpenHubHandsOutTicketsThatStandForNothing checks that an open hub issues tickets, so that
+// clients which request them work, and does not store them.
 func TestOpenHubHandsOutTicketsThatStandForNothing(t *testing.T) {
 	m := New(Config{Tickets: NewTickets()})
 	refuse := func(_ http.ResponseWriter, _ *http.Request, err error) { t.Error(err) }

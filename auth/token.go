@@ -19,7 +19,8 @@ import (
 // MaxTokenLen is the maximum length of a token in bytes.
 const MaxTokenLen = syntax.MaxToken
 
-// The places of a token besides Authorization, and the subprotocol that the hub selects.
+// These are the places of a token other than Authorization, and the subprotocol that the hub
+// selects.
 const (
 	queryToken     = "access_token"
 	bearerProtocol = "trivium.bearer."
@@ -29,7 +30,8 @@ const (
 // NewToken returns a random token of at least 128 bits.
 func NewToken() string { return rand.Text() }
 
-// NewStaticToken returns a Verifier of one token, which has all rights and the subject "default".
+// NewStaticToken returns a Verifier that accepts a single token, which has all rights and the
+// subject "default".
 func NewStaticToken(token string, limits Limits) Verifier {
 	return &staticToken{Credential{
 		Hash:   sha256.Sum256([]byte(token)),
@@ -52,12 +54,12 @@ func (s *staticToken) Recheck(*Credential) (*Credential, error) { return &s.cred
 
 var all = hub.NewFilterSet(hub.Everything)
 
-// everything returns a grant of all rights.
+// everything returns a grant with all rights.
 func everything(subject string) *Grant {
 	return &Grant{Subject: subject, Subscribe: all, Publish: all}
 }
 
-// CheckToken returns an error if a text cannot be a token in every place where requests carry one.
+// CheckToken returns an error if the text cannot be used as a token in every place of a request.
 func CheckToken(s string) error {
 	if !syntax.IsToken(s) {
 		return ErrTokenSyntax
@@ -65,11 +67,11 @@ func CheckToken(s string) error {
 	return nil
 }
 
-// findToken returns the request's token, except from cookies. The error is ErrTwoTokens or
+// findToken returns the token of a request, unless it is in a cookie. The error is ErrTwoTokens or
 // ErrLoneBearer.
 func findToken(r *http.Request, query url.Values) (token string, present bool, err error) {
-	// Authorization must not be repeated (RFC 9110 section 11.6.2); of two it is unclear which is
-	// meant.
+	// A second Authorization header is an error (RFC 9110 section 11.6.2), because it would be
+	// unclear which one is meant.
 	if len(r.Header["Authorization"]) > 1 {
 		return "", false, ErrTwoTokens
 	}
@@ -94,8 +96,8 @@ func findToken(r *http.Request, query url.Values) (token string, present bool, e
 	return found[0], true, nil
 }
 
-// bearerToken returns the token in Authorization: Bearer, nil if absent. Other schemes are ignored,
-// since they may be meant for a proxy.
+// bearerToken returns the token in Authorization: Bearer, or nil if there is none. It ignores other
+// schemes, because they may be meant for a proxy.
 func bearerToken(r *http.Request) []string {
 	scheme, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -104,13 +106,13 @@ func bearerToken(r *http.Request) []string {
 	return []string{strings.Trim(credentials, " ")}
 }
 
-// isWebSocket reports whether the request asks for a WebSocket upgrade (RFC 6455 section 4.2.1).
+// isWebSocket reports whether the request is a WebSocket handshake (RFC 6455 section 4.2.1).
 func isWebSocket(r *http.Request) bool {
 	return httpguts.HeaderValuesContainsToken(r.Header["Upgrade"], "websocket")
 }
 
-// listElements returns the elements of a comma-separated header, over all its lines (RFC 9110
-// section 5.6.1).
+// listElements returns the elements of a comma-separated header, of all its lines (RFC 9110 section
+// 5.6.1).
 func listElements(lines []string) []string {
 	var elements []string
 	for _, line := range lines {

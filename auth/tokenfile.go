@@ -14,19 +14,20 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Tokens is a Verifier by a tokens file, which contains the SHA-256 hash and the rights of each
-// token. Before a file is loaded it knows no token.
+// Tokens is a Verifier that uses a tokens file, which has the SHA-256 hash and the rights of each
+// token. It accepts no token before a file is loaded.
 type Tokens struct {
 	defaults Limits   // static
-	only     Limits   // static; the defaults if the file has one token
+	only     Limits   // default limits if the file has only one token; static
 	salt     [32]byte // static; random for each process
 	table    atomic.Pointer[tokenTable]
 }
 
-// tokenTable holds the credentials of a file, by indexOf their hash.
+// tokenTable holds the credentials of a file. The key is indexOf of the token's hash.
 type tokenTable map[[sha256.Size]byte]*Credential
 
-// NewTokens returns a Verifier by a tokens file. The defaults apply to limits that an entry omits.
+// NewTokens returns a Verifier that uses a tokens file. The defaults apply to limits that an entry
+// omits.
 func NewTokens(defaults Limits) *Tokens {
 	t := &Tokens{defaults: defaults, only: defaults}
 	_, _ = rand.Read(t.salt[:]) // never fails
@@ -34,11 +35,12 @@ func NewTokens(defaults Limits) *Tokens {
 	return t
 }
 
-// SetOnlyTokenDefaults sets the defaults that apply while the file has only one token. Call it before Load.
+// SetOnlyTokenDefaults sets the defaults that apply while the file has only one token. It must be
+// called before Load.
 func (t *Tokens) SetOnlyTokenDefaults(defaults Limits) { t.only = defaults }
 
-// Load replaces the loaded file. On an error nothing changes. The error lists all faults, one per
-// line, with the line of the file, the entry and the key.
+// Load replaces the tokens by those of a file. If it returns an error, nothing has changed. The
+// error lists all faults, one per line, with the line of the file, the entry and the key.
 func (t *Tokens) Load(file []byte) error {
 	parsed, err := parseTokens(file)
 	if err != nil {
@@ -81,7 +83,7 @@ func (t *Tokens) Recheck(c *Credential) (*Credential, error) {
 	return nil, ErrTokenEnded
 }
 
-// find returns the credential of a hash, or nil.
+// find returns the credential of the token with this hash, or nil.
 func (t *Tokens) find(hash [sha256.Size]byte) *Credential {
 	c := (*t.table.Load())[t.indexOf(hash)]
 	if c == nil || subtle.ConstantTimeCompare(c.Hash[:], hash[:]) != 1 {
@@ -90,15 +92,15 @@ func (t *Tokens) find(hash [sha256.Size]byte) *Credential {
 	return c
 }
 
-// indexOf returns the map index of a hash. It depends on the salt, so that the time of a map lookup
-// reveals nothing about the stored hashes.
+// indexOf returns the map key for a hash. It depends on the random salt, so that the duration of a
+// map lookup reveals nothing about the stored hashes.
 func (t *Tokens) indexOf(hash [sha256.Size]byte) [sha256.Size]byte {
 	mac := hmac.New(sha256.New, t.salt[:])
 	mac.Write(hash[:])
 	return [sha256.Size]byte(mac.Sum(nil))
 }
 
-// tokenEntry is one token of a file.
+// tokenEntry is the parsed entry of one token.
 type tokenEntry struct {
 	name               string
 	hash               [sha256.Size]byte
@@ -114,7 +116,7 @@ func (e tokenEntry) equal(other tokenEntry) bool {
 		slices.Equal(e.publish.Filters(), other.publish.Filters())
 }
 
-// entryLimits are the limits of an entry; unset means the default.
+// entryLimits are the limits in an entry. The default applies to a limit that is not set.
 type entryLimits Limits
 
 const unset = -1

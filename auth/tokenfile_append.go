@@ -14,7 +14,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// TokenEntry is a new entry of a tokens file. The file contains the token's hash, not the token.
+// TokenEntry describes an entry to be added to a tokens file. The file contains the hash of the
+// token, not the token itself.
 type TokenEntry struct {
 	Name      string // unique; 1 to 128 bytes of printable characters
 	Token     string
@@ -23,7 +24,7 @@ type TokenEntry struct {
 	Expires   time.Time // zero: never
 }
 
-// entryText is an entry as it is encoded.
+// entryText is the form in which an entry is encoded.
 type entryText struct {
 	Name      string   `yaml:"name"`
 	SHA256    string   `yaml:"sha256"`
@@ -32,9 +33,9 @@ type entryText struct {
 	Expires   string   `yaml:"expires,omitempty"`
 }
 
-// AppendToken returns the text of a tokens file with a new entry at its end. All other text is
-// unchanged, comments included. The file may be empty. It returns an error if the file or the entry
-// is invalid, or if the file already contains the name or the token.
+// AppendToken returns the text of a tokens file with a new entry at the end. All other text,
+// including comments, is unchanged. The file may be empty. AppendToken returns an error if the file
+// or the entry is invalid, or if the file already contains the name or the token.
 func AppendToken(file []byte, entry TokenEntry) ([]byte, error) {
 	if detail := checkTokenName(entry.Name); detail != "" {
 		return nil, errors.New("name: " + detail)
@@ -76,7 +77,8 @@ func AppendToken(file []byte, entry TokenEntry) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("with the new entry: %w", err)
 	}
-	// YAML files can end in many ways; verify that all other entries are unchanged.
+	// A YAML file can end in many ways, so parse the result and check that all other entries are
+	// unchanged.
 	last := len(after.entries) - 1
 	same := last == len(before.entries) && after.entries[last].equal(wanted)
 	for i, e := range before.entries {
@@ -88,7 +90,7 @@ func AppendToken(file []byte, entry TokenEntry) ([]byte, error) {
 	return result, nil
 }
 
-// encode returns the entry's text, and the entry as which it must be parsed.
+// encode returns the text of the entry, and the entry that parsing the text must yield.
 func (e TokenEntry) encode(indent string) (text string, wanted tokenEntry, err error) {
 	wanted = tokenEntry{
 		name:      e.Name,
@@ -134,7 +136,7 @@ func endLine(text string) string {
 	return text
 }
 
-// cutBrackets removes an empty list in brackets from the text.
+// cutBrackets removes an empty list in brackets, "[]", from the text.
 func cutBrackets(text string, list *yaml.Node) (string, error) {
 	lines := strings.SplitAfter(text, "\n")
 	line := lines[list.Line-1]

@@ -17,38 +17,38 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Limits of a tokens file.
+// These are the limits of a tokens file.
 const (
 	maxFile       = 16 << 20 // bytes; also of a file of revoked tokens
 	maxNameLen    = 128      // bytes
-	maxFilters    = 1024     // per list
+	maxFilters    = 1024     // number of filters per list
 	maxLimit      = 1 << 30
-	maxTokenFault = 100 // reported at once
+	maxTokenFault = 100 // number of faults that are reported at once
 )
 
-// errNoTokens refuses an empty file, since a file that is being written would otherwise revoke
-// every token.
+// errNoTokens is returned for an empty file. Without this error, a file that is just being written
+// would revoke every token.
 var errNoTokens = errors.New("want a list of tokens, the file is empty; tokens: [] is a list without any")
 
 // tokenFile is a parsed tokens file.
 type tokenFile struct {
 	entries []tokenEntry
-	mapping bool       // the list is under the key tokens
-	list    *yaml.Node // the list
+	mapping bool       // whether the list is under the key tokens
+	list    *yaml.Node // the list of entries
 }
 
-// tokenParser parses entries and collects faults.
+// tokenParser parses entries and collects the faults.
 type tokenParser struct {
 	faults []error
-	more   int // number of faults beyond those
+	more   int // number of further faults, which are not listed
 	names  map[string]int
 	hashes map[[sha256.Size]byte]int
-	// sets caches parsed lists, since YAML aliases allow one list in every entry.
+	// sets caches parsed lists, because YAML aliases can put one list into every entry.
 	sets map[*yaml.Node]hub.FilterSet
 }
 
-// parseTokens parses a tokens file: a list of entries, or one under the key tokens. The error lists
-// all faults. It is errNoTokens for a file without content.
+// parseTokens parses a tokens file: a list of entries, or a mapping with the list under the key
+// tokens. The error lists all faults. It is errNoTokens for a file without content.
 func parseTokens(file []byte) (*tokenFile, error) {
 	if len(file) > maxFile {
 		return nil, fmt.Errorf("want at most %d bytes, got %d", maxFile, len(file))
@@ -102,7 +102,8 @@ func yamlError(err error) error {
 	return errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
 }
 
-// deref follows an alias, with which entries can share rights.
+// deref returns the node that an alias refers to, or the node itself. By aliases, entries can share
+// rights.
 func deref(node *yaml.Node) *yaml.Node {
 	if node.Kind == yaml.AliasNode {
 		return node.Alias
@@ -110,7 +111,7 @@ func deref(node *yaml.Node) *yaml.Node {
 	return node
 }
 
-// fault records a fault. line 0 means the whole file; where may be "".
+// fault records a fault. If line is 0, the fault concerns the whole file. where may be "".
 func (p *tokenParser) fault(line int, where, detail string) {
 	if len(p.faults) == maxTokenFault {
 		p.more++
@@ -153,7 +154,7 @@ func (p *tokenParser) members(node *yaml.Node, where string, known []string) map
 	return values
 }
 
-// entry parses the entry with this number.
+// entry parses the entry with this number in the list.
 func (p *tokenParser) entry(node *yaml.Node, number int) tokenEntry {
 	where := "entry " + strconv.Itoa(number)
 	e := tokenEntry{limits: entryLimits{unset, unset, unset}}
@@ -162,7 +163,7 @@ func (p *tokenParser) entry(node *yaml.Node, number int) tokenEntry {
 		return e
 	}
 	keys := []string{"name", "sha256", "subscribe", "publish", "expires", "limits"}
-	// Use the name in errors, wherever it is in the entry.
+	// Errors name the entry by its name, even if the name is not the first key.
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		if name := deref(node.Content[i+1]); node.Content[i].Value == keys[0] && checkTokenName(name.Value) == "" {
 			where = fmt.Sprintf("%s (%s)", where, name.Value)
@@ -194,8 +195,8 @@ func (p *tokenParser) entry(node *yaml.Node, number int) tokenEntry {
 	return e
 }
 
-// isText reports whether a value is a scalar other than null. Its YAML type is ignored, since a
-// hash may look like a number.
+// isText reports whether a value is a scalar other than null. The YAML type does not matter,
+// because a hash may look like a number.
 func isText(node *yaml.Node) bool {
 	return node.Kind == yaml.ScalarNode && node.Tag != "!!null"
 }
@@ -215,7 +216,7 @@ func (p *tokenParser) name(node *yaml.Node, where string) string {
 	return node.Value
 }
 
-// checkTokenName describes the fault of a token's name, "" if it is valid.
+// checkTokenName returns the fault of a token's name, or "" if the name is valid.
 func checkTokenName(name string) string {
 	odd := func(r rune) bool { return !unicode.IsPrint(r) }
 	if name == "" || len(name) > maxNameLen || !utf8.ValidString(name) || strings.ContainsFunc(name, odd) {
@@ -227,7 +228,7 @@ func checkTokenName(name string) string {
 	return ""
 }
 
-// hash parses a hash. Its errors do not contain the value, which may be the token by mistake.
+// hash parses a hash. Its errors do not contain the value, because it may be a token by mistake.
 func (p *tokenParser) hash(node *yaml.Node, where string) (hash [sha256.Size]byte) {
 	decoded, err := hex.DecodeString(strings.TrimSpace(node.Value))
 	if !isText(node) || err != nil || len(decoded) != len(hash) {
@@ -242,7 +243,7 @@ func (p *tokenParser) hash(node *yaml.Node, where string) (hash [sha256.Size]byt
 	return hash
 }
 
-// filters parses a list of filters; nil is an empty list.
+// filters parses a list of filters. A nil node is an empty list.
 func (p *tokenParser) filters(node *yaml.Node, where string) hub.FilterSet {
 	if node == nil {
 		return hub.NewFilterSet()
@@ -277,7 +278,7 @@ func (p *tokenParser) filters(node *yaml.Node, where string) hub.FilterSet {
 	return set
 }
 
-// filterErrorDetail returns the reason without the parameter's name.
+// filterErrorDetail returns the reason of an error, without the name of the parameter.
 func filterErrorDetail(err error) string {
 	var invalid *hub.InvalidError
 	if errors.As(err, &invalid) {

@@ -17,18 +17,18 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// fileVector is a tokens file of testdata/tokens/files.yaml. The token of each valid entry is its
+// fileVector is a tokens file from testdata/tokens/files.yaml. The token of each valid entry is its
 // name followed by "-token".
 type fileVector struct {
 	Name   string
 	File   string
-	Tokens map[string]struct { // by the entry's name
-		Subscribe, Publish string // filters with spaces between
+	Tokens map[string]struct { // key: name of the entry
+		Subscribe, Publish string // filters, separated by spaces
 		Expires            time.Time
 		Limits             [3]int // connections, connect rate and publish rate
 		Ended              bool
 	}
-	Faults string // the error, one fault per line
+	Faults string // expected error, one fault per line
 }
 
 func readFileVectors(t testing.TB) []fileVector {
@@ -41,8 +41,8 @@ func readFileVectors(t testing.TB) []fileVector {
 	return vectors
 }
 
-// Loads each file, and requires that an invalid one changes nothing. The fake clock is in the year
-// 2000.
+// The test loads each file, and requires that an invalid file changes nothing. The fake clock
+// starts in the year 2000.
 func TestTokensFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, v := range readFileVectors(t) {
@@ -112,8 +112,8 @@ func TestTokensOnlyToken(t *testing.T) {
 	}
 }
 
-// A withdrawn right, a changed limit and an expiry follow the current file; only tokens that were
-// removed from it have ended.
+// A recheck applies the current file: rights, limits and expiry may have changed. Only tokens that
+// are no longer in the file have ended.
 func TestTokensRecheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tokens := NewTokens(Limits{})
@@ -152,7 +152,7 @@ func TestTokensRecheck(t *testing.T) {
 	})
 }
 
-// The errors of a large file, or of many faults, are bounded.
+// The length of an error is limited, even if the file is large or has many faults.
 func TestTokensFaultsAreBounded(t *testing.T) {
 	tokens := NewTokens(Limits{})
 	err := tokens.Load([]byte(strings.Repeat("- x\n", 1000)))
@@ -164,7 +164,7 @@ func TestTokensFaultsAreBounded(t *testing.T) {
 	err = tokens.Load([]byte("- {name: a, sha256: " + hashOf("a") + ", publish: " + list + "}"))
 	require.EqualError(t, err, "line 1: entry 1 (a): publish: want at most 1024 filters, got 1025")
 
-	// One list shared by ten thousand entries is parsed once.
+	// A list that ten thousand entries share is parsed only once.
 	var filters, file strings.Builder
 	for i := range maxFilters {
 		fmt.Fprintf(&filters, "f%d, ", i)
@@ -184,7 +184,7 @@ func TestTokensFaultsAreBounded(t *testing.T) {
 	require.Equal(t, maxFilters, c.Grant.Subscribe.Len())
 }
 
-// The text is unchanged, whatever its form, and gains an entry.
+// AppendToken leaves the text of a file unchanged, whatever its form, and adds an entry.
 func TestAppendToken(t *testing.T) {
 	entry := TokenEntry{
 		Name: "new: #1", Token: "new-token", Subscribe: []hub.Filter{hub.Everything},
@@ -237,7 +237,7 @@ func TestAppendToken(t *testing.T) {
 	require.EqualError(t, err, "name: want 1 to 128 bytes of printable characters")
 }
 
-// A file built only of appended entries, with any names and filters, contains them all.
+// A file that AppendToken has built contains all entries, with any names and filters.
 func TestAppendTokens(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var file []byte
@@ -263,8 +263,8 @@ func TestAppendTokens(t *testing.T) {
 	})
 }
 
-// A file is accepted, or refused with a reason. An entry can be appended to an accepted file, or
-// the append is refused and changes nothing.
+// For any input, Load either accepts the file or gives a reason. AppendToken either adds an entry
+// to an accepted file, or returns an error and changes nothing.
 func FuzzTokens(f *testing.F) {
 	for _, v := range readFileVectors(f) {
 		f.Add([]byte(v.File))
