@@ -109,14 +109,14 @@ func (h *Handler) answer(
 		clear(batch.Events)
 	}
 	if a.large != (hub.Cursor{}) && s.Retained(a.large.Seq) == nil {
-		h.cfg.Counters.NoEncodingMemory.Add(1)
+		h.shared.Counters.NoEncodingMemory.Add(1)
 		record.SetReason(connection.ClosedNoMemory)
 		web.WriteProblem(w, r, problems.Unavailable(noMemoryDetail))
 		return
 	}
 	header := w.Header()
 	header["Content-Type"], header["Cache-Control"] = jsonContentType, noStore
-	if h.cfg.Registry.IsDraining() {
+	if h.shared.Registry.IsDraining() {
 		header.Set("Retry-After", strconv.Itoa(int(problems.RetryDelay().Round(time.Second)/time.Second)))
 	}
 	buffer := h.getBuffer()
@@ -124,8 +124,8 @@ func (h *Handler) answer(
 	*buffer = wire.AppendPollHead(*buffer, cursor, batch.Gap)
 	length := len(*buffer) + a.length + max(0, a.count-1) + len(wire.PollEnd)
 	if h.write(w, r, s, a, buffer, length) == nil {
-		h.cfg.Counters.Delivered.Add(uint64(a.count))
-		h.cfg.Counters.Bytes.Add(uint64(length))
+		h.shared.Counters.Delivered.Add(uint64(a.count))
+		h.shared.Counters.Bytes.Add(uint64(length))
 		record.Count(a.count, length)
 		record.SetReason(connection.ClosedAnswered)
 	}
@@ -158,7 +158,7 @@ func (h *Handler) write(w http.ResponseWriter, r *http.Request, s *hub.Subscript
 	}}
 	if !http1 {
 		conn := connection.NewResponseConn(w)
-		b.write = func(p []byte) error { return conn.Write(p, h.cfg.WriteTimeout) }
+		b.write = func(p []byte) error { return conn.Write(p, h.shared.WriteTimeout) }
 	}
 	for _, envelope := range a.copied {
 		b.add(envelope)
@@ -180,7 +180,7 @@ func (h *Handler) writeLarge(s *hub.Subscription, a *answer, b *body) {
 	for written := 0; written < a.length && b.err == nil; {
 		e := s.Retained(a.large.Seq)
 		if e == nil {
-			h.cfg.Counters.NoEncodingMemory.Add(1)
+			h.shared.Counters.NoEncodingMemory.Add(1)
 			panic(http.ErrAbortHandler) // an answer that has started can only be cut
 		}
 		envelope := wire.FramePayload(a.cache.Encode(e, a.format))

@@ -51,21 +51,21 @@ type Config struct {
 
 // Handler answers GET /poll.
 type Handler struct {
-	cfg     Config // static
+	cfg     Config            // static
+	shared  connection.Shared // static
 	wakers  sync.Pool
 	buffers sync.Pool
 }
 
 // New returns a Handler. Over HTTP/1, only the listener of a transports.API closes connections that make no progress.
 func New(cfg Config) (*Handler, error) {
-	shared := connection.Shared{
+	h := &Handler{cfg: cfg, shared: connection.Shared{
 		Hub: cfg.Hub, Registry: cmp.Or(cfg.Registry, connection.NewRegistry(0)), Counters: cfg.Counters, WriteTimeout: cfg.WriteTimeout,
-	}
-	if _, err := shared.Complete("longpoll"); err != nil {
+	}}
+	if err := h.shared.Complete("longpoll", 0); err != nil {
 		return nil, err
 	}
-	cfg.Registry, cfg.Counters, cfg.WriteTimeout = shared.Registry, shared.Counters, shared.WriteTimeout
-	return &Handler{cfg: cfg}, nil
+	return h, nil
 }
 
 // poll is a parsed request.
@@ -83,10 +83,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	access := auth.AccessFrom(r.Context())
 	p, problem := h.parseRequest(r, access)
-	if problem == nil && h.cfg.Registry.IsDraining() {
-		problem = problems.Draining(problems.RetryDelay())
-	}
-	if problem != nil {
+	if problem = cmp.Or(problem, h.shared.Draining()); problem != nil {
 		web.WriteProblem(w, r, problem)
 		return
 	}
@@ -98,45 +95,33 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := h.getWaker()
 	defer h.wakers.Put(a)
 	wakeup := a.wakeup
-	if problem := access.Acquire(wakeup); problem != nil {
+	subscription, problem := h.shared.Subscribe(access, wakeup, p.request)
+	if problem != nil {
 		web.WriteProblem(w, r, problem)
 		return
 	}
 	defer access.Release(wakeup)
-	if problem := access.ReserveFilters(wakeup, p.request.Filters); problem != nil {
-		web.WriteProblem(w, r, problem)
-		return
-	}
-	subscription, err := h.cfg.Hub.Subscribe(p.request, wakeup)
-	if err != nil {
-		web.WriteProblem(w, r, problems.Of(err))
-		return
-	}
 	defer subscription.Close()
 	p.request.Filters = subscription.Filters() // polls with equal filters share one set
-	h.cfg.Counters.Connections.Add(1)
-	h.cfg.Counters.Opened.Add(1)
-	defer h.cfg.Counters.Connections.Add(-1)
+	h.shared.Counters.Connections.Add(1)
+	h.shared.Counters.Opened.Add(1)
+	defer h.shared.Counters.Connections.Add(-1)
 	record := h.beginRecord(access)
 	defer record.Close()
 	batch := h.waitForEvents(r, subscription, a, p, access)
 	// The token may have lost its right during the wait.
 	if problem := access.Grant().Authorize(p.request.Filters); problem != nil {
-		h.cfg.Counters.Unauthorized.Add(1)
+		h.shared.Counters.Unauthorized.Add(1)
 		record.SetReason(connection.ClosedExpelled)
 		web.WriteProblem(w, r, problem)
 		return
 	}
 	if !subscription.Located() {
 		record.SetReason(connection.ClosedUnavailable)
-		problem := problems.Unavailable("the start position was not found in the log in time")
-		if h.cfg.Registry.IsDraining() {
-			problem = problems.Draining(problems.RetryDelay())
-		}
-		web.WriteProblem(w, r, problem)
+		web.WriteProblem(w, r, cmp.Or(h.shared.Draining(), problems.Unavailable("the start position was not found in the log in time")))
 		return
 	}
-	h.answer(w, r, subscription, record, &answer{cache: h.cfg.Registry.EncodingCache(), format: p.format, subject: subjectOf(access)}, batch)
+	h.answer(w, r, subscription, record, &answer{cache: h.shared.Registry.EncodingCache(), format: p.format, subject: subjectOf(access)}, batch)
 }
 
 // beginRecord returns the record of a poll, which the log has one line of.
@@ -196,7 +181,7 @@ func (h *Handler) waitForEvents(r *http.Request, s *hub.Subscription, a *waker, 
 			}
 			finalRead = true
 			a.timer.Reset(more)
-		case <-h.cfg.Registry.Draining():
+		case <-h.shared.Registry.Draining():
 			return s.Read(limit)
 		case <-r.Context().Done():
 			return s.Read(limit)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -22,30 +21,6 @@ const mebibyte = 1 << 20
 
 // ample bounds waits for results that must come, on a busy machine.
 const ample = 3 * time.Minute
-
-// heap returns the maximum of several measurements of the live heap, in bytes.
-func heap() (most uint64) {
-	for range 8 {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		most = max(most, m.HeapAlloc)
-		time.Sleep(time.Millisecond) // let goroutines begin their writes
-	}
-	return most
-}
-
-// filler is a format that encodes every event as this many bytes.
-type filler int
-
-func (filler) Form() hub.WireFormat       { return 0 }
-func (n filler) Encode(*hub.Event) []byte { return make([]byte, n) }
-
-// takeRoom fills the cache with encodings of another subject.
-func takeRoom(t *testing.T, s *tt.Server) {
-	held, _ := s.Registry.EncodingCache().Acquire(&hub.Event{}, filler(32*mebibyte), "another")
-	require.NotNil(t, held)
-}
 
 // stall starts polls whose clients stop reading after the start of the answer. It returns when each answer has begun.
 func stall(t *testing.T, s *tt.Server, polls int, query string) (readers []*bufio.Reader) {
@@ -101,7 +76,7 @@ func TestSlowPollsShareEvents(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := tt.Start(t, tt.Config{WriteTimeout: ample})
 			if row.full {
-				takeRoom(t, s)
+				tt.LeaveRoom(t, s.Registry.EncodingCache(), 0)
 			}
 			held := s.Registry.EncodingCache().Bytes()
 			for i := range row.events {
@@ -113,9 +88,9 @@ func TestSlowPollsShareEvents(t *testing.T) {
 			}
 			query := fmt.Sprintf("last=%d&max=1000&wait=0", row.events)
 			stall(t, s, 1, query) // create the encodings that are shared
-			before := heap()
+			before := tt.Heap()
 			readers := stall(t, s, polls, query)
-			grown := int64(heap()) - int64(before)
+			grown := int64(tt.Heap()) - int64(before)
 			t.Logf("%d polls of %d bytes: %d KiB of heap each", polls, row.events*row.size, grown>>10/polls)
 			require.Less(t, grown, int64(polls*(150<<10)))
 			require.LessOrEqual(t, s.Registry.EncodingCache().Bytes()-held, int64(2*mebibyte))
@@ -146,7 +121,7 @@ func TestRemovedWithinAnAnswer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := tt.Start(t, tt.Config{WriteTimeout: ample, Hub: hub.Config{Retention: hub.Retention{Events: 2}}})
 			if full {
-				takeRoom(t, s)
+				tt.LeaveRoom(t, s.Registry.EncodingCache(), 0)
 			}
 			s.Publish(t, tt.JSON("a", filling(0, mebibyte)))
 			readers := stall(t, s, 4, "last=1")
@@ -178,7 +153,7 @@ func TestLargeOldEventWithoutMemory(t *testing.T) {
 	s := tt.Start(t, tt.Config{WriteTimeout: ample, Hub: hub.Config{Engine: engine, Retention: hub.Retention{Events: 2}}})
 	begin := s.Hub.Position().String()
 	s.Publish(t, tt.JSON("a", "0"), tt.JSON("a", filling(1, mebibyte-2)), tt.JSON("a", "2"), tt.JSON("a", "3"))
-	all, _ := s.Registry.EncodingCache().Acquire(&hub.Event{}, filler(32*mebibyte), "another")
+	release := tt.LeaveRoom(t, s.Registry.EncodingCache(), 0)
 	_, first := get(t, s, "cursor="+begin)
 	require.Len(t, first.Events, 1)
 	response, _ := get(t, s, "cursor="+first.Cursor)
@@ -186,7 +161,7 @@ func TestLargeOldEventWithoutMemory(t *testing.T) {
 	require.NotEmpty(t, response.Header.Get("Retry-After"))
 	require.EqualValues(t, 1, s.Poll.NoEncodingMemory.Load())
 
-	s.Registry.EncodingCache().Release(all, "another")
+	release()
 	_, second := get(t, s, "cursor="+first.Cursor)
 	require.Equal(t, filling(1, mebibyte-2), string(second.Events[0].Data))
 	require.Zero(t, s.Registry.EncodingCache().Bytes())

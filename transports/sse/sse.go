@@ -40,23 +40,29 @@ type Config struct {
 // Handler answers GET and HEAD /sse.
 type Handler struct {
 	cfg           Config
+	shared        connection.Shared
 	writerConfigs map[codec]*connection.Config // shared by the connections with one codec
-	ownRegistry   bool
 }
 
 // New returns a Handler. Close must follow.
 func New(cfg Config) (*Handler, error) {
-	shared := connection.Shared{
-		Hub: cfg.Hub, Registry: cfg.Registry, Counters: cfg.Counters, Heartbeat: cfg.Heartbeat, WriteTimeout: cfg.WriteTimeout,
-	}
-	own, err := shared.Complete("sse")
-	if err != nil {
+	h := newHandler(cfg)
+	if err := h.shared.Complete("sse", cfg.Heartbeat); err != nil {
 		return nil, err
 	}
-	cfg.Registry, cfg.Counters, cfg.WriteTimeout = shared.Registry, shared.Counters, shared.WriteTimeout
-	h := newHandler(cfg)
-	h.ownRegistry = own
+	for f := range formatCount {
+		for _, chunked := range []bool{false, true} {
+			c := h.codec(f, chunked)
+			h.writerConfigs[c] = h.shared.WriterConfig(c)
+		}
+	}
 	return h, nil
+}
+
+func newHandler(cfg Config) *Handler {
+	return &Handler{cfg: cfg, writerConfigs: make(map[codec]*connection.Config), shared: connection.Shared{
+		Hub: cfg.Hub, Registry: cfg.Registry, Counters: cfg.Counters, WriteTimeout: cfg.WriteTimeout, Disconnect: cfg.Disconnect,
+	}}
 }
 
 // ErrorHandler returns Handler.HandleError for the time until there is a hub. cfg.Registry is required.
@@ -65,28 +71,7 @@ func ErrorHandler(cfg Config) func(http.ResponseWriter, *http.Request, *problems
 }
 
 // Close closes the connections and waits for their goroutines, unless Config.Registry was set.
-func (h *Handler) Close() {
-	if h.ownRegistry {
-		h.cfg.Registry.Close()
-	}
-}
-
-func newHandler(cfg Config) *Handler {
-	h := &Handler{cfg: cfg, writerConfigs: make(map[codec]*connection.Config)}
-	for f := range formatCount {
-		for _, chunked := range []bool{false, true} {
-			c := h.codec(f, chunked)
-			h.writerConfigs[c] = &connection.Config{
-				Codec:        c,
-				Counters:     cfg.Counters,
-				Registry:     cfg.Registry,
-				WriteTimeout: cfg.WriteTimeout,
-				Disconnect:   cfg.Disconnect,
-			}
-		}
-	}
-	return h
-}
+func (h *Handler) Close() { h.shared.Close() }
 
 func (h *Handler) codec(f format, chunked bool) codec {
 	return codec{format: f, events: wire.CloudEvents{Source: cmp.Or(h.cfg.CloudEventsSource, wire.DefaultCloudEventsSource)}, chunked: chunked, cleanEnd: h.cfg.CleanEnd}
@@ -99,10 +84,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	access := auth.AccessFrom(r.Context())
 	request, c, problem := h.parseRequest(r, access)
-	if problem == nil && h.cfg.Registry.IsDraining() {
-		problem = problems.Draining(problems.RetryDelay())
-	}
-	if problem != nil {
+	if problem = cmp.Or(problem, h.shared.Draining()); problem != nil {
 		h.HandleError(w, r, problem)
 		return
 	}
@@ -112,19 +94,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	writer := connection.New()
 	writer.LogTo(h.cfg.Log.NewRecord("", access.Client()))
-	if problem = access.Acquire(writer); problem != nil {
+	subscription, problem := h.shared.Subscribe(access, writer, request)
+	if problem != nil {
 		h.HandleError(w, r, problem)
-		return
-	}
-	if problem = access.ReserveFilters(writer, request.Filters); problem != nil {
-		access.Release(writer)
-		h.HandleError(w, r, problem)
-		return
-	}
-	subscription, err := h.cfg.Hub.Subscribe(request, writer)
-	if err != nil {
-		access.Release(writer)
-		h.HandleError(w, r, problems.Of(err))
 		return
 	}
 	opening := c.appendBlock(nil, wire.AppendSSEOpen(nil, problems.RetryDelay(), subscription.Cursor()))
@@ -166,7 +138,7 @@ func (h *Handler) startWriter(b *pendingStream, conn connection.Conn) bool {
 		return true
 	}
 	last := b.codec.AppendError(b.opening, b.subscription.Cursor(), problems.Draining(problems.RetryDelay()))
-	_ = conn.Write(last, h.cfg.WriteTimeout) // if this fails, the client is gone
+	_ = conn.Write(last, h.shared.WriteTimeout) // if this fails, the client is gone
 	b.abandon()
 	return false
 }
@@ -215,7 +187,7 @@ func (h *Handler) hijack(w http.ResponseWriter, c codec) (connection.Conn, error
 	if h.cfg.Portable || !c.chunked {
 		return connection.NewPortableConn(conn), nil
 	}
-	return connection.NewConn(conn, h.cfg.WriteTimeout), nil
+	return connection.NewConn(conn, h.shared.WriteTimeout), nil
 }
 
 // serveHTTP2 writes the stream and returns when it has ended.

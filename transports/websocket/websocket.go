@@ -68,10 +68,10 @@ type Config struct {
 // Handler answers GET /ws.
 type Handler struct {
 	cfg           Config
+	shared        connection.Shared
 	writerConfigs map[codec]*connection.Config // shared by the connections with one codec
 	cloudEvents   wire.CloudEvents
 	rejected      rejectLimiter
-	ownRegistry   bool
 }
 
 // New returns a Handler. Close must follow.
@@ -79,16 +79,16 @@ func New(cfg Config) (*Handler, error) {
 	if cfg.MaxMessage < 0 || cfg.MaxFragments < 0 || cfg.MessageRate < 0 || cfg.MessageTimeout < 0 {
 		return nil, errors.New("websocket: Config.MaxMessage, MaxFragments, MessageRate and MessageTimeout must not be negative")
 	}
-	shared := connection.Shared{
-		Hub: cfg.Hub, Registry: cfg.Registry, Counters: cfg.Counters, Heartbeat: cfg.Heartbeat, WriteTimeout: cfg.WriteTimeout,
-	}
-	own, err := shared.Complete("websocket")
-	if err != nil {
+	h := newHandler(cfg)
+	if err := h.shared.Complete("websocket", cfg.Heartbeat); err != nil {
 		return nil, err
 	}
-	cfg.Registry, cfg.Counters, cfg.WriteTimeout = shared.Registry, shared.Counters, shared.WriteTimeout
-	h := newHandler(cfg)
-	h.ownRegistry = own
+	for _, cloudEvents := range []bool{false, true} {
+		for _, deflate := range []bool{false, true} {
+			c := h.codec(deflate, cloudEvents)
+			h.writerConfigs[c] = h.shared.WriterConfig(c)
+		}
+	}
 	return h, nil
 }
 
@@ -98,42 +98,19 @@ func ErrorHandler(cfg Config) func(http.ResponseWriter, *http.Request, *problems
 }
 
 // Close closes the connections and waits for their goroutines, unless Config.Registry was set.
-func (h *Handler) Close() {
-	if h.ownRegistry {
-		h.cfg.Registry.Close()
-	}
-}
+func (h *Handler) Close() { h.shared.Close() }
 
 func newHandler(cfg Config) *Handler {
-	if cfg.MaxMessage == 0 {
-		cfg.MaxMessage = DefaultMaxMessage
-	}
-	if cfg.MaxFragments == 0 {
-		cfg.MaxFragments = DefaultMaxFragments
-	}
-	if cfg.Refusals == nil {
-		cfg.Refusals = new(Refusals)
-	}
-	if cfg.MessageRate == 0 {
-		cfg.MessageRate = DefaultMessageRate
-	}
-	h := &Handler{
-		cfg: cfg, writerConfigs: make(map[codec]*connection.Config),
+	cfg.MaxMessage = cmp.Or(cfg.MaxMessage, DefaultMaxMessage)
+	cfg.MaxFragments = cmp.Or(cfg.MaxFragments, DefaultMaxFragments)
+	cfg.MessageRate = cmp.Or(cfg.MessageRate, DefaultMessageRate)
+	cfg.Refusals = cmp.Or(cfg.Refusals, new(Refusals))
+	return &Handler{
+		cfg: cfg, writerConfigs: make(map[codec]*connection.Config), shared: connection.Shared{
+			Hub: cfg.Hub, Registry: cfg.Registry, Counters: cfg.Counters, WriteTimeout: cfg.WriteTimeout, Disconnect: cfg.Disconnect,
+		},
 		cloudEvents: wire.CloudEvents{Source: cmp.Or(cfg.CloudEventsSource, wire.DefaultCloudEventsSource)},
 	}
-	for _, cloudEvents := range []bool{false, true} {
-		for _, deflate := range []bool{false, true} {
-			c := h.codec(deflate, cloudEvents)
-			h.writerConfigs[c] = &connection.Config{
-				Codec:        c,
-				Counters:     cfg.Counters,
-				Registry:     cfg.Registry,
-				WriteTimeout: cfg.WriteTimeout,
-				Disconnect:   cfg.Disconnect,
-			}
-		}
-	}
-	return h
 }
 
 func (h *Handler) codec(deflate, cloudEvents bool) codec {
@@ -151,29 +128,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s := &session{h: h, access: auth.AccessFrom(r.Context())}
 	request, cloudEvents, problem := s.parseQuery(r)
-	if problem == nil && h.cfg.Registry.IsDraining() {
-		problem = problems.Draining(problems.RetryDelay())
-	}
-	if problem != nil {
+	if problem = cmp.Or(problem, h.shared.Draining()); problem != nil {
 		h.HandleError(w, r, problem)
 		return
 	}
 	// Subscribe before the handshake, so that the client receives everything published after its
 	// end.
 	s.out = connection.New()
-	if problem = s.access.Acquire(s.out); problem != nil {
+	subscription, problem := h.shared.Subscribe(s.access, s.out, request)
+	if problem != nil {
 		h.HandleError(w, r, problem)
-		return
-	}
-	if problem = s.access.ReserveFilters(s.out, request.Filters); problem != nil {
-		s.access.Release(s.out)
-		h.HandleError(w, r, problem)
-		return
-	}
-	subscription, err := h.cfg.Hub.Subscribe(request, s.out)
-	if err != nil {
-		s.access.Release(s.out)
-		h.HandleError(w, r, problems.Of(err))
 		return
 	}
 	u, err := h.upgrade(w, r)
@@ -196,11 +160,11 @@ func (s *session) start(u *upgrade, subscription *hub.Subscription, cloudEvents 
 	config := s.h.writerConfigs[s.h.codec(u.deflate, cloudEvents)]
 	conn := lingeringConn{connection.NewPortableConn(u.conn), s}
 	if !s.h.cfg.Portable {
-		conn.Conn = connection.NewConn(u.conn, s.h.cfg.WriteTimeout)
+		conn.Conn = connection.NewConn(u.conn, s.h.shared.WriteTimeout)
 	}
 	id := uuid.NewString()
 	s.out.LogTo(s.h.cfg.Log.NewRecord(id, s.access.Client()))
-	hello := wire.AppendHello(nil, subscription.Cursor(), id, s.h.cfg.Registry.Heartbeat())
+	hello := wire.AppendHello(nil, subscription.Cursor(), id, s.h.shared.Registry.Heartbeat())
 	if !s.out.Start(config, s.access, subscription, conn, wire.AppendTextFrame(nil, hello)) {
 		s.access.Release(s.out)
 		subscription.Close()
@@ -209,7 +173,7 @@ func (s *session) start(u *upgrade, subscription *hub.Subscription, cloudEvents 
 	}
 	early := u.early // keep nothing else of the request
 	if len(early) > 0 || !s.out.NotifyReadable(s) {
-		s.h.cfg.Registry.Go(func() { s.readLoop(early) })
+		s.h.shared.Registry.Go(func() { s.readLoop(early) })
 	}
 }
 
@@ -289,7 +253,7 @@ func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *problem
 	if p.Code == problems.CodeDraining {
 		lastMessage = codec{}.AppendGoaway(nil, "", p.RetryAfter)
 	}
-	h.cfg.Registry.Go(func() {
+	h.shared.Registry.Go(func() {
 		defer h.rejected.release()
 		sendLastMessage(u.conn, lastMessage)
 	})

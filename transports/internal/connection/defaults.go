@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // Defaults of the configuration of a transport.
@@ -15,35 +17,81 @@ const (
 	DefaultWriteTimeout = 10 * time.Second
 )
 
-// Shared is what the configurations of all transports have in common.
+// Shared is what the handlers of all transports have in common.
 type Shared struct {
 	Hub          *hub.Hub
 	Registry     *Registry
 	Counters     *Counters
-	Heartbeat    time.Duration
 	WriteTimeout time.Duration
+	Disconnect   bool // see Config
+
+	ownRegistry bool // Complete has made Registry
 }
 
-// Complete sets the defaults of s, or returns all that is wrong with it. own reports whether it has made s.Registry, which
-// the caller must close.
-func (s *Shared) Complete(transport string) (own bool, err error) {
+// Complete sets the defaults of s, or returns all that is wrong with it. If Registry is nil, it makes one with this
+// heartbeat, which Close closes.
+func (s *Shared) Complete(transport string, heartbeat time.Duration) error {
 	var faults []error
 	if s.Hub == nil {
 		faults = append(faults, fmt.Errorf("%s: Config.Hub is required", transport))
 	}
-	if s.Heartbeat < 0 {
+	if heartbeat < 0 {
 		faults = append(faults, fmt.Errorf("%s: Config.Heartbeat must not be negative", transport))
 	}
 	if s.WriteTimeout < 0 {
 		faults = append(faults, fmt.Errorf("%s: Config.WriteTimeout must not be negative", transport))
 	}
 	if len(faults) > 0 {
-		return false, errors.Join(faults...)
+		return errors.Join(faults...)
 	}
 	s.WriteTimeout = cmp.Or(s.WriteTimeout, DefaultWriteTimeout)
 	s.Counters = cmp.Or(s.Counters, new(Counters))
 	if s.Registry == nil {
-		s.Registry, own = NewRegistry(cmp.Or(s.Heartbeat, DefaultHeartbeat)), true
+		s.Registry, s.ownRegistry = NewRegistry(cmp.Or(heartbeat, DefaultHeartbeat)), true
 	}
-	return own, nil
+	return nil
+}
+
+// Close closes the Registry that Complete has made, if any.
+func (s *Shared) Close() {
+	if s.ownRegistry {
+		s.Registry.Close()
+	}
+}
+
+// WriterConfig returns the Config of the Writers that use a codec. They share it.
+func (s *Shared) WriterConfig(c Codec) *Config {
+	return &Config{Codec: c, Counters: s.Counters, Registry: s.Registry, WriteTimeout: s.WriteTimeout, Disconnect: s.Disconnect}
+}
+
+// Draining returns the problem of a new subscription, or nil while the hub does not drain.
+func (s *Shared) Draining() *problems.Problem {
+	if s.Registry.IsDraining() {
+		return problems.Draining(problems.RetryDelay())
+	}
+	return nil
+}
+
+// Subscriber is a connection, or a request, that subscribes.
+type Subscriber interface {
+	auth.Holder
+	hub.Sink
+}
+
+// Subscribe acquires access for a Subscriber, counts its filters and subscribes it. The caller must release the access
+// and close the subscription. If Subscribe returns a problem, it has released the access.
+func (s *Shared) Subscribe(access auth.Access, to Subscriber, r hub.Request) (*hub.Subscription, *problems.Problem) {
+	problem := access.Acquire(to)
+	if problem != nil {
+		return nil, problem
+	}
+	if problem = access.ReserveFilters(to, r.Filters); problem == nil {
+		subscription, err := s.Hub.Subscribe(r, to)
+		if err == nil {
+			return subscription, nil
+		}
+		problem = problems.Of(err)
+	}
+	access.Release(to)
+	return nil, problem
 }

@@ -12,17 +12,15 @@ import (
 // Without a limit in the configuration a reader whose buffer is full has the default time, and is not closed at once.
 func TestSharedHasDefaults(t *testing.T) {
 	s := connection.Shared{Hub: new(hub.Hub)}
-	own, err := s.Complete("sse")
-	require.NoError(t, err)
-	require.True(t, own)
-	defer s.Registry.Close()
+	require.NoError(t, s.Complete("sse", 0))
 	require.Equal(t, connection.DefaultWriteTimeout, s.WriteTimeout)
 	require.Equal(t, connection.DefaultHeartbeat, s.Registry.Heartbeat())
 	require.NotNil(t, s.Counters)
 
-	again := s
-	own, err = again.Complete("sse")
-	require.NoError(t, err)
-	require.False(t, own, "the registry is the caller's")
-	require.Equal(t, s, again)
+	other := connection.Shared{Hub: s.Hub, Registry: s.Registry, Counters: s.Counters, WriteTimeout: s.WriteTimeout}
+	require.NoError(t, other.Complete("sse", 0))
+	other.Close()
+	s.Registry.Go(func() {}) // panics if other.Close has closed the registry of the caller
+	require.Nil(t, s.Draining())
+	s.Close()
 }

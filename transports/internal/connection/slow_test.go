@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"io"
 	"net"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/connection"
+	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 )
 
 // slowTimeout bounds waits for results that must come, on a busy machine.
@@ -24,31 +24,6 @@ func (b *bench) connectSlow() (*connection.Writer, net.Conn) {
 	w, client := b.connect()
 	require.NoError(b.t, client.SetDeadline(time.Now().Add(slowTimeout)))
 	return w, client
-}
-
-// heap returns the maximum of several measurements of the live heap, in bytes.
-func heap() (most uint64) {
-	for range 8 {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		most = max(most, m.HeapAlloc)
-		time.Sleep(time.Millisecond) // let goroutines begin their writes
-	}
-	return most
-}
-
-// filler is a format that encodes every event as this many bytes.
-type filler int
-
-func (filler) Form() hub.WireFormat       { return 0 }
-func (n filler) Encode(*hub.Event) []byte { return make([]byte, n) }
-
-// leaveRoom fills the cache with encodings of another subject until n bytes are left.
-func (b *bench) leaveRoom(n int) {
-	const all = 32 << 20
-	held, _ := b.registry.EncodingCache().Acquire(&hub.Event{}, filler(all-n), "another")
-	require.NotNil(b.t, held)
 }
 
 // stall connects readers that read nothing, and blocks until each has begun an event of this size.
@@ -76,16 +51,16 @@ func TestStalledReadersShareAnEvent(t *testing.T) {
 			b := newBench(t, 0, slowTimeout)
 			b.portable, b.secure = row.path.portable, row.path.secure
 			if row.full {
-				b.leaveRoom(0)
+				tt.LeaveRoom(t, b.registry.EncodingCache(), 0)
 			}
 			held := b.registry.EncodingCache().Bytes()
 			for range readers {
 				b.connect()
 			}
-			before := heap()
+			before := tt.Heap()
 			b.publish(0, 1, size)
 			require.Eventually(t, func() bool { return b.counters.Delivered.Load() == readers }, slowTimeout, time.Millisecond)
-			grown := int64(heap()) - int64(before)
+			grown := int64(tt.Heap()) - int64(before)
 			t.Logf("%d readers of an event of %d bytes: %d KiB of heap each", readers, size, grown>>10/readers)
 			require.Less(t, grown, int64(readers*(100<<10)+3*size))
 			require.LessOrEqual(t, b.registry.EncodingCache().Bytes()-held, int64(size+100))
@@ -101,7 +76,7 @@ func TestStalledReadersContinue(t *testing.T) {
 			allPaths(t, func(t *testing.T, p path) {
 				b := newBench(t, 0, slowTimeout)
 				b.portable, b.secure = p.portable, p.secure
-				b.leaveRoom(room)
+				tt.LeaveRoom(t, b.registry.EncodingCache(), room)
 				held := b.registry.EncodingCache().Bytes()
 				clients := b.stall(readers, size)
 				b.publish(1, 1, 10)
@@ -128,7 +103,7 @@ func TestEventRemovedWhileWriting(t *testing.T) {
 			allPaths(t, func(t *testing.T, p path) {
 				b := newBench(t, 0, slowTimeout)
 				b.portable, b.secure = p.portable, p.secure
-				b.leaveRoom(row.room)
+				tt.LeaveRoom(t, b.registry.EncodingCache(), row.room)
 				clients := b.stall(readers, size)
 				b.publish(1, 1, 10)
 				require.Eventually(t, func() bool { return b.counters.Delivered.Load() == readers }, slowTimeout, time.Millisecond)

@@ -12,12 +12,6 @@ import (
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// filler is a format that encodes every event as this many bytes.
-type filler int
-
-func (filler) Form() hub.WireFormat       { return 0 }
-func (n filler) Encode(*hub.Event) []byte { return make([]byte, n) }
-
 // A stream ends with an error before a large event that is older than the in-memory log and for
 // whose encoding there is no memory. A client that resumes receives the event when there is memory.
 func TestLargeOldEventWithoutMemory(t *testing.T) {
@@ -38,7 +32,7 @@ func TestLargeOldEventWithoutMemory(t *testing.T) {
 			begin := s.Hub.Position().String()
 			first, second := JSON("a", "0"), JSON("a", large)
 			s.Publish(t, first, second, JSON("a", "2"))
-			all, _ := s.Registry.EncodingCache().Acquire(&hub.Event{}, filler(32<<20), "another")
+			release := LeaveRoom(t, s.Registry.EncodingCache(), 0)
 
 			next := func(c Client) Item {
 				for {
@@ -61,7 +55,7 @@ func TestLargeOldEventWithoutMemory(t *testing.T) {
 			require.EqualValues(t, 1, s.SSE.NoEncodingMemory.Load()+s.WebSocket.NoEncodingMemory.Load())
 			require.EqualValues(t, 1, s.SSE.Delivered.Load()+s.WebSocket.Delivered.Load())
 
-			s.Registry.EncodingCache().Release(all, "another")
+			release()
 			c = road.New(s)
 			require.NoError(t, c.Connect(Query("cursor", place.ID)))
 			require.Equal(t, c.ExpectedData(second), next(c).Data)

@@ -59,25 +59,7 @@ func ParseCloudEvents(b []byte, maxEvents int) ([]CloudEvent, error) {
 	if b[0] != '[' {
 		return nil, jsonscan.BadInput("body", "a batch is a JSON array of CloudEvents")
 	}
-	var events []CloudEvent
-	err := jsonscan.Elements(b, func(value []byte) error {
-		if len(events) == maxEvents {
-			return jsonscan.BadInput("body", fmt.Sprintf("at most %d events are allowed in a batch", maxEvents))
-		}
-		e, err := parseCloudEvent(value)
-		if err != nil {
-			return atIndex(len(events), err)
-		}
-		events = append(events, e)
-		return nil
-	})
-	switch {
-	case err != nil:
-		return nil, err
-	case len(events) == 0:
-		return nil, jsonscan.BadInput("body", "must have at least one event")
-	}
-	return events, nil
+	return parseArray(b, maxEvents, parseCloudEvent, "at most %d events are allowed in a batch", "must have at least one event")
 }
 
 // parseCloudEvent parses an event from valid JSON.

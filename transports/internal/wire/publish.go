@@ -40,23 +40,27 @@ func ParseEnvelopes(b []byte, maxEvents int) ([]*hub.Event, error) {
 		}
 		return []*hub.Event{e}, nil
 	}
-	var events []*hub.Event
-	err := jsonscan.Elements(b, func(value []byte) error {
-		if len(events) == maxEvents {
-			return jsonscan.BadInput("body", fmt.Sprintf("at most %d envelopes are allowed in an array", maxEvents))
+	return parseArray(b, maxEvents, parseEnvelope, "at most %d envelopes are allowed in an array",
+		"must be an envelope or an array of at least one")
+}
+
+// parseArray parses the 1 to limit elements of a valid JSON array, all or none. tooMany, with the limit, and empty are the
+// details of errors.
+func parseArray[E any](array []byte, limit int, parse func([]byte) (E, error), tooMany, empty string) ([]E, error) {
+	var events []E
+	err := jsonscan.Elements(array, func(value []byte) error {
+		if len(events) == limit {
+			return jsonscan.BadInput("body", fmt.Sprintf(tooMany, limit))
 		}
-		e, err := parseEnvelope(value)
-		if err != nil {
-			return atIndex(len(events), err)
-		}
+		e, err := parse(value)
 		events = append(events, e)
-		return nil
+		return atIndex(len(events)-1, err)
 	})
-	switch {
-	case err != nil:
+	if err == nil && len(events) == 0 {
+		err = jsonscan.BadInput("body", empty)
+	}
+	if err != nil {
 		return nil, err
-	case len(events) == 0:
-		return nil, jsonscan.BadInput("body", "must be an envelope or an array of at least one")
 	}
 	return events, nil
 }
