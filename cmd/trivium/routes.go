@@ -100,7 +100,7 @@ func (s *server) publicRoutes() http.Handler {
 	}
 	routes.Handle("/", tokenless(text(indexText)))
 	routes.Handle("/favicon.ico", tokenless(http.HandlerFunc(noIcon)))
-	for _, path := range []string{"/trivium.js", "/trivium.d.ts", js.Path()} {
+	for _, path := range js.Paths() {
 		routes.Handle(path, tokenless(js.Handler()))
 	}
 	routes.Handle("/healthz", tokenless(text("ok\n")))

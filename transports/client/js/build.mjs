@@ -1,10 +1,10 @@
 // Builds dist/: `npm ci && npm run build`. The files are committed, so that a checkout without Node.js has them.
-import { writeFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import { build } from "esbuild"
 import { generateDtsBundle } from "dts-bundle-generator"
+import ts from "typescript"
 
-await build({
-  entryPoints: { trivium: "src/index.ts" },
+const options = {
   outdir: "dist",
   bundle: true,
   minify: true,
@@ -12,6 +12,18 @@ await build({
   format: "esm",
   target: "es2022",
   legalComments: "none",
-})
+}
+
+await build({ ...options, entryPoints: { trivium: "src/index.ts" } })
 const [types] = generateDtsBundle([{ filePath: "src/index.ts", output: { noBanner: true } }], { preferredConfigPath: "tsconfig.json" })
 writeFileSync("dist/trivium.d.ts", types)
+
+// The additional modules use the client by what it exports.
+const client = { name: "client", setup: (b) => b.onResolve({ filter: /^\.\.\/index\.js$/ }, () => ({ path: "./trivium.js", external: true })) }
+for (const name of ["eventsource", "text-stream"]) {
+  const source = `src/packages/${name}.ts`
+  await build({ ...options, entryPoints: { ["trivium-" + name]: source }, plugins: [client] })
+  const { outputText, diagnostics } = ts.transpileDeclaration(readFileSync(source, "utf8"), { fileName: source, reportDiagnostics: true })
+  if (diagnostics?.length) throw new Error(ts.formatDiagnostics(diagnostics, { getCanonicalFileName: String, getCurrentDirectory: () => ".", getNewLine: () => "\n" }))
+  writeFileSync(`dist/trivium-${name}.d.ts`, outputText.replaceAll("../index.js", "./trivium.js"))
+}

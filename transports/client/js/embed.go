@@ -1,8 +1,8 @@
-// Package js serves trivium.js, the client for browsers.
+// Package js serves trivium.js, the client for browsers, and the modules beside it.
 //
-//	routes.Handle("/trivium.js", js.Handler())
-//	routes.Handle("/trivium.d.ts", js.Handler())
-//	routes.Handle(js.Path(), js.Handler())
+//	for _, path := range js.Paths() {
+//		routes.Handle(path, js.Handler())
+//	}
 //
 // A page imports it with import { connect } from "/trivium.js". The directory is also the source of the npm package.
 // The package starts no goroutine.
@@ -11,20 +11,20 @@ package js
 import (
 	"bytes"
 	"crypto/sha256"
-	_ "embed"
+	"embed"
 	"encoding/hex"
+	"maps"
 	"net/http"
 	"path"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/klauspost/compress/gzhttp"
 )
 
-//go:embed dist/trivium.js
-var scriptContent []byte
-
-//go:embed dist/trivium.d.ts
-var typesContent []byte
+//go:embed dist/*.js dist/*.d.ts
+var dist embed.FS
 
 // file is a served file.
 type file struct {
@@ -33,22 +33,48 @@ type file struct {
 	digest      string // of the content
 }
 
-func newFile(contentType string, content []byte) *file {
-	sum := sha256.Sum256(content)
-	return &file{contentType, content, hex.EncodeToString(sum[:8])}
+// files holds the files by name.
+var files = readFiles()
+
+func readFiles() map[string]*file {
+	entries, err := dist.ReadDir("dist")
+	if err != nil {
+		panic(err) // the files are embedded
+	}
+	read := make(map[string]*file, len(entries))
+	for _, entry := range entries {
+		content, err := dist.ReadFile("dist/" + entry.Name())
+		if err != nil {
+			panic(err) // as above
+		}
+		contentType := "text/javascript; charset=utf-8"
+		if strings.HasSuffix(entry.Name(), ".d.ts") {
+			contentType = "text/plain; charset=utf-8"
+		}
+		sum := sha256.Sum256(content)
+		read[entry.Name()] = &file{contentType, content, hex.EncodeToString(sum[:8])}
+	}
+	return read
 }
 
-var (
-	script = newFile("text/javascript; charset=utf-8", scriptContent)
-	types  = newFile("text/plain; charset=utf-8", typesContent)
-)
+const scriptName = "trivium.js"
 
 // Path returns a path that changes with the content of the script, such as /trivium-5f0c1a9be2d34788.js. Browsers may
 // keep what Handler serves there for a year.
-func Path() string { return "/trivium-" + script.digest + ".js" }
+func Path() string { return "/trivium-" + files[scriptName].digest + ".js" }
 
-// Handler serves the script as trivium.js and under the last element of Path, and its TypeScript types as trivium.d.ts.
-// It looks at the last element of the request's path only, so it can be mounted anywhere.
+// Paths returns the paths that Handler serves when it is mounted at the root: Path, /trivium.js, the modules that use it,
+// such as /trivium-eventsource.js, and the TypeScript types of each.
+func Paths() []string {
+	paths := []string{Path()}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		paths = append(paths, "/"+name)
+	}
+	return paths
+}
+
+// Handler serves the files of Paths. It looks at the last element of the request's path only, so it can be mounted
+// anywhere.
 func Handler() http.Handler {
 	compress, err := gzhttp.NewWrapper(gzhttp.MinSize(0))
 	if err != nil {
@@ -58,15 +84,12 @@ func Handler() http.Handler {
 }
 
 func serve(w http.ResponseWriter, r *http.Request) {
-	const revalidate = "no-cache"
-	switch path.Base(r.URL.Path) {
-	case "trivium.js":
-		script.serve(w, r, revalidate)
-	case path.Base(Path()):
-		script.serve(w, r, "public, max-age=31536000, immutable")
-	case "trivium.d.ts":
-		types.serve(w, r, revalidate)
-	default:
+	name := path.Base(r.URL.Path)
+	if name == path.Base(Path()) {
+		files[scriptName].serve(w, r, "public, max-age=31536000, immutable")
+	} else if f := files[name]; f != nil {
+		f.serve(w, r, "no-cache")
+	} else {
 		http.NotFound(w, r)
 	}
 }

@@ -1,0 +1,144 @@
+package js
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/auth"
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports"
+)
+
+// patience bounds every wait of a test. It is exceeded only if something is wrong.
+const patience = 4 * time.Minute
+
+// openTab opens a page in Chromium, or skips the test. The browser ends with the test.
+func openTab(t *testing.T, address string) context.Context {
+	t.Helper()
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(findBrowser(t)), chromedp.NoSandbox, chromedp.Flag("headless", "new"), chromedp.UserDataDir(t.TempDir()),
+		chromedp.WSURLReadTimeout(patience))...)
+	t.Cleanup(cancel)
+	ctx, cancel = context.WithTimeout(ctx, 2*patience)
+	t.Cleanup(cancel)
+	ctx, _ = chromedp.NewContext(ctx)
+	t.Cleanup(func() {
+		within, cancel := context.WithTimeout(ctx, patience/4) // a browser may hang
+		defer cancel()
+		assert.NoError(t, chromedp.Cancel(within), "closing the browser")
+	})
+	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(address)))
+	return ctx
+}
+
+func findBrowser(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	if os.Getenv("TRIVIUM_REQUIRE_BROWSER") == "1" {
+		t.Fatal("there is no Chromium, which TRIVIUM_REQUIRE_BROWSER asks for")
+	}
+	t.Skip("there is no Chromium")
+	return ""
+}
+
+// evaluate returns the value of an expression in a page. It waits for a promise.
+func evaluate[T any](t *testing.T, tab context.Context, expression string) T {
+	t.Helper()
+	value, err := chromedp.Run(tab, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	require.NoError(t, err, expression)
+	return value
+}
+
+// await waits until an expression is true in a page.
+func await(t *testing.T, tab context.Context, expression string) {
+	t.Helper()
+	for end := time.Now().Add(patience); !evaluate[bool](t, tab, expression); time.Sleep(20 * time.Millisecond) {
+		require.True(t, time.Now().Before(end), "%s is not true: %s", expression, evaluate[string](t, tab, "document.body.innerText"))
+	}
+}
+
+// testToken is the token of a testHub.
+const testToken = "secret"
+
+// testHub is a hub whose connections a test can cut.
+type testHub struct {
+	*hub.Hub
+	*httptest.Server
+	conns *connTracker
+}
+
+// connTracker is a listener that can close its connections.
+type connTracker struct {
+	net.Listener
+	mu   sync.Mutex
+	open []net.Conn
+}
+
+func (l *connTracker) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		l.mu.Lock()
+		l.open = append(l.open, c)
+		l.mu.Unlock()
+	}
+	return c, err
+}
+
+// cut closes all connections. Nothing that is published afterwards is written to them.
+func (l *connTracker) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.open {
+		_ = c.Close() // it may be closed already
+	}
+	l.open = nil
+}
+
+// startHub serves a hub below /hub/, and the files of this directory.
+func startHub(t *testing.T) *testHub {
+	t.Helper()
+	h, err := hub.New(hub.Config{})
+	require.NoError(t, err)
+	api, err := transports.New(transports.Config{Hub: h, Authorize: func(r *http.Request) (*transports.Rights, error) {
+		if r.Header.Get("Authorization") != "Bearer "+testToken {
+			return nil, auth.ErrNoToken
+		}
+		return &transports.Rights{Subject: "test", Subscribe: []string{">"}, Publish: []string{">"}}, nil
+	}})
+	require.NoError(t, err)
+	routes := http.NewServeMux()
+	routes.Handle("/hub/", http.StripPrefix("/hub", api))
+	routes.Handle("/", http.FileServer(http.Dir(".")))
+	server := httptest.NewUnstartedServer(routes)
+	conns := &connTracker{Listener: server.Listener}
+	server.Listener = conns
+	server.Start()
+	t.Cleanup(func() {
+		conns.cut()
+		server.Close()
+		api.Close()
+		h.Close()
+	})
+	return &testHub{h, server, conns}
+}
+
+func (h *testHub) publish(t *testing.T, topic, data string) {
+	t.Helper()
+	_, err := h.Publish(t.Context(), &hub.Event{Topic: topic, Data: []byte(data)})
+	require.NoError(t, err)
+}

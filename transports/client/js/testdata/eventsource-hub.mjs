@@ -1,0 +1,19 @@
+// Arguments: the URL of a hub, and its token. Reads the topic t until the data "end", by an EventSource that has a
+// stale token at first, and prints the data.
+import { EventSource } from "../dist/trivium-eventsource.js"
+
+const [url, token] = process.argv.slice(2)
+const ended = (source) => new Promise((done) => source.addEventListener("error", () => source.readyState === 2 && done()))
+const refused = new EventSource(url + "/sse?topic=t", { headers: { authorization: "Bearer stale" } })
+await ended(refused)
+
+let requests = 0
+const events = new EventSource(url + "/sse?topic=t&last=10", {
+  headers: async () => (requests++, { authorization: "Bearer " + token }),
+})
+events.onmessage = ({ data }) => {
+  console.log(data)
+  if (data !== '"end"') return
+  events.close()
+  console.log("requests: " + requests)
+}
