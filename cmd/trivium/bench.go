@@ -22,6 +22,7 @@ const (
 	maxBenchSubscribers = 1_000_000
 	maxBenchRate        = 1_000_000
 	maxBenchRounds      = 1000
+	maxBenchEvents      = 100_000_000
 )
 
 // BenchCmd measures a hub and a minimal baseline, the floor.
@@ -32,6 +33,7 @@ type BenchCmd struct {
 	Duration    time.Duration `placeholder:"TIME" help:"Time for which a hub is measured in each scenario and over each transport, all rounds together. Default: the scenario's own, 5s to 15s."`
 	Rounds      int           `placeholder:"N" help:"Rounds in which hub and floor take turns. Default: the scenario's own, 3 or 5."`
 	Transport   []string      `default:"sse,websocket,longpoll" help:"Transports of the subscribers. A scenario skips transports that it does not support."`
+	Events      int           `placeholder:"N" help:"Events that replay reads. Default: 200000."`
 	Publish     string        `placeholder:"WAY" help:"How to publish: udp or http. Default: udp; with --target and no --udp, http."`
 	Target      string        `placeholder:"URL" help:"Measure the hub at this http URL instead of starting one. The report then has no CPU and memory. The bench uses the topics bench and bench.*."`
 	UDP         string        `name:"udp" placeholder:"HOST:PORT" help:"UDP address of the hub of --target."`
@@ -45,7 +47,7 @@ type BenchCmd struct {
 	JSON        bool          `name:"json" help:"Print the report as JSON."`
 	SVG         string        `name:"svg" placeholder:"FILE" help:"File for a chart of CPU and latency of hub and floor."`
 	Child       string        `hidden:"" help:"Be a child of a bench."`
-	Scenario    []string      `arg:"" optional:"" help:"fanout, burst, idle, topics, slow, resume or ingest. Default: fanout and burst. With --engine fanout, ingest or, of nats, hubs. Default: all of these."`
+	Scenario    []string      `arg:"" optional:"" help:"fanout, burst, idle, topics, slow, resume or ingest. Default: fanout and burst. With --engine fanout, ingest, replay or, of nats, hubs. Default: all of these."`
 }
 
 // Help returns the description of the command in its help text.
@@ -53,7 +55,9 @@ func (BenchCmd) Help() string {
 	return "The floor is the baseline of the comparison: a loop of write(2) to as many sockets, or for long-poll a minimal " +
 		"net/http handler, with the same events at the same rate. Hub and floor run on one core and the load on another, " +
 		"if there are two. With --engine the floor is a hub with the memory engine, publishing is compared with " +
-		"JetStream's own asynchronous publish on a stream of the same settings, and 1, 2 and 3 hubs share one stream of NATS. Exit code 1 if an event was lost, duplicated, reordered or changed."
+		"JetStream's own asynchronous publish on a stream of the same settings, and 1, 2 and 3 hubs share one stream of NATS. " +
+		"The scenario replay reads events that are only in the durable log, and compares with JetStream's own ordered consumer; " +
+		"with nats also behind delays of 1 and 100 ms to NATS in each direction. Exit code 1 if an event was lost, duplicated, reordered or changed."
 }
 
 func (c *BenchCmd) check() []fault {
@@ -65,7 +69,7 @@ func (c *BenchCmd) check() []fault {
 	for _, number := range []struct {
 		flag      string
 		got, most int
-	}{{"subscribers", c.Subscribers, maxBenchSubscribers}, {"rate", c.Rate, maxBenchRate}, {"rounds", c.Rounds, maxBenchRounds}} {
+	}{{"subscribers", c.Subscribers, maxBenchSubscribers}, {"rate", c.Rate, maxBenchRate}, {"events", c.Events, maxBenchEvents}, {"rounds", c.Rounds, maxBenchRounds}} {
 		faults = append(faults, faulty(number.flag, between(number.got, 0, number.most))...)
 	}
 	if c.Size != 0 {
@@ -131,6 +135,8 @@ func (c *BenchCmd) checkEngine() []fault {
 		switch ofEngine := slices.Contains(bench.EngineScenarios(c.Engine), name); {
 		case c.Engine == "" && name == bench.Hubs:
 			faults = append(faults, fault{"<scenario>", "hubs share a stream: it wants --engine nats"})
+		case c.Engine == "" && name == bench.Replay:
+			faults = append(faults, fault{"<scenario>", "replay reads a durable log: it wants --engine"})
 		case c.Engine != "" && !ofEngine && slices.Contains(bench.Scenarios, name):
 			faults = append(faults, fault{"<scenario>", fmt.Sprintf("%s is not measured with --engine %s", name, c.Engine)})
 		}
@@ -140,6 +146,9 @@ func (c *BenchCmd) checkEngine() []fault {
 	}
 	if !slices.Contains([]int{1, 3, 5}, c.Replicas) {
 		faults = append(faults, faulty("replicas", fmt.Sprintf("want 1, 3 or 5, got %d", c.Replicas))...)
+	}
+	if c.Events > 0 && c.Engine == "" {
+		faults = append(faults, faulty("events", "wants --engine")...)
 	}
 	if c.Store != "" && c.Engine == "" {
 		faults = append(faults, faulty("store", "wants --engine")...)
@@ -194,7 +203,7 @@ func (c *BenchCmd) config(con *console) (bench.Config, error) {
 	}
 	cfg := bench.Config{
 		Scenarios: c.Scenario, Transports: c.Transport, Goals: c.Goals, Publish: c.Publish,
-		Subscribers: c.Subscribers, Rate: c.Rate, Size: int(c.Size), Duration: c.Duration, Rounds: c.Rounds,
+		Subscribers: c.Subscribers, Rate: c.Rate, Size: int(c.Size), Events: c.Events, Duration: c.Duration, Rounds: c.Rounds,
 		Target: c.Target, TargetUDP: c.UDP, Token: c.Token,
 		Engine: c.Engine, Store: c.Store, NATSURL: c.NATSURL, Replicas: c.Replicas, Stream: c.NATSStream,
 		Program: program, Environ: withoutSettings(os.Environ()),

@@ -48,7 +48,7 @@ func TestBenchFiguresAddUp(t *testing.T) {
 		bench.Fanout: 3, bench.Burst: 2, bench.Idle: 3, bench.Topics: 2, bench.Slow: 2, bench.Resume: 2, bench.Ingest: 4,
 	}
 	for _, scenario := range bench.Scenarios {
-		if scenario == bench.Hubs {
+		if scenario == bench.Hubs || scenario == bench.Replay {
 			continue // scenarios of an engine are run by TestBenchEngine
 		}
 		t.Run(scenario, func(t *testing.T) {
@@ -80,14 +80,14 @@ func TestBenchEngine(t *testing.T) {
 			args    []string
 			results int
 		}{
-			{"embedded", []string{"--engine", "embedded"}, 3 + 4},
-			{"nats", []string{"--engine", "nats"}, 3 + 4 + 3},
-			{"nats outside", []string{"--engine", "nats", "--nats-url", outside.ClientURL(), "ingest", "hubs"}, 4 + 3},
+			{"embedded", []string{"--engine", "embedded"}, 3 + 4 + 1},
+			{"nats", []string{"--engine", "nats"}, 3 + 4 + 3 + 3},
+			{"nats outside", []string{"--engine", "nats", "--nats-url", outside.ClientURL(), "ingest", "hubs", "replay"}, 4 + 3 + 3},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
 				t.Parallel()
 				store, svg := t.TempDir(), filepath.Join(t.TempDir(), "bench.svg")
-				report := runBench(t, append(tt.args, "--rate", "100", "--rounds", "1", "--store", store, "--svg", svg)...)
+				report := runBench(t, append(tt.args, "--rate", "100", "--rounds", "1", "--events", "2000", "--store", store, "--svg", svg)...)
 				require.Len(t, report.Results, tt.results)
 				for _, r := range report.Results {
 					require.True(t, r.Clean(), "%+v", r)
@@ -137,6 +137,19 @@ func accountEngine(t *testing.T, r *bench.Result, engine string) {
 			require.Positive(t, f.DeliveriesPerSecond)
 		}
 		require.Positive(t, r.RateRatio)
+		return
+	}
+	if r.Scenario == bench.Replay {
+		for _, f := range []*bench.Figures{r.Hub, r.Floor} {
+			require.EqualValues(t, 2000, f.Events)
+			require.EqualValues(t, 2000, f.Deliveries)
+			require.Positive(t, f.CPUPerDelivery)
+			require.Positive(t, f.DeliveriesPerSecond)
+			require.Equal(t, engine == bench.EngineNATS, f.NATSPerEvent > 0)
+		}
+		require.Positive(t, r.RateRatio)
+		// Two thousand events need at least two reads of the log, each of which waits for NATS and back.
+		require.LessOrEqual(t, r.Hub.DeliveriesPerSecond*4*r.Delay/1000, 2000.0)
 		return
 	}
 	require.EqualValues(t, 30, r.Hub.Events)

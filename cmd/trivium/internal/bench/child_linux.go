@@ -39,6 +39,7 @@ type address struct {
 	Events  int64         `json:"events"`
 	CPU     time.Duration `json:"cpu_ns"`
 	Wall    time.Duration `json:"wall_ns"`
+	Cursor  string        `json:"cursor"` // before the first event of replay
 }
 
 const listening = "listening"

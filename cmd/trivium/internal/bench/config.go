@@ -16,6 +16,7 @@ const (
 	Resume = "resume" // all reconnect at once
 	Ingest = "ingest" // publishing alone
 	Hubs   = "hubs"   // fanout, with subscribers spread over 1, 2 and 3 hubs on one stream
+	Replay = "replay" // a subscriber reads events that are only in the durable log
 )
 
 // Engines to compare with the memory engine, by their names in the hub's configuration.
@@ -27,9 +28,9 @@ const (
 // EngineScenarios returns the scenarios available for an engine.
 func EngineScenarios(engine string) []string {
 	if engine == EngineNATS {
-		return []string{Fanout, Ingest, Hubs}
+		return []string{Fanout, Ingest, Hubs, Replay}
 	}
-	return []string{Fanout, Ingest}
+	return []string{Fanout, Ingest, Replay}
 }
 
 // Transports.
@@ -54,6 +55,8 @@ const (
 	ChildNATS      = "nats"      // a NATS server
 	ChildEngine    = "engine"    // publishing inside one process, with an engine
 	ChildJetStream = "jetstream" // publishing without a hub
+	ChildFill      = "fill"      // publishing what replay reads
+	ChildConsumer  = "consumer"  // reading without a hub
 )
 
 // Config configures a bench. A number of 0 means the scenario's default.
@@ -65,6 +68,7 @@ type Config struct {
 	Size        int           // bytes of an event's data, MinSize to MaxSize
 	Duration    time.Duration // measured time of the hub over all rounds; the floor takes the same again
 	Rounds      int           // in which hub and floor take turns
+	Events      int           // that replay reads
 	Publish     string        // PublishUDP or PublishHTTP
 	Goals       bool          // run what the goals need, instead of Scenarios
 
@@ -90,6 +94,8 @@ type spec struct {
 	subscribers, rate   int
 	size, rounds        int
 	duration            time.Duration
+	events              int           // of replay
+	delay               time.Duration // of replay: from the hub to NATS and back from NATS to the hub, each
 }
 
 // defaults of each scenario.
@@ -102,6 +108,7 @@ var defaults = map[string]spec{
 	Resume: {subscribers: 10_000, rate: 10, size: 128, duration: 5 * time.Second, rounds: 1},
 	Ingest: {size: 128, duration: 6 * time.Second, rounds: 3},
 	Hubs:   {subscribers: 1000, rate: 100, size: 128, duration: 10 * time.Second, rounds: 5},
+	Replay: {subscribers: 1, size: 128, rounds: 3, events: 200_000},
 }
 
 // over are the transports that a scenario runs over.
@@ -114,10 +121,11 @@ var over = map[string][]string{
 	Resume: {SSE, WebSocket},
 	Ingest: {""},
 	Hubs:   {SSE},
+	Replay: {SSE},
 }
 
 // Scenarios are all there are, in the order of the report.
-var Scenarios = []string{Fanout, Burst, Idle, Topics, Slow, Resume, Ingest, Hubs}
+var Scenarios = []string{Fanout, Burst, Idle, Topics, Slow, Resume, Ingest, Hubs, Replay}
 
 // spec returns the scenario with its defaults filled in.
 func (c *Config) spec(scenario, transport string) spec {
@@ -126,10 +134,13 @@ func (c *Config) spec(scenario, transport string) spec {
 	if c.Engine != "" && transport == LongPoll {
 		s.rate = quietRate // one poll per event at the full rate exceeds a core
 	}
-	if c.Subscribers > 0 && scenario != Ingest {
+	if c.Subscribers > 0 && scenario != Ingest && scenario != Replay {
 		s.subscribers = c.Subscribers
 	}
-	if c.Rate > 0 && scenario != Burst && scenario != Ingest {
+	if c.Events > 0 {
+		s.events = c.Events
+	}
+	if c.Rate > 0 && scenario != Burst && scenario != Ingest && scenario != Replay {
 		s.rate = c.Rate
 	}
 	if c.Size > 0 {
@@ -155,6 +166,14 @@ func (s spec) sides() int {
 		return maxHubs
 	}
 	return 2
+}
+
+// delays returns the delays with which replay is measured.
+func (s spec) delays() []time.Duration {
+	if s.engine == EngineNATS {
+		return []time.Duration{0, time.Millisecond, 100 * time.Millisecond}
+	}
+	return []time.Duration{0}
 }
 
 // way is one way to publish, for the ingest scenario.

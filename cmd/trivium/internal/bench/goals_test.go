@@ -63,6 +63,17 @@ func TestGoals(t *testing.T) {
 		}
 	}
 	for _, tt := range []struct {
+		delay, rate float64
+		goals, met  int
+	}{{0, 1, 0, 0}, {1, 50_000, 1, 1}, {1, 49_999, 1, 0}, {100, 10_000, 1, 1}, {100, 9_999, 1, 0}} {
+		r := &Result{Scenario: Replay, Engine: EngineNATS, Delay: tt.delay, Hub: &Figures{DeliveriesPerSecond: tt.rate}}
+		goals := evaluateGoals([]*Result{r})
+		require.Len(t, goals, tt.goals)
+		for _, g := range goals {
+			require.Equal(t, tt.met == 1, g.Met, "%+v", g)
+		}
+	}
+	for _, tt := range []struct {
 		transport string
 		goals     int
 	}{{singleHTTP, 1}, {"udp", 0}} {

@@ -44,29 +44,37 @@ func (d *side) round(work func() error) (*round, error) {
 	d.group.latency = r.latency
 	defer func() { d.group.latency = nil }()
 	deliveries, published := d.group.advanced, d.source.expected.Load()
+	if err := d.usage(r, work); err != nil {
+		return nil, err
+	}
+	r.deliveries = d.group.advanced - deliveries
+	r.events = (d.source.expected.Load() - published) / d.source.fan
+	return r, nil
+}
+
+// usage measures the time and the CPU time of work.
+func (d *side) usage(r *round, work func() error) error {
 	cpu, err := d.cpu()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	nats, err := d.r.engine.cpu()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	load, start := ownCPU(), time.Now()
 	if err := work(); err != nil {
-		return nil, err
+		return err
 	}
 	r.wall, r.load = time.Since(start), ownCPU()-load
 	after, err := d.cpu()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	r.cpu = after - cpu
 	after, err = d.r.engine.cpu()
 	r.nats = after - nats
-	r.deliveries = d.group.advanced - deliveries
-	r.events = (d.source.expected.Load() - published) / d.source.fan
-	return r, err
+	return err
 }
 
 // cpu returns the CPU time of the side's servers, or 0 for a hub that the bench did not start.

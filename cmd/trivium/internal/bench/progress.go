@@ -23,6 +23,8 @@ func (s spec) steps() int {
 			return s.rounds * len(ways)
 		}
 		return s.rounds * (s.sides() + len(engineWays))
+	case Replay:
+		return s.rounds * s.sides() * len(s.delays())
 	case Fanout:
 		if s.engine != "" {
 			return 2 * s.sides() * s.rounds

@@ -9,7 +9,6 @@ import (
 	"os"
 	"time"
 
-	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
@@ -88,10 +87,10 @@ func openMemory(*Config) (*publisher, error) {
 	return &publisher{some: some, done: func() error { return nil }, end: h.Close}, nil
 }
 
-// openHub opens a hub with the configured engine.
-func openHub(cfg *Config) (*hub.Hub, error) {
+// openHub opens a hub with the configured engine, whose log has the retention.
+func openHub(cfg *Config, keep hub.Retention) (*hub.Hub, error) {
 	engine, err := jetstream.New(jetstream.Config{
-		Store: cfg.Store, URL: cfg.NATSURL, Stream: cfg.Stream, Replicas: cfg.Replicas, MaxEventSize: engineEventBytes,
+		Store: cfg.Store, URL: cfg.NATSURL, Stream: cfg.Stream, Replicas: cfg.Replicas, MaxEventSize: engineEventBytes, Retention: keep,
 	})
 	if err != nil {
 		return nil, err
@@ -102,7 +101,7 @@ func openHub(cfg *Config) (*hub.Hub, error) {
 // openEngine returns a publisher of batches, as a datagram source publishes them: not atomic, and in order. done
 // waits until the hub has delivered them.
 func openEngine(cfg *Config) (*publisher, error) {
-	h, err := openHub(cfg)
+	h, err := openHub(cfg, hub.Retention{})
 	if err != nil {
 		return nil, err
 	}
@@ -118,21 +117,23 @@ func openEngine(cfg *Config) (*publisher, error) {
 		}
 		return err
 	}
-	done := func() error {
-		for end := time.Now().Add(patience); h.Position().Seq < last.Seq; time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				return errors.New("the hub did not receive its own events")
-			}
+	return &publisher{some: some, done: func() error { return delivered(h, last) }, end: h.Close}, nil
+}
+
+// delivered blocks until the hub has received its event from the engine.
+func delivered(h *hub.Hub, last hub.Cursor) error {
+	for end := time.Now().Add(patience); h.Position().Seq < last.Seq; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			return errors.New("the hub did not receive its own events")
 		}
-		return nil
 	}
-	return &publisher{some: some, done: done, end: h.Close}, nil
+	return nil
 }
 
 // openJetStream returns a publisher that uses the asynchronous publish of NATS's client, to a stream that a hub
 // has created.
 func openJetStream(cfg *Config) (*publisher, error) {
-	h, err := openHub(cfg)
+	h, err := openHub(cfg, hub.Retention{})
 	if err != nil {
 		return nil, err
 	}
@@ -140,22 +141,11 @@ func openJetStream(cfg *Config) (*publisher, error) {
 		return nil, err
 	}
 	prefix := cmp.Or(cfg.Stream, jetstream.DefaultStream) + "."
-	var options []nats.Option
-	end := func() {}
-	if cfg.Store != "" {
-		s, err := startNATS(&natsserver.Options{DontListen: true, StoreDir: cfg.Store})
-		if err != nil {
-			return nil, err
-		}
-		end = func() { s.Shutdown(); s.WaitForShutdown() }
-		options = append(options, nats.InProcessServer(s))
-	}
-	conn, err := nats.Connect(cfg.NATSURL, options...)
+	conn, end, err := connectNATS(cfg)
 	if err != nil {
-		end()
 		return nil, err
 	}
-	p := &publisher{end: func() error { conn.Close(); end(); return nil }}
+	p := &publisher{end: func() error { end(); return nil }}
 	failed := make(chan error, 1)
 	js, err := natsjs.New(conn, natsjs.WithPublishAsyncErrHandler(func(_ natsjs.JetStream, _ *nats.Msg, err error) {
 		select {

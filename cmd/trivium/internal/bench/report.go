@@ -41,7 +41,8 @@ type Result struct {
 	Against         string   `json:"against,omitempty"`
 	Hubs            int      `json:"hubs,omitempty"`         // number of hubs on one stream that share the subscribers
 	FanoutRatio     float64  `json:"fanout_ratio,omitempty"` // CPU per delivery, without the cost of publishing
-	RateRatio       float64  `json:"rate_ratio,omitempty"`   // for ingest: events/s
+	RateRatio       float64  `json:"rate_ratio,omitempty"`   // for ingest and replay: events/s
+	Delay           float64  `json:"delay_ms,omitempty"`     // of replay: from the hub to NATS, and again from NATS to the hub
 	P50Added        float64  `json:"p50_added_us,omitempty"` // hub minus the other side
 	P99Added        float64  `json:"p99_added_us,omitempty"`
 	Memory          *Memory  `json:"memory,omitempty"`
@@ -119,7 +120,11 @@ func (r *Result) noteDoubts() {
 func (r *Result) noteShort() {
 	for _, f := range r.sides() {
 		if f.CPUSeconds > 0 && f.CPUSeconds < enoughCPU {
-			r.note("%s took only %.2f s of CPU, too little for an exact figure: use a longer --duration", f.name, f.CPUSeconds)
+			remedy := "a longer --duration"
+			if r.Scenario == Replay {
+				remedy = "more --events"
+			}
+			r.note("%s took only %.2f s of CPU, too little for an exact figure: use %s", f.name, f.CPUSeconds, remedy)
 		}
 	}
 }
@@ -153,6 +158,9 @@ func (r *Result) name() string {
 	name := r.Scenario + " " + r.Transport
 	if r.Hubs > 0 {
 		name += fmt.Sprintf(", hubs: %d", r.Hubs)
+	}
+	if r.Delay > 0 {
+		name += fmt.Sprintf(", %g ms to NATS", r.Delay)
 	}
 	return name
 }

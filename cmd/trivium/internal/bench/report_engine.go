@@ -10,6 +10,7 @@ func (r *Report) engineTables(w io.Writer) {
 	r.fanoutTable(w)
 	r.publishTable(w)
 	r.hubsTable(w)
+	r.replayTable(w)
 }
 
 // fanoutTable: CPU a delivery is without what publishing takes; WITH IT is the ratio of all together.
@@ -68,6 +69,25 @@ func (r *Report) hubsTable(w io.Writer) {
 			fmt.Sprint(result.Hubs), result.Transport, count(int64(result.Subscribers)), count(int64(result.Rate)), count(int64(result.Rounds)),
 			micros(hub.CPUPerDelivery), times(result.CPURatio), micros(hub.NATSPerEvent),
 			micros(hub.P50), micros(hub.P99), added(result.P50Added), added(result.P99Added),
+		}, result.wrong()...))
+	}
+	table(w, rows)
+}
+
+// replayTable: DELAY is that of each direction between the hub and NATS.
+func (r *Report) replayTable(w io.Writer) {
+	rows := [][]string{{"REPLAY", "TRANSPORT", "DELAY", "EVENTS", "ROUNDS", "EVENTS/S", "JETSTREAM", "RATIO",
+		"CPU/EVENT", "JETSTREAM", "RATIO", "NATS", "JETSTREAM", "LOST", "DOUBLED", "REORDERED", "CHANGED"}}
+	for _, result := range r.Results {
+		if result.Scenario != Replay {
+			continue
+		}
+		hub, own := result.Hub, result.Floor
+		rows = append(rows, append([]string{
+			result.Engine, result.Transport, fmt.Sprintf("%g ms", result.Delay), count(hub.Events), count(int64(result.Rounds)),
+			count(int64(hub.DeliveriesPerSecond)), count(int64(own.DeliveriesPerSecond)), times(result.RateRatio),
+			micros(hub.CPUPerDelivery), micros(own.CPUPerDelivery), times(result.CPURatio),
+			micros(hub.NATSPerEvent), micros(own.NATSPerEvent),
 		}, result.wrong()...))
 	}
 	table(w, rows)

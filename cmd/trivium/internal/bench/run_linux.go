@@ -88,6 +88,10 @@ func Child(cfg Config, role string, stderr io.Writer) error {
 		return runHandler(stderr)
 	case ChildNATS:
 		return runNATS(stderr, cfg.Store)
+	case ChildFill:
+		return runFill(stderr, &cfg)
+	case ChildConsumer:
+		return runConsumer(stderr, &cfg)
 	default:
 		return runPublish(stderr, &cfg, role)
 	}
@@ -117,7 +121,8 @@ func (r *runner) allow(specs []spec) (err error) {
 	return nil
 }
 
-// run measures one scenario over one transport. ingest returns one result per way to publish.
+// run measures one scenario over one transport. ingest returns one result per way to publish, hubs one per number of
+// hubs, and replay one per delay.
 func (r *runner) run(s spec) ([]*Result, error) {
 	one := func(result *Result, err error) ([]*Result, error) { return []*Result{result}, err }
 	switch s.scenario {
@@ -134,6 +139,8 @@ func (r *runner) run(s spec) ([]*Result, error) {
 		return r.ingest(s)
 	case Hubs:
 		return r.hubs(s)
+	case Replay:
+		return r.replay(s)
 	default:
 		if s.engine != "" {
 			return one(r.compareEngine(s))

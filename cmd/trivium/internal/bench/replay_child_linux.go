@@ -1,0 +1,142 @@
+package bench
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+	"time"
+
+	natsserver "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/hub/jetstream"
+)
+
+// consumerBatch is how many messages JetStream's own consumer requests at a time: enough that a delay does not
+// limit it.
+const consumerBatch = 1 << 16
+
+// runFill is the child's main function: it publishes the events of replay to a new log, and then filler.
+func runFill(stderr io.Writer, cfg *Config) (err error) {
+	h, err := openHub(cfg, replayRetention(cfg.Events, cfg.Size))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.Close()) }()
+	begin := h.Position()
+	next := 0
+	event := func() *hub.Event {
+		data := make([]byte, cfg.Size)
+		stamp{seq: uint32(next)}.put(data)
+		next++
+		return &hub.Event{Topic: topicOf(0), Data: data}
+	}
+	if err := publishEach(h, cfg.Events, eachBatch, event); err != nil {
+		return err
+	}
+	filler := make([]byte, fillerSize)
+	stamp{}.put(filler)
+	err = publishEach(h, fillerBytes/fillerSize, eachBatch/16, func() *hub.Event { return &hub.Event{Topic: topicOf(1), Data: filler} })
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(stderr).Encode(address{Message: listening, Cursor: begin.String()})
+}
+
+// publishEach publishes n events in batches, and waits until the hub has delivered them.
+func publishEach(h *hub.Hub, n, batch int, event func() *hub.Event) error {
+	var last hub.Cursor
+	for n > 0 {
+		events := make([]*hub.Event, min(n, batch))
+		for i := range events {
+			events[i] = event()
+		}
+		n -= len(events)
+		var err error
+		if last, err = h.PublishEach(context.Background(), events...); err != nil {
+			return err
+		}
+	}
+	return delivered(h, last)
+}
+
+// runConsumer is the child's main function: it reads the events of replay with the ordered consumer of NATS's
+// client.
+func runConsumer(stderr io.Writer, cfg *Config) error {
+	conn, end, err := connectNATS(cfg)
+	if err != nil {
+		return err
+	}
+	defer end()
+	js, err := natsjs.New(conn)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	before, err := cpuOf(os.Getpid())
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	consumer, err := js.OrderedConsumer(ctx, cmp.Or(cfg.Stream, jetstream.DefaultStream), natsjs.OrderedConsumerConfig{})
+	if err != nil {
+		return err
+	}
+	var read atomic.Int64
+	done := make(chan struct{})
+	reading, err := consumer.Consume(func(natsjs.Msg) {
+		if read.Add(1) == int64(cfg.Events) {
+			close(done)
+		}
+	}, natsjs.PullMaxMessages(consumerBatch))
+	if err != nil {
+		return err
+	}
+	defer reading.Stop()
+	for seen := int64(-1); ; {
+		select {
+		case <-done:
+		case <-time.After(patience):
+			if n := read.Load(); n > seen {
+				seen = n
+				continue
+			}
+			return fmt.Errorf("JetStream's consumer received %d of %d events", read.Load(), cfg.Events)
+		}
+		break
+	}
+	wall := time.Since(start)
+	after, err := cpuOf(os.Getpid())
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(stderr).Encode(address{Message: listening, Events: int64(cfg.Events), CPU: after - before, Wall: wall})
+}
+
+// connectNATS connects to the configured servers, or starts a server on the configured store. end closes the
+// connection and stops that server.
+func connectNATS(cfg *Config) (conn *nats.Conn, end func(), err error) {
+	var options []nats.Option
+	stop := func() {}
+	if cfg.Store != "" {
+		s, err := startNATS(&natsserver.Options{DontListen: true, StoreDir: cfg.Store})
+		if err != nil {
+			return nil, nil, err
+		}
+		stop = func() { s.Shutdown(); s.WaitForShutdown() }
+		options = append(options, nats.InProcessServer(s))
+	}
+	if conn, err = nats.Connect(cfg.NATSURL, options...); err != nil {
+		stop()
+		return nil, nil, err
+	}
+	return conn, func() { conn.Close(); stop() }, nil
+}
