@@ -16,12 +16,13 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// A hub that is started before NATS is live but not ready, and asks clients to retry. It becomes
-// ready when NATS is available.
-func TestServeWaitsForNATS(t *testing.T) {
-	ports := hubtest.FreePorts(t, 3)
+// serveUnready starts the program with the engine nats at natsPort, and waits until the program is live. It does not
+// wait until the hub has started.
+func serveUnready(t *testing.T, natsPort int) *hubtest.Process {
+	t.Helper()
+	ports := hubtest.FreePorts(t, 2)
 	cmd := hubtest.Binary(t, "serve", "--http", fmt.Sprint("127.0.0.1:", ports[0]), "--udp", "off", "--admin", fmt.Sprint("127.0.0.1:", ports[1]),
-		"--auth", "none", "--log-format", "json", "--engine", "nats", "--nats-url", fmt.Sprint("nats://127.0.0.1:", ports[2]))
+		"--auth", "none", "--log-format", "json", "--engine", "nats", "--nats-url", fmt.Sprint("nats://127.0.0.1:", natsPort))
 	p := hubtest.Launch(t, cmd)
 	p.HTTP, p.Admin = fmt.Sprint("127.0.0.1:", ports[0]), fmt.Sprint("127.0.0.1:", ports[1])
 	require.Eventually(t, func() bool {
@@ -32,6 +33,14 @@ func TestServeWaitsForNATS(t *testing.T) {
 		response.Body.Close()
 		return response.StatusCode == http.StatusOK
 	}, hubtest.Patience, 10*time.Millisecond, p.Log)
+	return p
+}
+
+// A hub that is started before NATS is live but not ready, and asks clients to retry. It becomes
+// ready when NATS is available.
+func TestServeWaitsForNATS(t *testing.T) {
+	natsPort := hubtest.FreePorts(t, 1)[0]
+	p := serveUnready(t, natsPort)
 	for _, url := range []string{p.HTTP + "/readyz", p.HTTP + "/poll", p.HTTP + "/sse", p.HTTP + "/publish/a", p.Admin + "/metrics"} {
 		status, text := p.Request(http.MethodGet, "http://"+url, "", "")
 		require.Equal(t, http.StatusServiceUnavailable, status, url)
@@ -48,7 +57,7 @@ func TestServeWaitsForNATS(t *testing.T) {
 		hubtest.Patience, 10*time.Millisecond)
 
 	nats, err := natsd.NewServer(&natsd.Options{
-		Host: "127.0.0.1", Port: ports[2], NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir(), MaxPayload: 2 << 20,
+		Host: "127.0.0.1", Port: natsPort, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir(), MaxPayload: 2 << 20,
 	})
 	require.NoError(t, err)
 	nats.Start()
