@@ -7,7 +7,8 @@
 //	}
 //
 // An engine may deliver events before or after its Publish returns, so the suite waits up to Patience for
-// deliveries. The only goroutines are publishers, and each subtest waits for its own.
+// deliveries. Most subtests run in parallel; the subtest that measures memory runs before them, by itself. The only
+// other goroutines are publishers, and each subtest waits for its own.
 package enginetest
 
 import (
@@ -27,22 +28,40 @@ import (
 // Patience is the longest time that the suite waits for one delivery.
 const Patience = 3 * time.Minute
 
-// Run runs the suite. newEngine must return an engine that is not started, has no events, and
-// retains at least as much as keep requires. Run starts and closes the engine. If long is set, one
-// million events pass through a hub, otherwise 20,000.
+// Run runs the suite and returns when all subtests have ended. newEngine must return an engine that
+// is not started, has no events, and retains at least as much as keep requires. Run starts and
+// closes the engine. Several goroutines call newEngine at once. If long is set, one million events
+// pass through a hub, otherwise 20,000, and concurrent publishers publish ten times as many batches.
+//
+// The test that calls Run must not run in parallel with other tests, because Run measures the heap
+// of the process. It may call t.Parallel after Run.
 func Run(t *testing.T, long bool, newEngine func(t *testing.T, keep hub.Retention) hub.Engine) {
+	runMemory(t, long, newEngine)
+	t.Run("contract", func(t *testing.T) { // returns when its parallel subtests have ended
+		runEngine(t, long, newEngine)
+		runHubs(t, newEngine)
+	})
+}
+
+// runEngine checks the promises of an engine without a hub.
+func runEngine(t *testing.T, long bool, newEngine func(*testing.T, hub.Retention) hub.Engine) {
+	batches := 20 // of each concurrent publisher; an engine may sync files for each
+	if long {
+		batches = 200
+	}
 	for _, test := range []struct {
 		name string
 		run  func(*testing.T, *log)
 	}{
 		{"order", testOrder},
 		{"members", testMembers},
-		{"concurrent publishers", testConcurrent},
+		{"concurrent publishers", func(t *testing.T, l *log) { testConcurrent(t, l, batches) }},
 		{"ended context", testEndedContext},
 		{"close", testClose},
 		{"close under load", testCloseUnderLoad},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			l := &log{t: t, engine: newEngine(t, hub.Retention{}), more: make(chan struct{}, 1)}
 			start, err := l.engine.Start(l.deliver)
 			require.NoError(t, err)
@@ -51,7 +70,6 @@ func Run(t *testing.T, long bool, newEngine func(t *testing.T, keep hub.Retentio
 			l.close()
 		})
 	}
-	runHubs(t, long, newEngine)
 }
 
 // log records what an engine delivers, and checks the rules that every delivery must obey.
@@ -219,8 +237,8 @@ func testMembers(t *testing.T, l *log) {
 
 // testConcurrent checks that no event of concurrent publishers is lost, that their events have
 // different IDs, and that the batches of each publisher stay in order.
-func testConcurrent(t *testing.T, l *log) {
-	const publishers, batches, size = 8, 50, 3
+func testConcurrent(t *testing.T, l *log, batches int) {
+	const publishers, size = 8, 3
 	var running sync.WaitGroup
 	var mu sync.Mutex
 	last := make(map[hub.Cursor]string)

@@ -19,12 +19,21 @@ import (
 // test sets another number. Older events are read from the durable log.
 const shortMemlog = 200
 
-// runHubs checks the promises that need both an engine and a hub.
-func runHubs(t *testing.T, long bool, newEngine func(*testing.T, hub.Retention) hub.Engine) {
-	events := 20_000
-	if long {
-		events = 1_000_000
+// withHub runs a test with a hub that has a new engine.
+func withHub(t *testing.T, newEngine func(*testing.T, hub.Retention) hub.Engine, keep hub.Retention, run func(*testing.T, *hub.Hub)) {
+	t.Helper()
+	config := hub.Config{Engine: newEngine(t, keep), Retention: keep}
+	if _, ok := config.Engine.(hub.Log); ok && keep.Events == 0 {
+		config.Retention.Events = shortMemlog // older events are read from the durable log
 	}
+	h, err := hub.New(config)
+	require.NoError(t, err)
+	run(t, h)
+	require.NoError(t, h.Close())
+}
+
+// runHubs checks the promises that need both an engine and a hub.
+func runHubs(t *testing.T, newEngine func(*testing.T, hub.Retention) hub.Engine) {
 	for _, test := range []struct {
 		name string
 		keep hub.Retention
@@ -41,17 +50,10 @@ func runHubs(t *testing.T, long bool, newEngine func(*testing.T, hub.Retention) 
 		{"erase", hub.Retention{}, testErase},
 		{"erase what retention removes", hub.Retention{Events: 40}, testEraseRetention},
 		{"erase under load", hub.Retention{}, testEraseUnderLoad},
-		{"bounded memory", hub.Retention{Events: 10_000}, func(t *testing.T, h *hub.Hub) { testMemoryIsBounded(t, h, events) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			config := hub.Config{Engine: newEngine(t, test.keep), Retention: test.keep}
-			if _, ok := config.Engine.(hub.Log); ok && test.keep.Events == 0 {
-				config.Retention.Events = shortMemlog // older events are read from the durable log
-			}
-			h, err := hub.New(config)
-			require.NoError(t, err)
-			test.run(t, h)
-			require.NoError(t, h.Close())
+			t.Parallel()
+			withHub(t, newEngine, test.keep, test.run)
 		})
 	}
 }
@@ -357,40 +359,4 @@ func testPublishEach(t *testing.T, h *hub.Hub) {
 		_, err = publish(t.Context(), batchOf("good", "not good")...)
 		require.ErrorAs(t, err, new(*hub.InvalidError))
 	}
-}
-
-// testMemoryIsBounded checks that memory does not grow with the number of events published.
-func testMemoryIsBounded(t *testing.T, h *hub.Hub, total int) {
-	const size = 500
-	topics := make([]string, size)
-	for i := range topics {
-		topics[i] = fmt.Sprint("t.", i)
-	}
-	r := Subscribe(t, h, hub.Request{Filters: Set(t, ">")})
-	var last hub.Cursor
-	var used, grown uint64
-	for i := range total / size {
-		var err error
-		last, err = h.PublishEach(t.Context(), batchOf(topics...)...)
-		require.NoError(t, err)
-		r.Until(last.Seq)
-		require.Empty(t, r.Gaps)
-		require.Len(t, r.Events, size)
-		r.Events = r.Events[:0]
-		if i == total/size/4 {
-			used = heapInUse()
-		}
-	}
-	if grown = heapInUse(); grown > used {
-		// The engine may run three NATS servers in this process, whose caches grow and shrink.
-		require.Less(t, grown-used, uint64(48<<20), "heap growth in bytes since a quarter of the events")
-	}
-	require.GreaterOrEqual(t, last.Seq, uint64(total))
-}
-
-func heapInUse() uint64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
 }

@@ -18,6 +18,7 @@ func TestBackupAndRestore(t *testing.T) {
 	if testing.Short() {
 		t.Skip("filling a log takes long")
 	}
+	t.Parallel()
 	h, e := startHub(t, Config{Store: t.TempDir()}, hub.Retention{})
 	var last hub.Cursor
 	var err error

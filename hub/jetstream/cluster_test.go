@@ -129,59 +129,6 @@ func (c *cluster) config(keep hub.Retention) Config {
 	}
 }
 
-func TestCluster(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a cluster takes long")
-	}
-	c := startCluster(t, 3)
-	enginetest.Run(t, os.Getenv("TRIVIUM_LONG") != "", func(t *testing.T, keep hub.Retention) hub.Engine { return newEngine(t, c.config(keep)) })
-	t.Run("shared", func(t *testing.T) { testShared(t, c) })
-	t.Run("unique", func(t *testing.T) { testUnique(t, c) })
-	t.Run("erased", func(t *testing.T) { testErased(t, c) })
-	t.Run("damaged", func(t *testing.T) { testDamaged(t, c) })
-}
-
-// parallelIfShort runs a test in parallel with others in short mode, because the test mostly waits. Otherwise tests
-// take longer and run one after the other.
-func parallelIfShort(t *testing.T) {
-	t.Helper()
-	if testing.Short() {
-		t.Parallel()
-	}
-}
-
-func TestOneServer(t *testing.T) {
-	parallelIfShort(t)
-	c := startCluster(t, 1)
-	t.Run("parallel", func(t *testing.T) { // these tests mostly wait
-		for _, row := range []struct {
-			name string
-			run  func(*testing.T, *cluster)
-			long bool
-		}{
-			{"shared", testShared, false}, {"keys", testKeys, false}, {"unique", testUnique, false}, {"settings", testStreamSettings, false},
-			{"erase forged", testEraseForged, false}, {"deleted stream", testDeletedStream, false}, {"deleted before delivery", testDeletedBeforeDelivery, true}, {"stalled", testStalledServer, true},
-			{"lost rights", testLostRights, true},
-		} {
-			if row.long && testing.Short() {
-				continue
-			}
-			t.Run(row.name, func(t *testing.T) {
-				t.Parallel()
-				row.run(t, c)
-			})
-		}
-	})
-	t.Run("lost events", func(t *testing.T) { testLostEvents(t, c) })
-	if !testing.Short() {
-		t.Run("reused sequences", func(t *testing.T) { testReusedSequences(t, c) })
-	}
-	t.Run("disconnected hub", func(t *testing.T) { testDisconnectedHub(t, c); testErased(t, c) })
-	t.Run("credentials", testCredentials)
-	t.Run("rights", testRights)
-	t.Run("server restart", func(t *testing.T) { testServerRestart(t, c) })
-}
-
 func one(topic string) *hub.Event { return &hub.Event{Topic: topic, Data: []byte("1")} }
 
 // testShared checks that every hub delivers the events of all hubs, and accepts their cursors and idempotency keys.

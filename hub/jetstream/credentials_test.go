@@ -32,9 +32,10 @@ func (j *logRecorder) count(what string) int {
 	return bytes.Count(j.text.Bytes(), []byte(what))
 }
 
-// testCredentials checks that a hub whose credentials were rejected several times continues when
+// TestCredentials checks that a hub whose credentials were rejected several times continues when
 // they are accepted.
-func testCredentials(t *testing.T) {
+func TestCredentials(t *testing.T) {
+	t.Parallel()
 	options := &server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, JetStream: true,
 		StoreDir: t.TempDir(), MaxPayload: 2 << 20, Username: "hub", Password: "secret",

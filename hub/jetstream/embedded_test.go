@@ -26,7 +26,6 @@ func newEngine(t *testing.T, cfg Config) *Engine {
 }
 
 func TestEmbedded(t *testing.T) {
-	parallelIfShort(t)
 	enginetest.Run(t, os.Getenv("TRIVIUM_LONG") != "", func(t *testing.T, keep hub.Retention) hub.Engine {
 		return newEngine(t, Config{Store: t.TempDir(), Retention: keep})
 	})
@@ -52,6 +51,7 @@ func reopen(t *testing.T, h *hub.Hub, cfg Config, change func(*state)) (*hub.Hub
 // Cursors and idempotency keys stay valid after a restart. A new epoch begins only if delivered
 // events may have been lost.
 func TestRestartKeepsCursorsAndKeys(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct {
 		name     string
 		always   bool
@@ -97,6 +97,7 @@ func TestRestartKeepsCursorsAndKeys(t *testing.T) {
 
 // If a store cannot be opened, New returns an error and leaves the store unchanged.
 func TestFailedOpenLeavesStoreUnchanged(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct {
 		name    string
 		prepare func(t *testing.T, dir string)
@@ -134,6 +135,7 @@ func TestFailedOpenLeavesStoreUnchanged(t *testing.T) {
 
 // If Start fails, it leaves the store unchanged, and so does Close after it.
 func TestFailedStartLeavesStoreUnchanged(t *testing.T) {
+	t.Parallel()
 	cfg := Config{Store: t.TempDir()}
 	h, _ := startHub(t, cfg, hub.Retention{})
 	require.NoError(t, h.Close())
@@ -168,6 +170,7 @@ func listDir(t *testing.T, dir string) (names []string) {
 
 // The stream of an embedded server gets the configured retention at each start.
 func TestRetentionFollowsConfiguration(t *testing.T) {
+	t.Parallel()
 	cfg := Config{Store: t.TempDir()}
 	h, _ := startHub(t, cfg, hub.Retention{})
 	for i := range 20 {
@@ -186,6 +189,7 @@ func TestRetentionFollowsConfiguration(t *testing.T) {
 
 // An engine can start on a disk with less free space than the configured retention.
 func TestStartOnSmallDisk(t *testing.T) {
+	t.Parallel()
 	var log strings.Builder
 	cfg := Config{
 		Store: t.TempDir(), Retention: hub.Retention{Bytes: 1 << 60},
@@ -202,6 +206,7 @@ func TestStartOnSmallDisk(t *testing.T) {
 
 // Events that were published under a larger size limit are still delivered.
 func TestEventsAboveLoweredLimitAreDelivered(t *testing.T) {
+	t.Parallel()
 	const size = 10 << 20
 	cfg := Config{Store: t.TempDir(), MaxEventSize: size}
 	e := newEngine(t, cfg)
@@ -223,6 +228,7 @@ func TestEventsAboveLoweredLimitAreDelivered(t *testing.T) {
 // A valid event is unchanged by encode and decode, whether its message comes from a consumer or
 // from a direct get.
 func TestEventsSurviveEncoding(t *testing.T) {
+	t.Parallel()
 	h, e := startHub(t, Config{Store: t.TempDir()}, hub.Retention{})
 	r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">")})
 	token := rapid.StringOfN(rapid.Rune().Filter(func(r rune) bool {
@@ -247,8 +253,9 @@ func TestEventsSurviveEncoding(t *testing.T) {
 		last, err := h.Publish(t.Context(), event)
 		require.NoError(t, err)
 		r.Until(last.Seq)
-		read, err := e.ReadAfter(t.Context(), last.Seq-1, hub.ReadLimit{Events: 1, Bytes: 1})
-		require.NoError(t, err)
+		read := retried(t, func() ([]*hub.Event, error) {
+			return e.ReadAfter(t.Context(), last.Seq-1, hub.ReadLimit{Events: 1, Bytes: 1})
+		})
 		for _, got := range []*hub.Event{r.Events[len(r.Events)-1], read[0]} {
 			require.Equal(t, last, got.ID)
 			require.Equal(t, [3]string{want.Topic, want.Type, want.Key}, [3]string{got.Topic, got.Type, got.Key})

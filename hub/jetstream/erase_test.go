@@ -55,6 +55,7 @@ func filesContaining(t *testing.T, dir, text string) (files []string) {
 // reports no gap at its position, whether the position is in the in-memory log or only in the
 // stream.
 func TestErasureSurvivesRestart(t *testing.T) {
+	t.Parallel()
 	for _, after := range []int{0, 500} { // number of events after the erased one: it is in the newest block or in an older one
 		t.Run(fmt.Sprint(after, " events after it"), func(t *testing.T) {
 			const marker = "marker-of-the-erased-event"

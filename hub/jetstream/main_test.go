@@ -39,3 +39,24 @@ func startHub(t *testing.T, cfg Config, keep hub.Retention) (*hub.Hub, *Engine) 
 		return h, e
 	}
 }
+
+// logger is a *testing.T or a *rapid.T.
+type logger interface {
+	require.TestingT
+	Helper()
+	Log(...any)
+}
+
+// retried calls read again while JetStream does not answer in time, as the hub does.
+func retried[T any](t logger, read func() (T, error)) T {
+	t.Helper()
+	for begin := time.Now(); ; time.Sleep(retryWait) {
+		value, err := read()
+		if errors.Is(err, hub.ErrUnavailable) && time.Since(begin) < enginetest.Patience {
+			t.Log(err)
+			continue
+		}
+		require.NoError(t, err)
+		return value
+	}
+}

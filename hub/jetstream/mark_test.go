@@ -17,6 +17,7 @@ import (
 // If a store was put back to an earlier state, or lost its newest events, no ID is assigned a
 // second time under one epoch, and subscribers get a gap.
 func TestOlderStoreBeginsNewEpoch(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct {
 		name   string
 		damage func(t *testing.T, store, earlier string)

@@ -95,25 +95,23 @@ func testSeekDamaged(t *testing.T, c *cluster, cfg Config, damaged int) {
 		upTo = append(upTo, seq)
 	}
 	for e.Stats().FromLeader == 0 {
-		_, err := e.Newest(t.Context(), set, 1500, 10)
-		require.NoError(t, err)
+		retried(t, func() ([]uint64, error) { return e.Newest(t.Context(), set, 1500, 10) })
 	}
 	for _, seq := range upTo {
 		for _, wanted := range []int{1, 10, 1000} {
-			got, err := e.Newest(t.Context(), set, seq, wanted)
-			require.NoError(t, err)
+			got := retried(t, func() ([]uint64, error) { return e.Newest(t.Context(), set, seq, wanted) })
 			require.True(t, slices.Equal(sequences(seq-min(seq, uint64(wanted))+1, seq), got), "%d up to %d: %v", wanted, seq, got)
 		}
 		m, err := e.getLeader(t.Context(), getRequest{Seq: seq})
 		require.NoError(t, err)
-		at, err := e.SeqAt(t.Context(), m.time)
-		require.NoError(t, err)
+		at := retried(t, func() (uint64, error) { return e.SeqAt(t.Context(), m.time) })
 		require.LessOrEqual(t, at, seq-1)
 		before, err := e.getLeader(t.Context(), getRequest{Seq: max(at, 1)})
 		require.NoError(t, err)
 		require.False(t, at > 0 && !before.time.Before(m.time))
-		elements, err := e.ReadEach(t.Context(), []uint64{seq}, hub.ReadLimit{Events: 1, Bytes: 1 << 20})
-		require.NoError(t, err)
+		elements := retried(t, func() ([]*hub.Event, error) {
+			return e.ReadEach(t.Context(), []uint64{seq}, hub.ReadLimit{Events: 1, Bytes: 1 << 20})
+		})
 		require.Equal(t, "a", elements[0].Topic)
 	}
 	// A replica that lags behind lists only older messages, and lists messages that the leader has

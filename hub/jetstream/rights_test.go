@@ -24,9 +24,10 @@ var neededRights = []string{
 	"$JS.API.CONSUMER.*.trivium.>", "$JS.API.CONSUMER.MSG.NEXT.trivium.>",
 }
 
-// testRights checks that a hub does not start if its NATS user lacks a right, and that the error
+// TestRights checks that a hub does not start if its NATS user lacks a right, and that the error
 // names the right.
-func testRights(t *testing.T) {
+func TestRights(t *testing.T) {
+	t.Parallel()
 	all := neededRights
 	var users []*server.User
 	allow := func(name string, publish, subscribe []string) {
@@ -69,31 +70,15 @@ func testRights(t *testing.T) {
 	}
 }
 
-// testLostRights checks that a hub whose NATS user loses a right is not ready and names the right,
+// TestLostRights checks that a hub whose NATS user loses a right is not ready and names the right,
 // and that it continues when the user has the right again.
-func testLostRights(t *testing.T, _ *cluster) {
-	options := &server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, JetStream: true,
-		StoreDir: t.TempDir(), MaxPayload: 2 << 20,
+func TestLostRights(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a hub looks for lost rights every few seconds")
 	}
-	allow := func(o *server.Options, publish, subscribe []string) {
-		o.Users = []*server.User{{Username: "hub", Password: "secret", Permissions: &server.Permissions{
-			Publish: &server.SubjectPermission{Allow: publish}, Subscribe: &server.SubjectPermission{Allow: subscribe},
-		}}}
-	}
+	t.Parallel()
 	answers := []string{"_INBOX.>"}
-	allow(options, neededRights, answers)
-	nats, err := server.NewServer(options)
-	require.NoError(t, err)
-	nats.Start()
-	t.Cleanup(func() { nats.Shutdown(); nats.WaitForShutdown() })
-	require.True(t, nats.ReadyForConnections(enginetest.Patience))
-	var log logRecorder
-	h, e := startHub(t, Config{
-		URL: "nats://hub:secret@" + nats.Addr().String(), Logger: slog.New(slog.NewTextHandler(&log, nil)),
-	}, hub.Retention{})
-	r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">")})
-	for i, right := range []string{"trivium.>", "$JS.API.STREAM.MSG.GET.trivium", "$JS.API.CONSUMER.*.trivium.>", "_INBOX.>"} {
+	for _, right := range []string{"trivium.>", "$JS.API.STREAM.MSG.GET.trivium", "$JS.API.CONSUMER.*.trivium.>", "_INBOX.>"} {
 		publish, subscribe, want := neededRights, answers, `the NATS user may not subscribe to "_INBOX.>"`
 		if right == "_INBOX.>" {
 			subscribe = []string{"other"}
@@ -103,34 +88,71 @@ func testLostRights(t *testing.T, _ *cluster) {
 			publish = slices.DeleteFunc(slices.Clone(neededRights), func(r string) bool { return r == right })
 		}
 		t.Run(want, func(t *testing.T) {
-			changed := options.Clone()
-			allow(changed, publish, subscribe)
-			require.NoError(t, nats.ReloadOptions(changed))
-			require.Eventually(t, func() bool {
-				err := e.Ready()
-				return err != nil && strings.Contains(err.Error(), want)
-			}, enginetest.Patience, 10*time.Millisecond, "%s", want)
-			require.ErrorIs(t, e.Ready(), hub.ErrUnavailable)
-			if right == "trivium.>" {
-				_, err := h.Publish(t.Context(), one("refused"))
-				require.ErrorIs(t, err, hub.ErrUnavailable)
-				require.ErrorContains(t, err, want)
-			}
-			require.Positive(t, log.count("the NATS user lacks rights"))
-			changed = options.Clone()
-			allow(changed, neededRights, answers)
-			require.NoError(t, nats.ReloadOptions(changed))
-			var last hub.Cursor
-			require.Eventually(t, func() bool {
-				if e.Ready() != nil {
-					return false
-				}
-				last, err = h.Publish(t.Context(), one("a"))
-				return err == nil
-			}, enginetest.Patience, 10*time.Millisecond)
-			r.Until(last.Seq)
-			require.Empty(t, r.Gaps)
-			require.Equal(t, i+1, log.count("the NATS user has all rights again"))
+			t.Parallel()
+			testLostRight(t, &server.Permissions{
+				Publish: &server.SubjectPermission{Allow: publish}, Subscribe: &server.SubjectPermission{Allow: subscribe},
+			}, want, right == "trivium.>")
 		})
+	}
+}
+
+// testLostRight reduces the rights of the hub's NATS user to those left, which the hub reports as want, and restores
+// them. If publishing is refused meanwhile, which the hub notices first, it does so twice.
+func testLostRight(t *testing.T, left *server.Permissions, want string, refusesPublish bool) {
+	options := &server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, JetStream: true,
+		StoreDir: t.TempDir(), MaxPayload: 2 << 20,
+	}
+	all := &server.Permissions{
+		Publish: &server.SubjectPermission{Allow: neededRights}, Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+	}
+	withRights := func(rights *server.Permissions) *server.Options {
+		o := options.Clone()
+		o.Users = []*server.User{{Username: "hub", Password: "secret", Permissions: rights}}
+		return o
+	}
+	nats, err := server.NewServer(withRights(all))
+	require.NoError(t, err)
+	nats.Start()
+	t.Cleanup(func() { nats.Shutdown(); nats.WaitForShutdown() })
+	require.True(t, nats.ReadyForConnections(enginetest.Patience))
+	var log logRecorder
+	h, e := startHub(t, Config{
+		URL: "nats://hub:secret@" + nats.Addr().String(), Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	}, hub.Retention{})
+	r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">")})
+	rounds := 1
+	if refusesPublish {
+		rounds = 2
+	}
+	for round := range rounds {
+		require.NoError(t, nats.ReloadOptions(withRights(left)))
+		require.Eventually(t, func() bool {
+			err := e.Ready()
+			return err != nil && strings.Contains(err.Error(), want)
+		}, enginetest.Patience, 10*time.Millisecond, "%s", want)
+		require.ErrorIs(t, e.Ready(), hub.ErrUnavailable)
+		if refusesPublish {
+			_, err := h.Publish(t.Context(), one("refused"))
+			require.ErrorIs(t, err, hub.ErrUnavailable)
+			require.ErrorContains(t, err, want)
+		}
+		logged := func(what string) { // the log may follow Ready
+			t.Helper()
+			require.Eventually(t, func() bool { return log.count(what) == round+1 }, enginetest.Patience, 10*time.Millisecond, what)
+		}
+		logged("the NATS user lacks rights")
+		require.NoError(t, nats.ReloadOptions(withRights(all)))
+		var last hub.Cursor
+		require.Eventually(t, func() bool {
+			if e.Ready() != nil {
+				return false
+			}
+			last, err = h.Publish(t.Context(), one("a"))
+			return err == nil
+		}, enginetest.Patience, 10*time.Millisecond)
+		r.Until(last.Seq)
+		require.Empty(t, r.Gaps)
+		logged("the NATS user has all rights again")
 	}
 }

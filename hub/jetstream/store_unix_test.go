@@ -20,6 +20,7 @@ import (
 // If a file of the store cannot be synced, the store is not marked as closed cleanly, because a
 // power loss could then make IDs be assigned twice. The test uses a pipe, which cannot be synced.
 func TestFailedSyncLeavesStoreUnclean(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	e := newEngine(t, Config{Store: dir})
 	_, err := e.Start(func([]*hub.Event) {})
@@ -37,6 +38,7 @@ func TestFailedSyncLeavesStoreUnclean(t *testing.T) {
 // refused, the engine fails, and the store is not marked as closed cleanly. When there is space
 // again, all acknowledged events are in the log.
 func TestFullDiskFailsEngine(t *testing.T) {
+	t.Parallel()
 	const inChild = "TRIVIUM_TEST_FULL_DISK"
 	if os.Getenv(inChild) == "" { // the limit applies to the whole process, and go test itself writes large files
 		child := exec.Command(os.Args[0], "-test.run=^TestFullDiskFailsEngine$")
