@@ -1,57 +1,71 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
-	"log/slog"
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
-	"net/http/pprof"
+	"net/url"
 
-	"github.com/gorilla/mux"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 	"github.com/trivium-hub/trivium/transports"
 )
 
-const adminIndex = `Trivium admin listener
+// AdminAccess tells commands how to reach the admin listener of a hub.
+type AdminAccess struct {
+	AdminURL       string `name:"admin-url" default:"http://127.0.0.1:3002" env:"TRIVIUM_ADMIN_URL" help:"The hub's admin listener (its --admin), http or https."`
+	AdminTokenFile string `name:"admin-token-file" env:"TRIVIUM_ADMIN_TOKEN_FILE" placeholder:"FILE" help:"File with the token of the admin listener, if the hub has --admin-token-file."`
+}
 
-GET /metrics        Prometheus
-GET /stats          the same figures as JSON
-GET /debug/pprof/   profiles
-GET /backup         the log of the embedded engine (see trivium backup)
-DELETE /events/{id} removes an event for good (see trivium erase)
-`
+// authorize adds the token to a request to the admin listener.
+func (c *AdminAccess) authorize(r *http.Request) error {
+	if c.AdminTokenFile == "" {
+		return nil
+	}
+	content, err := settings.ReadSecret(c.AdminTokenFile)
+	if err != nil {
+		return fmt.Errorf("--admin-token-file: %w", err)
+	}
+	token, err := settings.ParseAdminToken(content)
+	if err != nil {
+		return fmt.Errorf("--admin-token-file: %s: %w", c.AdminTokenFile, err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	return nil
+}
 
-// adminRoute is the route name of all requests to the admin listener in the log.
-const adminRoute = "admin"
+// checkAdminURL returns a fault if text is not an http or https URL.
+func checkAdminURL(text string) []settings.Fault {
+	base, err := url.Parse(text)
+	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
+		return settings.Faults("admin-url", fmt.Sprintf("want a URL such as http://127.0.0.1:3002, got %q", text))
+	}
+	return nil
+}
 
-// adminRoutes returns the routes of the admin listener. They need no token: by default the listener is on loopback
-// only. Requests with an unknown host name or from a page of another origin are refused.
-func adminRoutes(o *observer, access *accessControl, api *transports.API, log *slog.Logger) http.Handler {
-	routes := mux.NewRouter().SkipClean(true)
-	routes.Handle("/", text(adminIndex))
-	metrics := promhttp.HandlerFor(newRegistry(o), promhttp.HandlerOpts{})
-	routes.HandleFunc("/metrics", func(w http.ResponseWriter, r *http.Request) {
-		if transports.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
-			metrics.ServeHTTP(w, r)
-		}
-	})
-	routes.HandleFunc("/stats", func(w http.ResponseWriter, r *http.Request) {
-		if transports.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
-			w.Header().Set("Content-Type", "application/json")
-			w.Header().Set("Cache-Control", "no-store")
-			encoder := json.NewEncoder(w)
-			encoder.SetIndent("", "  ")
-			_ = encoder.Encode(o.snapshot()) // fails only if the client has disconnected
-		}
-	})
-	routes.Handle("/backup", &backupHandler{engine: o.log})
-	routes.Handle("/events/{id}", &eraseHandler{hub: o.hub, log: log})
-	routes.HandleFunc("/debug/pprof/cmdline", serveCmdline)
-	routes.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	routes.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	routes.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	routes.PathPrefix("/debug/pprof/").HandlerFunc(pprof.Index)
-	routes.Handle("/debug/pprof", http.RedirectHandler("/debug/pprof/", http.StatusMovedPermanently))
-	routes.NotFoundHandler = http.HandlerFunc(transports.NotFound)
-	return access.operator.Wrap(api.HandleError(adminRoute, transports.WriteProblem))(routes) // outermost, so that it also covers redirects
+// askAdmin sends a request to an admin listener. It returns an error for any status other than 200.
+func askAdmin(ctx context.Context, method string, admin *AdminAccess, path string) (*http.Response, error) {
+	target, err := url.JoinPath(admin.AdminURL, path)
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, method, target, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := admin.authorize(request); err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil || response.StatusCode == http.StatusOK {
+		return response, err
+	}
+	defer response.Body.Close()
+	var problem struct{ Title, Detail string }
+	if json.NewDecoder(io.LimitReader(response.Body, 64<<10)).Decode(&problem) != nil {
+		return nil, fmt.Errorf("%s answered %s", target, transports.Printable(response.Status))
+	}
+	return nil, errors.New(transports.Printable(problem.Title + ": " + problem.Detail))
 }

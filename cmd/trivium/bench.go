@@ -15,6 +15,9 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/bench"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/build"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/terminal"
 )
 
 // Upper limits of the settings.
@@ -29,7 +32,7 @@ const (
 type BenchCmd struct {
 	Subscribers int           `placeholder:"N" help:"Subscribers. Default: the scenario's own, 1000 or 10000."`
 	Rate        int           `placeholder:"N" help:"Events a second. Default: the scenario's own, 100 for fanout."`
-	Size        Size          `placeholder:"SIZE" help:"Size of an event's data. Default: 128B; of slow, 1KiB."`
+	Size        settings.Size `placeholder:"SIZE" help:"Size of an event's data. Default: 128B; of slow, 1KiB."`
 	Duration    time.Duration `placeholder:"TIME" help:"Time for which a hub is measured in each scenario and over each transport, all rounds together. Default: the scenario's own, 5s to 15s."`
 	Rounds      int           `placeholder:"N" help:"Rounds in which hub and floor take turns. Default: the scenario's own, 3 or 5."`
 	Transport   []string      `default:"sse,websocket,longpoll" help:"Transports of the subscribers. A scenario skips transports that it does not support."`
@@ -60,45 +63,45 @@ func (BenchCmd) Help() string {
 		"with nats also behind delays of 1 and 100 ms to NATS in each direction. Exit code 1 if an event was lost, duplicated, reordered or changed."
 }
 
-func (c *BenchCmd) check() []fault {
+func (c *BenchCmd) check() []settings.Fault {
 	trimSpace(&c.Target, &c.Token)
 	if c.Child != "" {
 		return nil // the parent bench has checked the settings
 	}
-	var faults []fault
+	var faults []settings.Fault
 	for _, number := range []struct {
 		flag      string
 		got, most int
 	}{{"subscribers", c.Subscribers, maxBenchSubscribers}, {"rate", c.Rate, maxBenchRate}, {"events", c.Events, maxBenchEvents}, {"rounds", c.Rounds, maxBenchRounds}} {
-		faults = append(faults, faulty(number.flag, between(number.got, 0, number.most))...)
+		faults = append(faults, settings.Faults(number.flag, settings.Between(number.got, 0, number.most))...)
 	}
 	if c.Size != 0 {
-		faults = append(faults, faulty("size", between(c.Size, bench.MinSize, bench.MaxSize))...)
+		faults = append(faults, settings.Faults("size", settings.Between(c.Size, bench.MinSize, bench.MaxSize))...)
 	}
-	faults = append(faults, faulty("duration", between(c.Duration, 0, maxDuration))...)
+	faults = append(faults, settings.Faults("duration", settings.Between(c.Duration, 0, settings.MaxDuration))...)
 	for _, name := range c.Transport {
-		faults = append(faults, faulty("transport", oneOf(name, bench.SSE, bench.WebSocket, bench.LongPoll))...)
+		faults = append(faults, settings.Faults("transport", settings.OneOf(name, bench.SSE, bench.WebSocket, bench.LongPoll))...)
 	}
 	for _, name := range c.Scenario {
-		if detail := oneOf(name, bench.Scenarios...); detail != "" {
-			faults = append(faults, fault{"<scenario>", detail})
+		if detail := settings.OneOf(name, bench.Scenarios...); detail != "" {
+			faults = append(faults, settings.Fault{Setting: "<scenario>", Detail: detail})
 		}
 	}
 	if c.Goals && len(c.Scenario) > 0 {
-		faults = append(faults, fault{"<scenario>", "cannot be used with --goals, which chooses the scenarios"})
+		faults = append(faults, settings.Fault{Setting: "<scenario>", Detail: "cannot be used with --goals, which chooses the scenarios"})
 	}
 	return slices.Concat(faults, c.checkTarget(), c.checkEngine())
 }
 
 // checkTarget returns the faults of --target and the flags that depend on it, and sets the default of --publish.
-func (c *BenchCmd) checkTarget() []fault {
-	var faults []fault
+func (c *BenchCmd) checkTarget() []settings.Fault {
+	var faults []settings.Fault
 	if c.Publish != "" {
-		faults = faulty("publish", oneOf(c.Publish, bench.PublishUDP, bench.PublishHTTP))
+		faults = settings.Faults("publish", settings.OneOf(c.Publish, bench.PublishUDP, bench.PublishHTTP))
 	}
 	if c.Target == "" {
 		if c.UDP != "" {
-			faults = append(faults, fault{"--udp", "is where the hub of --target takes datagrams; there is no --target"})
+			faults = append(faults, settings.Fault{Setting: "--udp", Detail: "is where the hub of --target takes datagrams; there is no --target"})
 		}
 		return faults
 	}
@@ -107,62 +110,62 @@ func (c *BenchCmd) checkTarget() []fault {
 	}
 	base, err := url.Parse(c.Target)
 	if err != nil || base.Scheme != "http" || base.Host == "" {
-		faults = append(faults, fault{"--target", fmt.Sprintf("want a URL such as http://127.0.0.1:3000, got %q", c.Target)})
+		faults = append(faults, settings.Fault{Setting: "--target", Detail: fmt.Sprintf("want a URL such as http://127.0.0.1:3000, got %q", c.Target)})
 	}
 	if c.UDP != "" {
-		faults = append(faults, faulty("udp", checkAddress(c.UDP))...)
+		faults = append(faults, settings.Faults("udp", settings.CheckAddress(c.UDP))...)
 	} else if c.Publish == bench.PublishUDP {
-		faults = append(faults, fault{"--publish", "udp wants --udp beside --target"})
+		faults = append(faults, settings.Fault{Setting: "--publish", Detail: "udp wants --udp beside --target"})
 	}
 	if c.Goals {
-		faults = append(faults, fault{"--goals", "want a hub of the bench's own; there is --target"})
+		faults = append(faults, settings.Fault{Setting: "--goals", Detail: "want a hub of the bench's own; there is --target"})
 	}
 	if slices.Contains(c.Scenario, bench.Idle) {
-		faults = append(faults, fault{"<scenario>", "idle looks at the memory of a hub of the bench's own; there is --target"})
+		faults = append(faults, settings.Fault{Setting: "<scenario>", Detail: "idle looks at the memory of a hub of the bench's own; there is --target"})
 	}
 	return faults
 }
 
 // checkEngine returns the faults of --engine and the flags that depend on it.
-func (c *BenchCmd) checkEngine() []fault {
+func (c *BenchCmd) checkEngine() []settings.Fault {
 	if c.Engine != "" {
-		if detail := oneOf(c.Engine, bench.EngineEmbedded, bench.EngineNATS); detail != "" {
-			return faulty("engine", detail)
+		if detail := settings.OneOf(c.Engine, bench.EngineEmbedded, bench.EngineNATS); detail != "" {
+			return settings.Faults("engine", detail)
 		}
 	}
-	var faults []fault
+	var faults []settings.Fault
 	for _, name := range c.Scenario {
 		switch ofEngine := slices.Contains(bench.EngineScenarios(c.Engine), name); {
 		case c.Engine == "" && name == bench.Hubs:
-			faults = append(faults, fault{"<scenario>", "hubs share a stream: it wants --engine nats"})
+			faults = append(faults, settings.Fault{Setting: "<scenario>", Detail: "hubs share a stream: it wants --engine nats"})
 		case c.Engine == "" && name == bench.Replay:
-			faults = append(faults, fault{"<scenario>", "replay reads a durable log: it wants --engine"})
+			faults = append(faults, settings.Fault{Setting: "<scenario>", Detail: "replay reads a durable log: it wants --engine"})
 		case c.Engine != "" && !ofEngine && slices.Contains(bench.Scenarios, name):
-			faults = append(faults, fault{"<scenario>", fmt.Sprintf("%s is not measured with --engine %s", name, c.Engine)})
+			faults = append(faults, settings.Fault{Setting: "<scenario>", Detail: fmt.Sprintf("%s is not measured with --engine %s", name, c.Engine)})
 		}
 	}
 	if c.Target != "" && c.Engine != "" {
-		faults = append(faults, fault{"--engine", "wants hubs of the bench's own; there is --target"})
+		faults = append(faults, settings.Fault{Setting: "--engine", Detail: "wants hubs of the bench's own; there is --target"})
 	}
 	if !slices.Contains([]int{1, 3, 5}, c.Replicas) {
-		faults = append(faults, faulty("replicas", fmt.Sprintf("want 1, 3 or 5, got %d", c.Replicas))...)
+		faults = append(faults, settings.Faults("replicas", fmt.Sprintf("want 1, 3 or 5, got %d", c.Replicas))...)
 	}
 	if c.Events > 0 && c.Engine == "" {
-		faults = append(faults, faulty("events", "wants --engine")...)
+		faults = append(faults, settings.Faults("events", "wants --engine")...)
 	}
 	if c.Store != "" && c.Engine == "" {
-		faults = append(faults, faulty("store", "wants --engine")...)
+		faults = append(faults, settings.Faults("store", "wants --engine")...)
 	}
 	if c.NATSURL == "" {
 		if c.Replicas > 1 {
-			faults = append(faults, faulty("replicas", "wants --nats-url")...)
+			faults = append(faults, settings.Faults("replicas", "wants --nats-url")...)
 		}
 		return faults
 	}
 	if c.Engine != bench.EngineNATS {
-		faults = append(faults, faulty("nats-url", "wants --engine nats")...)
+		faults = append(faults, settings.Faults("nats-url", "wants --engine nats")...)
 	}
-	return append(faults, faulty("nats-url", checkNATS(c.NATSURL))...)
+	return append(faults, settings.Faults("nats-url", settings.CheckNATS(c.NATSURL))...)
 }
 
 // Run measures, and prints the report.
@@ -180,7 +183,7 @@ func (c *BenchCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	report.Version = thisBuild().String()
+	report.Version = build.Current().String()
 	if c.SVG != "" {
 		if err := c.draw(report); err != nil {
 			return err
@@ -215,7 +218,7 @@ func (c *BenchCmd) config(con *console) (bench.Config, error) {
 	default:
 		cfg.Scenarios = []string{bench.Fanout, bench.Burst}
 	}
-	if isTerminal(con.Err) {
+	if terminal.Attached(con.Err) {
 		cfg.Progress = con.Err
 	}
 	return cfg, err
@@ -223,7 +226,7 @@ func (c *BenchCmd) config(con *console) (bench.Config, error) {
 
 // withoutSettings removes the program's environment variables, so that a measured hub runs with its default settings.
 func withoutSettings(environ []string) []string {
-	return slices.DeleteFunc(environ, func(variable string) bool { return strings.HasPrefix(variable, envPrefix) })
+	return slices.DeleteFunc(environ, func(variable string) bool { return strings.HasPrefix(variable, settings.EnvPrefix) })
 }
 
 // print writes the report as text or JSON.

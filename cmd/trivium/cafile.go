@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
 // CAConfig tells a client which certificates to trust.
@@ -16,20 +18,20 @@ type CAConfig struct {
 }
 
 // checkCA reads the file, and returns what is wrong with it.
-func (c *CAConfig) checkCA() []fault {
+func (c *CAConfig) checkCA() []settings.Fault {
 	if c.CAFile == "" {
 		return nil
 	}
-	text, err := readBounded(c.CAFile, maxSecretBytes)
+	text, err := settings.ReadBounded(c.CAFile, settings.MaxSecretBytes)
 	if err != nil {
-		return faulty("ca-file", err.Error())
+		return settings.Faults("ca-file", err.Error())
 	}
 	authorities, err := x509.SystemCertPool()
 	if err != nil {
 		authorities = x509.NewCertPool()
 	}
 	if !authorities.AppendCertsFromPEM(text) {
-		return faulty("ca-file", fmt.Sprintf("want certificates in PEM, %s has none", c.CAFile))
+		return settings.Faults("ca-file", fmt.Sprintf("want certificates in PEM, %s has none", c.CAFile))
 	}
 	c.authorities = authorities
 	return nil

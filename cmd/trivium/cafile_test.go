@@ -16,14 +16,16 @@ import (
 // --ca-file, over each transport, and that they refuse it without --ca-file.
 func TestCAFile(t *testing.T) {
 	t.Parallel()
-	cfg := pairIn(t.TempDir())
-	certificate, key := newCertificate(t, 1, time.Now().Add(24*time.Hour), "127.0.0.1", "localhost")
-	cfg.write(t)(certificate, key)
-	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--tls-cert", cfg.TLSCert, "--tls-key", cfg.TLSKey)...))
+	dir := t.TempDir()
+	certificateFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	certificate, key := hubtest.NewCertificate(t, 1, time.Now().Add(24*time.Hour), "127.0.0.1", "localhost")
+	hubtest.WriteFile(t, certificateFile, string(certificate))
+	hubtest.WriteFile(t, keyFile, string(key))
+	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--tls-cert", certificateFile, "--tls-key", keyFile)...))
 	_, port, _ := bytes.Cut([]byte(p.HTTP), []byte(":"))
 	env := []string{"TRIVIUM_TOKEN=" + p.Token, "TRIVIUM_URL=https://localhost:" + string(port)}
 	require.Contains(t, transcript(t, hubtest.Program(t, env, "pub", "a", "1")), "certificate")
-	trusting := append(env, "TRIVIUM_CA_FILE="+cfg.TLSCert)
+	trusting := append(env, "TRIVIUM_CA_FILE="+certificateFile)
 	require.Regexp(t, `^[0-9a-f]{8}-1$`, transcript(t, hubtest.Program(t, trusting, "pub", "a", "1")))
 	for _, transport := range []string{"websocket", "sse", "longpoll"} {
 		require.Contains(t, transcript(t, hubtest.Program(t, trusting, "sub", "--transport", transport, "--last", "1", "--count", "1", "a")), "1", transport)

@@ -1,58 +1,96 @@
 package main
 
 import (
-	"fmt"
-	"net/http"
-	"net/url"
+	"encoding/json"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/trivium-hub/trivium/transports"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
-// Patterns of the parts of a URL that may be secret.
+// Other users can read a process's command line, with ps or in /proc, but not its environment. So a program that was
+// started with a secret in its arguments starts itself again, as the same process: with the secret replaced by *** in
+// the arguments, and the original arguments in an environment variable.
+
+// hiddenArgs is the environment variable with the original text of the masked arguments: a JSON object from their
+// index to the text.
+const hiddenArgs = "TRIVIUM_HIDDEN_ARGS"
+
+// Flags whose values may be secret, of any command.
 var (
-	urlUser  = regexp.MustCompile(`://[^/\s,]*@`)
-	urlQuery = regexp.MustCompile(`(://[^\s,?]*)\?[^\s,]*`)
+	secretFlags    = []string{"--token"}
+	secretURLFlags = []string{"--nats-url", "--jwks-url", "--url", "--admin-url", "--target"}
 )
 
-// withoutSecrets returns the arguments with user, password and query of each URL replaced by ***.
-func withoutSecrets(args []string) []string {
-	clean := make([]string, len(args))
+// commandLine returns the program's arguments without its name. If they contain a secret that can be hidden, it does
+// not return: it replaces the process. Call it before anything is opened.
+func commandLine() []string {
+	args := os.Args[1:]
+	hidden, found := os.LookupEnv(hiddenArgs)
+	_ = os.Unsetenv(hiddenArgs) // child processes must not inherit it
+	if found {
+		return restoreArgs(args, hidden)
+	}
+	if masked := maskArgs(args); !slices.Equal(masked, args) {
+		_ = restart(masked, hideArgs(args, masked)) // if it fails, warnings reports the secret
+	}
+	return args
+}
+
+// maskArgs returns the arguments with *** in the place of secrets. Masked arguments stay as they are.
+func maskArgs(args []string) []string {
+	masked := slices.Clone(args)
 	for i, arg := range args {
-		clean[i] = urlQuery.ReplaceAllString(urlUser.ReplaceAllString(arg, "://***@"), "$1?***")
+		if name, value, joined := strings.Cut(arg, "="); joined && strings.HasPrefix(arg, "--") {
+			masked[i] = name + "=" + maskValue(name, value)
+		} else if i > 0 {
+			masked[i] = maskValue(args[i-1], arg)
+		}
 	}
-	return clean
+	return masked
 }
 
-// serveCmdline serves the command line as pprof.Cmdline does, but hides the secrets in it.
-func serveCmdline(w http.ResponseWriter, r *http.Request) {
-	if transports.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		fmt.Fprint(w, strings.Join(withoutSecrets(os.Args), "\x00"))
-	}
-}
-
-// secretOnCommandLine returns a warning if one of the URLs in a comma-separated list has a user, a password or a query
-// and was given on the command line, and "" otherwise.
-func secretOnCommandLine(text string) string {
-	secret := slices.ContainsFunc(strings.Split(text, ","), func(one string) bool {
-		u, err := url.Parse(strings.TrimSpace(one))
-		return err == nil && (u.User != nil || u.RawQuery != "")
-	})
-	given := func(text string) bool {
-		return slices.ContainsFunc(os.Args[1:], func(arg string) bool { return strings.Contains(arg, text) })
-	}
+// maskValue returns the value of a flag with *** in the place of secrets.
+func maskValue(flag, value string) string {
 	switch {
-	case !secret:
-		return ""
-	case given(text):
-		return "contains a password or a query on the command line, which every user of this machine can see"
-	case given(withoutSecrets([]string{text})[0]): // see commandLine
-		return "contained a password or a query on the command line, which every user of this machine could see until the program hid it"
+	case slices.Contains(secretFlags, flag) && value != "":
+		return "***"
+	case slices.Contains(secretURLFlags, flag):
+		return settings.WithoutSecrets([]string{value})[0]
 	default:
-		return ""
+		return value
 	}
+}
+
+// hideArgs returns the text of hiddenArgs: what the arguments were before they were masked.
+func hideArgs(args, masked []string) string {
+	original := map[int]string{}
+	for i := range args {
+		if args[i] != masked[i] {
+			original[i] = args[i]
+		}
+	}
+	text, _ := json.Marshal(original) // cannot fail
+	return string(text)
+}
+
+// restoreArgs returns the arguments as they were before hideArgs. It ignores text that belongs to another command
+// line.
+func restoreArgs(masked []string, hidden string) []string {
+	var original map[int]string
+	if json.Unmarshal([]byte(hidden), &original) != nil {
+		return masked
+	}
+	args := slices.Clone(masked)
+	for i, arg := range original {
+		if i < 0 || i >= len(args) {
+			return masked
+		}
+		args[i] = arg
+	}
+	if !slices.Equal(maskArgs(args), masked) {
+		return masked
+	}
+	return args
 }

@@ -7,12 +7,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
 func TestWithoutSecrets(t *testing.T) {
 	require.Equal(t,
 		[]string{"trivium", "--nats-url=nats://***@a:4222,tls://b,nats://***@c", "nats://a:4222", "https://x/y?***", "a@b?c", "ws://***@a/?***"},
-		withoutSecrets([]string{"trivium", "--nats-url=nats://u:p@ss@a:4222,tls://b,nats://token@c", "nats://a:4222", "https://x/y?key=secret", "a@b?c", "ws://u:p@a/?q"}))
+		settings.WithoutSecrets([]string{"trivium", "--nats-url=nats://u:p@ss@a:4222,tls://b,nats://token@c", "nats://a:4222", "https://x/y?key=secret", "a@b?c", "ws://u:p@a/?q"}))
 }
 
 // If a URL on the command line contains a secret, which other users of the machine can see, the hub

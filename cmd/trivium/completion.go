@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
 // CompletionCmd prints a script that completes commands and flags in a shell.
@@ -57,7 +59,7 @@ func firstSentence(text string) string {
 // Run prints the script on standard output.
 func (c *CompletionCmd) Run(con *console) error {
 	var cli commands
-	grammar, err := kong.New(&cli, newSources(func(string) (string, bool) { return "", false }).options()...)
+	grammar, err := kong.New(&cli, settings.NewSources(func(string) (string, bool) { return "", false }).Options()...)
 	if err != nil {
 		return err
 	}

@@ -2,197 +2,64 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"slices"
 	"strings"
-	"time"
 
-	"github.com/trivium-hub/trivium/auth"
-	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/udp"
+	"github.com/alecthomas/kong"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
-// off, or an empty text, disables a listener.
-const off = "off"
+// ConfigCmd prints a configuration file.
+type ConfigCmd struct{}
 
-// Upper bounds of settings. They catch typing errors, such as a wrong unit.
-const (
-	maxEventBytes  = Size(256 << 20)
-	maxHeaderBytes = Size(16 << 20)
-	maxRetainBytes = Size(1 << 40)
-	maxTopics      = 4096
-	maxFilterBytes = 1 << 30
-	maxCount       = 1 << 30 // bounds counts, such as of events or topics
-	maxDuration    = 24 * time.Hour
-	maxRetainAge   = 366 * 24 * time.Hour
-)
-
-// ServeConfig holds every setting of `trivium serve`. Each field is a flag, the environment variable
-// TRIVIUM_<NAME>, a key of the YAML file and a line of the help. The order of precedence is flag, environment,
-// file, default. After check, disabled listeners are "".
-type ServeConfig struct {
-	Config string `placeholder:"FILE" help:"YAML file with settings, with the flags' names, without dashes, as keys."`
-	Check  bool   `help:"Check all settings, print each error with its place, and exit without listening. Exit code 0 if valid, 2 if not."`
-
-	HTTP           string   `name:"http" default:"127.0.0.1:3000" help:"Address to serve HTTP on, host:port."`
-	UDP            string   `name:"udp" default:"127.0.0.1:3000" help:"Address to receive datagrams on, host:port; off disables UDP. A multicast group such as 239.255.42.1:3000 is joined. Every sender that can reach it may publish, unless --udp-secret-file or --udp-allow is set."`
-	Admin          string   `default:"127.0.0.1:3002" help:"Address to serve metrics and profiles on, host:port; off disables it. Requests need no token without --admin-token-file, so only operators should be able to reach it."`
-	AdminTokenFile string   `name:"admin-token-file" placeholder:"FILE" help:"File with a token that every request to the admin listener must have, at least 16 characters. It may then be reached by any host name. Reread when it changes."`
-	Auth           string   `default:"token" help:"Authentication: token or none. token accepts the tokens of --tokens and JWTs; if neither is configured, the hub generates a token at start and prints it on a terminal (see --print-token). none lets everybody read and publish."`
-	Demo           bool     `default:"true" negatable:"" help:"Serve the demo page at /demo/."`
-	Host           []string `placeholder:"NAME" help:"Host name, without a port, to accept in the Host header under --auth none and on the admin listener. Loopback and the listening addresses are always accepted. Repeatable."`
-
-	AccessConfig
-	TLSConfig
-	LimitConfig
-
-	WriteTimeout      time.Duration `default:"10s" help:"Time without progress of a write after which the connection is closed. Raise it for very slow clients."`
-	Heartbeat         time.Duration `default:"15s" help:"Interval of heartbeats on a connection. Keep it below the idle timeout of proxies."`
-	Drain             time.Duration `default:"8s" help:"Time at shutdown over which subscribers are disconnected. The process exits at most 1s later, so the service manager must wait longer than that; docker stop waits 10s. 0 disconnects all at once."`
-	CloudEventsSource string        `name:"cloudevents-source" default:"urn:trivium:hub" placeholder:"URI" help:"CloudEvents source, with ?format=cloudevents, of events that were not published as CloudEvents: a URI that identifies this hub."`
-	SSEEnd            string        `name:"sse-end" default:"cut" help:"How an event stream ends when the client should reconnect: cut (without the last HTTP chunk, because some libraries do not reconnect after a clean end) or clean."`
-	Slow              string        `default:"gap" help:"What to do with a subscriber that falls behind retention: gap (report the gap and continue) or disconnect."`
-
-	EngineConfig
-
-	RetainEvents int           `default:"65536" help:"Maximum number of retained events; the oldest are removed first."`
-	RetainBytes  Size          `default:"64MiB" help:"Maximum size of all retained events, in bytes or with a unit such as MiB."`
-	RetainAge    time.Duration `default:"10m" help:"Maximum age of retained events."`
-	GapTopics    int           `default:"65536" help:"Number of topics for which the hub remembers the last removed event, so that gaps are reported exactly. Raise it with more topics."`
-
-	UDPFormat     string `name:"udp-format" default:"auto" help:"Content of datagrams: auto (envelopes, other JSON or text, one per line), json (JSON data, one per line), raw (the whole datagram is one event) or syslog (RFC 5424 or RFC 3164, converted to JSON)."`
-	UDPTopic      string `name:"udp-topic" default:"events" help:"Topic of datagrams that do not name one."`
-	UDPTopicField string `name:"udp-topic-field" placeholder:"NAME" help:"Member of the JSON data that holds the topic; use dots for nested members, such as meta.topic."`
-	UDPTypeField  string `name:"udp-type-field" placeholder:"NAME" help:"Member of the JSON data that holds the type; use dots for nested members, such as meta.type."`
-
-	UDPInterface  string        `name:"udp-interface" placeholder:"NAME" help:"Network interface on which to join the multicast group in --udp, such as eth0. Default: the system's choice."`
-	UDPAllow      []string      `name:"udp-allow" placeholder:"CIDR" help:"Sender whose datagrams are accepted, an IP address or a network such as 10.0.0.0/8. Repeatable. Default: all senders."`
-	UDPSecretFile string        `name:"udp-secret-file" placeholder:"FILE" help:"File with the secret that datagrams must be signed with, at least 16 bytes. White space at its end is ignored."`
-	UDPSkew       time.Duration `name:"udp-skew" default:"30s" help:"Maximum difference between the time of a signed datagram and the hub's clock."`
-
-	WSCompression  bool       `name:"ws-compression" help:"Offer permessage-deflate to WebSocket clients."`
-	LogLevel       slog.Level `default:"info" help:"Lowest level to log, on standard error: debug, info, warn or error."`
-	LogConnections bool       `help:"Log one line when a subscriber connects and one when its connection closes, with session, subject, address, transport, reason, duration, events and bytes. A poll has one line."`
-	LogFormat      string     `placeholder:"FORMAT" help:"Format of the log: text or json. Default: text on a terminal, json otherwise."`
+// Help explains the output.
+func (ConfigCmd) Help() string {
+	return "Prints a file for serve --config with every setting of the hub, its meaning and its default, as comments. " +
+		"Remove the # before the settings to change: trivium config > trivium.yaml"
 }
 
-// check returns every invalid setting and normalizes the others.
-func (c *ServeConfig) check() []fault {
-	for _, address := range []*string{&c.UDP, &c.Admin} {
-		if *address == off {
-			*address = ""
+// Run prints the file on standard output.
+func (ConfigCmd) Run(con *console) error {
+	var cli struct {
+		Serve ServeCmd `cmd:""`
+	}
+	grammar, err := kong.New(&cli, settings.NewSources(func(string) (string, bool) { return "", false }).Options()...)
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	b.WriteString("# Settings of trivium serve --config FILE. Each is also a flag and an environment variable, which override this file.\n")
+	for _, flag := range grammar.Model.Children[0].Flags {
+		if flag.Name != "help" && flag.Name != "config" && flag.Name != "check" {
+			writeSetting(&b, flag)
 		}
 	}
-	for _, list := range [][]string{c.Host, c.Origin, c.CORSHeader, c.TrustedProxy, c.UDPAllow, c.ACME} {
-		for i, element := range list {
-			list[i] = strings.TrimSpace(element)
+	_, err = io.WriteString(con.Out, b.String())
+	return err
+}
+
+// commentWidth is the width of comments in characters.
+const commentWidth = 100
+
+// writeSetting writes a setting with its default, or with what its value stands for, as comments.
+func writeSetting(b *strings.Builder, flag *kong.Flag) {
+	b.WriteString("\n")
+	line := "#"
+	for word := range strings.FieldsSeq(flag.Help) {
+		if len(line)+1+len(word) > commentWidth {
+			b.WriteString(line + "\n")
+			line = "#"
 		}
+		line += " " + word
 	}
-	c.Token = strings.TrimSpace(c.Token)
-	return slices.Concat(c.checkListeners(), c.checkAccess(), c.checkTLS(), c.LimitConfig.check(), c.EngineConfig.check(), c.checkLog(), c.checkDelivery(), c.checkUDPOff(), c.checkSources())
-}
-
-func (c *ServeConfig) checkListeners() []fault {
-	faults := slices.Concat(
-		faulty("http", checkAddress(c.HTTP)),
-		faulty("auth", oneOf(c.Auth, "token", "none")),
-	)
-	if c.UDP != "" {
-		faults = append(faults, faulty("udp", checkAddress(c.UDP))...)
+	value := cmp.Or(flag.Default, flag.PlaceHolder)
+	switch {
+	case flag.IsBool():
+		value = cmp.Or(flag.Default, "false")
+	case flag.IsSlice():
+		value = "[" + value + "]"
 	}
-	if c.Admin != "" {
-		faults = append(faults, faulty("admin", cmp.Or(checkAddress(c.Admin), c.checkAdminApart()))...)
-	}
-	if c.AdminTokenFile != "" && c.Admin == "" {
-		faults = append(faults, faulty("admin-token-file", "has no effect with --admin off")...)
-	}
-	for _, host := range c.Host {
-		faults = append(faults, faulty("host", checkHost(host))...)
-	}
-	return faults
-}
-
-// checkAdminApart refuses an admin address equal to the public one. Port 0 is allowed for both, since each
-// listener gets a free port of its own.
-func (c *ServeConfig) checkAdminApart() string {
-	if c.Admin == c.HTTP && !strings.HasSuffix(c.Admin, ":0") {
-		return fmt.Sprintf("want another address than --http, got %q for both", c.Admin)
-	}
-	return ""
-}
-
-func (c *ServeConfig) checkDelivery() []fault {
-	return slices.Concat(
-		faulty("write-timeout", between(c.WriteTimeout, time.Millisecond, maxDuration)),
-		faulty("heartbeat", between(c.Heartbeat, time.Millisecond, maxDuration)),
-		faulty("drain", between(c.Drain, 0, maxDuration)),
-		faulty("cloudevents-source", checkURI(c.CloudEventsSource)),
-		faulty("sse-end", oneOf(c.SSEEnd, "cut", "clean")),
-		faulty("slow", oneOf(c.Slow, "gap", "disconnect")),
-		faulty("retain-events", between(c.RetainEvents, 1, maxCount)),
-		faulty("retain-bytes", between(c.RetainBytes, c.minRetainBytes(), maxRetainBytes)),
-		faulty("retain-age", between(c.RetainAge, c.minRetainAge(), maxRetainAge)),
-		faulty("gap-topics", between(c.GapTopics, 1, maxCount)),
-	)
-}
-
-// checkUDPOff refuses settings of datagrams if there are none.
-func (c *ServeConfig) checkUDPOff() (faults []fault) {
-	if c.UDP != "" {
-		return nil
-	}
-	for _, setting := range []struct {
-		flag string
-		set  bool
-	}{
-		{"udp-topic-field", c.UDPTopicField != ""}, {"udp-type-field", c.UDPTypeField != ""},
-		{"udp-allow", len(c.UDPAllow) > 0}, {"udp-secret-file", c.UDPSecretFile != ""},
-	} {
-		if setting.set {
-			faults = append(faults, faulty(setting.flag, "has no effect with --udp off")...)
-		}
-	}
-	return faults
-}
-
-func (c *ServeConfig) checkSources() []fault {
-	faults := faulty("udp-format", oneOf(c.UDPFormat, udp.Modes()...))
-	var invalid *hub.InvalidError
-	if errors.As(hub.ValidateTopic(c.UDPTopic), &invalid) {
-		faults = append(faults, faulty("udp-topic", fmt.Sprintf("%s, got %q", invalid.Detail, c.UDPTopic))...)
-	}
-	for _, senders := range c.UDPAllow {
-		_, err := auth.ParseNetwork(senders)
-		faults = append(faults, faulty("udp-allow", errorText(err))...)
-	}
-	if c.UDPSecretFile != "" {
-		_, err := readUDPSecret(c.UDPSecretFile)
-		faults = append(faults, faulty("udp-secret-file", errorText(err))...)
-	}
-	faults = append(faults, faulty("udp-interface", c.checkInterface())...)
-	faults = append(faults, faulty("udp-skew", between(c.UDPSkew, time.Millisecond, udp.MaxSkew))...)
-	faults = append(faults, faulty("udp-topic-field", checkField(c.UDPTopicField))...)
-	faults = append(faults, faulty("udp-type-field", checkField(c.UDPTypeField))...)
-	if c.LogFormat != "" {
-		faults = append(faults, faulty("log-format", oneOf(c.LogFormat, "text", "json"))...)
-	}
-	return faults
-}
-
-// newLogger returns the program's logger, with the configured format and level.
-func (c *ServeConfig) newLogger(w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.LogLevel}
-	if c.LogFormat == "text" || c.LogFormat == "" && isTerminal(w) {
-		return slog.New(slog.NewTextHandler(w, options))
-	}
-	options.ReplaceAttr = func(_ []string, a slog.Attr) slog.Attr {
-		if a.Value.Kind() == slog.KindString {
-			a.Value = slog.StringValue(escaped(a.Value.String(), oddBeyondASCII))
-		}
-		return a
-	}
-	return slog.New(slog.NewJSONHandler(w, options))
+	fmt.Fprintf(b, "%s\n#%s: %s\n", line, flag.Name, value)
 }

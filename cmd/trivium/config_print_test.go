@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
 // TestConfigFileIsAccepted checks that serve accepts the unchanged output of trivium config, and
@@ -24,7 +25,7 @@ func TestConfigFileIsAccepted(t *testing.T) {
 	require.Equal(t, "the configuration is valid", transcript(t, hubtest.Program(t, nil, "serve", "--check", "--config", path)))
 
 	var cli commands
-	parser, err := kong.New(&cli, (&sources{}).options()...)
+	parser, err := kong.New(&cli, (&settings.Sources{}).Options()...)
 	require.NoError(t, err)
 	for _, flag := range parser.Model.Children[0].Flags {
 		switch flag.Name {

@@ -12,37 +12,38 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 	"github.com/trivium-hub/trivium/transports"
 )
 
 // parseServe parses settings as the program does, but ignores errors.
-func parseServe(t *testing.T, env map[string]string, args ...string) *ServeConfig {
+func parseServe(t *testing.T, env map[string]string, args ...string) *settings.ServeConfig {
 	t.Helper()
 	var cli commands
-	sources := newSources(func(name string) (string, bool) {
+	sources := settings.NewSources(func(name string) (string, bool) {
 		text, ok := env[name]
 		return text, ok
 	})
-	parser, err := kong.New(&cli, append(sources.options(), kong.Writers(io.Discard, io.Discard))...)
+	parser, err := kong.New(&cli, append(sources.Options(), kong.Writers(io.Discard, io.Discard))...)
 	require.NoError(t, err)
 	ctx, err := parser.Parse(append([]string{"serve"}, args...))
 	require.NoError(t, err)
-	require.Empty(t, sources.complaints(ctx, cli.Serve.check()))
+	require.Empty(t, sources.Complaints(ctx, cli.Serve.check()))
 	return &cli.Serve.ServeConfig
 }
 
 func TestDefaults(t *testing.T) {
-	require.Equal(t, &ServeConfig{
+	require.Equal(t, &settings.ServeConfig{
 		HTTP:      "127.0.0.1:3000",
 		UDP:       "127.0.0.1:3000",
 		Admin:     "127.0.0.1:3002",
 		Auth:      "token",
 		Demo:      true,
-		TLSConfig: TLSConfig{HSTS: 24 * time.Hour},
-		AccessConfig: AccessConfig{
+		TLSConfig: settings.TLSConfig{HSTS: 24 * time.Hour},
+		AccessConfig: settings.AccessConfig{
 			JWTLeeway: time.Minute,
 		},
-		LimitConfig: LimitConfig{
+		LimitConfig: settings.LimitConfig{
 			MaxConnections: 100000, MaxConnectionsPerToken: -50,
 			MaxTopics:           64,
 			MaxEventBytes:       1 << 20,
@@ -61,7 +62,7 @@ func TestDefaults(t *testing.T) {
 		CloudEventsSource: transports.DefaultCloudEventsSource,
 
 		Slow: "gap",
-		EngineConfig: EngineConfig{
+		EngineConfig: settings.EngineConfig{
 			Engine: "memory", Sync: "interval", NATSStream: "trivium", Replicas: 1,
 		},
 		RetainEvents: 65536,
@@ -89,7 +90,7 @@ func TestPrecedence(t *testing.T) {
 		UDP           string
 		Host          []string
 		MaxTopics     int
-		MaxEventBytes Size
+		MaxEventBytes settings.Size
 		Heartbeat     time.Duration
 		WSCompression bool
 		LogLevel      slog.Level
@@ -131,8 +132,8 @@ func TestLogger(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.format, func(t *testing.T) {
 			var out bytes.Buffer
-			c := &ServeConfig{LogLevel: slog.LevelWarn, LogFormat: tt.format}
-			logger := c.newLogger(&out)
+			c := &settings.ServeConfig{LogLevel: slog.LevelWarn, LogFormat: tt.format}
+			logger := c.NewLogger(&out)
 			require.False(t, logger.Enabled(t.Context(), slog.LevelInfo))
 			record := slog.NewRecord(time.Time{}, slog.LevelWarn, "loud", 0) // text logs omit the time of a record that has none
 			require.NoError(t, logger.Handler().Handle(t.Context(), record))

@@ -11,6 +11,8 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
 // page returns the text of a page. The path is relative to the root of the repository.
@@ -91,7 +93,7 @@ func rows(t *testing.T, mark string) (cells [][]string) {
 // docs/operations.md has a row for each flag of trivium serve, with its default.
 func TestSettingsDocumented(t *testing.T) {
 	var cli commands
-	parser, err := kong.New(&cli, (&sources{}).options()...)
+	parser, err := kong.New(&cli, (&settings.Sources{}).Options()...)
 	require.NoError(t, err)
 	want := map[string]string{}
 	for _, node := range parser.Model.Children {
@@ -118,8 +120,8 @@ func TestSettingsDocumented(t *testing.T) {
 
 // docs/operations.md has a row for each metric of the hub.
 func TestMetricsDocumented(t *testing.T) {
-	// Metrics are described in metrics*.go, each by one call.
-	sources, err := filepath.Glob("metrics*.go")
+	// Metrics are described in metrics*.go of package server, each by one call.
+	sources, err := filepath.Glob("internal/server/metrics*.go")
 	require.NoError(t, err)
 	var want []string
 	for _, path := range sources {

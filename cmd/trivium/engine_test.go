@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -18,7 +17,6 @@ import (
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
-	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
 // embedded starts a hub on a store directory.
@@ -26,28 +24,6 @@ func embedded(t *testing.T, store string, args ...string) *hubtest.Process {
 	t.Helper()
 	args = append([]string{"--auth", "none", "--engine", "embedded", "--store", store, "--log-level", "info"}, args...)
 	return hubtest.Start(t, hubtest.Binary(t, append(hubtest.AnyPorts, args...)...))
-}
-
-// An event that is larger than the retained log may become is refused as too large, also on 32-bit
-// systems.
-func TestMaxEventSize(t *testing.T) {
-	for _, row := range []struct {
-		engine        string
-		limit, retain Size
-		want          int
-	}{
-		{engineMemory, 1 << 20, 1, 1 << 20},
-		{engineMemory, 0, 64 << 20, math.MaxInt},
-		{engineEmbedded, 1 << 20, 64 << 20, 1 << 20},
-		{engineEmbedded, 1 << 20, 64 << 10, 60 << 10},
-		{engineEmbedded, 1 << 20, maxRetainBytes, 1 << 20},
-		{engineNATS, 0, maxRetainBytes, jetstream.MaxEventSize},
-	} {
-		c := &ServeConfig{
-			EngineConfig: EngineConfig{Engine: row.engine}, LimitConfig: LimitConfig{MaxEventBytes: row.limit}, RetainBytes: row.retain,
-		}
-		require.Equal(t, row.want, c.maxEventSize(), "%+v", row)
-	}
 }
 
 // After a restart, a subscriber resumes from its cursor and idempotency keys are still known. While

@@ -9,6 +9,7 @@ import (
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
 // dataAfter returns the data of all events up to the one with the data last. It requires that no
@@ -27,11 +28,11 @@ func dataAfter(t *testing.T, last string, next func() (data string, isEvent bool
 // causes no gap. Other listeners refuse to erase, and the error for an event that cannot be erased
 // gives the reason.
 func TestErase(t *testing.T) {
-	for _, engine := range []string{engineMemory, engineEmbedded} {
+	for _, engine := range []string{settings.EngineMemory, settings.EngineEmbedded} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
 			args := append(hubtest.AnyPorts, "--auth", "none", "--engine", engine)
-			if engine == engineEmbedded {
+			if engine == settings.EngineEmbedded {
 				args = append(args, "--store", t.TempDir())
 			}
 			p := hubtest.Start(t, hubtest.Binary(t, args...))

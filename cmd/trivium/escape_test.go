@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
 // controlText is text from a hub or a proxy that, printed without escaping, would change a terminal
@@ -54,8 +55,8 @@ func TestHubAnswersCannotControlTerminal(t *testing.T) {
 func TestLogCannotControlTerminal(t *testing.T) {
 	for _, format := range []string{"json", "text"} {
 		var out bytes.Buffer
-		c := &ServeConfig{LogFormat: format}
-		c.newLogger(&out).With("more", controlText).Info(controlText, "error", controlText, slog.Group("g", "x", controlText))
+		c := &settings.ServeConfig{LogFormat: format}
+		c.NewLogger(&out).With("more", controlText).Info(controlText, "error", controlText, slog.Group("g", "x", controlText))
 		line := strings.TrimSuffix(out.String(), "\n")
 		require.False(t, strings.ContainsFunc(line, func(r rune) bool { return r == '\u202e' || unicode.IsControl(r) }), "%q", line)
 		require.Equal(t, format == "json", json.Valid([]byte(line)))

@@ -8,12 +8,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
 // A drain with default settings ends before docker stop, or the systemd unit or compose file in
 // docs/operations.md, would kill the process.
 func TestDrainFitsStopTimeouts(t *testing.T) {
-	field, ok := reflect.TypeFor[ServeConfig]().FieldByName("Drain")
+	field, ok := reflect.TypeFor[settings.ServeConfig]().FieldByName("Drain")
 	require.True(t, ok)
 	drain, err := time.ParseDuration(field.Tag.Get("default"))
 	require.NoError(t, err)

@@ -1,12 +1,11 @@
 // Command trivium runs the hub, publishes and subscribes from a shell, makes tokens, and measures.
 //
-// This package is the only one that reads flags and environment variables, and the only one that joins the other
-// packages. It owns the process: main starts no goroutine, a command's Run returns after everything that it
+// This directory is the only one whose packages read flags and environment variables, and that join the other packages.
+// The command owns the process: main starts no goroutine, a command's Run returns after everything that it
 // started has ended, and main converts the returned error to the exit code.
 //
-// Settings come from flags, environment and a YAML file through one struct per command. The file is not read by
-// a kong resolver: a resolver would take precedence over the environment, report no line numbers, and ignore
-// unknown keys.
+// Settings come from flags, environment and a YAML file through one struct per command; see package settings. Package
+// server assembles a hub. This package has a file for each command.
 package main
 
 import (
@@ -17,6 +16,9 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/terminal"
 )
 
 // Exit codes (docs/protocol.md#operating-a-hub).
@@ -31,11 +33,6 @@ type console struct {
 	In       io.Reader
 	Out, Err io.Writer
 }
-
-// usageError ends the program with exitUsage. Each line is one error.
-type usageError struct{ lines []string }
-
-func (e *usageError) Error() string { return strings.Join(e.lines, "\n") }
 
 // commands is the grammar of the command line.
 type commands struct {
@@ -53,26 +50,8 @@ type commands struct {
 	Help       HelpCmd       `cmd:"" help:"Show help, for a command if one is named."`
 }
 
-// HelpCmd shows help.
-type HelpCmd struct {
-	Command []string `arg:"" optional:"" help:"Command to explain."`
-}
-
-// Run shows the help of the command, or of the program.
-func (c *HelpCmd) Run(con *console) error { return dispatch(append(c.Command, "--help"), con) }
-
-// ServeCmd runs the hub.
-type ServeCmd struct{ ServeConfig }
-
-// Help explains what all flags have in common.
-func (ServeCmd) Help() string {
-	return "Every flag is also an environment variable (--max-topics is TRIVIUM_MAX_TOPICS) and a key of " +
-		"the YAML file (max-topics). Precedence: flag, environment, file, default. Repeatable " +
-		"settings are lists in YAML and comma-separated in a variable."
-}
-
 // checker is implemented by commands that validate their settings before Run.
-type checker interface{ check() []fault }
+type checker interface{ check() []settings.Fault }
 
 func main() {
 	os.Exit(run(commandLine(), &console{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
@@ -85,9 +64,9 @@ func run(args []string, con *console) int {
 		return exitDone
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
-		fmt.Fprintln(con.Err, "trivium: "+harmless(line)) // parts of it may come from a hub or a proxy
+		fmt.Fprintln(con.Err, "trivium: "+terminal.Harmless(line)) // parts of it may come from a hub or a proxy
 	}
-	var usage *usageError
+	var usage *settings.UsageError
 	if errors.As(err, &usage) {
 		return exitUsage
 	}
@@ -96,9 +75,9 @@ func run(args []string, con *console) int {
 
 func dispatch(args []string, con *console) error {
 	var cli commands
-	sources := newSources(os.LookupEnv)
+	sources := settings.NewSources(os.LookupEnv)
 	helped := false
-	parser, err := kong.New(&cli, append(sources.options(),
+	parser, err := kong.New(&cli, append(sources.Options(),
 		kong.Name("trivium"),
 		kong.Description("A real-time hub: events in over UDP and HTTP, out over SSE, WebSocket and long-poll."),
 		kong.Writers(con.Out, con.Err),
@@ -114,41 +93,30 @@ func dispatch(args []string, con *console) error {
 	if len(args) == 0 {
 		parser.Stdout = con.Err
 		_, _ = parser.Parse([]string{"--help"}) // the missing command is reported below
-		return &usageError{lines: []string{"missing command"}}
+		return &settings.UsageError{Lines: []string{"missing command"}}
 	}
 	ctx, err := parser.Parse(args)
 	switch {
 	case helped:
 		return nil
 	case err != nil:
-		return &usageError{lines: []string{err.Error(), `"trivium --help" lists the commands, "trivium <command> --help" their flags`}}
+		return &settings.UsageError{Lines: []string{err.Error(), `"trivium --help" lists the commands, "trivium <command> --help" their flags`}}
 	}
 	if command, ok := ctx.Selected().Target.Addr().Interface().(checker); ok {
-		lines := sources.complaints(ctx, command.check())
+		lines := sources.Complaints(ctx, command.check())
 		if ctx.Selected().Name == "serve" {
-			lines = append(checkVariables(parser.Model.Node, os.Environ()), lines...)
+			lines = append(settings.CheckVariables(parser.Model.Node, os.Environ(), hiddenArgs), lines...)
 		}
 		if len(lines) > 0 {
-			return &usageError{lines: lines}
+			return &settings.UsageError{Lines: lines}
 		}
 	}
 	if cli.Serve.Check {
-		for _, line := range sources.complaints(ctx, cli.Serve.warnings()) {
+		for _, line := range sources.Complaints(ctx, cli.Serve.Warnings()) {
 			fmt.Fprintln(con.Err, "trivium: warning: "+line)
 		}
 		_, err := fmt.Fprintln(con.Out, "the configuration is valid")
 		return err
 	}
 	return ctx.Run()
-}
-
-// isTerminal reports whether a stream is a character device. A terminal is one; a file, a pipe or a journal's
-// socket is not.
-func isTerminal(stream any) bool {
-	file, ok := stream.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

@@ -14,13 +14,15 @@ import (
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/server"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
 // containerMemory is the memory of the smallest container in which the default settings must work.
 const containerMemory = 128 * hubtest.Mebibyte
 
 // limitOf returns the memory limit of the Go runtime in a container with this much memory.
-func limitOf(memory int64) int64 { return int64(float64(memory) * memoryShare) }
+func limitOf(memory int64) int64 { return int64(float64(memory) * server.MemoryShare) }
 
 // newCgroup creates a memory cgroup below this process's own and returns its directory. The error
 // states why the system does not permit it.
@@ -117,7 +119,7 @@ func TestDefaultsFitContainerEmbedded(t *testing.T) {
 	s := p.Stats()
 	require.Less(t, s.Events.Retained, inStore)
 	if contained {
-		require.LessOrEqual(t, s.Events.RetainedBytes, limitOf(embeddedMemory)/memlogShare)
+		require.LessOrEqual(t, s.Events.RetainedBytes, limitOf(embeddedMemory)/settings.MemlogShare)
 	}
 }
 

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"crypto/tls"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/coder/websocket"
@@ -15,17 +13,18 @@ import (
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
 // TestLimitsAreMetrics checks that trivium_limit has every setting that limits clients or retention.
 func TestLimitsAreMetrics(t *testing.T) {
 	cfg := parseServe(t, nil, "--max-connections", "7", "--max-publish-rate", "0", "--retain-age", "90s")
 	got := map[string]float64{}
-	for _, l := range cfg.limits() {
-		got[l.setting] = l.value
+	for _, l := range cfg.Limits() {
+		got[l.Setting] = l.Value
 	}
-	var limits struct{ LimitConfig }
-	parser, err := kong.New(&limits, (&sources{}).options()...)
+	var limits struct{ settings.LimitConfig }
+	parser, err := kong.New(&limits, (&settings.Sources{}).Options()...)
 	require.NoError(t, err)
 	for _, flag := range parser.Model.Flags {
 		if flag.Name != "help" {
@@ -88,39 +87,4 @@ func TestReloadFailureMetrics(t *testing.T) {
 	p.HasMetrics(`trivium_reload_failures_total{setting="tokens"} 1`, `trivium_reload_failed{setting="tokens"} 1`)
 	require.NoError(t, os.WriteFile(tokens, good, 0o600))
 	p.HasMetrics(`trivium_reload_failures_total{setting="tokens"} 1`, `trivium_reload_failed{setting="tokens"} 0`)
-}
-
-// TestCertificateExpiry checks that the metrics have the expiry of a certificate from the start,
-// and that of a new certificate after a reload.
-func TestCertificateExpiry(t *testing.T) {
-	t.Parallel()
-	cfg := pairIn(t.TempDir())
-	write := cfg.write(t)
-	var log logRecorder
-	files := newWatcher(log.logger())
-	year := time.Now().Add(365 * 24 * time.Hour).Truncate(time.Second).UTC()
-	write(newCertificate(t, 1, year, "hub.example"))
-	config, err := newTLS(&cfg.TLSConfig, files, log.logger())
-	require.NoError(t, err)
-	expiry := observeCertificates(config, false)
-	require.Equal(t, map[string]time.Time{"hub.example": year}, expiry.byHost())
-	startWatcher(t, files)
-	write(newCertificate(t, 2, year.Add(time.Hour), "hub.example"))
-	require.Eventually(t, func() bool { return expiry.byHost()["hub.example"].Equal(year.Add(time.Hour)) }, hubtest.Patience, 10*time.Millisecond)
-	require.Empty(t, observeCertificates(nil, false).byHost())
-}
-
-// TestACMECertificateExpiry checks that the metrics have the expiry of an --acme certificate after
-// the first handshake with it.
-func TestACMECertificateExpiry(t *testing.T) {
-	t.Parallel()
-	year := time.Now().Add(365 * 24 * time.Hour).Truncate(time.Second).UTC()
-	certificate, err := tls.X509KeyPair(newCertificate(t, 1, year, "hub.example"))
-	require.NoError(t, err)
-	config := &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &certificate, nil }}
-	expiry := observeCertificates(config, true)
-	require.Empty(t, expiry.byHost())
-	_, err = config.GetCertificate(&tls.ClientHelloInfo{})
-	require.NoError(t, err)
-	require.Equal(t, map[string]time.Time{"hub.example": year}, expiry.byHost())
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/terminal"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/client"
 	"github.com/trivium-hub/trivium/transports/udp"
@@ -50,10 +52,10 @@ func (PubCmd) Help() string {
 		"Put -- before data that starts with a hyphen."
 }
 
-func checkHubURL(text string) []fault {
+func checkHubURL(text string) []settings.Fault {
 	base, err := url.Parse(text)
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
-		return faulty("url", fmt.Sprintf("want a URL such as http://127.0.0.1:3000, got %q", text))
+		return settings.Faults("url", fmt.Sprintf("want a URL such as http://127.0.0.1:3000, got %q", text))
 	}
 	return nil
 }
@@ -66,25 +68,25 @@ func trimSpace(settings ...*string) {
 	}
 }
 
-func (c *PubCmd) check() []fault {
+func (c *PubCmd) check() []settings.Fault {
 	trimSpace(&c.URL, &c.Token)
-	faults := faulty("timeout", between(c.Timeout, time.Millisecond, maxDuration))
+	faults := settings.Faults("timeout", settings.Between(c.Timeout, time.Millisecond, settings.MaxDuration))
 	faults = append(faults, checkHubURL(c.URL)...)
 	faults = append(faults, c.checkCA()...)
 	if c.UDP != "" {
-		faults = append(faults, faulty("udp", checkAddress(c.UDP))...)
+		faults = append(faults, settings.Faults("udp", settings.CheckAddress(c.UDP))...)
 		if c.UDPSecretFile != "" {
 			var err error
-			if c.secret, err = readSecret(c.UDPSecretFile); err != nil {
-				faults = append(faults, faulty("udp-secret-file", err.Error())...)
+			if c.secret, err = settings.ReadSecret(c.UDPSecretFile); err != nil {
+				faults = append(faults, settings.Faults("udp-secret-file", err.Error())...)
 			}
 		}
 	}
 	event := hub.Event{Topic: c.Topic, Type: c.Type, Key: c.Key}
 	var invalid *hub.InvalidError
 	if errors.As(event.Validate(math.MaxInt), &invalid) {
-		settings := map[string]string{"topic": "<topic>", "type": "--type", "key": "--key"}
-		faults = append(faults, fault{settings[invalid.Parameter], invalid.Detail})
+		names := map[string]string{"topic": "<topic>", "type": "--type", "key": "--key"}
+		faults = append(faults, settings.Fault{Setting: names[invalid.Parameter], Detail: invalid.Detail})
 	}
 	return faults
 }
@@ -94,8 +96,8 @@ func (c *PubCmd) check() []fault {
 func (c *PubCmd) Run(con *console) error {
 	one := c.Data != nil && *c.Data != "-"
 	switch {
-	case c.Data == nil && isTerminal(con.In):
-		return &usageError{lines: []string{"missing <data>; use - to read events from the terminal, one per line"}}
+	case c.Data == nil && terminal.Attached(con.In):
+		return &settings.UsageError{Lines: []string{"missing <data>; use - to read events from the terminal, one per line"}}
 	case c.UDP != "" && one:
 		return c.sendOne(*c.Data)
 	case c.UDP != "":

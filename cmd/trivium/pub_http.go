@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/terminal"
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
@@ -35,18 +36,18 @@ func (p *problem) Error() string {
 	if p.Line != nil {
 		fmt.Fprintf(&b, "event %d of the input: ", *p.Line)
 	}
-	fmt.Fprintf(&b, "the hub answered %d %s", p.Status, harmless(cmp.Or(p.Title, http.StatusText(p.Status))))
+	fmt.Fprintf(&b, "the hub answered %d %s", p.Status, terminal.Harmless(cmp.Or(p.Title, http.StatusText(p.Status))))
 	if p.Detail != "" {
-		b.WriteString(": " + harmless(p.Detail))
+		b.WriteString(": " + terminal.Harmless(p.Detail))
 	}
 	if p.Parameter != "" {
-		fmt.Fprintf(&b, " (parameter %s)", harmless(p.Parameter))
+		fmt.Fprintf(&b, " (parameter %s)", terminal.Harmless(p.Parameter))
 	}
 	if p.Code == problems.CodeMissingToken {
 		b.WriteString("; set TRIVIUM_TOKEN")
 	}
 	if p.retryAfter != "" {
-		b.WriteString("; try again after " + harmless(p.retryAfter))
+		b.WriteString("; try again after " + terminal.Harmless(p.retryAfter))
 		if strings.Trim(p.retryAfter, "0123456789") == "" {
 			b.WriteString(" s")
 		}
@@ -119,7 +120,7 @@ func (p *pubClient) post(to *url.URL, header http.Header, body io.Reader) (publi
 	if err := json.NewDecoder(answer).Decode(&done); err != nil || done.ID == "" {
 		return published{}, fmt.Errorf("unexpected answer from %s: not a Trivium hub?", p.base.Redacted())
 	}
-	done.ID = harmless(done.ID)
+	done.ID = terminal.Harmless(done.ID)
 	return done, nil
 }
 

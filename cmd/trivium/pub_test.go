@@ -221,39 +221,6 @@ func TestSignatureTimeIncreases(t *testing.T) {
 	}
 }
 
-func TestReadSecret(t *testing.T) {
-	dir := t.TempDir()
-	for _, tt := range []struct {
-		name, content string
-		secret        string
-		fault         string
-	}{
-		{"plain", "secret", "secret", ""},
-		{"line", "secret\r\n", "secret", ""},
-		{"spaced", "\n \x00a\u00a0b\u00a0 \t\v\f\n\n", "\n \x00a\u00a0b\u00a0", ""},
-		{"longest", strings.Repeat("s", maxSecretBytes), strings.Repeat("s", maxSecretBytes), ""},
-		{"longer", strings.Repeat("s", maxSecretBytes) + "\n", "", "want a secret of at most 1MiB, PATH holds more"},
-		{"empty", "", "", "want a secret, PATH holds none"},
-		{"blank", " \n", "", "want a secret, PATH holds none"},
-	} {
-		path := filepath.Join(dir, tt.name)
-		require.NoError(t, os.WriteFile(path, []byte(tt.content), 0o600))
-		secret, err := readSecret(path)
-		require.Equal(t, tt.secret, string(secret), tt.name)
-		if tt.fault == "" {
-			require.NoError(t, err)
-			continue
-		}
-		require.EqualError(t, err, strings.ReplaceAll(tt.fault, "PATH", path))
-		code, out, errs := pub("", "--udp", "127.0.0.1:9", "--udp-secret-file", path, "topic", "x")
-		require.Equal(t, []any{exitUsage, "", "trivium: --udp-secret-file: " + err.Error() + "\n"}, []any{code, out, errs})
-	}
-	for _, path := range []string{dir, filepath.Join(dir, "none")} {
-		_, err := readSecret(path)
-		require.ErrorContains(t, err, path)
-	}
-}
-
 // TestEnvelopeRoundTrip checks that any data is encoded as one JSON text that decodes to the same data.
 func TestEnvelopeRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -335,4 +302,12 @@ func TestPublishLinesConfirmsAfterPause(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestPubNamesTheSecretFile checks that pub reports a secret that it cannot use, with the flag and the file.
+func TestPubNamesTheSecretFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(path, []byte(" \n"), 0o600))
+	code, out, errs := pub("", "--udp", "127.0.0.1:9", "--udp-secret-file", path, "topic", "x")
+	require.Equal(t, []any{exitUsage, "", "trivium: --udp-secret-file: want a secret, " + path + " holds none\n"}, []any{code, out, errs})
 }

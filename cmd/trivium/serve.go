@@ -1,49 +1,43 @@
 package main
 
 import (
-	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
-	"io"
-	"log/slog"
-	"net"
-	"net/http"
-	"net/netip"
 	"os"
 	"os/signal"
-	"slices"
-	"sync"
-	"sync/atomic"
 	"syscall"
-	"time"
 
-	"github.com/trivium-hub/trivium/auth"
-	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/hub/jetstream"
-	"github.com/trivium-hub/trivium/transports"
-	"github.com/trivium-hub/trivium/transports/udp"
-	"github.com/trivium-hub/trivium/wasmdemo"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/server"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/terminal"
 )
 
-// exitGrace is the time that requests and connections have to end after --drain has passed. Then they are closed.
-const exitGrace = 500 * time.Millisecond
+// ServeCmd runs the hub.
+type ServeCmd struct{ settings.ServeConfig }
+
+// Help explains what all flags have in common.
+func (ServeCmd) Help() string {
+	return "Every flag is also an environment variable (--max-topics is TRIVIUM_MAX_TOPICS) and a key of " +
+		"the YAML file (max-topics). Precedence: flag, environment, file, default. Repeatable " +
+		"settings are lists in YAML and comma-separated in a variable."
+}
+
+func (c *ServeCmd) check() []settings.Fault { return c.Faults(server.FileChecker{}) }
 
 // Run serves until the first SIGTERM or SIGINT, and then drains. A second of these signals ends the process at
 // once. SIGHUP rereads the files that settings name.
 func (c *ServeCmd) Run(con *console) error {
-	limitMemory(c.newLogger(con.Err))
+	server.LimitMemory(c.NewLogger(con.Err))
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
 	reread := make(chan os.Signal, 1)
 	signal.Notify(reread, syscall.SIGHUP) // kept during the drain: by default SIGHUP ends a process
 	defer signal.Stop(reread)
-	var s *server
+	var s *server.Server
 	started := make(chan error, 1)
 	go func() {
 		var err error
-		s, err = newServer(&c.ServeConfig, con.Err)
+		s, err = server.New(&c.ServeConfig, con.Err)
 		started <- err
 	}()
 	select {
@@ -52,15 +46,14 @@ func (c *ServeCmd) Run(con *console) error {
 			return err
 		}
 	case got := <-signals: // opening the engine may take minutes; the exit of the process cancels it
-		c.newLogger(con.Err).Info("interrupted during startup", "signal", got.String())
+		c.NewLogger(con.Err).Info("interrupted during startup", "signal", got.String())
 		return nil
 	}
-	s.announce(con.Err, c.PrintToken || isTerminal(con.Err))
-	s.log.Info("listening", s.addresses()...)
-	failed := s.serveUntil(signals, reread)
+	s.Announce(con.Err, c.PrintToken || terminal.Attached(con.Err))
+	failed := s.ServeUntil(signals, reread)
 	ended := make(chan struct{})
 	go func() {
-		s.shutdown()
+		s.Shutdown()
 		close(ended)
 	}()
 	select {
@@ -69,292 +62,4 @@ func (c *ServeCmd) Run(con *console) error {
 		return errors.New("exited before the drain ended: second signal")
 	}
 	return failed
-}
-
-// serveUntil blocks until the first signal to stop, and returns nil, or until a listener or the engine fails, and
-// returns that error. It rereads the watched files at each signal of reread.
-func (s *server) serveUntil(signals, reread <-chan os.Signal) error {
-	for {
-		select {
-		case <-reread:
-			s.files.reload()
-		case got := <-signals:
-			s.log.Info("draining", "signal", got.String(), "window", s.cfg.Drain.String())
-			return nil
-		case err := <-s.failed:
-			s.log.Error("a listener failed; draining", "error", err.Error())
-			return err
-		case err := <-s.engineFailed():
-			s.log.Error("the engine failed; draining", "error", err.Error())
-			return err
-		}
-	}
-}
-
-// server is a running hub with its listeners. It owns the goroutines that serve the listeners.
-type server struct {
-	cfg    *ServeConfig
-	log    *slog.Logger
-	files  *watcher
-	access *accessControl
-
-	hub       *hub.Hub
-	engine    *jetstream.Engine // nil: memory
-	api       *transports.API
-	open      *openConnections
-	adminOpen *openConnections
-	// The acceptors below public and admin. listen sets them; adminAccepts is nil without --admin.
-	accepts, adminAccepts *acceptor
-	panics                atomic.Uint64      // of request handlers
-	udp                   *udp.Source        // nil: off
-	demo                  *wasmdemo.Demo     // nil: off
-	stop                  context.CancelFunc // ends the watcher, access setup, UDP source and demo
-	// endBuild cancels the build of the demo's WebAssembly program at shutdown.
-	endBuild context.CancelFunc
-	tls      *tls.Config // of public; nil: plain HTTP
-	// certificates reports the expiry of the certificates of tls; nil: plain HTTP
-	certificates *certificateExpiry
-	public       net.Listener
-	admin        net.Listener // nil: off
-	servers      []*http.Server
-
-	publicHandler, adminHandler switchable
-
-	running sync.WaitGroup
-	failed  chan error // receives the error of a listener that stopped by itself
-}
-
-// newServer opens the listeners, the engine and the hub, and starts to serve. If it returns an error, everything
-// that it had opened is closed again.
-func newServer(cfg *ServeConfig, stderr io.Writer) (_ *server, err error) {
-	s := &server{cfg: cfg, log: cfg.newLogger(stderr), failed: make(chan error, 3)}
-	cfg.warnOfDescriptors(s.log)
-	for _, warning := range cfg.warnings() {
-		s.log.Warn("a setting that is seldom meant", "flag", warning.setting, "reason", warning.detail)
-	}
-	s.files = newWatcher(s.log)
-	var faults []fault
-	if s.access, faults = newAccessControl(cfg, s.files, s.log); len(faults) > 0 {
-		return nil, newUsageError(faults)
-	}
-	defer func() {
-		if err != nil {
-			s.discard()
-		}
-	}()
-	s.open = newOpenConnections(newOpenLimits(cfg.connections(), cfg.spareConnections()), s.access.proxies, s.log)
-	if s.api, err = s.newAPI(); err != nil {
-		return nil, err
-	}
-	if s.tls, err = newTLS(&cfg.TLSConfig, s.files, s.log); err != nil {
-		return nil, err
-	}
-	s.certificates = observeCertificates(s.tls, len(cfg.ACME) > 0)
-	if s.public, err = net.Listen("tcp", cfg.HTTP); err != nil {
-		return nil, fmt.Errorf("--http: %w", err)
-	}
-	if cfg.Admin != "" {
-		if s.admin, err = net.Listen("tcp", cfg.Admin); err != nil {
-			return nil, fmt.Errorf("--admin: %w", err)
-		}
-	}
-	ctx := s.listen()
-	if err = s.openHub(ctx); err != nil {
-		return nil, err
-	}
-	if cfg.UDP != "" {
-		if s.udp, err = s.listenUDP(); err != nil {
-			return nil, fmt.Errorf("--udp: %w", err)
-		}
-	}
-	s.start(ctx)
-	return s, nil
-}
-
-// addresses returns the addresses of all listeners and the authentication mode, as attributes for the log.
-func (s *server) addresses() []any {
-	where := []any{"http", s.public.Addr().String()}
-	if s.udp != nil {
-		where = append(where, "udp", s.udp.Addr().String())
-	}
-	if s.admin != nil {
-		where = append(where, "admin", s.admin.Addr().String())
-	}
-	return append(where, "auth", s.cfg.Auth)
-}
-
-// listenUDP opens the socket of --udp. The caller runs the source.
-func (s *server) listenUDP() (*udp.Source, error) {
-	mode, err := udp.ParseMode(s.cfg.UDPFormat)
-	if err != nil {
-		return nil, err
-	}
-	var allow []netip.Prefix
-	for _, senders := range s.cfg.UDPAllow {
-		prefix, err := auth.ParseNetwork(senders)
-		if err != nil {
-			return nil, err
-		}
-		allow = append(allow, prefix)
-	}
-	var secret []byte
-	if s.cfg.UDPSecretFile != "" {
-		if secret, err = readUDPSecret(s.cfg.UDPSecretFile); err != nil {
-			return nil, err
-		}
-	}
-	if secret != nil {
-		s.warnOfSkew()
-	}
-	return udp.Listen(udp.Config{
-		Allow:  allow,
-		Secret: secret,
-		Skew:   s.cfg.UDPSkew,
-
-		Addr:      s.cfg.UDP,
-		Interface: s.cfg.UDPInterface,
-		Format: udp.Format{
-			Mode:       mode,
-			Topic:      s.cfg.UDPTopic,
-			TopicField: s.cfg.UDPTopicField,
-			TypeField:  s.cfg.UDPTypeField,
-		},
-		MaxEventBytes: s.hub.MaxEventSize(),
-		Publish:       s.hub.PublishEach,
-		PublishUnique: s.hub.PublishUnique,
-		Logger:        s.log,
-	})
-}
-
-// listen starts to serve the HTTP listeners, whose answers say that the hub is starting until start replaces
-// their handlers. It returns a context that is cancelled when the server stops.
-func (s *server) listen() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	s.stop = cancel
-	s.accepts = newAcceptor(s.public, s.open, s.cfg.publicDescriptors(), s.log)
-	s.public = s.api.Listener(s.accepts)
-	s.publicHandler.set(s.startingRoutes())
-	public := s.newHTTP(&s.publicHandler)
-	s.open.attach(public)
-	setProtocols(public, s.tls, s.cfg.H2C)
-	s.serve(public, s.public)
-	if s.admin != nil {
-		// The admin listener has connection limits of its own, so that public clients cannot use them up.
-		s.adminOpen = newOpenConnections(openLimits{total: adminConnections}, nil, s.log)
-		s.adminAccepts = newAcceptor(s.admin, s.adminOpen, 0, s.log)
-		s.adminHandler.set(s.startingAdminRoutes())
-		admin := s.newHTTP(&s.adminHandler)
-		s.adminOpen.attach(admin)
-		s.serve(admin, s.adminAccepts)
-	}
-	s.running.Go(func() { s.access.run(ctx) })
-	s.running.Go(func() { s.files.run(ctx) })
-	return ctx
-}
-
-// start replaces the handlers of a starting hub by the hub's own, and starts the demo and the UDP source.
-func (s *server) start(ctx context.Context) {
-	s.demo = newDemo(s.cfg, s.log)
-	s.api.Start(s.hub)
-	s.shareTickets()
-	if s.admin != nil {
-		s.adminHandler.set(s.adminOpen.trackServing(adminRoutes(s.newObserver(), s.access, s.api, s.log)))
-	}
-	s.publicHandler.set(s.publicRoutes())
-	building, endBuild := context.WithCancel(ctx)
-	s.endBuild = endBuild
-	if s.demo != nil {
-		s.running.Go(func() { s.demo.Run(building) })
-	}
-	if s.udp != nil {
-		s.running.Go(func() {
-			if err := s.udp.Run(ctx); err != nil {
-				s.failed <- err
-			}
-		})
-	}
-}
-
-// newObserver returns the source of the statistics for /stats and /metrics.
-func (s *server) newObserver() *observer {
-	return &observer{
-		hub: s.hub, engine: s.cfg.Engine, engineError: s.engineError, log: s.engine, api: s.api, panics: &s.panics, middleware: s.access.requireToken, open: s.open, udp: s.udp,
-		acceptErrors: func() uint64 { return s.accepts.errors.Load() + s.adminAccepts.errors.Load() },
-		files:        s.files, certificates: s.certificates, limits: s.cfg.limits(),
-	}
-}
-
-// hostNames returns the host names that requests may carry in Host: those of --host, --acme, --http and --admin.
-// Loopback names and the local address of a connection are always allowed and not in the list.
-func (c *ServeConfig) hostNames() []string {
-	names := slices.Concat(c.Host, c.ACME)
-	for _, address := range []string{c.HTTP, c.Admin} {
-		if host, _, err := net.SplitHostPort(address); err == nil && host != "" {
-			names = append(names, host)
-		}
-	}
-	return names
-}
-
-// serve runs an HTTP server on a listener in a goroutine. Errors go to s.failed, except for the one that
-// Shutdown and Close cause.
-func (s *server) serve(server *http.Server, l net.Listener) {
-	s.servers = append(s.servers, server)
-	s.running.Go(func() {
-		if err := serveOn(server, l); !errors.Is(err, http.ErrServerClosed) {
-			s.failed <- err
-		}
-	})
-}
-
-// shutdown drains the subscribers. Publishing ends after that, so that subscribers receive events until the end
-// of the drain.
-func (s *server) shutdown() {
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Drain+exitGrace)
-	defer cancel()
-	s.endBuild()
-	s.api.Drain(ctx, s.cfg.Drain)
-	s.api.StopPublishing()
-	for _, server := range s.servers {
-		if err := server.Shutdown(ctx); err != nil {
-			server.Close() // closes the connections that are still open
-		}
-	}
-	s.stop()
-	s.running.Wait()
-	s.api.Close()
-	if err := s.hub.Close(); err != nil {
-		s.log.Error("the hub could not be closed", "error", err.Error())
-	}
-	s.log.Info("ended", "cut", closedAtDeadline(s.api.Stats()))
-}
-
-// discard closes everything that newServer opened before it failed.
-func (s *server) discard() {
-	if s.api != nil {
-		s.api.StopPublishing()
-	}
-	for _, server := range s.servers {
-		server.Close()
-	}
-	for _, l := range []net.Listener{s.public, s.admin} {
-		if l != nil {
-			l.Close()
-		}
-	}
-	if s.stop != nil {
-		s.stop()
-	}
-	s.running.Wait()
-	if s.udp != nil {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		_ = s.udp.Run(ctx) // with a cancelled context, Run only closes the socket
-	}
-	if s.api != nil {
-		s.api.Close()
-	}
-	if s.hub != nil {
-		s.hub.Close()
-	}
 }

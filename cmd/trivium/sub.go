@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/terminal"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/client"
 	"github.com/trivium-hub/trivium/transports/problems"
@@ -74,14 +76,14 @@ func checkCursor(s string) string {
 	return ""
 }
 
-func (c *SubCmd) check() []fault {
+func (c *SubCmd) check() []settings.Fault {
 	trimSpace(&c.URL, &c.Token)
 	faults := append(checkHubURL(c.URL), c.checkCA()...)
-	faults = append(faults, faulty("transport", oneOf(c.Transport, slices.Sorted(maps.Keys(transportNames))...))...)
-	faults = append(faults, faulty("last", between(c.Last, 0, hub.MaxLast))...)
-	faults = append(faults, faulty("since", c.parseSince())...)
+	faults = append(faults, settings.Faults("transport", settings.OneOf(c.Transport, slices.Sorted(maps.Keys(transportNames))...))...)
+	faults = append(faults, settings.Faults("last", settings.Between(c.Last, 0, hub.MaxLast))...)
+	faults = append(faults, settings.Faults("since", c.parseSince())...)
 	if c.Cursor != "" {
-		faults = append(faults, faulty("cursor", checkCursor(c.Cursor))...)
+		faults = append(faults, settings.Faults("cursor", checkCursor(c.Cursor))...)
 	}
 	starts := 0
 	for _, said := range []bool{c.Cursor != "", c.Last != 0, c.Since != ""} {
@@ -90,19 +92,19 @@ func (c *SubCmd) check() []fault {
 		}
 	}
 	if starts > 1 {
-		faults = append(faults, fault{"--cursor", fmt.Sprintf("want one of --cursor, --last and --since, got %d", starts)})
+		faults = append(faults, settings.Fault{Setting: "--cursor", Detail: fmt.Sprintf("want one of --cursor, --last and --since, got %d", starts)})
 	}
-	faults = append(faults, faulty("count", between(c.Count, 0, maxCount))...)
+	faults = append(faults, settings.Faults("count", settings.Between(c.Count, 0, settings.MaxCount))...)
 	for _, topic := range c.Topics {
 		var invalid *hub.InvalidError
 		if _, err := hub.ParseFilter(topic); errors.As(err, &invalid) {
-			faults = append(faults, fault{"<topics>", fmt.Sprintf("%s, got %q", invalid.Detail, topic)})
+			faults = append(faults, settings.Fault{Setting: "<topics>", Detail: fmt.Sprintf("%s, got %q", invalid.Detail, topic)})
 		}
 	}
 	if c.SaveCursor != "" && len(faults) == 0 {
 		var err error
 		c.saved, err = openCursorFile(c.SaveCursor)
-		faults = append(faults, faulty("save-cursor", errorText(err))...)
+		faults = append(faults, settings.Faults("save-cursor", settings.ErrorText(err))...)
 	}
 	return faults
 }
@@ -114,7 +116,7 @@ func (c *SubCmd) parseSince() string {
 	}
 	var err error
 	if c.ago, err = time.ParseDuration(c.Since); err == nil {
-		return between(c.ago, time.Nanosecond, maxRetainAge)
+		return settings.Between(c.ago, time.Nanosecond, settings.MaxRetainAge)
 	}
 	if c.at.UnmarshalText([]byte(c.Since)) != nil || c.at.IsZero() {
 		return fmt.Sprintf("want a duration such as 10m or a time such as 2026-01-31T00:00:00Z, got %q", c.Since)
@@ -147,22 +149,22 @@ func (c *SubCmd) Run(con *console) error {
 	defer signal.Reset(syscall.SIGPIPE)
 	reader, err := client.Connect(ctx, c.clientConfig())
 	if err != nil {
-		return &usageError{lines: []string{err.Error()}}
+		return &settings.UsageError{Lines: []string{err.Error()}}
 	}
 	defer reader.Close()
 	s := &subscriber{client: reader, saved: c.saved, left: c.Count, endless: c.Count == 0}
 	s.events = &eventWriter{out: con.Out, format: formatPlain}
 	s.status = &statusReporter{out: con.Err}
-	terminal := isTerminal(con.Out)
+	shown := terminal.Attached(con.Out)
 	switch {
-	case c.JSON && terminal:
+	case c.JSON && shown:
 		s.events.format = formatShownJSON
 	case c.JSON:
 		s.events.format = formatJSON
-	case terminal:
+	case shown:
 		s.events.format = formatReadable
 	}
-	if terminal && isTerminal(con.Err) && os.Getenv("TERM") != "dumb" {
+	if shown && terminal.Attached(con.Err) && os.Getenv("TERM") != "dumb" {
 		s.status.line = newStatusLine(con.Err)
 	}
 	return s.run(ctx)

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
 // cursorFile is the file of --save-cursor: one line with a cursor.
@@ -31,7 +33,7 @@ func openCursorFile(path string) (*cursorFile, error) {
 	case info.Mode().Perm()&0o200 == 0: // a rename would succeed despite the mode
 		return nil, fmt.Errorf("%s is read-only", path)
 	default:
-		content, err := readBounded(path, 1<<10)
+		content, err := settings.ReadBounded(path, 1<<10)
 		if err != nil {
 			return nil, err
 		}

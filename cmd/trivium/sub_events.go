@@ -6,11 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
 
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/terminal"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/client"
 )
@@ -49,7 +46,7 @@ func (w *eventWriter) write(e client.Event) error {
 		w.line = appendPlain(w.line, e)
 	}
 	if w.format == formatShownJSON {
-		w.line = harmlessJSON(w.line)
+		w.line = terminal.HarmlessJSON(w.line)
 	}
 	w.line = append(w.line, '\n')
 	_, err := w.out.Write(w.line)
@@ -115,12 +112,12 @@ const maxReadable = 4 << 10
 // appendReadable appends time, topic and data, with characters escaped that could control a terminal.
 func appendReadable(line []byte, e client.Event) []byte {
 	line = e.Time.Local().AppendFormat(line, "15:04:05.000  ")
-	line = append(line, harmless(e.Topic)...)
+	line = append(line, terminal.Harmless(e.Topic)...)
 	if e.Type != "" {
-		line = append(append(line, "  type="...), harmless(e.Type)...)
+		line = append(append(line, "  type="...), terminal.Harmless(e.Type)...)
 	}
 	if e.Key != "" {
-		line = append(append(line, "  key="...), harmless(e.Key)...)
+		line = append(append(line, "  key="...), terminal.Harmless(e.Key)...)
 	}
 	line = append(line, "  "...)
 	shown := e.Data[:min(len(e.Data), maxReadable)]
@@ -129,61 +126,12 @@ func appendReadable(line []byte, e client.Event) []byte {
 		line = append(line, "base64:"...)
 		line = base64.StdEncoding.AppendEncode(line, shown)
 	case client.JSON:
-		line = append(line, harmless(string(oneLine(shown)))...)
+		line = append(line, terminal.Harmless(string(oneLine(shown)))...)
 	default:
-		line = append(line, harmless(string(shown))...)
+		line = append(line, terminal.Harmless(string(shown))...)
 	}
 	if len(shown) < len(e.Data) {
 		line = fmt.Appendf(line, "… (%d bytes)", len(e.Data))
 	}
 	return line
 }
-
-// harmless escapes, in Go syntax, the characters that could control a terminal or are invisible: control
-// characters, those that change the writing direction, and invalid UTF-8.
-func harmless(s string) string { return escaped(s, isOdd) }
-
-// oddBeyondASCII is isOdd without the characters that JSON escapes itself.
-func oddBeyondASCII(r rune) bool { return r >= 0x7f && isOdd(r) }
-
-// escaped returns s with the runes for which odd is true escaped in Go syntax.
-func escaped(s string, odd func(rune) bool) string {
-	if strings.IndexFunc(s, odd) < 0 {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); {
-		r, size := utf8.DecodeRuneInString(s[i:])
-		if odd(r) {
-			quoted := strconv.Quote(s[i : i+size])
-			b.WriteString(quoted[1 : len(quoted)-1])
-		} else {
-			b.WriteString(s[i : i+size])
-		}
-		i += size
-	}
-	return b.String()
-}
-
-// harmlessJSON escapes the same characters as harmless, but in the syntax of JSON, so that the text has the same
-// meaning. text must be one line of JSON: apart from tabs, such characters then occur in strings only.
-func harmlessJSON(text []byte) []byte {
-	odd := func(r rune) bool { return r != '\t' && isOdd(r) }
-	if bytes.IndexFunc(text, odd) < 0 {
-		return text
-	}
-	var b []byte
-	for _, r := range string(text) {
-		if !odd(r) {
-			b = utf8.AppendRune(b, r)
-			continue
-		}
-		for _, unit := range utf16.AppendRune(nil, r) {
-			b = fmt.Appendf(b, `\u%04x`, unit)
-		}
-	}
-	return b
-}
-
-// isOdd reports whether a rune is escaped. U+FFFD is, because it stands for invalid UTF-8.
-func isOdd(r rune) bool { return r == utf8.RuneError || !strconv.IsPrint(r) }

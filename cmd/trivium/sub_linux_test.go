@@ -14,9 +14,9 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// terminal opens a pseudo-terminal. It returns the side for a program, and a function that returns
+// openTerminal opens a pseudo-terminal. It returns the side for a program, and a function that returns
 // the text written to it.
-func terminal(t *testing.T) (inside *os.File, shown func() string) {
+func openTerminal(t *testing.T) (inside *os.File, shown func() string) {
 	t.Helper()
 	outside, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	require.NoError(t, err)
@@ -53,7 +53,7 @@ func terminal(t *testing.T) (inside *os.File, shown func() string) {
 // TestSubTerminal checks that a terminal shows events as readable lines above a status line.
 func TestSubTerminal(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
-	inside, shown := terminal(t)
+	inside, shown := openTerminal(t)
 	cmd := subOf(p, "a.b")
 	cmd.Env = append(cmd.Env, "TERM=xterm")
 	cmd.Stdout, cmd.Stderr = inside, inside

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/terminal"
 	"github.com/trivium-hub/trivium/transports"
 	"github.com/trivium-hub/trivium/transports/client"
 )
@@ -57,9 +58,9 @@ func (n *statusReporter) gap(gap *client.Gap) {
 	}
 	after := ""
 	if gap.After != "" {
-		after = " after " + harmless(gap.After)
+		after = " after " + terminal.Harmless(gap.After)
 	}
-	n.printLine(fmt.Sprintf("%s%s (%s); resuming after %s", lost, after, harmless(string(gap.Reason)), gap.ResumedAt))
+	n.printLine(fmt.Sprintf("%s%s (%s); resuming after %s", lost, after, terminal.Harmless(string(gap.Reason)), gap.ResumedAt))
 }
 
 func (n *statusReporter) printLine(text string) { fmt.Fprintln(n.out, "trivium: "+text) }
@@ -77,7 +78,7 @@ func reasonOf(state client.State) string {
 	if state.Reason == nil {
 		return ""
 	}
-	return harmless(state.Reason.Error())
+	return terminal.Harmless(state.Reason.Error())
 }
 
 // statusLine shows the client's state in the last line of a terminal.

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/trivium-hub/trivium/auth"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 	"github.com/trivium-hub/trivium/hub"
 )
 
@@ -49,7 +50,7 @@ func (TokenCmd) Help() string {
 		"on standard output; the tokens file stores its SHA-256 hash only."
 }
 
-func (c *TokenCmd) check() []fault {
+func (c *TokenCmd) check() []settings.Fault {
 	if c.Check != "" {
 		return c.checkCheck()
 	}
@@ -59,39 +60,39 @@ func (c *TokenCmd) check() []fault {
 			destinations++
 		}
 	}
-	var faults []fault
+	var faults []settings.Fault
 	if c.JWTKeyFile != "" {
-		faults = append(faults, faulty("jwt-key-file", "requires --check")...)
+		faults = append(faults, settings.Faults("jwt-key-file", "requires --check")...)
 	}
 	if destinations != 1 {
 		detail := fmt.Sprintf("want one of --tokens, --jwt-secret-file and --jwt-private-key-file, got %d", destinations)
-		faults = append(faults, fault{"--tokens", detail})
+		faults = append(faults, settings.Fault{Setting: "--tokens", Detail: detail})
 	}
 	if c.Name == "" {
-		faults = append(faults, fault{"<name>", "want a name, got none"})
+		faults = append(faults, settings.Fault{Setting: "<name>", Detail: "want a name, got none"})
 	}
 	faults = append(faults, parseFilters(&c.subscribe, "subscribe", c.Subscribe)...)
 	faults = append(faults, parseFilters(&c.publish, "publish", c.Publish)...)
-	faults = append(faults, faulty("expires", c.parseExpires(time.Now()))...)
+	faults = append(faults, settings.Faults("expires", c.parseExpires(time.Now()))...)
 	if c.Tokens != "" {
 		for _, f := range []struct{ flag, value string }{
 			{"kid", c.KID}, {"issuer", c.Issuer}, {"audience", c.Audience}, {"id", c.ID},
 		} {
 			if f.value != "" {
-				faults = append(faults, fault{"--" + f.flag, "applies to JWTs only, not to --tokens"})
+				faults = append(faults, settings.Fault{Setting: "--" + f.flag, Detail: "applies to JWTs only, not to --tokens"})
 			}
 		}
 	}
 	return faults
 }
 
-func parseFilters(target *[]hub.Filter, flag string, texts []string) []fault {
-	var faults []fault
+func parseFilters(target *[]hub.Filter, flag string, texts []string) []settings.Fault {
+	var faults []settings.Fault
 	for _, text := range texts {
 		filter, err := hub.ParseFilter(text)
 		var invalid *hub.InvalidError
 		if errors.As(err, &invalid) {
-			faults = append(faults, fault{"--" + flag, fmt.Sprintf("%s, got %q", invalid.Detail, text)})
+			faults = append(faults, settings.Fault{Setting: "--" + flag, Detail: fmt.Sprintf("%s, got %q", invalid.Detail, text)})
 			continue
 		}
 		*target = append(*target, filter)
@@ -160,7 +161,7 @@ func (c *TokenCmd) signingKey() (*auth.SigningKey, error) {
 	if path == "" {
 		path, parse = c.JWTPrivateKeyFile, auth.NewPrivateKey
 	}
-	text, err := readBounded(path, maxTokenFile)
+	text, err := settings.ReadBounded(path, maxTokenFile)
 	if err != nil {
 		return nil, err
 	}

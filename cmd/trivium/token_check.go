@@ -12,13 +12,15 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/auth"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/terminal"
 	"github.com/trivium-hub/trivium/hub"
 )
 
 // checkCheck returns the invalid settings of token --check.
-func (c *TokenCmd) checkCheck() (faults []fault) {
+func (c *TokenCmd) checkCheck() (faults []settings.Fault) {
 	if c.Tokens == "" && c.JWTSecretFile == "" && c.JWTKeyFile == "" {
-		faults = append(faults, fault{"--check", "want the hub's --tokens, --jwt-secret-file or --jwt-key-file too"})
+		faults = append(faults, settings.Fault{Setting: "--check", Detail: "want the hub's --tokens, --jwt-secret-file or --jwt-key-file too"})
 	}
 	for _, setting := range []struct {
 		flag string
@@ -28,7 +30,7 @@ func (c *TokenCmd) checkCheck() (faults []fault) {
 		{"expires", c.Expires != ""}, {"kid", c.KID != ""}, {"id", c.ID != ""},
 	} {
 		if setting.set {
-			faults = append(faults, faulty(setting.flag, "has no effect with --check")...)
+			faults = append(faults, settings.Faults(setting.flag, "has no effect with --check")...)
 		}
 	}
 	return faults
@@ -61,7 +63,7 @@ func (c *TokenCmd) runCheck(con *console) error {
 		expires = fmt.Sprintf("%s (in %v)", credential.Expires.UTC().Format(time.RFC3339), left)
 	}
 	_, err = fmt.Fprintf(con.Out, "the token is valid\nsubject:   %s\nsubscribe: %s\npublish:   %s\nexpires:   %s\n",
-		harmless(credential.Grant.Subject), listFilters(credential.Grant.Subscribe), listFilters(credential.Grant.Publish), expires)
+		terminal.Harmless(credential.Grant.Subject), listFilters(credential.Grant.Subscribe), listFilters(credential.Grant.Publish), expires)
 	return err
 }
 
@@ -70,7 +72,7 @@ func (c *TokenCmd) verifier() (auth.Verifier, error) {
 	var all []auth.Verifier
 	if c.Tokens != "" {
 		tokens := auth.NewTokens(auth.Limits{})
-		text, err := readBounded(c.Tokens, maxTokenFile)
+		text, err := settings.ReadBounded(c.Tokens, maxTokenFile)
 		if err == nil {
 			err = tokens.Load(text)
 		}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
 // changeFile atomically replaces a file by the result of change. The file keeps its mode and owner. A new file
@@ -31,7 +33,7 @@ func changeFile(path string, change func(old []byte) ([]byte, error)) (err error
 			}
 		}()
 	}
-	old, err := readBounded(path, maxTokenFile)
+	old, err := settings.ReadBounded(path, maxTokenFile)
 	isNew := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !isNew {
 		return err

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/build"
 )
 
 func TestVersion(t *testing.T) {
@@ -36,7 +38,7 @@ func TestVersion(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			require.Equal(t, tt.want, describeBuild(&tt.info).String())
+			require.Equal(t, tt.want, build.Describe(&tt.info).String())
 		})
 	}
 

@@ -22,8 +22,8 @@ import (
 // startPatience bounds the wait until a child listens.
 const startPatience = 2 * time.Minute
 
-// server is what subscribers connect to: a child, or a hub that is already running.
-type server struct {
+// Server is what subscribers connect to: a child, or a hub that is already running.
+type Server struct {
 	address
 	token string
 	child *exec.Cmd     // nil if the hub was already running
@@ -51,7 +51,7 @@ var hubFlags = []string{"serve", "--http", "127.0.0.1:0", "--udp", "127.0.0.1:0"
 // start runs this program as a child on the servers' core and blocks until it listens. The caller must be locked
 // to its thread: the kernel kills the child when the thread that started it ends, so a child never outlives the
 // bench.
-func (r *runner) start(extra []string, args ...string) (*server, error) {
+func (r *runner) start(extra []string, args ...string) (*Server, error) {
 	cmd := exec.Command(r.cfg.Program, args...)
 	cmd.Env = append(append([]string{}, r.cfg.Environ...), extra...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true} // only the bench receives ^C from the terminal
@@ -65,7 +65,7 @@ func (r *runner) start(extra []string, args ...string) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", args[0], err)
 	}
-	s := &server{child: cmd, read: make(chan struct{})}
+	s := &Server{child: cmd, read: make(chan struct{})}
 	where := make(chan error, 1)
 	go func() {
 		defer close(s.read)
@@ -87,7 +87,7 @@ func (r *runner) start(extra []string, args ...string) (*server, error) {
 }
 
 // follow reads standard error until the child has announced its addresses.
-func (s *server) follow(pipe io.Reader) error {
+func (s *Server) follow(pipe io.Reader) error {
 	var said []string
 	for lines := bufio.NewScanner(pipe); lines.Scan(); {
 		line := lines.Text()
@@ -105,7 +105,7 @@ func (s *server) follow(pipe io.Reader) error {
 }
 
 // stop kills the child and waits for it.
-func (s *server) stop() {
+func (s *Server) stop() {
 	if s.child == nil {
 		return
 	}
@@ -115,7 +115,7 @@ func (s *server) stop() {
 }
 
 // cpu returns the CPU time of all the server's threads so far, user and system. The kernel counts it in ns.
-func (s *server) cpu() (time.Duration, error) {
+func (s *Server) cpu() (time.Duration, error) {
 	return cpuOf(s.child.Process.Pid)
 }
 
@@ -130,7 +130,7 @@ func cpuOf(pid int) (time.Duration, error) {
 }
 
 // pss returns the server's proportional set size, in bytes.
-func (s *server) pss() (int64, error) {
+func (s *Server) pss() (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", s.child.Process.Pid))
 	if err != nil {
 		return 0, err

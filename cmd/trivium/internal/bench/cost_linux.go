@@ -44,7 +44,7 @@ func medianAdded(hubs, others []*round, percentile float64) float64 {
 // logHubs starts n hubs on one new log, as one side.
 func (r *runner) logHubs(s spec, n int) (*side, error) {
 	flags := append(r.engine.newLog(), "--max-event-bytes", strconv.Itoa(engineEventBytes))
-	var all []*server
+	var all []*Server
 	for range n {
 		one, err := r.hub(flags...)
 		if err != nil {

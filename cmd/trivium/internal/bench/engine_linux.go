@@ -25,7 +25,7 @@ const engineEventBytes = 64 << 10
 type engine struct {
 	cfg  *Config
 	dir  string  // of all stores
-	nats *server // nil: an outside one, or none
+	nats *Server // nil: an outside one, or none
 	url  string
 	logs []string // stores or streams that were given out
 }

@@ -153,8 +153,8 @@ func (r *runner) run(s spec) ([]*Result, error) {
 type side struct {
 	r      *runner
 	name   string
-	server *server
-	others []*server // further hubs on its stream
+	server *Server
+	others []*Server // further hubs on its stream
 	group  *group
 	source *source
 	floor  bool
@@ -165,7 +165,7 @@ type side struct {
 }
 
 // hub starts a hub, or returns the target.
-func (r *runner) hub(extra ...string) (*server, error) {
+func (r *runner) hub(extra ...string) (*Server, error) {
 	if r.cfg.Target == "" {
 		return r.start(nil, slices.Concat(hubFlags, extra)...)
 	}
@@ -173,7 +173,7 @@ func (r *runner) hub(extra ...string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{token: r.cfg.Token}
+	s := &Server{token: r.cfg.Token}
 	s.HTTP, s.UDP = u.Host, r.cfg.TargetUDP
 	if u.Port() == "" {
 		s.HTTP = net.JoinHostPort(u.Hostname(), "80")
@@ -182,7 +182,7 @@ func (r *runner) hub(extra ...string) (*server, error) {
 }
 
 // side creates a side for a server; the caller closes it.
-func (r *runner) side(s spec, server *server, own bool) (*side, error) {
+func (r *runner) side(s spec, server *Server, own bool) (*side, error) {
 	streams := uint32(0)
 	if s.scenario == Topics {
 		streams = uint32(s.subscribers)
@@ -195,7 +195,7 @@ func (r *runner) side(s spec, server *server, own bool) (*side, error) {
 	return d, d.source.overUDP(server.UDP)
 }
 
-func (d *side) servers() []*server { return append([]*server{d.server}, d.others...) }
+func (d *side) servers() []*Server { return append([]*Server{d.server}, d.others...) }
 
 // plan returns the plan for n subscribers that start with the source's next event.
 func (d *side) plan(transport string, n int) (plan, error) {

@@ -83,10 +83,10 @@ func Binary(t *testing.T, args ...string) *exec.Cmd {
 }
 
 // builds are the builds of the program: with the race detector, and without.
-var builds = map[bool]*build{true: {name: "trivium-race", flags: []string{"-race"}}, false: {name: "trivium"}}
+var builds = map[bool]*Info{true: {name: "trivium-race", flags: []string{"-race"}}, false: {name: "trivium"}}
 
-// build builds the program once.
-type build struct {
+// Info builds the program once.
+type Info struct {
 	name  string
 	flags []string
 
@@ -97,7 +97,7 @@ type build struct {
 }
 
 // in builds the program if that has not happened yet, and returns its path.
-func (b *build) in(t *testing.T) string {
+func (b *Info) in(t *testing.T) string {
 	t.Helper()
 	b.once.Do(func() {
 		root := ModuleRoot(t)

@@ -1,0 +1,63 @@
+package hubtest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// LogRecorder records log lines.
+type LogRecorder struct {
+	mu    sync.Mutex
+	lines bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (l *LogRecorder) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lines.Write(p)
+}
+
+// Logger returns a logger that records all levels.
+func (l *LogRecorder) Logger() *slog.Logger {
+	return slog.New(slog.NewJSONHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// Take returns the log lines since its last call: the level and, if present, flag, path and error.
+func (l *LogRecorder) Take(t *testing.T) (all []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.lines.String()) {
+		var entry struct{ Level, Flag, Path, Error string }
+		require.NoError(t, json.Unmarshal([]byte(line), &entry))
+		all = append(all, strings.TrimSpace(strings.Join([]string{entry.Level, entry.Flag, filepath.Base(entry.Path), entry.Error}, " ")))
+	}
+	l.lines.Reset()
+	return all
+}
+
+// RunUntilEnd runs a function until the test ends.
+func RunUntilEnd(t *testing.T, run func(context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+	})
+}
+
+// WriteFile writes a file that only the user may read.
+func WriteFile(t *testing.T, path, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+}

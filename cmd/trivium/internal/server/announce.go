@@ -1,0 +1,88 @@
+package server
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/trivium-hub/trivium/wasmdemo"
+)
+
+// Announce prints a ready-to-use command or URL for each service. If show is set, they contain the token that was
+// generated at start. show is not set when standard error is not a terminal, as a log would store the token.
+func (s *Server) Announce(w io.Writer, show bool) {
+	base := "http://" + reachable(s.public.Addr())
+	switch {
+	case len(s.cfg.ACME) > 0: // the certificate is valid for this name only
+		base = "https://" + s.cfg.ACME[0]
+	case s.tls != nil:
+		base = "https://" + reachable(s.public.Addr())
+	}
+	query, header, fragment := "", "", ""
+	if s.cfg.Auth != "none" {
+		token := "TOKEN"
+		if show {
+			token = cmp.Or(s.access.token, token)
+		}
+		query = "?access_token=" + token
+		fragment = "#token=" + token
+		header = " -H 'Authorization: Bearer " + token + "'"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "Trivium is listening.\n\n")
+	fmt.Fprintf(&b, "  SSE        curl -N '%s/sse%s'\n", base, query)
+	fmt.Fprintf(&b, "  WebSocket  %s/ws%s\n", strings.Replace(base, "http", "ws", 1), query)
+	fmt.Fprintf(&b, "  long-poll  curl '%s/poll%s'\n", base, query)
+	fmt.Fprintf(&b, "  publish    curl%s -d '{\"hello\":\"world\"}' -H 'Content-Type: application/json' %s/publish/events\n", header, base)
+	if s.hasDemo() {
+		fmt.Fprintf(&b, "  demo       %s/demo/%s\n", base, fragment)
+	}
+	if s.udp != nil {
+		host, port, _ := net.SplitHostPort(reachable(s.udp.Addr())) // cannot fail: JoinHostPort made the address
+		fmt.Fprintf(&b, "  UDP        echo '{\"hello\":\"world\"}' | nc -u -w1 %s %s\n", host, port)
+	}
+	if s.admin != nil {
+		fmt.Fprintf(&b, "  operator   http://%s/metrics\n", reachable(s.admin.Addr()))
+	}
+	switch {
+	case s.cfg.Auth == "none":
+		fmt.Fprintf(&b, "\nAnybody who can reach these addresses may read and publish (--auth none).\n")
+	case s.access.token == "":
+		fmt.Fprintf(&b, "\nTOKEN stands for a token of the configured file or issuer.\n")
+	case show && s.cfg.Token != "":
+		fmt.Fprintf(&b, "\nThe token is that of --token or TRIVIUM_TOKEN.\n")
+	case show:
+		fmt.Fprintf(&b, "\nThe token is valid until the hub stops.\n")
+	case s.cfg.Token != "":
+		fmt.Fprintf(&b, "\nTOKEN stands for the token of --token or TRIVIUM_TOKEN.\n")
+	default:
+		fmt.Fprintf(&b, "\nTOKEN was generated for this run. It is not shown, since standard error is not a terminal and a log would store it.\n"+
+			"To create a token: trivium token NAME --tokens FILE --subscribe '>' --publish '>', then serve with --tokens FILE.\n"+
+			"To show the generated token: --print-token.\n")
+	}
+	fmt.Fprintln(w, b.String())
+}
+
+// hasDemo reports whether the demo page works in this build. Otherwise the page explains how to build it.
+func (s *Server) hasDemo() bool {
+	if s.demo == nil {
+		return false
+	}
+	state, _ := s.demo.State()
+	return state != wasmdemo.Absent
+}
+
+// reachable returns an address at which this machine can connect to a listener: localhost if the listener is on all
+// addresses.
+func reachable(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}

@@ -1,0 +1,26 @@
+package server
+
+import (
+	"bytes"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
+)
+
+// The announcement contains the generated token only if it is to be shown.
+func TestAnnouncementShowsToken(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	s := &Server{cfg: &settings.ServeConfig{Auth: "token"}, access: &accessControl{token: "canary"}, public: listener}
+	for _, terminal := range []bool{true, false} {
+		var out bytes.Buffer
+		s.Announce(&out, terminal)
+		require.Equal(t, terminal, strings.Contains(out.String(), "canary"))
+		require.Equal(t, !terminal, strings.Contains(out.String(), "=TOKEN"))
+	}
+}

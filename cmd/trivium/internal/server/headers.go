@@ -1,0 +1,36 @@
+package server
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// securityHeaders sets headers on every response. They tell browsers not to guess its type, and not to let a page of
+// another origin load it without CORS. Over TLS they also tell browsers to use only TLS for the time of hsts.
+func securityHeaders(hsts time.Duration, next http.Handler) http.Handler {
+	age := "max-age=" + strconv.FormatInt(int64(hsts/time.Second), 10)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("Cross-Origin-Resource-Policy", "same-origin")
+		if hsts > 0 && r.TLS != nil && !isLocalName(r.Host) {
+			header.Set("Strict-Transport-Security", age)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// isLocalName reports whether HSTS must not be set for a host. With HSTS for localhost a browser would use TLS for
+// every port of localhost. For an IP address a browser ignores HSTS (RFC 6797 section 8.1.1).
+func isLocalName(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	_, err := netip.ParseAddr(host)
+	return err == nil || host == "localhost" || strings.HasSuffix(host, ".localhost")
+}

@@ -1,0 +1,110 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
+	"github.com/trivium-hub/trivium/transports"
+	"github.com/trivium-hub/trivium/transports/problems"
+)
+
+// idleTimeout is how long a connection stays open between two requests.
+const idleTimeout = 2 * time.Minute
+
+// logPanicsEvery is the minimum time between two log lines about panics, each of which has a stack trace.
+const logPanicsEvery = 10 * time.Second
+
+// closeAfterChunked closes an HTTP/1 connection after a request with chunked transfer encoding. net/http accepts such
+// a request even if it has a Content-Length too, and hides that from handlers. A proxy that uses the Content-Length
+// would find another end of the request, so the bytes after it are not trusted (RFC 9112 section 6.1).
+func closeAfterChunked(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// limitBodyTime sets a read deadline for request bodies that the handler does not read: net/http reads a part of
+// them before it sends the response, without a time limit. Handlers that read the body set deadlines of their own.
+func (s *Server) limitBodyTime(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 && s.cfg.ReadTimeout > 0 {
+			// The error is ignored: without a connection, as in tests, there is nothing to wait for.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.ReadTimeout))
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// headerSlack is how many more bytes of header net/http accepts than the setting allows, so that limitHeader answers
+// instead of net/http. net/http counts differently for each version of HTTP, does not answer with a problem document,
+// and for HTTP/2 closes the connection with all other requests on it.
+const headerSlack = 8 << 10
+
+// limitHeader refuses a request whose header is larger than --max-header-bytes in the format of HTTP/1.1.
+func (s *Server) limitHeader(next http.Handler) http.Handler {
+	limit := settings.Unlimited(s.cfg.MaxHeaderBytes)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if headerSize(r) > limit {
+			transports.WriteProblem(w, r, problems.HeaderTooLarge(limit))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// headerSize returns the size in bytes of a request's header in the format of HTTP/1.1.
+func headerSize(r *http.Request) int {
+	size := len(r.Method) + len(r.RequestURI) + len(r.Proto) + len("  \r\n") + len("Host: \r\n") + len(r.Host)
+	for name, lines := range r.Header {
+		for _, line := range lines {
+			size += len(name) + len(line) + len(": \r\n")
+		}
+	}
+	return size
+}
+
+// newHTTP returns an HTTP server with the limits and headers that all listeners share.
+func (s *Server) newHTTP(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           s.recoverPanics(securityHeaders(s.cfg.HSTS, closeAfterChunked(s.limitHeader(s.limitBodyTime(handler))))),
+		ReadHeaderTimeout: s.cfg.ReadTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    min(settings.Unlimited(s.cfg.MaxHeaderBytes), math.MaxInt-headerSlack) + headerSlack,
+		BaseContext:       func(net.Listener) context.Context { return s.api.Context() },
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// recoverPanics counts the panics of handlers and logs them as errors. net/http would only log them, at debug level.
+func (s *Server) recoverPanics(next http.Handler) http.Handler {
+	often := rate.Sometimes{Interval: logPanicsEvery}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			cause := recover()
+			if cause == nil {
+				return
+			}
+			if cause != http.ErrAbortHandler { // handlers panic with it to close the connection
+				s.panics.Add(1)
+				often.Do(func() {
+					s.log.Error("a request handler panicked", "panic", transports.Printable(fmt.Sprint(cause)), "peer", r.RemoteAddr,
+						"panics", s.panics.Load(), "stack", string(debug.Stack()))
+				})
+			}
+			panic(http.ErrAbortHandler)
+		}()
+		next.ServeHTTP(w, r)
+	})
+}

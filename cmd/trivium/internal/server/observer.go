@@ -1,0 +1,153 @@
+package server
+
+import (
+	"maps"
+	"slices"
+	"sync/atomic"
+
+	"github.com/trivium-hub/trivium/auth"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/build"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/reload"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/stats"
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/hub/jetstream"
+	"github.com/trivium-hub/trivium/transports"
+	"github.com/trivium-hub/trivium/transports/udp"
+)
+
+// logStatsOf converts the statistics of an engine.
+func logStatsOf(s jetstream.Stats) *stats.Log {
+	l := &stats.Log{
+		FirstSeq: s.FirstSeq, LastSeq: s.LastSeq, Events: s.Events, Bytes: s.Bytes, Replicas: s.Replicas,
+		CurrentReplicas: s.CurrentReplicas, Lag: s.Lag, ReplicaDiffers: s.Differ, ReadFromLeader: s.FromLeader,
+		ReadFromOthers: s.FromOthers,
+	}
+	if s.Free >= 0 {
+		l.DiskFree = &s.Free
+	}
+	return l
+}
+
+// observer collects the statistics of all parts of a server.
+type observer struct {
+	hub         *hub.Hub
+	engine      string
+	engineError func() error      // why the engine accepts no events now; nil if it does
+	log         *jetstream.Engine // nil: the engine keeps events in memory
+	api         *transports.API
+	panics      *atomic.Uint64 // of request handlers
+	middleware  *auth.Middleware
+	open        *openConnections
+	udp         *udp.Source // nil: off
+	// acceptErrors returns the number of Accept errors on all listeners.
+	acceptErrors func() uint64
+	files        *reload.Watcher
+	certificates *certificateExpiry // nil: no TLS
+	limits       []settings.Limit
+}
+
+// snapshot returns the current statistics.
+func (o *observer) snapshot() stats.Snapshot {
+	h, api := o.hub.Stats(), o.api.Stats()
+	s := stats.Snapshot{
+		Version:  build.Current().String(),
+		Draining: o.api.IsDraining(),
+		Position: h.Position.String(),
+		Engine:   stats.Engine{Name: o.engine, Up: o.engineError() == nil, Refused: h.Refused},
+		Events: stats.Events{
+			Published:      h.Published,
+			Erased:         h.Erased,
+			Retained:       h.RetainedEvents,
+			RetainedBytes:  h.RetainedBytes,
+			RetainedTopics: h.RetainedTopics,
+			Removed: map[string]uint64{
+				"count": h.RemovedByCount,
+				"bytes": h.RemovedByBytes,
+				"age":   h.RemovedByAge,
+			},
+			GapTopics:       h.GapTopics,
+			IdempotencyKeys: h.IdempotencyKeys,
+			KeysSpared:      h.KeysSpared,
+		},
+		Subscribed: stats.Subscribed{
+			Subscriptions: h.Subscriptions, Feeds: h.Groups, FilterBytes: h.FilterBytes, SlowBytes: api.SlowBytes,
+		},
+		Gaps:         h.Gaps,
+		Published:    o.published(api),
+		Latency:      latencyStatsOf(h.Latency),
+		Certificates: o.certificates.byHost(),
+		Files:        o.files.Stats(),
+		Access:       o.access(api),
+		Transports:   make(map[string]stats.Transport),
+	}
+	for name, c := range api.Transports {
+		t := stats.Transport{
+			Connections: c.Connections,
+			Opened:      c.Opened,
+			Delivered:   c.Delivered,
+			Bytes:       c.Bytes,
+			Closed:      map[string]uint64{"expelled": c.Unauthorized, "no_room": c.NoEncodingMemory},
+		}
+		if name != "longpoll" { // a poll gets one response, so it cannot fall behind or stall
+			t.Closed["overtaken"] = c.FellBehind
+			t.Closed["stuck"] = c.WriteStalled
+			t.Closed["cut"] = c.ClosedAtDeadline
+		}
+		s.Transports[name] = t
+	}
+	if o.log != nil {
+		s.Engine.Log = logStatsOf(o.log.Stats())
+	}
+	if o.udp != nil {
+		u := o.udp.Stats()
+		s.UDP = &stats.UDP{Datagrams: u.Datagrams, Events: u.Events, Dropped: u.Dropped}
+	}
+	return s
+}
+
+// published returns the events published through this hub, by source.
+func (o *observer) published(api transports.Stats) map[string]uint64 {
+	by := maps.Clone(api.Published)
+	if o.udp != nil {
+		by["udp"] = o.udp.Stats().Events
+	}
+	return by
+}
+
+// latencyStatsOf converts a histogram of the hub.
+func latencyStatsOf(l hub.Latency) stats.Latency {
+	s := stats.Latency{Count: l.Count, Seconds: l.Sum.Seconds(), Buckets: make(map[float64]uint64, len(l.Buckets))}
+	total := uint64(0)
+	for _, bound := range slices.Sorted(maps.Keys(l.Buckets)) {
+		total += l.Buckets[bound] // Prometheus counts all up to the bound
+		s.Buckets[bound.Seconds()] = total
+	}
+	return s
+}
+
+// access returns the statistics of connections, requests and refusals.
+func (o *observer) access(api transports.Stats) stats.Access {
+	g := o.middleware.Stats()
+	open := o.open.stats()
+	s := stats.Access{
+		Tokens:      g.Tokens,
+		Connections: g.Connections,
+		Open:        open.open,
+		IdleClosed:  open.idleClosed,
+		SlowClosed:  open.slowClosed,
+		NotAccepted: o.acceptErrors(),
+		Panics:      o.panics.Load(),
+		Problems:    api.Problems,
+		WebSocket:   api.WebSocketRefusals,
+		Limited:     map[string]uint64{"open_connections": open.refused, "open_connections_per_address": open.refusedAddress},
+	}
+	s.Receiving = api.Receiving
+	for limit, n := range api.ReceivingRefused {
+		s.Limited[limit] = n
+	}
+	for limit, n := range g.Refused {
+		s.Limited[string(limit)] = n
+	}
+	return s
+}

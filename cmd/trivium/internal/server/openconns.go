@@ -1,0 +1,359 @@
+package server
+
+import (
+	"cmp"
+	"container/list"
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/trivium-hub/trivium/auth"
+)
+
+// Connections that may be open in addition to those of subscribers, in all and of one address. They are for
+// publishers, health probes, and connections that have not sent a request yet.
+const (
+	spareConnectionsPerAddress = 64
+)
+
+// openLimits are the limits of the connections that net/http serves; 0 is no limit.
+type openLimits struct {
+	total      int
+	perAddress int // with and without a token
+	// anonymousPerAddress is the limit of one address's connections on which no request had a token yet.
+	anonymousPerAddress int
+}
+
+// anonymousShare is the divisor of the total limit that gives the limit of one address's connections without a token.
+const anonymousShare = 4
+
+// newOpenLimits returns the limits of connections for the limits of subscribers, plus spare connections for other
+// requests.
+func newOpenLimits(limits auth.ConnectionLimits, spare int) openLimits {
+	var l openLimits
+	if limits.Total > 0 {
+		l.total = limits.Total + spare
+		l.anonymousPerAddress = max(1, l.total/anonymousShare)
+	}
+	if limits.PerAddress > 0 {
+		l.perAddress = limits.PerAddress + spareConnectionsPerAddress
+	}
+	return l
+}
+
+// logConnectionsEvery is the minimum time between two log lines about too many connections.
+const logConnectionsEvery = 10 * time.Second
+
+// openConnections limits the connections that net/http serves. A connection counts from its acceptance, before a
+// request on it can be authorized, until a transport hijacks it; hijacked connections have limits of their own.
+//
+// When nine tenths of the connections are in use, or nearly all file descriptors, openConnections closes one
+// connection for each new one, so that idle connections cannot keep new clients out. It closes the connection that has
+// been idle longest. If none is idle, it closes one on which the hub waits for the rest of a request.
+type openConnections struct {
+	limits  openLimits
+	proxies *auth.Proxies // exempt from the limits per address, as they forward many clients
+	log     *slog.Logger
+
+	fullLog, addressLog rate.Sometimes
+
+	mu       sync.Mutex // guards the fields below
+	conns    map[net.Conn]*openConn
+	networks map[netip.Prefix]*network
+	waiting  [waitingQueues]list.List // of *openConn, the longest waiting first
+	senders  map[string]int           // connections in the queue unfinished, by sender
+	closing  int                      // connections in conns that have been closed to make room
+	counts   openStats
+}
+
+// Queues of connections on which the hub waits for the peer. Connections of the first queue are closed first.
+const (
+	idleAnonymous = iota // between requests; no request had a token
+	idleKnown            // between requests; at least one had a token
+	// unfinished has connections whose request is incomplete, and connections whose request without a token is being
+	// served: such a request is short unless the peer does not read the response.
+	unfinished
+	waitingQueues
+)
+
+// network has the counts of one IPv4 address or one IPv6 /64 prefix.
+type network struct {
+	prefix    netip.Prefix
+	all       int
+	anonymous int       // connections on which no request had a token
+	idle      list.List // of *openConn in the queue idleAnonymous, the longest waiting first
+}
+
+// openConn is one connection from its acceptance until it is closed or hijacked.
+type openConn struct {
+	conn    net.Conn
+	network *network
+	trusted bool        // the peer is a trusted proxy
+	known   atomic.Bool // a request on it had a token
+
+	// Guarded by openConnections.mu.
+
+	sender    string // the token of the last request; the address if none had one
+	serving   int    // requests with a token that are being served; HTTP/2 may have several
+	receiving int    // requests of serving that wait for a part of their body
+	closing   bool
+	queue     int           // index in waiting of the queue that has element
+	element   *list.Element // entry in a queue of waiting; nil while the peer waits for the hub
+	ofNetwork *list.Element // entry in network.idle
+}
+
+// openStats are the counts of openConnections.
+type openStats struct {
+	open           int
+	refused        uint64 // new connections, because of the limit on all
+	refusedAddress uint64 // new connections, because of a limit on one address
+	idleClosed     uint64 // idle connections, to make room for new ones
+	slowClosed     uint64 // connections with an unfinished request, to make room for new ones
+}
+
+func newOpenConnections(limits openLimits, proxies *auth.Proxies, log *slog.Logger) *openConnections {
+	return &openConnections{
+		limits: limits, proxies: proxies, log: log,
+		fullLog:    rate.Sometimes{Interval: logConnectionsEvery},
+		addressLog: rate.Sometimes{Interval: logConnectionsEvery},
+		conns:      make(map[net.Conn]*openConn),
+		networks:   make(map[netip.Prefix]*network),
+		senders:    make(map[string]int),
+	}
+}
+
+// attach sets the hooks of a server so that its connections are counted and limited.
+func (o *openConnections) attach(server *http.Server) {
+	server.ConnContext = o.connContext
+	server.ConnState = o.connState
+}
+
+// openConnKey is the context key of a request's *openConn.
+type openConnKey struct{}
+
+// connContext implements http.Server.ConnContext. The server calls it before connState with StateNew.
+func (o *openConnections) connContext(ctx context.Context, conn net.Conn) context.Context {
+	var peer netip.Addr
+	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		peer = tcp.AddrPort().Addr().Unmap()
+	}
+	prefix := auth.NetworkOf(peer)
+	c := &openConn{conn: conn, trusted: o.proxies.Trusts(peer), sender: prefix.String()}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c.network = o.networks[prefix]
+	if c.network == nil {
+		c.network = &network{prefix: prefix}
+		o.networks[prefix] = c.network
+	}
+	c.network.all++
+	c.network.anonymous++
+	o.conns[conn] = c
+	return context.WithValue(ctx, openConnKey{}, c)
+}
+
+// connState implements http.Server.ConnState.
+func (o *openConnections) connState(conn net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		o.admit(conn)
+	case http.StateActive, http.StateIdle:
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		c := o.conns[conn]
+		if c == nil || c.closing {
+			return
+		}
+		o.leaveQueue(c)
+		switch {
+		case state == http.StateActive:
+			o.enqueue(c, unfinished) // until trackServing finds that the request has a token
+		case c.known.Load():
+			o.enqueue(c, idleKnown)
+		default:
+			o.enqueue(c, idleAnonymous)
+		}
+	case http.StateHijacked, http.StateClosed:
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.remove(conn)
+	}
+}
+
+// admit keeps a new connection or closes it. If a limit is reached, it first tries to close a connection that waits
+// for its peer instead.
+func (o *openConnections) admit(conn net.Conn) {
+	o.mu.Lock()
+	c := o.conns[conn]
+	var victim *openConn
+	var refused bool
+	open := len(o.conns) - o.closing
+	switch n := c.network; {
+	case !c.trusted && (over(n.anonymous, o.limits.anonymousPerAddress) || over(n.all, o.limits.perAddress)):
+		if front := n.idle.Front(); front != nil {
+			victim = o.closeEarly(front.Value.(*openConn))
+		} else {
+			refused = true
+			o.counts.refusedAddress++
+		}
+		defer o.logAddress(n.prefix)
+	case o.limits.total > 0 && open > o.limits.total-o.limits.total/10:
+		if victim = o.takeOldest(); victim == nil && open > o.limits.total {
+			refused = true
+			o.counts.refused++
+		}
+		defer o.logFull()
+	}
+	if !refused {
+		o.enqueue(c, unfinished)
+	}
+	o.mu.Unlock()
+	switch {
+	case victim != nil:
+		closeAtOnce(victim.conn)
+	case refused:
+		closeAtOnce(conn) // net/http then calls connState with StateClosed
+	}
+}
+
+// over reports whether a count exceeds a limit; a limit of 0 is none.
+func over(count, limit int) bool { return limit > 0 && count > limit }
+
+// makeRoom closes the connection that takeOldest returns, and reports whether there was one.
+func (o *openConnections) makeRoom() bool {
+	defer o.logFull()
+	o.mu.Lock()
+	c := o.takeOldest()
+	o.mu.Unlock()
+	if c == nil {
+		return false
+	}
+	closeAtOnce(c.conn)
+	return true
+}
+
+// refuse counts a new connection that the acceptor closed for lack of file descriptors.
+func (o *openConnections) refuse() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.counts.refused++
+}
+
+// takeOldest removes the connection to close first from its queue and returns it; nil if no connection waits for its
+// peer. The caller holds mu, and closes the connection after it has released mu.
+func (o *openConnections) takeOldest() *openConn {
+	for queue := range unfinished {
+		if front := o.waiting[queue].Front(); front != nil {
+			return o.closeEarly(front.Value.(*openConn))
+		}
+	}
+	if c := o.slowest(); c != nil {
+		return o.closeEarly(c)
+	}
+	return nil
+}
+
+// closeEarly marks and counts a connection as closed to make room, and returns it. The caller holds mu, and closes the
+// connection after it has released mu.
+func (o *openConnections) closeEarly(c *openConn) *openConn {
+	if c.queue == unfinished {
+		o.counts.slowClosed++
+	} else {
+		o.counts.idleClosed++
+	}
+	o.leaveQueue(c)
+	c.closing = true
+	o.closing++
+	return c
+}
+
+// enqueue appends a connection to a queue. The caller holds mu.
+func (o *openConnections) enqueue(c *openConn, queue int) {
+	c.queue, c.element = queue, o.waiting[queue].PushBack(c)
+	switch queue {
+	case idleAnonymous:
+		c.ofNetwork = c.network.idle.PushBack(c)
+	case unfinished:
+		o.senders[c.sender]++
+	}
+}
+
+// leaveQueue removes a connection from its queue, if it is in one. The caller holds mu.
+func (o *openConnections) leaveQueue(c *openConn) {
+	if c.element != nil {
+		o.waiting[c.queue].Remove(c.element)
+		c.element = nil
+		if c.queue == unfinished {
+			if o.senders[c.sender]--; o.senders[c.sender] == 0 {
+				delete(o.senders, c.sender)
+			}
+		}
+	}
+	if c.ofNetwork != nil {
+		c.network.idle.Remove(c.ofNetwork)
+		c.ofNetwork = nil
+	}
+}
+
+// remove removes a connection that connContext has added. The caller holds mu.
+func (o *openConnections) remove(conn net.Conn) {
+	c := o.conns[conn]
+	if c == nil {
+		return
+	}
+	o.leaveQueue(c)
+	delete(o.conns, conn)
+	if c.closing {
+		o.closing--
+	}
+	if !c.known.Load() {
+		c.network.anonymous--
+	}
+	if c.network.all--; c.network.all == 0 {
+		delete(o.networks, c.network.prefix)
+	}
+}
+
+// logFull logs that the limit of all connections is nearly reached, at most once in logConnectionsEvery.
+func (o *openConnections) logFull() {
+	o.fullLog.Do(func() {
+		s := o.stats()
+		o.log.Error("too many connections: closing the longest idle or silent connection for each new one, or refusing the new one if there is none",
+			"open", s.open, "limit", o.limits.total, "idle_closed", s.idleClosed, "slow_closed", s.slowClosed, "refused", s.refused)
+	})
+}
+
+// logAddress logs that an address has reached its limit of connections, at most once in logConnectionsEvery.
+func (o *openConnections) logAddress(of netip.Prefix) {
+	o.addressLog.Do(func() {
+		s := o.stats()
+		o.log.Warn("too many connections of one address: closing its longest idle connection for each new one, or refusing the new one if there is none",
+			"address", of.String(), "limit", cmp.Or(o.limits.perAddress, o.limits.anonymousPerAddress),
+			"idle_closed", s.idleClosed, "refused", s.refusedAddress)
+	})
+}
+
+// stats returns the current counts.
+func (o *openConnections) stats() openStats {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s := o.counts
+	s.open = len(o.conns)
+	return s
+}
+
+// closeAtOnce closes a connection without sending the close alert of TLS, which could block on the peer.
+func closeAtOnce(conn net.Conn) {
+	if secured, ok := conn.(*tls.Conn); ok {
+		conn = secured.NetConn()
+	}
+	conn.Close()
+}

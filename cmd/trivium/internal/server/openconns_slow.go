@@ -1,0 +1,116 @@
+package server
+
+import (
+	"io"
+	"net/http"
+
+	"github.com/trivium-hub/trivium/auth"
+)
+
+// slowestAmong is the number of longest waiting connections from which slowest chooses.
+const slowestAmong = 16
+
+// slowest returns the connection with an unfinished request to close first: among the slowestAmong longest waiting
+// ones, a connection of the sender with the most unfinished requests. It returns nil if there is none. The caller
+// holds mu.
+func (o *openConnections) slowest() *openConn {
+	var slowest *openConn
+	element := o.waiting[unfinished].Front()
+	for range slowestAmong {
+		if element == nil {
+			break
+		}
+		c := element.Value.(*openConn)
+		if slowest == nil || o.senders[c.sender] > o.senders[slowest.sender] {
+			slowest = c
+		}
+		element = element.Next()
+	}
+	return slowest
+}
+
+// trackServing marks the connection of each request as known: next is only reached with a valid token, or where none
+// is needed. A connection is not closed to make room while next serves a request on it, unless all requests
+// on it wait for a part of their body.
+func (o *openConnections) trackServing(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, ok := r.Context().Value(openConnKey{}).(*openConn)
+		if !ok {
+			next.ServeHTTP(w, r)
+			return
+		}
+		o.beginServing(c, auth.AccessFrom(r.Context()).Sender())
+		var body *trackedBody
+		if r.ContentLength != 0 {
+			body = &trackedBody{ReadCloser: r.Body, open: o, conn: c}
+			r.Body = body
+		}
+		// After a response over HTTP/1, net/http reads the part of the body that next has not read.
+		defer func() { o.endServing(c, body != nil && !body.ended && r.ProtoMajor == 1) }()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// beginServing counts a request that is being served, and takes its connection out of its queue. An empty sender
+// leaves the connection's sender as it is.
+func (o *openConnections) beginServing(c *openConn, sender string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !c.known.Swap(true) {
+		c.network.anonymous--
+	}
+	c.serving++
+	o.leaveQueue(c)
+	if sender != "" {
+		c.sender = sender
+	}
+}
+
+// endServing counts a request as served. unread is set if net/http may still wait for the rest of the request's body.
+func (o *openConnections) endServing(c *openConn, unread bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c.serving--
+	o.requeue(c)
+	if unread && c.element == nil && o.isTracked(c) {
+		o.enqueue(c, unfinished)
+	}
+}
+
+// addReceiving adds to the number of requests on a connection that wait for a part of their body: 1 when a request
+// begins to wait, -1 when it ends.
+func (o *openConnections) addReceiving(c *openConn, requests int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c.receiving += requests
+	o.requeue(c)
+}
+
+// requeue puts a connection in the queue unfinished if all requests on it wait for their bodies, and else in no queue.
+// The caller holds mu.
+func (o *openConnections) requeue(c *openConn) {
+	o.leaveQueue(c)
+	if c.serving > 0 && c.receiving == c.serving && o.isTracked(c) {
+		o.enqueue(c, unfinished)
+	}
+}
+
+// isTracked reports whether a connection is neither closed nor hijacked nor being closed. The caller holds mu.
+func (o *openConnections) isTracked(c *openConn) bool { return !c.closing && o.conns[c.conn] == c }
+
+// trackedBody is a request's body that calls addReceiving before and after each read.
+type trackedBody struct {
+	io.ReadCloser
+	open  *openConnections
+	conn  *openConn
+	ended bool // a read has returned an error, usually io.EOF
+}
+
+// Read implements io.Reader.
+func (b *trackedBody) Read(p []byte) (int, error) {
+	b.open.addReceiving(b.conn, 1)
+	n, err := b.ReadCloser.Read(p)
+	b.open.addReceiving(b.conn, -1)
+	b.ended = b.ended || err != nil
+	return n, err
+}

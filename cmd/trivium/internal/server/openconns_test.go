@@ -1,0 +1,228 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// peerConn is a connection from an address. It records whether it was closed.
+type peerConn struct {
+	net.Conn
+	address net.TCPAddr
+	closed  bool
+}
+
+func (c *peerConn) RemoteAddr() net.Addr { return &c.address }
+func (c *peerConn) Close() error         { c.closed = true; return nil }
+
+// connect registers a connection as net/http does when it accepts one.
+func connect(o *openConnections, address string) (*peerConn, context.Context) {
+	conn := &peerConn{address: net.TCPAddr{IP: net.ParseIP(address), Port: 1}}
+	ctx := o.connContext(context.Background(), conn)
+	o.connState(conn, http.StateNew)
+	return conn, ctx
+}
+
+// ask starts a request on a connection, with or without a token.
+func ask(o *openConnections, conn *peerConn, ctx context.Context, token bool) {
+	o.connState(conn, http.StateActive)
+	if token {
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
+		o.trackServing(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(httptest.NewRecorder(), r)
+	}
+	o.connState(conn, http.StateIdle)
+}
+
+// workOn starts a request with a token and returns the record of its connection.
+func workOn(o *openConnections, conn *peerConn, ctx context.Context, sender string) *openConn {
+	o.connState(conn, http.StateActive)
+	c := ctx.Value(openConnKey{}).(*openConn)
+	o.beginServing(c, sender)
+	return c
+}
+
+func discardLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// When the number of connections reaches nine tenths of the limit, the hub closes idle ones: first
+// connections without a token, then those with a token, then those whose first request is
+// incomplete.
+func TestOldestIdleConnectionIsClosed(t *testing.T) {
+	o := newOpenConnections(openLimits{total: 5}, nil, discardLog())
+	known, ctx := connect(o, "192.0.2.1")
+	ask(o, known, ctx, true)
+	silent, _ := connect(o, "192.0.2.2")
+	older, ctx := connect(o, "192.0.2.3")
+	ask(o, older, ctx, false)
+	younger, ctx := connect(o, "192.0.2.4")
+	ask(o, younger, ctx, false)
+	busy, ctx := connect(o, "192.0.2.5")
+	workOn(o, busy, ctx, "token")
+	for i, next := range []*peerConn{older, younger, known, silent} {
+		require.False(t, next.closed)
+		_, _ = connect(o, fmt.Sprintf("192.0.2.1%d", i))
+		require.True(t, next.closed)
+		o.connState(next, http.StateClosed)
+	}
+	require.False(t, busy.closed)
+	require.Equal(t, openStats{open: 5, idleClosed: 3, slowClosed: 1}, o.stats())
+}
+
+// If no connection is idle, the hub closes the new connection.
+func TestBusyConnectionsKeepTheirPlace(t *testing.T) {
+	o := newOpenConnections(openLimits{total: 2}, nil, discardLog())
+	for range 2 {
+		conn, ctx := connect(o, "192.0.2.1")
+		workOn(o, conn, ctx, "token")
+	}
+	late, _ := connect(o, "192.0.2.1")
+	require.True(t, late.closed)
+	o.connState(late, http.StateClosed)
+	require.Equal(t, openStats{open: 2, refused: 1}, o.stats())
+}
+
+// If no connection is idle, the hub closes one whose request body is incomplete, of the sender that
+// has the most such connections. It never closes a connection whose request is complete and in
+// progress.
+func TestUnfinishedRequestsMakeRoom(t *testing.T) {
+	o := newOpenConnections(openLimits{total: 4}, nil, discardLog())
+	waiting := func(sender string) (*peerConn, *openConn) {
+		conn, ctx := connect(o, "192.0.2.1")
+		c := workOn(o, conn, ctx, sender)
+		o.addReceiving(c, 1)
+		return conn, c
+	}
+	one, _ := waiting("one")
+	first, c := waiting("many")
+	o.addReceiving(c, -1) // part of the body has arrived
+	second, _ := waiting("many")
+	o.addReceiving(c, 1)
+	third, _ := waiting("many")
+	for _, next := range []*peerConn{second, first} {
+		require.False(t, next.closed)
+		busy, ctx := connect(o, "192.0.2.2")
+		workOn(o, busy, ctx, "busy")
+		require.True(t, next.closed)
+		o.connState(next, http.StateClosed)
+	}
+	require.False(t, one.closed || third.closed)
+	require.Equal(t, openStats{open: 4, slowClosed: 2}, o.stats())
+}
+
+// A connection may be closed if its request is answered and net/http only reads the rest of the
+// body. An HTTP/2 connection must stay open if it has another request in progress.
+func TestUnreadBodyMakesRoom(t *testing.T) {
+	o := newOpenConnections(openLimits{total: 1}, nil, discardLog())
+	conn, ctx := connect(o, "192.0.2.1")
+	c := workOn(o, conn, ctx, "token")
+	o.beginServing(c, "token")
+	o.addReceiving(c, 1)
+	require.Nil(t, c.element)
+	o.addReceiving(c, -1)
+	o.endServing(c, false)
+	require.Nil(t, c.element)
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", strings.NewReader("x"))
+	o.endServing(c, false)
+	o.trackServing(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { require.Nil(t, c.element) })).ServeHTTP(httptest.NewRecorder(), r)
+	_, _ = connect(o, "192.0.2.2")
+	require.True(t, conn.closed)
+}
+
+// The number of connections of one address is limited. Connections that have sent a token do not
+// count.
+func TestAnonymousConnectionsOfOneAddressAreBounded(t *testing.T) {
+	o := newOpenConnections(openLimits{total: 1000, anonymousPerAddress: 2}, nil, discardLog())
+	for range 20 {
+		conn, ctx := connect(o, "192.0.2.1")
+		ask(o, conn, ctx, true)
+	}
+	first, ctx := connect(o, "192.0.2.1")
+	ask(o, first, ctx, false)
+	for range 2 {
+		_, _ = connect(o, "192.0.2.1")
+	}
+	require.True(t, first.closed)
+	o.connState(first, http.StateClosed)
+	refused, _ := connect(o, "192.0.2.1")
+	require.True(t, refused.closed)
+	other, _ := connect(o, "192.0.2.2")
+	require.False(t, other.closed)
+	require.Equal(t, openStats{open: 24, idleClosed: 1, refusedAddress: 1}, o.stats())
+}
+
+// No record of a closed connection is kept.
+func TestClosedConnectionsAreForgotten(t *testing.T) {
+	o := newOpenConnections(openLimits{total: 10}, nil, discardLog())
+	for i := range 100 {
+		conn, ctx := connect(o, fmt.Sprintf("192.0.2.%d", i%7))
+		if i%3 > 0 {
+			ask(o, conn, ctx, i%3 == 1)
+		}
+		o.connState(conn, []http.ConnState{http.StateHijacked, http.StateClosed}[i%2])
+	}
+	require.Empty(t, o.conns)
+	require.Empty(t, o.networks)
+	require.Empty(t, o.senders)
+	require.Zero(t, o.closing)
+	for i := range o.waiting {
+		require.Zero(t, o.waiting[i].Len())
+	}
+}
+
+// failingListener is a listener whose Accept fails for a while.
+type failingListener struct {
+	net.Listener
+	errors []error
+}
+
+func (l *failingListener) Accept() (net.Conn, error) {
+	err := l.errors[0]
+	l.errors = l.errors[1:]
+	return nil, err
+}
+
+func (l *failingListener) Addr() net.Addr { return &net.TCPAddr{} }
+
+// Errors of Accept are logged at level ERROR with a limited rate. All are counted.
+func TestAcceptErrorsAreLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		a := newAcceptor(&failingListener{errors: []error{io.EOF, io.EOF, io.EOF, net.ErrClosed}},
+			newOpenConnections(openLimits{}, nil, discardLog()), 0, slog.New(slog.NewTextHandler(&log, nil)))
+		for range 4 {
+			_, err := a.Accept()
+			require.Error(t, err)
+		}
+		require.Equal(t, uint64(3), a.errors.Load())
+		require.Equal(t, 1, strings.Count(log.String(), "level=ERROR msg=\"a connection cannot be accepted\""))
+		time.Sleep(logAcceptEvery)
+	})
+}
+
+// Panics are logged at level ERROR with their stack, with a limited rate. All are counted, except
+// http.ErrAbortHandler.
+func TestPanicsAreLogged(t *testing.T) {
+	var log bytes.Buffer
+	s := &Server{log: slog.New(slog.NewJSONHandler(&log, nil))}
+	for _, cause := range []any{"a\nb", "again", http.ErrAbortHandler} {
+		h := s.recoverPanics(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(cause) }))
+		require.PanicsWithValue(t, http.ErrAbortHandler, func() {
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+		})
+	}
+	require.Equal(t, uint64(2), s.panics.Load())
+	require.Contains(t, log.String(), `"level":"ERROR","msg":"a request handler panicked","panic":"a\\nb"`)
+	require.Contains(t, log.String(), "openconns_test.go")
+	require.NotContains(t, log.String(), "abort")
+}

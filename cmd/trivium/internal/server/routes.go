@@ -1,0 +1,154 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
+	"github.com/trivium-hub/trivium/hub/jetstream"
+	"github.com/trivium-hub/trivium/transports"
+	"github.com/trivium-hub/trivium/transports/client/js"
+	"github.com/trivium-hub/trivium/transports/problems"
+	"github.com/trivium-hub/trivium/wasmdemo"
+)
+
+// closedAtDeadline returns the number of connections that were closed at the end of a drain with data unwritten.
+func closedAtDeadline(s transports.Stats) (n uint64) {
+	for _, transport := range s.Transports {
+		n += transport.ClosedAtDeadline
+	}
+	return n
+}
+
+const index = `Trivium, a real-time hub.
+
+GET  /sse               events as server-sent events
+GET  /ws                events over WebSocket, and publishing
+GET  /poll              events by long-poll
+POST /publish           publish envelopes: application/json, application/x-ndjson
+POST /publish/{topic}   publish the body
+POST /ticket            exchange the token for a ticket, which stands for it in a URL once
+POST /session           keep the token in a cookie, for pages that use EventSource
+GET  /trivium.js        the client for browsers; its TypeScript types are in /trivium.d.ts
+GET  /healthz           200 while the process is alive
+GET  /readyz            200 while subscriptions are taken
+`
+
+// demoIndex is the demo page's line in the index.
+const demoIndex = "GET  /demo/             a page that shows the three side by side\n"
+
+// newDemo returns the demo page; nil if --demo is off.
+func newDemo(cfg *settings.ServeConfig, log *slog.Logger) *wasmdemo.Demo {
+	if !cfg.Demo {
+		return nil
+	}
+	return wasmdemo.New(wasmdemo.Config{
+		Checkout: wasmdemo.FindCheckout(), Log: log, WriteTimeout: cfg.WriteTimeout,
+		Allow: transports.AllowMethods, NotFound: transports.NotFound,
+	})
+}
+
+// newAPI returns the HTTP API, which answers that the hub is starting until api.Start is called.
+func (s *Server) newAPI() (*transports.API, error) {
+	cfg := s.cfg
+	return transports.NewStarting(transports.Config{
+		Auth: s.access.requireToken, Admitted: s.open.trackServing, Advice: advice, Log: s.log, LogConnections: cfg.LogConnections,
+		Heartbeat: cfg.Heartbeat, WriteTimeout: cfg.WriteTimeout, ReadTimeout: orUnlimited(cfg.ReadTimeout),
+		MaxTopics: orUnlimited(cfg.MaxTopics), Disconnect: cfg.Slow == "disconnect",
+		MaxMessageBytes: int64(cfg.MaxMessageBytes), MaxMessageRate: float64(cfg.MaxMessageRate), MaxMessageFragments: cfg.MaxMessageFragments,
+		CleanEnd: cfg.SSEEnd == "clean", Compression: cfg.WSCompression, CloudEventsSource: cfg.CloudEventsSource,
+	})
+}
+
+// orUnlimited converts a setting, where 0 means no limit, to a value of transports.Config, where -1 means no limit.
+func orUnlimited[T int | time.Duration](setting T) T {
+	if setting == 0 {
+		return -1
+	}
+	return setting
+}
+
+// apiRoutes registers the API's routes.
+func (s *Server) apiRoutes(routes *mux.Router) {
+	for _, path := range []string{"/sse", "/ws", "/poll", "/publish", "/session", "/ticket"} {
+		routes.Handle(path, s.api)
+	}
+	routes.PathPrefix("/publish/").Handler(s.api)
+}
+
+// tokenless returns the middleware of routes that need no token.
+func (s *Server) tokenless() func(http.Handler) http.Handler {
+	return s.access.tokenless.Wrap(s.api.HandleError("others", transports.WriteProblem))
+}
+
+// publicRoutes returns the routes of the main listener.
+func (s *Server) publicRoutes() http.Handler {
+	// The router neither decodes nor cleans paths: a topic in a path may contain percent-encoded characters, or be "."
+	// or "..". The API validates topics.
+	routes := mux.NewRouter().UseEncodedPath().SkipClean(true)
+	s.apiRoutes(routes)
+	tokenless := s.tokenless()
+	indexText := index
+	if s.demo != nil {
+		indexText += demoIndex
+		routes.Handle("/demo", tokenless(s.demo))
+		routes.PathPrefix("/demo/").Handler(tokenless(s.demo))
+	}
+	routes.Handle("/", tokenless(text(indexText)))
+	routes.Handle("/favicon.ico", tokenless(http.HandlerFunc(noIcon)))
+	for _, path := range js.Paths() {
+		routes.Handle(path, tokenless(js.Handler()))
+	}
+	routes.Handle("/healthz", tokenless(text("ok\n")))
+	routes.Handle("/readyz", tokenless(ready(s.api, s.engineError)))
+	routes.NotFoundHandler = tokenless(http.HandlerFunc(transports.NotFound))
+	return routes
+}
+
+// noIcon answers browsers, which ask for the icon of every page.
+func noIcon(w http.ResponseWriter, r *http.Request) {
+	if transports.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
+		w.Header().Set("Cache-Control", "max-age=86400")
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+// retryDraining is the Retry-After of /readyz during a drain: behind a load balancer another hub may be ready by then.
+const retryDraining = 2 * time.Second
+
+// text returns a handler that answers GET and HEAD with a text.
+func text(s string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if transports.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			w.Header().Set("Cache-Control", "no-store")
+			fmt.Fprint(w, s)
+		}
+	}
+}
+
+// ready returns the handler of /readyz. It answers 200 if a load balancer should send subscribers to this hub, and 503
+// while the hub drains or its engine is unavailable.
+func ready(api *transports.API, engineError func() error) http.HandlerFunc {
+	ok := text("ready\n")
+	return func(w http.ResponseWriter, r *http.Request) {
+		if api.IsDraining() {
+			transports.WriteProblem(w, r, problems.Draining(retryDraining))
+			return
+		}
+		if err := engineError(); err != nil {
+			problem := problems.Of(err)
+			if rights, found := errors.AsType[*jetstream.RightsError](err); found {
+				problem.Detail = rights.Error() // an operator sees what to change
+			}
+			transports.WriteProblem(w, r, problem)
+			return
+		}
+		ok(w, r)
+	}
+}

@@ -1,0 +1,89 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports"
+)
+
+// The listeners open before the engine. While a hub waits for NATS, /healthz answers 200, and other requests get a 503
+// with Retry-After instead of a refused connection.
+
+// Bounds of the pause between two attempts to open the engine.
+const (
+	minEngineRetry = 500 * time.Millisecond
+	maxEngineRetry = 10 * time.Second
+)
+
+// switchable is an http.Handler that calls the handler set last. set replaces it once, when the hub has started.
+type switchable struct{ current atomic.Pointer[http.Handler] }
+
+// set replaces the current handler.
+func (h *switchable) set(next http.Handler) { h.current.Store(&next) }
+
+// ServeHTTP implements http.Handler.
+func (h *switchable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	(*h.current.Load()).ServeHTTP(w, r)
+}
+
+// openHub opens the engine and starts the hub. While NATS is unavailable it tries again until --engine-wait has passed
+// or ctx ends.
+func (s *Server) openHub(ctx context.Context) (err error) {
+	begin := time.Now()
+	for pause := minEngineRetry; ; pause = min(2*pause, maxEngineRetry) {
+		s.hub, s.engine, err = newHub(s.cfg, s.log)
+		switch {
+		case err == nil, s.cfg.Engine != settings.EngineNATS, !errors.Is(err, hub.ErrUnavailable):
+			return err
+		case s.cfg.EngineWait > 0 && time.Since(begin)+pause > s.cfg.EngineWait:
+			return fmt.Errorf("NATS was not available within %v (--engine-wait): %w", s.cfg.EngineWait, err)
+		}
+		s.log.Warn("NATS is unavailable; not ready, trying again", "in", pause.String(), "error", err.Error())
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// startingRoutes returns the routes of the main listener until the hub has started: /healthz answers 200, and all
+// others answer that the hub is starting.
+func (s *Server) startingRoutes() http.Handler {
+	routes := mux.NewRouter().UseEncodedPath().SkipClean(true)
+	s.apiRoutes(routes)
+	tokenless := s.tokenless()
+	routes.Handle("/healthz", tokenless(text("ok\n")))
+	routes.NotFoundHandler = tokenless(http.HandlerFunc(notStarted))
+	return routes
+}
+
+// notStarted answers that the hub is starting.
+func notStarted(w http.ResponseWriter, r *http.Request) {
+	transports.WriteProblem(w, r, transports.StartingProblem())
+}
+
+// startingAdminRoutes returns the routes of the admin listener until the hub has started.
+func (s *Server) startingAdminRoutes() http.Handler {
+	return s.access.operator.Wrap(s.api.HandleError(adminRoute, transports.WriteProblem))(http.HandlerFunc(notStarted))
+}
+
+// shareTickets connects the tickets of the hubs of a NATS cluster, so that each hub accepts the tickets of all.
+func (s *Server) shareTickets() {
+	if s.cfg.Engine != settings.EngineNATS {
+		return
+	}
+	if err := s.engine.ServePeers(s.access.tickets.ID(), s.access.tickets.Answer); err != nil {
+		s.log.Warn("other hubs cannot accept the tickets of this one", "error", err.Error())
+	}
+	s.access.tickets.SetPeers(s.engine)
+}

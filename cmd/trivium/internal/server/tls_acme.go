@@ -1,0 +1,90 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/acme"
+	"golang.org/x/crypto/acme/autocert"
+	"golang.org/x/time/rate"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
+)
+
+const (
+	acmeTimeout  = 30 * time.Second // of one request to the certificate authority
+	acmeLogEvery = time.Minute      // minimum time between two errors of one host in the log: each handshake may fail
+)
+
+// newACME returns a TLS configuration with certificates from an ACME authority. It requests a host's certificate at the
+// first handshake for the host, and renews it before it expires.
+func newACME(cfg *settings.TLSConfig, log *slog.Logger) (*tls.Config, error) {
+	dir := cfg.ACMECache
+	if dir == "" {
+		caches, err := os.UserCacheDir()
+		if err != nil {
+			return nil, fmt.Errorf("--acme-cache: want a directory, as the user has no cache directory: %w", err)
+		}
+		dir = filepath.Join(caches, "trivium", "acme")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("--acme-cache: %w", err)
+	}
+	manager := &autocert.Manager{
+		Prompt:     autocert.AcceptTOS,
+		Cache:      acmeCache{autocert.DirCache(dir), log},
+		HostPolicy: autocert.HostWhitelist(cfg.ACME...),
+		Email:      cfg.ACMEEmail,
+		Client: &acme.Client{
+			DirectoryURL: cfg.ACMEDirectory,
+			HTTPClient:   &http.Client{Timeout: acmeTimeout},
+			UserAgent:    "trivium",
+		},
+	}
+	failures := make(map[string]*rate.Sometimes, len(cfg.ACME))
+	for _, host := range cfg.ACME {
+		failures[host] = &rate.Sometimes{Interval: acmeLogEvery}
+	}
+	config := manager.TLSConfig()
+	config.MinVersion = tls.VersionTLS12
+	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		certificate, err := manager.GetCertificate(hello)
+		host := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
+		challenge := slices.Equal(hello.SupportedProtos, []string{acme.ALPNProto}) // from the authority, or anybody
+		if failure := failures[host]; err != nil && failure != nil && !challenge { // failure is nil for hosts that are not configured
+			failure.Do(func() {
+				log.Error("no certificate available", "flag", "--acme", "host", host, "error", err.Error())
+			})
+		}
+		return certificate, err
+	}
+	return config, nil
+}
+
+// acmeCache logs issued certificates and failed writes, which autocert does not report.
+type acmeCache struct {
+	autocert.Cache
+	log *slog.Logger
+}
+
+// Put implements autocert.Cache. The name of a certificate is its host, with suffix +rsa for an RSA key. Other entries
+// have other suffixes after a +.
+func (c acmeCache) Put(ctx context.Context, name string, data []byte) error {
+	err := c.Cache.Put(ctx, name, data)
+	host, kind, _ := strings.Cut(name, "+")
+	switch {
+	case err != nil:
+		c.log.Error("a certificate or the ACME account could not be stored", "flag", "--acme-cache", "name", name, "error", err.Error())
+	case kind == "" || kind == "rsa":
+		c.log.Info("certificate issued", "flag", "--acme", "host", host)
+	}
+	return err
+}

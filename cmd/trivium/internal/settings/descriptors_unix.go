@@ -1,0 +1,19 @@
+//go:build unix
+
+package settings
+
+import (
+	"math"
+
+	"golang.org/x/sys/unix"
+)
+
+// descriptorLimit returns the number of files that the process may have open. Go's runtime raises the soft limit to
+// the hard limit before main runs.
+func descriptorLimit() (limit int, known bool) {
+	var l unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {
+		return 0, false
+	}
+	return int(min(uint64(l.Cur), math.MaxInt32)), true
+}

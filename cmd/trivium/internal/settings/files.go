@@ -1,0 +1,114 @@
+package settings
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/trivium-hub/trivium/auth"
+)
+
+// MaxSecretBytes is the limit of a file that holds a secret.
+const MaxSecretBytes = 1 << 20
+
+// ReadSecret returns the content of a file without the ASCII white space at its end, which editors and echo leave
+// there. It returns an error if the file cannot be read, is longer than MaxSecretBytes or has no other content. The
+// error names the file and contains no part of the secret; the caller adds the flag.
+func ReadSecret(path string) ([]byte, error) {
+	secret, err := ReadBounded(path, MaxSecretBytes)
+	if err != nil {
+		return nil, err
+	}
+	if len(secret) > MaxSecretBytes {
+		return nil, fmt.Errorf("want a secret of at most %v, %s holds more", Size(MaxSecretBytes), path)
+	}
+	secret = bytes.TrimRight(secret, " \t\n\v\f\r")
+	if len(secret) == 0 {
+		return nil, fmt.Errorf("want a secret, %s holds none", path)
+	}
+	return secret, nil
+}
+
+// minUDPSecretBytes is the minimum length of a secret that signs datagrams. A shorter secret could be found by
+// trying all secrets against a recorded datagram.
+const minUDPSecretBytes = 16
+
+// ReadUDPSecret reads the secret of signed datagrams, as ReadSecret does, and checks its length.
+func ReadUDPSecret(path string) ([]byte, error) {
+	secret, err := ReadSecret(path)
+	if err == nil && len(secret) < minUDPSecretBytes {
+		return nil, fmt.Errorf("want a secret of at least %d bytes, %s holds %d", minUDPSecretBytes, path, len(secret))
+	}
+	return secret, err
+}
+
+// checkDir returns why a path cannot be used as a directory; "" if it is a directory or does not exist yet.
+func checkDir(path string) string {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return checkMakeable(path)
+	case err != nil:
+		return err.Error()
+	case !info.IsDir():
+		return fmt.Sprintf("want a directory, %s is none", path)
+	}
+	return ""
+}
+
+// checkMakeable returns why a directory cannot be created; "" if it can. To find out, it creates a temporary directory
+// in the nearest parent that exists, and removes it.
+func checkMakeable(path string) string {
+	parent := filepath.Dir(path)
+	for {
+		if _, err := os.Stat(parent); !errors.Is(err, fs.ErrNotExist) || parent == filepath.Dir(parent) {
+			break
+		}
+		parent = filepath.Dir(parent)
+	}
+	made, err := os.MkdirTemp(parent, ".trivium-check-")
+	if err == nil {
+		err = os.Remove(made)
+	}
+	if err != nil {
+		return fmt.Sprintf("cannot make %s: nothing can be made in %s", path, parent)
+	}
+	return ""
+}
+
+// readableByAll reports whether every user of the machine may read a file. It returns false on Windows, whose access
+// rights it does not check.
+func readableByAll(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o004 != 0
+}
+
+// ReadBounded reads a file, but no more than limit+1 bytes, so that the caller can detect a file that is too long.
+func ReadBounded(path string, limit int64) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }() // nothing was written, so no error matters
+	return io.ReadAll(io.LimitReader(file, limit+1))
+}
+
+// minAdminToken is the minimum length of the admin listener's token in bytes.
+const minAdminToken = 16
+
+// ParseAdminToken returns the token in the content of a file. The error contains no part of it.
+func ParseAdminToken(content []byte) (string, error) {
+	token := string(bytes.TrimRight(content, " \t\n\v\f\r"))
+	if len(token) < minAdminToken {
+		return "", fmt.Errorf("want a token of at least %d characters, got %d; openssl rand -hex 16 makes one", minAdminToken, len(token))
+	}
+	if auth.CheckToken(token) != nil {
+		return "", errors.New("want a token of letters, digits and -._~ only")
+	}
+	return token, nil
+}

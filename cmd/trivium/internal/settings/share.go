@@ -1,0 +1,51 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Share is a limit: a number of at least 0, where 0 means no limit, or a percentage of another limit such as "50%", which
+// is stored as a negative number.
+type Share int
+
+var errShare = errors.New("want a whole number such as 1000 or a percentage such as 50%")
+
+// UnmarshalText parses the text form.
+func (s *Share) UnmarshalText(text []byte) error {
+	number, percent := strings.CutSuffix(string(text), "%")
+	n, err := strconv.Atoi(number)
+	switch {
+	case err != nil || percent && n < 0:
+		return errShare
+	case percent && (n < 1 || n > 100):
+		return errors.New("want 1% to 100%")
+	case !percent && (n < 0 || n > MaxCount):
+		return fmt.Errorf("want %d to %d", 0, MaxCount)
+	case percent:
+		n = -n
+	}
+	*s = Share(n)
+	return nil
+}
+
+// String returns the text form.
+func (s Share) String() string {
+	if s < 0 {
+		return fmt.Sprintf("%d%%", -s)
+	}
+	return strconv.Itoa(int(s))
+}
+
+// relative reports whether the limit is a percentage.
+func (s Share) relative() bool { return s < 0 }
+
+// of returns the limit. A percentage is of whole, rounded up; 0 is no limit.
+func (s Share) of(whole int) int {
+	if s < 0 {
+		return int((int64(whole)*int64(-s) + 99) / 100)
+	}
+	return int(s)
+}
