@@ -16,7 +16,7 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo/internal/build"
 )
 
-// contentTypes are fixed here so that they do not depend on the system.
+// contentTypes has the content types by file extension, so that they do not depend on the system.
 var contentTypes = map[string]string{
 	".css":  "text/css; charset=utf-8",
 	".html": "text/html; charset=utf-8",
@@ -25,7 +25,7 @@ var contentTypes = map[string]string{
 	".svg":  "image/svg+xml",
 }
 
-// asset is a served file, kept compressed.
+// asset is a file that is served. It is kept in compressed form.
 type asset struct {
 	contentType string
 	tag         string // ETag, derived from the content
@@ -33,7 +33,8 @@ type asset struct {
 	plain       func() ([]byte, error) // returns the uncompressed content; computed at its first use
 }
 
-// newAsset returns an asset of an embedded file. Its extension must be in contentTypes, which a test checks.
+// newAsset returns an asset with the content of an embedded file. A test checks that contentTypes
+// has its extension.
 func newAsset(name string, content []byte) *asset {
 	compressed, err := build.Compress(content)
 	if err != nil {
@@ -61,8 +62,8 @@ func newCompressed(contentType string, compressed []byte) *asset {
 	}
 }
 
-// serve answers GET and HEAD. Browsers must revalidate the asset each time, because a rebuilt hub, or another
-// hub on the same port, may serve a different one.
+// serve answers GET and HEAD. Browsers must ask each time whether the asset has changed, because a
+// rebuilt hub, or another hub on the same port, may serve another version.
 func (a *asset) serve(w http.ResponseWriter, r *http.Request, writeTimeout time.Duration) {
 	h := w.Header()
 	content, tag := a.compressed, `"`+a.tag+`-gzip"`
@@ -92,15 +93,17 @@ func (a *asset) serve(w http.ResponseWriter, r *http.Request, writeTimeout time.
 	}
 }
 
-// chunk bounds one write in bytes, so that progress is seen within a large answer.
+// chunk is the number of bytes per write. The write timeout applies to each chunk, not to the whole
+// answer.
 const chunk = 16 << 10
 
-// write sends p. It gives up when a chunk makes no progress within the timeout, or the client has gone.
+// write writes p to the client. It returns early if a chunk takes longer than the timeout, or if
+// the client has disconnected.
 func write(w http.ResponseWriter, p []byte, timeout time.Duration) {
 	controller := http.NewResponseController(w)
 	for len(p) > 0 {
 		if timeout > 0 {
-			// A writer without deadlines has no connection that could block.
+			// An error means that there is no connection that could block.
 			_ = controller.SetWriteDeadline(time.Now().Add(timeout))
 		}
 		n, err := w.Write(p[:min(len(p), chunk)])
@@ -115,8 +118,8 @@ func write(w http.ResponseWriter, p []byte, timeout time.Duration) {
 	_ = controller.SetWriteDeadline(time.Time{}) // the connection may serve further requests
 }
 
-// acceptsGzip parses Accept-Encoding (RFC 9110, section 12.5.3). A weight for gzip takes precedence over one for
-// *.
+// acceptsGzip reports whether Accept-Encoding permits gzip (RFC 9110, section 12.5.3). A weight for
+// gzip takes precedence over one for *.
 func acceptsGzip(lines []string) bool {
 	named, any := -1.0, 0.0
 	for _, line := range lines {
@@ -136,7 +139,7 @@ func acceptsGzip(lines []string) bool {
 	return any > 0
 }
 
-// weight parses the parameter q (RFC 9110, section 12.4.2). An invalid weight counts as 0.
+// weight returns the weight q (RFC 9110, section 12.4.2). An invalid weight counts as 0.
 func weight(parameters string) float64 {
 	if strings.TrimSpace(parameters) == "" {
 		return 1
@@ -149,8 +152,8 @@ func weight(parameters string) float64 {
 	return q
 }
 
-// matches parses If-None-Match (RFC 9110, section 13.1.2), with weak comparison. The hub's own tags contain no
-// comma.
+// matches reports whether If-None-Match contains the tag (RFC 9110, section 13.1.2), by weak
+// comparison. The hub's own tags contain no comma.
 func matches(lines []string, tag string) bool {
 	for _, line := range lines {
 		for element := range strings.SplitSeq(line, ",") {

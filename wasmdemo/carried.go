@@ -3,12 +3,12 @@
 package wasmdemo
 
 import (
-	_ "embed" // for the files of go generate
+	_ "embed" // embeds the files that go generate has created
 
 	"github.com/trivium-hub/trivium/wasmdemo/internal/build"
 )
 
-// If these are not found, run: go generate ./wasmdemo
+// If the compiler does not find these files, run: go generate ./wasmdemo
 var (
 	//go:embed dist/app.wasm.gz
 	program []byte

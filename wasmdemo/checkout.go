@@ -11,9 +11,9 @@ import (
 
 const module = "github.com/trivium-hub/trivium"
 
-// FindCheckout returns the root of the module that the running program was built from, or "" unless go run has
-// just built it from an unchanged directory. The working directory is not used: it may contain foreign
-// files, whose code would run in the reader's browser.
+// FindCheckout returns the root of the module from which go run has just built this program, if its
+// directory is unchanged, otherwise "". It does not use the working directory, which may contain
+// foreign code: that code would be built and run in the user's browser.
 func FindCheckout() string {
 	executable, err := os.Executable()
 	if err != nil {
@@ -23,8 +23,8 @@ func FindCheckout() string {
 	return findCheckout(executable, source)
 }
 
-// findCheckout decides by the program's path and by the path of this package's source at compile time, which
-// -trimpath removes.
+// findCheckout finds the checkout by the path of the program and by the path of this package's
+// source at compile time, which -trimpath removes.
 func findCheckout(executable, source string) string {
 	if !builtByGoRun(executable) || !filepath.IsAbs(source) {
 		return ""
@@ -39,7 +39,8 @@ func findCheckout(executable, source string) string {
 	return root
 }
 
-// go run puts a program into its work directory, or from the second time on into its cache.
+// go run puts a program into a temporary work directory or, from the second time on, into its
+// cache.
 var (
 	workDir  = regexp.MustCompile(`/go-build[0-9]+/b001/exe/[^/]+$`)
 	cacheDir = regexp.MustCompile(`/[0-9a-f]{2}/[0-9a-f]{64}-d/[^/]+$`)
@@ -50,7 +51,7 @@ func builtByGoRun(executable string) bool {
 	return workDir.MatchString(executable) || cacheDir.MatchString(executable)
 }
 
-// isOurModule reports whether a go.mod is this module's, by its module line.
+// isOurModule reports whether a go.mod is that of this module, according to its module line.
 func isOurModule(path string) bool {
 	file, err := os.Open(path)
 	if err != nil {

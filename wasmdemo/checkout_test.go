@@ -30,7 +30,7 @@ func TestFindCheckout(t *testing.T) {
 		byRun    = "/tmp/go-build1981808528/b001/exe/trivium"
 		byCache  = "/var/cache/go-build/0e/0e21aeba5e0addfada76ef5144a172c5adf75c3151f76f080e1e7c9ca9dee4be-d/trivium"
 		trimmed  = module + "/wasmdemo/checkout.go"
-		fromHere = "" // the source in the root
+		fromHere = "" // stands for the path of a source file in the root
 	)
 	good := fakeCheckout(t, goodMod, emptyApp)
 	withoutApp := fakeCheckout(t, goodMod, emptyApp)
@@ -55,7 +55,7 @@ func TestFindCheckout(t *testing.T) {
 		"removed":                {byRun, filepath.Join(good, "gone"), fromHere, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Chdir(good) // must have no effect
+			t.Chdir(good) // the working directory must have no effect
 			source := c.source
 			if source == fromHere {
 				source = filepath.Join(c.root, "wasmdemo", "checkout.go")

@@ -14,7 +14,7 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo/internal/build"
 )
 
-// Paths of the program and its loader, below the page.
+// These are the paths of the program and its loader, below the page.
 const (
 	programPath = "app.wasm"
 	loaderPath  = "wasm_exec.js"
@@ -30,22 +30,24 @@ var absentPage []byte
 
 // Config configures a Demo. Allow and NotFound are required.
 type Config struct {
-	// Checkout is the root of the module whose wasmdemo/app Run builds, as FindCheckout returns it; "": Run builds
-	// nothing. An embedded program takes precedence.
+	// Checkout is the root of the module with wasmdemo/app, as FindCheckout returns it; Run builds
+	// the program from it. If it is "", Run builds nothing. If a program is embedded, that one is
+	// used instead.
 	Checkout string
 	Log      *slog.Logger // nil: no log
-	// WriteTimeout bounds the time in which an answer makes no progress; 0: unlimited.
+	// WriteTimeout is the maximum time in which an answer makes no progress; 0: unlimited.
 	WriteTimeout time.Duration
-	// Allow reports whether the request's method is one of methods, and answers the request if not; nil: with 405.
+	// Allow reports whether the request's method is one of methods. If not, it answers the request.
+	// If it is nil, the answer is 405.
 	Allow func(w http.ResponseWriter, r *http.Request, methods ...string) bool
 	// NotFound answers requests for unknown paths; nil: http.NotFound.
 	NotFound http.HandlerFunc
 }
 
-// State is the availability of the program.
+// State is the state of the page's program.
 type State string
 
-// The states. Building changes to Ready or Failed; the others are permanent.
+// These are the states. Building changes to Ready or Failed; the others do not change.
 const (
 	Building State = "building"
 	Ready    State = "ready"
@@ -57,7 +59,7 @@ const (
 const howTo = "this trivium was built without the page's program; either run it from a checkout: " +
 	"go run ./cmd/trivium serve; or build it in: go generate ./wasmdemo && go build -tags embeddemo ./cmd/trivium"
 
-// Demo is the demo page, an http.Handler for /demo and the paths below.
+// Demo is an http.Handler for the demo page at /demo and the paths below.
 type Demo struct {
 	cfg    Config
 	pages  map[string]*asset // by path below /demo/
@@ -65,12 +67,12 @@ type Demo struct {
 
 	mu      sync.Mutex // guards the fields below
 	state   State
-	detail  string            // describes the state to users
-	program map[string]*asset // once Ready, by path below /demo/
+	detail  string            // describes the state for users
+	program map[string]*asset // files of the program by path below /demo/, once the state is Ready
 }
 
-// New returns the page. An embedded program is Ready at once; otherwise the state is Building until Run has
-// built it, or Absent.
+// New returns a Demo. If a program is embedded, its state is Ready. Otherwise it is Building until
+// Run has built the program, or Absent.
 func New(cfg Config) *Demo {
 	if cfg.Allow == nil {
 		cfg.Allow = allow
@@ -104,7 +106,7 @@ func allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
 	return false
 }
 
-// readPages returns the static files; index.html is served at /demo/.
+// readPages returns the static files by path. index.html has the path of the page, /demo/.
 func readPages() map[string]*asset {
 	pages := make(map[string]*asset)
 	err := fs.WalkDir(static, "static", func(name string, entry fs.DirEntry, err error) error {
@@ -123,13 +125,13 @@ func readPages() map[string]*asset {
 		return nil
 	})
 	if err != nil {
-		panic(err) // the files are embedded
+		panic(err) // the files are embedded, so reading cannot fail
 	}
 	return pages
 }
 
-// Run builds the program if necessary. It returns when the build has finished, or was canceled by ctx and has
-// cleaned up. A failure is logged and shown on the page.
+// Run builds the program if that is necessary. It returns when the build has ended. If ctx ends, it
+// cancels the build and removes its files. A failed build is logged and shown on the page.
 func (d *Demo) Run(ctx context.Context) {
 	if state, _ := d.State(); state != Building {
 		return
@@ -162,7 +164,7 @@ func (d *Demo) setState(state State, detail string, program map[string]*asset) {
 	d.state, d.detail, d.program = state, detail, program
 }
 
-// State returns whether the program is available, and if not, why.
+// State returns the state of the program. detail describes why the program is not available.
 func (d *Demo) State() (state State, detail string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

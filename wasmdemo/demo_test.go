@@ -18,7 +18,7 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo/internal/build"
 )
 
-// scratch is the directory of files that all tests share.
+// scratch is the path of a directory with files that all tests share.
 var scratch string
 
 func TestMain(m *testing.M) {
@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// patience bounds every wait of a test. It is exceeded only if something is wrong.
+// patience is the timeout of every wait in a test. It expires only if something is wrong.
 const patience = 4 * time.Minute
 
 // realBuild builds the program of this checkout, once for all tests.
@@ -73,8 +73,9 @@ func copyModule(t *testing.T) (root string) {
 	return root
 }
 
-// TestBuild builds the page's program twice, the second time in another directory and in the background. It checks that
-// the program is small enough and identical to the byte, and that no file is left behind.
+// TestBuild builds the page's program twice, the second time in another directory and in the
+// background. Both programs must be identical byte by byte and small enough, and no file may be
+// left behind.
 func TestBuild(t *testing.T) {
 	want, err := realBuild()
 	require.NoError(t, err)
@@ -101,7 +102,8 @@ func TestBuild(t *testing.T) {
 	require.Empty(t, left)
 }
 
-// TestRelease checks that a build with the tag embeds the program of go generate, and fails without it.
+// TestRelease checks that a build with the tag embeds the program that go generate has created, and
+// that such a build fails without it.
 func TestRelease(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds a release")
@@ -131,7 +133,7 @@ func TestBuildFails(t *testing.T) {
 		"an error of the program": {program: "package main\n\nfunc main() { undefined() }\n", want: []string{"wasmdemo/app/main.go:3:15: undefined: undefined"}},
 		"no toolchain":            {program: emptyApp, path: t.TempDir(), want: []string{"the go command is not in PATH"}},
 		"too large": {
-			// Random bytes, which cannot be compressed.
+			// The program contains random bytes, which cannot be compressed.
 			program: "package main\n\nimport _ \"embed\"\n\n//go:embed large\nvar large string\n\nfunc main() { println(large) }\n",
 			want:    []string{"bytes by gzip, and may have 1200000"},
 		},

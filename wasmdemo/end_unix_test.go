@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// stubborn is a toolchain that ignores the interrupt, and starts a process of its own.
+// stubborn is a toolchain that ignores interrupts, and that starts another process.
 const stubborn = `#!/bin/sh
 trap '' INT
 sleep 1000 &
@@ -26,7 +26,8 @@ mv "$0.started" "$0.pids"
 wait
 `
 
-// TestBuildEnds checks that the toolchain and all processes that it started end with the hub.
+// TestBuildEnds checks that the toolchain and all processes that it has started end when the hub
+// ends.
 func TestBuildEnds(t *testing.T) {
 	bin := t.TempDir()
 	tool := filepath.Join(bin, "go")
@@ -58,7 +59,7 @@ func TestBuildEnds(t *testing.T) {
 	for _, text := range pids {
 		pid, err := strconv.Atoi(text)
 		require.NoError(t, err)
-		// A process without a parent may be a zombie until init waits for it.
+		// A process whose parent has ended is a zombie until init waits for it.
 		require.Eventually(t, func() bool { return !alive(pid) }, patience, 10*time.Millisecond, "process %d is still running", pid)
 	}
 	state, _ := d.State()

@@ -16,7 +16,7 @@ func (d *Demo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	below, isBelow := strings.CutPrefix(r.URL.Path, "/demo/")
 	switch {
 	case r.URL.Path == "/demo":
-		// Relative, because a proxy may serve the hub under a path prefix.
+		// The location is relative, because a proxy may serve the hub under a path prefix.
 		w.Header().Set("Location", "demo/")
 		w.Header().Set("Cache-Control", "no-cache")
 		w.WriteHeader(http.StatusPermanentRedirect)
@@ -33,7 +33,7 @@ func (d *Demo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.cfg.NotFound(w, r)
 }
 
-// serveState reports the state of the build to a waiting page.
+// serveState serves the state of the build to a page that waits for it.
 func (d *Demo) serveState(w http.ResponseWriter, r *http.Request) {
 	state, detail := d.State()
 	text, err := json.Marshal(struct {
@@ -41,17 +41,17 @@ func (d *Demo) serveState(w http.ResponseWriter, r *http.Request) {
 		Detail string `json:"detail"`
 	}{state, detail})
 	if err != nil {
-		panic(err) // cannot fail for two strings
+		panic(err) // never happens, because two strings can be encoded
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(append(text, '\n')) // the client has gone
+		_, _ = w.Write(append(text, '\n')) // fails if the client has disconnected
 	}
 }
 
-// setPolicies sets the browser's policies: the page loads from and connects to its own hub only, and no other
-// page may frame or load it.
+// setPolicies sets the browser's policies: the page may load from and connect to its own hub only,
+// and no other page may frame or load it.
 func setPolicies(h http.Header, host string) {
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "+
 		"connect-src 'self'"+sockets(host)+"; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
@@ -64,8 +64,8 @@ func setPolicies(h http.Header, host string) {
 // hostSource matches the hosts that CSP can name. An IPv6 address is not one of them.
 var hostSource = regexp.MustCompile(`^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?$`)
 
-// sockets returns the hub's WebSocket origins for browsers that do not include them in 'self' (Safari before
-// 15.4). An invalid Host, which could end the directive, is omitted.
+// sockets returns the origins of the hub's WebSockets, for browsers that do not include them in
+// 'self' (Safari before 15.4). It omits an invalid Host, because that could end the directive.
 func sockets(host string) string {
 	if !hostSource.MatchString(host) {
 		return ""

@@ -18,10 +18,10 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo/internal/build"
 )
 
-// plain is the content of a test program.
+// plain is the uncompressed content of a test program.
 var plain = bytes.Repeat([]byte("\x00asm wasm "), 50_000)
 
-// ready serves a page with a ready program on a real socket.
+// ready starts a server with a page whose program is ready.
 func ready(t *testing.T, configure func(*httptest.Server)) (*Demo, *httptest.Server) {
 	t.Helper()
 	d := New(Config{
@@ -143,7 +143,7 @@ func TestEncodings(t *testing.T) {
 	require.NotEqual(t, tags["gzip"], tags[""], "a strong tag is of one spelling alone")
 	require.Regexp(t, `^"[0-9a-f]{32}"$`, tags[""])
 
-	// Two header lines form one list.
+	// Two lines of a header form one list.
 	a := ask(t, server.Client(), "GET", url, http.Header{"Accept-Encoding": {"br", "gzip"}})
 	require.Equal(t, "gzip", a.header.Get("Content-Encoding"))
 
@@ -161,7 +161,7 @@ func TestEncodings(t *testing.T) {
 	}
 }
 
-// TestNewBuild checks that a browser with an old build's program gets the current one.
+// TestNewBuild checks that a browser which has the program of an old build gets the current one.
 func TestNewBuild(t *testing.T) {
 	d, server := ready(t, nil)
 	url := server.URL + "/demo/app.wasm"
@@ -225,7 +225,7 @@ func TestStates(t *testing.T) {
 	}
 }
 
-// Each page has a content type, and no other files are served.
+// Each static file has a content type, and no other files are served.
 func TestPages(t *testing.T) {
 	d, _ := ready(t, nil)
 	count := 0
@@ -242,7 +242,8 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// A client that stops reading blocks its handler no longer than WriteTimeout. Over HTTP/2 its connection continues.
+// A client that stops reading blocks its handler for at most WriteTimeout. Over HTTP/2, its
+// connection stays open.
 func TestStuckReader(t *testing.T) {
 	for _, h2 := range []bool{false, true} {
 		done := make(chan struct{})

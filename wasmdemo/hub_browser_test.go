@@ -20,8 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// binary builds the hub's real program, once, at a path as go run uses, so that the hub builds the page's program from
-// this checkout. TestMain removes it.
+// binary builds the real hub program once. Its path looks like one of go run, so that the hub
+// builds the page's program from this checkout. TestMain removes it.
 var binary = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(scratch, "go-build1", "b001", "exe", "trivium")
 	out, err := exec.Command("go", "build", "-C", "..", "-o", path, "./cmd/trivium").CombinedOutput()
@@ -31,17 +31,17 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// realHub is the real program, which can be stopped and started again on the same port.
+// realHub is a process of the real program. It can be stopped, and started again on the same port.
 type realHub struct {
 	t      *testing.T
 	binary string
-	tokens string // the file
+	tokens string // path of the tokens file
 	URL    string
 	cmd    *exec.Cmd
 	log    *journal
 }
 
-// journal is the output of the program.
+// journal collects the output of the program.
 type journal struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -59,7 +59,8 @@ func (j *journal) String() string {
 	return j.text.String()
 }
 
-// startHub runs a hub with a file of tokens until the test ends, and waits until the hub has built the page's program.
+// startHub starts a hub with a tokens file, which runs until the test ends, and waits until the hub
+// has built the page's program.
 func startHub(t *testing.T, args ...string) *realHub {
 	t.Helper()
 	path, err := binary()
@@ -102,7 +103,8 @@ func (h *realHub) start(addr string, args ...string) {
 	args = append([]string{"serve", "--http", addr, "--udp", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--tokens", h.tokens, "--drain", "1s"}, args...)
 	h.cmd = exec.Command(h.binary, args...)
 	h.cmd.Dir = h.t.TempDir()
-	// A hub refuses variables that it does not know, and those of the tests have the same prefix.
+	// The hub would refuse the variables of the tests: they have the same prefix, and it refuses
+	// unknown variables.
 	h.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TRIVIUM_") })
 	h.cmd.Stderr = h.log
 	require.NoError(h.t, h.cmd.Start())
@@ -141,7 +143,7 @@ func (h *realHub) end(signal syscall.Signal) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
-// revoke removes all tokens.
+// revoke removes all tokens from the file.
 func (h *realHub) revoke() {
 	h.t.Helper()
 	require.NoError(h.t, os.WriteFile(h.tokens, []byte("tokens: []\n"), 0o600))

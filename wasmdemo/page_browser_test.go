@@ -62,7 +62,7 @@ func TestPage(t *testing.T) {
 	p.snippets()
 }
 
-// firstView checks that the page starts by itself, and what a visitor sees of it on a phone.
+// firstView checks that the page starts by itself, and what a visitor sees on a phone.
 func (p *page) firstView(hub *realHub) {
 	p.allLive()
 	require.Equal(p, hub.URL+"/demo/", eval[string](p.tab, "location.href"), "the token is removed from the address")
@@ -91,7 +91,7 @@ func (p *page) firstView(hub *realHub) {
 	p.atRest()
 }
 
-// broken cuts one column with the button, and waits for the result.
+// broken presses the button that cuts one column, and waits for the result.
 func (p *page) broken() {
 	p.load(100)
 	p.flows(20)
@@ -111,7 +111,8 @@ func (p *page) broken() {
 	p.atRest()
 }
 
-// TestPageWithoutItsProgram checks that the page explains why there is no program, and shows the build's output as text.
+// TestPageWithoutItsProgram checks that the page explains why there is no program, and that it
+// shows the build's output as text.
 func TestPageWithoutItsProgram(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a browser takes long")
@@ -244,7 +245,7 @@ func (p *page) snippets() {
 	for _, name := range []string{"eventsource", "websocket", "polling"} {
 		eval[any](p.tab, "void (async () => {"+p.text("#snippet-"+name)+"})()")
 	}
-	// Each program starts with the next event once it is connected, and logs it to the console.
+	// When it is connected, each program logs the events that follow to the console.
 	const about = "copied programs read this"
 	for end := time.Now().Add(patience / 4); strings.Count(p.consoleText(), about) < 3; {
 		require.True(p, time.Now().Before(end), "%d of 3 programs received an event", strings.Count(p.consoleText(), about))
@@ -259,14 +260,14 @@ func (p *page) snippets() {
 	require.Contains(p, p.text("#snippet-curl"), "/sse -H 'Authorization: Bearer ")
 }
 
-// twoTabs opens a second tab over the first, which then releases its connections, and a third tab in a window of its
-// own.
+// twoTabs opens a second tab in the same window, so that the first one is hidden and releases its
+// connections. It also opens a third tab in another window.
 func twoTabs(first *page, hub *realHub) {
 	address := hub.URL + "/demo/#token=" + hub.token("second")
 	over := &page{tab: openTab(first.T, first.ctx, address, chromedp.WithNewWindow(false))}
 	over.allLive()
 	over.unload()
-	first.mode(1, "live") // a WebSocket is not one of the six connections
+	first.mode(1, "live") // a WebSocket does not use one of the six connections per host
 	first.mode(2, "hidden")
 	first.mode(3, "hidden")
 	seen := first.compared()
@@ -297,5 +298,5 @@ func twoTabs(first *page, hub *realHub) {
 		p.noComplaints()
 	}
 	over.close()
-	beside.close() // it holds two of the browser's six connections
+	beside.close() // this tab uses two of the browser's six connections per host
 }

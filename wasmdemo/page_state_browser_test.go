@@ -14,7 +14,7 @@ type page struct {
 	*tab
 }
 
-// part returns the selector of a part of a column, from 1.
+// part returns the selector of a part of a column. Columns are counted from 1.
 func part(column int, name string) string {
 	return ".road:nth-child(" + strconv.Itoa(column) + ") [data-part=" + name + "]"
 }
@@ -45,7 +45,8 @@ func (p *page) level(level string) {
 	p.await("document.getElementById('proof').dataset.state === '" + level + "'")
 }
 
-// flows waits until more events have been compared than now, and checks that they are the same.
+// flows waits until this number of further events has been compared, and checks that no fault was
+// found.
 func (p *page) flows(more int) {
 	p.Helper()
 	p.reaches(p.compared() + more)
@@ -55,14 +56,16 @@ func (p *page) flows(more int) {
 const compared = "+(document.getElementById('proof').innerText.match(/so far: ([\\d,]+)/)?.[1] ?? " +
 	"document.getElementById('proof').innerText.match(/([\\d,]+) compared/)?.[1] ?? '0').replaceAll(',', '')"
 
-// reaches waits until so many events have been compared, and checks that they are the same.
+// reaches waits until this number of events has been compared in all, and checks that no fault was
+// found.
 func (p *page) reaches(events int) {
 	p.Helper()
 	p.await(compared + " >= " + strconv.Itoa(events))
 	p.identical()
 }
 
-// atRest waits, with the load off, until all columns have received every event and the banner is green.
+// atRest waits until all columns have received every event and the banner is green. The load must
+// be off.
 func (p *page) atRest() {
 	p.Helper()
 	p.await("new Set([..." + modes + ", document.getElementById('proof').dataset.state]).size === 2")
@@ -97,7 +100,8 @@ func (p *page) unload() {
 	p.contains("#load-go", "Start publishing")
 }
 
-// record keeps every state of the banner and every mode of the columns from now on, however briefly it is shown.
+// record starts to record every state of the banner and every mode of the columns, however briefly
+// the page shows it.
 func (p *page) record() {
 	p.Helper()
 	eval[any](p.tab, `void (() => {
@@ -114,7 +118,7 @@ func (p *page) recorded() []string {
 	return strings.Fields(eval[string](p.tab, "recorded.join(' ')"))
 }
 
-// nothingGreen checks the computed colors of all visible elements.
+// nothingGreen checks that no visible element has a green computed color.
 func (p *page) nothingGreen() {
 	p.Helper()
 	require.Empty(p, eval[string](p.tab, `[...document.querySelectorAll("body *")].filter((e) => e.getClientRects().length).flatMap((e) => {
@@ -128,7 +132,8 @@ func (p *page) nothingGreen() {
 
 func (p *page) artifacts() bool { return os.Getenv("TRIVIUM_ARTIFACTS") != "" }
 
-// pictures takes pictures of the page in light and dark, and on a phone, if TRIVIUM_ARTIFACTS is set.
+// pictures takes screenshots of the page in the light and dark themes and on a phone, if
+// TRIVIUM_ARTIFACTS is set.
 func (p *page) pictures(name string) {
 	p.Helper()
 	if !p.artifacts() {

@@ -15,7 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// spoiled is an event stream in which a proxy drops, doubles and reorders the events whose data asks for it.
+// spoiled is an event stream through a proxy that drops, doubles or reorders events. The data of an
+// event requests the fault.
 type spoiled struct {
 	io.Closer
 	events *bufio.Scanner
@@ -66,7 +67,7 @@ func TestFaultOfOneTransportIsFound(t *testing.T) {
 			r.SetURL(target)
 			r.Out.Host = r.In.Host
 		},
-		ErrorLog: log.New(io.Discard, "", 0), // connections end with the page
+		ErrorLog: log.New(io.Discard, "", 0), // pages close their connections when they end, which is not worth a log line
 		ModifyResponse: func(r *http.Response) error {
 			if strings.HasPrefix(r.Header.Get("Content-Type"), "text/event-stream") {
 				events := bufio.NewScanner(r.Body)

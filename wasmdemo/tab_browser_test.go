@@ -33,7 +33,8 @@ func findBrowser(t *testing.T) string {
 	return ""
 }
 
-// startBrowser returns a context for opening tabs; the browser ends with the test.
+// startBrowser starts a browser that runs until the test ends, and returns a context in which tabs
+// can be opened.
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
@@ -43,7 +44,7 @@ func startBrowser(t *testing.T) context.Context {
 	t.Cleanup(cancel)
 	ctx, _ = chromedp.NewContext(ctx)
 	t.Cleanup(func() {
-		within, cancel := context.WithTimeout(ctx, patience/4) // else it waits for ever for one that hangs
+		within, cancel := context.WithTimeout(ctx, patience/4) // without a timeout, it would wait forever for a browser that hangs
 		defer cancel()
 		assert.NoError(t, chromedp.Cancel(within), "closing the browser")
 	})
@@ -51,8 +52,8 @@ func startBrowser(t *testing.T) context.Context {
 	return ctx
 }
 
-// lifetime bounds how long a tab stays open. A scenario has many waits, and on a busy machine it takes longer than any
-// one of them may.
+// lifetime is the maximum time for which a tab stays open. It is longer than patience, because a
+// scenario has many waits.
 const lifetime = 20 * time.Minute
 
 // tab is a tab of the browser.
@@ -66,7 +67,8 @@ type tab struct {
 	console []chromedp.ConsoleMessage
 }
 
-// openTab opens a tab, in a window of its own unless options say otherwise, so that it is visible.
+// openTab opens a tab. Unless options request otherwise, the tab has a window of its own, so that
+// it is visible.
 func openTab(t *testing.T, browser context.Context, address string, options ...chromedp.ContextOption) *tab {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(browser, lifetime)
@@ -126,7 +128,7 @@ func (b *tab) noFault() {
 	}
 }
 
-// noComplaints checks that the console has no error and no warning.
+// noComplaints checks that the console has no errors and no warnings.
 func (b *tab) noComplaints() {
 	b.Helper()
 	require.NotRegexp(b, complaints, b.consoleText())
@@ -148,7 +150,7 @@ func (b *tab) text(selector string) string {
 	return strings.ReplaceAll(text, "\u00a0", " ")
 }
 
-// await waits until an expression is true.
+// await waits until a JavaScript expression is true.
 func (b *tab) await(expression string) {
 	b.Helper()
 	for end := time.Now().Add(patience / 2); !eval[bool](b, expression); time.Sleep(20 * time.Millisecond) {
@@ -159,13 +161,13 @@ func (b *tab) await(expression string) {
 	}
 }
 
-// contains waits until a node has a text.
+// contains waits until a node contains a text.
 func (b *tab) contains(selector, text string) {
 	b.Helper()
 	b.await("document.querySelector(" + strconv.Quote(selector) + ").innerText.replaceAll('\\u00a0', ' ').includes(" + strconv.Quote(text) + ")")
 }
 
-// click clicks a button with the mouse, once it is enabled.
+// click waits until a button is enabled, and clicks it with the mouse.
 func (b *tab) click(selector string) {
 	b.Helper()
 	b.await("!document.querySelector(" + strconv.Quote(selector) + ").disabled")
@@ -188,7 +190,7 @@ func (b *tab) choose(selector, value string) {
 	eval[any](b, "(() => { const s = document.querySelector("+q+"); s.value = "+strconv.Quote(value)+"; s.dispatchEvent(new Event('change', {bubbles: true})); })()")
 }
 
-// shot writes a picture into the directory TRIVIUM_ARTIFACTS.
+// shot writes a screenshot into the directory TRIVIUM_ARTIFACTS.
 func (b *tab) shot(name string) {
 	b.Helper()
 	directory := os.Getenv("TRIVIUM_ARTIFACTS")

@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPageInTrouble checks the page without a token, without network, without hub, and after the token was revoked.
+// TestPageInTrouble checks the page without a token, without a network, without a hub, and after
+// its token was revoked.
 func TestPageInTrouble(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a browser takes long")
@@ -23,8 +24,8 @@ func TestPageInTrouble(t *testing.T) {
 	p.ended(hub)
 }
 
-// asked checks that the page asks for a token if it has none, and explains what is wrong with an invalid one, also with
-// one in its address that no header can carry.
+// asked checks that the page asks for a token if it has none, and that it explains what is wrong
+// with an invalid one, even if the token in its address cannot be sent in a header.
 func (p *page) asked(hub *realHub) {
 	p.contains("#access-why", "This is not a token")
 	p.do(chromedp.Navigate("about:blank"), chromedp.Navigate(hub.URL+"/demo/"))

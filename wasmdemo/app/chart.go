@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	chartStill    = time.Second     // between two drawings, if the user prefers less motion
-	describeEvery = 5 * time.Second // between two text descriptions
+	chartStill    = time.Second     // interval of drawings if the user prefers less motion
+	describeEvery = 5 * time.Second // interval of the text descriptions
 	scaleRoom     = 42              // CSS pixels left of the bars
 )
 
@@ -23,8 +23,8 @@ var lines = []string{"1 ms", "10 ms", "100 ms", "1 s", "10 s", "100 s"}
 type chart struct {
 	root, canvas, context js.Value
 	label                 *attribute
-	still                 js.Value // the query for less motion
-	dark                  js.Value // the query for a dark theme
+	still                 js.Value // the media query for less motion
+	dark                  js.Value // the media query for a dark theme
 
 	bars              [board.ChartSlots]board.Bar
 	scale             board.Scale
@@ -91,12 +91,12 @@ func (c *chart) paint() {
 	x.Set("font", "10px system-ui, sans-serif")
 	x.Set("textAlign", "right")
 	x.Set("textBaseline", "middle")
-	const edge = 6 // for half a line of text above and below
+	const edge = 6 // room for half a line of text above and below
 	y := func(d time.Duration) float64 {
 		return c.height - edge - min(1, c.scale.Height(d))*(c.height-2*edge)
 	}
 	every := 1
-	if c.scale > 3 { // there is no room for more
+	if c.scale > 3 { // there is no room for more labels
 		every = 2
 	}
 	for decade := 0; decade <= int(c.scale); decade += every {

@@ -12,11 +12,11 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo/app/internal/board"
 )
 
-// maxHeld is how many of the browser's six connections per host one tab may hold, so that two tabs leave some
-// for publishing.
+// maxHeld is the number of the browser's six connections per host that one tab may use. Two tabs
+// then leave two connections for publishing.
 const maxHeld = 2
 
-// transports are the choices, in the order of the select's options.
+// transports are the choices of the select element, in the order of its options.
 var transports = []struct {
 	value string
 	use   client.Transport
@@ -27,7 +27,7 @@ var transports = []struct {
 	{"longpoll", client.LongPoll},
 }
 
-// column is a column on the page.
+// column is one of the page's columns.
 type column struct {
 	page  *page
 	index int
@@ -123,7 +123,8 @@ func (c *column) stalled() {
 	}
 }
 
-// askForToken asks for a token, once, if the hub has ended the connection because of its token.
+// askForToken asks the user for a token if the hub has ended the connection because of its token.
+// It asks once per client.
 func (c *column) askForToken(end error) {
 	if final, ok := errors.AsType[*client.FinalError](end); ok && (final.Status == 401 || final.Status == 403) && !c.asked {
 		c.page.askForToken("Column " + board.ColumnNumber(c.index) + " was ended by the hub: " + board.Reason(end) + ".")
@@ -131,7 +132,8 @@ func (c *column) askForToken(end error) {
 	c.asked = end != nil
 }
 
-// draw shows what has changed. held is the number of columns whose transport holds one of the browser's connections.
+// draw shows what has changed since the last drawing. held is the number of columns whose transport
+// uses one of the browser's six connections per host.
 func (c *column) draw(now time.Time, status board.ConnectionStatus, got uint64, f *board.Figures, scale board.Scale, held int) {
 	c.mode.set(string(status.Mode))
 	c.state.set(status.Text)
@@ -173,7 +175,8 @@ func (c *column) draw(now time.Time, status board.ConnectionStatus, got uint64, 
 	c.chart.draw(now, f, scale)
 }
 
-// Above manyRows new rows at a time, which no person can read, the list is drawn only every listEvery.
+// If more than manyRows rows arrive between two drawings, nobody can read them, and the list is
+// drawn only once per listEvery.
 const (
 	manyRows  = 10
 	listEvery = 500 * time.Millisecond
@@ -183,7 +186,7 @@ const (
 type rows struct {
 	list  js.Value
 	items []*row // newest first
-	shown uint64 // rows so far
+	shown uint64 // number of rows shown so far
 	drawn time.Time
 }
 
@@ -212,7 +215,7 @@ func newRow() *row {
 }
 
 func (r *rows) draw(now time.Time, b *board.Board, column int, total uint64) {
-	if total < r.shown { // the page started over
+	if total < r.shown { // the page has started over
 		r.shown, r.items = 0, nil
 		r.list.Call("replaceChildren")
 	}

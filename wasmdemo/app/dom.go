@@ -63,8 +63,9 @@ func (a *attribute) set(value string) {
 	}
 }
 
-// queue holds work for the main goroutine, which alone accesses the page. Callbacks of the browser must not
-// block, so they only queue; if the queue is full, the work is dropped.
+// queue has functions for the main goroutine to call, because only the main goroutine accesses the
+// page. Callbacks of the browser must not block, so they add a function to the queue and return. If
+// the queue is full, the function is dropped.
 type queue chan func()
 
 func (q queue) add(do func()) {

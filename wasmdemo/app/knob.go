@@ -14,7 +14,7 @@ import (
 // knobScale is the number of steps of the slider per decade.
 const knobScale = 20
 
-// loadKnob is the load's rate and switch.
+// loadKnob has the controls of the load: its rate, and its switch.
 type loadKnob struct {
 	page                   *page
 	slider                 js.Value
@@ -56,7 +56,7 @@ func (k *loadKnob) wanted() (float64, bool) {
 	return rate, err == nil && rate >= 1 && rate <= board.MaxRate
 }
 
-// changed sets the load to the values of the fields, and reports whether they are valid.
+// changed sets the load to the values of the fields. It returns false if a value is invalid.
 func (k *loadKnob) changed() bool {
 	rate, ok := k.wanted()
 	rateFault := ""

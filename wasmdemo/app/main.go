@@ -27,8 +27,8 @@ func main() {
 	p.run()
 }
 
-// page is the whole program state. Its fields are owned by the main goroutine, except access and those with a
-// mutex of their own.
+// page is the state of the whole program. The main goroutine owns its fields, except access and the
+// fields that have a mutex themselves.
 type page struct {
 	ctx     context.Context
 	queue   queue
@@ -48,11 +48,11 @@ type page struct {
 
 	trouble   *property
 	noTrouble *flag
-	hindrance string // why the page cannot start; "" if it can
+	hindrance string // the reason why the page cannot start; "" if it can
 	why       *property
-	started   bool               // the columns have a common start
+	started   bool               // the columns have started at a common position
 	published bool               // the load has been started once
-	stop      context.CancelFunc // of the newest call of starting
+	stop      context.CancelFunc // cancels the newest call of starting
 	running   sync.WaitGroup     // the goroutines that the page has started; they end with it
 }
 

@@ -14,12 +14,13 @@ import (
 )
 
 const (
-	// drawEvery is the least time between two drawings. drawShare times the duration of a drawing is the least
-	// time after it, so that drawing leaves most of the page's only thread to the events.
+	// drawEvery is the minimum time between two drawings. After each drawing, the page also waits
+	// for drawShare times the duration of the drawing, so that most of its only thread is left for
+	// events.
 	drawEvery = 100 * time.Millisecond
 	drawShare = 4
 
-	startTimeout = 15 * time.Second // for the hub's answer
+	startTimeout = 15 * time.Second // timeout of the hub's answer
 	startRetry   = 2 * time.Second
 )
 
@@ -115,14 +116,14 @@ func (p *page) askForToken(why string) {
 	section := byID("access")
 	if section.Get("hidden").Bool() {
 		section.Set("hidden", false)
-		if document.Get("activeElement").Equal(document.Get("body")) { // no other field has the focus
+		if document.Get("activeElement").Equal(document.Get("body")) { // no field has the focus
 			byID("access-token").Call("focus")
 		}
 	}
 }
 
-// startOver asks the hub for its newest position, and connects all columns there. Until then no
-// column connects, so that no earlier event is compared.
+// startOver asks the hub for its newest position, and then connects all columns there. Before that,
+// no column connects, so that no earlier events are compared.
 func (p *page) startOver() {
 	p.stop()
 	p.cut.Stop()
@@ -132,7 +133,7 @@ func (p *page) startOver() {
 	p.running.Go(func() { p.starting(ctx) })
 }
 
-// do queues work that is skipped once ctx has ended.
+// do queues a function for the main goroutine. It is not called if ctx has ended by then.
 func (p *page) do(ctx context.Context, what func()) {
 	p.queue <- func() {
 		if ctx.Err() == nil {
@@ -194,14 +195,14 @@ func (p *page) couldNotStart(err error, again bool) {
 	p.setHindrance("The hub cannot be reached. The page tries again every two seconds. The last error: " + board.Reason(err) + ".")
 }
 
-// setHindrance shows what keeps the page from starting; "" hides it.
+// setHindrance shows the reason why the page cannot start; "" hides it.
 func (p *page) setHindrance(hindrance string) {
 	p.hindrance = hindrance
 	p.drawTrouble()
 }
 
-// drawTrouble shows the most important problem. Being offline comes first, because a page is not told why a
-// connection failed.
+// drawTrouble shows the most important problem. Being offline comes first, because the browser does
+// not tell a page why a connection failed.
 func (p *page) drawTrouble() {
 	trouble := p.hindrance
 	if !window.Get("navigator").Get("onLine").Bool() {
@@ -221,17 +222,17 @@ func (p *page) connectAll() {
 	}
 }
 
-// visibility releases connections that other tabs may need while this tab is hidden.
+// visibility releases connections while the tab is hidden, because other tabs may need them.
 func (p *page) visibility() {
 	hidden := document.Get("hidden").Bool()
 	for _, c := range p.columns {
 		c.conn.Hide(hidden)
 	}
 	p.load.Set(func(w *board.LoadWant) { w.Hidden = hidden })
-	p.draw(time.Now()) // there are no frames while it is hidden
+	p.draw(time.Now()) // a hidden tab gets no animation frames
 }
 
-// draw shows what has changed.
+// draw shows what has changed since the last drawing.
 func (p *page) draw(now time.Time) {
 	cut := p.cut.Step(now)
 	for _, c := range p.columns {

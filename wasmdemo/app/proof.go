@@ -9,7 +9,7 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo/app/internal/board"
 )
 
-// proofView shows whether the columns have the same events.
+// proofView shows whether the columns have received the same events.
 type proofView struct {
 	headline, counts, detail *property
 	state                    *attribute
@@ -30,7 +30,7 @@ func (v *proofView) draw(p *page, verdict board.Verdict) {
 	p.announcer.verdict(verdict)
 }
 
-// breakView is the button that cuts a column, and the result.
+// breakView has the button that cuts a column, and shows the result.
 type breakView struct {
 	page *page
 	text *property
@@ -46,18 +46,20 @@ func (v *breakView) draw(text string) {
 	v.off.set(!v.page.started || v.page.cut.Running())
 }
 
-// announceEvery is the least time between two announcements: a screen reader reads each to its end.
+// announceEvery is the minimum time between two announcements, because a screen reader reads each
+// to its end.
 const announceEvery = 4 * time.Second
 
-// announcer describes for a screen reader when a column changes its mode, and when the comparison turns bad or
-// recovers. It keeps only the newest change of each, so its text stays short.
+// announcer describes changes for a screen reader: when a column changes its mode, and when the
+// comparison turns bad or recovers. It keeps only the newest change of each kind, so that its text
+// stays short.
 type announcer struct {
 	text    *property
 	modes   [board.Columns]board.Mode
 	columns [board.Columns]string
 	proof   string
 	bad     bool
-	last    time.Time // of the last announcement
+	last    time.Time // time of the last announcement
 }
 
 func (a *announcer) column(c int, status board.ConnectionStatus) {

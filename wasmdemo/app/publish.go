@@ -12,7 +12,7 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo/app/internal/board"
 )
 
-const publishTimeout = 15 * time.Second // for the hub's answer
+const publishTimeout = 15 * time.Second // timeout of the hub's answer
 
 // publishForm publishes an event that the user wrote.
 type publishForm struct {

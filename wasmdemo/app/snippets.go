@@ -48,7 +48,7 @@ func (v *snippetView) draw() {
 	v.curl.set(s.Curl)
 }
 
-// copy copies one of the programs, with the token.
+// copy copies one of the programs to the clipboard, with the token.
 func (v *snippetView) copy(which string) {
 	s := board.NewSnippets(v.page.hub.URL, v.page.access.get())
 	text := map[string]string{"eventsource": s.EventSource, "websocket": s.WebSocket, "polling": s.Polling, "curl": s.Curl}[which]
@@ -71,8 +71,8 @@ func (v *snippetView) copy(which string) {
 	})
 }
 
-// writeClipboard copies a text to the clipboard and reports whether that succeeded. Browsers offer navigator.clipboard
-// over TLS and on loopback only; otherwise execCommand may work.
+// writeClipboard copies a text to the clipboard and reports whether that succeeded. Browsers offer
+// navigator.clipboard only over TLS and on loopback. Elsewhere, writeClipboard tries execCommand.
 func writeClipboard(text string) bool {
 	clipboard := window.Get("navigator").Get("clipboard")
 	if clipboard.IsUndefined() {

@@ -1,5 +1,5 @@
-// Loads the page's program, and shows why it does not run. All else is in that program, written in
-// Go: wasmdemo/app.
+// This script loads the page's program, and shows the reason if the program does not run.
+// Everything else is in that program, wasmdemo/app, which is written in Go.
 "use strict";
 
 // The token is removed from the address before anything else runs, so that no history, bookmark or
@@ -23,8 +23,8 @@ addEventListener("hashchange", takeToken);
 
 const boot = document.getElementById("boot");
 
-// show displays the state of loading. detail is output of other programs; it is shown as text, never
-// as markup.
+// show displays the state of loading. detail is the output of other programs, so it is shown as
+// text, never as markup.
 function show(title, text, detail, bad) {
   boot.hidden = false;
   boot.classList.toggle("bad", Boolean(bad));
@@ -40,7 +40,8 @@ function show(title, text, detail, bad) {
 
 const sleep = (ms) => new Promise((wake) => setTimeout(wake, ms));
 
-// built waits until the hub has built the program. It resolves to false if there will be none.
+// built waits until the hub has built the program. It resolves to false if there is no program and
+// none is being built.
 async function built() {
   for (let waited = 0; ; waited++) {
     let build;

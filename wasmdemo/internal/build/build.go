@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// MaxProgram bounds the size of the compressed program in bytes, because phones load it too.
+// MaxProgram is the maximum size of the compressed program in bytes. It is low, because phones load
+// the program too.
 const MaxProgram = 1_200_000
 
 // Result is a compiled program and its loader.
@@ -24,10 +25,10 @@ type Result struct {
 	Loader  []byte // wasm_exec.js of the toolchain that built the program
 }
 
-// patience is how long the toolchain may take to end after an interrupt, before it is killed.
+// patience is the time for which the toolchain may continue after an interrupt before it is killed.
 const patience = 300 * time.Millisecond
 
-// maxOutput bounds the retained part of the toolchain's output in bytes.
+// maxOutput is the maximum number of bytes that are kept of the toolchain's output.
 const maxOutput = 16 << 10
 
 // Run builds ./wasmdemo/app of the module at root with the go command in PATH. It writes nothing into the
@@ -37,7 +38,7 @@ func Run(ctx context.Context, root string) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	defer func() { _ = os.RemoveAll(dir) }() // left to the system if it fails
+	defer func() { _ = os.RemoveAll(dir) }() // if this fails, the system removes the directory later
 	output := filepath.Join(dir, "app.wasm")
 	// These flags make the build reproducible.
 	if _, err := goTool(ctx, root, "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", output, "./wasmdemo/app"); err != nil {
@@ -91,7 +92,7 @@ func goTool(ctx context.Context, root string, args ...string) (string, error) {
 	return "", fmt.Errorf("go %s: %w\n%s", args[0], err, bytes.TrimSpace(stderr.kept))
 }
 
-// head keeps the first bytes written to it.
+// head is a writer that keeps the first bytes written to it.
 type head struct {
 	kept []byte
 	room int
@@ -103,7 +104,8 @@ func (h *head) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Compress returns content compressed by gzip, reproducibly and as small as possible.
+// Compress returns content compressed by gzip with the best compression. Equal contents yield equal
+// results.
 func Compress(content []byte) ([]byte, error) {
 	var b bytes.Buffer
 	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)

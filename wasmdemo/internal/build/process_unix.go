@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// ownGroup runs a command in its own process group, which is interrupted when the command's context ends, so
-// that the toolchain removes its temporary files.
+// ownGroup runs a command in a process group of its own. When the command's context ends, the group
+// is interrupted, so that the toolchain removes its temporary files.
 func ownGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }

@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	// MaxRows is how many events of a column are shown.
+	// MaxRows is the number of events that each column shows.
 	MaxRows = 50
-	// maxPreview is how much of an event's data is shown, in bytes.
+	// maxPreview is the maximum number of bytes of an event's data that are shown.
 	maxPreview = 400
 
-	zwnj, zwj = '\u200C', '\u200D' // the joiners, of the format characters
+	zwnj, zwj = '\u200C', '\u200D' // zero-width non-joiner and zero-width joiner
 )
 
 // Board holds the events of all columns. Its methods are safe for concurrent use.
@@ -30,29 +30,29 @@ type Board struct {
 
 // column holds the events of one column.
 type column struct {
-	rows    []Row  // MaxRows places; the n-th row stands in the one of n modulo MaxRows
-	count   uint64 // rows so far
-	missing uint64 // of the page's own series
+	rows    []Row  // a ring of MaxRows rows: row n is at index n modulo MaxRows
+	count   uint64 // number of rows so far
+	missing uint64 // number of events of the page's own series that the column misses
 	rate    Rate
 	latency Latency
-	last    string // ID
+	last    string // ID of the last event
 	lag     lag
 	catchUp catchUp
 }
 
 // Row is an event as displayed.
 type Row struct {
-	N     uint64 // counts the column's rows from 1
+	N     uint64 // number of the row in its column, from 1
 	ID    string
 	Topic string
 	Type  string
 	Key   string
-	Time  time.Time // when the hub accepted it; zero for a gap
-	Data  string    // its beginning, in one line
-	Gap   string    // a gap in words, instead of all else but ID
+	Time  time.Time // time when the hub accepted the event; zero for a gap
+	Data  string    // beginning of the data, on one line
+	Gap   string    // description of a gap; all other fields except ID are then empty
 }
 
-// Start discards everything. The columns start after the cursor.
+// Start discards everything. Afterwards, all columns start at the cursor.
 func (b *Board) Start(at hub.Cursor) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -63,8 +63,8 @@ func (b *Board) Start(at hub.Cursor) {
 	}
 }
 
-// BeginSeries starts a new series of the page's own events. It is used when it is unknown which of the last ones
-// were accepted.
+// BeginSeries starts a new series of the page's own events. The page calls it when it does not know
+// which of its last events the hub has accepted.
 func (b *Board) BeginSeries() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -121,8 +121,8 @@ func (b *Board) Position(c int, id string) {
 	}
 }
 
-// Report returns the comparison, and what all columns miss of the page's own events. It must be called several
-// times a second for Report.Lagging to be exact.
+// Report returns the comparison of the columns, including the own events that all columns miss. It
+// must be called several times per second, so that Report.Lagging is exact.
 func (b *Board) Report(now time.Time) Report {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -137,13 +137,13 @@ func (b *Board) Report(now time.Time) Report {
 
 // Figures are a column's measurements.
 type Figures struct {
-	Rate     float64 // events a second
+	Rate     float64 // events per second
 	Median   time.Duration
 	P99      time.Duration
 	Measured bool   // false: no latency in the last half minute
-	Clock    string // by which the latency was measured
+	Clock    string // description of the clocks with which the latency was measured
 	Last     string
-	Rows     uint64 // so far
+	Rows     uint64 // number of rows so far
 	Chart    [ChartSlots]Bar
 }
 
@@ -159,7 +159,7 @@ func (b *Board) Figures(c int, now time.Time) Figures {
 	return f
 }
 
-// RowsAfter returns the rows after the n-th that are still kept, oldest first.
+// RowsAfter returns the kept rows with numbers greater than n, oldest first.
 func (b *Board) RowsAfter(c int, n uint64) []Row {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -188,9 +188,9 @@ func Preview(data []byte, encoding client.Encoding) string {
 		switch {
 		case r == '\n' || r == '\r' || r == '\t' || unicode.In(r, unicode.Zl, unicode.Zp):
 			return ' '
-		case r == zwnj || r == zwj: // Persian and many emoji need them
+		case r == zwnj || r == zwj: // Persian and many emoji need the joiners
 			return r
-		case unicode.In(r, unicode.Cc, unicode.Cf): // such as characters that reverse the direction of the line
+		case unicode.In(r, unicode.Cc, unicode.Cf): // for example characters that reverse the direction of the line
 			return '\uFFFD'
 		}
 		return r

@@ -15,7 +15,8 @@ import (
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-// own is an event of the page's own series, sent 5 ms before its clock says 1000.
+// own returns an event of the page's own series, which was sent 5 ms before the page's clock shows
+// 1000.
 func own(b *Board, seq, n uint64) client.Event {
 	return client.Event{
 		ID: hub.Cursor{Epoch: 1, Seq: seq}.String(), Topic: "t", Time: noon,
@@ -23,8 +24,8 @@ func own(b *Board, seq, n uint64) client.Event {
 	}
 }
 
-// TestLossInAllColumnsIsFound checks that the numbers of the page's own events show a loss in all columns, unless a gap
-// was reported.
+// TestLossInAllColumnsIsFound checks that a loss in all columns is found by the numbers of the
+// page's own events, unless a gap was reported.
 func TestLossInAllColumnsIsFound(t *testing.T) {
 	for _, told := range []bool{false, true} {
 		var b Board
@@ -116,7 +117,8 @@ func TestFiguresFollowTheClock(t *testing.T) {
 	require.Zero(t, later.Chart[0].Count+later.Chart[ChartSlots-1].Count)
 }
 
-// TestQuantileIsNear checks that a quantile is within one bin, a fifth, of the exact value.
+// TestQuantileIsNear checks that a quantile differs from the exact value by at most one bin, which
+// is a fifth of the value.
 func TestQuantileIsNear(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var l Latency

@@ -14,14 +14,14 @@ const cutFor = 3 * time.Second
 type Break struct {
 	board  *Board
 	conns  *[Columns]*Connection
-	length time.Duration // of a cut
+	length time.Duration // duration of a cut
 
 	phase  breakPhase
 	column int
 	use    client.Transport
 	cutAt  time.Time
 	missed uint64
-	before Tally // the column's, at the cut
+	before Tally // the column's tally at the cut
 	text   string
 }
 
@@ -38,8 +38,8 @@ func NewBreak(b *Board, conns *[Columns]*Connection) *Break {
 	return &Break{board: b, conns: conns, length: cutFor, column: Columns - 1}
 }
 
-// Start cuts the next column that is live. It reports false, and cuts nothing, if a column is still cut or none is
-// live.
+// Start cuts the next column that is live. If a column is still cut, or none is live, it does
+// nothing and returns false.
 func (b *Break) Start(now time.Time) bool {
 	if b.phase != breakIdle {
 		return false
@@ -59,7 +59,7 @@ func (b *Break) Start(now time.Time) bool {
 	return false
 }
 
-// Stop forgets the cut, and its result.
+// Stop discards the current cut and its result.
 func (b *Break) Stop() {
 	if b.phase == breakCut {
 		b.conns[b.column].Mend()
@@ -67,14 +67,15 @@ func (b *Break) Stop() {
 	b.phase, b.text = breakIdle, ""
 }
 
-// Running reports whether a column is cut or catches up.
+// Running reports whether a column is cut or catching up.
 func (b *Break) Running() bool { return b.phase != breakIdle }
 
-// Step continues the cut, and returns its state in words. The page calls it before each drawing.
+// Step continues the current cut, and returns its state as text. The page calls it before each
+// drawing.
 func (b *Break) Step(now time.Time) string {
 	conn := b.conns[b.column]
 	name := "Column " + ColumnNumber(b.column) + " (" + TransportName(b.use) + ")"
-	if b.phase != breakIdle && !conn.Status(now).On { // disconnected by hand, or ended by the hub
+	if b.phase != breakIdle && !conn.Status(now).On { // the user disconnected the column, or the hub ended it
 		b.Stop()
 	}
 	switch b.phase {

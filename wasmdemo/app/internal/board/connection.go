@@ -18,19 +18,19 @@ type Connection struct {
 	mu      sync.Mutex
 	on      bool
 	hidden  bool
-	broken  bool // cut until Mend
+	broken  bool // set from Break to Mend
 	use     client.Transport
 	cursor  string
-	stalled chan struct{} // closed when the stall ends; nil if there is none
+	stalled chan struct{} // closed when the stall ends; nil: not stalled
 	client  *client.Client
-	leave   context.CancelFunc // ends the client; nil without one
+	leave   context.CancelFunc // ends the client; nil: there is none
 	idle    chan struct{}      // closed when the last client has ended; nil before the first
 	state   client.State
 	since   time.Time // start of the current state
 	failed  bool      // an attempt to connect has failed since the client was live
-	taken   uint64    // events and gaps of this client that were delivered to the board
+	taken   uint64    // number of events and gaps of this client that the board has received
 	stood   string    // the client's cursor at the last call of SyncPosition
-	ended   error     // why the last client ended by itself
+	ended   error     // the reason why the last client ended by itself
 }
 
 // ConnectionConfig configures a Connection.
@@ -38,9 +38,9 @@ type ConnectionConfig struct {
 	Column   int
 	Board    *Board
 	Platform client.Platform
-	URL      string         // the origin
-	Token    func() string  // "" where none is needed
-	Clock    func() float64 // the page's, in milliseconds
+	URL      string         // the origin of the hub
+	Token    func() string  // returns "" if no token is needed
+	Clock    func() float64 // the page's clock, in milliseconds
 	Use      client.Transport
 }
 
@@ -85,7 +85,7 @@ func (r *Connection) connect(ctx context.Context) (*client.Client, context.Conte
 	return c, within
 }
 
-// token returns nil if no token is needed.
+// token returns the source of the client's tokens, or nil if no token is needed.
 func (r *Connection) token() client.TokenSource {
 	if r.cfg.Token() == "" {
 		return nil
@@ -93,11 +93,12 @@ func (r *Connection) token() client.TokenSource {
 	return func(context.Context) (client.Token, error) { return client.Token{Value: r.cfg.Token()}, nil }
 }
 
-// suspended reports whether the connection is cut, or released because the tab is hidden: a browser allows six
-// connections per host, and other tabs need some.
+// suspended reports whether the connection is cut, or is released because the tab is hidden: a
+// browser allows six connections per host, and other tabs need some of them.
 func (r *Connection) suspended() bool { return r.broken || r.hidden && Held(r.use) }
 
-// Held reports whether a transport occupies one of the browser's six connections per host. WebSockets do not.
+// Held reports whether a transport uses one of the browser's six connections per host. A WebSocket
+// does not.
 func Held(t client.Transport) bool { return t != client.WebSocket }
 
 // deliver passes the client's events to the board until the client ends.
@@ -114,7 +115,7 @@ func (r *Connection) deliver(within context.Context, c *client.Client) {
 			end = err
 			break
 		}
-		r.waitForStall(within) // the event is delivered in any case, because the client has counted it
+		r.waitForStall(within) // the event is delivered even if ctx ends, because the client has counted it
 		r.cfg.Board.Arrive(r.cfg.Column, e, time.Now(), r.cfg.Clock())
 		r.mu.Lock()
 		r.taken++
@@ -162,7 +163,8 @@ func (r *Connection) waitForStall(ctx context.Context) {
 	}
 }
 
-// change applies a request, and ends the client if it is no longer needed.
+// change calls how, which changes the requested state, and ends the client if it is no longer
+// needed.
 func (r *Connection) change(how func()) {
 	r.mu.Lock()
 	how()
@@ -190,7 +192,7 @@ func (r *Connection) Break() { r.change(func() { r.broken = true }) }
 // Mend resumes at the connection's cursor after Break.
 func (r *Connection) Mend() { r.change(func() { r.broken = false }) }
 
-// Rest disconnects and waits until no more events arrive.
+// Rest disconnects, and waits until no more events arrive.
 func (r *Connection) Rest(ctx context.Context) {
 	r.Disconnect()
 	r.mu.Lock()
@@ -208,7 +210,7 @@ func (r *Connection) Rest(ctx context.Context) {
 // Hide sets whether the tab is hidden.
 func (r *Connection) Hide(hidden bool) { r.change(func() { r.hidden = hidden }) }
 
-// Begin connects after a cursor. The connection must be at rest.
+// Begin connects at a cursor. Rest must have been called before.
 func (r *Connection) Begin(cursor string) {
 	r.change(func() { r.on, r.ended, r.cursor = true, nil, cursor })
 }
@@ -223,7 +225,7 @@ func (r *Connection) Use(t client.Transport) {
 	})
 }
 
-// Cut drops the connection; the client reconnects.
+// Cut drops the connection. The client reconnects by itself.
 func (r *Connection) Cut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -251,9 +253,9 @@ func (r *Connection) resume() {
 	}
 }
 
-// SyncPosition passes the client's cursor to the board, which reveals a loss that no later event shows. The
-// cursor may be ahead of the board, so it counts only if all events were delivered and it has not moved since
-// the last call.
+// SyncPosition passes the client's cursor to the board. So the board finds a loss that no later
+// event shows. The cursor may be ahead of the board. It is passed on only if all events were
+// delivered and it has not moved since the last call.
 func (r *Connection) SyncPosition() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -267,18 +269,18 @@ func (r *Connection) SyncPosition() {
 	r.stood = at
 }
 
-// Mode is a connection's state, for colours and buttons.
+// Mode is the state of a connection as the page shows it by colors and buttons.
 type Mode string
 
-// The modes.
+// These are the modes of a connection.
 const (
 	Off        Mode = "off"
 	LetGo      Mode = "hidden"
 	Broken     Mode = "broken"
 	Connecting Mode = "connecting"
 	Live       Mode = "live"
-	Behind     Mode = "behind" // live, and lagging
-	Faulty     Mode = "faulty" // live, after events were lost, doubled or out of order
+	Behind     Mode = "behind" // live, but lagging
+	Faulty     Mode = "faulty" // live, but events were lost, doubled or out of order
 	Stalled    Mode = "stalled"
 	Waiting    Mode = "waiting"
 	Ended      Mode = "ended"
@@ -288,16 +290,16 @@ const (
 type ConnectionStatus struct {
 	Mode    Mode
 	Use     client.Transport
-	On      bool // the user wants it connected
+	On      bool // whether the user wants the column to be connected
 	Stalled bool
-	Begun   bool // there is a cursor to resume at
+	Begun   bool // whether there is a cursor to resume at
 	Failed  bool // an attempt to connect has failed since the connection was live
 	Text    string
-	Err     error // why it ended
+	Err     error // the reason why the connection ended
 }
 
-// Compared returns the status with the result of the comparison, so that only a column without faults that keeps up
-// looks Live.
+// Compared returns the status with the result of the comparison. Its mode is Live only for a column
+// that has no faults and keeps up.
 func (s ConnectionStatus) Compared(t Tally, lagging bool) ConnectionStatus {
 	switch {
 	case s.Mode != Live:

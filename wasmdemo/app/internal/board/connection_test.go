@@ -21,7 +21,7 @@ import (
 
 const patience = 3 * time.Minute
 
-// table is a board with its connections and its load, on a real hub.
+// table is a board with its connections and its load, connected to a real hub.
 type table struct {
 	*testing.T
 	hub     *hub.Hub
@@ -30,7 +30,7 @@ type table struct {
 	board   *Board
 	conns   [Columns]*Connection
 	load    *Load
-	refuse  atomic.Pointer[problems.Problem] // of publishing
+	refuse  atomic.Pointer[problems.Problem] // the problem with which the hub refuses to publish; nil: it accepts
 	refused atomic.Int64
 }
 
@@ -80,7 +80,7 @@ func newTable(t *testing.T, heartbeat time.Duration) *table {
 	return b
 }
 
-// tokens accepts every token until all have ended.
+// tokens is a Verifier that accepts every token until ended is set.
 type tokens struct{ ended atomic.Bool }
 
 func (v *tokens) Verify(_ context.Context, _ *http.Request, _ string) (*auth.Credential, error) {
@@ -106,7 +106,8 @@ func (b *table) publish(topic, data string) {
 	require.NoError(b, err)
 }
 
-// await waits until a condition holds. The comparison must not find a fault meanwhile.
+// await waits until a condition is true. It requires that the comparison finds no fault before
+// that.
 func (b *table) await(what string, holds func(Report) bool) Report {
 	b.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
@@ -133,8 +134,8 @@ func level(n uint64) func(Report) bool {
 	}
 }
 
-// TestColumnsStayIdentical presses the buttons at random while events flow. It checks that the comparison never finds a
-// fault, and that all columns are level at the end.
+// TestColumnsStayIdentical presses the buttons at random while events arrive. It checks that the
+// comparison never finds a fault, and that all columns have received the same events at the end.
 func TestColumnsStayIdentical(t *testing.T) {
 	b := newTable(t, 0)
 	b.load.Set(func(w *LoadWant) { *w = LoadWant{On: true, Rate: 500, Topic: "demo.load"} })
@@ -177,7 +178,7 @@ func TestColumnsStayIdentical(t *testing.T) {
 	require.False(t, r.Faulty(), "%+v", r)
 }
 
-// TestConnectionReportsItsMode goes through all actions of a user.
+// TestConnectionReportsItsMode checks the mode after each action that a user can take.
 func TestConnectionReportsItsMode(t *testing.T) {
 	b := newTable(t, 50*time.Millisecond)
 	for c := range Columns {
@@ -201,13 +202,13 @@ func TestConnectionReportsItsMode(t *testing.T) {
 	b.conns[2].Hide(true)
 	b.mode(2, LetGo)
 	b.conns[0].Hide(true)
-	b.mode(0, Live) // a WebSocket is not one of the six connections
+	b.mode(0, Live) // a WebSocket does not use one of the six connections per host
 	b.publish("a", "3")
 	b.await("one behind", func(r Report) bool { return r.Columns[1].Behind == 1 && r.Columns[2].Behind == 1 })
 	require.True(t, b.conns[1].Status(time.Now()).Begun)
 	b.conns[1].Connect()
 	b.conns[2].Hide(false)
-	b.conns[0].Use(client.SSE) // while hidden: let go
+	b.conns[0].Use(client.SSE) // the tab is hidden, so the connection is released
 	b.mode(0, LetGo)
 	b.conns[0].Hide(false)
 	b.await("level", level(3))
@@ -220,7 +221,8 @@ func TestConnectionReportsItsMode(t *testing.T) {
 	}
 }
 
-// TestBreakMeasuresWhatTheColumnMissed cuts each column in turn, on the page's clock, while events are published.
+// TestBreakMeasuresWhatTheColumnMissed cuts each column in turn, with a fake clock, while events
+// are published.
 func TestBreakMeasuresWhatTheColumnMissed(t *testing.T) {
 	b := newTable(t, 50*time.Millisecond)
 	cut := NewBreak(b.board, &b.conns)

@@ -10,14 +10,14 @@ import (
 	"github.com/trivium-hub/trivium/internal/syntax"
 )
 
-// Form is an event as the user wrote it.
+// Form has the fields of an event as the user wrote them.
 type Form struct {
 	Topic, Type, Key, Data string
 	Text                   bool // the data is text; otherwise it is JSON
 }
 
-// Event returns the form's event, or the name of the first invalid field ("topic", "type", "key" or "data") and its
-// error.
+// Event returns the event. If a field is invalid, it returns the name of the first such field
+// ("topic", "type", "key" or "data") and the fault.
 func (f Form) Event() (e *hub.Event, field, fault string) {
 	e = &hub.Event{Topic: f.Topic, Type: f.Type, Key: f.Key, Data: []byte(f.Data), Encoding: hub.Text}
 	if !f.Text {
@@ -30,7 +30,7 @@ func (f Form) Event() (e *hub.Event, field, fault string) {
 	if f.Text {
 		return e, "", ""
 	}
-	if err := json.Compact(new(bytes.Buffer), e.Data); err != nil { // names the offset, and needs no reflection
+	if err := json.Compact(new(bytes.Buffer), e.Data); err != nil { // its error names the offset, and it needs no reflection
 		return nil, "data", "not valid JSON: " + err.Error()
 	}
 	return e, "", ""

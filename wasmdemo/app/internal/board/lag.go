@@ -2,8 +2,9 @@ package board
 
 import "time"
 
-// lagLimit is how long a column may take to reach an event that another column has received. At a high rate the
-// columns are always a few events apart, so the number of events does not show whether one is slow.
+// lagLimit is the time within which a column should reach an event that another column has
+// received. At a high rate the columns are always a few events apart, so the number of events does
+// not show whether one is slow.
 const lagLimit = time.Second
 
 // lag measures how long a column has been behind a position. It restarts when the column reaches the position.
@@ -12,7 +13,7 @@ type lag struct {
 	since  time.Time // zero: not behind
 }
 
-// update returns whether the column lags.
+// update records a column's position and returns whether the column lags.
 func (l *lag) update(p *Proof, c int, behind uint64, now time.Time) bool {
 	switch {
 	case behind == 0:

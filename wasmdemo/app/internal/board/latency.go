@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// The latency chart: ChartSlots slots of chartSlot each, so the last half minute.
+// The latency chart shows ChartSlots slots of chartSlot each: the last half minute.
 const (
 	ChartSlots = 120
 	chartSlot  = 250 * time.Millisecond
 )
 
-// Latencies are counted in bins of a logarithmic scale that begins at MinLatency. The first and the last bin also count
-// the latencies beyond them.
+// Latencies are counted in bins of a logarithmic scale that begins at MinLatency. Shorter ones are
+// counted in the first bin, and longer ones than the scale has in the last.
 const (
 	MinLatency = 100 * time.Microsecond
-	decades    = 6 // to 100 s
+	decades    = 6 // up to 100 s
 	perDecade  = 12
 	bins       = decades * perDecade
 )
@@ -23,18 +23,18 @@ const (
 // Latency measures the latency of events over the last half minute.
 type Latency struct {
 	slots [ChartSlots]latencySlot
-	now   int64 // the newest slot, counted from the clock's zero
+	now   int64 // number of the newest slot since the clock's zero
 }
 
 type latencySlot struct {
 	count    uint32
-	foreign  uint32 // of these, measured by the hub's clock
+	foreign  uint32 // how many of them were measured with the hub's clock
 	min, max time.Duration
 	bins     [bins]uint32
 }
 
-// Add records a latency. at must not decrease. foreign means that it was measured between the hub's clock and
-// the page's.
+// Add records a latency. at must not decrease. foreign must be set if the latency was measured
+// between the hub's clock and the page's.
 func (l *Latency) Add(at time.Time, d time.Duration, foreign bool) {
 	l.clearOldSlots(at)
 	d = max(d, 0) // the hub's clock may be ahead
@@ -57,8 +57,8 @@ func bin(d time.Duration) int {
 	return min(bins-1, int(math.Log10(float64(d)/float64(MinLatency))*perDecade))
 }
 
-// Quantile returns the latency that a share q of the events did not exceed, and false without events. It is the
-// upper end of a bin, so up to a fifth too large.
+// Quantile returns the latency that a share q of the events did not exceed. It returns false if
+// there are no events. The result is the upper end of a bin, so it is too large by up to a fifth.
 func (l *Latency) Quantile(at time.Time, q float64) (time.Duration, bool) {
 	l.clearOldSlots(at)
 	var sum [bins]uint32
@@ -115,8 +115,8 @@ func (l *Latency) Chart(at time.Time) (bars [ChartSlots]Bar) {
 	return bars
 }
 
-// Scale is a logarithmic scale: the number of decades from ScaleBegin on. Shorter latencies are drawn at its
-// start.
+// Scale is the number of decades of a logarithmic scale that begins at ScaleBegin. Shorter
+// latencies are drawn at the beginning.
 type Scale int
 
 // ScaleBegin is the resolution of a browser's clock.
@@ -124,7 +124,7 @@ const ScaleBegin = time.Millisecond
 
 // ScaleOf returns a scale that fits the charts of all columns, so that they can be compared.
 func ScaleOf(figures *[Columns]Figures) Scale {
-	const least, most = 2, 5 // noise does not fill it, and a latency may be a minute
+	const least, most = 2, 5 // few enough that noise does not fill the scale, and enough for a latency of a minute
 	longest := time.Duration(0)
 	for c := range figures {
 		for _, bar := range figures[c].Chart {
@@ -143,7 +143,7 @@ func (s Scale) Height(d time.Duration) float64 {
 	return math.Log10(float64(max(d, ScaleBegin))/float64(ScaleBegin)) / float64(s)
 }
 
-// clearOldSlots empties the slots that are reused.
+// clearOldSlots empties the slots that will be reused.
 func (l *Latency) clearOldSlots(at time.Time) {
 	now := at.UnixNano() / int64(chartSlot)
 	for s := max(l.now+1, now-ChartSlots+1); s <= now; s++ {

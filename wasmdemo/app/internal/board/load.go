@@ -12,10 +12,10 @@ import (
 
 const (
 	loadTick    = 50 * time.Millisecond
-	loadRetry   = time.Second      // wait before a repeat, if the hub names none
-	loadTimeout = 10 * time.Second // for one answer
-	// keyLife bounds the time in which a batch is repeated under its key. The hub remembers the key for two
-	// minutes.
+	loadRetry   = time.Second      // delay before a repeat, if the hub names none
+	loadTimeout = 10 * time.Second // timeout of one answer
+	// keyLife is the time for which a batch is repeated under its key. It is shorter than the two
+	// minutes for which the hub remembers the key.
 	keyLife = 100 * time.Second
 )
 
@@ -24,13 +24,13 @@ const (
 type Load struct {
 	Hub   *Hub
 	Board *Board
-	Clock func() float64 // the page's, in milliseconds
+	Clock func() float64 // the page's clock, in milliseconds
 
 	kick chan struct{}
 
 	mu     sync.Mutex
 	want   LoadWant
-	single int // events requested by PublishOne and not sent yet
+	single int // number of events that PublishOne has requested and that are not sent yet
 	status LoadStatus
 	rate   Rate // of accepted events
 }
@@ -38,7 +38,7 @@ type Load struct {
 // LoadWant is the requested setting.
 type LoadWant struct {
 	On     bool
-	Hidden bool // the tab: the load pauses
+	Hidden bool // the tab is hidden: the load pauses
 	Rate   float64
 	Topic  string
 }
@@ -46,18 +46,19 @@ type LoadWant struct {
 // LoadStatus is the result so far.
 type LoadStatus struct {
 	LoadWant
-	Accepted  uint64        // events
-	Actual    float64       // events accepted a second
-	Repeats   uint64        // batches sent again, each time
-	Skipped   uint64        // events that were due and not sent, because more than MaxBatch were due at once
+	Accepted  uint64        // number of accepted events
+	Actual    float64       // accepted events per second
+	Repeats   uint64        // number of times that a batch was sent again
+	Skipped   uint64        // number of events that were due but not sent, because more than MaxBatch were due at once
 	Answer    time.Duration // time until the answer to the last batch arrived in the page
 	Published string        // ID of the last event of PublishOne; "" if there is none
-	Trouble   string        // why the last batch was refused; "" after one was accepted
+	Trouble   string        // the reason why the last batch was refused; "": it was accepted
 	Forbidden bool          // the hub refuses to publish for this token
 }
 
-// Text describes the result so far. It blames neither the hub nor the page for skipped events: it states how long the
-// last answer took, and the hub's own figures show how busy the hub is.
+// Text describes the result so far. For skipped events it names no cause, because both the hub and
+// the page can be too slow. It states how long the last answer took; the hub's own figures show how
+// busy the hub is.
 func (s LoadStatus) Text() string {
 	text := "This page publishes orders and prices. It pauses while its tab is hidden."
 	if s.On || s.Accepted > 0 {

@@ -3,20 +3,21 @@ package board
 import "time"
 
 const (
-	// MaxBatch is how many events the hub takes in one array (docs/protocol.md#publishing-over-http).
+	// MaxBatch is the maximum number of events in one array
+	// (docs/protocol.md#publishing-over-http).
 	MaxBatch = 1000
-	// MaxRate is the most events a second that the page offers to publish.
+	// MaxRate is the highest rate, in events per second, that the page offers.
 	MaxRate = 1000
 )
 
-// Pacer computes how many events are due at a rate, however late it is asked.
+// Pacer computes how many events are due at a rate. Late calls do not change the total.
 type Pacer struct {
-	rate  float64 // events a second
+	rate  float64 // events per second
 	since time.Time
 	owed  float64
 }
 
-// Set starts a rate; nothing is due yet.
+// Set starts a rate. At this time, no events are due.
 func (p *Pacer) Set(rate float64, at time.Time) { *p = Pacer{rate: rate, since: at} }
 
 // Due returns how many events are due, at most MaxBatch, and how many are skipped because the backlog is too

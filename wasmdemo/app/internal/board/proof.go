@@ -7,37 +7,38 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Columns is how many there are side by side.
+// Columns is the number of columns on the page.
 const Columns = 3
 
 const (
-	maxLog    = 200_000 // events of one life of the log that wait for a column, 16 bytes each
-	keepKnown = 4_096   // events kept after all columns have passed them, to tell what doubled from what was late
+	maxLog    = 200_000 // maximum number of events of one life that wait for a column, 16 bytes each
+	keepKnown = 4_096   // number of events that are kept after all columns have passed them, to distinguish doubled events from late ones
 )
 
-// Proof checks whether the columns received the same events in the same order since a common start. An event
-// that one column received and another passed over is lost there. An event received again is doubled; one
-// received after a newer event is out of order. Events that a column has yet to reach count as behind, and
-// events in a reported gap do not count as lost. The page belongs to the hub, so it may look into cursors, which
-// are opaque to other clients.
+// Proof checks whether the columns have received the same events in the same order since a common
+// start. If one column has received an event and another has passed its position without it, the
+// event is lost in the latter. An event received again is doubled; one received after a newer event
+// is out of order. An event whose position a column has not reached counts as behind. Events in a
+// reported gap do not count as lost. The page belongs to the hub, so it may read cursors, which are
+// opaque to other clients.
 //
-// It is not safe for concurrent use.
+// A Proof is not safe for concurrent use.
 type Proof struct {
 	columns  [Columns]place
-	lives    int    // of the log so far
-	compared uint64 // events of lives that no column stands in any more
+	lives    int    // number of lives of the log so far
+	compared uint64 // number of compared events in lives that no column is in any more
 }
 
 // Tally counts a column's events.
 type Tally struct {
-	Got       uint64 // events, each time that one came
-	Lost      uint64 // passed over without a gap
+	Got       uint64 // received events, including doubled ones
+	Lost      uint64 // passed without a gap
 	Doubled   uint64
-	Disorder  uint64 // after a newer event, or from another epoch without a gap
-	Gaps      uint64 // reported
-	InGaps    uint64 // events in reported gaps that other columns received
-	Behind    uint64 // events of other columns that this one has yet to reach
-	Unchecked uint64 // too far behind to be compared
+	Disorder  uint64 // received after a newer event, or from another epoch without a gap
+	Gaps      uint64 // reported gaps
+	InGaps    uint64 // events in reported gaps that other columns have received
+	Behind    uint64 // events of other columns that this column has not reached yet
+	Unchecked uint64 // events that were too far behind to be compared
 }
 
 // Faulty reports whether the column lost, repeated or reordered events.
@@ -45,7 +46,7 @@ func (t Tally) Faulty() bool { return t.Lost+t.Doubled+t.Disorder > 0 }
 
 // Report is the state of the comparison.
 type Report struct {
-	Compared uint64 // events that all columns have reached
+	Compared uint64 // number of events that all columns have reached
 	Columns  [Columns]Tally
 	// Lagging marks columns that have not reached an event which another column received lagLimit ago.
 	Lagging [Columns]bool
@@ -59,21 +60,21 @@ func (r Report) Faulty() bool {
 // place is a column's position.
 type place struct {
 	life *life
-	seq  uint64 // in that life: all up to it has come, or never will
+	seq  uint64 // position in that life: every event up to it was received or missed
 	Tally
 }
 
-// life is one epoch of the log in which at least one column stands.
+// life is one epoch of the log that at least one column is in.
 type life struct {
 	epoch    hub.Epoch
-	number   int // lives are counted in the order in which they were met
+	number   int // position in the order in which the page found the lives
 	log      []entry
-	floor    uint64 // events up to it are forgotten
-	compared uint64 // how many of these there were
+	floor    uint64 // events up to this seq are removed
+	compared uint64 // number of compared events among the removed ones
 	told     [Columns][]span
 }
 
-// entry is an event received by some column; each column has a bit in each mask.
+// entry is an event that some column has received. Each mask has one bit per column.
 type entry struct {
 	seq             uint64
 	got, lost, told mask
@@ -81,7 +82,7 @@ type entry struct {
 
 type mask uint8
 
-// span is the range of a gap: events after the first and up to the last.
+// span is the range (after, last] of a gap.
 type span struct{ after, last uint64 }
 
 // Start discards everything. All columns start after the cursor.
@@ -167,7 +168,7 @@ func (p *Proof) Position(c int, at hub.Cursor) {
 func (p *Proof) move(c int, to hub.Cursor) {
 	s := &p.columns[c]
 	l := s.life
-	if l.epoch == to.Epoch && to.Seq < s.seq { // the log ends before where the column was
+	if l.epoch == to.Epoch && to.Seq < s.seq { // the new log ends before the column's position
 		for at, _ := l.find(to.Seq + 1); at < len(l.log); at++ {
 			l.log[at].got &^= 1 << c
 		}
@@ -189,9 +190,9 @@ func (p *Proof) hasColumns(l *life) bool {
 	return slices.ContainsFunc(p.columns[:], func(s place) bool { return s.life == l })
 }
 
-// recordGap records a gap, for events in it that arrive in other columns later.
+// recordGap records a gap, because other columns may receive events in it later.
 func (p *Proof) recordGap(c int, l *life, gap span) {
-	const enough = 64 // a column that is told more often remembers the newest
+	const enough = 64 // if a column has more gaps, only the newest are remembered
 	l.told[c] = append(l.told[c], gap)
 	if len(l.told[c]) > enough {
 		l.told[c] = slices.Delete(l.told[c], 0, 1)
@@ -204,7 +205,7 @@ func (p *Proof) recordGap(c int, l *life, gap span) {
 	}
 }
 
-// advance moves a column to seq; events in between that it has not received are missed.
+// advance moves a column to seq. Events before it that the column has not received count as missed.
 func (p *Proof) advance(c int, seq uint64) {
 	s := &p.columns[c]
 	from, _ := s.life.find(s.seq + 1)
@@ -216,7 +217,7 @@ func (p *Proof) advance(c int, seq uint64) {
 	s.seq = max(s.seq, seq)
 }
 
-// countMissed counts an event that a column has passed without receiving it.
+// countMissed counts an event whose position a column has passed without receiving it.
 func (p *Proof) countMissed(c int, l *life, e *entry) {
 	bit := mask(1) << c
 	within := func(gap span) bool { return gap.after < e.seq && e.seq <= gap.last }
@@ -231,7 +232,7 @@ func (p *Proof) countMissed(c int, l *life, e *entry) {
 	}
 }
 
-// undoMissed reverses countMissed for an event that arrived late.
+// undoMissed undoes countMissed for an event that arrives late.
 func (p *Proof) undoMissed(c int, e *entry) {
 	bit := mask(1) << c
 	if e.lost&bit != 0 {
@@ -253,7 +254,7 @@ func (p *Proof) hasPassed(c int, l *life, seq uint64) bool {
 	return s.life.number > l.number
 }
 
-// position is a place in the log: a life, and a sequence number in it.
+// position is a position in the log: a life, and a sequence number in it.
 type position struct {
 	life int
 	seq  uint64

@@ -10,10 +10,10 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// delivery is a hub's log, and the position of each column in it.
+// delivery is the log of a hub with the position of each column.
 type delivery struct {
 	log   []hub.Cursor
-	at    [Columns]int // how many of log a column has
+	at    [Columns]int // number of events of log that each column has received
 	begun hub.Cursor
 }
 
@@ -35,7 +35,7 @@ func (r *delivery) deliver(p *Proof, c, n int) {
 	}
 }
 
-// mix serves the columns in random turns, so that each is behind or ahead for a while.
+// mix delivers events to the columns in random order, so that each is behind or ahead at times.
 func (r *delivery) mix(t *rapid.T, p *Proof) {
 	for range rapid.IntRange(0, 30).Draw(t, "turns") {
 		r.deliver(p, rapid.IntRange(0, Columns-1).Draw(t, "column"), rapid.IntRange(1, 9).Draw(t, "n"))
@@ -48,8 +48,8 @@ func (r *delivery) finish(p *Proof) {
 	}
 }
 
-// TestNoFaultWithoutLoss checks that a column which receives the log in order is never faulty, in whatever order the
-// columns are served and whatever gaps are reported.
+// TestNoFaultWithoutLoss checks that a column which receives the log in order is never faulty,
+// whatever the order of deliveries to other columns and whatever gaps are reported.
 func TestNoFaultWithoutLoss(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := drawDelivery(t)
@@ -59,13 +59,13 @@ func TestNoFaultWithoutLoss(t *testing.T) {
 		for range rapid.IntRange(0, 30).Draw(t, "turns") {
 			c := rapid.IntRange(0, Columns-1).Draw(t, "column")
 			switch rapid.IntRange(0, 5).Draw(t, "what") {
-			case 0: // retention overtakes the column
+			case 0: // retention removes events that the column has not received
 				skip := rapid.IntRange(0, len(r.log)-r.at[c]).Draw(t, "skip")
 				if r.at[c] += skip; r.at[c] > 0 {
 					p.Gap(c, r.log[r.at[c]-1])
 					gaps++
 				}
-			case 1: // a heartbeat
+			case 1: // the position in a heartbeat
 				if r.at[c] > 0 {
 					p.Position(c, r.log[r.at[c]-1])
 				}
@@ -92,10 +92,11 @@ func TestNoFaultWithoutLoss(t *testing.T) {
 	})
 }
 
-// TestFaultIsFound checks that one fault anywhere in a column is found by the end, and counted as its kind.
+// TestFaultIsFound checks that a single fault, anywhere in a column, is found in the end and is
+// counted as the right kind.
 func TestFaultIsFound(t *testing.T) {
 	for name, fault := range map[string]struct {
-		least int // events after the place of the fault
+		least int // minimum number of events after the fault
 		make  func(p *Proof, c int, r *delivery)
 		count func(Tally) uint64
 	}{
@@ -110,7 +111,7 @@ func TestFaultIsFound(t *testing.T) {
 		}, func(t Tally) uint64 { return t.Disorder }},
 		"another life unannounced": {0, func(p *Proof, c int, r *delivery) {
 			p.Event(c, hub.Cursor{Epoch: 8, Seq: 1})
-			for i := range r.log { // the hub restarts, and reports a gap to the other columns
+			for i := range r.log { // the hub restarts, and the other columns get a gap
 				r.log[i].Epoch = 8
 			}
 			for other := range Columns {
@@ -150,8 +151,8 @@ func TestFaultIsFound(t *testing.T) {
 	}
 }
 
-// TestLossOfTheLastEventIsFound checks that an event without a successor counts as lost once the hub reports a later
-// position.
+// TestLossOfTheLastEventIsFound checks that a lost event without a later one is counted once the
+// hub reports a later position.
 func TestLossOfTheLastEventIsFound(t *testing.T) {
 	var p Proof
 	p.Start(hub.Cursor{Epoch: 1})
@@ -162,8 +163,8 @@ func TestLossOfTheLastEventIsFound(t *testing.T) {
 	require.Equal(t, Tally{Lost: 1}, p.Report().Columns[2])
 }
 
-// TestRestartOfTheHubIsNoFault checks columns that reach the hub's next epoch one after the other, with a gap for the
-// events of the previous one.
+// TestRestartOfTheHubIsNoFault checks columns that reach the hub's next epoch one after the other,
+// each with a gap for the events of the previous epoch.
 func TestRestartOfTheHubIsNoFault(t *testing.T) {
 	at := func(epoch hub.Epoch, seq uint64) hub.Cursor { return hub.Cursor{Epoch: epoch, Seq: seq} }
 	var p Proof
@@ -178,7 +179,7 @@ func TestRestartOfTheHubIsNoFault(t *testing.T) {
 	require.Equal(t, uint64(6), p.Report().Columns[1].Behind, "4 of the old life, 2 of the new")
 	p.Gap(1, at(2, 0))
 	p.Event(1, at(2, 1))
-	p.Gap(2, at(2, 1)) // retention was at work in the new life too
+	p.Gap(2, at(2, 1)) // in the new epoch, retention has removed an event too
 	p.Event(2, at(2, 2))
 	p.Event(2, at(2, 3))
 	r := p.Report()
@@ -188,8 +189,8 @@ func TestRestartOfTheHubIsNoFault(t *testing.T) {
 	require.Equal(t, uint64(5+1), r.Compared)
 }
 
-// TestProofIsBounded checks that a disconnected column costs at most maxLog entries, and is not faulty after it has
-// resumed.
+// TestProofIsBounded checks that a disconnected column needs memory for at most maxLog entries, and
+// is not faulty after it has resumed.
 func TestProofIsBounded(t *testing.T) {
 	var p Proof
 	p.Start(hub.Cursor{Epoch: 1})

@@ -11,20 +11,20 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// maxAnswer bounds what is read of an answer, in bytes.
+// maxAnswer is the maximum number of bytes that are read of an answer.
 const maxAnswer = 64 << 10
 
-// Hub sends requests that need no subscription. Unlike client.Client.Publish it does not retry, because the page
-// shows each refusal.
+// Hub sends requests that need no subscription. Unlike client.Client.Publish, it does not retry,
+// because the page shows each refusal.
 type Hub struct {
 	Platform client.Platform
-	URL      string        // the origin
-	Token    func() string // "" where none is needed
+	URL      string        // the origin of the hub
+	Token    func() string // returns "" if no token is needed
 }
 
-// Publish publishes events atomically and returns the ID of the last. A repeat under the same key within two
-// minutes publishes nothing. The error is a *client.Problem if the hub refused; after any other error it is
-// unknown whether the events were published.
+// Publish publishes events atomically and returns the ID of the last. Within two minutes, another
+// request with the same key publishes nothing. If the hub refused the events, the error is a
+// *client.Problem. After any other error it is unknown whether they were published.
 func (h *Hub) Publish(ctx context.Context, key string, events ...*hub.Event) (id string, err error) {
 	body := []byte{'['}
 	for i, e := range events {
@@ -39,7 +39,8 @@ func (h *Hub) Publish(ctx context.Context, key string, events ...*hub.Event) (id
 	}, "id")
 }
 
-// Newest returns the cursor of the newest event, or a *client.Problem.
+// Newest returns the cursor of the newest event. If the hub refuses the request, the error is a
+// *client.Problem.
 func (h *Hub) Newest(ctx context.Context) (hub.Cursor, error) {
 	cursor, err := h.do(ctx, &client.Request{
 		Method: "GET", URL: h.URL + "/poll?wait=0&max=1", Header: map[string]string{},
@@ -72,7 +73,7 @@ func (h *Hub) do(ctx context.Context, request *client.Request, member string) (f
 		return found, err
 	}
 	problem := &client.Problem{}
-	if problem.UnmarshalJSON(body) != nil || problem.Title == "" { // the answer of a proxy
+	if problem.UnmarshalJSON(body) != nil || problem.Title == "" { // a proxy has sent the answer
 		problem = &client.Problem{Title: "the answer was " + strconv.Itoa(answer.Status)}
 	}
 	problem.Status = answer.Status
@@ -82,7 +83,8 @@ func (h *Hub) do(ctx context.Context, request *client.Request, member string) (f
 	return "", problem
 }
 
-// refusal returns the hub's final answer if err is one.
+// refusal returns the problem with which the hub has finally refused a request, or nil if err is
+// another error.
 func refusal(err error) *client.Problem {
 	problem, ok := errors.AsType[*client.Problem](err)
 	if !ok || problem.RetryAfter > 0 || problem.Status >= 500 || problem.Status == 409 || problem.Status == 429 || problem.Status == 408 {

@@ -7,10 +7,11 @@ const (
 	rateSlots = 20
 )
 
-// Rate measures events per second over the last two seconds, without the slot that is not over yet.
+// Rate measures events per second over the last two seconds. The current slot does not count,
+// because it is incomplete.
 type Rate struct {
 	slots [rateSlots + 1]uint64
-	now   int64 // the newest slot, counted from the clock's zero
+	now   int64 // number of the newest slot since the clock's zero
 }
 
 // Add counts n events. at must not decrease.
@@ -31,7 +32,7 @@ func (r *Rate) PerSecond(at time.Time) float64 {
 	return float64(sum) / (rateSlot * rateSlots).Seconds()
 }
 
-// clearOldSlots empties the slots that are reused.
+// clearOldSlots empties the slots that will be reused.
 func (r *Rate) clearOldSlots(at time.Time) {
 	now := at.UnixNano() / int64(rateSlot)
 	for s := max(r.now+1, now-rateSlots); s <= now; s++ {

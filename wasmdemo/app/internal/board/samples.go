@@ -5,19 +5,19 @@ import (
 	"strconv"
 )
 
-// items and symbols are what the page's orders and prices are about.
+// items and symbols are the names that appear in the page's orders and prices.
 var (
 	items   = []string{"espresso", "flat white", "green tea", "croissant", "cinnamon roll"}
 	symbols = []string{"ACME", "GLOBEX", "INITECH", "UMBREL"}
 )
 
-// Sample is a readable event: an order or a price.
+// Sample is an event that people can read: an order or a price.
 type Sample struct {
 	Type, Key string
 	Fields    string // members of a JSON object, without the braces
 }
 
-// NewSample returns the sample for number n of a series: orders and prices by turns.
+// NewSample returns the sample for number n of a series. Orders and prices alternate.
 func NewSample(n uint64) Sample {
 	const firstOrder = 1000
 	turn := n / 2
@@ -31,7 +31,7 @@ func NewSample(n uint64) Sample {
 	}
 	which := turn % uint64(len(symbols))
 	symbol := symbols[which]
-	swing := 10 * math.Sin(float64(turn)/9+float64(which)) // so that a price moves little from one event to the next
+	swing := 10 * math.Sin(float64(turn)/9+float64(which)) // a price changes little from one event to the next
 	cents := uint64(math.Round((90 + 35*float64(which) + swing) * 100))
 	return Sample{Type: "price", Key: symbol, Fields: `"symbol":"` + symbol + `","price":` + money(cents)}
 }

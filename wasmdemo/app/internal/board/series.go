@@ -7,26 +7,27 @@ import (
 	"strconv"
 )
 
-// Series identifies the page's own events, and finds losses that all columns share, which a comparison cannot
-// show: the events of a series are numbered from 1 and sent in order.
+// Series identifies the page's own events, which are numbered from 1 and sent in order. By these
+// numbers it finds events that all columns have lost, which a comparison of the columns cannot
+// find.
 type Series struct {
 	name string
 	sent uint64
 	last [Columns]uint64
-	told [Columns]bool // a gap was reported since the last event
+	told [Columns]bool // whether a gap was reported after the last event
 }
 
-// Unique returns a random hexadecimal text. It is not a secret, and package uuid would add much code to the
-// page.
+// Unique returns a random hexadecimal text. The text is not a secret. Package uuid is not used,
+// because it would add much code to the page.
 func Unique() string {
-	const long = 1 << 63 // so that none is shorter than 16 digits
+	const long = 1 << 63 // the text always has 16 digits
 	return strconv.FormatUint(long|rand.Uint64(), 16) + strconv.FormatUint(long|rand.Uint64(), 16)
 }
 
-// newSeriesName returns a short name, since it is shown.
+// newSeriesName returns a short random name, because the page shows it.
 func newSeriesName() string { return Unique()[:8] }
 
-// The parts of an event's data, after the fields of the sample.
+// These are the parts of an event's data that follow the fields of the sample.
 const (
 	seriesN    = `,"n":`
 	seriesSent = `,"sent":`
@@ -43,7 +44,7 @@ func AppendSeries(dst []byte, fields, name string, n uint64, sent float64) []byt
 	return append(append(append(dst, seriesName...), name...), seriesEnd...)
 }
 
-// ParseSeries parses what AppendSeries wrote under the name; ok is false for anything else.
+// ParseSeries parses data that AppendSeries wrote with this name. ok is false for any other data.
 func ParseSeries(data []byte, name string) (n uint64, sent float64, ok bool) {
 	rest, found := bytes.CutSuffix(data, []byte(seriesName+name+seriesEnd))
 	sentAt := bytes.LastIndex(rest, []byte(seriesSent))

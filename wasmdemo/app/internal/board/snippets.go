@@ -8,7 +8,7 @@ type Snippets struct {
 	Curl                            string // a command line for a POSIX shell
 }
 
-// Mask stands for a token on the screen.
+// Mask is shown instead of a token.
 const Mask = "••••••••"
 
 // NewSnippets returns the programs for a hub's origin and a token, which may be "" or Mask.

@@ -2,18 +2,18 @@ package board
 
 import "strings"
 
-// Level is how well the comparison stands, for colors.
+// Level is the summary of the comparison that determines the banner's color.
 type Level string
 
-// The levels.
+// These are the levels.
 const (
-	Idle Level = "idle" // nothing compared yet, and nothing wrong
+	Idle Level = "idle" // nothing compared yet, and no trouble
 	Good Level = "good"
-	Warn Level = "warn" // identical so far, and a column is behind or not connected
-	Bad  Level = "bad"  // the columns differ, or the hub is gone
+	Warn Level = "warn" // identical so far, but a column is behind or not connected
+	Bad  Level = "bad"  // the columns differ, or the hub cannot be reached
 )
 
-// Verdict is a report in words.
+// Verdict is the text of a report.
 type Verdict struct {
 	Level    Level
 	Headline string // whether the columns have the same events in the same order
@@ -21,8 +21,9 @@ type Verdict struct {
 	Detail   string // columns that are behind, and reported gaps
 }
 
-// Verdict returns the report in words. It is Good only if the events are identical, and every column is live and not
-// lagging. unreachable means that the page itself receives no answer from the hub.
+// Verdict returns the report as text. Its level is Good only if the events are identical, and every
+// column is live and not lagging. unreachable must be set if the page itself gets no answer from
+// the hub.
 func (r Report) Verdict(columns [Columns]ConnectionStatus, unreachable bool) Verdict {
 	v := Verdict{Level: Good, Counts: r.counts(), Detail: r.detail()}
 	soFar := "Identical so far: " + Count(r.Compared)
@@ -51,7 +52,7 @@ func (r Report) counts() string {
 	for _, t := range r.Columns {
 		lost, doubled, disorder = lost+t.Lost, doubled+t.Doubled, disorder+t.Disorder
 	}
-	// Non-breaking spaces: no line ends within one of the counts.
+	// The non-breaking spaces keep each count on one line.
 	return "lost\u00a0" + Count(lost) + " · doubled\u00a0" + Count(doubled) + " · out\u00a0of\u00a0order\u00a0" + Count(disorder)
 }
 
@@ -91,7 +92,7 @@ func (r Report) detail() string {
 	return strings.Join(detail, " · ")
 }
 
-// troubles returns, for each column that cannot be called identical now, what it does instead.
+// troubles describes each column that cannot be compared at present, with its mode.
 func (r Report) troubles(columns [Columns]ConnectionStatus) (troubles []string) {
 	for c, t := range r.Columns {
 		what := ""
@@ -138,8 +139,8 @@ func allOff(columns [Columns]ConnectionStatus) bool {
 	return true
 }
 
-// allFailed reports whether every column that should be connected has failed to connect at least once since it was
-// live. A single lost connection does not show that the hub is gone.
+// allFailed reports whether every column that should be connected has failed to connect since it
+// was last live. A single failed connection does not show that the hub cannot be reached.
 func allFailed(columns [Columns]ConnectionStatus) bool {
 	tried := 0
 	for _, s := range columns {

@@ -9,7 +9,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// allLive is the status of three columns without trouble.
+// allLive is the status of three columns that are live.
 var allLive = [Columns]ConnectionStatus{{Mode: Live}, {Mode: Live}, {Mode: Live}}
 
 func TestVerdictIsGoodOnlyIfNothingIsWrong(t *testing.T) {
@@ -74,8 +74,8 @@ func TestColumnLooksLiveOnlyIfItKeepsUp(t *testing.T) {
 	require.Equal(t, off, off.Compared(Tally{Behind: 5, Lost: 1}, true))
 }
 
-// TestLagIsMeasuredInTime checks that columns which keep up are never lagging, however many events they are apart, and
-// that a column which does not move is.
+// TestLagIsMeasuredInTime checks that columns which keep up never lag, however many events they are
+// apart, and that a column which does not move lags.
 func TestLagIsMeasuredInTime(t *testing.T) {
 	var b Board
 	b.Start(hub.Cursor{Epoch: 1})

@@ -87,7 +87,7 @@ func clockText(foreign, all uint32) string {
 	return "by the hub’s clock"
 }
 
-// networkError is fetch's name for every network error. It does not help a user.
+// networkError is the name that fetch gives to every network error. It does not help a user.
 const networkError = "TypeError"
 
 // Reason describes an error, with the status of a refusal.
@@ -101,7 +101,7 @@ func Reason(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "no answer came in time; perhaps other tabs hold the six connections that a browser allows"
 	}
-	text := strings.ReplaceAll(err.Error(), "client: ", "") // it may stand further in, too
+	text := strings.ReplaceAll(err.Error(), "client: ", "") // removes the prefix wherever it is in the text
 	if text == networkError {
 		return "the connection was lost"
 	}
@@ -134,12 +134,12 @@ func GapText(g *client.Gap) string {
 	return text + string(g.Reason)
 }
 
-// Seconds formats a remaining time in seconds.
+// Seconds formats a remaining duration in seconds.
 func Seconds(d time.Duration) string {
 	return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " s"
 }
 
-// Moment formats a local time of day, to the millisecond.
+// Moment formats a local time of day with milliseconds.
 func Moment(t time.Time) string {
 	hour, minute, second := t.Clock()
 	text := []byte("00:00:00.000")
