@@ -8,19 +8,20 @@ import (
 )
 
 const (
-	// steadyAfter is how long a connection must be live for its loss not to count as a failure.
+	// steadyAfter is the time for which a connection must be live, so that its loss does not count
+	// as a failure.
 	steadyAfter = 5 * time.Second
-	// firstWait bounds the first wait; the bound doubles with each further one.
+	// firstWait is the limit of the first random wait. The limit doubles with each further wait.
 	firstWait = 500 * time.Millisecond
-	// maxHint bounds the wait that a server may ask for.
+	// maxHint is the longest wait that a server can ask for.
 	maxHint = 10 * time.Minute
 )
 
-// backoff returns a random wait between 0 and a bound that doubles with each failed attempt, up to limit ("full
-// jitter").
+// backoff returns a random wait between 0 and a bound. The bound doubles with each failed attempt,
+// up to limit ("full jitter").
 func backoff(tries int, limit time.Duration) time.Duration {
 	bound := limit
-	if tries < 20 { // later shifts exceed every limit and may overflow
+	if tries < 20 { // larger shifts would exceed every limit, and may overflow
 		bound = min(limit, firstWait<<tries)
 	}
 	return rand.N(bound + 1)

@@ -11,14 +11,14 @@ import (
 
 // Client is a subscription that outlives its connections. Its methods are safe for concurrent use.
 type Client struct {
-	// static
+	// The following fields are static.
 
-	cfg      Config // with defaults
+	cfg      Config // the configuration with defaults set
 	platform Platform
 	base     string // prefix of every URL: scheme, host, and path without a trailing slash
 	tokens   *tokenCache
-	pollTab  string          // unique parameter in the URL of polls, since a browser queues requests for one URL; "" outside a page
-	ctx      context.Context // done when the client ends
+	pollTab  string          // unique parameter in the URL of polls, because a browser sends requests for one URL one after the other; "" outside a page
+	ctx      context.Context // ends when the client ends
 	cancel   context.CancelFunc
 
 	workers    sync.WaitGroup // goroutines started by run, directly or indirectly
@@ -28,9 +28,9 @@ type Client struct {
 	changes    chan *change
 	done       chan struct{} // closed at the end; endErr and leftover are set before
 	endErr     error         // the last error that Events returns
-	leftover   []delivery    // events received before the end; owned by the caller of Events
+	leftover   []delivery    // events that were received before the end; owned by the caller of Events
 
-	reading atomic.Bool // a loop over Events is running
+	reading atomic.Bool // set while a loop over Events runs
 	cursor  atomic.Pointer[string]
 	states  states
 	stats   counters
@@ -40,13 +40,13 @@ type counters struct {
 	delivered, gaps, connects, reconnects, switches atomic.Uint64
 }
 
-// ErrClosed is the error of a client after Close.
+// ErrClosed is the error of Events after Close.
 var ErrClosed = errors.New("client: closed")
 
-// Connect checks the configuration and starts a client; it does not wait for a connection. If cfg names no start
-// position, events published before the client is Live are not delivered. Refusals by the hub are reported by
-// States and at the end of Events. The client ends as by Close when ctx is done. The error names every invalid
-// field.
+// Connect checks the configuration and starts a client; it does not wait for a connection. If cfg
+// has no start position, events published before the client is Live are not delivered. Refusals by
+// the hub are reported by States, and at the end of Events. When ctx ends, the client ends as by
+// Close. The error of Connect names every invalid field.
 func Connect(ctx context.Context, cfg Config) (*Client, error) {
 	base, err := cfg.check()
 	if err != nil {
@@ -82,17 +82,17 @@ func (c *Client) address(path string, q query) string {
 	return c.base + path + "?" + string(q)
 }
 
-// Cursor returns the program's position: after the last event that it took, or later if the hub has since
-// reported a newer position without matching events. It moves only while Events is read; before that it is
-// Config.Cursor.
+// Cursor returns the program's position. It is the ID of the last event that the program has taken,
+// or a newer position up to which the hub has reported that there are no matching events. It
+// changes only while Events is read; before that it is Config.Cursor.
 func (c *Client) Cursor() string { return *c.cursor.Load() }
 
-// Use changes the transport. The new one resumes where the old one stopped. Auto starts again with the best
-// transport, even if it was selected before. A transport that is unavailable here (EventSource outside a page)
-// ends the client with a *FinalError.
+// Use changes the transport. The new one resumes where the old one stopped. Auto starts again with
+// the best transport, even if it was selected before. A transport that this platform does not have
+// (EventSource outside a page) ends the client with a *FinalError.
 func (c *Client) Use(t Transport) { c.command(func(l *loop) { l.useTransport(t) }) }
 
-// Reconnect closes the connection, if any, and opens another at once.
+// Reconnect closes the connection, if there is one, and opens another at once.
 func (c *Client) Reconnect() { c.command((*loop).reconnect) }
 
 func (c *Client) command(do func(*loop)) {
@@ -113,8 +113,9 @@ func (c *Client) Stats() Stats {
 	}
 }
 
-// Close closes the connection and waits for every goroutine of the client, a running call of the TokenSource
-// included; a TokenSource must not call Close. Events then ends with ErrClosed.
+// Close closes the connection, and waits for every goroutine of the client, including a running
+// call of the TokenSource. A TokenSource must therefore not call Close. Events then ends with
+// ErrClosed.
 func (c *Client) Close() {
 	c.cancel()
 	<-c.stopped

@@ -11,14 +11,14 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// over runs the test once per transport.
+// over runs the test once for each transport.
 func over(t *testing.T, run func(*testing.T, client.Transport)) {
 	for _, tr := range transports {
 		t.Run(tr.String(), func(t *testing.T) { run(t, tr) })
 	}
 }
 
-// bubble is over with a fake clock (testing/synctest).
+// bubble is like over, with a fake clock (testing/synctest).
 func bubble(t *testing.T, run func(*testing.T, client.Transport)) {
 	over(t, func(t *testing.T, tr client.Transport) {
 		synctest.Test(t, func(t *testing.T) { run(t, tr) })

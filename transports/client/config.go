@@ -16,15 +16,15 @@ import (
 // Transport is a way to read events from the hub.
 type Transport int
 
-// The transports.
+// These are the transports.
 const (
 	// Auto uses the first of WebSocket, SSE and LongPoll that works. It probes for a better one later.
 	Auto Transport = iota
 	WebSocket
 	SSE
 	LongPoll
-	// EventSource is SSE through the browser's EventSource, available in pages only. It shows what plain
-	// JavaScript receives. SSE is preferable: it sees the HTTP status of a refusal.
+	// EventSource is SSE through the browser's EventSource, which only pages have. It behaves as
+	// plain JavaScript code would. SSE is better, because it shows the HTTP status of a refusal.
 	EventSource
 )
 
@@ -45,59 +45,61 @@ func (t Transport) String() string {
 	return fmt.Sprintf("Transport(%d)", int(t))
 }
 
-// Config is the configuration of a client. Only URL is required, and in a page nothing is.
+// Config is the configuration of a client. Only URL is required; in a page, not even URL.
 type Config struct {
 	// URL is the hub's base URL: http or https, the host, and the path prefix if there is one. In a page, ""
 	// means the page's origin.
 	URL string
-	// Token supplies tokens; nil if the hub needs none.
+	// Token is the source of tokens; nil if the hub needs none.
 	Token TokenSource
 	// Transport selects the transport; Client.Use can change it.
 	Transport Transport
 
-	// Topics are topic filters (docs/protocol.md#topics), at most 64. nil means everything that the token may read.
-	// Empty but not nil means none: there is no connection until Client.SetTopics.
+	// Topics are topic filters (docs/protocol.md#topics), at most 64. nil selects everything that
+	// the token may read. An empty slice that is not nil selects nothing: then there is no
+	// connection until Client.SetTopics.
 	Topics []string
 	// Cursor, Last, Since and SinceTime select the start position; at most one may be set
-	// (docs/protocol.md#starting-a-subscription).
-	// Cursor resumes after the event with this ID. Last starts with the newest N events (1 to 1000). Since
-	// starts with events at most this old when Connect is called. SinceTime starts with the first event that the
-	// hub accepted no earlier. With none set, the subscription starts with the next event.
+	// (docs/protocol.md#starting-a-subscription). Cursor resumes after the event with this ID. Last
+	// starts with the newest N events (1 to 1000). Since starts with the events of this duration
+	// before Connect. SinceTime starts with the first event that the hub accepted at this time or
+	// later. If none is set, the subscription starts with the next event.
 	Cursor    string
 	Last      int
 	Since     time.Duration
 	SinceTime time.Time
-	// Conflate lets the hub skip outdated events when this client falls behind: of waiting events with the same
-	// topic and key only the newest is delivered.
+	// Conflate lets the hub skip outdated events when this client falls behind: of several waiting
+	// events with the same topic and key, it delivers only the newest.
 	Conflate bool
 
-	// Platform is the network; nil means NewPlatform's default.
+	// Platform is the access to the network; nil: the platform that NewPlatform returns.
 	Platform Platform
-	// Silence is how long a connection may receive nothing before it counts as dead, if the hub does not
-	// announce its heartbeat interval; 0 means 40 s, the maximum is 24 h. If the hub does announce it, the limit
-	// is 2.5 intervals and at least one second. The limit doubles, up to three times, after each connection that
-	// fell silent, until heartbeats have shown their interval.
+	// Silence is the time after which a connection that receives nothing counts as dead, if the hub
+	// does not announce its heartbeat interval; 0: 40 s; at most 24 h. If the hub announces the
+	// interval, the limit is 2.5 intervals, but at least one second. After each connection that
+	// counted as dead, the limit doubles, up to three times, until heartbeats have shown their
+	// interval.
 	Silence time.Duration
-	// MaxWait is the longest wait between two attempts, unless the hub asks for more; at most 24 h, 0 means 30
-	// s.
+	// MaxWait is the longest wait between two attempts, unless the hub asks for a longer one; 0: 30
+	// s; at most 24 h.
 	MaxWait time.Duration
-	// OpenTimeout is how long a connection may take until the hub confirms the subscription; at most 24 h, 0
-	// means 10 s. Raise it on a slow network or machine. With Auto it is also how long a proxy that buffers a
-	// stream delays the next transport.
+	// OpenTimeout is the time within which the hub must confirm a new subscription; 0: 10 s; at
+	// most 24 h. Increase it for a slow network or machine. With Auto, it is also the delay until
+	// the next transport is tried if a proxy buffers streams.
 	OpenTimeout time.Duration
 }
 
-// Defaults and limits of Config.
+// These are the defaults and limits of Config.
 const (
 	defaultSilence = 40 * time.Second
 	defaultMaxWait = 30 * time.Second
 	defaultOpen    = 10 * time.Second
 	maxTopics      = 64
-	maxDuration    = 24 * time.Hour // bound of durations that are multiplied
+	maxDuration    = 24 * time.Hour // limit of durations that are multiplied
 )
 
-// check sets the defaults and returns the base URL. The error names every invalid field. It never repeats the
-// URL, which may contain a secret.
+// check sets the defaults and returns the base URL. The error names every invalid field. It does
+// not contain the URL, which may contain a secret.
 func (cfg *Config) check() (base string, err error) {
 	if cfg.Platform == nil {
 		cfg.Platform = defaultPlatform()
@@ -134,7 +136,7 @@ func (cfg *Config) check() (base string, err error) {
 	return base, errors.Join(faults...)
 }
 
-// countStarts returns how many start positions are set.
+// countStarts returns the number of start positions that are set.
 func (cfg *Config) countStarts() (n int) {
 	for _, said := range []bool{cfg.Cursor != "", cfg.Last != 0, cfg.Since != 0, !cfg.SinceTime.IsZero()} {
 		if said {
@@ -219,14 +221,16 @@ func distinct(topics []string) []string {
 // Token is an access token and its expiry.
 type Token struct {
 	Value string
-	// Ends is the expiry. Zero means unknown; for a JWT, the "exp" claim is used then.
+	// Ends is the expiry. If it is zero, the expiry is the "exp" claim of a JWT, or unknown for
+	// other tokens.
 	Ends time.Time
 }
 
-// TokenSource returns a token that is valid now. The client calls it before the first connection, one minute
-// before a token expires (or after four fifths of its life, whichever is later), and when the hub rejects a
-// token. A *FinalError ends the client; the client retries after any other error. A WebSocket and a poll take a
-// fresh token without reconnecting; SSE and EventSource reconnect with it.
+// TokenSource returns a token that is valid now. The client calls it before the first connection,
+// before a token expires, and when the hub rejects a token. The time before the expiry is one
+// minute, or a fifth of the token's life if that is shorter. If the error is a *FinalError, the
+// client ends; after any other error, it retries. A WebSocket and a poll use a new token without
+// reconnecting; SSE and EventSource reconnect with it.
 type TokenSource func(ctx context.Context) (Token, error)
 
 // StaticToken returns a TokenSource that always returns the same token.

@@ -14,7 +14,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// TestConfigNamesEveryFault checks that all faults are reported at once and that no secret is repeated.
+// TestConfigNamesEveryFault checks that all faults are reported at once, and that no error contains
+// a secret.
 func TestConfigNamesEveryFault(t *testing.T) {
 	const url = "http://hub.test"
 	for name, row := range map[string]struct {
@@ -56,7 +57,8 @@ func TestConfigNamesEveryFault(t *testing.T) {
 	}
 }
 
-// TestReplacedDefaultTransport: programs replace http.DefaultTransport by a wrapper, for example for tracing.
+// TestReplacedDefaultTransport checks that the client works if the program has replaced
+// http.DefaultTransport by a wrapper, for example for tracing.
 func TestReplacedDefaultTransport(t *testing.T) {
 	before := http.DefaultTransport
 	defer func() { http.DefaultTransport = before }()
@@ -68,14 +70,14 @@ func TestReplacedDefaultTransport(t *testing.T) {
 	r.await(c, liveBy(client.WebSocket))
 }
 
-// TestNativePlatforms uses sockets, with the default platform and with one from an http.Client over TLS and
-// HTTP/2.
+// TestNativePlatforms uses real sockets: with the default platform, and with the platform for an
+// http.Client that uses TLS and HTTP/2.
 func TestNativePlatforms(t *testing.T) {
 	for name, secure := range map[string]bool{"default": false, "own client, TLS": true} {
 		t.Run(name, func(t *testing.T) {
 			over(t, func(t *testing.T, tr client.Transport) {
 				if tr == client.EventSource {
-					return // the native platforms have none
+					return // the native platforms report no wake-ups
 				}
 				r := newRig(t, rigConfig{TLS: secure})
 				cfg := client.Config{URL: r.URL + "//", Transport: tr, Topics: []string{"a"}}

@@ -8,18 +8,19 @@ import (
 	"time"
 )
 
-// conn is one connection attempt and the connection that follows. Its goroutine, the pump, opens the stream and
-// forwards one message at a time. It never reads ahead, so a program that takes no events slows the hub down.
+// conn is an attempt to connect and the connection that follows. Its goroutine, the pump, opens the
+// stream and forwards one message at a time. It never reads ahead, so a program that takes no
+// events slows the hub down.
 type conn struct {
-	// static
+	// The following fields are static.
 
 	client    *Client
 	transport Transport
-	messages  chan message // closed at the end
+	messages  chan message // closed when the connection has ended
 	cancel    context.CancelFunc
 	startedAt time.Time
 
-	err error // why it ended; valid after messages is closed
+	err error // the reason why the connection ended; valid after messages is closed
 
 	lastRead  atomic.Int64           // time of the last received bytes, in ns since startedAt; monotonic
 	sentToken atomic.Pointer[string] // the token sent last
@@ -64,7 +65,8 @@ func (n *conn) pump(ctx context.Context, a subscribeParams) error {
 	}
 }
 
-// setStream publishes the stream for stop and send, and reports false if the connection was already stopped.
+// setStream makes the stream available to stop and send. It returns false if the connection was
+// already stopped.
 func (n *conn) setStream(s stream) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -72,8 +74,8 @@ func (n *conn) setStream(s stream) bool {
 	return !n.stopped
 }
 
-// stop closes the connection and waits for the pump. Messages not yet forwarded are dropped; they are read again
-// after the cursor.
+// stop closes the connection and waits for the pump. It drops messages that were not forwarded; the
+// next connection reads them again, because it starts at the cursor.
 func (n *conn) stop() {
 	n.mu.Lock()
 	s := n.stream

@@ -10,7 +10,7 @@ import (
 // Problem is a refusal by the hub (RFC 9457).
 type Problem = problems.Problem
 
-// FinalError ends a client because retrying would not help.
+// FinalError is the error of a client that has ended because no retry would help.
 type FinalError struct {
 	Status int   // HTTP status of the last answer, such as 400, 401 or 403; 0 if there was none
 	Err    error // a *Problem if there was an answer
@@ -26,7 +26,7 @@ func (e *FinalError) Error() string {
 // Unwrap returns Err.
 func (e *FinalError) Unwrap() error { return e.Err }
 
-// HandshakeError is an HTTP answer that refuses a WebSocket handshake.
+// HandshakeError is an HTTP answer by which a server refuses a WebSocket handshake.
 type HandshakeError struct {
 	Response *Response // the body is cut at 64 KiB
 }
@@ -35,7 +35,7 @@ func (e *HandshakeError) Error() string {
 	return fmt.Sprintf("the handshake was answered with %d", e.Response.Status)
 }
 
-// CloseError is the close of a WebSocket by its peer.
+// CloseError reports that the peer has closed a WebSocket.
 type CloseError struct {
 	Code   int // RFC 6455, section 7.4
 	Reason string
@@ -43,7 +43,7 @@ type CloseError struct {
 
 func (e *CloseError) Error() string { return fmt.Sprintf("closed with %d %s", e.Code, e.Reason) }
 
-// goawayError is the reason for a wait that a draining hub asked for.
+// goawayError is the reason of a wait that a draining hub has asked for.
 type goawayError struct{ retry time.Duration }
 
 func (e *goawayError) Error() string { return "the hub is shutting down and asked to reconnect later" }

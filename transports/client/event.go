@@ -8,26 +8,29 @@ import (
 
 // Event is an event of the hub, or a gap in place of lost events. Events arrive in the hub's order.
 type Event struct {
-	// ID is the cursor: a client that starts with it resumes right after this event or gap. It is opaque.
+	// ID is the cursor: a client that starts with it resumes directly after this event or gap. It
+	// is opaque.
 	ID    string
 	Topic string
 	Type  string    // optional
 	Key   string    // optional
-	Time  time.Time // when the hub accepted it
-	// Data is the payload, byte for byte as published: JSON, text or binary according to Encoding. Over SSE,
-	// line breaks between JSON tokens arrive as LF. The receiver owns the slice. An event with its envelope is
-	// limited to 8 MiB; the client cannot read past a longer one and reports the error in State.
+	Time  time.Time // time at which the hub accepted the event
+	// Data is the payload, byte for byte as published. Its Encoding is JSON, text or binary. Over
+	// SSE, line breaks between JSON tokens arrive as LF. The receiver owns the slice. An event with
+	// its envelope may have up to 8 MiB. The client cannot read past a larger one, and reports the
+	// error in State.
 	Data     []byte
 	Encoding Encoding
 
-	// Gap is set if matching events between Gap.After and ID were lost. Then no other field but ID is set.
+	// Gap is set if matching events between Gap.After and ID were lost. All other fields except ID
+	// are then empty.
 	Gap *Gap
 }
 
-// Encoding is the kind of Data.
+// Encoding is the kind of an event's Data.
 type Encoding = hub.Encoding
 
-// The encodings.
+// These are the encodings.
 const (
 	JSON   = hub.JSON
 	Text   = hub.Text

@@ -6,7 +6,7 @@ import (
 	"iter"
 )
 
-// delivery is what run sends to the program: an event, or only a newer position.
+// delivery is an event, or only a newer position, that run sends to the program.
 type delivery struct {
 	event *Event
 	id    string
@@ -21,10 +21,11 @@ func (d delivery) size() int {
 
 var errTwoReaders = errors.New("client: another loop over Events is already running")
 
-// Events returns an iterator over the events, in order and each once. The last pair has the error that ended it:
-// a *FinalError, ErrClosed, or ctx's error. In the loop's body, Cursor is the position of the current event.
-// After a loop is left, another may continue; two loops at once are an error. While no loop runs, the client
-// stops reading and later catches up from the hub's log.
+// Events returns an iterator that yields each event once and in order. The last pair has the error
+// that ended the iterator: a *FinalError, ErrClosed, or the error of ctx. In the body of the loop,
+// Cursor is the position of the current event. After the program has left a loop, another loop can
+// continue. Two loops at the same time are an error. While no loop runs, the client stops reading;
+// it catches up later from the hub's log.
 func (c *Client) Events(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		if !c.reading.CompareAndSwap(false, true) {
@@ -41,7 +42,8 @@ func (c *Client) Events(ctx context.Context) iter.Seq2[Event, error] {
 	}
 }
 
-// Handle calls handle with each event until handle or Events returns an error, and returns that error.
+// Handle calls handle with each event, until handle or Events returns an error. It returns that
+// error.
 func (c *Client) Handle(ctx context.Context, handle func(Event) error) error {
 	for e, err := range c.Events(ctx) {
 		if err == nil {
@@ -51,10 +53,10 @@ func (c *Client) Handle(ctx context.Context, handle func(Event) error) error {
 			return err
 		}
 	}
-	return nil // not reached: the last pair has an error
+	return nil // not reached, because the last pair has an error
 }
 
-// nextEvent blocks until there is an event or the end.
+// nextEvent blocks until there is an event, or the client or ctx has ended.
 func (c *Client) nextEvent(ctx context.Context) (Event, error) {
 	for {
 		if err := ctx.Err(); err != nil {

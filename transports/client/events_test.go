@@ -22,8 +22,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// TestGapPrecedesNewerEvents checks that a gap is reported before anything newer and that reading continues
-// after it.
+// TestGapPrecedesNewerEvents checks that a gap is reported before any newer event, and that reading
+// continues after it.
 func TestGapPrecedesNewerEvents(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Hub: hub.Config{Retention: hub.Retention{Events: 5}}})
@@ -48,7 +48,7 @@ func TestGapPrecedesNewerEvents(t *testing.T) {
 		require.EqualValues(t, 1, c.Stats().Gaps)
 		require.EqualValues(t, 6, c.Stats().Delivered)
 
-		// A cursor of another epoch.
+		// This cursor is of another epoch.
 		c = r.client(client.Config{Transport: tr, Cursor: "00000000-7"})
 		e = r.reader(c).next()
 		require.Equal(t, hub.GapEpoch, e.Gap.Reason)
@@ -57,7 +57,8 @@ func TestGapPrecedesNewerEvents(t *testing.T) {
 	})
 }
 
-// TestStartPosition checks each start position; a lost first connection must not change it.
+// TestStartPosition checks each start position. It must stay the same if the first connection is
+// lost.
 func TestStartPosition(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -82,7 +83,7 @@ func TestStartPosition(t *testing.T) {
 			require.Equal(t, row.cfg.Cursor, c.Cursor())
 			r.await(c, isPhase(client.Waiting))
 			if row.cfg.Since != 0 {
-				time.Sleep(50 * time.Second) // must not change the start position
+				time.Sleep(50 * time.Second) // this delay must not change the start position
 			}
 			r.away(false)
 			r.await(c, liveBy(tr))
@@ -102,7 +103,7 @@ func TestStartPosition(t *testing.T) {
 	})
 }
 
-// TestConflate checks that of waiting events with one key only the newest arrives.
+// TestConflate checks that only the newest of several waiting events with one key arrives.
 func TestConflate(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -161,7 +162,8 @@ func TestHeartbeatsMoveCursor(t *testing.T) {
 	})
 }
 
-// TestEventsAllowsOneLoop checks that a loop can be left and continued by another, and that two at once fail.
+// TestEventsAllowsOneLoop checks that a second loop can continue after the first was left, and that
+// two loops at the same time fail.
 func TestEventsAllowsOneLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -190,7 +192,8 @@ func TestEventsAllowsOneLoop(t *testing.T) {
 	})
 }
 
-// TestCloseInEveryPhase checks that Close, and the end of Connect's context, take effect at once.
+// TestCloseInEveryPhase checks that the client ends at once after Close, or after the end of
+// Connect's context, in every phase.
 func TestCloseInEveryPhase(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		for phase, spoil := range map[client.Phase]func(*rig){

@@ -48,7 +48,7 @@ type source struct {
 	retry  time.Duration
 }
 
-// connect reads one stream and reports whether to reconnect.
+// connect reads one stream, and reports whether the EventSource must reconnect.
 func (s *source) connect(ctx context.Context) bool {
 	header := map[string]string{"Accept": "text/event-stream"}
 	if s.lastID != "" {
@@ -77,7 +77,7 @@ func (s *source) connect(ctx context.Context) bool {
 	}
 }
 
-// deliver passes an event to Next and reports false if the source was closed.
+// deliver passes an event to Next. It returns false if the source was closed.
 func (s *source) deliver(ctx context.Context, e client.SSEEvent) bool {
 	select {
 	case s.events <- e:

@@ -20,7 +20,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/websocket"
 )
 
-// exampleHub runs a hub in this process. A real program has the URL of one.
+// exampleHub starts a hub in this process and returns its URL. A real program connects to a hub
+// that already runs.
 func exampleHub() (url string, stop func()) {
 	h, err := hub.New(hub.Config{})
 	if err != nil {
@@ -59,7 +60,7 @@ func Example() {
 	defer c.Close()
 
 	for s := range c.States(ctx) {
-		if s.Phase == client.Live { // from here on nothing is missed
+		if s.Phase == client.Live { // from here on, no event is missed
 			fmt.Println("live by", s.Transport)
 			break
 		}
@@ -91,7 +92,8 @@ func Example() {
 	// orders.paris: three
 }
 
-// A program that saves its cursor resumes there, over any transport.
+// This example saves the cursor of each client. The next client resumes there, over another
+// transport.
 func ExampleClient_Cursor() {
 	url, stop := exampleHub()
 	defer stop()
@@ -114,8 +116,8 @@ func ExampleClient_Cursor() {
 		if _, err := c.Publish(ctx, one, one); err != nil {
 			fmt.Println(err)
 		}
-		for e := range c.Events(ctx) { // take one event; the next client takes the other
-			_, number, _ := strings.Cut(e.ID, "-") // an ID is opaque; it is cut for this output alone
+		for e := range c.Events(ctx) { // takes one event; the next client takes the next one
+			_, number, _ := strings.Cut(e.ID, "-") // an ID is opaque; the example cuts it only for its output
 			fmt.Println(transport, "gave event", number)
 			break
 		}
@@ -128,7 +130,8 @@ func ExampleClient_Cursor() {
 	// long-poll gave event 3
 }
 
-// Topics can be changed while events arrive. A token is renewed before it expires.
+// This example changes the topics while events arrive. The client renews the token before it
+// expires.
 func ExampleClient_SetTopics() {
 	url, stop := exampleHub()
 	defer stop()

@@ -11,25 +11,26 @@ import (
 var fallbackOrder = []Transport{WebSocket, SSE, LongPoll}
 
 const (
-	// maxQuickLosses is how many consecutive connections may be lost soon after becoming Live before the
-	// transport counts as unusable here.
+	// maxQuickLosses is the number of consecutive connections, each lost soon after it was Live,
+	// after which the transport counts as unusable here.
 	maxQuickLosses = 3
-	// firstProbe and lastProbe bound the time between two probes for a better transport.
+	// firstProbe and lastProbe are the shortest and the longest interval between two probes for a
+	// better transport.
 	firstProbe = time.Minute
 	lastProbe  = 30 * time.Minute
 )
 
-// fallbackList is the state of Auto: the current step of fallbackOrder and the probes for a better one. Owned by
-// loop.
+// fallbackList is the state of Auto: the current step in fallbackOrder, and the probes for a better
+// transport. The loop owns it.
 type fallbackList struct {
 	step        int     // index in fallbackOrder
-	reasons     []error // why each better transport failed
-	quickLosses int     // consecutive losses soon after Live
+	reasons     []error // the reason why each better transport failed
+	quickLosses int     // number of consecutive connections that were lost soon after they were Live
 
 	probeTimer  *time.Timer    // fires at the next probe; runs only while Live
-	probeDelay  time.Duration  // before the next probe
+	probeDelay  time.Duration  // delay before the next probe
 	probeAt     time.Time      // time of the next probe; zero if none is scheduled
-	probeResult chan Transport // receives the result of the running probe, Auto if none worked; nil if no probe runs
+	probeResult chan Transport // receives the result of the running probe; Auto means that no transport worked; nil: no probe runs
 	cancelProbe func()
 }
 
@@ -37,7 +38,7 @@ func newFallbackList() fallbackList {
 	return fallbackList{probeTimer: stoppedTimer(), probeDelay: firstProbe, cancelProbe: func() {}}
 }
 
-// transportFor returns the transport to use for the selected one.
+// transportFor returns the transport to use when t is selected.
 func (a *fallbackList) transportFor(t Transport) Transport {
 	if t == Auto {
 		return fallbackOrder[a.step]
@@ -45,10 +46,11 @@ func (a *fallbackList) transportFor(t Transport) Transport {
 	return t
 }
 
-// atLastStep reports whether there is no further fallback.
+// atLastStep reports whether the current transport is the last one in fallbackOrder.
 func (a *fallbackList) atLastStep() bool { return a.step == len(fallbackOrder)-1 }
 
-// stepDown moves to the next transport. After the last one it starts over with the best and returns false.
+// stepDown moves to the next transport. After the last one, it starts again with the best one and
+// returns false.
 func (a *fallbackList) stepDown(why error) (ok bool) {
 	a.quickLosses = 0
 	if a.atLastStep() {
@@ -60,7 +62,7 @@ func (a *fallbackList) stepDown(why error) (ok bool) {
 	return true
 }
 
-// reason returns why the best transport is not in use, or nil if it is.
+// reason returns the reason why the best transport is not in use, or nil if it is.
 func (a *fallbackList) reason() error {
 	switch len(a.reasons) {
 	case 0:
@@ -71,7 +73,8 @@ func (a *fallbackList) reason() error {
 	return fmt.Errorf("%w; %w", a.reasons[0], a.reasons[1])
 }
 
-// countQuickLoss counts a loss soon after Live and reports whether the limit is reached.
+// countQuickLoss counts a connection that was lost soon after it was Live, and reports whether the
+// limit is reached.
 func (a *fallbackList) countQuickLoss() bool {
 	a.quickLosses++
 	return a.quickLosses >= maxQuickLosses
@@ -85,8 +88,8 @@ func (a *fallbackList) connectionWasStable() {
 	}
 }
 
-// scheduleProbe is called when a connection becomes Live. The time of the next probe stays the same across
-// reconnects.
+// scheduleProbe must be called when a connection becomes Live. Reconnects do not change the time of
+// the next probe.
 func (a *fallbackList) scheduleProbe() {
 	if a.step == 0 {
 		return
@@ -104,13 +107,13 @@ func (a *fallbackList) stopProbing() {
 	a.probeResult = nil
 }
 
-// reset forgets all results, because the network or the selected transport has changed.
+// reset discards all results, because the network or the selected transport has changed.
 func (a *fallbackList) reset() {
 	a.stopProbing()
 	a.step, a.reasons, a.quickLosses, a.probeDelay, a.probeAt = 0, nil, 0, firstProbe, time.Time{}
 }
 
-// startProbe tries the better transports while the current connection stays.
+// startProbe tries the better transports. Meanwhile, the current connection stays in use.
 func (l *loop) startProbe() {
 	ctx, cancel := context.WithCancel(l.c.ctx)
 	better, a := fallbackOrder[:l.fallback.step], l.subscribeParams(l.wantedTopics())
@@ -127,7 +130,7 @@ func (l *loop) startProbe() {
 	})
 }
 
-// canOpen reports whether a connection over t becomes live. It is closed right after.
+// canOpen reports whether a connection over t becomes live. It closes that connection.
 func (c *Client) canOpen(ctx context.Context, t Transport, a subscribeParams) bool {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.OpenTimeout)
 	defer cancel()

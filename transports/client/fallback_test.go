@@ -17,20 +17,20 @@ import (
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 )
 
-// hang is a proxy that accepts a request and never answers.
+// hang is a proxy that accepts requests and never answers.
 func hang(_ http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body) // otherwise the server does not notice that the client has gone
+	_, _ = io.Copy(io.Discard, r.Body) // without this, the server does not notice that the client has closed the connection
 	<-r.Context().Done()
 }
 
-// swallow is a proxy that answers with the header of a stream and holds back its body.
+// swallow is a proxy that forwards the header of a stream and holds back its body.
 func swallow(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	_ = http.NewResponseController(w).Flush()
 	hang(w, r)
 }
 
-// flicker is a proxy that ends each stream right after its opening message.
+// flicker is a proxy that ends each stream directly after its opening message.
 func flicker(r *rig) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -38,8 +38,8 @@ func flicker(r *rig) http.HandlerFunc {
 	}
 }
 
-// TestFallback checks that Auto uses the best working transport, gives the reason, and moves up when a better
-// one works.
+// TestFallback checks that Auto uses the best transport that works, reports the reason, and changes
+// to a better one when that works.
 func TestFallback(t *testing.T) {
 	for name, row := range map[string]struct {
 		ws, sse http.HandlerFunc
@@ -97,8 +97,8 @@ func TestOpenTimeout(t *testing.T) {
 	})
 }
 
-// TestProbeIntervals checks that probes for a better transport follow after 1, 2, 4 and up to 30 minutes,
-// without disturbing the current connection.
+// TestProbeIntervals checks that Auto probes for a better transport after 1, 2, 4 and up to 30
+// minutes, and that probes do not disturb the current connection.
 func TestProbeIntervals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
@@ -115,7 +115,7 @@ func TestProbeIntervals(t *testing.T) {
 		}
 		require.EqualValues(t, 1, c.Stats().Connects)
 
-		// A probe may also move up by one step only.
+		// A probe may also find a transport that is only one step better.
 		r.proxy("/sse", answers(502))
 		r.cut()
 		r.await(c, liveBy(client.LongPoll))
@@ -126,7 +126,7 @@ func TestProbeIntervals(t *testing.T) {
 	})
 }
 
-// TestAutoWithoutNetwork checks that Auto starts over with the best transport if none works.
+// TestAutoWithoutNetwork checks that Auto starts again with the best transport if none works.
 func TestAutoWithoutNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -140,7 +140,8 @@ func TestAutoWithoutNetwork(t *testing.T) {
 	})
 }
 
-// TestUse checks that the program can change the transport at any time, and that Auto starts with the best.
+// TestUse checks that the program can change the transport at any time, and that Auto starts with
+// the best one.
 func TestUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -153,7 +154,7 @@ func TestUse(t *testing.T) {
 		require.NoError(t, state.Reason)
 		c.Use(client.Auto)
 		r.await(c, liveBy(client.WebSocket))
-		c.Use(client.WebSocket) // no change
+		c.Use(client.WebSocket) // the transport does not change
 		synctest.Wait()
 		require.EqualValues(t, 3, c.Stats().Connects)
 		require.EqualValues(t, 2, c.Stats().Switches)
@@ -175,7 +176,7 @@ func TestUse(t *testing.T) {
 	})
 }
 
-// TestStatesMissesNone checks that a slow watcher sees every state.
+// TestStatesMissesNone checks that a slow loop over States sees every state.
 func TestStatesMissesNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})

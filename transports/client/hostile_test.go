@@ -15,7 +15,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// tells is a server that sends the messages on a WebSocket and then only reads.
+// tells is a server that sends the messages on a WebSocket, and after that only reads.
 func tells(messages ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		conn, err := websocket.Accept(w, r, nil)
@@ -34,7 +34,8 @@ func tells(messages ...string) http.HandlerFunc {
 	}
 }
 
-// TestSecondOpeningMessage: a stream that opens twice must not count as two connections or trigger probes.
+// TestSecondOpeningMessage checks that a stream with two opening messages does not count as two
+// connections and triggers no probes.
 func TestSecondOpeningMessage(t *testing.T) {
 	const hello = `{"op":"hello","id":"00000001-1","heartbeat_ms":15000}`
 	open := func(w http.ResponseWriter, r *http.Request) {
@@ -70,7 +71,7 @@ func TestHugeHeartbeatInterval(t *testing.T) {
 	})
 }
 
-// TestUnexpectedAcks checks that answers to no command change nothing.
+// TestUnexpectedAcks checks that acknowledgements without a command change nothing.
 func TestUnexpectedAcks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})

@@ -8,23 +8,25 @@ import (
 )
 
 const (
-	// minSilenceLimit is a lower bound of the silence limit, for very frequent heartbeats.
+	// minSilenceLimit is the minimum of the silence limit, in case heartbeats are very frequent.
 	minSilenceLimit = time.Second
-	// maxDoublings is how many times the silence limit doubles after connections that fell silent.
+	// maxDoublings is the number of times that the silence limit can double, once after each
+	// connection that fell silent.
 	maxDoublings = 3
-	// pongTimeout is how long the hub may take to answer a ping.
+	// pongTimeout is the time within which the hub must answer a ping.
 	pongTimeout = 15 * time.Second
 )
 
-// liveness detects a connection that is dead but not closed: it receives nothing, not even heartbeats. Owned by
-// loop. Time during which reading is paused does not count as silence.
+// liveness detects a connection that is dead but not closed: it receives nothing, not even
+// heartbeats. Time during which the client does not read does not count as silence. The loop owns
+// it.
 type liveness struct {
-	lastReceived  time.Time     // last message, or when reading continued
+	lastReceived  time.Time     // time of the last message, or time at which reading continued
 	heartbeat     time.Duration // the announced interval; 0 means none, heartbeatUnknown means not announced
-	lastHeartbeat time.Time     // zero: none, or reading was paused since
-	learnedLimit  time.Duration // silence limit measured from two heartbeats; 0 before
-	doublings     int           // of the limit; the hub may send fewer heartbeats than assumed
-	pingSent      bool          // and no message since
+	lastHeartbeat time.Time     // zero: no heartbeat arrived, or reading was paused after it
+	learnedLimit  time.Duration // silence limit as measured from two heartbeats; 0: not measured yet
+	doublings     int           // number of doublings of the limit, because the hub may send fewer heartbeats than assumed
+	pingSent      bool          // a ping was sent, and no message has arrived after it
 }
 
 func (w *liveness) start(now time.Time, heartbeat time.Duration) {
@@ -33,7 +35,7 @@ func (w *liveness) start(now time.Time, heartbeat time.Duration) {
 
 func (w *liveness) received(now time.Time) { w.lastReceived, w.pingSent = now, false }
 
-// resume is called when reading continues after a pause.
+// resume records that reading continues after a pause.
 func (w *liveness) resume(now time.Time) {
 	if now.Sub(w.lastReceived) > minSilenceLimit {
 		w.lastHeartbeat = time.Time{}
@@ -55,7 +57,7 @@ func (w *liveness) heartbeatReceived(now time.Time, silence time.Duration) {
 // silenceLimitFor returns the silence limit for a heartbeat interval.
 func silenceLimitFor(interval time.Duration) time.Duration { return max(minSilenceLimit, interval*5/2) }
 
-// silenceLimit returns how long the connection may be silent.
+// silenceLimit returns the time after which a silent connection counts as dead.
 func (l *loop) silenceLimit() time.Duration {
 	w := &l.liveness
 	switch {
@@ -65,7 +67,7 @@ func (l *loop) silenceLimit() time.Duration {
 		return pongTimeout
 	case w.heartbeat > 0:
 		return silenceLimitFor(w.heartbeat) << w.doublings
-	case w.heartbeat == 0: // no heartbeats: a ping follows
+	case w.heartbeat == 0: // the hub sends no heartbeats, so the client sends a ping
 		return l.c.cfg.Silence
 	}
 	return max(l.c.cfg.Silence, w.learnedLimit) << w.doublings
@@ -79,7 +81,7 @@ func (l *loop) expectedInterval() time.Duration {
 	return l.silenceLimit() * 2 / 5
 }
 
-// silence returns for how long nothing has arrived while reading.
+// silence returns the time for which nothing has arrived while the client was reading.
 func (l *loop) silence() time.Duration {
 	if !l.canRead() {
 		return 0
@@ -91,7 +93,8 @@ func (l *loop) silence() time.Duration {
 	return time.Since(last)
 }
 
-// checkLiveness re-arms the timer, sends a ping, or gives up the connection, depending on its silence.
+// checkLiveness sets the timer again, sends a ping, or ends the connection, depending on the
+// duration of silence.
 func (l *loop) checkLiveness() {
 	limit := l.silenceLimit()
 	quiet := l.silence()

@@ -13,7 +13,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// TestHalfOpen checks that silence reveals a dead connection that was not closed.
+// TestHalfOpen checks that the client detects a dead connection that was not closed, because it is
+// silent.
 func TestHalfOpen(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
@@ -22,17 +23,18 @@ func TestHalfOpen(t *testing.T) {
 		r.await(c, liveBy(tr))
 		r.publish(0, 3, "a")
 		read.numbers(0, 3)
-		synctest.Wait() // let a poll that is between two connections start
+		synctest.Wait() // a poll that is between two connections can start
 		r.freeze()
 		begin := time.Now()
 		r.publish(3, 3, "a")
 		read.numbers(3, 3)
-		require.InDelta(t, 42, time.Since(begin).Seconds(), 5) // the silence limit and a wait
+		require.InDelta(t, 42, time.Since(begin).Seconds(), 5) // the silence limit and a random wait
 		require.EqualValues(t, 1, c.Stats().Reconnects)
 	})
 }
 
-// TestHubWithoutHeartbeats checks that a hub without heartbeats does not count as dead again and again.
+// TestHubWithoutHeartbeats checks that connections to a hub that sends no heartbeats do not count
+// as dead again and again.
 func TestHubWithoutHeartbeats(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -41,13 +43,13 @@ func TestHubWithoutHeartbeats(t *testing.T) {
 		r.await(c, liveBy(tr))
 		time.Sleep(time.Hour)
 		most := uint64(1)
-		if tr == client.SSE || tr == client.EventSource { // no ping possible: the silence limit doubles up to 320 s
+		if tr == client.SSE || tr == client.EventSource { // these transports cannot send a ping; the silence limit doubles up to 320 s
 			most = 4 + 3600/320
 		}
 		require.LessOrEqual(t, c.Stats().Connects, most)
 		require.Equal(t, client.Live, r.await(c, isPhase(client.Live)).Phase)
 
-		synctest.Wait() // let a poll that is between two connections start
+		synctest.Wait() // a poll that is between two connections can start
 		r.freeze()
 		begin := time.Now()
 		r.publish(0, 3, "a")
@@ -68,12 +70,12 @@ func TestSlowHeartbeats(t *testing.T) {
 		require.LessOrEqual(t, learned, uint64(3))
 		time.Sleep(time.Hour)
 		require.Equal(t, learned, c.Stats().Connects)
-		synctest.Wait() // let a poll that is between two connections start
+		synctest.Wait() // a poll that is between two connections can start
 		r.freeze()
 		begin := time.Now()
 		r.publish(0, 3, "a")
 		read.numbers(0, 3)
-		require.Less(t, time.Since(begin), 160*time.Second) // 2.5 intervals and a wait
+		require.Less(t, time.Since(begin), 160*time.Second) // 2.5 intervals and a random wait
 	})
 }
 
@@ -96,8 +98,8 @@ func TestSlowMessageKeepsConnection(t *testing.T) {
 	}
 }
 
-// TestStalledProgram checks that silence does not count while the program takes nothing, and that nothing is
-// lost.
+// TestStalledProgram checks that silence does not count while the program takes no events, and that
+// no event is lost.
 func TestStalledProgram(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second, Hub: hub.Config{Retention: hub.Retention{Age: 24 * time.Hour}}})
@@ -114,7 +116,8 @@ func TestStalledProgram(t *testing.T) {
 	})
 }
 
-// TestWakes checks that a wake-up ends a wait, and replaces a connection that is likely dead.
+// TestWakes checks that a wake-up ends a wait, and that it replaces a connection that is probably
+// dead.
 func TestWakes(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
@@ -122,7 +125,7 @@ func TestWakes(t *testing.T) {
 		c := r.client(client.Config{Transport: tr, Platform: p})
 		r.await(c, liveBy(tr))
 
-		p.wakes <- client.WakeVisible // a healthy connection stays
+		p.wakes <- client.WakeVisible // a connection that works is kept
 		synctest.Wait()
 		require.EqualValues(t, 1, c.Stats().Connects)
 
@@ -130,10 +133,10 @@ func TestWakes(t *testing.T) {
 		synctest.Wait()
 		require.EqualValues(t, 2, c.Stats().Connects)
 
-		synctest.Wait() // let a poll that is between two connections start
+		synctest.Wait() // a poll that is between two connections can start
 		r.freeze()
 		time.Sleep(26 * time.Second)
-		p.wakes <- client.WakeVisible // silent for longer than a heartbeat interval or a poll
+		p.wakes <- client.WakeVisible // the connection has been silent for longer than a heartbeat interval or a poll
 		synctest.Wait()
 		require.EqualValues(t, 3, c.Stats().Connects)
 
@@ -151,7 +154,7 @@ func TestWakes(t *testing.T) {
 	})
 }
 
-// waker is a platform whose wake-ups the test sends.
+// waker is a platform with wake-ups that the test sends.
 type waker struct {
 	eventSourcer
 	wakes   chan client.Wake

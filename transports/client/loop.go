@@ -6,53 +6,53 @@ import (
 	"time"
 )
 
-// loop is the state of the goroutine run; no other goroutine accesses it. step is the only place where run
-// waits, except to stop a connection, which is quick.
+// loop is the state of the goroutine run; no other goroutine accesses it. run waits only in step,
+// and while it stops a connection, which is quick.
 type loop struct {
 	c *Client // static
 
-	// requested
+	// These fields are requested by the program.
 
 	selected  Transport
-	topics    []string // as agreed with the hub, or as configured
+	topics    []string // the topics that the hub has accepted, or those of the configuration
 	change    *change  // the running change of topics; nil if none
-	received  string   // cursor of the next connection; "" means the configured start position
+	received  string   // cursor of the next connection; "": the configured start position
 	startedAt time.Time
 
-	// current connection
+	// These fields belong to the current connection.
 
 	phase        Phase
-	transport    Transport  // of conn, or of the next connection
-	conn         *conn      // nil if none
-	pending      []delivery // received but not taken: events, and possibly a position at the end
-	pendingBytes int        // bytes of data in pending
+	transport    Transport  // transport of conn, or of the next connection
+	conn         *conn      // nil: there is no connection
+	pending      []delivery // received but not taken by the program: events, and possibly a position at the end
+	pendingBytes int        // bytes of the events' data in pending
 	phaseTimer   *time.Timer
 	liveSince    time.Time
 	retryHint    time.Duration // the stream's retry time; 0 if it sent none
 	liveness     liveness
 	endErr       error
 
-	// history
+	// These fields record earlier connections.
 
 	tries         int // failed attempts since the last stable connection
 	hasBeenLive   bool
-	lastTransport Transport // of the previous live connection
+	lastTransport Transport // transport of the previous live connection
 	fallback      fallbackList
 
-	// token
+	// These fields concern the token.
 
-	tokenCall       *tokenCall // running call of the source; nil if none
+	tokenCall       *tokenCall // running call of the TokenSource; nil: none
 	renewalTimer    *time.Timer
 	renewalFailures int      // consecutive failed renewals
-	rejection       *Problem // why the token sent last was rejected; nil if it was not
+	rejection       *Problem // the reason why the hub rejected the token sent last; nil: it did not
 	rejectedToken   string
 	rejections      int // consecutive rejected tokens
 
-	// WebSocket commands
+	// These fields concern WebSocket commands.
 
 	lastRef   int
-	authRef   string // ref of the running auth command; "" if none
-	authToken string // the token in it
+	authRef   string // ref of the auth command that the hub has not answered; "": none
+	authToken string // token in that command
 }
 
 func newLoop(c *Client) *loop {
@@ -132,7 +132,7 @@ func (l *loop) step(wakes <-chan Wake) {
 	}
 }
 
-// activeChannels returns the channels to wait on in the current state; nil for those to ignore.
+// activeChannels returns the channels to wait on in the current state. A channel to ignore is nil.
 func (l *loop) activeChannels() (<-chan message, chan<- delivery, <-chan *change, <-chan struct{}) {
 	var messages <-chan message
 	if l.canRead() {
@@ -153,9 +153,9 @@ func (l *loop) activeChannels() (<-chan message, chan<- delivery, <-chan *change
 	return messages, deliveries, changes, asked
 }
 
-// canRead reports whether to read from the connection. While an event waits for the program, reading stops,
-// except for two answers that the program itself may be waiting for: the start of a connection, and the answer
-// to a command, which may come after a bounded number of events.
+// canRead reports whether run may read from the connection. Reading stops while an event waits for
+// the program. There are two exceptions, because the program may wait for them: the start of a
+// connection, and the answer to a command. The answer may follow a limited number of events.
 func (l *loop) canRead() bool {
 	switch {
 	case l.conn == nil:
@@ -166,7 +166,7 @@ func (l *loop) canRead() bool {
 	return l.commandPending() && len(l.pending) < maxAhead && l.pendingBytes < maxAheadBytes
 }
 
-// Bounds on what is read ahead while a command is running.
+// These limit how much is read ahead while the hub has not answered a command.
 const (
 	maxAhead      = 1000
 	maxAheadBytes = 1 << 20
@@ -185,7 +185,7 @@ func (l *loop) setState(s State) {
 	l.c.states.set(s)
 }
 
-// connect opens a connection, unless there are no topics or a token is needed first.
+// connect opens a connection, unless there are no topics or the client must first get a token.
 func (l *loop) connect() {
 	l.dropConnection()
 	l.transport = l.fallback.transportFor(l.selected)
@@ -209,9 +209,9 @@ func (l *loop) subscribeParams(topics []string) subscribeParams {
 	return subscribeParams{topics: topics, cursor: l.received, last: cfg.Last, since: l.sinceParam(), conflate: cfg.Conflate}
 }
 
-// sinceParam returns the value of the query parameter since. Config.Since grows by the time since Connect, so
-// that a late first connection starts with the same events. It stays a duration, because the hub's clock may
-// differ from ours.
+// sinceParam returns the value of the query parameter since. It is Config.Since plus the time since
+// Connect, so that a late first connection starts with the same events. It is a duration, not a
+// time, because the hub's clock may differ from this one.
 func (l *loop) sinceParam() string {
 	switch cfg := &l.c.cfg; {
 	case !cfg.SinceTime.IsZero():
@@ -223,7 +223,7 @@ func (l *loop) sinceParam() string {
 	return ""
 }
 
-// wantedTopics returns the topics for the next connection.
+// wantedTopics returns the topics of the next connection.
 func (l *loop) wantedTopics() []string {
 	if l.change != nil {
 		return l.change.topics
@@ -231,7 +231,7 @@ func (l *loop) wantedTopics() []string {
 	return l.topics
 }
 
-// fallbackReason returns why Auto does not use its best transport.
+// fallbackReason returns the reason why Auto does not use its best transport.
 func (l *loop) fallbackReason() error {
 	if l.selected != Auto {
 		return nil
@@ -239,7 +239,7 @@ func (l *loop) fallbackReason() error {
 	return l.fallback.reason()
 }
 
-// dropConnection stops the connection, if any, with its timers and commands.
+// dropConnection stops the connection, if there is one, and its timers and commands.
 func (l *loop) dropConnection() {
 	l.phaseTimer.Stop()
 	l.fallback.stopProbing()
@@ -302,7 +302,7 @@ func (l *loop) onWake(w Wake) {
 	}
 }
 
-// finish releases everything. After a final answer, the program still gets the events received before.
+// finish releases everything. Events that were received before a final answer can still be read.
 func (l *loop) finish() {
 	l.dropConnection()
 	l.renewalTimer.Stop()

@@ -19,8 +19,9 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// TestNothingLostNothingTwice drives a client at random (cuts, switches, topic changes, an unreachable hub,
-// expired events, a stalled program) and compares its events with those published.
+// TestNothingLostNothingTwice uses a client under random conditions (cuts, transport switches,
+// topic changes, an unreachable hub, expired events, a stalled program), and compares the events
+// that it delivers with the published ones.
 func TestNothingLostNothingTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(timeless{t}, func(t *rapid.T) {
@@ -44,27 +45,28 @@ func TestNothingLostNothingTwice(t *testing.T) {
 	})
 }
 
-// timeless hides the test's deadline, which has no meaning with a fake clock.
+// timeless hides the deadline of the test, which means nothing with a fake clock.
 type timeless struct{ *testing.T }
 
 func (timeless) Deadline() (time.Time, bool) { return time.Time{}, false }
 
-// modelTopics are the topics published to. The last one is always subscribed, so that the end can be awaited.
+// modelTopics are the topics of published events. The last one is always subscribed, so that the
+// test can wait for the last event.
 var modelTopics = []string{"a", "b", "c", "always"}
 
 type model struct {
 	rig    *rig
 	client *client.Client
-	events []*hub.Event // all published events; the event with seq n is at n-1
+	events []*hub.Event // the event with seq n is at index n-1
 
-	// The current topics, and each earlier choice with the seq where it ended. A change takes effect somewhere
+	// eras are the earlier and the current choice of topics. A change takes effect somewhere
 	// between the client's position and the hub's last seq.
 	topic []string
 	given uint64 // seq of the program's position
 	eras  []era
 }
 
-// era is a period with one choice of topics. It starts after seq from at the earliest, and after sure at the
+// era is a period with one choice of topics. It starts at from at the earliest, and at sure at the
 // latest.
 type era struct {
 	from, sure uint64
@@ -98,7 +100,7 @@ func (m *model) one(topic string) {
 	m.events = append(m.events, e)
 }
 
-// read takes some events, if there are any, and checks each.
+// read takes some events, if there are any, and checks each of them.
 func (m *model) read(t *rapid.T) {
 	m.take(rapid.IntRange(1, 10).Draw(t, "n"), 3*time.Second)
 }
@@ -118,8 +120,8 @@ func (m *model) take(n int, patience time.Duration) {
 	}
 }
 
-// check verifies that an event is newer than the previous one, that it is subscribed, and that no subscribed
-// event in between is missing without a gap.
+// check requires that an event is newer than the previous one and is subscribed, and that no
+// subscribed event between the two is missing without a gap.
 func (m *model) check(e client.Event) {
 	t := m.rig.t
 	cursor, err := hub.ParseCursor(e.ID)
@@ -142,7 +144,7 @@ func (m *model) check(e client.Event) {
 	require.Equal(t, e.ID, m.client.Cursor())
 }
 
-// must reports whether the event has to arrive: every era that may apply to it has its topic.
+// must reports whether the event must arrive: every era that may apply to it has its topic.
 func (m *model) must(seq uint64) bool {
 	for _, era := range m.at(seq) {
 		if !slices.Contains(era.topics, m.events[seq-1].Topic) {
@@ -152,7 +154,7 @@ func (m *model) must(seq uint64) bool {
 	return true
 }
 
-// may reports whether the event is allowed to arrive.
+// may reports whether the event may arrive: an era that may apply to it has its topic.
 func (m *model) may(seq uint64) bool {
 	return slices.ContainsFunc(m.at(seq), func(e era) bool {
 		return slices.Contains(e.topics, m.events[seq-1].Topic)
@@ -181,7 +183,7 @@ func (m *model) topics(t *rapid.T) {
 	topics = append(topics, "always")
 	m.reach()
 	require.NoError(m.rig.t, m.client.SetTopics(context.Background(), topics))
-	// Events in flight may belong to the old or the new topics.
+	// Events that are on their way may belong to the old or to the new topics.
 	m.eras = append(m.eras, era{m.given, uint64(len(m.events)), topics})
 }
 

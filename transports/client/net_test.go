@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// cuttable is a client's connection. When frozen it behaves as if its cable was pulled: it receives nothing and
-// stays open.
+// cuttable is a connection of a client. When it is frozen, it behaves as if its cable were pulled:
+// it receives nothing, and stays open.
 type cuttable struct {
 	net.Conn
 	rig    *rig
@@ -63,14 +63,14 @@ func (r *rig) cut() {
 	}
 }
 
-// freeze freezes every connection.
+// freeze makes every open connection behave as if its cable were pulled.
 func (r *rig) freeze() {
 	for _, c := range r.all() {
 		c.freeze.Do(func() { close(c.frozen) })
 	}
 }
 
-// received returns how many bytes the clients have read.
+// received returns the number of bytes that the clients have read.
 func (r *rig) received() int64 { return r.read.Load() }
 
 // slow delays each read and limits its size.
@@ -96,7 +96,7 @@ func (r *rig) away(yes bool) {
 	}
 }
 
-// pipes is a network of net.Pipe.
+// pipes is a network whose connections are net.Pipe.
 type pipes struct {
 	conns  chan net.Conn
 	closed chan struct{}

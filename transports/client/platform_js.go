@@ -8,11 +8,12 @@ import (
 	"syscall/js"
 )
 
-// NewPlatform returns the platform of the page, worker or Node.js that runs the program: its fetch, WebSocket
-// and, where available, EventSource (see EventSourcer). Wakes reports the events of a window, if there is one.
+// NewPlatform returns the platform of the page, worker or Node.js process in which the program
+// runs. It uses fetch, WebSocket and, where available, EventSource (see EventSourcer). Wakes
+// reports events of the window, if there is one.
 //
-// JavaScript calls back on its only thread. A callback that blocks would freeze the page, so callbacks only
-// store what they receive.
+// JavaScript calls callbacks on its only thread. A callback that blocked would freeze the page, so
+// callbacks only store what they receive.
 func NewPlatform() Platform {
 	if js.Global().Get("EventSource").Type() == js.TypeFunction {
 		return browser{}
@@ -24,10 +25,11 @@ func defaultPlatform() Platform { return NewPlatform() }
 
 type page struct{}
 
-// browser is a page with an EventSource.
+// browser is the platform of a page that has an EventSource.
 type browser struct{ page }
 
-// pageOrigin returns the page's origin, or "" if the program was not loaded from a web server (Node.js, a file).
+// pageOrigin returns the page's origin, or "" if the program was not loaded from a web server but
+// by Node.js or from a file.
 func pageOrigin() string {
 	location := js.Global().Get("location")
 	if location.Type() != js.TypeObject {
@@ -45,8 +47,8 @@ func (page) Wakes() (wakes <-chan Wake, stop func()) {
 	if window.Get("addEventListener").Type() != js.TypeFunction {
 		return nil, func() {}
 	}
-	// One buffered value is enough: a second wake-up adds nothing unless it is WakeNetwork, which replaces a
-	// pending WakeVisible.
+	// A buffer for one value suffices: a second wake-up has no further effect, unless it is
+	// WakeNetwork, which replaces a waiting WakeVisible.
 	waiting := make(chan Wake, 1)
 	wake := func(w Wake) {
 		if w == WakeNetwork {
@@ -67,7 +69,7 @@ func (page) Wakes() (wakes <-chan Wake, stop func()) {
 			wake(WakeNetwork)
 		}
 	})
-	if document.Type() == js.TypeObject { // a worker has none
+	if document.Type() == js.TypeObject { // a worker has no document
 		documents.on(document, "visibilitychange", func(js.Value) {
 			if document.Get("visibilityState").String() == "visible" {
 				wake(WakeVisible)
@@ -77,9 +79,10 @@ func (page) Wakes() (wakes <-chan Wake, stop func()) {
 	return waiting, func() { windows.release(); documents.release() }
 }
 
-// listeners are callbacks registered with JavaScript objects. They are not garbage collected before release.
+// listeners are callbacks that are registered with JavaScript objects. They are not
+// garbage-collected before release.
 type listeners struct {
-	mu   sync.Mutex // never held while blocking: callbacks take it too
+	mu   sync.Mutex // never held while blocking, because callbacks lock it too
 	list []listener
 }
 
@@ -100,7 +103,7 @@ func (l *listeners) on(target js.Value, name string, handle func(event js.Value)
 	l.list = append(l.list, listener{target, name, call})
 }
 
-// release may be called by a listener, and more than once.
+// release removes all listeners. A listener may call it, and it may be called more than once.
 func (l *listeners) release() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -111,8 +114,8 @@ func (l *listeners) release() {
 	l.list = nil
 }
 
-// await blocks until a promise settles or ctx is done. After ctx is done the caller must make the promise settle
-// in another way; only then are its callbacks released.
+// await blocks until a promise settles or ctx ends. If ctx ends first, the caller must make the
+// promise settle in another way, because its callbacks are released only then.
 func await(ctx context.Context, promise js.Value) (js.Value, error) {
 	var value js.Value
 	var err error
@@ -142,7 +145,7 @@ func await(ctx context.Context, promise js.Value) (js.Value, error) {
 	}
 }
 
-// catchThrown returns an exception thrown by call as an error.
+// catchThrown returns an exception that call has thrown as an error.
 func catchThrown(call func() js.Value) (value js.Value, err error) {
 	defer func() {
 		switch thrown := recover().(type) {
@@ -156,8 +159,8 @@ func catchThrown(call func() js.Value) (value js.Value, err error) {
 	return call(), nil
 }
 
-// scriptError returns an error with the exception's name. Its message is omitted, because some messages repeat a
-// URL or header that contains the token. Node.js adds a code.
+// scriptError returns an error with the name of an exception. It omits the message, because some
+// messages contain a URL or a header with the token. On Node.js it adds the code.
 func scriptError(thrown js.Value) error {
 	text := "client: " + stringMember(thrown, "name", "error")
 	if thrown.Type() == js.TypeObject {
@@ -168,7 +171,7 @@ func scriptError(thrown js.Value) error {
 	return errors.New(text)
 }
 
-// stringMember returns a string member of an object, or fallback.
+// stringMember returns a member of an object if it is a string, otherwise fallback.
 func stringMember(object js.Value, member, fallback string) string {
 	if object.Type() == js.TypeObject {
 		if value := object.Get(member); value.Type() == js.TypeString {

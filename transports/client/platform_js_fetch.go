@@ -9,7 +9,8 @@ import (
 	"syscall/js"
 )
 
-// unseenRedirect is the status reported for every redirect: fetch does not show the real one.
+// unseenRedirect is the status that is reported for every redirect, because fetch hides the real
+// one.
 const unseenRedirect = 302
 
 // Do implements Platform with fetch. Redirects are not followed, as on the native platform.
@@ -27,8 +28,8 @@ func (page) Do(ctx context.Context, request *Request) (*Response, error) {
 		"credentials": "same-origin", "redirect": "manual",
 	}
 	if request.Method == "GET" && !request.OwnURL {
-		// Chromium queues requests for the same URL because of its cache. no-store avoids that, but causes a
-		// CORS preflight for each request.
+		// Because of its cache, Chromium sends requests for the same URL one after the other.
+		// no-store avoids that, but causes a CORS preflight for each request.
 		options["cache"] = "no-store"
 	}
 	if request.Body != nil {
@@ -47,7 +48,7 @@ func (page) Do(ctx context.Context, request *Request) (*Response, error) {
 	body := &fetchBody{ctx: ctx, controller: controller}
 	if stream := answer.Get("body"); stream.Type() == js.TypeObject {
 		body.reader = stream.Call("getReader")
-	} else { // status 204, or a HEAD request
+	} else { // the answer has no body: status 204, or the request was HEAD
 		body.err = io.EOF
 	}
 	body.stopWatching = context.AfterFunc(ctx, body.abort)
@@ -67,18 +68,19 @@ func (page) Do(ctx context.Context, request *Request) (*Response, error) {
 	}, nil
 }
 
-// fetchBody reads a body one chunk at a time, on demand, so that the browser applies backpressure to the peer.
+// fetchBody reads a body one chunk at a time, only when the program reads, so that the browser
+// applies backpressure to the peer.
 type fetchBody struct {
 	ctx          context.Context
 	controller   js.Value // an AbortController
 	stopWatching func() bool
 
-	// Owned by the reader.
+	// The goroutine that reads owns the following fields.
 	reader js.Value // a ReadableStreamDefaultReader
-	chunk  js.Value // a Uint8Array; its first taken bytes are consumed
+	chunk  js.Value // a Uint8Array, of which the first taken bytes were read
 	size   int
 	taken  int
-	err    error // kept after the first error
+	err    error // the first error, which later reads return again
 }
 
 func (b *fetchBody) Read(p []byte) (int, error) {
@@ -96,7 +98,7 @@ func (b *fetchBody) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// readChunk blocks until the next chunk.
+// readChunk blocks until there is another chunk.
 func (b *fetchBody) readChunk() {
 	result, err := await(b.ctx, b.reader.Call("read"))
 	switch {

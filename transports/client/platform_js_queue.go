@@ -8,14 +8,15 @@ import (
 	"sync"
 )
 
-// Bounds of a queue. A page's WebSocket and EventSource deliver without backpressure. When a message arrives at
-// a full queue, the connection is closed; the client reconnects at its cursor after it has read the queue.
+// These are the limits of a queue. A page's WebSocket and EventSource deliver without backpressure.
+// If a message arrives when the queue is full, the connection is closed. The client reads the
+// queue, and then reconnects at its cursor.
 const (
 	maxQueuedMessages = 10_000
 	maxQueuedBytes    = 4 << 20
 )
 
-// errQueueFull ends a connection whose queue is full.
+// errQueueFull is the error of a connection whose queue was full.
 var errQueueFull = errors.New("client: closed because too many messages were waiting to be read")
 
 // errClosedLocally is the error of a connection after Close.
@@ -25,15 +26,15 @@ var errClosedLocally = errors.New("client: connection closed by this side")
 type queue[T any] struct {
 	changed chan struct{} // capacity 1; signaled when items or err changed
 
-	mu    sync.Mutex // never held while blocking: callbacks take it too
+	mu    sync.Mutex // never held while blocking, because callbacks lock it too
 	items []queued[T]
 	bytes int
-	err   error // returned after the items; nil while open
+	err   error // returned after all items were received; nil while open
 }
 
 type queued[T any] struct {
 	item T
-	size int // bytes
+	size int // size in bytes
 }
 
 func newQueue[T any]() *queue[T] { return &queue[T]{changed: make(chan struct{}, 1)} }
@@ -55,7 +56,7 @@ func (q *queue[T]) add(item T, size int) (ok bool) {
 	return true
 }
 
-// close sets the error to return after the items. Later calls have no effect.
+// close sets the error that receive returns after the items. Later calls have no effect.
 func (q *queue[T]) close(err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -84,7 +85,8 @@ func (q *queue[T]) signal() {
 	}
 }
 
-// receive blocks until the next item or the end. Only one goroutine may call it.
+// receive blocks until there is another item or the queue is closed. Only one goroutine may call
+// it.
 func (q *queue[T]) receive(ctx context.Context) (item T, err error) {
 	for {
 		if item, err, ok := q.tryReceive(); ok {
@@ -102,7 +104,7 @@ func (q *queue[T]) tryReceive() (item T, err error, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.items) == 0 {
-		q.items = nil // release the backing array
+		q.items = nil // releases the backing array
 		return item, q.err, q.err != nil
 	}
 	first := q.items[0]

@@ -23,7 +23,7 @@ func (page) Dial(ctx context.Context, url string, protocols []string) (Socket, e
 	for i, protocol := range protocols {
 		offered[i] = protocol
 	}
-	// Not all browsers accept http in place of ws.
+	// Some browsers accept only ws and wss, not http and https.
 	if rest, found := strings.CutPrefix(url, "http"); found {
 		url = "ws" + rest
 	}
@@ -32,7 +32,7 @@ func (page) Dial(ctx context.Context, url string, protocols []string) (Socket, e
 		return nil, err
 	}
 	s := &pageSocket{ws: ws, queue: newQueue[string]()}
-	outcome := make(chan bool, 1) // of the handshake
+	outcome := make(chan bool, 1) // receives the outcome of the handshake
 	report := func(opened bool) {
 		select {
 		case outcome <- opened:
@@ -40,7 +40,7 @@ func (page) Dial(ctx context.Context, url string, protocols []string) (Socket, e
 		}
 	}
 	s.on(ws, "open", func(js.Value) { report(true) })
-	s.on(ws, "error", func(js.Value) { report(false) }) // a close event may not follow, as in Node.js 20
+	s.on(ws, "error", func(js.Value) { report(false) }) // needed, because Node.js 20 fires no close event here
 	s.on(ws, "message", s.message)
 	s.on(ws, "close", func(event js.Value) {
 		s.queue.close(&CloseError{Code: event.Get("code").Int(), Reason: event.Get("reason").String()})
@@ -61,14 +61,14 @@ func (page) Dial(ctx context.Context, url string, protocols []string) (Socket, e
 }
 
 const (
-	// Pages may close with a code of this range, or with normalClosure.
+	// A page may close with these codes, or with normalClosure.
 	firstPageCode, lastPageCode = 3000, 4999
 	// closeTooSlow is the hub's close code for a subscriber that falls behind.
 	closeTooSlow   = 4408
 	maxCloseReason = 123 // bytes (RFC 6455, section 5.5)
-	// maxUnsent is how many bytes the WebSocket may buffer for sending.
+	// maxUnsent is the maximum number of bytes that wait in the WebSocket to be sent.
 	maxUnsent = 1 << 20 // bytes
-	// unsentPause is the interval at which that buffer is checked; there is no event for it.
+	// unsentPause is the interval at which that number is checked, because no event reports it.
 	unsentPause = 20 * time.Millisecond
 )
 
@@ -106,7 +106,7 @@ func (s *pageSocket) Write(ctx context.Context, message []byte) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case s.ws.Get("readyState").Int() != js.Global().Get("WebSocket").Get("OPEN").Int():
-			return errors.New("client: the WebSocket is closed") // send would not report it
+			return errors.New("client: the WebSocket is closed") // send would not report that
 		case s.ws.Get("bufferedAmount").Int() < maxUnsent:
 			_, err := catchThrown(func() js.Value { return s.ws.Call("send", string(message)) })
 			return err
@@ -118,7 +118,8 @@ func (s *pageSocket) Write(ctx context.Context, message []byte) error {
 	}
 }
 
-// Close closes with the code if pages may use it (1000 and 3000 to 4999), and with 1000 otherwise.
+// Close closes the WebSocket with the code if pages may use it (1000 and 3000 to 4999), otherwise
+// with 1000.
 func (s *pageSocket) Close(code int, reason string) {
 	s.queue.discard(errClosedLocally)
 	s.closeSocket(code, reason)
@@ -131,6 +132,7 @@ func (s *pageSocket) closeSocket(code int, reason string) {
 		code = normalClosure
 	}
 	reason = strings.ToValidUTF8(reason[:min(len(reason), maxCloseReason)], "")
-	// close throws no exception for such a code and reason, even on a closed WebSocket.
+	// Close does not throw an exception for such a code and reason, even if the WebSocket is
+	// already closed.
 	s.ws.Call("close", code, reason)
 }

@@ -8,12 +8,13 @@ import (
 	"syscall/js"
 )
 
-// sourceNames are the event names to listen for: an EventSource cannot listen for all names.
+// sourceNames are the event names to listen for, because an EventSource cannot listen for all
+// names.
 var sourceNames = []string{
 	"message", "trivium.open", "trivium.heartbeat", "trivium.gap", "trivium.error", "trivium.goaway",
 }
 
-// EventSource implements EventSourcer with the browser's.
+// EventSource implements EventSourcer with the browser's EventSource.
 func (browser) EventSource(ctx context.Context, url string) (EventStream, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -51,7 +52,7 @@ type pageSource struct {
 func (s *pageSource) event(event js.Value) {
 	e := SSEEvent{ID: event.Get("lastEventId").String(), Type: event.Get("type").String(), Data: event.Get("data").String()}
 	if e.Type == "message" {
-		e.Type = "" // as on the wire
+		e.Type = "" // an event without a name, as in the stream
 	}
 	s.add(e)
 }

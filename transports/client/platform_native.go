@@ -21,22 +21,23 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// Timeouts of the default platform. There is no timeout for a whole request, since streams do not end.
+// These are the timeouts of the default platform. There is none for a whole request, because
+// streams do not end.
 const (
 	dialTimeout       = 10 * time.Second
-	headerTimeout     = 60 * time.Second // a poll's header arrives after its wait
+	headerTimeout     = 60 * time.Second // the header of a poll's answer arrives after the poll's wait
 	closeFrameTimeout = 100 * time.Millisecond
 )
 
-// maxHandshakeAnswer is how much of the body of a refused handshake is kept.
+// maxHandshakeAnswer is the number of bytes that are kept of the body of a refused handshake.
 const maxHandshakeAnswer = 64 << 10 // bytes
 
-// NewPlatform returns the platform for programs outside a browser: net/http, with WebSockets over it. hc
-// configures proxies and certificates; its Timeout is ignored, since streams do not end. If hc is nil, a copy of
-// http.DefaultTransport with timeouts for dialing, TLS and headers is used (or http.DefaultTransport itself if
-// it is not an *http.Transport).
+// NewPlatform returns the platform for programs outside a browser. It uses net/http, also for
+// WebSockets. hc configures proxies and certificates; its Timeout is ignored, because streams do
+// not end. If hc is nil, a copy of http.DefaultTransport with timeouts for dialing, TLS and headers
+// is used (or http.DefaultTransport itself if it is not an *http.Transport).
 //
-// Redirects are not followed: the token would be sent to their target.
+// Redirects are not followed, because the token would be sent to their target.
 func NewPlatform(hc *http.Client) Platform {
 	p := &nativePlatform{}
 	if hc != nil {
@@ -55,16 +56,16 @@ func NewPlatform(hc *http.Client) Platform {
 
 func defaultPlatform() Platform { return NewPlatform(nil) }
 
-// pageOrigin returns "": there is no page.
+// pageOrigin returns "", because there is no page.
 func pageOrigin() string { return "" }
 
 type nativePlatform struct {
 	client http.Client
-	own    *http.Transport // nil if the http.Client was passed in
+	own    *http.Transport // nil: the http.Client was passed in
 }
 
-// CloseIdleConnections is called at the client's end. Connections of an http.Client that was passed in are left
-// to its owner.
+// CloseIdleConnections is called when the client ends. It leaves the connections of an http.Client
+// that was passed in to its owner.
 func (p *nativePlatform) CloseIdleConnections() {
 	if p.own != nil {
 		p.own.CloseIdleConnections()
@@ -84,7 +85,7 @@ func (p *nativePlatform) Do(ctx context.Context, request *Request) (*Response, e
 	if err != nil {
 		return nil, withoutURL(err)
 	}
-	// A proxy that compresses a stream may buffer it.
+	// The proxy must not compress a stream, because it may buffer it then.
 	r.Header.Set("Accept-Encoding", "identity")
 	for name, value := range request.Header {
 		r.Header.Set(name, value)
@@ -96,7 +97,7 @@ func (p *nativePlatform) Do(ctx context.Context, request *Request) (*Response, e
 	return &Response{Status: response.StatusCode, Header: response.Header.Get, Body: response.Body}, nil
 }
 
-// withoutURL removes the URL from an error, because its query may contain a token.
+// withoutURL removes the URL from an error, because the query may contain a token.
 func withoutURL(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		return e.Err
@@ -159,7 +160,7 @@ type socket struct {
 	raw  io.ReadWriteCloser
 	once sync.Once
 
-	err error // of the last Read; owned by the reader
+	err error // error of the last Read; owned by the goroutine that reads
 }
 
 // Read implements Socket.
@@ -192,7 +193,7 @@ func (s *socket) Close(code int, reason string) {
 		written := make(chan struct{})
 		go func() {
 			defer close(written)
-			_, _ = s.raw.Write(closeFrame(code, reason)) // the connection is closed either way
+			_, _ = s.raw.Write(closeFrame(code, reason)) // an error does not matter, because the connection is closed anyway
 		}()
 		timeout := time.NewTimer(closeFrameTimeout)
 		defer timeout.Stop()
@@ -200,7 +201,7 @@ func (s *socket) Close(code int, reason string) {
 		case <-written:
 		case <-timeout.C:
 		}
-		_ = s.conn.CloseNow() // also ends a blocked write
+		_ = s.conn.CloseNow() // a blocked write then returns
 		<-written
 	})
 }

@@ -17,19 +17,21 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// maxPublish is the largest number of events in one request (docs/protocol.md#publishing-over-http).
+// maxPublish is the maximum number of events in one request
+// (docs/protocol.md#publishing-over-http).
 const maxPublish = 1000
 
-// maxPublishAnswer bounds the body of the answer to a publish.
+// maxPublishAnswer is the maximum number of bytes that are read of the answer to a publish.
 const maxPublishAnswer = 4 << 10 // bytes
 
-// Publish publishes 1 to 1000 events by HTTP, all or none, and returns the ID of the last. It retries with one
-// Idempotency-Key until ctx is done or the hub gives a final answer. ID and Time are not sent. Data is JSON
-// unless Encoding says otherwise.
+// Publish publishes 1 to 1000 events over HTTP, all or none, and returns the ID of the last. It
+// retries with one Idempotency-Key until ctx ends or the hub gives a final answer. ID and Time are
+// not sent. Data is JSON unless Encoding is set to another value.
 //
-// The error is a *Problem if the hub refuses, and the error of Events if the client has ended. Otherwise it is
-// the reason of the last failed attempt, and the events may or may not have been published. The hub remembers a
-// key for two minutes; Publish stops retrying before that, since a later attempt could publish twice.
+// The error is a *Problem if the hub refuses, and the error of Events if the client has ended. Any
+// other error is the reason of the last failed attempt; it is then unknown whether the events were
+// published. The hub remembers a key for two minutes. Publish stops retrying before that, because a
+// later attempt could publish the events twice.
 func (c *Client) Publish(ctx context.Context, events ...Event) (id string, err error) {
 	body, err := encodeEvents(events)
 	if err != nil {
@@ -41,7 +43,7 @@ func (c *Client) Publish(ctx context.Context, events ...Event) (id string, err e
 	header := map[string]string{"Content-Type": "application/json", "Idempotency-Key": newIdempotencyKey()}
 	p := publishCall{client: c, request: &Request{Method: "POST", URL: c.address("/publish", ""), Header: header, Body: body}}
 	for tries := 0; ; tries++ {
-		begin := time.Now().Round(0) // without the monotonic clock, which may stop while the device sleeps
+		begin := time.Now().Round(0) // without the monotonic clock, which may stop while the device is suspended
 		id, wait, err := p.try(ctx)
 		if err == nil || wait < 0 {
 			return id, err
@@ -59,8 +61,8 @@ func (c *Client) Publish(ctx context.Context, events ...Event) (id string, err e
 	}
 }
 
-// keyLife bounds the retries of a publish that the hub may have accepted. The hub forgets an idempotency key
-// after two minutes.
+// keyLife is the time for which a publish is retried that the hub may have accepted. It is shorter
+// than the two minutes for which the hub remembers an idempotency key.
 const keyLife = 110 * time.Second
 
 var errKeyLife = errors.New("the idempotency key has expired")
@@ -88,8 +90,8 @@ func encodeEvents(events []Event) ([]byte, error) {
 	return append(body, ']'), nil
 }
 
-// checkData validates the data against its encoding. Data that is not exactly one JSON text would add members or
-// events to the body, and text that is not UTF-8 would be altered.
+// checkData checks the data against its encoding. Data that is not exactly one JSON text would add
+// members or events to the body. Text that is not UTF-8 would be changed on the way.
 func checkData(e Event) error {
 	switch {
 	case e.Encoding == JSON && len(e.Data) > 0 && !json.Valid(e.Data):
@@ -104,18 +106,20 @@ func checkData(e Event) error {
 type publishCall struct {
 	client          *Client
 	request         *Request
-	renewedToken    bool      // the source was asked to replace a rejected token
+	renewedToken    bool      // the source was asked for another token after a rejection
 	maybeAcceptedAt time.Time // start of the first attempt that the hub may have accepted
-	lastErr         error     // of the last attempt that was not canceled
+	lastErr         error     // error of the last attempt that was not canceled
 }
 
-// refusedByHub reports whether an attempt failed because the hub refused the events, which it hence did not accept.
+// refusedByHub reports whether the attempt failed because the hub refused the events. It has then
+// certainly not accepted them.
 func refusedByHub(err error) bool {
 	problem, ok := errors.AsType[*Problem](err)
 	return ok && problem.Code != ""
 }
 
-// keyLeft returns the time until the hub may have forgotten the idempotency key of events that it may have accepted.
+// keyLeft returns the remaining time in which the hub is certain to remember the idempotency key of
+// events that it may have accepted.
 func (p *publishCall) keyLeft() time.Duration {
 	if p.maybeAcceptedAt.IsZero() {
 		return math.MaxInt64
@@ -123,7 +127,7 @@ func (p *publishCall) keyLeft() time.Duration {
 	return keyLife - time.Since(p.maybeAcceptedAt)
 }
 
-// giveUpError returns why the publish was given up.
+// giveUpError returns the reason why Publish stops retrying.
 func (p *publishCall) giveUpError(ctx context.Context) error {
 	select {
 	case <-p.client.done:
@@ -142,8 +146,8 @@ func (p *publishCall) giveUpError(ctx context.Context) error {
 	return fmt.Errorf("client: publish: %w; last attempt: %w", cause, p.lastErr)
 }
 
-// try makes one attempt. A negative wait means that the result is final; otherwise wait is the minimum time
-// before the next attempt.
+// try makes one attempt. If wait is negative, the result is final; otherwise wait is the minimum
+// delay before the next attempt.
 func (p *publishCall) try(ctx context.Context) (id string, wait time.Duration, err error) {
 	token, err := p.token(ctx, "")
 	for err == nil {
@@ -171,7 +175,7 @@ func (p *publishCall) try(ctx context.Context) (id string, wait time.Duration, e
 	return "", wait, err
 }
 
-// token returns a token other than the rejected one, if the source has one.
+// token returns another token than the refused one, if the source has one.
 func (p *publishCall) token(ctx context.Context, refused string) (string, error) {
 	v := p.client.tokens
 	if token := v.value(); v.source == nil || token != refused {
@@ -213,21 +217,21 @@ func (p *publishCall) post(ctx context.Context, token string) (id string, err er
 	return id, nil
 }
 
-// newIdempotencyKey returns 128 random bits. crypto/rand and uuid would add much code to a page, and the key is
-// not a secret.
+// newIdempotencyKey returns 128 random bits. The key is not a secret, and crypto/rand and uuid
+// would add much code to a page.
 func newIdempotencyKey() string {
 	return strconv.FormatUint(rand.Uint64(), 16) + "-" + strconv.FormatUint(rand.Uint64(), 16)
 }
 
-// Time limits of one attempt. Nothing else detects a dead connection.
+// These are the time limits of one attempt. Only they detect a dead connection.
 const (
 	publishTimeout        = 30 * time.Second
-	publishBytesPerSecond = 32 << 10 // extends the limit by the time for the body
+	publishBytesPerSecond = 32 << 10 // a larger body gets more time, according to this rate
 )
 
 var errBadPublishAnswer = errors.New("the answer to a publish is not a hub's")
 
-// sleep waits for d and reports false if ctx is done first.
+// sleep waits for d. It returns false if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -20,7 +20,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// TestPublishByteForByte checks that data arrives exactly as published.
+// TestPublishByteForByte checks that data arrives exactly as it was published.
 func TestPublishByteForByte(t *testing.T) {
 	events := []client.Event{
 		{Topic: "t", Data: []byte(`1.50`)},
@@ -43,13 +43,13 @@ func TestPublishByteForByte(t *testing.T) {
 			require.WithinDuration(t, time.Now(), got.Time, time.Minute)
 			last, want.ID, want.Time = got.ID, got.ID, got.Time
 			require.Equal(t, want, got)
-			_ = append(got.Data, "what a program does with its own"...) // must not change other events
+			_ = append(got.Data, "what a program does with its own"...) // the program may append to its data without changing other events
 		}
 		require.Equal(t, last, id)
 	})
 }
 
-// TestPublishOnce checks that lost answers do not publish an event twice.
+// TestPublishOnce checks that no event is published twice if answers are lost.
 func TestPublishOnce(t *testing.T) {
 	for name, spoil := range map[string]func(*rig, http.ResponseWriter, *http.Request){
 		"the answer is cut": func(_ *rig, w http.ResponseWriter, _ *http.Request) {
@@ -88,9 +88,9 @@ func TestPublishOnce(t *testing.T) {
 func TestPublishRefused(t *testing.T) {
 	one := client.Event{Topic: "a", Data: []byte("1")}
 	for name, row := range map[string]struct {
-		answer http.HandlerFunc // nil: the hub
+		answer http.HandlerFunc // nil: the hub answers
 		events []client.Event
-		status int // 0: it is tried until ctx is done
+		status int // 0: Publish retries until ctx ends
 		calls  int
 	}{
 		"no events":      {nil, nil, 400, 0},
@@ -127,7 +127,7 @@ func TestPublishRefused(t *testing.T) {
 				case row.status != 0:
 					require.Equal(t, row.status, problem.Status)
 					require.Zero(t, time.Since(begin))
-				case name == "a proxy's 502", name == "a proxy's 403": // the hub may have accepted it and forgotten the key
+				case name == "a proxy's 502", name == "a proxy's 403": // the hub may have accepted the event, and may have forgotten the key
 					require.ErrorContains(t, err, "idempotency key has expired")
 					require.Less(t, time.Since(begin), 3*time.Minute)
 				default:
@@ -142,8 +142,8 @@ func TestPublishRefused(t *testing.T) {
 	}
 }
 
-// TestPublishEndsWithItsKey checks that an event that the hub may have accepted is never sent when the hub may have
-// forgotten its key, which it does 120 s after it accepted the event.
+// TestPublishEndsWithItsKey checks that an event which the hub may have accepted is not sent again
+// when the hub may have forgotten its key, 120 s after it accepted the event.
 func TestPublishEndsWithItsKey(t *testing.T) {
 	for name, second := range map[string]http.HandlerFunc{
 		"the hub refuses later attempts":      says(problems.Unavailable("")),
@@ -156,7 +156,7 @@ func TestPublishEndsWithItsKey(t *testing.T) {
 				c := r.client(client.Config{})
 				r.await(c, isPhase(client.Live))
 				begin := time.Now()
-				var last atomic.Int64 // time of the last attempt since begin
+				var last atomic.Int64 // time from begin to the last attempt
 				r.proxy("/publish", func(w http.ResponseWriter, request *http.Request) {
 					if last.Swap(int64(max(1, time.Since(begin)))) > 0 {
 						second(w, request)
@@ -174,7 +174,8 @@ func TestPublishEndsWithItsKey(t *testing.T) {
 	}
 }
 
-// TestPublishRenewsToken checks that a rejected token is replaced once, even without a connection.
+// TestPublishRenewsToken checks that Publish gets another token once if the hub rejects the first,
+// even without a connection.
 func TestPublishRenewsToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})

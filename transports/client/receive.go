@@ -12,7 +12,7 @@ func (l *loop) receive(m message) {
 		l.connectionLost(errNotOpened)
 		return
 	}
-	if l.phase == Live && m.kind == kindOpened && l.transport != EventSource { // a Platform may reconnect by itself without reporting the loss
+	if l.phase == Live && m.kind == kindOpened && l.transport != EventSource { // a Platform may reconnect by itself without reporting that it lost the connection
 		l.connectionLost(errOpenedTwice)
 		return
 	}
@@ -21,7 +21,7 @@ func (l *loop) receive(m message) {
 		l.onOpened(m)
 	case kindEvent:
 		l.enqueue(delivery{event: &m.event, id: m.id})
-		if l.commandPending() && !l.canRead() { // read-ahead is exhausted; a new connection applies the change sooner
+		if l.commandPending() && !l.canRead() { // the limit of reading ahead is reached; a new connection applies the change sooner
 			l.connect()
 		}
 	case kindPosition:
@@ -44,7 +44,7 @@ var errNotOpened = errors.New("the stream does not begin with its position")
 
 var errOpenedTwice = errors.New("the stream sent its opening message twice")
 
-// enqueue appends to pending. A trailing position that was not delivered yet is replaced.
+// enqueue appends to pending. It replaces a position at the end that was not delivered yet.
 func (l *loop) enqueue(d delivery) {
 	l.received = d.id
 	if last := len(l.pending) - 1; last >= 0 && l.pending[last].event == nil {
@@ -54,8 +54,8 @@ func (l *loop) enqueue(d delivery) {
 	l.pendingBytes += d.size()
 }
 
-// onDelivered removes the first pending delivery. If reading was paused until now, the silence meanwhile does
-// not count.
+// onDelivered removes the first pending delivery. If reading was paused until now, the pause does
+// not count as silence.
 func (l *loop) onDelivered() {
 	paused := !l.canRead()
 	l.pendingBytes -= l.pending[0].size()
@@ -91,7 +91,7 @@ func (l *loop) onOpened(m message) {
 	l.applyToken()
 }
 
-// countConnect updates the counters for a connection that became Live.
+// countConnect updates the counters when a connection has become Live.
 func (l *loop) countConnect() {
 	stats := &l.c.stats
 	stats.connects.Add(1)

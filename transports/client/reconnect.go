@@ -8,7 +8,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// connectionLost handles the end of the connection, or of the attempt to open one, and decides what follows.
+// connectionLost handles the end of a connection, or a failed attempt to open one, and decides what
+// the client does next.
 func (l *loop) connectionLost(err error) {
 	end := loss{
 		wasLive:       l.phase == Live,
@@ -43,13 +44,13 @@ type loss struct {
 	wasLive       bool          // the phase was Live
 	wasStable     bool          // it was Live for at least steadyAfter
 	retryHint     time.Duration // the stream's retry time; 0 if it sent none
-	token         string        // the token sent
-	tokenOutdated bool          // the token cache has a newer one
+	token         string        // the token that was sent
+	tokenOutdated bool          // the token cache has a newer token
 }
 
-// handleProblem decides what follows a refusal. A problem with a code comes from the hub itself and would be the
-// same over every transport. Any other answer comes from an intermediary, such as a proxy, a captive portal or a
-// firewall, and may pass.
+// handleProblem decides what the client does after a refusal. A problem with a code is from the hub
+// itself, and would be the same over every transport. Any other answer is from an intermediary,
+// such as a proxy, a captive portal or a firewall, and may be temporary.
 func (l *loop) handleProblem(p *Problem, end loss) {
 	fromHub := p.Code != ""
 	noFallback := l.selected != Auto || l.fallback.atLastStep()
@@ -69,8 +70,8 @@ func (l *loop) handleProblem(p *Problem, end loss) {
 	}
 }
 
-// handleFailure decides what follows a failure of the transport or the network: the next transport of the
-// fallback list, or a wait.
+// handleFailure decides what the client does after a failure of the transport or the network: use
+// the next transport of the fallback list, or wait.
 func (l *loop) handleFailure(end loss) {
 	if l.selected == Auto && (!end.wasLive || !end.wasStable && l.fallback.countQuickLoss()) && l.fallback.stepDown(end.err) {
 		l.connect()
@@ -79,8 +80,8 @@ func (l *loop) handleFailure(end loss) {
 	l.waitBeforeRetry(end.retryHint, end.err)
 }
 
-// waitBeforeRetry enters Waiting, for the time that the server asked for (asked > 0) or else for a random
-// backoff.
+// waitBeforeRetry enters the phase Waiting. The wait is asked, if the server asked for one,
+// otherwise a random backoff.
 func (l *loop) waitBeforeRetry(asked time.Duration, why error) {
 	d := min(asked, maxHint)
 	if d <= 0 {
@@ -92,16 +93,17 @@ func (l *loop) waitBeforeRetry(asked time.Duration, why error) {
 	l.setState(State{Phase: Waiting, Transport: l.transport, Wait: d, Reason: why})
 }
 
-// Bounds on the handling of rejected tokens.
+// These are the limits for rejected tokens.
 const (
-	// maxRejections is how many consecutive rejections a client that has been Live tolerates: its source may
-	// renew tokens late.
+	// maxRejections is the number of consecutive rejections after which a client that has been Live
+	// ends. It is above 1, because the source may renew its tokens late.
 	maxRejections = 5
-	// acceptedAfter is how long a connection must be Live for its token to count as accepted.
+	// acceptedAfter is the time for which a connection must be Live, so that its token counts as
+	// accepted.
 	acceptedAfter = time.Second
 )
 
-// handleUnauthorized handles a 401. The token source may have a better token.
+// handleUnauthorized handles a 401. The TokenSource may have a better token.
 func (l *loop) handleUnauthorized(p *Problem, end loss) {
 	switch {
 	case l.c.tokens.source != nil && end.tokenOutdated:
@@ -126,7 +128,7 @@ func (l *loop) maxRejectionsNow() int {
 	return 1
 }
 
-// onTokenCallDone handles the result of a call of the token source.
+// onTokenCallDone handles the result of a call of the TokenSource.
 func (l *loop) onTokenCallDone() {
 	call := l.tokenCall
 	l.tokenCall = nil
@@ -145,7 +147,7 @@ func (l *loop) onTokenCallDone() {
 	if l.rejection != nil && call.token == l.rejectedToken {
 		if awaited && l.rejections < l.maxRejectionsNow() {
 			l.rejections++
-			l.waitBeforeRetry(0, l.rejection) // the next attempt asks the source again
+			l.waitBeforeRetry(0, l.rejection) // the next attempt calls the TokenSource again
 			return
 		}
 		l.endErr = &FinalError{Status: l.rejection.Status, Err: l.rejection}
@@ -158,7 +160,7 @@ func (l *loop) onTokenCallDone() {
 	}
 }
 
-// applyToken schedules the next renewal and hands a fresh token to the connection.
+// applyToken schedules the next renewal, and passes a new token to the connection.
 func (l *loop) applyToken() {
 	if due := l.c.tokens.renewalDue(); due.IsZero() {
 		l.renewalTimer.Stop()
@@ -169,7 +171,7 @@ func (l *loop) applyToken() {
 		return
 	}
 	switch {
-	case l.transport == LongPoll: // the next poll sends it
+	case l.transport == LongPoll: // the next poll sends the new token
 	case l.transport != WebSocket:
 		l.connect()
 	case l.authRef == "":

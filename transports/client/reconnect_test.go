@@ -22,7 +22,7 @@ import (
 // paths are the routes of the transports; SSE and EventSource share one.
 var paths = []string{"/ws", "/sse", "/poll"}
 
-// answers is a proxy that always gives the same answer.
+// answers is a proxy that always answers with this status and header.
 func answers(status int, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		for i := 0; i < len(header); i += 2 {
@@ -33,7 +33,7 @@ func answers(status int, header ...string) http.HandlerFunc {
 	}
 }
 
-// says answers with a hub's problem.
+// says is a proxy that always answers with this problem, as a hub would.
 func says(p *problems.Problem) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { web.WriteProblem(w, r, p) }
 }
@@ -45,7 +45,7 @@ func (r *rig) proxyAll(handler http.HandlerFunc) {
 	}
 }
 
-// ended waits until the client has ended by itself and returns its error.
+// ended waits until the client has ended by itself, and returns its error.
 func (r *rig) ended(c *client.Client) *client.FinalError {
 	r.t.Helper()
 	state := r.await(c, isPhase(client.Ended))
@@ -56,7 +56,7 @@ func (r *rig) ended(c *client.Client) *client.FinalError {
 	return final
 }
 
-// TestFinalAnswers checks that a refusal that a retry would not change ends the client at once.
+// TestFinalAnswers checks that the client ends at once after a refusal that no retry would change.
 func TestFinalAnswers(t *testing.T) {
 	for name, row := range map[string]struct {
 		answer http.HandlerFunc
@@ -88,8 +88,8 @@ func TestFinalAnswers(t *testing.T) {
 	}
 }
 
-// TestForeignAnswers: an intermediary may answer anything for a while, before the client was Live and after. The
-// client resumes when that has passed.
+// TestForeignAnswers checks that a client resumes after an intermediary has answered in place of
+// the hub for a while, both before the client was Live and after.
 func TestForeignAnswers(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"400": answers(400), "401": answers(401), "403": answers(403), "404": answers(404), "405": answers(405),
@@ -107,7 +107,7 @@ func TestForeignAnswers(t *testing.T) {
 					read := r.reader(c)
 					state := r.await(c, isPhase(client.Waiting))
 					require.NotContains(t, state.Reason.Error(), "secret")
-					if name == "301" && tr != client.EventSource { // it hides the redirect
+					if name == "301" && tr != client.EventSource { // EventSource hides the redirect
 						require.ErrorContains(t, state.Reason, "redirect to https://else.test/ws")
 					}
 					time.Sleep(time.Minute)
@@ -128,12 +128,12 @@ func TestForeignAnswers(t *testing.T) {
 	}
 }
 
-// TestTemporaryAnswers checks that the client waits for as long as the answer asks.
+// TestTemporaryAnswers checks that the client waits for the time that the answer asks for.
 func TestTemporaryAnswers(t *testing.T) {
 	in90s := func() string { return time.Now().Add(90 * time.Second).UTC().Format(http.TimeFormat) }
 	for name, row := range map[string]struct {
 		answer func() http.HandlerFunc
-		wait   time.Duration // 0: at random
+		wait   time.Duration // 0: a random wait
 	}{
 		"hub drains":          {func() http.HandlerFunc { return says(problems.Draining(7 * time.Second)) }, 7 * time.Second},
 		"too many":            {func() http.HandlerFunc { return says(problems.TooManyTries("", 3*time.Second)) }, 3 * time.Second},
@@ -168,14 +168,14 @@ func TestTemporaryAnswers(t *testing.T) {
 	}
 }
 
-// TestLossIsReportedAtOnce checks that a closed connection ends Live without waiting for the silence limit, while
-// nothing listens at the hub's address.
+// TestLossIsReportedAtOnce checks that Live ends at once when the connection is closed, although
+// nothing listens at the hub's address. The client must not wait for the silence limit.
 func TestLossIsReportedAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
 		c := r.client(client.Config{Transport: tr})
 		r.await(c, liveBy(tr))
-		synctest.Wait() // let a poll that is between two connections start
+		synctest.Wait() // a poll that is between two connections can start
 		begin := time.Now()
 		r.away(true)
 		lost := r.await(c, func(s client.State) bool { return s.Phase != client.Live })
@@ -189,8 +189,8 @@ func TestLossIsReportedAtOnce(t *testing.T) {
 	})
 }
 
-// TestBackoff checks that waits are random, that their bound doubles up to MaxWait, and that it starts over
-// after a stable connection.
+// TestBackoff checks that waits are random, that their limit doubles up to MaxWait, and that it is
+// reset after a stable connection.
 func TestBackoff(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -201,7 +201,7 @@ func TestBackoff(t *testing.T) {
 		for s := range c.States(t.Context()) {
 			if s.Phase == client.Waiting {
 				waits = append(waits, s.Wait)
-				if tr == client.EventSource { // it hides the error
+				if tr == client.EventSource { // EventSource hides the error
 					require.ErrorContains(t, s.Reason, "the EventSource lost its connection")
 				} else {
 					require.ErrorContains(t, s.Reason, "connection refused")
@@ -227,7 +227,7 @@ func TestBackoff(t *testing.T) {
 	})
 }
 
-// TestDrain checks that the client waits for as long as a draining hub asks.
+// TestDrain checks that the client waits for the time that a draining hub asks for.
 func TestDrain(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -249,8 +249,8 @@ func TestDrain(t *testing.T) {
 	})
 }
 
-// TestEventsBeforeFinalErrorAreDelivered checks that events received before a final answer are delivered,
-// followed by the same error on every call.
+// TestEventsBeforeFinalErrorAreDelivered checks that events received before a final answer are
+// delivered, and that every later call returns the error.
 func TestEventsBeforeFinalErrorAreDelivered(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -260,7 +260,7 @@ func TestEventsBeforeFinalErrorAreDelivered(t *testing.T) {
 		r.publish(0, 1, "a")
 		synctest.Wait()
 		r.revise("sesame-open", nil)
-		c.Reconnect() // the client is not reading
+		c.Reconnect() // the client reads nothing at this time
 		r.await(c, isPhase(client.Ended))
 		read := r.reader(c)
 		read.numbers(0, 1)
@@ -275,7 +275,8 @@ func TestEventsBeforeFinalErrorAreDelivered(t *testing.T) {
 	})
 }
 
-// TestErrorsContainNoToken: a server may repeat the token in its answer; errors must not.
+// TestErrorsContainNoToken checks that errors do not contain the token, even if a server sends it
+// back in its answer.
 func TestErrorsContainNoToken(t *testing.T) {
 	const token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJzZWNyZXQifQ.c2lnbmF0dXJl"
 	echo := func(w http.ResponseWriter, r *http.Request) {
@@ -307,7 +308,7 @@ func TestErrorsContainNoToken(t *testing.T) {
 	}
 }
 
-// TestHostileAnswers checks that the client waits and retries, whatever a server sends.
+// TestHostileAnswers checks that the client waits and retries after any answer of a hostile server.
 func TestHostileAnswers(t *testing.T) {
 	long := strings.Repeat("9", 9<<20)
 	for name, row := range map[string]struct {

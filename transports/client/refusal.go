@@ -10,11 +10,11 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// maxProblemBody bounds the bytes read from the body of a refusal.
+// maxProblemBody is the maximum number of bytes that are read of the body of a refusal.
 const maxProblemBody = 64 << 10 // bytes
 
-// problemOf converts an unexpected answer to a Problem and closes it. If the answer is not the hub's, such as a
-// proxy's error page, Code is empty.
+// problemOf converts an unexpected answer to a Problem and closes it. If the hub has not sent the
+// answer, but for example a proxy its error page, Code is empty.
 func problemOf(r *Response) *Problem {
 	defer func() { _ = r.Body.Close() }() // the rest of the body is not needed
 	p := new(Problem)
@@ -37,7 +37,8 @@ func problemOf(r *Response) *Problem {
 	return p
 }
 
-// redirectTarget returns the target of a redirect, without its query, which may contain a token.
+// redirectTarget returns the target of a redirect without its query, because the query may contain
+// a token.
 func redirectTarget(r *Response) string {
 	if r.Status < 300 || r.Status > 399 {
 		return ""
@@ -60,11 +61,11 @@ func temporary(status int) bool {
 	case 408, 425, 429:
 		return true
 	}
-	return status < 300 || status >= 500 // a 200 without the expected body comes from a captive portal or a proxy
+	return status < 300 || status >= 500 // a 200 without the expected body is from a captive portal or a proxy
 }
 
-// fromIntermediary reports whether a publish was refused by a proxy rather than by the hub, for a reason that
-// may pass. Refusals for size or media type do not pass.
+// fromIntermediary reports whether a proxy, not the hub, has refused a publish for a reason that
+// may be temporary. Refusals because of the size or the media type are not temporary.
 func fromIntermediary(p *Problem) bool {
 	switch p.Status {
 	case 413, 414, 415, 431:
@@ -73,11 +74,11 @@ func fromIntermediary(p *Problem) bool {
 	return p.Code == ""
 }
 
-// minRedactedToken is the length of the shortest token that is redacted in errors; shorter ones match by
-// accident.
+// minRedactedToken is the length of the shortest token that is redacted in errors. A shorter token
+// could equal an unrelated part of the text.
 const minRedactedToken = 8 // bytes
 
-// withoutToken redacts the token in an error, since a server may repeat it.
+// withoutToken redacts the token in an error, because a server may have sent it back.
 func withoutToken(err error, token string) error {
 	if err == nil || len(token) < minRedactedToken || !strings.Contains(err.Error(), token) {
 		return err

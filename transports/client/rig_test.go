@@ -52,33 +52,33 @@ type tester interface {
 	Cleanup(func())
 }
 
-// rig is a real hub with its real handlers. A test can cut its connections and replace its routes, as a proxy in
-// between would.
+// rig is a real hub with its real handlers. A test can cut its connections, and replace its routes
+// as a proxy would.
 type rig struct {
-	// static
+	// The following fields are static.
 
 	t        tester
 	patience time.Duration
 	Hub      *hub.Hub
 	Registry *connection.Registry
 	URL      string
-	roots    *x509.CertPool // of TLS
+	roots    *x509.CertPool // root certificates for TLS
 	dial     func(context.Context, string, string) (net.Conn, error)
 	routes   map[string]http.Handler
 
 	read atomic.Int64 // bytes that the clients have read
 
-	// guarded by mu
+	// mu guards the following fields.
 
 	mu       sync.Mutex
 	conns    map[*cuttable]struct{}
 	deaf     bool // new connections are refused
-	bytes    int  // of each read; 0 means unlimited
+	bytes    int  // maximum size of each read; 0: unlimited
 	pause    time.Duration
 	proxies  map[string]http.HandlerFunc
-	tokens   map[string]*tt.Token // nil means that no token is required
-	tickets  map[string]string    // tokens by ticket
-	requests map[string]int       // by path
+	tokens   map[string]*tt.Token // nil: no token is required
+	tickets  map[string]string    // key: ticket; value: token
+	requests map[string]int       // number of requests by path
 	versions map[string]int       // HTTP version of the last request, by path
 }
 
@@ -86,7 +86,7 @@ type rig struct {
 type rigConfig struct {
 	Hub       hub.Config
 	Heartbeat time.Duration
-	Memory    bool // net.Pipe in place of sockets, for synctest
+	Memory    bool // net.Pipe instead of sockets, for synctest
 	MaxTopics int
 	TLS       bool // with HTTP/1.1 and HTTP/2
 }
@@ -116,7 +116,7 @@ func newRig(t tester, cfg rigConfig) *rig {
 	if cfg.Memory {
 		pipes := newPipes()
 		listener, r.dial, r.URL = pipes, pipes.dial, "http://hub.test/at"
-		r.patience = 24 * time.Hour // of the fake clock
+		r.patience = 24 * time.Hour // a day of the fake clock
 	} else {
 		listener, err = net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
@@ -198,7 +198,7 @@ func (r *rig) asked(path string) int {
 	return r.requests[path]
 }
 
-// version returns the highest HTTP version of the last requests for the paths.
+// version returns the highest HTTP version of the last requests for these paths.
 func (r *rig) version(paths ...string) (newest int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -247,7 +247,7 @@ func (r *rig) client(cfg client.Config) *client.Client {
 	return c
 }
 
-// publish publishes n events with the numbers from..from+n-1 on the topics in turn.
+// publish publishes n events with the numbers from, from+1 and so on, on the topics in turn.
 func (r *rig) publish(from, n int, topics ...string) {
 	r.t.Helper()
 	for i := from; i < from+n; i++ {
@@ -270,7 +270,7 @@ func bigEvent(size int) *hub.Event {
 	return tt.JSON("big", `"`+strings.Repeat("x", size-2)+`"`)
 }
 
-// reader reads events one by one, each within the rig's patience.
+// reader reads events one by one. Each must arrive within the rig's patience.
 type reader struct {
 	r *rig
 	c *client.Client
@@ -294,7 +294,7 @@ func (r reader) try() (client.Event, error) {
 	return client.Event{}, nil
 }
 
-// numbers reads events with the numbers from..from+n-1 and fails on any other.
+// numbers reads n events, which must have the numbers from, from+1 and so on.
 func (r reader) numbers(from, n int) {
 	r.r.t.Helper()
 	for i := from; i < from+n; i++ {

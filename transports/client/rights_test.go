@@ -14,7 +14,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// grant adds a token; from the first one on, the rig requires a token.
+// grant adds a token. After the first call, the rig requires a token.
 func (r *rig) grant(token string, grant *auth.Grant) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -24,7 +24,7 @@ func (r *rig) grant(token string, grant *auth.Grant) {
 	r.tokens[token] = tt.NewToken(grant)
 }
 
-// revise changes the rights of a token; nil ends it.
+// revise changes the rights of a token. If grant is nil, the token ends.
 func (r *rig) revise(token string, grant *auth.Grant) {
 	r.mu.Lock()
 	t := r.tokens[token]
@@ -32,7 +32,8 @@ func (r *rig) revise(token string, grant *auth.Grant) {
 	t.SetGrant(grant)
 }
 
-// admit returns the access of the request's token, wherever it is sent (docs/protocol.md#authentication).
+// admit returns the access for the token of a request, in any place where a token may be
+// (docs/protocol.md#authentication).
 func (r *rig) admit(request *http.Request) (auth.Access, *problems.Problem) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -82,7 +83,7 @@ func (r *rig) issueTicket(w http.ResponseWriter, request *http.Request) {
 	_, _ = w.Write([]byte(`{"ticket":"` + ticket + `","expires_in":30}`))
 }
 
-// renewable is a token that a connection may replace by another token of the rig.
+// renewable is the access of a connection that may replace its token with another one of the rig.
 type renewable struct {
 	*tt.Token
 	rig *rig
@@ -98,7 +99,7 @@ func (a renewable) Renew(_ context.Context, text string) (auth.Access, *problems
 	return takeover{renewable{t, a.rig}, a.Token}, nil
 }
 
-// takeover is the replacement; it releases the old token once it is held.
+// takeover is the access for the new token. When it is acquired, it releases the old one.
 type takeover struct {
 	renewable
 	old *tt.Token

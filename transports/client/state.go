@@ -8,13 +8,13 @@ import (
 // Phase is a client's connection phase.
 type Phase int
 
-// The phases.
+// These are the phases.
 const (
-	Connecting Phase = iota // by State.Transport
+	Connecting Phase = iota // a connection over State.Transport is being opened
 	Live                    // the hub has confirmed the subscription on State.Transport
-	Waiting                 // for State.Wait, then it reconnects
-	Ended                   // permanently
-	Idle                    // no topics, hence no connection
+	Waiting                 // the client reconnects after State.Wait
+	Ended                   // the client has ended for good
+	Idle                    // there are no topics, hence no connection
 )
 
 // String returns the phase's name.
@@ -39,16 +39,16 @@ type State struct {
 	Phase     Phase
 	Transport Transport // never Auto
 	Wait      time.Duration
-	// Reason is why the client waits, why it ended, or why it uses a transport other than Auto's first choice.
-	// It is nil if nothing failed.
+	// Reason is the reason why the client waits, why it has ended, or why it does not use Auto's
+	// first choice. It is nil if nothing failed.
 	Reason error
 }
 
 // Stats are a client's counters since Connect.
 type Stats struct {
-	Delivered  uint64 // events taken by the program, without gaps
-	Gaps       uint64 // gaps taken by the program
-	Connects   uint64 // times that the client became Live
-	Reconnects uint64 // of these, all but the first
-	Switches   uint64 // of these, those on another transport than the previous connection
+	Delivered  uint64 // events that the program has taken, without gaps
+	Gaps       uint64 // gaps that the program has taken
+	Connects   uint64 // number of times that the client became Live
+	Reconnects uint64 // all of these but the first
+	Switches   uint64 // those of them whose transport was not that of the previous connection
 }

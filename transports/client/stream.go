@@ -14,11 +14,11 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// stream is an open subscription over one transport. next is called by one goroutine. close may be called by any
-// goroutine and repeatedly; it ends a blocked next.
+// stream is an open subscription over one transport. Only one goroutine calls next. Any goroutine
+// may call close, also repeatedly; a blocked next then returns.
 type stream interface {
-	// next blocks until the next message. The error is a *Problem if the hub or an intermediary gave a reason
-	// for the end.
+	// next blocks until there is another message. The error is a *Problem if the hub or an
+	// intermediary gave a reason for the end.
 	next() (message, error)
 	close()
 }
@@ -27,15 +27,15 @@ type stream interface {
 type kind int
 
 const (
-	kindProblem  kind = iota // ends the stream
-	kindGoaway               // ends the stream; reconnect after retry
-	kindOpened               // id is the start position; or the first event, if the transport does not report that position
+	kindProblem  kind = iota // the stream ends after this message
+	kindGoaway               // the stream ends after this message; reconnect after retry
+	kindOpened               // the subscription has started; id is the start position. If the transport does not report it, this is the first event
 	kindEvent                // an event or a gap
-	kindPosition             // a heartbeat or the end of a poll's answer: all matching events up to id were sent
-	kindAccepted             // a command was accepted: ref
-	kindRefused              // a command was refused: ref, problem
+	kindPosition             // all matching events up to id were sent: a heartbeat, or the end of a poll's answer
+	kindAccepted             // the command ref was accepted
+	kindRefused              // the command ref was refused with problem
 
-	firstLiveKind = kindOpened // kinds above it require an open stream
+	firstLiveKind = kindOpened // this kind and later ones are sent on an open stream only
 )
 
 type message struct {
@@ -43,23 +43,23 @@ type message struct {
 	id        string
 	event     Event
 	problem   *Problem
-	retry     time.Duration // kindOpened and kindGoaway: time before reconnecting; 0 if not sent
+	retry     time.Duration // with kindOpened and kindGoaway: delay before reconnecting; 0: not sent
 	ref       string
-	heartbeat time.Duration // kindOpened: heartbeat interval; 0 means none, heartbeatUnknown means not announced
+	heartbeat time.Duration // with kindOpened: heartbeat interval; 0: no heartbeats; heartbeatUnknown: not announced
 }
 
 const heartbeatUnknown = -1
 
 // subscribeParams are the parameters of a subscription.
 type subscribeParams struct {
-	topics   []string // nil means all that the token may read; otherwise not empty
-	cursor   string   // position to resume at; "" means start as last and since say
+	topics   []string // nil: everything that the token may read; otherwise not empty
+	cursor   string   // position to resume at; "": start as last and since specify
 	last     int
 	since    string // value of the query parameter; "" if unset
 	conflate bool
 }
 
-// query returns the parameters common to all transports, without the cursor.
+// query returns the parameters that all transports have in common, without the cursor.
 func (a subscribeParams) query() query {
 	var q query
 	for _, topic := range a.topics {
@@ -78,7 +78,7 @@ func (a subscribeParams) query() query {
 	return q
 }
 
-// open opens a stream. ctx covers its whole life.
+// open opens a stream over the transport of n. ctx covers the whole life of the stream.
 func (n *conn) open(ctx context.Context, a subscribeParams) (stream, error) {
 	switch n.transport {
 	case WebSocket:
@@ -93,8 +93,8 @@ func (n *conn) open(ctx context.Context, a subscribeParams) (stream, error) {
 	return nil, &FinalError{Err: fmt.Errorf("%v %w", n.transport, errNoTransport)}
 }
 
-// get sends a GET request with token and cursor in headers. The URL of a subscription thus stays the same, and a
-// browser sends one CORS preflight only.
+// get sends a GET request with token and cursor in headers. So the URL of a subscription does not
+// change, and a browser sends only one CORS preflight.
 func (n *conn) get(ctx context.Context, path string, q query, accept, cursor string) (*Response, error) {
 	header := map[string]string{"Accept": accept}
 	if token := n.tokenToSend(); token != "" {
@@ -110,7 +110,8 @@ func (n *conn) get(ctx context.Context, path string, q query, accept, cursor str
 	return n.client.platform.Do(ctx, &Request{Method: "GET", URL: n.client.address(path, q), Header: header, OwnURL: own})
 }
 
-// checkID validates an id as in docs/protocol.md#cursors, because it is sent back in a header and a URL.
+// checkID checks an ID against docs/protocol.md#cursors, because the client will send it in a
+// header and a URL.
 func checkID(id string) error {
 	if !syntax.IsCursor(id) {
 		return errID
@@ -120,7 +121,7 @@ func checkID(id string) error {
 
 var errID = errors.New("an id must be 1 to 64 of the characters 0-9 A-Z a-z . _ ~ -")
 
-// positionMessage returns a message that carries only a position.
+// positionMessage returns a message that has only a position.
 func positionMessage(k kind, id string) (message, error) {
 	return message{kind: k, id: id, heartbeat: heartbeatUnknown}, checkID(id)
 }
@@ -145,8 +146,8 @@ func problemMessage(p *Problem, retry time.Duration) message {
 	return message{kind: kindProblem, problem: p}
 }
 
-// sseMessage decodes an event of a stream with envelopes. ok is false for an unknown kind, which the caller
-// skips.
+// sseMessage converts an event of a stream with envelopes to a message. ok is false for an unknown
+// event, which the caller skips.
 func sseMessage(e SSEEvent, retry time.Duration) (m message, ok bool, err error) {
 	switch e.Type {
 	case "":
@@ -177,8 +178,8 @@ func sseMessage(e SSEEvent, retry time.Duration) (m message, ok bool, err error)
 	return m, err == nil, err
 }
 
-// retryMember returns retry_ms of the data of trivium.goaway, or 0. An EventSource does not expose the stream's
-// retry field.
+// retryMember returns retry_ms from the data of trivium.goaway, or 0. The client needs it because
+// an EventSource hides the stream's retry field.
 func retryMember(data string) time.Duration {
 	var milliseconds uint64
 	err := jsonscan.ObjectMembers([]byte(data), func(name string, value []byte) (err error) {

@@ -8,16 +8,18 @@ import (
 
 var errNoEventSource = errors.New("EventSource is available in browser pages only")
 
-// errSourceLost ends a stream whose EventSource reports an error while it reconnects. The browser hides the cause.
+// errSourceLost is the error of a stream whose EventSource lost its connection and reconnects. The
+// browser hides the cause.
 var errSourceLost = errors.New("the EventSource lost its connection")
 
-// sourceError is the type of the event by which a platform reports that its EventSource lost the connection. A
-// hub sends no event of this type (docs/protocol.md#events).
+// sourceError is the type of the event by which a platform reports that its EventSource lost the
+// connection. A hub never sends an event of this type (docs/protocol.md#events).
 const sourceError = "error"
 
-// streamEventSource reads through a browser's EventSource. The stream ends with the first lost connection,
-// although the EventSource would reconnect by itself: the client's own reconnect reports its state, backs off and
-// sends a new ticket, which is valid for one connection. An EventSource hides the status of a refused request.
+// streamEventSource reads through a browser's EventSource. The stream ends when the first
+// connection is lost, although the EventSource would reconnect by itself. The client reconnects
+// instead: it reports its state, waits longer after each failure, and sends a new ticket, which is
+// valid for one connection. An EventSource hides the status of a refused request.
 type streamEventSource struct {
 	ctx    context.Context
 	conn   *conn
@@ -71,7 +73,8 @@ func (s *streamEventSource) next() (message, error) {
 	}
 }
 
-// findRefusal repeats the request with fetch to learn the status that ended the EventSource.
+// findRefusal repeats the request with fetch, to find the status with which the EventSource was
+// refused.
 func (s *streamEventSource) findRefusal() error {
 	q := s.params.query()
 	q = q.with("envelope", "1")
@@ -82,7 +85,7 @@ func (s *streamEventSource) findRefusal() error {
 	if response.Status != 200 || mediaType(response) != streamType {
 		return problemOf(response)
 	}
-	_ = response.Body.Close() // the request is accepted now
+	_ = response.Body.Close() // in the meantime, the hub accepts the request
 	return errStreamEnded
 }
 

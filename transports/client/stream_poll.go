@@ -13,25 +13,25 @@ import (
 
 const (
 	pollPath = "/poll"
-	// maxPollWait is the longest wait asked of the hub.
+	// maxPollWait is the longest wait that the client asks the hub for.
 	maxPollWait = 25 * time.Second
-	// pollEvents is the largest number of events asked for in one answer.
+	// pollEvents is the maximum number of events that the client asks for in one answer.
 	pollEvents = "1000"
-	// pollPause is the pause after a poll that returned at once without events, such as one that a proxy
-	// answered.
+	// pollPause is the pause after a poll that returned at once without events. A proxy may have
+	// answered it.
 	pollPause = time.Second
 )
 
-// pollWait returns the wait to ask for, in whole seconds. It is 5/8 of the silence limit; the rest is for the
-// answer to arrive.
+// pollWait returns the wait to ask the hub for, in whole seconds. It is 5/8 of the silence limit;
+// the rest of the limit is for the answer to arrive.
 func pollWait(silence time.Duration) time.Duration {
 	return max(time.Second, min(maxPollWait, silence*5/8)).Truncate(time.Second)
 }
 
 var errLongAnswer = errors.New("poll answer too long")
 
-// streamPoll reads by long-poll (docs/protocol.md#long-poll). Its first request does not wait, so that the start
-// position is known at once.
+// streamPoll reads by long-poll (docs/protocol.md#long-poll). Its first request asks for no wait,
+// so that the start position is known at once.
 type streamPoll struct {
 	ctx       context.Context
 	cancel    context.CancelFunc
@@ -55,7 +55,7 @@ func (s *streamPoll) next() (message, error) {
 		}
 	}
 	m := s.queue[0]
-	s.queue[0] = message{} // release its data
+	s.queue[0] = message{} // releases the data of the message
 	s.queue = s.queue[1:]
 	return m, nil
 }
@@ -79,7 +79,7 @@ func (s *streamPoll) poll() error {
 		if p := problemOf(response); p.Status != 401 || !s.conn.tokenOutdated() {
 			return p
 		}
-		return nil // the next request sends the fresh token
+		return nil // the next request sends the new token
 	}
 	answer, err := s.read(response)
 	if err != nil {
@@ -127,13 +127,13 @@ func (s *streamPoll) enqueue(answer wire.PollAnswer) error {
 		if err != nil {
 			return err
 		}
-		m.event.Data = bytes.Clone(m.event.Data) // do not retain the whole answer
+		m.event.Data = bytes.Clone(m.event.Data) // a copy, so that the whole answer is not kept in memory
 		s.queue, reached = append(s.queue, m), m.id
 	}
 	if reached != answer.Cursor {
 		s.queue = append(s.queue, message{kind: kindPosition, id: answer.Cursor})
 	}
-	if !s.firstDone { // the queue is not empty then
+	if !s.firstDone { // the queue has at least one message then
 		s.queue[0].kind, s.queue[0].heartbeat = kindOpened, heartbeatUnknown
 	}
 	s.firstDone, s.cursor = true, answer.Cursor

@@ -11,10 +11,10 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// writeTimeout is how long a command may wait for the connection to accept it.
+// writeTimeout is the time within which the connection must accept a command.
 const writeTimeout = 10 * time.Second
 
-// WebSocket subprotocols (docs/protocol.md#websocket).
+// These are the WebSocket subprotocols (docs/protocol.md#websocket).
 const (
 	protocolName   = "trivium.v1"
 	protocolBearer = "trivium.bearer."
@@ -53,13 +53,13 @@ func openSocket(ctx context.Context, c *conn, a subscribeParams) (stream, error)
 	return &streamSocket{ctx: ctx, socket: socket}, nil
 }
 
-// errHandshakeHidden is a failed handshake on a platform that hides the reason. A hub accepts the handshake of a
-// page whose origin it allows, and sends the reason then. Without an origin, as in Node.js, it answers with an
-// HTTP status, which the platform hides.
+// errHandshakeHidden is the error of a failed handshake on a platform that hides the reason. If a
+// page's origin is allowed, a hub accepts the handshake and then sends the reason. Without an
+// origin, as from Node.js, it answers with an HTTP status, which the platform hides.
 var errHandshakeHidden = errors.New("client: WebSocket handshake failed, and the platform does not report why")
 
-// findRefusal sends a poll with the same parameters, to learn whether the hub refuses the subscription. It
-// returns err if it does not.
+// findRefusal sends a poll with the same parameters, to find out whether and why the hub refuses
+// the subscription. If the hub accepts the poll, findRefusal returns err.
 func (n *conn) findRefusal(ctx context.Context, a subscribeParams, err error) error {
 	q := a.query()
 	q = q.with("wait", "0")
@@ -68,7 +68,7 @@ func (n *conn) findRefusal(ctx context.Context, a subscribeParams, err error) er
 		return err
 	}
 	if response.Status != 400 && response.Status != 401 && response.Status != 403 {
-		_ = response.Body.Close() // a poll is accepted
+		_ = response.Body.Close() // the hub accepts a poll
 		return err
 	}
 	if p := problemOf(response); p.Code != "" {
@@ -120,8 +120,8 @@ func socketMessage(from wire.Message) (m message, ok bool, err error) {
 	return m, err == nil, err
 }
 
-// endOfSocket converts the hub's own close codes to the problems they stand for. Usually the problem itself was
-// sent before.
+// endOfSocket converts the hub's own close codes to the corresponding problems. Usually the hub has
+// already sent the problem itself.
 func endOfSocket(err error) error {
 	end, ok := errors.AsType[*CloseError](err)
 	if !ok {

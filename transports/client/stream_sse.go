@@ -8,7 +8,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// errStreamEnded is the end of a stream without a reason.
+// errStreamEnded is the error of a stream that ended without a reason.
 var errStreamEnded = errors.New("the stream ended")
 
 const streamType = "text/event-stream"
@@ -53,7 +53,8 @@ func (s *streamSSE) next() (message, error) {
 
 func (s *streamSSE) close() { _ = s.body.Close() }
 
-// activityReader records on conn each time that bytes arrive, since one message may take long to arrive.
+// activityReader calls markRead on conn whenever bytes arrive, because a single message may take
+// long to arrive.
 type activityReader struct {
 	io.Reader
 	conn *conn

@@ -13,8 +13,9 @@ const (
 
 var errNoTicket = errors.New("the hub's answer contains no ticket")
 
-// ticket exchanges the token for a ticket, which stands for it in the URL of one subscription, so that no log of a
-// proxy contains the token (docs/protocol.md#authentication). It returns "" if the hub does not offer tickets.
+// ticket exchanges the token for a ticket, which replaces the token in the URL of one subscription.
+// So no log of a proxy contains the token (docs/protocol.md#authentication). It returns "" if the
+// hub does not offer tickets.
 func (n *conn) ticket(ctx context.Context, token string) (string, error) {
 	response, err := n.client.platform.Do(ctx, &Request{
 		Method: "POST", URL: n.client.address(ticketPath, ""),

@@ -77,8 +77,8 @@ func TestEventSourceSendsTickets(t *testing.T) {
 	})
 }
 
-// TestRefusedTicketEndsOrWaits checks that the answer to the request for a ticket counts as the answer to the
-// subscription.
+// TestRefusedTicketEndsOrWaits checks that the refusal of a ticket has the same effect as the
+// refusal of the subscription.
 func TestRefusedTicketEndsOrWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -94,7 +94,8 @@ func TestRefusedTicketEndsOrWaits(t *testing.T) {
 	})
 }
 
-// TestBrokenTicketAnswerIsRetried checks that an answer without a ticket, for example from a proxy, ends the attempt only.
+// TestBrokenTicketAnswerIsRetried checks that an answer without a ticket, for example from a proxy,
+// ends only the attempt and not the client.
 func TestBrokenTicketAnswerIsRetried(t *testing.T) {
 	for _, answer := range []string{"", "{", "[]", `{"ticket":7}`, `{"ticket":""}`} {
 		synctest.Test(t, func(t *testing.T) {

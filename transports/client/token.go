@@ -15,27 +15,28 @@ import (
 )
 
 const (
-	// tokenTimeout bounds a call of a TokenSource.
+	// tokenTimeout is the timeout of a call of a TokenSource.
 	tokenTimeout = 30 * time.Second
-	// renewBefore is how long before its expiry a token is renewed, if at least 4/5 of its life have passed.
+	// renewBefore is the time before its expiry at which a token is renewed, unless less than 4/5
+	// of its life have passed by then.
 	renewBefore = time.Minute
-	// minRepeatInterval is the least time between two calls of a source that returned the same token again;
-	// minRenewInterval is the least time after a new token.
+	// minRepeatInterval is the minimum time between two calls of a source that returned the same
+	// token again. minRenewInterval is the minimum time after the source returned a new token.
 	minRepeatInterval = 5 * time.Second
 	minRenewInterval  = time.Second
 )
 
-// tokenCache holds the current token and calls the source, at most one call at a time. Its methods are safe for
-// concurrent use. The goroutines of calls count in workers.
+// tokenCache holds the current token and calls the source, at most once at a time. Its methods are
+// safe for concurrent use. workers counts the goroutines of calls.
 type tokenCache struct {
 	source  TokenSource     // nil if no token is needed
-	ctx     context.Context // the client's
-	workers *sync.WaitGroup // the client's
+	ctx     context.Context // the client's context
+	workers *sync.WaitGroup // the client's workers
 	renewed chan struct{}   // capacity 1; signaled after each successful call
 
 	mu          sync.Mutex
 	current     Token
-	renewAt     time.Time  // zero means never
+	renewAt     time.Time  // zero: never
 	pendingCall *tokenCall // the running call; nil if none
 	closed      bool
 }
@@ -61,7 +62,7 @@ func (v *tokenCache) value() string {
 // missing reports whether a token is needed and none is cached yet.
 func (v *tokenCache) missing() bool { return v.source != nil && v.value() == "" }
 
-// renewalDue returns when to renew the token; zero means never.
+// renewalDue returns the time at which the token must be renewed; zero: never.
 func (v *tokenCache) renewalDue() time.Time {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -131,16 +132,17 @@ func (v *tokenCache) close() {
 	v.closed = true
 }
 
-// renewalTime returns when to renew a token received now, at least minInterval from now. Zero means never.
+// renewalTime returns the time at which to renew a token that was received now. It is at least
+// minInterval from now; zero: never.
 func renewalTime(token Token, now time.Time, minInterval time.Duration) time.Time {
 	life := token.Ends.Sub(now)
 	if token.Ends.IsZero() || life <= 0 {
-		return time.Time{} // clocks differ: whether it has expired is for the hub to decide
+		return time.Time{} // clocks differ, so the hub decides whether the token has expired
 	}
 	return now.Add(max(life-renewBefore, life*4/5, min(minInterval, life)))
 }
 
-// checkToken returns a *FinalError for a malformed token. The error does not repeat the token.
+// checkToken returns a *FinalError for a malformed token. The error does not contain the token.
 func checkToken(token string) error {
 	if !syntax.IsToken(token) {
 		return &FinalError{Err: errTokenSyntax}
@@ -150,8 +152,8 @@ func checkToken(token string) error {
 
 var errTokenSyntax = errors.New("the token must be 1 to 8192 of the characters A-Z a-z 0-9 - . _ ~")
 
-// jwtEnd returns the "exp" claim of a JWT (RFC 7519, section 4.1.4), or zero if token is not a JWT or has no
-// such claim. The hub verifies the signature.
+// jwtEnd returns the "exp" claim of a JWT (RFC 7519, section 4.1.4), or zero if token is not a JWT
+// or has no such claim. It does not verify the signature; the hub does.
 func jwtEnd(token string) time.Time {
 	_, rest, _ := strings.Cut(token, ".")
 	payload, signature, ok := strings.Cut(rest, ".")
@@ -169,7 +171,7 @@ func jwtEnd(token string) time.Time {
 		}
 		return err
 	})
-	const latest = 1 << 40 // seconds; a later expiry is treated as none
+	const latest = 1 << 40 // in seconds; a later expiry counts as none
 	if err != nil || end <= 0 || end > latest {
 		return time.Time{}
 	}

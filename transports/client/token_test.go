@@ -19,11 +19,11 @@ import (
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 )
 
-// mint is a token source whose tokens expire after life.
+// mint is a TokenSource whose tokens expire after life.
 type mint struct {
 	r    *rig
 	life time.Duration
-	jwt  bool // the expiry is in the token only
+	jwt  bool // the source does not report the expiry; only the token contains it
 
 	mu    sync.Mutex
 	calls int
@@ -60,12 +60,12 @@ func (m *mint) asked() int {
 	return m.calls
 }
 
-// TestTokenRenewedBeforeExpiry checks when tokens are renewed and that no event is lost.
+// TestTokenRenewedBeforeExpiry checks when tokens are renewed, and that no event is lost.
 func TestTokenRenewedBeforeExpiry(t *testing.T) {
 	for _, jwt := range []bool{false, true} {
 		for life, renewal := range map[time.Duration]time.Duration{
 			5 * time.Minute:  4 * time.Minute,
-			20 * time.Second: 16 * time.Second, // four fifths of its life
+			20 * time.Second: 16 * time.Second, // four fifths of the token's life
 			5 * time.Second:  4 * time.Second,
 		} {
 			t.Run(fmt.Sprintf("JWT %v, %v", jwt, life), func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestTokenRenewedBeforeExpiry(t *testing.T) {
 						r.publish(i, 1, "a")
 						read.numbers(i, 1)
 					}
-					if tr == client.WebSocket || tr == client.LongPoll { // the others reconnect with a fresh token
+					if tr == client.WebSocket || tr == client.LongPoll { // the other transports reconnect with a new token
 						require.EqualValues(t, 1, c.Stats().Connects)
 					}
 				})
@@ -93,8 +93,8 @@ func TestTokenRenewedBeforeExpiry(t *testing.T) {
 	}
 }
 
-// TestLateTokens: tokens with a life of seconds, and a source that returns an expired token twice, must not end
-// the client or lose events.
+// TestLateTokens checks that no client ends and no event is lost if tokens live for seconds, or if
+// the source returns an expired token twice.
 func TestLateTokens(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
@@ -129,8 +129,8 @@ func TestLateTokens(t *testing.T) {
 	})
 }
 
-// TestTokenSourceFails checks that the old token stays in use while it is valid and that the source is asked
-// again.
+// TestTokenSourceFails checks that the client keeps using the old token while it is valid, and
+// calls the source again.
 func TestTokenSourceFails(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
@@ -145,7 +145,7 @@ func TestTokenSourceFails(t *testing.T) {
 		require.Equal(t, client.Live, c.State().Phase)
 		asked := m.asked()
 		require.Greater(t, asked, 4)
-		time.Sleep(time.Minute) // the token has expired
+		time.Sleep(time.Minute) // during this time, the token expires
 		require.Equal(t, client.Waiting, r.await(c, isPhase(client.Waiting)).Phase)
 		m.set(nil)
 		r.await(c, liveBy(tr))
@@ -154,7 +154,7 @@ func TestTokenSourceFails(t *testing.T) {
 	})
 }
 
-// TestTokenRejected checks that the source is asked for another token after a rejection.
+// TestTokenRejected checks that the client calls the source for another token after a rejection.
 func TestTokenRejected(t *testing.T) {
 	for name, row := range map[string]struct {
 		source func(*mint) client.TokenSource
@@ -202,7 +202,7 @@ func TestTokenRejected(t *testing.T) {
 	}
 }
 
-// TestRightWithdrawnIsFinal checks that a 403 ends the client.
+// TestRightWithdrawnIsFinal checks that the client ends after a 403.
 func TestRightWithdrawnIsFinal(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -214,7 +214,8 @@ func TestRightWithdrawnIsFinal(t *testing.T) {
 	})
 }
 
-// TestMalformedTokenIsNotSent checks that a malformed token ends the client without a request.
+// TestMalformedTokenIsNotSent checks that the client ends without a request if its token is
+// malformed.
 func TestMalformedTokenIsNotSent(t *testing.T) {
 	for _, token := range []string{"", "with space", "li\nne", "caf\u00e9", string(make([]byte, 9000))} {
 		synctest.Test(t, func(t *testing.T) {

@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTokenIsTrimmed checks that white space around a token is removed, and refused inside it.
+// TestTokenIsTrimmed checks that white space around a token is removed, and that white space inside
+// a token is refused.
 func TestTokenIsTrimmed(t *testing.T) {
 	for _, value := range []string{"token", "token\n", "\r\n\ttoken \r\n"} {
 		var workers sync.WaitGroup

@@ -9,17 +9,17 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// change is a running change of the topics.
+// change is a change of the topics that the hub has not accepted yet.
 type change struct {
 	topics         []string
-	added, removed []string // still to be sent on the WebSocket
-	ref            string   // ref of the running command; "" if a new connection applies the change
+	added, removed []string // topics that are still to be sent on the WebSocket
+	ref            string   // ref of the command that the hub has not answered; "": a new connection applies the change
 	reply          chan error
 }
 
-// SetTopics changes the topics, from the client's current position. It blocks until the hub has agreed. If the
-// hub refuses, the topics stay as they were and the error is a *Problem. If ctx is done first, the change is
-// still applied once the hub agrees.
+// SetTopics changes the topics from the client's current position on. It blocks until the hub has
+// accepted the change. If the hub refuses, the topics stay as they were, and the error is a
+// *Problem. If ctx ends first, the change is not canceled: it takes effect when the hub accepts it.
 func (c *Client) SetTopics(ctx context.Context, topics []string) error {
 	if err := checkTopics(topics); err != nil {
 		return err
@@ -57,15 +57,15 @@ func (l *loop) startChange(ch *change) {
 	}
 }
 
-// changeOnSocket applies the change with commands on the open WebSocket. It subscribes before it unsubscribes,
-// so that topics covered by both sets miss no event.
+// changeOnSocket applies the change by commands on the open WebSocket. It subscribes to the new
+// topics before it unsubscribes from the old ones, so that no event of a topic in both is missed.
 func (l *loop) changeOnSocket() {
 	ch := l.change
 	ch.added, ch.removed = without(ch.topics, l.topics), without(l.topics, ch.topics)
 	l.sendNextCommand()
 }
 
-// sendNextCommand sends the next command of the change, or finishes it.
+// sendNextCommand sends the next command of the change. If there is none, the change is finished.
 func (l *loop) sendNextCommand() {
 	switch ch := l.change; {
 	case len(ch.added) > 0:
@@ -78,7 +78,8 @@ func (l *loop) sendNextCommand() {
 	}
 }
 
-// commandPending reports whether the hub still has to answer a command of a change, for which the program waits.
+// commandPending reports whether the hub has not answered a command of a change yet. The program
+// waits for that answer.
 func (l *loop) commandPending() bool { return l.change != nil && l.change.ref != "" }
 
 // finishChange reports the result of the change.
@@ -95,7 +96,7 @@ func (l *loop) onAccepted(ref string) {
 		l.authRef = ""
 		token := l.authToken
 		l.conn.sentToken.Store(&token)
-		l.applyToken() // the token may have changed again
+		l.applyToken() // the token may have changed in the meantime
 	case l.change != nil && ref == l.change.ref:
 		if len(l.change.added) > 0 {
 			l.change.added = nil
@@ -109,12 +110,12 @@ func (l *loop) onAccepted(ref string) {
 // onRefused handles a refused command.
 func (l *loop) onRefused(ref string, p *Problem) {
 	switch {
-	case ref == l.authRef: // a new connection reports what is wrong with the token
+	case ref == l.authRef: // a new connection finds out what is wrong with the token
 		l.connect()
 	case l.change == nil || ref != l.change.ref:
 	case len(l.change.added) > 0 && (p.Status != 400 || len(l.change.removed) == 0):
 		l.finishChange(p)
-	default: // old and new topics together may exceed the limit, or the hub's set differs from ours
+	default: // old and new topics together may exceed the limit, or the hub's topics may differ from the client's
 		l.connect()
 	}
 }
@@ -146,8 +147,8 @@ func (cmd command) appendJSON(dst []byte, ref string) []byte {
 	return append(dst, '}')
 }
 
-// sendCommand sends a command and returns its ref. An error is ignored: the connection is ending then, and its
-// reader reports that.
+// sendCommand sends a command and returns its ref. It ignores an error, because the connection then
+// ends, and the goroutine that reads it reports the reason.
 func (l *loop) sendCommand(cmd command) (ref string) {
 	l.lastRef++
 	ref = strconv.Itoa(l.lastRef)

@@ -15,8 +15,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// TestSetTopics checks that topics that stay lose and repeat nothing, and that new ones start at the client's
-// position.
+// TestSetTopics checks that topics which stay neither lose nor repeat events, and that new topics
+// start at the client's position.
 func TestSetTopics(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -27,7 +27,7 @@ func TestSetTopics(t *testing.T) {
 		for _, step := range []struct {
 			topics    []string
 			yes, no   string
-			reconnect bool // even on a WebSocket
+			reconnect bool // the change needs a new connection, even over WebSocket
 		}{
 			{[]string{"a", "c"}, "c", "b", false},
 			{[]string{"a"}, "a", "c", false},
@@ -55,8 +55,8 @@ func TestSetTopics(t *testing.T) {
 	})
 }
 
-// TestNoTopics checks that there is no connection without topics, and that the client resumes at its position
-// later.
+// TestNoTopics checks that a client without topics has no connection, and later resumes at its
+// position.
 func TestNoTopics(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -78,8 +78,8 @@ func TestNoTopics(t *testing.T) {
 	})
 }
 
-// TestSetTopicsWithPendingEvents: the hub's answer follows events that the program has not taken yet, however
-// many.
+// TestSetTopicsWithPendingEvents checks that SetTopics returns although the hub's answer follows
+// many events that the program has not taken yet.
 func TestSetTopicsWithPendingEvents(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		for _, waiting := range []int{3, 3000} {
@@ -104,7 +104,7 @@ func TestSetTopicsWithPendingEvents(t *testing.T) {
 	})
 }
 
-// TestSetTopicsRefused checks that a refusal leaves the topics unchanged.
+// TestSetTopicsRefused checks that the topics do not change if the hub refuses the change.
 func TestSetTopicsRefused(t *testing.T) {
 	filters := func(topics ...string) hub.FilterSet {
 		var set []hub.Filter
@@ -128,7 +128,7 @@ func TestSetTopicsRefused(t *testing.T) {
 		n := 0
 		for _, row := range []struct {
 			topics []string
-			status int // 0: the hub agrees
+			status int // 0: the hub accepts the change
 		}{
 			{[]string{"a.a", "c"}, 403},
 			{[]string{"c"}, 403},
@@ -152,8 +152,8 @@ func TestSetTopicsRefused(t *testing.T) {
 	})
 }
 
-// TestSetTopicsWithoutHub checks that SetTopics waits for the hub, and that the change is applied even if its
-// context has ended.
+// TestSetTopicsWithoutHub checks that SetTopics waits while the hub is unreachable, and that the
+// change takes effect even if its context has ended.
 func TestSetTopicsWithoutHub(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})

@@ -103,6 +103,6 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request, cache string) {
 	}
 	h.Set("Cache-Control", cache)
 	h.Set("Content-Type", f.contentType)
-	h.Set("ETag", `W/"`+f.digest+`"`) // weak, as it is the same with and without compression
+	h.Set("ETag", `W/"`+f.digest+`"`) // a weak tag, because it is the same with and without compression
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.content))
 }

@@ -83,7 +83,7 @@ func findNode(t *testing.T) {
 
 const withSocket = "--experimental-websocket"
 
-// TestNode runs the tests in test/ with Node.js.
+// TestNode runs the tests in the directory test with Node.js.
 func TestNode(t *testing.T) {
 	findNode(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -92,7 +92,7 @@ func TestNode(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 }
 
-// TestSize bounds the script's size as browsers load it.
+// TestSize limits the size of the script as browsers load it.
 func TestSize(t *testing.T) {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", "/trivium.js", nil)

@@ -21,12 +21,12 @@ import (
 
 func TestBrowser(t *testing.T) { testBrowser(t, nil) }
 
-// TestBrowserTrivium runs the suite of the client against trivium.js.
+// TestBrowserTrivium runs the client suite with trivium.js in a browser.
 func TestBrowserTrivium(t *testing.T) {
-	testBrowser(t, map[string]string{envSubject: "/page/trivium.js"})
+	testBrowser(t, map[string]string{envTriviumJS: "/page/trivium.js"})
 }
 
-// testBrowser runs the suite in a page, with additional environment variables.
+// testBrowser runs the suite in a page, with these additional environment variables.
 func testBrowser(t *testing.T, additional map[string]string) {
 	if testing.Short() {
 		t.Skip("a browser takes long")
@@ -41,7 +41,7 @@ func testBrowser(t *testing.T, additional map[string]string) {
 	report(t, out, code == "0")
 }
 
-// TestPlain checks that plain JavaScript without a library gets every event.
+// TestPlain checks that plain JavaScript without a library receives every event.
 func TestPlain(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a browser takes long")
@@ -72,7 +72,7 @@ func browser(t *testing.T) string {
 // exitLine is the prefix of the line in which a page reports its result.
 const exitLine = "exit: "
 
-// shared is the browser that all running tests share, since starting one is expensive.
+// shared is the browser that all running tests share, because starting a browser is expensive.
 var shared struct {
 	mu      sync.Mutex
 	holders int
@@ -80,7 +80,8 @@ var shared struct {
 	close   func() error
 }
 
-// browserAt returns a context for opening tabs. The browser ends with the last test that uses it.
+// browserAt returns a context in which tabs can be opened. The browser is closed after the last
+// test that uses it.
 func browserAt(t *testing.T, path string) context.Context {
 	t.Helper()
 	b := &shared
@@ -115,12 +116,14 @@ func browserAt(t *testing.T, path string) context.Context {
 	return b.ctx
 }
 
-// visit opens a page in its own window, and returns its console output and its exit code.
+// visit opens a page in a window of its own. It returns the console output and the exit code of the
+// page.
 func visit(t *testing.T, browser context.Context, address string) (out, code string) {
 	t.Helper()
 	ctx, _ := chromedp.NewContext(browser)
 	defer func() {
-		// A browser that is busy with other pages may take longer than chromedp waits. Then the page ends with the browser.
+		// A browser that is busy with other pages may need longer than chromedp waits. The page is
+		// then closed with the browser.
 		if err := chromedp.Cancel(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			assert.NoError(t, err, "closing the page")
 		}

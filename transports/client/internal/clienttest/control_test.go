@@ -21,15 +21,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// harness is the control server with its hubs. It answers a failed request with status 500 and the reason.
+// harness is the control server with its hubs. If an action fails, it answers with status 500 and
+// the reason.
 type harness struct {
 	server     *httptest.Server
 	secretFile string
 	peers      *peers
 	suite      atomic.Pointer[suitePage]
-	stopped    context.Context // done when the harness ends
+	stopped    context.Context // ends when the harness ends
 	nextID     atomic.Int64
-	front      atomic.Pointer[station] // the hub of the control server's own origin
+	front      atomic.Pointer[station] // the hub that the control server serves under its own origin
 
 	mu   sync.Mutex
 	hubs map[string]*station
@@ -78,7 +79,7 @@ func answer(w http.ResponseWriter, value any, err error) {
 	_ = json.NewEncoder(w).Encode(value)
 }
 
-// station is a hub with its toxiproxy and its filter.
+// station is a hub with a toxiproxy and a filter in front of it.
 type station struct {
 	id     string
 	hub    *hubProcess
@@ -86,11 +87,11 @@ type station struct {
 	filter *filter
 	flow   flow
 
-	mu     sync.Mutex   // one action at a time
+	mu     sync.Mutex   // held during an action
 	direct atomic.Value // the hub's own address
 
 	publishing sync.Mutex
-	counts     map[string]int // events published, by topic
+	counts     map[string]int // number of published events by topic
 }
 
 func (h *harness) create(w http.ResponseWriter, r *http.Request) {

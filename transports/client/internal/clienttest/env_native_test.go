@@ -9,7 +9,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// newPlatform returns a platform without idle connections, which would outlive the test.
+// newPlatform returns a platform that keeps no idle connections, because they would outlive the
+// test.
 func newPlatform() client.Platform {
 	return client.NewPlatform(&http.Client{Transport: unshared})
 }
@@ -19,7 +20,7 @@ const (
 	isPage   = false
 )
 
-func connectSubject(cfg client.Config) (subject, error) {
+func connectClient(cfg client.Config) (testedClient, error) {
 	return client.Connect(context.Background(), cfg)
 }
 

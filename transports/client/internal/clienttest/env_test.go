@@ -18,22 +18,22 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// Environment variables that tell a suite under Node.js where the harness is.
+// These environment variables tell a suite in another process how to reach the harness.
 const (
-	envControl = "TRIVIUM_CONTROL"
-	envLong    = "TRIVIUM_LONG"
-	envSeed    = "TRIVIUM_SEED"
-	envRequire = "TRIVIUM_REQUIRE_BROWSER"
-	envSubject = "TRIVIUM_JS" // the URL of trivium.js, if that is the client under test
+	envControl   = "TRIVIUM_CONTROL"
+	envLong      = "TRIVIUM_LONG"
+	envSeed      = "TRIVIUM_SEED"
+	envRequire   = "TRIVIUM_REQUIRE_BROWSER"
+	envTriviumJS = "TRIVIUM_JS" // the URL of trivium.js; set if trivium.js is the client under test
 )
 
-// patience bounds the wait for expected events on slow machines.
+// patience is the timeout of waits for expected events. It is long enough for slow machines.
 const patience = 3 * time.Minute
 
 // env is the environment of a suite.
 type env struct {
 	control  string          // URL of the harness
-	platform client.Platform // for requests to the harness, and as a platform under test
+	platform client.Platform // sends requests to the harness, and is also a platform under test
 	long     bool
 }
 
@@ -41,13 +41,13 @@ func newEnv(control string) *env {
 	return &env{control: control, platform: newPlatform(), long: os.Getenv(envLong) != ""}
 }
 
-// ask sends a request to the harness and decodes the answer into value, unless that is nil.
+// ask sends a request to the harness and, unless value is nil, decodes the answer into it.
 func (e *env) ask(t testing.TB, method, path string, query url.Values, value any) {
 	t.Helper()
 	require.NoError(t, e.tryAsk(context.Background(), method, path, query, value))
 }
 
-// tryAsk is ask for goroutines other than the test's.
+// tryAsk is like ask, for goroutines other than the test's.
 func (e *env) tryAsk(ctx context.Context, method, path string, query url.Values, value any) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*patience)
 	defer cancel()
@@ -73,7 +73,7 @@ type hub struct {
 	env *env
 
 	ID       string `json:"id"`
-	Direct   string `json:"direct"`   // of the hub itself, at its first start
+	Direct   string `json:"direct"`   // address of the hub itself at its first start
 	URL      string `json:"url"`      // through the proxy with the faults
 	Filtered string `json:"filtered"` // through a proxy that passes HTTP only, then through the proxy with the faults
 }
@@ -87,8 +87,8 @@ func (e *env) newHub(t testing.TB, flags ...string) *hub {
 	return h
 }
 
-// do runs an action of the harness on the hub: cut, blackhole, slow, brittle, heal, filter, kill, drain, start
-// or front. pairs are parameter names and values.
+// do runs an action of the harness on the hub: cut, blackhole, slow, brittle, heal, filter, kill,
+// drain, start or front. pairs are names and values of parameters.
 func (h *hub) do(t testing.TB, action string, pairs ...string) (last int) {
 	t.Helper()
 	query := url.Values{}
@@ -100,7 +100,8 @@ func (h *hub) do(t testing.TB, action string, pairs ...string) (last int) {
 	return answer.Last
 }
 
-// publish publishes n events on a topic, each with size additional bytes, and returns the number of the last.
+// publish publishes n events on a topic, with size additional bytes each, and returns the number of
+// the last one.
 func (h *hub) publish(t testing.TB, topic string, n, size int) (last int) {
 	t.Helper()
 	return h.do(t, "publish", "topic", topic, "n", strconv.Itoa(n), "size", strconv.Itoa(size))
@@ -108,15 +109,15 @@ func (h *hub) publish(t testing.TB, topic string, n, size int) (last int) {
 
 var secret = []byte("a secret of the tests, longer than 32 bytes")
 
-// token creates a JWT for the harness's hubs with a lifetime and filters to read and publish; it expires at a
-// whole second.
+// token creates a JWT that the harness's hubs accept, with a lifetime and with filters for reading
+// and publishing. It expires at a whole second.
 func token(life time.Duration, filters ...string) (string, error) {
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
 		"exp": time.Now().Add(life).Unix(), "subscribe": filters, "publish": filters,
 	}).SignedString(secret)
 }
 
-// tokens returns a source of tokens with a lifetime.
+// tokens returns a TokenSource of tokens with this lifetime.
 func tokens(life time.Duration) client.TokenSource {
 	return func(context.Context) (client.Token, error) {
 		value, err := token(life, ">")

@@ -29,14 +29,14 @@ func slow(rate int) []string {
 	return []string{toxic("bandwidth", "downstream", 1, "rate", rate), toxic("bandwidth", "upstream", 1, "rate", rate)}
 }
 
-// brittle resets each connection after a number of bytes from the hub. A second toxic that never acts makes it a
-// reset rather than a close.
+// brittle resets each connection after this number of bytes from the hub. With a second toxic,
+// which never acts, toxiproxy resets the connection instead of closing it.
 func brittle(bytes int) []string {
 	return []string{toxic("reset_peer", "downstream", 0, "timeout", 0), toxic("limit_data", "downstream", 1, "bytes", bytes)}
 }
 
-// faults is a proxy to a hub with a stable address. toxiproxy cannot remove a toxic from a blocked link, so
-// faults replaces the proxy instead.
+// faults is a proxy in front of a hub. Its address never changes. toxiproxy cannot remove a toxic
+// from a blocked connection, so faults replaces the whole proxy instead.
 type faults struct {
 	server *toxiproxy.ApiServer
 
@@ -51,7 +51,7 @@ func newFaults(upstream string) (*faults, error) {
 	return f, f.turn(upstream)
 }
 
-// swap cuts all connections; new ones get the toxics.
+// swap cuts all connections, and applies the toxics to new ones.
 func (f *faults) swap(toxics ...string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -64,7 +64,7 @@ func (f *faults) swap(toxics ...string) error {
 			return err
 		}
 	}
-	// The port was free for a moment, and another connection may have taken it.
+	// The port was free for a moment, and another process may have taken it.
 	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
 		err := proxy.Start()
 		if err == nil {
@@ -89,7 +89,7 @@ func (f *faults) add(toxics ...string) error {
 	return nil
 }
 
-// turn switches to another hub.
+// turn switches the proxy to another hub.
 func (f *faults) turn(upstream string) error {
 	f.mu.Lock()
 	f.upstream = upstream

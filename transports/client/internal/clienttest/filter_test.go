@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 )
 
-// unshared keeps no idle connections.
+// unshared is an HTTP transport that keeps no idle connections.
 var unshared = &http.Transport{DisableKeepAlives: true}
 
 // proxyTo returns a proxy that forwards data at once, and closes the connection on an error.
@@ -28,7 +28,7 @@ func proxyTo(host string) *httputil.ReverseProxy {
 	}
 }
 
-// filter is a corporate proxy: it passes plain HTTP, and may block WebSockets or buffer streams.
+// filter is a corporate proxy: it forwards plain HTTP, and may block WebSockets or buffer streams.
 type filter struct {
 	server  *httptest.Server
 	stopped context.Context

@@ -18,20 +18,20 @@ import (
 // follower reads a client's events, which carry a number per topic, and checks that none is missing, repeated or
 // out of order.
 type follower struct {
-	client subject
+	client testedClient
 	hub    *hub
-	done   chan struct{} // closed at the end of the events
+	done   chan struct{} // closed when the events have ended
 
 	mu      sync.Mutex
-	last    map[string]int // the number of the last event, by topic
+	last    map[string]int // number of the last event by topic
 	gaps    []client.Gap
-	fault   error         // the first error in the order
+	fault   error         // the first event that was out of order
 	end     error         // the error with which the events ended
-	changed chan struct{} // closed with each change of the above
+	changed chan struct{} // closed at each change of the fields above
 }
 
-// subject is the client under test: the Go client, or trivium.js behind the same methods.
-type subject interface {
+// testedClient is the client under test: the Go client, or trivium.js behind the same methods.
+type testedClient interface {
 	Close()
 	Events(context.Context) iter.Seq2[client.Event, error]
 	Publish(context.Context, ...client.Event) (string, error)
@@ -43,33 +43,34 @@ type subject interface {
 	Use(client.Transport)
 }
 
-// connect returns a live client for the topic "t", or as changed by change.
-func (h *hub) connect(t *testing.T, tr client.Transport, change func(*client.Config)) subject {
+// connect returns a live client for the topic "t". change may change its configuration.
+func (h *hub) connect(t *testing.T, tr client.Transport, change func(*client.Config)) testedClient {
 	t.Helper()
 	c := h.begin(t, tr, change)
 	await(t, c, "live", func(s client.State) bool { return s.Phase == client.Live })
 	return c
 }
 
-// begin is connect without waiting for Live.
-func (h *hub) begin(t *testing.T, tr client.Transport, change func(*client.Config)) subject {
+// begin is like connect, but does not wait until the client is Live.
+func (h *hub) begin(t *testing.T, tr client.Transport, change func(*client.Config)) testedClient {
 	t.Helper()
 	cfg := client.Config{
 		URL: h.URL, Token: tokens(time.Hour), Transport: tr, Topics: []string{"t"},
-		// Only the scenario may end a connection, not a slow machine.
+		// These limits are long, so that only the scenario ends connections, and not a slow
+		// machine.
 		Silence: time.Hour, OpenTimeout: patience, MaxWait: 200 * time.Millisecond,
 	}
 	if change != nil {
 		change(&cfg)
 	}
-	c, err := connectSubject(cfg)
+	c, err := connectClient(cfg)
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	return c
 }
 
 // await waits for a state.
-func await(t *testing.T, c subject, what string, ok func(client.State) bool) client.State {
+func await(t *testing.T, c testedClient, what string, ok func(client.State) bool) client.State {
 	t.Helper()
 	var seen []string
 	for s := range c.States(withPatience(t)) {
@@ -90,7 +91,7 @@ func (h *hub) follow(t *testing.T, tr client.Transport, change func(*client.Conf
 	return h.followClient(t, h.connect(t, tr, change))
 }
 
-func (h *hub) followClient(t *testing.T, c subject) *follower {
+func (h *hub) followClient(t *testing.T, c testedClient) *follower {
 	f := &follower{
 		client: c, hub: h, last: map[string]int{}, changed: make(chan struct{}), done: make(chan struct{}),
 	}
@@ -130,7 +131,7 @@ func (f *follower) note(e client.Event, err error) {
 	f.changed = make(chan struct{})
 }
 
-// wait waits for a condition on the received events, and fails if they are wrong.
+// wait waits until a condition on the received events is true. It fails if the events are wrong.
 func (f *follower) wait(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	timeout := time.After(patience)
@@ -150,7 +151,7 @@ func (f *follower) wait(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// reach waits for the topic's event with a number.
+// reach waits until the event with this number of the topic has arrived.
 func (f *follower) reach(t *testing.T, topic string, n int) {
 	t.Helper()
 	f.wait(t, fmt.Sprintf("%s %d", topic, n), func() bool { return f.last[topic] >= n })
@@ -159,7 +160,7 @@ func (f *follower) reach(t *testing.T, topic string, n int) {
 	require.Equal(t, n, f.last[topic], topic)
 }
 
-// publish publishes n events on the topic "t" and waits for them.
+// publish publishes n events on the topic "t", and waits until they have arrived.
 func (f *follower) publish(t *testing.T, n int) {
 	t.Helper()
 	f.reach(t, "t", f.hub.publish(t, "t", n, 0))
@@ -173,7 +174,7 @@ func (f *follower) noGap(t *testing.T) {
 	require.Empty(t, f.gaps)
 }
 
-// ends waits for the end of the events and returns the error.
+// ends waits until the events have ended and returns the error.
 func (f *follower) ends(t *testing.T) error {
 	t.Helper()
 	f.wait(t, "the end", func() bool { return f.end != nil })

@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// hubProcess is a hub process that can be restarted, each time with another address.
+// hubProcess is the process of a hub. It can be restarted, and has another address each time.
 type hubProcess struct {
 	args []string
 	log  tail
 
 	cmd  *exec.Cmd
-	done chan struct{} // closed when the process has been waited for
+	done chan struct{} // closed when the process has ended
 }
 
 func newHubProcess(secretFile, origin string, flags []string) *hubProcess {
@@ -59,7 +59,7 @@ func (h *hubProcess) start() (addr string, err error) {
 	}
 }
 
-// end sends a signal and waits for the process to exit.
+// end sends a signal, and waits until the process has ended.
 func (h *hubProcess) end(signal os.Signal) error {
 	if err := h.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
@@ -78,7 +78,7 @@ type tail struct {
 
 	mu      sync.Mutex
 	text    []byte
-	pattern *regexp.Regexp // nil once it was found
+	pattern *regexp.Regexp // nil after the text was found
 }
 
 const maxTail = 64 << 10 // bytes

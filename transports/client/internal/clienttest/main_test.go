@@ -19,9 +19,10 @@ import (
 )
 
 const (
-	// waiting is the default of -parallel; scenarios mostly wait.
+	// waiting is the default of -parallel. It is high, because scenarios mostly wait.
 	waiting = "24"
-	// inOneThread is the default under Node.js and in a page, which have a single thread.
+	// inOneThread is the default of -parallel under Node.js and in a page, which have a single
+	// thread.
 	inOneThread = "12"
 )
 
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 	said := false
 	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
 	if !said {
-		_ = flag.Set("test.parallel", waiting) // cannot fail: the value is a number
+		_ = flag.Set("test.parallel", waiting) // never fails: the value is a number
 	}
 	zerolog.SetGlobalLevel(zerolog.Disabled) // disables the log of toxiproxy
 	var err error
@@ -38,7 +39,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m,
-		// Links of toxiproxy never end if their reader ended while they wrote.
+		// A link of toxiproxy never ends if its reader ended while the link was writing.
 		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
 		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"),
 		goleak.Cleanup(func(code int) {
@@ -62,8 +63,8 @@ var suiteBinary = sync.OnceValues(func() (string, error) {
 	return path, build([]string{"GOOS=js", "GOARCH=wasm"}, path, "test", "-c", "-vet=off", ".")
 })
 
-// build runs the toolchain. It also opens the sources, so that go test does not use a cached result after they
-// change.
+// build runs the toolchain. It also opens the sources, so that go test does not use a cached result
+// after a source has changed.
 func build(env []string, path string, command ...string) error {
 	for _, room := range []string{"hub", "auth", "transports", "cmd", "testdata/client"} {
 		if err := filepath.WalkDir(filepath.Join("../../../..", room), func(_ string, _ fs.DirEntry, err error) error { return err }); err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// testOwnOrigin checks that a page served by the hub needs no URL.
+// testOwnOrigin checks that a client in a page that the hub serves needs no URL.
 func testOwnOrigin(t *testing.T, e *env) {
 	if !isPage {
 		return
@@ -40,9 +40,10 @@ func (r *urlRecorder) EventSource(ctx context.Context, url string) (client.Event
 	return r.Platform.(client.EventSourcer).EventSource(ctx, url)
 }
 
-// testTickets checks that an EventSource sends a ticket of the hub for each connection, and never the token.
+// testTickets checks that the URL of an EventSource contains a new ticket for each connection, and
+// never the token.
 func testTickets(t *testing.T, e *env) {
-	if !isPage || os.Getenv(envSubject) != "" { // trivium.js takes no Platform
+	if !isPage || os.Getenv(envTriviumJS) != "" { // trivium.js has no option for a Platform
 		return
 	}
 	h := e.newHub(t)
@@ -61,7 +62,7 @@ func testTickets(t *testing.T, e *env) {
 	}
 }
 
-// testWoken checks that the client reconnects at once when the network is back.
+// testWoken checks that a waiting client reconnects at once when the network is back.
 func testWoken(t *testing.T, e *env) {
 	if !isPage {
 		return

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 )
 
-// suitePage is the data of the page that runs the suite.
+// suitePage is the data for the template of the page that runs the suite.
 type suitePage struct {
 	binary string
 	loader string            // wasm_exec.js

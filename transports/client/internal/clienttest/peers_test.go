@@ -20,8 +20,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// peers are the servers that platforms are tested against. A test can name a peer (?name=), and wait for its
-// reports and send it commands through /peer/wait and /peer/tell.
+// peers are the servers that platforms are tested against. A test can give a peer a name (?name=).
+// With /peer/wait and /peer/tell, it then waits for the peer's reports and sends it commands.
 type peers struct {
 	routes  http.ServeMux
 	stopped context.Context
@@ -57,7 +57,7 @@ func (p *peers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.routes.ServeHTTP(w, r)
 }
 
-// close waits for running peers; stopped must be closed first.
+// close waits until all peers have ended. stopped must be closed first.
 func (p *peers) close() { p.running.Wait() }
 
 func (p *peers) channel(name string) chan string {
@@ -103,7 +103,8 @@ func (p *peers) bytes(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(pattern(n))
 }
 
-// hang reports the request, never answers, and reports when the client has gone.
+// hang reports the request and never answers. It reports again when the client has closed the
+// connection.
 func (p *peers) hang(_ http.ResponseWriter, r *http.Request) {
 	name := r.FormValue("name")
 	p.tell(name, "asked")
@@ -114,7 +115,7 @@ func (p *peers) hang(_ http.ResponseWriter, r *http.Request) {
 	p.tell(name, "left")
 }
 
-// stream sends "one", sends "two" on command, and reports when the client has gone.
+// stream sends "one", and "two" on command. It reports when the client has closed the connection.
 func (p *peers) stream(w http.ResponseWriter, r *http.Request) {
 	name := r.FormValue("name")
 	_, _ = io.WriteString(w, "one")
@@ -129,7 +130,8 @@ func (p *peers) stream(w http.ResponseWriter, r *http.Request) {
 	p.tell(name, "left")
 }
 
-// source is an event stream that ends after two events, resumes at the client's position once, and then refuses.
+// source is an event stream. It ends after two events, resumes once at the client's position, and
+// then refuses.
 func (p *peers) source(w http.ResponseWriter, r *http.Request) {
 	switch r.Header.Get("Last-Event-ID") {
 	case "":
@@ -143,8 +145,8 @@ func (p *peers) source(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// socket reports the offered subprotocols, selects trivium.v1, and executes messages: "send N" sends N messages,
-// "close CODE REASON" closes; any other message is echoed.
+// socket reports the offered subprotocols and selects trivium.v1. It executes two commands: "send
+// N" sends N messages, "close CODE REASON" closes the WebSocket. It sends any other message back.
 func (p *peers) socket(w http.ResponseWriter, r *http.Request) {
 	name := r.FormValue("name")
 	under := &hijacked{ResponseWriter: w}
@@ -195,7 +197,7 @@ func (p *peers) socket(w http.ResponseWriter, r *http.Request) {
 type hijacked struct {
 	http.ResponseWriter
 	conn   net.Conn
-	reader *bufio.Reader // the WebSocket library reads from it too
+	reader *bufio.Reader // the WebSocket library reads from it as well
 }
 
 func (h *hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
@@ -206,8 +208,8 @@ func (h *hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, buffered, err
 }
 
-// goodbye sends a close frame and waits without limit for the peer's. The library's Close waits 5 s only, which
-// is too short for a busy page.
+// goodbye sends a close frame, and waits without a limit for the peer's close frame. The library's
+// Close waits only 5 s, which is too short for a busy page.
 func (h *hijacked) goodbye(code int, reason string) bool {
 	const finClose, length, most = 0x88, 0x7f, 125 // RFC 6455, section 5
 	said := append(binary.BigEndian.AppendUint16(nil, uint16(code)), reason...)
@@ -228,10 +230,10 @@ func (h *hijacked) goodbye(code int, reason string) bool {
 	for i := range payload {
 		payload[i] ^= mask[i%len(mask)]
 	}
-	return bytes.HasPrefix(said, payload) && len(payload) >= 2 // Node.js answers with the code only
+	return bytes.HasPrefix(said, payload) && len(payload) >= 2 // Node.js answers with the code alone
 }
 
-// deaf completes the handshake, and then neither reads nor writes.
+// deaf completes the handshake, and after that neither reads nor writes.
 func (p *peers) deaf(w http.ResponseWriter, r *http.Request) {
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 	if err != nil {

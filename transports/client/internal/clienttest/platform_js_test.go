@@ -12,7 +12,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// testOwn runs the tests of the JavaScript platforms only.
+// testOwn runs the tests for JavaScript platforms.
 func testOwn(t *testing.T, e *env) {
 	t.Run("socket closed unread", func(t *testing.T) { t.Parallel(); testSocketClosedUnread(t, e) })
 	t.Run("socket bounded", func(t *testing.T) { t.Parallel(); testSocketBounded(t, e) })
@@ -20,14 +20,15 @@ func testOwn(t *testing.T, e *env) {
 	t.Run("wakes", func(t *testing.T) { t.Parallel(); testWakes(t, e) })
 }
 
-// Messages that arrived before the close can be read after it.
+// testSocketClosedUnread checks that messages which arrived before the close can still be read
+// after it.
 func testSocketClosedUnread(t *testing.T, e *env) {
 	ctx := withPatience(t)
 	s, _ := dial(t, e, "ws")
 	write(t, s, "send 300")
 	write(t, s, "close 4401 over")
 	require.Equal(t, "closed", e.news(t))
-	time.Sleep(50 * time.Millisecond) // so that the close has arrived on this side
+	time.Sleep(50 * time.Millisecond) // the close frame has then arrived on this side
 	for i := range 300 {
 		message, err := s.Read(ctx)
 		require.NoError(t, err, "message %d", i)
@@ -39,7 +40,8 @@ func testSocketClosedUnread(t *testing.T, e *env) {
 	require.Equal(t, client.CloseError{Code: 4401, Reason: "over"}, *end)
 }
 
-// Only a limited number of unread messages is kept. After they have been read, the socket fails.
+// testSocketBounded checks that the number of unread messages is limited, and that reading fails
+// after the messages that were kept.
 func testSocketBounded(t *testing.T, e *env) {
 	ctx := withPatience(t)
 	s, _ := dial(t, e, "ws")
@@ -105,7 +107,7 @@ func testWakes(t *testing.T, e *env) {
 	dispatch("document", "visibilitychange", false)
 	require.Equal(t, client.WakeVisible, <-wakes)
 	dispatch("document", "visibilitychange", false)
-	dispatch("", "online", false) // also sent when the page cannot reach the hub
+	dispatch("", "online", false) // browsers also dispatch "online" when the page cannot reach the hub
 	dispatch("document", "visibilitychange", false)
 	require.Equal(t, client.WakeNetwork, <-wakes)
 	dispatch("", "pageshow", true)

@@ -13,7 +13,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// dial opens a WebSocket to a peer. It returns the first message if the peer sends one.
+// dial opens a WebSocket to a peer. If the peer sends a first message, dial returns it.
 func dial(t *testing.T, e *env, peer string, protocols ...string) (client.Socket, string) {
 	t.Helper()
 	ctx := withPatience(t)
@@ -45,12 +45,13 @@ func testSocket(t *testing.T, e *env) {
 	}
 	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
 	defer cancel()
-	_, err := s.Read(short) // a native WebSocket does not survive the end of the context
+	_, err := s.Read(short) // a native WebSocket fails when the context of a read ends
 	require.Error(t, err)
 	require.NoError(t, ctx.Err())
 }
 
-// Messages sent before a close arrive before it. Both sides receive its code and reason.
+// testSocketCloses checks that messages sent before a close frame arrive before it, and that the
+// other side receives the code and the reason.
 func testSocketCloses(t *testing.T, e *env) {
 	ctx := withPatience(t)
 	for _, end := range []client.CloseError{{Code: 4401, Reason: "the token has ended"}, {Code: 1013}, {Code: 1000, Reason: "é"}} {
@@ -62,7 +63,7 @@ func testSocketCloses(t *testing.T, e *env) {
 			require.NoError(t, err, "message %d", i)
 			require.Equal(t, strconv.Itoa(i), string(message))
 		}
-		for range 2 { // also the second time
+		for range 2 { // the second read must return the same error
 			_, err := s.Read(ctx)
 			var got *client.CloseError
 			require.ErrorAs(t, err, &got)
@@ -99,12 +100,12 @@ func testSocketDeaf(t *testing.T, e *env) {
 		_, err := s.Read(context.Background())
 		ended <- err
 	}()
-	time.Sleep(10 * time.Millisecond) // so that the read is already blocked
+	time.Sleep(10 * time.Millisecond) // the read is then already blocked
 	s.Close(1000, "")
 	select {
 	case err := <-ended:
 		require.Error(t, err)
-	case <-time.After(patience): // the answer never comes
+	case <-time.After(patience): // the peer's close frame never arrives
 		require.Fail(t, "it waits on")
 	}
 
@@ -112,7 +113,7 @@ func testSocketDeaf(t *testing.T, e *env) {
 	ctx, cancel := context.WithTimeout(withPatience(t), 500*time.Millisecond)
 	defer cancel()
 	var err error
-	for i := 0; i < 400 && err == nil; i++ { // 100 MB, more than all buffers between the two hold
+	for i := 0; i < 400 && err == nil; i++ { // 100 MB, more than all buffers between the two sides hold
 		err = s.Write(ctx, []byte(strings.Repeat("x", 250_000)))
 	}
 	require.Error(t, err)
@@ -124,7 +125,7 @@ func testSocketRefused(t *testing.T, e *env) {
 	_, err := e.platform.Dial(ctx, e.control+"/peer/ws/403", []string{"trivium.v1"})
 	require.Error(t, err)
 	require.NoError(t, ctx.Err())
-	if isNative { // a page is not notified
+	if isNative { // a page is not notified of this end
 		var refusal *client.HandshakeError
 		require.ErrorAs(t, err, &refusal)
 		require.Equal(t, 403, refusal.Response.Status)

@@ -16,7 +16,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// platformSuite tests the requirements on every platform.
+// platformSuite checks that a platform meets the requirements of client.Platform.
 func platformSuite(t *testing.T, e *env) {
 	for name, scenario := range map[string]func(*testing.T, *env){
 		"answers":          testAnswers,
@@ -52,7 +52,7 @@ func get(address string) *client.Request {
 	return &client.Request{Method: http.MethodGet, URL: address}
 }
 
-// news waits for the next report of the peer with the test's name.
+// news waits for the next report of the peer with the name of the test.
 func (e *env) news(t *testing.T) string {
 	t.Helper()
 	var answer struct{ News string }
@@ -60,7 +60,7 @@ func (e *env) news(t *testing.T) string {
 	return answer.News
 }
 
-// named returns the URL of a peer with the test's name.
+// named returns the URL of a peer with the name of the test.
 func (e *env) named(t *testing.T, peer string) string {
 	return e.control + "/peer/" + peer + "?name=" + url.QueryEscape(t.Name())
 }
@@ -103,7 +103,7 @@ func testAnswers(t *testing.T, e *env) {
 	}
 }
 
-// begun opens a stream and reads its first part.
+// begun starts a request for a stream and reads its first part.
 func begun(t *testing.T, e *env, ctx context.Context) *client.Response {
 	t.Helper()
 	response, err := e.platform.Do(ctx, get(e.named(t, "stream")))
@@ -119,7 +119,7 @@ func begun(t *testing.T, e *env, ctx context.Context) *client.Response {
 func testStreamedBody(t *testing.T, e *env) {
 	response := begun(t, e, withPatience(t))
 	e.ask(t, http.MethodPost, "/peer/tell", url.Values{"name": {t.Name() + "-go"}}, nil)
-	for _, want := range "two" { // byte by byte, although it is one chunk
+	for _, want := range "two" { // reads byte by byte, although the two arrive as one chunk
 		b := make([]byte, 1)
 		_, err := io.ReadFull(response.Body, b)
 		require.NoError(t, err)
@@ -162,7 +162,7 @@ func testAbortHeader(t *testing.T, e *env) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// readOn reads the rest of the stream, and returns a channel with the final error.
+// readOn reads the rest of the stream. The returned channel receives the error at its end.
 func readOn(response *client.Response) <-chan error {
 	ended := make(chan error, 1)
 	go func() {
@@ -178,7 +178,7 @@ func testAbortBody(t *testing.T, e *env) {
 		response := begun(t, e, ctx)
 		if waits {
 			ended := readOn(response)
-			time.AfterFunc(10*time.Millisecond, cancel) // when the read is already blocked
+			time.AfterFunc(10*time.Millisecond, cancel) // the read is then already blocked
 			require.Error(t, <-ended)
 		} else {
 			cancel()
@@ -193,7 +193,7 @@ func testAbortBody(t *testing.T, e *env) {
 func testCloseEndsRead(t *testing.T, e *env) {
 	response := begun(t, e, withPatience(t))
 	ended := readOn(response)
-	time.AfterFunc(10*time.Millisecond, func() { response.Body.Close() }) // when the read is already blocked
+	time.AfterFunc(10*time.Millisecond, func() { response.Body.Close() }) // the read is then already blocked
 	require.Error(t, <-ended)
 	require.Equal(t, "left", e.news(t))
 }

@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-// publish publishes n events numbered from 1 per topic, and returns the number of the last.
+// publish publishes n events, numbered per topic from 1, and returns the number of the last one.
 func (s *station) publish(ctx context.Context, topic string, n, size int) (last any, err error) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
 	for n > 0 {
-		batch := min(n, 1000, 1+(1<<20)/(size+1)) // within the limits of a request
+		batch := min(n, 1000, 1+(1<<20)/(size+1)) // keeps each request within its limits
 		var body bytes.Buffer
 		for range batch {
 			s.counts[topic]++
@@ -59,7 +59,7 @@ func (s *station) post(ctx context.Context, body string) error {
 	return nil
 }
 
-// flow repeats an action until it is stopped.
+// flow repeats an action in a goroutine until it is stopped.
 type flow struct {
 	quit chan struct{} // nil: stopped
 	done sync.WaitGroup

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// long bounds the run of a suite in another process.
+// long is the timeout of a suite that runs in another process.
 const long = 20 * time.Minute
 
 func TestNative(t *testing.T) {
@@ -25,7 +25,8 @@ func TestNative(t *testing.T) {
 	suite(t, newEnv(startHarness(t).server.URL))
 }
 
-// missing skips a test that lacks a program, or fails it if the program is required.
+// missing skips a test for which a program is missing. If the program is required, the test fails
+// instead.
 func missing(t *testing.T, what string) {
 	t.Helper()
 	if os.Getenv(envRequire) == "1" {
@@ -34,8 +35,8 @@ func missing(t *testing.T, what string) {
 	t.Skip(what)
 }
 
-// TestNode runs the suite of the Go client under Node.js. Without TRIVIUM_LONG it only runs where CI requires Node.js,
-// as the page runs the same program.
+// TestNode runs the suite of the Go client under Node.js. Without TRIVIUM_LONG, it runs only where
+// CI requires Node.js, because TestBrowser runs the same program in a page.
 func TestNode(t *testing.T) {
 	if os.Getenv(envLong) == "" && os.Getenv(envRequire) != "1" {
 		t.Skip("in the short form, only the page runs the js/wasm suite of the Go client")
@@ -43,18 +44,19 @@ func TestNode(t *testing.T) {
 	testNode(t)
 }
 
-// TestNodeTrivium runs the suite of the client against trivium.js.
+// TestNodeTrivium runs the client suite with trivium.js under Node.js.
 func TestNodeTrivium(t *testing.T) {
-	testNode(t, "--import", "data:text/javascript,globalThis.trivium = await import(process.env."+envSubject+")")
+	testNode(t, "--import", "data:text/javascript,globalThis.trivium = await import(process.env."+envTriviumJS+")")
 }
 
-// testNode runs the suite under Node.js. With additional arguments, which load trivium.js, that is the client under test.
+// testNode runs the suite under Node.js. The arguments in load are passed to Node.js before the
+// suite; if there are any, they load trivium.js, which is then the client under test.
 func testNode(t *testing.T, load ...string) {
 	if testing.Short() {
 		t.Skip("it builds the suite for js/wasm")
 	}
 	t.Parallel()
-	// Node.js 20 has a WebSocket only if asked.
+	// Node.js 20 has a WebSocket only with this flag.
 	const withSocket = "--experimental-websocket"
 	if err := exec.Command("node", withSocket, "-e", "new WebSocket('ws://127.0.0.1:9').onerror = () => {}").Run(); err != nil {
 		missing(t, "there is no Node.js that has a WebSocket (20.10 or newer)")
@@ -66,13 +68,13 @@ func testNode(t *testing.T, load ...string) {
 	args := slices.Concat([]string{withSocket, "--stack-size=8192"}, load, []string{wasmLibrary(t, "wasm_exec_node.js"), binary}, h.suiteArgs())
 	cmd := exec.CommandContext(ctx, "node", args...)
 	cmd.Env = nil
-	for name, value := range h.suiteEnv() { // the environment's size is limited
+	for name, value := range h.suiteEnv() { // only these variables, because the size of the environment is limited
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
 	if len(load) > 0 {
 		path, err := filepath.Abs(triviumFile)
 		require.NoError(t, err)
-		cmd.Env = append(cmd.Env, envSubject+"=file://"+path)
+		cmd.Env = append(cmd.Env, envTriviumJS+"=file://"+path)
 	}
 	out, err := cmd.CombinedOutput()
 	report(t, string(out), err == nil)
@@ -110,7 +112,8 @@ func (h *harness) suiteEnv() map[string]string {
 // progress matches the progress lines of go test -v.
 var progress = regexp.MustCompile(`(?m)^\s*=== (RUN|PAUSE|CONT) .*\n`)
 
-// report fails or passes the test by the output of a suite under Node.js or in a page.
+// report fails or passes the test according to the output of a suite that ran under Node.js or in a
+// page.
 func report(t *testing.T, out string, ok bool) {
 	t.Helper()
 	out = progress.ReplaceAllString(out, "")

@@ -12,7 +12,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// testCut checks that events published during an interruption arrive after it.
+// testCut checks that events which were published during an interruption arrive after it.
 func testCut(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
 	f := h.follow(t, tr, nil)
@@ -22,13 +22,13 @@ func testCut(t *testing.T, e *env, tr client.Transport) {
 		f.publish(t, 3)
 	}
 	f.noGap(t)
-	if tr != client.LongPoll { // net/http and browsers repeat requests of polls by themselves
+	if tr != client.LongPoll { // net/http and browsers repeat the requests of polls by themselves, so there is nothing to observe
 		require.Positive(t, f.client.Stats().Reconnects)
 	}
 	require.Equal(t, uint64(9), f.client.Stats().Delivered)
 }
 
-// testHalfOpen checks that a blocked connection is detected although nobody closes it.
+// testHalfOpen checks that the client detects a blocked connection although neither side closes it.
 func testHalfOpen(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t, "--heartbeat=250ms")
 	f := h.follow(t, tr, func(cfg *client.Config) { cfg.Silence = 2 * time.Second })
@@ -41,7 +41,8 @@ func testHalfOpen(t *testing.T, e *env, tr client.Transport) {
 	f.noGap(t)
 }
 
-// testStall checks that a program that pauses gets every event later, even more than a page can queue.
+// testStall checks that a program which pauses receives every event later, even if a page cannot
+// queue all of them.
 func testStall(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
 	c := h.connect(t, tr, nil)
@@ -50,14 +51,15 @@ func testStall(t *testing.T, e *env, tr client.Transport) {
 		n = 11_000
 	}
 	last := h.publish(t, "t", n, 100)
-	time.Sleep(time.Second) // meanwhile most events arrive
+	time.Sleep(time.Second) // during this time, most events arrive
 	f := h.followClient(t, c)
 	f.reach(t, "t", last)
 	f.noGap(t)
 	f.publish(t, 1)
 }
 
-// testSlow reads 120 KB at 64 KB/s.
+// testSlow checks that the client reads an event of 120 KB over a connection that transfers 64
+// KB/s.
 func testSlow(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t, "--heartbeat=500ms")
 	f := h.follow(t, tr, nil)
@@ -66,7 +68,8 @@ func testSlow(t *testing.T, e *env, tr client.Transport) {
 	f.noGap(t)
 }
 
-// testReset resets each connection after 60 KB, in the middle of an event.
+// testReset checks that the client loses nothing if each connection is reset after 60 KB, in the
+// middle of an event.
 func testReset(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
 	h.do(t, "brittle", "n", "60000")
@@ -78,7 +81,7 @@ func testReset(t *testing.T, e *env, tr client.Transport) {
 	f.noGap(t)
 }
 
-// testRestart checks that a restarted hub without its old events reports a gap.
+// testRestart checks that a gap is reported if the hub restarts without its old events.
 func testRestart(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
 	f := h.follow(t, tr, nil)
@@ -94,7 +97,7 @@ func testRestart(t *testing.T, e *env, tr client.Transport) {
 	require.Equal(t, uint64(1), f.client.Stats().Gaps)
 }
 
-// testDrain checks that a draining hub delivers all events and gives a time to reconnect.
+// testDrain checks that a draining hub delivers all events, and tells the client when to reconnect.
 func testDrain(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t, "--drain=5s") // long enough for the hub to announce it on a busy machine
 	f := h.follow(t, tr, nil)
@@ -109,8 +112,9 @@ func testDrain(t *testing.T, e *env, tr client.Transport) {
 		}
 	}()
 	last := h.publish(t, "t", 300, 100)
-	// The hub does not wait for a client between two polls. A browser may drop data that a busy page has not read
-	// when the hub ends. All scenarios share one thread, so they may be late.
+	// For a long-poll, the hub does not wait between two polls of a client. In a browser, data that
+	// a busy page has not read may be dropped when the hub ends. All scenarios share one thread, so
+	// they may be late.
 	if tr == client.LongPoll || !isNative {
 		f.reach(t, "t", last)
 	}
@@ -119,8 +123,9 @@ func testDrain(t *testing.T, e *env, tr client.Transport) {
 	select {
 	case s := <-waits:
 		require.Error(t, s.Reason)
-		// The hub asks for at least a second, and the client's own first wait is shorter. A poll may be between two
-		// requests when the hub ends, and an EventSource may drop a goaway that a busy page has not read.
+		// The hub asks for a wait of at least a second, which is longer than the client's own first
+		// wait. Two cases do not show whether the client obeys: a poll that is between two requests
+		// when the hub ends, and an EventSource that drops a goaway which a busy page has not read.
 		askedByHub := tr != client.LongPoll && (tr != client.EventSource || !strings.Contains(s.Reason.Error(), "lost its connection"))
 		if askedByHub {
 			require.GreaterOrEqual(t, s.Wait, time.Second, "%+v", s)
@@ -133,7 +138,8 @@ func testDrain(t *testing.T, e *env, tr client.Transport) {
 	f.publish(t, 3)
 }
 
-// testDenied checks that the client distinguishes refusals, even in a page that cannot see the status.
+// testDenied checks that the client distinguishes the reasons of refusals, even in a page that
+// cannot see the status.
 func testDenied(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
 	narrow, err := token(time.Hour, "other")
@@ -146,7 +152,7 @@ func testDenied(t *testing.T, e *env, tr client.Transport) {
 	}
 }
 
-// testTokenEnds checks that a client without a fresh token ends.
+// testTokenEnds checks that a client ends if its token expires and its source has no other.
 func testTokenEnds(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
 	once, err := token(4*time.Second, ">")
@@ -160,7 +166,8 @@ func testTokenEnds(t *testing.T, e *env, tr client.Transport) {
 	require.Equal(t, error(final), last.Reason)
 }
 
-// testTokenRenewed checks that a client with fresh tokens stays connected and misses nothing.
+// testTokenRenewed checks that a client whose source returns new tokens stays connected and misses
+// no event.
 func testTokenRenewed(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
 	source := tokens(10 * time.Second)
@@ -174,7 +181,7 @@ func testTokenRenewed(t *testing.T, e *env, tr client.Transport) {
 	h.do(t, "flow", "every", "20ms")
 	renewals := 2
 	if testing.Short() {
-		renewals = 1 // each takes seven seconds
+		renewals = 1 // each renewal takes seven seconds
 	}
 	for range 1 + renewals {
 		select {
@@ -188,7 +195,7 @@ func testTokenRenewed(t *testing.T, e *env, tr client.Transport) {
 	f.noGap(t)
 }
 
-// Topics can be added and removed without losing events of the other topics.
+// testTopics checks that topics can be added and removed without losing events of the other topics.
 func testTopics(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
 	f := h.follow(t, tr, func(cfg *client.Config) { cfg.Topics = []string{"a"} })
@@ -212,7 +219,8 @@ func testTopics(t *testing.T, e *env, tr client.Transport) {
 	f.noGap(t)
 }
 
-// If the answer to a publish is lost, its repetition publishes no second event.
+// testPublish checks that no event is published twice if the answer to a publish is lost and the
+// client repeats it.
 func testPublish(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
 	f := h.follow(t, tr, nil)
@@ -222,7 +230,7 @@ func testPublish(t *testing.T, e *env, tr client.Transport) {
 		_, err := f.client.Publish(ctx, client.Event{Topic: "t", Data: []byte(`{"n":` + strconv.Itoa(n) + `}`)})
 		return err
 	}
-	require.NoError(t, publish(1)) // afterwards browsers have sent their CORS preflight
+	require.NoError(t, publish(1)) // sends the CORS preflight of browsers before the fault
 	for n := 2; n <= 4; n++ {
 		h.do(t, "brittle", "n", "20")
 		published := make(chan error, 1)

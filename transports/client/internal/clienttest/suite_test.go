@@ -7,9 +7,9 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// suite tests everything that must hold wherever the client runs.
+// suite runs all tests that must pass on every platform.
 func suite(t *testing.T, e *env) {
-	if os.Getenv(envSubject) == "" { // trivium.js has no such platform
+	if os.Getenv(envTriviumJS) == "" { // trivium.js has no platform that can be tested separately
 		t.Run("platform", func(t *testing.T) { platformSuite(t, e) })
 	}
 	t.Run("client", func(t *testing.T) { clientSuite(t, e) })
@@ -31,7 +31,7 @@ func transports(e *env) map[string]client.Transport {
 }
 
 func clientSuite(t *testing.T, e *env) {
-	t.Run("woken", func(t *testing.T) { testWoken(t, e) }) // not in parallel, because it wakes all clients of the page
+	t.Run("woken", func(t *testing.T) { testWoken(t, e) }) // not in parallel, because the test wakes all clients of the page
 	for name, scenario := range map[string]func(*testing.T, *env, client.Transport){
 		"cut": testCut, "half-open": testHalfOpen, "stall": testStall, "slow": testSlow, "reset": testReset,
 		"restart": testRestart, "drain": testDrain, "denied": testDenied, "token ends": testTokenEnds, "token renewed": testTokenRenewed,

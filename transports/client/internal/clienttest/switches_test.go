@@ -13,18 +13,19 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// office starts a hub behind a filter, and returns it with a client that uses Auto. open is the client's
-// OpenTimeout.
-func office(t *testing.T, e *env, ws, sse string, open time.Duration) (*hub, *follower) {
+// startBehindFilter starts a hub behind a filter, with these modes for WebSocket and SSE. It
+// returns the hub and a client that uses Auto with the OpenTimeout open.
+func startBehindFilter(t *testing.T, e *env, ws, sse string, open time.Duration) (*hub, *follower) {
 	t.Helper()
 	h := e.newHub(t)
 	h.do(t, "filter", "ws", ws, "sse", sse)
 	return h, h.follow(t, client.Auto, func(cfg *client.Config) { cfg.URL, cfg.OpenTimeout = h.Filtered, open })
 }
 
-// freed stops the proxy from filtering, and checks that the client returns to WebSocket without a gap. The client does
-// so by itself after a minute. Unless e.long is set, freed selects the transport again, which has the effect at once.
-func freed(t *testing.T, e *env, h *hub, f *follower) {
+// requireUpgrade switches the filter off, and checks that the client returns to WebSocket without a
+// gap. The client does so by itself after a minute. Unless e.long is set, requireUpgrade does not
+// wait for that, but selects Auto again, which makes the client try at once.
+func requireUpgrade(t *testing.T, e *env, h *hub, f *follower) {
 	t.Helper()
 	h.do(t, "filter")
 	if !e.long {
@@ -44,30 +45,31 @@ func freed(t *testing.T, e *env, h *hub, f *follower) {
 	f.noGap(t)
 }
 
-// A proxy refuses WebSockets.
+// testBlocked checks a client behind a proxy that refuses WebSockets.
 func testBlocked(t *testing.T, e *env) {
-	h, f := office(t, e, "403", "", patience)
+	h, f := startBehindFilter(t, e, "403", "", patience)
 	s := f.client.State()
 	require.Equal(t, client.SSE, s.Transport)
 	require.Error(t, s.Reason)
 	f.publish(t, 3)
-	freed(t, e, h, f)
+	requireUpgrade(t, e, h, f)
 }
 
-// A proxy does not answer WebSockets and holds streams back.
+// testBuffered checks a client behind a proxy that does not answer WebSocket handshakes and holds
+// streams back.
 func testBuffered(t *testing.T, e *env) {
 	if testing.Short() {
 		t.Skip("to find out takes 20 s")
 	}
-	h, f := office(t, e, "hang", "buffer", 0) // the default OpenTimeout
+	h, f := startBehindFilter(t, e, "hang", "buffer", 0) // the default OpenTimeout
 	s := f.client.State()
 	require.Equal(t, client.LongPoll, s.Transport)
 	require.Error(t, s.Reason)
 	f.publish(t, 3)
-	freed(t, e, h, f)
+	requireUpgrade(t, e, h, f)
 }
 
-// switches returns the number of switches in testSwitches, which is small without TRIVIUM_LONG.
+// switches returns the number of switches in testSwitches. It is small without TRIVIUM_LONG.
 func switches(e *env) int {
 	switch {
 	case e.long:
@@ -78,7 +80,7 @@ func switches(e *env) int {
 	return 100
 }
 
-// testSwitches switches at random moments while events flow.
+// testSwitches changes the transport at random moments while events arrive.
 func testSwitches(t *testing.T, e *env) {
 	seed := rand.Uint64()
 	if text := os.Getenv(envSeed); text != "" {
@@ -116,8 +118,8 @@ func testSwitches(t *testing.T, e *env) {
 	require.Equal(t, uint64(last), f.client.Stats().Delivered, "seed %d", seed)
 }
 
-// soonLive waits until the client is live, or for a limited time.
-func soonLive(c subject) {
+// soonLive waits until the client is Live, but only for a limited time.
+func soonLive(c testedClient) {
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	for s := range c.States(ctx) {

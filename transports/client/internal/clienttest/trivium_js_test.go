@@ -14,9 +14,10 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// connectSubject connects the client under test: the Go client, or trivium.js if the harness loaded it.
-func connectSubject(cfg client.Config) (subject, error) {
-	if os.Getenv(envSubject) == "" {
+// connectClient connects the client under test: the Go client, or trivium.js if the harness has
+// loaded it.
+func connectClient(cfg client.Config) (testedClient, error) {
+	if os.Getenv(envTriviumJS) == "" {
 		return client.Connect(context.Background(), cfg)
 	}
 	return connectTrivium(cfg), nil
@@ -79,7 +80,7 @@ func connectTrivium(cfg client.Config) *trivium {
 	return c
 }
 
-// on registers a handler, which holds mu, and returns a function that removes it.
+// on registers a handler and returns a function that removes it. mu is held while the handler runs.
 func (c *trivium) on(name string, handle func(js.Value)) (remove func()) {
 	f := js.FuncOf(func(_ js.Value, args []js.Value) any {
 		c.mu.Lock()
@@ -135,7 +136,7 @@ func (c *trivium) Publish(ctx context.Context, events ...client.Event) (string, 
 	return id.String(), nil
 }
 
-// States implements subject.
+// States implements testedClient.
 func (c *trivium) States(ctx context.Context) iter.Seq[client.State] {
 	return func(yield func(client.State) bool) {
 		var queue []client.State
@@ -171,7 +172,7 @@ func (c *trivium) States(ctx context.Context) iter.Seq[client.State] {
 	}
 }
 
-// Events implements subject. It yields the gaps that were reported before an event first.
+// Events implements testedClient. It yields gaps that were reported before an event first.
 func (c *trivium) Events(ctx context.Context) iter.Seq2[client.Event, error] {
 	return func(yield func(client.Event, error) bool) {
 		begin := js.Global().Get("Reflect").Call("get", c.subscription, js.Global().Get("Symbol").Get("asyncIterator"))
@@ -293,7 +294,7 @@ func jsList(list []string) []any {
 	return values
 }
 
-// errorOf converts an error of trivium.js. An error of the hub becomes the error that the Go client returns.
+// errorOf converts an error of trivium.js to the error that the Go client would return.
 func errorOf(e js.Value) error {
 	message := e.Get("message").String()
 	if status := e.Get("status"); status.Type() == js.TypeNumber && status.Int() > 0 {
