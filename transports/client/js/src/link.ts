@@ -1,6 +1,5 @@
 import { problemError, TriviumError } from "./error.js"
 import type { TransportName } from "./options.js"
-import { pollWait } from "./poll.js"
 import { startTimer, type Timer } from "./timer.js"
 import { connectionLost, type Connection, type Message } from "./transport.js"
 import { authRef } from "./ws.js"
@@ -23,6 +22,7 @@ export class Link implements Connection {
   _retry = 0
   _renew?: (token: string) => void
   _reason: unknown
+  readonly _pollWait: number
   #abort = new AbortController()
   #lastHeard = Date.now()
   #delivering = false // nothing is read meanwhile
@@ -37,6 +37,8 @@ export class Link implements Connection {
     private _limits: { silence: number; openTimeout: number },
     private _events: LinkEvents,
   ) {
+    // 5/8 of the silence limit; the rest is for the hub and the network. A hub holds a poll for at most 25 seconds.
+    this._pollWait = Math.max(1, Math.min(25, Math.floor(_limits.silence / 1600)))
     this.#watch()
   }
 
@@ -87,7 +89,7 @@ export class Link implements Connection {
   }
 
   #silence(): number {
-    if (this._transport === "poll") return pollWait * 1600
+    if (this._transport === "poll") return Math.max(this._limits.silence, this._pollWait * 1600)
     return this.#heartbeat ? Math.max(1000, 2.5 * this.#heartbeat) : this._limits.silence
   }
 

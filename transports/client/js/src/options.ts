@@ -33,7 +33,7 @@ export interface Options {
   storage?: CursorStorage
   /** Parses JSON payloads. Default: `JSON.parse`. */
   parse?: (text: string) => unknown
-  /** Milliseconds without data after which a connection counts as lost, unless the hub announces its heartbeats. Default: 40,000. */
+  /** Milliseconds without data after which a connection counts as lost, unless the hub announces its heartbeats. A poll waits for 5/8 of it. Default: 40,000. */
   silence?: number
   /** The longest wait between two attempts in milliseconds, unless the hub asks for a longer one. Default: 30,000. */
   maxWait?: number

@@ -2,13 +2,10 @@ import { TriviumError } from "./error.js"
 import { parts } from "./json.js"
 import { type Connection, request, type Transport } from "./transport.js"
 
-/** The time for which the hub may hold a request, in seconds. */
-export const pollWait = 25
-
 /** Long-poll. The first request does not wait, and so returns the position at which the subscription starts. */
 export const poll: Transport = async (c) => {
   let cursor = c._cursor
-  for (let wait = 0; ; wait = pollWait) {
+  for (let wait = 0; ; wait = c._pollWait) {
     const begin = Date.now()
     const answer = await request(c, c._url("poll", { wait, max: 1000 }), "application/json", cursor)
     const { cursor: next, events, gap } = parts(await readText(c, answer))

@@ -21,6 +21,8 @@ export interface Connection {
   readonly _signal: AbortSignal
   /** The reason in a field of its own, as not every platform has that of a signal. */
   readonly _reason: unknown
+  /** The time for which the hub may hold a poll, in seconds. */
+  readonly _pollWait: number
   /** Processes a message. The transport passes the next one when the promise is fulfilled. */
   _receive(m: Message): Promise<void>
   /** Notes that data arrived. */
