@@ -56,6 +56,7 @@ func runHubs(t *testing.T, newEngine func(*testing.T, hub.Retention) hub.Engine)
 			withHub(t, newEngine, test.keep, test.run)
 		})
 	}
+	t.Run("rare topics", func(t *testing.T) { testRareTopics(t, newEngine) })
 }
 
 func publish(t *testing.T, h *hub.Hub, topics ...string) hub.Cursor {
