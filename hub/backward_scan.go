@@ -1,10 +1,22 @@
 package hub
 
-import "slices"
+import (
+	"context"
+	"slices"
+)
+
+// scanQuestion asks for the newest events that match a set, if the in-memory log has too few.
+type scanQuestion struct {
+	set          FilterSet
+	wanted       int
+	found        int    // number of matching events in the in-memory log
+	position     uint64 // position before the oldest of them, or the newest position if there are none
+	lowWatermark uint64 // of the in-memory log
+}
 
 // backwardScan finds the position of a start with Last if the in-memory log has too few matching events. It goes
 // backward through the log in stretches, and reads each stretch forward in chunks. The boundaries of the stretches
-// are the same for all scans, so subscriptions that scan the same part share the chunks.
+// are the same for all scans, so scans of the same part share the chunks.
 type backwardScan struct {
 	set       FilterSet
 	position  uint64   // position before the oldest event that was found, or the newest position if none was
@@ -20,11 +32,10 @@ type backwardScan struct {
 	inStretch           []uint64 // seqs of the events found in the current stretch
 }
 
-// newBackwardScan returns a scan that begins at lowWatermark. The in-memory log has already yielded found of the
-// wanted events, of which the oldest follows position.
-func newBackwardScan(set FilterSet, lowWatermark, position uint64, found, wanted int) *backwardScan {
-	b := &backwardScan{set: set, position: position, known: found, missing: wanted - found, foundSeqs: []uint64{lowWatermark + 1}}
-	b.startStretch(lowWatermark)
+// newBackwardScan returns a scan that begins at the low watermark of the in-memory log.
+func newBackwardScan(q scanQuestion) *backwardScan {
+	b := &backwardScan{set: q.set, position: q.position, known: q.found, missing: q.wanted - q.found, foundSeqs: []uint64{q.lowWatermark + 1}}
+	b.startStretch(q.lowWatermark)
 	return b
 }
 
@@ -34,43 +45,45 @@ func (b *backwardScan) startStretch(seq uint64) {
 	b.scannedTo, b.inStretch = b.from, b.inStretch[:0]
 }
 
-// run continues the scan until it has found enough events or has reached the beginning of the log. It returns the
-// resulting position. ok is false if a query to the replay reader is pending. Hub.mu must be held.
-func (b *backwardScan) run(s *Subscription) (position uint64, ok bool) {
-	rr := s.hub.replay
-	if begin := rr.removedTo(); b.to > begin && !b.counted && !b.usesSeeker(rr) {
-		n, ok := rr.queryNumber(s, logQuery{kind: queryCount, set: b.set, enough: b.known + b.missing})
-		if !ok {
-			return 0, false
+// advance reads the log once. The scan is done when it has found enough events or has reached the beginning of the
+// log.
+func (b *backwardScan) advance(ctx context.Context, rr *replayReader) (done bool, err error) {
+	begin := rr.removedTo()
+	switch {
+	case b.missing == 0 || b.to <= begin:
+		return true, nil
+	case b.usesSeeker(rr):
+		found, err := rr.seeker.Newest(ctx, b.set, b.to, b.missing)
+		if err != nil {
+			return false, err
 		}
-		b.missing, b.counted = min(b.missing, max(0, int(n)-b.known)), true
+		b.addFound(found)
+		return true, nil
+	case !b.counted:
+		n, err := rr.log.Count(ctx, b.set, b.known+b.missing)
+		if err != nil {
+			return false, err
+		}
+		b.missing, b.counted = min(b.missing, max(0, n-b.known)), true
+	default:
+		elements, to, err := rr.elementsAfter(ctx, b.scannedTo)
+		if err != nil {
+			return false, err
+		}
+		b.scanElements(elements, to)
 	}
-	for b.missing > 0 && b.to > rr.removedTo() {
-		if b.usesSeeker(rr) {
-			r, ok := rr.query(s, logQuery{kind: queryNewest, seq: b.to, set: b.set, enough: b.missing})
-			if ok {
-				b.addFound(r.seqs)
-			}
-			return b.position, ok
-		}
-		b.scanned++
-		c, ok := rr.chunkAfter(s, logQuery{seq: b.scannedTo, until: b.to})
-		if !ok {
-			return 0, false
-		}
-		b.scanChunk(&c)
-	}
-	return b.position, true
+	return b.missing == 0 || b.to <= begin, nil
 }
 
-// scanChunk scans a chunk that contains the element after scannedTo.
-func (b *backwardScan) scanChunk(c *chunk) {
-	for _, e := range c.elements {
+// scanElements scans the elements in a range of the log that contains the element after scannedTo and ends at to.
+func (b *backwardScan) scanElements(elements []*Event, to uint64) {
+	b.scanned++
+	for _, e := range elements {
 		if seq := e.ID.Seq; b.scannedTo < seq && seq <= b.to && e.Topic != "" && b.set.Match(e.Topic) {
 			b.inStretch = append(b.inStretch, seq)
 		}
 	}
-	if b.scannedTo = c.to; b.scannedTo < b.to {
+	if b.scannedTo = to; b.scannedTo < b.to {
 		return
 	}
 	b.addFound(b.inStretch)
@@ -100,13 +113,13 @@ func (b *backwardScan) usesSeeker(rr *replayReader) bool {
 	return rr.seeker != nil && b.set.Len() <= maxSeekFilters && (b.set.exact() || b.scanned >= scansBeforeSeek)
 }
 
-// sparseSeqs returns the found events that are to be read one by one, the first of which must be seq+1. It returns
-// nil if the first is another one, or if the found events are so dense that whole chunks are read.
-func (b *backwardScan) sparseSeqs(rr *replayReader, seq uint64) []uint64 {
-	if rr.seeker == nil || b == nil || len(b.foundSeqs) < 2 || b.foundSeqs[0] != seq+1 {
+// sparseSeqs returns those of the found events that are to be read one by one. The last of found is the first seq of
+// the in-memory log. It returns nil if the first is not seq+1, or if the events are so dense that whole chunks are read.
+func (rr *replayReader) sparseSeqs(found []uint64, seq uint64) []uint64 {
+	if rr.seeker == nil || len(found) < 2 || found[0] != seq+1 {
 		return nil
 	}
-	events := b.foundSeqs[:len(b.foundSeqs)-1]
+	events := found[:len(found)-1]
 	if len(events) >= denseSeqs && events[denseSeqs-1] < seq+chunkEvents {
 		return nil
 	}

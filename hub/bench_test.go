@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -151,5 +152,62 @@ func BenchmarkFilterSet(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkResume measures the start of 1000 subscriptions that only the durable log can answer, until each has read its
+// first events.
+func BenchmarkResume(b *testing.B) {
+	l := &logEngine{}
+	h, err := New(Config{Engine: l, Retention: Retention{Events: 100}})
+	require.NoError(b, err)
+	defer h.Close()
+	events := make([]*Event, 20*chunkEvents)
+	for i := range events {
+		events[i] = &Event{Topic: fmt.Sprint("t.", i%10), Data: []byte("1")}
+	}
+	_, err = h.Publish(b.Context(), events...)
+	require.NoError(b, err)
+	for name, start := range map[string]func(i int) Start{
+		"cursor": func(int) Start { return after(10 * chunkEvents) },
+		"last":   func(i int) Start { return Start{Last: 100 + i%100} },
+		"since":  func(i int) Start { return Start{Since: time.Unix(1, int64(i))} },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				var all sync.WaitGroup
+				for i := range 1000 {
+					k := &resumeSink{done: &all}
+					all.Add(1)
+					k.sub, err = h.Subscribe(Request{Filters: setOf("t." + fmt.Sprint(i%10)), Start: start(i)}, k)
+					require.NoError(b, err)
+					k.Ready(nil)
+				}
+				all.Wait()
+			}
+		})
+	}
+}
+
+// resumeSink reads until it has events, and then closes its subscription.
+type resumeSink struct {
+	mu   sync.Mutex
+	sub  *Subscription
+	done *sync.WaitGroup
+}
+
+func (k *resumeSink) Ready(*Batch) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for k.sub != nil {
+		r := k.sub.Read(wideLimit)
+		if len(r.Events) > 0 {
+			k.sub.Close()
+			k.sub = nil
+			k.done.Done()
+		} else if r.Waiting {
+			return
+		}
 	}
 }

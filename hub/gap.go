@@ -75,6 +75,18 @@ func (s *Subscription) stopSearches() {
 	s.rangeSearch = nil
 }
 
+// stopReads cancels everything that the hub does for the next Read. Hub.mu must be held.
+func (s *Subscription) stopReads() {
+	s.stopSearches()
+	if s.hub.replay != nil {
+		s.hub.replay.dropQuery(s)
+	}
+	if s.search != nil {
+		s.hub.locator.abandon(s, s.search)
+		s.search = nil
+	}
+}
+
 // searchesByTime reports whether the search for losses begins at the start time rather than at the position.
 func (s *Subscription) searchesByTime() bool { return !s.started && !s.since.IsZero() }
 

@@ -24,6 +24,7 @@ type Hub struct {
 	epoch        Epoch         // static
 	maxEventSize int           // static
 	replay       *replayReader // static; nil: the engine is not a Log
+	locator      *locator      // static; nil: the engine is not a Log
 	fanout       *fanout
 	turns        chan struct{} // static; a semaphore that limits concurrent long searches to its capacity
 	steps        int           // static; maxSteps
@@ -75,6 +76,7 @@ func New(cfg Config) (*Hub, error) {
 	log, lasting := h.engine.(Log)
 	if lasting {
 		h.replay = newReplayReader(log, cfg.Retention.withDefaults().GapTopics)
+		h.locator = newLocator(h.replay)
 	}
 	if err := h.start(cfg); err != nil {
 		return nil, fmt.Errorf("start the engine: %w", err)
@@ -106,6 +108,7 @@ func (h *Hub) start(cfg Config) error {
 	if h.replay != nil {
 		h.memlog.onRemoved = h.replay.recordRemoved
 		h.running.Go(func() { h.replay.run(h.closing) })
+		h.running.Go(func() { h.locator.run(h.closing) })
 		if h.replay.matcher != nil {
 			h.running.Go(func() { h.replay.runMatching(h.closing) })
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/list"
 	"context"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -17,17 +18,12 @@ const (
 	// chunkLife is about how long a chunk is cached. It is short, because a chunk may have events that the log has
 	// removed since.
 	chunkLife = time.Second
-	// logRetry is the delay before a read that failed is retried.
-	logRetry = 250 * time.Millisecond
 )
 
-// replayReader reads for subscriptions what the in-memory log does not have: events that are older than it, and the
-// positions of starts in the durable log.
+// replayReader reads the events that are older than the in-memory log for the subscriptions.
 //
-// One goroutine executes the queries of all subscriptions. After each read it pauses for as long as the read took,
-// so that replays leave half of the processor time to live subscribers. Time spent waiting for a server in another
-// process is not counted, see AddWaitTime. For subscribers that read forward, it reads several chunks at once and
-// ahead.
+// One goroutine executes the queries of all subscriptions, see readPaced. For subscribers that read forward, it reads
+// several chunks at once and ahead.
 //
 // The memory for chunks, those being read included, is limited by maxChunks, regardless of the number of
 // subscribers and of the event sizes. It is freed soon after the last read.
@@ -44,15 +40,14 @@ type replayReader struct {
 	chunks    []chunk // cached; the newest last
 	reserved  int     // chunks that are being read
 	queue     queryQueue
-	results   map[*Subscription]queryResult // of queries for positions, until the subscription takes them
-	picks     int                           // number of queries that nextQuery has picked
-	readAhead logQuery                      // the chunk that a subscriber will need next; until is 0 if there is none
-	sweptTo   uint64                        // the upward sweep of nextQuery continues with the first chunk query at or after this seq
+	picks     int        // number of queries that nextQuery has picked
+	readAhead chunkQuery // the chunk that a subscriber will need next; until is 0 if there is none
+	sweptTo   uint64     // the upward sweep of nextQuery continues with the first chunk query at or after this seq
 	losses    lossIndex
 	reads     map[*logRead]struct{} // running
 	// slowMatches contains the subscriptions that read unfiltered chunks for a while, and the end of that time.
 	slowMatches map[*Subscription]time.Time
-	yielded     func() // for tests: called by resolveInPieces while mu is not held; static
+	yielded     func() // for tests: called by resolveSweeps while mu is not held; static
 }
 
 // chunk is a range of the log. Its elements are all that the log has in (from, to].
@@ -67,42 +62,23 @@ type chunk struct {
 	set      FilterSet // if not empty, only elements that concern this set were read
 }
 
-// logQuery is a query of a subscription that the log has to answer: for a chunk or for a position.
-type logQuery struct {
-	kind   queryKind
-	seq    uint64    // for queryChunk: the position before the chunk; for queryLastSeq and queryNewest: a seq
-	since  time.Time // for queryTime; for a filtered chunk: when the query was made
-	set    FilterSet // for queryCount and queryNewest; for queryChunk: chunks filtered by this set suffice
-	enough int
-	until  uint64   // for queryChunk: the subscriber does not need chunks past this seq
-	seqs   []uint64 // for queryChunk: read only the elements with these seqs, of which the first is seq+1; nil: read all
+// chunkQuery is a query of a subscription for the chunk that contains the element after seq.
+type chunkQuery struct {
+	seq   uint64
+	until uint64    // the subscriber does not need chunks past this seq
+	seqs  []uint64  // read only the elements with these seqs, of which the first is seq+1; nil: read all
+	set   FilterSet // chunks filtered by this set suffice
 
-	filtered bool // for queryChunk: a filtered chunk is preferred
+	filtered bool      // a filtered chunk is preferred
+	since    time.Time // for a filtered chunk: when the query was made
 
-	sub   *Subscription
-	picks int // replayReader.picks when the query was made; in the result of nextQuery, when it was picked
+	sub *Subscription
 
 	// owned by queryQueue
 
-	number                      uint64 // ascends in the order in which queries were enqueued
-	matching                    bool   // it waits for a filtered chunk
-	inOldest, inNumbers, inSame *list.Element
-}
-
-type queryKind uint8
-
-const (
-	queryChunk queryKind = iota
-	queryLastSeq
-	queryTime  // the position before the first event since a time
-	queryCount // the number of events that match a set
-	queryNewest
-)
-
-// queryResult is the result of a query that is not a queryChunk.
-type queryResult struct {
-	n    uint64
-	seqs []uint64 // for queryNewest
+	number   uint64 // ascends in the order in which queries were enqueued
+	matching bool   // it waits for a filtered chunk
+	inOldest *list.Element
 }
 
 func newReplayReader(log Log, gapTopics int) *replayReader {
@@ -118,7 +94,6 @@ func newReplayReader(log Log, gapTopics int) *replayReader {
 		log:         log,
 		wakeup:      make(chan struct{}, 1),
 		queue:       newQueryQueue(),
-		results:     make(map[*Subscription]queryResult),
 		reads:       make(map[*logRead]struct{}),
 	}
 }
@@ -126,16 +101,11 @@ func newReplayReader(log Log, gapTopics int) *replayReader {
 // chunkAfter returns the chunk that contains the element after q.seq. If the chunk is not cached, ok is false, the
 // query is queued, and Sink.Ready is called when the chunk has been read. If q.seqs is not nil, only these elements
 // are read, each as a chunk of its own. The subscription will read forward to about q.until.
-func (rr *replayReader) chunkAfter(s *Subscription, q logQuery) (found chunk, ok bool) {
-	q.kind, q.sub = queryChunk, s
+func (rr *replayReader) chunkAfter(s *Subscription, q chunkQuery) (found chunk, ok bool) {
+	q.sub = s
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
-	for i := len(rr.chunks) - 1; i >= 0; i-- {
-		if c, contains := rr.chunks[i].find(&q); contains && (!ok || c.to > found.to) {
-			found, ok = c, true
-		}
-	}
-	if ok {
+	if found, ok = rr.cached(&q); ok {
 		rr.queue.remove(s)
 		if !rr.allowsMatching(&q) {
 			rr.planReadAhead(&found, q.until)
@@ -146,28 +116,18 @@ func (rr *replayReader) chunkAfter(s *Subscription, q logQuery) (found chunk, ok
 	return chunk{}, false
 }
 
-// queryNumber returns the result of a query for a number. If the result is not there yet, ok is false and the query
-// is queued, as by chunkAfter.
-func (rr *replayReader) queryNumber(s *Subscription, q logQuery) (n uint64, ok bool) {
-	r, ok := rr.query(s, q)
-	return r.n, ok
-}
-
-func (rr *replayReader) query(s *Subscription, q logQuery) (r queryResult, ok bool) {
-	rr.mu.Lock()
-	defer rr.mu.Unlock()
-	if r, ok = rr.results[s]; ok {
-		delete(rr.results, s)
-		return r, true
+// cached returns the cached chunk that contains the element after q.seq and goes furthest. mu must be held.
+func (rr *replayReader) cached(q *chunkQuery) (found chunk, ok bool) {
+	for i := len(rr.chunks) - 1; i >= 0; i-- {
+		if c, contains := rr.chunks[i].find(q); contains && (!ok || c.to > found.to) {
+			found, ok = c, true
+		}
 	}
-	q.sub = s
-	rr.enqueue(q)
-	return queryResult{}, false
+	return found, ok
 }
 
 // enqueue queues the query. It replaces an earlier query of the same subscription. mu must be held.
-func (rr *replayReader) enqueue(q logQuery) {
-	q.picks = rr.picks
+func (rr *replayReader) enqueue(q chunkQuery) {
 	if q.matching = rr.allowsMatching(&q); q.matching {
 		q.since = time.Now()
 	}
@@ -178,32 +138,26 @@ func (rr *replayReader) enqueue(q logQuery) {
 
 // wake makes run and runMatching look for a query.
 func (rr *replayReader) wake() {
-	for _, wakeup := range []chan struct{}{rr.wakeup, rr.matchWakeup} {
-		select {
-		case wakeup <- struct{}{}:
-		default:
-		}
-	}
+	wake(rr.wakeup)
+	wake(rr.matchWakeup)
 }
 
 // sameAs reports whether both queries have the same result.
-func (q *logQuery) sameAs(other *logQuery) bool {
-	return q.kind == other.kind && q.seq == other.seq && (q.kind == queryChunk || q.since.Equal(other.since)) &&
-		q.set.Equal(other.set) && q.enough == other.enough
+func (q *chunkQuery) sameAs(other *chunkQuery) bool {
+	return q.seq == other.seq && q.set.Equal(other.set)
 }
 
-// dropQueries removes the query and the result of a subscription.
-func (rr *replayReader) dropQueries(s *Subscription) {
+// dropQuery removes the query of a subscription.
+func (rr *replayReader) dropQuery(s *Subscription) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
 	rr.queue.remove(s)
-	delete(rr.results, s)
 	delete(rr.slowMatches, s)
 }
 
 // find returns the chunk if it contains the element after the position of the query. For a sparse chunk, it returns a
 // chunk with that element only.
-func (c *chunk) find(q *logQuery) (chunk, bool) {
+func (c *chunk) find(q *chunkQuery) (chunk, bool) {
 	seq := q.seq
 	if !c.sparse {
 		return *c, c.from <= seq && seq < c.to && (c.set.Len() == 0 || c.set.Equal(q.set))
@@ -232,40 +186,25 @@ func (rr *replayReader) removedTo() uint64 {
 
 // run executes queries until the context ends.
 func (rr *replayReader) run(ctx context.Context) {
-	rest := time.NewTimer(0)
-	defer rest.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-rr.wakeup:
+	readPaced(ctx, rr.wakeup, math.MaxInt64, func(ctx context.Context) (more bool, err error) {
+		q, ok := rr.nextQuery()
+		if !ok {
+			return false, nil
 		}
-		for q, ok := rr.nextQuery(); ok; q, ok = rr.nextQuery() {
-			begin := time.Now()
-			var waited waitTime
-			err := rr.execute(waited.withContext(ctx), q)
-			rest.Reset(time.Since(begin) - waited.total())
-			if err != nil {
-				rr.postpone(q.sub)
-				rest.Reset(logRetry)
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case <-rest.C:
-			}
+		if err = rr.readChunks(ctx, q); err != nil {
+			rr.postpone(q.sub)
 		}
-	}
+		return true, err
+	})
 }
 
-// nextQuery picks the next query. Every second pick is the chunk query with the lowest seq above that of the last
-// such pick. So subscribers move up through the log together and share chunks. After the highest seq, the sweep
-// begins again with the lowest.
+// nextQuery picks the next query. Every second pick is the one with the lowest seq above that of the last such pick. So
+// subscribers move up through the log together and share chunks. After the highest seq, the sweep begins again with the
+// lowest.
 //
-// The other picks alternate between the cheapest query (one for a position, or the chunk nearest to the in-memory
-// log) and the query that has waited longest. Otherwise a query could wait forever in a log that grows faster than
-// it is read.
-func (rr *replayReader) nextQuery() (q logQuery, ok bool) {
+// The other picks alternate between the query for the chunk nearest to the in-memory log and the query that has waited
+// longest. Otherwise a query could wait forever in a log that grows faster than it is read.
+func (rr *replayReader) nextQuery() (q chunkQuery, ok bool) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
 	oldest := firstOf(&rr.queue.oldest)
@@ -273,45 +212,38 @@ func (rr *replayReader) nextQuery() (q logQuery, ok bool) {
 		return rr.takeReadAhead()
 	}
 	rr.picks++
-	switch lowest := rr.queue.chunkFrom(0); {
-	case rr.picks%2 == 0 && lowest != nil:
-		q = *cmp.Or(rr.queue.chunkFrom(rr.sweptTo), lowest)
+	switch {
+	case rr.picks%2 == 0:
+		q = *cmp.Or(rr.queue.chunkFrom(rr.sweptTo), rr.queue.chunkFrom(0))
 		rr.sweptTo = q.seq + 1 // a query for this chunk that comes later waits for the next sweep
 	case rr.picks%4 == 1:
-		q = *cmp.Or(firstOf(&rr.queue.numbers), rr.queue.newestChunk())
+		q = *rr.queue.newestChunk()
 	default:
 		q = *oldest
 	}
-	q.picks = rr.picks
 	return q, true
 }
 
-// execute sends the query to the log, and wakes the subscriptions whose queries the result answers.
-func (rr *replayReader) execute(ctx context.Context, q logQuery) error {
-	var r queryResult
-	var err error
-	switch q.kind {
-	case queryLastSeq:
-		r.n, err = rr.log.LastSeq(ctx)
-	case queryTime:
-		r.n, err = rr.log.SeqAt(ctx, q.since)
-	case queryCount:
-		var count int
-		count, err = rr.log.Count(ctx, q.set, q.enough)
-		r.n = uint64(count)
-	case queryNewest:
-		r.seqs, err = rr.seeker.Newest(ctx, q.set, q.seq, q.enough)
-	default:
-		return rr.readChunks(ctx, q)
+// elementsAfter returns elements in a range of the log that contains the element after seq, and the end of the range.
+// It reads the chunk if it is not cached.
+func (rr *replayReader) elementsAfter(ctx context.Context, seq uint64) (elements []*Event, to uint64, err error) {
+	q := chunkQuery{seq: seq, until: seq + 1}
+	for {
+		rr.mu.Lock()
+		c, ok := rr.cached(&q)
+		elements = slices.Clone(c.elements) // erase changes those of the chunk
+		rr.mu.Unlock()
+		if ok {
+			return elements, c.to, nil
+		}
+		if err = rr.readChunks(ctx, q); err != nil {
+			return nil, 0, err
+		}
 	}
-	if err == nil {
-		rr.resolveInPieces(func() ([]*Subscription, bool) { return rr.resolveSame(&q, r) })
-	}
-	return err
 }
 
 // readChunks reads the chunks for a query.
-func (rr *replayReader) readChunks(ctx context.Context, q logQuery) error {
+func (rr *replayReader) readChunks(ctx context.Context, q chunkQuery) error {
 	var chunks []chunk
 	var sweeps []sweep
 	depth, n := rr.makeRoom(q)
@@ -336,7 +268,7 @@ func (rr *replayReader) readChunks(ctx context.Context, q logQuery) error {
 }
 
 // readElements reads the elements of n chunks, beginning at the position of the query.
-func (rr *replayReader) readElements(ctx context.Context, q logQuery, n int) ([]*Event, error) {
+func (rr *replayReader) readElements(ctx context.Context, q chunkQuery, n int) ([]*Event, error) {
 	limit := ReadLimit{Events: n * chunkEvents, Bytes: n * chunkBytes}
 	if q.seqs != nil {
 		return rr.seeker.ReadEach(ctx, q.seqs[:min(len(q.seqs), maxSparse)], limit)

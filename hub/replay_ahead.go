@@ -1,33 +1,10 @@
 package hub
 
-import (
-	"context"
-	"sync/atomic"
-	"time"
-)
+import "time"
 
 // maxReadAhead limits the chunks of one read to half of the cache. A subscriber can then read the other half while
 // the next chunks are being read.
 const maxReadAhead = maxChunks / 2
-
-// AddWaitTime reports that a read of a Log with this context has waited for another process for duration d. After a
-// read, the hub pauses for as long as the read took without this time.
-func AddWaitTime(ctx context.Context, d time.Duration) {
-	if w, ok := ctx.Value(waitTimeKey{}).(*waitTime); ok {
-		(*atomic.Int64)(w).Add(int64(d))
-	}
-}
-
-// waitTime is the time that a read has waited, in nanoseconds.
-type waitTime atomic.Int64
-
-type waitTimeKey struct{}
-
-func (w *waitTime) withContext(ctx context.Context) context.Context {
-	return context.WithValue(ctx, waitTimeKey{}, w)
-}
-
-func (w *waitTime) total() time.Duration { return time.Duration((*atomic.Int64)(w).Load()) }
 
 // planReadAhead schedules a read of the chunks after c before a subscriber asks for them. It does so if subscribers
 // have read forward to c and have further to go. mu must be held.
@@ -35,13 +12,13 @@ func (rr *replayReader) planReadAhead(c *chunk, until uint64) {
 	if c.depth == 0 || c.readEnd >= until || rr.hasChunk(c.readEnd) {
 		return
 	}
-	rr.readAhead = logQuery{kind: queryChunk, seq: c.readEnd, until: until}
+	rr.readAhead = chunkQuery{seq: c.readEnd, until: until}
 	rr.wake()
 }
 
 // takeReadAhead returns the scheduled query, if its chunk is not cached yet. mu must be held.
-func (rr *replayReader) takeReadAhead() (q logQuery, ok bool) {
-	q, rr.readAhead = rr.readAhead, logQuery{}
+func (rr *replayReader) takeReadAhead() (q chunkQuery, ok bool) {
+	q, rr.readAhead = rr.readAhead, chunkQuery{}
 	return q, q.until > 0 && !rr.hasChunk(q.seq)
 }
 
@@ -62,11 +39,11 @@ func (c *chunk) partial() bool { return c.sparse || c.set.Len() > 0 }
 // makeRoom returns the number n of chunks to read for a query, and depth, the number of consecutive forward reads
 // before it. n doubles with depth, within the limit that remains if subscribers read at several places. It removes
 // old chunks to make room for n, which it reserves.
-func (rr *replayReader) makeRoom(q logQuery) (depth, n int) {
+func (rr *replayReader) makeRoom(q chunkQuery) (depth, n int) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
 	n = 1
-	if q.kind == queryChunk && q.seqs == nil {
+	if q.seqs == nil {
 		places := 1
 		for i := range rr.chunks {
 			switch c := &rr.chunks[i]; {

@@ -38,7 +38,7 @@ func TestReadsShareTheChunkLimit(t *testing.T) {
 	const far = 1 << 20
 	at, total := uint64(0), 0
 	for range 6 {
-		q := logQuery{kind: queryChunk, seq: at, until: far}
+		q := chunkQuery{seq: at, until: far}
 		depth, n := rr.makeRoom(q)
 		require.LessOrEqual(t, len(rr.chunks)+n, maxChunks)
 		elements := make([]*Event, n*chunkEvents)
@@ -53,11 +53,11 @@ func TestReadsShareTheChunkLimit(t *testing.T) {
 	}
 	require.Equal(t, 1+2+4+3*maxReadAhead, total)
 	for i := range uint64(maxReadAhead) {
-		rr.enqueue(logQuery{kind: queryChunk, seq: far + i*chunkEvents, until: 2 * far, sub: new(Subscription)})
+		rr.enqueue(chunkQuery{seq: far + i*chunkEvents, until: 2 * far, sub: new(Subscription)})
 	}
-	_, n := rr.makeRoom(logQuery{kind: queryChunk, seq: at, until: far})
+	_, n := rr.makeRoom(chunkQuery{seq: at, until: far})
 	rr.release(n)
 	require.Equal(t, 1, n)
-	_, n = rr.makeRoom(logQuery{kind: queryChunk, seq: at, until: at + 1})
+	_, n = rr.makeRoom(chunkQuery{seq: at, until: at + 1})
 	require.Equal(t, 1, n, "no more chunks than needed")
 }

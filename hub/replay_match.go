@@ -54,11 +54,11 @@ func (d *density) add(position uint64, rule *matchRule) {
 // to another.
 func (s *Subscription) usesFilteredChunks(from, to uint64) bool {
 	rule := &s.hub.replay.matchRule
-	return s.foreign == nil && s.scan == nil && s.group != nil && s.density.sparse >= rule.chunks && to >= from+rule.distance
+	return s.foreign == nil && s.found == nil && s.group != nil && s.density.sparse >= rule.chunks && to >= from+rule.distance
 }
 
 // allowsMatching reports whether the query may wait for a filtered chunk. mu must be held.
-func (rr *replayReader) allowsMatching(q *logQuery) bool {
+func (rr *replayReader) allowsMatching(q *chunkQuery) bool {
 	if rr.matcher == nil || !q.filtered || time.Now().Before(rr.slowMatches[q.sub]) {
 		return false
 	}
@@ -68,43 +68,31 @@ func (rr *replayReader) allowsMatching(q *logQuery) bool {
 	return q.until-q.seq >= rr.matchRule.cost*chunkEvents*waiting || rr.matchRule.cost == 0
 }
 
-// runMatching executes queries for filtered chunks until the context ends. Like run, it pauses after each read.
+// runMatching executes queries for filtered chunks until the context ends. Its pauses are short, because other queries
+// are waiting.
 func (rr *replayReader) runMatching(ctx context.Context) {
-	rest := time.NewTimer(0)
-	defer rest.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-rr.matchWakeup:
+	readPaced(ctx, rr.matchWakeup, matchTimeout/2, func(ctx context.Context) (more bool, err error) {
+		q := rr.nextMatching()
+		if q == nil {
+			return false, nil
 		}
-		for q := rr.nextMatching(); q != nil; q = rr.nextMatching() {
-			begin := time.Now()
-			var waited waitTime
-			err := rr.readMatching(waited.withContext(ctx), q)
-			took := time.Since(begin)
-			if err != nil {
-				rr.readUnfiltered(q.sub, took)
-			}
-			rest.Reset(min(took-waited.total(), matchTimeout/2)) // limited, because other queries are waiting
-			select {
-			case <-ctx.Done():
-				return
-			case <-rest.C:
-			}
+		begin := time.Now()
+		if rr.readMatching(ctx, q) != nil {
+			rr.readUnfiltered(q.sub, time.Since(begin))
 		}
-	}
+		return true, nil
+	})
 }
 
 // nextMatching returns the query for a filtered chunk that has waited longest, or nil.
-func (rr *replayReader) nextMatching() *logQuery {
+func (rr *replayReader) nextMatching() *chunkQuery {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
 	return firstOf(&rr.queue.oldestMatching)
 }
 
 // readMatching reads a filtered chunk.
-func (rr *replayReader) readMatching(ctx context.Context, q *logQuery) error {
+func (rr *replayReader) readMatching(ctx context.Context, q *chunkQuery) error {
 	rr.mu.Lock()
 	rr.reserve(1)
 	rr.mu.Unlock()
@@ -134,7 +122,7 @@ func (rr *replayReader) readMatching(ctx context.Context, q *logQuery) error {
 }
 
 // newFilteredChunk returns the chunk with the elements that were read for the query.
-func newFilteredChunk(q *logQuery, elements []*Event) chunk {
+func newFilteredChunk(q *chunkQuery, elements []*Event) chunk {
 	c := chunk{from: q.seq, to: elements[len(elements)-1].ID.Seq, elements: elements, readAt: time.Now(), set: q.set}
 	for _, e := range elements {
 		c.size += e.size()
@@ -154,7 +142,7 @@ func (rr *replayReader) readUnfiltered(s *Subscription, waited time.Duration) {
 }
 
 // moveToUnfiltered moves the query to the queries for unfiltered chunks, as readUnfiltered does. mu must be held.
-func (rr *replayReader) moveToUnfiltered(q *logQuery, waited time.Duration) {
+func (rr *replayReader) moveToUnfiltered(q *chunkQuery, waited time.Duration) {
 	rr.slowMatches[q.sub] = time.Now().Add(matchBackoff * max(waited, matchTimeout))
 	rr.queue.remove(q.sub)
 	q.matching = false

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -15,12 +14,10 @@ func requireNoneWaits(t *testing.T, rr *replayReader) {
 	w := &rr.queue
 	require.Zero(t, w.len())
 	require.Zero(t, w.oldest.Len())
-	require.Zero(t, w.numbers.Len())
 	require.Empty(t, w.chunks)
 	require.Zero(t, w.oldestMatching.Len())
 	require.Empty(t, w.matching)
 	require.Empty(t, rr.slowMatches)
-	require.Empty(t, w.sameQueries)
 }
 
 // countingSink counts how often its subscription is woken.
@@ -39,7 +36,7 @@ func waitingReaders(n int) (*replayReader, []*Subscription) {
 	subs := make([]*Subscription, n)
 	for i := range subs {
 		subs[i] = &Subscription{sink: new(countingSink)}
-		rr.enqueue(logQuery{kind: queryChunk, seq: uint64(i), until: uint64(n), sub: subs[i]})
+		rr.enqueue(chunkQuery{seq: uint64(i), until: uint64(n), sub: subs[i]})
 	}
 	return rr, subs
 }
@@ -64,14 +61,12 @@ func TestReplayLockHoldsAreBounded(t *testing.T) {
 	}
 	require.LessOrEqual(t, most, searches)
 	rr.postpone(subs[5])
-	rr.dropQueries(subs[5])
+	rr.dropQuery(subs[5])
 	hold()
 	require.LessOrEqual(t, most, searches)
 
-	q, _ := rr.nextQuery()
-	hold()
 	holds = 0
-	require.NoError(t, rr.execute(t.Context(), logQuery{kind: queryChunk, seq: 0, until: n, picks: q.picks}))
+	require.NoError(t, rr.readChunks(t.Context(), chunkQuery{seq: 0, until: n}))
 	require.LessOrEqual(t, most, maxResolved+searches)
 	require.Equal(t, chunkEvents/maxResolved, holds)
 	for i, s := range subs {
@@ -81,26 +76,6 @@ func TestReplayLockHoldsAreBounded(t *testing.T) {
 		}
 		require.Equal(t, want, s.sink.(*countingSink).woken, "%d", i)
 	}
-
-	for _, kind := range []queryKind{queryLastSeq, queryTime} {
-		holds = 0
-		for _, s := range subs {
-			rr.enqueue(logQuery{kind: kind, since: time.Unix(1, 0), sub: s})
-			hold()
-		}
-		require.LessOrEqual(t, most, maxResolved+searches)
-		for len(rr.results) == 0 {
-			q, _ := rr.nextQuery()
-			hold()
-			holds = 0
-			require.NoError(t, rr.execute(t.Context(), q))
-		}
-		require.Len(t, rr.results, n)
-		require.Equal(t, n/maxResolved+1, holds)
-		require.LessOrEqual(t, most, maxResolved+searches)
-		clear(rr.results)
-	}
-	requireNoneWaits(t, rr)
 }
 
 // TestResolvingEnds checks that a chunk answers the queries that were enqueued before it was read,
@@ -113,12 +88,12 @@ func TestResolvingEnds(t *testing.T) {
 		for range maxResolved {
 			counts++
 			require.Less(t, counts, 100*maxResolved)
-			rr.enqueue(logQuery{kind: queryChunk, seq: uint64(counts % len(subs)), until: 1 << 20, sub: new(Subscription)})
+			rr.enqueue(chunkQuery{seq: uint64(counts % len(subs)), until: 1 << 20, sub: new(Subscription)})
 		}
 	}
 	q, _ := rr.nextQuery()
 	q.seq = 0
-	require.NoError(t, rr.execute(t.Context(), q))
+	require.NoError(t, rr.readChunks(t.Context(), q))
 	for _, s := range subs {
 		require.Equal(t, 1, s.sink.(*countingSink).woken)
 	}
@@ -129,12 +104,11 @@ func TestResolvingEnds(t *testing.T) {
 func TestQueryQueueModel(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		w := newQueryQueue()
-		var model []*logQuery // the query that has waited longest is first
+		var model []*chunkQuery // the query that has waited longest is first
 		subs := make([]*Subscription, 20)
 		for i := range subs {
 			subs[i] = new(Subscription)
 		}
-		picks := 0
 		find := func(s *Subscription) int {
 			for i, q := range model {
 				if q.sub == s {
@@ -150,7 +124,7 @@ func TestQueryQueueModel(t *testing.T) {
 				model = append(model[:i], model[i+1:]...)
 			}
 		}
-		best := func(better func(a, b *logQuery) bool, of func(*logQuery) bool) (found *logQuery) {
+		best := func(better func(a, b *chunkQuery) bool, of func(*chunkQuery) bool) (found *chunkQuery) {
 			for _, q := range model {
 				if of(q) && (found == nil || better(q, found)) {
 					found = q
@@ -158,15 +132,12 @@ func TestQueryQueueModel(t *testing.T) {
 			}
 			return found
 		}
-		isChunk := func(q *logQuery) bool { return q.kind == queryChunk }
-		isNumber := func(q *logQuery) bool { return q.kind != queryChunk }
-		oldest := func(*logQuery, *logQuery) bool { return false }
+		all := func(*chunkQuery) bool { return true }
+		oldest := func(*chunkQuery, *chunkQuery) bool { return false }
 		r.Repeat(map[string]func(*rapid.T){
 			"put": func(r *rapid.T) {
-				picks += rapid.IntRange(0, 1).Draw(r, "picks")
-				q := logQuery{
-					kind: rapid.SampledFrom([]queryKind{queryChunk, queryChunk, queryLastSeq, queryTime, queryCount}).Draw(r, "kind"),
-					seq:  rapid.Uint64Range(0, 9).Draw(r, "seq"), picks: picks,
+				q := chunkQuery{
+					seq: rapid.Uint64Range(0, 9).Draw(r, "seq"),
 					sub: rapid.SampledFrom(subs).Draw(r, "sub"),
 				}
 				at := find(q.sub)
@@ -199,7 +170,7 @@ func TestQueryQueueModel(t *testing.T) {
 				from := s.next
 				var want, got []*Subscription
 				for _, q := range model {
-					if isChunk(q) && from <= q.seq && q.seq < s.to && q.number <= s.newest {
+					if from <= q.seq && q.seq < s.to && q.number <= s.newest {
 						want = append(want, q.sub)
 					}
 				}
@@ -209,33 +180,14 @@ func TestQueryQueueModel(t *testing.T) {
 				require.ElementsMatch(r, want, got)
 				drop(got)
 			},
-			"same": func(r *rapid.T) {
-				q := best(oldest, isNumber)
-				if q == nil {
-					return
-				}
-				queried := *q
-				queried.picks = rapid.IntRange(q.picks, picks+1).Draw(r, "asked")
-				var want, got []*Subscription
-				for _, other := range model {
-					if isNumber(other) && other.question() == q.question() && other.picks < queried.picks {
-						want = append(want, other.sub)
-					}
-				}
-				for done := false; !done; {
-					got, done = w.removeSame(got, &queried)
-				}
-				require.ElementsMatch(r, want, got)
-				drop(got)
-			},
 			"": func(r *rapid.T) {
 				require.Equal(r, len(model), w.len())
-				require.Same(r, best(oldest, func(*logQuery) bool { return true }), firstOf(&w.oldest))
+				require.Same(r, best(oldest, all), firstOf(&w.oldest))
 				seq := rapid.Uint64Range(0, 10).Draw(r, "from")
-				lower := func(a, b *logQuery) bool { return compareQueries(a, b) < 0 }
-				require.Same(r, best(lower, func(q *logQuery) bool { return isChunk(q) && q.seq >= seq }), w.chunkFrom(seq))
-				higher := func(a, b *logQuery) bool { return compareQueries(a, b) > 0 }
-				require.Same(r, best(higher, isChunk), w.newestChunk())
+				lower := func(a, b *chunkQuery) bool { return compareQueries(a, b) < 0 }
+				require.Same(r, best(lower, func(q *chunkQuery) bool { return q.seq >= seq }), w.chunkFrom(seq))
+				higher := func(a, b *chunkQuery) bool { return compareQueries(a, b) > 0 }
+				require.Same(r, best(higher, all), w.newestChunk())
 			},
 		})
 	})
@@ -249,14 +201,13 @@ func BenchmarkWaitingReaders(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			rr := newReplayReader(&sliceLog{}, 10)
 			for range n {
-				rr.enqueue(logQuery{kind: queryChunk, seq: rand.Uint64N(1 << 30), until: 1 << 31, sub: &Subscription{sink: new(countingSink)}})
+				rr.enqueue(chunkQuery{seq: rand.Uint64N(1 << 30), until: 1 << 31, sub: &Subscription{sink: new(countingSink)}})
 			}
 			for b.Loop() {
 				q, _ := rr.nextQuery()
 				c := chunk{from: q.seq, to: q.seq + 100}
-				s := rr.queue.sweeps(&c)
-				rr.resolveInPieces(func() ([]*Subscription, bool) { return rr.queue.removeSwept(nil, &s[0]) })
-				rr.enqueue(logQuery{kind: queryChunk, seq: c.to, until: 1 << 31, sub: q.sub})
+				rr.resolveSweeps(rr.queue.sweeps(&c))
+				rr.enqueue(chunkQuery{seq: c.to, until: 1 << 31, sub: q.sub})
 			}
 		})
 	}

@@ -168,7 +168,10 @@ func TestClosedSubscriptionsAreDropped(t *testing.T) {
 	h.replay.mu.Lock()
 	defer h.replay.mu.Unlock()
 	requireNoneWaits(t, h.replay)
-	require.Empty(t, h.replay.results)
+	h.locator.mu.Lock()
+	defer h.locator.mu.Unlock()
+	require.Zero(t, h.locator.queue.Len())
+	require.Empty(t, h.locator.open)
 }
 
 // A query that the log fails to answer does not delay other queries.

@@ -38,22 +38,6 @@ const (
 	byTime
 )
 
-// startPhase is the progress in locating the start of a subscription. Unless it is startKnown, the durable log has to
-// be asked, see Subscription.locate.
-//
-//	phase             begins with a start                       ends at startKnown when
-//	confirmingCursor  with a Cursor past the newest event       that event is delivered, or Log.LastSeq has returned
-//	locatingTime      with Since, before the in-memory log      Log.SeqAt has returned
-//	scanningBackward  with Last, if the in-memory log has less  the backward scan is complete
-type startPhase uint8
-
-const (
-	startKnown startPhase = iota
-	confirmingCursor
-	locatingTime
-	scanningBackward
-)
-
 // locatedStart is the part of a start that Hub.Locate determines from the in-memory log.
 type locatedStart struct {
 	last     *lastSearch
@@ -102,17 +86,14 @@ func (s *Subscription) setStart(r Request) {
 	l, epoch := s.hub.memlog, s.hub.epoch
 	s.paused = r.Filters.Len() == 0 && (r.Start.Cursor != nil || r.Start.ForeignCursor != "")
 	s.position, s.foreign, s.started, s.origin, s.since = l.lastSeq, nil, false, byCursor, r.Start.Since
-	s.phase, s.scan = startKnown, nil
-	s.density = density{}
-	if s.hub.replay != nil {
-		s.hub.replay.dropQueries(s)
-	}
-	s.stopSearches()
+	s.found, s.density = nil, density{}
+	s.stopReads()
 	switch start := r.Start; {
 	case start.Cursor != nil && start.Cursor.Epoch != epoch:
 		s.foreign = s.newForeignStart(GapEpoch, start.Cursor.String())
 	case start.Cursor != nil && start.Cursor.Seq > l.lastSeq && s.hub.replay != nil:
-		s.position, s.phase = start.Cursor.Seq, confirmingCursor
+		s.position = start.Cursor.Seq
+		s.locate(startQuestion{})
 	case start.Cursor != nil && start.Cursor.Seq > l.lastSeq:
 		s.foreign = s.newForeignStart(GapFuture, start.Cursor.String())
 	case start.Cursor != nil:
@@ -123,13 +104,12 @@ func (s *Subscription) setStart(r Request) {
 		last := r.located.last
 		s.position, s.origin = last.position, byLast
 		if s.hub.replay != nil && last.found < start.Last && last.lowWatermark > 0 && r.Filters.Len() > 0 {
-			s.position, s.phase = 0, scanningBackward
-			s.scan = newBackwardScan(r.Filters, last.lowWatermark, last.position, last.found, start.Last)
+			s.locate(startQuestion{scan: scanQuestion{s.set(), start.Last, last.found, last.position, last.lowWatermark}})
 		}
 	case !start.Since.IsZero():
 		s.position, s.origin = r.located.position, byTime
 		if s.hub.replay != nil && l.mayBeginBefore(start.Since) {
-			s.position, s.phase = 0, locatingTime
+			s.locate(startQuestion{since: start.Since.UTC().Round(0)})
 		}
 	}
 }

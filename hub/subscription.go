@@ -20,12 +20,7 @@ func NewWakeup() Wakeup { return make(Wakeup, 1) }
 func (b Wakeup) Ready(*Batch) { b.Wake() }
 
 // Wake sends a notification, unless one is pending.
-func (b Wakeup) Wake() {
-	select {
-	case b <- struct{}{}:
-	default: // a notification is already pending
-	}
-}
+func (b Wakeup) Wake() { wake(b) }
 
 // Request describes a subscription.
 type Request struct {
@@ -52,12 +47,12 @@ type Subscription struct {
 
 	// owned by the reader
 
-	started     bool       // reading has started: a Read has completed, or Advance was called
-	phase       startPhase // while it is not startKnown, position is provisional
-	paused      bool       // started after a cursor without filters: the position stays until there are filters
-	scattered   bool       // see memlog.merge; reset once everything has been read
+	started     bool         // reading has started: a Read has completed, or Advance was called
+	search      *startSearch // for the start in the durable log, while only that knows it; see locate
+	paused      bool         // started after a cursor without filters: the position stays until there are filters
+	scattered   bool         // see memlog.merge; reset once everything has been read
 	origin      origin
-	scan        *backwardScan // backward scan for a start with Last; later it lists the events that it found
+	found       []uint64      // after a start with Last in the durable log: seqs of the unread events there, then the first seq of the in-memory log
 	position    uint64        // all matching events up to this seq have been read
 	foreign     *foreignStart // not nil until the gap is reported: the start cursor is not in this log
 	since       time.Time     // start time; zero once no older event can follow
@@ -79,7 +74,7 @@ func (s *Subscription) Position() Cursor { return Cursor{s.hub.epoch, s.position
 // Reached reports whether all matching events up to seq have been read, and the gap at the start, if any, has
 // been reported.
 func (s *Subscription) Reached(seq uint64) bool {
-	return s.foreign == nil && s.phase != confirmingCursor && s.position >= seq
+	return s.foreign == nil && s.search == nil && s.position >= seq
 }
 
 // Cursor returns the cursor from which a subscriber can resume, as text. It is Position, except while a gap at the
@@ -118,7 +113,7 @@ func (s *Subscription) Read(limit ReadLimit) ReadResult {
 	switch {
 	case s.paused:
 		return ReadResult{}
-	case s.hub.replay != nil && !s.locate():
+	case s.search != nil && !s.finishLocating():
 		return ReadResult{Waiting: true}
 	case !s.behind():
 		// No removed event matched the filters, so nothing was lost.
@@ -171,7 +166,7 @@ func (s *Subscription) dropEarly(events []*Event) []*Event {
 // unread events up to b.To are exactly b.Events[start:], and the caller calls Advance as it delivers them. If ok is
 // false, the caller must use Read; for example, the batch may belong to the filters before SetFilters.
 func (s *Subscription) Offset(b *Batch) (start int, ok bool) {
-	if b.group != s.batchGroup || s.position < b.From || s.foreign != nil || s.phase != startKnown || s.conflate || !s.since.IsZero() {
+	if b.group != s.batchGroup || s.position < b.From || s.foreign != nil || s.search != nil || s.conflate || !s.since.IsZero() {
 		return 0, false
 	}
 	if s.position >= b.To {
@@ -202,10 +197,8 @@ func (s *Subscription) SetFilters(set FilterSet) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	s.joinGroup(set)
-	if s.phase != scanningBackward {
-		s.scan = nil // its result was for the previous filters
-	}
-	if !s.started && s.phase != locatingTime {
+	s.found = nil // it was for the previous filters
+	if !s.started && s.search == nil {
 		s.since = time.Time{} // for the new filters, only the position counts
 	}
 }
@@ -215,8 +208,10 @@ func (s *Subscription) Restart(r Request) {
 	r = s.hub.Locate(r)
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
-	s.joinGroup(r.Filters)
-	s.setStart(r)
+	if !s.closed {
+		s.joinGroup(r.Filters)
+		s.setStart(r)
+	}
 }
 
 // joinGroup moves the subscription to the subscription group of the set. Hub.mu must be held.
@@ -249,13 +244,10 @@ func (s *Subscription) Close() {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	if !s.closed {
-		s.stopSearches()
+		s.stopReads()
 		s.leaveGroup()
 		s.closed = true
 		s.hub.subscriptions--
-		if s.hub.replay != nil {
-			s.hub.replay.dropQueries(s)
-		}
 	}
 }
 
@@ -273,12 +265,12 @@ func (s *Subscription) behind() bool {
 
 // hasMore reports the same as behind, but ignores the element that is being added to the groups.
 func (s *Subscription) hasMore() bool {
-	return !s.paused && (s.foreign != nil || s.phase == confirmingCursor || s.phase == scanningBackward) || s.group != nil && s.position < s.group.last
+	return !s.paused && (s.foreign != nil || s.search != nil) || s.group != nil && s.position < s.group.last
 }
 
 // Located reports whether the start of the subscription has been located. Until then, its position is before
 // every event that it can receive.
-func (s *Subscription) Located() bool { return s.phase != locatingTime && s.phase != scanningBackward }
+func (s *Subscription) Located() bool { return s.search == nil || s.origin == byCursor }
 
 // LogPosition returns the position of the hub's newest event.
 func (s *Subscription) LogPosition() Cursor { return s.hub.Position() }

@@ -3,40 +3,31 @@ package hub
 // This file has the part of Subscription that reads through the replay reader. It is used only if the engine is a
 // Log.
 
-// locate determines the start position if only the durable log knows it. It returns false while a query for it is
-// pending. Hub.mu must be held.
-func (s *Subscription) locate() bool {
-	rr, l := s.hub.replay, s.hub.memlog
-	switch s.phase {
-	case confirmingCursor:
-		if l.lastSeq >= s.position {
-			rr.dropQueries(s)
-			break
-		}
-		lastSeq, ok := rr.queryNumber(s, logQuery{kind: queryLastSeq, seq: s.position})
-		if !ok {
-			return false
-		}
-		if lastSeq < s.position {
-			s.foreign = s.newForeignStart(GapFuture, s.Position().String())
-		}
-	case locatingTime:
-		position, ok := rr.queryNumber(s, logQuery{kind: queryTime, since: s.since})
-		if !ok {
-			return false
-		}
-		s.position = position
-	case scanningBackward:
-		position, ok := s.scan.run(s)
-		if !ok {
-			return false
-		}
-		s.position = position
-		if !s.scan.set.Equal(s.set()) || position >= l.lowWatermark {
-			s.scan = nil // for other filters, events between the found ones may match
-		}
+// locate starts the search for a start that only the durable log knows. Until it is done, a start with Last or Since has
+// a position before every event that the subscription can receive. Hub.mu must be held.
+func (s *Subscription) locate(question startQuestion) {
+	if question.origin = s.origin; s.origin != byCursor {
+		s.position = 0
 	}
-	s.phase = startKnown
+	s.search = s.hub.locator.find(s, question)
+}
+
+// finishLocating sets the position if the search for it is done. Hub.mu must be held.
+func (s *Subscription) finishLocating() (done bool) {
+	l, search := s.hub.memlog, s.search
+	switch {
+	case s.origin == byCursor && l.lastSeq >= s.position: // the event of the cursor was delivered meanwhile
+		s.hub.locator.abandon(s, search)
+	case !search.done.Load():
+		return false
+	case s.origin == byCursor && search.seq < s.position:
+		s.foreign = s.newForeignStart(GapFuture, s.Position().String())
+	case s.origin != byCursor:
+		s.position = search.seq
+	}
+	if s.search = nil; search.scan != nil && search.scan.set.Equal(s.set()) && s.position < l.lowWatermark {
+		s.found = search.scan.foundSeqs // not for other filters, which may match events between the found ones
+	}
 	return true
 }
 
@@ -50,8 +41,8 @@ func (s *Subscription) readReplay(limit ReadLimit) (b ReadResult) {
 	if s.foreign != nil {
 		from = 0
 	}
-	c, ok := s.hub.replay.chunkAfter(s, logQuery{
-		seq: from, seqs: s.scan.sparseSeqs(s.hub.replay, from), until: l.lowWatermark,
+	c, ok := s.hub.replay.chunkAfter(s, chunkQuery{
+		seq: from, seqs: s.hub.replay.sparseSeqs(s.found, from), until: l.lowWatermark,
 		set: set, filtered: s.usesFilteredChunks(from, l.lowWatermark),
 	})
 	if !ok {
@@ -78,7 +69,7 @@ func (s *Subscription) readReplay(limit ReadLimit) (b ReadResult) {
 				return b
 			}
 			b.FellBehind = b.Gap != nil && s.started && !s.group.hadReadAll(before, l)
-			if s.origin == byLast && !s.started && s.scan != nil {
+			if s.origin == byLast && !s.started && s.found != nil {
 				return b // reading has not started: the next event that the scan found may be removed too
 			}
 			if s.position < e.ID.Seq {
@@ -112,18 +103,14 @@ func (s *Subscription) readReplay(limit ReadLimit) (b ReadResult) {
 // skipToFound moves the position forward to directly before the next event that the backward scan has found. The
 // events in between do not match.
 func (s *Subscription) skipToFound() {
-	b := s.scan
-	if b == nil {
-		return
+	for len(s.found) > 0 && s.found[0] <= s.position {
+		s.found = s.found[1:]
 	}
-	for len(b.foundSeqs) > 0 && b.foundSeqs[0] <= s.position {
-		b.foundSeqs = b.foundSeqs[1:]
+	if len(s.found) > 0 {
+		s.position = s.found[0] - 1
 	}
-	if len(b.foundSeqs) > 0 {
-		s.position = b.foundSeqs[0] - 1
-	}
-	if len(b.foundSeqs) <= 1 {
-		s.scan = nil
+	if len(s.found) <= 1 {
+		s.found = nil
 	}
 }
 

@@ -13,7 +13,7 @@
 // all the work. It ends with the answer, and early if the client disconnects or the hub drains.
 //
 // Events before the in-memory log must first be read from the durable log. A poll with wait=0
-// therefore waits for that read a little. So does a poll whose start position is not known yet,
-// since it has no cursor from which to continue; if the position is not found in time, the answer
-// is 503.
+// therefore waits for that read a little. If the start position of a poll is not found in the
+// durable log by the end of its wait, the answer is 503, since the poll has no cursor from which to
+// continue.
 package longpoll

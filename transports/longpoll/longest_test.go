@@ -142,8 +142,8 @@ func TestLongestPoll(t *testing.T) {
 		{nil, "", 55, http.StatusOK, 55 * time.Second},
 		{nil, "", 60, http.StatusOK, 55 * time.Second},
 		{silentLog{}, "&since=5m", 0, http.StatusServiceUnavailable, 900 * time.Millisecond},
-		{silentLog{}, "&since=5m", 30, http.StatusServiceUnavailable, 30900 * time.Millisecond},
-		{silentLog{}, "&since=5m", 52, http.StatusServiceUnavailable, 52900 * time.Millisecond},
+		{silentLog{}, "&since=5m", 30, http.StatusServiceUnavailable, 30 * time.Second},
+		{silentLog{}, "&since=5m", 52, http.StatusServiceUnavailable, 52 * time.Second},
 		{silentLog{}, "&since=5m", 60, http.StatusServiceUnavailable, 55 * time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {

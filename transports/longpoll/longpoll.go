@@ -28,8 +28,8 @@ const (
 	maxEvents      = 1000
 	defaultMax     = 100
 	maxAnswer      = 1 << 20 // bytes of events in an answer, unless the first event alone is larger
-	// readGrace is how much longer than its wait a poll may read a log, if it would otherwise end
-	// without result; see the package comment. Clients may time out a second after their wait.
+	// readGrace is how long a poll with wait=0 may read a durable log. Clients may time out a second
+	// after their wait.
 	readGrace = 900 * time.Millisecond
 )
 
@@ -143,7 +143,6 @@ func subjectOf(access auth.Access) string {
 // wait is over, the hub drains, the right is lost, or the client has closed at least its write
 // side.
 func (h *Handler) waitForEvents(r *http.Request, s *hub.Subscription, a *waker, p poll, access auth.Access) hub.ReadResult {
-	finalRead := p.wait == 0
 	a.timer.Reset(cmp.Or(p.wait, readGrace))
 	defer a.timer.Stop()
 	limit := hub.ReadLimit{Events: p.max, Bytes: maxAnswer}
@@ -157,35 +156,22 @@ func (h *Handler) waitForEvents(r *http.Request, s *hub.Subscription, a *waker, 
 		case batch.More:
 			select {
 			case <-a.timer.C:
-				if finalRead || s.Located() {
-					return batch
-				}
-				finalRead = true
-				a.timer.Reset(min(readGrace, maxAnswerDelay-p.wait))
+				return batch
 			default:
 			}
 			s.WaitTurn()()
 			continue
-		case finalRead && !batch.Waiting, access.Grant().Authorize(p.request.Filters) != nil:
+		case p.wait == 0 && !batch.Waiting, access.Grant().Authorize(p.request.Filters) != nil:
 			return batch
 		}
 		select {
 		case <-a.wakeup.Wakeup:
+			continue
 		case <-a.timer.C:
-			if finalRead || s.Located() {
-				return s.Read(limit)
-			}
-			more := min(readGrace, maxAnswerDelay-p.wait)
-			if more <= 0 {
-				return s.Read(limit)
-			}
-			finalRead = true
-			a.timer.Reset(more)
 		case <-h.shared.Registry.Draining():
-			return s.Read(limit)
 		case <-r.Context().Done():
-			return s.Read(limit)
 		}
+		return s.Read(limit)
 	}
 }
 

@@ -1,0 +1,129 @@
+package hub
+
+import (
+	"container/list"
+	"context"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// locator finds in the durable log the starts that the in-memory log cannot determine. One goroutine serves all
+// subscriptions. It advances their searches in turn, by one read each, so that a long search delays no other.
+type locator struct {
+	replay *replayReader // static
+	wakeup chan struct{} // capacity 1: the queue has a search
+
+	mu    sync.Mutex
+	queue list.List                      // of *startSearch, in the order of their turns
+	open  map[startQuestion]*startSearch // searches that have not begun
+}
+
+// startQuestion is what a startSearch searches for.
+type startQuestion struct {
+	origin origin
+	since  time.Time    // byTime: the position before the first event of this time or later; in UTC
+	scan   scanQuestion // byLast
+	// byCursor: the seq of the newest event, which shows whether the cursor is past the end of the log
+}
+
+// startSearch is a search for a start. Subscriptions that ask the same question before it has begun share it.
+type startSearch struct {
+	question startQuestion // static
+	scan     *backwardScan // for a start byLast; owned by the locator's goroutine until done
+
+	subs    map[*Subscription]struct{} // that wait; guarded by locator.mu, as is inQueue
+	inQueue *list.Element              // nil while it is being advanced, and when done
+
+	done atomic.Bool
+	seq  uint64 // the result; written before done
+}
+
+func newLocator(rr *replayReader) *locator {
+	return &locator{replay: rr, wakeup: make(chan struct{}, 1), open: make(map[startQuestion]*startSearch)}
+}
+
+// find returns the search for the start of a subscription. When it is done, Sink.Ready is called.
+func (l *locator) find(s *Subscription, question startQuestion) *startSearch {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	search := l.open[question]
+	if search == nil {
+		search = &startSearch{question: question, subs: make(map[*Subscription]struct{})}
+		search.inQueue = l.queue.PushBack(search)
+		l.open[question] = search
+	}
+	search.subs[s] = struct{}{}
+	wake(l.wakeup)
+	return search
+}
+
+// abandon removes the subscription from its search. A search without subscriptions ends.
+func (l *locator) abandon(s *Subscription, search *startSearch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if delete(search.subs, s); len(search.subs) == 0 && search.inQueue != nil {
+		l.dequeue(search)
+	}
+}
+
+// dequeue removes the search from the queue, so that no other subscription joins it. mu must be held.
+func (l *locator) dequeue(search *startSearch) {
+	l.queue.Remove(search.inQueue)
+	search.inQueue = nil
+	if l.open[search.question] == search {
+		delete(l.open, search.question)
+	}
+}
+
+// run advances searches until the context ends.
+func (l *locator) run(ctx context.Context) { readPaced(ctx, l.wakeup, math.MaxInt64, l.advanceNext) }
+
+// advanceNext advances the search whose turn it is. If the log fails, the search waits for its next turn.
+func (l *locator) advanceNext(ctx context.Context) (more bool, err error) {
+	l.mu.Lock()
+	if l.queue.Len() == 0 {
+		l.mu.Unlock()
+		return false, nil
+	}
+	search := l.queue.Front().Value.(*startSearch)
+	l.dequeue(search)
+	l.mu.Unlock()
+
+	done, err := search.advance(ctx, l.replay)
+
+	l.mu.Lock()
+	located := search.subs
+	if done {
+		search.subs = nil
+		search.done.Store(true)
+	} else if len(search.subs) > 0 {
+		search.inQueue = l.queue.PushBack(search)
+	}
+	l.mu.Unlock()
+	if done {
+		for s := range located {
+			s.sink.Ready(&Batch{})
+		}
+	}
+	return true, err
+}
+
+// advance reads the log once, and reports whether the search is done.
+func (q *startSearch) advance(ctx context.Context, rr *replayReader) (done bool, err error) {
+	switch q.question.origin {
+	case byCursor:
+		q.seq, err = rr.log.LastSeq(ctx)
+		return err == nil, err
+	case byTime:
+		q.seq, err = rr.log.SeqAt(ctx, q.question.since)
+		return err == nil, err
+	}
+	if q.scan == nil {
+		q.scan = newBackwardScan(q.question.scan)
+	}
+	done, err = q.scan.advance(ctx, rr)
+	q.seq = q.scan.position
+	return done, err
+}

@@ -1,0 +1,115 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// countedLog is a log that counts the calls for starts.
+type countedLog struct {
+	*sliceLog
+	calls map[string]int
+	err   error
+}
+
+func (l *countedLog) count(call string) error {
+	l.calls[call]++
+	return l.err
+}
+
+func (l *countedLog) LastSeq(context.Context) (uint64, error) { return 7, l.count("LastSeq") }
+
+func (l *countedLog) SeqAt(context.Context, time.Time) (uint64, error) { return 5, l.count("SeqAt") }
+
+func (l *countedLog) Count(context.Context, FilterSet, int) (int, error) { return 0, l.count("Count") }
+
+// Subscriptions that ask the same question before the log is asked share one search. Later ones do not join it: the log
+// may have grown.
+func TestEqualStartsShareOneSearch(t *testing.T) {
+	since, set := time.Unix(1000, 0).UTC(), setOf("a")
+	for call, question := range map[string]startQuestion{
+		"LastSeq": {}, "SeqAt": {origin: byTime, since: since}, "Count": {origin: byLast, scan: scanQuestion{set, 10, 2, 90, 80}},
+	} {
+		t.Run(call, func(t *testing.T) {
+			log := &countedLog{sliceLog: new(sliceLog), calls: make(map[string]int), err: ErrUnavailable}
+			l := newLocator(newReplayReader(log, 10))
+			const n = 10_000
+			subs := make([]*Subscription, n)
+			for i := range subs {
+				subs[i] = &Subscription{sink: new(countingSink)}
+				subs[i].search = l.find(subs[i], question)
+			}
+			_, err := l.advanceNext(t.Context())
+			require.ErrorIs(t, err, ErrUnavailable)
+			require.Equal(t, 1, l.queue.Len())
+			later := &Subscription{sink: new(countingSink)}
+			later.search = l.find(later, question)
+			l.abandon(subs[0], subs[0].search)
+			log.err = nil
+			for more := true; more; {
+				more, err = l.advanceNext(t.Context())
+				require.NoError(t, err)
+			}
+			for i, s := range append(subs, later) {
+				require.True(t, s.search.done.Load())
+				require.Equal(t, min(i, 1), s.sink.(*countingSink).woken)
+			}
+			require.Equal(t, map[string]int{call: 3}, log.calls, "one failed, one for the first and one for the later one")
+			require.Empty(t, l.open)
+		})
+	}
+}
+
+// A search that no subscription waits for any more is not continued, whenever the last one closes.
+func TestAbandonedSearchesEnd(t *testing.T) {
+	l := newLocator(newReplayReader(&countedLog{sliceLog: new(sliceLog), calls: make(map[string]int), err: errors.New("failed")}, 10))
+	s := &Subscription{sink: new(countingSink)}
+	for _, begun := range []bool{false, true} {
+		search := l.find(s, startQuestion{})
+		if begun {
+			_, err := l.advanceNext(t.Context())
+			require.Error(t, err)
+		}
+		l.abandon(s, search)
+		more, err := l.advanceNext(t.Context())
+		require.NoError(t, err)
+		require.False(t, more)
+		require.Empty(t, l.open)
+	}
+}
+
+// Many subscribers with a start that only the log knows need no goroutine, and a search that reads the whole log delays
+// no other start.
+func TestManyStartsAreLocatedInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, l := startLog(t, 40*chunkEvents, 10)
+		synctest.Wait()
+		l.withLock(func() {
+			l.readTime = time.Millisecond
+			l.log.events[0].Topic = "none.0"
+		})
+		before := runtime.NumGoroutine()
+		long := subscribeToLog(t, h, "none.*", Start{Last: 5})
+		var subs []*logReader
+		for i := range 300 {
+			subs = append(subs, subscribeToLog(t, h, fmt.Sprint("t.", i%10), []Start{{Since: time.Unix(1, int64(i))}, {Last: 5 + i}, after(uint64(50*chunkEvents + i))}[i%3]))
+		}
+		require.Equal(t, before, runtime.NumGoroutine())
+		for i, s := range subs {
+			batch := s.next(t)
+			require.Equal(t, i%3 == 2, batch.Gap != nil, "only those cursors are past the end of the log")
+			require.True(t, batch.Gap != nil || len(batch.Events) > 0)
+			if i == 0 {
+				require.False(t, long.Located())
+			}
+		}
+		require.Len(t, long.next(t).Events, 1)
+	})
+}

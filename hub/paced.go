@@ -1,0 +1,77 @@
+package hub
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// logRetry is the pause after a read of the log that failed.
+	logRetry = 250 * time.Millisecond
+	// minPause is the shortest pause. Shorter ones are saved up, because a timer is not more exact.
+	minPause = time.Millisecond
+)
+
+// AddWaitTime reports that a read of a Log with this context has waited for another process for duration d. After a
+// read, the hub pauses for as long as the read took without this time.
+func AddWaitTime(ctx context.Context, d time.Duration) {
+	if w, ok := ctx.Value(waitTimeKey{}).(*waitTime); ok {
+		(*atomic.Int64)(w).Add(int64(d))
+	}
+}
+
+// waitTime is the time that a read has waited, in nanoseconds.
+type waitTime atomic.Int64
+
+type waitTimeKey struct{}
+
+func (w *waitTime) withContext(ctx context.Context) context.Context {
+	return context.WithValue(ctx, waitTimeKey{}, w)
+}
+
+func (w *waitTime) total() time.Duration { return time.Duration((*atomic.Int64)(w).Load()) }
+
+// readPaced calls read after each signal of wakeup, repeatedly until read returns false, until the context ends. After
+// a call it pauses for as long as the call took, but at most maxPause, so that reads of the log leave half of the
+// processor time to live subscribers. Time spent waiting for a server in another process is not counted, see
+// AddWaitTime.
+func readPaced(ctx context.Context, wakeup <-chan struct{}, maxPause time.Duration, read func(context.Context) (more bool, err error)) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var owed time.Duration
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-wakeup:
+		}
+		for more := true; more && ctx.Err() == nil; {
+			begin := time.Now()
+			var waited waitTime
+			var err error
+			if more, err = read(waited.withContext(ctx)); err != nil {
+				owed = logRetry
+			} else {
+				owed += min(time.Since(begin)-waited.total(), maxPause)
+			}
+			if owed < minPause {
+				continue
+			}
+			timer.Reset(owed)
+			owed = 0
+			select {
+			case <-ctx.Done():
+			case <-timer.C:
+			}
+		}
+	}
+}
+
+// wake sends a signal on a channel of capacity 1, unless one is pending.
+func wake(wakeup chan struct{}) {
+	select {
+	case wakeup <- struct{}{}:
+	default:
+	}
+}
