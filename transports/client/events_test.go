@@ -126,7 +126,7 @@ func TestUseSendsCloseFrame(t *testing.T) {
 		if err != nil {
 			return
 		}
-		_ = conn.Write(request.Context(), websocket.MessageText, wire.AppendHello(nil, r.Hub.Position().String(), "", 0))
+		_ = conn.Write(request.Context(), websocket.MessageText, wire.Message{Op: wire.OpHello, ID: r.Hub.Position().String()}.AppendJSON(nil))
 		_, _, err = conn.Read(request.Context())
 		codes <- websocket.CloseStatus(err)
 	})

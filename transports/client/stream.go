@@ -1,7 +1,6 @@
 package client
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/internal/jsonscan"
 	"github.com/trivium-hub/trivium/internal/syntax"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
@@ -48,7 +46,7 @@ type message struct {
 	heartbeat time.Duration // with kindOpened: heartbeat interval; 0: no heartbeats; heartbeatUnknown: not announced
 }
 
-const heartbeatUnknown = -1
+const heartbeatUnknown = wire.HeartbeatUnknown
 
 // subscribeParams are the parameters of a subscription.
 type subscribeParams struct {
@@ -146,50 +144,29 @@ func problemMessage(p *Problem, retry time.Duration) message {
 	return message{kind: kindProblem, problem: p}
 }
 
-// sseMessage converts an event of a stream with envelopes to a message. ok is false for an unknown
-// event, which the caller skips.
-func sseMessage(e SSEEvent, retry time.Duration) (m message, ok bool, err error) {
-	switch e.Type {
+// messageOf converts a decoded message. ok is false for an unknown kind, which the caller skips.
+func messageOf(from wire.Message) (m message, ok bool, err error) {
+	switch from.Op {
 	case "":
-		var decoded *hub.Event
-		if decoded, err = wire.DecodeEnvelope([]byte(e.Data)); err == nil {
-			m, err = eventMessage(decoded)
+		m, err = eventMessage(from.Event)
+	case wire.OpHello:
+		m, err = positionMessage(kindOpened, from.ID)
+		m.heartbeat, m.retry = from.Heartbeat, from.Retry
+	case wire.OpHeartbeat:
+		m, err = positionMessage(kindPosition, from.ID)
+	case wire.OpGap:
+		m = gapMessage(from.Gap)
+	case wire.OpAck:
+		m = message{kind: kindAccepted, ref: string(from.Ref)}
+	case wire.OpError:
+		m = problemMessage(from.Problem, from.Retry)
+		if from.Ref != nil {
+			m.kind, m.ref = kindRefused, string(from.Ref)
 		}
-	case "trivium.open":
-		m, err = positionMessage(kindOpened, e.ID)
-		m.retry = retry
-	case "trivium.heartbeat":
-		m, err = positionMessage(kindPosition, e.ID)
-	case "trivium.gap":
-		var g *hub.Gap
-		if g, err = wire.DecodeGap([]byte(e.Data)); err == nil {
-			m = gapMessage(g)
-		}
-	case "trivium.error":
-		p := new(Problem)
-		if err = p.UnmarshalJSON([]byte(e.Data)); err == nil {
-			m = problemMessage(p, retry)
-		}
-	case "trivium.goaway":
-		m = message{kind: kindGoaway, retry: cmp.Or(retryMember(e.Data), retry)}
+	case wire.OpGoaway:
+		m = message{kind: kindGoaway, retry: from.Retry}
 	default:
 		return message{}, false, nil
 	}
 	return m, err == nil, err
-}
-
-// retryMember returns retry_ms from the data of trivium.goaway, or 0. The client needs it because
-// an EventSource hides the stream's retry field.
-func retryMember(data string) time.Duration {
-	var milliseconds uint64
-	err := jsonscan.ObjectMembers([]byte(data), func(name string, value []byte) (err error) {
-		if name == "retry_ms" {
-			milliseconds, err = strconv.ParseUint(string(value), 10, 32)
-		}
-		return err
-	})
-	if err != nil {
-		return 0
-	}
-	return time.Duration(milliseconds) * time.Millisecond
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 var errNoEventSource = errors.New("EventSource is available in browser pages only")
@@ -67,7 +69,11 @@ func (s *streamEventSource) next() (message, error) {
 		if e.Type == sourceError {
 			return message{}, errSourceLost
 		}
-		if m, ok, err := sseMessage(e, 0); ok || err != nil {
+		decoded, err := wire.DecodeSSE(wire.SSEEvent(e), 0)
+		if err != nil {
+			return message{}, err
+		}
+		if m, ok, err := messageOf(decoded); ok || err != nil {
 			return m, err
 		}
 	}

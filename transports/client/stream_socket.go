@@ -87,37 +87,10 @@ func (s *streamSocket) next() (message, error) {
 		if err != nil {
 			return message{}, err
 		}
-		if m, ok, err := socketMessage(decoded); ok || err != nil {
+		if m, ok, err := messageOf(decoded); ok || err != nil {
 			return m, err
 		}
 	}
-}
-
-// socketMessage converts a decoded message. ok is false for an unknown kind, which the caller skips.
-func socketMessage(from wire.Message) (m message, ok bool, err error) {
-	switch from.Op {
-	case "":
-		m, err = eventMessage(from.Event)
-	case wire.OpHello:
-		m, err = positionMessage(kindOpened, from.ID)
-		m.heartbeat = from.Heartbeat
-	case wire.OpHeartbeat:
-		m, err = positionMessage(kindPosition, from.ID)
-	case wire.OpGap:
-		m = gapMessage(from.Gap)
-	case wire.OpAck:
-		m = message{kind: kindAccepted, ref: string(from.Ref)}
-	case wire.OpError:
-		m = problemMessage(from.Problem, 0)
-		if from.Ref != nil {
-			m.kind, m.ref = kindRefused, string(from.Ref)
-		}
-	case wire.OpGoaway:
-		m = message{kind: kindGoaway, retry: from.Retry}
-	default:
-		return message{}, false, nil
-	}
-	return m, err == nil, err
 }
 
 // endOfSocket converts the hub's own close codes to the corresponding problems. Usually the hub has

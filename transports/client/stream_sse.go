@@ -45,7 +45,11 @@ func (s *streamSSE) next() (message, error) {
 			return message{}, err
 		}
 		retry, _ := s.decoder.Retry()
-		if m, ok, err := sseMessage(SSEEvent(e), retry); ok || err != nil {
+		decoded, err := wire.DecodeSSE(e, retry)
+		if err != nil {
+			return message{}, err
+		}
+		if m, ok, err := messageOf(decoded); ok || err != nil {
 			return m, err
 		}
 	}

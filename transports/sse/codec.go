@@ -2,7 +2,6 @@ package sse
 
 import (
 	"net/url"
-	"time"
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/connection"
@@ -90,27 +89,13 @@ func (c codec) appendBlock(dst, block []byte) []byte {
 	return append(dst, block...)
 }
 
-// appendFinal appends the last block of a stream. resumed means that the client is to resume it.
-func (c codec) appendFinal(dst, block []byte, resumed bool) []byte {
-	dst = c.appendBlock(dst, block)
-	if c.chunked && (c.cleanEnd || !resumed) {
+func (c codec) AppendMessage(dst []byte, m wire.Message) []byte {
+	if m.Op == wire.OpError {
+		m.Retry = problems.RetryDelay()
+	}
+	dst = c.appendBlock(dst, m.AppendSSE(nil))
+	if c.chunked && m.EndsStream() && (c.cleanEnd || !m.Resumable()) {
 		dst = append(dst, wire.LastChunk...)
 	}
 	return dst
-}
-
-func (c codec) AppendHeartbeat(dst []byte, id string) []byte {
-	return c.appendBlock(dst, wire.AppendSSEHeartbeat(nil, id))
-}
-
-func (c codec) AppendGap(dst []byte, g *hub.Gap) []byte {
-	return c.appendBlock(dst, wire.AppendSSEGap(nil, g))
-}
-
-func (c codec) AppendError(dst []byte, id string, p *problems.Problem) []byte {
-	return c.appendFinal(dst, wire.AppendSSEError(nil, problems.RetryDelay(), id, p), p.Temporary())
-}
-
-func (c codec) AppendGoaway(dst []byte, id string, retry time.Duration) []byte {
-	return c.appendFinal(dst, wire.AppendSSEGoaway(nil, retry, id), true)
 }

@@ -99,7 +99,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.HandleError(w, r, problem)
 		return
 	}
-	opening := c.appendBlock(nil, wire.AppendSSEOpen(nil, problems.RetryDelay(), subscription.Cursor()))
+	opening := c.AppendMessage(nil, wire.Message{Op: wire.OpHello, ID: subscription.Cursor(), Retry: problems.RetryDelay()})
 	setHeader(w)
 	b := &pendingStream{access: access, codec: c, writer: writer, subscription: subscription, opening: opening}
 	if r.ProtoMajor > 1 {
@@ -137,7 +137,9 @@ func (h *Handler) startWriter(b *pendingStream, conn connection.Conn) bool {
 	if b.writer.Start(h.writerConfigs[b.codec], b.access, b.subscription, conn, b.opening) {
 		return true
 	}
-	last := b.codec.AppendError(b.opening, b.subscription.Cursor(), problems.Draining(problems.RetryDelay()))
+	last := b.codec.AppendMessage(b.opening, wire.Message{
+		Op: wire.OpError, ID: b.subscription.Cursor(), Problem: problems.Draining(problems.RetryDelay()),
+	})
 	_ = conn.Write(last, h.shared.WriteTimeout) // if this fails, the client is gone
 	b.abandon()
 	return false
@@ -230,7 +232,8 @@ func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *problem
 	}
 	web.CountProblem(r, p)
 	setHeader(w)
-	_, err := w.Write(wire.AppendSSEError(nil, max(problems.RetryDelay(), p.RetryAfter), clientPosition(r), p))
+	last := wire.Message{Op: wire.OpError, ID: clientPosition(r), Problem: p, Retry: max(problems.RetryDelay(), p.RetryAfter)}
+	_, err := w.Write(last.AppendSSE(nil))
 	if err == nil {
 		h.abortBody(w)
 	}

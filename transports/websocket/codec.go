@@ -1,12 +1,9 @@
 package websocket
 
 import (
-	"time"
-
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
-	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // codec encodes each message as one frame, and ends the stream with a close frame.
@@ -43,20 +40,13 @@ func (c codec) Encode(e *hub.Event) []byte {
 
 func (c codec) Unwrap(frame []byte) []byte { return frame }
 
-func (c codec) AppendHeartbeat(dst []byte, id string) []byte {
-	return wire.AppendTextFrame(dst, wire.AppendHeartbeat(nil, id))
-}
-
-func (c codec) AppendGap(dst []byte, g *hub.Gap) []byte {
-	return wire.AppendTextFrame(dst, wire.AppendGap(nil, g))
-}
-
-func (c codec) AppendError(dst []byte, _ string, p *problems.Problem) []byte {
-	dst = wire.AppendTextFrame(dst, wire.AppendError(nil, nil, p))
-	return wire.AppendCloseFrame(dst, p.CloseCode(), p.Title)
-}
-
-func (c codec) AppendGoaway(dst []byte, _ string, retry time.Duration) []byte {
-	dst = wire.AppendTextFrame(dst, wire.AppendGoaway(nil, retry))
-	return wire.AppendCloseFrame(dst, goingAway, "draining")
+func (c codec) AppendMessage(dst []byte, m wire.Message) []byte {
+	dst = wire.AppendTextFrame(dst, m.AppendJSON(nil))
+	switch m.Op {
+	case wire.OpError:
+		dst = wire.AppendCloseFrame(dst, m.Problem.CloseCode(), m.Problem.Title)
+	case wire.OpGoaway:
+		dst = wire.AppendCloseFrame(dst, goingAway, "draining")
+	}
+	return dst
 }

@@ -110,7 +110,7 @@ func (s *session) message(text []byte) *violation {
 		err = s.execute(&command)
 	}
 	if err != nil {
-		s.writeMessage(wire.AppendError(nil, command.Ref, problems.Of(err)))
+		s.writeMessage(wire.Message{Op: wire.OpError, Ref: command.Ref, Problem: problems.Of(err)})
 	}
 	return nil
 }

@@ -54,8 +54,9 @@ type session struct {
 	endedDirections atomic.Int32                    // number of ended directions; see directionEnded
 }
 
-func (s *session) writeMessage(message []byte) {
-	s.out.WriteControl(wire.AppendTextFrame(nil, message))
+// writeMessage writes a message, after which the stream goes on.
+func (s *session) writeMessage(m wire.Message) {
+	s.out.WriteControl(wire.AppendTextFrame(nil, m.AppendJSON(nil)))
 }
 
 // execute executes a command and acknowledges it. If it returns an error, nothing has changed.
@@ -80,7 +81,7 @@ func (s *session) execute(c *wire.Command) error {
 func (s *session) updateSubscription(c *wire.Command, f func(*hub.Subscription)) {
 	s.out.Update(func(subscription *hub.Subscription) []byte {
 		f(subscription)
-		return wire.AppendTextFrame(nil, wire.AppendAck(nil, c.Ref, subscription.Cursor()))
+		return codec{}.AppendMessage(nil, wire.Message{Op: wire.OpAck, Ref: c.Ref, ID: subscription.Cursor()})
 	})
 }
 
@@ -212,7 +213,7 @@ func (s *session) published(c *wire.Command, id hub.Cursor, count uint64, err er
 	if s.h.cfg.Published != nil {
 		s.h.cfg.Published.Add(count)
 	}
-	s.writeMessage(wire.AppendAck(nil, c.Ref, id.String()))
+	s.writeMessage(wire.Message{Op: wire.OpAck, Ref: c.Ref, ID: id.String()})
 	return nil
 }
 

@@ -164,11 +164,11 @@ func (s *session) start(u *upgrade, subscription *hub.Subscription, cloudEvents 
 	}
 	id := uuid.NewString()
 	s.out.LogTo(s.h.cfg.Log.NewRecord(id, s.access.Client()))
-	hello := wire.AppendHello(nil, subscription.Cursor(), id, s.h.shared.Registry.Heartbeat())
-	if !s.out.Start(config, s.access, subscription, conn, wire.AppendTextFrame(nil, hello)) {
+	hello := wire.Message{Op: wire.OpHello, ID: subscription.Cursor(), Session: id, Heartbeat: s.h.shared.Registry.Heartbeat()}
+	if !s.out.Start(config, s.access, subscription, conn, config.Codec.AppendMessage(nil, hello)) {
 		s.access.Release(s.out)
 		subscription.Close()
-		sendLastMessage(u.conn, codec{}.AppendGoaway(nil, "", problems.RetryDelay()))
+		sendLastMessage(u.conn, wire.Message{Op: wire.OpGoaway, Retry: problems.RetryDelay()})
 		return
 	}
 	early := u.early // keep nothing else of the request
@@ -249,13 +249,13 @@ func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *problem
 		return
 	}
 	web.CountProblem(r, p)
-	lastMessage := codec{}.AppendError(nil, "", p)
+	last := wire.Message{Op: wire.OpError, Problem: p}
 	if p.Code == problems.CodeDraining {
-		lastMessage = codec{}.AppendGoaway(nil, "", p.RetryAfter)
+		last = wire.Message{Op: wire.OpGoaway, Retry: p.RetryAfter}
 	}
 	h.shared.Registry.Go(func() {
 		defer h.rejected.release()
-		sendLastMessage(u.conn, lastMessage)
+		sendLastMessage(u.conn, last)
 	})
 }
 
@@ -280,12 +280,12 @@ func (f *rejectLimiter) release() { f.n.Add(-1) }
 const rejectedCloseTimeout = time.Second
 
 // sendLastMessage writes the last message of a connection that has no Writer, and closes it.
-func sendLastMessage(conn net.Conn, last []byte) {
+func sendLastMessage(conn net.Conn, last wire.Message) {
 	defer connection.NewPortableConn(conn).Close() // does not block
 	if err := conn.SetDeadline(time.Now().Add(rejectedCloseTimeout)); err != nil {
 		return
 	}
-	if _, err := conn.Write(last); err == nil {
+	if _, err := conn.Write(codec{}.AppendMessage(nil, last)); err == nil {
 		// Closing a socket with unread input would reset the connection, and the peer could lose
 		// the last message before it reads it.
 		_, _ = io.Copy(io.Discard, io.LimitReader(conn, 1<<20))

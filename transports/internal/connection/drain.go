@@ -1,11 +1,11 @@
 package connection
 
 import (
-	"cmp"
 	"errors"
 	"syscall"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
@@ -131,8 +131,8 @@ func (w *Writer) collect() (p portion, readMore bool) {
 	}
 	for len(p.bytes) == 0 {
 		if w.ending && (w.queued.endAt == 0 || w.sub.Reached(w.queued.endAt)) {
-			w.ended, w.endedForGood = true, w.queued.end.forGood
-			p.bytes = w.queued.end.final(cmp.Or(w.queued.endCursor, w.sub.Cursor()))
+			w.ended, w.endedForGood = true, w.queued.end.forGood()
+			p.bytes = w.lastMessage()
 			return p, false
 		}
 		position := w.sub.Position()
@@ -149,7 +149,7 @@ func (w *Writer) collect() (p portion, readMore bool) {
 		}
 		if w.heartbeatDue && !w.ending {
 			w.heartbeatDue = false
-			p.bytes = w.cfg.Codec.AppendHeartbeat(nil, w.sub.Cursor())
+			p.bytes = w.heartbeat()
 			return p, false
 		}
 		if !w.ending || b.Waiting {
@@ -164,7 +164,7 @@ func (w *Writer) collect() (p portion, readMore bool) {
 func (w *Writer) portionOf(position hub.Cursor, b *hub.ReadResult) portion {
 	p := portion{events: b.Events, position: position}
 	if b.Gap != nil {
-		p.bytes, p.position = w.cfg.Codec.AppendGap(nil, b.Gap), b.Gap.ResumedAt
+		p.bytes, p.position = w.cfg.Codec.AppendMessage(nil, wire.GapMessage(b.Gap)), b.Gap.ResumedAt
 	}
 	return p
 }
@@ -180,14 +180,14 @@ func (w *Writer) endIfFellBehind(b *hub.ReadResult) bool {
 	q := w.pending()
 	// The read has advanced past the gap. The error carries the position before it, so that a
 	// client that resumes there receives the gap.
-	w.ending, q.end, q.endCursor = true, w.problemEnding(problems.TooSlow()), b.Gap.After
+	w.ending, q.end, q.endCursor = true, endingOf(problems.TooSlow()), b.Gap.After
 	return true
 }
 
 // appendBatch appends the encoding of a batch whose events are small.
 func (w *Writer) appendBatch(dst []byte, b *hub.ReadResult) []byte {
 	if b.Gap != nil {
-		dst = w.cfg.Codec.AppendGap(dst, b.Gap)
+		dst = w.cfg.Codec.AppendMessage(dst, wire.GapMessage(b.Gap))
 	}
 	for _, e := range b.Events {
 		dst = append(dst, w.cfg.Codec.Unwrap(e.Encoded(w.cfg.Codec.Form(), w.cfg.Codec.Encode))...)

@@ -1,16 +1,35 @@
 package connection
 
 import (
+	"cmp"
 	"time"
 
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // ending describes how a stream ends.
 type ending struct {
-	// final returns the last bytes. id is the subscriber's position at that time.
-	final   func(id string) []byte
-	forGood bool // the client is not meant to resume
+	message wire.Message // the last one; its ID is set when it is written
+	raw     []byte       // written in place of message, for good; nil: message is
+}
+
+// endingOf returns an ending with an error.
+func endingOf(p *problems.Problem) ending {
+	return ending{message: wire.Message{Op: wire.OpError, Problem: p}}
+}
+
+// forGood reports whether the client is not meant to resume.
+func (e *ending) forGood() bool { return e.raw != nil || !e.message.Resumable() }
+
+// lastMessage returns the bytes that end the stream.
+func (w *Writer) lastMessage() []byte {
+	q := w.queued
+	if q.end.raw != nil {
+		return q.end.raw
+	}
+	q.end.message.ID = cmp.Or(q.endCursor, w.sub.Cursor())
+	return w.cfg.Codec.AppendMessage(nil, q.end.message)
 }
 
 // Goaway ends the stream after everything accepted so far is delivered, with a message that asks
@@ -19,24 +38,18 @@ func (w *Writer) Goaway(retry time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.closed {
-		e := ending{final: func(id string) []byte { return w.cfg.Codec.AppendGoaway(nil, id, retry) }}
-		w.scheduleEnd(e, w.sub.LogPosition().Seq, ClosedByDrain)
+		w.scheduleEnd(ending{message: wire.Message{Op: wire.OpGoaway, Retry: retry}}, w.sub.LogPosition().Seq, ClosedByDrain)
 	}
 }
 
 // EndWithProblem ends the stream with an error message. Unread events are not written.
 func (w *Writer) EndWithProblem(p *problems.Problem) {
-	w.startEnding(w.problemEnding(p), ClosedRefused)
+	w.startEnding(endingOf(p), ClosedRefused)
 }
 
-// problemEnding returns an ending with an error message.
-func (w *Writer) problemEnding(p *problems.Problem) ending {
-	return ending{func(id string) []byte { return w.cfg.Codec.AppendError(nil, id, p) }, !p.Temporary()}
-}
-
-// EndWith ends the stream with the bytes of final. Unread events are not written. The log names the reason.
-func (w *Writer) EndWith(final []byte, reason Reason) {
-	w.startEnding(ending{func(string) []byte { return final }, true}, reason)
+// EndWith ends the stream with these bytes, at least one. Unread events are not written. The log names the reason.
+func (w *Writer) EndWith(last []byte, reason Reason) {
+	w.startEnding(ending{raw: last}, reason)
 }
 
 func (w *Writer) startEnding(e ending, reason Reason) {

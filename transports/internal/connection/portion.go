@@ -235,7 +235,7 @@ func (w *Writer) endForLackOfMemory(position hub.Cursor) {
 	q := w.pending()
 	if !w.ending {
 		p := problems.Unavailable("too many slow subscribers read large events that are no longer in memory; resume later")
-		w.ending, q.end = true, w.problemEnding(p)
+		w.ending, q.end = true, endingOf(p)
 	}
 	q.endAt, q.endCursor = 0, position.String()
 }

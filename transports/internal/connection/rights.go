@@ -34,7 +34,7 @@ func (w *Writer) checkRights() {
 	q := w.pending()
 	q.closeTimer = time.AfterFunc(unauthorizedCloseDelay, w.Close)
 	// This replaces an end that was scheduled after more events.
-	w.ending, q.end, q.endAt = true, w.problemEnding(p), 0
+	w.ending, q.end, q.endAt = true, endingOf(p), 0
 	w.startDrain()
 }
 

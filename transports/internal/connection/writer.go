@@ -7,23 +7,18 @@ import (
 
 	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/problems"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// Codec encodes the hub's events and control messages for one transport. Each Append method appends
-// whole messages. Messages that end a stream include what the transport requires at its end, such
-// as a close frame or a last chunk.
+// Codec encodes the hub's events and control messages for one transport.
 type Codec interface {
 	Format
 	// Unwrap returns the part of Encode's bytes that a Conn without direct writes sends. A Conn
 	// with direct writes sends all of them.
 	Unwrap([]byte) []byte
-	AppendHeartbeat(dst []byte, id string) []byte
-	AppendGap(dst []byte, g *hub.Gap) []byte
-	// AppendError and AppendGoaway append messages that end the stream. id is the subscriber's
-	// position.
-	AppendError(dst []byte, id string, p *problems.Problem) []byte
-	AppendGoaway(dst []byte, id string, retry time.Duration) []byte
+	// AppendMessage appends a control message. An error or a goaway ends the stream: what the transport requires at
+	// the end follows.
+	AppendMessage(dst []byte, m wire.Message) []byte
 }
 
 // Config configures a Writer. It must not change after Start.
@@ -334,8 +329,13 @@ func (w *Writer) Heartbeat() {
 		w.heartbeatDue = true
 		w.startDrain()
 	default:
-		w.writeControl(w.cfg.Codec.AppendHeartbeat(nil, w.sub.Cursor()))
+		w.writeControl(w.heartbeat())
 	}
+}
+
+// heartbeat returns a heartbeat with the subscription's position.
+func (w *Writer) heartbeat() []byte {
+	return w.cfg.Codec.AppendMessage(nil, wire.Message{Op: wire.OpHeartbeat, ID: w.sub.Cursor()})
 }
 
 // Abort is Close, and counts a connection that had data unwritten.

@@ -18,7 +18,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
-	"github.com/trivium-hub/trivium/transports/problems"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 func TestMain(m *testing.M) {
@@ -33,16 +33,20 @@ const retained = 200
 // lines encodes each message as a line that begins with the message's kind.
 type lines struct{}
 
-func (lines) Form() hub.WireFormat                         { return 0 }
-func (lines) Encode(e *hub.Event) []byte                   { return []byte("event " + string(e.Data) + "\n") }
-func (lines) Unwrap(b []byte) []byte                       { return b }
-func (lines) AppendHeartbeat(dst []byte, id string) []byte { return append(dst, "beat "+id+"\n"...) }
-func (lines) AppendGap(dst []byte, g *hub.Gap) []byte      { return append(dst, "gap\n"...) }
-func (lines) AppendError(dst []byte, id string, p *problems.Problem) []byte {
-	return append(dst, "error "+p.Code+" "+id+"\n"...)
-}
-func (lines) AppendGoaway(dst []byte, id string, _ time.Duration) []byte {
-	return append(dst, "goaway "+id+"\n"...)
+func (lines) Form() hub.WireFormat       { return 0 }
+func (lines) Encode(e *hub.Event) []byte { return []byte("event " + string(e.Data) + "\n") }
+func (lines) Unwrap(b []byte) []byte     { return b }
+func (lines) AppendMessage(dst []byte, m wire.Message) []byte {
+	switch m.Op {
+	case wire.OpHeartbeat:
+		return append(dst, "beat "+m.ID+"\n"...)
+	case wire.OpGap:
+		return append(dst, "gap\n"...)
+	case wire.OpError:
+		return append(dst, "error "+m.Problem.Code+" "+m.ID+"\n"...)
+	default:
+		return append(dst, m.Op+" "+m.ID+"\n"...)
+	}
 }
 
 // bench is a hub with connections over TCP.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
@@ -16,7 +17,8 @@ import (
 // unchanged in the answer. It is nil if the command has none.
 type Ref []byte
 
-// The ops of the hub's control messages (docs/protocol.md#control-messages). An event has no op.
+// The ops of the hub's control messages (docs/protocol.md#control-messages). An event has no op. Over SSE, the name of a
+// message is its op after sseControl, and that of hello is trivium.open.
 const (
 	OpHello     = "hello"
 	OpHeartbeat = "heartbeat"
@@ -24,31 +26,94 @@ const (
 	OpAck       = "ack"
 	OpError     = "error"
 	OpGoaway    = "goaway"
+
+	sseControl = "trivium."
+	sseOpen    = "open"
 )
 
-// AppendHello appends the first message of a connection. heartbeat is 0 if there are none.
-func AppendHello(dst []byte, id, session string, heartbeat time.Duration) []byte {
-	dst = append(dst, `{"op":"hello","id":`...)
-	dst = jsonscan.AppendString(dst, id)
-	dst = append(dst, `,"session":`...)
-	dst = jsonscan.AppendString(dst, session)
-	dst = append(dst, `,"heartbeat_ms":`...)
-	dst = strconv.AppendInt(dst, heartbeat.Milliseconds(), 10)
+// HeartbeatUnknown is the interval of heartbeats in a hello that does not contain it.
+const HeartbeatUnknown time.Duration = -1
+
+// Message is one message from the hub to a subscriber. Which members are set depends on Op. An event has its own
+// encodings; AppendJSON and AppendSSE encode all other messages.
+type Message struct {
+	Op    string     // empty for an event
+	Event *hub.Event // of an event
+	// ID is a position, which is opaque to a client. In JSON, error and goaway have none.
+	ID        string
+	Ref       Ref               // of ack and error
+	Session   string            // of hello; not sent over SSE
+	Heartbeat time.Duration     // of hello; 0: there are none. It is sent with Session
+	Gap       *hub.Gap          // of gap
+	Problem   *problems.Problem // of error
+	Retry     time.Duration     // of goaway; over SSE also of hello and error: when to reconnect
+}
+
+// EndsStream reports whether the message is the last one of its stream, unless it answers a command.
+func (m *Message) EndsStream() bool { return m.Op == OpError || m.Op == OpGoaway }
+
+// Resumable reports whether the client is to resume after a message that ends the stream.
+func (m *Message) Resumable() bool { return m.Op == OpGoaway || m.Problem.Temporary() }
+
+// GapMessage returns the message of a gap. Its ID is the position at which the gap ends.
+func GapMessage(g *hub.Gap) Message { return Message{Op: OpGap, ID: g.ResumedAt.String(), Gap: g} }
+
+// AppendJSON appends the message as a WebSocket client receives it.
+func (m Message) AppendJSON(dst []byte) []byte {
+	dst = append(dst, `{"op":"`...)
+	dst = append(append(dst, m.Op...), '"')
+	if m.Ref != nil {
+		dst = append(append(dst, `,"ref":`...), m.Ref...)
+	}
+	if m.ID != "" && !m.EndsStream() {
+		dst = append(dst, `,"id":`...)
+		dst = jsonscan.AppendString(dst, m.ID)
+	}
+	before := len(dst)
+	if dst = m.appendMembers(append(dst, ',')); len(dst) == before+1 {
+		dst = dst[:before] // there are no members
+	}
 	return append(dst, '}')
 }
 
-// AppendHeartbeat appends a heartbeat with the subscriber's position.
-func AppendHeartbeat(dst []byte, id string) []byte {
-	dst = append(dst, `{"op":"heartbeat","id":`...)
-	return append(jsonscan.AppendString(dst, id), '}')
+// AppendSSE appends the message as one block, with its fields in the order retry, event, id, data. The data is never
+// empty, since many libraries parse the data of every event as JSON.
+func (m Message) AppendSSE(dst []byte) []byte {
+	if m.Op == OpGoaway {
+		m.Retry = max(m.Retry, time.Millisecond)
+	}
+	if m.Retry != 0 {
+		dst = strconv.AppendInt(append(dst, "retry: "...), m.Retry.Milliseconds(), 10)
+		dst = append(dst, '\n')
+	}
+	name := m.Op
+	if name == OpHello {
+		name = sseOpen
+	}
+	dst = append(append(append(dst, "event: "+sseControl...), name...), '\n')
+	if m.ID != "" {
+		dst = appendSSEField(dst, "id", m.ID)
+	}
+	dst = m.appendMembers(append(dst, "data: {"...))
+	return append(dst, "}\n\n"...)
 }
 
-// AppendGap appends a gap. Its id is the position at which the gap ends.
-func AppendGap(dst []byte, g *hub.Gap) []byte {
-	dst = append(dst, `{"op":"gap","id":"`...)
-	dst = g.ResumedAt.AppendText(dst)
-	dst = append(dst, `",`...)
-	return append(appendGapMembers(dst, g), '}')
+// appendMembers appends the members that only messages with this op have.
+func (m *Message) appendMembers(dst []byte) []byte {
+	switch m.Op {
+	case OpHello:
+		if m.Session != "" {
+			dst = jsonscan.AppendString(append(dst, `"session":`...), m.Session)
+			dst = strconv.AppendInt(append(dst, `,"heartbeat_ms":`...), m.Heartbeat.Milliseconds(), 10)
+		}
+	case OpGap:
+		dst = appendGapMembers(dst, m.Gap)
+	case OpError:
+		dst = m.Problem.AppendMembers(dst)
+	case OpGoaway:
+		dst = strconv.AppendInt(append(dst, `"retry_ms":`...), m.Retry.Milliseconds(), 10)
+	}
+	return dst
 }
 
 // appendGapMembers appends the members of a gap without the enclosing braces.
@@ -65,83 +130,25 @@ func appendGapMembers(dst []byte, g *hub.Gap) []byte {
 	return strconv.AppendBool(dst, g.Certain)
 }
 
-// AppendAck appends the answer to a successful command. An empty id is omitted.
-func AppendAck(dst []byte, ref Ref, id string) []byte {
-	dst = append(dst, `{"op":"ack"`...)
-	dst = appendRefMember(dst, ref)
-	if id != "" {
-		dst = append(dst, `,"id":`...)
-		dst = jsonscan.AppendString(dst, id)
-	}
-	return append(dst, '}')
-}
-
-// AppendError appends the answer to a refused command or, with a nil ref, the last message before a
-// close.
-func AppendError(dst []byte, ref Ref, p *problems.Problem) []byte {
-	dst = append(dst, `{"op":"error"`...)
-	dst = append(appendRefMember(dst, ref), ',')
-	return append(p.AppendMembers(dst), '}')
-}
-
-func appendRefMember(dst []byte, ref Ref) []byte {
-	if ref == nil {
-		return dst
-	}
-	return append(append(dst, `,"ref":`...), ref...)
-}
-
-// AppendGoaway appends the message that the hub is draining and the client must reconnect after
-// retry.
-func AppendGoaway(dst []byte, retry time.Duration) []byte {
-	dst = append(dst, `{"op":"goaway",`...)
-	return append(appendRetryMember(dst, retry), '}')
-}
-
-func appendRetryMember(dst []byte, retry time.Duration) []byte {
-	return strconv.AppendInt(append(dst, `"retry_ms":`...), retry.Milliseconds(), 10)
-}
-
-// Message is one message from the hub to a WebSocket client. Which members are set depends on Op.
-type Message struct {
-	Op        string            // empty for an event
-	Event     *hub.Event        // of an event
-	ID        string            // of hello, heartbeat, gap and ack; opaque to a client
-	Ref       Ref               // of ack and error
-	Session   string            // of hello
-	Heartbeat time.Duration     // of hello
-	Gap       *hub.Gap          // of gap
-	Problem   *problems.Problem // of error
-	Retry     time.Duration     // of goaway
-}
-
-// DecodeMessage decodes one message of the hub. If its op is unknown, only Op is set, and the
-// caller ignores the message. Unknown members are ignored. The message may share b's memory.
+// DecodeMessage decodes one message that a WebSocket client receives. If its op is unknown, the caller ignores the
+// message. Unknown members are ignored. The message may share b's memory.
 func DecodeMessage(b []byte) (Message, error) {
-	var m Message
 	obj, err := jsonscan.Object(b)
 	if err != nil {
-		return m, fmt.Errorf("message: %w", err)
+		return Message{}, fmt.Errorf("message: %w", err)
 	}
+	var m Message
 	err = jsonscan.Members(obj, func(name string, value []byte) (err error) {
 		if name == "op" {
 			m.Op, err = jsonscan.RequireString(name, value)
 		}
 		return err
 	})
-	if err != nil {
-		return Message{}, fmt.Errorf("message: %w", err)
-	}
-	switch m.Op {
-	case "":
+	switch {
+	case err != nil:
+	case m.Op == "":
 		m.Event, err = decodeEnvelope(obj)
-	case OpGap:
-		m.Gap, err = decodeGap(obj)
-	case OpError:
-		m.Problem = new(problems.Problem)
-		err = m.Problem.UnmarshalJSON(obj)
-	}
-	if err == nil && m.Op != "" {
+	default:
 		err = m.decodeMembers(obj)
 	}
 	if err != nil {
@@ -150,8 +157,47 @@ func DecodeMessage(b []byte) (Message, error) {
 	return m, nil
 }
 
-// decodeMembers decodes the members that are not part of an event, a gap or a problem.
-func (m *Message) decodeMembers(obj []byte) error {
+// opOther is the op of an SSE event that is neither a control message nor an envelope.
+const opOther = "?"
+
+// DecodeSSE decodes one event of a stream with envelopes, as DecodeMessage does. retry is the reconnection time that the
+// stream has set, or 0.
+func DecodeSSE(e SSEEvent, retry time.Duration) (Message, error) {
+	op, isControl := strings.CutPrefix(e.Type, sseControl)
+	var err error
+	m := Message{Op: op, ID: e.ID, Retry: retry, Heartbeat: HeartbeatUnknown}
+	switch {
+	case e.Type == "":
+		m = Message{}
+		m.Event, err = DecodeEnvelope([]byte(e.Data))
+	case !isControl:
+		m.Op = opOther
+	case op == sseOpen:
+		m.Op = OpHello
+	case op == OpGap, op == OpError, op == OpGoaway:
+		var obj []byte
+		if obj, err = jsonscan.Object([]byte(e.Data)); err == nil {
+			err = m.decodeMembers(obj)
+		}
+	}
+	if err != nil {
+		return Message{}, fmt.Errorf("message: %w", err)
+	}
+	return m, nil
+}
+
+// decodeMembers decodes the members of a message whose op is set.
+func (m *Message) decodeMembers(obj []byte) (err error) {
+	switch m.Op {
+	case OpGap:
+		m.Gap, err = decodeGap(obj)
+	case OpError:
+		m.Problem = new(problems.Problem)
+		err = m.Problem.UnmarshalJSON(obj)
+	}
+	if err != nil {
+		return err
+	}
 	return jsonscan.Members(obj, func(name string, value []byte) (err error) {
 		switch name {
 		case "id":

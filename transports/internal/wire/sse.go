@@ -5,10 +5,8 @@ import (
 	"encoding/base64"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/transports/problems"
 )
 
 // EncodeSSE encodes FormSSE: one HTTP/1.1 chunk with the event's block
@@ -116,62 +114,4 @@ func AppendChunk(dst, block []byte) []byte {
 func Unchunk(chunk []byte) []byte {
 	start, end := bytes.IndexByte(chunk, '\n')+1, len(chunk)-len("\r\n")
 	return chunk[start:end:end]
-}
-
-// SSEMessage is a block other than an event. ID and Event must not contain a line end.
-type SSEMessage struct {
-	Retry     time.Duration // 0: no field; written in whole milliseconds
-	ID, Event string        // empty: no field
-	Data      string        // empty: an empty field
-}
-
-// Append appends the block, with its fields in the order retry, event, id, data.
-func (m SSEMessage) Append(dst []byte) []byte {
-	if m.Retry != 0 {
-		dst = append(dst, "retry: "...)
-		dst = strconv.AppendInt(dst, m.Retry.Milliseconds(), 10)
-		dst = append(dst, '\n')
-	}
-	if m.Event != "" {
-		dst = appendSSEField(dst, "event", m.Event)
-	}
-	if m.ID != "" {
-		dst = appendSSEField(dst, "id", m.ID)
-	}
-	return append(appendSSEData(dst, []byte(m.Data)), '\n')
-}
-
-// emptyObject is the data of a control message that has only an id. It is not empty, since many
-// libraries parse the data of every event as JSON.
-const emptyObject = "{}"
-
-// AppendSSEOpen appends trivium.open, the first message of a stream. id is the position at which
-// the subscription starts; retry is the time to wait before reconnecting.
-func AppendSSEOpen(dst []byte, retry time.Duration, id string) []byte {
-	return SSEMessage{Retry: retry, Event: "trivium.open", ID: id, Data: emptyObject}.Append(dst)
-}
-
-// AppendSSEHeartbeat appends trivium.heartbeat with the subscriber's position.
-func AppendSSEHeartbeat(dst []byte, id string) []byte {
-	return SSEMessage{Event: "trivium.heartbeat", ID: id, Data: emptyObject}.Append(dst)
-}
-
-// AppendSSEGap appends trivium.gap. Its id is the position at which the gap ends.
-func AppendSSEGap(dst []byte, g *hub.Gap) []byte {
-	data := append(appendGapMembers([]byte{'{'}, g), '}')
-	return SSEMessage{Event: "trivium.gap", ID: g.ResumedAt.String(), Data: string(data)}.Append(dst)
-}
-
-// AppendSSEError appends trivium.error, after which the stream ends. id is the subscriber's
-// position; "" omits the field.
-func AppendSSEError(dst []byte, retry time.Duration, id string, p *problems.Problem) []byte {
-	return SSEMessage{Retry: retry, Event: "trivium.error", ID: id, Data: string(p.AppendJSON(nil))}.Append(dst)
-}
-
-// AppendSSEGoaway appends trivium.goaway, after which the stream ends. The client is to reconnect
-// after retry, at least a millisecond, and to resume at its position id.
-func AppendSSEGoaway(dst []byte, retry time.Duration, id string) []byte {
-	retry = max(retry, time.Millisecond)
-	data := append(appendRetryMember([]byte{'{'}, retry), '}')
-	return SSEMessage{Retry: retry, Event: "trivium.goaway", ID: id, Data: string(data)}.Append(dst)
 }

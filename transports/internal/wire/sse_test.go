@@ -113,32 +113,65 @@ func TestSSEControl(t *testing.T) {
 	resumed := hub.Cursor{Epoch: 0x1f0c9a77, Seq: 42}
 	gap := &hub.Gap{Reason: hub.GapExpired, After: "1f0c9a77-7", ResumedAt: resumed, Certain: true}
 	sinceGap := &hub.Gap{Reason: hub.GapExpired, ResumedAt: resumed}
-	problem := problems.BadParameter("topic", "a\rb")
+	problem, slow := problems.BadParameter("topic", "a\rb"), problems.TooSlow()
+	const id, none = "1f0c9a77-42", wire.HeartbeatUnknown
 	for _, tt := range []struct {
-		name string
-		got  []byte
-		want string
+		name    string
+		message wire.Message
+		want    string
 	}{
-		{"empty", wire.SSEMessage{}.Append(nil), "data:\n\n"},
-		{"all", wire.SSEMessage{Retry: 1500 * time.Microsecond, ID: "1", Event: "e", Data: "a\rb\n"}.Append(nil),
-			"retry: 1\nevent: e\nid: 1\ndata: a\ndata: b\ndata:\n\n"},
-		{"open", wire.AppendSSEOpen(nil, 2500*time.Millisecond, "1f0c9a77-42"),
+		{"open", wire.Message{Op: wire.OpHello, ID: id, Retry: 2500 * time.Millisecond, Heartbeat: none},
 			"retry: 2500\nevent: trivium.open\nid: 1f0c9a77-42\ndata: {}\n\n"},
-		{"heartbeat", wire.AppendSSEHeartbeat(nil, "1f0c9a77-42"),
+		{"heartbeat", wire.Message{Op: wire.OpHeartbeat, ID: id, Heartbeat: none},
 			"event: trivium.heartbeat\nid: 1f0c9a77-42\ndata: {}\n\n"},
-		{"gap", wire.AppendSSEGap(nil, gap), "event: trivium.gap\nid: 1f0c9a77-42\n" +
+		{"gap", wire.Message{Op: wire.OpGap, ID: id, Gap: gap, Heartbeat: none}, "event: trivium.gap\nid: 1f0c9a77-42\n" +
 			`data: {"reason":"expired","after":"1f0c9a77-7","resumed_at":"1f0c9a77-42","certain":true}` + "\n\n"},
-		{"gap without after", wire.AppendSSEGap(nil, sinceGap), "event: trivium.gap\nid: 1f0c9a77-42\n" +
+		{"gap without after", wire.Message{Op: wire.OpGap, ID: id, Gap: sinceGap, Heartbeat: none}, "event: trivium.gap\nid: 1f0c9a77-42\n" +
 			`data: {"reason":"expired","resumed_at":"1f0c9a77-42","certain":false}` + "\n\n"},
-		{"error", wire.AppendSSEError(nil, 0, "1f0c9a77-42", problem), "event: trivium.error\nid: 1f0c9a77-42\n" +
+		{"error", wire.Message{Op: wire.OpError, ID: id, Problem: problem, Heartbeat: none}, "event: trivium.error\nid: 1f0c9a77-42\n" +
 			`data: {"type":"urn:trivium:problem:invalid-parameter","title":"Invalid parameter","status":400,` +
 			`"detail":"topic: a\rb","parameter":"topic"}` + "\n\n"},
-		{"error with retry", wire.AppendSSEError(nil, 3*time.Second, "", problems.TooSlow())[:20], "retry: 3000\nevent: t"},
-		{"goaway", wire.AppendSSEGoaway(nil, 4*time.Second, "1f0c9a77-42"),
+		{"error with retry and without a position", wire.Message{Op: wire.OpError, Problem: slow, Retry: 3 * time.Second, Heartbeat: none},
+			"retry: 3000\nevent: trivium.error\ndata: " + string(slow.AppendJSON(nil)) + "\n\n"},
+		{"goaway", wire.Message{Op: wire.OpGoaway, ID: id, Retry: 4 * time.Second, Heartbeat: none},
 			"retry: 4000\nevent: trivium.goaway\nid: 1f0c9a77-42\ndata: {\"retry_ms\":4000}\n\n"},
-		{"goaway at once", wire.AppendSSEGoaway(nil, 0, "1f0c9a77-42"),
-			"retry: 1\nevent: trivium.goaway\nid: 1f0c9a77-42\ndata: {\"retry_ms\":1}\n\n"},
 	} {
-		t.Run(tt.name, func(t *testing.T) { require.Equal(t, tt.want, string(tt.got)) })
+		t.Run(tt.name, func(t *testing.T) {
+			require.Equal(t, tt.want, string(tt.message.AppendSSE(nil)))
+			d := wire.NewSSEDecoder(strings.NewReader(tt.want), 0)
+			e, err := d.Next()
+			require.NoError(t, err)
+			retry, _ := d.Retry()
+			got, err := wire.DecodeSSE(e, retry)
+			require.NoError(t, err)
+			require.Equal(t, tt.message, got)
+		})
+	}
+	atOnce := wire.Message{Op: wire.OpGoaway, ID: id}
+	require.Equal(t, "retry: 1\nevent: trivium.goaway\nid: 1f0c9a77-42\ndata: {\"retry_ms\":1}\n\n", string(atOnce.AppendSSE(nil)))
+}
+
+func TestDecodeSSE(t *testing.T) {
+	for _, v := range eventVectors(t) {
+		m, err := wire.DecodeSSE(wire.SSEEvent{ID: v.Event.ID, Data: v.SSEEnvelopeData}, 0)
+		require.NoError(t, err)
+		require.Empty(t, m.Op)
+		require.NotNil(t, m.Event)
+	}
+	// An EventSource does not report the retry field, so the data repeats it.
+	m, err := wire.DecodeSSE(wire.SSEEvent{Type: "trivium.goaway", Data: `{"retry_ms":7}`}, 0)
+	require.NoError(t, err)
+	require.Equal(t, 7*time.Millisecond, m.Retry)
+	for _, unknown := range []string{"trivium.later", "hello", "message"} {
+		m, err := wire.DecodeSSE(wire.SSEEvent{Type: unknown, Data: "x"}, 0)
+		require.NoError(t, err)
+		require.NotContains(t, []string{"", wire.OpHello}, m.Op, unknown)
+	}
+	for _, broken := range []wire.SSEEvent{
+		{Data: "x"}, {Type: "trivium.gap", Data: "{}"}, {Type: "trivium.error", Data: "x"}, {Type: "trivium.goaway", Data: `{"retry_ms":-1}`},
+	} {
+		m, err := wire.DecodeSSE(broken, 0)
+		require.Error(t, err)
+		require.Zero(t, m)
 	}
 }
