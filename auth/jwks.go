@@ -18,7 +18,7 @@ import (
 
 	"github.com/MicahParks/jwkset"
 
-	"github.com/trivium-hub/trivium/internal/jsonscan"
+	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
 // These are the intervals and limits of fetching a key set.

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/trivium-hub/trivium/internal/syntax"
+	"github.com/trivium-hub/trivium/hub/syntax"
 )
 
 // Config configures a Middleware.

@@ -15,7 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/internal/syntax"
+	"github.com/trivium-hub/trivium/hub/syntax"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/trivium-hub/trivium/internal/syntax"
+	"github.com/trivium-hub/trivium/hub/syntax"
 )
 
 // These are the limits of tickets.

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/trivium-hub/trivium/internal/syntax"
+	"github.com/trivium-hub/trivium/hub/syntax"
 )
 
 var cursorTable = []struct {

@@ -84,22 +84,20 @@ var importRules = []importRule{
 	{dir: "cmd", any: true},
 	{dir: "hub/enginetest", any: true},
 	{dir: "transports/internal/transporttest", any: true},
-	{dir: "hub", allowed: []string{"hub", "internal/syntax"}},
-	{dir: "internal/syntax"},
-	{dir: "internal/jsonscan", allowed: []string{"hub"}},
-	{dir: "internal/jsontest"},
+	{dir: "hub", allowed: []string{"hub"}},
 	{dir: "transports/client/internal/clienttest", any: true},
-	{dir: "transports/client", allowed: []string{"hub", "transports/problems", "transports/internal/wire", "transports/client", "internal/jsonscan", "internal/syntax"}},
+	{dir: "transports/client", allowed: []string{"hub", "transports/problems", "transports/internal/wire", "transports/client"}},
+	{dir: "transports/internal/jsontest", allowed: []string{"hub/jsonscan"}},
 	{dir: "transports/internal/intake"},
-	{dir: "transports/internal/wire", allowed: []string{"hub", "transports/problems", "internal/jsonscan"}},
+	{dir: "transports/internal/wire", allowed: []string{"hub", "transports/problems"}},
 	{dir: "transports/internal/connection", allowed: []string{"hub", "auth", "transports/problems", "transports/internal/wire"}},
 	{dir: "transports/internal/web", allowed: []string{"hub", "auth", "transports/problems", "transports/internal/wire"}},
-	{dir: "transports/problems", allowed: []string{"hub", "internal/jsonscan"}},
+	{dir: "transports/problems", allowed: []string{"hub"}},
 	{dir: "transports", exact: true, allowed: []string{"hub", "auth", "transports"}},
 	{dir: "transports/udp", allowed: []string{"hub", "transports/internal/wire"}},
-	{dir: "transports", allowed: []string{"hub", "auth", "transports/problems", "transports/internal", "internal/jsonscan"}},
-	{dir: "auth", allowed: []string{"hub", "transports/problems", "auth", "internal/jsonscan", "internal/syntax"}},
-	{dir: "wasmdemo/app", allowed: []string{"transports/client", "hub", "wasmdemo/app", "internal/syntax"}},
+	{dir: "transports", allowed: []string{"hub", "auth", "transports/problems", "transports/internal"}},
+	{dir: "auth", allowed: []string{"hub", "transports/problems", "auth"}},
+	{dir: "wasmdemo/app", allowed: []string{"transports/client", "hub", "wasmdemo/app"}},
 	{dir: "wasmdemo", allowed: []string{"wasmdemo/internal"}},
 }
 
@@ -211,7 +209,7 @@ func TestImportRulesHaveCases(t *testing.T) {
 		{"transports/internal/wire", module + "/hub", ""},
 		{"transports/internal/wire", module + "/transports/problems", ""},
 		{"transports/problems", module + "/transports/internal/wire", "must not import transports/internal/wire"},
-		{"internal/jsonscan", module + "/transports/problems", "must not import transports/problems"},
+		{"hub/jsonscan", module + "/transports/problems", "must not import transports/problems"},
 		{"transports/internal/wire", module + "/transports/internal/connection", "must not import transports/internal/connection"},
 		{"transports/internal/connection", module + "/transports/internal/web", "must not import transports/internal/web"},
 		{"transports/internal/web", module + "/transports/internal/wire", ""},
@@ -248,7 +246,7 @@ func TestImportRulesHaveCases(t *testing.T) {
 
 // publicPackages are the packages that other programs can import.
 var publicPackages = []string{
-	"hub", "hub/jetstream", "hub/enginetest", "auth",
+	"hub", "hub/jetstream", "hub/enginetest", "hub/jsonscan", "hub/syntax", "auth",
 	"transports", "transports/problems", "transports/client",
 	"transports/sse", "transports/websocket", "transports/longpoll", "transports/publish", "transports/udp",
 	"transports/client/js", // the client for browsers
@@ -271,7 +269,7 @@ func TestPublicPackages(t *testing.T) {
 func TestTopLevelFiles(t *testing.T) {
 	t.Parallel()
 	allowed := []string{
-		"hub", "transports", "auth", "cmd", "internal", "wasmdemo", "testdata", "docs",
+		"hub", "transports", "auth", "cmd", "wasmdemo", "testdata", "docs",
 		"go.mod", "go.sum", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
 		".ci", ".gitignore", ".golangci.yml",
 	}

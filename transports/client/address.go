@@ -3,7 +3,7 @@ package client
 import (
 	"strings"
 
-	"github.com/trivium-hub/trivium/internal/syntax"
+	"github.com/trivium-hub/trivium/hub/syntax"
 )
 
 // address is a parsed URL. It replaces net/url, whose imports would make the program of a page 5 %

@@ -2,7 +2,7 @@ package client
 
 import (
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/internal/jsonscan"
+	"github.com/trivium-hub/trivium/hub/jsonscan"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/internal/syntax"
+	"github.com/trivium-hub/trivium/hub/syntax"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 

@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/trivium-hub/trivium/internal/jsonscan"
-	"github.com/trivium-hub/trivium/internal/syntax"
+	"github.com/trivium-hub/trivium/hub/jsonscan"
+	"github.com/trivium-hub/trivium/hub/syntax"
 )
 
 const (

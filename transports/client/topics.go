@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/trivium-hub/trivium/internal/jsonscan"
+	"github.com/trivium-hub/trivium/hub/jsonscan"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 

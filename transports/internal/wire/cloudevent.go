@@ -13,7 +13,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/trivium-hub/trivium/internal/jsonscan"
+	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
 // The media types of CloudEvents 1.0 in JSON (HTTP Protocol Binding, sections 3.2 and 3.3).

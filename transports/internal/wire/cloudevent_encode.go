@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/internal/jsonscan"
+	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
 // DefaultCloudEventsSource is the default source of events that were not published as CloudEvents.

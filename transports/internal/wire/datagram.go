@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/internal/jsonscan"
+	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
 // DatagramMode is how datagrams are parsed (docs/protocol.md#publishing-over-udp).

@@ -9,8 +9,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/internal/jsonscan"
-	"github.com/trivium-hub/trivium/internal/jsontest"
+	"github.com/trivium-hub/trivium/hub/jsonscan"
+	"github.com/trivium-hub/trivium/transports/internal/jsontest"
 )
 
 type datagramVector struct {

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/internal/jsonscan"
+	"github.com/trivium-hub/trivium/hub/jsonscan"
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 

@@ -7,7 +7,7 @@ import (
 	"io"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/internal/jsonscan"
+	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
 // LineReader reads lines, such as newline-delimited JSON, and holds at most one line in memory. It

@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/internal/jsonscan"
+	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
 // AppendPollHead appends the start of a long-poll's body (docs/protocol.md#long-poll), up to its

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/internal/jsonscan"
+	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
 // ParseEnvelope parses a publisher's envelope (docs/protocol.md#events): topic, type, key, and

@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/internal/jsontest"
+	"github.com/trivium-hub/trivium/transports/internal/jsontest"
 )
 
 // vectorInput is an input in the tables of testdata/ingress.

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/internal/syntax"
+	"github.com/trivium-hub/trivium/hub/syntax"
 )
 
 // Form has the fields of an event as the user wrote them.
