@@ -14,7 +14,7 @@ const maxDocLines = 100
 
 // internalTypes matches lines that name a type of an internal package. Fields that only
 // transports.API sets are exempt.
-var internalTypes = regexp.MustCompile(`(?m)^.*\b(wire|connection|web|intake|jsonscan|build)\.[A-Z]\w*.*$`)
+var internalTypes = regexp.MustCompile(`(?m)^.*\b(wire|connection|web|intake|build)\.[A-Z]\w*.*$`)
 
 var setByAPI = regexp.MustCompile(`^\t(Registry|Counters|Log|Intake) +\*(connection|intake)\.\w+`)
 

@@ -16,7 +16,7 @@ var chunkLimit = hub.ReadLimit{Events: 1024, Bytes: 64 << 10}
 // startDrain starts the drain goroutine unless another goroutine is writing. It ends when nothing
 // is left to write.
 func (w *Writer) startDrain() {
-	if w.writing || w.closed {
+	if w.writing || w.state == stateClosed {
 		return
 	}
 	w.writing = true
@@ -50,11 +50,11 @@ func (w *Writer) handleWriteError(err error, position hub.Cursor) {
 // closeOnError closes the connection after a write failed. ETIMEDOUT means that the kernel's
 // timeout expired before ours.
 func (w *Writer) closeOnError(err error) {
-	if !w.closed && (errors.Is(err, ErrNoProgress) || errors.Is(err, syscall.ETIMEDOUT)) {
+	if w.state != stateClosed && (errors.Is(err, ErrNoProgress) || errors.Is(err, syscall.ETIMEDOUT)) {
 		w.cfg.Counters.WriteStalled.Add(1)
 		w.record.SetReason(closedStuck)
 	}
-	if !w.closed && err == errRemovedWithin {
+	if w.state != stateClosed && err == errRemovedWithin {
 		w.cfg.Counters.NoEncodingMemory.Add(1)
 		w.record.SetReason(ClosedNoMemory)
 	}
@@ -78,7 +78,7 @@ func (p *portion) isEmpty() bool {
 func (w *Writer) nextPortion() (p portion, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for !w.closed && !w.ended {
+	for w.state < stateEnded {
 		p, readMore := w.collect()
 		if !p.isEmpty() {
 			p.subject = w.subject()
@@ -91,10 +91,8 @@ func (w *Writer) nextPortion() (p portion, ok bool) {
 	}
 	w.writing = false
 	w.signalStateChange()
-	if !w.ending {
-		w.queued = nil // it holds nothing
-	}
-	if w.ended && (w.conn.End() || w.closeAfterEnd) {
+	w.queued = nil // it holds nothing
+	if w.state == stateEnded && (w.conn.End() || w.end.thenClose) {
 		w.close()
 	}
 	return portion{}, false
@@ -130,9 +128,8 @@ func (w *Writer) collect() (p portion, readMore bool) {
 		}
 	}
 	for len(p.bytes) == 0 {
-		if w.ending && (w.queued.endAt == 0 || w.sub.Reached(w.queued.endAt)) {
-			w.ended, w.endedForGood = true, w.queued.end.forGood()
-			p.bytes = w.lastMessage()
+		if w.state == stateEnding && (w.end.at == 0 || w.sub.Reached(w.end.at)) {
+			w.state, p.bytes = stateEnded, w.lastBytes()
 			return p, false
 		}
 		position := w.sub.Position()
@@ -147,15 +144,15 @@ func (w *Writer) collect() (p portion, readMore bool) {
 		case b.More:
 			return p, true
 		}
-		if w.heartbeatDue && !w.ending {
-			w.heartbeatDue = false
+		if q := w.queued; q != nil && q.heartbeat && w.state == stateOpen {
+			q.heartbeat = false
 			p.bytes = w.heartbeat()
 			return p, false
 		}
-		if !w.ending || b.Waiting {
+		if w.state == stateOpen || b.Waiting {
 			return p, false
 		}
-		w.queued.endAt = 0 // no more events will come, so the end need not wait for endAt
+		w.end.at = 0 // no more events will come, so the end need not wait for endAt
 	}
 	return p, false
 }
@@ -172,15 +169,14 @@ func (w *Writer) portionOf(position hub.Cursor, b *hub.ReadResult) portion {
 // endIfFellBehind schedules the end of the stream if the subscriber fell behind retention and
 // Config.Disconnect is set. It reports whether the caller must discard the batch.
 func (w *Writer) endIfFellBehind(b *hub.ReadResult) bool {
-	if !b.FellBehind || !w.cfg.Disconnect || w.ending {
+	if !b.FellBehind || !w.cfg.Disconnect || w.state != stateOpen {
 		return false
 	}
 	w.cfg.Counters.FellBehind.Add(1)
 	w.record.SetReason(closedOvertaken)
-	q := w.pending()
 	// The read has advanced past the gap. The error carries the position before it, so that a
 	// client that resumes there receives the gap.
-	w.ending, q.end, q.endCursor = true, endingOf(problems.TooSlow()), b.Gap.After
+	w.setEnd(problemMessage(problems.TooSlow())).cursor = b.Gap.After
 	return true
 }
 

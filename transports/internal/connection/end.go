@@ -8,68 +8,79 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// ending describes how a stream ends.
-type ending struct {
+// end is how a stream ends.
+type end struct {
 	message wire.Message // the last one; its ID is set when it is written
 	raw     []byte       // written in place of message, for good; nil: message is
-}
+	at      uint64       // written when the position reaches this seq; 0: before the next event
+	cursor  string       // position sent with message; "": the subscription's
 
-// endingOf returns an ending with an error.
-func endingOf(p *problems.Problem) ending {
-	return ending{message: wire.Message{Op: wire.OpError, Problem: p}}
+	thenClose  bool        // close the connection when the end is written
+	closeTimer *time.Timer // closes the connection of an unauthorized subscriber
 }
 
 // forGood reports whether the client is not meant to resume.
-func (e *ending) forGood() bool { return e.raw != nil || !e.message.Resumable() }
+func (e *end) forGood() bool { return e.raw != nil || !e.message.Resumable() }
 
-// lastMessage returns the bytes that end the stream.
-func (w *Writer) lastMessage() []byte {
-	q := w.queued
-	if q.end.raw != nil {
-		return q.end.raw
+// problemMessage returns the message of an error.
+func problemMessage(p *problems.Problem) wire.Message {
+	return wire.Message{Op: wire.OpError, Problem: p}
+}
+
+// setEnd makes message the end of the stream, in place of an end that was scheduled before. Callers start the drain
+// goroutine.
+func (w *Writer) setEnd(message wire.Message) *end {
+	if w.end == nil {
+		w.end = new(end)
 	}
-	q.end.message.ID = cmp.Or(q.endCursor, w.sub.Cursor())
-	return w.cfg.Codec.AppendMessage(nil, q.end.message)
+	w.state = stateEnding
+	w.end.message, w.end.raw, w.end.at = message, nil, 0
+	return w.end
+}
+
+// lastBytes returns what ends the stream.
+func (w *Writer) lastBytes() []byte {
+	if w.end.raw != nil {
+		return w.end.raw
+	}
+	m := w.end.message
+	m.ID = cmp.Or(w.end.cursor, w.sub.Cursor())
+	return w.cfg.Codec.AppendMessage(nil, m)
 }
 
 // Goaway ends the stream after everything accepted so far is delivered, with a message that asks
-// the client to reconnect after retry.
+// the client to reconnect after retry. Like the other methods that end the stream, it does nothing if an end is scheduled
+// already.
 func (w *Writer) Goaway(retry time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.closed {
-		w.scheduleEnd(ending{message: wire.Message{Op: wire.OpGoaway, Retry: retry}}, w.sub.LogPosition().Seq, ClosedByDrain)
+	if w.state == stateOpen {
+		w.record.SetReason(ClosedByDrain)
+		w.setEnd(wire.Message{Op: wire.OpGoaway, Retry: retry}).at = w.sub.LogPosition().Seq
+		w.startDrain()
 	}
 }
 
 // EndWithProblem ends the stream with an error message. Unread events are not written.
 func (w *Writer) EndWithProblem(p *problems.Problem) {
-	w.startEnding(endingOf(p), ClosedRefused)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.state == stateOpen {
+		w.record.SetReason(ClosedRefused)
+		w.setEnd(problemMessage(p))
+		w.startDrain()
+	}
 }
 
 // EndWith ends the stream with these bytes, at least one. Unread events are not written. The log names the reason.
 func (w *Writer) EndWith(last []byte, reason Reason) {
-	w.startEnding(ending{raw: last}, reason)
-}
-
-func (w *Writer) startEnding(e ending, reason Reason) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.closed {
-		w.scheduleEnd(e, 0, reason)
+	if w.state == stateOpen {
+		w.record.SetReason(reason)
+		w.setEnd(wire.Message{}).raw = last
+		w.startDrain()
 	}
-}
-
-// scheduleEnd ends the stream with e once the position is at endAt. An end that was scheduled
-// before takes precedence.
-func (w *Writer) scheduleEnd(e ending, endAt uint64, reason Reason) {
-	if w.ending {
-		return
-	}
-	w.record.SetReason(reason)
-	q := w.pending()
-	w.ending, q.end, q.endAt = true, e, endAt
-	w.startDrain()
 }
 
 // CloseAfterEnd closes the connection when the end of the stream is written, or at once if it is
@@ -77,8 +88,8 @@ func (w *Writer) scheduleEnd(e ending, endAt uint64, reason Reason) {
 func (w *Writer) CloseAfterEnd() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.ending && w.writing {
-		w.closeAfterEnd = true
+	if w.writing && w.end != nil {
+		w.end.thenClose = true
 	} else {
 		w.close()
 	}
@@ -89,5 +100,5 @@ func (w *Writer) CloseAfterEnd() {
 func (w *Writer) EndedForGood() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.endedForGood
+	return w.state >= stateEnded && w.end != nil && w.end.forGood()
 }

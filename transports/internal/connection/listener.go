@@ -70,9 +70,22 @@ type progressConn struct {
 	mu       sync.Mutex    // guards the fields below
 	deadline time.Time     // as passed to SetWriteDeadline
 	allowed  time.Duration // longest time without progress; valid if deadline is set
-	waiting  bool          // a write is blocked in the kernel
-	noWait   bool          // writes must not block any more
+	wait     waitState
 }
+
+// waitState is whether writes of a progressConn block.
+//
+//	state        a write                    next state and cause
+//	mayWait      blocks if it has to        waiting: the kernel accepts no more bytes; mustNotWait: stopWaiting
+//	waiting      is blocked in the kernel   mayWait: the write has returned; mustNotWait: stopWaiting
+//	mustNotWait  does not block
+type waitState uint8
+
+const (
+	mayWait waitState = iota
+	waiting
+	mustNotWait
+)
 
 // Write implements net.Conn. After a write that was sent in part, all writes fail. A write without
 // progress closes the connection, since not all layers above do so after a failed write.
@@ -141,7 +154,7 @@ func (c *progressConn) armDeadline(last time.Time) error {
 	if left <= 0 || c.mustNotWait() {
 		return failure
 	}
-	c.waiting = true
+	c.wait = waiting
 	return c.Conn.SetWriteDeadline(time.Now().Add(min(left, timeout/progressChecks+1)))
 }
 
@@ -149,7 +162,9 @@ func (c *progressConn) armDeadline(last time.Time) error {
 func (c *progressConn) finishWait() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waiting = false
+	if c.wait == waiting {
+		c.wait = mayWait
+	}
 	_ = c.Conn.SetWriteDeadline(time.Time{}) // if it fails, so does the next write
 }
 
@@ -163,20 +178,20 @@ func (c *progressConn) writeState() (noWait, late bool) {
 // mustNotWait reports whether writes must not block. After the listener is closed, a write with a
 // deadline is the last alert of TLS. Called with mu held.
 func (c *progressConn) mustNotWait() bool {
-	return c.noWait || !c.deadline.IsZero() && c.listener.closed.Load()
+	return c.wait == mustNotWait || !c.deadline.IsZero() && c.listener.closed.Load()
 }
 
 // stopWaiting makes all writes return instead of blocking, also one that is blocked now.
 func (c *progressConn) stopWaiting() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.noWait = true
 	c.interruptWrite()
+	c.wait = mustNotWait
 }
 
 // interruptWrite makes a blocked write check again whether it may block. Called with mu held.
 func (c *progressConn) interruptWrite() {
-	if c.waiting {
+	if c.wait == waiting {
 		_ = c.Conn.SetWriteDeadline(pastDeadline) // if it fails, so does the write
 	}
 }

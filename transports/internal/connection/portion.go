@@ -227,15 +227,14 @@ func (c *chunk) free() {
 // encoding there is no memory. The client is to resume from position, which is before the event.
 // Called with mu held.
 func (w *Writer) endForLackOfMemory(position hub.Cursor) {
-	if w.closed || w.ended {
+	if w.state >= stateEnded {
 		return
 	}
 	w.cfg.Counters.NoEncodingMemory.Add(1)
 	w.record.SetReason(ClosedNoMemory)
-	q := w.pending()
-	if !w.ending {
+	if w.state == stateOpen {
 		p := problems.Unavailable("too many slow subscribers read large events that are no longer in memory; resume later")
-		w.ending, q.end = true, endingOf(p)
+		w.setEnd(problemMessage(p))
 	}
-	q.endAt, q.endCursor = 0, position.String()
+	w.end.at, w.end.cursor = 0, position.String()
 }

@@ -12,7 +12,7 @@ import (
 func (w *Writer) OnRightsChanged() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.session != nil {
+	if w.state != stateCreated {
 		w.checkRights()
 	}
 }
@@ -22,7 +22,7 @@ func (w *Writer) OnRightsChanged() {
 const unauthorizedCloseDelay = 500 * time.Millisecond
 
 func (w *Writer) checkRights() {
-	if w.closed || w.ended || w.queued != nil && w.queued.closeTimer != nil {
+	if w.state >= stateEnded || w.end != nil && w.end.closeTimer != nil {
 		return
 	}
 	p := w.session.Grant().Authorize(w.sub.Filters())
@@ -31,10 +31,8 @@ func (w *Writer) checkRights() {
 	}
 	w.cfg.Counters.Unauthorized.Add(1)
 	w.record.replaceReason(ClosedExpelled)
-	q := w.pending()
-	q.closeTimer = time.AfterFunc(unauthorizedCloseDelay, w.Close)
 	// This replaces an end that was scheduled after more events.
-	w.ending, q.end, q.endAt = true, endingOf(p), 0
+	w.setEnd(problemMessage(p)).closeTimer = time.AfterFunc(unauthorizedCloseDelay, w.Close)
 	w.startDrain()
 }
 
@@ -42,7 +40,7 @@ func (w *Writer) checkRights() {
 func (w *Writer) Renew(fresh auth.Access) *problems.Problem {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.closed || w.ending {
+	if w.state != stateOpen {
 		return nil
 	}
 	if p := fresh.Grant().Authorize(w.sub.Filters()); p != nil {

@@ -20,7 +20,7 @@ type TryReader interface {
 func (w *Writer) NotifyReadable(r Reader) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return !w.closed && w.startWatch(unwrapConn(w.conn), r)
+	return w.state != stateClosed && w.startWatch(unwrapConn(w.conn), r)
 }
 
 func unwrapConn(c Conn) Conn {
@@ -34,7 +34,7 @@ func unwrapConn(c Conn) Conn {
 func (w *Writer) RearmReadable() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.closed {
+	if w.state != stateClosed {
 		w.rearmWatch()
 	}
 }

@@ -172,7 +172,7 @@ func (w *Writer) onPeerClosed() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case w.closed:
+	case w.state == stateClosed:
 	case w.writing:
 		w.stopWatch()
 	default:

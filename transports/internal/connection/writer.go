@@ -61,39 +61,30 @@ type Writer struct {
 	slot, index int32 // place in Registry.slots; guarded by Registry.mu
 
 	mu           sync.Mutex
-	stateChanged *sync.Cond // signals changes of writing and closed; nil until a goroutine waits for them
+	stateChanged *sync.Cond // signals the end of writing and that the Writer is closed; nil until a goroutine waits
 
 	// guarded by mu
 
-	session auth.Access // nil before Start
+	session auth.Access
 	queued  *pending
+	end     *end  // nil: none is scheduled, or the Writer was closed before it
 	watch   watch // of conn, for input or for the peer's close
-	// writing is set while the drain goroutine owns the connection, and until Start. Other callers
-	// then queue what they would write.
-	writing       bool
-	heartbeatDue  bool // write a heartbeat when everything else is written
-	ending        bool // write queued.end when the position reaches queued.endAt, and nothing after it
-	ended         bool // the end is written, or being written
-	endedForGood  bool // the client is not meant to resume after that end
-	closeAfterEnd bool // close after the end is written
-	closed        bool
+	state   state
+	writing bool // see state
 }
 
 // pending holds everything queued except events. Most connections have nothing queued most of the
 // time, and then no pending either.
 type pending struct {
-	control    []byte       // whole messages, written before the next event
-	tail       []byte       // rest of a message written in part; written before control
-	partial    partialEvent // rest of a large event, in place of tail
-	batch      portion      // read already; written before control
-	end        ending
-	endCursor  string // position sent with end; "": the subscription's
-	endAt      uint64
-	closeTimer *time.Timer // closes the connection of an unauthorized subscriber
+	control   []byte       // whole messages, written before the next event
+	tail      []byte       // rest of a message written in part; written before control
+	partial   partialEvent // rest of a large event, in place of tail
+	batch     portion      // read already; written before control
+	heartbeat bool         // write a heartbeat when everything else is written
 }
 
 // New returns a Writer that writes nothing until Start.
-func New() *Writer { return &Writer{writing: true} }
+func New() *Writer { return new(Writer) }
 
 // pending returns w.queued, creating it if needed.
 func (w *Writer) pending() *pending {
@@ -103,7 +94,7 @@ func (w *Writer) pending() *pending {
 	return w.queued
 }
 
-// waitStateChange blocks until writing or closed may have changed. Callers hold mu.
+// waitStateChange blocks until the Writer may be closed or no longer writing. Callers hold mu.
 func (w *Writer) waitStateChange() {
 	if w.stateChanged == nil {
 		w.stateChanged = sync.NewCond(&w.mu)
@@ -111,7 +102,7 @@ func (w *Writer) waitStateChange() {
 	w.stateChanged.Wait()
 }
 
-// signalStateChange wakes goroutines in waitStateChange after writing or closed has changed.
+// signalStateChange wakes goroutines in waitStateChange.
 func (w *Writer) signalStateChange() {
 	if w.stateChanged != nil {
 		w.stateChanged.Broadcast()
@@ -131,14 +122,14 @@ func (w *Writer) Start(cfg *Config, lease auth.Access, sub *hub.Subscription, co
 	}
 	w.cfg.Counters.Connections.Add(1)
 	w.cfg.Counters.Opened.Add(1)
-	w.session, w.writing = lease, false
+	w.session, w.state = lease, stateOpen
 	w.record.Open(w.subject())
 	w.writeControl(opening)
 	w.checkRights() // rights may have changed since the request was authorized
 	if sub.Behind() {
 		w.startDrain()
 	}
-	if !w.closed {
+	if w.state != stateClosed {
 		w.startWatch(conn, nil)
 	}
 	return true
@@ -148,7 +139,7 @@ func (w *Writer) Start(cfg *Config, lease auth.Access, sub *hub.Subscription, co
 func (w *Writer) Ready(batch *hub.Batch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.writing || w.closed || w.ended {
+	if w.writing || w.state != stateOpen && w.state != stateEnding {
 		return
 	}
 	start, ok := w.sub.Offset(batch)
@@ -219,7 +210,7 @@ func (w *Writer) writeAll(b []byte) error {
 // writeControl writes a message now, or queues it before the next event while another goroutine
 // writes.
 func (w *Writer) writeControl(message []byte) {
-	if w.closed {
+	if w.state == stateClosed {
 		return
 	}
 	if w.writing {
@@ -257,7 +248,7 @@ func (w *Writer) WriteControl(message []byte) {
 func (w *Writer) TryWriteControl(message []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.closed && !w.ending && !w.controlQueueFull() {
+	if w.state == stateOpen && !w.controlQueueFull() {
 		w.writeControl(message)
 	}
 }
@@ -268,19 +259,19 @@ func (w *Writer) TryWriteControl(message []byte) {
 func (w *Writer) Update(change func(*hub.Subscription) []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for w.controlQueueFull() && !w.closed {
+	for w.controlQueueFull() && w.state != stateClosed {
 		w.waitStateChange()
 	}
-	if w.closed || w.ending {
+	if w.state != stateOpen {
 		return
 	}
-	if w.flushPending(); w.closed || w.ending {
+	if w.flushPending(); w.state != stateOpen {
 		return
 	}
 	if message := change(w.sub); len(message) > 0 {
 		w.writeControl(message)
 	}
-	if !w.writing && !w.closed && w.sub.Behind() {
+	if !w.writing && w.state != stateClosed && w.sub.Behind() {
 		w.startDrain()
 	}
 }
@@ -311,11 +302,11 @@ func (w *Writer) flushPending() {
 func (w *Writer) Heartbeat() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.closed || w.ending {
+	if w.state != stateOpen {
 		return
 	}
 	if w.writing {
-		w.heartbeatDue = true
+		w.pending().heartbeat = true
 		return
 	}
 	if !w.isWatched() && w.conn.PeerClosed() {
@@ -324,9 +315,9 @@ func (w *Writer) Heartbeat() {
 	}
 	w.flushPending()
 	switch {
-	case w.closed:
+	case w.state == stateClosed:
 	case w.writing || w.sub.Behind():
-		w.heartbeatDue = true
+		w.pending().heartbeat = true
 		w.startDrain()
 	default:
 		w.writeControl(w.heartbeat())
@@ -342,7 +333,7 @@ func (w *Writer) heartbeat() []byte {
 func (w *Writer) Abort() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.closed && !w.ended {
+	if w.state < stateEnded {
 		w.cfg.Counters.ClosedAtDeadline.Add(1)
 		w.record.replaceReason(closedAtDeadline)
 	}
@@ -357,13 +348,16 @@ func (w *Writer) Close() {
 }
 
 func (w *Writer) close() {
-	if w.closed {
+	if w.state == stateClosed {
 		return
 	}
-	w.closed = true
-	if q := w.queued; q != nil && q.closeTimer != nil {
-		q.closeTimer.Stop()
+	if w.end != nil && w.end.closeTimer != nil {
+		w.end.closeTimer.Stop()
 	}
+	if w.state != stateEnded {
+		w.end = nil
+	}
+	w.state = stateClosed
 	w.dropPending()
 	w.stopWatch()
 	w.conn.Close()
@@ -379,7 +373,7 @@ func (w *Writer) close() {
 func (w *Writer) Wait() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for !w.closed || w.writing {
+	for w.state != stateClosed || w.writing {
 		w.waitStateChange()
 	}
 }
@@ -388,5 +382,5 @@ func (w *Writer) Wait() {
 func (w *Writer) IsEnding() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.ending || w.closed
+	return w.state >= stateEnding
 }
