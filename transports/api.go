@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,17 +15,15 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 	"github.com/trivium-hub/trivium/transports/internal/intake"
 	"github.com/trivium-hub/trivium/transports/internal/web"
-	"github.com/trivium-hub/trivium/transports/longpoll"
 	"github.com/trivium-hub/trivium/transports/problems"
 	"github.com/trivium-hub/trivium/transports/publish"
-	"github.com/trivium-hub/trivium/transports/sse"
 	"github.com/trivium-hub/trivium/transports/websocket"
 )
 
 // counters count what an API does.
 type counters struct {
-	SSE, WebSocket, LongPoll connection.Counters
-	WebSocketRefusals        websocket.Refusals
+	Transports        map[string]*connection.Counters // by name; static
+	WebSocketRefusals websocket.Refusals
 	// PublishedHTTP and PublishedWebSocket count events, without repeats of an idempotency key.
 	PublishedHTTP, PublishedWebSocket atomic.Uint64
 	Problems                          web.ProblemCounts // of requests whose context comes from API.Context
@@ -82,20 +79,24 @@ func NewStarting(cfg Config) (*API, error) {
 		return nil, err
 	}
 	a := &API{cfg: cfg, auth: middleware, registry: connection.NewRegistry(cfg.Heartbeat)}
+	a.counters.Transports = make(map[string]*connection.Counters)
+	for _, t := range transportTable {
+		a.counters.Transports[t.name] = new(connection.Counters)
+	}
 	a.publishing, a.endPublishing = context.WithCancelCause(a.counters.Problems.Context(context.Background()))
 	ctx, stop := context.WithCancel(context.Background())
 	a.stop = stop
 	if own {
 		a.running.Go(func() { middleware.Run(ctx) })
 	}
-	a.routes.Store(a.startingRoutes())
+	a.routes.Store(a.newRoutes(nil))
 	return a, nil
 }
 
 // Start begins to serve the hub. It must be called once.
 func (a *API) Start(h *hub.Hub) {
 	a.intake.Store(intake.New(publish.LargestBody(h.MaxEventSize())))
-	a.routes.Store(a.servingRoutes(h))
+	a.routes.Store(a.newRoutes(h))
 }
 
 // ServeHTTP implements http.Handler.
@@ -125,55 +126,30 @@ func (a *API) admit(route string, refuse Refusal, next http.Handler) http.Handle
 	return a.auth.WrapSubscription(handleError)(next)
 }
 
-func (a *API) servingRoutes(h *hub.Hub) *routes {
-	events, sockets := must(sse.New(a.sseConfig(h))), must(websocket.New(a.websocketConfig(h)))
-	polls := must(longpoll.New(longpoll.Config{
-		Hub: h, Registry: a.registry, Counters: &a.counters.LongPoll, Log: a.connectionLog("longpoll"),
-		MaxTopics: a.cfg.MaxTopics, WriteTimeout: a.cfg.WriteTimeout, CloudEventsSource: a.cfg.CloudEventsSource,
-	}))
-	publisher := must(publish.New(publish.Config{
-		Hub: h, LineTimeout: a.cfg.ReadTimeout, Intake: a.intake.Load(), Requests: a.publishing,
-		Published: &a.counters.PublishedHTTP,
-	}))
-	return &routes{
-		exact: map[string]http.Handler{
-			"/sse":     a.admit("/sse", events.HandleError, events),
-			"/ws":      a.admit("/ws", sockets.HandleError, sockets),
-			"/poll":    a.admit("/poll", web.WriteProblem, polls),
-			"/publish": a.admit("/publish", web.WriteProblem, http.HandlerFunc(publisher.ServeEnvelopes)),
-			"/session": a.auth.Session(a.HandleError("/session", web.WriteProblem)),
-			"/ticket":  a.auth.Ticket(a.HandleError("/ticket", web.WriteProblem)),
-		},
-		topic: a.admit("/publish", web.WriteProblem, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			topic, err := url.PathUnescape(strings.TrimPrefix(r.URL.EscapedPath(), "/publish/"))
-			if err != nil {
-				web.WriteProblem(w, r, problems.BadParameter("topic", "a % in the path is not followed by two hexadecimal digits"))
-				return
-			}
-			publisher.ServeTopic(w, r, topic)
-		})),
+// newRoutes returns the routes that serve h, or, if h is nil, those that answer until there is a hub.
+func (a *API) newRoutes(h *hub.Hub) *routes {
+	starting := func(refuse Refusal) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { refuse(w, r, StartingProblem()) })
 	}
-}
-
-// startingRoutes returns the routes that answer until there is a hub.
-func (a *API) startingRoutes() *routes {
-	starting := func(route string, refuse Refusal) http.Handler {
-		return a.admit(route, refuse, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			refuse(w, r, StartingProblem())
-		}))
+	exact := make(map[string]http.Handler)
+	for _, t := range transportTable {
+		handler, refuse := t.newHandler(a, h, a.counters.Transports[t.name], a.connectionLog(t.name))
+		if h == nil {
+			handler = starting(refuse)
+		}
+		exact[t.path] = a.admit(t.path, refuse, handler)
 	}
-	publishing := starting("/publish", web.WriteProblem)
-	return &routes{
-		exact: map[string]http.Handler{
-			"/sse":     starting("/sse", sse.ErrorHandler(a.sseConfig(nil))),
-			"/ws":      starting("/ws", websocket.ErrorHandler(a.websocketConfig(nil))),
-			"/poll":    starting("/poll", web.WriteProblem),
-			"/publish": publishing,
-			"/session": starting("/session", web.WriteProblem),
-			"/ticket":  starting("/ticket", web.WriteProblem),
-		},
-		topic: publishing,
+	envelopes, topic := starting(web.WriteProblem), starting(web.WriteProblem)
+	if h != nil {
+		envelopes, topic = newPublishing(a, h)
+		exact["/session"] = a.auth.Session(a.HandleError("/session", web.WriteProblem))
+		exact["/ticket"] = a.auth.Ticket(a.HandleError("/ticket", web.WriteProblem))
+	} else {
+		exact["/session"] = a.admit("/session", web.WriteProblem, envelopes)
+		exact["/ticket"] = a.admit("/ticket", web.WriteProblem, envelopes)
 	}
+	exact["/publish"] = a.admit("/publish", web.WriteProblem, envelopes)
+	return &routes{exact: exact, topic: a.admit("/publish", web.WriteProblem, topic)}
 }
 
 // StartingProblem returns the problem that requests are answered with before Start.
@@ -183,39 +159,12 @@ func StartingProblem() *problems.Problem {
 	return p
 }
 
-// must returns a handler whose configuration Config.withDefaults has checked.
-func must[T any](handler T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return handler
-}
-
 // connectionLog returns the log of the connections of a transport; nil if they are not logged.
 func (a *API) connectionLog(transport string) *connection.Log {
 	if !a.cfg.LogConnections {
 		return nil
 	}
 	return &connection.Log{Logger: a.cfg.Log, Transport: transport}
-}
-
-func (a *API) sseConfig(h *hub.Hub) sse.Config {
-	return sse.Config{
-		Hub: h, Registry: a.registry, Counters: &a.counters.SSE, Log: a.connectionLog("sse"),
-		MaxTopics: a.cfg.MaxTopics, WriteTimeout: a.cfg.WriteTimeout, Disconnect: a.cfg.Disconnect,
-		CleanEnd: a.cfg.CleanEnd, CloudEventsSource: a.cfg.CloudEventsSource,
-	}
-}
-
-func (a *API) websocketConfig(h *hub.Hub) websocket.Config {
-	return websocket.Config{
-		Hub: h, Registry: a.registry, Counters: &a.counters.WebSocket, Log: a.connectionLog("websocket"),
-		MaxTopics: a.cfg.MaxTopics, WriteTimeout: a.cfg.WriteTimeout, Disconnect: a.cfg.Disconnect,
-		MaxMessage: a.cfg.MaxMessageBytes, MessageRate: a.cfg.MaxMessageRate, MaxFragments: a.cfg.MaxMessageFragments,
-		MessageTimeout: a.cfg.ReadTimeout, Intake: a.intake.Load(),
-		Published: &a.counters.PublishedWebSocket,
-		Refusals:  &a.counters.WebSocketRefusals, Compression: a.cfg.Compression, CloudEventsSource: a.cfg.CloudEventsSource,
-	}
 }
 
 // Listener returns a listener whose connections let the API notice a client that stops reading, also below TLS

@@ -38,13 +38,14 @@ type TransportStats struct {
 func (a *API) Stats() Stats {
 	c := &a.counters
 	s := Stats{
-		Transports: map[string]TransportStats{
-			"sse": transportStats(&c.SSE), "websocket": transportStats(&c.WebSocket), "longpoll": transportStats(&c.LongPoll),
-		},
+		Transports:        make(map[string]TransportStats),
 		Published:         map[string]uint64{"http": c.PublishedHTTP.Load(), "websocket": c.PublishedWebSocket.Load()},
 		Problems:          c.Problems.ByCode(),
 		WebSocketRefusals: c.WebSocketRefusals.ByReason(),
 		SlowBytes:         a.registry.EncodingCache().Bytes(),
+	}
+	for name, counters := range c.Transports {
+		s.Transports[name] = transportStats(counters)
 	}
 	if budget := a.intake.Load(); budget != nil {
 		received := budget.Stats()

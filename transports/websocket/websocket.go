@@ -215,10 +215,10 @@ func (s *session) parseQueryWithoutTopics(r *http.Request, q url.Values) (hub.Re
 	case s.access.Grant() == nil:
 		return hub.Request{}, problems.TokenEnded()
 	}
-	if selection.Start != (hub.Start{}) {
-		s.pendingStart = &selection.Start
+	if start := selection.Request.Start; start != (hub.Start{}) {
+		s.pendingStart = &start
 	}
-	return hub.Request{Start: selection.Start, Conflate: selection.Conflate}, nil
+	return selection.Request, nil
 }
 
 // checkSubscribe checks the parameter subscribe, whose only value means that there are no topics

@@ -20,7 +20,7 @@ func ParseSubscription(r *http.Request, q url.Values, grant *auth.Grant, maxTopi
 	if err != nil {
 		return hub.Request{}, nil, problems.Of(err)
 	}
-	request := hub.Request{Start: s.Start, Conflate: s.Conflate}
+	request := s.Request
 	if len(s.Filters) == 0 && grant != nil {
 		request.Filters = grant.Subscribe // compiled already, and shared by all subscribers with the token
 	} else {

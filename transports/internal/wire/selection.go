@@ -12,9 +12,8 @@ import (
 
 // Selection is a subscription's query (docs/protocol.md#starting-a-subscription).
 type Selection struct {
-	Filters  []hub.Filter // as given; none means everything that the token may read
-	Start    hub.Start
-	Conflate bool
+	Filters []hub.Filter // as given; none means everything that the token may read
+	Request hub.Request  // without its Filters
 }
 
 // ParseSelection parses the query parameters of every transport: topic (at most maxTopics times; 0:
@@ -32,8 +31,8 @@ func ParseSelection(q map[string][]string, lastEventID string, maxTopics int, no
 		return Selection{}, err
 	}
 	if lastEventID = LastEventID(q, lastEventID); lastEventID != "" {
-		s.Start = startAfter(lastEventID)
-	} else if s.Start, err = queryStart(q, now); err != nil {
+		s.Request.Start = startAfter(lastEventID)
+	} else if s.Request.Start, err = queryStart(q, now); err != nil {
 		return Selection{}, err
 	}
 	conflate, err := singleValue(q, "conflate")
@@ -44,7 +43,7 @@ func ParseSelection(q map[string][]string, lastEventID string, maxTopics int, no
 	case *conflate != "key":
 		return Selection{}, jsonscan.BadInput("conflate", `must be "key"`)
 	default:
-		s.Conflate = true
+		s.Request.Conflate = true
 	}
 	return s, nil
 }

@@ -43,17 +43,17 @@ func TestParseSelection(t *testing.T) {
 			}
 			require.Equal(t, want.Filters, filters)
 			cursor, since := "", ""
-			if s.Start.Cursor != nil {
-				cursor = s.Start.Cursor.String()
+			if s.Request.Start.Cursor != nil {
+				cursor = s.Request.Start.Cursor.String()
 			}
-			if !s.Start.Since.IsZero() {
-				since = s.Start.Since.UTC().Format(time.RFC3339Nano)
+			if !s.Request.Start.Since.IsZero() {
+				since = s.Request.Start.Since.UTC().Format(time.RFC3339Nano)
 			}
 			require.Equal(t, want.Cursor, cursor)
-			require.Equal(t, want.Foreign, s.Start.ForeignCursor)
-			require.Equal(t, want.Last, s.Start.Last)
+			require.Equal(t, want.Foreign, s.Request.Start.ForeignCursor)
+			require.Equal(t, want.Last, s.Request.Start.Last)
 			require.Equal(t, want.Since, since)
-			require.Equal(t, want.Conflate, s.Conflate)
+			require.Equal(t, want.Conflate, s.Request.Conflate)
 		})
 	}
 	t.Run("no limit", func(t *testing.T) {
