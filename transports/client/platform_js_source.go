@@ -6,13 +6,9 @@ import (
 	"context"
 	"io"
 	"syscall/js"
-)
 
-// sourceNames are the event names to listen for, because an EventSource cannot listen for all
-// names.
-var sourceNames = []string{
-	"message", "trivium.open", "trivium.heartbeat", "trivium.gap", "trivium.error", "trivium.goaway",
-}
+	"github.com/trivium-hub/trivium/transports/internal/wire"
+)
 
 // EventSource implements EventSourcer with the browser's EventSource.
 func (browser) EventSource(ctx context.Context, url string) (EventStream, error) {
@@ -25,7 +21,8 @@ func (browser) EventSource(ctx context.Context, url string) (EventStream, error)
 		return nil, err
 	}
 	s := &pageSource{source: source, queue: newQueue[SSEEvent]()}
-	for _, name := range sourceNames {
+	s.on(source, "message", s.event)
+	for _, name := range wire.SSENames { // an EventSource cannot listen for all names
 		s.on(source, name, s.event)
 	}
 	s.on(source, "error", func(js.Value) {

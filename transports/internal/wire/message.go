@@ -31,6 +31,11 @@ const (
 	sseOpen    = "open"
 )
 
+// SSENames are the names of all messages over SSE. An event has no name there.
+var SSENames = []string{
+	sseControl + sseOpen, sseControl + OpHeartbeat, sseControl + OpGap, sseControl + OpError, sseControl + OpGoaway,
+}
+
 // HeartbeatUnknown is the interval of heartbeats in a hello that does not contain it.
 const HeartbeatUnknown time.Duration = -1
 

@@ -145,6 +145,7 @@ func TestSSEControl(t *testing.T) {
 			got, err := wire.DecodeSSE(e, retry)
 			require.NoError(t, err)
 			require.Equal(t, tt.message, got)
+			require.Contains(t, wire.SSENames, e.Type)
 		})
 	}
 	atOnce := wire.Message{Op: wire.OpGoaway, ID: id}
