@@ -8,8 +8,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// WriteProblem answers a request with a problem and counts it, if the request's context comes from API.Context.
-// Headers that are already set are sent too.
+// WriteProblem answers a request with a problem. If the request's context comes from API.Context,
+// the API counts the problem. Headers that are already set are sent as well.
 func WriteProblem(w http.ResponseWriter, r *http.Request, p *problems.Problem) {
 	web.WriteProblem(w, r, p)
 }

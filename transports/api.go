@@ -20,13 +20,13 @@ import (
 	"github.com/trivium-hub/trivium/transports/websocket"
 )
 
-// counters count what an API does.
+// counters are the counters of an API.
 type counters struct {
 	Transports        map[string]*connection.Counters // by name; static
 	WebSocketRefusals websocket.Refusals
 	// PublishedHTTP and PublishedWebSocket count events, without repeats of an idempotency key.
 	PublishedHTTP, PublishedWebSocket atomic.Uint64
-	Problems                          web.ProblemCounts // of requests whose context comes from API.Context
+	Problems                          web.ProblemCounts // problems with which requests were answered whose context comes from API.Context
 }
 
 // API serves a hub over HTTP. It is an http.Handler; see the package comment for its routes.
@@ -40,7 +40,7 @@ type API struct {
 	routes atomic.Pointer[routes]
 	intake atomic.Pointer[intake.Budget] // set by Start
 
-	// publishing ends when nothing is taken any more.
+	// publishing ends when the API accepts no more events.
 	publishing    context.Context
 	endPublishing context.CancelCauseFunc
 
@@ -48,13 +48,13 @@ type API struct {
 	running sync.WaitGroup
 }
 
-// routes are the handlers of the paths.
+// routes are the handlers of the API's paths.
 type routes struct {
 	exact map[string]http.Handler
-	topic http.Handler // of /publish/{topic}
+	topic http.Handler // handler of /publish/{topic}
 }
 
-// New returns the API of cfg.Hub. Close must follow.
+// New returns an API for cfg.Hub. Close must be called.
 func New(cfg Config) (*API, error) {
 	if cfg.Hub == nil {
 		return nil, errors.New("transports: Config.Hub is required")
@@ -93,7 +93,8 @@ func NewStarting(cfg Config) (*API, error) {
 	return a, nil
 }
 
-// Start begins to serve the hub. It must be called once.
+// Start makes the API serve the hub. It must be called once, and only on an API that NewStarting
+// has returned.
 func (a *API) Start(h *hub.Hub) {
 	a.intake.Store(intake.New(publish.LargestBody(h.MaxEventSize())))
 	a.routes.Store(a.newRoutes(h))
@@ -102,7 +103,7 @@ func (a *API) Start(h *hub.Hub) {
 // ServeHTTP implements http.Handler.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	routes := a.routes.Load()
-	path := r.URL.EscapedPath() // a topic may contain what a path must escape
+	path := r.URL.EscapedPath() // the escaped path, because a topic may contain characters that must be escaped
 	if handler, ok := routes.exact[path]; ok {
 		handler.ServeHTTP(w, r)
 		return
@@ -114,7 +115,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	web.NotFound(w, r)
 }
 
-// admit returns next behind the access control of a route.
+// admit wraps next with the access control of a route.
 func (a *API) admit(route string, refuse Refusal, next http.Handler) http.Handler {
 	if a.cfg.Admitted != nil {
 		next = a.cfg.Admitted(next)
@@ -152,14 +153,14 @@ func (a *API) newRoutes(h *hub.Hub) *routes {
 	return &routes{exact: exact, topic: a.admit("/publish", web.WriteProblem, topic)}
 }
 
-// StartingProblem returns the problem that requests are answered with before Start.
+// StartingProblem returns the problem with which requests are answered before Start.
 func StartingProblem() *problems.Problem {
 	p := problems.Unavailable("the hub is starting: its engine is not available yet")
 	p.RetryAfter = problems.RetryDelay()
 	return p
 }
 
-// connectionLog returns the log of the connections of a transport; nil if they are not logged.
+// connectionLog returns the log for the connections of a transport, or nil if they are not logged.
 func (a *API) connectionLog(transport string) *connection.Log {
 	if !a.cfg.LogConnections {
 		return nil
@@ -167,28 +168,32 @@ func (a *API) connectionLog(transport string) *connection.Log {
 	return &connection.Log{Logger: a.cfg.Log, Transport: transport}
 }
 
-// Listener returns a listener whose connections let the API notice a client that stops reading, also below TLS
-// and HTTP/2, and write to it with the least cost. Without it, the API works on the connections of any server.
+// Listener returns a listener for the API. On its connections, the API notices when a client stops
+// reading, even if TLS or HTTP/2 is used, and writes at the lowest cost. Without it, the API works
+// on the connections of any server.
 func (a *API) Listener(l net.Listener) net.Listener {
 	return &connection.Listener{Listener: l, WriteTimeout: a.cfg.WriteTimeout}
 }
 
-// Context returns a context for http.Server.BaseContext: Stats then include the problems that requests were
-// answered with.
+// Context returns a context for http.Server.BaseContext. Stats then includes the problems with
+// which requests were answered.
 func (a *API) Context() context.Context { return a.publishing }
 
 // IsDraining reports whether Drain has begun.
 func (a *API) IsDraining() bool { return a.registry.IsDraining() }
 
-// Drain takes no more subscriptions and closes those there are, each at a random time of the window, after it was
-// sent what was published before. Publishing goes on. Drain returns when the last connection is closed; those
-// left at the end of the window or of ctx are cut.
+// Drain refuses new subscriptions, and closes each existing one at a random time within the window,
+// after it has received everything that was published before. Publishing continues. Drain returns
+// when the last connection is closed. Connections that are still open at the end of the window or
+// of ctx are cut off.
 func (a *API) Drain(ctx context.Context, window time.Duration) { a.registry.Drain(ctx, window) }
 
-// StopPublishing ends the streams that publish events; each is answered with what was published.
+// StopPublishing ends the requests that publish streams of events. Each is answered with the number
+// of published events.
 func (a *API) StopPublishing() { a.endPublishing(publish.ErrShutdown) }
 
-// Close closes all connections and waits for the API's goroutines. The hub stays open.
+// Close closes all connections, and waits until the API's goroutines have ended. It does not close
+// the hub.
 func (a *API) Close() {
 	a.StopPublishing()
 	a.registry.Close()

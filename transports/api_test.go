@@ -22,10 +22,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is for what must come.
+// patience is the timeout of waits for events that must come.
 const patience = 3 * time.Minute
 
-// serve starts a server of an API, as a program would without and with API.Listener.
+// serve starts a server with an API, with or without API.Listener.
 func serve(t *testing.T, cfg transports.Config, listener bool) (*httptest.Server, *hub.Hub, *transports.API) {
 	t.Helper()
 	h, err := hub.New(hub.Config{})
@@ -46,7 +46,8 @@ func serve(t *testing.T, cfg transports.Config, listener bool) (*httptest.Server
 	return server, h, api
 }
 
-// TestMountedAPIServesEveryTransport has all of them under a prefix, over an ordinary listener and the API's own.
+// TestMountedAPIServesEveryTransport checks every transport of an API that is mounted under a
+// prefix, over an ordinary listener and over API.Listener.
 func TestMountedAPIServesEveryTransport(t *testing.T) {
 	for name, listener := range map[string]bool{"ordinary": false, "direct": true} {
 		t.Run(name, func(t *testing.T) {
@@ -88,7 +89,8 @@ func TestMountedAPIServesEveryTransport(t *testing.T) {
 	}
 }
 
-// TestAPIWithoutAuthServesOwnPagesAlone: without authentication, the browser's pages of other sites are refused.
+// TestAPIWithoutAuthServesOwnPagesAlone checks that an API without authentication refuses requests
+// of pages of other sites.
 func TestAPIWithoutAuthServesOwnPagesAlone(t *testing.T) {
 	server, h, _ := serve(t, transports.Config{}, false)
 	for name, header := range map[string]http.Header{
@@ -114,7 +116,8 @@ func TestAPIWithoutAuthServesOwnPagesAlone(t *testing.T) {
 	require.Zero(t, h.Stats().Published)
 }
 
-// TestRightsThatExpireEndTheConnection has a stream of a user whose rights end.
+// TestRightsThatExpireEndTheConnection checks that a stream ends when the rights of its user
+// expire.
 func TestRightsThatExpireEndTheConnection(t *testing.T) {
 	var life atomic.Int64
 	server, _, _ := serve(t, transports.Config{
@@ -136,7 +139,8 @@ func TestRightsThatExpireEndTheConnection(t *testing.T) {
 	require.Contains(t, string(body), "event: trivium.error")
 }
 
-// TestRenewalIsRefusedWhereRightsAreNotOfTokens: a WebSocket cannot gain rights by any text it calls a token.
+// TestRenewalIsRefusedWhereRightsAreNotOfTokens checks that a WebSocket cannot gain rights by
+// sending any text as a token if Config.Authorize determines the rights.
 func TestRenewalIsRefusedWhereRightsAreNotOfTokens(t *testing.T) {
 	server, _, _ := serve(t, transports.Config{
 		Authorize: func(*http.Request) (*transports.Rights, error) {
@@ -191,7 +195,8 @@ func TestConfigFaultsAreErrors(t *testing.T) {
 	require.ErrorContains(t, err, "Config.Hosts")
 }
 
-// TestDrainClosesSubscribers also shows that Close may follow at once, with connections open.
+// TestDrainClosesSubscribers checks that Drain closes all subscriptions. It also calls Close
+// directly after Drain has begun, while connections are open.
 func TestDrainClosesSubscribers(t *testing.T) {
 	server, _, api := serve(t, transports.Config{}, true)
 	stream, err := http.Get(server.URL + "/rt/sse")

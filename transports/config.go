@@ -13,57 +13,65 @@ import (
 	"github.com/trivium-hub/trivium/transports/websocket"
 )
 
-// Config configures an API. Only Hub is required: the zero value of every other field is a working default.
+// Config configures an API. Only Hub is required. For every other field, the zero value is a
+// default that works.
 type Config struct {
 	Hub *hub.Hub
 
-	// Auth decides who may connect, by tokens. The caller runs Auth.Run.
+	// Auth authenticates requests by tokens. The caller must run Auth.Run.
 	Auth *auth.Middleware
-	// Authorize decides it instead, for a program that has users of its own. It is called for each request
-	// and must be safe for concurrent use. An error refuses the request with 403, one that wraps
-	// auth.ErrNoToken with 401; it is logged, and not sent. It excludes Auth.
+	// Authorize authenticates requests instead of Auth, for a program that has users of its own. It
+	// is called for each request, and must be safe for concurrent use. If it returns an error, the
+	// request is refused with 403, or with 401 if the error wraps auth.ErrNoToken. The error is
+	// logged, and not sent to the client. Authorize and Auth must not both be set.
 	//
-	// Without Auth and Authorize everybody may do everything, but only pages of the same origin, and only
-	// under the names of loopback, the address that the connection came in on, and Hosts.
+	// If neither is set, every request may do everything. But only pages of the same origin are
+	// served, and only under loopback names, the address on which the connection arrived, and
+	// Hosts.
 	Authorize func(*http.Request) (*Rights, error)
-	// Hosts are further host names, without a port, that are served without Auth and Authorize.
+	// Hosts are additional host names, without a port, under which an API without Auth and
+	// Authorize is served.
 	Hosts []string
 
-	Heartbeat    time.Duration // between two heartbeats; 0: DefaultHeartbeat
-	WriteTimeout time.Duration // without progress, then the connection is closed; 0: DefaultWriteTimeout
-	// ReadTimeout is the time limit for each 16 KiB of a body or WebSocket message, and for each line of NDJSON. A
-	// whole body, line or message may take six times as long, and ReadTimeout more for each MiB. 0:
-	// DefaultReadTimeout, negative: no limit.
+	Heartbeat    time.Duration // interval between two heartbeats; 0: DefaultHeartbeat
+	WriteTimeout time.Duration // time without progress after which a connection is closed; 0: DefaultWriteTimeout
+	// ReadTimeout is the timeout of each 16 KiB of a body or WebSocket message, and of each line of
+	// NDJSON. The timeout of a whole body, line or message is six times as long, plus ReadTimeout
+	// per MiB. 0: DefaultReadTimeout; negative: no timeout.
 	ReadTimeout time.Duration
 
-	MaxTopics           int     // filters of a subscription; 0: DefaultMaxTopics, negative: no limit
-	MaxMessageBytes     int64   // of a WebSocket client's message; 0: websocket.DefaultMaxMessage
-	MaxMessageRate      float64 // of a WebSocket client's messages, a second; 0: websocket.DefaultMessageRate
-	MaxMessageFragments int     // frames of a message; 0: websocket.DefaultMaxFragments
+	MaxTopics           int     // maximum number of filters of a subscription; 0: DefaultMaxTopics, negative: no limit
+	MaxMessageBytes     int64   // maximum size of a message from a WebSocket client; 0: websocket.DefaultMaxMessage
+	MaxMessageRate      float64 // maximum number of messages per second from a WebSocket client; 0: websocket.DefaultMessageRate
+	MaxMessageFragments int     // maximum number of frames of such a message; 0: websocket.DefaultMaxFragments
 
-	// Disconnect closes the connection of a subscriber that falls behind retention, instead of sending it a gap.
+	// Disconnect disconnects a subscriber that falls behind retention. By default, it is sent a
+	// gap.
 	Disconnect bool
 	// Compression offers permessage-deflate to WebSocket clients.
 	Compression bool
-	// CleanEnd ends each SSE stream with an orderly end of its body. Otherwise a stream that the client is to
-	// resume is cut, since several client libraries take an orderly end for the end of everything.
+	// CleanEnd ends the body of each SSE stream in the regular way. By default, a stream that the
+	// client should resume is cut off, because several client libraries do not reconnect after a
+	// regular end.
 	CleanEnd bool
 	// CloudEventsSource is the source attribute of events that were not published as CloudEvents; "":
 	// DefaultCloudEventsSource.
 	CloudEventsSource string
 
 	Log *slog.Logger // nil: nothing is logged
-	// LogConnections logs one line when a subscriber's connection opens and one when it closes, with its session,
-	// subject, address and transport, and at the end the reason, duration, events and bytes. A poll has one line.
+	// LogConnections logs one line when a subscriber's connection opens, and one when it closes.
+	// The lines have its session, subject, address and transport; the second also has the reason,
+	// duration, events and bytes. A poll has a single line.
 	LogConnections bool
-	// Advice returns what the operator can do about an error of auth on a route; it is appended to the answer.
-	// Nil: nothing.
+	// Advice returns what an operator can do about an error of package auth on a route. It is
+	// appended to the answer. Nil: nothing is appended.
 	Advice func(route string, err error) string
-	// Admitted wraps the handlers of requests that Auth or Authorize has let pass. Nil: nothing.
+	// Admitted wraps the handlers of requests that Auth or Authorize has accepted. Nil: they are
+	// not wrapped.
 	Admitted func(http.Handler) http.Handler
 }
 
-// Defaults of Config.
+// These are the defaults of Config.
 const (
 	DefaultHeartbeat         = 15 * time.Second
 	DefaultWriteTimeout      = 10 * time.Second
@@ -72,18 +80,18 @@ const (
 	DefaultCloudEventsSource = "urn:trivium:hub"
 )
 
-// Limits of an API without Config.Auth.
+// defaultLimits are the limits of an API without Config.Auth.
 var defaultLimits = auth.ConnectionLimits{Total: 100_000, FilterBytes: 128 << 20, FilterBytesPerToken: 32 << 20}
 
-// Rights are what one request may do, and a connection until they expire.
+// Rights are the rights of a request. A connection has them until they expire.
 type Rights struct {
-	// Subject names the user. Limits and idempotency keys are counted for each subject.
+	// Subject identifies the user. Limits and idempotency keys are counted per subject.
 	Subject            string
 	Subscribe, Publish []string  // topic filters
-	Expires            time.Time // the connection is closed then; zero: never
+	Expires            time.Time // time at which the connection is closed; zero: never
 }
 
-// credential returns the rights as auth has them.
+// credential converts the rights to a credential of package auth.
 func (r *Rights) credential() (*auth.Credential, error) {
 	if r == nil {
 		return nil, auth.ErrNoToken
@@ -111,7 +119,8 @@ func filterSet(texts []string) (hub.FilterSet, error) {
 	return hub.NewFilterSet(filters...), nil
 }
 
-// withDefaults returns the configuration with its defaults, or all that is wrong with it.
+// withDefaults returns the configuration with defaults, or an error that describes everything that
+// is wrong with it.
 func (c Config) withDefaults() (Config, error) {
 	var faults []error
 	if c.Auth != nil && c.Authorize != nil {
@@ -142,7 +151,7 @@ func (c Config) withDefaults() (Config, error) {
 	return c, errors.Join(faults...)
 }
 
-// middleware returns what judges requests, and whether the API has to run it.
+// middleware returns the middleware that authenticates requests, and whether the API must run it.
 func (c *Config) middleware() (m *auth.Middleware, own bool, err error) {
 	if c.Auth != nil {
 		return c.Auth, false, nil

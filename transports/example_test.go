@@ -18,7 +18,7 @@ import (
 	"github.com/trivium-hub/trivium/transports"
 )
 
-// A hub in a program of its own: published in the process, read over HTTP.
+// This example publishes an event in the program itself, and reads it over HTTP.
 func Example() {
 	h, err := hub.New(hub.Config{})
 	if err != nil {
@@ -67,7 +67,7 @@ func Example_chi() {
 	// Output: orders.eu {"total":3}
 }
 
-// A program with users of its own decides what each request may do.
+// In this example, the program decides what each request may do.
 func ExampleConfig_authorize() {
 	h, err := hub.New(hub.Config{})
 	if err != nil {
@@ -134,7 +134,7 @@ func post(url, body string) {
 	response.Body.Close()
 }
 
-// get returns the topic and the data of the event that a poll answers with.
+// get sends a poll, and returns the topic and the data of the event in the answer.
 func get(url string) string {
 	response, err := http.Get(url)
 	if err != nil {

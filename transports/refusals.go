@@ -13,11 +13,12 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// A Refusal writes the answer to a request that is refused, as its route does.
+// A Refusal writes the answer to a refused request, in the form of its route.
 type Refusal = func(http.ResponseWriter, *http.Request, *problems.Problem)
 
-// HandleError returns the error handler of a route, which answers as refuse does, and logs. A page of a foreign
-// origin or host gets a plain answer on every route: by way of a WebSocket it could read it.
+// HandleError returns the error handler of a route. It writes the answer by refuse, and logs the
+// refusal. A request of a foreign origin or host gets a plain HTTP answer on every route, because
+// the page could read an answer over a WebSocket.
 func (a *API) HandleError(route string, refuse Refusal) auth.ErrorHandler {
 	return func(w http.ResponseWriter, r *http.Request, err error) {
 		p := auth.ProblemOf(err)
@@ -43,18 +44,18 @@ func (a *API) HandleError(route string, refuse Refusal) auth.ErrorHandler {
 	}
 }
 
-// originWarningInterval is the least time between two warnings about foreign origins: an operator needs one to
-// find out why a page does not work, and anybody can cause them.
+// originWarningInterval is the minimum time between two warnings about foreign origins. An operator
+// needs only one to find out why a page does not work, and anybody can cause many.
 const originWarningInterval = time.Minute
 
 // originWarnings limits the warnings about foreign origins.
 type originWarnings struct {
 	mu         sync.Mutex
 	next       time.Time
-	suppressed uint64 // since the last one
+	suppressed uint64 // number of warnings suppressed after the last one
 }
 
-// take reports whether a warning is due, and how many were suppressed before it.
+// take reports whether a warning must be logged, and how many were suppressed before it.
 func (o *originWarnings) take(now time.Time) (suppressed uint64, due bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -67,11 +68,11 @@ func (o *originWarnings) take(now time.Time) (suppressed uint64, due bool) {
 	return suppressed, true
 }
 
-// maxLogged bounds what is logged of a client's text, in bytes.
+// maxLogged is the maximum number of bytes of a client's text that are logged.
 const maxLogged = 256
 
-// describeRequest returns what helps to find out why a request was refused. The path and the query are left out:
-// clients put tokens there.
+// describeRequest returns log attributes that help to find out why a request was refused. The path
+// and the query are omitted, because clients put tokens there by mistake.
 func describeRequest(r *http.Request, route string, p *problems.Problem) []slog.Attr {
 	attrs := []slog.Attr{
 		slog.String("route", route),
@@ -85,8 +86,8 @@ func describeRequest(r *http.Request, route string, p *problems.Problem) []slog.
 	return attrs
 }
 
-// Printable returns the beginning of a client's text as printable ASCII, so that it cannot control a terminal or
-// look like another log line.
+// Printable returns the beginning of a client's text in printable ASCII, so that the text cannot
+// control a terminal or imitate another log line.
 func Printable(text string) string {
 	quoted := strconv.QuoteToASCII(text[:min(len(text), maxLogged)])
 	return quoted[1 : len(quoted)-1]

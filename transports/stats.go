@@ -2,35 +2,35 @@ package transports
 
 import "github.com/trivium-hub/trivium/transports/internal/connection"
 
-// Stats are the counts of an API since it was made.
+// Stats are the counters of an API since its creation.
 type Stats struct {
 	Transports map[string]TransportStats // by name: sse, websocket and longpoll
 	// Published counts events by route, http and websocket, without repeats of an idempotency key.
 	Published map[string]uint64
-	// Problems counts the requests that were answered with a problem, by its code, of those whose context comes from
-	// API.Context.
+	// Problems counts, by code, the requests that were answered with a problem. It includes only
+	// requests whose context comes from API.Context.
 	Problems map[string]uint64
-	// WebSocketRefusals counts the WebSockets that were closed for what their peer sent, by reason; see
-	// websocket.Refusals.
+	// WebSocketRefusals counts, by reason, the WebSockets that were closed because of what their
+	// peer sent; see websocket.Refusals.
 	WebSocketRefusals map[string]uint64
 
-	Receiving        int64             // bytes of memory of bodies and messages that are being received
-	ReceivingRefused map[string]uint64 // bodies and messages, by limit: receiving, receiving_per_token and receiving_time
-	SlowBytes        int64             // memory of the encodings that slow connections hold
+	Receiving        int64             // memory, in bytes, of bodies and messages that have partly arrived
+	ReceivingRefused map[string]uint64 // refused bodies and messages by limit: receiving, receiving_per_token and receiving_time
+	SlowBytes        int64             // memory, in bytes, of the encodings that slow connections keep
 }
 
-// TransportStats are the counts of the connections of one transport.
+// TransportStats are the counters of one transport.
 type TransportStats struct {
-	Connections      int64 // open now
+	Connections      int64 // connections that are open now
 	Opened           uint64
-	Delivered        uint64 // events written, at least in part
-	Bytes            uint64 // written, before TLS; of long-poll the bodies only
-	FellBehind       uint64 // disconnected because they fell behind retention
-	WriteStalled     uint64 // closed because a write made no progress
-	ClosedAtDeadline uint64 // closed at the drain deadline with data unwritten
-	Unauthorized     uint64 // closed because the token ended or lost a right
-	// NoEncodingMemory counts connections closed before or within a large event that retention had removed, because
-	// there was no memory for its encoding.
+	Delivered        uint64 // events of which at least a part was written
+	Bytes            uint64 // written bytes, before TLS; for long-poll only the bodies
+	FellBehind       uint64 // connections that were closed because they fell behind retention
+	WriteStalled     uint64 // connections that were closed because a write made no progress
+	ClosedAtDeadline uint64 // connections that were closed at the drain deadline with unwritten data
+	Unauthorized     uint64 // connections that were closed because the token ended or lost a right
+	// NoEncodingMemory counts connections that were closed before or within a large event.
+	// Retention had removed the event, and there was no memory to keep its encoding.
 	NoEncodingMemory uint64
 }
 

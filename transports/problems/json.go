@@ -55,7 +55,7 @@ func (p *Problem) UnmarshalJSON(b []byte) error {
 }
 
 func (p *Problem) member(name string, value []byte) (err error) {
-	if string(value) == "null" { // some servers write null for absent members
+	if string(value) == "null" { // some servers write null instead of omitting a member
 		return nil
 	}
 	switch name {

@@ -16,7 +16,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// The codes of problems. They are stable: a problem's type is URN followed by its code.
+// These are the codes of problems. They never change, because clients see them: the type of a
+// problem is URN followed by its code.
 const (
 	CodeBadRequest           = "bad-request"
 	CodeInvalidParameter     = "invalid-parameter"
@@ -51,10 +52,10 @@ const URN = "urn:trivium:problem:"
 // ContentType is the media type of a problem (RFC 9457, section 3).
 const ContentType = "application/problem+json"
 
-// The default retry delays.
+// These are the default retry delays.
 const (
 	retryUnavailable = 2 * time.Second
-	retryKeysFull    = 10 * time.Second // keys expire after two minutes, so some expire at any time
+	retryKeysFull    = 10 * time.Second // keys expire after two minutes, so some expire all the time
 )
 
 // Problem is an error in the format of RFC 9457.
@@ -62,13 +63,13 @@ type Problem struct {
 	Code      string // one of the codes above
 	Title     string // the same for all problems of a code
 	Status    int    // HTTP status
-	Detail    string // what is wrong in this case, and what was expected
-	Parameter string // the parameter at fault; optional
-	Line      *int   // number of the refused line of NDJSON, from 1; optional
-	Accepted  *int   // number of accepted lines before it; optional
+	Detail    string // what is wrong with this request, and what was expected
+	Parameter string // name of the invalid parameter; optional
+	Line      *int   // number of the refused line of NDJSON, counted from 1; optional
+	Accepted  *int   // number of accepted lines before the refused one; optional
 
-	// RetryAfter is set if the refusal is temporary: how long to wait. It is not a member of the
-	// JSON, but goes into the header Retry-After or a retry field.
+	// RetryAfter is the delay after which to retry; 0: the refusal is not temporary. It is not a
+	// member of the JSON, but is sent as the header Retry-After or as a retry field.
 	RetryAfter time.Duration
 }
 
@@ -111,9 +112,10 @@ func (p *Problem) CloseCode() int {
 	return 4400
 }
 
-// Of converts an error to a problem; nil returns nil. It knows the types Problem,
-// hub.InvalidError and the hub's other errors, and those of contexts. Any other error becomes
-// "internal error" without its text, which may be confidential. The caller may change the result.
+// Of converts an error to a problem; for nil, it returns nil. It converts errors of the type
+// Problem, hub.InvalidError, the other errors of package hub, and those of contexts. Any other
+// error becomes "internal error" without its text, which may be confidential. The caller may change
+// the result.
 func Of(err error) *Problem {
 	if err == nil {
 		return nil
@@ -152,7 +154,7 @@ func Of(err error) *Problem {
 	return &Problem{Code: CodeInternal, Title: "Internal error", Status: 500}
 }
 
-// Unavailable returns the problem of a temporary failure, which detail names.
+// Unavailable returns the problem of a temporary failure. detail describes the failure.
 func Unavailable(detail string) *Problem {
 	return &Problem{
 		Code: CodeUnavailable, Title: "Unavailable", Status: 503,
@@ -160,12 +162,12 @@ func Unavailable(detail string) *Problem {
 	}
 }
 
-// BadRequest returns the problem of a request that is wrong as a whole.
+// BadRequest returns the problem of a request that is invalid as a whole.
 func BadRequest(detail string) *Problem {
 	return &Problem{Code: CodeBadRequest, Title: "Bad request", Status: 400, Detail: detail}
 }
 
-// BadParameter returns the problem of an invalid parameter. detail names the expected value.
+// BadParameter returns the problem of an invalid parameter. detail describes the expected value.
 func BadParameter(name, detail string) *Problem {
 	return &Problem{
 		Code: CodeInvalidParameter, Title: "Invalid parameter", Status: 400,
@@ -195,13 +197,13 @@ func TokenEnded() *Problem {
 	}
 }
 
-// Forbidden returns the problem of a right that the token does not have, or no longer has.
+// Forbidden returns the problem of a missing right, whether the token never had it or has lost it.
 func Forbidden(detail string) *Problem {
 	return &Problem{Code: CodeForbidden, Title: "Forbidden", Status: 403, Detail: detail}
 }
 
-// ForeignOrigin returns the problem of a request from a page of another origin. detail names what
-// was compared.
+// ForeignOrigin returns the problem of a request from a page of another origin. detail names the
+// compared origins.
 func ForeignOrigin(detail string) *Problem {
 	return &Problem{Code: CodeForeignOrigin, Title: "Foreign origin", Status: 403, Detail: detail}
 }
@@ -242,7 +244,7 @@ func MessageTimeout(limit time.Duration) *Problem {
 	}
 }
 
-// TooLarge returns the problem of an exceeded size limit, which detail names. parameter may be
+// TooLarge returns the problem of an exceeded size limit. detail names the limit. parameter may be
 // empty.
 func TooLarge(parameter, detail string) *Problem {
 	if parameter != "" {
@@ -252,7 +254,7 @@ func TooLarge(parameter, detail string) *Problem {
 }
 
 // UnsupportedMediaType returns the problem of a Content-Type that the route does not support.
-// expected lists those that it does.
+// expected lists the supported ones.
 func UnsupportedMediaType(expected string) *Problem {
 	return &Problem{
 		Code: CodeUnsupportedMediaType, Title: "Unsupported media type", Status: 415,
@@ -281,7 +283,7 @@ func HeaderTooLarge(limit int) *Problem {
 	}
 }
 
-// RateLimited returns the problem of a sender over its rate limit.
+// RateLimited returns the problem of a sender that exceeds its rate limit.
 func RateLimited(detail string, retryAfter time.Duration) *Problem {
 	return &Problem{
 		Code: CodeRateLimited, Title: "Too many requests", Status: 429,
@@ -289,8 +291,8 @@ func RateLimited(detail string, retryAfter time.Duration) *Problem {
 	}
 }
 
-// TooManyTries returns the problem of a client over its limit of connection attempts, which detail
-// names.
+// TooManyTries returns the problem of a client that exceeds its limit of connection attempts.
+// detail names the limit.
 func TooManyTries(detail string, retryAfter time.Duration) *Problem {
 	return &Problem{
 		Code: CodeTooManyTries, Title: "Too many tries", Status: 429,
@@ -298,7 +300,8 @@ func TooManyTries(detail string, retryAfter time.Duration) *Problem {
 	}
 }
 
-// TooManyConnections returns the problem of a connection over a limit, which detail names.
+// TooManyConnections returns the problem of a connection that would exceed a limit. detail names
+// the limit.
 func TooManyConnections(detail string, retryAfter time.Duration) *Problem {
 	return &Problem{
 		Code: CodeTooManyConnections, Title: "Too many connections", Status: 503,

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Jitter returns a random duration, uniform between shortest and longest. It spreads the reconnects
-// of clients that were disconnected at the same time.
+// Jitter returns a random duration, uniformly distributed between shortest and longest. It spreads
+// the reconnections of clients that were disconnected at the same time.
 func Jitter(shortest, longest time.Duration) time.Duration {
 	if longest <= shortest {
 		return shortest
@@ -14,8 +14,8 @@ func Jitter(shortest, longest time.Duration) time.Duration {
 	return shortest + rand.N(longest-shortest+1)
 }
 
-// RetryDelay returns the random time after which a client retries that lost its stream or was
-// refused temporarily: 2 to 4 seconds, in whole milliseconds.
+// RetryDelay returns a random duration of 2 to 4 seconds, in whole milliseconds. A client retries
+// after it when it has lost its stream or was refused temporarily.
 func RetryDelay() time.Duration {
 	return Jitter(2*time.Second, 4*time.Second).Round(time.Millisecond)
 }

@@ -16,34 +16,35 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// stretchSize is the part of a body that must arrive within the time limit.
+// stretchSize is the number of bytes of a body that must arrive within one timeout.
 const stretchSize = 16 << 10 // bytes
 
 // initialBody is the initial size of a body's buffer.
 const initialBody = 4 << 10 // bytes
 
-// timedBody reads a body from a client that may be slow or stop sending. The limit applies to a
-// stretch of bytes. A limit on the whole body would refuse a large one on a slow line, and a limit
-// on each read would accept one that arrives byte by byte. The whole body, or a line of it, has a
-// limit too; see intake.TimeFor. Only time spent in reads counts.
+// timedBody reads a body from a client that may be slow or may stop sending. The timeout applies to
+// each stretch of bytes. A timeout of the whole body would refuse large bodies over slow
+// connections, and a timeout of each read would accept a body that arrives byte by byte. In
+// addition, the whole body, or each line of it, has a limit that grows with its size; see
+// intake.TimeFor. Only time that is spent in reads counts.
 //
-// A body of lines may pause without limit between two lines, since only its connection is held
-// then.
+// Between two lines, a body of lines may pause without limit, because it then occupies only its
+// connection.
 //
 // Read returns io.EOF, a *problems.Problem, or the reason why the request's context has ended.
 type timedBody struct {
 	io.ReadCloser
-	ctx          context.Context // the request's
+	ctx          context.Context // context of the request
 	connection   *http.ResponseController
-	timeout      time.Duration // 0: none
-	lines        bool          // the end of a line ends a stretch too
-	countTimeout func()        // counts a timeout
+	timeout      time.Duration // 0: no timeout
+	lines        bool          // the body consists of lines: the end of a line also ends a stretch
+	countTimeout func()        // is called at each timeout
 
-	stretchRead  int           // bytes read of this stretch
-	stretchLeft  time.Duration // time left for this stretch
-	size         int64         // bytes of the body, or of the incomplete line
-	spent        time.Duration // time spent on size
-	betweenLines bool          // the last line is complete, and no part of another has arrived
+	stretchRead  int           // number of bytes of the current stretch that were read
+	stretchLeft  time.Duration // time left for the current stretch
+	size         int64         // number of bytes of the body, or of the incomplete line
+	spent        time.Duration // time spent on these bytes
+	betweenLines bool          // the last line is complete, and no part of the next has arrived
 }
 
 func (h *Handler) newTimedBody(w http.ResponseWriter, r *http.Request, lines bool) *timedBody {
@@ -65,7 +66,7 @@ func (b *timedBody) Read(p []byte) (int, error) {
 			return 0, fmt.Errorf("limit the time of a body: %w", err)
 		}
 	}
-	// Set after the deadline above, so that this one stays in force.
+	// The AfterFunc is set after the deadline above. Its own deadline is thus not overwritten.
 	stop := context.AfterFunc(b.ctx, func() { _ = b.connection.SetReadDeadline(time.Unix(1, 0)) })
 	n, err := b.ReadCloser.Read(p)
 	stop()
@@ -83,7 +84,7 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// deadline returns the time by which the next bytes must arrive; the zero time means never.
+// deadline returns the time by which the next bytes must arrive; zero: there is no deadline.
 func (b *timedBody) deadline(now time.Time) time.Time {
 	if b.betweenLines {
 		return time.Time{}
@@ -91,7 +92,7 @@ func (b *timedBody) deadline(now time.Time) time.Time {
 	return now.Add(min(b.stretchLeft, intake.TimeFor(b.size, b.timeout)-b.spent))
 }
 
-// count records what a read returned and how long it took.
+// count records the bytes that a read has returned, and the time that it took.
 func (b *timedBody) count(p []byte, took time.Duration) {
 	if b.betweenLines {
 		took = 0
@@ -113,15 +114,15 @@ func (b *timedBody) count(p []byte, took time.Duration) {
 	b.betweenLines = b.size == 0 && (end >= 0 || b.betweenLines)
 }
 
-// lineEnded records that a line is complete, with rest bytes of the next one. It is called for
-// compressed bodies, in which timedBody cannot see lines.
+// lineEnded records that a line is complete, and that rest bytes of the next line have arrived. It
+// is called for compressed bodies, because timedBody cannot see their lines.
 func (b *timedBody) lineEnded(rest int64) {
 	b.stretchRead, b.stretchLeft = 0, b.timeout
 	b.size, b.spent = rest, 0
 	b.betweenLines = rest == 0
 }
 
-// endError returns the error for the client of a request that the hub has ended; nil if it has not.
+// endError returns the error to send to the client if the hub has ended the request, otherwise nil.
 func endError(ctx context.Context) error {
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, ErrShutdown):
@@ -132,7 +133,8 @@ func endError(ctx context.Context) error {
 	return nil
 }
 
-// openReservation returns a reservation for a body of the request. Its first 64 KiB do not count.
+// openReservation returns a reservation of memory for a body of the request. The first 64 KiB of
+// the body do not count.
 func (h *Handler) openReservation(r *http.Request) *intake.Reservation {
 	return h.intake.Open(auth.AccessFrom(r.Context()).Sender(), intake.SmallSize)
 }
@@ -154,15 +156,15 @@ func toUTF8Body(body []byte, contentType string, held *intake.Reservation) ([]by
 	if err != nil || charset == "" || charset == "utf-8" {
 		return body, err
 	}
-	// A character of two bytes has at most three in UTF-8.
+	// Two bytes of such a charset become at most three bytes in UTF-8.
 	if err := resizeReservation(held, cap(body)+2*len(body)); err != nil {
 		return nil, err
 	}
 	return toUTF8(body, charset)
 }
 
-// readBody reads the whole body, of at most limit bytes. Memory is reserved as the body arrives,
-// not as it is announced.
+// readBody reads the whole body, which may have at most limit bytes. It reserves memory as the body
+// arrives, not for the announced length.
 func (h *Handler) readBody(
 	w http.ResponseWriter, r *http.Request, encoding contentEncoding, limit int64, held *intake.Reservation,
 ) ([]byte, error) {
@@ -188,7 +190,7 @@ func (h *Handler) readBody(
 		}
 		size := 2 * cap(body)
 		if encoding == identity && r.ContentLength >= int64(len(body)) {
-			size = min(size, int(r.ContentLength)+1) // the additional byte is for reading the end
+			size = min(size, int(r.ContentLength)+1) // with the additional byte, a read reports the end
 		}
 		if err := resizeReservation(held, memory+size); err != nil {
 			return nil, err

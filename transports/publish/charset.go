@@ -11,10 +11,10 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// supportedCharsets names the charsets that are accepted, for an error.
+// supportedCharsets names the accepted charsets, for an error.
 const supportedCharsets = "text in UTF-8, ISO-8859-1, UTF-16LE, UTF-16BE, or UTF-16 with a byte order mark"
 
-// charsetOf returns the charset parameter of a media type in lower case, "" if there is none.
+// charsetOf returns the charset parameter of a media type in lower case, or "" if there is none.
 func charsetOf(contentType string) (string, error) {
 	_, parameters, err := mime.ParseMediaType(contentType)
 	if err != nil && strings.Contains(strings.ToLower(contentType), "charset") {
@@ -23,8 +23,8 @@ func charsetOf(contentType string) (string, error) {
 	return strings.ToLower(parameters["charset"]), nil
 }
 
-// toUTF8 converts text to UTF-8. It does not check UTF-8 itself. Text of an unknown charset is
-// accepted if it is ASCII.
+// toUTF8 converts text to UTF-8. It does not check text that is already UTF-8. If the charset is
+// unknown, it accepts only ASCII.
 func toUTF8(text []byte, charset string) ([]byte, error) {
 	switch charset {
 	case "", "utf-8", "utf8", "us-ascii", "ascii":
@@ -56,8 +56,8 @@ func toUTF8(text []byte, charset string) ([]byte, error) {
 	return text, nil
 }
 
-// isPlainASCII reports whether text has only characters that mean the same in every charset that
-// contains ASCII.
+// isPlainASCII reports whether text has only characters that are the same in every charset based on
+// ASCII.
 func isPlainASCII(text []byte) bool {
 	return bytes.IndexFunc(text, func(r rune) bool {
 		return r >= utf8.RuneSelf || r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0x7f

@@ -18,7 +18,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// cloudEventsMode is how a request contains CloudEvents (HTTP Protocol Binding, section 3).
+// cloudEventsMode is the content mode in which a request contains CloudEvents (HTTP Protocol
+// Binding, section 3).
 type cloudEventsMode int
 
 const (
@@ -56,11 +57,11 @@ func cloudEventsModeOf(w http.ResponseWriter, r *http.Request) (cloudEventsMode,
 	return noCloudEvents, nil
 }
 
-// routing is the topic, type and key that a request sets for its events.
+// routing has the topic, type and key that a request determines for its events.
 type routing struct {
-	topic     string // from the path; "": none
-	fallback  string // from ?topic=, for events without the attribute topic
-	kind, key string // "": those of the events
+	topic     string // topic in the path; "": none
+	fallback  string // topic in ?topic=, for events without the attribute topic
+	kind, key string // type and key for all events; "": each event's own
 }
 
 func routingOf(r *http.Request, topic string) (routing, error) {
@@ -85,7 +86,7 @@ func routingOf(r *http.Request, topic string) (routing, error) {
 
 const noTopicDetail = "is missing; name it by the path /publish/{topic}, the extension attribute topic, the query ?topic=, or a subject that is a topic"
 
-// newEvent returns the event to publish for a CloudEvent. Its data is the whole CloudEvent.
+// newEvent returns the event to be published for a CloudEvent. Its data is the whole CloudEvent.
 func (to routing) newEvent(c wire.CloudEvent) (*hub.Event, error) {
 	topic := cmp.Or(to.topic, c.Topic, to.fallback)
 	if topic == "" && hub.ValidateTopic(c.Subject) == nil {
@@ -102,7 +103,7 @@ func (to routing) newEvent(c wire.CloudEvent) (*hub.Event, error) {
 	}, nil
 }
 
-// publishCloudEvents publishes the events of a request. topic is that of the path, if any.
+// publishCloudEvents publishes the CloudEvents of a request. topic is the topic in the path, or "".
 func (h *Handler) publishCloudEvents(w http.ResponseWriter, r *http.Request, mode cloudEventsMode, topic string) (hub.Receipt, error) {
 	encoding, err := encodingOf(w, r)
 	if err != nil {
@@ -116,7 +117,7 @@ func (h *Handler) publishCloudEvents(w http.ResponseWriter, r *http.Request, mod
 	if err != nil {
 		return hub.Receipt{}, err
 	}
-	// Refuse what can be refused before the body is read.
+	// These checks are made before the body is read, so that an invalid request is refused early.
 	if err := to.check(h.hub.MaxEventSize()); err != nil {
 		return hub.Receipt{}, err
 	}
@@ -197,8 +198,9 @@ func (h *Handler) parseCloudEvents(
 	return []wire.CloudEvent{event}, err
 }
 
-// binaryAttributes returns the attributes of binary mode. The content type of the data is that of
-// the body, or that of ce-datacontenttype, which some senders set instead.
+// binaryAttributes returns the attributes of binary mode. The content type of the data is the
+// Content-Type of the request. Some senders use ce-datacontenttype instead, so that is accepted as
+// well.
 func binaryAttributes(header http.Header, contentType *string) (map[string]string, error) {
 	attributes := make(map[string]string)
 	for name, values := range header {
@@ -224,10 +226,10 @@ func binaryAttributes(header http.Header, contentType *string) (map[string]strin
 	return attributes, nil
 }
 
-// decodeHeader decodes the value of an attribute's header (HTTP Protocol Binding, section 3.1.3.2):
-// a quoted string, then percent-encoding. Some senders, such as the Go SDK, do not encode. So a
-// percent sign that starts no escape is kept, and a URI is decoded only if all its escapes are %25,
-// since a sender that encodes would have encoded every percent sign.
+// decodeHeader decodes the value of an attribute's header, which is a quoted string or
+// percent-encoded (HTTP Protocol Binding, section 3.1.3.2). Some senders, such as the Go SDK, do
+// not encode values. A percent sign that starts no escape is therefore kept. A URI is decoded only
+// if all its escapes are %25, because a sender that encodes would have encoded every percent sign.
 func decodeHeader(value string, isURI bool) string {
 	if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
 		var b strings.Builder
@@ -248,7 +250,7 @@ func decodeHeader(value string, isURI bool) string {
 	return value
 }
 
-// nameHeader replaces the attribute in an error by the header that contained it.
+// nameHeader replaces the name of an attribute in an error by the name of its header.
 func nameHeader(err error) error {
 	invalid, ok := errors.AsType[*hub.InvalidError](err)
 	if !ok {
@@ -265,10 +267,10 @@ func nameHeader(err error) error {
 	return &bad
 }
 
-// claimCloudEventsKey derives an idempotency key from source and id, which are the same in every
-// attempt to send an event; for a batch, from those of all its events. It returns nil if the token
-// has used up its keys. The event is then published without one, since the sender did not ask for a
-// key.
+// claimCloudEventsKey derives an idempotency key from the source and id of an event, or of all
+// events of a batch, because a sender repeats an event with the same source and id. It returns nil
+// if the token has used up its keys. The event is then published without a key, because the sender
+// did not ask for one.
 func (h *Handler) claimCloudEventsKey(r *http.Request, events []wire.CloudEvent) (*hub.KeyClaim, error) {
 	grant := auth.AccessFrom(r.Context()).Grant()
 	if grant == nil {
@@ -277,7 +279,7 @@ func (h *Handler) claimCloudEventsKey(r *http.Request, events []wire.CloudEvent)
 	return h.hub.ClaimKeyIfSpare(grant.Subject, identityKey(events))
 }
 
-// identityKey returns the same key for the same sources and ids in the same order.
+// identityKey returns a key that depends only on the sources and ids and their order.
 func identityKey(events []wire.CloudEvent) string {
 	sum := sha256.New()
 	for _, e := range events {

@@ -21,8 +21,8 @@ var (
 	asBatch      = header("Content-Type", "application/cloudevents-batch+json")
 )
 
-// ceHeaders returns the headers of an event in binary mode. pairs change them; an empty value
-// removes one.
+// ceHeaders returns the headers of an event in binary mode. pairs are names and values that replace
+// them; an empty value removes a header.
 func ceHeaders(pairs ...string) http.Header {
 	h := header("Ce-Specversion", "1.0", "Ce-Id", "1", "Ce-Source", "/s", "Ce-Type", "paid")
 	for i := 0; i < len(pairs); i += 2 {
@@ -56,7 +56,7 @@ var cloudEventRequests = []struct {
 	header    http.Header
 	body      string
 	published []string // nil: the request is refused
-	status    int      // 400
+	status    int      // default: 400
 	parameter string
 	detail    string
 }{
@@ -184,8 +184,8 @@ func TestCloudEvents(t *testing.T) {
 	}
 }
 
-// A repeated event, with the same source and id, gets the first answer again, without an
-// idempotency header.
+// A repeated event has the same source and id. It gets the answer to the first one again, without a
+// header that reports the repetition.
 func TestCloudEventsAreRetried(t *testing.T) {
 	f := newFixtureOf(t, 0, ceMaxSize)
 	post := func(path string, h http.Header, body string) (int, string) {
@@ -229,7 +229,7 @@ func TestCloudEventsAreRetried(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 	require.Len(t, f.published(t), 1, "another token's events are its own")
 
-	// An event that was refused may be sent again.
+	// An event that was refused can be sent again.
 	f.grant.Subject = sender
 	f.engine.left.Store(0)
 	status, _ = post("/publish/orders.a", ceHeaders("Ce-Id", "refused"), "1")

@@ -13,26 +13,26 @@ import (
 )
 
 const (
-	// gunzipMemory is the memory for decompressing one body, in bytes.
+	// gunzipMemory is the number of bytes that are reserved to decompress one body.
 	gunzipMemory = 48 << 10
-	// maxExpansion bounds the ratio of a body's decompressed to its compressed size, beyond the
-	// first MiB. Deflate reaches a ratio of 1000, with which a client could keep a core busy at
-	// little cost.
+	// maxExpansion is the maximum ratio of a body's decompressed size to its compressed size, after
+	// the first MiB. Deflate reaches a ratio of 1000. With it, a client could keep a processor busy
+	// at little cost.
 	maxExpansion       = 100
 	uncheckedExpansion = 1 << 20 // bytes
 )
 
-// gunzip decompresses a body. Its errors are those of the body, and a *problems.Problem for data that
-// is not gzip or expands too much.
+// gunzip decompresses a body. Its errors are those of the body, and a *problems.Problem for data
+// that is not gzip or that expands too much.
 type gunzip struct {
 	source   *countedSource
-	body     *timedBody // notified of line ends; nil: the body has no lines
+	body     *timedBody // is notified of line ends; nil: the body has no lines
 	reader   *gzip.Reader
 	expanded int64
 }
 
-// newGunzip decompresses source. If paced is not nil, the body consists of lines, and source reads
-// from paced.
+// newGunzip returns a gunzip that decompresses source. If paced is not nil, the body consists of
+// lines, and source reads from paced.
 func newGunzip(source io.Reader, paced *timedBody) *gunzip {
 	return &gunzip{source: &countedSource{Reader: source}, body: paced}
 }
@@ -40,7 +40,7 @@ func newGunzip(source io.Reader, paced *timedBody) *gunzip {
 // Read implements io.Reader.
 func (g *gunzip) Read(p []byte) (n int, err error) {
 	if g.reader == nil {
-		if g.reader, err = gzip.NewReader(g.source); err != nil { // io.EOF: empty body
+		if g.reader, err = gzip.NewReader(g.source); err != nil { // io.EOF: the body is empty
 			g.reader = nil
 			return 0, gzipError(err)
 		}
@@ -55,7 +55,7 @@ func (g *gunzip) Read(p []byte) (n int, err error) {
 	return n, gzipError(err)
 }
 
-// gzipError converts errors of the format to a problem.
+// gzipError converts errors of the gzip format to a problem.
 func gzipError(err error) error {
 	_, corrupt := errors.AsType[flate.CorruptInputError](err)
 	if corrupt || errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -64,7 +64,7 @@ func gzipError(err error) error {
 	return err
 }
 
-// countedSource counts the bytes read.
+// countedSource counts the bytes that are read from it.
 type countedSource struct {
 	io.Reader
 	read int64
@@ -76,8 +76,8 @@ func (s *countedSource) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// bodyReader returns a reader of the decoded body, of at most limit bytes (0: no limit), and the
-// memory that it uses besides what is read.
+// bodyReader returns a reader of the decoded body, which may have at most limit bytes (0: no
+// limit). It also returns the memory that the reader itself needs.
 func (h *Handler) bodyReader(w http.ResponseWriter, r *http.Request, enc contentEncoding, lines bool, limit int64) (body io.Reader, memory int) {
 	paced := h.newTimedBody(w, r, lines && enc == identity)
 	if enc == identity {
@@ -87,7 +87,7 @@ func (h *Handler) bodyReader(w http.ResponseWriter, r *http.Request, enc content
 		return http.MaxBytesReader(w, paced, limit), 0
 	}
 	var source io.Reader = paced
-	if limit > 0 { // incompressible data gets a little longer
+	if limit > 0 { // incompressible data becomes slightly longer by compression
 		source = http.MaxBytesReader(w, paced, limit+bodyOverhead)
 	}
 	if !lines {

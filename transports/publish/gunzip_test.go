@@ -16,7 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// flushed compresses texts into one stream, and returns the bytes of each and of the end.
+// flushed compresses texts into one gzip stream with a flush after each. It returns the compressed
+// bytes of each text and of the end.
 func flushed(texts ...string) (parts [][]byte) {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
@@ -30,8 +31,8 @@ func flushed(texts ...string) (parts [][]byte) {
 	return append(parts, b.Bytes())
 }
 
-// Each line is published when it has arrived. The stream may pause between two lines, but not
-// within one.
+// Each line of a compressed stream is published when it has arrived. The stream may pause between
+// two lines, but not within a line.
 func TestCompressedStream(t *testing.T) {
 	const limit = 10 * time.Second
 	synctest.Test(t, func(t *testing.T) {
@@ -68,7 +69,7 @@ func TestCompressedStream(t *testing.T) {
 	})
 }
 
-// A body that is too slow is cut, whatever its decompressed size.
+// A body that arrives too slowly is cut off, even if its decompressed size is large.
 func TestCompressedByteByByte(t *testing.T) {
 	const limit = 10 * time.Second
 	synctest.Test(t, func(t *testing.T) {
@@ -95,7 +96,8 @@ func TestCompressedByteByByte(t *testing.T) {
 	})
 }
 
-// The decompressed size of a body counts toward the budget, and is released.
+// The decompressed size of a body counts toward the memory budget. It is released at the end of the
+// request.
 func TestCompressedBodiesAreCounted(t *testing.T) {
 	f := newFixture(t, 0)
 	random := make([]byte, 4<<20)

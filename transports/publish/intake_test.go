@@ -19,7 +19,8 @@ import (
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 )
 
-// slowly sends the start of a body and keeps the rest back until stop, which returns the status.
+// slowly sends the beginning of a body, and does not send the rest. stop ends the request and
+// returns the status of the answer.
 func (f *fixture) slowly(t *testing.T, header http.Header, beginning string) (stop func() int) {
 	read, write := io.Pipe()
 	answered := make(chan int, 1)
@@ -28,14 +29,14 @@ func (f *fixture) slowly(t *testing.T, header http.Header, beginning string) (st
 		_ = read.CloseWithError(io.ErrClosedPipe)
 		answered <- w.Code
 	}()
-	_, _ = io.WriteString(write, beginning) // the request may be refused meanwhile
+	_, _ = io.WriteString(write, beginning) // fails if the request is refused in the meantime
 	return func() int {
 		_ = write.Close()
 		return <-answered
 	}
 }
 
-// One sender uses up its share of the receive memory.
+// A sender that uses up its share of the receive memory is refused; other senders are not.
 func TestSlowBodiesTakeOneShare(t *testing.T) {
 	f := newFixture(t, 0)
 	large := strings.Repeat(" ", 12<<20)
@@ -61,7 +62,7 @@ func TestSlowBodiesTakeOneShare(t *testing.T) {
 	require.Zero(t, f.intake.Stats().Taken)
 }
 
-// A body counts as it arrives, not as announced.
+// Memory is counted for the part of a body that has arrived, not for its announced length.
 func TestAnnouncedIsNotReserved(t *testing.T) {
 	f := newFixture(t, 0)
 	synctest.Test(t, func(t *testing.T) {
@@ -85,7 +86,8 @@ func TestAnnouncedIsNotReserved(t *testing.T) {
 	})
 }
 
-// If the budget has no memory for the queue, a stream continues in the memory of its line.
+// If the budget has no memory for the queue of a stream, the stream continues with the memory of
+// one line.
 func TestQueueWithoutRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, err := hub.New(hub.Config{Engine: slowEngine{hub.NewMemory(), time.Second}})
@@ -116,7 +118,7 @@ func TestQueueWithoutRoom(t *testing.T) {
 	})
 }
 
-// A client may close its write side after its lines and wait for the answer.
+// A client may close its write side after its last line and wait for the answer.
 func TestHalfClosedStream(t *testing.T) {
 	f := newFixture(t, 0)
 	for range 100 {
@@ -124,7 +126,7 @@ func TestHalfClosedStream(t *testing.T) {
 		read, write := io.Pipe()
 		go func() {
 			_, _ = fmt.Fprintln(write, good)
-			cancel() // like the server when the body has ended and the connection is half closed
+			cancel() // as the server does when the body has ended and the connection is half closed
 			_ = write.Close()
 		}()
 		r, err := http.NewRequestWithContext(ctx, "POST", "/publish", read)
@@ -137,7 +139,7 @@ func TestHalfClosedStream(t *testing.T) {
 	require.Len(t, f.published(t), 100)
 }
 
-// Parts that arrive in time do not keep a body or line alive for ever.
+// A body or line must be complete in time, even if each of its parts arrives in time.
 func TestTimeOfWhole(t *testing.T) {
 	now := time.Now()
 	b := &timedBody{timeout: 10 * time.Second, stretchLeft: 10 * time.Second, lines: true}

@@ -21,33 +21,34 @@ import (
 const MaxEvents = 1000
 
 const (
-	// maxEscape is the maximum number of bytes in JSON for one byte of text, as in \u0000.
+	// maxEscape is the maximum number of bytes that one byte of text needs in JSON, as in \u0000.
 	maxEscape = 6
-	// bodyOverhead is the maximum size of a body beside the data of an event: other members and
+	// bodyOverhead is the maximum size of a body without the data of its event: other members and
 	// white space.
 	bodyOverhead = 64 << 10 // bytes
-	// minMaxBody is the limit of a body if that of one envelope is not higher. The whole body is in
-	// memory.
+	// minMaxBody is the minimum of the size limit of a body. The limit is higher if one envelope
+	// may be larger. The whole body is kept in memory.
 	minMaxBody = 16 << 20 // bytes
 )
 
 // Config configures a Handler. Only Hub is required.
 type Config struct {
 	Hub *hub.Hub // required
-	// LineTimeout is the time in which a line of a stream, or 16 KiB of a longer line or another
-	// body, must arrive. Only time spent waiting for the client
-	// counts. There is no limit between two lines. 0: no limit.
+	// LineTimeout is the time within which a line of a stream, or 16 KiB of a longer line or of
+	// another body, must arrive. Only time that is spent waiting for the client counts. Between two
+	// lines there is no timeout. 0: no timeout.
 	LineTimeout time.Duration
 	// Requests is a context that ends with the cause ErrShutdown when no more events are accepted;
 	// nil: none.
 	Requests context.Context
 	// Published counts the published events; nil: they are not counted.
 	Published *atomic.Uint64
-	// Intake bounds the memory of all bodies. It is set by transports.API; nil: 128 MiB for this handler.
+	// Intake limits the memory of all bodies. It is set by transports.API; nil: 128 MiB for this
+	// handler.
 	Intake *intake.Budget
 }
 
-// LargestBody returns the limit of a body of envelopes in bytes, for a hub with this limit of an
+// LargestBody returns the limit, in bytes, of a body of envelopes on a hub with this limit of an
 // event's data.
 func LargestBody(maxEventSize int) int64 {
 	return max(int64(maxLine(maxEventSize)), minMaxBody)
@@ -99,8 +100,8 @@ func New(config Config) (*Handler, error) {
 	}, nil
 }
 
-// ServeEnvelopes answers POST /publish: an envelope or an array of at most MaxEvents of them as
-// application/json, a stream of envelopes as application/x-ndjson, or CloudEvents.
+// ServeEnvelopes answers POST /publish. The body is an envelope or an array of at most MaxEvents
+// envelopes as application/json, a stream of envelopes as application/x-ndjson, or CloudEvents.
 func (h *Handler) ServeEnvelopes(w http.ResponseWriter, r *http.Request) {
 	if web.AllowMethods(w, r, http.MethodPost) {
 		receipt, err := h.publishEnvelopes(w, r)
@@ -108,8 +109,8 @@ func (h *Handler) ServeEnvelopes(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// ServeTopic answers POST /publish/{topic}: the body is the data of one event; in
-// application/x-ndjson each line is. CloudEvents are accepted as in ServeEnvelopes.
+// ServeTopic answers POST /publish/{topic}. The body is the data of one event, or a stream of data
+// as application/x-ndjson with one event per line. CloudEvents are accepted as in ServeEnvelopes.
 func (h *Handler) ServeTopic(w http.ResponseWriter, r *http.Request, topic string) {
 	if web.AllowMethods(w, r, http.MethodPost) {
 		receipt, err := h.publishTopic(w, r, topic)
@@ -118,7 +119,7 @@ func (h *Handler) ServeTopic(w http.ResponseWriter, r *http.Request, topic strin
 }
 
 func (h *Handler) publishEnvelopes(w http.ResponseWriter, r *http.Request) (hub.Receipt, error) {
-	// A client without any right to publish is refused before it sends the body.
+	// A client without any right to publish is refused before it has sent the body.
 	if problem := web.MayPublishAny(auth.AccessFrom(r.Context()).Grant()); problem != nil {
 		return hub.Receipt{}, problem
 	}
@@ -193,7 +194,7 @@ func (h *Handler) publishTopic(w http.ResponseWriter, r *http.Request, topic str
 	if event.Type, event.Key, err = typeAndKey(r); err != nil {
 		return hub.Receipt{}, err
 	}
-	// Refuse what can be refused before the body is read.
+	// These checks are made before the body is read, so that an invalid request is refused early.
 	if err := event.Validate(h.hub.MaxEventSize()); err != nil {
 		return hub.Receipt{}, err
 	}
@@ -223,7 +224,7 @@ func (h *Handler) publishTopic(w http.ResponseWriter, r *http.Request, topic str
 	return h.publish(r, once, event)
 }
 
-// eventOfLine returns an event like the given one with a line of JSON as its data.
+// eventOfLine returns a copy of the event like, with a line of JSON as its data.
 func eventOfLine(like *hub.Event, text []byte) (*hub.Event, error) {
 	event := &hub.Event{Topic: like.Topic, Type: like.Type, Key: like.Key}
 	var err error
@@ -231,10 +232,10 @@ func eventOfLine(like *hub.Event, text []byte) (*hub.Event, error) {
 	return event, err
 }
 
-// publish publishes all the events or none.
+// publish publishes either all events or none.
 func (h *Handler) publish(r *http.Request, once *hub.KeyClaim, events ...*hub.Event) (hub.Receipt, error) {
 	access := auth.AccessFrom(r.Context())
-	grant := access.Grant() // current rights: the body may have taken long to arrive
+	grant := access.Grant() // the current rights, because the body may have taken long to arrive
 	for _, e := range events {
 		if problem := web.MayPublish(grant, e.Topic); problem != nil {
 			return hub.Receipt{}, problem
@@ -243,7 +244,7 @@ func (h *Handler) publish(r *http.Request, once *hub.KeyClaim, events ...*hub.Ev
 	if problem := access.AdmitPublish(len(events)); problem != nil {
 		return hub.Receipt{}, problem
 	}
-	ctx := hub.WithPublisher(context.WithoutCancel(r.Context()), grant.Subject) // see the package comment
+	ctx := hub.WithPublisher(context.WithoutCancel(r.Context()), grant.Subject) // a disconnect of the client does not cancel the publish, see the package comment
 	if once == nil {
 		last, err := h.hub.Publish(ctx, events...)
 		if err == nil {
@@ -258,8 +259,8 @@ func (h *Handler) publish(r *http.Request, once *hub.KeyClaim, events ...*hub.Ev
 	return receipt, err
 }
 
-// claimKey claims the request's idempotency key before its body is read, so that a repeated request
-// is refused meanwhile. It returns nil if there is no key.
+// claimKey claims the idempotency key of the request before the body is read, so that a second
+// request with the key is refused in the meantime. It returns nil if there is no key.
 func (h *Handler) claimKey(r *http.Request, key string) (*hub.KeyClaim, error) {
 	if key == "" {
 		return nil, nil
@@ -271,12 +272,12 @@ func (h *Handler) claimKey(r *http.Request, key string) (*hub.KeyClaim, error) {
 	return h.hub.ClaimKey(grant.Subject, key)
 }
 
-// ErrShutdown is the cause with which the context of requests ends when no more events are
-// accepted. A body that is still being sent is then answered, a stream with the number of its
-// accepted events.
+// ErrShutdown is the cause with which the context of requests ends when the hub accepts no more
+// events. Requests whose bodies are still arriving are then answered; the answer to a stream has
+// the number of accepted events.
 var ErrShutdown = errors.New("the hub no longer accepts events")
 
-// writeAnswer writes the receipt, or the problem of the error.
+// writeAnswer writes the receipt, or the problem for err.
 func writeAnswer(w http.ResponseWriter, r *http.Request, receipt hub.Receipt, err error) {
 	if err != nil {
 		web.WriteProblem(w, r, problems.Of(err))
@@ -284,5 +285,5 @@ func writeAnswer(w http.ResponseWriter, r *http.Request, receipt hub.Receipt, er
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_, _ = fmt.Fprintf(w, "{\"id\":\"%s\",\"count\":%d}\n", receipt.Last, receipt.Count) // if this fails, the client is gone
+	_, _ = fmt.Fprintf(w, "{\"id\":\"%s\",\"count\":%d}\n", receipt.Last, receipt.Count) // fails if the client has disconnected
 }

@@ -29,11 +29,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const maxEventSize = 100 // bytes
 
-// failing is the memory engine with a switch.
+// failing is a memory engine that fails after a number of publishes.
 type failing struct {
 	hub.Engine
-	left  atomic.Int64  // number of publishes until it fails
-	takes time.Duration // duration of a publish, on a fake clock
+	left  atomic.Int64  // number of publishes before it fails
+	takes time.Duration // duration of a publish by a fake clock
 }
 
 func (f *failing) Publish(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
@@ -44,12 +44,12 @@ func (f *failing) Publish(ctx context.Context, events []*hub.Event) (hub.Cursor,
 	return f.Engine.Publish(ctx, events)
 }
 
-// fixture is a hub with its publishing routes, and the events published in it.
+// fixture is a hub with its publishing routes. It records the published events.
 type fixture struct {
 	hub     *hub.Hub
 	engine  *failing
 	handler http.Handler
-	grant   *auth.Grant // the token's rights
+	grant   *auth.Grant // rights of the token
 	token   *tt.Token
 	sender  string // sender of the next request; "": the token
 	intake  *intake.Budget
@@ -93,7 +93,7 @@ func newFixtureOf(t *testing.T, timeout time.Duration, maxEventSize int) *fixtur
 	return f
 }
 
-// from is an Access with its own sender.
+// from is an Access with the sender of the fixture.
 type from struct {
 	*tt.Token
 	sender string
@@ -104,7 +104,7 @@ func (f from) Sender() string { return cmp.Or(f.sender, f.Token.Sender()) }
 // WaitPublish fails if the context has ended, as a rate limit does.
 func (f from) WaitPublish(ctx context.Context, events int) (int, error) { return events, ctx.Err() }
 
-// published returns the events since its last call, as "topic type key data".
+// published returns the events published since its last call, in the form "topic type key data".
 func (f *fixture) published(t require.TestingT) []string {
 	var lines []string
 	for {
@@ -119,7 +119,7 @@ func (f *fixture) published(t require.TestingT) []string {
 	}
 }
 
-// do sends a request. A status other than 200 must come with its problem.
+// do sends a request. It requires that an answer with another status than 200 contains the problem.
 func (f *fixture) do(method, path string, header http.Header, body io.Reader) (*httptest.ResponseRecorder, problems.Problem) {
 	r := httptest.NewRequest(method, path, body)
 	for name, lines := range header {
@@ -163,16 +163,16 @@ func manyEnvelopes(n int) string {
 	return "[" + strings.TrimSuffix(strings.Repeat(good+",", n), ",") + "]"
 }
 
-// requests are the requests that do not depend on time, and their expected results.
+// requests are requests that do not depend on time, and their expected results.
 var requests = []struct {
 	name      string
 	method    string // default: POST
 	path      string // default: /publish
 	header    http.Header
 	body      string
-	status    int    // 200
-	parameter string // the problem's
-	detail    string // part of the problem's
+	status    int    // default: 200
+	parameter string // expected parameter of the problem
+	detail    string // expected part of the problem's detail
 	count     int
 	published []string
 }{
@@ -293,7 +293,7 @@ func TestRequests(t *testing.T) {
 			if status == 0 {
 				status = http.StatusOK
 			}
-			// Without Content-Length, the limit applies only while reading.
+			// Without a Content-Length, the size limit is checked while the body is read.
 			for _, body := range []io.Reader{strings.NewReader(c.body), io.MultiReader(strings.NewReader(c.body))} {
 				w, problem := f.do(method, path, c.header, body)
 				require.Equal(t, status, w.Code, w.Body)
@@ -309,7 +309,7 @@ func TestRequests(t *testing.T) {
 					require.Equal(t, fmt.Sprintf(`{"id":"%s","count":%d}`+"\n", f.hub.Position(), c.count), w.Body.String())
 				}
 				if c.header.Get("Idempotency-Key") != "" {
-					return // repeats are tested elsewhere
+					return // repeated keys are tested elsewhere
 				}
 			}
 		})
@@ -367,7 +367,8 @@ func TestRefusedByTheHub(t *testing.T) {
 	}
 }
 
-// No input causes an internal error, and a refused body publishes nothing.
+// FuzzBody checks that no input causes an internal error, and that a refused body publishes
+// nothing.
 func FuzzBody(f *testing.F) {
 	for _, c := range requests {
 		if len(c.body) < 1000 {

@@ -14,46 +14,46 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/web"
 )
 
-// maxQueued bounds the bytes of events waiting in a queue, besides MaxEvents. A stream holds that
-// much, one event more, and as much again that is being published. The limit is large because a
-// publish may take an engine milliseconds whatever its size, and many events, even of 10 KiB,
-// should share one.
+// maxQueued is the maximum number of bytes of events that wait in a queue, in addition to the limit
+// MaxEvents. A stream needs this memory twice, for the waiting events and for those being
+// published, and memory for one more event. The limit is high because a publish may take some
+// milliseconds regardless of its size, so many events, even of 10 KiB, should share one.
 const maxQueued = 1 << 20 // bytes
 
-// quickPublish is the duration up to which a publish is done without another goroutine.
+// quickPublish is the duration up to which a stream publishes without a second goroutine.
 const quickPublish = 100 * time.Microsecond
 
-// eventOverhead is the memory of a queued event besides its fields.
+// eventOverhead is the memory of a queued event in addition to its fields.
 const eventOverhead = 256 // bytes
 
-// queue publishes a stream's events in order while more are read. Events added during a publish go
-// into the next one. Its goroutine exists only while there is something to publish; the owner of
-// the queue waits for it with finish.
+// queue publishes the events of a stream in order while more are read. Events that are added during
+// a publish are published together by the next one. Its goroutine exists only while there is
+// something to publish. The owner of the queue waits for it by calling finish.
 type queue struct {
 	hub         *hub.Hub
 	access      auth.Access
-	ctx         context.Context // ends waits
+	ctx         context.Context // when it ends, waits end too
 	fail        func(error)     // called once with the reason why publishing has failed
 	reservation *intake.Reservation
 	published   *atomic.Uint64 // counts the published events; nil: they are not counted
 
-	changed sync.Cond // signaled by its goroutine
+	changed sync.Cond // signaled by the queue's goroutine
 
 	mu             sync.Mutex // guards the fields below
 	waiting        batch
-	publishingSize int  // memory of the events being published, in bytes
-	publishDue     bool // waiting must be published
-	running        bool // the goroutine exists
-	line           int  // line of the first event that could not be published
+	publishingSize int  // memory, in bytes, of the events that are being published
+	publishDue     bool // the waiting events must be published
+	running        bool // whether the queue's goroutine exists
+	line           int  // line number of the first event that could not be published
 	err            error
 
-	// owned by the goroutine that publishes
+	// The goroutine that publishes owns these fields.
 
 	receipt      hub.Receipt   // events published so far
 	lastDuration time.Duration // duration of the last publish
 }
 
-// batch is a list of events to be published together, and their line numbers.
+// batch is a list of events that are published together, with their line numbers.
 type batch struct {
 	events []*hub.Event
 	lines  []int
@@ -66,13 +66,13 @@ func (b *batch) memory() int { return b.size + eventOverhead*len(b.events) }
 func newQueue(ctx context.Context, h *hub.Hub, access auth.Access, held *intake.Reservation, fail func(error)) *queue {
 	q := &queue{hub: h, access: access, ctx: ctx, reservation: held, fail: fail}
 	q.changed.L = &q.mu
-	q.receipt.Last = h.Position() // for a stream without events
+	q.receipt.Last = h.Position() // the receipt of a stream without events
 	return q
 }
 
 // add queues an event. It blocks while the queue is full. If the budget has no memory for the
-// event, add blocks until the event is published; it then uses the memory reserved for its line.
-// The error is that of an earlier event that could not be published.
+// event, add blocks until the event is published; the event then uses the memory that is reserved
+// for its line. An error concerns an earlier event, which could not be published.
 func (q *queue) add(event *hub.Event, line int) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -95,24 +95,26 @@ func (q *queue) add(event *hub.Event, line int) error {
 	return q.err
 }
 
-// full reports whether an event has to wait. Called with mu held.
+// full reports whether an event must wait before it is added. mu must be held.
 func (q *queue) full(room bool) bool {
 	n := len(q.waiting.events)
 	return n == MaxEvents || q.waiting.size >= maxQueued || !room && (n > 0 || q.running)
 }
 
-// reserve reports whether the budget has memory for one more event. Called with mu held.
+// reserve reserves memory for one more event, and reports whether the budget has that much. mu must
+// be held.
 func (q *queue) reserve(size int) bool {
 	return q.reservation.Resize(roundUp(q.waiting.memory()+q.publishingSize+size+eventOverhead)) == nil
 }
 
-// roundUp rounds up to a multiple of intake.SmallSize, so that small events seldom change the
+// roundUp rounds up to a multiple of intake.SmallSize, so that small events rarely change the
 // reservation.
 func roundUp(size int) int64 {
 	return (int64(size) + intake.SmallSize - 1) / intake.SmallSize * intake.SmallSize
 }
 
-// flush starts publishing the waiting events, or marks them to be published after the current ones.
+// flush starts to publish the waiting events. If others are being published, it marks them to be
+// published afterwards.
 func (q *queue) flush() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -120,8 +122,8 @@ func (q *queue) flush() error {
 	return q.err
 }
 
-// finish blocks until everything is published. On failure it returns the line of the first event
-// that could not be published, and the error.
+// finish blocks until all events are published. If one could not be published, it returns the line
+// number of the first such event, and the error.
 func (q *queue) finish() (line int, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -132,8 +134,8 @@ func (q *queue) finish() (line int, err error) {
 	return q.line, q.err
 }
 
-// startPublish publishes the waiting events, in this goroutine if publishing is quick, else in
-// another. Called with mu held.
+// startPublish publishes the waiting events: in this goroutine if publishing is quick, otherwise in
+// another one. mu must be held.
 func (q *queue) startPublish() {
 	q.publishDue = len(q.waiting.events) > 0 && q.err == nil
 	switch {
@@ -152,8 +154,7 @@ func (q *queue) startPublish() {
 	}
 }
 
-// run publishes the waiting events until there are none. It is called with mu held, and unlocks mu
-// while it publishes.
+// run publishes until no events are waiting. mu must be held; run unlocks it while it publishes.
 func (q *queue) run() {
 	for q.publishDue {
 		b := q.waiting
@@ -163,7 +164,7 @@ func (q *queue) run() {
 		n, err := q.publishBatch(b.events)
 		q.mu.Lock()
 		q.publishingSize = 0
-		_ = q.reservation.Resize(roundUp(q.waiting.memory())) // freeing is never refused
+		_ = q.reservation.Resize(roundUp(q.waiting.memory())) // a reservation can always be reduced
 		if err != nil {
 			q.line, q.err, q.publishDue = b.lines[n], err, false
 			q.fail(err)
@@ -171,7 +172,7 @@ func (q *queue) run() {
 	}
 }
 
-// publishBatch publishes the events as fast as the token's rate allows, and returns how many it
+// publishBatch publishes the events at the rate that the token allows, and returns how many it has
 // published.
 func (q *queue) publishBatch(events []*hub.Event) (done int, err error) {
 	for done < len(events) && err == nil {
@@ -182,13 +183,13 @@ func (q *queue) publishBatch(events []*hub.Event) (done int, err error) {
 			}
 			break
 		}
-		// The wait may have been long, and rights may have changed since the line arrived.
+		// The rights are checked now, because they may have changed since the line arrived.
 		next := events[done : done+n]
 		grant := q.access.Grant()
 		if n, err = countPermitted(grant, next); n == 0 {
 			break
 		}
-		// Events that have arrived are published even if the client disconnects.
+		// A disconnect of the client does not cancel the publish of events that have arrived.
 		start := time.Now()
 		last, failed := q.hub.PublishInOrder(hub.WithPublisher(context.WithoutCancel(q.ctx), grant.Subject), next[:n]...)
 		q.lastDuration = time.Since(start)
@@ -210,8 +211,8 @@ func (q *queue) publishBatch(events []*hub.Event) (done int, err error) {
 	return done, err
 }
 
-// countPermitted returns how many of the events may be published, up to the first that may not, and
-// the problem of that one.
+// countPermitted returns the number of events before the first one that may not be published, and
+// the problem of that event.
 func countPermitted(grant *auth.Grant, events []*hub.Event) (int, error) {
 	for i, e := range events {
 		if problem := web.MayPublish(grant, e.Topic); problem != nil {

@@ -30,10 +30,10 @@ func (r *recorder) Publish(ctx context.Context, events []*hub.Event) (hub.Cursor
 	return r.Engine.Publish(ctx, events)
 }
 
-// Events that arrive during a publish wait, then go together into the next one, up to the limits of
+// Events that arrive during a publish wait, and are then published together, up to the limits of
 // the engine and of the stream's memory.
 func TestTogether(t *testing.T) {
-	const first = 1 // published at once
+	const first = 1 // this event is published at once
 	for name, c := range map[string]struct {
 		size, events int
 		batches      []int
@@ -66,8 +66,8 @@ func TestTogether(t *testing.T) {
 	}
 }
 
-// The engine fails while the stream waits for its client. The client is answered at once, not when
-// it sends more.
+// The engine fails while the stream waits for more lines. The client gets the answer at once, not
+// only when it sends another line.
 func TestAwayWhileWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, time.Hour)
@@ -82,7 +82,7 @@ func TestAwayWhileWaiting(t *testing.T) {
 		}
 		_, err := io.WriteString(client, "POST /publish HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n")
 		require.NoError(t, err)
-		send(1) // the handler's goroutine publishes the first
+		send(1) // the handler's goroutine publishes the first event
 		time.Sleep(time.Second)
 		for range 3 {
 			time.Sleep(100 * time.Millisecond)
@@ -102,7 +102,7 @@ func TestAwayWhileWaiting(t *testing.T) {
 	})
 }
 
-// prefixEngine stores the first two of the given events, and fails.
+// prefixEngine is an engine that stores only the first two events of a publish, and then fails.
 type prefixEngine struct{ hub.Engine }
 
 func (e prefixEngine) PublishInOrder(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
@@ -113,8 +113,8 @@ func (e prefixEngine) PublishInOrder(ctx context.Context, events []*hub.Event) (
 	return last, &hub.PartialError{Stored: 2, Err: hub.ErrUnavailable}
 }
 
-// If the engine has stored only the first lines, the answer names the line after them and their
-// number.
+// If the engine has stored only the first lines, the answer names the first line that it did not
+// store, and the number of stored ones.
 func TestPartOfLines(t *testing.T) {
 	h, err := hub.New(hub.Config{Engine: prefixEngine{hub.NewMemory()}})
 	require.NoError(t, err)

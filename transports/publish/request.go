@@ -18,8 +18,8 @@ const (
 	typeLines = "application/x-ndjson"
 )
 
-// isStream reports whether the body of POST /publish is a stream of lines. A media type other than
-// the two supported ones is a problem with status 415.
+// isStream reports whether the body of POST /publish is a stream of lines. For a media type other
+// than the two supported ones, it returns a problem with status 415.
 func isStream(w http.ResponseWriter, r *http.Request) (bool, error) {
 	contentType, err := singleHeader(r, "Content-Type")
 	if err != nil {
@@ -35,7 +35,7 @@ func isStream(w http.ResponseWriter, r *http.Request) (bool, error) {
 	return mediaType == typeLines, nil
 }
 
-// isLineStream reports whether a body whose topic is in the path is a stream of lines.
+// isLineStream reports whether the body of POST /publish/{topic} is a stream of lines.
 func isLineStream(w http.ResponseWriter, contentType string) (bool, error) {
 	mediaType, parameters, _ := mime.ParseMediaType(contentType)
 	if charset := parameters["charset"]; mediaType == typeLines && charset != "" && !strings.EqualFold(charset, "utf-8") {
@@ -45,11 +45,11 @@ func isLineStream(w http.ResponseWriter, contentType string) (bool, error) {
 	return mediaType == typeLines, nil
 }
 
-// errKeyWithLines refuses an idempotency key.
+// errKeyWithLines is returned for a stream of lines with an idempotency key.
 var errKeyWithLines = problems.BadParameter(keyHeader, "cannot be used with application/x-ndjson, which may be published in part")
 
-// typeAndKey returns the type and the key of an event whose topic is in the path: from the headers
-// Trivium-Type and Trivium-Key, or from the query where a header is missing or empty.
+// typeAndKey returns the type and the key of an event whose topic is in the path. They are in the
+// headers Trivium-Type and Trivium-Key or, if a header is missing or empty, in the query.
 func typeAndKey(r *http.Request) (kind, key string, err error) {
 	query, problem := web.ParseQuery(r)
 	if problem != nil {
@@ -81,7 +81,8 @@ const (
 	gzipped
 )
 
-// encodingOf parses Content-Encoding. Anything but a single gzip is a problem with status 415.
+// encodingOf parses Content-Encoding. For any value except a single gzip, it returns a problem with
+// status 415.
 func encodingOf(w http.ResponseWriter, r *http.Request) (contentEncoding, error) {
 	found := identity
 	for name := range web.Elements(r.Header["Content-Encoding"]) {

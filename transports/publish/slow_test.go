@@ -24,7 +24,7 @@ type step struct {
 	text  string
 }
 
-// drip sends a text byte by byte.
+// drip returns steps that send a text byte by byte.
 func drip(text string, pause time.Duration) []step {
 	var steps []step
 	for i := range len(text) {
@@ -41,17 +41,17 @@ func repeat(n int, s step) []step {
 	return steps
 }
 
-// Clients that stop, that continue slowly, and that only have a long delay.
+// TestSlowClient checks clients that stop sending, that send slowly, and that are only far away.
 func TestSlowClient(t *testing.T) {
 	const limit = 10 * time.Second
 	const second = time.Second
 	for name, c := range map[string]struct {
 		lines     bool
 		steps     []step
-		more      bool          // the body is incomplete after the steps
+		more      bool          // the body is incomplete after the last step
 		publish   time.Duration // duration of a publish
 		status    int
-		after     time.Duration // from the first byte of the request to the answer
+		after     time.Duration // time from the first byte of the request to the answer
 		line      int
 		published int
 	}{
@@ -141,7 +141,8 @@ func TestSlowClient(t *testing.T) {
 	}
 }
 
-// The clients wait for an answer before they send the rest.
+// A request is refused before its body has arrived, if that is possible. These clients wait for the
+// answer before they send the rest.
 func TestRefusedAtOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		request   string
@@ -176,7 +177,7 @@ func TestRefusedAtOnce(t *testing.T) {
 	}
 }
 
-// A client disconnects while the engine is publishing its events.
+// The client disconnects while the engine publishes its events.
 func TestClientGone(t *testing.T) {
 	for _, contentType := range []string{"application/json", "application/x-ndjson"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -194,7 +195,8 @@ func TestClientGone(t *testing.T) {
 	}
 }
 
-// slowEngine is slow, and stops when the context of its caller ends.
+// slowEngine is an engine whose publishes take long, and fail when the context of their caller
+// ends.
 type slowEngine struct {
 	hub.Engine
 	time.Duration
@@ -209,7 +211,7 @@ func (e slowEngine) Publish(ctx context.Context, events []*hub.Event) (hub.Curso
 	}
 }
 
-// serve returns the client's end of a connection to a server of the fixture.
+// serve starts a server of the fixture, and returns the client's end of a connection to it.
 func (f *fixture) serve(t *testing.T) net.Conn {
 	t.Helper()
 	client, conn := net.Pipe()
@@ -229,7 +231,7 @@ func (f *fixture) serve(t *testing.T) net.Conn {
 	return client
 }
 
-// listener accepts the connections that it is given.
+// listener is a listener that accepts the connections in conns.
 type listener struct{ conns chan net.Conn }
 
 func (l *listener) Accept() (net.Conn, error) {

@@ -13,27 +13,27 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// stream is one request with one event per line. It reads its own body, and publishes what it has
-// read before it waits for more.
+// stream is a request with one event per line. It reads the body. Before it waits for more input,
+// it publishes the lines that it has read.
 type stream struct {
 	body            io.Reader
 	queue           *queue
-	lineReservation *intake.Reservation // for the line being read
-	bodyMemory      int                 // memory of the body's reader in bytes, reserved with the line
+	lineReservation *intake.Reservation // reservation for the line that is being read
+	bodyMemory      int                 // memory, in bytes, that the reader of the body needs; reserved together with the line
 	maxLine         int                 // bytes
 	maxData         int                 // bytes
 	parse           func(text []byte) (*hub.Event, error)
 }
 
-// publishStream publishes the body line by line. Each line has at most maxLine bytes and is parsed
-// by parse. An error is a *problems.Problem with the number of the line at fault and the number of
-// accepted events.
+// publishStream publishes the body line by line. Each line may have at most maxLine bytes, and is
+// parsed by parse. An error is a *problems.Problem with the number of the invalid line and the
+// number of accepted events.
 func (h *Handler) publishStream(w http.ResponseWriter, r *http.Request, encoding contentEncoding, maxLine int,
 	parse func([]byte) (*hub.Event, error),
 ) (hub.Receipt, error) {
-	// The server ends the context of a request whose client has closed its write side, which a
-	// client may do after the last line while it waits for the answer. The body itself reports an
-	// end that came too early.
+	// The request's own context cannot be used. The server ends it when the client closes its write
+	// side, which a client may do after the last line while it waits for the answer. Reads of the
+	// body report a disconnect.
 	ctx, end := context.WithCancelCause(context.WithoutCancel(r.Context()))
 	defer end(nil)
 	for _, requests := range []context.Context{h.requests, r.Context()} {
@@ -69,15 +69,15 @@ func (h *Handler) publishStream(w http.ResponseWriter, r *http.Request, encoding
 		return s.queue.receipt, nil
 	}
 	if r.ProtoMajor == 1 {
-		w.Header().Set("Connection", "close") // the rest of the stream is not read
+		w.Header().Set("Connection", "close") // the rest of the stream will not be read
 	}
 	problem := problems.Of(err)
 	problem.Line, problem.Accepted = &number, &s.queue.receipt.Count
 	return hub.Receipt{}, problem
 }
 
-// tokenWatcher ends a stream that waits for input when its token ends. Lines that arrive are
-// authorized one by one.
+// tokenWatcher ends a stream when its token ends while the stream waits for input. Lines that
+// arrive are authorized one by one.
 type tokenWatcher struct {
 	access auth.Access
 	end    context.CancelCauseFunc
@@ -90,8 +90,7 @@ func (w *tokenWatcher) OnRightsChanged() {
 	}
 }
 
-// run reads to the end of the body. On failure it returns the number of the first refused line, and
-// the error.
+// run reads the body to its end. If a line is refused, it returns the line's number and the error.
 func (s *stream) run() (line int, err error) {
 	lines := wire.NewLineReader(s, s.maxLine)
 	lines.Reserve(func(size int) error { return resizeReservation(s.lineReservation, s.bodyMemory+size) })
@@ -101,7 +100,7 @@ func (s *stream) run() (line int, err error) {
 			err = s.add(text, line)
 		}
 	}
-	// Earlier lines have been published, or one of them was refused first.
+	// An earlier line may have been refused, which is then the error to report.
 	if line, err := s.queue.finish(); err != nil {
 		return line, err
 	}
@@ -111,7 +110,8 @@ func (s *stream) run() (line int, err error) {
 	return line, err
 }
 
-// Read reads from the body, after it has started to publish everything read before.
+// Read implements io.Reader. Before it reads from the body, it starts to publish the lines that
+// were read.
 func (s *stream) Read(p []byte) (int, error) {
 	if err := s.queue.flush(); err != nil {
 		return 0, err
@@ -119,7 +119,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	return s.body.Read(p)
 }
 
-// add queues a line. It is authorized when it is published.
+// add queues the event of a line. The event is authorized when it is published.
 func (s *stream) add(text []byte, line int) error {
 	event, err := s.parse(text)
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 
 var asLines = header("Content-Type", "application/x-ndjson")
 
-// lineKinds are possible lines and their results.
+// lineKinds are kinds of lines, with the result of each.
 var lineKinds = []struct {
 	text      string
 	status    int // 0: accepted
@@ -43,8 +43,8 @@ var lineKinds = []struct {
 	{text: strings.Repeat(" ", maxEventSize*maxEscape+bodyOverhead) + good, status: 413, parameter: "data"},
 }
 
-// For any lines, in any pieces, with an engine that is quick, slow or fails: all lines before the
-// first refused one are published, and none after it.
+// Whatever the lines, the pieces in which they arrive, and the engine (quick, slow or failing): all
+// lines before the first refused one are published, and none after it.
 func TestLines(t *testing.T) {
 	for _, takes := range []time.Duration{0, time.Second} {
 		synctest.Test(t, func(t *testing.T) {
@@ -55,15 +55,16 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// timeless hides the deadline of a test, which rapid must not read on a fake clock.
+// timeless hides the deadline of the test from rapid, because the deadline is not of the fake
+// clock.
 type timeless struct{ *testing.T }
 
 func (f *fixture) checkLines(t *rapid.T) {
-	const extra = 20 // additional good lines
+	const extra = 20 // number of additional valid lines
 	kinds := rapid.SliceOfN(rapid.IntRange(-extra, len(lineKinds)-1), 0, 20).Draw(t, "kinds")
 	var body strings.Builder
 	var want []string
-	var lines []int // line numbers of want
+	var lines []int // line numbers of the events in want
 	status, line, parameter := http.StatusOK, 0, ""
 	for i, k := range kinds {
 		kind := lineKinds[max(k, 0)]
@@ -102,8 +103,8 @@ func (f *fixture) checkLines(t *rapid.T) {
 	require.Equal(t, len(want), *problem.Accepted)
 }
 
-// The engine fails: events it has accepted stay, and the answer names the first line that it did
-// not accept, counting blank lines.
+// If the engine fails, the events that it has accepted stay in the log. The answer names the first
+// line that was not accepted; blank lines count.
 func TestLinesWithoutEngine(t *testing.T) { synctest.Test(t, testLinesWithoutEngine) }
 
 func testLinesWithoutEngine(t *testing.T) {
@@ -128,8 +129,8 @@ func testLinesWithoutEngine(t *testing.T) {
 	}
 }
 
-// Over a real connection, each line is published before the next is sent, and all complete lines of
-// a cut request stay published.
+// Over a real connection, each line is published before the next one is sent. If the connection is
+// cut, all complete lines stay published.
 func TestLinesAtOnce(t *testing.T) {
 	f := newFixture(t, time.Minute)
 	server := httptest.NewServer(f.handler)
@@ -152,13 +153,13 @@ func TestLinesAtOnce(t *testing.T) {
 		two = append(two, f.published(t)...)
 	}
 	require.Equal(t, []string{goods, goods}, two)
-	send(good) // without its line end
+	send(good) // a line without its line end
 	require.NoError(t, conn.Close())
-	server.Close() // waits for the request to end
+	server.Close() // waits until the request has ended
 	require.Empty(t, f.published(t))
 }
 
-// The heap does not grow over a long stream.
+// The heap does not grow during a long stream.
 func TestManyLines(t *testing.T) {
 	f := newFixture(t, 0)
 	const blocks, perBlock = 200, 300
@@ -182,7 +183,7 @@ func TestManyLines(t *testing.T) {
 	require.Less(t, slices.Max(heap), heap[0]+1<<20)
 }
 
-// readFunc is a reader without data that calls a function when it is read.
+// readFunc is a reader without data. It calls the function when it is read.
 type readFunc func()
 
 func (f readFunc) Read([]byte) (int, error) {
@@ -190,7 +191,7 @@ func (f readFunc) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// Queued lines are authorized when they are published.
+// Queued lines are authorized when they are published, not when they arrive.
 func TestRightWithdrawn(t *testing.T) { synctest.Test(t, testRightWithdrawn) }
 
 func testRightWithdrawn(t *testing.T) {
@@ -198,7 +199,7 @@ func testRightWithdrawn(t *testing.T) {
 	read, write := io.Pipe()
 	go func() {
 		_, _ = io.WriteString(write, good+"\n\n"+good+"\n")
-		_, _ = io.WriteString(write, "") // the reader has been asked for more: the first two are published
+		_, _ = io.WriteString(write, "") // returns when the reader asks for more input, so the first two events are published
 		f.token.SetGrant(&auth.Grant{Subject: "tester", Publish: hub.NewFilterSet()})
 		_, _ = io.WriteString(write, good+"\n"+good+"\n")
 		_ = write.Close()

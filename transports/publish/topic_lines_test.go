@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// In a stream whose topic is in the path, the lines before the first refused one are published, and
-// the answer names that line.
+// In a stream to a topic in the path, the lines before the first refused one are published, and the
+// answer names the refused line.
 func TestLinesOfATopic(t *testing.T) {
 	f := newFixture(t, 0)
 	for _, c := range []struct {

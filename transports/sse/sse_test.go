@@ -47,7 +47,7 @@ func line(t *testing.T, r *bufio.Reader, prefix string) string {
 	return strings.TrimSuffix(s[len(prefix):], "\n")
 }
 
-// Checks the bytes of a stream: past events, live events and the end.
+// TestStreamBytes checks the bytes of a stream: past events, live events and the end.
 func TestStreamBytes(t *testing.T) {
 	t.Parallel()
 	for _, proto := range []string{"HTTP/1.0", "HTTP/1.1"} {
@@ -80,7 +80,7 @@ func TestStreamBytes(t *testing.T) {
 				require.Equal(t, "a", line(t, body, "topic: "))
 				require.Equal(t, "2", line(t, body, "data: "))
 				require.Empty(t, line(t, body, ""))
-				s.Registry.Drain(context.Background(), 4*time.Second) // a short drain could cut a busy client
+				s.Registry.Drain(context.Background(), 4*time.Second) // with a short drain, a busy client could be cut off
 				retry := line(t, body, "retry: ")
 				line(t, body, "event: trivium.goaway")
 				require.Equal(t, live.ID.String(), line(t, body, "id: "))
@@ -110,8 +110,8 @@ func TestHead(t *testing.T) {
 	require.Zero(t, s.Hub.Stats().Subscriptions)
 }
 
-// An EventSource never reconnects after a status other than 200, so a temporary refusal is sent in
-// a stream.
+// A temporary refusal is sent as a stream, because an EventSource never reconnects after a status
+// other than 200.
 func TestRefused(t *testing.T) {
 	s := tt.Start(t, tt.Config{Grant: &auth.Grant{Subscribe: hub.NewFilterSet()}})
 	draining := tt.Start(t, tt.Config{})
@@ -120,7 +120,7 @@ func TestRefused(t *testing.T) {
 		server *tt.Server
 		method string
 		accept string
-		status int // 200: a stream with an error
+		status int // 200: the answer is a stream with an error
 	}{
 		{s, "GET", "text/event-stream", 403},
 		{draining, "GET", "text/event-stream", 200},
@@ -165,7 +165,7 @@ func TestBadEnvelope(t *testing.T) {
 	}
 }
 
-// The handler of an HTTP/2 stream returns when the stream is drained; when the client disconnects,
+// The handler of an HTTP/2 stream returns when the stream is drained. When the client disconnects,
 // its subscription ends.
 func TestHTTP2StreamEnds(t *testing.T) {
 	t.Parallel()
@@ -180,7 +180,7 @@ func TestHTTP2StreamEnds(t *testing.T) {
 	stays := get(t.Context())
 	defer stays.Body.Close()
 	s.Publish(t, tt.JSON("a", `"last"`))
-	s.Registry.Drain(context.Background(), 4*time.Second) // a short drain could cut a busy client
+	s.Registry.Drain(context.Background(), 4*time.Second) // with a short drain, a busy client could be cut off
 	body, err := io.ReadAll(stays.Body)
 	require.ErrorContains(t, err, "INTERNAL_ERROR")
 	require.Contains(t, string(body), `"last"`)
@@ -204,8 +204,8 @@ func overHTTP2(t *testing.T, s *tt.Server) func(context.Context) *http.Response 
 	}
 }
 
-// Many libraries never reconnect after a clean end of the body. So a stream ends cleanly only if
-// the client is not meant to resume, or if CleanEnd is set.
+// A body ends in the regular way only if the client should not resume, or if CleanEnd is set,
+// because many libraries never reconnect after a regular end.
 func TestEndOfBody(t *testing.T) {
 	t.Parallel()
 	drain := func(s *tt.Server) { s.Registry.Drain(context.Background(), 2*time.Second) }
@@ -259,7 +259,8 @@ func endingStream(t *testing.T, s *tt.Server, two bool) io.Reader {
 	return response.Body
 }
 
-// A client that is refused temporarily keeps its position, even if it takes it from the last event.
+// A client that is refused temporarily keeps its position, even if the client takes the position
+// from the last event that it received.
 func TestRefusedPosition(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	s.Registry.Drain(context.Background(), time.Millisecond)
@@ -270,7 +271,7 @@ func TestRefusedPosition(t *testing.T) {
 		response, err := http.ReadResponse(r, nil)
 		require.NoError(t, err)
 		if response.StatusCode == http.StatusBadRequest {
-			continue // not a cursor
+			continue // a cursor that is not valid is not sent back
 		}
 		e, err := wire.NewSSEDecoder(response.Body, 0).Next()
 		require.NoError(t, err)

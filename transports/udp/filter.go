@@ -12,13 +12,13 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// Limits on the difference between a signed datagram's time and the hub's clock.
+// These limit the difference between the time of a signed datagram and the hub's clock.
 const (
 	DefaultSkew = 30 * time.Second
-	MaxSkew     = 24 * time.Hour // the largest that can be configured
+	MaxSkew     = 24 * time.Hour // the largest skew that can be configured
 )
 
-// packetFilter decides which datagrams are accepted. It is owned by the goroutine that reads.
+// packetFilter decides which datagrams are accepted. The goroutine that reads owns it.
 type packetFilter struct {
 	allow   []netip.Prefix // empty: all senders
 	secret  []byte         // empty: datagrams are not signed
@@ -30,7 +30,7 @@ func newPacketFilter(cfg *Config) (*packetFilter, error) {
 		return nil, fmt.Errorf("skew: want 0s to %v, got %v", MaxSkew, cfg.Skew)
 	}
 	if cfg.Secret != nil && len(cfg.Secret) == 0 {
-		return nil, errors.New("secret: want at least one byte, got none") // an empty secret is not meant to accept everything
+		return nil, errors.New("secret: want at least one byte, got none") // otherwise an empty secret, which is probably a mistake, would accept every datagram
 	}
 	g := &packetFilter{secret: slices.Clone(cfg.Secret), replays: newReplayCache(cmp.Or(cfg.Skew, DefaultSkew), maxReplayEntries)}
 	for _, prefix := range cfg.Allow {
@@ -38,15 +38,16 @@ func newPacketFilter(cfg *Config) (*packetFilter, error) {
 			return nil, fmt.Errorf("allow: want a range of IP addresses, got %v", prefix)
 		}
 		if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 {
-			prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96) // senders' addresses are unmapped too
+			prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96) // the addresses of senders are unmapped too
 		}
 		g.allow = append(g.allow, prefix)
 	}
 	return g, nil
 }
 
-// check returns the payload of a datagram and, if it is signed, its ID; or the reason to drop it.
-// It checks the sender first, then the signature, and parses nothing before both.
+// check returns the payload of a datagram and, if it is signed, its ID. For a datagram that must be
+// dropped, it returns the reason. It checks the sender first, then the signature, and parses
+// nothing before.
 func (f *packetFilter) check(from netip.Addr, datagram []byte) (payload []byte, id, reason string) {
 	if len(f.allow) > 0 && !f.allows(from) {
 		return nil, "", droppedSender
@@ -61,8 +62,8 @@ func (f *packetFilter) check(from netip.Addr, datagram []byte) (payload []byte, 
 	return signed.Payload, datagramID(&signed), f.replays.add(time.Now(), &signed)
 }
 
-// datagramID returns an ID of a signed datagram that is the same on all hubs: the part of its MAC
-// that the replay cache keeps.
+// datagramID returns an ID of a signed datagram that is the same on all hubs: the part of the MAC
+// that the replay cache stores.
 func datagramID(s *wire.SignedDatagram) string {
 	return base64.RawURLEncoding.EncodeToString(s.MAC[:len(fingerprint{})])
 }

@@ -20,7 +20,7 @@ import (
 
 var testSecret = []byte("open sesame")
 
-// sign returns a datagram whose time differs from now by this much.
+// sign returns a signed datagram. Its time is now plus offset.
 func sign(secret []byte, offset time.Duration, payload string) string {
 	return string(wire.SignDatagram(nil, secret, time.Now().Add(offset), []byte(payload)))
 }
@@ -37,7 +37,7 @@ func senders(t *testing.T, ranges ...string) (prefixes []netip.Prefix) {
 	return prefixes
 }
 
-// Sends, over real sockets, datagrams that are accepted and datagrams that are not.
+// TestDatagramFilter sends accepted and refused datagrams over real sockets.
 func TestDatagramFilter(t *testing.T) {
 	good := sign(testSecret, 0, `"good"`)
 	signed := Config{Secret: testSecret}
@@ -46,7 +46,7 @@ func TestDatagramFilter(t *testing.T) {
 		name      string
 		cfg       Config
 		datagrams []string
-		data      string // data of the events, in order
+		data      string // data of the expected events, in order
 		dropped   map[string]uint64
 	}{
 		{"signed", signed, []string{good}, `"good"`, nil},
@@ -120,7 +120,8 @@ func TestSkewIsExact(t *testing.T) {
 				continue
 			}
 			require.Equal(t, "1", string(payload))
-			// It is refused as long as its time is acceptable, and never accepted after that.
+			// The datagram is refused as a replay while its time is within the skew, and for its
+			// time later.
 			for _, until := range []time.Time{time.Now(), at.Add(skew), at.Add(skew + 1), at.Add(3 * skew)} {
 				time.Sleep(max(0, time.Until(until)))
 				_, _, reason = g.check(from, datagram)

@@ -12,21 +12,21 @@ import (
 )
 
 const (
-	lossCheck  = time.Second      // interval between checks
-	lossPeriod = 10 * time.Second // minimum interval between two lines with one reason
+	lossCheck  = time.Second      // interval between two checks of the totals
+	lossPeriod = 10 * time.Second // minimum interval between two log lines for one reason
 )
 
-// maxSample is the number of bytes of a dropped datagram that are logged.
+// maxSample is the maximum number of bytes of a dropped datagram that are logged.
 const maxSample = 64
 
-// sample is an example of the datagrams dropped for one reason.
+// sample is an example of a datagram that was dropped for one reason.
 type sample struct {
 	from netip.AddrPort
 	text string // escaped; empty: not logged
 }
 
-// sampleOf returns the sample of a datagram. A signed datagram's content is not logged, since
-// readers of the log could send it again.
+// sampleOf returns the sample of a datagram. It omits the content of a signed datagram, because
+// somebody who reads the log could send the datagram again.
 func sampleOf(reason string, from netip.AddrPort, datagram []byte) *sample {
 	s := &sample{from: from}
 	switch reason {
@@ -36,8 +36,8 @@ func sampleOf(reason string, from netip.AddrPort, datagram []byte) *sample {
 	return s
 }
 
-// lossLog logs the number of texts or datagrams dropped for each reason, with the sender and the
-// start of one of them. It is owned by the goroutine of run.
+// lossLog logs how many texts or datagrams were dropped for each reason, with the sender and the
+// beginning of one of them. The goroutine of run owns it.
 type lossLog struct {
 	logger  *slog.Logger
 	dropped func() map[string]uint64    // totals by reason
@@ -47,7 +47,7 @@ type lossLog struct {
 	loggedAt map[string]time.Time
 }
 
-// run checks the totals until stopped is closed, and then once more.
+// run checks the totals until stopped is closed, and then one last time.
 func (l *lossLog) run(stopped <-chan struct{}) {
 	l.logged, l.loggedAt = make(map[string]uint64), make(map[string]time.Time)
 	ticker := time.NewTicker(lossCheck)
@@ -63,8 +63,8 @@ func (l *lossLog) run(stopped <-chan struct{}) {
 	}
 }
 
-// log logs the new losses of each reason that was not logged within lossPeriod, or of all reasons
-// if last is set.
+// log logs the new losses for each reason that was not logged within lossPeriod. If last is set, it
+// logs those for all reasons.
 func (l *lossLog) log(last bool) {
 	totals, now := l.dropped(), time.Now()
 	for _, reason := range slices.Sorted(maps.Keys(totals)) {

@@ -8,11 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// listenGroup opens a socket that receives only the datagrams to a multicast group, joined on an
-// interface. Package net would bind the socket to all addresses, and it would receive other
+// listenGroup opens a socket that receives only the datagrams to a multicast group, which it joins
+// on an interface. A socket of package net would be bound to all addresses, and would receive other
 // datagrams too.
 func listenGroup(group *net.UDPAddr, name string) (*net.UDPConn, error) {
-	index := 0 // chosen by the system
+	index := 0 // 0: the system chooses the interface
 	if name == "" {
 		name = group.Zone
 	}
@@ -29,8 +29,9 @@ func listenGroup(group *net.UDPAddr, name string) (*net.UDPConn, error) {
 		return nil, os.NewSyscallError("socket", err)
 	}
 	socket := os.NewFile(uintptr(fd), "udp "+group.String())
-	defer func() { _ = socket.Close() }() // FilePacketConn duplicates the descriptor
-	// Every process that has joined receives each datagram, so several may use the port.
+	defer func() { _ = socket.Close() }() // FilePacketConn has duplicated the descriptor
+	// Several processes may use the port, because each process that has joined the group receives
+	// each datagram.
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 		return nil, os.NewSyscallError("setsockopt", err)
 	}
@@ -47,8 +48,8 @@ func listenGroup(group *net.UDPAddr, name string) (*net.UDPConn, error) {
 	return conn.(*net.UDPConn), nil
 }
 
-// groupSockets returns the family and the address of a group's socket, and a function that joins
-// the group.
+// groupSockets returns the address family and the address of a socket for the group, and a function
+// that joins the group.
 func groupSockets(group *net.UDPAddr, index int) (family int, address unix.Sockaddr, join func(fd int) error) {
 	if ip4 := group.IP.To4(); ip4 != nil {
 		at := &unix.SockaddrInet4{Port: group.Port, Addr: [4]byte(ip4)}

@@ -30,7 +30,8 @@ func sendToGroup(t *testing.T, group, text string) {
 	require.NoError(t, err)
 }
 
-// Datagrams to the group are received, but none to the machine's own addresses or to another group.
+// The source receives datagrams to the group, but none to the machine's own addresses or to another
+// group.
 func TestGroupIsJoined(t *testing.T) {
 	events := make(chan *hub.Event, 1)
 	s := listen(t, Config{Addr: "239.255.42.1:0", Interface: "lo", Publish: takeAllTo(events)})
@@ -41,7 +42,7 @@ func TestGroupIsJoined(t *testing.T) {
 	sender, err := net.Dial("udp", "127.0.0.1:"+port)
 	require.NoError(t, err)
 	defer sender.Close()
-	_, _ = sender.Write([]byte(`"to this machine"`)) // the kernel may report that no socket is bound there
+	_, _ = sender.Write([]byte(`"to this machine"`)) // fails if the kernel reports that no socket is bound to the address
 	sendToGroup(t, "239.255.42.2:"+port, `"to another group"`)
 	sendToGroup(t, "239.255.42.1:"+port, `"to the group"`)
 	require.Equal(t, `"to the group"`, string((<-events).Data))
@@ -49,7 +50,7 @@ func TestGroupIsJoined(t *testing.T) {
 	require.Equal(t, uint64(1), s.Stats().Datagrams)
 }
 
-// A group that cannot be joined is an error, not a socket that receives nothing.
+// If a group cannot be joined, Listen returns an error, and not a source that receives nothing.
 func TestGroupIsRefused(t *testing.T) {
 	format := Format{Topic: "a"}
 	_, err := Listen(Config{Addr: "239.255.42.1:0", Interface: "nowhere0", Format: format, Publish: publishNothing})

@@ -7,8 +7,7 @@ import (
 	"net"
 )
 
-// listenGroup returns an error: with package net, the socket would receive datagrams to any
-// address.
+// listenGroup returns an error. A socket of package net would receive datagrams to any address.
 func listenGroup(group *net.UDPAddr, _ string) (*net.UDPConn, error) {
 	return nil, fmt.Errorf("multicast groups such as %v are supported on Linux only", group.IP)
 }

@@ -6,23 +6,23 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Limits of the queue, including events being published: a stall of the engine of half a second at
-// 100,000 events per second.
+// These are the limits of the queue, including events that are being published. They allow for a
+// stall of the engine of half a second at 100,000 events per second.
 const (
 	maxQueuedEvents = 64 << 10
 	maxQueuedBytes  = 32 << 20 // bytes of data, topics, types and keys
-	maxBatch        = 512      // events; larger batches would hold the hub's lock for long
+	maxBatch        = 512      // maximum number of events per batch; a larger batch would hold the hub's lock for long
 )
 
-// queue connects reading and publishing. put never blocks; take does.
+// queue passes events from the reading to the publishing goroutine. put never blocks; take does.
 type queue struct {
-	available sync.Cond // waiting is not empty, or the queue is closed
+	available sync.Cond // signaled when waiting is not empty, or the queue is closed
 
 	mu      sync.Mutex // guards the fields below
 	waiting []*hub.Event
-	ids     []string // IDs of waiting, by index; nil: no IDs
-	events  int      // passed to put and not yet to done
-	bytes   int      // size of these
+	ids     []string // IDs of the events in waiting, with the same indexes; nil: no IDs
+	events  int      // number of events that were passed to put and not yet to done
+	bytes   int      // size of these events in bytes
 	closed  bool
 }
 
@@ -51,8 +51,9 @@ func (q *queue) put(e *hub.Event, id string) bool {
 	return true
 }
 
-// take blocks until there are events, and returns at most maxBatch of them and their IDs. It
-// returns nil when the queue is closed and empty. The events count until done is called with them.
+// take blocks until there are events. It returns at most maxBatch of them, and their IDs. The
+// events count toward the limits until done is called with them. take returns nil when the queue is
+// closed and empty.
 func (q *queue) take() (batch []*hub.Event, ids []string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -68,12 +69,13 @@ func (q *queue) take() (batch []*hub.Event, ids []string) {
 		ids, q.ids = q.ids[:n:n], q.ids[n:]
 	}
 	if q.waiting = q.waiting[n:]; len(q.waiting) == 0 {
-		q.waiting, q.ids = nil, nil // the batch uses this array now
+		q.waiting, q.ids = nil, nil // the batch now uses their arrays
 	}
 	return batch, ids
 }
 
-// done stops counting a batch and clears it, since its array may be part of waiting.
+// done stops counting the events of a batch, and clears the batch, because it may share an array
+// with waiting.
 func (q *queue) done(batch []*hub.Event) {
 	bytes := 0
 	for _, e := range batch {
@@ -94,7 +96,8 @@ func (q *queue) close() {
 	q.available.Signal()
 }
 
-// sizeOf returns the counted size. It uses only fields that the hub does not change.
+// sizeOf returns the size of an event that counts toward the limits. It uses only fields that the
+// hub does not change.
 func sizeOf(e *hub.Event) int {
 	return len(e.Data) + len(e.Topic) + len(e.Type) + len(e.Key)
 }

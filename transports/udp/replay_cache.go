@@ -7,33 +7,35 @@ import (
 )
 
 const (
-	// maxReplayEntries is the maximum number of signed datagrams that are remembered. They use up
-	// to 80 MB, and only senders with the secret can fill them.
+	// maxReplayEntries is the maximum number of signed datagrams that are remembered. They need up
+	// to 80 MB. Only senders with the secret can cause entries.
 	maxReplayEntries = 1 << 21
-	// bucketCount is the number of buckets in which the skew is divided.
+	// bucketCount is the number of buckets into which the skew is divided.
 	bucketCount = 16
 )
 
-// replayCache remembers accepted signed datagrams until their time alone has them refused. They are
-// stored in buckets by their time, and a bucket is deleted as a whole, since a timer or a list
-// entry for each datagram would cost more memory than its fingerprint.
+// replayCache remembers accepted signed datagrams until they would be refused because of their
+// time. It stores them in buckets by time, and deletes a bucket as a whole. A timer or a list entry
+// for each datagram would need more memory than its fingerprint.
 type replayCache struct {
 	skew  time.Duration
 	limit int // maximum number of entries
 
-	buckets map[int64]map[fingerprint]struct{} // by time, divided by a bucket's length
-	oldest  int64                              // earlier buckets are deleted
+	buckets map[int64]map[fingerprint]struct{} // by time divided by the length of a bucket
+	oldest  int64                              // number of the oldest bucket; earlier ones are deleted
 	entries int
 }
 
-// fingerprint is the start of a MAC. Without the secret, a match of 128 bits cannot be found.
+// fingerprint is the beginning of a MAC. Without the secret, nobody can find another datagram with
+// the same 128 bits.
 type fingerprint [16]byte
 
 func newReplayCache(skew time.Duration, limit int) replayCache {
 	return replayCache{skew: skew, limit: limit, buckets: make(map[int64]map[fingerprint]struct{})}
 }
 
-// add returns "" if the datagram is new and acceptable, and records it; else the reason to drop it.
+// add records the datagram and returns "". If the datagram is a repeat or its time is not
+// acceptable, add returns the reason to drop it.
 func (c *replayCache) add(now time.Time, s *wire.SignedDatagram) (reason string) {
 	if age := now.Sub(s.Time); age > c.skew || age < -c.skew {
 		return droppedReplayed
@@ -41,7 +43,7 @@ func (c *replayCache) add(now time.Time, s *wire.SignedDatagram) (reason string)
 	c.dropBefore(c.bucketOf(now.Add(-c.skew)))
 	n := c.bucketOf(s.Time)
 	if n < c.oldest {
-		return droppedReplayed // the clock was set back, and this bucket is deleted
+		return droppedReplayed // the clock was set back, and this bucket is already deleted
 	}
 	bucket, id := c.buckets[n], fingerprint(s.MAC[:])
 	if _, again := bucket[id]; again {
@@ -59,7 +61,7 @@ func (c *replayCache) add(now time.Time, s *wire.SignedDatagram) (reason string)
 	return ""
 }
 
-// dropBefore deletes the buckets before first, the bucket of the oldest acceptable time.
+// dropBefore deletes the buckets before first, which is the bucket of the oldest acceptable time.
 func (c *replayCache) dropBefore(first int64) {
 	if first <= c.oldest {
 		return

@@ -17,7 +17,8 @@ func entry(at time.Time, payload int) *wire.SignedDatagram {
 	return &wire.SignedDatagram{Time: at, MAC: sha256.Sum256(fmt.Append(nil, at.UnixNano(), payload))}
 }
 
-// Compares the cache with a map of all accepted datagrams. The clock may be set.
+// TestReplayCache compares the cache with a map of all accepted datagrams. The clock may be set
+// ahead or back.
 func TestReplayCache(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		skew := time.Duration(rapid.SampledFrom([]int{1, 15, 16, 100, 1000}).Draw(t, "skew"))
@@ -39,7 +40,7 @@ func TestReplayCache(t *testing.T) {
 			reason := l.add(now, s)
 
 			_, again := taken[s.MAC]
-			remembered, kept := 0, 0 // entries that must be kept, and that may be kept
+			remembered, kept := 0, 0 // number of entries that must be kept; number that may be kept
 			for _, at := range taken {
 				if !at.Before(now.Add(-skew)) {
 					remembered++
@@ -77,7 +78,8 @@ func TestReplayCache(t *testing.T) {
 	})
 }
 
-// A full cache forgets nothing to make room. New datagrams are refused until there is room.
+// A full cache does not delete entries to make room. It refuses new datagrams until older ones have
+// expired.
 func TestFullReplayCache(t *testing.T) {
 	const skew = 16 * time.Second
 	l := newReplayCache(skew, 3)
@@ -95,7 +97,7 @@ func TestFullReplayCache(t *testing.T) {
 		{skew, 5, skew, droppedOverload},
 		{skew, 0, 0, droppedReplayed},
 		{skew, 4, 0, droppedOverload},
-		{skew + time.Second - 1, 6, skew, droppedOverload}, // they share a bucket
+		{skew + time.Second - 1, 6, skew, droppedOverload}, // both are in one bucket
 		{skew + time.Second, 0, 0, droppedReplayed},
 		{skew + time.Second, 5, skew, ""},
 		{skew + time.Second, 5, skew, droppedReplayed},

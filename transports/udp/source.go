@@ -15,7 +15,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// Reasons for losses, besides those of wire.RefusalReason.
+// These are the reasons for losses, in addition to those of wire.RefusalReason.
 const (
 	droppedSender    = "sender"
 	droppedSignature = "signature"
@@ -33,27 +33,27 @@ const (
 
 // Config configures a Source. Addr, Format.Topic and Publish are required.
 type Config struct {
-	Addr          string // host:port; port 0 selects a free one. A multicast group is joined (Linux)
-	Interface     string // interface on which a multicast group is joined; empty: chosen by the system
-	Format        Format // how a datagram becomes events
+	Addr          string // host:port; with port 0, the system chooses a free port. If the host is a multicast group, the source joins it (Linux)
+	Interface     string // interface on which to join a multicast group; empty: the system chooses
+	Format        Format // how the events of a datagram are derived
 	MaxEventBytes int    // limit of an event's data; 0: hub.DefaultMaxEventSize
 	ReadBuffer    int    // requested size of the socket's buffer in bytes; 0: 4 MiB
-	// Allow lists the addresses of accepted senders; empty: all. IPv4 addresses match their form
-	// mapped to IPv6 (RFC 4291 section 2.5.5.2), on both sides. The zone of a sender's address is
-	// ignored.
+	// Allow lists the addresses of accepted senders; empty: all. An IPv4 address and its form
+	// mapped to IPv6 (RFC 4291 section 2.5.5.2) are equal, both here and as a sender's address. The
+	// zone of a sender's address is ignored.
 	Allow []netip.Prefix
 	// Secret is the secret with which datagrams must be signed (docs/protocol.md#signed-datagrams);
 	// nil: datagrams are not signed.
 	Secret []byte
-	// Skew is the maximum difference between a signed datagram's time and the hub's clock, in
+	// Skew is the maximum difference between the time of a signed datagram and the hub's clock, in
 	// either direction; 0: DefaultSkew.
 	Skew time.Duration
 	// Publish publishes a batch of valid events, like hub.Hub.PublishEach. Calls are not
 	// concurrent.
 	Publish func(ctx context.Context, events ...*hub.Event) (hub.Cursor, error)
-	// PublishUnique, if not nil, publishes the batches of signed datagrams instead of Publish, with
-	// an ID for each event, like hub.Hub.PublishUnique. Events that another hub has published count
-	// as replayed.
+	// PublishUnique, if not nil, publishes the batches of signed datagrams instead of Publish, like
+	// hub.Hub.PublishUnique. It gets an ID for each event. Events that another hub has already
+	// published count as replayed.
 	PublishUnique func(ctx context.Context, ids []string, events ...*hub.Event) (repeated int, err error)
 	Logger        *slog.Logger
 }
@@ -61,7 +61,7 @@ type Config struct {
 // Source reads datagrams from a socket and publishes their events. Addr and Stats are safe for
 // concurrent use.
 type Source struct {
-	// Static after Listen.
+	// The following fields are static after Listen.
 	cfg    Config
 	format wire.DatagramFormat
 	conn   *net.UDPConn
@@ -70,24 +70,24 @@ type Source struct {
 	datagrams atomic.Uint64
 	events    atomic.Uint64
 	dropped   map[string]*atomic.Uint64          // by reason; the map does not change
-	samples   map[string]*atomic.Pointer[sample] // of dropped datagrams, by reason; the map does not change
+	samples   map[string]*atomic.Pointer[sample] // samples of dropped datagrams by reason; the map does not change
 	kernel    kernelDrops
 
-	// owned by the goroutine that called Run
+	// The goroutine that called Run owns the following fields.
 	filter *packetFilter
 	syslog *syslogParser // nil unless Format.Mode is Syslog
 	parsed []*hub.Event  // events of the current datagram
 }
 
-// Stats are the counts of a source since Listen.
+// Stats are the counters of a source since Listen.
 type Stats struct {
 	Datagrams uint64            // datagrams read
 	Events    uint64            // events published
 	Dropped   map[string]uint64 // by reason (see the package comment); every reason is present
 }
 
-// Listen opens the socket. Run must be called to read and close it. The error names the part of the
-// configuration that is invalid, or the reason why the system refused the address.
+// Listen opens the socket. Run must be called to read it, and closes it. The error names the
+// invalid part of the configuration, or the reason why the system refused the address.
 func Listen(cfg Config) (*Source, error) {
 	if cfg.Addr == "" || cfg.Publish == nil {
 		return nil, errors.New("udp: Config.Addr, Format.Topic and Publish are required")
@@ -161,10 +161,10 @@ func (s *Source) Stats() Stats {
 	return stats
 }
 
-// Run reads and publishes until ctx ends. Then it publishes the queued events and closes the
-// socket. It must be called once. The error is nil, or that of the socket.
+// Run reads and publishes datagrams until ctx ends. Then it publishes the queued events and closes
+// the socket. It must be called once. It returns nil, or an error of the socket.
 func (s *Source) Run(ctx context.Context) error {
-	// Queued events are published even after ctx has ended.
+	// Publishing has another context, so that queued events are published after ctx has ended.
 	publishing, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
 	published, stopped, logged := make(chan struct{}), make(chan struct{}), make(chan struct{})
@@ -177,14 +177,14 @@ func (s *Source) Run(ctx context.Context) error {
 		losses := lossLog{logger: s.cfg.Logger, dropped: func() map[string]uint64 { return s.Stats().Dropped }, sample: s.takeSample}
 		losses.run(stopped)
 	}()
-	// A deadline in the past interrupts the read without closing the socket, whose drop counter is
-	// still needed.
+	// A deadline in the past interrupts the read without closing the socket, whose drop counter
+	// must still be read.
 	unwatch := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer unwatch()
 
 	err := s.read(ctx)
 	s.kernel.read(s.conn)
-	_ = s.conn.Close() // nothing was written, so no error matters
+	_ = s.conn.Close() // an error does not matter, because nothing was written
 	s.queue.close()
 	flushing := time.AfterFunc(flushTimeout, giveUp)
 	defer flushing.Stop()
@@ -214,8 +214,8 @@ func (s *Source) read(ctx context.Context) error {
 	}
 }
 
-// enqueue queues the events of a datagram that has passed the filter. The ID of an event consists
-// of the datagram's ID and the event's index in it.
+// enqueue queues the events of a datagram that has passed the filter. The ID of an event is the
+// datagram's ID and the event's index in the datagram.
 func (s *Source) enqueue(from netip.AddrPort, datagram []byte, id string) {
 	if s.cfg.PublishUnique == nil {
 		id = ""
@@ -243,7 +243,7 @@ func (s *Source) enqueue(from netip.AddrPort, datagram []byte, id string) {
 	clear(s.parsed)
 }
 
-// refuse counts a dropped datagram, or a text in it, and stores a sample for the log.
+// refuse counts a dropped datagram, or a dropped text in it, and stores a sample for the log.
 func (s *Source) refuse(reason string, from netip.AddrPort, datagram []byte) {
 	s.drop(reason, 1)
 	if kept := s.samples[reason]; kept.Load() == nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/leodido/go-syslog/v4/rfc5424"
 )
 
-// syslogMessage is the data of an event made from a syslog message.
+// syslogMessage is the data of an event that is derived from a syslog message.
 type syslogMessage struct {
 	Facility       uint8                        `json:"facility"` // 0 to 23
 	Severity       uint8                        `json:"severity"` // 0 (emergency) to 7 (debug)
@@ -38,8 +38,8 @@ func newSyslogParser() *syslogParser {
 
 var errNoPriority = errors.New("a syslog message begins with a priority such as <34>")
 
-// toJSON returns the message as JSON. By RFC 3164 section 4.3.3, a message that cannot be parsed
-// after its priority is kept whole.
+// toJSON returns a message as JSON. If the text after the priority cannot be parsed, it becomes the
+// message unchanged (RFC 3164 section 4.3.3).
 func (p *syslogParser) toJSON(datagram []byte) ([]byte, error) {
 	datagram = bytes.TrimRight(datagram, "\x00\r\n")
 	priority, rest, found := bytes.Cut(datagram, []byte{'>'})
@@ -47,7 +47,7 @@ func (p *syslogParser) toJSON(datagram []byte) ([]byte, error) {
 		return nil, errNoPriority
 	}
 	var m syslogMessage
-	parsed, _ := p.parse(datagram, rest) // in best-effort mode an error comes with a partial result
+	parsed, _ := p.parse(datagram, rest) // in best-effort mode, a partial result is returned with an error
 	switch got := parsed.(type) {
 	case *rfc5424.SyslogMessage:
 		m.setBase(&got.Base)
@@ -62,7 +62,7 @@ func (p *syslogParser) toJSON(datagram []byte) ([]byte, error) {
 	if m.Message == "" && m.Timestamp == nil {
 		m.Message = string(rest)
 	}
-	m.Message = strings.ToValidUTF8(strings.TrimPrefix(m.Message, "\ufeff"), "\ufffd") // RFC 5424 section 6.4 allows a BOM
+	m.Message = strings.ToValidUTF8(strings.TrimPrefix(m.Message, "\ufeff"), "\ufffd") // RFC 5424 section 6.4 permits a byte order mark
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
@@ -70,7 +70,7 @@ func (p *syslogParser) toJSON(datagram []byte) ([]byte, error) {
 	return bytes.TrimSpace(out.Bytes()), err
 }
 
-// parse uses RFC 5424 if a version follows the priority, else RFC 3164.
+// parse parses by RFC 5424 if a version follows the priority, otherwise by RFC 3164.
 func (p *syslogParser) parse(datagram, rest []byte) (syslog.Message, error) {
 	if version, _, found := bytes.Cut(rest, []byte{' '}); found && len(version) > 0 && len(version) < 4 && len(bytes.Trim(version, "0123456789")) == 0 {
 		return p.rfc5424.Parse(datagram)

@@ -10,8 +10,9 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// No goroutine reads during the flood, so the kernel drops most of it. Every datagram is published
-// or counted, even after the socket is closed.
+// While the test floods the socket, no goroutine reads, so the kernel drops most datagrams. Every
+// datagram must be published or counted, even if the socket is closed before the kernel's counter
+// is read.
 func TestKernelDropsAreCounted(t *testing.T) {
 	s := listen(t, Config{ReadBuffer: 8 << 10, Publish: takeAll})
 	const sent = 1000
@@ -30,7 +31,7 @@ func TestKernelDropsAreCounted(t *testing.T) {
 	require.Equal(t, uint64(sent), stats.Events+sum(stats.Dropped))
 }
 
-// Losses since the last call are not lost with the socket.
+// Drops after the last call of read are counted when the socket is closed.
 func TestKernelDropsSurviveClose(t *testing.T) {
 	s := listen(t, Config{ReadBuffer: 8 << 10, Publish: takeAll})
 	flood(t, s, 1000)
@@ -40,7 +41,7 @@ func TestKernelDropsSurviveClose(t *testing.T) {
 	require.Positive(t, s.Stats().Dropped["kernel"])
 }
 
-// takeAllTo sends each published event to a channel.
+// takeAllTo returns a publish function that sends each event to a channel.
 func takeAllTo(events chan<- *hub.Event) func(context.Context, ...*hub.Event) (hub.Cursor, error) {
 	return func(_ context.Context, published ...*hub.Event) (hub.Cursor, error) {
 		for _, e := range published {
@@ -52,8 +53,8 @@ func takeAllTo(events chan<- *hub.Event) func(context.Context, ...*hub.Event) (h
 
 func takeAll(context.Context, ...*hub.Event) (hub.Cursor, error) { return hub.Cursor{}, nil }
 
-// flood sends n datagrams, of which a tenth are not JSON. On loopback, each is in the socket's
-// buffer or dropped when its write returns.
+// flood sends n datagrams, of which a tenth are not JSON. When a write to a loopback address
+// returns, the datagram is either in the socket's buffer or dropped.
 func flood(t *testing.T, s *Source, n int) {
 	t.Helper()
 	sender, err := net.Dial("udp", s.Addr().String())
@@ -72,7 +73,7 @@ func flood(t *testing.T, s *Source, n int) {
 func TestReadBufferSize(t *testing.T) {
 	s := listen(t, Config{})
 	defer start(t, s).stop()
-	got, err := setReadBuffer(s.conn, 128<<10) // below every system's limit
+	got, err := setReadBuffer(s.conn, 128<<10) // below the limit of every system
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, got, 128<<10)
 }

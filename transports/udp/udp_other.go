@@ -11,5 +11,5 @@ func setReadBuffer(conn *net.UDPConn, n int) (int, error) {
 	return n, conn.SetReadBuffer(n)
 }
 
-// socketDrops returns 0: the system does not report drops.
+// socketDrops returns 0, because this system does not report drops.
 func socketDrops(*net.UDPConn) (uint32, error) { return 0, nil }

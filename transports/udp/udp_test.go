@@ -23,14 +23,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// running is a source on a loopback socket, and a client that sends to it.
+// running is a source that reads a loopback socket, and a client that sends to it.
 type running struct {
 	*Source
 	sender net.Conn
-	stop   func() // ends Run and waits for it
+	stop   func() // ends Run and waits until it has returned
 }
 
-// listen completes the configuration with what every test needs.
+// listen opens a source. It sets the fields of the configuration that every test needs.
 func listen(t *testing.T, cfg Config) *Source {
 	t.Helper()
 	cfg.Addr = cmp.Or(cfg.Addr, "127.0.0.1:0")
@@ -95,7 +95,7 @@ func TestDatagramsArePublishedInOrder(t *testing.T) {
 		}
 		return last, err
 	}}))
-	longest := `"` + strings.Repeat("x", 65507-2) + `"` // the largest payload of IPv4
+	longest := `"` + strings.Repeat("x", 65507-2) + `"` // the largest payload over IPv4
 	r.send(t, `{"a": 1.0}`, `{"topic":"orders.eu","data":2}`, "3\n4\r\n\n5", longest, `{"topic":"b","text":true,"data":"six"}`)
 	r.eventually(t, func(s Stats) bool { return s.Events == 7 })
 	r.stop()
@@ -150,7 +150,8 @@ func TestEveryLossIsCountedUnderItsReason(t *testing.T) {
 	require.Contains(t, log.String(), "sender=127.0.0.1:")
 }
 
-// A stalled publisher uses bounded memory, and every event that does not fit is counted.
+// If the publisher is stalled, memory is bounded, and every event that does not fit into the queue
+// is counted.
 func TestQueueIsBoundedInEvents(t *testing.T) {
 	release := make(chan struct{})
 	r := start(t, listen(t, Config{Publish: func(context.Context, ...*hub.Event) (hub.Cursor, error) {
@@ -166,7 +167,7 @@ func TestQueueIsBoundedInEvents(t *testing.T) {
 	require.Zero(t, r.Stats().Events)
 	close(release)
 	r.eventually(t, func(s Stats) bool { return s.Events == maxQueuedEvents })
-	r.send(t, "1") // there is room again
+	r.send(t, "1") // the queue has room again
 	r.eventually(t, func(s Stats) bool { return s.Events == maxQueuedEvents+1 })
 	require.Equal(t, uint64(lost), sum(r.Stats().Dropped))
 }
@@ -270,13 +271,13 @@ func TestListenRefusesInvalidConfig(t *testing.T) {
 	require.Zero(t, s.Stats().Datagrams)
 }
 
-// lossScript holds the totals that a lossLog reads and the lines that it has logged.
+// lossScript provides the totals that a lossLog reads, and records the lines that it logs.
 type lossScript struct {
 	mu     sync.Mutex // guards the fields below
 	totals map[string]uint64
 	log    bytes.Buffer
 
-	samples map[string]*sample // the test sets samples before it increases the totals
+	samples map[string]*sample // the test sets a sample before it increases the total
 }
 
 func (l *lossScript) sample(reason string) *sample {
@@ -302,9 +303,9 @@ func (l *lossScript) add(reason string, n uint64) {
 	l.totals[reason] += n
 }
 
-// lines advances the fake clock and returns the new lines, starting at the reason.
+// lines advances the fake clock and returns the new lines, each from its reason on.
 func (l *lossScript) lines(after time.Duration) (all []string) {
-	time.Sleep(after) // on a fake clock
+	time.Sleep(after) // advances the fake clock
 	synctest.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -346,8 +347,7 @@ func TestLossesAreLoggedOncePerPeriod(t *testing.T) {
 	})
 }
 
-// Events that another hub has published count as replayed, and each event of a datagram has its own
-// ID.
+// Events that another hub has published count as replayed. Each event of a datagram has its own ID.
 func TestSignedOnAnotherHub(t *testing.T) {
 	secret, at := []byte("secret"), time.Now()
 	var taken [][]string
@@ -379,7 +379,7 @@ func TestSignedOnAnotherHub(t *testing.T) {
 	second := wire.SignDatagram(nil, secret, at, []byte("9\n8\n7"))
 	opened, err = wire.VerifyDatagram(secret, second)
 	require.NoError(t, err)
-	known[datagramID(&opened)+".1"] = true // as if published by another hub
+	known[datagramID(&opened)+".1"] = true // as if another hub had published it
 	mu.Unlock()
 	r.send(t, string(second))
 	r.eventually(t, func(s Stats) bool { return s.Events == 4 && s.Dropped["replayed"] == 1 && s.Dropped["engine"] == 1 })

@@ -9,8 +9,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// BenchmarkMessage sends a command of 200 bytes and reads its ack over a socket, both ends in this
-// process.
+// BenchmarkMessage sends a command of 200 bytes over a socket and reads its acknowledgement. Both
+// ends are in this process.
 func BenchmarkMessage(b *testing.B) {
 	s := tt.Start(b, tt.Config{MessageRate: 1e9})
 	c, err := s.DialSocket(tt.Query(), nil, nil)
@@ -18,7 +18,7 @@ func BenchmarkMessage(b *testing.B) {
 	defer c.Close()
 	head, tail := `{"op":"ping","ref":2,"pad":"`, `"}`
 	command := []byte(frame(text, head+of(200-len(head)-len(tail))+tail))
-	_, err = c.Message() // hello
+	_, err = c.Message() // the hello message
 	require.NoError(b, err)
 	b.ReportAllocs()
 	for b.Loop() {

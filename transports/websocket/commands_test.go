@@ -46,7 +46,8 @@ func TestSubscribeCommand(t *testing.T) {
 	require.Equal(t, other.ID, message(t, c).Event.ID)
 }
 
-// The ack comes before the first event, and contains the start position.
+// The acknowledgement of a subscribe command arrives before the first event, and contains the start
+// position.
 func TestSubscribeWithStart(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	var events []*hub.Event
@@ -89,7 +90,7 @@ func TestSubscribeWithStart(t *testing.T) {
 	}
 }
 
-// A filter given twice in the URL is one filter of the connection.
+// A filter that is twice in the URL counts as one filter.
 func TestUnsubscribeFilterGivenTwice(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	c := dial(t, s, "topic", "a", "topic", "b", "topic", "a")
@@ -99,7 +100,7 @@ func TestUnsubscribeFilterGivenTwice(t *testing.T) {
 	require.Equal(t, event.ID, message(t, c).Event.ID)
 }
 
-// Without a filter in the URL, the filters are those of the token.
+// If the URL has no filter, the connection has the filters to which the token has a right.
 func TestCommandsWithoutTopics(t *testing.T) {
 	s := tt.Start(t, tt.Config{Grant: &auth.Grant{Subscribe: filterSet(t, "a", "b", "c.*")}})
 	c := dial(t, s)
@@ -112,7 +113,7 @@ func TestCommandsWithoutTopics(t *testing.T) {
 	require.Equal(t, event.ID, message(t, c).Event.ID)
 }
 
-// A refused command is answered, changes nothing, and the connection stays open.
+// A refused command is answered and changes nothing. The connection stays open.
 func TestRefusedCommands(t *testing.T) {
 	grant := &auth.Grant{Subject: "s", Subscribe: filterSet(t, "a.>", "b"), Publish: filterSet(t, "p.>")}
 	s := tt.Start(t, tt.Config{Grant: grant, MaxTopics: 2})
@@ -176,7 +177,7 @@ func TestPublishCommand(t *testing.T) {
 	require.EqualValues(t, 1, s.Hub.Stats().Published)
 }
 
-// A token that may only publish can use a connection without topics.
+// A token with the right to publish only can be used for a connection without topics.
 func TestPublishOnlyToken(t *testing.T) {
 	s := tt.Start(t, tt.Config{Grant: &auth.Grant{Publish: filterSet(t, ">")}})
 	c := dial(t, s, "subscribe", "none")
@@ -186,7 +187,7 @@ func TestPublishOnlyToken(t *testing.T) {
 	require.ErrorContains(t, err, "403")
 }
 
-// Checks the parameters that only this transport has.
+// TestBadQuery checks the parameters that only the WebSocket route has.
 func TestBadQuery(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	for _, query := range [][]string{{"subscribe", "all"}, {"subscribe", "none", "topic", "a"}, {"subscribe", "none", "subscribe", "none"}} {
@@ -207,7 +208,7 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// A connection that is lost, refused or closed leaves no memory behind.
+// The memory of a connection is released when the connection is lost, refused or closed.
 func TestClosedConnectionsLeaveNoMemory(t *testing.T) {
 	s := tt.Start(t, tt.Config{Grant: &auth.Grant{Subscribe: filterSet(t, "a")}})
 	for name, connect := range map[string]func(){
@@ -225,7 +226,7 @@ func TestClosedConnectionsLeaveNoMemory(t *testing.T) {
 		const n = 1000
 		before := int64(0)
 		for i := range 2 * n {
-			if i == n { // the pools are full by now
+			if i == n { // by now, the pools are full
 				before = heap()
 			}
 			connect()
@@ -236,7 +237,8 @@ func TestClosedConnectionsLeaveNoMemory(t *testing.T) {
 	}
 }
 
-// A page cannot see an HTTP status, so it is told the error on a WebSocket connection.
+// A page cannot see the HTTP status of a refused handshake, so the error is sent over the
+// WebSocket.
 func TestRefusedWithOrigin(t *testing.T) {
 	t.Parallel()
 	origin := http.Header{"Origin": {"https://a.example"}, "Sec-Websocket-Protocol": {"trivium.v1"}}
@@ -269,7 +271,8 @@ func TestRefusedWithOrigin(t *testing.T) {
 	require.ErrorContains(t, err, "503")
 }
 
-// Refused connections that stay open are bounded; beyond the bound, requests get an HTTP status.
+// The number of refused connections that stay open is limited. Above the limit, requests are
+// answered with an HTTP status.
 func TestRejectedConnectionsAreBounded(t *testing.T) {
 	s, end := assemble(t, websocket.Config{})
 	defer end()
@@ -295,7 +298,7 @@ func TestSubprotocol(t *testing.T) {
 	}
 }
 
-// A connection with a cursor and no topics does not delay the end when the hub drains.
+// A connection with a cursor and without topics does not delay the end of a drain.
 func TestGoawayWithoutTopics(t *testing.T) {
 	t.Parallel()
 	s := tt.Start(t, tt.Config{})

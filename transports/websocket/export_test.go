@@ -7,19 +7,20 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// MaxUnread and CloseTimeout bound what is read from a refused connection.
+// MaxUnread and CloseTimeout limit what is read from a refused connection.
 const (
 	MaxUnread    = maxUnread
 	CloseTimeout = closeTimeout
 )
 
-// Verdict is the reason why a connection was refused; zero if it was not.
+// Verdict is the reason for which a connection was refused; zero: it was not.
 type Verdict struct {
 	Reason string
 	Code   int
 }
 
-// Receive feeds chunks to a frameReader, and returns how many bytes were parsed.
+// Receive passes chunks to a frameReader. It returns the number of parsed bytes in the first
+// result.
 func Receive(limits *Config, limiter *rate.Limiter, chunks [][]byte) ([]byte, Verdict) {
 	f := frameReader{limits: limits, limiter: limiter, deflate: limits.Compression}
 	var taken []byte
@@ -33,7 +34,7 @@ func Receive(limits *Config, limiter *rate.Limiter, chunks [][]byte) ([]byte, Ve
 	return taken, Verdict{}
 }
 
-// Received returns the messages and control frames of chunks, each as its opcode and payload.
+// Received returns the messages and control frames in the chunks, each as its opcode and payload.
 func Received(limits *Config, chunks [][]byte) []string {
 	f := frameReader{limits: limits, limiter: rate.NewLimiter(rate.Inf, 1), deflate: limits.Compression}
 	r := new(record)
@@ -43,7 +44,7 @@ func Received(limits *Config, chunks [][]byte) []string {
 	return r.whole
 }
 
-// FramingAllocs returns the number of allocations for parsing a message, besides its buffer.
+// FramingAllocs returns the number of allocations for parsing a message, without its buffer.
 func FramingAllocs(p []byte) float64 {
 	f := frameReader{
 		limits:  &Config{MaxMessage: DefaultMaxMessage, MaxFragments: DefaultMaxFragments},
@@ -57,7 +58,7 @@ func FramingAllocs(p []byte) float64 {
 	})
 }
 
-// record is a receiver that keeps everything.
+// record is a receiver that keeps all messages and control frames.
 type record struct{ whole []string }
 
 func (r *record) reserve(int) *violation { return nil }

@@ -131,7 +131,7 @@ func TestLargestMessage(t *testing.T) {
 func TestRate(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	c := dial(t, s)
-	for range 300 { // one write, so that the speed of this test does not matter
+	for range 300 { // sent in one write, so that the speed of the test does not matter
 		_, err := c.Write([]byte(frame(text, pingCommand)))
 		require.NoError(t, err)
 	}
@@ -151,7 +151,7 @@ func TestRate(t *testing.T) {
 	requireClosed(t, c, 1008)
 }
 
-// The handshake and a message after it are sent in one segment, and byte by byte.
+// The handshake and a message after it are sent in one segment, and also byte by byte.
 func TestSegments(t *testing.T) {
 	for name, cfg := range map[string]tt.Config{"direct": {}, "portable": {Portable: true}, "TLS": {TLS: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -163,7 +163,7 @@ func TestSegments(t *testing.T) {
 			require.Equal(t, "1", string(message(t, c).Ref))
 			require.Equal(t, `"two"`, string(message(t, c).Ref))
 			for _, b := range []byte(frame(firstPart, pingCommand[:9]) + frame(lastPart, pingCommand[9:])) {
-				_, err := c.Write([]byte{b}) // TCP_NODELAY is Go's default
+				_, err := c.Write([]byte{b}) // each byte is one segment, because Go sets TCP_NODELAY
 				require.NoError(t, err)
 			}
 			require.Equal(t, "1", string(message(t, c).Ref))
@@ -171,7 +171,8 @@ func TestSegments(t *testing.T) {
 	}
 }
 
-// Connections end in several ways while events are published at full speed.
+// Connections are closed in several ways while events are published at full speed. No frame may
+// follow the close frame.
 func TestNoFrameAfterClose(t *testing.T) {
 	for name, portable := range map[string]bool{"direct": false, "portable": true} {
 		t.Run(name, func(t *testing.T) {
@@ -201,8 +202,8 @@ func TestNoFrameAfterClose(t *testing.T) {
 				}
 				var ended *tt.Ended
 				require.ErrorAs(t, err, &ended)
-				// The close frame is not answered yet, so that more could arrive until the server's
-				// timeout.
+				// The test has not answered the close frame. If the server sent more data, it would
+				// arrive before the server's timeout.
 				rest, err := io.ReadAll(c.Conn)
 				require.NoError(t, err)
 				require.Empty(t, rest, "after %v", ended)

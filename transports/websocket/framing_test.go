@@ -25,7 +25,7 @@ var (
 	noProtocol = verdict{"protocol", 1002}
 )
 
-// hostile are inputs that violate a rule with their last byte, under the default limits.
+// hostile are inputs whose last byte violates a rule, with the default limits.
 var hostile = []struct {
 	name string
 	sent string
@@ -55,7 +55,7 @@ var hostile = []struct {
 		strings.Repeat(frame(continuation, ""), 23) + "\x00", fragments},
 }
 
-// split splits b after each of the positions.
+// split cuts b after each of these positions.
 func split(b []byte, places ...int) (chunks [][]byte) {
 	from := 0
 	for _, at := range append(places, len(b)) {
@@ -74,7 +74,7 @@ func bytewise(b []byte) (chunks [][]byte) {
 	return chunks
 }
 
-// limits are those of websocket.Config, and the number of messages, pings and pongs.
+// limits are the limits of websocket.Config, and the number of messages, pings and pongs.
 type limits struct{ message, fragments, burst int }
 
 var defaults = limits{websocket.DefaultMaxMessage, websocket.DefaultMaxFragments, websocket.DefaultMessageRate}
@@ -84,8 +84,8 @@ func (l limits) receive(chunks [][]byte) ([]byte, verdict) {
 	return websocket.Receive(cfg, rate.NewLimiter(0, l.burst), chunks)
 }
 
-// parseReference is a second implementation of the framing, which has all bytes at once. It returns how many
-// are parsed, and the verdict.
+// parseReference is an independent implementation of the framing, which has the whole input at
+// once. It returns the number of parsed bytes and the verdict.
 func (l limits) parseReference(b []byte) (int, verdict) {
 	message, frames, counted, under, isBinary := uint64(0), 0, 0, false, false
 	for at := 0; at < len(b); {
@@ -150,7 +150,7 @@ type failer interface {
 	Helper()
 }
 
-// requireAgreed requires that the frameReader and parseReference agree.
+// requireAgreed requires that the frameReader and parseReference have the same result.
 func requireAgreed(t failer, l limits, sent []byte, chunks [][]byte) verdict {
 	t.Helper()
 	n, want := l.parseReference(sent)
@@ -172,13 +172,13 @@ func TestFraming(t *testing.T) {
 	}
 }
 
-// small limits, which are often reached
+// small are limits that random inputs often reach.
 var small = limits{message: 300, fragments: 4, burst: 12}
 
 var anyPayload = rapid.Map(rapid.OneOf(rapid.IntRange(0, 3), rapid.IntRange(120, 130), rapid.IntRange(290, 300)), of)
 
-// validFrames draws messages within the limits, with control frames between their frames. whole is
-// their content, each message after its opcode.
+// validFrames draws messages within the limits, with control frames between their frames. whole has
+// the content of each message after its opcode.
 func validFrames(t *rapid.T) (sent []byte, whole []string) {
 	for left := small.burst; left > 0; left-- {
 		control := func() {
@@ -206,13 +206,13 @@ func validFrames(t *rapid.T) (sent []byte, whole []string) {
 	return tt.AppendFrame(sent, closing, []byte("\x03\xe8")), append(whole, "\x08\x03\xe8")
 }
 
-// anyFrames draws frames of every kind, with every encoding of their length.
+// anyFrames draws frames of every kind, with every encoding of the payload length.
 func anyFrames(t *rapid.T) (sent []byte) {
 	for range rapid.IntRange(1, 20).Draw(t, "frames") {
 		first := rapid.SampledFrom([]byte{0x0, 0x0, 0x0, 0x80, 0x80, 0x1, 0x1, 0x81, 0x81, 0x89, 0x8a, 0x82, 0xc1, 0x83, 0x88, 0x9, 0x8f, 0xf1}).Draw(t, "first")
 		payload := anyPayload.Draw(t, "payload")
 		masked := byte(0x80)
-		if rapid.IntRange(0, 30).Draw(t, "masked") == 30 { // rapid draws small numbers more often
+		if rapid.IntRange(0, 30).Draw(t, "masked") == 30 { // few frames are not masked, because rapid draws small numbers more often
 			masked = 0
 		}
 		switch rapid.IntRange(0, 20).Draw(t, "spelling") {
@@ -237,7 +237,8 @@ func places(t *rapid.T, n int) []int {
 	return rapid.SliceOfN(rapid.IntRange(0, n), 0, 10).Draw(t, "places")
 }
 
-// Valid frames are parsed however they are split; of others, exactly the part before the error is.
+// Valid frames are parsed in the same way however they are cut. Of an invalid input, exactly the
+// part before the error is parsed.
 func TestFramingProperties(t *testing.T) {
 	t.Run("valid", rapid.MakeCheck(func(t *rapid.T) {
 		sent, whole := validFrames(t)
@@ -266,7 +267,7 @@ func FuzzFraming(f *testing.F) {
 	})
 }
 
-// A client may ping at the allowed rate indefinitely.
+// A client may send pings at the allowed rate for any length of time.
 func TestModeratePings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := &websocket.Config{MaxMessage: websocket.DefaultMaxMessage, MaxFragments: websocket.DefaultMaxFragments}
@@ -282,7 +283,7 @@ func TestModeratePings(t *testing.T) {
 	})
 }
 
-// Parsing a message takes no allocation besides its buffer.
+// Parsing a message allocates only its buffer.
 func TestFramingAllocatesNothing(t *testing.T) {
 	require.Zero(t, websocket.FramingAllocs([]byte(frame(continuation, of(200))+frame(continuation, of(200)))))
 }

@@ -43,21 +43,22 @@ func (e *heldEngine) Publish(_ context.Context, events []*hub.Event) (hub.Cursor
 
 func (e *heldEngine) Close() error { return nil }
 
-// The goroutine that reads a connection detects that the peer has gone; heartbeats do not. A peer that has ended its
-// write side still receives the answers to what it sent before.
+// The goroutine that reads a connection detects when the peer has closed it; heartbeats must not. A
+// peer that has closed its write side still receives the answers to what it sent before.
 func TestHeartbeatLeavesPeerCloseToReader(t *testing.T) {
 	t.Parallel()
 	engine := &heldEngine{release: make(chan struct{})}
 	release := sync.OnceFunc(func() { close(engine.release) })
 	s := tt.Start(t, tt.Config{Hub: hub.Config{Engine: engine}, Heartbeat: 10 * time.Millisecond})
 	t.Cleanup(release)
-	// The command arrives with the handshake, so it is executed before the connection is watched for input.
+	// The command arrives together with the handshake, so it is executed before the connection is
+	// watched for input.
 	c, err := s.DialSocket(tt.Query("subscribe", "none"), nil, tt.AppendFrame(nil, text, []byte(publishing)))
 	require.NoError(t, err)
 	defer c.Close()
 	require.Equal(t, wire.OpHello, message(t, c).Op)
 	require.NoError(t, c.Conn.(*net.TCPConn).CloseWrite())
-	for range 20 { // the last of them are sent after the hub's kernel has received the end of the input
+	for range 20 { // the last heartbeats are sent after the hub's kernel has received the end of the input
 		require.Equal(t, wire.OpHeartbeat, message(t, c).Op)
 	}
 	release()
@@ -66,7 +67,7 @@ func TestHeartbeatLeavesPeerCloseToReader(t *testing.T) {
 		m = message(t, c)
 	}
 	require.Equal(t, wire.OpAck, m.Op)
-	for err == nil { // a heartbeat may precede the end
+	for err == nil { // a heartbeat may arrive before the end
 		_, err = c.Message()
 	}
 	require.ErrorIs(t, err, io.EOF)

@@ -13,8 +13,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// An idle connection has no goroutine, before and after it has sent something, and its close is
-// detected without a heartbeat.
+// An idle connection has no goroutine, whether or not it has sent something. Its close is detected
+// without a heartbeat.
 func TestIdle(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	dial(t, s).Close()
@@ -44,7 +44,7 @@ func TestIdle(t *testing.T) {
 	require.Eventually(t, func() bool { return s.WebSocket.Connections.Load() == 0 }, tt.Patience, time.Millisecond)
 }
 
-// Connections come and go, some with unread input, while others are active.
+// Connections are opened and closed, some with unread input, while others are active.
 func TestChurn(t *testing.T) {
 	s := tt.Start(t, tt.Config{Heartbeat: 20 * time.Millisecond, MessageRate: 1e6})
 	var all sync.WaitGroup

@@ -8,13 +8,13 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// uncountedSize is the size in bytes up to which a message's buffer does not count toward the
+// uncountedSize is the size, in bytes, up to which a message's buffer does not count toward the
 // budget.
 const uncountedSize = 4 << 10
 
-// incomingMessage holds the memory and the timer of a message of which more has yet to arrive. A
-// small message that arrives in one read needs none. The reader opens and closes it; so does the
-// end of the connection.
+// incomingMessage has the memory reservation and the timer of an incomplete message. A small
+// message that arrives in one read needs neither. The goroutine that reads opens and closes it; the
+// end of the connection closes it too.
 type incomingMessage struct {
 	reservation *intake.Reservation
 

@@ -15,7 +15,8 @@ import (
 
 func spaces(n int) string { return strings.Repeat(" ", n) }
 
-// The memory of a message is counted, and released when the message or its connection ends.
+// The memory of an incomplete message counts toward the budget. It is released when the message or
+// its connection ends.
 func TestPartialMessagesCount(t *testing.T) {
 	for name, cfg := range map[string]tt.Config{"direct": {}, "portable": {Portable: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -41,7 +42,8 @@ func TestPartialMessagesCount(t *testing.T) {
 	}
 }
 
-// The connection is closed with the reason, and the client may reconnect.
+// If there is no memory for a message, the connection is closed with that reason, and the client
+// may reconnect.
 func TestNoRoomForMessage(t *testing.T) {
 	budget := intake.New(1)
 	held := budget.Open("token", 0)
@@ -70,7 +72,7 @@ func TestNoRoomForMessage(t *testing.T) {
 	require.Equal(t, wire.OpAck, exchange(t, c, pingCommand+spaces(60<<10)).Op)
 }
 
-// The message stops in the middle.
+// This message stops in the middle.
 func TestMessageOverdue(t *testing.T) {
 	for name, cfg := range map[string]tt.Config{"direct": {}, "portable": {Portable: true}} {
 		t.Run(name, func(t *testing.T) {

@@ -4,12 +4,12 @@ import (
 	"bytes"
 )
 
-// inflateTail is the end that a compressed message omits (RFC 7692, section 7.2.2), followed by an
-// empty last block, which ends the stream.
+// inflateTail is the end that every compressed message omits (RFC 7692, section 7.2.2), followed by
+// an empty last block, which ends the deflate stream.
 const inflateTail = "\x00\x00\xff\xff\x01\x00\x00\xff\xff"
 
-// Limits on the blocks of a message: a base, more for each of its frames, since a client may flush
-// at the end of each, and one more for this many bytes of the message.
+// These limit the number of blocks of a message: a base, some blocks for each frame, because a
+// client may flush at the end of each, and one block per this many bytes of the message.
 const (
 	baseBlocks     = 64
 	blocksPerFrame = 2
@@ -17,9 +17,9 @@ const (
 )
 
 // inflate decompresses one message (RFC 1951) that arrived in the given number of frames, up to
-// limit bytes. Messages do not depend on each other, since context takeover is never negotiated. No
-// library bounds the number of blocks: 64 KiB of blocks without content take 17 ms of CPU, and meet
-// no limit on bytes.
+// limit bytes. Messages do not depend on each other, because context takeover is never negotiated.
+// The code is our own because no library limits the number of blocks: 64 KiB of blocks without
+// content take 17 ms of CPU time and exceed no limit of bytes.
 func inflate(dst, compressed *bytes.Buffer, frames int, limit int64, to receiver) *violation {
 	d := inflater{
 		in: compressed.Bytes(), dst: dst, limit: limit, to: to, otherMemory: compressed.Cap(),

@@ -17,7 +17,7 @@ func inflated(compressed []byte, limit int64) ([]byte, *violation) {
 	return dst.Bytes(), v
 }
 
-// deflated compresses the parts, with a flush after each.
+// deflated compresses the parts into one message, with a flush after each part.
 func deflated(t *testing.T, level int, parts ...[]byte) []byte {
 	var b bytes.Buffer
 	w, err := flate.NewWriter(&b, level)
@@ -53,7 +53,7 @@ func TestInflate(t *testing.T) {
 	require.Equal(t, tooBig, v)
 }
 
-// A client may flush often as long as its blocks have content.
+// A client may flush often if its blocks have content.
 func TestManySmallBlocks(t *testing.T) {
 	var parts [][]byte
 	for range 200 {
@@ -63,18 +63,19 @@ func TestManySmallBlocks(t *testing.T) {
 	require.Nil(t, v)
 }
 
-// emptyBlocks are 64 KiB of blocks without content: stored, with the fixed code, and with dynamic
-// codes.
+// emptyBlocks are messages of 64 KiB that consist of blocks without content: stored blocks, blocks
+// with the fixed code, and blocks with dynamic codes.
 func emptyBlocks() map[string][]byte {
 	const size = 64 << 10
-	bitwise := func(block string) []byte { // bits in the order of transmission
+	bitwise := func(block string) []byte { // block has its bits in the order of transmission
 		b := make([]byte, size)
 		for i := range 8 * (size - 8) / len(block) * len(block) {
 			b[i/8] |= (block[i%len(block)] - '0') << (i % 8)
 		}
 		return b
 	}
-	// A code of the symbols 0 (1 bit), 1 and 18 (2 bits): 0 for 256 literals, 1 for the end, 1 for a distance.
+	// The code has the symbols 0 (1 bit), 1 and 18 (2 bits each): length 0 for the 256 literals,
+	// length 1 for the end and for one distance.
 	dynamic := "001" + "00000" + "00000" + "0111" + // 257 literals, 1 distance, 18 lengths of lengths
 		"000" + "000" + "010" + "100" + strings.Repeat("000", 13) + "010" +
 		"11" + "1111111" + "11" + "1101011" + "10" + "10" + "0"
@@ -119,7 +120,7 @@ func BenchmarkInflate(b *testing.B) {
 	}
 }
 
-// Input that compress/flate accepts decompresses to the same bytes, unless a limit is exceeded; all
+// Input that compress/flate accepts decompresses to the same bytes, unless it exceeds a limit. All
 // other input is refused.
 func FuzzInflate(f *testing.F) {
 	f.Add([]byte("\x00"))

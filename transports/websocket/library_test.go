@@ -15,8 +15,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// A client of another library publishes, receives its events, pings and closes, with and without
-// compression, and with messages in parts.
+// A client that uses another library publishes, receives its events, pings and closes, with and
+// without compression, and with messages in several frames.
 func TestLibrary(t *testing.T) {
 	t.Parallel()
 	for name, mode := range map[string]library.CompressionMode{
@@ -60,7 +60,7 @@ func TestLibrary(t *testing.T) {
 					require.Equal(t, wire.OpAck, ack.Op)
 					require.Equal(t, data, string(event.Event.Data))
 				}
-				reading := c.CloseRead(ctx) // reads pongs
+				reading := c.CloseRead(ctx) // reads pongs in the background
 				for range 10 {
 					require.NoError(t, c.Ping(ctx))
 				}
@@ -71,7 +71,7 @@ func TestLibrary(t *testing.T) {
 	}
 }
 
-// publishInParts writes a message in several writes, each of which is a frame or a part of one.
+// publishInParts sends a message by several writes, each of which becomes a frame or a part of one.
 func publishInParts(t *testing.T, ctx context.Context, c *library.Conn, message string) {
 	w, err := c.Writer(ctx, library.MessageText)
 	require.NoError(t, err)

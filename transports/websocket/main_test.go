@@ -41,7 +41,8 @@ func exchange(t *testing.T, c *tt.Socket, command string) wire.Message {
 	return message(t, c)
 }
 
-// requireClosed reads a close frame, answers it, and reads the end of the connection.
+// requireClosed requires a close frame with this code, answers it, and requires the end of the
+// connection.
 func requireClosed(t *testing.T, c *tt.Socket, code int) string {
 	t.Helper()
 	reason := requireCode(t, c, code)
@@ -50,8 +51,9 @@ func requireClosed(t *testing.T, c *tt.Socket, code int) string {
 	return reason
 }
 
-// requireCode reads a close frame and does not answer it. A client sends nothing after its own
-// close frame: the server then closes the connection, and further data resets it.
+// requireCode requires a close frame with this code, and does not answer it. After its own close
+// frame, a client must send nothing: the server closes the connection, and further data would reset
+// it.
 func requireCode(t *testing.T, c *tt.Socket, code int) (reason string) {
 	t.Helper()
 	_, err := c.Message()
@@ -62,7 +64,7 @@ func requireCode(t *testing.T, c *tt.Socket, code int) (reason string) {
 }
 
 // requireEnd requires that the server closes the connection first (RFC 6455, section 7.1.1), and
-// without a reset, which could discard data that the client has not read.
+// that it does so without a reset, which could discard data that the client has not read.
 func requireEnd(t *testing.T, c *tt.Socket) {
 	t.Helper()
 	require.NoError(t, c.SetReadDeadline(time.Now().Add(tt.Patience)))

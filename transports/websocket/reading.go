@@ -11,14 +11,14 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// readBuffer is the size of one read in bytes.
+// readBuffer is the number of bytes of one read.
 const readBuffer = 512
 
-// maxUnread bounds the input, in bytes, that is discarded from a peer that keeps sending after the
-// end.
+// maxUnread is the maximum number of bytes that are discarded from a peer that keeps sending after
+// the end.
 const maxUnread = 16 << 20
 
-// closeTimeout is how long the peer may take to answer a close frame.
+// closeTimeout is the time within which the peer must answer a close frame.
 const closeTimeout = 5 * time.Second
 
 var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}

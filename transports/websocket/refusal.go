@@ -20,8 +20,8 @@ const (
 
 var reasonNames = [reasonCount]string{"rate", "fragments", "too_big", "protocol", "receiving", "receiving_time", "blocks"}
 
-// Refusals counts the connections that were closed for what their peer sent, each once, by the
-// first violation.
+// Refusals counts the connections that were closed because of what their peer sent. Each connection
+// is counted once, for its first violation.
 type Refusals struct {
 	counts [reasonCount]atomic.Uint64
 }
@@ -39,7 +39,7 @@ func (r *Refusals) ByReason() map[string]uint64 {
 	return m
 }
 
-// violation is a rule that the peer has violated.
+// violation describes the rule that the peer has violated.
 type violation struct {
 	reason reason
 	code   int // RFC 6455, section 7.4.1

@@ -27,7 +27,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/websocket"
 )
 
-// watched is a server with only /ws whose refusals can be counted.
+// watched is a server that serves only /ws, with the counters of its refusals.
 type watched struct {
 	*tt.Server
 	handler  http.Handler
@@ -35,7 +35,7 @@ type watched struct {
 	token    *tt.Token
 }
 
-// assemble returns a watched that does not listen. close must be called.
+// assemble returns a watched that does not listen. end must be called.
 func assemble(t testing.TB, cfg websocket.Config) (s *watched, end func()) {
 	h, err := hub.New(hub.Config{})
 	require.NoError(t, err)
@@ -62,7 +62,8 @@ func watch(t testing.TB, cfg websocket.Config) *watched {
 	return s
 }
 
-// requireCounted requires that f gets a connection closed with the verdict, counted once.
+// requireCounted calls f. It requires that f returns the verdict with which a connection was
+// closed, and that the refusal was counted once.
 func (s *watched) requireCounted(t *testing.T, v verdict, f func()) {
 	t.Helper()
 	want := s.refusals.ByReason()
@@ -73,8 +74,8 @@ func (s *watched) requireCounted(t *testing.T, v verdict, f func()) {
 
 const publishing = `{"op":"publish","topic":"t","data":1}`
 
-// Messages before the violation are executed, none after it, and the connection ends at the byte
-// that violates the rule, however the bytes are split.
+// However the input is cut: messages before the violation are executed, messages after it are not,
+// and the connection ends at the byte that violates the rule.
 func TestHostileFrames(t *testing.T) {
 	s := watch(t, websocket.Config{})
 	run := func(t *testing.T, v verdict, writes ...string) {
@@ -106,7 +107,7 @@ func TestHostileFrames(t *testing.T) {
 	}
 }
 
-// Each refusal is counted once, by the first violation.
+// Each refused connection is counted once, for its first violation.
 func TestRefusals(t *testing.T) {
 	s := watch(t, websocket.Config{})
 	for sent, v := range map[string]verdict{
@@ -133,12 +134,12 @@ func TestRefusals(t *testing.T) {
 	require.Equal(t, before, s.refusals.ByReason(), "to close is no offence")
 }
 
-// Everything that a client can send counts toward a rate.
+// Messages, pings and pongs all count toward a rate limit.
 func TestFloods(t *testing.T) {
 	s := watch(t, websocket.Config{MessageRate: 10})
 	for name, tc := range map[string]struct {
 		sent   string
-		answer byte // expected answer to each, until the limit
+		answer byte // opcode of the expected answer to each frame, until the limit is reached
 	}{
 		"commands":  {frame(text, pingCommand), text},
 		"auth":      {frame(text, `{"op":"auth","token":"bad"}`), text},
@@ -172,7 +173,7 @@ func TestFloods(t *testing.T) {
 	}
 }
 
-// A message without its end is not executed, even if its text is complete.
+// A message whose last frame has not arrived is not executed, even if its text is complete.
 func TestIncompleteMessageIsNotExecuted(t *testing.T) {
 	s := watch(t, websocket.Config{Compression: true})
 	whole := frame(text, publishing+" ")
@@ -197,7 +198,7 @@ func TestIncompleteMessageIsNotExecuted(t *testing.T) {
 	}
 }
 
-// The client keeps sending after the close frame, and receives it nevertheless.
+// A client that keeps sending after the server's close frame still receives that close frame.
 func TestFloodAfterClose(t *testing.T) {
 	s := watch(t, websocket.Config{})
 	for _, tc := range []struct {
@@ -224,7 +225,7 @@ func TestFloodAfterClose(t *testing.T) {
 			}
 		}()
 		var last tt.Frame
-		for last.Code() == 0 { // pongs come first
+		for last.Code() == 0 { // pongs may come before the close frame
 			last, err = c.Receive()
 			require.NoError(t, err)
 		}
@@ -236,7 +237,7 @@ func TestFloodAfterClose(t *testing.T) {
 	}
 }
 
-// hijacked is the ResponseWriter of one end of a pipe.
+// hijacked is a ResponseWriter for one end of a pipe.
 type hijacked struct {
 	http.ResponseWriter
 	conn net.Conn
@@ -246,7 +247,7 @@ func (h hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return h.conn, bufio.NewReadWriter(bufio.NewReader(h.conn), bufio.NewWriter(h.conn)), nil
 }
 
-// A refused connection ends soon, whatever the peer does.
+// A refused connection ends within a short time, whatever the peer does.
 func TestEndsInTime(t *testing.T) {
 	trickle := func(f func(net.Conn) error) func(net.Conn) {
 		return func(c net.Conn) {
@@ -298,13 +299,13 @@ func TestEndsInTime(t *testing.T) {
 	}
 }
 
-// bomb is a compressed message that decompresses to this many MiB.
+// bomb returns a compressed message that decompresses to this many MiB.
 func bomb(t *testing.T, size int) string {
 	one := deflate(t, of(1<<20))
 	return strings.Repeat(one+"\x00\x00\xff\xff", size-1) + one
 }
 
-// The decompressed size of a message is bounded, and so is its cost.
+// Both the decompressed size of a message and the cost of decompressing it are limited.
 func TestDecompressionIsBounded(t *testing.T) {
 	s := watch(t, websocket.Config{Compression: true})
 	ask := func() *tt.Socket {
@@ -337,7 +338,7 @@ func TestDecompressionIsBounded(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(3*n<<20), "of both sides; the bombs are of %d MiB", 3*n*60)
 
-	// A message that decompresses to nothing is bounded by its own size.
+	// A message that decompresses to nothing is limited by its own size.
 	layers := strings.Repeat("\x00\x00\x00\xff\xff", websocket.DefaultMaxMessage/5) + "\x00"
 	c := ask()
 	require.NoError(t, c.Send(text|tt.Compressed, layers))

@@ -29,7 +29,7 @@ import (
 // Protocol is the subprotocol that is selected if the client offers it.
 const Protocol = "trivium.v1"
 
-// Defaults of Config.
+// These are the defaults of Config.
 const (
 	DefaultMaxMessage   = 64 << 10 // bytes
 	DefaultMaxFragments = 1024     // frames
@@ -39,15 +39,15 @@ const (
 // Config configures a Handler. Only Hub is required.
 type Config struct {
 	Hub          *hub.Hub      // required
-	Heartbeat    time.Duration // between two heartbeats; 0: 15 s
-	WriteTimeout time.Duration // without progress, then the connection is closed; 0: 10 s
+	Heartbeat    time.Duration // interval between two heartbeats; 0: 15 s
+	WriteTimeout time.Duration // time without progress after which a connection is closed; 0: 10 s
 	MaxTopics    int           // filters per connection; 0: any number
 	Disconnect   bool          // disconnect subscribers that fall behind retention
 	Compression  bool          // offer permessage-deflate
-	MaxMessage   int64         // bytes of a client's message, before and after decompression; 0: DefaultMaxMessage
-	MaxFragments int           // frames of a client's message; 0: DefaultMaxFragments
-	MessageRate  float64       // a client's messages, pings and pongs per second; 0: DefaultMessageRate
-	// MessageTimeout is the time limit for each 16 KiB of a message; 0: none.
+	MaxMessage   int64         // maximum bytes of a client's message, before and after decompression; 0: DefaultMaxMessage
+	MaxFragments int           // maximum number of frames of a client's message; 0: DefaultMaxFragments
+	MessageRate  float64       // maximum number of a client's messages, pings and pongs per second; 0: DefaultMessageRate
+	// MessageTimeout is the timeout of each 16 KiB of a message; 0: none.
 	MessageTimeout time.Duration
 	// CloudEventsSource is the source of events for ?format=cloudevents that were not published as CloudEvents;
 	// "": urn:trivium:hub.
@@ -74,7 +74,7 @@ type Handler struct {
 	rejected      rejectLimiter
 }
 
-// New returns a Handler. Close must follow.
+// New returns a Handler. Close must be called.
 func New(cfg Config) (*Handler, error) {
 	if cfg.MaxMessage < 0 || cfg.MaxFragments < 0 || cfg.MessageRate < 0 || cfg.MessageTimeout < 0 {
 		return nil, errors.New("websocket: Config.MaxMessage, MaxFragments, MessageRate and MessageTimeout must not be negative")
@@ -259,13 +259,13 @@ func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *problem
 	})
 }
 
-// rejectLimiter bounds the refused connections that stay open for their close handshake. No other
-// limit counts them, since they come before authentication.
+// rejectLimiter limits the number of refused connections that stay open for their close handshake.
+// No other limit counts them, because they are refused before authentication.
 type rejectLimiter struct{ n atomic.Int64 }
 
 const maxRejected = 1024
 
-// acquire reports whether one more may stay open.
+// acquire reports whether another refused connection may stay open.
 func (f *rejectLimiter) acquire() bool {
 	if f.n.Add(1) > maxRejected {
 		f.release()
@@ -276,10 +276,12 @@ func (f *rejectLimiter) acquire() bool {
 
 func (f *rejectLimiter) release() { f.n.Add(-1) }
 
-// rejectedCloseTimeout bounds how long a refused connection stays open for its close handshake.
+// rejectedCloseTimeout is the time after which a refused connection is closed, even if its close
+// handshake is not complete.
 const rejectedCloseTimeout = time.Second
 
-// sendLastMessage writes the last message of a connection that has no Writer, and closes it.
+// sendLastMessage writes the last message to a connection that has no Writer, and closes the
+// connection.
 func sendLastMessage(conn net.Conn, last wire.Message) {
 	defer connection.NewPortableConn(conn).Close() // does not block
 	if err := conn.SetDeadline(time.Now().Add(rejectedCloseTimeout)); err != nil {
@@ -292,7 +294,8 @@ func sendLastMessage(conn net.Conn, last wire.Message) {
 	}
 }
 
-// checkHandshake answers a request that is no valid handshake (RFC 6455, section 4.2.1).
+// checkHandshake reports whether a request is a valid handshake (RFC 6455, section 4.2.1). If it is
+// not, checkHandshake answers it.
 func checkHandshake(w http.ResponseWriter, r *http.Request) bool {
 	if !web.AllowMethods(w, r, http.MethodGet) {
 		return false
