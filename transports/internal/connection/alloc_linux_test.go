@@ -10,8 +10,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 )
 
-// measure is the sink of one of several writers. It offers each batch to all of them and counts the
-// allocations.
+// measure is the sink for one of several writers. It offers each batch to all of them, and counts
+// the allocations.
 type measure struct {
 	writers []*connection.Writer
 	allocs  chan float64

@@ -17,11 +17,11 @@ import (
 
 const benchSize = 200 // bytes of an event's data
 
-// lineOf returns the number of bytes written for an event whose number has three digits.
+// lineOf returns the number of bytes that are written for an event whose number has three digits.
 func lineOf(size int) int64 { return int64(len(`event "100"`) + size - 10 + len("\n")) }
 
-// timed is the sink of one of several writers. It offers each batch to all of them and measures the
-// time.
+// timed is the sink for one of several writers. It offers each batch to all of them, and measures
+// the time.
 type timed struct {
 	writers []*connection.Writer
 	took    atomic.Int64 // ns
@@ -35,9 +35,9 @@ func (s *timed) Ready(batch *hub.Batch) {
 	s.took.Add(int64(time.Since(start)))
 }
 
-// BenchmarkDelivery delivers one event to 100 sockets whose peers read at once, written directly by
-// the worker or by one goroutine each. ns/ready is the worker's time per delivery; ns/op includes
-// the readers, which run in this process.
+// BenchmarkDelivery delivers one event to 100 sockets whose peers read at once. The worker writes
+// to them directly, or one goroutine per socket does. ns/ready is the worker's time per delivery.
+// ns/op includes the readers, which run in this process.
 func BenchmarkDelivery(b *testing.B) {
 	for name, portable := range map[string]bool{"direct": false, "portable": true} {
 		b.Run(name, func(b *testing.B) {
@@ -63,7 +63,7 @@ func BenchmarkDelivery(b *testing.B) {
 					line := make([]byte, lineOf(benchSize))
 					for {
 						if _, err := io.ReadFull(client, line); err != nil {
-							return // the benchmark is over
+							return // the benchmark has ended
 						}
 						got.Done()
 					}
@@ -84,8 +84,8 @@ func BenchmarkDelivery(b *testing.B) {
 	}
 }
 
-// BenchmarkDrain delivers a megabyte of events to a peer that begins to read late. The kernel's
-// buffers hold only a small part of it.
+// BenchmarkDrain delivers a megabyte of events to a peer that starts to read late. The kernel's
+// buffers hold only a small part of the megabyte.
 func BenchmarkDrain(b *testing.B) {
 	for _, size := range []int{8 << 10, 64 << 10} {
 		b.Run(fmt.Sprint(size>>10, " KiB"), func(b *testing.B) {

@@ -9,10 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// scripted is a connection whose writes all reach their deadline, except the last.
+// scripted is a connection on which all writes except the last reach their deadline.
 type scripted struct {
 	net.Conn
-	takes []int // bytes that each write accepts
+	takes []int // number of bytes that each write accepts
 }
 
 func (c *scripted) SetWriteDeadline(time.Time) error { return nil }
@@ -26,12 +26,12 @@ func (c *scripted) Write(p []byte) (int, error) {
 	return n, os.ErrDeadlineExceeded
 }
 
-// Acknowledged bytes count as progress from one deadline to the next, whether or not the kernel
-// accepted more in between.
+// Bytes that the peer has acknowledged between two deadlines count as progress, whether or not the
+// kernel has accepted more bytes.
 func TestProgressExtendsDeadline(t *testing.T) {
 	for name, row := range map[string]struct {
 		takes  []int
-		queued []int // unacknowledged bytes before the write and at each deadline
+		queued []int // number of unacknowledged bytes before the write and at each deadline
 		err    error
 	}{
 		"at once":                     {nil, []int{0}, nil},

@@ -9,7 +9,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 )
 
-// Without a limit in the configuration a reader whose buffer is full has the default time, and is not closed at once.
+// If the configuration sets no write timeout, the default applies: a reader whose buffer is full is
+// not disconnected at once.
 func TestSharedHasDefaults(t *testing.T) {
 	s := connection.Shared{Hub: new(hub.Hub)}
 	require.NoError(t, s.Complete("sse", 0))
@@ -20,7 +21,7 @@ func TestSharedHasDefaults(t *testing.T) {
 	other := connection.Shared{Hub: s.Hub, Registry: s.Registry, Counters: s.Counters, WriteTimeout: s.WriteTimeout}
 	require.NoError(t, other.Complete("sse", 0))
 	other.Close()
-	s.Registry.Go(func() {}) // panics if other.Close has closed the registry of the caller
+	s.Registry.Go(func() {}) // panics if other.Close has closed the registry that was passed in
 	require.Nil(t, s.Draining())
 	s.Close()
 }

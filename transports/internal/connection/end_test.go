@@ -42,8 +42,8 @@ func TestEndIsLastMessage(t *testing.T) {
 	})
 }
 
-// To a subscriber that is behind, the writer completes the event that it has started, then writes
-// the queued messages and the end of the stream, but no other event.
+// If a subscriber is behind at the end of its stream, the writer completes the event that it has
+// started. Then it writes the queued messages and the end of the stream, and no further event.
 func TestEndSkipsUnreadEvents(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
 		b := newBench(t, 0, longTimeout)
@@ -85,7 +85,7 @@ func (nullConn) PeerClosed() bool                  { return false }
 func (nullConn) End() bool                         { return true }
 func (nullConn) Close()                            {}
 
-// A connection that starts during a drain is closed, or not started.
+// A connection that is added during a drain is either closed, or refused by the registry.
 func TestStartWhileDraining(t *testing.T) {
 	h, err := hub.New(hub.Config{})
 	require.NoError(t, err)
@@ -119,7 +119,7 @@ func TestStartWhileDraining(t *testing.T) {
 	require.NoError(t, h.Close())
 }
 
-// The subscriber is disconnected whichever path detects that it fell behind retention.
+// A subscriber that fell behind retention is disconnected, whichever code path detects it.
 func TestDisconnectWhenBehindRetention(t *testing.T) {
 	for name, find := range map[string]func(*connection.Writer){
 		"heartbeat": (*connection.Writer).Heartbeat,
@@ -129,7 +129,7 @@ func TestDisconnectWhenBehindRetention(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, 0, longTimeout)
 			b.cfg.Disconnect = true
-			b.sink = func(*connection.Writer) hub.Sink { return ignoringSink{} } // no events from the workers
+			b.sink = func(*connection.Writer) hub.Sink { return ignoringSink{} } // the workers then deliver no events to the writer
 			w, client := b.connect()
 			r := reader{t, bufio.NewReader(client)}
 			require.Equal(t, "open", r.line())

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// acknowledging is a socket that accepts nothing directly. progressed returns the values of script,
-// then false.
+// acknowledging is a socket that accepts no bytes directly. progressed returns the values in script
+// one after the other, and false after the last.
 type acknowledging struct {
 	Conn
 	script []bool
@@ -32,10 +32,10 @@ func (s *acknowledging) progressed() (on bool) {
 func TestProgressConnTimeouts(t *testing.T) {
 	const timeout = 10 * time.Second
 	for name, row := range map[string]struct {
-		every    time.Duration // time between two reads of one byte; 0: none
+		every    time.Duration // interval between two reads of one byte; 0: the peer does not read
 		reads    int           // number of reads
-		deadline time.Duration // set before the write; 0: none
-		acks     []bool        // results of progressed; nil: no direct writes
+		deadline time.Duration // timeout of the write; 0: none
+		acks     []bool        // results of progressed, in order; nil: no direct writes
 		wrote    int
 		took     time.Duration
 		err      error
@@ -62,7 +62,7 @@ func TestProgressConnTimeouts(t *testing.T) {
 				reader.Go(func() {
 					for range row.reads {
 						time.Sleep(row.every)
-						_, _ = peer.Read(make([]byte, 1)) // fails after the test
+						_, _ = peer.Read(make([]byte, 1)) // fails when the test has ended
 					}
 				})
 				if row.deadline != 0 {
@@ -73,7 +73,7 @@ func TestProgressConnTimeouts(t *testing.T) {
 				require.InDelta(t, row.took.Seconds(), time.Since(start).Seconds(), 0.001)
 				require.Equal(t, row.wrote, n)
 				require.Equal(t, row.err, err)
-				if row.err == ErrNoProgress { // the connection is closed
+				if row.err == ErrNoProgress { // the connection is closed then
 					_, err = g.Write([]byte("x"))
 					require.Equal(t, row.err, err)
 					reader.Wait()
@@ -112,7 +112,7 @@ func TestInterruptedWriteReturns(t *testing.T) {
 	}
 }
 
-// Closing a TLS connection does not block on a peer that does not read.
+// Close of a TLS connection does not block if the peer does not read.
 func TestTLSCloseDoesNotBlock(t *testing.T) {
 	for name, portable := range map[string]bool{"direct": false, "portable": true} {
 		for end, last := range map[string]func(*Listener, *tls.Conn){
@@ -162,7 +162,7 @@ func tlsPair(t *testing.T, l *Listener) (server, client *tls.Conn) {
 	return server, client
 }
 
-// fill writes below TLS until the kernel accepts nothing more.
+// fill writes to the socket, without TLS, until the kernel accepts nothing more.
 func fill(t *testing.T, g *progressConn) {
 	for {
 		require.NoError(t, g.Conn.SetWriteDeadline(time.Now().Add(50*time.Millisecond)))

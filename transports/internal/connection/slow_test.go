@@ -16,17 +16,19 @@ import (
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 )
 
-// slowTimeout bounds waits for results that must come, on a busy machine.
+// slowTimeout is the timeout of waits for results that must come. It is long enough for a busy
+// machine.
 const slowTimeout = 3 * time.Minute
 
-// connectSlow is connect for a client that begins to read late.
+// connectSlow is like connect, for a client that starts to read late.
 func (b *bench) connectSlow() (*connection.Writer, net.Conn) {
 	w, client := b.connect()
 	require.NoError(b.t, client.SetDeadline(time.Now().Add(slowTimeout)))
 	return w, client
 }
 
-// stall connects readers that read nothing, and blocks until each has begun an event of this size.
+// stall connects clients that do not read, and blocks until the writing of an event of this size
+// has started on each.
 func (b *bench) stall(readers, size int) (clients []net.Conn) {
 	for range readers {
 		_, client := b.connectSlow()
@@ -37,7 +39,8 @@ func (b *bench) stall(readers, size int) (clients []net.Conn) {
 	return clients
 }
 
-// The memory of a reader that is stalled within a large event does not depend on the event's size.
+// If a reader stalls within a large event, the memory that it occupies does not depend on the size
+// of the event.
 func TestStalledReadersShareAnEvent(t *testing.T) {
 	const readers, size = 64, 1 << 20
 	for name, row := range map[string]struct {
@@ -68,7 +71,7 @@ func TestStalledReadersShareAnEvent(t *testing.T) {
 	}
 }
 
-// Stalled readers get the whole event and those after it.
+// When stalled readers continue, they receive the rest of the event and all later events.
 func TestStalledReadersContinue(t *testing.T) {
 	const readers, size = 8, 1 << 20
 	for name, room := range map[string]int{"held": 2 << 20, "no room": 0} {
@@ -93,9 +96,9 @@ func TestStalledReadersContinue(t *testing.T) {
 	}
 }
 
-// Retention removes an event within which readers are stalled. Readers that hold its encoding get
-// the whole event, then a gap. Without memory for the encoding, the connection is closed and
-// counted.
+// Retention removes an event while readers are stalled within it. Readers that hold the encoding of
+// the event receive all of it, and then a gap. If there was no memory for the encoding, the
+// connection is closed and counted.
 func TestEventRemovedWhileWriting(t *testing.T) {
 	const readers, size = 8, 1 << 20
 	for name, row := range map[string]struct{ room, cut int }{"held": {2 << 20, 0}, "no room": {0, readers}} {
@@ -132,7 +135,8 @@ func TestEventRemovedWhileWriting(t *testing.T) {
 	}
 }
 
-// Encodings held by one subject are bounded, and readers beyond the bound still get all events.
+// The encodings that connections of one subject hold are limited in bytes. Readers for which there
+// is no memory still receive all events.
 func TestStalledAtDifferentEvents(t *testing.T) {
 	const readers, size, share = 40, 1 << 20, 16 << 20
 	b := newBench(t, 0, slowTimeout)
@@ -157,7 +161,8 @@ func TestStalledAtDifferentEvents(t *testing.T) {
 	require.Zero(t, b.counters.NoEncodingMemory.Load())
 }
 
-// Events that a message or a heartbeat finds unread are not copied.
+// If there are unread events when a message or a heartbeat is due, their encodings are shared and
+// not copied.
 func TestFlushPendingSharesEncoding(t *testing.T) {
 	const size = 1 << 20
 	for name, find := range map[string]func(*connection.Writer){
@@ -166,7 +171,7 @@ func TestFlushPendingSharesEncoding(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, 0, slowTimeout)
-			b.sink = func(*connection.Writer) hub.Sink { return ignoringSink{} } // no events from the workers
+			b.sink = func(*connection.Writer) hub.Sink { return ignoringSink{} } // the workers then deliver no events to the writer
 			w, client := b.connectSlow()
 			b.publish(0, 1, size)
 			find(w)

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A peer that no longer acknowledges anything is detected even while the kernel's buffer has room.
-// A peer that was unreachable for a shorter time continues.
+// A peer that no longer acknowledges anything is disconnected, even if the kernel's buffer still
+// has room. A peer that is unreachable for a shorter time is not.
 func TestVanishedPeerIsClosed(t *testing.T) {
 	t.Parallel()
 	for name, secure := range map[string]bool{"direct": false, "TLS": true} {
@@ -44,7 +44,7 @@ func TestVanishedPeerIsClosed(t *testing.T) {
 	}
 }
 
-// lineAfterHeartbeats returns the next line that is no heartbeat.
+// lineAfterHeartbeats returns the next line that is not a heartbeat.
 func (r reader) lineAfterHeartbeats() string {
 	line := r.line()
 	for strings.HasPrefix(line, "beat ") {
@@ -53,9 +53,9 @@ func (r reader) lineAfterHeartbeats() string {
 	return line
 }
 
-// setUnreachable makes the kernel drop all packets of a connection, as a broken network would, and
-// undoes it. The socket then requires a hop limit of 255 (IP_MINTTL, RFC 5082), which loopback
-// packets do not have. This needs no privileges.
+// setUnreachable makes the kernel drop all packets that arrive for a connection, as if the network
+// were broken, or stops doing so. The socket then requires a hop limit of 255 (IP_MINTTL, RFC
+// 5082), which loopback packets do not have. This needs no privileges.
 func setUnreachable(t *testing.T, c net.Conn, unreachable bool) {
 	if over, ok := c.(*tls.Conn); ok {
 		c = over.NetConn()

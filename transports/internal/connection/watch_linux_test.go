@@ -9,13 +9,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Without heartbeats, the poller detects that the peer closed. If the peer closed only its write
-// side, everything queued is written first.
+// The poller detects without heartbeats that the peer has closed the connection. If the peer has
+// closed only its write side, everything that is queued is written first.
 func TestPeerCloseIsWatched(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, 0, longTimeout)
 	_, client := b.connect()
-	b.publish(0, 30, 100_000) // more than one write accepts
+	b.publish(0, 30, 100_000) // more than a single write accepts
 	require.Eventually(t, func() bool { return b.counters.Delivered.Load() > 0 }, longTimeout, time.Millisecond)
 	require.NoError(t, client.(*net.TCPConn).CloseWrite())
 	r := reader{t, bufio.NewReader(client)}

@@ -30,7 +30,8 @@ const longTimeout = 3 * time.Minute
 
 const retained = 200
 
-// lines encodes each message as a line that begins with the message's kind.
+// lines is a codec that encodes each message as a line. The line begins with the kind of the
+// message.
 type lines struct{}
 
 func (lines) Form() hub.WireFormat       { return 0 }
@@ -49,7 +50,7 @@ func (lines) AppendMessage(dst []byte, m wire.Message) []byte {
 	}
 }
 
-// bench is a hub with connections over TCP.
+// bench is a hub with connections over TCP to clients of the test.
 type bench struct {
 	t        testing.TB
 	hub      *hub.Hub
@@ -58,7 +59,7 @@ type bench struct {
 	cfg      connection.Config
 	portable bool
 	secure   bool                              // use TLS
-	fast     bool                              // clients read with default buffers
+	fast     bool                              // clients have receive buffers of default size
 	sink     func(*connection.Writer) hub.Sink // the sink that subscribes; nil: the writer
 	listener *connection.Listener
 }
@@ -133,7 +134,7 @@ func (r reader) line() string {
 	return strings.TrimSuffix(s, "\n")
 }
 
-// number returns the number in an event's line, and requires the line to be complete.
+// number returns the number in the line of an event. It requires that the line is complete.
 func (r reader) number(line string, size int) int {
 	data, ok := strings.CutPrefix(line, `event "`)
 	require.True(r.t, ok, "%.40q", line)
@@ -147,7 +148,7 @@ func (r reader) number(line string, size int) int {
 // path selects a write path.
 type path struct{ portable, secure bool }
 
-// allPaths runs test with direct and with portable writes, each with and without TLS.
+// allPaths runs test with direct and with portable writes, each with TLS and without.
 func allPaths(t *testing.T, test func(t *testing.T, p path)) {
 	t.Parallel()
 	for name, p := range map[string]path{
@@ -160,8 +161,8 @@ func allPaths(t *testing.T, test func(t *testing.T, p path)) {
 	}
 }
 
-// The connection blocks again and again within events and messages; the writer continues where it
-// stopped.
+// The connection blocks many times within events and messages. Each time, the writer continues
+// where it stopped.
 func TestPartialWritesResume(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
 		b := newBench(t, 0, longTimeout)
@@ -210,15 +211,15 @@ func TestStalledPeerIsClosed(t *testing.T) {
 	})
 }
 
-// A reader that takes a little now and then is not closed, however long the kernel's buffer stays
-// full.
+// A reader that reads a few bytes from time to time is not disconnected, however long the kernel's
+// buffer stays full.
 func TestSlowReaderIsNotClosed(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
 		const timeout = 2 * time.Second // a busy machine may pause the reader for long
 		b := newBench(t, 0, timeout)
 		b.portable, b.secure = p.portable, p.secure
 		_, client := b.connect()
-		const n, size = 2, 900 << 10 // one write takes long
+		const n, size = 2, 900 << 10 // a single write takes long
 		b.publish(0, n, size)
 		slow := &trickle{Conn: client, until: time.Now().Add(5 * timeout / 2)}
 		r := reader{t, bufio.NewReaderSize(slow, 1<<10)}
@@ -230,7 +231,7 @@ func TestSlowReaderIsNotClosed(t *testing.T) {
 	})
 }
 
-// trickle is a connection that is read slowly for a while.
+// trickle is a connection from which the client reads slowly for a while.
 type trickle struct {
 	net.Conn
 	until time.Time
@@ -280,7 +281,7 @@ type ignoringSink struct{}
 
 func (ignoringSink) Ready(*hub.Batch) {}
 
-// A closed peer is detected without anything to deliver.
+// The close of a peer is detected even if there is nothing to deliver.
 func TestClosedPeerIsDetected(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
 		b := newBench(t, 100*time.Millisecond, longTimeout)
@@ -292,8 +293,8 @@ func TestClosedPeerIsDetected(t *testing.T) {
 	})
 }
 
-// A peer that reads gets everything accepted and a goaway; one that does not read is closed at the
-// deadline.
+// During a drain, a peer that reads receives everything that was accepted, and a goaway. A peer
+// that does not read is disconnected at the deadline.
 func TestDrainDeliversThenCloses(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
 		const window, readers, n, size = 8 * time.Second, 8, 30, 80 << 10
@@ -325,7 +326,7 @@ func TestDrainDeliversThenCloses(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
 			wait.Wait()
-			cancel() // otherwise the drain lasts the whole window, as two peers never leave
+			cancel() // ends the drain, because two peers never disconnect
 		}()
 		b.registry.Drain(ctx, window)
 		wait.Wait()
@@ -366,6 +367,6 @@ func TestCloseDoesNotWaitForPeers(t *testing.T) {
 		b.registry.Close()
 		require.Less(t, time.Since(start), longTimeout/2, "well before the write timeout")
 		require.Zero(t, b.counters.Connections.Load())
-		b.registry = connection.NewRegistry(0) // for the bench's cleanup
+		b.registry = connection.NewRegistry(0) // the cleanup of the bench closes this registry
 	})
 }

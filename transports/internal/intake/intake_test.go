@@ -73,7 +73,7 @@ func TestResize(t *testing.T) {
 	require.Zero(t, b.Stats().Taken)
 }
 
-// Many senders reserve and release concurrently.
+// After many senders have reserved and released memory concurrently, no reservation is left.
 func TestConcurrentReleasesAreExact(t *testing.T) {
 	b := New(1)
 	var all sync.WaitGroup

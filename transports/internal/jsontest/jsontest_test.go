@@ -11,7 +11,7 @@ import (
 	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
-// Package jsonscan reads the members of the texts byte for byte and in order.
+// jsonscan returns the members and elements of random JSON texts in order and byte for byte.
 func TestMembersAndElementsFindWhatWasWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var names, values []string

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// carrier sends requests over one connection. Its deadline is Patience after the last call of get
-// or extendDeadline.
+// carrier sends requests over one connection. The deadline of the connection is Patience after the
+// last call of get or extendDeadline.
 type carrier interface {
 	get(path string, ask Request) (*http.Response, error)
 	extendDeadline()
@@ -30,7 +30,7 @@ const smallWindow = 64 << 10
 func (s *Server) Dial(ask Request) (net.Conn, error) {
 	var d net.Dialer
 	if ask.Slow {
-		// Before the handshake, in which the window is announced.
+		// The option is set before the TCP handshake, because the handshake announces the window.
 		d.Control = func(_, _ string, c syscall.RawConn) (err error) {
 			if failed := c.Control(func(fd uintptr) { err = setReceiveBuffer(fd, smallBuffer) }); failed != nil {
 				return failed
@@ -51,8 +51,8 @@ func (s *Server) Dial(ask Request) (net.Conn, error) {
 	return conn, nil
 }
 
-// dialTLS is Dial, with TLS for HTTP/1.1 if the server uses TLS. Like a browser for WebSocket, it
-// offers no other protocol.
+// dialTLS is like Dial, but uses TLS for HTTP/1.1 if the server uses TLS. It offers no other
+// protocol, as browsers do for WebSockets.
 func (s *Server) dialTLS(ask Request) (net.Conn, error) {
 	conn, err := s.Dial(ask)
 	if err != nil || s.roots == nil {
@@ -91,7 +91,7 @@ func (c *throttledConn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p[:min(len(p), throttledRead)])
 }
 
-// cutConn is a connection that is lost after a number of bytes.
+// cutConn is a connection that is closed after a number of bytes.
 type cutConn struct {
 	net.Conn
 	left int64
@@ -136,7 +136,7 @@ func (c *http1Carrier) get(path string, ask Request) (*http.Response, error) {
 	return http.ReadResponse(c.reader, nil)
 }
 
-// On a closed connection this fails, and so does the next read.
+// On a closed connection this fails, and the next read fails too.
 func (c *http1Carrier) extendDeadline() { _ = c.conn.SetDeadline(time.Now().Add(Patience)) }
 
 func (c *http1Carrier) cut() {
@@ -146,7 +146,7 @@ func (c *http1Carrier) cut() {
 	}
 }
 
-// http2Carrier uses HTTP/2 of net/http, over TLS or with prior knowledge.
+// http2Carrier sends requests with net/http over HTTP/2, over TLS or with prior knowledge.
 type http2Carrier struct {
 	server    *Server
 	transport *http.Transport

@@ -12,13 +12,13 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// Patience is how long a Client waits for anything. A test in which it expires fails.
+// Patience is the timeout of every wait of a Client. A test in which it expires fails.
 const Patience = 3 * time.Minute
 
 // Kind is the kind of an Item.
 type Kind string
 
-// The kinds of items that a subscriber receives.
+// These are the kinds of items that a subscriber receives.
 const (
 	Event     Kind = "event"
 	Open      Kind = "open" // the start of the stream; its ID is the position
@@ -41,18 +41,18 @@ type Item struct {
 	Code        int               // of a close
 }
 
-// Request is what a Client requests.
+// Request describes a request of a Client.
 type Request struct {
 	Query       url.Values
-	LastEventID string // the header Last-Event-ID; if it is "" it is sent only with EmptyID
+	LastEventID string // the header Last-Event-ID; "": it is sent only if EmptyID is set
 	EmptyID     bool
 
-	CutAfter   int64  // bytes from the server after which the connection is lost; 0: never
-	Slow       bool   // receive as little as possible except in Next
+	CutAfter   int64  // number of bytes from the server after which the connection is closed; 0: never
+	Slow       bool   // the client receives as little as possible outside Next
 	BeforeRead func() // called before each read of at most 1 KiB; nil: unthrottled reads
 }
 
-// Query returns a Request with parameters, given as names and values in turn.
+// Query returns a Request with query parameters. pairs are their names and values.
 func Query(pairs ...string) Request {
 	q := url.Values{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -73,16 +73,16 @@ func (a Request) header() http.Header {
 type Client interface {
 	// Connect starts a subscription. The error is a *Refusal if the hub refused it.
 	Connect(Request) error
-	// Next blocks until the next item arrives, at most for Patience. The error is io.EOF at a clean
-	// end.
+	// Next blocks until there is another item, for at most Patience. At a regular end, the error is
+	// io.EOF.
 	Next() (Item, error)
 	// Cut closes the connection without a close handshake.
 	Cut()
-	// ExpectedData returns the event's data in the form in which this client receives it.
+	// ExpectedData returns the data of an event in the form in which this client receives it.
 	ExpectedData(*hub.Event) string
 }
 
-// Refusal is an answer other than a subscription.
+// Refusal is the error for an answer that refuses a subscription.
 type Refusal struct {
 	Status  int
 	Header  http.Header
@@ -104,17 +104,17 @@ func refusal(response *http.Response) error {
 	return r
 }
 
-// envelopeData returns the data of an event as an envelope contains it.
+// envelopeData returns the data of an event in the form that an envelope contains.
 func envelopeData(e *hub.Event) string { return string(e.Data) }
 
 func eventItem(e *hub.Event) Item {
 	return Item{Kind: Event, ID: e.ID.String(), Topic: e.Topic, Type: e.Type, Data: string(e.Data)}
 }
 
-// Path is one way from the hub to a subscriber.
+// Path is one way from the hub to a subscriber: a transport, an HTTP version and a write path.
 type Path struct {
 	Name   string
-	Config Config // required configuration of the Server
+	Config Config // configuration that the path requires of the Server
 	New    func(*Server) Client
 }
 
@@ -146,6 +146,6 @@ func Paths() []Path {
 	}
 }
 
-// IsLongPoll reports whether the path is a long-poll. Its stream consists of answers, so it has no
-// end message, and it never falls behind while connected.
+// IsLongPoll reports whether the path uses long-poll. Its stream consists of answers, so it has no
+// message at its end, and cannot fall behind while it is connected.
 func (r Path) IsLongPoll() bool { return strings.HasPrefix(r.Name, "poll") }

@@ -24,7 +24,7 @@ func asCloudEvents(ask Request) Request {
 	return ask
 }
 
-// isCloudEvent reports whether a message is a CloudEvent and no control message.
+// isCloudEvent reports whether a message is a CloudEvent, and not a control message.
 func isCloudEvent(message []byte) bool {
 	var m map[string]json.RawMessage
 	return json.Unmarshal(message, &m) == nil && m["specversion"] != nil

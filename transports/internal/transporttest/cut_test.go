@@ -16,8 +16,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// history is the events of the streams to be cut: short ones, and some that take more than one
-// write.
+// history returns the events of the streams that are cut: short events, and some that are too large
+// for a single write.
 func history() []*hub.Event {
 	var events []*hub.Event
 	for i := range 30 {
@@ -33,7 +33,8 @@ func history() []*hub.Event {
 	return events
 }
 
-// A connection is lost after each of its bytes, and resumed over another path.
+// TestCutEverywhere cuts a connection after each of its bytes. The client must resume over another
+// path without losing or repeating an event.
 func TestCutEverywhere(t *testing.T) {
 	t.Parallel()
 	s := Start(t, Config{Heartbeat: 200 * time.Millisecond})

@@ -100,7 +100,7 @@ func forgotten(t *testing.T, s *Server, r Path) {
 	expect(t, c, next)
 }
 
-// flood publishes more than the buffers of a connection hold.
+// flood publishes more events than the buffers of a connection can hold.
 func flood(t *testing.T, s *Server, event func(i int) *hub.Event) *hub.Event {
 	t.Helper()
 	const n = 1000
@@ -112,7 +112,7 @@ func flood(t *testing.T, s *Server, event func(i int) *hub.Event) *hub.Event {
 	return end
 }
 
-// bulk is data of 8 KiB that hardly compresses.
+// bulk returns 8 KiB of data that can hardly be compressed.
 func bulk(i int) string {
 	var b strings.Builder
 	b.WriteByte('"')
@@ -144,7 +144,7 @@ func overtaken(t *testing.T, s *Server, r Path) {
 func sentAway(t *testing.T, s *Server, r Path) {
 	c, _ := opened(t, s, r, Request{Slow: true})
 	first := numbered(t, s, 1, "a")[0]
-	expect(t, c, first) // a client that has not begun to read would get a gap
+	expect(t, c, first) // otherwise a client that has not started to read would get a gap
 	after := first.ID.String()
 	end := flood(t, s, func(i int) *hub.Event { return JSON("a", bulk(i)) })
 	for !r.IsLongPoll() {
@@ -164,8 +164,8 @@ func sentAway(t *testing.T, s *Server, r Path) {
 	require.Len(t, again, 21)
 }
 
-// requireEnd reads the end of a stream. It must be clean, except for an event stream that is to be
-// resumed.
+// requireEnd requires the regular end of a stream. An event stream that the client should resume
+// must be cut off instead.
 func requireEnd(t *testing.T, c Client, r Path, code int) {
 	t.Helper()
 	if strings.HasPrefix(r.Name, "websocket") {
@@ -218,7 +218,7 @@ func drain(t *testing.T, s *Server, r Path) {
 	answered := make(chan error, 1)
 	if r.IsLongPoll() {
 		expect(t, c, events...)
-		// The handler may not have returned yet.
+		// The handler may not have returned yet, so the count is checked repeatedly.
 		require.Eventually(t, func() bool { return s.Poll.Connections.Load() == 0 }, Patience, time.Millisecond)
 		go func() {
 			item, err := c.Next()

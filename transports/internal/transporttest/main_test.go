@@ -24,8 +24,8 @@ func connect(t *testing.T, s *Server, r Path, ask Request) Client {
 	return c
 }
 
-// opened is connect, and also reads the Open item. Its ID is where a subscriber without events
-// resumes.
+// opened is like connect, and also reads the Open item. The second result is its ID, at which a
+// subscriber without events resumes.
 func opened(t *testing.T, s *Server, r Path, ask Request) (Client, string) {
 	t.Helper()
 	c := connect(t, s, r, ask)
@@ -35,7 +35,7 @@ func opened(t *testing.T, s *Server, r Path, ask Request) (Client, string) {
 	return c, item.ID
 }
 
-// quiet reports whether an item contains only the subscriber's position.
+// quiet reports whether an item has only the position of the subscriber.
 func quiet(item Item) bool { return item.Kind == Open || item.Kind == Heartbeat }
 
 // read returns the next n items that are not quiet.
@@ -64,7 +64,7 @@ func readTo(t *testing.T, c Client, id hub.Cursor) []Item {
 	}
 }
 
-// wanted returns the items that a client must receive for the events.
+// wanted returns the items that a client must receive for these events.
 func wanted(c Client, events ...*hub.Event) []Item {
 	items := make([]Item, len(events))
 	for i, e := range events {
@@ -73,7 +73,7 @@ func wanted(c Client, events ...*hub.Event) []Item {
 	return items
 }
 
-// expect reads exactly the events.
+// expect requires that the client receives exactly these events next.
 func expect(t *testing.T, c Client, events ...*hub.Event) {
 	t.Helper()
 	require.Equal(t, wanted(c, events...), read(t, c, len(events)))

@@ -11,14 +11,14 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 )
 
-// Heap returns the maximum of several measurements of the live heap, in bytes.
+// Heap measures the size of the live heap, in bytes, several times and returns the maximum.
 func Heap() (most uint64) {
 	for range 8 {
 		runtime.GC()
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
 		most = max(most, m.HeapAlloc)
-		time.Sleep(time.Millisecond) // let goroutines begin their writes
+		time.Sleep(time.Millisecond) // gives goroutines time to begin their writes
 	}
 	return most
 }
@@ -26,13 +26,14 @@ func Heap() (most uint64) {
 // cacheSize is the limit of a connection.EncodingCache, in bytes.
 const cacheSize = 32 << 20
 
-// filler is a format that encodes every event as this many bytes.
+// filler is a format in which every event has this many bytes.
 type filler int
 
 func (filler) Form() hub.WireFormat       { return 0 }
 func (n filler) Encode(*hub.Event) []byte { return make([]byte, n) }
 
-// LeaveRoom fills the cache with encodings of another subject until n bytes are left. release frees them.
+// LeaveRoom fills the cache with encodings of another subject until only n bytes are free. release
+// frees them again.
 func LeaveRoom(t testing.TB, cache *connection.EncodingCache, n int) (release func()) {
 	held, _ := cache.Acquire(&hub.Event{}, filler(cacheSize-n), "another")
 	require.NotNil(t, held)

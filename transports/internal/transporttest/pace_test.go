@@ -8,18 +8,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Paths on which TLS or HTTP/2 writes the bytes: a slow reader is not closed, and a stalled one is.
+// TestPace checks paths on which TLS or HTTP/2 writes the bytes: a slow reader is not disconnected,
+// and a stalled one is.
 func TestPace(t *testing.T) {
 	t.Parallel()
-	// Write timeouts: timeout is short, for the reader that must be closed; ample is long, so that the slow reader is
-	// not closed on a busy machine.
-	const timeout, ample = 400 * time.Millisecond, 6 * time.Second
+	// These are write timeouts. timeout is short, for the reader that must be disconnected.
+	// longTimeout is long, so that the slow reader is not disconnected on a busy machine.
+	const timeout, longTimeout = 400 * time.Millisecond, 6 * time.Second
 	portable := Path{"sse TLS portable", Config{TLS: true, Portable: true}, func(s *Server) Client {
 		return &sseClient{carrier: s.http1("HTTP/1.1")}
 	}}
 	for _, r := range append(Paths(), portable) {
 		if !r.Config.TLS && !r.Config.H2C && !r.IsLongPoll() {
-			continue // tested in package connection
+			continue // other paths are tested in package connection
 		}
 		t.Run("slow/"+r.Name, func(t *testing.T) {
 			if testing.Short() {
@@ -27,8 +28,8 @@ func TestPace(t *testing.T) {
 			}
 			t.Parallel()
 			cfg := r.Config
-			cfg.WriteTimeout = ample
-			slow(t, Start(t, cfg), r, ample)
+			cfg.WriteTimeout = longTimeout
+			slow(t, Start(t, cfg), r, longTimeout)
 		})
 		t.Run("stuck/"+r.Name, func(t *testing.T) {
 			t.Parallel()
@@ -39,12 +40,13 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// pacedEvents is more than the buffers between hub and client hold.
+// pacedEvents is the number of events, which is more than the buffers between hub and client can
+// hold.
 const pacedEvents = 60
 
-// slow reads less than a TLS record per write timeout, for several timeouts.
+// slow reads less than one TLS record per write timeout, for several write timeouts.
 func slow(t *testing.T, s *Server, r Path, timeout time.Duration) {
-	var until time.Time // end of slow reading
+	var until time.Time // end of the slow reading
 	ask := Query("last", "100", "max", "100")
 	ask.Slow = true
 	ask.BeforeRead = func() {
@@ -63,7 +65,7 @@ func slow(t *testing.T, s *Server, r Path, timeout time.Duration) {
 	require.Zero(t, s.SSE.WriteStalled.Load()+s.WebSocket.WriteStalled.Load())
 }
 
-// stuck stops reading at some point.
+// stuck stops reading within the stream.
 func stuck(t *testing.T, s *Server, r Path, timeout time.Duration) {
 	connections := func() int64 {
 		return s.SSE.Connections.Load() + s.WebSocket.Connections.Load() + s.Poll.Connections.Load()
@@ -80,7 +82,7 @@ func stuck(t *testing.T, s *Server, r Path, timeout time.Duration) {
 	}
 	var asked sync.WaitGroup
 	if r.IsLongPoll() {
-		// The handler may not have returned yet.
+		// The handler may not have returned yet, so the count is checked repeatedly.
 		require.Eventually(t, func() bool { return connections() == 0 }, Patience, time.Millisecond)
 		asked.Go(func() { _, _ = c.Next() })
 		require.Eventually(t, func() bool { return connections() == 1 }, Patience, time.Millisecond)

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// SetParallelism makes parallel tests run 16 at a time instead of one per processor, unless
-// -parallel is given, since they mostly wait. TestMain calls it.
+// SetParallelism makes parallel tests run 16 at a time instead of one per processor, because they
+// mostly wait. It does nothing if -parallel is set. TestMain calls it.
 func SetParallelism() {
 	const atOnce = "16"
 	if !flag.Parsed() {

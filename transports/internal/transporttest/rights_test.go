@@ -11,7 +11,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// The rights of connections are withdrawn.
+// TestRights checks what happens to connections whose rights are withdrawn.
 func TestRights(t *testing.T) {
 	t.Parallel()
 	runScenarios(t, []scenario{
@@ -21,8 +21,8 @@ func TestRights(t *testing.T) {
 	})
 }
 
-// requireUnauthorized reads the error sent to a subscriber that has lost its right, and requires
-// that nothing follows.
+// requireUnauthorized requires the error that is sent to a subscriber which has lost its right, and
+// requires that nothing follows.
 func requireUnauthorized(t *testing.T, c Client, r Path, status int) {
 	t.Helper()
 	if r.IsLongPoll() {
@@ -52,7 +52,7 @@ func tokenEnds(t *testing.T, s *Server, r Path) {
 	e := JSON("a", `1`)
 	s.Publish(t, e)
 	expect(t, c, e)
-	end := time.AfterFunc(20*time.Millisecond, func() { s.Token.SetGrant(nil) }) // a poll waits by then, or starts later
+	end := time.AfterFunc(20*time.Millisecond, func() { s.Token.SetGrant(nil) }) // a poll is waiting by then, or starts later
 	defer end.Stop()
 	requireUnauthorized(t, c, r, 401)
 	requireReleased(t, s)
@@ -73,10 +73,11 @@ func rightWithdrawn(t *testing.T, s *Server, r Path) {
 	keeper.Cut()
 }
 
-// stuckTokenEnds: a client that does not read its last message is disconnected.
+// stuckTokenEnds checks that a client whose token has ended is disconnected, even if it does not
+// read its last message.
 func stuckTokenEnds(t *testing.T, s *Server, r Path) {
 	if r.IsLongPoll() {
-		return // it gets the error with its next request
+		return // a poll gets the error with its next request
 	}
 	_, _ = opened(t, s, r, Request{Slow: true})
 	flood(t, s, func(int) *hub.Event { return JSON("a", bulk(1)) })

@@ -12,12 +12,13 @@ import (
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// A stream ends with an error before a large event that is older than the in-memory log and for
-// whose encoding there is no memory. A client that resumes receives the event when there is memory.
+// If there is no memory for the encoding of a large event that is older than the in-memory log, the
+// stream ends with an error before that event. A client that resumes receives the event when there
+// is memory.
 func TestLargeOldEventWithoutMemory(t *testing.T) {
 	for _, road := range Paths() {
 		if road.IsLongPoll() {
-			continue // see the transport's own test
+			continue // package longpoll has a test of its own
 		}
 		t.Run(road.Name, func(t *testing.T) {
 			engine, err := jetstream.New(jetstream.Config{Store: t.TempDir()})
@@ -65,7 +66,7 @@ func TestLargeOldEventWithoutMemory(t *testing.T) {
 	}
 }
 
-// random returns a JSON string that hardly compresses.
+// random returns a JSON string that can hardly be compressed.
 func random(size int) string {
 	b := make([]byte, 0, size+2)
 	b = append(b, '"')

@@ -13,10 +13,10 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// scenario is one row: what every path must do.
+// scenario is a test that runs over every path.
 type scenario struct {
 	name   string
-	config Config // in addition to the path's
+	config Config // in addition to the configuration of the path
 	run    func(*testing.T, *Server, Path)
 }
 
@@ -136,7 +136,7 @@ func filters(t *testing.T, s *Server, r Path) {
 	}
 }
 
-// numbered publishes n events on the topics in turn.
+// numbered publishes n numbered events on the topics in turn.
 func numbered(t *testing.T, s *Server, n int, topics ...string) []*hub.Event {
 	t.Helper()
 	events := make([]*hub.Event, n)
@@ -168,15 +168,15 @@ func since(t *testing.T, s *Server, r Path) {
 	expect(t, connect(t, s, r, Query("since", at, "topic", "b")), events[5], events[7], events[9])
 	expect(t, connect(t, s, r, Query("since", "1m")), events...)
 	if strings.HasPrefix(r.Name, "poll") {
-		return // its next request contains only a cursor
+		return // the next request of a poll has only a cursor
 	}
 	due := time.Now().Add(300 * time.Millisecond)
 	future := connect(t, s, r, Query("since", due.UTC().Format(time.RFC3339Nano)))
 	early, next := JSON("a", `"early"`), JSON("a", `"next"`)
 	s.Publish(t, early)
-	time.Sleep(time.Until(due)) // events accepted from now on must be delivered
+	time.Sleep(time.Until(due)) // events that are accepted from now on must be delivered
 	s.Publish(t, next)
-	if !early.Time.Before(due) { // connecting took that long
+	if !early.Time.Before(due) { // connecting took until the due time
 		expect(t, future, early)
 	}
 	expect(t, future, next)
@@ -188,7 +188,7 @@ func resume(t *testing.T, s *Server, r Path) {
 		cursor := events[i].ID.String()
 		expect(t, connect(t, s, r, Query("cursor", cursor)), events[i+1:]...)
 	}
-	// The cursor of an event that does not match these filters is valid too.
+	// The cursor may be that of an event that the filters do not match.
 	expect(t, connect(t, s, r, Query("cursor", events[4].ID.String(), "topic", "b")), events[5], events[7], events[9])
 	newest, _ := opened(t, s, r, Query("cursor", events[19].ID.String()))
 	next := JSON("a", `"next"`)
@@ -238,7 +238,7 @@ func heartbeat(t *testing.T, s *Server, r Path) {
 		numbered(t, s, 5, "other")
 		newest := s.Hub.Position().String()
 		var item Item
-		for item.ID != newest { // some may have been in flight
+		for item.ID != newest { // some events may have been on their way
 			var err error
 			item, err = c.Next()
 			require.NoError(t, err)
@@ -250,7 +250,7 @@ func heartbeat(t *testing.T, s *Server, r Path) {
 	expect(t, c, e)
 }
 
-// join starts subscriptions in the past while events are published at full speed.
+// join starts subscriptions at past positions while events are published at full speed.
 func join(t *testing.T, s *Server, r Path) {
 	const n = 3000
 	history := numbered(t, s, 500, "a", "b")

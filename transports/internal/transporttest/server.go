@@ -28,16 +28,16 @@ type Config struct {
 	Hub            hub.Config
 	Heartbeat      time.Duration  // 0: none
 	WriteTimeout   time.Duration  // 0: Patience
-	Grant          *auth.Grant    // rights of every request; nil: all
+	Grant          *auth.Grant    // rights of every request; nil: all rights
 	MessageRate    float64        // see websocket.Config
-	Intake         *intake.Budget // for WebSocket messages; nil: none
+	Intake         *intake.Budget // budget for WebSocket messages; nil: none
 	MessageTimeout time.Duration  // see websocket.Config
 	MaxTopics      int            // 0: any number
 	Disconnect     bool           // disconnect subscribers that fall behind retention
 	Compression    bool           // offer permessage-deflate
-	CleanEnd       bool           // end every SSE stream cleanly
-	Portable       bool           // no direct writes
-	TLS            bool           // HTTP/1.1 and HTTP/2, as the client selects
+	CleanEnd       bool           // end every SSE stream in the regular way
+	Portable       bool           // disable direct writes
+	TLS            bool           // serve TLS, with HTTP/1.1 or HTTP/2 as the client selects
 	H2C            bool           // HTTP/2 without TLS, by prior knowledge
 }
 
@@ -45,12 +45,12 @@ type Config struct {
 type Server struct {
 	Hub      *hub.Hub
 	Registry *connection.Registry
-	Token    *Token // used by every request
-	// Addr is the address it listens on.
+	Token    *Token // the token of every request
+	// Addr is the address on which the server listens.
 	Addr                 string
 	SSE, WebSocket, Poll connection.Counters
 
-	roots *x509.CertPool // for TLS
+	roots *x509.CertPool // root certificates for TLS
 }
 
 // CloudEventsSource is the source of events that are not published as CloudEvents.
@@ -111,7 +111,7 @@ func (s *Server) serve(t testing.TB, routes http.Handler, cfg Config) {
 	})
 }
 
-// Publish publishes the events one by one, each with its own time.
+// Publish publishes the events one by one, so that each has a time of its own.
 func (s *Server) Publish(t testing.TB, events ...*hub.Event) {
 	t.Helper()
 	for _, e := range events {
@@ -125,7 +125,7 @@ func JSON(topic, data string) *hub.Event {
 	return &hub.Event{Topic: topic, Data: []byte(data)}
 }
 
-// Must returns a handler, and panics on an error of its configuration.
+// Must returns the handler, or panics if its configuration is invalid.
 func Must[T any](handler T, err error) T {
 	if err != nil {
 		panic(err)

@@ -15,7 +15,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// The bits and opcodes of a frame's first byte (RFC 6455, section 5.2).
+// These are the bits and opcodes in the first byte of a frame (RFC 6455, section 5.2).
 const (
 	Fin        = 0x80
 	Compressed = 0x40 // RSV1, for permessage-deflate
@@ -27,11 +27,11 @@ const (
 
 // Frame is a WebSocket frame.
 type Frame struct {
-	First   byte // FIN, the reserved bits, the opcode
+	First   byte // FIN, the reserved bits and the opcode
 	Payload []byte
 }
 
-// Code returns the status of a close frame; 0 if there is none.
+// Code returns the status of a close frame, or 0 if the frame has none.
 func (f Frame) Code() int {
 	if f.First != Fin|CloseFrame || len(f.Payload) < 2 {
 		return 0
@@ -39,7 +39,7 @@ func (f Frame) Code() int {
 	return int(binary.BigEndian.Uint16(f.Payload))
 }
 
-// AppendFrame appends a masked frame, as clients must send.
+// AppendFrame appends a masked frame, because clients must mask their frames.
 func AppendFrame(dst []byte, first byte, payload []byte) []byte {
 	const masked = 0x80
 	mask := [4]byte{0x12, 0x34, 0x56, 0x78}
@@ -58,16 +58,16 @@ func AppendFrame(dst []byte, first byte, payload []byte) []byte {
 	return dst
 }
 
-// Socket is a WebSocket connection with access to its frames.
+// Socket is a WebSocket connection whose frames can be accessed.
 type Socket struct {
 	net.Conn
-	Response *http.Response // to the handshake
+	Response *http.Response // answer to the handshake
 
 	reader *bufio.Reader
 }
 
-// DialSocket does the handshake with the query and header. early is sent in the same write. If the
-// connection is not upgraded, the error is a *Refusal.
+// DialSocket does the handshake with this query and header. It sends early in the same write. If
+// the server does not accept the handshake, the error is a *Refusal.
 func (s *Server) DialSocket(ask Request, header http.Header, early []byte) (*Socket, error) {
 	conn, err := s.dialTLS(ask)
 	if err != nil {
@@ -124,7 +124,7 @@ func (s *Socket) Send(first byte, payload string) error {
 // SendText sends one text message.
 func (s *Socket) SendText(message string) error { return s.Send(Fin|TextFrame, message) }
 
-// Receive reads one frame. A masked frame is an error.
+// Receive reads one frame. It returns an error for a masked frame.
 func (s *Socket) Receive() (Frame, error) {
 	s.patience()
 	var head [10]byte
@@ -151,8 +151,8 @@ func (s *Socket) Receive() (Frame, error) {
 	return f, err
 }
 
-// Message reads frames up to the next message from the hub. A close frame is returned as an *Ended
-// error.
+// Message reads frames until it has a complete message of the hub. For a close frame it returns an
+// *Ended error.
 func (s *Socket) Message() (wire.Message, error) {
 	f, err := s.Receive()
 	if err != nil {
@@ -181,7 +181,7 @@ func decodeMessage(payload []byte) (wire.Message, error) {
 	return wire.Message{Event: e}, err
 }
 
-// Ended is a close frame.
+// Ended is the error for a close frame.
 type Ended struct {
 	Code   int
 	Reason string
@@ -194,7 +194,7 @@ func (e *Ended) Error() string { return fmt.Sprintf("closed with %d %q", e.Code,
 // Inflate decompresses a message of permessage-deflate (RFC 7692, section 7.2.2) without context
 // takeover.
 func Inflate(payload []byte) ([]byte, error) {
-	const tail = "\x00\x00\xff\xff\x01\x00\x00\xff\xff" // the omitted end of a message, and an empty last block
+	const tail = "\x00\x00\xff\xff\x01\x00\x00\xff\xff" // the end that every message omits, and an empty last block
 	return io.ReadAll(flate.NewReader(io.MultiReader(bytes.NewReader(payload), bytes.NewReader([]byte(tail)))))
 }
 
@@ -224,7 +224,7 @@ func (c *socketClient) Next() (Item, error) {
 	m, err := c.socket.Message()
 	if ended, ok := err.(*Ended); ok && !c.ended {
 		c.ended = true
-		_ = c.socket.Send(Fin|CloseFrame, string(ended.payload())) // the server may be gone
+		_ = c.socket.Send(Fin|CloseFrame, string(ended.payload())) // fails if the server has closed the connection
 		return Item{Kind: Close, Code: ended.Code}, nil
 	}
 	if err != nil {

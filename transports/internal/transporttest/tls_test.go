@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A client that uses HTTP/2 cannot upgrade. The error has no connection-specific headers, which
-// would make clients discard the answer (RFC 9113, section 8.2.2).
+// A client that uses HTTP/2 cannot upgrade to WebSocket. The error must have no connection-specific
+// headers, because clients discard an answer with such headers (RFC 9113, section 8.2.2).
 func TestSocketOverHTTP2(t *testing.T) {
 	s := Start(t, Config{TLS: true})
 	c := &http2Carrier{server: s}

@@ -19,12 +19,12 @@ var everything = &auth.Grant{
 	Publish:   hub.NewFilterSet(hub.Everything),
 }
 
-// freshToken is a valid token for the command auth, with all rights.
+// freshToken is a token that the command auth accepts. It has all rights.
 const freshToken = "fresh"
 
-// Token is the auth.Access of every request to a Server. It has no limits.
+// Token is the auth.Access of every request to a Server. It sets no limits.
 type Token struct {
-	renewing *Token // the Token whose connections this one takes over
+	renewing *Token // the Token whose connections this one takes over; nil: none
 	mu       sync.Mutex
 	grant    *auth.Grant
 	holders  map[auth.Holder]struct{}
@@ -115,7 +115,8 @@ func (t *Token) Renew(_ context.Context, text string) (auth.Access, *problems.Pr
 // Done implements auth.Access.
 func (t *Token) Done() {}
 
-// Authorized returns a handler that puts the Access into the context of each request, as auth.Middleware does.
+// Authorized returns a handler that adds the Access to the context of each request, as
+// auth.Middleware does.
 func Authorized(access auth.Access, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(w, r.WithContext(auth.WithAccess(r.Context(), access)))

@@ -108,7 +108,7 @@ func TestAllow(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, w.Code)
 }
 
-// The client announces a body and sends it only when the server asks for it.
+// The client announces a body, and would send it only when the server asks for it.
 func TestRefusedBeforeBody(t *testing.T) {
 	for name, p := range map[string]*problems.Problem{"403": problems.ForeignOrigin("foreign"), "408": problems.RequestTimeout()} {
 		synctest.Test(t, func(t *testing.T) {
@@ -143,7 +143,7 @@ func TestRefusedBeforeBody(t *testing.T) {
 	}
 }
 
-// oneConn is a listener that accepts the connections it is given.
+// oneConn is a listener that accepts the connections in conns.
 type oneConn struct{ conns chan net.Conn }
 
 func (l *oneConn) Accept() (net.Conn, error) {

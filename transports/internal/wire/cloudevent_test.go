@@ -73,7 +73,8 @@ func TestAppendCloudEvent(t *testing.T) {
 	require.NotContains(t, string(without), "triviumkey")
 }
 
-// A CloudEvent with a topic is not parsed as an envelope, which would lose its other attributes.
+// A CloudEvent with a topic is not treated as an envelope, because its other attributes would be
+// lost.
 func TestCloudEventInDatagram(t *testing.T) {
 	f := wire.DatagramFormat{Mode: wire.DatagramAuto, Topic: "events"}
 	parse := func(text string) []string {
@@ -89,7 +90,7 @@ func TestCloudEventInDatagram(t *testing.T) {
 	require.Equal(t, []string{"events", "", "", without}, parse(without))
 }
 
-// A published CloudEvent is delivered as the same CloudEvent.
+// A CloudEvent is delivered exactly as it was published.
 func FuzzCloudEvent(f *testing.F) {
 	f.Add([]byte(`{"specversion":"1.0","id":"17","source":"/s","type":"t","n":5,"x":null,"data":{ "a" :1.50}}`))
 	f.Add([]byte(`{"specversion":"1.0","id":"17","source":"urn:x","type":"t","time":"2026-11-28T01:02:03Z","data_base64":"/w=="}`))

@@ -23,7 +23,7 @@ type commandVector struct {
 		Event               *vectorEvent
 	}
 	Refused string
-	Ref     string // together with Refused
+	Ref     string // expected ref of a refused command
 }
 
 func TestParseCommand(t *testing.T) {
@@ -31,7 +31,7 @@ func TestParseCommand(t *testing.T) {
 		t.Run(v.Name, func(t *testing.T) {
 			message := v.bytes()
 			c, err := ParseCommand(message, 0)
-			clear(message) // the connection reuses the buffer for the next message
+			clear(message) // the connection reuses the buffer for its next message
 			if v.Command == nil {
 				requireRefused(t, v.Refused, err)
 				require.Equal(t, v.Ref, string(c.Ref))
@@ -81,7 +81,7 @@ func TestCommandStart(t *testing.T) {
 	require.Equal(t, hub.Start{Last: 2}, start, "a client has an empty cursor before its first event")
 }
 
-// Parsing stops at the first filter beyond the limit, whatever its type.
+// Parsing stops at the first filter after the limit, even if that element is not a string.
 func TestFiltersOfCommandCounted(t *testing.T) {
 	for _, op := range []string{OpSubscribe, OpUnsubscribe} {
 		command := func(n int, last string) []byte {
@@ -102,7 +102,8 @@ func TestFiltersOfCommandCounted(t *testing.T) {
 	}
 }
 
-// A parsed Ref is valid in an answer, and an accepted command has the fields of its operation.
+// A ref that was parsed is valid in an answer. An accepted command has the fields that its
+// operation requires.
 func FuzzParseCommand(f *testing.F) {
 	for _, v := range loadIngress[commandVector](f, "command.json") {
 		f.Add(v.bytes())

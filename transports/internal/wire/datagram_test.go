@@ -43,7 +43,7 @@ func TestDatagram(t *testing.T) {
 			var refused []string
 			datagram := v.bytes()
 			events := v.format(t).Parse(before, datagram, func(reason string) { refused = append(refused, reason) })
-			clear(datagram) // the source reuses the buffer for the next datagram
+			clear(datagram) // the source reuses the buffer for its next datagram
 			require.Same(t, before[0], events[0])
 			require.Len(t, events[1:], len(v.Events))
 			for i := range v.Events {
@@ -54,7 +54,7 @@ func TestDatagram(t *testing.T) {
 	}
 }
 
-// Lines become events, in order and byte for byte, around lines that are refused.
+// Each accepted line becomes an event, in order and byte for byte, even if other lines are refused.
 func TestDatagramOfLines(t *testing.T) {
 	format := &DatagramFormat{Mode: DatagramJSON, Topic: "events"}
 	rapid.Check(t, func(t *rapid.T) {
@@ -126,7 +126,8 @@ func TestRefusalReason(t *testing.T) {
 	require.Equal(t, RefusedMalformed, RefusalReason(jsonscan.BadInput("data", "x")))
 }
 
-// Every datagram yields an event or a refusal, and JSON data is an unchanged part of it.
+// Every datagram yields at least one event or refusal, and JSON data is an unchanged part of the
+// datagram.
 func FuzzDatagram(f *testing.F) {
 	for _, v := range loadIngress[datagramVector](f, "datagram.json") {
 		f.Add(uint8(v.format(f).Mode), v.Format.TopicField, v.Format.TypeField, v.bytes())

@@ -18,7 +18,7 @@ import (
 
 func init() { encoders["deflate"] = wire.EncodeDeflate }
 
-// inflate decompresses a frame of FormDeflate (RFC 7692, section 7.2.2).
+// inflate decompresses a frame in the format FormDeflate (RFC 7692, section 7.2.2).
 func inflate(t require.TestingT, frame []byte) []byte {
 	payload := wire.FramePayload(frame)
 	if frame[0] == 0x81 {
@@ -52,7 +52,7 @@ func TestEncodeDeflate(t *testing.T) {
 	})
 }
 
-// Without context takeover, earlier messages do not affect a frame.
+// The content of a frame does not depend on earlier messages, because context takeover is not used.
 func TestDeflateRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		for _, e := range rapid.SliceOfN(anyEvent(), 1, 4).Draw(t, "events") {

@@ -38,8 +38,8 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 	})
 }
 
-// A program that embeds the hub may publish events that no parser accepts; their envelopes must
-// still be JSON in UTF-8.
+// A program that embeds the hub can publish events that no parser would accept. Their envelopes
+// must still be valid JSON in UTF-8.
 func TestEnvelopeOfUncheckedEvent(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -23,7 +23,8 @@ func TestEncodeFrame(t *testing.T) {
 	}
 }
 
-// frameVector is a row of testdata/wire/frames.json: the header of a text frame by payload length.
+// frameVector is a row of testdata/wire/frames.json: a payload length and the header of a text
+// frame with that length.
 type frameVector struct {
 	Length int
 	Head   string // hexadecimal

@@ -6,7 +6,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Under GOOS=js the runtime keeps a goroutine that handles events of the host.
+// With GOOS=js, the Go runtime runs a goroutine for events of the JavaScript host. It is not a
+// leak.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent"))
 }

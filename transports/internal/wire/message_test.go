@@ -14,8 +14,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// messageVector is a row of the table of WebSocket messages from the hub, which is checked in both
-// directions.
+// messageVector is a row of the table of WebSocket messages that the hub sends. Encoding and
+// decoding are both checked.
 type messageVector struct {
 	name    string
 	message wire.Message
@@ -80,7 +80,7 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// What only one of the formats can express is left out of the other.
+// A field that only one of the two formats can express is omitted in the other.
 func TestMessagesDifferByFormat(t *testing.T) {
 	goaway := wire.Message{Op: wire.OpGoaway, ID: "1f0c9a77-42", Retry: time.Second}
 	require.Equal(t, `{"op":"goaway","retry_ms":1000}`, string(goaway.AppendJSON(nil)))
@@ -133,7 +133,7 @@ func FuzzDecodeMessage(f *testing.F) {
 		switch {
 		case err != nil:
 			require.Zero(t, m)
-		case m.Op == "" && m.Event.Time.Year() >= 0 && m.Event.Time.Year() <= 9999: // RFC 3339 has no other years
+		case m.Op == "" && m.Event.Time.Year() >= 0 && m.Event.Time.Year() <= 9999: // RFC 3339 cannot express other years
 			again, err := wire.DecodeEnvelope(wire.AppendEnvelope(nil, m.Event))
 			require.NoError(t, err)
 			requireSameEvent(t, m.Event, again)

@@ -18,7 +18,8 @@ type numberedLine struct {
 	number int
 }
 
-// readLines reads to the end and returns the lines, the final error and its line number.
+// readLines reads a stream to its end. It returns the lines, the line number at the end, and the
+// error.
 func readLines(t testing.TB, r io.Reader, maxLine int) (lines []numberedLine, number int, err error) {
 	reader := NewLineReader(r, maxLine)
 	for {
@@ -33,7 +34,7 @@ func readLines(t testing.TB, r io.Reader, maxLine int) (lines []numberedLine, nu
 	}
 }
 
-// Memory for a long line is reserved before it is allocated, and released afterwards.
+// The memory of a long line is reserved before it is allocated, and released afterwards.
 func TestLineReaderReserves(t *testing.T) {
 	long := strings.Repeat(" ", 1<<20)
 	var reserved, most int
@@ -66,7 +67,7 @@ func TestLineReader(t *testing.T) {
 		name   string
 		in     io.Reader
 		lines  []numberedLine
-		number int // returned with the final error
+		number int // expected line number at the end
 		err    error
 	}{
 		{name: "nothing", in: strings.NewReader(""), err: io.EOF},
@@ -114,7 +115,7 @@ func TestLineReaderDoesNotWaitForMore(t *testing.T) {
 	}
 }
 
-// A long stream of the longest lines takes no more allocations than a short one.
+// Reading a long stream of the longest lines needs no more allocations than reading a short one.
 func TestLineReaderMemoryIsConstant(t *testing.T) {
 	const limit = 64 << 10
 	line := append(bytes.Repeat([]byte("x"), limit), '\n')
@@ -130,7 +131,7 @@ func TestLineReaderMemoryIsConstant(t *testing.T) {
 	require.InDelta(t, allocations(1), allocations(50), 2)
 }
 
-// The lines are those of strings.Split, however the stream is split into reads.
+// The lines are the same as those of strings.Split, whatever the sizes of the reads.
 func FuzzLineReader(f *testing.F) {
 	for _, s := range []string{"", "a\nb", "\n\n a \r\n", "{\"a\":1}\n{}\n", strings.Repeat("x", 30) + "\n1"} {
 		f.Add([]byte(s))

@@ -11,7 +11,8 @@ import (
 	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
-// nested returns nested JSON arrays; the innermost string contains brackets, which do not count.
+// nested returns nested JSON arrays. The innermost element is a string with brackets, which must
+// not count as nesting.
 func nested(levels int) string {
 	return strings.Repeat("[", levels) + `"[[{\"[{"` + strings.Repeat("]", levels)
 }
@@ -43,7 +44,7 @@ func TestNestingLimit(t *testing.T) {
 	}
 }
 
-// Data at the nesting limit can be decoded in every format in which it is delivered.
+// Data with the maximum nesting can be decoded in every format in which it is delivered.
 func TestDeepestNestingIsReadable(t *testing.T) {
 	e := &hub.Event{Topic: "a", Data: []byte(nested(jsonscan.MaxNesting))}
 	_, err := DecodeEnvelope(AppendEnvelope(nil, e))

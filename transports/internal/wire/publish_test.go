@@ -53,7 +53,8 @@ func loadIngress[V any](t testing.TB, name string) []V {
 	return vectors
 }
 
-// requireEvent compares what a publisher sets. A nil and an empty payload are equal.
+// requireEvent compares the members that a publisher sets. It treats a nil and an empty payload as
+// equal.
 func requireEvent(t require.TestingT, want, got *hub.Event) {
 	require.NotNil(t, got)
 	require.Equal(t, want.Topic, got.Topic)
@@ -63,7 +64,7 @@ func requireEvent(t require.TestingT, want, got *hub.Event) {
 	require.Equal(t, string(want.Data), string(got.Data))
 }
 
-// requireRefused requires a *hub.InvalidError for the parameter, with a detail.
+// requireRefused requires a *hub.InvalidError that names the parameter and has a detail.
 func requireRefused(t require.TestingT, parameter string, err error) *hub.InvalidError {
 	var invalid *hub.InvalidError
 	require.ErrorAs(t, err, &invalid)
@@ -94,7 +95,7 @@ func TestParseEnvelope(t *testing.T) {
 	}
 }
 
-// drawEvent draws an event that a publisher may send.
+// drawEvent draws an event that a publisher might send.
 func drawEvent(t *rapid.T) *hub.Event {
 	e := &hub.Event{
 		Topic:    rapid.String().Draw(t, "topic"),
@@ -119,7 +120,7 @@ func TestEnvelopeParsesAsWritten(t *testing.T) {
 		written := AppendEnvelope(nil, e)
 		got, err := ParseEnvelope(written)
 		require.NoError(t, err)
-		clear(written) // the event does not share memory with the input
+		clear(written) // the event must not share memory with the input
 		requireEvent(t, e, got)
 	})
 }
@@ -198,7 +199,7 @@ func TestParseBody(t *testing.T) {
 		t.Run(c.contentType+" "+c.body, func(t *testing.T) {
 			body := []byte(c.body)
 			data, enc, err := ParseBody(body, c.contentType)
-			clear(body) // the data is a copy
+			clear(body) // the data must be a copy
 			if c.refused != "" {
 				requireRefused(t, c.refused, err)
 				return
@@ -210,8 +211,8 @@ func TestParseBody(t *testing.T) {
 	}
 }
 
-// encoding/json reads an accepted envelope alike, and encoding it and parsing it again changes
-// nothing.
+// encoding/json reads an accepted envelope in the same way. An accepted envelope that is encoded
+// and parsed again yields the same event.
 func FuzzParseEnvelope(f *testing.F) {
 	for _, v := range loadIngress[envelopeVector](f, "envelope.json") {
 		f.Add(v.bytes())
@@ -223,7 +224,7 @@ func FuzzParseEnvelope(f *testing.F) {
 			require.ErrorAs(t, err, &invalid)
 			return
 		}
-		var other map[string]json.RawMessage // names keep their case; of equal names the last counts
+		var other map[string]json.RawMessage // a map keeps the case of names; of equal names, the last one counts
 		require.NoError(t, json.Unmarshal(b, &other))
 		var topic string
 		require.NoError(t, json.Unmarshal(other["topic"], &topic))

@@ -21,7 +21,7 @@ type signedVector struct {
 	Payload        string
 	PayloadBase64  []byte `json:"payload_base64"`
 	Seconds, Nanos int64
-	AsSigned       bool `json:"as_signed"` // SignDatagram returns the same bytes
+	AsSigned       bool `json:"as_signed"` // SignDatagram yields the same bytes
 	Refused        bool
 }
 
@@ -50,7 +50,7 @@ func TestSignedDatagram(t *testing.T) {
 	}
 }
 
-// A signed datagram verifies with the same secret, and with any bit changed it does not.
+// A signed datagram is valid with the same secret. If any bit is changed, it is not.
 func TestSignedDatagramVerifies(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		secret := rapid.SliceOfN(rapid.Byte(), 1, 100).Draw(t, "secret")
@@ -65,7 +65,7 @@ func TestSignedDatagramVerifies(t *testing.T) {
 		i := rapid.IntRange(0, len(datagram)-1).Draw(t, "changed")
 		bit := rapid.IntRange(0, 7).Filter(func(bit int) bool {
 			letter := datagram[i]|0x20 >= 'a' && datagram[i]|0x20 <= 'f'
-			return i >= macHexLen || bit != 5 || !letter // the case of hex digits is ignored
+			return i >= macHexLen || bit != 5 || !letter // a change of the case of a hexadecimal digit has no effect
 		}).Draw(t, "bit")
 		datagram[i] ^= 1 << bit
 		_, err = VerifyDatagram(secret, datagram)
@@ -73,7 +73,7 @@ func TestSignedDatagramVerifies(t *testing.T) {
 	})
 }
 
-// Nothing panics, and a verified datagram has the payload and the time of signing to the
+// VerifyDatagram never panics. A valid datagram yields the payload, and the time of signing to the
 // nanosecond.
 func FuzzVerifyDatagram(f *testing.F) {
 	for _, v := range loadIngress[signedVector](f, "signed.json") {
@@ -81,7 +81,7 @@ func FuzzVerifyDatagram(f *testing.F) {
 	}
 	f.Add([]byte("k"), []byte("1767225600123.5 x"), true)
 	f.Fuzz(func(t *testing.T, secret, datagram []byte, sign bool) {
-		if sign { // a fuzzer cannot guess an HMAC
+		if sign { // signs the input, because a fuzzer cannot guess an HMAC
 			sum := macOf(secret, datagram)
 			datagram = append(hex.AppendEncode(nil, sum[:]), append([]byte(" "), datagram...)...)
 		}

@@ -45,8 +45,8 @@ func TestEncodeSSE(t *testing.T) {
 	}
 }
 
-// requireNoForging requires that the stream of an event contains that event only, whatever text its
-// members contain.
+// requireNoForging requires that the stream of an event contains exactly that event, whatever text
+// is in its members.
 func requireNoForging(t require.TestingT, e *hub.Event) {
 	stream := append(wire.EncodeSSE(e), wire.EncodeSSEEnvelope(e)...)
 	stream = append(stream, wire.LastChunk...)
@@ -159,7 +159,7 @@ func TestDecodeSSE(t *testing.T) {
 		require.Empty(t, m.Op)
 		require.NotNil(t, m.Event)
 	}
-	// An EventSource does not report the retry field, so the data repeats it.
+	// The data contains the retry time as well, because an EventSource hides the retry field.
 	m, err := wire.DecodeSSE(wire.SSEEvent{Type: "trivium.goaway", Data: `{"retry_ms":7}`}, 0)
 	require.NoError(t, err)
 	require.Equal(t, 7*time.Millisecond, m.Retry)

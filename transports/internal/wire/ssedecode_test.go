@@ -15,8 +15,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// streamVector is a row of testdata/wire/event-streams.json: a stream and its events by the
-// standard.
+// streamVector is a row of testdata/wire/event-streams.json: a stream, and the events that it
+// contains according to the standard.
 type streamVector struct {
 	Name      string
 	Stream    string
@@ -67,7 +67,8 @@ func TestSSEDecoder(t *testing.T) {
 	}
 }
 
-// An event is returned with its last byte: after a CR the decoder must not wait for an LF.
+// An event is returned as soon as its last byte has arrived. After a CR, the decoder must not wait
+// for an LF.
 func TestSSEDecoderDoesNotWaitForLF(t *testing.T) {
 	for _, end := range []string{"\n\n", "\r\r", "\r\n\r\n", "\r\n\r"} {
 		parts := []string{"data: a" + end}

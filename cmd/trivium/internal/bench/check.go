@@ -2,7 +2,7 @@ package bench
 
 import "slices"
 
-// Tally counts errors in the events that subscribers received.
+// Tally counts the errors in the events that subscribers received.
 type Tally struct {
 	Lost       int64 `json:"lost"`
 	Duplicated int64 `json:"duplicated"`
@@ -23,13 +23,15 @@ func (t Tally) Clean() bool { return t == Tally{} }
 // span is the range of events [first, end).
 type span struct{ first, end uint32 }
 
-// checker checks the sequence of events of one subscriber. Its zero value expects event 0.
+// checker checks the sequence of events that one subscriber receives. The zero value expects event
+// 0 first.
 type checker struct {
 	next    uint32 // number of the next event
-	missing []span // skipped; each event in it may still arrive late
+	missing []span // ranges of skipped events, which may still arrive late
 }
 
-// account records an event with a valid checksum, and returns by how many events the subscriber has advanced.
+// account records an event with a valid checksum, and returns the number of events by which the
+// subscriber has advanced.
 func (c *checker) account(seq uint32, t *Tally) int64 {
 	switch {
 	case seq == c.next:
@@ -57,15 +59,15 @@ func (c *checker) account(seq uint32, t *Tally) int64 {
 	return 0
 }
 
-// accountCorrupt records an event with an invalid checksum. Its number is unknown, so it counts as the next
-// expected one.
+// accountCorrupt records an event with an invalid checksum. Its number is unknown, so it counts as
+// the next expected event.
 func (c *checker) accountCorrupt(t *Tally) int64 {
 	t.Changed++
 	c.next++
 	return 1
 }
 
-// accountMissing counts events that never arrived, of a stream of n events, as lost.
+// accountMissing counts the events of a stream of n events that have not arrived as lost.
 func (c *checker) accountMissing(n uint32, t *Tally) {
 	if n > c.next {
 		t.Lost += int64(n - c.next)

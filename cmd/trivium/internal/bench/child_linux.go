@@ -19,10 +19,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// startPatience bounds the wait until a child listens.
+// startPatience is the timeout until a child listens.
 const startPatience = 2 * time.Minute
 
-// Server is what subscribers connect to: a child, or a hub that is already running.
+// Server is a server to which subscribers connect: a child, or a hub that already runs.
 type Server struct {
 	address
 	token string
@@ -30,8 +30,9 @@ type Server struct {
 	read  chan struct{} // closed at the end of its standard error
 }
 
-// address is the JSON line in which a child announces its listeners on standard error; for a hub, a line of its
-// log. A child that publishes by itself reports its measurements there.
+// address is the line of JSON on standard error in which a child announces its listeners; for a hub
+// it is a line of its log. A child that publishes itself reports its measurements in such a line
+// too.
 type address struct {
 	Message string        `json:"msg"`
 	HTTP    string        `json:"http"`
@@ -39,22 +40,22 @@ type address struct {
 	Events  int64         `json:"events"`
 	CPU     time.Duration `json:"cpu_ns"`
 	Wall    time.Duration `json:"wall_ns"`
-	Cursor  string        `json:"cursor"` // before the first event of replay
+	Cursor  string        `json:"cursor"` // cursor before the first event of a replay
 }
 
 const listening = "listening"
 
-// hubFlags are the flags of the hub under test: the defaults, on free loopback ports.
+// hubFlags are the flags of the measured hub: the defaults, on free loopback ports.
 var hubFlags = []string{"serve", "--http", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--admin", "off", "--auth", "token", "--print-token",
 	"--log-format", "json", "--log-level", "info"}
 
-// start runs this program as a child on the servers' core and blocks until it listens. The caller must be locked
-// to its thread: the kernel kills the child when the thread that started it ends, so a child never outlives the
-// bench.
+// start runs this program as a child on the servers' core, and blocks until the child listens. The
+// caller must be locked to its thread: the kernel kills the child when the thread that started it
+// ends, so that no child outlives the benchmark.
 func (r *runner) start(extra []string, args ...string) (*Server, error) {
 	cmd := exec.Command(r.cfg.Program, args...)
 	cmd.Env = append(append([]string{}, r.cfg.Environ...), extra...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true} // only the bench receives ^C from the terminal
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true} // only the benchmark itself receives ^C from the terminal
 	pipe, err := cmd.StderrPipe()
 	if err != nil {
 		return nil, err
@@ -70,7 +71,7 @@ func (r *runner) start(extra []string, args ...string) (*Server, error) {
 	go func() {
 		defer close(s.read)
 		where <- s.follow(pipe)
-		_, _ = io.Copy(io.Discard, pipe) // drain the pipe so that the child never blocks
+		_, _ = io.Copy(io.Discard, pipe) // reads the rest of the output, so that the child never blocks
 	}()
 	select {
 	case err = <-where:
@@ -104,17 +105,18 @@ func (s *Server) follow(pipe io.Reader) error {
 	return fmt.Errorf("exited before it listened: %s", strings.Join(said, "; "))
 }
 
-// stop kills the child and waits for it.
+// stop kills the child and waits until it has ended.
 func (s *Server) stop() {
 	if s.child == nil {
 		return
 	}
-	_ = s.child.Process.Kill() // it may have exited already
+	_ = s.child.Process.Kill() // fails if the child has already ended
 	<-s.read
 	_ = s.child.Wait()
 }
 
-// cpu returns the CPU time of all the server's threads so far, user and system. The kernel counts it in ns.
+// cpu returns the CPU time that all threads of the server have used so far, in user and system
+// mode. The kernel counts it in ns.
 func (s *Server) cpu() (time.Duration, error) {
 	return cpuOf(s.child.Process.Pid)
 }
@@ -122,7 +124,7 @@ func (s *Server) cpu() (time.Duration, error) {
 func cpuOf(pid int) (time.Duration, error) {
 	const cpuClockSched = 2
 	var t unix.Timespec
-	// The clock of another process, as encoded by clock_getcpuclockid(3).
+	// The ID of the clock of another process is computed as by clock_getcpuclockid(3).
 	if err := unix.ClockGettime(int32(^pid<<3|cpuClockSched), &t); err != nil {
 		return 0, fmt.Errorf("CPU time of process %d: %w", pid, err)
 	}
@@ -144,14 +146,15 @@ func (s *Server) pss() (int64, error) {
 	return kib << 10, err
 }
 
-// cores separates servers and load, if there are at least two cores.
+// cores has the cores of the servers and of the load, which are different if there are at least
+// two.
 type cores struct {
 	pinned       bool
 	server, load unix.CPUSet
 }
 
-// newCores uses the first two cores that this process may run on, and moves all its threads to the second. New
-// threads inherit that.
+// newCores chooses the first two cores that this process may use, and moves all its threads to the
+// second. New threads stay on it too.
 func newCores() (*cores, error) {
 	c := &cores{}
 	var all unix.CPUSet
@@ -172,14 +175,15 @@ func newCores() (*cores, error) {
 	}
 	for _, task := range tasks {
 		if id, err := strconv.Atoi(filepath.Base(task)); err == nil {
-			_ = unix.SchedSetaffinity(id, &c.load) // a thread may have ended
+			_ = unix.SchedSetaffinity(id, &c.load) // fails if the thread has ended
 		}
 	}
 	c.pinned = true
 	return c, nil
 }
 
-// enterServer moves the calling thread, and children that it starts, to the servers' core.
+// enterServer moves the calling thread to the servers' core. Children that the thread starts run
+// there as well.
 func (c *cores) enterServer() { c.enter(&c.server) }
 
 // enterLoad moves the calling thread back to the load's core.
@@ -187,11 +191,11 @@ func (c *cores) enterLoad() { c.enter(&c.load) }
 
 func (c *cores) enter(set *unix.CPUSet) {
 	if c.pinned {
-		_ = unix.SchedSetaffinity(0, set) // as newCores could
+		_ = unix.SchedSetaffinity(0, set) // succeeds, because newCores has set the same affinity
 	}
 }
 
-// allowFiles tries to raise the limit on open files to n, and returns the limit.
+// allowFiles tries to raise the limit on open files to n, and returns the limit that applies.
 func allowFiles(n int) (int, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {

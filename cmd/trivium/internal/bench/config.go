@@ -6,20 +6,21 @@ import (
 	"time"
 )
 
-// Scenarios.
+// These are the names of the scenarios.
 const (
-	Fanout = "fanout" // every event to every subscriber, at a steady rate
-	Burst  = "burst"  // the same, as fast as it goes
-	Idle   = "idle"   // connections that receive nothing: memory, and CPU at rest
+	Fanout = "fanout" // every subscriber receives every event, at a steady rate
+	Burst  = "burst"  // like fanout, at the highest possible rate
+	Idle   = "idle"   // connections that receive nothing: their memory, and CPU time at rest
 	Topics = "topics" // each subscriber has a topic of its own
 	Slow   = "slow"   // fanout with 1 % of the subscribers stalled
-	Resume = "resume" // all reconnect at once
-	Ingest = "ingest" // publishing alone
-	Hubs   = "hubs"   // fanout, with subscribers spread over 1, 2 and 3 hubs on one stream
+	Resume = "resume" // all subscribers reconnect at once
+	Ingest = "ingest" // events are published and nobody reads them
+	Hubs   = "hubs"   // like fanout, with the subscribers divided among 1, 2 and 3 hubs on one stream
 	Replay = "replay" // a subscriber reads events that are only in the durable log
 )
 
-// Engines to compare with the memory engine, by their names in the hub's configuration.
+// These are the engines that can be compared with the memory engine, by their names in the hub's
+// configuration.
 const (
 	EngineEmbedded = "embedded"
 	EngineNATS     = "nats"
@@ -33,72 +34,72 @@ func EngineScenarios(engine string) []string {
 	return []string{Fanout, Ingest, Replay}
 }
 
-// Transports.
+// These are the names of the transports.
 const (
 	SSE       = "sse"
 	WebSocket = "websocket"
 	LongPoll  = "longpoll"
 )
 
-// Ways to publish.
+// These are the ways to publish.
 const (
 	PublishUDP  = "udp"
 	PublishHTTP = "http"
 )
 
-// Roles of child processes.
+// These are the roles of child processes.
 const (
-	ChildFloor   = "floor"   // the bare loop of write(2)
-	ChildHandler = "handler" // the bare net/http handler that waits and answers
-	ChildPublish = "publish" // publishing inside one process
+	ChildFloor   = "floor"   // a loop of write(2) without anything else
+	ChildHandler = "handler" // a net/http handler that waits for an event and answers
+	ChildPublish = "publish" // publishes inside its own process
 
 	ChildNATS      = "nats"      // a NATS server
-	ChildEngine    = "engine"    // publishing inside one process, with an engine
-	ChildJetStream = "jetstream" // publishing without a hub
-	ChildFill      = "fill"      // publishing what replay reads
-	ChildConsumer  = "consumer"  // reading without a hub
+	ChildEngine    = "engine"    // publishes inside its own process, with an engine
+	ChildJetStream = "jetstream" // publishes without a hub
+	ChildFill      = "fill"      // publishes the events for replay
+	ChildConsumer  = "consumer"  // reads without a hub
 )
 
-// Config configures a bench. A number of 0 means the scenario's default.
+// Config configures a run of the benchmark. If a number is 0, the default of the scenario applies.
 type Config struct {
 	Scenarios   []string
 	Transports  []string
 	Subscribers int
 	Rate        int           // events/s
 	Size        int           // bytes of an event's data, MinSize to MaxSize
-	Duration    time.Duration // measured time of the hub over all rounds; the floor takes the same again
-	Rounds      int           // in which hub and floor take turns
-	Events      int           // that replay reads
+	Duration    time.Duration // measured time of the hub in all rounds together; the floor takes the same time in addition
+	Rounds      int           // number of rounds; in each, hub and floor take turns
+	Events      int           // number of events that replay reads
 	Publish     string        // PublishUDP or PublishHTTP
-	Goals       bool          // run what the goals need, instead of Scenarios
+	Goals       bool          // run the measurements for the goals instead of Scenarios
 
-	Target    string // URL of a running hub; "" starts a child
+	Target    string // URL of a running hub; "": start a child
 	TargetUDP string // host:port where the target receives datagrams
-	Token     string // for the target
+	Token     string // token for the target
 
-	Engine   string // engine to compare with memory; "" compares the memory engine with the floor
-	Store    string // directory for the engines' events during the run; "" means the directory for temporary files
-	NATSURL  string // running NATS servers; "" starts a child
-	Replicas int    // of streams
-	Stream   string // name of a child's stream
+	Engine   string // engine to compare with the memory engine; "": compare the memory engine with the floor
+	Store    string // directory for the events of engines during the run; "": the directory for temporary files
+	NATSURL  string // URLs of running NATS servers; "": start a child
+	Replicas int    // replicas of each stream
+	Stream   string // name of the stream of a child
 
-	Program  string    // path of this program, for starting children
-	Environ  []string  // for children
-	Progress io.Writer // a terminal; nil shows no progress
+	Program  string    // path of this program, with which children are started
+	Environ  []string  // environment of children
+	Progress io.Writer // a terminal for the progress; nil: no progress is shown
 }
 
-// spec is one measurement: a scenario over a transport, with all numbers set.
+// spec describes one measurement: a scenario over a transport, with all numbers set.
 type spec struct {
 	scenario, transport string
 	engine              string // "": memory
 	subscribers, rate   int
 	size, rounds        int
 	duration            time.Duration
-	events              int           // of replay
-	delay               time.Duration // of replay: from the hub to NATS and back from NATS to the hub, each
+	events              int           // number of events that replay reads
+	delay               time.Duration // with replay: delay in each direction between the hub and NATS
 }
 
-// defaults of each scenario.
+// defaults are the default numbers of each scenario.
 var defaults = map[string]spec{
 	Fanout: {subscribers: 1000, rate: 100, size: 128, duration: 10 * time.Second, rounds: 5},
 	Burst:  {subscribers: 1000, size: 128, duration: 5 * time.Second, rounds: 5},
@@ -111,7 +112,7 @@ var defaults = map[string]spec{
 	Replay: {subscribers: 1, size: 128, rounds: 3, events: 200_000},
 }
 
-// over are the transports that a scenario runs over.
+// over has the transports over which each scenario runs.
 var over = map[string][]string{
 	Fanout: {SSE, WebSocket, LongPoll},
 	Burst:  {SSE, WebSocket},
@@ -124,15 +125,15 @@ var over = map[string][]string{
 	Replay: {SSE},
 }
 
-// Scenarios are all there are, in the order of the report.
+// Scenarios are the names of all scenarios, in the order of the report.
 var Scenarios = []string{Fanout, Burst, Idle, Topics, Slow, Resume, Ingest, Hubs, Replay}
 
-// spec returns the scenario with its defaults filled in.
+// spec returns the specification of a scenario with defaults for all numbers that are not set.
 func (c *Config) spec(scenario, transport string) spec {
 	s := defaults[scenario]
 	s.scenario, s.transport, s.engine = scenario, transport, c.Engine
 	if c.Engine != "" && transport == LongPoll {
-		s.rate = quietRate // one poll per event at the full rate exceeds a core
+		s.rate = quietRate // at the full rate, one poll per event would need more than a core
 	}
 	if c.Subscribers > 0 && scenario != Ingest && scenario != Replay {
 		s.subscribers = c.Subscribers
@@ -155,12 +156,12 @@ func (c *Config) spec(scenario, transport string) spec {
 	return s
 }
 
-// result returns an empty result for s.
+// result returns a result for s without figures.
 func (s spec) result() *Result {
 	return &Result{Scenario: s.scenario, Transport: s.transport, Engine: s.engine, Subscribers: s.subscribers, Rate: s.rate, Size: s.size, Rounds: s.rounds}
 }
 
-// sides returns how many servers take turns, each with all its subscribers.
+// sides returns the number of servers that take turns. Each has all the subscribers.
 func (s spec) sides() int {
 	if s.scenario == Hubs {
 		return maxHubs
@@ -176,18 +177,18 @@ func (s spec) delays() []time.Duration {
 	return []time.Duration{0}
 }
 
-// way is one way to publish, for the ingest scenario.
+// way is one way to publish in the ingest scenario.
 type way struct {
 	name  string
-	udp   bool // datagrams; otherwise HTTP
-	child bool // published inside one process, neither by UDP nor HTTP
-	batch int  // events in a request
+	udp   bool // by datagrams; otherwise over HTTP
+	child bool // inside one process, neither by UDP nor over HTTP
+	batch int  // events per request
 }
 
 // maxHubs is the largest number of hubs on one stream.
 const maxHubs = 3
 
-// inProcess is publishing from within the hub's own process.
+// inProcess is the name of publishing within the hub's own process.
 const inProcess = "in-process"
 
 var ways = []way{
@@ -197,27 +198,29 @@ var ways = []way{
 	{name: inProcess, child: true},
 }
 
-// engineWays are the ways over the network to a hub with an engine.
+// engineWays are the ways to publish over the network to a hub with an engine.
 var engineWays = []way{
 	{name: "udp", udp: true, batch: 1},
 	{name: singleHTTP, batch: 1},
 	{name: "http, 1000 a request", batch: 1000},
 }
 
-// singleHTTP is the way of one event a request.
+// singleHTTP is the name of publishing one event per request.
 const singleHTTP = "http"
 
 const (
-	// ingestWindow is how many events are published before it is looked whether they have come in.
+	// ingestWindow is the number of events that are published before it is checked whether they
+	// have arrived.
 	ingestWindow = 1000
-	// windowRoom bounds the room that datagrams of a window take in the hub's socket buffer of 4 MiB:
-	// whoever reads at once has lost nothing.
+	// windowRoom is the maximum number of bytes that the datagrams of a window occupy in the hub's
+	// socket buffer of 4 MiB. It is low, so that a hub which reads at once loses none.
 	windowRoom = 1 << 20
-	// datagramRoom is what the kernel takes for each beside its data.
+	// datagramRoom is the number of bytes that the kernel needs per datagram in addition to the
+	// data.
 	datagramRoom = 1 << 10
 )
 
-// window returns how many events of a size are published in one burst.
+// window returns the number of events of this size that are published in one burst.
 func (w way) window(size int) int {
 	if w.udp {
 		return min(ingestWindow, windowRoom/(size+datagramRoom))

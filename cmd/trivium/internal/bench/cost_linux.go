@@ -5,24 +5,24 @@ import (
 	"strconv"
 )
 
-// The names of what an engine is held against.
+// These are the names of what an engine is compared with.
 const (
 	againstMemory    = "memory"
 	againstJetStream = "JetStream"
 )
 
-// alone returns the same scenario with a single subscriber on its own topic.
+// alone returns the same measurement with a single subscriber, which has a topic of its own.
 func (s spec) alone() spec {
 	s.scenario, s.subscribers = Topics, 1
 	return s
 }
 
-// perPublish returns the CPU time per published event in us, including one delivery.
+// perPublish returns the CPU time per published event in µs, including one delivery.
 func (r *round) perPublish() float64 {
 	return float64(r.alone.cpu.Nanoseconds()) / 1000 / float64(max(r.alone.events, 1))
 }
 
-// fanoutPerDelivery returns the CPU time per delivery in us, without the cost of publishing.
+// fanoutPerDelivery returns the CPU time per delivery in µs, without the cost of publishing.
 func (r *round) fanoutPerDelivery() float64 {
 	cpu := float64(r.cpu.Nanoseconds())/1000 - r.perPublish()*float64(r.events)
 	return max(cpu, 0) / float64(max(r.deliveries-r.events, 1))
@@ -32,7 +32,8 @@ func (r *round) natsPerEvent() float64 {
 	return float64(r.nats.Nanoseconds()) / 1000 / float64(max(r.events, 1))
 }
 
-// medianAdded returns the median difference between the hubs' rounds and the others'.
+// medianAdded returns the median difference between the latency percentiles of the hub's rounds and
+// of the others'.
 func medianAdded(hubs, others []*round, percentile float64) float64 {
 	added := make([]float64, len(hubs))
 	for i := range hubs {
@@ -41,7 +42,7 @@ func medianAdded(hubs, others []*round, percentile float64) float64 {
 	return median(added)
 }
 
-// logHubs starts n hubs on one new log, as one side.
+// logHubs starts n hubs on one new log. Together they are one side of the comparison.
 func (r *runner) logHubs(s spec, n int) (*side, error) {
 	flags := append(r.engine.newLog(), "--max-event-bytes", strconv.Itoa(engineEventBytes))
 	var all []*Server
@@ -64,13 +65,14 @@ func (r *runner) logHubs(s spec, n int) (*side, error) {
 	return d, nil
 }
 
-// watchAlone adds the measurement of publishing for one subscriber, with the same connections.
+// watchAlone adds a measurement of publishing to a single subscriber, while the other connections
+// stay open.
 func (d *side) watchAlone(s spec) (err error) {
 	d.alone, err = d.r.side(s.alone(), d.server, true)
 	return err
 }
 
-// compareEngine measures a hub with the engine and one with the memory engine in turns.
+// compareEngine measures in turns a hub with the engine and a hub with the memory engine.
 func (r *runner) compareEngine(s spec) (*Result, error) {
 	hub, err := r.logHubs(s, 1)
 	if err != nil {
@@ -111,14 +113,14 @@ func (r *runner) compareEngine(s spec) (*Result, error) {
 	return result, nil
 }
 
-// apart separates the cost of publishing from that of deliveries.
+// apart sets the figures that separate the cost of publishing from the cost of deliveries.
 func (f *Figures) apart(rounds []*round) {
 	f.CPUPerPublish = median(each(rounds, (*round).perPublish))
 	f.FanoutPerDelivery = median(each(rounds, (*round).fanoutPerDelivery))
 }
 
-// publishBeside measures publishing through a hub with the engine and through JetStream's own client in turns,
-// each to a log of its own.
+// publishBeside measures in turns publishing through a hub with the engine, and publishing through
+// JetStream's own client. Each uses a log of its own.
 func (r *runner) publishBeside(s spec) (*Result, error) {
 	rounds := map[string][]*round{}
 	for i := range s.rounds {
@@ -145,7 +147,8 @@ func (r *runner) publishBeside(s spec) (*Result, error) {
 	return result, nil
 }
 
-// ingestEngine measures publishing inside of a process, next to JetStream's own, and over the network.
+// ingestEngine measures publishing inside a process, compared with JetStream's own client, and over
+// the network.
 func (r *runner) ingestEngine(s spec) ([]*Result, error) {
 	beside, err := r.publishBeside(s)
 	if err != nil {
@@ -162,7 +165,8 @@ func (r *runner) ingestEngine(s spec) ([]*Result, error) {
 	return results, nil
 }
 
-// hubs spreads the subscribers over 1, 2 and 3 hubs on one stream. All events are published to the first hub.
+// hubs divides the subscribers among 1, 2 and 3 hubs on one stream. All events are published to the
+// first hub.
 func (r *runner) hubs(s spec) ([]*Result, error) {
 	sides := make([]*side, maxHubs)
 	for i := range sides {

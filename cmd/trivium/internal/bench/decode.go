@@ -8,12 +8,13 @@ import (
 	"net/http"
 )
 
-// sseDecoder reads /sse (docs/protocol.md#server-sent-events): each event has one data line.
+// sseDecoder decodes /sse (docs/protocol.md#server-sent-events), in which each event has one data
+// line.
 type sseDecoder struct {
 	head    head
 	opened  bool
 	chunks  dechunker
-	partial []byte // of a block
+	partial []byte // beginning of a block that is not complete
 }
 
 func (d *sseDecoder) feed(p []byte, emit func(message)) error {
@@ -43,7 +44,7 @@ func (d *sseDecoder) feed(p []byte, emit func(message)) error {
 	return nil
 }
 
-// blocks decodes complete blocks in place and keeps the rest.
+// blocks decodes the complete blocks in p, and keeps the rest.
 func (d *sseDecoder) blocks(p []byte, emit func(message)) {
 	kept := len(d.partial) > 0
 	if kept {
@@ -91,17 +92,17 @@ func block(p []byte, emit func(message)) {
 		m.kind = kindGap
 	case "trivium.error", "trivium.goaway":
 		m.kind = kindEnd
-	default: // a heartbeat
+	default: // a block without an event is a heartbeat
 		return
 	}
 	emit(m)
 }
 
-// socketDecoder reads /ws (docs/protocol.md#websocket) from the server's side of a WebSocket.
+// socketDecoder decodes what the hub sends over /ws (docs/protocol.md#websocket).
 type socketDecoder struct {
 	head    head
 	opened  bool
-	partial []byte // of a frame
+	partial []byte // beginning of a frame that is not complete
 }
 
 func (d *socketDecoder) feed(p []byte, emit func(message)) error {
@@ -146,7 +147,8 @@ const (
 	opPing  = 0x89
 )
 
-// frame decodes the frame at the start of p and returns its length, or 0 if it is incomplete.
+// frame decodes the frame at the beginning of p and returns its length, or 0 if the frame is not
+// complete.
 func frame(p []byte, emit func(message)) (int, error) {
 	if len(p) < 2 {
 		return 0, nil
@@ -195,14 +197,16 @@ func text(p []byte, emit func(message)) {
 	}
 }
 
-// member returns the string after the first occurrence of a member name. It must not contain escapes.
+// member returns the string that follows the first occurrence of a member's name. The string must
+// not contain escapes.
 func member(p []byte, name string) []byte {
 	_, after, _ := bytes.Cut(p, []byte(name))
 	value, _, _ := bytes.Cut(after, []byte(`"`))
 	return value
 }
 
-// data returns the member data of the first envelope in p: a string, with its quotes.
+// data returns the member data of the first envelope in p. The member must be a string; it is
+// returned with its quotes.
 func data(p []byte) []byte {
 	const name = `"data":`
 	at := bytes.Index(p, []byte(name))
@@ -220,7 +224,7 @@ func data(p []byte) []byte {
 	return p[:end+2]
 }
 
-// pollDecoder decodes answers of /poll (docs/protocol.md#long-poll) on a persistent connection.
+// pollDecoder decodes the answers to /poll (docs/protocol.md#long-poll) on a persistent connection.
 type pollDecoder struct {
 	head   head
 	inBody bool
@@ -257,7 +261,7 @@ func (d *pollDecoder) feed(p []byte, emit func(message)) error {
 	return nil
 }
 
-// appendBody appends to the body.
+// appendBody appends bytes to the body of the current answer.
 func (d *pollDecoder) appendBody(p []byte) (rest []byte, ended bool, err error) {
 	if !d.head.chunked {
 		n := min(len(p), d.head.length-len(d.body))

@@ -17,21 +17,22 @@ import (
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// engineEventBytes is the limit on events of hubs with an engine: more than MaxSize, and less than any
-// NATS server takes.
+// engineEventBytes is the size limit of events in hubs with an engine. It is larger than MaxSize,
+// and small enough for every NATS server.
 const engineEventBytes = 64 << 10
 
-// engine is where the measured hubs store their events. Everything in it is deleted after the run.
+// engine has the places where the measured hubs store their events. Everything there is deleted
+// after the run.
 type engine struct {
 	cfg  *Config
-	dir  string  // of all stores
-	nats *Server // nil: an outside one, or none
+	dir  string  // directory of all stores
+	nats *Server // the child; nil: the server is not a child, or there is none
 	url  string
-	logs []string // stores or streams that were given out
+	logs []string // stores or streams that newLog has returned
 }
 
-// openEngine creates the directory for stores, and starts the NATS server if one is needed. The result must be
-// closed even after an error.
+// openEngine creates the directory for stores, and starts the NATS server if one is needed. The
+// caller must call close, even after an error.
 func (r *runner) openEngine() (_ *engine, err error) {
 	e := &engine{cfg: r.cfg, url: r.cfg.NATSURL}
 	if e.dir, err = os.MkdirTemp(r.cfg.Store, "trivium-bench-"); err != nil {
@@ -46,7 +47,8 @@ func (r *runner) openEngine() (_ *engine, err error) {
 	return e, err
 }
 
-// close stops the server and deletes everything stored; on an outside server, its streams.
+// close stops the server and deletes everything that was stored. On a server that is not a child,
+// it deletes the streams.
 func (e *engine) close() (err error) {
 	if e.nats != nil {
 		e.nats.stop()
@@ -76,7 +78,7 @@ func (e *engine) deleteStreams() error {
 	return err
 }
 
-// cpu returns the CPU time of the NATS server if it is a child.
+// cpu returns the CPU time of the NATS server, or 0 if the server is not a child.
 func (e *engine) cpu() (time.Duration, error) {
 	if e == nil || e.nats == nil {
 		return 0, nil
@@ -84,9 +86,10 @@ func (e *engine) cpu() (time.Duration, error) {
 	return e.nats.cpu()
 }
 
-// newLog returns the flags of hubs that share a new log, which are also a child's flags.
+// newLog creates a log and returns the flags with which hubs use it. Children accept the same
+// flags.
 func (e *engine) newLog() []string {
-	// The directory's name is random; so are the streams'.
+	// The name of the directory is random, so the names of streams are too.
 	name := fmt.Sprintf("%s-%d", filepath.Base(e.dir), len(e.logs)+1)
 	e.logs = append(e.logs, name)
 	flags := []string{"--engine", e.cfg.Engine}
@@ -96,8 +99,8 @@ func (e *engine) newLog() []string {
 	return append(flags, "--nats-url", e.url, "--nats-stream", name, "--replicas", strconv.Itoa(max(e.cfg.Replicas, 1)))
 }
 
-// runNATS is the child's main function: a NATS server on loopback, configured as an embedded one. It runs until
-// it is killed.
+// runNATS is the main function of a child: a NATS server on loopback, configured like an embedded
+// one. It runs until it is killed.
 func runNATS(stderr io.Writer, dir string) error {
 	s, err := startNATS(&natsserver.Options{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, StoreDir: dir})
 	if err != nil {

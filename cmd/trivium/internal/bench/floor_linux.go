@@ -16,28 +16,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The floor is what no hub can do with less: one thread that takes a datagram and calls write(2)
-// on one socket after the other, on as little of Go's runtime as can be had. Its calls are raw, so
-// the scheduler does not know of them; it is started without garbage collector and preemption.
+// The floor is the least work with which events can be delivered: one thread that reads a datagram
+// and then calls write(2) on one socket after the other, with as little of Go's runtime as
+// possible. It makes raw system calls, of which the scheduler does not know, and is started without
+// garbage collection and preemption.
 //
-// Before the events of a run it is told by a datagram what to do, and takes that many connections.
+// openCommand is the beginning of the datagram that the floor receives before the events of a run.
+// The datagram describes the run. The floor then accepts its connections.
 const openCommand = "!open "
 
 // floorEnviron disables garbage collection and preemption.
 var floorEnviron = []string{"GOGC=off", "GODEBUG=asyncpreemptoff=1"}
 
-// floor is the child's state.
+// floor is the state of the child.
 type floor struct {
 	listener, udp int
-	socket        bool // frames of WebSocket, else SSE
-	topics        bool // each subscriber has its own
+	socket        bool // WebSocket frames; otherwise SSE
+	topics        bool // each subscriber has a topic of its own
 	fds           []int
-	frame         []byte // of an event; all are of one size
+	frame         []byte // frame of an event; all events have the same size
 	data          int    // offset of the data in frame
-	from, size    int    // of the data in a datagram; size 0: not known yet
+	from, size    int    // position and size of the data in a datagram; size 0: not known yet
 }
 
-// runFloor is the child's main function; it runs until it is killed.
+// runFloor is the main function of the child. It runs until it is killed.
 func runFloor(stderr io.Writer) error {
 	runtime.LockOSThread()
 	f := &floor{}
@@ -81,7 +83,7 @@ func (f *floor) listen(stderr io.Writer) error {
 	}
 	const room = 4 << 20
 	if unix.SetsockoptInt(f.udp, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, room) != nil {
-		_ = unix.SetsockoptInt(f.udp, unix.SOL_SOCKET, unix.SO_RCVBUF, room) // the load says what was lost
+		_ = unix.SetsockoptInt(f.udp, unix.SOL_SOCKET, unix.SO_RCVBUF, room) // the load reports what was lost
 	}
 	return announce(stderr, portOf(f.listener), portOf(f.udp))
 }
@@ -94,7 +96,7 @@ func portOf(fd int) string {
 	return ""
 }
 
-// announce prints the child's addresses, in the format of the hub's log.
+// announce prints the addresses of the child in the format of the hub's log.
 func announce(stderr io.Writer, http, udp string) error {
 	return json.NewEncoder(stderr).Encode(address{Message: listening, HTTP: http, UDP: udp})
 }
@@ -123,7 +125,7 @@ func (f *floor) open(command string) error {
 	return nil
 }
 
-// handshake answers the request and stores the socket at its index.
+// handshake answers the request and stores the socket at index i.
 func (f *floor) handshake(fd, i int) error {
 	var request []byte
 	part := make([]byte, 4096)
@@ -153,14 +155,14 @@ func (f *floor) handshake(fd, i int) error {
 		answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" +
 			string([]byte{opText, byte(len(hello))}) + hello
 	}
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // as the hub's
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // as in the hub
 	if _, err := unix.Write(fd, []byte(answer)); err != nil {
 		return err
 	}
 	return unix.SetNonblock(fd, true)
 }
 
-// event writes an event to all subscribers; its cost is the floor.
+// event writes an event to all subscribers. The CPU time of this function is the floor.
 func (f *floor) event(datagram []byte) error {
 	if f.size == 0 || len(datagram) != f.from+f.size+1 {
 		f.buildFrame(datagram)
@@ -197,14 +199,15 @@ func (f *floor) write(fd int) error {
 				return err
 			}
 		case errno == unix.EPIPE, errno == unix.ECONNRESET:
-			return nil // the load has gone
+			return nil // the load has closed the connection
 		case errno != unix.EINTR:
 			return errno
 		}
 	}
 }
 
-// buildFrame builds the frame for datagrams of this size, with as many bytes around the data as in the hub's.
+// buildFrame builds the frame for datagrams of this size. It has as many bytes around the data as
+// the hub's frames.
 func (f *floor) buildFrame(datagram []byte) {
 	f.from = bytes.Index(datagram, []byte(`"data":`)) + len(`"data":`)
 	f.size = len(datagram) - 1 - f.from

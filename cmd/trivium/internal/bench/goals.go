@@ -14,7 +14,7 @@ type Goal struct {
 	AtLeast  bool    `json:"at_least"` // otherwise at most
 	Met      bool    `json:"met"`
 
-	Disturbed bool `json:"disturbed"` // the underlying result was disturbed
+	Disturbed bool `json:"disturbed"` // the result that was compared with the goal was disturbed
 }
 
 func (g Goal) wanted() string {
@@ -25,13 +25,13 @@ func (g Goal) wanted() string {
 	return fmt.Sprintf("%s %g", sign, g.Want)
 }
 
-// The rates of fanout that goals speak of, in events/s.
+// These are the rates of fanout for which there are goals, in events per second.
 const (
 	usualRate = 100
 	quietRate = 20
 )
 
-// goalSpecs are the measurements that all goals together need.
+// goalSpecs returns the measurements that all goals together need.
 func goalSpecs(c *Config) []spec {
 	own := *c
 	own.Rate = 0
@@ -57,7 +57,7 @@ func goalSpecs(c *Config) []spec {
 	return all
 }
 
-// goalsFor returns the goals that one result decides.
+// goalsFor returns the goals that are compared with this result.
 func goalsFor(r *Result) []Goal {
 	const floor = "x floor"
 	if r.Engine != "" {
@@ -104,7 +104,7 @@ func goalsFor(r *Result) []Goal {
 	return nil
 }
 
-// engineGoals are those of an engine: hubs on one stream have none.
+// engineGoals returns the goals of an engine. There are none for several hubs on one stream.
 func engineGoals(r *Result) []Goal {
 	switch r.Scenario {
 	case Fanout:
@@ -124,7 +124,7 @@ func engineGoals(r *Result) []Goal {
 	return nil
 }
 
-// atMost returns a goal with an upper bound. A ratio of 0 was not measured.
+// atMost returns a goal with an upper limit. A measured value of 0 means that it was not measured.
 func atMost(name string, measured, want float64, unit string) Goal {
 	met := measured <= want && (measured > 0 || !strings.HasPrefix(unit, "x "))
 	return Goal{Name: name, Measured: measured, Unit: unit, Want: want, Met: met}
@@ -134,7 +134,7 @@ func atLeast(name string, measured, want float64, unit string) Goal {
 	return Goal{Name: name, Measured: measured, Unit: unit, Want: want, AtLeast: true, Met: measured >= want}
 }
 
-// evaluateGoals returns the goals of all results.
+// evaluateGoals returns the goals for all results.
 func evaluateGoals(results []*Result) []Goal {
 	var goals []Goal
 	for _, r := range results {

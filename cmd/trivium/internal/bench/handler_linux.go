@@ -9,20 +9,20 @@ import (
 	"sync"
 )
 
-// handler is a bare net/http handler that waits for the next event and answers with it: long-poll without
-// cursors, filters, rights and limits. An answer has all events that the client has not seen, so that nothing is
-// lost between two polls.
+// handler is a plain net/http handler that waits for the next event and answers with it: long-poll
+// without cursors, filters, rights and limits. An answer has all events that the client has not
+// received, so that nothing is lost between two polls.
 type handler struct {
 	mu     sync.Mutex
-	events [][]byte // envelopes, from number first on
+	events [][]byte // envelopes; the first has the number first
 	first  int
 	more   chan struct{} // closed when there is another event
 }
 
-// handlerKeeps is how many events a client may be behind.
+// handlerKeeps is the number of events by which a client may be behind.
 const handlerKeeps = 4096
 
-// runHandler is the child's main function; it runs until it is killed.
+// runHandler is the main function of the child. It runs until it is killed.
 func runHandler(stderr io.Writer) error {
 	h := &handler{more: make(chan struct{})}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -61,8 +61,8 @@ func (h *handler) receive(udp net.PacketConn) error {
 	}
 }
 
-// ServeHTTP reads the parameter cursor, the number of the next event; without it, the answer starts with the
-// next event.
+// ServeHTTP answers a poll. The parameter cursor is the number of the first event that the client
+// has not received. Without it, the answer begins with the next event.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	cursor, err := strconv.Atoi(query.Get("cursor"))
@@ -92,5 +92,5 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body = append(body, "]}"...)
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(body) // the load has gone
+	_, _ = w.Write(body) // fails if the load has closed the connection
 }

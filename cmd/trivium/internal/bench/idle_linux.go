@@ -6,14 +6,15 @@ import (
 )
 
 const (
-	// rehearsal is how many connections come, get events and go before memory is looked at, so that
-	// what a hub needs once is not counted as theirs.
+	// rehearsal is the number of connections that are opened, receive events and are closed before
+	// memory is measured. So memory that a hub allocates once does not count as memory of
+	// connections.
 	rehearsal       = 200
 	rehearsalEvents = 20
-	// settleFor bounds the wait for memory to come to rest.
+	// settleFor is the timeout of the wait until memory no longer changes.
 	settleFor   = 10 * time.Second
 	settleLook  = 250 * time.Millisecond
-	idleTraffic = 30 // events that each idle connection gets
+	idleTraffic = 30 // number of events that each idle connection receives
 )
 
 // idle measures the memory and CPU of connections that receive nothing, before and after they once received
@@ -68,7 +69,7 @@ func (r *runner) idle(s spec) (*Result, error) {
 	return result, nil
 }
 
-// rehearse opens and closes some connections.
+// rehearse opens some connections, lets them receive events, and closes them.
 func (d *side) rehearse(s spec) error {
 	n := min(rehearsal, s.subscribers)
 	d.source.fan = int64(n)
@@ -79,7 +80,7 @@ func (d *side) rehearse(s spec) error {
 		return err
 	}
 	d.closeSubscribers()
-	for range 2 { // the first write finds it out, and is one of the hub's tries
+	for range 2 { // twice, because the hub notices a closed connection only by its first write
 		if err := d.flush(); err != nil {
 			return err
 		}
@@ -87,8 +88,8 @@ func (d *side) rehearse(s spec) error {
 	return nil
 }
 
-// settledPSS waits until the runtime returns no more memory to the system: three samples, settleLook apart, that
-// differ by less than half a percent.
+// settledPSS returns the memory when the runtime returns no more of it to the system: when three
+// samples, settleLook apart, differ by less than half a percent.
 func (d *side) settledPSS() (int64, error) {
 	var last [2]int64
 	for end := time.Now().Add(settleFor); ; {

@@ -9,13 +9,13 @@ import (
 )
 
 const (
-	marks        = 5 // tries to end a window
+	marks        = 5 // number of attempts to end a window
 	markPatience = 10 * time.Second
 )
 
-// ingest measures the cost of accepting events that nobody reads, for each way to publish. One subscriber of
-// another topic gets one event after each burst; because the hub numbers all events in sequence, that event's
-// seq shows how many were accepted.
+// ingest measures the cost of accepting events that nobody reads, for each way to publish. After
+// each burst, one subscriber of another topic receives one event. The hub numbers all events
+// consecutively, so the seq of that event shows how many were accepted.
 func (r *runner) ingest(s spec) ([]*Result, error) {
 	var results []*Result
 	for _, w := range ways {
@@ -50,7 +50,7 @@ func (r *runner) publishInside(s spec, w way) (*Result, error) {
 	return ingested(s, w, rounds), nil
 }
 
-// publishRound has a child publish.
+// publishRound runs a child that publishes, and returns its measurements.
 func (r *runner) publishRound(s spec, role string, more ...string) (*round, error) {
 	args := []string{"bench", "--child", role, "--size", strconv.Itoa(s.size), "--duration", (s.duration / time.Duration(s.rounds)).String()}
 	one, err := r.start(nil, append(args, more...)...)
@@ -62,7 +62,8 @@ func (r *runner) publishRound(s spec, role string, more ...string) (*round, erro
 	return &round{events: one.Events, deliveries: one.Events, cpu: one.CPU, wall: one.Wall, latency: newLatency()}, nil
 }
 
-// ingested is the result of a way in. There are no deliveries; figures are by event.
+// ingested returns the result for one way to publish. There are no deliveries, so the figures are
+// per event.
 func ingested(s spec, w way, rounds []*round) *Result {
 	s.transport = w.name
 	result := s.result()
@@ -85,7 +86,7 @@ func (r *runner) ingestOver(s spec, w way, flags ...string) (*Result, error) {
 	flood := newSource(r.load, s, 0)
 	defer flood.close()
 	d.source.close()
-	d.source = newSource(r.load, s, 1) // the windows' ends: one stream, one subscriber
+	d.source = newSource(r.load, s, 1) // for the events that end windows: one stream, one subscriber
 	for _, source := range []*source{flood, d.source} {
 		if w.udp {
 			if err := source.overUDP(server.UDP); err != nil {
@@ -112,7 +113,7 @@ func (r *runner) ingestOver(s spec, w way, flags ...string) (*Result, error) {
 		if err != nil {
 			return nil, err
 		}
-		// Each delivery ends a window, except the one that begins it.
+		// A window has two deliveries, one at its beginning and one at its end.
 		one.deliveries = one.deliveries / 2 * int64(w.window(s.size))
 		one.events = one.deliveries
 		lost += missing
@@ -126,7 +127,7 @@ func (r *runner) ingestOver(s spec, w way, flags ...string) (*Result, error) {
 	return result, nil
 }
 
-// windows publishes bursts for a time, and returns how many events were lost.
+// windows publishes bursts for this time, and returns the number of lost events.
 func (d *side) windows(flood *source, w way, length time.Duration) (lost int64, err error) {
 	window := w.window(flood.size)
 	for end := time.Now().Add(length); time.Now().Before(end); {
@@ -143,15 +144,15 @@ func (d *side) windows(flood *source, w way, length time.Duration) (lost int64, 
 		if err != nil {
 			return 0, err
 		}
-		if d.r.cfg.Target == "" { // in a hub that runs already, others may publish
+		if d.r.cfg.Target == "" { // other programs may publish to a hub that was already running
 			lost += int64(window) - (after - before - 1)
 		}
 	}
 	return lost, nil
 }
 
-// mark publishes an event for the one subscriber and returns its seq. A lost event is counted and replaced by
-// another.
+// mark publishes an event for the subscriber and returns its seq. If the event is lost, mark counts
+// it and publishes another.
 func (d *side) mark() (int64, error) {
 	for range marks {
 		if err := d.source.publish(1); err != nil {

@@ -12,32 +12,33 @@ import (
 )
 
 const (
-	// handshakes is how many connections are opened at a time.
+	// handshakes is the number of connections that are opened at the same time.
 	handshakes = 64
-	// maxReady and maxStarts bound the sockets read and the connections begun in one pass of the
-	// loop: who is there already must not wait long to have its time of arrival taken.
+	// maxReady and maxStarts limit the number of sockets that are read, and of connections that are
+	// started, in one pass of the loop. So an event that has arrived does not wait long until its
+	// time is taken.
 	maxReady, maxStarts = 64, 8
-	// tick is how often the loop looks whether it is done though nothing has come.
+	// tick is the interval at which the loop checks whether it is done if nothing arrives.
 	tick = 5 * time.Millisecond
-	// patience bounds the wait for what must come.
+	// patience is the timeout of waits for events that must arrive.
 	patience = time.Minute
-	// maxLatency bounds what the histogram tells apart, in ns.
+	// maxLatency is the largest latency that the histogram distinguishes, in ns.
 	maxLatency = int64(time.Minute)
 )
 
-// load is the side of the subscribers: one goroutine with one epoll for all sockets. Everything here is owned by
-// the goroutine that calls pump.
+// load is the side of the subscribers: one goroutine with one epoll for all sockets. The goroutine
+// that calls pump owns all its fields.
 type load struct {
 	ctx     context.Context
 	epoll   int
-	base    time.Time // of the clock
-	conns   []*conn   // by file descriptor
+	base    time.Time // zero of the clock
+	conns   []*conn   // index: file descriptor
 	ready   []unix.EpollEvent
 	buf     []byte
-	current *conn // whose bytes are decoded
-	now     int64 // when they came
+	current *conn // connection whose bytes are being decoded
+	now     int64 // time at which these bytes arrived
 	emit    func(message)
-	err     error // why a connection ended, the first
+	err     error // the reason why the first connection ended
 }
 
 func newLoad(ctx context.Context) (*load, error) {
@@ -62,8 +63,8 @@ func (l *load) close() {
 // clock returns monotonic ns, used to stamp events.
 func (l *load) clock() int64 { return int64(time.Since(l.base)) }
 
-// pump reads from all sockets until done returns true, for at most the given time, and returns the last result
-// of done.
+// pump reads from all sockets until done returns true, but at most for this time. It returns the
+// last result of done.
 func (l *load) pump(most time.Duration, done func() bool) (bool, error) {
 	until := time.Now().Add(most)
 	for {
@@ -92,7 +93,7 @@ func (l *load) pump(most time.Duration, done func() bool) (bool, error) {
 	}
 }
 
-// pumpFor pumps for a fixed time.
+// pumpFor reads from all sockets for a fixed time.
 func (l *load) pumpFor(d time.Duration) error {
 	_, err := l.pump(d, func() bool { return false })
 	return err
@@ -131,14 +132,14 @@ func (l *load) epollCtl(c *conn, op int, events uint32) error {
 	return unix.EpollCtl(l.epoll, op, c.fd, &unix.EpollEvent{Events: events, Fd: int32(c.fd)})
 }
 
-// drop closes a connection with a reset, which leaves no port in TIME_WAIT.
+// drop closes a connection by a reset, so that no port stays in TIME_WAIT.
 func (l *load) drop(c *conn) {
 	l.conns[c.fd] = nil
 	_ = unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	unix.Close(c.fd)
 }
 
-// group is a set of subscribers of one kind at one server.
+// group is a set of subscribers with the same plan.
 type group struct {
 	load *load
 	name string
@@ -146,24 +147,24 @@ type group struct {
 
 	conns    []*conn
 	opened   int
-	advanced int64 // sum of the events by which the subscribers have advanced
+	advanced int64 // number of events by which all subscribers together have advanced
 	tally    Tally
 	gaps     int64
-	latency  *hdrhistogram.Histogram // nil while not measured
-	lastID   []byte                  // of the event that came last
+	latency  *hdrhistogram.Histogram // nil: latency is not measured
+	lastID   []byte                  // ID of the event that arrived last
 	lastSeq  uint32
 }
 
-// plan describes how to open the subscribers of a group.
+// plan describes how the subscribers of a group are opened.
 type plan struct {
 	transport     string
-	at            []endpoint // subscribers are spread over these
+	at            []endpoint // subscribers are divided among these
 	n             int
 	topic         func(i int) string
 	stream        func(i int) uint32
-	next          func(i int) uint32 // number of the first event to come
-	cursor        string             // "": from now on
-	receiveBuffer int                // bytes; 0: the kernel's choice
+	next          func(i int) uint32 // returns the number of the first event that subscriber i must receive
+	cursor        string             // "": start with the next event
+	receiveBuffer int                // bytes; 0: the kernel chooses
 }
 
 // endpoint is the address of a server for a subscriber.
@@ -174,7 +175,8 @@ type endpoint struct {
 
 func (p *plan) of(i int) *endpoint { return &p.at[i%len(p.at)] }
 
-// connect opens the subscribers, a bounded number at a time, and returns when every subscription is confirmed.
+// connect opens the subscribers, a limited number at a time. It returns when every subscription is
+// confirmed.
 func (l *load) connect(name string, p plan) (*group, error) {
 	g := &group{load: l, name: name, plan: p}
 	started := 0
@@ -259,7 +261,7 @@ type conn struct {
 	err         error
 }
 
-// sendRequest sends the request after the connection is established.
+// sendRequest sends the request when the connection is established.
 func (c *conn) sendRequest() error {
 	if c.requestSent {
 		return nil
@@ -281,8 +283,8 @@ func cmpErr(err error, code unix.Errno) error {
 	return code
 }
 
-// send writes a request. It must fit into the socket buffer, which is empty on a connection that waits for an
-// answer.
+// send writes a request, which must fit into the socket buffer. The buffer of a connection that
+// waits for an answer is empty.
 func (c *conn) send(p []byte) error {
 	n, err := unix.Write(c.fd, p)
 	if err == nil && n < len(p) {
@@ -341,7 +343,7 @@ func (c *conn) handle(m message) {
 	case kindEnd:
 		c.err = fmt.Errorf("the hub ended the subscription: %q", m.data)
 	case kindPing:
-		// masked with zeros, which leave the bytes as they are
+		// The pong is masked with zeros, so its bytes do not change.
 		c.err = c.send(append([]byte{0x8a, 0x80 | byte(len(m.data)), 0, 0, 0, 0}, m.data...))
 	}
 }
@@ -363,6 +365,6 @@ func (c *conn) event(m message) {
 	g.advanced += c.check.account(s.seq, &g.tally)
 	g.lastID, g.lastSeq = append(g.lastID[:0], m.id...), s.seq
 	if g.latency != nil {
-		_ = g.latency.RecordValue(min(max(g.load.now-s.sent, 1), maxLatency)) // always within its bounds
+		_ = g.latency.RecordValue(min(max(g.load.now-s.sent, 1), maxLatency)) // the value is always within the histogram's limits
 	}
 }

@@ -9,11 +9,12 @@ import (
 )
 
 const (
-	// burstSize is how many events are published before the load waits for all of them.
+	// burstSize is the number of events that are published before the load waits for all of them.
 	burstSize = 64
-	// flushRate is how many events a second are published for nobody.
+	// flushRate is the rate, in events per second, at which events are published without
+	// subscribers.
 	flushRate = 10_000
-	// warmUp is how long a side works before each of its rounds, unmeasured.
+	// warmUp is the time for which a side works before each of its rounds. It is not measured.
 	warmUp = 300 * time.Millisecond
 )
 
@@ -21,9 +22,9 @@ const (
 type round struct {
 	events, deliveries int64
 	cpu, wall, load    time.Duration
-	nats               time.Duration // CPU of the NATS server
+	nats               time.Duration // CPU time of the NATS server
 	latency            *hdrhistogram.Histogram
-	alone              *round // the same events with a single subscriber; nil if not measured
+	alone              *round // the round with the same events and a single subscriber; nil: not measured
 }
 
 func (r *round) perDelivery() float64 {
@@ -38,7 +39,7 @@ func (r *round) micros(percentile float64) float64 {
 
 func newLatency() *hdrhistogram.Histogram { return hdrhistogram.New(1, maxLatency, 3) }
 
-// round measures work, from its first event until the last one has arrived.
+// round measures work from its first event until its last one has arrived.
 func (d *side) round(work func() error) (*round, error) {
 	r := &round{latency: newLatency()}
 	d.group.latency = r.latency
@@ -95,11 +96,11 @@ func (d *side) cpu() (time.Duration, error) {
 
 func ownCPU() time.Duration {
 	var u unix.Rusage
-	_ = unix.Getrusage(unix.RUSAGE_SELF, &u) // cannot fail
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &u) // never fails
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// work returns the work of a scenario for a time: events at its rate, or bursts.
+// work returns the work of a scenario for this time: events at its rate, or bursts.
 func (d *side) work(s spec, length time.Duration) func() error {
 	if s.rate > 0 {
 		return func() error { return d.published(s.rate, max(1, int(length.Seconds()*float64(s.rate)))) }
@@ -127,7 +128,7 @@ func (d *side) warmed(s spec) (*round, error) {
 	return r, err
 }
 
-// compare measures hub and floor in turns with the same work.
+// compare measures hub and floor in turns. Both do the same work.
 func (r *runner) compare(s spec) (*Result, error) {
 	server, err := r.hub()
 	if err != nil {
@@ -150,13 +151,13 @@ func (r *runner) compare(s spec) (*Result, error) {
 	return compared(s, hub, floor, rounds), nil
 }
 
-// turns measures several sides in turns with the same work, and closes their connections.
+// turns measures several sides in turns and closes their connections. All sides do the same work.
 func (r *runner) turns(s spec, sides ...*side) (map[*side][]*round, error) {
 	rounds := map[*side][]*round{}
 	for i := range s.rounds {
 		order := slices.Clone(sides)
 		if i%2 == 1 {
-			slices.Reverse(order) // alternate the order
+			slices.Reverse(order) // the order alternates
 		}
 		for _, d := range order {
 			one, err := d.measureTurn(s)
@@ -190,8 +191,8 @@ func compared(s spec, hub, floor *side, rounds map[*side][]*round) *Result {
 	return result
 }
 
-// measureTurn measures one round of a side. Its connections are closed afterwards if both sides' do not fit into
-// the limit on open files.
+// measureTurn measures one round of a side. Afterwards, it closes the connections of the side if
+// the limit on open files does not allow those of both sides.
 func (d *side) measureTurn(s spec) (*round, error) {
 	if d.group == nil {
 		if err := d.subscribe(s); err != nil {
@@ -219,7 +220,8 @@ func (d *side) subscribe(s spec) error {
 	return d.open(d.name, s.transport, s.subscribers)
 }
 
-// flush publishes to subscribers that have gone, so that the server notices and releases them.
+// flush publishes to closed subscribers, so that the server notices the closes and releases the
+// connections.
 func (d *side) flush() error {
 	fan := d.source.fan
 	d.source.fan = 0

@@ -12,19 +12,19 @@ type kind uint8
 const (
 	kindOpen   kind = iota // the subscription is confirmed; id is its position
 	kindEvent              // id (not on long-poll) and data
-	kindAnswer             // a poll's answer has ended; id is its cursor
+	kindAnswer             // the answer to a poll has ended; id is its cursor
 	kindGap                // events were lost
 	kindEnd                // the hub ends the subscription; data is the reason
-	kindPing               // a ping of WebSocket; data is to be sent back
+	kindPing               // a WebSocket ping; its data must be sent back
 )
 
-// message is one received message. Its bytes are valid until emit returns.
+// message is one received message. Its bytes are valid until the function emit returns.
 type message struct {
 	kind     kind
 	id, data []byte
 }
 
-// decoder decodes a connection's bytes, which may be split anywhere.
+// decoder decodes the bytes of a connection, which may be split at any position.
 type decoder interface {
 	feed(p []byte, emit func(message)) error
 }
@@ -41,12 +41,12 @@ func newDecoder(transport string) decoder {
 	}
 }
 
-// maxHead bounds the header of an answer, in bytes.
+// maxHead is the maximum number of bytes of an answer's header.
 const maxHead = 16 << 10
 
 var errHead = errors.New("the answer's header is too long")
 
-// head collects an HTTP answer's header.
+// head collects the header of an HTTP answer.
 type head struct {
 	buf     []byte
 	status  int
@@ -54,7 +54,7 @@ type head struct {
 	chunked bool
 }
 
-// feed returns the bytes after the header once the header is complete.
+// feed adds bytes to the header. When the header is complete, it returns the bytes after it.
 func (h *head) feed(p []byte) (rest []byte, done bool, err error) {
 	before := len(h.buf)
 	h.buf = append(h.buf, p...)
@@ -97,7 +97,7 @@ func refused(status int) error { return fmt.Errorf("refused with status %d", sta
 // dechunker removes the chunked transfer coding (RFC 9112, section 7.1).
 type dechunker struct {
 	state chunkState
-	left  int // bytes of this chunk to come
+	left  int // bytes of the current chunk that have not arrived
 }
 
 type chunkState uint8
@@ -113,8 +113,8 @@ const (
 
 var errChunk = errors.New("malformed chunk")
 
-// next returns the next piece of content and the bytes after it. Content is empty when p is used up or, with
-// ended, at the end of the body.
+// next returns the next piece of content and the bytes after it. The content is empty if all of p
+// is used or, with ended, at the end of the body.
 func (d *dechunker) next(p []byte) (content, rest []byte, ended bool, err error) {
 	for len(p) > 0 {
 		c := p[0]
@@ -149,7 +149,7 @@ func (d *dechunker) next(p []byte) (content, rest []byte, ended bool, err error)
 	return nil, nil, false, nil
 }
 
-// header consumes a byte of a chunk's size line.
+// header decodes one byte of the line with the size of a chunk.
 func (d *dechunker) header(c byte) error {
 	switch {
 	case c == '\n' && d.left == 0:

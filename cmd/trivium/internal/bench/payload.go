@@ -17,7 +17,8 @@ const (
 	sumAt     = 1 + 2*stampSize
 	padAt     = sumAt + 2*crc32.Size
 
-	// MinSize is the least size of an event's data, in bytes; MaxSize keeps it within a datagram.
+	// MinSize is the minimum size of an event's data in bytes. MaxSize is small enough for a
+	// datagram.
 	MinSize = padAt + 1
 	MaxSize = 32 << 10
 )
@@ -50,7 +51,7 @@ func checksum(p []byte) uint32 {
 	return crc32.Update(crc32.Checksum(p[:sumAt], castagnoli), castagnoli, p[padAt:])
 }
 
-// parseStamp decodes the data of an event; ok is false if it was altered.
+// parseStamp decodes the data of an event. ok is false if the data was changed.
 func parseStamp(p []byte) (s stamp, ok bool) {
 	if len(p) < MinSize {
 		return stamp{}, false

@@ -7,9 +7,9 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// progress shows how far a run is; with a nil writer it shows nothing.
+// progress shows the progress of a run. With a nil writer, it shows nothing.
 type progress struct {
-	bar     *progressbar.ProgressBar // nil shows nothing
+	bar     *progressbar.ProgressBar // nil: nothing is shown
 	started int                      // steps of the scenarios started so far
 }
 

@@ -16,19 +16,19 @@ import (
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// eachBatch is how many events a hub with an engine is given at once: as many as its datagram source
-// gives it.
+// eachBatch is the number of events that are passed to a hub with an engine at once. It equals the
+// batch size of the datagram source.
 const eachBatch = 512
 
-// publisher is what a child publishes to.
+// publisher publishes to the target of a child.
 type publisher struct {
 	some func(topics []string, data []byte) error // publishes one event per topic
-	done func() error                             // waits until everything published has been processed
+	done func() error                             // waits until everything that was published is processed
 	end  func() error
 }
 
-// runPublish is the child's main function: it publishes without subscribers for about the given time, and until
-// everything is processed.
+// runPublish is the main function of the child. It publishes without subscribers for about the
+// given time, and waits until everything is processed.
 func runPublish(stderr io.Writer, cfg *Config, role string) (err error) {
 	open := map[string]func(*Config) (*publisher, error){ChildPublish: openMemory, ChildEngine: openEngine, ChildJetStream: openJetStream}[role]
 	p, err := open(cfg)
@@ -50,7 +50,7 @@ func runPublish(stderr io.Writer, cfg *Config, role string) (err error) {
 		}
 		return n, p.done()
 	}
-	if _, err := run(hub.DefaultRetainEvents, cfg.Duration/4); err != nil { // until what is retained is full
+	if _, err := run(hub.DefaultRetainEvents, cfg.Duration/4); err != nil { // until retention starts to remove events
 		return err
 	}
 	before, err := cpuOf(os.Getpid())
@@ -98,8 +98,8 @@ func openHub(cfg *Config, keep hub.Retention) (*hub.Hub, error) {
 	return hub.New(hub.Config{Engine: engine, MaxEventSize: engineEventBytes})
 }
 
-// openEngine returns a publisher of batches, as a datagram source publishes them: not atomic, and in order. done
-// waits until the hub has delivered them.
+// openEngine returns a publisher of batches. It publishes like a datagram source: in order and not
+// atomically. done waits until the hub has delivered the events.
 func openEngine(cfg *Config) (*publisher, error) {
 	h, err := openHub(cfg, hub.Retention{})
 	if err != nil {
@@ -120,7 +120,7 @@ func openEngine(cfg *Config) (*publisher, error) {
 	return &publisher{some: some, done: func() error { return delivered(h, last) }, end: h.Close}, nil
 }
 
-// delivered blocks until the hub has received its event from the engine.
+// delivered blocks until the hub has received the event last from the engine.
 func delivered(h *hub.Hub, last hub.Cursor) error {
 	for end := time.Now().Add(patience); h.Position().Seq < last.Seq; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
@@ -130,8 +130,8 @@ func delivered(h *hub.Hub, last hub.Cursor) error {
 	return nil
 }
 
-// openJetStream returns a publisher that uses the asynchronous publish of NATS's client, to a stream that a hub
-// has created.
+// openJetStream returns a publisher that uses the asynchronous publish of NATS's client. The stream
+// was created by a hub.
 func openJetStream(cfg *Config) (*publisher, error) {
 	h, err := openHub(cfg, hub.Retention{})
 	if err != nil {
@@ -159,7 +159,7 @@ func openJetStream(cfg *Config) (*publisher, error) {
 	p.some = func(topics []string, data []byte) error {
 		for _, topic := range topics {
 			_, err := js.PublishAsync(prefix+topic, data)
-			for errors.Is(err, natsjs.ErrTooManyStalledMsgs) { // for 200 ms, as when a disk is slow
+			for errors.Is(err, natsjs.ErrTooManyStalledMsgs) { // the client waits up to 200 ms each time, for example for a slow disk
 				_, err = js.PublishAsync(prefix+topic, data)
 			}
 			if err != nil {

@@ -9,75 +9,76 @@ import (
 	"text/tabwriter"
 )
 
-// Report holds the results of a bench. Its JSON names are stable.
+// Report has the results of a run of the benchmark. Its JSON names do not change.
 type Report struct {
 	Version string    `json:"version"`
 	System  string    `json:"system"`
 	CPUs    int       `json:"cpus"`
-	Pinned  bool      `json:"pinned"` // servers on one core, the load on another
+	Pinned  bool      `json:"pinned"` // whether the servers and the load had a core each
 	Target  string    `json:"target,omitempty"`
 	Engine  string    `json:"engine,omitempty"`
 	Results []*Result `json:"results"`
 	Goals   []Goal    `json:"goals,omitempty"`
 }
 
-// Result is one scenario over one transport. Ratios are hub to floor, each the median of the rounds; 0 means not
-// measured. For an engine, Against names what takes the floor's place.
+// Result is the result of one scenario over one transport. Ratios are those of the hub to the
+// floor, each the median of the rounds; 0: not measured. For an engine, Against names what it was
+// compared with instead of the floor.
 type Result struct {
 	Scenario        string   `json:"scenario"`
-	Transport       string   `json:"transport"` // for ingest, the way to publish
+	Transport       string   `json:"transport"` // for ingest: the way to publish
 	Subscribers     int      `json:"subscribers"`
-	Rate            int      `json:"rate"` // events/s; 0 means as fast as possible
+	Rate            int      `json:"rate"` // events per second; 0: as fast as possible
 	Size            int      `json:"size"` // bytes of data
 	Rounds          int      `json:"rounds"`
 	Hub             *Figures `json:"hub,omitempty"`
 	Floor           *Figures `json:"floor,omitempty"`
 	CPURatio        float64  `json:"cpu_ratio,omitempty"`
-	P99Ratio        float64  `json:"p99_ratio,omitempty"` // for slow and resume: to the p99 without the disturbance
-	Tally                    // of the hub
+	P99Ratio        float64  `json:"p99_ratio,omitempty"` // for slow and resume: ratio to the p99 without the disturbance
+	Tally                    // errors of the hub
 	Gaps            int64    `json:"gaps"`
 	FloorLost       int64    `json:"floor_lost"`
 	Engine          string   `json:"engine,omitempty"`
 	Against         string   `json:"against,omitempty"`
 	Hubs            int      `json:"hubs,omitempty"`         // number of hubs on one stream that share the subscribers
 	FanoutRatio     float64  `json:"fanout_ratio,omitempty"` // CPU per delivery, without the cost of publishing
-	RateRatio       float64  `json:"rate_ratio,omitempty"`   // for ingest and replay: events/s
-	Delay           float64  `json:"delay_ms,omitempty"`     // of replay: from the hub to NATS, and again from NATS to the hub
-	P50Added        float64  `json:"p50_added_us,omitempty"` // hub minus the other side
+	RateRatio       float64  `json:"rate_ratio,omitempty"`   // for ingest and replay: ratio of the events per second
+	Delay           float64  `json:"delay_ms,omitempty"`     // for replay: delay in each direction between the hub and NATS
+	P50Added        float64  `json:"p50_added_us,omitempty"` // latency of the hub minus that of the other side
 	P99Added        float64  `json:"p99_added_us,omitempty"`
 	Memory          *Memory  `json:"memory,omitempty"`
-	CaughtUpSeconds float64  `json:"caught_up_seconds,omitempty"` // of resume
-	LoadCPU         float64  `json:"load_cpu"`                    // share of a core used by the load
+	CaughtUpSeconds float64  `json:"caught_up_seconds,omitempty"` // for resume
+	LoadCPU         float64  `json:"load_cpu"`                    // share of a core that the load used
 	Disturbed       bool     `json:"disturbed"`                   // the machine was too busy for reliable ratios
 	Notes           []string `json:"notes,omitempty"`
 }
 
-// Figures are the measurements of one server: counts are summed over all rounds, other values are medians of the
-// rounds, and the maximum latency is over all rounds.
+// Figures are the measurements of one server. Counts are summed over all rounds, and the maximum
+// latency is that of all rounds. Other values are medians of the rounds.
 type Figures struct {
 	Events              int64   `json:"events"`
 	Deliveries          int64   `json:"deliveries"`
 	CPUSeconds          float64 `json:"cpu_seconds"`
-	CPUPerDelivery      float64 `json:"cpu_us_per_delivery"` // of ingest: per event
+	CPUPerDelivery      float64 `json:"cpu_us_per_delivery"` // for ingest: per event
 	DeliveriesPerSecond float64 `json:"deliveries_per_second"`
-	FanoutPerDelivery   float64 `json:"fanout_us_per_delivery,omitempty"` // CPU, without what publishing takes
-	CPUPerPublish       float64 `json:"cpu_us_per_publish,omitempty"`     // for one subscriber
+	FanoutPerDelivery   float64 `json:"fanout_us_per_delivery,omitempty"` // CPU time, without the cost of publishing
+	CPUPerPublish       float64 `json:"cpu_us_per_publish,omitempty"`     // with one subscriber
 	NATSPerEvent        float64 `json:"nats_us_per_event,omitempty"`      // CPU of the NATS server
 	P50                 float64 `json:"p50_us"`
 	P99                 float64 `json:"p99_us"`
 	Max                 float64 `json:"max_us"`
 }
 
-// Memory is the proportional set size per connection, in bytes. The base is a hub without connections that has
-// served some before.
+// Memory is the memory per connection, as proportional set size in bytes. It is compared with a hub
+// that has no connections, but has served some before.
 type Memory struct {
-	Before       int64   `json:"pss_before"` // of the process
+	Before       int64   `json:"pss_before"` // memory of the whole process
 	Connected    float64 `json:"pss_per_connection"`
 	AfterTraffic float64 `json:"pss_per_connection_after_traffic"`
-	RestCPU      float64 `json:"rest_cpu"` // share of a core while nothing is published
+	RestCPU      float64 `json:"rest_cpu"` // share of a core that is used while nothing is published
 }
 
-// Clean reports whether every subscriber got every event once, in order and unchanged.
+// Clean reports whether every subscriber received every event once, in order and unchanged.
 func (r *Report) Clean() bool {
 	for _, result := range r.Results {
 		if !result.Tally.Clean() {
@@ -87,11 +88,11 @@ func (r *Report) Clean() bool {
 	return true
 }
 
-// enoughCPU is how many seconds of CPU a figure must stand on: 50 ticks of 10 ms, were it counted
-// in those.
+// enoughCPU is the minimum number of seconds of CPU time for a reliable figure: 50 ticks of 10 ms,
+// in case the kernel counts in ticks.
 const enoughCPU = 0.5
 
-// namedFigures are those of a side.
+// namedFigures are the figures of one side with its name.
 type namedFigures struct {
 	*Figures
 	name string
@@ -103,7 +104,7 @@ func (r *Result) sides() []namedFigures {
 	return slices.DeleteFunc(both, func(f namedFigures) bool { return f.Figures == nil })
 }
 
-// noteDoubts adds notes on figures that are too small or were disturbed.
+// noteDoubts adds notes about figures that were measured for too short a time or were disturbed.
 func (r *Result) noteDoubts() {
 	r.noteShort()
 	if r.Scenario == Fanout || r.Scenario == Hubs {
@@ -129,8 +130,8 @@ func (r *Result) noteShort() {
 	}
 }
 
-// noteLate notes late deliveries. A subscriber that finds several events waiting reads them together, so its CPU
-// time looks too good.
+// noteLate adds a note about late deliveries. A subscriber that finds several events waiting reads
+// them together, so that the CPU time per event is too low.
 func (r *Result) noteLate() {
 	interval := 1e6 / float64(r.Rate)
 	for _, f := range r.sides() {
@@ -142,10 +143,11 @@ func (r *Result) noteLate() {
 	}
 }
 
-// maxSpread is how many times the lowest of the rounds' ratios the highest may be.
+// maxSpread is the maximum ratio of the highest to the lowest of the rounds' ratios.
 const maxSpread = 1.5
 
-// noteSpread notes widely differing ratios: rounds of a second or two are unreliable on a busy machine.
+// noteSpread adds a note if the ratios differ widely. Rounds of a second or two are not reliable on
+// a busy machine.
 func (r *Result) noteSpread(ratios []float64) {
 	if low, high := slices.Min(ratios), slices.Max(ratios); high > maxSpread*low {
 		r.Disturbed = true
@@ -270,7 +272,8 @@ func (r *Report) goalTable(w io.Writer) {
 	fmt.Fprintln(w, "Allocations per delivery cannot be measured from outside; TestDeliveryAllocatesNothing of transports/internal/connection checks that there are none.")
 }
 
-// table writes rows beneath the first, if there are any.
+// table writes rows as a table. The first row is the heading. Without other rows, nothing is
+// written.
 func table(w io.Writer, rows [][]string) {
 	if len(rows) == 1 {
 		return
@@ -280,10 +283,10 @@ func table(w io.Writer, rows [][]string) {
 	for _, row := range rows {
 		fmt.Fprintln(t, strings.Join(row, "\t"))
 	}
-	_ = t.Flush() // an error of w shows in the last write
+	_ = t.Flush() // the error of w is returned by the last write
 }
 
-// none stands for what was not measured.
+// none is written instead of a figure that was not measured.
 const none = "-"
 
 func count(n int64) string {

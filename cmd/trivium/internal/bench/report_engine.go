@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// engineTables are what an engine costs.
+// engineTables writes the tables with the costs of an engine.
 func (r *Report) engineTables(w io.Writer) {
 	r.fanoutTable(w)
 	r.publishTable(w)
@@ -13,7 +13,8 @@ func (r *Report) engineTables(w io.Writer) {
 	r.replayTable(w)
 }
 
-// fanoutTable: CPU a delivery is without what publishing takes; WITH IT is the ratio of all together.
+// fanoutTable writes the table of fanout. CPU A DELIVERY is the CPU time without the cost of
+// publishing; WITH IT is the ratio that includes publishing.
 func (r *Report) fanoutTable(w io.Writer) {
 	rows := [][]string{{"ENGINE", "TRANSPORT", "SUBSCRIBERS", "EVENTS/S", "ROUNDS", "CPU/DELIVERY", "MEMORY", "RATIO",
 		"CPU/PUBLISH", "MEMORY", "NATS", "WITH IT", "P50", "MEMORY", "P99", "MEMORY", "P50 ADDED", "P99 ADDED",
@@ -41,7 +42,7 @@ func (r *Report) publishTable(w io.Writer) {
 			continue
 		}
 		hub, own := result.Hub, result.Floor
-		if own == nil { // over the network, where there is nothing to hold it against
+		if own == nil { // over the network, there is nothing to compare with
 			rows = append(rows, []string{
 				result.Engine, result.Transport, count(int64(result.Rounds)),
 				count(int64(hub.DeliveriesPerSecond)), none, none, micros(hub.CPUPerDelivery), none, none,
@@ -74,7 +75,8 @@ func (r *Report) hubsTable(w io.Writer) {
 	table(w, rows)
 }
 
-// replayTable: DELAY is that of each direction between the hub and NATS.
+// replayTable writes the table of replay. DELAY is the delay in each direction between the hub and
+// NATS.
 func (r *Report) replayTable(w io.Writer) {
 	rows := [][]string{{"REPLAY", "TRANSPORT", "DELAY", "EVENTS", "ROUNDS", "EVENTS/S", "JETSTREAM", "RATIO",
 		"CPU/EVENT", "JETSTREAM", "RATIO", "NATS", "JETSTREAM", "LOST", "DOUBLED", "REORDERED", "CHANGED"}}
@@ -93,12 +95,12 @@ func (r *Report) replayTable(w io.Writer) {
 	table(w, rows)
 }
 
-// wrong is the last columns of a table of deliveries.
+// wrong returns the last columns of a table of deliveries: the counts of errors.
 func (r *Result) wrong() []string {
 	return []string{fmt.Sprint(r.Lost), fmt.Sprint(r.Duplicated), fmt.Sprint(r.Reordered), fmt.Sprint(r.Changed)}
 }
 
-// added is a time that may be less than none.
+// added formats a difference of times, which may be negative.
 func added(us float64) string {
 	if us < 0 {
 		return "-" + micros(-us)

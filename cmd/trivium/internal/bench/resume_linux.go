@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// resume reconnects all subscribers at once with a cursor a few seconds old, while a tenth as many others stay
-// connected and events continue. A bounded number of handshakes run at a time.
+// resume reconnects all subscribers at once with a cursor that is a few seconds old. A tenth as
+// many other subscribers stay connected, and publishing continues. The number of concurrent
+// handshakes is limited.
 func (r *runner) resume(s spec) (*Result, error) {
 	server, err := r.hub()
 	if err != nil {
@@ -37,7 +38,7 @@ func (r *runner) resume(s spec) (*Result, error) {
 	return result, nil
 }
 
-// measureResume measures the reconnects while events continue.
+// measureResume measures the reconnections while events are published.
 func (d *side) measureResume(s spec, result *Result) error {
 	l := d.r.load
 	if known, err := l.pump(patience, func() bool { return len(d.group.lastID) > 0 }); err != nil || !known {
@@ -68,7 +69,7 @@ func (d *side) measureResume(s spec, result *Result) error {
 	}
 	meanwhile.deliveries += back.advanced
 	head := d.out()
-	after, err := d.listen(s.duration) // they get what goes on as well
+	after, err := d.listen(s.duration) // these events are delivered to the resumed subscribers as well
 	if err != nil {
 		return err
 	}
@@ -85,16 +86,17 @@ func (d *side) measureResume(s spec, result *Result) error {
 	return nil
 }
 
-// listen measures events that another goroutine publishes, for a time.
+// listen measures, for this time, the delivery of events that another goroutine publishes.
 func (d *side) listen(length time.Duration) (*round, error) {
 	return d.round(func() error { return d.r.load.pumpFor(length) })
 }
 
-// out is how many events of the one stream are out, or about to be: also while the source
-// runs.
+// out returns how many events of the shared stream are published, or are about to be. It may be
+// called while the source runs.
 func (d *side) out() uint32 { return uint32(d.source.expected.Load() / d.source.fan) }
 
-// catchUp waits until all subscribers of the group have read up to head; the rest counts as lost.
+// catchUp waits until all subscribers of the group have read up to head. Events that do not arrive
+// count as lost.
 func (g *group) catchUp(head, from uint32) error {
 	done, err := g.load.pump(patience, func() bool { return g.reached(head, from) })
 	if err == nil && !done {
@@ -106,7 +108,7 @@ func (g *group) catchUp(head, from uint32) error {
 // reached reports whether all subscribers of the group have read up to head.
 func (g *group) reached(head, from uint32) bool {
 	if g.advanced < int64(len(g.conns))*int64(head-from) {
-		return false // cheap, and mostly so
+		return false // this cheap check usually suffices
 	}
 	for _, c := range g.conns {
 		if c.check.next < head {

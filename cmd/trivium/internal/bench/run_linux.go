@@ -13,23 +13,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// spareFiles is what a process has open beside its sockets.
+// spareFiles is the number of files that a process has open in addition to its sockets.
 const spareFiles = 100
 
-// runner is one run of the bench. Its goroutine is locked to its thread, starts the children, and is the load.
+// runner is one run of the benchmark. Its goroutine is locked to its thread, starts the children,
+// and runs the load.
 type runner struct {
 	cfg      *Config
 	ctx      context.Context
 	load     *load
 	cores    *cores
-	files    int     // that may be open
-	engine   *engine // nil: memory alone
+	files    int     // number of files that may be open
+	engine   *engine // nil: only the memory engine is measured
 	report   *Report
 	progress *progress
 }
 
-// Run runs the bench. It returns early with the context's cause when ctx ends. All children have exited when it
-// returns. This process's threads stay on the load's core.
+// Run runs the benchmark. If ctx ends, it returns early with the cause. When it returns, all
+// children have ended. The threads of this process stay on the load's core.
 func Run(ctx context.Context, cfg Config) (report *Report, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -37,8 +38,8 @@ func Run(ctx context.Context, cfg Config) (report *Report, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("choose cores: %w", err)
 	}
-	// The loop and the source are in the kernel most of the time. With as many Ps as cores, the
-	// runtime would only after a while notice that the other could run.
+	// The loop and the source are in system calls most of the time. With only as many Ps as cores,
+	// the runtime would notice late that the other goroutine could run.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
 	r := &runner{cfg: &cfg, ctx: ctx, cores: cores}
 	r.report = &Report{System: system(), CPUs: runtime.NumCPU(), Pinned: cores.pinned, Target: cfg.Target, Engine: cfg.Engine}
@@ -79,7 +80,8 @@ func Run(ctx context.Context, cfg Config) (report *Report, err error) {
 	return r.report, nil
 }
 
-// Child runs a child's role. It returns only on an error, or after a role that publishes.
+// Child runs the role of a child. It returns only after an error, or at the end of a role that
+// publishes.
 func Child(cfg Config, role string, stderr io.Writer) error {
 	switch role {
 	case ChildFloor:
@@ -105,8 +107,9 @@ func system() string {
 	return unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:])
 }
 
-// allow raises the limit on open files to what hub and floor need together, or else to what one of them needs;
-// then their connections take turns too.
+// allow raises the limit on open files to what hub and floor need together. If that is not
+// possible, it raises the limit to what one of them needs, and their connections take turns as
+// well.
 func (r *runner) allow(specs []spec) (err error) {
 	most, all := 0, 0
 	for _, s := range specs {
@@ -121,8 +124,8 @@ func (r *runner) allow(specs []spec) (err error) {
 	return nil
 }
 
-// run measures one scenario over one transport. ingest returns one result per way to publish, hubs one per number of
-// hubs, and replay one per delay.
+// run measures one scenario over one transport. ingest returns one result per way to publish, hubs
+// one per number of hubs, and replay one per delay.
 func (r *runner) run(s spec) ([]*Result, error) {
 	one := func(result *Result, err error) ([]*Result, error) { return []*Result{result}, err }
 	switch s.scenario {
@@ -149,18 +152,18 @@ func (r *runner) run(s spec) ([]*Result, error) {
 	}
 }
 
-// side is a server with its subscribers and its source.
+// side is one side of a comparison: a server with its subscribers and its source.
 type side struct {
 	r      *runner
 	name   string
 	server *Server
-	others []*Server // further hubs on its stream
+	others []*Server // further hubs on the same stream
 	group  *group
 	source *source
 	floor  bool
-	alone  *side // the same server with a subscriber and source of its own; nil: it is not looked at
-	base   int64 // of source.expected when the group was opened
-	tally  Tally // of groups that have ended
+	alone  *side // the same server with another source and a single subscriber; nil: not measured
+	base   int64 // value of source.expected when the group was opened
+	tally  Tally // errors of groups that have ended
 	gaps   int64
 }
 
@@ -181,7 +184,7 @@ func (r *runner) hub(extra ...string) (*Server, error) {
 	return s, nil
 }
 
-// side creates a side for a server; the caller closes it.
+// side creates a side for a server. The caller must close it.
 func (r *runner) side(s spec, server *Server, own bool) (*side, error) {
 	streams := uint32(0)
 	if s.scenario == Topics {
@@ -197,7 +200,7 @@ func (r *runner) side(s spec, server *Server, own bool) (*side, error) {
 
 func (d *side) servers() []*Server { return append([]*Server{d.server}, d.others...) }
 
-// plan returns the plan for n subscribers that start with the source's next event.
+// plan returns the plan for n subscribers that start with the next event of the source.
 func (d *side) plan(transport string, n int) (plan, error) {
 	var at []endpoint
 	for _, server := range d.servers() {
@@ -253,10 +256,11 @@ func (d *side) close() {
 	}
 }
 
-// caughtUp reports whether every subscriber has received everything published.
+// caughtUp reports whether every subscriber has received everything that was published.
 func (d *side) caughtUp() bool { return d.group.advanced >= d.source.expected.Load()-d.base }
 
-// drain reads until every subscriber has received everything; the rest counts as lost.
+// drain reads until every subscriber has received everything. Events that do not arrive count as
+// lost.
 func (d *side) drain() error {
 	if d.group == nil {
 		return nil
@@ -268,7 +272,7 @@ func (d *side) drain() error {
 	return err
 }
 
-// linger waits for a while, so that duplicates can arrive.
+// linger reads for a while, so that duplicates are found.
 func (d *side) linger() error {
 	if d.group == nil {
 		return nil
@@ -276,7 +280,7 @@ func (d *side) linger() error {
 	return d.r.load.pumpFor(100 * time.Millisecond)
 }
 
-// published runs the source until it has published n events and all have arrived.
+// published runs the source until it has published n events, and reads until all have arrived.
 func (d *side) published(rate, n int) error {
 	ended := make(chan error, 1)
 	return d.beside(rate, n, ended, func() error {
@@ -284,7 +288,7 @@ func (d *side) published(rate, n int) error {
 		over := func() bool {
 			select {
 			case failed = <-ended:
-				ended <- failed // for beside
+				ended <- failed // read by beside
 				return true
 			default:
 				return false
@@ -297,11 +301,11 @@ func (d *side) published(rate, n int) error {
 	})
 }
 
-// forever is longer than any pumping.
+// forever is longer than any call of pump lasts.
 const forever = 1 << 62
 
-// beside runs work, which pumps, while the source publishes n events (0: until work returns), and reads the
-// rest. The end of the source is sent on ended; beside waits for it.
+// beside runs work, which calls pump, while the source publishes n events (0: until work returns).
+// Then it reads the rest. The source sends its error to ended; beside waits for it.
 func (d *side) beside(rate, n int, ended chan error, work func() error) error {
 	ctx, cancel := context.WithCancel(d.r.ctx)
 	go func() { ended <- d.source.pace(ctx, rate, n) }()

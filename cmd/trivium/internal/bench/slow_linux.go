@@ -8,16 +8,20 @@ import (
 )
 
 const (
-	// stuffing is how many bytes are published to fill all buffers on the way to a subscriber that
-	// does not read: the hub's, bounded to some 250 KB, and its own.
+	// stuffing is the number of bytes that are published to fill all buffers between the source and
+	// a subscriber that does not read: those of the hub, which are limited to some 250 KB, and
+	// those of the subscriber.
 	stuffing = 640 << 10
-	// stalledBuffer is its own, in bytes; the kernel doubles it.
+	// stalledBuffer is the size of such a subscriber's receive buffer in bytes; the kernel doubles
+	// it.
 	stalledBuffer = 4096
 )
 
-// slow measures the latency of normal subscribers, without and with 1 % stalled ones.
+// slow measures the latency of normal subscribers: first alone, then with 1 % of stalled
+// subscribers.
 func (r *runner) slow(s spec) (*Result, error) {
-	// Stalled subscribers must stay connected: their cost is measured, not their disconnection.
+	// The timeout is long, because the cost of stalled subscribers is measured, not their
+	// disconnection.
 	server, err := r.hub("--write-timeout", "10m")
 	if err != nil {
 		return nil, err
@@ -56,8 +60,8 @@ func (r *runner) slow(s spec) (*Result, error) {
 	return result, nil
 }
 
-// withStalled measures a round with stalled subscribers. Afterwards they resume reading and must get every
-// event.
+// withStalled measures a round with stalled subscribers. Afterwards they read again, and must
+// receive every event.
 func (d *side) withStalled(s spec, result *Result) (*round, error) {
 	p, err := d.plan(s.transport, max(1, s.subscribers/100))
 	if err != nil {
@@ -107,7 +111,7 @@ func (d *side) withStalled(s spec, result *Result) (*round, error) {
 	return one, d.closeGroup(stalled)
 }
 
-// closeGroup closes a group and makes the hub notice.
+// closeGroup closes a group, and makes sure that the hub notices.
 func (d *side) closeGroup(g *group) error {
 	g.close()
 	if err := d.source.publish(1); err != nil {

@@ -15,27 +15,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxArray is the most events in one request (docs/protocol.md#publishing-over-http).
+// maxArray is the maximum number of events in one request (docs/protocol.md#publishing-over-http).
 const maxArray = 1000
 
-// source publishes the events of one server. It is used by one goroutine at a time, except
+// source publishes events to one server. Only one goroutine at a time may use it. An exception is
 // expected, which the load reads while events are published.
 type source struct {
 	clock   func() int64
 	size    int
-	streams uint32 // 0: one stream that all share
-	fan     int64  // deliveries of an event
+	streams uint32 // 0: one stream that all subscribers share
+	fan     int64  // number of deliveries per event
 
 	udp    *net.UDPConn // nil: HTTP
 	client *http.Client
 	url    string
 	token  string
 
-	heads      []uint32 // by stream: number of its next event
-	nextStream uint32   // the stream of the next event
+	heads      []uint32 // number of the next event, by stream
+	nextStream uint32   // stream of the next event
 	event      []byte
 	body       []byte
-	expected   atomic.Int64 // events that all subscribers together should receive
+	expected   atomic.Int64 // number of events that all subscribers together must receive
 }
 
 // topicOf returns the topic of a stream.
@@ -99,7 +99,7 @@ func (s *source) next() []byte {
 	return s.event
 }
 
-// publish sends n events; each is stamped right before it is sent.
+// publish sends n events. Each gets its time stamp directly before it is sent.
 func (s *source) publish(n int) error {
 	if s.udp != nil {
 		for range n {
@@ -153,8 +153,9 @@ func (s *source) post(body []byte) error {
 	return nil
 }
 
-// pace publishes at a rate until n events are sent or, if n is 0, until the context ends, which is no error. It
-// is locked to a thread, because the runtime's timers are accurate to a millisecond only.
+// pace publishes at a rate until n events are sent or, if n is 0, until the context ends, which is
+// not an error. It is locked to a thread, because timers of the Go runtime are accurate only to a
+// millisecond.
 func (s *source) pace(ctx context.Context, rate, n int) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -163,7 +164,7 @@ func (s *source) pace(ctx context.Context, rate, n int) error {
 		due := start + int64(i)*int64(time.Second)/int64(rate)
 		if wait := due - s.clock(); wait > 0 {
 			t := unix.NsecToTimespec(min(wait, int64(100*time.Millisecond)))
-			_ = unix.Nanosleep(&t, nil) // after a signal the loop checks the time again
+			_ = unix.Nanosleep(&t, nil) // a signal may end the sleep early; the loop checks the time again
 			if ctx.Err() != nil {
 				return nil
 			}

@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// The picture's measures, in its own units.
+// These are the dimensions of the picture in its own units.
 const (
 	svgWidth  = 900
-	svgLabel  = 230 // room for a row's name
+	svgLabel  = 230 // space for the name of a row
 	svgBar    = 14
 	svgGap    = 12
-	svgFigure = 90 // room for the figure behind a bar
-	svgTop    = 34 // of a chart, for its title
+	svgFigure = 90 // space for the figure after a bar
+	svgTop    = 34 // space for the title of a chart
 )
 
 const (
@@ -23,19 +23,19 @@ const (
 	floorColor = "#9ca3af"
 )
 
-// bar is one figure, in us.
+// bar is one figure in µs.
 type bar struct {
 	what, color string
 	us          float64
 }
 
-// row is the bars of one result.
+// row has the bars of one result.
 type row struct {
 	name string
 	bars []bar
 }
 
-// SVG writes a chart of CPU time and latency, hub next to floor.
+// SVG writes a chart of CPU time and latency that compares hub and floor.
 func (r *Report) SVG(w io.Writer) error {
 	var cpu, latency []row
 	for _, result := range r.Results {
@@ -62,7 +62,7 @@ func (r *Report) SVG(w io.Writer) error {
 	return err
 }
 
-// bars returns a row without the figures that were not measured.
+// bars returns a row with the figures that were measured.
 func bars(name string, all ...bar) row {
 	r := row{name: name}
 	for _, b := range all {
@@ -73,7 +73,7 @@ func bars(name string, all ...bar) row {
 	return r
 }
 
-// chart draws rows of bars to one scale from y on, and returns the y where it ends.
+// chart draws rows of bars with a common scale, beginning at y, and returns the y of the end.
 func chart(w *strings.Builder, y int, title string, rows []row) int {
 	most := 0.0
 	for _, r := range rows {
