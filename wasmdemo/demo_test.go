@@ -3,6 +3,7 @@ package wasmdemo
 import (
 	"bytes"
 	"context"
+	"flag"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -22,6 +23,13 @@ import (
 var scratch string
 
 func TestMain(m *testing.M) {
+	const atOnce = "3" // parallel tests unless -parallel is set; the pages mostly wait
+	flag.Parse()
+	isSet := false
+	flag.Visit(func(f *flag.Flag) { isSet = isSet || f.Name == "test.parallel" })
+	if !isSet {
+		_ = flag.Set("test.parallel", atOnce) // cannot fail: the value is a number
+	}
 	var err error
 	if scratch, err = os.MkdirTemp("", "trivium-demo-test-"); err != nil {
 		panic(err)
@@ -108,6 +116,7 @@ func TestRelease(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds a release")
 	}
+	t.Parallel()
 	root := copyModule(t)
 	tool := func(args ...string) (string, error) {
 		cmd := exec.CommandContext(t.Context(), "go", args...)
