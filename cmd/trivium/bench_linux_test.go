@@ -15,11 +15,11 @@ import (
 	"testing"
 	"time"
 
-	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/bench"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/natstest"
 )
 
 // runBench runs trivium bench and returns its report.
@@ -73,7 +73,7 @@ func TestBenchEngine(t *testing.T) {
 		t.Skip("a bench takes long")
 	}
 	t.Parallel()
-	outside := serveNATS(t)
+	outside := natstest.Serve(t)
 	t.Run("each", func(t *testing.T) { // returns when all parallel subtests have ended
 		for _, tt := range []struct {
 			name    string
@@ -104,23 +104,6 @@ func TestBenchEngine(t *testing.T) {
 	info, err := outside.Jsz(nil)
 	require.NoError(t, err)
 	require.Zero(t, info.Streams, "streams remain")
-}
-
-// serveNATS starts a NATS server in this process.
-func serveNATS(t *testing.T, configure ...func(*natsserver.Options)) *natsserver.Server {
-	t.Helper()
-	options := &natsserver.Options{
-		Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
-	}
-	for _, f := range configure {
-		f(options)
-	}
-	s, err := natsserver.NewServer(options)
-	require.NoError(t, err)
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	require.True(t, s.ReadyForConnections(hubtest.Patience))
-	return s
 }
 
 func accountEngine(t *testing.T, r *bench.Result, engine string) {

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/natstest"
 )
 
 // TestPSDoesNotShowSecrets reads the command line of a running hub as ps does, and requires that it
@@ -19,7 +20,7 @@ import (
 // servers that require it.
 func TestPSDoesNotShowSecrets(t *testing.T) {
 	const user, password = "hub", "hunter2"
-	server := serveNATS(t, func(o *natsserver.Options) { o.Username, o.Password = user, password })
+	server := natstest.Serve(t, func(o *natsserver.Options) { o.Username, o.Password = user, password })
 	servers := strings.Replace(server.ClientURL(), "://", "://"+user+":"+password+"@", 1)
 	for _, given := range [][]string{{"--nats-url", servers}, {"--nats-url=" + servers}} {
 		p := hubtest.Start(t, hubtest.Binary(t, append(append(hubtest.AnyPorts, "--auth", "none", "--engine", "nats", "--log-format", "json", "--max-event-bytes", "64KiB"), given...)...))

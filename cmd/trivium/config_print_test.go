@@ -22,7 +22,7 @@ func TestConfigFileIsAccepted(t *testing.T) {
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "trivium.yaml")
 	require.NoError(t, os.WriteFile(path, text, 0o600))
-	require.Equal(t, "the configuration is valid", transcript(t, hubtest.Program(t, nil, "serve", "--check", "--config", path)))
+	require.Equal(t, "the configuration is valid", hubtest.Transcript(t, hubtest.Program(t, nil, "serve", "--check", "--config", path)))
 
 	var cli commands
 	parser, err := kong.New(&cli, (&settings.Sources{}).Options()...)

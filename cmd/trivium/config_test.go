@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
-
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 	"github.com/trivium-hub/trivium/transports"
 )
@@ -140,4 +140,25 @@ func TestLogger(t *testing.T) {
 			require.Equal(t, tt.want, out.String())
 		})
 	}
+}
+
+// TestLimitsAreMetrics checks that trivium_limit has every setting that limits clients or retention.
+func TestLimitsAreMetrics(t *testing.T) {
+	cfg := parseServe(t, nil, "--max-connections", "7", "--max-publish-rate", "0", "--retain-age", "90s")
+	got := map[string]float64{}
+	for _, l := range cfg.Limits() {
+		got[l.Setting] = l.Value
+	}
+	var limits struct{ settings.LimitConfig }
+	parser, err := kong.New(&limits, (&settings.Sources{}).Options()...)
+	require.NoError(t, err)
+	for _, flag := range parser.Model.Flags {
+		if flag.Name != "help" {
+			require.Contains(t, got, flag.Name)
+		}
+	}
+	require.EqualValues(t, 7, got["max-connections"])
+	require.EqualValues(t, 4, got["max-connections-per-token"], "half of max-connections, rounded up")
+	require.EqualValues(t, 90, got["retain-age"])
+	require.Equal(t, "+Inf", fmt.Sprint(got["max-publish-rate"]))
 }

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -14,13 +11,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-func TestMain(m *testing.M) {
-	if place := os.Getenv(asNATS); place != "" {
-		runNATS(place)
-		return
-	}
-	hubtest.Main(m, main)
-}
+func TestMain(m *testing.M) { hubtest.Main(m, main) }
 
 // TestTranscripts runs the commands in testdata/*.txt and compares their output. "-- name --"
 // starts a file. "$ " starts a command, which may be preceded by variables as in a shell. The lines
@@ -44,7 +35,7 @@ func TestTranscripts(t *testing.T) {
 				require.Equal(t, "trivium", args[0])
 				cmd := hubtest.Program(t, env, args[1:]...)
 				cmd.Dir = dir
-				require.Equal(t, strings.TrimSpace(want), transcript(t, cmd))
+				require.Equal(t, strings.TrimSpace(want), hubtest.Transcript(t, cmd))
 			})
 		}
 	}
@@ -79,20 +70,4 @@ func splitCommand(line string) (env, words []string) {
 		env, words = append(env, words[0]), words[1:]
 	}
 	return env, words
-}
-
-func transcript(t *testing.T, cmd *exec.Cmd) string {
-	t.Helper()
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		out = append(out, "[exit "+strconv.Itoa(exit.ExitCode())+"]"...)
-	} else {
-		require.NoError(t, err)
-	}
-	lines := strings.Split(string(out), "\n")
-	for i := range lines {
-		lines[i] = strings.TrimRight(lines[i], " ")
-	}
-	return strings.TrimSpace(strings.Join(lines, "\n"))
 }

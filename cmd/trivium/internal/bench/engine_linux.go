@@ -99,10 +99,10 @@ func (e *engine) newLog() []string {
 	return append(flags, "--nats-url", e.url, "--nats-stream", name, "--replicas", strconv.Itoa(max(e.cfg.Replicas, 1)))
 }
 
-// runNATS is the main function of a child: a NATS server on loopback, configured like an embedded
+// runServer is the main function of a child: a NATS server on loopback, configured like an embedded
 // one. It runs until it is killed.
-func runNATS(stderr io.Writer, dir string) error {
-	s, err := startNATS(&natsserver.Options{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, StoreDir: dir})
+func runServer(stderr io.Writer, dir string) error {
+	s, err := Start(&natsserver.Options{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, StoreDir: dir})
 	if err != nil {
 		return err
 	}
@@ -113,8 +113,8 @@ func runNATS(stderr io.Writer, dir string) error {
 	return errors.New("the NATS server exited")
 }
 
-// startNATS starts a server that syncs to disk as often as an embedded one.
-func startNATS(options *natsserver.Options) (*natsserver.Server, error) {
+// Start starts a server that syncs to disk as often as an embedded one.
+func Start(options *natsserver.Options) (*natsserver.Server, error) {
 	options.NoSigs, options.NoLog, options.JetStream, options.SyncInterval = true, true, true, jetstream.SyncInterval
 	s, err := natsserver.NewServer(options)
 	if err != nil {

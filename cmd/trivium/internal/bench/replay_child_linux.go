@@ -127,7 +127,7 @@ func connectNATS(cfg *Config) (conn *nats.Conn, end func(), err error) {
 	var options []nats.Option
 	stop := func() {}
 	if cfg.Store != "" {
-		s, err := startNATS(&natsserver.Options{DontListen: true, StoreDir: cfg.Store})
+		s, err := Start(&natsserver.Options{DontListen: true, StoreDir: cfg.Store})
 		if err != nil {
 			return nil, nil, err
 		}

@@ -89,7 +89,7 @@ func Child(cfg Config, role string, stderr io.Writer) error {
 	case ChildHandler:
 		return runHandler(stderr)
 	case ChildNATS:
-		return runNATS(stderr, cfg.Store)
+		return runServer(stderr, cfg.Store)
 	case ChildFill:
 		return runFill(stderr, &cfg)
 	case ChildConsumer:

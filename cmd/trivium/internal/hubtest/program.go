@@ -1,11 +1,13 @@
 package hubtest
 
 import (
+	"errors"
 	"flag"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -135,4 +137,17 @@ func ModuleRoot(t *testing.T) string {
 		require.NotEqual(t, filepath.Dir(dir), dir, "no go.mod above the working directory")
 		dir = filepath.Dir(dir)
 	}
+}
+
+// NewToken runs `trivium token` with the arguments and returns the token that it prints.
+func NewToken(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := Program(t, nil, append([]string{"token"}, args...)...)
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		t.Fatalf("trivium token: %s", exit.Stderr)
+	}
+	require.NoError(t, err)
+	return strings.TrimSpace(string(out))
 }

@@ -1,0 +1,125 @@
+//go:build unix
+
+package docs
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// tableFile is the page that contains the table of TestClients between two marks. TRIVIUM_UPDATE=1
+// rewrites the table.
+const (
+	tableFile  = repository + "/docs/clients.md"
+	tableBegin = "<!-- table: TestClients -->\n"
+	tableEnd   = "<!-- end of table -->\n"
+)
+
+// tableRow is a client's row without its results.
+type tableRow struct {
+	program string // path below testdata/clients
+	library string
+	source  string // where the version is pinned: an npm package, a Go module, or ""
+	set     string // what users of the library must configure
+}
+
+const (
+	reopen     = "open a new one with `cursor` when it is `CLOSED`"
+	ownCursor  = "put the last `id` into `cursor` when you connect again"
+	notForward = "skip events whose name begins with `trivium.`"
+)
+
+var tableRows = []tableRow{
+	{"browser/eventsource", "EventSource, Chromium", "", reopen},
+	{"browser/event-source-polyfill", "event-source-polyfill, Chromium", "npm event-source-polyfill", reopen},
+	{"browser/reconnecting-eventsource", "reconnecting-eventsource, Chromium", "npm reconnecting-eventsource", "`addEventListener(\"message\", …)`: with `onmessage` alone it does not note the ids"},
+	{"browser/fetch-event-source", "@microsoft/fetch-event-source, Chromium", "npm @microsoft/fetch-event-source", notForward},
+	{"browser/fetch-event-source-onclose", "the same, with an `onclose` that throws", "npm @microsoft/fetch-event-source", notForward},
+	{"browser/sse", "sse.js, Chromium", "npm sse.js", "`autoReconnect: true`"},
+	{"browser/fetch-poll", "long-poll by `fetch`, Chromium", "", "a parameter `tab` of its own, see below"},
+	{"browser/websocket", "WebSocket, Chromium", "", ownCursor},
+	{"browser/reconnecting-websocket", "reconnecting-websocket, Chromium", "npm reconnecting-websocket", "a function as URL: " + ownCursor},
+	{"browser/partysocket", "partysocket, Chromium", "npm partysocket", "a function as URL: " + ownCursor},
+	{"node/eventsource-2", "eventsource 2, Node.js", "npm eventsource2", reopen},
+	{"node/eventsource-4", "eventsource 4, Node.js", "npm eventsource", reopen},
+	{"node/eventsource-client", "eventsource-client, Node.js", "npm eventsource-client", notForward},
+	{"node/launchdarkly-eventsource", "launchdarkly-eventsource, Node.js", "npm launchdarkly-eventsource", "an `onerror`"},
+	{"node/ws", "ws, Node.js", "npm ws", ownCursor},
+	{"node/reconnecting-websocket", "reconnecting-websocket, Node.js", "npm reconnecting-websocket", "a function as URL: " + ownCursor},
+	{"node/partysocket", "partysocket, Node.js", "npm partysocket", "a function as URL: " + ownCursor},
+	{"go/r3labs-sse", "r3labs/sse, Go", "go github.com/r3labs/sse/v2", notForward},
+	{"go/r3labs-sse-loop", "the same, subscribed again when it returns", "go github.com/r3labs/sse/v2", notForward},
+	{"go/go-sse", "tmaxmax/go-sse, Go", "go github.com/tmaxmax/go-sse", "`MaxInterval`; call `Connect` again when it returns, as it does after an answer other than 200"},
+	{"go/launchdarkly", "launchdarkly/eventsource, Go", "go github.com/launchdarkly/eventsource", "an error handler that goes on; " + notForward},
+	{"go/gorilla", "gorilla/websocket, Go", "go github.com/gorilla/websocket", ownCursor},
+	{"go/gobwas", "gobwas/ws, Go", "go github.com/gobwas/ws", ownCursor + "; read what `Dial` has buffered"},
+	{"python/websockets-client", "websockets, Python", "Debian 12", ownCursor},
+	{"python/aiohttp-websocket", "aiohttp, WebSocket, Python", "Debian 12", ownCursor},
+	{"python/aiohttp-sse", "aiohttp, SSE by lines, Python", "Debian 12", "send the last id as `Last-Event-ID`"},
+	{"python/requests-sse", "requests, SSE by lines, Python", "Debian 12", "`iter_lines(chunk_size=1)`; send the last id as `Last-Event-ID`"},
+	{"python/requests-poll", "requests, long-poll, Python", "Debian 12", "a timeout of 60 s"},
+}
+
+// compareTable requires that the table in the docs has these results.
+func compareTable(t *testing.T, results map[string]map[string]string) {
+	t.Helper()
+	var table strings.Builder
+	table.WriteString("| client | version |")
+	for _, f := range fronts {
+		table.WriteString(" " + f.name + " |")
+	}
+	table.WriteString(" what its user must set |\n|---|---|" + strings.Repeat("---|", len(fronts)+1) + "\n")
+	for _, row := range tableRows {
+		table.WriteString("| " + row.library + " | " + version(t, row.source) + " |")
+		for _, f := range fronts {
+			result, ok := results[row.program][f.name]
+			if !ok {
+				t.Logf("%s was not run before %s: no table", row.program, f.name)
+				return
+			}
+			table.WriteString(" " + result + " |")
+		}
+		table.WriteString(" " + row.set + " |\n")
+	}
+	require.Len(t, results, len(tableRows), "each client has a row")
+	text, err := os.ReadFile(tableFile)
+	require.NoError(t, err)
+	before, rest, found := strings.Cut(string(text), tableBegin)
+	require.True(t, found)
+	old, after, found := strings.Cut(rest, tableEnd)
+	require.True(t, found)
+	if os.Getenv("TRIVIUM_UPDATE") == "1" {
+		require.NoError(t, os.WriteFile(tableFile, []byte(before+tableBegin+table.String()+tableEnd+after), 0o644))
+		return
+	}
+	require.Equal(t, old, table.String(), "TRIVIUM_UPDATE=1 writes the table anew")
+}
+
+// version returns the pinned version of a library.
+func version(t *testing.T, source string) string {
+	t.Helper()
+	kind, name, _ := strings.Cut(source, " ")
+	switch kind {
+	case "npm":
+		text, err := os.ReadFile(filepath.Join(clientsDir, "package-lock.json"))
+		require.NoError(t, err)
+		var lock struct {
+			Packages map[string]struct{ Version string }
+		}
+		require.NoError(t, json.Unmarshal(text, &lock))
+		return lock.Packages["node_modules/"+name].Version
+	case "go":
+		list := exec.Command("go", "list", "-m", "-f", "{{.Version}}", name)
+		list.Dir = filepath.Join(clientsDir, "go")
+		out, err := list.Output()
+		require.NoError(t, err)
+		return strings.TrimSpace(strings.TrimPrefix(string(out), "v"))
+	}
+	return source
+}

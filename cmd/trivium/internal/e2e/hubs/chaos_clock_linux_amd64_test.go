@@ -1,0 +1,161 @@
+package hubs
+
+import (
+	"bytes"
+	"debug/elf"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/natstest"
+)
+
+// setClockAhead sets the wall clock of one process ahead by whole seconds. A Go program reads the
+// clock through a function that the kernel maps into each process, so a preloaded library cannot
+// change it. setClockAhead overwrites this function with code that makes the system call and adds
+// the seconds to the result. It returns false if the kernel forbids writing to the process.
+func setClockAhead(t *testing.T, pid int, by time.Duration) bool {
+	t.Helper()
+	memory, err := os.OpenFile(fmt.Sprintf("/proc/%d/mem", pid), os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer memory.Close()
+	start, size := vdsoOf(t, pid)
+	image := make([]byte, size)
+	_, err = memory.ReadAt(image, start)
+	require.NoError(t, err)
+	file, err := elf.NewFile(bytes.NewReader(image))
+	require.NoError(t, err)
+	symbols, err := file.DynamicSymbols()
+	require.NoError(t, err)
+	code := []byte{
+		0xb8, 228, 0, 0, 0, // mov eax, SYS_clock_gettime
+		0x0f, 0x05, // syscall
+		0x85, 0xff, // test edi, edi; CLOCK_REALTIME is 0
+		0x75, 0x07, // jne over the next instruction
+		0x48, 0x81, 0x06, // add qword [rsi], the number of seconds
+	}
+	seconds := uint32(by / time.Second)
+	code = append(code, byte(seconds), byte(seconds>>8), byte(seconds>>16), byte(seconds>>24), 0xc3) // ret
+	for _, symbol := range symbols {
+		if symbol.Name == "__vdso_clock_gettime" {
+			_, err := memory.WriteAt(code, start+int64(symbol.Value))
+			return err == nil
+		}
+	}
+	return false
+}
+
+// vdsoOf returns where the kernel's functions are mapped in the memory of a process.
+func vdsoOf(t *testing.T, pid int) (start, size int64) {
+	t.Helper()
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
+	require.NoError(t, err)
+	for line := range strings.Lines(string(maps)) {
+		if strings.HasSuffix(line, "[vdso]\n") {
+			var end int64
+			_, err := fmt.Sscanf(line, "%x-%x", &start, &end)
+			require.NoError(t, err)
+			return start, end - start
+		}
+	}
+	require.FailNow(t, "the process has no vdso")
+	return 0, 0
+}
+
+// serverTime returns the time of a server.
+func serverTime(t *testing.T, at natstest.Place) time.Time {
+	t.Helper()
+	conn, err := nats.Connect(fmt.Sprint("nats://127.0.0.1:", at.Port))
+	require.NoError(t, err)
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	require.NoError(t, err)
+	stream, err := js.CreateOrUpdateStream(t.Context(), jetstream.StreamConfig{Name: "clock", Storage: jetstream.MemoryStorage})
+	require.NoError(t, err)
+	return stream.CachedInfo().TimeStamp
+}
+
+// TestSetClockAhead checks that the wall clock of another process can be set ahead and back.
+func TestSetClockAhead(t *testing.T) {
+	t.Parallel()
+	place := natstest.Place{Name: "clock", Port: hubtest.FreePorts(t, 1)[0], Store: t.TempDir()}
+	server := natstest.Start(t, place)
+	t.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	})
+	now := serverTime(t, place)
+	require.WithinDuration(t, time.Now(), now, hubtest.Patience)
+	if !setClockAhead(t, server.Process.Pid, time.Hour) {
+		t.Log("the kernel forbids to change the memory of another process")
+		return
+	}
+	require.WithinDuration(t, time.Now().Add(time.Hour), serverTime(t, place), hubtest.Patience)
+	require.True(t, setClockAhead(t, server.Process.Pid, 0))
+	require.WithinDuration(t, time.Now(), serverTime(t, place), hubtest.Patience)
+}
+
+// If the leader's clock was an hour ahead for a while, a start by time never begins too late. That
+// holds on a hub that followed the stream during that time, and on a hub that started later.
+func TestSinceInClockSkew(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many events take long")
+	}
+	t.Parallel()
+	place := natstest.Place{Name: "skew", Port: hubtest.FreePorts(t, 1)[0], Store: t.TempDir()}
+	server := natstest.Start(t, place)
+	t.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	})
+	start := func() *hubtest.Process {
+		return hubtest.Start(t, hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none", "--engine", "nats", "--nats-url", fmt.Sprint("nats://127.0.0.1:", place.Port),
+			"--retain-events", "1000000", "--retain-bytes", "1GiB", "--retain-age", "24h")...))
+	}
+	p := start()
+	epoch, _, _ := strings.Cut(p.Poll("wait=0").Cursor, "-")
+	last := uint64(0)
+	publish := func(events int) {
+		p.Publish("application/x-ndjson", strings.Repeat(`{"topic":"a","data":1}`+"\n", events))
+		last += uint64(events)
+	}
+	const before, ahead, after = 3000, 3000, 70_000 // more events than a hub has in memory at its start
+	publish(before)
+	if !setClockAhead(t, server.Process.Pid, time.Hour) {
+		t.Log("the kernel forbids to change the memory of another process")
+		return
+	}
+	publish(ahead)
+	require.True(t, setClockAhead(t, server.Process.Pid, 0))
+	publish(after)
+	for name, p := range map[string]*hubtest.Process{"followed": p, "late": start()} {
+		timeOf := func(seq uint64) time.Time {
+			answer := p.Poll(fmt.Sprintf("wait=50&max=1&cursor=%s-%d", epoch, seq-1))
+			require.Len(t, answer.Events, 1)
+			return answer.Events[0].Time
+		}
+		require.Greater(t, timeOf(before+1).Sub(timeOf(last)), time.Hour/2)
+		for _, seq := range []uint64{2, before - 10, before, before + 1, before + 2, before + ahead/2, before + ahead - 1, before + ahead + 1, before + ahead + 2000, last - 10} {
+			since := timeOf(seq)
+			want := seq
+			if seq > before+ahead {
+				want = before + 1 // events with times an hour ahead count as later than the start
+			}
+			answer := p.Poll("wait=50&max=1&since=" + url.QueryEscape(since.Format(time.RFC3339Nano)))
+			require.Nil(t, answer.Gap)
+			require.NotEmpty(t, answer.Events, "%s, since the time of %d", name, seq)
+			require.LessOrEqual(t, answer.Events[0].ID.Seq, want, "%s, since the time of %d", name, seq)
+			t.Logf("%s, since the time of %d: begins at %d, the first that is no earlier is %d at most", name, seq, answer.Events[0].ID.Seq, want)
+		}
+	}
+}

@@ -1,0 +1,71 @@
+//go:build unix
+
+package hubs
+
+import (
+	"encoding/json"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// restoreStore stops a server, replaces its store with an earlier copy, as restoring a disk
+// snapshot does, and starts the server. The server then fetches the missing messages from the other
+// servers.
+func (c *chaos) restoreStore(hold time.Duration) {
+	i := c.rng.IntN(clusterSize)
+	c.t.Logf("NATS server %d has its store put back by %v", i, hold)
+	dir, before := c.places[i].Store, c.t.TempDir()
+	c.killNATS(i)
+	require.NoError(c.t, os.CopyFS(before, os.DirFS(dir)))
+	c.startNATS(i)
+	c.untilCurrent()
+	time.Sleep(hold)
+	c.killNATS(i)
+	require.NoError(c.t, os.RemoveAll(dir))
+	require.NoError(c.t, os.CopyFS(dir, os.DirFS(before)))
+	c.startNATS(i)
+	c.untilCurrent()
+}
+
+// loseRights takes a right from the hubs' NATS user on all servers, and later restores it.
+func (c *chaos) loseRights(hold time.Duration) {
+	all := [][]string{
+		{"trivium.>"}, // to publish
+		{"$JS.API.CONSUMER.CREATE.>", "$JS.API.CONSUMER.MSG.NEXT.>"}, // to consume
+		{"$JS.API.DIRECT.GET.>", "$JS.API.STREAM.MSG.GET.>"},         // to read
+		{"$JS.API.STREAM.INFO.>"},
+		{">"},
+	}
+	denied := all[c.rng.IntN(len(all))]
+	c.t.Logf("the hubs may not publish to %q for %v", denied, hold)
+	c.deny(denied)
+	time.Sleep(hold)
+	c.deny([]string{})
+}
+
+func (c *chaos) deny(subjects []string) {
+	text, err := json.Marshal(subjects)
+	require.NoError(c.t, err)
+	for i, place := range c.places {
+		require.NoError(c.t, os.WriteFile(place.Rights, text, 0o600))
+		require.NoError(c.t, c.nats[i].Process.Signal(syscall.SIGHUP))
+	}
+}
+
+// leaderClockAhead sets the clock of the stream's leader ahead by an hour, and later back.
+func (c *chaos) leaderClockAhead(hold time.Duration) {
+	i := c.leader()
+	c.t.Logf("NATS server %d, the leader, has its clock an hour ahead for %v", i, hold)
+	if !setClockAhead(c.t, c.nats[i].Process.Pid, time.Hour) {
+		c.t.Logf("  not done: no process has a clock of its own on this system")
+		return
+	}
+	info, err := c.stream()
+	require.NoError(c.t, err)
+	require.Greater(c.t, time.Until(info.TimeStamp), time.Hour/2, "by the leader's clock")
+	time.Sleep(hold)
+	setClockAhead(c.t, c.nats[i].Process.Pid, 0)
+}

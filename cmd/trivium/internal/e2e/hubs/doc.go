@@ -1,0 +1,3 @@
+// Package hubs has tests that run the program as a hub: what it delivers, how it starts and drains, what it logs and
+// counts, how much memory it needs, and that clusters lose no event when servers and networks fail.
+package hubs

@@ -1,0 +1,160 @@
+package hubs
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/server"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
+)
+
+// containerMemory is the memory of the smallest container in which the default settings must work.
+const containerMemory = 128 * hubtest.Mebibyte
+
+// limitOf returns the memory limit of the Go runtime in a container with this much memory.
+func limitOf(memory int64) int64 { return int64(float64(memory) * server.MemoryShare) }
+
+// newCgroup creates a memory cgroup below this process's own and returns its directory. The error
+// states why the system does not permit it.
+func newCgroup(t *testing.T, limit int64) (dir string, err error) {
+	t.Helper()
+	of, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return "", err
+	}
+	parent, file := "", "memory.max"
+	for line := range strings.Lines(string(of)) {
+		id, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
+		controllers, path, _ := strings.Cut(rest, ":")
+		switch {
+		case controllers == "memory":
+			parent, file = filepath.Join("/sys/fs/cgroup/memory", path), "memory.limit_in_bytes"
+		case id == "0" && parent == "":
+			parent = filepath.Join("/sys/fs/cgroup", path)
+		}
+	}
+	dir, err = os.MkdirTemp(parent, "trivium-test-")
+	if err != nil {
+		return "", err
+	}
+	t.Cleanup(func() { require.NoError(t, os.Remove(dir)) }) // the process in it has ended by then
+	return dir, os.WriteFile(filepath.Join(dir, file), []byte(strconv.FormatInt(limit, 10)), 0o600)
+}
+
+// contain runs the command in a cgroup with the limit, and returns true. If no cgroup can be
+// created, it returns the command with the settings that the hub would derive from the limit, and
+// false; only resident memory is then checked.
+func contain(t *testing.T, cmd *exec.Cmd, limit int64) (*exec.Cmd, bool) {
+	t.Helper()
+	dir, err := newCgroup(t, limit)
+	if err != nil {
+		t.Logf("no cgroup can be made, so GOMEMLIMIT stands for it: %v", err)
+		cmd.Env = append(cmd.Env, fmt.Sprintf("GOMEMLIMIT=%d", limitOf(limit)))
+		return cmd, false
+	}
+	inside := exec.Command("sh", append([]string{"-c", `echo $$ > "$0"; exec "$@"`, filepath.Join(dir, "cgroup.procs")}, cmd.Args...)...)
+	inside.Env = cmd.Env
+	return inside, true
+}
+
+// replay reads the log from the cursor to the end and returns the number of received events.
+func replay(p *hubtest.Process, transport, cursor, end string) (n int) {
+	p.T.Helper()
+	if transport == "sse" {
+		for stream := p.SSE("cursor=" + cursor); ; n++ {
+			e, err := stream.Next()
+			require.NoError(p.T, err)
+			require.NotEqual(p.T, "trivium.gap", e.Type)
+			if e.ID == end {
+				return n + 1
+			}
+		}
+	}
+	for conn := p.WebSocket("cursor=" + cursor); ; n++ {
+		m := p.Message(conn)
+		require.NotEqual(p.T, decode.OpGap, m.Op)
+		if m.Event != nil && m.Event.ID.String() == end {
+			return n + 1
+		}
+	}
+}
+
+// In a container with 128 MiB, a hub with default settings fills its log, serves complete replays
+// over two transports at the same time, and still accepts events.
+func TestDefaultsFitContainer(t *testing.T) {
+	cmd, contained := contain(t, hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none", "--log-level", "info")...), containerMemory)
+	p := hubtest.Start(t, cmd)
+	if contained {
+		require.Contains(t, p.Log(), fmt.Sprintf(`"memory limit derived from the cgroup","bytes":%d`, limitOf(containerMemory)))
+	}
+	fillAndReplay(p, containerMemory, 0)
+}
+
+// embeddedMemory is the memory of the smallest container for the embedded engine. Its NATS server
+// keeps blocks of the log in memory for ten seconds after their last use: the whole log, if it is
+// read faster than that.
+const embeddedMemory = 192 * hubtest.Mebibyte
+
+// This is TestDefaultsFitContainer for the embedded engine. The container's memory limits the
+// in-memory log, and replays read older events from the store.
+func TestDefaultsFitContainerEmbedded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("filling a log takes long")
+	}
+	args := append(hubtest.AnyPorts, "--auth", "none", "--log-level", "info", "--engine", "embedded", "--store", t.TempDir())
+	cmd, contained := contain(t, hubtest.Binary(t, args...), embeddedMemory)
+	p := hubtest.Start(t, cmd)
+	const inStore = 60_000 // of the 65,536 events that the store retains
+	fillAndReplay(p, embeddedMemory, inStore)
+	s := p.Stats()
+	require.Less(t, s.Events.Retained, inStore)
+	if contained {
+		require.LessOrEqual(t, s.Events.RetainedBytes, limitOf(embeddedMemory)/settings.MemlogShare)
+	}
+}
+
+// fillAndReplay publishes until retention removes events from memory. It then repeatedly replays
+// the newest events: inStore of them, or as many as are in memory if inStore is 0.
+func fillAndReplay(p *hubtest.Process, memory int64, inStore int) {
+	filling := strings.Repeat("x", 900)
+	fill := func(n int) {
+		p.PublishLines(n, func(i int) string {
+			return fmt.Sprintf(`{"topic":"history.%d","key":"k%d","data":"%s"}`, i%10_000, i, filling)
+		})
+	}
+	for p.Stats().Events.Removed["bytes"] == 0 {
+		fill(20_000)
+	}
+	for published := 0; published < inStore+20_000 && inStore > 0; published += 20_000 {
+		fill(20_000)
+	}
+	filled, most := p.Resident(), int64(0)
+	for range 2 {
+		s := p.Stats()
+		epoch, newest, _ := strings.Cut(s.Position, "-")
+		end, err := strconv.ParseUint(newest, 10, 64)
+		require.NoError(p.T, err)
+		count := max(s.Events.Retained, inStore)
+		start := fmt.Sprintf("%s-%d", epoch, end-uint64(count))
+		for _, transport := range []string{"sse", "ws"} {
+			require.Equal(p.T, count, replay(p, transport, start, s.Position), transport)
+			most = max(most, p.Resident())
+		}
+		fill(1000)
+	}
+	most = max(most, p.Resident())
+	p.T.Logf("resident: %d MiB with a full log, at most %d MiB after replays, of %d MiB", filled>>20, most>>20, memory>>20)
+	require.Less(p.T, most, memory)
+	status, _ := p.Request(http.MethodGet, "http://"+p.HTTP+"/healthz", "", "")
+	require.Equal(p.T, http.StatusOK, status)
+}

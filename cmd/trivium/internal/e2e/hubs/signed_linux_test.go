@@ -1,0 +1,62 @@
+package hubs
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/natstest"
+	"github.com/trivium-hub/trivium/transports/udp"
+)
+
+// Two hubs of a cluster receive the same signed datagrams. Each datagram is published once.
+func TestSignedOncePerCluster(t *testing.T) {
+	const datagrams = 50
+	secret := []byte("a secret of datagrams")
+	path := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(path, secret, 0o600))
+	args := append(hubtest.AnyPorts, "--auth", "none", "--engine", "nats", "--nats-url", natstest.Serve(t).ClientURL(), "--udp-secret-file", path, "--max-event-bytes", "64KiB")
+	hubs := []*hubtest.Process{hubtest.Start(t, hubtest.Program(t, nil, args...)), hubtest.Start(t, hubtest.Program(t, nil, args...))}
+	var conns []net.Conn
+	for _, p := range hubs {
+		conn, err := net.Dial("udp", p.UDP)
+		require.NoError(t, err)
+		defer conn.Close()
+		conns = append(conns, conn)
+	}
+	now := time.Now()
+	for i := range datagrams {
+		d := udp.Sign(nil, secret, now.Add(time.Duration(i)), []byte("1\n2"))
+		for range 2 {
+			for _, conn := range conns {
+				_, err := conn.Write(d)
+				require.NoError(t, err)
+			}
+		}
+	}
+	count := func() (events, replayed uint64) {
+		for _, p := range hubs {
+			s := p.Stats().UDP
+			events, replayed = events+s.Events, replayed+s.Dropped["replayed"]
+		}
+		return events, replayed
+	}
+	// Each hub recognizes a datagram that it has published by its own cache, and one that the other
+	// hub has published by the event in the stream.
+	require.Eventually(t, func() bool {
+		events, replayed := count()
+		return events+replayed >= 2*datagrams+2*datagrams+2*datagrams
+	}, hubtest.Patience, 10*time.Millisecond)
+	events, replayed := count()
+	require.Equal(t, uint64(2*datagrams), events)
+	require.Equal(t, uint64(2*datagrams+2*datagrams), replayed)
+	require.Equal(t, uint64(2*datagrams), hubs[0].Stats().Events.Published)
+
+	skewed := hubtest.Start(t, hubtest.Program(t, nil, append(args, "--udp-skew", "2m")...))
+	require.Contains(t, skewed.Log(), "remembers signed datagrams")
+}

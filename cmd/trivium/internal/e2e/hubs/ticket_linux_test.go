@@ -1,0 +1,80 @@
+package hubs
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/coder/websocket"
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/auth"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/natstest"
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// A ticket that one hub of a cluster has issued is accepted once, on any transport of any of the
+// hubs. The connection that was opened with it ends when the ticket's token ends.
+func TestTicketIsTakenOnceByAnyHub(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), hubtest.Patience)
+	defer cancel()
+	token, tokens := auth.NewToken(), filepath.Join(t.TempDir(), "tokens.yaml")
+	filter, err := hub.ParseFilter("a.>")
+	require.NoError(t, err)
+	file, err := auth.AppendToken(nil, auth.TokenEntry{Name: "page", Token: token, Subscribe: []hub.Filter{filter}})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(tokens, file, 0o600))
+	args := append(hubtest.AnyPorts, "--tokens", tokens, "--engine", "nats", "--nats-url", natstest.Serve(t).ClientURL(), "--max-event-bytes", "64KiB")
+	issuer, other := hubtest.Start(t, hubtest.Program(t, nil, args...)), hubtest.Start(t, hubtest.Program(t, nil, args...))
+	issuer.Token, other.Token = token, ""
+
+	ticket := func() string {
+		status, text := issuer.Request(http.MethodPost, "http://"+issuer.HTTP+"/ticket", "", "")
+		require.Equal(t, http.StatusOK, status, text)
+		var answer struct {
+			Ticket  string
+			Expires int `json:"expires_in"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(text), &answer))
+		require.Equal(t, 30, answer.Expires)
+		return answer.Ticket
+	}
+	open := func(p *hubtest.Process, path string) *http.Response {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.HTTP+path, nil)
+		require.NoError(t, err)
+		response, err := p.Client.Do(r)
+		require.NoError(t, err)
+		t.Cleanup(func() { response.Body.Close() })
+		return response
+	}
+	for _, p := range []*hubtest.Process{other, issuer} {
+		poll, socket := ticket(), ticket()
+		require.Equal(t, http.StatusOK, open(p, "/poll?wait=0&ticket="+poll).StatusCode)
+		conn, _, err := websocket.Dial(ctx, "ws://"+p.HTTP+"/ws?ticket="+socket, &websocket.DialOptions{HTTPClient: p.Client})
+		require.NoError(t, err)
+		require.NoError(t, conn.CloseNow())
+		for _, used := range []string{poll, socket} {
+			for _, q := range []*hubtest.Process{other, issuer} {
+				require.Equal(t, http.StatusUnauthorized, open(q, "/sse?ticket="+used).StatusCode)
+			}
+		}
+	}
+	require.Equal(t, http.StatusForbidden, open(other, "/sse?topic=b&ticket="+ticket()).StatusCode, "a ticket has the rights of its token")
+	last := ticket()
+	events := decode.NewSSEDecoder(open(other, "/sse?ticket="+last).Body)
+	replaced, err := auth.AppendToken(nil, auth.TokenEntry{Name: "page", Token: auth.NewToken(), Subscribe: []hub.Filter{filter}})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(tokens, replaced, 0o600))
+	for e, err := events.Next(); e.Type != "trivium.error"; e, err = events.Next() {
+		require.NoError(t, err)
+	}
+	for _, p := range []*hubtest.Process{issuer, other} {
+		require.NotContains(t, p.Log(), last)
+	}
+}
