@@ -106,7 +106,7 @@ func allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
 	return false
 }
 
-// readPages returns the static files by path. index.html has the path of the page, /demo/.
+// readPages returns the static files. Each index.html is served at the path of its directory.
 func readPages() map[string]*asset {
 	pages := make(map[string]*asset)
 	err := fs.WalkDir(static, "static", func(name string, entry fs.DirEntry, err error) error {
@@ -117,10 +117,7 @@ func readPages() map[string]*asset {
 		if err != nil {
 			return err
 		}
-		below := name[len("static/"):]
-		if below == "index.html" {
-			below = ""
-		}
+		below := strings.TrimSuffix(name[len("static/"):], "index.html")
 		pages[below] = newAsset(name, content)
 		return nil
 	})

@@ -3,11 +3,12 @@ package wasmdemo
 import (
 	"encoding/json"
 	"net/http"
+	"path"
 	"regexp"
 	"strings"
 )
 
-// ServeHTTP serves /demo/ and the paths below, and redirects /demo there.
+// ServeHTTP serves /demo/ and the paths below, and redirects /demo and /demo/examples to the paths that end with a slash.
 func (d *Demo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setPolicies(w.Header(), r.Host)
 	if !d.cfg.Allow(w, r, http.MethodGet, http.MethodHead) {
@@ -15,9 +16,9 @@ func (d *Demo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	below, isBelow := strings.CutPrefix(r.URL.Path, "/demo/")
 	switch {
-	case r.URL.Path == "/demo":
+	case r.URL.Path == "/demo", below == "examples":
 		// The location is relative, because a proxy may serve the hub under a path prefix.
-		w.Header().Set("Location", "demo/")
+		w.Header().Set("Location", path.Base(r.URL.Path)+"/")
 		w.Header().Set("Cache-Control", "no-cache")
 		w.WriteHeader(http.StatusPermanentRedirect)
 		return

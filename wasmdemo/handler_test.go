@@ -82,7 +82,10 @@ func TestRequests(t *testing.T) {
 		"program":         {path: "/demo/app.wasm", status: 200, contentType: "application/wasm", body: string(plain)},
 		"loader":          {path: "/demo/wasm_exec.js", status: 200, contentType: "text/javascript; charset=utf-8", body: "// loader"},
 		"build":           {path: "/demo/build", status: 200, contentType: "application/json", body: `{"state":"ready","detail":""}` + "\n"},
+		"examples":        {path: "/demo/examples/", status: 200, contentType: "text/html; charset=utf-8"},
+		"an example":      {path: "/demo/examples/chat.js", status: 200, contentType: "text/javascript; charset=utf-8"},
 		"unknown":         {path: "/demo/nowhere", status: 404},
+		"unknown example": {path: "/demo/examples/nowhere.html", status: 404},
 		"upwards":         {path: "/demo/../demo.go", status: 404},
 		"upwards, hidden": {path: "/demo/%2e%2e/static/index.html", status: 404},
 		"the directory":   {path: "/demo/static/", status: 404},
@@ -108,10 +111,12 @@ func TestRequests(t *testing.T) {
 		})
 	}
 	require.Equal(t, "demo/", ask(t, server.Client(), "GET", server.URL+"/demo", nil).header.Get("Location"))
-	moved, err := server.Client().Get(server.URL + "/demo")
-	require.NoError(t, err)
-	moved.Body.Close()
-	require.Equal(t, "/demo/", moved.Request.URL.Path)
+	for _, path := range []string{"/demo", "/demo/examples"} {
+		moved, err := server.Client().Get(server.URL + path)
+		require.NoError(t, err)
+		moved.Body.Close()
+		require.Equal(t, path+"/", moved.Request.URL.Path)
+	}
 }
 
 func TestEncodings(t *testing.T) {

@@ -43,10 +43,26 @@ func (p *page) listen() {
 		p.useToken(field.Get("value").String())
 		field.Set("value", "")
 	})
+	p.passTokenOn()
 	window.Get("trivium").Set("onToken", js.FuncOf(func(js.Value, []js.Value) any {
 		p.queue.add(p.takeHandover)
 		return nil
 	}))
+}
+
+// passTokenOn makes the link to the examples contain the token when it is used. The pages there remove it from their
+// address, as this one does.
+func (p *page) passTokenOn() {
+	link := byID("examples")
+	use := js.FuncOf(func(js.Value, []js.Value) any {
+		if token := p.access.get(); token != "" {
+			link.Set("href", "examples/#token="+token)
+		}
+		return nil
+	})
+	for _, event := range []string{"click", "auxclick"} {
+		link.Call("addEventListener", event, use)
+	}
 }
 
 // run draws the page and runs queued work until the page closes.

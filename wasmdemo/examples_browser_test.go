@@ -1,0 +1,237 @@
+package wasmdemo
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+)
+
+const examplesDir = "static/examples/"
+
+// The first code block of the README is the example of five lines.
+func TestReadmeBeginsWithAnExample(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	example, err := os.ReadFile(examplesDir + "five-lines.js")
+	require.NoError(t, err)
+	block := regexp.MustCompile("(?s)```\\w*\n(.*?)```\n").FindSubmatch(readme)
+	require.NotNil(t, block)
+	require.Equal(t, string(example), string(block[1]))
+	require.Equal(t, 5, bytes.Count(example, []byte("\n")))
+}
+
+// exampleNames are the examples, in the order of the index.
+var exampleNames = []string{"prices", "chat", "text", "cursors", "five-lines"}
+
+// examples opens the examples of a hub in a browser.
+type examples struct {
+	*testing.T
+	hub   *realHub
+	token string
+	open  func(name string) *tab
+}
+
+// TestExamples uses each example as a visitor would, in two tabs where people share something.
+func TestExamples(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a browser takes long")
+	}
+	t.Parallel()
+	browser := startBrowser(t)
+	hub := startHub(t)
+	e := &examples{T: t, hub: hub, token: hub.token("visitor")}
+	e.open = func(name string) *tab { return openTab(t, browser, hub.URL+"/demo/examples/"+name+".html") }
+
+	e.signIn()
+	index := openTab(t, browser, hub.URL+"/demo/examples/#token="+e.token)
+	index.await("location.hash === ''")
+	require.Equal(t, hub.URL+"/demo/examples/", eval[string](index, "location.href"), "the token is removed from the address")
+	links := eval[string](index, "[...document.querySelectorAll('.cards a')].map((a) => a.getAttribute('href')).join(' ')")
+	require.Equal(t, strings.Join(exampleNames, ".html ")+".html", links)
+	pictures(index, "examples")
+
+	e.prices()
+	e.chat()
+	e.text()
+	e.cursors()
+	e.fiveLines()
+	e.follow(index)
+}
+
+// signIn opens an example without a token, and enters tokens.
+func (e *examples) signIn() {
+	p := e.open("chat")
+	p.contains("#notice", "This hub requires a token")
+	pictures(p, "examples-token")
+	p.write("#token", "wrong")
+	p.click("#notice button")
+	p.contains("#notice", "This hub requires a token")
+	p.write("#token", e.token)
+	p.click("#notice button")
+	p.await("document.querySelector('#notice')?.hidden === true && document.querySelector('code[data-file]').innerText !== ''")
+	source, err := os.ReadFile(examplesDir + "chat.js")
+	require.NoError(e, err)
+	require.Equal(e, strings.TrimSpace(string(source)), eval[string](p, "document.querySelector('code[data-file]').textContent"))
+	require.Contains(e, eval[string](p, "document.querySelector('#html').textContent"), `<ol id="messages"></ol>`)
+	p.close()
+}
+
+// publish publishes events as a program would.
+func (e *examples) publish(topic, key string, data ...any) {
+	var events []map[string]any
+	for _, d := range data {
+		events = append(events, map[string]any{"topic": topic, "key": key, "data": d})
+	}
+	body, err := json.Marshal(events)
+	require.NoError(e, err)
+	r, err := http.NewRequestWithContext(e.Context(), http.MethodPost, e.hub.URL+"/publish", bytes.NewReader(body))
+	require.NoError(e, err)
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+e.token)
+	answer, err := http.DefaultClient.Do(r)
+	require.NoError(e, err)
+	defer answer.Body.Close()
+	require.Equal(e, http.StatusOK, answer.StatusCode)
+}
+
+func (e *examples) prices() {
+	tabs := []*tab{e.open("prices"), e.open("prices")}
+	e.publish("demo.prices", "Ristretto", 12.5)
+	for _, p := range tabs {
+		p.contains("#prices", "Espresso")
+		p.contains("#prices", "12.50")
+		p.contains("#phase", "live")
+	}
+	pictures(tabs[1], "examples-prices")
+	closeTabs(tabs)
+}
+
+func (e *examples) chat() {
+	var messages []any
+	for n := 1; n <= 50; n++ {
+		messages = append(messages, map[string]any{"name": "Ada", "text": fmt.Sprint("message ", n)})
+	}
+	e.publish("demo.chat", "", messages...)
+	tabs := []*tab{e.open("chat"), e.open("chat")}
+	shown := func(p *tab, from, to int) {
+		p.await(fmt.Sprintf("[...document.querySelectorAll('#messages li')].map((li) => li.textContent).join() === Array.from({ length: %d }, (_, n) => 'Ada message ' + (%d + n)).join()", to-from+1, from))
+	}
+	for _, p := range tabs {
+		shown(p, 31, 50)
+	}
+	eval[any](tabs[0], "document.querySelector('.scroll').scrollTop = 0")
+	shown(tabs[0], 11, 50)
+	eval[any](tabs[0], "document.querySelector('.scroll').scrollTop = 0")
+	shown(tabs[0], 1, 50)
+	tabs[0].await("document.querySelector('#older').hidden")
+	require.NotZero(e, eval[float64](tabs[0], "document.querySelector('.scroll').scrollTop"), "what was read stays in view")
+
+	const markup = `<img src=x onerror="document.title='owned'">`
+	tabs[0].write("[name=name]", "Ada")
+	tabs[0].write("[name=text]", markup)
+	tabs[0].click("#write button")
+	for _, p := range tabs {
+		p.await("document.querySelector('#messages li:last-child').textContent === 'Ada ' + " + fmt.Sprintf("%q", markup))
+	}
+	require.NotEqual(e, "owned", eval[string](tabs[1], "document.title"))
+	pictures(tabs[1], "examples-chat")
+	closeTabs(tabs)
+}
+
+func (e *examples) text() {
+	model, err := os.ReadFile(examplesDir + "model.js")
+	require.NoError(e, err)
+	whole := string(regexp.MustCompile("const text = `(.*)`").FindSubmatch(model)[1])
+	p := e.open("text")
+	p.await("typeof document.querySelector('#ask').onclick === 'function'")
+	p.click("#ask")
+	p.contains("#answer", "A hub keeps what")
+	pictures(p, "examples-text")
+	p.do(chromedp.Reload())
+	p.contains("#answer", "A hub keeps what was published")
+	other := openTab(e.T, p.ctx, eval[string](p, "location.href"))
+	for _, reader := range []*tab{p, other} {
+		reader.await("document.querySelector('#answer').textContent.endsWith('read along.')")
+		require.Equal(e, whole, eval[string](reader, "document.querySelector('#answer').textContent"))
+	}
+	p.do(chromedp.Reload())
+	p.await("document.querySelector('#answer').textContent === " + fmt.Sprintf("%q", whole))
+	closeTabs([]*tab{other, p})
+}
+
+func (e *examples) cursors() {
+	tabs := []*tab{e.open("cursors"), e.open("cursors")}
+	const dots = "document.querySelectorAll('#area span')"
+	for _, p := range tabs {
+		p.await("typeof document.querySelector('#area').onpointermove === 'function'")
+	}
+	// A subscription that is not open yet does not get what was published before.
+	for i := 0; eval[int](tabs[1], dots+".length") == 0; i++ {
+		x := eval[float64](tabs[0], "document.querySelector('#area').getBoundingClientRect().x") + 100 + float64(i%10)
+		y := eval[float64](tabs[0], "document.querySelector('#area').getBoundingClientRect().y") + 50
+		_, err := chromedp.Call(tabs[0].ctx, input.DispatchMouseEvent, input.DispatchMouseEventParams{Type: input.DispatchMouseEventTypeMouseMoved, X: x, Y: y})
+		require.NoError(e, err)
+	}
+	require.Equal(e, 1, eval[int](tabs[1], dots+".length"))
+	require.Regexp(e, `^\d+(\.\d+)?%$`, eval[string](tabs[1], dots+"[0].style.left"))
+	require.Zero(e, eval[int](tabs[0], dots+".length"), "nobody sees a second pointer of their own")
+	pictures(tabs[1], "examples-cursors")
+	closeTabs(tabs)
+}
+
+func (e *examples) fiveLines() {
+	e.publish("demo.news", "", "published before")
+	p := e.open("five-lines")
+	p.contains("#news", `"published before"`)
+	p.click("[data-publish]")
+	p.contains("#news", `{"at":`)
+	e.publish("demo.news", "", "published after")
+	p.contains("#news", `"published after"`)
+	pictures(p, "examples-five-lines")
+	closeTabs([]*tab{p})
+}
+
+// follow goes from the demo to the examples, which get the token of the demo.
+func (e *examples) follow(p *tab) {
+	eval[any](p, "fetch('../../session', { method: 'DELETE' })")
+	p.do(chromedp.Navigate(e.hub.URL + "/demo/#token=" + e.token))
+	p.await("!document.getElementById('main').hidden")
+	p.click("#examples")
+	p.await("location.pathname === '/demo/examples/' && location.hash === '' && document.querySelector('[href=\"chat.html\"]') !== null")
+	p.click("[href='chat.html']")
+	p.await("document.querySelector('#messages')?.innerText.includes('message 50') === true")
+	closeTabs([]*tab{p})
+}
+
+func closeTabs(tabs []*tab) {
+	for _, p := range tabs {
+		p.noComplaints()
+		p.close()
+	}
+}
+
+// pictures takes pictures of a page for a desktop and a phone, in both themes, and checks that no page is wider than a
+// phone.
+func pictures(p *tab, name string) {
+	p.Helper()
+	for _, size := range []struct {
+		name          string
+		width, height int64
+	}{{"phone", 360, 740}, {"desktop", 1280, 900}} {
+		p.size(size.width, size.height)
+		require.LessOrEqual(p, eval[int64](p, "document.documentElement.scrollWidth"), size.width, "%s on a %s", name, size.name)
+		for _, scheme := range []string{"light", "dark"} {
+			p.theme(scheme)
+			p.shot(name + "-" + size.name + "-" + scheme + ".png")
+		}
+	}
+}
