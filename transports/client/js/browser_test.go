@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -79,7 +80,9 @@ const testToken = "secret"
 type testHub struct {
 	*hub.Hub
 	*httptest.Server
-	conns *connTracker
+	api    *transports.API
+	conns  *connTracker
+	routes *http.ServeMux
 }
 
 // connTracker is a listener that can close its connections.
@@ -115,10 +118,11 @@ func startHub(t *testing.T) *testHub {
 	h, err := hub.New(hub.Config{})
 	require.NoError(t, err)
 	api, err := transports.New(transports.Config{Hub: h, Authorize: func(r *http.Request) (*transports.Rights, error) {
-		if r.Header.Get("Authorization") != "Bearer "+testToken {
+		inProtocol := strings.Contains(r.Header.Get("Sec-Websocket-Protocol"), "trivium.bearer."+testToken)
+		if !inProtocol && r.Header.Get("Authorization") != "Bearer "+testToken {
 			return nil, auth.ErrNoToken
 		}
-		return &transports.Rights{Subject: "test", Subscribe: []string{">"}, Publish: []string{">"}}, nil
+		return &transports.Rights{Subject: "test", Subscribe: []string{"t", "prices.*", "orders.>"}}, nil
 	}})
 	require.NoError(t, err)
 	routes := http.NewServeMux()
@@ -134,7 +138,7 @@ func startHub(t *testing.T) *testHub {
 		api.Close()
 		h.Close()
 	})
-	return &testHub{h, server, conns}
+	return &testHub{h, server, api, conns, routes}
 }
 
 func (h *testHub) publish(t *testing.T, topic, data string) {

@@ -20,9 +20,9 @@ writeFileSync("dist/trivium.d.ts", types)
 
 // The additional modules use the client by what it exports.
 const client = { name: "client", setup: (b) => b.onResolve({ filter: /^\.\.\/index\.js$/ }, () => ({ path: "./trivium.js", external: true })) }
-for (const name of ["eventsource", "text-stream"]) {
+for (const name of ["eventsource", "text-stream", "react"]) {
   const source = `src/packages/${name}.ts`
-  await build({ ...options, entryPoints: { ["trivium-" + name]: source }, plugins: [client] })
+  await build({ ...options, entryPoints: { ["trivium-" + name]: source }, plugins: [client], external: ["react"] })
   const { outputText, diagnostics } = ts.transpileDeclaration(readFileSync(source, "utf8"), { fileName: source, reportDiagnostics: true })
   if (diagnostics?.length) throw new Error(ts.formatDiagnostics(diagnostics, { getCanonicalFileName: String, getCurrentDirectory: () => ".", getNewLine: () => "\n" }))
   writeFileSync(`dist/trivium-${name}.d.ts`, outputText.replaceAll("../index.js", "./trivium.js"))

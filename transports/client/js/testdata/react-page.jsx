@@ -1,0 +1,10 @@
+// Shows the app in a page that has its HTML already.
+import { hydrateRoot } from "react-dom/client"
+import { App } from "./react-app.jsx"
+
+globalThis.errors = []
+console.error = (...args) => globalThis.errors.push(args.join(" "))
+let asked = 0
+const options = { url: location.origin + "/hub/", getToken: async () => (asked++, "secret"), transport: "ws" }
+const root = hydrateRoot(document.getElementById("root"), <App {...options} />)
+globalThis.unmount = () => root.unmount()
