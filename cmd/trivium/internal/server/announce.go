@@ -39,9 +39,9 @@ func (s *Server) Announce(w io.Writer, show bool) {
 	if s.hasDemo() {
 		fmt.Fprintf(&b, "  demo       %s/demo/%s\n", base, fragment)
 	}
-	if s.udp != nil {
-		host, port, _ := net.SplitHostPort(reachable(s.udp.Addr())) // cannot fail: JoinHostPort made the address
-		fmt.Fprintf(&b, "  UDP        echo '{\"hello\":\"world\"}' | nc -u -w1 %s %s\n", host, port)
+	for _, source := range s.sources {
+		host, port, _ := net.SplitHostPort(reachable(source.addr)) // cannot fail: JoinHostPort made the address
+		fmt.Fprintf(&b, "  %s\n", source.example(host, port))
 	}
 	if s.admin != nil {
 		fmt.Fprintf(&b, "  operator   http://%s/metrics\n", reachable(s.admin.Addr()))

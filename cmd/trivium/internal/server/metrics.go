@@ -58,10 +58,6 @@ var (
 	descProblems     = describe("problems_total", "Requests refused, by problem code.", "code")
 	descLimited      = describe("limited_total", "Requests, connections and messages refused because of a limit, by limit.", "limit")
 	descRefused      = describe("websocket_refused_total", "WebSocket connections closed because of what the client sent, by reason.", "reason")
-	descDatagrams    = describe("udp_datagrams_total", "Datagrams read.")
-	descUDPEvents    = describe("udp_events_total", "Events published from datagrams.")
-	descUDPDropped   = describe("udp_dropped_total",
-		"Datagrams (reason kernel) and events in datagrams (all other reasons) that were not published, by reason.", "reason")
 )
 
 // Describe implements prometheus.Collector.
@@ -155,11 +151,12 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 			counter(descClosed, n, name, reason)
 		}
 	}
-	if s.UDP != nil {
-		counter(descDatagrams, s.UDP.Datagrams)
-		counter(descUDPEvents, s.UDP.Events)
-		for reason, n := range s.UDP.Dropped {
-			counter(descUDPDropped, n, reason)
+	for _, source := range c.sources {
+		counts := s.Sources[source.name]
+		counter(source.metrics.datagrams, counts.Datagrams)
+		counter(source.metrics.events, counts.Events)
+		for reason, n := range counts.Dropped {
+			counter(source.metrics.dropped, n, reason)
 		}
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/hub/jetstream"
 	"github.com/trivium-hub/trivium/transports"
-	"github.com/trivium-hub/trivium/transports/udp"
 )
 
 // logStatsOf converts the statistics of an engine.
@@ -39,7 +38,7 @@ type observer struct {
 	panics      *atomic.Uint64 // of request handlers
 	middleware  *auth.Middleware
 	open        *openConnections
-	udp         *udp.Source // nil: off
+	sources     []*source
 	// acceptErrors returns the number of Accept errors on all listeners.
 	acceptErrors func() uint64
 	files        *reload.Watcher
@@ -74,7 +73,8 @@ func (o *observer) snapshot() stats.Snapshot {
 			Subscriptions: h.Subscriptions, Feeds: h.Groups, FilterBytes: h.FilterBytes, SlowBytes: api.SlowBytes,
 		},
 		Gaps:         h.Gaps,
-		Published:    o.published(api),
+		Published:    maps.Clone(api.Published),
+		Sources:      make(map[string]stats.Source),
 		Latency:      latencyStatsOf(h.Latency),
 		Certificates: o.certificates.byHost(),
 		Files:        o.files.Stats(),
@@ -99,20 +99,14 @@ func (o *observer) snapshot() stats.Snapshot {
 	if o.log != nil {
 		s.Engine.Log = logStatsOf(o.log.Stats())
 	}
-	if o.udp != nil {
-		u := o.udp.Stats()
-		s.UDP = &stats.UDP{Datagrams: u.Datagrams, Events: u.Events, Dropped: u.Dropped}
+	for _, source := range o.sources {
+		counts := source.stats()
+		s.Sources[source.name], s.Published[source.name] = counts, counts.Events
+	}
+	if u, on := s.Sources["udp"]; on {
+		s.UDP = &u
 	}
 	return s
-}
-
-// published returns the events published through this hub, by source.
-func (o *observer) published(api transports.Stats) map[string]uint64 {
-	by := maps.Clone(api.Published)
-	if o.udp != nil {
-		by["udp"] = o.udp.Stats().Events
-	}
-	return by
 }
 
 // latencyStatsOf converts a histogram of the hub.

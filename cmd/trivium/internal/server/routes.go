@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -75,10 +76,13 @@ func orUnlimited[T int | time.Duration](setting T) T {
 
 // apiRoutes registers the API's routes.
 func (s *Server) apiRoutes(routes *mux.Router) {
-	for _, path := range []string{"/sse", "/ws", "/poll", "/publish", "/session", "/ticket"} {
-		routes.Handle(path, s.api)
+	for _, path := range transports.Paths() {
+		if strings.HasSuffix(path, "/") {
+			routes.PathPrefix(path).Handler(s.api)
+		} else {
+			routes.Handle(path, s.api)
+		}
 	}
-	routes.PathPrefix("/publish/").Handler(s.api)
 }
 
 // tokenless returns the middleware of routes that need no token.

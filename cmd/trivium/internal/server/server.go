@@ -9,19 +9,16 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/reload"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/hub/jetstream"
 	"github.com/trivium-hub/trivium/transports"
-	"github.com/trivium-hub/trivium/transports/udp"
 	"github.com/trivium-hub/trivium/wasmdemo"
 )
 
@@ -42,10 +39,10 @@ type Server struct {
 	adminOpen *openConnections
 	// The acceptors below public and admin. listen sets them; adminAccepts is nil without --admin.
 	accepts, adminAccepts *acceptor
-	panics                atomic.Uint64      // of request handlers
-	udp                   *udp.Source        // nil: off
+	panics                atomic.Uint64 // of request handlers
+	sources               []*source
 	demo                  *wasmdemo.Demo     // nil: off
-	stop                  context.CancelFunc // ends the watcher, access setup, UDP source and demo
+	stop                  context.CancelFunc // ends the watcher, access setup, sources and demo
 	// endBuild cancels the build of the demo's WebAssembly program at shutdown.
 	endBuild context.CancelFunc
 	tls      *tls.Config // of public; nil: plain HTTP
@@ -99,10 +96,8 @@ func New(cfg *settings.ServeConfig, stderr io.Writer) (_ *Server, err error) {
 	if err = s.openHub(ctx); err != nil {
 		return nil, err
 	}
-	if cfg.UDP != "" {
-		if s.udp, err = s.listenUDP(); err != nil {
-			return nil, fmt.Errorf("--udp: %w", err)
-		}
+	if err = s.openSources(); err != nil {
+		return nil, err
 	}
 	s.start(ctx)
 	return s, nil
@@ -132,56 +127,13 @@ func (s *Server) ServeUntil(signals, reread <-chan os.Signal) error {
 // addresses returns the addresses of all listeners and the authentication mode, as attributes for the log.
 func (s *Server) addresses() []any {
 	where := []any{"http", s.public.Addr().String()}
-	if s.udp != nil {
-		where = append(where, "udp", s.udp.Addr().String())
+	for _, source := range s.sources {
+		where = append(where, source.name, source.addr.String())
 	}
 	if s.admin != nil {
 		where = append(where, "admin", s.admin.Addr().String())
 	}
 	return append(where, "auth", s.cfg.Auth)
-}
-
-// listenUDP opens the socket of --udp. The caller runs the source.
-func (s *Server) listenUDP() (*udp.Source, error) {
-	mode, err := udp.ParseMode(s.cfg.UDPFormat)
-	if err != nil {
-		return nil, err
-	}
-	var allow []netip.Prefix
-	for _, senders := range s.cfg.UDPAllow {
-		prefix, err := auth.ParseNetwork(senders)
-		if err != nil {
-			return nil, err
-		}
-		allow = append(allow, prefix)
-	}
-	var secret []byte
-	if s.cfg.UDPSecretFile != "" {
-		if secret, err = settings.ReadUDPSecret(s.cfg.UDPSecretFile); err != nil {
-			return nil, err
-		}
-	}
-	if secret != nil {
-		s.warnOfSkew()
-	}
-	return udp.Listen(udp.Config{
-		Allow:  allow,
-		Secret: secret,
-		Skew:   s.cfg.UDPSkew,
-
-		Addr:      s.cfg.UDP,
-		Interface: s.cfg.UDPInterface,
-		Format: udp.Format{
-			Mode:       mode,
-			Topic:      s.cfg.UDPTopic,
-			TopicField: s.cfg.UDPTopicField,
-			TypeField:  s.cfg.UDPTypeField,
-		},
-		MaxEventBytes: s.hub.MaxEventSize(),
-		Publish:       s.hub.PublishEach,
-		PublishUnique: s.hub.PublishUnique,
-		Logger:        s.log,
-	})
 }
 
 // listen starts to serve the HTTP listeners, whose answers say that the hub is starting until start replaces
@@ -210,7 +162,7 @@ func (s *Server) listen() context.Context {
 	return ctx
 }
 
-// start replaces the handlers of a starting hub by the hub's own, and starts the demo and the UDP source.
+// start replaces the handlers of a starting hub by the hub's own, and starts the demo and the sources.
 func (s *Server) start(ctx context.Context) {
 	s.demo = newDemo(s.cfg, s.log)
 	s.api.Start(s.hub)
@@ -224,9 +176,9 @@ func (s *Server) start(ctx context.Context) {
 	if s.demo != nil {
 		s.running.Go(func() { s.demo.Run(building) })
 	}
-	if s.udp != nil {
+	for _, source := range s.sources {
 		s.running.Go(func() {
-			if err := s.udp.Run(ctx); err != nil {
+			if err := source.run(ctx); err != nil {
 				s.failed <- err
 			}
 		})
@@ -236,7 +188,7 @@ func (s *Server) start(ctx context.Context) {
 // newObserver returns the source of the statistics for /stats and /metrics.
 func (s *Server) newObserver() *observer {
 	return &observer{
-		hub: s.hub, engine: s.cfg.Engine, engineError: s.engineError, log: s.engine, api: s.api, panics: &s.panics, middleware: s.access.requireToken, open: s.open, udp: s.udp,
+		hub: s.hub, engine: s.cfg.Engine, engineError: s.engineError, log: s.engine, api: s.api, panics: &s.panics, middleware: s.access.requireToken, open: s.open, sources: s.sources,
 		acceptErrors: func() uint64 { return s.accepts.errors.Load() + s.adminAccepts.errors.Load() },
 		files:        s.files, certificates: s.certificates, limits: s.cfg.Limits(),
 	}
@@ -292,10 +244,10 @@ func (s *Server) discard() {
 		s.stop()
 	}
 	s.running.Wait()
-	if s.udp != nil {
+	for _, source := range s.sources {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		_ = s.udp.Run(ctx) // with a cancelled context, Run only closes the socket
+		_ = source.run(ctx) // with a cancelled context, it only closes the socket
 	}
 	if s.api != nil {
 		s.api.Close()

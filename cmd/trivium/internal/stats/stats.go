@@ -17,7 +17,8 @@ type Snapshot struct {
 	Gaps       map[hub.GapReason]uint64 `json:"gaps"`
 	Access     Access                   `json:"access"`
 	Transports map[string]Transport     `json:"transports"`
-	UDP        *UDP                     `json:"udp,omitempty"`
+	Sources    map[string]Source        `json:"sources,omitempty"` // that own a socket, by name
+	UDP        *Source                  `json:"udp,omitempty"`     // also in Sources
 	// Published counts events published through this hub, by source.
 	Published map[string]uint64 `json:"published"`
 	Latency   Latency           `json:"delivery_latency"`
@@ -96,8 +97,8 @@ type Access struct {
 	WebSocket   map[string]uint64 `json:"websocket"`    // connections closed because of what the client sent, by reason
 }
 
-// UDP counts what arrived by UDP.
-type UDP struct {
+// Source counts what arrived on a source's socket.
+type Source struct {
 	Datagrams uint64            `json:"datagrams"`
 	Events    uint64            `json:"events"`
 	Dropped   map[string]uint64 `json:"dropped"`

@@ -21,7 +21,7 @@ var udpAttacks = []attack{
 }
 
 // datagrams sends datagrams, and waits until the hub has read all of them.
-func (f *testbed) datagrams(t *testing.T, p *hubtest.Process, datagrams ...[]byte) *stats.UDP {
+func (f *testbed) datagrams(t *testing.T, p *hubtest.Process, datagrams ...[]byte) *stats.Source {
 	t.Helper()
 	var before, s stats.Snapshot
 	f.adminPage(t, p, "/stats", &before)
