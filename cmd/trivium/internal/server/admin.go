@@ -48,7 +48,7 @@ func adminRoutes(o *observer, access *accessControl, api *transports.API, log *s
 			_ = encoder.Encode(o.snapshot()) // fails only if the client has disconnected
 		}
 	})
-	routes.Handle("/backup", &backupHandler{engine: o.log})
+	routes.Handle("/backup", &backupHandler{engine: jetStreamOf(o.log)})
 	routes.Handle("/events/{id}", &eraseHandler{hub: o.hub, log: log})
 	routes.HandleFunc("/debug/pprof/cmdline", serveCmdline)
 	routes.HandleFunc("/debug/pprof/profile", pprof.Profile)

@@ -12,7 +12,7 @@ import (
 
 // backupHandler serves GET /backup on the admin listener. It makes one backup at a time.
 type backupHandler struct {
-	engine *jetstream.Engine // nil: the engine keeps events in memory
+	engine *jetstream.Engine // nil: another engine
 	busy   sync.Mutex        // held while a backup is made
 }
 

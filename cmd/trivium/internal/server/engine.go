@@ -7,18 +7,47 @@ import (
 	"strings"
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/stats"
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
+// durableEngine is an engine whose log survives the process.
+type durableEngine interface {
+	hub.Engine
+	Failed() <-chan error // receives the error with which the engine failed for good
+	Ready() error         // returns why the engine accepts no events now; nil if it accepts them
+	logStats() *stats.Log
+}
+
+// engineTable has a function for each durable engine, which opens it. The others are part of package hub.
+var engineTable = map[string]func(*settings.ServeConfig, hub.Config, hub.Retention, *slog.Logger) (durableEngine, error){
+	settings.EngineEmbedded: openJetStream,
+	settings.EngineNATS:     openJetStream,
+}
+
 // newHub opens the engine and starts the hub. The engine is nil with --engine memory.
-func newHub(cfg *settings.ServeConfig, log *slog.Logger) (*hub.Hub, *jetstream.Engine, error) {
+func newHub(cfg *settings.ServeConfig, log *slog.Logger) (*hub.Hub, durableEngine, error) {
 	memlog, durable := cfg.Retention(debug.SetMemoryLimit(-1))
 	config := hub.Config{MaxEventSize: cfg.MaxEventSize(), Retention: memlog}
-	if cfg.Engine == settings.EngineMemory {
+	open := engineTable[cfg.Engine]
+	if open == nil {
 		h, err := hub.New(config)
 		return h, nil, err
 	}
+	engine, err := open(cfg, config, durable, log)
+	if err != nil {
+		return nil, nil, nameFlags(err)
+	}
+	config.Engine = engine
+	h, err := hub.New(config)
+	return h, engine, nameFlags(err)
+}
+
+// jetStream is a JetStream engine, embedded or with a NATS cluster.
+type jetStream struct{ *jetstream.Engine }
+
+func openJetStream(cfg *settings.ServeConfig, config hub.Config, durable hub.Retention, log *slog.Logger) (durableEngine, error) {
 	engine, err := jetstream.New(jetstream.Config{
 		Store:        cfg.Store,
 		SyncAlways:   cfg.Sync == "always",
@@ -27,16 +56,31 @@ func newHub(cfg *settings.ServeConfig, log *slog.Logger) (*hub.Hub, *jetstream.E
 		Stream:       cfg.NATSStream,
 		Replicas:     cfg.Replicas,
 		Retention:    durable,
-		Window:       memlog.Events,
+		Window:       config.Retention.Events,
 		MaxEventSize: config.MaxEventSize,
 		Logger:       log,
 	})
-	if err != nil {
-		return nil, nil, nameFlags(err)
+	return jetStream{engine}, err
+}
+
+// logStats converts the statistics of the engine.
+func (j jetStream) logStats() *stats.Log {
+	s := j.Stats()
+	l := &stats.Log{
+		FirstSeq: s.FirstSeq, LastSeq: s.LastSeq, Events: s.Events, Bytes: s.Bytes, Replicas: s.Replicas,
+		CurrentReplicas: s.CurrentReplicas, Lag: s.Lag, ReplicaDiffers: s.Differ, ReadFromLeader: s.FromLeader,
+		ReadFromOthers: s.FromOthers,
 	}
-	config.Engine = engine
-	h, err := hub.New(config)
-	return h, engine, nameFlags(err)
+	if s.Free >= 0 {
+		l.DiskFree = &s.Free
+	}
+	return l
+}
+
+// jetStreamOf returns the JetStream engine; nil if the engine is another one.
+func jetStreamOf(e durableEngine) *jetstream.Engine {
+	j, _ := e.(jetStream)
+	return j.Engine
 }
 
 // engineFlags maps the fields of jetstream.Config to the flags that set them.
@@ -95,7 +139,7 @@ func (s *Server) warnOfSkew() {
 	if s.cfg.Engine != settings.EngineNATS {
 		return
 	}
-	if period := s.engine.UniquePeriod(); 2*s.cfg.UDPSkew > period {
+	if period := jetStreamOf(s.engine).UniquePeriod(); 2*s.cfg.UDPSkew > period {
 		s.log.Warn("--udp-skew is more than half of the time for which the cluster remembers signed datagrams; another hub may accept a replay after that time",
 			"skew", s.cfg.UDPSkew.String(), "remembered", period.String())
 	}

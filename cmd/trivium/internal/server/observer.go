@@ -11,29 +11,15 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/stats"
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/hub/jetstream"
 	"github.com/trivium-hub/trivium/transports"
 )
-
-// logStatsOf converts the statistics of an engine.
-func logStatsOf(s jetstream.Stats) *stats.Log {
-	l := &stats.Log{
-		FirstSeq: s.FirstSeq, LastSeq: s.LastSeq, Events: s.Events, Bytes: s.Bytes, Replicas: s.Replicas,
-		CurrentReplicas: s.CurrentReplicas, Lag: s.Lag, ReplicaDiffers: s.Differ, ReadFromLeader: s.FromLeader,
-		ReadFromOthers: s.FromOthers,
-	}
-	if s.Free >= 0 {
-		l.DiskFree = &s.Free
-	}
-	return l
-}
 
 // observer collects the statistics of all parts of a server.
 type observer struct {
 	hub         *hub.Hub
 	engine      string
-	engineError func() error      // why the engine accepts no events now; nil if it does
-	log         *jetstream.Engine // nil: the engine keeps events in memory
+	engineError func() error  // why the engine accepts no events now; nil if it does
+	log         durableEngine // nil: the engine keeps events in memory
 	api         *transports.API
 	panics      *atomic.Uint64 // of request handlers
 	middleware  *auth.Middleware
@@ -97,7 +83,7 @@ func (o *observer) snapshot() stats.Snapshot {
 		s.Transports[name] = t
 	}
 	if o.log != nil {
-		s.Engine.Log = logStatsOf(o.log.Stats())
+		s.Engine.Log = o.log.logStats()
 	}
 	for _, source := range o.sources {
 		counts := source.stats()

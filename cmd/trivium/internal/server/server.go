@@ -17,7 +17,6 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/reload"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/hub/jetstream"
 	"github.com/trivium-hub/trivium/transports"
 	"github.com/trivium-hub/trivium/wasmdemo"
 )
@@ -33,7 +32,7 @@ type Server struct {
 	access *accessControl
 
 	hub       *hub.Hub
-	engine    *jetstream.Engine // nil: memory
+	engine    durableEngine // nil: memory
 	api       *transports.API
 	open      *openConnections
 	adminOpen *openConnections

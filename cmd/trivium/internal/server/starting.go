@@ -82,8 +82,9 @@ func (s *Server) shareTickets() {
 	if s.cfg.Engine != settings.EngineNATS {
 		return
 	}
-	if err := s.engine.ServePeers(s.access.tickets.ID(), s.access.tickets.Answer); err != nil {
+	engine := jetStreamOf(s.engine)
+	if err := engine.ServePeers(s.access.tickets.ID(), s.access.tickets.Answer); err != nil {
 		s.log.Warn("other hubs cannot accept the tickets of this one", "error", err.Error())
 	}
-	s.access.tickets.SetPeers(s.engine)
+	s.access.tickets.SetPeers(engine)
 }
