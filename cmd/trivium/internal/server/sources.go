@@ -6,8 +6,6 @@ import (
 	"net"
 	"net/netip"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/stats"
@@ -21,7 +19,6 @@ type source struct {
 	example func(host, port string) string  // line of the announcement
 	run     func(ctx context.Context) error // receives until ctx ends, then closes the socket
 	stats   func() stats.Source             // current counts
-	metrics struct{ datagrams, events, dropped *prometheus.Desc }
 }
 
 // sourceTable has a function for each source, which opens its socket. It returns nil if the source is off.
@@ -50,7 +47,7 @@ func (s *Server) openUDP() (*source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--udp: %w", err)
 	}
-	opened := &source{
+	return &source{
 		name: "udp", addr: u.Addr(), run: u.Run,
 		example: func(host, port string) string {
 			return fmt.Sprintf("UDP        echo '{\"hello\":\"world\"}' | nc -u -w1 %s %s", host, port)
@@ -59,12 +56,7 @@ func (s *Server) openUDP() (*source, error) {
 			counts := u.Stats()
 			return stats.Source{Datagrams: counts.Datagrams, Events: counts.Events, Dropped: counts.Dropped}
 		},
-	}
-	opened.metrics.datagrams = describe("udp_datagrams_total", "Datagrams read.")
-	opened.metrics.events = describe("udp_events_total", "Events published from datagrams.")
-	opened.metrics.dropped = describe("udp_dropped_total",
-		"Datagrams (reason kernel) and events in datagrams (all other reasons) that were not published, by reason.", "reason")
-	return opened, nil
+	}, nil
 }
 
 // listenUDP returns the source of --udp with an open socket.

@@ -6,102 +6,105 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Snapshot is the content of /stats at one moment. /metrics shows the same figures.
+// Snapshot is the content of /stats at one moment. A field is also a metric of /metrics if it has a tag metric, which is
+// the name without trivium_, and a tag help. A counter is one whose name ends in _total. The tag label names the label that
+// the keys of a map are values of, also for the fields of structs in the map, or is a fixed label, as in state=current. The
+// tag prefix makes the keys of a map prefixes of the names instead.
 type Snapshot struct {
 	Version    string                   `json:"version"`
-	Draining   bool                     `json:"draining"`
+	Draining   bool                     `json:"draining" metric:"draining" help:"1 while the hub drains and accepts no new subscriptions."`
 	Position   string                   `json:"position"`
 	Engine     Engine                   `json:"engine"`
 	Events     Events                   `json:"events"`
 	Subscribed Subscribed               `json:"subscribed"`
-	Gaps       map[hub.GapReason]uint64 `json:"gaps"`
+	Gaps       map[hub.GapReason]uint64 `json:"gaps" metric:"gaps_total" label:"reason" help:"Gaps reported to subscribers, by reason."`
 	Access     Access                   `json:"access"`
-	Transports map[string]Transport     `json:"transports"`
-	Sources    map[string]Source        `json:"sources,omitempty"` // that own a socket, by name
-	UDP        *Source                  `json:"udp,omitempty"`     // also in Sources
+	Transports map[string]Transport     `json:"transports" label:"transport"`
+	Sources    map[string]Source        `json:"sources,omitempty" prefix:"key"` // that own a socket, by name
+	UDP        *Source                  `json:"udp,omitempty" metric:"-"`       // also in Sources
 	// Published counts events published through this hub, by source.
-	Published map[string]uint64 `json:"published"`
+	Published map[string]uint64 `json:"published" metric:"published_total" label:"source" help:"Events published through this hub, by source: http, websocket or udp. A repeated Idempotency-Key does not count."`
 	Latency   Latency           `json:"delivery_latency"`
 	// Certificates are the times when the certificates of the main listener expire, by host.
-	Certificates map[string]time.Time `json:"certificates,omitempty"`
-	Files        map[string]File      `json:"files,omitempty"` // by the setting that names them
+	Certificates map[string]time.Time `json:"certificates,omitempty" metric:"tls_certificate_expiry_timestamp_seconds" label:"host" help:"When a certificate of the main listener expires, in seconds since 1970. With --acme, once a client has used it."`
+	Files        map[string]File      `json:"files,omitempty" label:"setting"` // by the setting that names them
 }
 
 // Engine describes the engine.
 type Engine struct {
 	Name    string `json:"name"` // the value of --engine
-	Up      bool   `json:"up"`
-	Refused uint64 `json:"refused"` // events that it did not accept or confirm because it was unavailable
+	Up      bool   `json:"up" metric:"engine_up" help:"1 while the engine accepts events; 0 while it is unavailable, when publishing and /readyz fail too."`
+	Refused uint64 `json:"refused" metric:"engine_refused_total" help:"Events of all sources that the engine did not accept, or did not confirm, because it was unavailable."`
 
 	Log *Log `json:"log,omitempty"` // nil with --engine memory
 }
 
 // Log describes the log of a durable engine. Events describes the part of the log that is in memory.
 type Log struct {
-	FirstSeq        uint64            `json:"first_seq"`
-	LastSeq         uint64            `json:"last_seq"`
-	Events          uint64            `json:"events"`
-	Bytes           uint64            `json:"bytes"`     // of one replica
-	DiskFree        *int64            `json:"disk_free"` // bytes; null: unknown
-	Replicas        int               `json:"replicas"`
-	CurrentReplicas int               `json:"current_replicas"`
-	Lag             uint64            `json:"lag"` // events not delivered to this hub yet
-	ReplicaDiffers  map[string]uint64 `json:"replica_differs"`
-	ReadFromLeader  uint64            `json:"read_from_leader"`
-	ReadFromOthers  uint64            `json:"read_from_others"`
+	FirstSeq        uint64            `json:"first_seq" metric:"log_first_seq" help:"Sequence of the oldest event in the durable log."`
+	LastSeq         uint64            `json:"last_seq" metric:"log_last_seq" help:"Sequence of the newest event in the durable log."`
+	Events          uint64            `json:"events" metric:"log_events" help:"Events in the durable log. trivium_events_retained counts the events in memory."`
+	Bytes           uint64            `json:"bytes" metric:"log_bytes" help:"Bytes of one replica of the durable log."`
+	DiskFree        *int64            `json:"disk_free" metric:"log_disk_free_bytes" help:"Free bytes on the disk of the embedded engine's store."` // bytes; null: unknown
+	Replicas        int               `json:"replicas" metric:"log_replicas" label:"state=configured" help:"Replicas of the durable log: configured, and current (running and caught up)."`
+	CurrentReplicas int               `json:"current_replicas" metric:"log_replicas" label:"state=current" help:"Replicas of the durable log: configured, and current (running and caught up)."`
+	Lag             uint64            `json:"lag" metric:"log_lag_events" help:"Events in the durable log that this hub has not received yet."`
+	ReplicaDiffers  map[string]uint64 `json:"replica_differs" metric:"log_replica_differs_total" label:"server" help:"Comparisons in which a NATS server had other messages than most servers, by server."`
+	ReadFromLeader  uint64            `json:"read_from_leader" metric:"log_read_from_leader_total" help:"Events read from the leader because another replica lacked them."`
+	ReadFromOthers  uint64            `json:"read_from_others" metric:"log_read_from_others_total" help:"Events read from another replica because the leader lacked them."`
 }
 
 // Events counts events and what is in memory of them.
 type Events struct {
-	Published       uint64            `json:"published"`
-	Erased          uint64            `json:"erased"` // through this hub
-	Retained        int               `json:"retained"`
-	RetainedBytes   int64             `json:"retained_bytes"`
-	RetainedTopics  int               `json:"retained_topics"`
-	Removed         map[string]uint64 `json:"removed"` // by the limit that was reached
-	GapTopics       int               `json:"gap_topics"`
-	IdempotencyKeys int               `json:"idempotency_keys"`
-	KeysSpared      uint64            `json:"idempotency_keys_spared"` // CloudEvents published without remembering their source and id
+	Published       uint64            `json:"published" metric:"events_published_total" help:"Events accepted, from all sources."`
+	Erased          uint64            `json:"erased" metric:"events_erased_total" help:"Events erased through this hub's admin listener."`
+	Retained        int               `json:"retained" metric:"events_retained" help:"Events in memory. With a durable engine, trivium_log_events counts the events in its log."`
+	RetainedBytes   int64             `json:"retained_bytes" metric:"retained_bytes" help:"Bytes of retained events and their encodings, as counted toward --retain-bytes."`
+	RetainedTopics  int               `json:"retained_topics" metric:"retained_topics" help:"Topics of the retained events."`
+	Removed         map[string]uint64 `json:"removed" metric:"events_removed_total" label:"limit" help:"Events removed from memory, by the limit that was reached. A durable engine may still have them."`
+	GapTopics       int               `json:"gap_topics" metric:"gap_topics" help:"Topics remembered for exact gaps."`
+	IdempotencyKeys int               `json:"idempotency_keys" metric:"idempotency_keys" help:"Idempotency keys remembered."`
+	KeysSpared      uint64            `json:"idempotency_keys_spared" metric:"idempotency_keys_spared_total" help:"CloudEvents requests published without an idempotency key, because the token's share was used up."`
 }
 
 // Subscribed counts subscriptions.
 type Subscribed struct {
-	Subscriptions int `json:"subscriptions"`
-	Feeds         int `json:"feeds"`        // subscription groups: distinct filter sets
-	FilterBytes   int `json:"filter_bytes"` // memory of the groups' filters
+	Subscriptions int `json:"subscriptions" metric:"subscriptions" help:"Subscriptions of all transports."`
+	Feeds         int `json:"feeds" metric:"feeds" help:"Distinct sets of filters subscribed to."`
+	FilterBytes   int `json:"filter_bytes" metric:"filter_bytes" help:"Memory of the filters of all subscriptions, in bytes. Equal sets count once."`
 	// SlowBytes is the size of the encodings of large events that slow connections are still being sent.
-	SlowBytes int64 `json:"slow_bytes"`
+	SlowBytes int64 `json:"slow_bytes" metric:"slow_bytes" help:"Bytes of large events that slow connections are still being sent, each event counted once."`
 }
 
 // Transport counts the connections of one transport.
 type Transport struct {
-	Connections int64             `json:"connections"`
-	Opened      uint64            `json:"opened"`
-	Delivered   uint64            `json:"delivered"`
-	Bytes       uint64            `json:"bytes"`
-	Closed      map[string]uint64 `json:"closed,omitempty"` // by the hub, by reason
+	Connections int64             `json:"connections" metric:"connections" help:"Connections with a subscription, by transport."`
+	Opened      uint64            `json:"opened" metric:"connections_opened_total" help:"Connections with a subscription that were opened, by transport. Each poll is one."`
+	Delivered   uint64            `json:"delivered" metric:"events_delivered_total" help:"Events written to subscribers, by transport."`
+	Bytes       uint64            `json:"bytes" metric:"sent_bytes_total" help:"Bytes written to subscribers, by transport, before TLS. Of long-poll, the bodies of answers."`
+	Closed      map[string]uint64 `json:"closed,omitempty" metric:"connections_closed_total" label:"reason" help:"Connections that the hub closed, by reason: overtaken (fell behind retention, with --slow=disconnect), stuck (no write made progress), cut (at the end of a drain), expelled (the token ended or lost the right), or no_room (slow in a large event that retention has removed, and no memory left to keep it)."`
 }
 
 // Access counts connections, requests and refusals.
 type Access struct {
-	Tokens      int               `json:"tokens"`       // in use
-	Connections int               `json:"connections"`  // of subscribers, as counted toward the limits
-	Open        int               `json:"open"`         // connections without a subscription of their own
-	Receiving   int64             `json:"receiving"`    // bytes reserved for requests and messages being received
-	IdleClosed  uint64            `json:"idle_closed"`  // idle connections, closed to make room for new ones
-	SlowClosed  uint64            `json:"slow_closed"`  // connections with an unfinished request, closed to make room for new ones
-	NotAccepted uint64            `json:"not_accepted"` // connections that could not be accepted
-	Panics      uint64            `json:"panics"`       // requests whose handler panicked
-	Problems    map[string]uint64 `json:"problems"`     // requests refused, by problem code
-	Limited     map[string]uint64 `json:"limited"`      // refusals because of a limit, by limit
-	WebSocket   map[string]uint64 `json:"websocket"`    // connections closed because of what the client sent, by reason
+	Tokens      int               `json:"tokens" metric:"tokens_in_use" help:"Tokens with a connection, or used just now."`
+	Connections int               `json:"connections"` // of subscribers, as counted toward the limits
+	Open        int               `json:"open" metric:"http_connections_open" help:"Connections without a subscription of their own: requests, publishers, polls, HTTP/2."`
+	Receiving   int64             `json:"receiving" metric:"receiving_bytes" help:"Bytes reserved for bodies, lines and WebSocket messages being received."`
+	IdleClosed  uint64            `json:"idle_closed" metric:"idle_closed_total" help:"Idle connections closed early to make room for new ones."`
+	SlowClosed  uint64            `json:"slow_closed" metric:"slow_closed_total" help:"Connections with an unfinished request, or a request without a token, closed early to make room for new ones."`
+	NotAccepted uint64            `json:"not_accepted" metric:"accept_errors_total" help:"Connections that could not be accepted, for example for lack of file descriptors."`
+	Panics      uint64            `json:"panics" metric:"handler_panics_total" help:"Requests whose handler panicked: a fault of the hub."`
+	Problems    map[string]uint64 `json:"problems" metric:"problems_total" label:"code" help:"Requests refused, by problem code."`
+	Limited     map[string]uint64 `json:"limited" metric:"limited_total" label:"limit" help:"Requests, connections and messages refused because of a limit, by limit."`
+	WebSocket   map[string]uint64 `json:"websocket" metric:"websocket_refused_total" label:"reason" help:"WebSocket connections closed because of what the client sent, by reason."`
 }
 
 // Source counts what arrived on a source's socket.
 type Source struct {
-	Datagrams uint64            `json:"datagrams"`
-	Events    uint64            `json:"events"`
-	Dropped   map[string]uint64 `json:"dropped"`
+	Datagrams uint64            `json:"datagrams" metric:"datagrams_total" help:"Datagrams read."`
+	Events    uint64            `json:"events" metric:"events_total" help:"Events published from datagrams."`
+	Dropped   map[string]uint64 `json:"dropped" metric:"dropped_total" label:"reason" help:"Datagrams (reason kernel) and events in datagrams (all other reasons) that were not published, by reason."`
 }
 
 // Latency is the histogram of delivery latencies.
@@ -113,6 +116,6 @@ type Latency struct {
 
 // File describes the files that one setting, or a pair of settings, names.
 type File struct {
-	Failures uint64 `json:"failures"` // contents that could not be used
-	Failed   bool   `json:"failed"`   // the present content cannot be used
+	Failures uint64 `json:"failures" metric:"reload_failures_total" help:"Changed files that could not be used, by the setting that names the file. The previous content stayed in use."`
+	Failed   bool   `json:"failed" metric:"reload_failed" help:"1 while the content of a file cannot be used and an earlier one is in use, by the setting that names the file."`
 }
