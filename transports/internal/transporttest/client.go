@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
@@ -110,42 +109,3 @@ func envelopeData(e *hub.Event) string { return string(e.Data) }
 func eventItem(e *hub.Event) Item {
 	return Item{Kind: Event, ID: e.ID.String(), Topic: e.Topic, Type: e.Type, Data: string(e.Data)}
 }
-
-// Path is one way from the hub to a subscriber: a transport, an HTTP version and a write path.
-type Path struct {
-	Name   string
-	Config Config // configuration that the path requires of the Server
-	New    func(*Server) Client
-}
-
-// Paths returns all paths.
-func Paths() []Path {
-	direct, portable := Config{}, Config{Portable: true}
-	secure, h2c := Config{TLS: true}, Config{H2C: true}
-	return []Path{
-		{"sse", direct, func(s *Server) Client { return &sseClient{carrier: s.http1("HTTP/1.1")} }},
-		{"sse portable", portable, func(s *Server) Client { return &sseClient{carrier: s.http1("HTTP/1.1")} }},
-		{"sse envelope", direct, func(s *Server) Client { return &sseClient{carrier: s.http1("HTTP/1.1"), envelope: true} }},
-		{"sse CloudEvents", direct, func(s *Server) Client { return &sseClient{carrier: s.http1("HTTP/1.1"), cloudEvents: true} }},
-		{"sse HTTP 1.0", direct, func(s *Server) Client { return &sseClient{carrier: s.http1("HTTP/1.0")} }},
-		{"sse TLS", secure, func(s *Server) Client { return &sseClient{carrier: s.http1("HTTP/1.1")} }},
-		{"sse HTTP 2", secure, func(s *Server) Client { return &sseClient{carrier: &http2Carrier{server: s}} }},
-		{"sse h2c", h2c, func(s *Server) Client { return &sseClient{carrier: &http2Carrier{server: s}} }},
-		{"websocket", direct, func(s *Server) Client { return &socketClient{server: s} }},
-		{"websocket portable", portable, func(s *Server) Client { return &socketClient{server: s} }},
-		{"websocket deflate", Config{Compression: true}, func(s *Server) Client { return &socketClient{server: s, deflate: true} }},
-		{"websocket CloudEvents", direct, func(s *Server) Client { return &socketClient{server: s, cloudEvents: true} }},
-		{"websocket deflate CloudEvents", Config{Compression: true}, func(s *Server) Client {
-			return &socketClient{server: s, deflate: true, cloudEvents: true}
-		}},
-		{"websocket TLS", secure, func(s *Server) Client { return &socketClient{server: s} }},
-		{"poll", direct, func(s *Server) Client { return &pollClient{carrier: s.http1("HTTP/1.1")} }},
-		{"poll CloudEvents", direct, func(s *Server) Client { return &pollClient{carrier: s.http1("HTTP/1.1"), cloudEvents: true} }},
-		{"poll TLS", secure, func(s *Server) Client { return &pollClient{carrier: s.http1("HTTP/1.1")} }},
-		{"poll HTTP 2", secure, func(s *Server) Client { return &pollClient{carrier: &http2Carrier{server: s}} }},
-	}
-}
-
-// IsLongPoll reports whether the path uses long-poll. Its stream consists of answers, so it has no
-// message at its end, and cannot fall behind while it is connected.
-func (r Path) IsLongPoll() bool { return strings.HasPrefix(r.Name, "poll") }

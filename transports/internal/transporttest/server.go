@@ -18,9 +18,6 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 	"github.com/trivium-hub/trivium/transports/internal/intake"
-	"github.com/trivium-hub/trivium/transports/longpoll"
-	"github.com/trivium-hub/trivium/transports/sse"
-	"github.com/trivium-hub/trivium/transports/websocket"
 )
 
 // Config configures a Server.
@@ -62,24 +59,7 @@ func Start(t testing.TB, cfg Config) *Server {
 	h, err := hub.New(cfg.Hub)
 	require.NoError(t, err)
 	s := &Server{Hub: h, Registry: connection.NewRegistry(cfg.Heartbeat), Token: NewToken(cmp.Or(cfg.Grant, everything))}
-	timeout := cmp.Or(cfg.WriteTimeout, Patience)
-
-	routes := http.NewServeMux()
-	routes.Handle("/sse", Must(sse.New(sse.Config{
-		Hub: h, Registry: s.Registry, Counters: &s.SSE, MaxTopics: cfg.MaxTopics,
-		WriteTimeout: timeout, Disconnect: cfg.Disconnect, CleanEnd: cfg.CleanEnd, Portable: cfg.Portable, CloudEventsSource: CloudEventsSource,
-	})))
-	routes.Handle("/ws", Must(websocket.New(websocket.Config{
-		Hub: h, Registry: s.Registry, Counters: &s.WebSocket, MaxTopics: cfg.MaxTopics,
-		WriteTimeout: timeout, Disconnect: cfg.Disconnect, Portable: cfg.Portable,
-		Intake: cfg.Intake, MessageTimeout: cfg.MessageTimeout, MessageRate: cfg.MessageRate, Compression: cfg.Compression,
-		CloudEventsSource: CloudEventsSource,
-	})))
-	routes.Handle("/poll", Must(longpoll.New(longpoll.Config{
-		Hub: h, Registry: s.Registry, Counters: &s.Poll, MaxTopics: cfg.MaxTopics,
-		WriteTimeout: timeout, CloudEventsSource: CloudEventsSource,
-	})))
-	s.serve(t, Authorized(s.Token, routes), cfg)
+	s.serve(t, Authorized(s.Token, s.routes(cfg)), cfg)
 	return s
 }
 
