@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -63,9 +64,12 @@ func (m *Message) Resumable() bool { return m.Op == OpGoaway || m.Problem.Tempor
 // GapMessage returns the message of a gap. Its ID is the position at which the gap ends.
 func GapMessage(g *hub.Gap) Message { return Message{Op: OpGap, ID: g.ResumedAt.String(), Gap: g} }
 
+// messageSize is the room for an encoded message, in bytes. Most messages fit, so that appending them allocates once.
+const messageSize = 128
+
 // AppendJSON appends the message as a WebSocket client receives it.
 func (m Message) AppendJSON(dst []byte) []byte {
-	dst = append(dst, `{"op":"`...)
+	dst = append(slices.Grow(dst, messageSize), `{"op":"`...)
 	dst = append(append(dst, m.Op...), '"')
 	if m.Ref != nil {
 		dst = append(append(dst, `,"ref":`...), m.Ref...)
@@ -84,6 +88,7 @@ func (m Message) AppendJSON(dst []byte) []byte {
 // AppendSSE appends the message as one block, with its fields in the order retry, event, id, data. The data is never
 // empty, since many libraries parse the data of every event as JSON.
 func (m Message) AppendSSE(dst []byte) []byte {
+	dst = slices.Grow(dst, messageSize)
 	if m.Op == OpGoaway {
 		m.Retry = max(m.Retry, time.Millisecond)
 	}
