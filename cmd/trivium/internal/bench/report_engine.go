@@ -13,7 +13,7 @@ func (r *Report) engineTables(w io.Writer) {
 	r.replayTable(w)
 }
 
-// fanoutTable writes the table of fanout. CPU A DELIVERY is the CPU time without the cost of
+// fanoutTable writes the table of fanout. CPU/DELIVERY is the CPU time without the cost of
 // publishing; WITH IT is the ratio that includes publishing.
 func (r *Report) fanoutTable(w io.Writer) {
 	rows := [][]string{{"ENGINE", "TRANSPORT", "SUBSCRIBERS", "EVENTS/S", "ROUNDS", "CPU/DELIVERY", "MEMORY", "RATIO",
