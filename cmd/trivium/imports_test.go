@@ -81,6 +81,9 @@ type importRule struct {
 // importRules are the import rules. The first rule whose dir contains a package applies to it.
 // Packages with test helpers may import anything, as test files may.
 var importRules = []importRule{
+	{dir: "cmd/trivium/internal/settings", allowed: []string{"hub", "auth", "transports", "cmd/trivium/internal/terminal"}},
+	{dir: "cmd/trivium/internal/reload", allowed: []string{"cmd/trivium/internal/settings", "cmd/trivium/internal/stats"}},
+	{dir: "cmd/trivium/internal/stats", allowed: []string{"hub"}},
 	{dir: "cmd", any: true},
 	{dir: "hub/enginetest", any: true},
 	{dir: "transports/internal/transporttest", any: true},
@@ -236,6 +239,12 @@ func TestImportRulesHaveCases(t *testing.T) {
 		{"wasmdemo/app", module + "/wasmdemo", "must not import wasmdemo"},
 		{"cmd/trivium", "github.com/gorilla/mux", ""},
 		{"cmd/trivium", module + "/auth", ""},
+		{"cmd/trivium/internal/settings", module + "/auth", ""},
+		{"cmd/trivium/internal/settings", module + "/cmd/trivium/internal/server", "must not import cmd/trivium/internal/server"},
+		{"cmd/trivium/internal/reload", module + "/cmd/trivium/internal/settings", ""},
+		{"cmd/trivium/internal/reload", module + "/cmd/trivium/internal/server", "must not import cmd/trivium/internal/server"},
+		{"cmd/trivium/internal/stats", module + "/hub", ""},
+		{"cmd/trivium/internal/stats", module + "/transports", "must not import transports"},
 		{"", "context", "stands in no folder"},
 		{"util", "context", "stands in no folder"},
 	}
