@@ -19,7 +19,7 @@ type BackupCmd struct {
 	File string `arg:"" help:"File to write; an existing one is replaced once the backup is complete. - is standard output."`
 }
 
-// Help returns the description of the command in its help text.
+// Help returns the description of the command for its help text.
 func (BackupCmd) Help() string {
 	return "Writes a consistent snapshot of the log of a running hub with --engine embedded. trivium restore makes a store directory from it."
 }
@@ -28,7 +28,8 @@ func (c *BackupCmd) check() []settings.Fault {
 	return checkAdminURL(c.AdminURL)
 }
 
-// Run writes the backup beside the file and renames it when it is complete.
+// Run writes the backup to a temporary file in the same directory, and renames it when it is
+// complete.
 func (c *BackupCmd) Run(con *console) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

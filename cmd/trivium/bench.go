@@ -20,7 +20,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/terminal"
 )
 
-// Upper limits of the settings.
+// These are the upper limits of the settings.
 const (
 	maxBenchSubscribers = 1_000_000
 	maxBenchRate        = 1_000_000
@@ -28,7 +28,7 @@ const (
 	maxBenchEvents      = 100_000_000
 )
 
-// BenchCmd measures a hub and a minimal baseline, the floor.
+// BenchCmd measures a hub in comparison with a minimal baseline, the floor.
 type BenchCmd struct {
 	Subscribers int           `placeholder:"N" help:"Subscribers. Default: the scenario's own, 1000 or 10000."`
 	Rate        int           `placeholder:"N" help:"Events a second. Default: the scenario's own, 100 for fanout."`

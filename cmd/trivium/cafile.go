@@ -10,14 +10,14 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
-// CAConfig tells a client which certificates to trust.
+// CAConfig has the flags that determine which certificates a client trusts.
 type CAConfig struct {
 	CAFile string `name:"ca-file" env:"TRIVIUM_CA_FILE" placeholder:"FILE" help:"PEM file with certificates of authorities to trust in addition to the system's, for a hub with a certificate of your own."`
 
-	authorities *x509.CertPool // set by checkCA; nil: the system's
+	authorities *x509.CertPool // set by checkCA; nil: those of the system
 }
 
-// checkCA reads the file, and returns what is wrong with it.
+// checkCA reads the file and returns its faults.
 func (c *CAConfig) checkCA() []settings.Fault {
 	if c.CAFile == "" {
 		return nil
@@ -37,7 +37,7 @@ func (c *CAConfig) checkCA() []settings.Fault {
 	return nil
 }
 
-// headerTimeout bounds the time until a response begins. A poll is answered after a minute at the latest.
+// headerTimeout is the timeout until a response begins. A poll is answered within a minute.
 const headerTimeout = 70 * time.Second
 
 // transport returns a transport that trusts the authorities.

@@ -9,15 +9,16 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
-// Other users can read a process's command line, with ps or in /proc, but not its environment. So a program that was
-// started with a secret in its arguments starts itself again, as the same process: with the secret replaced by *** in
-// the arguments, and the original arguments in an environment variable.
+// Other users can read the command line of a process, with ps or in /proc, but not its environment.
+// So a program that was started with a secret in its arguments starts itself again as the same
+// process: with *** instead of the secret in the arguments, and with the original arguments in an
+// environment variable.
 
 // hiddenArgs is the environment variable with the original text of the masked arguments: a JSON object from their
 // index to the text.
 const hiddenArgs = "TRIVIUM_HIDDEN_ARGS"
 
-// Flags whose values may be secret, of any command.
+// These flags, of any command, can have secret values.
 var (
 	secretFlags    = []string{"--token"}
 	secretURLFlags = []string{"--nats-url", "--jwks-url", "--url", "--admin-url", "--target"}
@@ -33,12 +34,13 @@ func commandLine() []string {
 		return restoreArgs(args, hidden)
 	}
 	if masked := maskArgs(args); !slices.Equal(masked, args) {
-		_ = restart(masked, hideArgs(args, masked)) // if it fails, warnings reports the secret
+		_ = restart(masked, hideArgs(args, masked)) // if this fails, the settings' warnings report the secret
 	}
 	return args
 }
 
-// maskArgs returns the arguments with *** in the place of secrets. Masked arguments stay as they are.
+// maskArgs returns the arguments with *** in place of each secret. Arguments that are already
+// masked do not change.
 func maskArgs(args []string) []string {
 	masked := slices.Clone(args)
 	for i, arg := range args {
@@ -51,7 +53,7 @@ func maskArgs(args []string) []string {
 	return masked
 }
 
-// maskValue returns the value of a flag with *** in the place of secrets.
+// maskValue returns the value of a flag with *** in place of each secret.
 func maskValue(flag, value string) string {
 	switch {
 	case slices.Contains(secretFlags, flag) && value != "":
@@ -63,7 +65,7 @@ func maskValue(flag, value string) string {
 	}
 }
 
-// hideArgs returns the text of hiddenArgs: what the arguments were before they were masked.
+// hideArgs returns the value of hiddenArgs: the original text of the masked arguments.
 func hideArgs(args, masked []string) string {
 	original := map[int]string{}
 	for i := range args {
@@ -71,12 +73,12 @@ func hideArgs(args, masked []string) string {
 			original[i] = args[i]
 		}
 	}
-	text, _ := json.Marshal(original) // cannot fail
+	text, _ := json.Marshal(original) // never fails
 	return string(text)
 }
 
-// restoreArgs returns the arguments as they were before hideArgs. It ignores text that belongs to another command
-// line.
+// restoreArgs returns the original arguments. It ignores hidden text that belongs to another
+// command line.
 func restoreArgs(masked []string, hidden string) []string {
 	var original map[int]string
 	if json.Unmarshal([]byte(hidden), &original) != nil {

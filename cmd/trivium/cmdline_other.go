@@ -4,5 +4,5 @@ package main
 
 import "errors"
 
-// restart is not supported: a process cannot be replaced.
+// restart returns an error, because a process cannot be replaced on this system.
 func restart([]string, string) error { return errors.ErrUnsupported }

@@ -23,7 +23,7 @@ func (CompletionCmd) Help() string {
 		"For fish: trivium completion fish > ~/.config/fish/completions/trivium.fish"
 }
 
-// completed is a command as a completion script knows it.
+// completed describes a command for a completion script.
 type completed struct {
 	name, help string
 	flags      []completedFlag
@@ -49,7 +49,7 @@ func completedCommands(root *kong.Node) (commands []completed) {
 	return commands
 }
 
-// firstSentence returns the beginning of a help text.
+// firstSentence returns the first sentence of a help text.
 func firstSentence(text string) string {
 	sentence, _, _ := strings.Cut(text, ". ")
 	sentence, _, _ = strings.Cut(sentence, ": ")
@@ -133,7 +133,8 @@ func names(all []completed) string {
 	return strings.Join(words, " ")
 }
 
-// cases returns the branches of a case statement: for each command, its flags between two texts.
+// cases returns the branches of a case statement. Each has the flags of one command, between the
+// texts before and after.
 func cases(all []completed, before, after string) string {
 	var b strings.Builder
 	for _, c := range all {

@@ -43,7 +43,8 @@ func (ConfigCmd) Run(con *console) error {
 // commentWidth is the width of comments in characters.
 const commentWidth = 100
 
-// writeSetting writes a setting with its default, or with what its value stands for, as comments.
+// writeSetting writes a setting as a comment, with its default or, if it has none, with the
+// placeholder of its value.
 func writeSetting(b *strings.Builder, flag *kong.Flag) {
 	b.WriteString("\n")
 	line := "#"

@@ -21,14 +21,14 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/terminal"
 )
 
-// Exit codes (docs/protocol.md#operating-a-hub).
+// These are the exit codes (docs/protocol.md#operating-a-hub).
 const (
 	exitDone   = 0
 	exitFailed = 1
-	exitUsage  = 2 // bad usage or configuration
+	exitUsage  = 2 // wrong usage or configuration
 )
 
-// console holds a command's standard streams. It is bound for every Run method.
+// console has a command's standard streams. It is passed to every Run method.
 type console struct {
 	In       io.Reader
 	Out, Err io.Writer
@@ -64,7 +64,7 @@ func run(args []string, con *console) int {
 		return exitDone
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
-		fmt.Fprintln(con.Err, "trivium: "+terminal.Harmless(line)) // parts of it may come from a hub or a proxy
+		fmt.Fprintln(con.Err, "trivium: "+terminal.Harmless(line)) // parts of the text may come from a hub or a proxy
 	}
 	var usage *settings.UsageError
 	if errors.As(err, &usage) {
@@ -92,7 +92,7 @@ func dispatch(args []string, con *console) error {
 	}
 	if len(args) == 0 {
 		parser.Stdout = con.Err
-		_, _ = parser.Parse([]string{"--help"}) // the missing command is reported below
+		_, _ = parser.Parse([]string{"--help"}) // prints the help; the missing command is reported below
 		return &settings.UsageError{Lines: []string{"missing command"}}
 	}
 	ctx, err := parser.Parse(args)

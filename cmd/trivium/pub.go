@@ -22,14 +22,15 @@ import (
 )
 
 const (
-	// pubLinger is how long a request stays open for the next line. It is shorter than any hub's --read-timeout,
-	// so that a slow source does not fail.
+	// pubLinger is the time for which a request stays open for another line. It is shorter than any
+	// hub's --read-timeout, so that the request of a slow source does not fail.
 	pubLinger = time.Second
-	// pubMaxLine is the longest line read from standard input, in bytes. The hub enforces the limit of an event.
+	// pubMaxLine is the maximum length of a line of standard input, in bytes. It is far above the
+	// limit of an event, which the hub checks.
 	pubMaxLine = 64 << 20
 )
 
-// PubCmd publishes: one event from the command line, or one for each line of standard input.
+// PubCmd publishes one event from the command line, or one event per line of standard input.
 type PubCmd struct {
 	URL   string `name:"url" default:"http://127.0.0.1:3000" env:"TRIVIUM_URL" help:"The hub's URL, http or https."`
 	Token string `env:"TRIVIUM_TOKEN" help:"Token that may publish. Prefer the variable, since other users can see the command line."`
@@ -43,7 +44,7 @@ type PubCmd struct {
 	Topic         string        `arg:"" help:"Topic to publish on."`
 	Data          *string       `arg:"" optional:"" help:"Data of one event, sent as JSON if it is valid JSON and as text otherwise. Without it, or with -, each non-blank line of standard input is an event."`
 
-	secret []byte // contents of UDPSecretFile, set by check; empty: datagrams are not signed
+	secret []byte // content of UDPSecretFile, set by check; empty: datagrams are not signed
 }
 
 // Help explains the output.
@@ -91,8 +92,9 @@ func (c *PubCmd) check() []settings.Fault {
 	return faults
 }
 
-// Run publishes and prints the result. A refusal by the hub is a *problem. If the hub refuses a line of standard
-// input, Run leaves a goroutine blocked in Read; the process exits right after.
+// Run publishes and prints the result. If the hub refuses, the error is a *problem. If the hub
+// refuses a line of standard input, a goroutine stays blocked in Read; the process exits directly
+// afterwards.
 func (c *PubCmd) Run(con *console) error {
 	one := c.Data != nil && *c.Data != "-"
 	switch {
@@ -157,11 +159,11 @@ func (c *PubCmd) sendLines(con *console) error {
 	return err
 }
 
-// udpSender sends datagrams to one hub and signs them if there is a secret.
+// udpSender sends datagrams to one hub. It signs them if there is a secret.
 type udpSender struct {
 	conn   net.Conn
 	secret []byte
-	last   int64 // Unix nanoseconds of the newest signature
+	last   int64 // time of the newest signature in Unix nanoseconds
 }
 
 func (c *PubCmd) dialUDP() (*udpSender, error) {
@@ -174,8 +176,8 @@ func (c *PubCmd) dialUDP() (*udpSender, error) {
 
 func (s *udpSender) send(payload []byte) error {
 	if len(s.secret) > 0 {
-		// Each signature has a distinct time. Otherwise the hub would drop the second of two equal events as a
-		// replay.
+		// Each signature has a time of its own. Otherwise the hub would drop the second of two
+		// equal events as a replay.
 		s.last = max(s.last+1, time.Now().UnixNano())
 		payload = udp.Sign(nil, s.secret, time.Unix(0, s.last), payload)
 	}
@@ -201,8 +203,8 @@ func pubLines(in io.Reader) func(yield func([]byte, error) bool) {
 	}
 }
 
-// envelope encodes an event as a publisher's envelope (docs/protocol.md#events), on one line if the data is one
-// line. JSON data is kept byte for byte.
+// envelope encodes an event as an envelope for publishing (docs/protocol.md#events). If the data
+// has one line, the envelope has one line. JSON data does not change.
 func (c *PubCmd) envelope(data []byte) []byte {
 	e := &hub.Event{Topic: c.Topic, Type: c.Type, Key: c.Key, Data: data}
 	switch {

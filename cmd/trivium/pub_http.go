@@ -23,14 +23,14 @@ type published struct {
 	Count int    `json:"count"`
 }
 
-// problem is a refusal by the hub. Line, if set, counts the lines sent.
+// problem is a refusal by the hub. Line, if set, is the number of the refused line.
 type problem struct {
 	problems.Problem
-	retryAfter string // seconds or a date; "" if the hub sent none
+	retryAfter string // seconds or a date; "": the hub sent none
 }
 
-// Error escapes the texts of the hub, or of a proxy in between, so that they cannot control a terminal or forge
-// a line.
+// Error returns the texts of the hub, or of a proxy, with escapes, so that they cannot control a
+// terminal or forge a line.
 func (p *problem) Error() string {
 	var b strings.Builder
 	if p.Line != nil {
@@ -70,13 +70,14 @@ func newPubClient(c *PubCmd) (*pubClient, error) {
 	transport := c.transport()
 	transport.DialContext = (&net.Dialer{Timeout: c.Timeout}).DialContext
 	transport.TLSHandshakeTimeout = c.Timeout
-	transport.ResponseHeaderTimeout = c.Timeout // starts after the whole request is sent
+	transport.ResponseHeaderTimeout = c.Timeout // the timeout starts when the whole request is sent
 	return &pubClient{cmd: c, base: base, transport: transport}, nil
 }
 
 func (p *pubClient) close() { p.transport.CloseIdleConnections() }
 
-// publish sends data as one event. Without --text there is no Content-Type, and the hub detects JSON.
+// publish sends data as one event. Without --text it sends no Content-Type, and the hub detects
+// JSON.
 func (p *pubClient) publish(data string) (published, error) {
 	header := http.Header{}
 	if p.cmd.Type != "" {
@@ -97,7 +98,7 @@ func (p *pubClient) publishStream(body io.Reader) (published, error) {
 	return p.post(p.base.JoinPath("publish"), header, body)
 }
 
-// post uses the transport directly, so that redirects are not followed but reported to the user.
+// post calls the transport directly, so that redirects are reported to the user and not followed.
 func (p *pubClient) post(to *url.URL, header http.Header, body io.Reader) (published, error) {
 	request, err := http.NewRequest(http.MethodPost, to.String(), body)
 	if err != nil {
@@ -127,16 +128,16 @@ func (p *pubClient) post(to *url.URL, header http.Header, body io.Reader) (publi
 func readProblem(response *http.Response, body io.Reader) error {
 	p := &problem{}
 	if kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); kind == problems.ContentType {
-		_ = json.NewDecoder(body).Decode(&p.Problem) // without a valid problem, the status is reported alone
+		_ = json.NewDecoder(body).Decode(&p.Problem) // without a valid problem, only the status is reported
 	}
 	p.Status = response.StatusCode
 	p.retryAfter = response.Header.Get("Retry-After")
 	return p
 }
 
-// publishLines posts each line of in as an event. A request ends when no line has arrived for pubLinger, so that
-// lines of a slow source are confirmed soon; the next line starts another request. If an error is returned too,
-// published covers the earlier requests.
+// publishLines posts each line of in as an event. A request ends when no line has arrived for
+// pubLinger, so that the hub soon confirms the lines of a slow source. The next line starts another
+// request. If publishLines returns an error, published describes the earlier requests.
 func publishLines(in io.Reader, encode func([]byte) []byte, post func(io.Reader) (published, error)) (published, error) {
 	lines, stop := make(chan []byte), make(chan struct{})
 	defer close(stop)
@@ -159,7 +160,7 @@ func publishLines(in io.Reader, encode func([]byte) []byte, post func(io.Reader)
 	return all, nil
 }
 
-// afterEvents adds the lines of earlier requests to the line number of an error.
+// afterEvents adds count, the number of lines in earlier requests, to the line number of an error.
 func afterEvents(count int, err error) error {
 	var refused *problem
 	if errors.As(err, &refused) && refused.Line != nil {
@@ -186,7 +187,7 @@ func feedLines(in io.Reader, encode func([]byte) []byte, lines chan<- []byte, st
 	return nil
 }
 
-// postBatch posts first, and the lines that follow without a pause, in one request.
+// postBatch posts first and the lines that follow without a pause, in one request.
 func postBatch(first []byte, lines <-chan []byte, post func(io.Reader) (published, error)) (published, error) {
 	type result struct {
 		published
@@ -196,7 +197,7 @@ func postBatch(first []byte, lines <-chan []byte, post func(io.Reader) (publishe
 	answered := make(chan result, 1)
 	go func() {
 		done, err := post(reader)
-		_ = reader.Close() // never fails; unblocks a Write after post has returned
+		_ = reader.Close() // never fails; a blocked Write then returns, even if post has already returned
 		answered <- result{done, err}
 	}()
 	pause := time.NewTimer(pubLinger)

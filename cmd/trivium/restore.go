@@ -10,7 +10,7 @@ import (
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// RestoreCmd makes a store directory from a backup.
+// RestoreCmd creates a store directory from a backup.
 type RestoreCmd struct {
 	Store string `required:"" placeholder:"DIR" help:"Directory of the store to make. It must be empty or not exist."`
 	File  string `arg:"" help:"Backup to read; - is standard input."`

@@ -14,7 +14,7 @@ import (
 // ServeCmd runs the hub.
 type ServeCmd struct{ settings.ServeConfig }
 
-// Help explains what all flags have in common.
+// Help describes what applies to all flags.
 func (ServeCmd) Help() string {
 	return "Every flag is also an environment variable (--max-topics is TRIVIUM_MAX_TOPICS) and a key of " +
 		"the YAML file (max-topics). Precedence: flag, environment, file, default. Repeatable " +
@@ -31,7 +31,7 @@ func (c *ServeCmd) Run(con *console) error {
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
 	reread := make(chan os.Signal, 1)
-	signal.Notify(reread, syscall.SIGHUP) // kept during the drain: by default SIGHUP ends a process
+	signal.Notify(reread, syscall.SIGHUP) // not reset during the drain, because SIGHUP would end the process by default
 	defer signal.Stop(reread)
 	var s *server.Server
 	started := make(chan error, 1)
@@ -45,7 +45,7 @@ func (c *ServeCmd) Run(con *console) error {
 		if err != nil {
 			return err
 		}
-	case got := <-signals: // opening the engine may take minutes; the exit of the process cancels it
+	case got := <-signals: // opening the engine may take minutes; it is canceled because the process exits
 		c.NewLogger(con.Err).Info("interrupted during startup", "signal", got.String())
 		return nil
 	}

@@ -34,12 +34,12 @@ type SubCmd struct {
 	SaveCursor string   `placeholder:"FILE" help:"Save the position in this file, and resume there at the next run."`
 	Topics     []string `arg:"" optional:"" help:"Topics or filters such as 'orders.>' to read. Default: everything that the token may read."`
 
-	ago   time.Duration // Since as a duration, set by check; 0 if it is a time
-	at    time.Time     // Since as a time
-	saved *cursorFile   // file of SaveCursor, set by check; nil if unset
+	ago   time.Duration // Since as a duration, set by check; 0: Since is a time
+	at    time.Time     // Since as a time, set by check
+	saved *cursorFile   // the file of SaveCursor, set by check; nil: not set
 }
 
-// Help explains output, exit codes and the start position.
+// Help describes the output, the exit codes and the start position.
 func (SubCmd) Help() string {
 	return "On a terminal, each event is a readable line, with a status line below. Otherwise only its data is printed, one line per " +
 		"event: JSON on one line, text unchanged or as a JSON string if it contains line breaks, binary data in base64. " +
@@ -109,7 +109,7 @@ func (c *SubCmd) check() []settings.Fault {
 	return faults
 }
 
-// parseSince parses Since as a duration or a time, and returns what is wrong with it.
+// parseSince parses Since as a duration or a time. It returns the fault, or "".
 func (c *SubCmd) parseSince() string {
 	if c.Since == "" {
 		return ""
@@ -139,13 +139,13 @@ func (c *SubCmd) clientConfig() client.Config {
 	return cfg
 }
 
-// Run prints events until --count is reached, a signal arrives or the output is closed. A refusal by the hub is
-// a *problem. A second signal ends the program at once.
+// Run prints events until --count is reached, a signal arrives or the output is closed. If the hub
+// refuses, the error is a *problem. A second signal ends the program at once.
 func (c *SubCmd) Run(con *console) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	signal.Ignore(syscall.SIGPIPE) // the failed write is reported as an error, after which the cursor is saved
+	signal.Ignore(syscall.SIGPIPE) // instead, the failed write returns an error, and the cursor is saved
 	defer signal.Reset(syscall.SIGPIPE)
 	reader, err := client.Connect(ctx, c.clientConfig())
 	if err != nil {
@@ -170,7 +170,8 @@ func (c *SubCmd) Run(con *console) error {
 	return s.run(ctx)
 }
 
-// turnTime is how long events are printed before the cursor is saved and the status is updated.
+// turnTime is the time for which events are printed before the cursor is saved and the status is
+// updated.
 const turnTime = 250 * time.Millisecond
 
 // subscriber is one run of the command. It has a single goroutine, so that the saved cursor is never ahead of
@@ -179,10 +180,10 @@ type subscriber struct {
 	client  *client.Client
 	events  *eventWriter
 	status  *statusReporter
-	saved   *cursorFile // nil if unset
+	saved   *cursorFile // nil: not set
 	endless bool
-	left    int    // events to print before the end, unless endless
-	last    string // cursor of the last printed event, or a later position
+	left    int    // number of events still to be printed, unless endless
+	last    string // cursor of the last printed event, or a newer position
 }
 
 // errEnough ends a run that has printed --count events.
@@ -194,7 +195,7 @@ func (s *subscriber) run(ctx context.Context) error {
 		s.status.report(s.client.State(), s.client.Stats())
 		err := s.printForTurn(ctx)
 		if err == nil {
-			// All delivered events have been printed.
+			// The cursor of the client can be used, because all delivered events have been printed.
 			s.last = s.client.Cursor()
 		}
 		if saveErr := s.saved.save(s.last); saveErr != nil && (err == nil || !isFailure(err)) {
@@ -248,8 +249,8 @@ func (s *subscriber) print(e client.Event) error {
 	return nil
 }
 
-// isFailure reports whether a run failed. It did not if enough events were printed, a signal arrived, or the
-// reader of the output, such as head, has exited.
+// isFailure reports whether an error means that the run has failed. It has not if enough events
+// were printed, a signal arrived, or the program that reads the output, such as head, has exited.
 func isFailure(err error) bool {
 	return !errors.Is(err, errEnough) && !errors.Is(err, context.Canceled) && !errors.Is(err, syscall.EPIPE)
 }

@@ -14,13 +14,13 @@ import (
 // cursorFile is the file of --save-cursor: one line with a cursor.
 type cursorFile struct {
 	path string
-	kept string // its content; "" if empty
+	kept string // content of the file; "": it is empty
 }
 
 // openCursorFile reads a file, which may be missing, and checks that it can be replaced.
 func openCursorFile(path string) (*cursorFile, error) {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target // otherwise the link would be replaced
+		path = target // without this, the symbolic link would be replaced
 	}
 	f := &cursorFile{path: path}
 	info, err := os.Stat(path)
@@ -30,7 +30,7 @@ func openCursorFile(path string) (*cursorFile, error) {
 		return nil, err
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s is not a regular file", path)
-	case info.Mode().Perm()&0o200 == 0: // a rename would succeed despite the mode
+	case info.Mode().Perm()&0o200 == 0: // a rename would succeed in spite of the mode
 		return nil, fmt.Errorf("%s is read-only", path)
 	default:
 		content, err := settings.ReadBounded(path, 1<<10)
@@ -53,7 +53,7 @@ func openCursorFile(path string) (*cursorFile, error) {
 	return f, errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
-// scratch creates a temporary file in the same directory, readable by its owner only.
+// scratch creates a temporary file in the same directory. Only its owner can read it.
 func (f *cursorFile) scratch() (*os.File, error) {
 	return os.CreateTemp(filepath.Dir(f.path), ".trivium-cursor-*")
 }
@@ -66,8 +66,8 @@ func (f *cursorFile) cursor() string {
 	return f.kept
 }
 
-// save replaces the file atomically: after a crash it holds the old or the new cursor. An empty cursor is not
-// saved.
+// save replaces the file atomically: after a crash, it has either the old or the new cursor. An
+// empty cursor is not saved.
 func (f *cursorFile) save(cursor string) error {
 	if f == nil || cursor == "" || cursor == f.kept {
 		return nil

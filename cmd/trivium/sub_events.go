@@ -22,7 +22,7 @@ const (
 	formatReadable                     // for people
 )
 
-// eventWriter prints each event as one line, with one write.
+// eventWriter prints each event as one line, by a single write.
 type eventWriter struct {
 	out    io.Writer
 	format eventFormat
@@ -53,7 +53,7 @@ func (w *eventWriter) write(e client.Event) error {
 	return err
 }
 
-// eventOf returns the hub's form of an event. An id that does not come from a hub is omitted.
+// eventOf converts an event of the client to one of the hub. It omits an id that no hub would send.
 func eventOf(e client.Event) *hub.Event {
 	id, _ := hub.ParseCursor(e.ID)
 	return &hub.Event{ID: id, Topic: e.Topic, Type: e.Type, Key: e.Key, Time: e.Time, Data: e.Data, Encoding: e.Encoding}
@@ -67,12 +67,12 @@ func appendGap(line []byte, gap *client.Gap) []byte {
 		Certain   bool          `json:"certain"`
 	}{gap.Reason, gap.After, gap.ResumedAt.String(), gap.Certain}})
 	if err != nil {
-		panic(err) // cannot fail for strings and a bool
+		panic(err) // never happens for strings and a bool
 	}
 	return append(line, text...)
 }
 
-// oneLine replaces line breaks by spaces. In JSON they occur between tokens only.
+// oneLine replaces line breaks by spaces. In JSON, line breaks can only be between tokens.
 func oneLine(b []byte) []byte {
 	for i, c := range b {
 		if c == '\n' || c == '\r' {
@@ -82,7 +82,7 @@ func oneLine(b []byte) []byte {
 	return b
 }
 
-// appendPlain appends the data as one line, unchanged if possible.
+// appendPlain appends the data as one line. If the data has one line, it does not change.
 func appendPlain(line []byte, e client.Event) []byte {
 	switch {
 	case e.Encoding == client.Binary:
@@ -101,12 +101,12 @@ func appendJSONString(line, text []byte) []byte {
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(string(text)); err != nil {
-		panic(err) // cannot fail for a string
+		panic(err) // never happens for a string
 	}
 	return append(line, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
 }
 
-// maxReadable bounds the bytes of data shown in the readable format.
+// maxReadable is the maximum number of bytes of data in the readable format.
 const maxReadable = 4 << 10
 
 // appendReadable appends time, topic and data, with characters escaped that could control a terminal.

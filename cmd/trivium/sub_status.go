@@ -18,7 +18,7 @@ import (
 // when the connection is lost or restored. Gaps are always reported in a line.
 type statusReporter struct {
 	out          io.Writer
-	line         *statusLine // nil if there is no status line
+	line         *statusLine // nil: there is no status line
 	disconnected bool        // the loss of the connection was reported
 	lastReason   string      // the last reported reason
 }
@@ -44,8 +44,8 @@ func (n *statusReporter) report(state client.State, stats client.Stats) {
 	}
 }
 
-// trying reports whether an attempt has failed. With --transport auto, a failed attempt on one transport is
-// followed by the next without a wait.
+// trying reports whether an attempt to connect has failed. With --transport auto, the client tries
+// the next transport without a wait.
 func trying(state client.State) bool {
 	return state.Phase == client.Waiting || state.Phase == client.Connecting && state.Reason != nil
 }
@@ -84,7 +84,7 @@ func reasonOf(state client.State) string {
 // statusLine shows the client's state in the last line of a terminal.
 type statusLine struct {
 	out   io.Writer
-	width func() int // of the terminal, in columns
+	width func() int // returns the width of the terminal in columns
 	drawn bool
 	rate  rateMeter
 }

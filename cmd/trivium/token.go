@@ -16,11 +16,11 @@ import (
 const (
 	// jwtLife is the default lifetime of a JWT.
 	jwtLife = time.Hour
-	// maxTokenFile bounds the size of a file to read, in bytes; package auth enforces its own limit.
+	// maxTokenFile is the maximum size of a file, in bytes. Package auth has a limit of its own.
 	maxTokenFile = 16 << 20
 )
 
-// TokenCmd makes a token: an opaque one, whose hash it adds to a tokens file, or a JWT.
+// TokenCmd creates a token: an opaque token, whose hash it adds to a tokens file, or a JWT.
 type TokenCmd struct {
 	Tokens            string `placeholder:"FILE" help:"Create a random token and add its hash to this tokens file; created if missing."`
 	JWTSecretFile     string `name:"jwt-secret-file" placeholder:"FILE" help:"Create a JWT signed with HS256 and the secret in this file."`
@@ -44,7 +44,7 @@ type TokenCmd struct {
 	expires            time.Time    // set by check; zero: never
 }
 
-// Help explains the output.
+// Help describes the output.
 func (TokenCmd) Help() string {
 	return "Set one of --tokens, --jwt-secret-file and --jwt-private-key-file. The token is printed once, alone " +
 		"on standard output; the tokens file stores its SHA-256 hash only."
@@ -100,7 +100,7 @@ func parseFilters(target *[]hub.Filter, flag string, texts []string) []settings.
 	return faults
 }
 
-// parseExpires sets the expiry, and returns what is wrong with it.
+// parseExpires sets the expiry. It returns the fault, or "".
 func (c *TokenCmd) parseExpires(now time.Time) string {
 	if c.Expires == "" {
 		if c.Tokens == "" {
@@ -119,7 +119,7 @@ func (c *TokenCmd) parseExpires(now time.Time) string {
 	return ""
 }
 
-// Run makes the token and prints it, or checks one.
+// Run creates a token and prints it, or checks one.
 func (c *TokenCmd) Run(con *console) error {
 	if c.Check != "" {
 		return c.runCheck(con)

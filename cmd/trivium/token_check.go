@@ -36,7 +36,7 @@ func (c *TokenCmd) checkCheck() (faults []settings.Fault) {
 	return faults
 }
 
-// runCheck prints what a token may do. The error is the reason why a hub refuses the token.
+// runCheck prints the rights of a token. The error is the reason for which a hub refuses the token.
 func (c *TokenCmd) runCheck(con *console) error {
 	token := strings.TrimSpace(c.Check)
 	if token == "-" {
@@ -103,7 +103,7 @@ func (c *TokenCmd) verifier() (auth.Verifier, error) {
 	return auth.Chain(all...), nil
 }
 
-// explain adds to the reason for a refusal what a JWT claims, which is not verified.
+// explain adds the claims of a JWT, which are not verified, to the reason for a refusal.
 func (c *TokenCmd) explain(token string, reason error) error {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

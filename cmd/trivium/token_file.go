@@ -18,7 +18,7 @@ import (
 // that cannot be replaced, such as one mounted into a container, is appended to.
 func changeFile(path string, change func(old []byte) ([]byte, error)) (err error) {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target // keep the link
+		path = target // keeps the symbolic link
 	}
 	lock := path + ".lock"
 	temp, lockErr := openNew(lock)
@@ -58,10 +58,10 @@ func changeFile(path string, change func(old []byte) ([]byte, error)) (err error
 	return nil
 }
 
-// lockPatience is how long to wait for another command that changes the file.
+// lockPatience is the time to wait for another command that changes the file.
 const lockPatience = 2 * time.Second
 
-// openNew creates a file. If it exists, openNew waits for its removal.
+// openNew creates a file. If the file exists, openNew waits until it is removed.
 func openNew(path string) (*os.File, error) {
 	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -71,7 +71,7 @@ func openNew(path string) (*os.File, error) {
 	}
 }
 
-// replaceFile writes the text to temp and renames temp to path.
+// replaceFile writes the text to the file temp and renames it to path.
 func replaceFile(path string, temp *os.File, text []byte, isNew bool) error {
 	if isNew {
 		if dir, err := os.Stat(filepath.Dir(path)); err == nil {

@@ -4,5 +4,6 @@ package main
 
 import "os"
 
-// keepOwner has nothing to keep: who owns a file does not say who may read it here.
+// keepOwner does nothing, because on this system the owner of a file does not determine who may
+// read it.
 func keepOwner(*os.File, os.FileInfo) error { return nil }

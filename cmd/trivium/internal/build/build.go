@@ -7,10 +7,10 @@ import (
 	"runtime/debug"
 )
 
-// Info describes the program, as far as the toolchain has recorded it.
+// Info describes the program as far as the Go toolchain has recorded it.
 type Info struct {
-	Version   string // of the module
-	Revision  string // of the source; "": unknown
+	Version   string // version of the module
+	Revision  string // revision of the source; "": unknown
 	GoVersion string
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// The ops of control messages (docs/protocol.md#control-messages). An event has no op.
+// These are the ops of control messages (docs/protocol.md#control-messages). An event has no op.
 const (
 	OpHello     = "hello"
 	OpHeartbeat = "heartbeat"
@@ -25,15 +25,15 @@ const (
 
 // Message is one message from the hub to a WebSocket client. Its Op decides which fields are set.
 type Message struct {
-	Op        string            // empty for an event
-	Event     *hub.Event        // of an event
-	ID        string            // of hello, heartbeat, gap and ack
-	Ref       json.RawMessage   // of ack and error
-	Session   string            // of hello
-	Heartbeat time.Duration     // of hello
-	Gap       *hub.Gap          // of gap
-	Problem   *problems.Problem // of error
-	Retry     time.Duration     // of goaway
+	Op        string            // "": an event
+	Event     *hub.Event        // set for an event
+	ID        string            // set for hello, heartbeat, gap and ack
+	Ref       json.RawMessage   // set for ack and error
+	Session   string            // set for hello
+	Heartbeat time.Duration     // set for hello
+	Gap       *hub.Gap          // set for gap
+	Problem   *problems.Problem // set for error
+	Retry     time.Duration     // set for goaway
 }
 
 // DecodeMessage decodes one message of a WebSocket.
@@ -86,7 +86,7 @@ func DecodeGap(b []byte) (*hub.Gap, error) {
 
 // PollAnswer is the answer to a long-poll.
 type PollAnswer struct {
-	Cursor string // of the next request
+	Cursor string // cursor for the next request
 	Gap    *hub.Gap
 	Events []*hub.Event
 }

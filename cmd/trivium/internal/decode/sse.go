@@ -14,7 +14,8 @@ type SSEEvent struct {
 	Data  string // lines joined by LF
 }
 
-// SSEDecoder decodes an event stream (section 9.2.6 of the WHATWG HTML standard). Lines end with LF, as the hub's do.
+// SSEDecoder decodes an event stream (section 9.2.6 of the WHATWG HTML standard). It supports only
+// LF as line end, which is what the hub sends.
 type SSEDecoder struct {
 	r    *bufio.Reader
 	id   string // the last event ID

@@ -17,22 +17,23 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/stats"
 )
 
-// Times of the watcher. Their sum is less than 1 s, the time within which a changed file takes effect.
+// These are the intervals of the watcher. Their sum is below 1 s, the time within which a changed
+// file must take effect.
 const (
-	watchPoll  = 250 * time.Millisecond // between two reads
-	watchQuiet = 100 * time.Millisecond // before a changed content is read again: the writer of a file may not be done
-	watchGrace = 400 * time.Millisecond // before a fault is logged: it may go away, as when the two files of a pair are replaced one by one
+	watchPoll  = 250 * time.Millisecond // interval between two reads
+	watchQuiet = 100 * time.Millisecond // delay before changed content is read again, because the file may not be written completely yet
+	watchGrace = 400 * time.Millisecond // delay before a fault is logged, because it may be temporary, for example while the two files of a pair are replaced one by one
 )
 
-// A file of at most watchAlways bytes is read at each poll. A larger one is read if its size, its modification time or
-// the file behind its path has changed, and for watchSettled after that: a file system may give two writes within 2 s
-// the same modification time.
+// A file of at most watchAlways bytes is read at each poll. A larger file is read only if its size,
+// its modification time or the file behind its path has changed, and for watchSettled after that,
+// because a file system may give two writes within 2 s the same modification time.
 const (
 	watchAlways  = 64 << 10
 	watchSettled = 3 * time.Second
 )
 
-// maxWatchedFile is the limit of a watched file's size in bytes.
+// maxWatchedFile is the maximum size of a watched file in bytes.
 const maxWatchedFile = 16 << 20
 
 // File is a file that a flag names.
@@ -45,7 +46,7 @@ type Watcher struct {
 	log     *slog.Logger
 	reloads chan struct{}
 
-	// Not changed after run has started, which then owns the units.
+	// units does not change after Run has started, which then owns the units.
 	units []*watchUnit
 }
 
@@ -54,15 +55,15 @@ type watchUnit struct {
 	flags, paths []string
 	load         func([][]byte) error
 
-	infos      []fs.FileInfo     // what Stat returned for the files when they were read last; nil for a fault
-	infosSince time.Time         // when infos changed
-	seen       [sha256.Size]byte // hash of the content that was read last
-	sum        [sha256.Size]byte // hash of the content that was loaded last, valid or not
-	fault      string            // why the content that was loaded last cannot be used; "": it is in use
-	faultSince time.Time         // when fault was found; zero: none, or it is logged
-	failures   atomic.Uint64     // faults that were logged
-	failed     atomic.Bool       // the last one is not mended
-	logged     string            // the fault that was logged last; "": none since the files were valid
+	infos      []fs.FileInfo     // results of Stat when the files were last read; nil for a fault
+	infosSince time.Time         // time at which infos changed
+	seen       [sha256.Size]byte // hash of the content that was last read
+	sum        [sha256.Size]byte // hash of the content that was last loaded, whether it was valid or not
+	fault      string            // the reason why the content that was last loaded cannot be used; "": it is in use
+	faultSince time.Time         // time at which fault was found; zero: there is no fault, or it is logged
+	failures   atomic.Uint64     // number of faults that were logged
+	failed     atomic.Bool       // the fault that was last logged still exists
+	logged     string            // the fault that was last logged; "": none since the files were last valid
 }
 
 // New returns a watcher without files.
@@ -70,9 +71,10 @@ func New(log *slog.Logger) *Watcher {
 	return &Watcher{log: log, reloads: make(chan struct{}, 1)}
 }
 
-// Watch reads the files and calls load with their contents, in order. From then on run does the same whenever a file
-// has changed. load uses all contents, or none if it returns an error; the error must contain no secret. Each line of
-// watch's error names the first file's flag and all paths.
+// Watch reads the files and calls load with their contents, in order. After that, Run does the same
+// whenever a file has changed. load must use either all contents or, if it returns an error, none.
+// The error must not contain a secret. Each line of the error of Watch names the first file's flag
+// and all paths.
 func (w *Watcher) Watch(load func([][]byte) error, files ...File) error {
 	u := &watchUnit{load: load}
 	for _, f := range files {
@@ -86,17 +88,17 @@ func (w *Watcher) Watch(load func([][]byte) error, files ...File) error {
 	return nil
 }
 
-// Reload makes run read all files now, and log all faults, even those that were logged before.
+// Reload makes Run read all files now and log all faults, including those that were logged before.
 func (w *Watcher) Reload() {
 	select {
 	case w.reloads <- struct{}{}:
-	default: // a reload is pending already
+	default: // a reload is already pending
 	}
 }
 
 // Run rereads files that change until ctx ends.
 func (w *Watcher) Run(ctx context.Context) {
-	timer := time.NewTimer(0) // fires at once: files may have changed since watch read them
+	timer := time.NewTimer(0) // fires at once, because files may have changed since Watch has read them
 	defer timer.Stop()
 	for {
 		select {
@@ -112,8 +114,8 @@ func (w *Watcher) Run(ctx context.Context) {
 	}
 }
 
-// rereadChanged loads the files that have changed, and logs the result. A fault is logged once it has lasted for
-// watchGrace. next is the time after which to call rereadChanged again.
+// rereadChanged loads the files that have changed, and logs the result. It logs a fault only if the
+// fault has lasted for watchGrace. next is the time after which rereadChanged must be called again.
 func (w *Watcher) rereadChanged() (next time.Duration) {
 	next = watchPoll
 	for _, u := range w.units {
@@ -162,8 +164,9 @@ func (u *watchUnit) flag() string { return strings.Join(u.flags, ", ") }
 // path returns the paths of all files for the log.
 func (u *watchUnit) path() string { return strings.Join(u.paths, ", ") }
 
-// read reads the files, loads them if their content has changed, and reports whether it has loaded them. Unless atOnce
-// is set, it loads a new content when it has read the same twice; if it has read it once, it sets again.
+// read reads the files, loads them if their content has changed, and reports whether it has loaded
+// them. Unless atOnce is set, it loads new content only after it has read the same content twice.
+// If it has read it only once, it sets again.
 func (u *watchUnit) read(atOnce bool) (loaded, again bool) {
 	if u.unchanged() {
 		return false, false
@@ -179,7 +182,7 @@ func (u *watchUnit) read(atOnce bool) (loaded, again bool) {
 			fmt.Fprint(hash, err)
 			break
 		}
-		part := sha256.Sum256(contents[i]) // hashed one by one, so that the boundary between two files matters
+		part := sha256.Sum256(contents[i]) // each content is hashed separately, so that the boundary between two files matters
 		hash.Write(part[:])
 	}
 	sum := [sha256.Size]byte(hash.Sum(nil))
@@ -189,7 +192,7 @@ func (u *watchUnit) read(atOnce bool) (loaded, again bool) {
 	case sum == u.sum:
 		return false, false
 	case !twice && !atOnce:
-		u.infos = nil // read again, however large the files are
+		u.infos = nil // the files will be read again, whatever their size
 		return false, true
 	}
 	if u.sum = sum; err == nil {
@@ -201,8 +204,8 @@ func (u *watchUnit) read(atOnce bool) (loaded, again bool) {
 	return true, false
 }
 
-// unchanged reports whether reading the files again can be saved: one is large, and none has changed for watchSettled,
-// as far as Stat tells.
+// unchanged reports whether the files need not be read again: at least one is large, and according
+// to Stat none has changed for watchSettled.
 func (u *watchUnit) unchanged() bool {
 	infos := make([]fs.FileInfo, len(u.paths))
 	large, same := false, len(u.infos) == len(infos)
@@ -229,7 +232,7 @@ func readWatched(path string) ([]byte, error) {
 		switch {
 		case err != nil:
 			return nil, err
-		case !info.Mode().IsRegular(): // opening a named pipe would block until a writer opens it
+		case !info.Mode().IsRegular(): // opening a named pipe would block until another process opens it for writing
 			return nil, errors.New("want a regular file")
 		}
 		return settings.ReadBounded(path, maxWatchedFile)

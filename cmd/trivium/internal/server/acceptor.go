@@ -10,7 +10,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// logAcceptEvery bounds how often the log repeats that connections cannot be accepted.
+// logAcceptEvery is the minimum interval between two log lines about connections that cannot be
+// accepted.
 const logAcceptEvery = 10 * time.Second
 
 // acceptor is a listener that counts and logs the errors of Accept, which net/http retries without reporting them.

@@ -11,15 +11,15 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
-// accessControl is the access setup of a server: the middleware of each kind of route, and the keys and tokens
-// that they check. It reloads keys and tokens when their files change.
+// accessControl has the middleware for each kind of route, and the keys and tokens that it checks.
+// It reloads keys and tokens when their files change.
 type accessControl struct {
 	token        string // generated at start; "" if tokens are configured or --auth is none
 	tickets      *auth.Tickets
-	requireToken *auth.Middleware // for routes that need a token
-	tokenless    *auth.Middleware // for routes without token, which still check Host and Origin
+	requireToken *auth.Middleware // for routes that require a token
+	tokenless    *auth.Middleware // for routes that require no token, but check Host and Origin
 	operator     *auth.Middleware // for the admin listener
-	adminToken   *adminToken      // of the admin listener; nil: it needs none
+	adminToken   *adminToken      // token of the admin listener; nil: none is required
 	jwt          *auth.JWT        // nil: JWTs are not accepted
 	proxies      *auth.Proxies
 }
@@ -43,7 +43,7 @@ func newAccessControl(cfg *settings.ServeConfig, files *reload.Watcher, log *slo
 	hosts, err := auth.NewHostPolicy(cfg.HostNames()...)
 	faults = append(faults, settings.Faults("host", settings.ErrorText(err))...)
 	pages := auth.CrossSiteAllowed
-	if cfg.Auth == "none" { // otherwise tokens protect against cross-site requests and DNS rebinding
+	if cfg.Auth == "none" { // in the other modes, tokens protect against cross-site requests and DNS rebinding
 		config.Hosts = hosts
 		config.CrossSite, pages = auth.CrossSiteRefused, auth.CrossSiteNavigation
 	}
@@ -56,8 +56,9 @@ func newAccessControl(cfg *settings.ServeConfig, files *reload.Watcher, log *slo
 	return a, nil
 }
 
-// operatorConfig returns the configuration of the admin listener. With a token, a page that rebinds a host name cannot
-// read anything, so that the listener may be reached by any name, as Prometheus does by that of a service.
+// operatorConfig returns the configuration for the admin listener. If a token is required, a page
+// that uses DNS rebinding cannot read anything. The listener then accepts any host name, because
+// Prometheus uses the name of a service, for example.
 func (a *accessControl) operatorConfig(hosts *auth.HostPolicy) auth.Config {
 	if a.adminToken != nil {
 		return auth.Config{Verifier: a.adminToken, CrossSite: auth.CrossSiteRefused}
@@ -65,8 +66,8 @@ func (a *accessControl) operatorConfig(hosts *auth.HostPolicy) auth.Config {
 	return auth.Config{Hosts: hosts, CrossSite: auth.CrossSiteRefused}
 }
 
-// verifier returns the verifier of all configured kinds of token; nil if --auth is none. Without configured tokens
-// it generates one.
+// verifier returns the verifier for all configured kinds of token, or nil with --auth none. If no
+// tokens are configured, it generates one.
 func (a *accessControl) verifier(cfg *settings.ServeConfig, files *reload.Watcher, log *slog.Logger) (auth.Verifier, []settings.Fault) {
 	var all []auth.Verifier
 	var faults []settings.Fault
@@ -138,8 +139,8 @@ func (a *accessControl) newJWT(cfg *settings.ServeConfig, files *reload.Watcher,
 	return jwt, faults
 }
 
-// read registers files with the watcher, which calls load with their contents now and after each change. After a
-// change the middleware checks all tokens in use again.
+// read registers files with the watcher, which calls load with their contents now and after each
+// change. After each change, the middleware checks all tokens in use again.
 func (a *accessControl) read(files *reload.Watcher, load func([][]byte) error, named ...reload.File) []settings.Fault {
 	err := files.Watch(func(contents [][]byte) error {
 		if err := load(contents); err != nil {

@@ -57,7 +57,7 @@ func adminRoutes(o *observer, access *accessControl, api *transports.API, log *s
 	routes.PathPrefix("/debug/pprof/").HandlerFunc(pprof.Index)
 	routes.Handle("/debug/pprof", http.RedirectHandler("/debug/pprof/", http.StatusMovedPermanently))
 	routes.NotFoundHandler = http.HandlerFunc(transports.NotFound)
-	return access.operator.Wrap(api.HandleError(adminRoute, transports.WriteProblem))(routes) // outermost, so that it also covers redirects
+	return access.operator.Wrap(api.HandleError(adminRoute, transports.WriteProblem))(routes) // the outermost handler, so that it also covers redirects
 }
 
 // serveCmdline serves the command line as pprof.Cmdline does, but hides the secrets in it.

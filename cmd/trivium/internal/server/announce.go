@@ -10,8 +10,9 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo"
 )
 
-// Announce prints a ready-to-use command or URL for each service. If show is set, they contain the token that was
-// generated at start. show is not set when standard error is not a terminal, as a log would store the token.
+// Announce prints a command or URL for each service that is ready for use. If show is set, they
+// contain the token that was generated at the start. show must not be set if standard error is not
+// a terminal, because a log would store the token.
 func (s *Server) Announce(w io.Writer, show bool) {
 	base := "http://" + reachable(s.public.Addr())
 	switch {

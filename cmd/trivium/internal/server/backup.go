@@ -39,7 +39,7 @@ func (b *backupHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case out.n == 0:
 		transports.WriteProblem(w, r, problems.Of(err))
 	default:
-		panic(http.ErrAbortHandler) // closing the connection early shows the client that the backup is incomplete
+		panic(http.ErrAbortHandler) // the client notices that the backup is incomplete, because the connection is closed early
 	}
 }
 

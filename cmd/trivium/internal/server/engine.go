@@ -92,7 +92,7 @@ var engineFlags = map[string]string{
 	"Retention.Events": "--retain-events",
 }
 
-// nameFlags adds to an error of the engine the flags that set the fields which the error is about.
+// nameFlags adds to an error of the engine the flags that set the invalid fields.
 func nameFlags(err error) error {
 	var flags []string
 	var collect func(error)
@@ -115,8 +115,8 @@ func nameFlags(err error) error {
 	return fmt.Errorf("%w (see %s)", err, strings.Join(flags, ", "))
 }
 
-// engineFailed returns a channel that receives the error with which the engine failed for good; nil with --engine
-// memory.
+// engineFailed returns a channel that receives the error if the engine fails for good; nil with
+// --engine memory.
 func (s *Server) engineFailed() <-chan error {
 	if s.engine == nil {
 		return nil
@@ -132,9 +132,10 @@ func (s *Server) engineError() error {
 	return s.engine.Ready()
 }
 
-// warnOfSkew logs a warning if a signed datagram stays valid for longer than the cluster remembers it. A replay to
-// another hub would then be accepted. A datagram is valid for twice the skew: its time may be ahead of the clock by
-// the skew at first, and behind by the skew at last.
+// warnOfSkew logs a warning if a signed datagram is valid for longer than the cluster remembers it,
+// because another hub could then accept it again. A datagram is valid for twice the skew: its time
+// may be up to the skew ahead of the clock when it is first received, and up to the skew behind it
+// later.
 func (s *Server) warnOfSkew() {
 	if s.cfg.Engine != settings.EngineNATS {
 		return

@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// securityHeaders sets headers on every response. They tell browsers not to guess its type, and not to let a page of
-// another origin load it without CORS. Over TLS they also tell browsers to use only TLS for the time of hsts.
+// securityHeaders sets headers on every response. They tell browsers not to guess the type of the
+// response, and not to let a page of another origin load it without CORS. Over TLS they also tell
+// browsers to use only TLS for the duration hsts.
 func securityHeaders(hsts time.Duration, next http.Handler) http.Handler {
 	age := "max-age=" + strconv.FormatInt(int64(hsts/time.Second), 10)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -17,15 +17,16 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// idleTimeout is how long a connection stays open between two requests.
+// idleTimeout is the time for which a connection stays open between two requests.
 const idleTimeout = 2 * time.Minute
 
 // logPanicsEvery is the minimum time between two log lines about panics, each of which has a stack trace.
 const logPanicsEvery = 10 * time.Second
 
-// closeAfterChunked closes an HTTP/1 connection after a request with chunked transfer encoding. net/http accepts such
-// a request even if it has a Content-Length too, and hides that from handlers. A proxy that uses the Content-Length
-// would find another end of the request, so the bytes after it are not trusted (RFC 9112 section 6.1).
+// closeAfterChunked closes an HTTP/1 connection after a request with chunked transfer encoding.
+// net/http accepts such a request even if it also has a Content-Length, and hides that from
+// handlers. A proxy that uses the Content-Length would find the end of the request at another
+// position, so the bytes after the request cannot be trusted (RFC 9112 section 6.1).
 func closeAfterChunked(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
@@ -47,9 +48,10 @@ func (s *Server) limitBodyTime(next http.Handler) http.Handler {
 	})
 }
 
-// headerSlack is how many more bytes of header net/http accepts than the setting allows, so that limitHeader answers
-// instead of net/http. net/http counts differently for each version of HTTP, does not answer with a problem document,
-// and for HTTP/2 closes the connection with all other requests on it.
+// headerSlack is the number of header bytes by which net/http's own limit exceeds the setting, so
+// that limitHeader answers instead of net/http. net/http counts differently for each version of
+// HTTP, does not answer with a problem document, and for HTTP/2 closes the connection with all
+// other requests on it.
 const headerSlack = 8 << 10
 
 // limitHeader refuses a request whose header is larger than --max-header-bytes in the format of HTTP/1.1.
@@ -64,7 +66,7 @@ func (s *Server) limitHeader(next http.Handler) http.Handler {
 	})
 }
 
-// headerSize returns the size in bytes of a request's header in the format of HTTP/1.1.
+// headerSize returns the size that a request's header has in the format of HTTP/1.1, in bytes.
 func headerSize(r *http.Request) int {
 	size := len(r.Method) + len(r.RequestURI) + len(r.Proto) + len("  \r\n") + len("Host: \r\n") + len(r.Host)
 	for name, lines := range r.Header {

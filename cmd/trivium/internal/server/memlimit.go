@@ -10,8 +10,9 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// gcPercent is the garbage collector's target (GOGC) unless the environment sets GOGC. Most of a hub's heap is the
-// state of idle connections, which is never garbage; Go's default of 100 would let the heap grow to twice that size.
+// gcPercent is the garbage collector's target (GOGC) unless the environment sets GOGC. Most of a
+// hub's heap is the state of idle connections, which is never garbage. Go's default of 100 would
+// let the heap grow to twice that size.
 const gcPercent = 50
 
 // MemoryShare is the part of a container's memory limit that the Go runtime may use. The kernel also counts socket

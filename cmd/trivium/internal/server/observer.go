@@ -18,10 +18,10 @@ import (
 type observer struct {
 	hub         *hub.Hub
 	engine      string
-	engineError func() error  // why the engine accepts no events now; nil if it does
+	engineError func() error  // returns the reason why the engine accepts no events now, or nil
 	log         durableEngine // nil: the engine keeps events in memory
 	api         *transports.API
-	panics      *atomic.Uint64 // of request handlers
+	panics      *atomic.Uint64 // number of panics of request handlers
 	middleware  *auth.Middleware
 	open        *openConnections
 	sources     []*source
@@ -95,12 +95,12 @@ func (o *observer) snapshot() stats.Snapshot {
 	return s
 }
 
-// latencyStatsOf converts a histogram of the hub.
+// latencyStatsOf converts a latency histogram of the hub to the form of /stats.
 func latencyStatsOf(l hub.Latency) stats.Latency {
 	s := stats.Latency{Count: l.Count, Seconds: l.Sum.Seconds(), Buckets: make(map[float64]uint64, len(l.Buckets))}
 	total := uint64(0)
 	for _, bound := range slices.Sorted(maps.Keys(l.Buckets)) {
-		total += l.Buckets[bound] // Prometheus counts all up to the bound
+		total += l.Buckets[bound] // buckets of Prometheus are cumulative
 		s.Buckets[bound.Seconds()] = total
 	}
 	return s

@@ -18,8 +18,9 @@ import (
 	"github.com/trivium-hub/trivium/auth"
 )
 
-// Connections that may be open in addition to those of subscribers, in all and of one address. They are for
-// publishers, health probes, and connections that have not sent a request yet.
+// These numbers of connections may be open in addition to those of subscribers, in total and per
+// address. They are for publishers, health probes, and connections that have not sent a request
+// yet.
 const (
 	spareConnectionsPerAddress = 64
 )
@@ -27,16 +28,17 @@ const (
 // openLimits are the limits of the connections that net/http serves; 0 is no limit.
 type openLimits struct {
 	total      int
-	perAddress int // with and without a token
-	// anonymousPerAddress is the limit of one address's connections on which no request had a token yet.
+	perAddress int // limit per address, for connections with and without a token
+	// anonymousPerAddress is the limit per address for connections on which no request has had a
+	// token yet.
 	anonymousPerAddress int
 }
 
-// anonymousShare is the divisor of the total limit that gives the limit of one address's connections without a token.
+// anonymousShare is the divisor by which anonymousPerAddress is computed from the total limit.
 const anonymousShare = 4
 
-// newOpenLimits returns the limits of connections for the limits of subscribers, plus spare connections for other
-// requests.
+// newOpenLimits returns the limits of connections. They are the limits of subscribers, plus spare
+// connections for other requests.
 func newOpenLimits(limits auth.ConnectionLimits, spare int) openLimits {
 	var l openLimits
 	if limits.Total > 0 {
@@ -60,7 +62,7 @@ const logConnectionsEvery = 10 * time.Second
 // been idle longest. If none is idle, it closes one on which the hub waits for the rest of a request.
 type openConnections struct {
 	limits  openLimits
-	proxies *auth.Proxies // exempt from the limits per address, as they forward many clients
+	proxies *auth.Proxies // their addresses have no limit, because they forward the requests of many clients
 	log     *slog.Logger
 
 	fullLog, addressLog rate.Sometimes
@@ -68,13 +70,14 @@ type openConnections struct {
 	mu       sync.Mutex // guards the fields below
 	conns    map[net.Conn]*openConn
 	networks map[netip.Prefix]*network
-	waiting  [waitingQueues]list.List // of *openConn, the longest waiting first
-	senders  map[string]int           // connections in the queue unfinished, by sender
-	closing  int                      // connections in conns that have been closed to make room
+	waiting  [waitingQueues]list.List // elements are *openConn, the one that has waited longest first
+	senders  map[string]int           // number of connections in the queue unfinished by sender
+	closing  int                      // number of connections in conns that are being closed to make room
 	counts   openStats
 }
 
-// Queues of connections on which the hub waits for the peer. Connections of the first queue are closed first.
+// These are the queues of connections on which the hub waits for the peer. Connections of the first
+// queue are closed first.
 const (
 	idleAnonymous = iota // between requests; no request had a token
 	idleKnown            // between requests; at least one had a token
@@ -88,8 +91,8 @@ const (
 type network struct {
 	prefix    netip.Prefix
 	all       int
-	anonymous int       // connections on which no request had a token
-	idle      list.List // of *openConn in the queue idleAnonymous, the longest waiting first
+	anonymous int       // number of connections on which no request has had a token
+	idle      list.List // elements are *openConn in the queue idleAnonymous, the one that has waited longest first
 }
 
 // openConn is one connection from its acceptance until it is closed or hijacked.
@@ -97,26 +100,26 @@ type openConn struct {
 	conn    net.Conn
 	network *network
 	trusted bool        // the peer is a trusted proxy
-	known   atomic.Bool // a request on it had a token
+	known   atomic.Bool // a request on it has had a token
 
-	// Guarded by openConnections.mu.
+	// openConnections.mu guards the following fields.
 
-	sender    string // the token of the last request; the address if none had one
-	serving   int    // requests with a token that are being served; HTTP/2 may have several
-	receiving int    // requests of serving that wait for a part of their body
+	sender    string // the token of the last request, or the address if no request has had a token
+	serving   int    // number of requests with a token that are being served; HTTP/2 may have several
+	receiving int    // number of these requests that wait for a part of their body
 	closing   bool
-	queue     int           // index in waiting of the queue that has element
-	element   *list.Element // entry in a queue of waiting; nil while the peer waits for the hub
+	queue     int           // index in waiting of the queue that contains element
+	element   *list.Element // entry in a queue of waiting; nil: the hub does not wait for the peer
 	ofNetwork *list.Element // entry in network.idle
 }
 
-// openStats are the counts of openConnections.
+// openStats are the counters of openConnections.
 type openStats struct {
 	open           int
-	refused        uint64 // new connections, because of the limit on all
-	refusedAddress uint64 // new connections, because of a limit on one address
-	idleClosed     uint64 // idle connections, to make room for new ones
-	slowClosed     uint64 // connections with an unfinished request, to make room for new ones
+	refused        uint64 // new connections refused because of the total limit
+	refusedAddress uint64 // new connections refused because of a limit per address
+	idleClosed     uint64 // idle connections closed to make room for new ones
+	slowClosed     uint64 // connections with an unfinished request closed to make room for new ones
 }
 
 func newOpenConnections(limits openLimits, proxies *auth.Proxies, log *slog.Logger) *openConnections {
@@ -224,7 +227,7 @@ func (o *openConnections) admit(conn net.Conn) {
 	}
 }
 
-// over reports whether a count exceeds a limit; a limit of 0 is none.
+// over reports whether a count exceeds a limit; a limit of 0 means no limit.
 func over(count, limit int) bool { return limit > 0 && count > limit }
 
 // makeRoom closes the connection that takeOldest returns, and reports whether there was one.
@@ -240,15 +243,17 @@ func (o *openConnections) makeRoom() bool {
 	return true
 }
 
-// refuse counts a new connection that the acceptor closed for lack of file descriptors.
+// refuse counts a new connection that the acceptor has closed because there are too few file
+// descriptors.
 func (o *openConnections) refuse() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.counts.refused++
 }
 
-// takeOldest removes the connection to close first from its queue and returns it; nil if no connection waits for its
-// peer. The caller holds mu, and closes the connection after it has released mu.
+// takeOldest removes the connection that must be closed first from its queue and returns it, or nil
+// if no connection waits for its peer. The caller holds mu, and closes the connection after it has
+// released mu.
 func (o *openConnections) takeOldest() *openConn {
 	for queue := range unfinished {
 		if front := o.waiting[queue].Front(); front != nil {

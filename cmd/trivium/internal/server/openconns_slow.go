@@ -7,12 +7,13 @@ import (
 	"github.com/trivium-hub/trivium/auth"
 )
 
-// slowestAmong is the number of longest waiting connections from which slowest chooses.
+// slowestAmong is the number of connections, those that have waited longest, among which slowest
+// chooses.
 const slowestAmong = 16
 
-// slowest returns the connection with an unfinished request to close first: among the slowestAmong longest waiting
-// ones, a connection of the sender with the most unfinished requests. It returns nil if there is none. The caller
-// holds mu.
+// slowest returns the connection with an unfinished request that must be closed first, or nil if
+// there is none. Among the slowestAmong connections that have waited longest, it is one of the
+// sender that has the most unfinished requests. The caller holds mu.
 func (o *openConnections) slowest() *openConn {
 	var slowest *openConn
 	element := o.waiting[unfinished].Front()
@@ -29,9 +30,9 @@ func (o *openConnections) slowest() *openConn {
 	return slowest
 }
 
-// trackServing marks the connection of each request as known: next is only reached with a valid token, or where none
-// is needed. A connection is not closed to make room while next serves a request on it, unless all requests
-// on it wait for a part of their body.
+// trackServing marks the connection of each request as known, because next is reached only with a
+// valid token, or on routes that need none. While next serves a request, its connection is not
+// closed to make room, unless all requests on the connection wait for a part of their body.
 func (o *openConnections) trackServing(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, ok := r.Context().Value(openConnKey{}).(*openConn)
@@ -51,8 +52,8 @@ func (o *openConnections) trackServing(next http.Handler) http.Handler {
 	})
 }
 
-// beginServing counts a request that is being served, and takes its connection out of its queue. An empty sender
-// leaves the connection's sender as it is.
+// beginServing counts a request that is being served, and removes its connection from its queue. If
+// sender is empty, the sender of the connection does not change.
 func (o *openConnections) beginServing(c *openConn, sender string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -66,7 +67,8 @@ func (o *openConnections) beginServing(c *openConn, sender string) {
 	}
 }
 
-// endServing counts a request as served. unread is set if net/http may still wait for the rest of the request's body.
+// endServing counts the end of a request. unread is set if net/http may still wait for the rest of
+// the request's body.
 func (o *openConnections) endServing(c *openConn, unread bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -77,8 +79,8 @@ func (o *openConnections) endServing(c *openConn, unread bool) {
 	}
 }
 
-// addReceiving adds to the number of requests on a connection that wait for a part of their body: 1 when a request
-// begins to wait, -1 when it ends.
+// addReceiving changes the number of requests on a connection that wait for a part of their body.
+// requests is 1 when a request starts to wait, and -1 when it stops.
 func (o *openConnections) addReceiving(c *openConn, requests int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -86,8 +88,8 @@ func (o *openConnections) addReceiving(c *openConn, requests int) {
 	o.requeue(c)
 }
 
-// requeue puts a connection in the queue unfinished if all requests on it wait for their bodies, and else in no queue.
-// The caller holds mu.
+// requeue adds a connection to the queue unfinished if all requests on it wait for their bodies.
+// Otherwise it removes the connection from its queue. The caller holds mu.
 func (o *openConnections) requeue(c *openConn) {
 	o.leaveQueue(c)
 	if c.serving > 0 && c.receiving == c.serving && o.isTracked(c) {

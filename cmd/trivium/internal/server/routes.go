@@ -18,7 +18,8 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo"
 )
 
-// closedAtDeadline returns the number of connections that were closed at the end of a drain with data unwritten.
+// closedAtDeadline returns the number of connections that were closed at the end of a drain with
+// unwritten data.
 func closedAtDeadline(s transports.Stats) (n uint64) {
 	for _, transport := range s.Transports {
 		n += transport.ClosedAtDeadline
@@ -40,7 +41,7 @@ GET  /healthz           200 while the process is alive
 GET  /readyz            200 while subscriptions are taken
 `
 
-// demoIndex is the demo page's line in the index.
+// demoIndex is the line for the demo page in the index.
 const demoIndex = "GET  /demo/             a page that shows the three side by side\n"
 
 // newDemo returns the demo page; nil if --demo is off.
@@ -114,7 +115,7 @@ func (s *Server) publicRoutes() http.Handler {
 	return routes
 }
 
-// noIcon answers browsers, which ask for the icon of every page.
+// noIcon answers the request for an icon that browsers send for every page.
 func noIcon(w http.ResponseWriter, r *http.Request) {
 	if transports.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
 		w.Header().Set("Cache-Control", "max-age=86400")
@@ -122,7 +123,8 @@ func noIcon(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// retryDraining is the Retry-After of /readyz during a drain: behind a load balancer another hub may be ready by then.
+// retryDraining is the Retry-After of /readyz during a drain. Behind a load balancer, another hub
+// may be ready by then.
 const retryDraining = 2 * time.Second
 
 // text returns a handler that answers GET and HEAD with a text.
@@ -148,7 +150,7 @@ func ready(api *transports.API, engineError func() error) http.HandlerFunc {
 		if err := engineError(); err != nil {
 			problem := problems.Of(err)
 			if rights, found := errors.AsType[*jetstream.RightsError](err); found {
-				problem.Detail = rights.Error() // an operator sees what to change
+				problem.Detail = rights.Error() // the error names the rights that an operator must grant
 			}
 			transports.WriteProblem(w, r, problem)
 			return

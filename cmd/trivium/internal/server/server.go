@@ -21,7 +21,8 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo"
 )
 
-// exitGrace is the time that requests and connections have to end after --drain has passed. Then they are closed.
+// exitGrace is the time within which requests and connections must end after --drain has passed.
+// After it, they are closed.
 const exitGrace = 500 * time.Millisecond
 
 // Server is a running hub with its listeners. It owns the goroutines that serve the listeners.
@@ -36,16 +37,17 @@ type Server struct {
 	api       *transports.API
 	open      *openConnections
 	adminOpen *openConnections
-	// The acceptors below public and admin. listen sets them; adminAccepts is nil without --admin.
+	// accepts and adminAccepts are the acceptors below public and admin. listen sets them;
+	// adminAccepts is nil without --admin.
 	accepts, adminAccepts *acceptor
-	panics                atomic.Uint64 // of request handlers
+	panics                atomic.Uint64 // number of panics of request handlers
 	sources               []*source
 	demo                  *wasmdemo.Demo     // nil: off
 	stop                  context.CancelFunc // ends the watcher, access setup, sources and demo
 	// endBuild cancels the build of the demo's WebAssembly program at shutdown.
 	endBuild context.CancelFunc
-	tls      *tls.Config // of public; nil: plain HTTP
-	// certificates reports the expiry of the certificates of tls; nil: plain HTTP
+	tls      *tls.Config // TLS configuration of public; nil: no TLS
+	// certificates reports when the certificates of tls expire; nil: no TLS.
 	certificates *certificateExpiry
 	public       net.Listener
 	admin        net.Listener // nil: off
@@ -57,8 +59,8 @@ type Server struct {
 	failed  chan error // receives the error of a listener that stopped by itself
 }
 
-// New opens the listeners, the engine and the hub, and starts to serve. If it returns an error, everything
-// that it had opened is closed again.
+// New opens the listeners, the engine and the hub, and starts to serve. If it returns an error, it
+// has closed everything that it had opened.
 func New(cfg *settings.ServeConfig, stderr io.Writer) (_ *Server, err error) {
 	s := &Server{cfg: cfg, log: cfg.NewLogger(stderr), failed: make(chan error, 3)}
 	cfg.WarnOfDescriptors(s.log)
@@ -102,8 +104,9 @@ func New(cfg *settings.ServeConfig, stderr io.Writer) (_ *Server, err error) {
 	return s, nil
 }
 
-// ServeUntil blocks until the first signal to stop, and returns nil, or until a listener or the engine fails, and
-// returns that error. It rereads the watched files at each signal of reread.
+// ServeUntil blocks until a signal to stop arrives, and then returns nil. If a listener or the
+// engine fails before, it returns that error. It rereads the watched files at each signal of
+// reread.
 func (s *Server) ServeUntil(signals, reread <-chan os.Signal) error {
 	s.log.Info("listening", s.addresses()...)
 	for {
@@ -135,8 +138,8 @@ func (s *Server) addresses() []any {
 	return append(where, "auth", s.cfg.Auth)
 }
 
-// listen starts to serve the HTTP listeners, whose answers say that the hub is starting until start replaces
-// their handlers. It returns a context that is cancelled when the server stops.
+// listen starts to serve the HTTP listeners. Their answers state that the hub is starting, until
+// start replaces their handlers. It returns a context that is canceled when the server stops.
 func (s *Server) listen() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel

@@ -4,5 +4,6 @@ package server
 
 import "net"
 
-// descriptorOf returns known = false: without a limit the number of a socket's descriptor is not needed.
+// descriptorOf returns known = false. On this system there is no limit for which the number would
+// be needed.
 func descriptorOf(net.Conn) (number int, known bool) { return 0, false }

@@ -18,13 +18,14 @@ import (
 // The listeners open before the engine. While a hub waits for NATS, /healthz answers 200, and other requests get a 503
 // with Retry-After instead of a refused connection.
 
-// Bounds of the pause between two attempts to open the engine.
+// These limit the pause between two attempts to open the engine.
 const (
 	minEngineRetry = 500 * time.Millisecond
 	maxEngineRetry = 10 * time.Second
 )
 
-// switchable is an http.Handler that calls the handler set last. set replaces it once, when the hub has started.
+// switchable is an http.Handler that calls another handler. set replaces that handler once, when
+// the hub has started.
 type switchable struct{ current atomic.Pointer[http.Handler] }
 
 // set replaces the current handler.

@@ -41,8 +41,8 @@ func newTLS(cfg *settings.TLSConfig, files *reload.Watcher, log *slog.Logger) (*
 	}, nil
 }
 
-// warnOfDates logs a warning if a certificate has expired or is not valid yet. Such a certificate is used all the same,
-// as there may be no other.
+// warnOfDates logs a warning if a certificate has expired or is not valid yet. The certificate is
+// used anyway, because there may be no other.
 func warnOfDates(c *tls.Certificate, log *slog.Logger) {
 	switch now := time.Now(); {
 	case now.After(c.Leaf.NotAfter):
@@ -52,12 +52,12 @@ func warnOfDates(c *tls.Certificate, log *slog.Logger) {
 	}
 }
 
-// Limits of an HTTP/2 connection. http.Server.MaxHeaderBytes limits its headers, ReadHeaderTimeout its handshake, and
-// net/http the rate of stream resets.
+// These are the limits of an HTTP/2 connection. In addition, http.Server.MaxHeaderBytes limits
+// headers, ReadHeaderTimeout limits the handshake, and net/http limits the rate of stream resets.
 const (
 	maxStreams      = 250
-	maxFrame        = 16 << 10  // bytes; a connection keeps a buffer of the size of the largest frame it has received
-	maxUnreadBodies = 256 << 10 // bytes received of bodies that handlers have not read yet
+	maxFrame        = 16 << 10  // bytes; each connection keeps a buffer of the size of the largest frame that it has received
+	maxUnreadBodies = 256 << 10 // bytes of bodies that have arrived and that handlers have not read yet
 )
 
 // setProtocols sets the protocols of a server: HTTP/1.1, HTTP/2 over TLS if config is not nil, and HTTP/2 without TLS

@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	acmeTimeout  = 30 * time.Second // of one request to the certificate authority
-	acmeLogEvery = time.Minute      // minimum time between two errors of one host in the log: each handshake may fail
+	acmeTimeout  = 30 * time.Second // timeout of one request to the certificate authority
+	acmeLogEvery = time.Minute      // minimum interval between two logged errors of one host, because each handshake may fail
 )
 
 // newACME returns a TLS configuration with certificates from an ACME authority. It requests a host's certificate at the
@@ -58,7 +58,7 @@ func newACME(cfg *settings.TLSConfig, log *slog.Logger) (*tls.Config, error) {
 	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		certificate, err := manager.GetCertificate(hello)
 		host := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
-		challenge := slices.Equal(hello.SupportedProtos, []string{acme.ALPNProto}) // from the authority, or anybody
+		challenge := slices.Equal(hello.SupportedProtos, []string{acme.ALPNProto}) // the handshake may be from the authority or from any other client
 		if failure := failures[host]; err != nil && failure != nil && !challenge { // failure is nil for hosts that are not configured
 			failure.Do(func() {
 				log.Error("no certificate available", "flag", "--acme", "host", host, "error", err.Error())

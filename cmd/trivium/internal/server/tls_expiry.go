@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// certificateExpiry knows when the certificates of the main listener expire, for the metrics.
+// certificateExpiry reports when the certificates of the main listener expire, for the metrics.
 type certificateExpiry struct {
-	current func() *tls.Certificate // returns the certificate of --tls-cert; nil with --acme
+	current func() *tls.Certificate // returns the certificate of --tls-cert; nil: --acme is used
 
 	mu   sync.Mutex
-	used map[string]time.Time // NotAfter of the certificates that handshakes used, by host; with --acme
+	used map[string]time.Time // with --acme: NotAfter of the certificates that handshakes have used, by host
 }
 
-// observeCertificates makes a TLS configuration report its certificates. With --acme, a certificate is known once a
-// handshake has used it. It returns nil if config is nil.
+// observeCertificates makes a TLS configuration report its certificates. With --acme, a certificate
+// is known after the first handshake with it. It returns nil if config is nil.
 func observeCertificates(config *tls.Config, acme bool) *certificateExpiry {
 	if config == nil {
 		return nil
@@ -26,7 +26,7 @@ func observeCertificates(config *tls.Config, acme bool) *certificateExpiry {
 	e := &certificateExpiry{used: make(map[string]time.Time)}
 	if !acme {
 		e.current = func() *tls.Certificate {
-			certificate, _ := get(nil) // of a file: depends on no handshake and never fails
+			certificate, _ := get(nil) // a certificate from a file does not depend on the handshake
 			return certificate
 		}
 		return e
@@ -43,7 +43,7 @@ func observeCertificates(config *tls.Config, acme bool) *certificateExpiry {
 	return e
 }
 
-// byHost returns when each certificate expires, by its first name.
+// byHost returns the expiry of each certificate by its first name.
 func (e *certificateExpiry) byHost() map[string]time.Time {
 	switch {
 	case e == nil:

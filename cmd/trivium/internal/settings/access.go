@@ -6,7 +6,7 @@ import (
 	"github.com/trivium-hub/trivium/auth"
 )
 
-// maxLeeway bounds --jwt-leeway.
+// maxLeeway is the maximum of --jwt-leeway.
 const maxLeeway = time.Hour
 
 // AccessConfig configures authentication, allowed origins and trusted proxies.
@@ -28,7 +28,7 @@ type AccessConfig struct {
 	TrustedProxy []string `placeholder:"CIDR" help:"Address or network of a proxy whose X-Forwarded-For and X-Forwarded-Proto are trusted; the proxy must pass Host unchanged. Do not trust every address (0.0.0.0/0): any client could then forge its address. Repeatable."`
 }
 
-// tokenIgnored is the fault of --token if the hub does not use it.
+// tokenIgnored is the fault of --token if the hub does not use the token.
 const tokenIgnored = "has no effect with --auth none, --tokens or JWTs"
 
 // AcceptsJWT reports whether JWTs are accepted.
@@ -36,7 +36,7 @@ func (c *AccessConfig) AcceptsJWT() bool {
 	return c.JWTSecretFile != "" || c.JWTKeyFile != "" || c.JWKSURL != ""
 }
 
-// checkAccess refuses settings without effect and checks the files that are named.
+// checkAccess returns a fault for each setting that has no effect, and for each invalid file.
 func (c *ServeConfig) checkAccess(files FileChecker) []Fault {
 	var faults []Fault
 	for _, setting := range []struct {

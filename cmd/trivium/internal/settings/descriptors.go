@@ -10,7 +10,8 @@ import (
 // AdminConnections is the limit of open connections on the admin listener.
 const AdminConnections = 32
 
-// File descriptors that connections to the main listener may not use.
+// These numbers of file descriptors are reserved: connections to the main listener may not use
+// them.
 const (
 	// ownDescriptors are for the admin listener, watched files, the log, and connections to token issuers and NATS.
 	ownDescriptors = 32 + AdminConnections
@@ -18,8 +19,8 @@ const (
 	storeDescriptors = 64
 )
 
-// PublicDescriptors returns the number of file descriptors that may be in use when the main listener accepts a
-// connection; 0 if the system has no limit.
+// PublicDescriptors returns the number of file descriptors that may be in use when the main
+// listener accepts a connection; 0: the system has no limit.
 func (c *ServeConfig) PublicDescriptors() int {
 	limit, known := descriptorLimit()
 	if !known {

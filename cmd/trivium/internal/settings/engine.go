@@ -10,14 +10,14 @@ import (
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// Names of engines.
+// These are the names of the engines.
 const (
 	EngineMemory   = "memory"
 	EngineEmbedded = "embedded"
 	EngineNATS     = "nats"
 )
 
-// Lower bounds of the retention of a JetStream log.
+// These are the lower limits of the retention of a JetStream log.
 const (
 	minLogAge   = 100 * time.Millisecond
 	minLogBytes = 2 * jetstream.MaxMessageOverhead
@@ -35,8 +35,8 @@ type EngineConfig struct {
 	Replicas   int           `default:"1" help:"Number of NATS servers that store the stream: 1, 3 or 5."`
 }
 
-// check returns every invalid setting, and settings of engines other than the selected one: whoever sets them
-// may expect that events are stored.
+// check returns a fault for each invalid setting, and for each setting of an engine that is not
+// selected, because the user may expect that events are stored there.
 func (c *EngineConfig) check() []Fault {
 	faults := Faults("engine", OneOf(c.Engine, EngineMemory, EngineEmbedded, EngineNATS))
 	faults = append(faults, Faults("sync", OneOf(c.Sync, "interval", "always"))...)

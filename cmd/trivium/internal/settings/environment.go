@@ -9,15 +9,15 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// EnvPrefix begins the names of all environment variables of the program.
+// EnvPrefix is the prefix of all environment variables of the program.
 const EnvPrefix = "TRIVIUM_"
 
 // serviceVariable matches the variables that Kubernetes and Docker set in containers for a service whose name begins
 // with trivium.
 var serviceVariable = regexp.MustCompile(`^TRIVIUM(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP)(_[A-Z]+)?)?)$`)
 
-// CheckVariables returns one line for each TRIVIUM_ variable of the environment that no command reads and that is not one of
-// others.
+// CheckVariables returns one line for each TRIVIUM_ variable in the environment that no command
+// reads and that is not in others.
 func CheckVariables(root *kong.Node, environ []string, others ...string) (lines []string) {
 	known := slices.Clone(others)
 	for _, command := range root.Children {
@@ -46,7 +46,8 @@ func negatedName(flag *kong.Flag) string {
 	return EnvPrefix + "NO_" + strings.TrimPrefix(envName(flag), EnvPrefix)
 }
 
-// didYouMean returns a question with the name that is most similar to a text, or "" if none is similar.
+// didYouMean returns a question that suggests the name most similar to a text, or "" if no name is
+// similar.
 func didYouMean(text string, names []string) string {
 	best, distance := "", len(text)/3+1
 	for _, name := range names {

@@ -13,7 +13,7 @@ import (
 	"github.com/trivium-hub/trivium/auth"
 )
 
-// MaxSecretBytes is the limit of a file that holds a secret.
+// MaxSecretBytes is the maximum size of a file with a secret.
 const MaxSecretBytes = 1 << 20
 
 // ReadSecret returns the content of a file without the ASCII white space at its end, which editors and echo leave
@@ -47,7 +47,8 @@ func ReadUDPSecret(path string) ([]byte, error) {
 	return secret, err
 }
 
-// checkDir returns why a path cannot be used as a directory; "" if it is a directory or does not exist yet.
+// checkDir returns the reason why a path cannot be used as a directory, or "" if it is a directory
+// or does not exist yet.
 func checkDir(path string) string {
 	info, err := os.Stat(path)
 	switch {
@@ -61,8 +62,8 @@ func checkDir(path string) string {
 	return ""
 }
 
-// checkMakeable returns why a directory cannot be created; "" if it can. To find out, it creates a temporary directory
-// in the nearest parent that exists, and removes it.
+// checkMakeable returns the reason why a directory cannot be created, or "" if it can. To find out,
+// it creates and removes a temporary directory in the nearest parent that exists.
 func checkMakeable(path string) string {
 	parent := filepath.Dir(path)
 	for {
@@ -94,7 +95,7 @@ func ReadBounded(path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = file.Close() }() // nothing was written, so no error matters
+	defer func() { _ = file.Close() }() // an error does not matter, because nothing was written
 	return io.ReadAll(io.LimitReader(file, limit+1))
 }
 

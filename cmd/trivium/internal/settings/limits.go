@@ -8,8 +8,8 @@ import (
 	"github.com/trivium-hub/trivium/auth"
 )
 
-// LimitConfig holds the limits on clients. 0 means no limit (docs/protocol.md#limits); net/http and the Config
-// structs of other packages read 0 as their default instead.
+// LimitConfig has the limits for clients. 0 means no limit (docs/protocol.md#limits). In net/http
+// and in the Config structs of other packages, 0 selects their default instead.
 type LimitConfig struct {
 	MaxConnections           int   `default:"100000" help:"Maximum number of connected subscribers, waiting polls included. 0 means no limit."`
 	MaxConnectionsPerToken   Share `default:"50%" help:"Maximum number of connected subscribers per token, or a percentage of --max-connections. A percentage does not apply where only one token exists: the one generated at start, or the only one of --tokens if no JWTs are accepted. 0 means no limit."`
@@ -48,7 +48,7 @@ func (c *LimitConfig) check() []Fault {
 	)
 }
 
-// PerToken returns the limits of tokens that have none of their own.
+// PerToken returns the limits of tokens whose entry sets none.
 func (c *ServeConfig) PerToken() auth.Limits {
 	return auth.Limits{
 		Connections: c.MaxConnectionsPerToken.of(c.Connections().Total),
@@ -57,8 +57,8 @@ func (c *ServeConfig) PerToken() auth.Limits {
 	}
 }
 
-// OfOnlyToken returns the limits of a token if no other exists. It may use all connections, since a percentage is to
-// leave some to other tokens.
+// OfOnlyToken returns the limits of a token that is the only one. It may use all connections,
+// because a percentage exists to leave some to other tokens.
 func (c *ServeConfig) OfOnlyToken() auth.Limits {
 	limits := c.PerToken()
 	if c.MaxConnectionsPerToken.relative() {
@@ -67,7 +67,7 @@ func (c *ServeConfig) OfOnlyToken() auth.Limits {
 	return limits
 }
 
-// Limit is a limit of the settings; +Inf is none.
+// Limit is the value of a setting that limits something; +Inf: no limit.
 type Limit struct {
 	Setting string
 	Value   float64

@@ -8,8 +8,9 @@ import (
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// MemlogShare is the divisor of the runtime's memory limit that bounds the hub's in-memory log when the engine has a
-// durable log. The rest is needed: an embedded server also keeps blocks of its log in memory, 8 MiB each.
+// MemlogShare is the divisor of the runtime's memory limit that yields the limit of the in-memory
+// log when the engine has a durable log. The rest of the memory is needed: an embedded server also
+// keeps blocks of its log in memory, 8 MiB each.
 const MemlogShare = 4
 
 // Retention returns the bounds of the hub's in-memory log and of the engine's durable log. With the memory engine
@@ -31,13 +32,13 @@ func (c *ServeConfig) Retention(memoryLimit int64) (memlog, log hub.Retention) {
 func (c *ServeConfig) MaxEventSize() int {
 	size := Unlimited(c.MaxEventBytes)
 	if c.Engine != EngineMemory {
-		room := min(c.RetainBytes-jetstream.MaxMessageOverhead, jetstream.MaxEventSize) // int64: --retain-bytes may exceed an int of 32 bits
+		room := min(c.RetainBytes-jetstream.MaxMessageOverhead, jetstream.MaxEventSize) // int64, because --retain-bytes may exceed an int of 32 bits
 		size = min(size, int(room))
 	}
 	return size
 }
 
-// Unlimited returns the size, or math.MaxInt if it is 0, which settings use for no limit.
+// Unlimited returns the size, or math.MaxInt if it is 0, which means no limit in settings.
 func Unlimited(s Size) int {
 	return cmp.Or(int(s), math.MaxInt)
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Patterns of the parts of a URL that may be secret.
+// These patterns match the parts of a URL that may be secret.
 var (
 	urlUser  = regexp.MustCompile(`://[^/\s,]*@`)
 	urlQuery = regexp.MustCompile(`(://[^\s,?]*)\?[^\s,]*`)

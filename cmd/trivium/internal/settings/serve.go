@@ -17,24 +17,25 @@ import (
 	"github.com/trivium-hub/trivium/transports/udp"
 )
 
-// off, or an empty text, disables a listener.
+// off is the value that disables a listener, as does an empty text.
 const off = "off"
 
-// Upper bounds of settings. They catch typing errors, such as a wrong unit.
+// These are upper limits of settings. They exist to find typing errors, such as a wrong unit.
 const (
 	maxEventBytes  = Size(256 << 20)
 	maxHeaderBytes = Size(16 << 20)
 	maxRetainBytes = Size(1 << 40)
 	maxTopics      = 4096
 	maxFilterBytes = 1 << 30
-	MaxCount       = 1 << 30 // bounds counts, such as of events or topics
+	MaxCount       = 1 << 30 // limit of counts, such as those of events or topics
 	MaxDuration    = 24 * time.Hour
 	MaxRetainAge   = 366 * 24 * time.Hour
 )
 
-// ServeConfig holds every setting of `trivium serve`. Each field is a flag, the environment variable
-// TRIVIUM_<NAME>, a key of the YAML file and a line of the help. The order of precedence is flag, environment,
-// file, default. After Faults, disabled listeners are "".
+// ServeConfig has every setting of `trivium serve`. Each field is a flag, the environment variable
+// TRIVIUM_<NAME>, a key of the YAML file and a line of the help. A flag takes precedence over the
+// environment, which takes precedence over the file and the default. After Faults was called,
+// disabled listeners are "".
 type ServeConfig struct {
 	Config string `placeholder:"FILE" help:"YAML file with settings, with the flags' names, without dashes, as keys."`
 	Check  bool   `help:"Check all settings, print each error with its place, and exit without listening. Exit code 0 if valid, 2 if not."`
@@ -81,7 +82,7 @@ type ServeConfig struct {
 	LogFormat      string     `placeholder:"FORMAT" help:"Format of the log: text or json. Default: text on a terminal, json otherwise."`
 }
 
-// FileChecker loads the files that settings name, to find faults in their content.
+// FileChecker loads the files that the settings name, to find faults in their content.
 type FileChecker interface {
 	CheckAccess(c *ServeConfig) []Fault    // files of tokens, keys and revoked JWTs
 	CheckCertificate(c *TLSConfig) []Fault // files of --tls-cert and --tls-key
@@ -123,8 +124,8 @@ func (c *ServeConfig) checkListeners() []Fault {
 	return faults
 }
 
-// checkAdminApart refuses an admin address equal to the public one. Port 0 is allowed for both, since each
-// listener gets a free port of its own.
+// checkAdminApart returns a fault if the admin address equals the public one. Both may have port 0,
+// because each listener then gets a free port of its own.
 func (c *ServeConfig) checkAdminApart() string {
 	if c.Admin == c.HTTP && !strings.HasSuffix(c.Admin, ":0") {
 		return fmt.Sprintf("want another address than --http, got %q for both", c.Admin)
@@ -147,7 +148,7 @@ func (c *ServeConfig) checkDelivery() []Fault {
 	)
 }
 
-// checkUDPOff refuses settings of datagrams if there are none.
+// checkUDPOff returns a fault for each setting of datagrams if datagrams are off.
 func (c *ServeConfig) checkUDPOff() (faults []Fault) {
 	if c.UDP != "" {
 		return nil

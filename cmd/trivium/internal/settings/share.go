@@ -42,7 +42,8 @@ func (s Share) String() string {
 // relative reports whether the limit is a percentage.
 func (s Share) relative() bool { return s < 0 }
 
-// of returns the limit. A percentage is of whole, rounded up; 0 is no limit.
+// of returns the limit as a number. A percentage is computed from whole and rounded up; 0 means no
+// limit.
 func (s Share) of(whole int) int {
 	if s < 0 {
 		return int((int64(whole)*int64(-s) + 99) / 100)

@@ -11,8 +11,8 @@ import (
 // KB, MB, GB, TB, or the binary KiB, MiB, GiB, TiB.
 type Size int64
 
-// sizeUnits are ordered from the largest to the smallest binary unit, so that String finds the shortest exact form
-// first. "B" is last, since all other units end with it.
+// sizeUnits are ordered from the largest to the smallest binary unit, so that String finds the
+// shortest exact form first. "B" is last, because all other units end with it.
 var sizeUnits = []struct {
 	name  string
 	bytes int64

@@ -20,11 +20,11 @@ import (
 
 // Fault describes one invalid setting.
 type Fault struct {
-	Setting string // a flag such as "--http", or a positional argument as the help writes it
-	Detail  string // what is expected, and the value
+	Setting string // a flag such as "--http", or the name of a positional argument in the help
+	Detail  string // what is expected, and the actual value
 }
 
-// Faults returns one fault of a flag for each line of detail; none if detail is empty.
+// Faults returns one fault of a flag for each line of detail, or none if detail is empty.
 func Faults(flag, detail string) []Fault {
 	if detail == "" {
 		return nil
@@ -36,16 +36,16 @@ func Faults(flag, detail string) []Fault {
 	return faults
 }
 
-// Sources looks up flags that the command line does not set in the environment and the configuration file. It records
-// where each value was found and which values could not be parsed. It does not stop at the first fault, so that all
-// faults are reported at once.
+// Sources finds the values of flags that the command line does not set, in the environment and the
+// configuration file. It records where it found each value, and which values could not be parsed.
+// It does not stop at the first fault, so that all faults are reported at once.
 type Sources struct {
 	lookupEnv func(string) (string, bool)
-	path      string              // of the file, "" if there is none
-	file      map[string]fileItem // by key
-	broken    []string            // what is wrong with the file itself
-	origin    map[string]string   // where a setting was found, by setting; not for those of the command line
-	unread    map[string]string   // why a setting's text could not be parsed, by setting
+	path      string              // path of the file; "": there is none
+	file      map[string]fileItem // values in the file by key
+	broken    []string            // faults of the file itself
+	origin    map[string]string   // places where settings were found, by setting; settings of the command line are not included
+	unread    map[string]string   // reasons why the texts of settings could not be parsed, by setting
 }
 
 // fileItem is the value of a key in the file: a string, or a list of strings.
@@ -62,8 +62,8 @@ func NewSources(lookupEnv func(string) (string, bool)) *Sources {
 	}
 }
 
-// Options returns the parser's options that make it use the sources. The mappers record values that they cannot parse
-// instead of returning an error.
+// Options returns the options with which the parser uses the sources. The mappers record values
+// that they cannot parse instead of returning an error.
 func (s *Sources) Options() []kong.Option {
 	number := func(text string, target reflect.Value) error {
 		n, err := strconv.Atoi(text)
@@ -189,19 +189,19 @@ func envName(flag *kong.Flag) string {
 	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
 }
 
-// Validate implements kong.Resolver. complaints reports the faults instead.
+// Validate implements kong.Resolver. It does nothing, because Complaints reports the faults.
 func (s *Sources) Validate(*kong.Application) error { return nil }
 
-// variable returns the value of a flag's environment variable, without the line breaks at its end that secret stores
-// and files leave there.
+// variable returns the value of a flag's environment variable, without line breaks at its end,
+// because secret stores and files add them.
 func (s *Sources) variable(flag *kong.Flag) (text string, ok bool) {
 	text, ok = s.lookupEnv(envName(flag))
 	return strings.TrimRight(text, "\r\n"), ok
 }
 
-// Resolve implements kong.Resolver. It returns the value of a flag of serve that the command line does not set. It
-// ignores other commands, which declare their environment variables themselves: the settings of a hub are not meant
-// for a publisher on the same machine.
+// Resolve implements kong.Resolver. It returns the value of a flag of serve that the command line
+// does not set. It ignores other commands, because the settings of a hub are not meant for a
+// publisher on the same machine; those commands declare their environment variables themselves.
 func (s *Sources) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
 	if parent.Command == nil || parent.Command.Name != "serve" {
 		return nil, nil
@@ -227,7 +227,8 @@ func (s *Sources) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (
 	return item.value, nil
 }
 
-// negated returns the opposite of a boolean's text. Any other text stays, to be refused.
+// negated returns the opposite of a boolean's text. It does not change any other text, which is
+// refused later.
 func negated(text string) string {
 	switch strings.ToLower(text) {
 	case "true", "yes", "on", "1":
@@ -311,7 +312,7 @@ func (s *Sources) readItem(key, value *yaml.Node, known map[string]bool) {
 	s.file[name] = item
 }
 
-// complain records a fault of the file; line 0 is the file as a whole.
+// complain records a fault of the file. If line is 0, the fault concerns the file as a whole.
 func (s *Sources) complain(line int, detail string) {
 	place := s.path
 	if line > 0 {
@@ -331,7 +332,7 @@ func (s *Sources) Complaints(ctx *kong.Context, faults []Fault) []string {
 	}
 	for _, f := range faults {
 		if f.Detail == tokenIgnored && s.origin[f.Setting] == "TRIVIUM_TOKEN" {
-			continue // the variable may be meant for pub and sub
+			continue // the variable may be for pub and sub
 		}
 		if _, ok := s.unread[f.Setting]; !ok {
 			lines = append(lines, s.locate(f.Setting)+": "+f.Detail)
@@ -340,7 +341,8 @@ func (s *Sources) Complaints(ctx *kong.Context, faults []Fault) []string {
 	return lines
 }
 
-// locate returns a setting's name and, unless the command line set it, the place that did.
+// locate returns the name of a setting and, unless the command line has set it, the place where it
+// was set.
 func (s *Sources) locate(setting string) string {
 	if origin, ok := s.origin[setting]; ok {
 		return setting + " (" + origin + ")"

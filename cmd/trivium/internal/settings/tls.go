@@ -21,13 +21,13 @@ type TLSConfig struct {
 	H2C           bool          `name:"h2c" help:"Accept HTTP/2 without TLS, for a proxy that uses it."`
 }
 
-// maxHSTS bounds --hsts; nobody uses more than two years.
+// maxHSTS is the maximum of --hsts. Longer durations than two years are not in use.
 const maxHSTS = 2 * 366 * 24 * time.Hour
 
 // UsesTLS reports whether the main listener uses TLS.
 func (c *TLSConfig) UsesTLS() bool { return c.TLSCert != "" || len(c.ACME) > 0 }
 
-// checkTLS refuses settings without effect and checks the files that are named.
+// checkTLS returns a fault for each setting that has no effect, and for each invalid file.
 func (c *TLSConfig) checkTLS(files FileChecker) []Fault {
 	var faults []Fault
 	switch {
@@ -64,7 +64,8 @@ func (c *TLSConfig) checkTLS(files FileChecker) []Fault {
 	return faults
 }
 
-// checkACMEHost accepts host names that a CA can reach: at least two labels, and not an IP address.
+// checkACMEHost returns a fault unless host is a name that a certificate authority can reach: it
+// has at least two labels, and is not an IP address.
 func checkACMEHost(host string) string {
 	_, err := netip.ParseAddr(host)
 	parts := strings.Split(host, ".")

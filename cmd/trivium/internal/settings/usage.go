@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// UsageError ends the program with the exit code of bad usage or configuration. Each line is one error.
+// UsageError ends the program with the exit code for wrong usage or configuration. Each line is one
+// error.
 type UsageError struct{ Lines []string }
 
 // Error implements error.

@@ -43,7 +43,8 @@ func CheckAddress(s string) string {
 	return ""
 }
 
-// checkHost accepts an IP address or a host name of unreserved characters (RFC 3986, section 3.2.2).
+// checkHost returns a fault unless s is an IP address, or a host name of unreserved characters (RFC
+// 3986, section 3.2.2).
 func checkHost(s string) string {
 	if _, err := netip.ParseAddr(s); err == nil {
 		return ""
@@ -57,7 +58,7 @@ func checkHost(s string) string {
 	return ""
 }
 
-// checkField accepts "" or a dotted path of member names.
+// checkField returns a fault unless s is "" or a dotted path of member names.
 func checkField(s string) string {
 	if s != "" && slices.Contains(strings.Split(s, "."), "") {
 		return fmt.Sprintf("want member names separated by single dots, such as meta.topic, got %q", s)

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Warnings returns valid settings that are usually a mistake. The hub starts with them; check refuses invalid
-// settings.
+// Warnings returns settings that are valid but usually a mistake. The hub starts nevertheless.
+// Faults returns invalid settings.
 func (c *ServeConfig) Warnings() []Fault {
 	var found []Fault
 	warn := func(applies bool, flag, detail string) {
@@ -52,7 +52,8 @@ func (c *ServeConfig) Warnings() []Fault {
 	return found
 }
 
-// largeNetwork reports whether a prefix is larger than any private network: 10.0.0.0/8 and fc00::/7.
+// largeNetwork reports whether a network is larger than the largest private ones, 10.0.0.0/8 and
+// fc00::/7.
 func largeNetwork(cidr string) bool {
 	prefix, err := netip.ParsePrefix(cidr)
 	if err != nil {
@@ -81,7 +82,7 @@ func localOnly(address string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-// checkInterface validates --udp-interface, which applies to multicast groups only.
+// checkInterface checks --udp-interface, which has an effect only for multicast groups.
 func (c *ServeConfig) checkInterface() string {
 	host, _, _ := net.SplitHostPort(c.UDP)
 	ip, err := netip.ParseAddr(host)

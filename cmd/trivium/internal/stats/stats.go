@@ -27,7 +27,7 @@ type Snapshot struct {
 	Latency   Latency           `json:"delivery_latency"`
 	// Certificates are the times when the certificates of the main listener expire, by host.
 	Certificates map[string]time.Time `json:"certificates,omitempty" metric:"tls_certificate_expiry_timestamp_seconds" label:"host" help:"When a certificate of the main listener expires, in seconds since 1970. With --acme, once a client has used it."`
-	Files        map[string]File      `json:"files,omitempty" label:"setting"` // by the setting that names them
+	Files        map[string]File      `json:"files,omitempty" label:"setting"` // by the setting that names the file
 }
 
 // Engine describes the engine.
@@ -39,13 +39,13 @@ type Engine struct {
 	Log *Log `json:"log,omitempty"` // nil with --engine memory
 }
 
-// Log describes the log of a durable engine. Events describes the part of the log that is in memory.
+// Log describes the log of a durable engine. Events describes the part of it that is in memory.
 type Log struct {
 	FirstSeq        uint64            `json:"first_seq" metric:"log_first_seq" help:"Sequence of the oldest event in the durable log."`
 	LastSeq         uint64            `json:"last_seq" metric:"log_last_seq" help:"Sequence of the newest event in the durable log."`
 	Events          uint64            `json:"events" metric:"log_events" help:"Events in the durable log. trivium_events_retained counts the events in memory."`
 	Bytes           uint64            `json:"bytes" metric:"log_bytes" help:"Bytes of one replica of the durable log."`
-	DiskFree        *int64            `json:"disk_free" metric:"log_disk_free_bytes" help:"Free bytes on the disk of the embedded engine's store."` // bytes; null: unknown
+	DiskFree        *int64            `json:"disk_free" metric:"log_disk_free_bytes" help:"Free bytes on the disk of the embedded engine's store."` // free bytes; null: unknown
 	Replicas        int               `json:"replicas" metric:"log_replicas" label:"state=configured" help:"Replicas of the durable log: configured, and current (running and caught up)."`
 	CurrentReplicas int               `json:"current_replicas" metric:"log_replicas" label:"state=current" help:"Replicas of the durable log: configured, and current (running and caught up)."`
 	Lag             uint64            `json:"lag" metric:"log_lag_events" help:"Events in the durable log that this hub has not received yet."`
@@ -54,7 +54,7 @@ type Log struct {
 	ReadFromOthers  uint64            `json:"read_from_others" metric:"log_read_from_others_total" help:"Events read from another replica because the leader lacked them."`
 }
 
-// Events counts events and what is in memory of them.
+// Events has counters of events, and describes the events in memory.
 type Events struct {
 	Published       uint64            `json:"published" metric:"events_published_total" help:"Events accepted, from all sources."`
 	Erased          uint64            `json:"erased" metric:"events_erased_total" help:"Events erased through this hub's admin listener."`
@@ -67,7 +67,7 @@ type Events struct {
 	KeysSpared      uint64            `json:"idempotency_keys_spared" metric:"idempotency_keys_spared_total" help:"CloudEvents requests published without an idempotency key, because the token's share was used up."`
 }
 
-// Subscribed counts subscriptions.
+// Subscribed describes the subscriptions.
 type Subscribed struct {
 	Subscriptions int `json:"subscriptions" metric:"subscriptions" help:"Subscriptions of all transports."`
 	Feeds         int `json:"feeds" metric:"feeds" help:"Distinct sets of filters subscribed to."`
@@ -76,7 +76,7 @@ type Subscribed struct {
 	SlowBytes int64 `json:"slow_bytes" metric:"slow_bytes" help:"Bytes of large events that slow connections are still being sent, each event counted once."`
 }
 
-// Transport counts the connections of one transport.
+// Transport describes the connections of one transport.
 type Transport struct {
 	Connections int64             `json:"connections" metric:"connections" help:"Connections with a subscription, by transport."`
 	Opened      uint64            `json:"opened" metric:"connections_opened_total" help:"Connections with a subscription that were opened, by transport. Each poll is one."`
@@ -85,10 +85,10 @@ type Transport struct {
 	Closed      map[string]uint64 `json:"closed,omitempty" metric:"connections_closed_total" label:"reason" help:"Connections that the hub closed, by reason: overtaken (fell behind retention, with --slow=disconnect), stuck (no write made progress), cut (at the end of a drain), expelled (the token ended or lost the right), or no_room (slow in a large event that retention has removed, and no memory left to keep it)."`
 }
 
-// Access counts connections, requests and refusals.
+// Access describes connections, requests and refusals.
 type Access struct {
 	Tokens      int               `json:"tokens" metric:"tokens_in_use" help:"Tokens with a connection, or used just now."`
-	Connections int               `json:"connections"` // of subscribers, as counted toward the limits
+	Connections int               `json:"connections"` // connections of subscribers that count toward the limits
 	Open        int               `json:"open" metric:"http_connections_open" help:"Connections without a subscription of their own: requests, publishers, polls, HTTP/2."`
 	Receiving   int64             `json:"receiving" metric:"receiving_bytes" help:"Bytes reserved for bodies, lines and WebSocket messages being received."`
 	IdleClosed  uint64            `json:"idle_closed" metric:"idle_closed_total" help:"Idle connections closed early to make room for new ones."`
@@ -110,7 +110,7 @@ type Source struct {
 // Latency is the histogram of delivery latencies.
 type Latency struct {
 	Count   uint64             `json:"count"`
-	Seconds float64            `json:"seconds"` // sum
+	Seconds float64            `json:"seconds"` // sum of all latencies
 	Buckets map[float64]uint64 `json:"-"`       // cumulative, by upper bound in seconds
 }
 

@@ -1,2 +1,3 @@
-// Package terminal decides whether a stream is a terminal, and escapes text that could control one.
+// Package terminal finds out whether a stream is a terminal, and escapes text that could control
+// one.
 package terminal

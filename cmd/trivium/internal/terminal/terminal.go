@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// Attached reports whether a stream is a character device. A terminal is one; a file, a pipe or a journal's
-// socket is not.
+// Attached reports whether a stream is a character device. A terminal is one; a file, a pipe and
+// the socket of a journal are not.
 func Attached(stream any) bool {
 	file, ok := stream.(*os.File)
 	if !ok {
@@ -21,11 +21,13 @@ func Attached(stream any) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// Harmless escapes, in Go syntax, the characters that could control a terminal or are invisible: control
-// characters, those that change the writing direction, and invalid UTF-8.
+// Harmless returns s with all characters escaped, in Go syntax, that could control a terminal or
+// are invisible: control characters, characters that change the writing direction, and invalid
+// UTF-8.
 func Harmless(s string) string { return escaped(s, isOdd) }
 
-// HarmlessBeyondASCII escapes as Harmless does, but not the ASCII characters below DEL, which JSON escapes itself.
+// HarmlessBeyondASCII is like Harmless, but does not escape the ASCII characters below DEL, which
+// JSON escapes itself.
 func HarmlessBeyondASCII(s string) string {
 	return escaped(s, func(r rune) bool { return r >= 0x7f && isOdd(r) })
 }
@@ -49,8 +51,9 @@ func escaped(s string, odd func(rune) bool) string {
 	return b.String()
 }
 
-// HarmlessJSON escapes the same characters as Harmless, but in the syntax of JSON, so that the text has the same
-// meaning. text must be one line of JSON: apart from tabs, such characters then occur in strings only.
+// HarmlessJSON escapes the same characters as Harmless, but in JSON syntax, so that the text keeps
+// its meaning. text must be one line of JSON: except tabs, such characters can then only be in
+// strings.
 func HarmlessJSON(text []byte) []byte {
 	odd := func(r rune) bool { return r != '\t' && isOdd(r) }
 	if bytes.IndexFunc(text, odd) < 0 {
@@ -69,5 +72,6 @@ func HarmlessJSON(text []byte) []byte {
 	return b
 }
 
-// isOdd reports whether a rune is escaped. U+FFFD is, because it stands for invalid UTF-8.
+// isOdd reports whether a rune must be escaped. U+FFFD must be, because it stands for invalid
+// UTF-8.
 func isOdd(r rune) bool { return r == utf8.RuneError || !strconv.IsPrint(r) }
