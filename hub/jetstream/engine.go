@@ -230,6 +230,7 @@ func (e *Engine) linked(ctx context.Context, timeout time.Duration) (context.Con
 func (e *Engine) watchStream(ctx context.Context) {
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
+	var silence silence
 	for missed := 0; ; {
 		select {
 		case <-ctx.Done():
@@ -245,6 +246,9 @@ func (e *Engine) watchStream(ctx context.Context) {
 			e.seeState(info)
 			e.erased.forget(info.State.FirstSeq)
 			err = e.verify(ctx)
+		}
+		if err == nil {
+			err = silence.check(info.Cluster)
 		}
 		if missed++; !errors.Is(err, jetstream.ErrStreamNotFound) {
 			missed = 0
@@ -263,6 +267,9 @@ func (e *Engine) setUnavailable(err error) {
 	}
 	if err != nil && e.unavailable == nil {
 		e.unavailableSince = time.Now()
+	}
+	if errors.Is(err, errNoMajority) {
+		e.unavailableSince = time.Time{} // an election would not help, so publishers do not wait for one
 	}
 	e.unavailable = err
 }
