@@ -36,17 +36,21 @@ func (h *switchable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	(*h.current.Load()).ServeHTTP(w, r)
 }
 
-// openHub opens the engine and starts the hub. While NATS is unavailable it tries again until --engine-wait has passed
-// or ctx ends.
+// openHub opens the engine and starts the hub. While NATS is unavailable it tries again until ctx ends or --engine-wait
+// has passed; the last attempt is at the end of that time.
 func (s *Server) openHub(ctx context.Context) (err error) {
 	begin := time.Now()
 	for pause := minEngineRetry; ; pause = min(2*pause, maxEngineRetry) {
 		s.hub, s.engine, err = newHub(s.cfg, s.log)
+		left := s.cfg.EngineWait - time.Since(begin)
 		switch {
 		case err == nil, s.cfg.Engine != settings.EngineNATS, !errors.Is(err, hub.ErrUnavailable):
 			return err
-		case s.cfg.EngineWait > 0 && time.Since(begin)+pause > s.cfg.EngineWait:
+		case s.cfg.EngineWait == 0: // without end
+		case left <= 0:
 			return fmt.Errorf("NATS was not available within %v (--engine-wait): %w", s.cfg.EngineWait, err)
+		default:
+			pause = min(pause, left)
 		}
 		s.log.Warn("NATS is unavailable; not ready, trying again", "in", pause.String(), "error", err.Error())
 		select {
