@@ -11,6 +11,9 @@ const (
 	// steadyAfter is the time for which a connection must be live, so that its loss does not count
 	// as a failure.
 	steadyAfter = 5 * time.Second
+	// triesAfterLive bounds the tries that count after a connection that was live for acceptedAfter, so that a
+	// network that fails every few seconds does not make the waits longer than its outages.
+	triesAfterLive = 2
 	// firstWait is the limit of the first random wait. The limit doubles with each further wait.
 	firstWait = 500 * time.Millisecond
 	// maxHint is the longest wait that a server can ask for.

@@ -22,6 +22,7 @@ func (l *loop) connectionLost(err error) {
 	l.dropConnection()
 	if end.wasLive && time.Since(l.liveSince) >= acceptedAfter {
 		l.rejections = 0
+		l.tries = min(l.tries, triesAfterLive)
 	}
 	if end.wasStable {
 		l.tries = 0
